@@ -1,0 +1,117 @@
+//! The one error type. The kind says only what should happen now.
+
+use std::fmt;
+
+/// The result of everything that can fail.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Says what a host or a person should do now. Hosts switch on this and on nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The SQL, an option or a model is wrong; the job is not started.
+    Invalid,
+    /// An outside system does not answer; the job restarts with backoff.
+    Unavailable,
+    /// This row is wrong; the stream's bad-row policy decides.
+    Data,
+    /// Stored bytes cannot be read; the job stops and touches nothing.
+    Corrupt,
+    /// Our own bug; the job stops and asks for a report.
+    Internal,
+}
+
+/// An error: a kind, a message that names the thing, its place and its value, and a source.
+///
+/// `Display` prints one level. The edge that shows it to a person prints the chain.
+///
+/// ```
+/// use dataflow::{Error, ErrorKind};
+/// let error = Error::data("topic \"plays\": field \"at\" is text, expected timestamp");
+/// assert_eq!(error.kind(), ErrorKind::Data);
+/// ```
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// Makes an error of a kind.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Error { kind, message: message.into(), source: None }
+    }
+
+    /// The SQL, an option or a model is wrong.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Error::new(ErrorKind::Invalid, message)
+    }
+
+    /// An outside system does not answer.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Error::new(ErrorKind::Unavailable, message)
+    }
+
+    /// A row is wrong.
+    pub fn data(message: impl Into<String>) -> Self {
+        Error::new(ErrorKind::Data, message)
+    }
+
+    /// Stored bytes cannot be read.
+    pub fn corrupt(message: impl Into<String>) -> Self {
+        Error::new(ErrorKind::Corrupt, message)
+    }
+
+    /// Our own bug.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Error::new(ErrorKind::Internal, message)
+    }
+
+    /// Adds the error below this one.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Says where this error happened; keeps the kind, and the error itself as source.
+    #[must_use]
+    pub fn context(self, message: impl Into<String>) -> Self {
+        Error { kind: self.kind, message: message.into(), source: Some(Box::new(self)) }
+    }
+
+    /// What should happen now.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The message and those of all errors below it, joined by ": ".
+    pub fn chain(&self) -> String {
+        let mut text = self.message.clone();
+        let mut below = std::error::Error::source(self);
+        while let Some(error) = below {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            below = error.source();
+        }
+        text
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl From<arrow::error::ArrowError> for Error {
+    fn from(error: arrow::error::ArrowError) -> Self {
+        Error::internal("a column operation failed").with_source(error)
+    }
+}

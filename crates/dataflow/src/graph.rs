@@ -1,0 +1,95 @@
+//! The job graph: what a statement becomes, and what a host runs.
+
+use crate::{KeyGroups, Operator, Port, Result};
+use arrow::datatypes::SchemaRef;
+use std::fmt;
+use std::sync::Arc;
+
+/// How rows travel along an edge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Exchange {
+    /// To the same worker.
+    Forward,
+    /// To the worker that holds the key group of these columns; the batch then carries the key hashes.
+    Hash(Vec<usize>),
+    /// To every worker.
+    Broadcast,
+    /// To the first worker: outputs that have one writer.
+    Single,
+}
+
+/// An edge into a node: where rows come from and how they travel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edge {
+    /// The index of the node that puts the rows out; less than the index of the node that takes them.
+    pub from: usize,
+    /// The port at which they leave.
+    pub port: Port,
+    /// How they travel.
+    pub exchange: Exchange,
+}
+
+/// Where an instance of an operator stands.
+#[derive(Clone, Copy, Debug)]
+pub struct StepContext {
+    /// The key groups that it holds.
+    pub groups: KeyGroups,
+}
+
+/// Makes one instance of an operator per worker.
+pub type MakeOperator = Arc<dyn Fn(StepContext) -> Result<Box<dyn Operator>> + Send + Sync>;
+
+/// Where rows of an output go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// A table, by its name in the project.
+    Table(String),
+    /// A topic, by its name in the project.
+    Topic(String),
+    /// The caller of a query.
+    Query,
+}
+
+/// What a node does.
+#[derive(Clone)]
+pub enum NodeKind {
+    /// Reads a stream, by its name in the project.
+    Source(String),
+    /// Runs an operator.
+    Step(MakeOperator),
+    /// Writes an output. The edge into a topic is [`Exchange::Single`] and sorted by a merge.
+    Sink(Output),
+}
+
+/// A source, an operator or a sink in the graph.
+#[derive(Clone)]
+pub struct Node {
+    /// A name that is unique in the job and comes from SQL names, e.g. `sender_features.window[sender_id]`.
+    pub name: String,
+    /// What it does.
+    pub kind: NodeKind,
+    /// Where its rows come from; the position in this list is the operator's [`crate::Input`].
+    pub inputs: Vec<Edge>,
+    /// The columns that leave at the main port (of a sink: that come in).
+    pub schema: SchemaRef,
+    /// One line for `explain`: what it computes, and what bounds its state.
+    pub describe: String,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match &self.kind {
+            NodeKind::Source(stream) => format!("source {stream}"),
+            NodeKind::Step(_) => "step".to_owned(),
+            NodeKind::Sink(output) => format!("sink {output:?}"),
+        };
+        write!(f, "{} ({kind}): {}", self.name, self.describe)
+    }
+}
+
+/// A job as nodes in an order in which every node comes behind those that it takes rows from.
+#[derive(Clone, Debug, Default)]
+pub struct JobGraph {
+    /// The nodes.
+    pub nodes: Vec<Node>,
+}

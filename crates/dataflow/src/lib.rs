@@ -1,0 +1,39 @@
+//! The contract between the parts of riverrun: batches of rows with row time and order, keys and key groups,
+//! the [`Operator`] that every step of a job is, what a source and a sink are to a host, the job graph, and the
+//! error type.
+//!
+//! This crate knows Arrow and nothing else from outside, reads no clock, does no I/O and is not `async`.
+//! Modules are listed in the order in which a row meets them.
+#![forbid(missing_docs)]
+
+mod batch;
+mod clock;
+mod codec;
+mod error;
+mod files;
+mod graph;
+mod key;
+mod log;
+mod operator;
+mod order;
+mod reader;
+mod scalar;
+mod sink;
+mod snapshot;
+mod time;
+
+pub use batch::{Batch, concat};
+pub use clock::{Clock, ManualClock};
+pub use codec::{Decode, Decoded, Encode};
+pub use error::{Error, ErrorKind, Result};
+pub use files::{Bounds, RecordBatches, TimedFile, TimedFiles};
+pub use graph::{Edge, Exchange, JobGraph, MakeOperator, Node, NodeKind, Output, StepContext};
+pub use key::{KEY_GROUPS, KeyGroup, KeyGroups, key_bytes, key_group, key_hashes};
+pub use log::{LogEnd, Message, PartitionLog, Topic, TopicId};
+pub use operator::{Context, Fate, Fates, Input, Operator, Port, Progress};
+pub use order::{Position, RowOrder};
+pub use reader::{Coordinator, Polled, Reader, ReaderState};
+pub use scalar::{Evaluated, Scalar, Scorer, ScorerInput};
+pub use sink::{Committable, Committer, Sink};
+pub use snapshot::{Frozen, Scope, Snapshot, StateReader, StateWriter};
+pub use time::{EventTime, ProcessingTime, Span};

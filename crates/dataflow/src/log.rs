@@ -1,0 +1,55 @@
+//! Topics: durable, partitioned logs of raw messages with coordinates and arrival stamps.
+
+use crate::{Position, ProcessingTime, Result};
+
+/// What makes a topic the same topic: a topic that was made again has another identity.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TopicId {
+    /// The cluster, or the folder's own id for local topics.
+    pub cluster: String,
+    /// The topic's own id, given at creation.
+    pub topic: String,
+}
+
+/// One message as it lies in its partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Where it lies.
+    pub position: Position,
+    /// When the broker took it; never going back within a partition.
+    pub arrival: ProcessingTime,
+    /// The routing key, if the producer gave one.
+    pub key: Option<Vec<u8>>,
+    /// The undecoded row.
+    pub payload: Vec<u8>,
+}
+
+/// The end of a partition and the time up to which everything before that end is all there is, both taken at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogEnd {
+    /// The last message's position; `None` when the partition has none.
+    pub last: Option<Position>,
+    /// `B`: nothing that lies behind `last` arrived, or will arrive, at or before this time.
+    pub drained_to: ProcessingTime,
+}
+
+/// A topic that can be opened partition by partition.
+pub trait Topic: Send + Sync {
+    /// The name, for messages to people.
+    fn name(&self) -> &str;
+    /// The identity, checked against frontiers.
+    fn id(&self) -> &TopicId;
+    /// How many partitions there are.
+    fn partitions(&self) -> u32;
+    /// Opens a partition at the message after the position given, or at its first. When a position is given the
+    /// message there must still exist: an error of kind `Corrupt` names the gap when it was trimmed.
+    fn open(&self, partition: u32, after: Option<Position>) -> Result<Box<dyn PartitionLog>>;
+}
+
+/// One partition, read forward.
+pub trait PartitionLog: Send {
+    /// The next messages: at most so many, and about so many bytes; empty when there are none yet. Never waits.
+    fn read(&mut self, messages_max: usize, bytes_max: usize) -> Result<Vec<Message>>;
+    /// The end of the partition now, and the time up to which it is drained there.
+    fn end(&mut self) -> Result<LogEnd>;
+}

@@ -1,0 +1,199 @@
+//! The operator: a pure step of a job over batches.
+
+use crate::{Batch, EventTime, Frozen, KeyGroups, Result, StateReader};
+use std::sync::Arc;
+
+/// Which input of an operator rows come in at: 0 is the first one in the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Input(pub usize);
+
+/// Which output of an operator rows leave at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Port(pub u8);
+
+impl Port {
+    /// The rows that the step is for; a decision's actions.
+    pub const MAIN: Port = Port(0);
+    /// Late rows that the stream removes.
+    pub const LATE: Port = Port(1);
+    /// Bad rows.
+    pub const DEAD_LETTER: Port = Port(2);
+    /// What is recorded beside the main rows: a decision's log.
+    pub const RECORDS: Port = Port(3);
+}
+
+/// Whether a call has done all that it was called for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Done.
+    Done,
+    /// The output budget is used up; the same call comes again before anything else.
+    More,
+}
+
+/// What became of rows, for the conservation sum that is shown to people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fate {
+    /// Came in.
+    In,
+    /// Went out.
+    Out,
+    /// A WHERE or EXISTS removed them.
+    Filtered,
+    /// Were late and moved to the earliest moment still open; they go on.
+    LateMoved,
+    /// Were late and dropped, as the stream declares.
+    LateDropped,
+    /// Lay more than a day ahead of their arrival.
+    Quarantined,
+    /// Were deliveries of a row seen before.
+    Deduplicated,
+    /// Could not be decoded or evaluated.
+    Bad,
+    /// Wait in state for the watermark; counted up when they are taken in, down when they are let go.
+    Held,
+    /// Came in partitions that joined behind the watermark, and were moved to the microsecond after it.
+    Joined,
+}
+
+impl Fate {
+    /// All fates, in the order in which they are shown.
+    pub const ALL: [Fate; 10] = [
+        Fate::In,
+        Fate::Out,
+        Fate::Filtered,
+        Fate::LateMoved,
+        Fate::LateDropped,
+        Fate::Quarantined,
+        Fate::Deduplicated,
+        Fate::Bad,
+        Fate::Held,
+        Fate::Joined,
+    ];
+}
+
+/// Counts of rows by fate. They add up over workers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fates([i64; Fate::ALL.len()]);
+
+impl Fates {
+    /// The rows of one fate.
+    pub fn of(&self, fate: Fate) -> i64 {
+        self.0[fate as usize]
+    }
+
+    /// Adds rows to a fate.
+    pub fn add(&mut self, fate: Fate, rows: i64) {
+        self.0[fate as usize] += rows;
+    }
+
+    /// Adds all counts of another.
+    pub fn merge(&mut self, other: &Fates) {
+        for (sum, rows) in self.0.iter_mut().zip(other.0) {
+            *sum += rows;
+        }
+    }
+}
+
+/// What an operator may use during a call: room for output, counters, and its share of the keys.
+///
+/// The host makes one per operator, sets the room before each call and takes the output after it.
+#[derive(Debug)]
+pub struct Context {
+    groups: KeyGroups,
+    room: usize,
+    emitted: Vec<(Port, Batch)>,
+    fates: Fates,
+    state_bytes: usize,
+}
+
+impl Context {
+    /// A context of an operator that holds some key groups.
+    pub fn new(groups: KeyGroups) -> Self {
+        Context { groups, room: 0, emitted: Vec::new(), fates: Fates::default(), state_bytes: 0 }
+    }
+
+    /// The key groups that this instance of the operator holds.
+    pub fn groups(&self) -> KeyGroups {
+        self.groups
+    }
+
+    /// How many rows may still be put out on all ports together in this call.
+    pub fn room(&self) -> usize {
+        self.room
+    }
+
+    /// Puts rows out. Empty batches vanish. Never more rows than there is room for on the main port.
+    pub fn emit(&mut self, port: Port, batch: Batch) {
+        if batch.rows() == 0 {
+            return;
+        }
+        if port == Port::MAIN {
+            assert!(batch.rows() <= self.room, "an operator put out {} rows with room for {}", batch.rows(), self.room);
+            self.room -= batch.rows();
+        }
+        self.emitted.push((port, batch));
+    }
+
+    /// Counts what became of rows.
+    pub fn count(&mut self, fate: Fate, rows: usize) {
+        self.fates.add(fate, rows as i64);
+    }
+
+    /// Counts held rows that were let go.
+    pub fn release(&mut self, rows: usize) {
+        self.fates.add(Fate::Held, -(rows as i64));
+    }
+
+    /// Says how many bytes of state the operator holds now.
+    pub fn set_state_bytes(&mut self, bytes: usize) {
+        self.state_bytes = bytes;
+    }
+
+    /// For hosts: gives room for a call.
+    pub fn set_room(&mut self, rows: usize) {
+        self.room = rows;
+    }
+
+    /// For hosts: takes what was put out, in the order in which it was.
+    pub fn take_emitted(&mut self) -> Vec<(Port, Batch)> {
+        std::mem::take(&mut self.emitted)
+    }
+
+    /// For hosts: the counts since the start.
+    pub fn fates(&self) -> &Fates {
+        &self.fates
+    }
+
+    /// For hosts: the bytes of state as last said.
+    pub fn state_bytes(&self) -> usize {
+        self.state_bytes
+    }
+}
+
+/// A pure step of a job over batches. No clock, no I/O, no threads, no host.
+///
+/// # Contract
+///
+/// * **Rows are ahead of the watermark.** `process` gets rows with `_time` above every watermark handed to `advance`,
+///   and at most [`Context::room`] of them, so that a step that puts out one row per row in is always `Done`.
+/// * **Sorted inputs.** Steps that need order stand behind a merge: between two watermarks an input's rows come in
+///   (`_time`, `_ord`) order, and `advance(w)` completes them up to `w`. A step of several inputs may get one
+///   input's rows ahead of another's; it keeps them in `process` and sweeps in `advance`.
+/// * **Watermarks never go back.** They are the same for all inputs. After `advance(w)` is `Done`, nothing at or
+///   before `w` is put out.
+/// * **Cuts do not matter.** What comes out depends only on rows and watermarks that went in: not on batch cuts, on
+///   how often `advance` is called, or on how inputs interleave.
+/// * **`restore(freeze(x))` continues exactly as `x`**, for any split of the key groups.
+pub trait Operator: Send {
+    /// Takes rows with `_time` above the watermark. Puts out at most what there is room for.
+    fn process(&mut self, input: Input, batch: &Batch, cx: &mut Context) -> Result<Progress>;
+    /// Releases what the watermark has reached (`MAX` when inputs have ended).
+    /// `More`: the output budget is used up; called again with the same watermark before anything else.
+    fn advance(&mut self, watermark: EventTime, cx: &mut Context) -> Result<Progress>;
+    /// The state as it is now; cheap; only after `Done`.
+    fn freeze(&mut self) -> Result<Arc<dyn Frozen>>;
+    /// Takes up state that was frozen, keeping only the key groups of the context. Called on a new operator, before
+    /// anything else, once per blob that was written.
+    fn restore(&mut self, state: &mut dyn StateReader, cx: &mut Context) -> Result<()>;
+}
