@@ -7,6 +7,7 @@
 #![forbid(missing_docs)]
 
 mod batch;
+mod checked;
 mod clock;
 mod codec;
 mod error;
@@ -23,6 +24,7 @@ mod snapshot;
 mod time;
 
 pub use batch::{Batch, concat};
+pub use checked::Checked;
 pub use clock::{Clock, ManualClock};
 pub use codec::{Decode, Decoded, Encode};
 pub use error::{Error, ErrorKind, Result};

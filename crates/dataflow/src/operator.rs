@@ -155,6 +155,11 @@ impl Context {
         self.room = rows;
     }
 
+    /// For hosts: what was put out and not taken yet.
+    pub fn emitted(&self) -> &[(Port, Batch)] {
+        &self.emitted
+    }
+
     /// For hosts: takes what was put out, in the order in which it was.
     pub fn take_emitted(&mut self) -> Vec<(Port, Batch)> {
         std::mem::take(&mut self.emitted)

@@ -1,1 +1,26 @@
-//! .
+//! Runs a job graph in one process: data-parallel workers, exchange by key group, credits, barriers that commit.
+//!
+//! Everything that moves a job is an [`event::Event`] in a lane. A worker is stepped: by its own thread
+//! ([`run()`]), or by a seeded driver that chooses among everything that could happen ([`Driver`]).
+//! The engine knows the contract and no operator, no connector and no SQL.
+
+mod commit;
+mod driver;
+mod event;
+mod exchange;
+mod instance;
+mod job;
+mod run;
+mod status;
+mod worker;
+
+pub use driver::{Driver, Step};
+pub use job::{Job, SinkBinding};
+pub use run::{Control, Ended, run};
+pub use status::{NodeStatus, Status};
+
+/// The most rows that one call of an operator takes or puts out.
+pub const BATCH_ROWS: usize = 8192;
+
+/// The most rows that may wait in one lane before its sender has no credit.
+pub const LANE_ROWS: usize = 4 * BATCH_ROWS;

@@ -1,0 +1,104 @@
+//! What travels between the nodes of a job, and the lanes that it travels in.
+
+use crate::LANE_ROWS;
+use dataflow::{Batch, EventTime};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Everything that moves a node.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Rows ahead of the lane's watermark.
+    Rows(Batch),
+    /// No row at or before this comes later in this lane.
+    Watermark(EventTime),
+    /// What came before belongs to this commit, what comes behind it to the next.
+    Barrier(Barrier),
+}
+
+/// A cut through all lanes of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Barrier {
+    /// Counts up from 1.
+    pub number: u64,
+    /// Nothing comes behind it.
+    pub last: bool,
+}
+
+/// An event on its way to a lane of another node.
+#[derive(Debug)]
+pub struct Envelope {
+    pub node: usize,
+    pub lane: usize,
+    pub event: Event,
+}
+
+/// The rows that wait in a lane, counted by both ends: the sender adds before it sends.
+#[derive(Clone, Debug, Default)]
+pub struct Credit(Arc<AtomicUsize>);
+
+impl Credit {
+    /// Whether the lane takes the output of one more call.
+    pub fn has_room(&self) -> bool {
+        self.0.load(Ordering::Relaxed) < LANE_ROWS
+    }
+
+    pub fn add(&self, rows: usize) {
+        self.0.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    fn free(&self, rows: usize) {
+        self.0.fetch_sub(rows, Ordering::Relaxed);
+    }
+}
+
+/// One sender's events to one input of a node, in the order in which they were sent.
+#[derive(Debug)]
+pub struct Lane {
+    /// The input of the operator that this lane feeds.
+    pub input: usize,
+    /// The last watermark that was taken from the queue.
+    pub watermark: EventTime,
+    // The barrier that holds this lane until all lanes of the node have it.
+    barrier: Option<Barrier>,
+    queue: VecDeque<Event>,
+    credit: Credit,
+}
+
+impl Lane {
+    pub fn new(input: usize, credit: Credit) -> Self {
+        Lane { input, watermark: EventTime::MIN, barrier: None, queue: VecDeque::new(), credit }
+    }
+
+    pub fn push(&mut self, event: Event) {
+        self.queue.push_back(event);
+    }
+
+    pub fn can_pop(&self) -> bool {
+        self.barrier.is_none() && !self.queue.is_empty()
+    }
+
+    /// The next event. A barrier holds the lane; a watermark is remembered.
+    pub fn pop(&mut self) -> Option<Event> {
+        if self.barrier.is_some() {
+            return None;
+        }
+        let event = self.queue.pop_front()?;
+        match &event {
+            Event::Rows(batch) => self.credit.free(batch.rows()),
+            Event::Watermark(watermark) => self.watermark = self.watermark.max(*watermark),
+            Event::Barrier(barrier) => self.barrier = Some(*barrier),
+        }
+        Some(event)
+    }
+
+    pub fn barrier(&self) -> Option<Barrier> {
+        self.barrier
+    }
+
+    /// Lets the lane go on behind its barrier.
+    pub fn unblock(&mut self) {
+        self.barrier = None;
+    }
+}

@@ -1,0 +1,51 @@
+//! A job as the engine takes it: the graph, and what its sources and sinks are bound to.
+
+use dataflow::{Committer, Coordinator, Error, EventTime, JobGraph, NodeKind, Reader, Result, Sink};
+use std::sync::Arc;
+
+/// What a sink node of the graph is bound to.
+pub struct SinkBinding {
+    /// Makes the writer of one worker.
+    pub writer: Box<dyn Fn(usize) -> Result<Box<dyn Sink>> + Send>,
+    /// Makes visible what the writers prepared.
+    pub committer: Box<dyn Committer>,
+    /// `W`: only rows with `_time` above this are written.
+    pub after: EventTime,
+}
+
+/// A job that can be run.
+pub struct Job {
+    /// Nodes in an order in which every node comes behind those that it takes rows from.
+    pub graph: JobGraph,
+    /// One reader per source node, in the order of the source nodes.
+    pub readers: Vec<Box<dyn Reader>>,
+    /// Keeps the readers together in event time.
+    pub coordinator: Arc<dyn Coordinator>,
+    /// One binding per sink node, in the order of the sink nodes.
+    pub sinks: Vec<SinkBinding>,
+    /// How many workers share the key groups; at least 1.
+    pub workers: usize,
+}
+
+impl Job {
+    /// Checks that readers and sinks fit the graph, and that edges point backwards only.
+    pub(crate) fn check(&self) -> Result<()> {
+        let count = |wanted: fn(&NodeKind) -> bool| self.graph.nodes.iter().filter(|node| wanted(&node.kind)).count();
+        let sources = count(|kind| matches!(kind, NodeKind::Source(_)));
+        let sinks = count(|kind| matches!(kind, NodeKind::Sink(_)));
+        if sources != self.readers.len() || sinks != self.sinks.len() || self.workers == 0 {
+            return Err(Error::internal(format!(
+                "a graph of {sources} sources and {sinks} sinks got {} readers, {} sinks and {} workers",
+                self.readers.len(),
+                self.sinks.len(),
+                self.workers
+            )));
+        }
+        for (index, node) in self.graph.nodes.iter().enumerate() {
+            if node.inputs.iter().any(|edge| edge.from >= index) {
+                return Err(Error::internal(format!("node {} takes rows from a node behind it", node.name)));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,251 @@
+//! A job gives the same rows under every schedule and number of workers, and its commits hold whole barriers.
+
+use arrow::array::{AsArray, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use dataflow::{
+    Batch, Committable, Committer, Context, Coordinator, Edge, Error, ErrorKind, EventTime, Exchange, Frozen, Input,
+    JobGraph, Node, NodeKind, Operator, Output, Polled, Port, Progress, Reader, ReaderState, Result, RowOrder, Sink,
+    StateReader,
+};
+use engine::{Control, Driver, Job, SinkBinding};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+fn schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![Field::new("key", DataType::Int64, true), Field::new("value", DataType::Int64, true)]))
+}
+
+fn rows(rows: &[(i64, i64, i64)]) -> Batch {
+    let keys = Int64Array::from_iter_values(rows.iter().map(|row| row.1));
+    let values = Int64Array::from_iter_values(rows.iter().map(|row| row.2));
+    let columns = RecordBatch::try_new(schema(), vec![Arc::new(keys), Arc::new(values)]).unwrap();
+    let orders = rows.iter().map(|row| RowOrder(row.2 as u128)).collect();
+    Batch::new(columns, rows.iter().map(|row| row.0).collect(), orders).unwrap()
+}
+
+/// Gives out (time, key, value) rows in their sequence, with the greatest time less one as watermark.
+struct Rows(Vec<(i64, i64, i64)>, usize);
+
+impl Reader for Rows {
+    fn poll(&mut self, rows_max: usize, _: EventTime) -> Result<Polled> {
+        let part = &self.0[self.1..(self.1 + rows_max).min(self.0.len())];
+        self.1 += part.len();
+        let watermark = EventTime(self.0[..self.1].iter().map(|row| row.0 - 1).max().unwrap_or(i64::MIN));
+        let state = if self.1 == self.0.len() { ReaderState::Finished } else { ReaderState::Ready };
+        Ok(Polled { batch: Some(rows(part)), watermark, state })
+    }
+}
+
+struct Ends(Mutex<Vec<bool>>);
+
+impl Coordinator for Ends {
+    fn report(&self, source: usize, polled: &Polled) {
+        self.0.lock().unwrap()[source] |= polled.state == ReaderState::Finished;
+    }
+    fn ceiling(&self, _: usize) -> EventTime {
+        EventTime::MAX
+    }
+    fn horizon(&self) -> Option<EventTime> {
+        self.0.lock().unwrap().iter().all(|&finished| finished).then_some(EventTime::MAX)
+    }
+    fn held_by(&self) -> Option<(String, EventTime)> {
+        None
+    }
+}
+
+/// Numbers the rows of each key in (time, order), once the watermark has reached them.
+#[derive(Default)]
+struct Number {
+    held: BTreeMap<(i64, u128), i64>,
+    counts: BTreeMap<i64, i64>,
+    fail_at: Option<i64>,
+}
+
+impl Operator for Number {
+    fn process(&mut self, _: Input, batch: &Batch, _: &mut Context) -> Result<Progress> {
+        for row in 0..batch.rows() {
+            let key = batch.column(0).as_primitive::<Int64Type>().value(row);
+            self.held.insert((batch.time(row).0, batch.order(row).0), key);
+        }
+        Ok(Progress::Done)
+    }
+    fn advance(&mut self, watermark: EventTime, cx: &mut Context) -> Result<Progress> {
+        let mut out = Vec::new();
+        while let Some((&(time, order), &key)) = self.held.first_key_value() {
+            if EventTime(time) > watermark {
+                break;
+            }
+            if out.len() == cx.room() {
+                cx.emit(Port::MAIN, rows(&out));
+                return Ok(Progress::More);
+            }
+            self.held.pop_first();
+            assert!(self.fail_at != Some(time), "told to fail");
+            let count = self.counts.entry(key).or_default();
+            *count += 1;
+            out.push((time, key, order as i64 * 100_000 + *count));
+        }
+        cx.emit(Port::MAIN, rows(&out));
+        Ok(Progress::Done)
+    }
+    fn freeze(&mut self) -> Result<Arc<dyn Frozen>> {
+        Ok(Arc::new(()))
+    }
+    fn restore(&mut self, _: &mut dyn StateReader, _: &mut Context) -> Result<()> {
+        Ok(())
+    }
+}
+
+type Written = Arc<Mutex<Vec<(i64, i64, i64)>>>;
+
+#[derive(Default)]
+struct Writer(Vec<(i64, i64, i64)>);
+
+impl Sink for Writer {
+    fn write(&mut self, batch: &Batch) -> Result<()> {
+        let value = |column: usize, row| batch.column(column).as_primitive::<Int64Type>().value(row);
+        self.0.extend((0..batch.rows()).map(|row| (batch.time(row).0, value(0, row), value(1, row))));
+        Ok(())
+    }
+    fn prepare(&mut self) -> Result<Option<Committable>> {
+        let rows: Vec<u8> = self.0.drain(..).flat_map(|row| [row.0, row.1, row.2]).flat_map(i64::to_le_bytes).collect();
+        Ok((!rows.is_empty()).then_some(Committable(rows)))
+    }
+}
+
+struct Table(Written);
+
+impl Committer for Table {
+    fn commit(&mut self, committables: Vec<Committable>) -> Result<()> {
+        let bytes = committables.into_iter().flat_map(|one| one.0).collect::<Vec<_>>();
+        let words: Vec<i64> = bytes.chunks(8).map(|word| i64::from_le_bytes(word.try_into().unwrap())).collect();
+        self.0.lock().unwrap().extend(words.chunks(3).map(|row| (row[0], row[1], row[2])));
+        Ok(())
+    }
+}
+
+/// Two sources into one numbering by key, into a table; and a second view of it by value, on one worker.
+fn job(inputs: [Vec<(i64, i64, i64)>; 2], workers: usize, after: i64, fail_at: Option<i64>) -> (Job, Written, Written) {
+    let node =
+        |name: &str, kind, inputs| Node { name: name.into(), kind, inputs, schema: schema(), describe: String::new() };
+    let edge = |from, exchange| Edge { from, port: Port::MAIN, exchange };
+    let number = |fail_at| {
+        NodeKind::Step(Arc::new(move |_| Ok(Box::new(Number { fail_at, ..Number::default() }) as Box<dyn Operator>)))
+    };
+    let graph = JobGraph {
+        nodes: vec![
+            node("left", NodeKind::Source("left".into()), vec![]),
+            node("right", NodeKind::Source("right".into()), vec![]),
+            node("number", number(fail_at), vec![edge(0, Exchange::Hash(vec![0])), edge(1, Exchange::Hash(vec![0]))]),
+            node("table", NodeKind::Sink(Output::Table("t".into())), vec![edge(2, Exchange::Forward)]),
+            node("again", number(None), vec![edge(2, Exchange::Single)]),
+            node("topic", NodeKind::Sink(Output::Topic("u".into())), vec![edge(4, Exchange::Forward)]),
+        ],
+    };
+    let (table, topic) = (Written::default(), Written::default());
+    let sink = |written: &Written| SinkBinding {
+        writer: Box::new(|_| Ok(Box::new(Writer::default()))),
+        committer: Box::new(Table(written.clone())),
+        after: EventTime(after),
+    };
+    let [left, right] = inputs;
+    let job = Job {
+        graph,
+        readers: vec![Box::new(Rows(left, 0)), Box::new(Rows(right, 0))],
+        coordinator: Arc::new(Ends(Mutex::new(vec![false; 2]))),
+        sinks: vec![sink(&table), sink(&topic)],
+        workers,
+    };
+    (job, table, topic)
+}
+
+/// The rows as a loop over all of them gives.
+fn expected(inputs: &[Vec<(i64, i64, i64)>; 2], after: i64) -> Vec<(i64, i64, i64)> {
+    let mut all: Vec<_> = inputs.iter().flatten().copied().collect();
+    all.sort_by_key(|row| (row.0, row.2));
+    let mut counts = BTreeMap::<i64, i64>::new();
+    let numbered = all.into_iter().map(|(time, key, order)| {
+        let count = counts.entry(key).or_default();
+        *count += 1;
+        (time, key, order * 100_000 + *count)
+    });
+    numbered.filter(|row| row.0 > after).collect()
+}
+
+fn inputs() -> impl Strategy<Value = [Vec<(i64, i64, i64)>; 2]> {
+    let side = |offset: i64| {
+        prop::collection::vec((0i64..3, 0i64..5), 0..200).prop_map(move |steps| {
+            let mut time = 0;
+            let row = |(n, (step, key)): (usize, (i64, i64))| {
+                time += step;
+                (time, key, 2 * n as i64 + offset)
+            };
+            steps.into_iter().enumerate().map(row).collect::<Vec<_>>()
+        })
+    };
+    (side(0), side(1)).prop_map(|(left, right)| [left, right])
+}
+
+proptest! {
+    #[test]
+    fn every_schedule_gives_the_same_rows(inputs in inputs(), workers in 1usize..5, seed: u64, commits in 0usize..4) {
+        let (job, table, topic) = job(inputs.clone(), workers, 20, None);
+        let driver = Driver::new(job, seed).unwrap();
+        for _ in 0..commits {
+            driver.control().commit();
+        }
+        driver.run(&mut || Ok(())).unwrap();
+        let mut rows = table.lock().unwrap().clone();
+        rows.sort_by_key(|row| (row.0, row.2));
+        prop_assert_eq!(&rows, &expected(&inputs, 20));
+        let mut rows: Vec<_> = topic.lock().unwrap().iter().map(|row| (row.0, row.1)).collect();
+        rows.sort_unstable();
+        let mut all: Vec<_> = expected(&inputs, 20).iter().map(|row| (row.0, row.1)).collect();
+        all.sort_unstable();
+        prop_assert_eq!(rows, all);
+    }
+
+    #[test]
+    fn a_stop_anywhere_commits_a_prefix(inputs in inputs(), workers in 1usize..4, seed: u64, steps in 0usize..200) {
+        let (job, table, _) = job(inputs.clone(), workers, -1, None);
+        let mut driver = Driver::new(job, seed).unwrap();
+        for _ in 0..steps {
+            driver.step().unwrap();
+        }
+        driver.control().finish();
+        driver.run(&mut || Ok(())).unwrap();
+        let all = expected(&inputs, -1);
+        let mut rows = table.lock().unwrap().clone();
+        rows.sort_by_key(|row| (row.0, row.2));
+        let last = rows.last().map_or(-1, |row| row.0);
+        // Released up to a watermark, which workers may have reached to different degrees.
+        prop_assert!(rows.iter().all(|row| all.contains(row)));
+        prop_assert!(workers > 1 || rows.len() == all.iter().filter(|row| row.0 <= last).count());
+    }
+}
+
+#[test]
+fn threads_give_the_rows_of_the_driver() {
+    let side = |offset: i64| (0..20_000).map(|n| (n / 3, n * 7 % 11, 2 * n + offset)).collect::<Vec<_>>();
+    let inputs = [side(0), side(1)];
+    let (job, table, _) = job(inputs.clone(), 3, -1, None);
+    let control = Arc::new(Control::default());
+    let asked = control.clone();
+    let ended = engine::run(job, &control, &mut |_| asked.commit()).unwrap();
+    let mut rows = table.lock().unwrap().clone();
+    rows.sort_by_key(|row| (row.0, row.2));
+    assert_eq!(rows, expected(&inputs, -1));
+    assert!(ended.commits >= 2);
+    assert_eq!(ended.status.rows_out(), 2 * rows.len() as i64);
+}
+
+#[test]
+fn a_panic_in_a_step_ends_the_job_with_an_error() {
+    let side = (0..100).map(|n| (n, n % 3, n)).collect::<Vec<_>>();
+    let (job, table, _) = job([side, vec![]], 2, -1, Some(50));
+    let error: Error = engine::run(job, &Arc::default(), &mut |_| ()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Internal);
+    assert!(error.to_string().contains("told to fail"), "{error}");
+    assert!(table.lock().unwrap().is_empty());
+}
