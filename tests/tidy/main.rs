@@ -1,0 +1,178 @@
+//! Holds the layers: who imports whom, who owns which library, one arrow, names, sizes, and the documents.
+
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Who may import which crates of ours. `tests` may import everything.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("dataflow", &[]),
+    ("state", &["dataflow"]),
+    ("codec", &["dataflow"]),
+    ("operators", &["dataflow", "state"]),
+    ("seam", &["dataflow", "state"]),
+    ("model", &["dataflow"]),
+    ("connector-local", &["dataflow"]),
+    ("connector-iceberg", &["dataflow"]),
+    ("engine", &["dataflow"]),
+    ("sql", &["dataflow", "operators"]),
+    ("project", &["dataflow", "operators", "sql", "seam", "codec", "model", "connector-local", "connector-iceberg"]),
+    ("riverrun", &["dataflow", "engine", "project", "sql", "seam"]),
+];
+
+/// Which crates alone may import a library; a library is matched by the beginning of its name.
+const OWNERS: &[(&str, &[&str])] = &[
+    ("datafusion", &["sql"]),
+    ("sqlparser", &["sql"]),
+    ("iceberg", &["connector-iceberg"]),
+    ("rusqlite", &["connector-iceberg"]),
+    ("prost", &["model"]),
+    ("arrow-json", &["codec"]),
+    ("toml", &["project"]),
+    ("clap", &["riverrun", "xtask"]),
+    ("indicatif", &["riverrun", "xtask"]),
+    ("tokio", &["connector-iceberg", "project"]),
+    ("crossbeam", &["engine"]),
+];
+
+fn metadata() -> Value {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--no-deps"])
+        .current_dir(tests::root())
+        .output()
+        .expect("cargo metadata starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("cargo metadata prints JSON")
+}
+
+/// The normal and build dependencies of every package of ours.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let of_package = |package: &Value| {
+        let all = package["dependencies"].as_array().expect("a list");
+        let normal = all.iter().filter(|dependency| dependency["kind"] != "dev");
+        (text(&package["name"]), normal.map(|dependency| text(&dependency["name"])).collect())
+    };
+    metadata()["packages"].as_array().expect("a list").iter().map(of_package).collect()
+}
+
+#[test]
+fn imports_go_one_way() {
+    let dependencies = dependencies();
+    let ours: BTreeSet<_> = LAYERS.iter().map(|(name, _)| *name).collect();
+    for (name, imports) in &dependencies {
+        if name == "tests" || name == "xtask" {
+            continue;
+        }
+        let (_, allowed) = LAYERS.iter().find(|(layer, _)| layer == name).unwrap_or_else(|| panic!("{name} has no layer"));
+        for import in imports.iter().filter(|import| ours.contains(import.as_str())) {
+            assert!(allowed.contains(&import.as_str()), "{name} imports {import}, which its layer does not allow");
+        }
+    }
+}
+
+#[test]
+fn heavy_libraries_have_one_owner() {
+    for (name, imports) in dependencies().iter().filter(|(name, _)| *name != "tests") {
+        for import in imports {
+            let Some((_, owners)) = OWNERS.iter().find(|(library, _)| import.starts_with(library)) else { continue };
+            assert!(owners.contains(&name.as_str()), "{name} imports {import}, which belongs to {owners:?}");
+        }
+    }
+}
+
+#[test]
+fn the_lock_file_holds_one_of_each() {
+    let lock = std::fs::read_to_string(tests::root().join("Cargo.lock")).expect("Cargo.lock is committed");
+    for library in ["arrow-array", "parquet", "iceberg", "sqlparser", "datafusion-common", "object_store"] {
+        let count = lock.lines().filter(|line| *line == format!("name = \"{library}\"")).count();
+        assert!(count <= 1, "Cargo.lock holds {count} versions of {library}");
+    }
+}
+
+/// All files below a folder with one of the endings, without build output.
+fn files(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder of the repository can be read") {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if path.is_dir() && name != "target" && !name.starts_with('.') {
+                folders.push(path);
+            } else if endings.iter().any(|ending| name.ends_with(ending)) {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn no_module_is_a_drawer() {
+    for file in files(&tests::root(), &[".rs"]) {
+        let parts = file.components().map(|part| part.as_os_str().to_string_lossy().into_owned());
+        for part in parts {
+            let stem = part.trim_end_matches(".rs");
+            let drawer = ["utils", "util", "common", "helpers", "misc", "types", "shared"].contains(&stem);
+            assert!(!drawer, "{} is named after nothing", file.display());
+        }
+    }
+}
+
+#[test]
+fn unsafe_stays_out() {
+    for file in files(&tests::root().join("crates"), &[".rs"]) {
+        let text = std::fs::read_to_string(&file).expect("a source file can be read");
+        assert!(!text.contains(concat!("unsafe", " {")), "{} has an unsafe block", file.display());
+    }
+}
+
+#[test]
+fn every_operator_has_a_naive_twin() {
+    let folder = tests::root().join("crates/operators/src");
+    for line in std::fs::read_to_string(folder.join("lib.rs")).expect("lib.rs").lines() {
+        let Some(name) = line.trim().strip_prefix("/// Operator: ").map(|name| name.trim_end_matches('.')) else { continue };
+        assert!(folder.join(format!("reference/{name}.rs")).exists(), "operator {name} has no reference/{name}.rs");
+    }
+}
+
+/// The files and functions that a document names in backquotes: `crates/x/src/y.rs` and `crates/x/src/y.rs: name`.
+fn named(document: &str) -> Vec<(String, Option<String>)> {
+    let quoted = document.split('`').skip(1).step_by(2).filter(|text| text.starts_with("crates/") && text.contains(".rs"));
+    quoted
+        .map(|text| match text.split_once(": ") {
+            Some((path, name)) => (path.to_owned(), Some(name.to_owned())),
+            None => (text.to_owned(), None),
+        })
+        .collect()
+}
+
+#[test]
+fn what_architecture_names_exists() {
+    let text = std::fs::read_to_string(tests::root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
+    let named = named(&text);
+    assert!(named.iter().filter(|(_, function)| function.is_some()).count() >= 3, "ARCHITECTURE.md names no functions");
+    for (path, name) in named {
+        let source = std::fs::read_to_string(tests::root().join(&path)).unwrap_or_else(|_| panic!("{path} does not exist"));
+        let Some(name) = name else { continue };
+        let last = name.rsplit("::").next().unwrap_or_default();
+        let there = ["fn ", "struct ", "enum ", "trait "].iter().any(|kind| {
+            source.match_indices(&format!("{kind}{last}")).any(|(at, found)| {
+                source[at + found.len()..].chars().next().is_none_or(|next| !next.is_alphanumeric() && next != '_')
+            })
+        });
+        assert!(there, "{path} has no {name}");
+    }
+}
+
+#[test]
+fn readme_begins_with_the_two_commands() {
+    let text = std::fs::read_to_string(tests::root().join("README.md")).expect("README.md");
+    let blocks: Vec<&str> = text.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(blocks.len() >= 2, "README.md has fewer than two sh blocks");
+    assert!(blocks[0].contains("examples/flights"), "the first command runs examples/flights: {}", blocks[0]);
+    let ci = std::fs::read_to_string(tests::root().join(".ci/run")).expect(".ci/run");
+    assert!(ci.contains(blocks[1].trim()), ".ci/run does not call {}", blocks[1].trim());
+}
