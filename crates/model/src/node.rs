@@ -1,0 +1,114 @@
+//! Reads a node's attributes by name and kind, and says where a fault lies.
+
+use crate::onnx::{AttributeProto, NodeProto, kind};
+use std::collections::BTreeMap;
+
+/// The outcome of a check. The text says what is wrong inside the model; the model's name and file are added at the
+/// edge.
+pub type Checked<T> = std::result::Result<T, String>;
+
+/// A node of the graph with its attributes by name.
+pub struct Node<'a> {
+    /// The node as the file has it.
+    pub proto: &'a NodeProto,
+    attributes: BTreeMap<&'a str, &'a AttributeProto>,
+}
+
+impl<'a> Node<'a> {
+    /// Takes a node whose attributes are all among `known`, each at most once.
+    pub fn new(proto: &'a NodeProto, known: &[&str]) -> Checked<Self> {
+        let mut attributes = BTreeMap::new();
+        for attribute in &proto.attribute {
+            let name = attribute.name.as_str();
+            if !known.contains(&name) {
+                let why = if name.ends_with("_as_tensor") { ": double precision trees are not supported" } else { "" };
+                return Err(format!("attribute {name:?} is not supported{why}, expected one of {}", known.join(", ")));
+            }
+            if !attribute.ref_attr_name.is_empty() {
+                return Err(format!("attribute {name:?} refers to a function's attribute, expected a value"));
+            }
+            if attributes.insert(name, attribute).is_some() {
+                return Err(format!("attribute {name:?} is there twice"));
+            }
+        }
+        Ok(Node { proto, attributes })
+    }
+
+    /// The attribute, if it is there and of the kind.
+    fn get(&self, name: &str, expected: i32) -> Checked<Option<&'a AttributeProto>> {
+        let Some(attribute) = self.attributes.get(name) else { return Ok(None) };
+        if attribute.r#type != expected {
+            return Err(format!(
+                "attribute {name:?} is {}, expected {}",
+                kind::name(attribute.r#type),
+                kind::name(expected)
+            ));
+        }
+        Ok(Some(attribute))
+    }
+
+    /// A list of integers; empty if it is not there.
+    pub fn ints(&self, name: &str) -> Checked<&'a [i64]> {
+        Ok(self.get(name, kind::INTS)?.map_or(&[], |attribute| &attribute.ints))
+    }
+
+    /// A list of finite floats; empty if it is not there.
+    pub fn floats(&self, name: &str) -> Checked<&'a [f32]> {
+        let floats: &[f32] = self.get(name, kind::FLOATS)?.map_or(&[], |attribute| &attribute.floats);
+        match floats.iter().position(|value| !value.is_finite()) {
+            Some(at) => Err(format!("attribute {name:?}: entry {at} is {}, expected a finite number", floats[at])),
+            None => Ok(floats),
+        }
+    }
+
+    /// A list of texts; empty if it is not there.
+    pub fn texts(&self, name: &str) -> Checked<Vec<&'a str>> {
+        let Some(attribute) = self.get(name, kind::STRINGS)? else { return Ok(Vec::new()) };
+        let texts = attribute.strings.iter().enumerate();
+        texts
+            .map(|(at, bytes)| {
+                std::str::from_utf8(bytes).map_err(|_| format!("attribute {name:?}: entry {at} is not UTF-8"))
+            })
+            .collect()
+    }
+
+    /// A text, or what stands for one that is not there.
+    pub fn text(&self, name: &str, default: &'static str) -> Checked<&'a str> {
+        match self.get(name, kind::STRING)? {
+            Some(attribute) => {
+                std::str::from_utf8(&attribute.s).map_err(|_| format!("attribute {name:?} is not UTF-8"))
+            }
+            None => Ok(default),
+        }
+    }
+
+    /// An integer, if it is there.
+    pub fn int(&self, name: &str) -> Checked<Option<i64>> {
+        Ok(self.get(name, kind::INT)?.map(|attribute| attribute.i))
+    }
+
+    /// The one input of a node that has one.
+    pub fn only_input(&self) -> Checked<&'a str> {
+        match self.proto.input.as_slice() {
+            [input] => Ok(input),
+            inputs => Err(format!("has {} inputs, expected 1", inputs.len())),
+        }
+    }
+}
+
+/// Refuses a list that does not have one entry for each entry of another.
+pub fn same_length(name: &str, found: usize, expected: usize, of: &str) -> Checked<()> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(format!("attribute {name:?} has {found} entries, expected {expected} as {of:?} has"))
+}
+
+/// Shortens what a file says so that it fits into a message.
+pub fn shown(text: &str) -> String {
+    const CHARACTERS_MAX: usize = 60;
+    match text.char_indices().nth(CHARACTERS_MAX) {
+        Some((end, _)) => format!("{:?}..", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}

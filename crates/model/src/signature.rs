@@ -1,0 +1,90 @@
+//! What goes into a model and what comes out of it, by name.
+
+use crate::node::shown;
+use dataflow::ScorerInput;
+use std::fmt;
+
+/// What a model takes and gives, as its file says it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Signature {
+    /// One per feature, in the model's order.
+    pub inputs: Vec<ScorerInput>,
+    /// What may be chosen, in the file's order.
+    pub outputs: Vec<Output>,
+}
+
+/// One column that a model can give.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// The probability (or the score, where the model does not scale it) of a class.
+    Probability { label: String },
+    /// The class itself.
+    Label,
+    /// A regressor's value; `target` counts from 0 where there are several.
+    Value { target: usize },
+}
+
+impl fmt::Display for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Output::Probability { label } => write!(f, "probability OF {label}"),
+            Output::Label => write!(f, "label"),
+            Output::Value { target: 0 } => write!(f, "value"),
+            Output::Value { target } => write!(f, "value {target}"),
+        }
+    }
+}
+
+/// What a statement asks a model for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OutputSelector {
+    /// The statement names nothing: the model must have only one output.
+    Only,
+    /// `probability OF label`, the label as text.
+    Probability { label: String },
+    /// `label`.
+    Label,
+    /// `value`.
+    Value,
+}
+
+impl fmt::Display for OutputSelector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OutputSelector::Only => write!(f, "its only output"),
+            OutputSelector::Probability { label } => write!(f, "probability OF {}", shown(label)),
+            OutputSelector::Label => write!(f, "label"),
+            OutputSelector::Value => write!(f, "value"),
+        }
+    }
+}
+
+impl Signature {
+    /// The place of the output that is asked for, or what to ask for instead.
+    pub fn find(&self, selector: &OutputSelector) -> Result<usize, String> {
+        let wanted = match selector {
+            OutputSelector::Only if self.outputs.len() == 1 => return Ok(0),
+            OutputSelector::Only => {
+                return Err(format!("has {} outputs, expected OUTPUT and one of: {}", self.outputs.len(), self.list()));
+            }
+            OutputSelector::Probability { label } => Output::Probability { label: label.clone() },
+            OutputSelector::Label => Output::Label,
+            OutputSelector::Value => Output::Value { target: 0 },
+        };
+        if wanted == (Output::Value { target: 0 }) && self.outputs.contains(&Output::Value { target: 1 }) {
+            return Err("gives several values, expected a model with one".to_string());
+        }
+        let place = self.outputs.iter().position(|output| *output == wanted);
+        place.ok_or_else(|| format!("has no output {selector}, expected one of: {}", self.list()))
+    }
+
+    /// The outputs as a statement would name them, the first ones if there are many.
+    fn list(&self) -> String {
+        const SHOWN_MAX: usize = 20;
+        let mut names: Vec<String> = self.outputs.iter().take(SHOWN_MAX).map(Output::to_string).collect();
+        if self.outputs.len() > SHOWN_MAX {
+            names.push(format!("and {} more", self.outputs.len() - SHOWN_MAX));
+        }
+        names.join(", ")
+    }
+}
