@@ -1,0 +1,86 @@
+//! SQL expressions with DuckDB's answers: a syntax tree and the columns in scope in, a [`dataflow::Scalar`] out.
+//!
+//! ```text
+//! sqlparser Expr --bind--> Bound (node, type, constant?) --fold--> Compiled
+//!                            |
+//!                            nodes: values and the rows that failed, a batch at a time
+//! ```
+//!
+//! Every node gives one value per row and the rows on which it failed. A failure in a branch that a row does not take
+//! (CASE, AND, OR, COALESCE) is dropped there, so what fails depends on the row alone and never on batch cuts.
+
+mod bind;
+mod kernel;
+mod node;
+mod scope;
+
+pub use scope::{Place, Problem, Scope, ScopeColumn};
+
+use arrow::datatypes::DataType;
+use dataflow::{Batch, Evaluated, Scalar};
+use datafusion_common::ScalarValue;
+use datafusion_sql::sqlparser::ast::Expr;
+use node::NodeRef;
+use std::sync::Arc;
+
+/// An expression that is ready to run, and its type.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// Evaluates batches whose columns are those of the scope.
+    pub scalar: Arc<dyn Scalar>,
+    /// The type of the values.
+    pub data_type: DataType,
+    /// Whether NULL can come out.
+    pub nullable: bool,
+    bound: bind::Bound,
+}
+
+#[derive(Debug)]
+struct Expression {
+    node: NodeRef,
+    data_type: DataType,
+}
+
+impl Scalar for Expression {
+    fn data_type(&self) -> DataType {
+        self.data_type.clone()
+    }
+
+    fn evaluate(&self, batch: &Batch) -> dataflow::Result<Evaluated> {
+        let values = self.node.evaluate(batch)?;
+        let failed = values.failed.into_iter().map(|(row, message)| (row, dataflow::Error::data(&*message)));
+        Ok(Evaluated { failed: failed.collect(), values: kernel::expand(values.array, values.scalar, batch.rows())? })
+    }
+}
+
+/// Compiles an expression. A text literal or NULL whose type nothing decides is TEXT or INTEGER.
+pub fn compile(expr: &Expr, scope: &Scope) -> Result<Compiled, Problem> {
+    bind::Binder::new(scope).bind(expr).map(finish)
+}
+
+/// Casts what was compiled, as an INSERT or a declared column does. The same type costs nothing.
+pub fn scalar_cast(compiled: &Compiled, to: &DataType) -> Result<Compiled, Problem> {
+    if compiled.data_type == *to {
+        return Ok(compiled.clone());
+    }
+    bind::cast_to(compiled.bound.clone(), to).map(finish)
+}
+
+/// The value of an expression that names no column.
+pub fn constant(expr: &Expr) -> Result<ScalarValue, Problem> {
+    let scope = Scope::default();
+    let bound = bind::Binder::new(&scope).bind(expr)?;
+    bound.constant()
+}
+
+/// The length of a constant interval in microseconds. Months have no length and are refused.
+pub fn interval_micros(expr: &Expr) -> Result<i64, Problem> {
+    bind::micros(expr)
+}
+
+fn finish(bound: bind::Bound) -> Compiled {
+    let bound = bound.settled();
+    let data_type = bound.data_type.clone();
+    let scalar = Arc::new(Expression { node: bound.node.clone(), data_type: data_type.clone() });
+    Compiled { scalar, data_type, nullable: bound.nullable, bound }
+}

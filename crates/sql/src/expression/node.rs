@@ -1,0 +1,81 @@
+//! The parts of a compiled expression.
+
+use super::scope::Place;
+use arrow::array::{ArrayRef, StringArray, new_null_array};
+use arrow::datatypes::DataType;
+use dataflow::Batch;
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+/// The rows that failed, and why.
+pub(crate) type Failures = BTreeMap<usize, Arc<str>>;
+
+/// A column or one value for all rows, and the rows that failed.
+#[derive(Debug)]
+pub(crate) struct Values {
+    pub(crate) array: ArrayRef,
+    // Invariant: one value for all rows never fails.
+    pub(crate) scalar: bool,
+    pub(crate) failed: Failures,
+}
+
+impl Values {
+    pub(crate) fn column(array: ArrayRef) -> Values {
+        Values { array, scalar: false, failed: Failures::new() }
+    }
+}
+
+/// A part of an expression: a pure function of the row.
+pub(crate) trait Node: Debug + Send + Sync {
+    /// One value per row; NULL where it failed.
+    fn evaluate(&self, batch: &Batch) -> dataflow::Result<Values>;
+}
+
+pub(crate) type NodeRef = Arc<dyn Node>;
+
+/// A column of the batch, or what stands beside its columns.
+#[derive(Debug)]
+pub(crate) struct Reference(pub(crate) Place);
+
+impl Node for Reference {
+    fn evaluate(&self, batch: &Batch) -> dataflow::Result<Values> {
+        Ok(Values::column(match self.0 {
+            Place::Column(index) if index < batch.columns().num_columns() => batch.column(index).clone(),
+            Place::Column(index) => {
+                let columns = batch.columns().num_columns();
+                return Err(dataflow::Error::internal(format!("column {index} of a batch of {columns} columns")));
+            }
+            Place::Time => batch.time_column(),
+            Place::Late => batch.late_column(),
+            Place::Position => {
+                let orders = (0..batch.rows()).map(|row| format!("{:032x}", batch.order(row).0));
+                Arc::new(StringArray::from_iter_values(orders))
+            }
+        }))
+    }
+}
+
+/// One value for all rows.
+#[derive(Debug)]
+pub(crate) struct Literal(pub(crate) ArrayRef);
+
+impl Node for Literal {
+    fn evaluate(&self, _: &Batch) -> dataflow::Result<Values> {
+        Ok(Values { array: self.0.clone(), scalar: true, failed: Failures::new() })
+    }
+}
+
+/// A constant that cannot be computed: it fails on every row that gets to it.
+#[derive(Debug)]
+pub(crate) struct Failing {
+    pub(crate) message: Arc<str>,
+    pub(crate) data_type: DataType,
+}
+
+impl Node for Failing {
+    fn evaluate(&self, batch: &Batch) -> dataflow::Result<Values> {
+        let failed = (0..batch.rows()).map(|row| (row, self.message.clone())).collect();
+        Ok(Values { array: new_null_array(&self.data_type, batch.rows()), scalar: false, failed })
+    }
+}

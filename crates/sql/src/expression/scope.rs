@@ -1,0 +1,177 @@
+//! The columns that an expression may name, and what is said when it is wrong.
+
+use arrow::datatypes::DataType;
+use datafusion_sql::sqlparser::ast::Ident;
+use datafusion_sql::sqlparser::tokenizer::Span;
+
+/// What is wrong with an expression, and where.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Problem {
+    /// What is wrong, in lower case.
+    pub message: String,
+    /// The place in the text, when the parser kept it.
+    pub span: Option<Span>,
+    /// What stands there.
+    pub found: Option<String>,
+    /// What could stand there.
+    pub expected: Option<String>,
+    /// What to write instead.
+    pub hint: Option<String>,
+}
+
+impl Problem {
+    pub(crate) fn new(message: impl Into<String>) -> Problem {
+        Problem { message: message.into(), span: None, found: None, expected: None, hint: None }
+    }
+
+    /// Sets the place, unless a narrower one is known.
+    pub(crate) fn at(mut self, span: Span) -> Problem {
+        if self.span.is_none() && span != Span::empty() {
+            self.span = Some(span);
+        }
+        self
+    }
+
+    pub(crate) fn found(mut self, found: impl Into<String>) -> Problem {
+        self.found = Some(found.into());
+        self
+    }
+
+    pub(crate) fn expected(mut self, expected: impl Into<String>) -> Problem {
+        self.expected = Some(expected.into());
+        self
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Problem {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// Where a column's values are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A declared column of the batch.
+    Column(usize),
+    /// The row's time: `_time`.
+    Time,
+    /// Whether the row was late: `_late`.
+    Late,
+    /// The row's order, as 32 hexadecimal digits.
+    Position,
+}
+
+/// A column that can be named.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScopeColumn {
+    /// The stream, view or alias before the dot.
+    pub qualifier: Option<String>,
+    /// The column's name.
+    pub name: String,
+    /// The type of its values.
+    pub data_type: DataType,
+    /// Where they are.
+    pub place: Place,
+}
+
+/// The columns that an expression may name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scope {
+    /// In the order in which a reader would list them.
+    pub columns: Vec<ScopeColumn>,
+}
+
+impl Scope {
+    /// The column that a name means. Names match without case, as in DuckDB, quoted or not.
+    pub(crate) fn resolve(&self, qualifier: Option<&Ident>, name: &Ident) -> Result<&ScopeColumn, Problem> {
+        let of_table = |column: &&ScopeColumn| match qualifier {
+            None => true,
+            Some(wanted) => column.qualifier.as_ref().is_some_and(|q| q.eq_ignore_ascii_case(&wanted.value)),
+        };
+        let named = |column: &&ScopeColumn| column.name.eq_ignore_ascii_case(&name.value);
+        let matches: Vec<&ScopeColumn> = self.columns.iter().filter(of_table).filter(named).collect();
+        match matches[..] {
+            [one] => Ok(one),
+            [] => Err(self.unknown(qualifier, name)),
+            [first, ..] => {
+                let exact: Vec<_> = matches.iter().filter(|column| column.name == name.value).collect();
+                if let [one] = exact[..] {
+                    return Ok(one);
+                }
+                let options: Vec<String> = matches.iter().map(|column| column.full_name()).collect();
+                Err(Problem::new(format!("column \"{}\" is ambiguous", name.value))
+                    .at(name.span)
+                    .found(&name.value)
+                    .expected(options.join(" or "))
+                    .hint(format!("say which one is meant, e.g. {}", first.full_name())))
+            }
+        }
+    }
+
+    fn unknown(&self, qualifier: Option<&Ident>, name: &Ident) -> Problem {
+        if let Some(table) = qualifier {
+            let tables = self.columns.iter().filter_map(|column| column.qualifier.as_deref());
+            if !tables.clone().any(|known| known.eq_ignore_ascii_case(&table.value)) {
+                let problem = Problem::new(format!("no stream or view is named \"{}\" here", table.value));
+                let problem = problem.at(table.span).found(&table.value);
+                return suggest(problem, &table.value, tables);
+            }
+        }
+        let in_table = self.columns.iter().filter(|column| match (qualifier, &column.qualifier) {
+            (Some(wanted), Some(known)) => known.eq_ignore_ascii_case(&wanted.value),
+            (Some(_), None) => false,
+            (None, _) => true,
+        });
+        let problem = Problem::new(format!("no column is named \"{}\"", name.value)).at(name.span).found(&name.value);
+        suggest(problem, &name.value, in_table.map(|column| column.name.as_str()))
+    }
+}
+
+impl ScopeColumn {
+    fn full_name(&self) -> String {
+        match &self.qualifier {
+            Some(qualifier) => format!("{qualifier}.{}", self.name),
+            None => self.name.clone(),
+        }
+    }
+}
+
+/// Adds the nearest known name as a hint, or the list of names as what was expected.
+pub(crate) fn suggest<'a>(problem: Problem, name: &str, known: impl Iterator<Item = &'a str>) -> Problem {
+    let mut known: Vec<&str> = known.collect();
+    known.sort_unstable();
+    known.dedup();
+    let wanted = name.to_lowercase();
+    let nearest = known.iter().map(|candidate| (distance(&wanted, &candidate.to_lowercase()), *candidate)).min();
+    let problem = match nearest {
+        Some((steps, candidate)) if steps <= 1 + wanted.chars().count() / 3 => {
+            problem.hint(format!("did you mean \"{candidate}\"?"))
+        }
+        _ => problem,
+    };
+    if known.is_empty() || known.len() > 20 {
+        problem
+    } else {
+        problem.expected(format!("one of {}", known.join(", ")))
+    }
+}
+
+/// How many letters must be added, removed, changed or swapped with their neighbour.
+fn distance(left: &str, right: &str) -> usize {
+    let (left, right): (Vec<char>, Vec<char>) = (left.chars().collect(), right.chars().collect());
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=right.len()).collect();
+    for row in 1..=left.len() {
+        let mut next = vec![row];
+        for column in 1..=right.len() {
+            let changed = usize::from(left[row - 1] != right[column - 1]);
+            let mut best = (last[column - 1] + changed).min(last[column] + 1).min(next[column - 1] + 1);
+            if row > 1 && column > 1 && left[row - 1] == right[column - 2] && left[row - 2] == right[column - 1] {
+                best = best.min(before[column - 2] + 1);
+            }
+            next.push(best);
+        }
+        before = std::mem::replace(&mut last, next);
+    }
+    last[right.len()]
+}
