@@ -1,0 +1,46 @@
+//! Errors of the file system that name what was done and the path.
+
+use dataflow::Error;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+/// An error of the operating system. A full disk is named as such; both may pass, so the kind is `Unavailable`.
+pub(crate) fn io_error(doing: &str, path: &Path, error: io::Error) -> Error {
+    let path = path.display();
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Error::unavailable(format!("cannot {doing} \"{path}\": the disk is full, free some space"))
+                .with_source(error)
+        }
+        io::ErrorKind::NotFound => Error::invalid(format!("cannot {doing} \"{path}\": it does not exist")),
+        io::ErrorKind::PermissionDenied => {
+            Error::invalid(format!("cannot {doing} \"{path}\": permission denied")).with_source(error)
+        }
+        _ => Error::unavailable(format!("cannot {doing} \"{path}\"")).with_source(error),
+    }
+}
+
+/// Makes the entries of a folder durable.
+pub(crate) fn sync_folder(folder: &Path) -> dataflow::Result<()> {
+    File::open(folder).and_then(|opened| opened.sync_all()).map_err(|e| io_error("sync the folder", folder, e))
+}
+
+/// Writes a file durably under its name: other processes see all of it or nothing.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> dataflow::Result<()> {
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(format!(".{}.unfinished", uuid::Uuid::new_v4().simple()));
+    let unfinished = Path::new(&unfinished);
+    let write = || {
+        let mut file = File::create(unfinished)?;
+        io::Write::write_all(&mut file, bytes)?;
+        file.sync_all()?;
+        std::fs::rename(unfinished, path)
+    };
+    write().map_err(|e| {
+        // What is left of it would only take up space; the error that matters is the first one.
+        let _ = std::fs::remove_file(unfinished);
+        io_error("write", path, e)
+    })?;
+    path.parent().map_or(Ok(()), sync_folder)
+}

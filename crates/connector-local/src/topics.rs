@@ -1,0 +1,212 @@
+//! Topics in a folder, and one topic.
+
+use crate::errors::{io_error, sync_folder, write_whole};
+use crate::partition::Partition;
+use crate::producer::Producer;
+use crate::reader::LogReader;
+use dataflow::{Clock, Error, LogEnd, PartitionLog, Position, Result, Topic, TopicId};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const VERSION: u32 = 1;
+/// A partition's number has 16 bits in a row's order.
+const PARTITIONS_MAX: u32 = 1 << 16;
+const NAME_BYTES_MAX: usize = 200;
+
+/// The file `topic.json` of a topic.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Described {
+    version: u32,
+    id: String,
+    partitions: u32,
+}
+
+/// A folder of topics. Several processes may use it at once.
+#[derive(Clone)]
+pub struct Topics {
+    folder: PathBuf,
+    clock: Arc<dyn Clock>,
+}
+
+impl Topics {
+    /// Uses a folder, which is made when the first topic is. The clock stamps messages and answers for drained times.
+    pub fn open(folder: impl Into<PathBuf>, clock: Arc<dyn Clock>) -> Result<Topics> {
+        let folder = folder.into();
+        if folder.exists() && !folder.is_dir() {
+            return Err(Error::invalid(format!("\"{}\" is a file, expected a folder of topics", folder.display())));
+        }
+        Ok(Topics { folder, clock })
+    }
+
+    /// Makes a topic with an identity of its own. An error when there is one of this name.
+    pub fn create(&self, name: &str, partitions: u32) -> Result<Arc<LocalTopic>> {
+        match self.try_create(name, partitions)? {
+            Some(topic) => Ok(topic),
+            None => Err(Error::invalid(format!("topic \"{name}\" exists already in \"{}\"", self.folder.display()))),
+        }
+    }
+
+    /// The topic of this name; makes it when there is none. Another process may do so at the same time.
+    pub fn topic_or_create(&self, name: &str, partitions: u32) -> Result<Arc<LocalTopic>> {
+        if let Some(topic) = self.topic(name)? {
+            return Ok(topic);
+        }
+        if let Some(topic) = self.try_create(name, partitions)? {
+            return Ok(topic);
+        }
+        self.topic(name)?.ok_or_else(|| missing(name, &self.folder))
+    }
+
+    /// The topic of this name, if there is one.
+    pub fn topic(&self, name: &str) -> Result<Option<Arc<LocalTopic>>> {
+        check_name(name)?;
+        let folder = self.folder.join(name);
+        let path = folder.join("topic.json");
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(io_error("read", &path, e)),
+        };
+        let described: Described = serde_json::from_slice(&text)
+            .map_err(|e| Error::corrupt(format!("\"{}\" does not describe a topic", path.display())).with_source(e))?;
+        if described.version != VERSION {
+            return Err(Error::corrupt(format!(
+                "topic \"{name}\": \"{}\" has format version {}, expected {VERSION}: it was written by a newer riverrun",
+                path.display(),
+                described.version
+            )));
+        }
+        let id = TopicId { cluster: "local".to_owned(), topic: described.id };
+        let (name, partitions, clock) = (name.to_owned(), described.partitions, self.clock.clone());
+        Ok(Some(Arc::new(LocalTopic { name, id, partitions, folder, clock })))
+    }
+
+    /// The names of all topics, in alphabetical order.
+    pub fn names(&self) -> Result<Vec<String>> {
+        let entries = match std::fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(io_error("list", &self.folder, e)),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|e| io_error("list", &self.folder, e))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if check_name(&name).is_ok() && entry.path().join("topic.json").is_file() {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// A producer for a topic that exists. Producers of one name are told apart by their epoch: once a higher epoch
+    /// has written to a partition, lower ones are refused there. A producer without a name is not deduplicated.
+    pub fn producer(&self, topic: &str, producer: &str, epoch: u64) -> Result<Producer> {
+        let topic = self.topic(topic)?.ok_or_else(|| missing(topic, &self.folder))?;
+        Producer::open(topic, producer, epoch)
+    }
+
+    fn try_create(&self, name: &str, partitions: u32) -> Result<Option<Arc<LocalTopic>>> {
+        check_name(name)?;
+        if partitions == 0 || partitions > PARTITIONS_MAX {
+            return Err(Error::invalid(format!(
+                "topic \"{name}\" cannot have {partitions} partitions, expected 1 to {PARTITIONS_MAX}"
+            )));
+        }
+        std::fs::create_dir_all(&self.folder).map_err(|e| io_error("make the folder", &self.folder, e))?;
+        let id = uuid::Uuid::new_v4().to_string();
+        let unfinished = self.folder.join(format!(".{id}.unfinished"));
+        let made = self.fill(&unfinished, id, partitions).and_then(|()| {
+            let folder = self.folder.join(name);
+            match std::fs::rename(&unfinished, &folder) {
+                Ok(()) => sync_folder(&self.folder).map(|()| true),
+                Err(_) if folder.join("topic.json").exists() => Ok(false),
+                Err(e) => Err(io_error("make the topic", &folder, e)),
+            }
+        });
+        if !matches!(made, Ok(true)) {
+            // No one knows of this folder; if it stays it only takes up space.
+            let _ = std::fs::remove_dir_all(&unfinished);
+        }
+        if made? { self.topic(name) } else { Ok(None) }
+    }
+
+    fn fill(&self, folder: &Path, id: String, partitions: u32) -> Result<()> {
+        std::fs::create_dir(folder).map_err(|e| io_error("make the folder", folder, e))?;
+        for partition in 0..partitions {
+            Partition::create(&folder.join(partition.to_string()))?;
+        }
+        let described = serde_json::to_vec(&Described { version: VERSION, id, partitions })
+            .map_err(|e| Error::internal("cannot describe a topic").with_source(e))?;
+        write_whole(&folder.join("topic.json"), &described)
+    }
+}
+
+fn missing(topic: &str, folder: &Path) -> Error {
+    Error::invalid(format!("there is no topic \"{topic}\" in \"{}\"", folder.display()))
+}
+
+/// A name is a folder on disk and part of messages, so it is kept simple.
+fn check_name(name: &str) -> Result<()> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.starts_with(['.', '-']) || !name.chars().all(allowed) {
+        return Err(Error::invalid(format!(
+            "\"{name}\" cannot name a topic, expected 1 to {NAME_BYTES_MAX} letters, digits, '_', '-' or '.', not \
+             beginning with '-' or '.'"
+        )));
+    }
+    Ok(())
+}
+
+/// A topic on a local disk.
+pub struct LocalTopic {
+    name: String,
+    id: TopicId,
+    partitions: u32,
+    folder: PathBuf,
+    clock: Arc<dyn Clock>,
+}
+
+impl LocalTopic {
+    /// The end of each partition now, and the time up to which it is drained there.
+    pub fn ends(&self) -> Result<Vec<LogEnd>> {
+        (0..self.partitions).map(|partition| self.partition(partition)?.locked()?.drained(self.clock.now())).collect()
+    }
+
+    /// The clock that stamps.
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Opens the files of a partition.
+    pub(crate) fn partition(&self, partition: u32) -> Result<Partition> {
+        if partition >= self.partitions {
+            return Err(Error::invalid(format!(
+                "topic \"{}\" has {} partitions, numbered from 0: there is no partition {partition}",
+                self.name, self.partitions
+            )));
+        }
+        Partition::open(&self.name, &self.folder.join(partition.to_string()), partition)
+    }
+}
+
+impl Topic for LocalTopic {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn id(&self) -> &TopicId {
+        &self.id
+    }
+
+    fn partitions(&self) -> u32 {
+        self.partitions
+    }
+
+    fn open(&self, partition: u32, after: Option<Position>) -> Result<Box<dyn PartitionLog>> {
+        Ok(Box::new(LogReader::open(self.partition(partition)?, after, self.clock.clone())?))
+    }
+}
