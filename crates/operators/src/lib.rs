@@ -1,1 +1,15 @@
-//! .
+//! Everything that a row passes through between decoding and a sink: pure steps over batches.
+//!
+//! [`Merge`] brings rows into order; behind it stand [`Filter`], [`Project`], [`Dedup`], [`Window`], [`AsOf`],
+//! [`RangeAggregate`] and [`Decision`]. None of them knows a host, a connector, a clock or SQL.
+
+pub mod aggregate;
+mod columns;
+
+pub mod as_of;
+pub mod decision;
+pub mod range_aggregate;
+pub mod window;
+
+pub use aggregate::Aggregate;
+pub use range_aggregate as range;
