@@ -10,7 +10,7 @@ floats to a relative 1e-9. A difference makes the exit code 1.
 import argparse
 import re
 import sys
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import duckdb
@@ -109,8 +109,14 @@ def read_iceberg(warehouse, name):
     from pyiceberg.catalog.sql import SqlCatalog
 
     folder = Path(warehouse).resolve()
-    catalog = SqlCatalog("default", uri=f"sqlite:///{folder / 'catalog.db'}", warehouse=f"file://{folder}")
+    catalog = SqlCatalog("riverrun", uri=f"sqlite:///{folder / 'catalog.db'}", warehouse=f"file://{folder}")
     return catalog.load_table(name).scan().to_arrow()
+
+
+def instant(text):
+    """An instant of the command line, in UTC with or without saying so."""
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo is None else moment.astimezone(timezone.utc).replace(tzinfo=None)
 
 
 def until(table, at):
@@ -186,7 +192,7 @@ def main():
     parser.add_argument("--name", default="lake.flights_training", help="the table in the warehouse")
     parser.add_argument("--data", type=Path, default=HERE / "data", help="what prepare.py wrote")
     parser.add_argument("--pipelines", type=Path, default=HERE / "pipelines")
-    parser.add_argument("--until", type=datetime.fromisoformat, default=datetime(2014, 1, 3),
+    parser.add_argument("--until", type=instant, default=datetime(2014, 1, 3),
                         help="where the run's inputs ended, in UTC; labels beyond it were not known")
     options = parser.parse_args()
     table, report = until(read_table(options), options.until), Report()
