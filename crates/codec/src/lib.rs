@@ -1,1 +1,9 @@
-//! .
+//! Bytes to rows and back: JSON messages.
+//!
+//! A payload becomes one row of a declared schema, or is listed with the reason why it could not. Only this crate
+//! knows what a message looks like; it does no I/O.
+
+mod json;
+mod time;
+
+pub use json::{JsonDecode, JsonEncode};

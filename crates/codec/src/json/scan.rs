@@ -1,0 +1,213 @@
+//! Finds the values of columns in one payload, without making a tree of it.
+//!
+//! The grammar is checked first, by `serde_json`, in one pass that keeps nothing; so the walk may trust it.
+
+use super::paths::Field;
+use serde::de::IgnoredAny;
+use std::borrow::Cow;
+
+/// How deep objects and arrays may be nested.
+pub(super) const DEPTH_MAX: usize = 128;
+/// The greatest payload.
+pub(super) const PAYLOAD_BYTES_MAX: usize = 64 << 20;
+
+/// What kind of value a field has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Null,
+    Boolean,
+    Number,
+    Text,
+    Object,
+    Array,
+}
+
+impl Kind {
+    /// Its name in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Null => "null",
+            Kind::Boolean => "boolean",
+            Kind::Number => "a number",
+            Kind::Text => "text",
+            Kind::Object => "an object",
+            Kind::Array => "an array",
+        }
+    }
+}
+
+/// What the payload says about a column.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Slot<'a> {
+    /// Nothing.
+    Absent,
+    /// A value, as it is written.
+    Value(Kind, &'a str),
+    /// A field on the column's path is no object: how many steps down the path, and what it is.
+    NotObject(usize, Kind),
+}
+
+/// Fills the slots, one per column, from a payload. The last of several fields with one name counts.
+pub(super) fn scan<'a>(payload: &'a [u8], fields: &[Field], slots: &mut [Slot<'a>]) -> Result<(), String> {
+    slots.fill(Slot::Absent);
+    if payload.len() > PAYLOAD_BYTES_MAX {
+        return Err(format!("the payload has {} bytes, expected at most {PAYLOAD_BYTES_MAX}", payload.len()));
+    }
+    let text = std::str::from_utf8(payload).map_err(|e| format!("the payload is not UTF-8: {e}"))?;
+    serde_json::from_str::<IgnoredAny>(text).map_err(|e| format!("the payload is not JSON: {e}"))?;
+    let mut walk = Walk { text, bytes: payload, at: 0 };
+    walk.blanks();
+    match kind_of(walk.bytes[walk.at]) {
+        Kind::Object => walk.object(fields, slots, 1),
+        kind => Err(format!("the payload is {}, expected an object", kind.name())),
+    }
+}
+
+fn kind_of(first: u8) -> Kind {
+    match first {
+        b'{' => Kind::Object,
+        b'[' => Kind::Array,
+        b'"' => Kind::Text,
+        b't' | b'f' => Kind::Boolean,
+        b'n' => Kind::Null,
+        _ => Kind::Number,
+    }
+}
+
+/// The value of a JSON string as it is written, quotes included; `None` when an escape stands for half a character.
+pub(super) fn unquote(written: &str) -> Option<Cow<'_, str>> {
+    let inner = &written[1..written.len() - 1];
+    match inner.contains('\\') {
+        false => Some(Cow::Borrowed(inner)),
+        true => serde_json::from_str::<String>(written).ok().map(Cow::Owned),
+    }
+}
+
+// Invariant: `bytes` are those of `text`, which is one valid JSON value, so indexing below stays within it.
+struct Walk<'a> {
+    text: &'a str,
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Walk<'a> {
+    fn blanks(&mut self) {
+        while matches!(self.bytes.get(self.at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    /// Walks an object whose brace is next.
+    fn object(&mut self, fields: &[Field], slots: &mut [Slot<'a>], depth: usize) -> Result<(), String> {
+        let mut likely = 0;
+        self.at += 1;
+        loop {
+            self.blanks();
+            match self.bytes[self.at] {
+                b'}' => break,
+                b',' => self.at += 1,
+                _ => {
+                    let name = self.string();
+                    self.blanks();
+                    self.at += 1;
+                    self.blanks();
+                    match find(fields, name, likely) {
+                        None => self.skip(depth)?,
+                        Some(found) => {
+                            likely = found + 1;
+                            self.field(&fields[found], slots, depth)?;
+                        }
+                    }
+                }
+            }
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Takes a field's value, which is next.
+    fn field(&mut self, field: &Field, slots: &mut [Slot<'a>], depth: usize) -> Result<(), String> {
+        let (from, kind) = (self.at, kind_of(self.bytes[self.at]));
+        // An earlier field of this name counts no longer, nor does what was below it.
+        let below = match kind {
+            Kind::Object | Kind::Null => Slot::Absent,
+            kind => Slot::NotObject(depth, kind),
+        };
+        field.all.iter().for_each(|&column| slots[column] = below);
+        if kind == Kind::Object && !field.below.is_empty() {
+            check_depth(depth + 1)?;
+            self.object(&field.below, slots, depth + 1)?;
+        } else {
+            self.skip(depth)?;
+        }
+        let value = Slot::Value(kind, &self.text[from..self.at]);
+        field.columns.iter().for_each(|&column| slots[column] = value);
+        Ok(())
+    }
+
+    /// Takes a string, as it is written.
+    fn string(&mut self) -> &'a str {
+        let from = self.at;
+        self.at += 1;
+        loop {
+            match self.bytes[self.at] {
+                b'"' => break,
+                b'\\' => self.at += 2,
+                _ => self.at += 1,
+            }
+        }
+        self.at += 1;
+        &self.text[from..self.at]
+    }
+
+    /// Passes any value.
+    fn skip(&mut self, depth: usize) -> Result<(), String> {
+        let mut open = 0;
+        loop {
+            match self.bytes[self.at] {
+                b'"' => drop(self.string()),
+                b'{' | b'[' => {
+                    open += 1;
+                    check_depth(depth + open)?;
+                    self.at += 1;
+                }
+                b'}' | b']' => {
+                    open -= 1;
+                    self.at += 1;
+                }
+                b',' | b':' | b' ' | b'\t' | b'\n' | b'\r' => self.at += 1,
+                _ => {
+                    while !matches!(
+                        self.bytes.get(self.at),
+                        None | Some(b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r')
+                    ) {
+                        self.at += 1;
+                    }
+                }
+            }
+            if open == 0 {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn check_depth(depth: usize) -> Result<(), String> {
+    match depth > DEPTH_MAX {
+        true => Err(format!("the payload is nested more than {DEPTH_MAX} deep")),
+        false => Ok(()),
+    }
+}
+
+/// The field of a name as it is written. Producers tend to write fields in one order, so the likely one is tried first.
+fn find(fields: &[Field], written: &str, likely: usize) -> Option<usize> {
+    let name = &written[1..written.len() - 1];
+    if name.contains('\\') {
+        let name = unquote(written)?;
+        return fields.iter().position(|field| field.name == *name);
+    }
+    match fields.get(likely) {
+        Some(field) if field.name == name => Some(likely),
+        _ => fields.iter().position(|field| field.name == name),
+    }
+}
