@@ -1,1 +1,27 @@
-//! .
+//! Iceberg tables in a local warehouse: a folder with a SQLite catalog and one folder per table.
+//!
+//! ```text
+//! rows -> writer (one per worker) -> prepare: files closed and synced -> Committable
+//!                                                                           |
+//! readers <- new snapshot <- compare and swap in the catalog <- committer <-+
+//! ```
+//!
+//! The catalog has the tables that other tools know: PyIceberg opens it with
+//! `SqlCatalog("riverrun", uri="sqlite:////abs/warehouse/catalog.db", warehouse="file:///abs/warehouse")`.
+//! This is the only crate that knows Iceberg, and none of Iceberg's types appear in what it offers. Everything it
+//! offers blocks; the asynchronous runtime that the iceberg library asks for stays inside a [`Warehouse`].
+
+mod catalog;
+mod commit;
+mod failure;
+mod files;
+mod name;
+mod parquet_file;
+mod storage;
+mod store;
+mod table;
+mod warehouse;
+mod write;
+
+pub use table::TableOptions;
+pub use warehouse::Warehouse;

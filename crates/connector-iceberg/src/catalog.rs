@@ -1,0 +1,196 @@
+//! The catalog as the iceberg library wants it: [`Store`] and the metadata files it points to.
+
+use crate::failure;
+use crate::name::TableName;
+use crate::store::{Store, Swap};
+use async_trait::async_trait;
+use iceberg::io::FileIO;
+use iceberg::spec::{TableMetadata, TableMetadataBuilder};
+use iceberg::table::Table;
+use iceberg::{
+    Catalog, Error, ErrorKind, MetadataLocation, Namespace, NamespaceIdent, Result, Runtime, TableCommit,
+    TableCreation, TableIdent,
+};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// Tables of a warehouse on disk. Cloning gives another view of the same catalog.
+#[derive(Clone, Debug)]
+pub struct SqliteCatalog {
+    store: Arc<Store>,
+    folder: PathBuf,
+    file_io: FileIO,
+    runtime: Runtime,
+    base: Option<Table>,
+}
+
+impl SqliteCatalog {
+    /// A catalog over an open file, for tables in folders of `folder`.
+    pub fn new(store: Store, folder: PathBuf, file_io: FileIO, runtime: Runtime) -> SqliteCatalog {
+        SqliteCatalog { store: Arc::new(store), folder, file_io, runtime, base: None }
+    }
+
+    /// A view for one commit: it swaps this base, and no other that it loads in between.
+    ///
+    /// The library loads the table at the start of every commit, and a catalog loads it again at its end; a commit
+    /// that landed in between would go unseen by those who looked for something on the base.
+    pub fn pinned(&self, base: &Table) -> SqliteCatalog {
+        SqliteCatalog { base: Some(base.clone()), ..self.clone() }
+    }
+
+    /// The catalog file.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The location of the folder that a table gets.
+    pub fn location_of(&self, table: &TableName) -> String {
+        format!("file://{}/{}/{}", self.folder.display(), table.namespace, table.name)
+    }
+
+    async fn load(&self, table: &TableName) -> Result<Table> {
+        let location = self.store.location(table).map_err(failure::for_iceberg)?.ok_or_else(|| {
+            Error::new(ErrorKind::TableNotFound, format!("there is no table \"{table}\" in the catalog"))
+        })?;
+        self.load_from(table, location).await
+    }
+
+    async fn load_from(&self, table: &TableName, location: String) -> Result<Table> {
+        let metadata = TableMetadata::read_from(&self.file_io, &location).await.map_err(|error| {
+            Error::new(error.kind(), format!("metadata file \"{location}\" cannot be read")).with_source(error)
+        })?;
+        self.table(table, metadata, location)
+    }
+
+    fn table(&self, table: &TableName, metadata: TableMetadata, location: String) -> Result<Table> {
+        Table::builder()
+            .identifier(table.ident())
+            .metadata(metadata)
+            .metadata_location(location)
+            .file_io(self.file_io.clone())
+            .runtime(self.runtime.clone())
+            .build()
+    }
+
+    async fn swap(&self, base: Table, commit: TableCommit) -> Result<Table> {
+        let name = TableName::of(commit.identifier());
+        let from = base.metadata_location_result()?.to_owned();
+        let next = commit.apply(base)?;
+        let to = next.metadata_location_result()?.to_owned();
+        next.metadata().write_to(&self.file_io, &MetadataLocation::from_str(&to)?).await?;
+        match self.store.swap(&name, &from, &to).map_err(failure::for_iceberg)? {
+            Swap::Done => Ok(next),
+            Swap::Conflict => {
+                // Nothing points to the file, so one that stays costs space and nothing else.
+                let _ = self.file_io.delete(&to).await;
+                Err(Error::new(
+                    ErrorKind::CatalogCommitConflicts,
+                    format!("table \"{name}\" was changed by someone else at the same time"),
+                ))
+            }
+        }
+    }
+}
+
+fn refused(what: &str) -> Error {
+    Error::new(ErrorKind::FeatureUnsupported, format!("this catalog cannot {what}"))
+}
+
+#[async_trait]
+impl Catalog for SqliteCatalog {
+    async fn list_namespaces(&self, parent: Option<&NamespaceIdent>) -> Result<Vec<NamespaceIdent>> {
+        let depth = parent.map_or(0, |parent| parent.len());
+        let all = self.store.namespaces().map_err(failure::for_iceberg)?;
+        let all = all.iter().map(|name| NamespaceIdent::from_strs(name.split('.'))).collect::<Result<Vec<_>>>()?;
+        let below = |ident: &NamespaceIdent| {
+            ident.len() == depth + 1 && parent.is_none_or(|parent| ident[..depth] == parent[..])
+        };
+        Ok(all.into_iter().filter(below).collect())
+    }
+
+    async fn create_namespace(&self, name: &NamespaceIdent, _: HashMap<String, String>) -> Result<Namespace> {
+        self.store.create_namespace(&name.join(".")).map_err(failure::for_iceberg)?;
+        Ok(Namespace::new(name.clone()))
+    }
+
+    async fn get_namespace(&self, name: &NamespaceIdent) -> Result<Namespace> {
+        match self.namespace_exists(name).await? {
+            true => Ok(Namespace::new(name.clone())),
+            false => Err(Error::new(ErrorKind::NamespaceNotFound, format!("there is no namespace \"{name}\""))),
+        }
+    }
+
+    async fn namespace_exists(&self, name: &NamespaceIdent) -> Result<bool> {
+        Ok(self.store.namespaces().map_err(failure::for_iceberg)?.contains(&name.join(".")))
+    }
+
+    async fn update_namespace(&self, _: &NamespaceIdent, _: HashMap<String, String>) -> Result<()> {
+        Err(refused("change the properties of a namespace"))
+    }
+
+    async fn drop_namespace(&self, _: &NamespaceIdent) -> Result<()> {
+        Err(refused("drop a namespace"))
+    }
+
+    async fn list_tables(&self, namespace: &NamespaceIdent) -> Result<Vec<TableIdent>> {
+        let all = self.store.tables().map_err(failure::for_iceberg)?;
+        let namespace = namespace.join(".");
+        Ok(all.into_iter().filter(|(name, _)| name.namespace == namespace).map(|(name, _)| name.ident()).collect())
+    }
+
+    async fn create_table(&self, namespace: &NamespaceIdent, creation: TableCreation) -> Result<Table> {
+        let name = TableName { namespace: namespace.join("."), name: creation.name.clone() };
+        let location = creation.location.clone().unwrap_or_else(|| self.location_of(&name));
+        let creation = TableCreation { location: Some(location.clone()), ..creation };
+        let metadata = TableMetadataBuilder::from_table_creation(creation)?.build()?.metadata;
+        let file = MetadataLocation::new_with_metadata(location, &metadata);
+        metadata.write_to(&self.file_io, &file).await?;
+        if !self.store.insert(&name, &file.to_string()).map_err(failure::for_iceberg)? {
+            let _ = self.file_io.delete(file.to_string()).await;
+            return Err(Error::new(ErrorKind::TableAlreadyExists, format!("there is a table \"{name}\" already")));
+        }
+        self.table(&name, metadata, file.to_string())
+    }
+
+    async fn load_table(&self, table: &TableIdent) -> Result<Table> {
+        match &self.base {
+            Some(base) if base.identifier() == table => Ok(base.clone()),
+            _ => self.load(&TableName::of(table)).await,
+        }
+    }
+
+    async fn drop_table(&self, table: &TableIdent) -> Result<()> {
+        match self.store.remove(&TableName::of(table)).map_err(failure::for_iceberg)? {
+            true => Ok(()),
+            false => Err(Error::new(ErrorKind::TableNotFound, format!("there is no table \"{table}\""))),
+        }
+    }
+
+    async fn purge_table(&self, _: &TableIdent) -> Result<()> {
+        Err(refused("purge a table"))
+    }
+
+    async fn table_exists(&self, table: &TableIdent) -> Result<bool> {
+        Ok(self.store.location(&TableName::of(table)).map_err(failure::for_iceberg)?.is_some())
+    }
+
+    async fn rename_table(&self, _: &TableIdent, _: &TableIdent) -> Result<()> {
+        Err(refused("rename a table"))
+    }
+
+    async fn register_table(&self, table: &TableIdent, location: String) -> Result<Table> {
+        let name = TableName::of(table);
+        let loaded = self.load_from(&name, location.clone()).await?;
+        match self.store.insert(&name, &location).map_err(failure::for_iceberg)? {
+            true => Ok(loaded),
+            false => Err(Error::new(ErrorKind::TableAlreadyExists, format!("there is a table \"{name}\" already"))),
+        }
+    }
+
+    async fn update_table(&self, commit: TableCommit) -> Result<Table> {
+        let base = self.load_table(commit.identifier()).await?;
+        self.swap(base, commit).await
+    }
+}

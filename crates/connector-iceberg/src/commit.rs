@@ -1,0 +1,218 @@
+//! Makes prepared files part of a table, each exactly once.
+
+use crate::catalog::SqliteCatalog;
+use crate::failure;
+use crate::name::TableName;
+use dataflow::{Committable, Committer, Error, ErrorKind, Result};
+use iceberg::spec::{
+    DataFile, FormatVersion, TableMetadata, deserialize_data_file_from_json, serialize_data_file_to_json,
+};
+use iceberg::table::Table;
+use iceberg::transaction::{ApplyTransactionAction, Transaction};
+use iceberg::{Catalog, TableIdent};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// The tokens of a commit, in the summary of its snapshot.
+const TOKENS: &str = "riverrun.tokens";
+/// The tokens of the last commits, in a property of the table: they stay when snapshots expire.
+const LAST_TOKENS: &str = "riverrun.last-tokens";
+/// How many tokens the property keeps beside those of the newest commit.
+const LAST_TOKENS_MAX: usize = 64;
+/// How often a commit is tried when others change the table at the same time.
+const ATTEMPTS_MAX: u32 = 40;
+/// The longest wait between two attempts.
+const WAIT_MS_MAX: u64 = 400;
+
+/// Files that are durable and not yet part of a table. The token makes it possible to see later whether they are.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Prepared {
+    version: u32,
+    table_uuid: Uuid,
+    partition_spec: i32,
+    token: String,
+    // One description per file, in Iceberg's own JSON form.
+    files: Vec<String>,
+}
+
+impl Prepared {
+    /// Files for a table, under a new token.
+    pub fn new(metadata: &TableMetadata, files: Vec<DataFile>) -> Result<Prepared> {
+        let told = |file| serialize_data_file_to_json(file, metadata.default_partition_type(), FormatVersion::V2);
+        let files = files.into_iter().map(told).collect::<iceberg::Result<Vec<_>>>();
+        Ok(Prepared {
+            version: 1,
+            table_uuid: metadata.uuid(),
+            partition_spec: metadata.default_partition_spec_id(),
+            token: Uuid::new_v4().to_string(),
+            files: files.map_err(|error| failure::iceberg("a data file cannot be described", error))?,
+        })
+    }
+
+    /// The bytes that go into a checkpoint.
+    pub fn to_committable(&self) -> Result<Committable> {
+        let bytes = serde_json::to_vec(self);
+        bytes.map(Committable).map_err(|error| Error::internal("a committable cannot be written").with_source(error))
+    }
+
+    fn from_committable(table: &TableName, committable: &Committable) -> Result<Prepared> {
+        let wrong = |what: String| Error::corrupt(format!("table \"{table}\": a committable {what}"));
+        let prepared: Prepared = serde_json::from_slice(&committable.0)
+            .map_err(|error| wrong("cannot be read".to_owned()).with_source(error))?;
+        match prepared.version {
+            1 => Ok(prepared),
+            version => Err(wrong(format!("has version {version}, expected 1"))),
+        }
+    }
+
+    fn data_files(&self, table: &TableName, metadata: &TableMetadata) -> Result<Vec<DataFile>> {
+        if self.table_uuid != metadata.uuid() {
+            return Err(Error::invalid(format!(
+                "table \"{table}\" was dropped and made again since its rows were prepared; start the job with \
+                 --fresh, or restore the table"
+            )));
+        }
+        let spec = metadata.partition_spec_by_id(self.partition_spec).ok_or_else(|| {
+            Error::corrupt(format!("table \"{table}\" has no partition spec {}", self.partition_spec))
+        })?;
+        let wrong = |error| failure::iceberg(format!("table \"{table}\": a prepared file cannot be read"), error);
+        let partition = spec.partition_type(metadata.current_schema()).map_err(wrong)?;
+        let read = |file: &String| {
+            deserialize_data_file_from_json(file, self.partition_spec, &partition, metadata.current_schema())
+        };
+        self.files.iter().map(read).collect::<iceberg::Result<Vec<_>>>().map_err(wrong)
+    }
+}
+
+/// Which of the tokens a table has, in its snapshots or in its property.
+pub fn tokens_in(metadata: &TableMetadata, tokens: &[String]) -> Vec<String> {
+    let summaries = metadata.snapshots().filter_map(|snapshot| snapshot.summary().additional_properties.get(TOKENS));
+    let there: std::collections::HashSet<&str> =
+        summaries.chain(metadata.properties().get(LAST_TOKENS)).flat_map(|list| list.split(',')).collect();
+    tokens.iter().filter(|token| there.contains(token.as_str())).cloned().collect()
+}
+
+/// Commits to one table of a catalog.
+pub struct TableCommitter {
+    pub catalog: SqliteCatalog,
+    pub table: TableName,
+}
+
+impl TableCommitter {
+    /// Adds to the table what is not in it yet, all in one snapshot, and with it properties for the snapshot's summary
+    /// and the table. Returns when that is durable, also when it was so before.
+    pub async fn commit(&self, prepared: &[Prepared], properties: &[(String, String)]) -> Result<()> {
+        let tokens: Vec<String> = prepared.iter().map(|prepared| prepared.token.clone()).collect();
+        let ident = self.table.ident();
+        let mut conflict = None;
+        for attempt in 0..ATTEMPTS_MAX {
+            wait(attempt).await;
+            let base = self.catalog.load_table(&ident).await.map_err(|error| self.failed(error))?;
+            let there = tokens_in(base.metadata(), &tokens);
+            if !tokens.is_empty() && there.len() == tokens.len() {
+                return Ok(());
+            }
+            let missing: Vec<&Prepared> = prepared.iter().filter(|prepared| !there.contains(&prepared.token)).collect();
+            let Err(error) = self.attempt(&base, &missing, properties).await? else { return Ok(()) };
+            match error.kind() {
+                iceberg::ErrorKind::CatalogCommitConflicts => conflict = Some(error),
+                // The outcome may be unknown: only the table itself can tell.
+                _ if self.has_all(&ident, &tokens).await => return Ok(()),
+                _ => return Err(self.failed(error)),
+            }
+        }
+        let last = conflict.map(|error| error.message().to_owned()).unwrap_or_default();
+        Err(Error::unavailable(format!(
+            "table \"{}\": {ATTEMPTS_MAX} attempts to commit met changes by others; stop some of them",
+            self.table
+        ))
+        .with_source(last))
+    }
+
+    /// One attempt on a base; an outer error is not one of the attempt, but of what was to be committed.
+    async fn attempt(
+        &self,
+        base: &Table,
+        prepared: &[&Prepared],
+        properties: &[(String, String)],
+    ) -> Result<iceberg::Result<Table>> {
+        let mut files = Vec::new();
+        for prepared in prepared {
+            files.extend(prepared.data_files(&self.table, base.metadata())?);
+        }
+        let tokens: Vec<String> = prepared.iter().map(|prepared| prepared.token.clone()).collect();
+        let mut summary: HashMap<String, String> = properties.iter().cloned().collect();
+        let transaction = Transaction::new(base);
+        let mut update = transaction.update_table_properties();
+        for (key, value) in properties {
+            update = update.set(key.clone(), value.clone());
+        }
+        if !tokens.is_empty() {
+            summary.insert(TOKENS.to_owned(), tokens.join(","));
+            update = update.set(LAST_TOKENS.to_owned(), last_tokens(base.metadata(), &tokens));
+        }
+        let append = transaction
+            .fast_append()
+            // Names of files are made once, and tokens keep one from being added twice.
+            .with_check_duplicate(false)
+            .set_snapshot_properties(summary)
+            .add_data_files(files);
+        let commit = append.apply(transaction).and_then(|transaction| update.apply(transaction));
+        // The tokens were looked for on this base, so this base it must be that is swapped.
+        let pinned = self.catalog.pinned(base);
+        Ok(match commit {
+            Ok(transaction) => transaction.commit(&pinned).await,
+            Err(error) => Err(error),
+        })
+    }
+
+    async fn has_all(&self, ident: &TableIdent, tokens: &[String]) -> bool {
+        let table = self.catalog.load_table(ident).await;
+        !tokens.is_empty() && table.is_ok_and(|table| tokens_in(table.metadata(), tokens).len() == tokens.len())
+    }
+
+    fn failed(&self, error: iceberg::Error) -> Error {
+        match error.kind() {
+            iceberg::ErrorKind::TableNotFound => {
+                Error::new(ErrorKind::Invalid, format!("there is no table \"{}\"", self.table))
+            }
+            _ => failure::iceberg(format!("table \"{}\" cannot be committed to", self.table), error),
+        }
+    }
+}
+
+/// The tokens of this commit behind those of the commits before, as the property holds them.
+fn last_tokens(metadata: &TableMetadata, tokens: &[String]) -> String {
+    let before = metadata.properties().get(LAST_TOKENS).map(String::as_str).unwrap_or_default();
+    let before: Vec<&str> = before.split(',').filter(|token| !token.is_empty()).collect();
+    let kept = &before[before.len().saturating_sub(LAST_TOKENS_MAX)..];
+    kept.iter().copied().chain(tokens.iter().map(String::as_str)).collect::<Vec<_>>().join(",")
+}
+
+/// Waits longer with every attempt, and never as long as others do.
+async fn wait(attempt: u32) {
+    if attempt > 0 {
+        let bound = (5u64 << attempt.min(10)).min(WAIT_MS_MAX);
+        let chance = Uuid::new_v4().as_u64_pair().1;
+        tokio::time::sleep(Duration::from_millis(1 + chance % bound)).await;
+    }
+}
+
+/// A committer whose calls block.
+pub struct BlockingCommitter {
+    pub warehouse: crate::warehouse::Warehouse,
+    pub table: TableName,
+}
+
+impl Committer for BlockingCommitter {
+    fn commit(&mut self, committables: Vec<Committable>) -> Result<()> {
+        let prepared = committables.iter().map(|bytes| Prepared::from_committable(&self.table, bytes));
+        let prepared = prepared.collect::<Result<Vec<_>>>()?;
+        if prepared.is_empty() {
+            return Ok(());
+        }
+        self.warehouse.commit(&self.table, &prepared, &[])
+    }
+}

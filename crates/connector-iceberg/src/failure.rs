@@ -1,0 +1,146 @@
+//! What errors of the iceberg library, of SQLite and of files mean to a host.
+
+use dataflow::{Error, ErrorKind};
+use std::io;
+
+/// An error of the iceberg library, as it happened while something was done.
+///
+/// A full disk or another failing file operation is `Unavailable`, a file that is gone or cannot be parsed is
+/// `Corrupt`, and what does not exist or is not supported is `Invalid`.
+pub fn iceberg(doing: impl Into<String>, error: iceberg::Error) -> Error {
+    let kind = match io_cause(&error) {
+        Some(cause) => kind_of_io(cause),
+        None => kind_of_iceberg(&error),
+    };
+    Error::new(kind, doing).with_source(told(&error))
+}
+
+/// An error of a file operation, as it happened while something was done.
+pub fn file(doing: impl Into<String>, error: io::Error) -> Error {
+    Error::new(kind_of_io(&error), doing).with_source(told_io(&error))
+}
+
+/// An error of a file operation for the iceberg library, which carries it back to [`iceberg`].
+pub fn io_for_iceberg(doing: String, error: io::Error) -> iceberg::Error {
+    iceberg::Error::new(iceberg::ErrorKind::Unexpected, doing).with_source(error)
+}
+
+/// An error of this crate for the iceberg library. The kind survives the way through the library.
+pub fn for_iceberg(error: Error) -> iceberg::Error {
+    let kind = match error.kind() {
+        ErrorKind::Invalid => iceberg::ErrorKind::FeatureUnsupported,
+        ErrorKind::Corrupt | ErrorKind::Data => iceberg::ErrorKind::DataInvalid,
+        ErrorKind::Unavailable | ErrorKind::Internal => iceberg::ErrorKind::Unexpected,
+    };
+    iceberg::Error::new(kind, error.chain()).with_source(Carried(error.kind()))
+}
+
+/// An error of the catalog file, as it happened while something was done.
+pub fn sqlite(doing: impl Into<String>, error: rusqlite::Error) -> Error {
+    use rusqlite::ErrorCode as Code;
+    let (kind, hint) = match error.sqlite_error_code() {
+        Some(Code::DatabaseBusy | Code::DatabaseLocked) => {
+            (ErrorKind::Unavailable, "the catalog is locked by another process")
+        }
+        Some(Code::NotADatabase | Code::DatabaseCorrupt) => {
+            (ErrorKind::Corrupt, "the catalog file is damaged or is not a SQLite database")
+        }
+        Some(Code::DiskFull) => (ErrorKind::Unavailable, FULL),
+        Some(Code::CannotOpen | Code::ReadOnly | Code::PermissionDenied | Code::SystemIoFailure) => {
+            (ErrorKind::Unavailable, "the catalog file cannot be read or written")
+        }
+        _ => (ErrorKind::Internal, "the catalog refused a statement"),
+    };
+    Error::new(kind, doing).with_source(format!("{hint} ({error})"))
+}
+
+const FULL: &str = "the disk is full";
+
+/// Carries the kind of an error of ours through the iceberg library.
+#[derive(Debug)]
+struct Carried(ErrorKind);
+
+impl std::fmt::Display for Carried {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
+
+impl std::error::Error for Carried {}
+
+fn causes<'a>(error: &'a iceberg::Error) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(std::error::Error::source(error), |error| error.source())
+}
+
+fn io_cause(error: &iceberg::Error) -> Option<&io::Error> {
+    causes(error).find_map(|cause| cause.downcast_ref())
+}
+
+fn kind_of_io(error: &io::Error) -> ErrorKind {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => ErrorKind::Corrupt,
+        _ => ErrorKind::Unavailable,
+    }
+}
+
+fn kind_of_iceberg(error: &iceberg::Error) -> ErrorKind {
+    if let Some(Carried(kind)) = causes(error).find_map(|cause| cause.downcast_ref()) {
+        return *kind;
+    }
+    match error.kind() {
+        iceberg::ErrorKind::DataInvalid => ErrorKind::Corrupt,
+        iceberg::ErrorKind::CatalogCommitConflicts => ErrorKind::Unavailable,
+        iceberg::ErrorKind::Unexpected | iceberg::ErrorKind::PreconditionFailed => ErrorKind::Internal,
+        _ => ErrorKind::Invalid,
+    }
+}
+
+/// The library's message and the causes below it, without its context, which may hold a whole configuration.
+fn told(error: &iceberg::Error) -> String {
+    let mut text = error.message().to_owned();
+    for cause in causes(error).filter(|cause| !cause.is::<Carried>()) {
+        let below = match cause.downcast_ref::<io::Error>() {
+            Some(error) => told_io(error),
+            None => cause.to_string(),
+        };
+        text.push_str(": ");
+        text.push_str(&below);
+    }
+    text
+}
+
+fn told_io(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::StorageFull => format!("{FULL} ({error})"),
+        io::ErrorKind::NotFound => format!("the file is missing ({error})"),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn through_iceberg(kind: io::ErrorKind) -> Error {
+        iceberg("table \"a.b\": cannot write", io_for_iceberg("cannot write \"/x\"".into(), io::Error::from(kind)))
+    }
+
+    #[test]
+    fn a_full_disk_is_unavailable_and_says_so() {
+        let error = through_iceberg(io::ErrorKind::StorageFull);
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert!(error.chain().contains("the disk is full"), "{}", error.chain());
+    }
+
+    #[test]
+    fn a_missing_file_is_corrupt() {
+        assert_eq!(through_iceberg(io::ErrorKind::NotFound).kind(), ErrorKind::Corrupt);
+    }
+
+    #[test]
+    fn an_error_of_ours_keeps_its_kind_through_the_library() {
+        for kind in [ErrorKind::Invalid, ErrorKind::Unavailable, ErrorKind::Corrupt, ErrorKind::Internal] {
+            assert_eq!(iceberg("doing", for_iceberg(Error::new(kind, "x"))).kind(), kind);
+        }
+    }
+}

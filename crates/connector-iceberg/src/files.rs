@@ -1,0 +1,317 @@
+//! The data files of a table's current snapshot, with their bounds, opened one by one.
+
+use crate::failure;
+use crate::name::TableName;
+use crate::storage::path_of;
+use crate::table;
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use dataflow::{Bounds, Error, RecordBatches, Result, TimedFile, TimedFiles};
+use iceberg::spec::{
+    DataContentType, DataFile, DataFileFormat, Datum, ManifestContentType, NestedField, Operation, PrimitiveLiteral,
+    PrimitiveType, Snapshot, TableMetadata,
+};
+use iceberg::table::Table;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::schema::types::SchemaDescriptor;
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The property that says up to where an archive holds its topic.
+const FRONTIER: &str = "riverrun.frontier";
+
+/// One snapshot of a table.
+pub struct TableFiles {
+    table: String,
+    schema: SchemaRef,
+    field_ids: Vec<i32>,
+    files: Vec<TimedFile>,
+    paths: Vec<PathBuf>,
+    properties: HashMap<String, String>,
+}
+
+impl TableFiles {
+    /// The current snapshot of a table.
+    pub async fn load(name: &TableName, table: &Table) -> Result<TableFiles> {
+        let metadata = table.metadata();
+        let columns = metadata.current_schema().as_struct().fields();
+        let mut properties = metadata.properties().clone();
+        let mut data_files = Vec::new();
+        if let Some(snapshot) = metadata.current_snapshot() {
+            properties.extend(snapshot.summary().additional_properties.clone());
+            match frontier(name, metadata, snapshot)? {
+                Some(frontier) => properties.insert(FRONTIER.to_owned(), frontier),
+                None => properties.remove(FRONTIER),
+            };
+            data_files = live_files(name, table, snapshot).await?;
+        }
+        let mut files = Vec::with_capacity(data_files.len());
+        for file in &data_files {
+            files.push(timed_file(name, file, columns)?);
+        }
+        Ok(TableFiles {
+            table: name.to_string(),
+            schema: table::plain_schema(&*table::arrow_schema(name, metadata.current_schema())?),
+            field_ids: columns.iter().map(|column| column.id).collect(),
+            paths: data_files.iter().map(|file| path_of(file.file_path())).collect(),
+            files,
+            properties,
+        })
+    }
+
+    fn failed(&self, file: usize, what: &str) -> Error {
+        Error::corrupt(format!("table \"{}\": data file \"{}\" {what}", self.table, self.paths[file].display()))
+    }
+
+    /// Opens a file whose size is the one that the table says.
+    fn open_file(&self, file: usize) -> Result<File> {
+        let doing = || format!("table \"{}\": data file \"{}\" cannot be opened", self.table, self.files[file].path);
+        let opened = File::open(&self.paths[file]).map_err(|error| failure::file(doing(), error))?;
+        let bytes = opened.metadata().map_err(|error| failure::file(doing(), error))?.len();
+        let expected = self.files[file].bytes;
+        if bytes != expected {
+            return Err(self.failed(file, &format!("has {bytes} bytes, expected {expected}; restore the file")));
+        }
+        Ok(opened)
+    }
+}
+
+impl TimedFiles for TableFiles {
+    fn name(&self) -> &str {
+        &self.table
+    }
+
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn files(&self) -> &[TimedFile] {
+        &self.files
+    }
+
+    fn property(&self, key: &str) -> Option<String> {
+        self.properties.get(key).cloned()
+    }
+
+    fn open(&self, file: usize, columns: &[String], batch_rows: usize) -> Result<RecordBatches> {
+        let wanted = columns.iter().map(|column| {
+            let index = self
+                .schema
+                .index_of(column)
+                .map_err(|_| Error::invalid(format!("table \"{}\" has no column \"{column}\"", self.table)))?;
+            Ok((self.field_ids[index], self.schema.field(index).clone()))
+        });
+        let wanted = wanted.collect::<Result<Vec<(i32, Field)>>>()?;
+        let opened = self.open_file(file)?;
+        let broken = |error| self.failed(file, "is not whole or not Parquet; restore the file").with_source(error);
+        // The types come from Parquet's own schema: what a writer noted of its Arrow types may differ per file.
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(opened, options)
+            .map_err(|error| broken(Box::new(error) as Box<dyn std::error::Error + Send + Sync>))?;
+        let roots = root_columns(builder.parquet_schema());
+        let at: Vec<Option<usize>> = wanted.iter().map(|(id, field)| roots.find(*id, field.name())).collect();
+        let mask = ProjectionMask::roots(builder.parquet_schema(), at.iter().flatten().copied());
+        let reader = builder.with_projection(mask).with_batch_size(batch_rows.max(1)).build();
+        let reader = reader.map_err(|error| broken(Box::new(error)))?;
+        Ok(Box::new(Rows {
+            place: format!("table \"{}\": data file \"{}\"", self.table, self.paths[file].display()),
+            schema: Arc::new(Schema::new(wanted.into_iter().map(|(_, field)| field).collect::<Vec<_>>())),
+            columns: places_in_batch(&at),
+            reader,
+        }))
+    }
+}
+
+/// The rows of one file, arranged as they were asked for.
+struct Rows {
+    place: String,
+    schema: SchemaRef,
+    // Where each column is in what the reader gives; `None` when the file lacks it.
+    columns: Vec<Option<usize>>,
+    reader: ParquetRecordBatchReader,
+}
+
+impl Iterator for Rows {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = self.reader.next()?;
+        let read = batch.map_err(|error| {
+            Error::corrupt(format!("{} cannot be read; restore the file", self.place)).with_source(error)
+        });
+        Some(read.and_then(|batch| self.arranged(&batch)))
+    }
+}
+
+impl Rows {
+    fn arranged(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
+        for (field, at) in self.schema.fields().iter().zip(&self.columns) {
+            columns.push(match at {
+                None => new_null_array(field.data_type(), batch.num_rows()),
+                Some(at) => self.typed(field, batch.column(*at))?,
+            });
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
+    }
+
+    /// A column that was widened since the file was written, or is an instant with a zone, gets the table's type.
+    fn typed(&self, field: &Field, column: &ArrayRef) -> Result<ArrayRef> {
+        let (from, to) = (column.data_type(), field.data_type());
+        if from == to {
+            return Ok(column.clone());
+        }
+        let widened = matches!(
+            (from, to),
+            (DataType::Int32, DataType::Int64)
+                | (DataType::Float32, DataType::Float64)
+                | (DataType::Timestamp(..), DataType::Timestamp(..))
+                | (DataType::Decimal128(..), DataType::Decimal128(..))
+                | (DataType::Binary | DataType::LargeBinary | DataType::LargeUtf8, DataType::Binary | DataType::Utf8)
+                | (DataType::Date32, DataType::Timestamp(..))
+                | (DataType::FixedSizeBinary(_), DataType::Binary)
+        );
+        if !widened {
+            return Err(Error::corrupt(format!(
+                "{}: column \"{}\" has type {from}, expected {to}",
+                self.place,
+                field.name()
+            )));
+        }
+        Ok(cast(column, to)?)
+    }
+}
+
+/// The columns of a file by field id, and by name when it has no ids.
+struct Roots {
+    by_id: HashMap<i32, usize>,
+    by_name: HashMap<String, usize>,
+}
+
+impl Roots {
+    fn find(&self, id: i32, name: &str) -> Option<usize> {
+        if self.by_id.is_empty() { self.by_name.get(name).copied() } else { self.by_id.get(&id).copied() }
+    }
+}
+
+fn root_columns(schema: &SchemaDescriptor) -> Roots {
+    let mut roots = Roots { by_id: HashMap::new(), by_name: HashMap::new() };
+    for (index, field) in schema.root_schema().get_fields().iter().enumerate() {
+        let info = field.get_basic_info();
+        if info.has_id() {
+            roots.by_id.insert(info.id(), index);
+        }
+        roots.by_name.insert(field.name().to_owned(), index);
+    }
+    roots
+}
+
+/// A reader gives the columns of a mask in the file's sequence, each once.
+fn places_in_batch(at: &[Option<usize>]) -> Vec<Option<usize>> {
+    let mut given: Vec<usize> = at.iter().flatten().copied().collect();
+    given.sort_unstable();
+    given.dedup();
+    at.iter().map(|root| root.and_then(|root| given.binary_search(&root).ok())).collect()
+}
+
+/// The data files that a snapshot holds. Delete files are an error.
+async fn live_files(name: &TableName, table: &Table, snapshot: &Arc<Snapshot>) -> Result<Vec<DataFile>> {
+    let wrong = |what: &str, error| failure::iceberg(format!("table \"{name}\": {what} cannot be read"), error);
+    let list = table.manifest_list_reader(snapshot).load().await;
+    let list = list.map_err(|error| wrong(&format!("manifest list \"{}\"", snapshot.manifest_list()), error))?;
+    let mut files = Vec::new();
+    for entry in list.entries() {
+        let manifest = entry.load_manifest(table.file_io()).await;
+        let manifest = manifest.map_err(|error| wrong(&format!("manifest \"{}\"", entry.manifest_path), error))?;
+        for file in manifest.entries().iter().filter(|entry| entry.is_alive()).map(|entry| entry.data_file()) {
+            let deletes = entry.content == ManifestContentType::Deletes;
+            if deletes || file.content_type() != DataContentType::Data {
+                return Err(Error::invalid(format!(
+                    "table \"{name}\" has delete files, which are not supported yet; rewrite the table without them \
+                     (\"{}\")",
+                    file.file_path()
+                )));
+            }
+            if file.file_format() != DataFileFormat::Parquet {
+                return Err(Error::invalid(format!(
+                    "table \"{name}\": data file \"{}\" has format {}, expected parquet",
+                    file.file_path(),
+                    file.file_format()
+                )));
+            }
+            files.push(file.clone());
+        }
+    }
+    Ok(files)
+}
+
+fn timed_file(name: &TableName, file: &DataFile, columns: &[Arc<NestedField>]) -> Result<TimedFile> {
+    let location = file.file_path();
+    let local = location.starts_with('/') || location.starts_with("file:");
+    if !local {
+        return Err(Error::invalid(format!("table \"{name}\": data file \"{location}\" is not on this disk")));
+    }
+    Ok(TimedFile {
+        path: path_of(location).display().to_string(),
+        rows: file.record_count(),
+        bytes: file.file_size_in_bytes(),
+        bounds: columns.iter().filter_map(|column| Some((column.name.clone(), bounds_of(file, column)?))).collect(),
+    })
+}
+
+/// The bounds of a timestamp column as the manifest has them; `None` when it lacks one of the three numbers.
+fn bounds_of(file: &DataFile, column: &NestedField) -> Option<Bounds> {
+    let timestamp =
+        matches!(column.field_type.as_primitive_type(), Some(PrimitiveType::Timestamp | PrimitiveType::Timestamptz));
+    let micros = |datum: &Datum| match datum.literal() {
+        PrimitiveLiteral::Long(micros) if timestamp => Some(*micros),
+        _ => None,
+    };
+    let nulls = match file.null_value_counts().get(&column.id) {
+        Some(nulls) => *nulls,
+        None if column.required => 0,
+        None => return None,
+    };
+    Some(Bounds {
+        min: file.lower_bounds().get(&column.id).and_then(micros)?,
+        max: file.upper_bounds().get(&column.id).and_then(micros)?,
+        nulls,
+    })
+}
+
+/// The frontier of the nearest snapshot that has one, if every later snapshot keeps the rows as they are.
+///
+/// `None` when the table is not an archive. Rows that something else than the archive has added or removed are an
+/// error, because the frontier does not speak for them.
+fn frontier(name: &TableName, metadata: &TableMetadata, current: &Arc<Snapshot>) -> Result<Option<String>> {
+    let mut next = Some(current.clone());
+    let mut foreign = None;
+    while let Some(snapshot) = next {
+        if let Some(frontier) = snapshot.summary().additional_properties.get(FRONTIER) {
+            let Some((id, operation)) = foreign else { return Ok(Some(frontier.clone())) };
+            return Err(Error::invalid(format!(
+                "table \"{name}\" is an archive, and snapshot {id} ({operation}) was not written by the archive job; \
+                 roll the table back to snapshot {}",
+                snapshot.snapshot_id()
+            )));
+        }
+        if snapshot.summary().operation != Operation::Replace && foreign.is_none() {
+            foreign = Some((snapshot.snapshot_id(), snapshot.summary().operation.as_str().to_owned()));
+        }
+        next = snapshot.parent_snapshot_id().and_then(|id| metadata.snapshot_by_id(id)).cloned();
+    }
+    // The snapshot with the frontier has expired: the property alone cannot say whether rows came after it.
+    match (metadata.properties().get(FRONTIER), foreign) {
+        (Some(frontier), None) => Ok(Some(frontier.clone())),
+        (Some(_), Some((id, operation))) => Err(Error::invalid(format!(
+            "table \"{name}\" is an archive, and no snapshot before {id} ({operation}) holds its frontier; archive \
+             the topic into a new table"
+        ))),
+        (None, _) => Ok(None),
+    }
+}

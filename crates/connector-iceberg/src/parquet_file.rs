@@ -1,0 +1,227 @@
+//! One Parquet file of a table while it is written, and what the manifest says of it.
+
+use crate::failure;
+use crate::storage::{create_folder, sync_folder};
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use dataflow::{Error, Result};
+use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat, Datum, PrimitiveType, Schema, Struct};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::statistics::Statistics;
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::path::PathBuf;
+
+/// A file is closed when it has grown to this size.
+const FILE_BYTES_MAX: usize = 128 << 20;
+/// The rows of a row group: what a reader takes in at once.
+const GROUP_ROWS_MAX: usize = 128 << 10;
+/// Bounds of text and bytes are cut to this length; they stay bounds.
+const BOUND_BYTES_MAX: usize = 32;
+/// Rows are gathered to this number before they are encoded, as encoding has a cost per call.
+const ENCODE_ROWS_MIN: usize = 8 << 10;
+
+/// A Parquet file that is being written. Nobody sees it before a commit names it.
+pub struct ParquetFile {
+    path: PathBuf,
+    writer: ArrowWriter<File>,
+    schema: SchemaRef,
+    gathered: Vec<RecordBatch>,
+    gathered_rows: usize,
+}
+
+/// What a table says of a file beside what the file says of itself.
+pub struct Placed<'a> {
+    pub location: String,
+    pub schema: &'a Schema,
+    pub partition: Struct,
+    pub spec_id: i32,
+    pub sort_order_id: Option<i32>,
+}
+
+impl ParquetFile {
+    /// Begins a file of rows of a schema whose fields carry their ids.
+    pub fn create(path: PathBuf, schema: SchemaRef) -> Result<ParquetFile> {
+        let failed = |error| failure::file(format!("cannot create \"{}\"", path.display()), error);
+        if let Some(folder) = path.parent() {
+            create_folder(folder).map_err(failed)?;
+        }
+        let file = OpenOptions::new().write(true).create_new(true).open(&path).map_err(failed)?;
+        let options = ArrowWriterOptions::new().with_properties(properties()).with_skip_arrow_metadata(true);
+        let writer = ArrowWriter::try_new_with_options(file, schema.clone(), options);
+        let writer = writer.map_err(|error| failed_parquet(format!("cannot begin \"{}\"", path.display()), error))?;
+        Ok(ParquetFile { path, writer, schema, gathered: Vec::new(), gathered_rows: 0 })
+    }
+
+    /// Adds rows.
+    pub fn write(&mut self, rows: RecordBatch) -> Result<()> {
+        self.gathered_rows += rows.num_rows();
+        self.gathered.push(rows);
+        if self.gathered_rows >= ENCODE_ROWS_MIN { self.encode() } else { Ok(()) }
+    }
+
+    /// Whether the file is as large as files should be.
+    pub fn is_full(&self) -> bool {
+        self.writer.bytes_written() + self.writer.in_progress_size() >= FILE_BYTES_MAX
+    }
+
+    fn encode(&mut self) -> Result<()> {
+        let rows = match self.gathered.as_slice() {
+            [] => return Ok(()),
+            [one] => one.clone(),
+            several => arrow::compute::concat_batches(&self.schema, several)?,
+        };
+        self.gathered.clear();
+        self.gathered_rows = 0;
+        self.writer.write(&rows).map_err(|error| self.failed("write", error))
+    }
+
+    fn failed(&self, doing: &str, error: ParquetError) -> Error {
+        failed_parquet(format!("cannot {doing} \"{}\"", self.path.display()), error)
+    }
+
+    /// Ends the file, makes it durable, and says what is in it.
+    pub fn close(mut self, placed: Placed<'_>) -> Result<DataFile> {
+        self.encode()?;
+        let metadata = self.writer.finish().map_err(|error| self.failed("end", error))?;
+        let failed = |error| failure::file(format!("cannot make \"{}\" durable", self.path.display()), error);
+        let file = self.writer.inner();
+        file.sync_all().map_err(failed)?;
+        let bytes = file.metadata().map_err(failed)?.len();
+        if let Some(folder) = self.path.parent() {
+            sync_folder(folder).map_err(failed)?;
+        }
+        data_file(&metadata, bytes, placed)
+    }
+}
+
+fn properties() -> WriterProperties {
+    WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_max_row_group_row_count(Some(GROUP_ROWS_MAX))
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_statistics_truncate_length(Some(BOUND_BYTES_MAX))
+        .set_created_by("riverrun".to_owned())
+        .build()
+}
+
+/// An error of the parquet library; a failed write to the file below it is told as one.
+pub fn failed_parquet(doing: String, error: ParquetError) -> Error {
+    match error {
+        ParquetError::External(cause) => match cause.downcast::<std::io::Error>() {
+            Ok(error) => failure::file(doing, *error),
+            Err(cause) => Error::internal(doing).with_source(cause),
+        },
+        other => Error::internal(doing).with_source(other),
+    }
+}
+
+fn data_file(metadata: &ParquetMetaData, bytes: u64, placed: Placed<'_>) -> Result<DataFile> {
+    let measures = Measures::of(metadata, placed.schema)?;
+    let offsets = metadata.row_groups().iter().filter_map(RowGroupMetaData::file_offset).collect();
+    let mut file = DataFileBuilder::default();
+    file.content(DataContentType::Data)
+        .file_path(placed.location)
+        .file_format(DataFileFormat::Parquet)
+        .partition(placed.partition)
+        .partition_spec_id(placed.spec_id)
+        .record_count(metadata.file_metadata().num_rows() as u64)
+        .file_size_in_bytes(bytes)
+        .column_sizes(measures.sizes)
+        .value_counts(measures.values)
+        .null_value_counts(measures.nulls)
+        .lower_bounds(measures.lower)
+        .upper_bounds(measures.upper)
+        .split_offsets(Some(offsets));
+    if let Some(id) = placed.sort_order_id {
+        file.sort_order_id(id);
+    }
+    file.build().map_err(|error| Error::internal("a data file cannot be described").with_source(error.to_string()))
+}
+
+/// What a manifest says of the columns of a file, by field id.
+#[derive(Default)]
+struct Measures {
+    sizes: HashMap<i32, u64>,
+    values: HashMap<i32, u64>,
+    nulls: HashMap<i32, u64>,
+    lower: HashMap<i32, Datum>,
+    upper: HashMap<i32, Datum>,
+}
+
+impl Measures {
+    fn of(metadata: &ParquetMetaData, schema: &Schema) -> Result<Measures> {
+        let mut measures = Measures::default();
+        for (column, field) in schema.as_struct().fields().iter().enumerate() {
+            let Some(primitive) = field.field_type.as_primitive_type() else { continue };
+            let mut bounds = Some((None, None));
+            for group in metadata.row_groups() {
+                let chunk = group.column(column);
+                let values = chunk.num_values() as u64;
+                let nulls = chunk.statistics().and_then(Statistics::null_count_opt);
+                *measures.sizes.entry(field.id).or_default() += chunk.compressed_size() as u64;
+                *measures.values.entry(field.id).or_default() += values;
+                *measures.nulls.entry(field.id).or_default() += nulls.unwrap_or_default();
+                if nulls == Some(values) {
+                    continue;
+                }
+                let of_group = chunk.statistics().and_then(|statistics| bounds_of(primitive, statistics));
+                bounds = bounds
+                    .zip(of_group)
+                    .map(|((low, high), (least, greatest))| (Some(lesser(low, least)), Some(greater(high, greatest))));
+            }
+            if let Some((Some(low), Some(high))) = bounds {
+                measures.lower.insert(field.id, low);
+                measures.upper.insert(field.id, high);
+            }
+        }
+        Ok(measures)
+    }
+}
+
+fn lesser(a: Option<Datum>, b: Datum) -> Datum {
+    match a {
+        Some(a) if a <= b => a,
+        _ => b,
+    }
+}
+
+fn greater(a: Option<Datum>, b: Datum) -> Datum {
+    match a {
+        Some(a) if a >= b => a,
+        _ => b,
+    }
+}
+
+/// The bounds of one column chunk; `None` when they are not known, as when every number is NaN.
+fn bounds_of(primitive: &PrimitiveType, statistics: &Statistics) -> Option<(Datum, Datum)> {
+    fn both<T>(low: Option<&T>, high: Option<&T>, datum: impl Fn(&T) -> Option<Datum>) -> Option<(Datum, Datum)> {
+        Some((datum(low?)?, datum(high?)?))
+    }
+    match (primitive, statistics) {
+        (PrimitiveType::Boolean, Statistics::Boolean(s)) => both(s.min_opt(), s.max_opt(), |v| Some(Datum::bool(*v))),
+        (PrimitiveType::Int, Statistics::Int32(s)) => both(s.min_opt(), s.max_opt(), |v| Some(Datum::int(*v))),
+        (PrimitiveType::Date, Statistics::Int32(s)) => both(s.min_opt(), s.max_opt(), |v| Some(Datum::date(*v))),
+        (PrimitiveType::Long, Statistics::Int64(s)) => both(s.min_opt(), s.max_opt(), |v| Some(Datum::long(*v))),
+        (PrimitiveType::Timestamp, Statistics::Int64(s)) => {
+            both(s.min_opt(), s.max_opt(), |v| Some(Datum::timestamp_micros(*v)))
+        }
+        (PrimitiveType::Timestamptz, Statistics::Int64(s)) => {
+            both(s.min_opt(), s.max_opt(), |v| Some(Datum::timestamptz_micros(*v)))
+        }
+        (PrimitiveType::Float, Statistics::Float(s)) => both(s.min_opt(), s.max_opt(), |v| Some(Datum::float(*v))),
+        (PrimitiveType::Double, Statistics::Double(s)) => both(s.min_opt(), s.max_opt(), |v| Some(Datum::double(*v))),
+        (PrimitiveType::String, Statistics::ByteArray(s)) => {
+            both(s.min_opt(), s.max_opt(), |v| v.as_utf8().ok().map(Datum::string))
+        }
+        (PrimitiveType::Binary, Statistics::ByteArray(s)) => {
+            both(s.min_opt(), s.max_opt(), |v| Some(Datum::binary(v.data().iter().copied())))
+        }
+        _ => None,
+    }
+}

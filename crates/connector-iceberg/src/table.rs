@@ -1,0 +1,170 @@
+//! Schemas, partitions and properties of tables, between Arrow and Iceberg.
+
+use crate::failure;
+use crate::name::TableName;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use dataflow::{Error, Result};
+use iceberg::TableCreation;
+use iceberg::arrow::type_to_arrow_type;
+use iceberg::spec::{
+    NestedField, NullOrder, PrimitiveType, Schema as IcebergSchema, SortDirection, SortField, SortOrder, Transform,
+    Type, UnboundPartitionSpec,
+};
+use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// How a table is made.
+#[derive(Clone, Debug, Default)]
+pub struct TableOptions {
+    /// The timestamp column whose day cuts the table into partitions; such a table is declared sorted by it, too.
+    /// `None` for tables that stay small.
+    pub partition_day: Option<String>,
+    /// Properties of the table.
+    pub properties: Vec<(String, String)>,
+}
+
+/// What the iceberg library needs to make a table.
+pub fn creation(name: &TableName, location: String, schema: &Schema, options: &TableOptions) -> Result<TableCreation> {
+    let columns = iceberg_schema(name, schema)?;
+    let wrong = |error| failure::iceberg(format!("table \"{name}\" cannot be made"), error);
+    let mut spec = UnboundPartitionSpec::builder();
+    let mut order = SortOrder::unsorted_order();
+    if let Some(column) = &options.partition_day {
+        let id = day_column(name, &columns, column)?;
+        spec = spec.add_partition_field(id, day_field_name(&columns, column), Transform::Day).map_err(wrong)?;
+        order = SortOrder::builder()
+            .with_order_id(1)
+            .with_sort_field(
+                SortField::builder()
+                    .source_id(id)
+                    .transform(Transform::Identity)
+                    .direction(SortDirection::Ascending)
+                    .null_order(NullOrder::First)
+                    .build(),
+            )
+            .build(&columns)
+            .map_err(wrong)?;
+    }
+    let mut properties = HashMap::from([("write.parquet.compression-codec".to_owned(), "zstd".to_owned())]);
+    properties.extend(options.properties.iter().cloned());
+    Ok(TableCreation::builder()
+        .name(name.name.clone())
+        .location(location)
+        .schema(columns)
+        .partition_spec(spec.build())
+        .sort_order(order)
+        .properties(properties)
+        .build())
+}
+
+/// A table's columns as Arrow has them, all of them nullable, each with its field id.
+///
+/// Timestamps with a zone are instants, as those without are here, and come without one.
+pub fn arrow_schema(name: &TableName, schema: &IcebergSchema) -> Result<SchemaRef> {
+    let mut fields = Vec::with_capacity(schema.as_struct().fields().len());
+    for field in schema.as_struct().fields() {
+        let data_type = match field.field_type.as_primitive_type() {
+            Some(PrimitiveType::Timestamp | PrimitiveType::Timestamptz) => {
+                DataType::Timestamp(TimeUnit::Microsecond, None)
+            }
+            Some(PrimitiveType::Binary) => DataType::Binary,
+            _ => type_to_arrow_type(&field.field_type).map_err(|error| {
+                failure::iceberg(format!("table \"{name}\": column \"{}\" cannot be read", field.name), error)
+            })?,
+        };
+        let id = HashMap::from([(PARQUET_FIELD_ID_META_KEY.to_owned(), field.id.to_string())]);
+        fields.push(Field::new(&field.name, data_type, true).with_metadata(id));
+    }
+    Ok(Arc::new(Schema::new(fields)))
+}
+
+/// The same columns without field ids, as other crates see them.
+pub fn plain_schema(schema: &Schema) -> SchemaRef {
+    let plain = |field: &Arc<Field>| Field::new(field.name(), field.data_type().clone(), true);
+    Arc::new(Schema::new(schema.fields().iter().map(plain).collect::<Vec<_>>()))
+}
+
+fn iceberg_schema(name: &TableName, schema: &Schema) -> Result<IcebergSchema> {
+    let mut seen = HashSet::new();
+    let mut fields = Vec::with_capacity(schema.fields().len());
+    for (index, field) in schema.fields().iter().enumerate() {
+        if !seen.insert(field.name().to_lowercase()) {
+            return Err(Error::invalid(format!(
+                "table \"{name}\": column \"{}\" is there twice; give each column a name of its own",
+                field.name()
+            )));
+        }
+        let primitive = primitive_type(name, field)?;
+        fields.push(Arc::new(NestedField::optional(index as i32 + 1, field.name(), Type::Primitive(primitive))));
+    }
+    let schema = IcebergSchema::builder().with_fields(fields).build();
+    schema.map_err(|error| failure::iceberg(format!("table \"{name}\" cannot be made"), error))
+}
+
+fn primitive_type(name: &TableName, field: &Field) -> Result<PrimitiveType> {
+    Ok(match field.data_type() {
+        DataType::Boolean => PrimitiveType::Boolean,
+        DataType::Int32 => PrimitiveType::Int,
+        DataType::Int64 => PrimitiveType::Long,
+        DataType::Float32 => PrimitiveType::Float,
+        DataType::Float64 => PrimitiveType::Double,
+        DataType::Utf8 => PrimitiveType::String,
+        DataType::Binary => PrimitiveType::Binary,
+        DataType::Date32 => PrimitiveType::Date,
+        DataType::Timestamp(TimeUnit::Microsecond, None) => PrimitiveType::Timestamp,
+        other => {
+            return Err(Error::invalid(format!(
+                "table \"{name}\": column \"{}\" has type {other}, which tables cannot hold; expected BIGINT, INT, \
+                 DOUBLE, FLOAT, BOOLEAN, TEXT, TIMESTAMP (microseconds, no zone), DATE or BINARY; cast it",
+                field.name()
+            )));
+        }
+    })
+}
+
+fn day_column(name: &TableName, schema: &IcebergSchema, column: &str) -> Result<i32> {
+    let field = schema
+        .field_by_name(column)
+        .ok_or_else(|| Error::invalid(format!("table \"{name}\": there is no column \"{column}\" to partition by")))?;
+    match field.field_type.as_primitive_type() {
+        Some(PrimitiveType::Timestamp) => Ok(field.id),
+        _ => Err(Error::invalid(format!(
+            "table \"{name}\": column \"{column}\" is to be cut by day and has type {}, expected timestamp",
+            field.field_type
+        ))),
+    }
+}
+
+/// `<column>_day`, with underscores behind it when a column has that name already.
+fn day_field_name(schema: &IcebergSchema, column: &str) -> String {
+    let mut name = format!("{column}_day");
+    while schema.field_by_name_case_insensitive(&name).is_some() {
+        name.push('_');
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn create(field: Field, partition_day: Option<&str>) -> Result<TableCreation> {
+        let options = TableOptions { partition_day: partition_day.map(str::to_owned), ..TableOptions::default() };
+        creation(&TableName::parse("lake.t").unwrap(), "file:///w".into(), &Schema::new(vec![field]), &options)
+    }
+
+    #[test]
+    fn a_type_that_tables_cannot_hold_is_named() {
+        let error = create(Field::new("n", DataType::UInt64, true), None).unwrap_err();
+        assert!(error.to_string().contains("column \"n\" has type UInt64"), "{error}");
+    }
+
+    #[test]
+    fn only_a_timestamp_is_cut_by_day() {
+        let error = create(Field::new("n", DataType::Int64, true), Some("n")).unwrap_err();
+        assert!(error.to_string().contains("expected timestamp"), "{error}");
+        let error = create(Field::new("n", DataType::Int64, true), Some("m")).unwrap_err();
+        assert!(error.to_string().contains("no column \"m\""), "{error}");
+    }
+}
