@@ -1,1 +1,27 @@
-//! .
+//! History then live: the partition's clock, row time, late and quiet rules, frontiers, the archive, and the one
+//! reader that gives out the rows of a stream with their time, first from files, then from a topic, exact to the row.
+//!
+//! This crate knows no connector: it reads through [`dataflow::TimedFiles`], [`dataflow::Topic`] and
+//! [`dataflow::Decode`]. It starts no thread and reads no clock; its only files are those that it spills to.
+//! Modules are listed in the order in which a row meets them.
+
+mod archive;
+mod clock;
+mod coordinator;
+mod frontier;
+mod held;
+mod history;
+mod live;
+mod open;
+mod placing;
+mod reader;
+mod spec;
+mod spill;
+mod stats;
+
+pub use archive::{Archiver, CLOCK_PROPERTY, archive_schema, clock_property};
+pub use clock::{PartitionClock, Placed};
+pub use frontier::{FRONTIER_PROPERTY, Frontier, PartitionFrontier};
+pub use open::{Live, Options, Seam, StreamInput};
+pub use spec::{BadRows, Late, Quiet, StreamSpec};
+pub use stats::{Counts, StreamStats};

@@ -1,0 +1,237 @@
+//! The archive: every message of a topic once, by coordinate, with what gives it its time.
+
+use crate::clock::PartitionClock;
+use crate::frontier::message_id;
+use crate::placing::{ARRIVAL, CLOCK, ERROR, MESSAGE_ID, PARTITION, RAW, event_time, instants};
+use crate::{Frontier, PartitionFrontier, Quiet, StreamSpec};
+use arrow::array::{
+    ArrayRef, BinaryArray, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array,
+};
+use arrow::compute::{concat_batches, take};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use dataflow::{Decode, Error, Message, PartitionLog, Position, Result, Topic};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// The property of a table that says which clock its rows carry.
+pub const CLOCK_PROPERTY: &str = "riverrun.clock";
+const CLOCK_VERSION: u64 = 1;
+/// About how many bytes of messages one read takes.
+const READ_BYTES: usize = 4 << 20;
+
+/// The value of [`CLOCK_PROPERTY`] for a stream: its time column and its quiet rule.
+pub fn clock_property(spec: &StreamSpec) -> String {
+    let quiet = match spec.quiet {
+        Quiet::After(span) => json!(span.0),
+        Quiet::Never => Value::Null,
+    };
+    json!({ "version": CLOCK_VERSION, "time_column": spec.time_name(), "quiet_us": quiet }).to_string()
+}
+
+/// Refuses a stream whose clock is not the one that the table's rows carry.
+pub(crate) fn check_clock_property(spec: &StreamSpec, table: &str, property: &str) -> Result<()> {
+    let value: Value = serde_json::from_str(property).map_err(|error| {
+        Error::corrupt(format!("table \"{table}\": its property {CLOCK_PROPERTY} cannot be read")).with_source(error)
+    })?;
+    let expected: Value =
+        serde_json::from_str(&clock_property(spec)).map_err(|_| Error::internal("a clock has no text"))?;
+    for (key, what) in [("version", "version"), ("time_column", "time column"), ("quiet_us", "QUIET, in microseconds,")]
+    {
+        if value[key] != expected[key] {
+            return Err(Error::invalid(format!(
+                "stream \"{}\": table \"{table}\" was archived with the {what} {}, but the stream declares {}; \
+                 declare the same, or archive into a new table",
+                spec.name, value[key], expected[key]
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The columns of an archive: the declared ones, all of which may be NULL, then the hidden ones.
+pub fn archive_schema(declared: &SchemaRef) -> SchemaRef {
+    let instant = || DataType::Timestamp(TimeUnit::Microsecond, None);
+    let mut fields: Vec<Field> =
+        declared.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
+    fields.extend([
+        Field::new(PARTITION, DataType::Int32, false),
+        Field::new(MESSAGE_ID, DataType::Utf8, false),
+        Field::new(ARRIVAL, instant(), false),
+        Field::new(CLOCK, instant(), true),
+        Field::new(RAW, DataType::Binary, true),
+        Field::new(ERROR, DataType::Utf8, true),
+    ]);
+    Arc::new(Schema::new(fields))
+}
+
+/// Reads a topic into rows of its archive: every message once, in the sequence of each partition.
+///
+/// Late rows, duplicates and quarantined rows are among them; a message that cannot be decoded comes as its bytes
+/// and the reason. What it gave out and the frontier that it gave with it are to be committed together; an archiver
+/// that starts at that frontier goes on exactly behind.
+pub struct Archiver {
+    spec: StreamSpec,
+    decode: Arc<dyn Decode>,
+    schema: SchemaRef,
+    frontier: Frontier,
+    partitions: Vec<Partition>,
+    // The partition that is read first by the next call.
+    turn: usize,
+}
+
+struct Partition {
+    log: Box<dyn PartitionLog>,
+    clock: PartitionClock,
+    stop: Stop,
+}
+
+/// Where the reading of a partition ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    Nowhere,
+    At(Option<Position>),
+    Reached,
+}
+
+impl Archiver {
+    /// An archiver that starts behind a frontier, or at the beginning, and stops at the positions `to`, inclusive,
+    /// one per partition, where they are given.
+    pub fn new(
+        spec: StreamSpec,
+        topic: &dyn Topic,
+        decode: Arc<dyn Decode>,
+        frontier: Option<Frontier>,
+        to: Option<Vec<Option<Position>>>,
+    ) -> Result<Archiver> {
+        spec.check()?;
+        crate::open::check_decode(&spec, decode.as_ref())?;
+        let frontier = match frontier {
+            Some(frontier) => {
+                frontier.check(&spec.name, topic)?;
+                frontier
+            }
+            None => Frontier::start_of(topic),
+        };
+        if let Some(to) = to.as_ref().filter(|to| to.len() != frontier.partitions.len()) {
+            return Err(Error::invalid(format!(
+                "topic \"{}\" has {} partitions, but {} end positions were given",
+                topic.name(),
+                frontier.partitions.len(),
+                to.len()
+            )));
+        }
+        let mut partitions = Vec::new();
+        for (index, at) in frontier.partitions.iter().enumerate() {
+            let clock = match at {
+                Some(at) => PartitionClock::resume(&spec, at.clock, at.arrival),
+                None => PartitionClock::new(&spec),
+            };
+            let stop = match to.as_ref().map(|to| to[index]) {
+                None => Stop::Nowhere,
+                Some(end) if end <= at.map(|at| at.position) => Stop::Reached,
+                Some(end) => Stop::At(end),
+            };
+            partitions.push(Partition { log: topic.open(index as u32, at.map(|at| at.position))?, clock, stop });
+        }
+        Ok(Archiver { schema: archive_schema(&spec.schema), spec, decode, frontier, partitions, turn: 0 })
+    }
+
+    /// The next rows, at most so many, and the frontier behind them. `None` when there is nothing more to read now;
+    /// a later call may find more, unless the archiver has finished.
+    pub fn next(&mut self, rows_max: usize) -> Result<Option<(RecordBatch, Frontier)>> {
+        let (mut batches, mut room) = (Vec::new(), rows_max);
+        for _ in 0..self.partitions.len() {
+            if room == 0 {
+                break;
+            }
+            let index = self.turn;
+            self.turn = (self.turn + 1) % self.partitions.len();
+            let messages = self.partitions[index].read(room)?;
+            if !messages.is_empty() {
+                room -= messages.len();
+                batches.push(self.rows_of(index, &messages)?);
+            }
+        }
+        if batches.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some((concat_batches(&self.schema, &batches)?, self.frontier.clone())))
+    }
+
+    /// Whether the end positions that were given are reached.
+    pub fn finished(&self) -> bool {
+        self.partitions.iter().all(|partition| partition.stop == Stop::Reached)
+    }
+
+    /// How far the archiver has read.
+    pub fn frontier(&self) -> Frontier {
+        self.frontier.clone()
+    }
+
+    /// The rows of messages of one partition; moves its clock and the frontier on.
+    fn rows_of(&mut self, index: usize, messages: &[Message]) -> Result<RecordBatch> {
+        let payloads: Vec<&[u8]> = messages.iter().map(|message| message.payload.as_slice()).collect();
+        let decoded = self.decode.decode(&payloads)?;
+        let events = instants(decoded.rows.column(self.spec.time_column))?;
+        let clock = &mut self.partitions[index].clock;
+        let (mut rows, mut clocks, mut raw, mut errors) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut bad, mut row) = (decoded.bad.iter().peekable(), 0);
+        for (message_index, message) in messages.iter().enumerate() {
+            clocks.push(clock.at(message.arrival).map(|clock| clock.0));
+            if let Some((_, error)) = bad.next_if(|(bad, _)| *bad == message_index) {
+                clock.arrive(message.arrival);
+                rows.push(None);
+                raw.push(Some(message.payload.as_slice()));
+                errors.push(Some(error.chain()));
+                continue;
+            }
+            match event_time(&events, row) {
+                Some(event) => drop(clock.row(event, message.arrival)),
+                None => drop(clock.arrive(message.arrival)),
+            }
+            rows.push(Some(row as u32));
+            raw.push(None);
+            errors.push(None);
+            row += 1;
+        }
+        if let (Some(last), Some(arrival)) = (messages.last(), clock.arrival()) {
+            let (position, clock) = (last.position, clock.clock());
+            self.frontier.partitions[index] = Some(PartitionFrontier { position, clock, arrival });
+        }
+        let rows = UInt32Array::from(rows);
+        let mut columns = decoded
+            .rows
+            .columns()
+            .iter()
+            .map(|column| take(column, &rows, None))
+            .collect::<std::result::Result<Vec<_>, _>>()?;
+        let hidden: [ArrayRef; 6] = [
+            Arc::new(Int32Array::from(vec![index as i32; messages.len()])),
+            Arc::new(StringArray::from_iter_values(messages.iter().map(|message| message_id(message.position)))),
+            Arc::new(TimestampMicrosecondArray::from_iter_values(messages.iter().map(|message| message.arrival.0))),
+            Arc::new(TimestampMicrosecondArray::from(clocks)),
+            Arc::new(BinaryArray::from_opt_vec(raw)),
+            Arc::new(StringArray::from(errors)),
+        ];
+        columns.extend(hidden);
+        Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
+    }
+}
+
+impl Partition {
+    /// The next messages up to where the reading stops.
+    fn read(&mut self, messages_max: usize) -> Result<Vec<Message>> {
+        let end = match self.stop {
+            Stop::Reached => return Ok(Vec::new()),
+            Stop::At(end) => end,
+            Stop::Nowhere => return self.log.read(messages_max, READ_BYTES),
+        };
+        let mut messages = self.log.read(messages_max, READ_BYTES)?;
+        let wanted = messages.partition_point(|message| Some(message.position) <= end);
+        if wanted < messages.len() || messages.last().is_some_and(|last| Some(last.position) == end) {
+            self.stop = Stop::Reached;
+        }
+        messages.truncate(wanted);
+        Ok(messages)
+    }
+}

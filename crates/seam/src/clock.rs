@@ -1,0 +1,100 @@
+//! The partition's clock: what gives a row its time, as a function of the partition's log alone.
+
+use crate::{Quiet, StreamSpec};
+use dataflow::{EventTime, ProcessingTime, Span};
+
+/// The greatest event time that a partition has shown so far, never past its arrival, which runs on through silence.
+///
+/// Whoever reads the same log from its beginning, or goes on with the clock that another reader kept, gives every row
+/// the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionClock {
+    delay: Span,
+    quiet: Quiet,
+    clock: Option<EventTime>,
+    // The arrival of the row before; it never goes back.
+    arrival: Option<ProcessingTime>,
+}
+
+/// Where a row lies in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placed {
+    /// At its own time.
+    OnTime(EventTime),
+    /// It is late; this is the earliest moment still open.
+    Late(EventTime),
+    /// Its event time lies more than a day ahead of its arrival: nonsense.
+    Quarantined,
+}
+
+impl PartitionClock {
+    /// The clock of a partition that has shown nothing yet.
+    pub fn new(spec: &StreamSpec) -> Self {
+        PartitionClock { delay: spec.delay, quiet: spec.quiet, clock: None, arrival: None }
+    }
+
+    /// The clock of a partition whose reader got as far as a frontier.
+    pub fn resume(spec: &StreamSpec, clock: Option<EventTime>, arrival: ProcessingTime) -> Self {
+        PartitionClock { clock, arrival: Some(arrival), ..PartitionClock::new(spec) }
+    }
+
+    /// The clock as of the last row; `None` until a row has moved it.
+    pub fn clock(&self) -> Option<EventTime> {
+        self.clock
+    }
+
+    /// The arrival of the last row.
+    pub fn arrival(&self) -> Option<ProcessingTime> {
+        self.arrival
+    }
+
+    /// The clock at an arrival, before the row that arrived: run on through silence, never past the arrival itself.
+    pub fn at(&self, arrival: ProcessingTime) -> Option<EventTime> {
+        let (clock, before) = (self.clock?, self.arrival?);
+        let Quiet::After(quiet) = self.quiet else {
+            return Some(clock);
+        };
+        let silence = arrival.0.saturating_sub(before.0).saturating_sub(quiet.0);
+        let run_on = clock.plus(Span(silence)).0.min(arrival.0.saturating_sub(quiet.0));
+        Some(clock.max(EventTime(run_on)))
+    }
+
+    /// Places the next row and moves on by it.
+    pub fn row(&mut self, event: EventTime, arrival: ProcessingTime) -> Placed {
+        let clock = self.arrive(arrival);
+        let placed = place(event, arrival, clock, self.delay);
+        if placed != Placed::Quarantined {
+            let ahead_of_nobody = EventTime(event.0.min(arrival.0));
+            self.clock = Some(clock.map_or(ahead_of_nobody, |clock| clock.max(ahead_of_nobody)));
+        }
+        placed
+    }
+
+    /// Takes note of an arrival that has no event time; gives the clock as it was then.
+    pub fn arrive(&mut self, arrival: ProcessingTime) -> Option<EventTime> {
+        self.clock = self.at(arrival);
+        self.arrival = Some(self.arrival.map_or(arrival, |before| before.max(arrival)));
+        self.clock
+    }
+
+    /// No row at or before this comes later in this partition.
+    pub fn watermark(&self) -> Option<EventTime> {
+        self.clock.map(|clock| clock.minus(self.delay).before())
+    }
+
+    /// The watermark when everything that arrived up to a time has been read.
+    pub fn watermark_drained(&self, drained_to: ProcessingTime) -> Option<EventTime> {
+        self.at(drained_to).map(|clock| clock.minus(self.delay).before())
+    }
+}
+
+/// The place of a row by the clock that its partition had when it arrived: the one rule of history and live.
+pub(crate) fn place(event: EventTime, arrival: ProcessingTime, clock: Option<EventTime>, delay: Span) -> Placed {
+    if event.0 > arrival.plus(Span::DAY).0 {
+        return Placed::Quarantined;
+    }
+    match clock.map(|clock| clock.minus(delay)) {
+        Some(open) if event < open => Placed::Late(open),
+        _ => Placed::OnTime(event),
+    }
+}

@@ -1,0 +1,118 @@
+//! The reader of a stream: history, then live, exact to the row.
+
+use crate::StreamStats;
+use crate::coordinator::Together;
+use crate::history::History;
+use crate::live::LiveReader;
+use dataflow::{Batch, Error, EventTime, Polled, Reader, ReaderState, Result};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Gives out the rows of a stream with their `_time`.
+///
+/// A row belongs to one side by its coordinate, never by its time. While history is read the watermark stops at the
+/// least value that the partitions allow; when history has come that far the topic is read as well, and what is left
+/// of history comes as the ceiling lets it.
+pub(crate) struct StreamReader {
+    pub source: usize,
+    pub together: Arc<Together>,
+    pub stats: Arc<StreamStats>,
+    pub history: Option<History>,
+    pub live: Option<LiveReader>,
+    /// Where the watermark stops while history is read; `MAX` when there is no topic.
+    pub cap: EventTime,
+    /// Whether the topic is read.
+    pub switched: bool,
+    /// The greatest watermark given out.
+    pub given: EventTime,
+}
+
+impl Reader for StreamReader {
+    fn poll(&mut self, rows_max: usize, ceiling: EventTime) -> Result<Polled> {
+        let mut batch = self.poll_history(rows_max, ceiling)?;
+        if batch.is_none() {
+            self.switched |= self.history_watermark() >= self.cap;
+            if let Some(live) = self.live.as_mut().filter(|_| self.switched) {
+                batch = live.poll(rows_max, ceiling, self.given)?;
+            }
+        }
+        let watermark = self.history_watermark().min(self.live_watermark());
+        self.given = self.given.max(watermark);
+        self.stats.watermark.store(self.given.0, Relaxed);
+        let state = self.state(batch.is_some(), ceiling);
+        self.tell();
+        Ok(Polled { batch, watermark: self.given, state })
+    }
+}
+
+impl StreamReader {
+    fn poll_history(&mut self, rows_max: usize, ceiling: EventTime) -> Result<Option<Batch>> {
+        let free = self.is_past_topic();
+        let Some(history) = self.history.as_mut() else {
+            return Ok(None);
+        };
+        let batch = history.next(rows_max, if free { EventTime::MAX } else { ceiling })?;
+        if history.is_finished() {
+            self.history = None;
+        }
+        if let Some(first) = batch.as_ref().map(|batch| batch.time(0)).filter(|&first| first <= self.given) {
+            return Err(Error::internal(format!(
+                "stream \"{}\": a row of history at {first} lies behind the watermark {}",
+                self.stats.name, self.given
+            )));
+        }
+        Ok(batch)
+    }
+
+    /// Whether only rows of history are left that lie ahead of every clock: no watermark will reach them.
+    fn is_past_topic(&self) -> bool {
+        let ended = self.live.as_ref().filter(|live| self.switched && live.has_ended());
+        ended.is_some_and(|live| live.clock().is_none_or(|clock| self.history_watermark() >= clock))
+    }
+
+    fn history_watermark(&self) -> EventTime {
+        self.history.as_ref().map_or(EventTime::MAX, History::watermark)
+    }
+
+    fn live_watermark(&self) -> EventTime {
+        let Some(live) = &self.live else {
+            return EventTime::MAX;
+        };
+        if !self.switched {
+            return self.cap;
+        }
+        if let Some(watermark) = live.watermark() {
+            return watermark;
+        }
+        if !live.is_empty() || live.has_ended() {
+            return EventTime::MIN;
+        }
+        let others = self.together.least_watermark().unwrap_or(EventTime::MIN);
+        live.watermark_of_silence().map_or(EventTime::MIN, |silence| silence.min(others))
+    }
+
+    fn state(&self, gave: bool, ceiling: EventTime) -> ReaderState {
+        match &self.live {
+            _ if gave => ReaderState::Ready,
+            None if self.history.is_none() => ReaderState::Finished,
+            Some(live) if self.history.is_none() && self.switched && live.has_ended() => ReaderState::Finished,
+            live => {
+                // A history that has nothing ready is still looking for its next rows.
+                let looking = self.history.as_ref().is_some_and(|history| history.ready_to().is_none());
+                let within = self.switched && self.given <= ceiling;
+                let more = live.as_ref().is_some_and(|live| within && live.has_more());
+                if looking || more { ReaderState::Ready } else { ReaderState::Waiting }
+            }
+        }
+    }
+
+    fn tell(&self) {
+        let ready_to =
+            self.history.as_ref().map_or(EventTime::MAX, |history| history.ready_to().unwrap_or(EventTime::MIN));
+        let clock = self.live.as_ref().and_then(LiveReader::clock);
+        let empty = self.switched
+            && self.history.is_none()
+            && self.live.as_ref().is_some_and(|live| live.is_empty() && live.watermark_of_silence().is_some());
+        self.together.tell(self.source, ready_to, clock, empty);
+    }
+}

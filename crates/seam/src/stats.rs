@@ -1,0 +1,99 @@
+//! What became of a stream's rows, readable while the job runs.
+
+use dataflow::EventTime;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+
+/// The counters of one stream; its reader writes them, anyone reads them at any time.
+#[derive(Debug)]
+pub struct StreamStats {
+    /// The stream's name.
+    pub name: String,
+    /// How many rows the files of its history have.
+    pub history_total: u64,
+    pub(crate) history_rows: AtomicU64,
+    pub(crate) live_rows: AtomicU64,
+    pub(crate) late_moved: AtomicU64,
+    pub(crate) late_dropped: AtomicU64,
+    pub(crate) quarantined: AtomicU64,
+    pub(crate) bad: AtomicU64,
+    pub(crate) joined: AtomicU64,
+    pub(crate) held_bytes: AtomicU64,
+    pub(crate) held_bytes_peak: AtomicU64,
+    pub(crate) spilled_bytes: AtomicU64,
+    pub(crate) watermark: AtomicI64,
+    pub(crate) in_history: AtomicBool,
+}
+
+/// What the counters of a stream showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Rows given out from history.
+    pub history_rows: u64,
+    /// Rows given out from the topic.
+    pub live_rows: u64,
+    /// Rows that were late and moved; they are among those given out.
+    pub late_moved: u64,
+    /// Rows that were late and removed.
+    pub late_dropped: u64,
+    /// Rows that lay more than a day ahead of their arrival, and were removed.
+    pub quarantined: u64,
+    /// Rows that could not be decoded or had no event time, and were removed.
+    pub bad: u64,
+    /// Rows that lay behind a watermark already given, and were moved behind it; they are among those given out.
+    pub joined: u64,
+    /// Bytes of history rows in memory now.
+    pub history_held_bytes: u64,
+    /// The most bytes of history rows that were in memory at once.
+    pub history_held_bytes_peak: u64,
+    /// Bytes of history rows written to temporary files.
+    pub spilled_bytes: u64,
+    /// No row at or before this comes later.
+    pub watermark: EventTime,
+    /// Whether there are rows of history still to be given out.
+    pub in_history: bool,
+}
+
+impl StreamStats {
+    pub(crate) fn new(name: &str, history_total: u64) -> StreamStats {
+        let zero = || AtomicU64::new(0);
+        StreamStats {
+            name: name.to_owned(),
+            history_total,
+            history_rows: zero(),
+            live_rows: zero(),
+            late_moved: zero(),
+            late_dropped: zero(),
+            quarantined: zero(),
+            bad: zero(),
+            joined: zero(),
+            held_bytes: zero(),
+            held_bytes_peak: zero(),
+            spilled_bytes: zero(),
+            watermark: AtomicI64::new(i64::MIN),
+            in_history: AtomicBool::new(history_total > 0),
+        }
+    }
+
+    /// The counters now.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            history_rows: self.history_rows.load(Relaxed),
+            live_rows: self.live_rows.load(Relaxed),
+            late_moved: self.late_moved.load(Relaxed),
+            late_dropped: self.late_dropped.load(Relaxed),
+            quarantined: self.quarantined.load(Relaxed),
+            bad: self.bad.load(Relaxed),
+            joined: self.joined.load(Relaxed),
+            history_held_bytes: self.held_bytes.load(Relaxed),
+            history_held_bytes_peak: self.held_bytes_peak.load(Relaxed),
+            spilled_bytes: self.spilled_bytes.load(Relaxed),
+            watermark: EventTime(self.watermark.load(Relaxed)),
+            in_history: self.in_history.load(Relaxed),
+        }
+    }
+
+    pub(crate) fn set_held_bytes(&self, bytes: usize) {
+        self.held_bytes.store(bytes as u64, Relaxed);
+        self.held_bytes_peak.fetch_max(bytes as u64, Relaxed);
+    }
+}
