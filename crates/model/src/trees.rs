@@ -129,27 +129,26 @@ impl Trees {
     pub fn sum(&self, block: &Block, sums: &mut [f32]) {
         sums.fill(0.0);
         match (&self.nodes, block.rows) {
-            (Nodes::Narrow(nodes), 1) => self.sum_narrow::<1>(nodes, block, sums),
-            (Nodes::Narrow(nodes), _) => self.sum_narrow::<LANES>(nodes, block, sums),
+            (Nodes::Narrow(nodes), 1) => self.sum_one_row(nodes, block, sums),
+            (Nodes::Narrow(nodes), _) => self.sum_narrow(nodes, block, sums),
             (Nodes::Wide(nodes), _) => self.sum_wide(nodes, block, sums),
         }
     }
 
-    fn sum_narrow<const ROWS: usize>(&self, nodes: &[Narrow], block: &Block, sums: &mut [f32]) {
+    fn sum_narrow(&self, nodes: &[Narrow], block: &Block, sums: &mut [f32]) {
         let groups = block.lanes.as_chunks::<COLUMNS>().0;
         let groups = &groups[..block.rows.div_ceil(LANES)];
         for place in &self.places {
             let first = place.first as usize;
-            let nodes = nodes[first..].first_chunk::<WINDOW>().expect("the nodes are padded by a window");
-            let weights = self.weights[first..].first_chunk::<WINDOW>().expect("the weights are padded by a window");
+            let nodes = window(nodes, first);
+            let weights = window(&self.weights, first);
             for (group, lanes) in groups.iter().enumerate() {
-                let at = walk_narrow::<ROWS>(nodes, lanes, place.depth as usize);
+                let at = walk_narrow(nodes, lanes, place.depth as usize);
                 match place.target {
                     Some(target) => {
                         let from = target as usize * BLOCK_ROWS + group * LANES;
-                        let sums = &mut sums[from..from + ROWS];
-                        for lane in 0..ROWS {
-                            sums[lane] += weights[at[lane] as usize & (WINDOW - 1)];
+                        for (sum, at) in sums[from..from + LANES].iter_mut().zip(at) {
+                            *sum += weights[at as usize & (WINDOW - 1)];
                         }
                     }
                     None => {
@@ -157,6 +156,26 @@ impl Trees {
                             self.vote(first + at as usize, group * LANES + lane, sums);
                         }
                     }
+                }
+            }
+        }
+    }
+
+    /// One row leaves seven of eight lanes empty, so here the lanes are trees.
+    fn sum_one_row(&self, nodes: &[Narrow], block: &Block, sums: &mut [f32]) {
+        let Some(lanes) = block.lanes.first_chunk::<COLUMNS>() else { return };
+        let row: [f32; COLUMNS] = std::array::from_fn(|column| lanes[column][0]);
+        for places in self.places.chunks(LANES) {
+            // The last group is filled up with trees that were walked already.
+            let windows: [&[Narrow; WINDOW]; LANES] =
+                std::array::from_fn(|lane| window(nodes, places[lane % places.len()].first as usize));
+            let depth = places.iter().map(|place| place.depth).max().unwrap_or(0);
+            let at = walk_one_row(windows, &row, depth as usize);
+            for (place, at) in places.iter().zip(at) {
+                let node = place.first as usize + at as usize;
+                match place.target {
+                    Some(target) => sums[target as usize * BLOCK_ROWS] += self.weights[node],
+                    None => self.vote(node, 0, sums),
                 }
             }
         }
@@ -234,47 +253,61 @@ fn missing_left(features: usize, feature: usize) -> usize {
     1 + features + feature
 }
 
-/// The leaves that a group of rows arrives at.
-#[inline(always)]
-fn walk_narrow<const ROWS: usize>(nodes: &[Narrow; WINDOW], lanes: &[Lane; COLUMNS], depth: usize) -> [u16; ROWS] {
-    let mut at = [0u16; ROWS];
-    let mut left = depth;
-    while left > 0 {
-        let before = at;
-        for _ in 0..left.min(STEPS) {
-            for (lane, at) in at.iter_mut().enumerate() {
-                let node = nodes[*at as usize & (WINDOW - 1)];
-                let value = lanes[node.column as usize & (COLUMNS - 1)][lane];
-                *at = node.left.wrapping_add(goes_right(value, node.threshold) as u16);
-            }
-        }
-        left = left.saturating_sub(STEPS);
-        if at == before {
-            break;
-        }
-    }
-    at
+/// The nodes of a tree, and what lies behind them.
+fn window<T>(items: &[T], first: usize) -> &[T; WINDOW] {
+    items[first..].first_chunk().expect("the layout is padded by a window")
 }
 
-/// The same without limits on a tree's size.
+/// The leaves that a group of rows arrives at.
+#[inline(always)]
+fn walk_narrow(nodes: &[Narrow; WINDOW], lanes: &[Lane; COLUMNS], depth: usize) -> [u16; LANES] {
+    until_settled(depth, |at: [u16; LANES]| {
+        std::array::from_fn(|lane| {
+            let node = &nodes[at[lane] as usize & (WINDOW - 1)];
+            let value = lanes[node.column as usize & (COLUMNS - 1)][lane];
+            node.left.wrapping_add(u16::from(goes_right(value, node.threshold)))
+        })
+    })
+}
+
+/// The leaves that one row arrives at in several trees.
+#[inline(always)]
+fn walk_one_row(trees: [&[Narrow; WINDOW]; LANES], row: &[f32; COLUMNS], depth: usize) -> [u16; LANES] {
+    until_settled(depth, |at: [u16; LANES]| {
+        std::array::from_fn(|lane| {
+            let node = &trees[lane][at[lane] as usize & (WINDOW - 1)];
+            let value = row[node.column as usize & (COLUMNS - 1)];
+            node.left.wrapping_add(u16::from(goes_right(value, node.threshold)))
+        })
+    })
+}
+
+/// The same as [`walk_narrow`] without limits on a tree's size.
 fn walk_wide(nodes: &[Wide], lanes: &[Lane], depth: usize) -> [u32; LANES] {
-    let mut at = [0u32; LANES];
+    until_settled(depth, |at: [u32; LANES]| {
+        std::array::from_fn(|lane| {
+            let node = &nodes[at[lane] as usize];
+            let value = lanes[node.column as usize][lane];
+            node.left + u32::from(goes_right(value, node.threshold))
+        })
+    })
+}
+
+/// Repeats a step from the roots on: as often as the deepest leaf is deep, or until all have arrived.
+#[inline(always)]
+fn until_settled<P: Copy + Default + PartialEq>(depth: usize, step: impl Fn([P; LANES]) -> [P; LANES]) -> [P; LANES] {
+    let mut at = [P::default(); LANES];
     let mut left = depth;
-    while left > 0 {
+    loop {
         let before = at;
         for _ in 0..left.min(STEPS) {
-            for (lane, at) in at.iter_mut().enumerate() {
-                let node = nodes[*at as usize];
-                let value = lanes[node.column as usize][lane];
-                *at = node.left + u32::from(goes_right(value, node.threshold));
-            }
+            at = step(at);
         }
         left = left.saturating_sub(STEPS);
-        if at == before {
-            break;
+        if left == 0 || at == before {
+            return at;
         }
     }
-    at
 }
 
 /// Whether a value is not less than a threshold; a missing one is not.
