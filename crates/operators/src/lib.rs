@@ -5,6 +5,12 @@
 
 pub mod aggregate;
 mod columns;
+mod queue;
+
+mod merge;
+
+mod filter;
+mod project;
 
 pub mod as_of;
 pub mod decision;
@@ -12,4 +18,7 @@ pub mod range_aggregate;
 pub mod window;
 
 pub use aggregate::Aggregate;
+pub use filter::Filter;
+pub use merge::Merge;
+pub use project::Project;
 pub use range_aggregate as range;

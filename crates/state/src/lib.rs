@@ -1,1 +1,24 @@
-//! .
+//! Keyed state that freezes at once and counts its bytes: the time-ordered log with cursors, keys with dense ids,
+//! keyed tables, timers, and the blobs that state is stored in.
+//!
+//! State that is bounded by time lives in a [`Log`]; state that is one entry per key in a [`Table`] indexed by the ids
+//! of a [`KeyIndex`]. Everything here is plain memory: no I/O, no clock.
+
+mod arena;
+mod blob;
+mod group_blobs;
+mod key_index;
+mod log;
+mod rows;
+mod table;
+mod timers;
+mod values;
+
+pub use blob::{Decoder, Encoder, fingerprint, open, seal};
+pub use group_blobs::{BlobKeys, GroupBlobs, read_blobs};
+pub use key_index::{KeyIndex, Keys, NO_KEY};
+pub use log::{Log, LogSnapshot, Page, Shape};
+pub use rows::{get_rows, put_rows, put_rows_by_group};
+pub use table::Table;
+pub use timers::Timers;
+pub use values::{Values, ValuesSnapshot};

@@ -1,0 +1,233 @@
+//! Holds rows back until the watermark reaches them, then puts them out in (`_time`, `_ord`) order.
+
+use crate::queue::{self, Queue};
+use arrow::datatypes::SchemaRef;
+use dataflow::{
+    Batch, Context, Error, EventTime, Fate, Frozen, Input, KeyGroup, Operator, Port, Progress, Result, StateReader,
+    StateWriter,
+};
+use state::GroupBlobs;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+/// Puts rows out in (`_time`, `_ord`) order, each once the watermark has reached it, in chunks of at most the room.
+///
+/// Rows of equal time and order all come out. State: the rows held back, bounded by the rows above the watermark.
+/// A batch that continues an earlier one is appended to its run, so sorted input from several sides costs one
+/// comparison per stretch of rows from one side.
+#[derive(Debug)]
+pub struct Merge {
+    schema: SchemaRef,
+    runs: Vec<Run>,
+    watermark: EventTime,
+    // Where rows without key hashes are kept: the first group of this instance.
+    home: KeyGroup,
+    fingerprint: u64,
+}
+
+/// Rows in order. Invariant: not empty between calls.
+#[derive(Debug)]
+struct Run {
+    queue: Queue,
+    last: Place,
+}
+
+type Place = (i64, u128);
+
+const HELD: u8 = 1;
+
+impl Merge {
+    /// A merge of rows with these columns.
+    pub fn new(schema: SchemaRef) -> Result<Merge> {
+        let fingerprint = state::fingerprint(&format!("merge {}", queue::describe(&schema)));
+        Ok(Merge { schema, runs: Vec::new(), watermark: EventTime::MIN, home: KeyGroup(0), fingerprint })
+    }
+
+    fn hold(&mut self, batch: &Batch) -> Result<()> {
+        let batch = batch.sorted()?;
+        let Some(end) = batch.rows().checked_sub(1) else { return Ok(()) };
+        let (first, last) = (place(&batch, 0), place(&batch, end));
+        let fits = self.runs.iter_mut().filter(|run| run.last <= first).max_by_key(|run| run.last);
+        match fits {
+            Some(run) => {
+                run.queue.push(batch);
+                run.last = last;
+            }
+            None => {
+                let mut queue = Queue::default();
+                queue.push(batch);
+                self.runs.push(Run { queue, last });
+            }
+        }
+        Ok(())
+    }
+
+    /// The next rows in order up to a time, at most `rows_max`.
+    fn next_chunk(&mut self, until: i64, rows_max: usize) -> Result<Batch> {
+        let mut cursors: Vec<Cursor> = self.runs.iter().map(|_| Cursor::default()).collect();
+        let mut heads = BinaryHeap::new();
+        let push = |heads: &mut BinaryHeap<_>, run: usize, place: Option<Place>| {
+            if let Some(place) = place.filter(|place| place.0 <= until) {
+                heads.push(Reverse((place, run)));
+            }
+        };
+        for (index, run) in self.runs.iter().enumerate() {
+            push(&mut heads, index, cursors[index].place(run));
+        }
+        // Which run the next rows come from, and how many.
+        let mut picks: Vec<(usize, usize)> = Vec::new();
+        let mut rows = 0;
+        while rows < rows_max {
+            let Some(Reverse((_, index))) = heads.pop() else { break };
+            let bound = heads.peek().map_or((until, u128::MAX), |Reverse((place, _))| *place);
+            let taken = cursors[index].take_until(&self.runs[index], bound, rows_max - rows);
+            rows += taken;
+            picks.push((index, taken));
+            push(&mut heads, index, cursors[index].place(&self.runs[index]));
+        }
+        let taken: Vec<usize> = cursors.iter().map(|cursor| cursor.taken).collect();
+        self.gather(&picks, &taken)
+    }
+
+    /// Takes rows from the runs and puts them into the sequence of the picks.
+    fn gather(&mut self, picks: &[(usize, usize)], taken: &[usize]) -> Result<Batch> {
+        let (mut pieces, mut bases, mut rows) = (Vec::new(), Vec::with_capacity(taken.len()), 0);
+        for (run, &taken) in self.runs.iter_mut().zip(taken) {
+            bases.push(rows as u32);
+            rows += taken;
+            let mut left = taken;
+            while let Some(piece) = run.queue.pop(left) {
+                left -= piece.rows();
+                pieces.push(piece);
+            }
+        }
+        self.runs.retain(|run| run.queue.rows() > 0);
+        if pieces.is_empty() {
+            return Ok(Batch::empty(self.schema.clone()));
+        }
+        let all = dataflow::concat(&self.schema, &pieces)?;
+        if picks.is_sorted_by_key(|(run, _)| *run) {
+            return Ok(all);
+        }
+        let mut order = Vec::with_capacity(rows);
+        for &(run, rows) in picks {
+            order.extend(bases[run]..bases[run] + rows as u32);
+            bases[run] += rows as u32;
+        }
+        all.take(&order)
+    }
+
+    fn count_state(&self, cx: &mut Context) {
+        cx.set_state_bytes(self.runs.iter().map(|run| run.queue.size()).sum());
+    }
+}
+
+/// How far a chunk has come in a run.
+#[derive(Debug, Default)]
+struct Cursor {
+    batch: usize,
+    row: usize,
+    taken: usize,
+}
+
+impl Cursor {
+    fn place(&self, run: &Run) -> Option<Place> {
+        run.queue.get(self.batch).map(|batch| place(batch, self.row))
+    }
+
+    /// Takes rows of the current batch up to a place, at least one, at most `rows_max`.
+    fn take_until(&mut self, run: &Run, bound: Place, rows_max: usize) -> usize {
+        let Some(batch) = run.queue.get(self.batch) else { return 0 };
+        let end = batch.rows().min(self.row + rows_max);
+        let mut row = self.row + 1;
+        if end > row && place(batch, end - 1) <= bound {
+            row = end;
+        }
+        while row < end && place(batch, row) <= bound {
+            row += 1;
+        }
+        let rows = row - self.row;
+        self.taken += rows;
+        self.row = row;
+        if row == batch.rows() {
+            (self.batch, self.row) = (self.batch + 1, 0);
+        }
+        rows
+    }
+}
+
+fn place(batch: &Batch, row: usize) -> Place {
+    (batch.times()[row], batch.orders()[row] as u128)
+}
+
+impl Operator for Merge {
+    fn process(&mut self, _: Input, batch: &Batch, cx: &mut Context) -> Result<Progress> {
+        self.home = KeyGroup(cx.groups().from);
+        self.hold(batch)?;
+        cx.count(Fate::In, batch.rows());
+        cx.count(Fate::Held, batch.rows());
+        self.count_state(cx);
+        Ok(Progress::Done)
+    }
+
+    fn advance(&mut self, watermark: EventTime, cx: &mut Context) -> Result<Progress> {
+        self.watermark = self.watermark.max(watermark);
+        let is_due = |run: &Run| run.queue.first_time().is_some_and(|time| time <= watermark.0);
+        while self.runs.iter().any(is_due) {
+            if cx.room() == 0 {
+                return Ok(Progress::More);
+            }
+            let chunk = self.next_chunk(watermark.0, cx.room())?;
+            cx.count(Fate::Out, chunk.rows());
+            cx.release(chunk.rows());
+            cx.emit(Port::MAIN, chunk);
+            self.count_state(cx);
+        }
+        Ok(Progress::Done)
+    }
+
+    fn freeze(&mut self) -> Result<Arc<dyn Frozen>> {
+        Ok(Arc::new(FrozenMerge {
+            batches: self.runs.iter().flat_map(|run| run.queue.freeze()).collect(),
+            watermark: self.watermark,
+            home: self.home,
+            fingerprint: self.fingerprint,
+        }))
+    }
+
+    fn restore(&mut self, state: &mut dyn StateReader, cx: &mut Context) -> Result<()> {
+        self.home = KeyGroup(cx.groups().from);
+        let mut watermark = (self.watermark != EventTime::MIN).then_some(self.watermark);
+        let (schema, mut restored) = (self.schema.clone(), Vec::new());
+        state::read_blobs(state, cx.groups(), self.fingerprint, &mut watermark, |tag, _, blob| match tag {
+            HELD => {
+                restored.push(state::get_rows(blob, &schema)?);
+                Ok(())
+            }
+            other => Err(Error::corrupt(format!("a record in the state of a merge has tag {other}, expected {HELD}"))),
+        })?;
+        self.watermark = watermark.unwrap_or(EventTime::MIN);
+        for batch in restored {
+            cx.count(Fate::Held, batch.rows());
+            self.hold(&batch)?;
+        }
+        self.count_state(cx);
+        Ok(())
+    }
+}
+
+struct FrozenMerge {
+    batches: Vec<Batch>,
+    watermark: EventTime,
+    home: KeyGroup,
+    fingerprint: u64,
+}
+
+impl Frozen for FrozenMerge {
+    fn write(&self, out: &mut dyn StateWriter) -> Result<()> {
+        let mut blobs = GroupBlobs::default();
+        queue::put_by_hashes(&mut blobs, HELD, &self.batches, self.home)?;
+        blobs.write(self.fingerprint, self.watermark, out)
+    }
+}

@@ -1,0 +1,145 @@
+//! Rows that wait in an operator, in order, and how they are kept in state.
+
+use arrow::datatypes::SchemaRef;
+use dataflow::{Batch, Context, Fate, KeyGroup, Progress, Result, key_hashes};
+use state::GroupBlobs;
+use std::collections::VecDeque;
+
+/// Rows that wait, first in, first out.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    batches: VecDeque<Waiting>,
+    rows: usize,
+    size: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Waiting {
+    batch: Batch,
+    row_size: usize,
+}
+
+impl Queue {
+    pub(crate) fn push(&mut self, batch: Batch) {
+        if batch.rows() == 0 {
+            return;
+        }
+        let row_size = batch.bytes() / batch.rows();
+        self.rows += batch.rows();
+        self.size += row_size * batch.rows();
+        self.batches.push_back(Waiting { batch, row_size });
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The bytes that the rows take.
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The batches that wait, first to last.
+    pub(crate) fn batches(&self) -> impl DoubleEndedIterator<Item = &Batch> {
+        self.batches.iter().map(|waiting| &waiting.batch)
+    }
+
+    /// A batch that waits, by its place.
+    pub(crate) fn get(&self, at: usize) -> Option<&Batch> {
+        self.batches.get(at).map(|waiting| &waiting.batch)
+    }
+
+    /// The time of the first row.
+    pub(crate) fn first_time(&self) -> Option<i64> {
+        self.batches.front().map(|waiting| waiting.batch.times()[0])
+    }
+
+    /// The time of the last row.
+    pub(crate) fn last_time(&self) -> Option<i64> {
+        self.batches.back().and_then(|waiting| waiting.batch.times().last().copied())
+    }
+
+    /// How many rows at the front have a time at or before `time`; the rows are in order.
+    pub(crate) fn rows_until(&self, time: i64) -> usize {
+        let mut rows = 0;
+        for batch in self.batches() {
+            let below = batch.times().partition_point(|&other| other <= time);
+            rows += below;
+            if below < batch.rows() {
+                break;
+            }
+        }
+        rows
+    }
+
+    /// Takes at most so many rows of the first batch.
+    pub(crate) fn pop(&mut self, rows_max: usize) -> Option<Batch> {
+        let first = self.batches.front_mut()?;
+        if rows_max == 0 {
+            return None;
+        }
+        let rows = first.batch.rows().min(rows_max);
+        self.rows -= rows;
+        self.size -= rows * first.row_size;
+        if rows == first.batch.rows() {
+            return self.batches.pop_front().map(|waiting| waiting.batch);
+        }
+        let taken = first.batch.slice(0, rows);
+        first.batch = first.batch.slice(rows, first.batch.rows() - rows);
+        Some(taken)
+    }
+
+    /// Puts out as many rows as there is room for, and lets go of them.
+    pub(crate) fn drain(&mut self, cx: &mut Context) -> Progress {
+        while let Some(batch) = self.pop(cx.room()) {
+            cx.count(Fate::Out, batch.rows());
+            cx.release(batch.rows());
+            cx.emit(dataflow::Port::MAIN, batch);
+        }
+        if self.rows == 0 { Progress::Done } else { Progress::More }
+    }
+
+    /// Takes all rows as one sorted batch.
+    pub(crate) fn take_sorted(&mut self, schema: &SchemaRef) -> Result<Batch> {
+        let batches: Vec<Batch> = std::mem::take(self).batches.into_iter().map(|waiting| waiting.batch).collect();
+        if batches.is_empty() {
+            return Ok(Batch::empty(schema.clone()));
+        }
+        dataflow::concat(schema, &batches)?.sorted()
+    }
+
+    /// The rows as they are now.
+    pub(crate) fn freeze(&self) -> Vec<Batch> {
+        self.batches().cloned().collect()
+    }
+}
+
+/// Writes rows that wait into the blobs of the groups of their keys.
+pub(crate) fn put_by_columns(blobs: &mut GroupBlobs, tag: u8, batches: &[Batch], keys: &[usize]) -> Result<()> {
+    for batch in batches {
+        let columns: Vec<_> = keys.iter().map(|&column| batch.column(column).clone()).collect();
+        let hashes = key_hashes(&columns, batch.rows())?;
+        state::put_rows_by_group(blobs, tag, batch, &hashes)?;
+    }
+    Ok(())
+}
+
+/// Writes rows that wait into the blobs of the groups that their carried hashes tell, or else of `home`.
+pub(crate) fn put_by_hashes(blobs: &mut GroupBlobs, tag: u8, batches: &[Batch], home: KeyGroup) -> Result<()> {
+    for batch in batches {
+        match batch.key_hashes() {
+            Some(hashes) => state::put_rows_by_group(blobs, tag, batch, hashes)?,
+            None => {
+                let out = blobs.group(home);
+                out.u8(tag);
+                state::put_rows(out, batch)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a schema is, for fingerprints.
+pub(crate) fn describe(schema: &SchemaRef) -> String {
+    schema.fields().iter().map(|field| format!("{} {},", field.name(), field.data_type())).collect()
+}

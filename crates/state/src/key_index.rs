@@ -1,0 +1,405 @@
+//! Keys to dense ids and back.
+
+use crate::arena::Arena;
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type};
+use dataflow::{Error, KeyGroup, Result, key_bytes, key_group};
+use hashbrown::HashTable;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Stands for no key: it was not found, or it has a NULL where NULLs match nothing.
+pub const NO_KEY: u32 = u32::MAX;
+
+/// Gives each key a dense id for as long as something refers to it.
+///
+/// References are counted by the caller's words: [`KeyIndex::intern`] adds one per row, [`KeyIndex::retain`] one, and
+/// with the last [`KeyIndex::release`] the key is forgotten and its id goes to the next new key. So ids, and the tables
+/// that they index, stay as many as the most keys held at one time. A caller resets its entries of an id before it
+/// releases it for the last time.
+///
+/// A key of one integer column is kept as its number; others as their canonical bytes.
+#[derive(Debug)]
+pub struct KeyIndex {
+    keys: Keys,
+    find: Find,
+    references: Vec<u32>,
+    free: Vec<u32>,
+    nulls_match: bool,
+}
+
+#[derive(Debug)]
+enum Find {
+    Integers(HashTable<(i64, u32)>),
+    Bytes(HashTable<u32>),
+}
+
+/// The keys of ids, as they were when they were cloned.
+#[derive(Clone, Debug)]
+pub struct Keys(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    // `null` is the id of the key NULL; its number means nothing.
+    Integers { numbers: Vec<i64>, null: Option<u32> },
+    Bytes { arena: Arena, hashes: Vec<u64> },
+}
+
+impl Keys {
+    /// The canonical bytes of a key.
+    pub fn bytes(&self, id: u32) -> Vec<u8> {
+        match &self.0 {
+            Kind::Integers { null, .. } if *null == Some(id) => vec![0],
+            Kind::Integers { numbers, .. } => integer_bytes(numbers[id as usize]).to_vec(),
+            Kind::Bytes { arena, .. } => arena.get(id).to_vec(),
+        }
+    }
+
+    /// The group that a key belongs to.
+    pub fn group(&self, id: u32) -> KeyGroup {
+        key_group(match &self.0 {
+            Kind::Integers { null, .. } if *null == Some(id) => xxh3_64(&[0]),
+            Kind::Integers { numbers, .. } => xxh3_64(&integer_bytes(numbers[id as usize])),
+            Kind::Bytes { hashes, .. } => hashes[id as usize],
+        })
+    }
+
+    fn size(&self) -> usize {
+        match &self.0 {
+            Kind::Integers { numbers, .. } => numbers.capacity() * 8,
+            Kind::Bytes { arena, hashes } => arena.size() + hashes.capacity() * 8,
+        }
+    }
+}
+
+/// The canonical bytes of an integer: its tag, then the number.
+fn integer_bytes(number: i64) -> [u8; 9] {
+    let mut bytes = [1; 9];
+    bytes[1..].copy_from_slice(&number.to_le_bytes());
+    bytes
+}
+
+/// Spreads a number over all bits; only for the table in memory.
+#[inline]
+fn spread(number: i64) -> u64 {
+    let wide = u128::from(number as u64 ^ 0x9e37_79b9_7f4a_7c15) * 0xd6e8_feb8_6659_fd93_a5a3_5642_7c15_9e37;
+    (wide >> 64) as u64 ^ wide as u64
+}
+
+impl KeyIndex {
+    /// An index of keys of columns of these types. A key with a NULL is a key like any other where `nulls_match`, else
+    /// it is [`NO_KEY`].
+    pub fn new(types: &[DataType], nulls_match: bool) -> KeyIndex {
+        let fits = |data_type: &DataType| data_type.is_integer() && *data_type != DataType::UInt64;
+        let (keys, find) = match types {
+            [one] if fits(one) => {
+                (Kind::Integers { numbers: Vec::new(), null: None }, Find::Integers(HashTable::new()))
+            }
+            _ => (Kind::Bytes { arena: Arena::default(), hashes: Vec::new() }, Find::Bytes(HashTable::new())),
+        };
+        KeyIndex { keys: Keys(keys), find, references: Vec::new(), free: Vec::new(), nulls_match }
+    }
+
+    /// Appends the id of each row's key, new ones included, and counts one reference for each row.
+    pub fn intern(&mut self, columns: &[ArrayRef], rows: usize, ids: &mut Vec<u32>) -> Result<()> {
+        ids.reserve(rows);
+        if let Find::Integers(_) = self.find {
+            let column = integers(columns)?;
+            let column = column.as_primitive::<Int64Type>();
+            for row in 0..rows {
+                let number = column.is_valid(row).then(|| column.value(row));
+                let id = self.intern_integer(number);
+                ids.push(id);
+            }
+            return Ok(());
+        }
+        let (bytes, offsets) = key_bytes(columns, rows)?;
+        let absent = absent_rows(columns, rows, self.nulls_match);
+        for row in 0..rows {
+            if absent.as_ref().is_some_and(|absent| absent[row]) {
+                ids.push(NO_KEY);
+                continue;
+            }
+            ids.push(self.intern_bytes(&bytes[offsets[row] as usize..offsets[row + 1] as usize])?);
+        }
+        Ok(())
+    }
+
+    /// Appends the id of each row's key, [`NO_KEY`] for one that is not there.
+    pub fn find(&self, columns: &[ArrayRef], rows: usize, ids: &mut Vec<u32>) -> Result<()> {
+        ids.reserve(rows);
+        match (&self.find, &self.keys.0) {
+            (Find::Integers(table), Kind::Integers { null, .. }) => {
+                let column = integers(columns)?;
+                let column = column.as_primitive::<Int64Type>();
+                let absent = if self.nulls_match { null.unwrap_or(NO_KEY) } else { NO_KEY };
+                ids.extend((0..rows).map(|row| {
+                    if column.is_null(row) {
+                        return absent;
+                    }
+                    let number = column.value(row);
+                    table.find(spread(number), |entry| entry.0 == number).map_or(NO_KEY, |entry| entry.1)
+                }));
+            }
+            (Find::Bytes(table), Kind::Bytes { arena, .. }) => {
+                let (bytes, offsets) = key_bytes(columns, rows)?;
+                let absent = absent_rows(columns, rows, self.nulls_match);
+                ids.extend((0..rows).map(|row| {
+                    if absent.as_ref().is_some_and(|absent| absent[row]) {
+                        return NO_KEY;
+                    }
+                    let key = &bytes[offsets[row] as usize..offsets[row + 1] as usize];
+                    table.find(xxh3_64(key), |&id| arena.get(id) == key).copied().unwrap_or(NO_KEY)
+                }));
+            }
+            _ => return Err(Error::internal("a key index mixes integers and bytes")),
+        }
+        Ok(())
+    }
+
+    /// The id of a key by its canonical bytes, new or not, with one reference more. Bytes that are no key of this
+    /// index are [`dataflow::ErrorKind::Corrupt`].
+    pub fn intern_canonical(&mut self, bytes: &[u8]) -> Result<u32> {
+        match self.find {
+            Find::Bytes(_) => self.intern_bytes(bytes),
+            Find::Integers(_) => match bytes {
+                [0] => Ok(self.intern_integer(None)),
+                [1, number @ ..] => {
+                    let number = number
+                        .try_into()
+                        .map_err(|_| Error::corrupt(format!("an integer key has {} bytes, expected 8", number.len())))?;
+                    Ok(self.intern_integer(Some(i64::from_le_bytes(number))))
+                }
+                _ => Err(Error::corrupt("a key is not an integer, expected one")),
+            },
+        }
+    }
+
+    fn intern_integer(&mut self, number: Option<i64>) -> u32 {
+        let (Find::Integers(table), Kind::Integers { numbers, null }) = (&mut self.find, &mut self.keys.0) else {
+            return NO_KEY;
+        };
+        let found = match number {
+            Some(number) => table.find(spread(number), |entry| entry.0 == number).map(|entry| entry.1),
+            None if !self.nulls_match => return NO_KEY,
+            None => *null,
+        };
+        if let Some(id) = found {
+            self.references[id as usize] += 1;
+            return id;
+        }
+        let id = take_id(&mut self.free, &mut self.references);
+        if id as usize == numbers.len() {
+            numbers.push(0);
+        }
+        match number {
+            Some(number) => {
+                numbers[id as usize] = number;
+                table.insert_unique(spread(number), (number, id), |entry| spread(entry.0));
+            }
+            None => *null = Some(id),
+        }
+        id
+    }
+
+    fn intern_bytes(&mut self, key: &[u8]) -> Result<u32> {
+        let (Find::Bytes(table), Kind::Bytes { arena, hashes }) = (&mut self.find, &mut self.keys.0) else {
+            return Err(Error::internal("an index of integers was asked for bytes"));
+        };
+        if u32::try_from(key.len()).is_err() {
+            return Err(Error::data(format!("a key has {} bytes, expected less than 4 GiB", key.len())));
+        }
+        let hash = xxh3_64(key);
+        if let Some(&id) = table.find(hash, |&id| hashes[id as usize] == hash && arena.get(id) == key) {
+            self.references[id as usize] += 1;
+            return Ok(id);
+        }
+        let id = take_id(&mut self.free, &mut self.references);
+        if id as usize == hashes.len() {
+            hashes.push(0);
+        }
+        hashes[id as usize] = hash;
+        arena.set(id, key);
+        table.insert_unique(hash, id, |&id| hashes[id as usize]);
+        Ok(id)
+    }
+
+    /// Counts one reference more.
+    #[inline]
+    pub fn retain(&mut self, id: u32) {
+        self.references[id as usize] += 1;
+    }
+
+    /// Counts one reference less; true when it was the last and the key is forgotten.
+    #[inline]
+    pub fn release(&mut self, id: u32) -> bool {
+        let references = &mut self.references[id as usize];
+        *references -= 1;
+        if *references > 0 {
+            return false;
+        }
+        self.forget(id);
+        true
+    }
+
+    fn forget(&mut self, id: u32) {
+        self.free.push(id);
+        match (&mut self.find, &mut self.keys.0) {
+            (Find::Integers(_), Kind::Integers { null, .. }) if *null == Some(id) => *null = None,
+            (Find::Integers(table), Kind::Integers { numbers, .. }) => {
+                let number = numbers[id as usize];
+                if let Ok(entry) = table.find_entry(spread(number), |entry| entry.1 == id) {
+                    entry.remove();
+                }
+            }
+            (Find::Bytes(table), Kind::Bytes { arena, hashes }) => {
+                if let Ok(entry) = table.find_entry(hashes[id as usize], |&other| other == id) {
+                    entry.remove();
+                }
+                arena.remove(id);
+            }
+            _ => {}
+        }
+    }
+
+    /// How many keys there are.
+    pub fn len(&self) -> usize {
+        self.references.len() - self.free.len()
+    }
+
+    /// Whether there is no key.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// One more than the greatest id ever given out.
+    pub fn ids(&self) -> usize {
+        self.references.len()
+    }
+
+    /// The keys by id; clone them for a snapshot.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// The canonical bytes of a key of an index over bytes; empty for one over integers.
+    pub(crate) fn raw(&self, id: u32) -> &[u8] {
+        match &self.keys.0 {
+            Kind::Bytes { arena, .. } => arena.get(id),
+            Kind::Integers { .. } => &[],
+        }
+    }
+
+    /// Adds bytes that are no canonical key: values of columns.
+    pub(crate) fn intern_raw(&mut self, bytes: &[u8]) -> Result<u32> {
+        self.intern_bytes(bytes)
+    }
+
+    /// The bytes that everything takes.
+    pub fn size(&self) -> usize {
+        let find = match &self.find {
+            Find::Integers(table) => table.allocation_size(),
+            Find::Bytes(table) => table.allocation_size(),
+        };
+        self.keys.size() + find + (self.references.capacity() + self.free.capacity()) * 4
+    }
+}
+
+/// A free id, or the next one, with one reference.
+fn take_id(free: &mut Vec<u32>, references: &mut Vec<u32>) -> u32 {
+    if let Some(id) = free.pop() {
+        references[id as usize] = 1;
+        return id;
+    }
+    let id = references.len() as u32;
+    assert!(id != NO_KEY, "more than {NO_KEY} keys in one worker");
+    references.push(1);
+    id
+}
+
+fn integers(columns: &[ArrayRef]) -> Result<ArrayRef> {
+    match columns {
+        [one] if *one.data_type() == DataType::Int64 => Ok(one.clone()),
+        [one] => Ok(cast(one, &DataType::Int64)?),
+        _ => Err(Error::internal(format!("{} key columns, expected one", columns.len()))),
+    }
+}
+
+/// Which rows have a NULL in a key column; `None` when NULLs match or there are none.
+fn absent_rows(columns: &[ArrayRef], rows: usize, nulls_match: bool) -> Option<Vec<bool>> {
+    if nulls_match || columns.iter().all(|column| column.null_count() == 0) {
+        return None;
+    }
+    Some((0..rows).map(|row| columns.iter().any(|column| column.is_null(row))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{Int32Array, Int64Array, StringArray};
+    use dataflow::key_hashes;
+    use std::sync::Arc;
+
+    fn intern(index: &mut KeyIndex, column: ArrayRef) -> Vec<u32> {
+        let mut ids = Vec::new();
+        let rows = column.len();
+        index.intern(&[column], rows, &mut ids).unwrap();
+        ids
+    }
+
+    #[test]
+    fn equal_keys_share_an_id_and_ids_are_used_again() {
+        let columns: [ArrayRef; 2] = [
+            Arc::new(Int64Array::from(vec![Some(5), None, Some(5), Some(-7), None])),
+            Arc::new(StringArray::from(vec![Some("a"), None, Some("a"), Some(""), None])),
+        ];
+        for column in columns {
+            let mut index = KeyIndex::new(&[column.data_type().clone()], true);
+            assert_eq!(intern(&mut index, column.clone()), [0, 1, 0, 2, 1]);
+            assert!(!index.release(0));
+            assert!(index.release(0));
+            assert_eq!(index.len(), 2);
+            let mut found = Vec::new();
+            index.find(&[column.clone()], 5, &mut found).unwrap();
+            assert_eq!(found, [NO_KEY, 1, NO_KEY, 2, 1]);
+            assert_eq!(intern(&mut index, column.slice(0, 1)), [0]);
+            assert_eq!(index.ids(), 3);
+        }
+    }
+
+    #[test]
+    fn groups_are_those_of_the_exchange_and_canonical_bytes_lead_back() {
+        let columns: [ArrayRef; 2] = [
+            Arc::new(Int32Array::from(vec![Some(5), None, Some(i32::MIN)])),
+            Arc::new(StringArray::from(vec![Some("a"), None, Some("long enough to be no number")])),
+        ];
+        for column in columns {
+            let mut index = KeyIndex::new(&[column.data_type().clone()], true);
+            let ids = intern(&mut index, column.clone());
+            let hashes = key_hashes(&[column], 3).unwrap();
+            for (&id, hash) in ids.iter().zip(hashes) {
+                assert_eq!(index.keys().group(id), key_group(hash));
+                let bytes = index.keys().bytes(id);
+                assert_eq!(index.intern_canonical(&bytes).unwrap(), id);
+            }
+        }
+    }
+
+    #[test]
+    fn a_null_meets_nothing_where_nulls_do_not_match() {
+        let column: ArrayRef = Arc::new(Int64Array::from(vec![None, Some(1)]));
+        let mut index = KeyIndex::new(&[DataType::Int64], false);
+        assert_eq!(intern(&mut index, column), [NO_KEY, 0]);
+        let text: ArrayRef = Arc::new(StringArray::from(vec![None, Some("x")]));
+        let mut index = KeyIndex::new(&[DataType::Utf8], false);
+        assert_eq!(intern(&mut index, text), [NO_KEY, 0]);
+    }
+
+    #[test]
+    fn bytes_that_are_no_key_are_corrupt() {
+        let mut index = KeyIndex::new(&[DataType::Int64], true);
+        for bytes in [&[][..], &[1, 2, 3], &[4, 0, 0, 0, 0]] {
+            assert_eq!(index.intern_canonical(bytes).unwrap_err().kind(), dataflow::ErrorKind::Corrupt);
+        }
+    }
+}
