@@ -62,7 +62,13 @@ fn trees_that_are_no_trees() {
     refused(set_int("nodes_falsenodeids", 1, 2), &["tree 0 node 1: child 2 is a child of another branch too"]);
     refused(set_int("nodes_falsenodeids", 1, 3), &["tree 0 node 1: child 3 is a child of another branch too"]);
     refused(set_int("nodes_nodeids", 4, 3), &["tree 0 has two nodes with the id 3"]);
-    refused(set_int("nodes_treeids", 4, 7), &["tree 0 node 1: false child 4 is not a node of the tree"]);
+    refused(
+        |model| {
+            set_int("nodes_treeids", 4, 7)(model);
+            set_int("class_treeids", 2, 7)(model);
+        },
+        &["tree 0 node 1: false child 4 is not a node of the tree"],
+    );
 }
 
 /// Removes what is said of the fifth node.
