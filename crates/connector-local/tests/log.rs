@@ -1,0 +1,414 @@
+//! The local topic log: what was appended is read back, after any crash, by any process, once.
+
+use connector_local::{Outgoing, Producer, Topics};
+use dataflow::{Clock, ErrorKind, ManualClock, Message, Position, ProcessingTime, Span, Topic};
+use proptest::prelude::*;
+use std::fs::OpenOptions;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+fn clock(at: i64) -> Arc<ManualClock> {
+    Arc::new(ManualClock::new(ProcessingTime(at)))
+}
+
+fn topics(folder: &Path) -> Topics {
+    Topics::open(folder, clock(100)).unwrap()
+}
+
+fn append(producer: &mut Producer, partition: u32, messages: &[(u64, &str)]) -> usize {
+    let messages: Vec<_> = messages
+        .iter()
+        .map(|(sequence, payload)| Outgoing { sequence: *sequence, key: None, payload: payload.as_bytes() })
+        .collect();
+    producer.append(partition, &messages).unwrap()
+}
+
+fn read_all(topics: &Topics, topic: &str, partition: u32, after: Option<Position>) -> Vec<Message> {
+    let mut log = topics.topic(topic).unwrap().unwrap().open(partition, after).unwrap();
+    let mut messages = Vec::new();
+    loop {
+        let some = log.read(7, 1 << 20).unwrap();
+        if some.is_empty() {
+            return messages;
+        }
+        messages.extend(some);
+    }
+}
+
+fn payloads(messages: &[Message]) -> Vec<String> {
+    messages.iter().map(|message| String::from_utf8(message.payload.clone()).unwrap()).collect()
+}
+
+#[test]
+fn messages_come_back_with_their_keys_stamps_and_positions() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = clock(100);
+    let topics = Topics::open(folder.path(), clock.clone()).unwrap();
+    topics.create("plays", 2).unwrap();
+    let mut producer = topics.producer("plays", "p", 0).unwrap();
+    let key: &[u8] = b"k";
+    let first = [
+        Outgoing { sequence: 1, key: Some(key), payload: b"a" },
+        Outgoing { sequence: 2, key: Some(b""), payload: b"" },
+        Outgoing { sequence: 3, key: None, payload: b"c" },
+    ];
+    assert_eq!(producer.append(1, &first).unwrap(), 3);
+    clock.advance(Span(-50));
+    assert_eq!(append(&mut producer, 1, &[(4, "d")]), 1);
+    clock.advance(Span(70));
+    assert_eq!(append(&mut producer, 1, &[(5, "e")]), 1);
+    let messages = read_all(&topics, "plays", 1, None);
+    assert_eq!(payloads(&messages), ["a", "", "c", "d", "e"]);
+    let keys: Vec<_> = messages.iter().map(|message| message.key.as_deref()).collect();
+    assert_eq!(keys, [Some(key), Some(b""), None, None, None]);
+    let stamps: Vec<_> = messages.iter().map(|message| message.arrival.0).collect();
+    assert_eq!(stamps, [100, 100, 100, 100, 120], "a clock that is set back stamps no message earlier");
+    let entries: Vec<_> = messages.iter().map(|message| message.position.entry).collect();
+    assert_eq!(entries, [0, 1, 2, 3, 4]);
+    assert_eq!(read_all(&topics, "plays", 0, None), []);
+    assert_eq!(payloads(&read_all(&topics, "plays", 1, Some(messages[2].position))), ["d", "e"]);
+    assert_eq!(topics.names().unwrap(), ["plays"]);
+}
+
+#[test]
+fn a_reader_follows_without_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    let topics = topics(folder.path());
+    let topic = topics.create("plays", 1).unwrap();
+    let mut log = topic.open(0, None).unwrap();
+    let mut producer = topics.producer("plays", "p", 0).unwrap().with_segment_bytes(100);
+    for round in 0..20 {
+        assert_eq!(log.read(10, 1 << 20).unwrap(), []);
+        append(&mut producer, 0, &[(round * 2, "x"), (round * 2 + 1, "y")]);
+        assert_eq!(payloads(&log.read(10, 1 << 20).unwrap()), ["x", "y"]);
+    }
+    assert!(log.end().unwrap().last.unwrap().ledger > 5, "the log was to be cut into segments");
+    assert_eq!(read_all(&topics, "plays", 0, None).len(), 40);
+}
+
+#[test]
+fn the_drained_time_is_never_contradicted() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = clock(100);
+    let topics = Topics::open(folder.path(), clock.clone()).unwrap();
+    let topic = topics.create("plays", 1).unwrap();
+    let mut log = topic.open(0, None).unwrap();
+    let end = log.end().unwrap();
+    assert_eq!((end.last, end.drained_to), (None, ProcessingTime(99)));
+    let mut producer = topics.producer("plays", "p", 0).unwrap();
+    append(&mut producer, 0, &[(1, "a")]);
+    let end = log.end().unwrap();
+    assert_eq!((end.last.map(|last| last.entry), end.drained_to), (Some(0), ProcessingTime(99)));
+    clock.advance(Span(1000));
+    let end = topic.ends().unwrap()[0];
+    assert_eq!((end.last.map(|last| last.entry), end.drained_to), (Some(0), ProcessingTime(1099)));
+    clock.advance(Span(-500));
+    append(&mut producer, 0, &[(2, "b")]);
+    let stamps: Vec<_> = log.read(10, 100).unwrap().iter().map(|message| message.arrival.0).collect();
+    assert_eq!(stamps, [100, 1100], "a clock that is set back stamps nothing into the drained time");
+    assert_eq!(log.end().unwrap().drained_to, ProcessingTime(1099));
+}
+
+#[test]
+fn a_sequence_is_written_once_per_producer_and_epoch() {
+    let folder = tempfile::tempdir().unwrap();
+    let topics = topics(folder.path());
+    topics.create("plays", 1).unwrap();
+    let mut old = topics.producer("plays", "p", 1).unwrap();
+    assert_eq!(append(&mut old, 0, &[(10, "a"), (11, "b")]), 2);
+    assert_eq!(append(&mut old, 0, &[(10, "a"), (11, "b"), (12, "c")]), 1);
+    let mut again = topics.producer("plays", "p", 1).unwrap();
+    assert_eq!(again.last_sequence(0).unwrap(), Some(12));
+    assert_eq!(append(&mut again, 0, &[(12, "c"), (13, "d")]), 1);
+    assert_eq!(append(&mut old, 0, &[(13, "d")]), 0, "what another handle wrote is seen");
+    let mut other = topics.producer("plays", "q", 0).unwrap();
+    assert_eq!(append(&mut other, 0, &[(1, "e")]), 1);
+    let mut new = topics.producer("plays", "p", 2).unwrap();
+    assert_eq!(new.last_sequence(0).unwrap(), None);
+    assert_eq!(append(&mut new, 0, &[(1, "f")]), 1);
+    let error = old.append(0, &[Outgoing { sequence: 99, key: None, payload: b"z" }]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert_eq!(
+        error.to_string(),
+        "topic \"plays\": partition 0: producer \"p\" with epoch 1 is fenced: epoch 2 has taken over"
+    );
+    assert_eq!(payloads(&read_all(&topics, "plays", 0, None)), ["a", "b", "c", "d", "e", "f"]);
+    let mut nameless = topics.producer("plays", "", 0).unwrap();
+    assert_eq!(append(&mut nameless, 0, &[(0, "g"), (0, "h")]), 2);
+    assert_eq!(append(&mut nameless, 0, &[(0, "g")]), 1);
+    let unsorted =
+        [Outgoing { sequence: 5, key: None, payload: b"" }, Outgoing { sequence: 5, key: None, payload: b"" }];
+    assert!(new.append(0, &unsorted).unwrap_err().to_string().contains("appends sequence 5 after 5"));
+}
+
+#[test]
+fn what_is_not_there_is_an_error_that_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let topics = topics(folder.path());
+    let topic = topics.create("plays", 1).unwrap();
+    append(&mut topics.producer("plays", "p", 0).unwrap(), 0, &[(1, "a"), (2, "b")]);
+    for (ledger, entry, batch_index) in [(0, 2, 0), (1, 0, 0), (0, 1, 1)] {
+        let error = topic.open(0, Some(Position { ledger, entry, batch_index })).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        let message = format!("message {ledger}:{entry}:{batch_index} to go on after is not there");
+        assert!(error.to_string().contains(&message), "{error}");
+        assert!(error.to_string().contains("ends at 0:1:0"), "{error}");
+    }
+    assert!(topics.create("plays", 1).err().unwrap().to_string().contains("exists already"));
+    assert_eq!(topics.topic_or_create("plays", 9).unwrap().id(), topic.id());
+    assert!(topics.topic("nothing").unwrap().is_none());
+    assert!(topics.producer("nothing", "p", 0).err().unwrap().to_string().contains("there is no topic \"nothing\""));
+    assert!(topic.open(1, None).err().unwrap().to_string().contains("there is no partition 1"));
+    for name in ["", "..", "a/b", ".hidden", "-x", "a b"] {
+        assert!(topics.create(name, 1).err().unwrap().to_string().contains("cannot name a topic"), "{name}");
+    }
+    assert!(topics.create("none", 0).is_err());
+}
+
+#[test]
+fn a_damaged_message_is_named_and_nothing_is_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let topics = topics(folder.path());
+    topics.create("plays", 1).unwrap();
+    let mut producer = topics.producer("plays", "p", 0).unwrap();
+    append(&mut producer, 0, &[(1, "aaaa"), (2, "bbbb"), (3, "cccc")]);
+    let path = folder.path().join("plays/0/000000000000.log");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let at = bytes.windows(4).position(|some| some == b"bbbb").unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let mut log = topics.topic("plays").unwrap().unwrap().open(0, None).unwrap();
+    let error = log.read(10, 1000).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    let text = error.to_string();
+    assert!(text.starts_with("topic \"plays\": partition 0: message 0:1:0 at byte "), "{text}");
+    assert!(text.ends_with("its checksum does not match its bytes"), "{text}");
+    append(&mut producer, 0, &[(4, "dddd")]);
+    assert!(std::fs::read(&path).unwrap().starts_with(&bytes));
+    let kept = OpenOptions::new().write(true).open(&path).unwrap();
+    kept.set_len(100).unwrap();
+    let error = producer.append(0, &[Outgoing { sequence: 5, key: None, payload: b"e" }]).unwrap_err();
+    assert!(error.to_string().contains("messages that were acknowledged are gone"), "{error}");
+}
+
+/// A crash may leave any part of what an append wrote, in front of an end that was not published.
+#[test]
+fn a_tail_torn_at_any_byte_is_cut_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let topics = topics(folder.path());
+    topics.create("plays", 1).unwrap();
+    let mut producer = topics.producer("plays", "p", 0).unwrap();
+    append(&mut producer, 0, &[(1, "first")]);
+    let (log, end) = (folder.path().join("plays/0/000000000000.log"), folder.path().join("plays/0/end"));
+    let (before, end_before) = (std::fs::read(&log).unwrap(), std::fs::read(&end).unwrap());
+    append(&mut producer, 0, &[(2, "second"), (3, "third")]);
+    let after = std::fs::read(&log).unwrap();
+    let second = before.len() + (after.len() - before.len() - "secondthird".len()) / 2 + "second".len();
+    for torn in before.len()..=after.len() {
+        for garbage in [&b""[..], &[0; 100], &[255; 9]] {
+            std::fs::write(&log, [&after[..torn], garbage].concat()).unwrap();
+            std::fs::write(&end, &end_before).unwrap();
+            let whole: &[&str] = match torn {
+                _ if torn == after.len() => &["first", "second", "third"],
+                _ if torn >= second => &["first", "second"],
+                _ => &["first"],
+            };
+            assert_eq!(payloads(&read_all(&topics, "plays", 0, None)), ["first"], "nothing unpublished is read");
+            let end = topics.topic("plays").unwrap().unwrap().ends().unwrap()[0];
+            assert_eq!(end.last.unwrap().entry, whole.len() as u64 - 1, "torn at {torn}");
+            let mut again = topics.producer("plays", "p", 0).unwrap();
+            append(&mut again, 0, &[(2, "second"), (3, "third"), (4, "fourth")]);
+            assert_eq!(payloads(&read_all(&topics, "plays", 0, None)), ["first", "second", "third", "fourth"]);
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Append { producer: usize, count: u64, repeat: u64, bytes: usize },
+    Reopen,
+    Tear(usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        6 => (0..3usize, 1..6u64, 0..4u64, 0..200usize)
+            .prop_map(|(producer, count, repeat, bytes)| Step::Append { producer, count, repeat, bytes }),
+        1 => Just(Step::Reopen),
+        1 => (0..100usize).prop_map(Step::Tear),
+    ];
+    proptest::collection::vec(step, 1..25)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn the_log_is_the_list_of_what_was_acknowledged(steps in steps()) {
+        let folder = tempfile::tempdir().unwrap();
+        let topics = topics(folder.path());
+        topics.create("plays", 1).unwrap();
+        let open = || -> Vec<Producer> {
+            (0..3).map(|n| topics.producer("plays", &format!("p{n}"), 0).unwrap().with_segment_bytes(400)).collect()
+        };
+        let (mut producers, mut next, mut expected) = (open(), [0u64; 3], Vec::new());
+        let mut follower = topics.topic("plays").unwrap().unwrap().open(0, None).unwrap();
+        let mut followed = Vec::new();
+        for step in steps {
+            match step {
+                Step::Append { producer, count, repeat, bytes } => {
+                    let from = next[producer].saturating_sub(repeat);
+                    let texts: Vec<_> =
+                        (from..next[producer] + count).map(|n| format!("{producer}:{n}:{}", "x".repeat(bytes))).collect();
+                    let messages: Vec<_> = texts.iter().enumerate().map(|(n, text)| (from + n as u64, text.as_str())).collect();
+                    prop_assert_eq!(append(&mut producers[producer], 0, &messages), count as usize);
+                    expected.extend(texts[(next[producer] - from) as usize..].iter().cloned());
+                    next[producer] += count;
+                }
+                Step::Reopen => producers = open(),
+                Step::Tear(bytes) => {
+                    let last = std::fs::read_dir(folder.path().join("plays/0")).unwrap()
+                        .map(|entry| entry.unwrap().path())
+                        .filter(|path| path.extension().is_some_and(|ext| ext == "log"))
+                        .max().unwrap();
+                    let mut content = std::fs::read(&last).unwrap();
+                    content.extend(vec![7; bytes]);
+                    std::fs::write(&last, content).unwrap();
+                }
+            }
+            followed.extend(follower.read(usize::MAX, usize::MAX).unwrap());
+            prop_assert_eq!(payloads(&followed), &expected[..]);
+        }
+        let all = read_all(&topics, "plays", 0, None);
+        prop_assert_eq!(&all, &followed);
+        prop_assert!(all.windows(2).all(|pair| pair[0].position < pair[1].position));
+        for (at, message) in all.iter().enumerate().step_by(5) {
+            prop_assert_eq!(&read_all(&topics, "plays", 0, Some(message.position))[..], &all[at + 1..]);
+        }
+        let last = topics.topic("plays").unwrap().unwrap().ends().unwrap()[0].last;
+        prop_assert_eq!(last, all.last().map(|message| message.position));
+    }
+}
+
+/// A clock that each process moves by itself, so that stamps of several processes have to be brought in order.
+struct Counting(ManualClock);
+
+impl Clock for Counting {
+    fn now(&self) -> ProcessingTime {
+        self.0.advance(Span(1));
+        self.0.now()
+    }
+}
+
+const CHILD_FOLDER: &str = "RIVERRUN_LOG_TEST_FOLDER";
+const CHILD_NAME: &str = "RIVERRUN_LOG_TEST_NAME";
+const CHILD_COUNT: &str = "RIVERRUN_LOG_TEST_COUNT";
+
+/// Runs as a test that does nothing, unless this binary was started by [`child`].
+#[test]
+fn writes_as_a_child_process() {
+    let (Ok(folder), Ok(name)) = (std::env::var(CHILD_FOLDER), std::env::var(CHILD_NAME)) else { return };
+    let count: u64 = std::env::var(CHILD_COUNT).unwrap().parse().unwrap();
+    let topics = Topics::open(folder, Arc::new(Counting(ManualClock::new(ProcessingTime(0))))).unwrap();
+    let mut producer = topics.producer("plays", &name, 0).unwrap().with_segment_bytes(20_000);
+    let mut sequence = producer.last_sequence(0).unwrap().map_or(0, |last| last + 1);
+    while sequence < count {
+        let texts: Vec<_> = (sequence..count.min(sequence + 7)).map(|n| format!("{name} {n}")).collect();
+        let messages: Vec<_> = texts.iter().enumerate().map(|(n, text)| (sequence + n as u64, text.as_str())).collect();
+        append(&mut producer, 0, &messages);
+        sequence += messages.len() as u64;
+        // The parent takes this as the acknowledgement.
+        eprintln!("acknowledged {sequence}");
+    }
+}
+
+fn child(folder: &Path, name: &str, count: u64) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "writes_as_a_child_process", "--nocapture"])
+        .env(CHILD_FOLDER, folder)
+        .env(CHILD_NAME, name)
+        .env(CHILD_COUNT, count.to_string())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Every message of each process once, in the order of the process, with stamps that do not go back.
+fn assert_complete(topics: &Topics, names: &[&str], count: u64) {
+    let messages = read_all(topics, "plays", 0, None);
+    assert!(messages.windows(2).all(|pair| pair[0].arrival <= pair[1].arrival));
+    let texts = payloads(&messages);
+    for name in names {
+        let own: Vec<_> = texts.iter().filter(|text| text.starts_with(*name)).cloned().collect();
+        assert_eq!(own, (0..count).map(|n| format!("{name} {n}")).collect::<Vec<_>>());
+    }
+    assert_eq!(texts.len() as u64, names.len() as u64 * count);
+}
+
+#[test]
+fn processes_write_and_read_one_partition_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let topics = Topics::open(folder.path(), Arc::new(Counting(ManualClock::new(ProcessingTime(0))))).unwrap();
+    let topic = topics.create("plays", 1).unwrap();
+    let mut children = [child(folder.path(), "one", 700), child(folder.path(), "two", 700)];
+    let mut log = topic.open(0, None).unwrap();
+    let (mut seen, mut end) = (Vec::new(), log.end().unwrap());
+    loop {
+        let running = children.iter_mut().map(|child| usize::from(child.try_wait().unwrap().is_none())).sum::<usize>();
+        for message in log.read(100, 1 << 20).unwrap() {
+            if Some(message.position) > end.last {
+                assert!(message.arrival > end.drained_to, "{message:?} contradicts {end:?}");
+            }
+            seen.push(message);
+        }
+        let newer = log.end().unwrap();
+        assert!(newer.last >= end.last && newer.drained_to >= end.drained_to);
+        end = newer;
+        if running == 0 && seen.last().map(|message| message.position) == end.last {
+            break;
+        }
+    }
+    assert!(children.iter_mut().all(|child| child.wait().unwrap().success()));
+    assert_eq!(seen, read_all(&topics, "plays", 0, None));
+    assert_complete(&topics, &["one", "two"], 700);
+}
+
+#[test]
+fn a_process_that_is_killed_loses_nothing_acknowledged_and_doubles_nothing() {
+    use std::io::{BufRead, BufReader};
+    let folder = tempfile::tempdir().unwrap();
+    let topics = Topics::open(folder.path(), Arc::new(Counting(ManualClock::new(ProcessingTime(0))))).unwrap();
+    topics.create("plays", 1).unwrap();
+    let mut bystander = topics.producer("plays", "bystander", 0).unwrap();
+    let mut random = 0x9e37_79b9_7f4a_7c15u64;
+    let mut acknowledged = 0;
+    for round in 0..20 {
+        let mut writing = child(folder.path(), "killed", u64::MAX);
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let mut lines = BufReader::new(writing.stderr.take().unwrap()).lines();
+        for line in lines.by_ref().take(1 + (random % 40) as usize) {
+            if let Some(count) = line.unwrap().strip_prefix("acknowledged ") {
+                acknowledged = acknowledged.max(count.parse().unwrap());
+            }
+        }
+        // It goes on writing while the signal is on its way, so it dies at any point of an append.
+        writing.kill().unwrap();
+        writing.wait().unwrap();
+        append(&mut bystander, 0, &[(round, &format!("bystander {round}"))]);
+        let texts = payloads(&read_all(&topics, "plays", 0, None));
+        let own: Vec<_> = texts.iter().filter(|text| text.starts_with("killed")).cloned().collect();
+        assert!(own.len() as u64 >= acknowledged, "{} of {acknowledged} are there", own.len());
+        assert_eq!(own, (0..own.len()).map(|n| format!("killed {n}")).collect::<Vec<_>>());
+    }
+    assert!(acknowledged >= 20, "the rounds were to get something done: {acknowledged}");
+    assert_complete_after_kills(&topics);
+}
+
+fn assert_complete_after_kills(topics: &Topics) {
+    let texts = payloads(&read_all(topics, "plays", 0, None));
+    let own: Vec<_> = texts.iter().filter(|text| text.starts_with("bystander")).cloned().collect();
+    assert_eq!(own, (0..20).map(|n| format!("bystander {n}")).collect::<Vec<_>>());
+}
