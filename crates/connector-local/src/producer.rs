@@ -91,6 +91,18 @@ impl Producer {
         Ok(last.filter(|last| last.epoch == self.epoch).map(|last| last.sequence))
     }
 
+    /// The greatest epoch under which this producer's name has written to the topic, if it has.
+    pub fn last_epoch(&self) -> Result<Option<u64>> {
+        let mut greatest = None;
+        for partition in 0..self.topic.partitions() {
+            let mut appender = Appender::new(self.topic.partition(partition)?);
+            let locked = appender.partition.locked()?;
+            appender.known.catch_up(&appender.partition, &locked.end)?;
+            greatest = greatest.max(appender.known.producers.get(&self.name).map(|last| last.epoch));
+        }
+        Ok(greatest)
+    }
+
     fn check(&self, messages: &[Outgoing<'_>]) -> Result<()> {
         let topic = self.topic.name();
         for message in messages {

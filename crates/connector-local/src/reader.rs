@@ -1,7 +1,7 @@
 //! Reads one partition forward.
 
 use crate::end::End;
-use crate::frame::{Frames, Step};
+use crate::frame::{Frames, Record, Step};
 use crate::partition::Partition;
 use dataflow::{Clock, Error, LogEnd, Message, PartitionLog, Position, ProcessingTime, Result, Span};
 use std::sync::Arc;
@@ -87,20 +87,17 @@ fn gone(partition: &Partition, after: Option<Position>, end: &End) -> Error {
     ))
 }
 
-impl PartitionLog for LogReader {
-    fn read(&mut self, messages_max: usize, bytes_max: usize) -> Result<Vec<Message>> {
-        let (mut messages, mut bytes) = (Vec::new(), 0);
+impl LogReader {
+    /// Hands the next records over: at most so many, and about so many bytes.
+    fn each(&mut self, records_max: usize, bytes_max: usize, take: &mut dyn FnMut(&Record<'_>)) -> Result<()> {
+        let (mut records, mut bytes) = (0, 0);
         let mut limit = self.limit()?;
-        while messages.len() < messages_max && bytes < bytes_max {
+        while records < records_max && bytes < bytes_max {
             match self.frames.next(limit)? {
                 Step::Record(record) => {
                     bytes += record.payload.len() + record.key.map_or(0, <[u8]>::len);
-                    messages.push(Message {
-                        position: record.position,
-                        arrival: ProcessingTime(record.arrival),
-                        key: record.key.map(<[u8]>::to_vec),
-                        payload: record.payload.to_vec(),
-                    });
+                    records += 1;
+                    take(&record);
                 }
                 Step::Limit => {
                     if !self.go_on()? {
@@ -111,6 +108,37 @@ impl PartitionLog for LogReader {
                 Step::Bad(reason) => return Err(self.partition.corrupt(&self.frames, reason)),
             }
         }
+        Ok(())
+    }
+}
+
+fn message(record: &Record<'_>) -> Message {
+    Message {
+        position: record.position,
+        arrival: ProcessingTime(record.arrival),
+        key: record.key.map(<[u8]>::to_vec),
+        payload: record.payload.to_vec(),
+    }
+}
+
+/// A partition read for people: each message with the producer and the epoch that wrote it.
+pub struct Watch(pub(crate) LogReader);
+
+impl Watch {
+    /// The next messages, at most so many; empty when there are none yet. Never waits.
+    pub fn next(&mut self, messages_max: usize) -> Result<Vec<(Message, String, u64)>> {
+        let mut seen = Vec::new();
+        self.0.each(messages_max, usize::MAX, &mut |record| {
+            seen.push((message(record), String::from_utf8_lossy(record.producer).into_owned(), record.epoch));
+        })?;
+        Ok(seen)
+    }
+}
+
+impl PartitionLog for LogReader {
+    fn read(&mut self, messages_max: usize, bytes_max: usize) -> Result<Vec<Message>> {
+        let mut messages = Vec::new();
+        self.each(messages_max, bytes_max, &mut |record| messages.push(message(record)))?;
         Ok(messages)
     }
 

@@ -3,7 +3,7 @@
 use crate::errors::{io_error, sync_folder, write_whole};
 use crate::partition::Partition;
 use crate::producer::Producer;
-use crate::reader::LogReader;
+use crate::reader::{LogReader, Watch};
 use dataflow::{Clock, Error, LogEnd, PartitionLog, Position, Result, Topic, TopicId};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -174,6 +174,11 @@ impl LocalTopic {
     /// The end of each partition now, and the time up to which it is drained there.
     pub fn ends(&self) -> Result<Vec<LogEnd>> {
         (0..self.partitions).map(|partition| self.partition(partition)?.locked()?.drained(self.clock.now())).collect()
+    }
+
+    /// Opens a partition for people, at the message after a position or at its first.
+    pub fn watch(&self, partition: u32, after: Option<Position>) -> Result<Watch> {
+        Ok(Watch(LogReader::open(self.partition(partition)?, after, self.clock.clone())?))
     }
 
     /// The clock that stamps.
