@@ -5,6 +5,7 @@
 
 mod end;
 mod errors;
+mod files;
 mod frame;
 mod partition;
 mod producer;
@@ -12,6 +13,8 @@ mod reader;
 mod sink;
 mod topics;
 
+pub use files::{Files, read_rows, write_parquet};
 pub use producer::{Outgoing, Producer};
+pub use reader::Watch;
 pub use sink::{TopicCommitter, TopicSink};
 pub use topics::{LocalTopic, Topics};

@@ -1,0 +1,86 @@
+//! Patterns of paths.
+
+use crate::errors::io_error;
+use dataflow::{Error, Result};
+use std::path::{Component, Path, PathBuf};
+
+/// The files that match a pattern, sorted by path. A step without `*` or `?` is taken as it is; hidden files match
+/// only a step that begins with a dot.
+pub(super) fn matching(pattern: &str, folder: &Path) -> Result<Vec<PathBuf>> {
+    if pattern.contains("**") {
+        return Err(Error::invalid(format!(
+            "files \"{pattern}\": \"**\" is not supported, write one \"*\" per folder"
+        )));
+    }
+    let mut found = vec![folder.to_owned()];
+    for step in Path::new(pattern).components() {
+        found = match step.as_os_str().to_str() {
+            Some(step) if step.contains(['*', '?']) => {
+                let mut next = Vec::new();
+                for folder in found.iter().filter(|folder| folder.is_dir()) {
+                    list(folder, step, &mut next)?;
+                }
+                next
+            }
+            _ if step == Component::CurDir => found,
+            _ => found.into_iter().map(|folder| folder.join(step)).collect(),
+        };
+    }
+    found.retain(|path| path.is_file());
+    found.sort();
+    Ok(found)
+}
+
+fn list(folder: &Path, pattern: &str, found: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in std::fs::read_dir(folder).map_err(|e| io_error("list", folder, e))? {
+        let entry = entry.map_err(|e| io_error("list", folder, e))?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with('.') == pattern.starts_with('.') && matches(pattern.as_bytes(), name.as_bytes()) {
+            found.push(entry.path());
+        }
+    }
+    Ok(())
+}
+
+/// Whether a name matches, with `*` for any bytes and `?` for one. On a mismatch only the last `*` takes one more, so
+/// it is quadratic at worst.
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    let (mut p, mut n, mut star) = (0, 0, None);
+    while n < name.len() {
+        match (pattern.get(p), star) {
+            (Some(b'*'), _) => {
+                star = Some((p, n));
+                p += 1;
+            }
+            (Some(&c), _) if c == b'?' || c == name[n] => (p, n) = (p + 1, n + 1),
+            (_, Some((at, from))) => {
+                star = Some((at, from + 1));
+                (p, n) = (at + 1, from + 1);
+            }
+            (_, None) => return false,
+        }
+    }
+    pattern[p..].iter().all(|&c| c == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_patterns() {
+        for (pattern, name, expected) in [
+            ("*.csv", "a.csv", true),
+            ("*.csv", "a.csv.bak", false),
+            ("a*b*c", "axxbxbxc", true),
+            ("a*b*c", "axxbxbx", false),
+            ("day=??", "day=01", true),
+            ("day=??", "day=1", false),
+            ("*", "", true),
+            ("?", "", false),
+        ] {
+            assert_eq!(matches(pattern.as_bytes(), name.as_bytes()), expected, "{pattern} {name}");
+        }
+    }
+}

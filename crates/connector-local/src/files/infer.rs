@@ -1,0 +1,194 @@
+//! The columns and rows of CSV and JSON lines.
+
+use super::cell::Cell;
+use super::column::Column;
+use super::rows::Rows;
+use super::{Format, Looked};
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use dataflow::{Bounds, Error, RecordBatches, Result};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What the values of a column have all been so far.
+#[derive(Clone, Debug)]
+struct Guess {
+    name: String,
+    values: u64,
+    boolean: bool,
+    integer: bool,
+    double: bool,
+    timestamp: bool,
+    // The least and greatest timestamp; meant only while all values are timestamps.
+    min: i64,
+    max: i64,
+}
+
+impl Guess {
+    fn new(name: &str) -> Guess {
+        let (name, min, max) = (name.to_owned(), i64::MAX, i64::MIN);
+        Guess { name, values: 0, boolean: true, integer: true, double: true, timestamp: true, min, max }
+    }
+
+    fn see(&mut self, cell: &Cell<'_>) {
+        if *cell == Cell::Null {
+            return;
+        }
+        self.values += 1;
+        self.boolean &= cell.boolean().is_some();
+        self.integer &= self.integer && cell.integer().is_some();
+        // In a column without a declared type `nan` and `inf` are words.
+        self.double &= self.double && cell.double().is_some_and(f64::is_finite);
+        match cell.timestamp() {
+            Some(micros) if self.timestamp => (self.min, self.max) = (self.min.min(micros), self.max.max(micros)),
+            _ => self.timestamp = false,
+        }
+    }
+
+    fn merge(&mut self, other: &Guess) {
+        self.values += other.values;
+        self.boolean &= other.boolean;
+        self.integer &= other.integer;
+        self.double &= other.double;
+        self.timestamp &= other.timestamp;
+    }
+
+    fn data_type(&self) -> DataType {
+        match self {
+            Guess { values: 0, .. } => DataType::Utf8,
+            Guess { boolean: true, .. } => DataType::Boolean,
+            Guess { integer: true, .. } => DataType::Int64,
+            Guess { double: true, .. } => DataType::Float64,
+            Guess { timestamp: true, .. } => DataType::Timestamp(TimeUnit::Microsecond, None),
+            _ => DataType::Utf8,
+        }
+    }
+}
+
+/// The schema of all files, and the rows and bounds of each. Reads every file once.
+pub(super) fn look(paths: &[PathBuf], format: Format) -> Result<(SchemaRef, Vec<Looked>)> {
+    let (mut all, mut looked): (Vec<Guess>, Vec<Looked>) = (Vec::new(), Vec::new());
+    let mut first: Option<(&Path, Vec<String>)> = None;
+    for path in paths {
+        let mut rows = Rows::open(path, format)?;
+        if let Some(header) = rows.header() {
+            match &first {
+                None => first = Some((path, header.to_vec())),
+                Some((_, expected)) if expected == header => {}
+                Some((other, expected)) => return Err(headers_differ(other, expected, path, header)),
+            }
+        }
+        let (guesses, count) = guess(&mut rows)?;
+        let timestamps = guesses.iter().filter(|guess| guess.timestamp && guess.values > 0);
+        let bounds = timestamps
+            .map(|guess| (guess.name.clone(), Bounds { min: guess.min, max: guess.max, nulls: count - guess.values }));
+        looked.push(Looked { path: path.clone(), rows: count, bounds: bounds.collect() });
+        for guess in &guesses {
+            match all.iter_mut().find(|known| known.name == guess.name) {
+                Some(known) => known.merge(guess),
+                None => all.push(guess.clone()),
+            }
+        }
+    }
+    let fields = all.iter().map(|guess| Field::new(&guess.name, guess.data_type(), true)).collect::<Vec<_>>();
+    Ok((Arc::new(Schema::new(fields)), looked))
+}
+
+fn headers_differ(first: &Path, expected: &[String], other: &Path, found: &[String]) -> Error {
+    Error::invalid(format!(
+        "\"{}\" has the header {}, expected {} as in \"{}\"",
+        other.display(),
+        found.join(","),
+        expected.join(","),
+        first.display()
+    ))
+}
+
+fn guess(rows: &mut Rows) -> Result<(Vec<Guess>, u64)> {
+    let mut guesses: Vec<Guess> = rows.header().unwrap_or_default().iter().map(|name| Guess::new(name)).collect();
+    let (mut count, mut likely) = (0, 0);
+    let mut see = |name: &str, cell: Cell<'_>| {
+        let at = find(&guesses, |guess| guess.name == name, likely).unwrap_or_else(|| {
+            guesses.push(Guess::new(name));
+            guesses.len() - 1
+        });
+        guesses[at].see(&cell);
+        likely = at + 1;
+    };
+    while rows.next(&mut see)? {
+        count += 1;
+    }
+    Ok((guesses, count))
+}
+
+/// Fields tend to come in one order, so the likely one is tried first.
+fn find<T>(all: &[T], is: impl Fn(&T) -> bool, likely: usize) -> Option<usize> {
+    match all.get(likely) {
+        Some(one) if is(one) => Some(likely),
+        _ => all.iter().position(is),
+    }
+}
+
+/// The columns of a schema, in batches.
+pub(super) fn read(path: &Path, format: Format, schema: SchemaRef, batch_rows: usize) -> Result<RecordBatches> {
+    let rows = Rows::open(path, format)?;
+    let columns = schema.fields().iter().map(|field| Column::new(field)).collect::<Result<Vec<_>>>()?;
+    let mut reading = Reading { rows, schema, columns, batch_rows };
+    Ok(Box::new(std::iter::from_fn(move || reading.batch().transpose()).scan(false, |failed, batch| {
+        // Behind an error it is not known where the next row begins.
+        let stop = std::mem::replace(failed, batch.is_err());
+        (!stop).then_some(batch)
+    })))
+}
+
+struct Reading {
+    rows: Rows,
+    schema: SchemaRef,
+    columns: Vec<Column>,
+    batch_rows: usize,
+}
+
+impl Reading {
+    fn batch(&mut self) -> Result<Option<RecordBatch>> {
+        let mut count = 0;
+        while count < self.batch_rows && self.row()? {
+            count += 1;
+        }
+        if count == 0 {
+            return Ok(None);
+        }
+        let place = self.rows.place();
+        let columns = self.columns.iter_mut().map(Column::finish).collect::<Result<Vec<_>>>();
+        let columns = columns.map_err(|e| e.context(format!("among the rows up to {place}")))?;
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
+        let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
+            .map_err(|e| Error::data(format!("among the rows up to {place}")).with_source(e))?;
+        Ok(Some(batch))
+    }
+
+    fn row(&mut self) -> Result<bool> {
+        let (mut likely, mut wrong) = (0, None);
+        let columns = &mut self.columns;
+        let mut filled = vec![false; columns.len()];
+        let mut put = |name: &str, cell: Cell<'_>| {
+            let Some(at) = find(columns, |column| column.name() == name, likely) else { return };
+            likely = at + 1;
+            let appended = match std::mem::replace(&mut filled[at], true) {
+                true => Err(format!("column \"{name}\" comes twice")),
+                false => columns[at].append(&cell),
+            };
+            if let Err(why) = appended {
+                wrong.get_or_insert(why);
+            }
+        };
+        let more = self.rows.next(&mut put)?;
+        if let Some(why) = wrong {
+            return Err(Error::data(format!("{}: {why}", self.rows.place())));
+        }
+        if more {
+            let missing = self.columns.iter_mut().zip(&filled).filter(|(_, filled)| !**filled);
+            missing.for_each(|(column, _)| column.append_null());
+        }
+        Ok(more)
+    }
+}

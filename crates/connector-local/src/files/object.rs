@@ -1,0 +1,125 @@
+//! The fields of one JSON object, as cells.
+
+use super::cell::Cell;
+use serde::de::IgnoredAny;
+use std::borrow::Cow;
+
+const DEPTH_MAX: usize = 64;
+const LINE_BYTES_MAX: usize = 64 << 20;
+
+/// Hands over the fields of one JSON object; those of nested objects as `outer.inner`.
+pub(super) fn put_object(line: &str, put: &mut dyn FnMut(&str, Cell<'_>)) -> Result<(), String> {
+    if line.len() > LINE_BYTES_MAX {
+        return Err(format!("has {} bytes, expected at most {LINE_BYTES_MAX}", line.len()));
+    }
+    // The grammar is checked here, so that the walk below may trust it.
+    serde_json::from_str::<IgnoredAny>(line).map_err(|e| format!("is not JSON: {e}"))?;
+    let mut walk = Walk { text: line, at: 0, name: String::new() };
+    walk.blanks();
+    match walk.next() {
+        b'{' => walk.object(1, put),
+        _ => Err("is no JSON object, expected one object per line".to_owned()),
+    }
+}
+
+// Invariant: `text` is one valid JSON value, so indexing below stays within it.
+struct Walk<'a> {
+    text: &'a str,
+    at: usize,
+    name: String,
+}
+
+impl<'a> Walk<'a> {
+    fn next(&self) -> u8 {
+        self.text.as_bytes()[self.at]
+    }
+
+    fn blanks(&mut self) {
+        while self.next().is_ascii_whitespace() {
+            self.at += 1;
+        }
+    }
+
+    fn object(&mut self, depth: usize, put: &mut dyn FnMut(&str, Cell<'_>)) -> Result<(), String> {
+        if depth > DEPTH_MAX {
+            return Err(format!("has objects nested more than {DEPTH_MAX} deep"));
+        }
+        self.at += 1;
+        let outer = self.name.len();
+        loop {
+            self.blanks();
+            match self.next() {
+                b'}' => break,
+                b',' => self.at += 1,
+                _ => {
+                    let name = self.string()?;
+                    self.name.push_str(if outer == 0 { "" } else { "." });
+                    self.name.push_str(&name);
+                    self.blanks();
+                    self.at += 1;
+                    self.blanks();
+                    self.value(depth, put)?;
+                    self.name.truncate(outer);
+                }
+            }
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    fn value(&mut self, depth: usize, put: &mut dyn FnMut(&str, Cell<'_>)) -> Result<(), String> {
+        let from = self.at;
+        let cell = match self.next() {
+            b'{' => return self.object(depth + 1, put),
+            b'"' => Cell::Text(self.string()?),
+            b'[' => {
+                self.array()?;
+                Cell::Array(&self.text[from..self.at])
+            }
+            first => {
+                let rest = &self.text[from..];
+                let word = &rest[..rest.find([',', '}', ' ', '\t', '\r', '\n']).unwrap_or(rest.len())];
+                self.at += word.len();
+                match first {
+                    b't' | b'f' => Cell::Boolean(first == b't'),
+                    b'n' => Cell::Null,
+                    _ => Cell::Number(word),
+                }
+            }
+        };
+        put(&self.name, cell);
+        Ok(())
+    }
+
+    fn string(&mut self) -> Result<Cow<'a, str>, String> {
+        let (from, mut escaped) = (self.at, false);
+        self.at += 1;
+        while self.next() != b'"' {
+            let escape = self.next() == b'\\';
+            escaped |= escape;
+            self.at += 1 + usize::from(escape);
+        }
+        self.at += 1;
+        let written = &self.text[from..self.at];
+        match escaped {
+            false => Ok(Cow::Borrowed(&written[1..written.len() - 1])),
+            true => serde_json::from_str(written).map(Cow::Owned).map_err(|e| format!("has text that is none: {e}")),
+        }
+    }
+
+    fn array(&mut self) -> Result<(), String> {
+        let mut open = 0;
+        loop {
+            match self.next() {
+                b'"' => drop(self.string()?),
+                byte => {
+                    open += i32::from(matches!(byte, b'[' | b'{')) - i32::from(matches!(byte, b']' | b'}'));
+                    self.at += 1;
+                }
+            }
+            if open == 0 {
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Parquet files: what their footers say, their rows, and a file of rows.
+
+use super::{Looked, plain_type, project};
+use crate::errors::{io_error, sync_folder};
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use dataflow::{Bounds, Error, RecordBatches, Result};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+use parquet::file::statistics::Statistics;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+fn footer(path: &Path) -> Result<(File, ArrowReaderMetadata)> {
+    let file = File::open(path).map_err(|e| io_error("open", path, e))?;
+    let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(|e| {
+        Error::corrupt(format!("\"{}\" is no Parquet file, or its footer is damaged", path.display())).with_source(e)
+    })?;
+    Ok((file, metadata))
+}
+
+/// The schema of all files, which must agree, and the rows and bounds of each.
+pub(super) fn look(paths: &[PathBuf]) -> Result<(SchemaRef, Vec<Looked>)> {
+    let mut first: Option<(&Path, SchemaRef)> = None;
+    let mut looked = Vec::new();
+    for path in paths {
+        let (_, metadata) = footer(path)?;
+        let fields = metadata.schema().fields().iter();
+        // Whether a file has NULLs says nothing about the next one.
+        let fields = fields.map(|field| Field::new(field.name(), plain_type(field.data_type()), true));
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        match &first {
+            None => first = Some((path, schema)),
+            Some((other, expected)) => agree(other, expected, path, &schema)?,
+        }
+        let rows = metadata.metadata().row_groups().iter().map(|group| group.num_rows() as u64).sum();
+        looked.push(Looked { path: path.clone(), rows, bounds: bounds(&metadata) });
+    }
+    let schema = first.map_or_else(|| Arc::new(Schema::empty()), |(_, schema)| schema);
+    Ok((schema, looked))
+}
+
+/// Columns may come in another order, but not with other names or types.
+fn agree(first: &Path, expected: &Schema, other: &Path, found: &Schema) -> Result<()> {
+    let differ = |what: String| {
+        Err(Error::invalid(format!("\"{}\" and \"{}\" differ: {what}", first.display(), other.display())))
+    };
+    for field in expected.fields() {
+        match found.column_with_name(field.name()) {
+            None => return differ(format!("the second has no column \"{}\"", field.name())),
+            Some((_, has)) if has.data_type() != field.data_type() => {
+                let (expected, found) = (field.data_type(), has.data_type());
+                return differ(format!(
+                    "column \"{}\" is {expected} in the first, {found} in the second",
+                    field.name()
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    match found.fields().iter().find(|field| expected.column_with_name(field.name()).is_none()) {
+        Some(field) => differ(format!("the first has no column \"{}\"", field.name())),
+        None => Ok(()),
+    }
+}
+
+/// The bounds of the timestamp columns for which every row group tells them.
+fn bounds(metadata: &ArrowReaderMetadata) -> Vec<(String, Bounds)> {
+    let leaves = metadata.metadata().file_metadata().schema_descr().columns();
+    let mut all = Vec::new();
+    for field in metadata.schema().fields() {
+        let leaf = leaves.iter().position(|leaf| matches!(leaf.path().parts(), [name] if name == field.name()));
+        let (Some(leaf), DataType::Timestamp(unit, _)) = (leaf, field.data_type()) else { continue };
+        if let Some(bounds) = column_bounds(metadata, leaf, *unit) {
+            all.push((field.name().clone(), bounds));
+        }
+    }
+    all
+}
+
+fn column_bounds(metadata: &ArrowReaderMetadata, leaf: usize, unit: TimeUnit) -> Option<Bounds> {
+    let mut bounds: Option<Bounds> = None;
+    let mut nulls = 0;
+    for group in metadata.metadata().row_groups().iter().filter(|group| group.num_rows() > 0) {
+        let statistics = group.column(leaf).statistics()?;
+        nulls += statistics.null_count_opt()?;
+        if statistics.null_count_opt()? == group.num_rows() as u64 {
+            continue;
+        }
+        let Statistics::Int64(statistics) = statistics else { return None };
+        let (min, max) = (micros(*statistics.min_opt()?, unit)?, micros(*statistics.max_opt()?, unit)?);
+        bounds = Some(match bounds {
+            None => Bounds { min, max, nulls: 0 },
+            Some(known) => Bounds { min: known.min.min(min), max: known.max.max(max), nulls: 0 },
+        });
+    }
+    bounds.map(|bounds| Bounds { nulls, ..bounds })
+}
+
+/// As a cast does it, so that bounds and values agree.
+fn micros(value: i64, unit: TimeUnit) -> Option<i64> {
+    match unit {
+        TimeUnit::Second => value.checked_mul(1_000_000),
+        TimeUnit::Millisecond => value.checked_mul(1_000),
+        TimeUnit::Microsecond => Some(value),
+        TimeUnit::Nanosecond => Some(value / 1_000),
+    }
+}
+
+/// The columns of a schema, one row group after the other.
+pub(super) fn read(path: &Path, schema: SchemaRef, batch_rows: usize) -> Result<RecordBatches> {
+    let (_, metadata) = footer(path)?;
+    let roots: Vec<usize> =
+        schema.fields().iter().filter_map(|field| metadata.schema().index_of(field.name()).ok()).collect();
+    let path = path.to_owned();
+    let groups = 0..metadata.metadata().num_row_groups();
+    let batches = groups.flat_map(move |group| -> RecordBatches {
+        match read_group(&path, &metadata, group, &roots, &schema, batch_rows) {
+            Ok(batches) => batches,
+            Err(error) => Box::new(std::iter::once(Err(error))),
+        }
+    });
+    Ok(Box::new(batches.scan(false, |failed, batch| {
+        let stop = std::mem::replace(failed, batch.is_err());
+        (!stop).then_some(batch)
+    })))
+}
+
+fn read_group(
+    path: &Path,
+    metadata: &ArrowReaderMetadata,
+    group: usize,
+    roots: &[usize],
+    schema: &SchemaRef,
+    batch_rows: usize,
+) -> Result<RecordBatches> {
+    let (path, schema) = (path.to_owned(), schema.clone());
+    let damaged = move |path: &Path, error: Box<dyn std::error::Error + Send + Sync>| {
+        Error::corrupt(format!("\"{}\": row group {group} cannot be read", path.display())).with_source(error)
+    };
+    let file = File::open(&path).map_err(|e| io_error("open", &path, e))?;
+    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.clone());
+    let mask = ProjectionMask::roots(builder.parquet_schema(), roots.iter().copied());
+    let reader = builder
+        .with_projection(mask)
+        .with_row_groups(vec![group])
+        .with_batch_size(batch_rows)
+        .build()
+        .map_err(|e| damaged(&path, e.into()))?;
+    Ok(Box::new(reader.map(move |batch| project(&batch.map_err(|e| damaged(&path, e.into()))?, &schema, &path))))
+}
+
+/// Writes rows as a Parquet file, which is there as a whole or not at all, and returns how many rows it has. A file
+/// that was there is replaced.
+pub fn write_parquet(path: &Path, schema: SchemaRef, batches: RecordBatches) -> Result<u64> {
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(format!(".{}.unfinished", uuid::Uuid::new_v4().simple()));
+    let unfinished = PathBuf::from(unfinished);
+    let written = write(&unfinished, schema, batches).and_then(|rows| {
+        std::fs::rename(&unfinished, path).map_err(|e| io_error("write", path, e))?;
+        path.parent().map_or(Ok(()), |folder| {
+            sync_folder(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
+        })?;
+        Ok(rows)
+    });
+    if written.is_err() {
+        // What is left of it would only take up space; the error that matters is the first one.
+        let _ = std::fs::remove_file(&unfinished);
+    }
+    written
+}
+
+fn write(path: &Path, schema: SchemaRef, batches: RecordBatches) -> Result<u64> {
+    let failed = |e: parquet::errors::ParquetError| {
+        Error::unavailable(format!("cannot write \"{}\"", path.display())).with_source(e)
+    };
+    let file = File::create(path).map_err(|e| io_error("make", path, e))?;
+    let compression = Compression::ZSTD(ZstdLevel::default());
+    let properties = WriterProperties::builder().set_compression(compression).build();
+    let mut writer = ArrowWriter::try_new(file, schema, Some(properties)).map_err(failed)?;
+    let mut rows = 0;
+    for batch in batches {
+        let batch: RecordBatch = batch?;
+        rows += batch.num_rows() as u64;
+        writer.write(&batch).map_err(failed)?;
+    }
+    let file = writer.into_inner().map_err(failed)?;
+    file.sync_all().map_err(|e| io_error("sync", path, e))?;
+    Ok(rows)
+}
