@@ -27,6 +27,8 @@ use std::sync::atomic::Ordering::Relaxed;
 const CUT_ROWS: usize = 32_768;
 /// How many rows are read from a file at once, unless many files are open or rows are wide.
 const CHUNK_ROWS: usize = 8_192;
+/// How many rows are read from a file at once at least.
+const CHUNK_ROWS_MIN: usize = 128;
 /// A file of at most so many decoded bytes is read whole, without a look at its times before.
 const WHOLE_BYTES_MAX: usize = 64 << 20;
 /// How many chunks one call reads at most.
@@ -112,7 +114,7 @@ impl History {
             spill_dir,
             memory_bytes,
             row_bytes,
-            chunk_rows: room.clamp(256, CHUNK_ROWS),
+            chunk_rows: room.clamp(CHUNK_ROWS_MIN, CHUNK_ROWS),
             parts,
             unread,
             fresh_bytes: 0,
@@ -175,7 +177,7 @@ impl History {
                     break;
                 }
             }
-            if full && self.fresh_bytes > self.memory_bytes / 4 {
+            if self.held.bytes() > self.memory_bytes / 4 * 3 && self.fresh_bytes > self.memory_bytes / 4 {
                 self.spill()?;
             }
             uncounted += self.read_least()?;
@@ -263,7 +265,7 @@ impl History {
     /// Whether a file can be read to its end at once.
     fn fits_whole(&self, file: usize) -> bool {
         let bytes = (self.files.files()[file].rows as usize).saturating_mul(self.row_bytes);
-        bytes <= WHOLE_BYTES_MAX && self.held.bytes().saturating_add(bytes) <= self.memory_bytes / 2
+        bytes <= WHOLE_BYTES_MAX && self.held.bytes().saturating_add(bytes) <= self.memory_bytes / 4
     }
 
     /// Looks at the time columns alone: the least time from each chunk of rows on.

@@ -1,0 +1,97 @@
+//! The archive is the log: every message once, however often the archiver stops.
+
+use crate::memory::*;
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::Int32Type;
+use dataflow::Position;
+use seam::{Archiver, Frontier, Quiet, StreamSpec, archive_schema};
+use std::sync::Arc;
+
+/// Archives a topic up to positions, by archivers that stop after a random number of calls and are started again.
+pub fn archive(
+    random: &mut Random,
+    spec: &StreamSpec,
+    topic: &MemoryTopic,
+    to: &[Option<Position>],
+) -> (Vec<RecordBatch>, Frontier) {
+    let (mut batches, mut frontier) = (Vec::new(), None);
+    loop {
+        let decode = Arc::new(Text);
+        let mut archiver = Archiver::new(spec.clone(), topic, decode, frontier.clone(), Some(to.to_vec())).unwrap();
+        for _ in 0..1 + random.below(4) {
+            match archiver.next(1 + random.below(20)).unwrap() {
+                Some((rows, at)) => {
+                    batches.push(rows);
+                    frontier = Some(Frontier::parse(&at.to_text()).unwrap());
+                }
+                None => {
+                    assert!(archiver.finished(), "nothing is left before the end positions");
+                    return (batches, archiver.frontier());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn each_message_once_wherever_the_archiver_stops() {
+    for seed in 0..200 {
+        let mut random = Random(seed);
+        let (delay, quiet) = (2 * SECOND, SECOND);
+        let logs = random_logs(&mut random, delay, quiet);
+        let topic = MemoryTopic::new("t", logs.clone());
+        let counts: Vec<usize> = logs.iter().map(|log| random.below(log.len() + 1)).collect();
+        let to: Vec<_> = logs.iter().zip(&counts).map(|(log, &n)| log[..n].last().map(|m| m.position)).collect();
+        let spec = spec(delay, Quiet::After(dataflow::Span(quiet)));
+        let (batches, frontier) = archive(&mut random, &spec, &topic, &to);
+        let mut found: Vec<(i32, String, i64)> = Vec::new();
+        for rows in &batches {
+            assert_eq!(rows.schema(), archive_schema(&schema()));
+            let column = |name: &str| rows.column_by_name(name).unwrap().clone();
+            let (partition, id, raw, error) =
+                (column("_partition"), column("_message_id"), column("_raw"), column("_error"));
+            let ids = rows.column(0).as_primitive::<arrow::datatypes::Int64Type>();
+            for row in 0..rows.num_rows() {
+                assert_eq!(raw.is_valid(row), error.is_valid(row), "the bytes are kept where there is no row");
+                assert_eq!(ids.is_null(row), error.is_valid(row));
+                if raw.is_valid(row) {
+                    assert_eq!(raw.as_binary::<i32>().value(row), b"garbage");
+                }
+                let id_of_row = if ids.is_valid(row) { ids.value(row) } else { -1 };
+                found.push((
+                    partition.as_primitive::<Int32Type>().value(row),
+                    id.as_string::<i32>().value(row).to_owned(),
+                    id_of_row,
+                ));
+            }
+        }
+        let mut expected = Vec::new();
+        for (partition, (log, &count)) in logs.iter().zip(&counts).enumerate() {
+            for message in &log[..count] {
+                let at = message.position;
+                let text = std::str::from_utf8(&message.payload).unwrap();
+                let id = text.split_once(',').map_or(-1, |(id, _)| id.parse().unwrap());
+                expected.push((partition as i32, format!("{}:{}:{}", at.ledger, at.entry, at.batch_index), id));
+            }
+        }
+        found.sort();
+        expected.sort();
+        assert_eq!(found, expected, "seed {seed}");
+        let reached: Vec<_> = frontier.partitions.iter().map(|at| at.map(|at| at.position)).collect();
+        assert_eq!(reached, to, "seed {seed}");
+    }
+}
+
+#[test]
+fn another_topic_or_other_partitions_are_refused_by_name() {
+    let spec = spec(0, Quiet::Never);
+    let frontier = Frontier::start_of(&MemoryTopic::new("old", vec![Vec::new()]));
+    for (topic, expected) in [
+        (MemoryTopic::new("new", vec![Vec::new()]), "made again"),
+        (MemoryTopic::new("old", vec![Vec::new(), Vec::new()]), "1 partitions, found 2"),
+    ] {
+        let refused = Archiver::new(spec.clone(), &topic, Arc::new(Text), Some(frontier.clone()), None);
+        let error = refused.err().unwrap();
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}

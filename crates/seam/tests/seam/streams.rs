@@ -1,0 +1,193 @@
+//! Several streams together: none runs ahead of the others, and none holds them back without end.
+
+use crate::archiver::archive;
+use crate::memory::*;
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, TimestampMicrosecondArray};
+use dataflow::{Coordinator, EventTime, Message, Reader, ReaderState, Span};
+use seam::{FRONTIER_PROPERTY, Live, Options, Quiet, Seam, StreamInput, StreamStats, archive_schema};
+use std::sync::Arc;
+
+const MINUTE: i64 = 60 * SECOND;
+
+struct Job {
+    readers: Vec<Box<dyn Reader>>,
+    coordinator: Arc<dyn Coordinator>,
+    stats: Vec<Arc<StreamStats>>,
+    start: EventTime,
+    watermarks: Vec<EventTime>,
+    finished: Vec<bool>,
+    // Times of rows given out that no common watermark has reached yet.
+    ahead: Vec<i64>,
+    ahead_most: usize,
+}
+
+impl Job {
+    fn open(streams: Vec<StreamInput>, until_caught_up: bool) -> Job {
+        let count = streams.len();
+        let options = Options { until_caught_up, from: None, memory_bytes: 64 << 20, spill_dir: std::env::temp_dir() };
+        let mut seam = Seam::open(streams, options).unwrap();
+        Job {
+            readers: seam.readers(),
+            coordinator: seam.coordinator(),
+            stats: seam.stats(),
+            start: seam.start(),
+            watermarks: vec![EventTime::MIN; count],
+            finished: vec![false; count],
+            ahead: Vec::new(),
+            ahead_most: 0,
+        }
+    }
+
+    /// Polls every reader once; whether any gave rows or moved.
+    fn round(&mut self) -> bool {
+        let mut moved = false;
+        for source in 0..self.readers.len() {
+            if self.finished[source] {
+                continue;
+            }
+            let polled = self.readers[source].poll(4_096, self.coordinator.ceiling(source)).unwrap();
+            self.coordinator.report(source, &polled);
+            moved |= polled.batch.is_some() || polled.watermark > self.watermarks[source];
+            moved |= polled.state != ReaderState::Waiting;
+            self.watermarks[source] = polled.watermark;
+            self.finished[source] = polled.state == ReaderState::Finished;
+            self.ahead.extend(polled.batch.iter().flat_map(|batch| batch.times().to_vec()));
+            let least = self.watermark();
+            self.ahead.retain(|&time| time > least.0);
+            self.ahead_most = self.ahead_most.max(self.ahead.len());
+        }
+        moved
+    }
+
+    fn watermark(&self) -> EventTime {
+        self.watermarks.iter().copied().min().unwrap()
+    }
+
+    fn rounds_until_still(&mut self) {
+        for round in 0.. {
+            assert!(round < 100_000, "the streams never come to rest");
+            if !self.round() {
+                return;
+            }
+        }
+    }
+}
+
+/// A history of rows `every` so often, from zero up to an end.
+fn history(name: &str, every: i64, end: i64) -> StreamInput {
+    let times: Vec<i64> = (0..end / every).map(|row| row * every).collect();
+    let files = times.chunks(20_000).map(|times| {
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::from_iter_values(times.iter().copied())),
+            Arc::new(TimestampMicrosecondArray::from_iter_values(times.iter().copied())),
+        ];
+        RecordBatch::try_new(schema(), columns).unwrap()
+    });
+    let mut spec = spec(2 * SECOND, Quiet::After(Span(SECOND)));
+    spec.name = name.to_owned();
+    let files = MemoryFiles::new(schema(), files.collect(), true);
+    StreamInput { spec, history: Some(Arc::new(files)), history_frontier: None, live: None }
+}
+
+/// A topic of one partition whose rows arrive when they happen, archived up to a message.
+fn archived(name: &str, log: &[Message], archived: usize) -> (StreamInput, Arc<MemoryTopic>) {
+    let mut spec = spec(2 * SECOND, Quiet::After(Span(SECOND)));
+    spec.name = name.to_owned();
+    let topic = Arc::new(MemoryTopic::new(name, vec![log.to_vec()]));
+    let to = log[..archived].last().map(|message| message.position);
+    let (batches, frontier) = archive(&mut Random(1), &spec, &topic, &[to]);
+    let files =
+        MemoryFiles::new(archive_schema(&schema()), batches, true).with_property(FRONTIER_PROPERTY, frontier.to_text());
+    let live = Some(Live { topic: topic.clone(), decode: Arc::new(Text) });
+    (StreamInput { spec, history: Some(Arc::new(files)), history_frontier: None, live }, topic)
+}
+
+fn log(times: impl Iterator<Item = i64>) -> Vec<Message> {
+    let mut log = Vec::new();
+    times.enumerate().for_each(|(id, time)| push(&mut log, time, format!("{id},{time}"), false));
+    log
+}
+
+#[test]
+fn a_dense_history_does_not_run_ahead_of_a_sparse_one() {
+    let mut job = Job::open(
+        vec![history("messages", SECOND, 8_000 * SECOND), history("accounts", SECOND / 100, 8_000 * SECOND)],
+        true,
+    );
+    job.rounds_until_still();
+    assert!(job.finished.iter().all(|&finished| finished));
+    assert_eq!(job.stats[0].counts().history_rows, 8_000);
+    assert_eq!(job.stats[1].counts().history_rows, 800_000);
+    // One stretch of rows that are ready, of the 808,000.
+    assert!(job.ahead_most < 80_000, "{} rows ahead of the watermark", job.ahead_most);
+    assert_eq!(job.coordinator.horizon(), Some(EventTime::MAX));
+}
+
+#[test]
+fn a_dense_topic_does_not_run_ahead_of_a_sparse_history() {
+    let dense = log((0..100_000).map(|row| row * SECOND / 100));
+    let (accounts, _) = archived("accounts", &dense, 0);
+    let mut job = Job::open(vec![history("messages", SECOND, 1_000 * SECOND), accounts], true);
+    job.rounds_until_still();
+    assert!(job.finished.iter().all(|&finished| finished));
+    assert_eq!(job.stats[1].counts().live_rows, 100_000);
+    assert!(job.ahead_most < 10_000, "{} rows ahead of the watermark", job.ahead_most);
+    assert_eq!(job.coordinator.horizon(), Some(EventTime(99_999 * SECOND / 100)));
+}
+
+#[test]
+fn a_stream_silent_for_two_weeks_does_not_put_the_start_back() {
+    let end = 30 * DAY;
+    let busy = log((0..720).map(|row| row * 60 * MINUTE).filter(|&time| time < end));
+    let silent = log((0..16).map(|row| row * DAY));
+    let (busy, busy_topic) = archived("messages", &busy, 600);
+    let (silent, silent_topic) = archived("reports", &silent, 16);
+    busy_topic.set_now(end);
+    silent_topic.set_now(end);
+    let mut job = Job::open(vec![busy, silent], false);
+    // The least is where the archive of the busy topic ends, 5 days back, not the 15 days of the silent one.
+    assert_eq!(job.start, EventTime(599 * 60 * MINUTE - 2 * SECOND - 1));
+    job.rounds_until_still();
+    assert_eq!(job.stats[0].counts().history_rows, 600);
+    assert_eq!(job.stats[0].counts().live_rows, 120);
+    assert_eq!(job.stats[1].counts().history_rows, 16);
+    assert_eq!(job.watermark(), EventTime(end - 3 * SECOND - 1), "silence runs the clocks on to the broker's time");
+}
+
+#[test]
+fn a_stream_that_falls_silent_lets_rows_out_when_the_quiet_rule_says() {
+    let minutes = |n: i64| n * MINUTE;
+    let (messages, messages_topic) = archived("messages", &log((0..1200).map(|row| row * SECOND)), 300);
+    let (accounts, accounts_topic) = archived("accounts", &log((0..600).map(|row| row * SECOND)), 300);
+    let mut job = Job::open(vec![messages, accounts], false);
+    for now in (0..=1200).step_by(5) {
+        messages_topic.set_now(now * SECOND);
+        accounts_topic.set_now(now * SECOND);
+        job.rounds_until_still();
+        if now > 300 {
+            let silent = if now * SECOND < minutes(10) { 0 } else { SECOND };
+            assert!(job.watermark() >= EventTime(now * SECOND - 2 * SECOND - silent - 1), "at {now} s");
+            assert!(job.ahead.len() < 10, "{} rows wait at {now} s", job.ahead.len());
+        }
+    }
+    assert_eq!(job.stats[0].counts().live_rows, 900);
+}
+
+#[test]
+fn an_empty_topic_holds_nobody_back() {
+    let (messages, topic) = archived("messages", &log((0..100).map(|row| row * SECOND)), 50);
+    let (reports, reports_topic) = archived("reports", &[], 0);
+    topic.set_now(99 * SECOND);
+    reports_topic.set_now(99 * SECOND);
+    let mut job = Job::open(vec![messages, reports], false);
+    job.rounds_until_still();
+    assert_eq!(job.stats[0].counts().live_rows, 50);
+    assert!(job.watermark() >= EventTime(99 * SECOND - 3 * SECOND - 1), "{}", job.watermark());
+    // Its first row happened long ago: it joins behind the watermark, and is counted.
+    push(&mut reports_topic.partitions.lock().unwrap()[0], 100 * SECOND, format!("1,{SECOND}"), false);
+    reports_topic.set_now(100 * SECOND);
+    let behind = job.watermarks[1];
+    job.rounds_until_still();
+    assert_eq!(job.stats[1].counts().joined, 1);
+    assert!(job.ahead.is_empty() || job.ahead.iter().all(|&time| time > behind.0));
+}
