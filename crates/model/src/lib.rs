@@ -1,7 +1,7 @@
 //! Loads an ONNX model, checks it before anything runs, says what goes in and what comes out, and scores batches.
 //!
 //! A model file is untrusted: its bytes are budgeted before they are decoded (`wire`), read into plain structs
-//! (`onnx`), checked and folded into a plan (`plan`, `node`, `forest`), and only then laid out for speed (`trees`).
+//! (`onnx`), checked and folded into a plan (`node`, `forest`, `aggregate`, `value`, `plan`), and only then laid out for speed (`trees`).
 //! Nothing here runs an operator that is not listed in `plan`, follows a path that the file names, or allocates
 //! what the file merely claims. Scores are functions of the row alone: trees add in tree order, on every CPU and
 //! for every batch size.
@@ -15,6 +15,7 @@ mod samples;
 mod score;
 mod signature;
 mod trees;
+mod value;
 mod wire;
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ impl Samples {
                 scores.len()
             )));
         }
-        let mut columns = vec![Vec::with_capacity(rows.len()); features];
+        let mut columns = vec![Vec::new(); features];
         for (at, row) in rows.iter().enumerate() {
             let row = row.as_array().ok_or_else(|| wrong(format!("row {at} is not a list")))?;
             if row.len() != features {

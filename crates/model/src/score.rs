@@ -3,10 +3,11 @@
 use crate::aggregate::{Aggregate, Labels};
 use crate::node::{Checked, shown};
 use crate::onnx::ModelProto;
-use crate::plan::{Calculation, Plan, Source};
+use crate::plan::{Plan, Source};
 use crate::samples::{Samples, read_input_names};
 use crate::signature::{Output, OutputSelector, Signature};
 use crate::trees::{BLOCK_ROWS, Block, Trees};
+use crate::value::Calculation;
 use crate::wire::check_budget;
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, StringArray};
 use arrow::compute::cast;
@@ -25,6 +26,9 @@ use xxhash_rust::xxh3::xxh3_128;
 
 /// The largest model file that is read.
 pub const FILE_BYTES_MAX: u64 = 256 << 20;
+
+/// The longest entry of ours in a file's metadata: JSON takes many times its length once parsed.
+const METADATA_BYTES_MAX: usize = 8 << 20;
 
 /// A model that passed all checks. Cheap to clone; clones share the trees.
 #[derive(Clone)]
@@ -58,8 +62,12 @@ impl Model {
     pub fn load(name: &str, path: &Path) -> Result<Model> {
         let place = format!("model {name:?} ({})", path.display());
         let fail = |what: String| Error::invalid(format!("{place}: {what}"));
-        let file =
-            File::open(path).map_err(|error| fail("the file cannot be opened".to_string()).with_source(error))?;
+        let missing = |error| fail("the file cannot be opened".to_string()).with_source(error);
+        // Before it is opened: opening a named pipe would wait for its other end.
+        if !std::fs::metadata(path).map_err(missing)?.is_file() {
+            return Err(fail("is not a file, expected an ONNX model".to_string()));
+        }
+        let file = File::open(path).map_err(missing)?;
         let mut bytes = Vec::new();
         file.take(FILE_BYTES_MAX + 1)
             .read_to_end(&mut bytes)
@@ -169,6 +177,9 @@ fn metadata(proto: &ModelProto) -> Checked<BTreeMap<&str, &str>> {
         if !matches!(entry.key.as_str(), "riverrun.inputs" | "riverrun.samples") {
             let key = shown(&entry.key);
             return Err(format!("metadata {key} is unknown, expected riverrun.inputs or riverrun.samples"));
+        }
+        if entry.value.len() > METADATA_BYTES_MAX {
+            return Err(format!("metadata {:?} is longer than {} MiB", entry.key, METADATA_BYTES_MAX >> 20));
         }
         if found.insert(entry.key.as_str(), entry.value.as_str()).is_some() {
             return Err(format!("metadata {:?} is there twice", entry.key));

@@ -1,5 +1,6 @@
 //! Every fixture scores as onnxruntime scored it. `tests/fixtures/generate.py` makes them.
 
+use super::build;
 use crate::{Model, Output, OutputSelector};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float32Array, Float64Array, Int64Array};
 use arrow::datatypes::{Float64Type, Int64Type};
@@ -172,6 +173,27 @@ fn integers_booleans_and_nulls_are_features() {
     assert!(error.contains("input \"amount\" is Utf8, expected a number or a boolean"), "{error}");
     let error = scorer.score(&typed[..3]).unwrap_err().to_string();
     assert!(error.contains("3 input columns, expected 4"), "{error}");
+}
+
+#[test]
+fn a_score_that_is_not_finite_is_null_and_no_rows_give_no_scores() {
+    let mut model = build::classifier();
+    let attributes = &mut model.graph.as_mut().unwrap().node[0].attribute;
+    for attribute in attributes.iter_mut().filter(|attribute| attribute.name == "class_weights") {
+        attribute.floats = vec![f32::MAX, -0.5, 1.0, f32::MAX, 2.0];
+    }
+    let model = Model::from_bytes("huge", build::bytes(&model)).unwrap();
+    // The first row stays below 0.5 and so gets small votes; the second gets the greatest float twice.
+    let columns: Vec<ArrayRef> =
+        vec![Arc::new(Float64Array::from(vec![0.0, 1.0])), Arc::new(Float64Array::from(vec![5.0, 0.0]))];
+    for selector in [OutputSelector::Label, OutputSelector::Probability { label: "0".into() }] {
+        let scorer = model.select(&selector).unwrap();
+        let scores = scorer.score(&columns).unwrap();
+        assert!(scores.is_valid(0) && scores.is_null(1), "{selector}: {scores:?}");
+        assert_eq!(scorer.output(), *scores.data_type());
+        let none: Vec<ArrayRef> = columns.iter().map(|column| column.slice(0, 0)).collect();
+        assert_eq!(scorer.score(&none).unwrap().len(), 0);
+    }
 }
 
 #[test]

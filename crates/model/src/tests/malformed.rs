@@ -289,6 +289,8 @@ fn metadata_that_does_not_fit() {
     refused(with("riverrun.inputs", "[\"a\"]"), &["\"riverrun.inputs\" lists 1 names, expected 2"]);
     refused(with("riverrun.inputs", "[\"a\", \"a\"]"), &["\"riverrun.inputs\" lists \"a\" twice"]);
     refused(with("riverrun.inputs", "{"), &["\"riverrun.inputs\" is not a JSON list of names"]);
+    let long = " ".repeat((8 << 20) + 1);
+    refused(with("riverrun.samples", &long), &["metadata \"riverrun.samples\" is longer than 8 MiB"]);
     refused(with("riverrun.input", "[]"), &["metadata \"riverrun.input\" is unknown, expected riverrun.inputs"]);
     refused(
         with("riverrun.samples", "{\"rows\": [[1, 2, 3]], \"scores\": [0.5]}"),
@@ -314,7 +316,7 @@ fn files_that_are_no_models() {
     let error = Model::load("spam", &fixture("nothing.onnx")).unwrap_err();
     assert!(error.to_string().contains("nothing.onnx): the file cannot be opened"), "{error}");
     let error = Model::load("spam", &fixture("")).unwrap_err();
-    assert!(error.to_string().contains("the file cannot be read"), "{error}");
+    assert!(error.to_string().contains("is not a file, expected an ONNX model"), "{error}");
 }
 
 /// Two bytes of the file would each ask for hundreds of bytes of memory.
@@ -357,6 +359,21 @@ fn a_chain_of_a_million_branches_is_refused() {
     ];
     let message = refusal(build::bytes(&model));
     assert!(message.contains("tree 0 is deeper than 1000 branches"), "{message}");
+}
+
+#[test]
+fn ensembles_beyond_the_bound() {
+    refused(
+        |model| {
+            let graph = model.graph.as_mut().unwrap();
+            for at in 0..16 {
+                let mut node = graph.node[0].clone();
+                node.output = vec![format!("label {at}"), format!("scores {at}")];
+                graph.node.push(node);
+            }
+        },
+        &["node 16 (TreeEnsembleClassifier): is one ensemble too many, expected at most 16 in a graph"],
+    );
 }
 
 /// Each Concat doubles the columns of the one before it.
