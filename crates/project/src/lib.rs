@@ -1,1 +1,28 @@
-//! .
+//! Reads a project folder, wires its names to connectors and models, and yields jobs that a host can run.
+//!
+//! This is the only crate that knows which connectors exist.
+
+mod config;
+mod load;
+mod catalog;
+mod declared;
+mod open;
+mod job;
+mod output;
+mod tally;
+mod archive;
+mod given;
+mod fingerprint;
+mod publish;
+mod why;
+
+pub use archive::{Archive, ArchiveEnd, ArchiveProgress};
+pub use codec::JsonEncode;
+pub use config::{Config, Environment};
+pub use given::given_job;
+pub use job::{Begin, JobOptions, SpillFolder, Wired, WiredSink};
+pub use load::Folder;
+pub use open::{Failure, Project};
+pub use output::Rows;
+pub use publish::{Published, Tail, TailRow};
+pub use tally::{Rule, RuleTally};

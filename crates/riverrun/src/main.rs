@@ -1,1 +1,62 @@
-fn main() {}
+//! The command line. Data goes to stdout, everything else to stderr; errors exit 1, wrong usage 2.
+
+mod args;
+mod show;
+mod progress;
+mod report;
+mod run;
+mod archive;
+mod query;
+mod check;
+mod publish;
+mod why;
+mod test;
+mod init;
+mod clock;
+
+use args::{Cli, Command};
+use clap::{CommandFactory, Parser};
+use project::{Failure, Project};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// How a command ended: the exit code.
+type Outcome = Result<ExitCode, Failure>;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match command(&cli) {
+        Ok(code) => code,
+        Err(failure) => {
+            report::failure(&failure);
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn command(cli: &Cli) -> Outcome {
+    let open = || Project::open(&cli.project, &cli.env, Arc::new(clock::SystemClock));
+    match &cli.command {
+        Command::Init { folder } => init::init(folder),
+        Command::Run(args) if args.job.as_deref() == Some("archive") => archive::archive(&open()?, args),
+        Command::Run(args) => run::run(&open()?, args),
+        Command::Query(args) => query::query(&open()?, args),
+        Command::Check { json } => check::check(&open()?, *json),
+        Command::Explain { name } => check::explain(&open()?, name.as_deref()),
+        Command::Publish { stream, file, partitions } => publish::publish(&open()?, stream, file, *partitions),
+        Command::Tail { name, limit, from_start, until_caught_up, json } => {
+            publish::tail(&open()?, name, &publish::TailOptions {
+                limit: *limit,
+                from_start: *from_start,
+                until_caught_up: *until_caught_up,
+                json: *json,
+            })
+        }
+        Command::Why { id, json } => why::why(&open()?, id, *json),
+        Command::Test { filter, json } => test::test(&open()?, filter.as_deref(), *json),
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Cli::command(), "riverrun", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! What planning asks of a project: schemas of tables and files, and loaded models.
+
+use crate::open::Project;
+use arrow::datatypes::SchemaRef;
+use connector_local::Files;
+use dataflow::{Error, Result, Scorer, TimedFiles};
+use model::{Model, OutputSelector};
+use sql::statement;
+use std::sync::Arc;
+
+impl sql::Catalog for Project {
+    fn table_schema(&self, table: &str) -> Result<SchemaRef> {
+        match self.warehouse_if_there()? {
+            Some(warehouse) if warehouse.exists(table)? => warehouse.schema(table),
+            _ => Err(Error::invalid(format!("table {table} does not exist in {}", self.warehouse_path().display()))),
+        }
+    }
+
+    fn files_schema(&self, pattern: &str) -> Result<SchemaRef> {
+        Ok(Files::open(pattern, &self.folder.root)?.schema())
+    }
+
+    fn scorer(&self, model: &statement::Model) -> Result<Arc<dyn Scorer>> {
+        let path = self.folder.root.join(&model.path.text);
+        let loaded = Model::load(&model.name.text, &path)?;
+        let selector = match &model.output {
+            statement::ModelOutput::Only => OutputSelector::Only,
+            statement::ModelOutput::Named(name) if name.text.eq_ignore_ascii_case("label") => OutputSelector::Label,
+            statement::ModelOutput::Named(name) if name.text.eq_ignore_ascii_case("value") => OutputSelector::Value,
+            statement::ModelOutput::Named(name) => OutputSelector::Probability { label: name.text.clone() },
+            statement::ModelOutput::ProbabilityOf(label) => OutputSelector::Probability { label: label.text.clone() },
+        };
+        Ok(Arc::new(loaded.select(&selector)?))
+    }
+}

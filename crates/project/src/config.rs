@@ -1,0 +1,105 @@
+//! `riverrun.toml`: text becomes typed values once, here.
+
+use dataflow::{Error, Result};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// A project's settings.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// What the project is.
+    pub project: About,
+    /// Where names live, by environment.
+    #[serde(default, rename = "env")]
+    pub environments: BTreeMap<String, Environment>,
+    /// Sets of outputs that run, fail and stop together. Without any, all outputs are one job.
+    #[serde(default, rename = "job")]
+    pub jobs: BTreeMap<String, JobConfig>,
+}
+
+/// What a project is.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct About {
+    /// The name; letters, digits, `_` and `-`.
+    pub name: String,
+}
+
+/// Where the names of a project live in one environment.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Environment {
+    /// Where tables are.
+    pub history: History,
+    /// Where topics are.
+    pub live: Live,
+}
+
+/// Where tables are.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct History {
+    /// The folder of a warehouse with its own catalog, relative to the project.
+    pub warehouse: PathBuf,
+}
+
+/// Where topics are.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Live {
+    /// The folder of the local topics, relative to the project.
+    pub topics: PathBuf,
+}
+
+/// A set of outputs.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobConfig {
+    /// Decisions and INSERT targets by name; `lake.*` is all of a namespace.
+    pub outputs: Vec<String>,
+}
+
+impl Config {
+    /// Reads a `riverrun.toml`. Unknown keys are errors that name the line.
+    pub fn read(path: &Path) -> Result<Config> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Error::invalid(format!("project file {} cannot be read", path.display())).with_source(error))?;
+        let config: Config = toml::from_str(&text)
+            .map_err(|error| Error::invalid(format!("{}: {}", path.display(), error.to_string().trim_end())))?;
+        let name = &config.project.name;
+        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') {
+            return Err(Error::invalid(format!(
+                "{}: project.name is {name:?}, expected letters, digits, _ and -",
+                path.display()
+            )));
+        }
+        Ok(config)
+    }
+
+    /// The settings of a project that has no `riverrun.toml`: everything on disk beside it.
+    pub fn embedded(name: &str) -> Config {
+        let dev = Environment {
+            history: History { warehouse: "warehouse".into() },
+            live: Live { topics: "topics".into() },
+        };
+        Config {
+            project: About { name: name.to_owned() },
+            environments: BTreeMap::from([("dev".to_owned(), dev)]),
+            jobs: BTreeMap::new(),
+        }
+    }
+
+    /// One environment by name.
+    pub fn environment(&self, name: &str) -> Result<Environment> {
+        if let Some(environment) = self.environments.get(name) {
+            return Ok(environment.clone());
+        }
+        if name == "dev" && self.environments.is_empty() {
+            return Config::embedded(&self.project.name).environment(name);
+        }
+        let known: Vec<_> = self.environments.keys().map(String::as_str).collect();
+        Err(Error::invalid(format!("no environment {name:?} in riverrun.toml; there are: {}", known.join(", "))))
+    }
+}

@@ -1,0 +1,123 @@
+//! A project, read and parsed, with its places not yet touched.
+
+use crate::config::Environment;
+use crate::fingerprint::revision;
+use crate::load::Folder;
+use connector_iceberg::Warehouse;
+use connector_local::Topics;
+use dataflow::{Clock, Error, Result};
+use sql::{Checked, Diagnostic, Statements, Target};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+/// Why a project cannot be run: places in its text, or an error outside of it.
+#[derive(Debug)]
+pub enum Failure {
+    /// What is wrong in the SQL, each with its place.
+    Diagnostics(Vec<Diagnostic>),
+    /// Everything else.
+    Error(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Error(error)
+    }
+}
+
+impl From<Vec<Diagnostic>> for Failure {
+    fn from(diagnostics: Vec<Diagnostic>) -> Self {
+        Failure::Diagnostics(diagnostics)
+    }
+}
+
+/// A project: its statements, and where its names live in one environment.
+pub struct Project {
+    pub(crate) folder: Folder,
+    pub(crate) statements: Statements,
+    environment: Environment,
+    pub(crate) clock: Arc<dyn Clock>,
+    warehouse: OnceLock<Warehouse>,
+    topics: OnceLock<Topics>,
+}
+
+impl Project {
+    /// Reads a project and parses its pipelines. Makes no file. The clock stamps messages that are published.
+    pub fn open(path: &Path, environment: &str, clock: Arc<dyn Clock>) -> Result<Project, Failure> {
+        let folder = Folder::read(path)?;
+        let environment = folder.config.environment(environment)?;
+        let statements = sql::parse(&folder.pipelines)?;
+        Ok(Project { folder, statements, environment, clock, warehouse: OnceLock::new(), topics: OnceLock::new() })
+    }
+
+    /// The project's name.
+    pub fn name(&self) -> &str {
+        &self.folder.config.project.name
+    }
+
+    /// The revision of the pipelines: 16 hex digits.
+    pub fn revision(&self) -> String {
+        revision(&self.folder)
+    }
+
+    /// The folder that paths in SQL and settings are relative to.
+    pub fn root(&self) -> &Path {
+        &self.folder.root
+    }
+
+    /// Plans what a target needs.
+    pub fn check(&self, target: &Target) -> Result<Checked, Failure> {
+        Ok(sql::check(&self.statements, self, target)?)
+    }
+
+    /// The outputs of a job of `riverrun.toml`; of all jobs without a name.
+    pub fn job_target(&self, job: Option<&str>) -> Result<Target> {
+        let Some(name) = job else { return Ok(Target::All) };
+        let jobs = &self.folder.config.jobs;
+        let job = jobs.get(name).ok_or_else(|| {
+            let mut known: Vec<_> = jobs.keys().map(String::as_str).collect();
+            known.push("archive");
+            Error::invalid(format!("no job {name:?} in riverrun.toml; there are: {}", known.join(", ")))
+        })?;
+        Ok(Target::Outputs(job.outputs.clone()))
+    }
+
+    /// The tests of the project, parsed with the pipelines.
+    pub fn with_tests(&self) -> Result<Statements, Failure> {
+        let files: Vec<_> = self.folder.pipelines.iter().chain(&self.folder.tests).cloned().collect();
+        Ok(sql::parse(&files)?)
+    }
+
+    /// The folder of the tables.
+    pub fn warehouse_path(&self) -> PathBuf {
+        self.folder.root.join(&self.environment.history.warehouse)
+    }
+
+    /// The folder of the topics.
+    pub fn topics_path(&self) -> PathBuf {
+        self.folder.root.join(&self.environment.live.topics)
+    }
+
+    /// The warehouse, made when it is not there.
+    pub fn warehouse(&self) -> Result<Warehouse> {
+        if let Some(warehouse) = self.warehouse.get() {
+            return Ok(warehouse.clone());
+        }
+        let opened = Warehouse::open(&self.warehouse_path())?;
+        Ok(self.warehouse.get_or_init(|| opened).clone())
+    }
+
+    /// The warehouse, unless nothing was ever written to it.
+    pub fn warehouse_if_there(&self) -> Result<Option<Warehouse>> {
+        if self.warehouse_path().join("catalog.db").exists() { self.warehouse().map(Some) } else { Ok(None) }
+    }
+
+    /// The topics; their folder is made when the first one is.
+    pub fn topics(&self) -> Result<&Topics> {
+        if let Some(topics) = self.topics.get() {
+            return Ok(topics);
+        }
+        let opened = Topics::open(self.topics_path(), self.clock.clone())?;
+        Ok(self.topics.get_or_init(|| opened))
+    }
+}

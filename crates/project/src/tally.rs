@@ -1,0 +1,111 @@
+//! What a decision did, counted on the way into its log.
+
+use arrow::array::{Array, AsArray};
+use dataflow::{Batch, Committable, Error, Result, Sink};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Counts of a decision's rules, added up over workers; readable at any time.
+#[derive(Clone, Debug, Default)]
+pub struct RuleTally(Arc<Mutex<Counts>>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    rows: i64,
+    last_action: Option<String>,
+    rules: BTreeMap<String, Rule>,
+}
+
+/// What one rule of a decision did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rule {
+    /// Its name.
+    pub name: String,
+    /// Rows that it matched, in shadow or not.
+    pub matched: i64,
+    /// Rows on which it acted.
+    pub acted: i64,
+    /// Actions that left the job, since they lie behind W.
+    pub published: i64,
+    /// Whether its condition reads a model's score.
+    pub model: bool,
+}
+
+impl RuleTally {
+    /// A tally of rules that are known by name, in their order, and whether each reads a model's score.
+    pub fn new(rules: &[(String, bool)]) -> RuleTally {
+        let rule = |(name, model): &(String, bool)| (name.clone(), Rule { name: name.clone(), model: *model, ..Rule::default() });
+        let counts = Counts { rules: rules.iter().map(rule).collect(), ..Counts::default() };
+        RuleTally(Arc::new(Mutex::new(counts)))
+    }
+
+    /// The rules, those that published most first.
+    pub fn rules(&self) -> Vec<Rule> {
+        let mut rules: Vec<_> = self.counts().rules.values().cloned().collect();
+        rules.sort_by_key(|rule| (-rule.published, -rule.acted, -rule.matched));
+        rules
+    }
+
+    /// Rows that the decision looked at.
+    pub fn rows(&self) -> i64 {
+        self.counts().rows
+    }
+
+    /// The id of an action that was published, the latest that was counted.
+    pub fn last_action(&self) -> Option<String> {
+        self.counts().last_action.clone()
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, log: &Batch) -> Result<()> {
+        let column = |name: &str| {
+            let found = log.columns().column_by_name(name);
+            found.ok_or_else(|| Error::internal(format!("a decision's log has no column {name}")))
+        };
+        let (ids, matched) = (column("decision_id")?.as_string::<i32>(), column("matched")?.as_string::<i32>());
+        let (acted, published) = (column("acted")?.as_string::<i32>(), column("published")?.as_boolean());
+        let mut counts = self.counts();
+        counts.rows += log.rows() as i64;
+        for row in 0..log.rows() {
+            for name in matched.value(row).split(',').filter(|name| !name.is_empty()) {
+                counts.rule(name).matched += 1;
+            }
+            if acted.is_null(row) {
+                continue;
+            }
+            let rule = counts.rule(acted.value(row));
+            rule.acted += 1;
+            if published.value(row) {
+                rule.published += 1;
+                counts.last_action = Some(ids.value(row).to_owned());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Counts {
+    fn rule(&mut self, name: &str) -> &mut Rule {
+        self.rules.entry(name.to_owned()).or_insert_with(|| Rule { name: name.to_owned(), ..Rule::default() })
+    }
+}
+
+/// A writer of a decision's log that counts what passes.
+pub struct Tallied {
+    pub inner: Box<dyn Sink>,
+    pub tally: RuleTally,
+}
+
+impl Sink for Tallied {
+    fn write(&mut self, batch: &Batch) -> Result<()> {
+        self.tally.add(batch)?;
+        self.inner.write(batch)
+    }
+
+    fn prepare(&mut self) -> Result<Option<Committable>> {
+        self.inner.prepare()
+    }
+}

@@ -1,0 +1,74 @@
+//! One decision, found in the logs by its id.
+
+use crate::open::Project;
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use dataflow::{Error, Result, TimedFiles};
+
+const READ_ROWS: usize = 65_536;
+
+/// The suffix of a decision's log table.
+const LOG: &str = "__log";
+
+impl Project {
+    /// The log rows whose decision id begins with a text, each with the decision's name. An error says which logs
+    /// were looked through when there are none.
+    pub fn why(&self, id: &str) -> Result<Vec<(String, RecordBatch)>> {
+        let mut looked = Vec::new();
+        let mut found = Vec::new();
+        if let Some(warehouse) = self.warehouse_if_there()? {
+            for table in warehouse.tables()? {
+                let Some(decision) = table.rsplit('.').next().and_then(|name| name.strip_suffix(LOG)) else { continue };
+                looked.push(table.clone());
+                let files = warehouse.read(&table)?;
+                found.extend(rows_of(files.as_ref(), id)?.into_iter().map(|row| (decision.to_owned(), row)));
+            }
+        }
+        if found.is_empty() {
+            let looked = if looked.is_empty() { "no decision has a log yet".to_owned() } else { looked.join(", ") };
+            return Err(Error::invalid(format!(
+                "no decision has an id that begins with {id:?} (looked in: {looked}); actions on the topic carry it as decision_id"
+            )));
+        }
+        Ok(found)
+    }
+}
+
+fn rows_of(files: &dyn TimedFiles, id: &str) -> Result<Vec<RecordBatch>> {
+    let names: Vec<String> = files.schema().fields().iter().map(|field| field.name().clone()).collect();
+    let id_column = names.iter().position(|name| name == "decision_id");
+    let Some(id_column) = id_column else {
+        return Err(Error::corrupt(format!("table {} is no decision log: it has no column decision_id", files.name())));
+    };
+    let mut found = Vec::new();
+    for file in 0..files.files().len() {
+        // The ids alone say whether the file has to be read.
+        let mut there = false;
+        for rows in files.open(file, &names[id_column..=id_column], READ_ROWS)? {
+            there |= rows?.column(0).as_string::<i32>().iter().flatten().any(|one| one.starts_with(id));
+        }
+        if !there {
+            continue;
+        }
+        for rows in files.open(file, &names, READ_ROWS)? {
+            let rows = rows?;
+            let ids = rows.column(id_column).as_string::<i32>();
+            let mask: BooleanArray = ids.iter().map(|one| Some(one.is_some_and(|one| one.starts_with(id)))).collect();
+            let some = filter_record_batch(&rows, &mask)?;
+            if some.num_rows() > 0 {
+                found.push(some);
+            }
+        }
+    }
+    Ok(found)
+}
+
+impl Project {
+    /// Writes the rows of a query as a Parquet file, which is there as a whole or not at all.
+    pub fn write_parquet(&self, path: &std::path::Path, batches: Vec<RecordBatch>) -> Result<u64> {
+        let Some(first) = batches.first() else {
+            return Err(Error::invalid(format!("the query gave no rows, so {} was not written", path.display())));
+        };
+        connector_local::write_parquet(path, first.schema(), Box::new(batches.into_iter().map(Ok)))
+    }
+}

@@ -1,0 +1,150 @@
+//! What can be typed, and the help that teaches it.
+
+use clap::{Args, Parser, Subcommand, ValueHint};
+use std::path::PathBuf;
+
+/// One SQL project over history, then live: features, models and decisions.
+#[derive(Debug, Parser)]
+#[command(name = "riverrun", version, arg_required_else_help = true, after_help = "\
+A first look:
+  riverrun init demo && cd demo
+  riverrun run --until-caught-up
+  riverrun test")]
+pub struct Cli {
+    /// The project: a folder with riverrun.toml and pipelines/*.sql, or one .sql file
+    #[arg(long, short = 'C', global = true, default_value = ".", value_hint = ValueHint::AnyPath)]
+    pub project: PathBuf,
+    /// The environment of riverrun.toml that says where tables and topics are
+    #[arg(long, global = true, default_value = "dev")]
+    pub env: String,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write a working project: SQL, sample data, and a test that passes
+    Init {
+        /// The folder to make
+        #[arg(value_hint = ValueHint::DirPath)]
+        folder: PathBuf,
+    },
+    /// Run a job over history, then live
+    #[command(after_help = "\
+`run archive` copies LIVE to HISTORY for every ARCHIVE statement, exactly once.
+A job starts from its beginning: it refuses when an output holds its rows, and --fresh starts it over.")]
+    Run(RunArgs),
+    /// Run a SELECT over the project's streams and views, with the meaning it has in a job
+    Query(QueryArgs),
+    /// Plan everything and show what is wrong, as path:line:column
+    Check {
+        /// Print JSON lines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show how a view, a decision or everything is computed, and what bounds its state
+    Explain {
+        /// A view, a decision or an INSERT target; all outputs when left out
+        name: Option<String>,
+    },
+    /// Put events on the topic of a stream, from JSON lines, CSV or Parquet
+    Publish {
+        /// The stream
+        stream: String,
+        /// The file: .parquet, .csv, .jsonl or .json
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        /// Partitions of the topic, when it is made by this command
+        #[arg(long, default_value_t = 1)]
+        partitions: u32,
+    },
+    /// Watch a topic
+    Tail {
+        /// A stream, or the topic that a decision or INSERT writes
+        name: String,
+        /// Stop after so many messages
+        #[arg(long, short = 'n')]
+        limit: Option<usize>,
+        /// Start at the first message rather than at the end
+        #[arg(long)]
+        from_start: bool,
+        /// End at the topic's end rather than waiting for more
+        #[arg(long)]
+        until_caught_up: bool,
+        /// Print JSON lines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one decision: the rules that matched, its features and its score
+    Why {
+        /// The decision id, as actions and the log carry it, or the first characters of it
+        id: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run every TEST of tests/*.test.sql
+    Test {
+        /// Only tests whose name holds this text
+        filter: Option<String>,
+        /// Print JSON lines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the script that completes this command line in a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// A job of riverrun.toml, or `archive`; all outputs when left out
+    pub job: Option<String>,
+    /// End where the topics end now, once everything up to there has been released
+    #[arg(long)]
+    pub until_caught_up: bool,
+    /// Drop the job's output tables, and write its topics under a new producer epoch
+    #[arg(long)]
+    pub fresh: bool,
+    /// Where `archive` stops: stream=PARTITION:LEDGER:ENTRY:INDEX,.. (may be repeated)
+    #[arg(long, value_name = "POSITIONS")]
+    pub to: Vec<String>,
+    /// Give out only rows behind this instant: 2013-12-01 or 2013-12-01T00:00:00
+    #[arg(long, value_name = "INSTANT")]
+    pub from: Option<String>,
+    /// Workers that share the work
+    #[arg(long, value_name = "N")]
+    pub workers: Option<usize>,
+    /// Print the summary as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct QueryArgs {
+    /// The SELECT
+    pub sql: String,
+    /// Rows to stop at
+    #[arg(long, short = 'n')]
+    pub limit: Option<usize>,
+    /// Give out only rows behind this instant
+    #[arg(long, value_name = "INSTANT")]
+    pub from: Option<String>,
+    /// Give out only rows at or before this instant
+    #[arg(long, value_name = "INSTANT")]
+    pub to: Option<String>,
+    /// Write the rows to a Parquet file instead
+    #[arg(long, value_hint = ValueHint::FilePath)]
+    pub out: Option<PathBuf>,
+    /// Print JSON lines
+    #[arg(long, conflicts_with = "csv")]
+    pub json: bool,
+    /// Print CSV
+    #[arg(long)]
+    pub csv: bool,
+    /// Workers that share the work
+    #[arg(long, value_name = "N")]
+    pub workers: Option<usize>,
+}

@@ -1,0 +1,89 @@
+//! `publish` and `tail`: events onto a topic, and a topic watched.
+
+use crate::clock::{Stopwatch, rest};
+use crate::run::on_interrupt;
+use crate::{Outcome, show};
+use indicatif::{ProgressBar, ProgressStyle};
+use project::{Project, TailRow};
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// Puts the rows of a file on a stream's topic.
+pub fn publish(project: &Project, stream: &str, file: &Path, partitions: u32) -> Outcome {
+    let watch = Stopwatch::start();
+    let spinner = ProgressBar::new_spinner().with_style(
+        ProgressStyle::with_template("{spinner} publish  {human_pos} messages  {per_sec}")
+            .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+    );
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    let published = project.publish(stream, file, partitions, &mut |rows| spinner.set_position(rows as u64));
+    spinner.finish_and_clear();
+    let published = published?;
+    if let Some(warning) = &published.warning {
+        eprintln!("warning: {warning}");
+    }
+    let times = published.times.map_or(String::new(), |(least, greatest)| format!(", from {least} to {greatest}"));
+    eprintln!(
+        "published {} messages ({}) to topic {} in {}{times}",
+        show::count(published.messages as i64),
+        show::bytes(published.bytes),
+        published.topic,
+        show::duration(watch.elapsed())
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How a topic is watched.
+pub struct TailOptions {
+    pub limit: Option<usize>,
+    pub from_start: bool,
+    pub until_caught_up: bool,
+    pub json: bool,
+}
+
+/// Prints the messages of a topic as they come.
+pub fn tail(project: &Project, name: &str, options: &TailOptions) -> Outcome {
+    let mut tail = project.tail(name, options.from_start)?;
+    let stopped = on_interrupt()?;
+    let mut left = options.limit.unwrap_or(usize::MAX);
+    let mut out = std::io::stdout().lock();
+    while left > 0 && !stopped.load(Ordering::Relaxed) {
+        let rows = tail.next(1024.min(left))?;
+        if rows.is_empty() {
+            if options.until_caught_up {
+                break;
+            }
+            rest();
+        }
+        for row in rows.iter().take(left) {
+            if writeln!(out, "{}", line(row, options.json)).is_err() {
+                return Ok(ExitCode::SUCCESS);
+            }
+        }
+        left -= rows.len().min(left);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn line(row: &TailRow, json: bool) -> String {
+    let at = row.message.position;
+    let position = format!("{}:{}:{}:{}", row.partition, at.ledger, at.entry, at.batch_index);
+    let payload = String::from_utf8_lossy(&row.message.payload);
+    let producer = row.producer.as_ref();
+    if json {
+        let payload: serde_json::Value =
+            serde_json::from_slice(&row.message.payload).unwrap_or_else(|_| serde_json::Value::String(payload.into_owned()));
+        let arrival = row.message.arrival.to_string();
+        serde_json::json!({
+            "position": position, "arrival": arrival, "epoch": producer.map(|producer| producer.1),
+            "producer": producer.map(|producer| producer.0.clone()), "payload": payload,
+        })
+        .to_string()
+    } else {
+        let epoch = producer.map_or(String::new(), |(_, epoch)| format!("  epoch {epoch}"));
+        format!("{}  {position}{epoch}  {payload}", row.message.arrival)
+    }
+}

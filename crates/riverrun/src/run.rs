@@ -1,0 +1,319 @@
+//! `run`: a job over history, then live, and what it did.
+
+use crate::args::RunArgs;
+use crate::clock::Stopwatch;
+use crate::progress::Progress;
+use crate::{Outcome, show};
+use dataflow::{Coordinator, Error, EventTime, Fate, Output, Result};
+use engine::{Control, Ended, Job, SinkBinding};
+use project::{Begin, JobOptions, Project, RuleTally, Wired, WiredSink};
+use seam::StreamStats;
+use serde_json::json;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// How often tables are committed while a job runs.
+const COMMIT_EVERY: Duration = Duration::from_secs(60);
+
+/// Runs a job to its end, or until Ctrl-C.
+pub fn run(project: &Project, args: &RunArgs) -> Outcome {
+    let target = project.job_target(args.job.as_deref())?;
+    let options = JobOptions {
+        until_caught_up: args.until_caught_up,
+        begin: if args.fresh { Begin::Fresh } else { Begin::Refuse },
+        from: args.from.as_deref().map(instant).transpose()?,
+    };
+    let wired = project.job(&target, &options)?;
+    announce(&wired);
+    let outputs = wired.sinks.iter().map(Written::of).collect::<Vec<_>>();
+    let (stats, tallies, start) = (wired.stats.clone(), wired.tallies.clone(), wired.start);
+    let coordinator = wired.coordinator.clone();
+    let (job, names, _spill) = job(wired, args.workers);
+    let stopped = on_interrupt()?;
+    let control = Arc::new(Control::default());
+    let mut progress = Progress::start(&stats);
+    let (watch, mut committed) = (Stopwatch::start(), Duration::ZERO);
+    let ended = engine::run(job, &control, &mut |status| {
+        if stopped.load(Ordering::Relaxed) {
+            control.finish();
+        }
+        if watch.elapsed() - committed > COMMIT_EVERY {
+            committed = watch.elapsed();
+            control.commit();
+        }
+        progress.tick(coordinator.held_by(), status.rows_out());
+    });
+    let took = progress.finish();
+    let ended = ended?;
+    let summary = Summary {
+        project,
+        stats: &stats,
+        tallies: &tallies,
+        start,
+        ended: &ended,
+        names: &names,
+        outputs: &outputs,
+        coordinator: coordinator.as_ref(),
+        took,
+        stopped: stopped.load(Ordering::Relaxed),
+    };
+    if args.json {
+        println!("{}", summary.json());
+    } else {
+        eprint!("{}", summary.text());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a job writes, for the summary.
+struct Written {
+    line: String,
+    node: String,
+    topic: bool,
+}
+
+impl Written {
+    fn of(sink: &WiredSink) -> Written {
+        let (line, topic) = match (&sink.output, sink.epoch) {
+            (Output::Table(table), _) => (format!("table {table}"), false),
+            (Output::Topic(topic), Some(epoch)) => (format!("topic {topic} (epoch {epoch})"), true),
+            (Output::Topic(topic), None) => (format!("topic {topic}"), true),
+            (Output::Query, _) => ("query".to_owned(), false),
+        };
+        Written { line, node: sink.node.clone(), topic }
+    }
+}
+
+/// The engine's job of what the project wired, the names of its sinks, and what must live as long as it runs.
+pub fn job(wired: Wired, workers: Option<usize>) -> (Job, Vec<String>, project::SpillFolder) {
+    let workers = workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
+    let names = wired.sinks.iter().map(|sink| sink.name.clone()).collect();
+    let bind = |sink: WiredSink| SinkBinding { writer: sink.writer, committer: sink.committer, after: sink.after };
+    let job = Job {
+        graph: wired.graph,
+        readers: wired.readers,
+        coordinator: wired.coordinator,
+        sinks: wired.sinks.into_iter().map(bind).collect(),
+        workers,
+    };
+    (job, names, wired.spill)
+}
+
+/// Sets a flag at Ctrl-C; the second one ends the process at once.
+pub fn on_interrupt() -> Result<Arc<AtomicBool>> {
+    let stopped = Arc::new(AtomicBool::new(false));
+    let flag = stopped.clone();
+    let handled = ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("finishing what was read; Ctrl-C again ends at once");
+    });
+    handled.map_err(|error| Error::internal("Ctrl-C cannot be handled").with_source(error))?;
+    Ok(stopped)
+}
+
+/// Says before a job starts where its actions begin.
+fn announce(wired: &Wired) {
+    if wired.sinks.iter().any(|sink| matches!(sink.output, Output::Topic(_))) {
+        match wired.start {
+            EventTime::MIN => eprintln!("topics and actions begin with the first row: no stream has an archived past"),
+            start => eprintln!(
+                "topics and actions begin behind {start}; {} messages wait on topics behind the archive",
+                show::count(wired.waiting as i64)
+            ),
+        }
+    }
+}
+
+/// An instant as people write it: `2013-12-01`, `2013-12-01T05:00`, with or without seconds, fraction and Z.
+pub fn instant(text: &str) -> Result<EventTime> {
+    let bare = text.trim_end_matches('Z').replace(' ', "T");
+    let formats = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"];
+    let parsed = formats
+        .iter()
+        .find_map(|format| chrono::NaiveDateTime::parse_from_str(&bare, format).ok())
+        .or_else(|| chrono::NaiveDate::parse_from_str(&bare, "%Y-%m-%d").ok()?.and_hms_opt(0, 0, 0));
+    let at = parsed.ok_or_else(|| {
+        Error::invalid(format!("{text:?} is no instant; write 2013-12-01 or 2013-12-01T05:00:00, which is UTC"))
+    })?;
+    Ok(EventTime(at.and_utc().timestamp_micros()))
+}
+
+struct Summary<'a> {
+    project: &'a Project,
+    stats: &'a [Arc<StreamStats>],
+    tallies: &'a [(String, RuleTally)],
+    start: EventTime,
+    ended: &'a Ended,
+    names: &'a [String],
+    outputs: &'a [Written],
+    coordinator: &'a dyn Coordinator,
+    took: Duration,
+    stopped: bool,
+}
+
+impl Summary<'_> {
+    /// At most 20 lines.
+    fn text(&self) -> String {
+        let mut text = String::new();
+        let read: u64 = self.stats.iter().map(|stream| stream.counts().history_rows + stream.counts().live_rows).sum();
+        text += &format!(
+            "{} {} in {}: {} rows, {} rows/s\n",
+            self.project.name(),
+            if self.stopped { "stopped" } else { "done" },
+            show::duration(self.took),
+            show::count(read as i64),
+            show::count((read as f64 / self.took.as_secs_f64().max(1e-3)) as i64)
+        );
+        text += &self.streams();
+        text += &self.conservation();
+        text += &self.decisions();
+        text += &self.written();
+        text += &self.next();
+        text
+    }
+
+    fn streams(&self) -> String {
+        let names = ["stream", "history", "live", "late", "dropped", "watermark"].map(str::to_owned);
+        let held = self.coordinator.held_by().map(|(stream, _)| stream);
+        let row = |stream: &Arc<StreamStats>| {
+            let counts = stream.counts();
+            let mark = if held.as_deref() == Some(&stream.name) { "  holds the others" } else { "" };
+            let number = |count: u64| show::count(count as i64);
+            vec![
+                stream.name.clone(),
+                number(counts.history_rows),
+                number(counts.live_rows),
+                number(counts.late_moved),
+                number(counts.late_dropped + counts.quarantined + counts.bad),
+                format!("{}{mark}", counts.watermark),
+            ]
+        };
+        let mut rows: Vec<_> = self.stats.iter().map(row).collect();
+        if rows.len() > 5 {
+            rows.truncate(4);
+            rows.push(vec![format!("and {} more", self.stats.len() - 4), "".into(), "".into(), "".into(), "".into(), "".into()]);
+        }
+        show::align(&names, &[false, true, true, true, true, false], &rows)
+    }
+
+    fn conservation(&self) -> String {
+        let (mut used, mut dropped, mut quarantined, mut bad) = (0, 0, 0, 0);
+        for counts in self.stats.iter().map(|stream| stream.counts()) {
+            used += counts.history_rows + counts.live_rows;
+            dropped += counts.late_dropped;
+            quarantined += counts.quarantined;
+            bad += counts.bad;
+        }
+        let fate = |fate| self.ended.status.nodes().iter().map(|node| node.fates.of(fate)).sum::<i64>();
+        format!(
+            "rows in {} = used {} + late and dropped {} + quarantined {} + bad {}; then deduplicated {}, held {}, bad {}\n",
+            show::count((used + dropped + quarantined + bad) as i64),
+            show::count(used as i64),
+            show::count(dropped as i64),
+            show::count(quarantined as i64),
+            show::count(bad as i64),
+            show::count(fate(Fate::Deduplicated)),
+            show::count(fate(Fate::Held)),
+            show::count(fate(Fate::Bad)),
+        )
+    }
+
+    fn decisions(&self) -> String {
+        let mut text = String::new();
+        for (decision, tally) in self.tallies {
+            let rules = tally.rules();
+            let actions: i64 = rules.iter().map(|rule| rule.published).sum();
+            text += &format!(
+                "decision {decision}: {} rows, {} actions behind {}\n",
+                show::count(tally.rows()),
+                show::count(actions),
+                self.start
+            );
+            for rule in rules.iter().take(4) {
+                let share = 100.0 * rule.published as f64 / actions.max(1) as f64;
+                text += &format!(
+                    "  {:<20} matched {:>9}, acted {:>9}, published {:>7} ({share:.0} %){}\n",
+                    rule.name,
+                    show::count(rule.matched),
+                    show::count(rule.acted),
+                    show::count(rule.published),
+                    if rule.model { ", by its model" } else { "" }
+                );
+            }
+        }
+        text
+    }
+
+    fn written(&self) -> String {
+        let nodes = self.ended.status.nodes();
+        let rows = |name: &str| nodes.iter().find(|node| node.name == name).map_or(0, |node| node.fates.of(Fate::Out));
+        let lines = self.outputs.iter().map(|output| format!("{} {} rows", output.line, show::count(rows(&output.node))));
+        format!("wrote {}\n", lines.collect::<Vec<_>>().join(", "))
+    }
+
+    fn next(&self) -> String {
+        let mut text = String::new();
+        if self.stopped {
+            text += "stopped early: the next run starts over, with --fresh\n";
+        }
+        let of_topic = self.outputs.iter().zip(self.names).find(|(output, _)| output.topic);
+        if let Some((output, _)) = of_topic {
+            let topic = output.line.split(' ').nth(1).unwrap_or_default();
+            text += &format!("  riverrun tail {topic} --from-start -n 5\n");
+        }
+        if let Some((decision, tally)) = self.tallies.first() {
+            let id = tally.last_action().unwrap_or_else(|| decision.clone());
+            text += &format!("  riverrun why {id}\n");
+        }
+        text
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let streams: Vec<_> = self
+            .stats
+            .iter()
+            .map(|stream| {
+                let counts = stream.counts();
+                json!({
+                    "stream": stream.name, "history_rows": counts.history_rows, "live_rows": counts.live_rows,
+                    "late_moved": counts.late_moved, "late_dropped": counts.late_dropped, "quarantined": counts.quarantined,
+                    "bad": counts.bad, "joined": counts.joined, "watermark": counts.watermark.to_string(),
+                })
+            })
+            .collect();
+        let nodes: Vec<_> = self
+            .ended
+            .status
+            .nodes()
+            .iter()
+            .map(|node| {
+                let fates: serde_json::Map<_, _> = Fate::ALL
+                    .iter()
+                    .map(|&fate| (format!("{fate:?}").to_lowercase(), json!(node.fates.of(fate))))
+                    .collect();
+                json!({ "node": node.name, "state_bytes": node.state_bytes, "rows": fates })
+            })
+            .collect();
+        let decisions: Vec<_> = self
+            .tallies
+            .iter()
+            .map(|(name, tally)| {
+                let rules: Vec<_> = tally
+                    .rules()
+                    .iter()
+                    .map(|rule| json!({ "rule": rule.name, "matched": rule.matched, "acted": rule.acted, "published": rule.published, "model": rule.model }))
+                    .collect();
+                json!({ "decision": name, "rows": tally.rows(), "rules": rules })
+            })
+            .collect();
+        json!({
+            "project": self.project.name(), "seconds": self.took.as_secs_f64(), "stopped": self.stopped,
+            "start": self.start.to_string(), "streams": streams, "nodes": nodes, "decisions": decisions,
+            "outputs": self.outputs.iter().map(|output| output.line.clone()).collect::<Vec<_>>(),
+        })
+    }
+}
