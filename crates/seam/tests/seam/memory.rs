@@ -151,22 +151,27 @@ struct MemoryLog {
 }
 
 impl MemoryLog {
-    fn visible(&self) -> Vec<Message> {
+    /// The messages that arrived by now, and that time.
+    fn visible<T>(&self, use_of: impl Fn(&[Message], i64) -> T) -> T {
         let (messages, now) = (self.partitions.lock().unwrap(), self.now.load(SeqCst));
-        messages[self.partition].iter().take_while(|message| message.arrival.0 <= now).cloned().collect()
+        let log = &messages[self.partition];
+        use_of(&log[..log.partition_point(|message| message.arrival.0 <= now)], now)
     }
 }
 
 impl PartitionLog for MemoryLog {
     fn read(&mut self, messages_max: usize, _: usize) -> Result<Vec<Message>> {
-        let messages: Vec<Message> = self.visible().into_iter().skip(self.next).take(messages_max).collect();
+        let next = self.next;
+        let messages = self.visible(|log, _| log.iter().skip(next).take(messages_max).cloned().collect::<Vec<_>>());
         self.next += messages.len();
         Ok(messages)
     }
 
     fn end(&mut self) -> Result<LogEnd> {
-        let last = self.visible().last().map(|message| message.position);
-        Ok(LogEnd { last, drained_to: ProcessingTime(self.now.load(SeqCst)) })
+        Ok(self.visible(|log, now| LogEnd {
+            last: log.last().map(|message| message.position),
+            drained_to: ProcessingTime(now),
+        }))
     }
 }
 
@@ -302,6 +307,33 @@ pub fn random_logs(random: &mut Random, delay: i64, quiet: i64) -> Vec<Vec<Messa
             _ => format!("{id},{event}"),
         };
         push(&mut logs[partition], now, payload, random.percent(20));
+    }
+    logs
+}
+
+/// A log as production has it: 4 partitions that lie up to 10 s apart, one silent after its first rows, 1 % of the rows
+/// beyond the bound, producers ahead, and duplicates.
+pub fn busy_logs(random: &mut Random, rows: i64, delay: i64) -> Vec<Vec<Message>> {
+    let mut logs = vec![Vec::new(); 4];
+    let skew = [0, 3_000 * MILLI, 7_000 * MILLI, 10_000 * MILLI];
+    let (mut now, mut payloads) = (1_000_000 * SECOND, vec![Vec::<String>::new(); 4]);
+    for id in 0..rows {
+        now += random.of(&[0, MILLI, 30 * MILLI, 100 * MILLI]);
+        let partition = if id < 20 { random.below(4) } else { random.below(3) };
+        let mut event = now - skew[partition] - random.below(delay as usize) as i64;
+        if random.percent(1) {
+            event -= delay + random.below(60_000) as i64 * MILLI;
+        }
+        if partition == 0 && random.percent(3) {
+            event = now + random.below(3_600_000) as i64 * MILLI;
+        }
+        let mut payload = format!("{id},{event}");
+        let before = &mut payloads[partition];
+        if random.percent(3) && !before.is_empty() {
+            payload = before[before.len() - 1 - random.below(before.len().min(20))].clone();
+        }
+        before.push(payload.clone());
+        push(&mut logs[partition], now, payload, random.percent(50));
     }
     logs
 }

@@ -159,9 +159,37 @@ fn the_same_rows_at_any_frontier() {
 }
 
 #[test]
+fn the_same_rows_of_a_busy_log_at_two_hundred_frontiers() {
+    let mut random = Random(11);
+    let (delay, quiet) = (2 * SECOND, Quiet::After(Span(SECOND)));
+    let (spec, logs) = (spec(delay, quiet), busy_logs(&mut random, 1_500, delay));
+    let (expected, clock) = truth(&logs, delay, quiet);
+    let late = expected.iter().filter(|row| row.late).count();
+    assert!((10..200).contains(&late), "{late} rows of 1,500 are late");
+    let arrivals: Vec<i64> = logs.iter().flatten().map(|message| message.arrival.0).collect();
+    for vector in 0..200 {
+        let counts: Vec<usize> =
+            logs.iter().map(|log| if random.percent(15) { 0 } else { random.below(log.len() + 1) }).collect();
+        let topic = Arc::new(MemoryTopic::new("t", logs.clone()));
+        let input = input(&mut random, &spec, &topic, &counts, &logs);
+        let until_caught_up = random.percent(50);
+        if !until_caught_up {
+            let archived = logs.iter().zip(&counts).filter_map(|(log, &n)| log[..n].last()).map(|m| m.arrival.0).max();
+            let shown = logs.iter().map(|log| log[0].arrival.0).max();
+            topic.set_now(archived.max(shown).unwrap_or(0).max(random.of(&arrivals)));
+        }
+        let reading = read(&mut random, input, Some(&topic), until_caught_up, topic.messages());
+        assert_eq!(reading.rows, expected, "vector {vector}: {counts:?}");
+        assert_eq!(reading.counts.joined, 0);
+        assert!(!until_caught_up || reading.horizon == clock.map(EventTime));
+        check_start(vector, &reading, &logs, &counts);
+    }
+}
+
+#[test]
 fn the_same_rows_while_the_topic_grows() {
     let (mut joined_readings, mut readings) = (0, 0);
-    for seed in 1000..1400 {
+    for seed in 1000..1300 {
         let mut random = Random(seed);
         let Case { mut spec, logs, .. } = case(&mut random);
         if spec.quiet == Quiet::Never {
@@ -171,8 +199,10 @@ fn the_same_rows_while_the_topic_grows() {
         let (expected, _) = truth(&logs, spec.delay.0, spec.quiet);
         let total: usize = logs.iter().map(Vec::len).sum();
         let arrivals: Vec<i64> = logs.iter().flatten().map(|message| message.arrival.0).collect();
-        for _ in 0..3 {
-            let counts: Vec<usize> = logs.iter().map(|log| random.below(log.len() + 1)).collect();
+        for attempt in 0..3 {
+            // The first attempt begins with topics that are as good as empty, so that partitions join.
+            let counts: Vec<usize> =
+                logs.iter().map(|log| if attempt == 0 { 0 } else { random.below(log.len() + 1) }).collect();
             let topic = Arc::new(MemoryTopic::new("t", logs.clone()));
             let input = input(&mut random, &spec, &topic, &counts, &logs);
             let archived = logs.iter().zip(&counts).filter_map(|(log, &n)| log[..n].last()).map(|m| m.arrival.0).max();
@@ -188,7 +218,7 @@ fn the_same_rows_while_the_topic_grows() {
             readings += 1;
         }
     }
-    assert!(readings == 1200 && joined_readings > 20, "{joined_readings} of {readings} readings had rows that joined");
+    assert!(readings == 900 && joined_readings > 20, "{joined_readings} of {readings} readings had rows that joined");
 }
 
 /// Only rows of partitions that had shown nothing at the start may have another time, each of them counted.
