@@ -213,6 +213,23 @@ proptest! {
     }
 
     #[test]
+    fn text_with_one_character_changed_is_a_row_or_is_listed(
+        value in tree(),
+        at in any::<prop::sample::Index>(),
+        to in "[{}\\[\\]\":,\\\\ntf0-9 ]",
+    ) {
+        let mut text: Vec<char> = value.to_string().chars().collect();
+        let at = at.index(text.len());
+        text.splice(at..=at, to.chars());
+        let text: String = text.into_iter().collect();
+        let decoded = decode(schema(&[("a", DataType::Int64), ("b", DataType::Utf8)]), &[&text]);
+        prop_assert_eq!(decoded.rows.num_rows() + decoded.bad.len(), 1);
+        if serde_json::from_str::<serde_json::Value>(&text).is_err() {
+            prop_assert_eq!(decoded.bad.len(), 1, "{}", text);
+        }
+    }
+
+    #[test]
     fn fields_are_found_as_a_parser_of_trees_finds_them(value in tree()) {
         let text = serde_json::to_string(&value).unwrap();
         let decoded = decode(schema(&[("a", DataType::Int64), ("b", DataType::Utf8)]), &[&text]);

@@ -123,3 +123,72 @@ impl<'a> Walk<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::{Map, Value};
+
+    /// The fields that the walk finds, as text.
+    fn walked(line: &str) -> Result<Vec<(String, String)>, String> {
+        let mut found = Vec::new();
+        put_object(line, &mut |name, cell| found.push((name.to_owned(), cell.text().into_owned())))?;
+        found.sort();
+        Ok(found)
+    }
+
+    fn flattened(prefix: &str, value: &Value, found: &mut Vec<(String, String)>) {
+        match value {
+            Value::Object(fields) => fields.iter().for_each(|(name, value)| {
+                let name = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+                flattened(&name, value, found);
+            }),
+            Value::Null => found.push((prefix.to_owned(), String::new())),
+            Value::String(text) => found.push((prefix.to_owned(), text.clone())),
+            other => found.push((prefix.to_owned(), other.to_string())),
+        }
+    }
+
+    fn object() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "[a\"\\\\{}\\[\\]:, é\n]{0,8}".prop_map(Value::from),
+        ];
+        let of = |value: BoxedStrategy<Value>| {
+            proptest::collection::vec(("[ab\"é]{1,2}", value), 0..4)
+                .prop_map(|fields| Value::Object(fields.into_iter().collect::<Map<_, _>>()))
+        };
+        let nested = leaf.prop_recursive(3, 16, 4, move |inner| {
+            prop_oneof![proptest::collection::vec(inner.clone(), 0..3).prop_map(Value::from), of(inner.boxed())]
+        });
+        of(nested.boxed())
+    }
+
+    proptest! {
+        #[test]
+        fn fields_are_those_of_a_tree(value in object(), pretty in any::<bool>()) {
+            // An array keeps the text that it was written with.
+            prop_assume!(!(pretty && value.to_string().contains('[')));
+            let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };
+            let mut expected = Vec::new();
+            flattened("", &value, &mut expected);
+            expected.sort();
+            prop_assert_eq!(walked(&text.unwrap()), Ok(expected));
+        }
+
+        #[test]
+        fn text_with_one_character_changed_is_read_or_refused(value in object(), at in any::<prop::sample::Index>(), to in "[{}\\[\\]\":,\\\\ntf0-9 ]") {
+            let mut text: Vec<char> = value.to_string().chars().collect();
+            let at = at.index(text.len());
+            text.splice(at..=at, to.chars());
+            let text: String = text.into_iter().collect();
+            let is_object = serde_json::from_str::<Map<String, Value>>(&text).is_ok();
+            let found = walked(&text);
+            prop_assert!(found.is_err() || serde_json::from_str::<IgnoredAny>(&text).is_ok());
+            prop_assert!(found.is_ok() || !is_object);
+        }
+    }
+}
