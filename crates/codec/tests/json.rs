@@ -1,4 +1,6 @@
 //! JSON payloads: what becomes a row, what is refused and why, and that rows come back as they went.
+// Helpers outside the tests unwrap as the tests do.
+#![allow(clippy::unwrap_used)]
 
 use arrow::array::{
     ArrayRef, AsArray, BooleanArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,

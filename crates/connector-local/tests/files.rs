@@ -1,4 +1,6 @@
 //! Files as history: schemas, bounds, values, and errors that name the file.
+// Helpers outside the tests unwrap as the tests do.
+#![allow(clippy::unwrap_used)]
 
 use arrow::array::{
     ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,

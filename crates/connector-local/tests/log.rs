@@ -1,4 +1,6 @@
 //! The local topic log: what was appended is read back, after any crash, by any process, once.
+// Helpers outside the tests unwrap as the tests do.
+#![allow(clippy::unwrap_used)]
 
 use connector_local::{Outgoing, Producer, Topics};
 use dataflow::{Clock, ErrorKind, ManualClock, Message, Position, ProcessingTime, Span, Topic};

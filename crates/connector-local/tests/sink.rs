@@ -1,4 +1,6 @@
 //! The topic output: per key in order, and a replay writes nothing twice.
+// Helpers outside the tests unwrap as the tests do.
+#![allow(clippy::unwrap_used)]
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::Int64Type;
