@@ -6,6 +6,7 @@
 pub mod aggregate;
 mod columns;
 mod queue;
+mod sweep;
 
 mod merge;
 
@@ -22,3 +23,4 @@ pub use filter::Filter;
 pub use merge::Merge;
 pub use project::Project;
 pub use range_aggregate as range;
+pub use window::Window;

@@ -82,7 +82,7 @@ fn integer_bytes(number: i64) -> [u8; 9] {
 /// Spreads a number over all bits; only for the table in memory.
 #[inline]
 fn spread(number: i64) -> u64 {
-    let wide = u128::from(number as u64 ^ 0x9e37_79b9_7f4a_7c15) * 0xd6e8_feb8_6659_fd93_a5a3_5642_7c15_9e37;
+    let wide = u128::from(number as u64 ^ 0x9e37_79b9_7f4a_7c15) * 0xd6e8_feb8_6659_fd93;
     (wide >> 64) as u64 ^ wide as u64
 }
 

@@ -1,8 +1,18 @@
 //! Trailing windows: functions of the rows of a key up to each row.
 
+mod lag;
+
+use crate::filter::dead_letter;
+use crate::queue::{self, Queue};
+use crate::sweep::{Computed, FrozenSweep, Sweep, Wanted};
 use crate::{Aggregate, columns};
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use dataflow::{Error, Result, Span};
+use dataflow::{
+    Batch, Context, Error, EventTime, Fate, Frozen, Input, Operator, Progress, Result, Span, StateReader, StateWriter,
+};
+use lag::{FrozenLag, Lag};
+use state::GroupBlobs;
 use std::sync::Arc;
 
 /// The windows of one PARTITION BY.
@@ -73,5 +83,274 @@ fn check(input: &SchemaRef, function: &Function) -> Result<()> {
             frame.from.0, frame.to.0
         ))),
         _ => Ok(()),
+    }
+}
+
+/// Puts out each row with its function values, in order, as soon as a later row or the watermark shows that no row of
+/// equal time is still to come.
+///
+/// NULL keys form a key of their own; late rows and duplicates count like all others. A row whose integer sum does not
+/// fit a BIGINT is bad and goes to the dead letter port; it still counts for the rows after it.
+///
+/// State: one log of the rows of the longest frame with the arguments of all functions, accumulators per key and frame,
+/// and the rows of the last moment as they came in. A key is forgotten with its last row, except that lag keeps the last
+/// values of every key there ever was. Everything is exact: sums and variances are rounded once.
+#[derive(Debug)]
+pub struct Window {
+    input: SchemaRef,
+    output: SchemaRef,
+    partition_by: Vec<usize>,
+    columns: Vec<Column>,
+    sweep: Sweep,
+    lags: Vec<Lag>,
+    // By key id: lag holds a reference to the key.
+    kept: Vec<bool>,
+    // The rows that were taken in and not computed; their numbers in the log begin with `next`.
+    pending: Queue,
+    next: u64,
+    // Computed rows that wait for room. Invariant: empty whenever a call returns `Done`.
+    ready: Queue,
+    watermark: EventTime,
+    fingerprint: u64,
+}
+
+/// Where an output column comes from.
+#[derive(Clone, Copy, Debug)]
+enum Column {
+    Frame(usize),
+    Lag(usize),
+}
+
+const ROW: u8 = 1;
+const PENDING: u8 = 2;
+const LAG: u8 = 3;
+
+impl Window {
+    /// The windows of a spec over rows of a schema.
+    pub fn new(input: SchemaRef, spec: Spec) -> Result<Window> {
+        let output = output_schema(&input, &spec)?;
+        let (mut wanted, mut lags, mut columns) = (Vec::new(), Vec::new(), Vec::new());
+        for function in &spec.functions {
+            match (function.aggregate, function.argument) {
+                (Aggregate::Lag { offset }, Some(argument)) => {
+                    columns.push(Column::Lag(lags.len()));
+                    lags.push(Lag::new(&input, argument, offset, function.order.clone())?);
+                }
+                (aggregate, argument) => {
+                    columns.push(Column::Frame(wanted.len()));
+                    let (from, to) = (function.frame.from.0.saturating_neg(), -function.frame.to.0);
+                    wanted.push(Wanted { aggregate, argument, filter: function.filter, from, to });
+                }
+            }
+        }
+        let sweep = Sweep::new(&input, &spec.partition_by, true, &wanted)?;
+        let fingerprint = state::fingerprint(&format!("window {} {spec:?}", queue::describe(&input)));
+        Ok(Window {
+            input,
+            output,
+            partition_by: spec.partition_by,
+            columns,
+            sweep,
+            lags,
+            kept: Vec::new(),
+            pending: Queue::default(),
+            next: 0,
+            ready: Queue::default(),
+            watermark: EventTime::MIN,
+            fingerprint,
+        })
+    }
+
+    fn take_in(&mut self, batch: &Batch) -> Result<()> {
+        let last = self.pending.last_time().or(self.sweep.last_time()).unwrap_or(i64::MIN);
+        if !batch.times().is_sorted() || batch.times().first().is_some_and(|&first| first < last) {
+            return Err(Error::internal("rows came to a window out of order; it stands behind a merge"));
+        }
+        self.sweep.append(batch)?;
+        self.pending.push(batch.clone());
+        Ok(())
+    }
+
+    /// Computes the first rows that are pending, no moment of which is cut.
+    fn compute(&mut self, rows: usize, cx: &mut Context) -> Result<()> {
+        if rows == 0 {
+            return Ok(());
+        }
+        let mut batches = Vec::new();
+        let mut left = rows;
+        while let Some(batch) = self.pending.pop(left) {
+            left -= batch.rows();
+            batches.push(batch);
+        }
+        let mut keys = Vec::with_capacity(rows);
+        self.sweep.keys_of_rows(self.next, self.next + rows as u64, &mut keys);
+        let times: Vec<i64> = batches.iter().flat_map(|batch| batch.times().iter().copied()).collect();
+        let computed = self.sweep.compute(&times, &keys)?;
+        self.keep_keys(&keys);
+        let mut lagged = Vec::with_capacity(self.lags.len());
+        for lag in &mut self.lags {
+            lagged.push(lag.compute(&batches, &times, &keys)?);
+        }
+        self.next += rows as u64;
+        self.sweep.drop_passed(self.next);
+        self.put_out(&batches, &computed, &lagged, cx)
+    }
+
+    /// Makes the keys that lag keeps values of stay.
+    fn keep_keys(&mut self, keys: &[u32]) {
+        if self.lags.is_empty() {
+            return;
+        }
+        self.kept.resize(self.sweep.keys.ids(), false);
+        for &key in keys {
+            if !std::mem::replace(&mut self.kept[key as usize], true) {
+                self.sweep.keys.retain(key);
+            }
+        }
+    }
+
+    /// Appends the function columns to the rows and makes them ready; bad rows go to the dead letter port.
+    fn put_out(
+        &mut self,
+        batches: &[Batch],
+        computed: &[Computed],
+        lagged: &[ArrayRef],
+        cx: &mut Context,
+    ) -> Result<()> {
+        let mut bad: Vec<usize> = computed.iter().flat_map(|column| column.bad.iter().copied()).collect();
+        bad.sort_unstable();
+        bad.dedup();
+        let mut from = 0;
+        for batch in batches {
+            let mut columns = batch.columns().columns().to_vec();
+            columns.extend(self.columns.iter().map(|column| match *column {
+                Column::Frame(index) => computed[index].values.slice(from, batch.rows()),
+                Column::Lag(index) => lagged[index].slice(from, batch.rows()),
+            }));
+            let full = batch.with_columns(RecordBatch::try_new(self.output.clone(), columns)?)?;
+            let here: Vec<usize> =
+                bad.iter().filter(|row| (from..from + batch.rows()).contains(row)).map(|row| row - from).collect();
+            from += batch.rows();
+            if here.is_empty() {
+                self.ready.push(full);
+                continue;
+            }
+            let good: Vec<u32> =
+                (0..batch.rows() as u32).filter(|&row| here.binary_search(&(row as usize)).is_err()).collect();
+            self.ready.push(full.take(&good)?);
+            cx.release(here.len());
+            dead_letter(batch, &here, cx)?;
+        }
+        Ok(())
+    }
+
+    fn count_state(&self, cx: &mut Context) {
+        let lags: usize = self.lags.iter().map(Lag::size).sum();
+        cx.set_state_bytes(self.sweep.size() + lags + self.kept.capacity() + self.pending.size() + self.ready.size());
+    }
+
+    /// Takes up restored state: rows that were pending are taken in again behind the log.
+    fn settle(&mut self) -> Result<()> {
+        if self.next == self.sweep.end() && self.sweep.has_staged() {
+            self.sweep.settle();
+            self.next = self.sweep.end();
+        }
+        if self.sweep.end() == self.next && self.pending.rows() > 0 {
+            let pending = self.pending.take_sorted(&self.input)?;
+            self.take_in(&pending)?;
+        }
+        Ok(())
+    }
+}
+
+impl Operator for Window {
+    fn process(&mut self, _: Input, batch: &Batch, cx: &mut Context) -> Result<Progress> {
+        // With rows ready this is the same call again.
+        if self.ready.rows() == 0 {
+            self.settle()?;
+            self.take_in(batch)?;
+            cx.count(Fate::In, batch.rows());
+            cx.count(Fate::Held, batch.rows());
+            if let Some(last) = self.pending.last_time() {
+                self.compute(self.pending.rows_until(last.saturating_sub(1)), cx)?;
+            }
+        }
+        let progress = self.ready.drain(cx);
+        self.count_state(cx);
+        Ok(progress)
+    }
+
+    fn advance(&mut self, watermark: EventTime, cx: &mut Context) -> Result<Progress> {
+        self.settle()?;
+        self.watermark = self.watermark.max(watermark);
+        if self.ready.rows() == 0 {
+            self.compute(self.pending.rows_until(watermark.0), cx)?;
+        }
+        let progress = self.ready.drain(cx);
+        if progress == Progress::Done {
+            let next = self.pending.first_time().unwrap_or(watermark.0.saturating_add(1));
+            self.sweep.forget_before(next, self.next)?;
+        }
+        self.count_state(cx);
+        Ok(progress)
+    }
+
+    fn freeze(&mut self) -> Result<Arc<dyn Frozen>> {
+        self.settle()?;
+        Ok(Arc::new(FrozenWindow {
+            sweep: self.sweep.freeze(self.next),
+            lags: self.lags.iter().map(Lag::freeze).collect(),
+            pending: self.pending.freeze(),
+            partition_by: self.partition_by.clone(),
+            watermark: self.watermark,
+            fingerprint: self.fingerprint,
+        }))
+    }
+
+    fn restore(&mut self, state: &mut dyn StateReader, cx: &mut Context) -> Result<()> {
+        let mut watermark = (self.watermark != EventTime::MIN).then_some(self.watermark);
+        let Window { sweep, lags, kept, pending, input, .. } = self;
+        state::read_blobs(state, cx.groups(), self.fingerprint, &mut watermark, |tag, keys, blob| match tag {
+            ROW => sweep.stage(keys, blob),
+            PENDING => {
+                let rows = state::get_rows(blob, input)?;
+                cx.count(Fate::Held, rows.rows());
+                pending.push(rows);
+                Ok(())
+            }
+            LAG => {
+                let key = sweep.keys.intern_canonical(keys.get(blob)?)?;
+                kept.resize(sweep.keys.ids(), false);
+                if std::mem::replace(&mut kept[key as usize], true) {
+                    sweep.keys.release(key);
+                }
+                lag::restore(lags, key, blob)
+            }
+            other => Err(Error::corrupt(format!("a record in the state of a window has the unknown tag {other}"))),
+        })?;
+        self.watermark = watermark.unwrap_or(EventTime::MIN);
+        self.count_state(cx);
+        Ok(())
+    }
+}
+
+struct FrozenWindow {
+    sweep: FrozenSweep,
+    lags: Vec<FrozenLag>,
+    pending: Vec<Batch>,
+    partition_by: Vec<usize>,
+    watermark: EventTime,
+    fingerprint: u64,
+}
+
+impl Frozen for FrozenWindow {
+    fn write(&self, out: &mut dyn StateWriter) -> Result<()> {
+        let mut blobs = GroupBlobs::default();
+        self.sweep.put(&mut blobs, ROW);
+        for (index, lag) in self.lags.iter().enumerate() {
+            lag.put(&mut blobs, LAG, &self.sweep.keys, index as u32);
+        }
+        queue::put_by_columns(&mut blobs, PENDING, &self.pending, &self.partition_by)?;
+        blobs.write(self.fingerprint, self.watermark, out)
     }
 }

@@ -1,0 +1,63 @@
+//! Least and greatest values per key.
+
+use super::cells::{Cells, at};
+use state::Values;
+use std::cmp::Ordering;
+use std::collections::VecDeque;
+
+/// Per key the rows of the frame that could still become the extreme: each is more extreme than all that follow it,
+/// so the first one is the answer. Rows leave in the order in which they came, so this suffices.
+#[derive(Debug, Default)]
+pub(super) struct Extreme {
+    pub(super) by_key: Vec<VecDeque<(u64, u64)>>,
+    entries: usize,
+}
+
+impl Extreme {
+    pub(super) fn size(&self) -> usize {
+        self.by_key.capacity() * size_of::<VecDeque<(u64, u64)>>() + self.entries * 16
+    }
+}
+
+/// The rows with what compares their values.
+pub(super) struct ExtremeCells<'a> {
+    pub(super) extreme: &'a mut Extreme,
+    pub(super) values: &'a Values,
+    /// `Greater` keeps the greatest value, `Less` the least.
+    pub(super) wanted: Ordering,
+    pub(super) bits: &'a mut Vec<u64>,
+    pub(super) there: &'a mut Vec<u8>,
+}
+
+impl Cells for ExtremeCells<'_> {
+    #[inline]
+    fn add(&mut self, key: u32, value: u64, row: u64) {
+        let queue = &mut self.extreme.by_key[key as usize];
+        while queue.back().is_some_and(|&(_, last)| self.values.compare(last, value) != self.wanted) {
+            queue.pop_back();
+            self.extreme.entries -= 1;
+        }
+        queue.push_back((row, value));
+        self.extreme.entries += 1;
+    }
+
+    #[inline]
+    fn remove(&mut self, key: u32, _: u64, row: u64) {
+        let queue = &mut self.extreme.by_key[key as usize];
+        if queue.front().is_some_and(|&(first, _)| first == row) {
+            queue.pop_front();
+            self.extreme.entries -= 1;
+            if queue.is_empty() {
+                // A key may never come back, and its id may go to one that needs less.
+                *queue = VecDeque::new();
+            }
+        }
+    }
+
+    #[inline]
+    fn read(&mut self, key: u32) {
+        let first = at(&self.extreme.by_key, key).and_then(VecDeque::front);
+        self.bits.push(first.map_or(0, |&(_, value)| value));
+        self.there.push(u8::from(first.is_some()));
+    }
+}

@@ -1,0 +1,430 @@
+//! Functions over frames of a time-ordered log: one log for all keys, one cursor per distinct frame bound.
+//!
+//! Windows and aggregates over another stream are the same thing here. A frame is `[t + from, t + to]` around the time
+//! `t` of the row that asks. Two cursors go over the log for it: one adds rows up to `t + to`, one takes those before
+//! `t + from` away; every row passes each cursor once, for all keys. Rows that all cursors have passed are dropped, and
+//! with its last row a key is forgotten.
+//!
+//! ```text
+//!   log:      ... x x x x x x x x x x x x x x x x x x x
+//!   1 hour:            ^ leaves                   ^ enters
+//!   1 minute:                               ^ leaves ^ enters
+//! ```
+
+mod accumulator;
+mod cells;
+mod counts;
+mod distinct;
+mod exact;
+mod extreme;
+mod sums;
+
+use crate::Aggregate;
+use accumulator::Accumulator;
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{DataType, SchemaRef};
+use cells::{Asking, Looks, Passed};
+use dataflow::{Batch, Result};
+use state::{BlobKeys, Decoder, GroupBlobs, KeyIndex, Keys, Log, LogSnapshot, NO_KEY, Shape, Values, ValuesSnapshot};
+
+/// A function to be computed over the log.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) aggregate: Aggregate,
+    pub(crate) argument: Option<usize>,
+    pub(crate) filter: Option<usize>,
+    /// The frame: rows with a time in `[t + from, t + to]`.
+    pub(crate) from: i64,
+    pub(crate) to: i64,
+}
+
+/// A column of function values, and the rows on which the function failed.
+pub(crate) struct Computed {
+    pub(crate) values: ArrayRef,
+    pub(crate) bad: Vec<usize>,
+}
+
+/// The log of one set of keys, and everything that is computed over it.
+#[derive(Debug)]
+pub(crate) struct Sweep {
+    pub(crate) keys: KeyIndex,
+    key_columns: Vec<usize>,
+    log: Log,
+    columns: Vec<Column>,
+    flags: Vec<Flag>,
+    bounds: Vec<Bound>,
+    accumulators: Vec<Accumulator>,
+    // Per wanted function: its accumulator and what is asked of it.
+    outputs: Vec<(usize, Aggregate)>,
+    asking: Asking,
+    staged: Staged,
+}
+
+/// A column of the log: the argument of functions.
+#[derive(Debug)]
+struct Column {
+    input: usize,
+    values: Values,
+    // The flag that tells whether the value is there.
+    there: usize,
+}
+
+/// A flag of the log: whether a row counts for functions of an argument and a filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Flag {
+    argument: Option<usize>,
+    filter: Option<usize>,
+}
+
+/// A cursor: it has passed the rows with a time up to `t + limit`.
+#[derive(Debug)]
+struct Bound {
+    limit: i64,
+    cursor: u64,
+    values: Vec<usize>,
+    flags: Vec<usize>,
+    passed: Passed,
+}
+
+/// Rows of blobs, to be put in order of time when all blobs have been read.
+#[derive(Debug, Default)]
+struct Staged {
+    times: Vec<i64>,
+    keys: Vec<u32>,
+    values: Vec<Vec<u64>>,
+    flags: Vec<Vec<u8>>,
+}
+
+impl Sweep {
+    /// A sweep over rows of a schema with key columns. Where `nulls_match`, NULL is a key like any other; otherwise
+    /// rows with a NULL key are in no frame.
+    pub(crate) fn new(input: &SchemaRef, key_columns: &[usize], nulls_match: bool, wanted: &[Wanted]) -> Result<Sweep> {
+        let types = crate::columns::types(input, key_columns, "a key")?;
+        let mut sweep = Sweep {
+            keys: KeyIndex::new(&types, nulls_match),
+            key_columns: key_columns.to_vec(),
+            log: Log::new(Shape::default()),
+            columns: Vec::new(),
+            flags: Vec::new(),
+            bounds: Vec::new(),
+            accumulators: Vec::new(),
+            outputs: Vec::new(),
+            asking: Asking::default(),
+            staged: Staged::default(),
+        };
+        for function in wanted {
+            let output = sweep.plan(input, function)?;
+            sweep.outputs.push(output);
+        }
+        let shape = Shape { values: sweep.columns.len(), flags: sweep.flags.len() };
+        sweep.log = Log::new(shape);
+        for bound in &mut sweep.bounds {
+            bound.passed.values.resize(shape.values, Vec::new());
+            bound.passed.flags.resize(shape.flags, Vec::new());
+        }
+        sweep.staged.values.resize(shape.values, Vec::new());
+        sweep.staged.flags.resize(shape.flags, Vec::new());
+        Ok(sweep)
+    }
+
+    /// Finds or makes the accumulator that a function reads.
+    fn plan(&mut self, input: &SchemaRef, function: &Wanted) -> Result<(usize, Aggregate)> {
+        let data_type = match function.argument {
+            Some(column) => Some(crate::columns::field(input, column, "an argument")?.data_type().clone()),
+            None => None,
+        };
+        let flag = (function.argument.is_some() || function.filter.is_some())
+            .then(|| self.flag(Flag { argument: function.argument, filter: function.filter }));
+        let value = match (function.argument, &data_type) {
+            (Some(column), Some(data_type)) if Accumulator::needs_value(function.aggregate) => {
+                Some(self.column(column, data_type)?)
+            }
+            _ => None,
+        };
+        let looks = Looks { value, flag };
+        let enter = self.bound(function.to, looks);
+        let leave = self.bound(function.from.saturating_sub(1), looks);
+        let planned = Accumulator::new(function.aggregate, data_type.as_ref(), looks, enter, leave)?;
+        let found = self.accumulators.iter().position(|other| other.is_same(&planned));
+        let index = found.unwrap_or_else(|| {
+            self.accumulators.push(planned);
+            self.accumulators.len() - 1
+        });
+        Ok((index, function.aggregate))
+    }
+
+    fn flag(&mut self, flag: Flag) -> usize {
+        self.flags.iter().position(|other| *other == flag).unwrap_or_else(|| {
+            self.flags.push(flag);
+            self.flags.len() - 1
+        })
+    }
+
+    fn column(&mut self, input: usize, data_type: &DataType) -> Result<usize> {
+        if let Some(found) = self.columns.iter().position(|column| column.input == input) {
+            return Ok(found);
+        }
+        let there = self.flag(Flag { argument: Some(input), filter: None });
+        self.columns.push(Column { input, values: Values::new(data_type)?, there });
+        Ok(self.columns.len() - 1)
+    }
+
+    fn bound(&mut self, limit: i64, looks: Looks) -> usize {
+        let index = self.bounds.iter().position(|bound| bound.limit == limit).unwrap_or_else(|| {
+            let passed = Passed::default();
+            self.bounds.push(Bound { limit, cursor: 0, values: Vec::new(), flags: Vec::new(), passed });
+            self.bounds.len() - 1
+        });
+        let bound = &mut self.bounds[index];
+        for (needs, column) in [(&mut bound.values, looks.value), (&mut bound.flags, looks.flag)] {
+            needs.extend(column.filter(|column| !needs.contains(column)));
+        }
+        index
+    }
+
+    /// The time of the last row of the log that is still in memory.
+    pub(crate) fn last_time(&self) -> Option<i64> {
+        self.log.last_time()
+    }
+
+    /// The number of the next row of the log.
+    pub(crate) fn end(&self) -> u64 {
+        self.log.end()
+    }
+
+    /// Appends rows, in order of time behind all rows before.
+    pub(crate) fn append(&mut self, batch: &Batch) -> Result<()> {
+        let mut keys = Vec::new();
+        let key_columns: Vec<ArrayRef> = self.key_columns.iter().map(|&column| batch.column(column).clone()).collect();
+        self.keys.intern(&key_columns, batch.rows(), &mut keys)?;
+        if keys.contains(&NO_KEY) {
+            let rows: Vec<u32> = (0..keys.len() as u32).filter(|&row| keys[row as usize] != NO_KEY).collect();
+            keys.retain(|&key| key != NO_KEY);
+            return self.append_with_keys(&batch.take(&rows)?, &keys);
+        }
+        self.append_with_keys(batch, &keys)
+    }
+
+    fn append_with_keys(&mut self, batch: &Batch, keys: &[u32]) -> Result<()> {
+        let mut values = Vec::with_capacity(self.columns.len());
+        for column in &mut self.columns {
+            let mut bits = Vec::with_capacity(batch.rows());
+            column.values.encode(batch.column(column.input), &mut bits, &mut Vec::new())?;
+            values.push(bits);
+        }
+        let flags: Vec<Vec<u8>> = self.flags.iter().map(|flag| flag.of(batch)).collect();
+        self.log.append(batch.times(), keys, &values, &flags);
+        for accumulator in &mut self.accumulators {
+            accumulator.grow(self.keys.ids());
+        }
+        Ok(())
+    }
+
+    /// Appends the keys of the rows `from .. to` of the log.
+    pub(crate) fn keys_of_rows(&self, from: u64, to: u64, keys: &mut Vec<u32>) {
+        self.log.for_pieces(from, to, |page, from, to| keys.extend_from_slice(&page.keys[from..to]));
+    }
+
+    /// Computes all functions for rows that ask, given by time (ascending, not before any asked earlier) and key.
+    pub(crate) fn compute(&mut self, times: &[i64], keys: &[u32]) -> Result<Vec<Computed>> {
+        self.asking.set(times);
+        for bound in &mut self.bounds {
+            bound.pass(&self.log, &self.asking);
+        }
+        for accumulator in &mut self.accumulators {
+            let values = accumulator.looks.value.map(|column| &self.columns[column].values);
+            let (enter, leave) = (&self.bounds[accumulator.enter].passed, &self.bounds[accumulator.leave].passed);
+            accumulator.run(&self.asking, keys, enter, leave, values);
+        }
+        let mut computed = Vec::with_capacity(self.outputs.len());
+        for &(accumulator, aggregate) in &self.outputs {
+            let accumulator = &self.accumulators[accumulator];
+            let values = accumulator.looks.value.map(|column| &self.columns[column].values);
+            computed.push(accumulator.finish(aggregate, values)?);
+        }
+        Ok(computed)
+    }
+
+    /// Lets go of the rows that no row at or behind a time can ask for, all of them before `end`.
+    pub(crate) fn forget_before(&mut self, next: i64, end: u64) -> Result<()> {
+        if self.log.start() == self.log.end() {
+            return Ok(());
+        }
+        let leaving = |sweep: &Sweep| {
+            sweep.bounds.iter().map(|bound| sweep.log.first_above(bound.cursor, next.saturating_add(bound.limit)))
+                .min().unwrap_or(end)
+        };
+        // Moving the cursors costs a pass over all accumulators, so that they move only when rows can go.
+        if leaving(self).min(end) > self.log.start() {
+            self.asking.times.clear();
+            self.asking.ends.clear();
+            self.asking.times.push(next);
+            self.asking.ends.push(0);
+            for bound in &mut self.bounds {
+                bound.pass(&self.log, &self.asking);
+            }
+            for accumulator in &mut self.accumulators {
+                let values = accumulator.looks.value.map(|column| &self.columns[column].values);
+                let (enter, leave) = (&self.bounds[accumulator.enter].passed, &self.bounds[accumulator.leave].passed);
+                accumulator.run(&self.asking, &[], enter, leave, values);
+            }
+        }
+        self.drop_passed(end);
+        Ok(())
+    }
+
+    /// Drops the rows before `end` that all cursors have passed.
+    pub(crate) fn drop_passed(&mut self, end: u64) {
+        let to = self.bounds.iter().map(|bound| bound.cursor).min().unwrap_or(end).min(end);
+        let (keys, columns) = (&mut self.keys, &mut self.columns);
+        self.log.drop_before(to, |page, from, to| {
+            for &key in &page.keys[from..to] {
+                keys.release(key);
+            }
+            for (index, column) in columns.iter_mut().enumerate().filter(|(_, column)| column.values.is_interned()) {
+                let rows = page.values[index][from..to].iter().zip(&page.flags[column.there][from..to]);
+                rows.filter(|(_, there)| **there != 0).for_each(|(&bits, _)| column.values.release(bits));
+            }
+        });
+    }
+
+    /// The bytes that everything takes.
+    pub(crate) fn size(&self) -> usize {
+        let accumulators: usize = self.accumulators.iter().map(Accumulator::size).sum();
+        let values: usize = self.columns.iter().map(|column| column.values.size()).sum();
+        self.keys.size() + self.log.size() + accumulators + values
+    }
+
+    /// The rows before `end` as they are now.
+    pub(crate) fn freeze(&self, end: u64) -> FrozenSweep {
+        FrozenSweep {
+            log: self.log.snapshot(),
+            end,
+            keys: self.keys.keys().clone(),
+            columns: self.columns.iter().map(|column| (column.values.snapshot(), column.there)).collect(),
+        }
+    }
+
+    /// Reads a row that [`FrozenSweep::put`] wrote.
+    pub(crate) fn stage(&mut self, keys: &BlobKeys, blob: &mut Decoder) -> Result<()> {
+        self.staged.keys.push(self.keys.intern_canonical(keys.get(blob)?)?);
+        self.staged.times.push(blob.i64()?);
+        for flags in &mut self.staged.flags {
+            flags.push(blob.u8()?);
+        }
+        for (index, column) in self.columns.iter_mut().enumerate() {
+            let is_there = self.staged.flags[column.there].last().is_some_and(|&there| there != 0);
+            self.staged.values[index].push(if is_there { column.values.get(blob)? } else { 0 });
+        }
+        Ok(())
+    }
+
+    /// Whether restored rows wait for [`Sweep::settle`].
+    pub(crate) fn has_staged(&self) -> bool {
+        !self.staged.times.is_empty()
+    }
+
+    /// Takes up the rows that were staged; nothing was appended before.
+    pub(crate) fn settle(&mut self) {
+        if self.staged.times.is_empty() {
+            return;
+        }
+        let empty = Staged {
+            values: vec![Vec::new(); self.columns.len()],
+            flags: vec![Vec::new(); self.flags.len()],
+            ..Staged::default()
+        };
+        let staged = std::mem::replace(&mut self.staged, empty);
+        let mut order: Vec<u32> = (0..staged.times.len() as u32).collect();
+        order.sort_by_key(|&row| staged.times[row as usize]);
+        let times = pick(&staged.times, &order);
+        let keys = pick(&staged.keys, &order);
+        let values: Vec<_> = staged.values.iter().map(|column| pick(column, &order)).collect();
+        let flags: Vec<_> = staged.flags.iter().map(|column| pick(column, &order)).collect();
+        self.log.append(&times, &keys, &values, &flags);
+        for accumulator in &mut self.accumulators {
+            accumulator.grow(self.keys.ids());
+        }
+    }
+}
+
+fn pick<T: Copy>(column: &[T], order: &[u32]) -> Vec<T> {
+    order.iter().map(|&row| column[row as usize]).collect()
+}
+
+impl Flag {
+    fn of(self, batch: &Batch) -> Vec<u8> {
+        let mut flags = vec![1; batch.rows()];
+        if let Some(nulls) = self.argument.and_then(|column| batch.column(column).logical_nulls()) {
+            flags.iter_mut().zip(nulls.iter()).for_each(|(flag, is_there)| *flag &= u8::from(is_there));
+        }
+        if let Some(filter) = self.filter.and_then(|column| batch.column(column).as_boolean_opt()) {
+            for (row, flag) in flags.iter_mut().enumerate() {
+                *flag &= u8::from(filter.is_valid(row) && filter.value(row));
+            }
+        }
+        flags
+    }
+}
+
+impl Bound {
+    /// Moves the cursor over the moments that ask, and copies the rows that it passes.
+    fn pass(&mut self, log: &Log, asking: &Asking) {
+        let passed = &mut self.passed;
+        passed.first = self.cursor;
+        passed.times.clear();
+        passed.keys.clear();
+        passed.ends.clear();
+        for &column in &self.values {
+            passed.values[column].clear();
+        }
+        for &column in &self.flags {
+            passed.flags[column].clear();
+        }
+        let Some(&last) = asking.times.last() else { return };
+        let end = log.first_above(self.cursor, last.saturating_add(self.limit));
+        log.for_pieces(self.cursor, end, |page, from, to| {
+            passed.times.extend_from_slice(&page.times[from..to]);
+            passed.keys.extend_from_slice(&page.keys[from..to]);
+            for &column in &self.values {
+                passed.values[column].extend_from_slice(&page.values[column][from..to]);
+            }
+            for &column in &self.flags {
+                passed.flags[column].extend_from_slice(&page.flags[column][from..to]);
+            }
+        });
+        self.cursor = end;
+        let mut at = 0;
+        for &time in &asking.times {
+            let limit = time.saturating_add(self.limit);
+            while passed.times.get(at).is_some_and(|&time| time <= limit) {
+                at += 1;
+            }
+            passed.ends.push(at as u32);
+        }
+    }
+}
+
+/// The rows of a sweep as they were.
+pub(crate) struct FrozenSweep {
+    log: LogSnapshot,
+    end: u64,
+    pub(crate) keys: Keys,
+    columns: Vec<(ValuesSnapshot, usize)>,
+}
+
+impl FrozenSweep {
+    /// Writes every row as a record with a tag.
+    pub(crate) fn put(&self, blobs: &mut GroupBlobs, tag: u8) {
+        self.log.for_each(self.end, |page, row| {
+            let record = blobs.record(tag, &self.keys, page.keys[row]);
+            record.i64(page.times[row]);
+            page.flags.iter().for_each(|flags| record.u8(flags[row]));
+            for (index, (values, there)) in self.columns.iter().enumerate() {
+                if page.flags[*there][row] != 0 {
+                    values.put(page.values[index][row], record);
+                }
+            }
+        });
+    }
+}
