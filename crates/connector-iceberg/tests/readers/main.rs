@@ -2,6 +2,7 @@
 //!
 //! The first run makes two Python environments under `~/.cache/riverrun` and needs a package index for it; later runs
 //! need none.
+#![allow(clippy::unwrap_used)]
 
 mod environments;
 

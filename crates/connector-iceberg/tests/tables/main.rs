@@ -1,4 +1,5 @@
 //! Tables as another crate uses them: written, committed, read back, dropped.
+#![allow(clippy::unwrap_used)]
 
 mod commits;
 mod round_trips;
