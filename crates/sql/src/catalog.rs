@@ -1,0 +1,16 @@
+//! What planning asks of the project: schemas of tables and files, and models.
+
+use crate::statement::Model;
+use arrow::datatypes::SchemaRef;
+use dataflow::{Result, Scorer};
+use std::sync::Arc;
+
+/// What planning asks of the project. Schemas are asked for only where a stream declares no columns.
+pub trait Catalog {
+    /// The schema of a table.
+    fn table_schema(&self, table: &str) -> Result<SchemaRef>;
+    /// The schema of the files that match a pattern.
+    fn files_schema(&self, pattern: &str) -> Result<SchemaRef>;
+    /// A model, loaded, with its output chosen.
+    fn scorer(&self, model: &Model) -> Result<Arc<dyn Scorer>>;
+}

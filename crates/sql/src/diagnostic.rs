@@ -1,0 +1,163 @@
+//! Diagnostics: what is wrong in the text, where, what was found and expected, and what to write instead.
+
+use crate::statement::SourceFile;
+use datafusion_sql::sqlparser::ast::Spanned;
+use datafusion_sql::sqlparser::tokenizer::{Location, Span};
+use std::fmt;
+
+/// One error in the text of a project, with its place.
+///
+/// `Display` prints `path:line:column: error: message`, the line with carets under the place, and what was found,
+/// what was expected and what to do where they are known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// The path of the file, as the project gave it.
+    pub path: String,
+    /// The line, counted from 1.
+    pub line: u64,
+    /// The character in the line, counted from 1.
+    pub column: u64,
+    /// How many characters of the line the place covers; at least 1.
+    pub span_len: u64,
+    /// What is wrong.
+    pub message: String,
+    /// What stands there.
+    pub found: Option<String>,
+    /// What could stand there.
+    pub expected: Option<String>,
+    /// What to do.
+    pub hint: Option<String>,
+    /// The line of the file.
+    pub source_line: String,
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}:{}:{}: error: {}", self.path, self.line, self.column, self.message)?;
+        let margin = self.line.to_string().len();
+        writeln!(f, "{:margin$} |", "")?;
+        writeln!(f, "{} | {}", self.line, self.source_line)?;
+        let before: String = self.source_line.chars().take(self.column.saturating_sub(1) as usize).map(blank).collect();
+        write!(f, "{:margin$} | {before}{}", "", "^".repeat(self.span_len as usize))?;
+        for (label, text) in [("found", &self.found), ("expected", &self.expected), ("hint", &self.hint)] {
+            if let Some(text) = text {
+                write!(f, "\n{:margin$} = {label}: {text}", "")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Tabs stay tabs, so that the carets stand under their text.
+fn blank(character: char) -> char {
+    if character == '\t' { '\t' } else { ' ' }
+}
+
+/// An error in one statement; its file is known to whoever plans the statement.
+#[derive(Clone, Debug)]
+pub(crate) struct Fault {
+    pub span: Span,
+    pub message: String,
+    pub found: Option<String>,
+    pub expected: Option<String>,
+    pub hint: Option<String>,
+}
+
+/// The result of planning a part of a statement. The error is boxed because it is large and rare.
+pub(crate) type Outcome<T> = std::result::Result<T, Box<Fault>>;
+
+impl Fault {
+    pub fn new(span: Span, message: impl Into<String>) -> Fault {
+        Fault { span, message: message.into(), found: None, expected: None, hint: None }
+    }
+
+    pub fn found(mut self, found: impl Into<String>) -> Fault {
+        self.found = Some(found.into());
+        self
+    }
+
+    pub fn expected(mut self, expected: impl Into<String>) -> Fault {
+        self.expected = Some(expected.into());
+        self
+    }
+
+    pub fn hint(mut self, hint: impl Into<String>) -> Fault {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Gives a fault without a place the place of the statement or clause that it is in.
+    pub fn within(mut self, span: Span) -> Fault {
+        if self.span.start.line == 0 {
+            self.span = span;
+        }
+        self
+    }
+
+    /// The fault of a part that cannot be planned because of another that was wrong, which has been said.
+    pub fn reported() -> Fault {
+        Fault::new(Span::empty(), "")
+    }
+
+    pub fn is_reported(&self) -> bool {
+        self.message.is_empty()
+    }
+
+    pub fn err<T>(self) -> Outcome<T> {
+        Err(Box::new(self))
+    }
+
+    /// The diagnostic of a fault in a file.
+    pub fn in_file(self, file: &SourceFile) -> Diagnostic {
+        let Location { line, column } = if self.span.start.line == 0 { Location::new(1, 1) } else { self.span.start };
+        let source_line = file.text.lines().nth(line.saturating_sub(1) as usize).unwrap_or("").to_owned();
+        let rest = (source_line.chars().count() as u64 + 1).saturating_sub(column).max(1);
+        let covered = if self.span.end.line == line { self.span.end.column.saturating_sub(column) } else { rest };
+        Diagnostic {
+            path: file.path.clone(),
+            line,
+            column,
+            span_len: covered.clamp(1, rest),
+            message: self.message,
+            found: self.found,
+            expected: self.expected,
+            hint: self.hint,
+            source_line,
+        }
+    }
+}
+
+/// The place of a part of the syntax tree.
+pub(crate) fn span_of(part: &impl Spanned) -> Span {
+    part.span()
+}
+
+/// Names that are near a wrong one, as a hint: `did you mean "sent_at"?`.
+pub(crate) fn did_you_mean<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
+    let wrong = wrong.to_lowercase();
+    let limit = (wrong.chars().count() / 3).max(1);
+    names
+        .map(|name| (distance(&wrong, &name.to_lowercase()), name))
+        .filter(|(distance, _)| *distance <= limit)
+        .min()
+        .map(|(_, name)| format!("did you mean \"{name}\"?"))
+}
+
+/// How many characters have to be put in, left out, changed or swapped with their neighbour to get from one to the other.
+fn distance(one: &str, other: &str) -> usize {
+    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
+    let mut rows = vec![(0..=other.len()).collect::<Vec<usize>>()];
+    for i in 1..=one.len() {
+        let mut row = vec![i];
+        for j in 1..=other.len() {
+            let change = usize::from(one[i - 1] != other[j - 1]);
+            let mut least = (rows[i - 1][j] + 1).min(row[j - 1] + 1).min(rows[i - 1][j - 1] + change);
+            if i > 1 && j > 1 && one[i - 1] == other[j - 2] && one[i - 2] == other[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(least);
+        }
+        rows.push(row);
+    }
+    rows[one.len()][other.len()]
+}

@@ -1,0 +1,190 @@
+//! CREATE STREAM, from tokens.
+
+use crate::diagnostic::{Fault, Outcome, span_of};
+use crate::interval;
+use crate::parse::TokenReader;
+use crate::statement::{History, Name, Stream, StreamColumn, StreamColumnSource, Watermark};
+use crate::stream::{BadRow, Late, Quiet};
+use dataflow::Span as Length;
+use datafusion_sql::sqlparser::ast::{BinaryOperator, Expr};
+use datafusion_sql::sqlparser::tokenizer::{Span, Token};
+
+/// How long a partition may be silent before it stops holding others back, where nothing is declared.
+const QUIET_AFTER: Length = Length::seconds(1);
+
+pub(crate) fn parse(reader: &mut TokenReader) -> Outcome<Stream> {
+    reader.next();
+    let name = reader.name("the name of the stream")?;
+    let mut stream = Stream {
+        name,
+        columns: Vec::new(),
+        watermark: None,
+        dedup: None,
+        history: None,
+        live: None,
+        on_bad_row: BadRow::Fail,
+    };
+    reader.in_parentheses(|reader| item(reader, &mut stream))?;
+    loop {
+        if reader.take("HISTORY") {
+            stream.history = Some(history(reader)?);
+        } else if reader.take("LIVE") {
+            stream.live = Some(reader.dotted("the name of a topic")?);
+        } else if reader.take("ON") {
+            reader.expect("BAD")?;
+            reader.expect("ROW")?;
+            stream.on_bad_row = bad_row(reader)?;
+        } else {
+            return Ok(stream);
+        }
+    }
+}
+
+fn history(reader: &mut TokenReader) -> Outcome<History> {
+    if reader.take("FILES") {
+        return Ok(History::Files(reader.string("a pattern of files, in quotes")?));
+    }
+    Ok(History::Table(reader.dotted("the name of a table, or FILES and a pattern")?))
+}
+
+fn bad_row(reader: &mut TokenReader) -> Outcome<BadRow> {
+    if reader.take("FAIL") {
+        return Ok(BadRow::Fail);
+    }
+    if reader.take("SKIP") {
+        return Ok(BadRow::Skip);
+    }
+    if reader.is("DEAD") || reader.is("DEAD_LETTER") {
+        return Fault::new(reader.here(), "dead letters are not supported yet").hint("write FAIL or SKIP").err();
+    }
+    reader.unexpected("unknown policy for bad rows", "FAIL or SKIP").err()
+}
+
+fn item(reader: &mut TokenReader, stream: &mut Stream) -> Outcome<()> {
+    let next_is_name = matches!(reader.peek_at(1), Token::Word(_));
+    if reader.is("WATERMARK") && next_is_name {
+        let at = reader.here();
+        if stream.watermark.is_some() {
+            return Fault::new(at, format!("stream \"{}\" has two watermarks", stream.name.text)).err();
+        }
+        reader.next();
+        stream.watermark = Some(watermark(reader)?);
+    } else if reader.is("DEDUP") && next_is_name {
+        reader.next();
+        reader.expect("ON")?;
+        let keys = reader.names("the name of a column")?;
+        if !reader.is("WITHIN") {
+            return reader
+                .unexpected("DEDUP without an interval would remember every row for ever", "WITHIN INTERVAL ..")
+                .hint("add WITHIN INTERVAL '1' HOUR, or as long as deliveries repeat")
+                .err();
+        }
+        reader.next();
+        stream.dedup = Some((keys, length(reader)?));
+    } else {
+        let column = column(reader)?;
+        stream.columns.push(column);
+    }
+    Ok(())
+}
+
+fn column(reader: &mut TokenReader) -> Outcome<StreamColumn> {
+    let name = reader.name("the name of a column, WATERMARK or DEDUP")?;
+    let start = reader.here();
+    let bare = matches!(reader.peek_at(0), Token::Comma | Token::RParen | Token::EOF) || reader.is("AS");
+    let data_type = if bare { None } else { Some(reader.sqlparser(|parser| parser.parse_data_type())?) };
+    let type_span = Span::new(start.start, start.end);
+    let mut column = StreamColumn { name, data_type, type_span, source: StreamColumnSource::Named, tags: Vec::new() };
+    loop {
+        if reader.take("FROM") {
+            let path = reader.dotted("a path in the payload")?;
+            column.source = StreamColumnSource::Path(path.text.split('.').map(str::to_owned).collect());
+        } else if reader.take("AS") {
+            column.source = StreamColumnSource::Computed(reader.expression()?);
+        } else if reader.take("TAGS") {
+            column.tags = reader.names("the name of a tag")?.into_iter().map(|tag| tag.text).collect();
+        } else {
+            return Ok(column);
+        }
+    }
+}
+
+fn watermark(reader: &mut TokenReader) -> Outcome<Watermark> {
+    reader.expect("FOR")?;
+    let column = reader.name("the name of the time column")?;
+    reader.expect("AS")?;
+    let start = reader.here();
+    let delay = delay(&column, &reader.expression()?, start)?;
+    let mut watermark = Watermark { column, delay, quiet: Quiet::After(QUIET_AFTER), late: Late::Move };
+    loop {
+        if reader.take("QUIET") {
+            watermark.quiet = quiet(reader)?;
+        } else if reader.take("LATE") {
+            watermark.late = late(reader)?;
+        } else {
+            return Ok(watermark);
+        }
+    }
+}
+
+fn quiet(reader: &mut TokenReader) -> Outcome<Quiet> {
+    if reader.take("NEVER") {
+        return Ok(Quiet::Never);
+    }
+    if reader.take("AFTER") {
+        return Ok(Quiet::After(length(reader)?));
+    }
+    reader.unexpected("unknown rule for quiet partitions", "AFTER INTERVAL .. or NEVER").err()
+}
+
+fn late(reader: &mut TokenReader) -> Outcome<Late> {
+    if reader.take("MOVE") {
+        return Ok(Late::Move);
+    }
+    if reader.take("DROP") {
+        return Ok(Late::Drop);
+    }
+    if reader.is("TO") {
+        return Fault::new(reader.here(), "LATE TO a table is not supported yet")
+            .hint("write LATE MOVE or LATE DROP")
+            .err();
+    }
+    reader.unexpected("unknown rule for late rows", "MOVE or DROP").err()
+}
+
+/// A watermark is the time column less a constant interval, and nothing else.
+fn delay(column: &Name, expression: &Expr, start: Span) -> Outcome<Length> {
+    let is_column =
+        |expr: &Expr| matches!(expr, Expr::Identifier(ident) if ident.value.eq_ignore_ascii_case(&column.text));
+    match expression {
+        expr if is_column(expr) => Ok(Length::ZERO),
+        Expr::BinaryOp { left, op: BinaryOperator::Minus, right } if is_column(left) => {
+            let length = interval::literal(right)?;
+            if length.0 < 0 {
+                return Fault::new(span_of(right.as_ref()), "the delay of a watermark is not negative")
+                    .within(start)
+                    .err();
+            }
+            Ok(length)
+        }
+        other => Fault::new(span_of(other), "a watermark is the time column less a constant interval")
+            .found(other.to_string())
+            .expected(format!("{0} - INTERVAL '2' SECOND", column.text))
+            .within(start)
+            .err(),
+    }
+}
+
+/// A positive constant interval.
+pub(crate) fn length(reader: &mut TokenReader) -> Outcome<Length> {
+    let start = reader.here();
+    let expression = reader.expression()?;
+    let length = interval::literal(&expression).map_err(|fault| Box::new(fault.within(start)))?;
+    if length.0 <= 0 {
+        return Fault::new(span_of(&expression), "the interval has to be longer than nothing")
+            .found(expression.to_string())
+            .within(start)
+            .err();
+    }
+    Ok(length)
+}

@@ -1,0 +1,564 @@
+//! A SELECT to steps: FROM, as-of joins, WHERE, windows and aggregates over other streams, models, projection.
+
+use crate::as_of::{self, Joined};
+use crate::diagnostic::{Fault, Outcome, did_you_mean, span_of};
+use crate::planner::Planner;
+use crate::relation::{Column, Relation};
+use crate::rewrite::{Used, and, any, call, conjuncts, function_name, is_subquery, is_window, object_name, replace};
+use crate::statement::Name;
+use crate::work::{Work, place};
+use crate::{model, subquery, window};
+use dataflow::Scalar;
+use datafusion_sql::sqlparser::ast::{
+    ExcludeSelectItem, Expr, GroupByExpr, JoinOperator, NamedWindowDefinition, OrderByKind, Query, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, SetExpr, Spanned, TableFactor, TableWithJoins, WildcardAdditionalOptions,
+};
+use datafusion_sql::sqlparser::tokenizer::Span;
+use std::sync::Arc;
+
+const AGGREGATES: [&str; 14] = [
+    "count",
+    "sum",
+    "avg",
+    "mean",
+    "min",
+    "max",
+    "stddev",
+    "stddev_samp",
+    "stddev_pop",
+    "variance",
+    "var_samp",
+    "var_pop",
+    "array_agg",
+    "approx_count_distinct",
+];
+
+impl Planner<'_> {
+    /// Plans a query: the relation of its rows. `owner` names its nodes.
+    pub fn query(&mut self, owner: &str, query: &Query, span: Span) -> Outcome<Relation> {
+        refuse_endings(query, span)?;
+        let before = self.local.len();
+        let mut outcome = Ok(());
+        for table in query.with.iter().flat_map(|with| &with.cte_tables) {
+            let name = &table.alias.name.value;
+            outcome = self.query(&format!("{owner}.{name}"), &table.query, place_of(table.query.as_ref(), span)).map(
+                |relation| {
+                    self.local.push((name.to_lowercase(), relation));
+                },
+            );
+            if outcome.is_err() {
+                break;
+            }
+        }
+        let relation = outcome.and_then(|()| match query.body.as_ref() {
+            SetExpr::Select(select) => self.select(owner, select, span),
+            SetExpr::Query(inner) => self.query(owner, inner, span),
+            SetExpr::SetOperation { op, .. } => {
+                Fault::new(place_of(query, span), format!("{op} of streams is not supported yet"))
+                    .hint("write one view for each side, and an INSERT for each")
+                    .err()
+            }
+            _ => Fault::new(span, "a view is a SELECT over streams").err(),
+        });
+        self.local.truncate(before);
+        relation
+    }
+
+    fn select(&mut self, owner: &str, select: &Select, span: Span) -> Outcome<Relation> {
+        refuse_clauses(select, span)?;
+        let used = Used::of(select);
+        let mut relation = self.from(owner, select, &used, span)?;
+        let (plain, with_subqueries): (Vec<&Expr>, Vec<&Expr>) = select
+            .selection
+            .as_ref()
+            .map(conjuncts)
+            .unwrap_or_default()
+            .into_iter()
+            .partition(|condition| !any(*condition, is_subquery));
+        for condition in plain.iter().chain(&with_subqueries) {
+            refuse_in_where(condition, span)?;
+        }
+        if let Some(condition) = and(plain.into_iter().cloned()) {
+            relation = self.filter(owner, relation, &condition, &condition.to_string(), span)?;
+        }
+        let mut items = self.items(select, &relation, span)?;
+        let late_filter = and(with_subqueries.into_iter().cloned());
+        let windows = items.iter().any(|item| any(&item.expr, is_window));
+        relation = match late_filter {
+            Some(condition) if windows => {
+                relation = self.filter_by_subquery(owner, relation, condition, span)?;
+                self.steps(owner, relation, &mut items, &[], select, span)?.0
+            }
+            Some(condition) => {
+                let (relation, conditions) =
+                    self.steps(owner, relation, &mut items, &[condition.clone()], select, span)?;
+                let rewritten = and(conditions).unwrap_or(condition.clone());
+                self.filter(owner, relation, &rewritten, &condition.to_string(), span)?
+            }
+            None => self.steps(owner, relation, &mut items, &[], select, span)?.0,
+        };
+        let mut pairs: Vec<(Expr, Option<String>)> =
+            items.iter().map(|item| (item.expr.clone(), Some(item.name.clone()))).collect();
+        let relation = model::plan(self, owner, relation, &mut pairs, span)?;
+        for (item, (expr, _)) in items.iter_mut().zip(pairs) {
+            item.expr = expr;
+        }
+        self.finish(owner, relation, &items, span)
+    }
+
+    /// WHERE comes before windows, so a bound that waits for rows to come cannot stand in it beside them.
+    fn filter_by_subquery(
+        &mut self,
+        owner: &str,
+        relation: Relation,
+        condition: Expr,
+        span: Span,
+    ) -> Outcome<Relation> {
+        let shift = relation.shift;
+        let mut rewritten = [Item { expr: condition.clone(), name: "where".to_owned(), span }];
+        let mut work = Work::new(relation);
+        rewrite_subqueries(self, &mut rewritten, &mut work, span)?;
+        let relation = work.run(&mut self.plan, owner)?;
+        if relation.shift != shift {
+            return Fault::new(place(&condition, span), "a WHERE with a forward bound and windows in one SELECT")
+                .found(condition.to_string())
+                .hint("WHERE is answered before windows, and this one only later: put the windows in a view of their own and filter that view")
+                .err();
+        }
+        let [Item { expr, .. }] = rewritten;
+        self.filter(owner, relation, &expr, &condition.to_string(), span)
+    }
+
+    fn filter(
+        &mut self,
+        owner: &str,
+        mut relation: Relation,
+        condition: &Expr,
+        text: &str,
+        span: Span,
+    ) -> Outcome<Relation> {
+        let compiled = relation.condition(condition, span)?;
+        relation.node = self.plan.filter(relation.node, owner, compiled.scalar, text);
+        Ok(relation)
+    }
+
+    /// Runs what the items and conditions need; they are rewritten to name the columns that it gives.
+    fn steps(
+        &mut self,
+        owner: &str,
+        relation: Relation,
+        items: &mut [Item],
+        conditions: &[Expr],
+        select: &Select,
+        span: Span,
+    ) -> Outcome<(Relation, Vec<Expr>)> {
+        let mut work = Work::new(relation);
+        rewrite_windows(items, &select.named_window, &mut work, span)?;
+        rewrite_subqueries(self, items, &mut work, span)?;
+        let conditions = conditions.iter().map(|expr| Item { expr: expr.clone(), name: "where".to_owned(), span });
+        let mut conditions: Vec<Item> = conditions.collect();
+        rewrite_subqueries(self, &mut conditions, &mut work, span)?;
+        let relation = work.run(&mut self.plan, owner)?;
+        Ok((relation, conditions.into_iter().map(|item| item.expr).collect()))
+    }
+
+    fn from(&mut self, owner: &str, select: &Select, used: &Used, span: Span) -> Outcome<Relation> {
+        let [TableWithJoins { relation: first, joins }] = select.from.as_slice() else {
+            return match select.from.get(1) {
+                Some(second) => Fault::new(
+                    place_of(&second.relation, span),
+                    "a join of streams without a bound of time",
+                )
+                .hint("write ASOF LEFT JOIN .. ON key = key AND their time <= our time, or an aggregate in a subquery")
+                .err(),
+                None => Fault::new(place_of(select, span), "a SELECT without FROM has no rows to come")
+                    .expected("FROM stream")
+                    .err(),
+            };
+        };
+        let left = self.table(owner, first, span)?;
+        let steps = !joins.is_empty() || any(select, is_subquery) || any(select, is_window);
+        let mut relation = left;
+        if steps {
+            let kept: Vec<usize> = (0..relation.columns.len())
+                .filter(|&index| used.has(relation.columns[index].qualifier.as_deref(), &relation.columns[index].name))
+                .collect();
+            relation = relation.narrowed(&mut self.plan, &kept);
+        }
+        for join in joins {
+            let marked = self.is_as_of(&join.relation);
+            let span = place_of(&join.relation, span);
+            let (inner, constraint) = match &join.join_operator {
+                JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) if marked => (false, constraint),
+                JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) if marked => (true, constraint),
+                _ => return refuse_join(span),
+            };
+            let right = self.table(owner, &join.relation, span)?;
+            let alias = right.columns.first().and_then(|column| column.qualifier.clone()).unwrap_or_default();
+            if relation
+                .columns
+                .iter()
+                .any(|column| column.qualifier.as_ref().is_some_and(|q| q.eq_ignore_ascii_case(&alias)))
+            {
+                return Fault::new(span, format!("two sides of a join are named \"{alias}\""))
+                    .hint("give one of them another name: stream AS other")
+                    .err();
+            }
+            let joined = Joined { right, alias, inner, constraint, span };
+            relation = as_of::plan(&mut self.plan, owner, relation, joined, used)?;
+        }
+        Ok(relation)
+    }
+
+    /// Whether ASOF stood in front of the join.
+    fn is_as_of(&self, relation: &TableFactor) -> bool {
+        let start = match relation {
+            TableFactor::Table { name, .. } => name.span().start,
+            _ => return false,
+        };
+        self.statements.as_of.contains(&(self.file, start))
+    }
+
+    fn table(&mut self, owner: &str, factor: &TableFactor, span: Span) -> Outcome<Relation> {
+        if let TableFactor::Derived { lateral: false, subquery, alias, .. } = factor {
+            let Some(alias) = alias else {
+                return Fault::new(place_of(subquery.as_ref(), span), "a query in FROM has no name")
+                    .hint("write (SELECT ..) AS name")
+                    .err();
+            };
+            let name = &alias.name.value;
+            return Ok(self.query(&format!("{owner}.{name}"), subquery, span)?.named(name));
+        }
+        let (name, alias) = table_name(factor, span)?;
+        Ok(self.relation(&name)?.named(&alias))
+    }
+
+    fn items(&self, select: &Select, relation: &Relation, span: Span) -> Outcome<Vec<Item>> {
+        let mut items = Vec::new();
+        for item in &select.projection {
+            match item {
+                SelectItem::Wildcard(options) => star(None, options, relation, &mut items, span)?,
+                SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), options) => {
+                    star(Some(&object_name(name)), options, relation, &mut items, place_of(item, span))?;
+                }
+                SelectItem::ExprWithAlias { expr, alias } => {
+                    items.push(Item { expr: expr.clone(), name: alias.value.clone(), span: alias.span });
+                }
+                SelectItem::UnnamedExpr(expr) => {
+                    let name = match expr {
+                        Expr::Identifier(name) => name.value.clone(),
+                        Expr::CompoundIdentifier(parts) => {
+                            parts.last().map_or(String::new(), |name| name.value.clone())
+                        }
+                        other => {
+                            return Fault::new(place(other, span), "a computed column has no name")
+                                .found(other.to_string())
+                                .expected("AS and a name")
+                                .err();
+                        }
+                    };
+                    items.push(Item { expr: expr.clone(), name, span: place(expr, span) });
+                }
+                other => {
+                    return Fault::new(place_of(other, span), "this kind of column is not supported")
+                        .found(other.to_string())
+                        .err();
+                }
+            }
+        }
+        for (at, item) in items.iter().enumerate() {
+            if items[..at].iter().any(|other| other.name.eq_ignore_ascii_case(&item.name)) {
+                return Fault::new(item.span, format!("two columns are named \"{}\"", item.name))
+                    .hint("give one of them another name with AS, or leave it out with * EXCLUDE (name)")
+                    .err();
+            }
+            refuse_aggregate(&item.expr, item.span)?;
+        }
+        Ok(items)
+    }
+
+    /// The projection to the columns of the SELECT; none where they are those of the input.
+    fn finish(&mut self, owner: &str, relation: Relation, items: &[Item], span: Span) -> Outcome<Relation> {
+        let mut columns = Vec::with_capacity(items.len());
+        let mut scalars: Vec<Arc<dyn Scalar>> = Vec::with_capacity(items.len());
+        let mut sources: Vec<Option<usize>> = Vec::with_capacity(items.len());
+        for item in items {
+            let at = relation.plain_column(&item.expr);
+            let is_time = relation.is_time(&item.expr);
+            let compiled = relation.compile(&item.expr, if item.span.start.line == 0 { span } else { item.span })?;
+            check_type(item, &compiled.data_type, span)?;
+            columns.push(Column {
+                qualifier: None,
+                name: item.name.clone(),
+                data_type: compiled.data_type,
+                nullable: compiled.nullable,
+                time: is_time,
+                generated: false,
+            });
+            scalars.push(match at {
+                Some(index) => relation.pick(index),
+                None => compiled.scalar,
+            });
+            sources.push(at);
+        }
+        let same = |(at, column): (usize, &Column)| sources[at] == Some(at) && relation.columns[at].name == column.name;
+        if columns.len() == relation.columns.len() && columns.iter().enumerate().all(same) {
+            return Ok(Relation { columns, ..relation });
+        }
+        let names: Vec<&str> = items.iter().map(|item| item.name.as_str()).collect();
+        let describe = format!("gives {}", names.join(", "));
+        let mut output =
+            Relation { node: relation.node, columns, models: relation.models.clone(), shift: relation.shift };
+        let kept = |index: usize| sources.iter().position(|source| *source == Some(index));
+        output.node = self.plan.project(relation.node, owner.to_owned(), output.schema(), scalars, describe, kept);
+        Ok(output)
+    }
+}
+
+/// A column of a SELECT.
+struct Item {
+    expr: Expr,
+    name: String,
+    span: Span,
+}
+
+fn rewrite_windows(items: &mut [Item], named: &[NamedWindowDefinition], work: &mut Work, span: Span) -> Outcome<()> {
+    for item in items {
+        let whole = is_window(&item.expr);
+        let alias = whole.then(|| item.name.clone());
+        replace(&mut item.expr, |part| match part {
+            Expr::Function(function) if function.over.is_some() => {
+                for argument in crate::rewrite::arguments(function) {
+                    refuse_inside_window(argument.to_string(), crate::rewrite::argument(argument), span)?;
+                }
+                window::plan(function, named, alias.as_deref(), work, span).map(Some)
+            }
+            _ => Ok(None),
+        })?;
+    }
+    Ok(())
+}
+
+fn refuse_inside_window(text: String, argument: Option<&Expr>, span: Span) -> Outcome<()> {
+    let Some(argument) = argument else { return Ok(()) };
+    if any(argument, |part| is_subquery(part) || is_window(part) || call(part, "predict").is_some()) {
+        return Fault::new(place(argument, span), "a window over a window, a subquery or a model in one SELECT")
+            .found(text)
+            .hint("give the inner one a name in a view of its own, and write the window over that view")
+            .err();
+    }
+    Ok(())
+}
+
+fn rewrite_subqueries(planner: &mut Planner, items: &mut [Item], work: &mut Work, span: Span) -> Outcome<()> {
+    for item in items {
+        let whole = is_subquery(&item.expr);
+        let alias = whole.then(|| item.name.clone());
+        replace(&mut item.expr, |part| match is_subquery(part) {
+            true => subquery::plan(planner, part, alias.as_deref(), work, span).map(Some),
+            false => Ok(None),
+        })?;
+    }
+    Ok(())
+}
+
+/// The columns that `*` means: all that can be named, less those of EXCLUDE.
+fn star(
+    qualifier: Option<&str>,
+    options: &WildcardAdditionalOptions,
+    relation: &Relation,
+    items: &mut Vec<Item>,
+    span: Span,
+) -> Outcome<()> {
+    let token = options.wildcard_token.0.span;
+    let at = if token.start.line == 0 { span } else { token };
+    if options.opt_ilike.is_some()
+        || options.opt_except.is_some()
+        || options.opt_replace.is_some()
+        || options.opt_rename.is_some()
+    {
+        return Fault::new(at, "* takes EXCLUDE only").found(options.to_string()).hint("write the columns out").err();
+    }
+    let excluded: Vec<String> = match &options.opt_exclude {
+        None => vec![],
+        Some(ExcludeSelectItem::Single(name)) => vec![object_name(name)],
+        Some(ExcludeSelectItem::Multiple(names)) => names.iter().map(object_name).collect(),
+    };
+    let of = |column: &&Column| {
+        !column.generated
+            && qualifier.is_none_or(|wanted| column.qualifier.as_ref().is_some_and(|q| q.eq_ignore_ascii_case(wanted)))
+    };
+    let columns: Vec<&Column> = relation.columns.iter().filter(of).collect();
+    if let (true, Some(qualifier)) = (columns.is_empty(), qualifier) {
+        let known: Vec<&str> = relation.columns.iter().filter_map(|column| column.qualifier.as_deref()).collect();
+        let mut fault = Fault::new(at, format!("no stream or view is named \"{qualifier}\" here"));
+        fault.hint = did_you_mean(qualifier, known.into_iter());
+        return fault.err();
+    }
+    if let Some(unknown) =
+        excluded.iter().find(|name| !columns.iter().any(|column| column.name.eq_ignore_ascii_case(name)))
+    {
+        let mut fault = Fault::new(at, format!("EXCLUDE names \"{unknown}\", and no column is named so"));
+        fault.hint = did_you_mean(unknown, columns.iter().map(|column| column.name.as_str()));
+        return fault.err();
+    }
+    for column in columns {
+        if excluded.iter().any(|name| name.eq_ignore_ascii_case(&column.name)) {
+            continue;
+        }
+        let ident = |value: &str| datafusion_sql::sqlparser::ast::Ident {
+            value: value.to_owned(),
+            quote_style: Some('"'),
+            span: at,
+        };
+        let expr = match &column.qualifier {
+            Some(qualifier) => Expr::CompoundIdentifier(vec![ident(qualifier), ident(&column.name)]),
+            None => Expr::Identifier(ident(&column.name)),
+        };
+        items.push(Item { expr, name: column.name.clone(), span: at });
+    }
+    Ok(())
+}
+
+/// The name of a table in FROM, and the name that its columns have in front.
+pub(crate) fn table_name(factor: &TableFactor, span: Span) -> Outcome<(Name, String)> {
+    match factor {
+        TableFactor::Table { name, alias, args: None, .. } => {
+            let text = object_name(name);
+            let alias = alias.as_ref().map_or_else(|| text.clone(), |alias| alias.name.value.clone());
+            Ok((Name { text, span: place_of(name, span) }, alias))
+        }
+        other => {
+            Fault::new(place_of(other, span), "FROM reads a stream, a view or a query").found(other.to_string()).err()
+        }
+    }
+}
+
+/// The place of a part of the syntax tree, or of what it stands in when the parser kept none.
+pub(crate) fn place_of(part: &impl Spanned, within: Span) -> Span {
+    let span = span_of(part);
+    if span.start.line == 0 { within } else { span }
+}
+
+fn check_type(item: &Item, data_type: &arrow::datatypes::DataType, span: Span) -> Outcome<()> {
+    use arrow::datatypes::DataType;
+    match data_type {
+        DataType::Duration(_) | DataType::Interval(_) => Fault::new(
+            place(&item.expr, span),
+            format!("column \"{}\" is an INTERVAL, which tables and models do not have", item.name),
+        )
+        .found(item.expr.to_string())
+        .hint(format!("write epoch({}): the length in seconds", item.expr))
+        .err(),
+        DataType::Null => Fault::new(item.span, format!("column \"{}\" is NULL without a type", item.name))
+            .hint("write CAST(NULL AS type)")
+            .err(),
+        _ => Ok(()),
+    }
+}
+
+fn refuse_join<T>(span: Span) -> Outcome<T> {
+    Fault::new(span, "a join without a bound of time would keep every row for ever")
+        .expected("ASOF LEFT JOIN s ON s.key = key AND s.time <= time")
+        .hint("for the last row at a time write ASOF LEFT JOIN; for several rows write an aggregate in a subquery with a bound of time")
+        .err()
+}
+
+fn refuse_in_where(condition: &Expr, span: Span) -> Outcome<()> {
+    if any(condition, is_window) {
+        return Fault::new(place(condition, span), "a window in WHERE")
+            .found(condition.to_string())
+            .hint("WHERE is answered before windows: put the window in a view and filter that view")
+            .err();
+    }
+    if any(condition, |part| call(part, "predict").is_some()) {
+        return Fault::new(place(condition, span), "predict in WHERE")
+            .hint("put predict in a view and filter that view")
+            .err();
+    }
+    refuse_aggregate(condition, span)
+}
+
+/// An aggregate without a window or a subquery around it would be one over all rows.
+fn refuse_aggregate(expr: &Expr, within: Span) -> Outcome<()> {
+    let mut expr = expr.clone();
+    replace(&mut expr, |part| match part {
+        part if is_subquery(part) || is_window(part) => Ok(Some(Expr::Identifier("_".into()))),
+        Expr::Function(function) if AGGREGATES.contains(&function_name(function).as_str()) => {
+            Fault::new(place(part, within), "an aggregate over all rows of a stream never has an answer")
+                .found(part.to_string())
+                .expected(format!("{part} OVER (PARTITION BY key ORDER BY time RANGE INTERVAL '1' HOUR PRECEDING)"))
+                .hint("write a trailing window: its value is known at each row")
+                .err()
+        }
+        _ => Ok(None),
+    })
+}
+
+fn refuse_endings(query: &Query, span: Span) -> Outcome<()> {
+    if let Some(order_by) = &query.order_by {
+        let at = match &order_by.kind {
+            OrderByKind::Expressions(items) => items.first().map_or(span, |item| place(&item.expr, span)),
+            OrderByKind::All(_) => span,
+        };
+        return Fault::new(at, "ORDER BY at the end of a query: a stream has no end to sort at")
+            .hint("leave it out: rows come in the order of their time")
+            .err();
+    }
+    if let Some(limit) = &query.limit_clause {
+        return Fault::new(place_of(limit, span), "LIMIT of a stream is not supported")
+            .found(limit.to_string().trim())
+            .hint("leave it out; riverrun query has --limit")
+            .err();
+    }
+    if query.fetch.is_some() || !query.pipe_operators.is_empty() || query.for_clause.is_some() {
+        return Fault::new(span, "FETCH, FOR and |> are not supported").err();
+    }
+    match &query.with {
+        Some(with) if with.recursive => Fault::new(span, "WITH RECURSIVE is not supported").err(),
+        _ => Ok(()),
+    }
+}
+
+fn refuse_clauses(select: &Select, span: Span) -> Outcome<()> {
+    if let Some(distinct) = &select.distinct {
+        return Fault::new(place_of(select, span), "SELECT DISTINCT of a stream would keep every row for ever")
+            .found(distinct.to_string())
+            .hint("write DEDUP ON (columns) WITHIN INTERVAL .. in CREATE STREAM, or count(DISTINCT x) over a window")
+            .err();
+    }
+    let grouped = match &select.group_by {
+        GroupByExpr::All(_) => Some(span),
+        GroupByExpr::Expressions(items, _) => items.first().map(|item| place(item, span)),
+    };
+    if let Some(at) = grouped {
+        return Fault::new(at, "GROUP BY over a stream never has an answer: rows keep coming")
+            .found(format!("GROUP BY {}", select.group_by).replace("GROUP BY GROUP BY", "GROUP BY"))
+            .hint("write a trailing window, whose value is known at each row: count(*) OVER (PARTITION BY key ORDER BY time RANGE INTERVAL '1' HOUR PRECEDING)")
+            .err();
+    }
+    if let Some(having) = &select.having {
+        return Fault::new(place(having, span), "HAVING without GROUP BY")
+            .hint("put the SELECT in a view and filter that view")
+            .err();
+    }
+    if let Some(qualify) = &select.qualify {
+        return Fault::new(place(qualify, span), "QUALIFY is not supported")
+            .hint("put the windows in a view and filter that view with WHERE")
+            .err();
+    }
+    if select.top.is_some()
+        || select.into.is_some()
+        || !select.lateral_views.is_empty()
+        || !select.sort_by.is_empty()
+        || select.prewhere.is_some()
+        || !select.connect_by.is_empty()
+    {
+        return Fault::new(
+            place_of(select, span),
+            "TOP, INTO, LATERAL VIEW, SORT BY, PREWHERE and CONNECT BY are not supported",
+        )
+        .err();
+    }
+    Ok(())
+}

@@ -1,0 +1,203 @@
+//! The statements of a project, as they are written.
+
+use dataflow::Span as Length;
+use datafusion_sql::sqlparser::ast::{Expr, Ident, Query};
+use datafusion_sql::sqlparser::tokenizer::{Location, Span};
+use std::collections::HashSet;
+
+/// A file of SQL text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceFile {
+    /// Its path, as people should read it.
+    pub path: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// The statements of all files of a project.
+#[derive(Clone, Debug, Default)]
+pub struct Statements {
+    pub(crate) files: Vec<SourceFile>,
+    pub(crate) statements: Vec<Placed>,
+    /// Where the right sides of as-of joins begin: file and location.
+    pub(crate) as_of: HashSet<(usize, Location)>,
+}
+
+/// A statement and where it stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Placed {
+    pub file: usize,
+    pub span: Span,
+    pub statement: Statement,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Statement {
+    Stream(Stream),
+    View(View),
+    Insert(Insert),
+    Archive(Name),
+    Model(Model),
+    Experiment(Experiment),
+    Decision(Decision),
+    Test(crate::test_statement::Test),
+}
+
+/// A name with its place; parts of a dotted name are joined by dots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name {
+    /// The name.
+    pub text: String,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// A stream as it is declared.
+#[derive(Clone, Debug)]
+pub(crate) struct Stream {
+    pub name: Name,
+    pub columns: Vec<StreamColumn>,
+    pub watermark: Option<Watermark>,
+    pub dedup: Option<(Vec<Name>, Length)>,
+    pub history: Option<History>,
+    pub live: Option<Name>,
+    pub on_bad_row: crate::stream::BadRow,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct StreamColumn {
+    pub name: Name,
+    pub data_type: Option<datafusion_sql::sqlparser::ast::DataType>,
+    pub type_span: Span,
+    pub source: StreamColumnSource,
+    pub tags: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum StreamColumnSource {
+    Named,
+    Path(Vec<String>),
+    Computed(Expr),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Watermark {
+    pub column: Name,
+    pub delay: Length,
+    pub quiet: crate::stream::Quiet,
+    pub late: crate::stream::Late,
+}
+
+/// Where the past of a stream is, as it is declared.
+#[derive(Clone, Debug)]
+pub(crate) enum History {
+    Table(Name),
+    Files(Name),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    pub name: Name,
+    pub query: Box<Query>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Insert {
+    pub target: Name,
+    pub topic: bool,
+    pub query: Box<Query>,
+}
+
+/// A model as it is declared: `CREATE MODEL name FROM 'file' INPUTS (..) OUTPUT ..`.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// The name in the project.
+    pub name: Name,
+    /// The path of the file in the project.
+    pub path: Name,
+    /// The names of the inputs in the model's order; `None` when the file tells them.
+    pub inputs: Option<Vec<Name>>,
+    /// Which output is the score.
+    pub output: ModelOutput,
+}
+
+/// Which output of a model is the score.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModelOutput {
+    /// The only output of the model.
+    Only,
+    /// `OUTPUT name`: an output by its name in the file.
+    Named(Name),
+    /// `OUTPUT probability OF 1`: the probability of a class by its label, as it is written.
+    ProbabilityOf(Name),
+}
+
+/// An experiment: a share of the keys for each arm.
+#[derive(Clone, Debug)]
+pub(crate) struct Experiment {
+    pub name: Name,
+    pub key: Name,
+    /// Names of the arms and their shares in hundredths of a percent, which add up to 10,000.
+    pub arms: Vec<(Name, u64)>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Decision {
+    pub name: Name,
+    pub view: Name,
+    pub subject: Ident,
+    pub topic: Name,
+    pub rules: Vec<Rule>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Rule {
+    pub name: Name,
+    pub shadow: bool,
+    pub condition: Expr,
+    pub action: String,
+    pub once_per: Option<Length>,
+}
+
+impl Statement {
+    /// The word after CREATE and the name, for statements that define a name.
+    pub fn defines(&self) -> Option<(&'static str, &Name)> {
+        match self {
+            Statement::Stream(stream) => Some(("stream", &stream.name)),
+            Statement::View(view) => Some(("view", &view.name)),
+            Statement::Model(model) => Some(("model", &model.name)),
+            Statement::Experiment(experiment) => Some(("experiment", &experiment.name)),
+            Statement::Decision(decision) => Some(("decision", &decision.name)),
+            Statement::Insert(_) | Statement::Archive(_) | Statement::Test(_) => None,
+        }
+    }
+}
+
+impl Statements {
+    /// The streams that ARCHIVE statements name, in the order of the text.
+    pub fn archives(&self) -> Vec<String> {
+        let archive = |placed: &Placed| match &placed.statement {
+            Statement::Archive(name) => Some(name.text.clone()),
+            _ => None,
+        };
+        self.statements.iter().filter_map(archive).collect()
+    }
+
+    /// The tests, in the order of the text.
+    pub fn tests(&self) -> Vec<crate::Test> {
+        let test = |placed: &Placed| match &placed.statement {
+            Statement::Test(test) => Some(test.clone()),
+            _ => None,
+        };
+        self.statements.iter().filter_map(test).collect()
+    }
+
+    /// The models, in the order of the text.
+    pub fn models(&self) -> Vec<Model> {
+        let model = |placed: &Placed| match &placed.statement {
+            Statement::Model(model) => Some(model.clone()),
+            _ => None,
+        };
+        self.statements.iter().filter_map(model).collect()
+    }
+}

@@ -1,0 +1,93 @@
+//! A stream as the project runs it: its columns and where their values come from, its time, its past and its present.
+
+use arrow::datatypes::SchemaRef;
+use dataflow::{Scalar, Span};
+use std::sync::Arc;
+
+/// A stream, planned.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    /// The name in the project.
+    pub name: String,
+    /// The declared columns, the time column among them.
+    pub schema: SchemaRef,
+    /// Where the value of each column comes from, in the order of the schema.
+    pub sources: Vec<ColumnSource>,
+    /// The columns that are decoded, in the order of the schema: those that are not computed. Expressions of computed
+    /// columns are over these.
+    pub raw: SchemaRef,
+    /// The column that WATERMARK names.
+    pub time_column: usize,
+    /// How far a row may lie behind the greatest time before it without being late.
+    pub delay: Span,
+    /// When a silent partition stops holding others back.
+    pub quiet: Quiet,
+    /// What becomes of late rows.
+    pub late: Late,
+    /// Deliveries of a row seen before are dropped.
+    pub dedup: Option<Dedup>,
+    /// Where the past is.
+    pub history: Option<History>,
+    /// The topic of the present.
+    pub live: Option<String>,
+    /// What becomes of rows that cannot be decoded or evaluated.
+    pub on_bad_row: BadRow,
+    /// Names of columns and their tags, e.g. `pii`.
+    pub tags: Vec<(String, Vec<String>)>,
+}
+
+/// Where the value of a column comes from.
+#[derive(Clone, Debug)]
+pub enum ColumnSource {
+    /// A path in the payload.
+    Path(Vec<String>),
+    /// An expression over the columns that are decoded.
+    Computed(Arc<dyn Scalar>),
+}
+
+/// When a silent partition stops holding others back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quiet {
+    /// After this long without a row.
+    After(Span),
+    /// Never.
+    Never,
+}
+
+/// What becomes of late rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Late {
+    /// They are moved to the earliest moment still open.
+    Move,
+    /// They are dropped and counted.
+    Drop,
+}
+
+/// Deliveries of a row seen before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dedup {
+    /// The columns that tell rows apart.
+    pub keys: Vec<usize>,
+    /// A delivery is dropped when the one before it lies within this span.
+    pub within: Span,
+}
+
+/// Where the past of a stream is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum History {
+    /// A table, by its name in the project.
+    Table(String),
+    /// Files that match a pattern in the project.
+    Files(String),
+}
+
+/// What becomes of rows that cannot be decoded or evaluated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadRow {
+    /// The job stops.
+    Fail,
+    /// They are skipped and counted.
+    Skip,
+    /// They are written to the dead letters.
+    DeadLetter,
+}

@@ -1,0 +1,413 @@
+//! TEST, GIVEN and EXPECT: rows that go into streams, and rows that should come out.
+
+use crate::check::Checked;
+use crate::diagnostic::{Diagnostic, Fault, Outcome, did_you_mean};
+use crate::expression::{self, Compiled, Place, Scope, ScopeColumn};
+use crate::parse::TokenReader;
+use crate::relation::{fault, type_name};
+use crate::rewrite::{argument, object_name};
+use crate::select::place_of;
+use crate::statement::{Name, SourceFile};
+use crate::work::place;
+use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use dataflow::{Batch, RowOrder, Scalar};
+use datafusion_sql::sqlparser::ast::{Expr, Query, Select, SelectItem, SetExpr, TableFactor, TableFunctionArgs};
+use datafusion_sql::sqlparser::tokenizer::Span;
+use std::sync::Arc;
+
+/// A test as it is written.
+#[derive(Clone, Debug)]
+pub struct Test {
+    /// What it shows.
+    pub name: String,
+    /// The path of its file.
+    pub path: String,
+    /// Its line, counted from 1.
+    pub line: u64,
+    /// The rows of streams.
+    pub givens: Vec<Given>,
+    /// Models that give one score for every row.
+    pub scores: Vec<(String, f64)>,
+    /// What should come out.
+    pub expects: Vec<Expect>,
+    pub(crate) file: usize,
+    span: Span,
+}
+
+/// Rows of a stream.
+#[derive(Clone, Debug)]
+pub struct Given {
+    /// The stream.
+    pub stream: Name,
+    columns: Option<Vec<Name>>,
+    query: Box<Query>,
+}
+
+/// What should come out of a view or decision.
+#[derive(Clone, Debug)]
+pub struct Expect {
+    /// The view or decision.
+    pub target: Name,
+    what: What,
+}
+
+#[derive(Clone, Debug)]
+enum What {
+    Rows { columns: Option<Vec<Name>>, query: Box<Query>, exactly: bool },
+    NoRows(Option<Expr>),
+}
+
+/// GIVEN or EXPECT.
+pub(crate) enum Clause {
+    Given(Given),
+    Score(String, f64),
+    Expect(Expect),
+}
+
+/// A test with its rows as columns.
+#[derive(Debug)]
+pub struct BoundTest {
+    /// Rows of streams: the name, and the decoded columns (those of `Stream::raw`).
+    pub givens: Vec<(String, RecordBatch)>,
+    /// Models that give one score for every row.
+    pub scores: Vec<(String, f64)>,
+    /// What should come out.
+    pub expects: Vec<BoundExpect>,
+}
+
+/// What should come out of an output of the plan.
+#[derive(Debug)]
+pub struct BoundExpect {
+    /// The name of the output.
+    pub target: String,
+    /// The line of the EXPECT, counted from 1.
+    pub line: u64,
+    /// The rows.
+    pub rows: ExpectedRows,
+}
+
+/// The rows that should come out.
+#[derive(Debug)]
+pub enum ExpectedRows {
+    /// These are among the output, by the named columns.
+    Among {
+        /// The columns of the output that are compared.
+        columns: Vec<usize>,
+        /// Their values.
+        rows: RecordBatch,
+    },
+    /// The output is these, in any order, by the named columns.
+    Exactly {
+        /// The columns of the output that are compared.
+        columns: Vec<usize>,
+        /// Their values.
+        rows: RecordBatch,
+    },
+    /// No row of the output is so.
+    None {
+        /// The condition over the output, and its text; `None` when there is to be no row at all.
+        condition: Option<(Arc<dyn Scalar>, String)>,
+    },
+}
+
+pub(crate) fn parse_test(reader: &mut TokenReader) -> Outcome<Test> {
+    let span = reader.here();
+    reader.next();
+    let name = reader.string("what the test shows, in quotes")?;
+    let (givens, scores, expects) = (Vec::new(), Vec::new(), Vec::new());
+    Ok(Test { name: name.text, path: String::new(), line: span.start.line, givens, scores, expects, file: 0, span })
+}
+
+pub(crate) fn parse_clause(reader: &mut TokenReader) -> Outcome<Clause> {
+    if reader.take("GIVEN") {
+        if reader.take("MODEL") {
+            let model = reader.name("the name of a model")?;
+            reader.expect("SCORES")?;
+            return Ok(Clause::Score(model.text, reader.number("a score")?));
+        }
+        let stream = reader.name("the name of a stream")?;
+        let columns = columns(reader)?;
+        return Ok(Clause::Given(Given { stream, columns, query: reader.query()? }));
+    }
+    reader.expect("EXPECT")?;
+    if reader.take("NO") {
+        reader.expect("ROWS")?;
+        let target = reader.name("the name of a view or decision")?;
+        let condition = if reader.take("WHERE") { Some(reader.expression()?) } else { None };
+        return Ok(Clause::Expect(Expect { target, what: What::NoRows(condition) }));
+    }
+    let exactly = reader.take("EXACTLY");
+    let target = reader.name("the name of a view or decision")?;
+    let columns = columns(reader)?;
+    let query = reader.query()?;
+    Ok(Clause::Expect(Expect { target, what: What::Rows { columns, query, exactly } }))
+}
+
+fn columns(reader: &mut TokenReader) -> Outcome<Option<Vec<Name>>> {
+    let named = reader.is_token(&datafusion_sql::sqlparser::tokenizer::Token::LParen);
+    if named { reader.names("the name of a column").map(Some) } else { Ok(None) }
+}
+
+impl Test {
+    pub(crate) fn add(&mut self, clause: Clause) {
+        match clause {
+            Clause::Given(given) => self.givens.push(given),
+            Clause::Score(model, score) => self.scores.push((model, score)),
+            Clause::Expect(expect) => self.expects.push(expect),
+        }
+    }
+
+    /// The views and decisions that the test looks at, for [`crate::Target::Collect`].
+    pub fn targets(&self) -> Vec<String> {
+        let mut targets: Vec<String> = Vec::new();
+        for expect in &self.expects {
+            if !targets.iter().any(|target| target.eq_ignore_ascii_case(&expect.target.text)) {
+                targets.push(expect.target.text.clone());
+            }
+        }
+        targets
+    }
+}
+
+impl Checked {
+    /// Evaluates the rows of a test for the plan of its targets.
+    pub fn bind_test(&self, test: &Test) -> Result<BoundTest, Vec<Diagnostic>> {
+        let mut wrong = Vec::new();
+        let unknown = SourceFile { path: test.path.clone(), text: String::new() };
+        let file = self.files.get(test.file).unwrap_or(&unknown);
+        let mut note = |fault: Box<Fault>| wrong.push(fault.within(test.span).in_file(file));
+        let mut givens = Vec::new();
+        for given in &test.givens {
+            match self.bind_given(given, test.span) {
+                Ok(rows) => givens.push(rows),
+                Err(fault) => note(fault),
+            }
+        }
+        let mut expects = Vec::new();
+        for expect in &test.expects {
+            match self.bind_expect(expect, test.span) {
+                Ok(bound) => expects.push(bound),
+                Err(fault) => note(fault),
+            }
+        }
+        if test.expects.is_empty() {
+            note(Box::new(
+                Fault::new(test.span, "the test expects nothing").hint("add EXPECT view (columns) VALUES (..)"),
+            ));
+        }
+        if wrong.is_empty() { Ok(BoundTest { givens, scores: test.scores.clone(), expects }) } else { Err(wrong) }
+    }
+
+    fn bind_given(&self, given: &Given, span: Span) -> Outcome<(String, RecordBatch)> {
+        let name = &given.stream;
+        let found = self.streams.iter().find(|stream| stream.name.eq_ignore_ascii_case(&name.text));
+        let stream = found.ok_or_else(|| {
+            let mut fault =
+                Fault::new(name.span, format!("no expectation of the test reads a stream \"{}\"", name.text));
+            let known = self.streams.iter().map(|stream| stream.name.as_str());
+            fault.expected = Some(known.clone().collect::<Vec<_>>().join(", "));
+            fault.hint = did_you_mean(&name.text, known);
+            Box::new(fault)
+        })?;
+        let columns = find_columns(given.columns.as_deref(), &stream.raw, name)?;
+        let rows = rows(&given.query, &columns, &stream.raw, span)?;
+        let arrays =
+            (0..stream.raw.fields().len()).map(|index| match columns.iter().position(|column| *column == index) {
+                Some(at) => rows.column(at).clone(),
+                None => new_null_array(stream.raw.field(index).data_type(), rows.num_rows()),
+            });
+        let arrays: Vec<ArrayRef> = arrays.collect();
+        batch(stream.raw.clone(), arrays, rows.num_rows(), name.span).map(|batch| (stream.name.clone(), batch))
+    }
+
+    fn bind_expect(&self, expect: &Expect, span: Span) -> Outcome<BoundExpect> {
+        let name = &expect.target;
+        let found = self.outputs.iter().find(|output| output.name.eq_ignore_ascii_case(&name.text));
+        let output = found.ok_or_else(|| {
+            Box::new(Fault::new(name.span, format!("no view or decision is named \"{}\"", name.text)))
+        })?;
+        let rows = match &expect.what {
+            What::Rows { columns, query, exactly } => {
+                let columns = find_columns(columns.as_deref(), &output.schema, name)?;
+                let rows = rows(query, &columns, &output.schema, span)?;
+                if *exactly { ExpectedRows::Exactly { columns, rows } } else { ExpectedRows::Among { columns, rows } }
+            }
+            What::NoRows(None) => ExpectedRows::None { condition: None },
+            What::NoRows(Some(condition)) => {
+                let compiled = compile(condition, &scope(&output.schema), span)?;
+                if compiled.data_type != DataType::Boolean {
+                    let found = type_name(&compiled.data_type);
+                    return Fault::new(place(condition, span), "a condition is true or false")
+                        .found(found)
+                        .expected("BOOLEAN")
+                        .err();
+                }
+                ExpectedRows::None { condition: Some((compiled.scalar, condition.to_string())) }
+            }
+        };
+        Ok(BoundExpect { target: output.name.clone(), line: name.span.start.line, rows })
+    }
+}
+
+fn find_columns(names: Option<&[Name]>, schema: &SchemaRef, of: &Name) -> Outcome<Vec<usize>> {
+    let Some(names) = names else { return Ok((0..schema.fields().len()).collect()) };
+    let find = |name: &Name| {
+        let found = schema.fields().iter().position(|field| field.name().eq_ignore_ascii_case(&name.text));
+        found.ok_or_else(|| {
+            let known: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+            let mut fault = Fault::new(name.span, format!("\"{}\" has no column \"{}\"", of.text, name.text));
+            fault.hint = did_you_mean(&name.text, known.iter().copied());
+            Box::new(fault.expected(known.join(", ")))
+        })
+    };
+    names.iter().map(find).collect()
+}
+
+/// The rows of VALUES, or of a SELECT over generate_series or nothing, as columns of some of a schema.
+fn rows(query: &Query, columns: &[usize], schema: &SchemaRef, span: Span) -> Outcome<RecordBatch> {
+    let fields: Vec<Field> = columns.iter().map(|&column| schema.field(column).clone().with_nullable(true)).collect();
+    let fields: SchemaRef = Arc::new(Schema::new(fields));
+    match query.body.as_ref() {
+        SetExpr::Values(values) => {
+            let one = one_row(span)?;
+            let rows = values
+                .rows
+                .iter()
+                .map(|row| evaluate(&row.content.iter().collect::<Vec<_>>(), &Scope::default(), &one, &fields, span));
+            let rows = rows.collect::<Outcome<Vec<_>>>()?;
+            concat_batches(&fields, &rows).map_err(|error| Box::new(Fault::new(span, error.to_string())))
+        }
+        SetExpr::Select(select) => {
+            let (scope, input) = series(select, span)?;
+            let items = select.projection.iter().map(|item| match item {
+                SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => Ok(expr),
+                other => Fault::new(place_of(other, span), "write the columns out").found(other.to_string()).err(),
+            });
+            let items = items.collect::<Outcome<Vec<_>>>()?;
+            evaluate(&items, &scope, &input, &fields, span)
+        }
+        _ => Fault::new(place_of(query, span), "rows of a test are VALUES, or a SELECT over generate_series").err(),
+    }
+}
+
+/// The rows that a SELECT in a test reads: one without FROM, or the numbers of generate_series.
+fn series(select: &Select, span: Span) -> Outcome<(Scope, Batch)> {
+    let wrong =
+        || Fault::new(span, "a SELECT in a test reads generate_series").expected("FROM generate_series(1, 60) AS g(i)");
+    let factor = match select.from.as_slice() {
+        [] => return Ok((Scope::default(), one_row(span)?)),
+        [from] if from.joins.is_empty() => &from.relation,
+        _ => return wrong().err(),
+    };
+    let TableFactor::Table { name, alias, args: Some(TableFunctionArgs { args, .. }), .. } = factor else {
+        return wrong().err();
+    };
+    if select.selection.is_some() || !object_name(name).eq_ignore_ascii_case("generate_series") {
+        return wrong().err();
+    }
+    let number = |expr: &Expr| {
+        let compiled = compile(expr, &Scope::default(), span)?;
+        let compiled = expression::scalar_cast(&compiled, &DataType::Int64)
+            .map_err(|problem| Box::new(fault(problem).within(span)))?;
+        let value = compiled
+            .scalar
+            .evaluate(&one_row(span)?)
+            .map_err(|error| Box::new(Fault::new(span, error.chain())))?
+            .values;
+        let value =
+            value.as_any().downcast_ref::<Int64Array>().filter(|value| value.is_valid(0)).map(|value| value.value(0));
+        value.ok_or_else(|| Box::new(Fault::new(place(expr, span), "generate_series takes numbers")))
+    };
+    let bounds = args.iter().filter_map(argument).map(number).collect::<Outcome<Vec<i64>>>()?;
+    let (first, last, step) = match bounds[..] {
+        [last] => (0, last, 1),
+        [first, last] => (first, last, 1),
+        [first, last, step] if step > 0 => (first, last, step),
+        _ => return wrong().err(),
+    };
+    if last.saturating_sub(first) / step > ROWS_MAX {
+        return Fault::new(span, "a test has too many rows").expected(format!("at most {ROWS_MAX}")).err();
+    }
+    let values: Vec<i64> = std::iter::successors(Some(first), |value| value.checked_add(step))
+        .take_while(|value| *value <= last)
+        .collect();
+    let qualifier = alias.as_ref().map(|alias| alias.name.value.clone());
+    let column = alias.as_ref().and_then(|alias| alias.columns.first()).map(|column| column.name.value.clone());
+    let name = column.or_else(|| qualifier.clone()).unwrap_or_else(|| "generate_series".to_owned());
+    let schema = Arc::new(Schema::new(vec![Field::new(&name, DataType::Int64, false)]));
+    let rows = values.len();
+    let columns = batch(schema, vec![Arc::new(Int64Array::from(values))], rows, span)?;
+    let column = ScopeColumn { qualifier, name, data_type: DataType::Int64, place: Place::Column(0) };
+    Ok((Scope { columns: vec![column] }, with_times(columns, span)?))
+}
+
+/// The most rows that generate_series gives.
+const ROWS_MAX: i64 = 10_000_000;
+
+fn evaluate(items: &[&Expr], scope: &Scope, input: &Batch, fields: &SchemaRef, span: Span) -> Outcome<RecordBatch> {
+    if items.len() != fields.fields().len() {
+        let at = items.first().map_or(span, |item| place(item, span));
+        return Fault::new(at, "a row has another number of values")
+            .found(format!("{} values", items.len()))
+            .expected(format!(
+                "{}: {}",
+                fields.fields().len(),
+                fields.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>().join(", ")
+            ))
+            .err();
+    }
+    let mut arrays = Vec::with_capacity(items.len());
+    for (item, field) in items.iter().zip(fields.fields()) {
+        let at = place(item, span);
+        let compiled = compile(item, scope, span)?;
+        let cast = expression::scalar_cast(&compiled, field.data_type()).map_err(|problem| {
+            let fault = fault(problem).within(at);
+            Box::new(if fault.found.is_none() {
+                fault.found(format!("{item} for {} {}", field.name(), type_name(field.data_type())))
+            } else {
+                fault
+            })
+        })?;
+        let evaluated = cast.scalar.evaluate(input).map_err(|error| Box::new(Fault::new(at, error.chain())))?;
+        if let Some((_, error)) = evaluated.failed.first() {
+            return Fault::new(at, error.chain())
+                .found(item.to_string())
+                .expected(format!("{} {}", field.name(), type_name(field.data_type())))
+                .err();
+        }
+        arrays.push(evaluated.values);
+    }
+    batch(fields.clone(), arrays, input.rows(), span)
+}
+
+fn compile(expr: &Expr, scope: &Scope, span: Span) -> Outcome<Compiled> {
+    expression::compile(expr, scope).map_err(|problem| Box::new(fault(problem).within(place(expr, span))))
+}
+
+fn scope(schema: &SchemaRef) -> Scope {
+    let column = |(index, field): (usize, &Arc<Field>)| ScopeColumn {
+        qualifier: None,
+        name: field.name().clone(),
+        data_type: field.data_type().clone(),
+        place: Place::Column(index),
+    };
+    Scope { columns: schema.fields().iter().enumerate().map(column).collect() }
+}
+
+fn one_row(span: Span) -> Outcome<Batch> {
+    with_times(batch(Arc::new(Schema::empty()), vec![], 1, span)?, span)
+}
+
+fn with_times(columns: RecordBatch, span: Span) -> Outcome<Batch> {
+    let rows = columns.num_rows();
+    let orders = (0..rows as u128).map(RowOrder).collect();
+    Batch::new(columns, vec![0; rows], orders).map_err(|error| Box::new(Fault::new(span, error.chain())))
+}
+
+fn batch(schema: SchemaRef, columns: Vec<ArrayRef>, rows: usize, span: Span) -> Outcome<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(schema, columns, &options)
+        .map_err(|error| Box::new(Fault::new(span, error.to_string())))
+}

@@ -1,0 +1,289 @@
+//! Window calls: `count(*) FILTER (WHERE ..) OVER (PARTITION BY .. ORDER BY .. RANGE ..)` to functions of a window step.
+
+use crate::diagnostic::{Fault, Outcome, span_of};
+use crate::interval;
+use crate::rewrite::{argument, arguments, function_name, generated, is_distinct};
+use crate::work::{Work, place};
+use dataflow::Span as Length;
+use datafusion_sql::sqlparser::ast::{
+    Expr, Function, Ident, NamedWindowDefinition, NamedWindowExpr, OrderByExpr, Value, WindowFrame, WindowFrameBound,
+    WindowFrameUnits, WindowSpec, WindowType,
+};
+use datafusion_sql::sqlparser::tokenizer::Span;
+use operators::Aggregate;
+use operators::window::{self, Frame};
+
+const FUNCTIONS: &str = "count, sum, avg, min, max, stddev, stddev_pop, variance, var_pop or lag";
+
+/// Replaces a window call by the column that its step will give.
+pub(crate) fn plan(
+    call: &Function,
+    named: &[NamedWindowDefinition],
+    alias: Option<&str>,
+    work: &mut Work,
+    within: Span,
+) -> Outcome<Expr> {
+    let span = place(&Expr::Function(call.clone()), within);
+    let spec = resolve(call, named, span)?;
+    let (aggregate, argument) = function(call, work, span)?;
+    let mut keys = spec.partition_by.iter().map(|key| work.column_of(key, span)).collect::<Outcome<Vec<_>>>()?;
+    keys.sort_unstable();
+    keys.dedup();
+    let is_lag = matches!(aggregate, Aggregate::Lag { .. });
+    let order = order(&spec.order_by, is_lag, work, span)?;
+    let frame = match is_lag {
+        true => Frame { from: Length::ZERO, to: Length::ZERO },
+        false => frame(spec.window_frame.as_ref(), call, span)?,
+    };
+    let filter = match &call.filter {
+        Some(filter) if is_lag => {
+            return Fault::new(place(filter, span), "lag takes no FILTER").hint("use a CASE in its argument").err();
+        }
+        Some(filter) => Some(work.condition_of(filter, span)?),
+        None => None,
+    };
+    let name = work.name(alias, "w");
+    let function = window::Function { name, aggregate, argument, filter, frame, order };
+    Ok(generated(&work.window(keys, function, span), span))
+}
+
+/// The window of a call, with what it takes over from named ones.
+fn resolve(call: &Function, named: &[NamedWindowDefinition], span: Span) -> Outcome<WindowSpec> {
+    match &call.over {
+        Some(WindowType::NamedWindow(name)) => named_spec(name, named, 0),
+        Some(WindowType::WindowSpec(spec)) => inherit(spec, named, 0),
+        None => Fault::new(span, "not a window call").err(),
+    }
+}
+
+/// Named windows can name each other; a chain longer than their number is a cycle.
+fn named_spec(name: &Ident, named: &[NamedWindowDefinition], depth: usize) -> Outcome<WindowSpec> {
+    let Some(NamedWindowDefinition(_, expr)) =
+        named.iter().find(|NamedWindowDefinition(other, _)| other.value.eq_ignore_ascii_case(&name.value))
+    else {
+        let known = named.iter().map(|NamedWindowDefinition(name, _)| name.value.as_str());
+        let hint = crate::diagnostic::did_you_mean(&name.value, known).unwrap_or_else(|| {
+            format!("add WINDOW {} AS (PARTITION BY .. ORDER BY .. RANGE INTERVAL '1' HOUR PRECEDING)", name.value)
+        });
+        return Fault::new(name.span, format!("no window is named \"{}\"", name.value)).hint(hint).err();
+    };
+    if depth > named.len() {
+        return Fault::new(name.span, format!("window \"{}\" is defined by itself", name.value)).err();
+    }
+    match expr {
+        NamedWindowExpr::NamedWindow(other) => named_spec(other, named, depth + 1),
+        NamedWindowExpr::WindowSpec(spec) => inherit(spec, named, depth + 1),
+    }
+}
+
+fn inherit(spec: &WindowSpec, named: &[NamedWindowDefinition], depth: usize) -> Outcome<WindowSpec> {
+    let Some(base) = &spec.window_name else { return Ok(spec.clone()) };
+    let mut base = named_spec(base, named, depth + 1)?;
+    if !spec.partition_by.is_empty() {
+        base.partition_by.clone_from(&spec.partition_by);
+    }
+    if !spec.order_by.is_empty() {
+        base.order_by.clone_from(&spec.order_by);
+    }
+    if spec.window_frame.is_some() {
+        base.window_frame.clone_from(&spec.window_frame);
+    }
+    Ok(base)
+}
+
+fn function(call: &Function, work: &mut Work, span: Span) -> Outcome<(Aggregate, Option<usize>)> {
+    let name = function_name(call);
+    let distinct = is_distinct(call);
+    let args = arguments(call);
+    if call.null_treatment.is_some() {
+        return Fault::new(span, "IGNORE NULLS and RESPECT NULLS are not supported yet").err();
+    }
+    if name == "lag" {
+        let offset = lag_offset(call, span)?;
+        let value = args.first().and_then(argument);
+        let value = value.ok_or_else(|| Box::new(Fault::new(span, "lag has no argument").expected("lag(column)")))?;
+        return Ok((Aggregate::Lag { offset }, Some(work.column_of(value, span)?)));
+    }
+    let aggregate = match name.as_str() {
+        "count" if distinct => Aggregate::CountDistinct,
+        "count" => Aggregate::Count,
+        "sum" => Aggregate::Sum,
+        "avg" | "mean" => Aggregate::Avg,
+        "min" => Aggregate::Min,
+        "max" => Aggregate::Max,
+        "stddev" | "stddev_samp" => Aggregate::StddevSamp,
+        "stddev_pop" => Aggregate::StddevPop,
+        "variance" | "var_samp" => Aggregate::VarSamp,
+        "var_pop" => Aggregate::VarPop,
+        other => return unknown(other, span),
+    };
+    if distinct && !matches!(aggregate, Aggregate::CountDistinct | Aggregate::Min | Aggregate::Max) {
+        return Fault::new(span, format!("{name}(DISTINCT ..) is not supported")).expected("count(DISTINCT ..)").err();
+    }
+    if args.len() > 1 {
+        return Fault::new(span, format!("{name} has {} arguments", args.len())).expected("one argument").err();
+    }
+    let value = args.first().and_then(argument);
+    let column = match value {
+        None => None,
+        Some(value) if aggregate == Aggregate::Count && is_constant(value) => None,
+        Some(value) => Some(work.column_of(value, span)?),
+    };
+    let data_type = column.map(|column| work.column(column).data_type.clone());
+    match aggregate.output_type(data_type.as_ref()) {
+        Ok(_) => Ok((aggregate, column)),
+        Err(error) => Fault::new(span, error.to_string()).err(),
+    }
+}
+
+fn unknown<T>(name: &str, span: Span) -> Outcome<T> {
+    let fault = Fault::new(span, format!("{name} is not a window function here")).expected(FUNCTIONS);
+    match name {
+        "lead" => {
+            fault.hint("lead looks at rows to come; write an aggregate over the stream with a forward bound").err()
+        }
+        "first_value" | "last_value" | "nth_value" => fault.hint("write lag(x), min(x) or max(x)").err(),
+        "row_number" | "rank" | "dense_rank" => {
+            fault.hint("write count(*) over a RANGE frame: there is no first row of a stream").err()
+        }
+        other => {
+            let names = ["count", "sum", "avg", "min", "max", "stddev", "variance", "lag"];
+            match crate::diagnostic::did_you_mean(other, names.into_iter()) {
+                Some(hint) => fault.hint(hint).err(),
+                None => fault.err(),
+            }
+        }
+    }
+}
+
+fn is_constant(expr: &Expr) -> bool {
+    matches!(expr, Expr::Value(value) if value.value != Value::Null)
+}
+
+fn lag_offset(call: &Function, span: Span) -> Outcome<usize> {
+    let args = arguments(call);
+    if args.len() > 2 {
+        return Fault::new(span, "lag has a default, which is not supported")
+            .hint("write coalesce(lag(x) OVER .., default)")
+            .err();
+    }
+    let Some(offset) = args.get(1) else { return Ok(1) };
+    let number = argument(offset).and_then(|expr| expr.to_string().parse::<usize>().ok()).filter(|number| *number > 0);
+    number.ok_or_else(|| {
+        Box::new(
+            Fault::new(span, "lag looks back a constant number of rows")
+                .found(offset.to_string())
+                .expected("1 or more"),
+        )
+    })
+}
+
+/// Checks that a window is in time order; the columns behind the time.
+fn order(order_by: &[OrderByExpr], is_lag: bool, work: &mut Work, span: Span) -> Outcome<Vec<usize>> {
+    let time = work.input.time_names();
+    let Some((first, behind)) = order_by.split_first() else {
+        return Fault::new(span, "a window has no ORDER BY").hint(format!("write ORDER BY {time}")).err();
+    };
+    if !work.input.is_time(&first.expr) {
+        work.input.compile(&first.expr, span)?;
+        let fault = Fault::new(place(&first.expr, span), "a window is ordered by the time of its rows")
+            .found(first.expr.to_string())
+            .expected(&*time);
+        return if work.input.shift != 0 {
+            fault
+                .hint(format!(
+                    "rows wait {} for a forward bound, and are known only then; read the view before it",
+                    interval::describe(Length(work.input.shift))
+                ))
+                .err()
+        } else {
+            fault.hint(format!("write ORDER BY {time}")).err()
+        };
+    }
+    if let Some(wrong) =
+        order_by.iter().find(|item| item.options.asc == Some(false) || item.options.nulls_first == Some(true))
+    {
+        return Fault::new(place(&wrong.expr, span), "a window goes from earlier to later rows")
+            .found(wrong.to_string())
+            .expected(wrong.expr.to_string())
+            .err();
+    }
+    match behind.first() {
+        Some(second) if !is_lag => Fault::new(place(&second.expr, span), "a RANGE frame is ordered by time alone")
+            .found(second.expr.to_string())
+            .hint("leave it out: rows of equal time are all in the frame")
+            .err(),
+        _ => behind.iter().map(|item| work.column_of(&item.expr, span)).collect(),
+    }
+}
+
+fn frame(frame: Option<&WindowFrame>, call: &Function, span: Span) -> Outcome<Frame> {
+    let Some(frame) = frame else {
+        return unbounded(call, span);
+    };
+    match frame.units {
+        WindowFrameUnits::Range => {}
+        WindowFrameUnits::Rows => {
+            return Fault::new(span, "ROWS frames are not supported yet")
+                .found(frame_text(frame))
+                .expected("RANGE and an interval")
+                .hint("write RANGE INTERVAL '1' HOUR PRECEDING, or lag(x, n) for single rows")
+                .err();
+        }
+        WindowFrameUnits::Groups => {
+            return Fault::new(span, "GROUPS frames are not supported").expected("RANGE and an interval").err();
+        }
+    }
+    let from = match &frame.start_bound {
+        WindowFrameBound::Preceding(None) => return unbounded(call, span),
+        WindowFrameBound::Preceding(Some(length)) => bound(length, span)?,
+        WindowFrameBound::CurrentRow => Length::ZERO,
+        WindowFrameBound::Following(_) => return ahead(span),
+    };
+    let to = match &frame.end_bound {
+        None | Some(WindowFrameBound::CurrentRow) => Length::ZERO,
+        Some(WindowFrameBound::Preceding(Some(length))) => bound(length, span)?,
+        Some(WindowFrameBound::Preceding(None)) => return unbounded(call, span),
+        Some(WindowFrameBound::Following(_)) => return ahead(span),
+    };
+    if from < to {
+        return Fault::new(span, "the frame ends before it begins")
+            .found(format!("from {} ago to {} ago", interval::describe(from), interval::describe(to)))
+            .hint("write the longer interval first")
+            .err();
+    }
+    Ok(Frame { from, to })
+}
+
+fn bound(length: &Expr, span: Span) -> Outcome<Length> {
+    let length_us = interval::literal(length).map_err(|fault| Box::new(fault.within(span)))?;
+    if length_us.0 < 0 {
+        return Fault::new(span_of(length), "a frame reaches back a positive interval")
+            .found(length.to_string())
+            .within(span)
+            .err();
+    }
+    Ok(length_us)
+}
+
+fn unbounded<T>(call: &Function, span: Span) -> Outcome<T> {
+    Fault::new(span, "a window without a lower bound would keep every row for ever")
+        .found(format!("{}() over all rows before", function_name(call)))
+        .expected("RANGE INTERVAL .. PRECEDING")
+        .hint("say how far back it looks, e.g. RANGE INTERVAL '30' DAY PRECEDING")
+        .err()
+}
+
+fn ahead<T>(span: Span) -> Outcome<T> {
+    Fault::new(span, "a window cannot look at rows to come")
+        .hint("write an aggregate over the stream with a forward bound: (SELECT count(*) FROM s WHERE s.k = r.k AND s.t BETWEEN r.t AND r.t + INTERVAL ..)")
+        .err()
+}
+
+/// A frame as it is written, for messages.
+fn frame_text(frame: &WindowFrame) -> String {
+    match &frame.end_bound {
+        Some(end) => format!("{} BETWEEN {} AND {end}", frame.units, frame.start_bound),
+        None => format!("{} {}", frame.units, frame.start_bound),
+    }
+}
