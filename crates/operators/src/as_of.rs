@@ -1,8 +1,15 @@
 //! As-of join: each left row meets the last right row of its key at its time.
 
 use crate::columns;
+use crate::queue::{self, Queue};
+use crate::staged::Staged;
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use dataflow::{Error, Result, Span};
+use dataflow::{
+    Batch, Context, Error, EventTime, Fate, Frozen, Input, Operator, Port, Progress, Result, Span, StateReader,
+    StateWriter,
+};
+use state::{GroupBlobs, KeyIndex, Keys, Log, LogSnapshot, NO_KEY, Shape, Values, ValuesSnapshot};
 use std::sync::Arc;
 
 /// What is joined.
@@ -24,17 +31,387 @@ pub struct Spec {
 
 /// The left columns, then the appended right columns, which may be NULL.
 pub fn output_schema(left: &SchemaRef, right: &SchemaRef, spec: &Spec) -> Result<SchemaRef> {
-    if spec.left_keys.len() != spec.right_keys.len() {
-        return Err(Error::invalid(format!(
-            "an as-of join has {} left keys and {} right keys, expected as many of one as of the other",
-            spec.left_keys.len(),
-            spec.right_keys.len()
-        )));
-    }
+    columns::check_keys("an as-of join", (left, &spec.left_keys), (right, &spec.right_keys))?;
     let mut fields = left.fields().to_vec();
     for (column, name) in &spec.columns {
         let found = columns::field(right, *column, "an appended column")?;
         fields.push(Arc::new(Field::new(name, found.data_type().clone(), true)));
     }
     Ok(Arc::new(Schema::new(fields)))
+}
+
+/// Puts out each left row, in order and once the watermark has reached it, with columns of the right row of its key
+/// that is last in (`_time`, `_ord`) among those at or before its time less `behind`.
+///
+/// A key with a NULL meets nothing. Counted are left rows; right rows are state. State: the last right row of every
+/// key there ever was, right rows that no left row's time has passed, and left rows above the watermark.
+#[derive(Debug)]
+pub struct AsOf {
+    left: SchemaRef,
+    output: SchemaRef,
+    spec: Spec,
+    keys: KeyIndex,
+    columns: Vec<Values>,
+    // Right rows that were not applied, with the appended columns.
+    log: Log,
+    last: Last,
+    pending: Queue,
+    staged: Staged,
+    // By key id: the last row of the chunk at hand and 1; 0 outside of chunks.
+    newest: Vec<u32>,
+    watermark: EventTime,
+    fingerprint: u64,
+}
+
+/// The last right row of each key, in columns by key id.
+#[derive(Clone, Debug, Default)]
+struct Last {
+    is_there: Vec<bool>,
+    values: Vec<Vec<u64>>,
+    flags: Vec<Vec<u8>>,
+}
+
+/// Right rows that are applied in a chunk.
+#[derive(Debug, Default)]
+struct Applied {
+    times: Vec<i64>,
+    keys: Vec<u32>,
+    values: Vec<Vec<u64>>,
+    flags: Vec<Vec<u8>>,
+}
+
+/// Where the columns of a left row come from.
+#[derive(Clone, Copy)]
+enum Met {
+    Nothing,
+    Applied(u32),
+    Last(u32),
+}
+
+const ROW: u8 = 1;
+const LAST: u8 = 2;
+const PENDING: u8 = 3;
+
+impl AsOf {
+    /// Joins a left input with a right one.
+    pub fn new(left: SchemaRef, right: SchemaRef, spec: Spec) -> Result<AsOf> {
+        let output = output_schema(&left, &right, &spec)?;
+        if spec.behind.0 < 0 {
+            return Err(Error::invalid(format!("an as-of join looks {} us ahead, expected 0 or less", -spec.behind.0)));
+        }
+        let types = columns::types(&right, &spec.right_keys, "a right key")?;
+        let columns = spec.columns.iter().map(|(column, _)| Values::new(right.field(*column).data_type()));
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        let shape = Shape { values: columns.len(), flags: columns.len() };
+        let (described_left, described_right) = (queue::describe(&left), queue::describe(&right));
+        let last = Last {
+            is_there: Vec::new(),
+            values: vec![Vec::new(); columns.len()],
+            flags: vec![Vec::new(); columns.len()],
+        };
+        Ok(AsOf {
+            fingerprint: state::fingerprint(&format!("as-of {described_left} {described_right} {spec:?}")),
+            left,
+            output,
+            keys: KeyIndex::new(&types, false),
+            log: Log::new(shape),
+            staged: Staged::new(shape),
+            last,
+            columns,
+            spec,
+            pending: Queue::default(),
+            newest: Vec::new(),
+            watermark: EventTime::MIN,
+        })
+    }
+
+    fn take_right(&mut self, batch: &Batch) -> Result<()> {
+        let mut keys = Vec::new();
+        self.keys.intern(&columns::arrays(batch, &self.spec.right_keys), batch.rows(), &mut keys)?;
+        let with_keys: Vec<u32> = (0..keys.len() as u32).filter(|&row| keys[row as usize] != NO_KEY).collect();
+        let batch = if with_keys.len() == keys.len() { batch.clone() } else { batch.take(&with_keys)? };
+        keys.retain(|&key| key != NO_KEY);
+        if batch.times().first().is_some_and(|&first| self.log.last_time().is_some_and(|last| first < last)) {
+            return Err(Error::internal("right rows came to an as-of join out of order; it stands behind a merge"));
+        }
+        let (mut values, mut flags) = (Vec::new(), Vec::new());
+        for ((column, _), kept) in self.spec.columns.iter().zip(&mut self.columns) {
+            let (mut bits, mut there) = (Vec::new(), Vec::new());
+            kept.encode(batch.column(*column), &mut bits, &mut there)?;
+            values.push(bits);
+            flags.push(there);
+        }
+        self.log.append(batch.times(), &keys, &values, &flags);
+        Ok(())
+    }
+
+    /// The time up to which a left row meets right rows.
+    fn limit(&self, left: i64) -> i64 {
+        left.saturating_sub(self.spec.behind.0).saturating_sub(i64::from(self.spec.strict))
+    }
+
+    /// Takes the right rows up to a time out of the log.
+    fn take_until(&mut self, limit: i64) -> Applied {
+        let mut applied = Applied {
+            values: vec![Vec::new(); self.columns.len()],
+            flags: vec![Vec::new(); self.columns.len()],
+            ..Applied::default()
+        };
+        let end = self.log.first_above(self.log.start(), limit);
+        self.log.drop_before(end, |page, from, to| {
+            applied.times.extend_from_slice(&page.times[from..to]);
+            applied.keys.extend_from_slice(&page.keys[from..to]);
+            for (column, source) in applied.values.iter_mut().zip(&page.values) {
+                column.extend_from_slice(&source[from..to]);
+            }
+            for (column, source) in applied.flags.iter_mut().zip(&page.flags) {
+                column.extend_from_slice(&source[from..to]);
+            }
+        });
+        applied
+    }
+
+    /// The appended columns for left rows in order, and which rows met a right row.
+    fn join(&mut self, times: &[i64], keys: &[u32]) -> Result<(Vec<ArrayRef>, Vec<bool>)> {
+        let Some(&last) = times.last() else { return Ok((Vec::new(), Vec::new())) };
+        let applied = self.take_until(self.limit(last));
+        self.newest.resize(self.keys.ids(), 0);
+        let mut met = Vec::with_capacity(keys.len());
+        let mut at = 0;
+        for (&time, &key) in times.iter().zip(keys) {
+            let limit = self.limit(time);
+            while applied.times.get(at).is_some_and(|&time| time <= limit) {
+                self.newest[applied.keys[at] as usize] = at as u32 + 1;
+                at += 1;
+            }
+            met.push(match self.newest.get(key as usize) {
+                Some(0) if self.last.is_there.get(key as usize) == Some(&true) => Met::Last(key),
+                Some(0) | None => Met::Nothing,
+                Some(&row) => Met::Applied(row - 1),
+            });
+        }
+        let mut arrays = Vec::with_capacity(self.columns.len());
+        for (index, values) in self.columns.iter().enumerate() {
+            let (mut bits, mut there) = (Vec::with_capacity(met.len()), Vec::with_capacity(met.len()));
+            for met in &met {
+                let (value, flag) = match *met {
+                    Met::Nothing => (0, 0),
+                    Met::Applied(row) => (applied.values[index][row as usize], applied.flags[index][row as usize]),
+                    Met::Last(key) => (self.last.values[index][key as usize], self.last.flags[index][key as usize]),
+                };
+                bits.push(value);
+                there.push(flag);
+            }
+            arrays.push(values.decode(&bits, &there)?);
+        }
+        self.apply(&applied);
+        Ok((arrays, met.iter().map(|met| !matches!(met, Met::Nothing)).collect()))
+    }
+
+    /// Makes the last applied row of each key the last row of its key; what it replaces is let go.
+    fn apply(&mut self, applied: &Applied) {
+        self.newest.resize(self.keys.ids(), 0);
+        for (row, &key) in applied.keys.iter().enumerate() {
+            self.newest[key as usize] = row as u32 + 1;
+        }
+        self.last.grow(self.keys.ids());
+        for (row, &key) in applied.keys.iter().enumerate() {
+            let slot = key as usize;
+            let is_newest = self.newest[slot] == row as u32 + 1;
+            if is_newest {
+                self.newest[slot] = 0;
+            }
+            for (index, column) in self.columns.iter_mut().enumerate() {
+                let mut gone = (applied.values[index][row], applied.flags[index][row]);
+                if is_newest {
+                    std::mem::swap(&mut gone.0, &mut self.last.values[index][slot]);
+                    std::mem::swap(&mut gone.1, &mut self.last.flags[index][slot]);
+                }
+                if gone.1 != 0 {
+                    column.release(gone.0);
+                }
+            }
+            // The entry of the key holds one reference; that of the first row becomes it.
+            if !is_newest || self.last.is_there[slot] {
+                self.keys.release(key);
+            }
+            self.last.is_there[slot] |= is_newest;
+        }
+    }
+
+    /// Joins left rows and puts them out.
+    fn put_out(&mut self, batch: &Batch, cx: &mut Context) -> Result<()> {
+        let mut keys = Vec::new();
+        self.keys.find(&columns::arrays(batch, &self.spec.left_keys), batch.rows(), &mut keys)?;
+        let (appended, met) = self.join(batch.times(), &keys)?;
+        let mut columns = batch.columns().columns().to_vec();
+        columns.extend(appended);
+        let mut joined = batch.with_columns(RecordBatch::try_new(self.output.clone(), columns)?)?;
+        if self.spec.inner {
+            joined = joined.filter(&met.into())?;
+        }
+        cx.release(batch.rows());
+        cx.count(Fate::Out, joined.rows());
+        cx.count(Fate::Filtered, batch.rows() - joined.rows());
+        cx.emit(Port::MAIN, joined);
+        Ok(())
+    }
+
+    fn count_state(&self, cx: &mut Context) {
+        let values: usize = self.columns.iter().map(Values::size).sum();
+        let state = self.keys.size() + values + self.log.size() + self.last.size() + self.newest.capacity() * 4;
+        cx.set_state_bytes(state + self.pending.size());
+    }
+
+    fn restore_row(&mut self, keys: &state::BlobKeys, blob: &mut state::Decoder) -> Result<()> {
+        self.staged.keys.push(self.keys.intern_canonical(keys.get(blob)?)?);
+        self.staged.times.push(blob.i64()?);
+        for (index, column) in self.columns.iter_mut().enumerate() {
+            let there = blob.u8()?;
+            self.staged.flags[index].push(there);
+            self.staged.values[index].push(if there != 0 { column.get(blob)? } else { 0 });
+        }
+        Ok(())
+    }
+
+    fn restore_last(&mut self, keys: &state::BlobKeys, blob: &mut state::Decoder) -> Result<()> {
+        let key = self.keys.intern_canonical(keys.get(blob)?)?;
+        self.last.grow(self.keys.ids());
+        if std::mem::replace(&mut self.last.is_there[key as usize], true) {
+            return Err(Error::corrupt("the state of an as-of join has two last rows of one key"));
+        }
+        for (index, column) in self.columns.iter_mut().enumerate() {
+            let there = blob.u8()?;
+            self.last.flags[index][key as usize] = there;
+            self.last.values[index][key as usize] = if there != 0 { column.get(blob)? } else { 0 };
+        }
+        Ok(())
+    }
+
+    /// Takes up restored rows.
+    fn settle(&mut self) -> Result<()> {
+        self.staged.append_to(&mut self.log);
+        if self.pending.is_unsorted() {
+            let sorted = self.pending.take_sorted(&self.left)?;
+            self.pending.push(sorted);
+        }
+        Ok(())
+    }
+}
+
+impl Last {
+    fn grow(&mut self, ids: usize) {
+        if self.is_there.len() < ids {
+            self.is_there.resize(ids, false);
+            self.values.iter_mut().for_each(|column| column.resize(ids, 0));
+            self.flags.iter_mut().for_each(|column| column.resize(ids, 0));
+        }
+    }
+
+    fn size(&self) -> usize {
+        self.is_there.capacity() * (1 + 9 * self.values.len())
+    }
+}
+
+impl Operator for AsOf {
+    fn process(&mut self, input: Input, batch: &Batch, cx: &mut Context) -> Result<Progress> {
+        self.settle()?;
+        if input == Input(0) {
+            self.pending.push_in_order(batch, "an as-of join")?;
+            cx.count(Fate::In, batch.rows());
+            cx.count(Fate::Held, batch.rows());
+        } else {
+            self.take_right(batch)?;
+        }
+        self.count_state(cx);
+        Ok(Progress::Done)
+    }
+
+    fn advance(&mut self, watermark: EventTime, cx: &mut Context) -> Result<Progress> {
+        self.settle()?;
+        self.watermark = self.watermark.max(watermark);
+        while self.pending.first_time().is_some_and(|first| first <= watermark.0) {
+            let due = self.pending.rows_until(watermark.0);
+            let Some(batch) = self.pending.pop(due.min(cx.room())) else {
+                self.count_state(cx);
+                return Ok(Progress::More);
+            };
+            self.put_out(&batch, cx)?;
+        }
+        // The next left row is above the watermark, so that it meets these or later ones.
+        let passed = self.take_until(self.limit(watermark.0.saturating_add(1)).min(watermark.0));
+        self.apply(&passed);
+        self.count_state(cx);
+        Ok(Progress::Done)
+    }
+
+    fn freeze(&mut self) -> Result<Arc<dyn Frozen>> {
+        self.settle()?;
+        Ok(Arc::new(FrozenAsOf {
+            log: self.log.snapshot(),
+            keys: self.keys.keys().clone(),
+            columns: self.columns.iter().map(Values::snapshot).collect(),
+            last: self.last.clone(),
+            pending: self.pending.freeze(),
+            left_keys: self.spec.left_keys.clone(),
+            watermark: self.watermark,
+            fingerprint: self.fingerprint,
+        }))
+    }
+
+    fn restore(&mut self, state: &mut dyn StateReader, cx: &mut Context) -> Result<()> {
+        let mut watermark = (self.watermark != EventTime::MIN).then_some(self.watermark);
+        state::read_blobs(state, cx.groups(), self.fingerprint, &mut watermark, |tag, keys, blob| match tag {
+            ROW => self.restore_row(keys, blob),
+            LAST => self.restore_last(keys, blob),
+            PENDING => {
+                let rows = state::get_rows(blob, &self.left)?;
+                cx.count(Fate::Held, rows.rows());
+                self.pending.push(rows);
+                Ok(())
+            }
+            other => Err(Error::corrupt(format!("a record in the state of an as-of join has the unknown tag {other}"))),
+        })?;
+        self.watermark = watermark.unwrap_or(EventTime::MIN);
+        self.count_state(cx);
+        Ok(())
+    }
+}
+
+struct FrozenAsOf {
+    log: LogSnapshot,
+    keys: Keys,
+    columns: Vec<ValuesSnapshot>,
+    last: Last,
+    pending: Vec<Batch>,
+    left_keys: Vec<usize>,
+    watermark: EventTime,
+    fingerprint: u64,
+}
+
+impl Frozen for FrozenAsOf {
+    fn write(&self, out: &mut dyn StateWriter) -> Result<()> {
+        let mut blobs = GroupBlobs::default();
+        self.log.for_each(u64::MAX, |page, row| {
+            let record = blobs.record(ROW, &self.keys, page.keys[row]);
+            record.i64(page.times[row]);
+            for (index, column) in self.columns.iter().enumerate() {
+                record.u8(page.flags[index][row]);
+                if page.flags[index][row] != 0 {
+                    column.put(page.values[index][row], record);
+                }
+            }
+        });
+        for (key, _) in self.last.is_there.iter().enumerate().filter(|(_, is_there)| **is_there) {
+            let record = blobs.record(LAST, &self.keys, key as u32);
+            for (index, column) in self.columns.iter().enumerate() {
+                record.u8(self.last.flags[index][key]);
+                if self.last.flags[index][key] != 0 {
+                    column.put(self.last.values[index][key], record);
+                }
+            }
+        }
+        queue::put_by_columns(&mut blobs, PENDING, &self.pending, &self.left_keys)?;
+        blobs.write(self.fingerprint, self.watermark, out)
+    }
 }

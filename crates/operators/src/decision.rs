@@ -1,9 +1,16 @@
 //! A decision: named rules over rows, their actions, and a log of every row that was looked at.
 
-use crate::columns;
+use crate::filter::dead_letter;
+use crate::{columns, queue};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use dataflow::{EventTime, Result, Scalar, Span};
+use dataflow::{
+    Batch, Context, Error, EventTime, Fate, Frozen, Input, Operator, Port, Progress, Result, Scalar, Span, StateReader,
+    StateWriter,
+};
+use state::{GroupBlobs, KeyIndex, Keys, Timers};
 use std::sync::Arc;
+use xxhash_rust::xxh3::Xxh3;
 
 /// A decision.
 #[derive(Clone, Debug)]
@@ -83,4 +90,326 @@ pub fn log_schema(input: &SchemaRef, spec: &Spec) -> Result<SchemaRef> {
         fields.push(Field::new(name, kept.data_type().clone(), true));
     }
     Ok(Arc::new(Schema::new(fields)))
+}
+
+/// The id of a decision about a row: 32 hex digits of xxh3_128 over the decision's name, a zero byte, `_time` as 8 bytes
+/// and `_ord` as 16 bytes, both little endian. The same in every replay.
+pub fn decision_id(decision: &str, time: EventTime, order: dataflow::RowOrder) -> String {
+    let mut hash = Xxh3::new();
+    hash.update(decision.as_bytes());
+    hash.update(&[0]);
+    hash.update(&time.0.to_le_bytes());
+    hash.update(&order.0.to_le_bytes());
+    format!("{:032x}", hash.digest128())
+}
+
+/// Looks at every row at once and in order: puts its action out, if a rule acts, and a record of what was decided.
+///
+/// The first rule that matches and is not SHADOW acts, unless it has acted on the subject less than its ONCE PER ago:
+/// then no rule acts, and it is recorded as suppressed. A NULL condition is no match. A row on which a condition fails
+/// is bad: it goes to the dead letter port and is not recorded. Actions leave at the main port whether they are
+/// published or not; records leave at [`Port::RECORDS`]. NULL subjects count as one subject.
+///
+/// State: per rule with ONCE PER the time of its last action on each subject, forgotten when the interval has passed.
+#[derive(Debug)]
+pub struct Decision {
+    spec: Spec,
+    actions: SchemaRef,
+    log: SchemaRef,
+    keys: KeyIndex,
+    cooldowns: Vec<Option<Cooldown>>,
+    model_version: Option<String>,
+    watermark: EventTime,
+    fingerprint: u64,
+}
+
+/// When a rule last acted on each subject.
+#[derive(Clone, Debug)]
+struct Cooldown {
+    once_per: Span,
+    // By key id; NEVER for subjects that it may act on.
+    last: Vec<i64>,
+    timers: Timers,
+}
+
+const NEVER: i64 = i64::MIN;
+const ACTED: u8 = 1;
+
+/// What was decided about the rows of a batch, in columns; `rows` are those that are not bad.
+#[derive(Debug, Default)]
+struct Decided {
+    rows: Vec<u32>,
+    acting: Vec<Option<usize>>,
+    suppressed: Vec<Option<usize>>,
+    matched: Vec<String>,
+    nulls: Vec<String>,
+}
+
+impl Decision {
+    /// A decision over rows of a schema.
+    pub fn new(input: SchemaRef, spec: Spec) -> Result<Decision> {
+        let (actions, log) = (actions_schema(&input, &spec)?, log_schema(&input, &spec)?);
+        let mut described = format!("decision {} {} {}", spec.name, spec.subject, queue::describe(&input));
+        let mut cooldowns = Vec::with_capacity(spec.rules.len());
+        for rule in &spec.rules {
+            if rule.condition.data_type() != DataType::Boolean {
+                return Err(Error::invalid(format!(
+                    "decision \"{}\": the condition of rule \"{}\" is of type {}, expected BOOLEAN",
+                    spec.name,
+                    rule.name,
+                    rule.condition.data_type()
+                )));
+            }
+            if let Some(Span(once_per @ ..=0)) = rule.once_per {
+                return Err(Error::invalid(format!(
+                    "decision \"{}\": ONCE PER of rule \"{}\" is {once_per} us, expected more than 0",
+                    spec.name, rule.name
+                )));
+            }
+            described.push_str(&format!(" {} {:?}", rule.name, rule.once_per));
+            cooldowns.push(rule.once_per.map(|once_per| Cooldown {
+                once_per,
+                last: Vec::new(),
+                timers: Timers::default(),
+            }));
+        }
+        let versions: Vec<String> =
+            spec.model_versions.iter().map(|(model, version)| format!("{model}={version}")).collect();
+        Ok(Decision {
+            keys: KeyIndex::new(&columns::types(&input, &[spec.subject], "the SUBJECT")?, true),
+            model_version: (!versions.is_empty()).then(|| versions.join(",")),
+            fingerprint: state::fingerprint(&described),
+            watermark: EventTime::MIN,
+            spec,
+            actions,
+            log,
+            cooldowns,
+        })
+    }
+
+    /// The conditions as columns, and the rows on which one of them fails.
+    fn conditions(&self, batch: &Batch) -> Result<(Vec<BooleanArray>, Vec<usize>)> {
+        let (mut conditions, mut bad) = (Vec::with_capacity(self.spec.rules.len()), Vec::new());
+        for rule in &self.spec.rules {
+            let evaluated = rule.condition.evaluate(batch)?;
+            bad.extend(evaluated.failed.iter().map(|(row, _)| *row));
+            match evaluated.values.as_boolean_opt() {
+                Some(values) => conditions.push(values.clone()),
+                None => return Err(Error::internal(format!("a condition gave {}", evaluated.values.data_type()))),
+            }
+        }
+        bad.sort_unstable();
+        bad.dedup();
+        Ok((conditions, bad))
+    }
+
+    fn decide(&mut self, batch: &Batch, conditions: &[BooleanArray], bad: &[usize]) -> Result<Decided> {
+        let mut subjects = Vec::new();
+        if self.cooldowns.iter().any(Option::is_some) {
+            self.keys.intern(&[batch.column(self.spec.subject).clone()], batch.rows(), &mut subjects)?;
+        }
+        let mut decided = Decided::default();
+        for row in (0..batch.rows()).filter(|row| bad.binary_search(row).is_err()) {
+            let (mut matched, mut nulls, mut first) = (String::new(), String::new(), None);
+            for (index, (rule, condition)) in self.spec.rules.iter().zip(conditions).enumerate() {
+                if condition.is_null(row) {
+                    append_name(&mut nulls, &rule.name);
+                } else if condition.value(row) {
+                    append_name(&mut matched, &rule.name);
+                    if !rule.shadow && first.is_none() {
+                        first = Some(index);
+                    }
+                }
+            }
+            let may_act = first.is_some_and(|rule| self.may_act(rule, subjects.get(row).copied(), batch.times()[row]));
+            decided.rows.push(row as u32);
+            decided.acting.push(first.filter(|_| may_act));
+            decided.suppressed.push(first.filter(|_| !may_act));
+            decided.matched.push(matched);
+            decided.nulls.push(nulls);
+        }
+        // Subjects stay known for as long as a timer refers to them.
+        subjects.into_iter().for_each(|subject| {
+            self.keys.release(subject);
+        });
+        Ok(decided)
+    }
+
+    /// Whether a rule may act on a subject now; if so, its interval begins.
+    fn may_act(&mut self, rule: usize, subject: Option<u32>, time: i64) -> bool {
+        let (Some(cooldown), Some(subject)) = (&mut self.cooldowns[rule], subject) else { return true };
+        if !cooldown.may_act(subject, time) {
+            return false;
+        }
+        self.keys.retain(subject);
+        cooldown.begin(subject, time);
+        true
+    }
+
+    /// Ends the intervals that no row at or after a time can fall into.
+    fn end_intervals(&mut self, next: EventTime) {
+        for cooldown in self.cooldowns.iter_mut().flatten() {
+            while let Some((due, subjects)) = cooldown.timers.next_due(next) {
+                for subject in subjects {
+                    let last = &mut cooldown.last[subject as usize];
+                    if EventTime(*last).plus(cooldown.once_per) == due {
+                        *last = NEVER;
+                    }
+                    self.keys.release(subject);
+                }
+            }
+        }
+    }
+
+    fn actions(&self, batch: &Batch, decided: &Decided, ids: &[String]) -> Result<Batch> {
+        let acting = || decided.acting.iter().enumerate().filter_map(|(at, rule)| rule.map(|rule| (at, rule)));
+        let rows: Vec<u32> = acting().map(|(at, _)| decided.rows[at]).collect();
+        let taken = batch.take(&rows)?;
+        let rules = || acting().map(|(_, rule)| &self.spec.rules[rule]);
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(StringArray::from_iter_values(acting().map(|(at, _)| &ids[at]))),
+            Arc::new(StringArray::from_iter_values(rules().map(|_| &self.spec.name))),
+            Arc::new(StringArray::from_iter_values(rules().map(|rule| &rule.name))),
+            Arc::new(StringArray::from_iter_values(rules().map(|rule| &rule.action))),
+            taken.column(self.spec.subject).clone(),
+            taken.time_column(),
+        ];
+        taken.with_columns(RecordBatch::try_new(self.actions.clone(), columns)?)
+    }
+
+    fn records(&self, batch: &Batch, decided: &Decided, ids: &[String]) -> Result<Batch> {
+        let taken = if decided.rows.len() == batch.rows() { batch.clone() } else { batch.take(&decided.rows)? };
+        let name = |rule: &Option<usize>| rule.map(|rule| self.spec.rules[rule].name.as_str());
+        let action = |rule: &Option<usize>| rule.map(|rule| self.spec.rules[rule].action.as_str());
+        let published = decided
+            .acting
+            .iter()
+            .zip(taken.times().iter())
+            .map(|(acting, &time)| Some(acting.is_some() && time > self.spec.published_after.0));
+        let rows = taken.rows();
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(StringArray::from_iter_values(ids)),
+            taken.time_column(),
+            taken.column(self.spec.subject).clone(),
+            Arc::new(StringArray::from_iter_values(&decided.matched)),
+            Arc::new(decided.acting.iter().map(name).collect::<StringArray>()),
+            Arc::new(decided.suppressed.iter().map(name).collect::<StringArray>()),
+            Arc::new(StringArray::from_iter_values(&decided.nulls)),
+            Arc::new(decided.acting.iter().map(action).collect::<StringArray>()),
+            Arc::new(published.collect::<BooleanArray>()),
+            Arc::new((0..rows).map(|_| self.model_version.as_deref()).collect::<StringArray>()),
+            Arc::new(StringArray::from_iter_values((0..rows).map(|_| &self.spec.revision))),
+        ];
+        columns.extend(columns::arrays(&taken, &self.spec.log_columns));
+        taken.with_columns(RecordBatch::try_new(self.log.clone(), columns)?)
+    }
+
+    fn count_state(&self, cx: &mut Context) {
+        let cooldowns = self.cooldowns.iter().flatten();
+        let cooldowns: usize = cooldowns.map(|cooldown| cooldown.last.capacity() * 8 + cooldown.timers.size()).sum();
+        cx.set_state_bytes(self.keys.size() + cooldowns);
+    }
+}
+
+impl Cooldown {
+    fn may_act(&self, subject: u32, time: i64) -> bool {
+        match self.last.get(subject as usize) {
+            None | Some(&NEVER) => true,
+            Some(&last) => EventTime(time) >= EventTime(last).plus(self.once_per),
+        }
+    }
+
+    fn begin(&mut self, subject: u32, time: i64) {
+        let subject_at = subject as usize;
+        if self.last.len() <= subject_at {
+            self.last.resize(subject_at + 1, NEVER);
+        }
+        self.last[subject_at] = time;
+        self.timers.set(EventTime(time).plus(self.once_per), subject);
+    }
+}
+
+fn append_name(names: &mut String, name: &str) {
+    if !names.is_empty() {
+        names.push(',');
+    }
+    names.push_str(name);
+}
+
+impl Operator for Decision {
+    fn process(&mut self, _: Input, batch: &Batch, cx: &mut Context) -> Result<Progress> {
+        let Some(&newest) = batch.times().last() else { return Ok(Progress::Done) };
+        if !batch.times().is_sorted() {
+            return Err(Error::internal("rows came to a decision out of order; it stands behind a merge"));
+        }
+        let (conditions, bad) = self.conditions(batch)?;
+        let decided = self.decide(batch, &conditions, &bad)?;
+        self.end_intervals(EventTime(newest));
+        let id = |&row: &u32| decision_id(&self.spec.name, batch.time(row as usize), batch.order(row as usize));
+        let ids: Vec<String> = decided.rows.iter().map(id).collect();
+        cx.count(Fate::In, batch.rows());
+        cx.count(Fate::Out, decided.rows.len());
+        cx.emit(Port::MAIN, self.actions(batch, &decided, &ids)?);
+        cx.emit(Port::RECORDS, self.records(batch, &decided, &ids)?);
+        dead_letter(batch, &bad, cx)?;
+        self.count_state(cx);
+        Ok(Progress::Done)
+    }
+
+    fn advance(&mut self, watermark: EventTime, cx: &mut Context) -> Result<Progress> {
+        self.watermark = self.watermark.max(watermark);
+        self.end_intervals(watermark.plus(Span(1)));
+        self.count_state(cx);
+        Ok(Progress::Done)
+    }
+
+    fn freeze(&mut self) -> Result<Arc<dyn Frozen>> {
+        Ok(Arc::new(FrozenDecision {
+            keys: self.keys.keys().clone(),
+            last: self.cooldowns.iter().map(|cooldown| cooldown.as_ref().map(|kept| kept.last.clone())).collect(),
+            watermark: self.watermark,
+            fingerprint: self.fingerprint,
+        }))
+    }
+
+    fn restore(&mut self, state: &mut dyn StateReader, cx: &mut Context) -> Result<()> {
+        let mut watermark = (self.watermark != EventTime::MIN).then_some(self.watermark);
+        state::read_blobs(state, cx.groups(), self.fingerprint, &mut watermark, |tag, keys, blob| {
+            if tag != ACTED {
+                return Err(Error::corrupt(format!("a record in the state of a decision has the unknown tag {tag}")));
+            }
+            let subject = self.keys.intern_canonical(keys.get(blob)?)?;
+            let (rule, time) = (blob.u32()? as usize, blob.i64()?);
+            match self.cooldowns.get_mut(rule) {
+                Some(Some(cooldown)) => cooldown.begin(subject, time),
+                _ => return Err(Error::corrupt(format!("state of a decision is of rule {rule}, which keeps none"))),
+            }
+            Ok(())
+        })?;
+        self.watermark = watermark.unwrap_or(EventTime::MIN);
+        self.count_state(cx);
+        Ok(())
+    }
+}
+
+struct FrozenDecision {
+    keys: Keys,
+    last: Vec<Option<Vec<i64>>>,
+    watermark: EventTime,
+    fingerprint: u64,
+}
+
+impl Frozen for FrozenDecision {
+    fn write(&self, out: &mut dyn StateWriter) -> Result<()> {
+        let mut blobs = GroupBlobs::default();
+        for (rule, last) in self.last.iter().enumerate() {
+            let acted = last.iter().flatten().enumerate().filter(|(_, time)| **time != NEVER);
+            for (subject, &time) in acted {
+                let record = blobs.record(ACTED, &self.keys, subject as u32);
+                record.u32(rule as u32);
+                record.i64(time);
+            }
+        }
+        blobs.write(self.fingerprint, self.watermark, out)
+    }
 }

@@ -6,10 +6,12 @@
 pub mod aggregate;
 mod columns;
 mod queue;
+mod staged;
 mod sweep;
 
 mod merge;
 
+mod dedup;
 mod filter;
 mod project;
 
@@ -19,8 +21,12 @@ pub mod range_aggregate;
 pub mod window;
 
 pub use aggregate::Aggregate;
+pub use as_of::AsOf;
+pub use decision::Decision;
+pub use dedup::Dedup;
 pub use filter::Filter;
 pub use merge::Merge;
 pub use project::Project;
 pub use range_aggregate as range;
+pub use range_aggregate::{RangeAggregate, RangeAggregateKind};
 pub use window::Window;

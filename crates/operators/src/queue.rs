@@ -1,7 +1,7 @@
 //! Rows that wait in an operator, in order, and how they are kept in state.
 
 use arrow::datatypes::SchemaRef;
-use dataflow::{Batch, Context, Fate, KeyGroup, Progress, Result, key_hashes};
+use dataflow::{Batch, Context, Error, Fate, KeyGroup, Progress, Result, key_hashes};
 use state::GroupBlobs;
 use std::collections::VecDeque;
 
@@ -28,6 +28,27 @@ impl Queue {
         self.rows += batch.rows();
         self.size += row_size * batch.rows();
         self.batches.push_back(Waiting { batch, row_size });
+    }
+
+    /// Takes rows that are in order behind all that wait.
+    pub(crate) fn push_in_order(&mut self, batch: &Batch, operator: &str) -> Result<()> {
+        let last = self.last_time().unwrap_or(i64::MIN);
+        if !batch.times().is_sorted() || batch.times().first().is_some_and(|&first| first < last) {
+            return Err(Error::internal(format!("rows came to {operator} out of order; it stands behind a merge")));
+        }
+        self.push(batch.clone());
+        Ok(())
+    }
+
+    /// Whether batches overlap, as those of several blobs may.
+    pub(crate) fn is_unsorted(&self) -> bool {
+        let mut last = (i64::MIN, 0);
+        self.batches().any(|batch| {
+            let end = batch.rows() - 1;
+            let first = (batch.times()[0], batch.orders()[0] as u128);
+            let before = std::mem::replace(&mut last, (batch.times()[end], batch.orders()[end] as u128));
+            first < before
+        })
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -117,8 +138,7 @@ impl Queue {
 /// Writes rows that wait into the blobs of the groups of their keys.
 pub(crate) fn put_by_columns(blobs: &mut GroupBlobs, tag: u8, batches: &[Batch], keys: &[usize]) -> Result<()> {
     for batch in batches {
-        let columns: Vec<_> = keys.iter().map(|&column| batch.column(column).clone()).collect();
-        let hashes = key_hashes(&columns, batch.rows())?;
+        let hashes = key_hashes(&crate::columns::arrays(batch, keys), batch.rows())?;
         state::put_rows_by_group(blobs, tag, batch, &hashes)?;
     }
     Ok(())

@@ -1,8 +1,15 @@
 //! Aggregates over another stream: for each left row, functions of the right rows of its key in a range of time.
 
+use crate::filter::dead_letter;
+use crate::queue::{self, Queue};
+use crate::sweep::{FrozenSweep, Sweep, Wanted};
 use crate::{Aggregate, columns};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use dataflow::{Error, Result};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use dataflow::{
+    Batch, Context, Error, EventTime, Fate, Frozen, Input, Operator, Port, Progress, Result, StateReader, StateWriter,
+};
+use state::GroupBlobs;
 use std::sync::Arc;
 
 /// The functions and the keys that match.
@@ -84,14 +91,7 @@ impl Spec {
 
 /// The left columns, then one per function.
 pub fn output_schema(left: &SchemaRef, right: &SchemaRef, spec: &Spec) -> Result<SchemaRef> {
-    if spec.left_keys.len() != spec.right_keys.len() {
-        return Err(Error::invalid(format!(
-            "an aggregate over another stream has {} left keys and {} right keys, expected as many of one as of the \
-             other",
-            spec.left_keys.len(),
-            spec.right_keys.len()
-        )));
-    }
+    columns::check_keys("an aggregate over another stream", (left, &spec.left_keys), (right, &spec.right_keys))?;
     let mut fields = left.fields().to_vec();
     for function in &spec.functions {
         if function.from > function.to {
@@ -104,9 +104,196 @@ pub fn output_schema(left: &SchemaRef, right: &SchemaRef, spec: &Spec) -> Result
         columns::check_filter(right, function.filter, &function.name)?;
         let argument = function.argument.map(|column| columns::field(right, column, "an argument")).transpose()?;
         let data_type = function.aggregate.output_type(argument.map(Field::data_type))?;
-        let nullable =
-            function.aggregate != RangeAggregateKind::Exists && function.aggregate.aggregate().is_nullable();
+        let nullable = function.aggregate != RangeAggregateKind::Exists && function.aggregate.aggregate().is_nullable();
         fields.push(Arc::new(Field::new(&function.name, data_type, nullable)));
     }
     Ok(Arc::new(Schema::new(fields)))
+}
+
+/// Puts out each left row with function values of the right rows around it, in order, once no right row that counts is
+/// still to come: at the watermark of its time and the greatest `to`, which becomes its `_time`.
+///
+/// Right rows at both ends of a range count. A key with a NULL matches nothing. Counted are left rows; right rows are
+/// state. A row whose integer sum does not fit a BIGINT is bad and goes to the dead letter port. State: one log of the
+/// right rows that a left row could still ask for, accumulators per key and function, and the left rows that wait.
+#[derive(Debug)]
+pub struct RangeAggregate {
+    left: SchemaRef,
+    output: SchemaRef,
+    spec: Spec,
+    hold_us: i64,
+    sweep: Sweep,
+    pending: Queue,
+    watermark: EventTime,
+    fingerprint: u64,
+}
+
+const ROW: u8 = 1;
+const PENDING: u8 = 2;
+
+impl RangeAggregate {
+    /// Functions of rows of a right input for each row of a left one.
+    pub fn new(left: SchemaRef, right: SchemaRef, spec: Spec) -> Result<RangeAggregate> {
+        let output = output_schema(&left, &right, &spec)?;
+        let wanted: Vec<Wanted> = spec
+            .functions
+            .iter()
+            .map(|function| Wanted {
+                aggregate: function.aggregate.aggregate(),
+                argument: function.argument,
+                filter: function.filter,
+                from: function.from,
+                to: function.to,
+            })
+            .collect();
+        let sweep = Sweep::new(&right, &spec.right_keys, false, &wanted)?;
+        let (described_left, described_right) = (queue::describe(&left), queue::describe(&right));
+        Ok(RangeAggregate {
+            fingerprint: state::fingerprint(&format!("range {described_left} {described_right} {spec:?}")),
+            left,
+            output,
+            hold_us: spec.hold_us(),
+            sweep,
+            spec,
+            pending: Queue::default(),
+            watermark: EventTime::MIN,
+        })
+    }
+
+    fn put_out(&mut self, batch: &Batch, cx: &mut Context) -> Result<()> {
+        let mut keys = Vec::new();
+        self.sweep.keys.find(&columns::arrays(batch, &self.spec.left_keys), batch.rows(), &mut keys)?;
+        let computed = self.sweep.compute(batch.times(), &keys)?;
+        self.sweep.drop_passed(self.sweep.end());
+        let mut columns = batch.columns().columns().to_vec();
+        let mut bad = Vec::new();
+        for (function, column) in self.spec.functions.iter().zip(computed) {
+            bad.extend(column.bad);
+            columns.push(match function.aggregate {
+                RangeAggregateKind::Exists => is_positive(&column.values),
+                _ => column.values,
+            });
+        }
+        let times = batch.times().iter().map(|time| time.saturating_add(self.hold_us)).collect();
+        let full = batch.with_columns(RecordBatch::try_new(self.output.clone(), columns)?)?.with_times(times)?;
+        bad.sort_unstable();
+        bad.dedup();
+        let is_good = (0..batch.rows()).map(|row| Some(bad.binary_search(&row).is_err()));
+        let good = if bad.is_empty() { full } else { full.filter(&is_good.collect())? };
+        cx.release(batch.rows());
+        cx.count(Fate::Out, good.rows());
+        cx.emit(Port::MAIN, good);
+        dead_letter(batch, &bad, cx)
+    }
+
+    fn count_state(&self, cx: &mut Context) {
+        cx.set_state_bytes(self.sweep.size() + self.pending.size());
+    }
+
+    /// Takes up restored rows.
+    fn settle(&mut self) -> Result<()> {
+        self.sweep.settle();
+        if self.pending.is_unsorted() {
+            let sorted = self.pending.take_sorted(&self.left)?;
+            self.pending.push(sorted);
+        }
+        Ok(())
+    }
+}
+
+/// Whether counts are above 0.
+fn is_positive(counts: &ArrayRef) -> ArrayRef {
+    let counts = counts.as_primitive::<Int64Type>();
+    Arc::new(counts.values().iter().map(|&count| Some(count > 0)).collect::<BooleanArray>())
+}
+
+impl Operator for RangeAggregate {
+    fn process(&mut self, input: Input, batch: &Batch, cx: &mut Context) -> Result<Progress> {
+        self.settle()?;
+        if input == Input(0) {
+            self.pending.push_in_order(batch, "an aggregate over another stream")?;
+            cx.count(Fate::In, batch.rows());
+            cx.count(Fate::Held, batch.rows());
+        } else {
+            let last = self.sweep.last_time().unwrap_or(i64::MIN);
+            if batch.times().first().is_some_and(|&first| first < last) || !batch.times().is_sorted() {
+                return Err(Error::internal(
+                    "right rows came to an aggregate over another stream out of order; it stands behind a merge",
+                ));
+            }
+            self.sweep.append(batch)?;
+        }
+        self.count_state(cx);
+        Ok(Progress::Done)
+    }
+
+    fn advance(&mut self, watermark: EventTime, cx: &mut Context) -> Result<Progress> {
+        self.settle()?;
+        self.watermark = self.watermark.max(watermark);
+        let hold_us = self.hold_us;
+        let is_due = |first: i64| first.saturating_add(hold_us) <= watermark.0;
+        while self.pending.first_time().is_some_and(is_due) {
+            // At the end of all rows everything is due, also what is held beyond the range of time.
+            let until = if watermark == EventTime::MAX { i64::MAX } else { watermark.0.saturating_sub(hold_us) };
+            let due = self.pending.rows_until(until);
+            let Some(batch) = self.pending.pop(due.min(cx.room())) else {
+                self.count_state(cx);
+                return Ok(Progress::More);
+            };
+            self.put_out(&batch, cx)?;
+        }
+        let next = watermark.0.saturating_add(1);
+        let next = self.pending.first_time().map_or(next, |first| first.min(next));
+        self.sweep.forget_before(next, self.sweep.end())?;
+        self.count_state(cx);
+        Ok(Progress::Done)
+    }
+
+    fn freeze(&mut self) -> Result<Arc<dyn Frozen>> {
+        self.settle()?;
+        Ok(Arc::new(FrozenRangeAggregate {
+            sweep: self.sweep.freeze(u64::MAX),
+            pending: self.pending.freeze(),
+            left_keys: self.spec.left_keys.clone(),
+            watermark: self.watermark,
+            fingerprint: self.fingerprint,
+        }))
+    }
+
+    fn restore(&mut self, state: &mut dyn StateReader, cx: &mut Context) -> Result<()> {
+        let mut watermark = (self.watermark != EventTime::MIN).then_some(self.watermark);
+        let RangeAggregate { sweep, pending, left, .. } = self;
+        state::read_blobs(state, cx.groups(), self.fingerprint, &mut watermark, |tag, keys, blob| match tag {
+            ROW => sweep.stage(keys, blob),
+            PENDING => {
+                let rows = state::get_rows(blob, left)?;
+                cx.count(Fate::Held, rows.rows());
+                pending.push(rows);
+                Ok(())
+            }
+            other => Err(Error::corrupt(format!(
+                "a record in the state of an aggregate over another stream has the unknown tag {other}"
+            ))),
+        })?;
+        self.watermark = watermark.unwrap_or(EventTime::MIN);
+        self.count_state(cx);
+        Ok(())
+    }
+}
+
+struct FrozenRangeAggregate {
+    sweep: FrozenSweep,
+    pending: Vec<Batch>,
+    left_keys: Vec<usize>,
+    watermark: EventTime,
+    fingerprint: u64,
+}
+
+impl Frozen for FrozenRangeAggregate {
+    fn write(&self, out: &mut dyn StateWriter) -> Result<()> {
+        let mut blobs = GroupBlobs::default();
+        self.sweep.put(&mut blobs, ROW);
+        queue::put_by_columns(&mut blobs, PENDING, &self.pending, &self.left_keys)?;
+        blobs.write(self.fingerprint, self.watermark, out)
+    }
 }

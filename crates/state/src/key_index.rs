@@ -165,9 +165,9 @@ impl KeyIndex {
             Find::Integers(_) => match bytes {
                 [0] => Ok(self.intern_integer(None)),
                 [1, number @ ..] => {
-                    let number = number
-                        .try_into()
-                        .map_err(|_| Error::corrupt(format!("an integer key has {} bytes, expected 8", number.len())))?;
+                    let number = number.try_into().map_err(|_| {
+                        Error::corrupt(format!("an integer key has {} bytes, expected 8", number.len()))
+                    })?;
                     Ok(self.intern_integer(Some(i64::from_le_bytes(number))))
                 }
                 _ => Err(Error::corrupt("a key is not an integer, expected one")),

@@ -182,11 +182,7 @@ impl Log {
     /// The rows as they are now; copies less than a page.
     pub fn snapshot(&self) -> LogSnapshot {
         let open = Arc::new(self.open.clone());
-        LogSnapshot {
-            pages: self.pages.iter().cloned().chain([open]).collect(),
-            first: self.first,
-            start: self.start,
-        }
+        LogSnapshot { pages: self.pages.iter().cloned().chain([open]).collect(), first: self.first, start: self.start }
     }
 
     /// The bytes that all pages take.

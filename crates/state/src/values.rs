@@ -138,9 +138,10 @@ impl Values {
     fn decode_rows(&self, index: &KeyIndex, rows: &RowConverter, bits: &[u64], there: &[u8]) -> Result<ArrayRef> {
         let null = rows_of_null(rows, &self.data_type)?;
         let parser = rows.parser();
-        let parsed = bits.iter().zip(there).map(|(&bits, &there)| {
-            parser.parse(if there != 0 { index.raw(bits as u32) } else { &null })
-        });
+        let parsed = bits
+            .iter()
+            .zip(there)
+            .map(|(&bits, &there)| parser.parse(if there != 0 { index.raw(bits as u32) } else { &null }));
         let mut columns = rows.convert_rows(parsed)?;
         columns.pop().ok_or_else(|| Error::internal("rows gave no column"))
     }

@@ -221,4 +221,3 @@ fn variances(moments: &Exact<Moments>, aggregate: Aggregate) -> ArrayRef {
     let variances: &Float64Array = arrow::array::AsArray::as_primitive(&variances);
     Arc::new(variances.unary::<_, arrow::datatypes::Float64Type>(f64::sqrt))
 }
-

@@ -58,14 +58,7 @@ pub(super) struct Looks {
 }
 
 /// Goes over a chunk.
-pub(super) fn go<C: Cells>(
-    cells: &mut C,
-    asking: &Asking,
-    keys: &[u32],
-    enter: &Passed,
-    leave: &Passed,
-    looks: Looks,
-) {
+pub(super) fn go<C: Cells>(cells: &mut C, asking: &Asking, keys: &[u32], enter: &Passed, leave: &Passed, looks: Looks) {
     match (looks.value.is_some(), looks.flag.is_some()) {
         (false, false) => go_with::<C, false, false>(cells, asking, keys, enter, leave, looks),
         (false, true) => go_with::<C, false, true>(cells, asking, keys, enter, leave, looks),

@@ -20,6 +20,7 @@ mod extreme;
 mod sums;
 
 use crate::Aggregate;
+use crate::staged::Staged;
 use accumulator::Accumulator;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, SchemaRef};
@@ -86,15 +87,6 @@ struct Bound {
     passed: Passed,
 }
 
-/// Rows of blobs, to be put in order of time when all blobs have been read.
-#[derive(Debug, Default)]
-struct Staged {
-    times: Vec<i64>,
-    keys: Vec<u32>,
-    values: Vec<Vec<u64>>,
-    flags: Vec<Vec<u8>>,
-}
-
 impl Sweep {
     /// A sweep over rows of a schema with key columns. Where `nulls_match`, NULL is a key like any other; otherwise
     /// rows with a NULL key are in no frame.
@@ -122,8 +114,7 @@ impl Sweep {
             bound.passed.values.resize(shape.values, Vec::new());
             bound.passed.flags.resize(shape.flags, Vec::new());
         }
-        sweep.staged.values.resize(shape.values, Vec::new());
-        sweep.staged.flags.resize(shape.flags, Vec::new());
+        sweep.staged = Staged::new(shape);
         Ok(sweep)
     }
 
@@ -251,8 +242,12 @@ impl Sweep {
             return Ok(());
         }
         let leaving = |sweep: &Sweep| {
-            sweep.bounds.iter().map(|bound| sweep.log.first_above(bound.cursor, next.saturating_add(bound.limit)))
-                .min().unwrap_or(end)
+            sweep
+                .bounds
+                .iter()
+                .map(|bound| sweep.log.first_above(bound.cursor, next.saturating_add(bound.limit)))
+                .min()
+                .unwrap_or(end)
         };
         // Moving the cursors costs a pass over all accumulators, so that they move only when rows can go.
         if leaving(self).min(end) > self.log.start() {
@@ -326,30 +321,11 @@ impl Sweep {
 
     /// Takes up the rows that were staged; nothing was appended before.
     pub(crate) fn settle(&mut self) {
-        if self.staged.times.is_empty() {
-            return;
-        }
-        let empty = Staged {
-            values: vec![Vec::new(); self.columns.len()],
-            flags: vec![Vec::new(); self.flags.len()],
-            ..Staged::default()
-        };
-        let staged = std::mem::replace(&mut self.staged, empty);
-        let mut order: Vec<u32> = (0..staged.times.len() as u32).collect();
-        order.sort_by_key(|&row| staged.times[row as usize]);
-        let times = pick(&staged.times, &order);
-        let keys = pick(&staged.keys, &order);
-        let values: Vec<_> = staged.values.iter().map(|column| pick(column, &order)).collect();
-        let flags: Vec<_> = staged.flags.iter().map(|column| pick(column, &order)).collect();
-        self.log.append(&times, &keys, &values, &flags);
+        self.staged.append_to(&mut self.log);
         for accumulator in &mut self.accumulators {
             accumulator.grow(self.keys.ids());
         }
     }
-}
-
-fn pick<T: Copy>(column: &[T], order: &[u32]) -> Vec<T> {
-    order.iter().map(|&row| column[row as usize]).collect()
 }
 
 impl Flag {

@@ -28,7 +28,7 @@ impl Numbers {
 }
 
 /// A narrow sum, and squares of the values where variances are wanted. Squares have twice the exponent.
-trait Narrow: Copy + Default {
+pub(super) trait Narrow: Copy + Default {
     const SQUARES: bool;
     /// Adds a number whose exponent is not below `exponent`, or takes it away; false when it does not fit.
     fn change(&mut self, number: Number, is_added: bool, exponent: i32) -> bool;
