@@ -188,7 +188,8 @@ impl Aggregate {
         }
     }
 
-    /// Turns one row's sums into its scores, and returns the index of its class (0 for a regressor).
+    /// Turns one row's sums into its scores, and returns the index of its class (0 for a regressor): the one with the
+    /// greatest score, the first of equal ones.
     pub fn finish(&self, sums: &mut [f32], scores: &mut [f32]) -> usize {
         match self {
             Aggregate::Values { base, divisor } => {

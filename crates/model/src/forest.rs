@@ -3,6 +3,14 @@
 //! An ensemble comes as parallel lists, one entry per node and one per vote of a leaf. What leaves this module is
 //! safe to walk: each tree has one root, every node is reached once, every id is in range, every number is finite.
 //! Work and memory grow with the number of entries (n log n for the sort), nothing recurses.
+//!
+//! One kind of sharing is part of the format as exporters use it. A split by a set of categories is a chain of
+//! equalities on one feature, each of which has the same true child:
+//!
+//! ```text
+//! x == 0 --no--> x == 2 --no--> x == 5 --no--> ..
+//!    `--- yes ------`--- yes ------`--- yes ---> the node that they share, a child of the first
+//! ```
 
 use crate::node::{Checked, Node, same_length, shown};
 
@@ -23,7 +31,7 @@ pub enum Mode {
     NotEqual,
 }
 
-/// A node of a checked tree. Children lie behind their parent in [`Tree::nodes`].
+/// A node of a checked tree. Walks end: no node leads back to one that led to it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum TreeNode {
     /// Goes to `yes` where the comparison holds, or where the feature is missing and `missing_yes` is set.
@@ -288,22 +296,18 @@ fn read_votes(
 fn read_tree(lists: &Lists, nodes: &[(i64, u32)], leaf_votes: &[u32], features: usize) -> Checked<Tree> {
     let tree_id = lists.tree_ids[nodes[0].1 as usize];
     let children = children(lists, tree_id, nodes)?;
-    let root = root(tree_id, nodes, &children)?;
+    let shares = shares(lists, nodes, &children);
+    let root = root(tree_id, nodes, &children, &shares)?;
+    let depth = depth(root, &children, &shares);
+    if depth > TREE_DEPTH_MAX {
+        return Err(format!("tree {tree_id} is deeper than {TREE_DEPTH_MAX} branches"));
+    }
     let mut order = vec![root];
+    let mut place_of = vec![0; nodes.len()];
     let mut built = Vec::with_capacity(nodes.len());
-    let (mut depth, mut level_end) = (0, 1);
-    let mut next = 0;
-    while next < order.len() {
-        if next == level_end {
-            level_end = order.len();
-            depth += 1;
-            if depth > TREE_DEPTH_MAX {
-                return Err(format!("tree {tree_id} is deeper than {TREE_DEPTH_MAX} branches"));
-            }
-        }
-        let local = order[next];
+    while built.len() < order.len() {
+        let local = order[built.len()];
         let place = nodes[local].1 as usize;
-        next += 1;
         let Some(mode) = lists.modes[place] else {
             built.push(TreeNode::Leaf { from: leaf_votes[place], to: leaf_votes[place + 1] });
             continue;
@@ -313,17 +317,22 @@ fn read_tree(lists: &Lists, nodes: &[(i64, u32)], leaf_votes: &[u32], features: 
         if feature < 0 || feature >= features as i64 {
             return Err(wrong(format!("feature {feature}, expected 0 to {} (the input's columns)", features - 1)));
         }
-        let yes = order.len() as u32;
+        // Each node has at most one parent of its own and the root has none, so each is put in order once. A shared
+        // child was put there by the first of its chain, which is further up.
+        let own = children[local].iter().flat_map(|&(yes, no)| [(!shares[local]).then_some(yes), Some(no)]);
+        for child in own.flatten() {
+            place_of[child as usize] = order.len() as u32;
+            order.push(child as usize);
+        }
+        let (yes, no) = children[local].unwrap_or_default();
         built.push(TreeNode::Branch {
             feature: feature as u32,
             mode,
             threshold: lists.thresholds[place],
             missing_yes: lists.missing_yes(place).map_err(wrong)?,
-            yes,
-            no: yes + 1,
+            yes: place_of[yes as usize],
+            no: place_of[no as usize],
         });
-        // Each node has at most one parent and the root has none, so the walk meets each node once.
-        order.extend(children[local].iter().flat_map(|&(yes, no)| [yes as usize, no as usize]));
     }
     if built.len() < nodes.len() {
         return Err(format!(
@@ -354,12 +363,48 @@ fn children(lists: &Lists, tree_id: i64, nodes: &[(i64, u32)]) -> Checked<Vec<Op
     Ok(children)
 }
 
-/// The one node without a parent. No node may have two parents.
-fn root(tree_id: i64, nodes: &[(i64, u32)], children: &[Option<(u32, u32)>]) -> Checked<usize> {
+/// Which branches continue a chain of equalities, and so share the true child of the branch before them.
+fn shares(lists: &Lists, nodes: &[(i64, u32)], children: &[Option<(u32, u32)>]) -> Vec<bool> {
+    let equality = |local: usize| {
+        let place = nodes[local].1 as usize;
+        (lists.modes[place] == Some(Mode::Equal)).then(|| (lists.features[place], children[local].map(|pair| pair.0)))
+    };
+    let mut shares = vec![false; nodes.len()];
+    for (at, pair) in children.iter().enumerate() {
+        let Some((_, no)) = *pair else { continue };
+        let no = no as usize;
+        shares[no] |= equality(at).is_some() && equality(at) == equality(no);
+    }
+    shares
+}
+
+/// The branches on the longest path. False children are followed first, so that all that leads to a shared node was
+/// met before it.
+fn depth(root: usize, children: &[Option<(u32, u32)>], shares: &[bool]) -> usize {
+    let mut above = vec![0; children.len()];
+    let mut greatest = 0;
+    let mut stack = vec![root];
+    while let Some(at) = stack.pop() {
+        greatest = greatest.max(above[at]);
+        let Some((yes, no)) = children[at] else { continue };
+        for child in [yes as usize, no as usize] {
+            above[child] = above[child].max(above[at] + 1);
+        }
+        if !shares[at] {
+            stack.push(yes as usize);
+        }
+        stack.push(no as usize);
+    }
+    greatest
+}
+
+/// The one node without a parent. No node may have two parents, but for the branches of a chain.
+fn root(tree_id: i64, nodes: &[(i64, u32)], children: &[Option<(u32, u32)>], shares: &[bool]) -> Checked<usize> {
     let mut has_parent = vec![false; nodes.len()];
     for (at, pair) in children.iter().enumerate() {
         let Some((yes, no)) = *pair else { continue };
-        for child in [yes as usize, no as usize] {
+        let own = [Some(no), (!shares[at]).then_some(yes)];
+        for child in own.into_iter().flatten().map(|child| child as usize) {
             if std::mem::replace(&mut has_parent[child], true) {
                 return Err(format!(
                     "tree {tree_id} node {}: child {} is a child of another branch too, expected a tree",

@@ -341,70 +341,97 @@ enum Put {
     Jump(u32),
 }
 
+/// A tree's layout while it is made.
+struct Layout<'a> {
+    tree: &'a Tree,
+    features: usize,
+    /// What comes at each place, first to last; siblings are side by side.
+    queue: Vec<Put>,
+    /// Where each node of the tree is; none that is not in the queue yet.
+    places: Vec<Option<u32>>,
+}
+
 /// Appends a tree's nodes and their leaves' votes, and returns the steps that the longest path takes.
 fn lay_out(tree: &Tree, features: usize, nodes: &mut Vec<Wide>, leaves: &mut Vec<(u32, u32)>) -> usize {
-    let mut queue = vec![Put::Node(0)];
-    let mut next = 0;
+    let places = vec![None; tree.nodes.len()];
+    let mut layout = Layout { tree, features, queue: Vec::new(), places };
+    layout.put(Put::Node(0));
     let mut steps_per_branch = 1;
-    while next < queue.len() {
-        let put = queue[next];
-        let here = next as u32;
-        next += 1;
-        let left = queue.len() as u32;
+    let mut next = 0;
+    while next < layout.queue.len() {
         let mut votes = (0, 0);
-        nodes.push(match put {
-            Put::Jump(to) => Wide { threshold: 1.0, left: to, column: 0 },
-            Put::Above { column, threshold, yes, no_at } => {
-                // Below, above, jump: the longest way through an equality.
-                steps_per_branch = 3;
-                queue.extend([Put::Node(yes), Put::Jump(no_at)]);
-                Wide { threshold, left, column }
-            }
-            Put::Node(at) => match tree.nodes[at as usize] {
-                TreeNode::Leaf { from, to } => {
-                    votes = (from, to);
-                    Wide { threshold: 1.0, left: here, column: 0 }
-                }
-                TreeNode::Branch { feature, mode, threshold, missing_yes, yes, no } => {
-                    let (node, a, b) = branch(features, feature, mode, threshold, missing_yes, yes, no, left);
-                    queue.extend([a, b]);
-                    node
-                }
-            },
-        });
+        let put = layout.queue[next];
+        if let Put::Above { .. } = put {
+            // Below, above, jump: the longest way through an equality.
+            steps_per_branch = 3;
+        }
+        if let Put::Node(at) = put
+            && let TreeNode::Leaf { from, to } = tree.nodes[at as usize]
+        {
+            votes = (from, to);
+        }
+        nodes.push(layout.node(next as u32, put));
         leaves.push(votes);
+        next += 1;
     }
     tree.depth * steps_per_branch
 }
 
-/// Brings a branch into the one form; its children go to `left` and the place beside it.
-#[allow(clippy::too_many_arguments)]
-fn branch(
-    features: usize,
-    feature: u32,
-    mode: Mode,
-    threshold: f32,
-    missing_yes: bool,
-    yes: u32,
-    no: u32,
-    left: u32,
-) -> (Wide, Put, Put) {
-    let column = |goes_left: bool| match goes_left {
-        true => missing_left(features, feature as usize) as u32,
-        false => plain(feature as usize) as u32,
-    };
-    let node = |threshold: f32, missing: bool| Wide { threshold, left, column: column(missing) };
-    let equal = |yes: u32, no: u32, missing_yes: bool| {
-        let above = Put::Above { column: column(missing_yes), threshold: threshold.next_up(), yes, no_at: left };
-        (node(threshold, false), Put::Node(no), above)
-    };
-    match mode {
-        Mode::Less => (node(threshold, missing_yes), Put::Node(yes), Put::Node(no)),
-        Mode::LessOrEqual => (node(threshold.next_up(), missing_yes), Put::Node(yes), Put::Node(no)),
-        Mode::GreaterOrEqual => (node(threshold, !missing_yes), Put::Node(no), Put::Node(yes)),
-        Mode::Greater => (node(threshold.next_up(), !missing_yes), Put::Node(no), Put::Node(yes)),
-        Mode::Equal => equal(yes, no, missing_yes),
-        // A missing value is unequal to everything, so it goes to `yes` whatever the file says.
-        Mode::NotEqual => equal(no, yes, false),
+impl Layout<'_> {
+    /// Puts something at the next place. A node that is shared is put down once and jumped to from elsewhere.
+    fn put(&mut self, put: Put) {
+        let here = self.queue.len() as u32;
+        self.queue.push(match put {
+            Put::Node(node) => match self.places[node as usize] {
+                Some(place) => Put::Jump(place),
+                None => {
+                    self.places[node as usize] = Some(here);
+                    put
+                }
+            },
+            other => other,
+        });
+    }
+
+    /// The node for a place; its children are put into the queue.
+    fn node(&mut self, here: u32, put: Put) -> Wide {
+        let stay = |left| Wide { threshold: 1.0, left, column: 0 };
+        let left = self.queue.len() as u32;
+        let (threshold, column, first, second) = match put {
+            Put::Jump(to) => return stay(to),
+            Put::Above { column, threshold, yes, no_at } => (threshold, column, Put::Node(yes), Put::Jump(no_at)),
+            Put::Node(at) => match self.tree.nodes[at as usize] {
+                TreeNode::Leaf { .. } => return stay(here),
+                branch => self.branch(branch, left),
+            },
+        };
+        self.put(first);
+        self.put(second);
+        Wide { threshold, left, column }
+    }
+
+    /// Brings a branch into the one form: its threshold, its column, and what goes to `left` and to the place beside it.
+    fn branch(&self, branch: TreeNode, left: u32) -> (f32, u32, Put, Put) {
+        let TreeNode::Branch { feature, mode, threshold, missing_yes, yes, no } = branch else {
+            unreachable!("only branches are brought into form")
+        };
+        let column = |missing_goes_left: bool| match missing_goes_left {
+            true => missing_left(self.features, feature as usize) as u32,
+            false => plain(feature as usize) as u32,
+        };
+        let above = threshold.next_up();
+        let equal = |yes: u32, no: u32, missing_yes: bool| {
+            let second = Put::Above { column: column(missing_yes), threshold: above, yes, no_at: left };
+            (threshold, column(false), Put::Node(no), second)
+        };
+        match mode {
+            Mode::Less => (threshold, column(missing_yes), Put::Node(yes), Put::Node(no)),
+            Mode::LessOrEqual => (above, column(missing_yes), Put::Node(yes), Put::Node(no)),
+            Mode::GreaterOrEqual => (threshold, column(!missing_yes), Put::Node(no), Put::Node(yes)),
+            Mode::Greater => (above, column(!missing_yes), Put::Node(no), Put::Node(yes)),
+            Mode::Equal => equal(yes, no, missing_yes),
+            // A missing value is unequal to everything, so it goes to `yes` whatever the file says.
+            Mode::NotEqual => equal(no, yes, false),
+        }
     }
 }

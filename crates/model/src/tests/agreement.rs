@@ -114,6 +114,11 @@ fn regression_with_exponential_link_agrees() {
 }
 
 #[test]
+fn splits_by_sets_of_categories_agree() {
+    check("categorical", true);
+}
+
+#[test]
 fn one_input_per_feature_agrees_and_names_the_features() {
     check("columns", false);
     let model = Model::load("columns", &fixture("columns.onnx")).unwrap();
@@ -173,6 +178,28 @@ fn integers_booleans_and_nulls_are_features() {
     assert!(error.contains("input \"amount\" is Utf8, expected a number or a boolean"), "{error}");
     let error = scorer.score(&typed[..3]).unwrap_err().to_string();
     assert!(error.contains("3 input columns, expected 4"), "{error}");
+}
+
+/// onnxruntime compares the bare sum with 0.5 when no vote is negative, and here says class 0 beside its probability
+/// of 0.43. The label here is the likelier class, as XGBoost has it.
+#[test]
+fn the_label_of_two_classes_is_the_likelier_one() {
+    let mut model = build::classifier();
+    for attribute in &mut model.graph.as_mut().unwrap().node[0].attribute {
+        match attribute.name.as_str() {
+            "classlabels_int64s" => attribute.ints = vec![0, 1],
+            "class_ids" => attribute.ints.fill(0),
+            "class_weights" => attribute.floats.fill(0.15),
+            "post_transform" => attribute.s = "LOGISTIC".into(),
+            _ => {}
+        }
+    }
+    let model = Model::from_bytes("sure", build::bytes(&model)).unwrap();
+    let columns: Vec<ArrayRef> = vec![Arc::new(Float64Array::from(vec![0.0])), Arc::new(Float64Array::from(vec![0.0]))];
+    let score = |selector| model.select(&selector).unwrap().score(&columns).unwrap();
+    let probability = score(OutputSelector::Probability { label: "1".into() });
+    assert!((probability.as_primitive::<Float64Type>().value(0) - 0.574_442_5).abs() < 1e-6);
+    assert_eq!(score(OutputSelector::Label).as_primitive::<Int64Type>().value(0), 1);
 }
 
 #[test]

@@ -45,6 +45,8 @@ struct Shape {
     branches: usize,
     /// How the next branch is chosen: one of all leaves, or the last one (a deep chain).
     deep: bool,
+    /// Whether branches are chained as categorical splits are.
+    chains: bool,
     modes: Vec<Mode>,
     votes_per_leaf_max: u64,
 }
@@ -97,6 +99,13 @@ fn random_tree(shape: &Shape, dice: &mut Dice, votes: &mut Vec<Vote>, target: u3
             leaves.push((child as usize, level + 1));
         }
         depth = depth.max(level + 1);
+        if shape.chains && dice.below(3) == 0 {
+            chain(&mut nodes, &mut leaves, at, level, dice);
+        }
+    }
+    if shape.chains {
+        // Longer than any path; the walk stops when all rows have arrived.
+        depth = nodes.len();
     }
     for node in &mut nodes {
         let TreeNode::Leaf { from, to } = node else { continue };
@@ -109,6 +118,21 @@ fn random_tree(shape: &Shape, dice: &mut Dice, votes: &mut Vec<Vote>, target: u3
         *to = votes.len() as u32;
     }
     Tree { nodes, depth }
+}
+
+/// Makes a branch an equality, and its false child another one with the same true child.
+fn chain(nodes: &mut Vec<TreeNode>, leaves: &mut Vec<(usize, usize)>, at: usize, level: usize, dice: &mut Dice) {
+    let TreeNode::Branch { mode, no, .. } = &mut nodes[at] else { unreachable!() };
+    *mode = Mode::Equal;
+    let second = *no as usize;
+    let mut copy = nodes[at];
+    let TreeNode::Branch { threshold, no, .. } = &mut copy else { unreachable!() };
+    *threshold = dice.value();
+    *no = nodes.len() as u32;
+    leaves.retain(|(leaf, _)| *leaf != second);
+    leaves.push((nodes.len(), level + 2));
+    nodes[second] = copy;
+    nodes.push(TreeNode::Leaf { from: 0, to: 0 });
 }
 
 fn random_forest(shape: &Shape) -> (Forest, Dice) {
@@ -149,14 +173,15 @@ fn shapes() -> impl Strategy<Value = Shape> {
         Just(MODES.to_vec()),
     ];
     let features = prop_oneof![1usize..6, 126usize..130];
-    (any::<u64>(), features, 1usize..5, 1usize..20, 0usize..80, any::<bool>(), modes, 1u64..4).prop_map(
-        |(seed, features, targets, trees, branches, deep, modes, votes_per_leaf_max)| Shape {
+    (any::<u64>(), features, 1usize..5, 1usize..20, 0usize..80, any::<(bool, bool)>(), modes, 1u64..4).prop_map(
+        |(seed, features, targets, trees, branches, (deep, chains), modes, votes_per_leaf_max)| Shape {
             seed,
             features,
             targets,
             trees,
             branches,
             deep,
+            chains,
             modes,
             votes_per_leaf_max,
         },
@@ -182,6 +207,7 @@ fn large_and_deep_trees_walk_alike() {
         trees: 3,
         branches,
         deep,
+        chains: false,
         modes: modes.to_vec(),
         votes_per_leaf_max: 1,
     };
