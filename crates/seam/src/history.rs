@@ -135,7 +135,10 @@ impl History {
         let batch = self.ready.slice(self.ready_given, rows);
         self.ready_given += rows;
         self.stats.history_rows.fetch_add(rows as u64, Relaxed);
-        self.stats.in_history.store(!self.is_finished(), Relaxed);
+        if self.ready_given == self.ready.rows() {
+            // Others learn at once how far the next rows reach.
+            self.fill()?;
+        }
         Ok(Some(batch))
     }
 

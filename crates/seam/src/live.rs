@@ -22,7 +22,7 @@ pub(crate) struct LiveReader {
     stats: Arc<StreamStats>,
     partitions: Vec<Partition>,
     until_caught_up: bool,
-    // Whether the last poll left messages unread that are there.
+    // Whether the last poll may have left messages that the next one can read.
     more: bool,
 }
 
@@ -114,7 +114,7 @@ impl LiveReader {
         self.until_caught_up && self.partitions.iter().all(Partition::at_end)
     }
 
-    /// Whether messages are known to be there that were not read.
+    /// Whether the last poll may have left messages that it was free to read.
     pub fn has_more(&self) -> bool {
         self.more
     }
@@ -160,9 +160,12 @@ impl LiveReader {
             if self.until_caught_up && self.partitions[turn].at_end() {
                 continue;
             }
-            if room == 0 || watermark.is_some_and(|watermark| watermark > ceiling) {
-                self.more = true;
+            if watermark.is_some_and(|watermark| watermark > ceiling) {
                 continue;
+            }
+            if room == 0 {
+                self.more = true;
+                break;
             }
             let messages = self.partitions[turn].read(room, self.until_caught_up)?;
             if messages.is_empty() {

@@ -39,7 +39,7 @@ impl Reader for StreamReader {
         let watermark = self.history_watermark().min(self.live_watermark());
         self.given = self.given.max(watermark);
         self.stats.watermark.store(self.given.0, Relaxed);
-        let state = self.state(batch.is_some(), ceiling);
+        let state = self.state(batch.is_some());
         self.tell();
         Ok(Polled { batch, watermark: self.given, state })
     }
@@ -91,7 +91,7 @@ impl StreamReader {
         live.watermark_of_silence().map_or(EventTime::MIN, |silence| silence.min(others))
     }
 
-    fn state(&self, gave: bool, ceiling: EventTime) -> ReaderState {
+    fn state(&self, gave: bool) -> ReaderState {
         match &self.live {
             _ if gave => ReaderState::Ready,
             None if self.history.is_none() => ReaderState::Finished,
@@ -99,8 +99,7 @@ impl StreamReader {
             live => {
                 // A history that has nothing ready is still looking for its next rows.
                 let looking = self.history.as_ref().is_some_and(|history| history.ready_to().is_none());
-                let within = self.switched && self.given <= ceiling;
-                let more = live.as_ref().is_some_and(|live| within && live.has_more());
+                let more = live.as_ref().is_some_and(|live| self.switched && live.has_more());
                 if looking || more { ReaderState::Ready } else { ReaderState::Waiting }
             }
         }
