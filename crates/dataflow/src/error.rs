@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// The result of everything that can fail.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Says what a host or a person should do now. Hosts switch on this and on nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
