@@ -89,23 +89,25 @@ impl Files {
         Ok(Files { pattern: pattern.to_owned(), format, schema, paths, files })
     }
 
-    /// The same files with declared columns: others are left out, a column that no file has is NULL, and values are
-    /// brought to the declared types when they are read. An error when a type cannot become the declared one.
-    pub fn with_schema(mut self, schema: SchemaRef) -> Result<Files> {
-        for field in schema.fields() {
-            let Some((_, found)) = self.schema.column_with_name(field.name()) else { continue };
-            // Text files are parsed as the declared type, so what was inferred does not bind.
-            if self.format == Format::Parquet && !can_cast_types(found.data_type(), field.data_type()) {
+    /// The same files with declared types for some columns, named without regard to case. CSV and JSON lines are
+    /// parsed as the declared type, so that `00123` stays text where TEXT is declared; values of Parquet files are
+    /// cast. An error when a Parquet column cannot be.
+    pub fn with_types(mut self, declared: &[(String, DataType)]) -> Result<Files> {
+        let fields = self.schema.fields().iter().map(|field| {
+            let Some((_, data_type)) = declared.iter().find(|(name, _)| name.eq_ignore_ascii_case(field.name())) else {
+                return Ok(field.as_ref().clone());
+            };
+            if self.format == Format::Parquet && !can_cast_types(field.data_type(), data_type) {
                 return Err(Error::invalid(format!(
-                    "files \"{}\": column \"{}\" is {}, which cannot become the declared {}",
+                    "files \"{}\": column \"{}\" is {}, which cannot become the declared {data_type}",
                     self.pattern,
                     field.name(),
-                    found.data_type(),
-                    field.data_type()
+                    field.data_type(),
                 )));
             }
-        }
-        self.schema = schema;
+            Ok(field.as_ref().clone().with_data_type(data_type.clone()))
+        });
+        self.schema = Arc::new(Schema::new(fields.collect::<Result<Vec<Field>>>()?));
         Ok(self)
     }
 }

@@ -7,7 +7,7 @@ use arrow::array::{
     TimestampMillisecondArray, TimestampNanosecondArray,
 };
 use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Field, Int32Type, Schema, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Date32Type, Field, Int32Type, Schema, TimeUnit, TimestampMicrosecondType};
 use connector_local::{Files, read_rows, write_parquet};
 use dataflow::{Bounds, ErrorKind, RecordBatches, Result, TimedFiles};
 use std::path::Path;
@@ -73,20 +73,22 @@ fn parquet_files_with_timestamps_of_any_unit_and_zone() {
 }
 
 #[test]
-fn declared_columns_over_parquet() {
+fn declared_types_over_parquet() {
     let folder = tempfile::tempdir().unwrap();
-    write_rows(folder.path(), "a.parquet", vec![("n", int(&[1, 2])), ("x", int(&[3, 4]))]);
-    let declared =
-        Arc::new(Schema::new(vec![Field::new("n", DataType::Int32, true), Field::new("added", DataType::Utf8, true)]));
-    let files = Files::open("a.parquet", folder.path()).unwrap().with_schema(declared.clone()).unwrap();
-    let rows = all(&files, 0, &["added", "n"]);
-    assert_eq!(rows.column(0).null_count(), 2);
+    write_rows(folder.path(), "a.parquet", vec![("N", int(&[1, 2])), ("x", int(&[3, 4]))]);
+    let declared = [("n".to_owned(), DataType::Int32)];
+    let files = Files::open("a.parquet", folder.path()).unwrap().with_types(&declared).unwrap();
+    let rows = all(&files, 0, &["x", "N"]);
+    assert_eq!(rows.column(0), &int(&[3, 4]));
     assert_eq!(rows.column(1).as_primitive::<Int32Type>().values(), &[1, 2]);
     write_rows(folder.path(), "b.parquet", vec![("n", int(&[1, i64::MAX]))]);
-    let files = Files::open("b.parquet", folder.path()).unwrap().with_schema(declared).unwrap();
+    let files = Files::open("b.parquet", folder.path()).unwrap().with_types(&declared).unwrap();
     let error = error(files.open(0, &["n".to_owned()], 10));
     assert_eq!(error.kind(), ErrorKind::Data);
     assert!(error.to_string().contains("b.parquet\": a value of column \"n\" (Int64) is no Int32"), "{error}");
+    write_rows(folder.path(), "c.parquet", vec![("n", times(&[Some(1)]))]);
+    let refused = Files::open("c.parquet", folder.path()).unwrap().with_types(&[("n".to_owned(), DataType::Boolean)]);
+    assert!(failed(refused).ends_with("which cannot become the declared Boolean"));
 }
 
 #[test]
@@ -186,23 +188,26 @@ fn json_lines() {
 }
 
 #[test]
-fn declared_columns_over_text() {
+fn declared_types_over_text() {
     let folder = tempfile::tempdir().unwrap();
-    write(folder.path(), "a.csv", "at,n,day,other\n1000000,7,2013-01-02,x\n2013-01-01,8,2013-01-03,y\n");
-    let declared = Arc::new(Schema::new(vec![
-        Field::new("n", DataType::Int32, true),
-        Field::new("at", DataType::Timestamp(TimeUnit::Microsecond, None), true),
-        Field::new("day", DataType::Date32, true),
-        Field::new("more", DataType::Int64, true),
-    ]));
-    let files = Files::open("a.csv", folder.path()).unwrap().with_schema(declared.clone()).unwrap();
-    let rows = all(&files, 0, &["n", "at", "day", "more"]);
+    write(folder.path(), "a.csv", "at,n,day,zip\n1000000,7,2013-01-02,00123\n2013-01-01,8,2013-01-03,9\n");
+    let declared = [
+        ("n".to_owned(), DataType::Int32),
+        ("at".to_owned(), DataType::Timestamp(TimeUnit::Microsecond, None)),
+        ("day".to_owned(), DataType::Date32),
+        ("ZIP".to_owned(), DataType::Utf8),
+    ];
+    let files = Files::open("a.csv", folder.path()).unwrap();
+    assert_eq!(*files.schema().field_with_name("zip").unwrap().data_type(), DataType::Int64);
+    let files = files.with_types(&declared).unwrap();
+    let rows = all(&files, 0, &["n", "at", "day", "zip"]);
     assert_eq!(rows.column(0).as_primitive::<Int32Type>().values(), &[7, 8]);
     let at = rows.column(1).as_primitive::<TimestampMicrosecondType>().values();
     assert_eq!(at, &[1_000_000, 1_356_998_400_000_000]);
-    assert_eq!(rows.column(3).null_count(), 2);
+    assert_eq!(rows.column(2).as_primitive::<Date32Type>().values(), &[15_707, 15_708]);
+    assert_eq!(rows.column(3).as_ref(), &StringArray::from(vec!["00123", "9"]));
     write(folder.path(), "b.csv", "n\n1\nx\n");
-    let files = Files::open("b.csv", folder.path()).unwrap().with_schema(declared).unwrap();
+    let files = Files::open("b.csv", folder.path()).unwrap().with_types(&declared).unwrap();
     let error = error(files.open(0, &["n".to_owned()], 1));
     assert!(error.to_string().ends_with("b.csv\" line 3: column \"n\" is \"x\", expected an integer"), "{error}");
 }

@@ -136,6 +136,11 @@ fn a_sequence_is_written_once_per_producer_and_epoch() {
         "topic \"plays\": partition 0: producer \"p\" with epoch 1 is fenced: epoch 2 has taken over"
     );
     assert_eq!(payloads(&read_all(&topics, "plays", 0, None)), ["a", "b", "c", "d", "e", "f"]);
+    assert_eq!(old.last_epoch().unwrap(), Some(2));
+    assert_eq!(topics.producer("plays", "nobody", 0).unwrap().last_epoch().unwrap(), None);
+    let watched = topics.topic("plays").unwrap().unwrap().watch(0, None).unwrap().next(100).unwrap();
+    let watched: Vec<_> = watched.iter().map(|(_, producer, epoch)| (producer.as_str(), *epoch)).collect();
+    assert_eq!(watched, [("p", 1), ("p", 1), ("p", 1), ("p", 1), ("q", 0), ("p", 2)]);
     let mut nameless = topics.producer("plays", "", 0).unwrap();
     assert_eq!(append(&mut nameless, 0, &[(0, "g"), (0, "h")]), 2);
     assert_eq!(append(&mut nameless, 0, &[(0, "g")]), 1);
