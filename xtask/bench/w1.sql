@@ -1,0 +1,23 @@
+SELECT event_id, author_id, ts,
+       count(*)                            OVER a1m  AS a_cnt_1m,
+       count(*)                            OVER a10m AS a_cnt_10m,
+       count(*)                            OVER a1h  AS a_cnt_1h,
+       count(*)                            OVER a24h AS a_cnt_24h,
+       sum(content_len)                    OVER a1m  AS a_sum_1m,
+       sum(content_len)                    OVER a10m AS a_sum_10m,
+       sum(content_len)                    OVER a1h  AS a_sum_1h,
+       sum(content_len)                    OVER a24h AS a_sum_24h,
+       count(DISTINCT content_hash)        OVER a10m AS a_dhash_10m,
+       count(DISTINCT guild_id)            OVER a1h  AS a_dguild_1h,
+       count(*)                            OVER g1m  AS g_cnt_1m,
+       count(*)                            OVER g10m AS g_cnt_10m,
+       avg(content_len)                    OVER a1h  AS a_avglen_1h,
+       avg(CAST(has_link AS INTEGER))      OVER a10m AS a_linkratio_10m,
+       epoch(ts - lag(ts) OVER (PARTITION BY author_id ORDER BY ts, event_id)) AS a_since_prev_s
+FROM messages
+WINDOW a1m  AS (PARTITION BY author_id ORDER BY ts RANGE BETWEEN INTERVAL '1' MINUTE PRECEDING AND CURRENT ROW),
+       a10m AS (PARTITION BY author_id ORDER BY ts RANGE BETWEEN INTERVAL '10' MINUTE PRECEDING AND CURRENT ROW),
+       a1h  AS (PARTITION BY author_id ORDER BY ts RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW),
+       a24h AS (PARTITION BY author_id ORDER BY ts RANGE BETWEEN INTERVAL '24' HOUR PRECEDING AND CURRENT ROW),
+       g1m  AS (PARTITION BY guild_id  ORDER BY ts RANGE BETWEEN INTERVAL '1' MINUTE PRECEDING AND CURRENT ROW),
+       g10m AS (PARTITION BY guild_id  ORDER BY ts RANGE BETWEEN INTERVAL '10' MINUTE PRECEDING AND CURRENT ROW)
