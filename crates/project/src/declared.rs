@@ -42,6 +42,11 @@ impl Columns {
     }
 }
 
+/// The declared columns of rows that hold the decoded ones.
+pub fn declared_rows(stream: &Stream, raw: RecordBatch) -> Result<Decoded> {
+    Columns { stream: stream.clone() }.declared(raw)
+}
+
 /// Decodes the columns of a payload, then computes the others.
 pub struct Computed {
     inner: Box<dyn Decode>,

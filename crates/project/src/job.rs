@@ -22,6 +22,8 @@ pub enum Begin {
     Refuse,
     /// Tables are dropped, and topics are written under a new epoch.
     Fresh,
+    /// Nothing outside is touched: rows of every output are collected in memory.
+    Collect,
 }
 
 /// How a job runs.
@@ -69,6 +71,8 @@ pub struct Wired {
     pub start: EventTime,
     /// The rows of a query.
     pub rows: Rows,
+    /// The rows of each output, in the order of the sinks, where they are collected.
+    pub collected: Vec<Rows>,
     /// What the rules of each decision do.
     pub tallies: Vec<(String, RuleTally)>,
     /// How many messages lie on topics behind the archive's frontiers.
@@ -113,17 +117,21 @@ impl Project {
         let start = seam.start().max(options.from.unwrap_or(EventTime::MIN));
         let graph = checked.lower(&Start { after: start, revision: self.revision() })?;
         let rows = Rows::default();
-        let (mut sinks, mut tallies) = (Vec::new(), Vec::new());
+        let (mut sinks, mut tallies, mut collected) = (Vec::new(), Vec::new(), Vec::new());
         for node in &graph.nodes {
             let NodeKind::Sink(output) = &node.kind else { continue };
             let spec = checked.outputs.iter().find(|spec| spec.output == *output).ok_or_else(|| {
                 Failure::Error(Error::internal(format!("sink {} writes no output of the job", node.name)))
             })?;
+            let rows = if options.begin == Begin::Collect { Rows::default() } else { rows.clone() };
             let mut sink = wire(self, spec, options.begin, start, &rows)?;
+            collected.push(rows);
             sink.after = sink.after.max(options.from.unwrap_or(EventTime::MIN));
             sink.node = node.name.clone();
-            if let (Some(decision), Output::Table(_)) = (&spec.from_decision, output) {
-                let tally = RuleTally::new(&spec.rules);
+            if let (Some(decision), Output::Table(_)) = (&spec.from_decision, output)
+                && options.begin != Begin::Collect
+            {
+                let tally = RuleTally::default();
                 let (writer, of_writer) = (sink.writer, tally.clone());
                 sink.writer = Box::new(move |worker| {
                     Ok(Box::new(Tallied { inner: writer(worker)?, tally: of_writer.clone() }) as Box<dyn Sink>)
@@ -134,7 +142,7 @@ impl Project {
         }
         let waiting = 0;
         let (readers, coordinator, stats) = (seam.readers(), seam.coordinator(), seam.stats());
-        Ok(Wired { graph, readers, coordinator, sinks, stats, start, rows, tallies, waiting, spill })
+        Ok(Wired { graph, readers, coordinator, sinks, stats, start, rows, collected, tallies, waiting, spill })
     }
 
     /// The history and the topic of a stream.

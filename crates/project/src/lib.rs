@@ -19,7 +19,7 @@ mod why;
 pub use archive::{Archive, ArchiveEnd, ArchiveProgress};
 pub use codec::JsonEncode;
 pub use config::{Config, Environment};
-pub use given::given_job;
+pub use given::{Expected, TestJob};
 pub use job::{Begin, JobOptions, SpillFolder, Wired, WiredSink};
 pub use load::Folder;
 pub use open::{Failure, Project};

@@ -53,20 +53,23 @@ fn last_epoch(project: &Project, topic: &str, output: &str) -> Result<Option<u64
 /// Makes the output and binds a sink to it.
 pub fn wire(project: &Project, spec: &OutputSpec, begin: Begin, start: EventTime, rows: &Rows) -> Result<WiredSink> {
     match &spec.output {
+        _ if begin == Begin::Collect => Ok(collect(spec, rows)),
         Output::Table(table) => table_sink(project, table, spec, begin),
         Output::Topic(topic) => topic_sink(project, topic, spec, start),
-        Output::Query => Ok(WiredSink {
-            name: spec.name.clone(),
+        Output::Query => Ok(collect(spec, rows)),
+    }
+}
+
+fn collect(spec: &OutputSpec, rows: &Rows) -> WiredSink {
+    let writer = rows.clone();
+    WiredSink {
+        name: spec.name.clone(),
         node: String::new(),
-            output: spec.output.clone(),
-            writer: Box::new({
-                let rows = rows.clone();
-                move |_| Ok(Box::new(rows.clone()) as Box<dyn Sink>)
-            }),
-            committer: Box::new(rows.clone()),
-            after: EventTime::MIN,
-            epoch: None,
-        }),
+        output: spec.output.clone(),
+        writer: Box::new(move |_| Ok(Box::new(writer.clone()))),
+        committer: Box::new(rows.clone()),
+        after: EventTime::MIN,
+        epoch: None,
     }
 }
 

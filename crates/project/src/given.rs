@@ -1,0 +1,270 @@
+//! TESTs: a job whose streams are the rows that were given, and what its outputs should hold.
+
+use crate::declared::declared_rows;
+use crate::job::{JobOptions, Wired, stream_spec};
+use crate::open::{Failure, Project};
+use crate::output::Rows;
+use crate::Begin;
+use arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch};
+use arrow::datatypes::{DataType, SchemaRef};
+use arrow::row::{RowConverter, SortField};
+use dataflow::{Batch, Error, RecordBatches, Result, Scorer, ScorerInput, TimedFile, TimedFiles};
+use seam::StreamInput;
+use sql::{BoundExpect, Catalog, ExpectedRows, Statements, Target, Test, statement};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A TEST that is ready to run.
+pub struct TestJob {
+    /// Its job; the inputs end with a final watermark.
+    pub wired: Wired,
+    /// What should come out.
+    pub expected: Expected,
+}
+
+/// What the outputs of a TEST should hold.
+pub struct Expected {
+    expects: Vec<BoundExpect>,
+    rows: BTreeMap<String, (SchemaRef, Rows)>,
+    path: String,
+}
+
+impl Project {
+    /// Plans a TEST and wires it to the rows that it gives. `statements` are those of pipelines and tests together.
+    pub fn test_job(&self, statements: &Statements, test: &Test) -> Result<TestJob, Failure> {
+        let catalog = Given { project: self, scores: &test.scores };
+        let checked = sql::check(statements, &catalog, &Target::Collect(test.targets()))?;
+        let bound = checked.bind_test(test)?;
+        let mut inputs = Vec::new();
+        for stream in &checked.streams {
+            let given = bound.givens.iter().filter(|(name, _)| name.eq_ignore_ascii_case(&stream.name));
+            let mut batches = Vec::new();
+            for (_, raw) in given {
+                let declared = declared_rows(stream, raw.clone())?;
+                if let Some((row, error)) = declared.bad.into_iter().next() {
+                    return Err(error.context(format!("GIVEN {}: row {row} cannot be computed", stream.name)).into());
+                }
+                batches.push(declared.rows);
+            }
+            let history = Some(Arc::new(GivenRows::new(&stream.name, stream.schema.clone(), batches)) as Arc<dyn TimedFiles>);
+            inputs.push(StreamInput { spec: stream_spec(stream), history, history_frontier: None, live: None });
+        }
+        let options = JobOptions { until_caught_up: true, begin: Begin::Collect, from: None };
+        let wired = self.wire(&checked, inputs, &options)?;
+        let rows = wired.sinks.iter().zip(&wired.collected).map(|(sink, rows)| {
+            let schema = checked.outputs.iter().find(|spec| spec.output == sink.output).map(|spec| spec.schema.clone());
+            (sink.name.clone(), (schema.unwrap_or_else(|| Arc::new(arrow::datatypes::Schema::empty())), rows.clone()))
+        });
+        let expected = Expected { expects: bound.expects, rows: rows.collect(), path: test.path.clone() };
+        Ok(TestJob { wired, expected })
+    }
+}
+
+impl Expected {
+    /// What did not come out as it should, one text each; none when the test holds.
+    pub fn failures(&self) -> Result<Vec<String>> {
+        let mut failures = Vec::new();
+        let mut outputs = BTreeMap::new();
+        for (name, (schema, rows)) in &self.rows {
+            outputs.insert(name.clone(), dataflow::concat(schema, &rows.take())?.sorted()?);
+        }
+        for expect in &self.expects {
+            let output = outputs.iter().find(|(name, _)| name.eq_ignore_ascii_case(&expect.target));
+            let Some((_, output)) = output else {
+                return Err(Error::internal(format!("the test has no output {}", expect.target)));
+            };
+            let at = format!("{}:{}: {}", self.path, expect.line, expect.target);
+            failures.extend(unmet(&expect.rows, output)?.into_iter().map(|text| format!("{at}: {text}")));
+        }
+        Ok(failures)
+    }
+}
+
+fn unmet(expected: &ExpectedRows, output: &Batch) -> Result<Vec<String>> {
+    match expected {
+        ExpectedRows::Among { columns, rows } => {
+            let found = output.columns().project(columns)?;
+            let (missing, _) = difference(rows, &found)?;
+            missing.iter().map(|&row| Ok(format!("no row {}{}", text(rows, row)?, nearest(rows, row, &found)?))).collect()
+        }
+        ExpectedRows::Exactly { columns, rows } => {
+            let found = output.columns().project(columns)?;
+            let (missing, extra) = difference(rows, &found)?;
+            let mut texts = Vec::new();
+            for &row in &missing {
+                texts.push(format!("no row {}{}", text(rows, row)?, nearest(rows, row, &found)?));
+            }
+            for &row in extra.iter().take(10) {
+                texts.push(format!("unexpected row {}", text(&found, row)?));
+            }
+            Ok(texts)
+        }
+        ExpectedRows::None { condition } => {
+            let rows: Vec<usize> = match condition {
+                None => (0..output.rows()).collect(),
+                Some((scalar, _)) => {
+                    let values = scalar.evaluate(output)?.values;
+                    let values = values.as_boolean();
+                    (0..output.rows()).filter(|&row| !arrow::array::Array::is_null(values, row) && values.value(row)).collect()
+                }
+            };
+            rows.iter().take(10).map(|&row| Ok(format!("unexpected row {}", text(output.columns(), row)?))).collect()
+        }
+    }
+}
+
+/// Rows of the first that the second lacks, and of the second that the first lacks, as multisets.
+fn difference(expected: &RecordBatch, found: &RecordBatch) -> Result<(Vec<usize>, Vec<usize>)> {
+    let fields = expected.schema().fields().iter().map(|field| SortField::new(field.data_type().clone())).collect();
+    let converter = RowConverter::new(fields)?;
+    let cast = |(column, like): (&ArrayRef, &ArrayRef)| arrow::compute::cast(column, like.data_type());
+    let found: Vec<ArrayRef> =
+        found.columns().iter().zip(expected.columns()).map(cast).collect::<Result<_, arrow::error::ArrowError>>()?;
+    let (wanted, there) = (converter.convert_columns(expected.columns())?, converter.convert_columns(&found)?);
+    let mut by_row: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+    for (row, key) in there.iter().enumerate().rev() {
+        by_row.entry(key.owned()).or_default().push(row);
+    }
+    let mut missing = Vec::new();
+    for (row, key) in wanted.iter().enumerate() {
+        if by_row.get_mut(&key.owned()).and_then(Vec::pop).is_none() {
+            missing.push(row);
+        }
+    }
+    let mut extra: Vec<usize> = by_row.into_values().flatten().collect();
+    extra.sort_unstable();
+    Ok((missing, extra))
+}
+
+fn cells(batch: &RecordBatch, row: usize) -> Result<Vec<String>> {
+    let options = arrow::util::display::FormatOptions::default().with_null("NULL").with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"));
+    let cell = |column: &ArrayRef| {
+        Ok(arrow::util::display::ArrayFormatter::try_new(column, &options)?.value(row).to_string())
+    };
+    batch.columns().iter().map(cell).collect()
+}
+
+fn text(batch: &RecordBatch, row: usize) -> Result<String> {
+    let schema = batch.schema();
+    let named = cells(batch, row)?.into_iter().zip(schema.fields()).map(|(cell, field)| format!("{}={cell}", field.name()));
+    Ok(format!("({})", named.collect::<Vec<_>>().join(", ")))
+}
+
+/// The row of the output that agrees with an expected one in the most columns.
+fn nearest(expected: &RecordBatch, row: usize, found: &RecordBatch) -> Result<String> {
+    let wanted = cells(expected, row)?;
+    let mut best: Option<(usize, usize)> = None;
+    for other in 0..found.num_rows() {
+        let alike = cells(found, other)?.iter().zip(&wanted).filter(|(a, b)| a == b).count();
+        if best.is_none_or(|(most, _)| alike > most) {
+            best = Some((alike, other));
+        }
+    }
+    Ok(match best {
+        None => "; there is no row at all".to_owned(),
+        Some((_, other)) => format!("; the nearest is {}", text(found, other)?),
+    })
+}
+
+/// The project's catalog, with models that give one score.
+struct Given<'a> {
+    project: &'a Project,
+    scores: &'a [(String, f64)],
+}
+
+impl Catalog for Given<'_> {
+    fn table_schema(&self, table: &str) -> Result<SchemaRef> {
+        self.project.table_schema(table)
+    }
+
+    fn files_schema(&self, pattern: &str) -> Result<SchemaRef> {
+        self.project.files_schema(pattern)
+    }
+
+    fn scorer(&self, model: &statement::Model) -> Result<Arc<dyn Scorer>> {
+        let fixed = self.scores.iter().find(|(name, _)| name.eq_ignore_ascii_case(&model.name.text));
+        match (fixed, &model.inputs) {
+            (Some((_, score)), Some(inputs)) => {
+                let inputs = inputs.iter().map(|name| ScorerInput { name: Some(name.text.clone()) }).collect();
+                Ok(Arc::new(FixedScore { score: *score, inputs }))
+            }
+            (Some((_, score)), None) => {
+                let inputs = self.project.scorer(model)?.inputs().to_vec();
+                Ok(Arc::new(FixedScore { score: *score, inputs }))
+            }
+            (None, _) => self.project.scorer(model),
+        }
+    }
+}
+
+/// `GIVEN MODEL m SCORES x`.
+#[derive(Debug)]
+struct FixedScore {
+    score: f64,
+    inputs: Vec<ScorerInput>,
+}
+
+impl Scorer for FixedScore {
+    fn inputs(&self) -> &[ScorerInput] {
+        &self.inputs
+    }
+
+    fn output(&self) -> DataType {
+        DataType::Float64
+    }
+
+    fn version(&self) -> &str {
+        "given"
+    }
+
+    fn score(&self, inputs: &[ArrayRef]) -> Result<ArrayRef> {
+        let rows = inputs.first().map_or(0, |column| column.len());
+        Ok(Arc::new(Float64Array::from(vec![self.score; rows])))
+    }
+}
+
+/// Rows of a test as the files of a history.
+struct GivenRows {
+    name: String,
+    schema: SchemaRef,
+    batches: Vec<RecordBatch>,
+    files: Vec<TimedFile>,
+}
+
+impl GivenRows {
+    fn new(stream: &str, schema: SchemaRef, batches: Vec<RecordBatch>) -> GivenRows {
+        let file = |(at, batch): (usize, &RecordBatch)| TimedFile {
+            path: format!("GIVEN {stream} ({at})"),
+            rows: batch.num_rows() as u64,
+            bytes: batch.get_array_memory_size() as u64,
+            bounds: Vec::new(),
+        };
+        GivenRows { name: format!("GIVEN {stream}"), schema, files: batches.iter().enumerate().map(file).collect(), batches }
+    }
+}
+
+impl TimedFiles for GivenRows {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn files(&self) -> &[TimedFile] {
+        &self.files
+    }
+
+    fn property(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn open(&self, file: usize, columns: &[String], batch_rows: usize) -> Result<RecordBatches> {
+        let indexes = columns.iter().map(|name| Ok(self.schema.index_of(name)?)).collect::<Result<Vec<_>>>()?;
+        let rows = self.batches[file].project(&indexes)?;
+        let cuts = (0..rows.num_rows()).step_by(batch_rows.max(1));
+        let parts: Vec<_> = cuts.map(|from| Ok(rows.slice(from, batch_rows.min(rows.num_rows() - from)))).collect();
+        Ok(Box::new(parts.into_iter()))
+    }
+}
