@@ -5,7 +5,7 @@ use crate::check::{Checked, Start};
 use crate::plan::{PlanKind, PlanNode};
 use arrow::datatypes::SchemaRef;
 use dataflow::{JobGraph, MakeOperator, Node, NodeKind, Operator, Result};
-use operators::{Filter, Merge, Project};
+use operators::{AsOf, Decision, Dedup, Filter, Merge, Project, RangeAggregate, Window};
 use std::sync::Arc;
 
 impl Checked {
@@ -57,7 +57,12 @@ fn operator(kind: &PlanKind, inputs: &[SchemaRef], output: &SchemaRef) -> Result
         PlanKind::Merge => Box::new(Merge::new(input(0)?)?),
         PlanKind::Filter(predicate) => Box::new(Filter::new(predicate)?),
         PlanKind::Project(columns) => Box::new(Project::new(output.clone(), columns)?),
+        PlanKind::Dedup { keys, within } => Box::new(Dedup::new(input(0)?, keys, within)?),
+        PlanKind::Window(spec) => Box::new(Window::new(input(0)?, spec)?),
+        PlanKind::AsOf(spec) => Box::new(AsOf::new(input(0)?, input(1)?, spec)?),
+        PlanKind::Range(spec) => Box::new(RangeAggregate::new(input(0)?, input(1)?, spec)?),
+        PlanKind::Decision(plan) => Box::new(Decision::new(input(0)?, plan.spec)?),
         PlanKind::Source(name) => return Err(dataflow::Error::internal(format!("source \"{name}\" is not a step"))),
-        _ => return Err(dataflow::Error::internal("a sink is not a step")),
+        PlanKind::Sink(_) => return Err(dataflow::Error::internal("a sink is not a step")),
     })
 }

@@ -89,7 +89,6 @@ impl Work {
         Work { input, computed: Vec::new(), windows: Vec::new(), ranges: Vec::new(), names }
     }
 
-
     /// The column that holds an expression: one of the input, or one that will be computed.
     pub fn column_of(&mut self, expr: &Expr, within: Span) -> Outcome<usize> {
         if let Some(index) = self.input.plain_column(expr) {
