@@ -216,3 +216,58 @@ impl Committer for BlockingCommitter {
         self.warehouse.commit(&self.table, &prepared, &[])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::{TableOptions, creation};
+    use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+    use iceberg::spec::TableMetadataBuilder;
+
+    /// The table that the samples were prepared for.
+    fn metadata(uuid: Uuid) -> TableMetadata {
+        let types = [
+            ("long", DataType::Int64),
+            ("int", DataType::Int32),
+            ("double", DataType::Float64),
+            ("float", DataType::Float32),
+            ("flag", DataType::Boolean),
+            ("text", DataType::Utf8),
+            ("at", DataType::Timestamp(TimeUnit::Microsecond, None)),
+            ("bytes", DataType::Binary),
+            ("date", DataType::Date32),
+        ];
+        let fields: Vec<Field> = types.into_iter().map(|(name, of)| Field::new(name, of, true)).collect();
+        let options = TableOptions { partition_day: Some("at".to_owned()), ..TableOptions::default() };
+        let name = TableName::parse("lake.t").unwrap();
+        let creation = creation(&name, "file:///warehouse/lake/t".to_owned(), &Schema::new(fields), &options).unwrap();
+        TableMetadataBuilder::from_table_creation(creation).unwrap().assign_uuid(uuid).build().unwrap().metadata
+    }
+
+    #[test]
+    fn a_committable_of_version_1_is_read() {
+        let sample = Committable(include_bytes!("../tests/samples/committable-1.json").to_vec());
+        let name = TableName::parse("lake.t").unwrap();
+        let prepared = Prepared::from_committable(&name, &sample).unwrap();
+        let metadata = metadata(prepared.table_uuid);
+        let files = prepared.data_files(&name, &metadata).unwrap();
+        assert_eq!(files.iter().map(DataFile::record_count).collect::<Vec<_>>(), [1, 2]);
+        assert!(files.iter().all(|file| file.file_path().starts_with("file:///warehouse/lake/t/data/at_day=")));
+        assert_eq!(files[1].upper_bounds()[&1], iceberg::spec::Datum::long(2));
+        let again = Prepared::new(&metadata, files.clone()).unwrap();
+        assert_eq!(again.data_files(&name, &metadata).unwrap(), files);
+    }
+
+    #[test]
+    fn the_property_keeps_a_bounded_number_of_tokens() {
+        let mut builder = metadata(Uuid::new_v4()).into_builder(None);
+        for n in 0..500 {
+            let tokens = last_tokens(&builder.clone().build().unwrap().metadata, &[format!("t{n}")]);
+            builder = builder.set_properties(HashMap::from([(LAST_TOKENS.to_owned(), tokens)])).unwrap();
+        }
+        let metadata = builder.build().unwrap().metadata;
+        let all: Vec<String> = (0..500).map(|n| format!("t{n}")).collect();
+        let kept = tokens_in(&metadata, &all);
+        assert_eq!(kept, all[500 - LAST_TOKENS_MAX - 1..]);
+    }
+}

@@ -28,7 +28,7 @@ const FRONTIER: &str = "riverrun.frontier";
 pub struct TableFiles {
     table: String,
     schema: SchemaRef,
-    field_ids: Vec<i32>,
+    fields: Vec<Arc<NestedField>>,
     files: Vec<TimedFile>,
     paths: Vec<PathBuf>,
     properties: HashMap<String, String>,
@@ -56,7 +56,7 @@ impl TableFiles {
         Ok(TableFiles {
             table: name.to_string(),
             schema: table::plain_schema(&*table::arrow_schema(name, metadata.current_schema())?),
-            field_ids: columns.iter().map(|column| column.id).collect(),
+            fields: columns.to_vec(),
             paths: data_files.iter().map(|file| path_of(file.file_path())).collect(),
             files,
             properties,
@@ -103,9 +103,9 @@ impl TimedFiles for TableFiles {
                 .schema
                 .index_of(column)
                 .map_err(|_| Error::invalid(format!("table \"{}\" has no column \"{column}\"", self.table)))?;
-            Ok((self.field_ids[index], self.schema.field(index).clone()))
+            Ok((&self.fields[index], self.schema.field(index).clone()))
         });
-        let wanted = wanted.collect::<Result<Vec<(i32, Field)>>>()?;
+        let wanted = wanted.collect::<Result<Vec<(&Arc<NestedField>, Field)>>>()?;
         let opened = self.open_file(file)?;
         let broken = |error| self.failed(file, "is not whole or not Parquet; restore the file").with_source(error);
         // The types come from Parquet's own schema: what a writer noted of its Arrow types may differ per file.
@@ -113,7 +113,15 @@ impl TimedFiles for TableFiles {
         let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(opened, options)
             .map_err(|error| broken(Box::new(error) as Box<dyn std::error::Error + Send + Sync>))?;
         let roots = root_columns(builder.parquet_schema());
-        let at: Vec<Option<usize>> = wanted.iter().map(|(id, field)| roots.find(*id, field.name())).collect();
+        let at: Vec<Option<usize>> = wanted.iter().map(|(column, _)| roots.find(column.id, &column.name)).collect();
+        let defaulted =
+            wanted.iter().zip(&at).find(|((column, _), at)| at.is_none() && column.initial_default.is_some());
+        if let Some(((column, _), _)) = defaulted {
+            return Err(Error::invalid(format!(
+                "table \"{}\": column \"{}\" has a default for older files, which is not supported yet; leave it out",
+                self.table, column.name
+            )));
+        }
         let mask = ProjectionMask::roots(builder.parquet_schema(), at.iter().flatten().copied());
         let reader = builder.with_projection(mask).with_batch_size(batch_rows.max(1)).build();
         let reader = reader.map_err(|error| broken(Box::new(error)))?;

@@ -12,6 +12,7 @@ use iceberg::spec::{
     DataContentType, DataFileBuilder, DataFileFormat, ManifestListWriter, ManifestWriterBuilder, Operation, Snapshot,
     Struct, Summary,
 };
+use iceberg::transaction::{ApplyTransactionAction, Transaction};
 use iceberg::{MetadataLocation, Result as IcebergResult};
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
@@ -187,6 +188,28 @@ async fn add_delete_file(warehouse: &Warehouse, name: &TableName, table: &Table)
     let to = MetadataLocation::from_str(from).unwrap().with_next_version();
     next.build().unwrap().metadata.write_to(file_io, &to).await.unwrap();
     warehouse.0.catalog.store().swap(name, from, &to.to_string()).unwrap();
+}
+
+#[test]
+fn a_commit_is_known_after_its_snapshot_has_expired() {
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = Warehouse::open(folder.path()).unwrap();
+    warehouse.create("lake.t", &numbers(0..0).schema(), &TableOptions::default()).unwrap();
+    let name = TableName::parse("lake.t").unwrap();
+    let mut writer = warehouse.table_writer(&name, 0).unwrap();
+    writer.write_rows(&numbers(0..10)).unwrap();
+    let prepared = [writer.finish().unwrap().unwrap()];
+    warehouse.commit(&name, &prepared, &[]).unwrap();
+    warehouse.append("lake.t", &[numbers(10..11)], &[]).unwrap();
+    let table = warehouse.load(&name).unwrap();
+    let first = table.metadata().current_snapshot().unwrap().parent_snapshot_id().unwrap();
+    let transaction = Transaction::new(&table);
+    let expire = transaction.expire_snapshots().expire_snapshot_ids([first]);
+    let transaction = expire.apply(transaction).unwrap();
+    warehouse.0.runtime.block_on(transaction.commit(&warehouse.0.catalog)).unwrap();
+    assert_eq!(warehouse.load(&name).unwrap().metadata().snapshots().len(), 1);
+    warehouse.commit(&name, &prepared, &[]).unwrap();
+    assert_eq!(warehouse.rows("lake.t").unwrap(), 11);
 }
 
 #[test]

@@ -64,6 +64,7 @@ def check(name):
         assert partitions[dt.date(2013, 1, 1)] == 9 and partitions[None] == 5, partitions
         assert sum(partitions.values()) == 40 and len(partitions) == 5, partitions
         assert [field.source_id for field in table.sort_order().fields] == [9]
+        assert {file["sort_order_id"] for file in table.inspect.files().to_pylist()} == {1}
     else:
         assert table.spec().is_unpartitioned()
     check_statistics(table)

@@ -98,6 +98,12 @@ fn a_catalog_that_is_no_database_is_named() {
 }
 
 #[test]
+fn a_file_is_no_warehouse() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    check(Warehouse::open(file.path()), ErrorKind::Invalid, &[file.path().to_str().unwrap(), "cannot be opened"]);
+}
+
+#[test]
 fn a_committable_that_is_not_ours_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let warehouse = warehouse(folder.path());
