@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod commits;
+mod kills;
 mod round_trips;
 mod rows;
 mod wrong;
