@@ -42,6 +42,15 @@ impl Columns {
     }
 }
 
+/// The names that a stream's decoded columns have in files (paths are joined by dots), and their declared types.
+pub fn file_types(stream: &Stream) -> Vec<(String, arrow::datatypes::DataType)> {
+    let of = |(index, source): (usize, &ColumnSource)| match source {
+        ColumnSource::Path(path) => Some((path.join("."), stream.schema.field(index).data_type().clone())),
+        ColumnSource::Computed(_) => None,
+    };
+    stream.sources.iter().enumerate().filter_map(of).collect()
+}
+
 /// The declared columns of rows that hold the decoded ones.
 pub fn declared_rows(stream: &Stream, raw: RecordBatch) -> Result<Decoded> {
     Columns { stream: stream.clone() }.declared(raw)

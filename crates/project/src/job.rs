@@ -1,6 +1,6 @@
 //! A job: the graph of a target, its readers over history and topics, and its sinks.
 
-use crate::declared::{Computed, DeclaredFiles};
+use crate::declared::{Computed, DeclaredFiles, file_types};
 use crate::open::{Failure, Project};
 use crate::output::{Rows, refuse_used, wire};
 use crate::tally::{RuleTally, Tallied};
@@ -154,7 +154,7 @@ impl Project {
         let (history, history_frontier) = match &stream.history {
             Some(History::Table(table)) => self.table(stream, table)?,
             Some(History::Files(pattern)) => {
-                let files = Arc::new(Files::open(pattern, &self.folder.root)?);
+                let files = Arc::new(Files::open(pattern, &self.folder.root)?.with_types(&file_types(stream))?);
                 (Some(Arc::new(DeclaredFiles::new(files, stream)?) as Arc<dyn TimedFiles>), None)
             }
             None => (None, None),

@@ -1,6 +1,6 @@
 //! Events from a file onto a topic, and a topic's messages for people to watch.
 
-use crate::declared::DeclaredFiles;
+use crate::declared::{DeclaredFiles, file_types};
 use crate::open::{Failure, Project};
 use codec::JsonEncode;
 use connector_local::{Files, Outgoing, Watch};
@@ -35,14 +35,15 @@ impl Project {
             return Err(Error::invalid(format!("stream \"{}\" has no LIVE topic to publish to", stream.name)).into());
         };
         let pattern = file.to_string_lossy();
-        let found: Arc<dyn TimedFiles> = Arc::new(Files::open(&pattern, Path::new("."))?);
+        let found: Arc<dyn TimedFiles> = Arc::new(Files::open(&pattern, Path::new("."))?.with_types(&file_types(&stream))?);
         let declared = DeclaredFiles::new(found.clone(), &stream)?;
         let topics = self.topics()?.clone();
         let partitions = topics.topic_or_create(topic, partitions)?.partitions();
         let mut producer = topics.producer(topic, "", 0)?;
         let schema = found.schema();
         let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
-        let encode = JsonEncode::new(schema)?;
+        let paths = names.iter().map(|name| name.split('.').map(str::to_owned).collect()).collect();
+        let encode = JsonEncode::nested(schema, paths)?;
         let mut published = Published { topic: topic.clone(), messages: 0, bytes: 0, times: None, warning: None };
         for index in 0..found.files().len() {
             for rows in found.open(index, &names, READ_ROWS)? {
