@@ -1,10 +1,13 @@
 //! Loads an ONNX model, checks it before anything runs, says what goes in and what comes out, and scores batches.
 //!
-//! A model file is untrusted: its bytes are budgeted before they are decoded (`wire`), read into plain structs
-//! (`onnx`), checked and folded into a plan (`node`, `forest`, `aggregate`, `value`, `plan`), and only then laid out for speed (`trees`).
-//! Nothing here runs an operator that is not listed in `plan`, follows a path that the file names, or allocates
-//! what the file merely claims. Scores are functions of the row alone: trees add in tree order, on every CPU and
-//! for every batch size.
+//! A model file is untrusted. In the order in which its bytes meet the modules: `wire` budgets what they would decode
+//! into, `onnx` holds the decoded structs, `node` reads attributes, `forest` makes sure that trees are trees,
+//! `aggregate` says what their sums mean, `value` and `plan` follow the graph, `trees` lays the trees out for speed,
+//! `signature` and `samples` hold what the file promises, and `score` puts it together.
+//!
+//! Nothing here runs an operator that is not listed in `plan`, follows a path that a file names, or allocates what a
+//! file merely claims. Scores are functions of the row alone: trees add in tree order, on every CPU and for every
+//! batch size.
 
 mod aggregate;
 mod forest;
