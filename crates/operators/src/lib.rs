@@ -20,6 +20,11 @@ pub mod decision;
 pub mod range_aggregate;
 pub mod window;
 
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod reference;
+
 pub use aggregate::Aggregate;
 pub use as_of::AsOf;
 pub use decision::Decision;

@@ -93,6 +93,18 @@ impl Queue {
         rows
     }
 
+    /// So many rows at the front, and those that have the time of the last of them.
+    pub(crate) fn whole_moments(&self, rows: usize) -> usize {
+        let mut left = rows;
+        for batch in self.batches() {
+            if left <= batch.rows() {
+                return left.checked_sub(1).map_or(0, |last| self.rows_until(batch.times()[last]));
+            }
+            left -= batch.rows();
+        }
+        self.rows
+    }
+
     /// Takes at most so many rows of the first batch.
     pub(crate) fn pop(&mut self, rows_max: usize) -> Option<Batch> {
         let first = self.batches.front_mut()?;

@@ -86,14 +86,13 @@ fn check(input: &SchemaRef, function: &Function) -> Result<()> {
     }
 }
 
-/// Puts out each row with its function values, in order, as soon as a later row or the watermark shows that no row of
-/// equal time is still to come.
+/// Puts out each row with its function values, in order, once the watermark has reached it.
 ///
 /// NULL keys form a key of their own; late rows and duplicates count like all others. A row whose integer sum does not
 /// fit a BIGINT is bad and goes to the dead letter port; it still counts for the rows after it.
 ///
 /// State: one log of the rows of the longest frame with the arguments of all functions, accumulators per key and frame,
-/// and the rows of the last moment as they came in. A key is forgotten with its last row, except that lag keeps the last
+/// and the rows above the watermark as they came in. A key is forgotten with its last row, except that lag keeps the last
 /// values of every key there ever was. Everything is exact: sums and variances are rounded once.
 #[derive(Debug)]
 pub struct Window {
@@ -120,6 +119,9 @@ enum Column {
     Frame(usize),
     Lag(usize),
 }
+
+/// Rows are computed so many at a time; the rows of one moment always together.
+const CHUNK_ROWS: usize = 4096;
 
 const ROW: u8 = 1;
 const PENDING: u8 = 2;
@@ -159,6 +161,12 @@ impl Window {
             watermark: EventTime::MIN,
             fingerprint,
         })
+    }
+
+    /// How many keys have state.
+    #[cfg(test)]
+    pub(crate) fn keys(&self) -> usize {
+        self.sweep.keys.len()
     }
 
     fn take_in(&mut self, batch: &Batch) -> Result<()> {
@@ -264,35 +272,32 @@ impl Window {
 }
 
 impl Operator for Window {
+    /// Takes rows in. They are computed in [`Operator::advance`] alone, so that all workers have come equally far
+    /// whenever state is frozen.
     fn process(&mut self, _: Input, batch: &Batch, cx: &mut Context) -> Result<Progress> {
-        // With rows ready this is the same call again.
-        if self.ready.rows() == 0 {
-            self.settle()?;
-            self.take_in(batch)?;
-            cx.count(Fate::In, batch.rows());
-            cx.count(Fate::Held, batch.rows());
-            if let Some(last) = self.pending.last_time() {
-                self.compute(self.pending.rows_until(last.saturating_sub(1)), cx)?;
-            }
-        }
-        let progress = self.ready.drain(cx);
+        self.settle()?;
+        self.take_in(batch)?;
+        cx.count(Fate::In, batch.rows());
+        cx.count(Fate::Held, batch.rows());
         self.count_state(cx);
-        Ok(progress)
+        Ok(Progress::Done)
     }
 
     fn advance(&mut self, watermark: EventTime, cx: &mut Context) -> Result<Progress> {
         self.settle()?;
         self.watermark = self.watermark.max(watermark);
-        if self.ready.rows() == 0 {
-            self.compute(self.pending.rows_until(watermark.0), cx)?;
-        }
-        let progress = self.ready.drain(cx);
-        if progress == Progress::Done {
-            let next = self.pending.first_time().unwrap_or(watermark.0.saturating_add(1));
-            self.sweep.forget_before(next, self.next)?;
+        while self.ready.drain(cx) == Progress::Done {
+            let due = self.pending.rows_until(watermark.0);
+            if due == 0 {
+                let next = watermark.0.saturating_add(1);
+                self.sweep.forget_before(next, self.next)?;
+                self.count_state(cx);
+                return Ok(Progress::Done);
+            }
+            self.compute(self.pending.whole_moments(due.min(CHUNK_ROWS)), cx)?;
         }
         self.count_state(cx);
-        Ok(progress)
+        Ok(Progress::More)
     }
 
     fn freeze(&mut self) -> Result<Arc<dyn Frozen>> {

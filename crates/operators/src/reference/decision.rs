@@ -1,0 +1,153 @@
+//! A decision as a list of everything that each rule has done.
+
+use super::{config, plans, rows};
+use crate::Decision;
+use crate::decision::{Rule, Spec, decision_id};
+use crate::harness::{Row, Stream, Value, assert_same, drive, schema};
+use arrow::array::AsArray;
+use arrow::datatypes::DataType;
+use dataflow::{Batch, Error, Evaluated, EventTime, Port, Result, RowOrder, Scalar, Span};
+use proptest::prelude::*;
+use std::sync::Arc;
+
+/// True where the flag is set or, for the second kind, where the number is above 0; it fails where the number is 3.
+#[derive(Clone, Copy, Debug)]
+enum Condition {
+    Flag,
+    Positive,
+}
+
+impl Condition {
+    fn of(self, row: &Row) -> std::result::Result<Value, ()> {
+        match (self, &row.values[1]) {
+            (Condition::Flag, _) => Ok(row.values[4].clone()),
+            (Condition::Positive, Value::Integer(3)) => Err(()),
+            (Condition::Positive, Value::Integer(number)) => Ok(Value::Boolean(*number > 0)),
+            (Condition::Positive, _) => Ok(Value::Null),
+        }
+    }
+}
+
+impl Scalar for Condition {
+    fn data_type(&self) -> DataType {
+        DataType::Boolean
+    }
+
+    fn evaluate(&self, batch: &Batch) -> Result<Evaluated> {
+        let (mut values, mut failed) = (Vec::new(), Vec::new());
+        for (at, row) in crate::harness::rows(batch).iter().enumerate() {
+            match self.of(row) {
+                Ok(Value::Boolean(value)) => values.push(Some(value)),
+                Ok(_) => values.push(None),
+                Err(()) => {
+                    values.push(None);
+                    failed.push((at, Error::data("the number is 3")));
+                }
+            }
+        }
+        let values: arrow::array::ArrayRef = Arc::new(arrow::array::BooleanArray::from(values));
+        assert!(values.as_boolean_opt().is_some());
+        Ok(Evaluated { values, failed })
+    }
+}
+
+const PUBLISHED_AFTER: i64 = 5;
+
+fn twin(rules: &[(Condition, bool, Option<i64>)], rows: &[Row]) -> (Vec<Row>, Vec<Row>, Vec<Row>) {
+    let (mut actions, mut records, mut bad) = (Vec::new(), Vec::new(), Vec::new());
+    // Rule, subject and time of everything that was done.
+    let mut done: Vec<(usize, Value, i64)> = Vec::new();
+    for row in rows {
+        if rules.iter().any(|(condition, ..)| condition.of(row).is_err()) {
+            bad.push(row.clone());
+            continue;
+        }
+        let is = |value: Value| {
+            let rules = rules.iter().enumerate().filter(|(_, (condition, ..))| condition.of(row) == Ok(value.clone()));
+            rules.map(|(rule, _)| rule).collect::<Vec<_>>()
+        };
+        let names = |rules: &[usize]| rules.iter().map(|rule| format!("rule{rule}")).collect::<Vec<_>>().join(",");
+        let (matched, nulls) = (is(Value::Boolean(true)), is(Value::Null));
+        let first = matched.iter().copied().find(|&rule| !rules[rule].1);
+        let subject = row.values[0].clone();
+        let is_resting = |rule: usize| {
+            let before = done.iter().rev().find(|(other, about, _)| *other == rule && *about == subject);
+            before.is_some_and(|(_, _, at)| rules[rule].2.is_some_and(|once_per| row.time < at + once_per))
+        };
+        let acting = first.filter(|&rule| !is_resting(rule));
+        let suppressed = first.filter(|&rule| is_resting(rule));
+        let id = Value::Text(decision_id("d", EventTime(row.time), RowOrder(row.order)));
+        let name =
+            |rule: Option<usize>, what: &str| rule.map_or(Value::Null, |rule| Value::Text(format!("{what}{rule}")));
+        if let Some(rule) = acting {
+            done.push((rule, subject.clone(), row.time));
+            let values = vec![
+                id.clone(),
+                Value::text("d"),
+                name(acting, "rule"),
+                name(acting, "action"),
+                subject.clone(),
+                Value::Integer(row.time),
+            ];
+            actions.push(Row { values, ..row.clone() });
+        }
+        let values = vec![
+            id,
+            Value::Integer(row.time),
+            subject,
+            Value::Text(names(&matched)),
+            name(acting, "rule"),
+            name(suppressed, "rule"),
+            Value::Text(names(&nulls)),
+            name(acting, "action"),
+            Value::Boolean(acting.is_some() && row.time > PUBLISHED_AFTER),
+            Value::text("m=7"),
+            Value::text("r1"),
+            row.values[3].clone(),
+        ];
+        records.push(Row { values, ..row.clone() });
+    }
+    (actions, records, bad)
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn decisions_are_their_twin(
+        rows in rows(60),
+        rules in prop::collection::vec(
+            (
+                prop::sample::select(vec![Condition::Flag, Condition::Positive]),
+                prop::bool::weighted(0.3),
+                prop::option::of(1i64..30),
+            ),
+            1..4,
+        ),
+        plan in plans(),
+    ) {
+        let rule = |(index, (condition, shadow, once_per)): (usize, &(Condition, bool, Option<i64>))| Rule {
+            name: format!("rule{index}"),
+            condition: Arc::new(*condition),
+            action: format!("action{index}"),
+            shadow: *shadow,
+            once_per: once_per.map(Span),
+        };
+        let spec = Spec {
+            name: "d".to_owned(),
+            subject: 0,
+            rules: rules.iter().enumerate().map(rule).collect(),
+            log_columns: vec![3],
+            model_versions: vec![("m".to_owned(), "7".to_owned())],
+            revision: "r1".to_owned(),
+            published_after: EventTime(PUBLISHED_AFTER),
+        };
+        let streams = [Stream::sorted(&rows, &[0])];
+        let make = || Box::new(Decision::new(schema(), spec.clone()).unwrap()) as _;
+        let output = drive(&make, &streams, &plan);
+        let (actions, records, bad) = twin(&rules, &streams[0].rows);
+        assert_same(&output.main(), &actions);
+        assert_same(&output.port(Port::RECORDS), &records);
+        assert_same(&output.port(Port::DEAD_LETTER), &bad);
+    }
+}

@@ -1,0 +1,101 @@
+//! Aggregates over another stream as a loop over all right rows for each left row.
+
+use super::aggregate::aggregate;
+use super::{config, plans, rows};
+use crate::RangeAggregate;
+use crate::harness::{Row, Stream, Value, assert_near, assert_same, drive, schema};
+use crate::range::{Function, RangeAggregateKind, Spec};
+use dataflow::Port;
+use proptest::prelude::*;
+
+fn twin(spec: &Spec, left: &[Row], right: &[Row]) -> (Vec<Row>, Vec<Row>) {
+    let (mut good, mut bad) = (Vec::new(), Vec::new());
+    for row in left {
+        let has_key = |other: &&Row| {
+            let mut keys = spec.left_keys.iter().zip(&spec.right_keys);
+            keys.all(|(&one, &two)| row.values[one] != Value::Null && row.values[one] == other.values[two])
+        };
+        let matching: Vec<&Row> = right.iter().filter(has_key).collect();
+        let values: Option<Vec<Value>> =
+            spec.functions.iter().map(|function| evaluate(function, row, &matching)).collect();
+        match values {
+            Some(values) => good.push(Row {
+                time: row.time + spec.hold_us(),
+                order: row.order,
+                values: row.values.iter().cloned().chain(values).collect(),
+            }),
+            None => bad.push(row.clone()),
+        }
+    }
+    crate::harness::sort(&mut good);
+    crate::harness::sort(&mut bad);
+    (good, bad)
+}
+
+fn evaluate(function: &Function, row: &Row, matching: &[&Row]) -> Option<Value> {
+    let range = row.time + function.from..=row.time + function.to;
+    let values: Vec<Value> = matching
+        .iter()
+        .filter(|other| range.contains(&other.time))
+        .filter(|other| function.filter.is_none_or(|column| other.values[column] == Value::Boolean(true)))
+        .map(|other| function.argument.map_or(Value::Boolean(true), |column| other.values[column].clone()))
+        .collect();
+    match function.aggregate {
+        RangeAggregateKind::Exists => Some(Value::Boolean(!values.is_empty())),
+        kind => aggregate(kind.aggregate(), &values),
+    }
+}
+
+fn specs() -> impl Strategy<Value = Spec> {
+    use RangeAggregateKind::*;
+    let kind = prop::sample::select(vec![
+        (Count, None),
+        (Count, Some(1)),
+        (CountDistinct, Some(3)),
+        (Sum, Some(1)),
+        (Sum, Some(2)),
+        (Avg, Some(2)),
+        (Min, Some(3)),
+        (Max, Some(2)),
+        (Exists, None),
+    ]);
+    let function =
+        (kind, any::<bool>(), -30i64..30, 0i64..30).prop_map(|((aggregate, argument), is_filtered, from, length)| {
+            Function {
+                name: "f".to_owned(),
+                aggregate,
+                argument,
+                filter: is_filtered.then_some(4),
+                from,
+                to: from + length,
+            }
+        });
+    let keys = prop::sample::select(vec![vec![0], vec![3], vec![0, 3]]);
+    (keys, prop::collection::vec(function, 1..5)).prop_map(|(keys, mut functions)| {
+        for (index, function) in functions.iter_mut().enumerate() {
+            function.name = format!("f{index}");
+        }
+        Spec { left_keys: keys.clone(), right_keys: keys, functions }
+    })
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn aggregates_over_another_stream_are_their_twin(
+        spec in specs(),
+        left in rows(40),
+        right in rows(40),
+        first in plans(),
+        second in plans(),
+    ) {
+        let streams = [Stream::sorted(&left, &spec.left_keys), Stream::sorted(&right, &spec.right_keys)];
+        let make = || Box::new(RangeAggregate::new(schema(), schema(), spec.clone()).unwrap()) as _;
+        let (one, other) = (drive(&make, &streams, &first), drive(&make, &streams, &second));
+        let (good, bad) = twin(&spec, &left, &right);
+        assert_near(&one.main(), &good);
+        assert_near(&one.port(Port::DEAD_LETTER), &bad);
+        assert_same(&other.main(), &one.main());
+    }
+}
