@@ -1,12 +1,21 @@
 //! Names, types and functions of a syntax tree become nodes.
 
-use super::node::{Failing, Literal, NodeRef, Reference};
+use super::arithmetic::{self, Operator};
+use super::cast;
+use super::compare::{self, Comparison};
+use super::functions::{self, concatenate, function, maybe_not};
+use super::kernel::{Argument, Call, Column};
+use super::node::{Failing, Literal, Node, NodeRef, Reference, Values};
 use super::scope::{Problem, Scope};
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{DataType, Schema};
+use super::{interval, time, types};
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{DataType, Schema, TimeUnit};
 use dataflow::{Batch, RowOrder};
 use datafusion_common::ScalarValue;
-use datafusion_sql::sqlparser::ast::{Expr, Ident, Spanned, Value};
+use datafusion_sql::sqlparser::ast::{
+    self, BinaryOperator, CastKind, CeilFloorKind, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
+    Spanned, TrimWhereField, UnaryOperator, Value,
+};
 use std::sync::Arc;
 
 /// A literal whose type is still open.
@@ -45,6 +54,11 @@ impl Bound {
         }
     }
 
+    /// The literal NULL.
+    pub(crate) fn null() -> Bound {
+        Bound::literal(arrow::array::new_null_array(&DataType::Null, 1), Some(Open::Null))
+    }
+
     /// A node over other expressions; computed now when no column takes part.
     pub(crate) fn over(node: NodeRef, data_type: DataType, nullable: bool, parts: &[&Bound]) -> Result<Bound, Problem> {
         let constant = parts.iter().all(|part| part.constant);
@@ -53,12 +67,7 @@ impl Bound {
     }
 
     fn fold(self) -> Result<Bound, Problem> {
-        let internal = |error: dataflow::Error| Problem::new(error.chain());
-        let options = RecordBatchOptions::new().with_row_count(Some(1));
-        let row = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &options);
-        let row = row.map_err(|error| internal(error.into()))?;
-        let batch = Batch::new(row, vec![0], vec![RowOrder(0)]).map_err(internal)?;
-        let values = self.node.evaluate(&batch).map_err(internal)?;
+        let values = on_one_row(&*self.node)?;
         if let Some(message) = values.failed.into_values().next() {
             let node = Arc::new(Failing { message, data_type: self.data_type.clone() });
             return Ok(Bound { node, nullable: true, ..self });
@@ -76,12 +85,68 @@ impl Bound {
 
     /// The value of a constant.
     pub(crate) fn constant(&self) -> Result<ScalarValue, Problem> {
-        match &self.value {
-            Some(value) => ScalarValue::try_from_array(value, 0).map_err(|error| Problem::new(error.to_string())),
-            None => {
-                Err(Problem::new("a constant is needed here, and this cannot be computed before the rows are there"))
-            }
+        if let Some(value) = &self.value {
+            return ScalarValue::try_from_array(value, 0).map_err(|error| Problem::new(error.to_string()));
         }
+        if self.constant {
+            let failed = on_one_row(&*self.node)?.failed.into_values().next();
+            return Err(Problem::new(failed.as_deref().unwrap_or("the constant cannot be computed")));
+        }
+        Err(Problem::new("a constant is needed here").expected("a literal, or literals put together"))
+    }
+
+    /// The same values in one of the types that functions know: other widths and encodings of Arrow are cast.
+    fn plain(self) -> Result<Bound, Problem> {
+        let to = match &self.data_type {
+            DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
+            DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => DataType::Binary,
+            DataType::Timestamp(unit, zone) if *unit != TimeUnit::Microsecond => {
+                DataType::Timestamp(TimeUnit::Microsecond, zone.clone())
+            }
+            DataType::Duration(unit) if *unit != TimeUnit::Microsecond => types::LENGTH,
+            DataType::Date64 => DataType::Date32,
+            DataType::Float16 => DataType::Float32,
+            DataType::Decimal32(digits, scale) | DataType::Decimal64(digits, scale) => {
+                DataType::Decimal128(*digits, *scale)
+            }
+            DataType::Dictionary(_, values) => (**values).clone(),
+            _ => return Ok(self),
+        };
+        let nullable = self.nullable;
+        let target = to.clone();
+        call("plain", vec![self], to, nullable, move |arguments, _| cast::arrow_cast(arguments[0].raw(), &target))
+    }
+}
+
+fn on_one_row(node: &dyn Node) -> Result<Values, Problem> {
+    let internal = |error: dataflow::Error| Problem::new(error.chain());
+    let options = RecordBatchOptions::new().with_row_count(Some(1));
+    let row = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &options);
+    let row = row.map_err(|error| internal(error.into()))?;
+    let batch = Batch::new(row, vec![0], vec![RowOrder(0)]).map_err(internal)?;
+    node.evaluate(&batch).map_err(internal)
+}
+
+/// A function of the values of other expressions.
+pub(crate) fn call(
+    name: &'static str,
+    arguments: Vec<Bound>,
+    data_type: DataType,
+    nullable: bool,
+    kernel: impl Fn(&[Argument], usize) -> Column + Send + Sync + 'static,
+) -> Result<Bound, Problem> {
+    let nodes = arguments.iter().map(|argument| argument.node.clone()).collect();
+    let node = Arc::new(Call { name, kernel: Arc::new(kernel), arguments: nodes, data_type: data_type.clone() });
+    Bound::over(node, data_type, nullable, &arguments.iter().collect::<Vec<_>>())
+}
+
+/// Casts an expression to the type that its place needs. A text literal that cannot be read is a problem now.
+pub(crate) fn cast_to(bound: Bound, to: &DataType) -> Result<Bound, Problem> {
+    let literal = bound.open == Some(Open::Text);
+    let cast = cast::cast(bound.plain()?, to, false)?;
+    match (literal, &cast.value) {
+        (true, None) => cast.constant().map(|_| cast.clone()),
+        _ => Ok(cast),
     }
 }
 
@@ -100,6 +165,15 @@ impl<'a> Binder<'a> {
         self.bind_here(expr).map_err(|problem| problem.at(expr.span()))
     }
 
+    /// An expression as the argument of something.
+    pub(crate) fn operand(&self, expr: &Expr) -> Result<Bound, Problem> {
+        self.bind(expr)?.plain()
+    }
+
+    fn operands<'e>(&self, exprs: impl IntoIterator<Item = &'e Expr>) -> Result<Vec<Bound>, Problem> {
+        exprs.into_iter().map(|expr| self.operand(expr)).collect()
+    }
+
     fn bind_here(&self, expr: &Expr) -> Result<Bound, Problem> {
         match expr {
             Expr::Identifier(name) => self.column(None, name),
@@ -109,53 +183,271 @@ impl<'a> Binder<'a> {
             },
             Expr::Nested(inner) => self.bind(inner),
             Expr::Value(value) => literal(&value.value),
-            other => Err(Problem::new(format!("{other} cannot stand here"))),
+            Expr::TypedString(typed) => {
+                let text = literal(&typed.value.value)?;
+                cast_to(text, &types::parse(&typed.data_type)?)
+            }
+            Expr::Interval(written) => interval::bind(self, written),
+            Expr::UnaryOp { op, expr } => self.unary(op, expr),
+            Expr::BinaryOp { left, op, right } => binary(op, self.operand(left)?, self.operand(right)?),
+            Expr::Cast { kind, expr, data_type, .. } => {
+                let tries = matches!(kind, CastKind::TryCast | CastKind::SafeCast);
+                cast::cast(self.operand(expr)?, &types::parse(data_type)?, tries)
+            }
+            Expr::Case { operand, conditions, else_result, .. } => {
+                self.case(operand.as_deref(), conditions, else_result.as_deref())
+            }
+            Expr::Function(called) => self.call(called),
+            _ => self.condition(expr),
+        }
+    }
+
+    fn condition(&self, expr: &Expr) -> Result<Bound, Problem> {
+        match expr {
+            Expr::IsNull(value) | Expr::IsUnknown(value) => compare::null_test(self.operand(value)?, true),
+            Expr::IsNotNull(value) | Expr::IsNotUnknown(value) => compare::null_test(self.operand(value)?, false),
+            Expr::IsTrue(value) => compare::truth(self.operand(value)?, true, false),
+            Expr::IsNotTrue(value) => compare::truth(self.operand(value)?, true, true),
+            Expr::IsFalse(value) => compare::truth(self.operand(value)?, false, false),
+            Expr::IsNotFalse(value) => compare::truth(self.operand(value)?, false, true),
+            Expr::IsDistinctFrom(left, right) => {
+                compare::compare(Comparison::Distinct, self.operand(left)?, self.operand(right)?)
+            }
+            Expr::IsNotDistinctFrom(left, right) => {
+                compare::compare(Comparison::NotDistinct, self.operand(left)?, self.operand(right)?)
+            }
+            Expr::InList { expr, list, negated } => {
+                maybe_not(*negated, compare::in_list(self.operand(expr)?, self.operands(list)?)?)
+            }
+            Expr::Between { expr, negated, low, high } => {
+                let (value, low, high) = (self.operand(expr)?, self.operand(low)?, self.operand(high)?);
+                maybe_not(*negated, compare::between(value, low, high)?)
+            }
+            Expr::Like { negated, any: false, expr, pattern, escape_char } => {
+                self.like(["~~", "like_escape"], *negated, expr, pattern, escape_char.as_ref())
+            }
+            Expr::ILike { negated, any: false, expr, pattern, escape_char } => {
+                self.like(["~~*", "ilike_escape"], *negated, expr, pattern, escape_char.as_ref())
+            }
+            Expr::SimilarTo { negated, expr, pattern, escape_char: None } => {
+                maybe_not(*negated, function("regexp_full_match", self.operands([&**expr, &**pattern])?)?)
+            }
+            _ => self.special(expr),
+        }
+    }
+
+    /// Functions with a grammar of their own.
+    fn special(&self, expr: &Expr) -> Result<Bound, Problem> {
+        match expr {
+            Expr::Extract { field, expr, .. } => time::date_part(time::part(&field.to_string())?, self.operand(expr)?),
+            Expr::Ceil { expr, field } if plain_rounding(field) => function("ceil", self.operands([&**expr])?),
+            Expr::Floor { expr, field } if plain_rounding(field) => function("floor", self.operands([&**expr])?),
+            Expr::Position { expr, r#in } => function("position", self.operands([&**r#in, &**expr])?),
+            Expr::Substring { expr, substring_from, substring_for, .. } => {
+                let mut arguments = self.operands([&**expr])?;
+                match substring_from {
+                    Some(from) => arguments.push(self.operand(from)?),
+                    None => arguments.push(literal(&Value::Number("1".into(), false))?),
+                }
+                if let Some(length) = substring_for {
+                    arguments.push(self.operand(length)?);
+                }
+                function("substring", arguments)
+            }
+            Expr::Trim { expr, trim_where, trim_what, trim_characters } => {
+                let name = match trim_where {
+                    Some(TrimWhereField::Leading) => "ltrim",
+                    Some(TrimWhereField::Trailing) => "rtrim",
+                    _ => "trim",
+                };
+                let letters = trim_what.as_deref().into_iter().chain(trim_characters.iter().flatten());
+                function(name, self.operands([&**expr].into_iter().chain(letters))?)
+            }
+            Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => {
+                Err(Problem::new("a subquery cannot stand here")
+                    .found(expr.to_string())
+                    .hint("write it as a column of its own in the SELECT list of a view, and use that column here"))
+            }
+            Expr::AtTimeZone { .. } => Err(Problem::new("AT TIME ZONE is not known: all times are in UTC")
+                .found("AT TIME ZONE")
+                .hint("leave it out, or add the offset as an interval")),
+            other => Err(Problem::new("this kind of expression is not known").found(other.to_string())),
         }
     }
 
     fn column(&self, table: Option<&Ident>, name: &Ident) -> Result<Bound, Problem> {
         let column = self.scope.resolve(table, name)?;
+        let nullable = matches!(column.place, super::Place::Column(_));
         Ok(Bound {
             node: Arc::new(Reference(column.place)),
             data_type: column.data_type.clone(),
-            nullable: true,
+            nullable,
             open: None,
             value: None,
             constant: false,
         })
     }
+
+    fn unary(&self, operator: &UnaryOperator, expr: &Expr) -> Result<Bound, Problem> {
+        let value = self.operand(expr)?;
+        match operator {
+            UnaryOperator::Not | UnaryOperator::BangNot => compare::not(value),
+            UnaryOperator::Minus => arithmetic::negate(value),
+            UnaryOperator::Plus if types::is_number(&value.data_type) => Ok(value),
+            other => Err(Problem::new(format!("no operator {other} {}", types::name(&value.data_type)))),
+        }
+    }
+
+    fn like(
+        &self,
+        names: [&str; 2],
+        negated: bool,
+        expr: &Expr,
+        pattern: &Expr,
+        escape: Option<&ast::ValueWithSpan>,
+    ) -> Result<Bound, Problem> {
+        let mut arguments = self.operands([expr, pattern])?;
+        let name = match escape {
+            Some(escape) => {
+                arguments.push(literal(&escape.value)?);
+                names[1]
+            }
+            None => names[0],
+        };
+        maybe_not(negated, function(name, arguments)?)
+    }
+
+    fn case(
+        &self,
+        operand: Option<&Expr>,
+        conditions: &[ast::CaseWhen],
+        otherwise: Option<&Expr>,
+    ) -> Result<Bound, Problem> {
+        let operand = operand.map(|operand| self.operand(operand)).transpose()?;
+        let mut branches = Vec::with_capacity(conditions.len());
+        for branch in conditions {
+            let when = self.operand(&branch.condition)?;
+            let when = match &operand {
+                Some(operand) => compare::compare(Comparison::Equal, operand.clone(), when)?,
+                None => when,
+            };
+            branches.push((when, self.operand(&branch.result)?));
+        }
+        functions::case(branches, otherwise.map(|otherwise| self.operand(otherwise)).transpose()?)
+    }
+
+    fn call(&self, called: &ast::Function) -> Result<Bound, Problem> {
+        let name = called.name.to_string().to_lowercase();
+        if called.over.is_some() || called.filter.is_some() || !called.within_group.is_empty() {
+            return Err(Problem::new(format!("{name} over a window cannot stand here"))
+                .found(called.to_string())
+                .hint("write it as a column of its own in the SELECT list of a view, and use that column here"));
+        }
+        let list = match &called.args {
+            FunctionArguments::None => &[][..],
+            FunctionArguments::List(list) if list.duplicate_treatment.is_none() && list.clauses.is_empty() => {
+                &list.args
+            }
+            _ => return Err(Problem::new(format!("{name} takes plain arguments")).found(called.to_string())),
+        };
+        let mut arguments = Vec::with_capacity(list.len());
+        for argument in list {
+            match argument {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => arguments.push(self.operand(expr)?),
+                other if name == "count" => {
+                    return function("count", vec![]).map_err(|p| p.found(format!("count({other})")));
+                }
+                other => {
+                    let problem = Problem::new(format!("{name} takes plain arguments")).found(other.to_string());
+                    return Err(problem.expected("an expression"));
+                }
+            }
+        }
+        function(&name, arguments)
+    }
+}
+
+fn plain_rounding(kind: &CeilFloorKind) -> bool {
+    matches!(kind, CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime))
+}
+
+fn binary(operator: &BinaryOperator, left: Bound, right: Bound) -> Result<Bound, Problem> {
+    use BinaryOperator as B;
+    let comparison = match operator {
+        B::Plus => return arithmetic::arithmetic(Operator::Add, left, right),
+        B::Minus => return arithmetic::arithmetic(Operator::Subtract, left, right),
+        B::Multiply => return arithmetic::arithmetic(Operator::Multiply, left, right),
+        B::Divide => return arithmetic::arithmetic(Operator::Divide, left, right),
+        B::DuckIntegerDivide => return arithmetic::arithmetic(Operator::WholeDivide, left, right),
+        B::Modulo => return arithmetic::arithmetic(Operator::Remainder, left, right),
+        B::And => return compare::logic(true, left, right),
+        B::Or => return compare::logic(false, left, right),
+        B::StringConcat => return concatenate(left, right),
+        B::PGRegexMatch => return function("regexp_full_match", vec![left, right]),
+        B::PGRegexNotMatch => return compare::not(function("regexp_full_match", vec![left, right])?),
+        B::PGExp | B::BitwiseXor => return function("power", vec![left, right]),
+        B::Eq => Comparison::Equal,
+        B::NotEq => Comparison::NotEqual,
+        B::Lt => Comparison::Less,
+        B::LtEq => Comparison::LessOrEqual,
+        B::Gt => Comparison::Greater,
+        B::GtEq => Comparison::GreaterOrEqual,
+        other => return Err(Problem::new(format!("the operator {other} is not known")).found(other.to_string())),
+    };
+    compare::compare(comparison, left, right)
 }
 
 fn literal(value: &Value) -> Result<Bound, Problem> {
     let (value, open) = match value {
-        Value::Null => (ScalarValue::Null, Some(Open::Null)),
+        Value::Null => return Ok(Bound::null()),
         Value::Boolean(value) => (ScalarValue::Boolean(Some(*value)), None),
-        Value::SingleQuotedString(text) => (ScalarValue::Utf8(Some(text.clone())), Some(Open::Text)),
-        Value::Number(text, _) => match (text.parse::<i32>(), text.parse::<i64>(), text.parse::<f64>()) {
-            (Ok(value), ..) => (ScalarValue::Int32(Some(value)), Some(Open::Integer)),
-            (_, Ok(value), _) => (ScalarValue::Int64(Some(value)), Some(Open::Integer)),
-            (.., Ok(value)) => (ScalarValue::Float64(Some(value)), None),
-            _ => return Err(Problem::new(format!("{text} is not a number"))),
-        },
-        other => return Err(Problem::new(format!("the literal {other} is not known"))),
+        Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => {
+            (ScalarValue::Utf8(Some(text.clone())), Some(Open::Text))
+        }
+        Value::Number(text, _) => number(&text.replace('_', ""))?,
+        other => return Err(Problem::new(format!("the literal {other} is not known")).found(other.to_string())),
     };
     Ok(Bound::literal(value.to_array().map_err(|error| Problem::new(error.to_string()))?, open))
 }
 
-/// Casts an expression.
-pub(crate) fn cast_to(bound: Bound, to: &DataType) -> Result<Bound, Problem> {
-    if bound.data_type == *to {
-        return Ok(bound.settled());
+/// Whole numbers are INTEGER or BIGINT, those with a point DECIMAL, those with an exponent DOUBLE.
+fn number(text: &str) -> Result<(ScalarValue, Option<Open>), Problem> {
+    let bad = || Problem::new(format!("{text} is not a number")).found(text);
+    if let Ok(value) = text.parse::<i32>() {
+        return Ok((ScalarValue::Int32(Some(value)), Some(Open::Integer)));
     }
-    Err(Problem::new(format!("no cast from {} to {to}", bound.data_type)))
+    if let Ok(value) = text.parse::<i64>() {
+        return Ok((ScalarValue::Int64(Some(value)), Some(Open::Integer)));
+    }
+    if text.bytes().all(|digit| digit.is_ascii_digit()) {
+        return Err(Problem::new(format!("{text} does not fit into 64 bits"))
+            .found(text)
+            .expected("at most 9223372036854775807")
+            .hint("write it with a point or an exponent, e.g. 1e20"));
+    }
+    if let (Some((whole, fraction)), false) = (text.split_once('.'), text.contains(['e', 'E'])) {
+        let (digits, scale) = ((whole.len() + fraction.len()).max(1), fraction.len());
+        if digits <= usize::from(types::DIGITS_MAX) {
+            let value = cast::read_exact(text, scale as i32).ok_or_else(bad)?;
+            return Ok((ScalarValue::Decimal128(Some(value), digits as u8, scale as i8), None));
+        }
+    }
+    Ok((ScalarValue::Float64(Some(text.parse().map_err(|_| bad())?)), None))
 }
 
 /// The length of a constant interval.
 pub(crate) fn micros(expr: &Expr) -> Result<i64, Problem> {
     let scope = Scope::default();
     let bound = Binder::new(&scope).bind(expr)?;
-    match bound.constant()? {
+    let found = types::name(&bound.data_type);
+    let problem = |message: &str| Problem::new(message).at(expr.span()).found(expr.to_string());
+    match bound.constant().map_err(|problem| problem.at(expr.span()))? {
         ScalarValue::DurationMicrosecond(Some(micros)) => Ok(micros),
-        _ => Err(Problem::new("a constant interval is needed here").at(expr.span()).expected("e.g. INTERVAL '1' DAY")),
+        ScalarValue::IntervalMonthDayNano(_) => Err(problem("an interval with months has no length")
+            .expected("an interval of days or less")
+            .hint("write days, e.g. INTERVAL '30' DAY")),
+        _ => {
+            Err(problem(&format!("a constant interval is needed here, not {found}")).expected("e.g. INTERVAL '1' DAY"))
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Functions over columns, and how they are kept to the rows that fail.
 
 use super::node::{Failures, Node, NodeRef, Values};
-use arrow::array::{Array, ArrayRef, Datum, Scalar, UInt32Array, make_array, new_null_array};
+use arrow::array::{Array, ArrayRef, Datum, UInt32Array, new_null_array};
 use arrow::compute;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
@@ -31,6 +31,24 @@ impl Argument {
     /// The one value, when it is the same for all rows.
     pub(crate) fn one(&self) -> Option<&ArrayRef> {
         self.scalar.then_some(&self.array)
+    }
+
+    /// The column, or the one value as a column of one row.
+    pub(crate) fn raw(&self) -> &ArrayRef {
+        &self.array
+    }
+
+    /// Where a row's value stands in the raw column.
+    pub(crate) fn row(&self, row: usize) -> usize {
+        if self.scalar { 0 } else { row }
+    }
+
+    pub(crate) fn column(array: ArrayRef) -> Argument {
+        Argument { array, scalar: false }
+    }
+
+    pub(crate) fn data_type(&self) -> &DataType {
+        self.array.data_type()
     }
 
     fn slice(&self, from: usize, rows: usize) -> Argument {
@@ -135,9 +153,4 @@ pub(crate) fn message(error: &ArrowError) -> String {
 /// A row's failure in words.
 pub(crate) fn fails(text: impl Into<String>) -> ArrowError {
     ArrowError::ComputeError(text.into())
-}
-
-/// One value as an argument of arrow's kernels.
-pub(crate) fn single(array: &ArrayRef) -> Scalar<ArrayRef> {
-    Scalar::new(make_array(array.to_data()))
 }

@@ -9,10 +9,20 @@
 //! Every node gives one value per row and the rows on which it failed. A failure in a branch that a row does not take
 //! (CASE, AND, OR, COALESCE) is dropped there, so what fails depends on the row alone and never on batch cuts.
 
+mod arithmetic;
 mod bind;
+mod calendar;
+mod cast;
+mod compare;
+mod functions;
+mod interval;
 mod kernel;
+mod math;
 mod node;
 mod scope;
+mod text;
+mod time;
+mod types;
 
 pub use scope::{Place, Problem, Scope, ScopeColumn};
 

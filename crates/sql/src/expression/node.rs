@@ -1,5 +1,6 @@
 //! The parts of a compiled expression.
 
+use super::kernel::expand;
 use super::scope::Place;
 use arrow::array::{ArrayRef, StringArray, new_null_array};
 use arrow::datatypes::DataType;
@@ -23,6 +24,11 @@ pub(crate) struct Values {
 impl Values {
     pub(crate) fn column(array: ArrayRef) -> Values {
         Values { array, scalar: false, failed: Failures::new() }
+    }
+
+    /// The same as a column: one value is repeated.
+    pub(crate) fn into_column(self, rows: usize) -> dataflow::Result<Values> {
+        Ok(Values { array: expand(self.array, self.scalar, rows)?, scalar: false, failed: self.failed })
     }
 }
 

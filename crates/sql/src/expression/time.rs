@@ -1,0 +1,425 @@
+//! Operators and functions over times and intervals.
+
+use super::arithmetic::{self, Operator, no_operator, pairs, try_pairs};
+use super::bind::{Bound, call, cast_to};
+use super::calendar::{self, DAY, HOUR, MINUTE, SECOND};
+use super::kernel::{Argument, Column, fails};
+use super::scope::{Problem, suggest};
+use super::types::{self, LENGTH, MONTHS, TIMESTAMP};
+use arrow::array::{Array, AsArray, PrimitiveArray};
+use arrow::datatypes::DataType::{self, Date32, Float64, Int64, Utf8};
+use arrow::datatypes::{
+    ArrowPrimitiveType, Date32Type, DurationMicrosecondType, Float64Type, Int64Type, TimestampMicrosecondType,
+};
+use std::sync::Arc;
+
+type T = TimestampMicrosecondType;
+type D = DurationMicrosecondType;
+
+/// `+ - * /` where a time or an interval takes part.
+pub(crate) fn arithmetic(operator: Operator, left: Bound, right: Bound) -> Result<Bound, Problem> {
+    use Operator::{Add, Divide, Multiply, Subtract};
+    let (l, r) = (left.data_type.clone(), right.data_type.clone());
+    let (left_time, right_time) = (types::is_time(&l), types::is_time(&r));
+    match operator {
+        Add if left_time && (r == LENGTH || r == MONTHS) => plus(left, right, 1),
+        Add if right_time && (l == LENGTH || l == MONTHS) => plus(right, left, 1),
+        Subtract if left_time && (r == LENGTH || r == MONTHS) => plus(left, right, -1),
+        Add if l == Date32 && types::is_integer(&r) => arithmetic::date_plus_days(left, right, 1),
+        Add if r == Date32 && types::is_integer(&l) => arithmetic::date_plus_days(right, left, 1),
+        Subtract if l == Date32 && types::is_integer(&r) => arithmetic::date_plus_days(left, right, -1),
+        Subtract if l == Date32 && r == Date32 => {
+            let nullable = left.nullable || right.nullable;
+            call("days between", vec![left, right], Int64, nullable, |arguments, rows| {
+                pairs::<Date32Type, Date32Type, Int64Type>(&arguments[0], &arguments[1], rows, |a, b| {
+                    i64::from(a) - i64::from(b)
+                })
+            })
+        }
+        Subtract if left_time && right_time => {
+            let (left, right) = (cast_to(left, &TIMESTAMP)?, cast_to(right, &TIMESTAMP)?);
+            lengths::<T, T, D>("time between", left, right, LENGTH, i64::checked_sub)
+        }
+        Add if l == LENGTH && r == LENGTH => {
+            lengths::<D, D, D>("sum of intervals", left, right, LENGTH, i64::checked_add)
+        }
+        Subtract if l == LENGTH && r == LENGTH => {
+            lengths::<D, D, D>("intervals", left, right, LENGTH, i64::checked_sub)
+        }
+        Multiply if l == LENGTH && types::is_number(&r) => arithmetic::scale_length(operator, left, right),
+        Multiply if r == LENGTH && types::is_number(&l) => arithmetic::scale_length(operator, right, left),
+        Divide if l == LENGTH && types::is_number(&r) => arithmetic::scale_length(operator, left, right),
+        Divide if l == LENGTH && r == LENGTH => Err(no_operator(operator, &l, &r).hint("write epoch(a) / epoch(b)")),
+        _ => Err(no_operator(operator, &l, &r)),
+    }
+}
+
+fn plus(time: Bound, interval: Bound, sign: i64) -> Result<Bound, Problem> {
+    if interval.data_type == MONTHS {
+        return arithmetic::plus_months(time, interval, sign);
+    }
+    let time = cast_to(time, &TIMESTAMP)?;
+    let function = if sign < 0 { i64::checked_sub } else { i64::checked_add };
+    lengths::<T, D, T>("time plus interval", time, interval, TIMESTAMP, function)
+}
+
+fn lengths<A, B, O>(
+    name: &'static str,
+    left: Bound,
+    right: Bound,
+    data_type: DataType,
+    function: impl Fn(i64, i64) -> Option<i64> + Send + Sync + 'static,
+) -> Result<Bound, Problem>
+where
+    A: ArrowPrimitiveType<Native = i64>,
+    B: ArrowPrimitiveType<Native = i64>,
+    O: ArrowPrimitiveType<Native = i64>,
+{
+    let nullable = left.nullable || right.nullable;
+    call(name, vec![left, right], data_type, nullable, move |arguments, rows| {
+        let result = try_pairs::<A, B, O>(&arguments[0], &arguments[1], rows, |a, b| {
+            function(a, b).ok_or_else(|| fails(format!("{name}: the result is out of range")))
+        })?;
+        Ok(Arc::new(result))
+    })
+}
+
+/// A unit of time or a part of a date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Microsecond,
+    Millisecond,
+    Second,
+    Minute,
+    Hour,
+    Day,
+    Week,
+    Month,
+    Quarter,
+    Year,
+    Decade,
+    Century,
+    DayOfWeek,
+    IsoDayOfWeek,
+    DayOfYear,
+    IsoYear,
+    Epoch,
+}
+
+const PARTS: [(&str, Part); 41] = [
+    ("microsecond", Part::Microsecond),
+    ("microseconds", Part::Microsecond),
+    ("us", Part::Microsecond),
+    ("millisecond", Part::Millisecond),
+    ("milliseconds", Part::Millisecond),
+    ("ms", Part::Millisecond),
+    ("second", Part::Second),
+    ("seconds", Part::Second),
+    ("s", Part::Second),
+    ("minute", Part::Minute),
+    ("minutes", Part::Minute),
+    ("m", Part::Minute),
+    ("min", Part::Minute),
+    ("hour", Part::Hour),
+    ("hours", Part::Hour),
+    ("h", Part::Hour),
+    ("day", Part::Day),
+    ("days", Part::Day),
+    ("d", Part::Day),
+    ("dayofmonth", Part::Day),
+    ("week", Part::Week),
+    ("weeks", Part::Week),
+    ("w", Part::Week),
+    ("weekofyear", Part::Week),
+    ("month", Part::Month),
+    ("months", Part::Month),
+    ("quarter", Part::Quarter),
+    ("quarters", Part::Quarter),
+    ("year", Part::Year),
+    ("years", Part::Year),
+    ("y", Part::Year),
+    ("decade", Part::Decade),
+    ("century", Part::Century),
+    ("dayofweek", Part::DayOfWeek),
+    ("dow", Part::DayOfWeek),
+    ("weekday", Part::DayOfWeek),
+    ("isodow", Part::IsoDayOfWeek),
+    ("dayofyear", Part::DayOfYear),
+    ("doy", Part::DayOfYear),
+    ("isoyear", Part::IsoYear),
+    ("epoch", Part::Epoch),
+];
+
+/// The part that a name means.
+pub(crate) fn part(name: &str) -> Result<Part, Problem> {
+    let lower = name.to_ascii_lowercase();
+    if let Some((_, part)) = PARTS.iter().find(|(known, _)| *known == lower) {
+        return Ok(*part);
+    }
+    let problem = Problem::new(format!("\"{name}\" is not a part of a time")).found(name);
+    let names = ["microsecond", "millisecond", "second", "minute", "hour", "day", "week", "month", "quarter", "year"];
+    Err(suggest(problem, name, names.into_iter().chain(["dayofweek", "isodow", "dayofyear", "isoyear", "epoch"])))
+}
+
+impl Part {
+    /// The length of units that have one.
+    fn micros(self) -> Option<i64> {
+        Some(match self {
+            Part::Microsecond => 1,
+            Part::Millisecond => 1000,
+            Part::Second | Part::Epoch => SECOND,
+            Part::Minute => MINUTE,
+            Part::Hour => HOUR,
+            Part::Day | Part::DayOfWeek | Part::IsoDayOfWeek | Part::DayOfYear => DAY,
+            _ => return None,
+        })
+    }
+
+    /// The length in months of the others, weeks apart.
+    fn months(self) -> i64 {
+        match self {
+            Part::Quarter => 3,
+            Part::Year | Part::IsoYear => 12,
+            Part::Decade => 120,
+            Part::Century => 1200,
+            _ => 1,
+        }
+    }
+
+    fn of_time(self, micros: i64) -> i64 {
+        let (day, time) = (micros.div_euclid(DAY), micros.rem_euclid(DAY));
+        match self {
+            Part::Microsecond => time % MINUTE,
+            Part::Millisecond => time % MINUTE / 1000,
+            Part::Second => time % MINUTE / SECOND,
+            Part::Minute => time % HOUR / MINUTE,
+            Part::Hour => time / HOUR,
+            Part::Week => calendar::iso_week(day).1,
+            Part::IsoYear => calendar::iso_week(day).0,
+            Part::DayOfWeek => (calendar::weekday(day) + 1) % 7,
+            Part::IsoDayOfWeek => calendar::weekday(day) + 1,
+            Part::Epoch => micros.div_euclid(SECOND),
+            _ => {
+                let (year, month, of_month) = calendar::date(day);
+                match self {
+                    Part::Day => of_month,
+                    Part::Month => month,
+                    Part::Quarter => (month + 2) / 3,
+                    Part::Decade => year / 10,
+                    Part::Century => (year - 1).div_euclid(100) + 1,
+                    Part::DayOfYear => day - calendar::days(year, 1, 1) + 1,
+                    _ => year,
+                }
+            }
+        }
+    }
+
+    fn of_length(self, micros: i64) -> Option<i64> {
+        let time = micros % DAY;
+        Some(match self {
+            Part::Microsecond => time % MINUTE,
+            Part::Millisecond => time % MINUTE / 1000,
+            Part::Second => time % MINUTE / SECOND,
+            Part::Minute => time % HOUR / MINUTE,
+            Part::Hour => time / HOUR,
+            Part::Day => micros / DAY,
+            _ => return None,
+        })
+    }
+
+    fn truncate(self, micros: i64) -> Option<i64> {
+        if let Some(unit) = self.micros() {
+            return Some(micros - micros.rem_euclid(unit));
+        }
+        let day = micros.div_euclid(DAY);
+        let first = match self {
+            Part::Week => day - calendar::weekday(day),
+            Part::IsoYear => {
+                let (year, _) = calendar::iso_week(day);
+                let fourth = calendar::days(year, 1, 4);
+                fourth - calendar::weekday(fourth)
+            }
+            _ => {
+                let (year, month, _) = calendar::date(day);
+                let (year, month) = match self {
+                    Part::Month => (year, month),
+                    Part::Quarter => (year, (month - 1) / 3 * 3 + 1),
+                    Part::Decade => (year.div_euclid(10) * 10, 1),
+                    Part::Century => (year.div_euclid(100) * 100, 1),
+                    _ => (year, 1),
+                };
+                calendar::days(year, month, 1)
+            }
+        };
+        first.checked_mul(DAY)
+    }
+
+    /// How many borders of the unit lie between two times.
+    fn borders(self, from: i64, to: i64) -> i64 {
+        if let Some(unit) = self.micros() {
+            return to.div_euclid(unit) - from.div_euclid(unit);
+        }
+        let months = |micros: i64| {
+            let (year, month, _) = calendar::date(micros.div_euclid(DAY));
+            year * 12 + month - 1
+        };
+        match self {
+            // DuckDB counts whole weeks of days here, not Mondays.
+            Part::Week => (to.div_euclid(DAY) - from.div_euclid(DAY)) / 7,
+            Part::IsoYear => calendar::iso_week(to.div_euclid(DAY)).0 - calendar::iso_week(from.div_euclid(DAY)).0,
+            _ => months(to).div_euclid(self.months()) - months(from).div_euclid(self.months()),
+        }
+    }
+
+    /// How many whole units fit between two times.
+    fn whole(self, from: i64, to: i64) -> i64 {
+        let length = to.saturating_sub(from);
+        if let Some(unit) = self.micros() {
+            return length / unit;
+        }
+        if self == Part::Week {
+            return length / (7 * DAY);
+        }
+        if from > to {
+            return -self.whole(to, from);
+        }
+        let mut months = Part::Month.borders(from, to);
+        while months > 0 && calendar::add_months(from, months).is_none_or(|after| after > to) {
+            months -= 1;
+        }
+        months / self.months()
+    }
+}
+
+/// The constant text that names a part.
+pub(crate) fn part_name(bound: &Bound) -> Result<Part, Problem> {
+    match &bound.value {
+        Some(value) if *value.data_type() == Utf8 && value.is_valid(0) => part(value.as_string::<i32>().value(0)),
+        _ => Err(Problem::new("the part of a time must be a constant text").expected("e.g. 'hour'")),
+    }
+}
+
+/// The argument as TIMESTAMP; NULL and text literals become one.
+fn as_time(value: Bound) -> Result<Bound, Problem> {
+    if types::is_time(&value.data_type) || value.open.is_some_and(|open| open != super::bind::Open::Integer) {
+        return cast_to(value, &TIMESTAMP);
+    }
+    let found = types::name(&value.data_type);
+    let hint = "epoch_ms(x) makes a timestamp of milliseconds, make_timestamp(x) of microseconds";
+    Err(Problem::new(format!("{found} is not a time")).found(found).expected("TIMESTAMP or DATE").hint(hint))
+}
+
+fn each<I: ArrowPrimitiveType, O: ArrowPrimitiveType>(
+    argument: &Argument,
+    rows: usize,
+    function: impl Fn(I::Native) -> O::Native,
+) -> Column {
+    let array = argument.array(rows)?;
+    let values: &PrimitiveArray<I> = array.as_primitive();
+    Ok(Arc::new(values.unary::<_, O>(function)))
+}
+
+/// `date_part(part, x)`, `extract(part FROM x)`, `hour(x)`.
+pub(crate) fn date_part(part: Part, value: Bound) -> Result<Bound, Problem> {
+    if part == Part::Epoch {
+        return epoch(value);
+    }
+    let nullable = value.nullable;
+    if value.data_type == LENGTH {
+        if part.of_length(0).is_none() {
+            return Err(Problem::new(format!("an interval has no {part:?}").to_lowercase())
+                .hint("write epoch(x) for its seconds"));
+        }
+        return call("part of interval", vec![value], Int64, nullable, move |arguments, rows| {
+            each::<D, Int64Type>(&arguments[0], rows, |micros| part.of_length(micros).unwrap_or(0))
+        });
+    }
+    call("date_part", vec![as_time(value)?], Int64, nullable, move |arguments, rows| {
+        each::<T, Int64Type>(&arguments[0], rows, |micros| part.of_time(micros))
+    })
+}
+
+/// `date_trunc(part, x)`.
+pub(crate) fn date_trunc(part: Part, value: Bound) -> Result<Bound, Problem> {
+    let nullable = value.nullable;
+    call("date_trunc", vec![as_time(value)?], TIMESTAMP, nullable, move |arguments, rows| {
+        let array = arguments[0].array(rows)?;
+        let truncated = array.as_primitive::<T>().try_unary::<_, T, _>(|micros| {
+            part.truncate(micros).ok_or_else(|| fails("the timestamp is out of range"))
+        })?;
+        Ok(Arc::new(truncated))
+    })
+}
+
+/// `date_diff(part, a, b)` counts borders, `date_sub(part, a, b)` whole units.
+pub(crate) fn difference(part: Part, whole: bool, from: Bound, to: Bound) -> Result<Bound, Problem> {
+    let nullable = from.nullable || to.nullable;
+    call("date_diff", vec![as_time(from)?, as_time(to)?], Int64, nullable, move |arguments, rows| {
+        pairs::<T, T, Int64Type>(&arguments[0], &arguments[1], rows, |from, to| {
+            if whole { part.whole(from, to) } else { part.borders(from, to) }
+        })
+    })
+}
+
+/// `epoch(x)`: seconds with their fraction, of a time or an interval.
+pub(crate) fn epoch(value: Bound) -> Result<Bound, Problem> {
+    let nullable = value.nullable;
+    let seconds = |micros: i64| micros as f64 / SECOND as f64;
+    if value.data_type == LENGTH {
+        return call("epoch", vec![value], Float64, nullable, move |arguments, rows| {
+            each::<D, Float64Type>(&arguments[0], rows, seconds)
+        });
+    }
+    call("epoch", vec![as_time(value)?], Float64, nullable, move |arguments, rows| {
+        each::<T, Float64Type>(&arguments[0], rows, seconds)
+    })
+}
+
+/// `epoch_ms(x)` (1000) and `epoch_us(x)` (1): a whole number; halves go away from zero.
+pub(crate) fn epoch_in(unit: i64, value: Bound) -> Result<Bound, Problem> {
+    let rounded = move |micros: i64| {
+        let (whole, rest) = (micros / unit, micros % unit);
+        if rest.abs() * 2 >= unit { whole + rest.signum() } else { whole }
+    };
+    let nullable = value.nullable;
+    if value.data_type == LENGTH {
+        return call("epoch_ms", vec![value], Int64, nullable, move |arguments, rows| {
+            each::<D, Int64Type>(&arguments[0], rows, rounded)
+        });
+    }
+    call("epoch_ms", vec![as_time(value)?], Int64, nullable, move |arguments, rows| {
+        each::<T, Int64Type>(&arguments[0], rows, rounded)
+    })
+}
+
+/// `epoch_ms(n)` (1000) and `make_timestamp(n)` (1): the timestamp that many units after 1970.
+pub(crate) fn from_epoch(unit: i64, value: Bound) -> Result<Bound, Problem> {
+    let nullable = value.nullable;
+    call("timestamp", vec![cast_to(value, &Int64)?], TIMESTAMP, nullable, move |arguments, rows| {
+        let array = arguments[0].array(rows)?;
+        let times = array.as_primitive::<Int64Type>().try_unary::<_, T, _>(|count| {
+            count.checked_mul(unit).ok_or_else(|| fails(format!("{count} is out of the range of timestamps")))
+        })?;
+        Ok(Arc::new(times))
+    })
+}
+
+/// `time_bucket(interval, x)`: the beginning of the bucket; buckets of days and less begin on Monday 2000-01-03.
+pub(crate) fn time_bucket(width: Bound, value: Bound) -> Result<Bound, Problem> {
+    const ORIGIN: i64 = 10_959 * DAY;
+    if width.data_type != LENGTH {
+        return Err(Problem::new("the width of a bucket must be an interval without months")
+            .expected("e.g. INTERVAL '5' MINUTE"));
+    }
+    let nullable = width.nullable || value.nullable;
+    call("time_bucket", vec![width, as_time(value)?], TIMESTAMP, nullable, |arguments, rows| {
+        let begin = try_pairs::<D, T, T>(&arguments[0], &arguments[1], rows, |width, time| {
+            if width <= 0 {
+                return Err(fails("the width of a bucket must be greater than zero"));
+            }
+            let since = time.checked_sub(ORIGIN).ok_or_else(|| fails("the timestamp is out of range"))?;
+            Ok(time - since.rem_euclid(width))
+        })?;
+        Ok(Arc::new(begin))
+    })
+}
