@@ -15,7 +15,7 @@ use crate::held::Held;
 use crate::placing::{Layout, event_time, instants};
 use crate::spill::{Run, RunWriter};
 use crate::{StreamSpec, StreamStats};
-use arrow::array::Array;
+use arrow::array::{Array, RecordBatch};
 use dataflow::{Batch, Bounds, Error, EventTime, RecordBatches, Result, TimedFile, TimedFiles};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -31,6 +31,8 @@ const CHUNK_ROWS: usize = 8_192;
 const CHUNK_ROWS_MIN: usize = 128;
 /// A file of at most so many decoded bytes is read whole, without a look at its times before.
 const WHOLE_BYTES_MAX: usize = 64 << 20;
+/// How many files are open at once at most, but for one that is read whole.
+const OPEN_FILES_MAX: usize = 200;
 /// How many chunks one call reads at most.
 const CHUNKS_PER_CALL: usize = 64;
 /// Rows per batch of a spilled run.
@@ -49,6 +51,7 @@ pub(crate) struct History {
     parts: Vec<Part>,
     // The parts that are not read to their end, by their least unread time.
     unread: BinaryHeap<Reverse<(i64, usize)>>,
+    open_files: usize,
     held: Held,
     // Bytes read from files since rows were spilled: only these are worth spilling.
     fresh_bytes: usize,
@@ -117,6 +120,7 @@ impl History {
             chunk_rows: room.clamp(CHUNK_ROWS_MIN, CHUNK_ROWS),
             parts,
             unread,
+            open_files: 0,
             fresh_bytes: 0,
         })
     }
@@ -207,29 +211,42 @@ impl History {
 
     /// Reads on in the part that has the least unread time; gives the number of rows read.
     fn read_least(&mut self) -> Result<usize> {
-        let Some(Reverse((least, index))) = self.unread.pop() else {
+        let Some(Reverse((first, index))) = self.unread.pop() else {
             return Ok(0);
         };
         let mut rows = 0;
         let (part, next) = match std::mem::replace(&mut self.parts[index], Part::Ended) {
-            Part::File { file, least: None } if !self.fits_whole(file) => {
+            Part::File { file, least: None } if !self.is_read_whole(file) => {
                 let known = self.least_times(file)?;
-                let first = known.first().copied().unwrap_or(i64::MAX);
-                (Part::File { file, least: Some(known) }, first.max(least))
+                let next = known.first().copied().unwrap_or(i64::MAX).max(first);
+                (Part::File { file, least: Some(known) }, next)
             }
-            Part::File { file, least: known } => {
+            Part::File { file, least } => {
+                let known = least.filter(|_| self.open_files < OPEN_FILES_MAX);
+                self.open_files += 1;
                 let chunk_rows = if known.is_some() { self.chunk_rows } else { CHUNK_ROWS };
                 let rows = self.files.open(file, &self.layout.columns, chunk_rows)?;
-                (Part::Open(OpenFile { file, rows, rows_read: 0, chunk_rows, least: known }), least)
+                (Part::Open(OpenFile { file, rows, rows_read: 0, chunk_rows, least: known }), first)
             }
-            Part::Open(mut open) => match open.rows.next() {
-                Some(columns) => {
-                    rows = self.take_chunk(&mut open, columns?)?;
-                    let next = open.least_unread().unwrap_or(least).max(least);
-                    (Part::Open(open), next)
+            Part::Open(mut open) => {
+                let chunk = open.rows.next().transpose()?;
+                if let Some(columns) = &chunk {
+                    rows = self.take_chunk(&mut open, columns)?;
                 }
-                None => return Ok(0),
-            },
+                let file = &self.files.files()[open.file];
+                if chunk.is_none() && (open.rows_read as u64) < file.rows {
+                    return Err(Error::corrupt(format!(
+                        "file {} ends after {} rows, expected {}",
+                        file.path, open.rows_read, file.rows
+                    )));
+                }
+                if open.rows_read as u64 >= file.rows {
+                    self.open_files -= 1;
+                    return Ok(rows);
+                }
+                let next = open.least_unread().unwrap_or(first).max(first);
+                (Part::Open(open), next)
+            }
             Part::Run(mut run) => match run.next()? {
                 Some(batch) => {
                     rows = batch.rows();
@@ -246,11 +263,11 @@ impl History {
         Ok(rows)
     }
 
-    fn take_chunk(&mut self, open: &mut OpenFile, columns: arrow::array::RecordBatch) -> Result<usize> {
+    fn take_chunk(&mut self, open: &mut OpenFile, columns: &RecordBatch) -> Result<usize> {
         let file = &self.files.files()[open.file];
         let first_row = open.rows_read;
         let at = |row: usize| format!("file {}, row {}", file.path, first_row + row + 1);
-        let batch = self.layout.place(&self.spec, &self.stats, &columns, &at)?;
+        let batch = self.layout.place(&self.spec, &self.stats, columns, &at)?;
         open.rows_read += columns.num_rows();
         if let Some(row) = (0..batch.rows()).find(|&row| batch.times()[row] < self.bound) {
             return Err(Error::corrupt(format!(
@@ -265,10 +282,11 @@ impl History {
         Ok(columns.num_rows())
     }
 
-    /// Whether a file can be read to its end at once.
-    fn fits_whole(&self, file: usize) -> bool {
+    /// Whether a file is read to its end at once: it is small, or too many are open to let it wait half read.
+    fn is_read_whole(&self, file: usize) -> bool {
         let bytes = (self.files.files()[file].rows as usize).saturating_mul(self.row_bytes);
-        bytes <= WHOLE_BYTES_MAX && self.held.bytes().saturating_add(bytes) <= self.memory_bytes / 4
+        let fits = bytes <= WHOLE_BYTES_MAX && self.held.bytes().saturating_add(bytes) <= self.memory_bytes / 4;
+        fits || self.open_files >= OPEN_FILES_MAX
     }
 
     /// Looks at the time columns alone: the least time from each chunk of rows on.

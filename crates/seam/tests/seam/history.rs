@@ -89,6 +89,17 @@ fn files_in_any_shape_come_in_order() {
 }
 
 #[test]
+fn more_files_than_may_be_open_come_in_order() {
+    let n = 300_000;
+    let files = MemoryFiles::new(schema(), batches(&dealt(n, 1000, |row| row % 1000)), true);
+    let open = files.open.clone();
+    let reading = read(files, 1 << 20);
+    assert_eq!(reading.ids, (0..n as i64).collect::<Vec<_>>());
+    let (now, most) = *open.lock().unwrap();
+    assert!(now == 0 && (150..=201).contains(&most), "{most} files were open at once");
+}
+
+#[test]
 fn shuffled_files_beyond_the_memory_bound_are_spilled() {
     let (n, memory) = (200_000, 1 << 20);
     let mut random = Random(7);

@@ -181,6 +181,25 @@ pub struct MemoryFiles {
     files: Vec<TimedFile>,
     rows: Vec<RecordBatch>,
     properties: Vec<(String, String)>,
+    /// Files open now, and the most that were open at once.
+    pub open: Arc<Mutex<(usize, usize)>>,
+}
+
+/// Counts a file as open while it is read.
+struct OpenFile(Arc<Mutex<(usize, usize)>>);
+
+impl OpenFile {
+    fn new(open: &Arc<Mutex<(usize, usize)>>) -> OpenFile {
+        let mut counts = open.lock().unwrap();
+        *counts = (counts.0 + 1, counts.1.max(counts.0 + 1));
+        OpenFile(open.clone())
+    }
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        self.0.lock().unwrap().0 -= 1;
+    }
 }
 
 impl MemoryFiles {
@@ -192,7 +211,7 @@ impl MemoryFiles {
             bounds: if with_bounds { bounds(rows) } else { Vec::new() },
         };
         let files = rows.iter().enumerate().map(file).collect();
-        MemoryFiles { schema, files, rows, properties: Vec::new() }
+        MemoryFiles { schema, files, rows, properties: Vec::new(), open: Arc::default() }
     }
 
     pub fn with_property(mut self, key: &str, value: String) -> MemoryFiles {
@@ -235,7 +254,11 @@ impl TimedFiles for MemoryFiles {
             columns.iter().map(|name| self.schema.index_of(name)).collect::<std::result::Result<Vec<_>, _>>()?;
         let rows = self.rows[file].project(&indexes)?;
         let starts = (0..rows.num_rows()).step_by(batch_rows);
-        Ok(Box::new(starts.map(move |from| Ok(rows.slice(from, batch_rows.min(rows.num_rows() - from))))))
+        let open = OpenFile::new(&self.open);
+        Ok(Box::new(starts.map(move |from| {
+            let _counted = &open;
+            Ok(rows.slice(from, batch_rows.min(rows.num_rows() - from)))
+        })))
     }
 }
 
