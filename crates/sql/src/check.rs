@@ -11,7 +11,7 @@ use crate::statement::{Decision, History, Insert, Name, Placed, SourceFile, Stat
 use crate::stream::Stream;
 use arrow::datatypes::SchemaRef;
 use dataflow::{EventTime, Output, Port};
-use datafusion_sql::sqlparser::ast::Expr;
+use datafusion_sql::sqlparser::ast::{Expr, LimitClause};
 use datafusion_sql::sqlparser::tokenizer::{Location, Span};
 use std::collections::HashMap;
 
@@ -61,6 +61,8 @@ pub struct Checked {
     pub outputs: Vec<OutputSpec>,
     /// The models that score rows, with their versions.
     pub models: Vec<(String, String)>,
+    /// LIMIT of a query: the caller stops after so many rows.
+    pub limit: Option<u64>,
     pub(crate) plan: Plan,
     pub(crate) files: Vec<SourceFile>,
 }
@@ -68,9 +70,9 @@ pub struct Checked {
 /// Plans what a target needs, or says everything that is wrong with it.
 pub fn check(statements: &Statements, catalog: &dyn Catalog, target: &Target) -> Result<Checked, Vec<Diagnostic>> {
     let mut statements = statements.clone();
-    let query = match target {
-        Target::Query(text) => Some(add_query(&mut statements, text).map_err(|diagnostic| vec![diagnostic])?),
-        _ => None,
+    let (query, limit) = match target {
+        Target::Query(text) => add_query(&mut statements, text).map_err(|diagnostic| vec![diagnostic])?,
+        _ => (None, None),
     };
     let mut planner = Planner::new(&statements, catalog);
     same_names(&mut planner);
@@ -88,7 +90,7 @@ pub fn check(statements: &Statements, catalog: &dyn Catalog, target: &Target) ->
     models.dedup();
     let Planner { plan, streams, mut wrong, .. } = planner;
     if wrong.is_empty() {
-        return Ok(Checked { streams, outputs, models, plan, files: statements.files });
+        return Ok(Checked { streams, outputs, models, limit, plan, files: statements.files });
     }
     let order: HashMap<&str, usize> =
         statements.files.iter().enumerate().map(|(at, file)| (file.path.as_str(), at)).collect();
@@ -97,16 +99,25 @@ pub fn check(statements: &Statements, catalog: &dyn Catalog, target: &Target) ->
     Err(wrong)
 }
 
-/// A query is an INSERT whose target is the caller.
-fn add_query(statements: &mut Statements, text: &str) -> Result<Placed, Diagnostic> {
+/// A query is an INSERT whose target is the caller; its LIMIT is the caller's business.
+fn add_query(statements: &mut Statements, text: &str) -> Result<(Option<Placed>, Option<u64>), Diagnostic> {
     let file = SourceFile { path: "<query>".to_owned(), text: text.to_owned() };
-    let (query, marks) = crate::parse::parse_query(text).map_err(|fault| fault.in_file(&file))?;
+    let (mut query, marks) = crate::parse::parse_query(text).map_err(|fault| fault.in_file(&file))?;
     let number = statements.files.len();
     statements.files.push(file);
     statements.as_of.extend(marks.into_iter().map(|at| (number, at)));
     let span = first_character();
+    let limit = match &query.limit_clause {
+        Some(LimitClause::LimitOffset { limit: Some(limit), offset: None, limit_by }) if limit_by.is_empty() => {
+            limit.to_string().parse().ok()
+        }
+        _ => None,
+    };
+    if limit.is_some() {
+        query.limit_clause = None;
+    }
     let insert = Insert { target: Name { text: String::new(), span }, topic: false, query };
-    Ok(Placed { file: number, span, statement: Statement::Insert(insert) })
+    Ok((Some(Placed { file: number, span, statement: Statement::Insert(insert) }), limit))
 }
 
 fn first_character() -> Span {

@@ -135,9 +135,16 @@ pub(crate) fn span_of(part: &impl Spanned) -> Span {
 /// Names that are near a wrong one, as a hint: `did you mean "sent_at"?`.
 pub(crate) fn did_you_mean<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
     let wrong = wrong.to_lowercase();
-    let limit = (wrong.chars().count() / 3).max(1);
+    let limit = match wrong.chars().count() {
+        0..3 => 0,
+        length => length / 3,
+    };
+    let near = |name: &str| match name.starts_with(&wrong) && wrong.len() > 2 {
+        true => 0,
+        false => distance(&wrong, name),
+    };
     names
-        .map(|name| (distance(&wrong, &name.to_lowercase()), name))
+        .map(|name| (near(&name.to_lowercase()), name))
         .filter(|(distance, _)| *distance <= limit)
         .min()
         .map(|(_, name)| format!("did you mean \"{name}\"?"))

@@ -16,11 +16,13 @@ impl Checked {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "{}: {}{from}", node.name, kind(node));
             let _ = writeln!(text, "    {}", node.describe);
-            if !matches!(node.kind, PlanKind::Merge | PlanKind::Filter(_) | PlanKind::Dedup { .. }) {
-                let fields = node.schema.fields().iter();
-                let columns: Vec<String> =
-                    fields.map(|f| format!("{} {}", f.name(), type_name(f.data_type()))).collect();
-                let _ = writeln!(text, "    ({})", columns.join(", "));
+            let before = node.inputs.first().map(|edge| self.plan.schema(edge.from).fields());
+            let kept =
+                before.filter(|before| node.schema.fields().starts_with(before)).map_or(0, |before| before.len());
+            let added = node.schema.fields()[kept..].iter();
+            let columns: Vec<String> = added.map(|f| format!("{} {}", f.name(), type_name(f.data_type()))).collect();
+            if !columns.is_empty() {
+                let _ = writeln!(text, "    {}({})", if kept > 0 { "+ " } else { "" }, columns.join(", "));
             }
         }
         text

@@ -4,7 +4,7 @@
 //! Modules are listed in the order in which a statement meets them.
 
 mod diagnostic;
-mod statement;
+pub mod statement;
 
 mod parse;
 mod parse_decision;

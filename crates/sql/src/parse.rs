@@ -128,6 +128,9 @@ pub(crate) enum Parsed {
     OfTest(Box<test_statement::Clause>),
 }
 
+/// Words that begin the clauses of a SELECT and are easily mistyped.
+const CLAUSES: [&str; 3] = ["FROM", "WHERE", "WINDOW"];
+
 const STATEMENTS: &str =
     "CREATE STREAM, VIEW, MODEL, EXPERIMENT or DECISION, INSERT INTO, ARCHIVE, TEST, GIVEN or EXPECT";
 
@@ -314,7 +317,15 @@ impl<'a> TokenReader<'a> {
         if self.at >= self.tokens.len() {
             return Ok(());
         }
-        self.unexpected("the statement goes on where it should end", "; and the next statement").err()
+        let fault = self.unexpected("the statement goes on where it should end", "; and the next statement");
+        let before = self.at.checked_sub(1).and_then(|at| self.tokens.get(at));
+        let hint = before.and_then(|token| match &token.token {
+            Token::Word(word) if !CLAUSES.contains(&word.value.to_uppercase().as_str()) => {
+                did_you_mean(&word.value, CLAUSES.into_iter())
+            }
+            _ => None,
+        });
+        Err(Box::new(Fault { hint, ..fault }))
     }
 
     pub fn name(&mut self, what: &str) -> Outcome<Name> {

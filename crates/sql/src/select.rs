@@ -10,8 +10,9 @@ use crate::work::{Work, place};
 use crate::{model, subquery, window};
 use dataflow::Scalar;
 use datafusion_sql::sqlparser::ast::{
-    ExcludeSelectItem, Expr, GroupByExpr, JoinOperator, NamedWindowDefinition, OrderByKind, Query, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, SetExpr, Spanned, TableFactor, TableWithJoins, WildcardAdditionalOptions,
+    ExcludeSelectItem, Expr, GroupByExpr, JoinConstraint, JoinOperator, NamedWindowDefinition, OrderByKind, Query,
+    Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Spanned, TableFactor, TableWithJoins,
+    WildcardAdditionalOptions,
 };
 use datafusion_sql::sqlparser::tokenizer::Span;
 use std::sync::Arc;
@@ -181,10 +182,14 @@ impl Planner<'_> {
         let mut relation = left;
         if steps {
             let kept: Vec<usize> = (0..relation.columns.len())
-                .filter(|&index| used.has(relation.columns[index].qualifier.as_deref(), &relation.columns[index].name))
+                .filter(|&index| {
+                    let column = &relation.columns[index];
+                    column.time || used.has(column.qualifier.as_deref(), &column.name)
+                })
                 .collect();
             relation = relation.narrowed(&mut self.plan, &kept);
         }
+        let used_behind = Used::of(&without_conditions(select));
         for join in joins {
             let marked = self.is_as_of(&join.relation);
             let span = place_of(&join.relation, span);
@@ -205,7 +210,7 @@ impl Planner<'_> {
                     .err();
             }
             let joined = Joined { right, alias, inner, constraint, span };
-            relation = as_of::plan(&mut self.plan, owner, relation, joined, used)?;
+            relation = as_of::plan(&mut self.plan, owner, relation, joined, &used_behind)?;
         }
         Ok(relation)
     }
@@ -313,6 +318,21 @@ impl Planner<'_> {
         output.node = self.plan.project(relation.node, owner.to_owned(), output.schema(), scalars, describe, kept);
         Ok(output)
     }
+}
+
+/// The SELECT without the conditions of its joins: columns that stand only there are not needed behind them.
+fn without_conditions(select: &Select) -> Select {
+    let mut select = select.clone();
+    for join in select.from.iter_mut().flat_map(|from| &mut from.joins) {
+        if let JoinOperator::Join(constraint)
+        | JoinOperator::Inner(constraint)
+        | JoinOperator::Left(constraint)
+        | JoinOperator::LeftOuter(constraint) = &mut join.join_operator
+        {
+            *constraint = JoinConstraint::None;
+        }
+    }
+    select
 }
 
 /// A column of a SELECT.

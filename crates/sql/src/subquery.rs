@@ -9,6 +9,7 @@ use crate::rewrite::{
     replace,
 };
 use crate::statement::Name;
+use crate::window::argument_fault;
 use crate::work::{RightSide, Work, place};
 use datafusion_sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, Query, Select, SelectItem, SetExpr, UnaryOperator,
@@ -298,10 +299,13 @@ impl Matching {
             .argument
             .map(|expr| inner.relation.compile(&expr, span).map(|compiled| (expr, compiled)))
             .transpose()?;
-        if let Err(error) = call.kind.output_type(value.as_ref().map(|(_, compiled)| &compiled.data_type)) {
-            return Fault::new(span, error.to_string()).err();
+        let data_type = value.as_ref().map(|(_, compiled)| &compiled.data_type);
+        if let Err(error) = call.kind.output_type(data_type) {
+            let name = format!("{:?}", call.kind).to_lowercase();
+            let value = value.as_ref().map(|(expr, _)| expr);
+            return Err(Box::new(argument_fault(&name, value, data_type, &error, span)));
         }
-        let step = work.range(left_keys, right, span);
+        let step = work.range(left_keys, right, self.to > 0, span);
         let mut pick = |(expr, compiled): (Expr, _)| step.right.pick(column_text(&expr), compiled);
         let (argument, filter) = (value.map(&mut pick), filter.map(&mut pick));
         let function = range::Function {

@@ -2,6 +2,7 @@
 
 use crate::diagnostic::{Fault, Outcome, span_of};
 use crate::interval;
+use crate::relation::type_name;
 use crate::rewrite::{argument, arguments, function_name, generated, is_distinct};
 use crate::work::{Work, place};
 use dataflow::Span as Length;
@@ -132,7 +133,24 @@ fn function(call: &Function, work: &mut Work, span: Span) -> Outcome<(Aggregate,
     let data_type = column.map(|column| work.column(column).data_type.clone());
     match aggregate.output_type(data_type.as_ref()) {
         Ok(_) => Ok((aggregate, column)),
-        Err(error) => Fault::new(span, error.to_string()).err(),
+        Err(error) => Err(Box::new(argument_fault(&name, value, data_type.as_ref(), &error, span))),
+    }
+}
+
+/// What is wrong with the argument of an aggregate.
+pub(crate) fn argument_fault(
+    name: &str,
+    value: Option<&Expr>,
+    data_type: Option<&arrow::datatypes::DataType>,
+    error: &dataflow::Error,
+    span: Span,
+) -> Fault {
+    match value.zip(data_type) {
+        Some((value, data_type)) => Fault::new(place(value, span), format!("{name} is of numbers"))
+            .found(format!("{value} {}", type_name(data_type)))
+            .expected("BIGINT, INTEGER, SMALLINT, DOUBLE, FLOAT or BOOLEAN")
+            .hint(format!("cast it: {name}(CAST({value} AS DOUBLE))")),
+        None => Fault::new(span, error.to_string()),
     }
 }
 

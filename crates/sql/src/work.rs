@@ -158,10 +158,12 @@ impl Work {
         name
     }
 
-    /// The step of an other stream and a key, made when it is not there yet.
-    pub fn range(&mut self, left_keys: Vec<usize>, right: RightSide, span: Span) -> &mut RangeStep {
+    /// The step of another stream and a key, made when it is not there yet. What waits for rows to come has a step
+    /// of its own, behind all others.
+    pub fn range(&mut self, left_keys: Vec<usize>, right: RightSide, waits: bool, span: Span) -> &mut RangeStep {
         let same = |step: &RangeStep| {
-            step.left_keys == left_keys
+            (step.hold_us() > 0) == waits
+                && step.left_keys == left_keys
                 && step.right.relation.node == right.relation.node
                 && step.right.key_texts == right.key_texts
         };

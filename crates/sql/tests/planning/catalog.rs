@@ -1,0 +1,70 @@
+//! A project's tables and models as the tests see them: known by name, without files.
+
+use arrow::array::{ArrayRef, Float32Array};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use dataflow::{Error, Result, Scorer, ScorerInput};
+use sql::{Catalog, Model};
+use std::sync::Arc;
+
+/// Knows the table `raw.events`, the files `data/*.parquet`, and a model for every file but `models/missing.onnx`.
+pub struct Known;
+
+impl Catalog for Known {
+    fn table_schema(&self, table: &str) -> Result<SchemaRef> {
+        match table {
+            "raw.events" => Ok(events()),
+            other => Err(Error::invalid(format!("table \"{other}\" does not exist"))),
+        }
+    }
+
+    fn files_schema(&self, pattern: &str) -> Result<SchemaRef> {
+        match pattern {
+            "data/*.parquet" => Ok(events()),
+            other => Err(Error::invalid(format!("no file matches \"{other}\""))),
+        }
+    }
+
+    fn scorer(&self, model: &Model) -> Result<Arc<dyn Scorer>> {
+        let inputs = match model.path.text.as_str() {
+            "models/missing.onnx" => return Err(Error::invalid("file \"models/missing.onnx\" does not exist")),
+            "models/named.onnx" => ["a", "b"].map(|name| ScorerInput { name: Some(name.to_owned()) }).to_vec(),
+            "models/two.onnx" => vec![ScorerInput { name: None }; 2],
+            _ => vec![ScorerInput { name: None }; model.inputs.as_ref().map_or(0, Vec::len)],
+        };
+        Ok(Arc::new(Half { inputs }))
+    }
+}
+
+fn events() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("user_id", DataType::Int64, true),
+        Field::new("at", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true),
+        Field::new("amount", DataType::Float64, true),
+        Field::new("_partition", DataType::Int32, true),
+    ]))
+}
+
+/// A model that gives a half for every row.
+#[derive(Debug)]
+struct Half {
+    inputs: Vec<ScorerInput>,
+}
+
+impl Scorer for Half {
+    fn inputs(&self) -> &[ScorerInput] {
+        &self.inputs
+    }
+
+    fn output(&self) -> DataType {
+        DataType::Float32
+    }
+
+    fn version(&self) -> &str {
+        "half"
+    }
+
+    fn score(&self, inputs: &[ArrayRef]) -> Result<ArrayRef> {
+        let rows = inputs.first().map_or(0, |input| input.len());
+        Ok(Arc::new(Float32Array::from(vec![0.5; rows])))
+    }
+}

@@ -1,0 +1,2 @@
+CREATE STREAM plays (id TEXT, at TIMESTAMP,
+  WATERMARK FOR at AS at, DEDUP ON (id)) LIVE plays;

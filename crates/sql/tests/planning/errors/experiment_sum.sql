@@ -1,0 +1,1 @@
+CREATE EXPERIMENT e ON user_id ARMS (control 90, strict 20);

@@ -1,0 +1,1 @@
+CREATE STREAM plays (WATERMARK FOR at AS at) HISTORY FILES 'data/*.csv';

@@ -1,0 +1,1 @@
+CREATE STREAM plays (user_id BIGINT, at TIMESTAMP) LIVE plays;

@@ -1,0 +1,5 @@
+CREATE STREAM plays (user_id BIGINT, track TEXT, seconds INTEGER, at TIMESTAMP,
+  WATERMARK FOR at AS at - INTERVAL '5' SECOND) HISTORY raw.plays LIVE plays;
+CREATE VIEW a AS SELECT usr_id FROM plays;
+CREATE VIEW b AS SELECT x FROM a;
+CREATE VIEW c AS SELECT trck FROM plays;

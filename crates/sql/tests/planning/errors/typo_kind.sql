@@ -1,0 +1,1 @@
+CREATE STREEM plays (at TIMESTAMP);

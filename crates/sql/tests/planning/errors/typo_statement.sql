@@ -1,0 +1,1 @@
+CREAT STREAM plays (at TIMESTAMP);

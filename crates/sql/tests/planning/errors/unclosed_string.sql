@@ -1,0 +1,1 @@
+CREATE STREAM plays (at TIMESTAMP) HISTORY FILES 'data/plays.parquet;

@@ -1,0 +1,1 @@
+CREATE STREAM plays (id UUID, price DECIMAL(10, 2), at TIMESTAMP, WATERMARK FOR at AS at) LIVE plays;

@@ -1,0 +1,5 @@
+CREATE STREAM plays (user_id BIGINT, track TEXT, seconds INTEGER, at TIMESTAMP,
+  WATERMARK FOR at AS at - INTERVAL '5' SECOND) HISTORY raw.plays LIVE plays;
+CREATE VIEW a AS SELECT user_id FROM b;
+CREATE VIEW b AS SELECT user_id FROM c;
+CREATE VIEW c AS SELECT user_id FROM a;

@@ -1,0 +1,1 @@
+CREATE STREAM plays (user_id BIGINT, ts BIGINT, WATERMARK FOR ts AS ts - INTERVAL '1' SECOND) LIVE plays;

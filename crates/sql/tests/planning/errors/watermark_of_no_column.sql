@@ -1,0 +1,1 @@
+CREATE STREAM plays (user_id BIGINT, at TIMESTAMP, WATERMARK FOR att AS att - INTERVAL '1' SECOND) LIVE plays;

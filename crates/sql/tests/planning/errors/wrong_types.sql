@@ -1,0 +1,4 @@
+CREATE STREAM plays (user_id BIGINT, track TEXT, seconds INTEGER, at TIMESTAMP,
+  WATERMARK FOR at AS at - INTERVAL '5' SECOND) HISTORY raw.plays LIVE plays;
+CREATE VIEW v AS
+SELECT track + 1 AS n FROM plays;

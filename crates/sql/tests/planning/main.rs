@@ -1,0 +1,46 @@
+//! Projects in, plans or diagnostics out, compared with files beside them. `RIVERRUN_REWRITE=1 cargo test` writes the
+//! files anew; read the difference before committing it.
+
+#![allow(clippy::unwrap_used)]
+
+mod catalog;
+mod errors;
+mod lowered;
+mod plans;
+mod run;
+mod statements;
+
+use sql::SourceFile;
+use std::path::{Path, PathBuf};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/planning")
+}
+
+/// The files of a folder that end so, in the order of their names.
+fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> = entries.filter(|path| path.to_string_lossy().ends_with(ending)).collect();
+    files.sort();
+    files
+}
+
+fn source(path: &Path) -> SourceFile {
+    let name = path.file_name().unwrap().to_string_lossy().into_owned();
+    SourceFile { path: name, text: std::fs::read_to_string(path).unwrap() }
+}
+
+/// Compares with what is expected, or writes it where a rewrite is asked for. What differs is returned.
+#[allow(clippy::disallowed_methods)]
+fn compare(expected: &Path, actual: &str) -> Option<String> {
+    if std::env::var_os("RIVERRUN_REWRITE").is_some() {
+        std::fs::write(expected, actual).unwrap();
+        return None;
+    }
+    let text = std::fs::read_to_string(expected).unwrap_or_default();
+    (text != actual).then(|| format!("{}:\n--- expected\n{text}\n--- actual\n{actual}", expected.display()))
+}
+
+fn assert_none(different: Vec<String>) {
+    assert!(different.is_empty(), "{} files differ\n{}", different.len(), different.join("\n"));
+}

@@ -1,0 +1,110 @@
+//! Statements that are not plans: archives, tests, streams as the project sees them, queries and outputs by name.
+
+use crate::catalog::Known;
+use crate::{folder, source};
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use dataflow::{Output, Span};
+use sql::{Checked, ColumnSource, ExpectedRows, History, Late, Quiet, SourceFile, Statements, Target, check, parse};
+
+fn project(name: &str) -> Statements {
+    parse(&[source(&folder().join("plans").join(name))]).unwrap()
+}
+
+fn checked(name: &str, target: Target) -> Checked {
+    check(&project(name), &Known, &target).unwrap_or_else(|wrong| panic!("{}", wrong[0]))
+}
+
+fn outputs(checked: &Checked) -> Vec<String> {
+    checked.outputs.iter().map(|output| format!("{:?}", output.output)).collect()
+}
+
+#[test]
+fn streams_carry_their_declaration() {
+    let checked = checked("windows.sql", Target::All);
+    let plays = &checked.streams[0];
+    assert_eq!((plays.delay, plays.quiet, plays.late), (Span::seconds(10), Quiet::After(Span::seconds(3)), Late::Drop));
+    assert_eq!(plays.history, Some(History::Files("data/plays*.parquet".to_owned())));
+    assert_eq!(plays.schema.field(plays.time_column).name(), "played_at");
+    assert_eq!((plays.schema.fields().len(), plays.raw.fields().len()), (6, 5));
+    assert!(matches!(plays.sources[5], ColumnSource::Computed(_)));
+}
+
+#[test]
+fn columns_of_a_table_are_inferred_without_hidden_ones() {
+    let checked = checked("other_streams.sql", Target::View("recent".to_owned()));
+    let events = checked.streams.iter().find(|stream| stream.name == "events").unwrap();
+    let names: Vec<&str> = events.schema.fields().iter().map(|field| field.name().as_str()).collect();
+    assert_eq!(names, ["user_id", "at", "amount"]);
+}
+
+#[test]
+fn a_target_plans_only_what_it_needs() {
+    let training = checked("dm_spam.sql", Target::Outputs(vec!["lake.*".to_owned()]));
+    assert_eq!(outputs(&training), ["Table(\"lake.spam_training\")"]);
+    assert!(training.models.is_empty());
+    let decision = checked("dm_spam.sql", Target::Outputs(vec!["dm_spam".to_owned()]));
+    assert_eq!(outputs(&decision), ["Topic(\"actions\")", "Table(\"dm_spam__log\")"]);
+    assert_eq!(decision.models, [("spam".to_owned(), "half".to_owned())]);
+    let query =
+        checked("dm_spam.sql", Target::Query("SELECT message_id, _late AS late FROM messages LIMIT 9".to_owned()));
+    assert_eq!(query.streams.len(), 1);
+    assert_eq!((&query.outputs[0].output, query.limit), (&Output::Query, Some(9)));
+}
+
+#[test]
+fn an_unknown_output_or_view_is_named() {
+    for (target, expected) in [
+        (Target::Outputs(vec!["lake.spam_trainin".to_owned()]), "did you mean \"lake.spam_training\"?"),
+        (Target::View("score".to_owned()), "did you mean \"scored\"?"),
+    ] {
+        let wrong = check(&project("dm_spam.sql"), &Known, &target).unwrap_err();
+        assert_eq!(wrong[0].hint.as_deref(), Some(expected));
+    }
+}
+
+#[test]
+fn a_query_has_places_of_its_own() {
+    let target = Target::Query("SELECT messageid FROM messages".to_owned());
+    let wrong = check(&project("dm_spam.sql"), &Known, &target).unwrap_err();
+    assert_eq!((wrong[0].path.as_str(), wrong[0].line, wrong[0].column), ("<query>", 1, 8));
+}
+
+#[test]
+fn tests_give_and_expect_rows_of_the_declared_types() {
+    let statements = project("dm_spam.sql");
+    assert_eq!(statements.archives(), ["messages"]);
+    let tests = statements.tests();
+    assert_eq!(tests[0].targets(), ["sender_features", "dm_spam"]);
+    let checked = check(&statements, &Known, &Target::Collect(tests[0].targets())).unwrap();
+    let bound = checked.bind_test(&tests[0]).unwrap_or_else(|wrong| panic!("{}", wrong[0]));
+    let (stream, rows) = &bound.givens[0];
+    assert_eq!((stream.as_str(), rows.num_rows(), rows.num_columns()), ("messages", 61, 6));
+    assert_eq!(rows.column(0).as_string::<i32>().value(60), "m61");
+    let first = rows.column(5).as_primitive::<TimestampMicrosecondType>();
+    assert_eq!(first.value(1) - first.value(0), 500_000);
+    assert_eq!(bound.scores, [("spam".to_owned(), 0.1)]);
+    let among = |rows: &ExpectedRows| match rows {
+        ExpectedRows::Among { rows, .. } => rows.clone(),
+        other => panic!("{other:?}"),
+    };
+    let features: RecordBatch = among(&bound.expects[0].rows);
+    assert_eq!(features.column(1).as_primitive::<Int64Type>().value(0), 61);
+    let actions: RecordBatch = among(&bound.expects[1].rows);
+    assert_eq!(actions.column(1).as_string::<i32>().value(0), "rate_limit");
+}
+
+#[test]
+fn a_wrong_row_of_a_test_is_named() {
+    let mut file = source(&folder().join("plans/dm_spam.sql"));
+    file.text.push_str(
+        "TEST 'wrong'; GIVEN messages (sender_id) VALUES ('one'); EXPECT sender_features (msgs_2m) VALUES (1);",
+    );
+    let statements = parse(&[SourceFile { ..file }]).unwrap();
+    let test = &statements.tests()[1];
+    let checked = check(&statements, &Known, &Target::Collect(test.targets())).unwrap();
+    let wrong = checked.bind_test(test).unwrap_err();
+    assert_eq!(wrong.len(), 2, "{wrong:?}");
+    assert!(wrong[0].to_string().contains("'one'"), "{}", wrong[0]);
+    assert_eq!(wrong[1].message, "\"sender_features\" has no column \"msgs_2m\"");
+}
