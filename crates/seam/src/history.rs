@@ -340,7 +340,7 @@ impl History {
 /// The times between which the rows of a file lie, by what its table tells of it.
 fn span_of(spec: &StreamSpec, layout: &Layout, file: &TimedFile) -> (i64, i64) {
     let bounds = |name: &str| file.bounds.iter().find(|(column, _)| column == name).map(|(_, bounds)| *bounds);
-    let Some(event) = bounds(spec.time_name()) else {
+    let Some(event) = bounds(&layout.time_columns[0]) else {
         return (i64::MIN, i64::MAX);
     };
     if event.nulls >= file.rows {

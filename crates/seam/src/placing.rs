@@ -164,7 +164,7 @@ impl Layout {
     pub fn of(spec: &StreamSpec, history: &str, schema: &SchemaRef) -> Result<Layout> {
         let mut columns = Vec::new();
         for field in spec.schema.fields() {
-            if schema.field_with_name(field.name()).is_err() {
+            let Some(name) = find(schema, field.name()) else {
                 let found: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
                 return Err(Error::invalid(format!(
                     "stream \"{}\": history \"{history}\" has no column \"{}\"; it has {}",
@@ -172,12 +172,12 @@ impl Layout {
                     field.name(),
                     found.join(", ")
                 )));
-            }
-            columns.push(field.name().clone());
+            };
+            columns.push(name);
         }
         let hidden = [PARTITION, MESSAGE_ID, ARRIVAL, CLOCK, ERROR];
         let archive = hidden.iter().all(|name| schema.field_with_name(name).is_ok());
-        let mut time_columns = vec![spec.time_name().to_owned()];
+        let mut time_columns = vec![columns[spec.time_column].clone()];
         if archive {
             columns.extend(hidden.map(str::to_owned));
             time_columns.push(CLOCK.to_owned());
@@ -233,6 +233,16 @@ impl Layout {
         }
         rows.finish(columns, Some(orders))
     }
+}
+
+/// The name that a column has in a schema: the same, or else the only one that differs in case alone.
+fn find(schema: &SchemaRef, name: &str) -> Option<String> {
+    if schema.field_with_name(name).is_ok() {
+        return Some(name.to_owned());
+    }
+    let mut alike = schema.fields().iter().filter(|field| field.name().eq_ignore_ascii_case(name));
+    let found = alike.next()?.name().clone();
+    alike.next().is_none().then_some(found)
 }
 
 /// Rows that others wrote have no partition and no arrival: their time is their event time, and nothing is late.

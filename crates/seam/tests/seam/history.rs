@@ -146,6 +146,21 @@ fn random_files_come_as_if_sorted() {
 }
 
 #[test]
+fn columns_are_found_without_regard_to_case_and_missing_ones_are_named() {
+    let with_names = |names: [&str; 2]| {
+        let fields: Vec<_> =
+            schema().fields().iter().zip(names).map(|(f, n)| f.as_ref().clone().with_name(n)).collect();
+        let renamed = Arc::new(arrow::datatypes::Schema::new(fields));
+        let rows = RecordBatch::try_new(renamed.clone(), rows(&[(1, Some(5))]).columns().to_vec()).unwrap();
+        MemoryFiles::new(renamed, vec![rows], true)
+    };
+    assert_eq!(read(with_names(["ID", "At"]), 1 << 20).ids, [1]);
+    let options = Options { until_caught_up: true, from: None, memory_bytes: 1 << 20, spill_dir: std::env::temp_dir() };
+    let error = Seam::open(vec![input(with_names(["key", "at"]))], options).err().unwrap();
+    assert_eq!(error.to_string(), "stream \"events\": history \"raw.events\" has no column \"id\"; it has key, at");
+}
+
+#[test]
 fn the_ceiling_holds_rows_back() {
     let files = MemoryFiles::new(schema(), batches(&dealt(1000, 3, |row| row % 3)), true);
     let mut reader: Box<dyn Reader> = open(files, 1 << 20).readers().remove(0);

@@ -285,6 +285,30 @@ fn outputs_begin_where_the_partitions_stand() {
 }
 
 #[test]
+fn a_partition_that_joins_behind_the_watermark_is_moved_and_counted() {
+    let spec = spec(SECOND, Quiet::After(Span(SECOND)));
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    (0..10).for_each(|id| push(&mut first, (100 + id) * SECOND, format!("{id},{}", (100 + id) * SECOND), false));
+    // Its first rows happened long before they arrived, when the watermark stands at 107 s and 999,999 us.
+    for (id, event) in [(20, 50 * SECOND), (21, 51 * SECOND), (22, 110 * SECOND)] {
+        push(&mut second, 110 * SECOND, format!("{id},{event}"), false);
+    }
+    let topic = Arc::new(MemoryTopic::new("t", vec![first, second]));
+    topic.set_now(109 * SECOND);
+    let live = Some(Live { topic: topic.clone(), decode: Arc::new(Text) });
+    let input = StreamInput { spec, history: None, history_frontier: None, live };
+    let mut seam = Seam::open(vec![input], options(false)).unwrap();
+    let (stats, mut reader) = (seam.stats().remove(0), seam.readers().remove(0));
+    let given = (0..3).map(|_| reader.poll(100, EventTime::MAX).unwrap().watermark).max().unwrap();
+    assert_eq!(given, EventTime(108 * SECOND - 1));
+    topic.set_now(110 * SECOND);
+    let rows = rows_of(&reader.poll(100, EventTime::MAX).unwrap().batch.unwrap());
+    let found: Vec<_> = rows.iter().map(|row| (row.id, row.time, row.late)).collect();
+    assert_eq!(found, [(20, 108 * SECOND, true), (21, 108 * SECOND, true), (22, 110 * SECOND, false)]);
+    assert_eq!((stats.counts().joined, stats.counts().late_moved, stats.counts().live_rows), (2, 0, 13));
+}
+
+#[test]
 fn sides_that_do_not_belong_together_are_refused() {
     let declared = spec(SECOND, Quiet::After(Span(SECOND)));
     let mut log = Vec::new();
