@@ -1,13 +1,21 @@
 //! Chores of this repository that are no tests. `bench` measures the reference workloads beside their peers.
 
+mod bench;
+mod contender;
 mod data;
 mod events;
 mod failure;
 mod floor;
+mod measure;
+mod models;
+mod python;
 mod random;
+mod report;
 mod tables;
 
-use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use bench::{Options, Target};
+use clap::{Args, Parser, Subcommand, ValueHint};
+use contender::Workload;
 use data::{Dataset, Recipe};
 use dataflow::Result;
 use std::path::PathBuf;
@@ -22,6 +30,26 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Measure the workloads: the hand-written floor, DuckDB and riverrun in turns, value by value the same
+    #[command(after_help = "\
+Figures are medians of the rounds. CPU time is steadier than wall time on a machine that does other things too.
+Exit code 1: two outputs differ, or a run failed. A bar that is not met is shown and is no failure.")]
+    Bench {
+        /// What to measure
+        #[arg(default_value = "all")]
+        target: Target,
+        #[command(flatten)]
+        data: DataArgs,
+        /// How often each runs
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: u32,
+        /// The riverrun binary [default: the one beside this program]
+        #[arg(long, value_hint = ValueHint::FilePath)]
+        riverrun: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Make the inputs of the workloads and print their folder
     Generate(DataArgs),
     /// Run a workload's hand-written loop
@@ -33,15 +61,9 @@ enum Command {
         #[arg(long, value_hint = ValueHint::FilePath)]
         output: PathBuf,
     },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "UPPER")]
-enum Workload {
-    /// Trailing features over six windows
-    W1,
-    /// As-of join of profiles
-    W5,
+    /// Score rows with a model and print rows and CPU seconds
+    #[command(hide = true)]
+    Score { model: PathBuf, rows: PathBuf, batch: usize, scores: PathBuf },
 }
 
 #[derive(Clone, Debug, Args)]
@@ -69,14 +91,35 @@ impl DataArgs {
         self.dir.clone().unwrap_or_else(cache)
     }
 
-    fn dataset(&self) -> Result<Dataset> {
+    fn recipe(&self) -> Recipe {
         let DataArgs { events, files, spread, seed, .. } = *self;
-        Dataset::prepare(&self.folder(), &Recipe { seed, events, files, spread })
+        Recipe { seed, events, files, spread }
+    }
+
+    fn dataset(&self) -> Result<Dataset> {
+        Dataset::prepare(&self.folder(), &self.recipe())
     }
 }
 
-fn run(cli: Cli) -> Result<()> {
+/// Does the command; whether all that was compared is the same.
+fn run(cli: Cli) -> Result<bool> {
     match cli.command {
+        Command::Bench { target, data, rounds, riverrun, json } => {
+            let options = Options {
+                cache: data.folder(),
+                recipe: data.recipe(),
+                rounds: rounds as usize,
+                riverrun: bench::binary(riverrun),
+            };
+            let findings = bench::run(target, &options)?;
+            if json {
+                println!("{:#}", report::json(&findings));
+            } else {
+                println!("{}", report::text(&findings));
+            }
+            return Ok(findings.agree());
+        }
+        Command::Score { model, rows, batch, scores } => models::score(&model, &rows, batch, &scores)?,
         Command::Generate(data) => println!("{}", data.dataset()?.folder.display()),
         Command::Floor { workload, data, output } => {
             let dataset = data.dataset()?;
@@ -86,12 +129,16 @@ fn run(cli: Cli) -> Result<()> {
             }
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => {
+            eprintln!("error: outputs differ that must be the same");
+            ExitCode::FAILURE
+        }
         Err(error) => {
             eprintln!("error: {}", error.chain());
             ExitCode::FAILURE

@@ -1,0 +1,159 @@
+//! What the bench found, for people and as JSON.
+
+use crate::bench::{Case, Findings};
+use crate::contender::{Contender, Workload};
+use serde_json::{Value, json};
+
+/// A floor takes at most this share of DuckDB's CPU, or it is none.
+const FLOOR_SHARE_MAX: f64 = 0.25;
+
+/// A figure that has to stay at or under a bar.
+struct Bar {
+    what: String,
+    found: f64,
+    most: f64,
+    unit: &'static str,
+}
+
+impl Bar {
+    fn met(&self) -> bool {
+        self.found <= self.most
+    }
+}
+
+/// The summary table.
+pub fn text(findings: &Findings) -> String {
+    let mut lines = Vec::new();
+    findings.cases.iter().for_each(|case| lines.extend(case_lines(case)));
+    if let Some(models) = &findings.models {
+        lines.push("\n300 trees of depth 6, rows per CPU second, one thread".to_owned());
+        lines.push(format!("{:>8} {:>14} {:>14} {:>8}", "batch", "onnxruntime", "model crate", "ratio"));
+        lines.extend(models.rates.iter().map(|rates| {
+            let ratio = rates.ours / rates.onnxruntime;
+            format!("{:>8} {:>14.0} {:>14.0} {ratio:>8.1}", rates.batch, rates.onnxruntime, rates.ours)
+        }));
+        let said = if models.agree() { "the same scores" } else { "DIFFERENT SCORES" };
+        lines.push(format!("  {said}: the greatest difference is {:.1e}", models.difference));
+    }
+    lines.push(String::new());
+    lines.extend(bars(findings).iter().map(|bar| {
+        let said = if bar.met() { "ok  " } else { "OVER" };
+        format!("{said} {}: {:.2}{}, at most {:.2}{}", bar.what, bar.found, bar.unit, bar.most, bar.unit)
+    }));
+    lines.join("\n").trim_end().to_owned()
+}
+
+/// A case's name: the workload, its size and its layout.
+fn title(case: &Case) -> String {
+    let layout = if case.recipe.spread { "files that each span the whole time" } else { "files in order" };
+    format!("{} over {} events in {} {layout}", case.workload.name(), case.recipe.events, case.recipe.files)
+}
+
+fn case_lines(case: &Case) -> Vec<String> {
+    let heads = ["CPU s", "us/event", "wall s", "peak MiB", "x floor", "x duckdb-1"];
+    let heads: String = heads.iter().map(|head| format!("{head:>11}")).collect();
+    let mut lines = vec![format!("\n{}", title(case)), format!("{:>12}{heads}", "")];
+    lines.extend(case.runs.iter().map(|(contender, samples)| {
+        let ratio = |other| case.ratio(*contender, other).map_or("-".to_owned(), |ratio| format!("{ratio:.2}"));
+        format!(
+            "{:>12}{:>11.2}{:>11.2}{:>11.2}{:>11.0}{:>11}{:>11}",
+            contender.name(),
+            samples.cpu_s(),
+            case.cpu_us(*contender).unwrap_or(f64::NAN),
+            samples.wall_s(),
+            samples.peak_mib(),
+            ratio(Contender::Floor),
+            ratio(Contender::DuckDb(1)),
+        )
+    }));
+    for agreement in &case.agreements {
+        let (left, right, rows, differ) = (&agreement.left, &agreement.right, agreement.rows, agreement.differ);
+        if differ == 0 {
+            lines.push(format!("  {right} agrees with {left} on all {rows} rows"));
+        } else {
+            lines.push(format!("  {right} DIFFERS from {left} in {differ} of {rows} rows, the first:"));
+            lines.extend(agreement.first.iter().map(|row| format!("    {row}")));
+        }
+    }
+    if let Some(share) = floor_share(case).filter(|share| *share > FLOOR_SHARE_MAX) {
+        lines.push(format!(
+            "  THE FLOOR IS NONE HERE: {share:.2} of DuckDB's CPU, where it counts up to {FLOOR_SHARE_MAX}"
+        ));
+    }
+    lines
+}
+
+/// The floor's share of the CPU of DuckDB's cheaper run.
+fn floor_share(case: &Case) -> Option<f64> {
+    let shares = [Contender::DuckDb(1), Contender::DuckDb(2)].into_iter();
+    shares.filter_map(|peer| case.ratio(Contender::Floor, peer)).reduce(f64::max)
+}
+
+fn bars(findings: &Findings) -> Vec<Bar> {
+    let mut bars = Vec::new();
+    let mut add = |what: &str, found: Option<f64>, most, unit| {
+        bars.extend(found.map(|found| Bar { what: what.to_owned(), found, most, unit }));
+    };
+    let (ours, floor) = (Contender::Riverrun(1), Contender::Floor);
+    let files = |case: &&Case| !case.recipe.spread && case.workload == Workload::W1;
+    let Some(ordered) = findings.cases.iter().find(files) else { return bars };
+    let counts = floor_share(ordered).is_none_or(|share| share <= FLOOR_SHARE_MAX);
+    add("W1, CPU against DuckDB's", ordered.ratio(ours, Contender::DuckDb(1)), 1.0, "x");
+    add("W1, CPU against the floor's", ordered.ratio(ours, floor).filter(|_| counts), 3.0, "x");
+    if let Some(spread) = findings.case(Workload::W1, |recipe| recipe.spread) {
+        let ratio = spread.cpu_us(ours).zip(ordered.cpu_us(ours)).map(|(spread, ordered)| spread / ordered);
+        add("W1, CPU over spread files against files in order", ratio, 1.5, "x");
+        add(
+            "W1, peak memory over spread files",
+            spread.samples(ours).map(|samples| samples.peak_mib()),
+            1024.0,
+            " MiB",
+        );
+    }
+    if let Some(large) = findings.case(Workload::W1, |recipe| recipe.events > ordered.recipe.events) {
+        let growth = |contender| large.cpu_us(contender).zip(ordered.cpu_us(contender)).map(|(big, small)| big / small);
+        add("W1, CPU per event at ten times the events against once, the floor", growth(floor), 1.5, "x");
+        add("W1, CPU per event at ten times the events against once", growth(ours), 1.5, "x");
+    }
+    bars
+}
+
+/// The same as JSON.
+pub fn json(findings: &Findings) -> Value {
+    let case = |case: &Case| {
+        let run = |(contender, samples): &(Contender, crate::measure::Samples)| {
+            let mut run = samples.json();
+            run["name"] = json!(contender.name());
+            run["cpu_us_per_event"] = json!(case.cpu_us(*contender));
+            run["cpu_over_floor"] = json!(case.ratio(*contender, Contender::Floor));
+            run["cpu_over_duckdb_1"] = json!(case.ratio(*contender, Contender::DuckDb(1)));
+            run
+        };
+        let agreement = |found: &crate::bench::Agreement| json!({ "left": found.left, "right": found.right, "rows": found.rows, "differ": found.differ, "first": found.first });
+        json!({
+            "workload": case.workload.name(),
+            "events": case.recipe.events,
+            "files": case.recipe.files,
+            "spread": case.recipe.spread,
+            "seed": case.recipe.seed,
+            "runs": case.runs.iter().map(run).collect::<Vec<_>>(),
+            "agreements": case.agreements.iter().map(agreement).collect::<Vec<_>>(),
+            "floor_share_of_duckdb": floor_share(case),
+            "floor_counts": floor_share(case).map(|share| share <= FLOOR_SHARE_MAX),
+        })
+    };
+    let models = findings.models.as_ref().map(|models| {
+        let rate = |rates: &crate::models::Rates| {
+            json!({ "batch": rates.batch, "onnxruntime": rates.onnxruntime, "model": rates.ours })
+        };
+        let rates: Vec<Value> = models.rates.iter().map(rate).collect();
+        json!({ "rows_per_cpu_s": rates, "greatest_difference": models.difference })
+    });
+    let bar = |bar: &Bar| json!({ "what": bar.what, "found": bar.found, "at_most": bar.most, "met": bar.met() });
+    json!({
+        "cases": findings.cases.iter().map(case).collect::<Vec<_>>(),
+        "models": models,
+        "bars": bars(findings).iter().map(bar).collect::<Vec<_>>(),
+        "agree": findings.agree(),
+    })
+}
