@@ -40,12 +40,17 @@ impl Asking {
     }
 }
 
+/// How many rows before it is needed a cell is asked for.
+const AHEAD: usize = 8;
+
 /// Something per key that rows are added to and taken away from.
 pub(super) trait Cells {
     /// Row number `row` of the log enters the frame of its key.
     fn add(&mut self, key: u32, value: u64, row: u64);
     /// It leaves.
     fn remove(&mut self, key: u32, value: u64, row: u64);
+    /// The cell of a key is needed soon.
+    fn prefetch(&self, key: u32);
     /// A row of a key asks; [`NO_KEY`] and keys beyond all that were added have an empty frame.
     fn read(&mut self, key: u32);
 }
@@ -86,10 +91,18 @@ impl<'a> Rows<'a> {
     }
 
     #[inline(always)]
-    fn each<const VALUES: bool, const FLAGS: bool>(&self, from: u32, to: u32, mut row: impl FnMut(u32, u64, u64)) {
+    fn each<C: Cells, const VALUES: bool, const FLAGS: bool>(
+        &self,
+        cells: &mut C,
+        (from, to): (u32, u32),
+        row: impl Fn(&mut C, u32, u64, u64),
+    ) {
         for at in from as usize..to as usize {
+            if let Some(&key) = self.keys.get(at + AHEAD) {
+                cells.prefetch(key);
+            }
             if !FLAGS || self.flags[at] != 0 {
-                row(self.keys[at], if VALUES { self.values[at] } else { 0 }, self.first + at as u64);
+                row(cells, self.keys[at], if VALUES { self.values[at] } else { 0 }, self.first + at as u64);
             }
         }
     }
@@ -107,8 +120,8 @@ fn go_with<C: Cells, const VALUES: bool, const FLAGS: bool>(
     let (mut entered, mut left, mut asked) = (0, 0, 0);
     for (moment, &end) in asking.ends.iter().enumerate() {
         // Rows enter before they leave: a frame that ends before the row may pass one in the same moment.
-        entering.each::<VALUES, FLAGS>(entered, enter.ends[moment], |key, value, row| cells.add(key, value, row));
-        leaving.each::<VALUES, FLAGS>(left, leave.ends[moment], |key, value, row| cells.remove(key, value, row));
+        entering.each::<C, VALUES, FLAGS>(cells, (entered, enter.ends[moment]), C::add);
+        leaving.each::<C, VALUES, FLAGS>(cells, (left, leave.ends[moment]), C::remove);
         for &key in &keys[asked as usize..end as usize] {
             cells.read(key);
         }

@@ -10,6 +10,11 @@ pub(super) struct Counts {
 }
 
 impl Cells for Counts {
+    #[inline(always)]
+    fn prefetch(&self, key: u32) {
+        state::prefetch(&self.by_key, key as usize);
+    }
+
     #[inline]
     fn add(&mut self, key: u32, _: u64, _: u64) {
         self.by_key[key as usize] += 1;
@@ -63,6 +68,11 @@ impl Integers {
 }
 
 impl Cells for Integers {
+    #[inline(always)]
+    fn prefetch(&self, key: u32) {
+        state::prefetch(&self.by_key, key as usize);
+    }
+
     #[inline]
     fn add(&mut self, key: u32, value: u64, _: u64) {
         let value = self.value(value);

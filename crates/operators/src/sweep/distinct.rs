@@ -41,6 +41,11 @@ pub(super) struct DistinctCells<'a> {
 }
 
 impl Cells for DistinctCells<'_> {
+    #[inline(always)]
+    fn prefetch(&self, key: u32) {
+        state::prefetch(&self.distinct.by_key, key as usize);
+    }
+
     #[inline]
     fn add(&mut self, key: u32, value: u64, _: u64) {
         let value = self.values.canonical(value);

@@ -30,6 +30,11 @@ pub(super) struct ExtremeCells<'a> {
 }
 
 impl Cells for ExtremeCells<'_> {
+    #[inline(always)]
+    fn prefetch(&self, key: u32) {
+        state::prefetch(&self.extreme.by_key, key as usize);
+    }
+
     #[inline]
     fn add(&mut self, key: u32, value: u64, row: u64) {
         let queue = &mut self.extreme.by_key[key as usize];

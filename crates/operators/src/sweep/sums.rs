@@ -185,6 +185,11 @@ impl<N: Narrow> Exact<N> {
 }
 
 impl Cells for Exact<Sum> {
+    #[inline(always)]
+    fn prefetch(&self, key: u32) {
+        state::prefetch(&self.by_key, key as usize);
+    }
+
     #[inline]
     fn add(&mut self, key: u32, value: u64, _: u64) {
         self.change(key, value, true);
@@ -210,6 +215,11 @@ impl Cells for Exact<Sum> {
 }
 
 impl Cells for Exact<Moments> {
+    #[inline(always)]
+    fn prefetch(&self, key: u32) {
+        state::prefetch(&self.by_key, key as usize);
+    }
+
     #[inline]
     fn add(&mut self, key: u32, value: u64, _: u64) {
         self.change(key, value, true);
