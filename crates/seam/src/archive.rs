@@ -16,6 +16,8 @@ use std::sync::Arc;
 /// The property of a table that says which clock its rows carry.
 pub const CLOCK_PROPERTY: &str = "riverrun.clock";
 const CLOCK_VERSION: u64 = 1;
+/// How many messages are read of one partition before another may be further behind.
+const TURN_MESSAGES: usize = 4_096;
 /// About how many bytes of messages one read takes.
 const READ_BYTES: usize = 4 << 20;
 
@@ -64,7 +66,8 @@ pub fn archive_schema(declared: &SchemaRef) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-/// Reads a topic into rows of its archive: every message once, in the sequence of each partition.
+/// Reads a topic into rows of its archive: every message once, in the sequence of each partition, the partitions
+/// about in step.
 ///
 /// Late rows, duplicates and quarantined rows are among them; a message that cannot be decoded comes as its bytes
 /// and the reason. What it gave out and the frontier that it gave with it are to be committed together; an archiver
@@ -75,8 +78,6 @@ pub struct Archiver {
     schema: SchemaRef,
     frontier: Frontier,
     partitions: Vec<Partition>,
-    // The partition that is read first by the next call.
-    turn: usize,
 }
 
 struct Partition {
@@ -133,24 +134,25 @@ impl Archiver {
             };
             partitions.push(Partition { log: topic.open(index as u32, at.map(|at| at.position))?, clock, stop });
         }
-        Ok(Archiver { schema: archive_schema(&spec.schema), spec, decode, frontier, partitions, turn: 0 })
+        Ok(Archiver { schema: archive_schema(&spec.schema), spec, decode, frontier, partitions })
     }
 
     /// The next rows, at most so many, and the frontier behind them. `None` when there is nothing more to read now;
     /// a later call may find more, unless the archiver has finished.
     pub fn next(&mut self, rows_max: usize) -> Result<Option<(RecordBatch, Frontier)>> {
         let (mut batches, mut room) = (Vec::new(), rows_max);
-        for _ in 0..self.partitions.len() {
-            if room == 0 {
-                break;
+        let mut left: Vec<usize> = (0..self.partitions.len()).collect();
+        while room > 0 {
+            // The partition that is furthest behind comes first, so that the files of the archive lie in time order.
+            let furthest = left.iter().copied().min_by_key(|&index| self.partitions[index].clock.clock());
+            let Some(index) = furthest else { break };
+            let messages = self.partitions[index].read(room.min(TURN_MESSAGES))?;
+            if messages.is_empty() {
+                left.retain(|&other| other != index);
+                continue;
             }
-            let index = self.turn;
-            self.turn = (self.turn + 1) % self.partitions.len();
-            let messages = self.partitions[index].read(room)?;
-            if !messages.is_empty() {
-                room -= messages.len();
-                batches.push(self.rows_of(index, &messages)?);
-            }
+            room -= messages.len();
+            batches.push(self.rows_of(index, &messages)?);
         }
         if batches.is_empty() {
             return Ok(None);

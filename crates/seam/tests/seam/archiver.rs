@@ -95,3 +95,21 @@ fn another_topic_or_other_partitions_are_refused_by_name() {
         assert!(error.to_string().contains(expected), "{error}");
     }
 }
+
+#[test]
+fn partitions_of_different_weight_are_archived_in_step() {
+    let mut logs = vec![Vec::new(), Vec::new()];
+    (0..30_000).for_each(|id| push(&mut logs[0], id * SECOND, format!("{id},{}", id * SECOND), false));
+    (0..3_000).for_each(|id| push(&mut logs[1], id * 10 * SECOND, format!("{id},{}", id * 10 * SECOND), false));
+    let topic = MemoryTopic::new("t", logs);
+    let mut archiver = Archiver::new(spec(SECOND, Quiet::Never), &topic, Arc::new(Text), None, None).unwrap();
+    let (mut batches, mut rows) = (0, 0);
+    while let Some((batch, frontier)) = archiver.next(10_000).unwrap() {
+        (batches, rows) = (batches + 1, rows + batch.num_rows());
+        let clocks: Vec<i64> = frontier.partitions.iter().flatten().filter_map(|at| at.clock).map(|at| at.0).collect();
+        let apart = clocks.iter().max().unwrap() - clocks.iter().min().unwrap();
+        // The light one is read in one turn; the heavy one is never ahead by more than a turn.
+        assert!(clocks.len() == 2 && (apart <= 4_096 * SECOND || clocks[1] == 29_990 * SECOND), "{clocks:?}");
+    }
+    assert_eq!((batches, rows), (4, 33_000));
+}
