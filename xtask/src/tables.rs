@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use dataflow::Result;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::{ArrowWriter, ProjectionMask};
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use std::fs::File;
 use std::path::Path;
@@ -102,6 +102,15 @@ pub fn properties() -> WriterPropertiesBuilder {
     WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_max_row_group_row_count(Some(GROUP_ROWS_MAX))
+}
+
+/// Stores columns of integers as packed differences, which a general compressor then cannot make smaller.
+pub fn packed(properties: WriterPropertiesBuilder, columns: &[&str]) -> WriterPropertiesBuilder {
+    columns.iter().fold(properties, |properties, name| {
+        let properties = properties.set_column_encoding((*name).into(), Encoding::DELTA_BINARY_PACKED);
+        let properties = properties.set_column_dictionary_enabled((*name).into(), false);
+        properties.set_column_compression((*name).into(), Compression::UNCOMPRESSED)
+    })
 }
 
 /// A Parquet file under way.

@@ -8,6 +8,7 @@ use arrow::array::{ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, Reco
 use arrow::datatypes::{DataType, Int32Type, Int64Type, SchemaRef, TimestampMicrosecondType};
 use dataflow::Result;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
+use parquet::basic::Compression;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -90,7 +91,8 @@ pub fn as_of(files: Vec<PathBuf>, profiles: PathBuf, output: &Path) -> Result<()
     let mut profiles = Profiles::open(profiles)?;
     let schema = output_schema();
     let properties = tables::properties().set_dictionary_enabled(false);
-    let properties = properties.set_column_dictionary_enabled("plan".into(), true);
+    let properties = tables::packed(properties, &["event_id", "ts", "profile_ts", "followers", "plan"]);
+    let properties = properties.set_column_compression("author_id".into(), Compression::UNCOMPRESSED);
     let mut output = Output::create(output, schema.clone(), properties)?;
     while let Some(rows) = reorder.next()? {
         let mut found = Vec::with_capacity(rows.len());

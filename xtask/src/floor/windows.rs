@@ -8,6 +8,7 @@ use crate::tables::{self, Output};
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, SchemaRef};
 use dataflow::Result;
+use parquet::basic::Compression;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -108,9 +109,9 @@ pub fn windows(files: Vec<PathBuf>, output: &Path) -> Result<()> {
     let mut reorder = Reorder::new(files, &INPUTS);
     let schema = output_schema();
     let properties = tables::properties().set_dictionary_enabled(false);
-    let properties = COUNTS.iter().fold(properties, |properties, name| {
-        properties.set_column_dictionary_enabled((*name).into(), !name.contains("sum"))
-    });
+    let properties = tables::packed(properties, &["event_id", "ts"]);
+    let properties = tables::packed(properties, &COUNTS);
+    let properties = properties.set_column_compression("author_id".into(), Compression::UNCOMPRESSED);
     let mut output = Output::create(output, schema.clone(), properties)?;
     let mut state = State::new();
     let mut numbers = Vec::new();
