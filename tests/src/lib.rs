@@ -1,8 +1,27 @@
 //! What the test binaries of this folder share.
 
+mod chance;
+mod place;
+mod python;
+mod rows;
+mod running;
+
+pub use chance::Chance;
+pub use place::{Place, told};
+pub use python::duckdb;
+pub use rows::{all_rows, table_rows};
+pub use running::Running;
+
 use std::path::PathBuf;
 
 /// The root of the repository.
 pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the tests lie in the repository")
+}
+
+/// The command line, which cargo puts beside the folder of the test binaries.
+pub fn riverrun() -> PathBuf {
+    let own = std::env::current_exe().expect("a test has a path");
+    let found = own.parent().and_then(|deps| Some(deps.parent()?.join("riverrun"))).filter(|path| path.exists());
+    found.expect("the command line is not built; run the tests of the whole workspace, or `cargo build` first")
 }

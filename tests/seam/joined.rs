@@ -1,0 +1,1 @@
+//! Partitions that get their first row after the stream's watermark has started.

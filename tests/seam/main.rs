@@ -1,0 +1,7 @@
+//! History then live, through the whole: a project, a topic, its archive, a job and its tables.
+//!
+//! What comes out does not depend on where history ends, on workers, or on schedules; and it is what DuckDB says.
+
+mod frontiers;
+mod joined;
+mod log;

@@ -1,0 +1,69 @@
+//! A job in the seeded driver.
+
+use dataflow::{Coordinator, Error, EventTime, Result};
+use engine::{Driver, Job, SinkBinding, Step};
+use project::{SpillFolder, Wired, WiredSink};
+use seam::{Counts, StreamStats};
+use std::sync::Arc;
+
+/// After so many steps in a row that moved nothing, nothing moves.
+const STILL: usize = 3;
+
+/// A job whose steps a test makes.
+pub struct Running {
+    /// What makes its steps.
+    pub driver: Driver,
+    /// Where its topics and actions begin.
+    pub start: EventTime,
+    /// Keeps its streams together.
+    pub coordinator: Arc<dyn Coordinator>,
+    stats: Vec<Arc<StreamStats>>,
+    _spill: SpillFolder,
+}
+
+impl Running {
+    /// Starts a job on so many workers with the choices of a seed.
+    pub fn new(wired: Wired, workers: usize, seed: u64) -> Running {
+        let bind = |sink: WiredSink| SinkBinding { writer: sink.writer, committer: sink.committer, after: sink.after };
+        let coordinator = wired.coordinator.clone();
+        let job = Job {
+            graph: wired.graph,
+            readers: wired.readers,
+            coordinator: wired.coordinator,
+            sinks: wired.sinks.into_iter().map(bind).collect(),
+            workers,
+        };
+        let driver = Driver::new(job, seed).expect("the job can be built");
+        Running { driver, start: wired.start, coordinator, stats: wired.stats, _spill: wired.spill }
+    }
+
+    /// Makes steps until nothing moves before something comes from outside; whether the job has ended.
+    pub fn settle(&mut self) -> Result<bool> {
+        let mut still = 0;
+        while still < STILL {
+            match self.driver.step()? {
+                Step::Moved => still = 0,
+                Step::Idle => still += 1,
+                Step::Finished => return Ok(true),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Makes steps until the job, which is to end by itself, has ended.
+    pub fn run_to_end(mut self) -> Result<Running> {
+        if self.settle()? { Ok(self) } else { Err(Error::internal("the job stands still before its end")) }
+    }
+
+    /// The counts of a stream.
+    pub fn counts(&self, stream: &str) -> Counts {
+        let found = self.stats.iter().find(|stats| stats.name == stream);
+        found.unwrap_or_else(|| panic!("the job reads no stream {stream}")).counts()
+    }
+
+    /// The bytes of rows that the job holds: in operators, and in readers of history.
+    pub fn held_bytes(&self) -> usize {
+        let of_readers: u64 = self.stats.iter().map(|stats| stats.counts().history_held_bytes).sum();
+        self.driver.status().state_bytes() + of_readers as usize
+    }
+}
