@@ -13,6 +13,9 @@ pub(crate) struct Queue {
     size: usize,
 }
 
+/// Batches that wait long are joined up to this size.
+const COALESCED_ROWS: usize = 4096;
+
 #[derive(Clone, Debug)]
 struct Waiting {
     batch: Batch,
@@ -30,13 +33,26 @@ impl Queue {
         self.batches.push_back(Waiting { batch, row_size });
     }
 
-    /// Takes rows that are in order behind all that wait.
+    /// Takes rows that are in order behind all that wait. They may wait long, so small batches become larger ones: each
+    /// row is copied once per doubling.
     pub(crate) fn push_in_order(&mut self, batch: &Batch, operator: &str) -> Result<()> {
         let last = self.last_time().unwrap_or(i64::MIN);
         if !batch.times().is_sorted() || batch.times().first().is_some_and(|&first| first < last) {
             return Err(Error::internal(format!("rows came to {operator} out of order; it stands behind a merge")));
         }
-        self.push(batch.clone());
+        let mut batch = batch.clone();
+        while let Some(last) = self.batches.back() {
+            let rows = last.batch.rows();
+            if rows > batch.rows() || rows + batch.rows() > COALESCED_ROWS {
+                break;
+            }
+            let last = self.batches.pop_back().map(|waiting| (waiting.row_size, waiting.batch));
+            let Some((row_size, last)) = last else { break };
+            self.rows -= rows;
+            self.size -= rows * row_size;
+            batch = dataflow::concat(&batch.schema(), &[last, batch])?;
+        }
+        self.push(batch);
         Ok(())
     }
 
@@ -80,29 +96,28 @@ impl Queue {
         self.batches.back().and_then(|waiting| waiting.batch.times().last().copied())
     }
 
-    /// How many rows at the front have a time at or before `time`; the rows are in order.
-    pub(crate) fn rows_until(&self, time: i64) -> usize {
-        let mut rows = 0;
+    /// How many rows at the front have a time at or before `until`: all of them, or at least `enough`. No rows of equal
+    /// time are parted.
+    pub(crate) fn whole_moments(&self, until: i64, enough: usize) -> usize {
+        let (mut rows, mut until) = (0, until);
         for batch in self.batches() {
-            let below = batch.times().partition_point(|&other| other <= time);
-            rows += below;
-            if below < batch.rows() {
+            let due = batch.times().partition_point(|&time| time <= until);
+            rows += due;
+            if due < batch.rows() {
                 break;
+            }
+            if rows >= enough {
+                until = batch.times()[due - 1];
             }
         }
         rows
     }
 
-    /// So many rows at the front, and those that have the time of the last of them.
-    pub(crate) fn whole_moments(&self, rows: usize) -> usize {
-        let mut left = rows;
-        for batch in self.batches() {
-            if left <= batch.rows() {
-                return left.checked_sub(1).map_or(0, |last| self.rows_until(batch.times()[last]));
-            }
-            left -= batch.rows();
-        }
-        self.rows
+    /// Takes rows of the first batch with a time at or before `until`, at most so many.
+    pub(crate) fn pop_until(&mut self, until: i64, rows_max: usize) -> Option<Batch> {
+        let first = &self.batches.front()?.batch;
+        let due = first.times().partition_point(|&time| time <= until);
+        self.pop(due.min(rows_max))
     }
 
     /// Takes at most so many rows of the first batch.

@@ -120,7 +120,7 @@ enum Column {
     Lag(usize),
 }
 
-/// Rows are computed so many at a time; the rows of one moment always together.
+/// Rows are computed about so many at a time; the rows of one moment always together.
 const CHUNK_ROWS: usize = 4096;
 
 const ROW: u8 = 1;
@@ -287,14 +287,14 @@ impl Operator for Window {
         self.settle()?;
         self.watermark = self.watermark.max(watermark);
         while self.ready.drain(cx) == Progress::Done {
-            let due = self.pending.rows_until(watermark.0);
+            let due = self.pending.whole_moments(watermark.0, CHUNK_ROWS);
             if due == 0 {
                 let next = watermark.0.saturating_add(1);
                 self.sweep.forget_before(next, self.next)?;
                 self.count_state(cx);
                 return Ok(Progress::Done);
             }
-            self.compute(self.pending.whole_moments(due.min(CHUNK_ROWS)), cx)?;
+            self.compute(due, cx)?;
         }
         self.count_state(cx);
         Ok(Progress::More)
