@@ -2,6 +2,7 @@
 
 use crate::archiver::archive;
 use crate::memory::*;
+use crate::switch::input;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, TimestampMicrosecondArray};
 use dataflow::{Coordinator, EventTime, Message, Reader, ReaderState, Span};
 use seam::{FRONTIER_PROPERTY, Live, Options, Quiet, Seam, StreamInput, StreamStats, archive_schema};
@@ -16,6 +17,7 @@ struct Job {
     start: EventTime,
     watermarks: Vec<EventTime>,
     finished: Vec<bool>,
+    rows: Vec<Vec<Row>>,
     // Times of rows given out that no common watermark has reached yet.
     ahead: Vec<i64>,
     ahead_most: usize,
@@ -33,6 +35,7 @@ impl Job {
             start: seam.start(),
             watermarks: vec![EventTime::MIN; count],
             finished: vec![false; count],
+            rows: vec![Vec::new(); count],
             ahead: Vec::new(),
             ahead_most: 0,
         }
@@ -49,6 +52,10 @@ impl Job {
             self.coordinator.report(source, &polled);
             moved |= polled.batch.is_some() || polled.watermark > self.watermarks[source];
             moved |= polled.state != ReaderState::Waiting;
+            for row in polled.batch.iter().flat_map(rows_of) {
+                assert!(row.time > self.watermarks[source].0, "{row:?} lies behind {}", self.watermarks[source]);
+                self.rows[source].push(row);
+            }
             self.watermarks[source] = polled.watermark;
             self.finished[source] = polled.state == ReaderState::Finished;
             self.ahead.extend(polled.batch.iter().flat_map(|batch| batch.times().to_vec()));
@@ -190,4 +197,45 @@ fn an_empty_topic_holds_nobody_back() {
     job.rounds_until_still();
     assert_eq!(job.stats[1].counts().joined, 1);
     assert!(job.ahead.is_empty() || job.ahead.iter().all(|&time| time > behind.0));
+}
+
+/// One to three streams of random logs, each with a random frontier, or with only one side.
+fn random_job(random: &mut Random) -> (Vec<StreamInput>, Vec<Arc<MemoryTopic>>, Vec<Vec<Row>>, Option<i64>) {
+    let (mut inputs, mut topics, mut expected, mut horizon) = (Vec::new(), Vec::new(), Vec::new(), None);
+    for _ in 0..1 + random.below(3) {
+        let (delay, span) = (random.of(&[0, 10 * MILLI, 2 * SECOND, 3600 * SECOND]), random.of(&[MILLI, SECOND]));
+        let quiet = if random.percent(40) { Quiet::Never } else { Quiet::After(Span(span)) };
+        let (spec, logs) = (spec(delay, quiet), random_logs(random, delay, span));
+        let (rows, clock) = truth(&logs, delay, quiet);
+        let topic = Arc::new(MemoryTopic::new("t", logs.clone()));
+        let only_history = random.percent(20);
+        let mut archived = |log: &Vec<Message>| if only_history { log.len() } else { random.below(log.len() + 1) };
+        let counts: Vec<usize> = logs.iter().map(&mut archived).collect();
+        let mut stream = input(random, &spec, &topic, &counts, &logs);
+        if only_history {
+            stream.live = None;
+        } else {
+            horizon = horizon.max(clock);
+        }
+        inputs.push(stream);
+        topics.push(topic);
+        expected.push(rows);
+    }
+    (inputs, topics, expected, horizon)
+}
+
+#[test]
+fn any_streams_together_come_to_their_ends() {
+    for seed in 0..300 {
+        let (inputs, _, expected, horizon) = random_job(&mut Random(seed));
+        let mut job = Job::open(inputs, true);
+        job.rounds_until_still();
+        assert!(job.finished.iter().all(|&finished| finished), "seed {seed}: held by {:?}", job.coordinator.held_by());
+        for (rows, expected) in job.rows.iter_mut().zip(&expected) {
+            rows.sort();
+            assert_eq!(rows, expected, "seed {seed}");
+        }
+        let horizon = horizon.map_or(EventTime::MAX, EventTime);
+        assert_eq!(job.coordinator.horizon(), Some(horizon), "seed {seed}");
+    }
 }

@@ -94,7 +94,7 @@ fn moves(log: &[Message], to: i64) -> bool {
 }
 
 /// A history up to a frontier and the topic behind it.
-fn input(
+pub fn input(
     random: &mut Random,
     spec: &StreamSpec,
     topic: &Arc<MemoryTopic>,
