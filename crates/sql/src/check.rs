@@ -208,8 +208,19 @@ impl Check<'_> {
         }
     }
 
-    /// A name that did not come from SQL text.
+    /// A name that did not come from SQL text, unless a test expects rows of it.
     fn unknown(&mut self, name: &str, kind: &str, known: &[String]) {
+        let statements = self.planner.statements;
+        let expected = statements.statements.iter().find_map(|placed| match &placed.statement {
+            Statement::Test(test) => Some((placed, test.expects.iter().find(|expect| expect.target.text == name)?)),
+            _ => None,
+        });
+        if let Some((placed, expect)) = expected {
+            let mut fault = Fault::new(expect.target.span, format!("no {kind} is named \"{name}\""));
+            fault.hint = did_you_mean(name, known.iter().map(String::as_str));
+            self.planner.note::<()>(placed, fault.err());
+            return;
+        }
         let file = SourceFile { path: format!("<{kind}>"), text: name.to_owned() };
         let end = Location::new(1, 1 + name.chars().count() as u64);
         let mut fault = Fault::new(Span::new(Location::new(1, 1), end), format!("no {kind} is named \"{name}\""));
@@ -235,7 +246,7 @@ impl Check<'_> {
 
     fn put_out(&mut self, relation: Relation, name: String, output: Output) {
         let plan = &mut self.planner.plan;
-        let schema = relation.schema();
+        let schema = plan.schema(relation.node).clone();
         match output {
             Output::Table(_) => plan.sink(relation.node, Port::MAIN, name.clone(), output.clone()),
             Output::Topic(_) | Output::Query => plan.single_sink(relation.node, name.clone(), output.clone()),

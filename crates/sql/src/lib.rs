@@ -33,11 +33,13 @@ mod planner;
 
 mod check;
 mod explain;
+mod look_back;
 mod lower;
 
 pub use catalog::Catalog;
 pub use check::{Checked, OutputSpec, Start, Target, check};
 pub use diagnostic::Diagnostic;
+pub use look_back::LookBack;
 pub use parse::parse;
 pub use statement::{Model, ModelOutput, Name, SourceFile, Statements};
 pub use stream::{BadRow, ColumnSource, Dedup, History, Late, Quiet, Stream};

@@ -82,7 +82,8 @@ pub(crate) fn names_in(part: &impl Visit) -> Vec<Expr> {
 
 /// The columns that a SELECT uses of its inputs.
 pub(crate) struct Used {
-    names: HashSet<String>,
+    /// Names, with what stands in front of them.
+    names: HashSet<(Option<String>, String)>,
     wildcards: HashSet<String>,
     all: bool,
 }
@@ -90,8 +91,11 @@ pub(crate) struct Used {
 impl Used {
     pub fn of(select: &Select) -> Used {
         let names = names_in(select).into_iter().filter_map(|name| match name {
-            Expr::Identifier(name) => Some(name.value.to_lowercase()),
-            Expr::CompoundIdentifier(parts) => parts.last().map(|name| name.value.to_lowercase()),
+            Expr::Identifier(name) => Some((None, name.value.to_lowercase())),
+            Expr::CompoundIdentifier(parts) => match parts.as_slice() {
+                [.., qualifier, name] => Some((Some(qualifier.value.to_lowercase()), name.value.to_lowercase())),
+                _ => None,
+            },
             _ => None,
         });
         let mut used = Used { names: names.collect(), wildcards: HashSet::new(), all: false };
@@ -109,8 +113,11 @@ impl Used {
     }
 
     pub fn has(&self, qualifier: Option<&str>, name: &str) -> bool {
-        let whole = || qualifier.is_some_and(|qualifier| self.wildcards.contains(&qualifier.to_lowercase()));
-        self.all || self.names.contains(&name.to_lowercase()) || whole()
+        let (qualifier, name) = (qualifier.map(str::to_lowercase), name.to_lowercase());
+        self.all
+            || qualifier.as_ref().is_some_and(|qualifier| self.wildcards.contains(qualifier))
+            || self.names.contains(&(None, name.clone()))
+            || self.names.contains(&(qualifier, name))
     }
 }
 

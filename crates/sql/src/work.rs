@@ -180,6 +180,7 @@ impl Work {
     /// Puts all that was gathered into the plan: the relation with the columns that it gives.
     pub fn run(mut self, plan: &mut Plan, owner: &str) -> Outcome<Relation> {
         let mut relation = self.input.clone();
+        let start = relation.shift;
         if !self.computed.is_empty() {
             let texts: Vec<&str> = self.computed.iter().map(|(text, _)| text.as_str()).collect();
             let describe = format!("computes {}", texts.join(", "));
@@ -196,10 +197,10 @@ impl Work {
         while !steps.is_empty() {
             let placed = plan.nodes[relation.node].placed.as_deref();
             let next = steps.iter().position(|step| placed == Some(step.keys())).unwrap_or(0);
-            steps.remove(next).run(plan, owner, &mut relation)?;
+            steps.remove(next).run(plan, owner, start, &mut relation)?;
         }
         for step in held {
-            Step::Range(step).run(plan, owner, &mut relation)?;
+            Step::Range(step).run(plan, owner, start, &mut relation)?;
         }
         Ok(relation)
     }
@@ -224,15 +225,15 @@ impl Step {
         }
     }
 
-    fn run(self, plan: &mut Plan, owner: &str, relation: &mut Relation) -> Outcome<()> {
+    fn run(self, plan: &mut Plan, owner: &str, start: i64, relation: &mut Relation) -> Outcome<()> {
         let before = relation.columns.len();
         let (node, span) = match self {
             Step::Window(WindowStep { keys, functions, span }) => {
                 (plan.window(relation.node, owner, window::Spec { partition_by: keys, functions }), span)
             }
             Step::Range(step) => {
-                // Times of left rows may have been moved by a forward bound already.
-                let shift = relation.shift;
+                // Bounds are of the times with which the SELECT began; a step before may have moved them since.
+                let shift = relation.shift - start;
                 let moved = step.functions.into_iter().map(|function| range::Function {
                     from: function.from - shift,
                     to: function.to - shift,

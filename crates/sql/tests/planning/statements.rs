@@ -5,7 +5,9 @@ use crate::{folder, source};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use dataflow::{Output, Span};
-use sql::{Checked, ColumnSource, ExpectedRows, History, Late, Quiet, SourceFile, Statements, Target, check, parse};
+use sql::{
+    Checked, ColumnSource, ExpectedRows, History, Late, LookBack, Quiet, SourceFile, Statements, Target, check, parse,
+};
 
 fn project(name: &str) -> Statements {
     parse(&[source(&folder().join("plans").join(name))]).unwrap()
@@ -107,4 +109,33 @@ fn a_wrong_row_of_a_test_is_named() {
     assert_eq!(wrong.len(), 2, "{wrong:?}");
     assert!(wrong[0].to_string().contains("'one'"), "{}", wrong[0]);
     assert_eq!(wrong[1].message, "\"sender_features\" has no column \"msgs_2m\"");
+}
+
+#[test]
+fn look_back_adds_up_along_the_plan() {
+    let training = checked("dm_spam.sql", Target::Outputs(vec!["lake.*".to_owned()]));
+    let days = |days: i64| LookBack::For(Span(days * Span::DAY.0));
+    // Labels wait 7 days for reports; features of those messages look 7 days further back.
+    assert_eq!(
+        training.look_back(),
+        [
+            ("messages".to_owned(), LookBack::All),
+            ("accounts".to_owned(), LookBack::All),
+            ("reports".to_owned(), days(14))
+        ]
+    );
+    let kept = checked("windows.sql", Target::Query("SELECT user_id, count(*) OVER (PARTITION BY user_id ORDER BY played_at RANGE INTERVAL '2' DAY PRECEDING) AS n FROM plays".to_owned()));
+    assert_eq!(kept.look_back(), [("plays".to_owned(), days(2))]);
+}
+
+#[test]
+fn a_test_of_no_view_has_its_place() {
+    let mut file = source(&folder().join("plans/dm_spam.sql"));
+    file.text.push_str("TEST 'wrong';\nEXPECT sender_featurs (msgs_1m) VALUES (1);");
+    let lines = file.text.lines().count() as u64;
+    let statements = parse(&[file]).unwrap();
+    let test = &statements.tests()[1];
+    let wrong = check(&statements, &Known, &Target::Collect(test.targets())).unwrap_err();
+    assert_eq!((wrong[0].path.as_str(), wrong[0].line, wrong[0].column), ("dm_spam.sql", lines, 8));
+    assert_eq!(wrong[0].hint.as_deref(), Some("did you mean \"sender_features\"?"));
 }

@@ -21,6 +21,10 @@ SELECT order_id, at, count(*) OVER (PARTITION BY shop ORDER BY at RANGE BETWEEN 
        lag(total) OVER (PARTITION BY shop ORDER BY at) AS last_total
 FROM orders o WHERE EXISTS (SELECT 1 FROM rates r WHERE r.at BETWEEN o.at - INTERVAL '12' HOUR AND o.at);
 
+-- Rows of features are known a day later, and `_time` says so.
+CREATE VIEW later AS
+SELECT order_id, (SELECT count(*) FROM refunds f WHERE f.at BETWEEN k._time - INTERVAL '1' DAY AND k._time) AS n FROM features k;
+
 TEST 'answers by hand';
 GIVEN rates VALUES (2.0, TIMESTAMP '2026-01-01 09:00:00'), (3.0, TIMESTAMP '2026-01-01 10:30:00');
 GIVEN orders VALUES
@@ -40,4 +44,5 @@ EXPECT EXACTLY features (order_id, euros, refunded_1h, late_1h, mean_before, kep
   (4, 120.0, 7.0, 0, 6.0,  true,  0);
 EXPECT EXACTLY kept VALUES (1, 1), (4, 1);
 EXPECT EXACTLY repeated (order_id, before, big, last_total) VALUES (2, 0, 1, NULL), (3, 1, 2, 20.0), (4, 0, 1, NULL);
+EXPECT EXACTLY later VALUES (1, 3), (2, 3), (3, 1), (4, 1);
 EXPECT NO ROWS features WHERE euros > 120;
