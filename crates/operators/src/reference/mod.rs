@@ -10,6 +10,7 @@ mod decision;
 mod dedup;
 mod merge;
 mod range_aggregate;
+mod readable;
 mod window;
 
 use crate::harness::{Plan, Row, Value};
