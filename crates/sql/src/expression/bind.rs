@@ -13,8 +13,8 @@ use arrow::datatypes::{DataType, Schema, TimeUnit};
 use dataflow::{Batch, RowOrder};
 use datafusion_common::ScalarValue;
 use datafusion_sql::sqlparser::ast::{
-    self, BinaryOperator, CastKind, CeilFloorKind, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
-    Spanned, TrimWhereField, UnaryOperator, Value,
+    self, BinaryOperator, CastKind, CeilFloorKind, Expr, FunctionArg, FunctionArgExpr, FunctionArgOperator,
+    FunctionArguments, Ident, Spanned, TrimWhereField, UnaryOperator, Value,
 };
 use std::sync::Arc;
 
@@ -354,6 +354,13 @@ impl<'a> Binder<'a> {
         for argument in list {
             match argument {
                 FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => arguments.push(self.operand(expr)?),
+                FunctionArg::Named {
+                    name,
+                    arg: FunctionArgExpr::Expr(value),
+                    operator: FunctionArgOperator::Equals,
+                } => {
+                    arguments.push(self.operand(&equal_to(name, value)?)?);
+                }
                 other if name == "count" => {
                     return function("count", vec![]).map_err(|p| p.found(format!("count({other})")));
                 }
@@ -365,6 +372,48 @@ impl<'a> Binder<'a> {
         }
         function(&name, arguments)
     }
+}
+
+/// `f(a = b AND c)`: the parser takes `a =` for the name of an argument, here it is a comparison again.
+fn equal_to(name: &Ident, value: &Expr) -> Result<Expr, Problem> {
+    match value {
+        Expr::BinaryOp { left, op: op @ (BinaryOperator::And | BinaryOperator::Or), right } => {
+            let left = Box::new(equal_to(name, left)?);
+            Ok(Expr::BinaryOp { left, op: op.clone(), right: right.clone() })
+        }
+        Expr::BinaryOp { op, .. } if !binds_tighter(op) => Err(in_parentheses(name, value)),
+        Expr::BinaryOp { .. }
+        | Expr::Value(_)
+        | Expr::Identifier(_)
+        | Expr::CompoundIdentifier(_)
+        | Expr::Nested(_)
+        | Expr::Function(_)
+        | Expr::Cast { .. }
+        | Expr::Case { .. }
+        | Expr::TypedString(_)
+        | Expr::Interval(_)
+        | Expr::UnaryOp { .. } => Ok(Expr::BinaryOp {
+            left: Box::new(Expr::Identifier(name.clone())),
+            op: BinaryOperator::Eq,
+            right: Box::new(value.clone()),
+        }),
+        _ => Err(in_parentheses(name, value)),
+    }
+}
+
+fn binds_tighter(operator: &BinaryOperator) -> bool {
+    use BinaryOperator as B;
+    matches!(
+        operator,
+        B::Plus | B::Minus | B::Multiply | B::Divide | B::DuckIntegerDivide | B::Modulo | B::StringConcat
+    )
+}
+
+fn in_parentheses(name: &Ident, value: &Expr) -> Problem {
+    Problem::new("a comparison as an argument is read as a named argument")
+        .at(name.span)
+        .found(format!("{name} = {value}"))
+        .hint("put the comparison in parentheses")
 }
 
 fn plain_rounding(kind: &CeilFloorKind) -> bool {

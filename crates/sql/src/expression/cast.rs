@@ -85,6 +85,7 @@ pub(crate) fn arrow_cast(array: &ArrayRef, to: &DataType) -> Column {
 
 fn lenient(array: &ArrayRef, to: &DataType) -> Column {
     match (array.data_type(), to) {
+        (from, to) if from == to => Ok(array.clone()),
         (Utf8, _) => from_text(array.as_string::<i32>(), to),
         (_, Utf8) => to_text(array),
         (Boolean, Decimal128(..)) => lenient(&arrow_cast(array, &DataType::Int64)?, to),

@@ -295,7 +295,11 @@ fn mixed(place: &str, parts: Vec<Bound>) -> Result<(Vec<Bound>, DataType), Probl
                 .hint("cast them to one type, e.g. x::TEXT"));
         };
         // Only the type matters from here on, and which literals are still open.
-        let open = if widest.open.is_some() { part.open } else { None };
+        let open = match (widest.open, part.open) {
+            (Some(open), Some(Open::Null)) => Some(open),
+            (Some(_), open) => open,
+            (None, _) => None,
+        };
         let value = if open.is_some() { part.value.clone() } else { None };
         widest = Bound { data_type: common, open, value, ..widest };
     }

@@ -26,6 +26,8 @@ mod types;
 
 pub use scope::{Place, Problem, Scope, ScopeColumn};
 
+use arrow::array::BooleanArray;
+use arrow::compute::nullif;
 use arrow::datatypes::DataType;
 use dataflow::{Batch, Evaluated, Scalar};
 use datafusion_common::ScalarValue;
@@ -57,9 +59,13 @@ impl Scalar for Expression {
     }
 
     fn evaluate(&self, batch: &Batch) -> dataflow::Result<Evaluated> {
-        let values = self.node.evaluate(batch)?;
+        let mut values = self.node.evaluate(batch)?.into_column(batch.rows())?;
+        if !values.failed.is_empty() {
+            let failed: BooleanArray = (0..batch.rows()).map(|row| Some(values.failed.contains_key(&row))).collect();
+            values.array = nullif(&values.array, &failed)?;
+        }
         let failed = values.failed.into_iter().map(|(row, message)| (row, dataflow::Error::data(&*message)));
-        Ok(Evaluated { failed: failed.collect(), values: kernel::expand(values.array, values.scalar, batch.rows())? })
+        Ok(Evaluated { failed: failed.collect(), values: values.array })
     }
 }
 

@@ -375,7 +375,8 @@ pub(crate) fn epoch(value: Bound) -> Result<Bound, Problem> {
     })
 }
 
-/// `epoch_ms(x)` (1000) and `epoch_us(x)` (1): a whole number; halves go away from zero.
+/// `epoch_ms(x)` (1000) and `epoch_us(x)` (1): a whole number. Halves of a time go away from zero, the rest of an
+/// interval is dropped, as DuckDB does.
 pub(crate) fn epoch_in(unit: i64, value: Bound) -> Result<Bound, Problem> {
     let rounded = move |micros: i64| {
         let (whole, rest) = (micros / unit, micros % unit);
@@ -384,7 +385,7 @@ pub(crate) fn epoch_in(unit: i64, value: Bound) -> Result<Bound, Problem> {
     let nullable = value.nullable;
     if value.data_type == LENGTH {
         return call("epoch_ms", vec![value], Int64, nullable, move |arguments, rows| {
-            each::<D, Int64Type>(&arguments[0], rows, rounded)
+            each::<D, Int64Type>(&arguments[0], rows, |micros| micros / unit)
         });
     }
     call("epoch_ms", vec![as_time(value)?], Int64, nullable, move |arguments, rows| {

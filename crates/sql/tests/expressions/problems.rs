@@ -1,0 +1,81 @@
+//! Wrong expressions are refused with a message, a place and, where one is known, what to write instead.
+
+use crate::table::{batch, compiled, parse, scope};
+use datafusion_common::ScalarValue;
+use sql::expression::{Place, ScopeColumn, constant, interval_micros};
+
+/// Expression, the text at its place, a part of the message, a part of the hint.
+const WRONG: [(&str, &str, &str, &str); 29] = [
+    ("lenght(t)", "lenght", "no function is named \"lenght\"", "did you mean \"length\"?"),
+    ("i + nn", "nn", "no column is named \"nn\"", "did you mean \"n\"?"),
+    ("y.i + 1", "y", "no stream or view is named \"y\"", "did you mean \"x\"?"),
+    ("x.tss", "tss", "no column is named \"tss\"", "did you mean \"ts\"?"),
+    ("t + 1", "t + 1", "no operator TEXT + INTEGER", "cast the text to a number"),
+    ("f * 2", "f * 2", "no operator BOOLEAN * INTEGER", "x::INT"),
+    ("ts + 1", "ts + 1", "no operator TIMESTAMP + INTEGER", ""),
+    ("ts > 'yesterday'", "ts > 'yesterday'", "the text 'yesterday' cannot be read as TIMESTAMP", ""),
+    ("now()", "now", "now() is refused", "the row's own time"),
+    ("ts > current_timestamp", "current_timestamp", "current_timestamp() is refused", "the row's own time"),
+    ("random() < 0.5", "random", "random() is refused", "derive it from the row"),
+    ("uuid()", "uuid", "uuid() is refused", "row_position()"),
+    ("gen_random_uuid()", "gen_random_uuid", "is refused", "row_position()"),
+    ("sum(i)", "sum", "sum is an aggregate", "OVER"),
+    ("count(*) OVER ()", "count", "over a window cannot stand here", "SELECT list"),
+    ("i IN (SELECT 1)", "i IN (SELECT 1", "a subquery cannot stand here", "SELECT list"),
+    ("i::HUGEINT", "i", "HUGEINT", "BIGINT"),
+    ("i::NUMBR", "i", "the type NUMBR is not known", ""),
+    ("ts::BIGINT", "ts", "TIMESTAMP cannot be cast to BIGINT", "epoch_us(x)"),
+    ("i::TIMESTAMP", "i", "INTEGER cannot be cast to TIMESTAMP", "epoch_ms(x)"),
+    ("date_trunc('hours_', ts)", "date_trunc", "\"hours_\" is not a part of a time", ""),
+    ("date_trunc(t, ts)", "date_trunc", "must be a constant text", ""),
+    (
+        "CASE WHEN f THEN i ELSE t END",
+        "CASE WHEN f THEN i ELSE t END",
+        "INTEGER and TEXT cannot be mixed in CASE",
+        "cast",
+    ),
+    ("lower(i)", "lower", "lower needs TEXT as argument 1", "x::TEXT"),
+    ("lower(t, u)", "lower", "lower does not take 2 arguments", ""),
+    ("abs()", "abs", "abs takes 1 argument", ""),
+    ("99999999999999999999 + i", "99999999999999999999", "does not fit into 64 bits", "1e20"),
+    ("ts = i", "ts = i", "TIMESTAMP and INTEGER cannot be compared", "cast"),
+    ("ts AT TIME ZONE 'CET'", "ts", "AT TIME ZONE is not known", "leave it out"),
+];
+
+#[test]
+fn wrong_expressions_are_refused_at_their_place() {
+    let scope = scope(&batch());
+    for (text, place, message, hint) in WRONG {
+        let problem = compiled(text, &scope).expect_err(text);
+        assert!(problem.message.contains(message), "{text}: {problem:?}");
+        assert!(problem.hint.as_deref().unwrap_or("").contains(hint), "{text}: {problem:?}");
+        let span = problem.span.unwrap_or_else(|| panic!("{text} has no place: {problem:?}"));
+        let (start, end) = (span.start.column as usize - 1, span.end.column as usize - 1);
+        assert!(text[start..end.min(text.len())].starts_with(place), "{text}: {:?}", &text[start..end]);
+    }
+}
+
+#[test]
+fn a_name_of_two_streams_is_ambiguous_unless_it_is_qualified() {
+    let mut scope = scope(&batch());
+    let twin = ScopeColumn { qualifier: Some("z".into()), place: Place::Column(2), ..scope.columns[2].clone() };
+    scope.columns.push(twin);
+    let problem = compiled("i + 1", &scope).expect_err("ambiguous");
+    assert_eq!(problem.message, "column \"i\" is ambiguous");
+    assert_eq!(problem.expected.as_deref(), Some("x.i or z.i"));
+    assert!(compiled("X.I + z.i", &scope).is_ok());
+}
+
+#[test]
+fn constants_are_folded_and_intervals_measured() {
+    let value = |text: &str| constant(&parse(text)).unwrap();
+    assert_eq!(value("1 + 2 * 3"), ScalarValue::Int32(Some(7)));
+    assert_eq!(value("TIMESTAMP '1970-01-01 00:00:01'"), ScalarValue::TimestampMicrosecond(Some(1_000_000), None));
+    assert_eq!(value("INTERVAL '1' DAY"), ScalarValue::DurationMicrosecond(Some(86_400_000_000)));
+    assert_eq!(interval_micros(&parse("INTERVAL '1' HOUR * 2")), Ok(7_200_000_000));
+    let months = interval_micros(&parse("INTERVAL '1' MONTH")).unwrap_err();
+    assert_eq!(months.message, "an interval with months has no length");
+    assert_eq!(months.hint.as_deref(), Some("write days, e.g. INTERVAL '30' DAY"));
+    assert!(constant(&parse("1 // 0")).unwrap_err().message.contains("division by zero"));
+    assert!(constant(&parse("x")).unwrap_err().message.contains("no column is named"));
+}
