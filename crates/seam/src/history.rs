@@ -171,7 +171,8 @@ impl History {
     fn fill(&mut self) -> Result<()> {
         (self.ready, self.ready_given) = (Batch::empty(self.spec.schema.clone()), 0);
         let cut_rows = (self.memory_bytes / 8 / self.row_bytes).clamp(512, CUT_ROWS);
-        let mut uncounted = 0;
+        // What is in memory may do already.
+        let mut uncounted = cut_rows;
         for _ in 0..CHUNKS_PER_CALL {
             if self.unread.is_empty() {
                 break;

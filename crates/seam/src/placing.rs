@@ -143,10 +143,14 @@ impl<'a> Rows<'a> {
 }
 
 fn content_orders(columns: &RecordBatch, dedup_key: &[usize]) -> Result<Vec<RowOrder>> {
-    let key = columns.project(dedup_key)?;
-    let first = key_hashes(key.columns(), columns.num_rows())?;
-    let second = key_hashes(columns.columns(), columns.num_rows())?;
-    Ok(first.into_iter().zip(second).map(|(first, second)| RowOrder::of_hashes(first, second)).collect())
+    let rows = columns.num_rows();
+    let whole = key_hashes(columns.columns(), rows)?;
+    if dedup_key.is_empty() {
+        let none = key_hashes(&[], 1)?[0];
+        return Ok(whole.into_iter().map(|row| RowOrder::of_hashes(none, row)).collect());
+    }
+    let key = key_hashes(columns.project(dedup_key)?.columns(), rows)?;
+    Ok(key.into_iter().zip(whole).map(|(key, row)| RowOrder::of_hashes(key, row)).collect())
 }
 
 /// How the rows of a history are read: which columns, and what their times and orders come from.
