@@ -21,6 +21,7 @@ mod plan;
 mod relation;
 
 mod as_of;
+mod refuse;
 mod rewrite;
 mod select;
 mod subquery;

@@ -4,40 +4,22 @@ use crate::as_of::{self, Joined};
 use crate::diagnostic::{Fault, Outcome, did_you_mean, span_of};
 use crate::planner::Planner;
 use crate::relation::{Column, Relation};
-use crate::rewrite::{Used, and, any, call, conjuncts, function_name, is_subquery, is_window, object_name, replace};
+use crate::rewrite::{Used, and, any, conjuncts, is_subquery, is_window, object_name, replace};
 use crate::statement::Name;
 use crate::work::{Work, place};
-use crate::{model, subquery, window};
+use crate::{model, refuse, subquery, window};
 use dataflow::Scalar;
 use datafusion_sql::sqlparser::ast::{
-    ExcludeSelectItem, Expr, GroupByExpr, JoinConstraint, JoinOperator, NamedWindowDefinition, OrderByKind, Query,
-    Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Spanned, TableFactor, TableWithJoins,
-    WildcardAdditionalOptions,
+    ExcludeSelectItem, Expr, JoinConstraint, JoinOperator, NamedWindowDefinition, Query, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, SetExpr, Spanned, TableFactor, TableWithJoins, WildcardAdditionalOptions,
 };
 use datafusion_sql::sqlparser::tokenizer::Span;
 use std::sync::Arc;
 
-const AGGREGATES: [&str; 14] = [
-    "count",
-    "sum",
-    "avg",
-    "mean",
-    "min",
-    "max",
-    "stddev",
-    "stddev_samp",
-    "stddev_pop",
-    "variance",
-    "var_samp",
-    "var_pop",
-    "array_agg",
-    "approx_count_distinct",
-];
-
 impl Planner<'_> {
     /// Plans a query: the relation of its rows. `owner` names its nodes.
     pub fn query(&mut self, owner: &str, query: &Query, span: Span) -> Outcome<Relation> {
-        refuse_endings(query, span)?;
+        refuse::endings(query, span)?;
         let before = self.local.len();
         let mut outcome = Ok(());
         for table in query.with.iter().flat_map(|with| &with.cte_tables) {
@@ -66,7 +48,7 @@ impl Planner<'_> {
     }
 
     fn select(&mut self, owner: &str, select: &Select, span: Span) -> Outcome<Relation> {
-        refuse_clauses(select, span)?;
+        refuse::clauses(select, span)?;
         let used = Used::of(select);
         let mut relation = self.from(owner, select, &used, span)?;
         let (plain, with_subqueries): (Vec<&Expr>, Vec<&Expr>) = select
@@ -77,7 +59,7 @@ impl Planner<'_> {
             .into_iter()
             .partition(|condition| !any(*condition, is_subquery));
         for condition in plain.iter().chain(&with_subqueries) {
-            refuse_in_where(condition, span)?;
+            refuse::in_where(condition, span)?;
         }
         if let Some(condition) = and(plain.into_iter().cloned()) {
             relation = self.filter(owner, relation, &condition, &condition.to_string(), span)?;
@@ -196,7 +178,7 @@ impl Planner<'_> {
             let (inner, constraint) = match &join.join_operator {
                 JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) if marked => (false, constraint),
                 JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) if marked => (true, constraint),
-                _ => return refuse_join(span),
+                _ => return refuse::join(span),
             };
             let right = self.table(owner, &join.relation, span)?;
             let alias = right.columns.first().and_then(|column| column.qualifier.clone()).unwrap_or_default();
@@ -277,7 +259,7 @@ impl Planner<'_> {
                     .hint("give one of them another name with AS, or leave it out with * EXCLUDE (name)")
                     .err();
             }
-            refuse_aggregate(&item.expr, item.span)?;
+            refuse::aggregate(&item.expr, item.span)?;
         }
         Ok(items)
     }
@@ -291,7 +273,12 @@ impl Planner<'_> {
             let at = relation.plain_column(&item.expr);
             let is_time = relation.is_time(&item.expr);
             let compiled = relation.compile(&item.expr, if item.span.start.line == 0 { span } else { item.span })?;
-            check_type(item, &compiled.data_type, span)?;
+            refuse::column_type(
+                &item.name,
+                &item.expr,
+                &compiled.data_type,
+                if item.span.start.line == 0 { span } else { item.span },
+            )?;
             columns.push(Column {
                 qualifier: None,
                 name: item.name.clone(),
@@ -349,23 +336,12 @@ fn rewrite_windows(items: &mut [Item], named: &[NamedWindowDefinition], work: &m
         replace(&mut item.expr, |part| match part {
             Expr::Function(function) if function.over.is_some() => {
                 for argument in crate::rewrite::arguments(function) {
-                    refuse_inside_window(argument.to_string(), crate::rewrite::argument(argument), span)?;
+                    refuse::inside_window(argument.to_string(), crate::rewrite::argument(argument), span)?;
                 }
                 window::plan(function, named, alias.as_deref(), work, span).map(Some)
             }
             _ => Ok(None),
         })?;
-    }
-    Ok(())
-}
-
-fn refuse_inside_window(text: String, argument: Option<&Expr>, span: Span) -> Outcome<()> {
-    let Some(argument) = argument else { return Ok(()) };
-    if any(argument, |part| is_subquery(part) || is_window(part) || call(part, "predict").is_some()) {
-        return Fault::new(place(argument, span), "a window over a window, a subquery or a model in one SELECT")
-            .found(text)
-            .hint("give the inner one a name in a view of its own, and write the window over that view")
-            .err();
     }
     Ok(())
 }
@@ -458,127 +434,4 @@ pub(crate) fn table_name(factor: &TableFactor, span: Span) -> Outcome<(Name, Str
 pub(crate) fn place_of(part: &impl Spanned, within: Span) -> Span {
     let span = span_of(part);
     if span.start.line == 0 { within } else { span }
-}
-
-fn check_type(item: &Item, data_type: &arrow::datatypes::DataType, span: Span) -> Outcome<()> {
-    use arrow::datatypes::DataType;
-    match data_type {
-        DataType::Duration(_) | DataType::Interval(_) => Fault::new(
-            place(&item.expr, span),
-            format!("column \"{}\" is an INTERVAL, which tables and models do not have", item.name),
-        )
-        .found(item.expr.to_string())
-        .hint(format!("write epoch({}): the length in seconds", item.expr))
-        .err(),
-        DataType::Null => Fault::new(item.span, format!("column \"{}\" is NULL without a type", item.name))
-            .hint("write CAST(NULL AS type)")
-            .err(),
-        _ => Ok(()),
-    }
-}
-
-fn refuse_join<T>(span: Span) -> Outcome<T> {
-    Fault::new(span, "a join without a bound of time would keep every row for ever")
-        .expected("ASOF LEFT JOIN s ON s.key = key AND s.time <= time")
-        .hint("for the last row at a time write ASOF LEFT JOIN; for several rows write an aggregate in a subquery with a bound of time")
-        .err()
-}
-
-fn refuse_in_where(condition: &Expr, span: Span) -> Outcome<()> {
-    if any(condition, is_window) {
-        return Fault::new(place(condition, span), "a window in WHERE")
-            .found(condition.to_string())
-            .hint("WHERE is answered before windows: put the window in a view and filter that view")
-            .err();
-    }
-    if any(condition, |part| call(part, "predict").is_some()) {
-        return Fault::new(place(condition, span), "predict in WHERE")
-            .hint("put predict in a view and filter that view")
-            .err();
-    }
-    refuse_aggregate(condition, span)
-}
-
-/// An aggregate without a window or a subquery around it would be one over all rows.
-fn refuse_aggregate(expr: &Expr, within: Span) -> Outcome<()> {
-    let mut expr = expr.clone();
-    replace(&mut expr, |part| match part {
-        part if is_subquery(part) || is_window(part) => Ok(Some(Expr::Identifier("_".into()))),
-        Expr::Function(function) if AGGREGATES.contains(&function_name(function).as_str()) => {
-            Fault::new(place(part, within), "an aggregate over all rows of a stream never has an answer")
-                .found(part.to_string())
-                .expected(format!("{part} OVER (PARTITION BY key ORDER BY time RANGE INTERVAL '1' HOUR PRECEDING)"))
-                .hint("write a trailing window: its value is known at each row")
-                .err()
-        }
-        _ => Ok(None),
-    })
-}
-
-fn refuse_endings(query: &Query, span: Span) -> Outcome<()> {
-    if let Some(order_by) = &query.order_by {
-        let at = match &order_by.kind {
-            OrderByKind::Expressions(items) => items.first().map_or(span, |item| place(&item.expr, span)),
-            OrderByKind::All(_) => span,
-        };
-        return Fault::new(at, "ORDER BY at the end of a query: a stream has no end to sort at")
-            .hint("leave it out: rows come in the order of their time")
-            .err();
-    }
-    if let Some(limit) = &query.limit_clause {
-        return Fault::new(place_of(limit, span), "LIMIT of a stream is not supported")
-            .found(limit.to_string().trim())
-            .hint("leave it out; riverrun query has --limit")
-            .err();
-    }
-    if query.fetch.is_some() || !query.pipe_operators.is_empty() || query.for_clause.is_some() {
-        return Fault::new(span, "FETCH, FOR and |> are not supported").err();
-    }
-    match &query.with {
-        Some(with) if with.recursive => Fault::new(span, "WITH RECURSIVE is not supported").err(),
-        _ => Ok(()),
-    }
-}
-
-fn refuse_clauses(select: &Select, span: Span) -> Outcome<()> {
-    if let Some(distinct) = &select.distinct {
-        return Fault::new(place_of(select, span), "SELECT DISTINCT of a stream would keep every row for ever")
-            .found(distinct.to_string())
-            .hint("write DEDUP ON (columns) WITHIN INTERVAL .. in CREATE STREAM, or count(DISTINCT x) over a window")
-            .err();
-    }
-    let grouped = match &select.group_by {
-        GroupByExpr::All(_) => Some(span),
-        GroupByExpr::Expressions(items, _) => items.first().map(|item| place(item, span)),
-    };
-    if let Some(at) = grouped {
-        return Fault::new(at, "GROUP BY over a stream never has an answer: rows keep coming")
-            .found(format!("GROUP BY {}", select.group_by).replace("GROUP BY GROUP BY", "GROUP BY"))
-            .hint("write a trailing window, whose value is known at each row: count(*) OVER (PARTITION BY key ORDER BY time RANGE INTERVAL '1' HOUR PRECEDING)")
-            .err();
-    }
-    if let Some(having) = &select.having {
-        return Fault::new(place(having, span), "HAVING without GROUP BY")
-            .hint("put the SELECT in a view and filter that view")
-            .err();
-    }
-    if let Some(qualify) = &select.qualify {
-        return Fault::new(place(qualify, span), "QUALIFY is not supported")
-            .hint("put the windows in a view and filter that view with WHERE")
-            .err();
-    }
-    if select.top.is_some()
-        || select.into.is_some()
-        || !select.lateral_views.is_empty()
-        || !select.sort_by.is_empty()
-        || select.prewhere.is_some()
-        || !select.connect_by.is_empty()
-    {
-        return Fault::new(
-            place_of(select, span),
-            "TOP, INTO, LATERAL VIEW, SORT BY, PREWHERE and CONNECT BY are not supported",
-        )
-        .err();
-    }
-    Ok(())
 }
