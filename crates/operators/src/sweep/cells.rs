@@ -49,8 +49,8 @@ pub(super) trait Cells {
     fn add(&mut self, key: u32, value: u64, row: u64);
     /// It leaves.
     fn remove(&mut self, key: u32, value: u64, row: u64);
-    /// The cell of a key is needed soon.
-    fn prefetch(&self, key: u32);
+    /// The cell of a key, and what is kept of a value, are needed soon.
+    fn prefetch(&self, key: u32, value: u64);
     /// A row of a key asks; [`NO_KEY`] and keys beyond all that were added have an empty frame.
     fn read(&mut self, key: u32);
 }
@@ -99,7 +99,7 @@ impl<'a> Rows<'a> {
     ) {
         for at in from as usize..to as usize {
             if let Some(&key) = self.keys.get(at + AHEAD) {
-                cells.prefetch(key);
+                cells.prefetch(key, if VALUES { self.values[at + AHEAD] } else { 0 });
             }
             if !FLAGS || self.flags[at] != 0 {
                 row(cells, self.keys[at], if VALUES { self.values[at] } else { 0 }, self.first + at as u64);

@@ -11,7 +11,7 @@ pub(super) struct Counts {
 
 impl Cells for Counts {
     #[inline(always)]
-    fn prefetch(&self, key: u32) {
+    fn prefetch(&self, key: u32, _: u64) {
         state::prefetch(&self.by_key, key as usize);
     }
 
@@ -69,7 +69,7 @@ impl Integers {
 
 impl Cells for Integers {
     #[inline(always)]
-    fn prefetch(&self, key: u32) {
+    fn prefetch(&self, key: u32, _: u64) {
         state::prefetch(&self.by_key, key as usize);
     }
 

@@ -31,7 +31,7 @@ pub(super) struct ExtremeCells<'a> {
 
 impl Cells for ExtremeCells<'_> {
     #[inline(always)]
-    fn prefetch(&self, key: u32) {
+    fn prefetch(&self, key: u32, _: u64) {
         state::prefetch(&self.extreme.by_key, key as usize);
     }
 

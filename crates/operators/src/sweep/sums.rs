@@ -186,7 +186,7 @@ impl<N: Narrow> Exact<N> {
 
 impl Cells for Exact<Sum> {
     #[inline(always)]
-    fn prefetch(&self, key: u32) {
+    fn prefetch(&self, key: u32, _: u64) {
         state::prefetch(&self.by_key, key as usize);
     }
 
@@ -216,7 +216,7 @@ impl Cells for Exact<Sum> {
 
 impl Cells for Exact<Moments> {
     #[inline(always)]
-    fn prefetch(&self, key: u32) {
+    fn prefetch(&self, key: u32, _: u64) {
         state::prefetch(&self.by_key, key as usize);
     }
 
