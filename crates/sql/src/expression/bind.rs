@@ -189,6 +189,14 @@ impl<'a> Binder<'a> {
             }
             Expr::Interval(written) => interval::bind(self, written),
             Expr::UnaryOp { op, expr } => self.unary(op, expr),
+            // The parser lets ^ bind looser than *, DuckDB tighter.
+            Expr::BinaryOp { left, op: BinaryOperator::BitwiseXor, right }
+                if [left, right].iter().any(|side| matches!(***side, Expr::BinaryOp { .. })) =>
+            {
+                Err(Problem::new("^ next to another operator is not clear")
+                    .found(expr.to_string())
+                    .hint("put parentheses around each ^, or write power(a, b)"))
+            }
             Expr::BinaryOp { left, op, right } => binary(op, self.operand(left)?, self.operand(right)?),
             Expr::Cast { kind, expr, data_type, .. } => {
                 let tries = matches!(kind, CastKind::TryCast | CastKind::SafeCast);

@@ -138,7 +138,8 @@ impl ScopeColumn {
 
 /// Adds the nearest known name as a hint, or the list of names as what was expected.
 pub(crate) fn suggest<'a>(problem: Problem, name: &str, known: impl Iterator<Item = &'a str>) -> Problem {
-    let mut known: Vec<&str> = known.collect();
+    // Columns that a plan made for itself are no names that anyone can write.
+    let mut known: Vec<&str> = known.filter(|name| !name.starts_with("__") && !name.contains([':', '('])).collect();
     known.sort_unstable();
     known.dedup();
     let wanted = name.to_lowercase();
