@@ -5,6 +5,7 @@
 
 mod aggregate;
 mod as_of;
+mod bounded;
 mod corrupt;
 mod decision;
 mod dedup;
