@@ -16,6 +16,30 @@ pub(super) struct Passed {
     pub(super) ends: Vec<u32>,
 }
 
+/// Room for more rows than this is given back: after state was restored, a cursor passes all of it at once.
+const PASSED_ROWS_KEPT: usize = 1 << 16;
+
+impl Passed {
+    pub(super) fn clear(&mut self) {
+        if self.keys.capacity() > PASSED_ROWS_KEPT {
+            let (values, flags) = (self.values.len(), self.flags.len());
+            *self = Passed { values: vec![Vec::new(); values], flags: vec![Vec::new(); flags], ..Passed::default() };
+            return;
+        }
+        self.times.clear();
+        self.keys.clear();
+        self.ends.clear();
+        self.values.iter_mut().for_each(Vec::clear);
+        self.flags.iter_mut().for_each(Vec::clear);
+    }
+
+    pub(super) fn size(&self) -> usize {
+        let values: usize = self.values.iter().map(Vec::capacity).sum();
+        let flags: usize = self.flags.iter().map(Vec::capacity).sum();
+        self.times.capacity() * 8 + self.keys.capacity() * 4 + values * 8 + flags + self.ends.capacity() * 4
+    }
+}
+
 /// What asks in a chunk: rows in order of time, as moments of equal time.
 #[derive(Debug, Default)]
 pub(super) struct Asking {

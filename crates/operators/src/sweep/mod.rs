@@ -287,7 +287,8 @@ impl Sweep {
     pub(crate) fn size(&self) -> usize {
         let accumulators: usize = self.accumulators.iter().map(Accumulator::size).sum();
         let values: usize = self.columns.iter().map(|column| column.values.size()).sum();
-        self.keys.size() + self.log.size() + accumulators + values
+        let passed: usize = self.bounds.iter().map(|bound| bound.passed.size()).sum();
+        self.keys.size() + self.log.size() + accumulators + values + passed
     }
 
     /// The rows before `end` as they are now.
@@ -347,16 +348,8 @@ impl Bound {
     /// Moves the cursor over the moments that ask, and copies the rows that it passes.
     fn pass(&mut self, log: &Log, asking: &Asking) {
         let passed = &mut self.passed;
+        passed.clear();
         passed.first = self.cursor;
-        passed.times.clear();
-        passed.keys.clear();
-        passed.ends.clear();
-        for &column in &self.values {
-            passed.values[column].clear();
-        }
-        for &column in &self.flags {
-            passed.flags[column].clear();
-        }
         let Some(&last) = asking.times.last() else { return };
         let end = log.first_above(self.cursor, last.saturating_add(self.limit));
         log.for_pieces(self.cursor, end, |page, from, to| {
