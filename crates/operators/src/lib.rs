@@ -9,15 +9,23 @@ mod queue;
 mod staged;
 mod sweep;
 
+/// Operator: merge.
 mod merge;
 
+/// Operator: dedup.
 mod dedup;
+/// Operator: filter.
 mod filter;
+/// Operator: project.
 mod project;
 
+/// Operator: as_of.
 pub mod as_of;
+/// Operator: decision.
 pub mod decision;
+/// Operator: range_aggregate.
 pub mod range_aggregate;
+/// Operator: window.
 pub mod window;
 
 #[cfg(test)]

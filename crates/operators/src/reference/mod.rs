@@ -6,10 +6,13 @@
 mod aggregate;
 mod as_of;
 mod bounded;
+mod condition;
 mod corrupt;
 mod decision;
 mod dedup;
+mod filter;
 mod merge;
+mod project;
 mod range_aggregate;
 mod readable;
 mod window;
