@@ -50,13 +50,19 @@ impl Archive {
             return Err(Error::invalid("the project has no ARCHIVE statement; write `ARCHIVE stream;`").into());
         }
         if let Some(unknown) = ends.keys().find(|name| !names.contains(name)) {
-            return Err(Error::invalid(format!("--to names {unknown}, which is not archived; archived are: {}", names.join(", "))).into());
+            return Err(Error::invalid(format!(
+                "--to names {unknown}, which is not archived; archived are: {}",
+                names.join(", ")
+            ))
+            .into());
         }
+        project.check(&Target::Archives)?;
         let mut checked = Vec::new();
         for name in &names {
             let planned = project.check(&Target::Query(format!("SELECT * FROM {name}")))?;
             checked.extend(planned.streams.into_iter().filter(|stream| stream.name == *name));
         }
+        checked.iter().try_for_each(|stream| source_of(project, stream).map(drop))?;
         let warehouse = project.warehouse()?;
         let streams = checked
             .iter()
@@ -69,7 +75,8 @@ impl Archive {
     pub fn step(&mut self) -> Result<Vec<ArchiveProgress>> {
         let mut moved = Vec::new();
         for stream in &mut self.streams {
-            let rows = stream.step(&self.warehouse).map_err(|error| error.context(format!("archive of {}", stream.stream)))?;
+            let rows =
+                stream.step(&self.warehouse).map_err(|error| error.context(format!("archive of {}", stream.stream)))?;
             if rows > 0 {
                 moved.push(ArchiveProgress { stream: stream.stream.clone(), table: stream.table.clone(), rows });
             }
@@ -79,27 +86,22 @@ impl Archive {
 
     /// The streams, their tables, and the rows in them.
     pub fn tables(&self) -> Result<Vec<(String, String, u64)>> {
-        let rows = |stream: &StreamArchive| Ok((stream.stream.clone(), stream.table.clone(), self.warehouse.rows(&stream.table)?));
+        let rows = |stream: &StreamArchive| {
+            Ok((stream.stream.clone(), stream.table.clone(), self.warehouse.rows(&stream.table)?))
+        };
         self.streams.iter().map(rows).collect()
     }
 }
 
 impl StreamArchive {
-    fn open(project: &Project, warehouse: &Warehouse, stream: &Stream, end: Option<&ArchiveEnd>) -> Result<StreamArchive> {
-        let (Some(History::Table(table)), Some(topic)) = (&stream.history, &stream.live) else {
-            return Err(Error::invalid(format!(
-                "ARCHIVE {}: the stream needs HISTORY with a table and LIVE with a topic",
-                stream.name
-            )));
-        };
+    fn open(
+        project: &Project,
+        warehouse: &Warehouse,
+        stream: &Stream,
+        end: Option<&ArchiveEnd>,
+    ) -> Result<StreamArchive> {
+        let (table, live) = source_of(project, stream)?;
         let spec = stream_spec(stream);
-        let live = project.live(stream, topic)?.ok_or_else(|| {
-            Error::invalid(format!(
-                "ARCHIVE {}: topic {topic} does not exist in {}; `riverrun publish` makes it",
-                stream.name,
-                project.topics_path().display()
-            ))
-        })?;
         let lock = lock(warehouse, table)?;
         if !warehouse.exists(table)? {
             let options = TableOptions {
@@ -119,11 +121,10 @@ impl StreamArchive {
             }
             None => None,
         };
-        let to = end.map(|end| {
-            (0..live.topic.partitions()).map(|partition| end.get(&partition).copied()).collect::<Vec<_>>()
-        });
+        let to = end
+            .map(|end| (0..live.topic.partitions()).map(|partition| end.get(&partition).copied()).collect::<Vec<_>>());
         let archiver = Archiver::new(spec, live.topic.as_ref(), live.decode, frontier, to)?;
-        Ok(StreamArchive { stream: stream.name.clone(), table: table.clone(), archiver, _lock: lock })
+        Ok(StreamArchive { stream: stream.name.clone(), table: table.to_owned(), archiver, _lock: lock })
     }
 
     fn step(&mut self, warehouse: &Warehouse) -> Result<usize> {
@@ -139,6 +140,24 @@ impl StreamArchive {
         }
         Ok(rows)
     }
+}
+
+/// The table that a stream's archive writes and the topic that it copies, which has to be there.
+fn source_of<'a>(project: &Project, stream: &'a Stream) -> Result<(&'a str, seam::Live)> {
+    let (Some(History::Table(table)), Some(topic)) = (&stream.history, &stream.live) else {
+        return Err(Error::invalid(format!(
+            "ARCHIVE {}: the stream needs HISTORY with a table and LIVE with a topic",
+            stream.name
+        )));
+    };
+    let live = project.live(stream, topic)?.ok_or_else(|| {
+        Error::invalid(format!(
+            "ARCHIVE {0}: topic {topic} does not exist in {1}; `riverrun publish {0} FILE` makes it",
+            stream.name,
+            project.topics_path().display()
+        ))
+    })?;
+    Ok((table, live))
 }
 
 /// Takes the lock that one archive job per table holds; it goes with the process.

@@ -1,5 +1,6 @@
 //! What planning asks of a project: schemas of tables and files, and loaded models.
 
+use crate::load::within;
 use crate::open::Project;
 use arrow::datatypes::SchemaRef;
 use connector_local::Files;
@@ -11,17 +12,23 @@ use std::sync::Arc;
 impl sql::Catalog for Project {
     fn table_schema(&self, table: &str) -> Result<SchemaRef> {
         match self.warehouse_if_there()? {
-            Some(warehouse) if warehouse.exists(table)? => warehouse.schema(table),
+            Some(warehouse) if warehouse.exists(table)? => {
+                let schema = warehouse.schema(table)?;
+                self.lock.columns(table, &schema)?;
+                Ok(schema)
+            }
             _ => Err(Error::invalid(format!("table {table} does not exist in {}", self.warehouse_path().display()))),
         }
     }
 
     fn files_schema(&self, pattern: &str) -> Result<SchemaRef> {
-        Ok(Files::open(pattern, &self.folder.root)?.schema())
+        let schema = Files::open(pattern, &self.folder.root)?.schema();
+        self.lock.columns(pattern, &schema)?;
+        Ok(schema)
     }
 
     fn scorer(&self, model: &statement::Model) -> Result<Arc<dyn Scorer>> {
-        let path = self.folder.root.join(&model.path.text);
+        let path = within(&self.folder.root, &model.path.text);
         let loaded = Model::load(&model.name.text, &path)?;
         let selector = match &model.output {
             statement::ModelOutput::Only => OutputSelector::Only,

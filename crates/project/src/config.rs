@@ -1,7 +1,9 @@
 //! `riverrun.toml`: text becomes typed values once, here.
 
+use crate::open::Failure;
 use dataflow::{Error, Result};
 use serde::Deserialize;
+use sql::Diagnostic;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -39,7 +41,7 @@ pub struct Environment {
 
 /// Where tables are.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table such as { warehouse = \"./warehouse\" }")]
 pub struct History {
     /// The folder of a warehouse with its own catalog, relative to the project.
     pub warehouse: PathBuf,
@@ -47,7 +49,7 @@ pub struct History {
 
 /// Where topics are.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table such as { topics = \"./topics\" }")]
 pub struct Live {
     /// The folder of the local topics, relative to the project.
     pub topics: PathBuf,
@@ -61,29 +63,54 @@ pub struct JobConfig {
     pub outputs: Vec<String>,
 }
 
+/// What is wrong at some bytes of a settings file.
+pub fn placed(path: &Path, text: &str, bytes: std::ops::Range<usize>, message: &str) -> Diagnostic {
+    let start = (0..=bytes.start.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+    let before = &text[..start];
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    let source_line = text[line_start..].lines().next().unwrap_or_default().to_owned();
+    let rest = source_line.chars().count().saturating_sub(before[line_start..].chars().count());
+    let (message, expected) = match message.split_once(", expected ") {
+        Some((message, expected)) => (message, Some(expected.to_owned())),
+        None => (message, None),
+    };
+    Diagnostic {
+        path: path.to_string_lossy().into_owned(),
+        line: before.matches('\n').count() as u64 + 1,
+        column: before[line_start..].chars().count() as u64 + 1,
+        span_len: bytes.len().clamp(1, rest.max(1)) as u64,
+        message: message.to_owned(),
+        found: None,
+        expected,
+        hint: None,
+        source_line,
+    }
+}
+
 impl Config {
     /// Reads a `riverrun.toml`. Unknown keys are errors that name the line.
-    pub fn read(path: &Path) -> Result<Config> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Error::invalid(format!("project file {} cannot be read", path.display())).with_source(error))?;
-        let config: Config = toml::from_str(&text)
-            .map_err(|error| Error::invalid(format!("{}: {}", path.display(), error.to_string().trim_end())))?;
+    pub fn read(path: &Path) -> Result<Config, Failure> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Error::invalid(format!("project file {} cannot be read", path.display())).with_source(error)
+        })?;
+        let config: Config = toml::from_str(&text).map_err(|error| {
+            Failure::Diagnostics(vec![placed(path, &text, error.span().unwrap_or_default(), error.message())])
+        })?;
         let name = &config.project.name;
         if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') {
             return Err(Error::invalid(format!(
                 "{}: project.name is {name:?}, expected letters, digits, _ and -",
                 path.display()
-            )));
+            ))
+            .into());
         }
         Ok(config)
     }
 
     /// The settings of a project that has no `riverrun.toml`: everything on disk beside it.
     pub fn embedded(name: &str) -> Config {
-        let dev = Environment {
-            history: History { warehouse: "warehouse".into() },
-            live: Live { topics: "topics".into() },
-        };
+        let dev =
+            Environment { history: History { warehouse: "warehouse".into() }, live: Live { topics: "topics".into() } };
         Config {
             project: About { name: name.to_owned() },
             environments: BTreeMap::from([("dev".to_owned(), dev)]),

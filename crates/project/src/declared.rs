@@ -111,15 +111,16 @@ impl DeclaredFiles {
             let ColumnSource::Path(path) = source else { continue };
             let declared = stream.schema.field(index);
             let name = path.join(".");
-            let found = schema.fields().iter().find(|field| field.name().eq_ignore_ascii_case(&name)).ok_or_else(|| {
-                let there: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-                Error::invalid(format!(
-                    "stream \"{}\": column \"{name}\" is not in {}; its columns are: {}",
-                    stream.name,
-                    inner.name(),
-                    there.join(", ")
-                ))
-            })?;
+            let found =
+                schema.fields().iter().find(|field| field.name().eq_ignore_ascii_case(&name)).ok_or_else(|| {
+                    let there: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+                    Error::invalid(format!(
+                        "stream \"{}\": column \"{name}\" is not in {}; its columns are: {}",
+                        stream.name,
+                        inner.name(),
+                        there.join(", ")
+                    ))
+                })?;
             if !arrow::compute::can_cast_types(found.data_type(), declared.data_type()) {
                 return Err(Error::invalid(format!(
                     "stream \"{}\": column \"{name}\" is {} in {}, declared as {}",
@@ -194,7 +195,8 @@ fn cast_to(rows: &RecordBatch, schema: &SchemaRef, at: &str) -> Result<RecordBat
     let options = CastOptions { safe: false, ..CastOptions::default() };
     let cast = |(column, field): (&Arc<dyn Array>, &Arc<arrow::datatypes::Field>)| {
         cast_with_options(column, field.data_type(), &options).map_err(|error| {
-            Error::data(format!("{at}: column \"{}\" does not fit {}", field.name(), field.data_type())).with_source(error)
+            Error::data(format!("{at}: column \"{}\" does not fit {}", field.name(), field.data_type()))
+                .with_source(error)
         })
     };
     let columns = rows.columns().iter().zip(schema.fields()).map(cast).collect::<Result<Vec<_>>>()?;

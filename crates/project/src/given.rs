@@ -1,10 +1,10 @@
 //! TESTs: a job whose streams are the rows that were given, and what its outputs should hold.
 
+use crate::Begin;
 use crate::declared::declared_rows;
 use crate::job::{JobOptions, Wired, stream_spec};
 use crate::open::{Failure, Project};
 use crate::output::Rows;
-use crate::Begin;
 use arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::row::{RowConverter, SortField};
@@ -46,7 +46,8 @@ impl Project {
                 }
                 batches.push(declared.rows);
             }
-            let history = Some(Arc::new(GivenRows::new(&stream.name, stream.schema.clone(), batches)) as Arc<dyn TimedFiles>);
+            let history =
+                Some(Arc::new(GivenRows::new(&stream.name, stream.schema.clone(), batches)) as Arc<dyn TimedFiles>);
             inputs.push(StreamInput { spec: stream_spec(stream), history, history_frontier: None, live: None });
         }
         let options = JobOptions { until_caught_up: true, begin: Begin::Collect, from: None };
@@ -85,7 +86,10 @@ fn unmet(expected: &ExpectedRows, output: &Batch) -> Result<Vec<String>> {
         ExpectedRows::Among { columns, rows } => {
             let found = output.columns().project(columns)?;
             let (missing, _) = difference(rows, &found)?;
-            missing.iter().map(|&row| Ok(format!("no row {}{}", text(rows, row)?, nearest(rows, row, &found)?))).collect()
+            missing
+                .iter()
+                .map(|&row| Ok(format!("no row {}{}", text(rows, row)?, nearest(rows, row, &found)?)))
+                .collect()
         }
         ExpectedRows::Exactly { columns, rows } => {
             let found = output.columns().project(columns)?;
@@ -105,7 +109,9 @@ fn unmet(expected: &ExpectedRows, output: &Batch) -> Result<Vec<String>> {
                 Some((scalar, _)) => {
                     let values = scalar.evaluate(output)?.values;
                     let values = values.as_boolean();
-                    (0..output.rows()).filter(|&row| !arrow::array::Array::is_null(values, row) && values.value(row)).collect()
+                    (0..output.rows())
+                        .filter(|&row| !arrow::array::Array::is_null(values, row) && values.value(row))
+                        .collect()
                 }
             };
             rows.iter().take(10).map(|&row| Ok(format!("unexpected row {}", text(output.columns(), row)?))).collect()
@@ -137,16 +143,18 @@ fn difference(expected: &RecordBatch, found: &RecordBatch) -> Result<(Vec<usize>
 }
 
 fn cells(batch: &RecordBatch, row: usize) -> Result<Vec<String>> {
-    let options = arrow::util::display::FormatOptions::default().with_null("NULL").with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"));
-    let cell = |column: &ArrayRef| {
-        Ok(arrow::util::display::ArrayFormatter::try_new(column, &options)?.value(row).to_string())
-    };
+    let options = arrow::util::display::FormatOptions::default()
+        .with_null("NULL")
+        .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"));
+    let cell =
+        |column: &ArrayRef| Ok(arrow::util::display::ArrayFormatter::try_new(column, &options)?.value(row).to_string());
     batch.columns().iter().map(cell).collect()
 }
 
 fn text(batch: &RecordBatch, row: usize) -> Result<String> {
     let schema = batch.schema();
-    let named = cells(batch, row)?.into_iter().zip(schema.fields()).map(|(cell, field)| format!("{}={cell}", field.name()));
+    let named =
+        cells(batch, row)?.into_iter().zip(schema.fields()).map(|(cell, field)| format!("{}={cell}", field.name()));
     Ok(format!("({})", named.collect::<Vec<_>>().join(", ")))
 }
 
@@ -239,7 +247,12 @@ impl GivenRows {
             bytes: batch.get_array_memory_size() as u64,
             bounds: Vec::new(),
         };
-        GivenRows { name: format!("GIVEN {stream}"), schema, files: batches.iter().enumerate().map(file).collect(), batches }
+        GivenRows {
+            name: format!("GIVEN {stream}"),
+            schema,
+            files: batches.iter().enumerate().map(file).collect(),
+            batches,
+        }
     }
 }
 

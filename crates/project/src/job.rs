@@ -6,11 +6,17 @@ use crate::output::{Rows, refuse_used, wire};
 use crate::tally::{RuleTally, Tallied};
 use codec::JsonDecode;
 use connector_local::Files;
-use dataflow::{Committer, Coordinator, Decode, Error, EventTime, JobGraph, NodeKind, Output, Reader, Result, Sink, TimedFiles, Topic};
+use dataflow::{
+    Committer, Coordinator, Decode, Error, ErrorKind, EventTime, JobGraph, NodeKind, Output, Reader, Result, Sink,
+    TimedFiles, Topic,
+};
 use seam::{BadRows, FRONTIER_PROPERTY, Frontier, Late, Options, Quiet, Seam, StreamInput, StreamSpec, StreamStats};
 use sql::{Checked, ColumnSource, History, Start, Stream, Target};
 use std::path::PathBuf;
 use std::sync::Arc;
+
+/// Messages that are read at once to count them.
+const READ_MESSAGES: usize = 8192;
 
 /// The memory that reading history may take before rows are spilled, per stream.
 const HISTORY_BYTES_MAX: usize = 256 << 20;
@@ -98,12 +104,23 @@ impl Project {
         if options.begin == Begin::Refuse {
             refuse_used(self, &checked.outputs)?;
         }
-        let inputs = checked.streams.iter().map(|stream| self.input(stream)).collect::<Result<Vec<_>>>()?;
-        self.wire(&checked, inputs, options)
+        let input = |stream| self.input(stream).map_err(|error| self.at_inputs(stream, error));
+        let inputs = checked.streams.iter().map(input).collect::<Result<Vec<_>, _>>()?;
+        let wired = self.wire(&checked, inputs, options)?;
+        if checked.outputs.iter().any(|spec| spec.output != Output::Query) {
+            self.lock.write(&checked.models)?;
+        }
+        Ok(wired)
     }
 
     /// Wires planned outputs to inputs.
-    pub(crate) fn wire(&self, checked: &Checked, inputs: Vec<StreamInput>, options: &JobOptions) -> Result<Wired, Failure> {
+    pub(crate) fn wire(
+        &self,
+        checked: &Checked,
+        inputs: Vec<StreamInput>,
+        options: &JobOptions,
+    ) -> Result<Wired, Failure> {
+        let waiting = inputs.iter().map(waiting).sum::<Result<u64>>()?;
         let spill = SpillFolder(std::env::temp_dir().join(format!("riverrun-{}-{}", self.name(), std::process::id())));
         let mut seam = Seam::open(
             inputs,
@@ -140,9 +157,15 @@ impl Project {
             }
             sinks.push(sink);
         }
-        let waiting = 0;
         let (readers, coordinator, stats) = (seam.readers(), seam.coordinator(), seam.stats());
         Ok(Wired { graph, readers, coordinator, sinks, stats, start, rows, collected, tallies, waiting, spill })
+    }
+
+    /// Shows what is wrong with the inputs of a stream where its text names them.
+    fn at_inputs(&self, stream: &Stream, error: Error) -> Failure {
+        let placed =
+            (error.kind() == ErrorKind::Invalid).then(|| self.statements.at_inputs(&stream.name, &error.chain()));
+        placed.flatten().map_or(Failure::Error(error), |placed| Failure::Diagnostics(vec![placed]))
     }
 
     /// The history and the topic of a stream.
@@ -199,6 +222,27 @@ impl Project {
             None => Ok((Some(Arc::new(DeclaredFiles::new(files, stream)?)), None)),
         }
     }
+}
+
+/// The most messages behind an archive that are counted before a job starts.
+const WAITING_MAX: u64 = 1_000_000;
+
+/// How many messages of a stream's topic lie behind its archive, counted up to [`WAITING_MAX`].
+fn waiting(input: &StreamInput) -> Result<u64> {
+    let Some(live) = &input.live else { return Ok(0) };
+    let mut count = 0;
+    for partition in 0..live.topic.partitions() {
+        let frontier = input.history_frontier.as_ref().and_then(|frontier| frontier.partitions.get(partition as usize));
+        let after = frontier.copied().flatten().map(|frontier| frontier.position);
+        let mut log = live.topic.open(partition, after)?;
+        while count < WAITING_MAX {
+            match log.read(READ_MESSAGES, usize::MAX)?.len() {
+                0 => break,
+                messages => count += messages as u64,
+            }
+        }
+    }
+    Ok(count)
 }
 
 /// The decoder of a stream's messages.

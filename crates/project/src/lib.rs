@@ -2,18 +2,19 @@
 //!
 //! This is the only crate that knows which connectors exist.
 
-mod config;
-mod load;
-mod catalog;
-mod declared;
-mod open;
-mod job;
-mod output;
-mod tally;
 mod archive;
-mod given;
+mod catalog;
+mod config;
+mod declared;
 mod fingerprint;
+mod given;
+mod job;
+mod load;
+mod lock;
+mod open;
+mod output;
 mod publish;
+mod tally;
 mod why;
 
 pub use archive::{Archive, ArchiveEnd, ArchiveProgress};

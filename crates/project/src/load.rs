@@ -1,9 +1,10 @@
 //! A project folder, or a single SQL file, as texts.
 
-use crate::config::Config;
+use crate::config::{Config, placed};
+use crate::open::Failure;
 use dataflow::{Error, Result};
-use sql::SourceFile;
-use std::path::{Path, PathBuf};
+use sql::{Diagnostic, SourceFile};
+use std::path::{Component, Path, PathBuf};
 
 /// The texts of a project.
 #[derive(Debug)]
@@ -20,25 +21,46 @@ pub struct Folder {
 
 impl Folder {
     /// Reads a project: a folder with `pipelines/*.sql`, or one `.sql` file.
-    pub fn read(path: &Path) -> Result<Folder> {
+    pub fn read(path: &Path) -> Result<Folder, Failure> {
         if path.is_file() {
-            return Folder::of_file(path);
+            return Ok(Folder::of_file(path)?);
         }
         if !path.is_dir() {
-            return Err(Error::invalid(format!("project {} is neither a folder nor a .sql file", path.display())));
+            return Err(
+                Error::invalid(format!("project {} is neither a folder nor a .sql file", path.display())).into()
+            );
         }
-        let toml = path.join("riverrun.toml");
+        let toml = within(path, "riverrun.toml");
         let name = path.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
         let config = if toml.exists() { Config::read(&toml)? } else { Config::embedded(&name.unwrap_or_default()) };
-        let pipelines = read_all(&path.join("pipelines"), ".sql")?;
+        let pipelines = read_all(&within(path, "pipelines"), ".sql")?;
         if pipelines.is_empty() {
             return Err(Error::invalid(format!(
                 "project {} has no pipelines/*.sql; `riverrun init` writes a working one",
                 path.display()
-            )));
+            ))
+            .into());
         }
-        let tests = read_all(&path.join("tests"), ".test.sql")?;
+        let tests = read_all(&within(path, "tests"), ".test.sql")?;
         Ok(Folder { root: path.to_owned(), config, pipelines, tests })
+    }
+
+    /// The outputs of a job are named in the settings: what is wrong with one is shown there.
+    pub fn in_settings(&self, wrong: Diagnostic) -> Diagnostic {
+        let path = within(&self.root, "riverrun.toml");
+        let quoted = format!("\"{}\"", wrong.source_line);
+        let text =
+            if wrong.path == "<output>" { std::fs::read_to_string(&path).unwrap_or_default() } else { String::new() };
+        match text.find(&quoted) {
+            Some(at) => Diagnostic {
+                message: wrong.message.clone(),
+                found: wrong.found,
+                expected: wrong.expected,
+                hint: wrong.hint,
+                ..placed(&path, &text, at..at + quoted.len(), &wrong.message)
+            },
+            None => wrong,
+        }
     }
 
     fn of_file(path: &Path) -> Result<Folder> {
@@ -46,6 +68,11 @@ impl Folder {
         let root = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
         Ok(Folder { root, config: Config::embedded(&name), pipelines: vec![read_one(path)?], tests: Vec::new() })
     }
+}
+
+/// A path in a folder, without the steps `.` that only make messages longer.
+pub fn within(folder: &Path, path: impl AsRef<Path>) -> PathBuf {
+    folder.join(path).components().filter(|step| *step != Component::CurDir).collect()
 }
 
 fn read_all(folder: &Path, suffix: &str) -> Result<Vec<SourceFile>> {

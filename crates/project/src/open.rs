@@ -2,7 +2,7 @@
 
 use crate::config::Environment;
 use crate::fingerprint::revision;
-use crate::load::Folder;
+use crate::load::{Folder, within};
 use connector_iceberg::Warehouse;
 use connector_local::Topics;
 use dataflow::{Clock, Error, Result};
@@ -35,6 +35,7 @@ impl From<Vec<Diagnostic>> for Failure {
 pub struct Project {
     pub(crate) folder: Folder,
     pub(crate) statements: Statements,
+    pub(crate) lock: Lock,
     environment: Environment,
     pub(crate) clock: Arc<dyn Clock>,
     warehouse: OnceLock<Warehouse>,
@@ -47,7 +48,16 @@ impl Project {
         let folder = Folder::read(path)?;
         let environment = folder.config.environment(environment)?;
         let statements = sql::parse(&folder.pipelines)?;
-        Ok(Project { folder, statements, environment, clock, warehouse: OnceLock::new(), topics: OnceLock::new() })
+        let lock = Lock::read(&folder.root)?;
+        Ok(Project {
+            folder,
+            statements,
+            lock,
+            environment,
+            clock,
+            warehouse: OnceLock::new(),
+            topics: OnceLock::new(),
+        })
     }
 
     /// The project's name.
@@ -67,7 +77,8 @@ impl Project {
 
     /// Plans what a target needs.
     pub fn check(&self, target: &Target) -> Result<Checked, Failure> {
-        Ok(sql::check(&self.statements, self, target)?)
+        sql::check(&self.statements, self, target)
+            .map_err(|wrong| Failure::Diagnostics(wrong.into_iter().map(|one| self.folder.in_settings(one)).collect()))
     }
 
     /// The outputs of a job of `riverrun.toml`; of all jobs without a name.
@@ -90,12 +101,12 @@ impl Project {
 
     /// The folder of the tables.
     pub fn warehouse_path(&self) -> PathBuf {
-        self.folder.root.join(&self.environment.history.warehouse)
+        within(&self.folder.root, &self.environment.history.warehouse)
     }
 
     /// The folder of the topics.
     pub fn topics_path(&self) -> PathBuf {
-        self.folder.root.join(&self.environment.live.topics)
+        within(&self.folder.root, &self.environment.live.topics)
     }
 
     /// The warehouse, made when it is not there.

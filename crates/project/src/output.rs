@@ -114,7 +114,6 @@ fn topic_sink(project: &Project, topic: &str, spec: &OutputSpec, start: EventTim
     })
 }
 
-
 /// Rows of a query on their way to the caller, who takes them while the job runs.
 #[derive(Clone, Debug, Default)]
 pub struct Rows(Arc<Mutex<Vec<Batch>>>);

@@ -2,6 +2,8 @@
 
 use crate::declared::{DeclaredFiles, file_types};
 use crate::open::{Failure, Project};
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::TimestampMicrosecondType;
 use codec::JsonEncode;
 use connector_local::{Files, Outgoing, Watch};
 use dataflow::{Encode, Error, EventTime, Message, Result, Span, TimedFiles, Topic};
@@ -28,15 +30,22 @@ pub struct Published {
 
 impl Project {
     /// Puts the rows of a file on the topic of a stream; the topic is made when it is not there. `each` is told how
-    /// many rows have been put. All rows are checked against the stream's columns first.
-    pub fn publish(&self, stream: &str, file: &Path, partitions: u32, each: &mut dyn FnMut(usize)) -> Result<Published, Failure> {
+    /// many rows have been put. All rows are checked against the stream's columns first; nothing is put when one is wrong.
+    pub fn publish(
+        &self,
+        stream: &str,
+        file: &Path,
+        partitions: u32,
+        each: &mut dyn FnMut(usize),
+    ) -> Result<Published, Failure> {
         let stream = self.stream(stream)?;
         let Some(topic) = &stream.live else {
             return Err(Error::invalid(format!("stream \"{}\" has no LIVE topic to publish to", stream.name)).into());
         };
         let pattern = file.to_string_lossy();
-        let found: Arc<dyn TimedFiles> = Arc::new(Files::open(&pattern, Path::new("."))?.with_types(&file_types(&stream))?);
-        let declared = DeclaredFiles::new(found.clone(), &stream)?;
+        let found: Arc<dyn TimedFiles> =
+            Arc::new(Files::open(&pattern, Path::new("."))?.with_types(&file_types(&stream))?);
+        let times = times(&DeclaredFiles::new(found.clone(), &stream)?, &stream)?;
         let topics = self.topics()?.clone();
         let partitions = topics.topic_or_create(topic, partitions)?.partitions();
         let mut producer = topics.producer(topic, "", 0)?;
@@ -44,11 +53,12 @@ impl Project {
         let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
         let paths = names.iter().map(|name| name.split('.').map(str::to_owned).collect()).collect();
         let encode = JsonEncode::nested(schema, paths)?;
-        let mut published = Published { topic: topic.clone(), messages: 0, bytes: 0, times: None, warning: None };
+        let mut published = Published { topic: topic.clone(), messages: 0, bytes: 0, times, warning: None };
         for index in 0..found.files().len() {
             for rows in found.open(index, &names, READ_ROWS)? {
                 let payloads = encode.encode(&rows?)?;
-                let messages: Vec<_> = payloads.iter().map(|payload| Outgoing { sequence: 0, key: None, payload }).collect();
+                let messages: Vec<_> =
+                    payloads.iter().map(|payload| Outgoing { sequence: 0, key: None, payload }).collect();
                 // Runs of rows go to the partitions in turn.
                 let run = messages.len().div_ceil(partitions as usize).max(1);
                 for (partition, some) in messages.chunks(run).enumerate() {
@@ -59,7 +69,6 @@ impl Project {
                 each(published.messages);
             }
         }
-        published.times = times(&declared, &stream)?;
         published.warning = self.warn_of_old(&published, &stream);
         Ok(published)
     }
@@ -109,15 +118,28 @@ impl Project {
     }
 }
 
-/// The least and greatest event time of files.
+/// The least and greatest event time of files. Every value of every row is read, so that one that is wrong is an error.
 fn times(files: &DeclaredFiles, stream: &Stream) -> Result<Option<(EventTime, EventTime)>> {
-    let time = [stream.schema.field(stream.time_column).name().clone()];
+    let columns: Vec<String> = stream.schema.fields().iter().map(|field| field.name().clone()).collect();
     let mut least_greatest: Option<(EventTime, EventTime)> = None;
-    for file in 0..files.files().len() {
-        for rows in files.open(file, &time, READ_ROWS)? {
+    for (index, file) in files.files().iter().enumerate() {
+        let mut before = 0;
+        for rows in files.open(index, &columns, READ_ROWS)? {
             let rows = rows?;
-            let column = arrow::array::AsArray::as_primitive::<arrow::datatypes::TimestampMicrosecondType>(rows.column(0));
-            let (Some(least), Some(greatest)) = (arrow::compute::min(column), arrow::compute::max(column)) else { continue };
+            let column = rows.column(stream.time_column).as_primitive::<TimestampMicrosecondType>();
+            if let Some(row) = (0..column.len()).find(|&row| column.is_null(row)) {
+                return Err(Error::data(format!(
+                    "\"{}\" row {}: column \"{}\" has no value, and it is the event time of stream \"{}\"",
+                    file.path,
+                    before + row + 1,
+                    columns[stream.time_column],
+                    stream.name
+                )));
+            }
+            before += column.len();
+            let (Some(least), Some(greatest)) = (arrow::compute::min(column), arrow::compute::max(column)) else {
+                continue;
+            };
             let (low, high) = least_greatest.unwrap_or((EventTime::MAX, EventTime::MIN));
             least_greatest = Some((low.min(EventTime(least)), high.max(EventTime(greatest))));
         }

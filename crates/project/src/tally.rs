@@ -34,7 +34,9 @@ pub struct Rule {
 impl RuleTally {
     /// A tally of rules that are known by name, in their order, and whether each reads a model's score.
     pub fn new(rules: &[(String, bool)]) -> RuleTally {
-        let rule = |(name, model): &(String, bool)| (name.clone(), Rule { name: name.clone(), model: *model, ..Rule::default() });
+        let rule = |(name, model): &(String, bool)| {
+            (name.clone(), Rule { name: name.clone(), model: *model, ..Rule::default() })
+        };
         let counts = Counts { rules: rules.iter().map(rule).collect(), ..Counts::default() };
         RuleTally(Arc::new(Mutex::new(counts)))
     }

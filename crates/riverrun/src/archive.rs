@@ -77,7 +77,9 @@ fn positions(text: &str) -> Result<(String, ArchiveEnd)> {
     for one in list.split(',') {
         let numbers: Vec<u64> = one.split(':').map(|part| part.parse().map_err(|_| wrong())).collect::<Result<_>>()?;
         let [partition, ledger, entry, index] = numbers[..] else { return Err(wrong()) };
-        let (Ok(partition), Ok(batch_index)) = (u32::try_from(partition), u32::try_from(index)) else { return Err(wrong()) };
+        let (Ok(partition), Ok(batch_index)) = (u32::try_from(partition), u32::try_from(index)) else {
+            return Err(wrong());
+        };
         ends.insert(partition, Position { ledger, entry, batch_index });
     }
     Ok((stream.to_owned(), ends))

@@ -5,11 +5,16 @@ use std::path::PathBuf;
 
 /// One SQL project over history, then live: features, models and decisions.
 #[derive(Debug, Parser)]
-#[command(name = "riverrun", version, arg_required_else_help = true, after_help = "\
+#[command(
+    name = "riverrun",
+    version,
+    arg_required_else_help = true,
+    after_help = "\
 A first look:
   riverrun init demo && cd demo
   riverrun run --until-caught-up
-  riverrun test")]
+  riverrun test"
+)]
 pub struct Cli {
     /// The project: a folder with riverrun.toml and pipelines/*.sql, or one .sql file
     #[arg(long, short = 'C', global = true, default_value = ".", value_hint = ValueHint::AnyPath)]

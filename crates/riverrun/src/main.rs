@@ -1,18 +1,18 @@
 //! The command line. Data goes to stdout, everything else to stderr; errors exit 1, wrong usage 2.
 
+mod archive;
 mod args;
-mod show;
+mod check;
+mod clock;
+mod init;
 mod progress;
+mod publish;
+mod query;
 mod report;
 mod run;
-mod archive;
-mod query;
-mod check;
-mod publish;
-mod why;
+mod show;
 mod test;
-mod init;
-mod clock;
+mod why;
 
 use args::{Cli, Command};
 use clap::{CommandFactory, Parser};
@@ -44,14 +44,16 @@ fn command(cli: &Cli) -> Outcome {
         Command::Check { json } => check::check(&open()?, *json),
         Command::Explain { name } => check::explain(&open()?, name.as_deref()),
         Command::Publish { stream, file, partitions } => publish::publish(&open()?, stream, file, *partitions),
-        Command::Tail { name, limit, from_start, until_caught_up, json } => {
-            publish::tail(&open()?, name, &publish::TailOptions {
+        Command::Tail { name, limit, from_start, until_caught_up, json } => publish::tail(
+            &open()?,
+            name,
+            &publish::TailOptions {
                 limit: *limit,
                 from_start: *from_start,
                 until_caught_up: *until_caught_up,
                 json: *json,
-            })
-        }
+            },
+        ),
         Command::Why { id, json } => why::why(&open()?, id, *json),
         Command::Test { filter, json } => test::test(&open()?, filter.as_deref(), *json),
         Command::Completions { shell } => {

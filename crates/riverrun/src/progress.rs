@@ -59,7 +59,8 @@ impl Progress {
         }
         if !self.terminal && self.watch.elapsed() >= self.due {
             self.due = self.watch.elapsed() + PLAIN_EVERY;
-            let side = if in_history { format!("history: {} rows, ", show::count(history as i64)) } else { String::new() };
+            let side =
+                if in_history { format!("history: {} rows, ", show::count(history as i64)) } else { String::new() };
             eprintln!("{side}{message}");
         }
     }

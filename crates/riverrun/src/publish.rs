@@ -74,8 +74,8 @@ fn line(row: &TailRow, json: bool) -> String {
     let payload = String::from_utf8_lossy(&row.message.payload);
     let producer = row.producer.as_ref();
     if json {
-        let payload: serde_json::Value =
-            serde_json::from_slice(&row.message.payload).unwrap_or_else(|_| serde_json::Value::String(payload.into_owned()));
+        let payload: serde_json::Value = serde_json::from_slice(&row.message.payload)
+            .unwrap_or_else(|_| serde_json::Value::String(payload.into_owned()));
         let arrival = row.message.arrival.to_string();
         serde_json::json!({
             "position": position, "arrival": arrival, "epoch": producer.map(|producer| producer.1),

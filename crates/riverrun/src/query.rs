@@ -49,7 +49,15 @@ pub fn query(project: &Project, args: &QueryArgs) -> Outcome {
             batches = head(&batches, SHOWN_MAX);
         }
         print!("{}", show::table(&batches)?);
-        eprintln!("{} rows{}", show::count(all as i64), if all > SHOWN_MAX && args.limit.is_none() { ", the first of them shown; --json or --limit shows more" } else { "" });
+        eprintln!(
+            "{} rows{}",
+            show::count(all as i64),
+            if all > SHOWN_MAX && args.limit.is_none() {
+                ", the first of them shown; --json or --limit shows more"
+            } else {
+                ""
+            }
+        );
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -112,7 +120,8 @@ fn print_csv(batches: &[RecordBatch]) -> dataflow::Result<()> {
     for (at, batch) in batches.iter().enumerate() {
         let cells = show::cells(batch)?;
         let header = batch.schema().fields().iter().map(|field| quoted(field.name())).collect::<Vec<_>>().join(",");
-        let lines = (0..batch.num_rows()).map(|row| cells.iter().map(|column| quoted(&column[row])).collect::<Vec<_>>().join(","));
+        let lines = (0..batch.num_rows())
+            .map(|row| cells.iter().map(|column| quoted(&column[row])).collect::<Vec<_>>().join(","));
         for line in (at == 0).then_some(header).into_iter().chain(lines) {
             if writeln!(out, "{line}").is_err() {
                 return Ok(());

@@ -24,7 +24,9 @@ pub fn failure(failure: &Failure) {
 fn advice(error: &Error) -> &'static str {
     match error.kind() {
         ErrorKind::Invalid | ErrorKind::Data => "",
-        ErrorKind::Unavailable => "\nhint: nothing was lost; run the command again when the place named above answers",
+        ErrorKind::Unavailable => {
+            "\nhint: nothing was lost; run the command again when what is named above works again"
+        }
         ErrorKind::Corrupt => "\nhint: nothing was changed; restore the file named above, or start over with --fresh",
         ErrorKind::Internal => "\nhint: this is a bug in riverrun; please report it with the message above",
     }

@@ -34,7 +34,7 @@ pub fn run(project: &Project, args: &RunArgs) -> Outcome {
     let stopped = on_interrupt()?;
     let control = Arc::new(Control::default());
     let mut progress = Progress::start(&stats);
-    let (watch, mut committed) = (Stopwatch::start(), Duration::ZERO);
+    let (watch, mut committed, mut peak) = (Stopwatch::start(), Duration::ZERO, Peak::default());
     let ended = engine::run(job, &control, &mut |status| {
         if stopped.load(Ordering::Relaxed) {
             control.finish();
@@ -43,6 +43,7 @@ pub fn run(project: &Project, args: &RunArgs) -> Outcome {
             committed = watch.elapsed();
             control.commit();
         }
+        peak.take(status);
         progress.tick(coordinator.held_by(), status.rows_out());
     });
     let took = progress.finish();
@@ -56,6 +57,7 @@ pub fn run(project: &Project, args: &RunArgs) -> Outcome {
         names: &names,
         outputs: &outputs,
         coordinator: coordinator.as_ref(),
+        peak: &peak,
         took,
         stopped: stopped.load(Ordering::Relaxed),
     };
@@ -121,7 +123,7 @@ fn announce(wired: &Wired) {
         match wired.start {
             EventTime::MIN => eprintln!("topics and actions begin with the first row: no stream has an archived past"),
             start => eprintln!(
-                "topics and actions begin behind {start}; {} messages wait on topics behind the archive",
+                "topics and actions begin behind {start}; {} messages wait behind the archive, and what they lead to is acted on",
                 show::count(wired.waiting as i64)
             ),
         }
@@ -151,8 +153,34 @@ struct Summary<'a> {
     names: &'a [String],
     outputs: &'a [Written],
     coordinator: &'a dyn Coordinator,
+    peak: &'a Peak,
     took: Duration,
     stopped: bool,
+}
+
+/// The most state that was seen while a job ran, and the steps that held the most of it.
+#[derive(Default)]
+struct Peak {
+    bytes: usize,
+    steps: Vec<(String, usize)>,
+}
+
+impl Peak {
+    fn take(&mut self, status: &engine::Status) {
+        let bytes = status.state_bytes();
+        if bytes > self.bytes {
+            self.bytes = bytes;
+            let mut steps: Vec<_> = status.nodes().into_iter().map(|node| (node.name, node.state_bytes)).collect();
+            steps.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+            steps.truncate(2);
+            self.steps = steps;
+        }
+    }
+
+    fn text(&self) -> String {
+        let steps: Vec<_> = self.steps.iter().map(|(name, bytes)| format!("{name} {}", show::bytes(*bytes))).collect();
+        format!("state at most {}: {}\n", show::bytes(self.bytes), steps.join(", "))
+    }
 }
 
 impl Summary<'_> {
@@ -170,6 +198,7 @@ impl Summary<'_> {
         );
         text += &self.streams();
         text += &self.conservation();
+        text += &self.peak.text();
         text += &self.decisions();
         text += &self.written();
         text += &self.next();
@@ -195,7 +224,14 @@ impl Summary<'_> {
         let mut rows: Vec<_> = self.stats.iter().map(row).collect();
         if rows.len() > 5 {
             rows.truncate(4);
-            rows.push(vec![format!("and {} more", self.stats.len() - 4), "".into(), "".into(), "".into(), "".into(), "".into()]);
+            rows.push(vec![
+                format!("and {} more", self.stats.len() - 4),
+                "".into(),
+                "".into(),
+                "".into(),
+                "".into(),
+                "".into(),
+            ]);
         }
         show::align(&names, &[false, true, true, true, true, false], &rows)
     }
@@ -228,10 +264,10 @@ impl Summary<'_> {
             let rules = tally.rules();
             let actions: i64 = rules.iter().map(|rule| rule.published).sum();
             text += &format!(
-                "decision {decision}: {} rows, {} actions behind {}\n",
+                "decision {decision}: {} rows, {} actions{}\n",
                 show::count(tally.rows()),
                 show::count(actions),
-                self.start
+                if self.start == EventTime::MIN { String::new() } else { format!(" behind {}", self.start) }
             );
             for rule in rules.iter().take(4) {
                 let share = 100.0 * rule.published as f64 / actions.max(1) as f64;
@@ -241,7 +277,7 @@ impl Summary<'_> {
                     show::count(rule.matched),
                     show::count(rule.acted),
                     show::count(rule.published),
-                    if rule.model { ", by its model" } else { "" }
+                    if rule.model { ", by a model" } else { "" }
                 );
             }
         }
@@ -251,7 +287,8 @@ impl Summary<'_> {
     fn written(&self) -> String {
         let nodes = self.ended.status.nodes();
         let rows = |name: &str| nodes.iter().find(|node| node.name == name).map_or(0, |node| node.fates.of(Fate::Out));
-        let lines = self.outputs.iter().map(|output| format!("{} {} rows", output.line, show::count(rows(&output.node))));
+        let lines =
+            self.outputs.iter().map(|output| format!("{} {} rows", output.line, show::count(rows(&output.node))));
         format!("wrote {}\n", lines.collect::<Vec<_>>().join(", "))
     }
 

@@ -16,7 +16,9 @@ pub fn table(batches: &[RecordBatch]) -> Result<String> {
     let mut rows = Vec::new();
     for batch in batches {
         let cells = cells(batch)?;
-        rows.extend((0..batch.num_rows()).map(|row| cells.iter().map(|column| column[row].clone()).collect::<Vec<_>>()));
+        rows.extend(
+            (0..batch.num_rows()).map(|row| cells.iter().map(|column| column[row].clone()).collect::<Vec<_>>()),
+        );
     }
     Ok(align(&header, &right, &rows))
 }

@@ -12,7 +12,8 @@ use std::sync::Arc;
 /// Runs the tests whose name holds the filter. Exits with 1 when one fails.
 pub fn test(project: &Project, filter: Option<&str>, json: bool) -> Outcome {
     let statements = project.with_tests()?;
-    let tests: Vec<Test> = statements.tests().into_iter().filter(|test| filter.is_none_or(|text| test.name.contains(text))).collect();
+    let tests: Vec<Test> =
+        statements.tests().into_iter().filter(|test| filter.is_none_or(|text| test.name.contains(text))).collect();
     let (watch, mut failed) = (Stopwatch::start(), 0);
     for test in &tests {
         let failures = run(project, &statements, test);
@@ -22,7 +23,10 @@ pub fn test(project: &Project, filter: Option<&str>, json: bool) -> Outcome {
         };
         failed += usize::from(!texts.is_empty());
         if json {
-            println!("{}", serde_json::json!({ "test": test.name, "path": test.path, "line": test.line, "failures": texts }));
+            println!(
+                "{}",
+                serde_json::json!({ "test": test.name, "path": test.path, "line": test.line, "failures": texts })
+            );
             continue;
         }
         println!("{} {}", if texts.is_empty() { "ok    " } else { "FAILED" }, test.name);

@@ -1,0 +1,144 @@
+//! `riverrun.lock`: what planning found outside the SQL, pinned so that it cannot change unseen.
+//!
+//! Columns of streams that declare none are inferred from their table or files once; another answer later is an
+//! error until the entry is removed. Digests of models are recorded with each run, so that the file's history in git
+//! tells which model a revision ran with.
+
+use arrow::datatypes::Schema;
+use dataflow::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+const NAME: &str = "riverrun.lock";
+const VERSION: u32 = 1;
+const HEADER: &str = "# Written by riverrun; keep it in git.\n\n";
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pinned {
+    version: u32,
+    /// Inferred columns by table or file pattern: names and types in their order.
+    #[serde(default)]
+    columns: BTreeMap<String, Vec<(String, String)>>,
+    /// Digests of model files by model.
+    #[serde(default)]
+    models: BTreeMap<String, String>,
+}
+
+/// The lock file of a project.
+#[derive(Debug)]
+pub struct Lock {
+    path: PathBuf,
+    // What the file held when it was read, and what it should hold now.
+    pinned: Mutex<(Option<Pinned>, Pinned)>,
+}
+
+impl Lock {
+    /// Reads the lock file of a project folder, if it is there.
+    pub fn read(root: &Path) -> Result<Lock> {
+        let path = root.join(NAME);
+        let empty = Pinned { version: VERSION, columns: BTreeMap::new(), models: BTreeMap::new() };
+        let read = match std::fs::read_to_string(&path) {
+            Ok(text) => Some(parse(&path, &text)?),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(Error::invalid(format!("{} cannot be read", path.display())).with_source(error)),
+        };
+        let now = read.clone().unwrap_or(empty);
+        Ok(Lock { path, pinned: Mutex::new((read, now)) })
+    }
+
+    /// Pins inferred columns, or checks them against those that are pinned.
+    pub fn columns(&self, of: &str, schema: &Schema) -> Result<()> {
+        let found: Vec<_> =
+            schema.fields().iter().map(|field| (field.name().clone(), field.data_type().to_string())).collect();
+        let mut pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(wanted) = pinned.1.columns.get(of) else {
+            pinned.1.columns.insert(of.to_owned(), found);
+            return Ok(());
+        };
+        let differ = wanted
+            .iter()
+            .find(|column| !found.contains(column))
+            .or_else(|| found.iter().find(|column| !wanted.contains(column)));
+        let Some((name, _)) = differ else { return Ok(()) };
+        let shown = |columns: &[(String, String)]| {
+            let kind = columns.iter().find(|(column, _)| column == name);
+            kind.map_or("no such column".to_owned(), |(_, kind)| kind.clone())
+        };
+        Err(Error::invalid(format!(
+            "{of}: column \"{name}\" has changed: found {}, {} expects {}; declare the stream's columns, or remove the \
+             entry from {NAME} to accept what is there",
+            shown(&found),
+            self.path.display(),
+            shown(wanted)
+        )))
+    }
+
+    /// Records the models of a job and writes the file when anything in it is new.
+    pub fn write(&self, models: &[(String, String)]) -> Result<()> {
+        let mut pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
+        pinned.1.models.extend(models.iter().cloned());
+        let nothing = pinned.1.columns.is_empty() && pinned.1.models.is_empty();
+        if nothing || pinned.0.as_ref() == Some(&pinned.1) {
+            return Ok(());
+        }
+        let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
+            Error::unavailable(format!("{} cannot be written", self.path.display())).with_source(error)
+        };
+        let text = toml::to_string(&pinned.1).map_err(|error| failed(error.into()))?;
+        let unfinished = self.path.with_extension("lock.unfinished");
+        std::fs::write(&unfinished, format!("{HEADER}{text}")).map_err(|error| failed(error.into()))?;
+        std::fs::rename(&unfinished, &self.path).map_err(|error| failed(error.into()))?;
+        pinned.0 = Some(pinned.1.clone());
+        Ok(())
+    }
+}
+
+fn parse(path: &Path, text: &str) -> Result<Pinned> {
+    let hint = "remove it to have it written again";
+    let pinned: Pinned = toml::from_str(text)
+        .map_err(|error| Error::invalid(format!("{}: {}; {hint}", path.display(), error.to_string().trim_end())))?;
+    match pinned.version {
+        VERSION => Ok(pinned),
+        other => Err(Error::invalid(format!("{} has version {other}, expected {VERSION}; {hint}", path.display()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::datatypes::{DataType, Field};
+
+    #[test]
+    fn columns_are_pinned_by_the_first_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let schema = |kind| Schema::new(vec![Field::new("id", DataType::Utf8, true), Field::new("n", kind, true)]);
+        let lock = Lock::read(folder.path()).unwrap();
+        lock.columns("data/*.csv", &schema(DataType::Int64)).unwrap();
+        lock.write(&[("spam".to_owned(), "abc".to_owned())]).unwrap();
+        let again = Lock::read(folder.path()).unwrap();
+        again.columns("data/*.csv", &schema(DataType::Int64)).unwrap();
+        let error = again.columns("data/*.csv", &schema(DataType::Float64)).unwrap_err().to_string();
+        assert!(
+            error.contains("column \"n\" has changed: found Float64") && error.contains("expects Int64"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn nothing_to_pin_writes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        Lock::read(folder.path()).unwrap().write(&[]).unwrap();
+        assert!(!folder.path().join(NAME).exists());
+    }
+
+    #[test]
+    fn a_broken_lock_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(NAME), "version = 9").unwrap();
+        let error = Lock::read(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("riverrun.lock has version 9, expected 1"), "{error}");
+    }
+}
