@@ -208,6 +208,12 @@ fn parse_insert(reader: &mut TokenReader) -> Outcome<Statement> {
         reader.take("TABLE");
     }
     let target = reader.dotted("the name of a table or topic")?;
+    let selects = matches!(reader.peek_at(1), Token::Word(word) if word.value.eq_ignore_ascii_case("SELECT"));
+    if reader.is_token(&Token::LParen) && !selects {
+        return Fault::new(reader.here(), "INSERT has no list of columns: they are those of the SELECT")
+            .hint("leave it out, and name the columns with AS in the SELECT")
+            .err();
+    }
     Ok(Statement::Insert(Insert { target, topic, query: reader.query()? }))
 }
 

@@ -1,29 +1,29 @@
--- Orders and refunds: backward aggregates, forward labels, and an as-of join, by hand.
-CREATE STREAM orders (order_id BIGINT, shop INTEGER, total DOUBLE, at TIMESTAMP, WATERMARK FOR at AS at) LIVE orders;
-CREATE STREAM refunds (order_id BIGINT, shop BIGINT, amount DOUBLE, reason TEXT, at TIMESTAMP,
-  WATERMARK FOR at AS at) LIVE refunds;
-CREATE STREAM rates (rate DOUBLE, at TIMESTAMP, WATERMARK FOR at AS at) LIVE rates;
+-- Orders and refunds: backward aggregates, forward labels, and an as-of join, by hand; DuckDB gives the same.
+CREATE STREAM orders (order_id BIGINT, shop INTEGER, total DOUBLE, ts TIMESTAMP, WATERMARK FOR ts AS ts) LIVE orders;
+CREATE STREAM refunds (order_id BIGINT, shop BIGINT, amount DOUBLE, reason TEXT, ts TIMESTAMP,
+  WATERMARK FOR ts AS ts) LIVE refunds;
+CREATE STREAM rates (rate DOUBLE, ts TIMESTAMP, WATERMARK FOR ts AS ts) LIVE rates;
 
 CREATE VIEW features AS
-SELECT o.order_id, o.at, o.total * r.rate AS euros,
-       (SELECT sum(f.amount) FROM refunds f WHERE f.shop = o.shop AND f.at BETWEEN o.at - INTERVAL '1' HOUR AND o.at) AS refunded_1h,
-       (SELECT count(*) FROM refunds f WHERE f.shop = o.shop AND f.reason = 'late' AND f.at BETWEEN o.at - INTERVAL '1' HOUR AND o.at) AS late_1h,
-       (SELECT coalesce(sum(f.amount), 0) / count(*) FROM refunds f WHERE f.at >= o.at - INTERVAL '2' HOUR AND f.at < o.at) AS mean_before,
-       NOT EXISTS (SELECT 1 FROM refunds f WHERE f.order_id = o.order_id AND f.at BETWEEN o.at AND o.at + INTERVAL '1' DAY) AS kept,
-       (SELECT count(*) FROM refunds f WHERE f.shop = o.shop AND f.at BETWEEN o.at AND o.at + INTERVAL '3' HOUR) AS ahead_3h
-FROM orders o ASOF LEFT JOIN rates r ON r.at <= o.at;
+SELECT o.order_id, o.ts, o.total * r.rate AS euros,
+       (SELECT sum(f.amount) FROM refunds f WHERE f.shop = o.shop AND f.ts BETWEEN o.ts - INTERVAL '1' HOUR AND o.ts) AS refunded_1h,
+       (SELECT count(*) FROM refunds f WHERE f.shop = o.shop AND f.reason = 'late' AND f.ts BETWEEN o.ts - INTERVAL '1' HOUR AND o.ts) AS late_1h,
+       (SELECT coalesce(sum(f.amount), 0) / count(*) FROM refunds f WHERE f.ts >= o.ts - INTERVAL '2' HOUR AND f.ts < o.ts) AS mean_before,
+       NOT EXISTS (SELECT 1 FROM refunds f WHERE f.order_id = o.order_id AND f.ts BETWEEN o.ts AND o.ts + INTERVAL '1' DAY) AS kept,
+       (SELECT count(*) FROM refunds f WHERE f.shop = o.shop AND f.ts BETWEEN o.ts AND o.ts + INTERVAL '3' HOUR) AS ahead_3h
+FROM orders o ASOF LEFT JOIN rates r ON r.ts <= o.ts;
 
 CREATE VIEW kept AS SELECT order_id, count(*) OVER (ORDER BY _time RANGE INTERVAL '1' HOUR PRECEDING) AS n FROM features WHERE kept;
 
 CREATE VIEW repeated AS
-SELECT order_id, at, count(*) OVER (PARTITION BY shop ORDER BY at RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND INTERVAL '1' MINUTE PRECEDING) AS before,
-       count(*) FILTER (WHERE total > 10) OVER (PARTITION BY shop ORDER BY at RANGE INTERVAL '1' HOUR PRECEDING) AS big,
-       lag(total) OVER (PARTITION BY shop ORDER BY at) AS last_total
-FROM orders o WHERE EXISTS (SELECT 1 FROM rates r WHERE r.at BETWEEN o.at - INTERVAL '12' HOUR AND o.at);
+SELECT order_id, ts, count(*) OVER (PARTITION BY shop ORDER BY ts RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND INTERVAL '1' MINUTE PRECEDING) AS before,
+       count(*) FILTER (WHERE total > 10) OVER (PARTITION BY shop ORDER BY ts RANGE INTERVAL '1' HOUR PRECEDING) AS big,
+       lag(total) OVER (PARTITION BY shop ORDER BY ts) AS last_total
+FROM orders o WHERE EXISTS (SELECT 1 FROM rates r WHERE r.ts BETWEEN o.ts - INTERVAL '12' HOUR AND o.ts);
 
 -- Rows of features are known a day later, and `_time` says so.
 CREATE VIEW later AS
-SELECT order_id, (SELECT count(*) FROM refunds f WHERE f.at BETWEEN k._time - INTERVAL '1' DAY AND k._time) AS n FROM features k;
+SELECT order_id, (SELECT count(*) FROM refunds f WHERE f.ts BETWEEN k._time - INTERVAL '1' DAY AND k._time) AS n FROM features k;
 
 TEST 'answers by hand';
 GIVEN rates VALUES (2.0, TIMESTAMP '2026-01-01 09:00:00'), (3.0, TIMESTAMP '2026-01-01 10:30:00');

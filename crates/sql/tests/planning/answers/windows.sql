@@ -1,7 +1,7 @@
--- Frames, ties, NULLs, filters and expressions as keys, by hand.
-CREATE STREAM plays (play_id BIGINT, user_id BIGINT, track TEXT, seconds INTEGER, at TIMESTAMP,
+-- Frames, ties, NULLs, filters and expressions as keys, by hand; DuckDB gives the same.
+CREATE STREAM plays (play_id BIGINT, user_id BIGINT, track TEXT, seconds INTEGER, ts TIMESTAMP,
   minutes DOUBLE AS seconds / 60,
-  WATERMARK FOR at AS at - INTERVAL '1' SECOND,
+  WATERMARK FOR ts AS ts - INTERVAL '1' SECOND,
   DEDUP ON (play_id) WITHIN INTERVAL '1' MINUTE) LIVE plays;
 
 CREATE VIEW listening AS
@@ -14,18 +14,18 @@ SELECT play_id,
        stddev(seconds)                      OVER u AS spread,
        count(DISTINCT lower(track))         OVER u AS tracks,
        sum(seconds) FILTER (WHERE track = 'A') OVER u AS seconds_of_a,
-       sum(seconds) OVER (PARTITION BY user_id ORDER BY at RANGE BETWEEN INTERVAL '10' MINUTE PRECEDING AND INTERVAL '1' SECOND PRECEDING) AS before,
-       lag(seconds) OVER (PARTITION BY user_id ORDER BY at, play_id) AS last,
-       lag(track, 2) OVER (PARTITION BY user_id ORDER BY at, play_id) AS two_before,
-       count(*) OVER (PARTITION BY lower(track) ORDER BY at RANGE INTERVAL '1' DAY PRECEDING) AS of_track
+       sum(seconds) OVER (PARTITION BY user_id ORDER BY ts RANGE BETWEEN INTERVAL '10' MINUTE PRECEDING AND INTERVAL '1' SECOND PRECEDING) AS before,
+       lag(seconds) OVER (PARTITION BY user_id ORDER BY ts, play_id) AS last,
+       lag(track, 2) OVER (PARTITION BY user_id ORDER BY ts, play_id) AS two_before,
+       count(*) OVER (PARTITION BY lower(track) ORDER BY ts RANGE INTERVAL '1' DAY PRECEDING) AS of_track
 FROM plays p
 WHERE play_id > 0
-WINDOW u AS (PARTITION BY user_id ORDER BY at RANGE INTERVAL '5' MINUTE PRECEDING);
+WINDOW u AS (PARTITION BY user_id ORDER BY ts RANGE INTERVAL '5' MINUTE PRECEDING);
 
 CREATE VIEW hidden AS SELECT play_id, _time AS moment, _late AS late, CASE WHEN seconds > 30 THEN 'long' ELSE 'short' END AS kind FROM plays;
 
 TEST 'frames';
-GIVEN plays (play_id, user_id, track, seconds, at) VALUES
+GIVEN plays (play_id, user_id, track, seconds, ts) VALUES
   (-1, 1, 'x', 5,   TIMESTAMP '2026-01-01 00:00:00'),
   (1,  1, 'a', 60,  TIMESTAMP '2026-01-01 00:00:00'),
   (1,  1, 'a', 60,  TIMESTAMP '2026-01-01 00:00:30'),
