@@ -106,7 +106,11 @@ impl<'a> Rows<'a> {
     fn refuse(&self, why: &str, at: &dyn Fn() -> String) -> Result<()> {
         match self.spec.bad_rows {
             BadRows::Skip => Ok(()),
-            BadRows::Fail => Err(Error::data(format!("stream \"{}\": {}: {why}", self.spec.name, at()))),
+            BadRows::Fail => Err(Error::data(format!(
+                "stream \"{}\": {}: {why}; ON BAD ROW SKIP would count it and go on",
+                self.spec.name,
+                at()
+            ))),
         }
     }
 

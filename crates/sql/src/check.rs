@@ -26,6 +26,8 @@ pub enum Target {
     View(String),
     /// The rows of views and the log rows with an action of decisions, each as a table of that name: for tests.
     Collect(Vec<String>),
+    /// The ARCHIVE statements.
+    Archives,
     /// All outputs, and all views, models and streams whether an output needs them or not.
     All,
 }
@@ -80,6 +82,7 @@ pub fn check(statements: &Statements, catalog: &dyn Catalog, target: &Target) ->
     let mut check = Check { planner, outputs: Vec::new(), models: Vec::new() };
     match target {
         Target::All => check.all(),
+        Target::Archives => check.archives(),
         Target::Outputs(patterns) => check.matching(patterns),
         Target::Collect(names) => names.iter().for_each(|name| check.collect(name)),
         Target::View(name) => check.view(name, |_| Output::Query),
@@ -146,6 +149,16 @@ impl Check<'_> {
                 Statement::Insert(_) => self.insert(placed),
                 Statement::Decision(decision) => self.decision(placed, decision),
                 Statement::Experiment(_) | Statement::Test(_) => {}
+            }
+        }
+    }
+
+    fn archives(&mut self) {
+        let statements = self.planner.statements;
+        for placed in &statements.statements {
+            self.planner.file = placed.file;
+            if let Statement::Archive(name) = &placed.statement {
+                self.archive(placed, name);
             }
         }
     }

@@ -38,13 +38,13 @@ pub(crate) fn check_inputs(model: &Model, scorer: &dyn Scorer) -> Outcome<()> {
     }
     for (name, input) in inputs.iter().zip(known) {
         if let Some(expected) = input.name.as_ref().filter(|expected| !expected.eq_ignore_ascii_case(&name.text)) {
-            return Fault::new(
-                name.span,
-                format!("INPUTS of model \"{}\" are not in the order of its file", model.name.text),
-            )
-            .found(&*name.text)
-            .expected(format!("{expected}; the file has {}", file_names.unwrap_or_default().join(", ")))
-            .err();
+            let names = file_names.clone().unwrap_or_default();
+            let there = names.iter().any(|known| known.eq_ignore_ascii_case(&name.text));
+            let wrong = if there { "are not in the order of its file" } else { "are not those of its file" };
+            return Fault::new(name.span, format!("INPUTS of model \"{}\" {wrong}", model.name.text))
+                .found(&*name.text)
+                .expected(format!("{expected}; the file has {}", names.join(", ")))
+                .err();
         }
     }
     Ok(())

@@ -157,9 +157,8 @@ impl<'a> Planner<'a> {
             return Fault::new(name.span, format!("no model is named \"{}\"", name.text)).hint(hint).err();
         };
         if !self.models.contains_key(&key) {
-            let loaded = self.catalog.scorer(model).map_err(|error| {
-                Box::new(Fault::new(model.path.span, format!("model \"{}\": {}", model.name.text, error.chain())))
-            });
+            let loaded =
+                self.catalog.scorer(model).map_err(|error| Box::new(Fault::new(model.path.span, error.chain())));
             let loaded = loaded.and_then(|scorer| crate::model::check_inputs(model, scorer.as_ref()).map(|()| scorer));
             let scorer = self.note(placed, loaded);
             self.models.insert(key.clone(), scorer);

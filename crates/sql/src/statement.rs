@@ -183,6 +183,20 @@ impl Statements {
         self.statements.iter().filter_map(archive).collect()
     }
 
+    /// What is wrong with the inputs of a stream, at the place where its HISTORY or LIVE stands.
+    pub fn at_inputs(&self, stream: &str, message: &str) -> Option<crate::Diagnostic> {
+        self.statements.iter().find_map(|placed| match &placed.statement {
+            Statement::Stream(found) if found.name.text.eq_ignore_ascii_case(stream) => {
+                let span = match &found.history {
+                    Some(History::Table(name) | History::Files(name)) => name.span,
+                    None => found.live.as_ref().map_or(found.name.span, |topic| topic.span),
+                };
+                Some(crate::diagnostic::Fault::new(span, message).in_file(self.files.get(placed.file)?))
+            }
+            _ => None,
+        })
+    }
+
     /// The tests, in the order of the text.
     pub fn tests(&self) -> Vec<crate::Test> {
         let test = |placed: &Placed| match &placed.statement {

@@ -180,5 +180,8 @@ fn a_row_without_a_time_fails_the_job_where_the_stream_says_so() {
     let options = Options { until_caught_up: true, from: None, memory_bytes: 1 << 20, spill_dir: std::env::temp_dir() };
     let mut reader = Seam::open(vec![input], options).unwrap().readers().remove(0);
     let error = reader.poll(10, EventTime::MAX).unwrap_err();
-    assert_eq!(error.to_string(), "stream \"events\": file 0.parquet, row 2: it has no event time");
+    assert_eq!(
+        error.to_string(),
+        "stream \"events\": file 0.parquet, row 2: it has no event time; ON BAD ROW SKIP would count it and go on"
+    );
 }
