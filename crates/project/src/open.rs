@@ -3,6 +3,7 @@
 use crate::config::Environment;
 use crate::fingerprint::revision;
 use crate::load::{Folder, within};
+use crate::lock::Lock;
 use connector_iceberg::Warehouse;
 use connector_local::Topics;
 use dataflow::{Clock, Error, Result};
