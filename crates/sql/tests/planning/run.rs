@@ -1,11 +1,12 @@
-//! Plans run, one step after the other on one worker: rows of a TEST in, rows of its outputs out.
+//! Plans run, one step after the other: rows of a TEST in, rows of its outputs out.
 
 use crate::catalog::Known;
 use crate::{folder, source};
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use dataflow::{
-    Batch, Context, EventTime, Input, KeyGroups, NodeKind, Output, Port, Progress, RowOrder, StepContext, concat,
+    Batch, Context, Edge, EventTime, Exchange, Input, KeyGroups, MakeOperator, NodeKind, Output, Port, Progress,
+    RowOrder, StepContext, concat, key_group, key_hashes,
 };
 use sql::{BoundTest, Checked, ColumnSource, ExpectedRows, SourceFile, Start, Stream, Target, check, parse};
 use std::collections::HashMap;
@@ -33,66 +34,86 @@ fn stream_rows(stream: &Stream, test: &BoundTest) -> Batch {
     Batch::new(columns, times, orders).unwrap().sorted().unwrap()
 }
 
-/// Runs every node over all rows of its inputs, and gives what came to each table.
-fn run(checked: &Checked, test: &BoundTest) -> HashMap<String, Batch> {
+/// What each worker put out, by node.
+type Emitted = Vec<Vec<(Port, Batch)>>;
+
+/// The rows that come to a worker along an edge.
+fn along(edge: &Edge, from: &Emitted, worker: usize) -> Vec<Batch> {
+    let at_port = |of: &[(Port, Batch)]| -> Vec<Batch> {
+        of.iter().filter(|(port, _)| *port == edge.port).map(|(_, batch)| batch.clone()).collect()
+    };
+    let all = || from.iter().flat_map(|of| at_port(of));
+    match &edge.exchange {
+        Exchange::Forward => at_port(&from[worker]),
+        Exchange::Single if worker > 0 => vec![],
+        Exchange::Single | Exchange::Broadcast => all().collect(),
+        Exchange::Hash(keys) => all()
+            .map(|batch| {
+                let columns: Vec<ArrayRef> = keys.iter().map(|&key| batch.column(key).clone()).collect();
+                let hashes = key_hashes(&columns, batch.rows()).unwrap();
+                let mine = |hash: &u64| KeyGroups::worker_of(key_group(*hash), from.len()) == worker;
+                let rows: Vec<u32> = (0..).zip(&hashes).filter(|(_, hash)| mine(hash)).map(|(row, _)| row).collect();
+                batch.with_key_hashes(hashes).unwrap().take(&rows).unwrap()
+            })
+            .collect(),
+    }
+}
+
+/// Runs a step over all rows of its inputs.
+fn step(make: &MakeOperator, groups: KeyGroups, inputs: &[Vec<Batch>], name: &str) -> Vec<(Port, Batch)> {
+    let mut operator = make(StepContext { groups }).unwrap();
+    let mut cx = Context::new(groups);
+    for (input, batches) in inputs.iter().enumerate() {
+        for batch in batches.iter().filter(|batch| batch.rows() > 0) {
+            cx.set_room(ROOM);
+            assert_eq!(operator.process(Input(input), batch, &mut cx).unwrap(), Progress::Done, "{name}");
+        }
+    }
+    loop {
+        cx.set_room(ROOM);
+        if operator.advance(EventTime::MAX, &mut cx).unwrap() == Progress::Done {
+            return cx.take_emitted();
+        }
+    }
+}
+
+/// Runs every node over all rows of its inputs on some workers, and gives what came to each table.
+fn run(checked: &Checked, test: &BoundTest, workers: usize) -> HashMap<String, Batch> {
     let graph = checked.lower(&Start { after: EventTime::MIN, revision: "test".to_owned() }).unwrap();
-    let mut emitted: Vec<Vec<(Port, Batch)>> = Vec::new();
+    let mut emitted: Vec<Emitted> = Vec::new();
     let mut tables = HashMap::new();
     for node in &graph.nodes {
-        let taken = |input: usize| {
-            let edge = &node.inputs[input];
-            let from: Vec<Batch> = emitted[edge.from]
-                .iter()
-                .filter(|(port, _)| *port == edge.port)
-                .map(|(_, batch)| batch.clone())
-                .collect();
-            from
+        let inputs = |worker| -> Vec<Vec<Batch>> {
+            node.inputs.iter().map(|edge| along(edge, &emitted[edge.from], worker)).collect()
         };
-        let out = match &node.kind {
+        let out = (0..workers).map(|worker| match &node.kind {
             NodeKind::Source(name) => {
                 let stream = checked.streams.iter().find(|stream| stream.name == *name).unwrap();
-                vec![(Port::MAIN, stream_rows(stream, test))]
+                let rows = stream_rows(stream, test);
+                let mine: Vec<u32> = (0..rows.rows() as u32).filter(|row| *row as usize % workers == worker).collect();
+                vec![(Port::MAIN, rows.take(&mine).unwrap())]
             }
-            NodeKind::Sink(Output::Table(name)) => {
-                tables.insert(name.clone(), concat(&node.schema, &taken(0)).unwrap());
-                vec![]
-            }
-            NodeKind::Sink(_) => vec![],
-            NodeKind::Step(make) => {
-                let mut operator = make(StepContext { groups: KeyGroups::ALL }).unwrap();
-                let mut cx = Context::new(KeyGroups::ALL);
-                for input in 0..node.inputs.len() {
-                    for batch in taken(input) {
-                        cx.set_room(ROOM);
-                        assert_eq!(
-                            operator.process(Input(input), &batch, &mut cx).unwrap(),
-                            Progress::Done,
-                            "{}",
-                            node.name
-                        );
-                    }
-                }
-                loop {
-                    cx.set_room(ROOM);
-                    if operator.advance(EventTime::MAX, &mut cx).unwrap() == Progress::Done {
-                        break cx.take_emitted();
-                    }
-                }
-            }
-        };
+            NodeKind::Sink(_) => inputs(worker).remove(0).into_iter().map(|batch| (Port::MAIN, batch)).collect(),
+            NodeKind::Step(make) => step(make, KeyGroups::of_worker(worker, workers), &inputs(worker), &node.name),
+        });
+        let out: Emitted = out.collect();
+        if let NodeKind::Sink(Output::Table(name)) = &node.kind {
+            let rows: Vec<Batch> = out.iter().flatten().map(|(_, batch)| batch.clone()).collect();
+            tables.insert(name.clone(), concat(&node.schema, &rows).unwrap().sorted().unwrap());
+        }
         emitted.push(out);
     }
     tables
 }
 
 /// Checks what the first test of a text expects; gives the rows of its outputs.
-fn run_test(file: SourceFile) -> HashMap<String, Batch> {
+fn run_test(file: SourceFile, workers: usize) -> HashMap<String, Batch> {
     let statements = parse(&[file]).unwrap_or_else(|wrong| panic!("{}", wrong[0]));
     let test = &statements.tests()[0];
     let target = Target::Collect(test.targets());
     let checked = check(&statements, &Known, &target).unwrap_or_else(|wrong| panic!("{}", wrong[0]));
     let bound = checked.bind_test(test).unwrap_or_else(|wrong| panic!("{}", wrong[0]));
-    let tables = run(&checked, &bound);
+    let tables = run(&checked, &bound, workers);
     for expect in &bound.expects {
         let table = &tables[&expect.target];
         match &expect.rows {
@@ -131,18 +152,22 @@ fn texts(rows: &RecordBatch) -> Vec<String> {
 
 #[test]
 fn the_example_decides_as_its_test_says() {
-    let tables = run_test(source(&folder().join("plans/dm_spam.sql")));
-    let features = &tables["sender_features"];
-    let last = features.column(5).as_primitive::<Int64Type>().value(60);
-    assert_eq!((features.rows(), last), (61, 61));
-    assert_eq!(tables["dm_spam"].rows(), 1, "ONCE PER leaves one action");
+    for workers in [1, 3] {
+        let tables = run_test(source(&folder().join("plans/dm_spam.sql")), workers);
+        let features = &tables["sender_features"];
+        let last = features.column(5).as_primitive::<Int64Type>().value(60);
+        assert_eq!((features.rows(), last), (61, 61));
+        assert_eq!(tables["dm_spam"].rows(), 1, "ONCE PER leaves one action");
+    }
 }
 
 #[test]
-fn views_answer_as_written() {
-    let different = crate::files(&folder().join("answers"), ".sql");
-    assert!(!different.is_empty());
-    for path in different {
-        run_test(source(&path));
+fn views_answer_as_written_on_any_number_of_workers() {
+    let cases = crate::files(&folder().join("answers"), ".sql");
+    assert!(cases.len() >= 2);
+    for path in cases {
+        for workers in [1, 2, 5] {
+            run_test(source(&path), workers);
+        }
     }
 }
