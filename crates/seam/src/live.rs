@@ -119,6 +119,14 @@ impl LiveReader {
         self.more
     }
 
+    /// Whether a partition may have messages that were there when it was last read.
+    pub fn has_backlog(&self) -> bool {
+        self.partitions.iter().any(|partition| match self.until_caught_up {
+            true => !partition.at_end(),
+            false => partition.drained.is_none(),
+        })
+    }
+
     /// Whether the topic has shown no row that could tell a time, and has nothing unread.
     pub fn is_empty(&self) -> bool {
         self.partitions.iter().all(|partition| partition.clock.clock().is_none() && partition.drained.is_some())

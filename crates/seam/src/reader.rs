@@ -37,8 +37,8 @@ pub(crate) struct StreamReader {
 impl Reader for StreamReader {
     fn poll(&mut self, rows_max: usize, ceiling: EventTime) -> Result<Polled> {
         let mut batch = self.poll_history(rows_max, ceiling)?;
+        self.switched |= self.history_watermark() >= self.cap;
         if batch.is_none() {
-            self.switched |= self.history_watermark() >= self.cap;
             if let Some(live) = self.live.as_mut().filter(|_| self.switched) {
                 batch = live.poll(rows_max, ceiling, self.given)?;
             }
@@ -107,14 +107,20 @@ impl StreamReader {
                 // A history that has nothing ready is still looking for its next rows.
                 let looking = self.history.as_ref().is_some_and(|history| history.ready_to().is_none());
                 let more = live.as_ref().is_some_and(|live| self.switched && live.has_more());
-                if looking || more { ReaderState::Ready } else { ReaderState::Waiting }
+                let free = self.history.is_some() && self.is_past_topic();
+                if looking || more || free { ReaderState::Ready } else { ReaderState::Waiting }
             }
         }
     }
 
     fn tell(&self) {
-        let ready_to =
-            self.history.as_ref().map_or(EventTime::MAX, |history| history.ready_to().unwrap_or(EventTime::MIN));
+        let backlog = self.switched && self.live.as_ref().is_some_and(LiveReader::has_backlog);
+        let ready_to = match &self.history {
+            // How far the next rows of a topic reach is not known before they are read.
+            _ if backlog => EventTime::MIN,
+            Some(history) => history.ready_to().unwrap_or(EventTime::MIN),
+            None => EventTime::MAX,
+        };
         let clock = self.live.as_ref().and_then(LiveReader::clock);
         let empty = self.switched
             && self.history.is_none()
