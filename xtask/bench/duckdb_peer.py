@@ -68,7 +68,17 @@ def compare(left, right):
     wrong = f"{joined} WHERE l._number IS NULL OR r._number IS NULL OR NOT ({equal})"
     differ = connection.execute(f"SELECT count(*) {wrong}").fetchone()[0]
     first = connection.execute(f"SELECT l, r {wrong} ORDER BY coalesce(l.ts, r.ts) LIMIT 3").fetchall()
-    return {"rows": rows, "differ": differ, "first": [f"{pair[0]} against {pair[1]}" for pair in first]}
+    return {"rows": rows, "differ": differ, "first": [told(*pair) for pair in first]}
+
+
+def told(left, right):
+    """One row that differs: its keys, and the columns that do."""
+    row = left if left["event_id"] is not None else right
+    keys = ", ".join(f"{name} {row[name]}" for name in KEYS)
+    if row is right or right["event_id"] is None:
+        return f"{keys}: only {'left' if row is left else 'right'}"
+    unequal = [f"{name} {left[name]} against {right[name]}" for name in left if left[name] != right[name]]
+    return f"{keys}: {', '.join(unequal)}"
 
 
 if sys.argv[1] == "run":

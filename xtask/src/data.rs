@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 /// Raise it when the rows or the files change, so that no cached folder is taken for the new one.
 const VERSION: u32 = 1;
 
+/// The files of messages, where nothing else is said.
+pub const FILES: usize = 8;
+
 /// What is made.
 #[derive(Clone, Debug)]
 pub struct Recipe {

@@ -17,7 +17,7 @@ use bench::{Options, Target};
 use clap::{Args, Parser, Subcommand, ValueHint};
 use contender::Workload;
 use data::{Dataset, Recipe};
-use dataflow::Result;
+use dataflow::{Error, Result};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -72,7 +72,7 @@ struct DataArgs {
     #[arg(long, default_value_t = 1_000_000)]
     events: usize,
     /// The files of messages
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = data::FILES)]
     files: usize,
     /// Let each file span the whole time
     #[arg(long)]
@@ -121,6 +121,11 @@ fn run(cli: Cli) -> Result<bool> {
         }
         Command::Score { model, rows, batch, scores } => models::score(&model, &rows, batch, &scores)?,
         Command::Generate(data) => println!("{}", data.dataset()?.folder.display()),
+        Command::Floor { data: DataArgs { spread: true, .. }, .. } => {
+            return Err(Error::invalid(
+                "the floor reads files in order, found --spread; leave it out: the rows are the same",
+            ));
+        }
         Command::Floor { workload, data, output } => {
             let dataset = data.dataset()?;
             match workload {
