@@ -8,10 +8,12 @@ use super::kernel::{Argument, Call, Column};
 use super::node::{Failing, Literal, Node, NodeRef, Reference, Values};
 use super::scope::{Problem, Scope};
 use super::{interval, time, types};
-use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{DataType, Schema, TimeUnit};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Float64Array, Int32Array, Int64Array, RecordBatch,
+    RecordBatchOptions, StringArray,
+};
+use arrow::datatypes::{DataType, DurationMicrosecondType, Schema, TimeUnit};
 use dataflow::{Batch, RowOrder};
-use datafusion_common::ScalarValue;
 use datafusion_sql::sqlparser::ast::{
     self, BinaryOperator, CastKind, CeilFloorKind, Expr, FunctionArg, FunctionArgExpr, FunctionArgOperator,
     FunctionArguments, Ident, Spanned, TrimWhereField, UnaryOperator, Value,
@@ -84,9 +86,9 @@ impl Bound {
     }
 
     /// The value of a constant.
-    pub(crate) fn constant(&self) -> Result<ScalarValue, Problem> {
+    pub(crate) fn constant(&self) -> Result<ArrayRef, Problem> {
         if let Some(value) = &self.value {
-            return ScalarValue::try_from_array(value, 0).map_err(|error| Problem::new(error.to_string()));
+            return Ok(value.clone());
         }
         if self.constant {
             let failed = on_one_row(&*self.node)?.failed.into_values().next();
@@ -457,24 +459,28 @@ fn binary(operator: &BinaryOperator, left: Bound, right: Bound) -> Result<Bound,
 fn literal(value: &Value) -> Result<Bound, Problem> {
     let (value, open) = match value {
         Value::Null => return Ok(Bound::null()),
-        Value::Boolean(value) => (ScalarValue::Boolean(Some(*value)), None),
+        Value::Boolean(value) => (one(BooleanArray::from(vec![*value])), None),
         Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => {
-            (ScalarValue::Utf8(Some(text.clone())), Some(Open::Text))
+            (one(StringArray::from(vec![text.as_str()])), Some(Open::Text))
         }
         Value::Number(text, _) => number(&text.replace('_', ""))?,
         other => return Err(Problem::new(format!("the literal {other} is not known")).found(other.to_string())),
     };
-    Ok(Bound::literal(value.to_array().map_err(|error| Problem::new(error.to_string()))?, open))
+    Ok(Bound::literal(value, open))
+}
+
+fn one(value: impl Array + 'static) -> ArrayRef {
+    Arc::new(value)
 }
 
 /// Whole numbers are INTEGER or BIGINT, those with a point DECIMAL, those with an exponent DOUBLE.
-fn number(text: &str) -> Result<(ScalarValue, Option<Open>), Problem> {
+fn number(text: &str) -> Result<(ArrayRef, Option<Open>), Problem> {
     let bad = || Problem::new(format!("{text} is not a number")).found(text);
     if let Ok(value) = text.parse::<i32>() {
-        return Ok((ScalarValue::Int32(Some(value)), Some(Open::Integer)));
+        return Ok((one(Int32Array::from(vec![value])), Some(Open::Integer)));
     }
     if let Ok(value) = text.parse::<i64>() {
-        return Ok((ScalarValue::Int64(Some(value)), Some(Open::Integer)));
+        return Ok((one(Int64Array::from(vec![value])), Some(Open::Integer)));
     }
     if text.bytes().all(|digit| digit.is_ascii_digit()) {
         return Err(Problem::new(format!("{text} does not fit into 64 bits"))
@@ -486,10 +492,11 @@ fn number(text: &str) -> Result<(ScalarValue, Option<Open>), Problem> {
         let (digits, scale) = ((whole.len() + fraction.len()).max(1), fraction.len());
         if digits <= usize::from(types::DIGITS_MAX) {
             let value = cast::read_exact(text, scale as i32).ok_or_else(bad)?;
-            return Ok((ScalarValue::Decimal128(Some(value), digits as u8, scale as i8), None));
+            let value = Decimal128Array::from(vec![value]).with_precision_and_scale(digits as u8, scale as i8);
+            return Ok((one(value.map_err(|error| Problem::new(error.to_string()))?), None));
         }
     }
-    Ok((ScalarValue::Float64(Some(text.parse().map_err(|_| bad())?)), None))
+    Ok((one(Float64Array::from(vec![text.parse::<f64>().map_err(|_| bad())?])), None))
 }
 
 /// The length of a constant interval.
@@ -498,9 +505,12 @@ pub(crate) fn micros(expr: &Expr) -> Result<i64, Problem> {
     let bound = Binder::new(&scope).bind(expr)?;
     let found = types::name(&bound.data_type);
     let problem = |message: &str| Problem::new(message).at(expr.span()).found(expr.to_string());
-    match bound.constant().map_err(|problem| problem.at(expr.span()))? {
-        ScalarValue::DurationMicrosecond(Some(micros)) => Ok(micros),
-        ScalarValue::IntervalMonthDayNano(_) => Err(problem("an interval with months has no length")
+    let value = bound.constant().map_err(|problem| problem.at(expr.span()))?;
+    match value.data_type() {
+        DataType::Duration(TimeUnit::Microsecond) if value.is_valid(0) => {
+            Ok(value.as_primitive::<DurationMicrosecondType>().value(0))
+        }
+        DataType::Interval(_) => Err(problem("an interval with months has no length")
             .expected("an interval of days or less")
             .hint("write days, e.g. INTERVAL '30' DAY")),
         _ => {

@@ -26,11 +26,10 @@ mod types;
 
 pub use scope::{Place, Problem, Scope, ScopeColumn};
 
-use arrow::array::BooleanArray;
+use arrow::array::{ArrayRef, BooleanArray};
 use arrow::compute::nullif;
 use arrow::datatypes::DataType;
 use dataflow::{Batch, Evaluated, Scalar};
-use datafusion_common::ScalarValue;
 use datafusion_sql::sqlparser::ast::Expr;
 use node::NodeRef;
 use std::sync::Arc;
@@ -82,8 +81,8 @@ pub fn scalar_cast(compiled: &Compiled, to: &DataType) -> Result<Compiled, Probl
     bind::cast_to(compiled.bound.clone(), to).map(finish)
 }
 
-/// The value of an expression that names no column.
-pub fn constant(expr: &Expr) -> Result<ScalarValue, Problem> {
+/// The value of an expression that names no column, as an array of one.
+pub fn constant(expr: &Expr) -> Result<ArrayRef, Problem> {
     let scope = Scope::default();
     let bound = bind::Binder::new(&scope).bind(expr)?;
     bound.constant()

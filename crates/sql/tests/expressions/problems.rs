@@ -1,7 +1,8 @@
 //! Wrong expressions are refused with a message, a place and, where one is known, what to write instead.
 
 use crate::table::{batch, compiled, parse, scope};
-use datafusion_common::ScalarValue;
+use arrow::array::{AsArray, Int32Array};
+use arrow::datatypes::{DurationMicrosecondType, TimestampMicrosecondType};
 use sql::expression::{Place, ScopeColumn, constant, interval_micros};
 
 /// Expression, the text at its place, a part of the message, a part of the hint.
@@ -70,9 +71,11 @@ fn a_name_of_two_streams_is_ambiguous_unless_it_is_qualified() {
 #[test]
 fn constants_are_folded_and_intervals_measured() {
     let value = |text: &str| constant(&parse(text)).unwrap();
-    assert_eq!(value("1 + 2 * 3"), ScalarValue::Int32(Some(7)));
-    assert_eq!(value("TIMESTAMP '1970-01-01 00:00:01'"), ScalarValue::TimestampMicrosecond(Some(1_000_000), None));
-    assert_eq!(value("INTERVAL '1' DAY"), ScalarValue::DurationMicrosecond(Some(86_400_000_000)));
+    assert_eq!(value("1 + 2 * 3").as_ref(), &Int32Array::from(vec![7]) as &dyn arrow::array::Array);
+    let instant = value("TIMESTAMP '1970-01-01 00:00:01'");
+    assert_eq!(instant.as_primitive::<TimestampMicrosecondType>().value(0), 1_000_000);
+    let day = value("INTERVAL '1' DAY");
+    assert_eq!(day.as_primitive::<DurationMicrosecondType>().value(0), 86_400_000_000);
     assert_eq!(interval_micros(&parse("INTERVAL '1' HOUR * 2")), Ok(7_200_000_000));
     let months = interval_micros(&parse("INTERVAL '1' MONTH")).unwrap_err();
     assert_eq!(months.message, "an interval with months has no length");
