@@ -38,10 +38,10 @@ impl Reader for StreamReader {
     fn poll(&mut self, rows_max: usize, ceiling: EventTime) -> Result<Polled> {
         let mut batch = self.poll_history(rows_max, ceiling)?;
         self.switched |= self.history_watermark() >= self.cap;
-        if batch.is_none() {
-            if let Some(live) = self.live.as_mut().filter(|_| self.switched) {
-                batch = live.poll(rows_max, ceiling, self.given)?;
-            }
+        if batch.is_none()
+            && let Some(live) = self.live.as_mut().filter(|_| self.switched)
+        {
+            batch = live.poll(rows_max, ceiling, self.given)?;
         }
         let watermark = self.history_watermark().min(self.live_watermark());
         self.given = self.given.max(watermark);
