@@ -28,7 +28,8 @@ pub enum Target {
     Collect(Vec<String>),
     /// The ARCHIVE statements.
     Archives,
-    /// All outputs, and all views, models and streams whether an output needs them or not.
+    /// All outputs. Views, models and streams that no output needs are checked too, and stay out of the plan unless
+    /// there is no output at all.
     All,
 }
 
@@ -91,8 +92,13 @@ pub fn check(statements: &Statements, catalog: &dyn Catalog, target: &Target) ->
     let Check { planner, outputs, mut models } = check;
     models.sort();
     models.dedup();
-    let Planner { plan, streams, mut wrong, .. } = planner;
+    let Planner { plan, mut streams, mut wrong, .. } = planner;
     if wrong.is_empty() {
+        let plan = plan.without_idle_nodes();
+        let is_read = |stream: &Stream| {
+            plan.nodes.iter().any(|node| matches!(&node.kind, PlanKind::Source(name) if *name == stream.name))
+        };
+        streams.retain(is_read);
         return Ok(Checked { streams, outputs, models, limit, plan, files: statements.files });
     }
     let order: HashMap<&str, usize> =

@@ -11,9 +11,9 @@ mod parse_decision;
 mod parse_stream;
 mod test_statement;
 
+mod bind_stream;
 mod catalog;
 pub mod expression;
-mod bind_stream;
 mod interval;
 mod stream;
 
@@ -25,8 +25,8 @@ mod refuse;
 mod rewrite;
 mod select;
 mod subquery;
-mod work;
 mod window;
+mod work;
 
 mod decision;
 mod model;

@@ -239,6 +239,28 @@ impl Plan {
         self.push(PlanNode { name, kind, inputs, schema, describe, placed: None, sorted: true })
     }
 
+    /// The plan without nodes that feed no sink; all of it where there is no sink.
+    pub fn without_idle_nodes(self) -> Plan {
+        let is_sink = |node: &PlanNode| matches!(node.kind, PlanKind::Sink(_));
+        if !self.nodes.iter().any(is_sink) {
+            return self;
+        }
+        let mut feeds: Vec<bool> = self.nodes.iter().map(is_sink).collect();
+        for at in (0..self.nodes.len()).rev() {
+            if feeds[at] {
+                self.nodes[at].inputs.iter().for_each(|edge| feeds[edge.from] = true);
+            }
+        }
+        let mut moved = vec![0; feeds.len()];
+        let mut kept = Vec::new();
+        for (at, mut node) in self.nodes.into_iter().enumerate().filter(|(at, _)| feeds[*at]) {
+            moved[at] = kept.len();
+            node.inputs.iter_mut().for_each(|edge| edge.from = moved[edge.from]);
+            kept.push(node);
+        }
+        Plan { nodes: kept, ..Plan::default() }
+    }
+
     pub fn column_names(&self, node: usize, columns: &[usize]) -> String {
         let schema = self.schema(node);
         columns.iter().map(|&column| column_name(schema, column)).collect::<Vec<_>>().join(", ")

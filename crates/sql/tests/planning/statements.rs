@@ -55,6 +55,20 @@ fn a_target_plans_only_what_it_needs() {
 }
 
 #[test]
+fn what_no_output_needs_is_checked_and_not_run() {
+    let mut file = source(&folder().join("plans/dm_spam.sql"));
+    file.text.push_str(
+        "CREATE STREAM idle (at TIMESTAMP, WATERMARK FOR at AS at) LIVE idle; CREATE VIEW v AS SELECT at FROM idle;",
+    );
+    let checked = check(&parse(&[file.clone()]).unwrap(), &Known, &Target::All).unwrap();
+    assert!(checked.streams.iter().all(|stream| stream.name != "idle"));
+    assert!(!checked.explain().contains("idle"));
+    file.text.push_str("CREATE VIEW w AS SELECT att FROM idle;");
+    let wrong = check(&parse(&[file]).unwrap(), &Known, &Target::All).unwrap_err();
+    assert_eq!(wrong[0].hint.as_deref(), Some("did you mean \"at\"?"));
+}
+
+#[test]
 fn an_unknown_output_or_view_is_named() {
     for (target, expected) in [
         (Target::Outputs(vec!["lake.spam_trainin".to_owned()]), "did you mean \"lake.spam_training\"?"),
