@@ -1,1 +1,7 @@
-//! Tests of jobs.
+//! Jobs as their users run them: a year of history and its actions, streams that differ in density, an archive that
+//! is killed, and runs that start over.
+
+mod density;
+mod kills;
+mod restart;
+mod year;

@@ -46,7 +46,8 @@ fn archive(project: &Project, to: &ArchiveEnd) {
 fn check(project: &Project, workers: usize, seed: u64, logs: &Logs, archived: u64, run: &str) {
     let options = JobOptions { until_caught_up: true, begin: Begin::Fresh, from: None };
     let wired = project.job(&Target::All, &options).map_err(told).unwrap();
-    let ended = Running::new(wired, workers, seed).run_to_end().unwrap_or_else(|error| panic!("{run}: {}", error.chain()));
+    let ended =
+        Running::new(wired, workers, seed).run_to_end().unwrap_or_else(|error| panic!("{run}: {}", error.chain()));
     for stream in ["events", "distinct_events"] {
         let counts = ended.counts(stream);
         assert_eq!(counts.joined, 0, "{run}: {counts:?}");

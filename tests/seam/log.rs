@@ -73,7 +73,8 @@ pub fn truth(place: &Place) -> BTreeMap<String, Vec<String>> {
     let lines = place.messages("events").into_iter().enumerate().flat_map(|(partition, log)| {
         log.into_iter().enumerate().map(move |(index, message)| {
             let payload = String::from_utf8(message.payload).unwrap();
-            json!({ "partition": partition, "index": index, "arrival": message.arrival.0, "payload": payload }).to_string()
+            json!({ "partition": partition, "index": index, "arrival": message.arrival.0, "payload": payload })
+                .to_string()
         })
     });
     let path = place.path().join("log.jsonl");

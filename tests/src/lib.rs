@@ -10,7 +10,7 @@ pub use chance::Chance;
 pub use place::{Place, told};
 pub use python::duckdb;
 pub use rows::{all_rows, table_rows};
-pub use running::Running;
+pub use running::{Running, job};
 
 use std::path::PathBuf;
 

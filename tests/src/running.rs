@@ -2,7 +2,7 @@
 
 use dataflow::{Coordinator, Error, EventTime, Result};
 use engine::{Driver, Job, SinkBinding, Step};
-use project::{SpillFolder, Wired, WiredSink};
+use project::{Rows, SpillFolder, Wired, WiredSink};
 use seam::{Counts, StreamStats};
 use std::sync::Arc;
 
@@ -17,24 +17,33 @@ pub struct Running {
     pub start: EventTime,
     /// Keeps its streams together.
     pub coordinator: Arc<dyn Coordinator>,
+    /// The rows of each output, where the job collects them.
+    pub collected: Vec<Rows>,
     stats: Vec<Arc<StreamStats>>,
     _spill: SpillFolder,
+}
+
+/// What the engine runs of a wired job, and what has to live as long.
+pub fn job(wired: Wired, workers: usize) -> (Job, SpillFolder) {
+    let bind = |sink: WiredSink| SinkBinding { writer: sink.writer, committer: sink.committer, after: sink.after };
+    let job = Job {
+        graph: wired.graph,
+        readers: wired.readers,
+        coordinator: wired.coordinator,
+        sinks: wired.sinks.into_iter().map(bind).collect(),
+        workers,
+    };
+    (job, wired.spill)
 }
 
 impl Running {
     /// Starts a job on so many workers with the choices of a seed.
     pub fn new(wired: Wired, workers: usize, seed: u64) -> Running {
-        let bind = |sink: WiredSink| SinkBinding { writer: sink.writer, committer: sink.committer, after: sink.after };
-        let coordinator = wired.coordinator.clone();
-        let job = Job {
-            graph: wired.graph,
-            readers: wired.readers,
-            coordinator: wired.coordinator,
-            sinks: wired.sinks.into_iter().map(bind).collect(),
-            workers,
-        };
+        let (coordinator, start) = (wired.coordinator.clone(), wired.start);
+        let (stats, collected) = (wired.stats.clone(), wired.collected.clone());
+        let (job, spill) = job(wired, workers);
         let driver = Driver::new(job, seed).expect("the job can be built");
-        Running { driver, start: wired.start, coordinator, stats: wired.stats, _spill: wired.spill }
+        Running { driver, start, coordinator, collected, stats, _spill: spill }
     }
 
     /// Makes steps until nothing moves before something comes from outside; whether the job has ended.

@@ -1,0 +1,136 @@
+//! A job that was stopped or has ended starts over: the same tables, nothing of others touched, a new epoch.
+
+use dataflow::{EventTime, Message};
+use project::{Archive, ArchiveEnd, Begin, JobOptions, Project, Wired};
+use sql::Target;
+use std::collections::BTreeMap;
+use tests::{Chance, Place, Running, table_rows, told};
+
+const START: i64 = 1_767_225_600_000_000;
+const MESSAGES: usize = 400;
+
+const SQL: &str = "
+CREATE STREAM messages (id TEXT, sender BIGINT, sent_at TIMESTAMP,
+  WATERMARK FOR sent_at AS sent_at - INTERVAL '2' SECOND
+) HISTORY raw.messages LIVE messages;
+ARCHIVE messages;
+
+CREATE VIEW counted AS
+SELECT id, sender, sent_at, count(*) OVER w AS n FROM messages
+WINDOW w AS (PARTITION BY sender ORDER BY sent_at RANGE INTERVAL '1' MINUTE PRECEDING);
+
+INSERT INTO lake.counted SELECT * FROM counted;
+
+CREATE DECISION guard ON counted SUBJECT sender TO actions AS
+  RULE burst WHEN n > 20 THEN 'slow_down';
+";
+
+fn place() -> Place {
+    let place = Place::new("restart", SQL, &["dev".to_owned()], START);
+    place.topics().create("messages", 2).unwrap();
+    let mut chance = Chance::new(5);
+    for number in 0..MESSAGES {
+        place.advance(dataflow::Span(chance.between(0, 900_000)));
+        let event = EventTime(place.now() - chance.between(0, 2_500_000));
+        let sender = chance.below(6);
+        let payload = format!(r#"{{"id":"m{number}","sender":{sender},"sent_at":"{event}"}}"#);
+        place.put("messages", chance.below(2) as u32, &payload);
+    }
+    place
+}
+
+/// Archives the first half of each partition.
+fn archive_half(place: &Place, project: &Project) {
+    let half = |(partition, log): (usize, &Vec<Message>)| (partition as u32, log[log.len() / 2].position);
+    let to: ArchiveEnd = place.messages("messages").iter().enumerate().map(half).collect();
+    let mut archive = Archive::open(project, &BTreeMap::from([("messages".to_owned(), to)])).map_err(told).unwrap();
+    while !archive.step().unwrap().is_empty() {}
+}
+
+fn job(project: &Project, begin: Begin, until_caught_up: bool) -> Result<Wired, String> {
+    project.job(&Target::All, &JobOptions { until_caught_up, begin, from: None }).map_err(told)
+}
+
+fn refusal(project: &Project) -> String {
+    job(project, Begin::Refuse, true).err().expect("the job is refused")
+}
+
+fn tables(project: &Project) -> Vec<Vec<String>> {
+    let warehouse = project.warehouse().unwrap();
+    ["lake.counted", "guard__log"].iter().map(|table| table_rows(&warehouse, table)).collect()
+}
+
+/// The messages of the actions' topic by epoch, each in its sequence.
+fn actions(project: &Project) -> BTreeMap<u64, Vec<String>> {
+    let mut epochs = BTreeMap::<u64, Vec<String>>::new();
+    for row in project.tail("actions", true).map_err(told).unwrap().next(10_000).unwrap() {
+        let (producer, epoch) = row.producer.unwrap();
+        assert_eq!(producer, "restart.actions");
+        epochs.entry(epoch).or_default().push(String::from_utf8(row.message.payload).unwrap());
+    }
+    epochs.values_mut().for_each(|rows| rows.sort_unstable());
+    epochs
+}
+
+/// What no run may touch: the history table down to its files, and the input topic.
+fn inputs(place: &Place, project: &Project) -> (Vec<String>, std::path::PathBuf, Vec<Vec<Message>>) {
+    let warehouse = project.warehouse().unwrap();
+    let metadata = warehouse.metadata_file("raw.messages").unwrap();
+    (table_rows(&warehouse, "raw.messages"), metadata, place.messages("messages"))
+}
+
+#[test]
+fn a_stopped_job_starts_over_with_fresh_and_gives_the_same() {
+    let place = place();
+    let project = place.project("dev");
+    archive_half(&place, &project);
+    let before = inputs(&place, &project);
+
+    let mut stopped = Running::new(job(&project, Begin::Refuse, false).unwrap(), 2, 3);
+    let mut polls = 0;
+    while stopped.counts("messages").history_rows < MESSAGES as u64 / 3 {
+        stopped.driver.step().unwrap();
+        polls += 1;
+        assert!(polls < 100_000, "history is not read");
+    }
+    stopped.driver.control().finish();
+    let read = stopped.run_to_end().unwrap().counts("messages");
+    assert!(read.history_rows + read.live_rows < MESSAGES as u64, "it was stopped on its way: {read:?}");
+    let partly = tables(&project);
+
+    let refused = refusal(&project);
+    assert!(refused.contains("lake.counted holds") && refused.contains("--fresh"), "{refused}");
+
+    let fresh = Running::new(job(&project, Begin::Fresh, true).unwrap(), 1, 0).run_to_end().unwrap();
+    let whole = tables(&project);
+    assert!(whole[0].len() > MESSAGES * 9 / 10 && whole[0].len() == whole[1].len(), "{}", whole[0].len());
+    assert!(!partly[0].is_empty() && partly[0].len() < whole[0].len());
+    assert!(partly[0].iter().all(|row| whole[0].binary_search(row).is_ok()), "a stopped run wrote other rows");
+
+    let again = Running::new(job(&project, Begin::Fresh, true).unwrap(), 4, 1).run_to_end().unwrap();
+    assert_eq!(tables(&project), whole);
+    assert_eq!(again.start, fresh.start);
+
+    let epochs = actions(&project);
+    let written = epochs.keys().rev().take(2).map(|epoch| epochs[epoch].len()).collect::<Vec<_>>();
+    assert!(written[0] > 0, "the decision acts");
+    let last = *epochs.keys().next_back().unwrap();
+    assert_eq!(epochs[&last], epochs[&(last - 1)], "each epoch holds all actions");
+    assert_eq!(inputs(&place, &project), before, "inputs stay as they are");
+}
+
+#[test]
+fn a_topic_that_holds_actions_is_enough_to_refuse() {
+    let place = place();
+    let project = place.project("dev");
+    archive_half(&place, &project);
+    Running::new(job(&project, Begin::Refuse, true).unwrap(), 1, 0).run_to_end().unwrap();
+    assert_eq!(actions(&project).into_keys().collect::<Vec<_>>(), [1]);
+    let warehouse = project.warehouse().unwrap();
+    ["lake.counted", "guard__log"].iter().for_each(|table| warehouse.drop(table).unwrap());
+    let refused = refusal(&project);
+    assert!(refused.contains("topic actions holds") && refused.contains("epoch 1"), "{refused}");
+    assert!(!warehouse.exists("lake.counted").unwrap(), "a refused job makes nothing");
+    Running::new(job(&project, Begin::Fresh, true).unwrap(), 1, 0).run_to_end().unwrap();
+    assert_eq!(actions(&project).into_keys().collect::<Vec<_>>(), [1, 2]);
+}
