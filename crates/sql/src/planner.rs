@@ -134,8 +134,11 @@ impl<'a> Planner<'a> {
         }
         let names = kinds.filter(|(kind, _)| matches!(*kind, "stream" | "view")).map(|(_, name)| name.text.as_str());
         let fault = Fault::new(name.span, format!("no stream or view is named \"{}\"", name.text));
-        let hint = did_you_mean(&name.text, names).unwrap_or_else(|| {
-            format!("declare it with CREATE STREAM {0} (..) or CREATE VIEW {0} AS SELECT ..", name.text)
+        let hint = did_you_mean(&name.text, names).unwrap_or_else(|| match name.text.rsplit_once('.') {
+            Some((_, last)) => {
+                format!("declare a stream over the table: CREATE STREAM {last} (..) HISTORY {}", name.text)
+            }
+            None => format!("declare it with CREATE STREAM {0} (..) or CREATE VIEW {0} AS SELECT ..", name.text),
         });
         fault.hint(hint)
     }

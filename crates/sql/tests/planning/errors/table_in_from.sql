@@ -1,0 +1,1 @@
+CREATE VIEW v AS SELECT user_id FROM raw.plays;
