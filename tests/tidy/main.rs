@@ -65,7 +65,8 @@ fn imports_go_one_way() {
         if name == "tests" || name == "xtask" {
             continue;
         }
-        let (_, allowed) = LAYERS.iter().find(|(layer, _)| layer == name).unwrap_or_else(|| panic!("{name} has no layer"));
+        let (_, allowed) =
+            LAYERS.iter().find(|(layer, _)| layer == name).unwrap_or_else(|| panic!("{name} has no layer"));
         for import in imports.iter().filter(|import| ours.contains(import.as_str())) {
             assert!(allowed.contains(&import.as_str()), "{name} imports {import}, which its layer does not allow");
         }
@@ -112,7 +113,8 @@ fn files(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
 #[test]
 fn no_module_is_a_drawer() {
     for file in files(&tests::root(), &[".rs"]) {
-        let parts = file.components().map(|part| part.as_os_str().to_string_lossy().into_owned());
+        let below = file.strip_prefix(tests::root()).expect("a file of the repository").to_owned();
+        let parts = below.components().map(|part| part.as_os_str().to_string_lossy().into_owned());
         for part in parts {
             let stem = part.trim_end_matches(".rs");
             let drawer = ["utils", "util", "common", "helpers", "misc", "types", "shared"].contains(&stem);
@@ -135,15 +137,25 @@ fn unsafe_stays_out() {
 #[test]
 fn every_operator_has_a_naive_twin() {
     let folder = tests::root().join("crates/operators/src");
-    for line in std::fs::read_to_string(folder.join("lib.rs")).expect("lib.rs").lines() {
-        let Some(name) = line.trim().strip_prefix("/// Operator: ").map(|name| name.trim_end_matches('.')) else { continue };
+    let mut operators = 0;
+    for file in files(&folder, &[".rs"]) {
+        let text = std::fs::read_to_string(&file).expect("a source file can be read");
+        if !text.contains("impl Operator for ") {
+            continue;
+        }
+        operators += 1;
+        // An operator in a folder is named as the folder is.
+        let named = if file.ends_with("mod.rs") { file.parent().expect("a folder").to_owned() } else { file };
+        let name = named.file_stem().expect("a name").to_string_lossy().into_owned();
         assert!(folder.join(format!("reference/{name}.rs")).exists(), "operator {name} has no reference/{name}.rs");
     }
+    assert!(operators >= 8, "only {operators} operators were found");
 }
 
 /// The files and functions that a document names in backquotes: `crates/x/src/y.rs` and `crates/x/src/y.rs: name`.
 fn named(document: &str) -> Vec<(String, Option<String>)> {
-    let quoted = document.split('`').skip(1).step_by(2).filter(|text| text.starts_with("crates/") && text.contains(".rs"));
+    let quoted =
+        document.split('`').skip(1).step_by(2).filter(|text| text.starts_with("crates/") && text.contains(".rs"));
     quoted
         .map(|text| match text.split_once(": ") {
             Some((path, name)) => (path.to_owned(), Some(name.to_owned())),
@@ -158,7 +170,8 @@ fn what_architecture_names_exists() {
     let named = named(&text);
     assert!(named.iter().filter(|(_, function)| function.is_some()).count() >= 3, "ARCHITECTURE.md names no functions");
     for (path, name) in named {
-        let source = std::fs::read_to_string(tests::root().join(&path)).unwrap_or_else(|_| panic!("{path} does not exist"));
+        let source =
+            std::fs::read_to_string(tests::root().join(&path)).unwrap_or_else(|_| panic!("{path} does not exist"));
         let Some(name) = name else { continue };
         let last = name.rsplit("::").next().unwrap_or_default();
         let there = ["fn ", "struct ", "enum ", "trait "].iter().any(|kind| {

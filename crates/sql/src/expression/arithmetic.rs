@@ -5,7 +5,7 @@ use super::calendar::{self, DAY};
 use super::cast::power_of_ten;
 use super::kernel::{Argument, Column, fails};
 use super::scope::Problem;
-use super::types::{self, LENGTH, MONTHS, TIMESTAMP};
+use super::sql_type::{self, LENGTH, MONTHS, TIMESTAMP};
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray, new_null_array};
 use arrow::compute::kernels::{arity, numeric};
 use arrow::datatypes::DataType::{self, Date32, Decimal128, Duration, Float32, Float64, Int64, Interval};
@@ -45,15 +45,15 @@ impl fmt::Display for Operator {
 pub(crate) fn arithmetic(operator: Operator, left: Bound, right: Bound) -> Result<Bound, Problem> {
     let (right, left) = (typed(right.clone(), &left)?, typed(left, &right)?);
     let (l, r) = (left.data_type.clone(), right.data_type.clone());
-    let temporal = |data_type: &DataType| types::is_time(data_type) || matches!(data_type, Duration(_) | Interval(_));
+    let temporal = |data_type: &DataType| sql_type::is_time(data_type) || matches!(data_type, Duration(_) | Interval(_));
     if temporal(&l) || temporal(&r) {
         return super::time::arithmetic(operator, left, right);
     }
-    if !types::is_number(&l) || !types::is_number(&r) || left.open == Some(Open::Text) || right.open == Some(Open::Text)
+    if !sql_type::is_number(&l) || !sql_type::is_number(&r) || left.open == Some(Open::Text) || right.open == Some(Open::Text)
     {
         return Err(no_operator(operator, &l, &r));
     }
-    let common = match types::common_number(&left, &right) {
+    let common = match sql_type::common_number(&left, &right) {
         Some(common) => common,
         None => return Err(no_operator(operator, &l, &r)),
     };
@@ -77,7 +77,7 @@ fn typed(bound: Bound, other: &Bound) -> Result<Bound, Problem> {
     }
     let data_type = match &other.data_type {
         DataType::Null => Int64,
-        data_type if types::is_time(data_type) => LENGTH,
+        data_type if sql_type::is_time(data_type) => LENGTH,
         data_type => data_type.clone(),
     };
     cast_to(bound, &data_type)
@@ -85,7 +85,7 @@ fn typed(bound: Bound, other: &Bound) -> Result<Bound, Problem> {
 
 /// No such operator for these types.
 pub(crate) fn no_operator(operator: Operator, left: &DataType, right: &DataType) -> Problem {
-    let (left, right) = (types::name(left), types::name(right));
+    let (left, right) = (sql_type::name(left), sql_type::name(right));
     let problem =
         Problem::new(format!("no operator {left} {operator} {right}")).found(format!("{left} {operator} {right}"));
     match (&left[..], &right[..]) {
@@ -127,7 +127,7 @@ fn failure(
     if matches!(error, ArrowError::DivideByZero) {
         return fails(format!("division by zero: {} {operator} 0", shown(left)));
     }
-    fails(format!("{} {operator} {} does not fit into {}", shown(left), shown(right), types::name(data_type)))
+    fails(format!("{} {operator} {} does not fit into {}", shown(left), shown(right), sql_type::name(data_type)))
 }
 
 /// A function of two columns that cannot fail.
@@ -231,23 +231,23 @@ where
 
 fn decimals(operator: Operator, left: Bound, right: Bound, common: &DataType) -> Result<Bound, Problem> {
     let Decimal128(common_digits, common_scale) = *common else { return Err(Problem::new("not a decimal")) };
-    let of = |bound: &Bound| types::digits(&bound.data_type).unwrap_or((types::DIGITS_MAX, 0));
+    let of = |bound: &Bound| sql_type::digits(&bound.data_type).unwrap_or((sql_type::DIGITS_MAX, 0));
     let (result, left_type, right_type) = match operator {
         Operator::Multiply => {
             let ((l, left_scale), (r, right_scale)) = (of(&left), of(&right));
             let scale = left_scale + right_scale;
-            if scale > types::DIGITS_MAX as i8 {
+            if scale > sql_type::DIGITS_MAX as i8 {
                 return Err(Problem::new(format!("a product with {scale} digits behind the point"))
                     .expected("at most 38")
                     .hint("cast one side to DOUBLE"));
             }
             let narrow = l <= 18 && r <= 18 && l + r > 18 && scale < 18;
-            let digits = if narrow { 18 } else { (l + r).min(types::DIGITS_MAX) };
+            let digits = if narrow { 18 } else { (l + r).min(sql_type::DIGITS_MAX) };
             (Decimal128(digits, scale), Decimal128(l, left_scale), Decimal128(r, right_scale))
         }
         Operator::Remainder => (common.clone(), common.clone(), common.clone()),
         _ => {
-            let digits = (common_digits + 1).min(types::DIGITS_MAX);
+            let digits = (common_digits + 1).min(sql_type::DIGITS_MAX);
             (Decimal128(digits, common_scale), common.clone(), common.clone())
         }
     };
@@ -279,8 +279,8 @@ pub(crate) fn negate(value: Bound) -> Result<Bound, Problem> {
     let value = if value.open == Some(Open::Null) { cast_to(value, &Int64)? } else { value };
     let open = value.open;
     let (data_type, nullable) = (value.data_type.clone(), value.nullable);
-    if open == Some(Open::Text) || !(types::is_number(&data_type) || data_type == LENGTH) {
-        let found = types::name(&data_type);
+    if open == Some(Open::Text) || !(sql_type::is_number(&data_type) || data_type == LENGTH) {
+        let found = sql_type::name(&data_type);
         return Err(Problem::new(format!("no operator - {found}")).found(found).expected("a number or an interval"));
     }
     let result = data_type.clone();
@@ -292,7 +292,7 @@ pub(crate) fn negate(value: Bound) -> Result<Bound, Problem> {
             return numeric::sub(&zero, &array).map_err(|_| fails("a negative number does not fit"));
         }
         numeric::neg(&array)
-            .map_err(|_| fails(format!("the negated number does not fit into {}", types::name(&data_type))))
+            .map_err(|_| fails(format!("the negated number does not fit into {}", sql_type::name(&data_type))))
     })?;
     let narrowed = match (&negated.value, open) {
         // -2147483648 is written as the negation of a BIGINT.
@@ -340,7 +340,7 @@ pub(crate) fn plus_months(time: Bound, interval: Bound, sign: i64) -> Result<Bou
 pub(crate) fn scale_length(operator: Operator, length: Bound, number: Bound) -> Result<Bound, Problem> {
     type D = DurationMicrosecondType;
     let nullable = length.nullable || number.nullable;
-    let whole = types::is_integer(&number.data_type) && operator == Operator::Multiply;
+    let whole = sql_type::is_integer(&number.data_type) && operator == Operator::Multiply;
     let number = cast_to(number, if whole { &Int64 } else { &Float64 })?;
     call("scaled interval", vec![length, number], LENGTH, nullable, move |arguments, rows| {
         let (length, number) = (&arguments[0], &arguments[1]);

@@ -7,7 +7,7 @@ use super::functions::{self, concatenate, function, maybe_not};
 use super::kernel::{Argument, Call, Column};
 use super::node::{Failing, Literal, Node, NodeRef, Reference, Values};
 use super::scope::{Problem, Scope};
-use super::{interval, time, types};
+use super::{interval, time, sql_type};
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Float64Array, Int32Array, Int64Array, RecordBatch,
     RecordBatchOptions, StringArray,
@@ -105,7 +105,7 @@ impl Bound {
             DataType::Timestamp(unit, zone) if *unit != TimeUnit::Microsecond => {
                 DataType::Timestamp(TimeUnit::Microsecond, zone.clone())
             }
-            DataType::Duration(unit) if *unit != TimeUnit::Microsecond => types::LENGTH,
+            DataType::Duration(unit) if *unit != TimeUnit::Microsecond => sql_type::LENGTH,
             DataType::Date64 => DataType::Date32,
             DataType::Float16 => DataType::Float32,
             DataType::Decimal32(digits, scale) | DataType::Decimal64(digits, scale) => {
@@ -187,7 +187,7 @@ impl<'a> Binder<'a> {
             Expr::Value(value) => literal(&value.value),
             Expr::TypedString(typed) => {
                 let text = literal(&typed.value.value)?;
-                cast_to(text, &types::parse(&typed.data_type)?)
+                cast_to(text, &sql_type::parse(&typed.data_type)?)
             }
             Expr::Interval(written) => interval::bind(self, written),
             Expr::UnaryOp { op, expr } => self.unary(op, expr),
@@ -202,7 +202,7 @@ impl<'a> Binder<'a> {
             Expr::BinaryOp { left, op, right } => binary(op, self.operand(left)?, self.operand(right)?),
             Expr::Cast { kind, expr, data_type, .. } => {
                 let tries = matches!(kind, CastKind::TryCast | CastKind::SafeCast);
-                cast::cast(self.operand(expr)?, &types::parse(data_type)?, tries)
+                cast::cast(self.operand(expr)?, &sql_type::parse(data_type)?, tries)
             }
             Expr::Case { operand, conditions, else_result, .. } => {
                 self.case(operand.as_deref(), conditions, else_result.as_deref())
@@ -303,8 +303,8 @@ impl<'a> Binder<'a> {
         match operator {
             UnaryOperator::Not | UnaryOperator::BangNot => compare::not(value),
             UnaryOperator::Minus => arithmetic::negate(value),
-            UnaryOperator::Plus if types::is_number(&value.data_type) => Ok(value),
-            other => Err(Problem::new(format!("no operator {other} {}", types::name(&value.data_type)))),
+            UnaryOperator::Plus if sql_type::is_number(&value.data_type) => Ok(value),
+            other => Err(Problem::new(format!("no operator {other} {}", sql_type::name(&value.data_type)))),
         }
     }
 
@@ -490,7 +490,7 @@ fn number(text: &str) -> Result<(ArrayRef, Option<Open>), Problem> {
     }
     if let (Some((whole, fraction)), false) = (text.split_once('.'), text.contains(['e', 'E'])) {
         let (digits, scale) = ((whole.len() + fraction.len()).max(1), fraction.len());
-        if digits <= usize::from(types::DIGITS_MAX) {
+        if digits <= usize::from(sql_type::DIGITS_MAX) {
             let value = cast::read_exact(text, scale as i32).ok_or_else(bad)?;
             let value = Decimal128Array::from(vec![value]).with_precision_and_scale(digits as u8, scale as i8);
             return Ok((one(value.map_err(|error| Problem::new(error.to_string()))?), None));
@@ -503,7 +503,7 @@ fn number(text: &str) -> Result<(ArrayRef, Option<Open>), Problem> {
 pub(crate) fn micros(expr: &Expr) -> Result<i64, Problem> {
     let scope = Scope::default();
     let bound = Binder::new(&scope).bind(expr)?;
-    let found = types::name(&bound.data_type);
+    let found = sql_type::name(&bound.data_type);
     let problem = |message: &str| Problem::new(message).at(expr.span()).found(expr.to_string());
     let value = bound.constant().map_err(|problem| problem.at(expr.span()))?;
     match value.data_type() {

@@ -4,7 +4,7 @@ use super::bind::{Bound, Open, call};
 use super::calendar;
 use super::kernel::{Argument, Column, fails};
 use super::scope::Problem;
-use super::types::{self, LENGTH, MONTHS};
+use super::sql_type::{self, LENGTH, MONTHS};
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, DurationMicrosecondArray, Float32Array,
     Float64Array, StringArray, TimestampMicrosecondArray, new_null_array,
@@ -31,7 +31,7 @@ pub(crate) fn cast(bound: Bound, to: &DataType, tries: bool) -> Result<Bound, Pr
         if tries {
             return Ok(Bound::literal(new_null_array(to, 1), None));
         }
-        let (from, to) = (types::name(&bound.data_type), types::name(to));
+        let (from, to) = (sql_type::name(&bound.data_type), sql_type::name(to));
         let hint = match (&from[..], &to[..]) {
             (_, "TIMESTAMP") => Some("write epoch_ms(x) for milliseconds, make_timestamp(x) for microseconds"),
             ("TIMESTAMP" | "DATE" | "INTERVAL", _) => Some("write epoch(x) for seconds, epoch_ms(x) or epoch_us(x)"),
@@ -46,14 +46,14 @@ pub(crate) fn cast(bound: Bound, to: &DataType, tries: bool) -> Result<Bound, Pr
 }
 
 fn known(from: &DataType, to: &DataType) -> bool {
-    let number = |data_type: &DataType| types::is_number(data_type);
+    let number = |data_type: &DataType| sql_type::is_number(data_type);
     match (from, to) {
         (Utf8, Binary) => false,
         (Utf8, _) | (_, Utf8) if *from != Binary => true,
         (Boolean, to) => number(to),
         (from, Boolean) => number(from),
         (from, to) if number(from) && number(to) => true,
-        (from, to) if types::is_time(from) && types::is_time(to) => true,
+        (from, to) if sql_type::is_time(from) && sql_type::is_time(to) => true,
         (from, to) => *from == LENGTH && *to == MONTHS,
     }
 }
@@ -73,8 +73,8 @@ fn complaint(from: &ArrayRef, row: usize, to: &DataType) -> String {
     let shown = lenient(&from.slice(row, 1), &Utf8).ok();
     let shown = shown.as_ref().map_or("", |text| text.as_string::<i32>().value(0));
     match from.data_type() {
-        Utf8 => format!("the text '{shown}' cannot be read as {}", types::name(to)),
-        other => format!("{} {shown} does not fit into {}", types::name(other), types::name(to)),
+        Utf8 => format!("the text '{shown}' cannot be read as {}", sql_type::name(to)),
+        other => format!("{} {shown} does not fit into {}", sql_type::name(other), sql_type::name(to)),
     }
 }
 
@@ -92,7 +92,7 @@ fn lenient(array: &ArrayRef, to: &DataType) -> Column {
         (Float32 | Float64, _) => from_float(array, to),
         (Decimal128(_, scale), _) => from_decimal(array.as_primitive(), *scale, to),
         (from, Decimal128(digits, scale)) if from.is_integer() => {
-            let wide = arrow_cast(array, &Decimal128(types::DIGITS_MAX, 0))?;
+            let wide = arrow_cast(array, &Decimal128(sql_type::DIGITS_MAX, 0))?;
             rescale(wide.as_primitive(), 0, *digits, *scale)
         }
         (Timestamp(..), Date32) => {
@@ -152,7 +152,7 @@ fn from_decimal(values: &Decimal128Array, scale: i8, to: &DataType) -> Column {
         Float32 => Ok(Arc::new(values.unary::<_, Float32Type>(|value| (value as f64 / factor) as f32))),
         Boolean => Ok(Arc::new(BooleanArray::from_unary(values, |value| value != 0))),
         Decimal128(digits, to_scale) => rescale(values, scale, *digits, *to_scale),
-        _ => arrow_cast(&rescale(values, scale, types::DIGITS_MAX, 0)?, to),
+        _ => arrow_cast(&rescale(values, scale, sql_type::DIGITS_MAX, 0)?, to),
     }
 }
 

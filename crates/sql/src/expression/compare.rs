@@ -4,7 +4,7 @@ use super::bind::{Bound, call, cast_to};
 use super::kernel::{Argument, Column, fails};
 use super::node::{Failures, Node, NodeRef, Values};
 use super::scope::Problem;
-use super::types;
+use super::sql_type;
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, new_null_array};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::kernels::{boolean, cmp, zip::zip};
@@ -51,9 +51,9 @@ pub(crate) fn compare(operation: Comparison, left: Bound, right: Bound) -> Resul
 
 /// The two in their common type.
 pub(crate) fn meet(left: Bound, right: Bound) -> Result<[Bound; 2], Problem> {
-    let common = types::common(&left, &right, false).filter(|common| *common != types::MONTHS);
+    let common = sql_type::common(&left, &right, false).filter(|common| *common != sql_type::MONTHS);
     let Some(common) = common else {
-        let (left, right) = (types::name(&left.data_type), types::name(&right.data_type));
+        let (left, right) = (sql_type::name(&left.data_type), sql_type::name(&right.data_type));
         let problem =
             Problem::new(format!("{left} and {right} cannot be compared")).found(format!("{left} and {right}"));
         return Err(problem.hint("cast one of them, e.g. x::DOUBLE; intervals with months have no length"));

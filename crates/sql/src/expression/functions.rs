@@ -5,7 +5,7 @@ use super::compare::{self, Case, Coalesce, Comparison, Try};
 use super::kernel::{Argument, Column};
 use super::math::{self, Rounding};
 use super::scope::{Problem, suggest};
-use super::{interval, text, time, types};
+use super::{interval, text, time, sql_type};
 use arrow::datatypes::DataType::{self, Boolean, Int32, Int64, Utf8};
 use std::sync::Arc;
 
@@ -232,7 +232,7 @@ fn text_call(signature: &Signature, name: &str, arguments: Vec<Bound>) -> Result
             Text if argument.data_type == Utf8 || argument.open == Some(Open::Null) => cast_to(argument, &Utf8)?,
             Whole if argument.data_type.is_integer() || argument.open.is_some() => cast_to(argument, &Int64)?,
             _ => {
-                let found = types::name(&argument.data_type);
+                let found = sql_type::name(&argument.data_type);
                 let expected = if takes == Text { "TEXT" } else { "a whole number" };
                 let problem = Problem::new(format!("{name} needs {expected} as argument {}", at + 1));
                 return Err(problem.found(found).expected(expected).hint(match takes {
@@ -288,8 +288,8 @@ fn choice(name: &str, arguments: Vec<Bound>) -> Result<Found, Problem> {
 fn mixed(place: &str, parts: Vec<Bound>) -> Result<(Vec<Bound>, DataType), Problem> {
     let mut widest = parts[0].clone();
     for part in &parts[1..] {
-        let Some(common) = types::common(&widest, part, true) else {
-            let (left, right) = (types::name(&widest.data_type), types::name(&part.data_type));
+        let Some(common) = sql_type::common(&widest, part, true) else {
+            let (left, right) = (sql_type::name(&widest.data_type), sql_type::name(&part.data_type));
             return Err(Problem::new(format!("{left} and {right} cannot be mixed in {place}"))
                 .found(format!("{left} and {right}"))
                 .hint("cast them to one type, e.g. x::TEXT"));

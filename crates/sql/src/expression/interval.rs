@@ -4,7 +4,7 @@ use super::bind::{Binder, Bound, call, cast_to};
 use super::calendar::{DAY, HOUR, MINUTE, SECOND};
 use super::kernel::fails;
 use super::scope::Problem;
-use super::types::{self, LENGTH};
+use super::sql_type::{self, LENGTH};
 use arrow::array::{ArrayRef, AsArray, DurationMicrosecondArray, IntervalMonthDayNanoArray};
 use arrow::datatypes::{DataType, DurationMicrosecondType, Float64Type, Int64Type, IntervalMonthDayNano};
 use datafusion_sql::sqlparser::ast::{self, Expr, Value};
@@ -172,15 +172,15 @@ pub(crate) fn many_of(count: Bound, name: &str) -> Result<Bound, Problem> {
                 .hint("write a constant, e.g. INTERVAL '1' MONTH, or count in days"));
         }
     };
-    if !types::is_number(&count.data_type) && count.open.is_none() {
-        let found = types::name(&count.data_type);
+    if !sql_type::is_number(&count.data_type) && count.open.is_none() {
+        let found = sql_type::name(&count.data_type);
         return Err(Problem::new(format!("{found} is not a number of {name}")).found(found).expected("a number"));
     }
     let nullable = count.nullable;
     let too_long = move || {
         fails(format!("an interval of so many microseconds does not fit: more than {} times {each}", i64::MAX / each))
     };
-    if each <= SECOND && !types::is_integer(&count.data_type) {
+    if each <= SECOND && !sql_type::is_integer(&count.data_type) {
         let count = cast_to(count, &DataType::Float64)?;
         return call("interval", vec![count], LENGTH, nullable, move |arguments, rows| {
             let counts = arguments[0].array(rows)?;

@@ -4,7 +4,7 @@ use super::bind::{Bound, Open, call, cast_to};
 use super::cast::moved;
 use super::kernel::fails;
 use super::scope::Problem;
-use super::types;
+use super::sql_type;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int8Array, PrimitiveArray};
 use arrow::datatypes::DataType::{self, Decimal128, Float32, Float64, Int8, Int16, Int32, Int64};
 use arrow::datatypes::{
@@ -30,10 +30,10 @@ fn number(value: Bound, function: &str) -> Result<Bound, Problem> {
         Some(Open::Text) => return cast_to(value, &Float64),
         _ => {}
     }
-    if types::is_number(&value.data_type) {
+    if sql_type::is_number(&value.data_type) {
         return Ok(value);
     }
-    let found = types::name(&value.data_type);
+    let found = sql_type::name(&value.data_type);
     Err(Problem::new(format!("{function} needs a number")).found(found).expected("a number"))
 }
 
@@ -102,7 +102,7 @@ pub(crate) fn absolute(value: Bound) -> Result<Bound, Problem> {
     }
     call("abs", vec![value], data_type.clone(), nullable, move |arguments, rows| {
         let array = arguments[0].array(rows)?;
-        let name = types::name(&data_type);
+        let name = sql_type::name(&data_type);
         Ok(match data_type {
             Int8 => Arc::new(mapped::<Int8Type>(&array, i8::checked_abs, |v| {
                 fails(format!("abs({v}) does not fit into {name}"))
@@ -215,8 +215,8 @@ fn decimal(how: Rounding, value: Bound, width: u8, scale: i8, digits: i32) -> Re
 
 fn integer(how: Rounding, value: Bound, digits: u32) -> Result<Bound, Problem> {
     let (data_type, nullable) = (value.data_type.clone(), value.nullable);
-    let wide = cast_to(value, &Decimal128(types::DIGITS_MAX, 0))?;
-    let rounded = call("round", vec![wide], Decimal128(types::DIGITS_MAX, 0), nullable, move |arguments, rows| {
+    let wide = cast_to(value, &Decimal128(sql_type::DIGITS_MAX, 0))?;
+    let rounded = call("round", vec![wide], Decimal128(sql_type::DIGITS_MAX, 0), nullable, move |arguments, rows| {
         let array = arguments[0].array(rows)?;
         let round = |value: i128| match super::cast::power_of_ten(digits) {
             None => 0,
@@ -224,7 +224,7 @@ fn integer(how: Rounding, value: Bound, digits: u32) -> Result<Bound, Problem> {
             Some(factor) => moved(value, -(digits as i32)).and_then(|whole| whole.checked_mul(factor)).unwrap_or(0),
         };
         let rounded = array.as_primitive::<Decimal128Type>().unary::<_, Decimal128Type>(round);
-        Ok(Arc::new(rounded.with_precision_and_scale(types::DIGITS_MAX, 0)?))
+        Ok(Arc::new(rounded.with_precision_and_scale(sql_type::DIGITS_MAX, 0)?))
     })?;
     cast_to(rounded, &data_type)
 }

@@ -22,7 +22,7 @@ mod node;
 mod scope;
 mod text;
 mod time;
-mod types;
+mod sql_type;
 
 pub use scope::{Place, Problem, Scope, ScopeColumn};
 

@@ -5,7 +5,7 @@ use super::bind::{Bound, call, cast_to};
 use super::calendar::{self, DAY, HOUR, MINUTE, SECOND};
 use super::kernel::{Argument, Column, fails};
 use super::scope::{Problem, suggest};
-use super::types::{self, LENGTH, MONTHS, TIMESTAMP};
+use super::sql_type::{self, LENGTH, MONTHS, TIMESTAMP};
 use arrow::array::{Array, AsArray, PrimitiveArray};
 use arrow::datatypes::DataType::{self, Date32, Float64, Int64, Utf8};
 use arrow::datatypes::{
@@ -20,14 +20,14 @@ type D = DurationMicrosecondType;
 pub(crate) fn arithmetic(operator: Operator, left: Bound, right: Bound) -> Result<Bound, Problem> {
     use Operator::{Add, Divide, Multiply, Subtract};
     let (l, r) = (left.data_type.clone(), right.data_type.clone());
-    let (left_time, right_time) = (types::is_time(&l), types::is_time(&r));
+    let (left_time, right_time) = (sql_type::is_time(&l), sql_type::is_time(&r));
     match operator {
         Add if left_time && (r == LENGTH || r == MONTHS) => plus(left, right, 1),
         Add if right_time && (l == LENGTH || l == MONTHS) => plus(right, left, 1),
         Subtract if left_time && (r == LENGTH || r == MONTHS) => plus(left, right, -1),
-        Add if l == Date32 && types::is_integer(&r) => arithmetic::date_plus_days(left, right, 1),
-        Add if r == Date32 && types::is_integer(&l) => arithmetic::date_plus_days(right, left, 1),
-        Subtract if l == Date32 && types::is_integer(&r) => arithmetic::date_plus_days(left, right, -1),
+        Add if l == Date32 && sql_type::is_integer(&r) => arithmetic::date_plus_days(left, right, 1),
+        Add if r == Date32 && sql_type::is_integer(&l) => arithmetic::date_plus_days(right, left, 1),
+        Subtract if l == Date32 && sql_type::is_integer(&r) => arithmetic::date_plus_days(left, right, -1),
         Subtract if l == Date32 && r == Date32 => {
             let nullable = left.nullable || right.nullable;
             call("days between", vec![left, right], Int64, nullable, |arguments, rows| {
@@ -46,9 +46,9 @@ pub(crate) fn arithmetic(operator: Operator, left: Bound, right: Bound) -> Resul
         Subtract if l == LENGTH && r == LENGTH => {
             lengths::<D, D, D>("intervals", left, right, LENGTH, i64::checked_sub)
         }
-        Multiply if l == LENGTH && types::is_number(&r) => arithmetic::scale_length(operator, left, right),
-        Multiply if r == LENGTH && types::is_number(&l) => arithmetic::scale_length(operator, right, left),
-        Divide if l == LENGTH && types::is_number(&r) => arithmetic::scale_length(operator, left, right),
+        Multiply if l == LENGTH && sql_type::is_number(&r) => arithmetic::scale_length(operator, left, right),
+        Multiply if r == LENGTH && sql_type::is_number(&l) => arithmetic::scale_length(operator, right, left),
+        Divide if l == LENGTH && sql_type::is_number(&r) => arithmetic::scale_length(operator, left, right),
         Divide if l == LENGTH && r == LENGTH => Err(no_operator(operator, &l, &r).hint("write epoch(a) / epoch(b)")),
         _ => Err(no_operator(operator, &l, &r)),
     }
@@ -301,10 +301,10 @@ pub(crate) fn part_name(bound: &Bound) -> Result<Part, Problem> {
 
 /// The argument as TIMESTAMP; NULL and text literals become one.
 fn as_time(value: Bound) -> Result<Bound, Problem> {
-    if types::is_time(&value.data_type) || value.open.is_some_and(|open| open != super::bind::Open::Integer) {
+    if sql_type::is_time(&value.data_type) || value.open.is_some_and(|open| open != super::bind::Open::Integer) {
         return cast_to(value, &TIMESTAMP);
     }
-    let found = types::name(&value.data_type);
+    let found = sql_type::name(&value.data_type);
     let hint = "epoch_ms(x) makes a timestamp of milliseconds, make_timestamp(x) of microseconds";
     Err(Problem::new(format!("{found} is not a time")).found(found).expected("TIMESTAMP or DATE").hint(hint))
 }

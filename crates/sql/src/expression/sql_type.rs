@@ -140,7 +140,7 @@ pub(crate) fn digits(data_type: &DataType) -> Option<(u8, i8)> {
     })
 }
 
-/// The type that holds the values of two number types, as DuckDB promotes them. `None` where only 128 bits would do.
+/// The type that holds the values of two number sql_type, as DuckDB promotes them. `None` where only 128 bits would do.
 pub(crate) fn common_number(left: &Bound, right: &Bound) -> Option<DataType> {
     let (l, r) = (&left.data_type, &right.data_type);
     if l == r {
