@@ -168,7 +168,7 @@ pub(crate) fn is_distinct(function: &Function) -> bool {
     matches!(&function.args, FunctionArguments::List(list) if list.duplicate_treatment == Some(DuplicateTreatment::Distinct))
 }
 
-/// The only part of a name that has no dots, and all parts joined otherwise.
+/// A name without its quotes; parts of a dotted one are joined by dots.
 pub(crate) fn object_name(name: &ObjectName) -> String {
     let part = |part: &datafusion_sql::sqlparser::ast::ObjectNamePart| match part.as_ident() {
         Some(ident) => ident.value.clone(),
@@ -177,7 +177,7 @@ pub(crate) fn object_name(name: &ObjectName) -> String {
     name.0.iter().map(part).collect::<Vec<_>>().join(".")
 }
 
-/// Whether two queries of a statement can be told apart; used to keep messages short.
+/// Whether a query is a SELECT alone, without WITH, ORDER BY, LIMIT or FETCH around it.
 pub(crate) fn is_plain(query: &Query) -> bool {
     query.with.is_none() && query.order_by.is_none() && query.limit_clause.is_none() && query.fetch.is_none()
 }
