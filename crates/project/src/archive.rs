@@ -5,7 +5,7 @@ use crate::open::{Failure, Project};
 use arrow::array::RecordBatch;
 use connector_iceberg::{TableOptions, Warehouse};
 use dataflow::{Error, Position, Result};
-use seam::{Archiver, CLOCK_PROPERTY, FRONTIER_PROPERTY, Frontier, archive_schema, clock_property};
+use seam::{Archiver, CLOCK_PROPERTY, FRONTIER_PROPERTY, Frontier, archive_schema, check_clock_property, clock_property};
 use sql::{History, Stream, Target};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -111,6 +111,9 @@ impl StreamArchive {
             warehouse.create(table, &archive_schema(&spec.schema), &options)?;
         }
         let files = warehouse.read(table)?;
+        if let Some(property) = files.property(CLOCK_PROPERTY) {
+            check_clock_property(&spec, files.name(), &property)?;
+        }
         let frontier = match files.property(FRONTIER_PROPERTY) {
             Some(text) => Some(Frontier::parse(&text).map_err(|error| error.context(format!("table {table}")))?),
             None if warehouse.rows(table)? > 0 => {

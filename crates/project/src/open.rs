@@ -20,6 +20,23 @@ pub enum Failure {
     Error(Error),
 }
 
+impl Failure {
+    /// For a name that was given outside of the project's text: its place in a text of ours would say nothing.
+    #[must_use]
+    pub fn of_a_name(self) -> Failure {
+        match self {
+            Failure::Diagnostics(wrong) if wrong.iter().all(|one| one.path.starts_with('<')) => {
+                let told = |one: &Diagnostic| {
+                    let hint = one.hint.as_ref().map_or(String::new(), |hint| format!("; {hint}"));
+                    format!("{}{hint}", one.message)
+                };
+                Error::invalid(wrong.iter().map(told).collect::<Vec<_>>().join("; ")).into()
+            }
+            other => other,
+        }
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Failure::Error(error)

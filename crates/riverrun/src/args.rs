@@ -1,6 +1,7 @@
 //! What can be typed, and the help that teaches it.
 
 use clap::{Args, Parser, Subcommand, ValueHint};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 /// One SQL project over history, then live: features, models and decisions.
@@ -121,7 +122,7 @@ pub struct RunArgs {
     pub from: Option<String>,
     /// Workers that share the work
     #[arg(long, value_name = "N")]
-    pub workers: Option<usize>,
+    pub workers: Option<NonZeroUsize>,
     /// Print the summary as JSON
     #[arg(long)]
     pub json: bool,
@@ -151,5 +152,5 @@ pub struct QueryArgs {
     pub csv: bool,
     /// Workers that share the work
     #[arg(long, value_name = "N")]
-    pub workers: Option<usize>,
+    pub workers: Option<NonZeroUsize>,
 }

@@ -31,7 +31,7 @@ pub fn explain(project: &Project, name: Option<&str>) -> Outcome {
         None => project.check(&Target::All)?,
         Some(name) => match project.check(&Target::View(name.to_owned())) {
             Ok(checked) => checked,
-            Err(view) => project.check(&Target::Outputs(vec![name.to_owned()])).map_err(|_| view)?,
+            Err(view) => project.check(&Target::Outputs(vec![name.to_owned()])).map_err(|_| view.of_a_name())?,
         },
     };
     print!("{}", checked.explain());

@@ -23,7 +23,7 @@ pub fn query(project: &Project, args: &QueryArgs) -> Outcome {
     let options = JobOptions { until_caught_up: true, begin: Begin::Refuse, from };
     let wired = project.job(&Target::Query(args.sql.clone()), &options)?;
     let rows = wired.rows.clone();
-    let (job, _, _spill) = job(wired, args.workers);
+    let (job, _, _spill) = job(wired, args.workers.map(usize::from));
     let people = !args.json && !args.csv && args.out.is_none();
     let mut taken = Taken { rows, kept: Vec::new(), count: 0, limit: args.limit.unwrap_or(usize::MAX), to };
     let stopped = on_interrupt()?;

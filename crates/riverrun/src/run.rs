@@ -30,7 +30,7 @@ pub fn run(project: &Project, args: &RunArgs) -> Outcome {
     let outputs = wired.sinks.iter().map(Written::of).collect::<Vec<_>>();
     let (stats, tallies, start) = (wired.stats.clone(), wired.tallies.clone(), wired.start);
     let coordinator = wired.coordinator.clone();
-    let (job, names, _spill) = job(wired, args.workers);
+    let (job, names, _spill) = job(wired, args.workers.map(usize::from));
     let stopped = on_interrupt()?;
     let control = Arc::new(Control::default());
     let mut progress = Progress::start(&stats);

@@ -31,23 +31,37 @@ pub fn clock_property(spec: &StreamSpec) -> String {
 }
 
 /// Refuses a stream whose clock is not the one that the table's rows carry.
-pub(crate) fn check_clock_property(spec: &StreamSpec, table: &str, property: &str) -> Result<()> {
+pub fn check_clock_property(spec: &StreamSpec, table: &str, property: &str) -> Result<()> {
     let value: Value = serde_json::from_str(property).map_err(|error| {
         Error::corrupt(format!("table \"{table}\": its property {CLOCK_PROPERTY} cannot be read")).with_source(error)
     })?;
     let expected: Value =
         serde_json::from_str(&clock_property(spec)).map_err(|_| Error::internal("a clock has no text"))?;
-    for (key, what) in [("version", "version"), ("time_column", "time column"), ("quiet_us", "QUIET, in microseconds,")]
-    {
+    for key in ["version", "time_column", "quiet_us"] {
         if value[key] != expected[key] {
             return Err(Error::invalid(format!(
-                "stream \"{}\": table \"{table}\" was archived with the {what} {}, but the stream declares {}; \
+                "stream \"{}\": table \"{table}\" was archived with {}, but the stream declares {}; \
                  declare the same, or archive into a new table",
-                spec.name, value[key], expected[key]
+                spec.name,
+                clock_part(key, &value[key]),
+                clock_part(key, &expected[key])
             )));
         }
     }
     Ok(())
+}
+
+/// A part of a clock as the stream's text has it.
+fn clock_part(key: &str, value: &Value) -> String {
+    match (key, value) {
+        ("time_column", column) => format!("the watermark for {column}"),
+        ("quiet_us", Value::Null) => "QUIET NEVER".to_owned(),
+        ("quiet_us", micros) => match micros.as_i64() {
+            Some(micros) if micros % 1_000_000 == 0 => format!("QUIET AFTER INTERVAL '{}' SECOND", micros / 1_000_000),
+            _ => format!("QUIET AFTER {micros} microseconds"),
+        },
+        _ => format!("{key} {value}"),
+    }
 }
 
 /// The columns of an archive: the declared ones, all of which may be NULL, then the hidden ones.

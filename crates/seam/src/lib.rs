@@ -19,7 +19,7 @@ mod spec;
 mod spill;
 mod stats;
 
-pub use archive::{Archiver, CLOCK_PROPERTY, archive_schema, clock_property};
+pub use archive::{Archiver, CLOCK_PROPERTY, archive_schema, check_clock_property, clock_property};
 pub use clock::{PartitionClock, Placed};
 pub use frontier::{FRONTIER_PROPERTY, Frontier, PartitionFrontier};
 pub use open::{Live, Options, Seam, StreamInput};

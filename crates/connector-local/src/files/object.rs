@@ -13,7 +13,7 @@ pub(super) fn put_object(line: &str, put: &mut dyn FnMut(&str, Cell<'_>)) -> Res
         return Err(format!("has {} bytes, expected at most {LINE_BYTES_MAX}", line.len()));
     }
     // The grammar is checked here, so that the walk below may trust it.
-    serde_json::from_str::<IgnoredAny>(line).map_err(|error| {
+    serde_json::from_str::<IgnoredAny>(line.trim_end()).map_err(|error| {
         // A line of a file is the only line of its text.
         let (text, column) = (error.to_string(), error.column());
         format!("is not JSON: {} at character {column}", text.split(" at line ").next().unwrap_or_default())

@@ -1,0 +1,240 @@
+//! Every command does what its help says, over the project that `init` writes and one with a topic.
+
+use crate::folder::{Folder, template_files};
+use crate::wrong::{EVENTS, plays, published};
+use serde_json::Value;
+
+fn json_lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+}
+
+#[test]
+fn init_writes_a_project_that_runs_and_whose_tests_pass() {
+    let folder = Folder::empty();
+    let made = folder.done(&["init", "demo"]);
+    assert!(made.err.contains("riverrun run") && made.err.contains("riverrun test"), "{}", made.err);
+    let files: Vec<String> = folder.files().into_iter().filter(|name| !name.ends_with('/')).collect();
+    let expected: Vec<String> = template_files().into_iter().map(|name| format!("demo/{name}")).collect();
+    assert_eq!(files, expected);
+    let ran = folder.done(&["run", "-C", "demo"]);
+    assert!(ran.out.is_empty() && ran.err.lines().count() <= 20, "{}", ran.err);
+    for part in ["1,682 rows", "decision dm_spam", "model_high", "riverrun tail actions", "riverrun why "] {
+        assert!(ran.err.contains(part), "no {part:?} in\n{}", ran.err);
+    }
+    let tested = folder.done(&["test", "-C", "demo"]);
+    assert_eq!(tested.out.lines().filter(|line| line.starts_with("ok ")).count(), 2, "{}{}", tested.out, tested.err);
+}
+
+#[test]
+fn the_commands_that_the_summary_names_work() {
+    let folder = Folder::demo();
+    let summary = folder.done(&["run"]).err;
+    let named = summary.lines().filter_map(|line| line.trim().strip_prefix("riverrun "));
+    let mut count = 0;
+    for command in named {
+        let words: Vec<&str> = command.split(' ').collect();
+        assert!(!folder.done(&words).out.is_empty(), "riverrun {command} shows nothing");
+        count += 1;
+    }
+    assert_eq!(count, 2, "{summary}");
+}
+
+#[test]
+fn a_second_run_refuses_and_fresh_starts_over() {
+    let folder = Folder::demo();
+    let rows = |folder: &Folder| {
+        json_lines(&folder.done(&["tail", "actions", "--from-start", "--until-caught-up", "--json"]).out)
+    };
+    folder.done(&["run"]);
+    let (files, first) = (folder.files(), rows(&folder));
+    let again = folder.run(&["run"]);
+    assert_eq!(again.code, 1);
+    assert!(again.err.contains("--fresh"), "{}", again.err);
+    assert_eq!(folder.files(), files, "a run that is refused writes nothing");
+    folder.done(&["run", "--fresh"]);
+    let both = rows(&folder);
+    assert_eq!(both.len(), first.len() * 2);
+    let of_epoch = |epoch: u64| -> Vec<Value> {
+        both.iter().filter(|row| row["epoch"] == epoch).map(|row| row["payload"].clone()).collect()
+    };
+    assert_eq!(of_epoch(1), of_epoch(2), "the same actions under a new epoch");
+    let count = folder.done(&["query", "SELECT message_id FROM sender_features", "--json"]).out.lines().count();
+    assert_eq!(count, 1682);
+}
+
+#[test]
+fn a_query_gives_tables_json_csv_and_parquet() {
+    let folder = Folder::demo();
+    let sql = "SELECT message_id, sender_id, sent_at FROM messages WHERE sender_id = 30";
+    let table = folder.done(&["query", sql, "-n", "2"]);
+    let lines: Vec<&str> = table.out.lines().collect();
+    assert_eq!(lines[0], "message_id  sender_id  sent_at");
+    assert_eq!(lines[2], "m0                 30  2026-01-01 08:00:00.559");
+    assert_eq!(lines.len(), 4, "a header, a rule, and the two rows of the limit");
+    assert_eq!(table.err, "2 rows\n");
+    let json = json_lines(&folder.done(&["query", sql, "--json"]).out);
+    assert!(json.len() > 20 && json.iter().all(|row| row["sender_id"] == 30), "{json:?}");
+    let csv = folder.done(&["query", sql, "--csv"]).out;
+    assert_eq!(csv.lines().next(), Some("message_id,sender_id,sent_at"));
+    assert_eq!(csv.lines().count(), json.len() + 1);
+    folder.done(&["query", sql, "--out", "thirty.parquet"]);
+    folder.replace("pipelines/spam.sql", "data/messages.csv", "thirty.parquet");
+    folder.replace("pipelines/spam.sql", "  recipient_id BIGINT,\n  text_len     INT,\n  has_link     BOOLEAN,\n", "");
+    let read =
+        json_lines(&folder.done(&["query", "SELECT message_id, sender_id, sent_at FROM messages", "--json"]).out);
+    assert_eq!(read, json);
+}
+
+#[test]
+fn a_query_is_bounded_by_from_to_and_limit() {
+    let folder = Folder::demo();
+    let sql = "SELECT sent_at, count(*) OVER (PARTITION BY sender_id ORDER BY sent_at RANGE INTERVAL '1' HOUR PRECEDING) AS n FROM messages";
+    let all = json_lines(&folder.done(&["query", sql, "--json"]).out);
+    let some = json_lines(
+        &folder.done(&["query", sql, "--json", "--from", "2026-01-01T09:00", "--to", "2026-01-01T09:30:00Z"]).out,
+    );
+    let text = |row: &Value| row["sent_at"].as_str().unwrap().to_owned();
+    let expected: Vec<_> = all
+        .iter()
+        .filter(|row| *text(row) > *"2026-01-01T09:00:00" && *text(row) <= *"2026-01-01T09:30:00")
+        .cloned()
+        .collect();
+    assert!(!expected.is_empty() && expected.len() < all.len());
+    assert_eq!(some, expected, "what lies before is still counted, and not shown");
+    assert_eq!(json_lines(&folder.done(&["query", sql, "--json", "--limit", "7"]).out), all[..7]);
+}
+
+#[test]
+fn check_and_test_speak_json() {
+    let folder = Folder::demo();
+    assert_eq!(json_lines(&folder.done(&["check", "--json"]).out).len(), 1);
+    let tests = json_lines(&folder.done(&["test", "--json"]).out);
+    assert_eq!(tests.len(), 2);
+    assert!(tests.iter().all(|test| test["failures"] == Value::Array(vec![])), "{tests:?}");
+    assert_eq!(json_lines(&folder.done(&["test", "--json", "bursts"]).out).len(), 1);
+    let summary = json_lines(&folder.done(&["run", "--json"]).out);
+    assert_eq!(summary[0]["streams"][0]["history_rows"], 1682);
+    assert!(summary[0]["decisions"][0]["rules"].as_array().is_some_and(|rules| rules.len() == 3));
+}
+
+#[test]
+fn explain_shows_steps_and_what_bounds_their_state() {
+    let folder = Folder::demo();
+    for name in ["scored", "dm_spam", "lake.sender_features", "sender_features"] {
+        let plan = folder.done(&["explain", name]).out;
+        assert!(plan.contains("rows of the last 1 h") && plan.contains("messages"), "{name}: {plan}");
+    }
+    let all = folder.done(&["explain"]).out;
+    assert!(all.contains("lake.sender_features") && all.contains("dm_spam__log"), "{all}");
+    assert!(!folder.files().iter().any(|name| name.starts_with("warehouse")), "explaining writes nothing");
+}
+
+#[test]
+fn published_events_come_out_of_tail_the_archive_and_the_job() {
+    let folder = plays();
+    let published = folder.done(&["publish", "plays", "plays.jsonl", "--partitions", "2"]);
+    assert!(published.err.contains("published 3 messages"), "{}", published.err);
+    assert!(!published.err.contains("warning"), "the stream is QUIET NEVER: {}", published.err);
+    let tailed = json_lines(&folder.done(&["tail", "plays", "--from-start", "--until-caught-up", "--json"]).out);
+    let mut tracks: Vec<&str> = tailed.iter().filter_map(|row| row["payload"]["track"].as_str()).collect();
+    tracks.sort_unstable();
+    assert_eq!(tracks, ["a", "b", "c"]);
+    assert_eq!(folder.done(&["tail", "plays", "--from-start", "-n", "1"]).out.lines().count(), 1);
+    let archived = json_lines(&folder.done(&["run", "archive", "--until-caught-up", "--json"]).out);
+    assert_eq!(archived[0]["archived"][0]["rows"], 3);
+    let nothing = json_lines(&folder.done(&["run", "archive", "--until-caught-up", "--json"]).out);
+    assert_eq!((&nothing[0]["archived"][0]["rows"], &nothing[0]["archived"][0]["total"]), (&0.into(), &3.into()));
+    folder.write("more.jsonl", "{\"user_id\": 1, \"track\": \"d\", \"at\": \"2026-01-01T08:45:00Z\"}\n");
+    folder.done(&["publish", "plays", "more.jsonl"]);
+    let summary = json_lines(&folder.done(&["run", "--until-caught-up", "--json"]).out);
+    assert_eq!(
+        (&summary[0]["streams"][0]["history_rows"], &summary[0]["streams"][0]["live_rows"]),
+        (&3.into(), &1.into())
+    );
+}
+
+#[test]
+fn csv_and_parquet_are_published_like_json_lines() {
+    let (lines, other) = (published(), plays());
+    let rows = |folder: &Folder| -> Vec<Value> {
+        json_lines(&folder.done(&["query", "SELECT user_id, track, at FROM plays", "--json"]).out)
+    };
+    let expected = rows(&lines);
+    assert_eq!(expected.len(), EVENTS.lines().count());
+    lines.done(&["query", "SELECT * FROM plays", "--out", "plays.parquet"]);
+    let bytes = std::fs::read(lines.path().join("plays.parquet")).unwrap();
+    other.write_bytes("plays.parquet", &bytes);
+    other.done(&["publish", "plays", "plays.parquet"]);
+    assert_eq!(rows(&other), expected);
+    let csv = plays();
+    csv.write("plays.csv", &lines.done(&["query", "SELECT * FROM plays", "--csv"]).out);
+    csv.done(&["publish", "plays", "plays.csv"]);
+    assert_eq!(rows(&csv), expected);
+}
+
+#[test]
+fn old_events_on_a_stream_that_runs_on_are_warned_of() {
+    let folder = plays();
+    folder.replace("pipelines/plays.sql", " QUIET NEVER", "");
+    let published = folder.done(&["publish", "plays", "plays.jsonl"]);
+    assert!(published.err.contains("warning") && published.err.contains("QUIET NEVER"), "{}", published.err);
+}
+
+#[test]
+fn why_shows_a_decision_by_the_first_characters_of_its_id() {
+    let folder = Folder::demo();
+    folder.done(&["run"]);
+    let action = json_lines(&folder.done(&["tail", "actions", "--from-start", "-n", "1", "--json"]).out);
+    let id = action[0]["payload"]["decision_id"].as_str().unwrap();
+    let shown = folder.done(&["why", &id[..12]]).out;
+    for part in ["decision dm_spam", "msgs_1m", "score", "model_version", id] {
+        assert!(shown.contains(part), "no {part:?} in\n{shown}");
+    }
+    let row = &json_lines(&folder.done(&["why", id, "--json"]).out)[0];
+    assert_eq!(row["subject"], action[0]["payload"]["subject"]);
+    assert_eq!(row["acted"], action[0]["payload"]["rule"]);
+    let many = folder.run(&["why", ""]);
+    assert!(many.code == 1 && many.err.contains("give more of it"), "{}", many.err);
+}
+
+#[test]
+fn a_run_that_failed_on_a_row_runs_when_the_row_is_mended() {
+    let folder = Folder::demo();
+    folder.replace("data/messages.csv", "m1,3,109,122,", "m1,3,109,many,");
+    assert_eq!(folder.run(&["run"]).code, 1);
+    assert_eq!(folder.done(&["tail", "actions", "--from-start", "--until-caught-up"]).out, "");
+    folder.replace("data/messages.csv", "m1,3,109,many,", "m1,3,109,122,");
+    let summary = json_lines(&folder.done(&["run", "--json"]).out);
+    assert_eq!(summary[0]["streams"][0]["history_rows"], 1682);
+}
+
+#[test]
+fn completions_know_every_command() {
+    let folder = Folder::empty();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = folder.done(&["completions", shell]).out;
+        for command in ["init", "publish", "explain", "until-caught-up"] {
+            assert!(script.contains(command), "{shell}: no {command}");
+        }
+    }
+}
+
+#[test]
+fn one_sql_file_is_a_project() {
+    let folder = plays();
+    folder.write("one.sql", &std::fs::read_to_string(folder.path().join("pipelines/plays.sql")).unwrap());
+    folder.done(&["publish", "-C", "one.sql", "plays", "plays.jsonl"]);
+    let rows = folder.done(&["query", "-C", "one.sql", "SELECT * FROM plays", "--json"]).out;
+    assert_eq!(rows.lines().count(), 3);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let folder = Folder::demo();
+    let mut shell = std::process::Command::new("sh");
+    let program = tests::riverrun();
+    shell.args(["-c", "\"$0\" query 'SELECT * FROM messages' --json | head -n 1", &program.to_string_lossy()]);
+    folder.here(&mut shell);
+    let ran = folder.ran(&shell.output().unwrap());
+    assert_eq!((ran.out.lines().count(), ran.err.as_str()), (1, ""));
+}

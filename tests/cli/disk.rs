@@ -1,0 +1,134 @@
+//! A disk that is full: the job says so, and runs once there is room.
+
+use crate::folder::{Folder, Ran};
+use crate::wrong::plays;
+use std::fmt::Write;
+use std::path::Path;
+use std::process::Command;
+
+/// A file system of a fixed size at a folder, for as long as it lives.
+struct Small<'a> {
+    folder: &'a Path,
+}
+
+impl Small<'_> {
+    /// `None` where this user may not mount one.
+    fn at(folder: &Path, kib: usize) -> Option<Small<'_>> {
+        std::fs::create_dir_all(folder).expect("the folder can be made");
+        let mounted = mount(folder, &format!("size={kib}k"));
+        mounted.then_some(Small { folder })
+    }
+
+    /// Makes it larger.
+    fn grow(&self, kib: usize) {
+        assert!(mount(self.folder, &format!("remount,size={kib}k")), "the file system can grow");
+    }
+}
+
+impl Drop for Small<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.folder).status();
+    }
+}
+
+fn mount(folder: &Path, options: &str) -> bool {
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", options, "riverrun-test"]).arg(folder).output();
+    mounted.is_ok_and(|output| output.status.success())
+}
+
+/// Runs a command that may write no file larger than so many KiB: a write behind that fails with EFBIG.
+fn with_small_files(folder: &Folder, kib: usize, arguments: &[&str]) -> Ran {
+    let mut shell = Command::new("bash");
+    let script = format!("trap '' XFSZ; ulimit -f {kib}; exec \"$0\" \"$@\"");
+    shell.args(["-c", &script]).arg(tests::riverrun()).args(arguments);
+    folder.here(&mut shell);
+    folder.ran(&shell.output().expect("the shell starts"))
+}
+
+/// Runs a command while a folder of the project has room for so many KiB only; then gives it room.
+fn with_full_disk(folder: &Folder, part: &str, kib: usize, arguments: &[&str], then: impl FnOnce(&Ran)) {
+    let path = folder.path().join(part);
+    match Small::at(&path, kib) {
+        Some(small) => {
+            then(&folder.run(arguments));
+            small.grow(64 << 10);
+            settled(folder);
+        }
+        None => {
+            eprintln!("this user may not mount: the limit of a file's size stands for a full disk");
+            then(&with_small_files(folder, kib, arguments));
+            settled(folder);
+        }
+    }
+}
+
+/// With room, a fresh run gives every row once.
+fn settled(folder: &Folder) {
+    folder.done(&["run", "--fresh", "--until-caught-up"]);
+    let actions = folder.done(&["tail", "actions", "--from-start", "--until-caught-up", "--json"]).out;
+    let last = actions.lines().rev().find_map(|line| {
+        let row: serde_json::Value = serde_json::from_str(line).ok()?;
+        row["epoch"].as_u64()
+    });
+    let of_last = actions.lines().filter(|line| line.contains(&format!("\"epoch\":{},", last.unwrap_or(0)))).count();
+    assert_eq!(of_last, 57, "all actions under the last epoch");
+    assert_eq!(rows_of(folder, "lake.sender_features"), 1682);
+    assert_eq!(rows_of(folder, "dm_spam__log"), 1682);
+}
+
+/// The rows of a table, which nothing but the catalog and its files say.
+fn rows_of(folder: &Folder, table: &str) -> u64 {
+    let warehouse = connector_iceberg::Warehouse::open(&folder.path().join("warehouse")).expect("the warehouse opens");
+    warehouse.rows(table).expect("the table is there")
+}
+
+/// One clear error that says what is full, without a bug report and without a panic.
+fn clear(ran: &Ran, part: &str) {
+    assert_eq!(ran.code, 1, "{}{}", ran.out, ran.err);
+    assert_eq!(ran.err.matches("error:").count(), 1, "{}", ran.err);
+    assert!(
+        ["disk is full", "No space left", "File too large"].iter().any(|full| ran.err.contains(full)),
+        "{}",
+        ran.err
+    );
+    assert!(ran.err.contains(part), "it does not say where: {}", ran.err);
+    assert!(!ran.err.contains("bug") && !ran.err.contains("panicked"), "{}", ran.err);
+}
+
+#[test]
+fn a_full_warehouse_is_said_and_nothing_is_half_done() {
+    for kib in [16, 64, 128] {
+        let folder = Folder::demo();
+        with_full_disk(&folder, "warehouse", kib, &["run"], |ran| clear(ran, "warehouse"));
+    }
+}
+
+#[test]
+fn a_full_disk_under_the_topics_is_said_and_nothing_is_half_done() {
+    let folder = Folder::demo();
+    with_full_disk(&folder, "topics", 8, &["run"], |ran| clear(ran, "topic"));
+}
+
+#[test]
+fn a_publisher_on_a_full_disk_can_publish_again() {
+    let folder = plays();
+    let mut lines = String::new();
+    for n in 0..4000 {
+        let at = format!("2026-01-01T{:02}:{:02}:{:02}Z", n / 3600, n / 60 % 60, n % 60);
+        writeln!(lines, "{{\"user_id\": {n}, \"track\": \"a\", \"at\": \"{at}\"}}").expect("a text takes more text");
+    }
+    folder.write("plays.jsonl", &lines);
+    let path = folder.path().join("topics");
+    let Some(small) = Small::at(&path, 128) else {
+        clear(&with_small_files(&folder, 128, &["publish", "plays", "plays.jsonl"]), "topic");
+        return;
+    };
+    clear(&folder.run(&["publish", "plays", "plays.jsonl"]), "topic");
+    let there =
+        |folder: &Folder| folder.done(&["tail", "plays", "--from-start", "--until-caught-up"]).out.lines().count();
+    let before = there(&folder);
+    small.grow(64 << 10);
+    assert_eq!(there(&folder), before, "what is on the topic is whole");
+    folder.done(&["publish", "plays", "plays.jsonl"]);
+    assert_eq!(there(&folder), before + 4000);
+}

@@ -1,0 +1,32 @@
+//! `docs/cli.md` is what `--help` says.
+
+use crate::folder::{Folder, committed};
+
+const COMMANDS: [&str; 11] =
+    ["init", "run", "query", "check", "explain", "publish", "tail", "why", "test", "completions", ""];
+
+const HEAD: &str = "# The command line\n\n\
+    Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 an error, 2 wrong usage.\n\
+    Every block is what `--help` prints; a test writes this page.\n";
+
+#[test]
+fn the_page_is_what_help_says() {
+    let folder = Folder::empty();
+    let mut page = HEAD.to_owned();
+    for command in COMMANDS.iter().rev().take(1).chain(&COMMANDS[..COMMANDS.len() - 1]) {
+        let arguments: Vec<&str> = [*command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
+        let help = folder.done(&arguments).out;
+        assert!(!help.contains("[aliases"), "{command}: a second name is a second thing to learn");
+        page += &format!("\n## {}\n\n```text\n{}\n```\n", format!("riverrun {command}").trim(), help.trim_end());
+    }
+    committed("docs/cli.md", &page).unwrap_or_else(|wrong| panic!("{wrong}"));
+}
+
+#[test]
+fn every_command_has_a_place_on_the_page() {
+    let help = Folder::empty().done(&["--help"]).out;
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let named: Vec<&str> = listed.filter_map(|line| line.split_whitespace().next()).collect();
+    let expected: Vec<&str> = COMMANDS.iter().copied().filter(|name| !name.is_empty()).chain(["help"]).collect();
+    assert_eq!(named, expected);
+}

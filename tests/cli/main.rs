@@ -1,0 +1,7 @@
+//! The command line as people use it: the real program, in folders of its own.
+
+mod commands;
+mod disk;
+mod folder;
+mod help;
+mod wrong;
