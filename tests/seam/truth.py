@@ -4,6 +4,7 @@ truth.py LOG   LOG: JSON lines with partition, index, arrival (microseconds) and
 
 The recursive query walks each partition's log: the clock runs on through silence, a row that is behind it by more
 than the delay is moved to the earliest moment still open, and no row moves the clock past its own arrival.
+The output `once` has late rows dropped.
 Prints a JSON object: for each output the rows that it holds, cells joined by |.
 """
 
@@ -54,7 +55,8 @@ QUALIFY time <= horizon
 ONCE = f"""
 SELECT id, device, value, event, time, late, count(*) OVER w, sum(value) OVER w
 FROM (
-  SELECT *, lag(time) OVER (PARTITION BY id ORDER BY time, partition, index) AS previous FROM timed
+  SELECT *, lag(time) OVER (PARTITION BY id ORDER BY time, partition, index) AS previous
+  FROM timed WHERE NOT late
   QUALIFY previous IS NULL OR time - previous > {WITHIN}
 )
 WINDOW w AS (PARTITION BY device ORDER BY time RANGE BETWEEN {WINDOW} PRECEDING AND CURRENT ROW)
