@@ -5,7 +5,9 @@ use crate::open::{Failure, Project};
 use arrow::array::RecordBatch;
 use connector_iceberg::{TableOptions, Warehouse};
 use dataflow::{Error, Position, Result};
-use seam::{Archiver, CLOCK_PROPERTY, FRONTIER_PROPERTY, Frontier, archive_schema, check_clock_property, clock_property};
+use seam::{
+    Archiver, CLOCK_PROPERTY, FRONTIER_PROPERTY, Frontier, archive_schema, check_clock_property, clock_property,
+};
 use sql::{History, Stream, Target};
 use std::collections::BTreeMap;
 use std::fs::File;

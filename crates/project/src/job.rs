@@ -148,7 +148,7 @@ impl Project {
             if let (Some(decision), Output::Table(_)) = (&spec.from_decision, output)
                 && options.begin != Begin::Collect
             {
-                let tally = RuleTally::default();
+                let tally = RuleTally::new(&spec.rules);
                 let (writer, of_writer) = (sink.writer, tally.clone());
                 sink.writer = Box::new(move |worker| {
                     Ok(Box::new(Tallied { inner: writer(worker)?, tally: of_writer.clone() }) as Box<dyn Sink>)

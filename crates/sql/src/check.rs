@@ -44,6 +44,8 @@ pub struct OutputSpec {
     pub schema: SchemaRef,
     /// The decision whose actions or log these are.
     pub from_decision: Option<String>,
+    /// The decision's rules in their order, and whether each reads a model's score.
+    pub rules: Vec<(String, bool)>,
 }
 
 /// What a job starts with.
@@ -271,7 +273,7 @@ impl Check<'_> {
             Output::Topic(_) | Output::Query => plan.single_sink(relation.node, name.clone(), output.clone()),
         };
         self.models.extend(relation.models);
-        self.outputs.push(OutputSpec { name, output, schema, from_decision: None });
+        self.outputs.push(OutputSpec { name, output, schema, from_decision: None, rules: Vec::new() });
     }
 
     fn decision(&mut self, placed: &Placed, declared: &Decision) {
@@ -282,15 +284,23 @@ impl Check<'_> {
         let PlanKind::Decision(decision) = &plan.nodes[node].kind else { return };
         self.models.extend(decision.spec.model_versions.iter().cloned());
         let (actions, log) = (plan.schema(node).clone(), decision.log.clone());
+        let names = decision.spec.rules.iter().map(|rule| rule.name.clone());
+        let rules: Vec<_> = names.zip(decision.scored.iter().copied()).collect();
         let topic = declared.topic.text.clone();
         let table = log_table(declared);
         plan.single_sink(node, topic.clone(), Output::Topic(topic.clone()));
         plan.sink(node, Port::RECORDS, table.clone(), Output::Table(table.clone()));
         let from_decision = Some(declared.name.text.clone());
         let output = Output::Topic(topic.clone());
-        self.outputs.push(OutputSpec { name: topic, output, schema: actions, from_decision: from_decision.clone() });
+        self.outputs.push(OutputSpec {
+            name: topic,
+            output,
+            schema: actions,
+            from_decision: from_decision.clone(),
+            rules: rules.clone(),
+        });
         let output = Output::Table(table.clone());
-        self.outputs.push(OutputSpec { name: table, output, schema: log, from_decision });
+        self.outputs.push(OutputSpec { name: table, output, schema: log, from_decision, rules });
     }
 
     fn view(&mut self, wanted: &str, output: fn(&str) -> Output) {
@@ -341,7 +351,13 @@ impl Check<'_> {
         let filter = self.planner.plan.records_filter(node, compiled.scalar, log.clone());
         let output = Output::Table(name.clone());
         self.planner.plan.sink(filter, Port::MAIN, name.clone(), output.clone());
-        self.outputs.push(OutputSpec { name: name.clone(), output, schema: log, from_decision: Some(name) });
+        self.outputs.push(OutputSpec {
+            name: name.clone(),
+            output,
+            schema: log,
+            from_decision: Some(name),
+            rules: Vec::new(),
+        });
     }
 }
 

@@ -19,6 +19,8 @@ use std::sync::Arc;
 pub(crate) struct DecisionPlan {
     pub spec: decision::Spec,
     pub log: SchemaRef,
+    /// Per rule whether its condition reads a model's score.
+    pub scored: Vec<bool>,
 }
 
 /// Puts a decision into the plan: its node.
@@ -40,6 +42,7 @@ pub(crate) fn plan(planner: &mut Planner, declared: &Decision, span: Span) -> Ou
         refuse(condition, &declared.view.text, span)?;
     }
     let relation = arms(planner, name, relation, &mut conditions, span)?;
+    let scored = conditions.iter().map(|condition| relation.is_scored(condition)).collect();
     let mut rules = Vec::with_capacity(conditions.len());
     for (Rule { name, shadow, action, once_per, .. }, condition) in declared.rules.iter().zip(&conditions) {
         let condition = relation.condition(condition, name.span)?.scalar;
@@ -64,7 +67,7 @@ pub(crate) fn plan(planner: &mut Planner, declared: &Decision, span: Span) -> Ou
     let wrong = |error: dataflow::Error| Box::new(Fault::new(declared.name.span, error.chain()));
     let actions = decision::actions_schema(&input, &spec).map_err(wrong)?;
     let log = decision::log_schema(&input, &spec).map_err(wrong)?;
-    Ok(planner.plan.decision(relation.node, DecisionPlan { spec, log }, actions))
+    Ok(planner.plan.decision(relation.node, DecisionPlan { spec, log, scored }, actions))
 }
 
 fn refuse(condition: &Expr, view: &str, span: Span) -> Outcome<()> {
@@ -146,6 +149,7 @@ fn arm_column(name: &str, experiment: &Experiment, relation: &Relation) -> Outco
         data_type: DataType::Utf8,
         nullable: false,
         time: false,
+        scored: false,
         generated: false,
     };
     Ok((column, Arc::new(arm)))

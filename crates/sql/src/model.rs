@@ -76,6 +76,7 @@ pub(crate) fn plan(
                 data_type,
                 nullable: true,
                 time: false,
+                scored: true,
                 generated: true,
             };
             added.push((column, scalar));

@@ -118,6 +118,7 @@ impl<'a> Planner<'a> {
             data_type: field.data_type().clone(),
             nullable: field.is_nullable(),
             time: index == stream.time_column,
+            scored: false,
             generated: false,
         };
         let columns = stream.schema.fields().iter().enumerate().map(column).collect();

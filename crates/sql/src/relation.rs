@@ -3,6 +3,7 @@
 use crate::diagnostic::{Fault, Outcome};
 use crate::expression::{self, Compiled, Place, Problem, Scope, ScopeColumn};
 use crate::plan::Plan;
+use crate::rewrite::any;
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use dataflow::{Batch, Evaluated, Scalar};
@@ -36,6 +37,8 @@ pub(crate) struct Column {
     pub nullable: bool,
     /// Whether it holds the stream's time column as it came in.
     pub time: bool,
+    /// Whether a model's score went into it.
+    pub scored: bool,
     /// Whether it was made by the planner and cannot be named.
     pub generated: bool,
 }
@@ -52,7 +55,15 @@ impl Relation {
     /// Columns of another input, made by a step, are appended.
     pub fn append(&mut self, name: &str, data_type: DataType, nullable: bool) -> usize {
         let name = name.to_owned();
-        self.columns.push(Column { qualifier: None, name, data_type, nullable, time: false, generated: true });
+        self.columns.push(Column {
+            qualifier: None,
+            name,
+            data_type,
+            nullable,
+            time: false,
+            scored: false,
+            generated: true,
+        });
         self.columns.len() - 1
     }
 
@@ -99,6 +110,11 @@ impl Relation {
             Place::Column(index) => Some(index),
             _ => None,
         }
+    }
+
+    /// Whether a model's score goes into an expression.
+    pub fn is_scored(&self, expr: &Expr) -> bool {
+        any(expr, |part| self.plain_column(part).is_some_and(|column| self.columns[column].scored))
     }
 
     /// Where the value of a plain column is.

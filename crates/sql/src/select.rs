@@ -285,6 +285,7 @@ impl Planner<'_> {
                 data_type: compiled.data_type,
                 nullable: compiled.nullable,
                 time: is_time,
+                scored: relation.is_scored(&item.expr),
                 generated: false,
             });
             scalars.push(match at {

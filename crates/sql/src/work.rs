@@ -79,6 +79,7 @@ pub(crate) fn generated_column(name: String, compiled: &Compiled) -> Column {
         data_type: compiled.data_type.clone(),
         nullable: compiled.nullable,
         time: false,
+        scored: false,
         generated: true,
     }
 }

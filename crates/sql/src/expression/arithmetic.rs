@@ -45,11 +45,15 @@ impl fmt::Display for Operator {
 pub(crate) fn arithmetic(operator: Operator, left: Bound, right: Bound) -> Result<Bound, Problem> {
     let (right, left) = (typed(right.clone(), &left)?, typed(left, &right)?);
     let (l, r) = (left.data_type.clone(), right.data_type.clone());
-    let temporal = |data_type: &DataType| sql_type::is_time(data_type) || matches!(data_type, Duration(_) | Interval(_));
+    let temporal =
+        |data_type: &DataType| sql_type::is_time(data_type) || matches!(data_type, Duration(_) | Interval(_));
     if temporal(&l) || temporal(&r) {
         return super::time::arithmetic(operator, left, right);
     }
-    if !sql_type::is_number(&l) || !sql_type::is_number(&r) || left.open == Some(Open::Text) || right.open == Some(Open::Text)
+    if !sql_type::is_number(&l)
+        || !sql_type::is_number(&r)
+        || left.open == Some(Open::Text)
+        || right.open == Some(Open::Text)
     {
         return Err(no_operator(operator, &l, &r));
     }

@@ -7,7 +7,7 @@ use super::functions::{self, concatenate, function, maybe_not};
 use super::kernel::{Argument, Call, Column};
 use super::node::{Failing, Literal, Node, NodeRef, Reference, Values};
 use super::scope::{Problem, Scope};
-use super::{interval, time, sql_type};
+use super::{interval, sql_type, time};
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Float64Array, Int32Array, Int64Array, RecordBatch,
     RecordBatchOptions, StringArray,

@@ -5,7 +5,7 @@ use super::compare::{self, Case, Coalesce, Comparison, Try};
 use super::kernel::{Argument, Column};
 use super::math::{self, Rounding};
 use super::scope::{Problem, suggest};
-use super::{interval, text, time, sql_type};
+use super::{interval, sql_type, text, time};
 use arrow::datatypes::DataType::{self, Boolean, Int32, Int64, Utf8};
 use std::sync::Arc;
 

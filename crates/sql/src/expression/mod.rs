@@ -20,9 +20,9 @@ mod kernel;
 mod math;
 mod node;
 mod scope;
+mod sql_type;
 mod text;
 mod time;
-mod sql_type;
 
 pub use scope::{Place, Problem, Scope, ScopeColumn};
 
