@@ -2,7 +2,8 @@
 
 use crate::declared::{Computed, DeclaredFiles, file_types};
 use crate::open::{Failure, Project};
-use crate::output::{Rows, refuse_used, wire};
+use crate::output::{Rows, refuse_history, refuse_used, wire};
+use crate::since::Since;
 use crate::tally::{RuleTally, Tallied};
 use codec::JsonDecode;
 use connector_local::Files;
@@ -11,9 +12,10 @@ use dataflow::{
     TimedFiles, Topic,
 };
 use seam::{BadRows, FRONTIER_PROPERTY, Frontier, Late, Options, Quiet, Seam, StreamInput, StreamSpec, StreamStats};
-use sql::{Checked, ColumnSource, History, Start, Stream, Target};
+use sql::{Checked, ColumnSource, History, LookBack, Start, Stream, Target};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Messages that are read at once to count them.
 const READ_MESSAGES: usize = 8192;
@@ -90,6 +92,15 @@ pub struct Wired {
 /// A folder for rows that do not fit in memory, removed when the job is.
 pub struct SpillFolder(PathBuf);
 
+impl SpillFolder {
+    /// A folder of this process's own; it is made when the first row is spilled.
+    fn new(project: &str) -> SpillFolder {
+        static JOBS: AtomicU64 = AtomicU64::new(0);
+        let job = JOBS.fetch_add(1, Ordering::Relaxed);
+        SpillFolder(std::env::temp_dir().join(format!("riverrun-{project}-{}-{job}", std::process::id())))
+    }
+}
+
 impl Drop for SpillFolder {
     fn drop(&mut self) {
         // A folder that cannot be removed holds nothing that anyone reads again.
@@ -101,11 +112,15 @@ impl Project {
     /// Wires the job of a target. Nothing is written before everything that can be refused has been checked.
     pub fn job(&self, target: &Target, options: &JobOptions) -> Result<Wired, Failure> {
         let checked = self.check(target)?;
+        refuse_history(self, &checked.outputs)?;
         if options.begin == Begin::Refuse {
             refuse_used(self, &checked.outputs)?;
         }
         let input = |stream| self.input(stream).map_err(|error| self.at_inputs(stream, error));
-        let inputs = checked.streams.iter().map(input).collect::<Result<Vec<_>, _>>()?;
+        let mut inputs = checked.streams.iter().map(input).collect::<Result<Vec<_>, _>>()?;
+        if let Some(from) = options.from {
+            look_back(&checked, &mut inputs, from);
+        }
         let wired = self.wire(&checked, inputs, options)?;
         if checked.outputs.iter().any(|spec| spec.output != Output::Query) {
             self.lock.write(&checked.models)?;
@@ -121,7 +136,7 @@ impl Project {
         options: &JobOptions,
     ) -> Result<Wired, Failure> {
         let waiting = inputs.iter().map(waiting).sum::<Result<u64>>()?;
-        let spill = SpillFolder(std::env::temp_dir().join(format!("riverrun-{}-{}", self.name(), std::process::id())));
+        let spill = SpillFolder::new(self.name());
         let mut seam = Seam::open(
             inputs,
             Options {
@@ -220,6 +235,17 @@ impl Project {
                 stream.live.as_deref().unwrap_or_default()
             ))),
             None => Ok((Some(Arc::new(DeclaredFiles::new(files, stream)?)), None)),
+        }
+    }
+}
+
+/// Leaves out the files of each history that no output behind an instant looks back to.
+fn look_back(checked: &Checked, inputs: &mut [StreamInput], from: EventTime) {
+    for (name, reach) in checked.look_back() {
+        let LookBack::For(span) = reach else { continue };
+        for input in inputs.iter_mut().filter(|input| input.spec.name == name) {
+            let since = |files| Arc::new(Since::new(files, &input.spec, from.minus(span))) as Arc<dyn TimedFiles>;
+            input.history = input.history.take().map(since);
         }
     }
 }

@@ -14,6 +14,7 @@ mod lock;
 mod open;
 mod output;
 mod publish;
+mod since;
 mod tally;
 mod why;
 

@@ -14,6 +14,21 @@ fn producer_name(project: &Project, output: &str) -> String {
     format!("{}.{output}", project.name())
 }
 
+/// Refuses outputs that are the history of a stream: a job never writes, and `--fresh` never drops, what it reads.
+pub fn refuse_history(project: &Project, outputs: &[OutputSpec]) -> Result<()> {
+    for (table, stream) in project.statements.history_tables() {
+        let written =
+            |spec: &&OutputSpec| matches!(&spec.output, Output::Table(name) if name.eq_ignore_ascii_case(&table));
+        if outputs.iter().any(|spec| written(&spec)) {
+            return Err(Error::invalid(format!(
+                "table {table} is the HISTORY of stream \"{stream}\", and a job does not write into what streams are read \
+                 from: name another table, or write it with ARCHIVE {stream}"
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Refuses outputs that hold rows of this job, since a job starts from its beginning.
 pub fn refuse_used(project: &Project, outputs: &[OutputSpec]) -> Result<()> {
     for spec in outputs {

@@ -197,6 +197,17 @@ impl Statements {
         })
     }
 
+    /// The tables that streams have as HISTORY, each with its stream.
+    pub fn history_tables(&self) -> Vec<(String, String)> {
+        let history = |placed: &Placed| match &placed.statement {
+            Statement::Stream(Stream { name, history: Some(History::Table(table)), .. }) => {
+                Some((table.text.clone(), name.text.clone()))
+            }
+            _ => None,
+        };
+        self.statements.iter().filter_map(history).collect()
+    }
+
     /// The tests, in the order of the text.
     pub fn tests(&self) -> Vec<crate::Test> {
         let test = |placed: &Placed| match &placed.statement {
