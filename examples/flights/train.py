@@ -7,15 +7,11 @@ order are those of CREATE MODEL delay in pipelines/decide.sql.
 
 import argparse
 import json
-import re
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xgboost
 from onnxmltools import convert_xgboost
@@ -23,21 +19,12 @@ from onnxmltools.convert.common.data_types import FloatTensorType
 from sklearn.metrics import roc_auc_score
 
 import oracle
+from evaluate import columns, input_names, score, split
 
 HERE = Path(__file__).resolve().parent
 SEED = 20130101
-TRAIN_UNTIL, VALIDATE_UNTIL = datetime(2013, 11, 1), datetime(2013, 12, 1)
 TREES_MAX = 200
 SAMPLES = 8
-
-
-def input_names(pipelines):
-    """The names in INPUTS (...) of CREATE MODEL delay."""
-    for statement in oracle.statements(pipelines):
-        match = re.match(r"CREATE\s+MODEL\s+delay\b.*?\bINPUTS\s*\(([^)]*)\)", statement, re.IGNORECASE | re.DOTALL)
-        if match:
-            return [name.strip() for name in match.group(1).split(",")]
-    raise SystemExit(f"{pipelines}: no CREATE MODEL delay with INPUTS")
 
 
 def read_table(options):
@@ -50,28 +37,6 @@ def read_table(options):
     if options.save:
         pq.write_table(table, options.save, compression="zstd")
     return table
-
-
-def columns(table, names):
-    """Inputs as 32-bit floats with NaN for what is missing, and the label."""
-    inputs = [pc.fill_null(table[name].cast(pa.float64()), float("nan")).to_numpy() for name in names]
-    return np.column_stack(inputs).astype(np.float32), table["late"].cast(pa.int8()).to_numpy()
-
-
-def split(table):
-    """Rows of January to October, of November, and of December, each in the order of flight_id."""
-    table = table.sort_by("flight_id")
-    at = table["scheduled_at"].cast(pa.timestamp("us"))
-    first, second = (pa.scalar(moment, pa.timestamp("us")) for moment in (TRAIN_UNTIL, VALIDATE_UNTIL))
-    parts = (
-        table.filter(pc.less(at, first)),
-        table.filter(pc.and_(pc.greater_equal(at, first), pc.less(at, second))),
-        table.filter(pc.greater_equal(at, second)),
-    )
-    for part, name in zip(parts, ("January to October", "November", "December")):
-        if not part.num_rows:
-            raise SystemExit(f"the training table has no rows of {name}; it needs the whole year")
-    return parts
 
 
 def fit(train, validate):
@@ -101,18 +66,11 @@ def put(model, key, value):
     entry.key, entry.value = key, json.dumps(value, separators=(",", ":"))
 
 
-def score(model, inputs):
-    """The probability of class 1, by onnxruntime."""
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    labels, scores = session.run(None, {"input": inputs})
-    return scores[:, 1] if isinstance(scores, np.ndarray) else np.array([row[1] for row in scores], np.float32)
-
-
 def add_samples(model, inputs):
     """Rows from across December with the scores they must get; a missing value is null."""
     rows = inputs[np.linspace(0, len(inputs) - 1, SAMPLES).astype(int)]
     shown = [[None if np.isnan(value) else float(value) for value in row] for row in rows]
-    put(model, "riverrun.samples", {"rows": shown, "scores": [float(value) for value in score(model, rows)]})
+    put(model, "riverrun.samples", {"rows": shown, "scores": [float(value) for value in score(model.SerializeToString(), rows)]})
 
 
 def main():
@@ -134,12 +92,12 @@ def main():
     onnx.checker.check_model(exported)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_bytes(exported.SerializeToString())
-    scores = score(exported, test[0])
+    scores = score(exported.SerializeToString(), test[0])
     worst = float(np.abs(scores - model.predict_proba(test[0])[:, 1]).max())
     print(f"{len(train[1]):,} rows of January to October, {len(validate[1]):,} of November, {len(test[1]):,} of December")
     print(f"{trees} trees, {options.out.stat().st_size:,} bytes")
     print(f"onnxruntime and XGBoost differ by at most {worst:.1e}")
-    print(f"AUC on November {roc_auc_score(validate[1], score(exported, validate[0])):.4f}")
+    print(f"AUC on November {roc_auc_score(validate[1], score(exported.SerializeToString(), validate[0])):.4f}")
     print(f"AUC on December {roc_auc_score(test[1], scores):.4f}")
     print("  score above   flights   of them late")
     for cut in (0.5, 0.6, 0.7, 0.8, 0.9):
