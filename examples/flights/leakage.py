@@ -7,12 +7,12 @@ due at or before T must be the same, to the bit, as without blanking. With
 then fail, or it could not have noticed.
 
 Flights due in the 24 hours up to T are compared, over the raw rows from 10 days
-before T to 2 days after it. That sees as much as all flights would: one SELECT
-makes every row, and a value that it reads ahead of time is at the most 36 hours
-ahead, the greatest bound in the project. A row that is due at t shows that iff
-t is nearer to T than the value is to t: rows nearest to T show every such value,
-older ones only some of them. Features look back at most 7 days before t, to
-landings of flights due up to 33 hours earlier, which is within 10 days.
+before T to 2 days after it. That sees as much as comparing all flights would:
+one SELECT makes every row, and a row due at t shows that a value was read d
+ahead of its time only when T - t < d. So the rows nearest to T show whatever
+older rows do, and no bound in the project reaches further ahead than 36 hours.
+Features look back at most 7 days, to landings of flights that were due up to
+33 hours earlier; for all rows compared that lies within the 10 days.
 
 The features come from `riverrun query` (--riverrun PATH), or from DuckDB.
 """
