@@ -13,7 +13,7 @@ use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, RecordBatchOptions,
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use dataflow::{Batch, RowOrder, Scalar};
-use datafusion_sql::sqlparser::ast::{Expr, Query, Select, SelectItem, SetExpr, TableFactor, TableFunctionArgs};
+use datafusion_sql::sqlparser::ast::{Expr, Query, Select, SelectItem, SetExpr, TableFactor, TableFunctionArgs, Value};
 use datafusion_sql::sqlparser::tokenizer::Span;
 use std::sync::Arc;
 
@@ -361,6 +361,10 @@ fn evaluate(items: &[&Expr], scope: &Scope, input: &Batch, fields: &SchemaRef, s
     let mut arrays = Vec::with_capacity(items.len());
     for (item, field) in items.iter().zip(fields.fields()) {
         let at = place(item, span);
+        if matches!(item, Expr::Value(value) if value.value == Value::Null) {
+            arrays.push(new_null_array(field.data_type(), input.rows()));
+            continue;
+        }
         let compiled = compile(item, scope, span)?;
         let cast = expression::scalar_cast(&compiled, field.data_type()).map_err(|problem| {
             let fault = fault(problem).within(at);
