@@ -1,0 +1,225 @@
+//! A file's statements and queries, run on one host.
+
+use crate::oracle::Asked;
+use crate::place::{Place, wrong};
+use arrow::array::RecordBatch;
+use arrow::datatypes::DataType;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use dataflow::{Error, Output, Result, Span};
+use project::{Begin, JobOptions, Rows};
+use sql::Target;
+use sqllogictest::{DB, DBOutput, DefaultColumnType};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use tests::Running;
+
+/// How jobs run.
+#[derive(Clone, Copy, Debug)]
+pub struct Host {
+    /// How many workers share the work.
+    pub workers: usize,
+    /// Whether ARCHIVE copies; else everything stays on topics.
+    pub archives: bool,
+    /// Chooses what happens next, and so where batches are cut.
+    pub seed: u64,
+}
+
+/// A project, its jobs, and what DuckDB is to be asked.
+pub struct Bench {
+    host: Host,
+    place: Place,
+    jobs: BTreeMap<String, (Running, Rows)>,
+    asked: Arc<Mutex<Vec<Asked>>>,
+}
+
+/// An error as the runner wants it.
+#[derive(Debug)]
+pub struct Told(Error);
+
+impl std::fmt::Display for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.chain())
+    }
+}
+
+impl std::error::Error for Told {}
+
+type Answer = DBOutput<DefaultColumnType>;
+
+impl DB for Bench {
+    type Error = Told;
+    type ColumnType = DefaultColumnType;
+
+    fn run(&mut self, sql: &str) -> Result<Answer, Told> {
+        self.execute(sql.trim().trim_end_matches(';')).map_err(Told)
+    }
+
+    fn engine_name(&self) -> &str {
+        "riverrun"
+    }
+}
+
+impl Bench {
+    /// An empty project on a host.
+    pub fn new(host: Host, asked: Arc<Mutex<Vec<Asked>>>) -> Bench {
+        Bench { host, place: Place::new(), jobs: BTreeMap::new(), asked }
+    }
+
+    fn execute(&mut self, sql: &str) -> Result<Answer> {
+        let words: Vec<&str> = sql.split_whitespace().collect();
+        match words[..] {
+            ["CREATE", kind, ..] => {
+                self.place.add(sql)?;
+                if kind == "STREAM" || kind == "VIEW" {
+                    self.ask(Asked::Create(sql.to_owned()));
+                }
+            }
+            ["PARTITIONS", topic, count] => {
+                self.place.topics()?.topic_or_create(topic, number(count)? as u32)?;
+            }
+            ["INSERT", "INTO", stream, "PARTITION", partition, ..] => {
+                self.insert(stream, number(partition)? as u32, behind(sql, partition))?;
+            }
+            ["INSERT", "INTO", stream, ..] => self.insert(stream, 0, behind(sql, stream))?,
+            ["PUT", topic, ..] => {
+                let payload = behind(sql, topic).trim().trim_matches('\'').as_bytes().to_vec();
+                self.place.put(topic, 0, &[payload])?;
+            }
+            ["ADVANCE", count, unit] => self.place.advance(span(number(count)?, unit)?),
+            ["ARCHIVE", _] => self.archive(sql)?,
+            ["TAKE", ..] => return self.take(behind(sql, "TAKE")),
+            ["SELECT", ..] => return self.select(sql),
+            _ => return Err(Error::invalid(format!("no statement of such files begins like {sql:?}"))),
+        }
+        Ok(DBOutput::StatementComplete(0))
+    }
+
+    fn ask(&self, asked: Asked) {
+        self.asked.lock().expect("no other thread fails").push(asked);
+    }
+
+    fn insert(&mut self, stream: &str, partition: u32, rows: &str) -> Result<()> {
+        let (topic, payloads) = self.place.payloads(stream, rows)?;
+        self.ask(Asked::Rows(format!("INSERT INTO {stream} {rows}")));
+        self.place.put(&topic, partition, &payloads)
+    }
+
+    /// Jobs start anew behind this, over the archive or over the topic alone.
+    fn archive(&mut self, sql: &str) -> Result<()> {
+        if !self.place.has(sql) {
+            self.place.add(sql)?;
+        }
+        self.jobs.clear();
+        if self.host.archives { self.place.archive() } else { Ok(()) }
+    }
+
+    fn select(&mut self, sql: &str) -> Result<Answer> {
+        let options = JobOptions { until_caught_up: true, begin: Begin::Collect, from: None };
+        let wired = self.place.open()?.job(&Target::Query(sql.to_owned()), &options).map_err(wrong)?;
+        let running = Running::new(wired, self.host.workers, self.host.seed).run_to_end()?;
+        let rows = cells(&running.collected[0], None)?;
+        self.ask(Asked::Select(sql.to_owned(), rows.rows.clone()));
+        Ok(rows.answer())
+    }
+
+    fn take(&mut self, what: &str) -> Result<Answer> {
+        let (columns, name) = match what.split_once(" FROM ") {
+            Some((columns, name)) => (Some(columns), name.trim()),
+            None => (None, what.trim()),
+        };
+        if !self.jobs.contains_key(name) {
+            let job = self.start(name)?;
+            self.jobs.insert(name.to_owned(), job);
+        }
+        let job = self.jobs.get_mut(name);
+        let (running, rows) = job.ok_or_else(|| Error::internal("the job was just started"))?;
+        running.settle()?;
+        Ok(cells(rows, columns)?.answer())
+    }
+
+    /// Starts a job that goes on, for a view or for the log of a decision.
+    fn start(&self, name: &str) -> Result<(Running, Rows)> {
+        let target = match name.strip_suffix("__log") {
+            Some(decision) => Target::Outputs(vec![decision.to_owned()]),
+            None => Target::Collect(vec![name.to_owned()]),
+        };
+        let options = JobOptions { until_caught_up: false, begin: Begin::Collect, from: None };
+        let wired = self.place.open()?.job(&target, &options).map_err(wrong)?;
+        let at = wired.sinks.iter().position(|sink| match &sink.output {
+            Output::Table(table) | Output::Topic(table) => table == name,
+            Output::Query => true,
+        });
+        let at = at.ok_or_else(|| Error::invalid(format!("the project gives out no {name}")))?;
+        let rows = wired.collected[at].clone();
+        Ok((Running::new(wired, self.host.workers, self.host.seed), rows))
+    }
+}
+
+/// What of a statement stands behind a word.
+fn behind<'a>(sql: &'a str, word: &str) -> &'a str {
+    sql.split_once(word).map_or("", |(_, rest)| rest.trim_start())
+}
+
+fn number(text: &str) -> Result<i64> {
+    text.parse().map_err(|_| Error::invalid(format!("{text:?} is no number")))
+}
+
+fn span(count: i64, unit: &str) -> Result<Span> {
+    match unit.trim_end_matches('S') {
+        "SECOND" => Ok(Span::seconds(count)),
+        "MINUTE" => Ok(Span::seconds(count * 60)),
+        "HOUR" => Ok(Span::seconds(count * 3600)),
+        _ => Err(Error::invalid(format!("{unit:?} is no unit, expected SECONDS, MINUTES or HOURS"))),
+    }
+}
+
+/// Rows as text.
+struct Cells {
+    types: Vec<DefaultColumnType>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Cells {
+    fn answer(self) -> Answer {
+        DBOutput::Rows { types: self.types, rows: self.rows }
+    }
+}
+
+/// The rows that have come since the last call, in (`_time`, `_ord`) order, with the named columns.
+fn cells(rows: &Rows, columns: Option<&str>) -> Result<Cells> {
+    let batches = rows.take();
+    let Some(first) = batches.first() else { return Ok(Cells { types: vec![], rows: vec![] }) };
+    let all = dataflow::concat(&first.schema(), &batches)?.sorted()?.columns().clone();
+    let all = match columns {
+        None => all,
+        Some(names) => {
+            let index = |name: &str| {
+                let found = all.schema().index_of(name.trim());
+                found.map_err(|_| Error::invalid(format!("no column is named {name:?}")))
+            };
+            all.project(&names.split(',').map(index).collect::<Result<Vec<_>>>()?)?
+        }
+    };
+    let types = all.schema().fields().iter().map(|field| column_type(field.data_type())).collect();
+    Ok(Cells { types, rows: texts(&all)? })
+}
+
+fn column_type(data_type: &DataType) -> DefaultColumnType {
+    match data_type {
+        found if found.is_integer() => DefaultColumnType::Integer,
+        found if found.is_floating() => DefaultColumnType::FloatingPoint,
+        _ => DefaultColumnType::Text,
+    }
+}
+
+fn texts(batch: &RecordBatch) -> Result<Vec<Vec<String>>> {
+    let options = FormatOptions::default().with_null("NULL").with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"));
+    let formatters: Vec<_> = batch
+        .columns()
+        .iter()
+        .map(|column| ArrayFormatter::try_new(column, &options))
+        .collect::<std::result::Result<_, _>>()?;
+    let cell = |text: String| if text.is_empty() { "(empty)".to_owned() } else { text };
+    let row = |row| formatters.iter().map(|formatter| cell(formatter.value(row).to_string())).collect();
+    Ok((0..batch.num_rows()).map(row).collect())
+}

@@ -1,0 +1,94 @@
+"""Runs the statements of a file in DuckDB and says per SELECT whether it agrees: agrees, differs or refuses.
+
+    python3 oracle.py asked.json
+"""
+import datetime
+import json
+import math
+import re
+import sys
+
+import duckdb
+
+
+def table_of(stream):
+    """The CREATE TABLE of a CREATE STREAM: its declared columns alone."""
+    head, rest = stream.split("(", 1)
+    depth, parts, part = 0, [], ""
+    for letter in rest:
+        if letter == ")" and depth == 0:
+            break
+        depth += (letter == "(") - (letter == ")")
+        if letter == "," and depth == 0:
+            parts.append(part)
+            part = ""
+        else:
+            part += letter
+    parts.append(part)
+    columns = [part.strip() for part in parts if part.split()[0].upper() not in ("WATERMARK", "DEDUP")]
+    return f"CREATE TABLE {head.split()[2]} ({', '.join(columns)})"
+
+
+def text(value):
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, datetime.datetime):
+        shown = value.isoformat(sep=" ")
+        return shown.rstrip("0") if "." in shown else shown
+    return "(empty)" if value == "" else str(value)
+
+
+def same(ours, theirs):
+    if ours == theirs:
+        return True
+    try:
+        a, b = float(ours), float(theirs)
+    except ValueError:
+        return False
+    return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12) or (math.isnan(a) and math.isnan(b))
+
+
+def key(row):
+    """An order of rows that floats of nearly the same value do not change."""
+    return [f"{float(cell):.6f}" if re.fullmatch(r"-?\d+\.\d*(e-?\d+)?", cell) else cell for cell in row]
+
+
+def answer(connection, select, ours):
+    theirs = [[text(cell) for cell in row] for row in connection.execute(select).fetchall()]
+    ours, theirs = sorted(ours, key=key), sorted(theirs, key=key)
+    alike = len(ours) == len(theirs) and all(
+        len(a) == len(b) and all(same(x, y) for x, y in zip(a, b)) for a, b in zip(ours, theirs)
+    )
+    if alike:
+        return "agrees"
+    lines = [select, "ours", *map(str, ours), "theirs", *map(str, theirs)]
+    return "differs " + "\\n".join(lines).replace("\n", "\\n")
+
+
+def main():
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    for asked in json.load(open(sys.argv[1])):
+        if "select" in asked:
+            select = asked["select"]
+            shown = " ".join(select.split())
+            try:
+                told = answer(connection, select, asked["answer"])
+            except duckdb.Error as error:
+                told = f"refuses {shown}: {str(error).splitlines()[0]}"
+            print(told if told != "agrees" else f"agrees {shown}")
+        elif "rows" in asked:
+            connection.execute(asked["rows"])
+        elif asked["create"].split()[1].upper() == "STREAM":
+            connection.execute(table_of(asked["create"]))
+        else:
+            try:
+                connection.execute(asked["create"])
+            except duckdb.Error:
+                # SELECTs from it are refused below, and said.
+                pass
+
+
+main()

@@ -1,0 +1,43 @@
+//! The same statements in DuckDB.
+
+use std::path::Path;
+
+/// What DuckDB is asked, in the order of the file.
+#[derive(Clone, Debug)]
+pub enum Asked {
+    /// A CREATE STREAM or CREATE VIEW of ours.
+    Create(String),
+    /// An INSERT.
+    Rows(String),
+    /// A SELECT and the rows that we gave.
+    Select(String, Vec<Vec<String>>),
+}
+
+/// How many SELECTs DuckDB took and agreed with; an error says where it differs.
+pub fn agree(path: &Path, asked: &[Asked]) -> Result<usize, String> {
+    let lines: Vec<serde_json::Value> = asked
+        .iter()
+        .map(|one| match one {
+            Asked::Create(text) => serde_json::json!({ "create": text }),
+            Asked::Rows(text) => serde_json::json!({ "rows": text }),
+            Asked::Select(text, rows) => serde_json::json!({ "select": text, "answer": rows }),
+        })
+        .collect();
+    let folder = tempfile::tempdir().expect("a folder for the test can be made");
+    let file = folder.path().join("asked.json");
+    std::fs::write(&file, serde_json::Value::Array(lines).to_string()).expect("the file can be written");
+    let told = tests::duckdb(&tests::root().join("tests/sql/oracle.py"), &[&file]);
+    let (mut agreed, mut differ, mut refused) = (0, Vec::new(), Vec::new());
+    for line in told.lines() {
+        match line.split_once(' ') {
+            Some(("agrees", _)) => agreed += 1,
+            Some(("differs", what)) => differ.push(what.replace("\\n", "\n")),
+            Some(("refuses", what)) => refused.push(what.to_owned()),
+            _ => return Err(format!("the oracle said {line:?}")),
+        }
+    }
+    for what in refused {
+        eprintln!("{}: DuckDB does not take {what}", path.display());
+    }
+    if differ.is_empty() { Ok(agreed) } else { Err(differ.join("\n")) }
+}
