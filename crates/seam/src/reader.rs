@@ -115,13 +115,13 @@ impl StreamReader {
 
     fn tell(&self) {
         let backlog = self.switched && self.live.as_ref().is_some_and(LiveReader::has_backlog);
+        let clock = self.live.as_ref().and_then(LiveReader::clock);
         let ready_to = match &self.history {
-            // How far the next rows of a topic reach is not known before they are read.
-            _ if backlog => EventTime::MIN,
             Some(history) => history.ready_to().unwrap_or(EventTime::MIN),
             None => EventTime::MAX,
         };
-        let clock = self.live.as_ref().and_then(LiveReader::clock);
+        // How far the next rows of a topic reach is not known before they are read; those that were reach to its clock.
+        let ready_to = if backlog { ready_to.min(clock.unwrap_or(EventTime::MIN)) } else { ready_to };
         let empty = self.switched
             && self.history.is_none()
             && self.live.as_ref().is_some_and(|live| live.is_empty() && live.watermark_of_silence().is_some());
