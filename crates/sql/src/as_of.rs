@@ -8,9 +8,9 @@ use crate::relation::{Column, Relation};
 use crate::rewrite::{Used, conjuncts};
 use crate::work::{Work, place};
 use dataflow::Span as Length;
-use datafusion_sql::sqlparser::ast::{BinaryOperator, Expr, JoinConstraint};
-use datafusion_sql::sqlparser::tokenizer::Span;
 use operators::as_of;
+use sqlparser::ast::{BinaryOperator, Expr, JoinConstraint};
+use sqlparser::tokenizer::Span;
 
 /// One as-of join of a SELECT.
 pub(crate) struct Joined<'a> {

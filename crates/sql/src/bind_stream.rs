@@ -7,8 +7,8 @@ use crate::relation::{fault, timestamp, type_name};
 use crate::statement::{self, Name, StreamColumn, StreamColumnSource};
 use crate::stream::{ColumnSource, Dedup, History, Stream};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use datafusion_sql::sqlparser::ast::{CastKind, DataType as SqlType, Expr};
-use datafusion_sql::sqlparser::tokenizer::Span;
+use sqlparser::ast::{CastKind, DataType as SqlType, Expr};
+use sqlparser::tokenizer::Span;
 use std::sync::Arc;
 
 const TYPES: &str = "BIGINT, INTEGER, SMALLINT, DOUBLE, FLOAT, BOOLEAN, TEXT, TIMESTAMP or DATE";
@@ -153,7 +153,7 @@ fn typed_column(column: &StreamColumn) -> Outcome<Bound> {
 }
 
 fn arrow_type(column: &StreamColumn, data_type: &SqlType) -> Outcome<DataType> {
-    use datafusion_sql::sqlparser::ast::{ExactNumberInfo, TimezoneInfo};
+    use sqlparser::ast::{ExactNumberInfo, TimezoneInfo};
     Ok(match data_type {
         SqlType::BigInt(None) | SqlType::Int8(None) | SqlType::Int64 => DataType::Int64,
         SqlType::Int(None) | SqlType::Integer(None) | SqlType::Int4(None) | SqlType::Int32 => DataType::Int32,

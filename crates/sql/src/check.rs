@@ -11,8 +11,8 @@ use crate::statement::{Decision, History, Insert, Name, Placed, SourceFile, Stat
 use crate::stream::Stream;
 use arrow::datatypes::SchemaRef;
 use dataflow::{EventTime, Output, Port};
-use datafusion_sql::sqlparser::ast::{Expr, LimitClause};
-use datafusion_sql::sqlparser::tokenizer::{Location, Span};
+use sqlparser::ast::{Expr, LimitClause};
+use sqlparser::tokenizer::{Location, Span};
 use std::collections::HashMap;
 
 /// What is planned.

@@ -9,9 +9,9 @@ use crate::work::place;
 use arrow::array::{ArrayRef, StringArray};
 use arrow::datatypes::{DataType, SchemaRef};
 use dataflow::{Batch, Evaluated, EventTime, Scalar, key_hashes};
-use datafusion_sql::sqlparser::ast::Expr;
-use datafusion_sql::sqlparser::tokenizer::Span;
 use operators::decision;
+use sqlparser::ast::Expr;
+use sqlparser::tokenizer::Span;
 use std::sync::Arc;
 
 /// A decision in the plan. Its revision and where its actions begin are known when the job starts.

@@ -1,8 +1,8 @@
 //! Diagnostics: what is wrong in the text, where, what was found and expected, and what to write instead.
 
 use crate::statement::SourceFile;
-use datafusion_sql::sqlparser::ast::Spanned;
-use datafusion_sql::sqlparser::tokenizer::{Location, Span};
+use sqlparser::ast::Spanned;
+use sqlparser::tokenizer::{Location, Span};
 use std::fmt;
 
 /// One error in the text of a project, with its place.

@@ -4,7 +4,7 @@ use crate::diagnostic::Outcome;
 use crate::expression;
 use crate::relation::fault;
 use dataflow::Span as Length;
-use datafusion_sql::sqlparser::ast::{BinaryOperator, Expr};
+use sqlparser::ast::{BinaryOperator, Expr};
 
 const UNITS: [(&str, i64); 5] =
     [("d", 86_400_000_000), ("h", 3_600_000_000), ("min", 60_000_000), ("s", 1_000_000), ("ms", 1_000)];

@@ -9,8 +9,8 @@ use crate::work::place;
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use dataflow::{Batch, Evaluated, Scalar, Scorer};
-use datafusion_sql::sqlparser::ast::{Expr, Function, FunctionArg, FunctionArgExpr, Ident};
-use datafusion_sql::sqlparser::tokenizer::Span;
+use sqlparser::ast::{Expr, Function, FunctionArg, FunctionArgExpr, Ident};
+use sqlparser::tokenizer::Span;
 use std::sync::Arc;
 
 /// Checks the declared inputs of a model against those of its file.

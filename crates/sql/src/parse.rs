@@ -3,10 +3,10 @@
 use crate::diagnostic::{Diagnostic, Fault, Outcome, did_you_mean};
 use crate::statement::{Insert, Model, ModelOutput, Name, Placed, SourceFile, Statement, Statements, View};
 use crate::{parse_decision, parse_stream, test_statement};
-use datafusion_sql::sqlparser::ast::{Expr, Query};
-use datafusion_sql::sqlparser::dialect::DuckDbDialect;
-use datafusion_sql::sqlparser::parser::{Parser, ParserError};
-use datafusion_sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
+use sqlparser::ast::{Expr, Query};
+use sqlparser::dialect::DuckDbDialect;
+use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 use std::collections::HashSet;
 
 /// Reads the statements of all files. Every statement that is wrong gives one diagnostic.

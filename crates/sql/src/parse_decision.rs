@@ -4,8 +4,8 @@ use crate::diagnostic::{Fault, Outcome};
 use crate::parse::TokenReader;
 use crate::parse_stream::length;
 use crate::statement::{Decision, Experiment, Name, Rule};
-use datafusion_sql::sqlparser::ast::Ident;
-use datafusion_sql::sqlparser::tokenizer::Token;
+use sqlparser::ast::Ident;
+use sqlparser::tokenizer::Token;
 
 pub(crate) fn parse(reader: &mut TokenReader) -> Outcome<Decision> {
     reader.next();

@@ -6,8 +6,8 @@ use crate::parse::TokenReader;
 use crate::statement::{History, Name, Stream, StreamColumn, StreamColumnSource, Watermark};
 use crate::stream::{BadRow, Late, Quiet};
 use dataflow::Span as Length;
-use datafusion_sql::sqlparser::ast::{BinaryOperator, Expr};
-use datafusion_sql::sqlparser::tokenizer::{Span, Token};
+use sqlparser::ast::{BinaryOperator, Expr};
+use sqlparser::tokenizer::{Span, Token};
 
 /// How long a partition may be silent before it stops holding others back, where nothing is declared.
 const QUIET_AFTER: Length = Length::seconds(1);

@@ -178,7 +178,7 @@ pub(crate) fn same_key(left: &arrow::datatypes::DataType, right: &arrow::datatyp
 }
 
 /// What is wrong with keys whose types differ.
-pub(crate) fn key_fault(span: datafusion_sql::sqlparser::tokenizer::Span, left: &Column, right: &Column) -> Fault {
+pub(crate) fn key_fault(span: sqlparser::tokenizer::Span, left: &Column, right: &Column) -> Fault {
     let describe = |column: &Column| format!("{} {}", column.full_name(), type_name(&column.data_type));
     Fault::new(span, "the columns of a key have different types")
         .found(format!("{} and {}", describe(left), describe(right)))

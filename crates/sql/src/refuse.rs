@@ -5,8 +5,8 @@ use crate::rewrite::{any, call, function_name, is_subquery, is_window, replace};
 use crate::select::place_of;
 use crate::work::place;
 use arrow::datatypes::DataType;
-use datafusion_sql::sqlparser::ast::{Expr, GroupByExpr, OrderByKind, Query, Select};
-use datafusion_sql::sqlparser::tokenizer::Span;
+use sqlparser::ast::{Expr, GroupByExpr, OrderByKind, Query, Select};
+use sqlparser::tokenizer::Span;
 
 const AGGREGATES: [&str; 14] = [
     "count",

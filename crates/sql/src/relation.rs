@@ -7,8 +7,8 @@ use crate::rewrite::any;
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use dataflow::{Batch, Evaluated, Scalar};
-use datafusion_sql::sqlparser::ast::Expr;
-use datafusion_sql::sqlparser::tokenizer::Span;
+use sqlparser::ast::Expr;
+use sqlparser::tokenizer::Span;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

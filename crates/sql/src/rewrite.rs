@@ -1,11 +1,11 @@
 //! Walks over syntax trees: names that are used, parts that are replaced.
 
 use crate::diagnostic::{Fault, Outcome};
-use datafusion_sql::sqlparser::ast::{
+use sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query, Select,
     SelectItem, Visit, VisitMut, Visitor, VisitorMut,
 };
-use datafusion_sql::sqlparser::tokenizer::Span;
+use sqlparser::tokenizer::Span;
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
@@ -164,13 +164,13 @@ pub(crate) fn arguments(function: &Function) -> &[FunctionArg] {
 }
 
 pub(crate) fn is_distinct(function: &Function) -> bool {
-    use datafusion_sql::sqlparser::ast::DuplicateTreatment;
+    use sqlparser::ast::DuplicateTreatment;
     matches!(&function.args, FunctionArguments::List(list) if list.duplicate_treatment == Some(DuplicateTreatment::Distinct))
 }
 
 /// A name without its quotes; parts of a dotted one are joined by dots.
 pub(crate) fn object_name(name: &ObjectName) -> String {
-    let part = |part: &datafusion_sql::sqlparser::ast::ObjectNamePart| match part.as_ident() {
+    let part = |part: &sqlparser::ast::ObjectNamePart| match part.as_ident() {
         Some(ident) => ident.value.clone(),
         None => part.to_string(),
     };

@@ -9,11 +9,11 @@ use crate::statement::Name;
 use crate::work::{Work, place};
 use crate::{model, refuse, subquery, window};
 use dataflow::Scalar;
-use datafusion_sql::sqlparser::ast::{
+use sqlparser::ast::{
     ExcludeSelectItem, Expr, JoinConstraint, JoinOperator, NamedWindowDefinition, Query, Select, SelectItem,
     SelectItemQualifiedWildcardKind, SetExpr, Spanned, TableFactor, TableWithJoins, WildcardAdditionalOptions,
 };
-use datafusion_sql::sqlparser::tokenizer::Span;
+use sqlparser::tokenizer::Span;
 use std::sync::Arc;
 
 impl Planner<'_> {
@@ -403,11 +403,7 @@ fn star(
         if excluded.iter().any(|name| name.eq_ignore_ascii_case(&column.name)) {
             continue;
         }
-        let ident = |value: &str| datafusion_sql::sqlparser::ast::Ident {
-            value: value.to_owned(),
-            quote_style: Some('"'),
-            span: at,
-        };
+        let ident = |value: &str| sqlparser::ast::Ident { value: value.to_owned(), quote_style: Some('"'), span: at };
         let expr = match &column.qualifier {
             Some(qualifier) => Expr::CompoundIdentifier(vec![ident(qualifier), ident(&column.name)]),
             None => Expr::Identifier(ident(&column.name)),

@@ -1,8 +1,8 @@
 //! The statements of a project, as they are written.
 
 use dataflow::Span as Length;
-use datafusion_sql::sqlparser::ast::{Expr, Ident, Query};
-use datafusion_sql::sqlparser::tokenizer::{Location, Span};
+use sqlparser::ast::{Expr, Ident, Query};
+use sqlparser::tokenizer::{Location, Span};
 use std::collections::HashSet;
 
 /// A file of SQL text.
@@ -67,7 +67,7 @@ pub(crate) struct Stream {
 #[derive(Clone, Debug)]
 pub(crate) struct StreamColumn {
     pub name: Name,
-    pub data_type: Option<datafusion_sql::sqlparser::ast::DataType>,
+    pub data_type: Option<sqlparser::ast::DataType>,
     pub type_span: Span,
     pub source: StreamColumnSource,
     pub tags: Vec<String>,

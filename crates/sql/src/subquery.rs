@@ -11,11 +11,9 @@ use crate::rewrite::{
 use crate::statement::Name;
 use crate::window::argument_fault;
 use crate::work::{RightSide, Work, place};
-use datafusion_sql::sqlparser::ast::{
-    BinaryOperator, Expr, Function, Query, Select, SelectItem, SetExpr, UnaryOperator,
-};
-use datafusion_sql::sqlparser::tokenizer::Span;
 use operators::range::{self, RangeAggregateKind};
+use sqlparser::ast::{BinaryOperator, Expr, Function, Query, Select, SelectItem, SetExpr, UnaryOperator};
+use sqlparser::tokenizer::Span;
 
 /// Replaces a subquery by the column that its step will give.
 pub(crate) fn plan(
@@ -97,7 +95,7 @@ fn open(planner: &mut Planner, query: &Query, span: Span) -> Outcome<(Select, In
     let SetExpr::Select(select) = query.body.as_ref() else {
         return Fault::new(span, "a subquery is one SELECT").err();
     };
-    let group_by = select.group_by != datafusion_sql::sqlparser::ast::GroupByExpr::Expressions(vec![], vec![]);
+    let group_by = select.group_by != sqlparser::ast::GroupByExpr::Expressions(vec![], vec![]);
     if !is_plain(query) || group_by || select.having.is_some() || select.distinct.is_some() || select.qualify.is_some()
     {
         return Fault::new(
@@ -358,7 +356,7 @@ impl Call {
                 .err();
         }
         let args = arguments(function);
-        let constant = |expr: &Expr| matches!(expr, Expr::Value(value) if value.value != datafusion_sql::sqlparser::ast::Value::Null);
+        let constant = |expr: &Expr| matches!(expr, Expr::Value(value) if value.value != sqlparser::ast::Value::Null);
         let argument = match args {
             [] if kind == RangeAggregateKind::Count => None,
             [one] => argument(one).filter(|expr| !(kind == RangeAggregateKind::Count && constant(expr))).cloned(),

@@ -13,8 +13,8 @@ use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, RecordBatchOptions,
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use dataflow::{Batch, RowOrder, Scalar};
-use datafusion_sql::sqlparser::ast::{Expr, Query, Select, SelectItem, SetExpr, TableFactor, TableFunctionArgs, Value};
-use datafusion_sql::sqlparser::tokenizer::Span;
+use sqlparser::ast::{Expr, Query, Select, SelectItem, SetExpr, TableFactor, TableFunctionArgs, Value};
+use sqlparser::tokenizer::Span;
 use std::sync::Arc;
 
 /// A test as it is written.
@@ -146,7 +146,7 @@ pub(crate) fn parse_clause(reader: &mut TokenReader) -> Outcome<Clause> {
 }
 
 fn columns(reader: &mut TokenReader) -> Outcome<Option<Vec<Name>>> {
-    let named = reader.is_token(&datafusion_sql::sqlparser::tokenizer::Token::LParen);
+    let named = reader.is_token(&sqlparser::tokenizer::Token::LParen);
     if named { reader.names("the name of a column").map(Some) } else { Ok(None) }
 }
 

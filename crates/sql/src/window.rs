@@ -6,13 +6,13 @@ use crate::relation::type_name;
 use crate::rewrite::{argument, arguments, function_name, generated, is_distinct};
 use crate::work::{Work, place};
 use dataflow::Span as Length;
-use datafusion_sql::sqlparser::ast::{
+use operators::Aggregate;
+use operators::window::{self, Frame};
+use sqlparser::ast::{
     Expr, Function, Ident, NamedWindowDefinition, NamedWindowExpr, OrderByExpr, Value, WindowFrame, WindowFrameBound,
     WindowFrameUnits, WindowSpec, WindowType,
 };
-use datafusion_sql::sqlparser::tokenizer::Span;
-use operators::Aggregate;
-use operators::window::{self, Frame};
+use sqlparser::tokenizer::Span;
 
 const FUNCTIONS: &str = "count, sum, avg, min, max, stddev, stddev_pop, variance, var_pop or lag";
 

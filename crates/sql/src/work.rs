@@ -7,9 +7,9 @@ use crate::plan::Plan;
 use crate::relation::{Column, Relation};
 use arrow::datatypes::Schema;
 use dataflow::Scalar;
-use datafusion_sql::sqlparser::ast::Expr;
-use datafusion_sql::sqlparser::tokenizer::Span;
 use operators::{range, window};
+use sqlparser::ast::Expr;
+use sqlparser::tokenizer::Span;
 use std::collections::HashSet;
 use std::sync::Arc;
 

@@ -14,7 +14,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, DurationMicrosecondType, Schema, TimeUnit};
 use dataflow::{Batch, RowOrder};
-use datafusion_sql::sqlparser::ast::{
+use sqlparser::ast::{
     self, BinaryOperator, CastKind, CeilFloorKind, Expr, FunctionArg, FunctionArgExpr, FunctionArgOperator,
     FunctionArguments, Ident, Spanned, TrimWhereField, UnaryOperator, Value,
 };

@@ -7,7 +7,7 @@ use super::scope::Problem;
 use super::sql_type::{self, LENGTH};
 use arrow::array::{ArrayRef, AsArray, DurationMicrosecondArray, IntervalMonthDayNanoArray};
 use arrow::datatypes::{DataType, DurationMicrosecondType, Float64Type, Int64Type, IntervalMonthDayNano};
-use datafusion_sql::sqlparser::ast::{self, Expr, Value};
+use sqlparser::ast::{self, Expr, Value};
 use std::sync::Arc;
 
 /// Months, days and microseconds.

@@ -30,8 +30,8 @@ use arrow::array::{ArrayRef, BooleanArray};
 use arrow::compute::nullif;
 use arrow::datatypes::DataType;
 use dataflow::{Batch, Evaluated, Scalar};
-use datafusion_sql::sqlparser::ast::Expr;
 use node::NodeRef;
+use sqlparser::ast::Expr;
 use std::sync::Arc;
 
 /// An expression that is ready to run, and its type.

@@ -1,8 +1,8 @@
 //! The columns that an expression may name, and what is said when it is wrong.
 
 use arrow::datatypes::DataType;
-use datafusion_sql::sqlparser::ast::Ident;
-use datafusion_sql::sqlparser::tokenizer::Span;
+use sqlparser::ast::Ident;
+use sqlparser::tokenizer::Span;
 
 /// What is wrong with an expression, and where.
 #[derive(Clone, Debug, PartialEq)]

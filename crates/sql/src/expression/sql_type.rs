@@ -8,7 +8,7 @@ use arrow::datatypes::DataType::{
     UInt16, UInt32, UInt64,
 };
 use arrow::datatypes::{DataType, Int32Type, Int64Type, IntervalUnit, TimeUnit};
-use datafusion_sql::sqlparser::ast::{DataType as Written, ExactNumberInfo, TimezoneInfo};
+use sqlparser::ast::{DataType as Written, ExactNumberInfo, TimezoneInfo};
 
 /// TIMESTAMP: microseconds since 1970 in UTC.
 pub(crate) const TIMESTAMP: DataType = Timestamp(TimeUnit::Microsecond, None);

@@ -6,10 +6,10 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, TimeUnit};
 use dataflow::{Batch, RowOrder};
-use datafusion_sql::sqlparser::ast::Expr;
-use datafusion_sql::sqlparser::dialect::DuckDbDialect;
-use datafusion_sql::sqlparser::parser::Parser;
 use sql::expression::{Compiled, Place, Problem, Scope, ScopeColumn, compile};
+use sqlparser::ast::Expr;
+use sqlparser::dialect::DuckDbDialect;
+use sqlparser::parser::Parser;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
