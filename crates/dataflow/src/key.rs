@@ -16,7 +16,8 @@
 //! | 8 | decimal: scale as one signed byte without trailing zeros of the value, then i128 little endian |
 
 use crate::{Error, Result};
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray, StringArray};
+use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{
     DataType, Decimal128Type, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType, UInt64Type,
@@ -87,12 +88,13 @@ fn murmur(word: u32) -> u32 {
 
 /// The xxh3_64 of each row's canonical key bytes.
 pub fn key_hashes(columns: &[ArrayRef], rows: usize) -> Result<Vec<u64>> {
-    let readers = columns.iter().map(Reader::new).collect::<Result<Vec<_>>>()?;
-    let mut bytes = Vec::with_capacity(9 * readers.len());
+    let columns = columns.iter().map(canonical).collect::<Result<Vec<_>>>()?;
+    let columns: Vec<_> = columns.iter().map(Column::new).collect();
+    let mut bytes = Vec::with_capacity(9 * columns.len());
     Ok((0..rows)
         .map(|row| {
             bytes.clear();
-            readers.iter().for_each(|reader| reader.append(row, &mut bytes));
+            columns.iter().for_each(|column| column.append(row, &mut bytes));
             xxh3_64(&bytes)
         })
         .collect())
@@ -100,10 +102,12 @@ pub fn key_hashes(columns: &[ArrayRef], rows: usize) -> Result<Vec<u64>> {
 
 /// The canonical key bytes of each row, one after the other, and where each begins (one offset more than rows).
 pub fn key_bytes(columns: &[ArrayRef], rows: usize) -> Result<(Vec<u8>, Vec<u32>)> {
-    let readers = columns.iter().map(Reader::new).collect::<Result<Vec<_>>>()?;
-    let (mut bytes, mut offsets) = (Vec::new(), vec![0]);
+    let columns = columns.iter().map(canonical).collect::<Result<Vec<_>>>()?;
+    let columns: Vec<_> = columns.iter().map(Column::new).collect();
+    let (mut bytes, mut offsets) = (Vec::with_capacity(9 * columns.len() * rows), Vec::with_capacity(rows + 1));
+    offsets.push(0);
     for row in 0..rows {
-        readers.iter().for_each(|reader| reader.append(row, &mut bytes));
+        columns.iter().for_each(|column| column.append(row, &mut bytes));
         let end = u32::try_from(bytes.len()).map_err(|_| Error::invalid("the keys of one batch exceed 4 GiB"))?;
         offsets.push(end);
     }
@@ -111,69 +115,86 @@ pub fn key_bytes(columns: &[ArrayRef], rows: usize) -> Result<(Vec<u8>, Vec<u32>
 }
 
 /// A key column brought to one of the canonical physical types.
-struct Reader {
-    kind: Kind,
-    column: ArrayRef,
+fn canonical(column: &ArrayRef) -> Result<ArrayRef> {
+    use DataType::*;
+    let physical = match column.data_type() {
+        Int8 | Int16 | Int32 | Int64 | UInt8 | UInt16 | UInt32 => Int64,
+        UInt64 => UInt64,
+        Float16 | Float32 | Float64 => Float64,
+        Utf8 | LargeUtf8 | Utf8View => Utf8,
+        Boolean => Boolean,
+        Timestamp(_, zone) => Timestamp(TimeUnit::Microsecond, zone.clone()),
+        Date32 | Date64 => Timestamp(TimeUnit::Microsecond, None),
+        Binary | LargeBinary | BinaryView | FixedSizeBinary(_) => Binary,
+        Decimal128(precision, scale) => Decimal128(*precision, *scale),
+        Dictionary(_, values) => return canonical(&cast(column, values)?),
+        other => return Err(Error::invalid(format!("a key of type {other} is not supported"))),
+    };
+    if *column.data_type() == physical { Ok(column.clone()) } else { Ok(cast(column, &physical)?) }
 }
 
-#[derive(Clone, Copy)]
-enum Kind {
-    Integer,
-    Unsigned,
-    Float,
-    Text,
-    Boolean,
-    Instant,
-    Bytes,
-    Decimal(i8),
+/// The values of a canonical column, downcast once and not for every row.
+struct Column<'a> {
+    nulls: Option<&'a NullBuffer>,
+    values: Values<'a>,
 }
 
-impl Reader {
-    fn new(column: &ArrayRef) -> Result<Reader> {
-        use DataType::*;
-        let (kind, physical) = match column.data_type() {
-            Int8 | Int16 | Int32 | Int64 | UInt8 | UInt16 | UInt32 => (Kind::Integer, Int64),
-            UInt64 => (Kind::Unsigned, UInt64),
-            Float16 | Float32 | Float64 => (Kind::Float, Float64),
-            Utf8 | LargeUtf8 | Utf8View => (Kind::Text, Utf8),
-            Boolean => (Kind::Boolean, Boolean),
-            Timestamp(_, zone) => (Kind::Instant, Timestamp(TimeUnit::Microsecond, zone.clone())),
-            Date32 | Date64 => (Kind::Instant, Timestamp(TimeUnit::Microsecond, None)),
-            Binary | LargeBinary | BinaryView | FixedSizeBinary(_) => (Kind::Bytes, Binary),
-            Decimal128(precision, scale) => (Kind::Decimal(*scale), Decimal128(*precision, *scale)),
-            Dictionary(_, values) => return Reader::new(&cast(column, values)?),
-            other => return Err(Error::invalid(format!("a key of type {other} is not supported"))),
+enum Values<'a> {
+    Integer(&'a [i64]),
+    Unsigned(&'a [u64]),
+    Float(&'a [f64]),
+    Text(&'a StringArray),
+    Boolean(&'a BooleanArray),
+    Instant(&'a [i64]),
+    Bytes(&'a BinaryArray),
+    Decimal(i8, &'a [i128]),
+}
+
+impl<'a> Column<'a> {
+    fn new(column: &'a ArrayRef) -> Column<'a> {
+        let values = match column.data_type() {
+            DataType::Int64 => Values::Integer(column.as_primitive::<Int64Type>().values()),
+            DataType::UInt64 => Values::Unsigned(column.as_primitive::<UInt64Type>().values()),
+            DataType::Float64 => Values::Float(column.as_primitive::<Float64Type>().values()),
+            DataType::Utf8 => Values::Text(column.as_string()),
+            DataType::Boolean => Values::Boolean(column.as_boolean()),
+            DataType::Decimal128(_, scale) => Values::Decimal(*scale, column.as_primitive::<Decimal128Type>().values()),
+            DataType::Timestamp(..) => Values::Instant(column.as_primitive::<TimestampMicrosecondType>().values()),
+            _ => Values::Bytes(column.as_binary()),
         };
-        let column = if *column.data_type() == physical { column.clone() } else { cast(column, &physical)? };
-        Ok(Reader { kind, column })
+        Column { nulls: column.nulls().filter(|nulls| nulls.null_count() > 0), values }
     }
 
+    #[inline]
     fn append(&self, row: usize, bytes: &mut Vec<u8>) {
-        if self.column.is_null(row) {
+        if self.nulls.is_some_and(|nulls| nulls.is_null(row)) {
             return bytes.push(0);
         }
-        let mut put = |tag: u8, value: &[u8]| {
-            bytes.push(tag);
-            bytes.extend_from_slice(value);
-        };
-        match self.kind {
-            Kind::Integer => put(1, &self.column.as_primitive::<Int64Type>().value(row).to_le_bytes()),
-            Kind::Unsigned => {
-                let value = self.column.as_primitive::<UInt64Type>().value(row);
-                put(if value > i64::MAX as u64 { 2 } else { 1 }, &value.to_le_bytes());
+        match &self.values {
+            Values::Integer(values) => put(bytes, 1, values[row].to_le_bytes()),
+            Values::Unsigned(values) => {
+                put(bytes, if values[row] > i64::MAX as u64 { 2 } else { 1 }, values[row].to_le_bytes());
             }
-            Kind::Float => put(3, &canonical_float(self.column.as_primitive::<Float64Type>().value(row)).to_le_bytes()),
-            Kind::Text => put_sized(bytes, 4, self.column.as_string::<i32>().value(row).as_bytes()),
-            Kind::Boolean => put(5, &[u8::from(self.column.as_boolean().value(row))]),
-            Kind::Instant => put(6, &self.column.as_primitive::<TimestampMicrosecondType>().value(row).to_le_bytes()),
-            Kind::Bytes => put_sized(bytes, 7, self.column.as_binary::<i32>().value(row)),
-            Kind::Decimal(scale) => {
-                let (scale, value) = canonical_decimal(scale, self.column.as_primitive::<Decimal128Type>().value(row));
-                put(8, &scale.to_le_bytes());
+            Values::Float(values) => put(bytes, 3, canonical_float(values[row]).to_le_bytes()),
+            Values::Text(values) => put_sized(bytes, 4, values.value(row).as_bytes()),
+            Values::Boolean(values) => bytes.extend_from_slice(&[5, u8::from(values.value(row))]),
+            Values::Instant(values) => put(bytes, 6, values[row].to_le_bytes()),
+            Values::Bytes(values) => put_sized(bytes, 7, values.value(row)),
+            Values::Decimal(scale, values) => {
+                let (scale, value) = canonical_decimal(*scale, values[row]);
+                bytes.extend_from_slice(&[8, scale.to_le_bytes()[0]]);
                 bytes.extend_from_slice(&value.to_le_bytes());
             }
         }
     }
+}
+
+/// A tag and eight bytes, appended at once.
+#[inline]
+fn put(bytes: &mut Vec<u8>, tag: u8, value: [u8; 8]) {
+    let mut tagged = [tag; 9];
+    tagged[1..].copy_from_slice(&value);
+    bytes.extend_from_slice(&tagged);
 }
 
 fn put_sized(bytes: &mut Vec<u8>, tag: u8, value: &[u8]) {
@@ -201,4 +222,44 @@ fn canonical_decimal(mut scale: i8, mut value: i128) -> (i8, i128) {
         scale -= 1;
     }
     (scale, value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{Decimal128Array, Float64Array, Int32Array, Int64Array, TimestampMicrosecondArray, UInt64Array};
+    use std::sync::Arc;
+
+    fn bytes(column: impl Array + 'static) -> Vec<Vec<u8>> {
+        let column: ArrayRef = Arc::new(column);
+        let rows = column.len();
+        let (bytes, offsets) = key_bytes(&[column], rows).unwrap();
+        offsets.windows(2).map(|pair| bytes[pair[0] as usize..pair[1] as usize].to_vec()).collect()
+    }
+
+    #[test]
+    fn canonical_bytes_are_those_of_the_table() {
+        let seven = [&[1][..], &7i64.to_le_bytes()].concat();
+        assert_eq!(bytes(Int64Array::from(vec![Some(7), None])), [seven.clone(), vec![0]]);
+        assert_eq!(bytes(Int32Array::from(vec![7])), [seven.clone()]);
+        assert_eq!(bytes(UInt64Array::from(vec![7, u64::MAX])), [seven, [&[2][..], &[255; 8]].concat()]);
+        assert_eq!(bytes(Float64Array::from(vec![-0.0])), bytes(Float64Array::from(vec![0.0])));
+        assert_eq!(bytes(Float64Array::from(vec![-f64::NAN])), bytes(Float64Array::from(vec![f64::NAN])));
+        assert_eq!(bytes(StringArray::from(vec!["ab"])), [[&[4, 2, 0, 0, 0][..], b"ab"].concat()]);
+        assert_eq!(bytes(BooleanArray::from(vec![true])), [vec![5, 1]]);
+        assert_eq!(bytes(TimestampMicrosecondArray::from(vec![1])), [[&[6][..], &1i64.to_le_bytes()].concat()]);
+        let decimal = |value, scale| Decimal128Array::from(vec![value]).with_precision_and_scale(10, scale).unwrap();
+        assert_eq!(bytes(decimal(150, 2)), bytes(decimal(15, 1)));
+        assert_eq!(bytes(decimal(15, 1)), [[&[8, 1][..], &15i128.to_le_bytes()].concat()]);
+    }
+
+    #[test]
+    fn a_hash_is_that_of_the_bytes() {
+        let columns: Vec<ArrayRef> =
+            vec![Arc::new(Int64Array::from(vec![1, 2])), Arc::new(StringArray::from(vec![Some("x"), None]))];
+        let (bytes, offsets) = key_bytes(&columns, 2).unwrap();
+        let of = |row: usize| xxh3_64(&bytes[offsets[row] as usize..offsets[row + 1] as usize]);
+        assert_eq!(key_hashes(&columns, 2).unwrap(), [of(0), of(1)]);
+        assert_eq!(key_hashes(&[], 1).unwrap(), [xxh3_64(&[])]);
+    }
 }
