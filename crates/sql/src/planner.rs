@@ -27,6 +27,8 @@ pub(crate) struct Planner<'a> {
     pub local: Vec<(String, Relation)>,
     /// The file of the statement that is being planned.
     pub file: usize,
+    /// Something is wrong, so columns that a SELECT does not use are kept too: one of them may have been meant.
+    pub keeps_all: bool,
 }
 
 impl<'a> Planner<'a> {
@@ -42,6 +44,7 @@ impl<'a> Planner<'a> {
             open: Vec::new(),
             local: Vec::new(),
             file: 0,
+            keeps_all: false,
         }
     }
 

@@ -50,7 +50,19 @@ impl Planner<'_> {
     fn select(&mut self, owner: &str, select: &Select, span: Span) -> Outcome<Relation> {
         refuse::clauses(select, span)?;
         let used = Used::of(select);
-        let mut relation = self.from(owner, select, &used, span)?;
+        match self.steps_of_select(owner, select, &used, span) {
+            // What is wrong is told with all columns in sight, once: the plan goes nowhere from here.
+            Err(fault) if !self.keeps_all => {
+                self.keeps_all = true;
+                self.steps_of_select(owner, select, &used, span).and(Err(fault))
+            }
+            planned => planned,
+        }
+    }
+
+    /// The steps of a SELECT over the columns that it uses.
+    fn steps_of_select(&mut self, owner: &str, select: &Select, used: &Used, span: Span) -> Outcome<Relation> {
+        let mut relation = self.from(owner, select, used, span)?;
         let (plain, with_subqueries): (Vec<&Expr>, Vec<&Expr>) = select
             .selection
             .as_ref()
@@ -166,7 +178,7 @@ impl Planner<'_> {
             let kept: Vec<usize> = (0..relation.columns.len())
                 .filter(|&index| {
                     let column = &relation.columns[index];
-                    column.time || used.has(column.qualifier.as_deref(), &column.name)
+                    self.keeps_all || column.time || used.has(column.qualifier.as_deref(), &column.name)
                 })
                 .collect();
             relation = relation.narrowed(&mut self.plan, &kept);
