@@ -27,8 +27,7 @@ pub(super) fn matching(pattern: &str, folder: &Path) -> Result<Vec<PathBuf>> {
         };
     }
     found.retain(|path| path.is_file());
-    let mut found: Vec<PathBuf> =
-        found.iter().map(|path| path.strip_prefix(".").unwrap_or(path).to_owned()).collect();
+    let mut found: Vec<PathBuf> = found.iter().map(|path| path.strip_prefix(".").unwrap_or(path).to_owned()).collect();
     found.sort();
     Ok(found)
 }
