@@ -3,8 +3,9 @@
 use crate::clock::Stopwatch;
 use crate::show;
 use dataflow::EventTime;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use seam::StreamStats;
+use std::fmt::Write;
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +33,7 @@ impl Progress {
             Some(total),
             if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() },
         );
-        bar.set_style(style("history [{bar:32}] {human_pos}/{human_len} rows  {per_sec}  {eta} left  {msg}"));
+        bar.set_style(style("history [{bar:32}] {human_pos}/{human_len} rows  {rate} rows/s  {eta} left  {msg}"));
         Progress { stats: stats.to_vec(), bar, watch: Stopwatch::start(), terminal, due: PLAIN_EVERY, in_history: true }
     }
 
@@ -73,5 +74,10 @@ impl Progress {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
+    let rate = |state: &ProgressState, out: &mut dyn Write| {
+        // A bar that cannot be written is not worth an error.
+        let _ = out.write_str(&show::count(state.per_sec() as i64));
+    };
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.with_key("rate", rate).progress_chars("=> ")
 }
