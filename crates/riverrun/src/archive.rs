@@ -24,7 +24,7 @@ pub fn archive(project: &Project, args: &RunArgs) -> Outcome {
     let bounded = args.until_caught_up || !ends.is_empty();
     let watch = Stopwatch::start();
     let spinner = ProgressBar::new_spinner().with_style(
-        ProgressStyle::with_template("{spinner} archive  {human_pos} rows  {per_sec}")
+        ProgressStyle::with_template("{spinner} archive  {human_pos} rows")
             .unwrap_or_else(|_| ProgressStyle::default_spinner()),
     );
     spinner.enable_steady_tick(Duration::from_millis(100));

@@ -15,7 +15,7 @@ use std::time::Duration;
 pub fn publish(project: &Project, stream: &str, file: &Path, partitions: u32) -> Outcome {
     let watch = Stopwatch::start();
     let spinner = ProgressBar::new_spinner().with_style(
-        ProgressStyle::with_template("{spinner} publish  {human_pos} messages  {per_sec}")
+        ProgressStyle::with_template("{spinner} publish  {human_pos} messages")
             .unwrap_or_else(|_| ProgressStyle::default_spinner()),
     );
     spinner.enable_steady_tick(Duration::from_millis(100));
