@@ -300,7 +300,7 @@ pub(crate) fn stream_spec(stream: &Stream) -> StreamSpec {
         dedup_key: stream.dedup.as_ref().map(|dedup| dedup.keys.clone()).unwrap_or_default(),
         bad_rows: match stream.on_bad_row {
             sql::BadRow::Fail => BadRows::Fail,
-            sql::BadRow::Skip | sql::BadRow::DeadLetter => BadRows::Skip,
+            sql::BadRow::Skip => BadRows::Skip,
         },
     }
 }

@@ -88,6 +88,4 @@ pub enum BadRow {
     Fail,
     /// They are skipped and counted.
     Skip,
-    /// They are written to the dead letters.
-    DeadLetter,
 }
