@@ -5,6 +5,7 @@ use crate::frame::{Frames, Record, Step};
 use crate::partition::Partition;
 use dataflow::{Clock, Error, LogEnd, Message, PartitionLog, Position, ProcessingTime, Result, Span};
 use std::sync::Arc;
+use std::task::Waker;
 
 /// For how long the end last seen is given again while an appender holds the lock. It stays true, it only gets old.
 const END_REUSE: Span = Span::millis(100);
@@ -136,6 +137,10 @@ impl Watch {
 }
 
 impl PartitionLog for LogReader {
+    fn wake(&mut self, _: &Waker) -> Result<()> {
+        Ok(())
+    }
+
     fn read(&mut self, messages_max: usize, bytes_max: usize) -> Result<Vec<Message>> {
         let mut messages = Vec::new();
         self.each(messages_max, bytes_max, &mut |record| messages.push(message(record)))?;

@@ -34,7 +34,7 @@ pub use key::{KEY_GROUPS, KeyGroup, KeyGroups, key_bytes, key_group, key_hashes}
 pub use log::{LogEnd, Message, PartitionLog, Topic, TopicId};
 pub use operator::{Context, Fate, Fates, Input, Operator, Port, Progress};
 pub use order::{Position, RowOrder};
-pub use reader::{Coordinator, Polled, Reader, ReaderState};
+pub use reader::{Coordinator, Polled, ReadBounds, Reader, ReaderState};
 pub use scalar::{Evaluated, Scalar, Scorer, ScorerInput};
 pub use sink::{Committable, Committer, Sink};
 pub use snapshot::{Frozen, Scope, Snapshot, StateReader, StateWriter};

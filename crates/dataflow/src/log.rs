@@ -1,6 +1,7 @@
 //! Topics: durable, partitioned logs of raw messages with coordinates and arrival stamps.
 
 use crate::{Position, ProcessingTime, Result};
+use std::task::Waker;
 
 /// What makes a topic the same topic: a topic that was made again has another identity.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -50,6 +51,10 @@ pub trait Topic: Send + Sync {
 pub trait PartitionLog: Send {
     /// The next messages: at most so many, and about so many bytes; empty when there are none yet. Never waits.
     fn read(&mut self, messages_max: usize, bytes_max: usize) -> Result<Vec<Message>>;
-    /// The end of the partition now, and the time up to which it is drained there.
+    /// The end of the partition now, and the time up to which it is drained there. Asking writes nothing, and keeps a
+    /// producer waiting for no longer than a copy takes. While a producer appends, an older answer is given again,
+    /// which stays true; only the first call may wait for it.
     fn end(&mut self) -> Result<LogEnd>;
+    /// Remembers whom to wake when there may be new messages. Called once.
+    fn wake(&mut self, waker: &Waker) -> Result<()>;
 }

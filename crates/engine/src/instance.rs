@@ -7,8 +7,8 @@ use crate::exchange::{OutEdge, Outbox};
 use crate::run::Control;
 use arrow::array::BooleanArray;
 use dataflow::{
-    Batch, Context, Coordinator, Error, EventTime, Fate, Input, Operator, Port, Progress, Reader, ReaderState, Result,
-    Sink,
+    Batch, Context, Coordinator, Error, EventTime, Fate, Input, Operator, Port, ProcessingTime, Progress, Reader,
+    ReaderState, Result, Sink,
 };
 use std::sync::Arc;
 
@@ -188,13 +188,18 @@ impl Instance {
             }
             return Ok(Ran::Idle);
         }
-        let polled = source.reader.poll(rows_max, source.coordinator.ceiling(source.index))?;
+        let bounds = source.coordinator.bounds(source.index, ProcessingTime(0));
+        let polled = source.reader.poll(rows_max, &bounds)?;
         source.coordinator.report(source.index, &polled);
         source.state = polled.state;
         let mut moved = polled.state == ReaderState::Finished;
         if let Some(batch) = polled.batch.filter(|batch| batch.rows() > 0) {
             source.cx.count(Fate::Out, batch.rows());
             send(&mut self.outs, Port::MAIN, batch, out)?;
+            moved = true;
+        }
+        for (port, batch) in polled.aside {
+            send(&mut self.outs, port, batch, out)?;
             moved = true;
         }
         if polled.watermark > self.watermark {

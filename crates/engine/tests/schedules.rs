@@ -4,13 +4,14 @@ use arrow::array::{AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use dataflow::{
     Batch, Committable, Committer, Context, Coordinator, Edge, Error, ErrorKind, EventTime, Exchange, Frozen, Input,
-    JobGraph, Node, NodeKind, Operator, Output, Polled, Port, Progress, Reader, ReaderState, Result, RowOrder, Sink,
-    StateReader,
+    JobGraph, Node, NodeKind, Operator, Output, Polled, Port, ProcessingTime, Progress, ReadBounds, Reader,
+    ReaderState, Result, RowOrder, Sink, StateReader,
 };
 use engine::{Control, Driver, Job, SinkBinding};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::task::Waker;
 
 fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![Field::new("key", DataType::Int64, true), Field::new("value", DataType::Int64, true)]))
@@ -28,12 +29,15 @@ fn rows(rows: &[(i64, i64, i64)]) -> Batch {
 struct Rows(Vec<(i64, i64, i64)>, usize);
 
 impl Reader for Rows {
-    fn poll(&mut self, rows_max: usize, _: EventTime) -> Result<Polled> {
+    fn poll(&mut self, rows_max: usize, _: &ReadBounds) -> Result<Polled> {
         let part = &self.0[self.1..(self.1 + rows_max).min(self.0.len())];
         self.1 += part.len();
         let watermark = EventTime(self.0[..self.1].iter().map(|row| row.0 - 1).max().unwrap_or(i64::MIN));
         let state = if self.1 == self.0.len() { ReaderState::Finished } else { ReaderState::Ready };
-        Ok(Polled { batch: Some(rows(part)), watermark, state })
+        Ok(Polled { batch: Some(rows(part)), aside: Vec::new(), watermark, state })
+    }
+    fn wake(&mut self, _: &Waker) -> Result<()> {
+        Ok(())
     }
 }
 
@@ -43,9 +47,10 @@ impl Coordinator for Ends {
     fn report(&self, source: usize, polled: &Polled) {
         self.0.lock().unwrap()[source] |= polled.state == ReaderState::Finished;
     }
-    fn ceiling(&self, _: usize) -> EventTime {
-        EventTime::MAX
+    fn bounds(&self, _: usize, now: ProcessingTime) -> ReadBounds {
+        ReadBounds { history: EventTime::MAX, live: EventTime::MAX, due: None, now }
     }
+    fn wake(&self, _: usize, _: &Waker) {}
     fn horizon(&self) -> Option<EventTime> {
         self.0.lock().unwrap().iter().all(|&finished| finished).then_some(EventTime::MAX)
     }

@@ -1,8 +1,9 @@
 //! Keeps the streams of a job together in event time, so that none fills the state while another lags behind.
 
-use dataflow::{Coordinator, EventTime, Polled, ReaderState, Span};
+use dataflow::{Coordinator, EventTime, Polled, ProcessingTime, ReadBounds, ReaderState, Span};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::SeqCst};
+use std::task::Waker;
 
 /// What the readers of a job tell each other.
 ///
@@ -76,18 +77,12 @@ impl Coordinator for Streams {
         }
     }
 
-    fn ceiling(&self, _: usize) -> EventTime {
-        let Some(least) = self.0.least_watermark() else {
-            return EventTime::MAX;
-        };
-        if least.0 >= self.0.stride.load(SeqCst) {
-            let reach = self.0.moving().map(|source| source.ready_to.load(SeqCst)).min().unwrap_or(i64::MAX);
-            if reach < i64::MAX {
-                self.0.stride.fetch_max(reach, SeqCst);
-            }
-        }
-        least.plus(self.0.delay).max(EventTime(self.0.stride.load(SeqCst)))
+    fn bounds(&self, _: usize, now: ProcessingTime) -> ReadBounds {
+        let ceiling = self.ceiling();
+        ReadBounds { history: ceiling, live: ceiling, due: Some(EventTime::MAX), now }
     }
+
+    fn wake(&self, _: usize, _: &Waker) {}
 
     fn horizon(&self) -> Option<EventTime> {
         if !self.0.sources.iter().all(|source| source.finished.load(SeqCst)) {
@@ -102,5 +97,20 @@ impl Coordinator for Streams {
         let standing = self.0.moving().map(|source| (source.watermark.load(SeqCst), source));
         let (watermark, source) = standing.min_by_key(|(watermark, _)| *watermark)?;
         Some((source.name.clone(), EventTime(watermark)))
+    }
+}
+
+impl Streams {
+    fn ceiling(&self) -> EventTime {
+        let Some(least) = self.0.least_watermark() else {
+            return EventTime::MAX;
+        };
+        if least.0 >= self.0.stride.load(SeqCst) {
+            let reach = self.0.moving().map(|source| source.ready_to.load(SeqCst)).min().unwrap_or(i64::MAX);
+            if reach < i64::MAX {
+                self.0.stride.fetch_max(reach, SeqCst);
+            }
+        }
+        least.plus(self.0.delay).max(EventTime(self.0.stride.load(SeqCst)))
     }
 }

@@ -8,6 +8,7 @@ use dataflow::{
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::Waker;
 
 /// About how many bytes of messages one read takes.
 const READ_BYTES: usize = 4 << 20;
@@ -86,6 +87,11 @@ impl LiveReader {
             until_caught_up,
             more: true,
         })
+    }
+
+    /// Remembers whom to wake when a partition may have new messages.
+    pub fn wake(&mut self, waker: &Waker) -> Result<()> {
+        self.partitions.iter_mut().try_for_each(|partition| partition.log.wake(waker))
     }
 
     /// Where outputs of this stream begin; `None` when no partition has a row.

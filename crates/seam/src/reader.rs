@@ -11,9 +11,10 @@ use crate::StreamStats;
 use crate::coordinator::Together;
 use crate::history::History;
 use crate::live::LiveReader;
-use dataflow::{Batch, Error, EventTime, Polled, Reader, ReaderState, Result};
+use dataflow::{Batch, Error, EventTime, Polled, ReadBounds, Reader, ReaderState, Result};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::Waker;
 
 /// Gives out the rows of a stream with their `_time`.
 ///
@@ -35,20 +36,24 @@ pub(crate) struct StreamReader {
 }
 
 impl Reader for StreamReader {
-    fn poll(&mut self, rows_max: usize, ceiling: EventTime) -> Result<Polled> {
-        let mut batch = self.poll_history(rows_max, ceiling)?;
+    fn poll(&mut self, rows_max: usize, bounds: &ReadBounds) -> Result<Polled> {
+        let mut batch = self.poll_history(rows_max, bounds.history)?;
         self.switched |= self.history_watermark() >= self.cap;
         if batch.is_none()
             && let Some(live) = self.live.as_mut().filter(|_| self.switched)
         {
-            batch = live.poll(rows_max, ceiling, self.given)?;
+            batch = live.poll(rows_max, bounds.live, self.given)?;
         }
         let watermark = self.history_watermark().min(self.live_watermark());
         self.given = self.given.max(watermark);
         self.stats.watermark.store(self.given.0, Relaxed);
         let state = self.state(batch.is_some());
         self.tell();
-        Ok(Polled { batch, watermark: self.given, state })
+        Ok(Polled { batch, aside: Vec::new(), watermark: self.given, state })
+    }
+
+    fn wake(&mut self, waker: &Waker) -> Result<()> {
+        self.live.as_mut().map_or(Ok(()), |live| live.wake(waker))
     }
 }
 
@@ -108,7 +113,7 @@ impl StreamReader {
                 let looking = self.history.as_ref().is_some_and(|history| history.ready_to().is_none());
                 let more = live.as_ref().is_some_and(|live| self.switched && live.has_more());
                 let free = self.history.is_some() && self.is_past_topic();
-                if looking || more || free { ReaderState::Ready } else { ReaderState::Waiting }
+                if looking || more || free { ReaderState::Ready } else { ReaderState::Waiting { until: None } }
             }
         }
     }

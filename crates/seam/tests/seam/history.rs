@@ -37,7 +37,7 @@ fn read(files: MemoryFiles, memory_bytes: usize) -> Reading {
     let mut reader = seam.readers().remove(0);
     let (mut ids, mut batches, mut last, mut given) = (Vec::new(), 0, None, EventTime::MIN);
     loop {
-        let polled = reader.poll(8_192, EventTime::MAX).unwrap();
+        let polled = reader.poll(8_192, &up_to(EventTime::MAX)).unwrap();
         for row in polled.batch.iter().flat_map(rows_of) {
             assert!(row.time > given.0 && Some((row.time, row.order)) >= last, "{row:?} after {last:?}, {given}");
             last = Some((row.time, row.order));
@@ -164,12 +164,12 @@ fn columns_are_found_without_regard_to_case_and_missing_ones_are_named() {
 fn the_ceiling_holds_rows_back() {
     let files = MemoryFiles::new(schema(), batches(&dealt(1000, 3, |row| row % 3)), true);
     let mut reader: Box<dyn Reader> = open(files, 1 << 20).readers().remove(0);
-    let polled = reader.poll(10_000, EventTime(99 * MILLI)).unwrap();
+    let polled = reader.poll(10_000, &up_to(EventTime(99 * MILLI))).unwrap();
     assert_eq!(polled.batch.map(|batch| batch.rows()), Some(100));
     assert_eq!(polled.watermark, EventTime(100 * MILLI - 1));
-    let polled = reader.poll(10_000, EventTime(99 * MILLI)).unwrap();
-    assert!(polled.batch.is_none() && polled.state == ReaderState::Waiting);
-    let polled = reader.poll(50, EventTime(500 * MILLI)).unwrap();
+    let polled = reader.poll(10_000, &up_to(EventTime(99 * MILLI))).unwrap();
+    assert!(polled.batch.is_none() && polled.state == ReaderState::Waiting { until: None });
+    let polled = reader.poll(50, &up_to(EventTime(500 * MILLI))).unwrap();
     assert_eq!(polled.batch.map(|batch| batch.rows()), Some(50));
 }
 
@@ -179,7 +179,7 @@ fn a_row_without_a_time_fails_the_job_where_the_stream_says_so() {
     input.spec.bad_rows = BadRows::Fail;
     let options = Options { until_caught_up: true, from: None, memory_bytes: 1 << 20, spill_dir: std::env::temp_dir() };
     let mut reader = Seam::open(vec![input], options).unwrap().readers().remove(0);
-    let error = reader.poll(10, EventTime::MAX).unwrap_err();
+    let error = reader.poll(10, &up_to(EventTime::MAX)).unwrap_err();
     assert_eq!(
         error.to_string(),
         "stream \"events\": file 0.parquet, row 2: it has no event time; ON BAD ROW SKIP would count it and go on"

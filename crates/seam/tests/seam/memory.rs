@@ -3,12 +3,13 @@
 use arrow::array::{Array, AsArray, Int64Array, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
 use dataflow::{
-    Bounds, Decode, Decoded, Error, LogEnd, Message, PartitionLog, Position, ProcessingTime, RecordBatches, Result,
-    RowOrder, Span, TimedFile, TimedFiles, Topic, TopicId,
+    Bounds, Decode, Decoded, Error, EventTime, LogEnd, Message, PartitionLog, Position, ProcessingTime, ReadBounds,
+    RecordBatches, Result, RowOrder, Span, TimedFile, TimedFiles, Topic, TopicId,
 };
 use seam::{BadRows, Late, Quiet, StreamSpec};
 use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
+use std::task::Waker;
 
 pub const MILLI: i64 = 1_000;
 pub const SECOND: i64 = 1_000_000;
@@ -160,6 +161,10 @@ impl MemoryLog {
 }
 
 impl PartitionLog for MemoryLog {
+    fn wake(&mut self, _: &Waker) -> Result<()> {
+        Ok(())
+    }
+
     fn read(&mut self, messages_max: usize, _: usize) -> Result<Vec<Message>> {
         let next = self.next;
         let messages = self.visible(|log, _| log.iter().skip(next).take(messages_max).cloned().collect::<Vec<_>>());
@@ -382,4 +387,9 @@ pub fn rows_of(batch: &dataflow::Batch) -> Vec<Row> {
             late: batch.is_late(row),
         })
         .collect()
+}
+
+/// Bounds that hold history and the topic back at a time.
+pub fn up_to(ceiling: EventTime) -> ReadBounds {
+    ReadBounds { history: ceiling, live: ceiling, due: Some(EventTime::MAX), now: ProcessingTime(i64::MAX) }
 }

@@ -4,7 +4,7 @@ use crate::archiver::archive;
 use crate::memory::*;
 use crate::switch::input;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, TimestampMicrosecondArray};
-use dataflow::{Coordinator, EventTime, Message, Reader, ReaderState, Span};
+use dataflow::{Coordinator, EventTime, Message, ProcessingTime, Reader, ReaderState, Span};
 use seam::{FRONTIER_PROPERTY, Live, Options, Quiet, Seam, StreamInput, StreamStats, archive_schema};
 use std::sync::Arc;
 
@@ -56,9 +56,10 @@ impl Job {
         if self.finished[source] {
             return false;
         }
-        let polled = self.readers[source].poll(4_096, self.coordinator.ceiling(source)).unwrap();
+        let polled =
+            self.readers[source].poll(4_096, &self.coordinator.bounds(source, ProcessingTime(i64::MAX))).unwrap();
         self.coordinator.report(source, &polled);
-        let moved = polled.watermark > self.watermarks[source] || polled.state != ReaderState::Waiting;
+        let moved = polled.watermark > self.watermarks[source] || !matches!(polled.state, ReaderState::Waiting { .. });
         self.batches += usize::from(polled.batch.is_some());
         for row in polled.batch.iter().flat_map(rows_of) {
             assert!(row.time > self.watermarks[source].0, "{row:?} lies behind {}", self.watermarks[source]);

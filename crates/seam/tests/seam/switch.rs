@@ -4,7 +4,7 @@ use crate::archiver::archive;
 use crate::memory::*;
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
-use dataflow::{EventTime, Message, Position, ReaderState, RowOrder, Span};
+use dataflow::{EventTime, Message, Position, ProcessingTime, ReaderState, RowOrder, Span};
 use seam::{
     CLOCK_PROPERTY, Counts, FRONTIER_PROPERTY, Frontier, Late, Live, Options, Quiet, Seam, StreamInput, StreamSpec,
     archive_schema, clock_property,
@@ -55,8 +55,9 @@ fn read(
     let mut reader = seam.readers().remove(0);
     let (mut rows, mut given, mut finished) = (Vec::new(), EventTime::MIN, false);
     for _ in 0..20_000 {
-        let ceiling = if random.percent(50) { EventTime::MAX } else { coordinator.ceiling(0) };
-        let polled = reader.poll(1 + random.below(40), ceiling).unwrap();
+        let ceiling =
+            if random.percent(50) { EventTime::MAX } else { coordinator.bounds(0, ProcessingTime(i64::MAX)).history };
+        let polled = reader.poll(1 + random.below(40), &up_to(ceiling)).unwrap();
         coordinator.report(0, &polled);
         for row in polled.batch.iter().flat_map(rows_of) {
             assert!(row.time > given.0, "{row:?} lies behind {given:?}");
@@ -299,10 +300,10 @@ fn a_partition_that_joins_behind_the_watermark_is_moved_and_counted() {
     let input = StreamInput { spec, history: None, history_frontier: None, live };
     let mut seam = Seam::open(vec![input], options(false)).unwrap();
     let (stats, mut reader) = (seam.stats().remove(0), seam.readers().remove(0));
-    let given = (0..3).map(|_| reader.poll(100, EventTime::MAX).unwrap().watermark).max().unwrap();
+    let given = (0..3).map(|_| reader.poll(100, &up_to(EventTime::MAX)).unwrap().watermark).max().unwrap();
     assert_eq!(given, EventTime(108 * SECOND - 1));
     topic.set_now(110 * SECOND);
-    let rows = rows_of(&reader.poll(100, EventTime::MAX).unwrap().batch.unwrap());
+    let rows = rows_of(&reader.poll(100, &up_to(EventTime::MAX)).unwrap().batch.unwrap());
     let found: Vec<_> = rows.iter().map(|row| (row.id, row.time, row.late)).collect();
     assert_eq!(found, [(20, 108 * SECOND, true), (21, 108 * SECOND, true), (22, 110 * SECOND, false)]);
     assert_eq!((stats.counts().joined, stats.counts().late_moved, stats.counts().live_rows), (2, 0, 13));
