@@ -21,6 +21,7 @@ mod reader;
 mod scalar;
 mod sink;
 mod snapshot;
+mod stored;
 mod time;
 
 pub use batch::{Batch, concat};

@@ -1,20 +1,27 @@
 //! Runs a job in one thread, choosing by a seed among everything that could happen next.
 
+use crate::BATCH_ROWS;
+use crate::build::{Built, build};
+use crate::commit::Committed;
+use crate::control::Control;
 use crate::job::Job;
-use crate::run::{Control, Ended};
+use crate::run::Ended;
+use crate::schedule::{Next, Schedule};
+use crate::sink::Wrote;
 use crate::status::Status;
-use crate::worker::{Built, Schedule, Stepped, build};
-use crate::{BATCH_ROWS, worker::Worker};
-use dataflow::{Error, Result};
+use crate::worker::Stepped;
+use dataflow::{Error, ProcessingTime, Result};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// A job that is stepped by a seed: the same seed over the same inputs makes the same choices.
 ///
-/// The same workers run here and on threads; only who chooses differs.
+/// The same workers, writers and committers run here and on threads; only who chooses differs.
 pub struct Driver {
     built: Built,
     control: Arc<Control>,
     chance: Chance,
+    // Of the workers, the writers and the committers, in this sequence.
     finished: Vec<bool>,
 }
 
@@ -23,9 +30,9 @@ pub struct Driver {
 pub enum Step {
     /// Something moved.
     Moved,
-    /// No worker can move before its sources have more: time to turn the virtual clock.
+    /// Nothing can move before its sources have more: time to turn the virtual clock.
     Idle,
-    /// All workers have ended.
+    /// All have ended.
     Finished,
 }
 
@@ -34,7 +41,7 @@ impl Driver {
     pub fn new(job: Job, seed: u64) -> Result<Driver> {
         let control = Arc::new(Control::default());
         let built = build(job, &control)?;
-        let finished = vec![false; built.workers.len()];
+        let finished = vec![false; built.workers.len() + built.writers.len() + built.committers.len()];
         Ok(Driver { built, control, chance: Chance(seed), finished })
     }
 
@@ -48,35 +55,56 @@ impl Driver {
         &self.built.status
     }
 
-    /// Makes one call in one worker.
+    /// Makes one call in one worker, writer or committer.
     pub fn step(&mut self) -> Result<Step> {
-        let workers = self.built.workers.len();
-        let first = self.chance.below(workers);
-        let mut all_finished = true;
-        for worker in (0..workers).map(|n| (first + n) % workers) {
-            if self.finished[worker] {
-                continue;
-            }
-            let stepped = step(&mut self.built.workers[worker], &mut self.chance)?;
-            self.finished[worker] = stepped == Stepped::Finished;
-            all_finished &= self.finished[worker];
-            if stepped == Stepped::Moved {
-                self.commit()?;
+        let parts = self.finished.len();
+        let first = self.chance.below(parts);
+        for part in (0..parts).map(|n| (first + n) % parts) {
+            if !self.finished[part] && self.step_part(part)? == Stepped::Moved {
                 return Ok(Step::Moved);
             }
         }
-        self.commit()?;
-        Ok(if all_finished && self.finished.iter().all(|&finished| finished) { Step::Finished } else { Step::Idle })
+        if self.finished.iter().all(|&finished| finished) {
+            return Ok(Step::Finished);
+        }
+        // Messages that come while nothing moves wake the readers from another thread, at a time that no seed chooses.
+        self.built.workers.iter_mut().for_each(crate::worker::Worker::look_again);
+        Ok(Step::Idle)
     }
 
-    /// Steps until all workers have ended; `idle` turns the clock, or brings more, when nothing can move.
+    fn step_part(&mut self, part: usize) -> Result<Stepped> {
+        let (workers, writers) = (self.built.workers.len(), self.built.writers.len());
+        let stepped = if part < workers {
+            self.built.workers[part].step(&mut self.chance)?
+        } else if part < workers + writers {
+            match self.built.writers[part - workers].step(false)? {
+                Wrote::Moved => Stepped::Moved,
+                Wrote::Idle => Stepped::Idle,
+                Wrote::Ended => Stepped::Finished,
+            }
+        } else {
+            let (writers_done, committers) =
+                (self.finished[workers..workers + writers].iter().all(|&done| done), &mut self.built.committers);
+            match committers[part - workers - writers].step(false)? {
+                Committed::Moved => Stepped::Moved,
+                Committed::Idle if writers_done => Stepped::Finished,
+                Committed::Idle => Stepped::Idle,
+                Committed::Ended => Stepped::Finished,
+            }
+        };
+        self.finished[part] = stepped == Stepped::Finished;
+        // What ends has moved: others may depend on it.
+        Ok(if stepped == Stepped::Finished { Stepped::Moved } else { stepped })
+    }
+
+    /// Steps until all have ended; `idle` turns the clock, or brings more, when nothing can move.
     pub fn run(mut self, idle: &mut dyn FnMut() -> Result<()>) -> Result<Ended> {
         let mut still = 0;
         loop {
             match self.step()? {
                 Step::Moved => still = 0,
                 Step::Finished => {
-                    return Ok(Ended { status: self.built.status, commits: self.built.commits.commits() });
+                    return Ok(Ended { status: self.built.status, commits: self.built.commits.load(Relaxed) });
                 }
                 Step::Idle if still > IDLE_MAX => {
                     return Err(Error::internal("the job stands still: no stage can run"));
@@ -88,21 +116,10 @@ impl Driver {
             }
         }
     }
-
-    fn commit(&mut self) -> Result<()> {
-        while let Ok(prepared) = self.built.prepared.try_recv() {
-            self.built.commits.take(prepared)?;
-        }
-        Ok(())
-    }
 }
 
 /// How often in a row nothing may move before the driver says that the job stands still.
 const IDLE_MAX: usize = 100_000;
-
-fn step(worker: &mut Worker, chance: &mut Chance) -> Result<Stepped> {
-    worker.step(chance)
-}
 
 /// A splitmix64 sequence.
 struct Chance(u64);
@@ -122,8 +139,9 @@ impl Chance {
 }
 
 impl Schedule for Chance {
-    fn node(&mut self, nodes: usize) -> usize {
-        self.below(nodes)
+    fn next(&mut self, steps: usize, sources: usize, _: ProcessingTime) -> Next {
+        let chosen = self.below(steps + sources);
+        if chosen < steps { Next::Step(chosen) } else { Next::Source(chosen - steps) }
     }
 
     fn lane(&mut self, lanes: usize) -> usize {

@@ -1,10 +1,11 @@
 //! What travels between the nodes of a job, and the lanes that it travels in.
 
 use crate::LANE_ROWS;
+use crate::mailbox::Caller;
 use dataflow::{Batch, EventTime};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 /// Everything that moves a node.
 #[derive(Clone, Debug)]
@@ -35,21 +36,35 @@ pub struct Envelope {
 }
 
 /// The rows that wait in a lane, counted by both ends: the sender adds before it sends.
-#[derive(Clone, Debug, Default)]
-pub struct Credit(Arc<AtomicUsize>);
+#[derive(Clone, Debug)]
+pub struct Credit(Arc<Waiting>);
+
+#[derive(Debug)]
+struct Waiting {
+    rows: AtomicUsize,
+    sender: Arc<Caller>,
+}
 
 impl Credit {
+    /// A lane whose sender is called when there is room again.
+    pub fn new(sender: Arc<Caller>) -> Credit {
+        Credit(Arc::new(Waiting { rows: AtomicUsize::new(0), sender }))
+    }
+
     /// Whether the lane takes the output of one more call.
     pub fn has_room(&self) -> bool {
-        self.0.load(Ordering::Relaxed) < LANE_ROWS
+        self.0.rows.load(SeqCst) < LANE_ROWS
     }
 
     pub fn add(&self, rows: usize) {
-        self.0.fetch_add(rows, Ordering::Relaxed);
+        self.0.rows.fetch_add(rows, SeqCst);
     }
 
     fn free(&self, rows: usize) {
-        self.0.fetch_sub(rows, Ordering::Relaxed);
+        let before = self.0.rows.fetch_sub(rows, SeqCst);
+        if before >= LANE_ROWS && before - rows < LANE_ROWS {
+            self.0.sender.call();
+        }
     }
 }
 

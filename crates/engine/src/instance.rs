@@ -1,21 +1,22 @@
 //! One node in one worker: its lanes, its operator, and the edges that its rows leave by.
 
 use crate::BATCH_ROWS;
-use crate::commit::Prepared;
+use crate::control::Control;
 use crate::event::{Barrier, Event, Lane};
 use crate::exchange::{OutEdge, Outbox};
-use crate::run::Control;
+use crate::mailbox::SourceWaker;
+use crate::sink::SinkQueue;
 use arrow::array::BooleanArray;
 use dataflow::{
     Batch, Context, Coordinator, Error, EventTime, Fate, Input, Operator, Port, ProcessingTime, Progress, Reader,
-    ReaderState, Result, Sink,
+    ReaderState, Result, Span,
 };
 use std::sync::Arc;
 
 pub enum Kind {
     Source(Source),
     Step { operator: Box<dyn Operator>, cx: Context },
-    Write { sink: Box<dyn Sink>, index: usize, after: EventTime, cx: Context },
+    Write { queue: Arc<SinkQueue>, after: EventTime, cx: Context },
 }
 
 pub struct Source {
@@ -23,8 +24,28 @@ pub struct Source {
     pub index: usize,
     pub coordinator: Arc<dyn Coordinator>,
     pub state: ReaderState,
+    pub waker: Arc<SourceWaker>,
     pub barriers: u64,
     pub cx: Context,
+}
+
+/// The shortest pause between two polls of a source that nobody has woken: what is asked for while rows wait for
+/// silence to pass is asked at this rate at most.
+const POLL_PAUSE: Span = Span::millis(2);
+
+impl Source {
+    /// Whether a poll could give something.
+    fn is_due(&self, now: ProcessingTime) -> bool {
+        self.waker.is_woken() || self.state == ReaderState::Ready || self.due_at().is_some_and(|due| due <= now)
+    }
+
+    /// When a poll is due although nobody wakes the source.
+    fn due_at(&self) -> Option<ProcessingTime> {
+        match self.state {
+            ReaderState::Waiting { until } => until,
+            _ => None,
+        }
+    }
 }
 
 /// A call that has more to put out.
@@ -68,34 +89,45 @@ impl Instance {
     }
 
     /// Whether a call could be made: there is something to do, and room for what comes out.
-    pub fn can_run(&self) -> bool {
+    pub fn can_run(&self, now: ProcessingTime) -> bool {
         !self.finished
             && self.outs.iter().all(OutEdge::has_credit)
-            && (matches!(self.kind, Kind::Source(_)) || self.pending.is_some() || self.lanes.iter().any(Lane::can_pop))
+            && match &self.kind {
+                Kind::Source(source) => source.is_due(now),
+                Kind::Step { .. } => self.has_event(),
+                Kind::Write { queue, .. } => self.has_event() && queue.has_room(),
+            }
     }
 
-    /// Makes one call. `choose` picks among so many lanes that have events; a source reads at most so many rows.
-    pub fn run(
-        &mut self,
-        choose: &mut dyn FnMut(usize) -> usize,
-        rows_max: usize,
-        control: &Control,
-        out: &mut dyn Outbox,
-        prepared: &mut dyn FnMut(Prepared),
-    ) -> Result<Ran> {
-        let result = match &self.kind {
-            Kind::Source(_) => self.poll(rows_max, control, out),
-            _ => self.take_event(choose, out, prepared).map(|()| Ran::Moved),
-        };
-        result.map_err(|error| error.context(format!("step {}", self.name)))
+    pub fn is_source(&self) -> bool {
+        matches!(self.kind, Kind::Source(_))
     }
 
-    fn take_event(
-        &mut self,
-        choose: &mut dyn FnMut(usize) -> usize,
-        out: &mut dyn Outbox,
-        prepared: &mut dyn FnMut(Prepared),
-    ) -> Result<()> {
+    /// When a source is to be polled although nothing calls for it.
+    pub fn due_at(&self) -> Option<ProcessingTime> {
+        match &self.kind {
+            Kind::Source(source) if !self.finished => source.due_at(),
+            _ => None,
+        }
+    }
+
+    /// Has a source polled again.
+    pub fn look_again(&self) {
+        if let Kind::Source(source) = &self.kind {
+            source.waker.look_again();
+        }
+    }
+
+    fn has_event(&self) -> bool {
+        self.pending.is_some() || self.lanes.iter().any(Lane::can_pop)
+    }
+
+    /// Makes one call. `choose` picks among so many lanes that have events.
+    pub fn run(&mut self, choose: &mut dyn FnMut(usize) -> usize, out: &mut dyn Outbox) -> Result<()> {
+        self.take_event(choose, out).map_err(|error| error.context(format!("step {}", self.name)))
+    }
+
+    fn take_event(&mut self, choose: &mut dyn FnMut(usize) -> usize, out: &mut dyn Outbox) -> Result<()> {
         if let Some(call) = self.pending.take() {
             return self.call(call, out);
         }
@@ -107,7 +139,7 @@ impl Instance {
                 let least = self.lanes.iter().map(|lane| lane.watermark).min().unwrap_or(EventTime::MIN);
                 if least > self.watermark { self.call(Call::Advance(least), out) } else { Ok(()) }
             }
-            Some(Event::Barrier(barrier)) => self.align(barrier, out, prepared),
+            Some(Event::Barrier(barrier)) => self.align(barrier, out),
             None => Ok(()),
         }
     }
@@ -115,9 +147,9 @@ impl Instance {
     fn call(&mut self, call: Call, out: &mut dyn Outbox) -> Result<()> {
         let progress = match &mut self.kind {
             Kind::Source(_) => return Err(Error::internal("a source takes no rows")),
-            Kind::Write { sink, after, cx, .. } => {
+            Kind::Write { queue, after, cx } => {
                 if let Call::Process(_, batch) = &call {
-                    write(sink.as_mut(), batch, *after, cx)?;
+                    write(queue, batch, *after, cx)?;
                 }
                 Progress::Done
             }
@@ -142,15 +174,15 @@ impl Instance {
     }
 
     /// Takes part in a barrier once all lanes have it.
-    fn align(&mut self, barrier: Barrier, out: &mut dyn Outbox, prepared: &mut dyn FnMut(Prepared)) -> Result<()> {
+    fn align(&mut self, barrier: Barrier, out: &mut dyn Outbox) -> Result<()> {
         if self.lanes.iter().any(|lane| lane.barrier().is_none()) {
             return Ok(());
         }
         if self.lanes.iter().any(|lane| lane.barrier() != Some(barrier)) {
             return Err(Error::internal(format!("lanes disagree on barrier {}", barrier.number)));
         }
-        if let Kind::Write { sink, index, .. } = &mut self.kind {
-            prepared(Prepared { sink: *index, barrier: barrier.number, committable: sink.prepare()? });
+        if let Kind::Write { queue, .. } = &self.kind {
+            queue.barrier(barrier);
         }
         self.pass(barrier, out);
         Ok(())
@@ -167,31 +199,59 @@ impl Instance {
         self.outs.iter().for_each(|edge| edge.control(&Event::Watermark(watermark), out));
     }
 
-    fn poll(&mut self, rows_max: usize, control: &Control, out: &mut dyn Outbox) -> Result<Ran> {
-        let Kind::Source(source) = &mut self.kind else { return Ok(Ran::Idle) };
-        if source.state == ReaderState::Finished
-            && let Some(horizon) = source.coordinator.horizon().filter(|&horizon| horizon > self.watermark)
-        {
+    /// Sends the barrier that was asked for, if this is a source that has not sent it yet.
+    pub fn send_barrier(&mut self, control: &Control, out: &mut dyn Outbox) -> bool {
+        let Kind::Source(source) = &mut self.kind else { return false };
+        let Some(barrier) = control.barrier_after(source.barriers).filter(|_| !self.finished) else { return false };
+        source.barriers = barrier.number;
+        // The barrier that ends bounded inputs comes after everything that they release.
+        let horizon = source.coordinator.horizon().filter(|_| source.state == ReaderState::Finished);
+        if let Some(horizon) = horizon.filter(|&horizon| horizon > self.watermark) {
             self.reached(horizon, out);
+        }
+        self.pass(barrier, out);
+        true
+    }
+
+    /// Polls a source for at most so many rows.
+    pub fn poll(
+        &mut self,
+        rows_max: usize,
+        now: ProcessingTime,
+        control: &Control,
+        out: &mut dyn Outbox,
+    ) -> Result<Ran> {
+        self.poll_reader(rows_max, now, control, out).map_err(|error| error.context(format!("step {}", self.name)))
+    }
+
+    fn poll_reader(
+        &mut self,
+        rows_max: usize,
+        now: ProcessingTime,
+        control: &Control,
+        out: &mut dyn Outbox,
+    ) -> Result<Ran> {
+        let Kind::Source(source) = &mut self.kind else { return Ok(Ran::Idle) };
+        // Before the poll: a call that comes while the reader looks leads to another look.
+        source.waker.answer();
+        if source.state == ReaderState::Finished {
+            if source.coordinator.horizon().is_none() {
+                return Ok(Ran::Idle);
+            }
             control.finish();
             return Ok(Ran::Moved);
         }
-        if let Some(barrier) = control.barrier_behind(source.barriers) {
-            source.barriers = barrier.number;
-            self.pass(barrier, out);
-            return Ok(Ran::Moved);
-        }
-        if source.state == ReaderState::Finished {
-            // A source that stands at the horizon already asks for the end too.
-            if source.coordinator.horizon().is_some() {
-                control.finish();
+        let polled = source.reader.poll(rows_max, &source.coordinator.bounds(source.index, now))?;
+        source.state = match polled.state {
+            ReaderState::Waiting { until: Some(until) } => {
+                ReaderState::Waiting { until: Some(until.max(now.plus(POLL_PAUSE))) }
             }
-            return Ok(Ran::Idle);
-        }
-        let bounds = source.coordinator.bounds(source.index, ProcessingTime(0));
-        let polled = source.reader.poll(rows_max, &bounds)?;
+            other => other,
+        };
         source.coordinator.report(source.index, &polled);
-        source.state = polled.state;
+        if polled.state == ReaderState::Finished {
+            source.waker.look_again();
+        }
         let mut moved = polled.state == ReaderState::Finished;
         if let Some(batch) = polled.batch.filter(|batch| batch.rows() > 0) {
             source.cx.count(Fate::Out, batch.rows());
@@ -217,12 +277,14 @@ fn send(outs: &mut [OutEdge], port: Port, batch: Batch, out: &mut dyn Outbox) ->
     Ok(())
 }
 
-/// Writes the rows behind the sink's start.
-fn write(sink: &mut dyn Sink, batch: &Batch, after: EventTime, cx: &mut Context) -> Result<()> {
+/// Puts the rows after the sink's start into its queue.
+fn write(queue: &SinkQueue, batch: &Batch, after: EventTime, cx: &mut Context) -> Result<()> {
     cx.count(Fate::In, batch.rows());
-    let behind: BooleanArray = batch.times().iter().map(|&time| Some(EventTime(time) > after)).collect();
-    let batch = batch.filter(&behind)?;
-    cx.count(Fate::Out, batch.rows());
-    cx.count(Fate::Filtered, behind.len() - batch.rows());
-    if batch.rows() > 0 { sink.write(&batch) } else { Ok(()) }
+    let kept: BooleanArray = batch.times().iter().map(|&time| Some(EventTime(time) > after)).collect();
+    let batch = batch.filter(&kept)?;
+    cx.count(Fate::Filtered, kept.len() - batch.rows());
+    if batch.rows() > 0 {
+        queue.push(batch);
+    }
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! A job as the engine takes it: the graph, and what its sources and sinks are bound to.
 
-use dataflow::{Committer, Coordinator, Error, EventTime, JobGraph, NodeKind, Reader, Result, Sink};
+use dataflow::{Clock, Committer, Coordinator, Error, EventTime, JobGraph, NodeKind, Reader, Result, Sink};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// What a sink node of the graph is bound to.
@@ -25,6 +26,10 @@ pub struct Job {
     pub sinks: Vec<SinkBinding>,
     /// How many workers share the key groups; at least 1.
     pub workers: usize,
+    /// Tells when sources are due that nobody wakes.
+    pub clock: Arc<dyn Clock>,
+    /// Where rows go that wait for an output and do not fit in memory.
+    pub spill_dir: PathBuf,
 }
 
 impl Job {

@@ -4,20 +4,28 @@
 //! ([`run()`]), or by a seeded driver that chooses among everything that could happen ([`Driver`]).
 //! The engine knows the contract and no operator, no connector and no SQL.
 
+mod build;
 mod commit;
+mod control;
 mod driver;
 mod event;
 mod exchange;
 mod instance;
 mod job;
+mod layout;
+mod mailbox;
 mod run;
+mod schedule;
+mod sink;
+mod spill;
 mod status;
 mod worker;
 
+pub use control::Control;
 pub use driver::{Driver, Step};
 pub use job::{Job, SinkBinding};
-pub use run::{Control, Ended, run};
-pub use status::{NodeStatus, Status};
+pub use run::{Ended, run};
+pub use status::{NodeStatus, Notes, Status, Waiting};
 
 /// The most rows that one call of an operator takes or puts out.
 pub const BATCH_ROWS: usize = 8192;

@@ -1,65 +1,24 @@
-//! Runs a job on threads, one per worker.
+//! Runs a job on threads: one per worker, and one for each writer and each committer of its outputs.
 
-use crate::commit::Commits;
-use crate::event::Barrier;
+use crate::build::{Built, build};
+use crate::commit::Committed;
+use crate::control::Control;
 use crate::job::Job;
+use crate::schedule::Downstream;
+use crate::sink::Wrote;
 use crate::status::Status;
-use crate::worker::{Built, Downstream, Stepped, Worker, build};
+use crate::worker::{Stepped, Worker};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use dataflow::{Error, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// How often the host looks after a running job.
-const TICK: Duration = Duration::from_millis(50);
-
-/// How long a worker with nothing to do waits before it polls its sources again.
-const POLL_PAUSE: Duration = Duration::from_millis(1);
-
-/// Moves a running job from outside: commits and the end.
-#[derive(Debug, Default)]
-pub struct Control {
-    barriers: Mutex<Barriers>,
-    failed: AtomicBool,
-}
-
-#[derive(Debug, Default)]
-struct Barriers {
-    requested: u64,
-    // Invariant: once set, equal to `requested` for ever.
-    last: Option<u64>,
-}
-
-impl Control {
-    /// Asks for a barrier, at which tables are committed.
-    pub fn commit(&self) {
-        let mut barriers = self.barriers();
-        if barriers.last.is_none() {
-            barriers.requested += 1;
-        }
-    }
-
-    /// Asks for the last barrier: what was read is finished and committed, then the job ends.
-    pub fn finish(&self) {
-        let mut barriers = self.barriers();
-        if barriers.last.is_none() {
-            barriers.requested += 1;
-            barriers.last = Some(barriers.requested);
-        }
-    }
-
-    /// The barrier after the one numbered, if it was asked for.
-    pub(crate) fn barrier_behind(&self, number: u64) -> Option<Barrier> {
-        let barriers = self.barriers();
-        let next = number + 1;
-        (next <= barriers.requested).then(|| Barrier { number: next, last: barriers.last == Some(next) })
-    }
-
-    fn barriers(&self) -> MutexGuard<'_, Barriers> {
-        self.barriers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+const TICK: Duration = Duration::from_millis(100);
+/// For how long the threads of a job that has failed are waited for: one may stand in a call to the outside.
+const GRACE_TICKS: usize = 10;
 
 /// How a job ended.
 #[derive(Debug)]
@@ -70,73 +29,103 @@ pub struct Ended {
     pub commits: u64,
 }
 
-/// Runs a job to its end. `tick` is called about twenty times a second with what the job shows of itself; it may ask
-/// for commits and for the end. The first error of a worker or a commit ends the job and is returned; what was
-/// prepared and not committed stays invisible.
+/// Runs a job to its end. `tick` is called about ten times a second with what the job shows of itself; it may ask
+/// for commits and for the end. The first error of a worker, a writer or a commit ends the job and is returned; what
+/// was prepared and not committed stays invisible.
 pub fn run(job: Job, control: &Arc<Control>, tick: &mut dyn FnMut(&Status)) -> Result<Ended> {
-    let Built { workers, mut commits, prepared, status } = build(job, control)?;
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = workers.into_iter().map(|worker| scope.spawn(move || drive(worker, control))).collect();
-        let committed = attend(&prepared, &mut commits, &threads, &status, tick);
-        if committed.is_err() {
-            control.failed.store(true, Ordering::Relaxed);
-        }
-        let mut result = committed;
-        for thread in threads {
-            let worker = thread.join().unwrap_or_else(|_| Err(Error::internal("a worker ended without a word")));
-            result = result.and(worker);
-        }
-        result
-    })?;
-    while let Ok(of_writer) = prepared.try_recv() {
-        commits.take(of_writer)?;
+    let Built { workers, writers, committers, queues, status, commits } = build(job, control)?;
+    let mut threads = Threads::new(control.clone());
+    for (index, worker) in workers.into_iter().enumerate() {
+        let control = control.clone();
+        threads.start(format!("worker {index}"), move || drive(worker, &control))?;
+    }
+    for mut writer in writers {
+        threads.start(format!("writer {}", writer.name), move || {
+            while writer.step(true)? != Wrote::Ended {}
+            Ok(())
+        })?;
+    }
+    for mut committer in committers {
+        let control = control.clone();
+        threads.start(format!("committer {}", committer.name), move || {
+            while !control.has_failed() && committer.step(true)? != Committed::Ended {}
+            Ok(())
+        })?;
+    }
+    threads.attend(&mut || tick(&status), &|| queues.iter().for_each(|queue| queue.abandon()));
+    if let Some(error) = control.take_error() {
+        return Err(error);
     }
     tick(&status);
-    Ok(Ended { status, commits: commits.commits() })
+    Ok(Ended { status, commits: commits.load(Relaxed) })
 }
 
-type Thread<'scope> = std::thread::ScopedJoinHandle<'scope, Result<()>>;
+/// The threads of a job. Each tells when it ends, also by a panic.
+struct Threads {
+    control: Arc<Control>,
+    running: usize,
+    ends: (Sender<()>, Receiver<()>),
+}
 
-/// Commits what workers prepare until all of them have ended.
-fn attend(
-    prepared: &crossbeam_channel::Receiver<crate::commit::Prepared>,
-    commits: &mut Commits,
-    threads: &[Thread<'_>],
-    status: &Status,
-    tick: &mut dyn FnMut(&Status),
-) -> Result<()> {
-    while !threads.iter().all(Thread::is_finished) {
-        if let Ok(of_writer) = prepared.recv_timeout(TICK) {
-            commits.take(of_writer)?;
+impl Threads {
+    fn new(control: Arc<Control>) -> Threads {
+        Threads { control, running: 0, ends: unbounded() }
+    }
+
+    fn start(&mut self, name: String, body: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
+        let (control, ends) = (self.control.clone(), self.ends.0.clone());
+        let run = move || {
+            // The state of what panicked is not looked at again.
+            let result = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| Err(bug(panic.as_ref())));
+            if let Err(error) = result {
+                control.fail(error);
+            }
+            let _ = ends.send(());
+        };
+        let started = std::thread::Builder::new().name(name).spawn(run);
+        if let Err(error) = started {
+            let error = Error::unavailable("a thread of the job cannot be started").with_source(error);
+            self.control.fail(error);
+            return Err(self.control.take_error().unwrap_or_else(|| Error::internal("an error was lost")));
         }
-        tick(status);
+        self.running += 1;
+        Ok(())
+    }
+
+    /// Waits until all threads have ended; when the job has failed, until those have that do not stand outside.
+    fn attend(mut self, tick: &mut dyn FnMut(), abandon: &dyn Fn()) {
+        let mut grace = GRACE_TICKS;
+        while self.running > 0 && grace > 0 {
+            let failed = self.control.has_failed();
+            if failed {
+                abandon();
+            }
+            match self.ends.1.recv_timeout(TICK) {
+                Ok(()) => self.running -= 1,
+                Err(RecvTimeoutError::Timeout) => {
+                    grace -= usize::from(failed);
+                    tick();
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+}
+
+/// Steps a worker until it has finished, or the job has failed.
+fn drive(mut worker: Worker, control: &Control) -> Result<()> {
+    let mut schedule = Downstream::new();
+    while !control.has_failed() {
+        match worker.step(&mut schedule)? {
+            Stepped::Moved => {}
+            Stepped::Idle => worker.wait(),
+            Stepped::Finished => break,
+        }
     }
     Ok(())
 }
 
-/// Steps a worker until it has finished, or another one has failed.
-fn drive(mut worker: Worker, control: &Control) -> Result<()> {
-    let mut schedule = Downstream::new();
-    let result = loop {
-        if control.failed.load(Ordering::Relaxed) {
-            break Ok(());
-        }
-        // The state of a worker that panicked is not looked at again.
-        match catch_unwind(AssertUnwindSafe(|| worker.step(&mut schedule))) {
-            Ok(Ok(Stepped::Moved)) => {}
-            Ok(Ok(Stepped::Idle)) => worker.wait(POLL_PAUSE),
-            Ok(Ok(Stepped::Finished)) => break Ok(()),
-            Ok(Err(error)) => break Err(error),
-            Err(panic) => break Err(Error::internal(panic_text(panic.as_ref()))),
-        }
-    };
-    if result.is_err() {
-        control.failed.store(true, Ordering::Relaxed);
-    }
-    result
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+fn bug(panic: &(dyn std::any::Any + Send)) -> Error {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    format!("a bug in riverrun, please report it: {}", text.unwrap_or("a panic without a message"))
+    Error::internal(format!("a bug in riverrun, please report it: {}", text.unwrap_or("a panic without a message")))
 }

@@ -1,7 +1,10 @@
 //! What a running job shows of itself: per node rows by fate, bytes of state and the watermark.
 
+use crate::sink::SinkQueue;
 use dataflow::{EventTime, Fate, Fates, JobGraph, NodeKind};
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// One node over all workers.
 #[derive(Clone, Debug)]
@@ -16,13 +19,51 @@ pub struct NodeStatus {
     pub watermark: EventTime,
 }
 
+/// What waits for an output that does not take rows as fast as they come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// Bytes in memory.
+    pub memory_bytes: usize,
+    /// Bytes on disk.
+    pub spilled_bytes: usize,
+}
+
+/// What people should know of the outputs while the job runs, by output: that a commit has to wait, and for what.
+#[derive(Clone, Debug, Default)]
+pub struct Notes(Arc<Mutex<BTreeMap<String, String>>>);
+
+impl Notes {
+    pub(crate) fn set(&self, of: &str, note: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(of.to_owned(), note);
+    }
+
+    pub(crate) fn clear(&self, of: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(of);
+    }
+
+    /// All notes.
+    pub fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+}
+
 /// The state of a job, written by workers after each call and read by anyone at any time.
-#[derive(Debug)]
 pub struct Status {
     names: Vec<(String, bool)>,
     workers: usize,
+    // Rows that the writers of each node have written.
+    written: Vec<Arc<AtomicI64>>,
+    // The queues of the outputs, and the node of each.
+    queues: Mutex<Vec<(usize, Arc<SinkQueue>)>>,
+    notes: Notes,
     // Indexed by worker, then node; a mutex each, so that workers never meet.
     slots: Vec<Mutex<Slot>>,
+}
+
+impl std::fmt::Debug for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.nodes()).finish()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -38,7 +79,34 @@ impl Status {
             graph.nodes.iter().map(|node| (node.name.clone(), matches!(node.kind, NodeKind::Sink(_)))).collect();
         let empty = Slot { fates: Fates::default(), state_bytes: 0, watermark: None };
         let slots = (0..graph.nodes.len() * workers).map(|_| Mutex::new(empty.clone())).collect();
-        Status { names, workers, slots }
+        let written = graph.nodes.iter().map(|_| Arc::default()).collect();
+        Status { names, workers, written, queues: Mutex::default(), notes: Notes::default(), slots }
+    }
+
+    pub(crate) fn written(&self, node: usize) -> &Arc<AtomicI64> {
+        &self.written[node]
+    }
+
+    pub(crate) fn add_queue(&self, node: usize, queue: Arc<SinkQueue>) {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner).push((node, queue));
+    }
+
+    /// What people should know of the outputs.
+    pub fn notes(&self) -> &Notes {
+        &self.notes
+    }
+
+    /// What waits for each output that has something waiting, by the name of its node.
+    pub fn waiting(&self) -> Vec<(String, Waiting)> {
+        let mut of_nodes = BTreeMap::<usize, Waiting>::new();
+        for (node, queue) in self.queues.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let (memory, spilled) = queue.waiting();
+            let waiting = of_nodes.entry(*node).or_default();
+            waiting.memory_bytes += memory;
+            waiting.spilled_bytes += spilled;
+        }
+        let some = of_nodes.into_iter().filter(|(_, waiting)| *waiting != Waiting::default());
+        some.map(|(node, waiting)| (self.names[node].0.clone(), waiting)).collect()
     }
 
     pub(crate) fn put(&self, worker: usize, node: usize, fates: Fates, state_bytes: usize, watermark: EventTime) {
@@ -68,6 +136,7 @@ impl Status {
             all.state_bytes += slot.state_bytes;
             all.watermark = all.watermark.min(watermark);
         }
+        all.fates.add(Fate::Out, self.written[node].load(Relaxed));
         all
     }
 

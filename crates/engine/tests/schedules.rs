@@ -4,8 +4,8 @@ use arrow::array::{AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use dataflow::{
     Batch, Committable, Committer, Context, Coordinator, Edge, Error, ErrorKind, EventTime, Exchange, Frozen, Input,
-    JobGraph, Node, NodeKind, Operator, Output, Polled, Port, ProcessingTime, Progress, ReadBounds, Reader,
-    ReaderState, Result, RowOrder, Sink, StateReader,
+    JobGraph, ManualClock, Node, NodeKind, Operator, Output, Polled, Port, ProcessingTime, Progress, ReadBounds,
+    Reader, ReaderState, Result, RowOrder, Sink, StateReader,
 };
 use engine::{Control, Driver, Job, SinkBinding};
 use proptest::prelude::*;
@@ -161,6 +161,8 @@ fn job(inputs: [Vec<(i64, i64, i64)>; 2], workers: usize, after: i64, fail_at: O
         coordinator: Arc::new(Ends(Mutex::new(vec![false; 2]))),
         sinks: vec![sink(&table), sink(&topic)],
         workers,
+        clock: Arc::new(ManualClock::new(ProcessingTime(0))),
+        spill_dir: std::env::temp_dir(),
     };
     (job, table, topic)
 }

@@ -1,0 +1,234 @@
+//! The way of rows to an output: a queue that workers put them into, and a writer on a thread of its own.
+//!
+//! ```text
+//! worker -> queue (64 MiB in memory, then on disk) -> writer -> barrier: prepare -> committer
+//! ```
+//!
+//! A worker never waits for a writer: while the queue is full the step before it does not run.
+
+use crate::commit::Prepared;
+use crate::event::Barrier;
+use crate::mailbox::Caller;
+use crate::spill::{Place, SpillFile};
+use crossbeam_channel::Sender;
+use dataflow::{Batch, Result, Sink, concat};
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+/// How many bytes of rows may wait in memory for all writers of an output.
+pub const QUEUE_BYTES: usize = 64 << 20;
+/// How many bytes of rows may wait on disk for one writer, beyond those in memory.
+pub const SPILL_BYTES: usize = 1 << 30;
+/// Rows that are written together, so that they are synced together, at most.
+const GROUP_ROWS: usize = 16_384;
+/// Bytes of rows that are written together at most, unless one batch has more.
+const GROUP_BYTES: usize = 8 << 20;
+
+/// What a writer is to do next.
+#[derive(Debug)]
+enum Order {
+    Rows(Batch, usize),
+    Spilled(Place),
+    Barrier(Barrier),
+}
+
+/// The rows on their way to one writer.
+pub struct SinkQueue {
+    orders: Mutex<Orders>,
+    changed: Condvar,
+    worker: Arc<Caller>,
+    memory_max: usize,
+}
+
+struct Orders {
+    queue: VecDeque<Order>,
+    memory: usize,
+    spilled: usize,
+    file: SpillFile,
+    // The disk takes no more; until memory is free again the queue is full.
+    disk_full: bool,
+    // Nothing comes any more, or nobody wants it any more.
+    closed: bool,
+}
+
+/// What a writer takes from its queue at once.
+enum Group {
+    Rows(Vec<Order>),
+    Barrier(Barrier),
+    Ended,
+}
+
+impl SinkQueue {
+    /// A queue of one of so many writers, whose worker is called when there is room again.
+    pub fn new(worker: Arc<Caller>, writers: usize, spill_dir: PathBuf) -> SinkQueue {
+        let orders = Orders {
+            queue: VecDeque::new(),
+            memory: 0,
+            spilled: 0,
+            file: SpillFile::new(spill_dir),
+            disk_full: false,
+            closed: false,
+        };
+        let memory_max = QUEUE_BYTES / writers.max(1);
+        SinkQueue { orders: Mutex::new(orders), changed: Condvar::new(), worker, memory_max }
+    }
+
+    /// Whether the queue takes the output of one more call.
+    pub fn has_room(&self) -> bool {
+        self.room(&self.orders())
+    }
+
+    /// Puts rows into the queue.
+    pub fn push(&self, batch: Batch) {
+        let mut orders = self.orders();
+        let bytes = batch.bytes();
+        let order = if orders.memory + bytes <= self.memory_max || orders.disk_full {
+            None
+        } else {
+            // Rows that the disk does not take stay in memory, and then the queue is full.
+            orders.file.write(&batch).ok()
+        };
+        match order {
+            Some(place) => {
+                orders.spilled += place.bytes();
+                orders.queue.push_back(Order::Spilled(place));
+            }
+            None => {
+                orders.disk_full = orders.memory + bytes > self.memory_max;
+                orders.memory += bytes;
+                orders.queue.push_back(Order::Rows(batch, bytes));
+            }
+        }
+        self.changed.notify_one();
+    }
+
+    /// Puts a barrier behind the rows. Nothing comes behind the last one.
+    pub fn barrier(&self, barrier: Barrier) {
+        let mut orders = self.orders();
+        orders.queue.push_back(Order::Barrier(barrier));
+        orders.closed |= barrier.last;
+        self.changed.notify_one();
+    }
+
+    /// Ends the writer where it is, since the job has failed.
+    pub fn abandon(&self) {
+        let mut orders = self.orders();
+        orders.queue.clear();
+        orders.closed = true;
+        self.changed.notify_one();
+    }
+
+    /// Bytes that wait in memory and on disk.
+    pub fn waiting(&self) -> (usize, usize) {
+        let orders = self.orders();
+        (orders.memory, orders.spilled)
+    }
+
+    /// What comes next; `None` when there is nothing yet and `wait` is false.
+    fn take(&self, wait: bool) -> Option<Group> {
+        let mut orders = self.orders();
+        while orders.queue.is_empty() && !orders.closed {
+            if !wait {
+                return None;
+            }
+            orders = self.changed.wait(orders).unwrap_or_else(PoisonError::into_inner);
+        }
+        let was_full = !self.room(&orders);
+        let group = orders.group();
+        if was_full && self.room(&orders) {
+            self.worker.call();
+        }
+        Some(group)
+    }
+
+    fn room(&self, orders: &Orders) -> bool {
+        orders.memory <= self.memory_max || (!orders.disk_full && orders.spilled < SPILL_BYTES)
+    }
+
+    fn orders(&self) -> MutexGuard<'_, Orders> {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Orders {
+    fn group(&mut self) -> Group {
+        let (mut group, mut rows, mut bytes) = (Vec::new(), 0, 0);
+        while rows < GROUP_ROWS && bytes < GROUP_BYTES {
+            match self.queue.pop_front() {
+                Some(Order::Barrier(barrier)) if group.is_empty() => return Group::Barrier(barrier),
+                Some(order @ Order::Barrier(_)) => {
+                    self.queue.push_front(order);
+                    break;
+                }
+                Some(Order::Rows(batch, size)) => {
+                    rows += batch.rows();
+                    bytes += size;
+                    self.memory -= size;
+                    group.push(Order::Rows(batch, size));
+                }
+                Some(Order::Spilled(place)) => {
+                    bytes += place.bytes();
+                    self.spilled -= place.bytes();
+                    group.push(Order::Spilled(place));
+                }
+                None => break,
+            }
+        }
+        if self.spilled == 0 {
+            self.file.clear();
+        }
+        self.disk_full &= self.memory > 0;
+        if group.is_empty() { Group::Ended } else { Group::Rows(group) }
+    }
+}
+
+/// What a step of a writer gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wrote {
+    Moved,
+    Idle,
+    Ended,
+}
+
+/// Writes the rows of one queue, and prepares at barriers.
+pub struct SinkWriter {
+    pub name: String,
+    pub sink: Box<dyn Sink>,
+    pub queue: Arc<SinkQueue>,
+    pub prepared: Sender<Prepared>,
+    /// Rows of the output that were written, over all its writers.
+    pub written: Arc<AtomicI64>,
+}
+
+impl SinkWriter {
+    /// Does what comes next in the queue; waits for it, if told so.
+    pub fn step(&mut self, wait: bool) -> Result<Wrote> {
+        let result = match self.queue.take(wait) {
+            None => return Ok(Wrote::Idle),
+            Some(Group::Ended) => return Ok(Wrote::Ended),
+            Some(Group::Rows(orders)) => self.write(orders).map(|()| Wrote::Moved),
+            Some(Group::Barrier(barrier)) => self.sink.prepare().map(|committable| {
+                // The committer has gone only when the job has failed.
+                let _ = self.prepared.send(Prepared { barrier: barrier.number, committable });
+                if barrier.last { Wrote::Ended } else { Wrote::Moved }
+            }),
+        };
+        result.map_err(|error| error.context(format!("step {}", self.name)))
+    }
+
+    fn write(&mut self, orders: Vec<Order>) -> Result<()> {
+        let batches = orders.into_iter().map(|order| match order {
+            Order::Rows(batch, _) => Ok(batch),
+            Order::Spilled(place) => place.read(),
+            Order::Barrier(_) => Err(dataflow::Error::internal("a barrier is no row")),
+        });
+        let batches = batches.collect::<Result<Vec<_>>>()?;
+        let Some(first) = batches.first() else { return Ok(()) };
+        let rows = concat(&first.schema(), &batches)?;
+        self.sink.write(&rows)?;
+        self.written.fetch_add(rows.rows() as i64, Relaxed);
+        Ok(())
+    }
+}
