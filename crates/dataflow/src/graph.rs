@@ -1,6 +1,6 @@
 //! The job graph: what a statement becomes, and what a host runs.
 
-use crate::{KeyGroups, Operator, Port, Result};
+use crate::{KeyGroups, Operator, Port, Result, Span};
 use arrow::datatypes::SchemaRef;
 use std::fmt;
 use std::sync::Arc;
@@ -72,6 +72,8 @@ pub struct Node {
     pub inputs: Vec<Edge>,
     /// The columns that leave at the main port (of a sink: that come in).
     pub schema: SchemaRef,
+    /// How long the step holds a row past its own `_time` at most: until its forward bound has passed.
+    pub hold: Span,
     /// One line for `explain`: what it computes, and what bounds its state.
     pub describe: String,
 }
@@ -92,4 +94,73 @@ impl fmt::Debug for Node {
 pub struct JobGraph {
     /// The nodes.
     pub nodes: Vec<Node>,
+}
+
+impl JobGraph {
+    /// Per source, in the order of the sources: the sources whose rows meet its own in a step, itself among them, and
+    /// how long the steps that its rows reach hold them past their own time.
+    pub fn meetings(&self) -> Vec<(Vec<usize>, Span)> {
+        let reach = self.sources_by_node();
+        let sources = self.nodes.iter().filter(|node| matches!(node.kind, NodeKind::Source(_))).count();
+        let of = |source: usize| {
+            let reached = reach.iter().filter(|reaching| reaching.iter().any(|(other, _)| *other == source));
+            let mut meets: Vec<usize> = reached.clone().flatten().map(|(other, _)| *other).collect();
+            meets.sort_unstable();
+            meets.dedup();
+            let holds = reached.flatten().filter(|(other, _)| *other == source).map(|(_, hold)| *hold);
+            (meets, holds.max().unwrap_or(Span::ZERO))
+        };
+        (0..sources).map(of).collect()
+    }
+
+    /// Per node the sources that reach it, and the longest that steps on the way, itself among them, hold their rows.
+    fn sources_by_node(&self) -> Vec<Vec<(usize, Span)>> {
+        let (mut reach, mut sources) = (Vec::<Vec<(usize, Span)>>::new(), 0);
+        for node in &self.nodes {
+            let mut here: Vec<(usize, Span)> = Vec::new();
+            if matches!(node.kind, NodeKind::Source(_)) {
+                here.push((sources, Span::ZERO));
+                sources += 1;
+            }
+            for (source, hold) in node.inputs.iter().flat_map(|edge| &reach[edge.from]) {
+                let hold = Span(hold.0.saturating_add(node.hold.0));
+                match here.iter_mut().find(|(other, _)| other == source) {
+                    Some((_, known)) => *known = hold.max(*known),
+                    None => here.push((*source, hold)),
+                }
+            }
+            reach.push(here);
+        }
+        reach
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::datatypes::Schema;
+
+    fn node(kind: NodeKind, from: &[usize], hold: i64) -> Node {
+        let edge = |&from| Edge { from, port: Port::MAIN, exchange: Exchange::Forward };
+        Node {
+            name: String::new(),
+            kind,
+            inputs: from.iter().map(edge).collect(),
+            schema: Arc::new(Schema::empty()),
+            hold: Span(hold),
+            describe: String::new(),
+        }
+    }
+
+    #[test]
+    fn streams_meet_where_a_step_takes_rows_of_both() {
+        let source = |from: &[usize]| node(NodeKind::Source(String::new()), from, 0);
+        let sink = |from| node(NodeKind::Sink(Output::Query), &[from], 0);
+        let step = |from: &[usize], hold| node(NodeKind::Sink(Output::Query), from, hold);
+        // 0 and 1 meet in step 3, which holds rows for 7; 1 and 2 meet in step 4; 0 and 2 nowhere.
+        let nodes =
+            vec![source(&[]), source(&[]), source(&[]), step(&[0, 1], 7), step(&[1, 2], 0), step(&[3], 2), sink(5)];
+        let meetings = JobGraph { nodes }.meetings();
+        assert_eq!(meetings, [(vec![0, 1], Span(9)), (vec![0, 1, 2], Span(9)), (vec![1, 2], Span(0))]);
+    }
 }

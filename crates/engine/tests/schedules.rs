@@ -5,7 +5,7 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use dataflow::{
     Batch, Committable, Committer, Context, Coordinator, Edge, Error, ErrorKind, EventTime, Exchange, Frozen, Input,
     JobGraph, ManualClock, Node, NodeKind, Operator, Output, Polled, Port, ProcessingTime, Progress, ReadBounds,
-    Reader, ReaderState, Result, RowOrder, Sink, StateReader,
+    Reader, ReaderState, Result, RowOrder, Sink, Span, StateReader,
 };
 use engine::{Control, Driver, Job, SinkBinding};
 use proptest::prelude::*;
@@ -48,7 +48,7 @@ impl Coordinator for Ends {
         self.0.lock().unwrap()[source] |= polled.state == ReaderState::Finished;
     }
     fn bounds(&self, _: usize, now: ProcessingTime) -> ReadBounds {
-        ReadBounds { history: EventTime::MAX, live: EventTime::MAX, due: None, now }
+        ReadBounds { history: EventTime::MAX, live: EventTime::MAX, least: EventTime::MAX, due: None, now }
     }
     fn wake(&self, _: usize, _: &Waker) {}
     fn horizon(&self) -> Option<EventTime> {
@@ -132,8 +132,14 @@ impl Committer for Table {
 
 /// Two sources into one numbering by key, into a table; and a second view of it by value, on one worker.
 fn job(inputs: [Vec<(i64, i64, i64)>; 2], workers: usize, after: i64, fail_at: Option<i64>) -> (Job, Written, Written) {
-    let node =
-        |name: &str, kind, inputs| Node { name: name.into(), kind, inputs, schema: schema(), describe: String::new() };
+    let node = |name: &str, kind, inputs| Node {
+        name: name.into(),
+        kind,
+        inputs,
+        schema: schema(),
+        hold: Span::ZERO,
+        describe: String::new(),
+    };
     let edge = |from, exchange| Edge { from, port: Port::MAIN, exchange };
     let number = |fail_at| {
         NodeKind::Step(Arc::new(move |_| Ok(Box::new(Number { fail_at, ..Number::default() }) as Box<dyn Operator>)))

@@ -23,6 +23,13 @@ pub enum Placed {
     OnTime(EventTime),
     /// It is late; this is the earliest moment still open.
     Late(EventTime),
+    /// Its partition joined a stream that had given a watermark already.
+    Joined {
+        /// The earliest moment still open.
+        time: EventTime,
+        /// Whether it would be late without that.
+        late: bool,
+    },
     /// Its event time lies more than a day ahead of its arrival: nonsense.
     Quarantined,
 }
@@ -50,8 +57,8 @@ impl PartitionClock {
 
     /// The clock at an arrival, before the row that arrived: run on through silence, never past the arrival itself.
     pub fn at(&self, arrival: ProcessingTime) -> Option<EventTime> {
-        let (clock, before) = (self.clock?, self.arrival?);
-        let Quiet::After(quiet) = self.quiet else {
+        let clock = self.clock?;
+        let (Quiet::After(quiet), Some(before)) = (self.quiet, self.arrival) else {
             return Some(clock);
         };
         let silence = arrival.0.saturating_sub(before.0).saturating_sub(quiet.0);
@@ -77,6 +84,28 @@ impl PartitionClock {
         self.clock
     }
 
+    /// Begins the clock of a partition that shows its first row when the stream has given a watermark already: no row of
+    /// it can come out at or before that.
+    /// Whether it began so.
+    pub fn join(&mut self, given: EventTime) -> bool {
+        let joins = self.clock.is_none() && given > EventTime::MIN;
+        if joins {
+            // Silence before the first row says nothing.
+            (self.clock, self.arrival) = (Some(given.plus(self.delay).plus(Span(1))), None);
+        }
+        joins
+    }
+
+    /// The least time up to which the partition has to be drained for its watermark to be at or after a time; `None`
+    /// when silence does not move it there.
+    pub fn drained_for(&self, watermark: EventTime) -> Option<ProcessingTime> {
+        let (clock, before) = (self.clock?, self.arrival?);
+        let wanted = watermark.plus(self.delay).plus(Span(1));
+        let Quiet::After(quiet) = self.quiet else { return None };
+        let silence = before.0.saturating_add(wanted.0.saturating_sub(clock.0)).saturating_add(quiet.0);
+        Some(ProcessingTime(silence.max(wanted.0.saturating_add(quiet.0))))
+    }
+
     /// No row at or before this comes later in this partition.
     pub fn watermark(&self) -> Option<EventTime> {
         self.clock.map(|clock| clock.minus(self.delay).before())
@@ -88,9 +117,14 @@ impl PartitionClock {
     }
 }
 
+/// Whether an event time lies more than a day ahead of its arrival.
+pub(crate) fn is_nonsense(event: EventTime, arrival: ProcessingTime) -> bool {
+    event.0 > arrival.plus(Span::DAY).0
+}
+
 /// The place of a row by the clock that its partition had when it arrived: the one rule of history and live.
 pub(crate) fn place(event: EventTime, arrival: ProcessingTime, clock: Option<EventTime>, delay: Span) -> Placed {
-    if event.0 > arrival.plus(Span::DAY).0 {
+    if is_nonsense(event, arrival) {
         return Placed::Quarantined;
     }
     match clock.map(|clock| clock.minus(delay)) {

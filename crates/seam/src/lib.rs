@@ -9,6 +9,7 @@ mod archive;
 mod clock;
 mod coordinator;
 mod frontier;
+mod given;
 mod held;
 mod history;
 mod live;

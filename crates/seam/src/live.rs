@@ -1,10 +1,11 @@
 //! Reads the partitions of a topic forward: decodes, places rows by the partition's clock, and tells the watermark.
 
-use crate::clock::PartitionClock;
+use crate::clock::{PartitionClock, Placed, is_nonsense};
 use crate::placing::{Rows, event_time, instants};
-use crate::{Frontier, Live, Quiet, StreamSpec, StreamStats};
+use crate::{Frontier, Live, StreamSpec, StreamStats};
 use dataflow::{
-    Batch, Decode, Error, EventTime, Message, PartitionLog, Position, ProcessingTime, Result, RowOrder, Topic, concat,
+    Batch, Decode, Error, EventTime, Message, PartitionLog, Position, ProcessingTime, ReadBounds, Result, RowOrder,
+    Span, Topic, concat,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -25,6 +26,8 @@ pub(crate) struct LiveReader {
     until_caught_up: bool,
     // Whether the last poll may have left messages that the next one can read.
     more: bool,
+    // When silence will have lifted the watermark to what is due.
+    until: Option<ProcessingTime>,
 }
 
 struct Partition {
@@ -34,8 +37,13 @@ struct Partition {
     position: Option<Position>,
     // The last message when the reader was opened.
     end: Option<Position>,
+    // Whether the last look found nothing after the position.
+    caught_up: bool,
     // A time up to which everything that arrived has been read, while nothing was read since.
     drained: Option<ProcessingTime>,
+    // What the clock would be, had the partition not shown its first row when the stream had given a watermark; until
+    // the two agree.
+    alone: Option<PartitionClock>,
     // What the partition adds to the least value at which outputs begin; `None` when it does not count.
     start: Option<EventTime>,
 }
@@ -76,7 +84,18 @@ impl LiveReader {
                 (None, Some(_)) => None,
                 (None, None) => first_clock(spec, live, index, position, end.last)?.and_then(|first| first.watermark()),
             };
-            partitions.push(Partition { index, log, clock, position, end: end.last, drained, start });
+            let caught_up = drained.is_some();
+            partitions.push(Partition {
+                index,
+                log,
+                clock,
+                position,
+                end: end.last,
+                caught_up,
+                drained,
+                alone: None,
+                start,
+            });
         }
         Ok(LiveReader {
             spec: spec.clone(),
@@ -86,6 +105,7 @@ impl LiveReader {
             partitions,
             until_caught_up,
             more: true,
+            until: None,
         })
     }
 
@@ -129,20 +149,18 @@ impl LiveReader {
     pub fn has_backlog(&self) -> bool {
         self.partitions.iter().any(|partition| match self.until_caught_up {
             true => !partition.at_end(),
-            false => partition.drained.is_none(),
+            false => !partition.caught_up,
         })
     }
 
     /// Whether the topic has shown no row that could tell a time, and has nothing unread.
     pub fn is_empty(&self) -> bool {
-        self.partitions.iter().all(|partition| partition.clock.clock().is_none() && partition.drained.is_some())
+        self.partitions.iter().all(|partition| partition.clock.clock().is_none() && partition.caught_up)
     }
 
-    /// For a topic that is empty: what the quiet rule says of it without any row; `None` when it never runs on.
-    pub fn watermark_of_silence(&self) -> Option<EventTime> {
-        let Quiet::After(quiet) = self.spec.quiet else { return None };
-        let drained_to = self.partitions.iter().filter_map(|partition| partition.drained).min()?;
-        Some(EventTime(drained_to.0).minus(quiet).minus(self.spec.delay).before())
+    /// When silence will have lifted the watermark to what was due at the last poll.
+    pub fn until(&self) -> Option<ProcessingTime> {
+        self.until
     }
 
     /// No row at or before this comes later; `None` while a partition may still have one at any time, or when no
@@ -153,18 +171,56 @@ impl LiveReader {
         }
         let mut least: Option<EventTime> = None;
         for partition in self.partitions.iter().filter(|partition| !self.until_caught_up || !partition.at_end()) {
-            match (partition.watermark(), partition.drained) {
+            match (partition.watermark(), partition.caught_up) {
                 (Some(watermark), _) => least = Some(least.map_or(watermark, |least| least.min(watermark))),
-                (None, Some(_)) => {}
-                (None, None) => return None,
+                (None, true) => {}
+                (None, false) => return None,
             }
         }
         least
     }
 
-    /// The next rows of partitions whose watermark is not above the ceiling, those furthest behind first. Rows at or
-    /// before `given` are moved to the microsecond behind it.
-    pub fn poll(&mut self, rows_max: usize, ceiling: EventTime, given: EventTime) -> Result<Option<Batch>> {
+    /// The next rows of partitions whose watermark is not above the bound, those with the least first. Rows at or
+    /// before `given` are moved to the microsecond after it. Where nothing is left to read, asks how far partitions
+    /// are drained, if that can lift the watermark to what is due.
+    pub fn poll(&mut self, rows_max: usize, bounds: &ReadBounds, given: EventTime) -> Result<Option<Batch>> {
+        let batch = self.read(rows_max, bounds.live, given)?;
+        self.until = match bounds.due {
+            Some(due) if !self.until_caught_up => self.look_at_silence(due, bounds.now)?,
+            _ => None,
+        };
+        Ok(batch)
+    }
+
+    /// Lifts the watermark to what is due if enough silence has passed; else says when it will have.
+    fn look_at_silence(&mut self, due: EventTime, now: ProcessingTime) -> Result<Option<ProcessingTime>> {
+        let mut until = ProcessingTime(i64::MIN);
+        for partition in &self.partitions {
+            match partition.watermark() {
+                Some(watermark) if watermark < due => {}
+                _ => continue,
+            }
+            // A partition that has more to read, or that silence never moves, is what is waited for.
+            let Some(drained_to) = partition.clock.drained_for(due).filter(|_| partition.caught_up) else {
+                return Ok(None);
+            };
+            // A partition that is asked at a time answers for the microsecond before it.
+            until = until.max(drained_to.plus(Span(1)));
+        }
+        if until > now {
+            return Ok(Some(until));
+        }
+        let mut lifted = true;
+        for partition in self.partitions.iter_mut().filter(|partition| partition.watermark().is_some_and(|at| at < due))
+        {
+            self.more |= partition.look_at_end()?;
+            lifted &= partition.watermark().is_some_and(|at| at >= due);
+        }
+        // While a producer appends there is no newer answer; it is asked again in a moment.
+        Ok((!lifted).then_some(now))
+    }
+
+    fn read(&mut self, rows_max: usize, ceiling: EventTime, given: EventTime) -> Result<Option<Batch>> {
         let mut turns: Vec<(Option<EventTime>, usize)> =
             self.partitions.iter().enumerate().map(|(turn, partition)| (partition.watermark(), turn)).collect();
         turns.sort_unstable();
@@ -183,7 +239,6 @@ impl LiveReader {
             }
             let messages = self.partitions[turn].read(room, self.until_caught_up)?;
             if messages.is_empty() {
-                self.more |= self.partitions[turn].look_at_end()?;
                 continue;
             }
             self.more = true;
@@ -210,29 +265,30 @@ impl LiveReader {
         let mut rows = Rows::new(&self.spec, &self.stats, decoded.rows.num_rows());
         let mut orders = Vec::with_capacity(messages.len());
         let (mut bad, mut row) = (decoded.bad.iter().peekable(), 0);
+        let partition_index = partition.index;
         for (index, message) in messages.iter().enumerate() {
             let at = || {
                 format!(
                     "topic \"{}\", partition {}, message {}",
                     self.topic.name(),
-                    partition.index,
+                    partition_index,
                     shown(Some(message.position))
                 )
             };
             if let Some((_, error)) = bad.next_if(|(bad, _)| *bad == index) {
-                partition.clock.arrive(message.arrival);
+                partition.arrive(message.arrival);
                 rows.bad(&error.chain(), &at)?;
                 continue;
             }
             match event_time(&events, row) {
                 Some(event) => {
-                    let placed = partition.clock.row(event, message.arrival);
+                    let placed = partition.place_row(event, message.arrival, given);
                     if rows.put(row, placed, given, &at)? {
                         orders.push(RowOrder::of_position(partition.index, message.position)?);
                     }
                 }
                 None => {
-                    partition.clock.arrive(message.arrival);
+                    partition.arrive(message.arrival);
                     rows.bad("it has no event time", &at)?;
                 }
             }
@@ -247,6 +303,34 @@ impl Partition {
         self.position >= self.end
     }
 
+    fn arrive(&mut self, arrival: ProcessingTime) {
+        self.clock.arrive(arrival);
+        if let Some(alone) = &mut self.alone {
+            alone.arrive(arrival);
+        }
+    }
+
+    /// Places a row. The first row of a partition may come when the stream has given a watermark; then the clock
+    /// begins there, and what that moves is told apart from what is late by itself.
+    fn place_row(&mut self, event: EventTime, arrival: ProcessingTime, given: EventTime) -> Placed {
+        let before = self.clock;
+        if !is_nonsense(event, arrival) && self.clock.join(given) {
+            self.alone = Some(before);
+        }
+        let placed = self.clock.row(event, arrival);
+        let Some(alone) = &mut self.alone else { return placed };
+        let by_itself = alone.row(event, arrival);
+        if alone.clock() == self.clock.clock() {
+            self.alone = None;
+        }
+        match placed {
+            Placed::Late(time) if placed != by_itself => {
+                Placed::Joined { time, late: matches!(by_itself, Placed::Late(_)) }
+            }
+            placed => placed,
+        }
+    }
+
     fn watermark(&self) -> Option<EventTime> {
         self.drained.map_or_else(|| self.clock.watermark(), |drained_to| self.clock.watermark_drained(drained_to))
     }
@@ -257,6 +341,7 @@ impl Partition {
         if to_end {
             messages.truncate(messages.partition_point(|message| Some(message.position) <= self.end));
         }
+        self.caught_up = messages.is_empty();
         if let Some(last) = messages.last() {
             self.position = Some(last.position);
             self.drained = None;
@@ -268,6 +353,7 @@ impl Partition {
     fn look_at_end(&mut self) -> Result<bool> {
         let end = self.log.end()?;
         let drained = end.last <= self.position;
+        self.caught_up = drained;
         if drained {
             self.drained = self.drained.max(Some(end.drained_to));
         }

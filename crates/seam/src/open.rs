@@ -1,13 +1,13 @@
 //! Opens the streams of a job: checks that both sides of each belong together, and finds where outputs begin.
 
 use crate::archive::{CLOCK_PROPERTY, check_clock_property};
-use crate::coordinator::{Streams, Together};
+use crate::coordinator::{StreamTime, Streams, Together};
 use crate::frontier::{FRONTIER_PROPERTY, Frontier};
 use crate::history::History;
 use crate::live::LiveReader;
 use crate::placing::Layout;
 use crate::reader::StreamReader;
-use crate::{StreamSpec, StreamStats};
+use crate::{Quiet, StreamSpec, StreamStats};
 use dataflow::{Coordinator, Decode, Error, EventTime, Reader, Result, Span, TimedFiles, Topic};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -58,9 +58,7 @@ pub struct Seam {
 impl Seam {
     /// Opens streams; their index is the source's index. Reads no rows, except to find where partitions begin.
     pub fn open(streams: Vec<StreamInput>, options: Options) -> Result<Seam> {
-        let delay = streams.iter().map(|stream| stream.spec.delay).max().unwrap_or(Span::ZERO);
-        let names = streams.iter().map(|stream| (stream.spec.name.clone(), stream.live.is_some())).collect();
-        let together = Arc::new(Together::new(names, delay));
+        let together = Arc::new(Together::new(streams.iter().map(time_of).collect()));
         let histories = streams.iter().filter(|stream| stream.history.is_some()).count().max(1);
         let (mut readers, mut stats): (Vec<Box<dyn Reader>>, _) = (Vec::new(), Vec::new());
         let mut start: Option<EventTime> = None;
@@ -77,6 +75,12 @@ impl Seam {
     /// The readers, one per stream in their sequence. They are given once.
     pub fn readers(&mut self) -> Vec<Box<dyn Reader>> {
         std::mem::take(&mut self.readers)
+    }
+
+    /// Says for each stream which streams meet it in a step, itself among them, and how long steps hold its rows past
+    /// their own time. Before that all streams hold each other back.
+    pub fn meet(&self, meetings: &[(Vec<usize>, Span)]) {
+        self.together.meet(meetings);
     }
 
     /// The coordinator of the readers.
@@ -98,6 +102,14 @@ impl Seam {
     pub fn stats(&self) -> Vec<Arc<StreamStats>> {
         self.stats.clone()
     }
+}
+
+fn time_of(stream: &StreamInput) -> StreamTime {
+    let quiet = match stream.spec.quiet {
+        Quiet::After(quiet) => quiet,
+        Quiet::Never => Span::ZERO,
+    };
+    StreamTime { name: stream.spec.name.clone(), live: stream.live.is_some(), delay: stream.spec.delay, quiet }
 }
 
 fn open_stream(

@@ -80,6 +80,14 @@ impl<'a> Rows<'a> {
                 self.stats.late_moved.fetch_add(1, Relaxed);
                 (time, true)
             }
+            Placed::Joined { late: true, .. } if self.spec.late == Late::Drop => {
+                self.stats.late_dropped.fetch_add(1, Relaxed);
+                return Ok(false);
+            }
+            Placed::Joined { time, .. } => {
+                self.stats.joined.fetch_add(1, Relaxed);
+                (time, true)
+            }
             Placed::Quarantined => {
                 self.stats.quarantined.fetch_add(1, Relaxed);
                 self.refuse("its event time lies more than a day ahead of its arrival", at)?;

@@ -42,9 +42,9 @@ impl Reader for StreamReader {
         if batch.is_none()
             && let Some(live) = self.live.as_mut().filter(|_| self.switched)
         {
-            batch = live.poll(rows_max, bounds.live, self.given)?;
+            batch = live.poll(rows_max, bounds, self.given)?;
         }
-        let watermark = self.history_watermark().min(self.live_watermark());
+        let watermark = self.history_watermark().min(self.live_watermark(bounds.least));
         self.given = self.given.max(watermark);
         self.stats.watermark.store(self.given.0, Relaxed);
         let state = self.state(batch.is_some());
@@ -86,7 +86,7 @@ impl StreamReader {
         self.history.as_ref().map_or(EventTime::MAX, History::watermark)
     }
 
-    fn live_watermark(&self) -> EventTime {
+    fn live_watermark(&self, least: EventTime) -> EventTime {
         let Some(live) = &self.live else {
             return EventTime::MAX;
         };
@@ -96,11 +96,9 @@ impl StreamReader {
         if let Some(watermark) = live.watermark() {
             return watermark;
         }
-        if !live.is_empty() || live.has_ended() {
-            return EventTime::MIN;
-        }
-        let others = self.together.least_watermark().unwrap_or(EventTime::MIN);
-        live.watermark_of_silence().map_or(EventTime::MIN, |silence| silence.min(others))
+        // A topic without any row holds nobody back: it follows the streams that it meets, where there are any.
+        let follows = live.is_empty() && !live.has_ended() && least < EventTime::MAX;
+        if follows { least } else { EventTime::MIN }
     }
 
     fn state(&self, gave: bool) -> ReaderState {
@@ -113,7 +111,8 @@ impl StreamReader {
                 let looking = self.history.as_ref().is_some_and(|history| history.ready_to().is_none());
                 let more = live.as_ref().is_some_and(|live| self.switched && live.has_more());
                 let free = self.history.is_some() && self.is_past_topic();
-                if looking || more || free { ReaderState::Ready } else { ReaderState::Waiting { until: None } }
+                let until = live.as_ref().filter(|_| self.switched).and_then(LiveReader::until);
+                if looking || more || free { ReaderState::Ready } else { ReaderState::Waiting { until } }
             }
         }
     }
@@ -127,9 +126,7 @@ impl StreamReader {
         };
         // How far the next rows of a topic reach is not known before they are read; those that were reach to its clock.
         let ready_to = if backlog { ready_to.min(clock.unwrap_or(EventTime::MIN)) } else { ready_to };
-        let empty = self.switched
-            && self.history.is_none()
-            && self.live.as_ref().is_some_and(|live| live.is_empty() && live.watermark_of_silence().is_some());
+        let empty = self.switched && self.history.is_none() && self.live.as_ref().is_some_and(LiveReader::is_empty);
         self.together.tell(self.source, ready_to, clock, empty);
     }
 }

@@ -4,7 +4,7 @@ use crate::Diagnostic;
 use crate::check::{Checked, Start};
 use crate::plan::{PlanKind, PlanNode};
 use arrow::datatypes::SchemaRef;
-use dataflow::{JobGraph, MakeOperator, Node, NodeKind, Operator, Result};
+use dataflow::{JobGraph, MakeOperator, Node, NodeKind, Operator, Result, Span};
 use operators::{AsOf, Decision, Dedup, Filter, Merge, Project, RangeAggregate, Window};
 use std::sync::Arc;
 
@@ -30,7 +30,16 @@ fn lower(node: &PlanNode, inputs: Vec<SchemaRef>, start: &Start) -> Node {
         kind,
         inputs: node.inputs.clone(),
         schema: node.schema.clone(),
+        hold: hold(&node.kind),
         describe: node.describe.clone(),
+    }
+}
+
+/// How long a step holds rows past their own time: until its forward bound has passed.
+fn hold(kind: &PlanKind) -> Span {
+    match kind {
+        PlanKind::Range(spec) => Span(spec.functions.iter().map(|function| function.to).max().unwrap_or(0).max(0)),
+        _ => Span::ZERO,
     }
 }
 

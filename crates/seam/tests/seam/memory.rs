@@ -391,5 +391,11 @@ pub fn rows_of(batch: &dataflow::Batch) -> Vec<Row> {
 
 /// Bounds that hold history and the topic back at a time.
 pub fn up_to(ceiling: EventTime) -> ReadBounds {
-    ReadBounds { history: ceiling, live: ceiling, due: Some(EventTime::MAX), now: ProcessingTime(i64::MAX) }
+    ReadBounds {
+        history: ceiling,
+        live: ceiling,
+        least: EventTime::MAX,
+        due: Some(EventTime(i64::MAX / 2)),
+        now: ProcessingTime(i64::MAX),
+    }
 }
