@@ -32,6 +32,8 @@ pub fn job(wired: Wired, workers: usize) -> (Job, SpillFolder) {
         coordinator: wired.coordinator,
         sinks: wired.sinks.into_iter().map(bind).collect(),
         workers,
+        clock: wired.clock,
+        spill_dir: wired.spill.path().to_owned(),
     };
     (job, wired.spill)
 }

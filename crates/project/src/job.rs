@@ -8,20 +8,25 @@ use crate::tally::{RuleTally, Tallied};
 use codec::JsonDecode;
 use connector_local::Files;
 use dataflow::{
-    Committer, Coordinator, Decode, Error, ErrorKind, EventTime, JobGraph, NodeKind, Output, Reader, Result, Sink,
-    TimedFiles, Topic,
+    Clock, Committer, Coordinator, Decode, Error, ErrorKind, EventTime, JobGraph, NodeKind, Output, Reader, Result,
+    Sink, TimedFiles, Topic,
 };
 use seam::{BadRows, FRONTIER_PROPERTY, Frontier, Late, Options, Quiet, Seam, StreamInput, StreamSpec, StreamStats};
 use sql::{Checked, ColumnSource, History, LookBack, Start, Stream, Target};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Messages that are read at once to count them.
 const READ_MESSAGES: usize = 8192;
+/// About how many bytes of messages one read takes.
+const READ_BYTES: usize = 4 << 20;
 
 /// The memory that reading history may take before rows are spilled, per stream.
 const HISTORY_BYTES_MAX: usize = 256 << 20;
+
+/// The folder of a warehouse for rows that do not fit in memory.
+const SPILL: &str = "_riverrun/spill";
 
 /// What happens when an output holds rows of the job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,19 +90,27 @@ pub struct Wired {
     pub tallies: Vec<(String, RuleTally)>,
     /// How many messages lie on topics behind the archive's frontiers.
     pub waiting: u64,
+    /// Tells the time to what runs the job.
+    pub clock: Arc<dyn Clock>,
     /// Where rows go that do not fit in memory; to be kept as long as the job runs.
     pub spill: SpillFolder,
 }
 
-/// A folder for rows that do not fit in memory, removed when the job is.
+/// A folder for rows that do not fit in memory, in the warehouse, since a temporary folder may itself be memory.
+/// Removed when the job is.
 pub struct SpillFolder(PathBuf);
 
 impl SpillFolder {
     /// A folder of this process's own; it is made when the first row is spilled.
-    fn new(project: &str) -> SpillFolder {
+    fn new(warehouse: &Path) -> SpillFolder {
         static JOBS: AtomicU64 = AtomicU64::new(0);
         let job = JOBS.fetch_add(1, Ordering::Relaxed);
-        SpillFolder(std::env::temp_dir().join(format!("riverrun-{project}-{}-{job}", std::process::id())))
+        SpillFolder(warehouse.join(SPILL).join(format!("{}-{job}", std::process::id())))
+    }
+
+    /// Where it is, or will be.
+    pub fn path(&self) -> &Path {
+        &self.0
     }
 }
 
@@ -105,6 +118,10 @@ impl Drop for SpillFolder {
     fn drop(&mut self) {
         // A folder that cannot be removed holds nothing that anyone reads again.
         let _ = std::fs::remove_dir_all(&self.0);
+        // Other jobs may still have theirs beside it.
+        for folder in self.0.ancestors().skip(1).take(Path::new(SPILL).components().count()) {
+            let _ = std::fs::remove_dir(folder);
+        }
     }
 }
 
@@ -136,7 +153,7 @@ impl Project {
         options: &JobOptions,
     ) -> Result<Wired, Failure> {
         let waiting = inputs.iter().map(waiting).sum::<Result<u64>>()?;
-        let spill = SpillFolder::new(self.name());
+        let spill = SpillFolder::new(&self.warehouse_path());
         let mut seam = Seam::open(
             inputs,
             Options {
@@ -148,6 +165,7 @@ impl Project {
         )?;
         let start = seam.start().max(options.from.unwrap_or(EventTime::MIN));
         let graph = checked.lower(&Start { after: start, revision: self.revision() })?;
+        seam.meet(&graph.meetings());
         let rows = Rows::default();
         let (mut sinks, mut tallies, mut collected) = (Vec::new(), Vec::new(), Vec::new());
         for node in &graph.nodes {
@@ -173,7 +191,20 @@ impl Project {
             sinks.push(sink);
         }
         let (readers, coordinator, stats) = (seam.readers(), seam.coordinator(), seam.stats());
-        Ok(Wired { graph, readers, coordinator, sinks, stats, start, rows, collected, tallies, waiting, spill })
+        Ok(Wired {
+            graph,
+            readers,
+            coordinator,
+            sinks,
+            stats,
+            start,
+            rows,
+            collected,
+            tallies,
+            waiting,
+            spill,
+            clock: self.clock.clone(),
+        })
     }
 
     /// Shows what is wrong with the inputs of a stream where its text names them.
@@ -262,7 +293,7 @@ fn waiting(input: &StreamInput) -> Result<u64> {
         let after = frontier.copied().flatten().map(|frontier| frontier.position);
         let mut log = live.topic.open(partition, after)?;
         while count < WAITING_MAX {
-            match log.read(READ_MESSAGES, usize::MAX)?.len() {
+            match log.read(READ_MESSAGES, READ_BYTES)?.len() {
                 0 => break,
                 messages => count += messages as u64,
             }

@@ -3,6 +3,7 @@
 use crate::clock::Stopwatch;
 use crate::show;
 use dataflow::EventTime;
+use engine::{Status, Waiting};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use seam::StreamStats;
 use std::fmt::Write;
@@ -12,6 +13,8 @@ use std::time::Duration;
 
 /// How often a line is printed when stderr is no terminal.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
+/// Rows that wait for an output are told of when they are so many bytes.
+const WAITING_BYTES: usize = 1 << 20;
 
 /// Shows how far the streams of a job have been read.
 pub struct Progress {
@@ -22,6 +25,8 @@ pub struct Progress {
     // When the next plain line is due.
     due: Duration,
     in_history: bool,
+    // The notes that were said and still hold.
+    told: Vec<String>,
 }
 
 impl Progress {
@@ -34,11 +39,19 @@ impl Progress {
             if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() },
         );
         bar.set_style(style("history [{bar:32}] {human_pos}/{human_len} rows  {rate} rows/s  {eta} left  {msg}"));
-        Progress { stats: stats.to_vec(), bar, watch: Stopwatch::start(), terminal, due: PLAIN_EVERY, in_history: true }
+        Progress {
+            stats: stats.to_vec(),
+            bar,
+            watch: Stopwatch::start(),
+            terminal,
+            due: PLAIN_EVERY,
+            in_history: true,
+            told: Vec::new(),
+        }
     }
 
     /// Shows the state now.
-    pub fn tick(&mut self, held_by: Option<(String, EventTime)>, rows_out: i64) {
+    pub fn tick(&mut self, held_by: Option<(String, EventTime)>, status: &Status) {
         let counts: Vec<_> = self.stats.iter().map(|stream| stream.counts()).collect();
         let history = counts.iter().map(|one| one.history_rows).sum::<u64>();
         let live = counts.iter().map(|one| one.live_rows).sum::<u64>();
@@ -51,8 +64,11 @@ impl Progress {
         let message = if in_history {
             watermark
         } else {
-            format!("live: {} rows read, {} written, {watermark}", show::count(live as i64), show::count(rows_out))
+            let (read, written) = (show::count(live as i64), show::count(status.rows_out()));
+            format!("live: {read} rows read, {written} written, {watermark}")
         };
+        let message = format!("{message}{}", waiting(status));
+        self.tell(status.notes().all());
         self.bar.set_position(history);
         self.bar.set_message(message.clone());
         if !in_history {
@@ -66,11 +82,32 @@ impl Progress {
         }
     }
 
+    /// Says once what outputs have to wait for.
+    fn tell(&mut self, notes: Vec<String>) {
+        for note in notes.iter().filter(|note| !self.told.contains(note)) {
+            self.bar.suspend(|| eprintln!("{note}"));
+        }
+        self.told = notes;
+    }
+
     /// Takes the bar away and tells how long it all took.
     pub fn finish(self) -> Duration {
         self.bar.finish_and_clear();
         self.watch.elapsed()
     }
+}
+
+/// The outputs that do not take rows as fast as they come, and what waits for them.
+fn waiting(status: &Status) -> String {
+    let worth_telling = |waiting: &Waiting| waiting.memory_bytes + waiting.spilled_bytes >= WAITING_BYTES;
+    let all = status.waiting().into_iter().filter(|(_, waiting)| worth_telling(waiting)).map(|(output, waiting)| {
+        let disk = match waiting.spilled_bytes {
+            0 => String::new(),
+            bytes => format!(", {} on disk", show::bytes(bytes)),
+        };
+        format!("; {} wait for {output}{disk}", show::bytes(waiting.memory_bytes + waiting.spilled_bytes))
+    });
+    all.collect()
 }
 
 fn style(template: &str) -> ProgressStyle {

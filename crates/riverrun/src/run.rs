@@ -44,7 +44,7 @@ pub fn run(project: &Project, args: &RunArgs) -> Outcome {
             control.commit();
         }
         peak.take(status);
-        progress.tick(coordinator.held_by(), status.rows_out());
+        progress.tick(coordinator.held_by(), status);
     });
     let took = progress.finish();
     let ended = ended?;
@@ -99,6 +99,8 @@ pub fn job(wired: Wired, workers: Option<usize>) -> (Job, Vec<String>, project::
         coordinator: wired.coordinator,
         sinks: wired.sinks.into_iter().map(bind).collect(),
         workers,
+        clock: wired.clock,
+        spill_dir: wired.spill.path().to_owned(),
     };
     (job, names, wired.spill)
 }
