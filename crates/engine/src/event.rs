@@ -1,7 +1,7 @@
 //! What travels between the nodes of a job, and the lanes that it travels in.
 
-use crate::LANE_ROWS;
 use crate::mailbox::Caller;
+use crate::{LANE_BYTES, LANE_ROWS};
 use dataflow::{Batch, EventTime};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 /// Everything that moves a node.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// Rows ahead of the lane's watermark.
-    Rows(Batch),
+    /// Rows ahead of the lane's watermark, and their bytes.
+    Rows(Batch, usize),
     /// No row at or before this comes later in this lane.
     Watermark(EventTime),
     /// What came before belongs to this commit, what comes behind it to the next.
@@ -35,37 +35,47 @@ pub struct Envelope {
     pub event: Event,
 }
 
-/// The rows that wait in a lane, counted by both ends: the sender adds before it sends.
+/// The rows that wait in a lane and their bytes, counted by both ends: the sender adds before it sends.
 #[derive(Clone, Debug)]
 pub struct Credit(Arc<Waiting>);
 
 #[derive(Debug)]
 struct Waiting {
     rows: AtomicUsize,
+    bytes: AtomicUsize,
     sender: Arc<Caller>,
 }
 
 impl Credit {
     /// A lane whose sender is called when there is room again.
     pub fn new(sender: Arc<Caller>) -> Credit {
-        Credit(Arc::new(Waiting { rows: AtomicUsize::new(0), sender }))
+        Credit(Arc::new(Waiting { rows: AtomicUsize::new(0), bytes: AtomicUsize::new(0), sender }))
     }
 
     /// Whether the lane takes the output of one more call.
     pub fn has_room(&self) -> bool {
-        self.0.rows.load(SeqCst) < LANE_ROWS
+        has_room(self.0.rows.load(SeqCst), self.0.bytes.load(SeqCst))
     }
 
-    pub fn add(&self, rows: usize) {
-        self.0.rows.fetch_add(rows, SeqCst);
+    /// Counts a batch that is sent; gives its bytes, which go with it.
+    pub fn add(&self, batch: &Batch) -> usize {
+        let bytes = batch.bytes();
+        self.0.rows.fetch_add(batch.rows(), SeqCst);
+        self.0.bytes.fetch_add(bytes, SeqCst);
+        bytes
     }
 
-    fn free(&self, rows: usize) {
-        let before = self.0.rows.fetch_sub(rows, SeqCst);
-        if before >= LANE_ROWS && before - rows < LANE_ROWS {
+    fn free(&self, rows: usize, bytes: usize) {
+        let rows_before = self.0.rows.fetch_sub(rows, SeqCst);
+        let bytes_before = self.0.bytes.fetch_sub(bytes, SeqCst);
+        if !has_room(rows_before, bytes_before) && has_room(rows_before - rows, bytes_before - bytes) {
             self.0.sender.call();
         }
     }
+}
+
+fn has_room(rows: usize, bytes: usize) -> bool {
+    rows < LANE_ROWS && bytes < LANE_BYTES
 }
 
 /// One sender's events to one input of a node, in the order in which they were sent.
@@ -86,7 +96,11 @@ impl Lane {
         Lane { input, watermark: EventTime::MIN, barrier: None, queue: VecDeque::new(), credit }
     }
 
+    /// Takes an event. Of watermarks that follow each other the last one says it all.
     pub fn push(&mut self, event: Event) {
+        if let (Event::Watermark(_), Some(Event::Watermark(_))) = (&event, self.queue.back()) {
+            self.queue.pop_back();
+        }
         self.queue.push_back(event);
     }
 
@@ -101,7 +115,7 @@ impl Lane {
         }
         let event = self.queue.pop_front()?;
         match &event {
-            Event::Rows(batch) => self.credit.free(batch.rows()),
+            Event::Rows(batch, bytes) => self.credit.free(batch.rows(), *bytes),
             Event::Watermark(watermark) => self.watermark = self.watermark.max(*watermark),
             Event::Barrier(barrier) => self.barrier = Some(*barrier),
         }

@@ -67,8 +67,8 @@ impl OutEdge {
     fn send(&self, worker: usize, batch: Batch, out: &mut dyn Outbox) {
         if batch.rows() > 0 {
             let (lane, credit) = &self.lanes[worker];
-            credit.add(batch.rows());
-            out.send(worker, Envelope { node: self.node, lane: *lane, event: Event::Rows(batch) });
+            let bytes = credit.add(&batch);
+            out.send(worker, Envelope { node: self.node, lane: *lane, event: Event::Rows(batch, bytes) });
         }
     }
 }

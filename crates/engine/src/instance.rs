@@ -134,7 +134,7 @@ impl Instance {
         let ready: Vec<usize> = (0..self.lanes.len()).filter(|&lane| self.lanes[lane].can_pop()).collect();
         let Some(&lane) = ready.get(choose(ready.len())) else { return Ok(()) };
         match self.lanes[lane].pop() {
-            Some(Event::Rows(batch)) => self.call(Call::Process(Input(self.lanes[lane].input), batch), out),
+            Some(Event::Rows(batch, _)) => self.call(Call::Process(Input(self.lanes[lane].input), batch), out),
             Some(Event::Watermark(_)) => {
                 let least = self.lanes.iter().map(|lane| lane.watermark).min().unwrap_or(EventTime::MIN);
                 if least > self.watermark { self.call(Call::Advance(least), out) } else { Ok(()) }

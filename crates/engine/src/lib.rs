@@ -32,3 +32,6 @@ pub const BATCH_ROWS: usize = 8192;
 
 /// The most rows that may wait in one lane before its sender has no credit.
 pub const LANE_ROWS: usize = 4 * BATCH_ROWS;
+
+/// The most bytes of rows that may wait in one lane before its sender has no credit.
+pub const LANE_BYTES: usize = 16 << 20;

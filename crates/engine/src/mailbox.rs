@@ -55,10 +55,12 @@ impl Mailbox {
         &self.caller
     }
 
-    /// Takes everything that is there.
+    /// Takes what is there now: what is put in meanwhile waits for the next time, so that this comes to an end.
     pub fn take(&self, put: &mut dyn FnMut(Envelope)) {
-        while let Ok(letter) = self.letters.try_recv() {
-            self.open(letter, put);
+        for _ in 0..self.letters.len() {
+            if let Ok(letter) = self.letters.try_recv() {
+                self.open(letter, put);
+            }
         }
     }
 

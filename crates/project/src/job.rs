@@ -133,7 +133,7 @@ impl Project {
         if options.begin == Begin::Refuse {
             refuse_used(self, &checked.outputs)?;
         }
-        let input = |stream| self.input(stream).map_err(|error| self.at_inputs(stream, error));
+        let input = |stream| self.input(stream, options).map_err(|error| self.at_inputs(stream, error));
         let mut inputs = checked.streams.iter().map(input).collect::<Result<Vec<_>, _>>()?;
         if let Some(from) = options.from {
             look_back(&checked, &mut inputs, from);
@@ -214,10 +214,30 @@ impl Project {
         placed.flatten().map_or(Failure::Error(error), |placed| Failure::Diagnostics(vec![placed]))
     }
 
-    /// The history and the topic of a stream.
-    fn input(&self, stream: &Stream) -> Result<StreamInput> {
+    /// The topics that the live side of a target needs, that are not there and that cannot be made here, each with the
+    /// reason. Those that can be made are there afterwards.
+    pub fn missing_topics(&self, target: &Target) -> Result<Vec<(String, String)>, Failure> {
+        let mut missing = Vec::new();
+        for stream in &self.check(target)?.streams {
+            let Some(topic) = stream.live.as_ref().filter(|_| goes_on_live(stream)) else { continue };
+            if let Err(error) = self.topics()?.topic_or_create(topic, 1) {
+                if self.topics()?.topic(topic)?.is_none() {
+                    missing.push((topic.clone(), error.chain()));
+                }
+            }
+        }
+        Ok(missing)
+    }
+
+    /// The history and the topic of a stream. A job that goes on live finds a topic that is empty where none is yet.
+    fn input(&self, stream: &Stream, options: &JobOptions) -> Result<StreamInput> {
         let live = match &stream.live {
-            Some(topic) => self.live(stream, topic)?,
+            Some(topic) => {
+                if !options.until_caught_up && options.begin != Begin::Collect && goes_on_live(stream) {
+                    self.topics()?.topic_or_create(topic, 1)?;
+                }
+                self.live(stream, topic)?
+            }
             None => None,
         };
         let (history, history_frontier) = match &stream.history {
@@ -268,6 +288,11 @@ impl Project {
             None => Ok((Some(Arc::new(DeclaredFiles::new(files, stream)?)), None)),
         }
     }
+}
+
+/// Whether a topic can go on exactly where the history of a stream ends. Files that others wrote say nothing of topics.
+fn goes_on_live(stream: &Stream) -> bool {
+    !matches!(stream.history, Some(History::Files(_)))
 }
 
 /// Leaves out the files of each history that no output behind an instant looks back to.

@@ -88,12 +88,24 @@ impl Lock {
             Error::unavailable(format!("{} cannot be written", self.path.display())).with_source(error)
         };
         let text = toml::to_string(&pinned.1).map_err(|error| failed(error.into()))?;
-        let unfinished = self.path.with_extension("lock.unfinished");
-        std::fs::write(&unfinished, format!("{HEADER}{text}")).map_err(|error| failed(error.into()))?;
-        std::fs::rename(&unfinished, &self.path).map_err(|error| failed(error.into()))?;
+        write_durably(&self.path, &format!("{HEADER}{text}")).map_err(|error| failed(error.into()))?;
         pinned.0 = Some(pinned.1.clone());
         Ok(())
     }
+}
+
+/// Puts a file in place as a whole, or leaves what is there. Several processes may do so at once, so each writes under
+/// a name of its own first.
+fn write_durably(path: &Path, text: &str) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut unfinished = tempfile::Builder::new().prefix(".riverrun.lock.").tempfile_in(folder)?;
+    std::io::Write::write_all(&mut unfinished, text.as_bytes())?;
+    // People read it as any other file of the project.
+    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    unfinished.as_file().set_permissions(readable)?;
+    unfinished.as_file().sync_all()?;
+    unfinished.persist(path).map_err(|error| error.error)?;
+    std::fs::File::open(folder)?.sync_all()
 }
 
 fn parse(path: &Path, text: &str) -> Result<Pinned> {
@@ -125,6 +137,18 @@ mod tests {
             error.contains("column \"n\" has changed: found Float64") && error.contains("expects Int64"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn what_another_run_is_writing_is_not_taken_for_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        // A folder of this name stands for the file that another process has half written.
+        std::fs::create_dir(folder.path().join("riverrun.lock.unfinished")).unwrap();
+        let lock = Lock::read(folder.path()).unwrap();
+        lock.write(&[("spam".to_owned(), "abc".to_owned())]).unwrap();
+        assert!(Lock::read(folder.path()).is_ok());
+        let files = std::fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(files, 2, "nothing is left over beside the lock file");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use connector_iceberg::TableOptions;
 use connector_local::{TopicCommitter, TopicSink};
 use dataflow::{Batch, Committable, Committer, Error, EventTime, Output, Result, Sink};
 use sql::OutputSpec;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// The producer that writes an output's topic: stable, so that its epochs can be told apart.
 fn producer_name(project: &Project, output: &str) -> String {
@@ -129,20 +129,44 @@ fn topic_sink(project: &Project, topic: &str, spec: &OutputSpec, start: EventTim
     })
 }
 
-/// Rows of a query on their way to the caller, who takes them while the job runs.
+/// Rows of a query on their way to the caller, who takes them while the job runs, in (`_time`, `_ord`) order.
 #[derive(Clone, Debug, Default)]
-pub struct Rows(Arc<Mutex<Vec<Batch>>>);
+pub struct Rows(Arc<(Mutex<Untaken>, Condvar)>);
+
+#[derive(Debug, Default)]
+struct Untaken {
+    batches: Vec<Batch>,
+    bytes: usize,
+    bytes_max: Option<usize>,
+}
 
 impl Rows {
+    /// Has the writer wait once so many bytes are not taken yet.
+    pub fn keep_at_most(&self, bytes: usize) {
+        self.untaken().bytes_max = Some(bytes);
+    }
+
     /// The rows that came since the last call.
     pub fn take(&self) -> Vec<Batch> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut untaken = self.untaken();
+        untaken.bytes = 0;
+        self.0.1.notify_all();
+        std::mem::take(&mut untaken.batches)
+    }
+
+    fn untaken(&self) -> MutexGuard<'_, Untaken> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Sink for Rows {
     fn write(&mut self, batch: &Batch) -> Result<()> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(batch.clone());
+        let mut untaken = self.untaken();
+        while untaken.bytes_max.is_some_and(|most| untaken.bytes >= most) {
+            untaken = self.0.1.wait(untaken).unwrap_or_else(PoisonError::into_inner);
+        }
+        untaken.bytes += batch.bytes();
+        untaken.batches.push(batch.clone());
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use crate::open::Project;
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use dataflow::{Error, Result, TimedFiles};
+use dataflow::{Error, RecordBatches, Result, TimedFiles};
 
 const READ_ROWS: usize = 65_536;
 
@@ -64,11 +64,13 @@ fn rows_of(files: &dyn TimedFiles, id: &str) -> Result<Vec<RecordBatch>> {
 }
 
 impl Project {
-    /// Writes the rows of a query as a Parquet file, which is there as a whole or not at all.
-    pub fn write_parquet(&self, path: &std::path::Path, batches: Vec<RecordBatch>) -> Result<u64> {
-        let Some(first) = batches.first() else {
+    /// Writes the rows of a query as a Parquet file as they come; it is there as a whole or not at all, and gives how
+    /// many rows it has.
+    pub fn write_parquet(&self, path: &std::path::Path, mut rows: RecordBatches) -> Result<u64> {
+        let Some(first) = rows.next().transpose()? else {
             return Err(Error::invalid(format!("the query gave no rows, so {} was not written", path.display())));
         };
-        connector_local::write_parquet(path, first.schema(), Box::new(batches.into_iter().map(Ok)))
+        let schema = first.schema();
+        connector_local::write_parquet(path, schema, Box::new(std::iter::once(Ok(first)).chain(rows)))
     }
 }

@@ -1,20 +1,28 @@
-//! `query`: a SELECT over the project's streams and views, bounded.
+//! `query`: a SELECT over the project's streams and views, bounded. Rows are printed as they come.
 
 use crate::args::QueryArgs;
 use crate::run::{instant, job, on_interrupt};
 use crate::{Outcome, show};
 use arrow::array::RecordBatch;
-use dataflow::{Batch, Encode, EventTime};
+use dataflow::{Batch, Encode, Error, EventTime, Result};
 use engine::Control;
 use project::{Begin, JobOptions, JsonEncode, Project, Rows};
 use sql::Target;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 /// Rows of a table that are shown when no limit is given and stdout is for people.
 const SHOWN_MAX: usize = 40;
+/// Rows whose cells are aligned with each other; those that come after have a header of their own.
+const TABLE_ROWS: usize = 1_000;
+/// Bytes of rows that may wait to be printed.
+const UNPRINTED_BYTES: usize = 32 << 20;
+/// Batches that may wait to be written to a file.
+const UNWRITTEN_BATCHES: usize = 16;
 
 /// Runs a SELECT up to where its inputs end now, or until enough rows have come.
 pub fn query(project: &Project, args: &QueryArgs) -> Outcome {
@@ -23,110 +31,163 @@ pub fn query(project: &Project, args: &QueryArgs) -> Outcome {
     let options = JobOptions { until_caught_up: true, begin: Begin::Refuse, from };
     let wired = project.job(&Target::Query(args.sql.clone()), &options)?;
     let rows = wired.rows.clone();
+    rows.keep_at_most(UNPRINTED_BYTES);
     let (job, _, _spill) = job(wired, args.workers.map(usize::from));
-    let people = !args.json && !args.csv && args.out.is_none();
-    let mut taken = Taken { rows, kept: Vec::new(), count: 0, limit: args.limit.unwrap_or(usize::MAX), to };
-    let stopped = on_interrupt()?;
-    let control = Arc::new(Control::default());
-    engine::run(job, &control, &mut |_| {
-        taken.take();
-        if stopped.load(Ordering::Relaxed) || taken.count >= taken.limit {
-            control.finish();
-        }
-    })?;
-    taken.take();
-    let mut batches: Vec<RecordBatch> = taken.sorted()?;
+    let limit = args.limit.unwrap_or(usize::MAX);
     if let Some(path) = &args.out {
-        let rows = project.write_parquet(path, batches)?;
-        eprintln!("wrote {} rows to {}", show::count(rows as i64), path.display());
-    } else if args.json {
-        print_json(&batches)?;
-    } else if args.csv {
-        print_csv(&batches)?;
-    } else {
-        let all: usize = batches.iter().map(RecordBatch::num_rows).sum();
-        if people && args.limit.is_none() && all > SHOWN_MAX {
-            batches = head(&batches, SHOWN_MAX);
-        }
-        print!("{}", show::table(&batches)?);
-        eprintln!(
-            "{} rows{}",
-            show::count(all as i64),
-            if all > SHOWN_MAX && args.limit.is_none() {
-                ", the first of them shown; --json or --limit shows more"
-            } else {
-                ""
+        let written = std::thread::scope(|scope| {
+            let (send, batches) = sync_channel(UNWRITTEN_BATCHES);
+            let writer = scope.spawn(move || project.write_parquet(path, Box::new(batches.into_iter())));
+            let mut taken = Taken { rows, count: 0, limit, to, print: Print::File(send.clone()) };
+            if let Err(error) = taken.run(job) {
+                // What was written of the file so far goes with the error.
+                let _ = send.send(Err(error));
             }
-        );
+            drop((send, taken));
+            writer.join().unwrap_or_else(|_| Err(Error::internal("the writer of the file ended without a word")))
+        })?;
+        return Ok(told(written, path));
+    }
+    let print = match (args.json, args.csv) {
+        (true, _) => Print::Json,
+        (_, true) => Print::Csv { header: true },
+        _ => Print::Table { block: Vec::new(), rows: 0, left: args.limit.unwrap_or(SHOWN_MAX) },
+    };
+    let people = matches!(print, Print::Table { .. });
+    let mut taken = Taken { rows, count: 0, limit, to, print };
+    taken.run(job)?;
+    taken.print.finish()?;
+    if people {
+        let more = taken.count > SHOWN_MAX && args.limit.is_none();
+        let hint = if more { ", the first of them shown; --json or --limit shows more" } else { "" };
+        eprintln!("{} rows{hint}", show::count(taken.count as i64));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The rows of a query so far.
+fn told(rows: u64, path: &Path) -> ExitCode {
+    eprintln!("wrote {} rows to {}", show::count(rows as i64), path.display());
+    ExitCode::SUCCESS
+}
+
+/// The rows of a query as they come.
 struct Taken {
     rows: Rows,
-    kept: Vec<Batch>,
     count: usize,
     limit: usize,
     to: EventTime,
+    print: Print,
+}
+
+/// Where rows go.
+enum Print {
+    /// A table for people, in blocks; so many rows are still to be shown.
+    Table {
+        block: Vec<RecordBatch>,
+        rows: usize,
+        left: usize,
+    },
+    Json,
+    Csv {
+        header: bool,
+    },
+    File(SyncSender<Result<RecordBatch>>),
+    /// Whoever read them has gone.
+    Nowhere,
 }
 
 impl Taken {
-    fn take(&mut self) {
+    /// Runs the job to its end, or until enough rows have come.
+    fn run(&mut self, job: engine::Job) -> Result<()> {
+        let stopped = on_interrupt()?;
+        let control = Arc::new(Control::default());
+        let mut failed = Ok(());
+        engine::run(job, &control, &mut |_| {
+            if failed.is_ok() {
+                failed = self.take();
+            }
+            let enough = self.count >= self.limit || matches!(self.print, Print::Nowhere);
+            if stopped.load(Ordering::Relaxed) || enough || failed.is_err() {
+                // The writer of the job waits for room, and is to see the end.
+                self.rows.take();
+                control.finish();
+            }
+        })?;
+        failed.and_then(|()| self.take())
+    }
+
+    fn take(&mut self) -> Result<()> {
         for batch in self.rows.take() {
             let wanted = batch.times().iter().map(|&time| Some(EventTime(time) <= self.to)).collect();
-            let Ok(batch) = batch.filter(&wanted) else { continue };
+            let batch: Batch = batch.filter(&wanted)?;
+            let batch = batch.slice(0, batch.rows().min(self.limit - self.count));
             self.count += batch.rows();
-            self.kept.push(batch);
+            if batch.rows() > 0 {
+                self.print.rows(batch.columns().clone())?;
+            }
         }
-    }
-
-    /// All rows in (`_time`, `_ord`) order, at most as many as were asked for.
-    fn sorted(self) -> dataflow::Result<Vec<RecordBatch>> {
-        let Some(first) = self.kept.first() else { return Ok(Vec::new()) };
-        let all = dataflow::concat(&first.schema(), &self.kept)?.sorted()?;
-        Ok(vec![all.slice(0, all.rows().min(self.limit)).columns().clone()])
+        Ok(())
     }
 }
 
-fn head(batches: &[RecordBatch], rows: usize) -> Vec<RecordBatch> {
-    let mut left = rows;
-    let take = |batch: &RecordBatch| {
-        let some = batch.slice(0, batch.num_rows().min(left));
-        left -= some.num_rows();
-        some
-    };
-    batches.iter().map(take).collect()
+impl Print {
+    fn rows(&mut self, batch: RecordBatch) -> Result<()> {
+        let gone = match self {
+            Print::Table { block, rows, left } => {
+                let batch = batch.slice(0, batch.num_rows().min(*left));
+                *left -= batch.num_rows();
+                *rows += batch.num_rows();
+                block.push(batch);
+                if *rows >= TABLE_ROWS { self.finish()? } else { false }
+            }
+            Print::Json => !print_json(&[batch])?,
+            Print::Csv { header } => !print_csv(&batch, std::mem::take(header))?,
+            // A file that cannot be written ends its writer, whose error is the one to tell.
+            Print::File(file) => file.send(Ok(batch)).is_err(),
+            Print::Nowhere => false,
+        };
+        if gone {
+            *self = Print::Nowhere;
+        }
+        Ok(())
+    }
+
+    /// Prints what is left of a table; whether its reader has gone.
+    fn finish(&mut self) -> Result<bool> {
+        let Print::Table { block, rows, .. } = self else { return Ok(false) };
+        *rows = 0;
+        let text = show::table(&std::mem::take(block))?;
+        Ok(std::io::stdout().lock().write_all(text.as_bytes()).is_err())
+    }
 }
 
-/// Prints rows as JSON lines. A reader that has gone away ends it quietly.
-pub fn print_json(batches: &[RecordBatch]) -> dataflow::Result<()> {
+/// Prints rows as JSON lines. False when the reader has gone away.
+pub fn print_json(batches: &[RecordBatch]) -> Result<bool> {
     let mut out = std::io::stdout().lock();
     for batch in batches {
         for line in JsonEncode::new(batch.schema())?.encode(batch)? {
             if out.write_all(&line).and_then(|()| out.write_all(b"\n")).is_err() {
-                return Ok(());
+                return Ok(false);
             }
         }
     }
-    Ok(())
+    Ok(true)
 }
 
-fn print_csv(batches: &[RecordBatch]) -> dataflow::Result<()> {
+/// Prints rows as CSV. False when the reader has gone away.
+fn print_csv(batch: &RecordBatch, header: bool) -> Result<bool> {
     let quoted = |cell: &String| {
         if cell.contains([',', '"', '\n']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.clone() }
     };
     let mut out = std::io::stdout().lock();
-    for (at, batch) in batches.iter().enumerate() {
-        let cells = show::cells(batch)?;
-        let header = batch.schema().fields().iter().map(|field| quoted(field.name())).collect::<Vec<_>>().join(",");
-        let lines = (0..batch.num_rows())
-            .map(|row| cells.iter().map(|column| quoted(&column[row])).collect::<Vec<_>>().join(","));
-        for line in (at == 0).then_some(header).into_iter().chain(lines) {
-            if writeln!(out, "{line}").is_err() {
-                return Ok(());
-            }
+    let cells = show::cells(batch)?;
+    let names = batch.schema().fields().iter().map(|field| quoted(field.name())).collect::<Vec<_>>().join(",");
+    let line = |row: usize| cells.iter().map(|column| quoted(&column[row])).collect::<Vec<_>>().join(",");
+    let lines = (0..batch.num_rows()).map(line);
+    for line in header.then_some(names).into_iter().chain(lines) {
+        if writeln!(out, "{line}").is_err() {
+            return Ok(false);
         }
     }
-    Ok(())
+    Ok(true)
 }

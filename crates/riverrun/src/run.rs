@@ -1,14 +1,15 @@
 //! `run`: a job over history, then live, and what it did.
 
 use crate::args::RunArgs;
-use crate::clock::Stopwatch;
+use crate::clock::{Stopwatch, rest};
 use crate::progress::Progress;
 use crate::{Outcome, show};
 use dataflow::{Coordinator, Error, EventTime, Fate, Output, Result};
 use engine::{Control, Ended, Job, SinkBinding};
-use project::{Begin, JobOptions, Project, RuleTally, Wired, WiredSink};
+use project::{Begin, Failure, JobOptions, Project, RuleTally, Wired, WiredSink};
 use seam::StreamStats;
 use serde_json::json;
+use sql::Target;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,13 +26,16 @@ pub fn run(project: &Project, args: &RunArgs) -> Outcome {
         begin: if args.fresh { Begin::Fresh } else { Begin::Refuse },
         from: args.from.as_deref().map(instant).transpose()?,
     };
+    let stopped = on_interrupt()?;
+    if !options.until_caught_up && !wait_for_topics(project, &target, &stopped)? {
+        return Ok(ExitCode::SUCCESS);
+    }
     let wired = project.job(&target, &options)?;
     announce(&wired);
     let outputs = wired.sinks.iter().map(Written::of).collect::<Vec<_>>();
     let (stats, tallies, start) = (wired.stats.clone(), wired.tallies.clone(), wired.start);
     let coordinator = wired.coordinator.clone();
     let (job, names, _spill) = job(wired, args.workers.map(usize::from));
-    let stopped = on_interrupt()?;
     let control = Arc::new(Control::default());
     let mut progress = Progress::start(&stats);
     let (watch, mut committed, mut peak) = (Stopwatch::start(), Duration::ZERO, Peak::default());
@@ -67,6 +71,24 @@ pub fn run(project: &Project, args: &RunArgs) -> Outcome {
         eprint!("{}", summary.text());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Waits until the topics that a job reads are there, if they cannot be made here; false when Ctrl-C came first.
+fn wait_for_topics(project: &Project, target: &Target, stopped: &AtomicBool) -> Result<bool, Failure> {
+    let mut told = Vec::new();
+    while !stopped.load(Ordering::Relaxed) {
+        let missing = project.missing_topics(target)?;
+        if missing.is_empty() {
+            return Ok(true);
+        }
+        for (topic, reason) in missing.iter().filter(|(topic, _)| !told.contains(topic)) {
+            eprintln!("waiting for topic {topic}, which is not there and cannot be made: {reason}");
+        }
+        told = missing.into_iter().map(|(topic, _)| topic).collect();
+        // Half a second: somebody makes a topic once.
+        (0..25).for_each(|_| rest());
+    }
+    Ok(false)
 }
 
 /// What a job writes, for the summary.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Waker;
 
-/// About how many bytes of messages one read takes.
+/// About how many bytes of messages one poll takes.
 const READ_BYTES: usize = 4 << 20;
 /// How many messages are read at once to find the first one that moves a partition's clock.
 const PROBE_MESSAGES: usize = 256;
@@ -224,7 +224,7 @@ impl LiveReader {
         let mut turns: Vec<(Option<EventTime>, usize)> =
             self.partitions.iter().enumerate().map(|(turn, partition)| (partition.watermark(), turn)).collect();
         turns.sort_unstable();
-        let (mut batches, mut room) = (Vec::new(), rows_max);
+        let (mut batches, mut room, mut bytes) = (Vec::new(), rows_max, READ_BYTES);
         self.more = false;
         for (watermark, turn) in turns {
             if self.until_caught_up && self.partitions[turn].at_end() {
@@ -233,16 +233,17 @@ impl LiveReader {
             if watermark.is_some_and(|watermark| watermark > ceiling) {
                 continue;
             }
-            if room == 0 {
+            if room == 0 || bytes == 0 {
                 self.more = true;
                 break;
             }
-            let messages = self.partitions[turn].read(room, self.until_caught_up)?;
+            let messages = self.partitions[turn].read(room, bytes, self.until_caught_up)?;
             if messages.is_empty() {
                 continue;
             }
             self.more = true;
             room -= messages.len();
+            bytes = bytes.saturating_sub(messages.iter().map(|message| message.payload.len()).sum());
             let batch = self.place(turn, &messages, given)?;
             if batch.rows() > 0 {
                 batches.push(batch);
@@ -336,8 +337,8 @@ impl Partition {
     }
 
     /// The next messages, up to the end position where there is one.
-    fn read(&mut self, messages_max: usize, to_end: bool) -> Result<Vec<Message>> {
-        let mut messages = self.log.read(messages_max, READ_BYTES)?;
+    fn read(&mut self, messages_max: usize, bytes_max: usize, to_end: bool) -> Result<Vec<Message>> {
+        let mut messages = self.log.read(messages_max, bytes_max)?;
         if to_end {
             messages.truncate(messages.partition_point(|message| Some(message.position) <= self.end));
         }
