@@ -79,6 +79,11 @@ impl SinkCommitter {
         }
     }
 
+    /// Whether everything that writers have prepared is committed.
+    pub fn is_done(&self) -> bool {
+        self.due.is_empty() && self.waiting.is_empty() && self.prepared.is_empty()
+    }
+
     fn again(&mut self, error: Error) -> Result<Committed> {
         let now = self.clock.now();
         let (since, pause) = self.failing.unwrap_or((now, PAUSE));

@@ -85,9 +85,10 @@ impl Driver {
         } else {
             let (writers_done, committers) =
                 (self.finished[workers..workers + writers].iter().all(|&done| done), &mut self.built.committers);
-            match committers[part - workers - writers].step(false)? {
+            let committer = &mut committers[part - workers - writers];
+            match committer.step(false)? {
                 Committed::Moved => Stepped::Moved,
-                Committed::Idle if writers_done => Stepped::Finished,
+                Committed::Idle if writers_done && committer.is_done() => Stepped::Finished,
                 Committed::Idle => Stepped::Idle,
                 Committed::Ended => Stepped::Finished,
             }
