@@ -9,7 +9,7 @@ mod running;
 pub use chance::Chance;
 pub use place::{Place, told};
 pub use python::duckdb;
-pub use rows::{all_rows, table_rows};
+pub use rows::{all_rows, surplus, table_rows};
 pub use running::{Running, job};
 
 use std::path::PathBuf;
