@@ -10,7 +10,7 @@ pub use chance::Chance;
 pub use place::{Place, told};
 pub use python::duckdb;
 pub use rows::{all_rows, surplus, table_rows};
-pub use running::{Running, job};
+pub use running::{Running, job, run_on_threads};
 
 use std::path::PathBuf;
 

@@ -1,7 +1,7 @@
 //! A job in the seeded driver.
 
 use dataflow::{Coordinator, Error, EventTime, Result};
-use engine::{Driver, Job, SinkBinding, Step};
+use engine::{Control, Driver, Job, SinkBinding, Step};
 use project::{Rows, SpillFolder, Wired, WiredSink};
 use seam::{Counts, StreamStats};
 use std::sync::Arc;
@@ -34,6 +34,14 @@ pub fn job(wired: Wired, workers: usize) -> (Job, SpillFolder) {
         workers,
     };
     (job, wired.spill)
+}
+
+/// Runs a job, which is to end by itself, on threads as users do; gives the rows of each output.
+pub fn run_on_threads(wired: Wired, workers: usize) -> Result<Vec<Rows>> {
+    let collected = wired.collected.clone();
+    let (job, _spill) = job(wired, workers);
+    engine::run(job, &Arc::new(Control::default()), &mut |_| {})?;
+    Ok(collected)
 }
 
 impl Running {
