@@ -15,6 +15,7 @@ fn wrong_sql_says_where_what_and_what_to_do() {
     let (mut count, mut differ) = (0, Vec::new());
     for entry in fs::read_dir(&folder).expect("the files are there") {
         let path = entry.expect("the files are there").path();
+        assert!(path.with_extension("sql").exists(), "{} has no .sql beside it", path.display());
         if path.extension().is_none_or(|extension| extension != "sql") {
             continue;
         }

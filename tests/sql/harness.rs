@@ -20,8 +20,27 @@ pub struct Host {
     pub workers: usize,
     /// Whether ARCHIVE copies; else everything stays on topics.
     pub archives: bool,
-    /// Chooses what happens next, and so where batches are cut.
-    pub seed: u64,
+    /// Who steps the workers.
+    pub by: By,
+}
+
+/// Who steps workers, and so chooses what happens next and where batches are cut.
+#[derive(Clone, Copy, Debug)]
+pub enum By {
+    /// The driver, by a seed.
+    Seed(u64),
+    /// Threads, as users have them: jobs that end by themselves. Those that go on are the driver's, since nothing says
+    /// when threads have done what can be done at a virtual time.
+    Threads,
+}
+
+impl By {
+    fn seed(self) -> u64 {
+        match self {
+            By::Seed(seed) => seed,
+            By::Threads => 0,
+        }
+    }
 }
 
 /// A project, its jobs, and what DuckDB is to be asked.
@@ -114,12 +133,32 @@ impl Bench {
     }
 
     fn select(&mut self, sql: &str) -> Result<Answer> {
-        let options = JobOptions { until_caught_up: true, begin: Begin::Collect, from: None };
-        let wired = self.place.open()?.job(&Target::Query(sql.to_owned()), &options).map_err(wrong)?;
-        let running = Running::new(wired, self.host.workers, self.host.seed).run_to_end()?;
-        let rows = cells(&running.collected[0], None)?;
+        let ended = self.ended(&Target::Query(sql.to_owned()), self.host.by)?;
+        let rows = cells(&ended[0], None)?;
         self.ask(Asked::Select(sql.to_owned(), rows.rows.clone()));
         Ok(rows.answer())
+    }
+
+    /// The rows of each output where the inputs end.
+    fn ended(&self, target: &Target, by: By) -> Result<Vec<Rows>> {
+        let options = JobOptions { until_caught_up: true, begin: Begin::Collect, from: None };
+        let wired = self.place.open()?.job(target, &options).map_err(wrong)?;
+        match by {
+            By::Threads => tests::run_on_threads(wired, self.host.workers),
+            By::Seed(seed) => Ok(Running::new(wired, self.host.workers, seed).run_to_end()?.collected),
+        }
+    }
+
+    /// Runs what is taken to where the inputs end, on threads and in the driver.
+    fn threads_agree(&self, target: &Target) -> Result<()> {
+        let ours = self.ended(target, By::Threads)?;
+        for (ours, theirs) in ours.iter().zip(self.ended(target, By::Seed(0))?) {
+            let (ours, theirs) = (cells(ours, None)?.rows, cells(&theirs, None)?.rows);
+            if ours != theirs {
+                return Err(Error::internal(format!("on threads {target:?} gives {ours:?}, in the driver {theirs:?}")));
+            }
+        }
+        Ok(())
     }
 
     fn take(&mut self, what: &str) -> Result<Answer> {
@@ -127,6 +166,9 @@ impl Bench {
             Some((columns, name)) => (Some(columns), name.trim()),
             None => (None, what.trim()),
         };
+        if matches!(self.host.by, By::Threads) {
+            self.threads_agree(&target(name))?;
+        }
         if !self.jobs.contains_key(name) {
             let job = self.start(name)?;
             self.jobs.insert(name.to_owned(), job);
@@ -139,10 +181,7 @@ impl Bench {
 
     /// Starts a job that goes on, for a view or for the log of a decision.
     fn start(&self, name: &str) -> Result<(Running, Rows)> {
-        let target = match name.strip_suffix("__log") {
-            Some(decision) => Target::Outputs(vec![decision.to_owned()]),
-            None => Target::Collect(vec![name.to_owned()]),
-        };
+        let target = target(name);
         let options = JobOptions { until_caught_up: false, begin: Begin::Collect, from: None };
         let wired = self.place.open()?.job(&target, &options).map_err(wrong)?;
         let at = wired.sinks.iter().position(|sink| match &sink.output {
@@ -151,7 +190,15 @@ impl Bench {
         });
         let at = at.ok_or_else(|| Error::invalid(format!("the project gives out no {name}")))?;
         let rows = wired.collected[at].clone();
-        Ok((Running::new(wired, self.host.workers, self.host.seed), rows))
+        Ok((Running::new(wired, self.host.workers, self.host.by.seed()), rows))
+    }
+}
+
+/// What gives out a view, a decision or the log of one.
+fn target(name: &str) -> Target {
+    match name.strip_suffix("__log") {
+        Some(decision) => Target::Outputs(vec![decision.to_owned()]),
+        None => Target::Collect(vec![name.to_owned()]),
     }
 }
 

@@ -41,3 +41,21 @@ pub fn agree(path: &Path, asked: &[Asked]) -> Result<usize, String> {
     }
     if differ.is_empty() { Ok(agreed) } else { Err(differ.join("\n")) }
 }
+
+#[test]
+fn the_oracle_compares_integers_exactly_and_floats_to_nine_digits() {
+    let agrees = |select: &str, ours: &str| {
+        let asked = [Asked::Select(format!("SELECT {select}"), vec![vec![ours.to_owned()]])];
+        agree(Path::new("here"), &asked).is_ok_and(|agreed| agreed == 1)
+    };
+    assert!(agrees("9007199254740993::BIGINT", "9007199254740993"));
+    assert!(!agrees("9007199254740993::BIGINT", "9007199254740992"), "an integer beside it, with the same double");
+    assert!(!agrees("1000000000000::BIGINT", "1000000000001"));
+    assert!(!agrees("'1.0'::TEXT", "1.00"));
+    assert!(!agrees("1::DOUBLE", "1") && !agrees("1::BIGINT", "1.0"), "types differ");
+    assert!(agrees("0.1::DOUBLE + 0.2", "0.3"));
+    assert!(agrees("1e300::DOUBLE", "1.0000000001e300"));
+    assert!(!agrees("1::DOUBLE", "1.00000001"));
+    assert!(!agrees("1e-13::DOUBLE", "2e-13"), "small numbers differ as others do");
+    assert!(agrees("'NaN'::DOUBLE", "NaN"));
+}

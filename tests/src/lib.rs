@@ -1,16 +1,20 @@
 //! What the test binaries of this folder share.
 
 mod chance;
+pub mod machine;
 mod place;
+mod program;
 mod python;
 mod rows;
 mod running;
+pub mod time_rule;
 
 pub use chance::Chance;
 pub use place::{Place, told};
+pub use program::{Ended, Program, Taken};
 pub use python::duckdb;
-pub use rows::{all_rows, table_rows};
-pub use running::{Running, job};
+pub use rows::{all_rows, surplus, table_rows};
+pub use running::{Running, job, run_on_threads};
 
 use std::path::PathBuf;
 

@@ -38,9 +38,29 @@ pub fn all_rows(warehouse: &Warehouse, table: &str) -> Vec<RecordBatch> {
     batches
 }
 
+/// The rows of a part that are not in the whole, or not as often there. Both are in sequence.
+pub fn surplus<'a>(part: &'a [String], whole: &[String]) -> Vec<&'a String> {
+    let (mut rest, mut odd) = (whole.iter().peekable(), Vec::new());
+    for row in part {
+        while rest.next_if(|next| *next < row).is_some() {}
+        if rest.next_if(|next| *next == row).is_none() {
+            odd.push(row);
+        }
+    }
+    odd
+}
+
 fn instants_as_numbers(column: &ArrayRef) -> ArrayRef {
     match column.data_type() {
         DataType::Timestamp(..) => arrow::compute::cast(column, &DataType::Int64).expect("an instant is a number"),
         _ => column.clone(),
     }
+}
+
+#[test]
+fn a_row_that_is_there_twice_is_surplus_when_the_whole_has_it_once() {
+    let rows = |text: &str| text.chars().map(String::from).collect::<Vec<_>>();
+    assert_eq!(surplus(&rows("ace"), &rows("abcde")), Vec::<&String>::new());
+    assert_eq!(surplus(&rows("aac"), &rows("abc")), ["a"]);
+    assert_eq!(surplus(&rows("ax"), &rows("abc")), ["x"]);
 }

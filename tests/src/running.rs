@@ -1,7 +1,7 @@
 //! A job in the seeded driver.
 
 use dataflow::{Coordinator, Error, EventTime, Result};
-use engine::{Driver, Job, SinkBinding, Step};
+use engine::{Control, Driver, Job, SinkBinding, Step};
 use project::{Rows, SpillFolder, Wired, WiredSink};
 use seam::{Counts, StreamStats};
 use std::sync::Arc;
@@ -36,6 +36,14 @@ pub fn job(wired: Wired, workers: usize) -> (Job, SpillFolder) {
         spill_dir: wired.spill.path().to_owned(),
     };
     (job, wired.spill)
+}
+
+/// Runs a job, which is to end by itself, on threads as users do; gives the rows of each output.
+pub fn run_on_threads(wired: Wired, workers: usize) -> Result<Vec<Rows>> {
+    let collected = wired.collected.clone();
+    let (job, _spill) = job(wired, workers);
+    engine::run(job, &Arc::new(Control::default()), &mut |_| {})?;
+    Ok(collected)
 }
 
 impl Running {

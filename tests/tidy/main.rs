@@ -5,34 +5,32 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Who may import which crates of ours. `tests` may import everything.
-const LAYERS: &[(&str, &[&str])] = &[
-    ("dataflow", &[]),
-    ("state", &["dataflow"]),
-    ("codec", &["dataflow"]),
-    ("operators", &["dataflow", "state"]),
-    ("seam", &["dataflow", "state"]),
-    ("model", &["dataflow"]),
-    ("connector-local", &["dataflow"]),
-    ("connector-iceberg", &["dataflow"]),
-    ("engine", &["dataflow"]),
-    ("sql", &["dataflow", "operators"]),
-    ("project", &["dataflow", "sql", "seam", "codec", "model", "connector-local", "connector-iceberg"]),
-    ("riverrun", &["dataflow", "engine", "project", "sql", "seam"]),
-];
+/// A row of ARCHITECTURE.md's table of parts.
+struct Part {
+    name: String,
+    imports: BTreeSet<String>,
+    /// Libraries that no other part may import; a library is matched by the beginning of its name.
+    owns: Vec<String>,
+}
 
-/// Which crates alone may import a library; a library is matched by the beginning of its name.
-const OWNERS: &[(&str, &[&str])] = &[
-    ("sqlparser", &["sql"]),
-    ("iceberg", &["connector-iceberg"]),
-    ("rusqlite", &["connector-iceberg"]),
-    ("prost", &["model"]),
-    ("toml", &["project"]),
-    ("clap", &["riverrun", "xtask"]),
-    ("indicatif", &["riverrun", "xtask"]),
-    ("tokio", &["connector-iceberg"]),
-    ("crossbeam", &["engine"]),
-];
+/// The table of parts as it stands in ARCHITECTURE.md.
+fn parts() -> Vec<Part> {
+    let text = std::fs::read_to_string(tests::root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
+    let rows = text.lines().skip_while(|line| !line.starts_with("| crate |")).take_while(|line| line.starts_with('|'));
+    let cells = |line: &str| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
+    let mut rows = rows.map(cells);
+    let heads = rows.next().expect("ARCHITECTURE.md has a table that begins with \"| crate |\"");
+    assert_eq!(heads, ["crate", "one sentence", "imports of ours", "the only importer of"]);
+    rows.next();
+    let list = |cell: &str| cell.split(", ").filter(|name| !["", "none"].contains(name)).map(str::to_owned).collect();
+    let part = |cells: Vec<String>| {
+        let [name, sentence, imports, owns] = &cells[..] else { panic!("a row with other cells: {cells:?}") };
+        assert!(!sentence.is_empty(), "{name} has no sentence");
+        let imports: Vec<String> = list(imports);
+        Part { name: name.trim_matches('`').to_owned(), imports: imports.into_iter().collect(), owns: list(owns) }
+    };
+    rows.map(part).collect()
+}
 
 fn metadata() -> Value {
     let output = Command::new(env!("CARGO"))
@@ -55,28 +53,40 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     metadata()["packages"].as_array().expect("a list").iter().map(of_package).collect()
 }
 
+/// Packages that are no part of the product may import everything.
+fn is_product(name: &str) -> bool {
+    name != "tests" && name != "xtask"
+}
+
 #[test]
-fn imports_go_one_way() {
-    let dependencies = dependencies();
-    let ours: BTreeSet<_> = LAYERS.iter().map(|(name, _)| *name).collect();
-    for (name, imports) in &dependencies {
-        if name == "tests" || name == "xtask" {
-            continue;
-        }
-        let (_, allowed) =
-            LAYERS.iter().find(|(layer, _)| layer == name).unwrap_or_else(|| panic!("{name} has no layer"));
-        for import in imports.iter().filter(|import| ours.contains(import.as_str())) {
-            assert!(allowed.contains(&import.as_str()), "{name} imports {import}, which its layer does not allow");
-        }
+fn imports_are_those_of_the_table_and_go_one_way() {
+    let (parts, dependencies) = (parts(), dependencies());
+    let named: BTreeSet<&str> = parts.iter().map(|part| part.name.as_str()).collect();
+    let product: BTreeSet<&str> = dependencies.keys().map(String::as_str).filter(|name| is_product(name)).collect();
+    assert_eq!(product, named, "the packages are those of ARCHITECTURE.md's table");
+    for (at, part) in parts.iter().enumerate() {
+        let imports = dependencies[&part.name].iter().filter(|import| named.contains(import.as_str()));
+        assert_eq!(imports.cloned().collect::<BTreeSet<_>>(), part.imports, "what {} imports", part.name);
+        let above: BTreeSet<&str> = parts[..at].iter().map(|part| part.name.as_str()).collect();
+        let below = part.imports.iter().find(|import| !above.contains(import.as_str()));
+        assert!(below.is_none(), "{} imports {below:?}, which stands below it in the table", part.name);
     }
 }
 
 #[test]
 fn heavy_libraries_have_one_owner() {
-    for (name, imports) in dependencies().iter().filter(|(name, _)| *name != "tests") {
+    let (parts, dependencies) = (parts(), dependencies());
+    let owned = parts.iter().flat_map(|part| part.owns.iter().map(|library| (library.as_str(), part.name.as_str())));
+    let owned: BTreeMap<&str, &str> = owned.collect();
+    assert!(owned.len() >= 5, "the table names few libraries: {owned:?}");
+    for (library, owner) in &owned {
+        let imports = dependencies[*owner].iter().any(|import| import.starts_with(library));
+        assert!(imports, "{owner} does not import {library}, which is said to be its own");
+    }
+    for (name, imports) in dependencies.iter().filter(|(name, _)| is_product(name)) {
         for import in imports {
-            let Some((_, owners)) = OWNERS.iter().find(|(library, _)| import.starts_with(library)) else { continue };
-            assert!(owners.contains(&name.as_str()), "{name} imports {import}, which belongs to {owners:?}");
+            let owner = owned.iter().find(|(library, _)| import.starts_with(*library)).map(|(_, owner)| *owner);
+            assert!(owner.is_none_or(|owner| owner == name), "{name} imports {import}, which belongs to {owner:?}");
         }
     }
 }

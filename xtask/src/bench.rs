@@ -3,6 +3,7 @@
 use crate::contender::{self, Contender, Stage, Workload};
 use crate::data::{Dataset, Recipe};
 use crate::failure;
+use crate::live::{self, Live};
 use crate::measure::{Samples, measure};
 use crate::models::{self, Models};
 use crate::python::{self, DUCKDB, Python};
@@ -13,6 +14,8 @@ use std::path::PathBuf;
 const SPREAD_FILES: usize = 200;
 /// How many times as many events `grow` takes.
 const GROWTH: usize = 10;
+/// The workers of a live job.
+const LIVE_WORKERS: usize = 2;
 
 /// What to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -31,6 +34,9 @@ pub enum Target {
     /// The tree evaluator beside onnxruntime
     #[value(name = "models")]
     Models,
+    /// A live job: how much later than its rule an action is seen, beside a bare loop
+    #[value(name = "live")]
+    Live,
     /// All of them
     #[value(name = "all")]
     All,
@@ -43,6 +49,8 @@ pub struct Options {
     pub recipe: Recipe,
     pub rounds: usize,
     pub riverrun: Option<PathBuf>,
+    /// How long the live workload may take.
+    pub seconds: u32,
 }
 
 /// Whether two outputs hold the same rows.
@@ -84,13 +92,16 @@ impl Case {
 pub struct Findings {
     pub cases: Vec<Case>,
     pub models: Option<Models>,
+    pub live: Option<Live>,
 }
 
 impl Findings {
     /// Whether all outputs that were compared are the same.
     pub fn agree(&self) -> bool {
         let same = |case: &Case| case.agreements.iter().all(|agreement| agreement.differ == 0);
-        self.cases.iter().all(same) && self.models.as_ref().is_none_or(Models::agree)
+        self.cases.iter().all(same)
+            && self.models.as_ref().is_none_or(Models::agree)
+            && self.live.as_ref().is_none_or(Live::agree)
     }
 
     /// The case of a workload whose recipe fits.
@@ -130,7 +141,17 @@ pub fn run(target: Target, options: &Options) -> Result<Findings> {
     if wanted(Target::Models) {
         findings.models = Some(models::compare(&options.cache, options.rounds)?);
     }
+    if wanted(Target::Live) {
+        findings.live = live(options)?;
+    }
     Ok(findings)
+}
+
+/// The live workload, which riverrun alone runs.
+fn live(options: &Options) -> Result<Option<Live>> {
+    let Options { cache, riverrun, seconds, .. } = options;
+    let Some(riverrun) = riverrun.clone() else { return Ok(None) };
+    live::run(&live::Options { cache: cache.clone(), riverrun, seconds: *seconds, workers: LIVE_WORKERS }).map(Some)
 }
 
 fn case(workload: Workload, recipe: &Recipe, contenders: &[Contender], options: &Options) -> Result<Case> {

@@ -6,11 +6,13 @@ mod data;
 mod events;
 mod failure;
 mod floor;
+mod live;
 mod measure;
 mod models;
 mod python;
 mod random;
 mod report;
+mod stall;
 mod tables;
 
 use bench::{Options, Target};
@@ -46,9 +48,18 @@ Exit code 1: two outputs differ, or a run failed. A bar that is not met is shown
         /// The riverrun binary [default: the one beside this program]
         #[arg(long, value_hint = ValueHint::FilePath)]
         riverrun: Option<PathBuf>,
+        /// How long the live workload may take, about
+        #[arg(long, default_value_t = 150)]
+        seconds: u32,
         /// Print JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Run the tests whose sinks stand still, for longer than `cargo test` does
+    Stall {
+        /// How long they stand still
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
     },
     /// Make the inputs of the workloads and print their folder
     Generate(DataArgs),
@@ -64,6 +75,12 @@ Exit code 1: two outputs differ, or a run failed. A bar that is not met is shown
     /// Score rows with a model and print rows and CPU seconds
     #[command(hide = true)]
     Score { model: PathBuf, rows: PathBuf, batch: usize, scores: PathBuf },
+    /// Put messages on a topic, for so many microseconds, and print how many
+    #[command(hide = true)]
+    LivePublish { topics: PathBuf, rate: u64, micros: i64 },
+    /// Answer every message of a topic in a bare loop, until it is killed
+    #[command(hide = true)]
+    LiveFloor { topics: PathBuf },
 }
 
 #[derive(Clone, Debug, Args)]
@@ -104,12 +121,13 @@ impl DataArgs {
 /// Does the command; whether all that was compared is the same.
 fn run(cli: Cli) -> Result<bool> {
     match cli.command {
-        Command::Bench { target, data, rounds, riverrun, json } => {
+        Command::Bench { target, data, rounds, riverrun, seconds, json } => {
             let options = Options {
                 cache: data.folder(),
                 recipe: data.recipe(),
                 rounds: rounds as usize,
                 riverrun: bench::binary(riverrun),
+                seconds,
             };
             let findings = bench::run(target, &options)?;
             if json {
@@ -120,6 +138,11 @@ fn run(cli: Cli) -> Result<bool> {
             return Ok(findings.agree());
         }
         Command::Score { model, rows, batch, scores } => models::score(&model, &rows, batch, &scores)?,
+        Command::LivePublish { topics, rate, micros } => {
+            println!("{}", live::publish(&topics, live::Rate::from_number(rate), micros)?);
+        }
+        Command::LiveFloor { topics } => live::floor(&topics)?,
+        Command::Stall { seconds } => return stall::run(seconds),
         Command::Generate(data) => println!("{}", data.dataset()?.folder.display()),
         Command::Floor { data: DataArgs { spread: true, .. }, .. } => {
             return Err(Error::invalid(

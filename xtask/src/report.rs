@@ -2,17 +2,18 @@
 
 use crate::bench::{Case, Findings};
 use crate::contender::{Contender, Workload};
+use crate::live;
 use serde_json::{Value, json};
 
 /// A floor takes at most this share of DuckDB's CPU, or it is none.
 const FLOOR_SHARE_MAX: f64 = 0.25;
 
 /// A figure that has to stay at or under a bar.
-struct Bar {
-    what: String,
-    found: f64,
-    most: f64,
-    unit: &'static str,
+pub struct Bar {
+    pub what: String,
+    pub found: f64,
+    pub most: f64,
+    pub unit: &'static str,
 }
 
 impl Bar {
@@ -35,6 +36,7 @@ pub fn text(findings: &Findings) -> String {
         let said = if models.agree() { "the same scores" } else { "DIFFERENT SCORES" };
         lines.push(format!("  {said}: the greatest difference is {:.1e}", models.difference));
     }
+    lines.extend(findings.live.as_ref().map(live::text));
     lines.push(String::new());
     lines.extend(bars(findings).iter().map(|bar| {
         let said = if bar.met() { "ok  " } else { "OVER" };
@@ -90,7 +92,7 @@ fn floor_share(case: &Case) -> Option<f64> {
 }
 
 fn bars(findings: &Findings) -> Vec<Bar> {
-    let mut bars = Vec::new();
+    let mut bars = findings.live.as_ref().map(live::bars).unwrap_or_default();
     let mut add = |what: &str, found: Option<f64>, most, unit| {
         bars.extend(found.map(|found| Bar { what: what.to_owned(), found, most, unit }));
     };
@@ -153,6 +155,7 @@ pub fn json(findings: &Findings) -> Value {
     json!({
         "cases": findings.cases.iter().map(case).collect::<Vec<_>>(),
         "models": models,
+        "live": findings.live.as_ref().map(live::json),
         "bars": bars(findings).iter().map(bar).collect::<Vec<_>>(),
         "agree": findings.agree(),
     })

@@ -8,6 +8,7 @@ use dataflow::{
     Batch, Context, EventTime, Fate, Fates, Input, KeyGroups, Operator, Port, Progress, RowOrder, Snapshot, key_group,
     key_hashes,
 };
+use proptest::sample::Index;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -130,8 +131,8 @@ pub(crate) struct Plan {
     pub(crate) room: usize,
     /// How far beyond the next watermark each input is read.
     pub(crate) ahead: Vec<i64>,
-    /// After so many calls the state is frozen and restored into as many instances as the second number says.
-    pub(crate) freeze_after: usize,
+    /// Between which two calls the state is frozen and restored into as many instances as the second number says.
+    pub(crate) freeze_at: Option<Index>,
     /// Instances before and after.
     pub(crate) workers: [usize; 2],
 }
@@ -143,6 +144,14 @@ pub(crate) struct Stream {
     pub(crate) keys: Vec<usize>,
     /// Rows come in order, as behind a merge.
     pub(crate) is_sorted: bool,
+}
+
+impl Plan {
+    /// How many of so many calls come before the freeze: at least one does, and one is left.
+    fn calls_before_freeze(&self, calls: usize) -> Option<usize> {
+        let between = calls.checked_sub(1).filter(|between| *between > 0)?;
+        Some(1 + self.freeze_at?.index(between))
+    }
 }
 
 impl Stream {
@@ -162,6 +171,8 @@ enum Call {
 pub(crate) struct Output {
     pub(crate) ports: BTreeMap<Port, Vec<Row>>,
     pub(crate) fates: Fates,
+    /// Whether the state was frozen on the way.
+    pub(crate) was_frozen: bool,
     /// The state of the last instances at the end.
     pub(crate) state_bytes: usize,
 }
@@ -208,9 +219,12 @@ pub(crate) fn assert_same(found: &[Row], expected: &[Row]) {
 /// watermark, and the counts of rows add up.
 pub(crate) fn drive(make: &dyn Fn() -> Box<dyn Operator>, streams: &[Stream], plan: &Plan) -> Output {
     let mut instances = start(make, plan.workers[0]);
-    let mut output = Output { ports: BTreeMap::new(), fates: Fates::default(), state_bytes: 0 };
-    for (index, call) in calls(streams, plan).into_iter().enumerate() {
-        if index == plan.freeze_after {
+    let calls = calls(streams, plan);
+    let freeze_after = plan.calls_before_freeze(calls.len());
+    let was_frozen = freeze_after.is_some();
+    let mut output = Output { ports: BTreeMap::new(), fates: Fates::default(), was_frozen, state_bytes: 0 };
+    for (index, call) in calls.into_iter().enumerate() {
+        if freeze_after == Some(index) {
             instances = hand_over(make, &mut instances, plan.workers[1], &mut output);
         }
         let count = instances.len();

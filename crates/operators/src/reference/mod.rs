@@ -1,7 +1,7 @@
 //! Every operator once more, as loops over all rows, and the property tests that hold the two together.
 //!
 //! Rows have ties, NULLs, negative times, few keys or one; plans have any batch cuts, watermarks and rooms, and freeze
-//! at any call into one to three instances.
+//! between any two calls into one to three instances.
 
 mod aggregate;
 mod as_of;
@@ -17,10 +17,15 @@ mod range_aggregate;
 mod readable;
 mod window;
 
-use crate::harness::{Plan, Row, Value};
+use crate::Dedup;
+use crate::harness::{Plan, Row, Stream, Value, drive, schema};
+use dataflow::Span;
 use proptest::collection::vec;
 use proptest::option::weighted;
 use proptest::prelude::*;
+use proptest::sample::Index;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 
 /// Rows of the test schema in no order; their `_ord` is their place.
 pub(super) fn rows(max: usize) -> impl Strategy<Value = Vec<Row>> {
@@ -68,15 +73,15 @@ pub(super) fn plans() -> impl Strategy<Value = Plan> {
         vec(1usize..20, 1..5),
         1usize..30,
         vec(prop_oneof![Just(0i64), 0i64..40], 2),
-        0usize..40,
+        any::<Index>(),
         [1usize..4, 1usize..4],
     )
-        .prop_map(|(watermarks, cuts, room, ahead, freeze_after, workers)| Plan {
+        .prop_map(|(watermarks, cuts, room, ahead, freeze_at, workers)| Plan {
             watermarks,
             cuts,
             room,
             ahead,
-            freeze_after,
+            freeze_at: Some(freeze_at),
             workers,
         })
 }
@@ -84,4 +89,16 @@ pub(super) fn plans() -> impl Strategy<Value = Plan> {
 /// How often each property is tried.
 pub(super) fn config() -> ProptestConfig {
     ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+#[test]
+fn nearly_every_case_freezes_on_its_way() {
+    let mut runner = TestRunner::deterministic();
+    let (cases, mut frozen) = (300, 0);
+    for _ in 0..cases {
+        let (rows, plan) = (rows(60), plans()).new_tree(&mut runner).unwrap().current();
+        let make = || Box::new(Dedup::new(schema(), vec![0], Span(10)).unwrap()) as _;
+        frozen += usize::from(drive(&make, &[Stream::sorted(&rows, &[0])], &plan).was_frozen);
+    }
+    assert!(frozen * 100 >= cases * 95, "{frozen} of {cases} cases freeze");
 }

@@ -6,14 +6,8 @@ use crate::window::{Frame, Function, Spec, Window};
 use crate::{Aggregate, Dedup, RangeAggregate, RangeAggregateKind, as_of, range};
 use dataflow::{Operator, Span};
 
-const PLAIN: Plan = Plan {
-    watermarks: Vec::new(),
-    cuts: Vec::new(),
-    room: 100,
-    ahead: Vec::new(),
-    freeze_after: usize::MAX,
-    workers: [1, 1],
-};
+const PLAIN: Plan =
+    Plan { watermarks: Vec::new(), cuts: Vec::new(), room: 100, ahead: Vec::new(), freeze_at: None, workers: [1, 1] };
 
 fn plan() -> Plan {
     Plan { cuts: vec![3], ahead: vec![0, 0], ..PLAIN }

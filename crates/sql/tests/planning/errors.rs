@@ -8,6 +8,7 @@ use sql::{Diagnostic, SourceFile, Target, check, parse};
 fn wrong_projects_give_the_expected_diagnostics() {
     let cases = files(&folder().join("errors"), ".sql");
     assert!(cases.len() >= 25, "only {} wrong projects", cases.len());
+    crate::assert_no_orphans(&folder().join("errors"), &[]);
     let mut different = Vec::new();
     for path in cases {
         let file = source(&path);

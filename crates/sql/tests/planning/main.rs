@@ -41,6 +41,15 @@ fn compare(expected: &Path, actual: &str) -> Option<String> {
     (text != actual).then(|| format!("{}:\n--- expected\n{text}\n--- actual\n{actual}", expected.display()))
 }
 
+/// No expected text stays behind that no test reads, and none is empty; some have their SQL elsewhere.
+fn assert_no_orphans(folder: &Path, others: &[&str]) {
+    for path in files(folder, ".txt") {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        assert!(!std::fs::read_to_string(&path).unwrap().trim().is_empty(), "{name} is empty");
+        assert!(others.contains(&&*name) || path.with_extension("sql").exists(), "{name} has no .sql beside it");
+    }
+}
+
 fn assert_none(different: Vec<String>) {
     assert!(different.is_empty(), "{} files differ\n{}", different.len(), different.join("\n"));
 }

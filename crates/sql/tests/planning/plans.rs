@@ -17,6 +17,7 @@ fn texts(wrong: &[sql::Diagnostic]) -> String {
 
 #[test]
 fn projects_become_the_expected_plans() {
+    crate::assert_no_orphans(&folder().join("plans"), &["flights.txt"]);
     let different = files(&folder().join("plans"), ".sql").into_iter().filter_map(|path| {
         let plan = explain(&[source(&path)]);
         compare(&path.with_extension("txt"), &plan)

@@ -106,10 +106,12 @@ fn run(checked: &Checked, test: &BoundTest, workers: usize) -> HashMap<String, B
     tables
 }
 
-/// Checks what the first test of a text expects; gives the rows of its outputs.
+/// Checks what the test of a text expects; gives the rows of its outputs.
 fn run_test(file: SourceFile, workers: usize) -> HashMap<String, Batch> {
+    let path = file.path.clone();
     let statements = parse(&[file]).unwrap_or_else(|wrong| panic!("{}", wrong[0]));
-    let test = &statements.tests()[0];
+    let [test] = &statements.tests()[..] else { panic!("{path} has {} tests, expected one", statements.tests().len()) };
+    assert!(!test.expects.is_empty(), "{path} expects nothing");
     let target = Target::Collect(test.targets());
     let checked = check(&statements, &Known, &target).unwrap_or_else(|wrong| panic!("{}", wrong[0]));
     let bound = checked.bind_test(test).unwrap_or_else(|wrong| panic!("{}", wrong[0]));
