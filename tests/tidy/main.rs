@@ -26,6 +26,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("sqlparser", &["sql"]),
     ("iceberg", &["connector-iceberg"]),
     ("rusqlite", &["connector-iceberg"]),
+    ("rustix", &["connector-local"]),
     ("prost", &["model"]),
     ("toml", &["project"]),
     ("clap", &["riverrun", "xtask"]),
