@@ -254,7 +254,7 @@ fn reads_are_bounded_in_bytes_and_a_large_message_comes_alone() {
     let messages: Vec<_> = texts.iter().enumerate().map(|(n, text)| (n as u64, text.as_str())).collect();
     append(&mut producer, 0, &messages);
     let counts = |mut next: Box<dyn FnMut() -> usize>| -> Vec<usize> {
-        std::iter::repeat_with(|| next()).take_while(|count| *count > 0).collect()
+        std::iter::repeat_with(&mut next).take_while(|count| *count > 0).collect()
     };
     let mut log = topic.open(0, None).unwrap();
     let read = counts(Box::new(move || log.read(8192, 4 << 20).unwrap().len()));
