@@ -92,6 +92,15 @@ impl Partition {
         ))
     }
 
+    /// Every partition has a segment, so someone has removed them.
+    pub fn without_segments(&self) -> Error {
+        Error::corrupt(format!(
+            "{}: \"{}\" has no segments: its messages are gone",
+            self.describe(),
+            self.folder.display()
+        ))
+    }
+
     /// The same partition, opened to write.
     pub fn to_write(&self) -> io::Result<Writable> {
         Writable::open(&self.topic, &self.folder, self.number)

@@ -22,14 +22,17 @@ pub(crate) struct LogReader {
 impl LogReader {
     /// Opens at the message after a position, which must be there, or at the first message that is there.
     pub fn open(partition: Partition, after: Option<Position>, clock: Arc<dyn Clock>) -> Result<LogReader> {
-        let published = partition.published_or_wait()?;
         let frames = match after {
             None => first_frames(&partition)?,
-            Some(after) if after.ledger > published.ledger => return Err(gone(&partition, after, &published)),
-            Some(after) => match Frames::open_if_there(&partition.segment_path(after.ledger), after.ledger)? {
-                Some(frames) => frames,
-                None => return Err(trimmed(&partition, after)?),
-            },
+            Some(after) => Frames::open_if_there(&partition.segment_path(after.ledger), after.ledger)?,
+        };
+        // Looked at second: the segment just opened may be read no further than this.
+        let published = partition.published_or_wait()?;
+        let frames = match (frames, after) {
+            (_, Some(after)) if after.ledger > published.ledger => return Err(gone(&partition, after, &published)),
+            (None, Some(after)) => return Err(trimmed(&partition, after)?),
+            (None, None) => return Err(partition.without_segments()),
+            (Some(frames), _) => frames,
         };
         let mut reader = LogReader { partition, clock, frames, published, answered: None, watching: None };
         if let Some(after) = after {
@@ -115,26 +118,17 @@ impl LogReader {
     }
 }
 
-/// The first segment that is there; it may be trimmed while it is looked for.
-fn first_frames(partition: &Partition) -> Result<Frames> {
-    let mut seen = None;
+/// The first segment that is there; the one that was found may be trimmed before it is opened. `None` when there is
+/// none.
+fn first_frames(partition: &Partition) -> Result<Option<Frames>> {
+    let mut sought = None;
     loop {
         let first = partition.segments()?.first().copied();
-        match first {
-            Some(ledger) if seen != Some(ledger) => {
-                if let Some(frames) = Frames::open_if_there(&partition.segment_path(ledger), ledger)? {
-                    return Ok(frames);
-                }
-                seen = Some(ledger);
-            }
-            _ => {
-                return Err(Error::corrupt(format!(
-                    "{}: \"{}\" has no segments: its messages are gone",
-                    partition.describe(),
-                    partition.folder.display()
-                )));
-            }
+        let Some(ledger) = first.filter(|_| first != sought) else { return Ok(None) };
+        if let Some(frames) = Frames::open_if_there(&partition.segment_path(ledger), ledger)? {
+            return Ok(Some(frames));
         }
+        sought = first;
     }
 }
 

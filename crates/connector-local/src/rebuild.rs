@@ -21,11 +21,7 @@ struct Scanned {
 pub(crate) fn end_of_segments(partition: &Partition) -> Result<End> {
     let mut segments = partition.segments()?;
     let Some(newest) = segments.pop() else {
-        return Err(Error::corrupt(format!(
-            "{}: \"{}\" has no segments: its messages are gone",
-            partition.describe(),
-            partition.folder.display()
-        )));
+        return Err(partition.without_segments());
     };
     let last = scan(partition, newest)?;
     if last.end.last.is_some() {

@@ -5,6 +5,8 @@ use connector_local::{Producer, Topics, Trimmed};
 use dataflow::{ErrorKind, Message, PartitionLog, Position, ProcessingTime, Span, Topic};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 
 const ALWAYS: ProcessingTime = ProcessingTime(i64::MAX);
 
@@ -167,4 +169,47 @@ fn a_topic_is_trimmed_while_other_processes_write_it() {
         assert_eq!(own, (0..3000).map(|n| format!("{name} {n}")).collect::<Vec<_>>());
     }
     assert!(read_all(&topics, "plays", 0, None).len() < 3000);
+}
+
+const TRIM_FOLDER: &str = "RIVERRUN_LOG_TEST_TRIM";
+
+/// Runs as a test that does nothing, unless it was started by the test below: writes and trims until it is killed.
+#[test]
+fn trims_as_a_child_process() {
+    let Ok(folder) = std::env::var(TRIM_FOLDER) else { return };
+    let topics = topics(folder.as_ref());
+    let mut producer = topics.producer("plays", "p", 0).unwrap().with_segment_bytes(100);
+    let from = producer.last_sequence(0).unwrap().map_or(0, |last| last + 1);
+    for sequence in from.. {
+        append(&mut producer, 0, &[(sequence, &sequence.to_string())]);
+        if sequence % 10 == 9 {
+            eprintln!("written {sequence}");
+            topics.trim("plays", ALWAYS, None).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_trim_that_is_killed_leaves_no_hole() {
+    let folder = tempfile::tempdir().unwrap();
+    let topics = topics(folder.path());
+    topics.create("plays", 1).unwrap();
+    for round in 0..15 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "retention::trims_as_a_child_process", "--nocapture"])
+            .env(TRIM_FOLDER, folder.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(|line| line.ok());
+        let written: Vec<String> =
+            lines.filter_map(|line| line.strip_prefix("written ").map(str::to_owned)).take(1 + round % 3).collect();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let left: Vec<u64> =
+            payloads(&read_all(&topics, "plays", 0, None)).iter().map(|text| text.parse().unwrap()).collect();
+        assert!(*left.last().unwrap() >= written.last().unwrap().parse().unwrap());
+        assert!(left.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{left:?}");
+    }
 }

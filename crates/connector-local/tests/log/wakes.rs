@@ -3,6 +3,9 @@
 use crate::{append, child_at, payloads, topics};
 use connector_local::Watch;
 use dataflow::Topic;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Wake, Waker};
 use std::time::Duration;
@@ -31,6 +34,58 @@ impl Wake for Flag {
         *self.up.lock().unwrap() = true;
         self.raised.notify_all();
     }
+}
+
+/// The threads of this process that watch topics.
+fn watchers() -> Vec<PathBuf> {
+    let threads = std::fs::read_dir("/proc/self/task").unwrap().map(|entry| entry.unwrap().path());
+    let name = |thread: &PathBuf| std::fs::read_to_string(thread.join("comm")).unwrap_or_default();
+    threads.filter(|thread| name(thread).trim() == "topic-watcher").collect()
+}
+
+const IDLE: &str = "RIVERRUN_LOG_TEST_IDLE";
+
+/// Runs as a test that does nothing, unless it was started by the test below, alone in its process.
+#[test]
+fn idles_as_a_child_process() {
+    if std::env::var(IDLE).is_err() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let topics = topics(folder.path());
+    let (flag, mut logs) = (Arc::new(Flag::default()), Vec::new());
+    for name in ["accounts", "reports", "messages", "plays"] {
+        let topic = topics.create(name, 4).unwrap();
+        logs.extend((0..4).map(|partition| topic.open(partition, None).unwrap()));
+    }
+    logs.iter_mut().for_each(|log| log.wake(&Waker::from(flag.clone())).unwrap());
+    append(&mut topics.producer("plays", "p", 0).unwrap(), 0, &[(1, "a")]);
+    assert!(flag.take());
+    let (_sender, nothing) = channel::<()>();
+    let turns = || {
+        let status = std::fs::read_to_string(watchers()[0].join("status")).unwrap();
+        let waits = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        waits.unwrap().trim().parse::<u64>().unwrap()
+    };
+    // Its last turn may still be under way.
+    assert!(nothing.recv_timeout(Duration::from_millis(200)).is_err());
+    let before = turns();
+    assert!(nothing.recv_timeout(Duration::from_millis(500)).is_err());
+    for log in &mut logs {
+        log.end().unwrap();
+        log.read(10, 1000).unwrap();
+    }
+    assert_eq!(turns(), before, "the thread was to sleep");
+}
+
+#[test]
+fn watching_costs_nothing_while_nothing_comes() {
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "wakes::idles_as_a_child_process"])
+        .env(IDLE, "1")
+        .output()
+        .unwrap();
+    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
 }
 
 #[test]
@@ -62,11 +117,7 @@ fn a_reader_that_reads_only_when_woken_reads_everything() {
     assert!(writing.wait().unwrap().success());
     assert_eq!(payloads(&seen), (0..2000).map(|n| format!("one {n}")).collect::<Vec<_>>());
     assert!(!*never.up.lock().unwrap(), "a reader was woken by another partition");
-    let threads = std::fs::read_dir("/proc/self/task").unwrap().filter(|entry| {
-        let name = std::fs::read_to_string(entry.as_ref().unwrap().path().join("comm")).unwrap_or_default();
-        name.trim() == "topic-watcher"
-    });
-    assert_eq!(threads.count(), 1);
+    assert_eq!(watchers().len(), 1);
     assert_eq!(topics.watched_by_polling(), None);
     drop(silent);
     assert_eq!(Arc::strong_count(&never), 1, "a reader that is gone is forgotten");
