@@ -26,6 +26,7 @@ const BODY_FIXED: usize = 46;
 const BODY_MAX: usize = BODY_FIXED + MESSAGE_BYTES_MAX + u16::MAX as usize;
 const NO_KEY: u32 = u32::MAX;
 const READ_CHUNK: usize = 1 << 20;
+const SEARCH_CHUNK: usize = 1 << 20;
 
 /// What a segment begins with.
 pub(crate) fn segment_header(ledger: u64) -> [u8; SEGMENT_HEADER as usize] {
@@ -95,6 +96,12 @@ fn frame_size(bytes: &[u8]) -> Option<usize> {
     (BODY_FIXED..=BODY_MAX).contains(&body).then_some(FRAME_HEADER + body)
 }
 
+/// Whether a message of a segment, at an entry or a later one, may begin with these bytes.
+fn may_begin(bytes: &[u8], ledger: u64, entry: u64) -> bool {
+    let body = &bytes[FRAME_HEADER..];
+    frame_size(bytes).is_some() && u64_at(body, 0) == ledger && u64_at(body, 8) >= entry
+}
+
 /// Reads a whole frame; an error says what is wrong with it.
 fn parse(frame: &[u8]) -> std::result::Result<Record<'_>, &'static str> {
     if checksum(frame) != u32_at(frame, 4) {
@@ -136,7 +143,7 @@ pub(crate) enum Step<'a> {
 
 /// The messages of one segment, read in large chunks.
 ///
-/// Memory: one chunk, or the largest message where that is larger.
+/// Memory: two chunks at most, or the message that is read where that is larger.
 pub(crate) struct Frames {
     file: File,
     path: PathBuf,
@@ -151,7 +158,17 @@ pub(crate) struct Frames {
 impl Frames {
     /// Opens a segment at its first message.
     pub fn open(path: &Path, ledger: u64) -> Result<Frames> {
-        let file = File::open(path).map_err(|e| io_error("open the segment", path, e))?;
+        let missing = || io_error("open the segment", path, std::io::ErrorKind::NotFound.into());
+        Frames::open_if_there(path, ledger)?.ok_or_else(missing)
+    }
+
+    /// Opens a segment at its first message; `None` when there is no such file.
+    pub fn open_if_there(path: &Path, ledger: u64) -> Result<Option<Frames>> {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(io_error("open the segment", path, e)),
+        };
         let mut header = [0; SEGMENT_HEADER as usize];
         file.read_exact_at(&mut header, 0).map_err(|e| io_error("read the header of", path, e))?;
         if header != segment_header(ledger) {
@@ -160,7 +177,7 @@ impl Frames {
                 path.display()
             )));
         }
-        Ok(Frames::at(file, path, ledger, 0, SEGMENT_HEADER))
+        Ok(Some(Frames::at(file, path, ledger, 0, SEGMENT_HEADER)))
     }
 
     /// Goes on in a segment at an entry whose place is known.
@@ -224,6 +241,40 @@ impl Frames {
         Ok(Step::Record(record))
     }
 
+    /// The size of the next message as it lies in the segment; `None` when there is none before the limit, or when
+    /// [`Frames::next`] would say what is wrong with it.
+    pub fn next_bytes(&mut self, limit: u64) -> Result<Option<usize>> {
+        if self.offset >= limit || !self.fill(FRAME_HEADER, limit)? {
+            return Ok(None);
+        }
+        Ok(frame_size(&self.buffer[self.at..]))
+    }
+
+    /// Whether a whole message of this segment begins anywhere after the place where `next` found a bad one.
+    pub fn whole_message_follows(&mut self, limit: u64) -> Result<bool> {
+        let (ledger, entry) = (self.ledger, self.entry);
+        let mut offset = self.offset + 1;
+        while offset + (FRAME_HEADER + BODY_FIXED) as u64 <= limit {
+            let window = (SEARCH_CHUNK as u64).min(limit - offset) as usize;
+            let mut bytes = vec![0; window];
+            self.file.read_exact_at(&mut bytes, offset).map_err(|e| io_error("read", &self.path, e))?;
+            let starts = window + 1 - (FRAME_HEADER + BODY_FIXED);
+            for at in (0..starts).filter(|&at| may_begin(&bytes[at..], ledger, entry)) {
+                let size = frame_size(&bytes[at..]).expect("checked by may_begin");
+                if offset + (at + size) as u64 > limit {
+                    continue;
+                }
+                let mut frame = vec![0; size];
+                self.file.read_exact_at(&mut frame, offset + at as u64).map_err(|e| io_error("read", &self.path, e))?;
+                if parse(&frame).is_ok() {
+                    return Ok(true);
+                }
+            }
+            offset += starts as u64;
+        }
+        Ok(false)
+    }
+
     /// Has at least so many bytes in the buffer; false when there are fewer before the limit.
     fn fill(&mut self, need: usize, limit: u64) -> Result<bool> {
         let have = self.buffer.len() - self.at;
@@ -235,6 +286,10 @@ impl Frames {
         }
         self.buffer.drain(..self.at);
         self.at = 0;
+        // One large message does not make every reader of the partition large for ever.
+        if self.buffer.capacity() > 2 * READ_CHUNK && need <= READ_CHUNK {
+            self.buffer.shrink_to(READ_CHUNK);
+        }
         let from = self.offset + have as u64;
         let more = (need.max(READ_CHUNK) - have).min((limit - from) as usize);
         self.buffer.resize(have + more, 0);

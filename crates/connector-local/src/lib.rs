@@ -3,18 +3,29 @@
 //!
 //! Only this crate knows how a local topic lies on disk. It computes no row time, and it decodes no message.
 
+mod claim;
 mod end;
+mod epochs;
 mod errors;
 mod files;
 mod frame;
+mod known;
+mod locked;
+mod notices;
 mod partition;
 mod producer;
 mod reader;
+mod rebuild;
 mod sink;
+mod tail;
 mod topics;
+mod trim;
+mod watcher;
 
+pub use claim::Claim;
 pub use files::{Files, read_rows, write_parquet};
 pub use producer::{Outgoing, Producer};
-pub use reader::Watch;
 pub use sink::{TopicCommitter, TopicSink};
+pub use tail::Watch;
 pub use topics::{LocalTopic, Topics};
+pub use trim::Trimmed;

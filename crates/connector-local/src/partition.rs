@@ -1,20 +1,21 @@
-//! The files of one partition, its lock, and its end.
+//! The files of one partition as a reader sees them: its segments, its published end, and how far it is drained.
 //!
 //! ```text
-//! <topic>/<partition>/lock               held by whoever appends, or asks for the end
+//! <topic>/<partition>/lock               held alone by whoever appends, and together by those who ask for the end
 //! <topic>/<partition>/end                the published end
-//! <topic>/<partition>/000000000000.log   segments; only the last one grows
+//! <topic>/<partition>/epochs             the epochs that producers have claimed
+//! <topic>/<partition>/000000000000.log   segments; only the last one grows, and the first ones may be trimmed
 //! <topic>/<partition>/000000000001.producers   each producer's last sequence before that segment
 //! ```
 //!
-//! Whoever takes the lock first settles what a crash left behind the published end: whole messages become part of
-//! the partition, a torn one is cut off. So no one is told an end, or a drained time, that such messages contradict.
+//! A reader opens everything to read only, and writes nothing.
 
-use crate::end::{END_BYTES, End};
-use crate::errors::{io_error, sync_folder, write_whole};
-use crate::frame::{Frames, Step, segment_header};
-use dataflow::{Error, LogEnd, ProcessingTime, Result};
-use std::fs::{File, OpenOptions};
+use crate::end::{END_BYTES_MAX, End, EndFile};
+use crate::errors::io_error;
+use crate::frame::Frames;
+use crate::locked::Writable;
+use dataflow::{Clock, Error, LogEnd, ProcessingTime, Result};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -23,28 +24,32 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Partition {
     topic: String,
     number: u32,
-    folder: PathBuf,
-    lock: File,
-    end: File,
+    pub(crate) folder: PathBuf,
+    pub(crate) lock: File,
+    pub(crate) end: File,
 }
 
 impl Partition {
-    /// Makes the files of a partition without messages.
-    pub fn create(folder: &Path) -> Result<()> {
-        std::fs::create_dir(folder).map_err(|e| io_error("make the folder", folder, e))?;
-        write_whole(&folder.join("lock"), b"")?;
-        write_whole(&segment_path(folder, 0), &segment_header(0))?;
-        write_whole(&folder.join("end"), &End::at_start(0).to_bytes())
+    /// Opens a partition to read it.
+    pub fn open(topic: &str, folder: &Path, number: u32) -> Result<Partition> {
+        let open = |name: &str| File::open(folder.join(name));
+        let failed = |name: &str, e| io_error("open", &folder.join(name), e);
+        let lock = open("lock").map_err(|e| failed("lock", e))?;
+        let end = match open("end") {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                // The segments have everything that it said.
+                Writable::open(topic, folder, number).map_err(|e| failed("end", e))?.locked()?;
+                open("end")
+            }
+            opened => opened,
+        };
+        let end = end.map_err(|e| failed("end", e))?;
+        Ok(Partition { topic: topic.to_owned(), number, folder: folder.to_owned(), lock, end })
     }
 
-    /// Opens a partition.
-    pub fn open(topic: &str, folder: &Path, number: u32) -> Result<Partition> {
-        let open = |name: &str| {
-            let path = folder.join(name);
-            OpenOptions::new().read(true).write(true).open(&path).map_err(|e| io_error("open", &path, e))
-        };
-        let (lock, end) = (open("lock")?, open("end")?);
-        Ok(Partition { topic: topic.to_owned(), number, folder: folder.to_owned(), lock, end })
+    /// A partition whose files were opened by the caller.
+    pub fn of(topic: &str, folder: &Path, number: u32, lock: File, end: File) -> Partition {
+        Partition { topic: topic.to_owned(), number, folder: folder.to_owned(), lock, end }
     }
 
     /// The path of a segment.
@@ -55,6 +60,19 @@ impl Partition {
     /// The path of the file with the producers' state before a segment.
     pub fn producers_path(&self, ledger: u64) -> PathBuf {
         self.folder.join(format!("{ledger:012}.producers"))
+    }
+
+    /// The segments that are there, in order.
+    pub fn segments(&self) -> Result<Vec<u64>> {
+        let failed = |e| io_error("list", &self.folder, e);
+        let mut ledgers = Vec::new();
+        for entry in std::fs::read_dir(&self.folder).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            ledgers
+                .extend(name.to_str().and_then(|name| name.strip_suffix(".log")).and_then(|n| n.parse::<u64>().ok()));
+        }
+        ledgers.sort_unstable();
+        Ok(ledgers)
     }
 
     /// Says which partition it is, for messages to people.
@@ -74,140 +92,174 @@ impl Partition {
         ))
     }
 
-    /// The published end, without the lock.
-    pub fn published(&self) -> Result<End> {
-        match self.read_end()? {
-            Some(end) => Ok(end),
-            // It was being overwritten; under the lock it is not.
-            None => Ok(self.locked()?.end),
+    /// Every partition has a segment, so someone has removed them.
+    pub fn without_segments(&self) -> Error {
+        Error::corrupt(format!(
+            "{}: \"{}\" has no segments: its messages are gone",
+            self.describe(),
+            self.folder.display()
+        ))
+    }
+
+    /// The same partition, opened to write.
+    pub fn to_write(&self) -> io::Result<Writable> {
+        Writable::open(&self.topic, &self.folder, self.number)
+    }
+
+    /// The published end: one small read. `None` while it is being overwritten. Rebuilds one that is damaged.
+    pub fn published(&self) -> Result<Option<End>> {
+        if let Some(end) = self.read_end()? {
+            return Ok(Some(end));
+        }
+        let Some(shared) = self.try_shared()? else { return Ok(None) };
+        if let Some(end) = self.read_end()? {
+            return Ok(Some(end));
+        }
+        drop(shared);
+        Ok(Some(self.rebuilt()?))
+    }
+
+    /// The published end, as soon as no one is overwriting it.
+    pub fn published_or_wait(&self) -> Result<End> {
+        if let Some(end) = self.published()? {
+            return Ok(end);
+        }
+        let shared = self.shared()?;
+        if let Some(end) = self.read_end()? {
+            return Ok(end);
+        }
+        drop(shared);
+        self.rebuilt()
+    }
+
+    fn rebuilt(&self) -> Result<End> {
+        let writable = self.to_write().map_err(|e| io_error("rebuild", &self.folder.join("end"), e))?;
+        let end = writable.locked()?.end;
+        Ok(end)
+    }
+
+    /// The end file's content; `None` when it is not whole.
+    pub fn read_end(&self) -> Result<Option<End>> {
+        let mut bytes = [0; END_BYTES_MAX];
+        let path = || self.folder.join("end");
+        let size = loop {
+            match self.end.read_at(&mut bytes, 0) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                read => break read.map_err(|e| io_error("read", &path(), e))?,
+            }
+        };
+        match EndFile::parse(&bytes[..size]) {
+            EndFile::Whole(end) => Ok(Some(end)),
+            EndFile::Torn => Ok(None),
+            EndFile::Later(version) => Err(Error::corrupt(format!(
+                "{}: \"{}\" has format version {version}, which this riverrun does not know: it was written by a newer \
+                 one",
+                self.describe(),
+                path().display()
+            ))),
         }
     }
 
-    /// Waits for the lock.
-    pub fn locked(&self) -> Result<Locked<'_>> {
+    /// The end and the time up to which the partition is drained there.
+    ///
+    /// The end and the clock are read while no one can append, and whoever appends reads the clock after that: what
+    /// comes has a later stamp. While someone appends, an answer is given that stays true without the lock; only the
+    /// first question of a reader, which has no such answer before it, waits. When the clock is set back between a
+    /// question and an append, the message gets a stamp that was called drained: nothing on disk remembers the
+    /// question, so its reader moves such a row as it moves a late one.
+    pub fn drained(&self, clock: &dyn Clock, before: Option<LogEnd>) -> Result<LogEnd> {
+        let shared = match before {
+            Some(_) => self.try_shared()?,
+            None => Some(self.shared()?),
+        };
+        let Some(shared) = shared else {
+            return Ok(standing(self.published()?, before));
+        };
+        let end = self.read_end()?;
+        let now = clock.now();
+        if let Some(end) = end
+            && self.segment_bytes(end.ledger)? == end.bytes
+        {
+            return Ok(drained_at(&end, now, before));
+        }
+        drop(shared);
+        // A crash left something behind the end, or the end is damaged: whoever may write settles it first.
+        match self.to_write() {
+            Ok(writable) => {
+                let locked = match before {
+                    Some(_) => writable.try_locked()?,
+                    None => Some(writable.locked()?),
+                };
+                match locked {
+                    Some(locked) => Ok(drained_at(&locked.end, clock.now(), before)),
+                    None => Ok(standing(self.published()?, before)),
+                }
+            }
+            Err(e) if cannot_write(&e) && end.is_some() => Ok(standing(end, before)),
+            Err(e) => Err(io_error("settle what a crash left behind in", &self.folder, e)),
+        }
+    }
+
+    fn segment_bytes(&self, ledger: u64) -> Result<u64> {
+        let path = self.segment_path(ledger);
+        Ok(std::fs::metadata(&path).map_err(|e| io_error("look at the segment", &path, e))?.len())
+    }
+
+    /// Waits until no one appends, and keeps it so.
+    fn shared(&self) -> Result<Shared<'_>> {
         loop {
-            match self.lock.lock() {
-                Ok(()) => break,
+            match self.lock.lock_shared() {
+                Ok(()) => return Ok(Shared(self)),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(io_error("lock", &self.folder.join("lock"), e)),
             }
         }
-        self.settled()
     }
 
-    /// Takes the lock if no one has it.
-    pub fn try_locked(&self) -> Result<Option<Locked<'_>>> {
-        match self.lock.try_lock() {
-            Ok(()) => self.settled().map(Some),
+    /// Keeps everyone from appending, if no one does.
+    fn try_shared(&self) -> Result<Option<Shared<'_>>> {
+        match self.lock.try_lock_shared() {
+            Ok(()) => Ok(Some(Shared(self))),
             Err(std::fs::TryLockError::WouldBlock) => Ok(None),
             Err(std::fs::TryLockError::Error(e)) => Err(io_error("lock", &self.folder.join("lock"), e)),
         }
     }
+}
 
-    /// The guard of a lock just taken, with everything behind the published end settled.
-    fn settled(&self) -> Result<Locked<'_>> {
-        let mut locked = Locked { partition: self, end: End::at_start(0) };
-        let Some(end) = self.read_end()? else {
-            return Err(Error::corrupt(format!(
-                "{}: \"{}\" is damaged; restore the topic's folder from a copy",
-                self.describe(),
-                self.folder.join("end").display()
-            )));
-        };
-        locked.end = end;
-        locked.settle()?;
-        Ok(locked)
-    }
+/// The answer while no one can append: what comes is stamped at `now` or later, and never before the last message.
+fn drained_at(end: &End, now: ProcessingTime, before: Option<LogEnd>) -> LogEnd {
+    let drained_to = ProcessingTime(now.0.max(end.stamp).saturating_sub(1));
+    LogEnd { last: end.last, drained_to: before.map_or(drained_to, |before| before.drained_to.max(drained_to)) }
+}
 
-    fn read_end(&self) -> Result<Option<End>> {
-        let mut bytes = [0; END_BYTES];
-        match self.end.read_exact_at(&mut bytes, 0) {
-            Ok(()) => Ok(End::parse(&bytes)),
-            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-            Err(e) => Err(io_error("read", &self.folder.join("end"), e)),
+/// The answer without the lock: what comes is stamped no earlier than the last message.
+fn standing(published: Option<End>, before: Option<LogEnd>) -> LogEnd {
+    let answer =
+        published.map(|end| LogEnd { last: end.last, drained_to: ProcessingTime(end.stamp.saturating_sub(1)) });
+    match (answer, before) {
+        (Some(answer), Some(before)) => {
+            LogEnd { last: answer.last.max(before.last), drained_to: answer.drained_to.max(before.drained_to) }
         }
+        (Some(answer), None) | (None, Some(answer)) => answer,
+        (None, None) => LogEnd { last: None, drained_to: ProcessingTime(i64::MIN) },
     }
 }
 
-fn segment_path(folder: &Path, ledger: u64) -> PathBuf {
+/// Whether an error says that this user, or anyone here, may only read.
+fn cannot_write(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+}
+
+pub(crate) fn segment_path(folder: &Path, ledger: u64) -> PathBuf {
     folder.join(format!("{ledger:012}.log"))
 }
 
-/// A partition whose lock is held; given back when dropped.
-pub(crate) struct Locked<'a> {
-    partition: &'a Partition,
-    /// The end, with nothing behind it on disk.
-    pub end: End,
-}
+/// Keeps everyone from appending until it is dropped.
+struct Shared<'a>(&'a Partition);
 
-impl Locked<'_> {
-    /// Publishes an end, whose messages are synced.
-    pub fn publish(&mut self, end: End) -> Result<()> {
-        let path = self.partition.folder.join("end");
-        self.partition.end.write_all_at(&end.to_bytes(), 0).map_err(|e| io_error("write", &path, e))?;
-        self.end = end;
-        Ok(())
-    }
-
-    /// Begins the next segment, durably.
-    pub fn begin_segment(&mut self) -> Result<()> {
-        let ledger = self.end.ledger + 1;
-        write_whole(&self.partition.segment_path(ledger), &segment_header(ledger))?;
-        let End { last, stamp, floor, .. } = self.end;
-        self.publish(End { last, stamp, floor, ..End::at_start(ledger) })?;
-        // Else a power failure could leave an end in the segment before beside messages in this one.
-        let path = self.partition.folder.join("end");
-        self.partition.end.sync_all().map_err(|e| io_error("sync", &path, e))?;
-        sync_folder(&self.partition.folder)
-    }
-
-    /// The end and the time up to which the partition is drained there. No message is stamped at or before that
-    /// time from here on, even if the clock is set back.
-    pub fn drained(&mut self, now: ProcessingTime) -> Result<LogEnd> {
-        let floor = now.0.max(self.end.stamp).max(self.end.floor);
-        if floor != self.end.floor {
-            self.publish(End { floor, ..self.end })?;
-        }
-        Ok(LogEnd { last: self.end.last, drained_to: ProcessingTime(floor.saturating_sub(1)) })
-    }
-
-    /// Takes up whole messages behind the end, and cuts off what follows them.
-    fn settle(&mut self) -> Result<()> {
-        let path = self.partition.segment_path(self.end.ledger);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&path)
-            .map_err(|e| io_error("open the segment", &path, e))?;
-        let bytes = file.metadata().map_err(|e| io_error("look at", &path, e))?.len();
-        if bytes == self.end.bytes {
-            return Ok(());
-        }
-        if bytes < self.end.bytes {
-            return Err(Error::corrupt(format!(
-                "{}: \"{}\" has {bytes} bytes, expected at least {}: messages that were acknowledged are gone",
-                self.partition.describe(),
-                path.display(),
-                self.end.bytes
-            )));
-        }
-        let reading = file.try_clone().map_err(|e| io_error("open the segment", &path, e))?;
-        let mut frames = Frames::at(reading, &path, self.end.ledger, self.end.entry, self.end.bytes);
-        let mut end = self.end;
-        while let Step::Record(record) = frames.next(bytes)? {
-            (end.last, end.stamp) = (Some(record.position), record.arrival);
-        }
-        (end.bytes, end.entry) = (frames.offset(), frames.entry());
-        file.set_len(end.bytes)
-            .and_then(|()| file.sync_all())
-            .map_err(|e| io_error("cut off what a crash left behind in", &path, e))?;
-        self.publish(end)
-    }
-}
-
-impl Drop for Locked<'_> {
+impl Drop for Shared<'_> {
     fn drop(&mut self) {
         // Closing the file gives the lock back as well, so a failure here loses nothing.
-        let _ = self.partition.lock.unlock();
+        let _ = self.0.lock.unlock();
     }
 }

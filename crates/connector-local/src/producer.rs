@@ -1,12 +1,14 @@
 //! Appends to a topic, durably, each message of a named producer once.
 
 use crate::end::End;
-use crate::errors::{io_error, write_whole};
-use crate::frame::{Frames, MESSAGE_BYTES_MAX, Stamp, Step, put};
+use crate::epochs::Epochs;
+use crate::errors::io_error;
+use crate::frame::{MESSAGE_BYTES_MAX, Stamp, put};
+use crate::known::{Known, Last};
+use crate::locked::Writable;
 use crate::partition::Partition;
 use crate::topics::LocalTopic;
-use dataflow::{Clock, Error, Result, Topic};
-use serde::{Deserialize, Serialize};
+use dataflow::{Clock, Error, Position, Result, Topic};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -15,7 +17,10 @@ use std::sync::Arc;
 /// A segment gets no more messages when it has reached this size.
 const SEGMENT_BYTES: u64 = 64 << 20;
 const PRODUCER_NAME_BYTES_MAX: usize = 255;
-const PRODUCERS_VERSION: u32 = 1;
+/// How much of an append is in memory beside the messages.
+const WRITE_BYTES: usize = 4 << 20;
+/// How many partitions are synced at the same time.
+const SYNCS_AT_ONCE: usize = 8;
 
 /// A message to append.
 #[derive(Clone, Copy, Debug)]
@@ -69,25 +74,55 @@ impl Producer {
     /// After an error the same messages may be appended again.
     pub fn append(&mut self, partition: u32, messages: &[Outgoing<'_>]) -> Result<usize> {
         self.check(messages)?;
-        let topic = &self.topic;
-        let slot = match self.partitions.get_mut(partition as usize) {
-            Some(slot) => slot,
-            None => return topic.partition(partition).map(|_| 0),
-        };
-        if slot.is_none() {
-            *slot = Some(Appender::new(topic.partition(partition)?));
-        }
-        let appender = slot.as_mut().expect("made above");
+        self.open_appender(partition)?;
+        let appender = self.partitions[partition as usize].as_mut().expect("opened above");
         let who = Who { name: &self.name, epoch: self.epoch };
-        appender.append(who, messages, topic.clock().as_ref(), self.segment_bytes)
+        appender.append(who, messages, self.topic.clock().as_ref(), self.segment_bytes)
+    }
+
+    /// Appends to several partitions, each named once, as [`Producer::append`] does. They sync at the same time, which
+    /// costs a disk little more than one sync. After an error some may have been appended.
+    pub fn append_all(&mut self, batches: &[(u32, Vec<Outgoing<'_>>)]) -> Result<usize> {
+        if let [(partition, messages)] = batches {
+            return self.append(*partition, messages);
+        }
+        let mut by_partition = BTreeMap::new();
+        for (partition, messages) in batches {
+            self.check(messages)?;
+            self.open_appender(*partition)?;
+            if by_partition.insert(*partition as usize, messages.as_slice()).is_some() {
+                return Err(Error::internal(format!("partition {partition} was named twice in one append")));
+            }
+        }
+        let mut jobs: Vec<(&mut Appender, &[Outgoing<'_>])> = Vec::new();
+        for (number, appender) in self.partitions.iter_mut().enumerate() {
+            jobs.extend(appender.as_mut().zip(by_partition.get(&number).copied()));
+        }
+        let who = Who { name: &self.name, epoch: self.epoch };
+        let (clock, segment_bytes) = (self.topic.clock().as_ref(), self.segment_bytes);
+        let append = move |some: &mut [(&mut Appender, &[Outgoing<'_>])]| -> Result<usize> {
+            some.iter_mut().map(|(appender, messages)| appender.append(who, messages, clock, segment_bytes)).sum()
+        };
+        let each = jobs.len().div_ceil(SYNCS_AT_ONCE).max(1);
+        std::thread::scope(|scope| {
+            let running: Vec<_> = jobs.chunks_mut(each).map(|some| scope.spawn(move || append(some))).collect();
+            let ends: Vec<_> = running.into_iter().map(|thread| thread.join()).collect();
+            ends.into_iter().map(|end| end.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).sum()
+        })
+    }
+
+    fn open_appender(&mut self, partition: u32) -> Result<()> {
+        let opened = self.partitions.get(partition as usize).is_some_and(Option::is_some);
+        if !opened {
+            let appender = Appender::new(self.topic.to_write(partition)?);
+            self.partitions[partition as usize] = Some(appender);
+        }
+        Ok(())
     }
 
     /// The last sequence of this producer and epoch in a partition, if it has written there.
     pub fn last_sequence(&mut self, partition: u32) -> Result<Option<u64>> {
-        let mut appender = Appender::new(self.topic.partition(partition)?);
-        let locked = appender.partition.locked()?;
-        appender.known.catch_up(&appender.partition, &locked.end)?;
-        let last = appender.known.producers.get(&self.name);
+        let last = Appender::new(self.topic.to_write(partition)?).last(&self.name)?;
         Ok(last.filter(|last| last.epoch == self.epoch).map(|last| last.sequence))
     }
 
@@ -95,10 +130,8 @@ impl Producer {
     pub fn last_epoch(&self) -> Result<Option<u64>> {
         let mut greatest = None;
         for partition in 0..self.topic.partitions() {
-            let mut appender = Appender::new(self.topic.partition(partition)?);
-            let locked = appender.partition.locked()?;
-            appender.known.catch_up(&appender.partition, &locked.end)?;
-            greatest = greatest.max(appender.known.producers.get(&self.name).map(|last| last.epoch));
+            let last = Appender::new(self.topic.to_write(partition)?).last(&self.name)?;
+            greatest = greatest.max(last.map(|last| last.epoch));
         }
         Ok(greatest)
     }
@@ -130,177 +163,115 @@ struct Who<'a> {
 }
 
 /// Appends to one partition.
-struct Appender {
-    partition: Partition,
+pub(crate) struct Appender {
+    partition: Writable,
     known: Known,
+    epochs: Epochs,
     segment: Option<(u64, File)>,
 }
 
 impl Appender {
-    fn new(partition: Partition) -> Appender {
-        Appender { partition, known: Known::default(), segment: None }
+    pub fn new(partition: Writable) -> Appender {
+        Appender { partition, known: Known::default(), epochs: Epochs::default(), segment: None }
+    }
+
+    /// The last message of a producer.
+    fn last(&mut self, producer: &str) -> Result<Option<Last>> {
+        let locked = self.partition.locked()?;
+        self.known.catch_up(&self.partition.0, &locked.end)?;
+        Ok(self.known.last(producer))
+    }
+
+    /// The greatest epoch under which a producer has written here, or has claimed to.
+    pub fn greatest_epoch(&mut self, producer: &str) -> Result<Option<u64>> {
+        let locked = self.partition.locked()?;
+        self.known.catch_up(&self.partition.0, &locked.end)?;
+        self.epochs.refresh(&self.partition.0)?;
+        Ok(self.known.last(producer).map(|last| last.epoch).max(self.epochs.of(producer)))
+    }
+
+    /// Records an epoch, durably: lower ones append no more.
+    pub fn claim(&mut self, producer: &str, epoch: u64) -> Result<()> {
+        let _locked = self.partition.locked()?;
+        self.epochs.refresh(&self.partition.0)?;
+        self.epochs.claim(&self.partition.0, producer, epoch)
     }
 
     fn append(&mut self, who: Who<'_>, messages: &[Outgoing<'_>], clock: &dyn Clock, segment: u64) -> Result<usize> {
         let mut locked = self.partition.locked()?;
-        self.known.catch_up(&self.partition, &locked.end)?;
-        let fresh = match self.known.last_sequence(&self.partition, who)? {
-            Some(last) => &messages[messages.partition_point(|message| message.sequence <= last)..],
+        self.known.catch_up(&self.partition.0, &locked.end)?;
+        self.epochs.refresh(&self.partition.0)?;
+        let last = self.known.last(who.name);
+        who.refuse_fenced(&self.partition.0, last.map(|last| last.epoch).max(self.epochs.of(who.name)))?;
+        let fresh = match last.filter(|last| last.epoch == who.epoch) {
+            Some(last) => &messages[messages.partition_point(|message| message.sequence <= last.sequence)..],
             None => messages,
         };
         let Some(newest) = fresh.last() else { return Ok(0) };
         if locked.end.bytes >= segment {
-            self.known.save(&self.partition, locked.end.ledger + 1)?;
+            self.known.save(&self.partition.0, locked.end.ledger + 1)?;
             locked.begin_segment()?;
         }
-        let end = locked.end;
-        let arrival = clock.now().0.max(end.stamp).max(end.floor);
-        let mut bytes = Vec::new();
-        let mut stamp = Stamp { ledger: end.ledger, entry: end.entry, arrival, producer: who.name, epoch: who.epoch };
-        for message in fresh {
-            put(&mut bytes, &stamp, message);
-            stamp.entry += 1;
-        }
-        write(&self.partition, &mut self.segment, &end, &bytes)?;
-        let last = dataflow::Position { ledger: end.ledger, entry: stamp.entry - 1, batch_index: 0 };
-        let bytes = end.bytes + bytes.len() as u64;
-        locked.publish(End { bytes, entry: stamp.entry, last: Some(last), stamp: arrival, ..end })?;
-        self.known.note(who.name, who.epoch, newest.sequence);
-        self.known.ledger = end.ledger;
-        self.known.entry = stamp.entry;
-        self.known.bytes = bytes;
+        let end = write(&self.partition.0, &mut self.segment, locked.end, who, fresh, clock)?;
+        locked.publish(end)?;
+        self.known.appended(who.name, Last { epoch: who.epoch, sequence: newest.sequence }, &end);
         Ok(fresh.len())
     }
 }
 
-/// Writes behind the end and syncs. When that fails nothing is left there.
-fn write(partition: &Partition, segment: &mut Option<(u64, File)>, end: &End, bytes: &[u8]) -> Result<()> {
+impl Who<'_> {
+    /// An error when a higher epoch has written, or was claimed.
+    fn refuse_fenced(&self, partition: &Partition, greatest: Option<u64>) -> Result<()> {
+        match greatest {
+            Some(greatest) if greatest > self.epoch => Err(Error::invalid(format!(
+                "{}: producer \"{}\" with epoch {} is fenced: epoch {greatest} has taken over",
+                partition.describe(),
+                self.name,
+                self.epoch
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Writes messages behind the end, all with one stamp, and syncs once; returns the end behind them. When that fails
+/// nothing is left there.
+fn write(
+    partition: &Partition,
+    segment: &mut Option<(u64, File)>,
+    end: End,
+    who: Who<'_>,
+    messages: &[Outgoing<'_>],
+    clock: &dyn Clock,
+) -> Result<End> {
     let path = partition.segment_path(end.ledger);
     if segment.as_ref().is_none_or(|(ledger, _)| *ledger != end.ledger) {
         let file = OpenOptions::new().write(true).open(&path).map_err(|e| io_error("open the segment", &path, e))?;
         *segment = Some((end.ledger, file));
     }
     let (_, file) = segment.as_ref().expect("opened above");
-    file.write_all_at(bytes, end.bytes).and_then(|()| file.sync_data()).map_err(|e| {
+    let arrival = clock.now().0.max(end.stamp);
+    let mut stamp = Stamp { ledger: end.ledger, entry: end.entry, arrival, producer: who.name, epoch: who.epoch };
+    let mut put_all = || {
+        let (mut bytes, mut at) = (Vec::new(), end.bytes);
+        for message in messages {
+            put(&mut bytes, &stamp, message);
+            stamp.entry += 1;
+            if bytes.len() >= WRITE_BYTES {
+                file.write_all_at(&bytes, at)?;
+                at += bytes.len() as u64;
+                bytes.clear();
+            }
+        }
+        file.write_all_at(&bytes, at)?;
+        file.sync_data()?;
+        Ok(at + bytes.len() as u64)
+    };
+    let bytes = put_all().map_err(|e| {
         // If this fails too, whoever takes the lock next settles it.
         let _ = file.set_len(end.bytes);
         io_error("append to", &path, e)
-    })
-}
-
-/// The last message of a producer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Last {
-    epoch: u64,
-    sequence: u64,
-}
-
-/// What the log says about producers, up to a place in it.
-#[derive(Default)]
-struct Known {
-    producers: BTreeMap<String, Last>,
-    ledger: u64,
-    entry: u64,
-    // Zero until the log was looked at.
-    bytes: u64,
-}
-
-impl Known {
-    /// The last sequence of a producer and epoch; an error when a higher epoch has written.
-    fn last_sequence(&self, partition: &Partition, who: Who<'_>) -> Result<Option<u64>> {
-        match self.producers.get(who.name) {
-            Some(last) if last.epoch > who.epoch => Err(Error::invalid(format!(
-                "{}: producer \"{}\" with epoch {} is fenced: epoch {} has taken over",
-                partition.describe(),
-                who.name,
-                who.epoch,
-                last.epoch
-            ))),
-            Some(last) if last.epoch == who.epoch => Ok(Some(last.sequence)),
-            _ => Ok(None),
-        }
-    }
-
-    fn note(&mut self, name: &str, epoch: u64, sequence: u64) {
-        if name.is_empty() {
-            return;
-        }
-        match self.producers.get_mut(name) {
-            Some(last) => *last = Last { epoch, sequence },
-            None => {
-                self.producers.insert(name.to_owned(), Last { epoch, sequence });
-            }
-        }
-    }
-
-    /// Reads what was appended since, by whomever, up to the end. At first that is the last segment, whose producers
-    /// before it are in a file.
-    fn catch_up(&mut self, partition: &Partition, end: &End) -> Result<()> {
-        if self.bytes == 0 {
-            self.load(partition, end.ledger)?;
-        }
-        while (self.ledger, self.bytes) != (end.ledger, end.bytes) {
-            let path = partition.segment_path(self.ledger);
-            let mut frames = if self.bytes == 0 {
-                Frames::open(&path, self.ledger)?
-            } else {
-                let file = File::open(&path).map_err(|e| io_error("open the segment", &path, e))?;
-                Frames::at(file, &path, self.ledger, self.entry, self.bytes)
-            };
-            let limit = if self.ledger == end.ledger { end.bytes } else { frames.file_bytes()? };
-            loop {
-                match frames.next(limit)? {
-                    Step::Record(record) => {
-                        let (epoch, sequence) = (record.epoch, record.sequence);
-                        let name = String::from_utf8_lossy(record.producer);
-                        self.note(&name, epoch, sequence);
-                    }
-                    Step::Limit => break,
-                    Step::Bad(reason) => return Err(partition.corrupt(&frames, reason)),
-                }
-            }
-            (self.entry, self.bytes) = (frames.entry(), frames.offset());
-            if self.ledger < end.ledger {
-                (self.ledger, self.entry, self.bytes) = (self.ledger + 1, 0, 0);
-            }
-        }
-        Ok(())
-    }
-
-    /// The producers before a segment.
-    fn load(&mut self, partition: &Partition, ledger: u64) -> Result<()> {
-        self.ledger = ledger;
-        if ledger == 0 {
-            return Ok(());
-        }
-        let path = partition.producers_path(ledger);
-        let text = std::fs::read(&path).map_err(|e| io_error("read", &path, e))?;
-        let saved: Saved = serde_json::from_slice(&text)
-            .map_err(|e| Error::corrupt(format!("\"{}\" does not list producers", path.display())).with_source(e))?;
-        if saved.version != PRODUCERS_VERSION {
-            return Err(Error::corrupt(format!(
-                "\"{}\" has format version {}, expected {PRODUCERS_VERSION}",
-                path.display(),
-                saved.version
-            )));
-        }
-        self.producers =
-            saved.producers.into_iter().map(|(name, epoch, sequence)| (name, Last { epoch, sequence })).collect();
-        Ok(())
-    }
-
-    fn save(&self, partition: &Partition, ledger: u64) -> Result<()> {
-        let producers = self.producers.iter().map(|(name, last)| (name.clone(), last.epoch, last.sequence)).collect();
-        let saved = serde_json::to_vec(&Saved { version: PRODUCERS_VERSION, producers })
-            .map_err(|e| Error::internal("cannot list producers").with_source(e))?;
-        write_whole(&partition.producers_path(ledger), &saved)
-    }
-}
-
-/// The file `<ledger>.producers`: name, epoch and last sequence of each.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Saved {
-    version: u32,
-    producers: Vec<(String, u64, u64)>,
+    })?;
+    let last = Position { ledger: end.ledger, entry: stamp.entry - 1, batch_index: 0 };
+    Ok(End { bytes, entry: stamp.entry, last: Some(last), stamp: arrival, ..end })
 }

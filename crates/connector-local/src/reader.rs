@@ -3,12 +3,10 @@
 use crate::end::End;
 use crate::frame::{Frames, Record, Step};
 use crate::partition::Partition;
-use dataflow::{Clock, Error, LogEnd, Message, PartitionLog, Position, ProcessingTime, Result, Span};
+use crate::watcher::{Watching, watch};
+use dataflow::{Clock, Error, LogEnd, Message, PartitionLog, Position, ProcessingTime, Result};
 use std::sync::Arc;
 use std::task::Waker;
-
-/// For how long the end last seen is given again while an appender holds the lock. It stays true, it only gets old.
-const END_REUSE: Span = Span::millis(100);
 
 /// The messages of a partition after a position, as far as they are synced. Reading takes no lock.
 pub(crate) struct LogReader {
@@ -16,19 +14,27 @@ pub(crate) struct LogReader {
     clock: Arc<dyn Clock>,
     frames: Frames,
     published: End,
-    seen: Option<(LogEnd, ProcessingTime)>,
+    // The last answer about the end.
+    answered: Option<LogEnd>,
+    watching: Option<Watching>,
 }
 
 impl LogReader {
-    /// Opens at the message after a position, which must be there, or at the first message.
+    /// Opens at the message after a position, which must be there, or at the first message that is there.
     pub fn open(partition: Partition, after: Option<Position>, clock: Arc<dyn Clock>) -> Result<LogReader> {
-        let published = partition.published()?;
-        let ledger = after.map_or(0, |after| after.ledger);
-        if ledger > published.ledger {
-            return Err(gone(&partition, after, &published));
-        }
-        let frames = Frames::open(&partition.segment_path(ledger), ledger)?;
-        let mut reader = LogReader { partition, clock, frames, published, seen: None };
+        let frames = match after {
+            None => first_frames(&partition)?,
+            Some(after) => Frames::open_if_there(&partition.segment_path(after.ledger), after.ledger)?,
+        };
+        // Looked at second: the segment just opened may be read no further than this.
+        let published = partition.published_or_wait()?;
+        let frames = match (frames, after) {
+            (_, Some(after)) if after.ledger > published.ledger => return Err(gone(&partition, after, &published)),
+            (None, Some(after)) => return Err(trimmed(&partition, after)?),
+            (None, None) => return Err(partition.without_segments()),
+            (Some(frames), _) => frames,
+        };
+        let mut reader = LogReader { partition, clock, frames, published, answered: None, watching: None };
         if let Some(after) = after {
             reader.skip_to(after)?;
         }
@@ -41,13 +47,13 @@ impl LogReader {
         while self.frames.entry() <= after.entry && after.batch_index == 0 {
             match self.frames.next(limit)? {
                 Step::Record(_) => {}
-                Step::Limit => return Err(gone(&self.partition, Some(after), &self.published)),
+                Step::Limit => return Err(gone(&self.partition, after, &self.published)),
                 Step::Bad(reason) => return Err(self.partition.corrupt(&self.frames, reason)),
             }
         }
         match after.batch_index {
             0 => Ok(()),
-            _ => Err(gone(&self.partition, Some(after), &self.published)),
+            _ => Err(gone(&self.partition, after, &self.published)),
         }
     }
 
@@ -63,40 +69,39 @@ impl LogReader {
     fn go_on(&mut self) -> Result<bool> {
         if self.frames.ledger() < self.published.ledger {
             let ledger = self.frames.ledger() + 1;
-            self.frames = Frames::open(&self.partition.segment_path(ledger), ledger)?;
+            self.frames = match Frames::open_if_there(&self.partition.segment_path(ledger), ledger)? {
+                Some(frames) => frames,
+                None => {
+                    let entry = self.frames.entry().saturating_sub(1);
+                    let last = Position { ledger: self.frames.ledger(), entry, batch_index: 0 };
+                    return Err(trimmed(&self.partition, last)?);
+                }
+            };
             return Ok(true);
         }
-        let published = self.partition.published()?;
+        let Some(published) = self.partition.published()? else { return Ok(false) };
         let grown = (published.ledger, published.bytes) != (self.published.ledger, self.published.bytes);
         self.published = published;
         Ok(grown)
     }
-}
 
-/// The message to go on after is not there.
-fn gone(partition: &Partition, after: Option<Position>, end: &End) -> Error {
-    let show = |at: Option<Position>| match at {
-        Some(at) => format!("{}:{}:{}", at.ledger, at.entry, at.batch_index),
-        None => "its start".to_owned(),
-    };
-    Error::corrupt(format!(
-        "{}: message {} to go on after is not there, the partition ends at {}: the topic was cut, or replaced by an \
-         older copy",
-        partition.describe(),
-        show(after),
-        show(end.last)
-    ))
-}
+    /// Whether there may be messages that were not read yet. One small read at most.
+    pub fn has_more(&mut self) -> Result<bool> {
+        Ok(self.frames.offset() < self.limit()? || self.go_on()?)
+    }
 
-impl LogReader {
-    /// Hands the next records over: at most so many, and about so many bytes.
-    fn each(&mut self, records_max: usize, bytes_max: usize, take: &mut dyn FnMut(&Record<'_>)) -> Result<()> {
-        let (mut records, mut bytes) = (0, 0);
+    /// Hands the next records over: at most so many, and so many bytes; one that is larger comes alone.
+    pub fn each(&mut self, records_max: usize, bytes_max: usize, take: &mut dyn FnMut(&Record<'_>)) -> Result<()> {
+        let (mut records, mut bytes) = (0, 0usize);
         let mut limit = self.limit()?;
         while records < records_max && bytes < bytes_max {
+            let next = self.frames.next_bytes(limit)?.unwrap_or(0);
+            if records > 0 && bytes.saturating_add(next) > bytes_max {
+                break;
+            }
             match self.frames.next(limit)? {
                 Step::Record(record) => {
-                    bytes += record.payload.len() + record.key.map_or(0, <[u8]>::len);
+                    bytes += next;
                     records += 1;
                     take(&record);
                 }
@@ -113,7 +118,48 @@ impl LogReader {
     }
 }
 
-fn message(record: &Record<'_>) -> Message {
+/// The first segment that is there; the one that was found may be trimmed before it is opened. `None` when there is
+/// none.
+fn first_frames(partition: &Partition) -> Result<Option<Frames>> {
+    let mut sought = None;
+    loop {
+        let first = partition.segments()?.first().copied();
+        let Some(ledger) = first.filter(|_| first != sought) else { return Ok(None) };
+        if let Some(frames) = Frames::open_if_there(&partition.segment_path(ledger), ledger)? {
+            return Ok(Some(frames));
+        }
+        sought = first;
+    }
+}
+
+fn shown(at: Position) -> String {
+    format!("{}:{}:{}", at.ledger, at.entry, at.batch_index)
+}
+
+/// The message to go on after is not there.
+fn gone(partition: &Partition, after: Position, end: &End) -> Error {
+    Error::corrupt(format!(
+        "{}: message {} to go on after is not there, the partition ends at {}: the topic was cut, or replaced by an \
+         older copy",
+        partition.describe(),
+        shown(after),
+        end.last.map_or("its start".to_owned(), shown)
+    ))
+}
+
+/// The message to go on after is not there any more.
+fn trimmed(partition: &Partition, after: Position) -> Result<Error> {
+    let first = partition.segments()?.into_iter().find(|ledger| *ledger > after.ledger).unwrap_or(after.ledger + 1);
+    Ok(Error::corrupt(format!(
+        "{}: message {} to go on after is not there, the partition begins at {}: what came before was trimmed",
+        partition.describe(),
+        shown(after),
+        shown(Position { ledger: first, entry: 0, batch_index: 0 })
+    )))
+}
+
+/// A record as the contract has it.
+pub(crate) fn message(record: &Record<'_>) -> Message {
     Message {
         position: record.position,
         arrival: ProcessingTime(record.arrival),
@@ -122,25 +168,7 @@ fn message(record: &Record<'_>) -> Message {
     }
 }
 
-/// A partition read for people: each message with the producer and the epoch that wrote it.
-pub struct Watch(pub(crate) LogReader);
-
-impl Watch {
-    /// The next messages, at most so many; empty when there are none yet. Never waits.
-    pub fn next(&mut self, messages_max: usize) -> Result<Vec<(Message, String, u64)>> {
-        let mut seen = Vec::new();
-        self.0.each(messages_max, usize::MAX, &mut |record| {
-            seen.push((message(record), String::from_utf8_lossy(record.producer).into_owned(), record.epoch));
-        })?;
-        Ok(seen)
-    }
-}
-
 impl PartitionLog for LogReader {
-    fn wake(&mut self, _: &Waker) -> Result<()> {
-        Ok(())
-    }
-
     fn read(&mut self, messages_max: usize, bytes_max: usize) -> Result<Vec<Message>> {
         let mut messages = Vec::new();
         self.each(messages_max, bytes_max, &mut |record| messages.push(message(record)))?;
@@ -148,15 +176,13 @@ impl PartitionLog for LogReader {
     }
 
     fn end(&mut self) -> Result<LogEnd> {
-        let mut locked = match (self.partition.try_locked()?, self.seen) {
-            (Some(locked), _) => locked,
-            (None, Some((end, at))) if self.clock.now() < at.plus(END_REUSE) => return Ok(end),
-            (None, _) => self.partition.locked()?,
-        };
-        let now = self.clock.now();
-        let end = locked.drained(now)?;
-        drop(locked);
-        self.seen = Some((end, now));
+        let end = self.partition.drained(self.clock.as_ref(), self.answered)?;
+        self.answered = Some(end);
         Ok(end)
+    }
+
+    fn wake(&mut self, waker: &Waker) -> Result<()> {
+        self.watching = Some(watch(&self.partition.folder.join("end"), waker)?);
+        Ok(())
     }
 }

@@ -4,11 +4,10 @@ use crate::producer::{Outgoing, Producer};
 use dataflow::{Batch, Committable, Committer, Encode, Error, Result, Sink, Topic, key_group, key_hashes};
 use std::sync::Arc;
 
-/// Rows that are appended together at most.
-const APPEND_ROWS_MAX: usize = 8192;
 const COMMITTABLE_VERSION: u8 = 1;
 
-/// Writes rows to a topic as they come: each is durable, and seen by readers, when `write` returns.
+/// Writes rows to a topic as they come: each is durable, and seen by readers, when `write` returns. A call appends
+/// and syncs once per partition, so it pays to give it many rows.
 ///
 /// A row's sequence is its number among the rows given to this output since its start. A replay that gives the same
 /// rows in the same order under the same producer name and epoch therefore writes none of them twice.
@@ -65,11 +64,8 @@ impl Sink for TopicSink {
             let sequence = self.rows + row as u64;
             by_partition[partitions[row] as usize].push(Outgoing { sequence, key: None, payload });
         }
-        for (partition, messages) in by_partition.iter().enumerate() {
-            for some in messages.chunks(APPEND_ROWS_MAX) {
-                self.producer.append(partition as u32, some)?;
-            }
-        }
+        let batches: Vec<_> = (0..).zip(by_partition).filter(|(_, messages)| !messages.is_empty()).collect();
+        self.producer.append_all(&batches)?;
         self.rows += batch.rows() as u64;
         Ok(())
     }

@@ -1,10 +1,16 @@
 //! Topics in a folder, and one topic.
 
+use crate::claim::Claim;
 use crate::errors::{io_error, sync_folder, write_whole};
+use crate::locked::Writable;
+use crate::notices::silent;
 use crate::partition::Partition;
 use crate::producer::Producer;
-use crate::reader::{LogReader, Watch};
-use dataflow::{Clock, Error, LogEnd, PartitionLog, Position, Result, Topic, TopicId};
+use crate::reader::LogReader;
+use crate::tail::Watch;
+use crate::trim::{Trimmed, trim};
+use crate::watcher::looking_because;
+use dataflow::{Clock, Error, LogEnd, PartitionLog, Position, ProcessingTime, Result, Topic, TopicId};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -105,8 +111,36 @@ impl Topics {
     /// A producer for a topic that exists. Producers of one name are told apart by their epoch: once a higher epoch
     /// has written to a partition, lower ones are refused there. A producer without a name is not deduplicated.
     pub fn producer(&self, topic: &str, producer: &str, epoch: u64) -> Result<Producer> {
-        let topic = self.topic(topic)?.ok_or_else(|| missing(topic, &self.folder))?;
-        Producer::open(topic, producer, epoch)
+        Producer::open(self.existing(topic)?, producer, epoch)
+    }
+
+    /// Takes a producer's name on a topic that exists, with a new epoch, until the claim is dropped. An error that
+    /// names the holder when another run has it.
+    pub fn claim(&self, topic: &str, producer: &str) -> Result<Claim> {
+        Claim::take(self.existing(topic)?, producer)
+    }
+
+    /// Removes the oldest messages of a topic, in whole segments: those that arrived before a time and lie before the
+    /// position in `keep_after` of their partition, which the topic's archive goes on after (`Some` with `None` for a
+    /// partition that it has nothing of; `None` when no archive holds messages back). The last message of a partition
+    /// is never removed.
+    pub fn trim(
+        &self,
+        topic: &str,
+        before: ProcessingTime,
+        keep_after: Option<&[Option<Position>]>,
+    ) -> Result<Trimmed> {
+        trim(self.existing(topic)?.as_ref(), before, keep_after)
+    }
+
+    /// Why new messages in this folder are found by looking every 50 ms rather than told by the system; `None` when
+    /// they are told.
+    pub fn watched_by_polling(&self) -> Option<String> {
+        looking_because(&self.folder).or_else(|| silent(&self.folder).ok().flatten())
+    }
+
+    fn existing(&self, topic: &str) -> Result<Arc<LocalTopic>> {
+        self.topic(topic)?.ok_or_else(|| missing(topic, &self.folder))
     }
 
     fn try_create(&self, name: &str, partitions: u32) -> Result<Option<Arc<LocalTopic>>> {
@@ -124,6 +158,11 @@ impl Topics {
             match std::fs::rename(&unfinished, &folder) {
                 Ok(()) => sync_folder(&self.folder).map(|()| true),
                 Err(_) if folder.join("topic.json").exists() => Ok(false),
+                Err(_) if folder.exists() => Err(Error::invalid(format!(
+                    "cannot make the topic \"{name}\": \"{}\" is there and is no topic (it has no topic.json): move it \
+                     away",
+                    folder.display()
+                ))),
                 Err(e) => Err(io_error("make the topic", &folder, e)),
             }
         });
@@ -137,7 +176,7 @@ impl Topics {
     fn fill(&self, folder: &Path, id: String, partitions: u32) -> Result<()> {
         std::fs::create_dir(folder).map_err(|e| io_error("make the folder", folder, e))?;
         for partition in 0..partitions {
-            Partition::create(&folder.join(partition.to_string()))?;
+            Writable::create(&folder.join(partition.to_string()))?;
         }
         let described = serde_json::to_vec(&Described { version: VERSION, id, partitions })
             .map_err(|e| Error::internal("cannot describe a topic").with_source(e))?;
@@ -173,12 +212,12 @@ pub struct LocalTopic {
 impl LocalTopic {
     /// The end of each partition now, and the time up to which it is drained there.
     pub fn ends(&self) -> Result<Vec<LogEnd>> {
-        (0..self.partitions).map(|partition| self.partition(partition)?.locked()?.drained(self.clock.now())).collect()
+        (0..self.partitions).map(|partition| self.partition(partition)?.drained(self.clock.as_ref(), None)).collect()
     }
 
     /// Opens a partition for people, at the message after a position or at its first.
     pub fn watch(&self, partition: u32, after: Option<Position>) -> Result<Watch> {
-        Ok(Watch(LogReader::open(self.partition(partition)?, after, self.clock.clone())?))
+        Ok(Watch::new(LogReader::open(self.partition(partition)?, after, self.clock.clone())?))
     }
 
     /// The clock that stamps.
@@ -186,15 +225,30 @@ impl LocalTopic {
         &self.clock
     }
 
-    /// Opens the files of a partition.
+    /// The folder that the topic lies in.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Opens the files of a partition to read them.
     pub(crate) fn partition(&self, partition: u32) -> Result<Partition> {
+        Partition::open(&self.name, &self.partition_folder(partition)?, partition)
+    }
+
+    /// Opens the files of a partition to write.
+    pub(crate) fn to_write(&self, partition: u32) -> Result<Writable> {
+        let folder = self.partition_folder(partition)?;
+        Writable::open(&self.name, &folder, partition).map_err(|e| io_error("open to write", &folder, e))
+    }
+
+    fn partition_folder(&self, partition: u32) -> Result<PathBuf> {
         if partition >= self.partitions {
             return Err(Error::invalid(format!(
                 "topic \"{}\" has {} partitions, numbered from 0: there is no partition {partition}",
                 self.name, self.partitions
             )));
         }
-        Partition::open(&self.name, &self.folder.join(partition.to_string()), partition)
+        Ok(self.folder.join(partition.to_string()))
     }
 }
 

@@ -6,12 +6,12 @@ use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::Int64Type;
 use connector_local::{TopicCommitter, TopicSink, Topics};
 use dataflow::{
-    Batch, Committable, Committer, Encode, ManualClock, ProcessingTime, Result, RowOrder, Sink, Topic, key_group,
-    key_hashes,
+    Batch, Clock, Committable, Committer, Encode, ManualClock, ProcessingTime, Result, RowOrder, Sink, Span, Topic,
+    key_group, key_hashes,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// Writes `key:value`.
 struct Pairs;
@@ -73,6 +73,36 @@ fn rows_of_a_key_stay_in_order_and_a_replay_writes_none_twice() {
         assert_eq!(*values, (0..100).filter(|n| n % 5 == *key).collect::<Vec<_>>());
     }
     assert_eq!(values.len(), 5);
+}
+
+#[test]
+fn a_call_appends_once_to_each_partition() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(Counting(ManualClock::new(ProcessingTime(0))));
+    let topics = Topics::open(folder.path(), clock).unwrap();
+    let topic = topics.create("actions", 20).unwrap();
+    let mut sink = TopicSink::new(topics.producer("actions", "p", 0).unwrap(), Arc::new(Pairs), Some(1), 0);
+    sink.write(&batch(0..20_000)).unwrap();
+    let (mut rows, mut stamps) = (0, BTreeSet::new());
+    for partition in 0..topic.partitions() {
+        let messages = topic.open(partition, None).unwrap().read(20_000, 10 << 20).unwrap();
+        rows += messages.len();
+        assert!(messages.iter().all(|message| message.arrival == messages[0].arrival), "one append has one stamp");
+        stamps.insert(messages[0].arrival);
+    }
+    assert_eq!((rows, stamps.len()), (20_000, 20));
+}
+
+/// Each append reads it once.
+struct Counting(ManualClock);
+
+impl Clock for Counting {
+    fn now(&self) -> ProcessingTime {
+        static READ: Mutex<()> = Mutex::new(());
+        let _one_at_a_time = READ.lock().unwrap();
+        self.0.advance(Span(1));
+        self.0.now()
+    }
 }
 
 #[test]

@@ -1,0 +1,153 @@
+//! A producer's name, held by one run at a time, and its epoch.
+//!
+//! ```text
+//! <topic>/producers/<name>.lock      held until the run ends; says who holds it
+//! <topic>/<partition>/epochs         what fences an older run that did not see the lock
+//! ```
+
+use crate::epochs::Epochs;
+use crate::errors::io_error;
+use crate::known::Known;
+use crate::producer::{Appender, Producer};
+use crate::topics::LocalTopic;
+use dataflow::{Error, ProcessingTime, Result, Topic};
+use serde::{Deserialize, Serialize};
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+const HOLDER_VERSION: u32 = 1;
+/// How long a file's name may become; the system's limit is 255 bytes.
+const FILE_NAME_BYTES_MAX: usize = 200;
+
+/// A producer's name on a topic, held until this is dropped or the process ends, and an epoch that no one has used.
+///
+/// Who else asks for the name on this machine is refused. Where locks are not seen, the younger claim has the greater
+/// epoch on every partition, and appends of the older one fail from then on.
+pub struct Claim {
+    topic: Arc<LocalTopic>,
+    producer: String,
+    epoch: u64,
+    // The system gives the lock back when this is closed, also at a kill.
+    _lock: File,
+}
+
+/// Who holds a name; for messages to people only.
+#[derive(Serialize, Deserialize)]
+struct Holder {
+    version: u32,
+    producer: String,
+    process: u32,
+    since: i64,
+}
+
+impl Claim {
+    /// Takes the name, then a new epoch.
+    pub(crate) fn take(topic: Arc<LocalTopic>, producer: &str) -> Result<Claim> {
+        if producer.is_empty() {
+            return Err(Error::invalid(format!(
+                "topic \"{}\": a producer without a name cannot be claimed",
+                topic.name()
+            )));
+        }
+        Producer::open(topic.clone(), producer, 0)?;
+        let lock = lock(&topic, producer)?;
+        let epoch = new_epoch(&topic, producer)?;
+        Ok(Claim { topic, producer: producer.to_owned(), epoch, _lock: lock })
+    }
+
+    /// The epoch: greater than any before it on any partition.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// A producer that appends under this claim.
+    pub fn producer(&self) -> Result<Producer> {
+        Producer::open(self.topic.clone(), &self.producer, self.epoch)
+    }
+}
+
+/// The lock file of a producer, locked.
+fn lock(topic: &LocalTopic, producer: &str) -> Result<File> {
+    let folder = topic.folder().join("producers");
+    std::fs::create_dir_all(&folder).map_err(|e| io_error("make the folder", &folder, e))?;
+    let path = lock_path(folder, producer);
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(|e| io_error("open", &path, e))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(std::fs::TryLockError::WouldBlock) => return Err(held(topic, producer, &mut file)),
+        Err(std::fs::TryLockError::Error(e)) => return Err(io_error("lock", &path, e)),
+    }
+    let holder = Holder {
+        version: HOLDER_VERSION,
+        producer: producer.to_owned(),
+        process: std::process::id(),
+        since: topic.clock().now().0,
+    };
+    let text = serde_json::to_vec(&holder).map_err(|e| Error::internal("cannot name a holder").with_source(e))?;
+    file.set_len(0).and_then(|()| file.write_all(&text)).map_err(|e| io_error("write", &path, e))?;
+    Ok(file)
+}
+
+/// The name is held by another run.
+fn held(topic: &LocalTopic, producer: &str, file: &mut File) -> Error {
+    let mut text = Vec::new();
+    // The holder may be about to write this; that it holds the lock is all that counts.
+    let holder = file.read_to_end(&mut text).ok().and_then(|_| serde_json::from_slice::<Holder>(&text).ok());
+    let who = match holder {
+        Some(holder) => format!("process {} since {}", holder.process, ProcessingTime(holder.since)),
+        None => "another process".to_owned(),
+    };
+    Error::invalid(format!(
+        "topic \"{}\": producer \"{producer}\" is held by {who}, and only one run may write under a name: stop that run, \
+         or wait until it ends",
+        topic.name()
+    ))
+}
+
+/// A producer's name as a file's: bytes that a folder could not hold are written as %XX, a long name ends in its
+/// checksum.
+fn lock_path(folder: PathBuf, producer: &str) -> PathBuf {
+    let mut name = String::new();
+    for byte in producer.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' => name.push(byte.into()),
+            b'.' if !name.is_empty() => name.push('.'),
+            _ => name.push_str(&format!("%{byte:02x}")),
+        }
+    }
+    if name.len() > FILE_NAME_BYTES_MAX {
+        name.truncate(FILE_NAME_BYTES_MAX);
+        name.push_str(&format!("%{:08x}", crc32c::crc32c(producer.as_bytes())));
+    }
+    folder.join(format!("{name}.lock"))
+}
+
+/// Finds an epoch above all that were written or claimed, and records it on every partition. The first partition is
+/// locked throughout, so that of two who claim at once, one sees what the other recorded.
+fn new_epoch(topic: &LocalTopic, producer: &str) -> Result<u64> {
+    let first = topic.to_write(0)?;
+    let locked = first.locked()?;
+    let (mut known, mut epochs) = (Known::default(), Epochs::default());
+    known.catch_up(&first.0, &locked.end)?;
+    epochs.refresh(&first.0)?;
+    let mut greatest = known.last(producer).map(|last| last.epoch).max(epochs.of(producer));
+    for partition in 1..topic.partitions() {
+        greatest = greatest.max(Appender::new(topic.to_write(partition)?).greatest_epoch(producer)?);
+    }
+    let epoch = greatest.unwrap_or(0).checked_add(1).ok_or_else(|| {
+        Error::invalid(format!("topic \"{}\": producer \"{producer}\" has used the last epoch", topic.name()))
+    })?;
+    for partition in 1..topic.partitions() {
+        Appender::new(topic.to_write(partition)?).claim(producer, epoch)?;
+    }
+    epochs.claim(&first.0, producer, epoch)?;
+    Ok(epoch)
+}
