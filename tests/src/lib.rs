@@ -7,7 +7,7 @@ mod rows;
 mod running;
 
 pub use chance::Chance;
-pub use place::{Place, told};
+pub use place::{Place, archive, told};
 pub use python::duckdb;
 pub use rows::{all_rows, table_rows};
 pub use running::{Running, job};
