@@ -16,10 +16,13 @@ use tests::{Chance, Place, all_rows, riverrun};
 const KILLS: usize = 20;
 /// So many kills have to hit a job that has written something.
 const WROTE: usize = 5;
-const KILLS_MAX: usize = 200;
+const KILLS_MAX: usize = 60;
 const FILE_ROWS: usize = 150;
 /// How long anything that a process is sure to do may take.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A job is killed between these; it commits once a second.
+const RUN_MS: std::ops::Range<u64> = 200..2_600;
 
 const SQL: &str = "
 CREATE STREAM messages (id TEXT, sender BIGINT, sent_at TIMESTAMP,
@@ -102,9 +105,10 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// Starts the archive job and kills it after a while.
-fn archive_and_kill(project: &Path, chance: &mut Chance) {
-    let mut child = command(project, &["run", "archive"]).stderr(Stdio::piped()).spawn().unwrap();
+/// Starts the archive job and kills it after a while, which is given.
+fn archive_and_kill(project: &Path, chance: &mut Chance) -> Duration {
+    let mut child =
+        command(project, &["run", "archive", "--commit-every", "1s"]).stderr(Stdio::piped()).spawn().unwrap();
     let mut told = child.stderr.take().unwrap();
     let (send, ended) = channel();
     std::thread::spawn(move || {
@@ -112,12 +116,19 @@ fn archive_and_kill(project: &Path, chance: &mut Chance) {
         let _ = told.read_to_string(&mut text);
         let _ = send.send(text);
     });
-    let wait = Duration::from_millis(chance.below(500) + 10);
+    let wait = Duration::from_millis(RUN_MS.start + chance.below(RUN_MS.end - RUN_MS.start));
     if let Ok(text) = ended.recv_timeout(wait) {
         panic!("the archive job ended by itself: {text}");
     }
     child.kill().unwrap();
     child.wait().unwrap();
+    wait
+}
+
+/// How many snapshots the archive has.
+fn snapshots(warehouse: &Warehouse) -> usize {
+    let metadata = std::fs::read(warehouse.metadata_file("raw.messages").unwrap()).unwrap();
+    serde_json::from_slice::<Value>(&metadata).unwrap()["snapshots"].as_array().map_or(0, Vec::len)
 }
 
 /// The rows of the archive: position to id.
@@ -143,22 +154,24 @@ fn a_killed_archive_goes_on_where_it_was_and_writes_each_message_once() {
     let warehouse = place.project("dev").warehouse().unwrap();
     let rows = || if warehouse.exists("raw.messages").unwrap() { warehouse.rows("raw.messages").unwrap() } else { 0 };
     let readers = [Reading::start(project), Reading::start(project)];
-    let published = std::thread::scope(|scope| {
+    let (published, starts, ran) = std::thread::scope(|scope| {
         let publisher = scope.spawn(|| publish(project, &stop));
         let stop = Stop(&stop);
-        let (mut chance, mut kills, mut wrote) = (Chance::new(20), 0, 0);
+        let (mut chance, mut kills, mut wrote, mut ran) = (Chance::new(20), 0, 0, Duration::ZERO);
         while (kills < KILLS || wrote < WROTE) && kills < KILLS_MAX && !publisher.is_finished() {
             let before = rows();
-            archive_and_kill(project, &mut chance);
+            ran += archive_and_kill(project, &mut chance);
             kills += 1;
             wrote += usize::from(rows() > before);
         }
         drop(stop);
         let published = publisher.join().unwrap();
         assert!(wrote >= WROTE, "of {kills} jobs that were killed, {wrote} had written something");
-        published
+        (published, kills + 1, ran)
     });
     run(project, &["run", "archive", "--until-caught-up"]);
+    let (found, most) = (snapshots(&warehouse), ran.as_secs() as usize + 1 + starts);
+    assert!(found <= most, "{found} snapshots of {starts} starts that ran for {ran:?}");
     let archived = archived(&warehouse);
     assert_eq!(archived.len(), published);
     for reader in readers {

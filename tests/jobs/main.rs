@@ -1,7 +1,9 @@
 //! Jobs as their users run them: a year of history and its actions, streams that differ in density, an archive that
-//! is killed, and runs that start over.
+//! is killed or waits for its topics, two runs at once, and runs that start over.
 
 mod density;
 mod kills;
 mod restart;
+mod topics;
+mod twice;
 mod year;

@@ -1,7 +1,7 @@
 //! A job that was stopped or has ended starts over: the same tables, nothing of others touched, a new epoch.
 
 use dataflow::{EventTime, Message};
-use project::{Archive, ArchiveEnd, Begin, JobOptions, Project, Wired};
+use project::{ArchiveEnd, Begin, JobOptions, Project, Wired};
 use sql::Target;
 use std::collections::BTreeMap;
 use tests::{Chance, Place, Running, surplus, table_rows, told};
@@ -43,8 +43,7 @@ fn place() -> Place {
 fn archive_half(place: &Place, project: &Project) {
     let half = |(partition, log): (usize, &Vec<Message>)| (partition as u32, log[log.len() / 2].position);
     let to: ArchiveEnd = place.messages("messages").iter().enumerate().map(half).collect();
-    let mut archive = Archive::open(project, &BTreeMap::from([("messages".to_owned(), to)])).map_err(told).unwrap();
-    while !archive.step().unwrap().is_empty() {}
+    tests::archive(project, BTreeMap::from([("messages".to_owned(), to)])).unwrap();
 }
 
 fn job(project: &Project, begin: Begin, until_caught_up: bool) -> Result<Wired, String> {
@@ -129,7 +128,9 @@ fn a_topic_that_holds_actions_is_enough_to_refuse() {
     Running::new(job(&project, Begin::Refuse, true).unwrap(), 1, 0).run_to_end().unwrap();
     assert_eq!(actions(&project).into_keys().collect::<Vec<_>>(), [1]);
     let warehouse = project.warehouse().unwrap();
-    ["lake.counted", "guard__log"].iter().for_each(|table| warehouse.drop(table).unwrap());
+    ["lake.counted", "guard__log"]
+        .iter()
+        .for_each(|table| warehouse.claim(table, "restart.guard").unwrap().drop_table().unwrap());
     let refused = refusal(&project);
     assert!(refused.contains("topic actions holds") && refused.contains("epoch 1"), "{refused}");
     assert!(!warehouse.exists("lake.counted").unwrap(), "a refused job makes nothing");

@@ -5,7 +5,7 @@ use arrow::datatypes::Int64Type;
 use connector_local::{Outgoing, Producer};
 use dataflow::{EventTime, Span};
 use engine::Control;
-use project::{Archive, ArchiveEnd, Begin, JobOptions, Project};
+use project::{ArchiveEnd, Begin, JobOptions, Project};
 use sql::Target;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -95,8 +95,7 @@ fn archive(place: &Place, project: &Project) {
     let messages = place.messages("payments");
     let last = |partition: usize| messages[partition][ARCHIVED[partition] * APPEND as usize - 1].position;
     let to: ArchiveEnd = (0..2).map(|partition| (partition as u32, last(partition))).collect();
-    let mut archive = Archive::open(project, &BTreeMap::from([("payments".to_owned(), to)])).map_err(told).unwrap();
-    while !archive.step().unwrap().is_empty() {}
+    tests::archive(project, BTreeMap::from([("payments".to_owned(), to)])).unwrap();
 }
 
 /// The ids of payments on which the decision acted, from its log: published or not.

@@ -2,7 +2,7 @@
 
 use crate::log::{PARTITIONS, START, truth, write};
 use dataflow::Position;
-use project::{Archive, ArchiveEnd, Begin, JobOptions, Project};
+use project::{ArchiveEnd, Begin, JobOptions, Project};
 use sql::Target;
 use std::collections::BTreeMap;
 use tests::{Chance, Place, Running, table_rows, told};
@@ -38,8 +38,7 @@ FROM distinct_events WINDOW w AS (PARTITION BY device ORDER BY sent_at RANGE INT
 /// Archives the messages of each partition up to a position, where there is one.
 fn archive(project: &Project, to: &ArchiveEnd) {
     let ends = BTreeMap::from([("events".to_owned(), to.clone())]);
-    let mut archive = Archive::open(project, &ends).map_err(told).unwrap();
-    while !archive.step().unwrap().is_empty() {}
+    tests::archive(project, ends).unwrap();
 }
 
 /// Checks a job's tables and counts against the truth.

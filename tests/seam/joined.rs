@@ -5,7 +5,7 @@
 
 use crate::log::START;
 use dataflow::{EventTime, Span};
-use project::{Archive, Begin, JobOptions, Project};
+use project::{Begin, JobOptions, Project};
 use sql::Target;
 use std::collections::BTreeMap;
 use tests::{Place, Running, table_rows, told};
@@ -82,8 +82,7 @@ fn join(workers: usize, seed: u64) {
     expected.sort_unstable();
     assert_eq!(rows(&project), expected, "{workers} workers, seed {seed}");
 
-    let mut archive = Archive::open(&project, &BTreeMap::new()).map_err(told).unwrap();
-    while !archive.step().unwrap().is_empty() {}
+    tests::archive(&project, BTreeMap::new()).unwrap();
     let wired = project.job(&Target::All, &options(true)).map_err(told).unwrap();
     let replayed = Running::new(wired, workers, seed).run_to_end().unwrap();
     assert_eq!(replayed.counts("events").joined, 0);
@@ -107,8 +106,7 @@ fn a_partition_with_rows_at_the_start_has_not_joined() {
         place.topics().create("events", 2).unwrap();
         put(&place, 0, "archived", START);
         let project = place.project("dev");
-        let mut archive = Archive::open(&project, &BTreeMap::new()).map_err(told).unwrap();
-        while !archive.step().unwrap().is_empty() {}
+        tests::archive(&project, BTreeMap::new()).unwrap();
         put(&place, 1, "far behind", START - 60 * SECOND);
         place.advance(Span(30 * SECOND));
         let mut running = Running::new(project.job(&Target::All, &options(false)).map_err(told).unwrap(), 2, seed);

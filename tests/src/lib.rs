@@ -10,7 +10,7 @@ mod running;
 pub mod time_rule;
 
 pub use chance::Chance;
-pub use place::{Place, told};
+pub use place::{Place, archive, told};
 pub use program::{Ended, Program, Taken};
 pub use python::duckdb;
 pub use rows::{all_rows, surplus, table_rows};

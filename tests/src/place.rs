@@ -2,9 +2,11 @@
 
 use connector_local::{Outgoing, Topics};
 use dataflow::{Clock, ManualClock, ProcessingTime, Span, Topic};
-use project::{Failure, Project};
+use project::{Archive, ArchiveEnd, ArchiveOptions, Failure, Project};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// A project's folder. Each environment has a warehouse of its own, and all share the topics.
@@ -78,6 +80,21 @@ impl Place {
         };
         (0..topic.partitions()).map(partition).collect()
     }
+}
+
+/// Archives what there is on the topics of a project, up to the ends that are given, in one commit per stream.
+pub fn archive(project: &Project, ends: BTreeMap<String, ArchiveEnd>) -> Result<(), String> {
+    const COMMIT_EVERY: Duration = Duration::from_secs(3600);
+    let options = ArchiveOptions { ends, commit_every: COMMIT_EVERY };
+    let mut archive = Archive::open(project, options).map_err(told)?;
+    while !archive.is_done() {
+        let step = archive.step(Duration::ZERO).map_err(|error| error.chain())?;
+        if step.caught_up {
+            archive.finish();
+            archive.wait(Duration::from_millis(10));
+        }
+    }
+    Ok(())
 }
 
 /// What a failure says, for messages of tests.

@@ -2,8 +2,10 @@
 
 use crate::failure;
 use crate::name::TableName;
+use crate::storage::path_of;
 use crate::store::{Store, Swap};
 use crate::table::DELETE_OLD_METADATA;
+use crate::upkeep;
 use async_trait::async_trait;
 use iceberg::io::FileIO;
 use iceberg::spec::{TableMetadata, TableMetadataBuilder};
@@ -75,6 +77,15 @@ impl SqliteCatalog {
             .build()
     }
 
+    /// Deletes old files that nothing in the folder of a table's metadata names any more, unless a table of another name
+    /// has its metadata there.
+    pub async fn sweep(&self, table: &Table, now_ms: i64) -> dataflow::Result<()> {
+        let (name, folder) = (TableName::of(table.identifier()), path_of(table.metadata().location()));
+        let others = self.store.tables()?;
+        let shared = others.iter().any(|(other, location)| *other != name && path_of(location).starts_with(&folder));
+        if shared { Ok(()) } else { upkeep::sweep(table, now_ms).await }
+    }
+
     /// Deletes the metadata files that a commit has put out of use, if the table wants that.
     async fn delete_old(&self, before: &TableMetadata, after: &TableMetadata) {
         if after.properties().get(DELETE_OLD_METADATA).is_some_and(|value| value == "true") {
@@ -85,17 +96,24 @@ impl SqliteCatalog {
         }
     }
 
-    async fn swap(&self, base: Table, commit: TableCommit) -> Result<Table> {
+    async fn swap(&self, base: Table, mut commit: TableCommit) -> Result<Table> {
         let name = TableName::of(commit.identifier());
         let from = base.metadata_location_result()?.to_owned();
-        let before = base.metadata_ref();
-        let next = commit.apply(base)?;
-        let to = next.metadata_location_result()?.to_owned();
-        next.metadata().write_to(&self.file_io, &MetadataLocation::from_str(&to)?).await?;
+        for requirement in commit.take_requirements() {
+            requirement.check(Some(base.metadata()))?;
+        }
+        let mut builder = base.metadata().clone().into_builder(Some(from.clone()));
+        for update in upkeep::merge_manifests(&base, commit.take_updates()).await? {
+            builder = update.apply(builder)?;
+        }
+        let next = builder.build()?.metadata;
+        let location = MetadataLocation::from_str(&from)?.with_next_version().with_new_metadata(&next);
+        next.write_to(&self.file_io, &location).await?;
+        let to = location.to_string();
         match self.store.swap(&name, &from, &to).map_err(failure::for_iceberg)? {
             Swap::Done => {
-                self.delete_old(&before, next.metadata()).await;
-                Ok(next)
+                self.delete_old(base.metadata(), &next).await;
+                self.table(&name, next, to)
             }
             Swap::Conflict => {
                 // Nothing points to the file, so one that stays costs space and nothing else.
@@ -184,9 +202,12 @@ impl Catalog for SqliteCatalog {
     }
 
     async fn drop_table(&self, table: &TableIdent) -> Result<()> {
-        match self.store.remove(&TableName::of(table)).map_err(failure::for_iceberg)? {
-            true => Ok(()),
-            false => Err(Error::new(ErrorKind::TableNotFound, format!("there is no table \"{table}\""))),
+        let name = TableName::of(table);
+        let location = self.store.location(&name).map_err(failure::for_iceberg)?;
+        let removed = location.map(|location| self.store.remove(&name, &location)).transpose();
+        match removed.map_err(failure::for_iceberg)? {
+            Some(true) => Ok(()),
+            _ => Err(Error::new(ErrorKind::TableNotFound, format!("there is no table \"{table}\""))),
         }
     }
 

@@ -2,8 +2,10 @@
 
 use crate::catalog::SqliteCatalog;
 use crate::failure;
+use crate::files::frontier_of;
 use crate::name::TableName;
-use dataflow::{Committable, Committer, Error, ErrorKind, Result};
+use crate::upkeep;
+use dataflow::{Committable, Error, ErrorKind, Result};
 use iceberg::spec::{
     DataFile, FormatVersion, TableMetadata, deserialize_data_file_from_json, serialize_data_file_to_json,
 };
@@ -12,6 +14,7 @@ use iceberg::transaction::{ApplyTransactionAction, Transaction};
 use iceberg::{Catalog, TableIdent};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -25,6 +28,9 @@ const LAST_TOKENS_MAX: usize = 64;
 const ATTEMPTS_MAX: u32 = 40;
 /// The longest wait between two attempts.
 const WAIT_MS_MAX: u64 = 400;
+/// The first and the longest wait between two tries while an outside system does not answer.
+const RETRY_MS: u64 = 100;
+const RETRY_MS_MAX: u64 = 10_000;
 
 /// Files that are durable and not yet part of a table. The token makes it possible to see later whether they are.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -57,7 +63,7 @@ impl Prepared {
         bytes.map(Committable).map_err(|error| Error::internal("a committable cannot be written").with_source(error))
     }
 
-    fn from_committable(table: &TableName, committable: &Committable) -> Result<Prepared> {
+    pub fn from_committable(table: &TableName, committable: &Committable) -> Result<Prepared> {
         let wrong = |what: String| Error::corrupt(format!("table \"{table}\": a committable {what}"));
         let prepared: Prepared = serde_json::from_slice(&committable.0)
             .map_err(|error| wrong("cannot be read".to_owned()).with_source(error))?;
@@ -69,10 +75,7 @@ impl Prepared {
 
     fn data_files(&self, table: &TableName, metadata: &TableMetadata) -> Result<Vec<DataFile>> {
         if self.table_uuid != metadata.uuid() {
-            return Err(Error::invalid(format!(
-                "table \"{table}\" was dropped and made again since its rows were prepared; start the job with \
-                 --fresh, or restore the table"
-            )));
+            return Err(made_again(table));
         }
         let spec = metadata.partition_spec_by_id(self.partition_spec).ok_or_else(|| {
             Error::corrupt(format!("table \"{table}\" has no partition spec {}", self.partition_spec))
@@ -94,17 +97,118 @@ pub fn tokens_in(metadata: &TableMetadata, tokens: &[String]) -> Vec<String> {
     tokens.iter().filter(|token| there.contains(token.as_str())).cloned().collect()
 }
 
+/// Whose turn it is to write a table: the sink, its epoch, and the table that it was taken on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fence {
+    pub sink: String,
+    pub epoch: u64,
+    pub table_uuid: Uuid,
+}
+
+impl Fence {
+    /// The property of a table that holds the epoch of a sink.
+    pub fn property(sink: &str) -> String {
+        format!("riverrun.epoch.{sink}")
+    }
+
+    /// The epoch of a sink that a table knows; 0 when it knows none.
+    pub fn epoch_in(table: &TableName, metadata: &TableMetadata, sink: &str) -> Result<u64> {
+        let key = Fence::property(sink);
+        let Some(text) = metadata.properties().get(&key) else { return Ok(0) };
+        text.parse().map_err(|_| {
+            Error::corrupt(format!("table \"{table}\": its property {key} is {text:?}, expected a whole number"))
+        })
+    }
+
+    /// Refuses a table on which a younger writer has taken over, or that is another one by now.
+    pub fn check(&self, table: &TableName, metadata: &TableMetadata) -> Result<()> {
+        if metadata.uuid() != self.table_uuid {
+            return Err(made_again(table));
+        }
+        let (found, ours) = (Fence::epoch_in(table, metadata, &self.sink)?, self.epoch);
+        if found == ours {
+            return Ok(());
+        }
+        if found > ours {
+            return Err(Error::invalid(format!(
+                "fenced: epoch {found} of sink \"{}\" has taken over table \"{table}\", which this process holds \
+                 with epoch {ours}; nothing of this commit was written: stop one of the two",
+                self.sink
+            )));
+        }
+        Err(Error::invalid(format!(
+            "table \"{table}\": its property {} says {found}, and this process has taken epoch {ours}; the table was \
+             set back while it was written: start again",
+            Fence::property(&self.sink)
+        )))
+    }
+}
+
+fn made_again(table: &TableName) -> Error {
+    Error::invalid(format!(
+        "table \"{table}\" was dropped and made again since its rows were prepared; start the job with --fresh, or \
+         restore the table"
+    ))
+}
+
+/// What one commit changes, and what has to hold on the table that it changes.
+#[derive(Clone, Copy, Default)]
+pub struct Change<'a> {
+    /// Files that are added, all in one snapshot.
+    pub prepared: &'a [Prepared],
+    /// Properties of the table and of the snapshot's summary.
+    pub properties: &'a [(String, String)],
+    /// The frontier from which the commit goes on, if it moves the frontier; a table that none was given yet has none.
+    pub from_frontier: Option<Option<&'a str>>,
+}
+
 /// Commits to one table of a catalog.
 pub struct TableCommitter {
     pub catalog: SqliteCatalog,
     pub table: TableName,
+    /// What is checked on the very base that a commit swaps.
+    pub fence: Fence,
+    /// How long an outside system may not answer.
+    pub patience: Duration,
+    /// Who is told of it meanwhile.
+    pub tell: Tell,
 }
 
+/// Takes a line for people.
+pub type Tell = Arc<dyn Fn(&str) + Send + Sync>;
+
 impl TableCommitter {
-    /// Adds to the table what is not in it yet, all in one snapshot, and with it properties for the snapshot's summary
-    /// and the table. Returns when that is durable, also when it was so before.
-    pub async fn commit(&self, prepared: &[Prepared], properties: &[(String, String)]) -> Result<()> {
-        let tokens: Vec<String> = prepared.iter().map(|prepared| prepared.token.clone()).collect();
+    /// Adds to the table what is not in it yet. Returns when that is durable, also when it was so before.
+    ///
+    /// While the catalog or the disk does not answer, the commit is tried again for as long as patience lasts. The files
+    /// stay in any case.
+    pub async fn commit(&self, change: Change<'_>) -> Result<()> {
+        let began = tokio::time::Instant::now();
+        for attempt in 0.. {
+            let error = match self.commit_now(change).await {
+                Err(error) if error.kind() == ErrorKind::Unavailable => error,
+                other => return other,
+            };
+            let (pause, waited) = (RETRY_MS_MAX.min(RETRY_MS << attempt.min(8)), began.elapsed());
+            let pause = Duration::from_millis(pause);
+            if waited + pause >= self.patience {
+                return Err(error.context(format!(
+                    "table \"{}\" could not be committed to for {} s; its files are kept, and nothing of them is in \
+                     the table",
+                    self.table,
+                    waited.as_secs()
+                )));
+            }
+            let told =
+                format!("table \"{}\": waiting for {} s to commit: {}", self.table, waited.as_secs(), error.chain());
+            (self.tell)(&told);
+            tokio::time::sleep(pause).await;
+        }
+        Err(Error::internal("a commit has no end"))
+    }
+
+    async fn commit_now(&self, change: Change<'_>) -> Result<()> {
+        let tokens: Vec<String> = change.prepared.iter().map(|prepared| prepared.token.clone()).collect();
         let ident = self.table.ident();
         let mut conflict = None;
         for attempt in 0..ATTEMPTS_MAX {
@@ -114,8 +218,13 @@ impl TableCommitter {
             if !tokens.is_empty() && there.len() == tokens.len() {
                 return Ok(());
             }
-            let missing: Vec<&Prepared> = prepared.iter().filter(|prepared| !there.contains(&prepared.token)).collect();
-            let Err(error) = self.attempt(&base, &missing, properties).await? else { return Ok(()) };
+            self.check(base.metadata(), change)?;
+            let missing = change.prepared.iter().filter(|prepared| !there.contains(&prepared.token));
+            let missing: Vec<&Prepared> = missing.collect();
+            let error = match self.attempt(&base, &missing, change.properties).await? {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
             match error.kind() {
                 iceberg::ErrorKind::CatalogCommitConflicts => conflict = Some(error),
                 // The outcome may be unknown: only the table itself can tell.
@@ -131,13 +240,31 @@ impl TableCommitter {
         .with_source(last))
     }
 
+    /// Checks what has to hold on a base.
+    fn check(&self, metadata: &TableMetadata, change: Change<'_>) -> Result<()> {
+        self.fence.check(&self.table, metadata)?;
+        let Some(expected) = change.from_frontier else { return Ok(()) };
+        let found = frontier_of(&self.table, metadata)?;
+        if found.as_deref() == expected {
+            return Ok(());
+        }
+        let shown = |frontier: Option<&str>| frontier.unwrap_or("none").to_owned();
+        Err(Error::invalid(format!(
+            "table \"{}\": its frontier is {}, and this commit goes on from {}; another archive job has written: \
+             nothing of this commit was written, start again",
+            self.table,
+            shown(found.as_deref()),
+            shown(expected)
+        )))
+    }
+
     /// One attempt on a base; an outer error is not one of the attempt, but of what was to be committed.
     async fn attempt(
         &self,
         base: &Table,
         prepared: &[&Prepared],
         properties: &[(String, String)],
-    ) -> Result<iceberg::Result<Table>> {
+    ) -> Result<iceberg::Result<()>> {
         let mut files = Vec::new();
         for prepared in prepared {
             files.extend(prepared.data_files(&self.table, base.metadata())?);
@@ -159,11 +286,28 @@ impl TableCommitter {
             .with_check_duplicate(false)
             .set_snapshot_properties(summary)
             .add_data_files(files);
-        let commit = append.apply(transaction).and_then(|transaction| update.apply(transaction));
+        let mut commit = append.apply(transaction).and_then(|transaction| update.apply(transaction));
+        let expiry = upkeep::expiry(base.metadata());
+        if let Some(expiry) = expiry {
+            commit = commit.and_then(|transaction| {
+                let expire = transaction.expire_snapshots();
+                expire.expire_older_than_ms(expiry.before_ms).retain_last(expiry.keep).apply(transaction)
+            });
+        }
         // The tokens were looked for on this base, so this base it must be that is swapped.
         let pinned = self.catalog.pinned(base);
-        Ok(match commit {
+        let committed = match commit {
             Ok(transaction) => transaction.commit(&pinned).await,
+            Err(error) => Err(error),
+        };
+        Ok(match committed {
+            Ok(table) => {
+                if let (Some(_), Some(snapshot)) = (expiry, table.metadata().current_snapshot()) {
+                    // The commit has happened: files that stay cost space and nothing else.
+                    let _ = self.catalog.sweep(&table, snapshot.timestamp_ms()).await;
+                }
+                Ok(())
+            }
             Err(error) => Err(error),
         })
     }
@@ -174,13 +318,39 @@ impl TableCommitter {
     }
 
     fn failed(&self, error: iceberg::Error) -> Error {
-        match error.kind() {
-            iceberg::ErrorKind::TableNotFound => {
-                Error::new(ErrorKind::Invalid, format!("there is no table \"{}\"", self.table))
-            }
-            _ => failure::iceberg(format!("table \"{}\" cannot be committed to", self.table), error),
+        failed(&self.table, error)
+    }
+}
+
+fn failed(table: &TableName, error: iceberg::Error) -> Error {
+    match error.kind() {
+        iceberg::ErrorKind::TableNotFound => Error::new(ErrorKind::Invalid, format!("there is no table \"{table}\"")),
+        _ => failure::iceberg(format!("table \"{table}\" cannot be committed to"), error),
+    }
+}
+
+/// Takes the next epoch of a sink on a table: from then on, no writer with an older one commits. The property is set
+/// alone, without a snapshot, by the same swap that commits go through.
+pub async fn take_epoch(catalog: &SqliteCatalog, table: &TableName, sink: &str) -> Result<Fence> {
+    let mut conflict = None;
+    for attempt in 0..ATTEMPTS_MAX {
+        wait(attempt).await;
+        let base = catalog.load_table(&table.ident()).await.map_err(|error| failed(table, error))?;
+        let epoch = Fence::epoch_in(table, base.metadata(), sink)? + 1;
+        let fence = Fence { sink: sink.to_owned(), epoch, table_uuid: base.metadata().uuid() };
+        let transaction = Transaction::new(&base);
+        let update = transaction.update_table_properties().set(Fence::property(sink), epoch.to_string());
+        let transaction = update.apply(transaction).map_err(|error| failed(table, error))?;
+        match transaction.commit(&catalog.pinned(&base)).await {
+            Ok(_) => return Ok(fence),
+            Err(error) if error.kind() == iceberg::ErrorKind::CatalogCommitConflicts => conflict = Some(error),
+            Err(error) => return Err(failed(table, error)),
         }
     }
+    let last = conflict.map(|error| error.message().to_owned()).unwrap_or_default();
+    let told =
+        format!("table \"{table}\": {ATTEMPTS_MAX} attempts to take it met changes by others; stop some of them");
+    Err(Error::unavailable(told).with_source(last))
 }
 
 /// The tokens of this commit behind those of the commits before, as the property holds them.
@@ -197,23 +367,6 @@ async fn wait(attempt: u32) {
         let bound = (5u64 << attempt.min(10)).min(WAIT_MS_MAX);
         let chance = Uuid::new_v4().as_u64_pair().1;
         tokio::time::sleep(Duration::from_millis(1 + chance % bound)).await;
-    }
-}
-
-/// A committer whose calls block.
-pub struct BlockingCommitter {
-    pub warehouse: crate::warehouse::Warehouse,
-    pub table: TableName,
-}
-
-impl Committer for BlockingCommitter {
-    fn commit(&mut self, committables: Vec<Committable>) -> Result<()> {
-        let prepared = committables.iter().map(|bytes| Prepared::from_committable(&self.table, bytes));
-        let prepared = prepared.collect::<Result<Vec<_>>>()?;
-        if prepared.is_empty() {
-            return Ok(());
-        }
-        self.warehouse.commit(&self.table, &prepared, &[])
     }
 }
 

@@ -43,12 +43,12 @@ impl TableFiles {
         let mut data_files = Vec::new();
         if let Some(snapshot) = metadata.current_snapshot() {
             properties.extend(snapshot.summary().additional_properties.clone());
-            match frontier(name, metadata, snapshot)? {
-                Some(frontier) => properties.insert(FRONTIER.to_owned(), frontier),
-                None => properties.remove(FRONTIER),
-            };
             data_files = live_files(name, table, snapshot).await?;
         }
+        match frontier_of(name, metadata)? {
+            Some(frontier) => properties.insert(FRONTIER.to_owned(), frontier),
+            None => properties.remove(FRONTIER),
+        };
         let mut files = Vec::with_capacity(data_files.len());
         for file in &data_files {
             files.push(timed_file(name, file, columns)?);
@@ -290,6 +290,15 @@ fn bounds_of(file: &DataFile, column: &NestedField) -> Option<Bounds> {
         max: file.upper_bounds().get(&column.id).and_then(micros)?,
         nulls,
     })
+}
+
+/// Up to where an archive holds its topic; `None` when the table is not an archive.
+pub fn frontier_of(name: &TableName, metadata: &TableMetadata) -> Result<Option<String>> {
+    match metadata.current_snapshot() {
+        Some(snapshot) => frontier(name, metadata, snapshot),
+        // An archive of an empty topic says so when it is made.
+        None => Ok(metadata.properties().get(FRONTIER).cloned()),
+    }
 }
 
 /// The frontier of the nearest snapshot that has one, if every later snapshot keeps the rows as they are.

@@ -1,9 +1,10 @@
 //! Iceberg tables in a local warehouse: a folder with a SQLite catalog and one folder per table.
 //!
 //! ```text
-//! rows -> writer (one per worker) -> prepare: files closed and synced -> Committable
-//!                                                                           |
-//! readers <- new snapshot <- compare and swap in the catalog <- committer <-+
+//! claim: lock, then the sink's epoch
+//!   +-> rows -> writer (one per worker) -> prepare: files closed and synced -> Committable
+//!   |                                                                              |
+//!   +-> readers <- new snapshot <- compare and swap in the catalog <- committer <-+
 //! ```
 //!
 //! The catalog has the tables that other tools know: PyIceberg opens it with
@@ -12,6 +13,7 @@
 //! offers blocks; the asynchronous runtime that the iceberg library asks for stays inside a [`Warehouse`].
 
 mod catalog;
+mod claim;
 mod commit;
 mod failure;
 mod files;
@@ -20,8 +22,11 @@ mod parquet_file;
 mod storage;
 mod store;
 mod table;
+mod upkeep;
 mod warehouse;
 mod write;
 
+pub use claim::TableClaim;
 pub use table::TableOptions;
 pub use warehouse::Warehouse;
+pub use write::TableWriter;

@@ -26,6 +26,8 @@ const GROUP_ROWS_MAX: usize = 128 << 10;
 const BOUND_BYTES_MAX: usize = 32;
 /// Rows are gathered to this number before they are encoded, as encoding has a cost per call.
 const ENCODE_ROWS_MIN: usize = 8 << 10;
+/// Or to this size, where rows are large.
+const ENCODE_BYTES_MIN: usize = 8 << 20;
 
 /// A Parquet file that is being written. Nobody sees it before a commit names it.
 pub struct ParquetFile {
@@ -34,6 +36,7 @@ pub struct ParquetFile {
     schema: SchemaRef,
     gathered: Vec<RecordBatch>,
     gathered_rows: usize,
+    gathered_bytes: usize,
     closed: bool,
 }
 
@@ -57,19 +60,36 @@ impl ParquetFile {
         let options = ArrowWriterOptions::new().with_properties(properties(&schema)).with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(file, schema.clone(), options);
         let writer = writer.map_err(|error| failed_parquet(format!("cannot begin \"{}\"", path.display()), error))?;
-        Ok(ParquetFile { path, writer, schema, gathered: Vec::new(), gathered_rows: 0, closed: false })
+        Ok(ParquetFile {
+            path,
+            writer,
+            schema,
+            gathered: Vec::new(),
+            gathered_rows: 0,
+            gathered_bytes: 0,
+            closed: false,
+        })
     }
 
     /// Adds rows.
     pub fn write(&mut self, rows: RecordBatch) -> Result<()> {
         self.gathered_rows += rows.num_rows();
+        for column in rows.columns() {
+            self.gathered_bytes += column.to_data().get_slice_memory_size()?;
+        }
         self.gathered.push(rows);
-        if self.gathered_rows >= ENCODE_ROWS_MIN { self.encode() } else { Ok(()) }
+        let enough = self.gathered_rows >= ENCODE_ROWS_MIN || self.gathered_bytes >= ENCODE_BYTES_MIN;
+        if enough { self.encode() } else { Ok(()) }
+    }
+
+    /// About how many bytes there are of it, on disk and in memory.
+    pub fn bytes(&self) -> usize {
+        self.writer.bytes_written() + self.writer.in_progress_size() + self.gathered_bytes
     }
 
     /// Whether the file is as large as files should be.
     pub fn is_full(&self) -> bool {
-        self.writer.bytes_written() + self.writer.in_progress_size() >= FILE_BYTES_MAX
+        self.bytes() >= FILE_BYTES_MAX
     }
 
     fn encode(&mut self) -> Result<()> {
@@ -79,7 +99,7 @@ impl ParquetFile {
             several => arrow::compute::concat_batches(&self.schema, several)?,
         };
         self.gathered.clear();
-        self.gathered_rows = 0;
+        (self.gathered_rows, self.gathered_bytes) = (0, 0);
         self.writer.write(&rows).map_err(|error| self.failed("write", error))
     }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 pub const CATALOG: &str = "riverrun";
 
 /// How long a statement waits for another process that holds the file.
-const BUSY_MS: u64 = 20_000;
+const BUSY_MS: u64 = 5_000;
 
 const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS iceberg_tables (
@@ -148,15 +148,15 @@ impl Store {
         insert().map_err(|error| self.failed(&format!("add table \"{table}\""), error))
     }
 
-    /// Removes a table. False when there was none.
-    pub fn remove(&self, table: &TableName) -> Result<bool> {
+    /// Removes a table if `location` is its current metadata file. False when it is not, or there is no such table.
+    pub fn remove(&self, table: &TableName, location: &str) -> Result<bool> {
         let remove = || {
             let mut connection = self.lock();
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let rows = transaction.execute(
                 "DELETE FROM iceberg_tables
-                 WHERE catalog_name = ?1 AND table_namespace = ?2 AND table_name = ?3",
-                params![CATALOG, table.namespace, table.name],
+                 WHERE catalog_name = ?1 AND table_namespace = ?2 AND table_name = ?3 AND metadata_location = ?4",
+                params![CATALOG, table.namespace, table.name, location],
             )?;
             transaction.commit()?;
             Ok(rows > 0)
@@ -254,8 +254,9 @@ mod tests {
         assert_eq!(store.swap(&name(), "a", "b").unwrap(), Swap::Done);
         assert_eq!(store.swap(&name(), "a", "c").unwrap(), Swap::Conflict);
         assert_eq!(store.location(&name()).unwrap().as_deref(), Some("b"));
-        assert!(store.remove(&name()).unwrap());
-        assert!(!store.remove(&name()).unwrap());
+        assert!(!store.remove(&name(), "a").unwrap(), "another one has become current");
+        assert!(store.remove(&name(), "b").unwrap());
+        assert!(!store.remove(&name(), "b").unwrap());
         assert_eq!(store.namespaces().unwrap(), ["lake"]);
     }
 

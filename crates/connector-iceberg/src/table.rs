@@ -2,6 +2,7 @@
 
 use crate::failure;
 use crate::name::TableName;
+use crate::upkeep;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use dataflow::{Error, Result};
 use iceberg::TableCreation;
@@ -16,10 +17,15 @@ use std::sync::Arc;
 
 /// What other tools that write to the table are told, and what we keep to ourselves: every commit makes a metadata
 /// file, and of those only the newest are of use.
-const DEFAULT_PROPERTIES: [(&str, &str); 3] = [
+///
+/// Snapshots are for those who want to see what a table was: a day of them, and not more than a reader likes to load.
+const DEFAULT_PROPERTIES: [(&str, &str); 6] = [
     ("write.parquet.compression-codec", "zstd"),
     (DELETE_OLD_METADATA, "true"),
     ("write.metadata.previous-versions-max", "10"),
+    (upkeep::AGE_MS_MAX, "86400000"),
+    (upkeep::SNAPSHOTS_MIN, "100"),
+    (upkeep::SNAPSHOTS_MAX, "1000"),
 ];
 
 /// The property with which a table wants metadata files deleted that have left its log.

@@ -1,17 +1,17 @@
 //! A warehouse: a folder with a catalog and tables, for callers that block.
 
 use crate::catalog::SqliteCatalog;
-use crate::commit::{BlockingCommitter, Prepared, TableCommitter};
+use crate::claim::TableClaim;
+use crate::commit::{Change, Fence, TableCommitter, Tell, take_epoch};
 use crate::failure;
 use crate::files::TableFiles;
 use crate::name::TableName;
 use crate::storage::{DurableFilesFactory, create_folder, path_of, sync_folder};
 use crate::store::Store;
 use crate::table::{self, TableOptions};
-use crate::write::Writer;
-use arrow::array::RecordBatch;
+use crate::write::TableWriter;
 use arrow::datatypes::SchemaRef;
-use dataflow::{Committer, Error, Result, Sink, TimedFiles};
+use dataflow::{Error, Result, TimedFiles};
 use iceberg::Catalog;
 use iceberg::io::{FileIOBuilder, StorageFactory};
 use iceberg::table::Table;
@@ -20,6 +20,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use uuid::Uuid;
 
 /// A folder of Iceberg tables. Cloning gives another handle of the same; all calls block and may come from any thread.
 ///
@@ -82,27 +84,48 @@ impl Warehouse {
         Ok(table::plain_schema(&*table::arrow_schema(&name, loaded.metadata().current_schema())?))
     }
 
-    /// Makes a table without rows. All columns may be NULL, whatever the schema says. A table of this name is an
-    /// error.
-    pub fn create(&self, table: &str, schema: &SchemaRef, options: &TableOptions) -> Result<()> {
-        let name = TableName::parse(table)?;
-        if self.exists(table)? {
-            return Err(Error::invalid(format!("there is a table \"{name}\" already; drop it or take another name")));
-        }
-        let creation = table::creation(&name, self.0.catalog.location_of(&name), schema, options)?;
-        let created = self.0.runtime.block_on(self.0.catalog.create_table(&name.ident().namespace, creation));
-        created.map_err(|error| failure::iceberg(format!("table \"{name}\" cannot be made"), error))?;
-        Ok(())
+    /// Takes the right to write a table for a sink, whose name stays the same from run to run. Refused by name while
+    /// another process, or another claim of this one, holds the table.
+    pub fn claim(&self, table: &str, sink: &str) -> Result<TableClaim> {
+        TableClaim::take(self, TableName::parse(table)?, sink)
     }
 
-    /// Removes a table from the catalog, and its files if it lives in a folder of its own in this warehouse.
-    pub fn drop(&self, table: &str) -> Result<()> {
-        let name = TableName::parse(table)?;
-        let location = self.location(&name)?;
-        self.0.catalog.store().remove(&name)?;
+    pub(crate) fn take_epoch(&self, table: &TableName, sink: &str) -> Result<Fence> {
+        self.0.runtime.block_on(take_epoch(&self.0.catalog, table, sink))
+    }
+
+    /// Makes a table without rows, and gives its uuid. All columns may be NULL, whatever the schema says. `None` when
+    /// there is a table of this name.
+    pub(crate) fn create_table(
+        &self,
+        name: &TableName,
+        schema: &SchemaRef,
+        options: &TableOptions,
+    ) -> Result<Option<Uuid>> {
+        let creation = table::creation(name, self.0.catalog.location_of(name), schema, options)?;
+        let created = self.0.runtime.block_on(self.0.catalog.create_table(&name.ident().namespace, creation));
+        match created {
+            Ok(table) => Ok(Some(table.metadata().uuid())),
+            Err(error) if error.kind() == iceberg::ErrorKind::TableAlreadyExists => Ok(None),
+            Err(error) => Err(failure::iceberg(format!("table \"{name}\" cannot be made"), error)),
+        }
+    }
+
+    /// Removes a table from the catalog, and its files if it lives in a folder of its own in this warehouse. Nothing is
+    /// removed when someone else has taken the table.
+    pub(crate) fn drop_fenced(&self, name: &TableName, fence: &Fence) -> Result<()> {
+        let loaded = self.load(name)?;
+        fence.check(name, loaded.metadata())?;
+        let wrong = |error| failure::iceberg(format!("table \"{name}\" cannot be dropped"), error);
+        let location = loaded.metadata_location_result().map_err(wrong)?;
+        if !self.0.catalog.store().remove(name, location)? {
+            return Err(Error::unavailable(format!(
+                "table \"{name}\" was changed by someone else while it was dropped"
+            )));
+        }
         // The catalog comes first: a table without files would be broken, files without a table are only in the way.
-        let own = path_of(&self.0.catalog.location_of(&name));
-        if path_of(&location).parent().and_then(Path::parent) != Some(&own) || self.is_shared(&own)? {
+        let own = path_of(&self.0.catalog.location_of(name));
+        if path_of(location).parent().and_then(Path::parent) != Some(&own) || self.is_shared(&own)? {
             return Ok(());
         }
         let failed = |error| {
@@ -154,47 +177,24 @@ impl Warehouse {
         Ok(Arc::new(self.read_files(&name, &loaded)?))
     }
 
-    /// A writer of one worker. Columns are matched by name; those that a batch lacks become NULL.
-    pub fn writer(&self, table: &str, worker: usize) -> Result<Box<dyn Sink>> {
-        Ok(Box::new(self.table_writer(&TableName::parse(table)?, worker)?))
-    }
-
-    /// The committer of a table.
-    pub fn committer(&self, table: &str) -> Result<Box<dyn Committer>> {
-        let table = TableName::parse(table)?;
-        self.location(&table)?;
-        Ok(Box::new(BlockingCommitter { warehouse: self.clone(), table }))
-    }
-
-    /// Adds rows, and sets properties of the table and of the new snapshot's summary, all in one commit.
-    pub fn append(&self, table: &str, batches: &[RecordBatch], properties: &[(String, String)]) -> Result<()> {
-        let name = TableName::parse(table)?;
-        let mut writer = self.table_writer(&name, 0)?;
-        for batch in batches {
-            writer.write_rows(batch)?;
-        }
-        let prepared: Vec<Prepared> = writer.finish()?.into_iter().collect();
-        if prepared.is_empty() && properties.is_empty() {
-            return Ok(());
-        }
-        self.commit(&name, &prepared, properties)
-    }
-
     pub(crate) fn commit(
         &self,
         table: &TableName,
-        prepared: &[Prepared],
-        properties: &[(String, String)],
+        change: Change<'_>,
+        fence: Fence,
+        patience: Duration,
+        tell: Tell,
     ) -> Result<()> {
         let turn =
             self.0.turns.lock().unwrap_or_else(PoisonError::into_inner).entry(table.clone()).or_default().clone();
         let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let committer = TableCommitter { catalog: self.0.catalog.clone(), table: table.clone() };
-        self.0.runtime.block_on(committer.commit(prepared, properties))
+        let (catalog, table) = (self.0.catalog.clone(), table.clone());
+        let committer = TableCommitter { catalog, table, fence, patience, tell };
+        self.0.runtime.block_on(committer.commit(change))
     }
 
-    fn table_writer(&self, table: &TableName, worker: usize) -> Result<Writer> {
-        Writer::new(table.clone(), self.load(table)?.metadata_ref(), worker)
+    pub(crate) fn table_writer(&self, table: &TableName, worker: usize) -> Result<TableWriter> {
+        TableWriter::new(table.clone(), self.load(table)?.metadata_ref(), worker)
     }
 
     fn read_files(&self, name: &TableName, table: &Table) -> Result<TableFiles> {

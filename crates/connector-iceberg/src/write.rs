@@ -24,8 +24,9 @@ type Day = Option<i32>;
 
 /// Writes the rows of one worker.
 ///
-/// State: one file per open partition, with at most one row group of rows each in memory.
-pub struct Writer {
+/// State: one file per open partition, with at most one row group of rows each in memory. It needs the catalog only
+/// when it is made.
+pub struct TableWriter {
     table: TableName,
     metadata: TableMetadataRef,
     schema: SchemaRef,
@@ -53,14 +54,14 @@ struct Sorted {
     last: i64,
 }
 
-impl Writer {
+impl TableWriter {
     /// A writer of one worker into a table as it is now.
-    pub fn new(table: TableName, metadata: TableMetadataRef, worker: usize) -> Result<Writer> {
+    pub(crate) fn new(table: TableName, metadata: TableMetadataRef, worker: usize) -> Result<TableWriter> {
         let schema = table::arrow_schema(&table, metadata.current_schema())?;
         let day = day_column(&table, &metadata, metadata.default_partition_spec())?;
         let folder = path_of(metadata.location()).join("data");
         let prefix = format!("w{worker}-{}", Uuid::new_v4());
-        Ok(Writer {
+        Ok(TableWriter {
             table,
             metadata,
             schema,
@@ -87,8 +88,14 @@ impl Writer {
         Ok(())
     }
 
+    /// About how many bytes were written since the last `prepare`, in files and in memory.
+    pub fn bytes(&self) -> u64 {
+        let closed = self.closed.iter().map(DataFile::file_size_in_bytes).sum::<u64>();
+        closed + self.open.values().map(|open| open.file.bytes() as u64).sum::<u64>()
+    }
+
     /// Ends all files and makes them durable. `None` when nothing was written.
-    pub fn finish(&mut self) -> Result<Option<Prepared>> {
+    pub(crate) fn finish(&mut self) -> Result<Option<Prepared>> {
         let mut days: Vec<Day> = self.open.keys().copied().collect();
         days.sort_unstable();
         for day in days {
@@ -189,7 +196,7 @@ impl Writer {
     }
 }
 
-impl Sink for Writer {
+impl Sink for TableWriter {
     fn write(&mut self, batch: &Batch) -> Result<()> {
         self.write_rows(batch.columns())
     }

@@ -1,57 +1,131 @@
 //! The archive job: every ARCHIVE statement's topic into its history table, every message once.
+//!
+//! ```text
+//! topic -> archiver -> open Parquet files -> (every 60 s, 128 MiB, or at the end) prepare -> commit, on its own thread
+//!            frontier ------------------------------------------------------------------------^
+//! ```
 
-use crate::job::stream_spec;
+use crate::archive_commit::{Answer, CommitThread};
+use crate::job::{decoder, stream_spec};
 use crate::open::{Failure, Project};
-use arrow::array::RecordBatch;
-use connector_iceberg::{TableOptions, Warehouse};
-use dataflow::{Error, Position, Result};
+use connector_iceberg::{TableClaim, TableOptions, TableWriter, Warehouse};
+use dataflow::{Error, ErrorKind, Position, ProcessingTime, Result, Sink, Topic};
 use seam::{
     Archiver, CLOCK_PROPERTY, FRONTIER_PROPERTY, Frontier, archive_schema, check_clock_property, clock_property,
 };
 use sql::{History, Stream, Target};
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
-/// Rows that one commit holds at most, so that memory stays bounded.
-const COMMIT_ROWS_MAX: usize = 524_288;
+/// A stream commits when it has written so much since the last time, however young that is.
+const COMMIT_BYTES: u64 = 128 << 20;
 const READ_ROWS: usize = 16_384;
+/// How often it is looked whether a topic that could not be made is there.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The sink of every archive job, so that they exclude each other whoever runs them.
+const SINK: &str = "archive";
 
 /// Where a stream's archive stops: per partition the last position to take.
 pub type ArchiveEnd = BTreeMap<u32, Position>;
 
-/// What a call archived.
+/// How an archive job runs.
 #[derive(Clone, Debug)]
-pub struct ArchiveProgress {
+pub struct ArchiveOptions {
+    /// Per stream where to stop.
+    pub ends: BTreeMap<String, ArchiveEnd>,
+    /// How old rows become at most before they are committed.
+    pub commit_every: Duration,
+}
+
+/// What a step has done.
+#[derive(Debug, Default)]
+pub struct ArchiveStep {
+    /// Rows that were read.
+    pub rows: u64,
+    /// Whether every topic that is there was read to its end, or to where its archive stops.
+    pub caught_up: bool,
+    /// Commits that have happened since the last step.
+    pub committed: Vec<Committed>,
+    /// What people should know.
+    pub told: Vec<String>,
+}
+
+/// One commit.
+#[derive(Debug)]
+pub struct Committed {
     /// The stream.
     pub stream: String,
     /// Its table.
     pub table: String,
-    /// Rows committed by this call.
-    pub rows: usize,
+    /// The rows that it added.
+    pub rows: u64,
+}
+
+/// What became of a stream in a job.
+#[derive(Debug)]
+pub struct Archived {
+    /// The stream.
+    pub stream: String,
+    /// Its table.
+    pub table: String,
+    /// Rows that this job has committed.
+    pub rows: u64,
+    /// The commits of this job.
+    pub commits: u64,
+    /// Rows in the table.
+    pub total: u64,
 }
 
 /// The archive job of a project.
-pub struct Archive {
-    warehouse: Warehouse,
+pub struct Archive<'a> {
+    project: &'a Project,
+    options: ArchiveOptions,
     streams: Vec<StreamArchive>,
+    absent: Vec<Absent>,
+    looked: Duration,
+    answers: Receiver<(usize, Answer)>,
+    answer: Sender<(usize, Answer)>,
+    // Answers that came while nothing was done but wait for them.
+    waiting: Vec<(usize, Answer)>,
+    finishing: bool,
+}
+
+/// A stream whose topic is not there and could not be made.
+struct Absent {
+    stream: Stream,
+    why: Error,
 }
 
 struct StreamArchive {
     stream: String,
     table: String,
+    claim: TableClaim,
     archiver: Archiver,
-    // Held for as long as this job lives, so that no second one copies the same messages.
-    _lock: File,
+    writer: TableWriter,
+    // Rows that were written and not handed to a commit, and when the first of them was.
+    rows: u64,
+    since: Duration,
+    // The arrival of the last row that was read; `None` when the topic was read to its end.
+    behind: Option<ProcessingTime>,
+    // The frontier that the table has, and the rows and the frontier of the commit that is under way.
+    frontier: Option<String>,
+    under_way: Option<(u64, String)>,
+    commits: CommitThread,
+    committed_rows: u64,
+    committed: u64,
 }
 
-impl Archive {
-    /// Opens all ARCHIVE statements at their frontiers. `ends` says per stream where to stop.
-    pub fn open(project: &Project, ends: &BTreeMap<String, ArchiveEnd>) -> Result<Archive, Failure> {
+impl<'a> Archive<'a> {
+    /// Opens all ARCHIVE statements at their frontiers. A topic that is not there is made; where it cannot be, the job
+    /// waits for it, and copies the others meanwhile.
+    pub fn open(project: &'a Project, options: ArchiveOptions) -> Result<Archive<'a>, Failure> {
         let names = project.statements.archives();
         if names.is_empty() {
             return Err(Error::invalid("the project has no ARCHIVE statement; write `ARCHIVE stream;`").into());
         }
-        if let Some(unknown) = ends.keys().find(|name| !names.contains(name)) {
+        if let Some(unknown) = options.ends.keys().find(|name| !names.contains(name)) {
             return Err(Error::invalid(format!(
                 "--to names {unknown}, which is not archived; archived are: {}",
                 names.join(", ")
@@ -64,118 +138,260 @@ impl Archive {
             let planned = project.check(&Target::Query(format!("SELECT * FROM {name}")))?;
             checked.extend(planned.streams.into_iter().filter(|stream| stream.name == *name));
         }
-        checked.iter().try_for_each(|stream| source_of(project, stream).map(drop))?;
-        let warehouse = project.warehouse()?;
-        let streams = checked
-            .iter()
-            .map(|stream| StreamArchive::open(project, &warehouse, stream, ends.get(&stream.name)))
-            .collect::<Result<Vec<_>>>()?;
-        Ok(Archive { warehouse, streams })
+        checked.iter().try_for_each(|stream| places_of(stream).map(drop))?;
+        let (answer, answers) = channel();
+        let mut archive = Archive {
+            project,
+            options,
+            streams: Vec::new(),
+            absent: Vec::new(),
+            looked: Duration::ZERO,
+            answers,
+            answer,
+            waiting: Vec::new(),
+            finishing: false,
+        };
+        checked.into_iter().try_for_each(|stream| archive.add(stream))?;
+        Ok(archive)
     }
 
-    /// Copies what there is of each stream, at most one commit each. Nothing anywhere means caught up.
-    pub fn step(&mut self) -> Result<Vec<ArchiveProgress>> {
-        let mut moved = Vec::new();
-        for stream in &mut self.streams {
-            let rows =
-                stream.step(&self.warehouse).map_err(|error| error.context(format!("archive of {}", stream.stream)))?;
-            if rows > 0 {
-                moved.push(ArchiveProgress { stream: stream.stream.clone(), table: stream.table.clone(), rows });
+    /// Opens a stream, or remembers that it waits for its topic.
+    fn add(&mut self, stream: Stream) -> Result<()> {
+        let (table, name) = places_of(&stream)?;
+        let topic = match topic_of(self.project, &stream, table, name)? {
+            Ok(topic) => topic,
+            Err(why) => {
+                self.absent.push(Absent { stream, why });
+                return Ok(());
+            }
+        };
+        let (index, end) = (self.streams.len(), self.options.ends.get(&stream.name));
+        let opened = StreamArchive::open(self.project, &stream, topic, end, (index, self.answer.clone()))?;
+        self.streams.push(opened);
+        Ok(())
+    }
+
+    /// Reads some of each stream into files, and commits what is due. `now` is the time since the job began.
+    pub fn step(&mut self, now: Duration) -> Result<ArchiveStep> {
+        let mut step = ArchiveStep { caught_up: true, ..ArchiveStep::default() };
+        let came: Vec<_> = self.waiting.drain(..).chain(self.answers.try_iter()).collect();
+        for (index, answer) in came {
+            match answer {
+                Answer::Told(line) => step.told.push(line),
+                Answer::Committed(result) => step.committed.push(self.streams[index].committed(result)?),
             }
         }
-        Ok(moved)
+        self.look_for_topics(now)?;
+        for stream in &mut self.streams {
+            let (rows, at_end) = if self.finishing { (0, true) } else { stream.read(now)? };
+            step.rows += rows;
+            step.caught_up &= at_end;
+            let age = now.saturating_sub(stream.since);
+            if self.finishing || age >= self.options.commit_every || stream.writer.bytes() >= COMMIT_BYTES {
+                stream.commit()?;
+            }
+        }
+        Ok(step)
     }
 
-    /// The streams, their tables, and the rows in them.
-    pub fn tables(&self) -> Result<Vec<(String, String, u64)>> {
-        let rows = |stream: &StreamArchive| {
-            Ok((stream.stream.clone(), stream.table.clone(), self.warehouse.rows(&stream.table)?))
+    /// Looks whether topics that were not there have come.
+    fn look_for_topics(&mut self, now: Duration) -> Result<()> {
+        if self.finishing || self.absent.is_empty() || now < self.looked + LOOK_EVERY {
+            return Ok(());
+        }
+        self.looked = now;
+        std::mem::take(&mut self.absent).into_iter().try_for_each(|absent| self.add(absent.stream))
+    }
+
+    /// Reads no more: what was read is committed by the steps that follow.
+    pub fn finish(&mut self) {
+        self.finishing = true;
+    }
+
+    /// Whether all that was read before `finish` is committed.
+    pub fn is_done(&self) -> bool {
+        self.finishing && self.streams.iter().all(|stream| stream.rows == 0 && stream.under_way.is_none())
+    }
+
+    /// Waits until a commit answers, at most so long.
+    pub fn wait(&mut self, at_most: Duration) {
+        self.waiting.extend(self.answers.recv_timeout(at_most));
+    }
+
+    /// How long ago the last row that was read came to its topic, of the stream that is furthest behind; `None` when all
+    /// topics are read to their end.
+    pub fn lag(&self) -> Option<Duration> {
+        let last = self.streams.iter().filter_map(|stream| stream.behind).min()?;
+        Some(Duration::from_micros(u64::try_from(self.project.clock.now().0 - last.0).unwrap_or_default()))
+    }
+
+    /// The streams that wait for their topics, and why those are not there.
+    pub fn absent(&self) -> impl Iterator<Item = (&str, String)> {
+        self.absent.iter().map(|absent| (absent.stream.name.as_str(), absent.why.chain()))
+    }
+
+    /// What became of each stream.
+    pub fn archived(&self) -> Result<Vec<Archived>> {
+        let archived = |stream: &StreamArchive| {
+            Ok(Archived {
+                stream: stream.stream.clone(),
+                table: stream.table.clone(),
+                rows: stream.committed_rows,
+                commits: stream.committed,
+                total: stream.claim.rows()?,
+            })
         };
-        self.streams.iter().map(rows).collect()
+        self.streams.iter().map(archived).collect()
     }
 }
 
 impl StreamArchive {
     fn open(
         project: &Project,
-        warehouse: &Warehouse,
         stream: &Stream,
+        topic: Arc<dyn Topic>,
         end: Option<&ArchiveEnd>,
+        answer: (usize, Sender<(usize, Answer)>),
     ) -> Result<StreamArchive> {
-        let (table, live) = source_of(project, stream)?;
-        let spec = stream_spec(stream);
-        let lock = lock(warehouse, table)?;
-        if !warehouse.exists(table)? {
-            let options = TableOptions {
-                partition_day: Some("_arrival".to_owned()),
-                properties: vec![(CLOCK_PROPERTY.to_owned(), clock_property(&spec))],
-            };
-            warehouse.create(table, &archive_schema(&spec.schema), &options)?;
+        let (table, name) = places_of(stream)?;
+        let (spec, warehouse) = (stream_spec(stream), project.warehouse()?);
+        if warehouse.exists(table)? {
+            // Before the claim, which leaves a mark: the table of someone else stays as it is.
+            frontier_in(&warehouse, &stream.name, table)?;
         }
-        let files = warehouse.read(table)?;
-        if let Some(property) = files.property(CLOCK_PROPERTY) {
-            check_clock_property(&spec, files.name(), &property)?;
-        }
-        let frontier = match files.property(FRONTIER_PROPERTY) {
-            Some(text) => Some(Frontier::parse(&text).map_err(|error| error.context(format!("table {table}")))?),
-            None if warehouse.rows(table)? > 0 => {
-                return Err(Error::invalid(format!(
-                    "ARCHIVE {}: table {table} holds rows that no archive wrote; name another table",
-                    stream.name
-                )));
-            }
-            None => None,
-        };
-        let to = end
-            .map(|end| (0..live.topic.partitions()).map(|partition| end.get(&partition).copied()).collect::<Vec<_>>());
-        let archiver = Archiver::new(spec, live.topic.as_ref(), live.decode, frontier, to)?;
-        Ok(StreamArchive { stream: stream.name.clone(), table: table.to_owned(), archiver, _lock: lock })
+        let claim = warehouse.claim(table, SINK)?;
+        // With the frontier of a topic of which nothing was read, a table without rows is an archive already.
+        let properties = vec![
+            (CLOCK_PROPERTY.to_owned(), clock_property(&spec)),
+            (FRONTIER_PROPERTY.to_owned(), Frontier::start_of(topic.as_ref()).to_text()),
+        ];
+        let options = TableOptions { partition_day: Some("_arrival".to_owned()), properties };
+        claim.create(&archive_schema(&spec.schema), &options)?;
+        let (clock, frontier) = frontier_in(&warehouse, &stream.name, table)?;
+        check_clock_property(&spec, table, &clock)?;
+        let at = frontier.as_deref().map(Frontier::parse).transpose();
+        let at = at.map_err(|error| error.context(format!("table {table}")))?;
+        let to = end.map(|end| (0..topic.partitions()).map(|partition| end.get(&partition).copied()).collect());
+        let archiver = Archiver::new(spec, topic.as_ref(), decoder(stream, name)?, at, to)?;
+        Ok(StreamArchive {
+            stream: stream.name.clone(),
+            table: table.to_owned(),
+            archiver,
+            writer: claim.writer(0)?,
+            rows: 0,
+            since: Duration::ZERO,
+            behind: None,
+            frontier,
+            under_way: None,
+            commits: CommitThread::start(claim.clone(), answer)?,
+            claim,
+            committed_rows: 0,
+            committed: 0,
+        })
     }
 
-    fn step(&mut self, warehouse: &Warehouse) -> Result<usize> {
-        let (mut batches, mut rows, mut frontier): (Vec<RecordBatch>, usize, Option<Frontier>) = (vec![], 0, None);
-        while rows < COMMIT_ROWS_MAX {
-            let Some((batch, behind)) = self.archiver.next(READ_ROWS)? else { break };
-            rows += batch.num_rows();
-            batches.push(batch);
-            frontier = Some(behind);
+    fn failed(&self, error: Error) -> Error {
+        error.context(format!("archive of {}", self.stream))
+    }
+
+    /// Reads some rows into files, and says whether there are no more now. A stream whose commit is still under way
+    /// when the next one is full waits for it.
+    fn read(&mut self, now: Duration) -> Result<(u64, bool)> {
+        if self.under_way.is_some() && self.writer.bytes() >= COMMIT_BYTES {
+            return Ok((0, false));
         }
-        if let Some(frontier) = frontier {
-            warehouse.append(&self.table, &batches, &[(FRONTIER_PROPERTY.to_owned(), frontier.to_text())])?;
+        let Some((batch, _)) = self.archiver.next(READ_ROWS).map_err(|error| self.failed(error))? else {
+            self.behind = None;
+            return Ok((0, true));
+        };
+        if self.rows == 0 {
+            self.since = now;
         }
-        Ok(rows)
+        self.behind = last_arrival(&batch);
+        self.rows += batch.num_rows() as u64;
+        self.writer.write_rows(&batch).map_err(|error| self.failed(error))?;
+        Ok((batch.num_rows() as u64, false))
+    }
+
+    /// Hands what was written since the last commit to the next one, unless one is under way.
+    fn commit(&mut self) -> Result<()> {
+        if self.rows == 0 || self.under_way.is_some() {
+            return Ok(());
+        }
+        let prepared = self.writer.prepare().map_err(|error| self.failed(error))?;
+        let frontier = self.archiver.frontier().to_text();
+        let properties = vec![(FRONTIER_PROPERTY.to_owned(), frontier.clone())];
+        self.commits.commit(prepared.into_iter().collect(), properties, self.frontier.clone())?;
+        self.under_way = Some((std::mem::take(&mut self.rows), frontier));
+        Ok(())
+    }
+
+    /// Takes the answer of a commit.
+    fn committed(&mut self, result: Result<()>) -> Result<Committed> {
+        self.commits.answered();
+        result.map_err(|error| self.failed(error))?;
+        let (rows, frontier) =
+            self.under_way.take().ok_or_else(|| Error::internal("a commit answers that was not begun"))?;
+        self.frontier = Some(frontier);
+        self.committed_rows += rows;
+        self.committed += 1;
+        Ok(Committed { stream: self.stream.clone(), table: self.table.clone(), rows })
     }
 }
 
-/// The table that a stream's archive writes and the topic that it copies, which has to be there.
-fn source_of<'a>(project: &Project, stream: &'a Stream) -> Result<(&'a str, seam::Live)> {
-    let (Some(History::Table(table)), Some(topic)) = (&stream.history, &stream.live) else {
-        return Err(Error::invalid(format!(
+/// The arrival of the last row of an archive's batch.
+fn last_arrival(batch: &arrow::array::RecordBatch) -> Option<ProcessingTime> {
+    use arrow::array::AsArray;
+    use arrow::datatypes::TimestampMicrosecondType;
+    let arrivals = batch.column_by_name("_arrival")?.as_primitive_opt::<TimestampMicrosecondType>()?;
+    arrivals.values().last().map(|&micros| ProcessingTime(micros))
+}
+
+/// The clock and the frontier of an archive. A table that no archive has made is refused.
+fn frontier_in(warehouse: &Warehouse, stream: &str, table: &str) -> Result<(String, Option<String>)> {
+    let files = warehouse.read(table)?;
+    let (clock, frontier) = (files.property(CLOCK_PROPERTY), files.property(FRONTIER_PROPERTY));
+    match clock {
+        Some(clock) if frontier.is_some() || files.files().is_empty() => Ok((clock, frontier)),
+        _ => Err(Error::invalid(format!(
+            "ARCHIVE {stream}: table {table} was not made by an archive; name another table"
+        ))),
+    }
+}
+
+/// The table that a stream's archive writes and the topic that it copies.
+fn places_of(stream: &Stream) -> Result<(&str, &str)> {
+    match (&stream.history, &stream.live) {
+        (Some(History::Table(table)), Some(topic)) => Ok((table, topic)),
+        _ => Err(Error::invalid(format!(
             "ARCHIVE {}: the stream needs HISTORY with a table and LIVE with a topic",
             stream.name
-        )));
-    };
-    let live = project.live(stream, topic)?.ok_or_else(|| {
-        Error::invalid(format!(
-            "ARCHIVE {0}: topic {topic} does not exist in {1}; `riverrun publish {0} FILE` makes it",
-            stream.name,
-            project.topics_path().display()
-        ))
-    })?;
-    Ok((table, live))
+        ))),
+    }
 }
 
-/// Takes the lock that one archive job per table holds; it goes with the process.
-fn lock(warehouse: &Warehouse, table: &str) -> Result<File> {
-    let path = warehouse.dir().join(format!("{table}.archive.lock"));
-    let failed = |error| Error::unavailable(format!("lock file {} cannot be made", path.display())).with_source(error);
-    let file = File::options().create(true).append(true).open(&path).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(Error::unavailable(format!(
-            "table {table} is being archived by another process, which holds {}",
-            path.display()
+/// The topic of a stream, made when it is not there. The inner error says why it cannot be made for now.
+fn topic_of(project: &Project, stream: &Stream, table: &str, name: &str) -> Result<Result<Arc<dyn Topic>, Error>> {
+    let topics = project.topics()?;
+    let found = match topics.topic(name) {
+        Ok(Some(topic)) => return Ok(Ok(topic)),
+        Ok(None) => None,
+        Err(error) if error.kind() == ErrorKind::Unavailable => Some(error),
+        Err(error) => return Err(error),
+    };
+    let archived = project.warehouse_if_there()?.map_or(Ok(false), |warehouse| warehouse.exists(table))?;
+    match found {
+        Some(error) => Ok(Err(error)),
+        None if archived => Err(Error::invalid(format!(
+            "ARCHIVE {}: topic {name} does not exist in {}, and table {table} was archived from it: restore the topic, \
+             or archive a new one into a new table",
+            stream.name,
+            project.topics_path().display()
         ))),
-        Err(std::fs::TryLockError::Error(error)) => Err(failed(error)),
+        None => match topics.topic_or_create(name, 1) {
+            Ok(topic) => Ok(Ok(topic)),
+            Err(error) if error.kind() == ErrorKind::Corrupt => Err(error),
+            Err(error) => Ok(Err(error)),
+        },
     }
 }

@@ -6,6 +6,8 @@ use serde::Deserialize;
 use sql::Diagnostic;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
 
 /// A project's settings.
 #[derive(Clone, Debug, Deserialize)]
@@ -27,6 +29,65 @@ pub struct Config {
 pub struct About {
     /// The name; letters, digits, `_` and `-`.
     pub name: String,
+    /// How often tables are committed while a job runs: `"60s"`, which it is without this key.
+    #[serde(default)]
+    pub commit_every: CommitEvery,
+}
+
+/// How often tables are committed. A commit makes rows visible, and costs files and a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct CommitEvery(pub Duration);
+
+impl CommitEvery {
+    /// More often, and files and snapshots are all that a table has.
+    const LEAST: Duration = Duration::from_millis(100);
+    /// Rows that nobody sees for longer are of no use.
+    const GREATEST: Duration = Duration::from_secs(24 * 3600);
+}
+
+impl Default for CommitEvery {
+    fn default() -> Self {
+        CommitEvery(Duration::from_secs(60))
+    }
+}
+
+impl FromStr for CommitEvery {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = |what: &str| {
+            Error::invalid(format!(
+                "{text:?} {what}, expected a number and a unit from 100ms to 24h, such as 500ms, 60s or 2m"
+            ))
+        };
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let number: u64 = text[..digits].parse().map_err(|_| wrong("is no duration"))?;
+        let unit_ms = match &text[digits..] {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "" => return Err(wrong("has no unit")),
+            _ => return Err(wrong("is no duration")),
+        };
+        let every = Duration::from_millis(number.saturating_mul(unit_ms));
+        if every < CommitEvery::LEAST {
+            return Err(wrong("is too short"));
+        }
+        if every > CommitEvery::GREATEST {
+            return Err(wrong("is too long"));
+        }
+        Ok(CommitEvery(every))
+    }
+}
+
+impl TryFrom<String> for CommitEvery {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
 }
 
 /// Where the names of a project live in one environment.
@@ -112,10 +173,15 @@ impl Config {
         let dev =
             Environment { history: History { warehouse: "warehouse".into() }, live: Live { topics: "topics".into() } };
         Config {
-            project: About { name: name.to_owned() },
+            project: About { name: name.to_owned(), commit_every: CommitEvery::default() },
             environments: BTreeMap::from([("dev".to_owned(), dev)]),
             jobs: BTreeMap::new(),
         }
+    }
+
+    /// How often tables are committed while a job runs.
+    pub fn commit_every(&self) -> Duration {
+        self.project.commit_every.0
     }
 
     /// One environment by name.
@@ -128,5 +194,48 @@ impl Config {
         }
         let known: Vec<_> = self.environments.keys().map(String::as_str).collect();
         Err(Error::invalid(format!("no environment {name:?} in riverrun.toml; there are: {}", known.join(", "))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_and_refused() {
+        for (text, ms) in [("500ms", 500), ("1s", 1_000), ("60s", 60_000), ("2m", 120_000), ("1h", 3_600_000)] {
+            assert_eq!(text.parse::<CommitEvery>().unwrap().0, Duration::from_millis(ms), "{text}");
+        }
+        for (text, what) in [
+            ("", "is no duration"),
+            ("s", "is no duration"),
+            ("60", "has no unit"),
+            ("1 s", "is no duration"),
+            ("-1s", "is no duration"),
+            ("1.5s", "is no duration"),
+            ("1d", "is no duration"),
+            ("0s", "is too short"),
+            ("99ms", "is too short"),
+            ("25h", "is too long"),
+            ("18446744073709551615h", "is too long"),
+        ] {
+            let error = text.parse::<CommitEvery>().unwrap_err().to_string();
+            assert!(error.contains(what) && error.contains("such as 500ms"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_interval_of_commits_is_a_key_of_the_project() {
+        let read = |line: &str| {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("riverrun.toml");
+            std::fs::write(&path, format!("[project]\nname = \"a\"\n{line}\n")).unwrap();
+            Config::read(&path)
+        };
+        assert_eq!(read("").ok().unwrap().commit_every(), Duration::from_secs(60));
+        assert_eq!(read("commit_every = \"1s\"").ok().unwrap().commit_every(), Duration::from_secs(1));
+        let Err(Failure::Diagnostics(wrong)) = read("commit_every = \"1 day\"") else { panic!("it is refused") };
+        assert_eq!(wrong[0].line, 3);
+        assert!(wrong[0].message.contains("\"1 day\" is no duration"), "{}", wrong[0].message);
     }
 }

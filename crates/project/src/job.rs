@@ -2,7 +2,7 @@
 
 use crate::declared::{Computed, DeclaredFiles, file_types};
 use crate::open::{Failure, Project};
-use crate::output::{Rows, refuse_history, refuse_used, wire};
+use crate::output::{Rows, begin_tables, claim_tables, refuse_history, refuse_used, wire};
 use crate::since::Since;
 use crate::tally::{RuleTally, Tallied};
 use codec::JsonDecode;
@@ -11,7 +11,10 @@ use dataflow::{
     Clock, Committer, Coordinator, Decode, Error, ErrorKind, EventTime, JobGraph, NodeKind, Output, Reader, Result,
     Sink, TimedFiles, Topic,
 };
-use seam::{BadRows, FRONTIER_PROPERTY, Frontier, Late, Options, Quiet, Seam, StreamInput, StreamSpec, StreamStats};
+use seam::{
+    BadRows, CLOCK_PROPERTY, FRONTIER_PROPERTY, Frontier, Late, Options, Quiet, Seam, StreamInput, StreamSpec,
+    StreamStats,
+};
 use sql::{Checked, ColumnSource, History, LookBack, Start, Stream, Target};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -168,13 +171,15 @@ impl Project {
         seam.meet(&graph.meetings());
         let rows = Rows::default();
         let (mut sinks, mut tallies, mut collected) = (Vec::new(), Vec::new(), Vec::new());
+        let collects = options.begin == Begin::Collect;
+        let claims = if collects { None } else { Some(claim_tables(self, &checked.outputs)?) };
         for node in &graph.nodes {
             let NodeKind::Sink(output) = &node.kind else { continue };
             let spec = checked.outputs.iter().find(|spec| spec.output == *output).ok_or_else(|| {
                 Failure::Error(Error::internal(format!("sink {} writes no output of the job", node.name)))
             })?;
             let rows = if options.begin == Begin::Collect { Rows::default() } else { rows.clone() };
-            let mut sink = wire(self, spec, options.begin, start, &rows)?;
+            let mut sink = wire(self, spec, claims.as_ref(), (options.begin, start), &rows)?;
             collected.push(rows);
             sink.after = sink.after.max(options.from.unwrap_or(EventTime::MIN));
             sink.node = node.name.clone();
@@ -189,6 +194,9 @@ impl Project {
                 tallies.push((decision.clone(), tally));
             }
             sinks.push(sink);
+        }
+        if let Some(claims) = &claims {
+            begin_tables(claims, &checked.outputs, options.begin)?;
         }
         let (readers, coordinator, stats) = (seam.readers(), seam.coordinator(), seam.stats());
         Ok(Wired {
@@ -279,6 +287,10 @@ impl Project {
                 let frontier = Frontier::parse(&text).map_err(|error| error.context(format!("table {table}")))?;
                 Ok((Some(files), Some(frontier)))
             }
+            // An archive of an empty topic: live begins where the topic does.
+            None if stream.live.is_some() && files.property(CLOCK_PROPERTY).is_some() && files.files().is_empty() => {
+                Ok((Some(files), None))
+            }
             None if stream.live.is_some() => Err(Error::invalid(format!(
                 "stream \"{}\": table {table} was not written by ARCHIVE and holds no frontier, so where it ends on topic \
                  {} is not known: leave out LIVE, or archive the topic into a table of its own",
@@ -328,7 +340,7 @@ fn waiting(input: &StreamInput) -> Result<u64> {
 }
 
 /// The decoder of a stream's messages.
-fn decoder(stream: &Stream, topic: &str) -> Result<Arc<dyn Decode>> {
+pub(crate) fn decoder(stream: &Stream, topic: &str) -> Result<Arc<dyn Decode>> {
     let paths = stream.sources.iter().filter_map(|source| match source {
         ColumnSource::Path(path) => Some(path.clone()),
         ColumnSource::Computed(_) => None,

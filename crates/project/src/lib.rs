@@ -3,6 +3,7 @@
 //! This is the only crate that knows which connectors exist.
 
 mod archive;
+mod archive_commit;
 mod catalog;
 mod config;
 mod declared;
@@ -18,9 +19,9 @@ mod since;
 mod tally;
 mod why;
 
-pub use archive::{Archive, ArchiveEnd, ArchiveProgress};
+pub use archive::{Archive, ArchiveEnd, ArchiveOptions, ArchiveStep, Archived, Committed};
 pub use codec::JsonEncode;
-pub use config::{Config, Environment};
+pub use config::{CommitEvery, Config, Environment};
 pub use given::{Expected, TestJob};
 pub use job::{Begin, JobOptions, SpillFolder, Wired, WiredSink};
 pub use load::Folder;

@@ -10,6 +10,7 @@ use dataflow::{Clock, Error, Result};
 use sql::{Checked, Diagnostic, Statements, Target};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// Why a project cannot be run: places in its text, or an error outside of it.
 #[derive(Debug)]
@@ -81,6 +82,11 @@ impl Project {
     /// The project's name.
     pub fn name(&self) -> &str {
         &self.folder.config.project.name
+    }
+
+    /// How often tables are committed while a job runs.
+    pub fn commit_every(&self) -> Duration {
+        self.folder.config.commit_every()
     }
 
     /// The revision of the pipelines: 16 hex digits.

@@ -3,10 +3,11 @@
 use crate::job::{Begin, WiredSink};
 use crate::open::Project;
 use codec::JsonEncode;
-use connector_iceberg::TableOptions;
-use connector_local::{TopicCommitter, TopicSink};
+use connector_iceberg::{TableClaim, TableOptions};
+use connector_local::{Claim, TopicCommitter, TopicSink};
 use dataflow::{Batch, Committable, Committer, Error, EventTime, Output, Result, Sink};
 use sql::OutputSpec;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// The producer that writes an output's topic: stable, so that its epochs can be told apart.
@@ -36,26 +37,22 @@ pub fn refuse_used(project: &Project, outputs: &[OutputSpec]) -> Result<()> {
             Output::Table(table) => {
                 let Some(warehouse) = project.warehouse_if_there()? else { continue };
                 let rows = if warehouse.exists(table)? { warehouse.rows(table)? } else { 0 };
-                if rows > 0 {
-                    return Err(Error::invalid(format!(
-                        "table {table} holds {rows} rows, and the job starts from its beginning: `--fresh` drops the job's \
-                         output tables and starts over"
-                    )));
-                }
+                refuse_rows(table, rows)?;
             }
-            Output::Topic(topic) => {
-                if let Some(epoch) = last_epoch(project, topic, &spec.name)? {
-                    return Err(Error::invalid(format!(
-                        "topic {topic} holds messages of this job (producer {}, epoch {epoch}), and the job starts from \
-                         its beginning: `--fresh` writes them again under a new epoch",
-                        producer_name(project, &spec.name)
-                    )));
-                }
-            }
+            Output::Topic(topic) => refuse_messages(project, topic, &spec.name)?,
             Output::Query => {}
         }
     }
     Ok(())
+}
+
+fn refuse_messages(project: &Project, topic: &str, output: &str) -> Result<()> {
+    let Some(epoch) = last_epoch(project, topic, output)? else { return Ok(()) };
+    Err(Error::invalid(format!(
+        "topic {topic} holds messages of this job (producer {}, epoch {epoch}), and the job starts from its beginning: \
+         `--fresh` writes them again under a new epoch",
+        producer_name(project, output)
+    )))
 }
 
 fn last_epoch(project: &Project, topic: &str, output: &str) -> Result<Option<u64>> {
@@ -65,12 +62,61 @@ fn last_epoch(project: &Project, topic: &str, output: &str) -> Result<Option<u64
     project.topics()?.producer(topic, &producer_name(project, output), 0)?.last_epoch()
 }
 
-/// Makes the output and binds a sink to it.
-pub fn wire(project: &Project, spec: &OutputSpec, begin: Begin, start: EventTime, rows: &Rows) -> Result<WiredSink> {
+/// The claims of a job's tables, by table.
+pub type Claims = BTreeMap<String, TableClaim>;
+
+/// Claims all tables that outputs write, before anything is dropped, made or written.
+pub fn claim_tables(project: &Project, outputs: &[OutputSpec]) -> Result<Claims> {
+    let mut claims = Claims::new();
+    for spec in outputs {
+        let Output::Table(table) = &spec.output else { continue };
+        if !claims.contains_key(table) {
+            claims.insert(table.clone(), project.warehouse()?.claim(table, &producer_name(project, &spec.name))?);
+        }
+    }
+    Ok(claims)
+}
+
+/// Brings claimed tables to where a job begins: there, and without rows. That is looked at here once more, because
+/// another run may have committed since the job was allowed to start, and none can from now on.
+pub fn begin_tables(claims: &Claims, outputs: &[OutputSpec], begin: Begin) -> Result<()> {
+    if begin != Begin::Fresh {
+        claims.iter().try_for_each(|(table, claim)| refuse_rows(table, claim.rows()?))?;
+    }
+    for spec in outputs {
+        let Output::Table(table) = &spec.output else { continue };
+        let Some(claim) = claims.get(table) else { continue };
+        if begin == Begin::Fresh {
+            claim.drop_table()?;
+        }
+        claim.create(&spec.schema, &TableOptions::default())?;
+        refuse_rows(table, claim.rows()?)?;
+    }
+    Ok(())
+}
+
+fn refuse_rows(table: &str, rows: u64) -> Result<()> {
+    if rows == 0 {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "table {table} holds {rows} rows, and the job starts from its beginning: `--fresh` drops the job's output tables \
+         and starts over"
+    )))
+}
+
+/// Binds a sink to an output.
+pub fn wire(
+    project: &Project,
+    spec: &OutputSpec,
+    claims: Option<&Claims>,
+    (begin, start): (Begin, EventTime),
+    rows: &Rows,
+) -> Result<WiredSink> {
+    let Some(claims) = claims else { return Ok(collect(spec, rows)) };
     match &spec.output {
-        _ if begin == Begin::Collect => Ok(collect(spec, rows)),
-        Output::Table(table) => table_sink(project, table, spec, begin),
-        Output::Topic(topic) => topic_sink(project, topic, spec, start),
+        Output::Table(table) => table_sink(table, spec, claims),
+        Output::Topic(topic) => topic_sink(project, topic, spec, begin, start),
         Output::Query => Ok(collect(spec, rows)),
     }
 }
@@ -88,45 +134,51 @@ fn collect(spec: &OutputSpec, rows: &Rows) -> WiredSink {
     }
 }
 
-fn table_sink(project: &Project, table: &str, spec: &OutputSpec, begin: Begin) -> Result<WiredSink> {
-    let warehouse = project.warehouse()?;
-    if begin == Begin::Fresh && warehouse.exists(table)? {
-        warehouse.drop(table)?;
-    }
-    if !warehouse.exists(table)? {
-        warehouse.create(table, &spec.schema, &TableOptions::default())?;
-    }
-    let name = table.to_owned();
-    let committer = warehouse.committer(table)?;
+fn table_sink(table: &str, spec: &OutputSpec, claims: &Claims) -> Result<WiredSink> {
+    let claim =
+        claims.get(table).ok_or_else(|| Error::internal(format!("table {table} is written unclaimed")))?.clone();
     Ok(WiredSink {
         name: spec.name.clone(),
         node: String::new(),
         output: spec.output.clone(),
-        writer: Box::new(move |worker| warehouse.writer(&name, worker)),
-        committer,
+        committer: claim.committer(),
+        writer: Box::new(move |worker| Ok(Box::new(claim.writer(worker)?))),
         after: EventTime::MIN,
         epoch: None,
     })
 }
 
-fn topic_sink(project: &Project, topic: &str, spec: &OutputSpec, start: EventTime) -> Result<WiredSink> {
-    let epoch = last_epoch(project, topic, &spec.name)?.map_or(1, |epoch| epoch + 1);
-    let topics = project.topics()?.clone();
+fn topic_sink(project: &Project, topic: &str, spec: &OutputSpec, begin: Begin, start: EventTime) -> Result<WiredSink> {
+    let topics = project.topics()?;
     topics.topic_or_create(topic, 1)?;
-    let (topic, producer) = (topic.to_owned(), producer_name(project, &spec.name));
+    let claim = Arc::new(topics.claim(topic, &producer_name(project, &spec.name))?);
+    if begin != Begin::Fresh {
+        // Another run may have written since this one was allowed to start, and none can from now on.
+        refuse_messages(project, topic, &spec.name)?;
+    }
+    let (epoch, of_writer) = (claim.epoch(), claim.clone());
     let (encode, key) = (Arc::new(JsonEncode::new(spec.schema.clone())?), spec.schema.index_of("subject").ok());
     Ok(WiredSink {
         name: spec.name.clone(),
         node: String::new(),
         output: spec.output.clone(),
-        writer: Box::new(move |_| {
-            let producer = topics.producer(&topic, &producer, epoch)?;
-            Ok(Box::new(TopicSink::new(producer, encode.clone(), key, 0)))
-        }),
-        committer: Box::new(TopicCommitter),
+        writer: Box::new(move |_| Ok(Box::new(TopicSink::new(of_writer.producer()?, encode.clone(), key, 0)))),
+        committer: Box::new(ClaimedTopic { committer: TopicCommitter, _claim: claim }),
         after: start,
         epoch: Some(epoch),
     })
+}
+
+/// The committer of a topic, which holds the claim to it for as long as the job runs.
+struct ClaimedTopic {
+    committer: TopicCommitter,
+    _claim: Arc<Claim>,
+}
+
+impl Committer for ClaimedTopic {
+    fn commit(&mut self, committables: Vec<Committable>) -> Result<()> {
+        self.committer.commit(committables)
+    }
 }
 
 /// Rows of a query on their way to the caller, who takes them while the job runs, in (`_time`, `_ord`) order.

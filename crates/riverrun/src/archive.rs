@@ -1,16 +1,22 @@
 //! `run archive`: topics into history tables.
 
 use crate::args::RunArgs;
-use crate::clock::{Stopwatch, rest};
+use crate::clock::Stopwatch;
 use crate::run::on_interrupt;
 use crate::{Outcome, show};
 use dataflow::{Error, Position, Result};
-use indicatif::{ProgressBar, ProgressStyle};
-use project::{Archive, ArchiveEnd, Project};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use project::{Archive, ArchiveEnd, ArchiveOptions, ArchiveStep, Archived, Project};
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+
+/// How long a turn of the loop waits when there was nothing to do.
+const REST: Duration = Duration::from_millis(20);
+/// How often a line is printed when stderr is no terminal.
+const PLAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// Copies until the topics end (or the positions that were given), or until Ctrl-C.
 pub fn archive(project: &Project, args: &RunArgs) -> Outcome {
@@ -19,52 +25,123 @@ pub fn archive(project: &Project, args: &RunArgs) -> Outcome {
         let (stream, end) = positions(text)?;
         ends.entry(stream).or_default().extend(end);
     }
-    let mut archive = Archive::open(project, &ends)?;
-    let stopped = on_interrupt()?;
     let bounded = args.until_caught_up || !ends.is_empty();
-    let watch = Stopwatch::start();
-    let spinner = ProgressBar::new_spinner().with_style(
-        ProgressStyle::with_template("{spinner} archive  {human_pos} rows")
-            .unwrap_or_else(|_| ProgressStyle::default_spinner()),
-    );
-    spinner.enable_steady_tick(Duration::from_millis(100));
-    let mut rows: BTreeMap<String, usize> = BTreeMap::new();
-    while !stopped.load(Ordering::Relaxed) {
-        let moved = archive.step()?;
-        for one in &moved {
-            *rows.entry(one.stream.clone()).or_default() += one.rows;
-            spinner.inc(one.rows as u64);
+    let mut archive = Archive::open(project, ArchiveOptions { ends, commit_every: args.commit_every(project) })?;
+    let stopped = on_interrupt()?;
+    let mut view = View::start();
+    view.absent(&archive);
+    while !archive.is_done() {
+        if stopped.load(Ordering::Relaxed) {
+            archive.finish();
         }
-        if moved.is_empty() {
-            if bounded {
-                break;
-            }
-            rest();
+        let step = archive.step(view.watch.elapsed())?;
+        view.show(&step, archive.lag());
+        if bounded && step.caught_up {
+            archive.finish();
+        }
+        if step.rows == 0 {
+            archive.wait(REST);
         }
     }
-    spinner.finish_and_clear();
-    let tables = archive.tables()?;
+    let took = view.finish();
+    let archived = archive.archived()?;
     if args.json {
-        let streams: Vec<_> = tables
-            .iter()
-            .map(|(stream, table, total)| {
-                serde_json::json!({ "stream": stream, "table": table, "rows": rows.get(stream).unwrap_or(&0), "total": total })
-            })
-            .collect();
-        println!("{}", serde_json::json!({ "archived": streams }));
-        return Ok(ExitCode::SUCCESS);
+        println!("{}", json(&archived));
+    } else {
+        eprint!("archived in {}\n{}", show::duration(took), table(&archived));
     }
-    eprintln!("archived in {}", show::duration(watch.elapsed()));
-    let header = ["stream", "table", "rows", "in the table"].map(str::to_owned);
-    let lines: Vec<_> = tables
-        .into_iter()
-        .map(|(stream, table, total)| {
-            let moved = show::count(*rows.get(&stream).unwrap_or(&0) as i64);
-            vec![stream, table, moved, show::count(total as i64)]
-        })
-        .collect();
-    eprint!("{}", show::align(&header, &[false, false, true, true], &lines));
+    let absent: Vec<_> = archive.absent().map(|(stream, why)| format!("{stream}: {why}")).collect();
+    if bounded && !absent.is_empty() {
+        let told = format!("not archived, since the topic is not there and cannot be made: {}", absent.join("; "));
+        return Err(Error::unavailable(told).into());
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+fn json(archived: &[Archived]) -> serde_json::Value {
+    let stream = |one: &Archived| {
+        serde_json::json!({
+            "stream": one.stream, "table": one.table, "rows": one.rows, "commits": one.commits, "total": one.total,
+        })
+    };
+    serde_json::json!({ "archived": archived.iter().map(stream).collect::<Vec<_>>() })
+}
+
+fn table(archived: &[Archived]) -> String {
+    let header = ["stream", "table", "rows", "commits", "in the table"].map(str::to_owned);
+    let count = |count: u64| show::count(count as i64);
+    let line = |one: &Archived| {
+        vec![one.stream.clone(), one.table.clone(), count(one.rows), count(one.commits), count(one.total)]
+    };
+    show::align(&header, &[false, false, true, true, true], &archived.iter().map(line).collect::<Vec<_>>())
+}
+
+/// What the job does, while it does it: one line that changes on a terminal, lines when piped.
+struct View {
+    spinner: ProgressBar,
+    watch: Stopwatch,
+    terminal: bool,
+    // When the next plain line is due.
+    due: Duration,
+    rows: u64,
+    commits: u64,
+    last_commit: Option<Duration>,
+}
+
+impl View {
+    fn start() -> View {
+        let terminal = std::io::stderr().is_terminal();
+        let style = ProgressStyle::with_template("{spinner} archive  {msg}");
+        let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let spinner = ProgressBar::with_draw_target(None, target)
+            .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        spinner.enable_steady_tick(Duration::from_millis(100));
+        let watch = Stopwatch::start();
+        View { spinner, watch, terminal, due: PLAIN_EVERY, rows: 0, commits: 0, last_commit: None }
+    }
+
+    /// Names the streams that wait for their topics.
+    fn absent(&self, archive: &Archive<'_>) {
+        for (stream, why) in archive.absent() {
+            self.line(&format!("{stream} waits for its topic, and the others go on: {why}"));
+        }
+    }
+
+    fn show(&mut self, step: &ArchiveStep, lag: Option<Duration>) {
+        self.rows += step.rows;
+        step.told.iter().for_each(|line| self.line(line));
+        for commit in &step.committed {
+            (self.commits, self.last_commit) = (self.commits + 1, Some(self.watch.elapsed()));
+            if !self.terminal {
+                eprintln!("committed {} rows to {}", show::count(commit.rows as i64), commit.table);
+            }
+        }
+        let now = self.watch.elapsed();
+        let due = now >= self.due;
+        if !self.terminal && !due {
+            return;
+        }
+        let lag = lag.map_or("caught up".to_owned(), |lag| format!("{} behind", show::duration(lag)));
+        let commits = self.last_commit.map_or("no commit yet".to_owned(), |at| {
+            format!("{} commits, the last {} ago", show::count(self.commits as i64), show::duration(now - at))
+        });
+        let message = format!("{} rows, {lag}, {commits}", show::count(self.rows as i64));
+        if self.terminal {
+            self.spinner.set_message(message);
+        } else {
+            self.due = now + PLAIN_EVERY;
+            eprintln!("archive: {message}");
+        }
+    }
+
+    fn line(&self, line: &str) {
+        self.spinner.suspend(|| eprintln!("{line}"));
+    }
+
+    fn finish(self) -> Duration {
+        self.spinner.finish_and_clear();
+        self.watch.elapsed()
+    }
 }
 
 /// `stream=PARTITION:LEDGER:ENTRY:INDEX,..`

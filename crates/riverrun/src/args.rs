@@ -1,8 +1,10 @@
 //! What can be typed, and the help that teaches it.
 
 use clap::{Args, Parser, Subcommand, ValueHint};
+use project::{CommitEvery, Project};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// One SQL project over history, then live: features, models and decisions.
 #[derive(Debug, Parser)]
@@ -37,7 +39,8 @@ pub enum Command {
     },
     /// Run a job over history, then live
     #[command(after_help = "\
-`run archive` copies LIVE to HISTORY for every ARCHIVE statement, exactly once.
+`run archive` copies LIVE to HISTORY for every ARCHIVE statement, exactly once, until Ctrl-C.
+It commits every 60 s (--commit-every), every 128 MiB, and at the end.
 A job starts from its beginning: it refuses when an output holds its rows, and --fresh starts it over.")]
     Run(RunArgs),
     /// Run a SELECT over the project's streams and views, with the meaning it has in a job
@@ -120,12 +123,22 @@ pub struct RunArgs {
     /// Give out only rows behind this instant: 2013-12-01 or 2013-12-01T00:00:00
     #[arg(long, value_name = "INSTANT")]
     pub from: Option<String>,
+    /// How often tables are committed: 500ms, 10s, 2m; `commit_every` of riverrun.toml when left out, else 60s
+    #[arg(long, value_name = "DURATION")]
+    pub commit_every: Option<CommitEvery>,
     /// Workers that share the work
     #[arg(long, value_name = "N")]
     pub workers: Option<NonZeroUsize>,
     /// Print the summary as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+impl RunArgs {
+    /// How often tables are committed.
+    pub fn commit_every(&self, project: &Project) -> Duration {
+        self.commit_every.map_or_else(|| project.commit_every(), |every| every.0)
+    }
 }
 
 #[derive(Debug, Args)]

@@ -15,9 +15,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// How often tables are committed while a job runs.
-const COMMIT_EVERY: Duration = Duration::from_secs(60);
-
 /// Runs a job to its end, or until Ctrl-C.
 pub fn run(project: &Project, args: &RunArgs) -> Outcome {
     let target = project.job_target(args.job.as_deref())?;
@@ -36,6 +33,7 @@ pub fn run(project: &Project, args: &RunArgs) -> Outcome {
     let (stats, tallies, start) = (wired.stats.clone(), wired.tallies.clone(), wired.start);
     let coordinator = wired.coordinator.clone();
     let (job, names, _spill) = job(wired, args.workers.map(usize::from));
+    let commit_every = args.commit_every(project);
     let control = Arc::new(Control::default());
     let mut progress = Progress::start(&stats);
     let (watch, mut committed, mut peak) = (Stopwatch::start(), Duration::ZERO, Peak::default());
@@ -43,7 +41,7 @@ pub fn run(project: &Project, args: &RunArgs) -> Outcome {
         if stopped.load(Ordering::Relaxed) {
             control.finish();
         }
-        if watch.elapsed() - committed > COMMIT_EVERY {
+        if watch.elapsed() - committed > commit_every {
             committed = watch.elapsed();
             control.commit();
         }

@@ -1,8 +1,10 @@
 //! Storage that fails, a catalog that is locked, and tables that other tools have left behind.
 
 use super::*;
+use crate::commit::Prepared;
 use crate::storage::DurableFiles;
-use arrow::array::Int64Array;
+use crate::upkeep;
+use arrow::array::{Int64Array, RecordBatch};
 use async_trait::async_trait;
 use bytes::Bytes;
 use dataflow::ErrorKind;
@@ -81,6 +83,35 @@ impl Storage for FullDisk {
     }
 }
 
+/// A claim that does not wait for what does not answer.
+fn claim(warehouse: &Warehouse) -> TableClaim {
+    patient(warehouse.claim("lake.t", "test").unwrap(), Duration::ZERO)
+}
+
+fn patient(mut claim: TableClaim, patience: Duration) -> TableClaim {
+    claim.patience = patience;
+    claim
+}
+
+fn create(warehouse: &Warehouse) {
+    claim(warehouse).create(&numbers(0..0).schema(), &TableOptions::default()).unwrap();
+}
+
+fn prepared(claim: &TableClaim, rows: std::ops::Range<i64>) -> [Prepared; 1] {
+    let mut writer = claim.writer(0).unwrap();
+    writer.write_rows(&numbers(rows)).unwrap();
+    [writer.finish().unwrap().unwrap()]
+}
+
+fn commit(claim: &TableClaim, prepared: &[Prepared]) -> Result<()> {
+    claim.commit_change(Change { prepared, ..Change::default() })
+}
+
+fn append(warehouse: &Warehouse, rows: std::ops::Range<i64>) {
+    let claim = claim(warehouse);
+    commit(&claim, &prepared(&claim, rows)).unwrap();
+}
+
 fn numbers(numbers: std::ops::Range<i64>) -> RecordBatch {
     let column = Int64Array::from_iter_values(numbers);
     RecordBatch::try_from_iter_with_nullable([("n", Arc::new(column) as _, true)]).unwrap()
@@ -92,15 +123,13 @@ fn a_disk_that_fills_at_any_write_of_a_commit_adds_nothing_and_the_commit_can_be
     let disk = FullDisk::default();
     disk.writes_left.store(i64::MAX, Ordering::SeqCst);
     let warehouse = Warehouse::open_with(folder.path(), Arc::new(disk.clone())).unwrap();
-    warehouse.create("lake.t", &numbers(0..0).schema(), &TableOptions::default()).unwrap();
-    let name = TableName::parse("lake.t").unwrap();
-    let mut writer = warehouse.table_writer(&name, 0).unwrap();
-    writer.write_rows(&numbers(0..10)).unwrap();
-    let prepared = [writer.finish().unwrap().unwrap()];
+    create(&warehouse);
+    let claim = claim(&warehouse);
+    let prepared = prepared(&claim, 0..10);
     let mut failures = 0;
     for room in 0.. {
         disk.writes_left.store(room, Ordering::SeqCst);
-        match warehouse.commit(&name, &prepared, &[]) {
+        match commit(&claim, &prepared) {
             Ok(()) => break,
             Err(error) => {
                 failures += 1;
@@ -113,7 +142,7 @@ fn a_disk_that_fills_at_any_write_of_a_commit_adds_nothing_and_the_commit_can_be
     // The manifest, the manifest list and the metadata file.
     assert_eq!(failures, 3);
     assert_eq!(warehouse.rows("lake.t").unwrap(), 10);
-    warehouse.commit(&name, &prepared, &[]).unwrap();
+    commit(&claim, &prepared).unwrap();
     assert_eq!(warehouse.rows("lake.t").unwrap(), 10);
 }
 
@@ -121,17 +150,22 @@ fn a_disk_that_fills_at_any_write_of_a_commit_adds_nothing_and_the_commit_can_be
 fn a_catalog_that_another_process_holds_is_an_error_and_stays_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let warehouse = Warehouse::open(folder.path()).unwrap();
-    warehouse.create("lake.t", &numbers(0..0).schema(), &TableOptions::default()).unwrap();
+    create(&warehouse);
+    let claim = claim(&warehouse);
     let before = warehouse.metadata_file("lake.t").unwrap();
     warehouse.0.catalog.store().wait_at_most(1);
+    let mut writer = claim.writer(0).unwrap();
     let other = rusqlite::Connection::open(folder.path().join("catalog.db")).unwrap();
     other.execute_batch("BEGIN EXCLUSIVE").unwrap();
-    let error = warehouse.append("lake.t", &[numbers(0..10)], &[]).unwrap_err();
+    // The rows need no catalog.
+    writer.write_rows(&numbers(0..10)).unwrap();
+    let prepared = [writer.finish().unwrap().unwrap()];
+    let error = commit(&claim, &prepared).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(error.chain().contains("locked by another process"), "{}", error.chain());
     other.execute_batch("ROLLBACK").unwrap();
     assert_eq!(warehouse.metadata_file("lake.t").unwrap(), before);
-    warehouse.append("lake.t", &[numbers(0..10)], &[]).unwrap();
+    commit(&claim, &prepared).unwrap();
     assert_eq!(warehouse.rows("lake.t").unwrap(), 10);
 }
 
@@ -139,8 +173,8 @@ fn a_catalog_that_another_process_holds_is_an_error_and_stays_as_it_is() {
 fn a_table_with_delete_files_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let warehouse = Warehouse::open(folder.path()).unwrap();
-    warehouse.create("lake.t", &numbers(0..0).schema(), &TableOptions::default()).unwrap();
-    warehouse.append("lake.t", &[numbers(0..10)], &[]).unwrap();
+    create(&warehouse);
+    append(&warehouse, 0..10);
     let name = TableName::parse("lake.t").unwrap();
     let table = warehouse.load(&name).unwrap();
     warehouse.0.runtime.block_on(add_delete_file(&warehouse, &name, &table));
@@ -194,13 +228,12 @@ async fn add_delete_file(warehouse: &Warehouse, name: &TableName, table: &Table)
 fn a_commit_is_known_after_its_snapshot_has_expired() {
     let folder = tempfile::tempdir().unwrap();
     let warehouse = Warehouse::open(folder.path()).unwrap();
-    warehouse.create("lake.t", &numbers(0..0).schema(), &TableOptions::default()).unwrap();
+    create(&warehouse);
+    let claim = claim(&warehouse);
+    let prepared = prepared(&claim, 0..10);
+    commit(&claim, &prepared).unwrap();
+    commit(&claim, &self::prepared(&claim, 10..11)).unwrap();
     let name = TableName::parse("lake.t").unwrap();
-    let mut writer = warehouse.table_writer(&name, 0).unwrap();
-    writer.write_rows(&numbers(0..10)).unwrap();
-    let prepared = [writer.finish().unwrap().unwrap()];
-    warehouse.commit(&name, &prepared, &[]).unwrap();
-    warehouse.append("lake.t", &[numbers(10..11)], &[]).unwrap();
     let table = warehouse.load(&name).unwrap();
     let first = table.metadata().current_snapshot().unwrap().parent_snapshot_id().unwrap();
     let transaction = Transaction::new(&table);
@@ -208,7 +241,7 @@ fn a_commit_is_known_after_its_snapshot_has_expired() {
     let transaction = expire.apply(transaction).unwrap();
     warehouse.0.runtime.block_on(transaction.commit(&warehouse.0.catalog)).unwrap();
     assert_eq!(warehouse.load(&name).unwrap().metadata().snapshots().len(), 1);
-    warehouse.commit(&name, &prepared, &[]).unwrap();
+    commit(&claim, &prepared).unwrap();
     assert_eq!(warehouse.rows("lake.t").unwrap(), 11);
 }
 
@@ -216,9 +249,9 @@ fn a_commit_is_known_after_its_snapshot_has_expired() {
 fn old_metadata_files_go_and_the_newest_stay() {
     let folder = tempfile::tempdir().unwrap();
     let warehouse = Warehouse::open(folder.path()).unwrap();
-    warehouse.create("lake.t", &numbers(0..0).schema(), &TableOptions::default()).unwrap();
+    create(&warehouse);
     for n in 0..25 {
-        warehouse.append("lake.t", &[numbers(n..n + 1)], &[]).unwrap();
+        append(&warehouse, n..n + 1);
     }
     let newest = warehouse.metadata_file("lake.t").unwrap();
     let files = fs::read_dir(newest.parent().unwrap()).unwrap().map(|file| file.unwrap().path());
@@ -233,15 +266,196 @@ fn old_metadata_files_go_and_the_newest_stay() {
 fn only_the_folder_of_its_own_is_deleted_with_a_table() {
     let folder = tempfile::tempdir().unwrap();
     let warehouse = Warehouse::open(folder.path()).unwrap();
-    warehouse.create("lake.t", &numbers(0..0).schema(), &TableOptions::default()).unwrap();
-    warehouse.append("lake.t", &[numbers(0..10)], &[]).unwrap();
+    create(&warehouse);
+    append(&warehouse, 0..10);
     // A second name for the same files, as a tool that registers tables makes it.
     let location = format!("file://{}", warehouse.metadata_file("lake.t").unwrap().display());
     warehouse.0.catalog.store().insert(&TableName::parse("other.u").unwrap(), &location).unwrap();
-    warehouse.drop("other.u").unwrap();
+    warehouse.claim("other.u", "test").unwrap().drop_table().unwrap();
     assert_eq!(warehouse.read("lake.t").unwrap().files().len(), 1);
     assert!(Path::new(&warehouse.read("lake.t").unwrap().files()[0].path).exists());
     warehouse.0.catalog.store().insert(&TableName::parse("other.u").unwrap(), &location).unwrap();
-    warehouse.drop("lake.t").unwrap();
+    claim(&warehouse).drop_table().unwrap();
     assert!(Path::new(&warehouse.read("other.u").unwrap().files()[0].path).exists());
+}
+
+/// Files of a table's metadata folder with an end.
+fn metadata_files(warehouse: &Warehouse, end: &str) -> Vec<PathBuf> {
+    let newest = warehouse.metadata_file("lake.t").unwrap();
+    let files = fs::read_dir(newest.parent().unwrap()).unwrap().map(|file| file.unwrap().path());
+    files.filter(|path| path.to_str().unwrap().ends_with(end)).collect()
+}
+
+/// What the table looks like: its snapshots, the manifests of the current one, and its files.
+fn shape(warehouse: &Warehouse) -> (usize, usize, usize) {
+    let table = warehouse.load(&TableName::parse("lake.t").unwrap()).unwrap();
+    let snapshot = table.metadata().current_snapshot().unwrap();
+    let list = warehouse.0.runtime.block_on(table.manifest_list_reader(snapshot).load()).unwrap();
+    (table.metadata().snapshots().len(), list.entries().len(), warehouse.read("lake.t").unwrap().files().len())
+}
+
+fn create_with(warehouse: &Warehouse, properties: &[(&str, &str)]) -> TableClaim {
+    let properties = properties.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let options = TableOptions { properties, ..TableOptions::default() };
+    let claim = claim(warehouse);
+    claim.create(&numbers(0..0).schema(), &options).unwrap();
+    claim
+}
+
+#[test]
+fn manifests_and_snapshots_stay_few_over_a_thousand_commits() {
+    const COMMITS: i64 = 1000;
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = Warehouse::open(folder.path()).unwrap();
+    let claim = create_with(&warehouse, &[("riverrun.history.max-snapshots", "150")]);
+    for n in 0..COMMITS {
+        commit(&claim, &prepared(&claim, n..n + 1)).unwrap();
+        if n % 250 == 100 {
+            // As if the files had been there for hours.
+            let hours_ago = fs::metadata(folder.path().join("catalog.db")).unwrap().modified().unwrap();
+            let hours_ago = hours_ago - Duration::from_secs(2 * 3600);
+            for path in metadata_files(&warehouse, ".avro") {
+                fs::File::options().append(true).open(path).unwrap().set_modified(hours_ago).unwrap();
+            }
+        }
+    }
+    let (snapshots, manifests, files) = shape(&warehouse);
+    assert!((150..182).contains(&snapshots), "{snapshots} snapshots");
+    assert!(manifests <= 101, "{manifests} manifests");
+    assert_eq!(files, COMMITS as usize);
+    assert_eq!(metadata_files(&warehouse, ".metadata.json").len(), 11);
+    let avro = metadata_files(&warehouse, ".avro").len();
+    assert!(avro < 700, "{avro} manifests and lists, of 2,000 that were written");
+    assert_eq!(warehouse.rows("lake.t").unwrap(), COMMITS as u64);
+    // Every snapshot that is left can be read.
+    let table = warehouse.load(&TableName::parse("lake.t").unwrap()).unwrap();
+    for snapshot in table.metadata().snapshots() {
+        let list = warehouse.0.runtime.block_on(table.manifest_list_reader(snapshot).load()).unwrap();
+        for manifest in list.entries() {
+            warehouse.0.runtime.block_on(manifest.load_manifest(table.file_io())).unwrap();
+        }
+    }
+}
+
+#[test]
+fn merged_manifests_keep_the_numbers_of_their_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = Warehouse::open(folder.path()).unwrap();
+    let claim = create_with(&warehouse, &[("commit.manifest.min-count-to-merge", "4")]);
+    let numbers_of_files = || {
+        let table = warehouse.load(&TableName::parse("lake.t").unwrap()).unwrap();
+        let snapshot = table.metadata().current_snapshot().unwrap();
+        let list = warehouse.0.runtime.block_on(table.manifest_list_reader(snapshot).load()).unwrap();
+        let mut files = Vec::new();
+        for manifest in list.entries() {
+            let manifest = warehouse.0.runtime.block_on(manifest.load_manifest(table.file_io())).unwrap();
+            files.extend(manifest.entries().iter().map(|entry| {
+                (entry.file_path().to_owned(), entry.snapshot_id, entry.sequence_number, entry.file_sequence_number)
+            }));
+        }
+        files
+    };
+    let mut before = Vec::new();
+    for n in 0..11 {
+        commit(&claim, &prepared(&claim, n..n + 1)).unwrap();
+        let now = numbers_of_files();
+        assert_eq!(now[..before.len()], before, "commit {n}");
+        assert_eq!(now.len(), n as usize + 1);
+        assert_eq!(now.last().unwrap().2, Some(n + 1), "each has the sequence number of its commit");
+        before = now;
+    }
+    assert!(shape(&warehouse).1 <= 4, "{} manifests", shape(&warehouse).1);
+}
+
+#[test]
+fn tokens_and_the_frontier_outlive_their_snapshots() {
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = Warehouse::open(folder.path()).unwrap();
+    let claim = create_with(&warehouse, &[("riverrun.history.max-snapshots", "1"), (upkeep::SNAPSHOTS_MIN, "1")]);
+    let first = prepared(&claim, 0..1);
+    let frontier = [("riverrun.frontier".to_owned(), "one".to_owned())];
+    claim.commit_change(Change { prepared: &first, properties: &frontier, from_frontier: Some(None) }).unwrap();
+    let keep = |n: i64| {
+        let properties = [("riverrun.frontier".to_owned(), format!("at {n}"))];
+        claim.commit_change(Change {
+            prepared: &prepared(&claim, n..n + 1),
+            properties: &properties,
+            from_frontier: None,
+        })
+    };
+    (1..50).for_each(|n| keep(n).unwrap());
+    assert!(shape(&warehouse).0 < 34, "{} snapshots", shape(&warehouse).0);
+    assert_eq!(warehouse.read("lake.t").unwrap().property("riverrun.frontier").unwrap(), "at 49");
+    commit(&claim, &first).unwrap();
+    assert_eq!(warehouse.rows("lake.t").unwrap(), 50);
+}
+
+#[test]
+fn a_tag_and_young_files_without_a_name_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = Warehouse::open(folder.path()).unwrap();
+    let claim = create_with(&warehouse, &[("riverrun.history.max-snapshots", "1"), (upkeep::SNAPSHOTS_MIN, "1")]);
+    commit(&claim, &prepared(&claim, 0..1)).unwrap();
+    let name = TableName::parse("lake.t").unwrap();
+    let table = warehouse.load(&name).unwrap();
+    let tagged = table.metadata().current_snapshot_id().unwrap();
+    let (from, retention) =
+        (table.metadata_location().unwrap(), iceberg::spec::SnapshotRetention::Tag { max_ref_age_ms: None });
+    let builder = table.metadata().clone().into_builder(Some(from.to_owned()));
+    let builder = builder.set_ref("read", iceberg::spec::SnapshotReference::new(tagged, retention)).unwrap();
+    let to = MetadataLocation::from_str(from).unwrap().with_next_version();
+    warehouse.0.runtime.block_on(builder.build().unwrap().metadata.write_to(table.file_io(), &to)).unwrap();
+    warehouse.0.catalog.store().swap(&name, from, &to.to_string()).unwrap();
+    (1..40).for_each(|n| commit(&claim, &prepared(&claim, n..n + 1)).unwrap());
+    let table = warehouse.load(&name).unwrap();
+    assert!(table.metadata().snapshots().len() < 40, "some have left");
+    assert!(table.metadata().snapshot_by_id(tagged).is_some());
+    assert_eq!(metadata_files(&warehouse, ".avro").len(), 80, "all files are young");
+}
+
+#[test]
+fn a_commit_waits_for_a_locked_catalog_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = Warehouse::open(folder.path()).unwrap();
+    create(&warehouse);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let lines = told.clone();
+    let claim = patient(claim(&warehouse), Duration::from_secs(600));
+    let claim = claim.telling(Arc::new(move |line| lines.lock().unwrap().push(line.to_owned())));
+    let prepared = prepared(&claim, 0..10);
+    warehouse.0.catalog.store().wait_at_most(10);
+    let other = rusqlite::Connection::open(folder.path().join("catalog.db")).unwrap();
+    other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    std::thread::scope(|scope| {
+        let commit = scope.spawn(|| (commit(&claim, &prepared), commit(&claim, &prepared)));
+        // Long enough to have been said twice.
+        while told.lock().unwrap().len() < 2 {
+            std::thread::yield_now();
+        }
+        other.execute_batch("ROLLBACK").unwrap();
+        let (first, again) = commit.join().unwrap();
+        first.unwrap();
+        again.unwrap();
+    });
+    assert_eq!(warehouse.rows("lake.t").unwrap(), 10);
+    let told = told.lock().unwrap();
+    assert!(told[0].contains("\"lake.t\": waiting") && told[0].contains("locked by another process"), "{told:?}");
+}
+
+#[test]
+fn a_commit_that_waited_too_long_says_that_its_files_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = Warehouse::open(folder.path()).unwrap();
+    create(&warehouse);
+    let claim = patient(claim(&warehouse), Duration::from_millis(500));
+    let prepared = prepared(&claim, 0..10);
+    warehouse.0.catalog.store().wait_at_most(1);
+    let other = rusqlite::Connection::open(folder.path().join("catalog.db")).unwrap();
+    other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let error = commit(&claim, &prepared).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.to_string().contains("its files are kept"), "{}", error.chain());
+    other.execute_batch("ROLLBACK").unwrap();
+    commit(&claim, &prepared).unwrap();
+    assert_eq!(warehouse.rows("lake.t").unwrap(), 10);
 }

@@ -5,6 +5,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod environments;
+#[path = "../tables/rows.rs"]
+#[allow(dead_code)]
+mod rows;
 
 use arrow::array::{
     ArrayRef, BinaryArray, BooleanArray, Date32Array, Float32Array, Float64Array, Int32Array, Int64Array, RecordBatch,
@@ -12,6 +15,7 @@ use arrow::array::{
 };
 use connector_iceberg::{TableOptions, Warehouse};
 use environments::Environment;
+use rows::{append, archive, create};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,7 +28,7 @@ fn script(name: &str) -> PathBuf {
 }
 
 /// 40 rows over four days; every seventh is NULL in all columns but `n`.
-fn rows() -> RecordBatch {
+fn forty() -> RecordBatch {
     let numbers = || (0..40i64).map(|n| (n % 7 != 6).then_some(n));
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("n", Arc::new(Int64Array::from_iter_values(0..40))),
@@ -43,12 +47,12 @@ fn rows() -> RecordBatch {
 /// A warehouse with the same rows in a table that is cut by day and in one that is not, each in two commits.
 fn warehouse(folder: &Path) -> Warehouse {
     let warehouse = Warehouse::open(folder).unwrap();
-    let rows = rows();
+    let rows = forty();
     for (table, partition_day) in [("lake.plain", None), ("lake.cut", Some("at".to_owned()))] {
         let options = TableOptions { partition_day, ..TableOptions::default() };
-        warehouse.create(table, &rows.schema(), &options).unwrap();
-        warehouse.append(table, &[rows.slice(0, 25)], &[("riverrun.note".into(), "first".into())]).unwrap();
-        warehouse.append(table, &[rows.slice(25, 15)], &[("riverrun.note".into(), "second".into())]).unwrap();
+        create(&warehouse, table, &rows.schema(), &options).unwrap();
+        archive(&warehouse, table, &[rows.slice(0, 25)], &[("riverrun.note".into(), "first".into())]).unwrap();
+        archive(&warehouse, table, &[rows.slice(25, 15)], &[("riverrun.note".into(), "second".into())]).unwrap();
     }
     warehouse
 }
@@ -72,11 +76,11 @@ fn pyiceberg_and_we_append_to_one_table_at_the_same_time() {
         let column = Int64Array::from(vec![n as i64]);
         RecordBatch::try_from_iter_with_nullable([("n", Arc::new(column) as ArrayRef, true)]).unwrap()
     };
-    warehouse.create("lake.t", &number(0).schema(), &TableOptions::default()).unwrap();
+    create(&warehouse, "lake.t", &number(0).schema(), &TableOptions::default()).unwrap();
     let count = COMMITS.to_string();
     let child = python.start(&script("pyiceberg_appends.py"), &[warehouse.dir().to_str().unwrap(), &count]);
     for n in 0..COMMITS {
-        warehouse.append("lake.t", &[number(n)], &[]).unwrap();
+        append(&warehouse, "lake.t", &[number(n)]).unwrap();
     }
     let told = environments::finished(child);
     assert_eq!(told.trim(), format!("{COMMITS} commits"));

@@ -1,8 +1,8 @@
 //! A process that commits is killed; another takes over from what it left.
 
-use crate::rows::{batch, numbers, sorted_numbers};
-use connector_iceberg::{TableOptions, Warehouse};
-use dataflow::Committable;
+use crate::rows::{batch, create, numbers, sorted_numbers};
+use connector_iceberg::{TableClaim, TableOptions, Warehouse};
+use dataflow::{Committable, Sink};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -14,14 +14,14 @@ const FOLDER: &str = "RIVERRUN_TEST_KILLED_IN";
 const COMMITS: usize = 40;
 
 /// Prepares ten rows, keeps the committable as a checkpoint does, and commits.
-fn commit_next(warehouse: &Warehouse, checkpoints: &Path, n: usize) {
-    let mut writer = warehouse.writer("lake.t", 0).unwrap();
+fn commit_next(claim: &TableClaim, checkpoints: &Path, n: usize) {
+    let mut writer = claim.writer(0).unwrap();
     writer.write(&batch(&numbers(n as i64 * 10..n as i64 * 10 + 10))).unwrap();
     let committable = writer.prepare().unwrap().unwrap();
     fs::write(checkpoints.join("new"), &committable.0).unwrap();
     fs::rename(checkpoints.join("new"), checkpoints.join(n.to_string())).unwrap();
     println!("prepared {n}");
-    warehouse.committer("lake.t").unwrap().commit(vec![committable]).unwrap();
+    claim.committer().commit(vec![committable]).unwrap();
     println!("committed {n}");
 }
 
@@ -33,7 +33,7 @@ fn checkpoints(folder: &Path) -> Vec<Committable> {
 fn open(folder: &Path) -> Warehouse {
     let warehouse = Warehouse::open(&folder.join("warehouse")).unwrap();
     if !warehouse.exists("lake.t").unwrap() {
-        warehouse.create("lake.t", &numbers([]).schema(), &TableOptions::default()).unwrap();
+        create(&warehouse, "lake.t", &numbers([]).schema(), &TableOptions::default()).unwrap();
         fs::create_dir_all(folder.join("checkpoints")).unwrap();
     }
     warehouse
@@ -47,7 +47,8 @@ fn commits_one_after_the_other() {
     let warehouse = open(folder);
     let from = checkpoints(folder).len();
     let to = if killed.is_some() { from + COMMITS } else { 3 };
-    (from..to).for_each(|n| commit_next(&warehouse, &folder.join("checkpoints"), n));
+    let claim = warehouse.claim("lake.t", "test").unwrap();
+    (from..to).for_each(|n| commit_next(&claim, &folder.join("checkpoints"), n));
     assert_eq!(sorted_numbers(&warehouse, "lake.t"), (0..to as i64 * 10).collect::<Vec<_>>());
 }
 
@@ -63,7 +64,7 @@ fn what_was_committed_stays_and_what_was_prepared_comes_once() {
         assert!(seen.len() >= committed * 10, "{} rows of {committed} commits", seen.len());
         assert_eq!(seen, (0..seen.len() as i64).collect::<Vec<_>>());
         let prepared = checkpoints(folder.path());
-        let mut committer = warehouse.committer("lake.t").unwrap();
+        let mut committer = warehouse.claim("lake.t", "test").unwrap().committer();
         prepared.iter().for_each(|committable| committer.commit(vec![committable.clone()]).unwrap());
         assert_eq!(sorted_numbers(&warehouse, "lake.t"), (0..prepared.len() as i64 * 10).collect::<Vec<_>>());
     }

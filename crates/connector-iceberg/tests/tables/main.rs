@@ -1,6 +1,7 @@
 //! Tables as another crate uses them: written, committed, read back, dropped.
 #![allow(clippy::unwrap_used)]
 
+mod claims;
 mod commits;
 mod kills;
 mod round_trips;

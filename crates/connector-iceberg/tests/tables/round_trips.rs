@@ -1,11 +1,11 @@
 //! What is written is what is read.
 
-use crate::rows::{DAY, all_types, batch, numbers, read, sorted_numbers};
+use crate::rows::{DAY, all_types, append, archive, batch, create, numbers, read, sorted_numbers};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take_record_batch};
 use arrow::datatypes::TimestampMicrosecondType;
 use connector_iceberg::{TableOptions, Warehouse};
-use dataflow::Bounds;
+use dataflow::{Bounds, Sink};
 use std::sync::Arc;
 
 fn sorted(rows: &RecordBatch) -> RecordBatch {
@@ -23,8 +23,8 @@ fn every_type_and_null_comes_back_as_it_was() {
     let warehouse = Warehouse::open(folder.path()).unwrap();
     let rows = all_types(&[Some(1), None, Some(-20), Some(300), None]);
     for (table, options) in [("lake.plain", TableOptions::default()), ("lake.cut", by_day("at"))] {
-        warehouse.create(table, &rows.schema(), &options).unwrap();
-        warehouse.append(table, std::slice::from_ref(&rows), &[]).unwrap();
+        create(&warehouse, table, &rows.schema(), &options).unwrap();
+        append(&warehouse, table, std::slice::from_ref(&rows)).unwrap();
         let files = warehouse.read(table).unwrap();
         assert_eq!(files.schema(), rows.schema());
         let names: Vec<&str> = rows.schema_ref().fields().iter().map(|field| field.name().as_str()).collect();
@@ -40,8 +40,8 @@ fn columns_come_in_the_sequence_asked_for_and_only_those() {
     let folder = tempfile::tempdir().unwrap();
     let warehouse = Warehouse::open(folder.path()).unwrap();
     let rows = all_types(&[Some(1), Some(2)]);
-    warehouse.create("t", &rows.schema(), &TableOptions::default()).unwrap();
-    warehouse.append("t", std::slice::from_ref(&rows), &[]).unwrap();
+    create(&warehouse, "t", &rows.schema(), &TableOptions::default()).unwrap();
+    append(&warehouse, "t", std::slice::from_ref(&rows)).unwrap();
     let files = warehouse.read("default.t").unwrap();
     let some = read(&*files, &["text", "long"]);
     assert_eq!(some.column(0), rows.column_by_name("text").unwrap());
@@ -57,8 +57,8 @@ fn a_table_cut_by_day_has_one_file_per_day_with_its_bounds() {
     let other = TimestampMicrosecondArray::from(vec![None, Some(2), Some(3), Some(4), Some(5)]);
     let columns = [("at", Arc::new(times) as ArrayRef), ("other", Arc::new(other) as ArrayRef)];
     let rows = RecordBatch::try_from_iter(columns).unwrap();
-    warehouse.create("lake.t", &rows.schema(), &by_day("at")).unwrap();
-    warehouse.append("lake.t", &[rows], &[]).unwrap();
+    create(&warehouse, "lake.t", &rows.schema(), &by_day("at")).unwrap();
+    append(&warehouse, "lake.t", &[rows]).unwrap();
     let files = warehouse.read("lake.t").unwrap();
     let bounds = |name: &str, min, max, nulls| (name.to_owned(), Bounds { min, max, nulls });
     let expected = [
@@ -85,8 +85,8 @@ fn more_partitions_than_can_be_open_lose_nothing() {
         RecordBatch::try_from_iter([("at", Arc::new(times) as ArrayRef)]).unwrap()
     };
     let batches = [days(1), days(7), days(11)];
-    warehouse.create("lake.t", &batches[0].schema(), &by_day("at")).unwrap();
-    warehouse.append("lake.t", &batches, &[]).unwrap();
+    create(&warehouse, "lake.t", &batches[0].schema(), &by_day("at")).unwrap();
+    append(&warehouse, "lake.t", &batches).unwrap();
     let rows = read(&*warehouse.read("lake.t").unwrap(), &["at"]);
     let values = |rows: &RecordBatch| {
         let mut values = rows.column(0).as_primitive::<TimestampMicrosecondType>().values().to_vec();
@@ -102,9 +102,9 @@ fn columns_are_matched_by_name_and_missing_ones_are_null() {
     let folder = tempfile::tempdir().unwrap();
     let warehouse = Warehouse::open(folder.path()).unwrap();
     let rows = all_types(&[Some(4)]);
-    warehouse.create("lake.t", &rows.schema(), &TableOptions::default()).unwrap();
+    create(&warehouse, "lake.t", &rows.schema(), &TableOptions::default()).unwrap();
     let some = rows.project(&[5, 0]).unwrap();
-    warehouse.append("lake.t", &[some], &[]).unwrap();
+    append(&warehouse, "lake.t", &[some]).unwrap();
     let back = read(&*warehouse.read("lake.t").unwrap(), &["long", "text", "double"]);
     assert_eq!(back.column(0), rows.column(0));
     assert_eq!(back.column(1), rows.column(5));
@@ -115,16 +115,16 @@ fn columns_are_matched_by_name_and_missing_ones_are_null() {
 fn rows_and_properties_come_in_one_commit() {
     let folder = tempfile::tempdir().unwrap();
     let warehouse = Warehouse::open(folder.path()).unwrap();
-    warehouse.create("lake.t", &numbers([]).schema(), &TableOptions::default()).unwrap();
+    create(&warehouse, "lake.t", &numbers([]).schema(), &TableOptions::default()).unwrap();
     let before = warehouse.metadata_file("lake.t").unwrap();
     let property = |value: &str| [("riverrun.frontier".to_owned(), value.to_owned())];
-    warehouse.append("lake.t", &[numbers(0..3)], &property("one")).unwrap();
+    archive(&warehouse, "lake.t", &[numbers(0..3)], &property("one")).unwrap();
     let log = std::fs::read_to_string(warehouse.metadata_file("lake.t").unwrap()).unwrap();
     assert!(log.contains(before.file_name().unwrap().to_str().unwrap()), "one metadata file after the first");
     assert_eq!(warehouse.properties("lake.t").unwrap()["riverrun.frontier"], "one");
     assert_eq!(warehouse.read("lake.t").unwrap().property("riverrun.frontier").unwrap(), "one");
     // A frontier moves on without rows, too.
-    warehouse.append("lake.t", &[], &property("two")).unwrap();
+    archive(&warehouse, "lake.t", &[], &property("two")).unwrap();
     let files = warehouse.read("lake.t").unwrap();
     assert_eq!(files.property("riverrun.frontier").unwrap(), "two");
     assert_eq!(files.files().len(), 1);
@@ -135,9 +135,9 @@ fn rows_and_properties_come_in_one_commit() {
 fn rows_that_are_not_the_archives_make_its_frontier_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let warehouse = Warehouse::open(folder.path()).unwrap();
-    warehouse.create("raw.t", &numbers([]).schema(), &TableOptions::default()).unwrap();
-    warehouse.append("raw.t", &[numbers(0..3)], &[("riverrun.frontier".into(), "one".into())]).unwrap();
-    warehouse.append("raw.t", &[numbers(3..4)], &[]).unwrap();
+    create(&warehouse, "raw.t", &numbers([]).schema(), &TableOptions::default()).unwrap();
+    archive(&warehouse, "raw.t", &[numbers(0..3)], &[("riverrun.frontier".into(), "one".into())]).unwrap();
+    append(&warehouse, "raw.t", &[numbers(3..4)]).unwrap();
     let error = warehouse.read("raw.t").err().unwrap();
     assert!(error.to_string().contains("was not written by the archive job"), "{error}");
 }
@@ -146,10 +146,10 @@ fn rows_that_are_not_the_archives_make_its_frontier_an_error() {
 fn a_reader_keeps_its_snapshot_while_rows_are_added() {
     let folder = tempfile::tempdir().unwrap();
     let warehouse = Warehouse::open(folder.path()).unwrap();
-    warehouse.create("lake.t", &numbers([]).schema(), &TableOptions::default()).unwrap();
-    warehouse.append("lake.t", &[numbers(0..3)], &[]).unwrap();
+    create(&warehouse, "lake.t", &numbers([]).schema(), &TableOptions::default()).unwrap();
+    append(&warehouse, "lake.t", &[numbers(0..3)]).unwrap();
     let files = warehouse.read("lake.t").unwrap();
-    warehouse.append("lake.t", &[numbers(3..9)], &[]).unwrap();
+    append(&warehouse, "lake.t", &[numbers(3..9)]).unwrap();
     assert_eq!(read(&*files, &["n"]).num_rows(), 3);
     assert_eq!(sorted_numbers(&warehouse, "lake.t"), (0..9).collect::<Vec<_>>());
 }
@@ -160,8 +160,8 @@ fn long_texts_have_short_bounds_and_are_whole() {
     let warehouse = Warehouse::open(folder.path()).unwrap();
     let texts = StringArray::from_iter_values(["é".repeat(5000), "\u{10FFFF}".repeat(100), String::new()]);
     let rows = RecordBatch::try_from_iter_with_nullable([("text", Arc::new(texts) as ArrayRef, true)]).unwrap();
-    warehouse.create("lake.t", &rows.schema(), &TableOptions::default()).unwrap();
-    warehouse.append("lake.t", std::slice::from_ref(&rows), &[]).unwrap();
+    create(&warehouse, "lake.t", &rows.schema(), &TableOptions::default()).unwrap();
+    append(&warehouse, "lake.t", std::slice::from_ref(&rows)).unwrap();
     assert_eq!(read(&*warehouse.read("lake.t").unwrap(), &["text"]), rows);
 }
 
@@ -170,18 +170,19 @@ fn a_dropped_table_is_gone_with_its_files_and_its_neighbours_stay() {
     let folder = tempfile::tempdir().unwrap();
     let warehouse = Warehouse::open(folder.path()).unwrap();
     for table in ["lake.t", "lake.t2", "lake.u"] {
-        warehouse.create(table, &numbers([]).schema(), &TableOptions::default()).unwrap();
-        warehouse.append(table, &[numbers(0..3)], &[]).unwrap();
+        create(&warehouse, table, &numbers([]).schema(), &TableOptions::default()).unwrap();
+        append(&warehouse, table, &[numbers(0..3)]).unwrap();
     }
-    let mut writer = warehouse.writer("lake.t", 0).unwrap();
+    let claim = warehouse.claim("lake.t", "test").unwrap();
+    let mut writer = claim.writer(0).unwrap();
     writer.write(&batch(&numbers(7..8))).unwrap();
     let late = writer.prepare().unwrap().unwrap();
-    warehouse.drop("lake.t").unwrap();
+    claim.drop_table().unwrap();
     assert!(!warehouse.exists("lake.t").unwrap());
     assert!(!folder.path().join("lake/t").exists());
     assert_eq!(sorted_numbers(&warehouse, "lake.t2"), [0, 1, 2]);
-    warehouse.create("lake.t", &numbers([]).schema(), &TableOptions::default()).unwrap();
-    let error = warehouse.committer("lake.t").unwrap().commit(vec![late]).unwrap_err();
+    assert!(claim.create(&numbers([]).schema(), &TableOptions::default()).unwrap());
+    let error = claim.committer().commit(vec![late]).unwrap_err();
     assert!(error.to_string().contains("dropped and made again"), "{error}");
     assert_eq!(warehouse.rows("lake.t").unwrap(), 0);
 }

@@ -5,8 +5,9 @@ use arrow::array::{
     StringArray, TimestampMicrosecondArray,
 };
 use arrow::compute::concat_batches;
-use connector_iceberg::Warehouse;
-use dataflow::{Batch, RowOrder, TimedFiles};
+use arrow::datatypes::SchemaRef;
+use connector_iceberg::{TableClaim, TableOptions, Warehouse};
+use dataflow::{Batch, Committable, Result, RowOrder, Sink, TimedFiles};
 use std::sync::Arc;
 
 pub const DAY: i64 = 86_400_000_000;
@@ -33,6 +34,37 @@ pub fn all_types(numbers: &[Option<i64>]) -> RecordBatch {
 pub fn numbers(numbers: impl IntoIterator<Item = i64>) -> RecordBatch {
     let column = Int64Array::from(numbers.into_iter().collect::<Vec<_>>());
     RecordBatch::try_from_iter_with_nullable([("n", Arc::new(column) as ArrayRef, true)]).unwrap()
+}
+
+/// Makes a table as a job does.
+pub fn create(warehouse: &Warehouse, table: &str, schema: &SchemaRef, options: &TableOptions) -> Result<bool> {
+    warehouse.claim(table, "test")?.create(schema, options)
+}
+
+/// Writes rows and commits them, in a job of their own.
+pub fn append(warehouse: &Warehouse, table: &str, batches: &[RecordBatch]) -> Result<()> {
+    let claim = warehouse.claim(table, "test")?;
+    let prepared = prepared(&claim, batches)?;
+    claim.committer().commit(prepared.into_iter().collect())
+}
+
+/// Writes rows and commits them with properties, as an archive does.
+pub fn archive(
+    warehouse: &Warehouse,
+    table: &str,
+    batches: &[RecordBatch],
+    properties: &[(String, String)],
+) -> Result<()> {
+    let claim = warehouse.claim(table, "archive")?;
+    let prepared: Vec<Committable> = prepared(&claim, batches)?.into_iter().collect();
+    let frontier = warehouse.read(table)?.property("riverrun.frontier");
+    claim.commit_archive(&prepared, properties, frontier.as_deref())
+}
+
+fn prepared(claim: &TableClaim, batches: &[RecordBatch]) -> Result<Option<Committable>> {
+    let mut writer = claim.writer(0)?;
+    batches.iter().try_for_each(|batch| writer.write_rows(batch))?;
+    writer.prepare()
 }
 
 /// The rows as a job hands them to a sink.

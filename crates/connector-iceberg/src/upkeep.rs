@@ -1,0 +1,243 @@
+//! Keeps what describes a table bounded, however many commits it gets: few manifests, few snapshots, no stray files.
+//!
+//! Every commit adds a manifest, a manifest list and a metadata file. Manifests are merged as part of a commit, old
+//! snapshots leave in the same commit that makes them too many, and files that nothing names any more are deleted
+//! once they are old. Data files are never touched.
+
+use crate::failure;
+use crate::storage::path_of;
+use crate::table::DELETE_OLD_METADATA;
+use iceberg::spec::{
+    FormatVersion, Manifest, ManifestContentType, ManifestFile, ManifestListWriter, ManifestWriterBuilder, Snapshot,
+    TableMetadata,
+};
+use iceberg::table::Table;
+use iceberg::{Result, TableUpdate};
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+use uuid::Uuid;
+
+/// The property that turns merging off; other tools know it.
+const MERGE: &str = "commit.manifest-merge.enabled";
+/// The property that says how many small manifests are merged into one; other tools know it.
+const MERGE_COUNT_MIN: &str = "commit.manifest.min-count-to-merge";
+const MERGE_COUNT_MIN_DEFAULT: usize = 100;
+/// A manifest of this size stays as it is, and a merge begins another one there.
+const MANIFEST_BYTES_MAX: i64 = 8 << 20;
+
+/// The property that forbids to delete anything; other tools know it.
+const COLLECT: &str = "gc.enabled";
+/// The property that says how old a snapshot may become; other tools know it.
+pub const AGE_MS_MAX: &str = "history.expire.max-snapshot-age-ms";
+/// The property that says how many snapshots stay, however old they are; other tools know it.
+pub const SNAPSHOTS_MIN: &str = "history.expire.min-snapshots-to-keep";
+/// The property that says how many snapshots stay, however young they are.
+pub const SNAPSHOTS_MAX: &str = "riverrun.history.max-snapshots";
+const AGE_MS_MAX_DEFAULT: i64 = 5 * 24 * 3_600_000;
+const SNAPSHOTS_MIN_DEFAULT: usize = 1;
+/// Snapshots leave in groups, because finding the files that go with them reads the lists of all that stay.
+const EXPIRE_COUNT_MIN: usize = 32;
+/// A file without a name in the table stays so long, for readers that have an older state of the table.
+const UNNAMED_MS_MIN: i64 = 3_600_000;
+
+/// Which snapshots may leave a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expiry {
+    /// Those that were made before this may leave.
+    pub before_ms: i64,
+    /// So many of the newest stay all the same.
+    pub keep: usize,
+}
+
+/// What the settings of a table let go now; `None` while that is too little to be worth it.
+pub fn expiry(metadata: &TableMetadata) -> Option<Expiry> {
+    let number = |key: &str| metadata.properties().get(key).and_then(|value| value.parse::<i64>().ok());
+    let count = |key: &str| number(key).and_then(|count| usize::try_from(count).ok());
+    if metadata.properties().get(COLLECT).is_some_and(|value| value == "false") {
+        return None;
+    }
+    let keep = count(SNAPSHOTS_MIN).unwrap_or(SNAPSHOTS_MIN_DEFAULT).max(1);
+    let current = metadata.current_snapshot()?;
+    let ancestors = std::iter::successors(Some(current), |snapshot| {
+        snapshot.parent_snapshot_id().and_then(|parent| metadata.snapshot_by_id(parent))
+    });
+    let times: Vec<i64> = ancestors.map(|snapshot| snapshot.timestamp_ms()).collect();
+    let by_age = current.timestamp_ms().saturating_sub(number(AGE_MS_MAX).unwrap_or(AGE_MS_MAX_DEFAULT));
+    let by_count = count(SNAPSHOTS_MAX).and_then(|most| times.get(most.max(keep).saturating_sub(1)).copied());
+    let before_ms = by_count.map_or(by_age, |time| time.max(by_age));
+    let old = times.iter().skip(keep).filter(|&&time| time < before_ms).count();
+    (old >= EXPIRE_COUNT_MIN).then_some(Expiry { before_ms, keep })
+}
+
+/// Gives a snapshot that is about to be added a list in which small manifests of earlier commits are merged, where
+/// there are many of them. What the snapshot adds stays in a manifest of its own, so that it can be told apart.
+pub async fn merge_manifests(base: &Table, updates: Vec<TableUpdate>) -> Result<Vec<TableUpdate>> {
+    let mut revised = Vec::with_capacity(updates.len());
+    for update in updates {
+        revised.push(match update {
+            TableUpdate::AddSnapshot { snapshot } => {
+                TableUpdate::AddSnapshot { snapshot: with_merged_manifests(base, snapshot).await? }
+            }
+            other => other,
+        });
+    }
+    Ok(revised)
+}
+
+async fn with_merged_manifests(base: &Table, snapshot: Snapshot) -> Result<Snapshot> {
+    let metadata = base.metadata();
+    let property = |key: &str| metadata.properties().get(key);
+    // Rows of the other formats have numbers that manifests carry, or lack sequence numbers.
+    if metadata.format_version() != FormatVersion::V2 || property(MERGE).is_some_and(|value| value == "false") {
+        return Ok(snapshot);
+    }
+    let count_min = property(MERGE_COUNT_MIN).and_then(|value| value.parse().ok()).unwrap_or(MERGE_COUNT_MIN_DEFAULT);
+    let list = base.manifest_list_reader(&Arc::new(snapshot.clone())).load().await?;
+    let small = |manifest: &&ManifestFile| {
+        manifest.content == ManifestContentType::Data
+            && manifest.partition_spec_id == metadata.default_partition_spec_id()
+            && manifest.manifest_length < MANIFEST_BYTES_MAX
+            && manifest.added_snapshot_id != snapshot.snapshot_id()
+    };
+    let small: Vec<&ManifestFile> = list.entries().iter().filter(small).collect();
+    if small.len() < count_min.max(2) {
+        return Ok(snapshot);
+    }
+    let mut merged = Merge::new(base, snapshot.snapshot_id());
+    for &manifest in &small {
+        merged.add(manifest, &manifest.load_manifest(base.file_io()).await?).await?;
+    }
+    let mut merged = Some(merged.finish().await?);
+    let names: HashSet<&str> = small.iter().map(|manifest| manifest.manifest_path.as_str()).collect();
+    let mut manifests = Vec::new();
+    for manifest in list.entries() {
+        match names.contains(manifest.manifest_path.as_str()) {
+            true => manifests.extend(merged.take().into_iter().flatten()),
+            false => manifests.push(manifest.clone()),
+        }
+    }
+    write_list(base, snapshot, manifests).await
+}
+
+/// The manifests that a merge writes.
+struct Merge<'a> {
+    base: &'a Table,
+    snapshot: i64,
+    bytes: i64,
+    open: Option<iceberg::spec::ManifestWriter>,
+    written: Vec<ManifestFile>,
+}
+
+impl<'a> Merge<'a> {
+    fn new(base: &'a Table, snapshot: i64) -> Merge<'a> {
+        Merge { base, snapshot, bytes: 0, open: None, written: Vec::new() }
+    }
+
+    /// Adds the files of a manifest that are in the table, with the numbers that they got when they came into it.
+    async fn add(&mut self, from: &ManifestFile, manifest: &Manifest) -> Result<()> {
+        if self.bytes + from.manifest_length > MANIFEST_BYTES_MAX {
+            self.close().await?;
+        }
+        self.bytes += from.manifest_length;
+        for entry in manifest.entries().iter().filter(|entry| entry.is_alive()) {
+            let writer = match &mut self.open {
+                Some(writer) => writer,
+                open => open.insert(new_manifest(self.base, self.snapshot)?),
+            };
+            writer.add_existing_file(
+                entry.data_file.clone(),
+                entry.snapshot_id.unwrap_or(from.added_snapshot_id),
+                entry.sequence_number.unwrap_or(from.sequence_number),
+                Some(entry.file_sequence_number.unwrap_or(from.sequence_number)),
+            )?;
+        }
+        Ok(())
+    }
+
+    async fn close(&mut self) -> Result<()> {
+        self.bytes = 0;
+        if let Some(writer) = self.open.take() {
+            self.written.push(writer.write_manifest_file().await?);
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self) -> Result<Vec<ManifestFile>> {
+        self.close().await?;
+        Ok(self.written)
+    }
+}
+
+fn new_manifest(base: &Table, snapshot: i64) -> Result<iceberg::spec::ManifestWriter> {
+    let metadata = base.metadata();
+    let output = base.file_io().new_output(format!("{}/metadata/{}-m0.avro", metadata.location(), Uuid::new_v4()))?;
+    let (schema, spec) = (metadata.current_schema().clone(), metadata.default_partition_spec().as_ref().clone());
+    Ok(ManifestWriterBuilder::new(output, Some(snapshot), schema, spec).build_v2_data())
+}
+
+/// The snapshot with a list of these manifests.
+async fn write_list(base: &Table, snapshot: Snapshot, manifests: Vec<ManifestFile>) -> Result<Snapshot> {
+    let id = snapshot.snapshot_id();
+    let path = format!("{}/metadata/snap-{id}-1-{}.avro", base.metadata().location(), Uuid::new_v4());
+    let output = base.file_io().new_output(&path)?.writer().await?;
+    let mut list = ManifestListWriter::v2(output, id, snapshot.parent_snapshot_id(), snapshot.sequence_number());
+    list.add_manifests(manifests.into_iter())?;
+    list.close().await?;
+    // Nobody knows of the list that the new one replaces, so one that stays costs space and nothing else.
+    let _ = base.file_io().delete(snapshot.manifest_list()).await;
+    Ok(Snapshot::builder()
+        .with_snapshot_id(id)
+        .with_parent_snapshot_id(snapshot.parent_snapshot_id())
+        .with_sequence_number(snapshot.sequence_number())
+        .with_timestamp_ms(snapshot.timestamp_ms())
+        .with_manifest_list(path)
+        .with_summary(snapshot.summary().clone())
+        .with_schema_id(snapshot.schema_id().unwrap_or(base.metadata().current_schema_id()))
+        .build())
+}
+
+/// Deletes files of a table's metadata folder that nothing names and that are old: manifests and lists of snapshots
+/// that have left, and what commits left behind that did not happen.
+///
+/// `now_ms` is a time at or before the swap that made `table` current. A commit that is under way elsewhere swaps a
+/// base that is not older than that swap, so that all files it has written are younger.
+pub async fn sweep(table: &Table, now_ms: i64) -> dataflow::Result<()> {
+    let wrong = |error| failure::iceberg("a snapshot of the table cannot be read", error);
+    let metadata = table.metadata();
+    let mut named = HashSet::new();
+    for snapshot in metadata.snapshots() {
+        named.insert(path_of(snapshot.manifest_list()));
+        let list = table.manifest_list_reader(snapshot).load().await.map_err(wrong)?;
+        named.extend(list.entries().iter().map(|manifest| path_of(&manifest.manifest_path)));
+    }
+    named.extend(table.metadata_location().map(path_of));
+    named.extend(metadata.metadata_log().iter().map(|entry| path_of(&entry.metadata_file)));
+    let old_metadata = metadata.properties().get(DELETE_OLD_METADATA).is_some_and(|value| value == "true");
+    let ends: &[&str] = if old_metadata { &[".avro", ".metadata.json"] } else { &[".avro"] };
+    let folder = path_of(metadata.location()).join("metadata");
+    let unnamed = unnamed_files(&folder, ends, &named, now_ms.saturating_sub(UNNAMED_MS_MIN));
+    let unnamed =
+        unnamed.map_err(|error| failure::file(format!("cannot look through \"{}\"", folder.display()), error))?;
+    // A file that stays costs space and nothing else, and the next sweep comes by it again.
+    unnamed.iter().for_each(|path| drop(fs::remove_file(path)));
+    Ok(())
+}
+
+/// The files of a folder with such an end that are not named and were last written before a time.
+fn unnamed_files(folder: &Path, ends: &[&str], named: &HashSet<PathBuf>, before_ms: i64) -> io::Result<Vec<PathBuf>> {
+    let before = UNIX_EPOCH + Duration::from_millis(u64::try_from(before_ms).unwrap_or_default());
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let (path, name) = (entry.path(), entry.file_name());
+        let ends_so = name.to_str().is_some_and(|name| ends.iter().any(|end| name.ends_with(end)));
+        if ends_so && !named.contains(&path) && entry.metadata()?.modified()? < before {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}

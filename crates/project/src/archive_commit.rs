@@ -1,0 +1,78 @@
+//! The thread that commits what an archive has written, so that reading goes on and nobody waits for a busy catalog.
+
+use connector_iceberg::TableClaim;
+use dataflow::{Committable, Error, Result};
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+
+/// What comes back from a commit.
+pub enum Answer {
+    /// It waits, and for what.
+    Told(String),
+    /// It has ended.
+    Committed(Result<()>),
+}
+
+/// Commits of one table, one at a time.
+pub struct CommitThread {
+    // `None` from the time that this is dropped.
+    commits: Option<SyncSender<Commit>>,
+    thread: Option<JoinHandle<()>>,
+    under_way: bool,
+}
+
+struct Commit {
+    committables: Vec<Committable>,
+    properties: Vec<(String, String)>,
+    from: Option<String>,
+}
+
+impl CommitThread {
+    /// Starts the thread. It ends when this is dropped and its last commit has ended, and holds the claim until then.
+    pub fn start(claim: TableClaim, (stream, answer): (usize, Sender<(usize, Answer)>)) -> Result<CommitThread> {
+        let (commits, work) = sync_channel::<Commit>(1);
+        let tell = answer.clone();
+        // Whoever has stopped listening wants no answers.
+        let claim = claim.telling(Arc::new(move |line| drop(tell.send((stream, Answer::Told(line.to_owned()))))));
+        let run = move || {
+            for commit in work {
+                let result = claim.commit_archive(&commit.committables, &commit.properties, commit.from.as_deref());
+                drop(answer.send((stream, Answer::Committed(result))));
+            }
+        };
+        let thread = thread::Builder::new().name("commit".to_owned()).spawn(run);
+        let thread =
+            thread.map_err(|error| Error::unavailable("a thread for commits cannot be started").with_source(error))?;
+        Ok(CommitThread { commits: Some(commits), thread: Some(thread), under_way: false })
+    }
+
+    /// Begins a commit, whose answer comes later. `from` is the frontier that the table has until then.
+    pub fn commit(
+        &mut self,
+        committables: Vec<Committable>,
+        properties: Vec<(String, String)>,
+        from: Option<String>,
+    ) -> Result<()> {
+        let commit = Commit { committables, properties, from };
+        let sent = self.commits.as_ref().is_some_and(|commits| commits.send(commit).is_ok());
+        self.under_way = true;
+        if sent { Ok(()) } else { Err(Error::internal("the thread that commits has ended")) }
+    }
+
+    /// Notes that the answer has come.
+    pub fn answered(&mut self) {
+        self.under_way = false;
+    }
+}
+
+impl Drop for CommitThread {
+    /// The claim is free when this returns, unless a commit is under way: that one takes its time, and ends with it.
+    fn drop(&mut self) {
+        self.commits = None;
+        if let Some(thread) = self.thread.take().filter(|_| !self.under_way) {
+            // A thread that has panicked holds nothing any more.
+            let _ = thread.join();
+        }
+    }
+}
