@@ -164,6 +164,11 @@ pub struct TailRow {
 }
 
 impl Tail {
+    /// Waits until there are messages that were not taken yet, or until the time is over.
+    pub fn wait(&mut self, timeout: std::time::Duration) -> Result<()> {
+        Watch::wait_any(&mut self.logs, timeout).map(drop)
+    }
+
     /// The messages that have come since the last call, at most so many per partition. Never waits.
     pub fn next(&mut self, messages_max: usize) -> Result<Vec<TailRow>> {
         let mut rows = Vec::new();

@@ -82,10 +82,15 @@ impl Progress {
         }
     }
 
+    /// Prints a line beside the bar.
+    pub fn say(&self, line: &str) {
+        self.bar.suspend(|| eprintln!("{line}"));
+    }
+
     /// Says once what outputs have to wait for.
     fn tell(&mut self, notes: Vec<String>) {
         for note in notes.iter().filter(|note| !self.told.contains(note)) {
-            self.bar.suspend(|| eprintln!("{note}"));
+            self.say(note);
         }
         self.told = notes;
     }

@@ -1,6 +1,6 @@
 //! `publish` and `tail`: events onto a topic, and a topic watched.
 
-use crate::clock::{Stopwatch, rest};
+use crate::clock::Stopwatch;
 use crate::run::on_interrupt;
 use crate::{Outcome, show};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -36,6 +36,9 @@ pub fn publish(project: &Project, stream: &str, file: &Path, partitions: u32) ->
     Ok(ExitCode::SUCCESS)
 }
 
+/// How often a command that waits for messages looks whether Ctrl-C was pressed.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
 /// How a topic is watched.
 pub struct TailOptions {
     pub limit: Option<usize>,
@@ -56,7 +59,7 @@ pub fn tail(project: &Project, name: &str, options: &TailOptions) -> Outcome {
             if options.until_caught_up {
                 break;
             }
-            rest();
+            tail.wait(LOOK_EVERY)?;
         }
         for row in rows.iter().take(left) {
             if writeln!(out, "{}", line(row, options.json)).is_err() {

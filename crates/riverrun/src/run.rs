@@ -37,6 +37,8 @@ pub fn run(project: &Project, args: &RunArgs) -> Outcome {
     let control = Arc::new(Control::default());
     let mut progress = Progress::start(&stats);
     let (watch, mut committed, mut peak) = (Stopwatch::start(), Duration::ZERO, Peak::default());
+    // Looked at once, when the job's readers are being woken.
+    let mut polling = Some(());
     let ended = engine::run(job, &control, &mut |status| {
         if stopped.load(Ordering::Relaxed) {
             control.finish();
@@ -44,6 +46,9 @@ pub fn run(project: &Project, args: &RunArgs) -> Outcome {
         if watch.elapsed() - committed > commit_every {
             committed = watch.elapsed();
             control.commit();
+        }
+        if let Some(reason) = polling.take().and_then(|()| project.topics().ok()?.watched_by_polling()) {
+            progress.say(&format!("topics are looked at every 50 ms for new messages: {reason}"));
         }
         peak.take(status);
         progress.tick(coordinator.held_by(), status);

@@ -6,8 +6,13 @@ use super::object::put_object;
 use crate::errors::io_error;
 use dataflow::{Error, Result};
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// How many bytes one row may have; as many as a message.
+const ROW_BYTES_MAX: usize = 64 << 20;
 
 /// A text file, row by row.
 pub(super) struct Rows {
@@ -17,7 +22,7 @@ pub(super) struct Rows {
 }
 
 enum Source {
-    Csv { reader: csv::Reader<File>, header: Vec<String>, record: csv::StringRecord },
+    Csv { reader: csv::Reader<Bounded>, header: Vec<String>, record: csv::StringRecord, since: Arc<AtomicUsize> },
     Lines { reader: BufReader<File>, line: String },
 }
 
@@ -27,14 +32,16 @@ impl Rows {
         let file = File::open(path).map_err(|e| io_error("open", path, e))?;
         let source = match format {
             Format::Csv => {
-                let mut reader = csv::ReaderBuilder::new().buffer_capacity(1 << 18).from_reader(file);
+                let since = Arc::new(AtomicUsize::new(0));
+                let bounded = Bounded { file, since: since.clone() };
+                let mut reader = csv::ReaderBuilder::new().buffer_capacity(1 << 18).from_reader(bounded);
                 let header = reader.headers().map_err(|e| csv_error(path, e))?;
                 let header: Vec<String> =
                     header.iter().map(|name| name.trim_start_matches('\u{feff}').to_owned()).collect();
                 if header.is_empty() {
                     return Err(Error::invalid(format!("\"{}\" is empty, expected a header", path.display())));
                 }
-                Source::Csv { reader, header, record: csv::StringRecord::new() }
+                Source::Csv { reader, header, record: csv::StringRecord::new(), since }
             }
             _ => Source::Lines { reader: BufReader::with_capacity(1 << 18, file), line: String::new() },
         };
@@ -57,7 +64,8 @@ impl Rows {
     /// Reads a row and hands over its cells with the names of their columns; false at the end. Blank lines are passed.
     pub fn next(&mut self, put: &mut dyn FnMut(&str, Cell<'_>)) -> Result<bool> {
         match &mut self.source {
-            Source::Csv { reader, header, record } => {
+            Source::Csv { reader, header, record, since } => {
+                since.store(0, Relaxed);
                 if !reader.read_record(record).map_err(|e| csv_error(&self.path, e))? {
                     return Ok(false);
                 }
@@ -70,7 +78,7 @@ impl Rows {
             Source::Lines { reader, line } => loop {
                 line.clear();
                 self.line += 1;
-                let bytes = reader.read_line(line).map_err(|e| match e.kind() {
+                let bytes = reader.take(ROW_BYTES_MAX as u64 + 1).read_line(line).map_err(|e| match e.kind() {
                     std::io::ErrorKind::InvalidData => {
                         Error::data(format!("\"{}\" line {} is not UTF-8", self.path.display(), self.line))
                     }
@@ -78,6 +86,9 @@ impl Rows {
                 })?;
                 if bytes == 0 {
                     return Ok(false);
+                }
+                if bytes > ROW_BYTES_MAX {
+                    return Err(Error::data(format!("\"{}\" line {} {}", self.path.display(), self.line, too_long())));
                 }
                 if !line.trim().is_empty() {
                     let wrong =
@@ -90,14 +101,62 @@ impl Rows {
     }
 }
 
+/// A file that gives so many bytes for one row and no more, so that a quote that is never closed does not read it whole.
+struct Bounded {
+    file: File,
+    // Bytes read since the last row ended.
+    since: Arc<AtomicUsize>,
+}
+
+impl Read for Bounded {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let bytes = self.file.read(into)?;
+        if self.since.fetch_add(bytes, Relaxed) > ROW_BYTES_MAX {
+            return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, too_long()));
+        }
+        Ok(bytes)
+    }
+}
+
+fn too_long() -> String {
+    format!(
+        "begins a row of more than {} MiB, expected the row to end; is a quote or a line break missing?",
+        ROW_BYTES_MAX >> 20
+    )
+}
+
 fn csv_error(path: &Path, error: csv::Error) -> Error {
     let line = error.position().map_or(0, csv::Position::line);
     match error.into_kind() {
+        csv::ErrorKind::Io(error) if error.kind() == std::io::ErrorKind::FileTooLarge => {
+            Error::data(format!("\"{}\" {error}", path.display()))
+        }
         csv::ErrorKind::Io(error) => io_error("read", path, error),
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => Error::data(format!(
             "\"{}\" line {line} has {len} values, expected {expected_len} as in the header",
             path.display()
         )),
         other => Error::data(format!("\"{}\" line {line} is not CSV: {other:?}", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_without_an_end_is_refused_before_it_fills_the_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, format, begin) in
+            [("a.jsonl", Format::JsonLines, "{\"text\": \""), ("a.csv", Format::Csv, "text\n\"")]
+        {
+            let path = folder.path().join(name);
+            let mut text = begin.as_bytes().to_vec();
+            text.resize(ROW_BYTES_MAX * 3 / 2, b'x');
+            std::fs::write(&path, &text).unwrap();
+            let mut rows = Rows::open(&path, format).unwrap();
+            let error = rows.next(&mut |_, _| ()).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains("a row of more than 64 MiB"), "{error}");
+        }
     }
 }
