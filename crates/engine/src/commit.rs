@@ -40,7 +40,7 @@ pub struct SinkCommitter {
 
 /// What a step of a committer gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Committed {
+pub enum CommitterStep {
     Moved,
     Idle,
     Ended,
@@ -61,7 +61,7 @@ impl SinkCommitter {
 
     /// Takes what writers prepared, and commits what is due. A catalog that cannot be reached is asked again later;
     /// what is prepared in the meantime goes into the same commit.
-    pub fn step(&mut self, wait: bool) -> Result<Committed> {
+    pub fn step(&mut self, wait: bool) -> Result<CommitterStep> {
         let taken = self.take(wait)?;
         if self.due.is_empty() {
             return Ok(taken);
@@ -72,7 +72,7 @@ impl SinkCommitter {
                 self.failing = None;
                 self.notes.clear(&self.name);
                 self.commits.fetch_add(1, Relaxed);
-                Ok(Committed::Moved)
+                Ok(CommitterStep::Moved)
             }
             Err(error) if error.kind() == ErrorKind::Unavailable => self.again(error),
             Err(error) => Err(error),
@@ -84,7 +84,7 @@ impl SinkCommitter {
         self.due.is_empty() && self.waiting.is_empty() && self.prepared.is_empty()
     }
 
-    fn again(&mut self, error: Error) -> Result<Committed> {
+    fn again(&mut self, error: Error) -> Result<CommitterStep> {
         let now = self.clock.now();
         let (since, pause) = self.failing.unwrap_or((now, PAUSE));
         if now > since.plus(COMMIT_AGE) {
@@ -96,11 +96,11 @@ impl SinkCommitter {
         }
         self.notes.set(&self.name, format!("{} waits to be committed: {}", self.name, error.chain()));
         self.failing = Some((since, (pause * 2).min(PAUSE_MAX)));
-        Ok(Committed::Idle)
+        Ok(CommitterStep::Idle)
     }
 
     /// Takes one or more of what writers prepared; waits for the first, or for the next attempt.
-    fn take(&mut self, wait: bool) -> Result<Committed> {
+    fn take(&mut self, wait: bool) -> Result<CommitterStep> {
         if wait {
             let first = match (self.due.is_empty(), self.failing) {
                 (true, _) => self.prepared.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -108,21 +108,21 @@ impl SinkCommitter {
             };
             match first {
                 Ok(prepared) => self.put(prepared)?,
-                Err(RecvTimeoutError::Timeout) => return Ok(Committed::Idle),
+                Err(RecvTimeoutError::Timeout) => return Ok(CommitterStep::Idle),
                 // With nothing that wakes it the committer would try again at once.
                 Err(RecvTimeoutError::Disconnected) if !self.due.is_empty() => self.pause(),
-                Err(RecvTimeoutError::Disconnected) => return Ok(Committed::Ended),
+                Err(RecvTimeoutError::Disconnected) => return Ok(CommitterStep::Ended),
             }
         }
-        let mut taken = Committed::Idle;
+        let mut taken = CommitterStep::Idle;
         loop {
             match self.prepared.try_recv() {
                 Ok(prepared) => self.put(prepared)?,
                 Err(TryRecvError::Empty) => return Ok(taken),
-                Err(TryRecvError::Disconnected) if self.due.is_empty() => return Ok(Committed::Ended),
+                Err(TryRecvError::Disconnected) if self.due.is_empty() => return Ok(CommitterStep::Ended),
                 Err(TryRecvError::Disconnected) => return Ok(taken),
             }
-            taken = Committed::Moved;
+            taken = CommitterStep::Moved;
         }
     }
 

@@ -2,14 +2,14 @@
 
 use crate::BATCH_ROWS;
 use crate::build::{Built, build};
-use crate::commit::Committed;
+use crate::commit::CommitterStep;
 use crate::control::Control;
 use crate::job::Job;
 use crate::run::Ended;
 use crate::schedule::{Next, Schedule};
-use crate::sink::Wrote;
+use crate::sink::WriterStep;
 use crate::status::Status;
-use crate::worker::Stepped;
+use crate::worker::WorkerStep;
 use dataflow::{Error, ProcessingTime, Result};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -60,7 +60,7 @@ impl Driver {
         let parts = self.finished.len();
         let first = self.chance.below(parts);
         for part in (0..parts).map(|n| (first + n) % parts) {
-            if !self.finished[part] && self.step_part(part)? == Stepped::Moved {
+            if !self.finished[part] && self.step_part(part)? == WorkerStep::Moved {
                 return Ok(Step::Moved);
             }
         }
@@ -72,30 +72,30 @@ impl Driver {
         Ok(Step::Idle)
     }
 
-    fn step_part(&mut self, part: usize) -> Result<Stepped> {
+    fn step_part(&mut self, part: usize) -> Result<WorkerStep> {
         let (workers, writers) = (self.built.workers.len(), self.built.writers.len());
         let stepped = if part < workers {
             self.built.workers[part].step(&mut self.chance)?
         } else if part < workers + writers {
             match self.built.writers[part - workers].step(false)? {
-                Wrote::Moved => Stepped::Moved,
-                Wrote::Idle => Stepped::Idle,
-                Wrote::Ended => Stepped::Finished,
+                WriterStep::Moved => WorkerStep::Moved,
+                WriterStep::Idle => WorkerStep::Idle,
+                WriterStep::Ended => WorkerStep::Finished,
             }
         } else {
             let (writers_done, committers) =
                 (self.finished[workers..workers + writers].iter().all(|&done| done), &mut self.built.committers);
             let committer = &mut committers[part - workers - writers];
             match committer.step(false)? {
-                Committed::Moved => Stepped::Moved,
-                Committed::Idle if writers_done && committer.is_done() => Stepped::Finished,
-                Committed::Idle => Stepped::Idle,
-                Committed::Ended => Stepped::Finished,
+                CommitterStep::Moved => WorkerStep::Moved,
+                CommitterStep::Idle if writers_done && committer.is_done() => WorkerStep::Finished,
+                CommitterStep::Idle => WorkerStep::Idle,
+                CommitterStep::Ended => WorkerStep::Finished,
             }
         };
-        self.finished[part] = stepped == Stepped::Finished;
+        self.finished[part] = stepped == WorkerStep::Finished;
         // What ends has moved: others may depend on it.
-        Ok(if stepped == Stepped::Finished { Stepped::Moved } else { stepped })
+        Ok(if stepped == WorkerStep::Finished { WorkerStep::Moved } else { stepped })
     }
 
     /// Steps until all have ended; `idle` turns the clock, or brings more, when nothing can move.

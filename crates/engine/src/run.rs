@@ -1,13 +1,13 @@
 //! Runs a job on threads: one per worker, and one for each writer and each committer of its outputs.
 
 use crate::build::{Built, build};
-use crate::commit::Committed;
+use crate::commit::CommitterStep;
 use crate::control::Control;
 use crate::job::Job;
 use crate::schedule::Downstream;
-use crate::sink::Wrote;
+use crate::sink::WriterStep;
 use crate::status::Status;
-use crate::worker::{Stepped, Worker};
+use crate::worker::{Worker, WorkerStep};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use dataflow::{Error, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -41,14 +41,14 @@ pub fn run(job: Job, control: &Arc<Control>, tick: &mut dyn FnMut(&Status)) -> R
     }
     for mut writer in writers {
         threads.start(format!("writer {}", writer.name), move || {
-            while writer.step(true)? != Wrote::Ended {}
+            while writer.step(true)? != WriterStep::Ended {}
             Ok(())
         })?;
     }
     for mut committer in committers {
         let control = control.clone();
         threads.start(format!("committer {}", committer.name), move || {
-            while !control.has_failed() && committer.step(true)? != Committed::Ended {}
+            while !control.has_failed() && committer.step(true)? != CommitterStep::Ended {}
             Ok(())
         })?;
     }
@@ -117,9 +117,9 @@ fn drive(mut worker: Worker, control: &Control) -> Result<()> {
     let mut schedule = Downstream::new();
     while !control.has_failed() {
         match worker.step(&mut schedule)? {
-            Stepped::Moved => {}
-            Stepped::Idle => worker.wait(),
-            Stepped::Finished => break,
+            WorkerStep::Moved => {}
+            WorkerStep::Idle => worker.wait(),
+            WorkerStep::Finished => break,
         }
     }
     Ok(())

@@ -186,7 +186,7 @@ impl Orders {
 
 /// What a step of a writer gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wrote {
+pub enum WriterStep {
     Moved,
     Idle,
     Ended,
@@ -204,15 +204,15 @@ pub struct SinkWriter {
 
 impl SinkWriter {
     /// Does what comes next in the queue; waits for it, if told so.
-    pub fn step(&mut self, wait: bool) -> Result<Wrote> {
+    pub fn step(&mut self, wait: bool) -> Result<WriterStep> {
         let result = match self.queue.take(wait) {
-            None => return Ok(Wrote::Idle),
-            Some(Group::Ended) => return Ok(Wrote::Ended),
-            Some(Group::Rows(orders)) => self.write(orders).map(|()| Wrote::Moved),
+            None => return Ok(WriterStep::Idle),
+            Some(Group::Ended) => return Ok(WriterStep::Ended),
+            Some(Group::Rows(orders)) => self.write(orders).map(|()| WriterStep::Moved),
             Some(Group::Barrier(barrier)) => self.sink.prepare().map(|committable| {
                 // The committer has gone only when the job has failed.
                 let _ = self.prepared.send(Prepared { barrier: barrier.number, committable });
-                if barrier.last { Wrote::Ended } else { Wrote::Moved }
+                if barrier.last { WriterStep::Ended } else { WriterStep::Moved }
             }),
         };
         result.map_err(|error| error.context(format!("step {}", self.name)))

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// What a step gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stepped {
+pub enum WorkerStep {
     Moved,
     Idle,
     Finished,
@@ -82,21 +82,21 @@ impl Worker {
     }
 
     /// Makes one call of one node. `Idle` when no node can move before something arrives or time passes.
-    pub fn step(&mut self, schedule: &mut dyn Schedule) -> Result<Stepped> {
+    pub fn step(&mut self, schedule: &mut dyn Schedule) -> Result<WorkerStep> {
         self.deliver();
         if self.send_barriers() {
-            return Ok(Stepped::Moved);
+            return Ok(WorkerStep::Moved);
         }
         loop {
             let now = self.clock.now();
             self.find_ready(now);
             if self.steps.is_empty() && self.sources.is_empty() {
                 let finished = self.instances.iter().all(|instance| instance.finished);
-                return Ok(if finished { Stepped::Finished } else { Stepped::Idle });
+                return Ok(if finished { WorkerStep::Finished } else { WorkerStep::Idle });
             }
             // A poll that brought no row and no watermark is no progress: the next one is looked for at once.
             if self.run_one(schedule, now)? == Ran::Moved {
-                return Ok(Stepped::Moved);
+                return Ok(WorkerStep::Moved);
             }
         }
     }

@@ -183,10 +183,10 @@ impl Committer for ClaimedTopic {
 
 /// Rows of a query on their way to the caller, who takes them while the job runs, in (`_time`, `_ord`) order.
 #[derive(Clone, Debug, Default)]
-pub struct Rows(Arc<(Mutex<Untaken>, Condvar)>);
+pub struct Rows(Arc<(Mutex<QueryBuffer>, Condvar)>);
 
 #[derive(Debug, Default)]
-struct Untaken {
+struct QueryBuffer {
     batches: Vec<Batch>,
     bytes: usize,
     bytes_max: Option<usize>,
@@ -206,7 +206,7 @@ impl Rows {
         std::mem::take(&mut untaken.batches)
     }
 
-    fn untaken(&self) -> MutexGuard<'_, Untaken> {
+    fn untaken(&self) -> MutexGuard<'_, QueryBuffer> {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,6 +1,6 @@
 //! Keeps the streams of a job together in event time, so that none fills the state while another lags.
 
-use crate::given::Given;
+use crate::unreleased::UnreleasedRows;
 use dataflow::{Coordinator, EventTime, Polled, ProcessingTime, ReadBounds, ReaderState, Span};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -45,7 +45,7 @@ struct Source {
     // The greatest clock of the partitions.
     clock: Option<EventTime>,
     stride: EventTime,
-    given: Given,
+    unreleased: UnreleasedRows,
     // Whether the reader waits, and the bounds that it was told last.
     waits: bool,
     told: Option<ReadBounds>,
@@ -65,7 +65,7 @@ impl Together {
             ready_to: EventTime::MIN,
             clock: None,
             stride: EventTime::MIN,
-            given: Given::default(),
+            unreleased: UnreleasedRows::default(),
             waits: false,
             told: None,
             waker: None,
@@ -77,7 +77,7 @@ impl Together {
     pub fn meet(&self, meetings: &[(Vec<usize>, Span)]) {
         for (source, (meets, hold)) in self.sources().iter_mut().zip(meetings) {
             source.meets.clone_from(meets);
-            source.given.set_hold(*hold);
+            source.unreleased.set_hold(*hold);
         }
     }
 
@@ -116,7 +116,7 @@ fn bounds(sources: &mut [Source], of: usize, now: ProcessingTime) -> ReadBounds 
             sources[of].stride = sources[of].stride.max(reach);
         }
     }
-    let (rows, bytes) = sources[of].given.size();
+    let (rows, bytes) = sources[of].unreleased.size();
     let live = if rows < LEAD_ROWS && bytes < LEAD_BYTES {
         EventTime::MAX
     } else {
@@ -124,7 +124,7 @@ fn bounds(sources: &mut [Source], of: usize, now: ProcessingTime) -> ReadBounds 
         least.plus(Span(window.unwrap_or(0).max(1)))
     };
     let watermark = sources[of].watermark;
-    let due = sources[of].meets.iter().filter_map(|&other| sources[other].given.due_above(watermark)).min();
+    let due = sources[of].meets.iter().filter_map(|&other| sources[other].unreleased.due_above(watermark)).min();
     ReadBounds { history: least.plus(delay).max(sources[of].stride), live, least, due, now }
 }
 
@@ -140,11 +140,11 @@ impl Coordinator for Streams {
         it.finished |= finished;
         it.waits = matches!(polled.state, ReaderState::Waiting { .. });
         if let Some(batch) = &polled.batch {
-            it.given.add(batch);
+            it.unreleased.add(batch);
         }
         for other in sources[source].meets.clone() {
             let released = least(&sources, other).unwrap_or(EventTime::MAX);
-            sources[other].given.release(released);
+            sources[other].unreleased.release(released);
         }
         wake_others(&mut sources, source);
         if sources.iter().all(|source| source.finished) {

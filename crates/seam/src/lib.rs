@@ -9,7 +9,6 @@ mod archive;
 mod clock;
 mod coordinator;
 mod frontier;
-mod given;
 mod held;
 mod history;
 mod live;
@@ -19,6 +18,7 @@ mod reader;
 mod spec;
 mod spill;
 mod stats;
+mod unreleased;
 
 pub use archive::{Archiver, CLOCK_PROPERTY, archive_schema, check_clock_property, clock_property};
 pub use clock::{PartitionClock, Placed};

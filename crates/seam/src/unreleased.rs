@@ -16,7 +16,7 @@ const HOLD_STEP: i64 = 1_000_000;
 /// State: an entry for each run of at most 64 rows, so at most as many as rows may be out, and one for all rows that
 /// steps hold longer.
 #[derive(Debug, Default)]
-pub(crate) struct Given {
+pub(crate) struct UnreleasedRows {
     // By the first time of the run, and a number that tells runs of equal times apart.
     runs: BTreeMap<(i64, u64), Run>,
     next: u64,
@@ -34,7 +34,7 @@ struct Run {
     bytes: usize,
 }
 
-impl Given {
+impl UnreleasedRows {
     /// Says how long steps hold rows past their own time.
     pub fn set_hold(&mut self, hold: Span) {
         self.hold = hold;
@@ -119,10 +119,10 @@ mod tests {
 
     #[test]
     fn the_next_row_above_a_watermark_is_what_is_due() {
-        let mut given = Given::default();
+        let mut given = UnreleasedRows::default();
         [5, 9, 30].iter().for_each(|&time| given.add(&batch(&[time])));
         given.add(&batch(&[12, 18]));
-        let due = |given: &Given, watermark| given.due_above(EventTime(watermark)).map(|due| due.0);
+        let due = |given: &UnreleasedRows, watermark| given.due_above(EventTime(watermark)).map(|due| due.0);
         assert_eq!(due(&given, i64::MIN), Some(5));
         assert_eq!(due(&given, 5), Some(9));
         assert_eq!(due(&given, 9), Some(12));
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn rows_that_a_step_holds_are_due_by_the_second() {
-        let mut given = Given::default();
+        let mut given = UnreleasedRows::default();
         given.set_hold(Span(10_000_000));
         given.add(&batch(&[0]));
         given.add(&batch(&[2_500_000]));
