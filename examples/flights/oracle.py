@@ -133,12 +133,15 @@ def until(table, at):
 def differing(found, wanted):
     """A mask of the rows at which two columns of equal length differ."""
     absent = np.asarray(found.is_null()) != np.asarray(wanted.is_null())
-    floats = pa.types.is_floating(wanted.type) + pa.types.is_floating(found.type)
-    if floats == 1:
+    count = pa.types.is_floating(wanted.type) + pa.types.is_floating(found.type)
+    if count == 1:
         # An integer beside a float is that very number or another one.
-        a, b = (pc.fill_null(column, 0).to_pylist() for column in (found, wanted))
-        same = np.array([one == other for one, other in zip(a, b)], dtype=bool)
-    elif floats:
+        floats, integers = (found, wanted) if pa.types.is_floating(found.type) else (wanted, found)
+        a = pc.fill_null(floats.cast(pa.float64()), 0).to_numpy()
+        whole = (a == np.trunc(a)) & (np.abs(a) < 2.0**63)
+        b = pc.fill_null(integers.cast(pa.int64()), 0).to_numpy()
+        same = whole & (np.where(whole, a, 0).astype(np.int64) == b)
+    elif count:
         a = pc.fill_null(found.cast(pa.float64()), 0).to_numpy()
         b = pc.fill_null(wanted.cast(pa.float64()), 0).to_numpy()
         with np.errstate(invalid="ignore"):

@@ -2,6 +2,8 @@
 //!
 //! What comes out does not depend on where history ends, on workers, or on schedules; and it is what DuckDB says.
 
+#![allow(clippy::unwrap_used)]
+
 mod frontiers;
 mod joined;
 mod log;
