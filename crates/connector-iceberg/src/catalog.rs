@@ -12,7 +12,7 @@ use iceberg::spec::{TableMetadata, TableMetadataBuilder};
 use iceberg::table::Table;
 use iceberg::{
     Catalog, Error, ErrorKind, MetadataLocation, Namespace, NamespaceIdent, Result, Runtime, TableCommit,
-    TableCreation, TableIdent,
+    TableCreation, TableIdent, TableUpdate,
 };
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -79,7 +79,7 @@ impl SqliteCatalog {
 
     /// Deletes old files that nothing in the folder of a table's metadata names any more, unless a table of another name
     /// has its metadata there.
-    pub async fn sweep(&self, table: &Table, now_ms: i64) -> dataflow::Result<()> {
+    async fn sweep(&self, table: &Table, now_ms: i64) -> dataflow::Result<()> {
         let (name, folder) = (TableName::of(table.identifier()), path_of(table.metadata().location()));
         let others = self.store.tables()?;
         let shared = others.iter().any(|(other, location)| *other != name && path_of(location).starts_with(&folder));
@@ -102,18 +102,29 @@ impl SqliteCatalog {
         for requirement in commit.take_requirements() {
             requirement.check(Some(base.metadata()))?;
         }
+        let updates = upkeep::merge_manifests(&base, commit.take_updates()).await?;
+        let added = updates.iter().find_map(|update| match update {
+            TableUpdate::AddSnapshot { snapshot } => Some(snapshot.timestamp_ms()),
+            _ => None,
+        });
+        let expired = if added.is_some() { upkeep::expired(base.metadata())? } else { Vec::new() };
         let mut builder = base.metadata().clone().into_builder(Some(from.clone()));
-        for update in upkeep::merge_manifests(&base, commit.take_updates()).await? {
+        for update in updates {
             builder = update.apply(builder)?;
         }
-        let next = builder.build()?.metadata;
+        let next = builder.remove_snapshots(&expired).build()?.metadata;
         let location = MetadataLocation::from_str(&from)?.with_next_version().with_new_metadata(&next);
         next.write_to(&self.file_io, &location).await?;
         let to = location.to_string();
         match self.store.swap(&name, &from, &to).map_err(failure::for_iceberg)? {
             Swap::Done => {
                 self.delete_old(base.metadata(), &next).await;
-                self.table(&name, next, to)
+                let table = self.table(&name, next, to)?;
+                if let (Some(now_ms), false) = (added, expired.is_empty()) {
+                    // The commit has happened: files that stay cost space and nothing else.
+                    let _ = self.sweep(&table, now_ms).await;
+                }
+                Ok(table)
             }
             Swap::Conflict => {
                 // Nothing points to the file, so one that stays costs space and nothing else.

@@ -4,7 +4,6 @@ use crate::catalog::SqliteCatalog;
 use crate::failure;
 use crate::files::frontier_of;
 use crate::name::TableName;
-use crate::upkeep;
 use dataflow::{Committable, Error, ErrorKind, Result};
 use iceberg::spec::{
     DataFile, FormatVersion, TableMetadata, deserialize_data_file_from_json, serialize_data_file_to_json,
@@ -286,28 +285,11 @@ impl TableCommitter {
             .with_check_duplicate(false)
             .set_snapshot_properties(summary)
             .add_data_files(files);
-        let mut commit = append.apply(transaction).and_then(|transaction| update.apply(transaction));
-        let expiry = upkeep::expiry(base.metadata());
-        if let Some(expiry) = expiry {
-            commit = commit.and_then(|transaction| {
-                let expire = transaction.expire_snapshots();
-                expire.expire_older_than_ms(expiry.before_ms).retain_last(expiry.keep).apply(transaction)
-            });
-        }
+        let commit = append.apply(transaction).and_then(|transaction| update.apply(transaction));
         // The tokens were looked for on this base, so this base it must be that is swapped.
         let pinned = self.catalog.pinned(base);
-        let committed = match commit {
-            Ok(transaction) => transaction.commit(&pinned).await,
-            Err(error) => Err(error),
-        };
-        Ok(match committed {
-            Ok(table) => {
-                if let (Some(_), Some(snapshot)) = (expiry, table.metadata().current_snapshot()) {
-                    // The commit has happened: files that stay cost space and nothing else.
-                    let _ = self.catalog.sweep(&table, snapshot.timestamp_ms()).await;
-                }
-                Ok(())
-            }
+        Ok(match commit {
+            Ok(transaction) => transaction.commit(&pinned).await.map(drop),
             Err(error) => Err(error),
         })
     }

@@ -8,11 +8,11 @@ use crate::failure;
 use crate::storage::path_of;
 use crate::table::DELETE_OLD_METADATA;
 use iceberg::spec::{
-    FormatVersion, Manifest, ManifestContentType, ManifestFile, ManifestListWriter, ManifestWriterBuilder, Snapshot,
-    TableMetadata,
+    FormatVersion, MAIN_BRANCH, Manifest, ManifestContentType, ManifestFile, ManifestListWriter, ManifestWriterBuilder,
+    Snapshot, SnapshotRef, TableMetadata,
 };
 use iceberg::table::Table;
-use iceberg::{Result, TableUpdate};
+use iceberg::{Error, ErrorKind, Result, TableUpdate};
 use std::collections::HashSet;
 use std::fs;
 use std::io;
@@ -44,33 +44,55 @@ const EXPIRE_COUNT_MIN: usize = 32;
 /// A file without a name in the table stays so long, for readers that have an older state of the table.
 const UNNAMED_MS_MIN: i64 = 3_600_000;
 
-/// Which snapshots may leave a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Expiry {
-    /// Those that were made before this may leave.
-    pub before_ms: i64,
-    /// So many of the newest stay all the same.
-    pub keep: usize,
-}
-
-/// What the settings of a table let go now; `None` while that is too little to be worth it.
-pub fn expiry(metadata: &TableMetadata) -> Option<Expiry> {
+/// The snapshots that the settings of a table let go now; none while they are too few to be worth it.
+///
+/// What a tag or another branch names stays, and so do the newest ones.
+pub fn expired(metadata: &TableMetadata) -> Result<Vec<i64>> {
     let number = |key: &str| metadata.properties().get(key).and_then(|value| value.parse::<i64>().ok());
     let count = |key: &str| number(key).and_then(|count| usize::try_from(count).ok());
-    if metadata.properties().get(COLLECT).is_some_and(|value| value == "false") {
-        return None;
-    }
+    let kept_all = metadata.properties().get(COLLECT).is_some_and(|value| value == "false");
+    let Some(current) = metadata.current_snapshot().filter(|_| !kept_all) else { return Ok(Vec::new()) };
     let keep = count(SNAPSHOTS_MIN).unwrap_or(SNAPSHOTS_MIN_DEFAULT).max(1);
-    let current = metadata.current_snapshot()?;
-    let ancestors = std::iter::successors(Some(current), |snapshot| {
-        snapshot.parent_snapshot_id().and_then(|parent| metadata.snapshot_by_id(parent))
-    });
-    let times: Vec<i64> = ancestors.map(|snapshot| snapshot.timestamp_ms()).collect();
+    let line = ancestors(metadata, current.snapshot_id());
     let by_age = current.timestamp_ms().saturating_sub(number(AGE_MS_MAX).unwrap_or(AGE_MS_MAX_DEFAULT));
-    let by_count = count(SNAPSHOTS_MAX).and_then(|most| times.get(most.max(keep).saturating_sub(1)).copied());
-    let before_ms = by_count.map_or(by_age, |time| time.max(by_age));
-    let old = times.iter().skip(keep).filter(|&&time| time < before_ms).count();
-    (old >= EXPIRE_COUNT_MIN).then_some(Expiry { before_ms, keep })
+    let by_count = count(SNAPSHOTS_MAX).map_or(usize::MAX, |most| most.max(keep));
+    let stays =
+        |(at, snapshot): &(usize, &SnapshotRef)| *at < keep || (*at < by_count && snapshot.timestamp_ms() >= by_age);
+    let stay: HashSet<i64> = line.iter().copied().enumerate().filter(stays).map(|(_, s)| s.snapshot_id()).collect();
+    if line.len() < stay.len() + EXPIRE_COUNT_MIN {
+        return Ok(Vec::new());
+    }
+    let named = named_by_references(metadata)?;
+    let in_line: HashSet<i64> = line.iter().map(|snapshot| snapshot.snapshot_id()).collect();
+    let may_leave = |snapshot: &&SnapshotRef| {
+        let id = snapshot.snapshot_id();
+        let old = in_line.contains(&id) || snapshot.timestamp_ms() < by_age;
+        old && !stay.contains(&id) && !named.contains(&id)
+    };
+    Ok(metadata.snapshots().filter(may_leave).map(|snapshot| snapshot.snapshot_id()).collect())
+}
+
+/// A snapshot and those that it came from, the newest first.
+fn ancestors(metadata: &TableMetadata, newest: i64) -> Vec<&SnapshotRef> {
+    let parent = |snapshot: &&SnapshotRef| snapshot.parent_snapshot_id().and_then(|id| metadata.snapshot_by_id(id));
+    std::iter::successors(metadata.snapshot_by_id(newest), parent).collect()
+}
+
+/// The snapshots that a tag names, and those of a branch other than the main one.
+fn named_by_references(metadata: &TableMetadata) -> Result<HashSet<i64>> {
+    // The library gives references by name only, and the names to nobody.
+    let written = serde_json::to_value(metadata).map_err(|error| {
+        Error::new(ErrorKind::Unexpected, "the references of a table cannot be read").with_source(error)
+    })?;
+    let mut named = HashSet::new();
+    for (name, reference) in written["refs"].as_object().into_iter().flatten() {
+        let Some(id) = reference["snapshot-id"].as_i64().filter(|_| name != MAIN_BRANCH) else { continue };
+        named.insert(id);
+        if reference["type"] == "branch" {
+            named.extend(ancestors(metadata, id).iter().map(|snapshot| snapshot.snapshot_id()));
+        }
+    }
+    Ok(named)
 }
 
 /// Gives a snapshot that is about to be added a list in which small manifests of earlier commits are merged, where

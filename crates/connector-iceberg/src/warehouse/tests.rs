@@ -303,14 +303,21 @@ fn create_with(warehouse: &Warehouse, properties: &[(&str, &str)]) -> TableClaim
 }
 
 #[test]
-fn manifests_and_snapshots_stay_few_over_a_thousand_commits() {
-    const COMMITS: i64 = 1000;
+fn manifests_and_snapshots_stay_few_over_many_commits() {
+    const COMMITS: i64 = 240;
     let folder = tempfile::tempdir().unwrap();
     let warehouse = Warehouse::open(folder.path()).unwrap();
-    let claim = create_with(&warehouse, &[("riverrun.history.max-snapshots", "150")]);
+    let claim = create_with(
+        &warehouse,
+        &[
+            ("riverrun.history.max-snapshots", "40"),
+            (upkeep::SNAPSHOTS_MIN, "1"),
+            ("commit.manifest.min-count-to-merge", "20"),
+        ],
+    );
     for n in 0..COMMITS {
         commit(&claim, &prepared(&claim, n..n + 1)).unwrap();
-        if n % 250 == 100 {
+        if n % 60 == 30 {
             // As if the files had been there for hours.
             let hours_ago = fs::metadata(folder.path().join("catalog.db")).unwrap().modified().unwrap();
             let hours_ago = hours_ago - Duration::from_secs(2 * 3600);
@@ -320,12 +327,12 @@ fn manifests_and_snapshots_stay_few_over_a_thousand_commits() {
         }
     }
     let (snapshots, manifests, files) = shape(&warehouse);
-    assert!((150..182).contains(&snapshots), "{snapshots} snapshots");
-    assert!(manifests <= 101, "{manifests} manifests");
+    assert!((40..74).contains(&snapshots), "{snapshots} snapshots");
+    assert!(manifests <= 21, "{manifests} manifests");
     assert_eq!(files, COMMITS as usize);
     assert_eq!(metadata_files(&warehouse, ".metadata.json").len(), 11);
     let avro = metadata_files(&warehouse, ".avro").len();
-    assert!(avro < 700, "{avro} manifests and lists, of 2,000 that were written");
+    assert!(avro < 250, "{avro} manifests and lists, of 480 that were written");
     assert_eq!(warehouse.rows("lake.t").unwrap(), COMMITS as u64);
     // Every snapshot that is left can be read.
     let table = warehouse.load(&TableName::parse("lake.t").unwrap()).unwrap();
