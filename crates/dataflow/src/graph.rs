@@ -1,6 +1,6 @@
 //! The job graph: what a statement becomes, and what a host runs.
 
-use crate::{KeyGroups, Operator, Port, Result};
+use crate::{Error, KeyGroups, Operator, Port, Result};
 use arrow::datatypes::SchemaRef;
 use std::fmt;
 use std::sync::Arc;
@@ -70,6 +70,8 @@ pub struct Node {
     pub kind: NodeKind,
     /// Where its rows come from; the position in this list is the operator's [`crate::Input`].
     pub inputs: Vec<Edge>,
+    /// The ports at which it can put rows out. Each has an edge, so that no row is lost.
+    pub ports: Vec<Port>,
     /// The columns that leave at the main port (of a sink: that come in).
     pub schema: SchemaRef,
     /// One line for `explain`: what it computes, and what bounds its state.
@@ -92,4 +94,71 @@ impl fmt::Debug for Node {
 pub struct JobGraph {
     /// The nodes.
     pub nodes: Vec<Node>,
+}
+
+impl JobGraph {
+    /// Refuses edges that point forwards, edges from ports that put nothing out, and ports that no edge leaves from:
+    /// their rows would vanish.
+    pub fn check(&self) -> Result<()> {
+        for (at, node) in self.nodes.iter().enumerate() {
+            for edge in &node.inputs {
+                if edge.from >= at {
+                    return Err(Error::internal(format!("node {} takes rows from a node behind it", node.name)));
+                }
+                let from = &self.nodes[edge.from];
+                if !from.ports.contains(&edge.port) {
+                    return Err(Error::internal(format!(
+                        "node {} takes rows from port {} of node {}, which puts none out there",
+                        node.name, edge.port.0, from.name
+                    )));
+                }
+            }
+            let has_edge = |port: Port| {
+                self.nodes.iter().flat_map(|node| &node.inputs).any(|edge| edge.from == at && edge.port == port)
+            };
+            if let Some(port) = node.ports.iter().find(|&&port| !has_edge(port)) {
+                return Err(Error::internal(format!(
+                    "node {} puts rows out at port {}, and no edge takes them",
+                    node.name, port.0
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::datatypes::Schema;
+
+    fn node(name: &str, kind: NodeKind, ports: Vec<Port>, from: &[(usize, Port)]) -> Node {
+        let edge = |&(from, port): &(usize, Port)| Edge { from, port, exchange: Exchange::Forward };
+        Node {
+            name: name.to_owned(),
+            kind,
+            inputs: from.iter().map(edge).collect(),
+            ports,
+            schema: Arc::new(Schema::empty()),
+            describe: String::new(),
+        }
+    }
+
+    fn refused(ports: Vec<Port>, from: &[(usize, Port)]) -> Option<String> {
+        let source = node("plays", NodeKind::Source("plays".to_owned()), ports, &[]);
+        let sink = node("into t", NodeKind::Sink(Output::Table("t".to_owned())), vec![], from);
+        JobGraph { nodes: vec![source, sink] }.check().err().map(|error| error.chain())
+    }
+
+    #[test]
+    fn a_port_without_an_edge_is_refused() {
+        assert_eq!(refused(vec![Port::MAIN], &[(0, Port::MAIN)]), None);
+        assert_eq!(
+            refused(vec![Port::MAIN, Port::DEAD_LETTER], &[(0, Port::MAIN)]).as_deref(),
+            Some("node plays puts rows out at port 2, and no edge takes them")
+        );
+        let message = refused(vec![Port::MAIN], &[(0, Port::MAIN), (0, Port::LATE)]);
+        assert!(message.is_some_and(|message| message.contains("puts none out there")));
+        assert!(refused(vec![Port::MAIN], &[(0, Port::MAIN), (1, Port::MAIN)]).is_some_and(|message| message.contains("behind it")));
+    }
 }
