@@ -74,6 +74,9 @@ fn check(input: &SchemaRef, function: &Function) -> Result<()> {
         Aggregate::Lag { offset: 0 } => {
             Err(Error::invalid(format!("function \"{name}\": lag looks back 0 rows, expected at least 1")))
         }
+        Aggregate::Lag { offset } if *offset > LAG_ROWS_MAX => Err(Error::invalid(format!(
+            "function \"{name}\": lag looks back {offset} rows, expected at most {LAG_ROWS_MAX}"
+        ))),
         Aggregate::Lag { .. } if filter.is_some() => {
             Err(Error::invalid(format!("function \"{name}\": lag takes no FILTER; use a CASE in its argument")))
         }
@@ -121,6 +124,9 @@ enum Column {
     Frame(usize),
     Lag(usize),
 }
+
+/// How many rows `lag` looks back at most: it keeps so many values of every key there ever was.
+pub const LAG_ROWS_MAX: usize = 1_000;
 
 /// Rows are computed about so many at a time; the rows of one moment always together.
 const CHUNK_ROWS: usize = 4096;
