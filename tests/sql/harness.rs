@@ -128,7 +128,8 @@ impl Bench {
             None => (None, what.trim()),
         };
         if !self.jobs.contains_key(name) {
-            let job = self.start(name)?;
+            let (output, view) = name.split_once(" BESIDE ").unwrap_or((name, name));
+            let job = self.start(output, view)?;
             self.jobs.insert(name.to_owned(), job);
         }
         let job = self.jobs.get_mut(name);
@@ -137,11 +138,11 @@ impl Bench {
         Ok(cells(rows, columns)?.answer())
     }
 
-    /// Starts a job that goes on, for a view or for the log of a decision.
-    fn start(&self, name: &str) -> Result<(Running, Rows)> {
-        let target = match name.strip_suffix("__log") {
+    /// Starts a job that goes on, for a view or for the log of a decision, and looks at one of its outputs.
+    fn start(&self, name: &str, view: &str) -> Result<(Running, Rows)> {
+        let target = match view.strip_suffix("__log") {
             Some(decision) => Target::Outputs(vec![decision.to_owned()]),
-            None => Target::Collect(vec![name.to_owned()]),
+            None => Target::Collect(vec![view.to_owned()]),
         };
         let options = JobOptions { until_caught_up: false, begin: Begin::Collect, from: None };
         let wired = self.place.open()?.job(&target, &options).map_err(wrong)?;

@@ -45,6 +45,18 @@ pub fn dead_letter_schema() -> SchemaRef {
     ]))
 }
 
+/// The columns of a stream's late rows: the declared ones, then the moment that was still open, and the arrival.
+///
+/// ```
+/// let none = std::sync::Arc::new(arrow::datatypes::Schema::empty());
+/// assert_eq!(dataflow::late_schema(&none).field(1).name(), "_arrival");
+/// ```
+pub fn late_schema(declared: &SchemaRef) -> SchemaRef {
+    let instant = |name: &str| Field::new(name, DataType::Timestamp(TimeUnit::Microsecond, None), true);
+    let columns = declared.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+    Arc::new(Schema::new(columns.chain(["_time", "_arrival"].map(instant)).collect::<Vec<_>>()))
+}
+
 /// Dead letters of one step as rows.
 pub fn dead_letters(stream: &str, step: &str, letters: &[DeadLetter]) -> Result<Batch> {
     let times = || letters.iter().map(|letter| letter.has_time.then_some(letter.time.0));

@@ -159,6 +159,9 @@ mod tests {
         );
         let message = refused(vec![Port::MAIN], &[(0, Port::MAIN), (0, Port::LATE)]);
         assert!(message.is_some_and(|message| message.contains("puts none out there")));
-        assert!(refused(vec![Port::MAIN], &[(0, Port::MAIN), (1, Port::MAIN)]).is_some_and(|message| message.contains("behind it")));
+        assert!(
+            refused(vec![Port::MAIN], &[(0, Port::MAIN), (1, Port::MAIN)])
+                .is_some_and(|message| message.contains("behind it"))
+        );
     }
 }

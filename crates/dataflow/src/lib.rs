@@ -28,7 +28,7 @@ pub use batch::{Batch, concat};
 pub use checked::Checked;
 pub use clock::{Clock, ManualClock};
 pub use codec::{Decode, Decoded, Encode};
-pub use dead_letter::{DeadLetter, RowText, dead_letter_schema, dead_letters};
+pub use dead_letter::{DeadLetter, RowText, dead_letter_schema, dead_letters, late_schema};
 pub use error::{Error, ErrorKind, Result};
 pub use files::{Bounds, RecordBatches, TimedFile, TimedFiles};
 pub use graph::{Edge, Exchange, JobGraph, MakeOperator, Node, NodeKind, Output, StepContext};

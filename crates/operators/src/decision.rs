@@ -31,8 +31,6 @@ pub struct Spec {
     pub published_after: EventTime,
     /// Whether actions leave at the main port; without it records alone leave.
     pub acts: bool,
-    /// What becomes of rows on which a rule fails, beside what the other rules decide.
-    pub bad_rows: BadRows,
 }
 
 /// A rule of a decision.
@@ -120,6 +118,8 @@ pub fn decision_id(decision: &str, time: EventTime, order: dataflow::RowOrder) -
 #[derive(Debug)]
 pub struct Decision {
     spec: Spec,
+    // Followed for rows on which a rule fails, beside what the other rules decide.
+    bad_rows: BadRows,
     actions: SchemaRef,
     log: SchemaRef,
     keys: KeyIndex,
@@ -159,7 +159,7 @@ struct Decided {
 
 impl Decision {
     /// A decision over rows of a schema.
-    pub fn new(input: SchemaRef, spec: Spec) -> Result<Decision> {
+    pub fn new(input: SchemaRef, spec: Spec, bad_rows: BadRows) -> Result<Decision> {
         let (actions, log) = (actions_schema(&input, &spec)?, log_schema(&input, &spec)?);
         let mut described = format!("decision {} {} {}", spec.name, spec.subject, queue::describe(&input));
         let mut cooldowns = Vec::with_capacity(spec.rules.len());
@@ -193,6 +193,7 @@ impl Decision {
             fingerprint: state::fingerprint(&described),
             watermark: EventTime::MIN,
             spec,
+            bad_rows,
             actions,
             log,
             cooldowns,
@@ -378,7 +379,7 @@ impl Operator for Decision {
             cx.emit(Port::MAIN, self.actions(batch, &decided, &ids)?);
         }
         cx.emit(Port::RECORDS, self.records(batch, &decided, &ids)?);
-        self.spec.bad_rows.record(batch, &self.failures(conditions), cx)?;
+        self.bad_rows.record(batch, &self.failures(conditions), cx)?;
         self.count_state(cx);
         Ok(Progress::Done)
     }

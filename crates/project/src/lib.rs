@@ -5,6 +5,7 @@
 mod archive;
 mod catalog;
 mod config;
+mod dead_letter;
 mod declared;
 mod fingerprint;
 mod given;

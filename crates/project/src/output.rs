@@ -2,7 +2,6 @@
 
 use crate::job::{Begin, WiredSink};
 use crate::open::Project;
-use codec::JsonEncode;
 use connector_iceberg::TableOptions;
 use connector_local::{TopicCommitter, TopicSink};
 use dataflow::{Batch, Committable, Committer, Error, EventTime, Output, Result, Sink};
@@ -114,7 +113,7 @@ fn topic_sink(project: &Project, topic: &str, spec: &OutputSpec, start: EventTim
     let topics = project.topics()?.clone();
     topics.topic_or_create(topic, 1)?;
     let (topic, producer) = (topic.to_owned(), producer_name(project, &spec.name));
-    let (encode, key) = (Arc::new(JsonEncode::new(spec.schema.clone())?), spec.schema.index_of("subject").ok());
+    let (encode, key) = (crate::dead_letter::encoder(&spec.schema)?, spec.schema.index_of("subject").ok());
     Ok(WiredSink {
         name: spec.name.clone(),
         node: String::new(),

@@ -60,9 +60,8 @@ fn a_row_that_fails_is_named_with_its_place_and_its_reason() {
         revision: String::new(),
         published_after: EventTime::MIN,
         acts: true,
-        bad_rows: fail(),
     };
-    let decision = Decision::new(schema(), spec).unwrap();
+    let decision = Decision::new(schema(), spec, fail()).unwrap();
     assert_eq!(failed(decision, &[rows]), format!("{text}decision \"d\": rule \"r\": the number is 3{hint}"));
 }
 
