@@ -167,10 +167,11 @@ impl Bench {
             None => (None, what.trim()),
         };
         if matches!(self.host.by, By::Threads) {
-            self.threads_agree(&target(name))?;
+            self.threads_agree(&target(name.split_once(" BESIDE ").map_or(name, |(_, view)| view)))?;
         }
         if !self.jobs.contains_key(name) {
-            let job = self.start(name)?;
+            let (output, view) = name.split_once(" BESIDE ").unwrap_or((name, name));
+            let job = self.start(output, view)?;
             self.jobs.insert(name.to_owned(), job);
         }
         let job = self.jobs.get_mut(name);
@@ -179,9 +180,9 @@ impl Bench {
         Ok(cells(rows, columns)?.answer())
     }
 
-    /// Starts a job that goes on, for a view or for the log of a decision.
-    fn start(&self, name: &str) -> Result<(Running, Rows)> {
-        let target = target(name);
+    /// Starts a job that goes on, for a view or for the log of a decision, and looks at one of its outputs.
+    fn start(&self, name: &str, view: &str) -> Result<(Running, Rows)> {
+        let target = target(view);
         let options = JobOptions { until_caught_up: false, begin: Begin::Collect, from: None };
         let wired = self.place.open()?.job(&target, &options).map_err(wrong)?;
         let at = wired.sinks.iter().position(|sink| match &sink.output {

@@ -5,8 +5,10 @@
 //! (rows arrive on the stream's topic now, `INTO stream PARTITION 1 ..` says where), `PARTITIONS stream n`,
 //! `PUT stream 'payload'`, `ADVANCE n SECONDS` and `ARCHIVE stream`, behind which jobs start anew. Queries are SELECTs,
 //! which run to where their inputs end, and `TAKE [columns FROM] view`, which gives the rows that have come out of a
-//! job that goes on since the last one.
+//! job that goes on since the last one; `TAKE [columns FROM] table BESIDE view` gives what the job of a view writes to a
+//! table of dead letters or late rows.
 
+mod conservation;
 mod errors;
 mod harness;
 mod oracle;

@@ -63,12 +63,34 @@ pub struct Files {
     schema: SchemaRef,
     paths: Vec<PathBuf>,
     files: Vec<TimedFile>,
+    // A row that cannot be read comes with the reason; else it is an error.
+    with_errors: bool,
 }
+
+/// The columns of rows that cannot be read: the reason, and what stands there.
+const ERROR: &str = "_error";
+const RAW: &str = "_raw";
 
 impl Files {
     /// Finds the files that a pattern such as `data/*.parquet` names, in a folder unless the pattern begins at the
     /// root. `*` and `?` stand for characters within one step of a path. An error when nothing matches.
     pub fn open(pattern: &str, folder: &Path) -> Result<Files> {
+        Files::look(pattern, folder, false)
+    }
+
+    /// The same, where rows that cannot be read come with the reason in a column `_error`, what stands there in `_raw`,
+    /// and NULL in columns that have no value. Values of Parquet files come as they are, whatever types are declared.
+    pub fn open_with_errors(pattern: &str, folder: &Path) -> Result<Files> {
+        let mut files = Files::look(pattern, folder, true)?;
+        if files.format != Format::Parquet {
+            let hidden = [Field::new(ERROR, DataType::Utf8, true), Field::new(RAW, DataType::Binary, true)];
+            let fields = files.schema.fields().iter().map(|field| field.as_ref().clone()).chain(hidden);
+            files.schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        }
+        Ok(files)
+    }
+
+    fn look(pattern: &str, folder: &Path, with_errors: bool) -> Result<Files> {
         let paths = glob::matching(pattern, folder)?;
         let Some(first) = paths.first() else {
             return Err(Error::invalid(format!("no file matches \"{pattern}\" in \"{}\"", folder.display())));
@@ -83,10 +105,10 @@ impl Files {
         }
         let (schema, looked) = match format {
             Format::Parquet => parquet::look(&paths)?,
-            Format::Csv | Format::JsonLines => infer::look(&paths, format)?,
+            Format::Csv | Format::JsonLines => infer::look(&paths, format, with_errors)?,
         };
         let files = looked.into_iter().map(described).collect::<Result<_>>()?;
-        Ok(Files { pattern: pattern.to_owned(), format, schema, paths, files })
+        Ok(Files { pattern: pattern.to_owned(), format, schema, paths, files, with_errors })
     }
 
     /// The same files with declared types for some columns, named without regard to case. CSV and JSON lines are
@@ -105,6 +127,8 @@ impl Files {
                     field.data_type(),
                 )));
             }
+            let is_kept = self.format == Format::Parquet && self.with_errors;
+            let data_type = if is_kept { field.data_type() } else { data_type };
             Ok(field.as_ref().clone().with_data_type(data_type.clone()))
         });
         self.schema = Arc::new(Schema::new(fields.collect::<Result<Vec<Field>>>()?));
@@ -147,15 +171,15 @@ impl TimedFiles for Files {
             .paths
             .get(file)
             .ok_or_else(|| Error::internal(format!("files \"{}\": there is no file {file}", self.pattern)))?;
-        read(path, self.format, schema, batch_rows)
+        read(path, self.format, schema, batch_rows, self.with_errors)
     }
 }
 
 /// Reads a file as the schema says.
-fn read(path: &Path, format: Format, schema: SchemaRef, batch_rows: usize) -> Result<RecordBatches> {
+fn read(path: &Path, format: Format, schema: SchemaRef, batch_rows: usize, with_errors: bool) -> Result<RecordBatches> {
     match format {
         Format::Parquet => parquet::read(path, schema, batch_rows.max(1)),
-        Format::Csv | Format::JsonLines => infer::read(path, format, schema, batch_rows.max(1)),
+        Format::Csv | Format::JsonLines => infer::read(path, format, schema, batch_rows.max(1), with_errors),
     }
 }
 
@@ -165,9 +189,9 @@ pub fn read_rows(path: &Path) -> Result<(SchemaRef, RecordBatches)> {
     let paths = [path.to_owned()];
     let (schema, _) = match format {
         Format::Parquet => parquet::look(&paths)?,
-        Format::Csv | Format::JsonLines => infer::look(&paths, format)?,
+        Format::Csv | Format::JsonLines => infer::look(&paths, format, false)?,
     };
-    Ok((schema.clone(), read(path, format, schema, BATCH_ROWS)?))
+    Ok((schema.clone(), read(path, format, schema, BATCH_ROWS, false)?))
 }
 
 /// The type that values of a file's type have once they are read.

@@ -239,3 +239,36 @@ fn a_parquet_file_that_could_not_be_finished_is_not_there() {
     assert_eq!(write_parquet(&path, schema, Box::new(vec![Ok(good.clone()), Ok(good)].into_iter())).unwrap(), 2);
     assert_eq!(Files::open("out.parquet", folder.path()).unwrap().files()[0].rows, 2);
 }
+
+#[test]
+fn rows_that_cannot_be_read_come_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "a.csv", "n,m\n1,2\nx,3\n4\n99999999999,5\n6,7\n");
+    write(folder.path(), "b.jsonl", "{\"n\":1,\"m\":2}\n{\"n\":\n{\"n\":3,\"n\":4,\"m\":5}\n{\"n\":6,\"m\":7}\n");
+    let declared = [("n".to_owned(), DataType::Int32), ("m".to_owned(), DataType::Int64)];
+    let read = |name: &str| {
+        let files = Files::open_with_errors(name, folder.path()).unwrap().with_types(&declared).unwrap();
+        let names = ["n", "m", "_error", "_raw"].map(str::to_owned);
+        let batches: Vec<_> = files.open(0, &names, 2).unwrap().map(|batch| batch.unwrap()).collect();
+        let rows: usize = batches.iter().map(|batch| batch.num_rows()).sum();
+        assert_eq!(rows as u64, files.files()[0].rows);
+        let text = |column: usize| {
+            let of = |batch: &RecordBatch| {
+                let column = arrow::compute::cast(batch.column(column), &DataType::Utf8).unwrap();
+                column.as_string::<i32>().iter().map(|text| text.unwrap_or("-").to_owned()).collect::<Vec<_>>()
+            };
+            batches.iter().flat_map(of).collect::<Vec<_>>()
+        };
+        [text(0), text(1), text(2), text(3)]
+    };
+    let [n, m, errors, raw] = read("a.csv");
+    assert_eq!((n.join(" "), m.join(" ")), ("1 - - - 6".to_owned(), "2 3 - 5 7".to_owned()));
+    assert_eq!(errors[1], "line 3: column \"n\" is \"x\", expected an integer");
+    assert!(errors[2].contains("line 4 has 1 values, expected 2"), "{errors:?}");
+    assert_eq!((errors[3].as_str(), errors[4].as_str()), ("a value of column \"n\" is no Int32", "-"));
+    assert_eq!((raw[1].as_str(), raw[4].as_str()), ("x,3", "-"));
+    let [n, _, errors, raw] = read("b.jsonl");
+    assert_eq!(n.join(" "), "1 - 3 6");
+    assert!(errors[1].contains("line 2 is not JSON") && errors[2].contains("\"n\" comes twice"), "{errors:?}");
+    assert_eq!(raw[1], "{\"n\":");
+}

@@ -1,6 +1,6 @@
 //! The job graph: what a statement becomes, and what a host runs.
 
-use crate::{KeyGroups, Operator, Port, Result, Span};
+use crate::{Error, KeyGroups, Operator, Port, Result, Span};
 use arrow::datatypes::SchemaRef;
 use std::fmt;
 use std::sync::Arc;
@@ -70,6 +70,8 @@ pub struct Node {
     pub kind: NodeKind,
     /// Where its rows come from; the position in this list is the operator's [`crate::Input`].
     pub inputs: Vec<Edge>,
+    /// The ports at which it can put rows out. Each has an edge, so that no row is lost.
+    pub ports: Vec<Port>,
     /// The columns that leave at the main port (of a sink: that come in).
     pub schema: SchemaRef,
     /// How long the step holds a row past its own `_time` at most: until its forward bound has passed.
@@ -133,6 +135,35 @@ impl JobGraph {
         }
         reach
     }
+
+    /// Refuses edges that point forwards, edges from ports that put nothing out, and ports that no edge leaves from:
+    /// their rows would vanish.
+    pub fn check(&self) -> Result<()> {
+        for (at, node) in self.nodes.iter().enumerate() {
+            for edge in &node.inputs {
+                if edge.from >= at {
+                    return Err(Error::internal(format!("node {} takes rows from a node behind it", node.name)));
+                }
+                let from = &self.nodes[edge.from];
+                if !from.ports.contains(&edge.port) {
+                    return Err(Error::internal(format!(
+                        "node {} takes rows from port {} of node {}, which puts none out there",
+                        node.name, edge.port.0, from.name
+                    )));
+                }
+            }
+            let has_edge = |port: Port| {
+                self.nodes.iter().flat_map(|node| &node.inputs).any(|edge| edge.from == at && edge.port == port)
+            };
+            if let Some(port) = node.ports.iter().find(|&&port| !has_edge(port)) {
+                return Err(Error::internal(format!(
+                    "node {} puts rows out at port {}, and no edge takes them",
+                    node.name, port.0
+                )));
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -140,27 +171,51 @@ mod tests {
     use super::*;
     use arrow::datatypes::Schema;
 
-    fn node(kind: NodeKind, from: &[usize], hold: i64) -> Node {
-        let edge = |&from| Edge { from, port: Port::MAIN, exchange: Exchange::Forward };
+    fn node(name: &str, kind: NodeKind, ports: Vec<Port>, from: &[(usize, Port)]) -> Node {
+        let edge = |&(from, port): &(usize, Port)| Edge { from, port, exchange: Exchange::Forward };
         Node {
-            name: String::new(),
+            name: name.to_owned(),
             kind,
             inputs: from.iter().map(edge).collect(),
+            ports,
             schema: Arc::new(Schema::empty()),
-            hold: Span(hold),
+            hold: Span::ZERO,
             describe: String::new(),
         }
     }
 
     #[test]
     fn streams_meet_where_a_step_takes_rows_of_both() {
-        let source = |from: &[usize]| node(NodeKind::Source(String::new()), from, 0);
-        let sink = |from| node(NodeKind::Sink(Output::Query), &[from], 0);
-        let step = |from: &[usize], hold| node(NodeKind::Sink(Output::Query), from, hold);
+        let source = || node("s", NodeKind::Source(String::new()), vec![Port::MAIN], &[]);
+        let step = |from: &[usize], hold| {
+            let from: Vec<_> = from.iter().map(|&from| (from, Port::MAIN)).collect();
+            Node { hold: Span(hold), ..node("n", NodeKind::Sink(Output::Query), vec![Port::MAIN], &from) }
+        };
         // 0 and 1 meet in step 3, which holds rows for 7; 1 and 2 meet in step 4; 0 and 2 nowhere.
         let nodes =
-            vec![source(&[]), source(&[]), source(&[]), step(&[0, 1], 7), step(&[1, 2], 0), step(&[3], 2), sink(5)];
+            vec![source(), source(), source(), step(&[0, 1], 7), step(&[1, 2], 0), step(&[3], 2), step(&[5], 0)];
         let meetings = JobGraph { nodes }.meetings();
         assert_eq!(meetings, [(vec![0, 1], Span(9)), (vec![0, 1, 2], Span(9)), (vec![1, 2], Span(0))]);
+    }
+
+    fn refused(ports: Vec<Port>, from: &[(usize, Port)]) -> Option<String> {
+        let source = node("plays", NodeKind::Source("plays".to_owned()), ports, &[]);
+        let sink = node("into t", NodeKind::Sink(Output::Table("t".to_owned())), vec![], from);
+        JobGraph { nodes: vec![source, sink] }.check().err().map(|error| error.chain())
+    }
+
+    #[test]
+    fn a_port_without_an_edge_is_refused() {
+        assert_eq!(refused(vec![Port::MAIN], &[(0, Port::MAIN)]), None);
+        assert_eq!(
+            refused(vec![Port::MAIN, Port::DEAD_LETTER], &[(0, Port::MAIN)]).as_deref(),
+            Some("node plays puts rows out at port 2, and no edge takes them")
+        );
+        let message = refused(vec![Port::MAIN], &[(0, Port::MAIN), (0, Port::LATE)]);
+        assert!(message.is_some_and(|message| message.contains("puts none out there")));
+        assert!(
+            refused(vec![Port::MAIN], &[(0, Port::MAIN), (1, Port::MAIN)])
+                .is_some_and(|message| message.contains("behind it"))
+        );
     }
 }

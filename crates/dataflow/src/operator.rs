@@ -48,8 +48,12 @@ pub enum Fate {
     Quarantined,
     /// Were deliveries of a row seen before.
     Deduplicated,
-    /// Could not be decoded or evaluated.
+    /// Could not be decoded or evaluated, and were skipped.
     Bad,
+    /// Could not be decoded or evaluated, and were written as dead letters.
+    DeadLettered,
+    /// Were decided although a rule failed on them; they go on.
+    RuleFailed,
     /// Wait in state for the watermark; counted up when they are taken in, down when they are let go.
     Held,
     /// Came in partitions that joined behind the watermark, and were moved to the microsecond after it.
@@ -58,7 +62,7 @@ pub enum Fate {
 
 impl Fate {
     /// All fates, in the order in which they are shown.
-    pub const ALL: [Fate; 10] = [
+    pub const ALL: [Fate; 12] = [
         Fate::In,
         Fate::Out,
         Fate::Filtered,
@@ -67,6 +71,8 @@ impl Fate {
         Fate::Quarantined,
         Fate::Deduplicated,
         Fate::Bad,
+        Fate::DeadLettered,
+        Fate::RuleFailed,
         Fate::Held,
         Fate::Joined,
     ];

@@ -25,6 +25,7 @@ pub struct Position {
 /// let first = RowOrder::of_position(0, Position { ledger: 7, entry: 1, batch_index: 0 })?;
 /// let second = RowOrder::of_position(0, Position { ledger: 7, entry: 2, batch_index: 0 })?;
 /// assert!(first < second);
+/// assert_eq!(second.position(), (0, Position { ledger: 7, entry: 2, batch_index: 0 }));
 /// # Ok::<(), dataflow::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,6 +43,17 @@ impl RowOrder {
         let high = (u128::from(partition) << 48) | u128::from(at.ledger);
         let low = (u128::from(at.entry) << 24) | u128::from(at.batch_index);
         Ok(RowOrder((high << 64) | low))
+    }
+
+    /// The coordinates of the message whose order this is, if it is one of a message.
+    pub fn position(self) -> (u32, Position) {
+        let (high, low) = (self.0 >> 64, self.0 as u64);
+        let at = Position {
+            ledger: high as u64 & ((1 << 48) - 1),
+            entry: low >> 24,
+            batch_index: low as u32 & ((1 << 24) - 1),
+        };
+        ((high >> 48) as u32, at)
     }
 
     /// The order of a row by two hashes.

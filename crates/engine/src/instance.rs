@@ -271,6 +271,9 @@ impl Instance {
 }
 
 fn send(outs: &mut [OutEdge], port: Port, batch: Batch, out: &mut dyn Outbox) -> Result<()> {
+    if !outs.iter().any(|edge| edge.port == port) {
+        return Err(Error::internal(format!("{} rows leave at port {}, and no edge takes them", batch.rows(), port.0)));
+    }
     for edge in outs.iter_mut().filter(|edge| edge.port == port) {
         edge.rows(batch.clone(), out)?;
     }

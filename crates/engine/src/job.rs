@@ -33,7 +33,7 @@ pub struct Job {
 }
 
 impl Job {
-    /// Checks that readers and sinks fit the graph, and that edges point backwards only.
+    /// Checks that readers and sinks fit the graph, and that the graph loses no row.
     pub(crate) fn check(&self) -> Result<()> {
         let count = |wanted: fn(&NodeKind) -> bool| self.graph.nodes.iter().filter(|node| wanted(&node.kind)).count();
         let sources = count(|kind| matches!(kind, NodeKind::Source(_)));
@@ -46,11 +46,6 @@ impl Job {
                 self.workers
             )));
         }
-        for (index, node) in self.graph.nodes.iter().enumerate() {
-            if node.inputs.iter().any(|edge| edge.from >= index) {
-                return Err(Error::internal(format!("node {} takes rows from a node behind it", node.name)));
-            }
-        }
-        Ok(())
+        self.graph.check()
     }
 }

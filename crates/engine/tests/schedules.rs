@@ -132,13 +132,9 @@ impl Committer for Table {
 
 /// Two sources into one numbering by key, into a table; and a second view of it by value, on one worker.
 fn job(inputs: [Vec<(i64, i64, i64)>; 2], workers: usize, after: i64, fail_at: Option<i64>) -> (Job, Written, Written) {
-    let node = |name: &str, kind, inputs| Node {
-        name: name.into(),
-        kind,
-        inputs,
-        schema: schema(),
-        hold: Span::ZERO,
-        describe: String::new(),
+    let node = |name: &str, kind, inputs| {
+        let ports = if matches!(kind, NodeKind::Sink(_)) { vec![] } else { vec![Port::MAIN] };
+        Node { name: name.into(), kind, inputs, ports, schema: schema(), hold: Span::ZERO, describe: String::new() }
     };
     let edge = |from, exchange| Edge { from, port: Port::MAIN, exchange };
     let number = |fail_at| {

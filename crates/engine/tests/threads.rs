@@ -146,8 +146,10 @@ struct Running {
 
 impl Running {
     fn start(restless: &[bool], workers: usize, failures: usize) -> Running {
-        let node = |name: String, kind, inputs| Node {
+        let ports = |kind: &NodeKind| if matches!(kind, NodeKind::Sink(_)) { vec![] } else { vec![Port::MAIN] };
+        let node = |name: String, kind: NodeKind, inputs| Node {
             name,
+            ports: ports(&kind),
             kind,
             inputs,
             schema: schema(),

@@ -1,6 +1,6 @@
 //! A decision: named rules over rows, their actions, and a log of every row that was looked at.
 
-use crate::filter::dead_letter;
+use crate::bad_rows::{BadRows, by_row};
 use crate::{columns, queue};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
@@ -29,6 +29,8 @@ pub struct Spec {
     pub revision: String,
     /// Actions after this leave the job (W).
     pub published_after: EventTime,
+    /// Whether actions leave at the main port; without it records alone leave.
+    pub acts: bool,
 }
 
 /// A rule of a decision.
@@ -63,8 +65,8 @@ pub fn actions_schema(input: &SchemaRef, spec: &Spec) -> Result<SchemaRef> {
     ])))
 }
 
-/// The columns of the log: decision_id, time, subject, matched, acted, suppressed, nulls, action, published,
-/// model_version, revision, then the kept input columns, of which those with one of these names get `row_` in front.
+/// The columns of the log: decision_id, time, subject, matched, acted, suppressed, nulls, failed, action,
+/// published, model_version, revision, then the kept input columns, of which those with one of these names get `row_` in front.
 pub fn log_schema(input: &SchemaRef, spec: &Spec) -> Result<SchemaRef> {
     let subject = columns::field(input, spec.subject, "the SUBJECT")?;
     let text = |name: &str, nullable| Field::new(name, DataType::Utf8, nullable);
@@ -76,6 +78,7 @@ pub fn log_schema(input: &SchemaRef, spec: &Spec) -> Result<SchemaRef> {
         text("acted", true),
         text("suppressed", true),
         text("nulls", false),
+        text("failed", false),
         text("action", true),
         Field::new("published", DataType::Boolean, false),
         text("model_version", true),
@@ -106,14 +109,17 @@ pub fn decision_id(decision: &str, time: EventTime, order: dataflow::RowOrder) -
 /// Looks at every row at once and in order: puts its action out, if a rule acts, and a record of what was decided.
 ///
 /// The first rule that matches and is not SHADOW acts, unless it has acted on the subject less than its ONCE PER ago:
-/// then no rule acts, and it is recorded as suppressed. A NULL condition is no match. A row on which a condition fails
-/// is bad: it goes to the dead letter port and is not recorded. Actions leave at the main port whether they are
-/// published or not; records leave at [`Port::RECORDS`]. NULL subjects count as one subject.
+/// then no rule acts, and it is recorded as suppressed. A NULL condition is no match. A condition that fails is
+/// no match either, and is recorded as failed: the other rules go on, and the policy of the stream is followed beside them.
+/// Actions leave at the main port whether they are published or not; records leave at [`Port::RECORDS`]. NULL subjects
+/// count as one subject.
 ///
 /// State: per rule with ONCE PER the time of its last action on each subject, forgotten when the interval has passed.
 #[derive(Debug)]
 pub struct Decision {
     spec: Spec,
+    // Followed for rows on which a rule fails, beside what the other rules decide.
+    bad_rows: BadRows,
     actions: SchemaRef,
     log: SchemaRef,
     keys: KeyIndex,
@@ -135,19 +141,25 @@ struct Cooldown {
 const NEVER: i64 = i64::MIN;
 const ACTED: u8 = 1;
 
-/// What was decided about the rows of a batch, in columns; `rows` are those that are not bad.
+/// The values of a rule's condition, and the rows on which it failed.
+struct Condition {
+    values: BooleanArray,
+    failed: Vec<(usize, Error)>,
+}
+
+/// What was decided about the rows of a batch, in columns.
 #[derive(Debug, Default)]
 struct Decided {
-    rows: Vec<u32>,
     acting: Vec<Option<usize>>,
     suppressed: Vec<Option<usize>>,
     matched: Vec<String>,
     nulls: Vec<String>,
+    failed: Vec<String>,
 }
 
 impl Decision {
     /// A decision over rows of a schema.
-    pub fn new(input: SchemaRef, spec: Spec) -> Result<Decision> {
+    pub fn new(input: SchemaRef, spec: Spec, bad_rows: BadRows) -> Result<Decision> {
         let (actions, log) = (actions_schema(&input, &spec)?, log_schema(&input, &spec)?);
         let mut described = format!("decision {} {} {}", spec.name, spec.subject, queue::describe(&input));
         let mut cooldowns = Vec::with_capacity(spec.rules.len());
@@ -181,40 +193,38 @@ impl Decision {
             fingerprint: state::fingerprint(&described),
             watermark: EventTime::MIN,
             spec,
+            bad_rows,
             actions,
             log,
             cooldowns,
         })
     }
 
-    /// The conditions as columns, and the rows on which one of them fails.
-    fn conditions(&self, batch: &Batch) -> Result<(Vec<BooleanArray>, Vec<usize>)> {
-        let (mut conditions, mut bad) = (Vec::with_capacity(self.spec.rules.len()), Vec::new());
-        for rule in &self.spec.rules {
+    fn conditions(&self, batch: &Batch) -> Result<Vec<Condition>> {
+        let condition = |rule: &Rule| {
             let evaluated = rule.condition.evaluate(batch)?;
-            bad.extend(evaluated.failed.iter().map(|(row, _)| *row));
-            match evaluated.values.as_boolean_opt() {
-                Some(values) => conditions.push(values.clone()),
-                None => return Err(Error::internal(format!("a condition gave {}", evaluated.values.data_type()))),
-            }
-        }
-        bad.sort_unstable();
-        bad.dedup();
-        Ok((conditions, bad))
+            let values = evaluated.values.as_boolean_opt().cloned();
+            let values =
+                values.ok_or_else(|| Error::internal(format!("a condition gave {}", evaluated.values.data_type())))?;
+            Ok(Condition { values, failed: evaluated.failed })
+        };
+        self.spec.rules.iter().map(condition).collect()
     }
 
-    fn decide(&mut self, batch: &Batch, conditions: &[BooleanArray], bad: &[usize]) -> Result<Decided> {
+    fn decide(&mut self, batch: &Batch, conditions: &[Condition]) -> Result<Decided> {
         let mut subjects = Vec::new();
         if self.cooldowns.iter().any(Option::is_some) {
             self.keys.intern(&[batch.column(self.spec.subject).clone()], batch.rows(), &mut subjects)?;
         }
         let mut decided = Decided::default();
-        for row in (0..batch.rows()).filter(|row| bad.binary_search(row).is_err()) {
-            let (mut matched, mut nulls, mut first) = (String::new(), String::new(), None);
+        for row in 0..batch.rows() {
+            let (mut matched, mut nulls, mut failed, mut first) = (String::new(), String::new(), String::new(), None);
             for (index, (rule, condition)) in self.spec.rules.iter().zip(conditions).enumerate() {
-                if condition.is_null(row) {
+                if condition.has_failed(row) {
+                    append_name(&mut failed, &rule.name);
+                } else if condition.values.is_null(row) {
                     append_name(&mut nulls, &rule.name);
-                } else if condition.value(row) {
+                } else if condition.values.value(row) {
                     append_name(&mut matched, &rule.name);
                     if !rule.shadow && first.is_none() {
                         first = Some(index);
@@ -222,11 +232,11 @@ impl Decision {
                 }
             }
             let may_act = first.is_some_and(|rule| self.may_act(rule, subjects.get(row).copied(), batch.times()[row]));
-            decided.rows.push(row as u32);
             decided.acting.push(first.filter(|_| may_act));
             decided.suppressed.push(first.filter(|_| !may_act));
             decided.matched.push(matched);
             decided.nulls.push(nulls);
+            decided.failed.push(failed);
         }
         // Subjects stay known for as long as a timer refers to them.
         subjects.into_iter().for_each(|subject| {
@@ -261,9 +271,19 @@ impl Decision {
         }
     }
 
+    /// The rows on which rules failed, each with the first that did.
+    fn failures(&self, conditions: Vec<Condition>) -> Vec<(usize, Error)> {
+        let named = |(rule, condition): (&Rule, Condition)| {
+            let context = format!("decision \"{}\": rule \"{}\"", self.spec.name, rule.name);
+            let with_name = move |(row, error): (usize, Error)| (row, error.context(context.clone()));
+            condition.failed.into_iter().map(with_name).collect::<Vec<_>>()
+        };
+        by_row(self.spec.rules.iter().zip(conditions).flat_map(named).collect())
+    }
+
     fn actions(&self, batch: &Batch, decided: &Decided, ids: &[String]) -> Result<Batch> {
         let acting = || decided.acting.iter().enumerate().filter_map(|(at, rule)| rule.map(|rule| (at, rule)));
-        let rows: Vec<u32> = acting().map(|(at, _)| decided.rows[at]).collect();
+        let rows: Vec<u32> = acting().map(|(at, _)| at as u32).collect();
         let taken = batch.take(&rows)?;
         let rules = || acting().map(|(_, rule)| &self.spec.rules[rule]);
         let columns: Vec<ArrayRef> = vec![
@@ -278,36 +298,42 @@ impl Decision {
     }
 
     fn records(&self, batch: &Batch, decided: &Decided, ids: &[String]) -> Result<Batch> {
-        let taken = if decided.rows.len() == batch.rows() { batch.clone() } else { batch.take(&decided.rows)? };
         let name = |rule: &Option<usize>| rule.map(|rule| self.spec.rules[rule].name.as_str());
         let action = |rule: &Option<usize>| rule.map(|rule| self.spec.rules[rule].action.as_str());
         let published = decided
             .acting
             .iter()
-            .zip(taken.times().iter())
+            .zip(batch.times().iter())
             .map(|(acting, &time)| Some(acting.is_some() && time > self.spec.published_after.0));
-        let rows = taken.rows();
+        let rows = batch.rows();
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new(StringArray::from_iter_values(ids)),
-            taken.time_column(),
-            taken.column(self.spec.subject).clone(),
+            batch.time_column(),
+            batch.column(self.spec.subject).clone(),
             Arc::new(StringArray::from_iter_values(&decided.matched)),
             Arc::new(decided.acting.iter().map(name).collect::<StringArray>()),
             Arc::new(decided.suppressed.iter().map(name).collect::<StringArray>()),
             Arc::new(StringArray::from_iter_values(&decided.nulls)),
+            Arc::new(StringArray::from_iter_values(&decided.failed)),
             Arc::new(decided.acting.iter().map(action).collect::<StringArray>()),
             Arc::new(published.collect::<BooleanArray>()),
             Arc::new((0..rows).map(|_| self.model_version.as_deref()).collect::<StringArray>()),
             Arc::new(StringArray::from_iter_values((0..rows).map(|_| &self.spec.revision))),
         ];
-        columns.extend(columns::arrays(&taken, &self.spec.log_columns));
-        taken.with_columns(RecordBatch::try_new(self.log.clone(), columns)?)
+        columns.extend(columns::arrays(batch, &self.spec.log_columns));
+        batch.with_columns(RecordBatch::try_new(self.log.clone(), columns)?)
     }
 
     fn count_state(&self, cx: &mut Context) {
         let cooldowns = self.cooldowns.iter().flatten();
         let cooldowns: usize = cooldowns.map(|cooldown| cooldown.last.capacity() * 8 + cooldown.timers.size()).sum();
         cx.set_state_bytes(self.keys.size() + cooldowns);
+    }
+}
+
+impl Condition {
+    fn has_failed(&self, row: usize) -> bool {
+        self.failed.binary_search_by_key(&row, |(row, _)| *row).is_ok()
     }
 }
 
@@ -342,16 +368,18 @@ impl Operator for Decision {
         if !batch.times().is_sorted() {
             return Err(Error::internal("rows came to a decision out of order; it stands behind a merge"));
         }
-        let (conditions, bad) = self.conditions(batch)?;
-        let decided = self.decide(batch, &conditions, &bad)?;
+        let conditions = self.conditions(batch)?;
+        let decided = self.decide(batch, &conditions)?;
         self.end_intervals(EventTime(newest));
-        let id = |&row: &u32| decision_id(&self.spec.name, batch.time(row as usize), batch.order(row as usize));
-        let ids: Vec<String> = decided.rows.iter().map(id).collect();
+        let id = |row: usize| decision_id(&self.spec.name, batch.time(row), batch.order(row));
+        let ids: Vec<String> = (0..batch.rows()).map(id).collect();
         cx.count(Fate::In, batch.rows());
-        cx.count(Fate::Out, decided.rows.len());
-        cx.emit(Port::MAIN, self.actions(batch, &decided, &ids)?);
+        cx.count(Fate::Out, batch.rows());
+        if self.spec.acts {
+            cx.emit(Port::MAIN, self.actions(batch, &decided, &ids)?);
+        }
         cx.emit(Port::RECORDS, self.records(batch, &decided, &ids)?);
-        dead_letter(batch, &bad, cx)?;
+        self.bad_rows.record(batch, &self.failures(conditions), cx)?;
         self.count_state(cx);
         Ok(Progress::Done)
     }

@@ -1,5 +1,6 @@
 //! Keeps the rows for which a condition is true.
 
+use crate::bad_rows::BadRows;
 use arrow::array::{Array, AsArray, BooleanArray};
 use arrow::datatypes::DataType;
 use dataflow::{
@@ -9,18 +10,19 @@ use std::sync::Arc;
 
 /// Puts out the rows for which a condition is true, at once and in their order.
 ///
-/// False and NULL rows are counted as filtered. A row on which the condition fails is bad: it goes to the dead letter
-/// port. No state.
+/// False and NULL rows are counted as filtered. A row on which the condition fails is bad and follows the policy of its
+/// stream. No state.
 #[derive(Debug)]
 pub struct Filter {
     predicate: Arc<dyn Scalar>,
+    bad_rows: BadRows,
 }
 
 impl Filter {
     /// Filters by a boolean expression.
-    pub fn new(predicate: Arc<dyn Scalar>) -> Result<Filter> {
+    pub fn new(predicate: Arc<dyn Scalar>, bad_rows: BadRows) -> Result<Filter> {
         match predicate.data_type() {
-            DataType::Boolean => Ok(Filter { predicate }),
+            DataType::Boolean => Ok(Filter { predicate, bad_rows }),
             other => Err(Error::invalid(format!("a condition is of type {other}, expected BOOLEAN"))),
         }
     }
@@ -32,13 +34,13 @@ impl Operator for Filter {
         let Some(mask) = evaluated.values.as_boolean_opt() else {
             return Err(Error::internal(format!("a condition gave {}", evaluated.values.data_type())));
         };
-        let bad: Vec<usize> = evaluated.failed.iter().map(|(row, _)| *row).collect();
+        let bad = evaluated.failed;
         let kept = batch.filter(&without(mask, &bad))?;
         cx.count(Fate::In, batch.rows());
         cx.count(Fate::Out, kept.rows());
         cx.count(Fate::Filtered, batch.rows() - kept.rows() - bad.len());
         cx.emit(Port::MAIN, kept);
-        dead_letter(batch, &bad, cx)?;
+        self.bad_rows.remove(batch, &bad, cx)?;
         Ok(Progress::Done)
     }
 
@@ -56,21 +58,12 @@ impl Operator for Filter {
 }
 
 /// The mask with bad rows taken out.
-fn without(mask: &BooleanArray, bad: &[usize]) -> BooleanArray {
+fn without(mask: &BooleanArray, bad: &[(usize, Error)]) -> BooleanArray {
     if bad.is_empty() {
         return mask.clone();
     }
-    (0..mask.len()).map(|row| Some(mask.is_valid(row) && mask.value(row) && bad.binary_search(&row).is_err())).collect()
-}
-
-/// Counts bad rows and puts them out as they came in.
-pub(crate) fn dead_letter(batch: &Batch, bad: &[usize], cx: &mut Context) -> Result<()> {
-    if !bad.is_empty() {
-        cx.count(Fate::Bad, bad.len());
-        let rows: Vec<u32> = bad.iter().map(|&row| row as u32).collect();
-        cx.emit(Port::DEAD_LETTER, batch.take(&rows)?);
-    }
-    Ok(())
+    let is_bad = |row: usize| bad.binary_search_by_key(&row, |(row, _)| *row).is_ok();
+    (0..mask.len()).map(|row| Some(mask.is_valid(row) && mask.value(row) && !is_bad(row))).collect()
 }
 
 /// Refuses state for an operator that has none.

@@ -250,7 +250,8 @@ pub(crate) fn drive(make: &dyn Fn() -> Box<dyn Operator>, streams: &[Stream], pl
     }
     let of = |fate| output.fates.of(fate);
     assert_eq!(of(Fate::Held), 0, "rows are held after the end");
-    assert_eq!(of(Fate::In), of(Fate::Out) + of(Fate::Filtered) + of(Fate::Deduplicated) + of(Fate::Bad));
+    let removed = of(Fate::Filtered) + of(Fate::Deduplicated) + of(Fate::Bad) + of(Fate::DeadLettered);
+    assert_eq!(of(Fate::In), of(Fate::Out) + removed);
     output
 }
 

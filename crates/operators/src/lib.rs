@@ -4,6 +4,7 @@
 //! [`RangeAggregate`] and [`Decision`]. None of them knows a host, a connector, a clock or SQL.
 
 pub mod aggregate;
+pub mod bad_rows;
 mod columns;
 mod queue;
 mod staged;
@@ -35,6 +36,7 @@ mod reference;
 
 pub use aggregate::Aggregate;
 pub use as_of::AsOf;
+pub use bad_rows::BadRows;
 pub use decision::Decision;
 pub use dedup::Dedup;
 pub use filter::Filter;

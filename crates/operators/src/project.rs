@@ -1,6 +1,7 @@
 //! Computes new columns from the columns of each row.
 
-use crate::filter::{dead_letter, no_state};
+use crate::bad_rows::{BadRows, by_row, good_rows};
+use crate::filter::no_state;
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use dataflow::{
@@ -10,16 +11,17 @@ use std::sync::Arc;
 
 /// Puts out computed columns, at once and in the order of the rows; time, order and lateness stay.
 ///
-/// A row on which a column fails is bad: it goes to the dead letter port with its input columns. No state.
+/// A row on which a column fails is bad and follows the policy of its stream. No state.
 #[derive(Debug)]
 pub struct Project {
     schema: SchemaRef,
     columns: Vec<Arc<dyn Scalar>>,
+    bad_rows: BadRows,
 }
 
 impl Project {
     /// Computes the columns of a schema, one expression each.
-    pub fn new(schema: SchemaRef, columns: Vec<Arc<dyn Scalar>>) -> Result<Project> {
+    pub fn new(schema: SchemaRef, columns: Vec<Arc<dyn Scalar>>, bad_rows: BadRows) -> Result<Project> {
         if schema.fields().len() != columns.len() {
             return Err(Error::internal(format!(
                 "a projection has {} names and {} expressions",
@@ -37,24 +39,22 @@ impl Project {
                 )));
             }
         }
-        Ok(Project { schema, columns })
+        Ok(Project { schema, columns, bad_rows })
     }
 
-    /// The rows that are good, with their new columns, and the indexes of those that are not.
-    fn compute(&self, batch: &Batch) -> Result<(Batch, Vec<usize>)> {
+    /// The rows that are good, with their new columns, and those that are not, with the column that fails.
+    fn compute(&self, batch: &Batch) -> Result<(Batch, Vec<(usize, Error)>)> {
         let (mut values, mut bad) = (Vec::with_capacity(self.columns.len()), Vec::new());
-        for column in &self.columns {
+        for (column, field) in self.columns.iter().zip(self.schema.fields()) {
             let evaluated = column.evaluate(batch)?;
-            bad.extend(evaluated.failed.iter().map(|(row, _)| *row));
+            let named = |error: Error| error.context(format!("column \"{}\"", field.name()));
+            bad.extend(evaluated.failed.into_iter().map(|(row, error)| (row, named(error))));
             values.push(evaluated.values);
         }
         if !bad.is_empty() {
             // NULLs of failed rows may not fit the schema, so the good rows are computed by themselves.
-            bad.sort_unstable();
-            bad.dedup();
-            let good: Vec<u32> =
-                (0..batch.rows() as u32).filter(|&row| bad.binary_search(&(row as usize)).is_err()).collect();
-            let (computed, bad_again) = self.compute(&batch.take(&good)?)?;
+            let bad = by_row(bad);
+            let (computed, bad_again) = self.compute(&batch.take(&good_rows(batch.rows(), &bad))?)?;
             if !bad_again.is_empty() {
                 return Err(Error::internal("an expression fails on a row only beside certain other rows"));
             }
@@ -72,7 +72,7 @@ impl Operator for Project {
         cx.count(Fate::In, batch.rows());
         cx.count(Fate::Out, computed.rows());
         cx.emit(Port::MAIN, computed);
-        dead_letter(batch, &bad, cx)?;
+        self.bad_rows.remove(batch, &bad, cx)?;
         Ok(Progress::Done)
     }
 

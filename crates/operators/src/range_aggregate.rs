@@ -1,6 +1,7 @@
 //! Aggregates over another stream: for each left row, functions of the right rows of its key in a range of time.
 
-use crate::filter::dead_letter;
+use crate::aggregate::does_not_fit;
+use crate::bad_rows::{BadRows, by_row, good_rows};
 use crate::queue::{self, Queue};
 use crate::sweep::{FrozenSweep, Sweep, Wanted};
 use crate::{Aggregate, columns};
@@ -114,13 +115,14 @@ pub fn output_schema(left: &SchemaRef, right: &SchemaRef, spec: &Spec) -> Result
 /// still to come: at the watermark of its time and the greatest `to`, which becomes its `_time`.
 ///
 /// Right rows at both ends of a range count. A key with a NULL matches nothing. Counted are left rows; right rows are
-/// state. A row whose integer sum does not fit a BIGINT is bad and goes to the dead letter port. State: one log of the
-/// right rows that a left row could still ask for, accumulators per key and function, and the left rows that wait.
+/// state. A row whose integer sum does not fit a BIGINT is bad and follows the policy of the left stream. State: one log
+/// of the right rows that a left row could still ask for, accumulators per key and function, and the left rows that wait.
 #[derive(Debug)]
 pub struct RangeAggregate {
     left: SchemaRef,
     output: SchemaRef,
     spec: Spec,
+    bad_rows: BadRows,
     hold_us: i64,
     sweep: Sweep,
     pending: Queue,
@@ -133,7 +135,7 @@ const PENDING: u8 = 2;
 
 impl RangeAggregate {
     /// Functions of rows of a right input for each row of a left one.
-    pub fn new(left: SchemaRef, right: SchemaRef, spec: Spec) -> Result<RangeAggregate> {
+    pub fn new(left: SchemaRef, right: SchemaRef, spec: Spec, bad_rows: BadRows) -> Result<RangeAggregate> {
         let output = output_schema(&left, &right, &spec)?;
         let wanted: Vec<Wanted> = spec
             .functions
@@ -152,6 +154,7 @@ impl RangeAggregate {
             fingerprint: state::fingerprint(&format!("range {described_left} {described_right} {spec:?}")),
             left,
             output,
+            bad_rows,
             hold_us: spec.hold_us(),
             sweep,
             spec,
@@ -168,7 +171,7 @@ impl RangeAggregate {
         let mut columns = batch.columns().columns().to_vec();
         let mut bad = Vec::new();
         for (function, column) in self.spec.functions.iter().zip(computed) {
-            bad.extend(column.bad);
+            bad.extend(column.bad.into_iter().map(|row| (row, does_not_fit(&function.name))));
             columns.push(match function.aggregate {
                 RangeAggregateKind::Exists => is_positive(&column.values),
                 _ => column.values,
@@ -176,14 +179,17 @@ impl RangeAggregate {
         }
         let times = batch.times().iter().map(|time| time.saturating_add(self.hold_us)).collect();
         let full = batch.with_columns(RecordBatch::try_new(self.output.clone(), columns)?)?.with_times(times)?;
-        bad.sort_unstable();
-        bad.dedup();
-        let is_good = (0..batch.rows()).map(|row| Some(bad.binary_search(&row).is_err()));
-        let good = if bad.is_empty() { full } else { full.filter(&is_good.collect())? };
+        let bad = by_row(bad);
         cx.release(batch.rows());
-        cx.count(Fate::Out, good.rows());
-        cx.emit(Port::MAIN, good);
-        dead_letter(batch, &bad, cx)
+        cx.count(Fate::Out, batch.rows() - bad.len());
+        if bad.is_empty() {
+            cx.emit(Port::MAIN, full);
+            return Ok(());
+        }
+        // Bad rows leave when the others do: an earlier moment is closed.
+        self.bad_rows.remove(&batch.with_times(full.times().to_vec())?, &bad, cx)?;
+        cx.emit(Port::MAIN, full.take(&good_rows(batch.rows(), &bad))?);
+        Ok(())
     }
 
     fn count_state(&self, cx: &mut Context) {

@@ -1,8 +1,10 @@
 //! A stream's declared columns over what messages and files really hold: renamed, cast and computed.
 
-use arrow::array::{Array, RecordBatch};
-use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::SchemaRef;
+use arrow::array::{
+    Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringArray, UInt32Array, new_null_array,
+};
+use arrow::compute::{CastOptions, cast_with_options, take};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use dataflow::{Batch, Decode, Decoded, Error, RecordBatches, Result, RowOrder, TimedFile, TimedFiles};
 use sql::{ColumnSource, Stream};
 use std::sync::Arc;
@@ -13,13 +15,30 @@ struct Columns {
     stream: Stream,
 }
 
+/// The columns of rows that cannot be used: the reason, and what stands there.
+pub const ERROR: &str = "_error";
+pub const RAW: &str = "_raw";
+
 impl Columns {
     /// Declared columns from decoded ones, and the rows on which an expression fails.
     fn declared(&self, raw: RecordBatch) -> Result<Decoded> {
         let rows = raw.num_rows();
+        let (columns, bad) = self.columns(raw)?;
+        let is_good = |row: &usize| bad.binary_search_by_key(row, |(row, _)| *row).is_err();
+        let good: UInt32Array = (0..rows).filter(is_good).map(|row| row as u32).collect::<Vec<_>>().into();
+        let columns = match bad.is_empty() {
+            true => columns,
+            false => columns.iter().map(|column| Ok(take(column, &good, None)?)).collect::<Result<Vec<_>>>()?,
+        };
+        Ok(Decoded { rows: RecordBatch::try_new(self.stream.schema.clone(), columns)?, bad })
+    }
+
+    /// Declared columns of all rows, and the rows on which an expression fails: its column is NULL there.
+    fn columns(&self, raw: RecordBatch) -> Result<(Vec<ArrayRef>, Vec<(usize, Error)>)> {
+        let rows = raw.num_rows();
         let raw = Batch::new(raw, vec![0; rows], vec![RowOrder::default(); rows])?;
         let (mut columns, mut bad, mut next) = (Vec::new(), Vec::new(), 0);
-        for source in &self.stream.sources {
+        for (source, field) in self.stream.sources.iter().zip(self.stream.schema.fields()) {
             match source {
                 ColumnSource::Path(_) => {
                     columns.push(raw.column(next).clone());
@@ -28,17 +47,14 @@ impl Columns {
                 ColumnSource::Computed(scalar) => {
                     let evaluated = scalar.evaluate(&raw)?;
                     columns.push(evaluated.values);
-                    bad.extend(evaluated.failed);
+                    let named = |error: Error| error.context(format!("column \"{}\"", field.name()));
+                    bad.extend(evaluated.failed.into_iter().map(|(row, error)| (row, named(error))));
                 }
             }
         }
         bad.sort_by_key(|(row, _)| *row);
         bad.dedup_by_key(|(row, _)| *row);
-        let all = RecordBatch::try_new(self.stream.schema.clone(), columns)?;
-        let kept: arrow::array::BooleanArray =
-            (0..rows).map(|row| Some(bad.binary_search_by_key(&row, |(row, _)| *row).is_err())).collect();
-        let good = if bad.is_empty() { all } else { arrow::compute::filter_record_batch(&all, &kept)? };
-        Ok(Decoded { rows: good, bad })
+        Ok((columns, bad))
     }
 }
 
@@ -153,7 +169,9 @@ impl TimedFiles for DeclaredFiles {
     }
 
     fn schema(&self) -> SchemaRef {
-        self.columns.stream.schema.clone()
+        let declared = self.columns.stream.schema.fields().iter().cloned();
+        let hidden = [Field::new(ERROR, DataType::Utf8, true), Field::new(RAW, DataType::Binary, true)];
+        Arc::new(Schema::new(declared.chain(hidden.map(Arc::new)).collect::<Vec<_>>()))
     }
 
     fn files(&self) -> &[TimedFile] {
@@ -173,32 +191,65 @@ impl TimedFiles for DeclaredFiles {
         {
             let rows = self.inner.open(file, std::slice::from_ref(time), batch_rows)?;
             let schema = Arc::new(stream.schema.project(&[stream.time_column])?);
-            let at = format!("stream \"{}\", {}", stream.name, self.files[file].path);
-            return Ok(Box::new(rows.map(move |rows| cast_to(&rows?, &schema, &at))));
+            return Ok(Box::new(rows.map(move |rows| {
+                let (columns, _) = cast_to(&rows?, &schema)?;
+                // A value that is no time is one that is not there: the pass over all columns says so.
+                let schema = schema.field(0).clone().with_nullable(true);
+                Ok(RecordBatch::try_new(Arc::new(Schema::new(vec![schema])), columns)?)
+            })));
         }
-        let rows = self.inner.open(file, &self.names, batch_rows)?;
-        let wanted = columns.iter().map(|name| Ok(stream.schema.index_of(name)?)).collect::<Result<Vec<_>>>()?;
-        let of_stream = self.columns.clone();
-        let at = format!("stream \"{}\", {}", stream.name, self.files[file].path);
+        let mut names = self.names.clone();
+        let hidden = [ERROR, RAW].map(str::to_owned);
+        names.extend(hidden.into_iter().filter(|name| self.inner.schema().index_of(name).is_ok()));
+        let rows = self.inner.open(file, &names, batch_rows)?;
+        let (of_stream, schema, wanted) = (self.columns.clone(), self.schema(), columns.to_vec());
         Ok(Box::new(rows.map(move |rows| {
-            let raw = cast_to(&rows?, &of_stream.stream.raw, &at)?;
-            let declared = of_stream.declared(raw)?;
-            if let Some((row, error)) = declared.bad.into_iter().next() {
-                return Err(error.context(format!("{at}: row {row} of a batch cannot be computed")));
-            }
-            Ok(declared.rows.project(&wanted)?)
+            let all = of_stream.with_errors(&rows?)?;
+            let nullable: Vec<_> = schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect();
+            let all = RecordBatch::try_new(Arc::new(Schema::new(nullable)), all)?;
+            let wanted = wanted.iter().map(|name| Ok(schema.index_of(name)?)).collect::<Result<Vec<_>>>()?;
+            Ok(all.project(&wanted)?)
         })))
     }
 }
 
-fn cast_to(rows: &RecordBatch, schema: &SchemaRef, at: &str) -> Result<RecordBatch> {
-    let options = CastOptions { safe: false, ..CastOptions::default() };
-    let cast = |(column, field): (&Arc<dyn Array>, &Arc<arrow::datatypes::Field>)| {
-        cast_with_options(column, field.data_type(), &options).map_err(|error| {
-            Error::data(format!("{at}: column \"{}\" does not fit {}", field.name(), field.data_type()))
-                .with_source(error)
-        })
-    };
-    let columns = rows.columns().iter().zip(schema.fields()).map(cast).collect::<Result<Vec<_>>>()?;
-    Ok(RecordBatch::try_new(schema.clone(), columns)?)
+impl Columns {
+    /// The declared columns of rows of a file, then the reason for which each cannot be used, and what stands there.
+    fn with_errors(&self, rows: &RecordBatch) -> Result<Vec<ArrayRef>> {
+        let count = rows.num_rows();
+        let mut errors: Vec<Option<String>> = match rows.column_by_name(ERROR).and_then(|c| c.as_string_opt::<i32>()) {
+            Some(told) => told.iter().map(|error| error.map(str::to_owned)).collect(),
+            None => vec![None; count],
+        };
+        let (raw, lost) = cast_to(rows, &self.stream.raw)?;
+        let nullable: Vec<_> =
+            self.stream.raw.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
+        let raw = RecordBatch::try_new_with_options(Arc::new(Schema::new(nullable)), raw, &options)?;
+        let (mut columns, failed) = self.columns(raw)?;
+        for (row, why) in lost.into_iter().chain(failed.into_iter().map(|(row, error)| (row, error.chain()))) {
+            errors[row].get_or_insert(why);
+        }
+        columns.push(Arc::new(StringArray::from(errors)));
+        columns.push(match rows.column_by_name(RAW) {
+            Some(raw) => raw.clone(),
+            None => new_null_array(&DataType::Binary, count),
+        });
+        Ok(columns)
+    }
+}
+
+/// The first columns of rows in the types of a schema, with NULL for values that do not fit; their rows and why.
+fn cast_to(rows: &RecordBatch, schema: &SchemaRef) -> Result<(Vec<ArrayRef>, Vec<(usize, String)>)> {
+    let (mut columns, mut lost) = (Vec::new(), Vec::new());
+    for (column, field) in rows.columns().iter().zip(schema.fields()) {
+        let cast = cast_with_options(column, field.data_type(), &CastOptions::default())?;
+        let is_lost = |row: &usize| column.is_valid(*row) && cast.is_null(*row);
+        if cast.null_count() > column.null_count() {
+            let why = || format!("column \"{}\" does not fit {}", field.name(), field.data_type());
+            lost.extend((0..rows.num_rows()).filter(is_lost).map(|row| (row, why())));
+        }
+        columns.push(cast);
+    }
+    Ok((columns, lost))
 }

@@ -1,5 +1,6 @@
 //! A job: the graph of a target, its readers over history and topics, and its sinks.
 
+use crate::dead_letter::row_text;
 use crate::declared::{Computed, DeclaredFiles, file_types};
 use crate::open::{Failure, Project};
 use crate::output::{Rows, begin_tables, claim_tables, refuse_history, refuse_used, wire};
@@ -167,7 +168,7 @@ impl Project {
             },
         )?;
         let start = seam.start().max(options.from.unwrap_or(EventTime::MIN));
-        let graph = checked.lower(&Start { after: start, revision: self.revision() })?;
+        let graph = checked.lower(&Start { after: start, revision: self.revision(), row_text })?;
         seam.meet(&graph.meetings());
         let rows = Rows::default();
         let (mut sinks, mut tallies, mut collected) = (Vec::new(), Vec::new(), Vec::new());
@@ -251,7 +252,8 @@ impl Project {
         let (history, history_frontier) = match &stream.history {
             Some(History::Table(table)) => self.table(stream, table)?,
             Some(History::Files(pattern)) => {
-                let files = Arc::new(Files::open(pattern, &self.folder.root)?.with_types(&file_types(stream))?);
+                let files = Files::open_with_errors(pattern, &self.folder.root)?.with_types(&file_types(stream))?;
+                let files = Arc::new(files);
                 (Some(Arc::new(DeclaredFiles::new(files, stream)?) as Arc<dyn TimedFiles>), None)
             }
             None => (None, None),
@@ -364,11 +366,13 @@ pub(crate) fn stream_spec(stream: &Stream) -> StreamSpec {
         late: match stream.late {
             sql::Late::Move => Late::Move,
             sql::Late::Drop => Late::Drop,
+            sql::Late::To(_) => Late::Aside,
         },
         dedup_key: stream.dedup.as_ref().map(|dedup| dedup.keys.clone()).unwrap_or_default(),
         bad_rows: match stream.on_bad_row {
             sql::BadRow::Fail => BadRows::Fail,
             sql::BadRow::Skip => BadRows::Skip,
+            sql::BadRow::DeadLetter(_) => BadRows::DeadLetter(row_text),
         },
     }
 }

@@ -6,6 +6,7 @@ mod archive;
 mod archive_commit;
 mod catalog;
 mod config;
+mod dead_letter;
 mod declared;
 mod fingerprint;
 mod given;

@@ -2,7 +2,6 @@
 
 use crate::job::{Begin, WiredSink};
 use crate::open::Project;
-use codec::JsonEncode;
 use connector_iceberg::{TableClaim, TableOptions};
 use connector_local::{Claim, TopicCommitter, TopicSink};
 use dataflow::{Batch, Committable, Committer, Error, EventTime, Output, Result, Sink};
@@ -157,7 +156,7 @@ fn topic_sink(project: &Project, topic: &str, spec: &OutputSpec, begin: Begin, s
         refuse_messages(project, topic, &spec.name)?;
     }
     let (epoch, of_writer) = (claim.epoch(), claim.clone());
-    let (encode, key) = (Arc::new(JsonEncode::new(spec.schema.clone())?), spec.schema.index_of("subject").ok());
+    let (encode, key) = (crate::dead_letter::encoder(&spec.schema)?, spec.schema.index_of("subject").ok());
     Ok(WiredSink {
         name: spec.name.clone(),
         node: String::new(),

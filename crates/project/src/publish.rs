@@ -1,13 +1,14 @@
 //! Events from a file onto a topic, and a topic's messages for people to watch.
 
-use crate::declared::{DeclaredFiles, file_types};
+use crate::declared::{DeclaredFiles, ERROR, RAW, file_types};
 use crate::open::{Failure, Project};
-use arrow::array::{Array, AsArray};
-use arrow::datatypes::TimestampMicrosecondType;
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::compute::{cast, filter_record_batch};
+use arrow::datatypes::{Field, Schema, SchemaRef, TimestampMicrosecondType};
 use codec::JsonEncode;
 use connector_local::{Files, Outgoing, Watch};
 use dataflow::{Encode, Error, EventTime, Message, Result, Span, TimedFiles, Topic};
-use sql::{Quiet, Stream, Target};
+use sql::{BadRow, Quiet, Stream, Target};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -30,7 +31,8 @@ pub struct Published {
 
 impl Project {
     /// Puts the rows of a file on the topic of a stream; the topic is made when it is not there. `each` is told how
-    /// many rows have been put. All rows are checked against the stream's columns first; nothing is put when one is wrong.
+    /// many rows have been put. All rows are checked against the stream's columns first; where the stream declares
+    /// FAIL, nothing is put when one is wrong, and else the others are.
     pub fn publish(
         &self,
         stream: &str,
@@ -43,20 +45,31 @@ impl Project {
             return Err(Error::invalid(format!("stream \"{}\" has no LIVE topic to publish to", stream.name)).into());
         };
         let pattern = file.to_string_lossy();
-        let found: Arc<dyn TimedFiles> =
-            Arc::new(Files::open(&pattern, Path::new("."))?.with_types(&file_types(&stream))?);
-        let times = times(&DeclaredFiles::new(found.clone(), &stream)?, &stream)?;
+        let (found, types) = (Files::open_with_errors(&pattern, Path::new("."))?, file_types(&stream));
+        let found: Arc<dyn TimedFiles> = Arc::new(found.with_types(&types)?);
+        let looked = look(&DeclaredFiles::new(found.clone(), &stream)?, &stream)?;
         let topics = self.topics()?.clone();
         let partitions = topics.topic_or_create(topic, partitions)?.partitions();
         let mut producer = topics.producer(topic, "", 0)?;
+        let typed = |field: &Arc<Field>| {
+            let declared = types.iter().find(|(name, _)| name.eq_ignore_ascii_case(field.name()));
+            let data_type = declared.map_or(field.data_type(), |(_, data_type)| data_type);
+            field.as_ref().clone().with_data_type(data_type.clone())
+        };
         let schema = found.schema();
+        let shown = schema.fields().iter().filter(|field| ![ERROR, RAW].contains(&field.name().as_str()));
+        let schema: SchemaRef = Arc::new(Schema::new(shown.map(typed).collect::<Vec<_>>()));
         let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
         let paths = names.iter().map(|name| name.split('.').map(str::to_owned).collect()).collect();
-        let encode = JsonEncode::nested(schema, paths)?;
-        let mut published = Published { topic: topic.clone(), messages: 0, bytes: 0, times, warning: None };
-        for index in 0..found.files().len() {
+        let encode = JsonEncode::nested(schema.clone(), paths)?;
+        let mut published =
+            Published { topic: topic.clone(), messages: 0, bytes: 0, times: looked.times, warning: None };
+        for (index, bad) in looked.bad.iter().enumerate() {
+            let mut before = 0;
             for rows in found.open(index, &names, READ_ROWS)? {
-                let payloads = encode.encode(&rows?)?;
+                let rows = rows?;
+                let payloads = encode.encode(&good(&rows, before, bad, &schema)?)?;
+                before += rows.num_rows();
                 let messages: Vec<_> =
                     payloads.iter().map(|payload| Outgoing { sequence: 0, key: None, payload }).collect();
                 // Runs of rows go to the partitions in turn.
@@ -69,7 +82,10 @@ impl Project {
                 each(published.messages);
             }
         }
-        published.warning = self.warn_of_old(&published, &stream);
+        let left_out: usize = looked.bad.iter().map(Vec::len).sum();
+        let left_out = looked.first.map(|first| format!("{left_out} rows are left out as bad; the first: {first}"));
+        let warnings: Vec<String> = left_out.into_iter().chain(self.warn_of_old(&published, &stream)).collect();
+        published.warning = (!warnings.is_empty()).then(|| warnings.join("\nwarning: "));
         Ok(published)
     }
 
@@ -118,33 +134,68 @@ impl Project {
     }
 }
 
-/// The least and greatest event time of files. Every value of every row is read, so that one that is wrong is an error.
-fn times(files: &DeclaredFiles, stream: &Stream) -> Result<Option<(EventTime, EventTime)>> {
-    let columns: Vec<String> = stream.schema.fields().iter().map(|field| field.name().clone()).collect();
-    let mut least_greatest: Option<(EventTime, EventTime)> = None;
+/// What the rows of files showed: the least and greatest event time, and by file the rows that are bad, ascending.
+#[derive(Default)]
+struct Looked {
+    times: Option<(EventTime, EventTime)>,
+    bad: Vec<Vec<usize>>,
+    first: Option<String>,
+}
+
+/// Reads every value of every row. One that is wrong is an error where the stream declares FAIL.
+fn look(files: &DeclaredFiles, stream: &Stream) -> Result<Looked> {
+    let mut columns: Vec<String> = stream.schema.fields().iter().map(|field| field.name().clone()).collect();
+    columns.push(ERROR.to_owned());
+    let mut looked = Looked::default();
     for (index, file) in files.files().iter().enumerate() {
-        let mut before = 0;
+        let (mut before, mut bad) = (0, Vec::new());
         for rows in files.open(index, &columns, READ_ROWS)? {
             let rows = rows?;
-            let column = rows.column(stream.time_column).as_primitive::<TimestampMicrosecondType>();
-            if let Some(row) = (0..column.len()).find(|&row| column.is_null(row)) {
-                return Err(Error::data(format!(
-                    "\"{}\" row {}: column \"{}\" has no value, and it is the event time of stream \"{}\"",
-                    file.path,
-                    before + row + 1,
-                    columns[stream.time_column],
-                    stream.name
-                )));
+            let times = rows.column(stream.time_column).as_primitive::<TimestampMicrosecondType>();
+            let errors = rows.column(columns.len() - 1).as_string::<i32>();
+            for row in 0..rows.num_rows() {
+                let Some(why) = why_bad(times, errors, row, &columns[stream.time_column], stream) else {
+                    let time = EventTime(times.value(row));
+                    let (low, high) = looked.times.unwrap_or((time, time));
+                    looked.times = Some((low.min(time), high.max(time)));
+                    continue;
+                };
+                let text = format!("\"{}\" row {}: {why}", file.path, before + row + 1);
+                if stream.on_bad_row == BadRow::Fail {
+                    return Err(Error::data(text));
+                }
+                looked.first.get_or_insert(text);
+                bad.push(before + row);
             }
-            before += column.len();
-            let (Some(least), Some(greatest)) = (arrow::compute::min(column), arrow::compute::max(column)) else {
-                continue;
-            };
-            let (low, high) = least_greatest.unwrap_or((EventTime::MAX, EventTime::MIN));
-            least_greatest = Some((low.min(EventTime(least)), high.max(EventTime(greatest))));
+            before += rows.num_rows();
         }
+        looked.bad.push(bad);
     }
-    Ok(least_greatest)
+    Ok(looked)
+}
+
+/// Why a row cannot be published, if it cannot.
+fn why_bad(
+    times: &TimestampMicrosecondArray,
+    errors: &StringArray,
+    row: usize,
+    time_name: &str,
+    stream: &Stream,
+) -> Option<String> {
+    if errors.is_valid(row) {
+        return Some(errors.value(row).to_owned());
+    }
+    let why = || format!("column \"{time_name}\" has no value, and it is the event time of stream \"{}\"", stream.name);
+    times.is_null(row).then(why)
+}
+
+/// The rows of a batch that are not among the bad ones of its file, in the declared types.
+fn good(rows: &RecordBatch, before: usize, bad: &[usize], schema: &SchemaRef) -> Result<RecordBatch> {
+    let is_good = |row: usize| bad.binary_search(&(before + row)).is_err();
+    let kept: BooleanArray = (0..rows.num_rows()).map(|row| Some(is_good(row))).collect();
+    let rows = filter_record_batch(rows, &kept)?;
+    let cast = rows.columns().iter().zip(schema.fields()).map(|(column, field)| Ok(cast(column, field.data_type())?));
+    Ok(RecordBatch::try_new(schema.clone(), cast.collect::<Result<Vec<_>>>()?)?)
 }
 
 /// A topic being watched.

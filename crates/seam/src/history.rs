@@ -12,9 +12,9 @@
 //! ```
 
 use crate::held::Held;
-use crate::placing::{Layout, event_time, instants};
+use crate::placing::{Aside, Layout, event_time, instants};
 use crate::spill::{Run, RunWriter};
-use crate::{StreamSpec, StreamStats};
+use crate::{BadRows, StreamSpec, StreamStats};
 use arrow::array::{Array, RecordBatch};
 use dataflow::{Batch, Bounds, Error, EventTime, RecordBatches, Result, TimedFile, TimedFiles};
 use std::cmp::Reverse;
@@ -59,6 +59,8 @@ pub(crate) struct History {
     ready_given: usize,
     // Every row before this was made ready.
     bound: i64,
+    // Rows that leave at other ports, until they are taken.
+    aside: Aside,
 }
 
 enum Part {
@@ -122,6 +124,7 @@ impl History {
             unread,
             open_files: 0,
             fresh_bytes: 0,
+            aside: Vec::new(),
         })
     }
 
@@ -155,6 +158,11 @@ impl History {
             Some(&next) => EventTime(next).before(),
             None => EventTime(self.bound).before(),
         }
+    }
+
+    /// Rows that leave at other ports, since the last call: ahead of the watermark, in no order.
+    pub fn take_aside(&mut self) -> Aside {
+        std::mem::take(&mut self.aside)
     }
 
     /// Whether all rows were given out.
@@ -268,15 +276,18 @@ impl History {
         let file = &self.files.files()[open.file];
         let first_row = open.rows_read;
         let at = |row: usize| format!("file {}, row {}", file.path, first_row + row + 1);
-        let batch = self.layout.place(&self.spec, &self.stats, columns, &at)?;
+        let (batch, aside) = self.layout.place(&self.spec, &self.stats, columns, &at)?;
         open.rows_read += columns.num_rows();
-        if let Some(row) = (0..batch.rows()).find(|&row| batch.times()[row] < self.bound) {
+        let all = aside.iter().map(|(_, batch)| batch).chain([&batch]);
+        let behind = |batch: &Batch| (0..batch.rows()).find(|&row| batch.times()[row] < self.bound);
+        if let Some((batch, row)) = all.filter_map(|batch| Some((batch, behind(batch)?))).next() {
             return Err(Error::corrupt(format!(
                 "file {}: a row at {} lies before the bound that its table tells",
                 file.path,
                 batch.time(row)
             )));
         }
+        self.aside.extend(aside);
         self.fresh_bytes += batch.bytes();
         self.held.push(batch)?;
         self.stats.set_held_bytes(self.held.bytes());
@@ -298,16 +309,23 @@ impl History {
             let columns = columns?;
             let events = instants(columns.column(0))?;
             let clocks = if self.layout.archive { Some(instants(columns.column(1))?) } else { None };
+            let arrivals = match (&clocks, gives_letters(&self.spec)) {
+                (Some(_), true) => Some(instants(columns.column(2))?),
+                _ => None,
+            };
             for index in 0..columns.num_rows() {
                 if row % self.chunk_rows == 0 {
                     least.push(i64::MAX);
                 }
                 row += 1;
-                let Some(event) = event_time(&events, index) else { continue };
+                let event = event_time(&events, index).map(|event| event.0);
                 let open = clocks.as_ref().filter(|clocks| clocks.is_valid(index));
-                let open = open.map_or(i64::MIN, |clocks| EventTime(clocks.value(index)).minus(self.spec.delay).0);
+                let open = open.map(|clocks| EventTime(clocks.value(index)).minus(self.spec.delay).0);
+                let row_time = event.map(|event| open.map_or(event, |open| event.max(open)));
+                // A row that is bad leaves at the moment that is still open.
+                let letter_time = arrivals.as_ref().map(|arrivals| open.unwrap_or(arrivals.value(index)));
                 if let Some(chunk) = least.last_mut() {
-                    *chunk = event.0.max(open).min(*chunk);
+                    *chunk = row_time.into_iter().chain(letter_time).fold(*chunk, i64::min);
                 }
             }
         }
@@ -338,12 +356,23 @@ impl History {
     }
 }
 
+/// Whether rows that are bad leave, so that they have to be ahead of the watermark.
+fn gives_letters(spec: &StreamSpec) -> bool {
+    matches!(spec.bad_rows, BadRows::DeadLetter(_))
+}
+
 /// The times between which the rows of a file lie, by what its table tells of it.
 fn span_of(spec: &StreamSpec, layout: &Layout, file: &TimedFile) -> (i64, i64) {
     let bounds = |name: &str| file.bounds.iter().find(|(column, _)| column == name).map(|(_, bounds)| *bounds);
     let Some(event) = bounds(&layout.time_columns[0]) else {
         return (i64::MIN, i64::MAX);
     };
+    if layout.archive && gives_letters(spec) {
+        // Rows that are bad leave at the moment still open, which bounds of event times do not tell.
+        let clock = bounds(crate::placing::CLOCK).filter(|clock| clock.nulls == 0);
+        let open = clock.map_or(i64::MIN, |clock| EventTime(clock.min).minus(spec.delay).0);
+        return (open, i64::MAX);
+    }
     if event.nulls >= file.rows {
         return (i64::MAX, i64::MAX);
     }

@@ -1,11 +1,11 @@
 //! Reads the partitions of a topic forward: decodes, places rows by the partition's clock, and tells the watermark.
 
 use crate::clock::{PartitionClock, Placed, is_nonsense};
-use crate::placing::{Rows, event_time, instants};
+use crate::placing::{Aside, Coordinate, RowPlace, Rows, event_time, instants};
 use crate::{Frontier, Live, StreamSpec, StreamStats};
 use dataflow::{
-    Batch, Decode, Error, EventTime, Message, PartitionLog, Position, ProcessingTime, ReadBounds, Result, RowOrder,
-    Span, Topic, concat,
+    Batch, Decode, Error, EventTime, Message, PartitionLog, Position, ProcessingTime, ReadBounds, Result, Span, Topic,
+    concat,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -24,6 +24,8 @@ pub(crate) struct LiveReader {
     stats: Arc<StreamStats>,
     partitions: Vec<Partition>,
     until_caught_up: bool,
+    // Rows that leave at other ports, until they are taken.
+    aside: Aside,
     // Whether the last poll may have left messages that the next one can read.
     more: bool,
     // When silence will have lifted the watermark to what is due.
@@ -104,6 +106,7 @@ impl LiveReader {
             stats,
             partitions,
             until_caught_up,
+            aside: Vec::new(),
             more: true,
             until: None,
         })
@@ -257,6 +260,11 @@ impl LiveReader {
         Ok(Some(batch))
     }
 
+    /// Rows that leave at other ports, since the last call.
+    pub fn take_aside(&mut self) -> Aside {
+        std::mem::take(&mut self.aside)
+    }
+
     /// Decodes messages of one partition and places their rows.
     fn place(&mut self, turn: usize, messages: &[Message], given: EventTime) -> Result<Batch> {
         let partition = &mut self.partitions[turn];
@@ -264,7 +272,6 @@ impl LiveReader {
         let decoded = self.decode.decode(&payloads)?;
         let events = instants(decoded.rows.column(self.spec.time_column))?;
         let mut rows = Rows::new(&self.spec, &self.stats, decoded.rows.num_rows());
-        let mut orders = Vec::with_capacity(messages.len());
         let (mut bad, mut row) = (decoded.bad.iter().peekable(), 0);
         let partition_index = partition.index;
         for (index, message) in messages.iter().enumerate() {
@@ -276,26 +283,27 @@ impl LiveReader {
                     shown(Some(message.position))
                 )
             };
+            let clock = partition.clock.at(message.arrival);
+            let coordinate =
+                Coordinate { partition: partition.index, position: message.position, arrival: message.arrival, clock };
+            let place = RowPlace { row, coordinate: Some(coordinate), given, at: &at };
             if let Some((_, error)) = bad.next_if(|(bad, _)| *bad == index) {
                 partition.arrive(message.arrival);
-                rows.bad(&error.chain(), &at)?;
+                rows.bad(&error.chain(), Some(&message.payload), &place)?;
                 continue;
             }
-            match event_time(&events, row) {
-                Some(event) => {
-                    let placed = partition.place_row(event, message.arrival, given);
-                    if rows.put(row, placed, given, &at)? {
-                        orders.push(RowOrder::of_position(partition.index, message.position)?);
-                    }
-                }
+            match event_time(&events, row as usize) {
+                Some(event) => rows.put(partition.place_row(event, message.arrival, given), &place)?,
                 None => {
                     partition.arrive(message.arrival);
-                    rows.bad("it has no event time", &at)?;
+                    rows.bad("it has no event time", None, &place)?;
                 }
             }
             row += 1;
         }
-        rows.finish(&decoded.rows, Some(orders))
+        let (batch, aside) = rows.finish(&decoded.rows)?;
+        self.aside.extend(aside);
+        Ok(batch)
     }
 }
 

@@ -1,16 +1,20 @@
 //! Turns rows as they were stored or sent into a batch with times and orders, and counts those that fall out.
 
-use crate::clock::{Placed, place};
-use crate::frontier::parse_message_id;
+use crate::clock::Placed;
+use crate::frontier::{message_id, parse_message_id};
 use crate::{BadRows, Late, StreamSpec, StreamStats};
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanBufferBuilder, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray,
     UInt32Array,
 };
 use arrow::compute::{CastOptions, cast_with_options, take_record_batch};
-use arrow::datatypes::{DataType, Int32Type, SchemaRef, TimeUnit, TimestampMicrosecondType};
-use dataflow::{Batch, Error, EventTime, ProcessingTime, Result, RowOrder, key_hashes};
-use std::sync::atomic::Ordering::Relaxed;
+use arrow::datatypes::{DataType, Int32Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
+use dataflow::{
+    Batch, DeadLetter, Error, EventTime, Port, Position, ProcessingTime, Result, RowOrder, Span, dead_letters,
+    key_hashes, late_schema,
+};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The hidden columns of an archive, in their order behind the declared ones.
 pub(crate) const PARTITION: &str = "_partition";
@@ -45,14 +49,50 @@ fn cast_to(column: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
         .map_err(|error| Error::invalid(format!("{} cannot become {to}", column.data_type())).with_source(error))
 }
 
+/// Where a message lies, and what gives its row its time.
+#[derive(Clone, Copy)]
+pub(crate) struct Coordinate {
+    pub partition: u32,
+    pub position: Position,
+    pub arrival: ProcessingTime,
+    /// The clock of the partition at the arrival, before the row itself.
+    pub clock: Option<EventTime>,
+}
+
+/// A row and its place: a coordinate, or a file and a row.
+pub(crate) struct RowPlace<'a> {
+    pub row: u32,
+    pub coordinate: Option<Coordinate>,
+    /// A watermark that it may not lie behind.
+    pub given: EventTime,
+    pub at: &'a dyn Fn() -> String,
+}
+
+/// Rows that leave at other ports than the main one.
+pub(crate) type Aside = Vec<(Port, Batch)>;
+
+/// Late rows that the stream removes.
+#[derive(Default)]
+struct LateRows {
+    rows: Vec<u32>,
+    times: Vec<i64>,
+    orders: Vec<RowOrder>,
+    arrivals: Vec<Option<i64>>,
+}
+
 /// Gathers the fate of the rows of one record batch, then makes a batch of those that stay.
 pub(crate) struct Rows<'a> {
     spec: &'a StreamSpec,
     stats: &'a StreamStats,
     kept: Vec<u32>,
     times: Vec<i64>,
+    orders: Vec<RowOrder>,
     late: BooleanBufferBuilder,
     any_late: bool,
+    removed: LateRows,
+    letters: Vec<DeadLetter>,
+    // The letters that show their row: which letter, and which row.
+    shown: Vec<(usize, u32)>,
 }
 
 impl<'a> Rows<'a> {
@@ -62,94 +102,192 @@ impl<'a> Rows<'a> {
             stats,
             kept: Vec::with_capacity(rows),
             times: Vec::with_capacity(rows),
+            orders: Vec::with_capacity(rows),
             late: BooleanBufferBuilder::new(rows),
             any_late: false,
+            removed: LateRows::default(),
+            letters: Vec::new(),
+            shown: Vec::new(),
         }
     }
 
-    /// Takes a row as its clock placed it; `given` is a watermark that it may not lie behind.
-    /// Whether it stays.
-    pub fn put(&mut self, row: usize, placed: Placed, given: EventTime, at: &dyn Fn() -> String) -> Result<bool> {
-        let (mut time, mut late) = match placed {
+    /// Takes a row as its clock placed it.
+    pub fn put(&mut self, placed: Placed, place: &RowPlace) -> Result<()> {
+        let (time, late) = match placed {
             Placed::OnTime(time) => (time, false),
-            Placed::Late(_) if self.spec.late == Late::Drop => {
-                self.stats.late_dropped.fetch_add(1, Relaxed);
-                return Ok(false);
-            }
-            Placed::Late(time) => {
+            Placed::Late(time) if self.spec.late == Late::Move => {
                 self.stats.late_moved.fetch_add(1, Relaxed);
                 (time, true)
             }
-            Placed::Joined { late: true, .. } if self.spec.late == Late::Drop => {
-                self.stats.late_dropped.fetch_add(1, Relaxed);
-                return Ok(false);
-            }
-            Placed::Joined { time, .. } => {
+            Placed::Joined { late: false, time } => {
                 self.stats.joined.fetch_add(1, Relaxed);
                 (time, true)
             }
+            Placed::Joined { time, .. } if self.spec.late == Late::Move => {
+                self.stats.joined.fetch_add(1, Relaxed);
+                (time, true)
+            }
+            Placed::Late(time) | Placed::Joined { time, .. } => {
+                self.stats.late_dropped.fetch_add(1, Relaxed);
+                return if self.spec.late == Late::Aside { self.put_aside(time, place) } else { Ok(()) };
+            }
             Placed::Quarantined => {
-                self.stats.quarantined.fetch_add(1, Relaxed);
-                self.refuse("its event time lies more than a day ahead of its arrival", at)?;
-                return Ok(false);
+                return self.refuse("its event time lies more than a day ahead of its arrival", None, place, |stats| {
+                    &stats.quarantined
+                });
             }
         };
-        if time <= given {
-            (time, late) = (EventTime(given.0.saturating_add(1)), true);
+        let behind = time <= place.given;
+        if behind {
             self.stats.joined.fetch_add(1, Relaxed);
         }
-        self.kept.push(row as u32);
-        self.times.push(time.0);
-        self.late.append(late);
-        self.any_late |= late;
-        Ok(true)
-    }
-
-    /// Counts a row that is bad, or fails the job, as the stream declares.
-    pub fn bad(&mut self, why: &str, at: &dyn Fn() -> String) -> Result<()> {
-        self.stats.bad.fetch_add(1, Relaxed);
-        self.refuse(why, at)
-    }
-
-    fn refuse(&self, why: &str, at: &dyn Fn() -> String) -> Result<()> {
-        match self.spec.bad_rows {
-            BadRows::Skip => Ok(()),
-            BadRows::Fail => Err(Error::data(format!(
-                "stream \"{}\": {}: {why}; ON BAD ROW SKIP would count it and go on",
-                self.spec.name,
-                at()
-            ))),
+        self.kept.push(place.row);
+        self.times.push(place.ahead(time).0);
+        if let Some(order) = place.order()? {
+            self.orders.push(order);
         }
+        self.late.append(late || behind);
+        self.any_late |= late || behind;
+        Ok(())
     }
 
-    /// The rows that stay, with orders from coordinates, or from the rows themselves where there are none.
-    pub fn finish(mut self, columns: &RecordBatch, orders: Option<Vec<RowOrder>>) -> Result<Batch> {
-        let declared = self.declared(columns)?;
-        let orders = match orders {
-            Some(orders) => orders,
-            None => content_orders(&declared, &self.spec.dedup_key)?,
+    fn put_aside(&mut self, time: EventTime, place: &RowPlace) -> Result<()> {
+        self.removed.rows.push(place.row);
+        self.removed.times.push(place.ahead(time).0);
+        self.removed.orders.push(place.order()?.unwrap_or_default());
+        self.removed.arrivals.push(place.coordinate.map(|at| at.arrival.0));
+        Ok(())
+    }
+
+    /// Follows the policy for a row that is bad; `raw` are its bytes where they could not be decoded.
+    pub fn bad(&mut self, why: &str, raw: Option<&[u8]>, place: &RowPlace) -> Result<()> {
+        self.refuse(why, raw, place, |stats| &stats.bad)
+    }
+
+    fn refuse(
+        &mut self,
+        why: &str,
+        raw: Option<&[u8]>,
+        place: &RowPlace,
+        counter: fn(&StreamStats) -> &AtomicU64,
+    ) -> Result<()> {
+        match self.spec.bad_rows {
+            BadRows::Skip => {
+                counter(self.stats).fetch_add(1, Relaxed);
+            }
+            BadRows::DeadLetter(_) => {
+                self.stats.dead_lettered.fetch_add(1, Relaxed);
+                if raw.is_none() {
+                    self.shown.push((self.letters.len(), place.row));
+                }
+                self.letters.push(place.letter(why, raw, self.spec.delay)?);
+            }
+            BadRows::Fail => {
+                counter(self.stats).fetch_add(1, Relaxed);
+                return Err(Error::data(format!(
+                    "stream \"{}\": {}: {why}; ON BAD ROW SKIP would count it and go on",
+                    self.spec.name,
+                    (place.at)()
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows that stay, with orders from coordinates, or from the rows themselves where there are none; and those
+    /// that leave at other ports.
+    pub fn finish(mut self, columns: &RecordBatch) -> Result<(Batch, Aside)> {
+        let mut aside = Vec::new();
+        if !self.removed.rows.is_empty() {
+            aside.push((Port::LATE, self.late_rows(columns)?));
+        }
+        if !self.letters.is_empty() {
+            self.show(columns)?;
+            aside.push((Port::DEAD_LETTER, dead_letters(&self.spec.name, &self.spec.name, &self.letters)?));
+        }
+        let declared = self.declared(columns, &self.kept)?;
+        let orders = match self.orders.len() == self.kept.len() {
+            true => self.orders,
+            false => content_orders(&declared, &self.spec.dedup_key)?,
         };
         let batch = Batch::new(declared, self.times, orders)?;
-        if self.any_late { batch.with_late(self.late.finish()) } else { Ok(batch) }
+        Ok((if self.any_late { batch.with_late(self.late.finish())? } else { batch }, aside))
     }
 
-    /// The rows that stay as the declared columns, in the declared types.
-    fn declared(&self, columns: &RecordBatch) -> Result<RecordBatch> {
+    fn late_rows(&self, columns: &RecordBatch) -> Result<Batch> {
+        let LateRows { rows, times, orders, arrivals } = &self.removed;
+        let mut columns = self.declared(columns, rows)?.columns().to_vec();
+        columns.push(Arc::new(TimestampMicrosecondArray::from(times.clone())));
+        columns.push(Arc::new(TimestampMicrosecondArray::from(arrivals.clone())));
+        let columns = RecordBatch::try_new(late_schema(&self.spec.schema), columns)?;
+        Batch::new(columns, times.clone(), orders.clone())
+    }
+
+    /// Gives dead letters whose bytes could be decoded the text of their row.
+    fn show(&mut self, columns: &RecordBatch) -> Result<()> {
+        let BadRows::DeadLetter(text) = self.spec.bad_rows else { return Ok(()) };
+        if self.shown.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<u32> = self.shown.iter().map(|(_, row)| *row).collect();
+        let schema: Vec<_> = self.spec.schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect();
+        let (schema, columns) = (Arc::new(Schema::new(schema)), self.cast(columns, &rows)?);
+        let texts = text(schema.clone())?.encode(&RecordBatch::try_new(schema, columns)?)?;
+        for ((letter, _), text) in self.shown.iter().zip(texts) {
+            self.letters[*letter].row = Some(String::from_utf8_lossy(&text).into_owned());
+        }
+        Ok(())
+    }
+
+    /// Some rows as the declared columns.
+    fn declared(&self, columns: &RecordBatch, rows: &[u32]) -> Result<RecordBatch> {
+        let schema = &self.spec.schema;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+        RecordBatch::try_new_with_options(schema.clone(), self.cast(columns, rows)?, &options).map_err(|error| {
+            Error::invalid(format!("stream \"{}\": its rows are not as declared", self.spec.name)).with_source(error)
+        })
+    }
+
+    /// Some rows in the declared types.
+    fn cast(&self, columns: &RecordBatch, rows: &[u32]) -> Result<Vec<ArrayRef>> {
         let schema = &self.spec.schema;
         let columns = columns.project(&(0..schema.fields().len()).collect::<Vec<_>>())?;
-        let columns = if self.kept.len() == columns.num_rows() {
+        let columns = if rows.len() == columns.num_rows() {
             columns
         } else {
-            take_record_batch(&columns, &UInt32Array::from(self.kept.clone()))?
+            take_record_batch(&columns, &UInt32Array::from(rows.to_vec()))?
         };
         let cast = schema.fields().iter().zip(columns.columns()).map(|(field, column)| {
             cast_to(column, field.data_type())
                 .map_err(|error| error.context(format!("stream \"{}\": column \"{}\"", self.spec.name, field.name())))
         });
-        let cast = cast.collect::<Result<Vec<_>>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(columns.num_rows()));
-        RecordBatch::try_new_with_options(schema.clone(), cast, &options).map_err(|error| {
-            Error::invalid(format!("stream \"{}\": its rows are not as declared", self.spec.name)).with_source(error)
+        cast.collect()
+    }
+}
+
+impl RowPlace<'_> {
+    /// A time that is not behind the watermark.
+    fn ahead(&self, time: EventTime) -> EventTime {
+        if time <= self.given { EventTime(self.given.0.saturating_add(1)) } else { time }
+    }
+
+    fn order(&self) -> Result<Option<RowOrder>> {
+        self.coordinate.map(|at| RowOrder::of_position(at.partition, at.position)).transpose()
+    }
+
+    /// A row that cannot be used leaves at the earliest moment still open: its own time may be nonsense.
+    fn letter(&self, why: &str, raw: Option<&[u8]>, delay: Span) -> Result<DeadLetter> {
+        // A partition that has shown no time yet holds nobody back, and its rows lie where they arrived.
+        let open = |at: Coordinate| at.clock.map_or(EventTime(at.arrival.0), |clock| clock.minus(delay));
+        let position = |at: Coordinate| format!("partition {}, message {}", at.partition, message_id(at.position));
+        Ok(DeadLetter {
+            time: self.coordinate.map_or(EventTime::MAX.before(), |at| self.ahead(open(at))),
+            order: self.order()?.unwrap_or_default(),
+            has_time: self.coordinate.is_some(),
+            position: self.coordinate.map_or_else(|| (self.at)(), position),
+            reason: why.to_owned(),
+            raw: raw.map(<[u8]>::to_vec),
+            row: None,
         })
     }
 }
@@ -173,6 +311,9 @@ pub(crate) struct Layout {
     pub time_columns: Vec<String>,
     /// Whether the rows have coordinates, arrivals and clocks.
     pub archive: bool,
+    /// Whether rows come with the reason why they cannot be used, and with their bytes.
+    errors: bool,
+    raw: bool,
 }
 
 impl Layout {
@@ -194,11 +335,21 @@ impl Layout {
         let hidden = [PARTITION, MESSAGE_ID, ARRIVAL, CLOCK, ERROR];
         let archive = hidden.iter().all(|name| schema.field_with_name(name).is_ok());
         let mut time_columns = vec![columns[spec.time_column].clone()];
+        let has = |name: &str| schema.field_with_name(name).is_ok();
+        let (errors, raw) = (has(ERROR), has(ERROR) && has(RAW) && matches!(spec.bad_rows, BadRows::DeadLetter(_)));
         if archive {
             columns.extend(hidden.map(str::to_owned));
             time_columns.push(CLOCK.to_owned());
+            if matches!(spec.bad_rows, BadRows::DeadLetter(_)) {
+                time_columns.push(ARRIVAL.to_owned());
+            }
+        } else if errors {
+            columns.push(ERROR.to_owned());
         }
-        Ok(Layout { columns, time_columns, archive })
+        if raw {
+            columns.push(RAW.to_owned());
+        }
+        Ok(Layout { columns, time_columns, archive, errors, raw })
     }
 
     /// Places the rows of a file, read by the columns of this layout. `at` names the row at an index.
@@ -208,46 +359,65 @@ impl Layout {
         stats: &StreamStats,
         columns: &RecordBatch,
         at: &dyn Fn(usize) -> String,
-    ) -> Result<Batch> {
-        if self.archive { self.place_archived(spec, stats, columns, at) } else { place_plain(spec, stats, columns, at) }
-    }
-
-    fn place_archived(
-        &self,
-        spec: &StreamSpec,
-        stats: &StreamStats,
-        columns: &RecordBatch,
-        at: &dyn Fn(usize) -> String,
-    ) -> Result<Batch> {
-        let hidden = |index: usize| columns.column(spec.schema.fields().len() + index);
+    ) -> Result<(Batch, Aside)> {
         let events = instants(columns.column(spec.time_column))?;
-        let partitions = cast_to(hidden(0), &DataType::Int32)?;
-        let partitions = partitions.as_primitive::<Int32Type>();
-        let message_ids = cast_to(hidden(1), &DataType::Utf8)?;
-        let message_ids = message_ids.as_string::<i32>();
-        let (arrivals, clocks, errors) = (instants(hidden(2))?, instants(hidden(3))?, hidden(4));
+        let hidden = if self.archive { Some(Archived::of(spec, columns)?) } else { None };
+        let by_name = |name: &str| columns.column_by_name(name).filter(|_| self.errors);
+        let errors = by_name(ERROR).map(|column| cast_to(column, &DataType::Utf8)).transpose()?;
+        let errors = errors.as_ref().map(|column| column.as_string::<i32>());
+        let raw = by_name(RAW).filter(|_| self.raw).map(|column| cast_to(column, &DataType::Binary)).transpose()?;
+        let raw = raw.as_ref().map(|column| column.as_binary::<i32>());
         let mut rows = Rows::new(spec, stats, columns.num_rows());
-        let mut orders = Vec::with_capacity(columns.num_rows());
         for row in 0..columns.num_rows() {
-            let place_of_row = || at(row);
-            if errors.is_valid(row) {
-                rows.bad("it could not be decoded when it was archived", &place_of_row)?;
+            let coordinate = hidden.as_ref().map(|hidden| hidden.coordinate(row, at)).transpose()?;
+            let place = RowPlace { row: row as u32, coordinate, given: EventTime::MIN, at: &|| at(row) };
+            if let Some(why) = errors.filter(|errors| errors.is_valid(row)).map(|errors| errors.value(row)) {
+                let raw = raw.filter(|raw| raw.is_valid(row)).map(|raw| raw.value(row));
+                rows.bad(why, raw, &place)?;
                 continue;
             }
             let Some(event) = event_time(&events, row) else {
-                rows.bad("it has no event time", &place_of_row)?;
+                rows.bad("it has no event time", None, &place)?;
                 continue;
             };
-            let clock = clocks.is_valid(row).then(|| EventTime(clocks.value(row)));
-            let placed = place(event, ProcessingTime(arrivals.value(row)), clock, spec.delay);
-            if rows.put(row, placed, EventTime::MIN, &place_of_row)? {
-                let position = parse_message_id(message_ids.value(row)).ok_or_else(|| {
-                    Error::corrupt(format!("{}: {MESSAGE_ID} is \"{}\"", at(row), message_ids.value(row)))
-                })?;
-                orders.push(RowOrder::of_position(partitions.value(row) as u32, position)?);
-            }
+            // Rows that others wrote have no arrival: their time is their event time, and nothing is late.
+            let placed = coordinate
+                .map_or(Placed::OnTime(event), |at| crate::clock::place(event, at.arrival, at.clock, spec.delay));
+            rows.put(placed, &place)?;
         }
-        rows.finish(columns, Some(orders))
+        rows.finish(columns)
+    }
+}
+
+/// The hidden columns that give the rows of an archive their time.
+struct Archived {
+    partitions: ArrayRef,
+    message_ids: ArrayRef,
+    arrivals: TimestampMicrosecondArray,
+    clocks: TimestampMicrosecondArray,
+}
+
+impl Archived {
+    fn of(spec: &StreamSpec, columns: &RecordBatch) -> Result<Archived> {
+        let hidden = |index: usize| columns.column(spec.schema.fields().len() + index);
+        Ok(Archived {
+            partitions: cast_to(hidden(0), &DataType::Int32)?,
+            message_ids: cast_to(hidden(1), &DataType::Utf8)?,
+            arrivals: instants(hidden(2))?,
+            clocks: instants(hidden(3))?,
+        })
+    }
+
+    fn coordinate(&self, row: usize, at: &dyn Fn(usize) -> String) -> Result<Coordinate> {
+        let message_id = self.message_ids.as_string::<i32>().value(row);
+        let position = parse_message_id(message_id)
+            .ok_or_else(|| Error::corrupt(format!("{}: {MESSAGE_ID} is \"{message_id}\"", at(row))))?;
+        Ok(Coordinate {
+            partition: self.partitions.as_primitive::<Int32Type>().value(row) as u32,
+            position,
+            arrival: ProcessingTime(self.arrivals.value(row)),
+            clock: self.clocks.is_valid(row).then(|| EventTime(self.clocks.value(row))),
+        })
     }
 }
 
@@ -259,24 +429,4 @@ fn find(schema: &SchemaRef, name: &str) -> Option<String> {
     let mut alike = schema.fields().iter().filter(|field| field.name().eq_ignore_ascii_case(name));
     let found = alike.next()?.name().clone();
     alike.next().is_none().then_some(found)
-}
-
-/// Rows that others wrote have no partition and no arrival: their time is their event time, and nothing is late.
-fn place_plain(
-    spec: &StreamSpec,
-    stats: &StreamStats,
-    columns: &RecordBatch,
-    at: &dyn Fn(usize) -> String,
-) -> Result<Batch> {
-    let events = instants(columns.column(spec.time_column))?;
-    let mut rows = Rows::new(spec, stats, columns.num_rows());
-    for row in 0..columns.num_rows() {
-        match event_time(&events, row) {
-            Some(event) => {
-                rows.put(row, Placed::OnTime(event), EventTime::MIN, &|| at(row))?;
-            }
-            None => rows.bad("it has no event time", &|| at(row))?,
-        }
-    }
-    rows.finish(columns, None)
 }

@@ -11,6 +11,7 @@ use crate::StreamStats;
 use crate::coordinator::Together;
 use crate::history::History;
 use crate::live::LiveReader;
+use crate::placing::Aside;
 use dataflow::{Batch, Error, EventTime, Polled, ReadBounds, Reader, ReaderState, Result};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -37,19 +38,21 @@ pub(crate) struct StreamReader {
 
 impl Reader for StreamReader {
     fn poll(&mut self, rows_max: usize, bounds: &ReadBounds) -> Result<Polled> {
-        let mut batch = self.poll_history(rows_max, bounds.history)?;
+        let mut aside = Vec::new();
+        let mut batch = self.poll_history(rows_max, bounds.history, &mut aside)?;
         self.switched |= self.history_watermark() >= self.cap;
         if batch.is_none()
             && let Some(live) = self.live.as_mut().filter(|_| self.switched)
         {
             batch = live.poll(rows_max, bounds, self.given)?;
+            aside.extend(live.take_aside());
         }
         let watermark = self.history_watermark().min(self.live_watermark(bounds.least));
         self.given = self.given.max(watermark);
         self.stats.watermark.store(self.given.0, Relaxed);
         let state = self.state(batch.is_some());
         self.tell();
-        Ok(Polled { batch, aside: Vec::new(), watermark: self.given, state })
+        Ok(Polled { batch, aside, watermark: self.given, state })
     }
 
     fn wake(&mut self, waker: &Waker) -> Result<()> {
@@ -58,12 +61,13 @@ impl Reader for StreamReader {
 }
 
 impl StreamReader {
-    fn poll_history(&mut self, rows_max: usize, ceiling: EventTime) -> Result<Option<Batch>> {
+    fn poll_history(&mut self, rows_max: usize, ceiling: EventTime, aside: &mut Aside) -> Result<Option<Batch>> {
         let free = self.is_past_topic();
         let Some(history) = self.history.as_mut() else {
             return Ok(None);
         };
         let batch = history.next(rows_max, if free { EventTime::MAX } else { ceiling })?;
+        aside.extend(history.take_aside());
         if history.is_finished() {
             self.history = None;
         }

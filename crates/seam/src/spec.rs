@@ -1,7 +1,7 @@
 //! What a stream declares about its time, as its SQL says it.
 
 use arrow::datatypes::{DataType, SchemaRef};
-use dataflow::{Error, Result, Span};
+use dataflow::{Error, Result, RowText, Span};
 
 /// When a partition that shows nothing new stops holding others back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,15 +19,20 @@ pub enum Late {
     Move,
     /// They are removed and counted.
     Drop,
+    /// They are removed, counted, and leave at [`dataflow::Port::LATE`].
+    Aside,
 }
 
 /// What happens to rows that cannot be decoded, have no event time, or lie more than a day ahead of their arrival.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum BadRows {
     /// The job stops with an error that names the row.
     Fail,
     /// They are removed and counted.
     Skip,
+    /// They are removed, counted, and leave at [`dataflow::Port::DEAD_LETTER`]; those that could be decoded with their
+    /// text.
+    DeadLetter(RowText),
 }
 
 /// A stream as a reader needs it.

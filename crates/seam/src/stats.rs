@@ -16,6 +16,7 @@ pub struct StreamStats {
     pub(crate) late_dropped: AtomicU64,
     pub(crate) quarantined: AtomicU64,
     pub(crate) bad: AtomicU64,
+    pub(crate) dead_lettered: AtomicU64,
     pub(crate) joined: AtomicU64,
     pub(crate) held_bytes: AtomicU64,
     pub(crate) held_bytes_peak: AtomicU64,
@@ -39,6 +40,8 @@ pub struct Counts {
     pub quarantined: u64,
     /// Rows that could not be decoded or had no event time, and were removed.
     pub bad: u64,
+    /// Rows that were bad or lay more than a day ahead, and left as dead letters; they are not among those.
+    pub dead_lettered: u64,
     /// Rows that lay behind a watermark already given, and were moved behind it; they are among those given out.
     pub joined: u64,
     /// Bytes of history rows in memory now.
@@ -65,6 +68,7 @@ impl StreamStats {
             late_dropped: zero(),
             quarantined: zero(),
             bad: zero(),
+            dead_lettered: zero(),
             joined: zero(),
             held_bytes: zero(),
             held_bytes_peak: zero(),
@@ -83,6 +87,7 @@ impl StreamStats {
             late_dropped: self.late_dropped.load(Relaxed),
             quarantined: self.quarantined.load(Relaxed),
             bad: self.bad.load(Relaxed),
+            dead_lettered: self.dead_lettered.load(Relaxed),
             joined: self.joined.load(Relaxed),
             history_held_bytes: self.held_bytes.load(Relaxed),
             history_held_bytes_peak: self.held_bytes_peak.load(Relaxed),

@@ -43,6 +43,7 @@ pub(crate) fn bind(declared: &statement::Stream, catalog: &dyn Catalog, span: Sp
             .err();
     }
     let watermark = declared.watermark.as_ref().ok_or_else(|| Box::new(Fault::reported()))?;
+    crate::aside::check(declared, watermark, &schema)?;
     let tags = declared.columns.iter().filter(|column| !column.tags.is_empty());
     Ok(Stream {
         name: name.text.clone(),
@@ -52,14 +53,14 @@ pub(crate) fn bind(declared: &statement::Stream, catalog: &dyn Catalog, span: Sp
         time_column,
         delay: watermark.delay,
         quiet: watermark.quiet,
-        late: watermark.late,
+        late: watermark.late.clone(),
         dedup,
         history: declared.history.as_ref().map(|history| match history {
             statement::History::Table(table) => History::Table(table.text.clone()),
             statement::History::Files(pattern) => History::Files(pattern.text.clone()),
         }),
         live: declared.live.as_ref().map(|topic| topic.text.clone()),
-        on_bad_row: declared.on_bad_row,
+        on_bad_row: declared.on_bad_row.clone(),
         tags: tags.map(|column| (column.name.text.clone(), column.tags.clone())).collect(),
     })
 }

@@ -1,5 +1,6 @@
 //! Checking: everything that a target needs is planned, and everything wrong with it is said.
 
+use crate::aside;
 use crate::catalog::Catalog;
 use crate::decision;
 use crate::diagnostic::{Diagnostic, Fault, did_you_mean};
@@ -10,10 +11,10 @@ use crate::relation::Relation;
 use crate::statement::{Decision, History, Insert, Name, Placed, SourceFile, Statement, Statements};
 use crate::stream::Stream;
 use arrow::datatypes::SchemaRef;
-use dataflow::{EventTime, Output, Port};
+use dataflow::{EventTime, Output, Port, RowText};
 use sqlparser::ast::{Expr, LimitClause};
 use sqlparser::tokenizer::{Location, Span};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What is planned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +56,8 @@ pub struct Start {
     pub after: EventTime,
     /// The revision of the project, for the log of decisions.
     pub revision: String,
+    /// The text of rows that fail, for dead letters and errors.
+    pub row_text: RowText,
 }
 
 /// A plan in which nothing is wrong.
@@ -91,16 +94,20 @@ pub fn check(statements: &Statements, catalog: &dyn Catalog, target: &Target) ->
         Target::View(name) => check.view(name, |_| Output::Query),
         Target::Query(_) => query.iter().for_each(|placed| check.insert(placed)),
     }
-    let Check { planner, outputs, mut models } = check;
+    let Check { planner, mut outputs, mut models } = check;
     models.sort();
     models.dedup();
     let Planner { plan, mut streams, mut wrong, .. } = planner;
     if wrong.is_empty() {
-        let plan = plan.without_idle_nodes();
+        let mut plan = plan.without_idle_nodes();
         let is_read = |stream: &Stream| {
             plan.nodes.iter().any(|node| matches!(&node.kind, PlanKind::Source(name) if *name == stream.name))
         };
         streams.retain(is_read);
+        match target {
+            Target::Query(_) | Target::View(_) => aside::count_only(&mut streams),
+            _ => aside::plan(&mut plan, &streams, &mut outputs),
+        }
         return Ok(Checked { streams, outputs, models, limit, plan, files: statements.files });
     }
     let order: HashMap<&str, usize> =
@@ -323,6 +330,14 @@ impl Check<'_> {
             Statement::Decision(decision) if decision.name.text.eq_ignore_ascii_case(name) => Some((placed, decision)),
             _ => None,
         });
+        // What a stream keeps of the rows that it removes comes with the stream.
+        let keeper = statements.statements.iter().find_map(|placed| match &placed.statement {
+            Statement::Stream(stream) if aside::is_kept_by(stream, name) => Some(stream.name.text.clone()),
+            _ => None,
+        });
+        if let Some(stream) = keeper {
+            return self.view(&stream, |name| Output::Table(name.to_owned()));
+        }
         let Some((placed, declared)) = decision else {
             return self.view(name, |name| Output::Table(name.to_owned()));
         };
@@ -431,8 +446,10 @@ fn same_outputs(planner: &mut Planner) {
             }
         }
     }
+    let mut shared = HashSet::new();
     for placed in &statements.statements {
         let written: Vec<(bool, String, Span)> = match &placed.statement {
+            Statement::Stream(stream) => aside::kept_by(stream),
             Statement::Insert(insert) => vec![(insert.topic, insert.target.text.clone(), insert.target.span)],
             Statement::Decision(decision) => vec![
                 (true, decision.topic.text.clone(), decision.topic.span),
@@ -442,8 +459,14 @@ fn same_outputs(planner: &mut Planner) {
         };
         for (topic, name, span) in written {
             let kind = if topic { "topic" } else { "table" };
+            // Streams may share what their dead letters go to, since these all have the same columns.
+            let letters = aside::are_letters(&placed.statement, span);
             match seen.get(&(topic, name.to_lowercase())) {
+                Some(_) if letters && shared.contains(&(topic, name.to_lowercase())) => {}
                 None => {
+                    if letters {
+                        shared.insert((topic, name.to_lowercase()));
+                    }
                     let place = format!("written at {}:{}", statements.files[placed.file].path, span.start.line);
                     seen.insert((topic, name.to_lowercase()), place);
                 }

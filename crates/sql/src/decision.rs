@@ -62,6 +62,7 @@ pub(crate) fn plan(planner: &mut Planner, declared: &Decision, span: Span) -> Ou
         model_versions: relation.models.clone().into_iter().collect(),
         revision: String::new(),
         published_after: EventTime::MIN,
+        acts: true,
     };
     let input = planner.plan.schema(relation.node).clone();
     let wrong = |error: dataflow::Error| Box::new(Fault::new(declared.name.span, error.chain()));

@@ -28,6 +28,7 @@ mod subquery;
 mod window;
 mod work;
 
+mod aside;
 mod decision;
 mod model;
 mod planner;

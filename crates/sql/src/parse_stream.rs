@@ -5,7 +5,7 @@ use crate::interval;
 use crate::parse::TokenReader;
 use crate::statement::{History, Name, Stream, StreamColumn, StreamColumnSource, Watermark};
 use crate::stream::{BadRow, Late, Quiet};
-use dataflow::Span as Length;
+use dataflow::{Output, Span as Length};
 use sqlparser::ast::{BinaryOperator, Expr};
 use sqlparser::tokenizer::{Span, Token};
 
@@ -23,6 +23,7 @@ pub(crate) fn parse(reader: &mut TokenReader) -> Outcome<Stream> {
         history: None,
         live: None,
         on_bad_row: BadRow::Fail,
+        dead_letters: None,
     };
     reader.in_parentheses(|reader| item(reader, &mut stream))?;
     loop {
@@ -33,7 +34,7 @@ pub(crate) fn parse(reader: &mut TokenReader) -> Outcome<Stream> {
         } else if reader.take("ON") {
             reader.expect("BAD")?;
             reader.expect("ROW")?;
-            stream.on_bad_row = bad_row(reader)?;
+            (stream.on_bad_row, stream.dead_letters) = bad_row(reader)?;
         } else {
             return Ok(stream);
         }
@@ -47,17 +48,33 @@ fn history(reader: &mut TokenReader) -> Outcome<History> {
     Ok(History::Table(reader.dotted("the name of a table, or FILES and a pattern")?))
 }
 
-fn bad_row(reader: &mut TokenReader) -> Outcome<BadRow> {
+fn bad_row(reader: &mut TokenReader) -> Outcome<(BadRow, Option<Name>)> {
     if reader.take("FAIL") {
-        return Ok(BadRow::Fail);
+        return Ok((BadRow::Fail, None));
     }
     if reader.take("SKIP") {
-        return Ok(BadRow::Skip);
+        return Ok((BadRow::Skip, None));
     }
-    if reader.is("DEAD") || reader.is("DEAD_LETTER") {
-        return Fault::new(reader.here(), "dead letters are not supported yet").hint("write FAIL or SKIP").err();
+    if reader.take("DEAD") {
+        reader.expect("LETTER")?;
+        reader.expect("TO")?;
+        let (output, name) = output(reader)?;
+        return Ok((BadRow::DeadLetter(output), Some(name)));
     }
-    reader.unexpected("unknown policy for bad rows", "FAIL or SKIP").err()
+    reader.unexpected("unknown policy for bad rows", "FAIL, SKIP or DEAD LETTER TO a table").err()
+}
+
+/// Where removed rows go: a table, or TOPIC and a topic, as behind INSERT INTO.
+fn output(reader: &mut TokenReader) -> Outcome<(Output, Name)> {
+    let topic = reader.is("TOPIC") && matches!(reader.peek_at(1), Token::Word(_));
+    if topic {
+        reader.next();
+    } else {
+        reader.take("TABLE");
+    }
+    let name = reader.dotted("the name of a table, or TOPIC and the name of a topic")?;
+    let text = name.text.clone();
+    Ok((if topic { Output::Topic(text) } else { Output::Table(text) }, name))
 }
 
 fn item(reader: &mut TokenReader, stream: &mut Stream) -> Outcome<()> {
@@ -115,12 +132,13 @@ fn watermark(reader: &mut TokenReader) -> Outcome<Watermark> {
     reader.expect("AS")?;
     let start = reader.here();
     let delay = delay(&column, &reader.expression()?, start)?;
-    let mut watermark = Watermark { column, delay, quiet: Quiet::After(QUIET_AFTER), late: Late::Move };
+    let mut watermark =
+        Watermark { column, delay, quiet: Quiet::After(QUIET_AFTER), late: Late::Move, late_rows: None };
     loop {
         if reader.take("QUIET") {
             watermark.quiet = quiet(reader)?;
         } else if reader.take("LATE") {
-            watermark.late = late(reader)?;
+            (watermark.late, watermark.late_rows) = late(reader)?;
         } else {
             return Ok(watermark);
         }
@@ -137,19 +155,18 @@ fn quiet(reader: &mut TokenReader) -> Outcome<Quiet> {
     reader.unexpected("unknown rule for quiet partitions", "AFTER INTERVAL .. or NEVER").err()
 }
 
-fn late(reader: &mut TokenReader) -> Outcome<Late> {
+fn late(reader: &mut TokenReader) -> Outcome<(Late, Option<Name>)> {
     if reader.take("MOVE") {
-        return Ok(Late::Move);
+        return Ok((Late::Move, None));
     }
     if reader.take("DROP") {
-        return Ok(Late::Drop);
+        return Ok((Late::Drop, None));
     }
-    if reader.is("TO") {
-        return Fault::new(reader.here(), "LATE TO a table is not supported yet")
-            .hint("write LATE MOVE or LATE DROP")
-            .err();
+    if reader.take("TO") {
+        let (output, name) = output(reader)?;
+        return Ok((Late::To(output), Some(name)));
     }
-    reader.unexpected("unknown rule for late rows", "MOVE or DROP").err()
+    reader.unexpected("unknown rule for late rows", "MOVE, DROP or TO a table").err()
 }
 
 /// A watermark is the time column less a constant interval, and nothing else.

@@ -45,6 +45,21 @@ pub(crate) enum PlanKind {
     Sink(Output),
 }
 
+impl PlanKind {
+    /// Whether a row can fail here: its bytes, an expression, or a sum.
+    pub fn can_fail(&self) -> bool {
+        match self {
+            PlanKind::Source(_)
+            | PlanKind::Filter(_)
+            | PlanKind::Project(_)
+            | PlanKind::Window(_)
+            | PlanKind::Range(_)
+            | PlanKind::Decision(_) => true,
+            PlanKind::Merge | PlanKind::Dedup { .. } | PlanKind::AsOf(_) | PlanKind::Sink(_) => false,
+        }
+    }
+}
+
 impl Plan {
     pub fn schema(&self, node: usize) -> &SchemaRef {
         &self.nodes[node].schema
@@ -258,7 +273,46 @@ impl Plan {
             node.inputs.iter_mut().for_each(|edge| edge.from = moved[edge.from]);
             kept.push(node);
         }
-        Plan { nodes: kept, ..Plan::default() }
+        let names = kept.iter().map(|node| node.name.clone()).collect();
+        Plan { nodes: kept, names, ..Plan::default() }
+    }
+
+    /// The stream whose rows a node puts out: of a join, the left one.
+    pub fn stream_of(&self, node: usize) -> Option<&str> {
+        match (&self.nodes[node].kind, self.nodes[node].inputs.first()) {
+            (PlanKind::Source(stream), _) => Some(stream),
+            (_, Some(edge)) => self.stream_of(edge.from),
+            (_, None) => None,
+        }
+    }
+
+    /// A sink of rows that leave the nodes beside their main rows; a topic has one writer, which gets them in order.
+    pub fn aside_sink(&mut self, inputs: Vec<Edge>, output: Output, schema: SchemaRef) {
+        let (Output::Table(name) | Output::Topic(name)) = &output else { return };
+        let (name, is_topic) = (name.clone(), matches!(output, Output::Topic(_)));
+        let describe = match &output {
+            Output::Topic(topic) => format!("writes topic {topic}, one writer, in time order"),
+            _ => format!("writes table {name}"),
+        };
+        let mut inputs = inputs;
+        if is_topic {
+            let describe = "brings rows into time order; state: rows above the watermark".to_owned();
+            let (name, schema) = (format!("{name}.to[{name}]"), schema.clone());
+            let merge = PlanNode { name, kind: PlanKind::Merge, inputs, schema, describe, placed: None, sorted: true };
+            inputs = vec![forward(self.push(merge), Port::MAIN)];
+        }
+        let (kind, name) = (PlanKind::Sink(output), format!("into {name}"));
+        self.push(PlanNode { name, kind, inputs, schema, describe, placed: None, sorted: false });
+    }
+
+    /// The columns of the rows that travel along an edge.
+    pub fn schema_along(&self, edge: &Edge, of: &PlanNode) -> SchemaRef {
+        match (&self.nodes[edge.from].kind, edge.port) {
+            (PlanKind::Decision(plan), Port::RECORDS) => plan.log.clone(),
+            // What is put aside is merged and written, and has the columns of where it goes.
+            (_, Port::DEAD_LETTER | Port::LATE) => of.schema.clone(),
+            _ => self.schema(edge.from).clone(),
+        }
     }
 
     pub fn column_names(&self, node: usize, columns: &[usize]) -> String {

@@ -62,6 +62,8 @@ pub(crate) struct Stream {
     pub history: Option<History>,
     pub live: Option<Name>,
     pub on_bad_row: crate::stream::BadRow,
+    /// The name behind DEAD LETTER TO.
+    pub dead_letters: Option<Name>,
 }
 
 #[derive(Clone, Debug)]
@@ -86,6 +88,8 @@ pub(crate) struct Watermark {
     pub delay: Length,
     pub quiet: crate::stream::Quiet,
     pub late: crate::stream::Late,
+    /// The name behind LATE TO.
+    pub late_rows: Option<Name>,
 }
 
 /// Where the past of a stream is, as it is declared.

@@ -1,7 +1,7 @@
 //! A stream as the project runs it: its columns and where their values come from, its time, its past and its present.
 
 use arrow::datatypes::SchemaRef;
-use dataflow::{Scalar, Span};
+use dataflow::{Output, Scalar, Span};
 use std::sync::Arc;
 
 /// A stream, planned.
@@ -55,12 +55,14 @@ pub enum Quiet {
 }
 
 /// What becomes of late rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Late {
     /// They are moved to the earliest moment still open.
     Move,
     /// They are dropped and counted.
     Drop,
+    /// They are removed, counted and written there.
+    To(Output),
 }
 
 /// Deliveries of a row seen before.
@@ -82,10 +84,12 @@ pub enum History {
 }
 
 /// What becomes of rows that cannot be decoded or evaluated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BadRow {
     /// The job stops.
     Fail,
     /// They are skipped and counted.
     Skip,
+    /// They are counted and written there, with their place and the reason.
+    DeadLetter(Output),
 }

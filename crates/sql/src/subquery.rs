@@ -220,15 +220,16 @@ impl Matching {
                 BinaryOperator::GtEq => BinaryOperator::LtEq,
                 other => other.clone(),
             };
-            (turned, -offset)
+            let Some(offset) = offset.checked_neg() else { return false };
+            (turned, offset)
         } else {
             return false;
         };
         match op {
             BinaryOperator::GtEq => self.from = self.from.max(offset),
-            BinaryOperator::Gt => self.from = self.from.max(offset + 1),
+            BinaryOperator::Gt => self.from = self.from.max(offset.saturating_add(1)),
             BinaryOperator::LtEq => self.to = self.to.min(offset),
-            BinaryOperator::Lt => self.to = self.to.min(offset - 1),
+            BinaryOperator::Lt => self.to = self.to.min(offset.saturating_sub(1)),
             _ => return false,
         }
         true

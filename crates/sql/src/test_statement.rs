@@ -9,8 +9,8 @@ use crate::rewrite::{argument, object_name};
 use crate::select::place_of;
 use crate::statement::{Name, SourceFile};
 use crate::work::place;
-use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, new_null_array};
-use arrow::compute::concat_batches;
+use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, new_empty_array, new_null_array};
+use arrow::compute::{concat, concat_batches};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use dataflow::{Batch, RowOrder, Scalar};
 use sqlparser::ast::{Expr, Query, Select, SelectItem, SetExpr, TableFactor, TableFunctionArgs, Value};
@@ -344,7 +344,13 @@ fn series(select: &Select, span: Span) -> Outcome<(Scope, Batch)> {
 }
 
 /// The most rows that generate_series gives.
-const ROWS_MAX: i64 = 10_000_000;
+const ROWS_MAX: i64 = 1_000_000;
+
+/// The bytes that the rows of a SELECT in a test take at most.
+const BYTES_MAX: usize = 256 << 20;
+
+/// Values are computed for so many rows at a time, so that too many bytes are seen early.
+const CHUNK_ROWS: usize = 1_024;
 
 fn evaluate(items: &[&Expr], scope: &Scope, input: &Batch, fields: &SchemaRef, span: Span) -> Outcome<RecordBatch> {
     if items.len() != fields.fields().len() {
@@ -358,7 +364,7 @@ fn evaluate(items: &[&Expr], scope: &Scope, input: &Batch, fields: &SchemaRef, s
             ))
             .err();
     }
-    let mut arrays = Vec::with_capacity(items.len());
+    let (mut arrays, mut bytes) = (Vec::with_capacity(items.len()), 0);
     for (item, field) in items.iter().zip(fields.fields()) {
         let at = place(item, span);
         if matches!(item, Expr::Value(value) if value.value == Value::Null) {
@@ -374,16 +380,37 @@ fn evaluate(items: &[&Expr], scope: &Scope, input: &Batch, fields: &SchemaRef, s
                 fault
             })
         })?;
-        let evaluated = cast.scalar.evaluate(input).map_err(|error| Box::new(Fault::new(at, error.chain())))?;
-        if let Some((_, error)) = evaluated.failed.first() {
-            return Fault::new(at, error.chain())
-                .found(item.to_string())
-                .expected(format!("{} {}", field.name(), type_name(field.data_type())))
-                .err();
-        }
-        arrays.push(evaluated.values);
+        let wanted = format!("{} {}", field.name(), type_name(field.data_type()));
+        let column = values(cast.scalar.as_ref(), input, &mut bytes)
+            .map_err(|fault| Box::new(fault.within(at).found(item.to_string())))?;
+        arrays
+            .push(column.map_err(|failed| Box::new(Fault::new(at, failed).found(item.to_string()).expected(wanted)))?);
     }
     batch(fields.clone(), arrays, input.rows(), span)
+}
+
+/// The values of an expression for all rows; inside an error of a row.
+fn values(scalar: &dyn Scalar, input: &Batch, bytes: &mut usize) -> Result<Result<ArrayRef, String>, Fault> {
+    let internal = |error: dataflow::Error| Fault::new(Span::empty(), error.chain());
+    let mut parts: Vec<ArrayRef> = Vec::new();
+    for from in (0..input.rows()).step_by(CHUNK_ROWS) {
+        let chunk = input.slice(from, CHUNK_ROWS.min(input.rows() - from));
+        let evaluated = scalar.evaluate(&chunk).map_err(internal)?;
+        if let Some((_, error)) = evaluated.failed.first() {
+            return Ok(Err(error.chain()));
+        }
+        *bytes += evaluated.values.get_array_memory_size();
+        if *bytes > BYTES_MAX {
+            return Err(Fault::new(Span::empty(), "the rows of a test take too much memory")
+                .expected(format!("at most {} MiB", BYTES_MAX >> 20)));
+        }
+        parts.push(evaluated.values);
+    }
+    let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+    if parts.is_empty() {
+        return Ok(Ok(new_empty_array(&scalar.data_type())));
+    }
+    concat(&parts).map(Ok).map_err(|error| internal(error.into()))
 }
 
 fn compile(expr: &Expr, scope: &Scope, span: Span) -> Outcome<Compiled> {

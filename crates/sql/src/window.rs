@@ -186,12 +186,13 @@ fn lag_offset(call: &Function, span: Span) -> Outcome<usize> {
             .err();
     }
     let Some(offset) = args.get(1) else { return Ok(1) };
-    let number = argument(offset).and_then(|expr| expr.to_string().parse::<usize>().ok()).filter(|number| *number > 0);
+    let number = argument(offset).and_then(|expr| expr.to_string().parse::<usize>().ok());
+    let number = number.filter(|number| (1..=window::LAG_ROWS_MAX).contains(number));
     number.ok_or_else(|| {
         Box::new(
-            Fault::new(span, "lag looks back a constant number of rows")
+            Fault::new(span, "lag looks back a constant number of rows, and keeps as many of every key")
                 .found(offset.to_string())
-                .expected("1 or more"),
+                .expected(format!("1 to {}", window::LAG_ROWS_MAX)),
         )
     })
 }

@@ -2,7 +2,7 @@
 
 use super::cell::Cell;
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
+    Array, ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
 };
 use arrow::compute::{CastOptions, can_cast_types, cast_with_options};
 use arrow::datatypes::{DataType, Field};
@@ -82,19 +82,37 @@ impl Column {
         }
     }
 
+    /// The column's type.
+    pub fn data_type(&self) -> &DataType {
+        self.field.data_type()
+    }
+
     /// The values since the last call, as the declared type.
     pub fn finish(&mut self) -> Result<ArrayRef> {
-        let values: ArrayRef = match &mut self.values {
-            Values::Boolean(values) => Arc::new(values.finish()),
-            Values::Integer(values) => Arc::new(values.finish()),
-            Values::Double(values) => Arc::new(values.finish()),
-            Values::Timestamp(values) => Arc::new(values.finish()),
-            Values::Text(values) => Arc::new(values.finish()),
-        };
+        let values = self.values();
         let strict = CastOptions { safe: false, ..CastOptions::default() };
         cast_with_options(&values, self.field.data_type(), &strict).map_err(|e| {
             Error::data(format!("a value of column \"{}\" is no {}", self.field.name(), self.field.data_type()))
                 .with_source(e)
         })
+    }
+
+    /// The same, with NULL for values that do not fit the declared type; their rows.
+    pub fn finish_with_errors(&mut self) -> Result<(ArrayRef, Vec<usize>)> {
+        let values = self.values();
+        let cast = cast_with_options(&values, self.field.data_type(), &CastOptions::default())?;
+        let lost = (0..values.len()).filter(|&row| values.is_valid(row) && cast.is_null(row)).collect();
+        Ok((cast, lost))
+    }
+
+    /// The values since the last call, as they were parsed.
+    fn values(&mut self) -> ArrayRef {
+        match &mut self.values {
+            Values::Boolean(values) => Arc::new(values.finish()),
+            Values::Integer(values) => Arc::new(values.finish()),
+            Values::Double(values) => Arc::new(values.finish()),
+            Values::Timestamp(values) => Arc::new(values.finish()),
+            Values::Text(values) => Arc::new(values.finish()),
+        }
     }
 }

@@ -4,9 +4,9 @@ use super::cell::Cell;
 use super::column::Column;
 use super::rows::Rows;
 use super::{Format, Looked};
-use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, BinaryArray, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use dataflow::{Bounds, Error, RecordBatches, Result};
+use dataflow::{Bounds, Error, ErrorKind, RecordBatches, Result};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -66,7 +66,8 @@ impl Guess {
 }
 
 /// The schema of all files, and the rows and bounds of each. Reads every file once.
-pub(super) fn look(paths: &[PathBuf], format: Format) -> Result<(SchemaRef, Vec<Looked>)> {
+/// With `with_errors` lines that cannot be read are counted as rows that tell nothing.
+pub(super) fn look(paths: &[PathBuf], format: Format, with_errors: bool) -> Result<(SchemaRef, Vec<Looked>)> {
     let (mut all, mut looked): (Vec<Guess>, Vec<Looked>) = (Vec::new(), Vec::new());
     let mut first: Option<(&Path, Vec<String>)> = None;
     for path in paths {
@@ -78,7 +79,7 @@ pub(super) fn look(paths: &[PathBuf], format: Format) -> Result<(SchemaRef, Vec<
                 Some((other, expected)) => return Err(headers_differ(other, expected, path, header)),
             }
         }
-        let (guesses, count) = guess(&mut rows)?;
+        let (guesses, count) = guess(&mut rows, with_errors)?;
         let timestamps = guesses.iter().filter(|guess| guess.timestamp && guess.values > 0);
         let bounds = timestamps
             .map(|guess| (guess.name.clone(), Bounds { min: guess.min, max: guess.max, nulls: count - guess.values }));
@@ -104,7 +105,7 @@ fn headers_differ(first: &Path, expected: &[String], other: &Path, found: &[Stri
     ))
 }
 
-fn guess(rows: &mut Rows) -> Result<(Vec<Guess>, u64)> {
+fn guess(rows: &mut Rows, with_errors: bool) -> Result<(Vec<Guess>, u64)> {
     let mut guesses: Vec<Guess> = rows.header().unwrap_or_default().iter().map(|name| Guess::new(name)).collect();
     let (mut count, mut likely) = (0, 0);
     let mut see = |name: &str, cell: Cell<'_>| {
@@ -115,10 +116,18 @@ fn guess(rows: &mut Rows) -> Result<(Vec<Guess>, u64)> {
         guesses[at].see(&cell);
         likely = at + 1;
     };
-    while rows.next(&mut see)? {
-        count += 1;
+    loop {
+        match rows.next(&mut see) {
+            Ok(false) => return Ok((guesses, count)),
+            Err(error) if !is_of_row(&error, with_errors) => return Err(error),
+            Ok(true) | Err(_) => count += 1,
+        }
     }
-    Ok((guesses, count))
+}
+
+/// Whether reading goes on behind an error: it is one of a row, whose end is known.
+fn is_of_row(error: &Error, with_errors: bool) -> bool {
+    with_errors && error.kind() == ErrorKind::Data
 }
 
 /// Fields tend to come in one order, so the likely one is tried first.
@@ -130,10 +139,16 @@ fn find<T>(all: &[T], is: impl Fn(&T) -> bool, likely: usize) -> Option<usize> {
 }
 
 /// The columns of a schema, in batches.
-pub(super) fn read(path: &Path, format: Format, schema: SchemaRef, batch_rows: usize) -> Result<RecordBatches> {
+pub(super) fn read(
+    path: &Path,
+    format: Format,
+    schema: SchemaRef,
+    batch_rows: usize,
+    with_errors: bool,
+) -> Result<RecordBatches> {
     let rows = Rows::open(path, format)?;
     let columns = schema.fields().iter().map(|field| Column::new(field)).collect::<Result<Vec<_>>>()?;
-    let mut reading = Reading { rows, schema, columns, batch_rows };
+    let mut reading = Reading { rows, schema, columns, batch_rows, errors: with_errors.then(Vec::new) };
     Ok(Box::new(std::iter::from_fn(move || reading.batch().transpose()).scan(false, |failed, batch| {
         // Behind an error it is not known where the next row begins.
         let stop = std::mem::replace(failed, batch.is_err());
@@ -146,28 +161,59 @@ struct Reading {
     schema: SchemaRef,
     columns: Vec<Column>,
     batch_rows: usize,
+    // The rows of the batch that cannot be read, with the reason and what stands there, where they do not end it.
+    errors: Option<Vec<(usize, String, Option<String>)>>,
 }
 
 impl Reading {
     fn batch(&mut self) -> Result<Option<RecordBatch>> {
         let mut count = 0;
-        while count < self.batch_rows && self.row()? {
+        while count < self.batch_rows && self.row(count)? {
             count += 1;
         }
         if count == 0 {
             return Ok(None);
         }
         let place = self.rows.place();
-        let columns = self.columns.iter_mut().map(Column::finish).collect::<Result<Vec<_>>>();
-        let columns = columns.map_err(|e| e.context(format!("among the rows up to {place}")))?;
+        let columns = self.finish(count).map_err(|e| e.context(format!("among the rows up to {place}")))?;
         let options = RecordBatchOptions::new().with_row_count(Some(count));
         let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
             .map_err(|e| Error::data(format!("among the rows up to {place}")).with_source(e))?;
         Ok(Some(batch))
     }
 
-    fn row(&mut self) -> Result<bool> {
-        let (mut likely, mut wrong) = (0, None);
+    /// The columns of a batch, those of its errors among them.
+    fn finish(&mut self, rows: usize) -> Result<Vec<ArrayRef>> {
+        let Some(mut errors) = self.errors.as_mut().map(std::mem::take) else {
+            return self.columns.iter_mut().map(Column::finish).collect();
+        };
+        let mut columns = Vec::with_capacity(self.columns.len());
+        for column in &mut self.columns {
+            let (values, lost) = column.finish_with_errors()?;
+            let why = format!("a value of column \"{}\" is no {}", column.name(), column.data_type());
+            errors.extend(lost.into_iter().map(|row| (row, why.clone(), None)));
+            columns.push(values);
+        }
+        let (mut reasons, mut raw) = (vec![None; rows], vec![None; rows]);
+        for (row, why, text) in errors {
+            reasons[row].get_or_insert(why);
+            raw[row] = raw[row].take().or(text);
+        }
+        for (field, column) in self.schema.fields().iter().zip(&mut columns) {
+            match field.name().as_str() {
+                super::ERROR => *column = Arc::new(StringArray::from(std::mem::take(&mut reasons))),
+                super::RAW => {
+                    let bytes = raw.iter().map(|text| text.as_ref().map(String::as_bytes));
+                    *column = Arc::new(bytes.collect::<BinaryArray>());
+                }
+                _ => {}
+            }
+        }
+        Ok(columns)
+    }
+
+    fn row(&mut self, row: usize) -> Result<bool> {
+        let (mut likely, mut wrong, mut unreadable) = (0, None, None);
         let columns = &mut self.columns;
         let mut filled = vec![false; columns.len()];
         let mut put = |name: &str, cell: Cell<'_>| {
@@ -175,15 +221,32 @@ impl Reading {
             likely = at + 1;
             let appended = match std::mem::replace(&mut filled[at], true) {
                 true => Err(format!("column \"{name}\" comes twice")),
-                false => columns[at].append(&cell),
+                false => {
+                    let appended = columns[at].append(&cell);
+                    if appended.is_err() {
+                        columns[at].append_null();
+                    }
+                    appended
+                }
             };
             if let Err(why) = appended {
                 wrong.get_or_insert(why);
             }
         };
-        let more = self.rows.next(&mut put)?;
-        if let Some(why) = wrong {
-            return Err(Error::data(format!("{}: {why}", self.rows.place())));
+        let more = match self.rows.next(&mut put) {
+            Err(error) if is_of_row(&error, self.errors.is_some()) => {
+                unreadable = Some(error.chain());
+                true
+            }
+            read => read?,
+        };
+        // The error of a line names the line.
+        let of_a_value = wrong.map(|why| format!("line {}: {why}", self.rows.line()));
+        if let Some(why) = unreadable.or(of_a_value) {
+            let Some(errors) = &mut self.errors else {
+                return Err(Error::data(format!("\"{}\" {why}", self.rows.path().display())));
+            };
+            errors.push((row, why, self.rows.text()));
         }
         if more {
             let missing = self.columns.iter_mut().zip(&filled).filter(|(_, filled)| !**filled);

@@ -56,6 +56,30 @@ impl Rows {
         }
     }
 
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The line of the row that was read last.
+    pub fn line(&self) -> u64 {
+        self.line
+    }
+
+    /// What stands in the row that was read last: the line, or the values of the record.
+    pub fn text(&self) -> Option<String> {
+        match &self.source {
+            Source::Lines { line, .. } => Some(line.trim_end().to_owned()).filter(|line| !line.is_empty()),
+            Source::Csv { record, .. } => {
+                let quoted = |value: &str| match value.contains([',', '"', '\n']) {
+                    true => format!("\"{}\"", value.replace('"', "\"\"")),
+                    false => value.to_owned(),
+                };
+                Some(record.iter().map(quoted).collect::<Vec<_>>().join(",")).filter(|text| !text.is_empty())
+            }
+        }
+    }
+
     /// Says where the row that was read last stands.
     pub fn place(&self) -> String {
         format!("\"{}\" line {}", self.path.display(), self.line)
@@ -66,10 +90,11 @@ impl Rows {
         match &mut self.source {
             Source::Csv { reader, header, record, since } => {
                 since.store(0, Relaxed);
-                if !reader.read_record(record).map_err(|e| csv_error(&self.path, e))? {
+                let is_there = reader.read_record(record);
+                self.line = record.position().map_or(0, csv::Position::line);
+                if !is_there.map_err(|e| csv_error(&self.path, e))? {
                     return Ok(false);
                 }
-                self.line = record.position().map_or(0, csv::Position::line);
                 for (name, text) in header.iter().zip(record.iter()) {
                     put(name, if text.is_empty() { Cell::Null } else { Cell::Bare(text) });
                 }

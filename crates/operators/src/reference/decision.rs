@@ -1,31 +1,31 @@
 //! A decision as a list of everything that each rule has done.
 
 use super::condition::Condition;
-use super::{config, plans, rows};
+use super::{bad_rows, config, letters, plans, policies, rows};
 use crate::Decision;
+use crate::bad_rows::Policy;
 use crate::decision::{Rule, Spec, decision_id};
 use crate::harness::{Row, Stream, Value, assert_same, drive, schema};
-use dataflow::{EventTime, Port, RowOrder, Span};
+use dataflow::{EventTime, Fate, Port, RowOrder, Span};
 use proptest::prelude::*;
 use std::sync::Arc;
 
 const PUBLISHED_AFTER: i64 = 5;
 
-fn twin(rules: &[(Condition, bool, Option<i64>)], rows: &[Row]) -> (Vec<Row>, Vec<Row>, Vec<Row>) {
+fn twin(rules: &[(Condition, bool, Option<i64>)], rows: &[Row]) -> (Vec<Row>, Vec<Row>, Vec<(Row, String)>) {
     let (mut actions, mut records, mut bad) = (Vec::new(), Vec::new(), Vec::new());
     // Rule, subject and time of everything that was done.
     let mut done: Vec<(usize, Value, i64)> = Vec::new();
     for row in rows {
-        if rules.iter().any(|(condition, ..)| condition.of(row).is_err()) {
-            bad.push(row.clone());
-            continue;
-        }
-        let is = |value: Value| {
-            let rules = rules.iter().enumerate().filter(|(_, (condition, ..))| condition.of(row) == Ok(value.clone()));
+        let is = |value: Result<Value, ()>| {
+            let rules = rules.iter().enumerate().filter(|(_, (condition, ..))| condition.of(row) == value);
             rules.map(|(rule, _)| rule).collect::<Vec<_>>()
         };
         let names = |rules: &[usize]| rules.iter().map(|rule| format!("rule{rule}")).collect::<Vec<_>>().join(",");
-        let (matched, nulls) = (is(Value::Boolean(true)), is(Value::Null));
+        let (matched, nulls, failed) = (is(Ok(Value::Boolean(true))), is(Ok(Value::Null)), is(Err(())));
+        if let Some(rule) = failed.first() {
+            bad.push((row.clone(), format!("decision \"d\": rule \"rule{rule}\": the number is 3")));
+        }
         let first = matched.iter().copied().find(|&rule| !rules[rule].1);
         let subject = row.values[0].clone();
         let is_resting = |rule: usize| {
@@ -57,6 +57,7 @@ fn twin(rules: &[(Condition, bool, Option<i64>)], rows: &[Row]) -> (Vec<Row>, Ve
             name(acting, "rule"),
             name(suppressed, "rule"),
             Value::Text(names(&nulls)),
+            Value::Text(names(&failed)),
             name(acting, "action"),
             Value::Boolean(acting.is_some() && row.time > PUBLISHED_AFTER),
             Value::text("m=7"),
@@ -83,6 +84,7 @@ proptest! {
             1..4,
         ),
         plan in plans(),
+        policy in policies(),
     ) {
         let rule = |(index, (condition, shadow, once_per)): (usize, &(Condition, bool, Option<i64>))| Rule {
             name: format!("rule{index}"),
@@ -99,13 +101,29 @@ proptest! {
             model_versions: vec![("m".to_owned(), "7".to_owned())],
             revision: "r1".to_owned(),
             published_after: EventTime(PUBLISHED_AFTER),
+            acts: true,
         };
         let streams = [Stream::sorted(&rows, &[0])];
-        let make = || Box::new(Decision::new(schema(), spec.clone()).unwrap()) as _;
+        let make = || Box::new(Decision::new(schema(), spec.clone(), bad_rows(policy)).unwrap()) as _;
         let output = drive(&make, &streams, &plan);
         let (actions, records, bad) = twin(&rules, &streams[0].rows);
         assert_same(&output.main(), &actions);
         assert_same(&output.port(Port::RECORDS), &records);
-        assert_same(&output.port(Port::DEAD_LETTER), &bad);
+        assert_same(&output.port(Port::DEAD_LETTER), &if policy == Policy::Skip { vec![] } else { letters(&bad) });
+        prop_assert_eq!(output.fates.of(Fate::RuleFailed) as usize, bad.len());
     }
+}
+
+/// Ids are stored in tables and stand in other people's systems, so the same row has the same id for ever.
+#[test]
+fn decision_ids_never_change() {
+    let ids = [
+        decision_id("dm_spam", EventTime(1_767_225_600_000_000), RowOrder(1 << 64)),
+        decision_id("dm_spam", EventTime(1_767_225_600_000_000), RowOrder((1 << 64) + (1 << 24))),
+        decision_id("", EventTime(-1), RowOrder(u128::MAX)),
+    ];
+    assert_eq!(
+        ids,
+        ["b22070693959d64fc56e19feb70e08b9", "2a2e62cd218a5319f4cd483832aa2de8", "9781a2704265b9c1785399450d1dca21",]
+    );
 }

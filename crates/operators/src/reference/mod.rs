@@ -10,6 +10,7 @@ mod condition;
 mod corrupt;
 mod decision;
 mod dedup;
+mod failing;
 mod filter;
 mod merge;
 mod project;
@@ -18,14 +19,18 @@ mod readable;
 mod window;
 
 use crate::Dedup;
-use crate::harness::{Plan, Row, Stream, Value, drive, schema};
-use dataflow::Span;
+use crate::bad_rows::{BadRows, Policy};
+use crate::harness::{Output, Plan, Row, Stream, Value, assert_same, drive, schema, sort};
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use dataflow::{Encode, Fate, Port, Span};
 use proptest::collection::vec;
 use proptest::option::weighted;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
+use std::sync::Arc;
 
 /// Rows of the test schema in no order; their `_ord` is their place.
 pub(super) fn rows(max: usize) -> impl Strategy<Value = Vec<Row>> {
@@ -86,6 +91,26 @@ pub(super) fn plans() -> impl Strategy<Value = Plan> {
         })
 }
 
+/// Policies under which a job goes on.
+pub(super) fn policies() -> impl Strategy<Value = Policy> {
+    prop::sample::select(vec![Policy::Skip, Policy::DeadLetter])
+}
+
+/// Asserts that bad rows, each with its reason, were counted, and came out as dead letters where the policy says so.
+pub(super) fn assert_bad(output: &Output, policy: Policy, bad: &[(Row, String)]) {
+    let counts = [Fate::Bad, Fate::DeadLettered].map(|fate| output.fates.of(fate) as usize);
+    match policy {
+        Policy::DeadLetter => {
+            assert_same(&output.port(Port::DEAD_LETTER), &letters(bad));
+            assert_eq!(counts, [0, bad.len()]);
+        }
+        _ => {
+            assert_same(&output.port(Port::DEAD_LETTER), &[]);
+            assert_eq!(counts, [bad.len(), 0]);
+        }
+    }
+}
+
 /// How often each property is tried.
 pub(super) fn config() -> ProptestConfig {
     ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() }
@@ -101,4 +126,50 @@ fn nearly_every_case_freezes_on_its_way() {
         frozen += usize::from(drive(&make, &[Stream::sorted(&rows, &[0])], &plan).was_frozen);
     }
     assert!(frozen * 100 >= cases * 95, "{frozen} of {cases} cases freeze");
+}
+
+/// The text of a row: its values as the harness shows them.
+#[derive(Debug)]
+struct Shown(SchemaRef);
+
+impl Encode for Shown {
+    fn encode(&self, rows: &RecordBatch) -> dataflow::Result<Vec<Vec<u8>>> {
+        assert_eq!(self.0, rows.schema());
+        let batch = dataflow::Batch::new(
+            rows.clone(),
+            vec![0; rows.num_rows()],
+            vec![dataflow::RowOrder::default(); rows.num_rows()],
+        )?;
+        Ok(crate::harness::rows(&batch).iter().map(|row| format!("{:?}", row.values).into_bytes()).collect())
+    }
+}
+
+/// What a stream declares for its bad rows.
+pub(super) fn bad_rows(policy: Policy) -> BadRows {
+    BadRows {
+        stream: "s".to_owned(),
+        step: "step".to_owned(),
+        policy,
+        has_coordinates: false,
+        text: |schema| Ok(Arc::new(Shown(schema))),
+    }
+}
+
+/// The dead letters of rows, each with its reason.
+pub(super) fn letters(bad: &[(Row, String)]) -> Vec<Row> {
+    let letter = |(row, reason): &(Row, String)| {
+        let values = vec![
+            Value::Integer(row.time),
+            Value::text("s"),
+            Value::text("step"),
+            Value::Text(format!("_ord {:032x}", row.order)),
+            Value::Text(reason.clone()),
+            Value::Null,
+            Value::Text(format!("{:?}", row.values)),
+        ];
+        Row { values, ..row.clone() }
+    };
+    let mut letters: Vec<Row> = bad.iter().map(letter).collect();
+    sort(&mut letters);
+    letters
 }

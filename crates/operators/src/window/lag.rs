@@ -5,8 +5,9 @@ use arrow::array::{ArrayRef, DynComparator, make_comparator};
 use arrow::compute::{SortOptions, concat};
 use arrow::datatypes::SchemaRef;
 use dataflow::{Batch, Error, Result};
-use state::{Decoder, GroupBlobs, Keys, Values, ValuesSnapshot};
+use state::{Decoder, Encoder, GroupBlobs, Keys, Values, ValuesSnapshot};
 use std::cmp::Ordering;
+use std::collections::VecDeque;
 
 /// The last values of every key, and the columns that order rows of equal time.
 #[derive(Debug)]
@@ -15,10 +16,16 @@ pub(super) struct Lag {
     order: Vec<usize>,
     offset: usize,
     values: Values,
-    // Per key `offset` entries, of which the one at `heads` is the oldest.
-    bits: Vec<u64>,
-    seen: Vec<u8>,
-    heads: Vec<u32>,
+    last: LastValues,
+}
+
+/// The last values of every key, with what each is. They grow with the rows that come, whatever the offset.
+#[derive(Clone, Debug)]
+enum LastValues {
+    /// The value of the row before, by key.
+    One { bits: Vec<u64>, seen: Vec<u8> },
+    /// The values of so many rows before, oldest first, by key.
+    Several { rings: Vec<VecDeque<(u64, u8)>>, held: usize },
 }
 
 /// What an entry holds: no row yet, a NULL, or a value.
@@ -30,7 +37,11 @@ impl Lag {
     pub(super) fn new(input: &SchemaRef, argument: usize, offset: usize, order: Vec<usize>) -> Result<Lag> {
         let field = columns::field(input, argument, "an argument")?;
         let values = Values::new(field.data_type())?;
-        Ok(Lag { argument, order, offset, values, bits: Vec::new(), seen: Vec::new(), heads: Vec::new() })
+        let last = match offset {
+            1 => LastValues::One { bits: Vec::new(), seen: Vec::new() },
+            _ => LastValues::Several { rings: Vec::new(), held: 0 },
+        };
+        Ok(Lag { argument, order, offset, values, last })
     }
 
     /// The values for rows in order of time, no moment of which is cut, and remembers the rows.
@@ -86,70 +97,81 @@ impl Lag {
 
     /// Puts a value in and gives the one that it pushes out.
     #[inline]
-    fn swap(&mut self, key: u32, bits: u64, seen: u8) -> (u64, u8) {
+    fn swap(&mut self, key: u32, value: u64, kind: u8) -> (u64, u8) {
         let key = key as usize;
-        let head = match self.offset {
-            1 => 0,
-            _ => {
-                let head = self.heads[key];
-                self.heads[key] = (head + 1) % self.offset as u32;
-                head as usize
+        match &mut self.last {
+            LastValues::One { bits, seen } => {
+                (std::mem::replace(&mut bits[key], value), std::mem::replace(&mut seen[key], kind))
             }
-        };
-        let at = key * self.offset + head;
-        (std::mem::replace(&mut self.bits[at], bits), std::mem::replace(&mut self.seen[at], seen))
+            LastValues::Several { rings, held } => {
+                rings[key].push_back((value, kind));
+                *held += 1;
+                if rings[key].len() <= self.offset {
+                    return (0, NOTHING);
+                }
+                *held -= 1;
+                rings[key].pop_front().unwrap_or((0, NOTHING))
+            }
+        }
     }
 
     fn grow(&mut self, keys: &[u32]) {
         let ids = keys.iter().max().map_or(0, |&key| key as usize + 1);
-        if self.seen.len() < ids * self.offset {
-            self.bits.resize(ids * self.offset, 0);
-            self.seen.resize(ids * self.offset, NOTHING);
-            if self.offset > 1 {
-                self.heads.resize(ids, 0);
+        match &mut self.last {
+            LastValues::One { bits, seen } if seen.len() < ids => {
+                bits.resize(ids, 0);
+                seen.resize(ids, NOTHING);
             }
+            LastValues::Several { rings, .. } if rings.len() < ids => rings.resize(ids, VecDeque::new()),
+            _ => {}
         }
     }
 
     pub(super) fn size(&self) -> usize {
-        self.bits.capacity() * 8 + self.seen.capacity() + self.heads.capacity() * 4 + self.values.size()
+        let last = match &self.last {
+            LastValues::One { bits, seen } => bits.capacity() * 8 + seen.capacity(),
+            LastValues::Several { rings, held } => rings.capacity() * size_of::<VecDeque<(u64, u8)>>() + held * 16,
+        };
+        last + self.values.size()
     }
 
     pub(super) fn freeze(&self) -> FrozenLag {
-        FrozenLag {
-            offset: self.offset,
-            bits: self.bits.clone(),
-            seen: self.seen.clone(),
-            heads: self.heads.clone(),
-            values: self.values.snapshot(),
-        }
+        FrozenLag { last: self.last.clone(), values: self.values.snapshot() }
     }
 }
 
 /// The last values of every key as they were.
 pub(super) struct FrozenLag {
-    offset: usize,
-    bits: Vec<u64>,
-    seen: Vec<u8>,
-    heads: Vec<u32>,
+    last: LastValues,
     values: ValuesSnapshot,
 }
 
 impl FrozenLag {
     /// Writes the values of each key, oldest first, as records of the function `index`.
     pub(super) fn put(&self, blobs: &mut GroupBlobs, tag: u8, keys: &Keys, index: u32) {
-        for (key, seen) in self.seen.chunks(self.offset).enumerate() {
-            let head = self.heads.get(key).copied().unwrap_or(0) as usize;
-            if seen.iter().all(|&seen| seen == NOTHING) {
-                continue;
-            }
-            let record = blobs.record(tag, keys, key as u32);
-            record.u32(index);
-            for slot in (0..self.offset).map(|slot| (head + slot) % self.offset) {
-                record.u8(seen[slot]);
-                if seen[slot] == VALUE {
-                    self.values.put(self.bits[key * self.offset + slot], record);
+        match &self.last {
+            LastValues::One { bits, seen } => {
+                let values = bits.iter().copied().zip(seen.iter().copied()).enumerate();
+                for (key, value) in values.filter(|(_, (_, seen))| *seen != NOTHING) {
+                    self.put_key(blobs.record(tag, keys, key as u32), index, &[value]);
                 }
+            }
+            LastValues::Several { rings, .. } => {
+                for (key, ring) in rings.iter().enumerate().filter(|(_, ring)| !ring.is_empty()) {
+                    let values: Vec<(u64, u8)> = ring.iter().copied().collect();
+                    self.put_key(blobs.record(tag, keys, key as u32), index, &values);
+                }
+            }
+        }
+    }
+
+    fn put_key(&self, record: &mut Encoder, index: u32, values: &[(u64, u8)]) {
+        record.u32(index);
+        record.u32(values.len() as u32);
+        for &(bits, seen) in values {
+            record.u8(seen);
+            if seen == VALUE {
+                self.values.put(bits, record);
             }
         }
     }
@@ -162,11 +184,18 @@ pub(super) fn restore(lags: &mut [Lag], key: u32, blob: &mut Decoder) -> Result<
         Error::corrupt(format!("a record in the state of a window is of lag {index}, but there are {count}"))
     })?;
     lag.grow(&[key]);
-    for _ in 0..lag.offset {
+    let count = blob.u32()? as usize;
+    if count > lag.offset {
+        return Err(Error::corrupt(format!(
+            "state of lag has {count} values of a key, expected at most {}",
+            lag.offset
+        )));
+    }
+    for _ in 0..count {
         let seen = blob.u8()?;
         let bits = match seen {
             VALUE => lag.values.get(blob)?,
-            NOTHING | NULL => 0,
+            NULL => 0,
             other => return Err(Error::corrupt(format!("a value of lag in state has the unknown mark {other}"))),
         };
         lag.swap(key, bits, seen);

@@ -2,7 +2,8 @@
 
 mod lag;
 
-use crate::filter::dead_letter;
+use crate::aggregate::does_not_fit;
+use crate::bad_rows::{BadRows, by_row, good_rows};
 use crate::queue::{self, Queue};
 use crate::sweep::{Computed, FrozenSweep, Sweep, Wanted};
 use crate::{Aggregate, columns};
@@ -73,6 +74,9 @@ fn check(input: &SchemaRef, function: &Function) -> Result<()> {
         Aggregate::Lag { offset: 0 } => {
             Err(Error::invalid(format!("function \"{name}\": lag looks back 0 rows, expected at least 1")))
         }
+        Aggregate::Lag { offset } if *offset > LAG_ROWS_MAX => Err(Error::invalid(format!(
+            "function \"{name}\": lag looks back {offset} rows, expected at most {LAG_ROWS_MAX}"
+        ))),
         Aggregate::Lag { .. } if filter.is_some() => {
             Err(Error::invalid(format!("function \"{name}\": lag takes no FILTER; use a CASE in its argument")))
         }
@@ -89,7 +93,7 @@ fn check(input: &SchemaRef, function: &Function) -> Result<()> {
 /// Puts out each row with its function values, in order, once the watermark has reached it.
 ///
 /// NULL keys form a key of their own; late rows and duplicates count like all others. A row whose integer sum does not
-/// fit a BIGINT is bad and goes to the dead letter port; it still counts for the rows after it.
+/// fit a BIGINT is bad and follows the policy of its stream; it still counts for the rows after it.
 ///
 /// State: one log of the rows of the longest frame with the arguments of all functions, accumulators per key and frame,
 /// and the rows above the watermark as they came in. A key is forgotten with its last row, except that lag keeps the last
@@ -98,6 +102,7 @@ fn check(input: &SchemaRef, function: &Function) -> Result<()> {
 pub struct Window {
     input: SchemaRef,
     output: SchemaRef,
+    bad_rows: BadRows,
     partition_by: Vec<usize>,
     columns: Vec<Column>,
     sweep: Sweep,
@@ -120,6 +125,9 @@ enum Column {
     Lag(usize),
 }
 
+/// How many rows `lag` looks back at most: it keeps so many values of every key there ever was.
+pub const LAG_ROWS_MAX: usize = 1_000;
+
 /// Rows are computed about so many at a time; the rows of one moment always together.
 const CHUNK_ROWS: usize = 4096;
 
@@ -129,7 +137,7 @@ const LAG: u8 = 3;
 
 impl Window {
     /// The windows of a spec over rows of a schema.
-    pub fn new(input: SchemaRef, spec: Spec) -> Result<Window> {
+    pub fn new(input: SchemaRef, spec: Spec, bad_rows: BadRows) -> Result<Window> {
         let output = output_schema(&input, &spec)?;
         let (mut wanted, mut lags, mut columns) = (Vec::new(), Vec::new(), Vec::new());
         for function in &spec.functions {
@@ -150,6 +158,7 @@ impl Window {
         Ok(Window {
             input,
             output,
+            bad_rows,
             partition_by: spec.partition_by,
             columns,
             sweep,
@@ -217,7 +226,7 @@ impl Window {
         }
     }
 
-    /// Appends the function columns to the rows and makes them ready; bad rows go to the dead letter port.
+    /// Appends the function columns to the rows and makes them ready; bad rows follow the policy.
     fn put_out(
         &mut self,
         batches: &[Batch],
@@ -225,9 +234,7 @@ impl Window {
         lagged: &[ArrayRef],
         cx: &mut Context,
     ) -> Result<()> {
-        let mut bad: Vec<usize> = computed.iter().flat_map(|column| column.bad.iter().copied()).collect();
-        bad.sort_unstable();
-        bad.dedup();
+        let mut bad = self.overflows(computed);
         let mut from = 0;
         for batch in batches {
             let mut columns = batch.columns().columns().to_vec();
@@ -236,20 +243,32 @@ impl Window {
                 Column::Lag(index) => lagged[index].slice(from, batch.rows()),
             }));
             let full = batch.with_columns(RecordBatch::try_new(self.output.clone(), columns)?)?;
-            let here: Vec<usize> =
-                bad.iter().filter(|row| (from..from + batch.rows()).contains(row)).map(|row| row - from).collect();
-            from += batch.rows();
+            let end = from + batch.rows();
+            let later = bad.split_off(bad.partition_point(|(row, _)| *row < end));
+            let here: Vec<(usize, Error)> =
+                std::mem::replace(&mut bad, later).into_iter().map(|(row, error)| (row - from, error)).collect();
+            from = end;
             if here.is_empty() {
                 self.ready.push(full);
                 continue;
             }
-            let good: Vec<u32> =
-                (0..batch.rows() as u32).filter(|&row| here.binary_search(&(row as usize)).is_err()).collect();
-            self.ready.push(full.take(&good)?);
+            self.ready.push(full.take(&good_rows(batch.rows(), &here))?);
             cx.release(here.len());
-            dead_letter(batch, &here, cx)?;
+            self.bad_rows.remove(batch, &here, cx)?;
         }
         Ok(())
+    }
+
+    /// The rows of a chunk whose sum does not fit, in order.
+    fn overflows(&self, computed: &[Computed]) -> Vec<(usize, Error)> {
+        let mut bad = Vec::new();
+        for (at, column) in self.columns.iter().enumerate() {
+            if let Column::Frame(index) = *column {
+                let name = self.output.field(self.input.fields().len() + at).name();
+                bad.extend(computed[index].bad.iter().map(|&row| (row, does_not_fit(name))));
+            }
+        }
+        by_row(bad)
     }
 
     fn count_state(&self, cx: &mut Context) {

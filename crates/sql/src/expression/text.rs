@@ -129,10 +129,17 @@ pub(crate) fn end(arguments: &[Argument], rows: usize, left: bool) -> Column {
 pub(crate) fn replace(arguments: &[Argument], rows: usize) -> Column {
     let (texts, from, to) = (Texts::of(&arguments[0]), Texts::of(&arguments[1]), Texts::of(&arguments[2]));
     let replaced = |row: usize| {
-        let (text, from, to) = (texts.at(row)?, from.at(row)?, to.at(row)?);
-        Some(if from.is_empty() { text.to_string() } else { text.replace(from, to) })
+        let (Some(text), Some(from), Some(to)) = (texts.at(row), from.at(row), to.at(row)) else { return Ok(None) };
+        if from.is_empty() {
+            return Ok(Some(text.to_string()));
+        }
+        if to.len() > from.len() {
+            let more = text.matches(from).count().saturating_mul(to.len() - from.len());
+            fits(text.len().saturating_add(more))?;
+        }
+        Ok(Some(text.replace(from, to)))
     };
-    Ok(Arc::new((0..rows).map(replaced).collect::<StringArray>()))
+    Ok(Arc::new((0..rows).map(replaced).collect::<Result<StringArray, ArrowError>>()?))
 }
 
 /// `trim`, `ltrim`, `rtrim`: spaces, or any of the letters given.
@@ -178,7 +185,6 @@ pub(crate) fn split_part(arguments: &[Argument], rows: usize) -> Column {
 
 /// `lpad` and `rpad`: exactly n letters.
 pub(crate) fn pad(arguments: &[Argument], rows: usize, left: bool) -> Column {
-    const LETTERS_MAX: i64 = 1 << 20;
     let (texts, pads) = (Texts::of(&arguments[0]), Texts::of(&arguments[2]));
     let padded = |row: usize| -> Result<Option<String>, ArrowError> {
         let (Some(text), Some(letters), Some(wanted)) = (texts.at(row), pads.at(row), whole(&arguments[1], row)) else {
@@ -188,26 +194,36 @@ pub(crate) fn pad(arguments: &[Argument], rows: usize, left: bool) -> Column {
         if missing <= 0 {
             return Ok(Some(characters(text, 0, wanted.max(0)).to_string()));
         }
-        if letters.is_empty() || missing > LETTERS_MAX {
-            return Err(fails("a text cannot be padded with nothing, nor by more than 1048576 letters"));
+        if letters.is_empty() {
+            return Err(fails("a text cannot be padded with nothing"));
         }
+        let widest = letters.chars().map(char::len_utf8).max().unwrap_or(1);
+        fits(usize::try_from(missing).unwrap_or(usize::MAX).saturating_mul(widest).saturating_add(text.len()))?;
         let fill: String = letters.chars().cycle().take(missing as usize).collect();
         Ok(Some(if left { fill + text } else { text.to_string() + &fill }))
     };
     Ok(Arc::new((0..rows).map(padded).collect::<Result<StringArray, _>>()?))
 }
 
+/// The bytes of a text that an expression makes longer than it came in: a batch of such texts stays within what a
+/// column can hold.
+const MADE_BYTES_MAX: usize = 128 << 10;
+
+fn fits(bytes: usize) -> Result<(), ArrowError> {
+    if bytes <= MADE_BYTES_MAX {
+        return Ok(());
+    }
+    Err(fails(format!("the text would be longer than {MADE_BYTES_MAX} bytes")))
+}
+
 /// `repeat(text, n)`.
 pub(crate) fn repeat(arguments: &[Argument], rows: usize) -> Column {
-    const BYTES_MAX: usize = 1 << 20;
     let texts = Texts::of(&arguments[0]);
     let repeated = |row: usize| -> Result<Option<String>, ArrowError> {
         let (Some(text), Some(times)) = (texts.at(row), whole(&arguments[1], row)) else { return Ok(None) };
         let times = usize::try_from(times.max(0)).unwrap_or(usize::MAX);
-        match text.len().checked_mul(times) {
-            Some(bytes) if bytes <= BYTES_MAX => Ok(Some(text.repeat(times))),
-            _ => Err(fails("a repeated text is longer than 1048576 bytes")),
-        }
+        fits(text.len().saturating_mul(times))?;
+        Ok(Some(text.repeat(times)))
     };
     Ok(Arc::new((0..rows).map(repeated).collect::<Result<StringArray, _>>()?))
 }
@@ -216,17 +232,13 @@ pub(crate) fn repeat(arguments: &[Argument], rows: usize) -> Column {
 pub(crate) fn join(arguments: &[Argument], rows: usize, skip_null: bool) -> Column {
     let texts: Vec<Texts<'_>> = arguments.iter().map(Texts::of).collect();
     let joined = |row: usize| {
-        let mut joined = String::new();
-        for text in &texts {
-            match text.at(row) {
-                Some(text) => joined.push_str(text),
-                None if skip_null => {}
-                None => return None,
-            }
+        let parts: Vec<&str> = texts.iter().filter_map(|text| text.at(row)).collect();
+        if parts.len() < texts.len() && !skip_null {
+            return Ok(None);
         }
-        Some(joined)
+        join_parts(&parts, "").map(Some)
     };
-    Ok(Arc::new((0..rows).map(joined).collect::<StringArray>()))
+    Ok(Arc::new((0..rows).map(joined).collect::<Result<StringArray, ArrowError>>()?))
 }
 
 /// `concat_ws(separator, ..)`: NULL parts are left out.
@@ -234,9 +246,17 @@ pub(crate) fn join_with(arguments: &[Argument], rows: usize) -> Column {
     let texts: Vec<Texts<'_>> = arguments.iter().map(Texts::of).collect();
     let joined = |row: usize| {
         let parts: Vec<&str> = texts[1..].iter().filter_map(|text| text.at(row)).collect();
-        Some(parts.join(texts[0].at(row)?))
+        texts[0].at(row).map(|separator| join_parts(&parts, separator)).transpose()
     };
-    Ok(Arc::new((0..rows).map(joined).collect::<StringArray>()))
+    Ok(Arc::new((0..rows).map(joined).collect::<Result<StringArray, ArrowError>>()?))
+}
+
+fn join_parts(parts: &[&str], separator: &str) -> Result<String, ArrowError> {
+    if parts.len() > 1 {
+        let between = separator.len().saturating_mul(parts.len() - 1);
+        fits(parts.iter().map(|part| part.len()).fold(between, usize::saturating_add))?;
+    }
+    Ok(parts.join(separator))
 }
 
 /// `x LIKE pattern`: `%` is any text, `_` one letter, and nothing escapes them unless ESCAPE says so.
@@ -387,8 +407,19 @@ pub(crate) fn regexp_replace(arguments: &[Argument], rows: usize) -> Column {
             return Ok(None);
         };
         let regex = compiled.get(pattern, options, false)?;
-        let count = usize::from(!options.contains('g'));
-        Ok(Some(regex.replacen(text, count, template(by).as_str()).into_owned()))
+        let count = if options.contains('g') { usize::MAX } else { 1 };
+        let (template, mut replaced, mut end) = (template(by), String::new(), 0);
+        for found in regex.captures_iter(text).take(count) {
+            let whole = found.get_match();
+            replaced.push_str(&text[end..whole.start()]);
+            found.expand(&template, &mut replaced);
+            end = whole.end();
+            if replaced.len() > text.len() {
+                fits(replaced.len())?;
+            }
+        }
+        replaced.push_str(&text[end..]);
+        Ok(Some(replaced))
     };
     Ok(Arc::new((0..rows).map(&mut replaced).collect::<Result<StringArray, _>>()?))
 }

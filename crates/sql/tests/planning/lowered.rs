@@ -11,7 +11,10 @@ fn every_step_of_a_plan_can_be_made_and_every_edge_goes_forward() {
     for name in ["dm_spam.sql", "windows.sql", "other_streams.sql"] {
         let statements = parse(&[source(&folder().join("plans").join(name))]).unwrap();
         let checked = check(&statements, &Known, &Target::All).unwrap_or_else(|wrong| panic!("{}", wrong[0]));
-        let graph = checked.lower(&Start { after: EventTime(7), revision: "r1".to_owned() }).unwrap();
+        let graph = checked
+            .lower(&Start { after: EventTime(7), revision: "r1".to_owned(), row_text: crate::row_text })
+            .unwrap();
+        assert!(graph.check().is_ok(), "{name}: {:?}", graph.check());
         let mut names = HashSet::new();
         for (at, node) in graph.nodes.iter().enumerate() {
             assert!(names.insert(node.name.clone()), "{name}: two nodes are named {}", node.name);

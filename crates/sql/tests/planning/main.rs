@@ -10,11 +10,28 @@ mod plans;
 mod run;
 mod statements;
 
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use dataflow::Encode;
 use sql::SourceFile;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/planning")
+}
+
+struct RowNumbers;
+
+impl Encode for RowNumbers {
+    fn encode(&self, rows: &RecordBatch) -> dataflow::Result<Vec<Vec<u8>>> {
+        Ok((0..rows.num_rows()).map(|row| row.to_string().into_bytes()).collect())
+    }
+}
+
+/// The text of a row, where a test looks at none.
+fn row_text(_: SchemaRef) -> dataflow::Result<Arc<dyn Encode>> {
+    Ok(Arc::new(RowNumbers))
 }
 
 /// The files of a folder that end so, in the order of their names.

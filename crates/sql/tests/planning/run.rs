@@ -79,7 +79,9 @@ fn step(make: &MakeOperator, groups: KeyGroups, inputs: &[Vec<Batch>], name: &st
 
 /// Runs every node over all rows of its inputs on some workers, and gives what came to each table.
 fn run(checked: &Checked, test: &BoundTest, workers: usize) -> HashMap<String, Batch> {
-    let graph = checked.lower(&Start { after: EventTime::MIN, revision: "test".to_owned() }).unwrap();
+    let graph = checked
+        .lower(&Start { after: EventTime::MIN, revision: "test".to_owned(), row_text: crate::row_text })
+        .unwrap();
     let mut emitted: Vec<Emitted> = Vec::new();
     let mut tables = HashMap::new();
     for node in &graph.nodes {

@@ -1,0 +1,116 @@
+//! What becomes of the rows on which a step fails.
+
+use dataflow::{Batch, Context, DeadLetter, Error, Fate, Port, Result, RowOrder, RowText, dead_letters};
+
+/// What a stream declares for its bad rows, as its steps need it.
+#[derive(Clone, Debug)]
+pub struct BadRows {
+    /// The stream whose rows these are: of a join, the left one.
+    pub stream: String,
+    /// The step.
+    pub step: String,
+    /// What becomes of them.
+    pub policy: Policy,
+    /// Rows are messages of a topic, so that their order tells their place.
+    pub has_coordinates: bool,
+    /// The text of a row.
+    pub text: RowText,
+}
+
+/// What becomes of bad rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// The job stops, with an error that names the first of them.
+    Fail,
+    /// They are counted.
+    Skip,
+    /// They are counted, and leave at [`Port::DEAD_LETTER`] as dead letters.
+    DeadLetter,
+}
+
+/// The letters of a row that an error shows.
+const SHOWN_MAX: usize = 300;
+
+impl BadRows {
+    /// The ports at which rows leave because of the policy.
+    pub fn ports(&self) -> &'static [Port] {
+        if self.policy == Policy::DeadLetter { &[Port::DEAD_LETTER] } else { &[] }
+    }
+
+    /// Follows the policy for the rows of a batch that are removed, each with its reason, in the order of the batch.
+    pub(crate) fn remove(&self, batch: &Batch, bad: &[(usize, Error)], cx: &mut Context) -> Result<()> {
+        let fate = if self.policy == Policy::DeadLetter { Fate::DeadLettered } else { Fate::Bad };
+        self.tell(batch, bad, fate, cx)
+    }
+
+    /// Follows the policy for rows that go on although a part of the step failed on them.
+    pub(crate) fn record(&self, batch: &Batch, failed: &[(usize, Error)], cx: &mut Context) -> Result<()> {
+        self.tell(batch, failed, Fate::RuleFailed, cx)
+    }
+
+    fn tell(&self, batch: &Batch, bad: &[(usize, Error)], fate: Fate, cx: &mut Context) -> Result<()> {
+        let Some((first, reason)) = bad.first() else { return Ok(()) };
+        if self.policy == Policy::Fail {
+            let text = self.texts(batch, &[*first])?.remove(0);
+            let text = match text.char_indices().nth(SHOWN_MAX) {
+                Some((end, _)) => format!("{}..", &text[..end]),
+                None => text,
+            };
+            return Err(Error::data(format!(
+                "stream \"{}\": the row at {} ({}) {text}: {}; ON BAD ROW SKIP would count it and go on",
+                self.stream,
+                batch.time(*first),
+                self.position(batch.order(*first)),
+                reason.chain()
+            )));
+        }
+        cx.count(fate, bad.len());
+        if self.policy == Policy::DeadLetter {
+            cx.emit(Port::DEAD_LETTER, self.letters(batch, bad)?);
+        }
+        Ok(())
+    }
+
+    fn letters(&self, batch: &Batch, bad: &[(usize, Error)]) -> Result<Batch> {
+        let rows: Vec<usize> = bad.iter().map(|(row, _)| *row).collect();
+        let letter = |((row, reason), text): (&(usize, Error), String)| DeadLetter {
+            time: batch.time(*row),
+            order: batch.order(*row),
+            has_time: true,
+            position: self.position(batch.order(*row)),
+            reason: reason.chain(),
+            raw: None,
+            row: Some(text),
+        };
+        let letters: Vec<DeadLetter> = bad.iter().zip(self.texts(batch, &rows)?).map(letter).collect();
+        dead_letters(&self.stream, &self.step, &letters)
+    }
+
+    fn texts(&self, batch: &Batch, rows: &[usize]) -> Result<Vec<String>> {
+        let rows: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
+        let texts = (self.text)(batch.schema())?.encode(batch.take(&rows)?.columns())?;
+        Ok(texts.into_iter().map(|text| String::from_utf8_lossy(&text).into_owned()).collect())
+    }
+
+    /// What the order of a row tells of its place.
+    fn position(&self, order: RowOrder) -> String {
+        if !self.has_coordinates {
+            return format!("_ord {:032x}", order.0);
+        }
+        let (partition, at) = order.position();
+        format!("partition {partition}, message {}:{}:{}", at.ledger, at.entry, at.batch_index)
+    }
+}
+
+/// Brings failures of several expressions into the order of rows; of one row the first stays.
+pub(crate) fn by_row(mut failed: Vec<(usize, Error)>) -> Vec<(usize, Error)> {
+    failed.sort_by_key(|(row, _)| *row);
+    failed.dedup_by_key(|(row, _)| *row);
+    failed
+}
+
+/// The rows of a batch that did not fail.
+pub(crate) fn good_rows(rows: usize, failed: &[(usize, Error)]) -> Vec<u32> {
+    let is_good = |row: &u32| failed.binary_search_by_key(&(*row as usize), |(row, _)| *row).is_err();
+    (0..rows as u32).filter(is_good).collect()
+}

@@ -1,0 +1,5 @@
+CREATE STREAM plays (user_id BIGINT, at TIMESTAMP, WATERMARK FOR at AS at)
+  HISTORY FILES 'data/*.csv' ON BAD ROW DEAD LETTER TO TOPIC bad_plays;
+
+CREATE STREAM likes (user_id BIGINT, at TIMESTAMP, WATERMARK FOR at AS at LATE TO TOPIC late_likes)
+  HISTORY FILES 'data/*.csv';

@@ -1,0 +1,1 @@
+CREATE STREAM plays (user_id BIGINT, at TIMESTAMP, WATERMARK FOR at AS at LATE KEEP) LIVE plays;

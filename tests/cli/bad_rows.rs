@@ -1,0 +1,138 @@
+//! Rows that fail, from the command line: what ends a run, and what it counts and writes when it goes on.
+
+use crate::folder::{Folder, Ran};
+use connector_iceberg::Warehouse;
+use tests::table_rows;
+
+/// How many rows the file has; those from 22 on do not fit once they are multiplied.
+const ROWS: usize = 364;
+
+/// A project whose view fails on most rows of its file.
+fn project(policy: &str) -> Folder {
+    let folder = Folder::empty();
+    let rows: String = (0..ROWS).map(|id| format!("{id},2026-01-01 08:{:02}:{:02}\n", id / 60, id % 60)).collect();
+    folder.write("data/events.csv", &format!("id,at\n{rows}"));
+    let stream = "CREATE STREAM events (id BIGINT, at TIMESTAMP, WATERMARK FOR at AS at)\n  HISTORY FILES 'data/*.csv'";
+    let insert = "INSERT INTO lake.large SELECT id, CAST(id * 100000000 AS INTEGER) AS large FROM events;";
+    folder.write("pipelines/events.sql", &format!("{stream} {policy};\n\n{insert}\n"));
+    folder
+}
+
+fn written(folder: &Folder, table: &str) -> Vec<String> {
+    let warehouse = Warehouse::open(&folder.path().join("warehouse")).expect("the warehouse opens");
+    table_rows(&warehouse, table)
+}
+
+fn assert_says(ran: &Ran, code: i32, parts: &[&str]) {
+    assert_eq!(ran.code, code, "{}", ran.err);
+    for part in parts {
+        assert!(ran.err.contains(part), "no {part:?} in\n{}", ran.err);
+    }
+}
+
+#[test]
+fn a_row_that_fails_ends_the_run_with_its_place_and_the_reason() {
+    for policy in ["", "ON BAD ROW FAIL"] {
+        let folder = project(policy);
+        let ran = folder.run(&["run"]);
+        let parts = [
+            "error: step lake.large: stream \"events\": the row at 2026-01-01 08:00:22",
+            "{\"id\":22,",
+            "column \"large\": ",
+            "ON BAD ROW SKIP would count it and go on",
+        ];
+        assert_says(&ran, 1, &parts);
+        assert_says(
+            &folder.run(&["query", "SELECT CAST(id * 100000000 AS INTEGER) AS large FROM events"]),
+            1,
+            &parts[1..],
+        );
+    }
+}
+
+#[test]
+fn rows_that_are_skipped_are_counted() {
+    let folder = project("ON BAD ROW SKIP");
+    assert_says(&folder.run(&["run", "--workers", "2"]), 0, &["bad 342", "lake.large 22 rows"]);
+    assert_eq!(written(&folder, "lake.large").len(), 22);
+}
+
+#[test]
+fn dead_letters_are_written_with_place_and_reason() {
+    let folder = project("ON BAD ROW DEAD LETTER TO lake.bad");
+    let ran = folder.run(&["run", "--workers", "3"]);
+    assert_says(&ran, 0, &["lake.large 22 rows", "lake.bad 342 rows"]);
+    assert_eq!(written(&folder, "lake.large").len(), 22);
+    let letters = written(&folder, "lake.bad");
+    assert_eq!(letters.len(), ROWS - 22);
+    let first = letters.iter().find(|letter| letter.contains("{\"id\":22,")).expect("row 22 fails");
+    assert!(first.contains("|events|lake.large|_ord ") && first.contains("|column \"large\": "), "{first}");
+    assert_says(&folder.run(&["run"]), 1, &["table lake.large holds 22 rows", "--fresh"]);
+    assert_says(&folder.run(&["run", "--fresh"]), 0, &["lake.bad 342 rows"]);
+}
+
+#[test]
+fn dead_letters_and_late_rows_can_go_to_topics() {
+    let folder = Folder::empty();
+    let stream = "CREATE STREAM plays (user_id BIGINT, at TIMESTAMP,\n  \
+                  WATERMARK FOR at AS at - INTERVAL '2' SECOND QUIET NEVER LATE TO TOPIC late_plays\n) LIVE plays \
+                  ON BAD ROW DEAD LETTER TO TOPIC bad_plays;\n\n";
+    let insert = "INSERT INTO lake.plays SELECT user_id, CAST(user_id * 1000000000 AS INTEGER) AS n, at FROM plays;\n";
+    folder.write("pipelines/plays.sql", &format!("{stream}{insert}"));
+    let events = "{\"user_id\": 1, \"at\": \"2026-01-01T08:00:00Z\"}\n{\"user_id\": 3, \"at\": \"2026-01-01T08:00:05Z\"}\n\
+                  {\"user_id\": 2, \"at\": \"2026-01-01T08:00:01Z\"}\n{\"user_id\": 2, \"at\": \"2026-01-01T08:00:09Z\"}\n";
+    folder.write("plays.jsonl", events);
+    folder.done(&["publish", "plays", "plays.jsonl"]);
+    let ran = folder.done(&["run", "--until-caught-up"]);
+    assert!(ran.err.contains("lake.plays 2 rows"), "{}", ran.err);
+    let tail = |topic: &str| folder.done(&["tail", topic, "--from-start", "--until-caught-up", "--json"]).out;
+    let (bad, late) = (tail("bad_plays"), tail("late_plays"));
+    assert_eq!((bad.lines().count(), late.lines().count()), (1, 1), "{bad}{late}");
+    assert!(bad.contains("partition 0, message 0:1:0") && bad.contains("\\\"user_id\\\":3"), "{bad}");
+    assert!(late.contains("\"user_id\":2") && late.contains("\"_time\":\"2026-01-01T08:00:03.000000Z\""), "{late}");
+}
+
+/// A project over a file of which three rows cannot be read: a value of another type, a value too many, no event time.
+fn unreadable(policy: &str) -> Folder {
+    let folder = Folder::empty();
+    let rows = "1,2026-01-01 08:00:00\nmany,2026-01-01 08:00:01\n2,2026-01-01 08:00:02,3\n3,\n4,2026-01-01 08:00:04\n";
+    folder.write("data/events.csv", &format!("id,at\n{rows}"));
+    let stream = "CREATE STREAM events (id BIGINT, at TIMESTAMP, WATERMARK FOR at AS at)\n  HISTORY FILES 'data/*.csv'";
+    folder
+        .write("pipelines/events.sql", &format!("{stream} {policy};\n\nINSERT INTO lake.ids SELECT id FROM events;\n"));
+    folder
+}
+
+#[test]
+fn rows_of_files_follow_the_policy() {
+    let ran = unreadable("").run(&["run"]);
+    assert_says(&ran, 1, &["stream \"events\": file ", "row 2: line 3: column \"id\" is \"many\"", "ON BAD ROW SKIP"]);
+    let folder = unreadable("ON BAD ROW SKIP");
+    assert_says(&folder.run(&["run"]), 0, &["rows in 5 = used 2 + ", " + bad 3;", "lake.ids 2 rows"]);
+    let folder = unreadable("ON BAD ROW DEAD LETTER TO lake.bad");
+    assert_says(&folder.run(&["run"]), 0, &["lake.ids 2 rows", "lake.bad 3 rows"]);
+    let letters = written(&folder, "lake.bad").join("\n");
+    for part in
+        ["row 2|line 3: column \"id\" is \"many\"", "line 4 has 3 values, expected 2", "row 4|it has no event time"]
+    {
+        assert!(letters.contains(part), "no {part:?} in\n{letters}");
+    }
+}
+
+#[test]
+fn publish_leaves_bad_rows_out_where_the_stream_goes_on() {
+    let project = |policy: &str| {
+        let folder = Folder::empty();
+        let stream = "CREATE STREAM events (id BIGINT, at TIMESTAMP, WATERMARK FOR at AS at)\n  LIVE events";
+        folder.write("pipelines/events.sql", &format!("{stream} {policy};\n"));
+        folder
+            .write("events.csv", "id,at\n1,2026-01-01 08:00:00\nmany,2026-01-01 08:00:01\n3,\n4,2026-01-01 08:00:04\n");
+        folder
+    };
+    let refused = project("").run(&["publish", "events", "events.csv"]);
+    assert_says(&refused, 1, &["\"events.csv\" row 2: line 3: column \"id\" is \"many\", expected an integer"]);
+    for policy in ["ON BAD ROW SKIP", "ON BAD ROW DEAD LETTER TO lake.bad"] {
+        let told = ["2 rows are left out as bad; the first: \"events.csv\" row 2: line 3", "published 2 messages"];
+        assert_says(&project(policy).run(&["publish", "events", "events.csv"]), 0, &told);
+    }
+}
