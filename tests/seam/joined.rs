@@ -64,9 +64,7 @@ fn join(workers: usize, seed: u64) {
     place.advance(Span(60 * SECOND));
     assert!(!running.settle().unwrap());
     running.driver.control().finish();
-    let ended = running.run_to_end().unwrap();
-
-    let counts = ended.counts("events");
+    let counts = running.run_to_end().unwrap().counts("events");
     assert_eq!((counts.joined, counts.late_moved, counts.live_rows), (2, 1, 7), "{counts:?}");
     let open = now - SECOND - DELAY;
     let known = [

@@ -130,9 +130,9 @@ impl TableClaim {
         self.shared.warehouse.table_writer(&self.shared.table, worker)
     }
 
-    /// The committer of the table.
+    /// The committer of the table. It leaves it to its host to try again while the catalog or the disk does not answer.
     pub fn committer(&self) -> Box<dyn Committer> {
-        Box::new(self.clone())
+        Box::new(TableClaim { patience: Duration::ZERO, ..self.clone() })
     }
 
     /// Commits what an archive has copied, and the frontier behind it, if the table's frontier is `from` until then.

@@ -185,7 +185,7 @@ impl TableCommitter {
         let began = tokio::time::Instant::now();
         for attempt in 0.. {
             let error = match self.commit_now(change).await {
-                Err(error) if error.kind() == ErrorKind::Unavailable => error,
+                Err(error) if error.kind() == ErrorKind::Unavailable && !self.patience.is_zero() => error,
                 other => return other,
             };
             let (pause, waited) = (RETRY_MS_MAX.min(RETRY_MS << attempt.min(8)), began.elapsed());

@@ -5,6 +5,7 @@ use dataflow::{Error, Result};
 use serde::Deserialize;
 use sql::Diagnostic;
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -56,30 +57,47 @@ impl FromStr for CommitEvery {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let wrong = |what: &str| {
-            Error::invalid(format!(
-                "{text:?} {what}, expected a number and a unit from 100ms to 24h, such as 500ms, 60s or 2m"
-            ))
-        };
-        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        let number: u64 = text[..digits].parse().map_err(|_| wrong("is no duration"))?;
-        let unit_ms = match &text[digits..] {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "" => return Err(wrong("has no unit")),
-            _ => return Err(wrong("is no duration")),
-        };
-        let every = Duration::from_millis(number.saturating_mul(unit_ms));
-        if every < CommitEvery::LEAST {
-            return Err(wrong("is too short"));
-        }
-        if every > CommitEvery::GREATEST {
-            return Err(wrong("is too long"));
-        }
-        Ok(CommitEvery(every))
+        let expected = "a number and a unit from 100ms to 24h, such as 500ms, 60s or 2m";
+        duration(text, CommitEvery::LEAST..=CommitEvery::GREATEST, expected).map(CommitEvery)
     }
+}
+
+/// How long messages of local topics are kept at least. What no archive holds yet is kept longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Retention(pub Duration);
+
+impl TryFrom<String> for Retention {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        let range = Duration::from_secs(60)..=Duration::from_secs(3650 * 24 * 3600);
+        duration(&text, range, "a number and a unit from 1m to 3650d, such as 12h or 7d").map(Retention)
+    }
+}
+
+/// A number and a unit.
+fn duration(text: &str, range: RangeInclusive<Duration>, expected: &str) -> Result<Duration> {
+    let wrong = |what: &str| Error::invalid(format!("{text:?} {what}, expected {expected}"));
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 = text[..digits].parse().map_err(|_| wrong("is no duration"))?;
+    let unit_ms = match &text[digits..] {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        "" => return Err(wrong("has no unit")),
+        _ => return Err(wrong("is no duration")),
+    };
+    let duration = Duration::from_millis(number.saturating_mul(unit_ms));
+    if duration < *range.start() {
+        return Err(wrong("is too short"));
+    }
+    if duration > *range.end() {
+        return Err(wrong("is too long"));
+    }
+    Ok(duration)
 }
 
 impl TryFrom<String> for CommitEvery {
@@ -114,6 +132,9 @@ pub struct History {
 pub struct Live {
     /// The folder of the local topics, relative to the project.
     pub topics: PathBuf,
+    /// How long their messages are kept at least: `"7d"`; for ever without this key.
+    #[serde(default)]
+    pub retention: Option<Retention>,
 }
 
 /// A set of outputs.
@@ -170,8 +191,10 @@ impl Config {
 
     /// The settings of a project that has no `riverrun.toml`: everything on disk beside it.
     pub fn embedded(name: &str) -> Config {
-        let dev =
-            Environment { history: History { warehouse: "warehouse".into() }, live: Live { topics: "topics".into() } };
+        let dev = Environment {
+            history: History { warehouse: "warehouse".into() },
+            live: Live { topics: "topics".into(), retention: None },
+        };
         Config {
             project: About { name: name.to_owned(), commit_every: CommitEvery::default() },
             environments: BTreeMap::from([("dev".to_owned(), dev)]),

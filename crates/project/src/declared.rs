@@ -129,7 +129,9 @@ impl DeclaredFiles {
             let name = path.join(".");
             let found =
                 schema.fields().iter().find(|field| field.name().eq_ignore_ascii_case(&name)).ok_or_else(|| {
-                    let there: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+                    let names = schema.fields().iter().map(|field| field.name().as_str());
+                    // What the reader adds of its own is no column of the file.
+                    let there: Vec<_> = names.filter(|name| ![ERROR, RAW].contains(name)).collect();
                     Error::invalid(format!(
                         "stream \"{}\": column \"{name}\" is not in {}; its columns are: {}",
                         stream.name,

@@ -16,6 +16,7 @@ mod lock;
 mod open;
 mod output;
 mod publish;
+mod retention;
 mod since;
 mod tally;
 mod why;

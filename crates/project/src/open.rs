@@ -147,6 +147,11 @@ impl Project {
         if self.warehouse_path().join("catalog.db").exists() { self.warehouse().map(Some) } else { Ok(None) }
     }
 
+    /// How long messages of topics are kept at least, if not for ever.
+    pub fn retention(&self) -> Option<Duration> {
+        self.environment.live.retention.map(|retention| retention.0)
+    }
+
     /// The topics; their folder is made when the first one is.
     pub fn topics(&self) -> Result<&Topics> {
         if let Some(topics) = self.topics.get() {

@@ -9,6 +9,7 @@ mod progress;
 mod publish;
 mod query;
 mod report;
+mod retention;
 mod run;
 mod show;
 mod test;
@@ -38,8 +39,13 @@ fn command(cli: &Cli) -> Outcome {
     let open = || Project::open(&cli.project, &cli.env, Arc::new(clock::SystemClock));
     match &cli.command {
         Command::Init { folder } => init::init(folder),
-        Command::Run(args) if args.job.as_deref() == Some("archive") => archive::archive(&open()?, args),
-        Command::Run(args) => run::run(&open()?, args),
+        Command::Run(args) => {
+            let project = open()?;
+            retention::beside(&project, || match args.job.as_deref() {
+                Some("archive") => archive::archive(&project, args),
+                _ => run::run(&project, args),
+            })
+        }
         Command::Query(args) => query::query(&open()?, args),
         Command::Check { json } => check::check(&open()?, *json),
         Command::Explain { name } => check::explain(&open()?, name.as_deref()),

@@ -244,7 +244,7 @@ impl Summary<'_> {
                 number(counts.history_rows),
                 number(counts.live_rows),
                 number(counts.late_moved),
-                number(counts.late_dropped + counts.quarantined + counts.bad),
+                number(counts.late_dropped + counts.quarantined + counts.bad + counts.dead_lettered),
                 format!("{}{mark}", counts.watermark),
             ]
         };
@@ -264,24 +264,28 @@ impl Summary<'_> {
     }
 
     fn conservation(&self) -> String {
-        let (mut used, mut dropped, mut quarantined, mut bad) = (0, 0, 0, 0);
+        let (mut used, mut dropped, mut quarantined, mut bad, mut letters) = (0, 0, 0, 0, 0);
         for counts in self.stats.iter().map(|stream| stream.counts()) {
             used += counts.history_rows + counts.live_rows;
             dropped += counts.late_dropped;
             quarantined += counts.quarantined;
             bad += counts.bad;
+            letters += counts.dead_lettered;
         }
         let fate = |fate| self.ended.status.nodes().iter().map(|node| node.fates.of(fate)).sum::<i64>();
         format!(
-            "rows in {} = used {} + late and dropped {} + quarantined {} + bad {}; then deduplicated {}, held {}, bad {}\n",
-            show::count((used + dropped + quarantined + bad) as i64),
+            "rows in {} = used {} + late and removed {} + quarantined {} + bad {} + dead letters {}; then deduplicated {}, \
+             held {}, bad {}, dead letters {}\n",
+            show::count((used + dropped + quarantined + bad + letters) as i64),
             show::count(used as i64),
             show::count(dropped as i64),
             show::count(quarantined as i64),
             show::count(bad as i64),
+            show::count(letters as i64),
             show::count(fate(Fate::Deduplicated)),
             show::count(fate(Fate::Held)),
             show::count(fate(Fate::Bad)),
+            show::count(fate(Fate::DeadLettered)),
         )
     }
 
@@ -345,7 +349,7 @@ impl Summary<'_> {
                 json!({
                     "stream": stream.name, "history_rows": counts.history_rows, "live_rows": counts.live_rows,
                     "late_moved": counts.late_moved, "late_dropped": counts.late_dropped, "quarantined": counts.quarantined,
-                    "bad": counts.bad, "joined": counts.joined, "watermark": counts.watermark.to_string(),
+                    "bad": counts.bad, "dead_lettered": counts.dead_lettered, "joined": counts.joined, "watermark": counts.watermark.to_string(),
                 })
             })
             .collect();

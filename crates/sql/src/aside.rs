@@ -9,11 +9,8 @@ use arrow::datatypes::SchemaRef;
 use dataflow::{Edge, Exchange, Output, Port, dead_letter_schema, late_schema};
 use sqlparser::tokenizer::Span;
 
-/// The names of the columns that late rows have behind the declared ones.
-const LATE_COLUMNS: [&str; 2] = ["_time", "_arrival"];
-
-/// Refuses topics for rows that have no arrivals, and columns that would be there twice.
-pub(crate) fn check(declared: &statement::Stream, watermark: &Watermark, schema: &SchemaRef) -> Outcome<()> {
+/// Refuses topics for rows that have no arrivals.
+pub(crate) fn check(declared: &statement::Stream, watermark: &Watermark) -> Outcome<()> {
     let on_topic = |output: &Output| matches!(output, Output::Topic(_)) && declared.live.is_none();
     let refuse = |name: &Option<Name>, rows: &str| {
         let span = name.as_ref().map_or(declared.name.span, |name| name.span);
@@ -26,18 +23,6 @@ pub(crate) fn check(declared: &statement::Stream, watermark: &Watermark, schema:
     match (&declared.on_bad_row, &watermark.late) {
         (BadRow::DeadLetter(output), _) if on_topic(output) => refuse(&declared.dead_letters, "dead letters"),
         (_, Late::To(output)) if on_topic(output) => refuse(&watermark.late_rows, "late rows"),
-        (_, Late::To(_)) => {
-            let twice = schema.fields().iter().find(|field| LATE_COLUMNS.contains(&field.name().as_str()));
-            match twice {
-                None => Ok(()),
-                Some(field) => Fault::new(
-                    watermark.column.span,
-                    format!("late rows have a column \"{}\" of their own", field.name()),
-                )
-                .hint("give the column of the stream another name")
-                .err(),
-            }
-        }
         _ => Ok(()),
     }
 }

@@ -43,7 +43,7 @@ pub(crate) fn bind(declared: &statement::Stream, catalog: &dyn Catalog, span: Sp
             .err();
     }
     let watermark = declared.watermark.as_ref().ok_or_else(|| Box::new(Fault::reported()))?;
-    crate::aside::check(declared, watermark, &schema)?;
+    crate::aside::check(declared, watermark)?;
     let tags = declared.columns.iter().filter(|column| !column.tags.is_empty());
     Ok(Stream {
         name: name.text.clone(),

@@ -187,6 +187,15 @@ impl Statements {
         self.statements.iter().filter_map(archive).collect()
     }
 
+    /// The names of all streams.
+    pub fn streams(&self) -> Vec<String> {
+        let stream = |placed: &Placed| match &placed.statement {
+            Statement::Stream(stream) => Some(stream.name.text.clone()),
+            _ => None,
+        };
+        self.statements.iter().filter_map(stream).collect()
+    }
+
     /// What is wrong with the inputs of a stream, at the place where its HISTORY or LIVE stands.
     pub fn at_inputs(&self, stream: &str, message: &str) -> Option<crate::Diagnostic> {
         self.statements.iter().find_map(|placed| match &placed.statement {

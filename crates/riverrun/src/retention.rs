@@ -1,0 +1,46 @@
+//! Removes old messages of topics while a command runs.
+
+use crate::report;
+use crate::show;
+use project::Project;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+/// How often topics are looked at.
+const EVERY: Duration = Duration::from_secs(3600);
+
+/// Runs a command; where the project declares a retention, a thread beside it removes what is older, at first and then
+/// every hour. What cannot be removed is said and tried again: a command does not end for it.
+pub fn beside<T>(project: &Project, command: impl FnOnce() -> T) -> T {
+    if project.retention().is_none() {
+        return command();
+    }
+    std::thread::scope(|scope| {
+        let (running, ended) = channel::<()>();
+        scope.spawn(move || {
+            loop {
+                trim(project);
+                if ended.recv_timeout(EVERY) != Err(RecvTimeoutError::Timeout) {
+                    return;
+                }
+            }
+        });
+        let result = command();
+        drop(running);
+        result
+    })
+}
+
+fn trim(project: &Project) {
+    match project.trim_topics() {
+        Ok(trimmed) => {
+            for (topic, removed) in trimmed {
+                eprintln!("topic {topic}: {} of old messages removed", show::bytes(removed.bytes as usize));
+            }
+        }
+        Err(failure) => {
+            eprintln!("old messages could not be removed:");
+            report::failure(&failure);
+        }
+    }
+}
