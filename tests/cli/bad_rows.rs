@@ -108,7 +108,7 @@ fn rows_of_files_follow_the_policy() {
     let ran = unreadable("").run(&["run"]);
     assert_says(&ran, 1, &["stream \"events\": file ", "row 2: line 3: column \"id\" is \"many\"", "ON BAD ROW SKIP"]);
     let folder = unreadable("ON BAD ROW SKIP");
-    assert_says(&folder.run(&["run"]), 0, &["rows in 5 = used 2 + ", " + bad 3;", "lake.ids 2 rows"]);
+    assert_says(&folder.run(&["run"]), 0, &["rows in 5 = used 2 + ", " + bad 3 + ", "lake.ids 2 rows"]);
     let folder = unreadable("ON BAD ROW DEAD LETTER TO lake.bad");
     assert_says(&folder.run(&["run"]), 0, &["lake.ids 2 rows", "lake.bad 3 rows"]);
     let letters = written(&folder, "lake.bad").join("\n");

@@ -4,6 +4,7 @@ use super::inputs::{PLAYS, plays, published};
 use super::{Wrong, all};
 use crate::folder::Folder;
 use std::fs::File;
+use std::io::Write;
 
 const TOML: &str = "riverrun.toml";
 const SQL: &str = "pipelines/plays.sql";
@@ -57,8 +58,10 @@ fn without_data() -> Folder {
 /// A history table that another archive job holds.
 fn held() -> Folder {
     let folder = archived("raw.plays", "raw.plays");
-    let lock = File::open(folder.path().join("warehouse/raw.plays.archive.lock")).expect("the archive made its lock");
+    let path = folder.path().join("warehouse/.locks/raw/plays.lock");
+    let mut lock = File::options().write(true).truncate(true).open(path).expect("the archive made its lock");
     lock.lock().expect("nobody holds it");
+    lock.write_all(b"process 7, since 2026-01-01 00:00:00").expect("the holder can sign");
     // Held until the process ends.
     std::mem::forget(lock);
     folder
