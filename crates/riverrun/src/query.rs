@@ -4,9 +4,10 @@ use crate::args::QueryArgs;
 use crate::run::{instant, job, on_interrupt};
 use crate::{Outcome, show};
 use arrow::array::RecordBatch;
-use dataflow::{Batch, Encode, Error, EventTime, Result};
-use engine::Control;
+use dataflow::{Batch, Encode, Error, EventTime, Fate, Result};
+use engine::{Control, Ended};
 use project::{Begin, JobOptions, JsonEncode, Project, Rows};
+use seam::StreamStats;
 use sql::Target;
 use std::io::Write;
 use std::path::Path;
@@ -32,13 +33,14 @@ pub fn query(project: &Project, args: &QueryArgs) -> Outcome {
     let wired = project.job(&Target::Query(args.sql.clone()), &options)?;
     let rows = wired.rows.clone();
     rows.keep_at_most(UNPRINTED_BYTES);
+    let stats = wired.stats.clone();
     let (job, _, _spill) = job(wired, args.workers.map(usize::from));
     let limit = args.limit.unwrap_or(usize::MAX);
     if let Some(path) = &args.out {
         let written = std::thread::scope(|scope| {
             let (send, batches) = sync_channel(UNWRITTEN_BATCHES);
             let writer = scope.spawn(move || project.write_parquet(path, Box::new(batches.into_iter())));
-            let mut taken = Taken { rows, count: 0, limit, to, print: Print::File(send.clone()) };
+            let mut taken = Taken { rows, stats, count: 0, limit, to, print: Print::File(send.clone()) };
             if let Err(error) = taken.run(job) {
                 // What was written of the file so far goes with the error.
                 let _ = send.send(Err(error));
@@ -54,7 +56,7 @@ pub fn query(project: &Project, args: &QueryArgs) -> Outcome {
         _ => Print::Table { block: Vec::new(), rows: 0, left: args.limit.unwrap_or(SHOWN_MAX) },
     };
     let people = matches!(print, Print::Table { .. });
-    let mut taken = Taken { rows, count: 0, limit, to, print };
+    let mut taken = Taken { rows, stats, count: 0, limit, to, print };
     taken.run(job)?;
     taken.print.finish()?;
     if people {
@@ -73,6 +75,7 @@ fn told(rows: u64, path: &Path) -> ExitCode {
 /// The rows of a query as they come.
 struct Taken {
     rows: Rows,
+    stats: Vec<Arc<StreamStats>>,
     count: usize,
     limit: usize,
     to: EventTime,
@@ -102,7 +105,7 @@ impl Taken {
         let stopped = on_interrupt()?;
         let control = Arc::new(Control::default());
         let mut failed = Ok(());
-        engine::run(job, &control, &mut |_| {
+        let ended = engine::run(job, &control, &mut |_| {
             if failed.is_ok() {
                 failed = self.take();
             }
@@ -113,7 +116,21 @@ impl Taken {
                 control.finish();
             }
         })?;
-        failed.and_then(|()| self.take())
+        failed.and_then(|()| self.take())?;
+        let bad = self.bad(&ended);
+        if bad > 0 {
+            eprintln!("{} bad rows are left out, as ON BAD ROW of their streams says", show::count(bad));
+        }
+        Ok(())
+    }
+
+    /// The rows that readers and steps left out.
+    fn bad(&self, ended: &Ended) -> i64 {
+        let nodes = ended.status.nodes();
+        let of_steps = nodes.iter().map(|node| node.fates.of(Fate::Bad) + node.fates.of(Fate::DeadLettered));
+        let of_readers = self.stats.iter().map(|stream| stream.counts());
+        let of_readers = of_readers.map(|counts| (counts.bad + counts.quarantined + counts.dead_lettered) as i64);
+        of_steps.chain(of_readers).sum()
     }
 
     fn take(&mut self) -> Result<()> {
