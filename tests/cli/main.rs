@@ -5,4 +5,6 @@ mod commands;
 mod disk;
 mod folder;
 mod help;
+mod long;
+mod starts;
 mod wrong;

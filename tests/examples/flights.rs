@@ -67,9 +67,11 @@ impl Flights {
         }
     }
 
-    /// Runs the job from its beginning to the ends of the topics.
-    pub fn run(&self, environment: &str) -> Ran {
-        let told = self.riverrun(environment, &["run", "--until-caught-up", "--fresh", "--json"]);
+    /// Runs the job from its beginning to the ends of the topics, on so many workers.
+    pub fn run(&self, environment: &str, workers: usize) -> Ran {
+        let workers = workers.to_string();
+        let arguments = ["run", "--until-caught-up", "--fresh", "--json", "--workers", &workers];
+        let told = self.riverrun(environment, &arguments);
         let summary: Value = serde_json::from_str(&told).expect("the summary is JSON");
         let total = |count: &str| {
             let streams = summary["streams"].as_array().expect("the summary lists streams");

@@ -1,0 +1,62 @@
+//! Results that are longer than what a command may hold.
+
+use crate::folder::Folder;
+use std::fmt::Write;
+use std::process::{Command, Stdio};
+use tests::Program;
+use tests::machine::{SECOND, now, pause};
+
+const SQL: &str = "\
+CREATE STREAM events (n BIGINT, text TEXT, at TIMESTAMP, WATERMARK FOR at AS at) HISTORY FILES 'events.csv';
+CREATE VIEW numbered AS SELECT n, text, at FROM events;
+";
+
+/// Rows of about 300 bytes, in the order of their time.
+fn events(rows: usize) -> Folder {
+    let folder = Folder::empty();
+    let mut text = "n,text,at\n".to_owned();
+    for n in 0..rows {
+        let at = format!("2026-01-{:02}T{:02}:{:02}:{:02}Z", 1 + n / 86_400, n / 3600 % 24, n / 60 % 60, n % 60);
+        writeln!(text, "{n},{},{at}", "x".repeat(270)).expect("a text takes more text");
+    }
+    folder.write("pipelines/events.sql", SQL).write("events.csv", &text);
+    folder
+}
+
+/// The most memory that a query over so many rows takes.
+fn peak(rows: usize) -> u64 {
+    let folder = events(rows);
+    let mut command = Command::new(tests::riverrun());
+    command.arg("--project").arg(folder.path()).args(["query", "SELECT * FROM numbered", "--json", "--workers", "1"]);
+    let mut program = Program::spawn(command);
+    let (begun, mut peak) = (now(), 0);
+    while program.ended(0).is_none() {
+        peak = peak.max(program.memory().map_or(0, |(_, most)| most));
+        assert!(now() < begun + 60 * SECOND, "the query does not end");
+        pause(SECOND / 200);
+    }
+    let ended = program.ended(0).expect("it has ended");
+    assert_eq!(ended.code, Some(0), "{}", ended.told);
+    peak
+}
+
+#[test]
+fn a_query_holds_a_part_of_its_rows() {
+    let (few, many) = (peak(50_000), peak(600_000));
+    // Their text alone takes 162 MiB; what is read ahead, and what waits to be printed, has bounds of its own.
+    assert!(many < few + (100 << 20), "{} MiB for 600,000 rows, {} MiB for 50,000", many >> 20, few >> 20);
+}
+
+#[test]
+fn the_first_rows_of_a_query_are_printed_before_it_ends() {
+    let folder = events(400_000);
+    let mut command = folder.command(&["query", "SELECT * FROM numbered", "--csv"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the command starts");
+    let mut out = std::io::BufReader::new(child.stdout.take().expect("it is piped"));
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut out, &mut line).expect("a line comes");
+    // Nobody reads on, and the pipe holds less than the rest: the command has to be running still.
+    assert!(line.starts_with("n,text,at") && child.try_wait().expect("it is ours").is_none(), "{line}");
+    drop(out);
+    assert!(child.wait().expect("it ends").success(), "a reader that goes away is no error");
+}
