@@ -89,18 +89,15 @@ impl Building {
     }
 
     fn source(&mut self, node: usize, index: usize, mut reader: Box<dyn Reader>) -> Result<()> {
-        for worker in self.layout.places[node].clone() {
-            let waker = Arc::new(SourceWaker::new(self.callers[worker].clone()));
-            let wake = Waker::from(waker.clone());
-            reader.wake(&wake)?;
-            self.coordinator.wake(index, &wake);
-            let (coordinator, cx) = (self.coordinator.clone(), self.context(worker));
-            let state = ReaderState::Ready;
-            let source = Source { reader, index, coordinator, state, waker, barriers: 0, cx };
-            self.add(node, worker, Kind::Source(source));
-            // A source has one reader, which lives in one worker.
-            return Ok(());
-        }
+        // A source has one reader, which lives in one worker.
+        let worker = self.layout.places[node][0];
+        let waker = Arc::new(SourceWaker::new(self.callers[worker].clone()));
+        let wake = Waker::from(waker.clone());
+        reader.wake(&wake)?;
+        self.coordinator.wake(index, &wake);
+        let (coordinator, cx) = (self.coordinator.clone(), self.context(worker));
+        let source = Source { reader, index, coordinator, state: ReaderState::Ready, waker, barriers: 0, cx };
+        self.add(node, worker, Kind::Source(source));
         Ok(())
     }
 

@@ -1,4 +1,5 @@
 //! A job gives the same rows under every schedule and number of workers, and its commits hold whole barriers.
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
 use arrow::array::{AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};

@@ -1,5 +1,6 @@
 //! A job on threads under a real clock: sources that wait cost nothing and starve nobody, outputs that stand still
 //! hold nobody up before their queue is full, commits are tried again.
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
 use arrow::array::{AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};

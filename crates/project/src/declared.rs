@@ -9,6 +9,9 @@ use dataflow::{Batch, Decode, Decoded, Error, RecordBatches, Result, RowOrder, T
 use sql::{ColumnSource, Stream};
 use std::sync::Arc;
 
+/// Columns of all rows, and the rows on which one could not be had, each with the reason.
+type Evaluated<Reason> = (Vec<ArrayRef>, Vec<(usize, Reason)>);
+
 /// Evaluates the computed columns of a stream over its decoded ones.
 #[derive(Clone, Debug)]
 struct Columns {
@@ -34,7 +37,7 @@ impl Columns {
     }
 
     /// Declared columns of all rows, and the rows on which an expression fails: its column is NULL there.
-    fn columns(&self, raw: RecordBatch) -> Result<(Vec<ArrayRef>, Vec<(usize, Error)>)> {
+    fn columns(&self, raw: RecordBatch) -> Result<Evaluated<Error>> {
         let rows = raw.num_rows();
         let raw = Batch::new(raw, vec![0; rows], vec![RowOrder::default(); rows])?;
         let (mut columns, mut bad, mut next) = (Vec::new(), Vec::new(), 0);
@@ -242,7 +245,7 @@ impl Columns {
 }
 
 /// The first columns of rows in the types of a schema, with NULL for values that do not fit; their rows and why.
-fn cast_to(rows: &RecordBatch, schema: &SchemaRef) -> Result<(Vec<ArrayRef>, Vec<(usize, String)>)> {
+fn cast_to(rows: &RecordBatch, schema: &SchemaRef) -> Result<Evaluated<String>> {
     let (mut columns, mut lost) = (Vec::new(), Vec::new());
     for (column, field) in rows.columns().iter().zip(schema.fields()) {
         let cast = cast_with_options(column, field.data_type(), &CastOptions::default())?;

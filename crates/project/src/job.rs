@@ -229,10 +229,10 @@ impl Project {
         let mut missing = Vec::new();
         for stream in &self.check(target)?.streams {
             let Some(topic) = stream.live.as_ref().filter(|_| goes_on_live(stream)) else { continue };
-            if let Err(error) = self.topics()?.topic_or_create(topic, 1) {
-                if self.topics()?.topic(topic)?.is_none() {
-                    missing.push((topic.clone(), error.chain()));
-                }
+            if let Err(error) = self.topics()?.topic_or_create(topic, 1)
+                && self.topics()?.topic(topic)?.is_none()
+            {
+                missing.push((topic.clone(), error.chain()));
             }
         }
         Ok(missing)

@@ -1,5 +1,6 @@
 //! The program starts. A test of this kind in this package is also what makes `cargo test` build the program, which
 //! the tests of the package `tests` start.
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
 use std::process::Command;
 
