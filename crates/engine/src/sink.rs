@@ -25,6 +25,8 @@ pub const SPILL_BYTES: usize = 1 << 30;
 const GROUP_ROWS: usize = 16_384;
 /// Bytes of rows that are written together at most, unless one batch has more.
 const GROUP_BYTES: usize = 8 << 20;
+/// A batch of so many rows is written alone: to join it with others would copy it for nothing.
+const ALONE_ROWS: usize = 2_048;
 
 /// What a writer is to do next.
 #[derive(Debug)]
@@ -32,6 +34,17 @@ enum Order {
     Rows(Batch, usize),
     Spilled(Place),
     Barrier(Barrier),
+}
+
+impl Order {
+    /// Whether it goes with no other.
+    fn is_alone(&self) -> bool {
+        match self {
+            Order::Rows(batch, _) => batch.rows() >= ALONE_ROWS,
+            Order::Spilled(_) => false,
+            Order::Barrier(_) => true,
+        }
+    }
 }
 
 /// The rows on their way to one writer.
@@ -157,13 +170,13 @@ impl Orders {
         let (mut group, mut rows, mut bytes) = (Vec::new(), 0, 0);
         while rows < GROUP_ROWS && bytes < GROUP_BYTES {
             match self.queue.pop_front() {
-                Some(Order::Barrier(barrier)) if group.is_empty() => return Group::Barrier(barrier),
-                Some(order @ Order::Barrier(_)) => {
+                Some(order) if order.is_alone() && !group.is_empty() => {
                     self.queue.push_front(order);
                     break;
                 }
+                Some(Order::Barrier(barrier)) => return Group::Barrier(barrier),
                 Some(Order::Rows(batch, size)) => {
-                    rows += batch.rows();
+                    rows += if batch.rows() >= ALONE_ROWS { GROUP_ROWS } else { batch.rows() };
                     bytes += size;
                     self.memory -= size;
                     group.push(Order::Rows(batch, size));
