@@ -26,8 +26,8 @@ pub struct ReadBounds {
     pub history: EventTime,
     /// Partitions of a topic whose watermark is above this give out nothing.
     pub live: EventTime,
-    /// The least watermark of the streams that meet this one and have shown a row. A stream that has shown none follows
-    /// it, so that it holds nobody back.
+    /// The least watermark of the streams that meet this one and have shown a row, or how far their rows reach when all
+    /// of them have come to their ends. A stream that has shown none follows it, so that it holds nobody back.
     pub least: EventTime,
     /// The least time above the stream's own watermark at which something comes out that waits for it. A reader asks
     /// how far a partition is drained only where the answer can lift its watermark to this.

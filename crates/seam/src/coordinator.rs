@@ -46,6 +46,8 @@ struct Source {
     clock: Option<EventTime>,
     stride: EventTime,
     unreleased: UnreleasedRows,
+    // The greatest time of the rows given out.
+    reach: EventTime,
     // Whether the reader waits, and the bounds that it was told last.
     waits: bool,
     told: Option<ReadBounds>,
@@ -66,6 +68,7 @@ impl Together {
             clock: None,
             stride: EventTime::MIN,
             unreleased: UnreleasedRows::default(),
+            reach: EventTime::MIN,
             waits: false,
             told: None,
             waker: None,
@@ -104,10 +107,22 @@ fn least(sources: &[Source], of: usize) -> Option<EventTime> {
     moving(sources, of).map(|source| source.watermark).min()
 }
 
+/// What a source without rows follows: the least watermark of the streams that it meets. Where all of those have come
+/// to their ends, no watermark is left to follow, and their last rows are what waits for it; what lies ahead of now may
+/// still meet a row that has not happened.
+fn followed(sources: &[Source], of: usize, least: EventTime, now: ProcessingTime) -> EventTime {
+    if least < EventTime::MAX {
+        return least;
+    }
+    let reach = sources[of].meets.iter().map(|&other| sources[other].reach).max();
+    reach.unwrap_or(EventTime::MIN).min(EventTime(now.0))
+}
+
 /// What holds a source back now, and what waits for it.
 fn bounds(sources: &mut [Source], of: usize, now: ProcessingTime) -> ReadBounds {
     let Some(least) = least(sources, of) else {
-        return ReadBounds { history: EventTime::MAX, live: EventTime::MAX, least: EventTime::MAX, due: None, now };
+        let least = followed(sources, of, EventTime::MAX, now);
+        return ReadBounds { history: EventTime::MAX, live: EventTime::MAX, least, due: None, now };
     };
     let delay = moving(sources, of).map(|source| source.time.delay).max().unwrap_or(Span::ZERO).max(Span(1));
     if least >= sources[of].stride {
@@ -125,7 +140,8 @@ fn bounds(sources: &mut [Source], of: usize, now: ProcessingTime) -> ReadBounds 
     };
     let watermark = sources[of].watermark;
     let due = sources[of].meets.iter().filter_map(|&other| sources[other].unreleased.due_above(watermark)).min();
-    ReadBounds { history: least.plus(delay).max(sources[of].stride), live, least, due, now }
+    let history = least.plus(delay).max(sources[of].stride);
+    ReadBounds { history, live, least: followed(sources, of, least, now), due, now }
 }
 
 /// The coordinator of a job.
@@ -141,6 +157,8 @@ impl Coordinator for Streams {
         it.waits = matches!(polled.state, ReaderState::Waiting { .. });
         if let Some(batch) = &polled.batch {
             it.unreleased.add(batch);
+            let newest = batch.times().iter().max().map_or(EventTime::MIN, |&time| EventTime(time));
+            it.reach = it.reach.max(newest.plus(it.unreleased.hold()));
         }
         for other in sources[source].meets.clone() {
             let released = least(&sources, other).unwrap_or(EventTime::MAX);

@@ -40,6 +40,11 @@ impl UnreleasedRows {
         self.hold = hold;
     }
 
+    /// How long steps hold rows past their own time.
+    pub fn hold(&self) -> Span {
+        self.hold
+    }
+
     /// Takes note of rows given out.
     pub fn add(&mut self, batch: &Batch) {
         let rows = batch.rows();

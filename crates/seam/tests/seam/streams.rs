@@ -209,6 +209,16 @@ fn an_empty_topic_holds_nobody_back() {
     assert!(job.ahead.is_empty() || job.ahead.iter().all(|&time| time > behind.0));
 }
 
+#[test]
+fn an_empty_topic_does_not_hold_the_end_of_a_history_back() {
+    let (reports, _) = archived("reports", &[], 0);
+    let mut job = Job::open(vec![history("events", SECOND, 100 * SECOND), reports], false);
+    job.rounds_until_still();
+    assert_eq!(job.rows[0].len(), 100);
+    assert!(job.ahead.is_empty(), "{} rows wait for a topic without rows", job.ahead.len());
+    assert_eq!(job.watermarks[1], EventTime(99 * SECOND), "rows that come later are not behind more than they must");
+}
+
 /// One to three streams of random logs, each with a random frontier, or with only one side.
 fn random_job(random: &mut Random) -> (Vec<StreamInput>, Vec<Vec<Row>>, Option<i64>) {
     let (mut inputs, mut expected, mut horizon) = (Vec::new(), Vec::new(), None);
