@@ -100,9 +100,12 @@ pub struct JobGraph {
 
 impl JobGraph {
     /// Per source, in the order of the sources: the sources whose rows meet its own in a step, itself among them, and
-    /// how long the steps that its rows reach hold them past their own time.
+    /// how long the steps that its rows reach hold them past their own time. An output writes rows as they come: in it
+    /// none waits for another.
     pub fn meetings(&self) -> Vec<(Vec<usize>, Span)> {
-        let reach = self.sources_by_node();
+        let waits = |(node, _): &(&Node, _)| !matches!(node.kind, NodeKind::Sink(_));
+        let reach: Vec<_> =
+            self.nodes.iter().zip(self.sources_by_node()).filter(waits).map(|(_, reach)| reach).collect();
         let sources = self.nodes.iter().filter(|node| matches!(node.kind, NodeKind::Source(_))).count();
         let of = |source: usize| {
             let reached = reach.iter().filter(|reaching| reaching.iter().any(|(other, _)| *other == source));
@@ -189,11 +192,14 @@ mod tests {
         let source = || node("s", NodeKind::Source(String::new()), vec![Port::MAIN], &[]);
         let step = |from: &[usize], hold| {
             let from: Vec<_> = from.iter().map(|&from| (from, Port::MAIN)).collect();
-            Node { hold: Span(hold), ..node("n", NodeKind::Sink(Output::Query), vec![Port::MAIN], &from) }
+            let never: MakeOperator = Arc::new(|_| Err(Error::internal("nothing is run here")));
+            Node { hold: Span(hold), ..node("n", NodeKind::Step(never), vec![Port::MAIN], &from) }
         };
-        // 0 and 1 meet in step 3, which holds rows for 7; 1 and 2 meet in step 4; 0 and 2 nowhere.
-        let nodes =
+        // 0 and 1 meet in step 3, which holds rows for 7; 1 and 2 meet in step 4; 0 and 2 nowhere but in a table.
+        let mut nodes =
             vec![source(), source(), source(), step(&[0, 1], 7), step(&[1, 2], 0), step(&[3], 2), step(&[5], 0)];
+        let table = NodeKind::Sink(Output::Table("dead_letters".to_owned()));
+        nodes.push(node("t", table, vec![], &[(0, Port::DEAD_LETTER), (1, Port::DEAD_LETTER), (2, Port::DEAD_LETTER)]));
         let meetings = JobGraph { nodes }.meetings();
         assert_eq!(meetings, [(vec![0, 1], Span(9)), (vec![0, 1, 2], Span(9)), (vec![1, 2], Span(0))]);
     }
