@@ -1,4 +1,4 @@
-//! Batches that do not fit in memory, in a file without a name that vanishes with its last user.
+//! Batches that do not fit in memory, in files without names that vanish with their last users.
 
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::reader::StreamReader;
@@ -9,7 +9,11 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Where a batch lies in the file.
+/// A file gets no more batches when it has reached this size: while rows come as fast as they are read, what was read
+/// is never all there is, and one file would only grow.
+const FILE_BYTES: u64 = 64 << 20;
+
+/// Where a batch lies.
 #[derive(Clone, Debug)]
 pub struct Place {
     file: Arc<File>,
@@ -18,15 +22,16 @@ pub struct Place {
     bytes: usize,
 }
 
-/// A file that batches are appended to, and read from by their places.
+/// Files that batches are appended to, one after the other, and read from by their places.
 pub struct SpillFile {
     folder: PathBuf,
+    // The one that is written to.
     file: Option<Arc<File>>,
     end: u64,
 }
 
 impl SpillFile {
-    /// A file in a folder; it is made when the first batch is written.
+    /// Files in a folder; the first is made when the first batch is written.
     pub fn new(folder: PathBuf) -> SpillFile {
         SpillFile { folder, file: None, end: 0 }
     }
@@ -46,12 +51,14 @@ impl SpillFile {
         file.write_all_at(&bytes, self.end).map_err(failed)?;
         let place = Place { file, schema: batch.schema(), offset: self.end, bytes: bytes.len() };
         self.end += bytes.len() as u64;
+        if self.end >= FILE_BYTES {
+            self.clear();
+        }
         Ok(place)
     }
 
-    /// Forgets what was written, when all of it has been read.
+    /// Begins a new file with the next batch. The old one goes when the last of its batches has been read.
     pub fn clear(&mut self) {
-        // A new file is begun with the next batch; the old one goes with those that still read it.
         (self.file, self.end) = (None, 0);
     }
 
@@ -83,5 +90,43 @@ impl Place {
     /// How many bytes it takes on disk.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+    use dataflow::RowOrder;
+    use std::collections::VecDeque;
+    use std::os::unix::fs::MetadataExt;
+
+    fn batch(first: i64) -> Batch {
+        let rows = 100_000;
+        let values: ArrayRef = Arc::new(Int64Array::from_iter_values(first..first + rows));
+        let columns = RecordBatch::try_from_iter([("value", values)]).unwrap();
+        Batch::new(columns, (first..first + rows).collect(), vec![RowOrder::default(); rows as usize]).unwrap()
+    }
+
+    #[test]
+    fn what_was_read_does_not_stay_on_disk_while_more_comes() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut spill = SpillFile::new(folder.path().to_owned());
+        let (mut places, mut written, mut most) = (VecDeque::<(i64, Place)>::new(), 0, 0);
+        for turn in 0..150 {
+            let place = spill.write(&batch(turn)).unwrap();
+            written += place.bytes() as u64;
+            places.push_back((turn, place));
+            if places.len() > 10 {
+                let (turn, place) = places.pop_front().unwrap();
+                assert_eq!(place.read().unwrap().times()[0], turn);
+            }
+            let mut files: Vec<_> = places.iter().map(|(_, place)| place.file.metadata().unwrap()).collect();
+            files.sort_by_key(MetadataExt::ino);
+            files.dedup_by_key(|file| file.ino());
+            most = most.max(files.iter().map(|file| file.len()).sum::<u64>());
+        }
+        assert!(written > 5 * FILE_BYTES, "{written} bytes are too few to tell");
+        assert!(most < 3 * FILE_BYTES, "{most} bytes of files hold what is to be read of {written}");
     }
 }
