@@ -84,10 +84,14 @@ impl Worker {
     /// Makes one call of one node. `Idle` when no node can move before something arrives or time passes.
     pub fn step(&mut self, schedule: &mut dyn Schedule) -> Result<WorkerStep> {
         self.deliver();
-        if self.send_barriers() {
-            return Ok(WorkerStep::Moved);
-        }
         loop {
+            // Looked at in every turn: polls that bring no row may go on for as long as a topic holds such messages.
+            if self.send_barriers() {
+                return Ok(WorkerStep::Moved);
+            }
+            if self.control.has_failed() {
+                return Ok(WorkerStep::Idle);
+            }
             let now = self.clock.now();
             self.find_ready(now);
             if self.steps.is_empty() && self.sources.is_empty() {

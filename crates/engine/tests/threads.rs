@@ -44,6 +44,8 @@ struct Feed {
     polls: Arc<AtomicUsize>,
     waker: Arc<Mutex<Option<Waker>>>,
     rows: Arc<Mutex<Vec<Batch>>>,
+    // A restless source tells nothing any more, and does not rest either.
+    mute: Arc<AtomicBool>,
 }
 
 impl Feed {
@@ -70,7 +72,7 @@ impl Reader for Source {
         let mut rows = self.feed.rows.lock().unwrap();
         let batch = (!rows.is_empty()).then(|| rows.remove(0));
         let rest = rows.is_empty() && !self.restless;
-        self.watermark += i64::from(self.restless);
+        self.watermark += i64::from(self.restless && !self.feed.mute.load(SeqCst));
         let state = if rest { ReaderState::Waiting { until: None } } else { ReaderState::Ready };
         Ok(Polled { batch, aside: vec![], watermark: EventTime(i64::MIN + self.watermark), state })
     }
@@ -253,6 +255,19 @@ fn a_source_that_never_rests_starves_nobody() {
             assert_eq!(running.outputs[1].recv_timeout(PATIENCE), Ok(n), "{workers} workers");
         }
         running.end();
+    }
+}
+
+#[test]
+fn a_source_whose_messages_give_no_rows_does_not_keep_a_job_from_its_end() {
+    for workers in [1, 2] {
+        let running = Running::start(&[true, true], workers, 0);
+        running.feeds.iter().for_each(|feed| feed.mute.store(true, SeqCst));
+        // Until the polls that told something are over.
+        let polls = running.feeds[0].polls.load(SeqCst);
+        wait_until("it goes on", || running.feeds[0].polls.load(SeqCst) > polls + 100);
+        running.control.finish();
+        wait_until("the job ends", || running.thread.is_finished());
     }
 }
 
