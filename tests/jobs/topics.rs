@@ -114,3 +114,32 @@ fn a_table_of_something_else_is_refused_and_stays_as_it_is() {
     assert!(refused.contains("table raw.messages was not made by an archive"), "{refused}");
     assert_eq!(warehouse.metadata_file("raw.messages").unwrap(), before);
 }
+
+#[test]
+fn messages_of_a_topic_that_was_made_again_are_kept_although_the_one_before_was_archived() {
+    let place = Place::new("topics", SQL, &["dev".to_owned()], START);
+    let fill = || {
+        let topics = place.topics();
+        topics.create("messages", 1).unwrap();
+        let mut producer = topics.producer("messages", "", 0).unwrap().with_segment_bytes(1);
+        for number in 0..20 {
+            let payload = format!(r#"{{"id":"m{number}","sent_at":"{}"}}"#, dataflow::EventTime(place.now()));
+            let message = connector_local::Outgoing { sequence: 0, key: None, payload: payload.as_bytes() };
+            producer.append(0, &[message]).unwrap();
+        }
+    };
+    fill();
+    archive(&place.project("dev"), BTreeMap::new()).unwrap();
+    std::fs::write(
+        place.path().join("riverrun.toml"),
+        "[project]\nname = \"topics\"\n[env.dev]\nhistory = { warehouse = \"dev\" }\n\
+         live = { topics = \"topics\", retention = \"1h\" }\n",
+    )
+    .unwrap();
+    let project = place.project("dev");
+    std::fs::remove_dir_all(place.path().join("topics/messages")).unwrap();
+    fill();
+    place.advance(dataflow::Span::DAY);
+    assert_eq!(project.trim_topics().map_err(told).unwrap(), []);
+    assert_eq!(place.messages("messages")[0].len(), 20);
+}

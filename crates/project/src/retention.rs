@@ -20,7 +20,7 @@ impl Project {
         let mut trimmed = Vec::new();
         for (name, archives) in self.kept_topics()? {
             let Some(topic) = self.topics()?.topic(&name)? else { continue };
-            let kept = self.archived_by(&archives, topic.partitions())?;
+            let kept = self.archived_by(&archives, topic.as_ref())?;
             let removed = self.topics()?.trim(&name, before, kept.as_deref())?;
             if removed.segments > 0 {
                 trimmed.push((name, removed));
@@ -52,7 +52,8 @@ impl Project {
     }
 
     /// Per partition the last message that every archive of a topic holds; `None` when nothing archives it.
-    fn archived_by(&self, tables: &[String], partitions: u32) -> Result<Option<Vec<Option<Position>>>> {
+    fn archived_by(&self, tables: &[String], topic: &dyn Topic) -> Result<Option<Vec<Option<Position>>>> {
+        let partitions = topic.partitions();
         let mut least: Option<Vec<Option<Position>>> = None;
         for table in tables {
             let frontier = match self.warehouse_if_there()? {
@@ -62,7 +63,11 @@ impl Project {
             let held: Vec<Option<Position>> = match frontier {
                 Some(text) => {
                     let frontier = Frontier::parse(&text).map_err(|error| error.context(format!("table {table}")))?;
-                    frontier.partitions.iter().map(|at| at.map(|at| at.position)).collect()
+                    match frontier.id == *topic.id() {
+                        true => frontier.partitions.iter().map(|at| at.map(|at| at.position)).collect(),
+                        // A topic that was made again is another one, and the archive holds nothing of it.
+                        false => vec![None; partitions as usize],
+                    }
                 }
                 None => vec![None; partitions as usize],
             };
