@@ -155,3 +155,25 @@ fn a_publisher_on_a_full_disk_can_publish_again() {
     folder.done(&["publish", "plays", "plays.jsonl"]);
     assert_eq!(there(&folder), before + 4000);
 }
+
+#[test]
+fn a_publisher_that_stops_on_the_way_says_how_many_rows_are_there() {
+    let folder = plays();
+    let mut lines = String::new();
+    for n in 0..20_000 {
+        let at = format!("2026-01-01T{:02}:{:02}:{:02}Z", n / 3600, n / 60 % 60, n % 60);
+        writeln!(lines, "{{\"user_id\": {n}, \"track\": \"a\", \"at\": \"{at}\"}}").expect("a text takes more text");
+    }
+    folder.write("plays.jsonl", &lines);
+    let path = folder.path().join("topics");
+    let small = Small::at(&path, 1_200);
+    let ran = match &small {
+        Some(_) => folder.run(&["publish", "plays", "plays.jsonl"]),
+        None => with_small_files(&folder, 1_200, &["publish", "plays", "plays.jsonl"]),
+    };
+    clear(&ran, "topic plays");
+    let there = folder.done(&["tail", "plays", "--from-start", "--until-caught-up"]).out.lines().count();
+    assert!(there > 0 && there < 20_000, "{there} messages are there");
+    assert!(ran.err.contains(&format!("the first {there} good rows")), "{}", ran.err);
+    assert!(!ran.err.contains("nothing was lost"), "running it again puts rows twice: {}", ran.err);
+}

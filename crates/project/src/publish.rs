@@ -75,9 +75,10 @@ impl Project {
                 // Runs of rows go to the partitions in turn.
                 let run = messages.len().div_ceil(partitions as usize).max(1);
                 for (partition, some) in messages.chunks(run).enumerate() {
-                    producer.append(partition as u32, some)?;
+                    let appended = producer.append(partition as u32, some);
+                    appended.map_err(|error| partly(error, published.messages, topic))?;
+                    published.messages += some.len();
                 }
-                published.messages += payloads.len();
                 published.bytes += payloads.iter().map(Vec::len).sum::<usize>();
                 each(published.messages);
             }
@@ -132,6 +133,18 @@ impl Project {
         }
         Ok(Tail { logs })
     }
+}
+
+/// Why a file was not published to its end. Its first rows are on the topic by then, and are not to be put again.
+fn partly(error: Error, messages: usize, topic: &str) -> Error {
+    if messages == 0 {
+        return error;
+    }
+    let there = format!(
+        "the first {messages} good rows of the file are on topic {topic}, and the rest is not: publish the rest alone, \
+         since publishing the file again would put these twice"
+    );
+    Error::invalid(there).with_source(error)
 }
 
 /// What the rows of files showed: the least and greatest event time, and by file the rows that are bad, ascending.
