@@ -102,6 +102,10 @@ fn a_query_is_bounded_by_from_to_and_limit() {
     assert!(!expected.is_empty() && expected.len() < all.len());
     assert_eq!(some, expected, "what lies before is still counted, and not shown");
     assert_eq!(json_lines(&folder.done(&["query", sql, "--json", "--limit", "7"]).out), all[..7]);
+    let limited = format!("{sql} LIMIT 7");
+    assert_eq!(json_lines(&folder.done(&["query", &limited, "--json"]).out), all[..7]);
+    assert_eq!(json_lines(&folder.done(&["query", &limited, "--json", "--limit", "5"]).out), all[..5]);
+    assert_eq!(json_lines(&folder.done(&["query", &limited, "--json", "--limit", "9"]).out), all[..7]);
 }
 
 #[test]

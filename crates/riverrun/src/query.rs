@@ -30,12 +30,16 @@ pub fn query(project: &Project, args: &QueryArgs) -> Outcome {
     let from = args.from.as_deref().map(instant).transpose()?;
     let to = args.to.as_deref().map(instant).transpose()?.unwrap_or(EventTime::MAX);
     let options = JobOptions { until_caught_up: true, begin: Begin::Refuse, from };
-    let wired = project.job(&Target::Query(args.sql.clone()), &options)?;
+    let target = Target::Query(args.sql.clone());
+    let of_sql = project.check(&target)?.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    // The lesser of --limit and the LIMIT of the SELECT.
+    let least = args.limit.into_iter().chain(of_sql).min();
+    let wired = project.job(&target, &options)?;
     let rows = wired.rows.clone();
     rows.keep_at_most(UNPRINTED_BYTES);
     let stats = wired.stats.clone();
     let (job, _, _spill) = job(wired, args.workers.map(usize::from));
-    let limit = args.limit.unwrap_or(usize::MAX);
+    let limit = least.unwrap_or(usize::MAX);
     if let Some(path) = &args.out {
         let written = std::thread::scope(|scope| {
             let (send, batches) = sync_channel(UNWRITTEN_BATCHES);
@@ -53,14 +57,14 @@ pub fn query(project: &Project, args: &QueryArgs) -> Outcome {
     let print = match (args.json, args.csv) {
         (true, _) => Print::Json,
         (_, true) => Print::Csv { header: true },
-        _ => Print::Table { block: Vec::new(), rows: 0, left: args.limit.unwrap_or(SHOWN_MAX) },
+        _ => Print::Table { block: Vec::new(), rows: 0, left: least.unwrap_or(SHOWN_MAX) },
     };
     let people = matches!(print, Print::Table { .. });
     let mut taken = Taken { rows, stats, count: 0, limit, to, print };
     taken.run(job)?;
     taken.print.finish()?;
     if people {
-        let more = taken.count > SHOWN_MAX && args.limit.is_none();
+        let more = taken.count > SHOWN_MAX && least.is_none();
         let hint = if more { ", the first of them shown; --json or --limit shows more" } else { "" };
         eprintln!("{} rows{hint}", show::count(taken.count as i64));
     }
