@@ -20,6 +20,8 @@ const CLOCK_VERSION: u64 = 1;
 const TURN_MESSAGES: usize = 4_096;
 /// About how many bytes of messages one read takes.
 const READ_BYTES: usize = 4 << 20;
+/// How many bytes of messages are enough for a batch of rows: reads end there, however few rows they gave.
+const BATCH_BYTES: usize = 8 << 20;
 
 /// The value of [`CLOCK_PROPERTY`] for a stream: its time column and its quiet rule.
 pub fn clock_property(spec: &StreamSpec) -> String {
@@ -151,12 +153,12 @@ impl Archiver {
         Ok(Archiver { schema: archive_schema(&spec.schema), spec, decode, frontier, partitions })
     }
 
-    /// The next rows, at most so many, and the frontier behind them. `None` when there is nothing more to read now;
-    /// a later call may find more, unless the archiver has finished.
+    /// The next rows, at most so many and no more reads once they hold 8 MiB, and the frontier behind them. `None` when
+    /// there is nothing more to read now; a later call may find more, unless the archiver has finished.
     pub fn next(&mut self, rows_max: usize) -> Result<Option<(RecordBatch, Frontier)>> {
-        let (mut batches, mut room) = (Vec::new(), rows_max);
+        let (mut batches, mut room, mut bytes) = (Vec::new(), rows_max, 0);
         let mut left: Vec<usize> = (0..self.partitions.len()).collect();
-        while room > 0 {
+        while room > 0 && bytes < BATCH_BYTES {
             // The partition that is furthest behind comes first, so that the files of the archive lie in time order.
             let furthest = left.iter().copied().min_by_key(|&index| self.partitions[index].clock.clock());
             let Some(index) = furthest else { break };
@@ -166,6 +168,7 @@ impl Archiver {
                 continue;
             }
             room -= messages.len();
+            bytes += messages.iter().map(|message| message.payload.len()).sum::<usize>();
             batches.push(self.rows_of(index, &messages)?);
         }
         if batches.is_empty() {

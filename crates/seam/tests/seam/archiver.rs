@@ -113,3 +113,18 @@ fn partitions_of_different_weight_are_archived_in_step() {
     }
     assert_eq!((batches, rows), (4, 33_000));
 }
+
+#[test]
+fn large_messages_are_archived_in_batches_of_few() {
+    let mut logs = vec![Vec::new()];
+    (0..10_000).for_each(|id| push(&mut logs[0], id * SECOND, "x".repeat(4 << 10), false));
+    let topic = MemoryTopic::new("t", logs);
+    let mut archiver = Archiver::new(spec(SECOND, Quiet::Never), &topic, Arc::new(Text), None, None).unwrap();
+    let mut rows = 0;
+    while let Some((batch, _)) = archiver.next(10_000).unwrap() {
+        rows += batch.num_rows();
+        // The topic gives 4,096 messages at a time, which are 16 MiB: one read is enough.
+        assert!(batch.num_rows() <= 4_096, "{} rows of 4 KiB are one batch", batch.num_rows());
+    }
+    assert_eq!(rows, 10_000);
+}
