@@ -13,8 +13,7 @@ const HOLD_STEP: i64 = 1_000_000;
 
 /// Rows given out and not released.
 ///
-/// State: an entry for each run of at most 64 rows, so at most as many as rows may be out, and one for all rows that
-/// steps hold longer.
+/// State: the times of all rows that are out, in runs of at most 64, and one entry for all rows that steps hold longer.
 #[derive(Debug, Default)]
 pub(crate) struct UnreleasedRows {
     // By the first time of the run, and a number that tells runs of equal times apart.
@@ -29,9 +28,20 @@ pub(crate) struct UnreleasedRows {
 
 #[derive(Debug)]
 struct Run {
-    last: i64,
-    rows: usize,
+    // In order, and not empty.
+    times: Box<[i64]>,
     bytes: usize,
+}
+
+impl Run {
+    fn last(&self) -> i64 {
+        self.times[self.times.len() - 1]
+    }
+
+    /// The least time above a watermark.
+    fn above(&self, watermark: i64) -> Option<i64> {
+        self.times.get(self.times.partition_point(|&time| time <= watermark)).copied()
+    }
 }
 
 impl UnreleasedRows {
@@ -53,9 +63,11 @@ impl UnreleasedRows {
         }
         let bytes = batch.bytes();
         for times in batch.times().chunks(RUN_ROWS) {
-            let (first, last) = times.iter().fold((i64::MAX, i64::MIN), |(a, b), &time| (a.min(time), b.max(time)));
-            let run = Run { last, rows: times.len(), bytes: bytes * times.len() / rows };
-            self.rows += run.rows;
+            let mut times: Box<[i64]> = times.into();
+            times.sort_unstable();
+            let (first, last) = (times[0], times[times.len() - 1]);
+            let run = Run { bytes: bytes * times.len() / rows, times };
+            self.rows += run.times.len();
             self.bytes += run.bytes;
             self.runs.insert((first, self.next), run);
             self.next += 1;
@@ -71,13 +83,13 @@ impl UnreleasedRows {
     pub fn release(&mut self, watermark: EventTime) {
         let mut passed = Vec::new();
         for (key, run) in self.runs.range(..=(watermark.0, u64::MAX)) {
-            if run.last <= watermark.0 {
+            if run.last() <= watermark.0 {
                 passed.push(*key);
             }
         }
         for key in passed {
             if let Some(run) = self.runs.remove(&key) {
-                self.rows -= run.rows;
+                self.rows -= run.times.len();
                 self.bytes -= run.bytes;
             }
         }
@@ -92,10 +104,10 @@ impl UnreleasedRows {
     /// The least time above a watermark at which something comes out that waits for it.
     pub fn due_above(&self, watermark: EventTime) -> Option<EventTime> {
         let above = (watermark.0.saturating_add(1), 0);
-        let across = self.runs.range(..above).rev().take(LOOK_BACK).any(|(_, run)| run.last > watermark.0);
+        // A time that no row has would be asked for again and again, until a row far ahead has been reached.
+        let across = self.runs.range(..above).rev().take(LOOK_BACK).filter_map(|(_, run)| run.above(watermark.0));
         let next = self.runs.range(above..).next().map(|((first, _), _)| *first);
-        let of_rows = if across { Some(above.0) } else { next };
-        of_rows.into_iter().chain(self.held_above(watermark)).min().map(EventTime)
+        across.chain(next).chain(self.held_above(watermark)).min().map(EventTime)
     }
 
     fn held_above(&self, watermark: EventTime) -> Option<i64> {
@@ -131,13 +143,21 @@ mod tests {
         assert_eq!(due(&given, i64::MIN), Some(5));
         assert_eq!(due(&given, 5), Some(9));
         assert_eq!(due(&given, 9), Some(12));
-        assert_eq!(due(&given, 12), Some(13), "a run that reaches past the watermark may have a row anywhere in it");
+        assert_eq!(due(&given, 12), Some(18), "of a run that reaches past the watermark the next row is due");
         assert_eq!(due(&given, 18), Some(30));
         assert_eq!(due(&given, 30), None);
         given.release(EventTime(12));
         assert_eq!(given.size().0, 3, "a run goes when all of it is released");
         given.release(EventTime(18));
         assert_eq!(given.size().0, 1);
+    }
+
+    #[test]
+    fn a_row_far_ahead_that_came_with_others_is_due_at_its_own_time() {
+        let mut given = UnreleasedRows::default();
+        given.add(&batch(&[10, 3_600_000_000, 20]));
+        given.release(EventTime(20));
+        assert_eq!(given.due_above(EventTime(20)), Some(EventTime(3_600_000_000)));
     }
 
     #[test]
