@@ -62,7 +62,8 @@ impl Notices {
             return Ok(Told::Never(reason));
         }
         let watch = match &self.queue {
-            Ok(queue) => inotify::add_watch(queue, path, WatchFlags::MODIFY),
+            // A removed file tells by its attributes: readers have it open, so it is not gone yet.
+            Ok(queue) => inotify::add_watch(queue, path, WatchFlags::MODIFY | WatchFlags::ATTRIB),
             Err(e) => Err(*e),
         };
         match watch {

@@ -17,8 +17,13 @@ use crate::locked::Writable;
 use dataflow::{Clock, Error, LogEnd, ProcessingTime, Result};
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How often, and with which pause, a reader tries to keep producers out for a moment.
+const LOCK_TRIES: u32 = 2_000;
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// An opened partition.
 pub(crate) struct Partition {
@@ -205,15 +210,36 @@ impl Partition {
         Ok(std::fs::metadata(&path).map_err(|e| io_error("look at the segment", &path, e))?.len())
     }
 
-    /// Waits until no one appends, and keeps it so.
+    /// Waits until no one appends, and keeps it so. An append takes milliseconds: who holds the lock for much longer
+    /// stands still, and that is said rather than waited for without an end.
+    #[expect(clippy::disallowed_methods, reason = "waits for another process, which has no other clock")]
     fn shared(&self) -> Result<Shared<'_>> {
-        loop {
-            match self.lock.lock_shared() {
-                Ok(()) => return Ok(Shared(self)),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(io_error("lock", &self.folder.join("lock"), e)),
+        for _ in 0..LOCK_TRIES {
+            if let Some(shared) = self.try_shared()? {
+                return Ok(shared);
             }
+            std::thread::sleep(LOCK_PAUSE);
         }
+        Err(Error::unavailable(format!(
+            "{}: another process has held \"{}\" for {} s, as a producer does while it appends: it stands still; end \
+             or continue it",
+            self.describe(),
+            self.folder.join("lock").display(),
+            (LOCK_PAUSE * LOCK_TRIES).as_secs()
+        )))
+    }
+
+    /// Refuses a partition whose files were removed while it is read: a topic of the same name is another one.
+    pub fn check_there(&self) -> Result<()> {
+        let path = self.folder.join("lock");
+        if self.lock.metadata().map_err(|e| io_error("look at", &path, e))?.nlink() > 0 {
+            return Ok(());
+        }
+        Err(Error::corrupt(format!(
+            "{}: the topic was removed while it was read, or made again under its name: what was read of it is gone, and \
+             a new topic has messages of its own",
+            self.describe()
+        )))
     }
 
     /// Keeps everyone from appending, if no one does.

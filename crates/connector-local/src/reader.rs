@@ -82,6 +82,9 @@ impl LogReader {
         let Some(published) = self.partition.published()? else { return Ok(false) };
         let grown = (published.ledger, published.bytes) != (self.published.ledger, self.published.bytes);
         self.published = published;
+        if !grown {
+            self.partition.check_there()?;
+        }
         Ok(grown)
     }
 

@@ -117,6 +117,7 @@ impl Building {
                 queue: queue.clone(),
                 prepared: prepared_in.clone(),
                 written: self.built.status.written(node).clone(),
+                clock: self.clock.clone(),
             });
             let cx = self.context(worker);
             self.add(node, worker, Kind::Write { queue, after, cx });

@@ -106,7 +106,8 @@ impl Instance {
     /// When a source is to be polled although nothing calls for it.
     pub fn due_at(&self) -> Option<ProcessingTime> {
         match &self.kind {
-            Kind::Source(source) if !self.finished => source.due_at(),
+            // Without room for what comes out it waits for that, and is called.
+            Kind::Source(source) if !self.finished && self.outs.iter().all(OutEdge::has_credit) => source.due_at(),
             _ => None,
         }
     }

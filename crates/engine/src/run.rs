@@ -118,6 +118,8 @@ fn drive(mut worker: Worker, control: &Control) -> Result<()> {
     while !control.has_failed() {
         match worker.step(&mut schedule)? {
             WorkerStep::Moved => {}
+            // The call that told of a failure may have been taken already.
+            WorkerStep::Idle if control.has_failed() => break,
             WorkerStep::Idle => worker.wait(),
             WorkerStep::Finished => break,
         }

@@ -28,17 +28,21 @@ pub trait Schedule: Send {
 }
 
 /// The schedule of threads: the step furthest down the graph first, so that little waits in lanes; sources in turn
-/// when no step can run, and after 16 steps or 5 ms all the same.
+/// when no step can run, and after 16 steps or 5 ms all the same. After such a poll every step that can run has one
+/// turn, from the top of the graph down: else a source that always has something new could keep the steps of another
+/// stream, which stand further up, from ever running.
 pub struct Downstream {
     turn: usize,
     source: usize,
     steps: u32,
     polled: ProcessingTime,
+    // The next step of a round from the top down, while there is one.
+    round: Option<usize>,
 }
 
 impl Downstream {
     pub fn new() -> Self {
-        Downstream { turn: 0, source: 0, steps: 0, polled: ProcessingTime(i64::MIN) }
+        Downstream { turn: 0, source: 0, steps: 0, polled: ProcessingTime(i64::MIN), round: None }
     }
 }
 
@@ -48,10 +52,20 @@ impl Schedule for Downstream {
         if sources > 0 && (steps == 0 || overdue) {
             self.source = self.source.wrapping_add(1);
             (self.steps, self.polled) = (0, now);
+            self.round = (steps > 0).then_some(0);
             return Next::Source(self.source % sources);
         }
         self.steps = self.steps.saturating_add(1);
-        Next::Step(steps - 1)
+        match self.round.filter(|&step| step < steps) {
+            Some(step) => {
+                self.round = Some(step + 1);
+                Next::Step(step)
+            }
+            None => {
+                self.round = None;
+                Next::Step(steps - 1)
+            }
+        }
     }
 
     fn lane(&mut self, lanes: usize) -> usize {
@@ -61,5 +75,26 @@ impl Schedule for Downstream {
 
     fn rows_max(&mut self) -> usize {
         BATCH_ROWS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_further_up_have_their_turn_beside_a_source_that_always_has_something_new() {
+        let mut schedule = Downstream::new();
+        let mut runs = [0; 3];
+        let mut polls = 0;
+        for turn in 0..10_000 {
+            // Three steps can always run, and a source is always due.
+            match schedule.next(3, 1, ProcessingTime(turn)) {
+                Next::Step(step) => runs[step] += 1,
+                Next::Source(_) => polls += 1,
+            }
+        }
+        assert!(polls >= 10_000 / 18, "{polls} polls");
+        assert!(runs[2] > runs[0] && runs[0] >= polls - 1 && runs[1] >= polls - 1, "{runs:?} runs, {polls} polls");
     }
 }

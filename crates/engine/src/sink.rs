@@ -11,10 +11,13 @@ use crate::event::Barrier;
 use crate::mailbox::Caller;
 use crate::spill::{Place, SpillFile};
 use crossbeam_channel::Sender;
-use dataflow::{Batch, Result, Sink, concat};
+use dataflow::{Batch, Clock, ProcessingTime, Result, Sink, concat};
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicI64,
+    Ordering::{Relaxed, SeqCst},
+};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// How many bytes of rows may wait in memory for all writers of an output.
@@ -51,6 +54,8 @@ impl Order {
 pub struct SinkQueue {
     orders: Mutex<Orders>,
     changed: Condvar,
+    // Since when the writer has been in a call to the output; MAX while it is in none.
+    busy_since: AtomicI64,
     worker: Arc<Caller>,
     memory_max: usize,
 }
@@ -85,7 +90,13 @@ impl SinkQueue {
             closed: false,
         };
         let memory_max = QUEUE_BYTES / writers.max(1);
-        SinkQueue { orders: Mutex::new(orders), changed: Condvar::new(), worker, memory_max }
+        SinkQueue {
+            orders: Mutex::new(orders),
+            changed: Condvar::new(),
+            busy_since: AtomicI64::new(i64::MAX),
+            worker,
+            memory_max,
+        }
     }
 
     /// Whether the queue takes the output of one more call.
@@ -133,10 +144,11 @@ impl SinkQueue {
         self.changed.notify_one();
     }
 
-    /// Bytes that wait in memory and on disk.
-    pub fn waiting(&self) -> (usize, usize) {
+    /// Bytes that wait in memory and on disk, and since when the writer has been in one call to the output.
+    pub fn waiting(&self) -> (usize, usize, Option<ProcessingTime>) {
         let orders = self.orders();
-        (orders.memory, orders.spilled)
+        let since = self.busy_since.load(SeqCst);
+        (orders.memory, orders.spilled, (since < i64::MAX).then_some(ProcessingTime(since)))
     }
 
     /// What comes next; `None` when there is nothing yet and `wait` is false.
@@ -213,6 +225,7 @@ pub struct SinkWriter {
     pub prepared: Sender<Prepared>,
     /// Rows of the output that were written, over all its writers.
     pub written: Arc<AtomicI64>,
+    pub clock: Arc<dyn Clock>,
 }
 
 impl SinkWriter {
@@ -221,14 +234,25 @@ impl SinkWriter {
         let result = match self.queue.take(wait) {
             None => return Ok(WriterStep::Idle),
             Some(Group::Ended) => return Ok(WriterStep::Ended),
-            Some(Group::Rows(orders)) => self.write(orders).map(|()| WriterStep::Moved),
-            Some(Group::Barrier(barrier)) => self.sink.prepare().map(|committable| {
+            Some(group) => {
+                self.queue.busy_since.store(self.clock.now().0, SeqCst);
+                self.take_group(group)
+            }
+        };
+        self.queue.busy_since.store(i64::MAX, SeqCst);
+        result.map_err(|error| error.context(format!("step {}", self.name)))
+    }
+
+    fn take_group(&mut self, group: Group) -> Result<WriterStep> {
+        match group {
+            Group::Ended => Ok(WriterStep::Ended),
+            Group::Rows(orders) => self.write(orders).map(|()| WriterStep::Moved),
+            Group::Barrier(barrier) => self.sink.prepare().map(|committable| {
                 // The committer has gone only when the job has failed.
                 let _ = self.prepared.send(Prepared { barrier: barrier.number, committable });
                 if barrier.last { WriterStep::Ended } else { WriterStep::Moved }
             }),
-        };
-        result.map_err(|error| error.context(format!("step {}", self.name)))
+        }
     }
 
     fn write(&mut self, orders: Vec<Order>) -> Result<()> {

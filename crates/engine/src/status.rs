@@ -1,7 +1,7 @@
 //! What a running job shows of itself: per node rows by fate, bytes of state and the watermark.
 
 use crate::sink::SinkQueue;
-use dataflow::{EventTime, Fate, Fates, JobGraph, NodeKind};
+use dataflow::{EventTime, Fate, Fates, JobGraph, NodeKind, ProcessingTime};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,6 +26,8 @@ pub struct Waiting {
     pub memory_bytes: usize,
     /// Bytes on disk.
     pub spilled_bytes: usize,
+    /// Since when a writer has been in one call to the output, the longest of them.
+    pub busy_since: Option<ProcessingTime>,
 }
 
 /// What people should know of the outputs while the job runs, by output: that a commit has to wait, and for what.
@@ -100,10 +102,11 @@ impl Status {
     pub fn waiting(&self) -> Vec<(String, Waiting)> {
         let mut of_nodes = BTreeMap::<usize, Waiting>::new();
         for (node, queue) in self.queues.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            let (memory, spilled) = queue.waiting();
+            let (memory, spilled, busy_since) = queue.waiting();
             let waiting = of_nodes.entry(*node).or_default();
             waiting.memory_bytes += memory;
             waiting.spilled_bytes += spilled;
+            waiting.busy_since = waiting.busy_since.into_iter().chain(busy_since).min();
         }
         let some = of_nodes.into_iter().filter(|(_, waiting)| *waiting != Waiting::default());
         some.map(|(node, waiting)| (self.names[node].0.clone(), waiting)).collect()

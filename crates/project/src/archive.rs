@@ -15,8 +15,10 @@ use seam::{
 };
 use sql::{History, Stream, Target};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Wake, Waker};
 use std::time::Duration;
 
 /// A stream commits when it has written so much since the last time, however young that is.
@@ -87,6 +89,7 @@ pub struct Archive<'a> {
     looked: Duration,
     answers: Receiver<(usize, Answer)>,
     answer: Sender<(usize, Answer)>,
+    growth: Arc<Growth>,
     // Answers that came while nothing was done but wait for them.
     waiting: Vec<(usize, Answer)>,
     finishing: bool,
@@ -140,6 +143,7 @@ impl<'a> Archive<'a> {
         }
         checked.iter().try_for_each(|stream| places_of(stream).map(drop))?;
         let (answer, answers) = channel();
+        let growth = Arc::new(Growth { answer: Mutex::new(answer.clone()), called: AtomicBool::new(false) });
         let mut archive = Archive {
             project,
             options,
@@ -148,6 +152,7 @@ impl<'a> Archive<'a> {
             looked: Duration::ZERO,
             answers,
             answer,
+            growth,
             waiting: Vec::new(),
             finishing: false,
         };
@@ -166,7 +171,8 @@ impl<'a> Archive<'a> {
             }
         };
         let (index, end) = (self.streams.len(), self.options.ends.get(&stream.name));
-        let opened = StreamArchive::open(self.project, &stream, topic, end, (index, self.answer.clone()))?;
+        let mut opened = StreamArchive::open(self.project, &stream, topic, end, (index, self.answer.clone()))?;
+        opened.archiver.wake(&Waker::from(self.growth.clone()))?;
         self.streams.push(opened);
         Ok(())
     }
@@ -174,9 +180,12 @@ impl<'a> Archive<'a> {
     /// Reads some of each stream into files, and commits what is due. `now` is the time since the job began.
     pub fn step(&mut self, now: Duration) -> Result<ArchiveStep> {
         let mut step = ArchiveStep { caught_up: true, ..ArchiveStep::default() };
+        // Before the look at the topics: what comes during it is another call.
+        self.growth.called.store(false, SeqCst);
         let came: Vec<_> = self.waiting.drain(..).chain(self.answers.try_iter()).collect();
         for (index, answer) in came {
             match answer {
+                Answer::Grown => {}
                 Answer::Told(line) => step.told.push(line),
                 Answer::Committed(result) => step.committed.push(self.streams[index].committed(result)?),
             }
@@ -213,7 +222,7 @@ impl<'a> Archive<'a> {
         self.finishing && self.streams.iter().all(|stream| stream.rows == 0 && stream.under_way.is_none())
     }
 
-    /// Waits until a commit answers, at most so long.
+    /// Waits until a commit answers or a topic has grown, at most so long.
     pub fn wait(&mut self, at_most: Duration) {
         self.waiting.extend(self.answers.recv_timeout(at_most));
     }
@@ -242,6 +251,21 @@ impl<'a> Archive<'a> {
             })
         };
         self.streams.iter().map(archived).collect()
+    }
+}
+
+/// Is called when a topic may have grown. Calls that were not answered yet are one call.
+struct Growth {
+    answer: Mutex<Sender<(usize, Answer)>>,
+    called: AtomicBool,
+}
+
+impl Wake for Growth {
+    fn wake(self: Arc<Self>) {
+        if !self.called.swap(true, SeqCst) {
+            // Whoever waited has gone when nobody takes it. It is of no stream in particular.
+            let _ = self.answer.lock().unwrap_or_else(PoisonError::into_inner).send((0, Answer::Grown));
+        }
     }
 }
 

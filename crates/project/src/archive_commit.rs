@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
-/// What comes back from a commit.
+/// What the archive waits for.
 pub enum Answer {
+    /// A topic may have new messages.
+    Grown,
     /// It waits, and for what.
     Told(String),
     /// It has ended.

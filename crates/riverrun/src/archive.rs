@@ -13,8 +13,9 @@ use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// How long a turn of the loop waits when there was nothing to do.
-const REST: Duration = Duration::from_millis(20);
+/// How long a turn of the loop waits for a topic to grow, when there was nothing to do: Ctrl-C and commits are looked
+/// for so often.
+const REST: Duration = Duration::from_millis(100);
 /// How often a line is printed when stderr is no terminal.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
 

@@ -1,8 +1,8 @@
 //! A running job on the terminal: a bar over history, then one line of what is live. Plain lines when piped.
 
-use crate::clock::Stopwatch;
+use crate::clock::{Stopwatch, SystemClock};
 use crate::show;
-use dataflow::EventTime;
+use dataflow::{Clock, EventTime, ProcessingTime};
 use engine::{Status, Waiting};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use seam::StreamStats;
@@ -15,6 +15,8 @@ use std::time::Duration;
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
 /// Rows that wait for an output are told of when they are so many bytes.
 const WAITING_BYTES: usize = 1 << 20;
+/// An output that takes nothing for so long is told of, however little waits.
+const STANDS_SECONDS: i64 = 3;
 
 /// Shows how far the streams of a job have been read.
 pub struct Progress {
@@ -67,7 +69,7 @@ impl Progress {
             let (read, written) = (show::count(live as i64), show::count(status.rows_out()));
             format!("live: {read} rows read, {written} written, {watermark}")
         };
-        let message = format!("{message}{}", waiting(status));
+        let message = format!("{message}{}", waiting(status, SystemClock.now()));
         self.tell(status.notes().all());
         self.bar.set_position(history);
         self.bar.set_message(message.clone());
@@ -103,14 +105,21 @@ impl Progress {
 }
 
 /// The outputs that do not take rows as fast as they come, and what waits for them.
-fn waiting(status: &Status) -> String {
-    let worth_telling = |waiting: &Waiting| waiting.memory_bytes + waiting.spilled_bytes >= WAITING_BYTES;
+fn waiting(status: &Status, now: ProcessingTime) -> String {
+    let stands = |waiting: &Waiting| waiting.busy_since.map_or(0, |since| now.0.saturating_sub(since.0) / 1_000_000);
+    let worth_telling = |waiting: &Waiting| {
+        waiting.memory_bytes + waiting.spilled_bytes >= WAITING_BYTES || stands(waiting) >= STANDS_SECONDS
+    };
     let all = status.waiting().into_iter().filter(|(_, waiting)| worth_telling(waiting)).map(|(output, waiting)| {
         let disk = match waiting.spilled_bytes {
             0 => String::new(),
             bytes => format!(", {} on disk", show::bytes(bytes)),
         };
-        format!("; {} wait for {output}{disk}", show::bytes(waiting.memory_bytes + waiting.spilled_bytes))
+        let stands = match stands(&waiting) {
+            seconds if seconds >= STANDS_SECONDS => format!(", which has taken nothing for {seconds} s"),
+            _ => String::new(),
+        };
+        format!("; {} wait for {output}{disk}{stands}", show::bytes(waiting.memory_bytes + waiting.spilled_bytes))
     });
     all.collect()
 }

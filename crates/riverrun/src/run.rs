@@ -206,7 +206,8 @@ impl Peak {
 
     fn text(&self) -> String {
         let steps: Vec<_> = self.steps.iter().map(|(name, bytes)| format!("{name} {}", show::bytes(*bytes))).collect();
-        format!("state at most {}: {}\n", show::bytes(self.bytes), steps.join(", "))
+        let of_steps = if self.bytes == 0 { String::new() } else { format!(": {}", steps.join(", ")) };
+        format!("state at most {}{of_steps}\n", show::bytes(self.bytes))
     }
 }
 
@@ -237,7 +238,8 @@ impl Summary<'_> {
         let held = self.coordinator.held_by().map(|(stream, _)| stream);
         let row = |stream: &Arc<StreamStats>| {
             let counts = stream.counts();
-            let mark = if held.as_deref() == Some(&stream.name) { "  holds the others" } else { "" };
+            let ahead = self.stats.iter().any(|other| other.counts().watermark > counts.watermark);
+            let mark = if ahead && held.as_deref() == Some(&stream.name) { "  holds the others" } else { "" };
             let number = |count: u64| show::count(count as i64);
             vec![
                 stream.name.clone(),

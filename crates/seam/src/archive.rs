@@ -12,6 +12,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use dataflow::{Decode, Error, Message, PartitionLog, Position, Result, Topic};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::task::Waker;
 
 /// The property of a table that says which clock its rows carry.
 pub const CLOCK_PROPERTY: &str = "riverrun.clock";
@@ -175,6 +176,11 @@ impl Archiver {
             return Ok(None);
         }
         Ok(Some((concat_batches(&self.schema, &batches)?, self.frontier.clone())))
+    }
+
+    /// Remembers whom to wake when a partition may have new messages.
+    pub fn wake(&mut self, waker: &Waker) -> Result<()> {
+        self.partitions.iter_mut().try_for_each(|partition| partition.log.wake(waker))
     }
 
     /// Whether the end positions that were given are reached.

@@ -13,6 +13,8 @@ use std::task::Waker;
 
 /// About how many bytes of messages one poll takes.
 const READ_BYTES: usize = 4 << 20;
+/// How soon a partition that cannot say how far it is drained is asked again at first; 32 times that at last.
+const ASK_AGAIN: Span = Span::millis(1);
 /// How many messages are read at once to find the first one that moves a partition's clock.
 const PROBE_MESSAGES: usize = 256;
 
@@ -30,6 +32,8 @@ pub(crate) struct LiveReader {
     more: bool,
     // When silence will have lifted the watermark to what is due.
     until: Option<ProcessingTime>,
+    // How often in a row partitions were asked how far they are drained, and could not say.
+    vain: u32,
 }
 
 struct Partition {
@@ -109,6 +113,7 @@ impl LiveReader {
             aside: Vec::new(),
             more: true,
             until: None,
+            vain: 0,
         })
     }
 
@@ -219,8 +224,10 @@ impl LiveReader {
             self.more |= partition.look_at_end()?;
             lifted &= partition.watermark().is_some_and(|at| at >= due);
         }
-        // While a producer appends there is no newer answer; it is asked again in a moment.
-        Ok((!lifted).then_some(now))
+        // While a producer appends there is no newer answer; it is asked again in a moment, and less and less often.
+        self.vain = if lifted { 0 } else { self.vain + 1 };
+        let pause = Span(ASK_AGAIN.0 << self.vain.min(5));
+        Ok((!lifted).then(|| now.plus(pause)))
     }
 
     fn read(&mut self, rows_max: usize, ceiling: EventTime, given: EventTime) -> Result<Option<Batch>> {

@@ -82,8 +82,8 @@ impl StreamReader {
 
     /// Whether only rows of history are left that lie ahead of every clock: no watermark will reach them.
     fn is_past_topic(&self) -> bool {
-        let ended = self.live.as_ref().filter(|live| self.switched && live.has_ended());
-        ended.is_some_and(|live| live.clock().is_none_or(|clock| self.history_watermark() >= clock))
+        let Some(live) = self.live.as_ref().filter(|_| self.switched) else { return false };
+        live.clock().map_or(live.has_ended(), |clock| self.history_watermark() >= clock)
     }
 
     fn history_watermark(&self) -> EventTime {

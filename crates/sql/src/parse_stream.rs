@@ -26,18 +26,37 @@ pub(crate) fn parse(reader: &mut TokenReader) -> Outcome<Stream> {
         dead_letters: None,
     };
     reader.in_parentheses(|reader| item(reader, &mut stream))?;
+    let mut said = Said::default();
     loop {
+        let at = reader.here();
         if reader.take("HISTORY") {
+            said.once("HISTORY", at)?;
             stream.history = Some(history(reader)?);
         } else if reader.take("LIVE") {
+            said.once("LIVE", at)?;
             stream.live = Some(reader.dotted("the name of a topic")?);
         } else if reader.take("ON") {
             reader.expect("BAD")?;
             reader.expect("ROW")?;
+            said.once("ON BAD ROW", at)?;
             (stream.on_bad_row, stream.dead_letters) = bad_row(reader)?;
         } else {
             return Ok(stream);
         }
+    }
+}
+
+/// The clauses that were said, each of which is said once: of two, none would be the one that was meant.
+#[derive(Default)]
+struct Said(Vec<&'static str>);
+
+impl Said {
+    fn once(&mut self, clause: &'static str, at: Span) -> Outcome<()> {
+        if self.0.contains(&clause) {
+            return Fault::new(at, format!("{clause} is said twice")).hint("leave one of them out").err();
+        }
+        self.0.push(clause);
+        Ok(())
     }
 }
 
@@ -134,10 +153,14 @@ fn watermark(reader: &mut TokenReader) -> Outcome<Watermark> {
     let delay = delay(&column, &reader.expression()?, start)?;
     let mut watermark =
         Watermark { column, delay, quiet: Quiet::After(QUIET_AFTER), late: Late::Move, late_rows: None };
+    let mut said = Said::default();
     loop {
+        let at = reader.here();
         if reader.take("QUIET") {
+            said.once("QUIET", at)?;
             watermark.quiet = quiet(reader)?;
         } else if reader.take("LATE") {
+            said.once("LATE", at)?;
             (watermark.late, watermark.late_rows) = late(reader)?;
         } else {
             return Ok(watermark);
