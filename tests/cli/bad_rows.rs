@@ -136,3 +136,17 @@ fn publish_leaves_bad_rows_out_where_the_stream_goes_on() {
         assert_says(&project(policy).run(&["publish", "events", "events.csv"]), 0, &told);
     }
 }
+
+#[test]
+fn jobs_that_read_one_stream_keep_its_bad_rows_apart() {
+    let folder = unreadable("ON BAD ROW DEAD LETTER TO lake.bad");
+    let sql = "INSERT INTO lake.ids SELECT id FROM events;\nINSERT INTO lake.twice SELECT id * 2 AS id FROM events;\n";
+    let stream = "CREATE STREAM events (id BIGINT, at TIMESTAMP, WATERMARK FOR at AS at)\n  HISTORY FILES \
+                  'data/*.csv' ON BAD ROW DEAD LETTER TO lake.bad;\n";
+    let settings =
+        "[project]\nname = \"jobs\"\n[job.one]\noutputs = [\"lake.ids\"]\n[job.two]\noutputs = [\"lake.twice\"]\n";
+    folder.write("pipelines/events.sql", &format!("{stream}{sql}")).write("riverrun.toml", settings);
+    assert_says(&folder.run(&["run", "one"]), 0, &["lake.ids 2 rows", "lake.bad__one 3 rows"]);
+    assert_says(&folder.run(&["run", "two"]), 0, &["lake.twice 2 rows", "lake.bad__two 3 rows"]);
+    assert_eq!(written(&folder, "lake.bad__one").len(), written(&folder, "lake.bad__two").len());
+}

@@ -34,16 +34,24 @@ fn sql() -> String {
       FROM s0 a ASOF LEFT JOIN s1 b ON b.id = a.id AND b.at <= a.at ASOF LEFT JOIN s2 c ON c.id = a.id AND c.at <= a.at;\n"
 }
 
-/// A message on every partition of every topic.
+/// A message on every partition of every topic, and with the first of them one that lies an hour ahead: it waits for
+/// its time, and nothing is asked for it before.
 fn publish(topics: &Topics) {
     for stream in 0..STREAMS {
         let topic = format!("s{stream}");
         topics.create(&topic, PARTITIONS).expect("the topic can be made");
         let mut producer = topics.producer(&topic, "", 0).expect("the topic is there");
         for partition in 0..PARTITIONS {
-            let payload = format!(r#"{{"id":{partition},"at":"{}"}}"#, EventTime(now()));
-            let message = Outgoing { sequence: 0, key: None, payload: payload.as_bytes() };
-            producer.append(partition, &[message]).expect("the message is written");
+            let payload = |ahead: i64| format!(r#"{{"id":{partition},"at":"{}"}}"#, EventTime(now() + ahead));
+            let payloads = [payload(0), payload(3600 * SECOND)];
+            let messages = payloads.iter().enumerate().map(|(sequence, payload)| Outgoing {
+                sequence: sequence as u64,
+                key: None,
+                payload: payload.as_bytes(),
+            });
+            let count = if (stream, partition) == (0, 0) { 2 } else { 1 };
+            let messages: Vec<_> = messages.take(count).collect();
+            producer.append(partition, &messages).expect("the messages are written");
         }
     }
 }

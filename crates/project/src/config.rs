@@ -236,10 +236,11 @@ mod tests {
             ("1 s", "is no duration"),
             ("-1s", "is no duration"),
             ("1.5s", "is no duration"),
-            ("1d", "is no duration"),
+            ("1w", "is no duration"),
             ("0s", "is too short"),
             ("99ms", "is too short"),
             ("25h", "is too long"),
+            ("2d", "is too long"),
             ("18446744073709551615h", "is too long"),
         ] {
             let error = text.parse::<CommitEvery>().unwrap_err().to_string();

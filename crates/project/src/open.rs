@@ -79,6 +79,15 @@ impl Project {
         })
     }
 
+    /// Takes the project for one of its jobs. Where there are several, each keeps the bad and late rows of the streams
+    /// that it reads in outputs of its own, `name__job`: two jobs that read one stream would else write the same one.
+    pub fn for_job(&mut self, job: &str) {
+        let jobs = &self.folder.config.jobs;
+        if jobs.len() > 1 && jobs.contains_key(job) {
+            self.statements.keep_under(&format!("__{job}"));
+        }
+    }
+
     /// The project's name.
     pub fn name(&self) -> &str {
         &self.folder.config.project.name

@@ -40,7 +40,8 @@ fn command(cli: &Cli) -> Outcome {
     match &cli.command {
         Command::Init { folder } => init::init(folder),
         Command::Run(args) => {
-            let project = open()?;
+            let mut project = open()?;
+            args.job.iter().for_each(|job| project.for_job(job));
             retention::beside(&project, || match args.job.as_deref() {
                 Some("archive") => archive::archive(&project, args),
                 _ => run::run(&project, args),

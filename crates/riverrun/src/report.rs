@@ -25,7 +25,7 @@ fn advice(error: &Error) -> &'static str {
     match error.kind() {
         ErrorKind::Invalid | ErrorKind::Data => "",
         ErrorKind::Unavailable => {
-            "\nhint: nothing was lost; run the command again when what is named above works again"
+            "\nhint: nothing was lost; run the command again when what is named above works again, with --fresh if its job had begun"
         }
         ErrorKind::Corrupt => "\nhint: nothing was changed; restore the file named above, or start over with --fresh",
         ErrorKind::Internal => "\nhint: this is a bug in riverrun; please report it with the message above",

@@ -1,6 +1,7 @@
 //! The statements of a project, as they are written.
 
-use dataflow::Span as Length;
+use crate::stream::{BadRow, Late};
+use dataflow::{Output, Span as Length};
 use sqlparser::ast::{Expr, Ident, Query};
 use sqlparser::tokenizer::{Location, Span};
 use std::collections::HashSet;
@@ -185,6 +186,26 @@ impl Statements {
             _ => None,
         };
         self.statements.iter().filter_map(archive).collect()
+    }
+
+    /// Adds a suffix to the names of all outputs of removed rows.
+    pub fn keep_under(&mut self, suffix: &str) {
+        let renamed = |output: &mut Output| match output {
+            Output::Table(name) | Output::Topic(name) => name.push_str(suffix),
+            Output::Query => {}
+        };
+        for placed in &mut self.statements {
+            let Statement::Stream(stream) = &mut placed.statement else { continue };
+            if let BadRow::DeadLetter(output) = &mut stream.on_bad_row {
+                renamed(output);
+            }
+            stream.dead_letters.iter_mut().for_each(|name| name.text.push_str(suffix));
+            let Some(watermark) = &mut stream.watermark else { continue };
+            if let Late::To(output) = &mut watermark.late {
+                renamed(output);
+            }
+            watermark.late_rows.iter_mut().for_each(|name| name.text.push_str(suffix));
+        }
     }
 
     /// The names of all streams.
