@@ -107,3 +107,21 @@ fn old_messages_go_and_those_that_no_archive_holds_stay() {
     let ran = folder.write("riverrun.toml", &wrong).run(&["run"]);
     assert!(ran.code == 1 && ran.err.contains("\"soon\" is no duration") && ran.err.contains("7d"), "{}", ran.err);
 }
+
+#[test]
+fn a_topic_that_is_removed_under_a_job_ends_it_by_name() {
+    let folder = Folder::empty();
+    folder.write("pipelines/plays.sql", COUNTED).write("plays.jsonl", crate::wrong::EVENTS);
+    folder.done(&["publish", "plays", "plays.jsonl"]);
+    let mut program = Program::start(&folder.path(), &["run", "--workers", "2"]);
+    program.ready();
+    let begun = now();
+    while lines(&folder, "heard") == 0 {
+        assert!(now() < begun + 20 * SECOND, "nothing comes: {}", program.told());
+        pause(SECOND / 10);
+    }
+    std::fs::remove_dir_all(folder.path().join("topics/plays")).expect("the topic can be removed");
+    let ended = program.ended(10 * SECOND).expect("it ends by itself");
+    assert_eq!(ended.code, Some(1), "{}", ended.told);
+    assert!(ended.told.contains("topic \"plays\": partition 0: the topic was removed"), "{}", ended.told);
+}
