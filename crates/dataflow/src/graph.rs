@@ -1,6 +1,6 @@
 //! The job graph: what a statement becomes, and what a host runs.
 
-use crate::{Error, KeyGroups, Operator, Port, Result, Span};
+use crate::{Error, KeyGroups, Operator, Port, Result};
 use arrow::datatypes::SchemaRef;
 use std::fmt;
 use std::sync::Arc;
@@ -74,8 +74,6 @@ pub struct Node {
     pub ports: Vec<Port>,
     /// The columns that leave at the main port (of a sink: that come in).
     pub schema: SchemaRef,
-    /// How long the step holds a row past its own `_time` at most: until its forward bound has passed.
-    pub hold: Span,
     /// One line for `explain`: what it computes, and what bounds its state.
     pub describe: String,
 }
@@ -91,6 +89,15 @@ impl fmt::Debug for Node {
     }
 }
 
+/// Where the rows of a source go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Meeting {
+    /// The sources that reach a step which this one reaches too, itself among them; ascending.
+    pub streams: Vec<usize>,
+    /// The nodes of the steps that it reaches; ascending.
+    pub steps: Vec<usize>,
+}
+
 /// A job as nodes in an order in which every node comes behind those that it takes rows from.
 #[derive(Clone, Debug, Default)]
 pub struct JobGraph {
@@ -99,41 +106,35 @@ pub struct JobGraph {
 }
 
 impl JobGraph {
-    /// Per source, in the order of the sources: the sources whose rows meet its own in a step, itself among them, and
-    /// how long the steps that its rows reach hold them past their own time. An output writes rows as they come: in it
-    /// none waits for another.
-    pub fn meetings(&self) -> Vec<(Vec<usize>, Span)> {
-        let waits = |(node, _): &(&Node, _)| !matches!(node.kind, NodeKind::Sink(_));
-        let reach: Vec<_> =
-            self.nodes.iter().zip(self.sources_by_node()).filter(waits).map(|(_, reach)| reach).collect();
+    /// Per source, in the order of the sources: which steps its rows reach, and which sources meet it there. An output
+    /// writes rows as they come: in it none waits for another.
+    pub fn meetings(&self) -> Vec<Meeting> {
+        let reach = self.sources_by_node();
+        let steps: Vec<usize> =
+            (0..self.nodes.len()).filter(|&node| matches!(self.nodes[node].kind, NodeKind::Step(_))).collect();
         let sources = self.nodes.iter().filter(|node| matches!(node.kind, NodeKind::Source(_))).count();
         let of = |source: usize| {
-            let reached = reach.iter().filter(|reaching| reaching.iter().any(|(other, _)| *other == source));
-            let mut meets: Vec<usize> = reached.clone().flatten().map(|(other, _)| *other).collect();
-            meets.sort_unstable();
-            meets.dedup();
-            let holds = reached.flatten().filter(|(other, _)| *other == source).map(|(_, hold)| *hold);
-            (meets, holds.max().unwrap_or(Span::ZERO))
+            let steps: Vec<usize> = steps.iter().copied().filter(|&step| reach[step].contains(&source)).collect();
+            let mut streams: Vec<usize> = steps.iter().flat_map(|&step| reach[step].iter().copied()).collect();
+            streams.push(source);
+            streams.sort_unstable();
+            streams.dedup();
+            Meeting { streams, steps }
         };
         (0..sources).map(of).collect()
     }
 
-    /// Per node the sources that reach it, and the longest that steps on the way, itself among them, hold their rows.
-    fn sources_by_node(&self) -> Vec<Vec<(usize, Span)>> {
-        let (mut reach, mut sources) = (Vec::<Vec<(usize, Span)>>::new(), 0);
+    /// Per node the sources that reach it.
+    fn sources_by_node(&self) -> Vec<Vec<usize>> {
+        let (mut reach, mut sources) = (Vec::<Vec<usize>>::new(), 0);
         for node in &self.nodes {
-            let mut here: Vec<(usize, Span)> = Vec::new();
+            let mut here: Vec<usize> = node.inputs.iter().flat_map(|edge| reach[edge.from].iter().copied()).collect();
             if matches!(node.kind, NodeKind::Source(_)) {
-                here.push((sources, Span::ZERO));
+                here.push(sources);
                 sources += 1;
             }
-            for (source, hold) in node.inputs.iter().flat_map(|edge| &reach[edge.from]) {
-                let hold = Span(hold.0.saturating_add(node.hold.0));
-                match here.iter_mut().find(|(other, _)| other == source) {
-                    Some((_, known)) => *known = hold.max(*known),
-                    None => here.push((*source, hold)),
-                }
-            }
+            here.sort_unstable();
+            here.dedup();
             reach.push(here);
         }
         reach
@@ -182,7 +183,6 @@ mod tests {
             inputs: from.iter().map(edge).collect(),
             ports,
             schema: Arc::new(Schema::empty()),
-            hold: Span::ZERO,
             describe: String::new(),
         }
     }
@@ -190,18 +190,18 @@ mod tests {
     #[test]
     fn streams_meet_where_a_step_takes_rows_of_both() {
         let source = || node("s", NodeKind::Source(String::new()), vec![Port::MAIN], &[]);
-        let step = |from: &[usize], hold| {
+        let step = |from: &[usize]| {
             let from: Vec<_> = from.iter().map(|&from| (from, Port::MAIN)).collect();
             let never: MakeOperator = Arc::new(|_| Err(Error::internal("nothing is run here")));
-            Node { hold: Span(hold), ..node("n", NodeKind::Step(never), vec![Port::MAIN], &from) }
+            node("n", NodeKind::Step(never), vec![Port::MAIN], &from)
         };
-        // 0 and 1 meet in step 3, which holds rows for 7; 1 and 2 meet in step 4; 0 and 2 nowhere but in a table.
-        let mut nodes =
-            vec![source(), source(), source(), step(&[0, 1], 7), step(&[1, 2], 0), step(&[3], 2), step(&[5], 0)];
+        // 0 and 1 meet in step 3, 1 and 2 in step 4; 0 and 2 nowhere but in a table.
+        let mut nodes = vec![source(), source(), source(), step(&[0, 1]), step(&[1, 2]), step(&[3]), step(&[5])];
         let table = NodeKind::Sink(Output::Table("dead_letters".to_owned()));
         nodes.push(node("t", table, vec![], &[(0, Port::DEAD_LETTER), (1, Port::DEAD_LETTER), (2, Port::DEAD_LETTER)]));
-        let meetings = JobGraph { nodes }.meetings();
-        assert_eq!(meetings, [(vec![0, 1], Span(9)), (vec![0, 1, 2], Span(9)), (vec![1, 2], Span(0))]);
+        let meeting = |streams: &[usize], steps: &[usize]| Meeting { streams: streams.into(), steps: steps.into() };
+        let expected = [meeting(&[0, 1], &[3, 5, 6]), meeting(&[0, 1, 2], &[3, 4, 5, 6]), meeting(&[1, 2], &[4])];
+        assert_eq!(JobGraph { nodes }.meetings(), expected);
     }
 
     fn refused(ports: Vec<Port>, from: &[(usize, Port)]) -> Option<String> {

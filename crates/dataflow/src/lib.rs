@@ -6,10 +6,12 @@
 //! Modules are listed in the order in which a row meets them.
 #![forbid(missing_docs)]
 
+mod background;
 mod batch;
 mod checked;
 mod clock;
 mod codec;
+mod coordinator;
 mod dead_letter;
 mod error;
 mod files;
@@ -22,23 +24,27 @@ mod reader;
 mod scalar;
 mod sink;
 mod snapshot;
+mod split;
 mod stored;
 mod time;
 
+pub use background::{AtOnce, Background};
 pub use batch::{Batch, concat};
 pub use checked::Checked;
 pub use clock::{Clock, ManualClock};
 pub use codec::{Decode, Decoded, Encode};
+pub use coordinator::{Barrier, Coordinator, CoordinatorAction, CoordinatorEvent, CoordinatorState, Order, StageId};
 pub use dead_letter::{DeadLetter, RowText, dead_letter_schema, dead_letters, late_schema};
 pub use error::{Error, ErrorKind, Result};
 pub use files::{Bounds, RecordBatches, TimedFile, TimedFiles};
-pub use graph::{Edge, Exchange, JobGraph, MakeOperator, Node, NodeKind, Output, StepContext};
+pub use graph::{Edge, Exchange, JobGraph, MakeOperator, Meeting, Node, NodeKind, Output, StepContext};
 pub use key::{KEY_GROUPS, KeyGroup, KeyGroups, key_bytes, key_group, key_hashes};
 pub use log::{LogEnd, Message, PartitionLog, Topic, TopicId};
 pub use operator::{Context, Fate, Fates, Input, Operator, Port, Progress};
 pub use order::{Position, RowOrder};
-pub use reader::{Coordinator, Polled, ReadBounds, Reader, ReaderState};
+pub use reader::{FrozenReader, Polled, ReadBounds, Reader, ReaderState, Report};
 pub use scalar::{Evaluated, Scalar, Scorer, ScorerInput};
 pub use sink::{Committable, Committer, Sink};
 pub use snapshot::{Frozen, Scope, Snapshot, StateReader, StateWriter};
+pub use split::{ReaderId, Split, SplitState};
 pub use time::{EventTime, ProcessingTime, Span};

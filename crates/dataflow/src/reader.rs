@@ -1,6 +1,11 @@
-//! A source as a host sees it: a reader that is polled, and one coordinator per job.
+//! A source as a host sees it: readers that are polled and that take orders of the job's coordinator.
+//!
+//! ```text
+//! coordinator --orders, one ordered channel per reader--> reader --rows, then watermarks, then barriers--> stages
+//!      ^------------------- reports ------------------------'
+//! ```
 
-use crate::{Batch, EventTime, Port, ProcessingTime, Result};
+use crate::{Batch, EventTime, Port, ProcessingTime, Result, Split, SplitState};
 use std::task::Waker;
 
 /// What a reader can do next.
@@ -14,26 +19,45 @@ pub enum ReaderState {
         /// When silence will have released something that waits for it.
         until: Option<ProcessingTime>,
     },
-    /// Everything up to its end positions was given out. Its watermark goes to [`Coordinator::horizon`] when every
-    /// reader of the job has come this far.
+    /// Every split was given out up to its end, and the watermark stands where bounded inputs end.
     Finished,
 }
 
 /// What holds a reader back, and what waits for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadBounds {
-    /// No row of history above this is given out.
-    pub history: EventTime,
-    /// Partitions of a topic whose watermark is above this give out nothing.
-    pub live: EventTime,
-    /// The least watermark of the streams that meet this one and have shown a row, or how far their rows reach when all
-    /// of them have come to their ends. A stream that has shown none follows it, so that it holds nobody back.
+    /// Whether rows may be given out: all splits of the stream have a reader, and the first checkpoint is durable.
+    pub go: bool,
+    /// Whether a split that had no row when it was first looked at may join.
+    pub may_join: bool,
+    /// The least watermark of the streams that meet this one and have shown a row; rows at or before it are released.
     pub least: EventTime,
+    /// How far beyond `least` the watermark of a split may lie whose reader has used up its lead.
+    pub window: crate::Span,
+    /// The watermark of each stream that meets this one, itself among them, in the sequence of the streams; `MIN` for
+    /// one that has shown no row. Reports say what waits above each of them.
+    pub watermarks: Vec<EventTime>,
     /// The least time above the stream's own watermark at which something comes out that waits for it. A reader asks
     /// how far a partition is drained only where the answer can lift its watermark to this.
     pub due: Option<EventTime>,
-    /// The time now, by the clock of the host.
-    pub now: ProcessingTime,
+    /// Where bounded inputs end, once every reader of the job has given out everything: its watermark goes there.
+    pub end: Option<EventTime>,
+}
+
+/// What a reader tells the coordinator of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Its watermark; `None` while it is absent: none of its splits has shown a row, and it holds nobody back.
+    pub watermark: Option<EventTime>,
+    /// How many of its splits have been looked at, so that it is known whether they are absent.
+    pub splits: usize,
+    /// Per stream in [`ReadBounds::watermarks`]: the least time above that watermark at which something waits for that
+    /// stream: a row that was given out, or the `least` at which a split at its ceiling may go on.
+    pub waits: Vec<Option<EventTime>>,
+    /// The greatest clock of its partitions; `None` when none has shown a row.
+    pub clock: Option<EventTime>,
+    /// Whether every split was given out up to its end.
+    pub finished: bool,
 }
 
 /// What one poll of a reader gave.
@@ -44,31 +68,48 @@ pub struct Polled {
     /// Rows that leave at other ports: those that could not be read ([`Port::DEAD_LETTER`]), and late ones that the
     /// stream removes ([`Port::LATE`]).
     pub aside: Vec<(Port, Batch)>,
-    /// No row at or before this comes later.
-    pub watermark: EventTime,
+    /// No row at or before this comes later, behind the rows of this poll; `None` while the reader is absent.
+    pub watermark: Option<EventTime>,
+    /// For the coordinator, where there is something new to tell.
+    pub report: Option<Report>,
     /// What comes next.
     pub state: ReaderState,
 }
 
-/// Gives out the rows of one split of a stream with their `_time`. History first, then live, where there are both.
-pub trait Reader: Send {
-    /// At most so many rows within the bounds. Never waits.
-    fn poll(&mut self, rows_max: usize, bounds: &ReadBounds) -> Result<Polled>;
-    /// Remembers whom to wake when there may be more to read. Called once, before the first poll.
-    fn wake(&mut self, waker: &Waker) -> Result<()>;
+/// What a reader hands over at a barrier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FrozenReader {
+    /// How far each of its splits was given out.
+    pub splits: Vec<SplitState>,
+    /// The watermark that it has given; `None` while it is absent.
+    pub watermark: Option<EventTime>,
+    /// The splits whose first row waits for this checkpoint.
+    pub joining: Vec<Split>,
 }
 
-/// Keeps the readers of a job together in event time. One object per job; it does no I/O.
-pub trait Coordinator: Send + Sync {
-    /// A source's reader reports what a poll gave.
-    fn report(&self, source: usize, polled: &Polled);
-    /// What holds a reader back now, and what waits for it.
-    fn bounds(&self, source: usize, now: ProcessingTime) -> ReadBounds;
-    /// Remembers whom to wake when the bounds of a source, or the horizon, have changed.
-    fn wake(&self, source: usize, waker: &Waker);
-    /// Where bounded inputs end: the greatest clock over all streams at their end positions, `MAX` when no stream is
-    /// live. `None` until every source has finished.
-    fn horizon(&self) -> Option<EventTime>;
-    /// The source that holds the watermark back, and where it stands, for people.
-    fn held_by(&self) -> Option<(String, EventTime)>;
+impl FrozenReader {
+    /// Whether an absent reader is present behind the barrier: its lanes turn present there, at the level of the
+    /// stream in each stage.
+    pub fn turns_present(&self) -> bool {
+        self.watermark.is_none() && !self.joining.is_empty()
+    }
+}
+
+/// Gives out the rows of the splits that it was given, with their `_time`. History first, then live, where there are
+/// both.
+pub trait Reader: Send {
+    /// Takes splits, new ones or ones taken up again. It gives no row of them before it is told to.
+    fn add(&mut self, splits: Vec<SplitState>) -> Result<()>;
+    /// Takes new bounds.
+    fn bound(&mut self, bounds: ReadBounds);
+    /// At most so many rows within the bounds. Never waits.
+    fn poll(&mut self, rows_max: usize, now: ProcessingTime) -> Result<Polled>;
+    /// How far the rows go that were given out so far. From here until [`Reader::durable`] the splits that join, and the
+    /// watermark that they hold, stand still.
+    fn freeze(&mut self) -> Result<FrozenReader>;
+    /// The checkpoint of the last [`Reader::freeze`] is durable: what it covers may be acknowledged. The splits that
+    /// joined go on where the coordinator says.
+    fn durable(&mut self, joined: Vec<SplitState>) -> Result<()>;
+    /// Remembers whom to wake when there may be more to read. Called once, before the first poll.
+    fn wake(&mut self, waker: &Waker) -> Result<()>;
 }
