@@ -1,6 +1,6 @@
 //! Gathers what the writers of an output prepared at a barrier, and commits it when all have, on a thread of its own.
 
-use crate::status::Notes;
+use crate::notes::Notes;
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 use dataflow::{Clock, Committable, Committer, Error, ErrorKind, ProcessingTime, Result, Span};
 use std::collections::BTreeMap;

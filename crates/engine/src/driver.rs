@@ -1,11 +1,10 @@
 //! Runs a job in one thread, choosing by a seed among everything that could happen next.
 
 use crate::BATCH_ROWS;
-use crate::build::{Built, build};
+use crate::build::{Built, Ended, build};
 use crate::commit::CommitterStep;
 use crate::control::Control;
 use crate::job::Job;
-use crate::run::Ended;
 use crate::schedule::{Next, Schedule};
 use crate::sink::WriterStep;
 use crate::status::Status;

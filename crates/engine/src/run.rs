@@ -1,6 +1,6 @@
 //! Runs a job on threads: one per worker, and one for each writer and each committer of its outputs.
 
-use crate::build::{Built, build};
+use crate::build::{Built, Ended, build};
 use crate::commit::CommitterStep;
 use crate::control::Control;
 use crate::job::Job;
@@ -19,15 +19,6 @@ use std::time::Duration;
 const TICK: Duration = Duration::from_millis(100);
 /// For how long the threads of a job that has failed are waited for: one may stand in a call to the outside.
 const GRACE_TICKS: usize = 10;
-
-/// How a job ended.
-#[derive(Debug)]
-pub struct Ended {
-    /// What it showed last.
-    pub status: Arc<Status>,
-    /// How many commits its sinks made.
-    pub commits: u64,
-}
 
 /// Runs a job to its end. `tick` is called about ten times a second with what the job shows of itself; it may ask
 /// for commits and for the end. The first error of a worker, a writer or a commit ends the job and is returned; what
@@ -120,7 +111,7 @@ fn drive(mut worker: Worker, control: &Control) -> Result<()> {
             WorkerStep::Moved => {}
             // The call that told of a failure may have been taken already.
             WorkerStep::Idle if control.has_failed() => break,
-            WorkerStep::Idle => worker.wait(),
+            WorkerStep::Idle => worker.wait()?,
             WorkerStep::Finished => break,
         }
     }

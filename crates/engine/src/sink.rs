@@ -7,11 +7,11 @@
 //! A worker never waits for a writer: while the queue is full the step before it does not run.
 
 use crate::commit::Prepared;
-use crate::event::Barrier;
+
 use crate::mailbox::Caller;
 use crate::spill::{Place, SpillFile};
 use crossbeam_channel::Sender;
-use dataflow::{Batch, Clock, ProcessingTime, Result, Sink, concat};
+use dataflow::{Barrier, Batch, Clock, ProcessingTime, Result, Sink, concat};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{
