@@ -344,6 +344,10 @@ impl Operator for AsOf {
         Ok(Progress::Done)
     }
 
+    fn next_due(&self, above: EventTime) -> Option<EventTime> {
+        self.pending.first_after(above)
+    }
+
     fn freeze(&mut self) -> Result<Arc<dyn Frozen>> {
         self.settle()?;
         Ok(Arc::new(FrozenAsOf {

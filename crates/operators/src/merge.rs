@@ -187,6 +187,10 @@ impl Operator for Merge {
         Ok(Progress::Done)
     }
 
+    fn next_due(&self, above: EventTime) -> Option<EventTime> {
+        self.runs.iter().filter_map(|run| run.queue.first_after(above)).min()
+    }
+
     fn freeze(&mut self) -> Result<Arc<dyn Frozen>> {
         Ok(Arc::new(FrozenMerge {
             batches: self.runs.iter().flat_map(|run| run.queue.freeze()).collect(),

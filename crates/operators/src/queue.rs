@@ -1,7 +1,7 @@
 //! Rows that wait in an operator, in order, and how they are kept in state.
 
 use arrow::datatypes::SchemaRef;
-use dataflow::{Batch, Context, Error, Fate, KeyGroup, Progress, Result, key_hashes};
+use dataflow::{Batch, Context, Error, EventTime, Fate, KeyGroup, Progress, Result, key_hashes};
 use state::GroupBlobs;
 use std::collections::VecDeque;
 
@@ -89,6 +89,13 @@ impl Queue {
     /// The time of the first row.
     pub(crate) fn first_time(&self) -> Option<i64> {
         self.batches.front().map(|waiting| waiting.batch.times()[0])
+    }
+
+    /// The least time above a time.
+    pub(crate) fn first_after(&self, above: EventTime) -> Option<EventTime> {
+        let of_batch =
+            |batch: &Batch| batch.times().get(batch.times().partition_point(|&time| time <= above.0)).copied();
+        self.batches().find_map(of_batch).map(EventTime)
     }
 
     /// The time of the last row.
