@@ -162,10 +162,10 @@ impl Stage {
     /// Takes rows above the input's watermark.
     pub fn push(&mut self, input: usize, batch: Batch) -> Result<Progress> {
         self.expect_done()?;
-        for &(node, at) in self.inputs[input].targets.iter().rev() {
-            self.calls.push(Call::Process(node, at, batch.clone()));
+        if let Some((&(first, at), others)) = self.inputs[input].targets.split_first() {
+            self.calls.extend(others.iter().rev().map(|&(node, at)| Call::Process(node, at, batch.clone())));
+            self.calls.push(Call::Process(first, at, batch));
         }
-        drop(batch);
         self.resume()
     }
 

@@ -9,8 +9,8 @@ use crate::tally::{RuleTally, Tallied};
 use codec::JsonDecode;
 use connector_local::Files;
 use dataflow::{
-    Clock, Committer, Coordinator, Decode, Error, ErrorKind, EventTime, JobGraph, NodeKind, Output, Reader, Result,
-    Sink, TimedFiles, Topic,
+    Background, Clock, Committer, Coordinator, Decode, Error, ErrorKind, EventTime, JobGraph, NodeKind, Output, Reader,
+    Result, Sink, TimedFiles, Topic,
 };
 use seam::{
     BadRows, CLOCK_PROPERTY, FRONTIER_PROPERTY, Frontier, Late, Options, Quiet, Seam, StreamInput, StreamSpec,
@@ -76,10 +76,8 @@ pub struct WiredSink {
 pub struct Wired {
     /// What it does.
     pub graph: JobGraph,
-    /// One reader per source node.
-    pub readers: Vec<Box<dyn Reader>>,
-    /// Keeps them together.
-    pub coordinator: Arc<dyn Coordinator>,
+    /// Its streams, opened.
+    seam: Seam,
     /// One per sink node.
     pub sinks: Vec<WiredSink>,
     /// What becomes of the rows of each stream.
@@ -98,6 +96,21 @@ pub struct Wired {
     pub clock: Arc<dyn Clock>,
     /// Where rows go that do not fit in memory; to be kept as long as the job runs.
     pub spill: SpillFolder,
+}
+
+/// The readers of each stream, in the order of the source nodes.
+pub type Readers = Vec<Vec<Box<dyn Reader>>>;
+
+impl Wired {
+    /// The readers of each stream on so many workers, and the coordinator that keeps them together. `background` runs
+    /// what they read ahead. They are made once.
+    pub fn readers(
+        &mut self,
+        workers: usize,
+        background: Arc<dyn Background>,
+    ) -> Result<(Readers, Box<dyn Coordinator>)> {
+        self.seam.start(workers, background, &self.graph.meetings())
+    }
 }
 
 /// A folder for rows that do not fit in memory, in the warehouse, since a temporary folder may itself be memory.
@@ -158,7 +171,7 @@ impl Project {
     ) -> Result<Wired, Failure> {
         let waiting = inputs.iter().map(waiting).sum::<Result<u64>>()?;
         let spill = SpillFolder::new(&self.warehouse_path());
-        let mut seam = Seam::open(
+        let seam = Seam::open(
             inputs,
             Options {
                 until_caught_up: options.until_caught_up,
@@ -169,7 +182,6 @@ impl Project {
         )?;
         let start = seam.start().max(options.from.unwrap_or(EventTime::MIN));
         let graph = checked.lower(&Start { after: start, revision: self.revision(), row_text })?;
-        seam.meet(&graph.meetings());
         let rows = Rows::default();
         let (mut sinks, mut tallies, mut collected) = (Vec::new(), Vec::new(), Vec::new());
         let collects = options.begin == Begin::Collect;
@@ -199,11 +211,10 @@ impl Project {
         if let Some(claims) = &claims {
             begin_tables(claims, &checked.outputs, options.begin)?;
         }
-        let (readers, coordinator, stats) = (seam.readers(), seam.coordinator(), seam.stats());
+        let stats = seam.stats();
         Ok(Wired {
             graph,
-            readers,
-            coordinator,
+            seam,
             sinks,
             stats,
             start,

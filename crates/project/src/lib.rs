@@ -25,7 +25,7 @@ pub use archive::{Archive, ArchiveEnd, ArchiveOptions, ArchiveStep, Archived, Co
 pub use codec::JsonEncode;
 pub use config::{CommitEvery, Config, Environment};
 pub use given::{Expected, TestJob};
-pub use job::{Begin, JobOptions, SpillFolder, Wired, WiredSink};
+pub use job::{Begin, JobOptions, Readers, SpillFolder, Wired, WiredSink};
 pub use load::Folder;
 pub use open::{Failure, Project};
 pub use output::Rows;

@@ -53,11 +53,11 @@ impl Progress {
     }
 
     /// Shows the state now.
-    pub fn tick(&mut self, held_by: Option<(String, EventTime)>, status: &Status) {
+    pub fn tick(&mut self, status: &Status) {
         let counts: Vec<_> = self.stats.iter().map(|stream| stream.counts()).collect();
         let history = counts.iter().map(|one| one.history_rows).sum::<u64>();
         let live = counts.iter().map(|one| one.live_rows).sum::<u64>();
-        let watermark = held_by.map_or(String::new(), |(stream, at)| format!("watermark {at} ({stream})"));
+        let watermark = status.held_by().map_or(String::new(), |(stream, at)| format!("watermark {at} ({stream})"));
         let in_history = counts.iter().any(|one| one.in_history);
         if self.in_history && !in_history {
             self.bar.set_style(style("{spinner} {msg}"));

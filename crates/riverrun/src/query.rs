@@ -38,7 +38,7 @@ pub fn query(project: &Project, args: &QueryArgs) -> Outcome {
     let rows = wired.rows.clone();
     rows.keep_at_most(UNPRINTED_BYTES);
     let stats = wired.stats.clone();
-    let (job, _, _spill) = job(wired, args.workers.map(usize::from));
+    let (job, _, _spill) = job(wired, args.workers.map(usize::from))?;
     let limit = least.unwrap_or(usize::MAX);
     if let Some(path) = &args.out {
         let written = std::thread::scope(|scope| {

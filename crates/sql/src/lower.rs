@@ -5,7 +5,7 @@ use crate::check::{Checked, Start};
 use crate::plan::PlanKind;
 use crate::stream::{BadRow, Late, Stream};
 use arrow::datatypes::SchemaRef;
-use dataflow::{Error, JobGraph, MakeOperator, Node, NodeKind, Operator, Port, Result, Span};
+use dataflow::{Error, JobGraph, MakeOperator, Node, NodeKind, Operator, Port, Result};
 use operators::bad_rows::{BadRows, Policy};
 use operators::{AsOf, Decision, Dedup, Filter, Merge, Project, RangeAggregate, Window};
 use std::sync::Arc;
@@ -53,21 +53,12 @@ impl Checked {
             inputs: node.inputs.clone(),
             ports,
             schema: node.schema.clone(),
-            hold: hold(&node.kind),
             describe: node.describe.clone(),
         }
     }
 
     fn has_edge(&self, from: usize, port: Port) -> bool {
         self.plan.nodes.iter().flat_map(|node| &node.inputs).any(|edge| edge.from == from && edge.port == port)
-    }
-}
-
-/// How long a step holds rows past their own time: until its forward bound has passed.
-fn hold(kind: &PlanKind) -> Span {
-    match kind {
-        PlanKind::Range(spec) => Span(spec.functions.iter().map(|function| function.to).max().unwrap_or(0).max(0)),
-        _ => Span::ZERO,
     }
 }
 
