@@ -1,5 +1,6 @@
 //! A batch: rows of declared columns, and beside them row time, order and lateness.
 
+use crate::columns::{self, Columns};
 use crate::{Error, EventTime, Result, RowOrder};
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, TimestampMicrosecondArray, UInt32Array};
 use arrow::buffer::{BooleanBuffer, ScalarBuffer};
@@ -22,7 +23,7 @@ use std::sync::Arc;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Batch {
-    columns: RecordBatch,
+    columns: Columns,
     // Invariant: `times`, `orders`, `late` and `key_hashes` are as long as `columns`.
     times: ScalarBuffer<i64>,
     // The bits of a u128, because Arrow has no unsigned type of this width.
@@ -43,13 +44,14 @@ impl Batch {
                 orders.len()
             )));
         }
-        Ok(Batch { columns, times: times.into(), orders: orders.into(), late: None, key_hashes: None })
+        let (columns, times, orders) = (Columns::Whole(columns), times.into(), orders.into());
+        Ok(Batch { columns, times, orders, late: None, key_hashes: None })
     }
 
     /// A batch without rows.
     pub fn empty(schema: SchemaRef) -> Batch {
         Batch {
-            columns: RecordBatch::new_empty(schema),
+            columns: Columns::Whole(RecordBatch::new_empty(schema)),
             times: Vec::new().into(),
             orders: Vec::new().into(),
             late: None,
@@ -80,7 +82,7 @@ impl Batch {
         if columns.num_rows() != self.rows() {
             return Err(Error::internal(format!("{} rows of columns for {} rows", columns.num_rows(), self.rows())));
         }
-        Ok(Batch { columns, key_hashes: None, ..self.clone() })
+        Ok(Batch { columns: Columns::Whole(columns), key_hashes: None, ..self.clone() })
     }
 
     /// The same rows with other times (labels: left + bound); their order is kept.
@@ -93,17 +95,17 @@ impl Batch {
 
     /// How many rows there are.
     pub fn rows(&self) -> usize {
-        self.columns.num_rows()
+        self.columns.rows()
     }
 
     /// The declared columns.
     pub fn columns(&self) -> &RecordBatch {
-        &self.columns
+        self.columns.whole()
     }
 
     /// One declared column.
     pub fn column(&self, index: usize) -> &ArrayRef {
-        self.columns.column(index)
+        self.columns.whole().column(index)
     }
 
     /// The schema of the declared columns.
@@ -148,9 +150,7 @@ impl Batch {
 
     /// The approximate size of the rows in bytes.
     pub fn bytes(&self) -> usize {
-        let columns: usize =
-            self.columns.columns().iter().map(|c| c.to_data().get_slice_memory_size().unwrap_or(0)).sum();
-        columns + self.rows() * 24
+        self.columns.bytes() + self.rows() * 24
     }
 
     /// Rows `from .. from + rows`.
@@ -167,15 +167,24 @@ impl Batch {
 
     /// The rows at the indexes, in the order of the indexes.
     pub fn take(&self, rows: &[u32]) -> Result<Batch> {
-        let indexes = UInt32Array::from(rows.to_vec());
-        let columns = take_columns(&self.columns, &indexes)?;
-        Ok(Batch {
+        let columns = columns::take(self.columns(), &UInt32Array::from(rows.to_vec()))?;
+        Ok(self.with_rows(Columns::Whole(columns), rows))
+    }
+
+    /// The rows at the indexes, each named at most once. Their columns stay where they are until they are looked at, or
+    /// are copied straight to where the rows are interleaved with others; until then the whole batch stays in memory.
+    pub fn pick(&self, rows: &[u32]) -> Result<Batch> {
+        Ok(self.with_rows(self.columns.pick(rows)?, rows))
+    }
+
+    fn with_rows(&self, columns: Columns, rows: &[u32]) -> Batch {
+        Batch {
             columns,
             times: rows.iter().map(|&row| self.times[row as usize]).collect(),
             orders: rows.iter().map(|&row| self.orders[row as usize]).collect(),
             late: self.late.as_ref().map(|late| rows.iter().map(|&row| late.value(row as usize)).collect()),
             key_hashes: self.key_hashes.as_ref().map(|hashes| rows.iter().map(|&row| hashes[row as usize]).collect()),
-        })
+        }
     }
 
     /// The rows for which the mask is true; NULL counts as false.
@@ -217,21 +226,18 @@ impl Batch {
     }
 }
 
-fn take_columns(columns: &RecordBatch, indexes: &UInt32Array) -> Result<RecordBatch> {
-    if columns.num_columns() == 0 {
-        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(indexes.len()));
-        return Ok(RecordBatch::try_new_with_options(columns.schema(), vec![], &options)?);
-    }
-    Ok(compute::take_record_batch(columns, indexes)?)
-}
-
 /// One batch of the rows of several, in their sequence. All have the schema given. Key hashes stay when all have them.
 pub fn concat(schema: &SchemaRef, batches: &[Batch]) -> Result<Batch> {
     if let [one] = batches {
         return Ok(one.clone());
     }
     let rows = batches.iter().map(Batch::rows).sum();
-    let columns = compute::concat_batches(schema, batches.iter().map(|batch| &batch.columns))?;
+    let columns = if batches.iter().any(|batch| batch.columns.source().1.is_some()) {
+        let places = batches.iter().enumerate().flat_map(|(at, batch)| (0..batch.rows()).map(move |row| (at, row)));
+        interleave_columns(batches, &places.collect::<Vec<_>>())?
+    } else {
+        compute::concat_batches(schema, batches.iter().map(Batch::columns))?
+    };
     let mut times = Vec::with_capacity(rows);
     let mut orders = Vec::with_capacity(rows);
     for batch in batches {
@@ -246,5 +252,72 @@ pub fn concat(schema: &SchemaRef, batches: &[Batch]) -> Result<Batch> {
         .map(|batch| batch.key_hashes.as_deref())
         .collect::<Option<Vec<_>>>()
         .map(|all| all.concat().into());
-    Ok(Batch { columns, times: times.into(), orders: orders.into(), late, key_hashes })
+    Ok(Batch { columns: Columns::Whole(columns), times: times.into(), orders: orders.into(), late, key_hashes })
+}
+
+/// The rows of several batches in the sequence of the places: a batch, and a row of it. All batches, of which there is at
+/// least one, have the same schema. Key hashes stay when all have them. Each row is copied once, also one that was picked.
+pub fn interleave(batches: &[Batch], places: &[(usize, usize)]) -> Result<Batch> {
+    let late = batches.iter().any(|batch| batch.late.is_some());
+    let is_late = |place: usize| batches[places[place].0].is_late(places[place].1);
+    let hashes: Option<Vec<_>> = batches.iter().map(|batch| batch.key_hashes.as_deref()).collect();
+    Ok(Batch {
+        columns: Columns::Whole(interleave_columns(batches, places)?),
+        times: places.iter().map(|&(batch, row)| batches[batch].times[row]).collect(),
+        orders: places.iter().map(|&(batch, row)| batches[batch].orders[row]).collect(),
+        late: late.then(|| BooleanBuffer::collect_bool(places.len(), is_late)),
+        key_hashes: hashes.map(|hashes| places.iter().map(|&(batch, row)| hashes[batch][row]).collect()),
+    })
+}
+
+fn interleave_columns(batches: &[Batch], places: &[(usize, usize)]) -> Result<RecordBatch> {
+    columns::interleave(&batches.iter().map(|batch| &batch.columns).collect::<Vec<_>>(), places)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{Int64Array, StringArray};
+    use proptest::prelude::*;
+
+    fn batch(rows: usize) -> Batch {
+        let numbers: ArrayRef = Arc::new(Int64Array::from_iter((0..rows as i64).map(|n| (n % 3 > 0).then_some(n))));
+        let words: ArrayRef = Arc::new(StringArray::from_iter_values((0..rows).map(|n| "x".repeat(n % 5))));
+        let columns = RecordBatch::try_from_iter([("number", numbers), ("word", words)]).unwrap();
+        let orders = (0..rows).map(|n| RowOrder(n as u128)).collect();
+        let late = (0..rows).map(|n| n % 4 == 0).collect();
+        let batch = Batch::new(columns, (0..rows as i64).map(|n| 10 * n).collect(), orders).unwrap();
+        batch.with_late(late).unwrap().with_key_hashes((0..rows as u64).collect()).unwrap()
+    }
+
+    fn assert_same(one: &Batch, other: &Batch) {
+        assert_eq!(one.columns(), other.columns());
+        assert_eq!((one.times(), one.orders()), (other.times(), other.orders()));
+        assert_eq!(one.key_hashes(), other.key_hashes());
+        (0..one.rows()).for_each(|row| assert_eq!(one.is_late(row), other.is_late(row)));
+    }
+
+    proptest! {
+        #[test]
+        fn rows_that_are_picked_are_those_that_are_taken(
+            mask in prop::collection::vec(any::<bool>(), 1..60),
+            cut in any::<prop::sample::Index>(),
+            looked_at: bool,
+        ) {
+            let all = batch(mask.len());
+            let rows: Vec<u32> = (0..mask.len() as u32).filter(|&row| mask[row as usize]).collect();
+            let (picked, taken) = (all.pick(&rows).unwrap(), all.take(&rows).unwrap());
+            if looked_at {
+                picked.columns();
+            }
+            let cut = cut.index(rows.len() + 1);
+            let parts = |batch: &Batch| [batch.slice(0, cut), batch.slice(cut, rows.len() - cut)];
+            let places: Vec<(usize, usize)> = (cut..rows.len()).map(|row| (1, row - cut)).chain((0..cut).map(|row| (0, row))).collect();
+            assert_same(&concat(&all.schema(), &parts(&picked)).unwrap(), &taken);
+            assert_same(&interleave(&parts(&picked), &places).unwrap(), &interleave(&parts(&taken), &places).unwrap());
+            let again: Vec<u32> = (0..rows.len() as u32).rev().collect();
+            assert_same(&picked.pick(&again).unwrap(), &taken.take(&again).unwrap());
+            assert_same(&picked, &taken);
+        }
+    }
 }

@@ -11,6 +11,7 @@ mod batch;
 mod checked;
 mod clock;
 mod codec;
+mod columns;
 mod coordinator;
 mod cut;
 mod dead_letter;
@@ -32,7 +33,7 @@ mod stored;
 mod time;
 
 pub use background::{AtOnce, Background};
-pub use batch::{Batch, concat};
+pub use batch::{Batch, concat, interleave};
 pub use checked::Checked;
 pub use clock::{Clock, ManualClock};
 pub use codec::{Decode, Decoded, Encode};

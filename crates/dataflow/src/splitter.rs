@@ -48,6 +48,9 @@ impl Splitter {
         }
         let batch = batch.with_key_hashes(hashes)?;
         let parts = rows.iter().enumerate().filter(|(_, rows)| !rows.is_empty());
-        parts.map(|(worker, rows)| Ok((worker, batch.take(rows)?))).collect()
+        let even = batch.rows() / self.workers;
+        // A few rows do not keep the whole batch in memory for as long as they wait.
+        let part = |rows: &[u32]| if rows.len() < even / 2 { batch.take(rows) } else { batch.pick(rows) };
+        parts.map(|(worker, rows)| Ok((worker, part(rows)?))).collect()
     }
 }
