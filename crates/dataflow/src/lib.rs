@@ -8,6 +8,7 @@
 
 mod background;
 mod batch;
+mod bytes;
 mod checked;
 mod clock;
 mod codec;
@@ -30,6 +31,7 @@ mod time;
 
 pub use background::{AtOnce, Background};
 pub use batch::{Batch, concat};
+pub use bytes::{ByteReader, ByteWriter};
 pub use checked::Checked;
 pub use clock::{Clock, ManualClock};
 pub use codec::{Decode, Decoded, Encode};
