@@ -8,6 +8,7 @@
 
 mod background;
 mod batch;
+mod bytes;
 mod checked;
 mod clock;
 mod codec;
@@ -34,6 +35,7 @@ mod time;
 
 pub use background::{AtOnce, Background};
 pub use batch::{Batch, concat, interleave};
+pub use bytes::{ByteReader, ByteWriter};
 pub use checked::Checked;
 pub use clock::{Clock, ManualClock};
 pub use codec::{Decode, Decoded, Encode};

@@ -28,6 +28,8 @@ pub enum ReaderState {
 pub struct ReadBounds {
     /// Whether rows may be given out: all splits of the stream have a reader, and the first checkpoint is durable.
     pub go: bool,
+    /// The watermark that the stream had given in the checkpoint that the run began from; readers begin there.
+    pub given: EventTime,
     /// Whether a split that had no row when it was first looked at may join.
     pub may_join: bool,
     /// The least watermark of the streams that meet this one and have shown a row; rows at or before it are released.
@@ -40,6 +42,9 @@ pub struct ReadBounds {
     /// The least time above the stream's own watermark at which something comes out that waits for it. A reader asks
     /// how far a partition is drained only where the answer can lift its watermark to this.
     pub due: Option<EventTime>,
+    /// The greatest clock that partitions have shown so far. Nothing that has happened lies ahead of it, so that a
+    /// reader of a topic that has given out everything stands there, and holds nobody back.
+    pub clock: Option<EventTime>,
     /// Where bounded inputs end, once every reader of the job has given out everything: its watermark goes there.
     pub end: Option<EventTime>,
 }
@@ -56,6 +61,8 @@ pub struct Report {
     pub waits: Vec<Option<EventTime>>,
     /// The greatest clock of its partitions; `None` when none has shown a row.
     pub clock: Option<EventTime>,
+    /// Whether a split waits for a checkpoint: it was absent and has a row, or has shown messages but no time.
+    pub joins: bool,
     /// Whether every split was given out up to its end.
     pub finished: bool,
 }
@@ -81,22 +88,27 @@ pub struct Polled {
 pub struct FrozenReader {
     /// How far each of its splits was given out.
     pub splits: Vec<SplitState>,
-    /// The watermark that it has given; `None` while it is absent.
-    pub watermark: Option<EventTime>,
+    /// The watermark that it has given, `MIN` if none; an absent reader gave it before it was absent.
+    pub watermark: EventTime,
+    /// Whether it is absent: none of its splits has a row to come that others would wait for.
+    pub absent: bool,
     /// The splits whose first row waits for this checkpoint.
     pub joining: Vec<Split>,
 }
 
 impl FrozenReader {
     /// Whether an absent reader is present behind the barrier: its lanes turn present there, at the level of the
-    /// stream in each stage.
+    /// stream in each stage: the least of its lanes that are present, else the highest level of the steps that it
+    /// reaches there, and never below what the stream has given there before.
     pub fn turns_present(&self) -> bool {
-        self.watermark.is_none() && !self.joining.is_empty()
+        self.absent && !self.joining.is_empty()
     }
 }
 
 /// Gives out the rows of the splits that it was given, with their `_time`. History first, then live, where there are
 /// both.
+///
+/// A host carries reports, and what comes of [`Reader::freeze`], to the coordinator in their sequence.
 pub trait Reader: Send {
     /// Takes splits, new ones or ones taken up again. It gives no row of them before it is told to.
     fn add(&mut self, splits: Vec<SplitState>) -> Result<()>;

@@ -76,6 +76,8 @@ struct StageInput {
     targets: Vec<(usize, Input)>,
     // None: absent.
     watermark: Option<EventTime>,
+    // The greatest watermark that it has had.
+    given: EventTime,
 }
 
 /// A call of one operator that is still to be made, or to be made again.
@@ -116,8 +118,11 @@ impl Stage {
     ) -> Result<Stage> {
         let local = |node: usize| plan.nodes.iter().position(|&other| other == node);
         let mut nodes: Vec<StageNode> = Vec::new();
-        let mut inputs: Vec<StageInput> =
-            plan.inputs.iter().map(|_| StageInput { targets: vec![], watermark: Some(EventTime::MIN) }).collect();
+        let mut inputs: Vec<StageInput> = plan
+            .inputs
+            .iter()
+            .map(|_| StageInput { targets: vec![], watermark: Some(EventTime::MIN), given: EventTime::MIN })
+            .collect();
         for (at, &node) in plan.nodes.iter().enumerate() {
             let of = &graph.nodes[node];
             let kind = match &of.kind {
@@ -172,7 +177,9 @@ impl Stage {
     /// Moves the watermark of an input; `None`: it is absent, and holds nobody back.
     pub fn advance(&mut self, input: usize, watermark: Option<EventTime>) -> Result<Progress> {
         self.expect_done()?;
-        self.inputs[input].watermark = watermark;
+        let at = &mut self.inputs[input];
+        at.watermark = watermark;
+        at.given = at.given.max(watermark.unwrap_or(at.given));
         for at in (0..self.nodes.len()).rev() {
             let node = &self.nodes[at];
             if let Some(least) = self.least(&node.reached_by).filter(|&least| least > node.watermark) {
@@ -224,11 +231,11 @@ impl Stage {
     }
 
     /// Where the lane of a sender begins that turns present: at the input's watermark, or, if it has none, where the
-    /// furthest operator is that the input reaches.
+    /// furthest operator is that the input reaches; never behind a watermark that the input has had.
     pub fn present_at(&self, input: usize) -> EventTime {
         let reached = self.nodes.iter().filter(|node| node.reached_by.contains(&input));
         let furthest = || reached.map(|node| node.watermark).max().unwrap_or(EventTime::MIN);
-        self.inputs[input].watermark.unwrap_or_else(furthest)
+        self.inputs[input].watermark.unwrap_or_else(furthest).max(self.inputs[input].given)
     }
 
     /// The least time above a time at which an operator that an input reaches puts something out that it holds.

@@ -31,8 +31,8 @@ pub struct StageInstance {
     // Per input the streams that reach it.
     streams: Vec<Vec<usize>>,
     coordination: Arc<Coordination>,
-    // When what it holds comes out, per stream, as it was told last.
-    holds: Vec<(usize, EventTime)>,
+    // When what it holds comes out, per stream, as it was told last; `None` before the first time.
+    holds: Option<Vec<(usize, EventTime)>>,
 }
 
 impl StageInstance {
@@ -44,7 +44,7 @@ impl StageInstance {
         coordination: Arc<Coordination>,
     ) -> Result<StageInstance> {
         let mut instance =
-            StageInstance { id, finished: false, lanes, stage, ways, streams, coordination, holds: Vec::new() };
+            StageInstance { id, finished: false, lanes, stage, ways, streams, coordination, holds: None };
         for input in 0..instance.streams.len() {
             // An input that no sender of this worker feeds holds nobody back.
             if !instance.lanes.iter().any(|lane| lane.input == input) {
@@ -168,10 +168,10 @@ impl StageInstance {
                 }
             }
         }
-        if due == self.holds {
+        if self.holds.as_ref() == Some(&due) {
             return Ok(false);
         }
-        self.holds.clone_from(&due);
+        self.holds = Some(due.clone());
         self.coordination.tell(CoordinatorEvent::Holds { stage: self.id, due, replayed: true })?;
         Ok(true)
     }

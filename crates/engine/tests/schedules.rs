@@ -56,7 +56,7 @@ impl Reader for Rows {
         let reached = EventTime(self.rows[..self.given].iter().map(|row| row.0 - 1).max().unwrap_or(i64::MIN));
         let finished = self.given == self.rows.len();
         let watermark = Some(self.end.filter(|_| finished).map_or(reached, |end| end.max(reached)));
-        let report = Report { watermark, splits: 0, waits: vec![], clock: None, finished };
+        let report = Report { watermark, splits: 0, waits: vec![], clock: None, joins: false, finished };
         let state = match (finished, self.end) {
             (false, _) => ReaderState::Ready,
             (true, None) => ReaderState::Waiting { until: None },
@@ -65,7 +65,7 @@ impl Reader for Rows {
         Ok(Polled { batch: Some(batch), aside: Vec::new(), watermark, report: Some(report), state })
     }
     fn freeze(&mut self) -> Result<FrozenReader> {
-        Ok(FrozenReader { splits: vec![], watermark: Some(EventTime::MIN), joining: vec![] })
+        Ok(FrozenReader { splits: vec![], watermark: EventTime::MIN, absent: false, joining: vec![] })
     }
     fn durable(&mut self, _: Vec<SplitState>) -> Result<()> {
         Ok(())

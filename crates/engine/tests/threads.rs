@@ -87,7 +87,7 @@ impl Reader for Source {
     }
 
     fn freeze(&mut self) -> Result<FrozenReader> {
-        Ok(FrozenReader { splits: vec![], watermark: Some(EventTime::MIN), joining: vec![] })
+        Ok(FrozenReader { splits: vec![], watermark: EventTime::MIN, absent: false, joining: vec![] })
     }
     fn durable(&mut self, _: Vec<SplitState>) -> Result<()> {
         Ok(())

@@ -26,11 +26,13 @@ impl Free {
     fn bounds(&self, end: Option<EventTime>) -> Vec<CoordinatorAction> {
         self.send(&Order::Bounds(ReadBounds {
             go: true,
+            given: EventTime::MIN,
             may_join: true,
             least: EventTime::MAX,
             window: Span::ZERO,
             watermarks: vec![],
             due: None,
+            clock: None,
             end,
         }))
     }
