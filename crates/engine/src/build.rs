@@ -3,7 +3,7 @@
 use crate::commit::SinkCommitter;
 use crate::control::Control;
 use crate::coordination::Coordination;
-use crate::instance::{StageInstance, Way};
+use crate::instance::{Destination, StageInstance};
 use crate::job::{Job, SinkBinding};
 use crate::layout::Layout;
 use crate::mailbox::{Caller, Mailbox, SourceWaker};
@@ -24,7 +24,7 @@ use std::task::Waker;
 
 /// How a job ended.
 #[derive(Debug)]
-pub struct Ended {
+pub struct JobReport {
     /// What it showed last.
     pub status: Arc<Status>,
     /// How many commits its sinks made.
@@ -32,7 +32,7 @@ pub struct Ended {
 }
 
 /// A job cut into what its threads run.
-pub struct Built {
+pub struct Parts {
     pub workers: Vec<Worker>,
     pub writers: Vec<SinkWriter>,
     pub committers: Vec<SinkCommitter>,
@@ -42,7 +42,7 @@ pub struct Built {
 }
 
 /// Cuts a job into what its threads run, and tells its coordinator that it starts.
-pub fn build(job: Job, control: &Arc<Control>) -> Result<Built> {
+pub fn build(job: Job, control: &Arc<Control>) -> Result<Parts> {
     job.check()?;
     let Job { graph, readers, coordinator, sinks, workers: count, clock, spill_dir } = job;
     let mailboxes: Vec<Mailbox> = (0..count).map(|_| Mailbox::new()).collect();
@@ -58,19 +58,19 @@ pub fn build(job: Job, control: &Arc<Control>) -> Result<Built> {
     };
     let workers = mailboxes.into_iter().enumerate().map(worker).collect();
     let commits = Arc::new(AtomicU64::new(0));
-    let built = Built { workers, writers: vec![], committers: vec![], queues: vec![], status, commits };
-    let mut building =
-        Building { graph, layout, callers, coordination, clock, spill_dir, queues: BTreeMap::new(), built };
-    building.sources(readers)?;
-    let after = building.sinks(sinks)?;
-    let stages = building.stages(&after)?;
-    let Building { coordination, built, callers, .. } = building;
+    let built = Parts { workers, writers: vec![], committers: vec![], queues: vec![], status, commits };
+    let mut builder =
+        Builder { graph, layout, callers, coordination, clock, spill_dir, queues: BTreeMap::new(), built };
+    builder.sources(readers)?;
+    let after = builder.sinks(sinks)?;
+    let stages = builder.stages(&after)?;
+    let Builder { coordination, built, callers, .. } = builder;
     coordination.tell(CoordinatorEvent::Start { readers: of_streams, stages })?;
     control.attach(coordination, callers);
     Ok(built)
 }
 
-struct Building {
+struct Builder {
     graph: JobGraph,
     layout: Layout,
     callers: Vec<Arc<Caller>>,
@@ -79,10 +79,10 @@ struct Building {
     spill_dir: PathBuf,
     // By sink node and worker.
     queues: BTreeMap<(usize, usize), Arc<SinkQueue>>,
-    built: Built,
+    built: Parts,
 }
 
-impl Building {
+impl Builder {
     fn sources(&mut self, readers: Vec<Vec<Box<dyn Reader>>>) -> Result<()> {
         let nodes =
             (0..self.graph.nodes.len()).filter(|&node| matches!(self.graph.nodes[node].kind, NodeKind::Source(_)));
@@ -113,18 +113,18 @@ impl Building {
                 let groups = KeyGroups::of_worker(worker, self.callers.len());
                 let begins = |node: usize| after.get(&node).copied().unwrap_or(EventTime::MIN);
                 let made = Stage::new(&self.graph, plan, groups, &begins, Budget::default())?;
-                let way = |outlet: &Outlet| match *outlet {
+                let destination = |outlet: &Outlet| match *outlet {
                     Outlet::Port(node, port) => {
                         let edges = self.layout.edges(node, port, worker);
-                        Way::Edges { edges, watermark: Some(EventTime::MIN) }
+                        Destination::Edges { edges, watermark: Some(EventTime::MIN) }
                     }
-                    Outlet::Sink(node) => Way::Queue(self.queues[&(node, worker)].clone()),
+                    Outlet::Sink(node) => Destination::Queue(self.queues[&(node, worker)].clone()),
                 };
-                let ways = plan.outlets.iter().map(way).collect();
+                let destinations = plan.outlets.iter().map(destination).collect();
                 let id = StageId { stage, worker };
                 let lanes = self.layout.lanes(stage, worker);
                 let shared = self.coordination.clone();
-                let instance = StageInstance::new(id, made, (lanes, ways), streams.clone(), shared)?;
+                let instance = StageInstance::new(id, made, (lanes, destinations), streams.clone(), shared)?;
                 self.built.workers[worker].add_stage(instance);
                 ids.push(id);
             }

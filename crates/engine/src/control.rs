@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Moves a running job from outside: commits and the end.
 #[derive(Default)]
 pub struct Control {
-    job: Mutex<Wishes>,
+    job: Mutex<Requests>,
     failed: AtomicBool,
     error: Mutex<Option<Error>>,
 }
 
 #[derive(Default)]
-struct Wishes {
+struct Requests {
     coordination: Option<Arc<Coordination>>,
     workers: Vec<Arc<Caller>>,
     // What was asked for before the job was there.
@@ -70,9 +70,9 @@ impl Control {
     fn pass_on(&self) {
         let mut job = lock(&self.job);
         let Some(coordination) = job.coordination.clone() else { return };
-        let wishes = [(std::mem::take(&mut job.commit), false), (std::mem::take(&mut job.finish), true)];
+        let requests = [(std::mem::take(&mut job.commit), false), (std::mem::take(&mut job.finish), true)];
         drop(job);
-        for (_, last) in wishes.into_iter().filter(|(wanted, _)| *wanted) {
+        for (_, last) in requests.into_iter().filter(|(wanted, _)| *wanted) {
             if let Err(error) = coordination.tell(CoordinatorEvent::CheckpointWanted { last }) {
                 self.fail(error);
             }

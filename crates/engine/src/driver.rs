@@ -1,7 +1,7 @@
 //! Runs a job in one thread, choosing by a seed among everything that could happen next.
 
 use crate::BATCH_ROWS;
-use crate::build::{Built, Ended, build};
+use crate::build::{JobReport, Parts, build};
 use crate::commit::CommitterStep;
 use crate::control::Control;
 use crate::job::Job;
@@ -17,7 +17,7 @@ use std::sync::atomic::Ordering::Relaxed;
 ///
 /// The same workers, writers and committers run here and on threads; only who chooses differs.
 pub struct Driver {
-    built: Built,
+    built: Parts,
     control: Arc<Control>,
     chance: Chance,
     // Of the workers, the writers and the committers, in this sequence.
@@ -98,13 +98,13 @@ impl Driver {
     }
 
     /// Steps until all have ended; `idle` turns the clock, or brings more, when nothing can move.
-    pub fn run(mut self, idle: &mut dyn FnMut() -> Result<()>) -> Result<Ended> {
+    pub fn run(mut self, idle: &mut dyn FnMut() -> Result<()>) -> Result<JobReport> {
         let mut still = 0;
         loop {
             match self.step()? {
                 Step::Moved => still = 0,
                 Step::Finished => {
-                    return Ok(Ended { status: self.built.status, commits: self.built.commits.load(Relaxed) });
+                    return Ok(JobReport { status: self.built.status, commits: self.built.commits.load(Relaxed) });
                 }
                 Step::Idle if still > IDLE_MAX => {
                     return Err(Error::internal("the job stands still: no stage can run"));

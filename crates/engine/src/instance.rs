@@ -9,7 +9,7 @@ use dataflow::{Barrier, Batch, CoordinatorEvent, Error, EventTime, Progress, Res
 use std::sync::Arc;
 
 /// Where the rows of an outlet go.
-pub enum Way {
+pub enum Destination {
     /// To other stages.
     Edges {
         edges: Vec<OutEdge>,
@@ -27,7 +27,7 @@ pub struct StageInstance {
     pub lanes: Vec<Lane>,
     stage: Stage,
     // By outlet.
-    ways: Vec<Way>,
+    destinations: Vec<Destination>,
     // Per input the streams that reach it.
     streams: Vec<Vec<usize>>,
     coordination: Arc<Coordination>,
@@ -39,12 +39,12 @@ impl StageInstance {
     pub fn new(
         id: StageId,
         stage: Stage,
-        (lanes, ways): (Vec<Lane>, Vec<Way>),
+        (lanes, destinations): (Vec<Lane>, Vec<Destination>),
         streams: Vec<Vec<usize>>,
         coordination: Arc<Coordination>,
     ) -> Result<StageInstance> {
         let mut instance =
-            StageInstance { id, finished: false, lanes, stage, ways, streams, coordination, holds: None };
+            StageInstance { id, finished: false, lanes, stage, destinations, streams, coordination, holds: None };
         for input in 0..instance.streams.len() {
             // An input that no sender of this worker feeds holds nobody back.
             if !instance.lanes.iter().any(|lane| lane.input == input) {
@@ -60,12 +60,12 @@ impl StageInstance {
 
     /// Whether a call could be made: there is something to do, and room for what comes out.
     pub fn can_run(&self) -> bool {
-        let has_room = |way: &Way| match way {
-            Way::Edges { edges, .. } => edges.iter().all(OutEdge::has_credit),
-            Way::Queue(queue) => queue.has_room(),
+        let has_room = |destination: &Destination| match destination {
+            Destination::Edges { edges, .. } => edges.iter().all(OutEdge::has_credit),
+            Destination::Queue(queue) => queue.has_room(),
         };
         let has_event = || self.stage.is_pending() || self.lanes.iter().any(Lane::can_pop);
-        !self.finished && has_event() && self.ways.iter().all(has_room)
+        !self.finished && has_event() && self.destinations.iter().all(has_room)
     }
 
     /// Makes one call. `choose` picks among so many lanes that have events.
@@ -102,7 +102,8 @@ impl StageInstance {
         }
         let levels = self.stage.nodes().map(|node| (node.node, node.watermark)).collect();
         self.coordination.tell(CoordinatorEvent::StageFrozen { stage: self.id, levels })?;
-        let absent: Vec<bool> = (0..self.ways.len()).map(|outlet| self.stage.watermark(outlet).is_none()).collect();
+        let absent: Vec<bool> =
+            (0..self.destinations.len()).map(|outlet| self.stage.watermark(outlet).is_none()).collect();
         let joined: Vec<usize> = (0..self.lanes.len()).filter(|&lane| self.lanes[lane].turns_present()).collect();
         for lane in joined {
             let input = self.lanes[lane].input;
@@ -111,16 +112,16 @@ impl StageInstance {
             // Nothing comes out of this: no operator is behind the level.
             self.advance(input)?;
         }
-        for (outlet, way) in self.ways.iter_mut().enumerate() {
+        for (outlet, destination) in self.destinations.iter_mut().enumerate() {
             let turns_present = absent[outlet] && self.stage.watermark(outlet).is_some();
-            match way {
-                Way::Edges { edges, watermark } => {
+            match destination {
+                Destination::Edges { edges, watermark } => {
                     if turns_present {
                         *watermark = Some(EventTime::MIN);
                     }
                     edges.iter().for_each(|edge| edge.control(&Event::Barrier { barrier, turns_present }, out));
                 }
-                Way::Queue(queue) => queue.barrier(barrier),
+                Destination::Queue(queue) => queue.barrier(barrier),
             }
         }
         self.lanes.iter_mut().for_each(Lane::unblock);
@@ -130,18 +131,18 @@ impl StageInstance {
 
     /// Sends what was put out, and, when the call is done, the watermarks that have moved.
     fn send(&mut self, progress: Progress, out: &mut dyn Outbox) -> Result<()> {
-        let ways = &self.ways;
+        let destinations = &self.destinations;
         let put: Vec<(usize, Batch)> = self.stage.drain().collect();
         for (outlet, batch) in put {
-            match &ways[outlet] {
-                Way::Edges { edges, .. } => send_rows(edges, batch, out)?,
-                Way::Queue(queue) => queue.push(batch),
+            match &destinations[outlet] {
+                Destination::Edges { edges, .. } => send_rows(edges, batch, out)?,
+                Destination::Queue(queue) => queue.push(batch),
             }
         }
         if progress == Progress::Done {
-            for (outlet, way) in self.ways.iter_mut().enumerate() {
+            for (outlet, destination) in self.destinations.iter_mut().enumerate() {
                 let now = self.stage.watermark(outlet);
-                if let Way::Edges { edges, watermark } = way
+                if let Destination::Edges { edges, watermark } = destination
                     && now != *watermark
                 {
                     *watermark = now;

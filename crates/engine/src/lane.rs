@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 /// The rows that wait in a lane and their bytes, counted by both ends: the sender adds before it sends.
 #[derive(Clone, Debug)]
-pub struct Credit(Arc<Backlog>);
+pub struct Credit(Arc<Fill>);
 
 #[derive(Debug)]
-struct Backlog {
+struct Fill {
     rows: AtomicUsize,
     bytes: AtomicUsize,
     sender: Arc<Caller>,
@@ -22,7 +22,7 @@ struct Backlog {
 impl Credit {
     /// A lane whose sender is called when there is room again.
     pub fn new(sender: Arc<Caller>) -> Credit {
-        Credit(Arc::new(Backlog { rows: AtomicUsize::new(0), bytes: AtomicUsize::new(0), sender }))
+        Credit(Arc::new(Fill { rows: AtomicUsize::new(0), bytes: AtomicUsize::new(0), sender }))
     }
 
     /// Whether the lane takes the output of one more call.

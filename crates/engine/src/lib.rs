@@ -36,14 +36,14 @@ mod driver;
 mod pool;
 mod run;
 
-pub use build::Ended;
+pub use build::JobReport;
 pub use control::Control;
 pub use driver::{Driver, Step};
 pub use job::{Job, SinkBinding};
 pub use notes::Notes;
 pub use pool::Pool;
 pub use run::run;
-pub use status::{NodeStatus, Status, Waiting};
+pub use status::{Backlog, NodeStatus, Status};
 
 /// The most rows that one call of an operator takes or puts out.
 pub const BATCH_ROWS: usize = 8192;

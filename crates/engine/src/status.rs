@@ -23,7 +23,7 @@ pub struct NodeStatus {
 
 /// What waits for an output that does not take rows as fast as they come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Waiting {
+pub struct Backlog {
     /// Bytes in memory.
     pub memory_bytes: usize,
     /// Bytes on disk.
@@ -88,8 +88,8 @@ impl Status {
     }
 
     /// What waits for each output that has something waiting, by the name of its node.
-    pub fn waiting(&self) -> Vec<(String, Waiting)> {
-        let mut of_nodes = BTreeMap::<usize, Waiting>::new();
+    pub fn waiting(&self) -> Vec<(String, Backlog)> {
+        let mut of_nodes = BTreeMap::<usize, Backlog>::new();
         for (node, queue) in self.queues.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             let (memory, spilled, busy_since) = queue.waiting();
             let waiting = of_nodes.entry(*node).or_default();
@@ -97,7 +97,7 @@ impl Status {
             waiting.spilled_bytes += spilled;
             waiting.busy_since = waiting.busy_since.into_iter().chain(busy_since).min();
         }
-        let some = of_nodes.into_iter().filter(|(_, waiting)| *waiting != Waiting::default());
+        let some = of_nodes.into_iter().filter(|(_, waiting)| *waiting != Backlog::default());
         some.map(|(node, waiting)| (self.names[node].0.clone(), waiting)).collect()
     }
 

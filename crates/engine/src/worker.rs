@@ -25,13 +25,13 @@ pub enum WorkerStep {
 }
 
 /// Envelopes for this worker go to its own queue, others into the mailbox of their worker.
-struct Post {
+struct LocalOutbox {
     worker: usize,
     own: VecDeque<Envelope>,
     callers: Vec<Arc<Caller>>,
 }
 
-impl Outbox for Post {
+impl Outbox for LocalOutbox {
     fn send(&mut self, worker: usize, envelope: Envelope) {
         if worker == self.worker {
             self.own.push_back(envelope);
@@ -48,7 +48,7 @@ pub struct Worker {
     stages: Vec<StageInstance>,
     // The instance of a stage, by stage.
     at: Vec<Option<usize>>,
-    post: Post,
+    outbox: LocalOutbox,
     mailbox: Mailbox,
     control: Arc<Control>,
     status: Arc<Status>,
@@ -73,7 +73,7 @@ impl Worker {
             sources: Vec::new(),
             stages: Vec::new(),
             at: vec![None; stages],
-            post: Post { worker: index, own: VecDeque::new(), callers },
+            outbox: LocalOutbox { worker: index, own: VecDeque::new(), callers },
             mailbox,
             control,
             status,
@@ -134,13 +134,13 @@ impl Worker {
         match schedule.next(self.ready_stages.len(), self.ready_sources.len(), now) {
             Next::Source(source) => {
                 let source = &mut self.sources[self.ready_sources[source]];
-                let moved = source.poll(schedule.rows_max(), now, &mut self.post)?;
+                let moved = source.poll(schedule.rows_max(), now, &mut self.outbox)?;
                 self.status.put(self.index, |slots| show_source(source, slots));
                 Ok(moved)
             }
             Next::Step(stage) => {
                 let stage = &mut self.stages[self.ready_stages[stage]];
-                stage.run(&mut |lanes| schedule.lane(lanes), &mut self.post)?;
+                stage.run(&mut |lanes| schedule.lane(lanes), &mut self.outbox)?;
                 self.status.put(self.index, |slots| show_stage(stage, slots));
                 Ok(true)
             }
@@ -181,7 +181,7 @@ impl Worker {
     }
 
     fn deliver_own(&mut self) -> Result<()> {
-        while let Some(envelope) = self.post.own.pop_front() {
+        while let Some(envelope) = self.outbox.own.pop_front() {
             self.put(envelope)?;
         }
         Ok(())
@@ -193,7 +193,7 @@ impl Worker {
             Letter::Order(id, order) => {
                 let source = self.sources.iter_mut().find(|source| source.id == id);
                 let source = source.ok_or_else(|| Error::internal(format!("an order came to no reader: {order:?}")))?;
-                source.order(order, &mut self.post).map(|()| true)
+                source.order(order, &mut self.outbox).map(|()| true)
             }
             Letter::LookAgain => Ok(false),
         }

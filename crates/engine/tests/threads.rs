@@ -144,7 +144,7 @@ struct Running {
     memory: Arc<AtomicUsize>,
     spilled: Arc<AtomicUsize>,
     told: Arc<AtomicBool>,
-    thread: std::thread::JoinHandle<Result<engine::Ended>>,
+    thread: std::thread::JoinHandle<Result<engine::JobReport>>,
 }
 
 impl Running {
@@ -208,7 +208,7 @@ impl Running {
         running
     }
 
-    fn end(self) -> engine::Ended {
+    fn end(self) -> engine::JobReport {
         self.control.finish();
         self.thread.join().unwrap().unwrap()
     }

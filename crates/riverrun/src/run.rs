@@ -5,7 +5,7 @@ use crate::clock::{Stopwatch, rest};
 use crate::progress::Progress;
 use crate::{Outcome, show};
 use dataflow::{Error, EventTime, Fate, Output, Result};
-use engine::{Control, Ended, Job, Pool, SinkBinding};
+use engine::{Control, Job, Outcome, Pool, SinkBinding};
 use project::{Begin, Failure, JobOptions, Project, RuleTally, Wired, WiredSink};
 use seam::StreamStats;
 use serde_json::json;
@@ -175,7 +175,7 @@ struct Summary<'a> {
     stats: &'a [Arc<StreamStats>],
     tallies: &'a [(String, RuleTally)],
     start: EventTime,
-    ended: &'a Ended,
+    ended: &'a JobReport,
     names: &'a [String],
     outputs: &'a [Written],
     peak: &'a Peak,
