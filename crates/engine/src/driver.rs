@@ -141,7 +141,7 @@ impl Chance {
 impl Schedule for Chance {
     fn next(&mut self, steps: usize, sources: usize, _: ProcessingTime) -> Next {
         let chosen = self.below(steps + sources);
-        if chosen < steps { Next::Step(chosen) } else { Next::Source(chosen - steps) }
+        if chosen < steps { Next::Stage(chosen) } else { Next::Source(chosen - steps) }
     }
 
     fn lane(&mut self, lanes: usize) -> usize {

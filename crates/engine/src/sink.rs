@@ -4,10 +4,9 @@
 //! worker -> queue (64 MiB in memory, then on disk) -> writer -> barrier: prepare -> committer
 //! ```
 //!
-//! A worker never waits for a writer: while the queue is full the step before it does not run.
+//! A worker never waits for a writer: while the queue is full the stage before it does not run.
 
 use crate::commit::Preparation;
-
 use crate::mailbox::Caller;
 use crate::spill::{Place, SpillFile};
 use crossbeam_channel::Sender;

@@ -138,7 +138,7 @@ impl Worker {
                 self.status.put(self.index, |slots| show_source(source, slots));
                 Ok(moved)
             }
-            Next::Step(stage) => {
+            Next::Stage(stage) => {
                 let stage = &mut self.stages[self.ready_stages[stage]];
                 stage.run(&mut |lanes| schedule.lane(lanes), &mut self.outbox)?;
                 self.status.put(self.index, |slots| show_stage(stage, slots));
