@@ -1,7 +1,7 @@
 //! A batch: rows of declared columns, and beside them row time, order and lateness.
 
 use crate::columns::{self, Columns};
-use crate::{Error, EventTime, Result, RowOrder};
+use crate::{Error, EventTime, Result, RowOrder, key_hashes};
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, TimestampMicrosecondArray, UInt32Array};
 use arrow::buffer::{BooleanBuffer, ScalarBuffer};
 use arrow::compute;
@@ -29,7 +29,20 @@ pub struct Batch {
     // The bits of a u128, because Arrow has no unsigned type of this width.
     orders: ScalarBuffer<i128>,
     late: Option<BooleanBuffer>,
-    key_hashes: Option<ScalarBuffer<u64>>,
+    key_hashes: Option<KeyHashes>,
+}
+
+/// The hashes of the rows' keys, and the columns that are the key.
+#[derive(Clone, Debug, PartialEq)]
+struct KeyHashes {
+    columns: Arc<[usize]>,
+    hashes: ScalarBuffer<u64>,
+}
+
+impl KeyHashes {
+    fn with(&self, hashes: ScalarBuffer<u64>) -> KeyHashes {
+        KeyHashes { columns: self.columns.clone(), hashes }
+    }
 }
 
 impl Batch {
@@ -68,13 +81,23 @@ impl Batch {
         Ok(self)
     }
 
-    /// Carries the hash of each row's key, as [`crate::key_hashes`] gives it.
-    pub fn with_key_hashes(mut self, hashes: Vec<u64>) -> Result<Batch> {
+    /// Carries the hash of each row's key in these columns, as [`crate::key_hashes`] gives it.
+    pub fn with_key_hashes(mut self, columns: &[usize], hashes: Vec<u64>) -> Result<Batch> {
         if hashes.len() != self.rows() {
             return Err(Error::internal(format!("{} key hashes for {} rows", hashes.len(), self.rows())));
         }
-        self.key_hashes = Some(hashes.into());
+        self.key_hashes = Some(KeyHashes { columns: columns.into(), hashes: hashes.into() });
         Ok(self)
+    }
+
+    /// Carries the hash of each row's key in these columns, which is worked out unless it is carried already.
+    pub fn hash_keys(self, columns: &[usize]) -> Result<Batch> {
+        if self.key_hashes_of(columns).is_some() {
+            return Ok(self);
+        }
+        let keys: Vec<ArrayRef> = columns.iter().map(|&column| self.column(column).clone()).collect();
+        let hashes = key_hashes(&keys, self.rows())?;
+        self.with_key_hashes(columns, hashes)
     }
 
     /// The same rows with other columns; times, orders and lateness stay, key hashes go.
@@ -143,9 +166,14 @@ impl Batch {
         self.late.as_ref()
     }
 
-    /// The hash of each row's key, behind an exchange.
-    pub fn key_hashes(&self) -> Option<&ScalarBuffer<u64>> {
-        self.key_hashes.as_ref()
+    /// The columns of a key and the hash of each row's key in them, behind an exchange.
+    pub fn key_hashes(&self) -> Option<(&[usize], &[u64])> {
+        self.key_hashes.as_ref().map(|keys| (&*keys.columns, &*keys.hashes))
+    }
+
+    /// The hash of each row's key in these columns, if it is carried.
+    pub fn key_hashes_of(&self, columns: &[usize]) -> Option<&[u64]> {
+        self.key_hashes().filter(|(of, _)| *of == columns).map(|(_, hashes)| hashes)
     }
 
     /// The approximate size of the rows in bytes.
@@ -161,7 +189,7 @@ impl Batch {
             times: self.times.slice(from, rows),
             orders: self.orders.slice(from, rows),
             late: self.late.as_ref().map(|late| late.slice(from, rows)),
-            key_hashes: self.key_hashes.as_ref().map(|hashes| hashes.slice(from, rows)),
+            key_hashes: self.key_hashes.as_ref().map(|keys| keys.with(keys.hashes.slice(from, rows))),
         }
     }
 
@@ -183,7 +211,10 @@ impl Batch {
             times: rows.iter().map(|&row| self.times[row as usize]).collect(),
             orders: rows.iter().map(|&row| self.orders[row as usize]).collect(),
             late: self.late.as_ref().map(|late| rows.iter().map(|&row| late.value(row as usize)).collect()),
-            key_hashes: self.key_hashes.as_ref().map(|hashes| rows.iter().map(|&row| hashes[row as usize]).collect()),
+            key_hashes: self
+                .key_hashes
+                .as_ref()
+                .map(|keys| keys.with(rows.iter().map(|&row| keys.hashes[row as usize]).collect())),
         }
     }
 
@@ -226,7 +257,8 @@ impl Batch {
     }
 }
 
-/// One batch of the rows of several, in their sequence. All have the schema given. Key hashes stay when all have them.
+/// One batch of the rows of several, in their sequence. All have the schema given. Key hashes stay when all
+/// carry those of the same columns.
 pub fn concat(schema: &SchemaRef, batches: &[Batch]) -> Result<Batch> {
     if let [one] = batches {
         return Ok(one.clone());
@@ -247,27 +279,32 @@ pub fn concat(schema: &SchemaRef, batches: &[Batch]) -> Result<Batch> {
     let late = batches.iter().any(|batch| batch.late.is_some()).then(|| {
         batches.iter().flat_map(|batch| (0..batch.rows()).map(|row| batch.is_late(row))).collect::<BooleanBuffer>()
     });
-    let key_hashes = batches
-        .iter()
-        .map(|batch| batch.key_hashes.as_deref())
-        .collect::<Option<Vec<_>>>()
-        .map(|all| all.concat().into());
+    let key_hashes = common_hashes(batches).map(|(keys, hashes)| keys.with(hashes.concat().into()));
     Ok(Batch { columns: Columns::Whole(columns), times: times.into(), orders: orders.into(), late, key_hashes })
 }
 
 /// The rows of several batches in the sequence of the places: a batch, and a row of it. All batches, of which there is at
-/// least one, have the same schema. Key hashes stay when all have them. Each row is copied once, also one that was picked.
+/// least one, have the same schema. Key hashes stay when all
+/// carry those of the same columns. Each row is copied once, also one that was picked.
 pub fn interleave(batches: &[Batch], places: &[(usize, usize)]) -> Result<Batch> {
     let late = batches.iter().any(|batch| batch.late.is_some());
     let is_late = |place: usize| batches[places[place].0].is_late(places[place].1);
-    let hashes: Option<Vec<_>> = batches.iter().map(|batch| batch.key_hashes.as_deref()).collect();
+    let hashes = common_hashes(batches);
     Ok(Batch {
         columns: Columns::Whole(interleave_columns(batches, places)?),
         times: places.iter().map(|&(batch, row)| batches[batch].times[row]).collect(),
         orders: places.iter().map(|&(batch, row)| batches[batch].orders[row]).collect(),
         late: late.then(|| BooleanBuffer::collect_bool(places.len(), is_late)),
-        key_hashes: hashes.map(|hashes| places.iter().map(|&(batch, row)| hashes[batch][row]).collect()),
+        key_hashes: hashes
+            .map(|(keys, hashes)| keys.with(places.iter().map(|&(batch, row)| hashes[batch][row]).collect())),
     })
+}
+
+/// The hashes of all batches, where all carry those of the same columns.
+fn common_hashes(batches: &[Batch]) -> Option<(&KeyHashes, Vec<&[u64]>)> {
+    let first = batches.first()?.key_hashes.as_ref()?;
+    let of = |batch| Batch::key_hashes_of(batch, &first.columns);
+    Some((first, batches.iter().map(of).collect::<Option<_>>()?))
 }
 
 fn interleave_columns(batches: &[Batch], places: &[(usize, usize)]) -> Result<RecordBatch> {
@@ -287,7 +324,7 @@ mod tests {
         let orders = (0..rows).map(|n| RowOrder(n as u128)).collect();
         let late = (0..rows).map(|n| n % 4 == 0).collect();
         let batch = Batch::new(columns, (0..rows as i64).map(|n| 10 * n).collect(), orders).unwrap();
-        batch.with_late(late).unwrap().with_key_hashes((0..rows as u64).collect()).unwrap()
+        batch.with_late(late).unwrap().with_key_hashes(&[0], (0..rows as u64).collect()).unwrap()
     }
 
     fn assert_same(one: &Batch, other: &Batch) {

@@ -48,10 +48,12 @@ impl OutEdge {
     }
 }
 
-/// Sends rows by several edges; the last one takes the batch itself.
-pub fn send_rows(edges: &[OutEdge], batch: Batch, out: &mut dyn Outbox) -> Result<()> {
+/// Sends rows by several edges; their keys are hashed once for all edges that cut by the same columns, and the last edge
+/// takes the batch itself.
+pub fn send_rows(edges: &[OutEdge], mut batch: Batch, out: &mut dyn Outbox) -> Result<()> {
     if let Some((last, others)) = edges.split_last() {
         for edge in others {
+            batch = edge.splitter.hash(batch)?;
             edge.rows(batch.clone(), out)?;
         }
         last.rows(batch, out)?;

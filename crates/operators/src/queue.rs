@@ -182,7 +182,7 @@ pub(crate) fn put_by_columns(blobs: &mut GroupBlobs, tag: u8, batches: &[Batch],
 pub(crate) fn put_by_hashes(blobs: &mut GroupBlobs, tag: u8, batches: &[Batch], home: KeyGroup) -> Result<()> {
     for batch in batches {
         match batch.key_hashes() {
-            Some(hashes) => state::put_rows_by_group(blobs, tag, batch, hashes)?,
+            Some((_, hashes)) => state::put_rows_by_group(blobs, tag, batch, hashes)?,
             None => {
                 let out = blobs.group(home);
                 out.u8(tag);

@@ -53,7 +53,7 @@ fn along(edge: &Edge, from: &Emitted, worker: usize) -> Vec<Batch> {
                 let hashes = key_hashes(&columns, batch.rows()).unwrap();
                 let mine = |hash: &u64| KeyGroups::worker_of(key_group(*hash), from.len()) == worker;
                 let rows: Vec<u32> = (0..).zip(&hashes).filter(|(_, hash)| mine(hash)).map(|(row, _)| row).collect();
-                batch.with_key_hashes(hashes).unwrap().take(&rows).unwrap()
+                batch.with_key_hashes(keys, hashes).unwrap().take(&rows).unwrap()
             })
             .collect(),
     }
