@@ -45,9 +45,17 @@ struct Shared {
     _lock: LockFile,
 }
 
+impl Warehouse {
+    /// Takes the right to write a table for a sink, whose name stays the same from run to run. Refused by name while
+    /// another process, or another claim of this one, holds the table.
+    pub fn claim(&self, table: &str, sink: &str) -> Result<TableClaim> {
+        TableClaim::take(self, TableName::parse(table)?, sink)
+    }
+}
+
 impl TableClaim {
     /// Takes the lock, then the epoch if there is a table.
-    pub(crate) fn take(warehouse: &Warehouse, table: TableName, sink: &str) -> Result<TableClaim> {
+    fn take(warehouse: &Warehouse, table: TableName, sink: &str) -> Result<TableClaim> {
         let lock = LockFile::take(&lock_path(warehouse, &table), &table)?;
         let claim = TableClaim {
             shared: Arc::new(Shared {

@@ -2,7 +2,7 @@
 
 use crate::failure;
 use crate::name::TableName;
-use crate::upkeep;
+use crate::upkeep::{self, DELETE_OLD_METADATA};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use dataflow::{Error, Result};
 use iceberg::TableCreation;
@@ -27,9 +27,6 @@ const DEFAULT_PROPERTIES: [(&str, &str); 6] = [
     (upkeep::SNAPSHOTS_MIN, "100"),
     (upkeep::SNAPSHOTS_MAX, "1000"),
 ];
-
-/// The property with which a table wants metadata files deleted that have left its log.
-pub const DELETE_OLD_METADATA: &str = "write.metadata.delete-after-commit.enabled";
 
 /// How a table is made.
 #[derive(Clone, Debug, Default)]

@@ -6,7 +6,6 @@
 
 use crate::failure;
 use crate::storage::path_of;
-use crate::table::DELETE_OLD_METADATA;
 use iceberg::spec::{
     FormatVersion, MAIN_BRANCH, Manifest, ManifestContentType, ManifestFile, ManifestListWriter, ManifestWriterBuilder,
     Snapshot, SnapshotRef, TableMetadata,
@@ -29,6 +28,8 @@ const MERGE_COUNT_MIN_DEFAULT: usize = 100;
 /// A manifest of this size stays as it is, and a merge begins another one there.
 const MANIFEST_BYTES_MAX: i64 = 8 << 20;
 
+/// The property with which a table wants metadata files deleted that have left its log.
+pub const DELETE_OLD_METADATA: &str = "write.metadata.delete-after-commit.enabled";
 /// The property that forbids to delete anything; other tools know it.
 const COLLECT: &str = "gc.enabled";
 /// The property that says how old a snapshot may become; other tools know it.

@@ -1,7 +1,6 @@
 //! A warehouse: a folder with a catalog and tables, for callers that block.
 
 use crate::catalog::SqliteCatalog;
-use crate::claim::TableClaim;
 use crate::commit::{Change, Fence, TableCommitter, Tell, take_epoch};
 use crate::failure;
 use crate::files::TableFiles;
@@ -82,12 +81,6 @@ impl Warehouse {
         let name = TableName::parse(table)?;
         let loaded = self.load(&name)?;
         Ok(table::plain_schema(&*table::arrow_schema(&name, loaded.metadata().current_schema())?))
-    }
-
-    /// Takes the right to write a table for a sink, whose name stays the same from run to run. Refused by name while
-    /// another process, or another claim of this one, holds the table.
-    pub fn claim(&self, table: &str, sink: &str) -> Result<TableClaim> {
-        TableClaim::take(self, TableName::parse(table)?, sink)
     }
 
     pub(crate) fn take_epoch(&self, table: &TableName, sink: &str) -> Result<Fence> {

@@ -9,7 +9,7 @@ use crate::epochs::Epochs;
 use crate::errors::io_error;
 use crate::known::Known;
 use crate::producer::{Appender, Producer};
-use crate::topics::LocalTopic;
+use crate::topic::LocalTopic;
 use dataflow::{Error, ProcessingTime, Result, Topic};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};

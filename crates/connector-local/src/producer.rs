@@ -3,11 +3,11 @@
 use crate::end::End;
 use crate::epochs::Epochs;
 use crate::errors::io_error;
-use crate::frame::{MESSAGE_BYTES_MAX, Stamp, put};
+use crate::frame::{MESSAGE_BYTES_MAX, Outgoing, Stamp, put};
 use crate::known::{Known, Last};
 use crate::locked::Writable;
 use crate::partition::Partition;
-use crate::topics::LocalTopic;
+use crate::topic::LocalTopic;
 use dataflow::{Clock, Error, Position, Result, Topic};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -21,17 +21,6 @@ const PRODUCER_NAME_BYTES_MAX: usize = 255;
 const WRITE_BYTES: usize = 4 << 20;
 /// How many partitions are synced at the same time.
 const SYNCS_AT_ONCE: usize = 8;
-
-/// A message to append.
-#[derive(Clone, Copy, Debug)]
-pub struct Outgoing<'a> {
-    /// Its number among those of its producer and epoch in this partition; they rise, with gaps where it likes.
-    pub sequence: u64,
-    /// The routing key.
-    pub key: Option<&'a [u8]>,
-    /// The encoded row.
-    pub payload: &'a [u8],
-}
 
 /// Appends messages to a topic under a name and an epoch.
 ///

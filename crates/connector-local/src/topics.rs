@@ -1,16 +1,14 @@
-//! Topics in a folder, and one topic.
+//! A folder of topics.
 
 use crate::claim::Claim;
 use crate::errors::{io_error, sync_folder, write_whole};
 use crate::locked::Writable;
 use crate::notices::silent;
-use crate::partition::Partition;
 use crate::producer::Producer;
-use crate::reader::LogReader;
-use crate::tail::Watch;
+use crate::topic::LocalTopic;
 use crate::trim::{Trimmed, trim};
 use crate::watcher::looking_because;
-use dataflow::{Clock, Error, LogEnd, PartitionLog, Position, ProcessingTime, Result, Topic, TopicId};
+use dataflow::{Clock, Error, Position, ProcessingTime, Result, TopicId};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -198,74 +196,4 @@ fn check_name(name: &str) -> Result<()> {
         )));
     }
     Ok(())
-}
-
-/// A topic on a local disk.
-pub struct LocalTopic {
-    name: String,
-    id: TopicId,
-    partitions: u32,
-    folder: PathBuf,
-    clock: Arc<dyn Clock>,
-}
-
-impl LocalTopic {
-    /// The end of each partition now, and the time up to which it is drained there.
-    pub fn ends(&self) -> Result<Vec<LogEnd>> {
-        (0..self.partitions).map(|partition| self.partition(partition)?.drained(self.clock.as_ref(), None)).collect()
-    }
-
-    /// Opens a partition for people, at the message after a position or at its first.
-    pub fn watch(&self, partition: u32, after: Option<Position>) -> Result<Watch> {
-        Ok(Watch::new(LogReader::open(self.partition(partition)?, after, self.clock.clone())?))
-    }
-
-    /// The clock that stamps.
-    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
-        &self.clock
-    }
-
-    /// The folder that the topic lies in.
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
-    }
-
-    /// Opens the files of a partition to read them.
-    pub(crate) fn partition(&self, partition: u32) -> Result<Partition> {
-        Partition::open(&self.name, &self.partition_folder(partition)?, partition)
-    }
-
-    /// Opens the files of a partition to write.
-    pub(crate) fn to_write(&self, partition: u32) -> Result<Writable> {
-        let folder = self.partition_folder(partition)?;
-        Writable::open(&self.name, &folder, partition).map_err(|e| io_error("open to write", &folder, e))
-    }
-
-    fn partition_folder(&self, partition: u32) -> Result<PathBuf> {
-        if partition >= self.partitions {
-            return Err(Error::invalid(format!(
-                "topic \"{}\" has {} partitions, numbered from 0: there is no partition {partition}",
-                self.name, self.partitions
-            )));
-        }
-        Ok(self.folder.join(partition.to_string()))
-    }
-}
-
-impl Topic for LocalTopic {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn id(&self) -> &TopicId {
-        &self.id
-    }
-
-    fn partitions(&self) -> u32 {
-        self.partitions
-    }
-
-    fn open(&self, partition: u32, after: Option<Position>) -> Result<Box<dyn PartitionLog>> {
-        Ok(Box::new(LogReader::open(self.partition(partition)?, after, self.clock.clone())?))
-    }
 }

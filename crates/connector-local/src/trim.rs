@@ -6,7 +6,7 @@
 use crate::errors::{io_error, sync_folder};
 use crate::frame::{Frames, Step};
 use crate::partition::Partition;
-use crate::topics::LocalTopic;
+use crate::topic::LocalTopic;
 use dataflow::{Error, Position, ProcessingTime, Result, Topic};
 use std::fs::OpenOptions;
 

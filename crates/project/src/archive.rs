@@ -6,8 +6,9 @@
 //! ```
 
 use crate::archive_commit::{Answer, CommitThread};
+use crate::failure::Failure;
 use crate::job::{decoder, stream_spec};
-use crate::open::{Failure, Project};
+use crate::open::Project;
 use connector_iceberg::{TableClaim, TableOptions, TableWriter, Warehouse};
 use dataflow::{Error, ErrorKind, Position, ProcessingTime, Result, Sink, Topic};
 use seam::{

@@ -1,10 +1,11 @@
 //! TESTs: a job whose streams are the rows that were given, and what its outputs should hold.
 
 use crate::Begin;
+use crate::collected_rows::Rows;
 use crate::declared::declared_rows;
+use crate::failure::Failure;
 use crate::job::{JobOptions, Wired, stream_spec};
-use crate::open::{Failure, Project};
-use crate::output::Rows;
+use crate::open::Project;
 use arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::row::{RowConverter, SortField};

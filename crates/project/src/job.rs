@@ -1,16 +1,18 @@
 //! A job: the graph of a target, its readers over history and topics, and its sinks.
 
+use crate::collected_rows::Rows;
 use crate::dead_letter::row_text;
 use crate::declared::{Computed, DeclaredFiles, file_types};
-use crate::open::{Failure, Project};
-use crate::output::{Rows, begin_tables, claim_tables, refuse_history, refuse_used, wire};
+use crate::failure::Failure;
+use crate::open::Project;
+use crate::output::{Begin, WiredSink, begin_tables, claim_tables, refuse_history, refuse_used, wire};
 use crate::since::Since;
 use crate::tally::{RuleTally, Tallied};
 use codec::JsonDecode;
 use connector_local::Files;
 use dataflow::{
-    Clock, Committer, Coordinator, Decode, Error, ErrorKind, EventTime, JobGraph, NodeKind, Output, Reader, Result,
-    Sink, TimedFiles, Topic,
+    Clock, Coordinator, Decode, Error, ErrorKind, EventTime, JobGraph, NodeKind, Output, Reader, Result, Sink,
+    TimedFiles, Topic,
 };
 use seam::{
     BadRows, CLOCK_PROPERTY, FRONTIER_PROPERTY, Frontier, Late, Options, Quiet, Seam, StreamInput, StreamSpec,
@@ -32,17 +34,6 @@ const HISTORY_BYTES_MAX: usize = 256 << 20;
 /// The folder of a warehouse for rows that do not fit in memory.
 const SPILL: &str = "_riverrun/spill";
 
-/// What happens when an output holds rows of the job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Begin {
-    /// The job is refused.
-    Refuse,
-    /// Tables are dropped, and topics are written under a new epoch.
-    Fresh,
-    /// Nothing outside is touched: rows of every output are collected in memory.
-    Collect,
-}
-
 /// How a job runs.
 #[derive(Clone, Debug)]
 pub struct JobOptions {
@@ -52,24 +43,6 @@ pub struct JobOptions {
     pub begin: Begin,
     /// Only rows behind this are written.
     pub from: Option<EventTime>,
-}
-
-/// A sink and what it writes to.
-pub struct WiredSink {
-    /// The output's name.
-    pub name: String,
-    /// The name of its node in the graph.
-    pub node: String,
-    /// Where it goes.
-    pub output: Output,
-    /// Makes the writer of one worker.
-    pub writer: Box<dyn Fn(usize) -> Result<Box<dyn Sink>> + Send>,
-    /// Makes visible what was prepared.
-    pub committer: Box<dyn Committer>,
-    /// Only rows with `_time` above this are written.
-    pub after: EventTime,
-    /// The producer epoch of a topic.
-    pub epoch: Option<u64>,
 }
 
 /// A job that a host can run.

@@ -5,9 +5,11 @@
 mod archive;
 mod archive_commit;
 mod catalog;
+mod collected_rows;
 mod config;
 mod dead_letter;
 mod declared;
+mod failure;
 mod fingerprint;
 mod given;
 mod job;
@@ -23,11 +25,13 @@ mod why;
 
 pub use archive::{Archive, ArchiveEnd, ArchiveOptions, ArchiveStep, Archived, Committed};
 pub use codec::JsonEncode;
+pub use collected_rows::Rows;
 pub use config::{CommitEvery, Config, Environment};
+pub use failure::Failure;
 pub use given::{Expected, TestJob};
-pub use job::{Begin, JobOptions, SpillFolder, Wired, WiredSink};
+pub use job::{JobOptions, SpillFolder, Wired};
 pub use load::Folder;
-pub use open::{Failure, Project};
-pub use output::Rows;
+pub use open::Project;
+pub use output::{Begin, WiredSink};
 pub use publish::{Published, Tail, TailRow};
 pub use tally::{Rule, RuleTally};

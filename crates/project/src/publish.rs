@@ -1,7 +1,8 @@
 //! Events from a file onto a topic, and a topic's messages for people to watch.
 
 use crate::declared::{DeclaredFiles, ERROR, RAW, file_types};
-use crate::open::{Failure, Project};
+use crate::failure::Failure;
+use crate::open::Project;
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{Field, Schema, SchemaRef, TimestampMicrosecondType};

@@ -1,6 +1,7 @@
 //! Retention: old messages of the project's topics are removed, and none that an archive does not hold yet.
 
-use crate::open::{Failure, Project};
+use crate::failure::Failure;
+use crate::open::Project;
 use connector_local::Trimmed;
 use dataflow::{Output, Position, ProcessingTime, Result, Topic};
 use seam::{FRONTIER_PROPERTY, Frontier};

@@ -1,12 +1,12 @@
 //! ASOF JOIN: `ASOF LEFT JOIN accounts a ON a.user_id = m.sender_id AND a.changed_at <= m.sent_at`.
 
-use crate::diagnostic::{Fault, Outcome};
+use crate::diagnostic::{Fault, Outcome, place_of};
 use crate::interval;
 use crate::plan::Plan;
 use crate::planner::{key_fault, same_key};
 use crate::relation::{Column, Relation};
 use crate::rewrite::{Used, conjuncts};
-use crate::work::{Work, place};
+use crate::work::Work;
 use dataflow::Span as Length;
 use operators::as_of;
 use sqlparser::ast::{BinaryOperator, Expr, JoinConstraint};
@@ -55,7 +55,7 @@ pub(crate) fn plan(plan: &mut Plan, owner: &str, left: Relation, joined: Joined,
         let (ours_at, theirs_at) = (left_work.column_of(ours, span)?, right_work.column_of(theirs, span)?);
         let (one, other) = (left_work.column(ours_at), right_work.column(theirs_at));
         if !same_key(&one.data_type, &other.data_type) {
-            return key_fault(place(theirs, span), one, other).err();
+            return key_fault(place_of(theirs, span), one, other).err();
         }
         keys.push((ours_at, theirs_at));
     }
@@ -128,7 +128,7 @@ impl Matching {
                     let behind = matching.bound_of(ours, theirs, left, right);
                     let Some(behind) = behind else { return refuse(condition, left, right, span) };
                     if behind < 0 {
-                        return Fault::new(place(condition, span), "an as-of join cannot look at rows to come")
+                        return Fault::new(place_of(condition, span), "an as-of join cannot look at rows to come")
                             .found(condition.to_string())
                             .hint(format!("write {} <= {}", right.time_names(), left.time_names()))
                             .err();
@@ -177,7 +177,7 @@ fn refuse<T>(condition: &Expr, left: &Relation, right: &Relation, span: Span) ->
             side.compile(&name, span)?;
         }
     }
-    Fault::new(place(condition, span), "an as-of join cannot match rows by this condition")
+    Fault::new(place_of(condition, span), "an as-of join cannot match rows by this condition")
         .found(condition.to_string())
         .expected(format!("equal keys, and {} <= {}", right.time_names(), left.time_names()))
         .err()

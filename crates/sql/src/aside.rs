@@ -1,7 +1,7 @@
 //! Rows that streams remove and keep: dead letters of the reader and of every step, and late rows.
 
-use crate::check::OutputSpec;
 use crate::diagnostic::{Fault, Outcome};
+use crate::output::OutputSpec;
 use crate::plan::{Plan, PlanKind};
 use crate::statement::{self, Name, Statement, Watermark};
 use crate::stream::{BadRow, Late, Stream};

@@ -1,9 +1,9 @@
 //! A declared stream to a planned one: types, inferred columns, computed columns, the time column.
 
 use crate::catalog::Catalog;
-use crate::diagnostic::{Fault, Outcome, did_you_mean, span_of};
+use crate::diagnostic::{Fault, Outcome, did_you_mean, fault, span_of};
 use crate::expression::{self, Place, Scope, ScopeColumn};
-use crate::relation::{fault, timestamp, type_name};
+use crate::relation::{timestamp, type_name};
 use crate::statement::{self, Name, StreamColumn, StreamColumnSource};
 use crate::stream::{ColumnSource, Dedup, History, Stream};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};

@@ -5,12 +5,13 @@ use crate::catalog::Catalog;
 use crate::decision;
 use crate::diagnostic::{Diagnostic, Fault, did_you_mean};
 use crate::expression::{self, Place, Scope, ScopeColumn};
+use crate::output::OutputSpec;
 use crate::plan::{Plan, PlanKind};
 use crate::planner::Planner;
 use crate::relation::Relation;
-use crate::statement::{Decision, History, Insert, Name, Placed, SourceFile, Statement, Statements};
+use crate::source_file::SourceFile;
+use crate::statement::{Decision, History, Insert, Name, Placed, Statement, Statements};
 use crate::stream::Stream;
-use arrow::datatypes::SchemaRef;
 use dataflow::{EventTime, Output, Port, RowText};
 use sqlparser::ast::{Expr, LimitClause};
 use sqlparser::tokenizer::{Location, Span};
@@ -32,21 +33,6 @@ pub enum Target {
     /// All outputs. Views, models and streams that no output needs are checked too, and stay out of the plan unless
     /// there is no output at all.
     All,
-}
-
-/// Where rows come out.
-#[derive(Clone, Debug)]
-pub struct OutputSpec {
-    /// The name of the sink's node without `into `: the table or topic.
-    pub name: String,
-    /// The table, topic or query.
-    pub output: Output,
-    /// The columns.
-    pub schema: SchemaRef,
-    /// The decision whose actions or log these are.
-    pub from_decision: Option<String>,
-    /// The decision's rules in their order, and whether each reads a model's score.
-    pub rules: Vec<(String, bool)>,
 }
 
 /// What a job starts with.
@@ -360,7 +346,7 @@ impl Check<'_> {
         };
         let has_action = Expr::IsNotNull(Box::new(Expr::Identifier("action".into())));
         let compiled = expression::compile(&has_action, &Scope { columns: vec![column] });
-        let compiled = compiled.map_err(|problem| Box::new(crate::relation::fault(problem)));
+        let compiled = compiled.map_err(|problem| Box::new(crate::diagnostic::fault(problem)));
         let Some(compiled) = self.planner.note(placed, compiled) else { return };
         let name = declared.name.text.clone();
         let filter = self.planner.plan.records_filter(node, compiled.scalar, log.clone());

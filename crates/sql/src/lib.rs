@@ -3,13 +3,16 @@
 //!
 //! Modules are listed in the order in which a statement meets them.
 
+mod source_file;
+
 mod diagnostic;
 pub mod statement;
 
 mod parse;
 mod parse_decision;
 mod parse_stream;
-mod test_statement;
+mod parse_test;
+mod token_reader;
 
 mod bind_stream;
 mod catalog;
@@ -17,6 +20,7 @@ pub mod expression;
 mod interval;
 mod stream;
 
+mod output;
 mod plan;
 mod relation;
 
@@ -31,18 +35,22 @@ mod work;
 mod aside;
 mod decision;
 mod model;
+mod model_inputs;
 mod planner;
 
+mod bind_test;
 mod check;
 mod explain;
 mod look_back;
 mod lower;
 
+pub use bind_test::{BoundExpect, BoundTest, ExpectedRows};
 pub use catalog::Catalog;
-pub use check::{Checked, OutputSpec, Start, Target, check};
+pub use check::{Checked, Start, Target, check};
 pub use diagnostic::Diagnostic;
 pub use look_back::LookBack;
+pub use output::OutputSpec;
 pub use parse::parse;
-pub use statement::{Model, ModelOutput, Name, SourceFile, Statements};
+pub use source_file::SourceFile;
+pub use statement::{Expect, Given, Model, ModelOutput, Name, Statements, Test};
 pub use stream::{BadRow, ColumnSource, Dedup, History, Late, Quiet, Stream};
-pub use test_statement::{BoundExpect, BoundTest, Expect, ExpectedRows, Given, Test};

@@ -2,9 +2,9 @@
 
 use crate::diagnostic::{Fault, Outcome, span_of};
 use crate::interval;
-use crate::parse::TokenReader;
 use crate::statement::{History, Name, Stream, StreamColumn, StreamColumnSource, Watermark};
 use crate::stream::{BadRow, Late, Quiet};
+use crate::token_reader::TokenReader;
 use dataflow::{Output, Span as Length};
 use sqlparser::ast::{BinaryOperator, Expr};
 use sqlparser::tokenizer::{Span, Token};

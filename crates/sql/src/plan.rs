@@ -1,10 +1,9 @@
 //! The plan: nodes in the order in which rows meet them, where their rows are and whether they are in order.
 
-use crate::decision::DecisionPlan;
 use crate::interval::describe;
 use arrow::datatypes::{Schema, SchemaRef};
 use dataflow::{Edge, Exchange, Output, Port, Scalar, Span};
-use operators::{as_of, range, window};
+use operators::{as_of, decision, range, window};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -43,6 +42,15 @@ pub(crate) enum PlanKind {
     Range(range::Spec),
     Decision(Box<DecisionPlan>),
     Sink(Output),
+}
+
+/// A decision in the plan. Its revision and where its actions begin are known when the job starts.
+#[derive(Clone, Debug)]
+pub(crate) struct DecisionPlan {
+    pub spec: decision::Spec,
+    pub log: SchemaRef,
+    /// Per rule whether its condition reads a model's score.
+    pub scored: Vec<bool>,
 }
 
 impl PlanKind {

@@ -166,7 +166,7 @@ impl<'a> Planner<'a> {
         if !self.models.contains_key(&key) {
             let loaded =
                 self.catalog.scorer(model).map_err(|error| Box::new(Fault::new(model.path.span, error.chain())));
-            let loaded = loaded.and_then(|scorer| crate::model::check_inputs(model, scorer.as_ref()).map(|()| scorer));
+            let loaded = loaded.and_then(|scorer| crate::model_inputs::check(model, scorer.as_ref()).map(|()| scorer));
             let scorer = self.note(placed, loaded);
             self.models.insert(key.clone(), scorer);
         }

@@ -1,7 +1,7 @@
 //! Relations: the columns that a SELECT can name, and the node that puts them out.
 
-use crate::diagnostic::{Fault, Outcome};
-use crate::expression::{self, Compiled, Place, Problem, Scope, ScopeColumn};
+use crate::diagnostic::{Fault, Outcome, fault};
+use crate::expression::{self, Compiled, Place, Scope, ScopeColumn};
 use crate::plan::Plan;
 use crate::rewrite::any;
 use arrow::array::ArrayRef;
@@ -215,11 +215,6 @@ impl Scalar for Pick {
         let values: ArrayRef = batch.column(self.index).clone();
         Ok(values.into())
     }
-}
-
-pub(crate) fn fault(problem: Problem) -> Fault {
-    let Problem { message, span, found, expected, hint } = problem;
-    Fault { span: span.unwrap_or_else(Span::empty), message, found, expected, hint }
 }
 
 pub(crate) fn timestamp() -> DataType {

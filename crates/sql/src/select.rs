@@ -1,12 +1,11 @@
 //! A SELECT to steps: FROM, as-of joins, WHERE, windows and aggregates over other streams, models, projection.
 
 use crate::as_of::{self, Joined};
-use crate::diagnostic::{Fault, Outcome, did_you_mean, span_of};
+use crate::diagnostic::{Fault, Outcome, did_you_mean, place_of};
 use crate::planner::Planner;
 use crate::relation::{Column, Relation};
-use crate::rewrite::{Used, and, any, conjuncts, is_subquery, is_window, object_name, replace};
-use crate::statement::Name;
-use crate::work::{Work, place};
+use crate::rewrite::{Used, and, any, conjuncts, is_subquery, is_window, object_name, replace, table_name};
+use crate::work::Work;
 use crate::{model, refuse, subquery, window};
 use dataflow::Scalar;
 use sqlparser::ast::{
@@ -115,7 +114,7 @@ impl Planner<'_> {
         rewrite_subqueries(self, &mut rewritten, &mut work, span)?;
         let relation = work.run(&mut self.plan, owner)?;
         if relation.shift != shift {
-            return Fault::new(place(&condition, span), "a WHERE with a forward bound and windows in one SELECT")
+            return Fault::new(place_of(&condition, span), "a WHERE with a forward bound and windows in one SELECT")
                 .found(condition.to_string())
                 .hint("WHERE is answered before windows, and this one only later: put the windows in a view of their own and filter that view")
                 .err();
@@ -250,13 +249,13 @@ impl Planner<'_> {
                             parts.last().map_or(String::new(), |name| name.value.clone())
                         }
                         other => {
-                            return Fault::new(place(other, span), "a computed column has no name")
+                            return Fault::new(place_of(other, span), "a computed column has no name")
                                 .found(other.to_string())
                                 .expected("AS and a name")
                                 .err();
                         }
                     };
-                    items.push(Item { expr: expr.clone(), name, span: place(expr, span) });
+                    items.push(Item { expr: expr.clone(), name, span: place_of(expr, span) });
                 }
                 other => {
                     return Fault::new(place_of(other, span), "this kind of column is not supported")
@@ -423,24 +422,4 @@ fn star(
         items.push(Item { expr, name: column.name.clone(), span: at });
     }
     Ok(())
-}
-
-/// The name of a table in FROM, and the name that its columns have in front.
-pub(crate) fn table_name(factor: &TableFactor, span: Span) -> Outcome<(Name, String)> {
-    match factor {
-        TableFactor::Table { name, alias, args: None, .. } => {
-            let text = object_name(name);
-            let alias = alias.as_ref().map_or_else(|| text.clone(), |alias| alias.name.value.clone());
-            Ok((Name { text, span: place_of(name, span) }, alias))
-        }
-        other => {
-            Fault::new(place_of(other, span), "FROM reads a stream, a view or a query").found(other.to_string()).err()
-        }
-    }
-}
-
-/// The place of a part of the syntax tree, or of what it stands in when the parser kept none.
-pub(crate) fn place_of(part: &impl Spanned, within: Span) -> Span {
-    let span = span_of(part);
-    if span.start.line == 0 { within } else { span }
 }

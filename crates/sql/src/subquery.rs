@@ -1,16 +1,16 @@
 //! Correlated subqueries and EXISTS: aggregates over another stream by equal keys and a range of time.
 
-use crate::diagnostic::{Fault, Outcome, did_you_mean};
+use crate::diagnostic::{Fault, Outcome, did_you_mean, place_of};
 use crate::interval;
 use crate::planner::{Planner, key_fault, same_key};
 use crate::relation::Relation;
 use crate::rewrite::{
     and, argument, arguments, conjuncts, function_name, generated, is_distinct, is_plain, is_subquery, names_in,
-    replace,
+    replace, table_name,
 };
 use crate::statement::Name;
 use crate::window::argument_fault;
-use crate::work::{RightSide, Work, place};
+use crate::work::{RightSide, Work};
 use operators::range::{self, RangeAggregateKind};
 use sqlparser::ast::{BinaryOperator, Expr, Function, Query, Select, SelectItem, SetExpr, UnaryOperator};
 use sqlparser::tokenizer::Span;
@@ -25,7 +25,7 @@ pub(crate) fn plan(
 ) -> Outcome<Expr> {
     match expr {
         Expr::Exists { subquery, negated } => {
-            let span = place(expr, within);
+            let span = place_of(expr, within);
             let (select, inner) = open(planner, subquery, span)?;
             let name = work.name(alias, "exists");
             let call = Call { kind: RangeAggregateKind::Exists, argument: None, conditions: vec![] };
@@ -33,8 +33,8 @@ pub(crate) fn plan(
             let exists = generated(&column, span);
             Ok(if *negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(exists) } } else { exists })
         }
-        Expr::Subquery(query) => aggregate(planner, query, alias, work, place(expr, within)),
-        other => Fault::new(place(other, within), "IN with a subquery is not supported")
+        Expr::Subquery(query) => aggregate(planner, query, alias, work, place_of(expr, within)),
+        other => Fault::new(place_of(other, within), "IN with a subquery is not supported")
             .hint("write EXISTS (SELECT 1 FROM s WHERE s.k = r.k AND s.t BETWEEN r.t - INTERVAL .. AND r.t)")
             .err(),
     }
@@ -58,14 +58,14 @@ fn aggregate(planner: &mut Planner, query: &Query, alias: Option<&str>, work: &m
         let Expr::Function(function) = part else { return Ok(None) };
         let Some(kind) = kind(function) else { return Ok(None) };
         calls += 1;
-        let at = place(part, span);
+        let at = place_of(part, span);
         let call = Call::of(function, kind, at)?;
         let name = work.name(alias.filter(|_| whole), "of");
         let column = matching.add(call, name, work, &inner, at)?;
         Ok(Some(generated(&column, at)))
     })?;
     if calls == 0 {
-        return Fault::new(place(item, span), "a subquery over a stream gives an aggregate")
+        return Fault::new(place_of(item, span), "a subquery over a stream gives an aggregate")
             .found(item.to_string())
             .expected("count, sum, avg, min or max")
             .hint("for the last row at a time write ASOF LEFT JOIN s ON s.k = r.k AND s.t <= r.t")
@@ -111,7 +111,7 @@ fn open(planner: &mut Planner, query: &Query, span: Span) -> Outcome<(Select, In
     if !from.joins.is_empty() {
         return Fault::new(span, "a subquery reads one stream or view").hint("put the join in a view of its own").err();
     }
-    let (name, alias) = crate::select::table_name(&from.relation, span)?;
+    let (name, alias) = table_name(&from.relation, span)?;
     let relation = planner.relation(&name)?.named(&alias);
     Ok(((**select).clone(), Inner { relation, name }))
 }
@@ -146,17 +146,20 @@ impl Matching {
         let all = select.selection.as_ref().map(conjuncts).unwrap_or_default();
         for condition in all {
             if crate::rewrite::any(condition, is_subquery) {
-                return Fault::new(place(condition, span), "a subquery within a subquery is not supported")
+                return Fault::new(place_of(condition, span), "a subquery within a subquery is not supported")
                     .hint("put the inner one in a view of its own")
                     .err();
             }
             match side(condition, &inner.relation, outer, span)? {
                 Side::Inner | Side::Neither => matching.conditions.push(condition.clone()),
                 Side::Outer => {
-                    return Fault::new(place(condition, span), "a condition of a subquery is on the row outside alone")
-                        .found(condition.to_string())
-                        .hint("use it around the subquery: CASE WHEN condition THEN (SELECT ..) END")
-                        .err();
+                    return Fault::new(
+                        place_of(condition, span),
+                        "a condition of a subquery is on the row outside alone",
+                    )
+                    .found(condition.to_string())
+                    .hint("use it around the subquery: CASE WHEN condition THEN (SELECT ..) END")
+                    .err();
                 }
                 Side::Both => matching.correlate(condition, inner, outer, span)?,
             }
@@ -187,7 +190,7 @@ impl Matching {
     }
 
     fn refuse(&self, condition: &Expr, inner: &Inner, outer: &Relation, span: Span) -> Outcome<()> {
-        Fault::new(place(condition, span), "a subquery cannot match rows by this condition")
+        Fault::new(place_of(condition, span), "a subquery cannot match rows by this condition")
             .found(condition.to_string())
             .expected(format!(
                 "equal keys, conditions on {} alone, and one range of time such as {} BETWEEN {} - INTERVAL '1' DAY AND {2}",
@@ -274,7 +277,7 @@ impl Matching {
             let right = inner.relation.compile(theirs, span)?;
             let right_column = crate::work::generated_column(theirs.to_string(), &right);
             if !same_key(&work.column(left).data_type, &right.data_type) {
-                return key_fault(place(theirs, span), work.column(left), &right_column).err();
+                return key_fault(place_of(theirs, span), work.column(left), &right_column).err();
             }
             keys.push((left, column_text(theirs), right));
         }
@@ -398,7 +401,8 @@ fn unknown(name: &Expr, inner: &Relation, outer: &Relation, span: Span) -> Outco
         columns.map(|column| column.name.clone()).collect::<Vec<_>>()
     };
     let names = [known(inner), known(outer)].concat();
-    let mut fault = Fault::new(place(name, span), format!("no column is named \"{column}\"")).found(name.to_string());
+    let mut fault =
+        Fault::new(place_of(name, span), format!("no column is named \"{column}\"")).found(name.to_string());
     fault.hint = did_you_mean(&column, names.iter().map(String::as_str));
     if names.len() <= 20 && !names.is_empty() {
         fault.expected = Some(format!("one of {}", names.join(", ")));

@@ -1,10 +1,10 @@
 //! Window calls: `count(*) FILTER (WHERE ..) OVER (PARTITION BY .. ORDER BY .. RANGE ..)` to functions of a window step.
 
-use crate::diagnostic::{Fault, Outcome, span_of};
+use crate::diagnostic::{Fault, Outcome, place_of, span_of};
 use crate::interval;
 use crate::relation::type_name;
 use crate::rewrite::{argument, arguments, function_name, generated, is_distinct};
-use crate::work::{Work, place};
+use crate::work::Work;
 use dataflow::Span as Length;
 use operators::Aggregate;
 use operators::window::{self, Frame};
@@ -24,7 +24,7 @@ pub(crate) fn plan(
     work: &mut Work,
     within: Span,
 ) -> Outcome<Expr> {
-    let span = place(&Expr::Function(call.clone()), within);
+    let span = place_of(&Expr::Function(call.clone()), within);
     let spec = resolve(call, named, span)?;
     let (aggregate, argument) = function(call, work, span)?;
     let mut keys = spec.partition_by.iter().map(|key| work.column_of(key, span)).collect::<Outcome<Vec<_>>>()?;
@@ -38,7 +38,9 @@ pub(crate) fn plan(
     };
     let filter = match &call.filter {
         Some(filter) if is_lag => {
-            return Fault::new(place(filter, span), "lag takes no FILTER").hint("use a CASE in its argument").err();
+            return Fault::new(place_of(&**filter, span), "lag takes no FILTER")
+                .hint("use a CASE in its argument")
+                .err();
         }
         Some(filter) => Some(work.condition_of(filter, span)?),
         None => None,
@@ -146,7 +148,7 @@ pub(crate) fn argument_fault(
     span: Span,
 ) -> Fault {
     match value.zip(data_type) {
-        Some((value, data_type)) => Fault::new(place(value, span), format!("{name} is of numbers"))
+        Some((value, data_type)) => Fault::new(place_of(value, span), format!("{name} is of numbers"))
             .found(format!("{value} {}", type_name(data_type)))
             .expected("BIGINT, INTEGER, SMALLINT, DOUBLE, FLOAT or BOOLEAN")
             .hint(format!("cast it: {name}(CAST({value} AS DOUBLE))")),
@@ -205,7 +207,7 @@ fn order(order_by: &[OrderByExpr], is_lag: bool, work: &mut Work, span: Span) ->
     };
     if !work.input.is_time(&first.expr) {
         work.input.compile(&first.expr, span)?;
-        let fault = Fault::new(place(&first.expr, span), "a window is ordered by the time of its rows")
+        let fault = Fault::new(place_of(&first.expr, span), "a window is ordered by the time of its rows")
             .found(first.expr.to_string())
             .expected(&*time);
         return if work.input.shift != 0 {
@@ -222,13 +224,13 @@ fn order(order_by: &[OrderByExpr], is_lag: bool, work: &mut Work, span: Span) ->
     if let Some(wrong) =
         order_by.iter().find(|item| item.options.asc == Some(false) || item.options.nulls_first == Some(true))
     {
-        return Fault::new(place(&wrong.expr, span), "a window goes from earlier to later rows")
+        return Fault::new(place_of(&wrong.expr, span), "a window goes from earlier to later rows")
             .found(wrong.to_string())
             .expected(wrong.expr.to_string())
             .err();
     }
     match behind.first() {
-        Some(second) if !is_lag => Fault::new(place(&second.expr, span), "a RANGE frame is ordered by time alone")
+        Some(second) if !is_lag => Fault::new(place_of(&second.expr, span), "a RANGE frame is ordered by time alone")
             .found(second.expr.to_string())
             .hint("leave it out: rows of equal time are all in the frame")
             .err(),

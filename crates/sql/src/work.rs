@@ -1,7 +1,7 @@
 //! What the expressions of a SELECT need to have computed before them: columns for arguments and keys, windows, and
 //! aggregates over other streams. Gathered first, then put into the plan with as few exchanges as can be.
 
-use crate::diagnostic::{Fault, Outcome, span_of};
+use crate::diagnostic::{Fault, Outcome};
 use crate::expression::Compiled;
 use crate::plan::Plan;
 use crate::relation::{Column, Relation};
@@ -258,10 +258,4 @@ pub(crate) fn append(relation: &mut Relation, schema: &Schema, before: usize) {
     for field in &schema.fields()[before..] {
         relation.append(field.name(), field.data_type().clone(), field.is_nullable());
     }
-}
-
-/// The place of an expression, or of what it stands in when the parser kept none.
-pub(crate) fn place(expr: &Expr, within: Span) -> Span {
-    let span = span_of(expr);
-    if span.start.line == 0 { within } else { span }
 }

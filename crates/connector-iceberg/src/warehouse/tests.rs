@@ -1,6 +1,7 @@
 //! Storage that fails, a catalog that is locked, and tables that other tools have left behind.
 
 use super::*;
+use crate::claim::TableClaim;
 use crate::commit::Prepared;
 use crate::storage::DurableFiles;
 use crate::upkeep;

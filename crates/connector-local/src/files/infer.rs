@@ -2,8 +2,8 @@
 
 use super::cell::Cell;
 use super::column::Column;
+use super::format::{ERROR, FileSummary, Format, RAW};
 use super::rows::Rows;
-use super::{Format, Looked};
 use arrow::array::{ArrayRef, BinaryArray, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use dataflow::{Bounds, Error, ErrorKind, RecordBatches, Result};
@@ -67,8 +67,8 @@ impl Guess {
 
 /// The schema of all files, and the rows and bounds of each. Reads every file once.
 /// With `with_errors` lines that cannot be read are counted as rows that tell nothing.
-pub(super) fn look(paths: &[PathBuf], format: Format, with_errors: bool) -> Result<(SchemaRef, Vec<Looked>)> {
-    let (mut all, mut looked): (Vec<Guess>, Vec<Looked>) = (Vec::new(), Vec::new());
+pub(super) fn summaries(paths: &[PathBuf], format: Format, with_errors: bool) -> Result<(SchemaRef, Vec<FileSummary>)> {
+    let (mut all, mut summaries): (Vec<Guess>, Vec<FileSummary>) = (Vec::new(), Vec::new());
     let mut first: Option<(&Path, Vec<String>)> = None;
     for path in paths {
         let mut rows = Rows::open(path, format)?;
@@ -83,7 +83,7 @@ pub(super) fn look(paths: &[PathBuf], format: Format, with_errors: bool) -> Resu
         let timestamps = guesses.iter().filter(|guess| guess.timestamp && guess.values > 0);
         let bounds = timestamps
             .map(|guess| (guess.name.clone(), Bounds { min: guess.min, max: guess.max, nulls: count - guess.values }));
-        looked.push(Looked { path: path.clone(), rows: count, bounds: bounds.collect() });
+        summaries.push(FileSummary { path: path.clone(), rows: count, bounds: bounds.collect() });
         for guess in &guesses {
             match all.iter_mut().find(|known| known.name == guess.name) {
                 Some(known) => known.merge(guess),
@@ -92,7 +92,7 @@ pub(super) fn look(paths: &[PathBuf], format: Format, with_errors: bool) -> Resu
         }
     }
     let fields = all.iter().map(|guess| Field::new(&guess.name, guess.data_type(), true)).collect::<Vec<_>>();
-    Ok((Arc::new(Schema::new(fields)), looked))
+    Ok((Arc::new(Schema::new(fields)), summaries))
 }
 
 fn headers_differ(first: &Path, expected: &[String], other: &Path, found: &[String]) -> Error {
@@ -201,8 +201,8 @@ impl Reading {
         }
         for (field, column) in self.schema.fields().iter().zip(&mut columns) {
             match field.name().as_str() {
-                super::ERROR => *column = Arc::new(StringArray::from(std::mem::take(&mut reasons))),
-                super::RAW => {
+                ERROR => *column = Arc::new(StringArray::from(std::mem::take(&mut reasons))),
+                RAW => {
                     let bytes = raw.iter().map(|text| text.as_ref().map(String::as_bytes));
                     *column = Arc::new(bytes.collect::<BinaryArray>());
                 }

@@ -1,7 +1,7 @@
 //! The lines of CSV and JSON files as cells with column names.
 
-use super::Format;
 use super::cell::Cell;
+use super::format::Format;
 use super::object::put_object;
 use crate::errors::io_error;
 use dataflow::{Error, Result};

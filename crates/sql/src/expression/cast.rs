@@ -1,6 +1,6 @@
 //! CAST and TRY_CAST between all types.
 
-use super::bind::{Bound, Open, call};
+use super::bound::{Bound, Open, call};
 use super::calendar;
 use super::kernel::{Argument, Column, fails};
 use super::scope::Problem;
@@ -15,7 +15,7 @@ use arrow::datatypes::DataType::{
 };
 use arrow::datatypes::{
     Date32Type, Decimal128Type, DurationMicrosecondType, Float32Type, Float64Type, Int64Type, IntervalMonthDayNano,
-    IntervalMonthDayNanoType, TimestampMicrosecondType,
+    IntervalMonthDayNanoType, TimeUnit, TimestampMicrosecondType,
 };
 use std::sync::Arc;
 
@@ -43,6 +43,38 @@ pub(crate) fn cast(bound: Bound, to: &DataType, tries: bool) -> Result<Bound, Pr
     let nullable = bound.nullable || tries;
     let target = to.clone();
     call("cast", vec![bound], to.clone(), nullable, move |arguments, _| checked(&arguments[0], &target, tries))
+}
+
+/// Casts an expression to the type that its place needs. A text literal that cannot be read is a problem now.
+pub(crate) fn cast_to(bound: Bound, to: &DataType) -> Result<Bound, Problem> {
+    let literal = bound.open == Some(Open::Text);
+    let cast = cast(plain(bound)?, to, false)?;
+    match (literal, &cast.value) {
+        (true, None) => cast.constant().map(|_| cast.clone()),
+        _ => Ok(cast),
+    }
+}
+
+/// The same values in one of the types that functions know: other widths and encodings of Arrow are cast.
+pub(crate) fn plain(bound: Bound) -> Result<Bound, Problem> {
+    let to = match &bound.data_type {
+        DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
+        DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => DataType::Binary,
+        DataType::Timestamp(unit, zone) if *unit != TimeUnit::Microsecond => {
+            DataType::Timestamp(TimeUnit::Microsecond, zone.clone())
+        }
+        DataType::Duration(unit) if *unit != TimeUnit::Microsecond => LENGTH,
+        DataType::Date64 => DataType::Date32,
+        DataType::Float16 => DataType::Float32,
+        DataType::Decimal32(digits, scale) | DataType::Decimal64(digits, scale) => {
+            DataType::Decimal128(*digits, *scale)
+        }
+        DataType::Dictionary(_, values) => (**values).clone(),
+        _ => return Ok(bound),
+    };
+    let nullable = bound.nullable;
+    let target = to.clone();
+    call("plain", vec![bound], to, nullable, move |arguments, _| arrow_cast(arguments[0].raw(), &target))
 }
 
 fn known(from: &DataType, to: &DataType) -> bool {

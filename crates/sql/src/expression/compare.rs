@@ -1,6 +1,7 @@
 //! Comparison, and the three values of logic.
 
-use super::bind::{Bound, call, cast_to};
+use super::bound::{Bound, call};
+use super::cast::cast_to;
 use super::kernel::{Argument, Column, fails};
 use super::node::{Failures, Node, NodeRef, Values};
 use super::scope::Problem;

@@ -1,11 +1,12 @@
 //! The functions that can be called, by name.
 
-use super::bind::{Bound, Open, call, cast_to};
+use super::bound::{Bound, Open, call};
+use super::cast::cast_to;
 use super::compare::{self, Case, Coalesce, Comparison, Try};
 use super::kernel::{Argument, Column};
 use super::math::{self, Rounding};
 use super::scope::{Problem, suggest};
-use super::{interval, sql_type, text, time};
+use super::{interval_literal, sql_type, text, time};
 use arrow::datatypes::DataType::{self, Boolean, Int32, Int64, Utf8};
 use std::sync::Arc;
 
@@ -339,7 +340,8 @@ pub(crate) fn case(branches: Vec<(Bound, Bound)>, otherwise: Option<Bound>) -> R
 
 /// Functions over numbers.
 fn numeric(name: &str, arguments: Vec<Bound>) -> Result<Found, Problem> {
-    use super::arithmetic::{Operator, arithmetic};
+    use super::arithmetic::arithmetic;
+    use super::operator::Operator;
     let rounding = |how, arguments: Vec<Bound>| -> Result<Bound, Problem> {
         let mut arguments = arguments.into_iter();
         match (arguments.next(), arguments.next(), arguments.next()) {
@@ -444,7 +446,7 @@ fn temporal(name: &str, arguments: Vec<Bound>) -> Result<Bound, Problem> {
         }
         "to_days" | "to_weeks" | "to_hours" | "to_minutes" | "to_seconds" | "to_milliseconds" | "to_microseconds" => {
             let [value] = exactly(name, arguments)?;
-            interval::many_of(value, &name[3..])
+            interval_literal::many_of(value, &name[3..])
         }
         "year" | "quarter" | "month" | "week" | "weekofyear" | "day" | "dayofmonth" | "dayofweek" | "weekday"
         | "isodow" | "dayofyear" | "isoyear" | "hour" | "minute" | "second" | "millisecond" | "microsecond" => {

@@ -1,7 +1,7 @@
 //! Functions over columns, and how they are kept to the rows that fail.
 
-use super::node::{Failures, Node, NodeRef, Values};
-use arrow::array::{Array, ArrayRef, Datum, UInt32Array, new_null_array};
+use super::node::{Failures, Node, NodeRef, Values, expand};
+use arrow::array::{Array, ArrayRef, Datum, new_null_array};
 use arrow::compute;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
@@ -63,17 +63,6 @@ impl Datum for Argument {
     fn get(&self) -> (&dyn Array, bool) {
         (self.array.as_ref(), self.scalar)
     }
-}
-
-/// Repeats one value; a column stays as it is.
-pub(crate) fn expand(array: ArrayRef, scalar: bool, rows: usize) -> Column {
-    if !scalar {
-        return Ok(array);
-    }
-    if array.is_null(0) {
-        return Ok(new_null_array(array.data_type(), rows));
-    }
-    compute::take(&array, &UInt32Array::from(vec![0; rows]), None)
 }
 
 /// A function of the values of its arguments.

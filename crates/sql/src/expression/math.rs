@@ -1,7 +1,7 @@
 //! Functions over numbers.
 
-use super::bind::{Bound, Open, call, cast_to};
-use super::cast::moved;
+use super::bound::{Bound, Open, call};
+use super::cast::{cast_to, moved};
 use super::kernel::fails;
 use super::scope::Problem;
 use super::sql_type;
@@ -57,7 +57,7 @@ pub(crate) fn doubles(
     let (left, right) = (cast_to(number(left, name)?, &Float64)?, cast_to(number(right, name)?, &Float64)?);
     let nullable = left.nullable || right.nullable;
     call(name, vec![left, right], Float64, nullable, move |arguments, rows| {
-        super::arithmetic::pairs::<Float64Type, Float64Type, Float64Type>(&arguments[0], &arguments[1], rows, function)
+        super::pairs::pairs::<Float64Type, Float64Type, Float64Type>(&arguments[0], &arguments[1], rows, function)
     })
 }
 

@@ -1,6 +1,6 @@
 //! SQL's types as Arrow's, and which type two values meet in.
 
-use super::bind::{Bound, Open};
+use super::bound::{Bound, Open};
 use super::scope::Problem;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::DataType::{
