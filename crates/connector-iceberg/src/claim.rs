@@ -6,7 +6,7 @@
 //! commit:  on the base that is swapped: is the sink's epoch still mine? -> no: fenced by name
 //! ```
 
-use crate::commit::{Change, Fence, Prepared, Tell};
+use crate::commit::{Fence, PreparedFiles, TableChange, WaitNotice};
 use crate::failure;
 use crate::name::TableName;
 use crate::storage::create_folder;
@@ -29,12 +29,12 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// The table need not be there yet: whoever holds the claim makes it, and drops it.
 #[derive(Clone)]
 pub struct TableClaim {
-    shared: Arc<Shared>,
+    shared: Arc<ClaimState>,
     pub(crate) patience: Duration,
-    tell: Tell,
+    tell: WaitNotice,
 }
 
-struct Shared {
+struct ClaimState {
     warehouse: Warehouse,
     table: TableName,
     sink: String,
@@ -58,7 +58,7 @@ impl TableClaim {
     fn take(warehouse: &Warehouse, table: TableName, sink: &str) -> Result<TableClaim> {
         let lock = LockFile::take(&lock_path(warehouse, &table), &table)?;
         let claim = TableClaim {
-            shared: Arc::new(Shared {
+            shared: Arc::new(ClaimState {
                 warehouse: warehouse.clone(),
                 table,
                 sink: sink.to_owned(),
@@ -77,7 +77,7 @@ impl TableClaim {
 
     /// The same claim, whose commits say what they wait for.
     #[must_use]
-    pub fn telling(self, tell: Tell) -> TableClaim {
+    pub fn telling(self, tell: WaitNotice) -> TableClaim {
         TableClaim { tell, ..self }
     }
 
@@ -111,7 +111,7 @@ impl TableClaim {
         if self.exists()? {
             return self.take_epoch().map(|()| false);
         }
-        let Shared { warehouse, table, sink, .. } = &*self.shared;
+        let ClaimState { warehouse, table, sink, .. } = &*self.shared;
         let epoch = *self.shared.epoch_if_made.lock().unwrap_or_else(PoisonError::into_inner);
         let mut options = options.clone();
         options.properties.push((Fence::property(sink), epoch.to_string()));
@@ -152,32 +152,32 @@ impl TableClaim {
         from: Option<&str>,
     ) -> Result<()> {
         let prepared = self.prepared(committables)?;
-        self.commit_change(Change { prepared: &prepared, properties, from_frontier: Some(from) })
+        self.commit_change(TableChange { prepared: &prepared, properties, from_frontier: Some(from) })
     }
 
-    fn prepared(&self, committables: &[Committable]) -> Result<Vec<Prepared>> {
-        committables.iter().map(|bytes| Prepared::from_committable(&self.shared.table, bytes)).collect()
+    fn prepared(&self, committables: &[Committable]) -> Result<Vec<PreparedFiles>> {
+        committables.iter().map(|bytes| PreparedFiles::from_committable(&self.shared.table, bytes)).collect()
     }
 
-    pub(crate) fn commit_change(&self, change: Change<'_>) -> Result<()> {
+    pub(crate) fn commit_change(&self, change: TableChange<'_>) -> Result<()> {
         if change.prepared.is_empty() && change.properties.is_empty() {
             return Ok(());
         }
-        let Shared { warehouse, table, .. } = &*self.shared;
+        let ClaimState { warehouse, table, .. } = &*self.shared;
         let fence = self.shared.fence().clone();
         let fence = fence.ok_or_else(|| Error::invalid(format!("there is no table \"{table}\"")))?;
         warehouse.commit(table, change, fence, self.patience, self.tell.clone())
     }
 
     fn take_epoch(&self) -> Result<()> {
-        let Shared { warehouse, table, sink, .. } = &*self.shared;
+        let ClaimState { warehouse, table, sink, .. } = &*self.shared;
         let fence = warehouse.take_epoch(table, sink)?;
         *self.shared.fence() = Some(fence);
         Ok(())
     }
 }
 
-impl Shared {
+impl ClaimState {
     fn fence(&self) -> std::sync::MutexGuard<'_, Option<Fence>> {
         self.fence.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -186,7 +186,7 @@ impl Shared {
 impl Committer for TableClaim {
     fn commit(&mut self, committables: Vec<Committable>) -> Result<()> {
         let prepared = self.prepared(&committables)?;
-        self.commit_change(Change { prepared: &prepared, ..Change::default() })
+        self.commit_change(TableChange { prepared: &prepared, ..TableChange::default() })
     }
 }
 

@@ -7,8 +7,8 @@
 
 use crate::epochs::Epochs;
 use crate::errors::io_error;
-use crate::known::Known;
 use crate::producer::{Appender, Producer};
+use crate::producer_states::ProducerStates;
 use crate::topic::LocalTopic;
 use dataflow::{Error, ProcessingTime, Result, Topic};
 use serde::{Deserialize, Serialize};
@@ -135,7 +135,7 @@ fn lock_path(folder: PathBuf, producer: &str) -> PathBuf {
 fn new_epoch(topic: &LocalTopic, producer: &str) -> Result<u64> {
     let first = topic.to_write(0)?;
     let locked = first.locked()?;
-    let (mut known, mut epochs) = (Known::default(), Epochs::default());
+    let (mut known, mut epochs) = (ProducerStates::default(), Epochs::default());
     known.catch_up(&first.0, &locked.end)?;
     epochs.refresh(&first.0)?;
     let mut greatest = known.last(producer).map(|last| last.epoch).max(epochs.of(producer));

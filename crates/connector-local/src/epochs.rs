@@ -18,7 +18,7 @@ pub(crate) struct Epochs {
 /// The file `epochs`: each producer's name and its greatest epoch.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Saved {
+struct EpochsFile {
     version: u32,
     producers: BTreeMap<String, u64>,
 }
@@ -35,7 +35,7 @@ impl Epochs {
         if text == self.text {
             return Ok(());
         }
-        let saved: Saved = serde_json::from_slice(&text)
+        let saved: EpochsFile = serde_json::from_slice(&text)
             .map_err(|e| Error::corrupt(format!("\"{}\" does not list epochs", path.display())).with_source(e))?;
         if saved.version != VERSION {
             return Err(Error::corrupt(format!(
@@ -56,7 +56,7 @@ impl Epochs {
     /// Records a claim, durably. The caller holds the lock and has refreshed.
     pub fn claim(&mut self, partition: &Partition, producer: &str, epoch: u64) -> Result<()> {
         self.claimed.insert(producer.to_owned(), epoch);
-        self.text = serde_json::to_vec(&Saved { version: VERSION, producers: self.claimed.clone() })
+        self.text = serde_json::to_vec(&EpochsFile { version: VERSION, producers: self.claimed.clone() })
             .map_err(|e| Error::internal("cannot list epochs").with_source(e))?;
         write_whole(&partition.folder.join("epochs"), &self.text)
     }

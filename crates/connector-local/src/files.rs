@@ -1,14 +1,14 @@
 //! Files in folders as history: `data/*.parquet`, and CSV and JSON lines the same way.
 
 mod cell;
-mod column;
+mod column_builder;
 mod format;
 mod glob;
 mod infer;
 mod object;
 mod parquet;
 mod projection;
-mod rows;
+mod row_reader;
 
 use crate::errors::io_error;
 use arrow::compute::can_cast_types;

@@ -34,12 +34,12 @@ const SILENT: &[(u32, &str)] = &[
     (0x7461_636f, "OCFS2"),
 ];
 
-/// Whether the system tells of changes to a file.
-pub(crate) enum Told {
-    /// It does, under this number.
-    By(i32),
-    /// It does not, and why.
-    Never(String),
+/// How changes to a file are learned of.
+pub(crate) enum ChangeSource {
+    /// The system reports them under the number of this watch.
+    Inotify(i32),
+    /// By looking at the file again and again, and why.
+    Polling(String),
 }
 
 /// The system's queue of changes, and a bell for whoever waits for them.
@@ -57,9 +57,9 @@ impl Notices {
     }
 
     /// Tells of changes to a file from here on, where the system can.
-    pub fn watch(&self, path: &Path) -> Result<Told> {
+    pub fn watch(&self, path: &Path) -> Result<ChangeSource> {
         if let Some(reason) = silent(path)? {
-            return Ok(Told::Never(reason));
+            return Ok(ChangeSource::Polling(reason));
         }
         let watch = match &self.queue {
             // A removed file tells by its attributes: readers have it open, so it is not gone yet.
@@ -67,12 +67,12 @@ impl Notices {
             Err(e) => Err(*e),
         };
         match watch {
-            Ok(watch) => Ok(Told::By(watch)),
-            Err(Errno::NOSPC | Errno::MFILE | Errno::NFILE | Errno::NOMEM) => Ok(Told::Never(format!(
+            Ok(watch) => Ok(ChangeSource::Inotify(watch)),
+            Err(Errno::NOSPC | Errno::MFILE | Errno::NFILE | Errno::NOMEM) => Ok(ChangeSource::Polling(format!(
                 "the system has no more watches for \"{}\" (fs.inotify.max_user_watches, max_user_instances)",
                 path.display()
             ))),
-            Err(Errno::NOSYS) => Ok(Told::Never("this system does not tell of changes to files".to_owned())),
+            Err(Errno::NOSYS) => Ok(ChangeSource::Polling("this system does not tell of changes to files".to_owned())),
             Err(e) => Err(io_error("watch", path, e.into())),
         }
     }

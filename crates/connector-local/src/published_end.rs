@@ -2,8 +2,8 @@
 
 use crate::end::End;
 use crate::errors::io_error;
-use crate::locked::Writable;
 use crate::partition::Partition;
+use crate::write_lock::WritablePartition;
 use dataflow::{Clock, Error, LogEnd, ProcessingTime, Result};
 use std::fs::File;
 use std::io;
@@ -23,7 +23,7 @@ impl Partition {
         let end = match open("end") {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 // The segments have everything that it said.
-                Writable::open(topic, folder, number).map_err(|e| failed("end", e))?.locked()?;
+                WritablePartition::open(topic, folder, number).map_err(|e| failed("end", e))?.locked()?;
                 open("end")
             }
             opened => opened,
@@ -33,8 +33,8 @@ impl Partition {
     }
 
     /// The same partition, opened to write.
-    pub fn to_write(&self) -> io::Result<Writable> {
-        Writable::open(&self.topic, &self.folder, self.number)
+    pub fn to_write(&self) -> io::Result<WritablePartition> {
+        WritablePartition::open(&self.topic, &self.folder, self.number)
     }
 
     /// The published end: one small read. `None` while it is being overwritten. Rebuilds one that is damaged.
@@ -42,11 +42,11 @@ impl Partition {
         if let Some(end) = self.read_end()? {
             return Ok(Some(end));
         }
-        let Some(shared) = self.try_shared()? else { return Ok(None) };
+        let Some(lock) = self.try_read_lock()? else { return Ok(None) };
         if let Some(end) = self.read_end()? {
             return Ok(Some(end));
         }
-        drop(shared);
+        drop(lock);
         Ok(Some(self.rebuilt()?))
     }
 
@@ -55,11 +55,11 @@ impl Partition {
         if let Some(end) = self.published()? {
             return Ok(end);
         }
-        let shared = self.shared()?;
+        let lock = self.read_lock()?;
         if let Some(end) = self.read_end()? {
             return Ok(end);
         }
-        drop(shared);
+        drop(lock);
         self.rebuilt()
     }
 
@@ -77,11 +77,11 @@ impl Partition {
     /// question and an append, the message gets a stamp that was called drained: nothing on disk remembers the
     /// question, so its reader moves such a row as it moves a late one.
     pub fn drained(&self, clock: &dyn Clock, before: Option<LogEnd>) -> Result<LogEnd> {
-        let shared = match before {
-            Some(_) => self.try_shared()?,
-            None => Some(self.shared()?),
+        let lock = match before {
+            Some(_) => self.try_read_lock()?,
+            None => Some(self.read_lock()?),
         };
-        let Some(shared) = shared else {
+        let Some(lock) = lock else {
             return Ok(standing(self.published()?, before));
         };
         let end = self.read_end()?;
@@ -91,7 +91,7 @@ impl Partition {
         {
             return Ok(drained_at(&end, now, before));
         }
-        drop(shared);
+        drop(lock);
         // A crash left something behind the end, or the end is damaged: whoever may write settles it first.
         match self.to_write() {
             Ok(writable) => {
@@ -117,10 +117,10 @@ impl Partition {
     /// Waits until no one appends, and keeps it so. An append takes milliseconds: who holds the lock for much longer
     /// stands still, and that is said rather than waited for without an end.
     #[expect(clippy::disallowed_methods, reason = "waits for another process, which has no other clock")]
-    fn shared(&self) -> Result<Shared<'_>> {
+    fn read_lock(&self) -> Result<ReadLock<'_>> {
         for _ in 0..LOCK_TRIES {
-            if let Some(shared) = self.try_shared()? {
-                return Ok(shared);
+            if let Some(lock) = self.try_read_lock()? {
+                return Ok(lock);
             }
             std::thread::sleep(LOCK_PAUSE);
         }
@@ -134,9 +134,9 @@ impl Partition {
     }
 
     /// Keeps everyone from appending, if no one does.
-    fn try_shared(&self) -> Result<Option<Shared<'_>>> {
+    fn try_read_lock(&self) -> Result<Option<ReadLock<'_>>> {
         match self.lock.try_lock_shared() {
-            Ok(()) => Ok(Some(Shared(self))),
+            Ok(()) => Ok(Some(ReadLock(self))),
             Err(std::fs::TryLockError::WouldBlock) => Ok(None),
             Err(std::fs::TryLockError::Error(e)) => Err(io_error("lock", &self.folder.join("lock"), e)),
         }
@@ -168,9 +168,9 @@ fn cannot_write(error: &io::Error) -> bool {
 }
 
 /// Keeps everyone from appending until it is dropped.
-struct Shared<'a>(&'a Partition);
+struct ReadLock<'a>(&'a Partition);
 
-impl Drop for Shared<'_> {
+impl Drop for ReadLock<'_> {
     fn drop(&mut self) {
         // Closing the file gives the lock back as well, so a failure here loses nothing.
         let _ = self.0.lock.unlock();

@@ -3,7 +3,7 @@
 use crate::end::End;
 use crate::frame::{Frames, Record, Step};
 use crate::partition::Partition;
-use crate::watcher::{Watching, watch};
+use crate::watcher::{WatchGuard, watch};
 use dataflow::{Clock, Error, LogEnd, Message, PartitionLog, Position, ProcessingTime, Result};
 use std::sync::Arc;
 use std::task::Waker;
@@ -16,7 +16,7 @@ pub(crate) struct LogReader {
     published: End,
     // The last answer about the end.
     answered: Option<LogEnd>,
-    watching: Option<Watching>,
+    watching: Option<WatchGuard>,
 }
 
 impl LogReader {

@@ -2,12 +2,12 @@
 
 use crate::end::End;
 use crate::frame::{Frames, Step};
-use crate::known::Known;
 use crate::partition::Partition;
+use crate::producer_states::ProducerStates;
 use dataflow::{Error, Result};
 
 /// A segment as its messages say.
-struct Scanned {
+struct SegmentScan {
     end: End,
     // What is wrong behind the last whole message.
     torn: Option<Error>,
@@ -41,7 +41,7 @@ pub(crate) fn end_of_segments(partition: &Partition) -> Result<End> {
             continue;
         }
         // Its own list of producers may be older than the last messages before it.
-        let mut known = Known::default();
+        let mut known = ProducerStates::default();
         known.catch_up(partition, &before.end)?;
         known.save(partition, newest)?;
         return Ok(End { last: before.end.last, stamp: before.end.stamp, ..last.end });
@@ -49,7 +49,7 @@ pub(crate) fn end_of_segments(partition: &Partition) -> Result<End> {
     Ok(last.end)
 }
 
-fn scan(partition: &Partition, ledger: u64) -> Result<Scanned> {
+fn scan(partition: &Partition, ledger: u64) -> Result<SegmentScan> {
     let mut frames = Frames::open(&partition.segment_path(ledger), ledger)?;
     let size = frames.file_bytes()?;
     let mut end = End::at_start(ledger);
@@ -68,5 +68,5 @@ fn scan(partition: &Partition, ledger: u64) -> Result<Scanned> {
         return Err(partition.corrupt(&frames, &format!("{reason}; {advice}")));
     }
     (end.bytes, end.entry) = (frames.offset(), frames.entry());
-    Ok(Scanned { end, torn: bad.map(|reason| partition.corrupt(&frames, reason)), unused })
+    Ok(SegmentScan { end, torn: bad.map(|reason| partition.corrupt(&frames, reason)), unused })
 }

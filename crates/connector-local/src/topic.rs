@@ -1,10 +1,10 @@
 //! One topic: its identity, and its partitions opened to read or to write.
 
 use crate::errors::io_error;
-use crate::locked::Writable;
 use crate::partition::Partition;
 use crate::reader::LogReader;
 use crate::tail::Watch;
+use crate::write_lock::WritablePartition;
 use dataflow::{Clock, Error, LogEnd, PartitionLog, Position, Result, Topic, TopicId};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,9 +45,9 @@ impl LocalTopic {
     }
 
     /// Opens the files of a partition to write.
-    pub(crate) fn to_write(&self, partition: u32) -> Result<Writable> {
+    pub(crate) fn to_write(&self, partition: u32) -> Result<WritablePartition> {
         let folder = self.partition_folder(partition)?;
-        Writable::open(&self.name, &folder, partition).map_err(|e| io_error("open to write", &folder, e))
+        WritablePartition::open(&self.name, &folder, partition).map_err(|e| io_error("open to write", &folder, e))
     }
 
     fn partition_folder(&self, partition: u32) -> Result<PathBuf> {

@@ -2,12 +2,12 @@
 
 use crate::claim::Claim;
 use crate::errors::{io_error, sync_folder, write_whole};
-use crate::locked::Writable;
 use crate::notices::silent;
 use crate::producer::Producer;
 use crate::topic::LocalTopic;
-use crate::trim::{Trimmed, trim};
-use crate::watcher::looking_because;
+use crate::trim::{TrimSummary, trim};
+use crate::watcher::polling_reason;
+use crate::write_lock::WritablePartition;
 use dataflow::{Clock, Error, Position, ProcessingTime, Result, TopicId};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ const NAME_BYTES_MAX: usize = 200;
 /// The file `topic.json` of a topic.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Described {
+struct TopicDescription {
     version: u32,
     id: String,
     partitions: u32,
@@ -73,7 +73,7 @@ impl Topics {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(io_error("read", &path, e)),
         };
-        let described: Described = serde_json::from_slice(&text)
+        let described: TopicDescription = serde_json::from_slice(&text)
             .map_err(|e| Error::corrupt(format!("\"{}\" does not describe a topic", path.display())).with_source(e))?;
         if described.version != VERSION {
             return Err(Error::corrupt(format!(
@@ -127,14 +127,14 @@ impl Topics {
         topic: &str,
         before: ProcessingTime,
         keep_after: Option<&[Option<Position>]>,
-    ) -> Result<Trimmed> {
+    ) -> Result<TrimSummary> {
         trim(self.existing(topic)?.as_ref(), before, keep_after)
     }
 
     /// Why new messages in this folder are found by looking every 50 ms rather than told by the system; `None` when
     /// they are told.
     pub fn watched_by_polling(&self) -> Option<String> {
-        looking_because(&self.folder).or_else(|| silent(&self.folder).ok().flatten())
+        polling_reason(&self.folder).or_else(|| silent(&self.folder).ok().flatten())
     }
 
     fn existing(&self, topic: &str) -> Result<Arc<LocalTopic>> {
@@ -174,9 +174,9 @@ impl Topics {
     fn fill(&self, folder: &Path, id: String, partitions: u32) -> Result<()> {
         std::fs::create_dir(folder).map_err(|e| io_error("make the folder", folder, e))?;
         for partition in 0..partitions {
-            Writable::create(&folder.join(partition.to_string()))?;
+            WritablePartition::create(&folder.join(partition.to_string()))?;
         }
-        let described = serde_json::to_vec(&Described { version: VERSION, id, partitions })
+        let described = serde_json::to_vec(&TopicDescription { version: VERSION, id, partitions })
             .map_err(|e| Error::internal("cannot describe a topic").with_source(e))?;
         write_whole(&folder.join("topic.json"), &described)
     }

@@ -2,12 +2,12 @@
 
 use crate::collected_rows::Rows;
 use crate::dead_letter::row_text;
-use crate::declared::{Computed, DeclaredFiles, file_types};
+use crate::declared_columns::{ComputedDecode, DeclaredFiles, file_types};
 use crate::failure::Failure;
+use crate::files_since::FilesSince;
 use crate::open::Project;
 use crate::output::{Begin, WiredSink, begin_tables, claim_tables, refuse_history, refuse_used, wire};
-use crate::since::Since;
-use crate::tally::{RuleTally, Tallied};
+use crate::tally::{RuleTally, TallySink};
 use codec::JsonDecode;
 use connector_local::Files;
 use dataflow::{
@@ -18,7 +18,7 @@ use seam::{
     BadRows, CLOCK_PROPERTY, FRONTIER_PROPERTY, Frontier, Late, Options, Quiet, Seam, StreamInput, StreamSpec,
     StreamStats,
 };
-use sql::{Checked, ColumnSource, History, LookBack, Start, Stream, Target};
+use sql::{CheckedPlan, ColumnSource, History, LookBack, Start, Stream, Target};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -125,7 +125,7 @@ impl Project {
     /// Wires planned outputs to inputs.
     pub(crate) fn wire(
         &self,
-        checked: &Checked,
+        checked: &CheckedPlan,
         inputs: Vec<StreamInput>,
         options: &JobOptions,
     ) -> Result<Wired, Failure> {
@@ -163,7 +163,7 @@ impl Project {
                 let tally = RuleTally::new(&spec.rules);
                 let (writer, of_writer) = (sink.writer, tally.clone());
                 sink.writer = Box::new(move |worker| {
-                    Ok(Box::new(Tallied { inner: writer(worker)?, tally: of_writer.clone() }) as Box<dyn Sink>)
+                    Ok(Box::new(TallySink { inner: writer(worker)?, tally: of_writer.clone() }) as Box<dyn Sink>)
                 });
                 tallies.push((decision.clone(), tally));
             }
@@ -283,11 +283,11 @@ fn goes_on_live(stream: &Stream) -> bool {
 }
 
 /// Leaves out the files of each history that no output behind an instant looks back to.
-fn look_back(checked: &Checked, inputs: &mut [StreamInput], from: EventTime) {
+fn look_back(checked: &CheckedPlan, inputs: &mut [StreamInput], from: EventTime) {
     for (name, reach) in checked.look_back() {
         let LookBack::For(span) = reach else { continue };
         for input in inputs.iter_mut().filter(|input| input.spec.name == name) {
-            let since = |files| Arc::new(Since::new(files, &input.spec, from.minus(span))) as Arc<dyn TimedFiles>;
+            let since = |files| Arc::new(FilesSince::new(files, &input.spec, from.minus(span))) as Arc<dyn TimedFiles>;
             input.history = input.history.take().map(since);
         }
     }
@@ -322,7 +322,7 @@ pub(crate) fn decoder(stream: &Stream, topic: &str) -> Result<Arc<dyn Decode>> {
     });
     let raw = JsonDecode::new(topic, stream.raw.clone(), paths.collect())?;
     let computes = stream.sources.iter().any(|source| matches!(source, ColumnSource::Computed(_)));
-    Ok(if computes { Arc::new(Computed::new(Box::new(raw), stream)) } else { Arc::new(raw) })
+    Ok(if computes { Arc::new(ComputedDecode::new(Box::new(raw), stream)) } else { Arc::new(raw) })
 }
 
 /// A stream as its reader needs it.

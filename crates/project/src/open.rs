@@ -8,7 +8,7 @@ use crate::lock::Lock;
 use connector_iceberg::Warehouse;
 use connector_local::Topics;
 use dataflow::{Clock, Error, Result};
-use sql::{Checked, Statements, Target};
+use sql::{CheckedPlan, Statements, Target};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -72,7 +72,7 @@ impl Project {
     }
 
     /// Plans what a target needs.
-    pub fn check(&self, target: &Target) -> Result<Checked, Failure> {
+    pub fn check(&self, target: &Target) -> Result<CheckedPlan, Failure> {
         sql::check(&self.statements, self, target)
             .map_err(|wrong| Failure::Diagnostics(wrong.into_iter().map(|one| self.folder.in_settings(one)).collect()))
     }

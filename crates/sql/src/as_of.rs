@@ -4,8 +4,8 @@ use crate::diagnostic::{Fault, Outcome, place_of};
 use crate::interval;
 use crate::plan::Plan;
 use crate::planner::{key_fault, same_key};
-use crate::relation::{Column, Relation};
-use crate::rewrite::{Used, conjuncts};
+use crate::relation::{Relation, RelationColumn};
+use crate::rewrite::{UsedColumns, conjuncts};
 use crate::work::Work;
 use dataflow::Span as Length;
 use operators::as_of;
@@ -13,7 +13,7 @@ use sqlparser::ast::{BinaryOperator, Expr, JoinConstraint};
 use sqlparser::tokenizer::Span;
 
 /// One as-of join of a SELECT.
-pub(crate) struct Joined<'a> {
+pub(crate) struct AsOfJoin<'a> {
     pub right: Relation,
     pub alias: String,
     pub inner: bool,
@@ -22,20 +22,26 @@ pub(crate) struct Joined<'a> {
 }
 
 /// Keys and the bound of time.
-struct Matching {
+struct AsOfCondition {
     keys: Vec<(Expr, Expr)>,
     /// How far behind the left row the right one lies at least, and whether it has to lie further.
     bound: Option<(Length, bool)>,
 }
 
 /// Puts a join into the plan: the left relation with the right columns that are used.
-pub(crate) fn plan(plan: &mut Plan, owner: &str, left: Relation, joined: Joined, used: &Used) -> Outcome<Relation> {
-    let Joined { right, alias, inner, constraint, span } = joined;
+pub(crate) fn plan(
+    plan: &mut Plan,
+    owner: &str,
+    left: Relation,
+    joined: AsOfJoin,
+    used: &UsedColumns,
+) -> Outcome<Relation> {
+    let AsOfJoin { right, alias, inner, constraint, span } = joined;
     let example = format!("ON {alias}.key = key AND {} <= {}", right.time_names(), left.time_names());
     let JoinConstraint::On(condition) = constraint else {
         return Fault::new(span, "an as-of join has no ON").expected(example).err();
     };
-    let matching = Matching::of(condition, &left, &right, span)?;
+    let matching = AsOfCondition::of(condition, &left, &right, span)?;
     let Some((behind, strict)) = matching.bound else {
         return Fault::new(span, "an as-of join has no bound of time")
             .expected(example)
@@ -89,7 +95,7 @@ pub(crate) fn plan(plan: &mut Plan, owner: &str, left: Relation, joined: Joined,
     left.node = node.map_err(|error| Box::new(Fault::new(span, error.chain())))?;
     for index in kept {
         let column = right.columns[index].clone();
-        left.columns.push(Column { qualifier: Some(alias.clone()), nullable: true, time: false, ..column });
+        left.columns.push(RelationColumn { qualifier: Some(alias.clone()), nullable: true, time: false, ..column });
     }
     left.models.extend(right.models);
     Ok(left)
@@ -107,9 +113,9 @@ impl Relation {
     }
 }
 
-impl Matching {
-    fn of(condition: &Expr, left: &Relation, right: &Relation, span: Span) -> Outcome<Matching> {
-        let mut matching = Matching { keys: vec![], bound: None };
+impl AsOfCondition {
+    fn of(condition: &Expr, left: &Relation, right: &Relation, span: Span) -> Outcome<AsOfCondition> {
+        let mut matching = AsOfCondition { keys: vec![], bound: None };
         for condition in conjuncts(condition) {
             let Expr::BinaryOp { left: one, op, right: other } = condition else {
                 return refuse(condition, left, right, span);

@@ -1,6 +1,6 @@
 //! The rows of a test as columns: those that go into streams, and those that should come out.
 
-use crate::check::Checked;
+use crate::check::CheckedPlan;
 use crate::diagnostic::{Diagnostic, Fault, Outcome, did_you_mean, fault, place_of};
 use crate::expression::{self, Compiled, Place, Scope, ScopeColumn};
 use crate::relation::type_name;
@@ -61,7 +61,7 @@ pub enum ExpectedRows {
     },
 }
 
-impl Checked {
+impl CheckedPlan {
     /// Evaluates the rows of a test for the plan of its targets.
     pub fn bind_test(&self, test: &Test) -> Result<BoundTest, Vec<Diagnostic>> {
         let mut wrong = Vec::new();

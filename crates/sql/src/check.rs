@@ -10,7 +10,7 @@ use crate::plan::{Plan, PlanKind};
 use crate::planner::Planner;
 use crate::relation::Relation;
 use crate::source_file::SourceFile;
-use crate::statement::{Decision, History, Insert, Name, Placed, Statement, Statements};
+use crate::statement::{Decision, History, Insert, Name, PlacedStatement, Statement, Statements};
 use crate::stream::Stream;
 use dataflow::{EventTime, Output, Port, RowText};
 use sqlparser::ast::{Expr, LimitClause};
@@ -48,7 +48,7 @@ pub struct Start {
 
 /// A plan in which nothing is wrong.
 #[derive(Clone, Debug)]
-pub struct Checked {
+pub struct CheckedPlan {
     /// The streams that are read, in the order in which the plan meets them.
     pub streams: Vec<Stream>,
     /// Where rows come out.
@@ -62,7 +62,7 @@ pub struct Checked {
 }
 
 /// Plans what a target needs, or says everything that is wrong with it.
-pub fn check(statements: &Statements, catalog: &dyn Catalog, target: &Target) -> Result<Checked, Vec<Diagnostic>> {
+pub fn check(statements: &Statements, catalog: &dyn Catalog, target: &Target) -> Result<CheckedPlan, Vec<Diagnostic>> {
     let mut statements = statements.clone();
     let (query, limit) = match target {
         Target::Query(text) => add_query(&mut statements, text).map_err(|diagnostic| vec![diagnostic])?,
@@ -94,7 +94,7 @@ pub fn check(statements: &Statements, catalog: &dyn Catalog, target: &Target) ->
             Target::Query(_) | Target::View(_) => aside::count_only(&mut streams),
             _ => aside::plan(&mut plan, &streams, &mut outputs),
         }
-        return Ok(Checked { streams, outputs, models, limit, plan, files: statements.files });
+        return Ok(CheckedPlan { streams, outputs, models, limit, plan, files: statements.files });
     }
     let order: HashMap<&str, usize> =
         statements.files.iter().enumerate().map(|(at, file)| (file.path.as_str(), at)).collect();
@@ -104,7 +104,7 @@ pub fn check(statements: &Statements, catalog: &dyn Catalog, target: &Target) ->
 }
 
 /// A query is an INSERT whose target is the caller; its LIMIT is the caller's business.
-fn add_query(statements: &mut Statements, text: &str) -> Result<(Option<Placed>, Option<u64>), Diagnostic> {
+fn add_query(statements: &mut Statements, text: &str) -> Result<(Option<PlacedStatement>, Option<u64>), Diagnostic> {
     let file = SourceFile { path: "<query>".to_owned(), text: text.to_owned() };
     let (mut query, marks) = crate::parse::parse_query(text).map_err(|fault| fault.in_file(&file))?;
     let number = statements.files.len();
@@ -121,7 +121,7 @@ fn add_query(statements: &mut Statements, text: &str) -> Result<(Option<Placed>,
         query.limit_clause = None;
     }
     let insert = Insert { target: Name { text: String::new(), span }, topic: false, query };
-    Ok((Some(Placed { file: number, span, statement: Statement::Insert(insert) }), limit))
+    Ok((Some(PlacedStatement { file: number, span, statement: Statement::Insert(insert) }), limit))
 }
 
 fn first_character() -> Span {
@@ -164,12 +164,12 @@ impl Check<'_> {
         }
     }
 
-    fn relation(&mut self, placed: &Placed, name: &Name) -> Option<Relation> {
+    fn relation(&mut self, placed: &PlacedStatement, name: &Name) -> Option<Relation> {
         let outcome = self.planner.relation(name);
         self.planner.note(placed, outcome)
     }
 
-    fn archive(&mut self, placed: &Placed, name: &Name) {
+    fn archive(&mut self, placed: &PlacedStatement, name: &Name) {
         let statements = self.planner.statements;
         let streams = || {
             statements.statements.iter().filter_map(|placed| match &placed.statement {
@@ -244,7 +244,7 @@ impl Check<'_> {
         self.planner.wrong.push(fault.in_file(&file));
     }
 
-    fn insert(&mut self, placed: &Placed) {
+    fn insert(&mut self, placed: &PlacedStatement) {
         let Statement::Insert(insert) = &placed.statement else { return };
         self.planner.file = placed.file;
         let (owner, output) = match (insert.target.text.as_str(), insert.topic) {
@@ -269,7 +269,7 @@ impl Check<'_> {
         self.outputs.push(OutputSpec { name, output, schema, from_decision: None, rules: Vec::new() });
     }
 
-    fn decision(&mut self, placed: &Placed, declared: &Decision) {
+    fn decision(&mut self, placed: &PlacedStatement, declared: &Decision) {
         self.planner.file = placed.file;
         let outcome = decision::plan(&mut self.planner, declared, placed.span);
         let Some(node) = self.planner.note(placed, outcome) else { return };
@@ -334,7 +334,7 @@ impl Check<'_> {
     }
 
     /// The log rows of a decision that have an action.
-    fn acted(&mut self, node: usize, declared: &Decision, placed: &Placed) {
+    fn acted(&mut self, node: usize, declared: &Decision, placed: &PlacedStatement) {
         let PlanKind::Decision(decision) = &self.planner.plan.nodes[node].kind else { return };
         let log = decision.log.clone();
         let Ok(action) = log.index_of("action") else { return };
@@ -397,7 +397,7 @@ fn matches(pattern: &str, name: &str) -> bool {
 /// Names are defined once. Streams, views and decisions share their names; models and experiments have their own.
 fn same_names(planner: &mut Planner) {
     let statements = planner.statements;
-    let mut seen: HashMap<(u8, String), (&Placed, &str)> = HashMap::new();
+    let mut seen: HashMap<(u8, String), (&PlacedStatement, &str)> = HashMap::new();
     for placed in &statements.statements {
         let Some((kind, name)) = placed.statement.defines() else { continue };
         let space = match kind {

@@ -3,7 +3,7 @@
 use crate::diagnostic::{Fault, Outcome, did_you_mean, place_of};
 use crate::plan::DecisionPlan;
 use crate::planner::Planner;
-use crate::relation::{Column, Relation};
+use crate::relation::{Relation, RelationColumn};
 use crate::rewrite::{any, argument, arguments, call, generated, is_subquery, is_window, replace};
 use crate::statement::{Decision, Experiment, Rule, Statement};
 use arrow::array::{ArrayRef, StringArray};
@@ -86,7 +86,7 @@ fn arms(
     conditions: &mut [Expr],
     span: Span,
 ) -> Outcome<Relation> {
-    let mut added: Vec<(Column, Arc<dyn Scalar>)> = Vec::new();
+    let mut added: Vec<(RelationColumn, Arc<dyn Scalar>)> = Vec::new();
     for condition in conditions {
         replace(condition, |part| {
             let Some(function) = call(part, "arm") else { return Ok(None) };
@@ -126,7 +126,7 @@ fn experiment(planner: &Planner, name: &str, span: Span) -> Outcome<Experiment> 
     })
 }
 
-fn arm_column(name: &str, experiment: &Experiment, relation: &Relation) -> Outcome<(Column, Arc<dyn Scalar>)> {
+fn arm_column(name: &str, experiment: &Experiment, relation: &Relation) -> Outcome<(RelationColumn, Arc<dyn Scalar>)> {
     let key = generated(&experiment.key.text, experiment.key.span);
     let compiled = relation.compile(&key, experiment.key.span)?;
     let mut end = 0;
@@ -135,7 +135,7 @@ fn arm_column(name: &str, experiment: &Experiment, relation: &Relation) -> Outco
         (arm.text.clone(), end)
     });
     let arm = Arm { experiment: experiment.name.text.clone(), key: compiled.scalar, arms: arms.collect() };
-    let column = Column {
+    let column = RelationColumn {
         qualifier: None,
         name: name.to_owned(),
         data_type: DataType::Utf8,

@@ -46,7 +46,7 @@ mod lower;
 
 pub use bind_test::{BoundExpect, BoundTest, ExpectedRows};
 pub use catalog::Catalog;
-pub use check::{Checked, Start, Target, check};
+pub use check::{CheckedPlan, Start, Target, check};
 pub use diagnostic::Diagnostic;
 pub use look_back::LookBack;
 pub use output::OutputSpec;

@@ -2,7 +2,7 @@
 
 use crate::diagnostic::{Fault, Outcome, did_you_mean, place_of};
 use crate::planner::Planner;
-use crate::relation::{Column, Relation, type_name};
+use crate::relation::{Relation, RelationColumn, type_name};
 use crate::rewrite::{arguments, call, generated, replace};
 use crate::statement::{Model, Name};
 use arrow::array::ArrayRef;
@@ -20,7 +20,7 @@ pub(crate) fn plan(
     items: &mut [(Expr, Option<String>)],
     span: Span,
 ) -> Outcome<Relation> {
-    let mut added: Vec<(Column, Arc<dyn Scalar>)> = Vec::new();
+    let mut added: Vec<(RelationColumn, Arc<dyn Scalar>)> = Vec::new();
     let mut models = relation.models.clone();
     for (expr, alias) in items.iter_mut() {
         let whole = call(expr, "predict").is_some();
@@ -32,7 +32,7 @@ pub(crate) fn plan(
             models.insert(name.0, name.1);
             let column_name = format!("__{}_{}", alias.as_deref().unwrap_or("score"), added.len() + 1);
             let data_type = scalar.data_type();
-            let column = Column {
+            let column = RelationColumn {
                 qualifier: None,
                 name: column_name.clone(),
                 data_type,

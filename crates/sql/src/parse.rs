@@ -2,7 +2,7 @@
 
 use crate::diagnostic::{Diagnostic, Fault, Outcome, did_you_mean};
 use crate::source_file::SourceFile;
-use crate::statement::{Insert, Model, ModelOutput, Placed, Statement, Statements, View};
+use crate::statement::{Insert, Model, ModelOutput, PlacedStatement, Statement, Statements, View};
 use crate::token_reader::{TokenReader, is_word, lower_first};
 use crate::{parse_decision, parse_stream, parse_test};
 use sqlparser::ast::Query;
@@ -53,12 +53,12 @@ fn whole(text: &str) -> Span {
 }
 
 /// GIVEN and EXPECT belong to the test before them.
-fn place(into: &mut Statements, file: usize, span: Span, parsed: Parsed, wrong: &mut Vec<Diagnostic>) {
+fn place(into: &mut Statements, file: usize, span: Span, parsed: StatementOrClause, wrong: &mut Vec<Diagnostic>) {
     let statement = match parsed {
-        Parsed::Statement(statement) => *statement,
-        Parsed::OfTest(clause) => {
+        StatementOrClause::Statement(statement) => *statement,
+        StatementOrClause::OfTest(clause) => {
             let last = into.statements.last_mut().filter(|placed| placed.file == file);
-            if let Some(Placed { statement: Statement::Test(test), .. }) = last {
+            if let Some(PlacedStatement { statement: Statement::Test(test), .. }) = last {
                 test.add(*clause);
             } else {
                 let fault = Fault::new(span, "GIVEN and EXPECT belong to a test")
@@ -73,7 +73,7 @@ fn place(into: &mut Statements, file: usize, span: Span, parsed: Parsed, wrong: 
         test.file = file;
         test.path.clone_from(&into.files[file].path);
     }
-    into.statements.push(Placed { file, span, statement });
+    into.statements.push(PlacedStatement { file, span, statement });
 }
 
 fn tokens_of(text: &str) -> Outcome<Vec<TokenWithSpan>> {
@@ -120,7 +120,7 @@ fn take_as_of(tokens: Vec<TokenWithSpan>) -> (Vec<TokenWithSpan>, HashSet<Locati
 }
 
 /// What stands between two semicolons.
-pub(crate) enum Parsed {
+pub(crate) enum StatementOrClause {
     Statement(Box<Statement>),
     OfTest(Box<parse_test::TestClause>),
 }
@@ -128,7 +128,7 @@ pub(crate) enum Parsed {
 const STATEMENTS: &str =
     "CREATE STREAM, VIEW, MODEL, EXPERIMENT or DECISION, INSERT INTO, ARCHIVE, TEST, GIVEN or EXPECT";
 
-fn parse_statement(tokens: &[TokenWithSpan]) -> Outcome<Parsed> {
+fn parse_statement(tokens: &[TokenWithSpan]) -> Outcome<StatementOrClause> {
     let mut reader = TokenReader::new(tokens);
     let statement = match reader.word_upper().as_deref() {
         Some("CREATE") => parse_create(&mut reader)?,
@@ -141,7 +141,7 @@ fn parse_statement(tokens: &[TokenWithSpan]) -> Outcome<Parsed> {
         Some("GIVEN" | "EXPECT") => {
             let clause = parse_test::parse_clause(&mut reader)?;
             reader.end()?;
-            return Ok(Parsed::OfTest(Box::new(clause)));
+            return Ok(StatementOrClause::OfTest(Box::new(clause)));
         }
         Some("SELECT" | "WITH" | "FROM") => {
             return Fault::new(reader.here(), "a SELECT on its own has nowhere to go")
@@ -160,7 +160,7 @@ fn parse_statement(tokens: &[TokenWithSpan]) -> Outcome<Parsed> {
         }
     };
     reader.end()?;
-    Ok(Parsed::Statement(Box::new(statement)))
+    Ok(StatementOrClause::Statement(Box::new(statement)))
 }
 
 fn parse_create(reader: &mut TokenReader) -> Outcome<Statement> {

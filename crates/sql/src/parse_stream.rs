@@ -26,7 +26,7 @@ pub(crate) fn parse(reader: &mut TokenReader) -> Outcome<Stream> {
         dead_letters: None,
     };
     reader.in_parentheses(|reader| item(reader, &mut stream))?;
-    let mut said = Said::default();
+    let mut said = ClausesSeen::default();
     loop {
         let at = reader.here();
         if reader.take("HISTORY") {
@@ -48,9 +48,9 @@ pub(crate) fn parse(reader: &mut TokenReader) -> Outcome<Stream> {
 
 /// The clauses that were said, each of which is said once: of two, none would be the one that was meant.
 #[derive(Default)]
-struct Said(Vec<&'static str>);
+struct ClausesSeen(Vec<&'static str>);
 
-impl Said {
+impl ClausesSeen {
     fn once(&mut self, clause: &'static str, at: Span) -> Outcome<()> {
         if self.0.contains(&clause) {
             return Fault::new(at, format!("{clause} is said twice")).hint("leave one of them out").err();
@@ -153,7 +153,7 @@ fn watermark(reader: &mut TokenReader) -> Outcome<Watermark> {
     let delay = delay(&column, &reader.expression()?, start)?;
     let mut watermark =
         Watermark { column, delay, quiet: Quiet::After(QUIET_AFTER), late: Late::Move, late_rows: None };
-    let mut said = Said::default();
+    let mut said = ClausesSeen::default();
     loop {
         let at = reader.here();
         if reader.take("QUIET") {

@@ -82,15 +82,15 @@ pub(crate) fn names_in(part: &impl Visit) -> Vec<Expr> {
 }
 
 /// The columns that a SELECT uses of its inputs.
-pub(crate) struct Used {
+pub(crate) struct UsedColumns {
     /// Names, with what stands in front of them.
     names: HashSet<(Option<String>, String)>,
     wildcards: HashSet<String>,
     all: bool,
 }
 
-impl Used {
-    pub fn of(select: &Select) -> Used {
+impl UsedColumns {
+    pub fn of(select: &Select) -> UsedColumns {
         let names = names_in(select).into_iter().filter_map(|name| match name {
             Expr::Identifier(name) => Some((None, name.value.to_lowercase())),
             Expr::CompoundIdentifier(parts) => match parts.as_slice() {
@@ -99,7 +99,7 @@ impl Used {
             },
             _ => None,
         });
-        let mut used = Used { names: names.collect(), wildcards: HashSet::new(), all: false };
+        let mut used = UsedColumns { names: names.collect(), wildcards: HashSet::new(), all: false };
         used.all = any(select, |expr| call(expr, "predict").is_some());
         for item in &select.projection {
             match item {

@@ -1,10 +1,10 @@
 //! A SELECT to steps: FROM, as-of joins, WHERE, windows and aggregates over other streams, models, projection.
 
-use crate::as_of::{self, Joined};
+use crate::as_of::{self, AsOfJoin};
 use crate::diagnostic::{Fault, Outcome, did_you_mean, place_of};
 use crate::planner::Planner;
-use crate::relation::{Column, Relation};
-use crate::rewrite::{Used, and, any, conjuncts, is_subquery, is_window, object_name, replace, table_name};
+use crate::relation::{Relation, RelationColumn};
+use crate::rewrite::{UsedColumns, and, any, conjuncts, is_subquery, is_window, object_name, replace, table_name};
 use crate::work::Work;
 use crate::{model, refuse, subquery, window};
 use dataflow::Scalar;
@@ -48,7 +48,7 @@ impl Planner<'_> {
 
     fn select(&mut self, owner: &str, select: &Select, span: Span) -> Outcome<Relation> {
         refuse::clauses(select, span)?;
-        let used = Used::of(select);
+        let used = UsedColumns::of(select);
         match self.steps_of_select(owner, select, &used, span) {
             // What is wrong is told with all columns in sight, once: the plan goes nowhere from here.
             Err(fault) if !self.keeps_all => {
@@ -60,7 +60,7 @@ impl Planner<'_> {
     }
 
     /// The steps of a SELECT over the columns that it uses.
-    fn steps_of_select(&mut self, owner: &str, select: &Select, used: &Used, span: Span) -> Outcome<Relation> {
+    fn steps_of_select(&mut self, owner: &str, select: &Select, used: &UsedColumns, span: Span) -> Outcome<Relation> {
         let mut relation = self.from(owner, select, used, span)?;
         let (plain, with_subqueries): (Vec<&Expr>, Vec<&Expr>) = select
             .selection
@@ -156,7 +156,7 @@ impl Planner<'_> {
         Ok((relation, conditions.into_iter().map(|item| item.expr).collect()))
     }
 
-    fn from(&mut self, owner: &str, select: &Select, used: &Used, span: Span) -> Outcome<Relation> {
+    fn from(&mut self, owner: &str, select: &Select, used: &UsedColumns, span: Span) -> Outcome<Relation> {
         let [TableWithJoins { relation: first, joins }] = select.from.as_slice() else {
             return match select.from.get(1) {
                 Some(second) => Fault::new(
@@ -182,7 +182,7 @@ impl Planner<'_> {
                 .collect();
             relation = relation.narrowed(&mut self.plan, &kept);
         }
-        let used_behind = Used::of(&without_conditions(select));
+        let used_behind = UsedColumns::of(&without_conditions(select));
         for join in joins {
             let marked = self.is_as_of(&join.relation);
             let span = place_of(&join.relation, span);
@@ -202,7 +202,7 @@ impl Planner<'_> {
                     .hint("give one of them another name: stream AS other")
                     .err();
             }
-            let joined = Joined { right, alias, inner, constraint, span };
+            let joined = AsOfJoin { right, alias, inner, constraint, span };
             relation = as_of::plan(&mut self.plan, owner, relation, joined, &used_behind)?;
         }
         Ok(relation)
@@ -290,7 +290,7 @@ impl Planner<'_> {
                 &compiled.data_type,
                 if item.span.start.line == 0 { span } else { item.span },
             )?;
-            columns.push(Column {
+            columns.push(RelationColumn {
                 qualifier: None,
                 name: item.name.clone(),
                 data_type: compiled.data_type,
@@ -305,7 +305,9 @@ impl Planner<'_> {
             });
             sources.push(at);
         }
-        let same = |(at, column): (usize, &Column)| sources[at] == Some(at) && relation.columns[at].name == column.name;
+        let same = |(at, column): (usize, &RelationColumn)| {
+            sources[at] == Some(at) && relation.columns[at].name == column.name
+        };
         if columns.len() == relation.columns.len() && columns.iter().enumerate().all(same) {
             return Ok(Relation { columns, ..relation });
         }
@@ -392,11 +394,11 @@ fn star(
         Some(ExcludeSelectItem::Single(name)) => vec![object_name(name)],
         Some(ExcludeSelectItem::Multiple(names)) => names.iter().map(object_name).collect(),
     };
-    let of = |column: &&Column| {
+    let of = |column: &&RelationColumn| {
         !column.generated
             && qualifier.is_none_or(|wanted| column.qualifier.as_ref().is_some_and(|q| q.eq_ignore_ascii_case(wanted)))
     };
-    let columns: Vec<&Column> = relation.columns.iter().filter(of).collect();
+    let columns: Vec<&RelationColumn> = relation.columns.iter().filter(of).collect();
     if let (true, Some(qualifier)) = (columns.is_empty(), qualifier) {
         let known: Vec<&str> = relation.columns.iter().filter_map(|column| column.qualifier.as_deref()).collect();
         let mut fault = Fault::new(at, format!("no stream or view is named \"{qualifier}\" here"));

@@ -12,14 +12,14 @@ use std::collections::HashSet;
 #[derive(Clone, Debug, Default)]
 pub struct Statements {
     pub(crate) files: Vec<SourceFile>,
-    pub(crate) statements: Vec<Placed>,
+    pub(crate) statements: Vec<PlacedStatement>,
     /// Where the right sides of as-of joins begin: file and location.
     pub(crate) as_of: HashSet<(usize, Location)>,
 }
 
 /// A statement and where it stands.
 #[derive(Clone, Debug)]
-pub(crate) struct Placed {
+pub(crate) struct PlacedStatement {
     pub file: usize,
     pub span: Span,
     pub statement: Statement,
@@ -230,7 +230,7 @@ impl Statement {
 impl Statements {
     /// The streams that ARCHIVE statements name, in the order of the text.
     pub fn archives(&self) -> Vec<String> {
-        let archive = |placed: &Placed| match &placed.statement {
+        let archive = |placed: &PlacedStatement| match &placed.statement {
             Statement::Archive(name) => Some(name.text.clone()),
             _ => None,
         };
@@ -259,7 +259,7 @@ impl Statements {
 
     /// The names of all streams.
     pub fn streams(&self) -> Vec<String> {
-        let stream = |placed: &Placed| match &placed.statement {
+        let stream = |placed: &PlacedStatement| match &placed.statement {
             Statement::Stream(stream) => Some(stream.name.text.clone()),
             _ => None,
         };
@@ -282,7 +282,7 @@ impl Statements {
 
     /// The tables that streams have as HISTORY, each with its stream.
     pub fn history_tables(&self) -> Vec<(String, String)> {
-        let history = |placed: &Placed| match &placed.statement {
+        let history = |placed: &PlacedStatement| match &placed.statement {
             Statement::Stream(Stream { name, history: Some(History::Table(table)), .. }) => {
                 Some((table.text.clone(), name.text.clone()))
             }
@@ -293,7 +293,7 @@ impl Statements {
 
     /// The tests, in the order of the text.
     pub fn tests(&self) -> Vec<Test> {
-        let test = |placed: &Placed| match &placed.statement {
+        let test = |placed: &PlacedStatement| match &placed.statement {
             Statement::Test(test) => Some(test.clone()),
             _ => None,
         };
@@ -302,7 +302,7 @@ impl Statements {
 
     /// The models, in the order of the text.
     pub fn models(&self) -> Vec<Model> {
-        let model = |placed: &Placed| match &placed.statement {
+        let model = |placed: &PlacedStatement| match &placed.statement {
             Statement::Model(model) => Some(model.clone()),
             _ => None,
         };

@@ -29,7 +29,7 @@ pub(crate) fn plan(
             let (select, inner) = open(planner, subquery, span)?;
             let name = work.name(alias, "exists");
             let call = Call { kind: RangeAggregateKind::Exists, argument: None, conditions: vec![] };
-            let column = Matching::of(&select, &inner, work, span)?.add(call, name, work, &inner, span)?;
+            let column = Correlation::of(&select, &inner, work, span)?.add(call, name, work, &inner, span)?;
             let exists = generated(&column, span);
             Ok(if *negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(exists) } } else { exists })
         }
@@ -50,7 +50,7 @@ fn aggregate(planner: &mut Planner, query: &Query, alias: Option<&str>, work: &m
                 .err();
         }
     };
-    let matching = Matching::of(&select, &inner, work, span)?;
+    let matching = Correlation::of(&select, &inner, work, span)?;
     let whole = is_call(item);
     let mut value = item.clone();
     let mut calls = 0;
@@ -91,7 +91,7 @@ fn kind(function: &Function) -> Option<RangeAggregateKind> {
 }
 
 /// The SELECT and the stream or view that it reads.
-fn open(planner: &mut Planner, query: &Query, span: Span) -> Outcome<(Select, Inner)> {
+fn open(planner: &mut Planner, query: &Query, span: Span) -> Outcome<(Select, InnerRelation)> {
     let SetExpr::Select(select) = query.body.as_ref() else {
         return Fault::new(span, "a subquery is one SELECT").err();
     };
@@ -113,16 +113,16 @@ fn open(planner: &mut Planner, query: &Query, span: Span) -> Outcome<(Select, In
     }
     let (name, alias) = table_name(&from.relation, span)?;
     let relation = planner.relation(&name)?.named(&alias);
-    Ok(((**select).clone(), Inner { relation, name }))
+    Ok(((**select).clone(), InnerRelation { relation, name }))
 }
 
-struct Inner {
+struct InnerRelation {
     relation: Relation,
     name: Name,
 }
 
 /// How rows of the other stream belong to a row.
-struct Matching {
+struct Correlation {
     keys: Vec<(Expr, Expr)>,
     /// Conditions on the other stream alone.
     conditions: Vec<Expr>,
@@ -134,15 +134,15 @@ struct Matching {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Side {
     Neither,
-    Inner,
+    InnerRelation,
     Outer,
     Both,
 }
 
-impl Matching {
-    fn of(select: &Select, inner: &Inner, work: &Work, span: Span) -> Outcome<Matching> {
+impl Correlation {
+    fn of(select: &Select, inner: &InnerRelation, work: &Work, span: Span) -> Outcome<Correlation> {
         let outer = &work.input;
-        let mut matching = Matching { keys: vec![], conditions: vec![], from: i64::MIN, to: i64::MAX };
+        let mut matching = Correlation { keys: vec![], conditions: vec![], from: i64::MIN, to: i64::MAX };
         let all = select.selection.as_ref().map(conjuncts).unwrap_or_default();
         for condition in all {
             if crate::rewrite::any(condition, is_subquery) {
@@ -151,7 +151,7 @@ impl Matching {
                     .err();
             }
             match side(condition, &inner.relation, outer, span)? {
-                Side::Inner | Side::Neither => matching.conditions.push(condition.clone()),
+                Side::InnerRelation | Side::Neither => matching.conditions.push(condition.clone()),
                 Side::Outer => {
                     return Fault::new(
                         place_of(condition, span),
@@ -169,7 +169,7 @@ impl Matching {
     }
 
     /// An equality of keys or a bound of time.
-    fn correlate(&mut self, condition: &Expr, inner: &Inner, outer: &Relation, span: Span) -> Outcome<()> {
+    fn correlate(&mut self, condition: &Expr, inner: &InnerRelation, outer: &Relation, span: Span) -> Outcome<()> {
         let bounded = match condition {
             Expr::Between { expr, negated: false, low, high } => {
                 self.bound(expr, &BinaryOperator::GtEq, low, inner, outer)
@@ -177,8 +177,8 @@ impl Matching {
             }
             Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => {
                 match (side(left, &inner.relation, outer, span)?, side(right, &inner.relation, outer, span)?) {
-                    (Side::Inner, Side::Outer) => self.keys.push(((**right).clone(), (**left).clone())),
-                    (Side::Outer, Side::Inner) => self.keys.push(((**left).clone(), (**right).clone())),
+                    (Side::InnerRelation, Side::Outer) => self.keys.push(((**right).clone(), (**left).clone())),
+                    (Side::Outer, Side::InnerRelation) => self.keys.push(((**left).clone(), (**right).clone())),
                     _ => return self.refuse(condition, inner, outer, span),
                 }
                 true
@@ -189,7 +189,7 @@ impl Matching {
         if bounded { Ok(()) } else { self.refuse(condition, inner, outer, span) }
     }
 
-    fn refuse(&self, condition: &Expr, inner: &Inner, outer: &Relation, span: Span) -> Outcome<()> {
+    fn refuse(&self, condition: &Expr, inner: &InnerRelation, outer: &Relation, span: Span) -> Outcome<()> {
         Fault::new(place_of(condition, span), "a subquery cannot match rows by this condition")
             .found(condition.to_string())
             .expected(format!(
@@ -202,7 +202,14 @@ impl Matching {
     }
 
     /// A comparison of the two times; whether it is one.
-    fn bound(&mut self, left: &Expr, op: &BinaryOperator, right: &Expr, inner: &Inner, outer: &Relation) -> bool {
+    fn bound(
+        &mut self,
+        left: &Expr,
+        op: &BinaryOperator,
+        right: &Expr,
+        inner: &InnerRelation,
+        outer: &Relation,
+    ) -> bool {
         let (Some((left, left_plus)), Some((right, right_plus))) =
             (interval::column_plus(left), interval::column_plus(right))
         else {
@@ -238,7 +245,7 @@ impl Matching {
         true
     }
 
-    fn check_bounds(&self, inner: &Inner, outer: &Relation, span: Span) -> Outcome<()> {
+    fn check_bounds(&self, inner: &InnerRelation, outer: &Relation, span: Span) -> Outcome<()> {
         let (theirs, ours) = (inner.relation.time_names(), outer.time_names());
         let example = format!("{theirs} BETWEEN {ours} - INTERVAL '7' DAY AND {ours}");
         if self.from == i64::MIN {
@@ -270,7 +277,7 @@ impl Matching {
     }
 
     /// Adds one aggregate; the name of its column.
-    fn add(&self, call: Call, name: String, work: &mut Work, inner: &Inner, span: Span) -> Outcome<String> {
+    fn add(&self, call: Call, name: String, work: &mut Work, inner: &InnerRelation, span: Span) -> Outcome<String> {
         let mut keys = Vec::new();
         for (ours, theirs) in &self.keys {
             let left = work.column_of(ours, span)?;
@@ -291,7 +298,7 @@ impl Matching {
         for (_, text, compiled) in keys {
             // Two left columns may equal one right column: each key has a column of its own.
             let column = crate::work::generated_column(text.clone(), &compiled);
-            right.picks.push((text, crate::work::Computed { column, scalar: compiled.scalar }));
+            right.picks.push((text, crate::work::ComputedColumn { column, scalar: compiled.scalar }));
         }
         let conditions = and(self.conditions.iter().cloned().chain(call.conditions));
         let filter = conditions
@@ -377,7 +384,7 @@ fn side(expr: &Expr, inner: &Relation, outer: &Relation, span: Span) -> Outcome<
     let mut side = Side::Neither;
     for name in names_in(expr) {
         let found = if inner.place(&name).is_some() {
-            Side::Inner
+            Side::InnerRelation
         } else if outer.place(&name).is_some() {
             Side::Outer
         } else {

@@ -4,7 +4,7 @@
 use crate::diagnostic::{Fault, Outcome};
 use crate::expression::Compiled;
 use crate::plan::Plan;
-use crate::relation::{Column, Relation};
+use crate::relation::{Relation, RelationColumn};
 use arrow::datatypes::Schema;
 use dataflow::Scalar;
 use operators::{range, window};
@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub(crate) struct Work {
     pub input: Relation,
     /// Arguments, filters and keys that are expressions, by their text.
-    computed: Vec<(String, Computed)>,
+    computed: Vec<(String, ComputedColumn)>,
     windows: Vec<WindowStep>,
     ranges: Vec<RangeStep>,
     names: HashSet<String>,
@@ -25,8 +25,8 @@ pub(crate) struct Work {
 
 /// A computed column.
 #[derive(Clone)]
-pub(crate) struct Computed {
-    pub column: Column,
+pub(crate) struct ComputedColumn {
+    pub column: RelationColumn,
     pub scalar: Arc<dyn Scalar>,
 }
 
@@ -49,7 +49,7 @@ pub(crate) struct RightSide {
     pub stream: String,
     pub relation: Relation,
     pub key_texts: Vec<String>,
-    pub picks: Vec<(String, Computed)>,
+    pub picks: Vec<(String, ComputedColumn)>,
 }
 
 impl RightSide {
@@ -59,7 +59,7 @@ impl RightSide {
             return known;
         }
         let column = generated_column(text.clone(), &compiled);
-        self.picks.push((text, Computed { column, scalar: compiled.scalar }));
+        self.picks.push((text, ComputedColumn { column, scalar: compiled.scalar }));
         self.picks.len() - 1
     }
 
@@ -72,8 +72,8 @@ impl RightSide {
     }
 }
 
-pub(crate) fn generated_column(name: String, compiled: &Compiled) -> Column {
-    Column {
+pub(crate) fn generated_column(name: String, compiled: &Compiled) -> RelationColumn {
+    RelationColumn {
         qualifier: None,
         name,
         data_type: compiled.data_type.clone(),
@@ -112,14 +112,14 @@ impl Work {
         let known = self.computed.iter().position(|(other, _)| *other == text);
         let at = known.unwrap_or_else(|| {
             let column = generated_column(text.clone(), compiled);
-            self.computed.push((text, Computed { column, scalar: compiled.scalar.clone() }));
+            self.computed.push((text, ComputedColumn { column, scalar: compiled.scalar.clone() }));
             self.computed.len() - 1
         });
         self.input.columns.len() + at
     }
 
     /// The column at an index, also where it will be computed.
-    pub fn column(&self, index: usize) -> &Column {
+    pub fn column(&self, index: usize) -> &RelationColumn {
         match index.checked_sub(self.input.columns.len()) {
             None => &self.input.columns[index],
             Some(computed) => &self.computed[computed].1.column,

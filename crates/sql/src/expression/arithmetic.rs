@@ -1,8 +1,8 @@
 //! `+ - * / // %` over numbers, times and intervals.
 
-use super::bound::{Bound, Open, call};
+use super::bound::{Bound, OpenLiteral, call};
 use super::cast::{cast_to, power_of_ten};
-use super::kernel::{Argument, Column, fails};
+use super::kernel::{Argument, KernelResult, fails};
 use super::operator::{Operator, no_operator};
 use super::pairs::{pairs, try_pairs};
 use super::scope::Problem;
@@ -27,8 +27,8 @@ pub(crate) fn arithmetic(operator: Operator, left: Bound, right: Bound) -> Resul
     }
     if !sql_type::is_number(&l)
         || !sql_type::is_number(&r)
-        || left.open == Some(Open::Text)
-        || right.open == Some(Open::Text)
+        || left.open == Some(OpenLiteral::Text)
+        || right.open == Some(OpenLiteral::Text)
     {
         return Err(no_operator(operator, &l, &r));
     }
@@ -51,7 +51,7 @@ pub(crate) fn arithmetic(operator: Operator, left: Bound, right: Bound) -> Resul
 
 /// NULL takes the other's type; next to a time it is an interval.
 fn typed(bound: Bound, other: &Bound) -> Result<Bound, Problem> {
-    if bound.open != Some(Open::Null) {
+    if bound.open != Some(OpenLiteral::Null) {
         return Ok(bound);
     }
     let data_type = match &other.data_type {
@@ -115,7 +115,7 @@ fn float<T>(
     right: &Argument,
     rows: usize,
     zero: impl Fn(T::Native) -> bool,
-) -> Column
+) -> KernelResult
 where
     T: ArrowPrimitiveType,
     T::Native: std::ops::Add<Output = T::Native>
@@ -185,10 +185,10 @@ fn decimals(operator: Operator, left: Bound, right: Bound, common: &DataType) ->
 
 /// `-x`.
 pub(crate) fn negate(value: Bound) -> Result<Bound, Problem> {
-    let value = if value.open == Some(Open::Null) { cast_to(value, &Int64)? } else { value };
+    let value = if value.open == Some(OpenLiteral::Null) { cast_to(value, &Int64)? } else { value };
     let open = value.open;
     let (data_type, nullable) = (value.data_type.clone(), value.nullable);
-    if open == Some(Open::Text) || !(sql_type::is_number(&data_type) || data_type == LENGTH) {
+    if open == Some(OpenLiteral::Text) || !(sql_type::is_number(&data_type) || data_type == LENGTH) {
         let found = sql_type::name(&data_type);
         return Err(Problem::new(format!("no operator - {found}")).found(found).expected("a number or an interval"));
     }
@@ -205,7 +205,7 @@ pub(crate) fn negate(value: Bound) -> Result<Bound, Problem> {
     })?;
     let narrowed = match (&negated.value, open) {
         // -2147483648 is written as the negation of a BIGINT.
-        (Some(value), Some(Open::Integer)) if result == Int64 => {
+        (Some(value), Some(OpenLiteral::Integer)) if result == Int64 => {
             let number = value.as_primitive::<Int64Type>().value(0);
             i32::try_from(number).ok().map(|number| Arc::new(arrow::array::Int32Array::from(vec![number])) as ArrayRef)
         }

@@ -1,7 +1,7 @@
 //! Names, types and functions of a syntax tree become nodes.
 
 use super::arithmetic;
-use super::bound::{Bound, Open};
+use super::bound::{Bound, OpenLiteral};
 use super::cast::{self, cast_to, plain};
 use super::compare::{self, Comparison};
 use super::functions::{self, concatenate, function, maybe_not};
@@ -328,7 +328,7 @@ fn literal(value: &Value) -> Result<Bound, Problem> {
         Value::Null => return Ok(Bound::null()),
         Value::Boolean(value) => (one(BooleanArray::from(vec![*value])), None),
         Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => {
-            (one(StringArray::from(vec![text.as_str()])), Some(Open::Text))
+            (one(StringArray::from(vec![text.as_str()])), Some(OpenLiteral::Text))
         }
         Value::Number(text, _) => number(&text.replace('_', ""))?,
         other => return Err(Problem::new(format!("the literal {other} is not known")).found(other.to_string())),
@@ -341,13 +341,13 @@ fn one(value: impl Array + 'static) -> ArrayRef {
 }
 
 /// Whole numbers are INTEGER or BIGINT, those with a point DECIMAL, those with an exponent DOUBLE.
-fn number(text: &str) -> Result<(ArrayRef, Option<Open>), Problem> {
+fn number(text: &str) -> Result<(ArrayRef, Option<OpenLiteral>), Problem> {
     let bad = || Problem::new(format!("{text} is not a number")).found(text);
     if let Ok(value) = text.parse::<i32>() {
-        return Ok((one(Int32Array::from(vec![value])), Some(Open::Integer)));
+        return Ok((one(Int32Array::from(vec![value])), Some(OpenLiteral::Integer)));
     }
     if let Ok(value) = text.parse::<i64>() {
-        return Ok((one(Int64Array::from(vec![value])), Some(Open::Integer)));
+        return Ok((one(Int64Array::from(vec![value])), Some(OpenLiteral::Integer)));
     }
     if text.bytes().all(|digit| digit.is_ascii_digit()) {
         return Err(Problem::new(format!("{text} does not fit into 64 bits"))

@@ -1,6 +1,6 @@
 //! An expression with its type; what no column takes part in is computed at once.
 
-use super::kernel::{Argument, Call, Column};
+use super::kernel::{Argument, Call, KernelResult};
 use super::node::{Failing, Literal, Node, NodeRef, Values};
 use super::scope::Problem;
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 /// A literal whose type is still open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Open {
+pub(crate) enum OpenLiteral {
     /// NULL: takes any type.
     Null,
     /// A text literal: takes any type that its text can be read as.
@@ -25,7 +25,7 @@ pub(crate) struct Bound {
     pub(crate) node: NodeRef,
     pub(crate) data_type: DataType,
     pub(crate) nullable: bool,
-    pub(crate) open: Option<Open>,
+    pub(crate) open: Option<OpenLiteral>,
     /// The value, when it is the same for all rows.
     pub(crate) value: Option<ArrayRef>,
     /// Whether no column takes part.
@@ -33,7 +33,7 @@ pub(crate) struct Bound {
 }
 
 impl Bound {
-    pub(crate) fn literal(array: ArrayRef, open: Option<Open>) -> Bound {
+    pub(crate) fn literal(array: ArrayRef, open: Option<OpenLiteral>) -> Bound {
         Bound {
             node: Arc::new(Literal(array.clone())),
             data_type: array.data_type().clone(),
@@ -46,7 +46,7 @@ impl Bound {
 
     /// The literal NULL.
     pub(crate) fn null() -> Bound {
-        Bound::literal(new_null_array(&DataType::Null, 1), Some(Open::Null))
+        Bound::literal(new_null_array(&DataType::Null, 1), Some(OpenLiteral::Null))
     }
 
     /// A node over other expressions; computed now when no column takes part.
@@ -68,7 +68,7 @@ impl Bound {
     /// The same with a type that is no longer open.
     pub(crate) fn settled(self) -> Bound {
         match self.open {
-            Some(Open::Null) => Bound::literal(new_null_array(&DataType::Int32, 1), None),
+            Some(OpenLiteral::Null) => Bound::literal(new_null_array(&DataType::Int32, 1), None),
             _ => Bound { open: None, ..self },
         }
     }
@@ -101,7 +101,7 @@ pub(crate) fn call(
     arguments: Vec<Bound>,
     data_type: DataType,
     nullable: bool,
-    kernel: impl Fn(&[Argument], usize) -> Column + Send + Sync + 'static,
+    kernel: impl Fn(&[Argument], usize) -> KernelResult + Send + Sync + 'static,
 ) -> Result<Bound, Problem> {
     let nodes = arguments.iter().map(|argument| argument.node.clone()).collect();
     let node = Arc::new(Call { name, kernel: Arc::new(kernel), arguments: nodes, data_type: data_type.clone() });

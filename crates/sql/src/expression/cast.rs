@@ -1,8 +1,8 @@
 //! CAST and TRY_CAST between all types.
 
-use super::bound::{Bound, Open, call};
+use super::bound::{Bound, OpenLiteral, call};
 use super::calendar;
-use super::kernel::{Argument, Column, fails};
+use super::kernel::{Argument, KernelResult, fails};
 use super::scope::Problem;
 use super::sql_type::{self, LENGTH, MONTHS};
 use arrow::array::{
@@ -24,7 +24,7 @@ pub(crate) fn cast(bound: Bound, to: &DataType, tries: bool) -> Result<Bound, Pr
     if bound.data_type == *to {
         return Ok(bound.settled());
     }
-    if bound.open == Some(Open::Null) || bound.data_type == DataType::Null {
+    if bound.open == Some(OpenLiteral::Null) || bound.data_type == DataType::Null {
         return Ok(Bound::literal(new_null_array(to, 1), None));
     }
     if !known(&bound.data_type, to) {
@@ -47,7 +47,7 @@ pub(crate) fn cast(bound: Bound, to: &DataType, tries: bool) -> Result<Bound, Pr
 
 /// Casts an expression to the type that its place needs. A text literal that cannot be read is a problem now.
 pub(crate) fn cast_to(bound: Bound, to: &DataType) -> Result<Bound, Problem> {
-    let literal = bound.open == Some(Open::Text);
+    let literal = bound.open == Some(OpenLiteral::Text);
     let cast = cast(plain(bound)?, to, false)?;
     match (literal, &cast.value) {
         (true, None) => cast.constant().map(|_| cast.clone()),
@@ -91,7 +91,7 @@ fn known(from: &DataType, to: &DataType) -> bool {
 }
 
 /// Everything is cast so that failures are NULL; then a NULL that was none before is the failure.
-fn checked(argument: &Argument, to: &DataType, tries: bool) -> Column {
+fn checked(argument: &Argument, to: &DataType, tries: bool) -> KernelResult {
     let from = argument.raw();
     let result = lenient(from, to)?;
     if !tries && result.null_count() > from.null_count() {
@@ -111,11 +111,11 @@ fn complaint(from: &ArrayRef, row: usize, to: &DataType) -> String {
 }
 
 /// Arrow's own cast with NULL for what fails.
-pub(crate) fn arrow_cast(array: &ArrayRef, to: &DataType) -> Column {
+pub(crate) fn arrow_cast(array: &ArrayRef, to: &DataType) -> KernelResult {
     cast_with_options(array, to, &CastOptions { safe: true, ..CastOptions::default() })
 }
 
-fn lenient(array: &ArrayRef, to: &DataType) -> Column {
+fn lenient(array: &ArrayRef, to: &DataType) -> KernelResult {
     match (array.data_type(), to) {
         (from, to) if from == to => Ok(array.clone()),
         (Utf8, _) => from_text(array.as_string::<i32>(), to),
@@ -147,7 +147,7 @@ fn lenient(array: &ArrayRef, to: &DataType) -> Column {
     }
 }
 
-fn from_float(array: &ArrayRef, to: &DataType) -> Column {
+fn from_float(array: &ArrayRef, to: &DataType) -> KernelResult {
     let wide = arrow_cast(array, &Float64)?;
     let values = wide.as_primitive::<Float64Type>();
     match to {
@@ -177,7 +177,7 @@ fn from_float(array: &ArrayRef, to: &DataType) -> Column {
     }
 }
 
-fn from_decimal(values: &Decimal128Array, scale: i8, to: &DataType) -> Column {
+fn from_decimal(values: &Decimal128Array, scale: i8, to: &DataType) -> KernelResult {
     let factor = 10f64.powi(i32::from(scale));
     match to {
         Float64 => Ok(Arc::new(values.unary::<_, Float64Type>(|value| value as f64 / factor))),
@@ -204,14 +204,14 @@ pub(crate) fn moved(value: i128, by: i32) -> Option<i128> {
 }
 
 /// The same numbers with other digits behind the point; NULL where they do not fit.
-pub(crate) fn rescale(values: &Decimal128Array, from: i8, digits: u8, to: i8) -> Column {
+pub(crate) fn rescale(values: &Decimal128Array, from: i8, digits: u8, to: i8) -> KernelResult {
     let limit = power_of_ten(u32::from(digits)).unwrap_or(i128::MAX);
     let by = i32::from(to) - i32::from(from);
     let moved = |value: i128| moved(value, by).filter(|value| value.abs() < limit);
     Ok(Arc::new(values.unary_opt::<_, Decimal128Type>(moved).with_precision_and_scale(digits, to)?))
 }
 
-fn from_text(texts: &StringArray, to: &DataType) -> Column {
+fn from_text(texts: &StringArray, to: &DataType) -> KernelResult {
     let read = texts.iter();
     Ok(match to {
         Float64 => Arc::new(read.map(|text| read_float(text?)).collect::<Float64Array>()),
@@ -325,7 +325,7 @@ pub(crate) fn read_exact(text: &str, scale: i32) -> Option<i128> {
     Some(if negative { -value } else { value })
 }
 
-fn to_text(array: &ArrayRef) -> Column {
+fn to_text(array: &ArrayRef) -> KernelResult {
     let rows = 0..array.len();
     let texts: StringArray = match array.data_type() {
         Boolean => array.as_boolean().iter().map(|value| value.map(|v| v.to_string())).collect(),

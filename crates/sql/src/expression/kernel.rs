@@ -10,10 +10,10 @@ use std::fmt;
 use std::sync::Arc;
 
 /// What a kernel gives: a column as long as the rows, or why some row fails.
-pub(crate) type Column = Result<ArrayRef, ArrowError>;
+pub(crate) type KernelResult = Result<ArrayRef, ArrowError>;
 
 /// One value per row from one column per argument. An error means that at least one row fails.
-pub(crate) type Kernel = Arc<dyn Fn(&[Argument], usize) -> Column + Send + Sync>;
+pub(crate) type Kernel = Arc<dyn Fn(&[Argument], usize) -> KernelResult + Send + Sync>;
 
 /// A column, or one value for all rows.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ pub(crate) struct Argument {
 
 impl Argument {
     /// The column; one value is repeated.
-    pub(crate) fn array(&self, rows: usize) -> Column {
+    pub(crate) fn array(&self, rows: usize) -> KernelResult {
         expand(self.array.clone(), self.scalar, rows)
     }
 

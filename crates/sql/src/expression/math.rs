@@ -1,6 +1,6 @@
 //! Functions over numbers.
 
-use super::bound::{Bound, Open, call};
+use super::bound::{Bound, OpenLiteral, call};
 use super::cast::{cast_to, moved};
 use super::kernel::fails;
 use super::scope::Problem;
@@ -26,8 +26,8 @@ pub(crate) enum Rounding {
 /// A number argument; NULL and text literals become DOUBLE.
 fn number(value: Bound, function: &str) -> Result<Bound, Problem> {
     match value.open {
-        Some(Open::Null) => return cast_to(value, &Int64),
-        Some(Open::Text) => return cast_to(value, &Float64),
+        Some(OpenLiteral::Null) => return cast_to(value, &Int64),
+        Some(OpenLiteral::Text) => return cast_to(value, &Float64),
         _ => {}
     }
     if sql_type::is_number(&value.data_type) {

@@ -1,6 +1,6 @@
 //! Kernels over two columns, of which either may be one value for all rows.
 
-use super::kernel::{Argument, Column};
+use super::kernel::{Argument, KernelResult};
 use arrow::array::{Array, ArrowPrimitiveType, AsArray, PrimitiveArray, new_null_array};
 use arrow::compute::kernels::arity;
 use arrow::error::ArrowError;
@@ -12,7 +12,7 @@ pub(crate) fn pairs<A, B, O>(
     right: &Argument,
     rows: usize,
     function: impl Fn(A::Native, B::Native) -> O::Native,
-) -> Column
+) -> KernelResult
 where
     A: ArrowPrimitiveType,
     B: ArrowPrimitiveType,

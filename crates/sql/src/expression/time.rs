@@ -3,7 +3,7 @@
 use super::bound::{Bound, call};
 use super::calendar::{self, DAY, HOUR, MINUTE, SECOND};
 use super::cast::cast_to;
-use super::kernel::{Argument, Column, fails};
+use super::kernel::{Argument, KernelResult, fails};
 use super::pairs::{pairs, try_pairs};
 use super::scope::{Problem, suggest};
 use super::sql_type::{self, LENGTH, TIMESTAMP};
@@ -232,7 +232,8 @@ pub(crate) fn part_name(bound: &Bound) -> Result<Part, Problem> {
 
 /// The argument as TIMESTAMP; NULL and text literals become one.
 fn as_time(value: Bound) -> Result<Bound, Problem> {
-    if sql_type::is_time(&value.data_type) || value.open.is_some_and(|open| open != super::bound::Open::Integer) {
+    if sql_type::is_time(&value.data_type) || value.open.is_some_and(|open| open != super::bound::OpenLiteral::Integer)
+    {
         return cast_to(value, &TIMESTAMP);
     }
     let found = sql_type::name(&value.data_type);
@@ -244,7 +245,7 @@ fn each<I: ArrowPrimitiveType, O: ArrowPrimitiveType>(
     argument: &Argument,
     rows: usize,
     function: impl Fn(I::Native) -> O::Native,
-) -> Column {
+) -> KernelResult {
     let array = argument.array(rows)?;
     let values: &PrimitiveArray<I> = array.as_primitive();
     Ok(Arc::new(values.unary::<_, O>(function)))

@@ -15,9 +15,9 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// A partition that may be written to by whoever has its lock alone.
-pub(crate) struct Writable(pub Partition);
+pub(crate) struct WritablePartition(pub Partition);
 
-impl Writable {
+impl WritablePartition {
     /// Makes the files of a partition without messages.
     pub fn create(folder: &Path) -> Result<()> {
         std::fs::create_dir(folder).map_err(|e| io_error("make the folder", folder, e))?;
@@ -27,16 +27,16 @@ impl Writable {
     }
 
     /// Opens a partition to write. An end that is missing is made; whoever locks the partition fills it.
-    pub fn open(topic: &str, folder: &Path, number: u32) -> io::Result<Writable> {
+    pub fn open(topic: &str, folder: &Path, number: u32) -> io::Result<WritablePartition> {
         let mut options = OpenOptions::new();
         options.read(true).write(true);
         let lock = options.open(folder.join("lock"))?;
         let end = options.create(true).truncate(false).open(folder.join("end"))?;
-        Ok(Writable(Partition::of(topic, folder, number, lock, end)))
+        Ok(WritablePartition(Partition::of(topic, folder, number, lock, end)))
     }
 
     /// Waits for the lock.
-    pub fn locked(&self) -> Result<Locked<'_>> {
+    pub fn locked(&self) -> Result<WriteLock<'_>> {
         loop {
             match self.0.lock.lock() {
                 Ok(()) => break,
@@ -48,7 +48,7 @@ impl Writable {
     }
 
     /// Takes the lock if no one has it.
-    pub fn try_locked(&self) -> Result<Option<Locked<'_>>> {
+    pub fn try_locked(&self) -> Result<Option<WriteLock<'_>>> {
         match self.0.lock.try_lock() {
             Ok(()) => self.settled().map(Some),
             Err(std::fs::TryLockError::WouldBlock) => Ok(None),
@@ -57,8 +57,8 @@ impl Writable {
     }
 
     /// The guard of a lock just taken, with everything behind the published end settled.
-    fn settled(&self) -> Result<Locked<'_>> {
-        let mut locked = Locked { partition: &self.0, end: End::at_start(0) };
+    fn settled(&self) -> Result<WriteLock<'_>> {
+        let mut locked = WriteLock { partition: &self.0, end: End::at_start(0) };
         match self.0.read_end()? {
             Some(end) => locked.end = end,
             None => {
@@ -73,13 +73,13 @@ impl Writable {
 }
 
 /// A partition whose lock is held alone; given back when dropped.
-pub(crate) struct Locked<'a> {
+pub(crate) struct WriteLock<'a> {
     partition: &'a Partition,
     /// The end, with nothing behind it on disk.
     pub end: End,
 }
 
-impl Locked<'_> {
+impl WriteLock<'_> {
     /// Publishes an end, whose messages are synced.
     pub fn publish(&mut self, end: End) -> Result<()> {
         let path = self.partition.folder.join("end");
@@ -138,7 +138,7 @@ impl Locked<'_> {
     }
 }
 
-impl Drop for Locked<'_> {
+impl Drop for WriteLock<'_> {
     fn drop(&mut self) {
         // Closing the file gives the lock back as well, so a failure here loses nothing.
         let _ = self.partition.lock.unlock();

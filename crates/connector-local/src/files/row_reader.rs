@@ -15,25 +15,33 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 const ROW_BYTES_MAX: usize = 64 << 20;
 
 /// A text file, row by row.
-pub(super) struct Rows {
+pub(super) struct RowReader {
     path: PathBuf,
     line: u64,
     source: Source,
 }
 
 enum Source {
-    Csv { reader: csv::Reader<Bounded>, header: Vec<String>, record: csv::StringRecord, since: Arc<AtomicUsize> },
-    Lines { reader: BufReader<File>, line: String },
+    Csv {
+        reader: csv::Reader<SizeLimitedFile>,
+        header: Vec<String>,
+        record: csv::StringRecord,
+        since: Arc<AtomicUsize>,
+    },
+    Lines {
+        reader: BufReader<File>,
+        line: String,
+    },
 }
 
-impl Rows {
+impl RowReader {
     /// Opens a file, and reads its header if it has one.
-    pub fn open(path: &Path, format: Format) -> Result<Rows> {
+    pub fn open(path: &Path, format: Format) -> Result<RowReader> {
         let file = File::open(path).map_err(|e| io_error("open", path, e))?;
         let source = match format {
             Format::Csv => {
                 let since = Arc::new(AtomicUsize::new(0));
-                let bounded = Bounded { file, since: since.clone() };
+                let bounded = SizeLimitedFile { file, since: since.clone() };
                 let mut reader = csv::ReaderBuilder::new().buffer_capacity(1 << 18).from_reader(bounded);
                 let header = reader.headers().map_err(|e| csv_error(path, e))?;
                 let header: Vec<String> =
@@ -45,7 +53,7 @@ impl Rows {
             }
             _ => Source::Lines { reader: BufReader::with_capacity(1 << 18, file), line: String::new() },
         };
-        Ok(Rows { path: path.to_owned(), line: 0, source })
+        Ok(RowReader { path: path.to_owned(), line: 0, source })
     }
 
     /// The header of a CSV file.
@@ -127,13 +135,13 @@ impl Rows {
 }
 
 /// A file that gives so many bytes for one row and no more, so that a quote that is never closed does not read it whole.
-struct Bounded {
+struct SizeLimitedFile {
     file: File,
     // Bytes read since the last row ended.
     since: Arc<AtomicUsize>,
 }
 
-impl Read for Bounded {
+impl Read for SizeLimitedFile {
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
         let bytes = self.file.read(into)?;
         if self.since.fetch_add(bytes, Relaxed) > ROW_BYTES_MAX {
@@ -179,7 +187,7 @@ mod tests {
             let mut text = begin.as_bytes().to_vec();
             text.resize(ROW_BYTES_MAX * 3 / 2, b'x');
             std::fs::write(&path, &text).unwrap();
-            let mut rows = Rows::open(&path, format).unwrap();
+            let mut rows = RowReader::open(&path, format).unwrap();
             let error = rows.next(&mut |_, _| ()).unwrap_err().to_string();
             assert!(error.contains(name) && error.contains("a row of more than 64 MiB"), "{error}");
         }
