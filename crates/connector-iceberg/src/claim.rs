@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The right to write a table, until the last clone is dropped or another claim takes a younger epoch.
 ///
-/// The table need not be there yet: whoever holds the claim makes it, and drops it.
+/// The table need not exist yet: the holder of the claim creates it, and drops it.
 #[derive(Clone)]
 pub struct TableClaim {
     shared: Arc<ClaimState>,
@@ -101,7 +101,7 @@ impl TableClaim {
         if self.exists()? { self.shared.warehouse.rows(&self.table()) } else { Ok(0) }
     }
 
-    /// Makes the table if it is not there. True when this call has made it.
+    /// Creates the table if it does not exist. True when this call has created it.
     ///
     /// Someone who does not see the lock may make it at the same time: then the epoch is taken on theirs.
     pub fn create(&self, schema: &SchemaRef, options: &TableOptions) -> Result<bool> {
@@ -143,7 +143,7 @@ impl TableClaim {
         Box::new(TableClaim { patience: Duration::ZERO, ..self.clone() })
     }
 
-    /// Commits what an archive has copied, and the frontier behind it, if the table's frontier is `from` until then.
+    /// Commits what an archive has copied, and the frontier after it, if the table's frontier is `from` until then.
     /// `properties` go into the table and into the summary of the snapshot; the frontier is among them.
     pub fn commit_archive(
         &self,

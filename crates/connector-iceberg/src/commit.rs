@@ -31,7 +31,7 @@ const WAIT_MS_MAX: u64 = 400;
 const RETRY_MS: u64 = 100;
 const RETRY_MS_MAX: u64 = 10_000;
 
-/// Files that are durable and not yet part of a table. The token makes it possible to see later whether they are.
+/// Files that are durable and not yet part of a table. The token shows later whether they have become part of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PreparedFiles {
     version: u32,
@@ -96,7 +96,7 @@ pub fn tokens_in(metadata: &TableMetadata, tokens: &[String]) -> Vec<String> {
     tokens.iter().filter(|token| there.contains(token.as_str())).cloned().collect()
 }
 
-/// Whose turn it is to write a table: the sink, its epoch, and the table that it was taken on.
+/// The right to write a table: the sink, its epoch, and the table on which the epoch was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fence {
     pub sink: String,
@@ -157,7 +157,7 @@ pub struct TableChange<'a> {
     pub prepared: &'a [PreparedFiles],
     /// Properties of the table and of the snapshot's summary.
     pub properties: &'a [(String, String)],
-    /// The frontier from which the commit goes on, if it moves the frontier; a table that none was given yet has none.
+    /// The frontier from which the commit continues, if it moves the frontier; a table that never had one has none.
     pub from_frontier: Option<Option<&'a str>>,
 }
 
@@ -169,11 +169,11 @@ pub struct TableCommitter {
     pub fence: Fence,
     /// How long an outside system may not answer.
     pub patience: Duration,
-    /// Who is told of it meanwhile.
+    /// Receives what it waits for meanwhile.
     pub tell: WaitNotice,
 }
 
-/// Takes a line for people.
+/// Receives a line for people about what a commit waits for.
 pub type WaitNotice = Arc<dyn Fn(&str) + Send + Sync>;
 
 impl TableCommitter {
@@ -226,7 +226,7 @@ impl TableCommitter {
             };
             match error.kind() {
                 iceberg::ErrorKind::CatalogCommitConflicts => conflict = Some(error),
-                // The outcome may be unknown: only the table itself can tell.
+                // The outcome may be unknown: only the table itself can show it.
                 _ if self.has_all(&ident, &tokens).await => return Ok(()),
                 _ => return Err(self.failed(error)),
             }
@@ -335,7 +335,7 @@ pub async fn take_epoch(catalog: &SqliteCatalog, table: &TableName, sink: &str) 
     Err(Error::unavailable(told).with_source(last))
 }
 
-/// The tokens of this commit behind those of the commits before, as the property holds them.
+/// The tokens of this commit after those of earlier commits, as the property holds them.
 fn last_tokens(metadata: &TableMetadata, tokens: &[String]) -> String {
     let before = metadata.properties().get(LAST_TOKENS).map(String::as_str).unwrap_or_default();
     let before: Vec<&str> = before.split(',').filter(|token| !token.is_empty()).collect();

@@ -151,7 +151,7 @@ fn day_column(name: &TableName, schema: &IcebergSchema, column: &str) -> Result<
     }
 }
 
-/// `<column>_day`, with underscores behind it when a column has that name already.
+/// `<column>_day`, followed by underscores when a column has that name already.
 fn day_field_name(schema: &IcebergSchema, column: &str) -> String {
     let mut name = format!("{column}_day");
     while schema.field_by_name_case_insensitive(&name).is_some() {

@@ -45,7 +45,7 @@ const EXPIRE_COUNT_MIN: usize = 32;
 /// A file without a name in the table stays so long, for readers that have an older state of the table.
 const UNNAMED_MS_MIN: i64 = 3_600_000;
 
-/// The snapshots that the settings of a table let go now; none while they are too few to be worth it.
+/// The snapshots that expire now by the settings of a table; none while they are too few to be worth it.
 ///
 /// What a tag or another branch names stays, and so do the newest ones.
 pub fn expired(metadata: &TableMetadata) -> Result<Vec<i64>> {

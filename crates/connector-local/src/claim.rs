@@ -23,8 +23,8 @@ const FILE_NAME_BYTES_MAX: usize = 200;
 
 /// A producer's name on a topic, held until this is dropped or the process ends, and an epoch that no one has used.
 ///
-/// Who else asks for the name on this machine is refused. Where locks are not seen, the younger claim has the greater
-/// epoch on every partition, and appends of the older one fail from then on.
+/// Anyone else on this machine who claims the name is refused. Where locks are not seen, the younger claim has the
+/// greater epoch on every partition, and appends of the older one fail from then on.
 pub struct Claim {
     topic: Arc<LocalTopic>,
     producer: String,

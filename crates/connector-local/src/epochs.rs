@@ -1,4 +1,4 @@
-//! The epochs that producers have claimed in a partition: a small file, written whole, that every append looks at.
+//! The epochs that producers have claimed in a partition: a small file, written whole, that every append reads.
 
 use crate::errors::{io_error, write_whole};
 use crate::partition::Partition;
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 const VERSION: u32 = 1;
 
-/// What the file said when it was last read. A partition in which no one has claimed has no such file.
+/// The file's content when it was last read. A partition in which no one has claimed an epoch has no such file.
 #[derive(Default)]
 pub(crate) struct Epochs {
     text: Vec<u8>,
@@ -24,7 +24,7 @@ struct EpochsFile {
 }
 
 impl Epochs {
-    /// Reads the file, and takes it apart when it says something new. The caller holds the lock.
+    /// Reads the file, and parses it when it has changed. The caller holds the lock.
     pub fn refresh(&mut self, partition: &Partition) -> Result<()> {
         let path = partition.folder.join("epochs");
         let text = match std::fs::read(&path) {

@@ -25,7 +25,7 @@ const BATCH_ROWS: usize = 8192;
 
 /// The files that match a pattern, with one schema.
 ///
-/// Parquet files tell their schema and the bounds of their timestamps in their footers, and must agree on the
+/// Parquet files have their schema and the bounds of their timestamps in their footers, and must agree on the
 /// schema. CSV files have a header and must agree on it; they and JSON lines are read once to find the types: BOOLEAN,
 /// BIGINT, DOUBLE, TIMESTAMP where every value is one, else TEXT. Fields of nested objects become columns such as
 /// `payload.user.id`. Timestamps of any unit and zone are microseconds in UTC. Files are sorted by path.
@@ -46,7 +46,7 @@ impl Files {
         Files::find(pattern, folder, false)
     }
 
-    /// The same, where rows that cannot be read come with the reason in a column `_error`, what stands there in `_raw`,
+    /// The same, where rows that cannot be read come with the reason in a column `_error`, its text in `_raw`,
     /// and NULL in columns that have no value. Values of Parquet files come as they are, whatever types are declared.
     pub fn open_with_errors(pattern: &str, folder: &Path) -> Result<Files> {
         let mut files = Files::find(pattern, folder, true)?;

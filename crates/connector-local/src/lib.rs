@@ -2,27 +2,39 @@
 //! it, and folders of Parquet, CSV and JSON lines as history.
 //!
 //! Only this crate knows how a local topic lies on disk. It computes no row time, and it decodes no message.
+//! Modules are listed from the bottom up: each group refers only to itself and to those above it.
+
+mod errors;
+
+mod end;
+mod frame;
+
+mod partition;
+
+mod epochs;
+mod producer_states;
+mod rebuild;
+
+mod write_lock;
+
+mod published_end;
+
+mod notices;
+mod watcher;
+
+mod reader;
+mod tail;
+
+mod topic;
 
 mod claim;
-mod end;
-mod epochs;
-mod errors;
-mod files;
-mod frame;
-mod notices;
-mod partition;
 mod producer;
-mod producer_states;
-mod published_end;
-mod reader;
-mod rebuild;
 mod sink;
-mod tail;
-mod topic;
-mod topics;
 mod trim;
-mod watcher;
-mod write_lock;
+
+mod topics;
+
+mod files;
 
 pub use claim::Claim;
 pub use files::{Files, read_rows, write_parquet};

@@ -1,14 +1,14 @@
 //! The files of one partition: its lock, its published end, and its segments.
 //!
 //! ```text
-//! <topic>/<partition>/lock               held alone by whoever appends, and together by those who ask for the end
+//! <topic>/<partition>/lock               held exclusively to append, and shared to ask for the end
 //! <topic>/<partition>/end                the published end
 //! <topic>/<partition>/epochs             the epochs that producers have claimed
 //! <topic>/<partition>/000000000000.log   segments; only the last one grows, and the first ones may be trimmed
 //! <topic>/<partition>/000000000001.producers   each producer's last sequence before that segment
 //! ```
 //!
-//! A reader opens everything to read only, and writes nothing.
+//! A reader opens everything read-only, and writes nothing.
 
 use crate::end::{END_BYTES_MAX, End, EndFile};
 use crate::errors::io_error;
@@ -44,7 +44,7 @@ impl Partition {
         self.folder.join(format!("{ledger:012}.producers"))
     }
 
-    /// The segments that are there, in order.
+    /// The ledgers of the segments that exist, in order.
     pub fn segments(&self) -> Result<Vec<u64>> {
         let failed = |e| io_error("list", &self.folder, e);
         let mut ledgers = Vec::new();
@@ -57,7 +57,7 @@ impl Partition {
         Ok(ledgers)
     }
 
-    /// Says which partition it is, for messages to people.
+    /// The topic and the partition, for messages to people.
     pub fn describe(&self) -> String {
         format!("topic \"{}\": partition {}", self.topic, self.number)
     }

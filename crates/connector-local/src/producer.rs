@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// A segment gets no more messages when it has reached this size.
 const SEGMENT_BYTES: u64 = 64 << 20;
 const PRODUCER_NAME_BYTES_MAX: usize = 255;
-/// How much of an append is in memory beside the messages.
+/// How many bytes of an append are encoded in memory at once.
 const WRITE_BYTES: usize = 4 << 20;
 /// How many partitions are synced at the same time.
 const SYNCS_AT_ONCE: usize = 8;
@@ -229,8 +229,8 @@ impl ProducerEpoch<'_> {
     }
 }
 
-/// Writes messages behind the end, all with one stamp, and syncs once; returns the end behind them. When that fails
-/// nothing is left there.
+/// Writes messages after the end, all with one stamp, and syncs once; returns the end after them. When that fails
+/// nothing of them remains.
 fn write(
     partition: &Partition,
     segment: &mut Option<(u64, File)>,

@@ -1,4 +1,4 @@
-//! What a partition's log says about its producers: the epoch and the sequence of the last message of each.
+//! The state of a partition's producers, from its log: the epoch and the sequence of the last message of each.
 
 use crate::end::End;
 use crate::errors::{io_error, write_whole};
@@ -18,13 +18,13 @@ pub(crate) struct LastMessage {
     pub sequence: u64,
 }
 
-/// What the log says about producers, up to a place in it.
+/// The last message of each producer, up to a place in the log.
 #[derive(Default)]
 pub(crate) struct ProducerStates {
     producers: BTreeMap<String, LastMessage>,
     ledger: u64,
     entry: u64,
-    // Zero until the log was looked at.
+    // Zero until the log has been read.
     bytes: u64,
 }
 
@@ -34,7 +34,7 @@ impl ProducerStates {
         self.producers.get(name).copied()
     }
 
-    /// Remembers a message that was appended right behind what is known, up to an end.
+    /// Records a message that was appended right after the last one read, up to an end.
     pub fn appended(&mut self, name: &str, last: LastMessage, end: &End) {
         self.note(name, last);
         (self.ledger, self.entry, self.bytes) = (end.ledger, end.entry, end.bytes);
@@ -52,7 +52,7 @@ impl ProducerStates {
         }
     }
 
-    /// Reads what was appended to the last segment, by whomever, up to the end. The producers before that segment are
+    /// Reads what anyone has appended to the last segment, up to the end. The producers before that segment are
     /// in a file, so segments between may be long gone.
     pub fn catch_up(&mut self, partition: &Partition, end: &End) -> Result<()> {
         if self.bytes == 0 || self.ledger != end.ledger {
@@ -83,7 +83,7 @@ impl ProducerStates {
         Ok(())
     }
 
-    /// The producers before a segment.
+    /// Reads the list of producers before a segment.
     fn load(&mut self, partition: &Partition, ledger: u64) -> Result<()> {
         *self = ProducerStates { ledger, ..ProducerStates::default() };
         if ledger == 0 {

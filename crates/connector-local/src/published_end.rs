@@ -1,4 +1,4 @@
-//! What a reader asks of a partition: its published end, and how far it is drained.
+//! What a reader asks of a partition: its published end, and the time up to which it is drained.
 
 use crate::end::End;
 use crate::errors::io_error;
@@ -15,7 +15,7 @@ const LOCK_TRIES: u32 = 2_000;
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 impl Partition {
-    /// Opens a partition to read it.
+    /// Opens a partition for reading.
     pub fn open(topic: &str, folder: &Path, number: u32) -> Result<Partition> {
         let open = |name: &str| File::open(folder.join(name));
         let failed = |name: &str, e| io_error("open", &folder.join(name), e);
@@ -50,7 +50,7 @@ impl Partition {
         Ok(Some(self.rebuilt()?))
     }
 
-    /// The published end, as soon as no one is overwriting it.
+    /// The published end, once no one is overwriting it.
     pub fn published_or_wait(&self) -> Result<End> {
         if let Some(end) = self.published()? {
             return Ok(end);
@@ -92,7 +92,7 @@ impl Partition {
             return Ok(drained_at(&end, now, before));
         }
         drop(lock);
-        // A crash left something behind the end, or the end is damaged: whoever may write settles it first.
+        // A crash left something after the end, or the end is damaged: it is settled first if this user may write.
         match self.to_write() {
             Ok(writable) => {
                 let locked = match before {
@@ -114,8 +114,8 @@ impl Partition {
         Ok(std::fs::metadata(&path).map_err(|e| io_error("look at the segment", &path, e))?.len())
     }
 
-    /// Waits until no one appends, and keeps it so. An append takes milliseconds: who holds the lock for much longer
-    /// stands still, and that is said rather than waited for without an end.
+    /// Waits until no one appends, and keeps appends out. An append takes milliseconds: who holds the lock much longer
+    /// has stopped, which is reported instead of waited for without a bound.
     #[expect(clippy::disallowed_methods, reason = "waits for another process, which has no other clock")]
     fn read_lock(&self) -> Result<ReadLock<'_>> {
         for _ in 0..LOCK_TRIES {
@@ -133,7 +133,7 @@ impl Partition {
         )))
     }
 
-    /// Keeps everyone from appending, if no one does.
+    /// Keeps everyone from appending, unless someone is.
     fn try_read_lock(&self) -> Result<Option<ReadLock<'_>>> {
         match self.lock.try_lock_shared() {
             Ok(()) => Ok(Some(ReadLock(self))),
@@ -172,7 +172,7 @@ struct ReadLock<'a>(&'a Partition);
 
 impl Drop for ReadLock<'_> {
     fn drop(&mut self) {
-        // Closing the file gives the lock back as well, so a failure here loses nothing.
+        // Closing the file releases the lock as well, so a failure here loses nothing.
         let _ = self.0.lock.unlock();
     }
 }

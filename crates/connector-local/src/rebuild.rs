@@ -9,14 +9,14 @@ use dataflow::{Error, Result};
 /// A segment as its messages say.
 struct SegmentScan {
     end: End,
-    // What is wrong behind the last whole message.
+    // What is wrong after the last whole message.
     torn: Option<Error>,
-    // Whether there is nothing behind the header.
+    // Whether nothing follows the header.
     unused: bool,
 }
 
 /// The end up to which the segments hold whole messages; the caller has the lock alone, and cuts off what is torn
-/// behind it. What was acknowledged can no longer be known, so nothing is cut in front of a whole message, nor in a
+/// after it. What was acknowledged can no longer be known, so nothing before a whole message is cut, nor in a
 /// segment that another follows.
 pub(crate) fn end_of_segments(partition: &Partition) -> Result<End> {
     let mut segments = partition.segments()?;

@@ -35,7 +35,7 @@ pub struct Topics {
 }
 
 impl Topics {
-    /// Uses a folder, which is made when the first topic is. The clock stamps messages and answers for drained times.
+    /// Uses a folder, which is created with the first topic. The clock stamps messages and answers for drained times.
     pub fn open(folder: impl Into<PathBuf>, clock: Arc<dyn Clock>) -> Result<Topics> {
         let folder = folder.into();
         if folder.exists() && !folder.is_dir() {
@@ -44,7 +44,7 @@ impl Topics {
         Ok(Topics { folder, clock })
     }
 
-    /// Makes a topic with an identity of its own. An error when there is one of this name.
+    /// Creates a topic with an identity of its own. An error when one of this name exists.
     pub fn create(&self, name: &str, partitions: u32) -> Result<Arc<LocalTopic>> {
         match self.try_create(name, partitions)? {
             Some(topic) => Ok(topic),
@@ -52,7 +52,7 @@ impl Topics {
         }
     }
 
-    /// The topic of this name; makes it when there is none. Another process may do so at the same time.
+    /// The topic of this name, created if it does not exist. Another process may do so at the same time.
     pub fn topic_or_create(&self, name: &str, partitions: u32) -> Result<Arc<LocalTopic>> {
         if let Some(topic) = self.topic(name)? {
             return Ok(topic);
@@ -131,8 +131,7 @@ impl Topics {
         trim(self.existing(topic)?.as_ref(), before, keep_after)
     }
 
-    /// Why new messages in this folder are found by looking every 50 ms rather than told by the system; `None` when
-    /// they are told.
+    /// Why new messages in this folder are found by polling every 50 ms; `None` when the system reports them.
     pub fn watched_by_polling(&self) -> Option<String> {
         polling_reason(&self.folder).or_else(|| silent(&self.folder).ok().flatten())
     }

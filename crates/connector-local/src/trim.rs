@@ -10,7 +10,7 @@ use crate::topic::LocalTopic;
 use dataflow::{Error, Position, ProcessingTime, Result, Topic};
 use std::fs::OpenOptions;
 
-/// What was removed from a topic.
+/// What retention removed from a topic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TrimSummary {
     /// How many segments.
@@ -20,7 +20,7 @@ pub struct TrimSummary {
 }
 
 /// Removes the segments of each partition whose messages all arrived before a time, and all lie before the message
-/// that its archive goes on after: that message itself stays, since it proves that nothing behind it is missing. The
+/// that its archive goes on after: that message itself stays, since it proves that nothing after it is missing. The
 /// partition's last message stays too.
 pub(crate) fn trim(
     topic: &LocalTopic,
@@ -70,7 +70,7 @@ fn trim_partition(
 }
 
 /// Whether all messages of a segment arrived before a time. Stamps never go back in a partition, so the first message
-/// of the next segment mostly tells, and only one segment of a partition is read whole.
+/// of the next segment usually decides, and only one segment of a partition is read whole.
 fn arrived_before(partition: &Partition, ledger: u64, next: u64, before: ProcessingTime) -> Result<bool> {
     let mut following = Frames::open(&partition.segment_path(next), next)?;
     let limit = following.file_bytes()?;

@@ -1,8 +1,8 @@
 //! Wakes readers when the end of a partition changes, by whatever process: one thread, however many topics there are.
 //!
-//! On Linux the system tells of changes (inotify). Where it cannot, because the file was changed by another machine or
-//! no more watches are to be had, the thread looks at those ends every 50 ms. With nothing to look at it sleeps until
-//! something changes.
+//! On Linux the system reports changes (inotify). Where it cannot, because another machine changes the file or the
+//! system has no more watches, the thread polls those ends every 50 ms. With nothing to poll it sleeps until something
+//! changes.
 
 use crate::end::END_BYTES_MAX;
 use crate::notices::{ChangeSource, Notices};
@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-/// How often ends are looked at whose changes the system does not tell.
+/// How often ends are read whose changes the system does not report.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Wakes a waker until it is dropped.
@@ -31,14 +31,14 @@ impl Drop for WatchGuard {
     }
 }
 
-/// Calls the waker whenever the file changes from here on: whoever reads it after this call misses nothing.
+/// Calls the waker whenever the file changes from here on: a read after this call misses nothing.
 pub(crate) fn watch(end: &Path, waker: &Waker) -> Result<WatchGuard> {
     let watcher = Watcher::of_process()?;
     let number = watcher.add(end, waker)?;
     Ok(WatchGuard { watcher, number })
 }
 
-/// Why ends in a folder are looked at every 50 ms, if any are watched so.
+/// Why ends in a folder are polled every 50 ms, if any are.
 pub(crate) fn polling_reason(folder: &Path) -> Option<String> {
     let watcher = WATCHER.get()?;
     let state = watcher.state();
@@ -62,7 +62,7 @@ struct State {
     polled: BTreeMap<u64, PolledFile>,
 }
 
-/// An end whose changes the system does not tell.
+/// An end whose changes the system does not report.
 #[derive(Debug)]
 struct PolledFile {
     path: PathBuf,
@@ -105,7 +105,7 @@ impl Watcher {
             }
             ChangeSource::Polling(reason) => {
                 state.poll_file(number, path, reason, waker);
-                // The thread sleeps without an end while there is nothing to look at.
+                // The thread sleeps without a timeout while there is nothing to poll.
                 self.notices.ring();
             }
         }
@@ -174,8 +174,8 @@ impl State {
     }
 }
 
-/// What a file says now. It is opened anew each time: network file systems show what others wrote when a file is
-/// opened. One that cannot be read says nothing; its reader finds out why.
+/// The content of a file. It is opened anew each time: network file systems show what others wrote when a file is
+/// opened. One that cannot be read counts as empty; its reader reports why.
 fn content(path: &Path) -> Vec<u8> {
     let mut bytes = vec![0; END_BYTES_MAX];
     let size = File::open(path).and_then(|file| file.read_at(&mut bytes, 0)).unwrap_or(0);

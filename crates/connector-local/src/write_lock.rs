@@ -1,7 +1,7 @@
-//! A partition opened to write, and its lock held alone.
+//! A partition opened for writing, and its exclusive lock.
 //!
-//! Whoever takes the lock alone first settles what a crash left behind the published end: whole messages become part
-//! of the partition, a torn one is cut off. So no one is told an end, or a drained time, that such messages contradict.
+//! Whoever takes the exclusive lock first settles what a crash left after the published end: whole messages become part
+//! of the partition, a torn one is cut off. So no one sees an end, or a drained time, that such messages contradict.
 
 use crate::end::End;
 use crate::errors::{io_error, sync_folder, write_whole};
@@ -14,11 +14,11 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// A partition that may be written to by whoever has its lock alone.
+/// A partition opened for writing; only the holder of its exclusive lock writes to it.
 pub(crate) struct WritablePartition(pub Partition);
 
 impl WritablePartition {
-    /// Makes the files of a partition without messages.
+    /// Creates the files of an empty partition.
     pub fn create(folder: &Path) -> Result<()> {
         std::fs::create_dir(folder).map_err(|e| io_error("make the folder", folder, e))?;
         write_whole(&folder.join("lock"), b"")?;
@@ -26,7 +26,7 @@ impl WritablePartition {
         write_whole(&folder.join("end"), &End::at_start(0).to_bytes())
     }
 
-    /// Opens a partition to write. An end that is missing is made; whoever locks the partition fills it.
+    /// Opens a partition for writing. A missing end file is created; whoever locks the partition fills it.
     pub fn open(topic: &str, folder: &Path, number: u32) -> io::Result<WritablePartition> {
         let mut options = OpenOptions::new();
         options.read(true).write(true);
@@ -56,7 +56,7 @@ impl WritablePartition {
         }
     }
 
-    /// The guard of a lock just taken, with everything behind the published end settled.
+    /// The guard of a lock just taken, with everything after the published end settled.
     fn settled(&self) -> Result<WriteLock<'_>> {
         let mut locked = WriteLock { partition: &self.0, end: End::at_start(0) };
         match self.0.read_end()? {
@@ -72,10 +72,10 @@ impl WritablePartition {
     }
 }
 
-/// A partition whose lock is held alone; given back when dropped.
+/// The exclusive lock of a partition; released when dropped.
 pub(crate) struct WriteLock<'a> {
     partition: &'a Partition,
-    /// The end, with nothing behind it on disk.
+    /// The end, with nothing after it on disk.
     pub end: End,
 }
 
@@ -104,7 +104,7 @@ impl WriteLock<'_> {
         sync_folder(&self.partition.folder)
     }
 
-    /// Takes up whole messages behind the end, and cuts off what follows them.
+    /// Adopts whole messages after the end, and cuts off what follows them.
     fn settle(&mut self) -> Result<()> {
         let path = self.partition.segment_path(self.end.ledger);
         let bytes = std::fs::metadata(&path).map_err(|e| io_error("look at the segment", &path, e))?.len();
@@ -140,7 +140,7 @@ impl WriteLock<'_> {
 
 impl Drop for WriteLock<'_> {
     fn drop(&mut self) {
-        // Closing the file gives the lock back as well, so a failure here loses nothing.
+        // Closing the file releases the lock as well, so a failure here loses nothing.
         let _ = self.partition.lock.unlock();
     }
 }

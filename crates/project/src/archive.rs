@@ -228,7 +228,7 @@ impl<'a> Archive<'a> {
         self.waiting.extend(self.answers.recv_timeout(at_most));
     }
 
-    /// How long ago the last row that was read came to its topic, of the stream that is furthest behind; `None` when all
+    /// How long ago the last row that was read arrived on its topic, for the stream that lags furthest; `None` when all
     /// topics are read to their end.
     pub fn lag(&self) -> Option<Duration> {
         let last = self.streams.iter().filter_map(|stream| stream.behind).min()?;

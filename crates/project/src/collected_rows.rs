@@ -15,7 +15,7 @@ struct QueryBuffer {
 }
 
 impl Rows {
-    /// Has the writer wait once so many bytes are not taken yet.
+    /// Makes the writer wait while this many bytes have not been taken yet.
     pub fn keep_at_most(&self, bytes: usize) {
         self.untaken().bytes_max = Some(bytes);
     }

@@ -9,7 +9,7 @@ use dataflow::{Batch, Decode, Decoded, Error, RecordBatches, Result, RowOrder, T
 use sql::{ColumnSource, Stream};
 use std::sync::Arc;
 
-/// Columns of all rows, and the rows on which one could not be had, each with the reason.
+/// Columns of all rows, and the rows on which one could not be computed, each with the reason.
 type ColumnsAndFailures<Reason> = (Vec<ArrayRef>, Vec<(usize, Reason)>);
 
 /// Evaluates the computed columns of a stream over its decoded ones.
@@ -18,7 +18,7 @@ struct DeclaredColumns {
     stream: Stream,
 }
 
-/// The columns of rows that cannot be used: the reason, and what stands there.
+/// The columns of rows that cannot be used: the reason, and the text of the row.
 pub const ERROR: &str = "_error";
 pub const RAW: &str = "_raw";
 
@@ -133,7 +133,7 @@ impl DeclaredFiles {
             let found =
                 schema.fields().iter().find(|field| field.name().eq_ignore_ascii_case(&name)).ok_or_else(|| {
                     let names = schema.fields().iter().map(|field| field.name().as_str());
-                    // What the reader adds of its own is no column of the file.
+                    // What the reader adds is no column of the file.
                     let there: Vec<_> = names.filter(|name| ![ERROR, RAW].contains(name)).collect();
                     Error::invalid(format!(
                         "stream \"{}\": column \"{name}\" is not in {}; its columns are: {}",
@@ -219,7 +219,7 @@ impl TimedFiles for DeclaredFiles {
 }
 
 impl DeclaredColumns {
-    /// The declared columns of rows of a file, then the reason for which each cannot be used, and what stands there.
+    /// The declared columns of rows of a file, then the reason why each cannot be used, and its text.
     fn with_errors(&self, rows: &RecordBatch) -> Result<Vec<ArrayRef>> {
         let count = rows.num_rows();
         let mut errors: Vec<Option<String>> = match rows.column_by_name(ERROR).and_then(|c| c.as_string_opt::<i32>()) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 /// The column of an archive that holds the partition's clock.
 const CLOCK: &str = "_clock";
 
-/// The files of a history that hold rows behind an instant.
+/// The files of a history that hold rows after an instant.
 pub struct FilesSince {
     inner: Arc<dyn TimedFiles>,
     files: Vec<TimedFile>,
@@ -17,7 +17,7 @@ pub struct FilesSince {
 }
 
 impl FilesSince {
-    /// Keeps the files that may hold a row with `_time` at or behind an instant. A late row of an archive was moved up
+    /// Keeps the files that may hold a row with `_time` at or after an instant. A late row of an archive was moved up
     /// to its partition's clock less the delay, so that bound counts too. A file without bounds is kept.
     pub fn new(inner: Arc<dyn TimedFiles>, spec: &StreamSpec, from: EventTime) -> FilesSince {
         let kept = |file: &TimedFile| {

@@ -41,7 +41,7 @@ pub struct JobOptions {
     pub until_caught_up: bool,
     /// What happens when an output holds rows of the job.
     pub begin: Begin,
-    /// Only rows behind this are written.
+    /// Only rows after this are written.
     pub from: Option<EventTime>,
 }
 
@@ -65,7 +65,7 @@ pub struct Wired {
     pub collected: Vec<Rows>,
     /// What the rules of each decision do.
     pub tallies: Vec<(String, RuleTally)>,
-    /// How many messages lie on topics behind the archive's frontiers.
+    /// How many messages topics hold after the archives' frontiers.
     pub waiting: u64,
     /// Tells the time to what runs the job.
     pub clock: Arc<dyn Clock>,
@@ -197,7 +197,7 @@ impl Project {
     }
 
     /// The topics that the live side of a target needs, that are not there and that cannot be made here, each with the
-    /// reason. Those that can be made are there afterwards.
+    /// reason. Those that can be made exist afterwards.
     pub fn missing_topics(&self, target: &Target) -> Result<Vec<(String, String)>, Failure> {
         let mut missing = Vec::new();
         for stream in &self.check(target)?.streams {
@@ -211,7 +211,7 @@ impl Project {
         Ok(missing)
     }
 
-    /// The history and the topic of a stream. A job that goes on live finds a topic that is empty where none is yet.
+    /// The history and the topic of a stream. A job that continues live gets an empty topic where none exists yet.
     fn input(&self, stream: &Stream, options: &JobOptions) -> Result<StreamInput> {
         let live = match &stream.live {
             Some(topic) => {
@@ -277,12 +277,12 @@ impl Project {
     }
 }
 
-/// Whether a topic can go on exactly where the history of a stream ends. Files that others wrote say nothing of topics.
+/// Whether a topic can continue exactly where the history of a stream ends. Files that others wrote have no frontier.
 fn goes_on_live(stream: &Stream) -> bool {
     !matches!(stream.history, Some(History::Files(_)))
 }
 
-/// Leaves out the files of each history that no output behind an instant looks back to.
+/// Leaves out the files of each history that no output after an instant looks back to.
 fn look_back(checked: &CheckedPlan, inputs: &mut [StreamInput], from: EventTime) {
     for (name, reach) in checked.look_back() {
         let LookBack::For(span) = reach else { continue };
@@ -293,10 +293,10 @@ fn look_back(checked: &CheckedPlan, inputs: &mut [StreamInput], from: EventTime)
     }
 }
 
-/// The most messages behind an archive that are counted before a job starts.
+/// The most messages after an archive's frontier that are counted before a job starts.
 const WAITING_MAX: u64 = 1_000_000;
 
-/// How many messages of a stream's topic lie behind its archive, counted up to [`WAITING_MAX`].
+/// How many messages of a stream's topic follow its archive's frontier, counted up to [`WAITING_MAX`].
 fn waiting(input: &StreamInput) -> Result<u64> {
     let Some(live) = &input.live else { return Ok(0) };
     let mut count = 0;

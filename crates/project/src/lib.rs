@@ -1,25 +1,32 @@
 //! Reads a project folder, wires its names to connectors and models, and yields jobs that a host can run.
 //!
 //! This is the only crate that knows which connectors exist.
+//! Modules are listed from the bottom up: each group refers only to itself and to those above it.
+
+mod config;
+mod failure;
+mod fingerprint;
+mod load;
+
+mod lock;
+
+mod open;
+
+mod collected_rows;
+mod dead_letter;
+mod declared_columns;
+mod files_since;
+mod tally;
+
+mod output;
+
+mod job;
 
 mod archive;
 mod archive_commit;
 mod catalog;
-mod collected_rows;
-mod config;
-mod dead_letter;
-mod declared_columns;
-mod failure;
-mod files_since;
-mod fingerprint;
-mod job;
-mod load;
-mod lock;
-mod open;
-mod output;
 mod publish;
 mod retention;
-mod tally;
 mod test_job;
 mod why;
 

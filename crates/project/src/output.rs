@@ -32,13 +32,13 @@ pub struct WiredSink {
     pub writer: Box<dyn Fn(usize) -> Result<Box<dyn Sink>> + Send>,
     /// Makes visible what was prepared.
     pub committer: Box<dyn Committer>,
-    /// Only rows with `_time` above this are written.
+    /// Only rows with `_time` after this are written.
     pub after: EventTime,
     /// The producer epoch of a topic.
     pub epoch: Option<u64>,
 }
 
-/// The producer that writes an output's topic: stable, so that its epochs can be told apart.
+/// The producer that writes an output's topic; stable, so that a later run fences an earlier one.
 fn producer_name(project: &Project, output: &str) -> String {
     format!("{}.{output}", project.name())
 }
@@ -105,8 +105,8 @@ pub fn claim_tables(project: &Project, outputs: &[OutputSpec]) -> Result<Claims>
     Ok(claims)
 }
 
-/// Brings claimed tables to where a job begins: there, and without rows. That is looked at here once more, because
-/// another run may have committed since the job was allowed to start, and none can from now on.
+/// Brings claimed tables to where a job begins: they exist and are empty. This is checked once more, because another
+/// run may have committed since the job was allowed to start, and none can from now on.
 pub fn begin_tables(claims: &Claims, outputs: &[OutputSpec], begin: Begin) -> Result<()> {
     if begin != Begin::Fresh {
         claims.iter().try_for_each(|(table, claim)| refuse_rows(table, claim.rows()?))?;

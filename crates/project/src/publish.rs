@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 const READ_ROWS: usize = 8192;
 
-/// What `publish` put on a topic.
+/// What `publish` wrote to a topic.
 #[derive(Clone, Debug)]
 pub struct PublishSummary {
     /// The topic.
@@ -31,8 +31,8 @@ pub struct PublishSummary {
 }
 
 impl Project {
-    /// Puts the rows of a file on the topic of a stream; the topic is made when it is not there. `each` is told how
-    /// many rows have been put. All rows are checked against the stream's columns first; where the stream declares
+    /// Publishes the rows of a file to the topic of a stream, which is created if it does not exist. `each` gets the
+    /// number of rows so far. All rows are checked against the stream's columns first; where the stream declares
     /// FAIL, nothing is put when one is wrong, and else the others are.
     pub fn publish(
         &self,
@@ -234,7 +234,7 @@ impl TopicTail {
         Watch::wait_any(&mut self.logs, timeout).map(drop)
     }
 
-    /// The messages that have come since the last call, at most so many per partition. Never waits.
+    /// The messages since the last call, up to a limit per partition. Never waits.
     pub fn next(&mut self, messages_max: usize) -> Result<Vec<TailRow>> {
         let mut rows = Vec::new();
         for (partition, log) in self.logs.iter_mut().enumerate() {

@@ -25,7 +25,7 @@ pub struct Rule {
     pub matched: i64,
     /// Rows on which it acted.
     pub acted: i64,
-    /// Actions that left the job, since they lie behind W.
+    /// Actions that left the job, since they are after W.
     pub published: i64,
     /// Whether its condition reads a model's score.
     pub model: bool,
@@ -48,7 +48,7 @@ impl RuleTally {
         rules
     }
 
-    /// Rows that the decision looked at.
+    /// Rows that the decision evaluated.
     pub fn rows(&self) -> i64 {
         self.counts().rows
     }

@@ -6,7 +6,7 @@ use crate::plan::Plan;
 use crate::planner::{key_fault, same_key};
 use crate::relation::{Relation, RelationColumn};
 use crate::rewrite::{UsedColumns, conjuncts};
-use crate::work::Work;
+use crate::steps::Steps;
 use dataflow::Span as Length;
 use operators::as_of;
 use sqlparser::ast::{BinaryOperator, Expr, JoinConstraint};
@@ -24,7 +24,7 @@ pub(crate) struct AsOfJoin<'a> {
 /// Keys and the bound of time.
 struct AsOfCondition {
     keys: Vec<(Expr, Expr)>,
-    /// How far behind the left row the right one lies at least, and whether it has to lie further.
+    /// How much earlier than the left row the right one is at least, and whether it must be earlier still.
     bound: Option<(Length, bool)>,
 }
 
@@ -54,8 +54,8 @@ pub(crate) fn plan(
             used.has(Some(&alias), &column.name)
         })
         .collect();
-    let mut left_work = Work::new(left.clone());
-    let mut right_work = Work::new(right.clone());
+    let mut left_work = Steps::new(left.clone());
+    let mut right_work = Steps::new(right.clone());
     let mut keys = Vec::new();
     for (ours, theirs) in &matching.keys {
         let (ours_at, theirs_at) = (left_work.column_of(ours, span)?, right_work.column_of(theirs, span)?);
@@ -147,7 +147,7 @@ impl AsOfCondition {
         Ok(matching)
     }
 
-    /// How far the right time lies behind the left one.
+    /// How much earlier the right time is than the left one.
     fn bound_of(&self, ours: &Expr, theirs: &Expr, left: &Relation, right: &Relation) -> Option<i64> {
         let ((ours, ours_plus), (theirs, theirs_plus)) = (interval::column_plus(ours)?, interval::column_plus(theirs)?);
         if !left.is_time(ours) || !right.is_time(theirs) {

@@ -43,7 +43,7 @@ pub(crate) fn bind(declared: &statement::Stream, catalog: &dyn Catalog, span: Sp
             .err();
     }
     let watermark = declared.watermark.as_ref().ok_or_else(|| Box::new(Fault::reported()))?;
-    crate::aside::check(declared, watermark)?;
+    crate::removed_rows::check(declared, watermark)?;
     let tags = declared.columns.iter().filter(|column| !column.tags.is_empty());
     Ok(Stream {
         name: name.text.clone(),
@@ -65,7 +65,7 @@ pub(crate) fn bind(declared: &statement::Stream, catalog: &dyn Catalog, span: Sp
     })
 }
 
-/// A column on its way to the schema: decoded, or computed of those that are.
+/// A declared column: decoded, or computed from decoded ones.
 struct BoundColumn {
     name: String,
     raw: Option<Field>,

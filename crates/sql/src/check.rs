@@ -1,6 +1,5 @@
 //! Checking: everything that a target needs is planned, and everything wrong with it is said.
 
-use crate::aside;
 use crate::catalog::Catalog;
 use crate::decision;
 use crate::diagnostic::{Diagnostic, Fault, did_you_mean};
@@ -9,6 +8,7 @@ use crate::output::OutputSpec;
 use crate::plan::{Plan, PlanKind};
 use crate::planner::Planner;
 use crate::relation::Relation;
+use crate::removed_rows;
 use crate::source_file::SourceFile;
 use crate::statement::{Decision, History, Insert, Name, PlacedStatement, Statement, Statements};
 use crate::stream::Stream;
@@ -46,7 +46,7 @@ pub struct Start {
     pub row_text: RowText,
 }
 
-/// A plan in which nothing is wrong.
+/// A plan that has passed all checks.
 #[derive(Clone, Debug)]
 pub struct CheckedPlan {
     /// The streams that are read, in the order in which the plan meets them.
@@ -55,7 +55,7 @@ pub struct CheckedPlan {
     pub outputs: Vec<OutputSpec>,
     /// The models that score rows, with their versions.
     pub models: Vec<(String, String)>,
-    /// LIMIT of a query: the caller stops after so many rows.
+    /// LIMIT of a query: the caller stops after this many rows.
     pub limit: Option<u64>,
     pub(crate) plan: Plan,
     pub(crate) files: Vec<SourceFile>,
@@ -91,8 +91,8 @@ pub fn check(statements: &Statements, catalog: &dyn Catalog, target: &Target) ->
         };
         streams.retain(is_read);
         match target {
-            Target::Query(_) | Target::View(_) => aside::count_only(&mut streams),
-            _ => aside::plan(&mut plan, &streams, &mut outputs),
+            Target::Query(_) | Target::View(_) => removed_rows::count_only(&mut streams),
+            _ => removed_rows::plan(&mut plan, &streams, &mut outputs),
         }
         return Ok(CheckedPlan { streams, outputs, models, limit, plan, files: statements.files });
     }
@@ -318,7 +318,7 @@ impl Check<'_> {
         });
         // What a stream keeps of the rows that it removes comes with the stream.
         let keeper = statements.statements.iter().find_map(|placed| match &placed.statement {
-            Statement::Stream(stream) if aside::is_kept_by(stream, name) => Some(stream.name.text.clone()),
+            Statement::Stream(stream) if removed_rows::is_kept_by(stream, name) => Some(stream.name.text.clone()),
             _ => None,
         });
         if let Some(stream) = keeper {
@@ -377,7 +377,7 @@ fn names_of(statement: &Statement) -> Vec<String> {
     }
 }
 
-/// Whether a name is as a pattern says, in which `*` stands for any characters.
+/// Whether a name matches a pattern, in which `*` stands for any characters.
 fn matches(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern.eq_ignore_ascii_case(name),
@@ -435,7 +435,7 @@ fn same_outputs(planner: &mut Planner) {
     let mut shared = HashSet::new();
     for placed in &statements.statements {
         let written: Vec<(bool, String, Span)> = match &placed.statement {
-            Statement::Stream(stream) => aside::kept_by(stream),
+            Statement::Stream(stream) => removed_rows::kept_by(stream),
             Statement::Insert(insert) => vec![(insert.topic, insert.target.text.clone(), insert.target.span)],
             Statement::Decision(decision) => vec![
                 (true, decision.topic.text.clone(), decision.topic.span),
@@ -446,7 +446,7 @@ fn same_outputs(planner: &mut Planner) {
         for (topic, name, span) in written {
             let kind = if topic { "topic" } else { "table" };
             // Streams may share what their dead letters go to, since these all have the same columns.
-            let letters = aside::are_letters(&placed.statement, span);
+            let letters = removed_rows::are_letters(&placed.statement, span);
             match seen.get(&(topic, name.to_lowercase())) {
                 Some(_) if letters && shared.contains(&(topic, name.to_lowercase())) => {}
                 None => {

@@ -152,7 +152,7 @@ fn arm_column(name: &str, experiment: &Experiment, relation: &Relation) -> Outco
 struct Arm {
     experiment: String,
     key: Arc<dyn Scalar>,
-    /// The arms and the first bucket behind each.
+    /// The arms and the first bucket after each.
     arms: Vec<(String, u64)>,
 }
 

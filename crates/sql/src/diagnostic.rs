@@ -22,9 +22,9 @@ pub struct Diagnostic {
     pub span_len: u64,
     /// What is wrong.
     pub message: String,
-    /// What stands there.
+    /// What was found there.
     pub found: Option<String>,
-    /// What could stand there.
+    /// What was expected there.
     pub expected: Option<String>,
     /// What to do.
     pub hint: Option<String>,
@@ -64,7 +64,7 @@ pub(crate) struct Fault {
     pub hint: Option<String>,
 }
 
-/// What the compiler of expressions says, as a fault of the statement.
+/// A problem of an expression, as a fault of its statement.
 pub(crate) fn fault(problem: Problem) -> Fault {
     let Problem { message, span, found, expected, hint } = problem;
     Fault { span: span.unwrap_or_else(Span::empty), message, found, expected, hint }
@@ -139,7 +139,7 @@ pub(crate) fn span_of(part: &impl Spanned) -> Span {
     part.span()
 }
 
-/// The place of a part of the syntax tree, or of what it stands in when the parser kept none.
+/// The place of a part of the syntax tree, or of what contains it when the parser kept none.
 pub(crate) fn place_of(part: &impl Spanned, within: Span) -> Span {
     let span = span_of(part);
     if span.start.line == 0 { within } else { span }

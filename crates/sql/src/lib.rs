@@ -28,15 +28,15 @@ mod as_of;
 mod refuse;
 mod rewrite;
 mod select;
+mod steps;
 mod subquery;
 mod window;
-mod work;
 
-mod aside;
 mod decision;
 mod model;
 mod model_inputs;
 mod planner;
+mod removed_rows;
 
 mod bind_test;
 mod check;

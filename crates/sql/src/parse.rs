@@ -103,12 +103,12 @@ fn take_as_of(tokens: Vec<TokenWithSpan>) -> (Vec<TokenWithSpan>, HashSet<Locati
     let mut marks = HashSet::new();
     let mut kept = Vec::with_capacity(tokens.len());
     for (at, token) in tokens.iter().enumerate() {
-        let behind = |n: usize, word: &str| tokens.get(at + n).is_some_and(|token| is_word(token, word));
+        let next = |n: usize, word: &str| tokens.get(at + n).is_some_and(|token| is_word(token, word));
         let join = match is_word(token, "ASOF") {
             false => None,
-            true if behind(1, "JOIN") => Some(2),
-            true if (behind(1, "LEFT") || behind(1, "INNER")) && behind(2, "JOIN") => Some(3),
-            true if behind(1, "LEFT") && behind(2, "OUTER") && behind(3, "JOIN") => Some(4),
+            true if next(1, "JOIN") => Some(2),
+            true if (next(1, "LEFT") || next(1, "INNER")) && next(2, "JOIN") => Some(3),
+            true if next(1, "LEFT") && next(2, "OUTER") && next(3, "JOIN") => Some(4),
             true => None,
         };
         match join.and_then(|words| tokens.get(at + words)) {
@@ -119,7 +119,7 @@ fn take_as_of(tokens: Vec<TokenWithSpan>) -> (Vec<TokenWithSpan>, HashSet<Locati
     (kept, marks)
 }
 
-/// What stands between two semicolons.
+/// What a semicolon ends: a statement, or a clause of the test before it.
 pub(crate) enum StatementOrClause {
     Statement(Box<Statement>),
     OfTest(Box<parse_test::TestClause>),

@@ -46,7 +46,7 @@ pub(crate) fn parse(reader: &mut TokenReader) -> Outcome<Stream> {
     }
 }
 
-/// The clauses that were said, each of which is said once: of two, none would be the one that was meant.
+/// The clauses seen so far; each may occur once, since of two it would be unclear which one is meant.
 #[derive(Default)]
 struct ClausesSeen(Vec<&'static str>);
 
@@ -83,7 +83,7 @@ fn bad_row(reader: &mut TokenReader) -> Outcome<(BadRow, Option<Name>)> {
     reader.unexpected("unknown policy for bad rows", "FAIL, SKIP or DEAD LETTER TO a table").err()
 }
 
-/// Where removed rows go: a table, or TOPIC and a topic, as behind INSERT INTO.
+/// Where removed rows go: a table, or TOPIC and a topic, as after INSERT INTO.
 fn output(reader: &mut TokenReader) -> Outcome<(Output, Name)> {
     let topic = reader.is("TOPIC") && matches!(reader.peek_at(1), Token::Word(_));
     if topic {

@@ -295,7 +295,7 @@ impl Plan {
     }
 
     /// A sink of rows that leave the nodes beside their main rows; a topic has one writer, which gets them in order.
-    pub fn aside_sink(&mut self, inputs: Vec<Edge>, output: Output, schema: SchemaRef) {
+    pub fn removed_rows_sink(&mut self, inputs: Vec<Edge>, output: Output, schema: SchemaRef) {
         let (Output::Table(name) | Output::Topic(name)) = &output else { return };
         let (name, is_topic) = (name.clone(), matches!(output, Output::Topic(_)));
         let describe = match &output {
@@ -317,7 +317,7 @@ impl Plan {
     pub fn schema_along(&self, edge: &Edge, of: &PlanNode) -> SchemaRef {
         match (&self.nodes[edge.from].kind, edge.port) {
             (PlanKind::Decision(plan), Port::RECORDS) => plan.log.clone(),
-            // What is put aside is merged and written, and has the columns of where it goes.
+            // Removed rows are merged and written; they have the columns of their output.
             (_, Port::DEAD_LETTER | Port::LATE) => of.schema.clone(),
             _ => self.schema(edge.from).clone(),
         }

@@ -24,7 +24,7 @@ pub(crate) struct Relation {
     pub columns: Vec<RelationColumn>,
     /// The models that scored the rows, with their versions.
     pub models: BTreeMap<String, String>,
-    /// How far `_time` lies behind the time columns, in microseconds: the reach of aggregates with a forward bound.
+    /// How much later `_time` is than the time columns, in microseconds: the reach of aggregates with a forward bound.
     pub shift: i64,
 }
 

@@ -5,7 +5,7 @@ use crate::diagnostic::{Fault, Outcome, did_you_mean, place_of};
 use crate::planner::Planner;
 use crate::relation::{Relation, RelationColumn};
 use crate::rewrite::{UsedColumns, and, any, conjuncts, is_subquery, is_window, object_name, replace, table_name};
-use crate::work::Work;
+use crate::steps::Steps;
 use crate::{model, refuse, subquery, window};
 use dataflow::Scalar;
 use sqlparser::ast::{
@@ -110,9 +110,9 @@ impl Planner<'_> {
     ) -> Outcome<Relation> {
         let shift = relation.shift;
         let mut rewritten = [Item { expr: condition.clone(), name: "where".to_owned(), span }];
-        let mut work = Work::new(relation);
-        rewrite_subqueries(self, &mut rewritten, &mut work, span)?;
-        let relation = work.run(&mut self.plan, owner)?;
+        let mut steps = Steps::new(relation);
+        rewrite_subqueries(self, &mut rewritten, &mut steps, span)?;
+        let relation = steps.run(&mut self.plan, owner)?;
         if relation.shift != shift {
             return Fault::new(place_of(&condition, span), "a WHERE with a forward bound and windows in one SELECT")
                 .found(condition.to_string())
@@ -146,13 +146,13 @@ impl Planner<'_> {
         select: &Select,
         span: Span,
     ) -> Outcome<(Relation, Vec<Expr>)> {
-        let mut work = Work::new(relation);
-        rewrite_windows(items, &select.named_window, &mut work, span)?;
-        rewrite_subqueries(self, items, &mut work, span)?;
+        let mut steps = Steps::new(relation);
+        rewrite_windows(items, &select.named_window, &mut steps, span)?;
+        rewrite_subqueries(self, items, &mut steps, span)?;
         let conditions = conditions.iter().map(|expr| Item { expr: expr.clone(), name: "where".to_owned(), span });
         let mut conditions: Vec<Item> = conditions.collect();
-        rewrite_subqueries(self, &mut conditions, &mut work, span)?;
-        let relation = work.run(&mut self.plan, owner)?;
+        rewrite_subqueries(self, &mut conditions, &mut steps, span)?;
+        let relation = steps.run(&mut self.plan, owner)?;
         Ok((relation, conditions.into_iter().map(|item| item.expr).collect()))
     }
 
@@ -321,7 +321,7 @@ impl Planner<'_> {
     }
 }
 
-/// The SELECT without the conditions of its joins: columns that stand only there are not needed behind them.
+/// The SELECT without the conditions of its joins: columns that only they name are not needed after them.
 fn without_conditions(select: &Select) -> Select {
     let mut select = select.clone();
     for join in select.from.iter_mut().flat_map(|from| &mut from.joins) {
@@ -343,7 +343,7 @@ struct Item {
     span: Span,
 }
 
-fn rewrite_windows(items: &mut [Item], named: &[NamedWindowDefinition], work: &mut Work, span: Span) -> Outcome<()> {
+fn rewrite_windows(items: &mut [Item], named: &[NamedWindowDefinition], steps: &mut Steps, span: Span) -> Outcome<()> {
     for item in items {
         let whole = is_window(&item.expr);
         let alias = whole.then(|| item.name.clone());
@@ -352,7 +352,7 @@ fn rewrite_windows(items: &mut [Item], named: &[NamedWindowDefinition], work: &m
                 for argument in crate::rewrite::arguments(function) {
                     refuse::inside_window(argument.to_string(), crate::rewrite::argument(argument), span)?;
                 }
-                window::plan(function, named, alias.as_deref(), work, span).map(Some)
+                window::plan(function, named, alias.as_deref(), steps, span).map(Some)
             }
             _ => Ok(None),
         })?;
@@ -360,12 +360,12 @@ fn rewrite_windows(items: &mut [Item], named: &[NamedWindowDefinition], work: &m
     Ok(())
 }
 
-fn rewrite_subqueries(planner: &mut Planner, items: &mut [Item], work: &mut Work, span: Span) -> Outcome<()> {
+fn rewrite_subqueries(planner: &mut Planner, items: &mut [Item], steps: &mut Steps, span: Span) -> Outcome<()> {
     for item in items {
         let whole = is_subquery(&item.expr);
         let alias = whole.then(|| item.name.clone());
         replace(&mut item.expr, |part| match is_subquery(part) {
-            true => subquery::plan(planner, part, alias.as_deref(), work, span).map(Some),
+            true => subquery::plan(planner, part, alias.as_deref(), steps, span).map(Some),
             false => Ok(None),
         })?;
     }

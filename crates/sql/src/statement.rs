@@ -17,7 +17,7 @@ pub struct Statements {
     pub(crate) as_of: HashSet<(usize, Location)>,
 }
 
-/// A statement and where it stands.
+/// A statement and its place.
 #[derive(Clone, Debug)]
 pub(crate) struct PlacedStatement {
     pub file: usize,
@@ -42,7 +42,7 @@ pub(crate) enum Statement {
 pub struct Name {
     /// The name.
     pub text: String,
-    /// Where it stands.
+    /// Its place.
     pub span: Span,
 }
 
@@ -56,7 +56,7 @@ pub(crate) struct Stream {
     pub history: Option<History>,
     pub live: Option<Name>,
     pub on_bad_row: BadRow,
-    /// The name behind DEAD LETTER TO.
+    /// The name after DEAD LETTER TO.
     pub dead_letters: Option<Name>,
 }
 
@@ -82,7 +82,7 @@ pub(crate) struct Watermark {
     pub delay: Length,
     pub quiet: Quiet,
     pub late: Late,
-    /// The name behind LATE TO.
+    /// The name after LATE TO.
     pub late_rows: Option<Name>,
 }
 
@@ -113,7 +113,7 @@ pub struct Model {
     pub name: Name,
     /// The path of the file in the project.
     pub path: Name,
-    /// The names of the inputs in the model's order; `None` when the file tells them.
+    /// The names of the inputs in the model's order; `None` when the model file has them.
     pub inputs: Option<Vec<Name>>,
     /// Which output is the score.
     pub output: ModelOutput,

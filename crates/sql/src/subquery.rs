@@ -9,8 +9,8 @@ use crate::rewrite::{
     replace, table_name,
 };
 use crate::statement::Name;
+use crate::steps::{RightSide, Steps};
 use crate::window::argument_fault;
-use crate::work::{RightSide, Work};
 use operators::range::{self, RangeAggregateKind};
 use sqlparser::ast::{BinaryOperator, Expr, Function, Query, Select, SelectItem, SetExpr, UnaryOperator};
 use sqlparser::tokenizer::Span;
@@ -20,27 +20,33 @@ pub(crate) fn plan(
     planner: &mut Planner,
     expr: &Expr,
     alias: Option<&str>,
-    work: &mut Work,
+    steps: &mut Steps,
     within: Span,
 ) -> Outcome<Expr> {
     match expr {
         Expr::Exists { subquery, negated } => {
             let span = place_of(expr, within);
             let (select, inner) = open(planner, subquery, span)?;
-            let name = work.name(alias, "exists");
+            let name = steps.name(alias, "exists");
             let call = Call { kind: RangeAggregateKind::Exists, argument: None, conditions: vec![] };
-            let column = Correlation::of(&select, &inner, work, span)?.add(call, name, work, &inner, span)?;
+            let column = Correlation::of(&select, &inner, steps, span)?.add(call, name, steps, &inner, span)?;
             let exists = generated(&column, span);
             Ok(if *negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(exists) } } else { exists })
         }
-        Expr::Subquery(query) => aggregate(planner, query, alias, work, place_of(expr, within)),
+        Expr::Subquery(query) => aggregate(planner, query, alias, steps, place_of(expr, within)),
         other => Fault::new(place_of(other, within), "IN with a subquery is not supported")
             .hint("write EXISTS (SELECT 1 FROM s WHERE s.k = r.k AND s.t BETWEEN r.t - INTERVAL .. AND r.t)")
             .err(),
     }
 }
 
-fn aggregate(planner: &mut Planner, query: &Query, alias: Option<&str>, work: &mut Work, span: Span) -> Outcome<Expr> {
+fn aggregate(
+    planner: &mut Planner,
+    query: &Query,
+    alias: Option<&str>,
+    steps: &mut Steps,
+    span: Span,
+) -> Outcome<Expr> {
     let (select, inner) = open(planner, query, span)?;
     let item = match select.projection.as_slice() {
         [SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }] => expr,
@@ -50,7 +56,7 @@ fn aggregate(planner: &mut Planner, query: &Query, alias: Option<&str>, work: &m
                 .err();
         }
     };
-    let matching = Correlation::of(&select, &inner, work, span)?;
+    let matching = Correlation::of(&select, &inner, steps, span)?;
     let whole = is_call(item);
     let mut value = item.clone();
     let mut calls = 0;
@@ -60,8 +66,8 @@ fn aggregate(planner: &mut Planner, query: &Query, alias: Option<&str>, work: &m
         calls += 1;
         let at = place_of(part, span);
         let call = Call::of(function, kind, at)?;
-        let name = work.name(alias.filter(|_| whole), "of");
-        let column = matching.add(call, name, work, &inner, at)?;
+        let name = steps.name(alias.filter(|_| whole), "of");
+        let column = matching.add(call, name, steps, &inner, at)?;
         Ok(Some(generated(&column, at)))
     })?;
     if calls == 0 {
@@ -140,8 +146,8 @@ enum Side {
 }
 
 impl Correlation {
-    fn of(select: &Select, inner: &InnerRelation, work: &Work, span: Span) -> Outcome<Correlation> {
-        let outer = &work.input;
+    fn of(select: &Select, inner: &InnerRelation, steps: &Steps, span: Span) -> Outcome<Correlation> {
+        let outer = &steps.input;
         let mut matching = Correlation { keys: vec![], conditions: vec![], from: i64::MIN, to: i64::MAX };
         let all = select.selection.as_ref().map(conjuncts).unwrap_or_default();
         for condition in all {
@@ -277,14 +283,14 @@ impl Correlation {
     }
 
     /// Adds one aggregate; the name of its column.
-    fn add(&self, call: Call, name: String, work: &mut Work, inner: &InnerRelation, span: Span) -> Outcome<String> {
+    fn add(&self, call: Call, name: String, steps: &mut Steps, inner: &InnerRelation, span: Span) -> Outcome<String> {
         let mut keys = Vec::new();
         for (ours, theirs) in &self.keys {
-            let left = work.column_of(ours, span)?;
+            let left = steps.column_of(ours, span)?;
             let right = inner.relation.compile(theirs, span)?;
-            let right_column = crate::work::generated_column(theirs.to_string(), &right);
-            if !same_key(&work.column(left).data_type, &right.data_type) {
-                return key_fault(place_of(theirs, span), work.column(left), &right_column).err();
+            let right_column = crate::steps::generated_column(theirs.to_string(), &right);
+            if !same_key(&steps.column(left).data_type, &right.data_type) {
+                return key_fault(place_of(theirs, span), steps.column(left), &right_column).err();
             }
             keys.push((left, column_text(theirs), right));
         }
@@ -297,8 +303,8 @@ impl Correlation {
             RightSide { stream: inner.name.text.clone(), relation: inner.relation.clone(), key_texts, picks: vec![] };
         for (_, text, compiled) in keys {
             // Two left columns may equal one right column: each key has a column of its own.
-            let column = crate::work::generated_column(text.clone(), &compiled);
-            right.picks.push((text, crate::work::ComputedColumn { column, scalar: compiled.scalar }));
+            let column = crate::steps::generated_column(text.clone(), &compiled);
+            right.picks.push((text, crate::steps::ComputedColumn { column, scalar: compiled.scalar }));
         }
         let conditions = and(self.conditions.iter().cloned().chain(call.conditions));
         let filter = conditions
@@ -314,7 +320,7 @@ impl Correlation {
             let value = value.as_ref().map(|(expr, _)| expr);
             return Err(Box::new(argument_fault(&name, value, data_type, &error, span)));
         }
-        let step = work.range(left_keys, right, self.to > 0, span);
+        let step = steps.range(left_keys, right, self.to > 0, span);
         let mut pick = |(expr, compiled): (Expr, _)| step.right.pick(column_text(&expr), compiled);
         let (argument, filter) = (value.map(&mut pick), filter.map(&mut pick));
         let function = range::Function {

@@ -1,4 +1,4 @@
-//! The tokens of one statement, read one after the other.
+//! A statement as a sequence of tokens.
 
 use crate::diagnostic::{Fault, Outcome, did_you_mean};
 use crate::statement::Name;
@@ -29,7 +29,7 @@ impl<'a> TokenReader<'a> {
         self.tokens.get(self.at + ahead).map_or(&Token::EOF, |token| &token.token)
     }
 
-    /// The place of the next token; behind the last one, the place where something is missing.
+    /// The place of the next token; after the last one, the place where something is missing.
     pub fn here(&self) -> Span {
         match self.tokens.get(self.at) {
             Some(token) => token.span,

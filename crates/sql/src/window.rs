@@ -4,7 +4,7 @@ use crate::diagnostic::{Fault, Outcome, place_of, span_of};
 use crate::interval;
 use crate::relation::type_name;
 use crate::rewrite::{argument, arguments, function_name, generated, is_distinct};
-use crate::work::Work;
+use crate::steps::Steps;
 use dataflow::Span as Length;
 use operators::Aggregate;
 use operators::window::{self, Frame};
@@ -21,17 +21,17 @@ pub(crate) fn plan(
     call: &Function,
     named: &[NamedWindowDefinition],
     alias: Option<&str>,
-    work: &mut Work,
+    steps: &mut Steps,
     within: Span,
 ) -> Outcome<Expr> {
     let span = place_of(&Expr::Function(call.clone()), within);
     let spec = resolve(call, named, span)?;
-    let (aggregate, argument) = function(call, work, span)?;
-    let mut keys = spec.partition_by.iter().map(|key| work.column_of(key, span)).collect::<Outcome<Vec<_>>>()?;
+    let (aggregate, argument) = function(call, steps, span)?;
+    let mut keys = spec.partition_by.iter().map(|key| steps.column_of(key, span)).collect::<Outcome<Vec<_>>>()?;
     keys.sort_unstable();
     keys.dedup();
     let is_lag = matches!(aggregate, Aggregate::Lag { .. });
-    let order = order(&spec.order_by, is_lag, work, span)?;
+    let order = order(&spec.order_by, is_lag, steps, span)?;
     let frame = match is_lag {
         true => Frame { from: Length::ZERO, to: Length::ZERO },
         false => frame(spec.window_frame.as_ref(), call, span)?,
@@ -42,12 +42,12 @@ pub(crate) fn plan(
                 .hint("use a CASE in its argument")
                 .err();
         }
-        Some(filter) => Some(work.condition_of(filter, span)?),
+        Some(filter) => Some(steps.condition_of(filter, span)?),
         None => None,
     };
-    let name = work.name(alias, "w");
+    let name = steps.name(alias, "w");
     let function = window::Function { name, aggregate, argument, filter, frame, order };
-    Ok(generated(&work.window(keys, function, span), span))
+    Ok(generated(&steps.window(keys, function, span), span))
 }
 
 /// The window of a call, with what it takes over from named ones.
@@ -94,7 +94,7 @@ fn inherit(spec: &WindowSpec, named: &[NamedWindowDefinition], depth: usize) -> 
     Ok(base)
 }
 
-fn function(call: &Function, work: &mut Work, span: Span) -> Outcome<(Aggregate, Option<usize>)> {
+fn function(call: &Function, steps: &mut Steps, span: Span) -> Outcome<(Aggregate, Option<usize>)> {
     let name = function_name(call);
     let distinct = is_distinct(call);
     let args = arguments(call);
@@ -105,7 +105,7 @@ fn function(call: &Function, work: &mut Work, span: Span) -> Outcome<(Aggregate,
         let offset = lag_offset(call, span)?;
         let value = args.first().and_then(argument);
         let value = value.ok_or_else(|| Box::new(Fault::new(span, "lag has no argument").expected("lag(column)")))?;
-        return Ok((Aggregate::Lag { offset }, Some(work.column_of(value, span)?)));
+        return Ok((Aggregate::Lag { offset }, Some(steps.column_of(value, span)?)));
     }
     let aggregate = match name.as_str() {
         "count" if distinct => Aggregate::CountDistinct,
@@ -130,9 +130,9 @@ fn function(call: &Function, work: &mut Work, span: Span) -> Outcome<(Aggregate,
     let column = match value {
         None => None,
         Some(value) if aggregate == Aggregate::Count && is_constant(value) => None,
-        Some(value) => Some(work.column_of(value, span)?),
+        Some(value) => Some(steps.column_of(value, span)?),
     };
-    let data_type = column.map(|column| work.column(column).data_type.clone());
+    let data_type = column.map(|column| steps.column(column).data_type.clone());
     match aggregate.output_type(data_type.as_ref()) {
         Ok(_) => Ok((aggregate, column)),
         Err(error) => Err(Box::new(argument_fault(&name, value, data_type.as_ref(), &error, span))),
@@ -199,22 +199,22 @@ fn lag_offset(call: &Function, span: Span) -> Outcome<usize> {
     })
 }
 
-/// Checks that a window is in time order; the columns behind the time.
-fn order(order_by: &[OrderByExpr], is_lag: bool, work: &mut Work, span: Span) -> Outcome<Vec<usize>> {
-    let time = work.input.time_names();
+/// Checks that a window is in time order; returns the columns after the time.
+fn order(order_by: &[OrderByExpr], is_lag: bool, steps: &mut Steps, span: Span) -> Outcome<Vec<usize>> {
+    let time = steps.input.time_names();
     let Some((first, behind)) = order_by.split_first() else {
         return Fault::new(span, "a window has no ORDER BY").hint(format!("write ORDER BY {time}")).err();
     };
-    if !work.input.is_time(&first.expr) {
-        work.input.compile(&first.expr, span)?;
+    if !steps.input.is_time(&first.expr) {
+        steps.input.compile(&first.expr, span)?;
         let fault = Fault::new(place_of(&first.expr, span), "a window is ordered by the time of its rows")
             .found(first.expr.to_string())
             .expected(&*time);
-        return if work.input.shift != 0 {
+        return if steps.input.shift != 0 {
             fault
                 .hint(format!(
                     "rows wait {} for a forward bound, and are known only then; read the view before it",
-                    interval::describe(Length(work.input.shift))
+                    interval::describe(Length(steps.input.shift))
                 ))
                 .err()
         } else {
@@ -234,7 +234,7 @@ fn order(order_by: &[OrderByExpr], is_lag: bool, work: &mut Work, span: Span) ->
             .found(second.expr.to_string())
             .hint("leave it out: rows of equal time are all in the frame")
             .err(),
-        _ => behind.iter().map(|item| work.column_of(&item.expr, span)).collect(),
+        _ => behind.iter().map(|item| steps.column_of(&item.expr, span)).collect(),
     }
 }
 

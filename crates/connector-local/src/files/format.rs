@@ -1,9 +1,9 @@
-//! How rows lie in a file, and what is found out about a file before its rows are read.
+//! File formats, and what is known about a file before its rows are read.
 
 use dataflow::{Bounds, Error, Result};
 use std::path::{Path, PathBuf};
 
-/// How rows lie in a file.
+/// The format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     Parquet,
@@ -12,7 +12,7 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// The format that a file's name tells.
+    /// The format by the ending of a file's name.
     pub fn of(path: &Path) -> Result<Format> {
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("parquet") => Ok(Format::Parquet),
@@ -26,13 +26,13 @@ impl Format {
     }
 }
 
-/// What was found out about one file.
+/// What is known about one file before its rows are read.
 pub(super) struct FileSummary {
     pub path: PathBuf,
     pub rows: u64,
     pub bounds: Vec<(String, Bounds)>,
 }
 
-/// The columns of rows that cannot be read: the reason, and what stands there.
+/// The columns of rows that cannot be read: the reason, and the text of the row.
 pub(super) const ERROR: &str = "_error";
 pub(super) const RAW: &str = "_raw";

@@ -66,7 +66,7 @@ impl InferredColumn {
 }
 
 /// The schema of all files, and the rows and bounds of each. Reads every file once.
-/// With `with_errors` lines that cannot be read are counted as rows that tell nothing.
+/// With `with_errors` lines that cannot be read count as rows, and say nothing about types.
 pub(super) fn summaries(paths: &[PathBuf], format: Format, with_errors: bool) -> Result<(SchemaRef, Vec<FileSummary>)> {
     let (mut all, mut summaries): (Vec<InferredColumn>, Vec<FileSummary>) = (Vec::new(), Vec::new());
     let mut first: Option<(&Path, Vec<String>)> = None;
@@ -126,7 +126,7 @@ fn guess(rows: &mut RowReader, with_errors: bool) -> Result<(Vec<InferredColumn>
     }
 }
 
-/// Whether reading goes on behind an error: it is one of a row, whose end is known.
+/// Whether reading can continue after an error: it concerns one row, whose end is known.
 fn is_of_row(error: &Error, with_errors: bool) -> bool {
     with_errors && error.kind() == ErrorKind::Data
 }

@@ -69,7 +69,7 @@ fn agree(first: &Path, expected: &Schema, other: &Path, found: &Schema) -> Resul
     }
 }
 
-/// The bounds of the timestamp columns for which every row group tells them.
+/// The bounds of the timestamp columns for which every row group records them.
 fn bounds(metadata: &ArrowReaderMetadata) -> Vec<(String, Bounds)> {
     let leaves = metadata.metadata().file_metadata().schema_descr().columns();
     let mut all = Vec::new();

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// How many bytes one row may have; as many as a message.
+/// The most bytes that one row may have; a message has the same limit.
 const ROW_BYTES_MAX: usize = 64 << 20;
 
 /// A text file, row by row.
@@ -74,7 +74,7 @@ impl RowReader {
         self.line
     }
 
-    /// What stands in the row that was read last: the line, or the values of the record.
+    /// The text of the row that was read last: the line, or the values of the record.
     pub fn text(&self) -> Option<String> {
         match &self.source {
             Source::Lines { line, .. } => Some(line.trim_end().to_owned()).filter(|line| !line.is_empty()),
@@ -88,12 +88,12 @@ impl RowReader {
         }
     }
 
-    /// Says where the row that was read last stands.
+    /// Where the row that was read last is.
     pub fn place(&self) -> String {
         format!("\"{}\" line {}", self.path.display(), self.line)
     }
 
-    /// Reads a row and hands over its cells with the names of their columns; false at the end. Blank lines are passed.
+    /// Reads a row and hands over its cells with the names of their columns; false at the end. Blank lines are skipped.
     pub fn next(&mut self, put: &mut dyn FnMut(&str, Cell<'_>)) -> Result<bool> {
         match &mut self.source {
             Source::Csv { reader, header, record, since } => {
@@ -134,7 +134,7 @@ impl RowReader {
     }
 }
 
-/// A file that gives so many bytes for one row and no more, so that a quote that is never closed does not read it whole.
+/// A file that yields a limited number of bytes per row, so that an unclosed quote does not read all of it.
 struct SizeLimitedFile {
     file: File,
     // Bytes read since the last row ended.

@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Schema};
 use dataflow::{Batch, RowOrder};
 use std::sync::Arc;
 
-/// A literal whose type is still open.
+/// A literal whose type is not decided yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OpenLiteral {
     /// NULL: takes any type.

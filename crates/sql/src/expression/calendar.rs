@@ -164,14 +164,14 @@ impl Cursor<'_> {
     }
 }
 
-/// Reads a date; a time of day behind it is read and left out.
+/// Reads a date; a time of day after it is read and ignored.
 pub(crate) fn read_date(text: &str) -> Option<i64> {
     let mut front = Cursor(text.trim());
     let day = front.date()?;
     if front.0.is_empty() { Some(day) } else { Some(read_timestamp(text)?.0.div_euclid(DAY)) }
 }
 
-/// Reads a timestamp: as it stands, and the offset from UTC that is written behind it.
+/// Reads a timestamp: its wall-clock time, and the offset from UTC that follows it.
 pub(crate) fn read_timestamp(text: &str) -> Option<(i64, i64)> {
     let text = text.trim();
     if text == "epoch" {

@@ -203,7 +203,7 @@ pub(crate) fn moved(value: i128, by: i32) -> Option<i128> {
     Some(if rest.abs() >= factor - rest.abs() { whole + value.signum() } else { whole })
 }
 
-/// The same numbers with other digits behind the point; NULL where they do not fit.
+/// The same numbers with another scale; NULL where they do not fit.
 pub(crate) fn rescale(values: &Decimal128Array, from: i8, digits: u8, to: i8) -> KernelResult {
     let limit = power_of_ten(u32::from(digits)).unwrap_or(i128::MAX);
     let by = i32::from(to) - i32::from(from);
@@ -283,7 +283,7 @@ fn read_whole(text: &str) -> Option<i128> {
         .filter(|v| v.abs() < 1 << 65)
 }
 
-/// Reads a number with this many digits behind the point; halves go away from zero.
+/// Reads a number with this many digits after the point; halves go away from zero.
 pub(crate) fn read_exact(text: &str, scale: i32) -> Option<i128> {
     let text = text.trim();
     let (negative, text) = match text.strip_prefix('-') {

@@ -285,7 +285,7 @@ fn choose(
     }
 }
 
-/// The first that is not NULL; what stands behind it is not computed.
+/// The first that is not NULL; what follows it is not computed.
 #[derive(Debug)]
 pub(crate) struct Coalesce {
     pub(crate) parts: Vec<NodeRef>,

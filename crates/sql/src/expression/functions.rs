@@ -10,7 +10,7 @@ use super::{interval_literal, sql_type, text, time};
 use arrow::datatypes::DataType::{self, Boolean, Int32, Int64, Utf8};
 use std::sync::Arc;
 
-/// What a parameter of a text function takes.
+/// The type that a parameter of a text function takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Parameter {
     Text,
@@ -194,7 +194,7 @@ pub(crate) fn function(name: &str, arguments: Vec<Bound>) -> Result<Bound, Probl
     }
 }
 
-/// What a group of functions says to a name: its result, or the arguments back.
+/// What a group of functions answers for a name: its result, or the arguments unused.
 enum Lookup {
     Yes(Bound),
     No(Vec<Bound>),

@@ -9,7 +9,7 @@ use dataflow::Batch;
 use std::fmt;
 use std::sync::Arc;
 
-/// What a kernel gives: a column as long as the rows, or why some row fails.
+/// What a kernel returns: one value per row, or why some row fails.
 pub(crate) type KernelResult = Result<ArrayRef, ArrowError>;
 
 /// One value per row from one column per argument. An error means that at least one row fails.
@@ -38,7 +38,7 @@ impl Argument {
         &self.array
     }
 
-    /// Where a row's value stands in the raw column.
+    /// The index of a row's value in the raw column.
     pub(crate) fn row(&self, row: usize) -> usize {
         if self.scalar { 0 } else { row }
     }

@@ -123,7 +123,7 @@ pub(crate) fn absolute(value: Bound) -> Result<Bound, Problem> {
     })
 }
 
-/// `round`, `floor`, `ceil`, `trunc` with a constant number of digits behind the point.
+/// `round`, `floor`, `ceil`, `trunc` with a constant number of digits after the point.
 pub(crate) fn round(how: Rounding, value: Bound, digits: Option<Bound>) -> Result<Bound, Problem> {
     let value = number(value, "round")?;
     let digits = match digits {

@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 /// What has to be computed of one relation.
-pub(crate) struct Work {
+pub(crate) struct Steps {
     pub input: Relation,
     /// Arguments, filters and keys that are expressions, by their text.
     computed: Vec<(String, ComputedColumn)>,
@@ -84,10 +84,10 @@ pub(crate) fn generated_column(name: String, compiled: &Compiled) -> RelationCol
     }
 }
 
-impl Work {
-    pub fn new(input: Relation) -> Work {
+impl Steps {
+    pub fn new(input: Relation) -> Steps {
         let names = input.columns.iter().map(|column| column.name.to_lowercase()).collect();
-        Work { input, computed: Vec::new(), windows: Vec::new(), ranges: Vec::new(), names }
+        Steps { input, computed: Vec::new(), windows: Vec::new(), ranges: Vec::new(), names }
     }
 
     /// The column that holds an expression: one of the input, or one that will be computed.
@@ -160,7 +160,7 @@ impl Work {
     }
 
     /// The step of another stream and a key, made when it is not there yet. What waits for rows to come has a step
-    /// of its own, behind all others.
+    /// of its own, after all others.
     pub fn range(&mut self, left_keys: Vec<usize>, right: RightSide, waits: bool, span: Span) -> &mut RangeStep {
         let same = |step: &RangeStep| {
             (step.hold_us() > 0) == waits
