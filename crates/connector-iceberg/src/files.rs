@@ -125,7 +125,7 @@ impl TimedFiles for TableFiles {
         let mask = ProjectionMask::roots(builder.parquet_schema(), at.iter().flatten().copied());
         let reader = builder.with_projection(mask).with_batch_size(batch_rows.max(1)).build();
         let reader = reader.map_err(|error| broken(Box::new(error)))?;
-        Ok(Box::new(Rows {
+        Ok(Box::new(FileRows {
             place: format!("table \"{}\": data file \"{}\"", self.table, self.paths[file].display()),
             schema: Arc::new(Schema::new(wanted.into_iter().map(|(_, field)| field).collect::<Vec<_>>())),
             columns: places_in_batch(&at),
@@ -135,7 +135,7 @@ impl TimedFiles for TableFiles {
 }
 
 /// The rows of one file, arranged as they were asked for.
-struct Rows {
+struct FileRows {
     place: String,
     schema: SchemaRef,
     // Where each column is in what the reader gives; `None` when the file lacks it.
@@ -143,7 +143,7 @@ struct Rows {
     reader: ParquetRecordBatchReader,
 }
 
-impl Iterator for Rows {
+impl Iterator for FileRows {
     type Item = Result<RecordBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -155,7 +155,7 @@ impl Iterator for Rows {
     }
 }
 
-impl Rows {
+impl FileRows {
     fn arranged(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
         for (field, at) in self.schema.fields().iter().zip(&self.columns) {
@@ -196,19 +196,19 @@ impl Rows {
 }
 
 /// The columns of a file by field id, and by name when it has no ids.
-struct Roots {
+struct RootColumns {
     by_id: HashMap<i32, usize>,
     by_name: HashMap<String, usize>,
 }
 
-impl Roots {
+impl RootColumns {
     fn find(&self, id: i32, name: &str) -> Option<usize> {
         if self.by_id.is_empty() { self.by_name.get(name).copied() } else { self.by_id.get(&id).copied() }
     }
 }
 
-fn root_columns(schema: &SchemaDescriptor) -> Roots {
-    let mut roots = Roots { by_id: HashMap::new(), by_name: HashMap::new() };
+fn root_columns(schema: &SchemaDescriptor) -> RootColumns {
+    let mut roots = RootColumns { by_id: HashMap::new(), by_name: HashMap::new() };
     for (index, field) in schema.root_schema().get_fields().iter().enumerate() {
         let info = field.get_basic_info();
         if info.has_id() {

@@ -41,7 +41,7 @@ pub struct ParquetFile {
 }
 
 /// What a table says of a file beside what the file says of itself.
-pub struct Placed<'a> {
+pub struct FilePlacement<'a> {
     pub location: String,
     pub schema: &'a Schema,
     pub partition: Struct,
@@ -108,7 +108,7 @@ impl ParquetFile {
     }
 
     /// Ends the file, makes it durable, and says what is in it.
-    pub fn close(mut self, placed: Placed<'_>) -> Result<DataFile> {
+    pub fn close(mut self, placed: FilePlacement<'_>) -> Result<DataFile> {
         self.encode()?;
         let metadata = self.writer.finish().map_err(|error| self.failed("end", error))?;
         let failed = |error| failure::file(format!("cannot make \"{}\" durable", self.path.display()), error);
@@ -167,8 +167,8 @@ pub fn failed_parquet(doing: String, error: ParquetError) -> Error {
     }
 }
 
-fn data_file(metadata: &ParquetMetaData, bytes: u64, placed: Placed<'_>) -> Result<DataFile> {
-    let measures = Measures::of(metadata, placed.schema)?;
+fn data_file(metadata: &ParquetMetaData, bytes: u64, placed: FilePlacement<'_>) -> Result<DataFile> {
+    let measures = ColumnMeasures::of(metadata, placed.schema)?;
     let offsets = metadata.row_groups().iter().filter_map(RowGroupMetaData::file_offset).collect();
     let mut file = DataFileBuilder::default();
     file.content(DataContentType::Data)
@@ -192,7 +192,7 @@ fn data_file(metadata: &ParquetMetaData, bytes: u64, placed: Placed<'_>) -> Resu
 
 /// What a manifest says of the columns of a file, by field id.
 #[derive(Default)]
-struct Measures {
+struct ColumnMeasures {
     sizes: HashMap<i32, u64>,
     values: HashMap<i32, u64>,
     nulls: HashMap<i32, u64>,
@@ -200,9 +200,9 @@ struct Measures {
     upper: HashMap<i32, Datum>,
 }
 
-impl Measures {
-    fn of(metadata: &ParquetMetaData, schema: &Schema) -> Result<Measures> {
-        let mut measures = Measures::default();
+impl ColumnMeasures {
+    fn of(metadata: &ParquetMetaData, schema: &Schema) -> Result<ColumnMeasures> {
+        let mut measures = ColumnMeasures::default();
         for (column, field) in schema.as_struct().fields().iter().enumerate() {
             let Some(primitive) = field.field_type.as_primitive_type() else { continue };
             let mut bounds = Some((None, None));

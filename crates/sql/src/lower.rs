@@ -1,7 +1,7 @@
 //! A checked plan to the job graph that a host runs.
 
 use crate::Diagnostic;
-use crate::check::{Checked, Start};
+use crate::check::{CheckedPlan, Start};
 use crate::plan::PlanKind;
 use crate::stream::{BadRow, Late, Stream};
 use arrow::datatypes::SchemaRef;
@@ -10,7 +10,7 @@ use operators::bad_rows::{BadRows, Policy};
 use operators::{AsOf, Decision, Dedup, Filter, Merge, Project, RangeAggregate, Window};
 use std::sync::Arc;
 
-impl Checked {
+impl CheckedPlan {
     /// The job graph of the plan for one start of the job.
     pub fn lower(&self, start: &Start) -> std::result::Result<JobGraph, Vec<Diagnostic>> {
         Ok(JobGraph { nodes: (0..self.plan.nodes.len()).map(|node| self.node(node, start)).collect() })

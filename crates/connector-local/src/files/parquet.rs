@@ -1,6 +1,7 @@
 //! Parquet files: what their footers say, their rows, and a file of rows.
 
-use super::{Looked, plain_type, project};
+use super::format::FileSummary;
+use super::projection::{plain_type, project};
 use crate::errors::{io_error, sync_folder};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
@@ -24,9 +25,9 @@ fn footer(path: &Path) -> Result<(File, ArrowReaderMetadata)> {
 }
 
 /// The schema of all files, which must agree, and the rows and bounds of each.
-pub(super) fn look(paths: &[PathBuf]) -> Result<(SchemaRef, Vec<Looked>)> {
+pub(super) fn summaries(paths: &[PathBuf]) -> Result<(SchemaRef, Vec<FileSummary>)> {
     let mut first: Option<(&Path, SchemaRef)> = None;
-    let mut looked = Vec::new();
+    let mut summaries = Vec::new();
     for path in paths {
         let (_, metadata) = footer(path)?;
         let fields = metadata.schema().fields().iter();
@@ -38,10 +39,10 @@ pub(super) fn look(paths: &[PathBuf]) -> Result<(SchemaRef, Vec<Looked>)> {
             Some((other, expected)) => agree(other, expected, path, &schema)?,
         }
         let rows = metadata.metadata().row_groups().iter().map(|group| group.num_rows() as u64).sum();
-        looked.push(Looked { path: path.clone(), rows, bounds: bounds(&metadata) });
+        summaries.push(FileSummary { path: path.clone(), rows, bounds: bounds(&metadata) });
     }
     let schema = first.map_or_else(|| Arc::new(Schema::empty()), |(_, schema)| schema);
-    Ok((schema, looked))
+    Ok((schema, summaries))
 }
 
 /// Columns may come in another order, but not with other names or types.
@@ -68,7 +69,7 @@ fn agree(first: &Path, expected: &Schema, other: &Path, found: &Schema) -> Resul
     }
 }
 
-/// The bounds of the timestamp columns for which every row group tells them.
+/// The bounds of the timestamp columns for which every row group records them.
 fn bounds(metadata: &ArrowReaderMetadata) -> Vec<(String, Bounds)> {
     let leaves = metadata.metadata().file_metadata().schema_descr().columns();
     let mut all = Vec::new();

@@ -9,20 +9,20 @@ use dataflow::{Batch, Decode, Decoded, Error, RecordBatches, Result, RowOrder, T
 use sql::{ColumnSource, Stream};
 use std::sync::Arc;
 
-/// Columns of all rows, and the rows on which one could not be had, each with the reason.
-type Evaluated<Reason> = (Vec<ArrayRef>, Vec<(usize, Reason)>);
+/// Columns of all rows, and the rows on which one could not be computed, each with the reason.
+type ColumnsAndFailures<Reason> = (Vec<ArrayRef>, Vec<(usize, Reason)>);
 
 /// Evaluates the computed columns of a stream over its decoded ones.
 #[derive(Clone, Debug)]
-struct Columns {
+struct DeclaredColumns {
     stream: Stream,
 }
 
-/// The columns of rows that cannot be used: the reason, and what stands there.
+/// The columns of rows that cannot be used: the reason, and the text of the row.
 pub const ERROR: &str = "_error";
 pub const RAW: &str = "_raw";
 
-impl Columns {
+impl DeclaredColumns {
     /// Declared columns from decoded ones, and the rows on which an expression fails.
     fn declared(&self, raw: RecordBatch) -> Result<Decoded> {
         let rows = raw.num_rows();
@@ -37,7 +37,7 @@ impl Columns {
     }
 
     /// Declared columns of all rows, and the rows on which an expression fails: its column is NULL there.
-    fn columns(&self, raw: RecordBatch) -> Result<Evaluated<Error>> {
+    fn columns(&self, raw: RecordBatch) -> Result<ColumnsAndFailures<Error>> {
         let rows = raw.num_rows();
         let raw = Batch::new(raw, vec![0; rows], vec![RowOrder::default(); rows])?;
         let (mut columns, mut bad, mut next) = (Vec::new(), Vec::new(), 0);
@@ -72,23 +72,23 @@ pub fn file_types(stream: &Stream) -> Vec<(String, arrow::datatypes::DataType)> 
 
 /// The declared columns of rows that hold the decoded ones.
 pub fn declared_rows(stream: &Stream, raw: RecordBatch) -> Result<Decoded> {
-    Columns { stream: stream.clone() }.declared(raw)
+    DeclaredColumns { stream: stream.clone() }.declared(raw)
 }
 
 /// Decodes the columns of a payload, then computes the others.
-pub struct Computed {
+pub struct ComputedDecode {
     inner: Box<dyn Decode>,
-    columns: Columns,
+    columns: DeclaredColumns,
 }
 
-impl Computed {
+impl ComputedDecode {
     /// Takes a decoder of the stream's raw columns.
-    pub fn new(inner: Box<dyn Decode>, stream: &Stream) -> Computed {
-        Computed { inner, columns: Columns { stream: stream.clone() } }
+    pub fn new(inner: Box<dyn Decode>, stream: &Stream) -> ComputedDecode {
+        ComputedDecode { inner, columns: DeclaredColumns { stream: stream.clone() } }
     }
 }
 
-impl Decode for Computed {
+impl Decode for ComputedDecode {
     fn schema(&self) -> SchemaRef {
         self.columns.stream.schema.clone()
     }
@@ -113,7 +113,7 @@ impl Decode for Computed {
 /// Files that others wrote, read as a stream declares its columns.
 pub struct DeclaredFiles {
     inner: Arc<dyn TimedFiles>,
-    columns: Columns,
+    columns: DeclaredColumns,
     // The file column of each raw column.
     names: Vec<String>,
     // The time column's own name in the files, whose bounds hold for it; `None` when it is computed.
@@ -133,7 +133,7 @@ impl DeclaredFiles {
             let found =
                 schema.fields().iter().find(|field| field.name().eq_ignore_ascii_case(&name)).ok_or_else(|| {
                     let names = schema.fields().iter().map(|field| field.name().as_str());
-                    // What the reader adds of its own is no column of the file.
+                    // What the reader adds is no column of the file.
                     let there: Vec<_> = names.filter(|name| ![ERROR, RAW].contains(name)).collect();
                     Error::invalid(format!(
                         "stream \"{}\": column \"{name}\" is not in {}; its columns are: {}",
@@ -158,7 +158,7 @@ impl DeclaredFiles {
         }
         let time_name = stream.schema.field(stream.time_column).name();
         let files = inner.files().iter().map(|file| with_bounds_of(file, time.as_deref(), time_name)).collect();
-        Ok(DeclaredFiles { inner, columns: Columns { stream: stream.clone() }, names, time, files })
+        Ok(DeclaredFiles { inner, columns: DeclaredColumns { stream: stream.clone() }, names, time, files })
     }
 }
 
@@ -218,8 +218,8 @@ impl TimedFiles for DeclaredFiles {
     }
 }
 
-impl Columns {
-    /// The declared columns of rows of a file, then the reason for which each cannot be used, and what stands there.
+impl DeclaredColumns {
+    /// The declared columns of rows of a file, then the reason why each cannot be used, and its text.
     fn with_errors(&self, rows: &RecordBatch) -> Result<Vec<ArrayRef>> {
         let count = rows.num_rows();
         let mut errors: Vec<Option<String>> = match rows.column_by_name(ERROR).and_then(|c| c.as_string_opt::<i32>()) {
@@ -245,7 +245,7 @@ impl Columns {
 }
 
 /// The first columns of rows in the types of a schema, with NULL for values that do not fit; their rows and why.
-fn cast_to(rows: &RecordBatch, schema: &SchemaRef) -> Result<Evaluated<String>> {
+fn cast_to(rows: &RecordBatch, schema: &SchemaRef) -> Result<ColumnsAndFailures<String>> {
     let (mut columns, mut lost) = (Vec::new(), Vec::new());
     for (column, field) in rows.columns().iter().zip(schema.fields()) {
         let cast = cast_with_options(column, field.data_type(), &CastOptions::default())?;

@@ -8,18 +8,18 @@ use std::sync::Arc;
 /// The column of an archive that holds the partition's clock.
 const CLOCK: &str = "_clock";
 
-/// The files of a history that hold rows behind an instant.
-pub struct Since {
+/// The files of a history that hold rows after an instant.
+pub struct FilesSince {
     inner: Arc<dyn TimedFiles>,
     files: Vec<TimedFile>,
     // The index of each kept file among all of them.
     places: Vec<usize>,
 }
 
-impl Since {
-    /// Keeps the files that may hold a row with `_time` at or behind an instant. A late row of an archive was moved up
+impl FilesSince {
+    /// Keeps the files that may hold a row with `_time` at or after an instant. A late row of an archive was moved up
     /// to its partition's clock less the delay, so that bound counts too. A file without bounds is kept.
-    pub fn new(inner: Arc<dyn TimedFiles>, spec: &StreamSpec, from: EventTime) -> Since {
+    pub fn new(inner: Arc<dyn TimedFiles>, spec: &StreamSpec, from: EventTime) -> FilesSince {
         let kept = |file: &TimedFile| {
             let greatest = |name: &str, less: Span| {
                 let bounds = file.bounds.iter().find(|(column, _)| column == name);
@@ -30,11 +30,11 @@ impl Since {
             greatest(spec.time_name(), Span::ZERO).is_none_or(|time| time.max(clock) >= from)
         };
         let (places, files) = inner.files().iter().cloned().enumerate().filter(|(_, file)| kept(file)).unzip();
-        Since { inner, files, places }
+        FilesSince { inner, files, places }
     }
 }
 
-impl TimedFiles for Since {
+impl TimedFiles for FilesSince {
     fn name(&self) -> &str {
         self.inner.name()
     }
@@ -63,9 +63,9 @@ mod tests {
     use dataflow::Bounds;
     use seam::{BadRows, Late, Quiet};
 
-    struct Listed(SchemaRef, Vec<TimedFile>);
+    struct FileList(SchemaRef, Vec<TimedFile>);
 
-    impl TimedFiles for Listed {
+    impl TimedFiles for FileList {
         fn name(&self) -> &str {
             "listed"
         }
@@ -113,7 +113,7 @@ mod tests {
             file("new", &[("at", 100), (CLOCK, 60)]),
             file("unknown", &[]),
         ];
-        let since = Since::new(Arc::new(Listed(schema, files)), &spec, EventTime(100));
+        let since = FilesSince::new(Arc::new(FileList(schema, files)), &spec, EventTime(100));
         assert_eq!(since.files().iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["late", "new", "unknown"]);
         assert_eq!(since.open(1, &[], 1).err().map(|error| error.to_string()), Some("new".to_owned()));
     }
