@@ -248,3 +248,23 @@ pub fn concat(schema: &SchemaRef, batches: &[Batch]) -> Result<Batch> {
         .map(|all| all.concat().into());
     Ok(Batch { columns, times: times.into(), orders: orders.into(), late, key_hashes })
 }
+
+/// The rows of several batches in the sequence of the places: a batch, and a row of it. All batches, of which there is at
+/// least one, have the same schema. Key hashes stay when all have them.
+pub fn interleave(batches: &[Batch], places: &[(usize, usize)]) -> Result<Batch> {
+    let columns: Vec<&RecordBatch> = batches.iter().map(|batch| &batch.columns).collect();
+    let columns = match columns.first() {
+        Some(first) if first.num_columns() == 0 => take_columns(first, &UInt32Array::from(vec![0; places.len()]))?,
+        _ => compute::interleave_record_batch(&columns, places)?,
+    };
+    let late = batches.iter().any(|batch| batch.late.is_some());
+    let is_late = |place: usize| batches[places[place].0].is_late(places[place].1);
+    let hashes: Option<Vec<_>> = batches.iter().map(|batch| batch.key_hashes.as_deref()).collect();
+    Ok(Batch {
+        columns,
+        times: places.iter().map(|&(batch, row)| batches[batch].times[row]).collect(),
+        orders: places.iter().map(|&(batch, row)| batches[batch].orders[row]).collect(),
+        late: late.then(|| BooleanBuffer::collect_bool(places.len(), is_late)),
+        key_hashes: hashes.map(|hashes| places.iter().map(|&(batch, row)| hashes[batch][row]).collect()),
+    })
+}

@@ -25,7 +25,7 @@ mod snapshot;
 mod stored;
 mod time;
 
-pub use batch::{Batch, concat};
+pub use batch::{Batch, concat, interleave};
 pub use checked::Checked;
 pub use clock::{Clock, ManualClock};
 pub use codec::{Decode, Decoded, Encode};
