@@ -15,6 +15,7 @@
 mod catalog;
 mod claim;
 mod commit;
+mod encoding;
 mod failure;
 mod files;
 mod name;
