@@ -222,26 +222,37 @@ impl DeclaredColumns {
     /// The declared columns of rows of a file, then the reason why each cannot be used, and its text.
     fn with_errors(&self, rows: &RecordBatch) -> Result<Vec<ArrayRef>> {
         let count = rows.num_rows();
-        let mut errors: Vec<Option<String>> = match rows.column_by_name(ERROR).and_then(|c| c.as_string_opt::<i32>()) {
-            Some(told) => told.iter().map(|error| error.map(str::to_owned)).collect(),
-            None => vec![None; count],
-        };
         let (raw, lost) = cast_to(rows, &self.stream.raw)?;
         let nullable: Vec<_> =
             self.stream.raw.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(count));
         let raw = RecordBatch::try_new_with_options(Arc::new(Schema::new(nullable)), raw, &options)?;
         let (mut columns, failed) = self.columns(raw)?;
-        for (row, why) in lost.into_iter().chain(failed.into_iter().map(|(row, error)| (row, error.chain()))) {
-            errors[row].get_or_insert(why);
-        }
-        columns.push(Arc::new(StringArray::from(errors)));
+        let told = rows.column_by_name(ERROR);
+        let failed = failed.into_iter().map(|(row, error)| (row, error.chain()));
+        columns.push(errors_of(count, told, lost.into_iter().chain(failed).collect()));
         columns.push(match rows.column_by_name(RAW) {
             Some(raw) => raw.clone(),
             None => new_null_array(&DataType::Binary, count),
         });
         Ok(columns)
     }
+}
+
+/// The reason for which each row cannot be used: the one that its file tells, or else the first one found.
+fn errors_of(rows: usize, told: Option<&ArrayRef>, found: Vec<(usize, String)>) -> ArrayRef {
+    let told = told.and_then(|column| column.as_string_opt::<i32>());
+    if found.is_empty() && told.is_none_or(|told| told.null_count() == rows) {
+        return new_null_array(&DataType::Utf8, rows);
+    }
+    let mut errors: Vec<Option<String>> = match told {
+        Some(told) => told.iter().map(|error| error.map(str::to_owned)).collect(),
+        None => vec![None; rows],
+    };
+    for (row, why) in found {
+        errors[row].get_or_insert(why);
+    }
+    Arc::new(StringArray::from(errors))
 }
 
 /// The first columns of rows in the types of a schema, with NULL for values that do not fit; their rows and why.
