@@ -141,7 +141,7 @@ impl Archiver {
         let mut partitions = Vec::new();
         for (index, at) in frontier.partitions.iter().enumerate() {
             let clock = match at {
-                Some(at) => PartitionClock::resume(&spec, at.clock, at.arrival),
+                Some(at) => PartitionClock::resume(&spec, at.clock, Some(at.arrival)),
                 None => PartitionClock::new(&spec),
             };
             let stop = match to.as_ref().map(|to| to[index]) {

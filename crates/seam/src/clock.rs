@@ -40,9 +40,9 @@ impl PartitionClock {
         PartitionClock { delay: spec.delay, quiet: spec.quiet, clock: None, arrival: None }
     }
 
-    /// The clock of a partition whose reader got as far as a frontier.
-    pub fn resume(spec: &StreamSpec, clock: Option<EventTime>, arrival: ProcessingTime) -> Self {
-        PartitionClock { clock, arrival: Some(arrival), ..PartitionClock::new(spec) }
+    /// The clock of a partition that was read so far.
+    pub fn resume(spec: &StreamSpec, clock: Option<EventTime>, arrival: Option<ProcessingTime>) -> Self {
+        PartitionClock { clock, arrival, ..PartitionClock::new(spec) }
     }
 
     /// The clock as of the last row; `None` until a row has moved it.
@@ -82,18 +82,6 @@ impl PartitionClock {
         self.clock = self.at(arrival);
         self.arrival = Some(self.arrival.map_or(arrival, |before| before.max(arrival)));
         self.clock
-    }
-
-    /// Begins the clock of a partition that shows its first row when the stream has given a watermark already: no row of
-    /// it can come out at or before that.
-    /// Whether it began so.
-    pub fn join(&mut self, given: EventTime) -> bool {
-        let joins = self.clock.is_none() && given > EventTime::MIN;
-        if joins {
-            // Silence before the first row says nothing.
-            (self.clock, self.arrival) = (Some(given.plus(self.delay).plus(Span(1))), None);
-        }
-        joins
     }
 
     /// The least time up to which the partition has to be drained for its watermark to be at or after a time; `None`

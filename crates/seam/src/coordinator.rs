@@ -1,16 +1,17 @@
-//! Keeps the streams of a job together in event time, so that none fills the state while another lags.
+//! Keeps the readers of a job together in event time: a state machine that is told what happens and says what to do.
+//!
+//! Only streams that meet in a step hold each other back, and only those that have shown a row. A reader may always
+//! lead by a fixed number of rows that the least watermark has not released, and beyond it by delay and silence.
 
-use crate::unreleased::UnreleasedRows;
-use dataflow::{Coordinator, EventTime, Polled, ProcessingTime, ReadBounds, ReaderState, Span};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
+use crate::checkpoint::{Checkpoint, Gathered};
+use crate::position::PartitionPosition;
+use dataflow::{
+    Barrier, Coordinator, CoordinatorAction, CoordinatorEvent, CoordinatorState, Error, EventTime, Meeting, Order,
+    ProcessingTime, ReadBounds, ReaderId, Report, Result, Span, Split, SplitState, StageId,
+};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// How many rows of a topic may be given out and not released, whatever other streams do.
-const LEAD_ROWS: usize = 256 << 10;
-/// How many bytes of them.
-const LEAD_BYTES: usize = 64 << 20;
-
-/// A stream as the coordinator knows it before it reads.
+/// A stream as the coordinator knows it before it is read.
 #[derive(Clone, Debug)]
 pub(crate) struct StreamTime {
     /// The name, for people.
@@ -21,200 +22,353 @@ pub(crate) struct StreamTime {
     pub delay: Span,
     /// The declared silence; zero where there is none.
     pub quiet: Span,
-}
-
-/// What the readers of a job tell each other.
-///
-/// Only streams that meet in a step hold each other back. While streams are read from history they move in *strides*:
-/// when all that meet have come to the end of a stride, the next one ends where the first of them would have given out
-/// all rows that it has ready. No stream is further ahead of the least one than its delay and one such batch, so a
-/// dense stream cannot fill the state, and the least one may always move. The rows of a topic may lead by a fixed
-/// number that no watermark has released, and beyond it by delay and silence.
-pub(crate) struct Together(Mutex<Vec<Source>>);
-
-struct Source {
-    time: StreamTime,
-    // The sources that meet this one, itself among them.
-    meets: Vec<usize>,
-    watermark: EventTime,
-    finished: bool,
-    // A topic without any row holds nobody back.
-    empty: bool,
-    // How far the rows that are ready reach; MIN when that is not known, MAX when it is no matter.
-    ready_to: EventTime,
-    // The greatest clock of the partitions.
-    clock: Option<EventTime>,
-    stride: EventTime,
-    unreleased: UnreleasedRows,
-    // The greatest time of the rows given out.
-    reach: EventTime,
-    // Whether the reader waits, and the bounds that it was told last.
-    waits: bool,
-    told: Option<ReadBounds>,
-    waker: Option<Waker>,
-}
-
-impl Together {
-    /// For the streams of a job. Until it is told which of them meet, all do.
-    pub fn new(streams: Vec<StreamTime>) -> Together {
-        let all: Vec<usize> = (0..streams.len()).collect();
-        let source = |time| Source {
-            time,
-            meets: all.clone(),
-            watermark: EventTime::MIN,
-            finished: false,
-            empty: false,
-            ready_to: EventTime::MIN,
-            clock: None,
-            stride: EventTime::MIN,
-            unreleased: UnreleasedRows::default(),
-            reach: EventTime::MIN,
-            waits: false,
-            told: None,
-            waker: None,
-        };
-        Together(Mutex::new(streams.into_iter().map(source).collect()))
-    }
-
-    /// Says which streams meet each one in a step, and how long steps hold its rows past their own time.
-    pub fn meet(&self, meetings: &[(Vec<usize>, Span)]) {
-        for (source, (meets, hold)) in self.sources().iter_mut().zip(meetings) {
-            source.meets.clone_from(meets);
-            source.unreleased.set_hold(*hold);
-        }
-    }
-
-    /// A reader tells how far its ready rows reach, its greatest clock, and whether its topic is empty.
-    pub fn tell(&self, source: usize, ready_to: EventTime, clock: Option<EventTime>, empty: bool) {
-        let mut sources = self.sources();
-        let source = &mut sources[source];
-        (source.ready_to, source.clock, source.empty) = (ready_to, clock, empty);
-    }
-
-    fn sources(&self) -> MutexGuard<'_, Vec<Source>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The sources that meet one and have more to come.
-fn moving(sources: &[Source], of: usize) -> impl Iterator<Item = &Source> {
-    let meets = sources[of].meets.iter().map(|&source| &sources[source]);
-    meets.filter(|source| !source.finished && !source.empty)
-}
-
-/// The least watermark of the streams that meet one, have more to come and have shown a row.
-fn least(sources: &[Source], of: usize) -> Option<EventTime> {
-    moving(sources, of).map(|source| source.watermark).min()
-}
-
-/// What a source without rows follows: the least watermark of the streams that it meets. Where all of those have come
-/// to their ends, no watermark is left to follow, and their last rows are what waits for it; what lies ahead of now may
-/// still meet a row that has not happened.
-fn followed(sources: &[Source], of: usize, least: EventTime, now: ProcessingTime) -> EventTime {
-    if least < EventTime::MAX {
-        return least;
-    }
-    let reach = sources[of].meets.iter().map(|&other| sources[other].reach).max();
-    reach.unwrap_or(EventTime::MIN).min(EventTime(now.0))
-}
-
-/// What holds a source back now, and what waits for it.
-fn bounds(sources: &mut [Source], of: usize, now: ProcessingTime) -> ReadBounds {
-    let Some(least) = least(sources, of) else {
-        let least = followed(sources, of, EventTime::MAX, now);
-        return ReadBounds { history: EventTime::MAX, live: EventTime::MAX, least, due: None, now };
-    };
-    let delay = moving(sources, of).map(|source| source.time.delay).max().unwrap_or(Span::ZERO).max(Span(1));
-    if least >= sources[of].stride {
-        let reach = moving(sources, of).map(|source| source.ready_to).min().unwrap_or(EventTime::MAX);
-        if reach < EventTime::MAX {
-            sources[of].stride = sources[of].stride.max(reach);
-        }
-    }
-    let (rows, bytes) = sources[of].unreleased.size();
-    let live = if rows < LEAD_ROWS && bytes < LEAD_BYTES {
-        EventTime::MAX
-    } else {
-        let window = moving(sources, of).map(|source| source.time.delay.0.saturating_add(source.time.quiet.0)).max();
-        least.plus(Span(window.unwrap_or(0).max(1)))
-    };
-    let watermark = sources[of].watermark;
-    let due = sources[of].meets.iter().filter_map(|&other| sources[other].unreleased.due_above(watermark)).min();
-    let history = least.plus(delay).max(sources[of].stride);
-    ReadBounds { history, live, least: followed(sources, of, least, now), due, now }
+    /// Where its watermark stops while history is read; no row of its topic lies at or before that.
+    pub cap: EventTime,
 }
 
 /// The coordinator of a job.
-pub(crate) struct Streams(pub Arc<Together>);
+pub(crate) struct JobCoordinator {
+    streams: Vec<StreamTime>,
+    meetings: Vec<Meeting>,
+    // What a run goes on from: the last durable checkpoint, or the beginning, whose number is 0.
+    durable: CoordinatorState,
+    // The number of the newest checkpoint that was begun.
+    number: u64,
+    readers: BTreeMap<ReaderId, Option<Report>>,
+    stages: BTreeMap<StageId, Held>,
+    bounds: Vec<Option<ReadBounds>>,
+    running: Option<Checkpoint>,
+    // A checkpoint that is wanted while another is on its way, or before the first one; whether it is the last.
+    wanted: Option<bool>,
+    // Absent readers that wait to be present. Until they count, the least watermark stands still: it would fall again.
+    joining: BTreeSet<ReaderId>,
+    // Whether the last barrier was sent.
+    ended: bool,
+}
 
-impl Coordinator for Streams {
-    fn report(&self, source: usize, polled: &Polled) {
-        let mut sources = self.0.sources();
-        let finished = polled.state == ReaderState::Finished;
-        let it = &mut sources[source];
-        it.watermark = it.watermark.max(polled.watermark);
-        it.finished |= finished;
-        it.waits = matches!(polled.state, ReaderState::Waiting { .. });
-        if let Some(batch) = &polled.batch {
-            it.unreleased.add(batch);
-            let newest = batch.times().iter().max().map_or(EventTime::MIN, |&time| EventTime(time));
-            it.reach = it.reach.max(newest.plus(it.unreleased.hold()));
-        }
-        for other in sources[source].meets.clone() {
-            let released = least(&sources, other).unwrap_or(EventTime::MAX);
-            sources[other].unreleased.release(released);
-        }
-        wake_others(&mut sources, source);
-        if sources.iter().all(|source| source.finished) {
-            sources.iter().filter_map(|source| source.waker.as_ref()).for_each(Waker::wake_by_ref);
-        }
-    }
+/// What a stage said of the rows that it holds.
+#[derive(Debug, Default)]
+struct Held {
+    due: Vec<(usize, EventTime)>,
+    replayed: bool,
+}
 
-    fn bounds(&self, source: usize, now: ProcessingTime) -> ReadBounds {
-        let mut sources = self.0.sources();
-        let bounds = bounds(&mut sources, source, now);
-        sources[source].told = Some(bounds);
-        bounds
-    }
-
-    fn wake(&self, source: usize, waker: &Waker) {
-        self.0.sources()[source].waker = Some(waker.clone());
-    }
-
-    fn horizon(&self) -> Option<EventTime> {
-        let sources = self.0.sources();
-        if !sources.iter().all(|source| source.finished) {
-            return None;
+impl Coordinator for JobCoordinator {
+    fn handle(&mut self, event: CoordinatorEvent, _: ProcessingTime) -> Result<Vec<CoordinatorAction>> {
+        let mut actions = Vec::new();
+        match event {
+            CoordinatorEvent::Start { readers, stages } => self.start(&readers, stages, &mut actions)?,
+            CoordinatorEvent::Report(reader, report) => self.report(reader, report)?,
+            CoordinatorEvent::Holds { stage, due, replayed } => {
+                let Some(held) = self.stages.get_mut(&stage) else {
+                    return Err(Error::internal(format!("{stage:?} holds rows, but is not of this run")));
+                };
+                held.replayed |= replayed;
+                held.due = due;
+            }
+            CoordinatorEvent::ReaderFrozen(reader, frozen) => {
+                if let Some(Some(report)) = self.readers.get_mut(&reader) {
+                    report.joins = false;
+                }
+                self.running()?.reader(reader, frozen)?;
+                self.complete(&mut actions)?;
+            }
+            CoordinatorEvent::StageFrozen { stage, levels } => {
+                self.running()?.stage(stage, levels)?;
+                self.complete(&mut actions)?;
+            }
+            CoordinatorEvent::Durable(number) => self.durable(number, &mut actions)?,
+            CoordinatorEvent::CheckpointWanted { last } => self.want(last),
         }
-        let greatest = sources.iter().filter(|source| source.time.live).filter_map(|source| source.clock).max();
-        Some(greatest.unwrap_or(EventTime::MAX))
+        self.begin_checkpoint(&mut actions);
+        self.bound(&mut actions);
+        Ok(actions)
     }
 
     fn held_by(&self) -> Option<(String, EventTime)> {
-        let sources = self.0.sources();
-        let standing = sources.iter().filter(|source| !source.finished && !source.empty);
-        let source = standing.min_by_key(|source| source.watermark)?;
-        Some((source.time.name.clone(), source.watermark))
+        let standing = self.readers.iter().filter(|(_, report)| !report.as_ref().is_some_and(|report| report.finished));
+        let level = |(reader, report): (&ReaderId, &Option<Report>)| match report {
+            Some(report) => report.watermark.map(|watermark| (watermark, reader.stream)),
+            None => Some((self.durable.watermarks[reader.stream], reader.stream)),
+        };
+        let (watermark, stream) = standing.filter_map(level).min()?;
+        Some((self.streams[stream].name.clone(), watermark))
     }
 }
 
-/// Wakes the readers that wait and may go on by what one reported, that one among them: a bound has risen, or
-/// something waits for them sooner than they know.
-fn wake_others(sources: &mut [Source], reported: usize) {
-    for other in 0..sources.len() {
-        if !sources[other].waits || !sources[other].meets.contains(&reported) {
-            continue;
+impl JobCoordinator {
+    /// For the streams of a job, which meet as is said, and go on from a state.
+    pub fn new(streams: Vec<StreamTime>, meetings: &[Meeting], state: CoordinatorState) -> Result<JobCoordinator> {
+        let known = |meeting: &Meeting| meeting.streams.iter().all(|&stream| stream < streams.len());
+        if meetings.len() != streams.len() || !meetings.iter().all(known) {
+            return Err(Error::internal(format!("{} streams meet as {meetings:?} says", streams.len())));
         }
-        let Some(told) = sources[other].told else { continue };
-        let now = bounds(sources, other, told.now);
-        let rises = now.history > told.history || now.live > told.live;
-        let follows = sources[other].empty && now.least > told.least;
-        let sooner =
-            now.due.is_some_and(|due| told.due.is_none_or(|known| due < known || known <= sources[other].watermark));
-        if (rises || follows || sooner)
-            && let Some(waker) = &sources[other].waker
+        Ok(JobCoordinator {
+            bounds: vec![None; streams.len()],
+            streams,
+            meetings: meetings.to_vec(),
+            number: state.number,
+            durable: state,
+            readers: BTreeMap::new(),
+            stages: BTreeMap::new(),
+            running: None,
+            wanted: None,
+            joining: BTreeSet::new(),
+            ended: false,
+        })
+    }
+
+    /// Whether nothing was made durable yet, so that nothing may be given out.
+    fn is_first(&self) -> bool {
+        self.durable.number == 0
+    }
+
+    fn start(&mut self, readers: &[usize], stages: Vec<StageId>, actions: &mut Vec<CoordinatorAction>) -> Result<()> {
+        if readers.len() != self.streams.len() || readers.contains(&0) {
+            return Err(Error::internal(format!("{} streams have {readers:?} readers", self.streams.len())));
+        }
+        self.readers.clear();
+        for (stream, &count) in readers.iter().enumerate() {
+            self.readers.extend((0..count).map(|index| (ReaderId { stream, index }, None)));
+        }
+        self.stages = stages.into_iter().map(|stage| (stage, Held::default())).collect();
+        self.bounds = vec![None; self.streams.len()];
+        (self.running, self.wanted, self.ended) = (None, self.wanted.filter(|last| *last), false);
+        self.joining.clear();
+        let mut assigned: BTreeMap<ReaderId, Vec<SplitState>> = BTreeMap::new();
+        for (stream, state) in &self.durable.splits {
+            let turn = match state.split {
+                Split::Share(share) => usize::from(share),
+                Split::Partition(partition) => partition as usize,
+            };
+            let reader = ReaderId { stream: *stream, index: turn % readers[*stream] };
+            assigned.entry(reader).or_default().push(state.clone());
+        }
+        let assign = |(reader, splits)| CoordinatorAction::Send(reader, Order::Assign(splits));
+        actions.extend(assigned.into_iter().map(assign));
+        Ok(())
+    }
+
+    fn report(&mut self, reader: ReaderId, report: Report) -> Result<()> {
+        let meet = self.meetings.get(reader.stream).map_or(0, |meeting| meeting.streams.len());
+        let Some(known) = self.readers.get_mut(&reader).filter(|_| [0, meet].contains(&report.waits.len())) else {
+            return Err(Error::internal(format!("{reader:?} reports {report:?}, which does not fit this run")));
+        };
+        let asked = known.as_ref().is_some_and(|known| known.joins);
+        let joins = report.joins;
+        if joins && report.watermark.is_none() {
+            self.joining.insert(reader);
+        }
+        *known = Some(report);
+        if joins && !asked {
+            self.want(false);
+        }
+        if self.is_first() && self.wanted.is_none() {
+            self.want(false);
+        }
+        self.want_last();
+        Ok(())
+    }
+
+    fn want(&mut self, last: bool) {
+        if !self.ended {
+            self.wanted = Some(self.wanted.unwrap_or(false) || last);
+        }
+    }
+
+    /// The last checkpoint follows when everything was given out and the watermarks stand where inputs end.
+    fn want_last(&mut self) {
+        let Some(end) = self.input_end() else { return };
+        let there = |report: &Option<Report>| {
+            report.as_ref().and_then(|report| report.watermark).is_some_and(|watermark| watermark >= end)
+        };
+        if self.readers.values().all(there) {
+            self.want(true);
+        }
+    }
+
+    /// Sends the barriers of a checkpoint that is wanted: one at a time, and the first one when all splits were looked
+    /// at.
+    fn begin_checkpoint(&mut self, actions: &mut Vec<CoordinatorAction>) {
+        let looked = || self.readers.values().flatten().map(|report| report.splits).sum::<usize>();
+        if self.running.is_some()
+            || self.readers.is_empty()
+            || (self.is_first() && looked() < self.durable.splits.len())
         {
-            waker.wake_by_ref();
+            return;
         }
+        let Some(last) = self.wanted.take() else { return };
+        self.number += 1;
+        self.ended = last;
+        let barrier = Order::Barrier(Barrier { number: self.number, last });
+        actions.extend(self.readers.keys().map(|&reader| CoordinatorAction::Send(reader, barrier.clone())));
+        let (readers, stages) = (self.readers.keys().copied(), self.stages.keys().copied());
+        self.running = Some(Checkpoint::new(self.number, readers, stages));
+    }
+
+    fn running(&mut self) -> Result<&mut Checkpoint> {
+        self.running.as_mut().ok_or_else(|| Error::internal("something was frozen, but no checkpoint is on its way"))
+    }
+
+    /// When all have frozen: finds the levels of those that join, and has the checkpoint made durable.
+    fn complete(&mut self, actions: &mut Vec<CoordinatorAction>) -> Result<()> {
+        let Some(gathered) = self.running()?.gather()? else { return Ok(()) };
+        let state = self.state_of(&gathered)?;
+        let running = self.running()?;
+        actions.push(CoordinatorAction::Persist(state.clone()));
+        running.state = Some(state);
+        Ok(())
+    }
+
+    fn state_of(&mut self, gathered: &Gathered) -> Result<CoordinatorState> {
+        let mut state =
+            CoordinatorState { number: self.number, splits: Vec::new(), watermarks: self.durable.watermarks.clone() };
+        let mut joined = BTreeMap::new();
+        for (stream, time) in self.streams.iter().enumerate() {
+            let level = gathered.level(stream, &self.meetings[stream].steps);
+            let level = level.max(self.durable.watermarks[stream]);
+            let mut given = gathered.watermark(stream);
+            for (&reader, frozen) in gathered.readers_of(stream) {
+                // A present reader held its watermark; an absent one joins where the stream stands, ahead of history.
+                let joins_at = if frozen.absent { level.max(time.cap) } else { frozen.watermark };
+                if frozen.turns_present() {
+                    given = Some(given.map_or(joins_at, |given| given.min(joins_at)));
+                }
+                for split in &frozen.splits {
+                    let mut split = split.clone();
+                    if frozen.joining.contains(&split.split) {
+                        let mut position = PartitionPosition::parse(&split.position)?;
+                        position.join(time.delay, joins_at);
+                        split.position = position.to_bytes();
+                        joined.entry(reader).or_insert((joins_at, Vec::new())).1.push(split.clone());
+                    }
+                    state.splits.push((stream, split));
+                }
+            }
+            state.watermarks[stream] = state.watermarks[stream].max(given.unwrap_or(EventTime::MIN));
+        }
+        self.check_splits(&state)?;
+        self.running()?.joined = joined;
+        Ok(state)
+    }
+
+    /// Refuses a checkpoint that does not have every split, each once.
+    fn check_splits(&self, state: &CoordinatorState) -> Result<()> {
+        let ids = |state: &CoordinatorState| {
+            let mut ids: Vec<_> = state.splits.iter().map(|(stream, state)| (*stream, state.split)).collect();
+            ids.sort_unstable();
+            ids
+        };
+        let (expected, found) = (ids(&self.durable), ids(state));
+        if expected == found {
+            return Ok(());
+        }
+        Err(Error::internal(format!("checkpoint {} has the splits {found:?}, expected {expected:?}", state.number)))
+    }
+
+    /// A checkpoint is durable: those that joined go on, and what waited for it follows.
+    fn durable(&mut self, number: u64, actions: &mut Vec<CoordinatorAction>) -> Result<()> {
+        let asked = self.running.take_if(|running| running.number == number && running.state.is_some());
+        let Some(Checkpoint { state: Some(state), mut joined, .. }) = asked else {
+            return Err(Error::internal(format!("checkpoint {number} is said to be durable, and was not asked for")));
+        };
+        self.durable = state;
+        for (&reader, report) in &mut self.readers {
+            let (level, splits) = joined.remove(&reader).unzip();
+            if let (Some(level), Some(report)) = (level, report.as_mut())
+                && self.joining.remove(&reader)
+            {
+                report.watermark = Some(level);
+            }
+            actions.push(CoordinatorAction::Send(reader, Order::Durable(splits.unwrap_or_default())));
+        }
+        if self.readers.values().flatten().any(|report| report.joins) {
+            self.want(false);
+        }
+        Ok(())
+    }
+}
+
+/// What holds readers back.
+impl JobCoordinator {
+    /// Sends each stream's readers its bounds where they changed.
+    fn bound(&mut self, actions: &mut Vec<CoordinatorAction>) {
+        if self.readers.is_empty() {
+            return;
+        }
+        for stream in 0..self.streams.len() {
+            let bounds = self.bounds_of(stream);
+            if self.bounds[stream].as_ref() == Some(&bounds) {
+                continue;
+            }
+            for &reader in self.readers.keys().filter(|reader| reader.stream == stream) {
+                actions.push(CoordinatorAction::Send(reader, Order::Bounds(bounds.clone())));
+            }
+            self.bounds[stream] = Some(bounds);
+        }
+    }
+
+    fn bounds_of(&self, stream: usize) -> ReadBounds {
+        let meeting = &self.meetings[stream];
+        let levels: Vec<Option<EventTime>> = meeting.streams.iter().map(|&other| self.watermark(other)).collect();
+        let joins = self.joining.iter().any(|reader| meeting.streams.contains(&reader.stream));
+        let least = match &self.bounds[stream] {
+            Some(known) if joins => known.least,
+            _ => levels.iter().flatten().copied().min().unwrap_or(EventTime::MIN),
+        };
+        let window = meeting.streams.iter().map(|&other| &self.streams[other]);
+        let window = window.map(|time| time.delay.0.saturating_add(time.quiet.0)).max().unwrap_or(0);
+        ReadBounds {
+            go: !self.is_first(),
+            given: self.durable.watermarks[stream],
+            may_join: self.is_first() || self.stages.values().all(|held| held.replayed),
+            least,
+            window: Span(window.max(1)),
+            watermarks: levels.iter().map(|level| level.unwrap_or(EventTime::MIN)).collect(),
+            due: self.due(stream),
+            clock: self.clock(),
+            end: self.input_end(),
+        }
+    }
+
+    /// The watermark of a stream as far as is known, over its readers that have more to come; `None` when it holds
+    /// nobody back.
+    fn watermark(&self, stream: usize) -> Option<EventTime> {
+        let level = |report: &Option<Report>| match report {
+            Some(report) if report.finished => None,
+            Some(report) => report.watermark,
+            None => Some(self.durable.watermarks[stream]),
+        };
+        self.readers_of(stream).filter_map(|(_, report)| level(report)).min()
+    }
+
+    fn readers_of(&self, stream: usize) -> impl Iterator<Item = (&ReaderId, &Option<Report>)> {
+        let (from, to) = (ReaderId { stream, index: 0 }, ReaderId { stream: stream + 1, index: 0 });
+        self.readers.range(from..to)
+    }
+
+    /// The least time above a stream's watermark at which something comes out that waits for it.
+    fn due(&self, stream: usize) -> Option<EventTime> {
+        let own = self.watermark(stream);
+        let given_out = self.meetings[stream].streams.iter().flat_map(|&other| {
+            let place = self.meetings[other].streams.iter().position(|&met| met == stream);
+            self.readers_of(other).filter_map(move |(_, report)| *report.as_ref()?.waits.get(place?)?)
+        });
+        let held = self.stages.values().flat_map(|held| &held.due).filter(|(of, _)| *of == stream).map(|(_, at)| *at);
+        given_out.chain(held).filter(|&at| own.is_none_or(|own| at > own)).min()
+    }
+
+    /// The greatest clock that live streams have shown.
+    fn clock(&self) -> Option<EventTime> {
+        let live = self.readers.iter().filter(|(reader, _)| self.streams[reader.stream].live);
+        live.filter_map(|(_, report)| report.as_ref()?.clock).max()
+    }
+
+    /// Where inputs end, once every reader has given out everything: at the greatest clock of the topics, and nowhere
+    /// when there is none.
+    fn input_end(&self) -> Option<EventTime> {
+        let finished = |report: &Option<Report>| report.as_ref().is_some_and(|report| report.finished);
+        let all = !self.readers.is_empty() && self.readers.values().all(finished);
+        all.then(|| self.clock().unwrap_or(EventTime::MAX))
     }
 }

@@ -6,6 +6,7 @@
 //! Modules are listed in the order in which a row meets them.
 
 mod archive;
+mod checkpoint;
 mod clock;
 mod coordinator;
 mod frontier;
@@ -13,8 +14,13 @@ mod held;
 mod history;
 mod live;
 mod open;
+mod partition;
 mod placing;
+mod position;
+mod probe;
 mod reader;
+mod report;
+mod shares;
 mod spec;
 mod spill;
 mod stats;
@@ -23,6 +29,6 @@ mod unreleased;
 pub use archive::{Archiver, CLOCK_PROPERTY, archive_schema, check_clock_property, clock_property};
 pub use clock::{PartitionClock, Placed};
 pub use frontier::{FRONTIER_PROPERTY, Frontier, PartitionFrontier};
-pub use open::{Live, Options, Seam, StreamInput};
+pub use open::{Lead, Live, Options, Seam, StreamInput};
 pub use spec::{BadRows, Late, Quiet, StreamSpec};
 pub use stats::{Counts, StreamStats};

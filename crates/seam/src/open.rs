@@ -1,14 +1,19 @@
 //! Opens the streams of a job: checks that both sides of each belong together, and finds where outputs begin.
 
 use crate::archive::{CLOCK_PROPERTY, check_clock_property};
-use crate::coordinator::{StreamTime, Streams, Together};
+use crate::coordinator::{JobCoordinator, StreamTime};
 use crate::frontier::{FRONTIER_PROPERTY, Frontier};
-use crate::history::History;
-use crate::live::LiveReader;
 use crate::placing::Layout;
+use crate::position::{PartitionPosition, ShareBytes};
+use crate::probe::{begin, history_cap, resume};
 use crate::reader::StreamReader;
+use crate::shares::{HistoryPlan, SHARES, SharePosition};
+use crate::unreleased::OutRows;
 use crate::{Quiet, StreamSpec, StreamStats};
-use dataflow::{Coordinator, Decode, Error, EventTime, Reader, Result, Span, TimedFiles, Topic};
+use dataflow::{
+    Coordinator, CoordinatorState, Decode, Error, EventTime, Meeting, Reader, Result, Span, Split, SplitState,
+    TimedFiles, Topic,
+};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -44,51 +49,118 @@ pub struct Options {
     pub memory_bytes: usize,
     /// Where rows that exceed it are written to.
     pub spill_dir: PathBuf,
+    /// How many workers there are: a stream has as many readers, or as many as it has splits where those are fewer.
+    pub workers: usize,
+    /// How far a reader may lead the others.
+    pub lead: Lead,
+}
+
+/// How much a reader may have given out that the watermark of the streams that meet has not reached, whatever others
+/// do. Beyond that its partitions go on only within delay and silence of that watermark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lead {
+    /// Rows.
+    pub rows: usize,
+    /// Bytes of them.
+    pub bytes: usize,
+}
+
+impl Default for Lead {
+    fn default() -> Lead {
+        Lead { rows: 256 << 10, bytes: 64 << 20 }
+    }
+}
+
+/// What all readers of a stream know, and none of them changes.
+pub(crate) struct Source {
+    pub spec: StreamSpec,
+    pub live: Option<Live>,
+    pub history: Option<Arc<HistoryPlan>>,
+    pub stats: Arc<StreamStats>,
+    /// Where the watermark stops while history is read; `MAX` when there is no topic.
+    pub cap: EventTime,
+    /// Whether topics end where they end when the job begins.
+    pub bounded: bool,
+    pub lead: Lead,
+}
+
+impl Source {
+    /// Says in which split of which stream something is wrong.
+    pub fn in_split(&self, error: Error, split: Split) -> Error {
+        error.context(format!("stream \"{}\", {split}", self.spec.name))
+    }
 }
 
 /// The opened streams of a job.
 pub struct Seam {
-    readers: Vec<Box<dyn Reader>>,
-    together: Arc<Together>,
+    sources: Vec<Arc<Source>>,
+    readers: Vec<usize>,
+    state: CoordinatorState,
     start: EventTime,
     from: Option<EventTime>,
-    stats: Vec<Arc<StreamStats>>,
 }
 
 impl Seam {
-    /// Opens streams; their index is the source's index. Reads no rows, except to find where partitions begin.
-    pub fn open(streams: Vec<StreamInput>, options: Options) -> Result<Seam> {
-        let together = Arc::new(Together::new(streams.iter().map(time_of).collect()));
+    /// Opens streams; their index is the source's index. Reads no rows, except to find where partitions begin. A job
+    /// that goes on from a checkpoint takes the positions from there.
+    pub fn open(streams: Vec<StreamInput>, options: &Options, restored: Option<&CoordinatorState>) -> Result<Seam> {
         let histories = streams.iter().filter(|stream| stream.history.is_some()).count().max(1);
-        let (mut readers, mut stats): (Vec<Box<dyn Reader>>, _) = (Vec::new(), Vec::new());
-        let mut start: Option<EventTime> = None;
-        for (source, stream) in streams.into_iter().enumerate() {
-            let reader = open_stream(source, stream, &options, histories, &together)?;
-            let here = reader.live.as_ref().and_then(LiveReader::start);
-            start = start.into_iter().chain(here).min();
-            stats.push(reader.stats.clone());
-            readers.push(Box::new(reader));
+        let memory_bytes = options.memory_bytes / histories;
+        let mut seam = Seam {
+            sources: Vec::new(),
+            readers: Vec::new(),
+            state: CoordinatorState {
+                number: restored.map_or(0, |state| state.number),
+                splits: Vec::new(),
+                watermarks: vec![EventTime::MIN; streams.len()],
+            },
+            start: EventTime::MAX,
+            from: options.from,
+        };
+        if let Some(state) = restored {
+            check_splits(&streams, state)?;
+            seam.state.watermarks.clone_from(&state.watermarks);
         }
-        Ok(Seam { readers, together, start: start.unwrap_or(EventTime::MIN), from: options.from, stats })
+        for (index, stream) in streams.into_iter().enumerate() {
+            let opened = open_stream(index, stream, options, memory_bytes, restored)?;
+            seam.start = seam.start.min(opened.start.unwrap_or(EventTime::MAX));
+            seam.readers.push(opened.readers);
+            seam.state.splits.extend(opened.splits.into_iter().map(|split| (index, split)));
+            seam.sources.push(Arc::new(opened.source));
+        }
+        if seam.start == EventTime::MAX {
+            seam.start = EventTime::MIN;
+        }
+        Ok(seam)
     }
 
-    /// The readers, one per stream in their sequence. They are given once.
-    pub fn readers(&mut self) -> Vec<Box<dyn Reader>> {
-        std::mem::take(&mut self.readers)
+    /// The readers of every stream, in the sequence of the streams, without splits. Those of a later run of the job in
+    /// the same process are made anew.
+    pub fn readers(&self) -> Vec<Vec<Box<dyn Reader>>> {
+        let readers = |(source, &count): (&Arc<Source>, &usize)| {
+            (0..count).map(|index| Box::new(StreamReader::new(source.clone(), index)) as Box<dyn Reader>).collect()
+        };
+        self.sources.iter().zip(&self.readers).map(readers).collect()
     }
 
-    /// Says for each stream which streams meet it in a step, itself among them, and how long steps hold its rows past
-    /// their own time. Before that all streams hold each other back.
-    pub fn meet(&self, meetings: &[(Vec<usize>, Span)]) {
-        self.together.meet(meetings);
+    /// The coordinator of the job, which says for each stream which streams meet it, and which steps it reaches.
+    pub fn coordinator(&self, meetings: &[Meeting]) -> Result<Box<dyn Coordinator>> {
+        let time_of = |source: &Arc<Source>| StreamTime {
+            name: source.spec.name.clone(),
+            live: source.live.is_some(),
+            delay: source.spec.delay,
+            quiet: match source.spec.quiet {
+                Quiet::After(quiet) => quiet,
+                Quiet::Never => Span::ZERO,
+            },
+            cap: if source.live.is_some() { source.cap } else { EventTime::MIN },
+        };
+        let streams = self.sources.iter().map(time_of).collect();
+        Ok(Box::new(JobCoordinator::new(streams, meetings, self.state.clone())?))
     }
 
-    /// The coordinator of the readers.
-    pub fn coordinator(&self) -> Arc<dyn Coordinator> {
-        Arc::new(Streams(self.together.clone()))
-    }
-
-    /// `W`: outputs to topics are the rows behind this. `MIN` when no stream has a topic with rows.
+    /// `W`: outputs to topics are the rows behind this. `MIN` when no stream has a topic with rows. A job that goes on
+    /// from a checkpoint has the same.
     pub fn start(&self) -> EventTime {
         self.start
     }
@@ -100,60 +172,121 @@ impl Seam {
 
     /// What became of the rows, per stream; readable at any time.
     pub fn stats(&self) -> Vec<Arc<StreamStats>> {
-        self.stats.clone()
+        self.sources.iter().map(|source| source.stats.clone()).collect()
     }
 }
 
-fn time_of(stream: &StreamInput) -> StreamTime {
-    let quiet = match stream.spec.quiet {
-        Quiet::After(quiet) => quiet,
-        Quiet::Never => Span::ZERO,
-    };
-    StreamTime { name: stream.spec.name.clone(), live: stream.live.is_some(), delay: stream.spec.delay, quiet }
+/// The splits of a stream.
+fn splits_of(stream: &StreamInput) -> Vec<Split> {
+    let shares = stream.history.iter().flat_map(|_| (0..SHARES).map(Split::Share));
+    let partitions = stream.live.iter().flat_map(|live| (0..live.topic.partitions()).map(Split::Partition));
+    shares.chain(partitions).collect()
+}
+
+/// Refuses a checkpoint that does not have every split of every stream, each once.
+fn check_splits(streams: &[StreamInput], state: &CoordinatorState) -> Result<()> {
+    let wrong = |what: String| Error::corrupt(format!("the checkpoint {} does not fit the job: {what}", state.number));
+    let mut expected: Vec<(usize, Split)> = Vec::new();
+    for (index, stream) in streams.iter().enumerate() {
+        expected.extend(splits_of(stream).into_iter().map(|split| (index, split)));
+    }
+    let name = |index: usize| streams.get(index).map_or_else(|| index.to_string(), |stream| stream.spec.name.clone());
+    let mut found: Vec<(usize, Split)> = state.splits.iter().map(|(index, state)| (*index, state.split)).collect();
+    found.sort_unstable();
+    expected.sort_unstable();
+    if let Some(twice) = found.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(wrong(format!("it has {} of stream \"{}\" twice", twice[0].1, name(twice[0].0))));
+    }
+    if let Some((index, split)) = expected.iter().find(|split| found.binary_search(split).is_err()) {
+        return Err(wrong(format!("it lacks {split} of stream \"{}\"", name(*index))));
+    }
+    if let Some((index, split)) = found.iter().find(|split| expected.binary_search(split).is_err()) {
+        return Err(wrong(format!("it has {split} of stream \"{}\", which has none such", name(*index))));
+    }
+    if state.watermarks.len() != streams.len() {
+        return Err(wrong(format!("it has {} watermarks for {} streams", state.watermarks.len(), streams.len())));
+    }
+    Ok(())
+}
+
+struct Opened {
+    source: Source,
+    splits: Vec<SplitState>,
+    readers: usize,
+    start: Option<EventTime>,
 }
 
 fn open_stream(
-    source: usize,
+    index: usize,
     stream: StreamInput,
     options: &Options,
-    histories: usize,
-    together: &Arc<Together>,
-) -> Result<StreamReader> {
+    memory_bytes: usize,
+    restored: Option<&CoordinatorState>,
+) -> Result<Opened> {
     let spec = &stream.spec;
     spec.check()?;
+    if stream.history.is_none() && stream.live.is_none() {
+        return Err(Error::invalid(format!("stream \"{}\" has neither HISTORY nor LIVE here", spec.name)));
+    }
     let rows = stream.history.as_ref().map_or(0, |history| history.files().iter().map(|file| file.rows).sum());
-    let stats = Arc::new(StreamStats::new(&spec.name, rows));
-    let live = match &stream.live {
+    let all = splits_of(&stream);
+    let readers = all.len().clamp(1, options.workers.max(1));
+    let stats = Arc::new(StreamStats::new(&spec.name, rows, readers));
+    let known: Vec<&SplitState> = restored
+        .iter()
+        .flat_map(|state| &state.splits)
+        .filter(|(of, _)| *of == index)
+        .map(|(_, split)| split)
+        .collect();
+    let partitions = match &stream.live {
         Some(live) => {
             check_decode(spec, live.decode.as_ref())?;
             let frontier = frontier_of(&stream, live.topic.as_ref(), rows)?;
-            Some(LiveReader::open(spec, live, &frontier, stats.clone(), options.until_caught_up)?)
+            match restored {
+                Some(_) => resume(spec, live, &known, options.until_caught_up)?,
+                None => begin(spec, live, &frontier, options.until_caught_up)?,
+            }
         }
-        None => None,
+        None => Vec::new(),
     };
     let history = match &stream.history {
         Some(files) => {
             if let Some(property) = files.property(CLOCK_PROPERTY) {
                 check_clock_property(spec, files.name(), &property)?;
             }
-            let memory_bytes = options.memory_bytes / histories;
-            Some(History::new(spec, files.clone(), stats.clone(), memory_bytes, options.spill_dir.clone())?)
+            // What cannot be read is said before anything runs.
+            Layout::of(spec, files.name(), &files.schema())?;
+            Some(Arc::new(HistoryPlan {
+                spec: spec.clone(),
+                files: files.clone(),
+                stats: stats.clone(),
+                memory_bytes,
+                spill_dir: options.spill_dir.clone(),
+            }))
         }
         None => None,
     };
-    if history.is_none() && live.is_none() {
-        return Err(Error::invalid(format!("stream \"{}\" has neither HISTORY nor LIVE here", spec.name)));
-    }
-    let cap = live.as_ref().map_or(EventTime::MAX, LiveReader::history_cap);
-    Ok(StreamReader {
-        source,
-        together: together.clone(),
-        stats,
-        history,
-        live,
-        cap,
-        switched: false,
-        given: EventTime::MIN,
+    let share_of = |split: &Split| match restored {
+        Some(_) => known.iter().find(|known| known.split == *split).map(|known| (*known).clone()),
+        None => {
+            let share = ShareBytes { position: SharePosition::default().to_bytes(), out: OutRows::NONE };
+            Some(SplitState { split: *split, position: share.to_bytes() })
+        }
+    };
+    let shares = all.iter().filter(|split| matches!(split, Split::Share(_))).filter_map(share_of);
+    let cap = if stream.live.is_some() { history_cap(&partitions) } else { EventTime::MAX };
+    let position = |(partition, position): (usize, &PartitionPosition)| SplitState {
+        split: Split::Partition(partition as u32),
+        position: position.to_bytes(),
+    };
+    let splits = shares.chain(partitions.iter().enumerate().map(position)).collect();
+    let start = partitions.iter().filter_map(|partition| partition.start).min();
+    let (spec, live, bounded) = (stream.spec, stream.live, options.until_caught_up);
+    Ok(Opened {
+        source: Source { spec, live, history, stats, cap, bounded, lead: options.lead },
+        splits,
+        readers,
+        start,
     })
 }
 

@@ -1,4 +1,4 @@
-//! The reader of a stream: history, then live, exact to the row.
+//! The reader of a stream: history, then live, exact to the row. A stream has several, each with some of its splits.
 //!
 //! ```text
 //! partition 0   h h h h h h|l l l l        h = at or before the frontier: read from files, in time order
@@ -7,130 +7,347 @@
 //!                    cap                   at the frontier; from there on the topic is read beside what is left
 //! ```
 
-use crate::StreamStats;
-use crate::coordinator::Together;
-use crate::history::History;
-use crate::live::LiveReader;
+use crate::live::{LiveBounds, LiveReader};
+use crate::open::Source;
 use crate::placing::Aside;
-use dataflow::{Batch, Error, EventTime, Polled, ReadBounds, Reader, ReaderState, Result};
+use crate::position::ShareBytes;
+use crate::report::Reporter;
+use crate::shares::{SharePosition, Shares};
+use crate::unreleased::{OutRows, UnreleasedRows};
+use dataflow::{
+    Batch, Error, EventTime, FrozenReader, Polled, ProcessingTime, ReadBounds, Reader, ReaderState, Report, Result,
+    Span, Split, SplitState, concat,
+};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::Waker;
 
-/// Gives out the rows of a stream with their `_time`.
+/// Gives out the rows of some splits of a stream with their `_time`.
 ///
 /// A row belongs to one side by its coordinate, never by its time. While history is read the watermark stops at the
 /// least value that the partitions allow; when history has come that far the topic is read as well, and what is left
 /// of history comes as the ceiling lets it.
 pub(crate) struct StreamReader {
-    pub source: usize,
-    pub together: Arc<Together>,
-    pub stats: Arc<StreamStats>,
-    pub history: Option<History>,
-    pub live: Option<LiveReader>,
-    /// Where the watermark stops while history is read; `MAX` when there is no topic.
-    pub cap: EventTime,
-    /// Whether the topic is read.
-    pub switched: bool,
-    /// The greatest watermark given out.
-    pub given: EventTime,
+    source: Arc<Source>,
+    index: usize,
+    shares: Shares,
+    live: Option<LiveReader>,
+    splits: usize,
+    bounds: ReadBounds,
+    // Whether the topic is read.
+    switched: bool,
+    // Whether others wait for it; it is not absent before it is told to go.
+    state: State,
+    // The greatest watermark given out.
+    given: EventTime,
+    // The greatest time of a row of history that was given out.
+    history_reach: EventTime,
+    unreleased: UnreleasedRows,
+    reporter: Reporter,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Present,
+    /// It has given its last watermark and is absent from the next poll on.
+    Leaves,
+    Absent,
 }
 
 impl Reader for StreamReader {
-    fn poll(&mut self, rows_max: usize, bounds: &ReadBounds) -> Result<Polled> {
-        let mut aside = Vec::new();
-        let mut batch = self.poll_history(rows_max, bounds.history, &mut aside)?;
-        self.switched |= self.history_watermark() >= self.cap;
-        if batch.is_none()
-            && let Some(live) = self.live.as_mut().filter(|_| self.switched)
-        {
-            batch = live.poll(rows_max, bounds, self.given)?;
-            aside.extend(live.take_aside());
+    fn add(&mut self, splits: Vec<SplitState>) -> Result<()> {
+        let mut shares = Vec::new();
+        self.splits += splits.len();
+        for SplitState { split, position } in splits {
+            let out = match (split, &mut self.live) {
+                (Split::Share(share), _) => {
+                    let bytes = ShareBytes::parse(&position).map_err(|error| self.source.in_split(error, split))?;
+                    shares.push((share, SharePosition::parse(&bytes.position)?));
+                    bytes.out
+                }
+                (Split::Partition(partition), Some(live)) => {
+                    live.add(partition, &position).map_err(|error| self.source.in_split(error, split))?
+                }
+                (Split::Partition(_), None) => {
+                    let without = Error::internal(format!("stream \"{}\" has no topic here", self.source.spec.name));
+                    return Err(without.context(split.to_string()));
+                }
+            };
+            self.unreleased.take_up(split, out);
         }
-        let watermark = self.history_watermark().min(self.live_watermark(bounds.least));
-        self.given = self.given.max(watermark);
-        self.stats.watermark.store(self.given.0, Relaxed);
-        let state = self.state(batch.is_some());
-        self.tell();
-        Ok(Polled { batch, aside, watermark: self.given, state })
+        self.shares.add(shares)?;
+        self.reporter.touch();
+        Ok(())
+    }
+
+    fn bound(&mut self, bounds: ReadBounds) {
+        self.given = self.given.max(bounds.given);
+        self.unreleased.release(bounds.least);
+        self.bounds = bounds;
+        self.reporter.touch();
+    }
+
+    fn poll(&mut self, rows_max: usize, now: ProcessingTime) -> Result<Polled> {
+        let (mut batch, mut aside, mut until) = (None, Vec::new(), None);
+        if self.bounds.go {
+            let before = self.given;
+            batch = self.poll_rows(rows_max, &mut aside)?;
+            if let Some(live) = self.live.as_mut().filter(|_| self.switched) {
+                if self.bounds.may_join {
+                    live.look_at_absent()?;
+                }
+                if let Some(due) = self.bounds.due {
+                    until = live.look_at_silence(due, now)?;
+                }
+            }
+            self.advance(now);
+            if batch.is_some() || self.given > before {
+                self.reporter.touch();
+            }
+        }
+        let watermark = self.watermark();
+        self.source.stats.set_watermark(self.index, watermark);
+        let report = self.report(now);
+        let until = until.into_iter().chain(self.reporter.until()).min();
+        let state = self.state(batch.is_some(), until);
+        Ok(Polled { batch, aside, watermark, report, state })
+    }
+
+    fn freeze(&mut self) -> Result<FrozenReader> {
+        let joining = self.live.as_mut().map_or_else(Vec::new, |live| live.freeze(self.given));
+        self.reporter.forget_question();
+        Ok(FrozenReader {
+            splits: self.positions(),
+            watermark: self.given,
+            absent: self.state == State::Absent,
+            joining,
+        })
+    }
+
+    fn durable(&mut self, joined: Vec<SplitState>) -> Result<()> {
+        let Some(live) = &mut self.live else { return Ok(()) };
+        if let Some(level) = live.durable(&joined)? {
+            self.state = State::Present;
+            self.given = self.given.max(level);
+        }
+        self.reporter.touch();
+        Ok(())
     }
 
     fn wake(&mut self, waker: &Waker) -> Result<()> {
+        self.shares.wake(waker);
         self.live.as_mut().map_or(Ok(()), |live| live.wake(waker))
     }
 }
 
 impl StreamReader {
-    fn poll_history(&mut self, rows_max: usize, ceiling: EventTime, aside: &mut Aside) -> Result<Option<Batch>> {
-        let free = self.is_past_topic();
-        let Some(history) = self.history.as_mut() else {
-            return Ok(None);
+    /// A reader without splits.
+    pub fn new(source: Arc<Source>, index: usize) -> StreamReader {
+        let bounds = ReadBounds {
+            go: false,
+            given: EventTime::MIN,
+            may_join: false,
+            least: EventTime::MIN,
+            window: Span::ZERO,
+            watermarks: Vec::new(),
+            due: None,
+            clock: None,
+            end: None,
         };
-        let batch = history.next(rows_max, if free { EventTime::MAX } else { ceiling })?;
-        aside.extend(history.take_aside());
-        if history.is_finished() {
-            self.history = None;
+        StreamReader {
+            shares: Shares::new(source.history.clone()),
+            live: source.live.as_ref().map(|live| LiveReader::new(&source.spec, live, source.stats.clone())),
+            index,
+            splits: 0,
+            bounds,
+            switched: false,
+            state: State::Present,
+            given: EventTime::MIN,
+            history_reach: EventTime::MIN,
+            unreleased: UnreleasedRows::default(),
+            reporter: Reporter::default(),
+            source,
         }
-        if let Some(first) = batch.as_ref().map(|batch| batch.time(0)).filter(|&first| first <= self.given) {
+    }
+
+    /// How far beyond the least watermark of the streams that meet rows may come now: all, while it has a lead left.
+    fn ceiling(&self) -> EventTime {
+        let ((rows, bytes), lead) = (self.unreleased.size(), self.source.lead);
+        let free = rows < lead.rows && bytes < lead.bytes;
+        if free { EventTime::MAX } else { self.bounds.least.plus(self.bounds.window) }
+    }
+
+    /// The next rows, of the side that is further behind in time where there are both.
+    fn poll_rows(&mut self, rows_max: usize, aside: &mut Aside) -> Result<Option<Batch>> {
+        let live = self.live.as_ref().and_then(|live| live.watermark(false));
+        let live_first = self.switched && live.is_some_and(|live| live < self.history_watermark());
+        if live_first && let Some(batch) = self.poll_live(rows_max, aside)? {
+            return Ok(Some(batch));
+        }
+        if let Some(batch) = self.poll_history(rows_max, aside)? {
+            return Ok(Some(batch));
+        }
+        self.switch();
+        if live_first || !self.switched { Ok(None) } else { self.poll_live(rows_max, aside) }
+    }
+
+    /// The topic is read when history has come as far as the partitions allow.
+    fn switch(&mut self) {
+        self.switched |= self.live.is_some() && self.history_watermark() >= self.source.cap;
+    }
+
+    fn poll_history(&mut self, rows_max: usize, aside: &mut Aside) -> Result<Option<Batch>> {
+        if self.shares.is_finished() {
+            return Ok(None);
+        }
+        let ceiling = if self.is_past_topic() { EventTime::MAX } else { self.ceiling() };
+        let batch = self.shares.next(rows_max, ceiling)?;
+        aside.extend(self.shares.take_aside());
+        let Some(batch) = batch else { return Ok(None) };
+        if batch.time(0) <= self.given {
             return Err(Error::internal(format!(
-                "stream \"{}\": a row of history at {first} lies behind the watermark {}",
-                self.stats.name, self.given
+                "stream \"{}\": a row of history at {} lies behind the watermark {}",
+                self.source.spec.name,
+                batch.time(0),
+                self.given
             )));
         }
-        Ok(batch)
+        self.history_reach = self.history_reach.max(batch.time(batch.rows() - 1));
+        // The rows of shares come merged; that they are out is told with one of them.
+        let share = self.shares.positions().first().map_or(0, |(share, _)| *share);
+        self.unreleased.add(Split::Share(share), &batch);
+        Ok(Some(batch))
+    }
+
+    fn poll_live(&mut self, rows_max: usize, aside: &mut Aside) -> Result<Option<Batch>> {
+        let bounds = LiveBounds { rows_max, ceiling: self.ceiling(), given: self.given };
+        let Some(live) = &mut self.live else { return Ok(None) };
+        let batches = live.read(bounds)?;
+        aside.extend(live.take_aside());
+        for (split, batch) in &batches {
+            self.unreleased.add(*split, batch);
+        }
+        match batches.len() {
+            0 => Ok(None),
+            _ => {
+                let batches: Vec<Batch> = batches.into_iter().map(|(_, batch)| batch).collect();
+                Ok(Some(concat(&self.source.spec.schema, &batches)?))
+            }
+        }
     }
 
     /// Whether only rows of history are left that lie ahead of every clock: no watermark will reach them.
     fn is_past_topic(&self) -> bool {
         let Some(live) = self.live.as_ref().filter(|_| self.switched) else { return false };
-        live.clock().map_or(live.has_ended(), |clock| self.history_watermark() >= clock)
+        live.clock().map_or(self.has_ended(), |clock| self.history_watermark() >= clock)
     }
 
     fn history_watermark(&self) -> EventTime {
-        self.history.as_ref().map_or(EventTime::MAX, History::watermark)
+        if self.shares.is_finished() { EventTime::MAX } else { self.shares.watermark() }
     }
 
-    fn live_watermark(&self, least: EventTime) -> EventTime {
+    /// Whether a bounded run has nothing more to read of the partitions.
+    fn has_ended(&self) -> bool {
+        self.source.bounded && self.live.as_ref().is_some_and(LiveReader::has_ended)
+    }
+
+    fn is_finished(&self) -> bool {
+        self.bounds.go && self.shares.is_finished() && (self.live.is_none() || self.has_ended())
+    }
+
+    /// No row at or before this comes later; `None` when nothing is left to wait for.
+    fn level(&self) -> Option<EventTime> {
         let Some(live) = &self.live else {
-            return EventTime::MAX;
+            return Some(self.history_watermark());
         };
-        if !self.switched {
-            return self.cap;
-        }
-        if let Some(watermark) = live.watermark() {
-            return watermark;
-        }
-        // A topic without any row holds nobody back: it follows the streams that it meets, where there are any.
-        let follows = live.is_empty() && !live.has_ended() && least < EventTime::MAX;
-        if follows { least } else { EventTime::MIN }
-    }
-
-    fn state(&self, gave: bool) -> ReaderState {
-        match &self.live {
-            _ if gave => ReaderState::Ready,
-            None if self.history.is_none() => ReaderState::Finished,
-            Some(live) if self.history.is_none() && self.switched && live.has_ended() => ReaderState::Finished,
-            live => {
-                // A history that has nothing ready is still looking for its next rows.
-                let looking = self.history.as_ref().is_some_and(|history| history.ready_to().is_none());
-                let more = live.as_ref().is_some_and(|live| self.switched && live.has_more());
-                let free = self.history.is_some() && self.is_past_topic();
-                let until = live.as_ref().filter(|_| self.switched).and_then(LiveReader::until);
-                if looking || more || free { ReaderState::Ready } else { ReaderState::Waiting { until } }
+        let history = (!self.shares.is_finished()).then(|| self.shares.watermark());
+        let live = match self.switched {
+            false => None,
+            // Where the partitions have ended, rows of history may lie ahead of all that has happened.
+            true if self.has_ended() => {
+                let clock = live.clock().max(self.bounds.clock);
+                let shown = live.clock().is_some() || self.history_reach > EventTime::MIN || history.is_some();
+                shown.then(|| clock.map_or(self.source.cap, |clock| clock.max(self.source.cap)))
             }
+            true => live.watermark(self.state == State::Absent),
+        };
+        let end = self.bounds.end.filter(|_| self.is_finished());
+        history.into_iter().chain(live).min().max(end)
+    }
+
+    /// Moves the watermark on, or steps back from holding others up when nothing is left to wait for.
+    fn advance(&mut self, now: ProcessingTime) {
+        self.switch();
+        match (self.level(), self.state) {
+            (Some(level), _) => {
+                self.state = State::Present;
+                self.given = self.given.max(level);
+            }
+            (None, State::Present) => {
+                // The last rows of history wait for no later one; but what lies ahead of now may still meet a row that
+                // has not happened.
+                let reach = if self.source.bounded { EventTime::MIN } else { self.history_reach };
+                self.given = self.given.max(reach.min(EventTime(now.0)));
+                self.state = State::Leaves;
+            }
+            (None, _) => self.state = State::Absent,
         }
     }
 
-    fn tell(&self) {
-        let backlog = self.switched && self.live.as_ref().is_some_and(LiveReader::has_backlog);
-        let clock = self.live.as_ref().and_then(LiveReader::clock);
-        let ready_to = match &self.history {
-            Some(history) => history.ready_to().unwrap_or(EventTime::MIN),
-            None => EventTime::MAX,
+    fn watermark(&self) -> Option<EventTime> {
+        (self.state != State::Absent).then_some(self.given)
+    }
+
+    /// Tells the coordinator what is new, at once where that may move others.
+    fn report(&mut self, now: ProcessingTime) -> Option<Report> {
+        let live = self.live.as_ref();
+        let short = Report {
+            watermark: self.watermark(),
+            splits: self.splits,
+            waits: Vec::new(),
+            clock: live.and_then(LiveReader::clock),
+            joins: self.bounds.go && live.is_some_and(LiveReader::asks),
+            finished: self.is_finished(),
         };
-        // How far the next rows of a topic reach is not known before they are read; those that were reach to its clock.
-        let ready_to = if backlog { ready_to.min(clock.unwrap_or(EventTime::MIN)) } else { ready_to };
-        let empty = self.switched && self.history.is_none() && self.live.as_ref().is_some_and(LiveReader::is_empty);
-        self.together.tell(self.source, ready_to, clock, empty);
+        if !self.reporter.is_due(&short, self.bounds.least, now) {
+            return None;
+        }
+        let waits = self.bounds.watermarks.iter().map(|&watermark| self.wait_above(watermark)).collect();
+        self.reporter.send(Report { waits, ..short }, now)
+    }
+
+    /// The least time above a watermark at which something waits for it: a row that is out, or the least watermark at
+    /// which a split at its ceiling goes on.
+    fn wait_above(&self, watermark: EventTime) -> Option<EventTime> {
+        let ceiling = self.ceiling();
+        let history = (!self.shares.is_finished()).then(|| self.shares.watermark());
+        let history = history.filter(|&level| level >= ceiling).map(|level| level.plus(Span(1)));
+        let live = self.live.iter().filter(|_| self.switched).flat_map(|live| live.at_ceiling(ceiling));
+        let goes_on = live.chain(history).map(|level| level.minus(self.bounds.window)).filter(|&at| at > watermark);
+        self.unreleased.due_above(watermark).into_iter().chain(goes_on).min()
+    }
+
+    fn state(&self, gave: bool, until: Option<ProcessingTime>) -> ReaderState {
+        let ended = self.given == EventTime::MAX || self.bounds.end.is_some_and(|end| self.given >= end);
+        if !gave && self.is_finished() && ended && !self.reporter.is_pending() {
+            return ReaderState::Finished;
+        }
+        let more = self.live.as_ref().is_some_and(|live| self.switched && live.has_more());
+        // A history that is past the topic is held back by nothing.
+        let free = !self.shares.is_finished() && self.shares.has_ready() && self.is_past_topic();
+        let ready = self.bounds.go && (gave || more || free || self.shares.is_looking() || self.state == State::Leaves);
+        if ready { ReaderState::Ready } else { ReaderState::Waiting { until } }
+    }
+
+    fn positions(&self) -> Vec<SplitState> {
+        let out = self.unreleased.by_split();
+        let share = |(share, position): (u16, SharePosition)| {
+            let split = Split::Share(share);
+            let bytes =
+                ShareBytes { position: position.to_bytes(), out: out.get(&split).copied().unwrap_or(OutRows::NONE) };
+            SplitState { split, position: bytes.to_bytes() }
+        };
+        let mut positions: Vec<SplitState> = self.shares.positions().into_iter().map(share).collect();
+        positions.extend(self.live.iter().flat_map(|live| live.positions(&out)));
+        positions
     }
 }

@@ -21,7 +21,8 @@ pub struct StreamStats {
     pub(crate) held_bytes: AtomicU64,
     pub(crate) held_bytes_peak: AtomicU64,
     pub(crate) spilled_bytes: AtomicU64,
-    pub(crate) watermark: AtomicI64,
+    // One per reader; MAX for one that holds nobody back.
+    watermarks: Vec<AtomicI64>,
     pub(crate) in_history: AtomicBool,
 }
 
@@ -57,7 +58,7 @@ pub struct Counts {
 }
 
 impl StreamStats {
-    pub(crate) fn new(name: &str, history_total: u64) -> StreamStats {
+    pub(crate) fn new(name: &str, history_total: u64, readers: usize) -> StreamStats {
         let zero = || AtomicU64::new(0);
         StreamStats {
             name: name.to_owned(),
@@ -73,7 +74,7 @@ impl StreamStats {
             held_bytes: zero(),
             held_bytes_peak: zero(),
             spilled_bytes: zero(),
-            watermark: AtomicI64::new(i64::MIN),
+            watermarks: (0..readers).map(|_| AtomicI64::new(i64::MIN)).collect(),
             in_history: AtomicBool::new(history_total > 0),
         }
     }
@@ -92,8 +93,15 @@ impl StreamStats {
             history_held_bytes: self.held_bytes.load(Relaxed),
             history_held_bytes_peak: self.held_bytes_peak.load(Relaxed),
             spilled_bytes: self.spilled_bytes.load(Relaxed),
-            watermark: EventTime(self.watermark.load(Relaxed)),
+            watermark: EventTime(self.watermarks.iter().map(|at| at.load(Relaxed)).min().unwrap_or(i64::MIN)),
             in_history: self.in_history.load(Relaxed),
+        }
+    }
+
+    /// A reader says where it stands; `None` when it holds nobody back.
+    pub(crate) fn set_watermark(&self, reader: usize, watermark: Option<EventTime>) {
+        if let Some(at) = self.watermarks.get(reader) {
+            at.store(watermark.unwrap_or(EventTime::MAX).0, Relaxed);
         }
     }
 

@@ -1,0 +1,241 @@
+//! One partition of a topic, read forward: its clock, whether it has shown a row, and how far it is drained.
+
+use crate::clock::{PartitionClock, Placed};
+use crate::position::{ClockPosition, LastMessage, PartitionPosition};
+use crate::unreleased::OutRows;
+use crate::{StreamSpec, frontier};
+use dataflow::{Error, EventTime, Message, PartitionLog, Position, ProcessingTime, Result, Span, Topic, TopicId};
+use std::task::Waker;
+
+/// How long after an answer a partition is asked again how far it is drained.
+const STRIDE: Span = Span::millis(20);
+/// How soon a partition that could not say how far it is drained is asked again at first; 32 times that at last.
+const ASK_AGAIN: Span = Span::millis(1);
+
+/// A partition that a reader holds.
+pub(crate) struct Partition {
+    pub index: u32,
+    topic: TopicId,
+    log: Box<dyn PartitionLog>,
+    position: Option<Position>,
+    pub clock: PartitionClock,
+    // What the clock would be, had the partition not joined; until the two agree.
+    alone: Option<PartitionClock>,
+    pub presence: Presence,
+    // Where a bounded run ends it.
+    end: Option<LastMessage>,
+    // What it adds to the least value at which outputs begin.
+    start: Option<EventTime>,
+    // A message that was read so as to know that there is one, and that has not been given out.
+    next: Option<Message>,
+    // Whether the last look found nothing after the position.
+    caught_up: bool,
+    // The greatest watermark that it has stood at.
+    level: EventTime,
+    // When it was last asked how far it is drained, and how often in a row it could not say.
+    asked: Option<ProcessingTime>,
+    vain: u32,
+}
+
+/// Whether others wait for a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// It gives out rows, and its watermark counts.
+    Present,
+    /// It has shown no row and holds nobody back.
+    Absent,
+    /// It was absent and has a message, which waits for a checkpoint.
+    Asks,
+    /// That checkpoint is on its way; its watermark stands still and counts.
+    Joins,
+    /// It has shown messages but no time, and nothing is left of them; it is absent from the checkpoint on that is on
+    /// its way, so that a restart knows that others did not wait for it.
+    Leaves,
+}
+
+impl Partition {
+    /// Takes a partition up where it was read to.
+    pub fn open(spec: &StreamSpec, topic: &dyn Topic, index: u32, at: PartitionPosition) -> Result<Partition> {
+        if at.topic != *topic.id() {
+            return Err(Error::invalid(format!(
+                "stream \"{}\": the checkpoint was made with a topic of id {}/{}, but topic \"{}\" has id {}/{}; a topic \
+                 that was made again needs a new start",
+                spec.name,
+                at.topic.cluster,
+                at.topic.topic,
+                topic.name(),
+                topic.id().cluster,
+                topic.id().topic
+            )));
+        }
+        let mut partition = Partition {
+            index,
+            log: topic.open(index, at.message)?,
+            position: at.message,
+            clock: PartitionClock::new(spec),
+            alone: None,
+            presence: if at.absent { Presence::Absent } else { Presence::Present },
+            end: at.end,
+            start: at.start,
+            next: None,
+            caught_up: false,
+            level: EventTime::MIN,
+            asked: None,
+            vain: 0,
+            topic: topic.id().clone(),
+        };
+        partition.go_on(spec, &at);
+        Ok(partition)
+    }
+
+    /// Goes on with the clock of a position.
+    pub fn go_on(&mut self, spec: &StreamSpec, at: &PartitionPosition) {
+        self.clock = at.clock.resume(spec);
+        self.alone = at.alone.map(|alone| alone.resume(spec));
+        self.level = self.level.max(self.clock.watermark().unwrap_or(EventTime::MIN));
+    }
+
+    /// How far it was given out, with its rows that are out.
+    pub fn position(&self, out: OutRows) -> PartitionPosition {
+        PartitionPosition {
+            topic: self.topic.clone(),
+            message: self.position,
+            clock: ClockPosition::of(&self.clock),
+            alone: self.alone.as_ref().map(ClockPosition::of),
+            absent: self.presence != Presence::Present,
+            end: self.end,
+            start: self.start,
+            out,
+        }
+    }
+
+    /// Remembers whom to wake when it may have new messages.
+    pub fn wake(&mut self, waker: &Waker) -> Result<()> {
+        self.log.wake(waker)
+    }
+
+    /// Whether everything was given out that a bounded run reads.
+    pub fn at_end(&self) -> bool {
+        self.end.is_some_and(|LastMessage(end)| self.position >= end)
+    }
+
+    /// Whether it has nothing to read, as far as is known.
+    pub fn is_caught_up(&self) -> bool {
+        self.caught_up
+    }
+
+    /// Whether its watermark counts.
+    pub fn counts(&self) -> bool {
+        matches!(self.presence, Presence::Present | Presence::Joins | Presence::Leaves) && !self.at_end()
+    }
+
+    /// Whether it gives out rows.
+    pub fn is_read(&self) -> bool {
+        self.presence == Presence::Present && !self.at_end()
+    }
+
+    /// Whether it has shown messages but no time, with nothing left of them: others shall not wait for it.
+    pub fn is_timeless(&self) -> bool {
+        self.is_read() && self.caught_up && self.end.is_none() && self.clock.clock().is_none()
+    }
+
+    /// No row at or before this comes later.
+    pub fn watermark(&self) -> EventTime {
+        self.level
+    }
+
+    /// Stands still at a watermark until its checkpoint is durable.
+    pub fn hold(&mut self, given: EventTime) {
+        self.presence = Presence::Joins;
+        self.level = self.level.max(given);
+    }
+
+    /// Finds out whether it has a message to read, without giving it out.
+    pub fn look(&mut self) -> Result<bool> {
+        if self.next.is_none() {
+            self.next = self.read_log(1, usize::MAX)?.pop();
+        }
+        self.caught_up = self.next.is_none();
+        Ok(!self.caught_up)
+    }
+
+    /// The next messages, up to the end position where there is one.
+    pub fn read(&mut self, messages_max: usize, bytes_max: usize) -> Result<Vec<Message>> {
+        let mut messages: Vec<Message> = self.next.take().into_iter().collect();
+        if messages_max > messages.len() {
+            messages.append(&mut self.read_log(messages_max - messages.len(), bytes_max)?);
+        }
+        self.caught_up = messages.is_empty();
+        if let Some(last) = messages.last() {
+            self.position = Some(last.position);
+        }
+        Ok(messages)
+    }
+
+    fn read_log(&mut self, messages_max: usize, bytes_max: usize) -> Result<Vec<Message>> {
+        let mut messages = self.log.read(messages_max, bytes_max)?;
+        if let Some(LastMessage(end)) = self.end {
+            messages.truncate(messages.partition_point(|message| Some(message.position) <= end));
+        }
+        Ok(messages)
+    }
+
+    /// Takes note of an arrival that has no event time.
+    pub fn arrive(&mut self, arrival: ProcessingTime) {
+        self.clock.arrive(arrival);
+        if let Some(alone) = &mut self.alone {
+            alone.arrive(arrival);
+        }
+    }
+
+    /// Places a row. What is moved because the partition joined is told apart from what is late by itself.
+    pub fn place(&mut self, event: EventTime, arrival: ProcessingTime) -> Placed {
+        let placed = self.clock.row(event, arrival);
+        let Some(alone) = &mut self.alone else { return placed };
+        let by_itself = alone.row(event, arrival);
+        if alone.clock() == self.clock.clock() {
+            self.alone = None;
+        }
+        match placed {
+            Placed::Late(time) if placed != by_itself => {
+                Placed::Joined { time, late: matches!(by_itself, Placed::Late(_)) }
+            }
+            placed => placed,
+        }
+    }
+
+    /// Moves the watermark on to the clock, when the rows that moved it are given out.
+    pub fn advance(&mut self) {
+        self.level = self.level.max(self.clock.watermark().unwrap_or(EventTime::MIN));
+    }
+
+    /// When to ask how far it is drained so that its watermark reaches what is due; `None` when it has, when there is
+    /// more to read, or when silence does not move it there.
+    pub fn ask_at(&self, due: EventTime) -> Option<ProcessingTime> {
+        if self.presence != Presence::Present || !self.caught_up || self.end.is_some() || self.level >= due {
+            return None;
+        }
+        // A partition that is asked at a time may answer for the microsecond before it.
+        let reached = self.clock.drained_for(due)?.plus(Span(1));
+        let pause = if self.vain == 0 { STRIDE } else { Span(ASK_AGAIN.0 << self.vain.min(5)) };
+        Some(self.asked.map_or(reached, |asked| reached.max(asked.plus(pause))))
+    }
+
+    /// Asks how far it is drained. While a producer appends there is no newer answer; then it is asked again in a
+    /// moment, and less and less often.
+    pub fn ask(&mut self, due: EventTime, now: ProcessingTime) -> Result<()> {
+        let end = self.log.end()?;
+        self.caught_up = end.last <= self.position;
+        if self.caught_up {
+            self.level = self.level.max(self.clock.watermark_drained(end.drained_to).unwrap_or(EventTime::MIN));
+        }
+        self.asked = Some(now);
+        self.vain = if self.level >= due { 0 } else { self.vain.saturating_add(1) };
+        Ok(())
+    }
+}
+
+/// A position as people read it.
+pub(crate) fn shown(position: Option<Position>) -> String {
+    position.map_or_else(|| "its beginning".to_owned(), frontier::message_id)
+}

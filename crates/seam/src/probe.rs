@@ -1,0 +1,143 @@
+//! Looks at the partitions of a topic when a job begins: where each goes on, where it ends, and from when on outputs
+//! of it count.
+
+use crate::clock::PartitionClock;
+use crate::frontier::Frontier;
+use crate::partition::shown;
+use crate::placing::{event_time, instants};
+use crate::position::{ClockPosition, LastMessage, PartitionPosition};
+use crate::unreleased::OutRows;
+use crate::{Live, StreamSpec};
+use dataflow::{Error, EventTime, Position, Result, Split, SplitState};
+
+/// How many messages are read at once to find the first one that moves a partition's clock.
+const PROBE_MESSAGES: usize = 256;
+/// About how many bytes of messages one read takes.
+const READ_BYTES: usize = 4 << 20;
+
+/// The positions of all partitions behind the frontier. Reads no row, except to find where a partition begins that has
+/// rows but none before the frontier.
+pub(crate) fn begin(
+    spec: &StreamSpec,
+    live: &Live,
+    frontier: &Frontier,
+    bounded: bool,
+) -> Result<Vec<PartitionPosition>> {
+    let mut partitions = Vec::new();
+    for (index, at) in frontier.partitions.iter().enumerate() {
+        let (index, message) = (index as u32, at.map(|at| at.position));
+        let end = live.topic.open(index, message)?.end()?;
+        check_end(spec, live, index, message, end.last)?;
+        let clock = match at {
+            Some(at) => PartitionClock::resume(spec, at.clock, Some(at.arrival)),
+            None => PartitionClock::new(spec),
+        };
+        let drained = (end.last == message).then_some(end.drained_to);
+        let start = match (clock.clock(), drained) {
+            (Some(_), Some(drained_to)) => clock.watermark_drained(drained_to),
+            (Some(_), None) => clock.watermark(),
+            (None, Some(_)) => None,
+            (None, None) => first_clock(spec, live, index, message, end.last)?.and_then(|first| first.watermark()),
+        };
+        partitions.push(PartitionPosition {
+            topic: live.topic.id().clone(),
+            message,
+            clock: ClockPosition::of(&clock),
+            alone: None,
+            absent: clock.clock().is_none() && drained.is_some(),
+            end: bounded.then_some(LastMessage(end.last)),
+            start,
+            out: OutRows::NONE,
+        });
+    }
+    Ok(partitions)
+}
+
+/// The positions of a checkpoint. A run that was not bounded may go on as one that is, and the other way round.
+pub(crate) fn resume(
+    spec: &StreamSpec,
+    live: &Live,
+    known: &[&SplitState],
+    bounded: bool,
+) -> Result<Vec<PartitionPosition>> {
+    let mut partitions = Vec::new();
+    for index in 0..live.topic.partitions() {
+        let split = Split::Partition(index);
+        let Some(known) = known.iter().find(|known| known.split == split) else {
+            return Err(Error::internal(format!("stream \"{}\": {split} has no position", spec.name)));
+        };
+        let in_split = |error: Error| error.context(format!("stream \"{}\", {split}", spec.name));
+        let mut position = PartitionPosition::parse(&known.position).map_err(in_split)?;
+        let end = live.topic.open(index, position.message)?.end()?;
+        check_end(spec, live, index, position.message, end.last)?;
+        let known_end = position.end.unwrap_or(LastMessage(end.last));
+        position.end = bounded.then_some(known_end);
+        partitions.push(position);
+    }
+    Ok(partitions)
+}
+
+fn check_end(
+    spec: &StreamSpec,
+    live: &Live,
+    partition: u32,
+    message: Option<Position>,
+    last: Option<Position>,
+) -> Result<()> {
+    if last >= message {
+        return Ok(());
+    }
+    Err(Error::corrupt(format!(
+        "stream \"{}\": topic \"{}\", partition {partition} ends at {}, before the message {} that was read of it",
+        spec.name,
+        live.topic.name(),
+        shown(last),
+        shown(message)
+    )))
+}
+
+/// Where the watermark stops while history is read. With end positions a partition that ends at the frontier holds
+/// nobody back, and silence behind the end positions counts for nothing.
+pub(crate) fn history_cap(partitions: &[PartitionPosition]) -> EventTime {
+    let starts = partitions.iter().filter(|partition| !partition.at_end()).filter_map(|partition| partition.start);
+    let clock = || partitions.iter().filter(|partition| partition.end.is_some()).filter_map(|at| at.clock.clock).max();
+    starts.min().or_else(clock).unwrap_or(EventTime::MIN)
+}
+
+/// The clock of a partition behind the first row that moves it, among those up to `last`.
+fn first_clock(
+    spec: &StreamSpec,
+    live: &Live,
+    partition: u32,
+    after: Option<Position>,
+    last: Option<Position>,
+) -> Result<Option<PartitionClock>> {
+    let mut log = live.topic.open(partition, after)?;
+    let mut clock = PartitionClock::new(spec);
+    loop {
+        let messages = log.read(PROBE_MESSAGES, READ_BYTES)?;
+        if messages.is_empty() {
+            return Ok(None);
+        }
+        let payloads: Vec<&[u8]> = messages.iter().map(|message| message.payload.as_slice()).collect();
+        let decoded = live.decode.decode(&payloads)?;
+        let events = instants(decoded.rows.column(spec.time_column))?;
+        let mut bad = decoded.bad.iter().map(|(index, _)| *index).peekable();
+        let mut row = 0;
+        for (index, message) in messages.iter().enumerate() {
+            if Some(message.position) > last {
+                return Ok(None);
+            }
+            if bad.next_if_eq(&index).is_some() {
+                continue;
+            }
+            if let Some(event) = event_time(&events, row) {
+                clock.row(event, message.arrival);
+            }
+            if clock.clock().is_some() {
+                return Ok(Some(clock));
+            }
+            row += 1;
+        }
+    }
+}
