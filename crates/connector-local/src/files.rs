@@ -12,8 +12,9 @@ use crate::errors::io_error;
 use arrow::array::{RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::{CastOptions, can_cast_types, cast_with_options};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use dataflow::{Bounds, Error, RecordBatches, Result, TimedFile, TimedFiles};
+use dataflow::{Bounds, Error, RecordBatches, Result, RowGroup, TimedFile, TimedFiles};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -49,6 +50,8 @@ struct Looked {
     path: PathBuf,
     rows: u64,
     bounds: Vec<(String, Bounds)>,
+    // Invariant: never empty.
+    groups: Vec<RowGroup>,
 }
 
 /// The files that match a pattern, with one schema.
@@ -139,7 +142,8 @@ impl Files {
 fn described(looked: Looked) -> Result<TimedFile> {
     let metadata = std::fs::metadata(&looked.path).map_err(|e| io_error("look at", &looked.path, e))?;
     let path = looked.path.display().to_string();
-    Ok(TimedFile { path, rows: looked.rows, bytes: metadata.len(), bounds: looked.bounds })
+    let Looked { rows, bounds, groups, .. } = looked;
+    Ok(TimedFile { path, rows, bytes: metadata.len(), bounds, groups })
 }
 
 impl TimedFiles for Files {
@@ -159,7 +163,7 @@ impl TimedFiles for Files {
         None
     }
 
-    fn open(&self, file: usize, columns: &[String], batch_rows: usize) -> Result<RecordBatches> {
+    fn open(&self, file: usize, groups: Range<usize>, columns: &[String], batch_rows: usize) -> Result<RecordBatches> {
         let fields = columns.iter().map(|name| {
             self.schema
                 .column_with_name(name)
@@ -171,14 +175,22 @@ impl TimedFiles for Files {
             .paths
             .get(file)
             .ok_or_else(|| Error::internal(format!("files \"{}\": there is no file {file}", self.pattern)))?;
-        read(path, self.format, schema, batch_rows, self.with_errors)
+        match self.format {
+            Format::Parquet => parquet::read_groups(path, groups, schema, batch_rows.max(1)),
+            // A text file is one group.
+            _ if groups != (0..1) => Err(Error::internal(format!(
+                "\"{}\" is a text file of one row group; the row groups {groups:?} of it were asked for",
+                path.display()
+            ))),
+            format => read(path, format, schema, batch_rows, self.with_errors),
+        }
     }
 }
 
 /// Reads a file as the schema says.
 fn read(path: &Path, format: Format, schema: SchemaRef, batch_rows: usize, with_errors: bool) -> Result<RecordBatches> {
     match format {
-        Format::Parquet => parquet::read(path, schema, batch_rows.max(1)),
+        Format::Parquet => parquet::read_groups(path, 0..usize::MAX, schema, batch_rows.max(1)),
         Format::Csv | Format::JsonLines => infer::read(path, format, schema, batch_rows.max(1), with_errors),
     }
 }

@@ -162,7 +162,7 @@ fn look(files: &DeclaredFiles, stream: &Stream) -> Result<Looked> {
     let mut looked = Looked::default();
     for (index, file) in files.files().iter().enumerate() {
         let (mut before, mut bad) = (0, Vec::new());
-        for rows in files.open(index, &columns, READ_ROWS)? {
+        for rows in files.open(index, file.all_groups(), &columns, READ_ROWS)? {
             let rows = rows?;
             let times = rows.column(stream.time_column).as_primitive::<TimestampMicrosecondType>();
             let errors = rows.column(columns.len() - 1).as_string::<i32>();

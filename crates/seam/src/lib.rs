@@ -9,14 +9,12 @@ mod archive;
 mod clock;
 mod coordinator;
 mod frontier;
-mod held;
 mod history;
 mod live;
 mod open;
 mod placing;
 mod reader;
 mod spec;
-mod spill;
 mod stats;
 mod unreleased;
 

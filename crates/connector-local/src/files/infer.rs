@@ -6,7 +6,7 @@ use super::rows::Rows;
 use super::{Format, Looked};
 use arrow::array::{ArrayRef, BinaryArray, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use dataflow::{Bounds, Error, ErrorKind, RecordBatches, Result};
+use dataflow::{Bounds, Error, ErrorKind, RecordBatches, Result, RowGroup};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -83,7 +83,8 @@ pub(super) fn look(paths: &[PathBuf], format: Format, with_errors: bool) -> Resu
         let timestamps = guesses.iter().filter(|guess| guess.timestamp && guess.values > 0);
         let bounds = timestamps
             .map(|guess| (guess.name.clone(), Bounds { min: guess.min, max: guess.max, nulls: count - guess.values }));
-        looked.push(Looked { path: path.clone(), rows: count, bounds: bounds.collect() });
+        let groups = vec![RowGroup { rows: Some(count), bounds: Vec::new() }];
+        looked.push(Looked { path: path.clone(), rows: count, bounds: bounds.collect(), groups });
         for guess in &guesses {
             match all.iter_mut().find(|known| known.name == guess.name) {
                 Some(known) => known.merge(guess),
