@@ -14,6 +14,7 @@ use crate::errors::io_error;
 use arrow::compute::can_cast_types;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use dataflow::{Error, RecordBatches, Result, TimedFile, TimedFiles};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -107,7 +108,8 @@ impl Files {
 fn timed_file(summary: FileSummary) -> Result<TimedFile> {
     let metadata = std::fs::metadata(&summary.path).map_err(|e| io_error("look at", &summary.path, e))?;
     let path = summary.path.display().to_string();
-    Ok(TimedFile { path, rows: summary.rows, bytes: metadata.len(), bounds: summary.bounds })
+    let FileSummary { rows, bounds, groups, .. } = summary;
+    Ok(TimedFile { path, rows, bytes: metadata.len(), bounds, groups })
 }
 
 impl TimedFiles for Files {
@@ -127,7 +129,7 @@ impl TimedFiles for Files {
         None
     }
 
-    fn open(&self, file: usize, columns: &[String], batch_rows: usize) -> Result<RecordBatches> {
+    fn open(&self, file: usize, groups: Range<usize>, columns: &[String], batch_rows: usize) -> Result<RecordBatches> {
         let fields = columns.iter().map(|name| {
             self.schema
                 .column_with_name(name)
@@ -139,14 +141,22 @@ impl TimedFiles for Files {
             .paths
             .get(file)
             .ok_or_else(|| Error::internal(format!("files \"{}\": there is no file {file}", self.pattern)))?;
-        read(path, self.format, schema, batch_rows, self.with_errors)
+        match self.format {
+            Format::Parquet => parquet::read_groups(path, groups, schema, batch_rows.max(1)),
+            // A text file is one group.
+            _ if groups != (0..1) => Err(Error::internal(format!(
+                "\"{}\" is a text file of one row group; the row groups {groups:?} of it were asked for",
+                path.display()
+            ))),
+            format => read(path, format, schema, batch_rows, self.with_errors),
+        }
     }
 }
 
 /// Reads a file as the schema says.
 fn read(path: &Path, format: Format, schema: SchemaRef, batch_rows: usize, with_errors: bool) -> Result<RecordBatches> {
     match format {
-        Format::Parquet => parquet::read(path, schema, batch_rows.max(1)),
+        Format::Parquet => parquet::read_groups(path, 0..usize::MAX, schema, batch_rows.max(1)),
         Format::Csv | Format::JsonLines => infer::read(path, format, schema, batch_rows.max(1), with_errors),
     }
 }

@@ -43,7 +43,7 @@ pub use coordinator::{Barrier, Coordinator, CoordinatorAction, CoordinatorEvent,
 pub use cut::{Outlet, StagePlan, stages};
 pub use dead_letter::{DeadLetter, RowText, dead_letter_schema, dead_letters, late_schema};
 pub use error::{Error, ErrorKind, Result};
-pub use files::{Bounds, RecordBatches, TimedFile, TimedFiles};
+pub use files::{Bounds, RecordBatches, RowGroup, TimedFile, TimedFiles};
 pub use graph::{Edge, Exchange, JobGraph, MakeOperator, Meeting, Node, NodeKind, Output, StepContext};
 pub use key::{KEY_GROUPS, KeyGroup, KeyGroups, key_bytes, key_group, key_hashes};
 pub use log::{LogEnd, Message, PartitionLog, Topic, TopicId};

@@ -5,8 +5,11 @@ use arrow::array::{
 };
 use arrow::compute::{CastOptions, cast_with_options, take};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use dataflow::{Batch, Decode, Decoded, Error, RecordBatches, Result, RowOrder, TimedFile, TimedFiles};
+use dataflow::{
+    Batch, Bounds, Decode, Decoded, Error, RecordBatches, Result, RowGroup, RowOrder, TimedFile, TimedFiles,
+};
 use sql::{ColumnSource, Stream};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Columns of all rows, and the rows on which one could not be computed, each with the reason.
@@ -164,8 +167,13 @@ impl DeclaredFiles {
 
 /// A file whose bounds are those of the time column alone, under its declared name.
 fn with_bounds_of(file: &TimedFile, from: Option<&str>, to: &str) -> TimedFile {
-    let bounds = file.bounds.iter().filter(|(name, _)| Some(name.as_str()) == from);
-    TimedFile { bounds: bounds.map(|(_, bounds)| (to.to_owned(), *bounds)).collect(), ..file.clone() }
+    let renamed = |bounds: &[(String, Bounds)]| {
+        let bounds = bounds.iter().filter(|(name, _)| Some(name.as_str()) == from);
+        bounds.map(|(_, bounds)| (to.to_owned(), *bounds)).collect()
+    };
+    let groups = file.groups.iter().map(|group| RowGroup { bounds: renamed(&group.bounds), rows: group.rows });
+    let (groups, bounds) = (groups.collect(), renamed(&file.bounds));
+    TimedFile { path: file.path.clone(), rows: file.rows, bytes: file.bytes, bounds, groups }
 }
 
 impl TimedFiles for DeclaredFiles {
@@ -187,14 +195,14 @@ impl TimedFiles for DeclaredFiles {
         self.inner.property(key)
     }
 
-    fn open(&self, file: usize, columns: &[String], batch_rows: usize) -> Result<RecordBatches> {
+    fn open(&self, file: usize, groups: Range<usize>, columns: &[String], batch_rows: usize) -> Result<RecordBatches> {
         let stream = &self.columns.stream;
         let time_name = stream.schema.field(stream.time_column).name();
         // A pass over the time alone reads one column of the file.
         if let ([only], Some(time)) = (columns, &self.time)
             && only == time_name
         {
-            let rows = self.inner.open(file, std::slice::from_ref(time), batch_rows)?;
+            let rows = self.inner.open(file, groups, std::slice::from_ref(time), batch_rows)?;
             let schema = Arc::new(stream.schema.project(&[stream.time_column])?);
             return Ok(Box::new(rows.map(move |rows| {
                 let (columns, _) = cast_to(&rows?, &schema)?;
@@ -206,7 +214,7 @@ impl TimedFiles for DeclaredFiles {
         let mut names = self.names.clone();
         let hidden = [ERROR, RAW].map(str::to_owned);
         names.extend(hidden.into_iter().filter(|name| self.inner.schema().index_of(name).is_ok()));
-        let rows = self.inner.open(file, &names, batch_rows)?;
+        let rows = self.inner.open(file, groups, &names, batch_rows)?;
         let (of_stream, schema, wanted) = (self.columns.clone(), self.schema(), columns.to_vec());
         Ok(Box::new(rows.map(move |rows| {
             let all = of_stream.with_errors(&rows?)?;

@@ -3,6 +3,7 @@
 use arrow::datatypes::SchemaRef;
 use dataflow::{EventTime, RecordBatches, Result, Span, TimedFile, TimedFiles};
 use seam::StreamSpec;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The column of an archive that holds the partition's clock.
@@ -51,8 +52,8 @@ impl TimedFiles for FilesSince {
         self.inner.property(key)
     }
 
-    fn open(&self, file: usize, columns: &[String], batch_rows: usize) -> Result<RecordBatches> {
-        self.inner.open(self.places[file], columns, batch_rows)
+    fn open(&self, file: usize, groups: Range<usize>, columns: &[String], batch_rows: usize) -> Result<RecordBatches> {
+        self.inner.open(self.places[file], groups, columns, batch_rows)
     }
 }
 
@@ -78,7 +79,7 @@ mod tests {
         fn property(&self, _: &str) -> Option<String> {
             None
         }
-        fn open(&self, file: usize, _: &[String], _: usize) -> Result<RecordBatches> {
+        fn open(&self, file: usize, _: Range<usize>, _: &[String], _: usize) -> Result<RecordBatches> {
             Err(dataflow::Error::internal(self.1[file].path.clone()))
         }
     }
@@ -98,14 +99,9 @@ mod tests {
             dedup_key: vec![],
             bad_rows: BadRows::Fail,
         };
-        let file = |path: &str, bounds: &[(&str, i64)]| TimedFile {
-            path: path.into(),
-            rows: 1,
-            bytes: 1,
-            bounds: bounds
-                .iter()
-                .map(|(name, max)| (name.to_string(), Bounds { min: 0, max: *max, nulls: 0 }))
-                .collect(),
+        let file = |path: &str, bounds: &[(&str, i64)]| {
+            let bounds = bounds.iter().map(|(name, max)| (name.to_string(), Bounds { min: 0, max: *max, nulls: 0 }));
+            TimedFile::of_one_group(path.into(), 1, 1, bounds.collect())
         };
         let files = vec![
             file("old", &[("at", 50), (CLOCK, 105)]),
@@ -115,6 +111,6 @@ mod tests {
         ];
         let since = FilesSince::new(Arc::new(FileList(schema, files)), &spec, EventTime(100));
         assert_eq!(since.files().iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["late", "new", "unknown"]);
-        assert_eq!(since.open(1, &[], 1).err().map(|error| error.to_string()), Some("new".to_owned()));
+        assert_eq!(since.open(1, 0..1, &[], 1).err().map(|error| error.to_string()), Some("new".to_owned()));
     }
 }

@@ -15,7 +15,7 @@ use dataflow::{
     Sink, TimedFiles, Topic,
 };
 use seam::{
-    BadRows, CLOCK_PROPERTY, FRONTIER_PROPERTY, Frontier, Late, Options, Quiet, Seam, StreamInput, StreamSpec,
+    BadRows, CLOCK_PROPERTY, FRONTIER_PROPERTY, Frontier, Late, Lead, Options, Quiet, Seam, StreamInput, StreamSpec,
     StreamStats,
 };
 use sql::{CheckedPlan, ColumnSource, History, LookBack, Start, Stream, Target};
@@ -82,7 +82,7 @@ impl Wired {
         workers: usize,
         background: Arc<dyn Background>,
     ) -> Result<(Readers, Box<dyn Coordinator>)> {
-        self.seam.start(workers, background, &self.graph.meetings())
+        self.seam.begin(workers, background, &self.graph.meetings())
     }
 }
 
@@ -146,12 +146,15 @@ impl Project {
         let spill = SpillFolder::new(&self.warehouse_path());
         let seam = Seam::open(
             inputs,
-            Options {
+            &Options {
                 until_caught_up: options.until_caught_up,
                 from: options.from,
                 memory_bytes: HISTORY_BYTES_MAX,
                 spill_dir: spill.0.clone(),
+                workers: 1,
+                lead: Lead::default(),
             },
+            None,
         )?;
         let start = seam.start().max(options.from.unwrap_or(EventTime::MIN));
         let graph = checked.lower(&Start { after: start, revision: self.revision(), row_text })?;

@@ -67,7 +67,7 @@ impl Project {
             PublishSummary { topic: topic.clone(), messages: 0, bytes: 0, times: looked.times, warning: None };
         for (index, bad) in looked.bad.iter().enumerate() {
             let mut before = 0;
-            for rows in found.open(index, &names, READ_ROWS)? {
+            for rows in found.open(index, found.files()[index].all_groups(), &names, READ_ROWS)? {
                 let rows = rows?;
                 let payloads = encode.encode(&good(&rows, before, bad, &schema)?)?;
                 before += rows.num_rows();
@@ -163,7 +163,7 @@ fn look(files: &DeclaredFiles, stream: &Stream) -> Result<FileScan> {
     let mut looked = FileScan::default();
     for (index, file) in files.files().iter().enumerate() {
         let (mut before, mut bad) = (0, Vec::new());
-        for rows in files.open(index, &columns, READ_ROWS)? {
+        for rows in files.open(index, file.all_groups(), &columns, READ_ROWS)? {
             let rows = rows?;
             let times = rows.column(stream.time_column).as_primitive::<TimestampMicrosecondType>();
             let errors = rows.column(columns.len() - 1).as_string::<i32>();

@@ -13,6 +13,7 @@ use dataflow::{Batch, Error, RecordBatches, Result, Scorer, ScorerInput, TimedFi
 use seam::StreamInput;
 use sql::{BoundExpect, Catalog, ExpectedRows, Statements, Target, Test, statement};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A TEST that is ready to run.
@@ -242,11 +243,9 @@ struct TestRows {
 
 impl TestRows {
     fn new(stream: &str, schema: SchemaRef, batches: Vec<RecordBatch>) -> TestRows {
-        let file = |(at, batch): (usize, &RecordBatch)| TimedFile {
-            path: format!("GIVEN {stream} ({at})"),
-            rows: batch.num_rows() as u64,
-            bytes: batch.get_array_memory_size() as u64,
-            bounds: Vec::new(),
+        let file = |(at, batch): (usize, &RecordBatch)| {
+            let (rows, bytes) = (batch.num_rows() as u64, batch.get_array_memory_size() as u64);
+            TimedFile::of_one_group(format!("GIVEN {stream} ({at})"), rows, bytes, Vec::new())
         };
         TestRows {
             name: format!("GIVEN {stream}"),
@@ -274,7 +273,7 @@ impl TimedFiles for TestRows {
         None
     }
 
-    fn open(&self, file: usize, columns: &[String], batch_rows: usize) -> Result<RecordBatches> {
+    fn open(&self, file: usize, _: Range<usize>, columns: &[String], batch_rows: usize) -> Result<RecordBatches> {
         let indexes = columns.iter().map(|name| Ok(self.schema.index_of(name)?)).collect::<Result<Vec<_>>>()?;
         let rows = self.batches[file].project(&indexes)?;
         let cuts = (0..rows.num_rows()).step_by(batch_rows.max(1));

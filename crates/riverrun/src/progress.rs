@@ -2,8 +2,8 @@
 
 use crate::clock::{Stopwatch, SystemClock};
 use crate::show;
-use dataflow::{Clock, EventTime, ProcessingTime};
-use engine::{Status, Waiting};
+use dataflow::{Clock, ProcessingTime};
+use engine::{Backlog, Status};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use seam::StreamStats;
 use std::fmt::Write;
@@ -106,8 +106,8 @@ impl Progress {
 
 /// The outputs that do not take rows as fast as they come, and what waits for them.
 fn waiting(status: &Status, now: ProcessingTime) -> String {
-    let stands = |waiting: &Waiting| waiting.busy_since.map_or(0, |since| now.0.saturating_sub(since.0) / 1_000_000);
-    let worth_telling = |waiting: &Waiting| {
+    let stands = |waiting: &Backlog| waiting.busy_since.map_or(0, |since| now.0.saturating_sub(since.0) / 1_000_000);
+    let worth_telling = |waiting: &Backlog| {
         waiting.memory_bytes + waiting.spilled_bytes >= WAITING_BYTES || stands(waiting) >= STANDS_SECONDS
     };
     let all = status.waiting().into_iter().filter(|(_, waiting)| worth_telling(waiting)).map(|(output, waiting)| {

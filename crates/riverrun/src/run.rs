@@ -5,7 +5,7 @@ use crate::clock::{Stopwatch, rest};
 use crate::progress::Progress;
 use crate::{Outcome, show};
 use dataflow::{Error, EventTime, Fate, Output, Result};
-use engine::{Control, Job, Outcome, Pool, SinkBinding};
+use engine::{Control, Job, JobReport, Pool, SinkBinding};
 use project::{Begin, Failure, JobOptions, Project, RuleTally, Wired, WiredSink};
 use seam::StreamStats;
 use serde_json::json;

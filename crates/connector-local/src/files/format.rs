@@ -1,6 +1,6 @@
 //! File formats, and what is known about a file before its rows are read.
 
-use dataflow::{Bounds, Error, Result};
+use dataflow::{Bounds, Error, Result, RowGroup};
 use std::path::{Path, PathBuf};
 
 /// The format of a file.
@@ -31,6 +31,8 @@ pub(super) struct FileSummary {
     pub path: PathBuf,
     pub rows: u64,
     pub bounds: Vec<(String, Bounds)>,
+    // Invariant: never empty.
+    pub groups: Vec<RowGroup>,
 }
 
 /// The columns of rows that cannot be read: the reason, and the text of the row.

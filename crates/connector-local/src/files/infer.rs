@@ -6,7 +6,7 @@ use super::format::{ERROR, FileSummary, Format, RAW};
 use super::row_reader::RowReader;
 use arrow::array::{ArrayRef, BinaryArray, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use dataflow::{Bounds, Error, ErrorKind, RecordBatches, Result};
+use dataflow::{Bounds, Error, ErrorKind, RecordBatches, Result, RowGroup};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -83,7 +83,8 @@ pub(super) fn summaries(paths: &[PathBuf], format: Format, with_errors: bool) ->
         let timestamps = guesses.iter().filter(|guess| guess.timestamp && guess.values > 0);
         let bounds = timestamps
             .map(|guess| (guess.name.clone(), Bounds { min: guess.min, max: guess.max, nulls: count - guess.values }));
-        summaries.push(FileSummary { path: path.clone(), rows: count, bounds: bounds.collect() });
+        let groups = vec![RowGroup { rows: Some(count), bounds: Vec::new() }];
+        summaries.push(FileSummary { path: path.clone(), rows: count, bounds: bounds.collect(), groups });
         for guess in &guesses {
             match all.iter_mut().find(|known| known.name == guess.name) {
                 Some(known) => known.merge(guess),
