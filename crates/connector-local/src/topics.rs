@@ -83,8 +83,7 @@ impl Topics {
             )));
         }
         let id = TopicId { cluster: "local".to_owned(), topic: described.id };
-        let (name, partitions, clock) = (name.to_owned(), described.partitions, self.clock.clone());
-        Ok(Some(Arc::new(LocalTopic { name, id, partitions, folder, clock })))
+        Ok(Some(Arc::new(LocalTopic::new(name, id, described.partitions, folder, self.clock.clone()))))
     }
 
     /// The names of all topics, in alphabetical order.

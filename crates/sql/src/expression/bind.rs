@@ -155,7 +155,7 @@ impl<'a> Binder<'a> {
 
     fn interval(&self, interval: &ast::Interval) -> Result<Bound, Problem> {
         match interval_literal::literal(interval)? {
-            IntervalLiteral::Length(length) => Ok(length),
+            IntervalLiteral::Constant(interval) => Ok(interval),
             IntervalLiteral::Units(unit) => interval_literal::many_of(self.bind(&interval.value)?, &unit),
         }
     }

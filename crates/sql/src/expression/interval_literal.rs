@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 /// What INTERVAL is followed by.
 pub(crate) enum IntervalLiteral {
-    /// A length: `INTERVAL '1' DAY`, `INTERVAL '500 ms'`.
-    Length(Bound),
+    /// A constant: `INTERVAL '1' DAY`, `INTERVAL '500 ms'`.
+    Constant(Bound),
     /// An expression that counts units of this name: `INTERVAL (n) HOURS`.
     Units(String),
 }
@@ -38,7 +38,7 @@ pub(crate) fn literal(interval: &ast::Interval) -> Result<IntervalLiteral, Probl
     let Some(field) = &interval.leading_field else {
         let text = text.ok_or_else(|| bad(&interval.value.to_string()))?;
         let value = read(&text).and_then(Interval::value).ok_or_else(|| bad(&text))?;
-        return Ok(IntervalLiteral::Length(Bound::literal(value, None)));
+        return Ok(IntervalLiteral::Constant(Bound::literal(value, None)));
     };
     let name = field.to_string();
     let unit = unit(&name).ok_or_else(|| Problem::new(format!("{name} is not a unit of time")).found(&name))?;
@@ -50,7 +50,7 @@ pub(crate) fn literal(interval: &ast::Interval) -> Result<IntervalLiteral, Probl
         // DuckDB drops the fraction of all units above seconds.
         let number = if unit_keeps_fractions(unit) { number } else { number.trunc() };
         let value = many(number, unit).and_then(Interval::value).ok_or_else(|| bad(&text))?;
-        return Ok(IntervalLiteral::Length(Bound::literal(value, None)));
+        return Ok(IntervalLiteral::Constant(Bound::literal(value, None)));
     }
     Ok(IntervalLiteral::Units(name))
 }
