@@ -1,6 +1,6 @@
 //! One topic: its identity, and its partitions opened to read or to write.
 
-use crate::errors::io_error;
+use crate::disk::io_error;
 use crate::partition::Partition;
 use crate::reader::LogReader;
 use crate::tail::Watch;

@@ -1,7 +1,7 @@
 //! A folder of topics.
 
 use crate::claim::Claim;
-use crate::errors::{io_error, sync_folder, write_whole};
+use crate::disk::{io_error, sync_folder, write_whole};
 use crate::notices::silent;
 use crate::producer::Producer;
 use crate::topic::LocalTopic;
