@@ -63,7 +63,7 @@ impl Crate {
             for child in &module.children {
                 let nested = below.join(child).join("mod.rs");
                 let file = if nested.exists() { nested } else { below.join(format!("{child}.rs")) };
-                waiting.push((joined(&path, &[child.clone()]), file, below.join(child)));
+                waiting.push((joined(&path, std::slice::from_ref(child)), file, below.join(child)));
             }
             modules.insert(path, module);
         }
@@ -227,7 +227,7 @@ impl Parser {
             path.push(self.text(1).to_owned());
             self.at += 2;
         }
-        let path = self.from_root(&path);
+        let path = self.absolute(&path);
         self.module.mentions.push(Mention { path, line, glob: false });
     }
 
@@ -239,7 +239,7 @@ impl Parser {
                 "::" => self.at += 1,
                 "{" => return self.use_trees(&path),
                 "*" => {
-                    let (path, line) = (self.from_root(&path), self.tokens[self.at].line);
+                    let (path, line) = (self.absolute(&path), self.tokens[self.at].line);
                     self.module.globs.push(path.clone());
                     self.module.mentions.push(Mention { path, line, glob: true });
                     self.at += 1;
@@ -275,13 +275,13 @@ impl Parser {
             self.at += 2;
         }
         let line = self.tokens[self.at - 1].line;
-        let path = self.from_root(&path);
+        let path = self.absolute(&path);
         self.module.uses.insert(name, path.clone());
         self.module.mentions.push(Mention { path, line, glob: false });
     }
 
     /// A path as it is from the crate's root.
-    fn from_root(&self, path: &[String]) -> Names {
+    fn absolute(&self, path: &[String]) -> Names {
         let mut from = self.path.clone();
         let mut rest = path;
         while let Some((first, others)) = rest.split_first() {

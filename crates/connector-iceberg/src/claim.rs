@@ -77,7 +77,7 @@ impl TableClaim {
 
     /// The same claim, whose commits say what they wait for.
     #[must_use]
-    pub fn telling(self, tell: WaitNotice) -> TableClaim {
+    pub fn with_wait_notice(self, tell: WaitNotice) -> TableClaim {
         TableClaim { tell, ..self }
     }
 

@@ -5,8 +5,8 @@
 //! <topic>/<partition>/epochs         what fences an older run that did not see the lock
 //! ```
 
+use crate::disk::io_error;
 use crate::epochs::Epochs;
-use crate::errors::io_error;
 use crate::producer::{Appender, Producer};
 use crate::producer_states::ProducerStates;
 use crate::topic::LocalTopic;

@@ -1,6 +1,6 @@
 //! The epochs that producers have claimed in a partition: a small file, written whole, that every append reads.
 
-use crate::errors::{io_error, write_whole};
+use crate::disk::{io_error, write_whole};
 use crate::partition::Partition;
 use dataflow::{Error, Result};
 use serde::{Deserialize, Serialize};

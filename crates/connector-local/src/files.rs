@@ -10,7 +10,7 @@ mod parquet;
 mod projection;
 mod row_reader;
 
-use crate::errors::io_error;
+use crate::disk::io_error;
 use arrow::compute::can_cast_types;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use dataflow::{Error, RecordBatches, Result, TimedFile, TimedFiles};

@@ -7,7 +7,7 @@
 //!
 //! Numbers are little endian. `length` counts what follows the checksum; the checksum covers the length and that.
 
-use crate::errors::io_error;
+use crate::disk::io_error;
 use dataflow::{Error, Position, Result};
 use std::fs::File;
 use std::os::unix::fs::FileExt;

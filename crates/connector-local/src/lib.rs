@@ -4,7 +4,7 @@
 //! Only this crate knows how a local topic lies on disk. It computes no row time, and it decodes no message.
 //! Modules are listed from the bottom up: each group refers only to itself and to those above it.
 
-mod errors;
+mod disk;
 
 mod end;
 mod frame;

@@ -1,6 +1,6 @@
 //! Changes to files as the system reports them.
 
-use crate::errors::io_error;
+use crate::disk::io_error;
 use dataflow::Result;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};

@@ -10,8 +10,8 @@
 //!
 //! A reader opens everything read-only, and writes nothing.
 
+use crate::disk::io_error;
 use crate::end::{END_BYTES_MAX, End, EndFile};
-use crate::errors::io_error;
 use crate::frame::Frames;
 use dataflow::{Error, Result};
 use std::fs::File;

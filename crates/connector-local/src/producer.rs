@@ -1,8 +1,8 @@
 //! Appends to a topic, durably, each message of a named producer once.
 
+use crate::disk::io_error;
 use crate::end::End;
 use crate::epochs::Epochs;
-use crate::errors::io_error;
 use crate::frame::{MESSAGE_BYTES_MAX, Outgoing, Stamp, put};
 use crate::partition::Partition;
 use crate::producer_states::{LastMessage, ProducerStates};

@@ -1,7 +1,7 @@
 //! The state of a partition's producers, from its log: the epoch and the sequence of the last message of each.
 
+use crate::disk::{io_error, write_whole};
 use crate::end::End;
-use crate::errors::{io_error, write_whole};
 use crate::frame::{Frames, Step};
 use crate::partition::Partition;
 use dataflow::{Error, Result};

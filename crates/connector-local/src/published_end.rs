@@ -1,7 +1,7 @@
 //! What a reader asks of a partition: its published end, and the time up to which it is drained.
 
+use crate::disk::io_error;
 use crate::end::End;
-use crate::errors::io_error;
 use crate::partition::Partition;
 use crate::write_lock::WritablePartition;
 use dataflow::{Clock, Error, LogEnd, ProcessingTime, Result};

@@ -1,6 +1,6 @@
 //! One topic: its identity, and its partitions opened to read or to write.
 
-use crate::errors::io_error;
+use crate::disk::io_error;
 use crate::partition::Partition;
 use crate::reader::LogReader;
 use crate::tail::Watch;
@@ -11,14 +11,19 @@ use std::sync::Arc;
 
 /// A topic on a local disk.
 pub struct LocalTopic {
-    pub(crate) name: String,
-    pub(crate) id: TopicId,
-    pub(crate) partitions: u32,
-    pub(crate) folder: PathBuf,
-    pub(crate) clock: Arc<dyn Clock>,
+    name: String,
+    id: TopicId,
+    partitions: u32,
+    folder: PathBuf,
+    clock: Arc<dyn Clock>,
 }
 
 impl LocalTopic {
+    /// A topic whose description has been read from its folder.
+    pub(crate) fn new(name: &str, id: TopicId, partitions: u32, folder: PathBuf, clock: Arc<dyn Clock>) -> LocalTopic {
+        LocalTopic { name: name.to_owned(), id, partitions, folder, clock }
+    }
+
     /// The end of each partition now, and the time up to which it is drained there.
     pub fn ends(&self) -> Result<Vec<LogEnd>> {
         (0..self.partitions).map(|partition| self.partition(partition)?.drained(self.clock.as_ref(), None)).collect()

@@ -1,7 +1,7 @@
 //! A folder of topics.
 
 use crate::claim::Claim;
-use crate::errors::{io_error, sync_folder, write_whole};
+use crate::disk::{io_error, sync_folder, write_whole};
 use crate::notices::silent;
 use crate::producer::Producer;
 use crate::topic::LocalTopic;
@@ -83,8 +83,7 @@ impl Topics {
             )));
         }
         let id = TopicId { cluster: "local".to_owned(), topic: described.id };
-        let (name, partitions, clock) = (name.to_owned(), described.partitions, self.clock.clone());
-        Ok(Some(Arc::new(LocalTopic { name, id, partitions, folder, clock })))
+        Ok(Some(Arc::new(LocalTopic::new(name, id, described.partitions, folder, self.clock.clone()))))
     }
 
     /// The names of all topics, in alphabetical order.

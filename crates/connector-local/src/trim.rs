@@ -3,7 +3,7 @@
 //! The oldest goes first, and each removal is durable before the next, so that after a crash the partition is there
 //! from some segment on. A reader that has a removed segment open reads it to its end.
 
-use crate::errors::{io_error, sync_folder};
+use crate::disk::{io_error, sync_folder};
 use crate::frame::{Frames, Step};
 use crate::partition::Partition;
 use crate::topic::LocalTopic;

@@ -3,8 +3,8 @@
 //! Whoever takes the exclusive lock first settles what a crash left after the published end: whole messages become part
 //! of the partition, a torn one is cut off. So no one sees an end, or a drained time, that such messages contradict.
 
+use crate::disk::{io_error, sync_folder, write_whole};
 use crate::end::End;
-use crate::errors::{io_error, sync_folder, write_whole};
 use crate::frame::{Frames, Step, segment_header};
 use crate::partition::{Partition, segment_path};
 use crate::rebuild::end_of_segments;

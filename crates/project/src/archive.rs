@@ -5,7 +5,7 @@
 //!            frontier ------------------------------------------------------------------------^
 //! ```
 
-use crate::archive_commit::{CommitAnswer, CommitThread};
+use crate::archive_commit::{ArchiveEvent, CommitThread};
 use crate::failure::Failure;
 use crate::job::{decoder, stream_spec};
 use crate::open::Project;
@@ -88,11 +88,11 @@ pub struct Archive<'a> {
     streams: Vec<StreamArchive>,
     absent: Vec<MissingTopic>,
     looked: Duration,
-    answers: Receiver<(usize, CommitAnswer)>,
-    answer: Sender<(usize, CommitAnswer)>,
+    answers: Receiver<(usize, ArchiveEvent)>,
+    answer: Sender<(usize, ArchiveEvent)>,
     growth: Arc<GrowthWaker>,
     // Answers that came while nothing was done but wait for them.
-    waiting: Vec<(usize, CommitAnswer)>,
+    waiting: Vec<(usize, ArchiveEvent)>,
     finishing: bool,
 }
 
@@ -186,9 +186,9 @@ impl<'a> Archive<'a> {
         let came: Vec<_> = self.waiting.drain(..).chain(self.answers.try_iter()).collect();
         for (index, answer) in came {
             match answer {
-                CommitAnswer::Grown => {}
-                CommitAnswer::Told(line) => step.told.push(line),
-                CommitAnswer::ArchiveCommit(result) => step.committed.push(self.streams[index].committed(result)?),
+                ArchiveEvent::TopicGrown => {}
+                ArchiveEvent::CommitWaits(line) => step.told.push(line),
+                ArchiveEvent::CommitDone(result) => step.committed.push(self.streams[index].committed(result)?),
             }
         }
         self.look_for_topics(now)?;
@@ -257,7 +257,7 @@ impl<'a> Archive<'a> {
 
 /// Is called when a topic may have grown. Calls that were not answered yet are one call.
 struct GrowthWaker {
-    answer: Mutex<Sender<(usize, CommitAnswer)>>,
+    answer: Mutex<Sender<(usize, ArchiveEvent)>>,
     called: AtomicBool,
 }
 
@@ -265,7 +265,7 @@ impl Wake for GrowthWaker {
     fn wake(self: Arc<Self>) {
         if !self.called.swap(true, SeqCst) {
             // Whoever waited has gone when nobody takes it. It is of no stream in particular.
-            let _ = self.answer.lock().unwrap_or_else(PoisonError::into_inner).send((0, CommitAnswer::Grown));
+            let _ = self.answer.lock().unwrap_or_else(PoisonError::into_inner).send((0, ArchiveEvent::TopicGrown));
         }
     }
 }
@@ -276,7 +276,7 @@ impl StreamArchive {
         stream: &Stream,
         topic: Arc<dyn Topic>,
         end: Option<&ArchiveEnd>,
-        answer: (usize, Sender<(usize, CommitAnswer)>),
+        answer: (usize, Sender<(usize, ArchiveEvent)>),
     ) -> Result<StreamArchive> {
         let (table, name) = places_of(stream)?;
         let (spec, warehouse) = (stream_spec(stream), project.warehouse()?);

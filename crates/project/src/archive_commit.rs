@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
-/// What the archive waits for.
-pub enum CommitAnswer {
+/// What wakes an archive.
+pub enum ArchiveEvent {
     /// A topic may have new messages.
-    Grown,
-    /// It waits, and for what.
-    Told(String),
-    /// It has ended.
-    ArchiveCommit(Result<()>),
+    TopicGrown,
+    /// A commit waits, and for what.
+    CommitWaits(String),
+    /// A commit has ended.
+    CommitDone(Result<()>),
 }
 
 /// Commits of one table, one at a time.
@@ -32,15 +32,17 @@ struct CommitRequest {
 
 impl CommitThread {
     /// Starts the thread. It ends when this is dropped and its last commit has ended, and holds the claim until then.
-    pub fn start(claim: TableClaim, (stream, answer): (usize, Sender<(usize, CommitAnswer)>)) -> Result<CommitThread> {
+    pub fn start(claim: TableClaim, (stream, answer): (usize, Sender<(usize, ArchiveEvent)>)) -> Result<CommitThread> {
         let (commits, work) = sync_channel::<CommitRequest>(1);
         let tell = answer.clone();
         // Whoever has stopped listening wants no answers.
-        let claim = claim.telling(Arc::new(move |line| drop(tell.send((stream, CommitAnswer::Told(line.to_owned()))))));
+        let claim = claim.with_wait_notice(Arc::new(move |line| {
+            drop(tell.send((stream, ArchiveEvent::CommitWaits(line.to_owned()))))
+        }));
         let run = move || {
             for commit in work {
                 let result = claim.commit_archive(&commit.committables, &commit.properties, commit.from.as_deref());
-                drop(answer.send((stream, CommitAnswer::ArchiveCommit(result))));
+                drop(answer.send((stream, ArchiveEvent::CommitDone(result))));
             }
         };
         let thread = thread::Builder::new().name("commit".to_owned()).spawn(run);

@@ -140,7 +140,7 @@ struct Correlation {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Side {
     Neither,
-    InnerRelation,
+    Inner,
     Outer,
     Both,
 }
@@ -157,7 +157,7 @@ impl Correlation {
                     .err();
             }
             match side(condition, &inner.relation, outer, span)? {
-                Side::InnerRelation | Side::Neither => matching.conditions.push(condition.clone()),
+                Side::Inner | Side::Neither => matching.conditions.push(condition.clone()),
                 Side::Outer => {
                     return Fault::new(
                         place_of(condition, span),
@@ -183,8 +183,8 @@ impl Correlation {
             }
             Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => {
                 match (side(left, &inner.relation, outer, span)?, side(right, &inner.relation, outer, span)?) {
-                    (Side::InnerRelation, Side::Outer) => self.keys.push(((**right).clone(), (**left).clone())),
-                    (Side::Outer, Side::InnerRelation) => self.keys.push(((**left).clone(), (**right).clone())),
+                    (Side::Inner, Side::Outer) => self.keys.push(((**right).clone(), (**left).clone())),
+                    (Side::Outer, Side::Inner) => self.keys.push(((**left).clone(), (**right).clone())),
                     _ => return self.refuse(condition, inner, outer, span),
                 }
                 true
@@ -390,7 +390,7 @@ fn side(expr: &Expr, inner: &Relation, outer: &Relation, span: Span) -> Outcome<
     let mut side = Side::Neither;
     for name in names_in(expr) {
         let found = if inner.place(&name).is_some() {
-            Side::InnerRelation
+            Side::Inner
         } else if outer.place(&name).is_some() {
             Side::Outer
         } else {

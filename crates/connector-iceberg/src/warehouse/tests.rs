@@ -429,7 +429,7 @@ fn a_commit_waits_for_a_locked_catalog_and_says_so() {
     let told = Arc::new(Mutex::new(Vec::new()));
     let lines = told.clone();
     let claim = patient(claim(&warehouse), Duration::from_secs(600));
-    let claim = claim.telling(Arc::new(move |line| lines.lock().unwrap().push(line.to_owned())));
+    let claim = claim.with_wait_notice(Arc::new(move |line| lines.lock().unwrap().push(line.to_owned())));
     let prepared = prepared(&claim, 0..10);
     warehouse.0.catalog.store().wait_at_most(10);
     let other = rusqlite::Connection::open(folder.path().join("catalog.db")).unwrap();

@@ -2,7 +2,7 @@
 
 use super::format::FileSummary;
 use super::projection::{plain_type, project};
-use crate::errors::{io_error, sync_folder};
+use crate::disk::{io_error, sync_folder};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use dataflow::{Bounds, Error, RecordBatches, Result, RowGroup};

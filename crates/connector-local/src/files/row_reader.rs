@@ -3,7 +3,7 @@
 use super::cell::Cell;
 use super::format::Format;
 use super::object::put_object;
-use crate::errors::io_error;
+use crate::disk::io_error;
 use dataflow::{Error, Result};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};

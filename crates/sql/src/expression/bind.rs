@@ -5,10 +5,11 @@ use super::bound::{Bound, OpenLiteral};
 use super::cast::{self, cast_to, plain};
 use super::compare::{self, Comparison};
 use super::functions::{self, concatenate, function, maybe_not};
+use super::interval_literal::{self, IntervalLiteral};
 use super::node::Reference;
 use super::operator::Operator;
 use super::scope::{Problem, Scope};
-use super::{interval_literal, sql_type, time};
+use super::{sql_type, time};
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Float64Array, Int32Array, Int64Array, StringArray,
 };
@@ -56,7 +57,7 @@ impl<'a> Binder<'a> {
                 let text = literal(&typed.value.value)?;
                 cast_to(text, &sql_type::parse(&typed.data_type)?)
             }
-            Expr::Interval(written) => interval_literal::bind(written, |value| self.bind(value)),
+            Expr::Interval(written) => self.interval(written),
             Expr::UnaryOp { op, expr } => self.unary(op, expr),
             // The parser lets ^ bind looser than *, DuckDB tighter.
             Expr::BinaryOp { left, op: BinaryOperator::BitwiseXor, right }
@@ -149,6 +150,13 @@ impl<'a> Binder<'a> {
                 .found("AT TIME ZONE")
                 .hint("leave it out, or add the offset as an interval")),
             other => Err(Problem::new("this kind of expression is not known").found(other.to_string())),
+        }
+    }
+
+    fn interval(&self, interval: &ast::Interval) -> Result<Bound, Problem> {
+        match interval_literal::literal(interval)? {
+            IntervalLiteral::Constant(interval) => Ok(interval),
+            IntervalLiteral::Units(unit) => interval_literal::many_of(self.bind(&interval.value)?, &unit),
         }
     }
 

@@ -12,11 +12,16 @@ use arrow::datatypes::{DataType, DurationMicrosecondType, Float64Type, Int64Type
 use sqlparser::ast::{self, Expr, Value};
 use std::sync::Arc;
 
-/// `INTERVAL '1' DAY`, `INTERVAL '500 ms'`, `INTERVAL (n) HOURS`.
-pub(crate) fn bind(
-    interval: &ast::Interval,
-    operand: impl FnOnce(&Expr) -> Result<Bound, Problem>,
-) -> Result<Bound, Problem> {
+/// What INTERVAL is followed by.
+pub(crate) enum IntervalLiteral {
+    /// A constant: `INTERVAL '1' DAY`, `INTERVAL '500 ms'`.
+    Constant(Bound),
+    /// An expression that counts units of this name: `INTERVAL (n) HOURS`.
+    Units(String),
+}
+
+/// Reads an interval whose expression, if it has one, is not bound yet.
+pub(crate) fn literal(interval: &ast::Interval) -> Result<IntervalLiteral, Problem> {
     let bad = |text: &str| {
         Problem::new(format!("'{text}' is not an interval"))
             .found(text)
@@ -33,7 +38,7 @@ pub(crate) fn bind(
     let Some(field) = &interval.leading_field else {
         let text = text.ok_or_else(|| bad(&interval.value.to_string()))?;
         let value = read(&text).and_then(Interval::value).ok_or_else(|| bad(&text))?;
-        return Ok(Bound::literal(value, None));
+        return Ok(IntervalLiteral::Constant(Bound::literal(value, None)));
     };
     let name = field.to_string();
     let unit = unit(&name).ok_or_else(|| Problem::new(format!("{name} is not a unit of time")).found(&name))?;
@@ -45,9 +50,9 @@ pub(crate) fn bind(
         // DuckDB drops the fraction of all units above seconds.
         let number = if unit_keeps_fractions(unit) { number } else { number.trunc() };
         let value = many(number, unit).and_then(Interval::value).ok_or_else(|| bad(&text))?;
-        return Ok(Bound::literal(value, None));
+        return Ok(IntervalLiteral::Constant(Bound::literal(value, None)));
     }
-    many_of(operand(&interval.value)?, &name)
+    Ok(IntervalLiteral::Units(name))
 }
 
 fn unit_keeps_fractions(unit: Unit) -> bool {
