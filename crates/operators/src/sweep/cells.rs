@@ -83,7 +83,9 @@ pub(super) struct LogColumns {
 
 /// Goes over a chunk.
 pub(super) fn go<C: Cells>(cells: &mut C, steps: &Steps, enter: &PassedRows, leave: &PassedRows, columns: LogColumns) {
-    match (columns.value.is_some(), columns.flag.is_some()) {
+    // Mostly all rows count: then no row has to be looked at for that.
+    let is_flagged = |column: usize| enter.flags[column].contains(&0) || leave.flags[column].contains(&0);
+    match (columns.value.is_some(), columns.flag.is_some_and(is_flagged)) {
         (false, false) => go_with::<C, false, false>(cells, steps, enter, leave, columns),
         (false, true) => go_with::<C, false, true>(cells, steps, enter, leave, columns),
         (true, false) => go_with::<C, true, false>(cells, steps, enter, leave, columns),
