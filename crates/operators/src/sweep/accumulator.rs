@@ -1,10 +1,11 @@
 //! The accumulators: which one an aggregate needs, and the columns that come out of what was read.
 
 use super::Computed;
-use super::cells::{LogColumns, PassedRows, Steps, go};
+use super::cells::{LogColumns, PassedRows, go};
 use super::counts::{Counts, IntegerSum, Integers};
 use super::distinct::{Distinct, DistinctCells};
 use super::extreme::{Extreme, ExtremeCells};
+use super::steps::Steps;
 use super::sums::{Exact, Moments, Numbers, Sum};
 use crate::{Aggregate, aggregate};
 use arrow::array::{ArrayRef, Float64Array, Int64Array};

@@ -3,7 +3,8 @@
 //! Cells change and are read without a branch on the kind of step, which no processor can guess: what is read after a
 //! row has entered or left is written over by the next read.
 
-use super::cells::{Cells, Step};
+use super::cells::Cells;
+use super::steps::Step;
 
 /// How many rows of each key are in the frame.
 #[derive(Debug, Default)]
@@ -97,8 +98,10 @@ impl Cells for Integers {
     fn step(&mut self, step: Step, value: u64, _: u64, counts: bool) {
         let value = if self.is_unsigned { i128::from(value) } else { i128::from(value as i64) };
         let change = step.kind.sign() * i32::from(counts);
+        // The value, its negative, or 0; a product of 128 bits would take three multiplications.
+        let (is_changed, is_negative) = (-i128::from(change & 1), i128::from(change >> 1));
         let cell = &mut self.by_key[step.key as usize];
-        let sum = cell.sum() + value * i128::from(change);
+        let sum = cell.sum() + (((value & is_changed) ^ is_negative) - is_negative);
         // Not read back from the cell: words that were just written are not yet there to be read together.
         let changed = IntegerSum { low: sum as u64, high: (sum >> 64) as i64, count: cell.count + i64::from(change) };
         debug_assert!(changed.count >= 0, "a row leaves a frame that it is not in");

@@ -1,6 +1,7 @@
 //! Exact counts of different values per key.
 
-use super::cells::{Cells, Step, StepKind};
+use super::cells::Cells;
+use super::steps::{Step, StepKind};
 use state::Values;
 
 /// How often each value of each key is in the frame, and how many different ones there are.

@@ -1,6 +1,7 @@
 //! Least and greatest values per key.
 
-use super::cells::{Cells, Step, StepKind};
+use super::cells::Cells;
+use super::steps::{Step, StepKind};
 use state::Values;
 use std::cmp::Ordering;
 use std::collections::VecDeque;

@@ -17,6 +17,7 @@ mod counts;
 mod distinct;
 mod exact;
 mod extreme;
+mod steps;
 mod sums;
 
 use crate::Aggregate;
@@ -24,9 +25,10 @@ use crate::staged::Staged;
 use accumulator::Accumulator;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, SchemaRef};
-use cells::{LogColumns, PassedRows, Probes, Steps};
+use cells::{LogColumns, PassedRows, Probes};
 use dataflow::{Batch, Result};
 use state::{BlobKeys, Decoder, GroupBlobs, KeyIndex, Keys, Log, LogSnapshot, NO_KEY, Shape, Values, ValuesSnapshot};
+use steps::{Entrances, Steps};
 
 /// A function to be computed over the log.
 #[derive(Clone, Debug)]
@@ -88,6 +90,8 @@ struct Bound {
     values: Vec<usize>,
     flags: Vec<usize>,
     passed: PassedRows,
+    // Set where frames begin at the bound.
+    entrances: Option<Entrances>,
 }
 
 /// The rows between two bounds, and what happens to them in the chunk at hand.
@@ -177,6 +181,7 @@ impl Sweep {
         let leave = self.bound(function.from.saturating_sub(1), columns);
         let found = self.frames.iter().position(|frame| (frame.enter, frame.leave) == (enter, leave));
         found.unwrap_or_else(|| {
+            self.bounds[enter].entrances.get_or_insert_default();
             self.frames.push(Frame { enter, leave, steps: Steps::default() });
             self.frames.len() - 1
         })
@@ -185,7 +190,14 @@ impl Sweep {
     fn bound(&mut self, limit: i64, columns: LogColumns) -> usize {
         let index = self.bounds.iter().position(|bound| bound.limit == limit).unwrap_or_else(|| {
             let passed = PassedRows::default();
-            self.bounds.push(Bound { limit, cursor: 0, values: Vec::new(), flags: Vec::new(), passed });
+            self.bounds.push(Bound {
+                limit,
+                cursor: 0,
+                values: Vec::new(),
+                flags: Vec::new(),
+                passed,
+                entrances: None,
+            });
             self.bounds.len() - 1
         });
         let bound = &mut self.bounds[index];
@@ -261,11 +273,14 @@ impl Sweep {
     fn run(&mut self, keys: &[u32]) {
         for bound in &mut self.bounds {
             bound.pass(&self.log, &self.probes);
+            if let Some(entrances) = &mut bound.entrances {
+                entrances.set(&self.probes, keys, self.ids as u32, &bound.passed, bound.limit);
+            }
         }
         for Frame { enter, leave, steps } in &mut self.frames {
-            let (enter, leave) = (&self.bounds[*enter], &self.bounds[*leave]);
-            let (enter, leave) = ((&enter.passed, enter.limit), (&leave.passed, leave.limit));
-            steps.set(&self.probes, keys, self.ids as u32, enter, leave);
+            if let Some(entrances) = &self.bounds[*enter].entrances {
+                steps.set(entrances, &self.bounds[*leave].passed, self.bounds[*leave].limit);
+            }
         }
         for accumulator in &mut self.accumulators {
             let values = accumulator.columns.value.map(|column| &self.columns[column].values);
@@ -316,7 +331,8 @@ impl Sweep {
     pub(crate) fn size(&self) -> usize {
         let accumulators: usize = self.accumulators.iter().map(Accumulator::size).sum();
         let values: usize = self.columns.iter().map(|column| column.values.size()).sum();
-        let passed: usize = self.bounds.iter().map(|bound| bound.passed.size()).sum();
+        let entrances = |bound: &Bound| bound.entrances.as_ref().map_or(0, Entrances::size);
+        let passed: usize = self.bounds.iter().map(|bound| bound.passed.size() + entrances(bound)).sum();
         let steps: usize = self.frames.iter().map(|frame| frame.steps.size()).sum();
         self.keys.size() + self.log.size() + accumulators + values + passed + steps
     }

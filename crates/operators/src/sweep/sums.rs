@@ -1,7 +1,8 @@
 //! Exact sums of floats, and exact moments for variances, per key.
 
-use super::cells::{Cells, Step, StepKind};
+use super::cells::Cells;
 use super::exact::{self, Fixed, Number, Wide};
+use super::steps::{Step, StepKind};
 use hashbrown::HashMap;
 
 /// How the bits of a value become a number.

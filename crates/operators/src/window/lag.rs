@@ -34,6 +34,23 @@ const NOTHING: u8 = 0;
 const NULL: u8 = 1;
 const VALUE: u8 = 2;
 
+/// How many rows before it is needed an entry is asked for.
+const AHEAD: usize = 16;
+
+impl LastValues {
+    /// The values of a key are needed soon.
+    #[inline]
+    fn prefetch(&self, key: u32) {
+        match self {
+            LastValues::One { bits, seen } => {
+                state::prefetch(bits, key as usize);
+                state::prefetch(seen, key as usize);
+            }
+            LastValues::Several { rings, .. } => state::prefetch(rings, key as usize),
+        }
+    }
+}
+
 impl Lag {
     pub(super) fn new(input: &SchemaRef, argument: usize, offset: usize, order: Vec<usize>) -> Result<Lag> {
         let field = columns::field(input, argument, "an argument")?;
@@ -57,6 +74,9 @@ impl Lag {
         let mut gone = Vec::new();
         let is_interned = self.values.is_interned();
         let mut step = |row: usize| {
+            if let Some(&soon) = keys.get(row + AHEAD) {
+                self.last.prefetch(soon);
+            }
             let (old, seen) = self.swap(keys[row], bits[row], if there[row] != 0 { VALUE } else { NULL });
             if seen == VALUE {
                 (out[row], out_there[row]) = (old, 1);
