@@ -479,7 +479,7 @@ impl Job {
 
     /// Tells the coordinator, and does what it wants done.
     pub fn tell(&mut self, event: CoordinatorEvent) -> Result<(), String> {
-        let Some(event) = breaks::event(self, event) else { return Ok(()) };
+        let event = breaks::event(self, event);
         let now = ProcessingTime(self.net.now);
         let coordinator = self.coordinator.as_mut().ok_or("no coordinator")?;
         for action in coordinator.handle(event, now).map_err(|error| error.chain())? {
@@ -600,8 +600,10 @@ impl Job {
         if let Some(batch) = &polled.batch {
             self.give(id, memory::rows_of(batch), least)?;
         }
-        let told = polled.watermark.map(|watermark| watermark.0);
-        let before = std::mem::replace(&mut self.readers.get_mut(&id).unwrap().told, told);
+        let slot = self.readers.get_mut(&id).unwrap();
+        // Before it has bounds a reader does not know how far its stream has come.
+        let told = polled.watermark.map(|watermark| slot.told.map_or(watermark.0, |told| told.max(watermark.0)));
+        let before = std::mem::replace(&mut slot.told, told);
         if before != told {
             self.to_all(id, &told.map_or(Lane::Absent, Lane::Watermark));
         }
@@ -652,6 +654,15 @@ impl Job {
                 self.net.send(Channel::Lane(id, stage), delay, Event::ToStage(stage, id, Lane::Row(row)));
             }
         }
+        if beyond && std::env::var("DBG").is_ok() {
+            let o = self.out_above(id, NEVER);
+            eprintln!(
+                "beyond least {least} window {} told {:?} out {:?}",
+                self.window(id.stream),
+                self.readers.iter().map(|(i, s)| (*i, s.told)).collect::<Vec<_>>(),
+                o
+            );
+        }
         if beyond { self.check_lead(id, least) } else { Ok(()) }
     }
 
@@ -664,6 +675,11 @@ impl Job {
         } else {
             Err(format!("lead: {id:?}: {out} rows out, {} may be", self.lead))
         }
+    }
+
+    /// Whether rows of a partition were given out.
+    pub fn has_given(&self, stream: usize, partition: u32) -> bool {
+        self.given.contains_key(&(stream, Split::Partition(partition)))
     }
 
     /// The times of rows that a reader has out above a time.

@@ -24,8 +24,8 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Channel {
     Orders(ReaderId),
-    /// A channel of its own for one kind of order, where that rule is broken.
-    OrdersApart(ReaderId, u8),
+    /// A channel of its own for some orders, where that rule is broken.
+    OrdersApart(ReaderId),
     Lane(ReaderId, StageId),
     Reader(ReaderId),
     Stage(StageId),
