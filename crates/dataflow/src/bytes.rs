@@ -132,6 +132,11 @@ impl<'a> ByteReader<'a> {
         self.take(usize::try_from(count).unwrap_or(usize::MAX))
     }
 
+    /// All bytes that are left.
+    pub fn rest(&self) -> &'a [u8] {
+        self.left
+    }
+
     /// Refuses bytes behind the end.
     pub fn end(&self) -> Result<()> {
         match self.left {

@@ -149,11 +149,13 @@ impl JobCoordinator {
         Ok(())
     }
 
-    fn report(&mut self, reader: ReaderId, report: Report) -> Result<()> {
+    fn report(&mut self, reader: ReaderId, mut report: Report) -> Result<()> {
         let meet = self.meetings.get(reader.stream).map_or(0, |meeting| meeting.streams.len());
         let Some(known) = self.readers.get_mut(&reader).filter(|_| [0, meet].contains(&report.waits.len())) else {
             return Err(Error::internal(format!("{reader:?} reports {report:?}, which does not fit this run")));
         };
+        // Before it has bounds a reader does not know how far its stream has come.
+        report.watermark = report.watermark.map(|watermark| watermark.max(self.durable.watermarks[reader.stream]));
         let asked = known.as_ref().is_some_and(|known| known.joins);
         let joins = report.joins;
         if joins && report.watermark.is_none() {

@@ -254,7 +254,8 @@ impl StreamReader {
     /// Whether only rows of history are left that lie ahead of every clock: no watermark will reach them.
     fn is_past_topic(&self) -> bool {
         let Some(live) = self.live.as_ref().filter(|_| self.switched) else { return false };
-        live.clock().map_or(self.has_ended(), |clock| self.history_watermark() >= clock)
+        let clock = live.clock().max(self.bounds.clock);
+        clock.map_or(self.has_ended(), |clock| self.history_watermark() >= clock)
     }
 
     fn history_watermark(&self) -> EventTime {

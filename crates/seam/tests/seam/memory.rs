@@ -3,8 +3,8 @@
 use arrow::array::{Array, AsArray, Int64Array, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
 use dataflow::{
-    Bounds, Decode, Decoded, Error, EventTime, LogEnd, Message, PartitionLog, Position, ProcessingTime, ReadBounds,
-    RecordBatches, Result, RowOrder, Span, TimedFile, TimedFiles, Topic, TopicId,
+    Bounds, Decode, Decoded, Error, LogEnd, Message, PartitionLog, Position, ProcessingTime, RecordBatches, Result,
+    RowOrder, Span, TimedFile, TimedFiles, Topic, TopicId,
 };
 use seam::{BadRows, Late, Quiet, StreamSpec};
 use std::ops::Range;
@@ -387,15 +387,4 @@ pub fn rows_of(batch: &dataflow::Batch) -> Vec<Row> {
             late: batch.is_late(row),
         })
         .collect()
-}
-
-/// Bounds that hold history and the topic back at a time.
-pub fn up_to(ceiling: EventTime) -> ReadBounds {
-    ReadBounds {
-        history: ceiling,
-        live: ceiling,
-        least: EventTime::MAX,
-        due: Some(EventTime(i64::MAX / 2)),
-        now: ProcessingTime(i64::MAX),
-    }
 }

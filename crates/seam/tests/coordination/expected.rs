@@ -1,0 +1,203 @@
+//! What has to come out, by the time rule alone, and when it has to be there.
+
+use crate::job::{FOREVER, Job, MILLI, meet};
+use crate::stage::{Entry, GROUPS, NEVER, Row, STEPS, Step};
+use std::collections::BTreeSet;
+
+/// How long the protocol may take beyond the rule.
+pub const BOUND: i64 = 400 * MILLI;
+
+/// A partition: event time, arrival, key, and whether a filter lets the row pass.
+pub type Log = Vec<(i64, i64, i64, bool)>;
+
+/// The clock of a partition, and the arrival of its last row.
+#[derive(Clone, Copy)]
+pub struct Clock {
+    pub clock: i64,
+    arrival: i64,
+}
+
+impl Clock {
+    /// The clock at an arrival: run on through silence.
+    pub fn at(&self, arrival: i64, quiet: i64) -> i64 {
+        self.clock.max((self.clock + arrival - self.arrival - quiet).min(arrival - quiet))
+    }
+}
+
+/// The time of the next row, and the clock behind it.
+fn row(clock: Option<Clock>, event: i64, arrival: i64, delay: i64, quiet: i64) -> (i64, Clock) {
+    let shown = event.min(arrival);
+    let Some(clock) = clock else { return (event, Clock { clock: shown, arrival }) };
+    let here = clock.at(arrival, quiet);
+    (event.max(here - delay), Clock { clock: here.max(shown), arrival: clock.arrival.max(arrival) })
+}
+
+/// The clock behind rows.
+pub fn clock_behind(log: &[(i64, i64, i64, bool)], delay: i64, quiet: i64) -> Option<Clock> {
+    log.iter().fold(None, |clock, &(event, arrival, ..)| Some(row(clock, event, arrival, delay, quiet).1))
+}
+
+/// The watermark of a partition before each of its rows, when nothing but rows has moved it.
+pub fn levels_before(log: &Log, delay: i64, quiet: i64) -> Vec<i64> {
+    let level = |n: usize| clock_behind(&log[..n], delay, quiet).map_or(NEVER, |clock| clock.clock - delay - 1);
+    (0..log.len()).map(level).collect()
+}
+
+/// The rows of a stream, and per partition the arrival and the clock behind every row.
+struct Truth {
+    rows: Vec<Row>,
+    marks: Vec<Vec<(i64, i64)>>,
+}
+
+fn truth(job: &Job, number: usize) -> Truth {
+    let stream = &job.streams[number];
+    let (mut rows, mut marks) = (Vec::new(), Vec::new());
+    for (partition, log) in stream.logs.iter().enumerate() {
+        let joined = job.joins.get(&(number, partition as u32)).copied().flatten();
+        let mut clock = joined.zip(log.first()).map(|(clock, first)| Clock { clock, arrival: first.1 });
+        let mut behind = Vec::new();
+        for (n, &(event, arrival, key, good)) in log.iter().enumerate() {
+            let (time, next) = row(clock, event, arrival, stream.delay, stream.quiet);
+            clock = Some(next);
+            rows.push(Row { time, order: (partition as u32, n as u64), key, good });
+            behind.push((next.arrival, next.clock));
+        }
+        marks.push(behind);
+    }
+    Truth { rows, marks }
+}
+
+struct Rule<'a> {
+    job: &'a Job,
+    truths: &'a [Truth],
+}
+
+impl Rule<'_> {
+    /// The first moment at which the rule lets a watermark over these streams reach a level.
+    fn time(&self, streams: &[usize], level: i64, start: i64) -> i64 {
+        let mut time = start;
+        loop {
+            let before = time;
+            for &stream in streams.iter().filter(|&&stream| stream < self.truths.len()) {
+                for marks in &self.truths[stream].marks {
+                    if marks.first().is_some_and(|first| first.0 <= time + BOUND) {
+                        time = time.max(self.partition(stream, marks, level));
+                    }
+                }
+            }
+            if time == before {
+                return time;
+            }
+        }
+    }
+
+    fn partition(&self, stream: usize, marks: &[(i64, i64)], level: i64) -> i64 {
+        let stream = &self.job.streams[stream];
+        let need = level.saturating_add(stream.delay + 1);
+        for (n, &(arrival, clock)) in marks.iter().enumerate() {
+            let following = marks.get(n + 1).map_or(FOREVER, |next| next.0);
+            let reached = if clock >= need { arrival } else { stream.quiet + need.max(need - clock + arrival) };
+            if reached <= following {
+                return reached.max(arrival);
+            }
+        }
+        FOREVER
+    }
+
+    /// The rule's moment, which is looked for again after a crash, and the protocol's time.
+    fn allowed(&self, streams: &[usize], level: i64, start: i64) -> i64 {
+        let mut time = self.time(streams, level, start);
+        for &(since, until) in &self.job.crashes {
+            if time + BOUND >= since {
+                time = self.time(streams, level, time.max(until));
+            }
+        }
+        time + BOUND
+    }
+}
+
+/// Checks what was published.
+pub fn compare(job: &Job) -> Result<crate::job::Figures, String> {
+    let truths: Vec<Truth> = (0..job.streams.len()).map(|number| truth(job, number)).collect();
+    let rule = Rule { job, truths: &truths };
+    let mut figures = job.figures.clone();
+    for (at, step) in STEPS.iter().enumerate().filter(|(_, step)| step.inputs[0] < job.streams.len()) {
+        for group in 0..GROUPS {
+            compare_group(&rule, at, step, group, &mut figures)?;
+        }
+    }
+    check_asks(job, &truths, &mut figures)?;
+    Ok(figures)
+}
+
+fn compare_group(
+    rule: &Rule,
+    at: usize,
+    step: &Step,
+    group: usize,
+    figures: &mut crate::job::Figures,
+) -> Result<(), String> {
+    let (left, right) = (&rule.truths[step.inputs[0]].rows, &rule.truths[step.inputs[step.inputs.len() - 1]].rows);
+    let mine = left.iter().filter(|row| row.key as usize % GROUPS == group && step.takes(row));
+    let mut expected: Vec<Entry> = mine.map(|row| step.answer(row, left, right)).collect();
+    expected.sort_unstable();
+    let none = Default::default();
+    let published = rule.job.published.entries.get(&(at, group)).unwrap_or(&none);
+    let found: Vec<Entry> = published.values().map(|(entry, _)| *entry).collect();
+    figures.rows += found.len();
+    if found.len() < expected.len() {
+        let missing = expected[found.len()];
+        return Err(format!(
+            "stand-still: operator {at}, group {group}: {} of {}, {missing:?}",
+            found.len(),
+            expected.len()
+        ));
+    }
+    if found != expected {
+        let first = found.iter().zip(&expected).find(|(found, expected)| found != expected);
+        return Err(format!("rows differ: operator {at}, group {group}: {first:?}"));
+    }
+    if !published.keys().copied().eq(0..expected.len()) {
+        return Err(format!("exactly once: operator {at}, group {group}"));
+    }
+    for (entry, time) in published.values() {
+        let arrival = rule.job.streams[step.inputs[0]].logs[entry.1.0 as usize][entry.1.1 as usize].1;
+        // A split that waits at its ceiling goes on when the streams that meet have come as far as the window lets it.
+        let stream = step.inputs[0];
+        let goes_on = rule.allowed(meet(stream), entry.0 - rule.job.window(stream), arrival);
+        let start = if step.inputs.len() == 1 { goes_on } else { arrival };
+        let allowed = rule.allowed(step.inputs, entry.0, start);
+        figures.worst = figures.worst.max(time - (allowed - BOUND));
+        if *time > allowed {
+            let (time, allowed) = (time / MILLI, allowed / MILLI);
+            return Err(format!("late: operator {at}, group {group}: {entry:?} at {time} ms, not by {allowed} ms"));
+        }
+    }
+    Ok(())
+}
+
+/// B is asked no more often than there are times to reach, and some times per start.
+fn check_asks(job: &Job, truths: &[Truth], figures: &mut crate::job::Figures) -> Result<(), String> {
+    for (number, stream) in job.streams.iter().enumerate() {
+        for partition in 0..stream.logs.len() as u32 {
+            let asked = stream.asks.iter().filter(|(of, _)| *of == partition).count();
+            let mut dues = BTreeSet::new();
+            for ((step, _), entries) in &job.published.entries {
+                if STEPS[*step].inputs.contains(&number) {
+                    dues.extend(entries.values().map(|(entry, _)| entry.0));
+                }
+            }
+            let mut dues = dues.len();
+            for other in meet(number).iter().filter(|&&other| other < truths.len()) {
+                dues += truths[*other].rows.iter().map(|row| row.time).collect::<BTreeSet<_>>().len();
+            }
+            // Every row may wait at a ceiling of its own.
+            dues += truths[number].rows.len();
+            figures.asks += asked;
+            if asked > dues + 4 * job.crashes.len() {
+                return Err(format!("asks: stream {number}, partition {partition}: {asked} for {dues} times"));
+            }
+        }
+    }
+    Ok(())
+}

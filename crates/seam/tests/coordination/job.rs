@@ -1,0 +1,690 @@
+//! A job: random streams, and the real readers and coordinator between stages, on a network with delays.
+
+use crate::archiver::archive;
+use crate::breaks::{self, Break};
+use crate::expected::{Log, clock_behind, levels_before};
+use crate::memory::{self, MemoryFiles, MemoryTopic, Random, Text};
+use crate::network::{Channel, Event, Network};
+use crate::stage::{Done, Entry, Frozen, GROUPS, HOLD, Lane, NEVER, Row, STEPS, Stage, inputs_of};
+use crate::topic::AskedTopic;
+use arrow::array::RecordBatch;
+use dataflow::{
+    Coordinator, CoordinatorAction, CoordinatorEvent, CoordinatorState, FrozenReader, Meeting, Order, ProcessingTime,
+    Reader, ReaderId, ReaderState, Span, Split, StageId,
+};
+use seam::{FRONTIER_PROPERTY, Frontier, Lead, Live, Options, Quiet, Seam, StreamInput, StreamSpec, archive_schema};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+pub const MILLI: i64 = 1_000;
+pub const FOREVER: i64 = i64::MAX / 4;
+/// How long a message takes at most, and how long a checkpoint is written.
+const HOP: i64 = 5;
+const WRITE: i64 = 40;
+/// How many rows a reader gives per poll.
+pub const ROWS_MAX: usize = 3;
+
+/// What came out: by operator and key group, and by the sequence in which it was put out.
+#[derive(Default)]
+pub struct Published {
+    pub entries: BTreeMap<(usize, usize), BTreeMap<usize, (Entry, i64)>>,
+    now: i64,
+}
+
+impl Published {
+    pub fn count(&self, step: usize, group: usize) -> usize {
+        self.entries.get(&(step, group)).map_or(0, BTreeMap::len)
+    }
+
+    /// The broker drops a sequence that it has.
+    pub fn put(&mut self, step: usize, group: usize, sequence: usize, entry: Entry) {
+        self.entries.entry((step, group)).or_default().entry(sequence).or_insert((entry, self.now));
+    }
+}
+
+/// A stream of a job.
+pub struct Stream {
+    pub delay: i64,
+    pub quiet: i64,
+    pub logs: Vec<Log>,
+    pub topic: Arc<AskedTopic>,
+    // How many messages of each partition are in its history, and those.
+    archived: Vec<usize>,
+    history: Option<(Vec<RecordBatch>, Frontier)>,
+    // The least watermark of each partition before each row.
+    levels: Vec<Vec<i64>>,
+    // When its questions were asked, per partition.
+    pub asks: Vec<(u32, i64)>,
+}
+
+pub struct ReaderSlot {
+    pub reader: Box<dyn Reader>,
+    /// The watermark that it gave last; `None`: absent.
+    pub told: Option<i64>,
+    token: u64,
+    pub splits: BTreeSet<Split>,
+}
+
+struct Store {
+    state: Vec<u8>,
+    stages: BTreeMap<usize, Frozen>,
+    given: GivenRows,
+}
+
+/// The times of the rows that were given out, by the split that they came from.
+type GivenRows = BTreeMap<(usize, Split), BTreeMap<(u32, u64), i64>>;
+
+/// What a checkpoint gathers.
+#[derive(Default)]
+pub struct Gathering {
+    pub readers: BTreeMap<ReaderId, FrozenReader>,
+    stages: BTreeMap<StageId, Frozen>,
+    given: GivenRows,
+    joins: Vec<((usize, u32), Option<i64>)>,
+}
+
+/// What was seen in a run.
+#[derive(Clone, Debug, Default)]
+pub struct Figures {
+    pub restarts: usize,
+    pub lost_readers: usize,
+    pub joined: usize,
+    pub rows: usize,
+    pub worst: i64,
+    pub asks: usize,
+}
+
+impl Figures {
+    pub fn add(&mut self, other: &Figures) {
+        self.restarts += other.restarts;
+        self.lost_readers += other.lost_readers;
+        self.joined += other.joined;
+        self.rows += other.rows;
+        self.worst = self.worst.max(other.worst);
+        self.asks += other.asks;
+    }
+}
+
+pub struct Job {
+    pub random: Random,
+    pub broken: Option<Break>,
+    pub net: Network,
+    pub streams: Vec<Stream>,
+    pub lead: usize,
+    pace: i64,
+    pub published: Published,
+    /// At which clock a partition joined; `None` where the stream had no watermark.
+    pub joins: BTreeMap<(usize, u32), Option<i64>>,
+    store: Option<Store>,
+    pub crashes: Vec<(i64, i64)>,
+    coordinator: Option<Box<dyn Coordinator>>,
+    pub readers: BTreeMap<ReaderId, ReaderSlot>,
+    pub stages: BTreeMap<StageId, Stage>,
+    workers: usize,
+    down: bool,
+    pub first: bool,
+    pub gathering: Gathering,
+    // The watermarks of the last durable checkpoint.
+    durable: Vec<i64>,
+    given: GivenRows,
+    pub figures: Figures,
+    pub wrong: breaks::Memory,
+    // Where the watermark of each stream stops while history is read.
+    caps: Vec<i64>,
+}
+
+/// The streams that a stream meets, itself among them.
+pub fn meet(stream: usize) -> &'static [usize] {
+    if stream < 2 { &[0, 1] } else { &[2] }
+}
+
+fn random_logs(random: &mut Random, delay: i64, quiet: i64) -> Vec<Log> {
+    let partitions = 1 + random.below(3);
+    let mut logs = vec![Log::new(); partitions];
+    let mut first = || {
+        let late = if random.percent(30) { FOREVER } else { 6_000 * MILLI };
+        random.of(&[0, 0, 0, 500 * MILLI, 3_000 * MILLI, late])
+    };
+    let first: Vec<i64> = (0..partitions).map(|_| first()).collect();
+    let silent = random.of(&[FOREVER, FOREVER, 1_500 * MILLI]);
+    let mut now = 0;
+    for _ in 0..random.of(&[5, 15, 30]) {
+        now += random.of(&[0, MILLI, 5 * MILLI, 20 * MILLI, 100 * MILLI, quiet / 2, quiet + MILLI, 300 * MILLI]);
+        let partition = if random.percent(80) { random.below(partitions) } else { 0 };
+        if now < first[partition] || (now > silent && silent >= first[partition]) {
+            continue;
+        }
+        let lags = [0, 0, MILLI, 5 * MILLI, delay / 2, delay, delay + MILLI, delay * 3, quiet + delay + 5 * MILLI];
+        let mut lag = random.of(&lags);
+        if first[partition] > 0 && logs[partition].is_empty() {
+            lag = random.of(&[0, 4_000 * MILLI, quiet + delay + 50 * MILLI]);
+        }
+        if random.percent(4) {
+            lag = random.of(&[-1_000 * MILLI, -5_000 * MILLI, 8_000 * MILLI]);
+        }
+        logs[partition].push((now - lag, now, random.below(6) as i64, random.percent(50)));
+    }
+    logs
+}
+
+impl Stream {
+    fn new(random: &mut Random, number: usize) -> Stream {
+        let (delay, quiet) = (random.of(&[0, 50 * MILLI, 2_000 * MILLI]), random.of(&[100 * MILLI, 1_000 * MILLI]));
+        let logs = random_logs(random, delay, quiet);
+        let messages = logs.iter().map(|log| {
+            let mut messages = Vec::new();
+            for (event, arrival, key, good) in log {
+                memory::push(&mut messages, *arrival, format!("{},{event}", key * 2 + i64::from(*good)), false);
+            }
+            messages
+        });
+        let topic = MemoryTopic::new(&number.to_string(), messages.collect());
+        let levels = logs.iter().map(|log| levels_before(log, delay, quiet)).collect();
+        let archived = vec![0; logs.len()];
+        let topic = Arc::new(AskedTopic::new(topic));
+        Stream { delay, quiet, logs, topic, archived, history: None, levels, asks: Vec::new() }
+    }
+
+    fn spec(&self) -> StreamSpec {
+        memory::spec(self.delay, Quiet::After(Span(self.quiet)))
+    }
+
+    /// Archives some of what had arrived by a time.
+    fn archive(&mut self, random: &mut Random, now: i64) {
+        let arrived = |log: &Log| log.iter().take_while(|row| row.1 <= now).count();
+        self.archived = self.logs.iter().map(|log| random.below(arrived(log) + 1)).collect();
+        let inner = &self.topic.inner;
+        let to: Vec<_> = {
+            let logs = inner.partitions.lock().unwrap();
+            logs.iter().zip(&self.archived).map(|(log, &n)| log[..n].last().map(|message| message.position)).collect()
+        };
+        self.topic.inner.set_now(now);
+        self.history = Some(archive(random, &self.spec(), inner, &to));
+    }
+
+    /// The least watermark of its partitions where live goes on, at a time.
+    fn cap(&self, now: i64) -> i64 {
+        let start = |(log, &archived): (&Log, &usize)| {
+            let arrived = log.iter().take_while(|row| row.1 <= now).count();
+            let read = archived.max(1).min(arrived);
+            let clock = clock_behind(&log[..read], self.delay, self.quiet);
+            let at =
+                if arrived == archived { clock.map(|clock| clock.at(now, self.quiet)) } else { clock.map(|c| c.clock) };
+            at.map(|clock| clock - self.delay - 1)
+        };
+        self.logs.iter().zip(&self.archived).filter_map(start).min().unwrap_or(NEVER)
+    }
+
+    fn input(&self) -> StreamInput {
+        let files = self.history.as_ref().map(|(batches, frontier)| {
+            let files = MemoryFiles::new(archive_schema(&memory::schema()), batches.clone(), true);
+            Arc::new(files.with_property(FRONTIER_PROPERTY, frontier.to_text())) as _
+        });
+        let live = Some(Live { topic: self.topic.clone(), decode: Arc::new(Text) });
+        StreamInput { spec: self.spec(), history: files, history_frontier: None, live }
+    }
+}
+
+impl Job {
+    pub fn new(seed: u64, broken: Option<Break>) -> Job {
+        let mut random = Random(seed);
+        let lead = random.of(&[4, 8, 30]) as usize;
+        let pace = random.of(&[100, 400, 1_500]);
+        let count = random.of(&[2, 3, 3]) as usize;
+        let streams = (0..count).map(|number| Stream::new(&mut random, number)).collect();
+        Job {
+            random,
+            broken,
+            net: Network::default(),
+            streams,
+            lead,
+            pace,
+            published: Published::default(),
+            joins: BTreeMap::new(),
+            store: None,
+            crashes: Vec::new(),
+            coordinator: None,
+            readers: BTreeMap::new(),
+            stages: BTreeMap::new(),
+            workers: 1,
+            down: false,
+            first: true,
+            gathering: Gathering::default(),
+            durable: vec![NEVER; count],
+            given: GivenRows::new(),
+            figures: Figures::default(),
+            wrong: breaks::Memory::default(),
+            caps: Vec::new(),
+        }
+    }
+
+    pub fn is(&self, broken: Break) -> bool {
+        self.broken == Some(broken)
+    }
+
+    fn millis(&mut self, from: i64, to: i64) -> i64 {
+        (from + self.random.below((to - from + 1) as usize) as i64) * MILLI
+    }
+
+    pub fn hop(&mut self) -> i64 {
+        self.millis(0, HOP)
+    }
+
+    pub fn window(&self, stream: usize) -> i64 {
+        let meet = meet(stream).iter().map(|&other| &self.streams[other]);
+        meet.map(|other| other.delay + other.quiet).max().unwrap().max(1)
+    }
+
+    /// Which streams meet, and which operators each reaches.
+    pub fn meetings(&self) -> Vec<Meeting> {
+        let of = |stream: usize| Meeting {
+            streams: meet(stream).iter().copied().filter(|&other| other < self.streams.len()).collect(),
+            steps: (0..STEPS.len()).filter(|&step| STEPS[step].inputs.contains(&stream)).collect(),
+        };
+        (0..self.streams.len()).map(of).collect()
+    }
+
+    pub fn run(&mut self) -> Result<(), String> {
+        self.net.now = self.random.of(&[0, 0, 1_000, 4_000]) * MILLI;
+        let now = self.net.now;
+        for number in 0..self.streams.len() {
+            if self.random.percent(30) {
+                self.streams[number].archive(&mut self.random, now);
+            }
+        }
+        self.crashes.push((NEVER, now));
+        if self.random.percent(15) {
+            let at = now + self.millis(10, 150);
+            self.net.always_at(at, Event::Crash);
+        }
+        self.start()?;
+        let firsts: Vec<i64> = self
+            .streams
+            .iter()
+            .flat_map(|stream| &stream.logs)
+            .filter_map(|log| log.first().map(|row| row.1))
+            .collect();
+        for _ in 0..self.random.of(&[0, 0, 1, 2, 3]) {
+            // Half of them where a partition gets its first row.
+            let near = if firsts.is_empty() { 500 * MILLI } else { self.random.of(&firsts) };
+            let time = if self.random.percent(50) { self.millis(50, 9_000) } else { near + self.millis(-300, 300) };
+            self.net.always_at(time.max(now + 50 * MILLI), Event::Crash);
+        }
+        let last =
+            self.streams.iter().flat_map(|stream| &stream.logs).filter_map(|log| log.last().map(|row| row.1)).max();
+        let end = last.unwrap_or(0).max(9_000 * MILLI) + HOLD + 18_000 * MILLI;
+        while let Some(event) = self.net.next(end) {
+            self.published.now = self.net.now;
+            for stream in &self.streams {
+                stream.topic.inner.set_now(self.net.now);
+            }
+            self.step(event).map_err(|error| format!("{} ms: {error}", self.net.now / MILLI))?;
+        }
+        self.figures.joined = self.joins.len();
+        Ok(())
+    }
+
+    fn step(&mut self, event: Event) -> Result<(), String> {
+        match event {
+            Event::ToReader(reader, order) => self.order(reader, order),
+            Event::ToStage(stage, lane, message) => {
+                let mut done = Done::default();
+                if let Some(stage) = self.stages.get_mut(&stage) {
+                    stage.receive(lane, message, &mut self.published, &mut done)?;
+                }
+                self.stage_did(stage, done);
+                Ok(())
+            }
+            Event::ToCoordinator(event) => self.tell(event),
+            Event::Wake(reader, token) => match self.readers.get(&reader) {
+                Some(slot) if token == 0 || slot.token == token => self.poll(reader),
+                _ => Ok(()),
+            },
+            Event::Periodic => {
+                self.plan_checkpoint();
+                if self.first { Ok(()) } else { self.tell(CoordinatorEvent::CheckpointWanted { last: false }) }
+            }
+            Event::Durable(state) => self.durable(state),
+            Event::Crash => {
+                self.crash();
+                Ok(())
+            }
+            Event::Start => self.start(),
+        }
+    }
+
+    fn plan_checkpoint(&mut self) {
+        let slow = if self.net.now > 12_000 * MILLI { 10 } else { 1 };
+        let at = self.net.now + self.millis(self.pace / 2, self.pace * 2) * slow;
+        self.net.at(at, Event::Periodic);
+    }
+
+    pub fn crash(&mut self) {
+        if self.down {
+            return;
+        }
+        self.down = true;
+        self.net.next_epoch();
+        let back = self.net.now + self.random.of(&[1, 50, 500]) * MILLI;
+        self.crashes.push((self.net.now, back));
+        self.net.always_at(back, Event::Start);
+        self.figures.restarts += 1;
+    }
+
+    /// Starts from the last durable checkpoint, if there is one: all anew, or with the coordinator that was there.
+    fn start(&mut self) -> Result<(), String> {
+        self.net.next_epoch();
+        (self.down, self.gathering, self.wrong) = (false, Gathering::default(), breaks::Memory::default());
+        self.workers = 1 + self.random.below(3);
+        for stream in &self.streams {
+            stream.topic.inner.set_now(self.net.now);
+        }
+        let restored = match &self.store {
+            Some(store) => Some(CoordinatorState::parse(&store.state).map_err(|error| error.chain())?),
+            None => None,
+        };
+        let options = Options {
+            until_caught_up: false,
+            from: None,
+            memory_bytes: 1 << 20,
+            spill_dir: std::env::temp_dir(),
+            workers: self.workers,
+            lead: Lead { rows: self.lead, bytes: usize::MAX },
+        };
+        let inputs = self.streams.iter().map(Stream::input).collect();
+        let kept = self.coordinator.is_some() && self.random.percent(40);
+        if self.store.is_none() && !kept {
+            self.caps = self.streams.iter().map(|stream| stream.cap(self.net.now)).collect();
+        }
+        let seam = Seam::open(inputs, &options, restored.as_ref()).map_err(|error| error.chain())?;
+        self.note_asks(false);
+        self.durable = restored.map_or(vec![NEVER; self.streams.len()], |state| {
+            state.watermarks.iter().map(|watermark| watermark.0).collect()
+        });
+        self.given = self.store.as_ref().map_or_else(GivenRows::new, |store| store.given.clone());
+        let counts = self.make_readers(&seam);
+        if kept {
+            self.figures.lost_readers += 1;
+        } else {
+            let meetings = breaks::meetings(self);
+            self.coordinator = Some(seam.coordinator(&meetings).map_err(|error| error.chain())?);
+        }
+        self.make_stages(&counts);
+        let stages = self.stages.keys().copied().collect();
+        self.tell(CoordinatorEvent::Start { readers: counts, stages })?;
+        for id in self.stages.keys().copied().collect::<Vec<_>>() {
+            let mut done = Done::default();
+            self.stages.get_mut(&id).unwrap().advance(&mut self.published, &mut done);
+            self.stage_did(id, done);
+        }
+        let at = self.net.now + self.millis(30, 300);
+        self.net.at(at, Event::Periodic);
+        Ok(())
+    }
+
+    fn make_readers(&mut self, seam: &Seam) -> Vec<usize> {
+        self.readers.clear();
+        let readers = seam.readers();
+        let counts = readers.iter().map(Vec::len).collect();
+        for (stream, readers) in readers.into_iter().enumerate() {
+            for (index, mut reader) in readers.into_iter().enumerate() {
+                let id = ReaderId { stream, index };
+                reader.wake(std::task::Waker::noop()).unwrap();
+                let told = Some(self.durable[stream]);
+                self.readers.insert(id, ReaderSlot { reader, told, token: 0, splits: BTreeSet::new() });
+                let at = self.net.now + self.hop();
+                self.net.at(at, Event::Wake(id, 0));
+                let arrivals: Vec<i64> = self.streams[stream].logs.iter().flatten().map(|row| row.1).collect();
+                let now = self.net.now;
+                for arrival in arrivals.into_iter().filter(|&arrival| arrival > now) {
+                    self.net.at(arrival, Event::Wake(id, 0));
+                }
+            }
+        }
+        counts
+    }
+
+    fn make_stages(&mut self, readers: &[usize]) {
+        self.stages.clear();
+        for stage in (0..5).filter(|&stage| inputs_of(stage)[0] < self.streams.len()) {
+            for worker in 0..self.workers {
+                let id = StageId { stage, worker };
+                let frozen = self.store.as_ref().map(|store| store.stages[&stage].clone());
+                let mut made = Stage::new(id, self.workers, readers, frozen, &self.published);
+                made.break_it(breaks::stage(self.broken));
+                self.stages.insert(id, made);
+            }
+        }
+    }
+
+    /// Takes note of questions since the last time, or lets those go that were asked by opening.
+    fn note_asks(&mut self, count: bool) {
+        for stream in &mut self.streams {
+            let mut asked = std::mem::take(&mut *stream.topic.asks.lock().unwrap());
+            if count {
+                stream.asks.append(&mut asked);
+            }
+        }
+    }
+
+    fn stage_did(&mut self, id: StageId, done: Done) {
+        if let Some((_, frozen)) = done.frozen {
+            self.gathering.stages.insert(id, frozen);
+        }
+        for event in done.events {
+            let delay = self.hop();
+            self.net.send(Channel::Stage(id), delay, Event::ToCoordinator(event));
+        }
+    }
+
+    /// Tells the coordinator, and does what it wants done.
+    pub fn tell(&mut self, event: CoordinatorEvent) -> Result<(), String> {
+        let event = breaks::event(self, event);
+        let now = ProcessingTime(self.net.now);
+        let coordinator = self.coordinator.as_mut().ok_or("no coordinator")?;
+        for action in coordinator.handle(event, now).map_err(|error| error.chain())? {
+            match action {
+                CoordinatorAction::Send(reader, order) => {
+                    let (channel, delay, order) = breaks::order(self, reader, order);
+                    self.net.send(channel, delay, Event::ToReader(reader, order));
+                }
+                CoordinatorAction::Persist(state) => {
+                    self.check_stages()?;
+                    self.note_joins(&state);
+                    let at = self.net.now + self.millis(1, WRITE);
+                    self.net.at(at, Event::Durable(state));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Stages of all workers have one watermark at a barrier.
+    fn check_stages(&self) -> Result<(), String> {
+        let mut levels = BTreeMap::new();
+        for (id, frozen) in &self.gathering.stages {
+            let first = *levels.entry(id.stage).or_insert(frozen.levels());
+            if first != frozen.levels() {
+                return Err(format!("one watermark at a barrier: {first:?} and {:?}", frozen.levels()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Where partitions join, by the rule: a present reader at the watermark that it held, an absent one at the stream's,
+    /// or, where the stream has none, at the highest operator that it reaches, and never below what was given.
+    fn note_joins(&mut self, state: &CoordinatorState) {
+        let mut joins = Vec::new();
+        for (id, frozen) in &self.gathering.readers {
+            let of_stream = || self.gathering.readers.iter().filter(|(other, _)| other.stream == id.stream);
+            let present = of_stream().filter(|(_, frozen)| !frozen.absent).map(|(_, frozen)| frozen.watermark.0).min();
+            let reached = |step: &usize| STEPS[*step].inputs.contains(&id.stream);
+            let levels = self.gathering.stages.values().flat_map(Frozen::levels);
+            let top = levels.filter(|(step, _)| reached(step)).map(|(_, level)| *level);
+            let gave = of_stream().map(|(_, frozen)| frozen.watermark.0);
+            let stream = present.or(top.chain(gave).max()).unwrap_or(NEVER).max(self.durable[id.stream]);
+            let level = if frozen.absent { stream.max(self.caps[id.stream]) } else { frozen.watermark.0 };
+            for split in &frozen.joining {
+                let Split::Partition(partition) = split else { continue };
+                let clock = (level > NEVER).then(|| level + self.streams[id.stream].delay + 1);
+                joins.push(((id.stream, *partition), clock));
+            }
+        }
+        self.gathering.joins = joins;
+        self.durable = state.watermarks.iter().map(|watermark| watermark.0).collect();
+    }
+
+    fn durable(&mut self, state: CoordinatorState) -> Result<(), String> {
+        let number = state.number;
+        let gathering = std::mem::take(&mut self.gathering);
+        let state = breaks::persisted(self, &gathering, state);
+        let mut stages: BTreeMap<usize, Frozen> = BTreeMap::new();
+        for (id, frozen) in gathering.stages {
+            stages.entry(id.stage).or_default().merge(frozen);
+        }
+        self.store = Some(Store { state: state.to_bytes(), stages, given: gathering.given });
+        self.first = false;
+        for (split, clock) in gathering.joins {
+            self.joins.insert(split, clock);
+            if self.crashes.len() < 5 && self.random.percent(20) {
+                let at = self.net.now + self.millis(1, 800);
+                self.net.always_at(at, Event::Crash);
+            }
+        }
+        self.tell(CoordinatorEvent::Durable(number))
+    }
+
+    fn order(&mut self, id: ReaderId, order: Order) -> Result<(), String> {
+        let Some(slot) = self.readers.get_mut(&id) else { return Ok(()) };
+        let chain = |error: dataflow::Error| error.chain();
+        match order {
+            Order::Assign(splits) => {
+                slot.splits.extend(splits.iter().map(|split| split.split));
+                slot.reader.add(splits).map_err(chain)?;
+            }
+            Order::Bounds(bounds) => slot.reader.bound(bounds),
+            Order::Durable(joined) => slot.reader.durable(joined).map_err(chain)?,
+            Order::Barrier(barrier) => {
+                let frozen = slot.reader.freeze().map_err(chain)?;
+                let lane = Lane::Barrier { number: barrier.number, joins: frozen.turns_present() };
+                self.gathering.readers.insert(id, frozen.clone());
+                let own = self.readers[&id].splits.iter().map(|split| (id.stream, *split));
+                let given = own.filter_map(|split| Some((split, self.given.get(&split)?.clone())));
+                self.gathering.given.extend(given.collect::<Vec<_>>());
+                self.to_all(id, &lane);
+                let delay = self.hop();
+                self.net.send(
+                    Channel::Reader(id),
+                    delay,
+                    Event::ToCoordinator(CoordinatorEvent::ReaderFrozen(id, frozen)),
+                );
+            }
+        }
+        self.poll(id)
+    }
+
+    /// Puts a message on every lane of a reader, behind the rows.
+    fn to_all(&mut self, id: ReaderId, message: &Lane) {
+        let stages: Vec<StageId> =
+            self.stages.keys().copied().filter(|stage| inputs_of(stage.stage).contains(&id.stream)).collect();
+        for stage in stages {
+            let delay = self.hop();
+            self.net.send(Channel::Lane(id, stage), delay, Event::ToStage(stage, id, message.clone()));
+        }
+    }
+
+    fn poll(&mut self, id: ReaderId) -> Result<(), String> {
+        let (now, least) = (self.net.now, self.least(id.stream));
+        let slot = self.readers.get_mut(&id).ok_or("no such reader")?;
+        let polled = slot.reader.poll(ROWS_MAX, ProcessingTime(now)).map_err(|error| error.chain())?;
+        if let Some(batch) = &polled.batch {
+            self.give(id, memory::rows_of(batch), least)?;
+        }
+        let slot = self.readers.get_mut(&id).unwrap();
+        // Before it has bounds a reader does not know how far its stream has come.
+        let told = polled.watermark.map(|watermark| slot.told.map_or(watermark.0, |told| told.max(watermark.0)));
+        let before = std::mem::replace(&mut slot.told, told);
+        if before != told {
+            self.to_all(id, &told.map_or(Lane::Absent, Lane::Watermark));
+        }
+        if let Some(report) = polled.report {
+            let delay = self.hop();
+            self.net.send(Channel::Reader(id), delay, Event::ToCoordinator(CoordinatorEvent::Report(id, report)));
+        }
+        self.note_asks(true);
+        let wake = match polled.state {
+            ReaderState::Ready => Some(now + self.millis(1, 4)),
+            ReaderState::Waiting { until } => until.map(|until| until.0.max(now + 1)),
+            ReaderState::Finished => return Err(format!("{id:?} of a stream without an end is finished")),
+        };
+        let slot = self.readers.get_mut(&id).unwrap();
+        slot.token += 1;
+        if let Some(wake) = wake {
+            self.net.at(wake, Event::Wake(id, slot.token));
+        }
+        Ok(())
+    }
+
+    /// The least watermark that the streams that meet a stream have given out.
+    fn least(&self, stream: usize) -> i64 {
+        let met = self.readers.iter().filter(|(id, _)| meet(stream).contains(&id.stream));
+        met.filter_map(|(_, slot)| slot.told).min().unwrap_or(NEVER)
+    }
+
+    /// Sends rows to the workers that hold their keys.
+    fn give(&mut self, id: ReaderId, rows: Vec<memory::Row>, least: i64) -> Result<(), String> {
+        let (mut beyond, mut firsts) = (false, BTreeSet::new());
+        for row in rows {
+            let (partition, position) = row.order.position();
+            let row =
+                Row { time: row.time, order: (partition, position.entry), key: row.id / 2, good: row.id % 2 == 1 };
+            let (n, stream) = (position.entry, &self.streams[id.stream]);
+            let live = n as usize >= stream.archived[partition as usize];
+            let level = stream.levels[partition as usize][n as usize];
+            // Where a partition stands is looked at before each of its batches.
+            let first = firsts.insert(partition);
+            beyond |= first && live && level > NEVER && level > least.saturating_add(self.window(id.stream));
+            let share = || self.readers[&id].splits.iter().find(|split| matches!(split, Split::Share(_)));
+            let split = if live { Split::Partition(partition) } else { *share().ok_or("a row of no share")? };
+            self.given.entry((id.stream, split)).or_default().insert((partition, n), row.time);
+            let worker = row.key as usize % GROUPS % self.workers;
+            for stage in (0..5).filter(|&stage| inputs_of(stage).contains(&id.stream)) {
+                let stage = StageId { stage, worker };
+                let delay = self.hop();
+                self.net.send(Channel::Lane(id, stage), delay, Event::ToStage(stage, id, Lane::Row(row)));
+            }
+        }
+        if beyond && std::env::var("DBG").is_ok() {
+            let o = self.out_above(id, NEVER);
+            eprintln!(
+                "beyond least {least} window {} told {:?} out {:?}",
+                self.window(id.stream),
+                self.readers.iter().map(|(i, s)| (*i, s.told)).collect::<Vec<_>>(),
+                o
+            );
+        }
+        if beyond { self.check_lead(id, least) } else { Ok(()) }
+    }
+
+    /// Beyond the window only so many rows are out that are not released.
+    fn check_lead(&self, id: ReaderId, least: i64) -> Result<(), String> {
+        let passed = self.stages.values().filter_map(|stage| stage.passed(id.stream)).min().unwrap_or(NEVER);
+        let out = self.out_above(id, least.max(passed)).len();
+        if out <= self.lead + ROWS_MAX {
+            Ok(())
+        } else {
+            Err(format!("lead: {id:?}: {out} rows out, {} may be", self.lead))
+        }
+    }
+
+    /// Whether rows of a partition were given out.
+    pub fn has_given(&self, stream: usize, partition: u32) -> bool {
+        self.given.contains_key(&(stream, Split::Partition(partition)))
+    }
+
+    /// The times of rows that a reader has out above a time.
+    pub fn out_above(&self, id: ReaderId, above: i64) -> Vec<i64> {
+        let splits = self.readers[&id].splits.iter().filter_map(|split| self.given.get(&(id.stream, *split)));
+        splits.flat_map(BTreeMap::values).copied().filter(|&time| time > above).collect()
+    }
+}

@@ -1,0 +1,81 @@
+//! The real coordinator and the real readers on a network with delays, under crashes of the whole job and losses of its
+//! readers: what is published is what a naive run over all rows, sorted, gives.
+//!
+//! `COORDINATION_SEEDS=10000 cargo test -p seam --test coordination` plays that many seeds.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "../seam/archiver.rs"]
+mod archiver;
+mod breaks;
+mod expected;
+mod job;
+#[path = "../seam/memory.rs"]
+mod memory;
+mod network;
+mod stage;
+mod topic;
+
+use breaks::{BREAKS, Break};
+use job::Job;
+
+/// How many seeds are played where nothing else is said.
+const SEEDS: u64 = 600;
+
+/// Plays one seed.
+fn play(seed: u64, broken: Option<Break>) -> Result<job::Figures, String> {
+    let mut job = Job::new(seed, broken);
+    job.run().and_then(|()| expected::compare(&job))
+}
+
+/// Plays seeds on all processors, and gives the failures and the sum of what was seen.
+fn play_all(from: u64, to: u64) -> (Vec<String>, job::Figures) {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+    let part = |thread: u64| {
+        let (mut failures, mut figures) = (Vec::new(), job::Figures::default());
+        for seed in (from + thread..to).step_by(threads as usize) {
+            match play(seed, None) {
+                Ok(seen) => figures.add(&seen),
+                Err(failure) => failures.push(format!("seed {seed}: {failure}")),
+            }
+        }
+        (failures, figures)
+    };
+    let (mut failures, mut figures) = (Vec::new(), job::Figures::default());
+    std::thread::scope(|scope| {
+        let parts: Vec<_> = (0..threads).map(|thread| scope.spawn(move || part(thread))).collect();
+        for thread in parts {
+            let (failed, seen) = thread.join().unwrap();
+            failures.extend(failed);
+            figures.add(&seen);
+        }
+    });
+    (failures, figures)
+}
+
+#[test]
+fn what_is_published_is_what_a_naive_run_gives() {
+    let seeds = std::env::var("COORDINATION_SEEDS").map_or(SEEDS, |seeds| seeds.parse().unwrap());
+    let (mut failures, figures) = play_all(0, seeds);
+    println!("{seeds} seeds: {figures:?}");
+    failures.sort();
+    assert!(
+        failures.is_empty(),
+        "{} of {seeds} seeds failed:\n{}",
+        failures.len(),
+        failures[..failures.len().min(20)].join("\n")
+    );
+    assert!(figures.joined > seeds as usize / 20 && figures.restarts > seeds as usize / 2, "{figures:?}");
+}
+
+#[test]
+fn every_rule_that_is_left_out_is_noticed() {
+    let mut missed = Vec::new();
+    for broken in BREAKS {
+        match breaks::noticed(broken, 3_000) {
+            Some((seed, failure)) => println!("{broken:?}, seed {seed}: {failure}"),
+            None => missed.push(broken),
+        }
+    }
+    assert!(missed.is_empty(), "not noticed: {missed:?}");
+}
