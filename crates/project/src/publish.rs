@@ -66,7 +66,7 @@ impl Project {
             Published { topic: topic.clone(), messages: 0, bytes: 0, times: looked.times, warning: None };
         for (index, bad) in looked.bad.iter().enumerate() {
             let mut before = 0;
-            for rows in found.open(index, &names, READ_ROWS)? {
+            for rows in found.open(index, found.files()[index].all_groups(), &names, READ_ROWS)? {
                 let rows = rows?;
                 let payloads = encode.encode(&good(&rows, before, bad, &schema)?)?;
                 before += rows.num_rows();
