@@ -221,12 +221,14 @@ impl TimedFiles for MemoryFiles {
     }
 }
 
+type Work = Box<dyn FnOnce() + Send>;
+
 /// Keeps work until it is told to run some.
 #[derive(Clone, Default)]
-pub struct Later(Arc<Mutex<Vec<Box<dyn FnOnce() + Send>>>>);
+pub struct Later(Arc<Mutex<Vec<Work>>>);
 
 impl Background for Later {
-    fn run(&self, work: Box<dyn FnOnce() + Send>) {
+    fn run(&self, work: Work) {
         self.0.lock().unwrap().push(work);
     }
 }
@@ -246,7 +248,7 @@ impl Later {
 pub struct Threads;
 
 impl Background for Threads {
-    fn run(&self, work: Box<dyn FnOnce() + Send>) {
+    fn run(&self, work: Work) {
         std::thread::spawn(work);
     }
 }

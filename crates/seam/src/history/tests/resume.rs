@@ -14,7 +14,7 @@ struct Given {
 /// Random files: overlapping or not, with ties, whole rows twice, rows without a time, and late ones in an archive.
 fn random_files(random: &mut Random, archive: bool) -> Vec<Vec<Vec<FileRow>>> {
     let spread = random.of(&[3, 40, 100_000]);
-    let (in_order, bad) = (random.percent(40), random.of(&[0, 0, 5]));
+    let (in_order, bad, all_alike) = (random.percent(40), random.of(&[0, 0, 5]), random.percent(10));
     let (mut files, mut id, mut from) = (Vec::new(), 0, 0);
     let mut all: Vec<FileRow> = Vec::new();
     for _ in 0..random.below(9) {
@@ -26,8 +26,8 @@ fn random_files(random: &mut Random, archive: bool) -> Vec<Vec<Vec<FileRow>>> {
                 let mut made = FileRow { id, at: Some(at).filter(|_| !random.percent(bad)), clock: None };
                 if archive {
                     made.clock = Some(at + random.below(2 * DELAY as usize) as i64).filter(|_| random.percent(90));
-                } else if !all.is_empty() && random.percent(10) {
-                    made = all[random.below(all.len())];
+                } else if !all.is_empty() && (all_alike || random.percent(10)) {
+                    made = if all_alike { all[0] } else { all[random.below(all.len())] };
                 }
                 id += 1;
                 group.push(made);
@@ -111,7 +111,8 @@ impl Checked {
 fn read_in_phases(random: &mut Random, plan: &Arc<HistoryPlan>) -> Given {
     let (mut given, later) = (Given::default(), Later::default());
     let mut shares = plan.shares();
-    for phase in (0..random.of(&[1, 2, 4])).rev() {
+    let steps = random.of(&[6, 60]);
+    for phase in (0..random.of(&[1, 2, 4, 10])).rev() {
         let count = random.of(&[1, 2, 3, 5]);
         let background: Arc<dyn Background> =
             if random.percent(50) { Arc::new(AtOnce) } else { Arc::new(later.clone()) };
@@ -135,7 +136,7 @@ fn read_in_phases(random: &mut Random, plan: &Arc<HistoryPlan>) -> Given {
                 kept.drain(..).for_each(|(reader, share, position)| readers[reader].add(vec![(share, position)]));
             }
             let is_over = kept.is_empty() && readers.iter().all(|reader| reader.history.is_finished());
-            if is_over || (phase > 0 && random.below(60) == 0) {
+            if is_over || (phase > 0 && random.below(steps) == 0) {
                 break;
             }
             let reader = random.below(count);
@@ -226,6 +227,58 @@ fn row_groups_before_a_position_are_not_opened_again() {
     assert_eq!(read(&mut history).0, (12_500..20_000).collect::<Vec<_>>());
     let opened: BTreeSet<_> = opened.lock().unwrap().iter().map(|&(file, group, _)| (file, group)).collect();
     assert_eq!(opened, (2..10).map(|group| (1, group)).collect());
+}
+
+/// Takes the shares of a history up again with files of the same content.
+fn again(history: &History, files: &[Vec<Vec<FileRow>>], room: HistoryRoom) -> History {
+    let plan = HistoryPlan::new(&spec(), Arc::new(MemoryFiles::new(files, false, Told::Groups))).unwrap();
+    let stats = Arc::new(StreamStats::new("events", 1));
+    let mut again = History::new(Arc::new(plan), Arc::new(AtOnce), stats, room);
+    again.add(history.positions()).unwrap();
+    again
+}
+
+#[test]
+fn rows_without_a_time_are_read_though_all_others_of_their_row_group_were_given_out() {
+    let first = (0..300).map(|id| row(id, id)).chain((300..500).map(|id| FileRow { at: None, ..row(id, 0) }));
+    let files = vec![vec![first.collect(), (500..1_500).map(|id| row(id, id)).collect()]];
+    let mut before = history(MemoryFiles::new(&files, false, Told::Groups), room(1 << 12), AtOnce);
+    let (mut ids, mut names) = (Vec::new(), Vec::new());
+    while ids.len() < 400 {
+        ids.extend(before.next(50, EventTime::MAX).unwrap().iter().flat_map(ids_of));
+        names.extend(names_of(before.take_aside()));
+    }
+    assert!(names.len() < 200, "all of them were read before");
+    let mut after = again(&before, &files, room(1 << 12));
+    while !after.is_finished() {
+        ids.extend(after.next(50, EventTime::MAX).unwrap().iter().flat_map(ids_of));
+        names.extend(names_of(after.take_aside()));
+    }
+    assert_eq!(ids, (0..300).chain(500..1_500).collect::<Vec<_>>());
+    assert_eq!(names, (300..500).map(|id| format!("file 0.parquet, row {}", id + 1)).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_was_not_taken_comes_again() {
+    let files = vec![vec![vec![row(1, 5), FileRow { at: None, ..row(2, 0) }], vec![row(3, 7)]]];
+    let mut reading = history(MemoryFiles::new(&files, false, Told::Groups), room(1 << 20), AtOnce);
+    while reading.current.rows.rows().rows() == 0 {
+        reading.next(10, EventTime::MIN).unwrap();
+    }
+    // Without the dead letter that waits nothing is finished, and a position does not cover it.
+    let mut after = again(&reading, &files, room(1 << 20));
+    assert!(reading.next(10, EventTime::MAX).unwrap().is_some() && !reading.is_finished());
+    let unfinished = again(&reading, &files, room(1 << 20));
+    for mut history in [reading, unfinished] {
+        history.add(vec![]).unwrap();
+        let mut names = Vec::new();
+        while !history.is_finished() {
+            assert!(history.next(10, EventTime::MAX).unwrap().is_none());
+            names.extend(names_of(history.take_aside()));
+        }
+        assert_eq!(names, ["file 0.parquet, row 2"]);
+    }
+    assert_eq!(read(&mut after).0, [1, 3]);
 }
 
 #[test]
