@@ -4,7 +4,7 @@ use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use connector_local::{Outgoing, Producer};
 use dataflow::{EventTime, Span};
-use engine::Control;
+use engine::{Control, Pool};
 use project::{ArchiveEnd, Begin, JobOptions, Project};
 use sql::Target;
 use std::collections::BTreeMap;
@@ -148,7 +148,7 @@ fn no_action_at_or_before_w_and_those_behind_it_once() {
     // The second partition was archived less far. The accounts' two weeks of silence are drained, and hold nobody.
     let behind = 2 * ARCHIVED[1] as i64 * APPEND;
     assert_eq!(start, EventTime(paid_at(behind - 1) - DELAY - 1));
-    let (job, spill) = job(wired, 2);
+    let (job, spill) = job(wired, 2, Arc::new(Pool::new(2).unwrap())).unwrap();
     engine::run(job, &Arc::new(Control::default()), &mut |_| {}).unwrap();
     drop(spill);
 

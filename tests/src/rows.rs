@@ -32,7 +32,7 @@ pub fn all_rows(warehouse: &Warehouse, table: &str) -> Vec<RecordBatch> {
     let names: Vec<String> = files.schema().fields().iter().map(|field| field.name().clone()).collect();
     let mut batches = Vec::new();
     for file in 0..files.files().len() {
-        let rows = files.open(file, &names, READ_ROWS).expect("the file opens");
+        let rows = files.open(file, files.files()[file].all_groups(), &names, READ_ROWS).expect("the file opens");
         batches.extend(rows.map(|rows| rows.expect("the file can be read")));
     }
     batches

@@ -1,7 +1,7 @@
 //! A job in the seeded driver.
 
-use dataflow::{Coordinator, Error, EventTime, Result};
-use engine::{Control, Driver, Job, SinkBinding, Step};
+use dataflow::{AtOnce, Background, Error, EventTime, Result};
+use engine::{Control, Driver, Job, Pool, SinkBinding, Step};
 use project::{Rows, SpillFolder, Wired, WiredSink};
 use seam::{Counts, StreamStats};
 use std::sync::Arc;
@@ -15,8 +15,6 @@ pub struct Running {
     pub driver: Driver,
     /// Where its topics and actions begin.
     pub start: EventTime,
-    /// Keeps its streams together.
-    pub coordinator: Arc<dyn Coordinator>,
     /// The rows of each output, where the job collects them.
     pub collected: Vec<Rows>,
     stats: Vec<Arc<StreamStats>>,
@@ -24,24 +22,25 @@ pub struct Running {
 }
 
 /// What the engine runs of a wired job, and what has to live as long.
-pub fn job(wired: Wired, workers: usize) -> (Job, SpillFolder) {
+pub fn job(mut wired: Wired, workers: usize, background: Arc<dyn Background>) -> Result<(Job, SpillFolder)> {
+    let (readers, coordinator) = wired.readers(workers, background)?;
     let bind = |sink: WiredSink| SinkBinding { writer: sink.writer, committer: sink.committer, after: sink.after };
     let job = Job {
         graph: wired.graph,
-        readers: wired.readers,
-        coordinator: wired.coordinator,
+        readers,
+        coordinator,
         sinks: wired.sinks.into_iter().map(bind).collect(),
         workers,
         clock: wired.clock,
         spill_dir: wired.spill.path().to_owned(),
     };
-    (job, wired.spill)
+    Ok((job, wired.spill))
 }
 
 /// Runs a job, which is to end by itself, on threads as users do; gives the rows of each output.
 pub fn run_on_threads(wired: Wired, workers: usize) -> Result<Vec<Rows>> {
     let collected = wired.collected.clone();
-    let (job, _spill) = job(wired, workers);
+    let (job, _spill) = job(wired, workers, Arc::new(Pool::new(workers)?))?;
     engine::run(job, &Arc::new(Control::default()), &mut |_| {})?;
     Ok(collected)
 }
@@ -49,11 +48,10 @@ pub fn run_on_threads(wired: Wired, workers: usize) -> Result<Vec<Rows>> {
 impl Running {
     /// Starts a job on so many workers with the choices of a seed.
     pub fn new(wired: Wired, workers: usize, seed: u64) -> Running {
-        let (coordinator, start) = (wired.coordinator.clone(), wired.start);
-        let (stats, collected) = (wired.stats.clone(), wired.collected.clone());
-        let (job, spill) = job(wired, workers);
+        let (start, stats, collected) = (wired.start, wired.stats.clone(), wired.collected.clone());
+        let (job, spill) = job(wired, workers, Arc::new(AtOnce)).expect("the job has readers");
         let driver = Driver::new(job, seed).expect("the job can be built");
-        Running { driver, start, coordinator, collected, stats, _spill: spill }
+        Running { driver, start, collected, stats, _spill: spill }
     }
 
     /// Makes steps until nothing moves before something comes from outside; whether the job has ended.

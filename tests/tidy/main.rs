@@ -1,5 +1,9 @@
 //! Holds the layers: who imports whom, who owns which library, one arrow, names, sizes, and the documents.
 
+mod circles;
+mod modules;
+mod source;
+
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -2,6 +2,7 @@
 
 use crate::contender::{self, Contender, Stage, Workload};
 use crate::data::{Dataset, Recipe};
+use crate::decode::{self, Decode};
 use crate::failure;
 use crate::live::{self, Live};
 use crate::measure::{Samples, measure};
@@ -37,6 +38,9 @@ pub enum Target {
     /// A live job: how much later than its rule an action is seen, beside a bare loop
     #[value(name = "live")]
     Live,
+    /// Ten times as many JSON messages as there are events, read by one worker and by two
+    #[value(name = "decode")]
+    Decode,
     /// All of them
     #[value(name = "all")]
     All,
@@ -93,6 +97,7 @@ pub struct Findings {
     pub cases: Vec<Case>,
     pub models: Option<Models>,
     pub live: Option<Live>,
+    pub decode: Option<Decode>,
 }
 
 impl Findings {
@@ -102,6 +107,7 @@ impl Findings {
         self.cases.iter().all(same)
             && self.models.as_ref().is_none_or(Models::agree)
             && self.live.as_ref().is_none_or(Live::agree)
+            && self.decode.as_ref().is_none_or(|decode| decode.agreement.differ == 0)
     }
 
     /// The case of a workload whose recipe fits.
@@ -143,6 +149,9 @@ pub fn run(target: Target, options: &Options) -> Result<Findings> {
     }
     if wanted(Target::Live) {
         findings.live = live(options)?;
+    }
+    if let Some(riverrun) = options.riverrun.as_ref().filter(|_| wanted(Target::Decode)) {
+        findings.decode = Some(decode::run(&options.cache, riverrun, recipe.events * GROWTH, options.rounds)?);
     }
     Ok(findings)
 }
@@ -196,12 +205,13 @@ fn agreements(stage: &Stage, outputs: &[(String, String)]) -> Result<Vec<Agreeme
         outputs.insert(0, (Contender::Floor.name(), ready.output));
     }
     let Some((first, others)) = outputs.split_first() else { return Ok(Vec::new()) };
-    others.iter().map(|other| compare(stage, first, other)).collect()
+    others.iter().map(|other| compare(stage.python, first, other)).collect()
 }
 
-fn compare(stage: &Stage, left: &(String, String), right: &(String, String)) -> Result<Agreement> {
+/// Holds the rows of one output against those of another.
+pub fn compare(python: &Python, left: &(String, String), right: &(String, String)) -> Result<Agreement> {
     eprintln!("comparing {} with {}", right.0, left.0);
-    let mut judge = stage.python.command("duckdb_peer.py");
+    let mut judge = python.command("duckdb_peer.py");
     let found = python::answer(judge.args(["compare", &left.1, &right.1]))?;
     let first = found["first"].as_array().into_iter().flatten();
     Ok(Agreement {

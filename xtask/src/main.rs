@@ -3,6 +3,7 @@
 mod bench;
 mod contender;
 mod data;
+mod decode;
 mod events;
 mod failure;
 mod floor;
@@ -81,6 +82,12 @@ Exit code 1: two outputs differ, or a run failed. A bar that is not met is shown
     /// Answer every message of a topic in a bare loop, until it is killed
     #[command(hide = true)]
     LiveFloor { topics: PathBuf },
+    /// Keep threads busy with a fixed number of steps
+    #[command(hide = true)]
+    Spin {
+        #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+        threads: u64,
+    },
 }
 
 #[derive(Clone, Debug, Args)]
@@ -142,6 +149,7 @@ fn run(cli: Cli) -> Result<bool> {
             println!("{}", live::publish(&topics, live::Rate::from_number(rate), micros)?);
         }
         Command::LiveFloor { topics } => live::floor(&topics)?,
+        Command::Spin { threads } => decode::spin(threads),
         Command::Stall { seconds } => return stall::run(seconds),
         Command::Generate(data) => println!("{}", data.dataset()?.folder.display()),
         Command::Floor { data: DataArgs { spread: true, .. }, .. } => {

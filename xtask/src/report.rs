@@ -2,7 +2,9 @@
 
 use crate::bench::{Case, Findings};
 use crate::contender::{Contender, Workload};
+use crate::decode::Decode;
 use crate::live;
+use crate::measure::Samples;
 use serde_json::{Value, json};
 
 /// A floor takes at most this share of DuckDB's CPU, or it is none.
@@ -37,12 +39,29 @@ pub fn text(findings: &Findings) -> String {
         lines.push(format!("  {said}: the greatest difference is {:.1e}", models.difference));
     }
     lines.extend(findings.live.as_ref().map(live::text));
+    lines.extend(findings.decode.as_ref().map(decode_text));
     lines.push(String::new());
     lines.extend(bars(findings).iter().map(|bar| {
         let said = if bar.met() { "ok  " } else { "OVER" };
         format!("{said} {}: {:.2}{}, at most {:.2}{}", bar.what, bar.found, bar.unit, bar.most, bar.unit)
     }));
     lines.join("\n").trim_end().to_owned()
+}
+
+fn decode_text(decode: &Decode) -> String {
+    let line = |name: &str, samples: &Samples| {
+        format!("{name:>12}{:>11.2}{:>11.2}{:>11.0}", samples.wall_s(), samples.cpu_s(), samples.peak_mib())
+    };
+    let heads: String = ["wall s", "CPU s", "peak MiB"].iter().map(|head| format!("{head:>11}")).collect();
+    let lines = [
+        format!("\n{} JSON messages of 8 partitions", decode.messages),
+        format!("{:>12}{heads}", ""),
+        line("1 worker", &decode.jobs[0]),
+        line("2 workers", &decode.jobs[1]),
+        line("1 loop", &decode.loops[0]),
+        line("2 loops", &decode.loops[1]),
+    ];
+    lines.join("\n")
 }
 
 /// A case's name: the workload, its size and its layout.
@@ -96,6 +115,9 @@ fn bars(findings: &Findings) -> Vec<Bar> {
     let mut add = |what: &str, found: Option<f64>, most, unit| {
         bars.extend(found.map(|found| Bar { what: what.to_owned(), found, most, unit }));
     };
+    if let Some(decode) = &findings.decode {
+        add("JSON, time of two workers against one", Some(decode.ratio()), decode.ratio_max(), "x");
+    }
     let (ours, floor) = (Contender::Riverrun(1), Contender::Floor);
     let files = |case: &&Case| !case.recipe.spread && case.workload == Workload::W1;
     let Some(ordered) = findings.cases.iter().find(files) else { return bars };
@@ -123,7 +145,7 @@ fn bars(findings: &Findings) -> Vec<Bar> {
 /// The same as JSON.
 pub fn json(findings: &Findings) -> Value {
     let case = |case: &Case| {
-        let run = |(contender, samples): &(Contender, crate::measure::Samples)| {
+        let run = |(contender, samples): &(Contender, Samples)| {
             let mut run = samples.json();
             run["name"] = json!(contender.name());
             run["cpu_us_per_event"] = json!(case.cpu_us(*contender));
@@ -156,6 +178,15 @@ pub fn json(findings: &Findings) -> Value {
         "cases": findings.cases.iter().map(case).collect::<Vec<_>>(),
         "models": models,
         "live": findings.live.as_ref().map(live::json),
+        "decode": findings.decode.as_ref().map(|decode| json!({
+            "messages": decode.messages,
+            "workers_1": decode.jobs[0].json(),
+            "workers_2": decode.jobs[1].json(),
+            "loops_1": decode.loops[0].json(),
+            "loops_2": decode.loops[1].json(),
+            "rows": decode.agreement.rows,
+            "differ": decode.agreement.differ,
+        })),
         "bars": bars(findings).iter().map(bar).collect::<Vec<_>>(),
         "agree": findings.agree(),
     })

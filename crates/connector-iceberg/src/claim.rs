@@ -6,7 +6,7 @@
 //! commit:  on the base that is swapped: is the sink's epoch still mine? -> no: fenced by name
 //! ```
 
-use crate::commit::{Change, Fence, Prepared, Tell};
+use crate::commit::{Fence, PreparedFiles, TableChange, WaitNotice};
 use crate::failure;
 use crate::name::TableName;
 use crate::storage::create_folder;
@@ -26,15 +26,15 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The right to write a table, until the last clone is dropped or another claim takes a younger epoch.
 ///
-/// The table need not be there yet: whoever holds the claim makes it, and drops it.
+/// The table need not exist yet: the holder of the claim creates it, and drops it.
 #[derive(Clone)]
 pub struct TableClaim {
-    shared: Arc<Shared>,
+    shared: Arc<ClaimState>,
     pub(crate) patience: Duration,
-    tell: Tell,
+    tell: WaitNotice,
 }
 
-struct Shared {
+struct ClaimState {
     warehouse: Warehouse,
     table: TableName,
     sink: String,
@@ -45,12 +45,20 @@ struct Shared {
     _lock: LockFile,
 }
 
+impl Warehouse {
+    /// Takes the right to write a table for a sink, whose name stays the same from run to run. Refused by name while
+    /// another process, or another claim of this one, holds the table.
+    pub fn claim(&self, table: &str, sink: &str) -> Result<TableClaim> {
+        TableClaim::take(self, TableName::parse(table)?, sink)
+    }
+}
+
 impl TableClaim {
     /// Takes the lock, then the epoch if there is a table.
-    pub(crate) fn take(warehouse: &Warehouse, table: TableName, sink: &str) -> Result<TableClaim> {
+    fn take(warehouse: &Warehouse, table: TableName, sink: &str) -> Result<TableClaim> {
         let lock = LockFile::take(&lock_path(warehouse, &table), &table)?;
         let claim = TableClaim {
-            shared: Arc::new(Shared {
+            shared: Arc::new(ClaimState {
                 warehouse: warehouse.clone(),
                 table,
                 sink: sink.to_owned(),
@@ -69,7 +77,7 @@ impl TableClaim {
 
     /// The same claim, whose commits say what they wait for.
     #[must_use]
-    pub fn telling(self, tell: Tell) -> TableClaim {
+    pub fn with_wait_notice(self, tell: WaitNotice) -> TableClaim {
         TableClaim { tell, ..self }
     }
 
@@ -93,7 +101,7 @@ impl TableClaim {
         if self.exists()? { self.shared.warehouse.rows(&self.table()) } else { Ok(0) }
     }
 
-    /// Makes the table if it is not there. True when this call has made it.
+    /// Creates the table if it does not exist. True when this call has created it.
     ///
     /// Someone who does not see the lock may make it at the same time: then the epoch is taken on theirs.
     pub fn create(&self, schema: &SchemaRef, options: &TableOptions) -> Result<bool> {
@@ -103,7 +111,7 @@ impl TableClaim {
         if self.exists()? {
             return self.take_epoch().map(|()| false);
         }
-        let Shared { warehouse, table, sink, .. } = &*self.shared;
+        let ClaimState { warehouse, table, sink, .. } = &*self.shared;
         let epoch = *self.shared.epoch_if_made.lock().unwrap_or_else(PoisonError::into_inner);
         let mut options = options.clone();
         options.properties.push((Fence::property(sink), epoch.to_string()));
@@ -135,7 +143,7 @@ impl TableClaim {
         Box::new(TableClaim { patience: Duration::ZERO, ..self.clone() })
     }
 
-    /// Commits what an archive has copied, and the frontier behind it, if the table's frontier is `from` until then.
+    /// Commits what an archive has copied, and the frontier after it, if the table's frontier is `from` until then.
     /// `properties` go into the table and into the summary of the snapshot; the frontier is among them.
     pub fn commit_archive(
         &self,
@@ -144,32 +152,32 @@ impl TableClaim {
         from: Option<&str>,
     ) -> Result<()> {
         let prepared = self.prepared(committables)?;
-        self.commit_change(Change { prepared: &prepared, properties, from_frontier: Some(from) })
+        self.commit_change(TableChange { prepared: &prepared, properties, from_frontier: Some(from) })
     }
 
-    fn prepared(&self, committables: &[Committable]) -> Result<Vec<Prepared>> {
-        committables.iter().map(|bytes| Prepared::from_committable(&self.shared.table, bytes)).collect()
+    fn prepared(&self, committables: &[Committable]) -> Result<Vec<PreparedFiles>> {
+        committables.iter().map(|bytes| PreparedFiles::from_committable(&self.shared.table, bytes)).collect()
     }
 
-    pub(crate) fn commit_change(&self, change: Change<'_>) -> Result<()> {
+    pub(crate) fn commit_change(&self, change: TableChange<'_>) -> Result<()> {
         if change.prepared.is_empty() && change.properties.is_empty() {
             return Ok(());
         }
-        let Shared { warehouse, table, .. } = &*self.shared;
+        let ClaimState { warehouse, table, .. } = &*self.shared;
         let fence = self.shared.fence().clone();
         let fence = fence.ok_or_else(|| Error::invalid(format!("there is no table \"{table}\"")))?;
         warehouse.commit(table, change, fence, self.patience, self.tell.clone())
     }
 
     fn take_epoch(&self) -> Result<()> {
-        let Shared { warehouse, table, sink, .. } = &*self.shared;
+        let ClaimState { warehouse, table, sink, .. } = &*self.shared;
         let fence = warehouse.take_epoch(table, sink)?;
         *self.shared.fence() = Some(fence);
         Ok(())
     }
 }
 
-impl Shared {
+impl ClaimState {
     fn fence(&self) -> std::sync::MutexGuard<'_, Option<Fence>> {
         self.fence.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -178,7 +186,7 @@ impl Shared {
 impl Committer for TableClaim {
     fn commit(&mut self, committables: Vec<Committable>) -> Result<()> {
         let prepared = self.prepared(&committables)?;
-        self.commit_change(Change { prepared: &prepared, ..Change::default() })
+        self.commit_change(TableChange { prepared: &prepared, ..TableChange::default() })
     }
 }
 

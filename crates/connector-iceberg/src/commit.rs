@@ -31,9 +31,9 @@ const WAIT_MS_MAX: u64 = 400;
 const RETRY_MS: u64 = 100;
 const RETRY_MS_MAX: u64 = 10_000;
 
-/// Files that are durable and not yet part of a table. The token makes it possible to see later whether they are.
+/// Files that are durable and not yet part of a table. The token shows later whether they have become part of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Prepared {
+pub struct PreparedFiles {
     version: u32,
     table_uuid: Uuid,
     partition_spec: i32,
@@ -42,12 +42,12 @@ pub struct Prepared {
     files: Vec<String>,
 }
 
-impl Prepared {
+impl PreparedFiles {
     /// Files for a table, under a new token.
-    pub fn new(metadata: &TableMetadata, files: Vec<DataFile>) -> Result<Prepared> {
+    pub fn new(metadata: &TableMetadata, files: Vec<DataFile>) -> Result<PreparedFiles> {
         let told = |file| serialize_data_file_to_json(file, metadata.default_partition_type(), FormatVersion::V2);
         let files = files.into_iter().map(told).collect::<iceberg::Result<Vec<_>>>();
-        Ok(Prepared {
+        Ok(PreparedFiles {
             version: 1,
             table_uuid: metadata.uuid(),
             partition_spec: metadata.default_partition_spec_id(),
@@ -62,9 +62,9 @@ impl Prepared {
         bytes.map(Committable).map_err(|error| Error::internal("a committable cannot be written").with_source(error))
     }
 
-    pub fn from_committable(table: &TableName, committable: &Committable) -> Result<Prepared> {
+    pub fn from_committable(table: &TableName, committable: &Committable) -> Result<PreparedFiles> {
         let wrong = |what: String| Error::corrupt(format!("table \"{table}\": a committable {what}"));
-        let prepared: Prepared = serde_json::from_slice(&committable.0)
+        let prepared: PreparedFiles = serde_json::from_slice(&committable.0)
             .map_err(|error| wrong("cannot be read".to_owned()).with_source(error))?;
         match prepared.version {
             1 => Ok(prepared),
@@ -96,7 +96,7 @@ pub fn tokens_in(metadata: &TableMetadata, tokens: &[String]) -> Vec<String> {
     tokens.iter().filter(|token| there.contains(token.as_str())).cloned().collect()
 }
 
-/// Whose turn it is to write a table: the sink, its epoch, and the table that it was taken on.
+/// The right to write a table: the sink, its epoch, and the table on which the epoch was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fence {
     pub sink: String,
@@ -152,12 +152,12 @@ fn made_again(table: &TableName) -> Error {
 
 /// What one commit changes, and what has to hold on the table that it changes.
 #[derive(Clone, Copy, Default)]
-pub struct Change<'a> {
+pub struct TableChange<'a> {
     /// Files that are added, all in one snapshot.
-    pub prepared: &'a [Prepared],
+    pub prepared: &'a [PreparedFiles],
     /// Properties of the table and of the snapshot's summary.
     pub properties: &'a [(String, String)],
-    /// The frontier from which the commit goes on, if it moves the frontier; a table that none was given yet has none.
+    /// The frontier from which the commit continues, if it moves the frontier; a table that never had one has none.
     pub from_frontier: Option<Option<&'a str>>,
 }
 
@@ -169,19 +169,19 @@ pub struct TableCommitter {
     pub fence: Fence,
     /// How long an outside system may not answer.
     pub patience: Duration,
-    /// Who is told of it meanwhile.
-    pub tell: Tell,
+    /// Receives what it waits for meanwhile.
+    pub tell: WaitNotice,
 }
 
-/// Takes a line for people.
-pub type Tell = Arc<dyn Fn(&str) + Send + Sync>;
+/// Receives a line for people about what a commit waits for.
+pub type WaitNotice = Arc<dyn Fn(&str) + Send + Sync>;
 
 impl TableCommitter {
     /// Adds to the table what is not in it yet. Returns when that is durable, also when it was so before.
     ///
     /// While the catalog or the disk does not answer, the commit is tried again for as long as patience lasts. The files
     /// stay in any case.
-    pub async fn commit(&self, change: Change<'_>) -> Result<()> {
+    pub async fn commit(&self, change: TableChange<'_>) -> Result<()> {
         let began = tokio::time::Instant::now();
         for attempt in 0.. {
             let error = match self.commit_now(change).await {
@@ -206,7 +206,7 @@ impl TableCommitter {
         Err(Error::internal("a commit has no end"))
     }
 
-    async fn commit_now(&self, change: Change<'_>) -> Result<()> {
+    async fn commit_now(&self, change: TableChange<'_>) -> Result<()> {
         let tokens: Vec<String> = change.prepared.iter().map(|prepared| prepared.token.clone()).collect();
         let ident = self.table.ident();
         let mut conflict = None;
@@ -219,14 +219,14 @@ impl TableCommitter {
             }
             self.check(base.metadata(), change)?;
             let missing = change.prepared.iter().filter(|prepared| !there.contains(&prepared.token));
-            let missing: Vec<&Prepared> = missing.collect();
+            let missing: Vec<&PreparedFiles> = missing.collect();
             let error = match self.attempt(&base, &missing, change.properties).await? {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
             match error.kind() {
                 iceberg::ErrorKind::CatalogCommitConflicts => conflict = Some(error),
-                // The outcome may be unknown: only the table itself can tell.
+                // The outcome may be unknown: only the table itself can show it.
                 _ if self.has_all(&ident, &tokens).await => return Ok(()),
                 _ => return Err(self.failed(error)),
             }
@@ -240,7 +240,7 @@ impl TableCommitter {
     }
 
     /// Checks what has to hold on a base.
-    fn check(&self, metadata: &TableMetadata, change: Change<'_>) -> Result<()> {
+    fn check(&self, metadata: &TableMetadata, change: TableChange<'_>) -> Result<()> {
         self.fence.check(&self.table, metadata)?;
         let Some(expected) = change.from_frontier else { return Ok(()) };
         let found = frontier_of(&self.table, metadata)?;
@@ -261,7 +261,7 @@ impl TableCommitter {
     async fn attempt(
         &self,
         base: &Table,
-        prepared: &[&Prepared],
+        prepared: &[&PreparedFiles],
         properties: &[(String, String)],
     ) -> Result<iceberg::Result<()>> {
         let mut files = Vec::new();
@@ -335,7 +335,7 @@ pub async fn take_epoch(catalog: &SqliteCatalog, table: &TableName, sink: &str) 
     Err(Error::unavailable(told).with_source(last))
 }
 
-/// The tokens of this commit behind those of the commits before, as the property holds them.
+/// The tokens of this commit after those of earlier commits, as the property holds them.
 fn last_tokens(metadata: &TableMetadata, tokens: &[String]) -> String {
     let before = metadata.properties().get(LAST_TOKENS).map(String::as_str).unwrap_or_default();
     let before: Vec<&str> = before.split(',').filter(|token| !token.is_empty()).collect();
@@ -383,13 +383,13 @@ mod tests {
     fn a_committable_of_version_1_is_read() {
         let sample = Committable(include_bytes!("../tests/samples/committable-1.json").to_vec());
         let name = TableName::parse("lake.t").unwrap();
-        let prepared = Prepared::from_committable(&name, &sample).unwrap();
+        let prepared = PreparedFiles::from_committable(&name, &sample).unwrap();
         let metadata = metadata(prepared.table_uuid);
         let files = prepared.data_files(&name, &metadata).unwrap();
         assert_eq!(files.iter().map(DataFile::record_count).collect::<Vec<_>>(), [1, 2]);
         assert!(files.iter().all(|file| file.file_path().starts_with("file:///warehouse/lake/t/data/at_day=")));
         assert_eq!(files[1].upper_bounds()[&1], iceberg::spec::Datum::long(2));
-        let again = Prepared::new(&metadata, files.clone()).unwrap();
+        let again = PreparedFiles::new(&metadata, files.clone()).unwrap();
         assert_eq!(again.data_files(&name, &metadata).unwrap(), files);
     }
 

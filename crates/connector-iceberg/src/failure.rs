@@ -32,7 +32,7 @@ pub fn for_iceberg(error: Error) -> iceberg::Error {
         ErrorKind::Corrupt | ErrorKind::Data => iceberg::ErrorKind::DataInvalid,
         ErrorKind::Unavailable | ErrorKind::Internal => iceberg::ErrorKind::Unexpected,
     };
-    iceberg::Error::new(kind, error.chain()).with_source(Carried(error.kind()))
+    iceberg::Error::new(kind, error.chain()).with_source(ErrorKindContext(error.kind()))
 }
 
 /// An error of the catalog file, as it happened while something was done.
@@ -58,15 +58,15 @@ const FULL: &str = "the disk is full";
 
 /// Carries the kind of an error of ours through the iceberg library.
 #[derive(Debug)]
-struct Carried(ErrorKind);
+struct ErrorKindContext(ErrorKind);
 
-impl std::fmt::Display for Carried {
+impl std::fmt::Display for ErrorKindContext {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:?}", self.0)
     }
 }
 
-impl std::error::Error for Carried {}
+impl std::error::Error for ErrorKindContext {}
 
 fn causes<'a>(error: &'a iceberg::Error) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
     std::iter::successors(std::error::Error::source(error), |error| error.source())
@@ -85,7 +85,7 @@ fn kind_of_io(error: &io::Error) -> ErrorKind {
 }
 
 fn kind_of_iceberg(error: &iceberg::Error) -> ErrorKind {
-    if let Some(Carried(kind)) = causes(error).find_map(|cause| cause.downcast_ref()) {
+    if let Some(ErrorKindContext(kind)) = causes(error).find_map(|cause| cause.downcast_ref()) {
         return *kind;
     }
     match error.kind() {
@@ -99,7 +99,7 @@ fn kind_of_iceberg(error: &iceberg::Error) -> ErrorKind {
 /// The library's message and the causes below it, without its context, which may hold a whole configuration.
 fn told(error: &iceberg::Error) -> String {
     let mut text = error.message().to_owned();
-    for cause in causes(error).filter(|cause| !cause.is::<Carried>()) {
+    for cause in causes(error).filter(|cause| !cause.is::<ErrorKindContext>()) {
         let below = match cause.downcast_ref::<io::Error>() {
             Some(error) => told_io(error),
             None => cause.to_string(),

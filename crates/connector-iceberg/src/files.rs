@@ -7,7 +7,7 @@ use crate::table;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use dataflow::{Bounds, Error, RecordBatches, Result, TimedFile, TimedFiles};
+use dataflow::{Bounds, Error, RecordBatches, Result, RowGroup, TimedFile, TimedFiles};
 use iceberg::spec::{
     DataContentType, DataFile, DataFileFormat, Datum, ManifestContentType, NestedField, Operation, PrimitiveLiteral,
     PrimitiveType, Snapshot, TableMetadata,
@@ -15,9 +15,11 @@ use iceberg::spec::{
 use iceberg::table::Table;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 use parquet::schema::types::SchemaDescriptor;
 use std::collections::HashMap;
 use std::fs::File;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -31,6 +33,8 @@ pub struct TableFiles {
     fields: Vec<Arc<NestedField>>,
     files: Vec<TimedFile>,
     paths: Vec<PathBuf>,
+    // Where the row groups of each file begin, by its manifest.
+    starts: Vec<Vec<u64>>,
     properties: HashMap<String, String>,
 }
 
@@ -58,6 +62,7 @@ impl TableFiles {
             schema: table::plain_schema(&*table::arrow_schema(name, metadata.current_schema())?),
             fields: columns.to_vec(),
             paths: data_files.iter().map(|file| path_of(file.file_path())).collect(),
+            starts: data_files.iter().map(group_starts).collect(),
             files,
             properties,
         })
@@ -78,6 +83,25 @@ impl TableFiles {
         }
         Ok(opened)
     }
+
+    /// The row groups of the footer that lie in a range of those that the manifest tells.
+    fn groups_between(&self, file: usize, range: &Range<usize>, footer: &ParquetMetaData) -> Result<Vec<usize>> {
+        let (rows, expected) = (footer.file_metadata().num_rows(), self.files[file].rows);
+        if u64::try_from(rows) != Ok(expected) {
+            return Err(self.failed(file, &format!("has {rows} rows, expected {expected}; restore the file")));
+        }
+        let starts = &self.starts[file];
+        // A row group belongs to the last start at or before it, so that each is in one range whatever a manifest says.
+        let told = |group: &RowGroupMetaData| starts.partition_point(|&s| s <= start_of(group)).saturating_sub(1);
+        let groups = footer.row_groups().iter().enumerate().filter(|(_, group)| range.contains(&told(group)));
+        Ok(groups.map(|(index, _)| index).collect())
+    }
+}
+
+/// Where a row group begins in its file.
+fn start_of(group: &RowGroupMetaData) -> u64 {
+    let first = |column: &ColumnChunkMetaData| column.dictionary_page_offset().unwrap_or(column.data_page_offset());
+    group.columns().first().map_or(0, |column| u64::try_from(first(column)).unwrap_or(0))
 }
 
 impl TimedFiles for TableFiles {
@@ -97,7 +121,7 @@ impl TimedFiles for TableFiles {
         self.properties.get(key).cloned()
     }
 
-    fn open(&self, file: usize, columns: &[String], batch_rows: usize) -> Result<RecordBatches> {
+    fn open(&self, file: usize, groups: Range<usize>, columns: &[String], batch_rows: usize) -> Result<RecordBatches> {
         let wanted = columns.iter().map(|column| {
             let index = self
                 .schema
@@ -123,9 +147,10 @@ impl TimedFiles for TableFiles {
             )));
         }
         let mask = ProjectionMask::roots(builder.parquet_schema(), at.iter().flatten().copied());
-        let reader = builder.with_projection(mask).with_batch_size(batch_rows.max(1)).build();
+        let groups = self.groups_between(file, &groups, builder.metadata())?;
+        let reader = builder.with_projection(mask).with_row_groups(groups).with_batch_size(batch_rows.max(1)).build();
         let reader = reader.map_err(|error| broken(Box::new(error)))?;
-        Ok(Box::new(Rows {
+        Ok(Box::new(FileRows {
             place: format!("table \"{}\": data file \"{}\"", self.table, self.paths[file].display()),
             schema: Arc::new(Schema::new(wanted.into_iter().map(|(_, field)| field).collect::<Vec<_>>())),
             columns: places_in_batch(&at),
@@ -134,8 +159,8 @@ impl TimedFiles for TableFiles {
     }
 }
 
-/// The rows of one file, arranged as they were asked for.
-struct Rows {
+/// Rows of one file, arranged as they were asked for.
+struct FileRows {
     place: String,
     schema: SchemaRef,
     // Where each column is in what the reader gives; `None` when the file lacks it.
@@ -143,7 +168,7 @@ struct Rows {
     reader: ParquetRecordBatchReader,
 }
 
-impl Iterator for Rows {
+impl Iterator for FileRows {
     type Item = Result<RecordBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -155,7 +180,7 @@ impl Iterator for Rows {
     }
 }
 
-impl Rows {
+impl FileRows {
     fn arranged(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
         for (field, at) in self.schema.fields().iter().zip(&self.columns) {
@@ -196,19 +221,19 @@ impl Rows {
 }
 
 /// The columns of a file by field id, and by name when it has no ids.
-struct Roots {
+struct RootColumns {
     by_id: HashMap<i32, usize>,
     by_name: HashMap<String, usize>,
 }
 
-impl Roots {
+impl RootColumns {
     fn find(&self, id: i32, name: &str) -> Option<usize> {
         if self.by_id.is_empty() { self.by_name.get(name).copied() } else { self.by_id.get(&id).copied() }
     }
 }
 
-fn root_columns(schema: &SchemaDescriptor) -> Roots {
-    let mut roots = Roots { by_id: HashMap::new(), by_name: HashMap::new() };
+fn root_columns(schema: &SchemaDescriptor) -> RootColumns {
+    let mut roots = RootColumns { by_id: HashMap::new(), by_name: HashMap::new() };
     for (index, field) in schema.root_schema().get_fields().iter().enumerate() {
         let info = field.get_basic_info();
         if info.has_id() {
@@ -269,7 +294,24 @@ fn timed_file(name: &TableName, file: &DataFile, columns: &[Arc<NestedField>]) -
         rows: file.record_count(),
         bytes: file.file_size_in_bytes(),
         bounds: columns.iter().filter_map(|column| Some((column.name.clone(), bounds_of(file, column)?))).collect(),
+        groups: row_groups(file),
     })
+}
+
+/// Where the row groups of a file begin, as its manifest has it; empty when it does not say so in sequence.
+fn group_starts(file: &DataFile) -> Vec<u64> {
+    let starts = file.split_offsets().unwrap_or_default().iter().map(|&start| u64::try_from(start).ok());
+    let starts = starts.collect::<Option<Vec<u64>>>().unwrap_or_default();
+    if starts.is_sorted_by(|a, b| a < b) { starts } else { Vec::new() }
+}
+
+/// The row groups of a file. How many rows each has and between which bounds stands only in the footers of the files,
+/// which are not read before the rows are.
+fn row_groups(file: &DataFile) -> Vec<RowGroup> {
+    match group_starts(file).len() {
+        0 | 1 => vec![RowGroup { rows: Some(file.record_count()), bounds: Vec::new() }],
+        groups => vec![RowGroup { rows: None, bounds: Vec::new() }; groups],
+    }
 }
 
 /// The bounds of a timestamp column as the manifest has them; `None` when it lacks one of the three numbers.

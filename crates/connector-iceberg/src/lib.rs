@@ -11,20 +11,28 @@
 //! `SqlCatalog("riverrun", uri="sqlite:////abs/warehouse/catalog.db", warehouse="file:///abs/warehouse")`.
 //! This is the only crate that knows Iceberg, and none of Iceberg's types appear in what it offers. Everything it
 //! offers blocks; the asynchronous runtime that the iceberg library asks for stays inside a [`Warehouse`].
+//! Modules are listed from the bottom up: each group refers only to itself and to those above it.
 
-mod catalog;
-mod claim;
-mod commit;
+mod encoding;
 mod failure;
-mod files;
 mod name;
-mod parquet_file;
 mod storage;
+
 mod store;
 mod table;
 mod upkeep;
-mod warehouse;
+
+mod catalog;
+
+mod commit;
+mod files;
+mod parquet_file;
+
 mod write;
+
+mod warehouse;
+
+mod claim;
 
 pub use claim::TableClaim;
 pub use table::TableOptions;

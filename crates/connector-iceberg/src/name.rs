@@ -12,7 +12,7 @@ const DEFAULT_NAMESPACE: &str = "default";
 pub struct TableName {
     /// The part before the last dot.
     pub namespace: String,
-    /// The part behind the last dot.
+    /// The part after the last dot.
     pub name: String,
 }
 

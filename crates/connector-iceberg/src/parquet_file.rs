@@ -1,29 +1,23 @@
 //! One Parquet file of a table while it is written, and what the manifest says of it.
 
+use crate::encoding;
 use crate::failure;
 use crate::storage::{create_folder, sync_folder};
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use dataflow::{Error, Result};
 use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat, Datum, PrimitiveType, Schema, Struct};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::statistics::Statistics;
-use parquet::schema::types::ColumnPath;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A file is closed when it has grown to this size.
 const FILE_BYTES_MAX: usize = 128 << 20;
-/// The rows of a row group: what a reader takes in at once.
-const GROUP_ROWS_MAX: usize = 128 << 10;
-/// Bounds of text and bytes are cut to this length; they stay bounds.
-const BOUND_BYTES_MAX: usize = 32;
 /// Rows are gathered to this number before they are encoded, as encoding has a cost per call.
 const ENCODE_ROWS_MIN: usize = 8 << 10;
 /// Or to this size, where rows are large.
@@ -32,7 +26,9 @@ const ENCODE_BYTES_MIN: usize = 8 << 20;
 /// A Parquet file that is being written. Nobody sees it before a commit names it.
 pub struct ParquetFile {
     path: PathBuf,
-    writer: ArrowWriter<File>,
+    // Until the first rows, which tell how it is encoded.
+    file: Option<File>,
+    writer: Option<ArrowWriter<File>>,
     schema: SchemaRef,
     gathered: Vec<RecordBatch>,
     gathered_rows: usize,
@@ -41,7 +37,7 @@ pub struct ParquetFile {
 }
 
 /// What a table says of a file beside what the file says of itself.
-pub struct Placed<'a> {
+pub struct FilePlacement<'a> {
     pub location: String,
     pub schema: &'a Schema,
     pub partition: Struct,
@@ -57,12 +53,10 @@ impl ParquetFile {
             create_folder(folder).map_err(failed)?;
         }
         let file = OpenOptions::new().write(true).create_new(true).open(&path).map_err(failed)?;
-        let options = ArrowWriterOptions::new().with_properties(properties(&schema)).with_skip_arrow_metadata(true);
-        let writer = ArrowWriter::try_new_with_options(file, schema.clone(), options);
-        let writer = writer.map_err(|error| failed_parquet(format!("cannot begin \"{}\"", path.display()), error))?;
         Ok(ParquetFile {
             path,
-            writer,
+            file: Some(file),
+            writer: None,
             schema,
             gathered: Vec::new(),
             gathered_rows: 0,
@@ -84,7 +78,8 @@ impl ParquetFile {
 
     /// About how many bytes there are of it, on disk and in memory.
     pub fn bytes(&self) -> usize {
-        self.writer.bytes_written() + self.writer.in_progress_size() + self.gathered_bytes
+        let begun = self.writer.as_ref().map_or(0, |writer| writer.bytes_written() + writer.in_progress_size());
+        begun + self.gathered_bytes
     }
 
     /// Whether the file is as large as files should be.
@@ -100,22 +95,34 @@ impl ParquetFile {
         };
         self.gathered.clear();
         (self.gathered_rows, self.gathered_bytes) = (0, 0);
-        self.writer.write(&rows).map_err(|error| self.failed("write", error))
+        let path = self.path.clone();
+        self.writer(&rows)?.write(&rows).map_err(|error| failed("write", &path, error))
     }
 
-    fn failed(&self, doing: &str, error: ParquetError) -> Error {
-        failed_parquet(format!("cannot {doing} \"{}\"", self.path.display()), error)
+    /// The writer of the file, which begins with these rows unless it has begun.
+    fn writer(&mut self, rows: &RecordBatch) -> Result<&mut ArrowWriter<File>> {
+        if let Some(file) = self.file.take() {
+            let begin = |file| {
+                let options = ArrowWriterOptions::new().with_properties(encoding::properties(rows)?);
+                ArrowWriter::try_new_with_options(file, self.schema.clone(), options.with_skip_arrow_metadata(true))
+            };
+            self.writer = Some(begin(file).map_err(|error| failed("begin", &self.path, error))?);
+        }
+        let gone = || Error::internal(format!("\"{}\" could not be begun, and is written to", self.path.display()));
+        self.writer.as_mut().ok_or_else(gone)
     }
 
     /// Ends the file, makes it durable, and says what is in it.
-    pub fn close(mut self, placed: Placed<'_>) -> Result<DataFile> {
+    pub fn close(mut self, placed: FilePlacement<'_>) -> Result<DataFile> {
         self.encode()?;
-        let metadata = self.writer.finish().map_err(|error| self.failed("end", error))?;
-        let failed = |error| failure::file(format!("cannot make \"{}\" durable", self.path.display()), error);
-        let file = self.writer.inner();
+        let path = self.path.clone();
+        let writer = self.writer(&RecordBatch::new_empty(self.schema.clone()))?;
+        let metadata = writer.finish().map_err(|error| failed("end", &path, error))?;
+        let failed = |error| failure::file(format!("cannot make \"{}\" durable", path.display()), error);
+        let file = writer.inner();
         file.sync_all().map_err(failed)?;
         let bytes = file.metadata().map_err(failed)?.len();
-        if let Some(folder) = self.path.parent() {
+        if let Some(folder) = path.parent() {
             sync_folder(folder).map_err(failed)?;
         }
         self.closed = true;
@@ -132,28 +139,8 @@ impl Drop for ParquetFile {
     }
 }
 
-/// How columns are encoded, by what was measured over a million rows of eleven columns of an output (CPU to write and
-/// to read back, size): dictionaries, the library's default, 1.5 s, 0.19 s, 38 MB; none 0.46 s, 0.18 s, 29 MB; none,
-/// and differences for whole numbers and for the lengths of texts, 0.34 s, 0.08 s, 27 MB.
-fn properties(schema: &SchemaRef) -> WriterProperties {
-    let mut properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::default()))
-        .set_dictionary_enabled(false)
-        .set_max_row_group_row_count(Some(GROUP_ROWS_MAX))
-        .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_statistics_truncate_length(Some(BOUND_BYTES_MAX))
-        .set_created_by("riverrun".to_owned());
-    for field in schema.fields() {
-        let encoding = match field.data_type() {
-            DataType::Int32 | DataType::Int64 | DataType::Date32 | DataType::Timestamp(..) => {
-                Encoding::DELTA_BINARY_PACKED
-            }
-            DataType::Utf8 | DataType::Binary => Encoding::DELTA_LENGTH_BYTE_ARRAY,
-            _ => continue,
-        };
-        properties = properties.set_column_encoding(ColumnPath::from(field.name().as_str()), encoding);
-    }
-    properties.build()
+fn failed(doing: &str, path: &Path, error: ParquetError) -> Error {
+    failed_parquet(format!("cannot {doing} \"{}\"", path.display()), error)
 }
 
 /// An error of the parquet library; a failed write to the file below it is told as one.
@@ -167,8 +154,8 @@ pub fn failed_parquet(doing: String, error: ParquetError) -> Error {
     }
 }
 
-fn data_file(metadata: &ParquetMetaData, bytes: u64, placed: Placed<'_>) -> Result<DataFile> {
-    let measures = Measures::of(metadata, placed.schema)?;
+fn data_file(metadata: &ParquetMetaData, bytes: u64, placed: FilePlacement<'_>) -> Result<DataFile> {
+    let measures = ColumnMeasures::of(metadata, placed.schema)?;
     let offsets = metadata.row_groups().iter().filter_map(RowGroupMetaData::file_offset).collect();
     let mut file = DataFileBuilder::default();
     file.content(DataContentType::Data)
@@ -192,7 +179,7 @@ fn data_file(metadata: &ParquetMetaData, bytes: u64, placed: Placed<'_>) -> Resu
 
 /// What a manifest says of the columns of a file, by field id.
 #[derive(Default)]
-struct Measures {
+struct ColumnMeasures {
     sizes: HashMap<i32, u64>,
     values: HashMap<i32, u64>,
     nulls: HashMap<i32, u64>,
@@ -200,9 +187,9 @@ struct Measures {
     upper: HashMap<i32, Datum>,
 }
 
-impl Measures {
-    fn of(metadata: &ParquetMetaData, schema: &Schema) -> Result<Measures> {
-        let mut measures = Measures::default();
+impl ColumnMeasures {
+    fn of(metadata: &ParquetMetaData, schema: &Schema) -> Result<ColumnMeasures> {
+        let mut measures = ColumnMeasures::default();
         for (column, field) in schema.as_struct().fields().iter().enumerate() {
             let Some(primitive) = field.field_type.as_primitive_type() else { continue };
             let mut bounds = Some((None, None));

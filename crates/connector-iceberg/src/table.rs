@@ -2,7 +2,7 @@
 
 use crate::failure;
 use crate::name::TableName;
-use crate::upkeep;
+use crate::upkeep::{self, DELETE_OLD_METADATA};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use dataflow::{Error, Result};
 use iceberg::TableCreation;
@@ -27,9 +27,6 @@ const DEFAULT_PROPERTIES: [(&str, &str); 6] = [
     (upkeep::SNAPSHOTS_MIN, "100"),
     (upkeep::SNAPSHOTS_MAX, "1000"),
 ];
-
-/// The property with which a table wants metadata files deleted that have left its log.
-pub const DELETE_OLD_METADATA: &str = "write.metadata.delete-after-commit.enabled";
 
 /// How a table is made.
 #[derive(Clone, Debug, Default)]
@@ -154,7 +151,7 @@ fn day_column(name: &TableName, schema: &IcebergSchema, column: &str) -> Result<
     }
 }
 
-/// `<column>_day`, with underscores behind it when a column has that name already.
+/// `<column>_day`, followed by underscores when a column has that name already.
 fn day_field_name(schema: &IcebergSchema, column: &str) -> String {
     let mut name = format!("{column}_day");
     while schema.field_by_name_case_insensitive(&name).is_some() {

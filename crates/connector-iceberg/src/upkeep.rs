@@ -6,7 +6,6 @@
 
 use crate::failure;
 use crate::storage::path_of;
-use crate::table::DELETE_OLD_METADATA;
 use iceberg::spec::{
     FormatVersion, MAIN_BRANCH, Manifest, ManifestContentType, ManifestFile, ManifestListWriter, ManifestWriterBuilder,
     Snapshot, SnapshotRef, TableMetadata,
@@ -29,6 +28,8 @@ const MERGE_COUNT_MIN_DEFAULT: usize = 100;
 /// A manifest of this size stays as it is, and a merge begins another one there.
 const MANIFEST_BYTES_MAX: i64 = 8 << 20;
 
+/// The property with which a table wants metadata files deleted that have left its log.
+pub const DELETE_OLD_METADATA: &str = "write.metadata.delete-after-commit.enabled";
 /// The property that forbids to delete anything; other tools know it.
 const COLLECT: &str = "gc.enabled";
 /// The property that says how old a snapshot may become; other tools know it.
@@ -44,7 +45,7 @@ const EXPIRE_COUNT_MIN: usize = 32;
 /// A file without a name in the table stays so long, for readers that have an older state of the table.
 const UNNAMED_MS_MIN: i64 = 3_600_000;
 
-/// The snapshots that the settings of a table let go now; none while they are too few to be worth it.
+/// The snapshots that expire now by the settings of a table; none while they are too few to be worth it.
 ///
 /// What a tag or another branch names stays, and so do the newest ones.
 pub fn expired(metadata: &TableMetadata) -> Result<Vec<i64>> {

@@ -1,8 +1,7 @@
 //! A warehouse: a folder with a catalog and tables, for callers that block.
 
 use crate::catalog::SqliteCatalog;
-use crate::claim::TableClaim;
-use crate::commit::{Change, Fence, TableCommitter, Tell, take_epoch};
+use crate::commit::{Fence, TableChange, TableCommitter, WaitNotice, take_epoch};
 use crate::failure;
 use crate::files::TableFiles;
 use crate::name::TableName;
@@ -28,9 +27,9 @@ use uuid::Uuid;
 /// Tables are named `namespace.name`; a name without a dot is in the namespace `default`. Several processes may use
 /// one warehouse at the same time.
 #[derive(Clone)]
-pub struct Warehouse(Arc<Shared>);
+pub struct Warehouse(Arc<WarehouseState>);
 
-struct Shared {
+struct WarehouseState {
     folder: PathBuf,
     catalog: SqliteCatalog,
     runtime: tokio::runtime::Runtime,
@@ -58,7 +57,7 @@ impl Warehouse {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(failed)?;
         let library_runtime = iceberg::Runtime::new(&runtime);
         let catalog = SqliteCatalog::new(store, folder.clone(), FileIOBuilder::new(files).build(), library_runtime);
-        Ok(Warehouse(Arc::new(Shared { folder, catalog, runtime, turns: Mutex::default() })))
+        Ok(Warehouse(Arc::new(WarehouseState { folder, catalog, runtime, turns: Mutex::default() })))
     }
 
     /// The folder, absolute.
@@ -82,12 +81,6 @@ impl Warehouse {
         let name = TableName::parse(table)?;
         let loaded = self.load(&name)?;
         Ok(table::plain_schema(&*table::arrow_schema(&name, loaded.metadata().current_schema())?))
-    }
-
-    /// Takes the right to write a table for a sink, whose name stays the same from run to run. Refused by name while
-    /// another process, or another claim of this one, holds the table.
-    pub fn claim(&self, table: &str, sink: &str) -> Result<TableClaim> {
-        TableClaim::take(self, TableName::parse(table)?, sink)
     }
 
     pub(crate) fn take_epoch(&self, table: &TableName, sink: &str) -> Result<Fence> {
@@ -180,10 +173,10 @@ impl Warehouse {
     pub(crate) fn commit(
         &self,
         table: &TableName,
-        change: Change<'_>,
+        change: TableChange<'_>,
         fence: Fence,
         patience: Duration,
-        tell: Tell,
+        tell: WaitNotice,
     ) -> Result<()> {
         let turn =
             self.0.turns.lock().unwrap_or_else(PoisonError::into_inner).entry(table.clone()).or_default().clone();

@@ -1,8 +1,8 @@
 //! Writes rows of an output into Parquet files that a commit names later.
 
-use crate::commit::Prepared;
+use crate::commit::PreparedFiles;
 use crate::name::TableName;
-use crate::parquet_file::{ParquetFile, Placed};
+use crate::parquet_file::{FilePlacement, ParquetFile};
 use crate::storage::path_of;
 use crate::table;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array};
@@ -35,21 +35,21 @@ pub struct TableWriter {
     folder: PathBuf,
     prefix: String,
     files_begun: usize,
-    open: HashMap<Day, Open>,
+    open: HashMap<Day, OpenFile>,
     writes: u64,
     closed: Vec<DataFile>,
 }
 
 /// The file that rows of a partition go to now.
-struct Open {
+struct OpenFile {
     file: ParquetFile,
     location: String,
     last_write: u64,
-    sorted: Sorted,
+    sorted: PartitionOrder,
 }
 
 /// Whether rows came in the order of the partition column, NULL first.
-struct Sorted {
+struct PartitionOrder {
     holds: bool,
     last: i64,
 }
@@ -95,14 +95,14 @@ impl TableWriter {
     }
 
     /// Ends all files and makes them durable. `None` when nothing was written.
-    pub(crate) fn finish(&mut self) -> Result<Option<Prepared>> {
+    pub(crate) fn finish(&mut self) -> Result<Option<PreparedFiles>> {
         let mut days: Vec<Day> = self.open.keys().copied().collect();
         days.sort_unstable();
         for day in days {
             self.close(day)?;
         }
         let files = std::mem::take(&mut self.closed);
-        if files.is_empty() { Ok(None) } else { Prepared::new(&self.metadata, files).map(Some) }
+        if files.is_empty() { Ok(None) } else { PreparedFiles::new(&self.metadata, files).map(Some) }
     }
 
     /// The columns of the rows in the table's sequence; those that the rows lack are NULL.
@@ -155,7 +155,7 @@ impl TableWriter {
         if open.file.is_full() { self.close(day) } else { Ok(()) }
     }
 
-    fn begin(&mut self, day: Day) -> Result<Open> {
+    fn begin(&mut self, day: Day) -> Result<OpenFile> {
         let name = format!("{}-{:05}.parquet", self.prefix, self.files_begun);
         self.files_begun += 1;
         let (path, location) = match self.day {
@@ -167,7 +167,7 @@ impl TableWriter {
             }
         };
         let file = ParquetFile::create(path, self.schema.clone())?;
-        Ok(Open { file, location, last_write: self.writes, sorted: Sorted { holds: true, last: i64::MIN } })
+        Ok(OpenFile { file, location, last_write: self.writes, sorted: PartitionOrder { holds: true, last: i64::MIN } })
     }
 
     fn close(&mut self, day: Day) -> Result<()> {
@@ -175,7 +175,7 @@ impl TableWriter {
         let order = self.metadata.default_sort_order();
         let sorted = self.day.is_some() && open.sorted.holds && !order.is_unsorted();
         let partition = if self.day.is_some() { self.partition(day) } else { Struct::empty() };
-        let file = open.file.close(Placed {
+        let file = open.file.close(FilePlacement {
             location: open.location,
             schema: self.metadata.current_schema(),
             partition,
@@ -206,7 +206,7 @@ impl Sink for TableWriter {
     }
 }
 
-impl Sorted {
+impl PartitionOrder {
     fn look_at(&mut self, column: &ArrayRef) {
         let times = column.as_primitive::<TimestampMicrosecondType>();
         for time in times.iter().map(|time| time.unwrap_or(i64::MIN)) {

@@ -5,11 +5,11 @@
 //! <topic>/<partition>/epochs         what fences an older run that did not see the lock
 //! ```
 
+use crate::disk::io_error;
 use crate::epochs::Epochs;
-use crate::errors::io_error;
-use crate::known::Known;
 use crate::producer::{Appender, Producer};
-use crate::topics::LocalTopic;
+use crate::producer_states::ProducerStates;
+use crate::topic::LocalTopic;
 use dataflow::{Error, ProcessingTime, Result, Topic};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
@@ -23,8 +23,8 @@ const FILE_NAME_BYTES_MAX: usize = 200;
 
 /// A producer's name on a topic, held until this is dropped or the process ends, and an epoch that no one has used.
 ///
-/// Who else asks for the name on this machine is refused. Where locks are not seen, the younger claim has the greater
-/// epoch on every partition, and appends of the older one fail from then on.
+/// Anyone else on this machine who claims the name is refused. Where locks are not seen, the younger claim has the
+/// greater epoch on every partition, and appends of the older one fail from then on.
 pub struct Claim {
     topic: Arc<LocalTopic>,
     producer: String,
@@ -135,7 +135,7 @@ fn lock_path(folder: PathBuf, producer: &str) -> PathBuf {
 fn new_epoch(topic: &LocalTopic, producer: &str) -> Result<u64> {
     let first = topic.to_write(0)?;
     let locked = first.locked()?;
-    let (mut known, mut epochs) = (Known::default(), Epochs::default());
+    let (mut known, mut epochs) = (ProducerStates::default(), Epochs::default());
     known.catch_up(&first.0, &locked.end)?;
     epochs.refresh(&first.0)?;
     let mut greatest = known.last(producer).map(|last| last.epoch).max(epochs.of(producer));

@@ -1,13 +1,13 @@
 //! The published end of a partition: a small file that is overwritten in place after each append was synced.
 //!
-//! It may lag behind the segment after a power failure, and never runs ahead of it. Version 1 had one more field, a
-//! floor for stamps that readers wrote; it is passed over, since asking for the end writes nothing.
+//! It may trail the segment after a power failure, and never runs ahead of it. Version 1 had one more field, a
+//! floor for stamps that readers wrote; it is skipped, since asking for the end writes nothing.
 
 use dataflow::Position;
 
-/// How long the file is: magic, version, six fields, checksum.
+/// The length of the file: magic, version, six fields, checksum.
 const END_BYTES: usize = 60;
-/// How long it was in version 1; what is left of it lies behind an end of today and is not looked at.
+/// The length in version 1; what remains of it after a shorter end is ignored.
 pub(crate) const END_BYTES_MAX: usize = 68;
 const MAGIC: &[u8; 4] = b"RREN";
 const VERSION: u32 = 2;
@@ -35,7 +35,7 @@ pub(crate) enum EndFile {
     Whole(End),
     /// It is being overwritten, or it was cut short or damaged.
     Torn,
-    /// It was written by a program that knows a later format.
+    /// A program with a later format wrote it.
     Later(u32),
 }
 

@@ -1,6 +1,6 @@
-//! The epochs that producers have claimed in a partition: a small file, written whole, that every append looks at.
+//! The epochs that producers have claimed in a partition: a small file, written whole, that every append reads.
 
-use crate::errors::{io_error, write_whole};
+use crate::disk::{io_error, write_whole};
 use crate::partition::Partition;
 use dataflow::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 const VERSION: u32 = 1;
 
-/// What the file said when it was last read. A partition in which no one has claimed has no such file.
+/// The file's content when it was last read. A partition in which no one has claimed an epoch has no such file.
 #[derive(Default)]
 pub(crate) struct Epochs {
     text: Vec<u8>,
@@ -18,13 +18,13 @@ pub(crate) struct Epochs {
 /// The file `epochs`: each producer's name and its greatest epoch.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Saved {
+struct EpochsFile {
     version: u32,
     producers: BTreeMap<String, u64>,
 }
 
 impl Epochs {
-    /// Reads the file, and takes it apart when it says something new. The caller holds the lock.
+    /// Reads the file, and parses it when it has changed. The caller holds the lock.
     pub fn refresh(&mut self, partition: &Partition) -> Result<()> {
         let path = partition.folder.join("epochs");
         let text = match std::fs::read(&path) {
@@ -35,7 +35,7 @@ impl Epochs {
         if text == self.text {
             return Ok(());
         }
-        let saved: Saved = serde_json::from_slice(&text)
+        let saved: EpochsFile = serde_json::from_slice(&text)
             .map_err(|e| Error::corrupt(format!("\"{}\" does not list epochs", path.display())).with_source(e))?;
         if saved.version != VERSION {
             return Err(Error::corrupt(format!(
@@ -56,7 +56,7 @@ impl Epochs {
     /// Records a claim, durably. The caller holds the lock and has refreshed.
     pub fn claim(&mut self, partition: &Partition, producer: &str, epoch: u64) -> Result<()> {
         self.claimed.insert(producer.to_owned(), epoch);
-        self.text = serde_json::to_vec(&Saved { version: VERSION, producers: self.claimed.clone() })
+        self.text = serde_json::to_vec(&EpochsFile { version: VERSION, producers: self.claimed.clone() })
             .map_err(|e| Error::internal("cannot list epochs").with_source(e))?;
         write_whole(&partition.folder.join("epochs"), &self.text)
     }

@@ -7,13 +7,11 @@
 //!
 //! Numbers are little endian. `length` counts what follows the checksum; the checksum covers the length and that.
 
-use crate::producer::Outgoing;
+use crate::disk::io_error;
 use dataflow::{Error, Position, Result};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-
-use crate::errors::io_error;
 
 /// The first bytes of every segment: magic, format version, and the ledger.
 pub(crate) const SEGMENT_HEADER: u64 = 16;
@@ -35,6 +33,17 @@ pub(crate) fn segment_header(ledger: u64) -> [u8; SEGMENT_HEADER as usize] {
     header[4..8].copy_from_slice(&VERSION.to_le_bytes());
     header[8..].copy_from_slice(&ledger.to_le_bytes());
     header
+}
+
+/// A message to append.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    /// Its number among those of its producer and epoch in this partition; they rise, with gaps where it likes.
+    pub sequence: u64,
+    /// The routing key.
+    pub key: Option<&'a [u8]>,
+    /// The encoded row.
+    pub payload: &'a [u8],
 }
 
 /// A message in a segment, with what its producer said.

@@ -2,30 +2,46 @@
 //! it, and folders of Parquet, CSV and JSON lines as history.
 //!
 //! Only this crate knows how a local topic lies on disk. It computes no row time, and it decodes no message.
+//! Modules are listed from the bottom up: each group refers only to itself and to those above it.
+
+mod disk;
+
+mod end;
+mod frame;
+
+mod partition;
+
+mod epochs;
+mod producer_states;
+mod rebuild;
+
+mod write_lock;
+
+mod published_end;
+
+mod notices;
+mod watcher;
+
+mod reader;
+mod tail;
+
+mod topic;
 
 mod claim;
-mod end;
-mod epochs;
-mod errors;
-mod files;
-mod frame;
-mod known;
-mod locked;
-mod notices;
-mod partition;
 mod producer;
-mod reader;
-mod rebuild;
 mod sink;
-mod tail;
-mod topics;
 mod trim;
-mod watcher;
+
+mod topics;
+
+mod files;
 
 pub use claim::Claim;
 pub use files::{Files, read_rows, write_parquet};
-pub use producer::{Outgoing, Producer};
+pub use frame::Outgoing;
+pub use producer::Producer;
 pub use sink::{TopicCommitter, TopicSink};
 pub use tail::Watch;
-pub use topics::{LocalTopic, Topics};
-pub use trim::Trimmed;
+pub use topic::LocalTopic;
+pub use topics::Topics;
+pub use trim::TrimSummary;

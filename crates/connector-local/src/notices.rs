@@ -1,6 +1,6 @@
-//! What the system tells of changes to files.
+//! Changes to files as the system reports them.
 
-use crate::errors::io_error;
+use crate::disk::io_error;
 use dataflow::Result;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
@@ -12,11 +12,10 @@ use std::path::Path;
 use std::time::Duration;
 
 const EVENT_BYTES: usize = 64 << 10;
-/// How long the thread rests when the system cannot even say that nothing has changed.
+/// How long the thread pauses when the system cannot even wait for changes.
 const REST: Duration = Duration::from_millis(50);
 
-/// File systems whose files other machines change, or that pass no changes on, by the numbers that the system has for
-/// them.
+/// File systems whose files other machines change, or that report no changes, by their magic numbers.
 const SILENT: &[(u32, &str)] = &[
     (0x6969, "NFS"),
     (0x517b, "SMB"),
@@ -34,15 +33,15 @@ const SILENT: &[(u32, &str)] = &[
     (0x7461_636f, "OCFS2"),
 ];
 
-/// Whether the system tells of changes to a file.
-pub(crate) enum Told {
-    /// It does, under this number.
-    By(i32),
-    /// It does not, and why.
-    Never(String),
+/// How changes to a file are learned of.
+pub(crate) enum ChangeSource {
+    /// The system reports them under the number of this watch.
+    Inotify(i32),
+    /// By looking at the file again and again, and why.
+    Polling(String),
 }
 
-/// The system's queue of changes, and a bell for whoever waits for them.
+/// The system's queue of changes, and a bell that ends a wait for them.
 #[derive(Debug)]
 pub(crate) struct Notices {
     // Or why there is none.
@@ -56,28 +55,28 @@ impl Notices {
         Ok(Notices { queue: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK), bell })
     }
 
-    /// Tells of changes to a file from here on, where the system can.
-    pub fn watch(&self, path: &Path) -> Result<Told> {
+    /// Watches a file from here on, where the system can.
+    pub fn watch(&self, path: &Path) -> Result<ChangeSource> {
         if let Some(reason) = silent(path)? {
-            return Ok(Told::Never(reason));
+            return Ok(ChangeSource::Polling(reason));
         }
         let watch = match &self.queue {
-            // A removed file tells by its attributes: readers have it open, so it is not gone yet.
+            // A removed file shows in its attributes: readers have it open, so it is not gone yet.
             Ok(queue) => inotify::add_watch(queue, path, WatchFlags::MODIFY | WatchFlags::ATTRIB),
             Err(e) => Err(*e),
         };
         match watch {
-            Ok(watch) => Ok(Told::By(watch)),
-            Err(Errno::NOSPC | Errno::MFILE | Errno::NFILE | Errno::NOMEM) => Ok(Told::Never(format!(
+            Ok(watch) => Ok(ChangeSource::Inotify(watch)),
+            Err(Errno::NOSPC | Errno::MFILE | Errno::NFILE | Errno::NOMEM) => Ok(ChangeSource::Polling(format!(
                 "the system has no more watches for \"{}\" (fs.inotify.max_user_watches, max_user_instances)",
                 path.display()
             ))),
-            Err(Errno::NOSYS) => Ok(Told::Never("this system does not tell of changes to files".to_owned())),
+            Err(Errno::NOSYS) => Ok(ChangeSource::Polling("this system does not tell of changes to files".to_owned())),
             Err(e) => Err(io_error("watch", path, e.into())),
         }
     }
 
-    /// Tells of a file no more.
+    /// Stops watching a file.
     pub fn forget(&self, watch: i32) {
         if let Ok(queue) = &self.queue {
             // The file may be gone, and its watch with it.
@@ -91,7 +90,8 @@ impl Notices {
         let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
     }
 
-    /// Waits for changes, at most so long, and gives the watches that tell of some; `None` when changes were lost.
+    /// Waits for changes, with a timeout if there is one, and returns the watches that changed; `None` when changes
+    /// were lost.
     pub fn wait(&self, at_most: Option<Duration>) -> Option<Vec<i32>> {
         let timeout = at_most
             .map(|at_most| Timespec { tv_sec: at_most.as_secs() as i64, tv_nsec: i64::from(at_most.subsec_nanos()) });
@@ -110,7 +110,7 @@ impl Notices {
         self.changed()
     }
 
-    /// The watches that tell of changes; `None` when some were lost.
+    /// The watches that changed; `None` when changes were lost.
     fn changed(&self) -> Option<Vec<i32>> {
         let Ok(queue) = &self.queue else { return Some(Vec::new()) };
         let mut buffer = [MaybeUninit::uninit(); EVENT_BYTES];
@@ -130,7 +130,7 @@ impl Notices {
     }
 }
 
-/// Why the system does not tell of changes in a folder or to a file, if its file system is one that cannot.
+/// Why the system reports no changes in a folder or to a file, if its file system cannot.
 pub(crate) fn silent(path: &Path) -> Result<Option<String>> {
     let system = rustix::fs::statfs(path).map_err(|e| io_error("look at", path, e.into()))?;
     Ok(silent_system(system.f_type as u32).map(|name| {

@@ -1,57 +1,34 @@
-//! The files of one partition as a reader sees them: its segments, its published end, and how far it is drained.
+//! The files of one partition: its lock, its published end, and its segments.
 //!
 //! ```text
-//! <topic>/<partition>/lock               held alone by whoever appends, and together by those who ask for the end
+//! <topic>/<partition>/lock               held exclusively to append, and shared to ask for the end
 //! <topic>/<partition>/end                the published end
 //! <topic>/<partition>/epochs             the epochs that producers have claimed
 //! <topic>/<partition>/000000000000.log   segments; only the last one grows, and the first ones may be trimmed
 //! <topic>/<partition>/000000000001.producers   each producer's last sequence before that segment
 //! ```
 //!
-//! A reader opens everything to read only, and writes nothing.
+//! A reader opens everything read-only, and writes nothing.
 
+use crate::disk::io_error;
 use crate::end::{END_BYTES_MAX, End, EndFile};
-use crate::errors::io_error;
 use crate::frame::Frames;
-use crate::locked::Writable;
-use dataflow::{Clock, Error, LogEnd, ProcessingTime, Result};
+use dataflow::{Error, Result};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-/// How often, and with which pause, a reader tries to keep producers out for a moment.
-const LOCK_TRIES: u32 = 2_000;
-const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// An opened partition.
 pub(crate) struct Partition {
-    topic: String,
-    number: u32,
+    pub(crate) topic: String,
+    pub(crate) number: u32,
     pub(crate) folder: PathBuf,
     pub(crate) lock: File,
     pub(crate) end: File,
 }
 
 impl Partition {
-    /// Opens a partition to read it.
-    pub fn open(topic: &str, folder: &Path, number: u32) -> Result<Partition> {
-        let open = |name: &str| File::open(folder.join(name));
-        let failed = |name: &str, e| io_error("open", &folder.join(name), e);
-        let lock = open("lock").map_err(|e| failed("lock", e))?;
-        let end = match open("end") {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                // The segments have everything that it said.
-                Writable::open(topic, folder, number).map_err(|e| failed("end", e))?.locked()?;
-                open("end")
-            }
-            opened => opened,
-        };
-        let end = end.map_err(|e| failed("end", e))?;
-        Ok(Partition { topic: topic.to_owned(), number, folder: folder.to_owned(), lock, end })
-    }
-
     /// A partition whose files were opened by the caller.
     pub fn of(topic: &str, folder: &Path, number: u32, lock: File, end: File) -> Partition {
         Partition { topic: topic.to_owned(), number, folder: folder.to_owned(), lock, end }
@@ -67,7 +44,7 @@ impl Partition {
         self.folder.join(format!("{ledger:012}.producers"))
     }
 
-    /// The segments that are there, in order.
+    /// The ledgers of the segments that exist, in order.
     pub fn segments(&self) -> Result<Vec<u64>> {
         let failed = |e| io_error("list", &self.folder, e);
         let mut ledgers = Vec::new();
@@ -80,7 +57,7 @@ impl Partition {
         Ok(ledgers)
     }
 
-    /// Says which partition it is, for messages to people.
+    /// The topic and the partition, for messages to people.
     pub fn describe(&self) -> String {
         format!("topic \"{}\": partition {}", self.topic, self.number)
     }
@@ -106,43 +83,6 @@ impl Partition {
         ))
     }
 
-    /// The same partition, opened to write.
-    pub fn to_write(&self) -> io::Result<Writable> {
-        Writable::open(&self.topic, &self.folder, self.number)
-    }
-
-    /// The published end: one small read. `None` while it is being overwritten. Rebuilds one that is damaged.
-    pub fn published(&self) -> Result<Option<End>> {
-        if let Some(end) = self.read_end()? {
-            return Ok(Some(end));
-        }
-        let Some(shared) = self.try_shared()? else { return Ok(None) };
-        if let Some(end) = self.read_end()? {
-            return Ok(Some(end));
-        }
-        drop(shared);
-        Ok(Some(self.rebuilt()?))
-    }
-
-    /// The published end, as soon as no one is overwriting it.
-    pub fn published_or_wait(&self) -> Result<End> {
-        if let Some(end) = self.published()? {
-            return Ok(end);
-        }
-        let shared = self.shared()?;
-        if let Some(end) = self.read_end()? {
-            return Ok(end);
-        }
-        drop(shared);
-        self.rebuilt()
-    }
-
-    fn rebuilt(&self) -> Result<End> {
-        let writable = self.to_write().map_err(|e| io_error("rebuild", &self.folder.join("end"), e))?;
-        let end = writable.locked()?.end;
-        Ok(end)
-    }
-
     /// The end file's content; `None` when it is not whole.
     pub fn read_end(&self) -> Result<Option<End>> {
         let mut bytes = [0; END_BYTES_MAX];
@@ -165,70 +105,6 @@ impl Partition {
         }
     }
 
-    /// The end and the time up to which the partition is drained there.
-    ///
-    /// The end and the clock are read while no one can append, and whoever appends reads the clock after that: what
-    /// comes has a later stamp. While someone appends, an answer is given that stays true without the lock; only the
-    /// first question of a reader, which has no such answer before it, waits. When the clock is set back between a
-    /// question and an append, the message gets a stamp that was called drained: nothing on disk remembers the
-    /// question, so its reader moves such a row as it moves a late one.
-    pub fn drained(&self, clock: &dyn Clock, before: Option<LogEnd>) -> Result<LogEnd> {
-        let shared = match before {
-            Some(_) => self.try_shared()?,
-            None => Some(self.shared()?),
-        };
-        let Some(shared) = shared else {
-            return Ok(standing(self.published()?, before));
-        };
-        let end = self.read_end()?;
-        let now = clock.now();
-        if let Some(end) = end
-            && self.segment_bytes(end.ledger)? == end.bytes
-        {
-            return Ok(drained_at(&end, now, before));
-        }
-        drop(shared);
-        // A crash left something behind the end, or the end is damaged: whoever may write settles it first.
-        match self.to_write() {
-            Ok(writable) => {
-                let locked = match before {
-                    Some(_) => writable.try_locked()?,
-                    None => Some(writable.locked()?),
-                };
-                match locked {
-                    Some(locked) => Ok(drained_at(&locked.end, clock.now(), before)),
-                    None => Ok(standing(self.published()?, before)),
-                }
-            }
-            Err(e) if cannot_write(&e) && end.is_some() => Ok(standing(end, before)),
-            Err(e) => Err(io_error("settle what a crash left behind in", &self.folder, e)),
-        }
-    }
-
-    fn segment_bytes(&self, ledger: u64) -> Result<u64> {
-        let path = self.segment_path(ledger);
-        Ok(std::fs::metadata(&path).map_err(|e| io_error("look at the segment", &path, e))?.len())
-    }
-
-    /// Waits until no one appends, and keeps it so. An append takes milliseconds: who holds the lock for much longer
-    /// stands still, and that is said rather than waited for without an end.
-    #[expect(clippy::disallowed_methods, reason = "waits for another process, which has no other clock")]
-    fn shared(&self) -> Result<Shared<'_>> {
-        for _ in 0..LOCK_TRIES {
-            if let Some(shared) = self.try_shared()? {
-                return Ok(shared);
-            }
-            std::thread::sleep(LOCK_PAUSE);
-        }
-        Err(Error::unavailable(format!(
-            "{}: another process has held \"{}\" for {} s, as a producer does while it appends: it stands still; end \
-             or continue it",
-            self.describe(),
-            self.folder.join("lock").display(),
-            (LOCK_PAUSE * LOCK_TRIES).as_secs()
-        )))
-    }
-
     /// Refuses a partition whose files were removed while it is read: a topic of the same name is another one.
     pub fn check_there(&self) -> Result<()> {
         let path = self.folder.join("lock");
@@ -241,51 +117,8 @@ impl Partition {
             self.describe()
         )))
     }
-
-    /// Keeps everyone from appending, if no one does.
-    fn try_shared(&self) -> Result<Option<Shared<'_>>> {
-        match self.lock.try_lock_shared() {
-            Ok(()) => Ok(Some(Shared(self))),
-            Err(std::fs::TryLockError::WouldBlock) => Ok(None),
-            Err(std::fs::TryLockError::Error(e)) => Err(io_error("lock", &self.folder.join("lock"), e)),
-        }
-    }
-}
-
-/// The answer while no one can append: what comes is stamped at `now` or later, and never before the last message.
-fn drained_at(end: &End, now: ProcessingTime, before: Option<LogEnd>) -> LogEnd {
-    let drained_to = ProcessingTime(now.0.max(end.stamp).saturating_sub(1));
-    LogEnd { last: end.last, drained_to: before.map_or(drained_to, |before| before.drained_to.max(drained_to)) }
-}
-
-/// The answer without the lock: what comes is stamped no earlier than the last message.
-fn standing(published: Option<End>, before: Option<LogEnd>) -> LogEnd {
-    let answer =
-        published.map(|end| LogEnd { last: end.last, drained_to: ProcessingTime(end.stamp.saturating_sub(1)) });
-    match (answer, before) {
-        (Some(answer), Some(before)) => {
-            LogEnd { last: answer.last.max(before.last), drained_to: answer.drained_to.max(before.drained_to) }
-        }
-        (Some(answer), None) | (None, Some(answer)) => answer,
-        (None, None) => LogEnd { last: None, drained_to: ProcessingTime(i64::MIN) },
-    }
-}
-
-/// Whether an error says that this user, or anyone here, may only read.
-fn cannot_write(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
 pub(crate) fn segment_path(folder: &Path, ledger: u64) -> PathBuf {
     folder.join(format!("{ledger:012}.log"))
-}
-
-/// Keeps everyone from appending until it is dropped.
-struct Shared<'a>(&'a Partition);
-
-impl Drop for Shared<'_> {
-    fn drop(&mut self) {
-        // Closing the file gives the lock back as well, so a failure here loses nothing.
-        let _ = self.0.lock.unlock();
-    }
 }

@@ -1,13 +1,13 @@
 //! Appends to a topic, durably, each message of a named producer once.
 
+use crate::disk::io_error;
 use crate::end::End;
 use crate::epochs::Epochs;
-use crate::errors::io_error;
-use crate::frame::{MESSAGE_BYTES_MAX, Stamp, put};
-use crate::known::{Known, Last};
-use crate::locked::Writable;
+use crate::frame::{MESSAGE_BYTES_MAX, Outgoing, Stamp, put};
 use crate::partition::Partition;
-use crate::topics::LocalTopic;
+use crate::producer_states::{LastMessage, ProducerStates};
+use crate::topic::LocalTopic;
+use crate::write_lock::WritablePartition;
 use dataflow::{Clock, Error, Position, Result, Topic};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -17,21 +17,10 @@ use std::sync::Arc;
 /// A segment gets no more messages when it has reached this size.
 const SEGMENT_BYTES: u64 = 64 << 20;
 const PRODUCER_NAME_BYTES_MAX: usize = 255;
-/// How much of an append is in memory beside the messages.
+/// How many bytes of an append are encoded in memory at once.
 const WRITE_BYTES: usize = 4 << 20;
 /// How many partitions are synced at the same time.
 const SYNCS_AT_ONCE: usize = 8;
-
-/// A message to append.
-#[derive(Clone, Copy, Debug)]
-pub struct Outgoing<'a> {
-    /// Its number among those of its producer and epoch in this partition; they rise, with gaps where it likes.
-    pub sequence: u64,
-    /// The routing key.
-    pub key: Option<&'a [u8]>,
-    /// The encoded row.
-    pub payload: &'a [u8],
-}
 
 /// Appends messages to a topic under a name and an epoch.
 ///
@@ -76,7 +65,7 @@ impl Producer {
         self.check(messages)?;
         self.open_appender(partition)?;
         let appender = self.partitions[partition as usize].as_mut().expect("opened above");
-        let who = Who { name: &self.name, epoch: self.epoch };
+        let who = ProducerEpoch { name: &self.name, epoch: self.epoch };
         appender.append(who, messages, self.topic.clock().as_ref(), self.segment_bytes)
     }
 
@@ -98,7 +87,7 @@ impl Producer {
         for (number, appender) in self.partitions.iter_mut().enumerate() {
             jobs.extend(appender.as_mut().zip(by_partition.get(&number).copied()));
         }
-        let who = Who { name: &self.name, epoch: self.epoch };
+        let who = ProducerEpoch { name: &self.name, epoch: self.epoch };
         let (clock, segment_bytes) = (self.topic.clock().as_ref(), self.segment_bytes);
         let append = move |some: &mut [(&mut Appender, &[Outgoing<'_>])]| -> Result<usize> {
             some.iter_mut().map(|(appender, messages)| appender.append(who, messages, clock, segment_bytes)).sum()
@@ -157,26 +146,26 @@ impl Producer {
 }
 
 #[derive(Clone, Copy)]
-struct Who<'a> {
+struct ProducerEpoch<'a> {
     name: &'a str,
     epoch: u64,
 }
 
 /// Appends to one partition.
 pub(crate) struct Appender {
-    partition: Writable,
-    known: Known,
+    partition: WritablePartition,
+    known: ProducerStates,
     epochs: Epochs,
     segment: Option<(u64, File)>,
 }
 
 impl Appender {
-    pub fn new(partition: Writable) -> Appender {
-        Appender { partition, known: Known::default(), epochs: Epochs::default(), segment: None }
+    pub fn new(partition: WritablePartition) -> Appender {
+        Appender { partition, known: ProducerStates::default(), epochs: Epochs::default(), segment: None }
     }
 
     /// The last message of a producer.
-    fn last(&mut self, producer: &str) -> Result<Option<Last>> {
+    fn last(&mut self, producer: &str) -> Result<Option<LastMessage>> {
         let locked = self.partition.locked()?;
         self.known.catch_up(&self.partition.0, &locked.end)?;
         Ok(self.known.last(producer))
@@ -197,7 +186,13 @@ impl Appender {
         self.epochs.claim(&self.partition.0, producer, epoch)
     }
 
-    fn append(&mut self, who: Who<'_>, messages: &[Outgoing<'_>], clock: &dyn Clock, segment: u64) -> Result<usize> {
+    fn append(
+        &mut self,
+        who: ProducerEpoch<'_>,
+        messages: &[Outgoing<'_>],
+        clock: &dyn Clock,
+        segment: u64,
+    ) -> Result<usize> {
         let mut locked = self.partition.locked()?;
         self.known.catch_up(&self.partition.0, &locked.end)?;
         self.epochs.refresh(&self.partition.0)?;
@@ -214,12 +209,12 @@ impl Appender {
         }
         let end = write(&self.partition.0, &mut self.segment, locked.end, who, fresh, clock)?;
         locked.publish(end)?;
-        self.known.appended(who.name, Last { epoch: who.epoch, sequence: newest.sequence }, &end);
+        self.known.appended(who.name, LastMessage { epoch: who.epoch, sequence: newest.sequence }, &end);
         Ok(fresh.len())
     }
 }
 
-impl Who<'_> {
+impl ProducerEpoch<'_> {
     /// An error when a higher epoch has written, or was claimed.
     fn refuse_fenced(&self, partition: &Partition, greatest: Option<u64>) -> Result<()> {
         match greatest {
@@ -234,13 +229,13 @@ impl Who<'_> {
     }
 }
 
-/// Writes messages behind the end, all with one stamp, and syncs once; returns the end behind them. When that fails
-/// nothing is left there.
+/// Writes messages after the end, all with one stamp, and syncs once; returns the end after them. When that fails
+/// nothing of them remains.
 fn write(
     partition: &Partition,
     segment: &mut Option<(u64, File)>,
     end: End,
-    who: Who<'_>,
+    who: ProducerEpoch<'_>,
     messages: &[Outgoing<'_>],
     clock: &dyn Clock,
 ) -> Result<End> {

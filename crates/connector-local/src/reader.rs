@@ -3,7 +3,7 @@
 use crate::end::End;
 use crate::frame::{Frames, Record, Step};
 use crate::partition::Partition;
-use crate::watcher::{Watching, watch};
+use crate::watcher::{WatchGuard, watch};
 use dataflow::{Clock, Error, LogEnd, Message, PartitionLog, Position, ProcessingTime, Result};
 use std::sync::Arc;
 use std::task::Waker;
@@ -16,7 +16,7 @@ pub(crate) struct LogReader {
     published: End,
     // The last answer about the end.
     answered: Option<LogEnd>,
-    watching: Option<Watching>,
+    watching: Option<WatchGuard>,
 }
 
 impl LogReader {
@@ -26,7 +26,7 @@ impl LogReader {
             None => first_frames(&partition)?,
             Some(after) => Frames::open_if_there(&partition.segment_path(after.ledger), after.ledger)?,
         };
-        // Looked at second: the segment just opened may be read no further than this.
+        // Read second: the segment just opened may be read no further than this.
         let published = partition.published_or_wait()?;
         let frames = match (frames, after) {
             (_, Some(after)) if after.ledger > published.ledger => return Err(gone(&partition, after, &published)),
@@ -41,7 +41,7 @@ impl LogReader {
         Ok(reader)
     }
 
-    /// Passes the message at a position.
+    /// Skips to the message after a position.
     fn skip_to(&mut self, after: Position) -> Result<()> {
         let limit = self.limit()?;
         while self.frames.entry() <= after.entry && after.batch_index == 0 {
@@ -65,7 +65,7 @@ impl LogReader {
         }
     }
 
-    /// Goes on to the next segment, or to what was published since; false when there is nothing new.
+    /// Moves to the next segment, or to what was published since; false when there is nothing new.
     fn go_on(&mut self) -> Result<bool> {
         if self.frames.ledger() < self.published.ledger {
             let ledger = self.frames.ledger() + 1;
@@ -93,7 +93,7 @@ impl LogReader {
         Ok(self.frames.offset() < self.limit()? || self.go_on()?)
     }
 
-    /// Hands the next records over: at most so many, and so many bytes; one that is larger comes alone.
+    /// Passes the next records to a function, up to limits of records and bytes; a larger record comes alone.
     pub fn each(&mut self, records_max: usize, bytes_max: usize, take: &mut dyn FnMut(&Record<'_>)) -> Result<()> {
         let (mut records, mut bytes) = (0, 0usize);
         let mut limit = self.limit()?;
@@ -121,8 +121,7 @@ impl LogReader {
     }
 }
 
-/// The first segment that is there; the one that was found may be trimmed before it is opened. `None` when there is
-/// none.
+/// The first segment; the one that was found may be trimmed before it is opened. `None` when there is none.
 fn first_frames(partition: &Partition) -> Result<Option<Frames>> {
     let mut sought = None;
     loop {
@@ -139,7 +138,7 @@ fn shown(at: Position) -> String {
     format!("{}:{}:{}", at.ledger, at.entry, at.batch_index)
 }
 
-/// The message to go on after is not there.
+/// The message to continue after does not exist.
 fn gone(partition: &Partition, after: Position, end: &End) -> Error {
     Error::corrupt(format!(
         "{}: message {} to go on after is not there, the partition ends at {}: the topic was cut, or replaced by an \
@@ -150,7 +149,7 @@ fn gone(partition: &Partition, after: Position, end: &End) -> Error {
     ))
 }
 
-/// The message to go on after is not there any more.
+/// The message to continue after has been trimmed.
 fn trimmed(partition: &Partition, after: Position) -> Result<Error> {
     let first = partition.segments()?.into_iter().find(|ledger| *ledger > after.ledger).unwrap_or(after.ledger + 1);
     Ok(Error::corrupt(format!(

@@ -2,21 +2,21 @@
 
 use crate::end::End;
 use crate::frame::{Frames, Step};
-use crate::known::Known;
 use crate::partition::Partition;
+use crate::producer_states::ProducerStates;
 use dataflow::{Error, Result};
 
 /// A segment as its messages say.
-struct Scanned {
+struct SegmentScan {
     end: End,
-    // What is wrong behind the last whole message.
+    // What is wrong after the last whole message.
     torn: Option<Error>,
-    // Whether there is nothing behind the header.
+    // Whether nothing follows the header.
     unused: bool,
 }
 
 /// The end up to which the segments hold whole messages; the caller has the lock alone, and cuts off what is torn
-/// behind it. What was acknowledged can no longer be known, so nothing is cut in front of a whole message, nor in a
+/// after it. What was acknowledged can no longer be known, so nothing before a whole message is cut, nor in a
 /// segment that another follows.
 pub(crate) fn end_of_segments(partition: &Partition) -> Result<End> {
     let mut segments = partition.segments()?;
@@ -41,7 +41,7 @@ pub(crate) fn end_of_segments(partition: &Partition) -> Result<End> {
             continue;
         }
         // Its own list of producers may be older than the last messages before it.
-        let mut known = Known::default();
+        let mut known = ProducerStates::default();
         known.catch_up(partition, &before.end)?;
         known.save(partition, newest)?;
         return Ok(End { last: before.end.last, stamp: before.end.stamp, ..last.end });
@@ -49,7 +49,7 @@ pub(crate) fn end_of_segments(partition: &Partition) -> Result<End> {
     Ok(last.end)
 }
 
-fn scan(partition: &Partition, ledger: u64) -> Result<Scanned> {
+fn scan(partition: &Partition, ledger: u64) -> Result<SegmentScan> {
     let mut frames = Frames::open(&partition.segment_path(ledger), ledger)?;
     let size = frames.file_bytes()?;
     let mut end = End::at_start(ledger);
@@ -68,5 +68,5 @@ fn scan(partition: &Partition, ledger: u64) -> Result<Scanned> {
         return Err(partition.corrupt(&frames, &format!("{reason}; {advice}")));
     }
     (end.bytes, end.entry) = (frames.offset(), frames.entry());
-    Ok(Scanned { end, torn: bad.map(|reason| partition.corrupt(&frames, reason)), unused })
+    Ok(SegmentScan { end, torn: bad.map(|reason| partition.corrupt(&frames, reason)), unused })
 }

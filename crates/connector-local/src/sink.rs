@@ -1,6 +1,7 @@
 //! An output that goes to a topic.
 
-use crate::producer::{Outgoing, Producer};
+use crate::frame::Outgoing;
+use crate::producer::Producer;
 use dataflow::{Batch, Committable, Committer, Encode, Error, Result, Sink, Topic, key_group, key_hashes};
 use std::sync::Arc;
 

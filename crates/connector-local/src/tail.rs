@@ -1,4 +1,4 @@
-//! A partition read for people, who wait for what comes.
+//! A partition followed for people, with the producer of each message.
 
 use crate::reader::{LogReader, message};
 use dataflow::{Message, PartitionLog, Result};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
-/// How many bytes of messages are read at once, about; a larger message comes alone.
+/// About how many bytes of messages are read at once; a larger message comes alone.
 const READ_BYTES: usize = 4 << 20;
 
 /// A partition read for people: each message with the producer and the epoch that wrote it.
@@ -20,7 +20,7 @@ impl Watch {
         Watch { log, alarm: None }
     }
 
-    /// The next messages, at most so many and about 4 MiB; empty when there are none yet. Never waits.
+    /// The next messages, at most `messages_max` and about 4 MiB; empty when there are none yet. Never waits.
     pub fn next(&mut self, messages_max: usize) -> Result<Vec<(Message, String, u64)>> {
         let mut seen = Vec::new();
         self.log.each(messages_max, READ_BYTES, &mut |record| {

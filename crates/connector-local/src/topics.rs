@@ -1,16 +1,14 @@
-//! Topics in a folder, and one topic.
+//! A folder of topics.
 
 use crate::claim::Claim;
-use crate::errors::{io_error, sync_folder, write_whole};
-use crate::locked::Writable;
+use crate::disk::{io_error, sync_folder, write_whole};
 use crate::notices::silent;
-use crate::partition::Partition;
 use crate::producer::Producer;
-use crate::reader::LogReader;
-use crate::tail::Watch;
-use crate::trim::{Trimmed, trim};
-use crate::watcher::looking_because;
-use dataflow::{Clock, Error, LogEnd, PartitionLog, Position, ProcessingTime, Result, Topic, TopicId};
+use crate::topic::LocalTopic;
+use crate::trim::{TrimSummary, trim};
+use crate::watcher::polling_reason;
+use crate::write_lock::WritablePartition;
+use dataflow::{Clock, Error, Position, ProcessingTime, Result, TopicId};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,7 +21,7 @@ const NAME_BYTES_MAX: usize = 200;
 /// The file `topic.json` of a topic.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Described {
+struct TopicDescription {
     version: u32,
     id: String,
     partitions: u32,
@@ -37,7 +35,7 @@ pub struct Topics {
 }
 
 impl Topics {
-    /// Uses a folder, which is made when the first topic is. The clock stamps messages and answers for drained times.
+    /// Uses a folder, which is created with the first topic. The clock stamps messages and answers for drained times.
     pub fn open(folder: impl Into<PathBuf>, clock: Arc<dyn Clock>) -> Result<Topics> {
         let folder = folder.into();
         if folder.exists() && !folder.is_dir() {
@@ -46,7 +44,7 @@ impl Topics {
         Ok(Topics { folder, clock })
     }
 
-    /// Makes a topic with an identity of its own. An error when there is one of this name.
+    /// Creates a topic with an identity of its own. An error when one of this name exists.
     pub fn create(&self, name: &str, partitions: u32) -> Result<Arc<LocalTopic>> {
         match self.try_create(name, partitions)? {
             Some(topic) => Ok(topic),
@@ -54,7 +52,7 @@ impl Topics {
         }
     }
 
-    /// The topic of this name; makes it when there is none. Another process may do so at the same time.
+    /// The topic of this name, created if it does not exist. Another process may do so at the same time.
     pub fn topic_or_create(&self, name: &str, partitions: u32) -> Result<Arc<LocalTopic>> {
         if let Some(topic) = self.topic(name)? {
             return Ok(topic);
@@ -75,7 +73,7 @@ impl Topics {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(io_error("read", &path, e)),
         };
-        let described: Described = serde_json::from_slice(&text)
+        let described: TopicDescription = serde_json::from_slice(&text)
             .map_err(|e| Error::corrupt(format!("\"{}\" does not describe a topic", path.display())).with_source(e))?;
         if described.version != VERSION {
             return Err(Error::corrupt(format!(
@@ -85,8 +83,7 @@ impl Topics {
             )));
         }
         let id = TopicId { cluster: "local".to_owned(), topic: described.id };
-        let (name, partitions, clock) = (name.to_owned(), described.partitions, self.clock.clone());
-        Ok(Some(Arc::new(LocalTopic { name, id, partitions, folder, clock })))
+        Ok(Some(Arc::new(LocalTopic::new(name, id, described.partitions, folder, self.clock.clone()))))
     }
 
     /// The names of all topics, in alphabetical order.
@@ -129,14 +126,13 @@ impl Topics {
         topic: &str,
         before: ProcessingTime,
         keep_after: Option<&[Option<Position>]>,
-    ) -> Result<Trimmed> {
+    ) -> Result<TrimSummary> {
         trim(self.existing(topic)?.as_ref(), before, keep_after)
     }
 
-    /// Why new messages in this folder are found by looking every 50 ms rather than told by the system; `None` when
-    /// they are told.
+    /// Why new messages in this folder are found by polling every 50 ms; `None` when the system reports them.
     pub fn watched_by_polling(&self) -> Option<String> {
-        looking_because(&self.folder).or_else(|| silent(&self.folder).ok().flatten())
+        polling_reason(&self.folder).or_else(|| silent(&self.folder).ok().flatten())
     }
 
     fn existing(&self, topic: &str) -> Result<Arc<LocalTopic>> {
@@ -176,9 +172,9 @@ impl Topics {
     fn fill(&self, folder: &Path, id: String, partitions: u32) -> Result<()> {
         std::fs::create_dir(folder).map_err(|e| io_error("make the folder", folder, e))?;
         for partition in 0..partitions {
-            Writable::create(&folder.join(partition.to_string()))?;
+            WritablePartition::create(&folder.join(partition.to_string()))?;
         }
-        let described = serde_json::to_vec(&Described { version: VERSION, id, partitions })
+        let described = serde_json::to_vec(&TopicDescription { version: VERSION, id, partitions })
             .map_err(|e| Error::internal("cannot describe a topic").with_source(e))?;
         write_whole(&folder.join("topic.json"), &described)
     }
@@ -198,74 +194,4 @@ fn check_name(name: &str) -> Result<()> {
         )));
     }
     Ok(())
-}
-
-/// A topic on a local disk.
-pub struct LocalTopic {
-    name: String,
-    id: TopicId,
-    partitions: u32,
-    folder: PathBuf,
-    clock: Arc<dyn Clock>,
-}
-
-impl LocalTopic {
-    /// The end of each partition now, and the time up to which it is drained there.
-    pub fn ends(&self) -> Result<Vec<LogEnd>> {
-        (0..self.partitions).map(|partition| self.partition(partition)?.drained(self.clock.as_ref(), None)).collect()
-    }
-
-    /// Opens a partition for people, at the message after a position or at its first.
-    pub fn watch(&self, partition: u32, after: Option<Position>) -> Result<Watch> {
-        Ok(Watch::new(LogReader::open(self.partition(partition)?, after, self.clock.clone())?))
-    }
-
-    /// The clock that stamps.
-    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
-        &self.clock
-    }
-
-    /// The folder that the topic lies in.
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
-    }
-
-    /// Opens the files of a partition to read them.
-    pub(crate) fn partition(&self, partition: u32) -> Result<Partition> {
-        Partition::open(&self.name, &self.partition_folder(partition)?, partition)
-    }
-
-    /// Opens the files of a partition to write.
-    pub(crate) fn to_write(&self, partition: u32) -> Result<Writable> {
-        let folder = self.partition_folder(partition)?;
-        Writable::open(&self.name, &folder, partition).map_err(|e| io_error("open to write", &folder, e))
-    }
-
-    fn partition_folder(&self, partition: u32) -> Result<PathBuf> {
-        if partition >= self.partitions {
-            return Err(Error::invalid(format!(
-                "topic \"{}\" has {} partitions, numbered from 0: there is no partition {partition}",
-                self.name, self.partitions
-            )));
-        }
-        Ok(self.folder.join(partition.to_string()))
-    }
-}
-
-impl Topic for LocalTopic {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn id(&self) -> &TopicId {
-        &self.id
-    }
-
-    fn partitions(&self) -> u32 {
-        self.partitions
-    }
-
-    fn open(&self, partition: u32, after: Option<Position>) -> Result<Box<dyn PartitionLog>> {
-        Ok(Box::new(LogReader::open(self.partition(partition)?, after, self.clock.clone())?))
-    }
 }

@@ -3,16 +3,16 @@
 //! The oldest goes first, and each removal is durable before the next, so that after a crash the partition is there
 //! from some segment on. A reader that has a removed segment open reads it to its end.
 
-use crate::errors::{io_error, sync_folder};
+use crate::disk::{io_error, sync_folder};
 use crate::frame::{Frames, Step};
 use crate::partition::Partition;
-use crate::topics::LocalTopic;
+use crate::topic::LocalTopic;
 use dataflow::{Error, Position, ProcessingTime, Result, Topic};
 use std::fs::OpenOptions;
 
-/// What was removed from a topic.
+/// What retention removed from a topic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Trimmed {
+pub struct TrimSummary {
     /// How many segments.
     pub segments: u64,
     /// Their size together.
@@ -20,13 +20,13 @@ pub struct Trimmed {
 }
 
 /// Removes the segments of each partition whose messages all arrived before a time, and all lie before the message
-/// that its archive goes on after: that message itself stays, since it proves that nothing behind it is missing. The
+/// that its archive goes on after: that message itself stays, since it proves that nothing after it is missing. The
 /// partition's last message stays too.
 pub(crate) fn trim(
     topic: &LocalTopic,
     before: ProcessingTime,
     keep_after: Option<&[Option<Position>]>,
-) -> Result<Trimmed> {
+) -> Result<TrimSummary> {
     if let Some(positions) = keep_after.filter(|positions| positions.len() != topic.partitions() as usize) {
         return Err(Error::invalid(format!(
             "topic \"{}\" has {} partitions, and its archive's frontier has {}: it is the frontier of another topic",
@@ -39,7 +39,7 @@ pub(crate) fn trim(
     let path = topic.folder().join("topic.json");
     let file = OpenOptions::new().read(true).write(true).open(&path).map_err(|e| io_error("open", &path, e))?;
     file.lock().map_err(|e| io_error("lock", &path, e))?;
-    let mut trimmed = Trimmed::default();
+    let mut trimmed = TrimSummary::default();
     for partition in 0..topic.partitions() {
         let archived = keep_after.map(|positions| positions[partition as usize]);
         trim_partition(&topic.partition(partition)?, before, archived, &mut trimmed)?;
@@ -51,7 +51,7 @@ fn trim_partition(
     partition: &Partition,
     before: ProcessingTime,
     archived: Option<Option<Position>>,
-    trimmed: &mut Trimmed,
+    trimmed: &mut TrimSummary,
 ) -> Result<()> {
     let Some(last) = partition.published_or_wait()?.last else { return Ok(()) };
     let kept = match archived {
@@ -70,7 +70,7 @@ fn trim_partition(
 }
 
 /// Whether all messages of a segment arrived before a time. Stamps never go back in a partition, so the first message
-/// of the next segment mostly tells, and only one segment of a partition is read whole.
+/// of the next segment usually decides, and only one segment of a partition is read whole.
 fn arrived_before(partition: &Partition, ledger: u64, next: u64, before: ProcessingTime) -> Result<bool> {
     let mut following = Frames::open(&partition.segment_path(next), next)?;
     let limit = following.file_bytes()?;
@@ -91,7 +91,7 @@ fn arrived_before(partition: &Partition, ledger: u64, next: u64, before: Process
     }
 }
 
-fn remove(partition: &Partition, ledger: u64, trimmed: &mut Trimmed) -> Result<()> {
+fn remove(partition: &Partition, ledger: u64, trimmed: &mut TrimSummary) -> Result<()> {
     let (segment, producers) = (partition.segment_path(ledger), partition.producers_path(ledger));
     let bytes = std::fs::metadata(&segment).map_err(|e| io_error("look at the segment", &segment, e))?.len();
     // The list goes first: without its segment no one would find it again.

@@ -1,11 +1,11 @@
 //! Wakes readers when the end of a partition changes, by whatever process: one thread, however many topics there are.
 //!
-//! On Linux the system tells of changes (inotify). Where it cannot, because the file was changed by another machine or
-//! no more watches are to be had, the thread looks at those ends every 50 ms. With nothing to look at it sleeps until
-//! something changes.
+//! On Linux the system reports changes (inotify). Where it cannot, because another machine changes the file or the
+//! system has no more watches, the thread polls those ends every 50 ms. With nothing to poll it sleeps until something
+//! changes.
 
 use crate::end::END_BYTES_MAX;
-use crate::notices::{Notices, Told};
+use crate::notices::{ChangeSource, Notices};
 use dataflow::{Error, Result};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,34 +15,34 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-/// How often ends are looked at whose changes the system does not tell.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How often ends are read whose changes the system does not report.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Wakes a waker until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Watching {
+pub(crate) struct WatchGuard {
     watcher: &'static Watcher,
     number: u64,
 }
 
-impl Drop for Watching {
+impl Drop for WatchGuard {
     fn drop(&mut self) {
         self.watcher.remove(self.number);
     }
 }
 
-/// Calls the waker whenever the file changes from here on: whoever reads it after this call misses nothing.
-pub(crate) fn watch(end: &Path, waker: &Waker) -> Result<Watching> {
+/// Calls the waker whenever the file changes from here on: a read after this call misses nothing.
+pub(crate) fn watch(end: &Path, waker: &Waker) -> Result<WatchGuard> {
     let watcher = Watcher::of_process()?;
     let number = watcher.add(end, waker)?;
-    Ok(Watching { watcher, number })
+    Ok(WatchGuard { watcher, number })
 }
 
-/// Why ends in a folder are looked at every 50 ms, if any are watched so.
-pub(crate) fn looking_because(folder: &Path) -> Option<String> {
+/// Why ends in a folder are polled every 50 ms, if any are.
+pub(crate) fn polling_reason(folder: &Path) -> Option<String> {
     let watcher = WATCHER.get()?;
     let state = watcher.state();
-    state.looked_at.values().find(|end| end.path.starts_with(folder)).map(|end| end.reason.clone())
+    state.polled.values().find(|end| end.path.starts_with(folder)).map(|end| end.reason.clone())
 }
 
 static WATCHER: OnceLock<Watcher> = OnceLock::new();
@@ -58,13 +58,13 @@ struct Watcher {
 struct State {
     added: u64,
     // By the system's number of the watch: whom to wake. Readers of one partition share a watch.
-    told: BTreeMap<i32, Vec<(u64, Waker)>>,
-    looked_at: BTreeMap<u64, LookedAt>,
+    inotify_watches: BTreeMap<i32, Vec<(u64, Waker)>>,
+    polled: BTreeMap<u64, PolledFile>,
 }
 
-/// An end whose changes the system does not tell.
+/// An end whose changes the system does not report.
 #[derive(Debug)]
-struct LookedAt {
+struct PolledFile {
     path: PathBuf,
     reason: String,
     content: Vec<u8>,
@@ -92,18 +92,20 @@ impl Watcher {
     fn add(&self, path: &Path, waker: &Waker) -> Result<u64> {
         // The thread finds whom to wake under this lock, so a change between the two steps is not lost.
         let mut state = self.state();
-        let told = self.notices.watch(path)?;
-        Ok(self.keep(&mut state, told, path, waker))
+        let source = self.notices.watch(path)?;
+        Ok(self.keep(&mut state, source, path, waker))
     }
 
-    fn keep(&self, state: &mut State, told: Told, path: &Path, waker: &Waker) -> u64 {
+    fn keep(&self, state: &mut State, source: ChangeSource, path: &Path, waker: &Waker) -> u64 {
         let number = state.added;
         state.added += 1;
-        match told {
-            Told::By(watch) => state.told.entry(watch).or_default().push((number, waker.clone())),
-            Told::Never(reason) => {
-                state.look_at(number, path, reason, waker);
-                // The thread sleeps without an end while there is nothing to look at.
+        match source {
+            ChangeSource::Inotify(watch) => {
+                state.inotify_watches.entry(watch).or_default().push((number, waker.clone()))
+            }
+            ChangeSource::Polling(reason) => {
+                state.poll_file(number, path, reason, waker);
+                // The thread sleeps without a timeout while there is nothing to poll.
                 self.notices.ring();
             }
         }
@@ -112,16 +114,16 @@ impl Watcher {
 
     fn remove(&self, number: u64) {
         let mut state = self.state();
-        if state.looked_at.remove(&number).is_some() {
+        if state.polled.remove(&number).is_some() {
             return;
         }
-        let found = state.told.iter_mut().find_map(|(watch, wakers)| {
+        let found = state.inotify_watches.iter_mut().find_map(|(watch, wakers)| {
             let before = wakers.len();
             wakers.retain(|(of, _)| *of != number);
             (wakers.len() < before).then_some((*watch, wakers.is_empty()))
         });
         if let Some((watch, true)) = found {
-            state.told.remove(&watch);
+            state.inotify_watches.remove(&watch);
             self.notices.forget(watch);
         }
     }
@@ -130,10 +132,10 @@ impl Watcher {
     fn run(&self) {
         let mut looked = Instant::now();
         loop {
-            let looks = !self.state().looked_at.is_empty();
-            let changed = self.notices.wait(looks.then(|| LOOK_EVERY.saturating_sub(looked.elapsed())));
+            let looks = !self.state().polled.is_empty();
+            let changed = self.notices.wait(looks.then(|| POLL_INTERVAL.saturating_sub(looked.elapsed())));
             let mut wakers = self.state().wakers_of(changed.as_deref());
-            if looks && looked.elapsed() >= LOOK_EVERY {
+            if looks && looked.elapsed() >= POLL_INTERVAL {
                 looked = Instant::now();
                 wakers.extend(self.state().look());
             }
@@ -144,24 +146,24 @@ impl Watcher {
 }
 
 impl State {
-    /// Whom to wake for watches that told of a change; everyone when it is not known which did.
+    /// Whom to wake for watches that reported a change; everyone when it is not known which did.
     fn wakers_of(&self, changed: Option<&[i32]>) -> Vec<Waker> {
         let wakers: Vec<&Vec<(u64, Waker)>> = match changed {
-            Some(changed) => changed.iter().filter_map(|watch| self.told.get(watch)).collect(),
-            None => self.told.values().collect(),
+            Some(changed) => changed.iter().filter_map(|watch| self.inotify_watches.get(watch)).collect(),
+            None => self.inotify_watches.values().collect(),
         };
         wakers.into_iter().flatten().map(|(_, waker)| waker.clone()).collect()
     }
 
-    fn look_at(&mut self, number: u64, path: &Path, reason: String, waker: &Waker) {
-        let end = LookedAt { path: path.to_owned(), reason, content: content(path), waker: waker.clone() };
-        self.looked_at.insert(number, end);
+    fn poll_file(&mut self, number: u64, path: &Path, reason: String, waker: &Waker) {
+        let end = PolledFile { path: path.to_owned(), reason, content: content(path), waker: waker.clone() };
+        self.polled.insert(number, end);
     }
 
     /// Whom to wake for ends that say something new.
     fn look(&mut self) -> Vec<Waker> {
         let mut wakers = Vec::new();
-        for end in self.looked_at.values_mut() {
+        for end in self.polled.values_mut() {
             let content = content(&end.path);
             if content != end.content {
                 end.content = content;
@@ -172,8 +174,8 @@ impl State {
     }
 }
 
-/// What a file says now. It is opened anew each time: network file systems show what others wrote when a file is
-/// opened. One that cannot be read says nothing; its reader finds out why.
+/// The content of a file. It is opened anew each time: network file systems show what others wrote when a file is
+/// opened. One that cannot be read counts as empty; its reader reports why.
 fn content(path: &Path) -> Vec<u8> {
     let mut bytes = vec![0; END_BYTES_MAX];
     let size = File::open(path).and_then(|file| file.read_at(&mut bytes, 0)).unwrap_or(0);
@@ -204,16 +206,16 @@ mod tests {
         let (sender, woken) = channel();
         let waker = Waker::from(Arc::new(ToChannel(Mutex::new(sender))));
         let watcher = Watcher::of_process().unwrap();
-        let told = Told::Never("it lies far away".to_owned());
-        let number = watcher.keep(&mut watcher.state(), told, &path, &waker);
-        assert_eq!(looking_because(folder.path()).as_deref(), Some("it lies far away"));
-        assert_eq!(looking_because(&folder.path().join("other")), None);
+        let source = ChangeSource::Polling("it lies far away".to_owned());
+        let number = watcher.keep(&mut watcher.state(), source, &path, &waker);
+        assert_eq!(polling_reason(folder.path()).as_deref(), Some("it lies far away"));
+        assert_eq!(polling_reason(&folder.path().join("other")), None);
         for round in 1..4 {
             std::fs::write(&path, round.to_string()).unwrap();
             assert!(woken.recv_timeout(Duration::from_secs(30)).is_ok(), "change {round} was not seen");
         }
-        drop(Watching { watcher, number });
-        assert_eq!(looking_because(folder.path()), None);
+        drop(WatchGuard { watcher, number });
+        assert_eq!(polling_reason(folder.path()), None);
         drop(waker);
         // The last reference is gone, so no one can wake it.
         assert!(woken.recv_timeout(Duration::from_secs(30)).is_err());

@@ -7,9 +7,11 @@ use arrow::array::{
     TimestampMillisecondArray, TimestampNanosecondArray,
 };
 use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Date32Type, Field, Int32Type, Schema, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Date32Type, Field, Int32Type, Int64Type, Schema, TimeUnit, TimestampMicrosecondType};
 use connector_local::{Files, read_rows, write_parquet};
-use dataflow::{Bounds, ErrorKind, RecordBatches, Result, TimedFiles};
+use dataflow::{Bounds, ErrorKind, RecordBatches, Result, RowGroup, TimedFiles};
+use parquet::arrow::ArrowWriter;
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,7 +27,8 @@ fn write_rows(folder: &Path, name: &str, columns: Vec<(&str, ArrayRef)>) -> u64 
 
 fn all(files: &Files, file: usize, columns: &[&str]) -> RecordBatch {
     let columns: Vec<String> = columns.iter().map(|&name| name.to_owned()).collect();
-    let batches = files.open(file, &columns, 2).unwrap().collect::<Result<Vec<_>>>().unwrap();
+    let batches =
+        files.open(file, files.files()[file].all_groups(), &columns, 2).unwrap().collect::<Result<Vec<_>>>().unwrap();
     assert!(batches.iter().all(|batch| batch.num_rows() <= 2));
     concat_batches(&batches[0].schema(), &batches).unwrap()
 }
@@ -45,6 +48,48 @@ fn int(values: &[i64]) -> ArrayRef {
 
 fn times(values: &[Option<i64>]) -> ArrayRef {
     Arc::new(TimestampMicrosecondArray::from(values.to_vec()))
+}
+
+#[test]
+fn row_groups_of_parquet_files_have_their_own_bounds_and_are_read_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let group = |n: &[i64], at: &[Option<i64>]| {
+        RecordBatch::try_from_iter_with_nullable([("n", int(n), true), ("at", times(at), true)]).unwrap()
+    };
+    let groups =
+        [group(&[1, 2, 3], &[Some(5), None, Some(1)]), group(&[4], &[None]), group(&[5, 6], &[Some(9), Some(-2)])];
+    let file = File::create(folder.path().join("a.parquet")).unwrap();
+    let mut writer = ArrowWriter::try_new(file, groups[0].schema(), None).unwrap();
+    for rows in &groups {
+        writer.write(rows).unwrap();
+        writer.flush().unwrap();
+    }
+    writer.close().unwrap();
+    let files = Files::open("a.parquet", folder.path()).unwrap();
+    let at = |min, max, nulls| vec![("at".to_owned(), Bounds { min, max, nulls })];
+    assert_eq!(files.files()[0].bounds, at(-2, 9, 2));
+    // A group without a value has no bounds of its own.
+    let expected = [(3, at(1, 5, 1)), (1, vec![]), (2, at(-2, 9, 0))];
+    let expected = expected.map(|(rows, bounds)| RowGroup { rows: Some(rows), bounds });
+    assert_eq!(files.files()[0].groups, expected);
+    let numbers = |range| -> Vec<i64> {
+        let batches = files.open(0, range, &["n".to_owned()], 2).unwrap().map(Result::unwrap);
+        batches.flat_map(|rows| rows.column(0).as_primitive::<Int64Type>().values().to_vec()).collect()
+    };
+    assert_eq!(numbers(0..1), [1, 2, 3]);
+    assert_eq!(numbers(1..2), [4]);
+    assert_eq!(numbers(1..3), [4, 5, 6]);
+    assert_eq!(numbers(0..3), [1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn a_text_file_is_one_row_group() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "a.csv", "n\n1\n2\n");
+    let files = Files::open("a.csv", folder.path()).unwrap();
+    assert_eq!(files.files()[0].groups, [RowGroup { rows: Some(2), bounds: Vec::new() }]);
+    let error = files.open(0, 0..2, &["n".to_owned()], 10).err().unwrap().to_string();
+    assert!(error.contains("a.csv\" is a text file of one row group"), "{error}");
 }
 
 #[test]
@@ -69,7 +114,7 @@ fn parquet_files_with_timestamps_of_any_unit_and_zone() {
     assert_eq!(rows.columns(), [int(&[1, 2, 3]), times(&[Some(5000), None, Some(-7000)])]);
     assert_eq!(all(&files, 1, &["at"]).columns(), [times(&[Some(1), Some(9)])]);
     assert_eq!(files.name(), "*.parquet");
-    assert!(files.open(0, &["nothing".to_owned()], 10).is_err());
+    assert!(files.open(0, 0..1, &["nothing".to_owned()], 10).is_err());
 }
 
 #[test]
@@ -83,7 +128,7 @@ fn declared_types_over_parquet() {
     assert_eq!(rows.column(1).as_primitive::<Int32Type>().values(), &[1, 2]);
     write_rows(folder.path(), "b.parquet", vec![("n", int(&[1, i64::MAX]))]);
     let files = Files::open("b.parquet", folder.path()).unwrap().with_types(&declared).unwrap();
-    let error = error(files.open(0, &["n".to_owned()], 10));
+    let error = error(files.open(0, 0..1, &["n".to_owned()], 10));
     assert_eq!(error.kind(), ErrorKind::Data);
     assert!(error.to_string().contains("b.parquet\": a value of column \"n\" (Int64) is no Int32"), "{error}");
     write_rows(folder.path(), "c.parquet", vec![("n", times(&[Some(1)]))]);
@@ -112,7 +157,7 @@ fn parquet_files_that_disagree_or_are_damaged() {
     bytes[4..30].fill(0xff);
     std::fs::write(&path, bytes).unwrap();
     let files = Files::open("a.parquet", folder.path()).unwrap();
-    let error = error(files.open(0, &["n".to_owned()], 10));
+    let error = error(files.open(0, 0..1, &["n".to_owned()], 10));
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert!(error.to_string().ends_with("a.parquet\": row group 0 cannot be read"), "{error}");
 }
@@ -208,7 +253,7 @@ fn declared_types_over_text() {
     assert_eq!(rows.column(3).as_ref(), &StringArray::from(vec!["00123", "9"]));
     write(folder.path(), "b.csv", "n\n1\nx\n");
     let files = Files::open("b.csv", folder.path()).unwrap().with_types(&declared).unwrap();
-    let error = error(files.open(0, &["n".to_owned()], 1));
+    let error = error(files.open(0, 0..1, &["n".to_owned()], 1));
     assert!(error.to_string().ends_with("b.csv\" line 3: column \"n\" is \"x\", expected an integer"), "{error}");
 }
 
@@ -249,7 +294,7 @@ fn rows_that_cannot_be_read_come_with_the_reason() {
     let read = |name: &str| {
         let files = Files::open_with_errors(name, folder.path()).unwrap().with_types(&declared).unwrap();
         let names = ["n", "m", "_error", "_raw"].map(str::to_owned);
-        let batches: Vec<_> = files.open(0, &names, 2).unwrap().map(|batch| batch.unwrap()).collect();
+        let batches: Vec<_> = files.open(0, 0..1, &names, 2).unwrap().map(|batch| batch.unwrap()).collect();
         let rows: usize = batches.iter().map(|batch| batch.num_rows()).sum();
         assert_eq!(rows as u64, files.files()[0].rows);
         let text = |column: usize| {

@@ -1,6 +1,7 @@
 //! A batch: rows of declared columns, and beside them row time, order and lateness.
 
-use crate::{Error, EventTime, Result, RowOrder};
+use crate::columns::{self, Columns};
+use crate::{Error, EventTime, Result, RowOrder, key_hashes};
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, TimestampMicrosecondArray, UInt32Array};
 use arrow::buffer::{BooleanBuffer, ScalarBuffer};
 use arrow::compute;
@@ -22,13 +23,26 @@ use std::sync::Arc;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Batch {
-    columns: RecordBatch,
+    columns: Columns,
     // Invariant: `times`, `orders`, `late` and `key_hashes` are as long as `columns`.
     times: ScalarBuffer<i64>,
     // The bits of a u128, because Arrow has no unsigned type of this width.
     orders: ScalarBuffer<i128>,
     late: Option<BooleanBuffer>,
-    key_hashes: Option<ScalarBuffer<u64>>,
+    key_hashes: Option<KeyHashes>,
+}
+
+/// The hashes of the rows' keys, and the columns that are the key.
+#[derive(Clone, Debug, PartialEq)]
+struct KeyHashes {
+    columns: Arc<[usize]>,
+    hashes: ScalarBuffer<u64>,
+}
+
+impl KeyHashes {
+    fn with(&self, hashes: ScalarBuffer<u64>) -> KeyHashes {
+        KeyHashes { columns: self.columns.clone(), hashes }
+    }
 }
 
 impl Batch {
@@ -43,13 +57,14 @@ impl Batch {
                 orders.len()
             )));
         }
-        Ok(Batch { columns, times: times.into(), orders: orders.into(), late: None, key_hashes: None })
+        let (columns, times, orders) = (Columns::Whole(columns), times.into(), orders.into());
+        Ok(Batch { columns, times, orders, late: None, key_hashes: None })
     }
 
     /// A batch without rows.
     pub fn empty(schema: SchemaRef) -> Batch {
         Batch {
-            columns: RecordBatch::new_empty(schema),
+            columns: Columns::Whole(RecordBatch::new_empty(schema)),
             times: Vec::new().into(),
             orders: Vec::new().into(),
             late: None,
@@ -66,13 +81,23 @@ impl Batch {
         Ok(self)
     }
 
-    /// Carries the hash of each row's key, as [`crate::key_hashes`] gives it.
-    pub fn with_key_hashes(mut self, hashes: Vec<u64>) -> Result<Batch> {
+    /// Carries the hash of each row's key in these columns, as [`crate::key_hashes`] gives it.
+    pub fn with_key_hashes(mut self, columns: &[usize], hashes: Vec<u64>) -> Result<Batch> {
         if hashes.len() != self.rows() {
             return Err(Error::internal(format!("{} key hashes for {} rows", hashes.len(), self.rows())));
         }
-        self.key_hashes = Some(hashes.into());
+        self.key_hashes = Some(KeyHashes { columns: columns.into(), hashes: hashes.into() });
         Ok(self)
+    }
+
+    /// Carries the hash of each row's key in these columns, which is worked out unless it is carried already.
+    pub fn hash_keys(self, columns: &[usize]) -> Result<Batch> {
+        if self.key_hashes_of(columns).is_some() {
+            return Ok(self);
+        }
+        let keys: Vec<ArrayRef> = columns.iter().map(|&column| self.column(column).clone()).collect();
+        let hashes = key_hashes(&keys, self.rows())?;
+        self.with_key_hashes(columns, hashes)
     }
 
     /// The same rows with other columns; times, orders and lateness stay, key hashes go.
@@ -80,7 +105,7 @@ impl Batch {
         if columns.num_rows() != self.rows() {
             return Err(Error::internal(format!("{} rows of columns for {} rows", columns.num_rows(), self.rows())));
         }
-        Ok(Batch { columns, key_hashes: None, ..self.clone() })
+        Ok(Batch { columns: Columns::Whole(columns), key_hashes: None, ..self.clone() })
     }
 
     /// The same rows with other times (labels: left + bound); their order is kept.
@@ -93,17 +118,17 @@ impl Batch {
 
     /// How many rows there are.
     pub fn rows(&self) -> usize {
-        self.columns.num_rows()
+        self.columns.rows()
     }
 
     /// The declared columns.
     pub fn columns(&self) -> &RecordBatch {
-        &self.columns
+        self.columns.whole()
     }
 
     /// One declared column.
     pub fn column(&self, index: usize) -> &ArrayRef {
-        self.columns.column(index)
+        self.columns.whole().column(index)
     }
 
     /// The schema of the declared columns.
@@ -141,16 +166,19 @@ impl Batch {
         self.late.as_ref()
     }
 
-    /// The hash of each row's key, behind an exchange.
-    pub fn key_hashes(&self) -> Option<&ScalarBuffer<u64>> {
-        self.key_hashes.as_ref()
+    /// The columns of a key and the hash of each row's key in them, behind an exchange.
+    pub fn key_hashes(&self) -> Option<(&[usize], &[u64])> {
+        self.key_hashes.as_ref().map(|keys| (&*keys.columns, &*keys.hashes))
+    }
+
+    /// The hash of each row's key in these columns, if it is carried.
+    pub fn key_hashes_of(&self, columns: &[usize]) -> Option<&[u64]> {
+        self.key_hashes().filter(|(of, _)| *of == columns).map(|(_, hashes)| hashes)
     }
 
     /// The approximate size of the rows in bytes.
     pub fn bytes(&self) -> usize {
-        let columns: usize =
-            self.columns.columns().iter().map(|c| c.to_data().get_slice_memory_size().unwrap_or(0)).sum();
-        columns + self.rows() * 24
+        self.columns.bytes() + self.rows() * 24
     }
 
     /// Rows `from .. from + rows`.
@@ -161,21 +189,33 @@ impl Batch {
             times: self.times.slice(from, rows),
             orders: self.orders.slice(from, rows),
             late: self.late.as_ref().map(|late| late.slice(from, rows)),
-            key_hashes: self.key_hashes.as_ref().map(|hashes| hashes.slice(from, rows)),
+            key_hashes: self.key_hashes.as_ref().map(|keys| keys.with(keys.hashes.slice(from, rows))),
         }
     }
 
     /// The rows at the indexes, in the order of the indexes.
     pub fn take(&self, rows: &[u32]) -> Result<Batch> {
-        let indexes = UInt32Array::from(rows.to_vec());
-        let columns = take_columns(&self.columns, &indexes)?;
-        Ok(Batch {
+        let columns = columns::take(self.columns(), &UInt32Array::from(rows.to_vec()))?;
+        Ok(self.with_rows(Columns::Whole(columns), rows))
+    }
+
+    /// The rows at the indexes, each named at most once. Their columns stay where they are until they are looked at, or
+    /// are copied straight to where the rows are interleaved with others; until then the whole batch stays in memory.
+    pub fn pick(&self, rows: &[u32]) -> Result<Batch> {
+        Ok(self.with_rows(self.columns.pick(rows)?, rows))
+    }
+
+    fn with_rows(&self, columns: Columns, rows: &[u32]) -> Batch {
+        Batch {
             columns,
             times: rows.iter().map(|&row| self.times[row as usize]).collect(),
             orders: rows.iter().map(|&row| self.orders[row as usize]).collect(),
             late: self.late.as_ref().map(|late| rows.iter().map(|&row| late.value(row as usize)).collect()),
-            key_hashes: self.key_hashes.as_ref().map(|hashes| rows.iter().map(|&row| hashes[row as usize]).collect()),
-        })
+            key_hashes: self
+                .key_hashes
+                .as_ref()
+                .map(|keys| keys.with(rows.iter().map(|&row| keys.hashes[row as usize]).collect())),
+        }
     }
 
     /// The rows for which the mask is true; NULL counts as false.
@@ -217,21 +257,19 @@ impl Batch {
     }
 }
 
-fn take_columns(columns: &RecordBatch, indexes: &UInt32Array) -> Result<RecordBatch> {
-    if columns.num_columns() == 0 {
-        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(indexes.len()));
-        return Ok(RecordBatch::try_new_with_options(columns.schema(), vec![], &options)?);
-    }
-    Ok(compute::take_record_batch(columns, indexes)?)
-}
-
-/// One batch of the rows of several, in their sequence. All have the schema given. Key hashes stay when all have them.
+/// One batch of the rows of several, in their sequence. All have the schema given. Key hashes stay when all
+/// carry those of the same columns.
 pub fn concat(schema: &SchemaRef, batches: &[Batch]) -> Result<Batch> {
     if let [one] = batches {
         return Ok(one.clone());
     }
     let rows = batches.iter().map(Batch::rows).sum();
-    let columns = compute::concat_batches(schema, batches.iter().map(|batch| &batch.columns))?;
+    let columns = if batches.iter().any(|batch| batch.columns.source().1.is_some()) {
+        let places = batches.iter().enumerate().flat_map(|(at, batch)| (0..batch.rows()).map(move |row| (at, row)));
+        interleave_columns(batches, &places.collect::<Vec<_>>())?
+    } else {
+        compute::concat_batches(schema, batches.iter().map(Batch::columns))?
+    };
     let mut times = Vec::with_capacity(rows);
     let mut orders = Vec::with_capacity(rows);
     for batch in batches {
@@ -241,10 +279,82 @@ pub fn concat(schema: &SchemaRef, batches: &[Batch]) -> Result<Batch> {
     let late = batches.iter().any(|batch| batch.late.is_some()).then(|| {
         batches.iter().flat_map(|batch| (0..batch.rows()).map(|row| batch.is_late(row))).collect::<BooleanBuffer>()
     });
-    let key_hashes = batches
-        .iter()
-        .map(|batch| batch.key_hashes.as_deref())
-        .collect::<Option<Vec<_>>>()
-        .map(|all| all.concat().into());
-    Ok(Batch { columns, times: times.into(), orders: orders.into(), late, key_hashes })
+    let key_hashes = common_hashes(batches).map(|(keys, hashes)| keys.with(hashes.concat().into()));
+    Ok(Batch { columns: Columns::Whole(columns), times: times.into(), orders: orders.into(), late, key_hashes })
+}
+
+/// The rows of several batches in the sequence of the places: a batch, and a row of it. All batches, of which there is at
+/// least one, have the same schema. Key hashes stay when all
+/// carry those of the same columns. Each row is copied once, also one that was picked.
+pub fn interleave(batches: &[Batch], places: &[(usize, usize)]) -> Result<Batch> {
+    let late = batches.iter().any(|batch| batch.late.is_some());
+    let is_late = |place: usize| batches[places[place].0].is_late(places[place].1);
+    let hashes = common_hashes(batches);
+    Ok(Batch {
+        columns: Columns::Whole(interleave_columns(batches, places)?),
+        times: places.iter().map(|&(batch, row)| batches[batch].times[row]).collect(),
+        orders: places.iter().map(|&(batch, row)| batches[batch].orders[row]).collect(),
+        late: late.then(|| BooleanBuffer::collect_bool(places.len(), is_late)),
+        key_hashes: hashes
+            .map(|(keys, hashes)| keys.with(places.iter().map(|&(batch, row)| hashes[batch][row]).collect())),
+    })
+}
+
+/// The hashes of all batches, where all carry those of the same columns.
+fn common_hashes(batches: &[Batch]) -> Option<(&KeyHashes, Vec<&[u64]>)> {
+    let first = batches.first()?.key_hashes.as_ref()?;
+    let of = |batch| Batch::key_hashes_of(batch, &first.columns);
+    Some((first, batches.iter().map(of).collect::<Option<_>>()?))
+}
+
+fn interleave_columns(batches: &[Batch], places: &[(usize, usize)]) -> Result<RecordBatch> {
+    columns::interleave(&batches.iter().map(|batch| &batch.columns).collect::<Vec<_>>(), places)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{Int64Array, StringArray};
+    use proptest::prelude::*;
+
+    fn batch(rows: usize) -> Batch {
+        let numbers: ArrayRef = Arc::new(Int64Array::from_iter((0..rows as i64).map(|n| (n % 3 > 0).then_some(n))));
+        let words: ArrayRef = Arc::new(StringArray::from_iter_values((0..rows).map(|n| "x".repeat(n % 5))));
+        let columns = RecordBatch::try_from_iter([("number", numbers), ("word", words)]).unwrap();
+        let orders = (0..rows).map(|n| RowOrder(n as u128)).collect();
+        let late = (0..rows).map(|n| n % 4 == 0).collect();
+        let batch = Batch::new(columns, (0..rows as i64).map(|n| 10 * n).collect(), orders).unwrap();
+        batch.with_late(late).unwrap().with_key_hashes(&[0], (0..rows as u64).collect()).unwrap()
+    }
+
+    fn assert_same(one: &Batch, other: &Batch) {
+        assert_eq!(one.columns(), other.columns());
+        assert_eq!((one.times(), one.orders()), (other.times(), other.orders()));
+        assert_eq!(one.key_hashes(), other.key_hashes());
+        (0..one.rows()).for_each(|row| assert_eq!(one.is_late(row), other.is_late(row)));
+    }
+
+    proptest! {
+        #[test]
+        fn rows_that_are_picked_are_those_that_are_taken(
+            mask in prop::collection::vec(any::<bool>(), 1..60),
+            cut in any::<prop::sample::Index>(),
+            looked_at: bool,
+        ) {
+            let all = batch(mask.len());
+            let rows: Vec<u32> = (0..mask.len() as u32).filter(|&row| mask[row as usize]).collect();
+            let (picked, taken) = (all.pick(&rows).unwrap(), all.take(&rows).unwrap());
+            if looked_at {
+                picked.columns();
+            }
+            let cut = cut.index(rows.len() + 1);
+            let parts = |batch: &Batch| [batch.slice(0, cut), batch.slice(cut, rows.len() - cut)];
+            let places: Vec<(usize, usize)> = (cut..rows.len()).map(|row| (1, row - cut)).chain((0..cut).map(|row| (0, row))).collect();
+            assert_same(&concat(&all.schema(), &parts(&picked)).unwrap(), &taken);
+            assert_same(&interleave(&parts(&picked), &places).unwrap(), &interleave(&parts(&taken), &places).unwrap());
+            let again: Vec<u32> = (0..rows.len() as u32).rev().collect();
+            assert_same(&picked.pick(&again).unwrap(), &taken.take(&again).unwrap());
+            assert_same(&picked, &taken);
+        }
+    }
 }

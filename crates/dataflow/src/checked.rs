@@ -59,6 +59,10 @@ impl Operator for Checked {
         Ok(progress)
     }
 
+    fn next_due(&self, above: EventTime) -> Option<EventTime> {
+        self.inner.next_due(above)
+    }
+
     fn freeze(&mut self) -> Result<Arc<dyn Frozen>> {
         self.inner.freeze()
     }

@@ -3,6 +3,7 @@
 use crate::Result;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use std::ops::Range;
 
 /// The least and greatest value of a timestamp column in a file, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +14,15 @@ pub struct Bounds {
     pub max: i64,
     /// How many values are NULL.
     pub nulls: u64,
+}
+
+/// Rows of a file that can be read without those before them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowGroup {
+    /// How many rows it has; `None` when only the file itself says so.
+    pub rows: Option<u64>,
+    /// Bounds of timestamp columns by name, where they are known; where they are not, those of the file hold.
+    pub bounds: Vec<(String, Bounds)>,
 }
 
 /// A file of rows, as a table's manifest or the file's own footer describes it.
@@ -26,9 +36,23 @@ pub struct TimedFile {
     pub bytes: u64,
     /// Bounds of timestamp columns by name, where they are known.
     pub bounds: Vec<(String, Bounds)>,
+    /// Its row groups, in the sequence of the file. Never empty: a file that cannot be cut is one group.
+    pub groups: Vec<RowGroup>,
 }
 
-/// The rows of a file, in the sequence of the file.
+impl TimedFile {
+    /// A file that is one row group.
+    pub fn of_one_group(path: String, rows: u64, bytes: u64, bounds: Vec<(String, Bounds)>) -> TimedFile {
+        TimedFile { path, rows, bytes, bounds, groups: vec![RowGroup { rows: Some(rows), bounds: Vec::new() }] }
+    }
+
+    /// The range of all its row groups, which is what [`TimedFiles::open`] takes for the whole file.
+    pub fn all_groups(&self) -> Range<usize> {
+        0..self.groups.len()
+    }
+}
+
+/// Rows of a file, in the sequence of the file.
 pub type RecordBatches = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
 
 /// A fixed set of files with one schema: a snapshot of a table, or files in a folder.
@@ -41,7 +65,7 @@ pub trait TimedFiles: Send + Sync {
     fn files(&self) -> &[TimedFile];
     /// Properties recorded with the set (a table's properties and its snapshot's summary), e.g. `riverrun.frontier`.
     fn property(&self, key: &str) -> Option<String>;
-    /// Opens a file and reads the named columns of it, in the order of the names, in batches of about `batch_rows`.
-    /// A column that the file lacks but the schema has comes as NULLs.
-    fn open(&self, file: usize, columns: &[String], batch_rows: usize) -> Result<RecordBatches>;
+    /// Opens a range of the row groups of a file and reads the named columns of them, in the order of the names, in
+    /// batches of about `batch_rows`. A column that the file lacks but the schema has comes as NULLs.
+    fn open(&self, file: usize, groups: Range<usize>, columns: &[String], batch_rows: usize) -> Result<RecordBatches>;
 }

@@ -124,8 +124,8 @@ impl JobGraph {
         (0..sources).map(of).collect()
     }
 
-    /// Per node the sources that reach it.
-    fn sources_by_node(&self) -> Vec<Vec<usize>> {
+    /// Per node the sources that reach it, by their place among the sources; ascending.
+    pub fn sources_by_node(&self) -> Vec<Vec<usize>> {
         let (mut reach, mut sources) = (Vec::<Vec<usize>>::new(), 0);
         for node in &self.nodes {
             let mut here: Vec<usize> = node.inputs.iter().flat_map(|edge| reach[edge.from].iter().copied()).collect();

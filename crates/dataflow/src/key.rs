@@ -22,6 +22,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{
     DataType, Decimal128Type, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType, UInt64Type,
 };
+use std::ops::Range;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The number of key groups of a job: the most workers that its state can be spread over.
@@ -90,28 +91,63 @@ fn murmur(word: u32) -> u32 {
 pub fn key_hashes(columns: &[ArrayRef], rows: usize) -> Result<Vec<u64>> {
     let columns = columns.iter().map(canonical).collect::<Result<Vec<_>>>()?;
     let columns: Vec<_> = columns.iter().map(Column::new).collect();
-    let mut bytes = Vec::with_capacity(9 * columns.len());
-    Ok((0..rows)
-        .map(|row| {
-            bytes.clear();
-            columns.iter().for_each(|column| column.append(row, &mut bytes));
-            xxh3_64(&bytes)
-        })
-        .collect())
+    let (mut hashes, mut bytes, mut ends) = (Vec::with_capacity(rows), Vec::new(), Vec::new());
+    for from in (0..rows).step_by(HASHED_ROWS) {
+        let to = rows.min(from + HASHED_ROWS);
+        write_rows(&columns, from, to, &mut bytes, &mut ends)?;
+        let mut start = 0;
+        hashes
+            .extend(ends.iter().map(|&end| xxh3_64(&bytes[std::mem::replace(&mut start, end as usize)..end as usize])));
+    }
+    Ok(hashes)
 }
 
 /// The canonical key bytes of each row, one after the other, and where each begins (one offset more than rows).
 pub fn key_bytes(columns: &[ArrayRef], rows: usize) -> Result<(Vec<u8>, Vec<u32>)> {
     let columns = columns.iter().map(canonical).collect::<Result<Vec<_>>>()?;
     let columns: Vec<_> = columns.iter().map(Column::new).collect();
-    let (mut bytes, mut offsets) = (Vec::with_capacity(9 * columns.len() * rows), Vec::with_capacity(rows + 1));
-    offsets.push(0);
-    for row in 0..rows {
-        columns.iter().for_each(|column| column.append(row, &mut bytes));
-        let end = u32::try_from(bytes.len()).map_err(|_| Error::invalid("the keys of one batch exceed 4 GiB"))?;
-        offsets.push(end);
+    let (mut bytes, mut ends) = (Vec::new(), Vec::new());
+    write_rows(&columns, 0, rows, &mut bytes, &mut ends)?;
+    ends.insert(0, 0);
+    Ok((bytes, ends))
+}
+
+/// How many rows have their bytes side by side before they are hashed: few enough to stay in the cache.
+const HASHED_ROWS: usize = 256;
+
+/// The bytes of the rows `from .. to`, one after the other, and where each ends. Column by column, because the type of
+/// a column is then looked at once and not for every row.
+fn write_rows(columns: &[Column], from: usize, to: usize, bytes: &mut Vec<u8>, ends: &mut Vec<u32>) -> Result<()> {
+    ends.clear();
+    bytes.clear();
+    let too_long = |_| Error::invalid("the keys of one batch exceed 4 GiB");
+    if let Some(length) = columns.iter().map(Column::length).sum::<Option<usize>>() {
+        u32::try_from(length * (to - from)).map_err(too_long)?;
+        ends.extend((1..=to - from).map(|row| (row * length) as u32));
+        bytes.resize(length * (to - from), 0);
+        let mut places = Places::Even { next: 0, length };
+        columns.iter().for_each(|column| column.write(from, bytes, &mut places));
+        return Ok(());
     }
-    Ok((bytes, offsets))
+    let mut places = vec![0_usize; to - from];
+    columns.iter().for_each(|column| column.add_lengths(from, &mut places));
+    let mut end = 0_usize;
+    for place in &mut places {
+        let start = end;
+        end += std::mem::replace(place, start);
+        ends.push(u32::try_from(end).map_err(too_long)?);
+    }
+    bytes.resize(end, 0);
+    columns.iter().for_each(|column| column.write(from, bytes, &mut Places::Each(&mut places)));
+    Ok(())
+}
+
+/// Where the next column of each row is written.
+enum Places<'a> {
+    /// All rows are as long: where the column stands in the first of them.
+    Even { next: usize, length: usize },
+    /// By row.
+    Each(&'a mut [usize]),
 }
 
 /// A key column brought to one of the canonical physical types.
@@ -165,42 +201,123 @@ impl<'a> Column<'a> {
         Column { nulls: column.nulls().filter(|nulls| nulls.null_count() > 0), values }
     }
 
-    #[inline]
-    fn append(&self, row: usize, bytes: &mut Vec<u8>) {
-        if self.nulls.is_some_and(|nulls| nulls.is_null(row)) {
-            return bytes.push(0);
-        }
+    /// The number of bytes of every row's value; `None` where it is not the same for all.
+    fn length(&self) -> Option<usize> {
         match &self.values {
-            Values::Integer(values) => put(bytes, 1, values[row].to_le_bytes()),
-            Values::Unsigned(values) => {
-                put(bytes, if values[row] > i64::MAX as u64 { 2 } else { 1 }, values[row].to_le_bytes());
+            _ if self.nulls.is_some() => None,
+            Values::Text(_) | Values::Bytes(_) => None,
+            Values::Boolean(_) => Some(2),
+            Values::Decimal(..) => Some(18),
+            _ => Some(9),
+        }
+    }
+
+    /// Adds the number of bytes of each row's value, for rows from `from` on.
+    fn add_lengths(&self, from: usize, lengths: &mut [usize]) {
+        let rows = from..from + lengths.len();
+        match &self.values {
+            Values::Text(texts) => self.add(rows, lengths, |row| 5 + texts.value_length(row) as usize),
+            Values::Bytes(values) => self.add(rows, lengths, |row| 5 + values.value_length(row) as usize),
+            Values::Boolean(_) => self.add(rows, lengths, |_| 2),
+            Values::Decimal(..) => self.add(rows, lengths, |_| 18),
+            _ => self.add(rows, lengths, |_| 9),
+        }
+    }
+
+    #[inline(always)]
+    fn add(&self, rows: Range<usize>, lengths: &mut [usize], length: impl Fn(usize) -> usize) {
+        for (row, sum) in rows.zip(lengths) {
+            *sum += if self.is_null(row) { 1 } else { length(row) };
+        }
+    }
+
+    /// Writes each row's value at its place, and moves the places on.
+    fn write(&self, from: usize, bytes: &mut [u8], places: &mut Places) {
+        match &self.values {
+            Values::Integer(values) => self.put(from, bytes, places, |row| (1, values[row].to_le_bytes())),
+            Values::Unsigned(values) => self.put(from, bytes, places, |row| {
+                (if values[row] > i64::MAX as u64 { 2 } else { 1 }, values[row].to_le_bytes())
+            }),
+            Values::Float(values) => {
+                self.put(from, bytes, places, |row| (3, canonical_float(values[row]).to_le_bytes()));
             }
-            Values::Float(values) => put(bytes, 3, canonical_float(values[row]).to_le_bytes()),
-            Values::Text(values) => put_sized(bytes, 4, values.value(row).as_bytes()),
-            Values::Boolean(values) => bytes.extend_from_slice(&[5, u8::from(values.value(row))]),
-            Values::Instant(values) => put(bytes, 6, values[row].to_le_bytes()),
-            Values::Bytes(values) => put_sized(bytes, 7, values.value(row)),
-            Values::Decimal(scale, values) => {
+            Values::Instant(values) => self.put(from, bytes, places, |row| (6, values[row].to_le_bytes())),
+            Values::Boolean(values) => self.put(from, bytes, places, |row| (5, [u8::from(values.value(row))])),
+            Values::Decimal(scale, values) => self.put(from, bytes, places, |row| {
                 let (scale, value) = canonical_decimal(*scale, values[row]);
-                bytes.extend_from_slice(&[8, scale.to_le_bytes()[0]]);
-                bytes.extend_from_slice(&value.to_le_bytes());
+                let mut written = [0; 17];
+                written[0] = scale.to_le_bytes()[0];
+                written[1..].copy_from_slice(&value.to_le_bytes());
+                (8, written)
+            }),
+            Values::Text(texts) => self.put_sized(4, from, bytes, places, |row| texts.value(row).as_bytes()),
+            Values::Bytes(values) => self.put_sized(7, from, bytes, places, |row| values.value(row)),
+        }
+    }
+
+    /// Writes a tag and a value of fixed length for each row. They are written apart: put together in memory first, they
+    /// would be read back before the processor has them there.
+    #[inline(always)]
+    fn put<const N: usize>(
+        &self,
+        from: usize,
+        bytes: &mut [u8],
+        places: &mut Places,
+        value: impl Fn(usize) -> (u8, [u8; N]),
+    ) {
+        match places {
+            Places::Even { next, length } => {
+                for (row, bytes) in (from..).zip(bytes[*next..].chunks_mut(*length)) {
+                    let (tag, value) = value(row);
+                    bytes[0] = tag;
+                    bytes[1..=N].copy_from_slice(&value);
+                }
+                *next += 1 + N;
+            }
+            Places::Each(places) => {
+                for (row, place) in (from..).zip(places.iter_mut()) {
+                    // The tag of NULL is 0, which is what stands there.
+                    if self.is_null(row) {
+                        *place += 1;
+                        continue;
+                    }
+                    let (tag, value) = value(row);
+                    bytes[*place] = tag;
+                    bytes[*place + 1..][..N].copy_from_slice(&value);
+                    *place += 1 + N;
+                }
             }
         }
     }
-}
 
-/// A tag and eight bytes, appended at once.
-#[inline]
-fn put(bytes: &mut Vec<u8>, tag: u8, value: [u8; 8]) {
-    let mut tagged = [tag; 9];
-    tagged[1..].copy_from_slice(&value);
-    bytes.extend_from_slice(&tagged);
-}
+    #[inline(always)]
+    fn put_sized<'v>(
+        &self,
+        tag: u8,
+        from: usize,
+        bytes: &mut [u8],
+        places: &mut Places,
+        value: impl Fn(usize) -> &'v [u8],
+    ) {
+        let Places::Each(places) = places else { return };
+        for (row, place) in (from..).zip(places.iter_mut()) {
+            if self.is_null(row) {
+                *place += 1;
+                continue;
+            }
+            let value = value(row);
+            let (head, rest) = bytes[*place..].split_at_mut(5);
+            head[0] = tag;
+            head[1..].copy_from_slice(&(value.len() as u32).to_le_bytes());
+            rest[..value.len()].copy_from_slice(value);
+            *place += 5 + value.len();
+        }
+    }
 
-fn put_sized(bytes: &mut Vec<u8>, tag: u8, value: &[u8]) {
-    bytes.push(tag);
-    bytes.extend_from_slice(&(value.len() as u32).to_le_bytes());
-    bytes.extend_from_slice(value);
+    #[inline(always)]
+    fn is_null(&self, row: usize) -> bool {
+        self.nulls.is_some_and(|nulls| nulls.is_null(row))
+    }
 }
 
 fn canonical_float(value: f64) -> u64 {
@@ -261,5 +378,33 @@ mod tests {
         let of = |row: usize| xxh3_64(&bytes[offsets[row] as usize..offsets[row + 1] as usize]);
         assert_eq!(key_hashes(&columns, 2).unwrap(), [of(0), of(1)]);
         assert_eq!(key_hashes(&[], 1).unwrap(), [xxh3_64(&[])]);
+    }
+
+    #[test]
+    fn the_bytes_of_a_row_are_its_own_whatever_lies_beside_it() {
+        let rows = 3 * HASHED_ROWS as i64 / 2;
+        let there = |row: &i64| row % 7 != 3;
+        let integers = |nulls: bool| (0..rows).map(move |row| (!nulls || there(&row)).then_some(row * row));
+        let texts = (0..rows).map(|row| there(&(row + 2)).then(|| "x".repeat(row as usize % 11)));
+        let decimals = Decimal128Array::from_iter(integers(true).map(|value| value.map(i128::from)));
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::from_iter(integers(false))),
+            Arc::new(BooleanArray::from_iter(integers(false).map(|value| value.map(|value| value % 3 == 0)))),
+            Arc::new(Float64Array::from_iter(integers(false).map(|value| value.map(|value| value as f64)))),
+            Arc::new(Int32Array::from_iter(integers(true).map(|value| value.map(|value| value as i32)))),
+            Arc::new(StringArray::from_iter(texts)),
+            Arc::new(decimals.with_precision_and_scale(20, 2).unwrap()),
+        ];
+        // All of one length, then some without a value, then some of any length.
+        for columns in [&columns[..3], &columns[..4], &columns] {
+            let (bytes, offsets) = key_bytes(columns, rows as usize).unwrap();
+            let hashes = key_hashes(columns, rows as usize).unwrap();
+            for row in 0..rows as usize {
+                let alone: Vec<ArrayRef> = columns.iter().map(|column| column.slice(row, 1)).collect();
+                let (of_row, _) = key_bytes(&alone, 1).unwrap();
+                assert_eq!(bytes[offsets[row] as usize..offsets[row + 1] as usize], of_row, "row {row}");
+                assert_eq!(hashes[row], xxh3_64(&of_row), "row {row}");
+            }
+        }
     }
 }

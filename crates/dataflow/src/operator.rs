@@ -202,6 +202,9 @@ pub trait Operator: Send {
     /// Releases what the watermark has reached (`MAX` when inputs have ended).
     /// `More`: the output budget is used up; called again with the same watermark before anything else.
     fn advance(&mut self, watermark: EventTime, cx: &mut Context) -> Result<Progress>;
+    /// The least time above a time at which something comes out that the operator holds; `None` when it holds nothing
+    /// until then. A row that only waits for the watermark to reach its own time may be left out: it is known without.
+    fn next_due(&self, above: EventTime) -> Option<EventTime>;
     /// The state as it is now; cheap; only after `Done`.
     fn freeze(&mut self) -> Result<Arc<dyn Frozen>>;
     /// Takes up state that was frozen, keeping only the key groups of the context. Called on a new operator, before

@@ -2,24 +2,37 @@
 
 use crate::commit::SinkCommitter;
 use crate::control::Control;
-use crate::instance::{Instance, Kind, Source};
+use crate::coordination::Coordination;
+use crate::instance::{Destination, StageInstance};
 use crate::job::{Job, SinkBinding};
 use crate::layout::Layout;
 use crate::mailbox::{Caller, Mailbox, SourceWaker};
 use crate::sink::{SinkQueue, SinkWriter};
+use crate::source::Source;
 use crate::status::Status;
 use crate::worker::Worker;
 use crossbeam_channel::unbounded;
 use dataflow::{
-    Checked, Clock, Context, Coordinator, JobGraph, KeyGroups, NodeKind, Reader, ReaderState, Result, StepContext,
+    Budget, Clock, CoordinatorEvent, EventTime, JobGraph, KeyGroups, NodeKind, Outlet, Reader, ReaderId, Result, Stage,
+    StageId,
 };
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::task::Waker;
 
+/// How a job ended.
+#[derive(Debug)]
+pub struct JobReport {
+    /// What it showed last.
+    pub status: Arc<Status>,
+    /// How many commits its sinks made.
+    pub commits: u64,
+}
+
 /// A job cut into what its threads run.
-pub struct Built {
+pub struct Parts {
     pub workers: Vec<Worker>,
     pub writers: Vec<SinkWriter>,
     pub committers: Vec<SinkCommitter>,
@@ -28,99 +41,129 @@ pub struct Built {
     pub commits: Arc<AtomicU64>,
 }
 
-/// Cuts a job into what its threads run.
-pub fn build(job: Job, control: &Arc<Control>) -> Result<Built> {
+/// Cuts a job into what its threads run, and tells its coordinator that it starts.
+pub fn build(job: Job, control: &Arc<Control>) -> Result<Parts> {
     job.check()?;
     let Job { graph, readers, coordinator, sinks, workers: count, clock, spill_dir } = job;
     let mailboxes: Vec<Mailbox> = (0..count).map(|_| Mailbox::new()).collect();
     let callers: Vec<Arc<Caller>> = mailboxes.iter().map(|mailbox| mailbox.caller().clone()).collect();
-    callers.iter().for_each(|caller| control.add_worker(caller.clone()));
-    let status = Arc::new(Status::new(&graph, count));
-    let layout = Layout::new(&graph, &callers);
+    let of_streams: Vec<usize> = readers.iter().map(Vec::len).collect();
+    let layout = Layout::new(&graph, &of_streams, &callers);
+    let coordination = Coordination::new(coordinator, layout.readers.clone(), callers.clone(), clock.clone());
+    let coordination = Arc::new(coordination);
+    let status = Arc::new(Status::new(&graph, count, coordination.clone()));
     let worker = |(index, mailbox)| {
         let shared = (control.clone(), status.clone());
-        Worker::new(index, (mailbox, callers.clone()), graph.nodes.len(), shared, clock.clone())
+        Worker::new(index, (mailbox, callers.clone()), layout.stages.len(), shared, clock.clone())
     };
     let workers = mailboxes.into_iter().enumerate().map(worker).collect();
     let commits = Arc::new(AtomicU64::new(0));
-    let built = Built { workers, writers: vec![], committers: vec![], queues: vec![], status, commits };
-    let mut building = Building { graph, layout, callers, coordinator, clock, spill_dir, built };
-    let (mut readers, mut sinks) = (readers.into_iter(), sinks.into_iter());
-    let mut source = 0;
-    for node in 0..building.graph.nodes.len() {
-        match building.graph.nodes[node].kind.clone() {
-            NodeKind::Source(_) => {
-                let reader = readers.next().expect("the job was checked");
-                building.source(node, source, reader)?;
-                source += 1;
-            }
-            NodeKind::Step(make) => {
-                for worker in building.layout.places[node].clone() {
-                    let groups = KeyGroups::of_worker(worker, count);
-                    let operator = Checked::new(make(StepContext { groups })?, &building.graph.nodes[node].name);
-                    building.add(node, worker, Kind::Step { operator: Box::new(operator), cx: Context::new(groups) });
-                }
-            }
-            NodeKind::Sink(_) => building.sink(node, sinks.next().expect("the job was checked"))?,
-        }
-    }
-    Ok(building.built)
+    let built = Parts { workers, writers: vec![], committers: vec![], queues: vec![], status, commits };
+    let mut builder =
+        Builder { graph, layout, callers, coordination, clock, spill_dir, queues: BTreeMap::new(), built };
+    builder.sources(readers)?;
+    let after = builder.sinks(sinks)?;
+    let stages = builder.stages(&after)?;
+    let Builder { coordination, built, callers, .. } = builder;
+    coordination.tell(CoordinatorEvent::Start { readers: of_streams, stages })?;
+    control.attach(coordination, callers);
+    Ok(built)
 }
 
-struct Building {
+struct Builder {
     graph: JobGraph,
     layout: Layout,
     callers: Vec<Arc<Caller>>,
-    coordinator: Arc<dyn Coordinator>,
+    coordination: Arc<Coordination>,
     clock: Arc<dyn Clock>,
     spill_dir: PathBuf,
-    built: Built,
+    // By sink node and worker.
+    queues: BTreeMap<(usize, usize), Arc<SinkQueue>>,
+    built: Parts,
 }
 
-impl Building {
-    fn add(&mut self, node: usize, worker: usize, kind: Kind) {
-        let (lanes, outs) = (self.layout.lanes(&self.graph, node, worker), self.layout.outs(&self.graph, node, worker));
-        let instance = Instance::new(node, self.graph.nodes[node].name.clone(), kind, lanes, outs);
-        self.built.workers[worker].add(instance);
-    }
-
-    fn context(&self, worker: usize) -> Context {
-        Context::new(KeyGroups::of_worker(worker, self.callers.len()))
-    }
-
-    fn source(&mut self, node: usize, index: usize, mut reader: Box<dyn Reader>) -> Result<()> {
-        // A source has one reader, which lives in one worker.
-        let worker = self.layout.places[node][0];
-        let waker = Arc::new(SourceWaker::new(self.callers[worker].clone()));
-        let wake = Waker::from(waker.clone());
-        reader.wake(&wake)?;
-        self.coordinator.wake(index, &wake);
-        let (coordinator, cx) = (self.coordinator.clone(), self.context(worker));
-        let source = Source { reader, index, coordinator, state: ReaderState::Ready, waker, barriers: 0, cx };
-        self.add(node, worker, Kind::Source(source));
+impl Builder {
+    fn sources(&mut self, readers: Vec<Vec<Box<dyn Reader>>>) -> Result<()> {
+        let nodes =
+            (0..self.graph.nodes.len()).filter(|&node| matches!(self.graph.nodes[node].kind, NodeKind::Source(_)));
+        let nodes: Vec<usize> = nodes.collect();
+        for (stream, (node, readers)) in nodes.into_iter().zip(readers).enumerate() {
+            for (index, mut reader) in readers.into_iter().enumerate() {
+                let worker = self.layout.readers[stream][index];
+                let waker = Arc::new(SourceWaker::new(self.callers[worker].clone()));
+                reader.wake(&Waker::from(waker.clone()))?;
+                let of = &self.graph.nodes[node];
+                let edges = of.ports.iter().map(|&port| (port, self.layout.edges(node, port, worker))).collect();
+                let named = (ReaderId { stream, index }, node, of.name.clone());
+                let source = Source::new(named, reader, (self.coordination.clone(), waker), edges);
+                self.built.workers[worker].add_source(source);
+            }
+        }
         Ok(())
     }
 
-    fn sink(&mut self, node: usize, binding: SinkBinding) -> Result<()> {
-        let SinkBinding { writer, committer, after } = binding;
+    /// Makes the stages of all workers; `after` tells where each sink node starts.
+    fn stages(&mut self, after: &BTreeMap<usize, EventTime>) -> Result<Vec<StageId>> {
+        let mut ids = Vec::new();
+        let reach = self.graph.sources_by_node();
+        for stage in 0..self.layout.stages.len() {
+            let plan = &self.layout.stages[stage];
+            let streams: Vec<Vec<usize>> = plan.inputs.iter().map(|edge| reach[edge.from].clone()).collect();
+            for &worker in &self.layout.places[stage] {
+                let groups = KeyGroups::of_worker(worker, self.callers.len());
+                let begins = |node: usize| after.get(&node).copied().unwrap_or(EventTime::MIN);
+                let made = Stage::new(&self.graph, plan, groups, &begins, Budget::default())?;
+                let destination = |outlet: &Outlet| match *outlet {
+                    Outlet::Port(node, port) => {
+                        let edges = self.layout.edges(node, port, worker);
+                        Destination::Edges { edges, watermark: Some(EventTime::MIN) }
+                    }
+                    Outlet::Sink(node) => Destination::Queue(self.queues[&(node, worker)].clone()),
+                };
+                let destinations = plan.outlets.iter().map(destination).collect();
+                let id = StageId { stage, worker };
+                let lanes = self.layout.lanes(stage, worker);
+                let shared = self.coordination.clone();
+                let instance = StageInstance::new(id, made, (lanes, destinations), streams.clone(), shared)?;
+                self.built.workers[worker].add_stage(instance);
+                ids.push(id);
+            }
+        }
+        Ok(ids)
+    }
+
+    /// Makes the writers and committers of all sinks; gives where each sink node starts.
+    fn sinks(&mut self, bindings: Vec<SinkBinding>) -> Result<BTreeMap<usize, EventTime>> {
+        let nodes =
+            (0..self.graph.nodes.len()).filter(|&node| matches!(self.graph.nodes[node].kind, NodeKind::Sink(_)));
+        let nodes: Vec<usize> = nodes.collect();
+        let mut starts = BTreeMap::new();
+        for (node, binding) in nodes.into_iter().zip(bindings) {
+            starts.insert(node, binding.after);
+            self.sink(node, binding)?;
+        }
+        Ok(starts)
+    }
+
+    fn sink(&mut self, node: usize, SinkBinding { writer, committer, .. }: SinkBinding) -> Result<()> {
         let name = self.graph.nodes[node].name.clone();
-        let places = self.layout.places[node].clone();
+        let stage = self.layout.stages.iter().position(|plan| plan.nodes.contains(&node));
+        let places = stage.map(|stage| self.layout.places[stage].clone()).unwrap_or_default();
         let (prepared_in, prepared) = unbounded();
         for &worker in &places {
             let queue = SinkQueue::new(self.callers[worker].clone(), places.len(), self.spill_dir.clone());
             let queue = Arc::new(queue);
+            self.queues.insert((node, worker), queue.clone());
             self.built.status.add_queue(node, queue.clone());
             self.built.queues.push(queue.clone());
             self.built.writers.push(SinkWriter {
                 name: name.clone(),
                 sink: writer(worker)?,
-                queue: queue.clone(),
+                queue,
                 prepared: prepared_in.clone(),
                 written: self.built.status.written(node).clone(),
                 clock: self.clock.clone(),
             });
-            let cx = self.context(worker);
-            self.add(node, worker, Kind::Write { queue, after, cx });
         }
         let notes = self.built.status.notes().clone();
         let from = (prepared, places.len());

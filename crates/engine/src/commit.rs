@@ -1,6 +1,6 @@
 //! Gathers what the writers of an output prepared at a barrier, and commits it when all have, on a thread of its own.
 
-use crate::status::Notes;
+use crate::notes::Notes;
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 use dataflow::{Clock, Committable, Committer, Error, ErrorKind, ProcessingTime, Result, Span};
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// What one writer prepared at a barrier.
 #[derive(Debug)]
-pub struct Prepared {
+pub struct Preparation {
     pub barrier: u64,
     pub committable: Option<Committable>,
 }
@@ -25,7 +25,7 @@ pub struct Prepared {
 pub struct SinkCommitter {
     pub name: String,
     pub committer: Box<dyn Committer>,
-    pub prepared: Receiver<Prepared>,
+    pub prepared: Receiver<Preparation>,
     pub writers: usize,
     pub clock: Arc<dyn Clock>,
     /// How many commits were made, over all outputs.
@@ -50,7 +50,7 @@ impl SinkCommitter {
     pub fn new(
         name: String,
         committer: Box<dyn Committer>,
-        (prepared, writers): (Receiver<Prepared>, usize),
+        (prepared, writers): (Receiver<Preparation>, usize),
         clock: Arc<dyn Clock>,
         commits: Arc<AtomicU64>,
         notes: Notes,
@@ -133,7 +133,7 @@ impl SinkCommitter {
         let _ = never.recv_timeout(pause);
     }
 
-    fn put(&mut self, prepared: Prepared) -> Result<()> {
+    fn put(&mut self, prepared: Preparation) -> Result<()> {
         let (seen, committables) = self.waiting.entry(prepared.barrier).or_default();
         *seen += 1;
         committables.extend(prepared.committable);

@@ -1,61 +1,52 @@
 //! Moves a running job from outside: commits, the end, and the first error.
 
-use crate::event::Barrier;
+use crate::coordination::Coordination;
 use crate::mailbox::Caller;
-use dataflow::Error;
+use dataflow::{CoordinatorEvent, Error};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Moves a running job from outside: commits and the end.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Control {
-    barriers: Mutex<Barriers>,
+    job: Mutex<Requests>,
     failed: AtomicBool,
     error: Mutex<Option<Error>>,
-    workers: Mutex<Vec<Arc<Caller>>>,
 }
 
-#[derive(Debug, Default)]
-struct Barriers {
-    requested: u64,
-    // Invariant: once set, equal to `requested` for ever.
-    last: Option<u64>,
+#[derive(Default)]
+struct Requests {
+    coordination: Option<Arc<Coordination>>,
+    workers: Vec<Arc<Caller>>,
+    // What was asked for before the job was there.
+    commit: bool,
+    finish: bool,
+}
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control").field("failed", &self.has_failed()).finish_non_exhaustive()
+    }
 }
 
 impl Control {
-    /// Asks for a barrier, at which tables are committed.
+    /// Asks for a checkpoint, at which tables are committed.
     pub fn commit(&self) {
-        let mut barriers = lock(&self.barriers);
-        if barriers.last.is_none() {
-            barriers.requested += 1;
-            drop(barriers);
-            self.call_workers();
-        }
+        lock(&self.job).commit = true;
+        self.pass_on();
     }
 
-    /// Asks for the last barrier: what was read is finished and committed, then the job ends.
+    /// Asks for the last checkpoint: what was read is finished and committed, then the job ends.
     pub fn finish(&self) {
-        let mut barriers = lock(&self.barriers);
-        if barriers.last.is_none() {
-            barriers.requested += 1;
-            barriers.last = Some(barriers.requested);
-            drop(barriers);
-            self.call_workers();
-        }
-    }
-
-    /// The barrier after the one numbered, if it was asked for.
-    pub(crate) fn barrier_after(&self, number: u64) -> Option<Barrier> {
-        let barriers = lock(&self.barriers);
-        let next = number + 1;
-        (next <= barriers.requested).then(|| Barrier { number: next, last: barriers.last == Some(next) })
+        lock(&self.job).finish = true;
+        self.pass_on();
     }
 
     /// Ends the job with an error; the first one counts.
     pub(crate) fn fail(&self, error: Error) {
         lock(&self.error).get_or_insert(error);
         self.failed.store(true, SeqCst);
-        self.call_workers();
+        lock(&self.job).workers.iter().for_each(|worker| worker.call());
     }
 
     pub(crate) fn has_failed(&self) -> bool {
@@ -67,13 +58,25 @@ impl Control {
         lock(&self.error).take()
     }
 
-    /// Whom to call when something is asked for.
-    pub(crate) fn add_worker(&self, worker: Arc<Caller>) {
-        lock(&self.workers).push(worker);
+    /// The job that is moved, and whom to call when it has failed.
+    pub(crate) fn attach(&self, coordination: Arc<Coordination>, workers: Vec<Arc<Caller>>) {
+        let mut job = lock(&self.job);
+        (job.coordination, job.workers) = (Some(coordination), workers);
+        drop(job);
+        self.pass_on();
     }
 
-    fn call_workers(&self) {
-        lock(&self.workers).iter().for_each(|worker| worker.call());
+    /// Passes on what was asked for, once there is a job.
+    fn pass_on(&self) {
+        let mut job = lock(&self.job);
+        let Some(coordination) = job.coordination.clone() else { return };
+        let requests = [(std::mem::take(&mut job.commit), false), (std::mem::take(&mut job.finish), true)];
+        drop(job);
+        for (_, last) in requests.into_iter().filter(|(wanted, _)| *wanted) {
+            if let Err(error) = coordination.tell(CoordinatorEvent::CheckpointWanted { last }) {
+                self.fail(error);
+            }
+        }
     }
 }
 

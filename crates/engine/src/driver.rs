@@ -1,11 +1,10 @@
 //! Runs a job in one thread, choosing by a seed among everything that could happen next.
 
 use crate::BATCH_ROWS;
-use crate::build::{Built, build};
+use crate::build::{JobReport, Parts, build};
 use crate::commit::CommitterStep;
 use crate::control::Control;
 use crate::job::Job;
-use crate::run::Ended;
 use crate::schedule::{Next, Schedule};
 use crate::sink::WriterStep;
 use crate::status::Status;
@@ -18,7 +17,7 @@ use std::sync::atomic::Ordering::Relaxed;
 ///
 /// The same workers, writers and committers run here and on threads; only who chooses differs.
 pub struct Driver {
-    built: Built,
+    built: Parts,
     control: Arc<Control>,
     chance: Chance,
     // Of the workers, the writers and the committers, in this sequence.
@@ -99,13 +98,13 @@ impl Driver {
     }
 
     /// Steps until all have ended; `idle` turns the clock, or brings more, when nothing can move.
-    pub fn run(mut self, idle: &mut dyn FnMut() -> Result<()>) -> Result<Ended> {
+    pub fn run(mut self, idle: &mut dyn FnMut() -> Result<()>) -> Result<JobReport> {
         let mut still = 0;
         loop {
             match self.step()? {
                 Step::Moved => still = 0,
                 Step::Finished => {
-                    return Ok(Ended { status: self.built.status, commits: self.built.commits.load(Relaxed) });
+                    return Ok(JobReport { status: self.built.status, commits: self.built.commits.load(Relaxed) });
                 }
                 Step::Idle if still > IDLE_MAX => {
                     return Err(Error::internal("the job stands still: no stage can run"));
@@ -142,7 +141,7 @@ impl Chance {
 impl Schedule for Chance {
     fn next(&mut self, steps: usize, sources: usize, _: ProcessingTime) -> Next {
         let chosen = self.below(steps + sources);
-        if chosen < steps { Next::Step(chosen) } else { Next::Source(chosen - steps) }
+        if chosen < steps { Next::Stage(chosen) } else { Next::Source(chosen - steps) }
     }
 
     fn lane(&mut self, lanes: usize) -> usize {

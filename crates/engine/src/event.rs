@@ -1,133 +1,26 @@
-//! What travels between the nodes of a job, and the lanes that it travels in.
+//! What travels between the stages of a job.
 
-use crate::mailbox::Caller;
-use crate::{LANE_BYTES, LANE_ROWS};
-use dataflow::{Batch, EventTime};
-use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use dataflow::{Barrier, Batch, EventTime};
 
-/// Everything that moves a node.
+/// Everything that moves a stage.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// Rows ahead of the lane's watermark, and their bytes.
     Rows(Batch, usize),
-    /// No row at or before this comes later in this lane.
-    Watermark(EventTime),
-    /// What came before belongs to this commit, what comes behind it to the next.
-    Barrier(Barrier),
+    /// No row at or before this comes later in this lane. `None`: the sender is absent, and holds nobody back.
+    Watermark(Option<EventTime>),
+    /// What came before belongs to this checkpoint, what comes behind it to the next.
+    Barrier {
+        barrier: Barrier,
+        /// The sender was absent, and is present from here on.
+        turns_present: bool,
+    },
 }
 
-/// A cut through all lanes of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Barrier {
-    /// Counts up from 1.
-    pub number: u64,
-    /// Nothing comes behind it.
-    pub last: bool,
-}
-
-/// An event on its way to a lane of another node.
+/// An event on its way to a lane of a stage.
 #[derive(Debug)]
 pub struct Envelope {
-    pub node: usize,
+    pub stage: usize,
     pub lane: usize,
     pub event: Event,
-}
-
-/// The rows that wait in a lane and their bytes, counted by both ends: the sender adds before it sends.
-#[derive(Clone, Debug)]
-pub struct Credit(Arc<Waiting>);
-
-#[derive(Debug)]
-struct Waiting {
-    rows: AtomicUsize,
-    bytes: AtomicUsize,
-    sender: Arc<Caller>,
-}
-
-impl Credit {
-    /// A lane whose sender is called when there is room again.
-    pub fn new(sender: Arc<Caller>) -> Credit {
-        Credit(Arc::new(Waiting { rows: AtomicUsize::new(0), bytes: AtomicUsize::new(0), sender }))
-    }
-
-    /// Whether the lane takes the output of one more call.
-    pub fn has_room(&self) -> bool {
-        has_room(self.0.rows.load(SeqCst), self.0.bytes.load(SeqCst))
-    }
-
-    /// Counts a batch that is sent; gives its bytes, which go with it.
-    pub fn add(&self, batch: &Batch) -> usize {
-        let bytes = batch.bytes();
-        self.0.rows.fetch_add(batch.rows(), SeqCst);
-        self.0.bytes.fetch_add(bytes, SeqCst);
-        bytes
-    }
-
-    fn free(&self, rows: usize, bytes: usize) {
-        let rows_before = self.0.rows.fetch_sub(rows, SeqCst);
-        let bytes_before = self.0.bytes.fetch_sub(bytes, SeqCst);
-        if !has_room(rows_before, bytes_before) && has_room(rows_before - rows, bytes_before - bytes) {
-            self.0.sender.call();
-        }
-    }
-}
-
-fn has_room(rows: usize, bytes: usize) -> bool {
-    rows < LANE_ROWS && bytes < LANE_BYTES
-}
-
-/// One sender's events to one input of a node, in the order in which they were sent.
-#[derive(Debug)]
-pub struct Lane {
-    /// The input of the operator that this lane feeds.
-    pub input: usize,
-    /// The last watermark that was taken from the queue.
-    pub watermark: EventTime,
-    // The barrier that holds this lane until all lanes of the node have it.
-    barrier: Option<Barrier>,
-    queue: VecDeque<Event>,
-    credit: Credit,
-}
-
-impl Lane {
-    pub fn new(input: usize, credit: Credit) -> Self {
-        Lane { input, watermark: EventTime::MIN, barrier: None, queue: VecDeque::new(), credit }
-    }
-
-    /// Takes an event. Of watermarks that follow each other the last one says it all.
-    pub fn push(&mut self, event: Event) {
-        if let (Event::Watermark(_), Some(Event::Watermark(_))) = (&event, self.queue.back()) {
-            self.queue.pop_back();
-        }
-        self.queue.push_back(event);
-    }
-
-    pub fn can_pop(&self) -> bool {
-        self.barrier.is_none() && !self.queue.is_empty()
-    }
-
-    /// The next event. A barrier holds the lane; a watermark is remembered.
-    pub fn pop(&mut self) -> Option<Event> {
-        if self.barrier.is_some() {
-            return None;
-        }
-        let event = self.queue.pop_front()?;
-        match &event {
-            Event::Rows(batch, bytes) => self.credit.free(batch.rows(), *bytes),
-            Event::Watermark(watermark) => self.watermark = self.watermark.max(*watermark),
-            Event::Barrier(barrier) => self.barrier = Some(*barrier),
-        }
-        Some(event)
-    }
-
-    pub fn barrier(&self) -> Option<Barrier> {
-        self.barrier
-    }
-
-    /// Lets the lane go on behind its barrier.
-    pub fn unblock(&mut self) {
-        self.barrier = None;
-    }
 }

@@ -1,294 +1,179 @@
-//! One node in one worker: its lanes, its operator, and the edges that its rows leave by.
+//! A stage in one worker: its lanes, the edges that its rows leave by, and the queues of its outputs.
 
-use crate::BATCH_ROWS;
-use crate::control::Control;
-use crate::event::{Barrier, Event, Lane};
-use crate::exchange::{OutEdge, Outbox};
-use crate::mailbox::SourceWaker;
+use crate::coordination::Coordination;
+use crate::edge::{OutEdge, Outbox, send_rows};
+use crate::event::Event;
+use crate::lane::Lane;
 use crate::sink::SinkQueue;
-use arrow::array::BooleanArray;
-use dataflow::{
-    Batch, Context, Coordinator, Error, EventTime, Fate, Input, Operator, Port, ProcessingTime, Progress, Reader,
-    ReaderState, Result, Span,
-};
+use dataflow::{Barrier, Batch, CoordinatorEvent, Error, EventTime, Progress, Result, Stage, StageId};
 use std::sync::Arc;
 
-pub enum Kind {
-    Source(Source),
-    Step { operator: Box<dyn Operator>, cx: Context },
-    Write { queue: Arc<SinkQueue>, after: EventTime, cx: Context },
+/// Where the rows of an outlet go.
+pub enum Destination {
+    /// To other stages.
+    Edges {
+        edges: Vec<OutEdge>,
+        /// The watermark that was sent last; `None`: what reaches the outlet is absent.
+        watermark: Option<EventTime>,
+    },
+    /// To the writer of an output.
+    Queue(Arc<SinkQueue>),
 }
 
-pub struct Source {
-    pub reader: Box<dyn Reader>,
-    pub index: usize,
-    pub coordinator: Arc<dyn Coordinator>,
-    pub state: ReaderState,
-    pub waker: Arc<SourceWaker>,
-    pub barriers: u64,
-    pub cx: Context,
-}
-
-/// The shortest pause between two polls of a source that nobody has woken: what is asked for while rows wait for
-/// silence to pass is asked at this rate at most.
-const POLL_PAUSE: Span = Span::millis(2);
-
-impl Source {
-    /// Whether a poll could give something.
-    fn is_due(&self, now: ProcessingTime) -> bool {
-        self.waker.is_woken() || self.state == ReaderState::Ready || self.due_at().is_some_and(|due| due <= now)
-    }
-
-    /// When a poll is due although nobody wakes the source.
-    fn due_at(&self) -> Option<ProcessingTime> {
-        match self.state {
-            ReaderState::Waiting { until } => until,
-            _ => None,
-        }
-    }
-}
-
-/// A call that has more to put out.
-#[derive(Debug)]
-enum Call {
-    Process(Input, Batch),
-    Advance(EventTime),
-}
-
-/// What running a node once gave.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Ran {
-    /// Something moved.
-    Moved,
-    /// Nothing could.
-    Idle,
-}
-
-pub struct Instance {
-    pub node: usize,
-    pub name: String,
-    pub kind: Kind,
-    pub lanes: Vec<Lane>,
-    pub outs: Vec<OutEdge>,
-    /// Everything at or before this has been released.
-    pub watermark: EventTime,
+/// A stage in one worker.
+pub struct StageInstance {
+    pub id: StageId,
     pub finished: bool,
-    pending: Option<Call>,
+    pub lanes: Vec<Lane>,
+    stage: Stage,
+    // By outlet.
+    destinations: Vec<Destination>,
+    // Per input the streams that reach it.
+    streams: Vec<Vec<usize>>,
+    coordination: Arc<Coordination>,
+    // When what it holds comes out, per stream, as it was told last; `None` before the first time.
+    holds: Option<Vec<(usize, EventTime)>>,
 }
 
-impl Instance {
-    pub fn new(node: usize, name: String, kind: Kind, lanes: Vec<Lane>, outs: Vec<OutEdge>) -> Self {
-        Instance { node, name, kind, lanes, outs, watermark: EventTime::MIN, finished: false, pending: None }
+impl StageInstance {
+    pub fn new(
+        id: StageId,
+        stage: Stage,
+        (lanes, destinations): (Vec<Lane>, Vec<Destination>),
+        streams: Vec<Vec<usize>>,
+        coordination: Arc<Coordination>,
+    ) -> Result<StageInstance> {
+        let mut instance =
+            StageInstance { id, finished: false, lanes, stage, destinations, streams, coordination, holds: None };
+        for input in 0..instance.streams.len() {
+            // An input that no sender of this worker feeds holds nobody back.
+            if !instance.lanes.iter().any(|lane| lane.input == input) {
+                instance.stage.advance(input, None)?;
+            }
+        }
+        Ok(instance)
     }
 
-    pub fn context(&self) -> &Context {
-        match &self.kind {
-            Kind::Source(source) => &source.cx,
-            Kind::Step { cx, .. } | Kind::Write { cx, .. } => cx,
-        }
+    pub fn stage(&self) -> &Stage {
+        &self.stage
     }
 
     /// Whether a call could be made: there is something to do, and room for what comes out.
-    pub fn can_run(&self, now: ProcessingTime) -> bool {
-        !self.finished
-            && self.outs.iter().all(OutEdge::has_credit)
-            && match &self.kind {
-                Kind::Source(source) => source.is_due(now),
-                Kind::Step { .. } => self.has_event(),
-                Kind::Write { queue, .. } => self.has_event() && queue.has_room(),
-            }
-    }
-
-    pub fn is_source(&self) -> bool {
-        matches!(self.kind, Kind::Source(_))
-    }
-
-    /// When a source is to be polled although nothing calls for it.
-    pub fn due_at(&self) -> Option<ProcessingTime> {
-        match &self.kind {
-            // Without room for what comes out it waits for that, and is called.
-            Kind::Source(source) if !self.finished && self.outs.iter().all(OutEdge::has_credit) => source.due_at(),
-            _ => None,
-        }
-    }
-
-    /// Has a source polled again.
-    pub fn look_again(&self) {
-        if let Kind::Source(source) = &self.kind {
-            source.waker.look_again();
-        }
-    }
-
-    fn has_event(&self) -> bool {
-        self.pending.is_some() || self.lanes.iter().any(Lane::can_pop)
+    pub fn can_run(&self) -> bool {
+        let has_room = |destination: &Destination| match destination {
+            Destination::Edges { edges, .. } => edges.iter().all(OutEdge::has_credit),
+            Destination::Queue(queue) => queue.has_room(),
+        };
+        let has_event = || self.stage.is_pending() || self.lanes.iter().any(Lane::can_pop);
+        !self.finished && has_event() && self.destinations.iter().all(has_room)
     }
 
     /// Makes one call. `choose` picks among so many lanes that have events.
     pub fn run(&mut self, choose: &mut dyn FnMut(usize) -> usize, out: &mut dyn Outbox) -> Result<()> {
-        self.take_event(choose, out).map_err(|error| error.context(format!("step {}", self.name)))
+        let progress = if self.stage.is_pending() { self.stage.resume()? } else { self.take_event(choose, out)? };
+        self.send(progress, out)
     }
 
-    fn take_event(&mut self, choose: &mut dyn FnMut(usize) -> usize, out: &mut dyn Outbox) -> Result<()> {
-        if let Some(call) = self.pending.take() {
-            return self.call(call, out);
-        }
+    fn take_event(&mut self, choose: &mut dyn FnMut(usize) -> usize, out: &mut dyn Outbox) -> Result<Progress> {
         let ready: Vec<usize> = (0..self.lanes.len()).filter(|&lane| self.lanes[lane].can_pop()).collect();
-        let Some(&lane) = ready.get(choose(ready.len())) else { return Ok(()) };
+        let Some(&lane) = ready.get(choose(ready.len())) else { return Ok(Progress::Done) };
+        let input = self.lanes[lane].input;
         match self.lanes[lane].pop() {
-            Some(Event::Rows(batch, _)) => self.call(Call::Process(Input(self.lanes[lane].input), batch), out),
-            Some(Event::Watermark(_)) => {
-                let least = self.lanes.iter().map(|lane| lane.watermark).min().unwrap_or(EventTime::MIN);
-                if least > self.watermark { self.call(Call::Advance(least), out) } else { Ok(()) }
-            }
-            Some(Event::Barrier(barrier)) => self.align(barrier, out),
-            None => Ok(()),
+            Some(Event::Rows(batch, _)) => self.stage.push(input, batch),
+            Some(Event::Watermark(_)) => self.advance(input),
+            Some(Event::Barrier { barrier, .. }) => self.align(barrier, out),
+            None => Ok(Progress::Done),
         }
     }
 
-    fn call(&mut self, call: Call, out: &mut dyn Outbox) -> Result<()> {
-        let progress = match &mut self.kind {
-            Kind::Source(_) => return Err(Error::internal("a source takes no rows")),
-            Kind::Write { queue, after, cx } => {
-                if let Call::Process(_, batch) = &call {
-                    write(queue, batch, *after, cx)?;
-                }
-                Progress::Done
-            }
-            Kind::Step { operator, cx } => {
-                cx.set_room(BATCH_ROWS);
-                let progress = match &call {
-                    Call::Process(input, batch) => operator.process(*input, batch, cx)?,
-                    Call::Advance(watermark) => operator.advance(*watermark, cx)?,
-                };
-                for (port, batch) in cx.take_emitted() {
-                    send(&mut self.outs, port, batch, out)?;
-                }
-                progress
-            }
-        };
-        match (progress, call) {
-            (Progress::More, call) => self.pending = Some(call),
-            (Progress::Done, Call::Advance(watermark)) => self.reached(watermark, out),
-            (Progress::Done, Call::Process(..)) => {}
-        }
-        Ok(())
+    /// Moves an input to the least watermark of its senders that have shown a row.
+    fn advance(&mut self, input: usize) -> Result<Progress> {
+        let least = self.lanes.iter().filter(|lane| lane.input == input).filter_map(|lane| lane.watermark).min();
+        if least == self.stage.input_watermark(input) { Ok(Progress::Done) } else { self.stage.advance(input, least) }
     }
 
     /// Takes part in a barrier once all lanes have it.
-    fn align(&mut self, barrier: Barrier, out: &mut dyn Outbox) -> Result<()> {
+    fn align(&mut self, barrier: Barrier, out: &mut dyn Outbox) -> Result<Progress> {
         if self.lanes.iter().any(|lane| lane.barrier().is_none()) {
-            return Ok(());
+            return Ok(Progress::Done);
         }
         if self.lanes.iter().any(|lane| lane.barrier() != Some(barrier)) {
             return Err(Error::internal(format!("lanes disagree on barrier {}", barrier.number)));
         }
-        if let Kind::Write { queue, .. } = &self.kind {
-            queue.barrier(barrier);
+        let levels = self.stage.nodes().map(|node| (node.node, node.watermark)).collect();
+        self.coordination.tell(CoordinatorEvent::StageFrozen { stage: self.id, levels })?;
+        let absent: Vec<bool> =
+            (0..self.destinations.len()).map(|outlet| self.stage.watermark(outlet).is_none()).collect();
+        let joined: Vec<usize> = (0..self.lanes.len()).filter(|&lane| self.lanes[lane].turns_present()).collect();
+        for lane in joined {
+            let input = self.lanes[lane].input;
+            let level = self.stage.present_at(input);
+            self.lanes[lane].watermark = Some(level);
+            // Nothing comes out of this: no operator is behind the level.
+            self.advance(input)?;
         }
-        self.pass(barrier, out);
+        for (outlet, destination) in self.destinations.iter_mut().enumerate() {
+            let turns_present = absent[outlet] && self.stage.watermark(outlet).is_some();
+            match destination {
+                Destination::Edges { edges, watermark } => {
+                    if turns_present {
+                        *watermark = Some(EventTime::MIN);
+                    }
+                    edges.iter().for_each(|edge| edge.control(&Event::Barrier { barrier, turns_present }, out));
+                }
+                Destination::Queue(queue) => queue.barrier(barrier),
+            }
+        }
+        self.lanes.iter_mut().for_each(Lane::unblock);
+        self.finished = barrier.last;
+        Ok(Progress::Done)
+    }
+
+    /// Sends what was put out, and, when the call is done, the watermarks that have moved.
+    fn send(&mut self, progress: Progress, out: &mut dyn Outbox) -> Result<()> {
+        let destinations = &self.destinations;
+        let put: Vec<(usize, Batch)> = self.stage.drain().collect();
+        for (outlet, batch) in put {
+            match &destinations[outlet] {
+                Destination::Edges { edges, .. } => send_rows(edges, batch, out)?,
+                Destination::Queue(queue) => queue.push(batch),
+            }
+        }
+        if progress == Progress::Done {
+            for (outlet, destination) in self.destinations.iter_mut().enumerate() {
+                let now = self.stage.watermark(outlet);
+                if let Destination::Edges { edges, watermark } = destination
+                    && now != *watermark
+                {
+                    *watermark = now;
+                    edges.iter().for_each(|edge| edge.control(&Event::Watermark(now), out));
+                }
+            }
+        }
         Ok(())
     }
 
-    fn pass(&mut self, barrier: Barrier, out: &mut dyn Outbox) {
-        self.lanes.iter_mut().for_each(Lane::unblock);
-        self.outs.iter().for_each(|edge| edge.control(&Event::Barrier(barrier), out));
-        self.finished = barrier.last;
-    }
-
-    fn reached(&mut self, watermark: EventTime, out: &mut dyn Outbox) {
-        self.watermark = watermark;
-        self.outs.iter().for_each(|edge| edge.control(&Event::Watermark(watermark), out));
-    }
-
-    /// Sends the barrier that was asked for, if this is a source that has not sent it yet.
-    pub fn send_barrier(&mut self, control: &Control, out: &mut dyn Outbox) -> bool {
-        let Kind::Source(source) = &mut self.kind else { return false };
-        let Some(barrier) = control.barrier_after(source.barriers).filter(|_| !self.finished) else { return false };
-        source.barriers = barrier.number;
-        // The barrier that ends bounded inputs comes after everything that they release.
-        let horizon = source.coordinator.horizon().filter(|_| source.state == ReaderState::Finished);
-        if let Some(horizon) = horizon.filter(|&horizon| horizon > self.watermark) {
-            self.reached(horizon, out);
+    /// Tells the coordinator when what the stage holds comes out, if that has changed; whether it has.
+    pub fn tell_holds(&mut self) -> Result<bool> {
+        if self.finished || self.stage.is_pending() {
+            return Ok(false);
         }
-        self.pass(barrier, out);
-        true
-    }
-
-    /// Polls a source for at most so many rows.
-    pub fn poll(
-        &mut self,
-        rows_max: usize,
-        now: ProcessingTime,
-        control: &Control,
-        out: &mut dyn Outbox,
-    ) -> Result<Ran> {
-        self.poll_reader(rows_max, now, control, out).map_err(|error| error.context(format!("step {}", self.name)))
-    }
-
-    fn poll_reader(
-        &mut self,
-        rows_max: usize,
-        now: ProcessingTime,
-        control: &Control,
-        out: &mut dyn Outbox,
-    ) -> Result<Ran> {
-        let Kind::Source(source) = &mut self.kind else { return Ok(Ran::Idle) };
-        // Before the poll: a call that comes while the reader looks leads to another look.
-        source.waker.answer();
-        if source.state == ReaderState::Finished {
-            if source.coordinator.horizon().is_none() {
-                return Ok(Ran::Idle);
+        let mut due: Vec<(usize, EventTime)> = Vec::new();
+        for (input, streams) in self.streams.iter().enumerate() {
+            let above = self.stage.input_watermark(input).unwrap_or(EventTime::MIN);
+            let Some(time) = self.stage.next_due(input, above) else { continue };
+            for &stream in streams {
+                match due.iter_mut().find(|(other, _)| *other == stream) {
+                    Some((_, least)) => *least = time.min(*least),
+                    None => due.push((stream, time)),
+                }
             }
-            control.finish();
-            return Ok(Ran::Moved);
         }
-        let polled = source.reader.poll(rows_max, &source.coordinator.bounds(source.index, now))?;
-        source.state = match polled.state {
-            ReaderState::Waiting { until: Some(until) } => {
-                ReaderState::Waiting { until: Some(until.max(now.plus(POLL_PAUSE))) }
-            }
-            other => other,
-        };
-        source.coordinator.report(source.index, &polled);
-        if polled.state == ReaderState::Finished {
-            source.waker.look_again();
+        if self.holds.as_ref() == Some(&due) {
+            return Ok(false);
         }
-        let mut moved = polled.state == ReaderState::Finished;
-        if let Some(batch) = polled.batch.filter(|batch| batch.rows() > 0) {
-            source.cx.count(Fate::Out, batch.rows());
-            send(&mut self.outs, Port::MAIN, batch, out)?;
-            moved = true;
-        }
-        for (port, batch) in polled.aside {
-            send(&mut self.outs, port, batch, out)?;
-            moved = true;
-        }
-        if polled.watermark > self.watermark {
-            self.reached(polled.watermark, out);
-            moved = true;
-        }
-        Ok(if moved { Ran::Moved } else { Ran::Idle })
+        self.holds = Some(due.clone());
+        self.coordination.tell(CoordinatorEvent::Holds { stage: self.id, due, replayed: true })?;
+        Ok(true)
     }
-}
-
-fn send(outs: &mut [OutEdge], port: Port, batch: Batch, out: &mut dyn Outbox) -> Result<()> {
-    if !outs.iter().any(|edge| edge.port == port) {
-        return Err(Error::internal(format!("{} rows leave at port {}, and no edge takes them", batch.rows(), port.0)));
-    }
-    for edge in outs.iter_mut().filter(|edge| edge.port == port) {
-        edge.rows(batch.clone(), out)?;
-    }
-    Ok(())
-}
-
-/// Puts the rows after the sink's start into its queue.
-fn write(queue: &SinkQueue, batch: &Batch, after: EventTime, cx: &mut Context) -> Result<()> {
-    cx.count(Fate::In, batch.rows());
-    let kept: BooleanArray = batch.times().iter().map(|&time| Some(EventTime(time) > after)).collect();
-    let batch = batch.filter(&kept)?;
-    cx.count(Fate::Filtered, kept.len() - batch.rows());
-    if batch.rows() > 0 {
-        queue.push(batch);
-    }
-    Ok(())
 }

@@ -18,10 +18,10 @@ pub struct SinkBinding {
 pub struct Job {
     /// Nodes in an order in which every node comes behind those that it takes rows from.
     pub graph: JobGraph,
-    /// One reader per source node, in the order of the source nodes.
-    pub readers: Vec<Box<dyn Reader>>,
+    /// The readers of each source node, in the order of the source nodes: at least one, at most one per worker.
+    pub readers: Vec<Vec<Box<dyn Reader>>>,
     /// Keeps the readers together in event time.
-    pub coordinator: Arc<dyn Coordinator>,
+    pub coordinator: Box<dyn Coordinator>,
     /// One binding per sink node, in the order of the sink nodes.
     pub sinks: Vec<SinkBinding>,
     /// How many workers share the key groups; at least 1.
@@ -40,9 +40,16 @@ impl Job {
         let sinks = count(|kind| matches!(kind, NodeKind::Sink(_)));
         if sources != self.readers.len() || sinks != self.sinks.len() || self.workers == 0 {
             return Err(Error::internal(format!(
-                "a graph of {sources} sources and {sinks} sinks got {} readers, {} sinks and {} workers",
+                "a graph of {sources} sources and {sinks} sinks got the readers of {} streams, {} sinks and {} workers",
                 self.readers.len(),
                 self.sinks.len(),
+                self.workers
+            )));
+        }
+        if let Some(stream) = self.readers.iter().position(|readers| !(1..=self.workers).contains(&readers.len())) {
+            return Err(Error::internal(format!(
+                "stream {stream} has {} readers on {} workers",
+                self.readers[stream].len(),
                 self.workers
             )));
         }

@@ -1,102 +1,95 @@
-//! Where the nodes of a graph live, and the lanes between them.
+//! Where the stages of a graph live, and the lanes between them.
 
-use crate::event::{Credit, Lane};
-use crate::exchange::OutEdge;
+use crate::edge::OutEdge;
+use crate::lane::{Credit, Lane};
 use crate::mailbox::Caller;
-use dataflow::{Edge, Exchange, JobGraph, NodeKind};
+use dataflow::{Edge, Exchange, JobGraph, NodeKind, Port, Splitter, StagePlan, stages};
 use std::sync::Arc;
 
-/// The nodes of a graph on workers.
+/// The stages of a graph on workers.
 pub struct Layout {
     workers: usize,
-    /// Per node the workers that have an instance of it.
+    /// The stages, each behind those that it takes rows from.
+    pub stages: Vec<StagePlan>,
+    /// Per stage the workers that have an instance of it.
     pub places: Vec<Vec<usize>>,
-    // Per node and input edge: the first lane, and the senders in lane order (empty: the worker itself).
-    lanes: Vec<Vec<(usize, Vec<usize>)>>,
-    // Per node and worker: a credit for each lane.
+    /// Per stream and reader the worker that it lives in.
+    pub readers: Vec<Vec<usize>>,
+    // Per node the workers that its rows come from.
+    senders: Vec<Vec<usize>>,
+    // Per stage and worker: a credit for each lane.
     credits: Vec<Vec<Vec<Credit>>>,
 }
 
 impl Layout {
-    /// Deals sources to the workers in turn, puts what has one writer into the first worker, and all else into each.
-    pub fn new(graph: &JobGraph, callers: &[Arc<Caller>]) -> Layout {
+    /// Deals the readers of each stream to the workers, puts what has one writer into the first worker, and all else
+    /// into each worker that something comes to. `readers` tells how many readers each stream has.
+    pub fn new(graph: &JobGraph, readers: &[usize], callers: &[Arc<Caller>]) -> Layout {
         let workers = callers.len();
-        let mut layout = Layout { workers, places: vec![], lanes: vec![], credits: vec![] };
-        let mut sources = 0;
-        for node in &graph.nodes {
-            let single = |edge: &Edge| match edge.exchange {
-                Exchange::Single => true,
-                Exchange::Forward => layout.places[edge.from] == [0] && !is_source(graph, edge.from) && workers > 1,
-                _ => false,
-            };
-            let places = if matches!(node.kind, NodeKind::Source(_)) {
-                sources += 1;
-                vec![(sources - 1) % workers]
-            } else if node.inputs.iter().all(single) {
-                vec![0]
-            } else {
-                (0..workers).collect()
-            };
-            let mut first = 0;
-            let lanes: Vec<_> = node
-                .inputs
-                .iter()
-                .map(|edge| {
-                    let own = edge.exchange == Exchange::Forward && !is_source(graph, edge.from);
-                    let senders = if own { vec![] } else { layout.places[edge.from].clone() };
-                    first += senders.len().max(1);
-                    (first - senders.len().max(1), senders)
-                })
-                .collect();
-            let credits = (0..workers).map(|worker| {
-                let senders = lanes.iter().flat_map(|(_, senders): &(usize, Vec<usize>)| match senders.as_slice() {
-                    [] => vec![worker],
-                    senders => senders.to_vec(),
-                });
+        let deal = |(stream, &count): (usize, &usize)| (0..count).map(|reader| (reader + stream) % workers).collect();
+        let readers: Vec<Vec<usize>> = readers.iter().enumerate().map(deal).collect();
+        let mut senders = vec![Vec::new(); graph.nodes.len()];
+        let sources = (0..graph.nodes.len()).filter(|&node| matches!(graph.nodes[node].kind, NodeKind::Source(_)));
+        for (node, places) in sources.zip(&readers) {
+            senders[node].clone_from(places);
+            senders[node].sort_unstable();
+        }
+        let mut layout = Layout { workers, stages: stages(graph), places: vec![], readers, senders, credits: vec![] };
+        for stage in 0..layout.stages.len() {
+            let plan = &layout.stages[stage];
+            let comes_to =
+                |&worker: &usize| plan.inputs.iter().any(|edge| !layout.lane_senders(edge, worker).is_empty());
+            let places: Vec<usize> = if plan.single { vec![0] } else { (0..workers).filter(comes_to).collect() };
+            let of_worker = |worker| {
+                let senders = plan.inputs.iter().flat_map(|edge| layout.lane_senders(edge, worker));
                 senders.map(|sender| Credit::new(callers[sender].clone())).collect()
-            });
-            layout.credits.push(credits.collect());
+            };
+            let credits = (0..workers).map(of_worker).collect();
+            for &node in &layout.stages[stage].nodes {
+                layout.senders[node].clone_from(&places);
+            }
+            layout.credits.push(credits);
             layout.places.push(places);
-            layout.lanes.push(lanes);
         }
         layout
     }
 
-    /// The lanes into a node of a worker.
-    pub fn lanes(&self, graph: &JobGraph, node: usize, worker: usize) -> Vec<Lane> {
-        let mut lanes = Vec::new();
-        for input in 0..graph.nodes[node].inputs.len() {
-            for _ in 0..self.lanes[node][input].1.len().max(1) {
-                lanes.push(Lane::new(input, self.credits[node][worker][lanes.len()].clone()));
-            }
+    /// The workers from which rows come to an input of a stage in a worker, in the sequence of the lanes.
+    fn lane_senders(&self, edge: &Edge, worker: usize) -> Vec<usize> {
+        let senders = self.senders[edge.from].iter().copied();
+        match edge.exchange {
+            Exchange::Forward => senders.filter(|&sender| sender == worker).collect(),
+            Exchange::Single if worker != 0 => Vec::new(),
+            _ => senders.collect(),
         }
-        lanes
     }
 
-    /// The edges that the rows of a node of a worker leave by.
-    pub fn outs(&self, graph: &JobGraph, from: usize, worker: usize) -> Vec<OutEdge> {
-        let mut outs = Vec::new();
-        for (node, taker) in graph.nodes.iter().enumerate() {
-            for (input, edge) in taker.inputs.iter().enumerate().filter(|(_, edge)| edge.from == from) {
-                let (first, senders) = &self.lanes[node][input];
-                let lane = first + senders.iter().position(|&sender| sender == worker).unwrap_or(0);
-                let workers = if senders.is_empty() { vec![worker] } else { self.places[node].clone() };
-                outs.push(OutEdge {
-                    port: edge.port,
-                    exchange: edge.exchange.clone(),
-                    node,
-                    lanes: (0..self.workers).map(|to| (lane, self.credits[node][to][lane].clone())).collect(),
-                    workers,
-                    deal: is_source(graph, from),
-                    next: 0,
-                });
+    /// The lanes into a stage of a worker.
+    pub fn lanes(&self, stage: usize, worker: usize) -> Vec<Lane> {
+        let inputs = self.stages[stage].inputs.iter().enumerate();
+        let of_lanes = inputs.flat_map(|(input, edge)| self.lane_senders(edge, worker).into_iter().map(move |_| input));
+        of_lanes.zip(&self.credits[stage][worker]).map(|(input, credit)| Lane::new(input, credit.clone())).collect()
+    }
+
+    /// The edges by which rows leave a port of a node of a worker.
+    pub fn edges(&self, node: usize, port: Port, sender: usize) -> Vec<OutEdge> {
+        let mut edges = Vec::new();
+        for (stage, plan) in self.stages.iter().enumerate() {
+            for (input, edge) in plan.inputs.iter().enumerate() {
+                if edge.from != node || edge.port != port {
+                    continue;
+                }
+                let splitter = Splitter::new(edge.exchange.clone(), self.workers);
+                let mut lanes = vec![None; self.workers];
+                for worker in splitter.destinations(sender) {
+                    let before: usize =
+                        plan.inputs[..input].iter().map(|edge| self.lane_senders(edge, worker).len()).sum();
+                    let at = self.lane_senders(edge, worker).iter().position(|&other| other == sender);
+                    lanes[worker] = at.map(|at| (before + at, self.credits[stage][worker][before + at].clone()));
+                }
+                edges.push(OutEdge { splitter, sender, stage, lanes });
             }
         }
-        outs
+        edges
     }
-}
-
-/// Whether a node reads a stream.
-pub fn is_source(graph: &JobGraph, node: usize) -> bool {
-    matches!(graph.nodes[node].kind, NodeKind::Source(_))
 }

@@ -1,31 +1,49 @@
 //! Runs a job graph in one process: data-parallel workers, exchange by key group, credits, barriers that commit.
 //!
-//! Everything that moves a job is an [`event::Event`] in a lane. A worker is stepped: by its own thread
-//! ([`run()`]), or by a seeded driver that chooses among everything that could happen ([`Driver`]).
-//! The engine knows the contract and no operator, no connector and no SQL.
+//! Everything that moves a stage is an [`event::Event`] in a lane; what moves a reader is an order of the job's
+//! coordinator, or what it reads. A worker is stepped: by its own thread ([`run()`]), or by a seeded driver that
+//! chooses among everything that could happen ([`Driver`]). The engine knows the contract and no operator, no
+//! connector and no SQL.
+//!
+//! Modules are listed in the order in which they stand on each other.
 
-mod build;
-mod commit;
-mod control;
-mod driver;
 mod event;
-mod exchange;
-mod instance;
-mod job;
-mod layout;
 mod mailbox;
-mod run;
-mod schedule;
+
+mod edge;
+mod lane;
+mod layout;
+
+mod control;
+mod coordination;
+
+mod commit;
+mod notes;
 mod sink;
 mod spill;
+
+mod instance;
+mod source;
 mod status;
+
+mod schedule;
 mod worker;
 
+mod build;
+mod job;
+
+mod driver;
+mod pool;
+mod run;
+
+pub use build::JobReport;
 pub use control::Control;
 pub use driver::{Driver, Step};
 pub use job::{Job, SinkBinding};
-pub use run::{Ended, run};
-pub use status::{NodeStatus, Notes, Status, Waiting};
+pub use notes::Notes;
+pub use pool::Pool;
+pub use run::run;
+pub use status::{Backlog, NodeStatus, Status};
 
 /// The most rows that one call of an operator takes or puts out.
 pub const BATCH_ROWS: usize = 8192;

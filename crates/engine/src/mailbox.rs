@@ -1,7 +1,8 @@
-//! What reaches a worker from outside: events of other workers, and calls to look again.
+//! What reaches a worker from outside: events of other workers, orders to its readers, and calls to look again.
 
 use crate::event::Envelope;
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use dataflow::{Order, ReaderId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::task::Wake;
@@ -9,9 +10,11 @@ use std::time::Duration;
 
 /// A letter in the mailbox of a worker.
 #[derive(Debug)]
-enum Letter {
+pub enum Letter {
     /// An event for a lane.
     Event(Envelope),
+    /// An order of the coordinator to a reader.
+    Order(ReaderId, Order),
     /// Something that the worker can see for itself has changed: room in a lane or a sink, a source, the control.
     LookAgain,
 }
@@ -43,6 +46,11 @@ impl Caller {
         // A worker that is gone has failed, and its error ends the job.
         let _ = self.letters.send(Letter::Event(envelope));
     }
+
+    /// Puts an order into the worker's mailbox.
+    pub fn order(&self, reader: ReaderId, order: Order) {
+        let _ = self.letters.send(Letter::Order(reader, order));
+    }
 }
 
 impl Mailbox {
@@ -55,32 +63,30 @@ impl Mailbox {
         &self.caller
     }
 
-    /// Takes what is there now: what is put in meanwhile waits for the next time, so that this comes to an end.
-    pub fn take(&self, put: &mut dyn FnMut(Envelope)) {
-        for _ in 0..self.letters.len() {
-            if let Ok(letter) = self.letters.try_recv() {
-                self.open(letter, put);
-            }
-        }
+    /// How many letters are there now: who takes so many comes to an end, whatever is put in meanwhile.
+    pub fn len(&self) -> usize {
+        self.letters.len()
+    }
+
+    /// The next letter, if there is one.
+    pub fn take(&self) -> Option<Letter> {
+        self.opened(self.letters.try_recv().ok())
     }
 
     /// Waits for a letter, for ever or for a while.
-    pub fn wait(&self, at_most: Option<Duration>, put: &mut dyn FnMut(Envelope)) {
-        let letter = match at_most {
+    pub fn wait(&self, at_most: Option<Duration>) -> Option<Letter> {
+        self.opened(match at_most {
             Some(at_most) => self.letters.recv_timeout(at_most).ok(),
             None => self.letters.recv().ok(),
-        };
-        if let Some(letter) = letter {
-            self.open(letter, put);
-        }
+        })
     }
 
-    fn open(&self, letter: Letter, put: &mut dyn FnMut(Envelope)) {
-        match letter {
-            Letter::Event(envelope) => put(envelope),
+    fn opened(&self, letter: Option<Letter>) -> Option<Letter> {
+        if matches!(letter, Some(Letter::LookAgain)) {
             // Before the worker looks: a call that comes while it looks is a new letter.
-            Letter::LookAgain => self.caller.called.store(false, SeqCst),
+            self.caller.called.store(false, SeqCst);
         }
+        letter
     }
 }
 

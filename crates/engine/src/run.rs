@@ -1,6 +1,6 @@
 //! Runs a job on threads: one per worker, and one for each writer and each committer of its outputs.
 
-use crate::build::{Built, build};
+use crate::build::{JobReport, Parts, build};
 use crate::commit::CommitterStep;
 use crate::control::Control;
 use crate::job::Job;
@@ -20,20 +20,11 @@ const TICK: Duration = Duration::from_millis(100);
 /// For how long the threads of a job that has failed are waited for: one may stand in a call to the outside.
 const GRACE_TICKS: usize = 10;
 
-/// How a job ended.
-#[derive(Debug)]
-pub struct Ended {
-    /// What it showed last.
-    pub status: Arc<Status>,
-    /// How many commits its sinks made.
-    pub commits: u64,
-}
-
 /// Runs a job to its end. `tick` is called about ten times a second with what the job shows of itself; it may ask
 /// for commits and for the end. The first error of a worker, a writer or a commit ends the job and is returned; what
 /// was prepared and not committed stays invisible.
-pub fn run(job: Job, control: &Arc<Control>, tick: &mut dyn FnMut(&Status)) -> Result<Ended> {
-    let Built { workers, writers, committers, queues, status, commits } = build(job, control)?;
+pub fn run(job: Job, control: &Arc<Control>, tick: &mut dyn FnMut(&Status)) -> Result<JobReport> {
+    let Parts { workers, writers, committers, queues, status, commits } = build(job, control)?;
     let mut threads = Threads::new(control.clone());
     for (index, worker) in workers.into_iter().enumerate() {
         let control = control.clone();
@@ -57,7 +48,7 @@ pub fn run(job: Job, control: &Arc<Control>, tick: &mut dyn FnMut(&Status)) -> R
         return Err(error);
     }
     tick(&status);
-    Ok(Ended { status, commits: commits.load(Relaxed) })
+    Ok(JobReport { status, commits: commits.load(Relaxed) })
 }
 
 /// The threads of a job. Each tells when it ends, also by a panic.
@@ -120,7 +111,7 @@ fn drive(mut worker: Worker, control: &Control) -> Result<()> {
             WorkerStep::Moved => {}
             // The call that told of a failure may have been taken already.
             WorkerStep::Idle if control.has_failed() => break,
-            WorkerStep::Idle => worker.wait(),
+            WorkerStep::Idle => worker.wait()?,
             WorkerStep::Finished => break,
         }
     }

@@ -4,14 +4,13 @@
 //! worker -> queue (64 MiB in memory, then on disk) -> writer -> barrier: prepare -> committer
 //! ```
 //!
-//! A worker never waits for a writer: while the queue is full the step before it does not run.
+//! A worker never waits for a writer: while the queue is full the stage before it does not run.
 
-use crate::commit::Prepared;
-use crate::event::Barrier;
+use crate::commit::Preparation;
 use crate::mailbox::Caller;
 use crate::spill::{Place, SpillFile};
 use crossbeam_channel::Sender;
-use dataflow::{Batch, Clock, ProcessingTime, Result, Sink, concat};
+use dataflow::{Barrier, Batch, Clock, ProcessingTime, Result, Sink, concat};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{
@@ -33,26 +32,26 @@ const ALONE_ROWS: usize = 2_048;
 
 /// What a writer is to do next.
 #[derive(Debug)]
-enum Order {
+enum Item {
     Rows(Batch, usize),
     Spilled(Place),
     Barrier(Barrier),
 }
 
-impl Order {
+impl Item {
     /// Whether it goes with no other.
     fn is_alone(&self) -> bool {
         match self {
-            Order::Rows(batch, _) => batch.rows() >= ALONE_ROWS,
-            Order::Spilled(_) => false,
-            Order::Barrier(_) => true,
+            Item::Rows(batch, _) => batch.rows() >= ALONE_ROWS,
+            Item::Spilled(_) => false,
+            Item::Barrier(_) => true,
         }
     }
 }
 
 /// The rows on their way to one writer.
 pub struct SinkQueue {
-    orders: Mutex<Orders>,
+    items: Mutex<Items>,
     changed: Condvar,
     // Since when the writer has been in a call to the output; MAX while it is in none.
     busy_since: AtomicI64,
@@ -60,8 +59,8 @@ pub struct SinkQueue {
     memory_max: usize,
 }
 
-struct Orders {
-    queue: VecDeque<Order>,
+struct Items {
+    queue: VecDeque<Item>,
     memory: usize,
     spilled: usize,
     file: SpillFile,
@@ -73,7 +72,7 @@ struct Orders {
 
 /// What a writer takes from its queue at once.
 enum Group {
-    Rows(Vec<Order>),
+    Rows(Vec<Item>),
     Barrier(Barrier),
     Ended,
 }
@@ -81,7 +80,7 @@ enum Group {
 impl SinkQueue {
     /// A queue of one of so many writers, whose worker is called when there is room again.
     pub fn new(worker: Arc<Caller>, writers: usize, spill_dir: PathBuf) -> SinkQueue {
-        let orders = Orders {
+        let items = Items {
             queue: VecDeque::new(),
             memory: 0,
             spilled: 0,
@@ -91,7 +90,7 @@ impl SinkQueue {
         };
         let memory_max = QUEUE_BYTES / writers.max(1);
         SinkQueue {
-            orders: Mutex::new(orders),
+            items: Mutex::new(items),
             changed: Condvar::new(),
             busy_since: AtomicI64::new(i64::MAX),
             worker,
@@ -101,28 +100,28 @@ impl SinkQueue {
 
     /// Whether the queue takes the output of one more call.
     pub fn has_room(&self) -> bool {
-        self.room(&self.orders())
+        self.room(&self.items())
     }
 
     /// Puts rows into the queue.
     pub fn push(&self, batch: Batch) {
-        let mut orders = self.orders();
+        let mut items = self.items();
         let bytes = batch.bytes();
-        let order = if orders.memory + bytes <= self.memory_max || orders.disk_full {
+        let item = if items.memory + bytes <= self.memory_max || items.disk_full {
             None
         } else {
             // Rows that the disk does not take stay in memory, and then the queue is full.
-            orders.file.write(&batch).ok()
+            items.file.write(&batch).ok()
         };
-        match order {
+        match item {
             Some(place) => {
-                orders.spilled += place.bytes();
-                orders.queue.push_back(Order::Spilled(place));
+                items.spilled += place.bytes();
+                items.queue.push_back(Item::Spilled(place));
             }
             None => {
-                orders.disk_full = orders.memory + bytes > self.memory_max;
-                orders.memory += bytes;
-                orders.queue.push_back(Order::Rows(batch, bytes));
+                items.disk_full = items.memory + bytes > self.memory_max;
+                items.memory += bytes;
+                items.queue.push_back(Item::Rows(batch, bytes));
             }
         }
         self.changed.notify_one();
@@ -130,73 +129,73 @@ impl SinkQueue {
 
     /// Puts a barrier behind the rows. Nothing comes behind the last one.
     pub fn barrier(&self, barrier: Barrier) {
-        let mut orders = self.orders();
-        orders.queue.push_back(Order::Barrier(barrier));
-        orders.closed |= barrier.last;
+        let mut items = self.items();
+        items.queue.push_back(Item::Barrier(barrier));
+        items.closed |= barrier.last;
         self.changed.notify_one();
     }
 
     /// Ends the writer where it is, since the job has failed.
     pub fn abandon(&self) {
-        let mut orders = self.orders();
-        orders.queue.clear();
-        orders.closed = true;
+        let mut items = self.items();
+        items.queue.clear();
+        items.closed = true;
         self.changed.notify_one();
     }
 
     /// Bytes that wait in memory and on disk, and since when the writer has been in one call to the output.
     pub fn waiting(&self) -> (usize, usize, Option<ProcessingTime>) {
-        let orders = self.orders();
+        let items = self.items();
         let since = self.busy_since.load(SeqCst);
-        (orders.memory, orders.spilled, (since < i64::MAX).then_some(ProcessingTime(since)))
+        (items.memory, items.spilled, (since < i64::MAX).then_some(ProcessingTime(since)))
     }
 
     /// What comes next; `None` when there is nothing yet and `wait` is false.
     fn take(&self, wait: bool) -> Option<Group> {
-        let mut orders = self.orders();
-        while orders.queue.is_empty() && !orders.closed {
+        let mut items = self.items();
+        while items.queue.is_empty() && !items.closed {
             if !wait {
                 return None;
             }
-            orders = self.changed.wait(orders).unwrap_or_else(PoisonError::into_inner);
+            items = self.changed.wait(items).unwrap_or_else(PoisonError::into_inner);
         }
-        let was_full = !self.room(&orders);
-        let group = orders.group();
-        if was_full && self.room(&orders) {
+        let was_full = !self.room(&items);
+        let group = items.group();
+        if was_full && self.room(&items) {
             self.worker.call();
         }
         Some(group)
     }
 
-    fn room(&self, orders: &Orders) -> bool {
-        orders.memory <= self.memory_max || (!orders.disk_full && orders.spilled < SPILL_BYTES)
+    fn room(&self, items: &Items) -> bool {
+        items.memory <= self.memory_max || (!items.disk_full && items.spilled < SPILL_BYTES)
     }
 
-    fn orders(&self) -> MutexGuard<'_, Orders> {
-        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    fn items(&self) -> MutexGuard<'_, Items> {
+        self.items.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Orders {
+impl Items {
     fn group(&mut self) -> Group {
         let (mut group, mut rows, mut bytes) = (Vec::new(), 0, 0);
         while rows < GROUP_ROWS && bytes < GROUP_BYTES {
             match self.queue.pop_front() {
-                Some(order) if order.is_alone() && !group.is_empty() => {
-                    self.queue.push_front(order);
+                Some(item) if item.is_alone() && !group.is_empty() => {
+                    self.queue.push_front(item);
                     break;
                 }
-                Some(Order::Barrier(barrier)) => return Group::Barrier(barrier),
-                Some(Order::Rows(batch, size)) => {
+                Some(Item::Barrier(barrier)) => return Group::Barrier(barrier),
+                Some(Item::Rows(batch, size)) => {
                     rows += if batch.rows() >= ALONE_ROWS { GROUP_ROWS } else { batch.rows() };
                     bytes += size;
                     self.memory -= size;
-                    group.push(Order::Rows(batch, size));
+                    group.push(Item::Rows(batch, size));
                 }
-                Some(Order::Spilled(place)) => {
+                Some(Item::Spilled(place)) => {
                     bytes += place.bytes();
                     self.spilled -= place.bytes();
-                    group.push(Order::Spilled(place));
+                    group.push(Item::Spilled(place));
                 }
                 None => break,
             }
@@ -222,7 +221,7 @@ pub struct SinkWriter {
     pub name: String,
     pub sink: Box<dyn Sink>,
     pub queue: Arc<SinkQueue>,
-    pub prepared: Sender<Prepared>,
+    pub prepared: Sender<Preparation>,
     /// Rows of the output that were written, over all its writers.
     pub written: Arc<AtomicI64>,
     pub clock: Arc<dyn Clock>,
@@ -246,20 +245,20 @@ impl SinkWriter {
     fn take_group(&mut self, group: Group) -> Result<WriterStep> {
         match group {
             Group::Ended => Ok(WriterStep::Ended),
-            Group::Rows(orders) => self.write(orders).map(|()| WriterStep::Moved),
+            Group::Rows(items) => self.write(items).map(|()| WriterStep::Moved),
             Group::Barrier(barrier) => self.sink.prepare().map(|committable| {
                 // The committer has gone only when the job has failed.
-                let _ = self.prepared.send(Prepared { barrier: barrier.number, committable });
+                let _ = self.prepared.send(Preparation { barrier: barrier.number, committable });
                 if barrier.last { WriterStep::Ended } else { WriterStep::Moved }
             }),
         }
     }
 
-    fn write(&mut self, orders: Vec<Order>) -> Result<()> {
-        let batches = orders.into_iter().map(|order| match order {
-            Order::Rows(batch, _) => Ok(batch),
-            Order::Spilled(place) => place.read(),
-            Order::Barrier(_) => Err(dataflow::Error::internal("a barrier is no row")),
+    fn write(&mut self, items: Vec<Item>) -> Result<()> {
+        let batches = items.into_iter().map(|item| match item {
+            Item::Rows(batch, _) => Ok(batch),
+            Item::Spilled(place) => place.read(),
+            Item::Barrier(_) => Err(dataflow::Error::internal("a barrier is no row")),
         });
         let batches = batches.collect::<Result<Vec<_>>>()?;
         let Some(first) = batches.first() else { return Ok(()) };

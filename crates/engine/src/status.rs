@@ -1,5 +1,7 @@
 //! What a running job shows of itself: per node rows by fate, bytes of state and the watermark.
 
+use crate::coordination::Coordination;
+use crate::notes::Notes;
 use crate::sink::SinkQueue;
 use dataflow::{EventTime, Fate, Fates, JobGraph, NodeKind, ProcessingTime};
 use std::collections::BTreeMap;
@@ -21,7 +23,7 @@ pub struct NodeStatus {
 
 /// What waits for an output that does not take rows as fast as they come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Waiting {
+pub struct Backlog {
     /// Bytes in memory.
     pub memory_bytes: usize,
     /// Bytes on disk.
@@ -30,36 +32,17 @@ pub struct Waiting {
     pub busy_since: Option<ProcessingTime>,
 }
 
-/// What people should know of the outputs while the job runs, by output: that a commit has to wait, and for what.
-#[derive(Clone, Debug, Default)]
-pub struct Notes(Arc<Mutex<BTreeMap<String, String>>>);
-
-impl Notes {
-    pub(crate) fn set(&self, of: &str, note: String) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(of.to_owned(), note);
-    }
-
-    pub(crate) fn clear(&self, of: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(of);
-    }
-
-    /// All notes.
-    pub fn all(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
-    }
-}
-
 /// The state of a job, written by workers after each call and read by anyone at any time.
 pub struct Status {
     names: Vec<(String, bool)>,
-    workers: usize,
+    coordination: Arc<Coordination>,
     // Rows that the writers of each node have written.
     written: Vec<Arc<AtomicI64>>,
     // The queues of the outputs, and the node of each.
     queues: Mutex<Vec<(usize, Arc<SinkQueue>)>>,
     notes: Notes,
-    // Indexed by worker, then node; a mutex each, so that workers never meet.
-    slots: Vec<Mutex<Slot>>,
+    // Per worker, then by node; a mutex each, so that workers never meet.
+    slots: Vec<Mutex<Vec<Slot>>>,
 }
 
 impl std::fmt::Debug for Status {
@@ -68,21 +51,27 @@ impl std::fmt::Debug for Status {
     }
 }
 
-#[derive(Clone, Debug)]
-struct Slot {
-    fates: Fates,
-    state_bytes: usize,
-    watermark: Option<EventTime>,
+/// A node in one worker.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Slot {
+    pub fates: Fates,
+    pub state_bytes: usize,
+    /// `None`: the worker has no share of the node.
+    pub watermark: Option<EventTime>,
 }
 
 impl Status {
-    pub(crate) fn new(graph: &JobGraph, workers: usize) -> Self {
+    pub(crate) fn new(graph: &JobGraph, workers: usize, coordination: Arc<Coordination>) -> Self {
         let names =
             graph.nodes.iter().map(|node| (node.name.clone(), matches!(node.kind, NodeKind::Sink(_)))).collect();
-        let empty = Slot { fates: Fates::default(), state_bytes: 0, watermark: None };
-        let slots = (0..graph.nodes.len() * workers).map(|_| Mutex::new(empty.clone())).collect();
+        let slots = (0..workers).map(|_| Mutex::new(vec![Slot::default(); graph.nodes.len()])).collect();
         let written = graph.nodes.iter().map(|_| Arc::default()).collect();
-        Status { names, workers, written, queues: Mutex::default(), notes: Notes::default(), slots }
+        Status { names, coordination, written, queues: Mutex::default(), notes: Notes::default(), slots }
+    }
+
+    /// The stream that holds the watermark back, and where it stands.
+    pub fn held_by(&self) -> Option<(String, EventTime)> {
+        self.coordination.held_by()
     }
 
     pub(crate) fn written(&self, node: usize) -> &Arc<AtomicI64> {
@@ -99,8 +88,8 @@ impl Status {
     }
 
     /// What waits for each output that has something waiting, by the name of its node.
-    pub fn waiting(&self) -> Vec<(String, Waiting)> {
-        let mut of_nodes = BTreeMap::<usize, Waiting>::new();
+    pub fn waiting(&self) -> Vec<(String, Backlog)> {
+        let mut of_nodes = BTreeMap::<usize, Backlog>::new();
         for (node, queue) in self.queues.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             let (memory, spilled, busy_since) = queue.waiting();
             let waiting = of_nodes.entry(*node).or_default();
@@ -108,13 +97,13 @@ impl Status {
             waiting.spilled_bytes += spilled;
             waiting.busy_since = waiting.busy_since.into_iter().chain(busy_since).min();
         }
-        let some = of_nodes.into_iter().filter(|(_, waiting)| *waiting != Waiting::default());
+        let some = of_nodes.into_iter().filter(|(_, waiting)| *waiting != Backlog::default());
         some.map(|(node, waiting)| (self.names[node].0.clone(), waiting)).collect()
     }
 
-    pub(crate) fn put(&self, worker: usize, node: usize, fates: Fates, state_bytes: usize, watermark: EventTime) {
-        let slot = &self.slots[worker * self.names.len() + node];
-        *slot.lock().unwrap_or_else(PoisonError::into_inner) = Slot { fates, state_bytes, watermark: Some(watermark) };
+    /// Lets a worker write how its nodes stand.
+    pub(crate) fn put(&self, worker: usize, write: impl FnOnce(&mut [Slot])) {
+        write(&mut self.slots[worker].lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// All nodes in the order of the graph.
@@ -130,10 +119,8 @@ impl Status {
             state_bytes: 0,
             watermark: EventTime::MAX,
         };
-        for worker in 0..self.workers {
-            let slot =
-                self.slots[worker * self.names.len() + node].lock().unwrap_or_else(PoisonError::into_inner).clone();
-            // A worker without an instance of the node (a source lives in one worker) has put nothing.
+        for worker in &self.slots {
+            let slot = worker.lock().unwrap_or_else(PoisonError::into_inner)[node];
             let Some(watermark) = slot.watermark else { continue };
             all.fates.merge(&slot.fates);
             all.state_bytes += slot.state_bytes;
@@ -145,7 +132,10 @@ impl Status {
 
     /// Bytes of state over all nodes.
     pub fn state_bytes(&self) -> usize {
-        self.slots.iter().map(|slot| slot.lock().unwrap_or_else(PoisonError::into_inner).state_bytes).sum()
+        let of_worker = |slots: &Mutex<Vec<Slot>>| -> usize {
+            slots.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|slot| slot.state_bytes).sum()
+        };
+        self.slots.iter().map(of_worker).sum()
     }
 
     /// Rows written by all sinks.

@@ -1,16 +1,20 @@
-//! A worker: an instance of every node that it has a share of, stepped one call at a time.
+//! A worker: its readers and its share of every stage, stepped one call at a time.
 
 use crate::control::Control;
+use crate::edge::Outbox;
 use crate::event::Envelope;
-use crate::exchange::Outbox;
-use crate::instance::{Instance, Ran};
-use crate::mailbox::{Caller, Mailbox};
+use crate::instance::StageInstance;
+use crate::mailbox::{Caller, Letter, Mailbox};
 use crate::schedule::{Next, Schedule};
-use crate::status::Status;
-use dataflow::{Clock, ProcessingTime, Result};
+use crate::source::Source;
+use crate::status::{Slot, Status};
+use dataflow::{Clock, Error, ProcessingTime, Result, Span};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How often a worker that never runs out of work tells when what its stages hold comes out.
+const HOLDS_PAUSE: Span = Span::millis(20);
 
 /// What a step gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,13 +25,13 @@ pub enum WorkerStep {
 }
 
 /// Envelopes for this worker go to its own queue, others into the mailbox of their worker.
-pub struct Post {
+struct LocalOutbox {
     worker: usize,
     own: VecDeque<Envelope>,
     callers: Vec<Arc<Caller>>,
 }
 
-impl Outbox for Post {
+impl Outbox for LocalOutbox {
     fn send(&mut self, worker: usize, envelope: Envelope) {
         if worker == self.worker {
             self.own.push_back(envelope);
@@ -39,54 +43,63 @@ impl Outbox for Post {
 
 pub struct Worker {
     index: usize,
-    // In the order of the graph.
-    instances: Vec<Instance>,
-    // The instance of a node, by node.
+    sources: Vec<Source>,
+    // Each behind those that it takes rows from.
+    stages: Vec<StageInstance>,
+    // The instance of a stage, by stage.
     at: Vec<Option<usize>>,
-    post: Post,
+    outbox: LocalOutbox,
     mailbox: Mailbox,
     control: Arc<Control>,
     status: Arc<Status>,
     clock: Arc<dyn Clock>,
+    // When the stages were last asked for what they hold.
+    held_at: ProcessingTime,
     // Room for the indexes of what can run, kept from step to step.
-    steps: Vec<usize>,
-    sources: Vec<usize>,
+    ready_stages: Vec<usize>,
+    ready_sources: Vec<usize>,
 }
 
 impl Worker {
     pub fn new(
         index: usize,
         (mailbox, callers): (Mailbox, Vec<Arc<Caller>>),
-        nodes: usize,
+        stages: usize,
         (control, status): (Arc<Control>, Arc<Status>),
         clock: Arc<dyn Clock>,
     ) -> Worker {
         Worker {
             index,
-            instances: Vec::new(),
-            at: vec![None; nodes],
-            post: Post { worker: index, own: VecDeque::new(), callers },
+            sources: Vec::new(),
+            stages: Vec::new(),
+            at: vec![None; stages],
+            outbox: LocalOutbox { worker: index, own: VecDeque::new(), callers },
             mailbox,
             control,
             status,
             clock,
-            steps: Vec::new(),
-            sources: Vec::new(),
+            held_at: ProcessingTime(i64::MIN),
+            ready_stages: Vec::new(),
+            ready_sources: Vec::new(),
         }
     }
 
-    /// Gives the worker its share of a node; nodes come in the order of the graph.
-    pub fn add(&mut self, instance: Instance) {
-        self.at[instance.node] = Some(self.instances.len());
-        self.instances.push(instance);
+    /// Gives the worker a reader.
+    pub fn add_source(&mut self, source: Source) {
+        self.sources.push(source);
     }
 
-    /// Makes one call of one node. `Idle` when no node can move before something arrives or time passes.
+    /// Gives the worker its share of a stage; stages come in their order.
+    pub fn add_stage(&mut self, stage: StageInstance) {
+        self.at[stage.id.stage] = Some(self.stages.len());
+        self.stages.push(stage);
+    }
+
+    /// Makes one call of one stage or reader. `Idle` when nothing can move before something arrives or time passes.
     pub fn step(&mut self, schedule: &mut dyn Schedule) -> Result<WorkerStep> {
-        self.deliver();
         loop {
-            // Looked at in every turn: polls that bring no row may go on for as long as a topic holds such messages.
-            if self.send_barriers() {
+            // In every turn: polls that bring no row may go on for as long as a topic holds such messages.
+            if self.deliver()? {
                 return Ok(WorkerStep::Moved);
             }
             if self.control.has_failed() {
@@ -94,83 +107,119 @@ impl Worker {
             }
             let now = self.clock.now();
             self.find_ready(now);
-            if self.steps.is_empty() && self.sources.is_empty() {
-                let finished = self.instances.iter().all(|instance| instance.finished);
+            let idle = self.ready_stages.is_empty() && self.ready_sources.is_empty();
+            if idle || now > self.held_at.plus(HOLDS_PAUSE) {
+                self.held_at = now;
+                let mut told = false;
+                for stage in &mut self.stages {
+                    told |= stage.tell_holds()?;
+                }
+                if told && idle {
+                    return Ok(WorkerStep::Moved);
+                }
+            }
+            if idle {
+                let finished =
+                    self.sources.iter().all(|source| source.finished) && self.stages.iter().all(|stage| stage.finished);
                 return Ok(if finished { WorkerStep::Finished } else { WorkerStep::Idle });
             }
             // A poll that brought no row and no watermark is no progress: the next one is looked for at once.
-            if self.run_one(schedule, now)? == Ran::Moved {
+            if self.run_one(schedule, now)? {
                 return Ok(WorkerStep::Moved);
             }
         }
     }
 
-    fn run_one(&mut self, schedule: &mut dyn Schedule, now: ProcessingTime) -> Result<Ran> {
-        let (at, ran) = match schedule.next(self.steps.len(), self.sources.len(), now) {
+    fn run_one(&mut self, schedule: &mut dyn Schedule, now: ProcessingTime) -> Result<bool> {
+        match schedule.next(self.ready_stages.len(), self.ready_sources.len(), now) {
             Next::Source(source) => {
-                let at = self.sources[source];
-                let rows_max = schedule.rows_max();
-                (at, self.instances[at].poll(rows_max, now, &self.control, &mut self.post)?)
+                let source = &mut self.sources[self.ready_sources[source]];
+                let moved = source.poll(schedule.rows_max(), now, &mut self.outbox)?;
+                self.status.put(self.index, |slots| show_source(source, slots));
+                Ok(moved)
             }
-            Next::Step(step) => {
-                let at = self.steps[step];
-                self.instances[at].run(&mut |lanes| schedule.lane(lanes), &mut self.post)?;
-                (at, Ran::Moved)
+            Next::Stage(stage) => {
+                let stage = &mut self.stages[self.ready_stages[stage]];
+                stage.run(&mut |lanes| schedule.lane(lanes), &mut self.outbox)?;
+                self.status.put(self.index, |slots| show_stage(stage, slots));
+                Ok(true)
             }
-        };
-        self.show(at);
-        self.deliver();
-        Ok(ran)
+        }
     }
 
     fn find_ready(&mut self, now: ProcessingTime) {
-        self.steps.clear();
-        self.sources.clear();
-        for (at, instance) in self.instances.iter().enumerate().filter(|(_, instance)| instance.can_run(now)) {
-            if instance.is_source() { self.sources.push(at) } else { self.steps.push(at) }
-        }
-    }
-
-    /// Has every source send the barrier that was asked for: nothing that can run comes before it.
-    fn send_barriers(&mut self) -> bool {
-        let mut sent = false;
-        for instance in &mut self.instances {
-            sent |= instance.send_barrier(&self.control, &mut self.post);
-        }
-        self.deliver();
-        sent
+        self.ready_stages.clear();
+        self.ready_sources.clear();
+        let stages = self.stages.iter().enumerate().filter(|(_, stage)| stage.can_run());
+        self.ready_stages.extend(stages.map(|(at, _)| at));
+        let sources = self.sources.iter().enumerate().filter(|(_, source)| source.can_run(now));
+        self.ready_sources.extend(sources.map(|(at, _)| at));
     }
 
     /// Waits for something to arrive, or until a source is due.
-    pub fn wait(&mut self) {
-        let due = self.instances.iter().filter_map(Instance::due_at).min();
+    pub fn wait(&mut self) -> Result<()> {
+        let due = self.sources.iter().filter_map(Source::due_at).min();
         let now = self.clock.now();
         let at_most = due.map(|due| Duration::from_micros(due.0.saturating_sub(now.0).max(0).unsigned_abs()));
-        let (instances, at) = (&mut self.instances, &self.at);
-        self.mailbox.wait(at_most, &mut |envelope| put(instances, at, envelope));
-    }
-
-    fn deliver(&mut self) {
-        let (instances, at) = (&mut self.instances, &self.at);
-        while let Some(envelope) = self.post.own.pop_front() {
-            put(instances, at, envelope);
+        match self.mailbox.wait(at_most) {
+            Some(letter) => self.open(letter).map(drop),
+            None => Ok(()),
         }
-        self.mailbox.take(&mut |envelope| put(instances, at, envelope));
     }
 
-    fn show(&self, at: usize) {
-        let instance = &self.instances[at];
-        let cx = instance.context();
-        self.status.put(self.index, instance.node, *cx.fates(), cx.state_bytes(), instance.watermark);
+    /// Puts what has arrived where it belongs, and carries out the orders to readers, barriers among them, before
+    /// anything else runs; whether there were any.
+    fn deliver(&mut self) -> Result<bool> {
+        let mut orders = false;
+        self.deliver_own()?;
+        for _ in 0..self.mailbox.len() {
+            let Some(letter) = self.mailbox.take() else { break };
+            orders |= self.open(letter)?;
+        }
+        self.deliver_own()?;
+        Ok(orders)
+    }
+
+    fn deliver_own(&mut self) -> Result<()> {
+        while let Some(envelope) = self.outbox.own.pop_front() {
+            self.put(envelope)?;
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, letter: Letter) -> Result<bool> {
+        match letter {
+            Letter::Event(envelope) => self.put(envelope).map(|()| false),
+            Letter::Order(id, order) => {
+                let source = self.sources.iter_mut().find(|source| source.id == id);
+                let source = source.ok_or_else(|| Error::internal(format!("an order came to no reader: {order:?}")))?;
+                source.order(order, &mut self.outbox).map(|()| true)
+            }
+            Letter::LookAgain => Ok(false),
+        }
+    }
+
+    fn put(&mut self, envelope: Envelope) -> Result<()> {
+        let at =
+            self.at[envelope.stage].ok_or_else(|| Error::internal("an event came to a worker without its stage"))?;
+        self.stages[at].lanes[envelope.lane].push(envelope.event);
+        Ok(())
     }
 
     /// Has every source polled again.
     pub fn look_again(&mut self) {
-        self.instances.iter().for_each(Instance::look_again);
+        self.sources.iter().for_each(Source::look_again);
     }
 }
 
-fn put(instances: &mut [Instance], at: &[Option<usize>], envelope: Envelope) {
-    let at = at[envelope.node].expect("events go to workers that have the node");
-    instances[at].lanes[envelope.lane].push(envelope.event);
+fn show_source(source: &Source, slots: &mut [Slot]) {
+    let cx = source.context();
+    let watermark = Some(source.watermark());
+    slots[source.node] = Slot { fates: *cx.fates(), state_bytes: cx.state_bytes(), watermark };
+}
+
+fn show_stage(stage: &StageInstance, slots: &mut [Slot]) {
+    for node in stage.stage().nodes() {
+        slots[node.node] = Slot { fates: *node.fates, state_bytes: node.state_bytes, watermark: Some(node.watermark) };
+    }
 }

@@ -1,12 +1,15 @@
 //! A job gives the same rows under every schedule and number of workers, and its commits hold whole barriers.
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
+mod coordinator;
+
 use arrow::array::{AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use coordinator::Free;
 use dataflow::{
-    Batch, Committable, Committer, Context, Coordinator, Edge, Error, ErrorKind, EventTime, Exchange, Frozen, Input,
+    Batch, Committable, Committer, Context, Edge, Error, ErrorKind, EventTime, Exchange, Frozen, FrozenReader, Input,
     JobGraph, ManualClock, Node, NodeKind, Operator, Output, Polled, Port, ProcessingTime, Progress, ReadBounds,
-    Reader, ReaderState, Result, RowOrder, Sink, Span, StateReader,
+    Reader, ReaderState, Report, Result, RowOrder, Sink, SplitState, StateReader,
 };
 use engine::{Control, Driver, Job, SinkBinding};
 use proptest::prelude::*;
@@ -27,36 +30,48 @@ fn rows(rows: &[(i64, i64, i64)]) -> Batch {
 }
 
 /// Gives out (time, key, value) rows in their sequence, with the greatest time less one as watermark.
-struct Rows(Vec<(i64, i64, i64)>, usize);
+struct Rows {
+    rows: Vec<(i64, i64, i64)>,
+    given: usize,
+    end: Option<EventTime>,
+}
 
-impl Reader for Rows {
-    fn poll(&mut self, rows_max: usize, _: &ReadBounds) -> Result<Polled> {
-        let part = &self.0[self.1..(self.1 + rows_max).min(self.0.len())];
-        self.1 += part.len();
-        let watermark = EventTime(self.0[..self.1].iter().map(|row| row.0 - 1).max().unwrap_or(i64::MIN));
-        let state = if self.1 == self.0.len() { ReaderState::Finished } else { ReaderState::Ready };
-        Ok(Polled { batch: Some(rows(part)), aside: Vec::new(), watermark, state })
-    }
-    fn wake(&mut self, _: &Waker) -> Result<()> {
-        Ok(())
+impl Rows {
+    fn reader(rows: Vec<(i64, i64, i64)>) -> Box<dyn Reader> {
+        Box::new(Rows { rows, given: 0, end: None })
     }
 }
 
-struct Ends(Mutex<Vec<bool>>);
-
-impl Coordinator for Ends {
-    fn report(&self, source: usize, polled: &Polled) {
-        self.0.lock().unwrap()[source] |= polled.state == ReaderState::Finished;
+impl Reader for Rows {
+    fn add(&mut self, _: Vec<SplitState>) -> Result<()> {
+        Ok(())
     }
-    fn bounds(&self, _: usize, now: ProcessingTime) -> ReadBounds {
-        ReadBounds { history: EventTime::MAX, live: EventTime::MAX, least: EventTime::MAX, due: None, now }
+    fn bound(&mut self, bounds: ReadBounds) {
+        self.end = bounds.end;
     }
-    fn wake(&self, _: usize, _: &Waker) {}
-    fn horizon(&self) -> Option<EventTime> {
-        self.0.lock().unwrap().iter().all(|&finished| finished).then_some(EventTime::MAX)
+    fn poll(&mut self, rows_max: usize, _: ProcessingTime) -> Result<Polled> {
+        let part = &self.rows[self.given..(self.given + rows_max).min(self.rows.len())];
+        self.given += part.len();
+        let batch = rows(part);
+        let reached = EventTime(self.rows[..self.given].iter().map(|row| row.0 - 1).max().unwrap_or(i64::MIN));
+        let finished = self.given == self.rows.len();
+        let watermark = Some(self.end.filter(|_| finished).map_or(reached, |end| end.max(reached)));
+        let report = Report { watermark, splits: 0, waits: vec![], clock: None, joins: false, finished };
+        let state = match (finished, self.end) {
+            (false, _) => ReaderState::Ready,
+            (true, None) => ReaderState::Waiting { until: None },
+            (true, Some(_)) => ReaderState::Finished,
+        };
+        Ok(Polled { batch: Some(batch), aside: Vec::new(), watermark, report: Some(report), state })
     }
-    fn held_by(&self) -> Option<(String, EventTime)> {
-        None
+    fn freeze(&mut self) -> Result<FrozenReader> {
+        Ok(FrozenReader { splits: vec![], watermark: EventTime::MIN, absent: false, joining: vec![] })
+    }
+    fn durable(&mut self, _: Vec<SplitState>) -> Result<()> {
+        Ok(())
+    }
+    fn wake(&mut self, _: &Waker) -> Result<()> {
+        Ok(())
     }
 }
 
@@ -94,6 +109,9 @@ impl Operator for Number {
         }
         cx.emit(Port::MAIN, rows(&out));
         Ok(Progress::Done)
+    }
+    fn next_due(&self, _: EventTime) -> Option<EventTime> {
+        None
     }
     fn freeze(&mut self) -> Result<Arc<dyn Frozen>> {
         Ok(Arc::new(()))
@@ -135,7 +153,7 @@ impl Committer for Table {
 fn job(inputs: [Vec<(i64, i64, i64)>; 2], workers: usize, after: i64, fail_at: Option<i64>) -> (Job, Written, Written) {
     let node = |name: &str, kind, inputs| {
         let ports = if matches!(kind, NodeKind::Sink(_)) { vec![] } else { vec![Port::MAIN] };
-        Node { name: name.into(), kind, inputs, ports, schema: schema(), hold: Span::ZERO, describe: String::new() }
+        Node { name: name.into(), kind, inputs, ports, schema: schema(), describe: String::new() }
     };
     let edge = |from, exchange| Edge { from, port: Port::MAIN, exchange };
     let number = |fail_at| {
@@ -160,8 +178,8 @@ fn job(inputs: [Vec<(i64, i64, i64)>; 2], workers: usize, after: i64, fail_at: O
     let [left, right] = inputs;
     let job = Job {
         graph,
-        readers: vec![Box::new(Rows(left, 0)), Box::new(Rows(right, 0))],
-        coordinator: Arc::new(Ends(Mutex::new(vec![false; 2]))),
+        readers: vec![vec![Rows::reader(left)], vec![Rows::reader(right)]],
+        coordinator: Box::new(Free::default()),
         sinks: vec![sink(&table), sink(&topic)],
         workers,
         clock: Arc::new(ManualClock::new(ProcessingTime(0))),

@@ -2,11 +2,14 @@
 //! hold nobody up before their queue is full, commits are tried again.
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
+mod coordinator;
+
 use arrow::array::{AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use coordinator::Free;
 use dataflow::{
-    Batch, Clock, Committable, Committer, Coordinator, Edge, Error, EventTime, Exchange, JobGraph, Node, NodeKind,
-    Output, Polled, Port, ProcessingTime, ReadBounds, Reader, ReaderState, Result, RowOrder, Sink, Span,
+    Batch, Clock, Committable, Committer, Edge, Error, EventTime, Exchange, FrozenReader, JobGraph, Node, NodeKind,
+    Output, Polled, Port, ProcessingTime, ReadBounds, Reader, ReaderState, Result, RowOrder, Sink, Span, SplitState,
 };
 use engine::{Control, Job, SinkBinding};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -67,35 +70,32 @@ struct Source {
 }
 
 impl Reader for Source {
-    fn poll(&mut self, _: usize, _: &ReadBounds) -> Result<Polled> {
+    fn add(&mut self, _: Vec<SplitState>) -> Result<()> {
+        Ok(())
+    }
+    fn bound(&mut self, _: ReadBounds) {}
+
+    fn poll(&mut self, _: usize, _: ProcessingTime) -> Result<Polled> {
         self.feed.polls.fetch_add(1, SeqCst);
         let mut rows = self.feed.rows.lock().unwrap();
         let batch = (!rows.is_empty()).then(|| rows.remove(0));
         let rest = rows.is_empty() && !self.restless;
         self.watermark += i64::from(self.restless && !self.feed.mute.load(SeqCst));
         let state = if rest { ReaderState::Waiting { until: None } } else { ReaderState::Ready };
-        Ok(Polled { batch, aside: vec![], watermark: EventTime(i64::MIN + self.watermark), state })
+        let watermark = Some(EventTime(i64::MIN + self.watermark));
+        Ok(Polled { batch, aside: vec![], watermark, report: None, state })
+    }
+
+    fn freeze(&mut self) -> Result<FrozenReader> {
+        Ok(FrozenReader { splits: vec![], watermark: EventTime::MIN, absent: false, joining: vec![] })
+    }
+    fn durable(&mut self, _: Vec<SplitState>) -> Result<()> {
+        Ok(())
     }
 
     fn wake(&mut self, waker: &Waker) -> Result<()> {
         *self.feed.waker.lock().unwrap() = Some(waker.clone());
         Ok(())
-    }
-}
-
-struct Free;
-
-impl Coordinator for Free {
-    fn report(&self, _: usize, _: &Polled) {}
-    fn bounds(&self, _: usize, now: ProcessingTime) -> ReadBounds {
-        ReadBounds { history: EventTime::MAX, live: EventTime::MAX, least: EventTime::MAX, due: None, now }
-    }
-    fn wake(&self, _: usize, _: &Waker) {}
-    fn horizon(&self) -> Option<EventTime> {
-        None
-    }
-    fn held_by(&self) -> Option<(String, EventTime)> {
-        None
     }
 }
 
@@ -144,7 +144,7 @@ struct Running {
     memory: Arc<AtomicUsize>,
     spilled: Arc<AtomicUsize>,
     told: Arc<AtomicBool>,
-    thread: std::thread::JoinHandle<Result<engine::Ended>>,
+    thread: std::thread::JoinHandle<Result<engine::JobReport>>,
 }
 
 impl Running {
@@ -156,7 +156,6 @@ impl Running {
             kind,
             inputs,
             schema: schema(),
-            hold: Span::ZERO,
             describe: String::new(),
         };
         let count = restless.len();
@@ -171,7 +170,7 @@ impl Running {
         let commits: Vec<Arc<AtomicUsize>> = restless.iter().map(|_| Arc::default()).collect();
         let (senders, outputs): (Vec<_>, Vec<_>) = restless.iter().map(|_| channel()).unzip();
         let reader = |(feed, &restless): (&Feed, &bool)| {
-            Box::new(Source { feed: feed.clone(), restless, watermark: 0 }) as Box<dyn Reader>
+            vec![Box::new(Source { feed: feed.clone(), restless, watermark: 0 }) as Box<dyn Reader>]
         };
         let binding = |n: usize| {
             let (numbers, gate) = (senders[n].clone(), gates[n].clone());
@@ -184,7 +183,7 @@ impl Running {
         let job = Job {
             graph,
             readers: feeds.iter().zip(restless).map(reader).collect(),
-            coordinator: Arc::new(Free),
+            coordinator: Box::new(Free::default()),
             sinks: (0..count).map(binding).collect(),
             workers,
             clock: Arc::new(SystemClock),
@@ -209,7 +208,7 @@ impl Running {
         running
     }
 
-    fn end(self) -> engine::Ended {
+    fn end(self) -> engine::JobReport {
         self.control.finish();
         self.thread.join().unwrap().unwrap()
     }

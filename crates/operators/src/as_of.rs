@@ -63,21 +63,22 @@ pub struct AsOf {
     fingerprint: u64,
 }
 
-/// The last right row of each key, in columns by key id.
+/// The last right row of each key, by key id: the values of a row side by side, since all are looked at together.
 #[derive(Clone, Debug, Default)]
 struct Last {
-    is_there: Vec<bool>,
-    values: Vec<Vec<u64>>,
-    flags: Vec<Vec<u8>>,
+    values: Vec<u64>,
+    // Per key whether there is a row, then for each value whether it is there.
+    flags: Vec<u8>,
+    columns: usize,
 }
 
-/// Right rows that are applied in a chunk.
+/// Right rows that are applied in a chunk, in rows as in [`Last`].
 #[derive(Debug, Default)]
 struct Applied {
     times: Vec<i64>,
     keys: Vec<u32>,
-    values: Vec<Vec<u64>>,
-    flags: Vec<Vec<u8>>,
+    values: Vec<u64>,
+    flags: Vec<u8>,
 }
 
 /// Where the columns of a left row come from.
@@ -87,6 +88,9 @@ enum Met {
     Applied(u32),
     Last(u32),
 }
+
+/// How many rows before it is needed an entry is asked for.
+const AHEAD: usize = 8;
 
 const ROW: u8 = 1;
 const LAST: u8 = 2;
@@ -104,11 +108,7 @@ impl AsOf {
         let columns = columns.collect::<Result<Vec<_>>>()?;
         let shape = Shape { values: columns.len(), flags: columns.len() };
         let (described_left, described_right) = (queue::describe(&left), queue::describe(&right));
-        let last = Last {
-            is_there: Vec::new(),
-            values: vec![Vec::new(); columns.len()],
-            flags: vec![Vec::new(); columns.len()],
-        };
+        let last = Last { values: Vec::new(), flags: Vec::new(), columns: columns.len() };
         Ok(AsOf {
             fingerprint: state::fingerprint(&format!("as-of {described_left} {described_right} {spec:?}")),
             left,
@@ -152,20 +152,21 @@ impl AsOf {
 
     /// Takes the right rows up to a time out of the log.
     fn take_until(&mut self, limit: i64) -> Applied {
-        let mut applied = Applied {
-            values: vec![Vec::new(); self.columns.len()],
-            flags: vec![Vec::new(); self.columns.len()],
-            ..Applied::default()
-        };
+        let columns = self.columns.len();
+        let mut applied = Applied::default();
         let end = self.log.first_above(self.log.start(), limit);
+        let rows = (end - self.log.start()) as usize;
+        applied.values.resize(rows * columns, 0);
+        applied.flags.resize(rows * columns, 0);
         self.log.drop_before(end, |page, from, to| {
+            let first = applied.keys.len() * columns;
             applied.times.extend_from_slice(&page.times[from..to]);
             applied.keys.extend_from_slice(&page.keys[from..to]);
-            for (column, source) in applied.values.iter_mut().zip(&page.values) {
-                column.extend_from_slice(&source[from..to]);
-            }
-            for (column, source) in applied.flags.iter_mut().zip(&page.flags) {
-                column.extend_from_slice(&source[from..to]);
+            for column in 0..columns {
+                let values = applied.values[first + column..].iter_mut().step_by(columns);
+                values.zip(&page.values[column][from..to]).for_each(|(value, &source)| *value = source);
+                let flags = applied.flags[first + column..].iter_mut().step_by(columns);
+                flags.zip(&page.flags[column][from..to]).for_each(|(flag, &source)| *flag = source);
             }
         });
         applied
@@ -176,28 +177,18 @@ impl AsOf {
         let Some(&last) = times.last() else { return Ok((Vec::new(), Vec::new())) };
         let applied = self.take_until(self.limit(last));
         self.newest.resize(self.keys.ids(), 0);
-        let mut met = Vec::with_capacity(keys.len());
-        let mut at = 0;
-        for (&time, &key) in times.iter().zip(keys) {
-            let limit = self.limit(time);
-            while applied.times.get(at).is_some_and(|&time| time <= limit) {
-                self.newest[applied.keys[at] as usize] = at as u32 + 1;
-                at += 1;
-            }
-            met.push(match self.newest.get(key as usize) {
-                Some(0) if self.last.is_there.get(key as usize) == Some(&true) => Met::Last(key),
-                Some(0) | None => Met::Nothing,
-                Some(&row) => Met::Applied(row - 1),
-            });
-        }
+        let met = self.meet(times, keys, &applied);
         let mut arrays = Vec::with_capacity(self.columns.len());
         for (index, values) in self.columns.iter().enumerate() {
             let (mut bits, mut there) = (Vec::with_capacity(met.len()), Vec::with_capacity(met.len()));
             for met in &met {
                 let (value, flag) = match *met {
                     Met::Nothing => (0, 0),
-                    Met::Applied(row) => (applied.values[index][row as usize], applied.flags[index][row as usize]),
-                    Met::Last(key) => (self.last.values[index][key as usize], self.last.flags[index][key as usize]),
+                    Met::Applied(row) => {
+                        let at = row as usize * self.columns.len() + index;
+                        (applied.values[at], applied.flags[at])
+                    }
+                    Met::Last(key) => self.last.get(key as usize, index),
                 };
                 bits.push(value);
                 there.push(flag);
@@ -208,34 +199,62 @@ impl AsOf {
         Ok((arrays, met.iter().map(|met| !matches!(met, Met::Nothing)).collect()))
     }
 
+    /// Which right row each left row meets.
+    fn meet(&mut self, times: &[i64], keys: &[u32], applied: &Applied) -> Vec<Met> {
+        let mut met = Vec::with_capacity(keys.len());
+        let mut at = 0;
+        for (row, (&time, &key)) in times.iter().zip(keys).enumerate() {
+            if let Some(&soon) = keys.get(row + AHEAD) {
+                state::prefetch(&self.newest, soon as usize);
+                self.last.prefetch(soon as usize);
+            }
+            let limit = self.limit(time);
+            while applied.times.get(at).is_some_and(|&time| time <= limit) {
+                if let Some(&soon) = applied.keys.get(at + AHEAD) {
+                    state::prefetch(&self.newest, soon as usize);
+                }
+                self.newest[applied.keys[at] as usize] = at as u32 + 1;
+                at += 1;
+            }
+            met.push(match self.newest.get(key as usize) {
+                Some(0) if self.last.is_there(key as usize) => Met::Last(key),
+                Some(0) | None => Met::Nothing,
+                Some(&row) => Met::Applied(row - 1),
+            });
+        }
+        met
+    }
+
     /// Makes the last applied row of each key the last row of its key; what it replaces is let go.
     fn apply(&mut self, applied: &Applied) {
         self.newest.resize(self.keys.ids(), 0);
-        for (row, &key) in applied.keys.iter().enumerate() {
-            self.newest[key as usize] = row as u32 + 1;
-        }
         self.last.grow(self.keys.ids());
         for (row, &key) in applied.keys.iter().enumerate() {
+            if let Some(&soon) = applied.keys.get(row + AHEAD) {
+                state::prefetch(&self.newest, soon as usize);
+                self.last.prefetch(soon as usize);
+            }
+            self.newest[key as usize] = row as u32 + 1;
+        }
+        let columns = self.columns.len();
+        for (row, &key) in applied.keys.iter().enumerate() {
             let slot = key as usize;
-            let is_newest = self.newest[slot] == row as u32 + 1;
-            if is_newest {
-                self.newest[slot] = 0;
+            let values = &applied.values[row * columns..][..columns];
+            let flags = &applied.flags[row * columns..][..columns];
+            if self.newest[slot] != row as u32 + 1 {
+                release(&mut self.columns, values, flags);
+                self.keys.release(key);
+                continue;
             }
-            for (index, column) in self.columns.iter_mut().enumerate() {
-                let mut gone = (applied.values[index][row], applied.flags[index][row]);
-                if is_newest {
-                    std::mem::swap(&mut gone.0, &mut self.last.values[index][slot]);
-                    std::mem::swap(&mut gone.1, &mut self.last.flags[index][slot]);
-                }
-                if gone.1 != 0 {
-                    column.release(gone.0);
-                }
-            }
+            self.newest[slot] = 0;
+            let (last_values, last_flags) = self.last.row_mut(slot);
+            release(&mut self.columns, last_values, &last_flags[1..]);
             // The entry of the key holds one reference; that of the first row becomes it.
-            if !is_newest || self.last.is_there[slot] {
+            if std::mem::replace(&mut last_flags[0], 1) != 0 {
                 self.keys.release(key);
             }
-            self.last.is_there[slot] |= is_newest;
+            last_values.copy_from_slice(values);
+            last_flags[1..].copy_from_slice(flags);
         }
     }
 
@@ -277,13 +296,14 @@ impl AsOf {
     fn restore_last(&mut self, keys: &state::BlobKeys, blob: &mut state::Decoder) -> Result<()> {
         let key = self.keys.intern_canonical(keys.get(blob)?)?;
         self.last.grow(self.keys.ids());
-        if std::mem::replace(&mut self.last.is_there[key as usize], true) {
+        let (values, flags) = self.last.row_mut(key as usize);
+        if std::mem::replace(&mut flags[0], 1) != 0 {
             return Err(Error::corrupt("the state of an as-of join has two last rows of one key"));
         }
         for (index, column) in self.columns.iter_mut().enumerate() {
             let there = blob.u8()?;
-            self.last.flags[index][key as usize] = there;
-            self.last.values[index][key as usize] = if there != 0 { column.get(blob)? } else { 0 };
+            flags[1 + index] = there;
+            values[index] = if there != 0 { column.get(blob)? } else { 0 };
         }
         Ok(())
     }
@@ -299,17 +319,49 @@ impl AsOf {
     }
 }
 
+/// Lets go of the values of a right row.
+fn release(columns: &mut [Values], values: &[u64], flags: &[u8]) {
+    for ((column, &value), _) in columns.iter_mut().zip(values).zip(flags).filter(|(_, there)| **there != 0) {
+        column.release(value);
+    }
+}
+
 impl Last {
     fn grow(&mut self, ids: usize) {
-        if self.is_there.len() < ids {
-            self.is_there.resize(ids, false);
-            self.values.iter_mut().for_each(|column| column.resize(ids, 0));
-            self.flags.iter_mut().for_each(|column| column.resize(ids, 0));
+        if self.flags.len() < ids * (self.columns + 1) {
+            self.values.resize(ids * self.columns, 0);
+            self.flags.resize(ids * (self.columns + 1), 0);
         }
     }
 
+    fn is_there(&self, key: usize) -> bool {
+        self.flags.get(key * (self.columns + 1)).is_some_and(|&flag| flag != 0)
+    }
+
+    /// A value, and whether it is there, of a key that has a row.
+    fn get(&self, key: usize, column: usize) -> (u64, u8) {
+        (self.values[key * self.columns + column], self.flags[key * (self.columns + 1) + 1 + column])
+    }
+
+    fn row_mut(&mut self, key: usize) -> (&mut [u64], &mut [u8]) {
+        let width = self.columns + 1;
+        (&mut self.values[key * self.columns..][..self.columns], &mut self.flags[key * width..][..width])
+    }
+
+    /// The row of a key is needed soon.
+    fn prefetch(&self, key: usize) {
+        state::prefetch(&self.values, key * self.columns);
+        state::prefetch(&self.flags, key * (self.columns + 1));
+    }
+
+    /// The keys that have a row, with its values and flags.
+    fn rows(&self) -> impl Iterator<Item = (u32, &[u64], &[u8])> {
+        let flags = self.flags.chunks_exact(self.columns + 1).enumerate().filter(|(_, flags)| flags[0] != 0);
+        flags.map(|(key, flags)| (key as u32, &self.values[key * self.columns..][..self.columns], &flags[1..]))
+    }
+
     fn size(&self) -> usize {
-        self.is_there.capacity() * (1 + 9 * self.values.len())
+        self.values.capacity() * 8 + self.flags.capacity()
     }
 }
 
@@ -342,6 +394,10 @@ impl Operator for AsOf {
         self.apply(&passed);
         self.count_state(cx);
         Ok(Progress::Done)
+    }
+
+    fn next_due(&self, above: EventTime) -> Option<EventTime> {
+        self.pending.first_after(above)
     }
 
     fn freeze(&mut self) -> Result<Arc<dyn Frozen>> {
@@ -401,12 +457,12 @@ impl Frozen for FrozenAsOf {
                 }
             }
         });
-        for (key, _) in self.last.is_there.iter().enumerate().filter(|(_, is_there)| **is_there) {
-            let record = blobs.record(LAST, &self.keys, key as u32);
+        for (key, values, flags) in self.last.rows() {
+            let record = blobs.record(LAST, &self.keys, key);
             for (index, column) in self.columns.iter().enumerate() {
-                record.u8(self.last.flags[index][key]);
-                if self.last.flags[index][key] != 0 {
-                    column.put(self.last.values[index][key], record);
+                record.u8(flags[index]);
+                if flags[index] != 0 {
+                    column.put(values[index], record);
                 }
             }
         }

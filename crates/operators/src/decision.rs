@@ -391,6 +391,10 @@ impl Operator for Decision {
         Ok(Progress::Done)
     }
 
+    fn next_due(&self, _: EventTime) -> Option<EventTime> {
+        None
+    }
+
     fn freeze(&mut self) -> Result<Arc<dyn Frozen>> {
         Ok(Arc::new(FrozenDecision {
             keys: self.keys.keys().clone(),

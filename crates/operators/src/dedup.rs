@@ -111,6 +111,10 @@ impl Operator for Dedup {
         Ok(Progress::Done)
     }
 
+    fn next_due(&self, _: EventTime) -> Option<EventTime> {
+        None
+    }
+
     fn freeze(&mut self) -> Result<Arc<dyn Frozen>> {
         Ok(Arc::new(FrozenDedup {
             keys: self.keys.keys().clone(),

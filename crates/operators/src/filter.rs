@@ -48,6 +48,10 @@ impl Operator for Filter {
         Ok(Progress::Done)
     }
 
+    fn next_due(&self, _: EventTime) -> Option<EventTime> {
+        None
+    }
+
     fn freeze(&mut self) -> Result<Arc<dyn Frozen>> {
         Ok(Arc::new(()))
     }

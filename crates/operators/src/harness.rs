@@ -335,7 +335,7 @@ fn share(batch: &Batch, keys: &[usize], worker: usize, workers: usize) -> Batch 
     let mine: Vec<u32> = (0..batch.rows() as u32)
         .filter(|&row| KeyGroups::worker_of(key_group(hashes[row as usize]), workers) == worker)
         .collect();
-    batch.clone().with_key_hashes(hashes).unwrap().take(&mine).unwrap()
+    batch.clone().with_key_hashes(keys, hashes).unwrap().take(&mine).unwrap()
 }
 
 fn calls(streams: &[Stream], plan: &Plan) -> Vec<Call> {

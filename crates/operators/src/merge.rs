@@ -35,6 +35,9 @@ struct Run {
 
 type Place = (i64, u128);
 
+/// So many rows of one run go on by themselves, as the batch that they came in.
+const STRETCH_ROWS: usize = 1024;
+
 const HELD: u8 = 1;
 
 impl Merge {
@@ -84,18 +87,22 @@ impl Merge {
             let taken = cursors[index].take_until(&self.runs[index], bound, rows_max - rows);
             rows += taken;
             picks.push((index, taken));
+            if picks.len() == 1 && taken >= STRETCH_ROWS {
+                break;
+            }
             push(&mut heads, index, cursors[index].place(&self.runs[index]));
         }
         let taken: Vec<usize> = cursors.iter().map(|cursor| cursor.taken).collect();
         self.gather(&picks, &taken)
     }
 
-    /// Takes rows from the runs and puts them into the sequence of the picks.
+    /// Takes rows from the runs and puts them into the sequence of the picks; each row is copied once, and none where
+    /// they lie in one batch.
     fn gather(&mut self, picks: &[(usize, usize)], taken: &[usize]) -> Result<Batch> {
-        let (mut pieces, mut bases, mut rows) = (Vec::new(), Vec::with_capacity(taken.len()), 0);
+        // Per run its first piece, and how far the picks have come in it.
+        let (mut pieces, mut places) = (Vec::new(), Vec::with_capacity(taken.len()));
         for (run, &taken) in self.runs.iter_mut().zip(taken) {
-            bases.push(rows as u32);
-            rows += taken;
+            places.push((pieces.len(), 0));
             let mut left = taken;
             while let Some(piece) = run.queue.pop(left) {
                 left -= piece.rows();
@@ -106,16 +113,19 @@ impl Merge {
         if pieces.is_empty() {
             return Ok(Batch::empty(self.schema.clone()));
         }
-        let all = dataflow::concat(&self.schema, &pieces)?;
         if picks.is_sorted_by_key(|(run, _)| *run) {
-            return Ok(all);
+            return dataflow::concat(&self.schema, &pieces);
         }
-        let mut order = Vec::with_capacity(rows);
-        for &(run, rows) in picks {
-            order.extend(bases[run]..bases[run] + rows as u32);
-            bases[run] += rows as u32;
+        let mut rows = Vec::with_capacity(taken.iter().sum());
+        for &(run, picked) in picks {
+            let (piece, row) = &mut places[run];
+            if *row == pieces[*piece].rows() {
+                (*piece, *row) = (*piece + 1, 0);
+            }
+            rows.extend((*row..*row + picked).map(|row| (*piece, row)));
+            *row += picked;
         }
-        all.take(&order)
+        dataflow::interleave(&pieces, &rows)
     }
 
     fn count_state(&self, cx: &mut Context) {
@@ -185,6 +195,10 @@ impl Operator for Merge {
             self.count_state(cx);
         }
         Ok(Progress::Done)
+    }
+
+    fn next_due(&self, above: EventTime) -> Option<EventTime> {
+        self.runs.iter().filter_map(|run| run.queue.first_after(above)).min()
     }
 
     fn freeze(&mut self) -> Result<Arc<dyn Frozen>> {

@@ -80,6 +80,10 @@ impl Operator for Project {
         Ok(Progress::Done)
     }
 
+    fn next_due(&self, _: EventTime) -> Option<EventTime> {
+        None
+    }
+
     fn freeze(&mut self) -> Result<Arc<dyn Frozen>> {
         Ok(Arc::new(()))
     }

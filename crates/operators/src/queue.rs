@@ -1,7 +1,7 @@
 //! Rows that wait in an operator, in order, and how they are kept in state.
 
 use arrow::datatypes::SchemaRef;
-use dataflow::{Batch, Context, Error, Fate, KeyGroup, Progress, Result, key_hashes};
+use dataflow::{Batch, Context, Error, EventTime, Fate, KeyGroup, Progress, Result, key_hashes};
 use state::GroupBlobs;
 use std::collections::VecDeque;
 
@@ -91,6 +91,13 @@ impl Queue {
         self.batches.front().map(|waiting| waiting.batch.times()[0])
     }
 
+    /// The least time above a time.
+    pub(crate) fn first_after(&self, above: EventTime) -> Option<EventTime> {
+        let of_batch =
+            |batch: &Batch| batch.times().get(batch.times().partition_point(|&time| time <= above.0)).copied();
+        self.batches().find_map(of_batch).map(EventTime)
+    }
+
     /// The time of the last row.
     pub(crate) fn last_time(&self) -> Option<i64> {
         self.batches.back().and_then(|waiting| waiting.batch.times().last().copied())
@@ -175,7 +182,7 @@ pub(crate) fn put_by_columns(blobs: &mut GroupBlobs, tag: u8, batches: &[Batch],
 pub(crate) fn put_by_hashes(blobs: &mut GroupBlobs, tag: u8, batches: &[Batch], home: KeyGroup) -> Result<()> {
     for batch in batches {
         match batch.key_hashes() {
-            Some(hashes) => state::put_rows_by_group(blobs, tag, batch, hashes)?,
+            Some((_, hashes)) => state::put_rows_by_group(blobs, tag, batch, hashes)?,
             None => {
                 let out = blobs.group(home);
                 out.u8(tag);

@@ -8,7 +8,8 @@ use crate::{Aggregate, columns};
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use dataflow::{
-    Batch, Context, Error, EventTime, Fate, Frozen, Input, Operator, Port, Progress, Result, StateReader, StateWriter,
+    Batch, Context, Error, EventTime, Fate, Frozen, Input, Operator, Port, Progress, Result, Span, StateReader,
+    StateWriter,
 };
 use state::GroupBlobs;
 use std::sync::Arc;
@@ -252,6 +253,11 @@ impl Operator for RangeAggregate {
         self.sweep.forget_before(next, self.sweep.end())?;
         self.count_state(cx);
         Ok(Progress::Done)
+    }
+
+    fn next_due(&self, above: EventTime) -> Option<EventTime> {
+        let hold = Span(self.hold_us);
+        self.pending.first_after(above.minus(hold)).map(|first| first.plus(hold))
     }
 
     fn freeze(&mut self) -> Result<Arc<dyn Frozen>> {

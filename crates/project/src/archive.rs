@@ -5,9 +5,10 @@
 //!            frontier ------------------------------------------------------------------------^
 //! ```
 
-use crate::archive_commit::{Answer, CommitThread};
+use crate::archive_commit::{ArchiveEvent, CommitThread};
+use crate::failure::Failure;
 use crate::job::{decoder, stream_spec};
-use crate::open::{Failure, Project};
+use crate::open::Project;
 use connector_iceberg::{TableClaim, TableOptions, TableWriter, Warehouse};
 use dataflow::{Error, ErrorKind, Position, ProcessingTime, Result, Sink, Topic};
 use seam::{
@@ -49,14 +50,14 @@ pub struct ArchiveStep {
     /// Whether every topic that is there was read to its end, or to where its archive stops.
     pub caught_up: bool,
     /// Commits that have happened since the last step.
-    pub committed: Vec<Committed>,
+    pub committed: Vec<ArchiveCommit>,
     /// What people should know.
     pub told: Vec<String>,
 }
 
 /// One commit.
 #[derive(Debug)]
-pub struct Committed {
+pub struct ArchiveCommit {
     /// The stream.
     pub stream: String,
     /// Its table.
@@ -85,18 +86,18 @@ pub struct Archive<'a> {
     project: &'a Project,
     options: ArchiveOptions,
     streams: Vec<StreamArchive>,
-    absent: Vec<Absent>,
+    absent: Vec<MissingTopic>,
     looked: Duration,
-    answers: Receiver<(usize, Answer)>,
-    answer: Sender<(usize, Answer)>,
-    growth: Arc<Growth>,
+    answers: Receiver<(usize, ArchiveEvent)>,
+    answer: Sender<(usize, ArchiveEvent)>,
+    growth: Arc<GrowthWaker>,
     // Answers that came while nothing was done but wait for them.
-    waiting: Vec<(usize, Answer)>,
+    waiting: Vec<(usize, ArchiveEvent)>,
     finishing: bool,
 }
 
 /// A stream whose topic is not there and could not be made.
-struct Absent {
+struct MissingTopic {
     stream: Stream,
     why: Error,
 }
@@ -143,7 +144,7 @@ impl<'a> Archive<'a> {
         }
         checked.iter().try_for_each(|stream| places_of(stream).map(drop))?;
         let (answer, answers) = channel();
-        let growth = Arc::new(Growth { answer: Mutex::new(answer.clone()), called: AtomicBool::new(false) });
+        let growth = Arc::new(GrowthWaker { answer: Mutex::new(answer.clone()), called: AtomicBool::new(false) });
         let mut archive = Archive {
             project,
             options,
@@ -166,7 +167,7 @@ impl<'a> Archive<'a> {
         let topic = match topic_of(self.project, &stream, table, name)? {
             Ok(topic) => topic,
             Err(why) => {
-                self.absent.push(Absent { stream, why });
+                self.absent.push(MissingTopic { stream, why });
                 return Ok(());
             }
         };
@@ -185,9 +186,9 @@ impl<'a> Archive<'a> {
         let came: Vec<_> = self.waiting.drain(..).chain(self.answers.try_iter()).collect();
         for (index, answer) in came {
             match answer {
-                Answer::Grown => {}
-                Answer::Told(line) => step.told.push(line),
-                Answer::Committed(result) => step.committed.push(self.streams[index].committed(result)?),
+                ArchiveEvent::TopicGrown => {}
+                ArchiveEvent::CommitWaits(line) => step.told.push(line),
+                ArchiveEvent::CommitDone(result) => step.committed.push(self.streams[index].committed(result)?),
             }
         }
         self.look_for_topics(now)?;
@@ -227,7 +228,7 @@ impl<'a> Archive<'a> {
         self.waiting.extend(self.answers.recv_timeout(at_most));
     }
 
-    /// How long ago the last row that was read came to its topic, of the stream that is furthest behind; `None` when all
+    /// How long ago the last row that was read arrived on its topic, for the stream that lags furthest; `None` when all
     /// topics are read to their end.
     pub fn lag(&self) -> Option<Duration> {
         let last = self.streams.iter().filter_map(|stream| stream.behind).min()?;
@@ -255,16 +256,16 @@ impl<'a> Archive<'a> {
 }
 
 /// Is called when a topic may have grown. Calls that were not answered yet are one call.
-struct Growth {
-    answer: Mutex<Sender<(usize, Answer)>>,
+struct GrowthWaker {
+    answer: Mutex<Sender<(usize, ArchiveEvent)>>,
     called: AtomicBool,
 }
 
-impl Wake for Growth {
+impl Wake for GrowthWaker {
     fn wake(self: Arc<Self>) {
         if !self.called.swap(true, SeqCst) {
             // Whoever waited has gone when nobody takes it. It is of no stream in particular.
-            let _ = self.answer.lock().unwrap_or_else(PoisonError::into_inner).send((0, Answer::Grown));
+            let _ = self.answer.lock().unwrap_or_else(PoisonError::into_inner).send((0, ArchiveEvent::TopicGrown));
         }
     }
 }
@@ -275,7 +276,7 @@ impl StreamArchive {
         stream: &Stream,
         topic: Arc<dyn Topic>,
         end: Option<&ArchiveEnd>,
-        answer: (usize, Sender<(usize, Answer)>),
+        answer: (usize, Sender<(usize, ArchiveEvent)>),
     ) -> Result<StreamArchive> {
         let (table, name) = places_of(stream)?;
         let (spec, warehouse) = (stream_spec(stream), project.warehouse()?);
@@ -351,7 +352,7 @@ impl StreamArchive {
     }
 
     /// Takes the answer of a commit.
-    fn committed(&mut self, result: Result<()>) -> Result<Committed> {
+    fn committed(&mut self, result: Result<()>) -> Result<ArchiveCommit> {
         self.commits.answered();
         result.map_err(|error| self.failed(error))?;
         let (rows, frontier) =
@@ -359,7 +360,7 @@ impl StreamArchive {
         self.frontier = Some(frontier);
         self.committed_rows += rows;
         self.committed += 1;
-        Ok(Committed { stream: self.stream.clone(), table: self.table.clone(), rows })
+        Ok(ArchiveCommit { stream: self.stream.clone(), table: self.table.clone(), rows })
     }
 }
 

@@ -6,25 +6,25 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
-/// What the archive waits for.
-pub enum Answer {
+/// What wakes an archive.
+pub enum ArchiveEvent {
     /// A topic may have new messages.
-    Grown,
-    /// It waits, and for what.
-    Told(String),
-    /// It has ended.
-    Committed(Result<()>),
+    TopicGrown,
+    /// A commit waits, and for what.
+    CommitWaits(String),
+    /// A commit has ended.
+    CommitDone(Result<()>),
 }
 
 /// Commits of one table, one at a time.
 pub struct CommitThread {
     // `None` from the time that this is dropped.
-    commits: Option<SyncSender<Commit>>,
+    commits: Option<SyncSender<CommitRequest>>,
     thread: Option<JoinHandle<()>>,
     under_way: bool,
 }
 
-struct Commit {
+struct CommitRequest {
     committables: Vec<Committable>,
     properties: Vec<(String, String)>,
     from: Option<String>,
@@ -32,15 +32,17 @@ struct Commit {
 
 impl CommitThread {
     /// Starts the thread. It ends when this is dropped and its last commit has ended, and holds the claim until then.
-    pub fn start(claim: TableClaim, (stream, answer): (usize, Sender<(usize, Answer)>)) -> Result<CommitThread> {
-        let (commits, work) = sync_channel::<Commit>(1);
+    pub fn start(claim: TableClaim, (stream, answer): (usize, Sender<(usize, ArchiveEvent)>)) -> Result<CommitThread> {
+        let (commits, work) = sync_channel::<CommitRequest>(1);
         let tell = answer.clone();
         // Whoever has stopped listening wants no answers.
-        let claim = claim.telling(Arc::new(move |line| drop(tell.send((stream, Answer::Told(line.to_owned()))))));
+        let claim = claim.with_wait_notice(Arc::new(move |line| {
+            drop(tell.send((stream, ArchiveEvent::CommitWaits(line.to_owned()))))
+        }));
         let run = move || {
             for commit in work {
                 let result = claim.commit_archive(&commit.committables, &commit.properties, commit.from.as_deref());
-                drop(answer.send((stream, Answer::Committed(result))));
+                drop(answer.send((stream, ArchiveEvent::CommitDone(result))));
             }
         };
         let thread = thread::Builder::new().name("commit".to_owned()).spawn(run);
@@ -56,7 +58,7 @@ impl CommitThread {
         properties: Vec<(String, String)>,
         from: Option<String>,
     ) -> Result<()> {
-        let commit = Commit { committables, properties, from };
+        let commit = CommitRequest { committables, properties, from };
         let sent = self.commits.as_ref().is_some_and(|commits| commits.send(commit).is_ok());
         self.under_way = true;
         if sent { Ok(()) } else { Err(Error::internal("the thread that commits has ended")) }

@@ -1,6 +1,6 @@
 //! `riverrun.toml`: text becomes typed values once, here.
 
-use crate::open::Failure;
+use crate::failure::Failure;
 use dataflow::{Error, Result};
 use serde::Deserialize;
 use sql::Diagnostic;

@@ -13,18 +13,18 @@ pub fn row_text(schema: SchemaRef) -> Result<Arc<dyn Encode>> {
 
 /// The messages of a topic: JSON, in which the bytes of dead letters are text.
 pub fn encoder(schema: &SchemaRef) -> Result<Arc<dyn Encode>> {
-    if *schema == dead_letter_schema() { Ok(Arc::new(Letters::new()?)) } else { row_text(schema.clone()) }
+    if *schema == dead_letter_schema() { Ok(Arc::new(DeadLetterEncode::new()?)) } else { row_text(schema.clone()) }
 }
 
 /// Dead letters as JSON: `raw` is the bytes as text where they are UTF-8, else `raw_hex` tells them.
-struct Letters {
+struct DeadLetterEncode {
     schema: SchemaRef,
     raw: usize,
     json: JsonEncode,
 }
 
-impl Letters {
-    fn new() -> Result<Letters> {
+impl DeadLetterEncode {
+    fn new() -> Result<DeadLetterEncode> {
         let letters = dead_letter_schema();
         let raw = letters.index_of("raw")?;
         let text = |field: &Arc<Field>| Field::new(field.name(), DataType::Utf8, true);
@@ -32,11 +32,11 @@ impl Letters {
         fields[raw] = text(&letters.fields()[raw]);
         fields.push(Field::new("raw_hex", DataType::Utf8, true));
         let schema: SchemaRef = Arc::new(Schema::new(fields));
-        Ok(Letters { json: JsonEncode::new(schema.clone())?, schema, raw })
+        Ok(DeadLetterEncode { json: JsonEncode::new(schema.clone())?, schema, raw })
     }
 }
 
-impl Encode for Letters {
+impl Encode for DeadLetterEncode {
     fn encode(&self, rows: &RecordBatch) -> Result<Vec<Vec<u8>>> {
         let raw = rows.column(self.raw).as_binary_opt::<i32>();
         let raw = raw.ok_or_else(|| Error::internal("the bytes of dead letters are no bytes"))?;

@@ -1,22 +1,24 @@
 //! A job: the graph of a target, its readers over history and topics, and its sinks.
 
+use crate::collected_rows::Rows;
 use crate::dead_letter::row_text;
-use crate::declared::{Computed, DeclaredFiles, file_types};
-use crate::open::{Failure, Project};
-use crate::output::{Rows, begin_tables, claim_tables, refuse_history, refuse_used, wire};
-use crate::since::Since;
-use crate::tally::{RuleTally, Tallied};
+use crate::declared_columns::{ComputedDecode, DeclaredFiles, file_types};
+use crate::failure::Failure;
+use crate::files_since::FilesSince;
+use crate::open::Project;
+use crate::output::{Begin, WiredSink, begin_tables, claim_tables, refuse_history, refuse_used, wire};
+use crate::tally::{RuleTally, TallySink};
 use codec::JsonDecode;
 use connector_local::Files;
 use dataflow::{
-    Clock, Committer, Coordinator, Decode, Error, ErrorKind, EventTime, JobGraph, NodeKind, Output, Reader, Result,
+    Background, Clock, Coordinator, Decode, Error, ErrorKind, EventTime, JobGraph, NodeKind, Output, Reader, Result,
     Sink, TimedFiles, Topic,
 };
 use seam::{
-    BadRows, CLOCK_PROPERTY, FRONTIER_PROPERTY, Frontier, Late, Options, Quiet, Seam, StreamInput, StreamSpec,
+    BadRows, CLOCK_PROPERTY, FRONTIER_PROPERTY, Frontier, Late, Lead, Options, Quiet, Seam, StreamInput, StreamSpec,
     StreamStats,
 };
-use sql::{Checked, ColumnSource, History, LookBack, Start, Stream, Target};
+use sql::{CheckedPlan, ColumnSource, History, LookBack, Start, Stream, Target};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,17 +34,6 @@ const HISTORY_BYTES_MAX: usize = 256 << 20;
 /// The folder of a warehouse for rows that do not fit in memory.
 const SPILL: &str = "_riverrun/spill";
 
-/// What happens when an output holds rows of the job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Begin {
-    /// The job is refused.
-    Refuse,
-    /// Tables are dropped, and topics are written under a new epoch.
-    Fresh,
-    /// Nothing outside is touched: rows of every output are collected in memory.
-    Collect,
-}
-
 /// How a job runs.
 #[derive(Clone, Debug)]
 pub struct JobOptions {
@@ -50,36 +41,16 @@ pub struct JobOptions {
     pub until_caught_up: bool,
     /// What happens when an output holds rows of the job.
     pub begin: Begin,
-    /// Only rows behind this are written.
+    /// Only rows after this are written.
     pub from: Option<EventTime>,
-}
-
-/// A sink and what it writes to.
-pub struct WiredSink {
-    /// The output's name.
-    pub name: String,
-    /// The name of its node in the graph.
-    pub node: String,
-    /// Where it goes.
-    pub output: Output,
-    /// Makes the writer of one worker.
-    pub writer: Box<dyn Fn(usize) -> Result<Box<dyn Sink>> + Send>,
-    /// Makes visible what was prepared.
-    pub committer: Box<dyn Committer>,
-    /// Only rows with `_time` above this are written.
-    pub after: EventTime,
-    /// The producer epoch of a topic.
-    pub epoch: Option<u64>,
 }
 
 /// A job that a host can run.
 pub struct Wired {
     /// What it does.
     pub graph: JobGraph,
-    /// One reader per source node.
-    pub readers: Vec<Box<dyn Reader>>,
-    /// Keeps them together.
-    pub coordinator: Arc<dyn Coordinator>,
+    /// Its streams, opened.
+    seam: Seam,
     /// One per sink node.
     pub sinks: Vec<WiredSink>,
     /// What becomes of the rows of each stream.
@@ -92,12 +63,27 @@ pub struct Wired {
     pub collected: Vec<Rows>,
     /// What the rules of each decision do.
     pub tallies: Vec<(String, RuleTally)>,
-    /// How many messages lie on topics behind the archive's frontiers.
+    /// How many messages topics hold after the archives' frontiers.
     pub waiting: u64,
     /// Tells the time to what runs the job.
     pub clock: Arc<dyn Clock>,
     /// Where rows go that do not fit in memory; to be kept as long as the job runs.
     pub spill: SpillFolder,
+}
+
+/// The readers of each stream, in the order of the source nodes.
+pub type Readers = Vec<Vec<Box<dyn Reader>>>;
+
+impl Wired {
+    /// The readers of each stream on so many workers, and the coordinator that keeps them together. `background` runs
+    /// what they read ahead. They are made once.
+    pub fn readers(
+        &mut self,
+        workers: usize,
+        background: Arc<dyn Background>,
+    ) -> Result<(Readers, Box<dyn Coordinator>)> {
+        self.seam.begin(workers, background, &self.graph.meetings())
+    }
 }
 
 /// A folder for rows that do not fit in memory, in the warehouse, since a temporary folder may itself be memory.
@@ -152,24 +138,26 @@ impl Project {
     /// Wires planned outputs to inputs.
     pub(crate) fn wire(
         &self,
-        checked: &Checked,
+        checked: &CheckedPlan,
         inputs: Vec<StreamInput>,
         options: &JobOptions,
     ) -> Result<Wired, Failure> {
         let waiting = inputs.iter().map(waiting).sum::<Result<u64>>()?;
         let spill = SpillFolder::new(&self.warehouse_path());
-        let mut seam = Seam::open(
+        let seam = Seam::open(
             inputs,
-            Options {
+            &Options {
                 until_caught_up: options.until_caught_up,
                 from: options.from,
                 memory_bytes: HISTORY_BYTES_MAX,
                 spill_dir: spill.0.clone(),
+                workers: 1,
+                lead: Lead::default(),
             },
+            None,
         )?;
         let start = seam.start().max(options.from.unwrap_or(EventTime::MIN));
         let graph = checked.lower(&Start { after: start, revision: self.revision(), row_text })?;
-        seam.meet(&graph.meetings());
         let rows = Rows::default();
         let (mut sinks, mut tallies, mut collected) = (Vec::new(), Vec::new(), Vec::new());
         let collects = options.begin == Begin::Collect;
@@ -190,7 +178,7 @@ impl Project {
                 let tally = RuleTally::new(&spec.rules);
                 let (writer, of_writer) = (sink.writer, tally.clone());
                 sink.writer = Box::new(move |worker| {
-                    Ok(Box::new(Tallied { inner: writer(worker)?, tally: of_writer.clone() }) as Box<dyn Sink>)
+                    Ok(Box::new(TallySink { inner: writer(worker)?, tally: of_writer.clone() }) as Box<dyn Sink>)
                 });
                 tallies.push((decision.clone(), tally));
             }
@@ -199,11 +187,10 @@ impl Project {
         if let Some(claims) = &claims {
             begin_tables(claims, &checked.outputs, options.begin)?;
         }
-        let (readers, coordinator, stats) = (seam.readers(), seam.coordinator(), seam.stats());
+        let stats = seam.stats();
         Ok(Wired {
             graph,
-            readers,
-            coordinator,
+            seam,
             sinks,
             stats,
             start,
@@ -224,7 +211,7 @@ impl Project {
     }
 
     /// The topics that the live side of a target needs, that are not there and that cannot be made here, each with the
-    /// reason. Those that can be made are there afterwards.
+    /// reason. Those that can be made exist afterwards.
     pub fn missing_topics(&self, target: &Target) -> Result<Vec<(String, String)>, Failure> {
         let mut missing = Vec::new();
         for stream in &self.check(target)?.streams {
@@ -238,7 +225,7 @@ impl Project {
         Ok(missing)
     }
 
-    /// The history and the topic of a stream. A job that goes on live finds a topic that is empty where none is yet.
+    /// The history and the topic of a stream. A job that continues live gets an empty topic where none exists yet.
     fn input(&self, stream: &Stream, options: &JobOptions) -> Result<StreamInput> {
         let live = match &stream.live {
             Some(topic) => {
@@ -304,26 +291,26 @@ impl Project {
     }
 }
 
-/// Whether a topic can go on exactly where the history of a stream ends. Files that others wrote say nothing of topics.
+/// Whether a topic can continue exactly where the history of a stream ends. Files that others wrote have no frontier.
 fn goes_on_live(stream: &Stream) -> bool {
     !matches!(stream.history, Some(History::Files(_)))
 }
 
-/// Leaves out the files of each history that no output behind an instant looks back to.
-fn look_back(checked: &Checked, inputs: &mut [StreamInput], from: EventTime) {
+/// Leaves out the files of each history that no output after an instant looks back to.
+fn look_back(checked: &CheckedPlan, inputs: &mut [StreamInput], from: EventTime) {
     for (name, reach) in checked.look_back() {
         let LookBack::For(span) = reach else { continue };
         for input in inputs.iter_mut().filter(|input| input.spec.name == name) {
-            let since = |files| Arc::new(Since::new(files, &input.spec, from.minus(span))) as Arc<dyn TimedFiles>;
+            let since = |files| Arc::new(FilesSince::new(files, &input.spec, from.minus(span))) as Arc<dyn TimedFiles>;
             input.history = input.history.take().map(since);
         }
     }
 }
 
-/// The most messages behind an archive that are counted before a job starts.
+/// The most messages after an archive's frontier that are counted before a job starts.
 const WAITING_MAX: u64 = 1_000_000;
 
-/// How many messages of a stream's topic lie behind its archive, counted up to [`WAITING_MAX`].
+/// How many messages of a stream's topic follow its archive's frontier, counted up to [`WAITING_MAX`].
 fn waiting(input: &StreamInput) -> Result<u64> {
     let Some(live) = &input.live else { return Ok(0) };
     let mut count = 0;
@@ -349,7 +336,7 @@ pub(crate) fn decoder(stream: &Stream, topic: &str) -> Result<Arc<dyn Decode>> {
     });
     let raw = JsonDecode::new(topic, stream.raw.clone(), paths.collect())?;
     let computes = stream.sources.iter().any(|source| matches!(source, ColumnSource::Computed(_)));
-    Ok(if computes { Arc::new(Computed::new(Box::new(raw), stream)) } else { Arc::new(raw) })
+    Ok(if computes { Arc::new(ComputedDecode::new(Box::new(raw), stream)) } else { Arc::new(raw) })
 }
 
 /// A stream as its reader needs it.

@@ -1,33 +1,44 @@
 //! Reads a project folder, wires its names to connectors and models, and yields jobs that a host can run.
 //!
 //! This is the only crate that knows which connectors exist.
+//! Modules are listed from the bottom up: each group refers only to itself and to those above it.
+
+mod config;
+mod failure;
+mod fingerprint;
+mod load;
+
+mod lock;
+
+mod open;
+
+mod collected_rows;
+mod dead_letter;
+mod declared_columns;
+mod files_since;
+mod tally;
+
+mod output;
+
+mod job;
 
 mod archive;
 mod archive_commit;
 mod catalog;
-mod config;
-mod dead_letter;
-mod declared;
-mod fingerprint;
-mod given;
-mod job;
-mod load;
-mod lock;
-mod open;
-mod output;
 mod publish;
 mod retention;
-mod since;
-mod tally;
+mod test_job;
 mod why;
 
-pub use archive::{Archive, ArchiveEnd, ArchiveOptions, ArchiveStep, Archived, Committed};
+pub use archive::{Archive, ArchiveCommit, ArchiveEnd, ArchiveOptions, ArchiveStep, Archived};
 pub use codec::JsonEncode;
+pub use collected_rows::Rows;
 pub use config::{CommitEvery, Config, Environment};
-pub use given::{Expected, TestJob};
-pub use job::{Begin, JobOptions, SpillFolder, Wired, WiredSink};
+pub use failure::Failure;
+pub use job::{JobOptions, Readers, SpillFolder, Wired};
 pub use load::Folder;
-pub use open::{Failure, Project};
-pub use output::Rows;
-pub use publish::{Published, Tail, TailRow};
+pub use open::Project;
+pub use output::{Begin, WiredSink};
+pub use publish::{PublishSummary, TailRow, TopicTail};
 pub use tally::{Rule, RuleTally};
+pub use test_job::{ExpectedOutputs, TestJob};

@@ -1,7 +1,7 @@
 //! A project folder, or a single SQL file, as texts.
 
 use crate::config::{Config, placed};
-use crate::open::Failure;
+use crate::failure::Failure;
 use dataflow::{Error, Result};
 use sql::{Diagnostic, SourceFile};
 use std::path::{Component, Path, PathBuf};

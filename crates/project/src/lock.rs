@@ -17,7 +17,7 @@ const HEADER: &str = "# Written by riverrun; keep it in git.\n\n";
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Pinned {
+struct PinnedModel {
     version: u32,
     /// Inferred columns by table or file pattern: names and types in their order.
     #[serde(default)]
@@ -32,14 +32,14 @@ struct Pinned {
 pub struct Lock {
     path: PathBuf,
     // What the file held when it was read, and what it should hold now.
-    pinned: Mutex<(Option<Pinned>, Pinned)>,
+    pinned: Mutex<(Option<PinnedModel>, PinnedModel)>,
 }
 
 impl Lock {
     /// Reads the lock file of a project folder, if it is there.
     pub fn read(root: &Path) -> Result<Lock> {
         let path = root.join(NAME);
-        let empty = Pinned { version: VERSION, columns: BTreeMap::new(), models: BTreeMap::new() };
+        let empty = PinnedModel { version: VERSION, columns: BTreeMap::new(), models: BTreeMap::new() };
         let read = match std::fs::read_to_string(&path) {
             Ok(text) => Some(parse(&path, &text)?),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
@@ -108,9 +108,9 @@ fn write_durably(path: &Path, text: &str) -> std::io::Result<()> {
     std::fs::File::open(folder)?.sync_all()
 }
 
-fn parse(path: &Path, text: &str) -> Result<Pinned> {
+fn parse(path: &Path, text: &str) -> Result<PinnedModel> {
     let hint = "remove it to have it written again";
-    let pinned: Pinned = toml::from_str(text)
+    let pinned: PinnedModel = toml::from_str(text)
         .map_err(|error| Error::invalid(format!("{}: {}; {hint}", path.display(), error.to_string().trim_end())))?;
     match pinned.version {
         VERSION => Ok(pinned),

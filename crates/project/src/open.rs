@@ -1,54 +1,17 @@
 //! A project, read and parsed, with its places not yet touched.
 
 use crate::config::Environment;
+use crate::failure::Failure;
 use crate::fingerprint::revision;
 use crate::load::{Folder, within};
 use crate::lock::Lock;
 use connector_iceberg::Warehouse;
 use connector_local::Topics;
 use dataflow::{Clock, Error, Result};
-use sql::{Checked, Diagnostic, Statements, Target};
+use sql::{CheckedPlan, Statements, Target};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-
-/// Why a project cannot be run: places in its text, or an error outside of it.
-#[derive(Debug)]
-pub enum Failure {
-    /// What is wrong in the SQL, each with its place.
-    Diagnostics(Vec<Diagnostic>),
-    /// Everything else.
-    Error(Error),
-}
-
-impl Failure {
-    /// For a name that was given outside of the project's text: its place in a text of ours would say nothing.
-    #[must_use]
-    pub fn of_a_name(self) -> Failure {
-        match self {
-            Failure::Diagnostics(wrong) if wrong.iter().all(|one| one.path.starts_with('<')) => {
-                let told = |one: &Diagnostic| {
-                    let hint = one.hint.as_ref().map_or(String::new(), |hint| format!("; {hint}"));
-                    format!("{}{hint}", one.message)
-                };
-                Error::invalid(wrong.iter().map(told).collect::<Vec<_>>().join("; ")).into()
-            }
-            other => other,
-        }
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Failure::Error(error)
-    }
-}
-
-impl From<Vec<Diagnostic>> for Failure {
-    fn from(diagnostics: Vec<Diagnostic>) -> Self {
-        Failure::Diagnostics(diagnostics)
-    }
-}
 
 /// A project: its statements, and where its names live in one environment.
 pub struct Project {
@@ -109,7 +72,7 @@ impl Project {
     }
 
     /// Plans what a target needs.
-    pub fn check(&self, target: &Target) -> Result<Checked, Failure> {
+    pub fn check(&self, target: &Target) -> Result<CheckedPlan, Failure> {
         sql::check(&self.statements, self, target)
             .map_err(|wrong| Failure::Diagnostics(wrong.into_iter().map(|one| self.folder.in_settings(one)).collect()))
     }

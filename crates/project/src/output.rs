@@ -1,15 +1,44 @@
 //! What a sink of a job writes to: a table, a topic, or the caller of a query.
 
-use crate::job::{Begin, WiredSink};
+use crate::collected_rows::Rows;
 use crate::open::Project;
 use connector_iceberg::{TableClaim, TableOptions};
 use connector_local::{Claim, TopicCommitter, TopicSink};
-use dataflow::{Batch, Committable, Committer, Error, EventTime, Output, Result, Sink};
+use dataflow::{Committable, Committer, Error, EventTime, Output, Result, Sink};
 use sql::OutputSpec;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-/// The producer that writes an output's topic: stable, so that its epochs can be told apart.
+/// What happens when an output holds rows of the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// The job is refused.
+    Refuse,
+    /// Tables are dropped, and topics are written under a new epoch.
+    Fresh,
+    /// Nothing outside is touched: rows of every output are collected in memory.
+    Collect,
+}
+
+/// A sink and what it writes to.
+pub struct WiredSink {
+    /// The output's name.
+    pub name: String,
+    /// The name of its node in the graph.
+    pub node: String,
+    /// Where it goes.
+    pub output: Output,
+    /// Makes the writer of one worker.
+    pub writer: Box<dyn Fn(usize) -> Result<Box<dyn Sink>> + Send>,
+    /// Makes visible what was prepared.
+    pub committer: Box<dyn Committer>,
+    /// Only rows with `_time` after this are written.
+    pub after: EventTime,
+    /// The producer epoch of a topic.
+    pub epoch: Option<u64>,
+}
+
+/// The producer that writes an output's topic; stable, so that a later run fences an earlier one.
 fn producer_name(project: &Project, output: &str) -> String {
     format!("{}.{output}", project.name())
 }
@@ -76,8 +105,8 @@ pub fn claim_tables(project: &Project, outputs: &[OutputSpec]) -> Result<Claims>
     Ok(claims)
 }
 
-/// Brings claimed tables to where a job begins: there, and without rows. That is looked at here once more, because
-/// another run may have committed since the job was allowed to start, and none can from now on.
+/// Brings claimed tables to where a job begins: they exist and are empty. This is checked once more, because another
+/// run may have committed since the job was allowed to start, and none can from now on.
 pub fn begin_tables(claims: &Claims, outputs: &[OutputSpec], begin: Begin) -> Result<()> {
     if begin != Begin::Fresh {
         claims.iter().try_for_each(|(table, claim)| refuse_rows(table, claim.rows()?))?;
@@ -177,57 +206,5 @@ struct ClaimedTopic {
 impl Committer for ClaimedTopic {
     fn commit(&mut self, committables: Vec<Committable>) -> Result<()> {
         self.committer.commit(committables)
-    }
-}
-
-/// Rows of a query on their way to the caller, who takes them while the job runs, in (`_time`, `_ord`) order.
-#[derive(Clone, Debug, Default)]
-pub struct Rows(Arc<(Mutex<QueryBuffer>, Condvar)>);
-
-#[derive(Debug, Default)]
-struct QueryBuffer {
-    batches: Vec<Batch>,
-    bytes: usize,
-    bytes_max: Option<usize>,
-}
-
-impl Rows {
-    /// Has the writer wait once so many bytes are not taken yet.
-    pub fn keep_at_most(&self, bytes: usize) {
-        self.untaken().bytes_max = Some(bytes);
-    }
-
-    /// The rows that came since the last call.
-    pub fn take(&self) -> Vec<Batch> {
-        let mut untaken = self.untaken();
-        untaken.bytes = 0;
-        self.0.1.notify_all();
-        std::mem::take(&mut untaken.batches)
-    }
-
-    fn untaken(&self) -> MutexGuard<'_, QueryBuffer> {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Sink for Rows {
-    fn write(&mut self, batch: &Batch) -> Result<()> {
-        let mut untaken = self.untaken();
-        while untaken.bytes_max.is_some_and(|most| untaken.bytes >= most) {
-            untaken = self.0.1.wait(untaken).unwrap_or_else(PoisonError::into_inner);
-        }
-        untaken.bytes += batch.bytes();
-        untaken.batches.push(batch.clone());
-        Ok(())
-    }
-
-    fn prepare(&mut self) -> Result<Option<Committable>> {
-        Ok(None)
-    }
-}
-
-impl Committer for Rows {
-    fn commit(&mut self, _: Vec<Committable>) -> Result<()> {
-        Ok(())
     }
 }

@@ -1,7 +1,8 @@
 //! Events from a file onto a topic, and a topic's messages for people to watch.
 
-use crate::declared::{DeclaredFiles, ERROR, RAW, file_types};
-use crate::open::{Failure, Project};
+use crate::declared_columns::{DeclaredFiles, ERROR, RAW, file_types};
+use crate::failure::Failure;
+use crate::open::Project;
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{Field, Schema, SchemaRef, TimestampMicrosecondType};
@@ -14,9 +15,9 @@ use std::sync::Arc;
 
 const READ_ROWS: usize = 8192;
 
-/// What `publish` put on a topic.
+/// What `publish` wrote to a topic.
 #[derive(Clone, Debug)]
-pub struct Published {
+pub struct PublishSummary {
     /// The topic.
     pub topic: String,
     /// How many messages.
@@ -30,8 +31,8 @@ pub struct Published {
 }
 
 impl Project {
-    /// Puts the rows of a file on the topic of a stream; the topic is made when it is not there. `each` is told how
-    /// many rows have been put. All rows are checked against the stream's columns first; where the stream declares
+    /// Publishes the rows of a file to the topic of a stream, which is created if it does not exist. `each` gets the
+    /// number of rows so far. All rows are checked against the stream's columns first; where the stream declares
     /// FAIL, nothing is put when one is wrong, and else the others are.
     pub fn publish(
         &self,
@@ -39,7 +40,7 @@ impl Project {
         file: &Path,
         partitions: u32,
         each: &mut dyn FnMut(usize),
-    ) -> Result<Published, Failure> {
+    ) -> Result<PublishSummary, Failure> {
         let stream = self.stream(stream)?;
         let Some(topic) = &stream.live else {
             return Err(Error::invalid(format!("stream \"{}\" has no LIVE topic to publish to", stream.name)).into());
@@ -63,10 +64,10 @@ impl Project {
         let paths = names.iter().map(|name| name.split('.').map(str::to_owned).collect()).collect();
         let encode = JsonEncode::nested(schema.clone(), paths)?;
         let mut published =
-            Published { topic: topic.clone(), messages: 0, bytes: 0, times: looked.times, warning: None };
+            PublishSummary { topic: topic.clone(), messages: 0, bytes: 0, times: looked.times, warning: None };
         for (index, bad) in looked.bad.iter().enumerate() {
             let mut before = 0;
-            for rows in found.open(index, &names, READ_ROWS)? {
+            for rows in found.open(index, found.files()[index].all_groups(), &names, READ_ROWS)? {
                 let rows = rows?;
                 let payloads = encode.encode(&good(&rows, before, bad, &schema)?)?;
                 before += rows.num_rows();
@@ -97,7 +98,7 @@ impl Project {
         found.ok_or_else(|| Error::invalid(format!("{name} is a view; events are published to streams")).into())
     }
 
-    fn warn_of_old(&self, published: &Published, stream: &Stream) -> Option<String> {
+    fn warn_of_old(&self, published: &PublishSummary, stream: &Stream) -> Option<String> {
         let (oldest, _) = published.times?;
         let now = self.clock.now();
         let old = oldest < EventTime(now.0).minus(Span::DAY);
@@ -111,7 +112,7 @@ impl Project {
     }
 
     /// Opens a topic to watch it: by a stream's name, or by its own.
-    pub fn tail(&self, name: &str, from_start: bool) -> Result<Tail, Failure> {
+    pub fn tail(&self, name: &str, from_start: bool) -> Result<TopicTail, Failure> {
         let topic = match self.stream(name) {
             Ok(Stream { live: Some(topic), .. }) => topic,
             _ => name.to_owned(),
@@ -131,7 +132,7 @@ impl Project {
             let after = if from_start { None } else { end.last };
             logs.push(topic.watch(partition as u32, after)?);
         }
-        Ok(Tail { logs })
+        Ok(TopicTail { logs })
     }
 }
 
@@ -149,20 +150,20 @@ fn partly(error: Error, messages: usize, topic: &str) -> Error {
 
 /// What the rows of files showed: the least and greatest event time, and by file the rows that are bad, ascending.
 #[derive(Default)]
-struct Looked {
+struct FileScan {
     times: Option<(EventTime, EventTime)>,
     bad: Vec<Vec<usize>>,
     first: Option<String>,
 }
 
 /// Reads every value of every row. One that is wrong is an error where the stream declares FAIL.
-fn look(files: &DeclaredFiles, stream: &Stream) -> Result<Looked> {
+fn look(files: &DeclaredFiles, stream: &Stream) -> Result<FileScan> {
     let mut columns: Vec<String> = stream.schema.fields().iter().map(|field| field.name().clone()).collect();
     columns.push(ERROR.to_owned());
-    let mut looked = Looked::default();
+    let mut looked = FileScan::default();
     for (index, file) in files.files().iter().enumerate() {
         let (mut before, mut bad) = (0, Vec::new());
-        for rows in files.open(index, &columns, READ_ROWS)? {
+        for rows in files.open(index, file.all_groups(), &columns, READ_ROWS)? {
             let rows = rows?;
             let times = rows.column(stream.time_column).as_primitive::<TimestampMicrosecondType>();
             let errors = rows.column(columns.len() - 1).as_string::<i32>();
@@ -212,7 +213,7 @@ fn good(rows: &RecordBatch, before: usize, bad: &[usize], schema: &SchemaRef) ->
 }
 
 /// A topic being watched.
-pub struct Tail {
+pub struct TopicTail {
     logs: Vec<Watch>,
 }
 
@@ -227,13 +228,13 @@ pub struct TailRow {
     pub producer: Option<(String, u64)>,
 }
 
-impl Tail {
+impl TopicTail {
     /// Waits until there are messages that were not taken yet, or until the time is over.
     pub fn wait(&mut self, timeout: std::time::Duration) -> Result<()> {
         Watch::wait_any(&mut self.logs, timeout).map(drop)
     }
 
-    /// The messages that have come since the last call, at most so many per partition. Never waits.
+    /// The messages since the last call, up to a limit per partition. Never waits.
     pub fn next(&mut self, messages_max: usize) -> Result<Vec<TailRow>> {
         let mut rows = Vec::new();
         for (partition, log) in self.logs.iter_mut().enumerate() {

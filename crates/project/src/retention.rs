@@ -1,7 +1,8 @@
 //! Retention: old messages of the project's topics are removed, and none that an archive does not hold yet.
 
-use crate::open::{Failure, Project};
-use connector_local::Trimmed;
+use crate::failure::Failure;
+use crate::open::Project;
+use connector_local::TrimSummary;
 use dataflow::{Output, Position, ProcessingTime, Result, Topic};
 use seam::{FRONTIER_PROPERTY, Frontier};
 use sql::{History, Target};
@@ -13,7 +14,7 @@ type Archives = Vec<String>;
 impl Project {
     /// Removes what is older than the retention from the topics that the project reads or writes, and gives what was
     /// removed by topic. Without a retention nothing is. Messages that come after an archive's frontier stay.
-    pub fn trim_topics(&self) -> Result<Vec<(String, Trimmed)>, Failure> {
+    pub fn trim_topics(&self) -> Result<Vec<(String, TrimSummary)>, Failure> {
         let Some(retention) = self.retention().filter(|_| self.topics_path().is_dir()) else { return Ok(Vec::new()) };
         let age = i64::try_from(retention.as_micros()).unwrap_or(i64::MAX);
         let before = ProcessingTime(self.clock.now().0.saturating_sub(age));

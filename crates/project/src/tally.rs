@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Counts of a decision's rules, added up over workers; readable at any time.
 #[derive(Clone, Debug, Default)]
-pub struct RuleTally(Arc<Mutex<Counts>>);
+pub struct RuleTally(Arc<Mutex<RuleCounts>>);
 
 #[derive(Debug, Default)]
-struct Counts {
+struct RuleCounts {
     rows: i64,
     last_action: Option<String>,
     rules: BTreeMap<String, Rule>,
@@ -25,7 +25,7 @@ pub struct Rule {
     pub matched: i64,
     /// Rows on which it acted.
     pub acted: i64,
-    /// Actions that left the job, since they lie behind W.
+    /// Actions that left the job, since they are after W.
     pub published: i64,
     /// Whether its condition reads a model's score.
     pub model: bool,
@@ -37,7 +37,7 @@ impl RuleTally {
         let rule = |(name, model): &(String, bool)| {
             (name.clone(), Rule { name: name.clone(), model: *model, ..Rule::default() })
         };
-        let counts = Counts { rules: rules.iter().map(rule).collect(), ..Counts::default() };
+        let counts = RuleCounts { rules: rules.iter().map(rule).collect(), ..RuleCounts::default() };
         RuleTally(Arc::new(Mutex::new(counts)))
     }
 
@@ -48,7 +48,7 @@ impl RuleTally {
         rules
     }
 
-    /// Rows that the decision looked at.
+    /// Rows that the decision evaluated.
     pub fn rows(&self) -> i64 {
         self.counts().rows
     }
@@ -58,7 +58,7 @@ impl RuleTally {
         self.counts().last_action.clone()
     }
 
-    fn counts(&self) -> MutexGuard<'_, Counts> {
+    fn counts(&self) -> MutexGuard<'_, RuleCounts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -89,19 +89,19 @@ impl RuleTally {
     }
 }
 
-impl Counts {
+impl RuleCounts {
     fn rule(&mut self, name: &str) -> &mut Rule {
         self.rules.entry(name.to_owned()).or_insert_with(|| Rule { name: name.to_owned(), ..Rule::default() })
     }
 }
 
 /// A writer of a decision's log that counts what passes.
-pub struct Tallied {
+pub struct TallySink {
     pub inner: Box<dyn Sink>,
     pub tally: RuleTally,
 }
 
-impl Sink for Tallied {
+impl Sink for TallySink {
     fn write(&mut self, batch: &Batch) -> Result<()> {
         self.tally.add(batch)?;
         self.inner.write(batch)

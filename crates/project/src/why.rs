@@ -44,13 +44,13 @@ fn rows_of(files: &dyn TimedFiles, id: &str) -> Result<Vec<RecordBatch>> {
     for file in 0..files.files().len() {
         // The ids alone say whether the file has to be read.
         let mut there = false;
-        for rows in files.open(file, &names[id_column..=id_column], READ_ROWS)? {
+        for rows in files.open(file, files.files()[file].all_groups(), &names[id_column..=id_column], READ_ROWS)? {
             there |= rows?.column(0).as_string::<i32>().iter().flatten().any(|one| one.starts_with(id));
         }
         if !there {
             continue;
         }
-        for rows in files.open(file, &names, READ_ROWS)? {
+        for rows in files.open(file, files.files()[file].all_groups(), &names, READ_ROWS)? {
             let rows = rows?;
             let ids = rows.column(id_column).as_string::<i32>();
             let mask: BooleanArray = ids.iter().map(|one| Some(one.is_some_and(|one| one.starts_with(id)))).collect();

@@ -2,8 +2,8 @@
 
 use crate::clock::{Stopwatch, SystemClock};
 use crate::show;
-use dataflow::{Clock, EventTime, ProcessingTime};
-use engine::{Status, Waiting};
+use dataflow::{Clock, ProcessingTime};
+use engine::{Backlog, Status};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use seam::StreamStats;
 use std::fmt::Write;
@@ -53,11 +53,11 @@ impl Progress {
     }
 
     /// Shows the state now.
-    pub fn tick(&mut self, held_by: Option<(String, EventTime)>, status: &Status) {
+    pub fn tick(&mut self, status: &Status) {
         let counts: Vec<_> = self.stats.iter().map(|stream| stream.counts()).collect();
         let history = counts.iter().map(|one| one.history_rows).sum::<u64>();
         let live = counts.iter().map(|one| one.live_rows).sum::<u64>();
-        let watermark = held_by.map_or(String::new(), |(stream, at)| format!("watermark {at} ({stream})"));
+        let watermark = status.held_by().map_or(String::new(), |(stream, at)| format!("watermark {at} ({stream})"));
         let in_history = counts.iter().any(|one| one.in_history);
         if self.in_history && !in_history {
             self.bar.set_style(style("{spinner} {msg}"));
@@ -106,8 +106,8 @@ impl Progress {
 
 /// The outputs that do not take rows as fast as they come, and what waits for them.
 fn waiting(status: &Status, now: ProcessingTime) -> String {
-    let stands = |waiting: &Waiting| waiting.busy_since.map_or(0, |since| now.0.saturating_sub(since.0) / 1_000_000);
-    let worth_telling = |waiting: &Waiting| {
+    let stands = |waiting: &Backlog| waiting.busy_since.map_or(0, |since| now.0.saturating_sub(since.0) / 1_000_000);
+    let worth_telling = |waiting: &Backlog| {
         waiting.memory_bytes + waiting.spilled_bytes >= WAITING_BYTES || stands(waiting) >= STANDS_SECONDS
     };
     let all = status.waiting().into_iter().filter(|(_, waiting)| worth_telling(waiting)).map(|(output, waiting)| {

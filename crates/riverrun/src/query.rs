@@ -5,7 +5,7 @@ use crate::run::{instant, job, on_interrupt};
 use crate::{Outcome, show};
 use arrow::array::RecordBatch;
 use dataflow::{Batch, Encode, Error, EventTime, Fate, Result};
-use engine::{Control, Ended};
+use engine::{Control, JobReport};
 use project::{Begin, JobOptions, JsonEncode, Project, Rows};
 use seam::StreamStats;
 use sql::Target;
@@ -38,7 +38,7 @@ pub fn query(project: &Project, args: &QueryArgs) -> Outcome {
     let rows = wired.rows.clone();
     rows.keep_at_most(UNPRINTED_BYTES);
     let stats = wired.stats.clone();
-    let (job, _, _spill) = job(wired, args.workers.map(usize::from));
+    let (job, _, _spill) = job(wired, args.workers.map(usize::from))?;
     let limit = least.unwrap_or(usize::MAX);
     if let Some(path) = &args.out {
         let written = std::thread::scope(|scope| {
@@ -129,7 +129,7 @@ impl Taken {
     }
 
     /// The rows that readers and steps left out.
-    fn bad(&self, ended: &Ended) -> i64 {
+    fn bad(&self, ended: &JobReport) -> i64 {
         let nodes = ended.status.nodes();
         let of_steps = nodes.iter().map(|node| node.fates.of(Fate::Bad) + node.fates.of(Fate::DeadLettered));
         let of_readers = self.stats.iter().map(|stream| stream.counts());

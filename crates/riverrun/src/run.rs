@@ -4,8 +4,8 @@ use crate::args::RunArgs;
 use crate::clock::{Stopwatch, rest};
 use crate::progress::Progress;
 use crate::{Outcome, show};
-use dataflow::{Coordinator, Error, EventTime, Fate, Output, Result};
-use engine::{Control, Ended, Job, SinkBinding};
+use dataflow::{Error, EventTime, Fate, Output, Result};
+use engine::{Control, Job, JobReport, Pool, SinkBinding};
 use project::{Begin, Failure, JobOptions, Project, RuleTally, Wired, WiredSink};
 use seam::StreamStats;
 use serde_json::json;
@@ -31,8 +31,7 @@ pub fn run(project: &Project, args: &RunArgs) -> Outcome {
     announce(&wired);
     let outputs = wired.sinks.iter().map(Written::of).collect::<Vec<_>>();
     let (stats, tallies, start) = (wired.stats.clone(), wired.tallies.clone(), wired.start);
-    let coordinator = wired.coordinator.clone();
-    let (job, names, _spill) = job(wired, args.workers.map(usize::from));
+    let (job, names, _spill) = job(wired, args.workers.map(usize::from))?;
     let commit_every = args.commit_every(project);
     let control = Arc::new(Control::default());
     let mut progress = Progress::start(&stats);
@@ -51,7 +50,7 @@ pub fn run(project: &Project, args: &RunArgs) -> Outcome {
             progress.say(&format!("topics are looked at every 50 ms for new messages: {reason}"));
         }
         peak.take(status);
-        progress.tick(coordinator.held_by(), status);
+        progress.tick(status);
     });
     let took = progress.finish();
     let ended = ended?;
@@ -63,7 +62,6 @@ pub fn run(project: &Project, args: &RunArgs) -> Outcome {
         ended: &ended,
         names: &names,
         outputs: &outputs,
-        coordinator: coordinator.as_ref(),
         peak: &peak,
         took,
         stopped: stopped.load(Ordering::Relaxed),
@@ -114,20 +112,21 @@ impl Written {
 }
 
 /// The engine's job of what the project wired, the names of its sinks, and what must live as long as it runs.
-pub fn job(wired: Wired, workers: Option<usize>) -> (Job, Vec<String>, project::SpillFolder) {
+pub fn job(mut wired: Wired, workers: Option<usize>) -> Result<(Job, Vec<String>, project::SpillFolder)> {
     let workers = workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
+    let (readers, coordinator) = wired.readers(workers, Arc::new(Pool::new(workers)?))?;
     let names = wired.sinks.iter().map(|sink| sink.name.clone()).collect();
     let bind = |sink: WiredSink| SinkBinding { writer: sink.writer, committer: sink.committer, after: sink.after };
     let job = Job {
         graph: wired.graph,
-        readers: wired.readers,
-        coordinator: wired.coordinator,
+        readers,
+        coordinator,
         sinks: wired.sinks.into_iter().map(bind).collect(),
         workers,
         clock: wired.clock,
         spill_dir: wired.spill.path().to_owned(),
     };
-    (job, names, wired.spill)
+    Ok((job, names, wired.spill))
 }
 
 /// Sets a flag at Ctrl-C; the second one ends the process at once.
@@ -176,10 +175,9 @@ struct Summary<'a> {
     stats: &'a [Arc<StreamStats>],
     tallies: &'a [(String, RuleTally)],
     start: EventTime,
-    ended: &'a Ended,
+    ended: &'a JobReport,
     names: &'a [String],
     outputs: &'a [Written],
-    coordinator: &'a dyn Coordinator,
     peak: &'a Peak,
     took: Duration,
     stopped: bool,
@@ -235,7 +233,7 @@ impl Summary<'_> {
 
     fn streams(&self) -> String {
         let names = ["stream", "history", "live", "late", "dropped", "watermark"].map(str::to_owned);
-        let held = self.coordinator.held_by().map(|(stream, _)| stream);
+        let held = self.ended.status.held_by().map(|(stream, _)| stream);
         let row = |stream: &Arc<StreamStats>| {
             let counts = stream.counts();
             let ahead = self.stats.iter().any(|other| other.counts().watermark > counts.watermark);

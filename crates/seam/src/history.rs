@@ -1,151 +1,168 @@
-//! Reads the rows of a set of files in (`_time`, `_ord`) order, with bounded memory however the files overlap.
+//! Reads shares of a history in (`_time`, `_ord`) order, ahead of what is asked for.
 //!
-//! Every file, and every run that was spilled, has a *least unread time*: from the file's bounds at first, then from
-//! a look at its time columns alone, then from the rows themselves. Rows before the least of these can leave; the
-//! part that has it is the one to be read next.
-//!
-//! ```text
-//! file 1  ====|----            = given out, - in memory, . not read
-//! file 2    ==|-----....
-//! file 3      |  ..........
-//!             ^ the least unread time is that of file 3: it is read next
-//! ```
+//! The row groups of all files are dealt to 64 shares, once per stream (`plan`). A reader merges those of its shares
+//! (`merge`) on a background thread, and finds pieces that are ready (`ahead`); a checkpoint has a position per share
+//! (`position`), from which any other reader goes on.
 
-use crate::held::Held;
-use crate::placing::{Aside, Layout, event_time, instants};
-use crate::spill::{Run, RunWriter};
-use crate::{BadRows, StreamSpec, StreamStats};
-use arrow::array::{Array, RecordBatch};
-use dataflow::{Batch, Bounds, Error, EventTime, RecordBatches, Result, TimedFile, TimedFiles};
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::path::PathBuf;
+mod ahead;
+mod bytes;
+mod merge;
+mod plan;
+mod position;
+mod share_rows;
+mod spill;
+#[cfg(test)]
+mod tests;
+mod waiting;
+
+use crate::StreamStats;
+use crate::placing::Aside;
+use ahead::ReadAhead;
+use bytes::HeldBytes;
+use dataflow::{Background, Batch, Error, EventTime, Result};
+use merge::{GroupAside, Merge, Piece, left_of};
+use position::Place;
+use share_rows::ShareRows;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::Waker;
 
-/// About how many rows leave in one sort, unless they are wide.
-const CUT_ROWS: usize = 32_768;
-/// How many rows are read from a file at once, unless many files are open or rows are wide.
-const CHUNK_ROWS: usize = 8_192;
-/// How many rows are read from a file at once at least.
-const CHUNK_ROWS_MIN: usize = 128;
-/// A file of at most so many decoded bytes is read whole, without a look at its times before.
-const WHOLE_BYTES_MAX: usize = 64 << 20;
-/// How many files are open at once at most, but for one that is read whole.
-const OPEN_FILES_MAX: usize = 200;
-/// How many chunks one call reads at most.
-const CHUNKS_PER_CALL: usize = 64;
-/// Rows per batch of a spilled run.
-const RUN_ROWS: usize = 4_096;
+pub(crate) use merge::HistoryRoom;
+pub(crate) use plan::{HistoryPlan, SHARES};
+pub(crate) use position::SharePosition;
 
-/// The rows of a history, in order.
+/// The rows of some shares of a history, in order.
+///
+/// Memory is bounded by the room that it is given, however the files overlap; rows beyond that are spilled. What it
+/// reads ahead is not held back by the ceiling, only what it gives out.
 pub(crate) struct History {
-    spec: StreamSpec,
-    files: Arc<dyn TimedFiles>,
-    layout: Layout,
+    plan: Arc<HistoryPlan>,
+    background: Arc<dyn Background>,
     stats: Arc<StreamStats>,
-    spill_dir: PathBuf,
-    memory_bytes: usize,
-    row_bytes: usize,
-    chunk_rows: usize,
-    parts: Vec<Part>,
-    // The parts that are not read to their end, by their least unread time.
-    unread: BinaryHeap<Reverse<(i64, usize)>>,
-    open_files: usize,
-    held: Held,
-    // Bytes read from files since rows were spilled: only these are worth spilling.
-    fresh_bytes: usize,
-    ready: Batch,
-    ready_given: usize,
-    // Every row before this was made ready.
-    bound: i64,
+    room: HistoryRoom,
+    waker: Option<Waker>,
+    // Where each share was taken up, or was when another one came.
+    shares: BTreeMap<u16, SharePosition>,
+    reading: Reading,
+    current: Piece,
+    // How many rows of `current` were given out.
+    given: usize,
     // Rows that leave at other ports, until they are taken.
-    aside: Aside,
+    aside: Vec<GroupAside>,
+    // Of row groups: how many rows were read with what was taken of `aside`.
+    aside_taken: BTreeMap<u64, u64>,
+    last: Option<LastPlace>,
+    // Whether the stream's counters say that this reader has history left.
+    is_counted: bool,
 }
 
-enum Part {
-    /// A file that is not open; `least` are the least times from each chunk on, once they are known.
-    File {
-        file: usize,
-        least: Option<Vec<i64>>,
-    },
-    Open(OpenFile),
-    Run(Run),
-    Ended,
+enum Reading {
+    /// Nothing was asked for yet.
+    Before,
+    Ahead(Arc<ReadAhead>),
+    /// The last piece came.
+    Over,
+    /// Nothing comes any more; the error until it was given out.
+    Failed(Option<Error>),
 }
 
-struct OpenFile {
-    file: usize,
-    rows: RecordBatches,
-    rows_read: usize,
-    chunk_rows: usize,
-    least: Option<Vec<i64>>,
-}
-
-impl OpenFile {
-    /// A time that no unread row lies before, if more is known than the file's own bounds.
-    fn least_unread(&self) -> Option<i64> {
-        Some(self.least.as_ref()?.get(self.rows_read / self.chunk_rows).copied().unwrap_or(i64::MAX))
-    }
+/// The place of the last row that was given out, and how many rows of each share were given out exactly there.
+struct LastPlace {
+    place: Place,
+    rows: BTreeMap<u16, u64>,
 }
 
 impl History {
-    /// Plans the reading of a set of files; nothing is opened yet.
+    /// A history without a share.
     pub fn new(
-        spec: &StreamSpec,
-        files: Arc<dyn TimedFiles>,
+        plan: Arc<HistoryPlan>,
+        background: Arc<dyn Background>,
         stats: Arc<StreamStats>,
-        memory_bytes: usize,
-        spill_dir: PathBuf,
-    ) -> Result<History> {
-        let layout = Layout::of(spec, files.name(), &files.schema())?;
-        let row_bytes = row_bytes(&layout, files.as_ref());
-        let spans: Vec<(i64, i64)> = files.files().iter().map(|file| span_of(spec, &layout, file)).collect();
-        let room = memory_bytes / 4 / (row_bytes * overlap(&spans).max(1));
-        let (mut parts, mut unread) = (Vec::new(), BinaryHeap::new());
-        for (file, &(least, _)) in spans.iter().enumerate().filter(|&(file, _)| files.files()[file].rows > 0) {
-            unread.push(Reverse((least, parts.len())));
-            parts.push(Part::File { file, least: None });
-        }
-        Ok(History {
-            held: Held::new(spec.schema.clone()),
-            ready: Batch::empty(spec.schema.clone()),
-            ready_given: 0,
-            bound: unread.peek().map_or(i64::MAX, |Reverse((least, _))| *least),
-            spec: spec.clone(),
-            files,
-            layout,
+        room: HistoryRoom,
+    ) -> History {
+        let current = nothing(&plan, &stats, i64::MAX);
+        History {
+            plan,
+            background,
             stats,
-            spill_dir,
-            memory_bytes,
-            row_bytes,
-            chunk_rows: room.clamp(CHUNK_ROWS_MIN, CHUNK_ROWS),
-            parts,
-            unread,
-            open_files: 0,
-            fresh_bytes: 0,
+            room,
+            waker: None,
+            shares: BTreeMap::new(),
+            reading: Reading::Over,
+            current,
+            given: 0,
             aside: Vec::new(),
-        })
+            aside_taken: BTreeMap::new(),
+            last: None,
+            is_counted: false,
+        }
     }
 
-    /// The next rows, sorted: at most so many, none above the ceiling. `None` when the ceiling holds the next one
-    /// back, at the end, and from time to time while much is read for few rows.
-    pub fn next(&mut self, rows_max: usize, ceiling: EventTime) -> Result<Option<Batch>> {
-        if self.ready_given == self.ready.rows() {
-            self.fill()?;
+    /// Takes shares, new ones or ones taken up again. What was read ahead is read again when rows were asked for
+    /// before; the rows of a share that lies behind the others come first, and the watermark goes back for them.
+    pub fn add(&mut self, shares: Vec<(u16, SharePosition)>) -> Result<()> {
+        self.plan.check(&shares)?;
+        let mut all: BTreeMap<u16, SharePosition> = self.positions().into_iter().collect();
+        for (share, position) in shares {
+            if share >= SHARES || all.contains_key(&share) {
+                let what = if share < SHARES { "was given to one reader twice" } else { "is none of 64" };
+                return Err(Error::internal(format!("history \"{}\": share {share} {what}", self.plan.files.name())));
+            }
+            all.insert(share, position);
         }
-        let times = &self.ready.times()[self.ready_given..];
-        let rows = times.partition_point(|&time| time <= ceiling.0).min(rows_max);
-        if rows == 0 {
+        self.stop();
+        let left = left_of(&self.plan, &all);
+        let bound = left.iter().map(|&(least, _)| least).min().unwrap_or(i64::MAX);
+        self.reading = if left.is_empty() { Reading::Over } else { Reading::Before };
+        self.given = 0;
+        self.current = Piece { is_last: left.is_empty(), ..nothing(&self.plan, &self.stats, bound) };
+        (self.shares, self.last) = (all, None);
+        // They come again, since no position covers them.
+        self.aside.clear();
+        self.count_end();
+        Ok(())
+    }
+
+    /// Remembers whom to wake when rows became ready.
+    pub fn wake(&mut self, waker: &Waker) {
+        self.waker = Some(waker.clone());
+        if let Reading::Ahead(ahead) = &self.reading {
+            ahead.wake(waker);
+        }
+    }
+
+    /// The next rows, sorted: at most so many, none above the ceiling. `None` when none are ready, when the ceiling
+    /// holds the next one back, and at the end.
+    pub fn next(&mut self, rows_max: usize, ceiling: EventTime) -> Result<Option<Batch>> {
+        if self.is_given() {
+            self.take_pieces();
+            if let Reading::Failed(error) = &mut self.reading
+                && let Some(error) = error.take()
+            {
+                return Err(error);
+            }
+        }
+        let rows = self.current.rows.rows();
+        let count = rows.times()[self.given..].partition_point(|&time| time <= ceiling.0).min(rows_max);
+        if count == 0 {
             return Ok(None);
         }
-        let batch = self.ready.slice(self.ready_given, rows);
-        self.ready_given += rows;
-        self.stats.history_rows.fetch_add(rows as u64, Relaxed);
-        if self.ready_given == self.ready.rows() {
+        let batch = rows.slice(self.given, count);
+        self.given += count;
+        self.note_last(count);
+        self.stats.history_rows.fetch_add(count as u64, Relaxed);
+        if self.is_given() {
             // Others learn at once how far the next rows reach.
-            self.fill()?;
+            self.take_pieces();
         }
+        if self.is_given() {
+            // What was given out need not stay in memory until the next rows are ready.
+            let (bound, is_last) = (self.current.bound, self.current.is_last);
+            self.given = 0;
+            self.current = Piece { is_last, ..nothing(&self.plan, &self.stats, bound) };
+        }
+        self.count_end();
         Ok(Some(batch))
     }
 
@@ -154,259 +171,143 @@ impl History {
         if self.is_finished() {
             return EventTime::MAX;
         }
-        match self.ready.times().get(self.ready_given) {
+        match self.current.rows.rows().times().get(self.given) {
             Some(&next) => EventTime(next).before(),
-            None => EventTime(self.bound).before(),
+            None => EventTime(self.current.bound).before(),
         }
     }
 
     /// Rows that leave at other ports, since the last call: ahead of the watermark, in no order.
     pub fn take_aside(&mut self) -> Aside {
-        std::mem::take(&mut self.aside)
+        let mut all = Vec::new();
+        for taken in self.aside.drain(..) {
+            let rows = self.aside_taken.entry(taken.group as u64).or_default();
+            *rows = (*rows).max(taken.rows_read as u64);
+            all.extend(taken.ports);
+        }
+        all
     }
 
     /// Whether all rows were given out.
     pub fn is_finished(&self) -> bool {
-        self.unread.is_empty() && self.held.is_empty() && self.ready_given == self.ready.rows()
+        self.current.is_last && self.is_given() && self.aside.is_empty()
     }
 
-    /// The time up to which rows are ready; `None` when none are.
-    pub fn ready_to(&self) -> Option<EventTime> {
-        self.ready.times()[self.ready_given..].last().map(|&last| EventTime(last))
+    /// Whether the next call can give something, below the ceiling: rows or an error.
+    pub fn has_ready(&self) -> bool {
+        match &self.reading {
+            _ if !self.is_given() => true,
+            Reading::Before => true,
+            Reading::Ahead(ahead) => ahead.has_piece(),
+            Reading::Over => false,
+            Reading::Failed(error) => error.is_some(),
+        }
     }
 
-    /// Makes the next rows ready, or does a bounded part of the work.
-    fn fill(&mut self) -> Result<()> {
-        (self.ready, self.ready_given) = (Batch::empty(self.spec.schema.clone()), 0);
-        let cut_rows = (self.memory_bytes / 8 / self.row_bytes).clamp(512, CUT_ROWS);
-        // What is in memory may do already.
-        let mut uncounted = cut_rows;
-        for _ in 0..CHUNKS_PER_CALL {
-            if self.unread.is_empty() {
-                break;
-            }
-            let full = self.held.bytes() > self.memory_bytes / 2;
-            if (full || uncounted >= cut_rows / 2) && self.least_unread() > self.bound {
-                uncounted = 0;
-                let below = self.held.below(self.least_unread());
-                if below >= cut_rows || (full && below > 0) {
-                    break;
+    /// One of its shares.
+    pub fn first_share(&self) -> u16 {
+        self.shares.keys().next().copied().unwrap_or_default()
+    }
+
+    /// How far each share was given out, and what left at other ports was taken.
+    pub fn positions(&self) -> Vec<(u16, SharePosition)> {
+        self.shares.iter().map(|(&share, start)| (share, self.position(share, start))).collect()
+    }
+
+    fn position(&self, share: u16, start: &SharePosition) -> SharePosition {
+        if self.is_finished() {
+            return SharePosition::finished();
+        }
+        let mut position = start.clone();
+        if let Some(last) = self.last.as_ref().filter(|last| Some(last.place) >= start.place) {
+            let before = if Some(last.place) == start.place { start.rows_at_place } else { 0 };
+            position.place = Some(last.place);
+            position.rows_at_place = before + last.rows.get(&share).copied().unwrap_or(0);
+        }
+        let taken = self.aside_taken.iter().map(|(&group, &rows)| (group, rows));
+        for (group, rows) in taken.filter(|&(group, _)| HistoryPlan::share_of(group as usize) == share) {
+            let known = position.aside.entry(group).or_default();
+            *known = (*known).max(rows);
+        }
+        // A row group that will not be read again needs no entry.
+        let least = position.least();
+        position.aside.retain(|&group, _| self.plan.group(group as usize).last >= least);
+        position
+    }
+
+    fn is_given(&self) -> bool {
+        self.given == self.current.rows.rows().rows()
+    }
+
+    /// Takes pieces that are ready until one has something to give out.
+    fn take_pieces(&mut self) {
+        if matches!(self.reading, Reading::Before) {
+            let merge = Merge::new(&self.plan, &self.shares, &self.stats, &self.room);
+            let (background, waker) = (self.background.clone(), self.waker.clone());
+            self.reading = Reading::Ahead(ReadAhead::new(self.plan.files.name(), merge, background, waker));
+        }
+        while let Reading::Ahead(ahead) = &self.reading {
+            match ahead.next_piece() {
+                Some(Ok(piece)) => {
+                    self.take_piece(piece);
+                    if !self.is_given() || !self.aside.is_empty() {
+                        break;
+                    }
                 }
+                Some(Err(error)) => self.reading = Reading::Failed(Some(error)),
+                // One that was made at once is there now.
+                None if ahead.has_piece() => {}
+                None => break,
             }
-            if self.held.bytes() > self.memory_bytes / 4 * 3 && self.fresh_bytes > self.memory_bytes / 4 {
-                self.spill()?;
-            }
-            uncounted += self.read_least()?;
         }
-        let cut = self.held.cut(self.least_unread(), cut_rows);
-        self.ready = self.held.take_below(cut)?;
-        if self.ready.rows() > 0 && self.ready.times()[0] < self.bound {
-            return Err(Error::internal(format!(
-                "history \"{}\": a row at {} came behind {}",
-                self.files.name(),
-                self.ready.time(0),
-                EventTime(self.bound)
-            )));
-        }
-        self.bound = self.bound.max(cut);
-        self.stats.set_held_bytes(self.held.bytes() + self.ready.bytes());
-        self.stats.in_history.store(!self.is_finished(), Relaxed);
-        Ok(())
     }
 
-    fn least_unread(&self) -> i64 {
-        self.unread.peek().map_or(i64::MAX, |Reverse((least, _))| *least)
+    fn take_piece(&mut self, mut piece: Piece) {
+        self.aside.append(&mut piece.aside);
+        if piece.is_last {
+            self.reading = Reading::Over;
+        }
+        (self.current, self.given) = (piece, 0);
+        self.count_end();
     }
 
-    /// Reads on in the part that has the least unread time; gives the number of rows read.
-    fn read_least(&mut self) -> Result<usize> {
-        let Some(Reverse((first, index))) = self.unread.pop() else {
-            return Ok(0);
+    /// Remembers the place of the last of so many rows, up to `given`.
+    fn note_last(&mut self, count: usize) {
+        let rows = &self.current.rows;
+        let place_of = |row: usize| (rows.rows().time(row), rows.rows().order(row));
+        let place = place_of(self.given - 1);
+        let last = match &mut self.last {
+            Some(last) if last.place == place => last,
+            last => last.insert(LastPlace { place, rows: BTreeMap::new() }),
         };
-        let mut rows = 0;
-        let (part, next) = match std::mem::replace(&mut self.parts[index], Part::Ended) {
-            Part::File { file, least: None } if !self.is_read_whole(file) => {
-                let known = self.least_times(file)?;
-                let next = known.first().copied().unwrap_or(i64::MAX).max(first);
-                (Part::File { file, least: Some(known) }, next)
-            }
-            Part::File { file, least } => {
-                let known = least.filter(|_| self.open_files < OPEN_FILES_MAX);
-                self.open_files += 1;
-                let chunk_rows = if known.is_some() { self.chunk_rows } else { CHUNK_ROWS };
-                let rows = self.files.open(file, &self.layout.columns, chunk_rows)?;
-                (Part::Open(OpenFile { file, rows, rows_read: 0, chunk_rows, least: known }), first)
-            }
-            Part::Open(mut open) => {
-                let chunk = open.rows.next().transpose()?;
-                if let Some(columns) = &chunk {
-                    rows = self.take_chunk(&mut open, columns)?;
-                }
-                let file = &self.files.files()[open.file];
-                if chunk.is_none() && (open.rows_read as u64) < file.rows {
-                    return Err(Error::corrupt(format!(
-                        "file {} ends after {} rows, expected {}",
-                        file.path, open.rows_read, file.rows
-                    )));
-                }
-                if open.rows_read as u64 >= file.rows {
-                    self.open_files -= 1;
-                    return Ok(rows);
-                }
-                let next = open.least_unread().unwrap_or(first).max(first);
-                (Part::Open(open), next)
-            }
-            Part::Run(mut run) => match run.next()? {
-                Some(batch) => {
-                    rows = batch.rows();
-                    self.held.push(batch)?;
-                    let next = run.first().unwrap_or(i64::MAX);
-                    (Part::Run(run), next)
-                }
-                None => return Ok(0),
-            },
-            Part::Ended => return Err(Error::internal("a file of history was read on behind its end")),
-        };
-        self.parts[index] = part;
-        self.unread.push(Reverse((next, index)));
-        Ok(rows)
+        let at_place = (self.given - count..self.given).rev().take_while(|&row| place_of(row) == place);
+        at_place.for_each(|row| *last.rows.entry(rows.share(row)).or_default() += 1);
     }
 
-    fn take_chunk(&mut self, open: &mut OpenFile, columns: &RecordBatch) -> Result<usize> {
-        let file = &self.files.files()[open.file];
-        let first_row = open.rows_read;
-        let at = |row: usize| format!("file {}, row {}", file.path, first_row + row + 1);
-        let (batch, aside) = self.layout.place(&self.spec, &self.stats, columns, &at)?;
-        open.rows_read += columns.num_rows();
-        let all = aside.iter().map(|(_, batch)| batch).chain([&batch]);
-        let behind = |batch: &Batch| (0..batch.rows()).find(|&row| batch.times()[row] < self.bound);
-        if let Some((batch, row)) = all.filter_map(|batch| Some((batch, behind(batch)?))).next() {
-            return Err(Error::corrupt(format!(
-                "file {}: a row at {} lies before the bound that its table tells",
-                file.path,
-                batch.time(row)
-            )));
+    /// Tells the stream's counters whether this reader has history left.
+    fn count_end(&mut self) {
+        let has_more = !(self.current.is_last && self.is_given());
+        if self.is_counted != has_more {
+            self.stats.set_in_history(has_more);
+            self.is_counted = has_more;
         }
-        self.aside.extend(aside);
-        self.fresh_bytes += batch.bytes();
-        self.held.push(batch)?;
-        self.stats.set_held_bytes(self.held.bytes());
-        Ok(columns.num_rows())
     }
 
-    /// Whether a file is read to its end at once: it is small, or too many are open to let it wait half read.
-    fn is_read_whole(&self, file: usize) -> bool {
-        let bytes = (self.files.files()[file].rows as usize).saturating_mul(self.row_bytes);
-        let fits = bytes <= WHOLE_BYTES_MAX && self.held.bytes().saturating_add(bytes) <= self.memory_bytes / 4;
-        fits || self.open_files >= OPEN_FILES_MAX
-    }
-
-    /// Looks at the time columns alone: the least time from each chunk of rows on.
-    fn least_times(&self, file: usize) -> Result<Vec<i64>> {
-        let mut least: Vec<i64> = Vec::new();
-        let mut row = 0;
-        for columns in self.files.open(file, &self.layout.time_columns, CHUNK_ROWS)? {
-            let columns = columns?;
-            let events = instants(columns.column(0))?;
-            let clocks = if self.layout.archive { Some(instants(columns.column(1))?) } else { None };
-            let arrivals = match (&clocks, gives_letters(&self.spec)) {
-                (Some(_), true) => Some(instants(columns.column(2))?),
-                _ => None,
-            };
-            for index in 0..columns.num_rows() {
-                if row % self.chunk_rows == 0 {
-                    least.push(i64::MAX);
-                }
-                row += 1;
-                let event = event_time(&events, index).map(|event| event.0);
-                let open = clocks.as_ref().filter(|clocks| clocks.is_valid(index));
-                let open = open.map(|clocks| EventTime(clocks.value(index)).minus(self.spec.delay).0);
-                let row_time = event.map(|event| open.map_or(event, |open| event.max(open)));
-                // A row that is bad leaves at the moment that is still open.
-                let letter_time = arrivals.as_ref().map(|arrivals| open.unwrap_or(arrivals.value(index)));
-                if let Some(chunk) = least.last_mut() {
-                    *chunk = row_time.into_iter().chain(letter_time).fold(*chunk, i64::min);
-                }
-            }
+    fn stop(&mut self) {
+        if let Reading::Ahead(ahead) = std::mem::replace(&mut self.reading, Reading::Over) {
+            ahead.stop();
         }
-        for chunk in (1..least.len()).rev() {
-            least[chunk - 1] = least[chunk - 1].min(least[chunk]);
-        }
-        Ok(least)
-    }
-
-    /// Moves all rows in memory to a sorted run on disk.
-    fn spill(&mut self) -> Result<()> {
-        let mut writer = RunWriter::create(&self.spill_dir, &self.spec.schema)?;
-        while !self.held.is_empty() {
-            let cut = self.held.cut(i64::MAX, RUN_ROWS);
-            let rows = self.held.take_below(cut)?;
-            for from in (0..rows.rows()).step_by(RUN_ROWS) {
-                writer.write(&rows.slice(from, RUN_ROWS.min(rows.rows() - from)))?;
-            }
-        }
-        let (run, bytes) = writer.finish()?;
-        self.stats.spilled_bytes.fetch_add(bytes, Relaxed);
-        self.fresh_bytes = 0;
-        if let Some(first) = run.first() {
-            self.unread.push(Reverse((first, self.parts.len())));
-            self.parts.push(Part::Run(run));
-        }
-        Ok(())
     }
 }
 
-/// Whether rows that are bad leave, so that they have to be ahead of the watermark.
-fn gives_letters(spec: &StreamSpec) -> bool {
-    matches!(spec.bad_rows, BadRows::DeadLetter(_))
-}
-
-/// The times between which the rows of a file lie, by what its table tells of it.
-fn span_of(spec: &StreamSpec, layout: &Layout, file: &TimedFile) -> (i64, i64) {
-    let bounds = |name: &str| file.bounds.iter().find(|(column, _)| column == name).map(|(_, bounds)| *bounds);
-    let Some(event) = bounds(&layout.time_columns[0]) else {
-        return (i64::MIN, i64::MAX);
-    };
-    if layout.archive && gives_letters(spec) {
-        // Rows that are bad leave at the moment still open, which bounds of event times do not tell.
-        let clock = bounds(crate::placing::CLOCK).filter(|clock| clock.nulls == 0);
-        let open = clock.map_or(i64::MIN, |clock| EventTime(clock.min).minus(spec.delay).0);
-        return (open, i64::MAX);
-    }
-    if event.nulls >= file.rows {
-        return (i64::MAX, i64::MAX);
-    }
-    let clock: Option<Bounds> = if layout.archive { bounds(crate::placing::CLOCK) } else { None };
-    let open = |clock: i64| EventTime(clock).minus(spec.delay).0;
-    match clock {
-        Some(clock) if clock.nulls == 0 => (event.min.max(open(clock.min)), event.max.max(open(clock.max))),
-        Some(clock) if clock.nulls < file.rows => (event.min, event.max.max(open(clock.max))),
-        _ => (event.min, if layout.archive { i64::MAX } else { event.max }),
+impl Drop for History {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
-/// The most files that have rows at one time.
-fn overlap(spans: &[(i64, i64)]) -> usize {
-    let mut edges: Vec<(i64, i32)> = spans.iter().flat_map(|&(from, to)| [(from, -1), (to, 1)]).collect();
-    // Of edges at one time those that open come first.
-    edges.sort_unstable();
-    let (mut open, mut most) = (0, 0);
-    for (_, edge) in edges {
-        open -= edge;
-        most = most.max(open);
-    }
-    most as usize
-}
-
-/// About how many bytes a decoded row takes.
-fn row_bytes(layout: &Layout, files: &dyn TimedFiles) -> usize {
-    let schema = files.schema();
-    let fixed: usize = layout
-        .columns
-        .iter()
-        .filter_map(|name| schema.field_with_name(name).ok())
-        .map(|field| field.data_type().primitive_width().unwrap_or(24))
-        .sum();
-    let (rows, bytes) = files.files().iter().fold((0, 0), |(r, b), file| (r + file.rows, b + file.bytes));
-    fixed.max(2 * bytes.checked_div(rows).unwrap_or(0) as usize) + 24
+/// A piece without rows, and nothing behind it.
+fn nothing(plan: &HistoryPlan, stats: &Arc<StreamStats>, bound: i64) -> Piece {
+    let rows = ShareRows::empty(plan.spec.schema.clone());
+    Piece { rows, aside: Vec::new(), bound, is_last: true, held: HeldBytes::new(stats, 0) }
 }

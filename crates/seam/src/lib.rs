@@ -10,7 +10,6 @@ mod checkpoint;
 mod clock;
 mod coordinator;
 mod frontier;
-mod held;
 mod history;
 mod live;
 mod open;
@@ -20,9 +19,7 @@ mod position;
 mod probe;
 mod reader;
 mod report;
-mod shares;
 mod spec;
-mod spill;
 mod stats;
 mod unreleased;
 

@@ -3,16 +3,16 @@
 use crate::archive::{CLOCK_PROPERTY, check_clock_property};
 use crate::coordinator::{JobCoordinator, StreamTime};
 use crate::frontier::{FRONTIER_PROPERTY, Frontier};
+use crate::history::{HistoryPlan, HistoryRoom, SharePosition};
 use crate::placing::Layout;
 use crate::position::{PartitionPosition, ShareBytes};
 use crate::probe::{begin, history_cap, resume};
 use crate::reader::StreamReader;
-use crate::shares::{HistoryPlan, SHARES, SharePosition};
 use crate::unreleased::OutRows;
 use crate::{Quiet, StreamSpec, StreamStats};
 use dataflow::{
-    Coordinator, CoordinatorState, Decode, Error, EventTime, Meeting, Reader, Result, Span, Split, SplitState,
-    TimedFiles, Topic,
+    AtOnce, Background, Coordinator, CoordinatorState, Decode, Error, EventTime, Meeting, Reader, Result, Span, Split,
+    SplitState, TimedFiles, Topic,
 };
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -76,6 +76,8 @@ pub(crate) struct Source {
     pub spec: StreamSpec,
     pub live: Option<Live>,
     pub history: Option<Arc<HistoryPlan>>,
+    /// How much room all readers of the history have together.
+    pub room: HistoryRoom,
     pub stats: Arc<StreamStats>,
     /// Where the watermark stops while history is read; `MAX` when there is no topic.
     pub cap: EventTime,
@@ -94,7 +96,8 @@ impl Source {
 /// The opened streams of a job.
 pub struct Seam {
     sources: Vec<Arc<Source>>,
-    readers: Vec<usize>,
+    workers: usize,
+    background: Arc<dyn Background>,
     state: CoordinatorState,
     start: EventTime,
     from: Option<EventTime>,
@@ -104,11 +107,12 @@ impl Seam {
     /// Opens streams; their index is the source's index. Reads no rows, except to find where partitions begin. A job
     /// that goes on from a checkpoint takes the positions from there.
     pub fn open(streams: Vec<StreamInput>, options: &Options, restored: Option<&CoordinatorState>) -> Result<Seam> {
-        let histories = streams.iter().filter(|stream| stream.history.is_some()).count().max(1);
-        let memory_bytes = options.memory_bytes / histories;
+        let plans = streams.iter().map(plan_history).collect::<Result<Vec<_>>>()?;
+        let memory_bytes = options.memory_bytes / plans.iter().flatten().count().max(1);
         let mut seam = Seam {
             sources: Vec::new(),
-            readers: Vec::new(),
+            workers: options.workers,
+            background: Arc::new(AtOnce),
             state: CoordinatorState {
                 number: restored.map_or(0, |state| state.number),
                 splits: Vec::new(),
@@ -118,13 +122,12 @@ impl Seam {
             from: options.from,
         };
         if let Some(state) = restored {
-            check_splits(&streams, state)?;
+            check_splits(&streams, &plans, state)?;
             seam.state.watermarks.clone_from(&state.watermarks);
         }
-        for (index, stream) in streams.into_iter().enumerate() {
-            let opened = open_stream(index, stream, options, memory_bytes, restored)?;
+        for (index, (stream, plan)) in streams.into_iter().zip(plans).enumerate() {
+            let opened = open_stream(index, (stream, plan), options, memory_bytes, restored)?;
             seam.start = seam.start.min(opened.start.unwrap_or(EventTime::MAX));
-            seam.readers.push(opened.readers);
             seam.state.splits.extend(opened.splits.into_iter().map(|split| (index, split)));
             seam.sources.push(Arc::new(opened.source));
         }
@@ -134,13 +137,31 @@ impl Seam {
         Ok(seam)
     }
 
-    /// The readers of every stream, in the sequence of the streams, without splits. Those of a later run of the job in
-    /// the same process are made anew.
+    /// The readers of every stream for so many workers, and the coordinator of the job; `background` runs what is read
+    /// ahead.
+    pub fn begin(
+        &mut self,
+        workers: usize,
+        background: Arc<dyn Background>,
+        meetings: &[Meeting],
+    ) -> Result<(Vec<Vec<Box<dyn Reader>>>, Box<dyn Coordinator>)> {
+        (self.workers, self.background) = (workers, background);
+        Ok((self.readers(), self.coordinator(meetings)?))
+    }
+
+    /// The readers of every stream, in the sequence of the streams, without splits: as many as there are workers, or as
+    /// the stream has splits where those are fewer. Those of a later run of the job in the same process are made anew.
     pub fn readers(&self) -> Vec<Vec<Box<dyn Reader>>> {
-        let readers = |(source, &count): (&Arc<Source>, &usize)| {
-            (0..count).map(|index| Box::new(StreamReader::new(source.clone(), index)) as Box<dyn Reader>).collect()
+        let readers = |(index, source): (usize, &Arc<Source>)| {
+            let splits = self.state.splits.iter().filter(|(of, _)| *of == index).count();
+            let count = splits.clamp(1, self.workers.max(1));
+            let reader = |index| {
+                let reader = StreamReader::new(source.clone(), (index, count), self.background.clone());
+                Box::new(reader) as Box<dyn Reader>
+            };
+            (0..count).map(reader).collect()
         };
-        self.sources.iter().zip(&self.readers).map(readers).collect()
+        self.sources.iter().enumerate().map(readers).collect()
     }
 
     /// The coordinator of the job, which says for each stream which streams meet it, and which steps it reaches.
@@ -176,19 +197,29 @@ impl Seam {
     }
 }
 
+/// Plans the reading of a stream's history; what cannot be read is said before anything runs.
+fn plan_history(stream: &StreamInput) -> Result<Option<Arc<HistoryPlan>>> {
+    let Some(files) = &stream.history else { return Ok(None) };
+    stream.spec.check()?;
+    if let Some(property) = files.property(CLOCK_PROPERTY) {
+        check_clock_property(&stream.spec, files.name(), &property)?;
+    }
+    Ok(Some(Arc::new(HistoryPlan::new(&stream.spec, files.clone())?)))
+}
+
 /// The splits of a stream.
-fn splits_of(stream: &StreamInput) -> Vec<Split> {
-    let shares = stream.history.iter().flat_map(|_| (0..SHARES).map(Split::Share));
+fn splits_of(stream: &StreamInput, history: Option<&HistoryPlan>) -> Vec<Split> {
+    let shares = history.iter().flat_map(|plan| plan.shares()).map(|(share, _)| Split::Share(share));
     let partitions = stream.live.iter().flat_map(|live| (0..live.topic.partitions()).map(Split::Partition));
     shares.chain(partitions).collect()
 }
 
 /// Refuses a checkpoint that does not have every split of every stream, each once.
-fn check_splits(streams: &[StreamInput], state: &CoordinatorState) -> Result<()> {
+fn check_splits(streams: &[StreamInput], plans: &[Option<Arc<HistoryPlan>>], state: &CoordinatorState) -> Result<()> {
     let wrong = |what: String| Error::corrupt(format!("the checkpoint {} does not fit the job: {what}", state.number));
     let mut expected: Vec<(usize, Split)> = Vec::new();
-    for (index, stream) in streams.iter().enumerate() {
-        expected.extend(splits_of(stream).into_iter().map(|split| (index, split)));
+    for (index, (stream, plan)) in streams.iter().zip(plans).enumerate() {
+        expected.extend(splits_of(stream, plan.as_deref()).into_iter().map(|split| (index, split)));
     }
     let name = |index: usize| streams.get(index).map_or_else(|| index.to_string(), |stream| stream.spec.name.clone());
     let mut found: Vec<(usize, Split)> = state.splits.iter().map(|(index, state)| (*index, state.split)).collect();
@@ -209,29 +240,27 @@ fn check_splits(streams: &[StreamInput], state: &CoordinatorState) -> Result<()>
     Ok(())
 }
 
-struct Opened {
+struct OpenStream {
     source: Source,
     splits: Vec<SplitState>,
-    readers: usize,
     start: Option<EventTime>,
 }
 
 fn open_stream(
     index: usize,
-    stream: StreamInput,
+    (stream, history): (StreamInput, Option<Arc<HistoryPlan>>),
     options: &Options,
     memory_bytes: usize,
     restored: Option<&CoordinatorState>,
-) -> Result<Opened> {
+) -> Result<OpenStream> {
     let spec = &stream.spec;
     spec.check()?;
     if stream.history.is_none() && stream.live.is_none() {
         return Err(Error::invalid(format!("stream \"{}\" has neither HISTORY nor LIVE here", spec.name)));
     }
     let rows = stream.history.as_ref().map_or(0, |history| history.files().iter().map(|file| file.rows).sum());
-    let all = splits_of(&stream);
-    let readers = all.len().clamp(1, options.workers.max(1));
-    let stats = Arc::new(StreamStats::new(&spec.name, rows, readers));
+    let all = splits_of(&stream, history.as_deref());
+    let stats = Arc::new(StreamStats::new(&spec.name, rows, all.len().max(1)));
     let known: Vec<&SplitState> = restored
         .iter()
         .flat_map(|state| &state.splits)
@@ -249,43 +278,28 @@ fn open_stream(
         }
         None => Vec::new(),
     };
-    let history = match &stream.history {
-        Some(files) => {
-            if let Some(property) = files.property(CLOCK_PROPERTY) {
-                check_clock_property(spec, files.name(), &property)?;
-            }
-            // What cannot be read is said before anything runs.
-            Layout::of(spec, files.name(), &files.schema())?;
-            Some(Arc::new(HistoryPlan {
-                spec: spec.clone(),
-                files: files.clone(),
-                stats: stats.clone(),
-                memory_bytes,
-                spill_dir: options.spill_dir.clone(),
-            }))
-        }
-        None => None,
+    let begins = |(share, position): (u16, SharePosition)| SplitState {
+        split: Split::Share(share),
+        position: ShareBytes { position: position.to_bytes(), out: OutRows::NONE }.to_bytes(),
     };
-    let share_of = |split: &Split| match restored {
-        Some(_) => known.iter().find(|known| known.split == *split).map(|known| (*known).clone()),
-        None => {
-            let share = ShareBytes { position: SharePosition::default().to_bytes(), out: OutRows::NONE };
-            Some(SplitState { split: *split, position: share.to_bytes() })
+    let shares: Vec<SplitState> = match restored {
+        Some(_) => {
+            known.iter().filter(|known| matches!(known.split, Split::Share(_))).map(|&known| known.clone()).collect()
         }
+        None => history.iter().flat_map(|plan| plan.shares()).map(begins).collect(),
     };
-    let shares = all.iter().filter(|split| matches!(split, Split::Share(_))).filter_map(share_of);
     let cap = if stream.live.is_some() { history_cap(&partitions) } else { EventTime::MAX };
     let position = |(partition, position): (usize, &PartitionPosition)| SplitState {
         split: Split::Partition(partition as u32),
         position: position.to_bytes(),
     };
-    let splits = shares.chain(partitions.iter().enumerate().map(position)).collect();
+    let splits = shares.into_iter().chain(partitions.iter().enumerate().map(position)).collect();
     let start = partitions.iter().filter_map(|partition| partition.start).min();
     let (spec, live, bounded) = (stream.spec, stream.live, options.until_caught_up);
-    Ok(Opened {
-        source: Source { spec, live, history, stats, cap, bounded, lead: options.lead },
+    let room = HistoryRoom { memory_bytes, readers: 1, spill_dir: options.spill_dir.clone() };
+    Ok(OpenStream {
+        source: Source { spec, live, history, room, stats, cap, bounded, lead: options.lead },
         splits,
-        readers,
         start,
     })
 }

@@ -93,6 +93,8 @@ pub(crate) struct Rows<'a> {
     letters: Vec<DeadLetter>,
     // The letters that show their row: which letter, and which row.
     shown: Vec<(usize, u32)>,
+    // Rows before this one leave at no other port: what they had to show was given out before a restart.
+    aside_from: usize,
 }
 
 impl<'a> Rows<'a> {
@@ -108,6 +110,7 @@ impl<'a> Rows<'a> {
             removed: LateRows::default(),
             letters: Vec::new(),
             shown: Vec::new(),
+            aside_from: 0,
         }
     }
 
@@ -152,6 +155,9 @@ impl<'a> Rows<'a> {
     }
 
     fn put_aside(&mut self, time: EventTime, place: &RowPlace) -> Result<()> {
+        if (place.row as usize) < self.aside_from {
+            return Ok(());
+        }
         self.removed.rows.push(place.row);
         self.removed.times.push(place.ahead(time).0);
         self.removed.orders.push(place.order()?.unwrap_or_default());
@@ -177,6 +183,9 @@ impl<'a> Rows<'a> {
             }
             BadRows::DeadLetter(_) => {
                 self.stats.dead_lettered.fetch_add(1, Relaxed);
+                if (place.row as usize) < self.aside_from {
+                    return Ok(());
+                }
                 if raw.is_none() {
                     self.shown.push((self.letters.len(), place.row));
                 }
@@ -352,12 +361,14 @@ impl Layout {
         Ok(Layout { columns, time_columns, archive, errors, raw })
     }
 
-    /// Places the rows of a file, read by the columns of this layout. `at` names the row at an index.
+    /// Places rows of a file, read by the columns of this layout. `at` names the row at an index. Rows before
+    /// `aside_from` are counted, but leave at no other port.
     pub fn place(
         &self,
         spec: &StreamSpec,
         stats: &StreamStats,
         columns: &RecordBatch,
+        aside_from: usize,
         at: &dyn Fn(usize) -> String,
     ) -> Result<(Batch, Aside)> {
         let events = instants(columns.column(spec.time_column))?;
@@ -367,7 +378,7 @@ impl Layout {
         let errors = errors.as_ref().map(|column| column.as_string::<i32>());
         let raw = by_name(RAW).filter(|_| self.raw).map(|column| cast_to(column, &DataType::Binary)).transpose()?;
         let raw = raw.as_ref().map(|column| column.as_binary::<i32>());
-        let mut rows = Rows::new(spec, stats, columns.num_rows());
+        let mut rows = Rows { aside_from, ..Rows::new(spec, stats, columns.num_rows()) };
         for row in 0..columns.num_rows() {
             let coordinate = hidden.as_ref().map(|hidden| hidden.coordinate(row, at)).transpose()?;
             let place = RowPlace { row: row as u32, coordinate, given: EventTime::MIN, at: &|| at(row) };

@@ -7,16 +7,16 @@
 //!                    cap                   at the frontier; from there on the topic is read beside what is left
 //! ```
 
+use crate::history::{History, HistoryRoom, SharePosition};
 use crate::live::{LiveBounds, LiveReader};
 use crate::open::Source;
 use crate::placing::Aside;
 use crate::position::ShareBytes;
 use crate::report::Reporter;
-use crate::shares::{SharePosition, Shares};
 use crate::unreleased::{OutRows, UnreleasedRows};
 use dataflow::{
-    Batch, Error, EventTime, FrozenReader, Polled, ProcessingTime, ReadBounds, Reader, ReaderState, Report, Result,
-    Span, Split, SplitState, concat,
+    Background, Batch, Error, EventTime, FrozenReader, Polled, ProcessingTime, ReadBounds, Reader, ReaderState, Report,
+    Result, Span, Split, SplitState, concat,
 };
 use std::sync::Arc;
 use std::task::Waker;
@@ -29,7 +29,7 @@ use std::task::Waker;
 pub(crate) struct StreamReader {
     source: Arc<Source>,
     index: usize,
-    shares: Shares,
+    history: Option<History>,
     live: Option<LiveReader>,
     splits: usize,
     bounds: ReadBounds,
@@ -62,9 +62,11 @@ impl Reader for StreamReader {
         for SplitState { split, position } in splits {
             let out = match (split, &mut self.live) {
                 (Split::Share(share), _) => {
-                    let bytes = ShareBytes::parse(&position).map_err(|error| self.source.in_split(error, split))?;
-                    shares.push((share, SharePosition::parse(&bytes.position)?));
-                    bytes.out
+                    let bytes = ShareBytes::parse(&position);
+                    let position = |bytes: ShareBytes| Ok((SharePosition::parse(share, &bytes.position)?, bytes.out));
+                    let read = bytes.and_then(position).map_err(|error| self.source.in_split(error, split))?;
+                    shares.push((share, read.0));
+                    read.1
                 }
                 (Split::Partition(partition), Some(live)) => {
                     live.add(partition, &position).map_err(|error| self.source.in_split(error, split))?
@@ -76,7 +78,14 @@ impl Reader for StreamReader {
             };
             self.unreleased.take_up(split, out);
         }
-        self.shares.add(shares)?;
+        match &mut self.history {
+            _ if shares.is_empty() => {}
+            Some(history) => history.add(shares)?,
+            None => {
+                let without = format!("stream \"{}\" has no history here", self.source.spec.name);
+                return Err(Error::internal(without));
+            }
+        }
         self.reporter.touch();
         Ok(())
     }
@@ -138,14 +147,16 @@ impl Reader for StreamReader {
     }
 
     fn wake(&mut self, waker: &Waker) -> Result<()> {
-        self.shares.wake(waker);
+        if let Some(history) = &mut self.history {
+            history.wake(waker);
+        }
         self.live.as_mut().map_or(Ok(()), |live| live.wake(waker))
     }
 }
 
 impl StreamReader {
     /// A reader without splits.
-    pub fn new(source: Arc<Source>, index: usize) -> StreamReader {
+    pub fn new(source: Arc<Source>, (index, readers): (usize, usize), background: Arc<dyn Background>) -> StreamReader {
         let bounds = ReadBounds {
             go: false,
             given: EventTime::MIN,
@@ -157,8 +168,12 @@ impl StreamReader {
             clock: None,
             end: None,
         };
+        let room = HistoryRoom { readers, ..source.room.clone() };
+        let history =
+            source.history.as_ref().map(|plan| History::new(plan.clone(), background, source.stats.clone(), room));
+        source.stats.set_watermark(index, Some(EventTime::MIN));
         StreamReader {
-            shares: Shares::new(source.history.clone()),
+            history,
             live: source.live.as_ref().map(|live| LiveReader::new(&source.spec, live, source.stats.clone())),
             index,
             splits: 0,
@@ -201,12 +216,13 @@ impl StreamReader {
     }
 
     fn poll_history(&mut self, rows_max: usize, aside: &mut Aside) -> Result<Option<Batch>> {
-        if self.shares.is_finished() {
+        if self.history_is_finished() {
             return Ok(None);
         }
         let ceiling = if self.is_past_topic() { EventTime::MAX } else { self.ceiling() };
-        let batch = self.shares.next(rows_max, ceiling)?;
-        aside.extend(self.shares.take_aside());
+        let Some(history) = &mut self.history else { return Ok(None) };
+        let batch = history.next(rows_max, ceiling)?;
+        aside.extend(history.take_aside());
         let Some(batch) = batch else { return Ok(None) };
         if batch.time(0) <= self.given {
             return Err(Error::internal(format!(
@@ -218,7 +234,7 @@ impl StreamReader {
         }
         self.history_reach = self.history_reach.max(batch.time(batch.rows() - 1));
         // The rows of shares come merged; that they are out is told with one of them.
-        let share = self.shares.positions().first().map_or(0, |(share, _)| *share);
+        let share = history.first_share();
         self.unreleased.add(Split::Share(share), &batch);
         Ok(Some(batch))
     }
@@ -248,7 +264,11 @@ impl StreamReader {
     }
 
     fn history_watermark(&self) -> EventTime {
-        if self.shares.is_finished() { EventTime::MAX } else { self.shares.watermark() }
+        self.history.as_ref().map_or(EventTime::MAX, History::watermark)
+    }
+
+    fn history_is_finished(&self) -> bool {
+        self.history.as_ref().is_none_or(History::is_finished)
     }
 
     /// Whether a bounded run has nothing more to read of the partitions.
@@ -257,7 +277,7 @@ impl StreamReader {
     }
 
     fn is_finished(&self) -> bool {
-        self.bounds.go && self.shares.is_finished() && (self.live.is_none() || self.has_ended())
+        self.bounds.go && self.history_is_finished() && (self.live.is_none() || self.has_ended())
     }
 
     /// No row at or before this comes later; `None` when nothing is left to wait for.
@@ -265,7 +285,7 @@ impl StreamReader {
         let Some(live) = &self.live else {
             return Some(self.history_watermark());
         };
-        let history = (!self.shares.is_finished()).then(|| self.shares.watermark());
+        let history = (!self.history_is_finished()).then(|| self.history_watermark());
         let live = match self.switched {
             false => None,
             // Where the partitions have ended, rows of history may lie ahead of all that has happened.
@@ -330,7 +350,7 @@ impl StreamReader {
     /// The least watermark above one at which a split at its ceiling goes on.
     fn goes_on_above(&self, watermark: EventTime) -> Option<EventTime> {
         let ceiling = self.ceiling();
-        let history = (!self.shares.is_finished()).then(|| self.shares.watermark());
+        let history = (!self.history_is_finished()).then(|| self.history_watermark());
         let history = history.filter(|&level| level >= ceiling).map(|level| level.plus(Span(1)));
         let live = self.live.iter().filter(|_| self.switched).flat_map(|live| live.at_ceiling(ceiling));
         live.chain(history).map(|level| level.minus(self.bounds.window)).filter(|&at| at > watermark).min()
@@ -343,8 +363,9 @@ impl StreamReader {
         }
         let more = self.live.as_ref().is_some_and(|live| self.switched && live.has_more());
         // A history that is past the topic is held back by nothing.
-        let free = !self.shares.is_finished() && self.shares.has_ready() && self.is_past_topic();
-        let ready = self.bounds.go && (gave || more || free || self.shares.is_looking() || self.state == State::Leaves);
+        let has_ready = self.history.as_ref().is_some_and(History::has_ready);
+        let free = has_ready && self.is_past_topic();
+        let ready = self.bounds.go && (gave || more || free || self.state == State::Leaves);
         if ready { ReaderState::Ready } else { ReaderState::Waiting { until } }
     }
 
@@ -356,7 +377,8 @@ impl StreamReader {
                 ShareBytes { position: position.to_bytes(), out: out.get(&split).copied().unwrap_or(OutRows::NONE) };
             SplitState { split, position: bytes.to_bytes() }
         };
-        let mut positions: Vec<SplitState> = self.shares.positions().into_iter().map(share).collect();
+        let shares = self.history.iter().flat_map(History::positions);
+        let mut positions: Vec<SplitState> = shares.map(share).collect();
         positions.extend(self.live.iter().flat_map(|live| live.positions(&out)));
         positions
     }

@@ -26,14 +26,15 @@ impl Reporter {
         }
     }
 
-    /// Whether to tell now: what may move others is told at once, everything else once per stride.
+    /// Whether to tell now: what may move others is told at once, as is every move of a reader that has given out
+    /// everything, which makes few; everything else once per stride.
     pub fn is_due(&self, report: &Report, least: EventTime, now: ProcessingTime) -> bool {
         let (Some(sent), Some(sent_at)) = (&self.sent, self.sent_at) else { return true };
         let moved = report.watermark != sent.watermark;
         let presence = report.watermark.is_some() != sent.watermark.is_some();
         let is_least = sent.watermark.is_some_and(|watermark| watermark <= least);
         let turned = report.splits != sent.splits || report.joins != sent.joins || report.finished != sent.finished;
-        presence || turned || (moved && is_least) || (self.touched && now >= sent_at.plus(STRIDE))
+        presence || turned || (moved && (is_least || report.finished)) || (self.touched && now >= sent_at.plus(STRIDE))
     }
 
     /// The report, unless it was told already.

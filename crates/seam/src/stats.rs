@@ -23,7 +23,9 @@ pub struct StreamStats {
     pub(crate) spilled_bytes: AtomicU64,
     // One per reader; MAX for one that holds nobody back.
     watermarks: Vec<AtomicI64>,
-    pub(crate) in_history: AtomicBool,
+    // How many readers have rows of history still to be given out, once the first has begun.
+    history_readers: AtomicU64,
+    history_begun: AtomicBool,
 }
 
 /// What the counters of a stream showed.
@@ -74,8 +76,9 @@ impl StreamStats {
             held_bytes: zero(),
             held_bytes_peak: zero(),
             spilled_bytes: zero(),
-            watermarks: (0..readers).map(|_| AtomicI64::new(i64::MIN)).collect(),
-            in_history: AtomicBool::new(history_total > 0),
+            watermarks: (0..readers).map(|_| AtomicI64::new(i64::MAX)).collect(),
+            history_readers: zero(),
+            history_begun: AtomicBool::new(false),
         }
     }
 
@@ -94,7 +97,10 @@ impl StreamStats {
             history_held_bytes_peak: self.held_bytes_peak.load(Relaxed),
             spilled_bytes: self.spilled_bytes.load(Relaxed),
             watermark: EventTime(self.watermarks.iter().map(|at| at.load(Relaxed)).min().unwrap_or(i64::MIN)),
-            in_history: self.in_history.load(Relaxed),
+            in_history: match self.history_begun.load(Relaxed) {
+                true => self.history_readers.load(Relaxed) > 0,
+                false => self.history_total > 0,
+            },
         }
     }
 
@@ -105,8 +111,24 @@ impl StreamStats {
         }
     }
 
-    pub(crate) fn set_held_bytes(&self, bytes: usize) {
-        self.held_bytes.store(bytes as u64, Relaxed);
-        self.held_bytes_peak.fetch_max(bytes as u64, Relaxed);
+    /// A reader has rows of history to give out, or has come to their end.
+    pub(crate) fn set_in_history(&self, begins: bool) {
+        if begins {
+            self.history_readers.fetch_add(1, Relaxed);
+        } else {
+            self.history_readers.fetch_sub(1, Relaxed);
+        }
+        self.history_begun.store(true, Relaxed);
+    }
+
+    /// A reader has so many bytes of history in memory where it had others.
+    pub(crate) fn change_held_bytes(&self, from: usize, to: usize) {
+        if to >= from {
+            let added = (to - from) as u64;
+            let bytes = self.held_bytes.fetch_add(added, Relaxed) + added;
+            self.held_bytes_peak.fetch_max(bytes, Relaxed);
+        } else {
+            self.held_bytes.fetch_sub((from - to) as u64, Relaxed);
+        }
     }
 }

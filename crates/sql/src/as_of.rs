@@ -1,19 +1,19 @@
 //! ASOF JOIN: `ASOF LEFT JOIN accounts a ON a.user_id = m.sender_id AND a.changed_at <= m.sent_at`.
 
-use crate::diagnostic::{Fault, Outcome};
+use crate::diagnostic::{Fault, Outcome, place_of};
 use crate::interval;
 use crate::plan::Plan;
 use crate::planner::{key_fault, same_key};
-use crate::relation::{Column, Relation};
-use crate::rewrite::{Used, conjuncts};
-use crate::work::{Work, place};
+use crate::relation::{Relation, RelationColumn};
+use crate::rewrite::{UsedColumns, conjuncts};
+use crate::steps::Steps;
 use dataflow::Span as Length;
 use operators::as_of;
 use sqlparser::ast::{BinaryOperator, Expr, JoinConstraint};
 use sqlparser::tokenizer::Span;
 
 /// One as-of join of a SELECT.
-pub(crate) struct Joined<'a> {
+pub(crate) struct AsOfJoin<'a> {
     pub right: Relation,
     pub alias: String,
     pub inner: bool,
@@ -22,20 +22,26 @@ pub(crate) struct Joined<'a> {
 }
 
 /// Keys and the bound of time.
-struct Matching {
+struct AsOfCondition {
     keys: Vec<(Expr, Expr)>,
-    /// How far behind the left row the right one lies at least, and whether it has to lie further.
+    /// How much earlier than the left row the right one is at least, and whether it must be earlier still.
     bound: Option<(Length, bool)>,
 }
 
 /// Puts a join into the plan: the left relation with the right columns that are used.
-pub(crate) fn plan(plan: &mut Plan, owner: &str, left: Relation, joined: Joined, used: &Used) -> Outcome<Relation> {
-    let Joined { right, alias, inner, constraint, span } = joined;
+pub(crate) fn plan(
+    plan: &mut Plan,
+    owner: &str,
+    left: Relation,
+    joined: AsOfJoin,
+    used: &UsedColumns,
+) -> Outcome<Relation> {
+    let AsOfJoin { right, alias, inner, constraint, span } = joined;
     let example = format!("ON {alias}.key = key AND {} <= {}", right.time_names(), left.time_names());
     let JoinConstraint::On(condition) = constraint else {
         return Fault::new(span, "an as-of join has no ON").expected(example).err();
     };
-    let matching = Matching::of(condition, &left, &right, span)?;
+    let matching = AsOfCondition::of(condition, &left, &right, span)?;
     let Some((behind, strict)) = matching.bound else {
         return Fault::new(span, "an as-of join has no bound of time")
             .expected(example)
@@ -48,14 +54,14 @@ pub(crate) fn plan(plan: &mut Plan, owner: &str, left: Relation, joined: Joined,
             used.has(Some(&alias), &column.name)
         })
         .collect();
-    let mut left_work = Work::new(left.clone());
-    let mut right_work = Work::new(right.clone());
+    let mut left_work = Steps::new(left.clone());
+    let mut right_work = Steps::new(right.clone());
     let mut keys = Vec::new();
     for (ours, theirs) in &matching.keys {
         let (ours_at, theirs_at) = (left_work.column_of(ours, span)?, right_work.column_of(theirs, span)?);
         let (one, other) = (left_work.column(ours_at), right_work.column(theirs_at));
         if !same_key(&one.data_type, &other.data_type) {
-            return key_fault(place(theirs, span), one, other).err();
+            return key_fault(place_of(theirs, span), one, other).err();
         }
         keys.push((ours_at, theirs_at));
     }
@@ -89,7 +95,7 @@ pub(crate) fn plan(plan: &mut Plan, owner: &str, left: Relation, joined: Joined,
     left.node = node.map_err(|error| Box::new(Fault::new(span, error.chain())))?;
     for index in kept {
         let column = right.columns[index].clone();
-        left.columns.push(Column { qualifier: Some(alias.clone()), nullable: true, time: false, ..column });
+        left.columns.push(RelationColumn { qualifier: Some(alias.clone()), nullable: true, time: false, ..column });
     }
     left.models.extend(right.models);
     Ok(left)
@@ -107,9 +113,9 @@ impl Relation {
     }
 }
 
-impl Matching {
-    fn of(condition: &Expr, left: &Relation, right: &Relation, span: Span) -> Outcome<Matching> {
-        let mut matching = Matching { keys: vec![], bound: None };
+impl AsOfCondition {
+    fn of(condition: &Expr, left: &Relation, right: &Relation, span: Span) -> Outcome<AsOfCondition> {
+        let mut matching = AsOfCondition { keys: vec![], bound: None };
         for condition in conjuncts(condition) {
             let Expr::BinaryOp { left: one, op, right: other } = condition else {
                 return refuse(condition, left, right, span);
@@ -128,7 +134,7 @@ impl Matching {
                     let behind = matching.bound_of(ours, theirs, left, right);
                     let Some(behind) = behind else { return refuse(condition, left, right, span) };
                     if behind < 0 {
-                        return Fault::new(place(condition, span), "an as-of join cannot look at rows to come")
+                        return Fault::new(place_of(condition, span), "an as-of join cannot look at rows to come")
                             .found(condition.to_string())
                             .hint(format!("write {} <= {}", right.time_names(), left.time_names()))
                             .err();
@@ -141,7 +147,7 @@ impl Matching {
         Ok(matching)
     }
 
-    /// How far the right time lies behind the left one.
+    /// How much earlier the right time is than the left one.
     fn bound_of(&self, ours: &Expr, theirs: &Expr, left: &Relation, right: &Relation) -> Option<i64> {
         let ((ours, ours_plus), (theirs, theirs_plus)) = (interval::column_plus(ours)?, interval::column_plus(theirs)?);
         if !left.is_time(ours) || !right.is_time(theirs) {
@@ -177,7 +183,7 @@ fn refuse<T>(condition: &Expr, left: &Relation, right: &Relation, span: Span) ->
             side.compile(&name, span)?;
         }
     }
-    Fault::new(place(condition, span), "an as-of join cannot match rows by this condition")
+    Fault::new(place_of(condition, span), "an as-of join cannot match rows by this condition")
         .found(condition.to_string())
         .expected(format!("equal keys, and {} <= {}", right.time_names(), left.time_names()))
         .err()

@@ -1,9 +1,9 @@
 //! A declared stream to a planned one: types, inferred columns, computed columns, the time column.
 
 use crate::catalog::Catalog;
-use crate::diagnostic::{Fault, Outcome, did_you_mean, span_of};
+use crate::diagnostic::{Fault, Outcome, did_you_mean, fault, span_of};
 use crate::expression::{self, Place, Scope, ScopeColumn};
-use crate::relation::{fault, timestamp, type_name};
+use crate::relation::{timestamp, type_name};
 use crate::statement::{self, Name, StreamColumn, StreamColumnSource};
 use crate::stream::{ColumnSource, Dedup, History, Stream};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
@@ -43,7 +43,7 @@ pub(crate) fn bind(declared: &statement::Stream, catalog: &dyn Catalog, span: Sp
             .err();
     }
     let watermark = declared.watermark.as_ref().ok_or_else(|| Box::new(Fault::reported()))?;
-    crate::aside::check(declared, watermark)?;
+    crate::removed_rows::check(declared, watermark)?;
     let tags = declared.columns.iter().filter(|column| !column.tags.is_empty());
     Ok(Stream {
         name: name.text.clone(),
@@ -65,8 +65,8 @@ pub(crate) fn bind(declared: &statement::Stream, catalog: &dyn Catalog, span: Sp
     })
 }
 
-/// A column on its way to the schema: decoded, or computed of those that are.
-struct Bound {
+/// A declared column: decoded, or computed from decoded ones.
+struct BoundColumn {
     name: String,
     raw: Option<Field>,
     source: StreamColumnSource,
@@ -74,7 +74,7 @@ struct Bound {
     declared: Option<DataType>,
 }
 
-impl Bound {
+impl BoundColumn {
     fn bind(self, raw: &SchemaRef, span: Span) -> Outcome<(Field, ColumnSource)> {
         match (self.raw, self.source) {
             (Some(field), StreamColumnSource::Path(path)) => Ok((field, ColumnSource::Path(path))),
@@ -115,8 +115,8 @@ fn scope(raw: &SchemaRef) -> Scope {
     Scope { columns: raw.fields().iter().enumerate().map(column).collect() }
 }
 
-fn typed(declared: &statement::Stream) -> Outcome<Vec<Bound>> {
-    let mut columns: Vec<Bound> = Vec::new();
+fn typed(declared: &statement::Stream) -> Outcome<Vec<BoundColumn>> {
+    let mut columns: Vec<BoundColumn> = Vec::new();
     for column in &declared.columns {
         if columns.iter().any(|other| other.name.eq_ignore_ascii_case(&column.name.text)) {
             let message = format!("stream \"{}\" has two columns \"{}\"", declared.name.text, column.name.text);
@@ -132,7 +132,7 @@ fn typed(declared: &statement::Stream) -> Outcome<Vec<Bound>> {
     Ok(columns)
 }
 
-fn typed_column(column: &StreamColumn) -> Outcome<Bound> {
+fn typed_column(column: &StreamColumn) -> Outcome<BoundColumn> {
     let data_type = column.data_type.as_ref().map(|data_type| arrow_type(column, data_type)).transpose()?;
     let computed = matches!(column.source, StreamColumnSource::Computed(_));
     let raw = match (&data_type, computed) {
@@ -144,7 +144,7 @@ fn typed_column(column: &StreamColumn) -> Outcome<Bound> {
                 .err();
         }
     };
-    Ok(Bound {
+    Ok(BoundColumn {
         name: column.name.text.clone(),
         raw,
         source: column.source.clone(),
@@ -186,7 +186,7 @@ fn arrow_type(column: &StreamColumn, data_type: &SqlType) -> Outcome<DataType> {
 }
 
 /// The columns of the table or files of HISTORY.
-fn infer(declared: &statement::Stream, catalog: &dyn Catalog) -> Outcome<Vec<Bound>> {
+fn infer(declared: &statement::Stream, catalog: &dyn Catalog) -> Outcome<Vec<BoundColumn>> {
     let (place, schema) = match &declared.history {
         Some(statement::History::Table(table)) => (table, catalog.table_schema(&table.text)),
         Some(statement::History::Files(pattern)) => (pattern, catalog.files_schema(&pattern.text)),
@@ -213,7 +213,7 @@ fn infer(declared: &statement::Stream, catalog: &dyn Catalog) -> Outcome<Vec<Bou
         };
         let raw = Some(Field::new(field.name(), data_type, true));
         let (name, source) = (field.name().clone(), StreamColumnSource::Named);
-        Ok(Bound { name, raw, source, data_type: None, declared: None })
+        Ok(BoundColumn { name, raw, source, data_type: None, declared: None })
     };
     fields.map(column).collect()
 }

@@ -1,16 +1,17 @@
 //! Checking: everything that a target needs is planned, and everything wrong with it is said.
 
-use crate::aside;
 use crate::catalog::Catalog;
 use crate::decision;
 use crate::diagnostic::{Diagnostic, Fault, did_you_mean};
 use crate::expression::{self, Place, Scope, ScopeColumn};
+use crate::output::OutputSpec;
 use crate::plan::{Plan, PlanKind};
 use crate::planner::Planner;
 use crate::relation::Relation;
-use crate::statement::{Decision, History, Insert, Name, Placed, SourceFile, Statement, Statements};
+use crate::removed_rows;
+use crate::source_file::SourceFile;
+use crate::statement::{Decision, History, Insert, Name, PlacedStatement, Statement, Statements};
 use crate::stream::Stream;
-use arrow::datatypes::SchemaRef;
 use dataflow::{EventTime, Output, Port, RowText};
 use sqlparser::ast::{Expr, LimitClause};
 use sqlparser::tokenizer::{Location, Span};
@@ -34,21 +35,6 @@ pub enum Target {
     All,
 }
 
-/// Where rows come out.
-#[derive(Clone, Debug)]
-pub struct OutputSpec {
-    /// The name of the sink's node without `into `: the table or topic.
-    pub name: String,
-    /// The table, topic or query.
-    pub output: Output,
-    /// The columns.
-    pub schema: SchemaRef,
-    /// The decision whose actions or log these are.
-    pub from_decision: Option<String>,
-    /// The decision's rules in their order, and whether each reads a model's score.
-    pub rules: Vec<(String, bool)>,
-}
-
 /// What a job starts with.
 #[derive(Clone, Debug)]
 pub struct Start {
@@ -60,23 +46,23 @@ pub struct Start {
     pub row_text: RowText,
 }
 
-/// A plan in which nothing is wrong.
+/// A plan that has passed all checks.
 #[derive(Clone, Debug)]
-pub struct Checked {
+pub struct CheckedPlan {
     /// The streams that are read, in the order in which the plan meets them.
     pub streams: Vec<Stream>,
     /// Where rows come out.
     pub outputs: Vec<OutputSpec>,
     /// The models that score rows, with their versions.
     pub models: Vec<(String, String)>,
-    /// LIMIT of a query: the caller stops after so many rows.
+    /// LIMIT of a query: the caller stops after this many rows.
     pub limit: Option<u64>,
     pub(crate) plan: Plan,
     pub(crate) files: Vec<SourceFile>,
 }
 
 /// Plans what a target needs, or says everything that is wrong with it.
-pub fn check(statements: &Statements, catalog: &dyn Catalog, target: &Target) -> Result<Checked, Vec<Diagnostic>> {
+pub fn check(statements: &Statements, catalog: &dyn Catalog, target: &Target) -> Result<CheckedPlan, Vec<Diagnostic>> {
     let mut statements = statements.clone();
     let (query, limit) = match target {
         Target::Query(text) => add_query(&mut statements, text).map_err(|diagnostic| vec![diagnostic])?,
@@ -105,10 +91,10 @@ pub fn check(statements: &Statements, catalog: &dyn Catalog, target: &Target) ->
         };
         streams.retain(is_read);
         match target {
-            Target::Query(_) | Target::View(_) => aside::count_only(&mut streams),
-            _ => aside::plan(&mut plan, &streams, &mut outputs),
+            Target::Query(_) | Target::View(_) => removed_rows::count_only(&mut streams),
+            _ => removed_rows::plan(&mut plan, &streams, &mut outputs),
         }
-        return Ok(Checked { streams, outputs, models, limit, plan, files: statements.files });
+        return Ok(CheckedPlan { streams, outputs, models, limit, plan, files: statements.files });
     }
     let order: HashMap<&str, usize> =
         statements.files.iter().enumerate().map(|(at, file)| (file.path.as_str(), at)).collect();
@@ -118,7 +104,7 @@ pub fn check(statements: &Statements, catalog: &dyn Catalog, target: &Target) ->
 }
 
 /// A query is an INSERT whose target is the caller; its LIMIT is the caller's business.
-fn add_query(statements: &mut Statements, text: &str) -> Result<(Option<Placed>, Option<u64>), Diagnostic> {
+fn add_query(statements: &mut Statements, text: &str) -> Result<(Option<PlacedStatement>, Option<u64>), Diagnostic> {
     let file = SourceFile { path: "<query>".to_owned(), text: text.to_owned() };
     let (mut query, marks) = crate::parse::parse_query(text).map_err(|fault| fault.in_file(&file))?;
     let number = statements.files.len();
@@ -135,7 +121,7 @@ fn add_query(statements: &mut Statements, text: &str) -> Result<(Option<Placed>,
         query.limit_clause = None;
     }
     let insert = Insert { target: Name { text: String::new(), span }, topic: false, query };
-    Ok((Some(Placed { file: number, span, statement: Statement::Insert(insert) }), limit))
+    Ok((Some(PlacedStatement { file: number, span, statement: Statement::Insert(insert) }), limit))
 }
 
 fn first_character() -> Span {
@@ -178,12 +164,12 @@ impl Check<'_> {
         }
     }
 
-    fn relation(&mut self, placed: &Placed, name: &Name) -> Option<Relation> {
+    fn relation(&mut self, placed: &PlacedStatement, name: &Name) -> Option<Relation> {
         let outcome = self.planner.relation(name);
         self.planner.note(placed, outcome)
     }
 
-    fn archive(&mut self, placed: &Placed, name: &Name) {
+    fn archive(&mut self, placed: &PlacedStatement, name: &Name) {
         let statements = self.planner.statements;
         let streams = || {
             statements.statements.iter().filter_map(|placed| match &placed.statement {
@@ -258,7 +244,7 @@ impl Check<'_> {
         self.planner.wrong.push(fault.in_file(&file));
     }
 
-    fn insert(&mut self, placed: &Placed) {
+    fn insert(&mut self, placed: &PlacedStatement) {
         let Statement::Insert(insert) = &placed.statement else { return };
         self.planner.file = placed.file;
         let (owner, output) = match (insert.target.text.as_str(), insert.topic) {
@@ -283,7 +269,7 @@ impl Check<'_> {
         self.outputs.push(OutputSpec { name, output, schema, from_decision: None, rules: Vec::new() });
     }
 
-    fn decision(&mut self, placed: &Placed, declared: &Decision) {
+    fn decision(&mut self, placed: &PlacedStatement, declared: &Decision) {
         self.planner.file = placed.file;
         let outcome = decision::plan(&mut self.planner, declared, placed.span);
         let Some(node) = self.planner.note(placed, outcome) else { return };
@@ -332,7 +318,7 @@ impl Check<'_> {
         });
         // What a stream keeps of the rows that it removes comes with the stream.
         let keeper = statements.statements.iter().find_map(|placed| match &placed.statement {
-            Statement::Stream(stream) if aside::is_kept_by(stream, name) => Some(stream.name.text.clone()),
+            Statement::Stream(stream) if removed_rows::is_kept_by(stream, name) => Some(stream.name.text.clone()),
             _ => None,
         });
         if let Some(stream) = keeper {
@@ -348,7 +334,7 @@ impl Check<'_> {
     }
 
     /// The log rows of a decision that have an action.
-    fn acted(&mut self, node: usize, declared: &Decision, placed: &Placed) {
+    fn acted(&mut self, node: usize, declared: &Decision, placed: &PlacedStatement) {
         let PlanKind::Decision(decision) = &self.planner.plan.nodes[node].kind else { return };
         let log = decision.log.clone();
         let Ok(action) = log.index_of("action") else { return };
@@ -360,7 +346,7 @@ impl Check<'_> {
         };
         let has_action = Expr::IsNotNull(Box::new(Expr::Identifier("action".into())));
         let compiled = expression::compile(&has_action, &Scope { columns: vec![column] });
-        let compiled = compiled.map_err(|problem| Box::new(crate::relation::fault(problem)));
+        let compiled = compiled.map_err(|problem| Box::new(crate::diagnostic::fault(problem)));
         let Some(compiled) = self.planner.note(placed, compiled) else { return };
         let name = declared.name.text.clone();
         let filter = self.planner.plan.records_filter(node, compiled.scalar, log.clone());
@@ -391,7 +377,7 @@ fn names_of(statement: &Statement) -> Vec<String> {
     }
 }
 
-/// Whether a name is as a pattern says, in which `*` stands for any characters.
+/// Whether a name matches a pattern, in which `*` stands for any characters.
 fn matches(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern.eq_ignore_ascii_case(name),
@@ -411,7 +397,7 @@ fn matches(pattern: &str, name: &str) -> bool {
 /// Names are defined once. Streams, views and decisions share their names; models and experiments have their own.
 fn same_names(planner: &mut Planner) {
     let statements = planner.statements;
-    let mut seen: HashMap<(u8, String), (&Placed, &str)> = HashMap::new();
+    let mut seen: HashMap<(u8, String), (&PlacedStatement, &str)> = HashMap::new();
     for placed in &statements.statements {
         let Some((kind, name)) = placed.statement.defines() else { continue };
         let space = match kind {
@@ -449,7 +435,7 @@ fn same_outputs(planner: &mut Planner) {
     let mut shared = HashSet::new();
     for placed in &statements.statements {
         let written: Vec<(bool, String, Span)> = match &placed.statement {
-            Statement::Stream(stream) => aside::kept_by(stream),
+            Statement::Stream(stream) => removed_rows::kept_by(stream),
             Statement::Insert(insert) => vec![(insert.topic, insert.target.text.clone(), insert.target.span)],
             Statement::Decision(decision) => vec![
                 (true, decision.topic.text.clone(), decision.topic.span),
@@ -460,7 +446,7 @@ fn same_outputs(planner: &mut Planner) {
         for (topic, name, span) in written {
             let kind = if topic { "topic" } else { "table" };
             // Streams may share what their dead letters go to, since these all have the same columns.
-            let letters = aside::are_letters(&placed.statement, span);
+            let letters = removed_rows::are_letters(&placed.statement, span);
             match seen.get(&(topic, name.to_lowercase())) {
                 Some(_) if letters && shared.contains(&(topic, name.to_lowercase())) => {}
                 None => {

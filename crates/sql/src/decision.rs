@@ -1,27 +1,18 @@
 //! Decisions: conditions over the rows of a view, arms of experiments, and the operator's spec.
 
-use crate::diagnostic::{Fault, Outcome, did_you_mean};
+use crate::diagnostic::{Fault, Outcome, did_you_mean, place_of};
+use crate::plan::DecisionPlan;
 use crate::planner::Planner;
-use crate::relation::{Column, Relation};
+use crate::relation::{Relation, RelationColumn};
 use crate::rewrite::{any, argument, arguments, call, generated, is_subquery, is_window, replace};
 use crate::statement::{Decision, Experiment, Rule, Statement};
-use crate::work::place;
 use arrow::array::{ArrayRef, StringArray};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::DataType;
 use dataflow::{Batch, Evaluated, EventTime, Scalar, key_hashes};
 use operators::decision;
 use sqlparser::ast::Expr;
 use sqlparser::tokenizer::Span;
 use std::sync::Arc;
-
-/// A decision in the plan. Its revision and where its actions begin are known when the job starts.
-#[derive(Clone, Debug)]
-pub(crate) struct DecisionPlan {
-    pub spec: decision::Spec,
-    pub log: SchemaRef,
-    /// Per rule whether its condition reads a model's score.
-    pub scored: Vec<bool>,
-}
 
 /// Puts a decision into the plan: its node.
 pub(crate) fn plan(planner: &mut Planner, declared: &Decision, span: Span) -> Outcome<usize> {
@@ -73,13 +64,13 @@ pub(crate) fn plan(planner: &mut Planner, declared: &Decision, span: Span) -> Ou
 
 fn refuse(condition: &Expr, view: &str, span: Span) -> Outcome<()> {
     if any(condition, |part| is_subquery(part) || is_window(part)) {
-        return Fault::new(place(condition, span), "a window or subquery in a rule")
+        return Fault::new(place_of(condition, span), "a window or subquery in a rule")
             .found(condition.to_string())
             .hint(format!("compute it in the view \"{view}\" under a name, and use the name here"))
             .err();
     }
     if any(condition, |part| call(part, "predict").is_some()) {
-        return Fault::new(place(condition, span), "predict in a rule")
+        return Fault::new(place_of(condition, span), "predict in a rule")
             .found(condition.to_string())
             .hint(format!("write predict(..) AS score in the view \"{view}\", and use score here"))
             .err();
@@ -95,11 +86,11 @@ fn arms(
     conditions: &mut [Expr],
     span: Span,
 ) -> Outcome<Relation> {
-    let mut added: Vec<(Column, Arc<dyn Scalar>)> = Vec::new();
+    let mut added: Vec<(RelationColumn, Arc<dyn Scalar>)> = Vec::new();
     for condition in conditions {
         replace(condition, |part| {
             let Some(function) = call(part, "arm") else { return Ok(None) };
-            let at = place(part, span);
+            let at = place_of(part, span);
             let [Some(Expr::Identifier(name))] = arguments(function).iter().map(argument).collect::<Vec<_>>()[..]
             else {
                 return Fault::new(at, "arm has no experiment").expected("arm(experiment)").err();
@@ -135,7 +126,7 @@ fn experiment(planner: &Planner, name: &str, span: Span) -> Outcome<Experiment> 
     })
 }
 
-fn arm_column(name: &str, experiment: &Experiment, relation: &Relation) -> Outcome<(Column, Arc<dyn Scalar>)> {
+fn arm_column(name: &str, experiment: &Experiment, relation: &Relation) -> Outcome<(RelationColumn, Arc<dyn Scalar>)> {
     let key = generated(&experiment.key.text, experiment.key.span);
     let compiled = relation.compile(&key, experiment.key.span)?;
     let mut end = 0;
@@ -144,7 +135,7 @@ fn arm_column(name: &str, experiment: &Experiment, relation: &Relation) -> Outco
         (arm.text.clone(), end)
     });
     let arm = Arm { experiment: experiment.name.text.clone(), key: compiled.scalar, arms: arms.collect() };
-    let column = Column {
+    let column = RelationColumn {
         qualifier: None,
         name: name.to_owned(),
         data_type: DataType::Utf8,
@@ -161,7 +152,7 @@ fn arm_column(name: &str, experiment: &Experiment, relation: &Relation) -> Outco
 struct Arm {
     experiment: String,
     key: Arc<dyn Scalar>,
-    /// The arms and the first bucket behind each.
+    /// The arms and the first bucket after each.
     arms: Vec<(String, u64)>,
 }
 

@@ -1,6 +1,7 @@
 //! Diagnostics: what is wrong in the text, where, what was found and expected, and what to write instead.
 
-use crate::statement::SourceFile;
+use crate::expression::Problem;
+use crate::source_file::SourceFile;
 use sqlparser::ast::Spanned;
 use sqlparser::tokenizer::{Location, Span};
 use std::fmt;
@@ -21,9 +22,9 @@ pub struct Diagnostic {
     pub span_len: u64,
     /// What is wrong.
     pub message: String,
-    /// What stands there.
+    /// What was found there.
     pub found: Option<String>,
-    /// What could stand there.
+    /// What was expected there.
     pub expected: Option<String>,
     /// What to do.
     pub hint: Option<String>,
@@ -61,6 +62,12 @@ pub(crate) struct Fault {
     pub found: Option<String>,
     pub expected: Option<String>,
     pub hint: Option<String>,
+}
+
+/// A problem of an expression, as a fault of its statement.
+pub(crate) fn fault(problem: Problem) -> Fault {
+    let Problem { message, span, found, expected, hint } = problem;
+    Fault { span: span.unwrap_or_else(Span::empty), message, found, expected, hint }
 }
 
 /// The result of planning a part of a statement. The error is boxed because it is large and rare.
@@ -130,6 +137,12 @@ impl Fault {
 /// The place of a part of the syntax tree.
 pub(crate) fn span_of(part: &impl Spanned) -> Span {
     part.span()
+}
+
+/// The place of a part of the syntax tree, or of what contains it when the parser kept none.
+pub(crate) fn place_of(part: &impl Spanned, within: Span) -> Span {
+    let span = span_of(part);
+    if span.start.line == 0 { within } else { span }
 }
 
 /// Names that are near a wrong one, as a hint: `did you mean "sent_at"?`.

@@ -1,12 +1,12 @@
 //! The plan as text: what each node computes, where its rows come from, and what bounds its state.
 
-use crate::check::Checked;
+use crate::check::CheckedPlan;
 use crate::plan::{PlanKind, PlanNode};
 use crate::relation::type_name;
 use dataflow::{Edge, Exchange, Port};
 use std::fmt::Write;
 
-impl Checked {
+impl CheckedPlan {
     /// The plan as text: one paragraph a node, in the order in which rows meet them.
     pub fn explain(&self) -> String {
         let mut text = String::new();

@@ -1,8 +1,7 @@
 //! Constant intervals, and times that are a column plus or minus one.
 
-use crate::diagnostic::Outcome;
+use crate::diagnostic::{Outcome, fault};
 use crate::expression;
-use crate::relation::fault;
 use dataflow::Span as Length;
 use sqlparser::ast::{BinaryOperator, Expr};
 

@@ -3,13 +3,16 @@
 //!
 //! Modules are listed in the order in which a statement meets them.
 
+mod source_file;
+
 mod diagnostic;
 pub mod statement;
 
 mod parse;
 mod parse_decision;
 mod parse_stream;
-mod test_statement;
+mod parse_test;
+mod token_reader;
 
 mod bind_stream;
 mod catalog;
@@ -17,6 +20,7 @@ pub mod expression;
 mod interval;
 mod stream;
 
+mod output;
 mod plan;
 mod relation;
 
@@ -24,25 +28,29 @@ mod as_of;
 mod refuse;
 mod rewrite;
 mod select;
+mod steps;
 mod subquery;
 mod window;
-mod work;
 
-mod aside;
 mod decision;
 mod model;
+mod model_inputs;
 mod planner;
+mod removed_rows;
 
+mod bind_test;
 mod check;
 mod explain;
 mod look_back;
 mod lower;
 
+pub use bind_test::{BoundExpect, BoundTest, ExpectedRows};
 pub use catalog::Catalog;
-pub use check::{Checked, OutputSpec, Start, Target, check};
+pub use check::{CheckedPlan, Start, Target, check};
 pub use diagnostic::Diagnostic;
 pub use look_back::LookBack;
+pub use output::OutputSpec;
 pub use parse::parse;
-pub use statement::{Model, ModelOutput, Name, SourceFile, Statements};
+pub use source_file::SourceFile;
+pub use statement::{Expect, Given, Model, ModelOutput, Name, Statements, Test};
 pub use stream::{BadRow, ColumnSource, Dedup, History, Late, Quiet, Stream};
-pub use test_statement::{BoundExpect, BoundTest, Expect, ExpectedRows, Given, Test};

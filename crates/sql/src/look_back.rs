@@ -1,6 +1,6 @@
 //! How far before a moment the rows of each stream lie that what comes out at that moment depends on.
 
-use crate::check::Checked;
+use crate::check::CheckedPlan;
 use crate::plan::{PlanKind, PlanNode};
 use dataflow::Span;
 use operators::Aggregate;
@@ -23,7 +23,7 @@ impl LookBack {
     }
 }
 
-impl Checked {
+impl CheckedPlan {
     /// For each stream that is read, how far before a moment its rows are needed for all that comes out from then on.
     pub fn look_back(&self) -> Vec<(String, LookBack)> {
         let mut needs = vec![LookBack::For(Span::ZERO); self.plan.nodes.len()];

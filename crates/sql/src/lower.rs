@@ -1,16 +1,16 @@
 //! A checked plan to the job graph that a host runs.
 
 use crate::Diagnostic;
-use crate::check::{Checked, Start};
+use crate::check::{CheckedPlan, Start};
 use crate::plan::PlanKind;
 use crate::stream::{BadRow, Late, Stream};
 use arrow::datatypes::SchemaRef;
-use dataflow::{Error, JobGraph, MakeOperator, Node, NodeKind, Operator, Port, Result, Span};
+use dataflow::{Error, JobGraph, MakeOperator, Node, NodeKind, Operator, Port, Result};
 use operators::bad_rows::{BadRows, Policy};
 use operators::{AsOf, Decision, Dedup, Filter, Merge, Project, RangeAggregate, Window};
 use std::sync::Arc;
 
-impl Checked {
+impl CheckedPlan {
     /// The job graph of the plan for one start of the job.
     pub fn lower(&self, start: &Start) -> std::result::Result<JobGraph, Vec<Diagnostic>> {
         Ok(JobGraph { nodes: (0..self.plan.nodes.len()).map(|node| self.node(node, start)).collect() })
@@ -53,21 +53,12 @@ impl Checked {
             inputs: node.inputs.clone(),
             ports,
             schema: node.schema.clone(),
-            hold: hold(&node.kind),
             describe: node.describe.clone(),
         }
     }
 
     fn has_edge(&self, from: usize, port: Port) -> bool {
         self.plan.nodes.iter().flat_map(|node| &node.inputs).any(|edge| edge.from == from && edge.port == port)
-    }
-}
-
-/// How long a step holds rows past their own time: until its forward bound has passed.
-fn hold(kind: &PlanKind) -> Span {
-    match kind {
-        PlanKind::Range(spec) => Span(spec.functions.iter().map(|function| function.to).max().unwrap_or(0).max(0)),
-        _ => Span::ZERO,
     }
 }
 

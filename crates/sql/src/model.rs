@@ -1,54 +1,16 @@
 //! Models in SQL: `predict(m)` binds the inputs of a model to columns by name.
 
-use crate::diagnostic::{Fault, Outcome, did_you_mean};
+use crate::diagnostic::{Fault, Outcome, did_you_mean, place_of};
 use crate::planner::Planner;
-use crate::relation::{Column, Relation, type_name};
+use crate::relation::{Relation, RelationColumn, type_name};
 use crate::rewrite::{arguments, call, generated, replace};
 use crate::statement::{Model, Name};
-use crate::work::place;
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use dataflow::{Batch, Evaluated, Scalar, Scorer};
 use sqlparser::ast::{Expr, Function, FunctionArg, FunctionArgExpr, Ident};
 use sqlparser::tokenizer::Span;
 use std::sync::Arc;
-
-/// Checks the declared inputs of a model against those of its file.
-pub(crate) fn check_inputs(model: &Model, scorer: &dyn Scorer) -> Outcome<()> {
-    let known = scorer.inputs();
-    let file_names: Option<Vec<&str>> = known.iter().map(|input| input.name.as_deref()).collect();
-    let Some(inputs) = &model.inputs else {
-        if file_names.is_some() {
-            return Ok(());
-        }
-        return Fault::new(
-            model.name.span,
-            format!("the file of model \"{}\" does not name its inputs", model.name.text),
-        )
-        .found(format!("{} inputs without names", known.len()))
-        .hint("add INPUTS (..) with the names of columns in the order in which the model was trained")
-        .err();
-    };
-    let span = inputs.first().map_or(model.name.span, |name| name.span);
-    if inputs.len() != known.len() {
-        return Fault::new(span, format!("model \"{}\" has another number of inputs", model.name.text))
-            .found(format!("{} in INPUTS", inputs.len()))
-            .expected(format!("{} in {}", known.len(), model.path.text))
-            .err();
-    }
-    for (name, input) in inputs.iter().zip(known) {
-        if let Some(expected) = input.name.as_ref().filter(|expected| !expected.eq_ignore_ascii_case(&name.text)) {
-            let names = file_names.clone().unwrap_or_default();
-            let there = names.iter().any(|known| known.eq_ignore_ascii_case(&name.text));
-            let wrong = if there { "are not in the order of its file" } else { "are not those of its file" };
-            return Fault::new(name.span, format!("INPUTS of model \"{}\" {wrong}", model.name.text))
-                .found(&*name.text)
-                .expected(format!("{expected}; the file has {}", names.join(", ")))
-                .err();
-        }
-    }
-    Ok(())
-}
 
 /// Replaces the calls of predict in expressions by columns of one projection in front of them.
 pub(crate) fn plan(
@@ -58,19 +20,19 @@ pub(crate) fn plan(
     items: &mut [(Expr, Option<String>)],
     span: Span,
 ) -> Outcome<Relation> {
-    let mut added: Vec<(Column, Arc<dyn Scalar>)> = Vec::new();
+    let mut added: Vec<(RelationColumn, Arc<dyn Scalar>)> = Vec::new();
     let mut models = relation.models.clone();
     for (expr, alias) in items.iter_mut() {
         let whole = call(expr, "predict").is_some();
         let alias = alias.clone().filter(|_| whole);
         replace(expr, |part| {
             let Some(function) = call(part, "predict") else { return Ok(None) };
-            let at = place(part, span);
+            let at = place_of(part, span);
             let (name, scalar) = predict(planner, function, &relation, at)?;
             models.insert(name.0, name.1);
             let column_name = format!("__{}_{}", alias.as_deref().unwrap_or("score"), added.len() + 1);
             let data_type = scalar.data_type();
-            let column = Column {
+            let column = RelationColumn {
                 qualifier: None,
                 name: column_name.clone(),
                 data_type,
@@ -185,7 +147,7 @@ fn bind(
     let compiled = relation.compile(expr, span)?;
     if !(compiled.data_type.is_numeric() || compiled.data_type == DataType::Boolean) {
         let fault =
-            Fault::new(place(expr, span), format!("input \"{input}\" of model \"{}\" is a number", model.name.text))
+            Fault::new(place_of(expr, span), format!("input \"{input}\" of model \"{}\" is a number", model.name.text))
                 .found(format!("{expr} {}", type_name(&compiled.data_type)))
                 .expected("BIGINT, INTEGER, SMALLINT, DOUBLE, FLOAT or BOOLEAN");
         return match compiled.data_type {

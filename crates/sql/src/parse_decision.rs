@@ -1,9 +1,9 @@
 //! CREATE DECISION and CREATE EXPERIMENT, from tokens.
 
 use crate::diagnostic::{Fault, Outcome};
-use crate::parse::TokenReader;
 use crate::parse_stream::length;
 use crate::statement::{Decision, Experiment, Name, Rule};
+use crate::token_reader::TokenReader;
 use sqlparser::ast::Ident;
 use sqlparser::tokenizer::Token;
 

@@ -2,9 +2,9 @@
 
 use crate::diagnostic::{Fault, Outcome, span_of};
 use crate::interval;
-use crate::parse::TokenReader;
 use crate::statement::{History, Name, Stream, StreamColumn, StreamColumnSource, Watermark};
 use crate::stream::{BadRow, Late, Quiet};
+use crate::token_reader::TokenReader;
 use dataflow::{Output, Span as Length};
 use sqlparser::ast::{BinaryOperator, Expr};
 use sqlparser::tokenizer::{Span, Token};
@@ -26,7 +26,7 @@ pub(crate) fn parse(reader: &mut TokenReader) -> Outcome<Stream> {
         dead_letters: None,
     };
     reader.in_parentheses(|reader| item(reader, &mut stream))?;
-    let mut said = Said::default();
+    let mut said = ClausesSeen::default();
     loop {
         let at = reader.here();
         if reader.take("HISTORY") {
@@ -46,11 +46,11 @@ pub(crate) fn parse(reader: &mut TokenReader) -> Outcome<Stream> {
     }
 }
 
-/// The clauses that were said, each of which is said once: of two, none would be the one that was meant.
+/// The clauses seen so far; each may occur once, since of two it would be unclear which one is meant.
 #[derive(Default)]
-struct Said(Vec<&'static str>);
+struct ClausesSeen(Vec<&'static str>);
 
-impl Said {
+impl ClausesSeen {
     fn once(&mut self, clause: &'static str, at: Span) -> Outcome<()> {
         if self.0.contains(&clause) {
             return Fault::new(at, format!("{clause} is said twice")).hint("leave one of them out").err();
@@ -83,7 +83,7 @@ fn bad_row(reader: &mut TokenReader) -> Outcome<(BadRow, Option<Name>)> {
     reader.unexpected("unknown policy for bad rows", "FAIL, SKIP or DEAD LETTER TO a table").err()
 }
 
-/// Where removed rows go: a table, or TOPIC and a topic, as behind INSERT INTO.
+/// Where removed rows go: a table, or TOPIC and a topic, as after INSERT INTO.
 fn output(reader: &mut TokenReader) -> Outcome<(Output, Name)> {
     let topic = reader.is("TOPIC") && matches!(reader.peek_at(1), Token::Word(_));
     if topic {
@@ -153,7 +153,7 @@ fn watermark(reader: &mut TokenReader) -> Outcome<Watermark> {
     let delay = delay(&column, &reader.expression()?, start)?;
     let mut watermark =
         Watermark { column, delay, quiet: Quiet::After(QUIET_AFTER), late: Late::Move, late_rows: None };
-    let mut said = Said::default();
+    let mut said = ClausesSeen::default();
     loop {
         let at = reader.here();
         if reader.take("QUIET") {

@@ -1,10 +1,9 @@
 //! The plan: nodes in the order in which rows meet them, where their rows are and whether they are in order.
 
-use crate::decision::DecisionPlan;
 use crate::interval::describe;
 use arrow::datatypes::{Schema, SchemaRef};
 use dataflow::{Edge, Exchange, Output, Port, Scalar, Span};
-use operators::{as_of, range, window};
+use operators::{as_of, decision, range, window};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -43,6 +42,15 @@ pub(crate) enum PlanKind {
     Range(range::Spec),
     Decision(Box<DecisionPlan>),
     Sink(Output),
+}
+
+/// A decision in the plan. Its revision and where its actions begin are known when the job starts.
+#[derive(Clone, Debug)]
+pub(crate) struct DecisionPlan {
+    pub spec: decision::Spec,
+    pub log: SchemaRef,
+    /// Per rule whether its condition reads a model's score.
+    pub scored: Vec<bool>,
 }
 
 impl PlanKind {
@@ -287,7 +295,7 @@ impl Plan {
     }
 
     /// A sink of rows that leave the nodes beside their main rows; a topic has one writer, which gets them in order.
-    pub fn aside_sink(&mut self, inputs: Vec<Edge>, output: Output, schema: SchemaRef) {
+    pub fn removed_rows_sink(&mut self, inputs: Vec<Edge>, output: Output, schema: SchemaRef) {
         let (Output::Table(name) | Output::Topic(name)) = &output else { return };
         let (name, is_topic) = (name.clone(), matches!(output, Output::Topic(_)));
         let describe = match &output {
@@ -309,7 +317,7 @@ impl Plan {
     pub fn schema_along(&self, edge: &Edge, of: &PlanNode) -> SchemaRef {
         match (&self.nodes[edge.from].kind, edge.port) {
             (PlanKind::Decision(plan), Port::RECORDS) => plan.log.clone(),
-            // What is put aside is merged and written, and has the columns of where it goes.
+            // Removed rows are merged and written; they have the columns of their output.
             (_, Port::DEAD_LETTER | Port::LATE) => of.schema.clone(),
             _ => self.schema(edge.from).clone(),
         }

@@ -4,8 +4,8 @@ use crate::catalog::Catalog;
 use crate::diagnostic::{Diagnostic, Fault, Outcome, did_you_mean};
 use crate::interval;
 use crate::plan::Plan;
-use crate::relation::{Column, Relation, type_name};
-use crate::statement::{Model, Name, Placed, Statement, Statements};
+use crate::relation::{Relation, RelationColumn, type_name};
+use crate::statement::{Model, Name, PlacedStatement, Statement, Statements};
 use crate::stream::Stream;
 use dataflow::Scorer;
 use std::collections::{BTreeMap, HashMap};
@@ -49,7 +49,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Notes what is wrong with a part of a statement; `None` then.
-    pub fn note<T>(&mut self, placed: &Placed, outcome: Outcome<T>) -> Option<T> {
+    pub fn note<T>(&mut self, placed: &PlacedStatement, outcome: Outcome<T>) -> Option<T> {
         match outcome {
             Ok(value) => Some(value),
             Err(fault) => {
@@ -92,7 +92,7 @@ impl<'a> Planner<'a> {
         relation.ok_or_else(|| Box::new(Fault::reported()))
     }
 
-    fn define(&mut self, placed: &Placed, key: &str) -> Outcome<Relation> {
+    fn define(&mut self, placed: &PlacedStatement, key: &str) -> Outcome<Relation> {
         let file = std::mem::replace(&mut self.file, placed.file);
         let local = std::mem::take(&mut self.local);
         self.open.push(key.to_owned());
@@ -107,7 +107,7 @@ impl<'a> Planner<'a> {
         outcome
     }
 
-    fn define_stream(&mut self, declared: &crate::statement::Stream, placed: &Placed) -> Outcome<Relation> {
+    fn define_stream(&mut self, declared: &crate::statement::Stream, placed: &PlacedStatement) -> Outcome<Relation> {
         let stream = crate::bind_stream::bind(declared, self.catalog, placed.span)?;
         let describe =
             format!("by {} less {}", stream.schema.field(stream.time_column).name(), interval::describe(stream.delay));
@@ -115,7 +115,7 @@ impl<'a> Planner<'a> {
         if let Some(dedup) = &stream.dedup {
             node = self.plan.dedup(node, &stream.name, dedup.keys.clone(), dedup.within);
         }
-        let column = |(index, field): (usize, &Arc<arrow::datatypes::Field>)| Column {
+        let column = |(index, field): (usize, &Arc<arrow::datatypes::Field>)| RelationColumn {
             qualifier: Some(stream.name.clone()),
             name: field.name().clone(),
             data_type: field.data_type().clone(),
@@ -166,7 +166,7 @@ impl<'a> Planner<'a> {
         if !self.models.contains_key(&key) {
             let loaded =
                 self.catalog.scorer(model).map_err(|error| Box::new(Fault::new(model.path.span, error.chain())));
-            let loaded = loaded.and_then(|scorer| crate::model::check_inputs(model, scorer.as_ref()).map(|()| scorer));
+            let loaded = loaded.and_then(|scorer| crate::model_inputs::check(model, scorer.as_ref()).map(|()| scorer));
             let scorer = self.note(placed, loaded);
             self.models.insert(key.clone(), scorer);
         }
@@ -181,8 +181,8 @@ pub(crate) fn same_key(left: &arrow::datatypes::DataType, right: &arrow::datatyp
 }
 
 /// What is wrong with keys whose types differ.
-pub(crate) fn key_fault(span: sqlparser::tokenizer::Span, left: &Column, right: &Column) -> Fault {
-    let describe = |column: &Column| format!("{} {}", column.full_name(), type_name(&column.data_type));
+pub(crate) fn key_fault(span: sqlparser::tokenizer::Span, left: &RelationColumn, right: &RelationColumn) -> Fault {
+    let describe = |column: &RelationColumn| format!("{} {}", column.full_name(), type_name(&column.data_type));
     Fault::new(span, "the columns of a key have different types")
         .found(format!("{} and {}", describe(left), describe(right)))
         .expected("the same type on both sides")

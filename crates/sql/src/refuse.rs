@@ -1,9 +1,7 @@
 //! What a SELECT cannot ask of streams, and what to write instead.
 
-use crate::diagnostic::{Fault, Outcome};
+use crate::diagnostic::{Fault, Outcome, place_of};
 use crate::rewrite::{any, call, function_name, is_subquery, is_window, replace};
-use crate::select::place_of;
-use crate::work::place;
 use arrow::datatypes::DataType;
 use sqlparser::ast::{Expr, GroupByExpr, OrderByKind, Query, Select};
 use sqlparser::tokenizer::Span;
@@ -29,7 +27,7 @@ const AGGREGATES: [&str; 14] = [
 pub(crate) fn column_type(name: &str, expr: &Expr, data_type: &DataType, span: Span) -> Outcome<()> {
     match data_type {
         DataType::Duration(_) | DataType::Interval(_) => Fault::new(
-            place(expr, span),
+            place_of(expr, span),
             format!("column \"{}\" is an INTERVAL, which tables and models do not have", name),
         )
         .found(expr.to_string())
@@ -51,13 +49,13 @@ pub(crate) fn join<T>(span: Span) -> Outcome<T> {
 
 pub(crate) fn in_where(condition: &Expr, span: Span) -> Outcome<()> {
     if any(condition, is_window) {
-        return Fault::new(place(condition, span), "a window in WHERE")
+        return Fault::new(place_of(condition, span), "a window in WHERE")
             .found(condition.to_string())
             .hint("WHERE is answered before windows: put the window in a view and filter that view")
             .err();
     }
     if any(condition, |part| call(part, "predict").is_some()) {
-        return Fault::new(place(condition, span), "predict in WHERE")
+        return Fault::new(place_of(condition, span), "predict in WHERE")
             .hint("put predict in a view and filter that view")
             .err();
     }
@@ -70,7 +68,7 @@ pub(crate) fn aggregate(expr: &Expr, within: Span) -> Outcome<()> {
     replace(&mut expr, |part| match part {
         part if is_subquery(part) || is_window(part) => Ok(Some(Expr::Identifier("_".into()))),
         Expr::Function(function) if AGGREGATES.contains(&function_name(function).as_str()) => {
-            Fault::new(place(part, within), "an aggregate over all rows of a stream never has an answer")
+            Fault::new(place_of(part, within), "an aggregate over all rows of a stream never has an answer")
                 .found(part.to_string())
                 .expected(format!("{part} OVER (PARTITION BY key ORDER BY time RANGE INTERVAL '1' HOUR PRECEDING)"))
                 .hint("write a trailing window: its value is known at each row")
@@ -83,7 +81,7 @@ pub(crate) fn aggregate(expr: &Expr, within: Span) -> Outcome<()> {
 pub(crate) fn endings(query: &Query, span: Span) -> Outcome<()> {
     if let Some(order_by) = &query.order_by {
         let at = match &order_by.kind {
-            OrderByKind::Expressions(items) => items.first().map_or(span, |item| place(&item.expr, span)),
+            OrderByKind::Expressions(items) => items.first().map_or(span, |item| place_of(&item.expr, span)),
             OrderByKind::All(_) => span,
         };
         return Fault::new(at, "ORDER BY at the end of a query: a stream has no end to sort at")
@@ -114,7 +112,7 @@ pub(crate) fn clauses(select: &Select, span: Span) -> Outcome<()> {
     }
     let grouped = match &select.group_by {
         GroupByExpr::All(_) => Some(span),
-        GroupByExpr::Expressions(items, _) => items.first().map(|item| place(item, span)),
+        GroupByExpr::Expressions(items, _) => items.first().map(|item| place_of(item, span)),
     };
     if let Some(at) = grouped {
         return Fault::new(at, "GROUP BY over a stream never has an answer: rows keep coming")
@@ -123,12 +121,12 @@ pub(crate) fn clauses(select: &Select, span: Span) -> Outcome<()> {
             .err();
     }
     if let Some(having) = &select.having {
-        return Fault::new(place(having, span), "HAVING without GROUP BY")
+        return Fault::new(place_of(having, span), "HAVING without GROUP BY")
             .hint("put the SELECT in a view and filter that view")
             .err();
     }
     if let Some(qualify) = &select.qualify {
-        return Fault::new(place(qualify, span), "QUALIFY is not supported")
+        return Fault::new(place_of(qualify, span), "QUALIFY is not supported")
             .hint("put the windows in a view and filter that view with WHERE")
             .err();
     }
@@ -151,7 +149,7 @@ pub(crate) fn clauses(select: &Select, span: Span) -> Outcome<()> {
 pub(crate) fn inside_window(text: String, argument: Option<&Expr>, span: Span) -> Outcome<()> {
     let Some(argument) = argument else { return Ok(()) };
     if any(argument, |part| is_subquery(part) || is_window(part) || call(part, "predict").is_some()) {
-        return Fault::new(place(argument, span), "a window over a window, a subquery or a model in one SELECT")
+        return Fault::new(place_of(argument, span), "a window over a window, a subquery or a model in one SELECT")
             .found(text)
             .hint("give the inner one a name in a view of its own, and write the window over that view")
             .err();

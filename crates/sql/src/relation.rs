@@ -1,7 +1,7 @@
 //! Relations: the columns that a SELECT can name, and the node that puts them out.
 
-use crate::diagnostic::{Fault, Outcome};
-use crate::expression::{self, Compiled, Place, Problem, Scope, ScopeColumn};
+use crate::diagnostic::{Fault, Outcome, fault};
+use crate::expression::{self, Compiled, Place, Scope, ScopeColumn};
 use crate::plan::Plan;
 use crate::rewrite::any;
 use arrow::array::ArrayRef;
@@ -21,16 +21,16 @@ pub(crate) struct Relation {
     /// The node that puts the rows out.
     pub node: usize,
     /// The columns of the node, in its order.
-    pub columns: Vec<Column>,
+    pub columns: Vec<RelationColumn>,
     /// The models that scored the rows, with their versions.
     pub models: BTreeMap<String, String>,
-    /// How far `_time` lies behind the time columns, in microseconds: the reach of aggregates with a forward bound.
+    /// How much later `_time` is than the time columns, in microseconds: the reach of aggregates with a forward bound.
     pub shift: i64,
 }
 
 /// A column of a relation.
 #[derive(Clone, Debug)]
-pub(crate) struct Column {
+pub(crate) struct RelationColumn {
     pub qualifier: Option<String>,
     pub name: String,
     pub data_type: DataType,
@@ -55,7 +55,7 @@ impl Relation {
     /// Columns of another input, made by a step, are appended.
     pub fn append(&mut self, name: &str, data_type: DataType, nullable: bool) -> usize {
         let name = name.to_owned();
-        self.columns.push(Column {
+        self.columns.push(RelationColumn {
             qualifier: None,
             name,
             data_type,
@@ -69,7 +69,7 @@ impl Relation {
 
     /// What expressions over the relation can name.
     pub fn scope(&self) -> Scope {
-        let column = |(index, column): (usize, &Column)| ScopeColumn {
+        let column = |(index, column): (usize, &RelationColumn)| ScopeColumn {
             qualifier: column.qualifier.clone(),
             name: column.name.clone(),
             data_type: column.data_type.clone(),
@@ -144,7 +144,8 @@ impl Relation {
 
     /// The names of time columns, for messages.
     pub fn time_names(&self) -> String {
-        let names: Vec<String> = self.columns.iter().filter(|column| column.time).map(Column::full_name).collect();
+        let names: Vec<String> =
+            self.columns.iter().filter(|column| column.time).map(RelationColumn::full_name).collect();
         if names.is_empty() || self.shift != 0 { TIME.to_owned() } else { names.join(" or ") }
     }
 
@@ -169,10 +170,10 @@ impl Relation {
         plan: &mut Plan,
         name: String,
         kept: &[usize],
-        added: Vec<(Column, Arc<dyn Scalar>)>,
+        added: Vec<(RelationColumn, Arc<dyn Scalar>)>,
         describe: String,
     ) -> Relation {
-        let mut columns: Vec<Column> = kept.iter().map(|&index| self.columns[index].clone()).collect();
+        let mut columns: Vec<RelationColumn> = kept.iter().map(|&index| self.columns[index].clone()).collect();
         let mut scalars: Vec<Arc<dyn Scalar>> = kept.iter().map(|&index| self.pick(index)).collect();
         for (column, scalar) in added {
             columns.push(column);
@@ -190,7 +191,7 @@ impl Relation {
     }
 }
 
-impl Column {
+impl RelationColumn {
     pub fn full_name(&self) -> String {
         match &self.qualifier {
             Some(qualifier) => format!("{qualifier}.{}", self.name),
@@ -215,11 +216,6 @@ impl Scalar for Pick {
         let values: ArrayRef = batch.column(self.index).clone();
         Ok(values.into())
     }
-}
-
-pub(crate) fn fault(problem: Problem) -> Fault {
-    let Problem { message, span, found, expected, hint } = problem;
-    Fault { span: span.unwrap_or_else(Span::empty), message, found, expected, hint }
 }
 
 pub(crate) fn timestamp() -> DataType {

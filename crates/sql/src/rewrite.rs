@@ -1,9 +1,10 @@
 //! Walks over syntax trees: names that are used, parts that are replaced.
 
-use crate::diagnostic::{Fault, Outcome};
+use crate::diagnostic::{Fault, Outcome, place_of};
+use crate::statement::Name;
 use sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query, Select,
-    SelectItem, Visit, VisitMut, Visitor, VisitorMut,
+    SelectItem, TableFactor, Visit, VisitMut, Visitor, VisitorMut,
 };
 use sqlparser::tokenizer::Span;
 use std::collections::HashSet;
@@ -81,15 +82,15 @@ pub(crate) fn names_in(part: &impl Visit) -> Vec<Expr> {
 }
 
 /// The columns that a SELECT uses of its inputs.
-pub(crate) struct Used {
+pub(crate) struct UsedColumns {
     /// Names, with what stands in front of them.
     names: HashSet<(Option<String>, String)>,
     wildcards: HashSet<String>,
     all: bool,
 }
 
-impl Used {
-    pub fn of(select: &Select) -> Used {
+impl UsedColumns {
+    pub fn of(select: &Select) -> UsedColumns {
         let names = names_in(select).into_iter().filter_map(|name| match name {
             Expr::Identifier(name) => Some((None, name.value.to_lowercase())),
             Expr::CompoundIdentifier(parts) => match parts.as_slice() {
@@ -98,7 +99,7 @@ impl Used {
             },
             _ => None,
         });
-        let mut used = Used { names: names.collect(), wildcards: HashSet::new(), all: false };
+        let mut used = UsedColumns { names: names.collect(), wildcards: HashSet::new(), all: false };
         used.all = any(select, |expr| call(expr, "predict").is_some());
         for item in &select.projection {
             match item {
@@ -180,4 +181,18 @@ pub(crate) fn object_name(name: &ObjectName) -> String {
 /// Whether a query is a SELECT alone, without WITH, ORDER BY, LIMIT or FETCH around it.
 pub(crate) fn is_plain(query: &Query) -> bool {
     query.with.is_none() && query.order_by.is_none() && query.limit_clause.is_none() && query.fetch.is_none()
+}
+
+/// The name of a table in FROM, and the name that its columns have in front.
+pub(crate) fn table_name(factor: &TableFactor, span: Span) -> Outcome<(Name, String)> {
+    match factor {
+        TableFactor::Table { name, alias, args: None, .. } => {
+            let text = object_name(name);
+            let alias = alias.as_ref().map_or_else(|| text.clone(), |alias| alias.name.value.clone());
+            Ok((Name { text, span: place_of(name, span) }, alias))
+        }
+        other => {
+            Fault::new(place_of(other, span), "FROM reads a stream, a view or a query").found(other.to_string()).err()
+        }
+    }
 }

@@ -1,12 +1,11 @@
 //! A SELECT to steps: FROM, as-of joins, WHERE, windows and aggregates over other streams, models, projection.
 
-use crate::as_of::{self, Joined};
-use crate::diagnostic::{Fault, Outcome, did_you_mean, span_of};
+use crate::as_of::{self, AsOfJoin};
+use crate::diagnostic::{Fault, Outcome, did_you_mean, place_of};
 use crate::planner::Planner;
-use crate::relation::{Column, Relation};
-use crate::rewrite::{Used, and, any, conjuncts, is_subquery, is_window, object_name, replace};
-use crate::statement::Name;
-use crate::work::{Work, place};
+use crate::relation::{Relation, RelationColumn};
+use crate::rewrite::{UsedColumns, and, any, conjuncts, is_subquery, is_window, object_name, replace, table_name};
+use crate::steps::Steps;
 use crate::{model, refuse, subquery, window};
 use dataflow::Scalar;
 use sqlparser::ast::{
@@ -49,7 +48,7 @@ impl Planner<'_> {
 
     fn select(&mut self, owner: &str, select: &Select, span: Span) -> Outcome<Relation> {
         refuse::clauses(select, span)?;
-        let used = Used::of(select);
+        let used = UsedColumns::of(select);
         match self.steps_of_select(owner, select, &used, span) {
             // What is wrong is told with all columns in sight, once: the plan goes nowhere from here.
             Err(fault) if !self.keeps_all => {
@@ -61,7 +60,7 @@ impl Planner<'_> {
     }
 
     /// The steps of a SELECT over the columns that it uses.
-    fn steps_of_select(&mut self, owner: &str, select: &Select, used: &Used, span: Span) -> Outcome<Relation> {
+    fn steps_of_select(&mut self, owner: &str, select: &Select, used: &UsedColumns, span: Span) -> Outcome<Relation> {
         let mut relation = self.from(owner, select, used, span)?;
         let (plain, with_subqueries): (Vec<&Expr>, Vec<&Expr>) = select
             .selection
@@ -111,11 +110,11 @@ impl Planner<'_> {
     ) -> Outcome<Relation> {
         let shift = relation.shift;
         let mut rewritten = [Item { expr: condition.clone(), name: "where".to_owned(), span }];
-        let mut work = Work::new(relation);
-        rewrite_subqueries(self, &mut rewritten, &mut work, span)?;
-        let relation = work.run(&mut self.plan, owner)?;
+        let mut steps = Steps::new(relation);
+        rewrite_subqueries(self, &mut rewritten, &mut steps, span)?;
+        let relation = steps.run(&mut self.plan, owner)?;
         if relation.shift != shift {
-            return Fault::new(place(&condition, span), "a WHERE with a forward bound and windows in one SELECT")
+            return Fault::new(place_of(&condition, span), "a WHERE with a forward bound and windows in one SELECT")
                 .found(condition.to_string())
                 .hint("WHERE is answered before windows, and this one only later: put the windows in a view of their own and filter that view")
                 .err();
@@ -147,17 +146,17 @@ impl Planner<'_> {
         select: &Select,
         span: Span,
     ) -> Outcome<(Relation, Vec<Expr>)> {
-        let mut work = Work::new(relation);
-        rewrite_windows(items, &select.named_window, &mut work, span)?;
-        rewrite_subqueries(self, items, &mut work, span)?;
+        let mut steps = Steps::new(relation);
+        rewrite_windows(items, &select.named_window, &mut steps, span)?;
+        rewrite_subqueries(self, items, &mut steps, span)?;
         let conditions = conditions.iter().map(|expr| Item { expr: expr.clone(), name: "where".to_owned(), span });
         let mut conditions: Vec<Item> = conditions.collect();
-        rewrite_subqueries(self, &mut conditions, &mut work, span)?;
-        let relation = work.run(&mut self.plan, owner)?;
+        rewrite_subqueries(self, &mut conditions, &mut steps, span)?;
+        let relation = steps.run(&mut self.plan, owner)?;
         Ok((relation, conditions.into_iter().map(|item| item.expr).collect()))
     }
 
-    fn from(&mut self, owner: &str, select: &Select, used: &Used, span: Span) -> Outcome<Relation> {
+    fn from(&mut self, owner: &str, select: &Select, used: &UsedColumns, span: Span) -> Outcome<Relation> {
         let [TableWithJoins { relation: first, joins }] = select.from.as_slice() else {
             return match select.from.get(1) {
                 Some(second) => Fault::new(
@@ -183,7 +182,7 @@ impl Planner<'_> {
                 .collect();
             relation = relation.narrowed(&mut self.plan, &kept);
         }
-        let used_behind = Used::of(&without_conditions(select));
+        let used_behind = UsedColumns::of(&without_conditions(select));
         for join in joins {
             let marked = self.is_as_of(&join.relation);
             let span = place_of(&join.relation, span);
@@ -203,7 +202,7 @@ impl Planner<'_> {
                     .hint("give one of them another name: stream AS other")
                     .err();
             }
-            let joined = Joined { right, alias, inner, constraint, span };
+            let joined = AsOfJoin { right, alias, inner, constraint, span };
             relation = as_of::plan(&mut self.plan, owner, relation, joined, &used_behind)?;
         }
         Ok(relation)
@@ -250,13 +249,13 @@ impl Planner<'_> {
                             parts.last().map_or(String::new(), |name| name.value.clone())
                         }
                         other => {
-                            return Fault::new(place(other, span), "a computed column has no name")
+                            return Fault::new(place_of(other, span), "a computed column has no name")
                                 .found(other.to_string())
                                 .expected("AS and a name")
                                 .err();
                         }
                     };
-                    items.push(Item { expr: expr.clone(), name, span: place(expr, span) });
+                    items.push(Item { expr: expr.clone(), name, span: place_of(expr, span) });
                 }
                 other => {
                     return Fault::new(place_of(other, span), "this kind of column is not supported")
@@ -291,7 +290,7 @@ impl Planner<'_> {
                 &compiled.data_type,
                 if item.span.start.line == 0 { span } else { item.span },
             )?;
-            columns.push(Column {
+            columns.push(RelationColumn {
                 qualifier: None,
                 name: item.name.clone(),
                 data_type: compiled.data_type,
@@ -306,7 +305,9 @@ impl Planner<'_> {
             });
             sources.push(at);
         }
-        let same = |(at, column): (usize, &Column)| sources[at] == Some(at) && relation.columns[at].name == column.name;
+        let same = |(at, column): (usize, &RelationColumn)| {
+            sources[at] == Some(at) && relation.columns[at].name == column.name
+        };
         if columns.len() == relation.columns.len() && columns.iter().enumerate().all(same) {
             return Ok(Relation { columns, ..relation });
         }
@@ -320,7 +321,7 @@ impl Planner<'_> {
     }
 }
 
-/// The SELECT without the conditions of its joins: columns that stand only there are not needed behind them.
+/// The SELECT without the conditions of its joins: columns that only they name are not needed after them.
 fn without_conditions(select: &Select) -> Select {
     let mut select = select.clone();
     for join in select.from.iter_mut().flat_map(|from| &mut from.joins) {
@@ -342,7 +343,7 @@ struct Item {
     span: Span,
 }
 
-fn rewrite_windows(items: &mut [Item], named: &[NamedWindowDefinition], work: &mut Work, span: Span) -> Outcome<()> {
+fn rewrite_windows(items: &mut [Item], named: &[NamedWindowDefinition], steps: &mut Steps, span: Span) -> Outcome<()> {
     for item in items {
         let whole = is_window(&item.expr);
         let alias = whole.then(|| item.name.clone());
@@ -351,7 +352,7 @@ fn rewrite_windows(items: &mut [Item], named: &[NamedWindowDefinition], work: &m
                 for argument in crate::rewrite::arguments(function) {
                     refuse::inside_window(argument.to_string(), crate::rewrite::argument(argument), span)?;
                 }
-                window::plan(function, named, alias.as_deref(), work, span).map(Some)
+                window::plan(function, named, alias.as_deref(), steps, span).map(Some)
             }
             _ => Ok(None),
         })?;
@@ -359,12 +360,12 @@ fn rewrite_windows(items: &mut [Item], named: &[NamedWindowDefinition], work: &m
     Ok(())
 }
 
-fn rewrite_subqueries(planner: &mut Planner, items: &mut [Item], work: &mut Work, span: Span) -> Outcome<()> {
+fn rewrite_subqueries(planner: &mut Planner, items: &mut [Item], steps: &mut Steps, span: Span) -> Outcome<()> {
     for item in items {
         let whole = is_subquery(&item.expr);
         let alias = whole.then(|| item.name.clone());
         replace(&mut item.expr, |part| match is_subquery(part) {
-            true => subquery::plan(planner, part, alias.as_deref(), work, span).map(Some),
+            true => subquery::plan(planner, part, alias.as_deref(), steps, span).map(Some),
             false => Ok(None),
         })?;
     }
@@ -393,11 +394,11 @@ fn star(
         Some(ExcludeSelectItem::Single(name)) => vec![object_name(name)],
         Some(ExcludeSelectItem::Multiple(names)) => names.iter().map(object_name).collect(),
     };
-    let of = |column: &&Column| {
+    let of = |column: &&RelationColumn| {
         !column.generated
             && qualifier.is_none_or(|wanted| column.qualifier.as_ref().is_some_and(|q| q.eq_ignore_ascii_case(wanted)))
     };
-    let columns: Vec<&Column> = relation.columns.iter().filter(of).collect();
+    let columns: Vec<&RelationColumn> = relation.columns.iter().filter(of).collect();
     if let (true, Some(qualifier)) = (columns.is_empty(), qualifier) {
         let known: Vec<&str> = relation.columns.iter().filter_map(|column| column.qualifier.as_deref()).collect();
         let mut fault = Fault::new(at, format!("no stream or view is named \"{qualifier}\" here"));
@@ -423,24 +424,4 @@ fn star(
         items.push(Item { expr, name: column.name.clone(), span: at });
     }
     Ok(())
-}
-
-/// The name of a table in FROM, and the name that its columns have in front.
-pub(crate) fn table_name(factor: &TableFactor, span: Span) -> Outcome<(Name, String)> {
-    match factor {
-        TableFactor::Table { name, alias, args: None, .. } => {
-            let text = object_name(name);
-            let alias = alias.as_ref().map_or_else(|| text.clone(), |alias| alias.name.value.clone());
-            Ok((Name { text, span: place_of(name, span) }, alias))
-        }
-        other => {
-            Fault::new(place_of(other, span), "FROM reads a stream, a view or a query").found(other.to_string()).err()
-        }
-    }
-}
-
-/// The place of a part of the syntax tree, or of what it stands in when the parser kept none.
-pub(crate) fn place_of(part: &impl Spanned, within: Span) -> Span {
-    let span = span_of(part);
-    if span.start.line == 0 { within } else { span }
 }

@@ -1,32 +1,25 @@
 //! The statements of a project, as they are written.
 
-use crate::stream::{BadRow, Late};
+use crate::diagnostic::{Diagnostic, Fault};
+use crate::source_file::SourceFile;
+use crate::stream::{BadRow, Late, Quiet};
 use dataflow::{Output, Span as Length};
 use sqlparser::ast::{Expr, Ident, Query};
 use sqlparser::tokenizer::{Location, Span};
 use std::collections::HashSet;
 
-/// A file of SQL text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SourceFile {
-    /// Its path, as people should read it.
-    pub path: String,
-    /// Its text.
-    pub text: String,
-}
-
 /// The statements of all files of a project.
 #[derive(Clone, Debug, Default)]
 pub struct Statements {
     pub(crate) files: Vec<SourceFile>,
-    pub(crate) statements: Vec<Placed>,
+    pub(crate) statements: Vec<PlacedStatement>,
     /// Where the right sides of as-of joins begin: file and location.
     pub(crate) as_of: HashSet<(usize, Location)>,
 }
 
-/// A statement and where it stands.
+/// A statement and its place.
 #[derive(Clone, Debug)]
-pub(crate) struct Placed {
+pub(crate) struct PlacedStatement {
     pub file: usize,
     pub span: Span,
     pub statement: Statement,
@@ -41,7 +34,7 @@ pub(crate) enum Statement {
     Model(Model),
     Experiment(Experiment),
     Decision(Decision),
-    Test(crate::test_statement::Test),
+    Test(Test),
 }
 
 /// A name with its place; parts of a dotted name are joined by dots.
@@ -49,7 +42,7 @@ pub(crate) enum Statement {
 pub struct Name {
     /// The name.
     pub text: String,
-    /// Where it stands.
+    /// Its place.
     pub span: Span,
 }
 
@@ -62,8 +55,8 @@ pub(crate) struct Stream {
     pub dedup: Option<(Vec<Name>, Length)>,
     pub history: Option<History>,
     pub live: Option<Name>,
-    pub on_bad_row: crate::stream::BadRow,
-    /// The name behind DEAD LETTER TO.
+    pub on_bad_row: BadRow,
+    /// The name after DEAD LETTER TO.
     pub dead_letters: Option<Name>,
 }
 
@@ -87,9 +80,9 @@ pub(crate) enum StreamColumnSource {
 pub(crate) struct Watermark {
     pub column: Name,
     pub delay: Length,
-    pub quiet: crate::stream::Quiet,
-    pub late: crate::stream::Late,
-    /// The name behind LATE TO.
+    pub quiet: Quiet,
+    pub late: Late,
+    /// The name after LATE TO.
     pub late_rows: Option<Name>,
 }
 
@@ -120,7 +113,7 @@ pub struct Model {
     pub name: Name,
     /// The path of the file in the project.
     pub path: Name,
-    /// The names of the inputs in the model's order; `None` when the file tells them.
+    /// The names of the inputs in the model's order; `None` when the model file has them.
     pub inputs: Option<Vec<Name>>,
     /// Which output is the score.
     pub output: ModelOutput,
@@ -164,6 +157,62 @@ pub(crate) struct Rule {
     pub once_per: Option<Length>,
 }
 
+/// A test as it is written.
+#[derive(Clone, Debug)]
+pub struct Test {
+    /// What it shows.
+    pub name: String,
+    /// The path of its file.
+    pub path: String,
+    /// Its line, counted from 1.
+    pub line: u64,
+    /// The rows of streams.
+    pub givens: Vec<Given>,
+    /// Models that give one score for every row.
+    pub scores: Vec<(String, f64)>,
+    /// What should come out.
+    pub expects: Vec<Expect>,
+    pub(crate) file: usize,
+    pub(crate) span: Span,
+}
+
+/// Rows of a stream.
+#[derive(Clone, Debug)]
+pub struct Given {
+    /// The stream.
+    pub stream: Name,
+    pub(crate) columns: Option<Vec<Name>>,
+    pub(crate) query: Box<Query>,
+}
+
+/// What should come out of a view or decision.
+#[derive(Clone, Debug)]
+pub struct Expect {
+    /// The view or decision.
+    pub target: Name,
+    pub(crate) expectation: Expectation,
+}
+
+/// The rows that a target should have, or that it should have none.
+#[derive(Clone, Debug)]
+pub(crate) enum Expectation {
+    Rows { columns: Option<Vec<Name>>, query: Box<Query>, exactly: bool },
+    NoRows(Option<Expr>),
+}
+
+impl Test {
+    /// The views and decisions that the test looks at, for [`crate::Target::Collect`].
+    pub fn targets(&self) -> Vec<String> {
+        let mut targets: Vec<String> = Vec::new();
+        for expect in &self.expects {
+            if !targets.iter().any(|target| target.eq_ignore_ascii_case(&expect.target.text)) {
+                targets.push(expect.target.text.clone());
+            }
+        }
+        targets
+    }
+}
+
 impl Statement {
     /// The word after CREATE and the name, for statements that define a name.
     pub fn defines(&self) -> Option<(&'static str, &Name)> {
@@ -181,7 +230,7 @@ impl Statement {
 impl Statements {
     /// The streams that ARCHIVE statements name, in the order of the text.
     pub fn archives(&self) -> Vec<String> {
-        let archive = |placed: &Placed| match &placed.statement {
+        let archive = |placed: &PlacedStatement| match &placed.statement {
             Statement::Archive(name) => Some(name.text.clone()),
             _ => None,
         };
@@ -210,7 +259,7 @@ impl Statements {
 
     /// The names of all streams.
     pub fn streams(&self) -> Vec<String> {
-        let stream = |placed: &Placed| match &placed.statement {
+        let stream = |placed: &PlacedStatement| match &placed.statement {
             Statement::Stream(stream) => Some(stream.name.text.clone()),
             _ => None,
         };
@@ -218,14 +267,14 @@ impl Statements {
     }
 
     /// What is wrong with the inputs of a stream, at the place where its HISTORY or LIVE stands.
-    pub fn at_inputs(&self, stream: &str, message: &str) -> Option<crate::Diagnostic> {
+    pub fn at_inputs(&self, stream: &str, message: &str) -> Option<Diagnostic> {
         self.statements.iter().find_map(|placed| match &placed.statement {
             Statement::Stream(found) if found.name.text.eq_ignore_ascii_case(stream) => {
                 let span = match &found.history {
                     Some(History::Table(name) | History::Files(name)) => name.span,
                     None => found.live.as_ref().map_or(found.name.span, |topic| topic.span),
                 };
-                Some(crate::diagnostic::Fault::new(span, message).in_file(self.files.get(placed.file)?))
+                Some(Fault::new(span, message).in_file(self.files.get(placed.file)?))
             }
             _ => None,
         })
@@ -233,7 +282,7 @@ impl Statements {
 
     /// The tables that streams have as HISTORY, each with its stream.
     pub fn history_tables(&self) -> Vec<(String, String)> {
-        let history = |placed: &Placed| match &placed.statement {
+        let history = |placed: &PlacedStatement| match &placed.statement {
             Statement::Stream(Stream { name, history: Some(History::Table(table)), .. }) => {
                 Some((table.text.clone(), name.text.clone()))
             }
@@ -243,8 +292,8 @@ impl Statements {
     }
 
     /// The tests, in the order of the text.
-    pub fn tests(&self) -> Vec<crate::Test> {
-        let test = |placed: &Placed| match &placed.statement {
+    pub fn tests(&self) -> Vec<Test> {
+        let test = |placed: &PlacedStatement| match &placed.statement {
             Statement::Test(test) => Some(test.clone()),
             _ => None,
         };
@@ -253,7 +302,7 @@ impl Statements {
 
     /// The models, in the order of the text.
     pub fn models(&self) -> Vec<Model> {
-        let model = |placed: &Placed| match &placed.statement {
+        let model = |placed: &PlacedStatement| match &placed.statement {
             Statement::Model(model) => Some(model.clone()),
             _ => None,
         };

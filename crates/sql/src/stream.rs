@@ -18,7 +18,7 @@ pub struct Stream {
     pub raw: SchemaRef,
     /// The column that WATERMARK names.
     pub time_column: usize,
-    /// How far a row may lie behind the greatest time before it without being late.
+    /// How much earlier than the greatest time before it a row may be without being late.
     pub delay: Span,
     /// When a silent partition stops holding others back.
     pub quiet: Quiet,
@@ -68,7 +68,7 @@ pub enum Late {
 /// Deliveries of a row seen before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dedup {
-    /// The columns that tell rows apart.
+    /// The columns that identify a row.
     pub keys: Vec<usize>,
     /// A delivery is dropped when the one before it lies within this span.
     pub within: Span,

@@ -1,16 +1,16 @@
 //! Correlated subqueries and EXISTS: aggregates over another stream by equal keys and a range of time.
 
-use crate::diagnostic::{Fault, Outcome, did_you_mean};
+use crate::diagnostic::{Fault, Outcome, did_you_mean, place_of};
 use crate::interval;
 use crate::planner::{Planner, key_fault, same_key};
 use crate::relation::Relation;
 use crate::rewrite::{
     and, argument, arguments, conjuncts, function_name, generated, is_distinct, is_plain, is_subquery, names_in,
-    replace,
+    replace, table_name,
 };
 use crate::statement::Name;
+use crate::steps::{RightSide, Steps};
 use crate::window::argument_fault;
-use crate::work::{RightSide, Work, place};
 use operators::range::{self, RangeAggregateKind};
 use sqlparser::ast::{BinaryOperator, Expr, Function, Query, Select, SelectItem, SetExpr, UnaryOperator};
 use sqlparser::tokenizer::Span;
@@ -20,27 +20,33 @@ pub(crate) fn plan(
     planner: &mut Planner,
     expr: &Expr,
     alias: Option<&str>,
-    work: &mut Work,
+    steps: &mut Steps,
     within: Span,
 ) -> Outcome<Expr> {
     match expr {
         Expr::Exists { subquery, negated } => {
-            let span = place(expr, within);
+            let span = place_of(expr, within);
             let (select, inner) = open(planner, subquery, span)?;
-            let name = work.name(alias, "exists");
+            let name = steps.name(alias, "exists");
             let call = Call { kind: RangeAggregateKind::Exists, argument: None, conditions: vec![] };
-            let column = Matching::of(&select, &inner, work, span)?.add(call, name, work, &inner, span)?;
+            let column = Correlation::of(&select, &inner, steps, span)?.add(call, name, steps, &inner, span)?;
             let exists = generated(&column, span);
             Ok(if *negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(exists) } } else { exists })
         }
-        Expr::Subquery(query) => aggregate(planner, query, alias, work, place(expr, within)),
-        other => Fault::new(place(other, within), "IN with a subquery is not supported")
+        Expr::Subquery(query) => aggregate(planner, query, alias, steps, place_of(expr, within)),
+        other => Fault::new(place_of(other, within), "IN with a subquery is not supported")
             .hint("write EXISTS (SELECT 1 FROM s WHERE s.k = r.k AND s.t BETWEEN r.t - INTERVAL .. AND r.t)")
             .err(),
     }
 }
 
-fn aggregate(planner: &mut Planner, query: &Query, alias: Option<&str>, work: &mut Work, span: Span) -> Outcome<Expr> {
+fn aggregate(
+    planner: &mut Planner,
+    query: &Query,
+    alias: Option<&str>,
+    steps: &mut Steps,
+    span: Span,
+) -> Outcome<Expr> {
     let (select, inner) = open(planner, query, span)?;
     let item = match select.projection.as_slice() {
         [SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }] => expr,
@@ -50,7 +56,7 @@ fn aggregate(planner: &mut Planner, query: &Query, alias: Option<&str>, work: &m
                 .err();
         }
     };
-    let matching = Matching::of(&select, &inner, work, span)?;
+    let matching = Correlation::of(&select, &inner, steps, span)?;
     let whole = is_call(item);
     let mut value = item.clone();
     let mut calls = 0;
@@ -58,14 +64,14 @@ fn aggregate(planner: &mut Planner, query: &Query, alias: Option<&str>, work: &m
         let Expr::Function(function) = part else { return Ok(None) };
         let Some(kind) = kind(function) else { return Ok(None) };
         calls += 1;
-        let at = place(part, span);
+        let at = place_of(part, span);
         let call = Call::of(function, kind, at)?;
-        let name = work.name(alias.filter(|_| whole), "of");
-        let column = matching.add(call, name, work, &inner, at)?;
+        let name = steps.name(alias.filter(|_| whole), "of");
+        let column = matching.add(call, name, steps, &inner, at)?;
         Ok(Some(generated(&column, at)))
     })?;
     if calls == 0 {
-        return Fault::new(place(item, span), "a subquery over a stream gives an aggregate")
+        return Fault::new(place_of(item, span), "a subquery over a stream gives an aggregate")
             .found(item.to_string())
             .expected("count, sum, avg, min or max")
             .hint("for the last row at a time write ASOF LEFT JOIN s ON s.k = r.k AND s.t <= r.t")
@@ -91,7 +97,7 @@ fn kind(function: &Function) -> Option<RangeAggregateKind> {
 }
 
 /// The SELECT and the stream or view that it reads.
-fn open(planner: &mut Planner, query: &Query, span: Span) -> Outcome<(Select, Inner)> {
+fn open(planner: &mut Planner, query: &Query, span: Span) -> Outcome<(Select, InnerRelation)> {
     let SetExpr::Select(select) = query.body.as_ref() else {
         return Fault::new(span, "a subquery is one SELECT").err();
     };
@@ -111,18 +117,18 @@ fn open(planner: &mut Planner, query: &Query, span: Span) -> Outcome<(Select, In
     if !from.joins.is_empty() {
         return Fault::new(span, "a subquery reads one stream or view").hint("put the join in a view of its own").err();
     }
-    let (name, alias) = crate::select::table_name(&from.relation, span)?;
+    let (name, alias) = table_name(&from.relation, span)?;
     let relation = planner.relation(&name)?.named(&alias);
-    Ok(((**select).clone(), Inner { relation, name }))
+    Ok(((**select).clone(), InnerRelation { relation, name }))
 }
 
-struct Inner {
+struct InnerRelation {
     relation: Relation,
     name: Name,
 }
 
 /// How rows of the other stream belong to a row.
-struct Matching {
+struct Correlation {
     keys: Vec<(Expr, Expr)>,
     /// Conditions on the other stream alone.
     conditions: Vec<Expr>,
@@ -139,24 +145,27 @@ enum Side {
     Both,
 }
 
-impl Matching {
-    fn of(select: &Select, inner: &Inner, work: &Work, span: Span) -> Outcome<Matching> {
-        let outer = &work.input;
-        let mut matching = Matching { keys: vec![], conditions: vec![], from: i64::MIN, to: i64::MAX };
+impl Correlation {
+    fn of(select: &Select, inner: &InnerRelation, steps: &Steps, span: Span) -> Outcome<Correlation> {
+        let outer = &steps.input;
+        let mut matching = Correlation { keys: vec![], conditions: vec![], from: i64::MIN, to: i64::MAX };
         let all = select.selection.as_ref().map(conjuncts).unwrap_or_default();
         for condition in all {
             if crate::rewrite::any(condition, is_subquery) {
-                return Fault::new(place(condition, span), "a subquery within a subquery is not supported")
+                return Fault::new(place_of(condition, span), "a subquery within a subquery is not supported")
                     .hint("put the inner one in a view of its own")
                     .err();
             }
             match side(condition, &inner.relation, outer, span)? {
                 Side::Inner | Side::Neither => matching.conditions.push(condition.clone()),
                 Side::Outer => {
-                    return Fault::new(place(condition, span), "a condition of a subquery is on the row outside alone")
-                        .found(condition.to_string())
-                        .hint("use it around the subquery: CASE WHEN condition THEN (SELECT ..) END")
-                        .err();
+                    return Fault::new(
+                        place_of(condition, span),
+                        "a condition of a subquery is on the row outside alone",
+                    )
+                    .found(condition.to_string())
+                    .hint("use it around the subquery: CASE WHEN condition THEN (SELECT ..) END")
+                    .err();
                 }
                 Side::Both => matching.correlate(condition, inner, outer, span)?,
             }
@@ -166,7 +175,7 @@ impl Matching {
     }
 
     /// An equality of keys or a bound of time.
-    fn correlate(&mut self, condition: &Expr, inner: &Inner, outer: &Relation, span: Span) -> Outcome<()> {
+    fn correlate(&mut self, condition: &Expr, inner: &InnerRelation, outer: &Relation, span: Span) -> Outcome<()> {
         let bounded = match condition {
             Expr::Between { expr, negated: false, low, high } => {
                 self.bound(expr, &BinaryOperator::GtEq, low, inner, outer)
@@ -186,8 +195,8 @@ impl Matching {
         if bounded { Ok(()) } else { self.refuse(condition, inner, outer, span) }
     }
 
-    fn refuse(&self, condition: &Expr, inner: &Inner, outer: &Relation, span: Span) -> Outcome<()> {
-        Fault::new(place(condition, span), "a subquery cannot match rows by this condition")
+    fn refuse(&self, condition: &Expr, inner: &InnerRelation, outer: &Relation, span: Span) -> Outcome<()> {
+        Fault::new(place_of(condition, span), "a subquery cannot match rows by this condition")
             .found(condition.to_string())
             .expected(format!(
                 "equal keys, conditions on {} alone, and one range of time such as {} BETWEEN {} - INTERVAL '1' DAY AND {2}",
@@ -199,7 +208,14 @@ impl Matching {
     }
 
     /// A comparison of the two times; whether it is one.
-    fn bound(&mut self, left: &Expr, op: &BinaryOperator, right: &Expr, inner: &Inner, outer: &Relation) -> bool {
+    fn bound(
+        &mut self,
+        left: &Expr,
+        op: &BinaryOperator,
+        right: &Expr,
+        inner: &InnerRelation,
+        outer: &Relation,
+    ) -> bool {
         let (Some((left, left_plus)), Some((right, right_plus))) =
             (interval::column_plus(left), interval::column_plus(right))
         else {
@@ -235,7 +251,7 @@ impl Matching {
         true
     }
 
-    fn check_bounds(&self, inner: &Inner, outer: &Relation, span: Span) -> Outcome<()> {
+    fn check_bounds(&self, inner: &InnerRelation, outer: &Relation, span: Span) -> Outcome<()> {
         let (theirs, ours) = (inner.relation.time_names(), outer.time_names());
         let example = format!("{theirs} BETWEEN {ours} - INTERVAL '7' DAY AND {ours}");
         if self.from == i64::MIN {
@@ -267,14 +283,14 @@ impl Matching {
     }
 
     /// Adds one aggregate; the name of its column.
-    fn add(&self, call: Call, name: String, work: &mut Work, inner: &Inner, span: Span) -> Outcome<String> {
+    fn add(&self, call: Call, name: String, steps: &mut Steps, inner: &InnerRelation, span: Span) -> Outcome<String> {
         let mut keys = Vec::new();
         for (ours, theirs) in &self.keys {
-            let left = work.column_of(ours, span)?;
+            let left = steps.column_of(ours, span)?;
             let right = inner.relation.compile(theirs, span)?;
-            let right_column = crate::work::generated_column(theirs.to_string(), &right);
-            if !same_key(&work.column(left).data_type, &right.data_type) {
-                return key_fault(place(theirs, span), work.column(left), &right_column).err();
+            let right_column = crate::steps::generated_column(theirs.to_string(), &right);
+            if !same_key(&steps.column(left).data_type, &right.data_type) {
+                return key_fault(place_of(theirs, span), steps.column(left), &right_column).err();
             }
             keys.push((left, column_text(theirs), right));
         }
@@ -287,8 +303,8 @@ impl Matching {
             RightSide { stream: inner.name.text.clone(), relation: inner.relation.clone(), key_texts, picks: vec![] };
         for (_, text, compiled) in keys {
             // Two left columns may equal one right column: each key has a column of its own.
-            let column = crate::work::generated_column(text.clone(), &compiled);
-            right.picks.push((text, crate::work::Computed { column, scalar: compiled.scalar }));
+            let column = crate::steps::generated_column(text.clone(), &compiled);
+            right.picks.push((text, crate::steps::ComputedColumn { column, scalar: compiled.scalar }));
         }
         let conditions = and(self.conditions.iter().cloned().chain(call.conditions));
         let filter = conditions
@@ -304,7 +320,7 @@ impl Matching {
             let value = value.as_ref().map(|(expr, _)| expr);
             return Err(Box::new(argument_fault(&name, value, data_type, &error, span)));
         }
-        let step = work.range(left_keys, right, self.to > 0, span);
+        let step = steps.range(left_keys, right, self.to > 0, span);
         let mut pick = |(expr, compiled): (Expr, _)| step.right.pick(column_text(&expr), compiled);
         let (argument, filter) = (value.map(&mut pick), filter.map(&mut pick));
         let function = range::Function {
@@ -398,7 +414,8 @@ fn unknown(name: &Expr, inner: &Relation, outer: &Relation, span: Span) -> Outco
         columns.map(|column| column.name.clone()).collect::<Vec<_>>()
     };
     let names = [known(inner), known(outer)].concat();
-    let mut fault = Fault::new(place(name, span), format!("no column is named \"{column}\"")).found(name.to_string());
+    let mut fault =
+        Fault::new(place_of(name, span), format!("no column is named \"{column}\"")).found(name.to_string());
     fault.hint = did_you_mean(&column, names.iter().map(String::as_str));
     if names.len() <= 20 && !names.is_empty() {
         fault.expected = Some(format!("one of {}", names.join(", ")));

@@ -1,10 +1,10 @@
 //! Window calls: `count(*) FILTER (WHERE ..) OVER (PARTITION BY .. ORDER BY .. RANGE ..)` to functions of a window step.
 
-use crate::diagnostic::{Fault, Outcome, span_of};
+use crate::diagnostic::{Fault, Outcome, place_of, span_of};
 use crate::interval;
 use crate::relation::type_name;
 use crate::rewrite::{argument, arguments, function_name, generated, is_distinct};
-use crate::work::{Work, place};
+use crate::steps::Steps;
 use dataflow::Span as Length;
 use operators::Aggregate;
 use operators::window::{self, Frame};
@@ -21,31 +21,33 @@ pub(crate) fn plan(
     call: &Function,
     named: &[NamedWindowDefinition],
     alias: Option<&str>,
-    work: &mut Work,
+    steps: &mut Steps,
     within: Span,
 ) -> Outcome<Expr> {
-    let span = place(&Expr::Function(call.clone()), within);
+    let span = place_of(&Expr::Function(call.clone()), within);
     let spec = resolve(call, named, span)?;
-    let (aggregate, argument) = function(call, work, span)?;
-    let mut keys = spec.partition_by.iter().map(|key| work.column_of(key, span)).collect::<Outcome<Vec<_>>>()?;
+    let (aggregate, argument) = function(call, steps, span)?;
+    let mut keys = spec.partition_by.iter().map(|key| steps.column_of(key, span)).collect::<Outcome<Vec<_>>>()?;
     keys.sort_unstable();
     keys.dedup();
     let is_lag = matches!(aggregate, Aggregate::Lag { .. });
-    let order = order(&spec.order_by, is_lag, work, span)?;
+    let order = order(&spec.order_by, is_lag, steps, span)?;
     let frame = match is_lag {
         true => Frame { from: Length::ZERO, to: Length::ZERO },
         false => frame(spec.window_frame.as_ref(), call, span)?,
     };
     let filter = match &call.filter {
         Some(filter) if is_lag => {
-            return Fault::new(place(filter, span), "lag takes no FILTER").hint("use a CASE in its argument").err();
+            return Fault::new(place_of(&**filter, span), "lag takes no FILTER")
+                .hint("use a CASE in its argument")
+                .err();
         }
-        Some(filter) => Some(work.condition_of(filter, span)?),
+        Some(filter) => Some(steps.condition_of(filter, span)?),
         None => None,
     };
-    let name = work.name(alias, "w");
+    let name = steps.name(alias, "w");
     let function = window::Function { name, aggregate, argument, filter, frame, order };
-    Ok(generated(&work.window(keys, function, span), span))
+    Ok(generated(&steps.window(keys, function, span), span))
 }
 
 /// The window of a call, with what it takes over from named ones.
@@ -92,7 +94,7 @@ fn inherit(spec: &WindowSpec, named: &[NamedWindowDefinition], depth: usize) -> 
     Ok(base)
 }
 
-fn function(call: &Function, work: &mut Work, span: Span) -> Outcome<(Aggregate, Option<usize>)> {
+fn function(call: &Function, steps: &mut Steps, span: Span) -> Outcome<(Aggregate, Option<usize>)> {
     let name = function_name(call);
     let distinct = is_distinct(call);
     let args = arguments(call);
@@ -103,7 +105,7 @@ fn function(call: &Function, work: &mut Work, span: Span) -> Outcome<(Aggregate,
         let offset = lag_offset(call, span)?;
         let value = args.first().and_then(argument);
         let value = value.ok_or_else(|| Box::new(Fault::new(span, "lag has no argument").expected("lag(column)")))?;
-        return Ok((Aggregate::Lag { offset }, Some(work.column_of(value, span)?)));
+        return Ok((Aggregate::Lag { offset }, Some(steps.column_of(value, span)?)));
     }
     let aggregate = match name.as_str() {
         "count" if distinct => Aggregate::CountDistinct,
@@ -128,9 +130,9 @@ fn function(call: &Function, work: &mut Work, span: Span) -> Outcome<(Aggregate,
     let column = match value {
         None => None,
         Some(value) if aggregate == Aggregate::Count && is_constant(value) => None,
-        Some(value) => Some(work.column_of(value, span)?),
+        Some(value) => Some(steps.column_of(value, span)?),
     };
-    let data_type = column.map(|column| work.column(column).data_type.clone());
+    let data_type = column.map(|column| steps.column(column).data_type.clone());
     match aggregate.output_type(data_type.as_ref()) {
         Ok(_) => Ok((aggregate, column)),
         Err(error) => Err(Box::new(argument_fault(&name, value, data_type.as_ref(), &error, span))),
@@ -146,7 +148,7 @@ pub(crate) fn argument_fault(
     span: Span,
 ) -> Fault {
     match value.zip(data_type) {
-        Some((value, data_type)) => Fault::new(place(value, span), format!("{name} is of numbers"))
+        Some((value, data_type)) => Fault::new(place_of(value, span), format!("{name} is of numbers"))
             .found(format!("{value} {}", type_name(data_type)))
             .expected("BIGINT, INTEGER, SMALLINT, DOUBLE, FLOAT or BOOLEAN")
             .hint(format!("cast it: {name}(CAST({value} AS DOUBLE))")),
@@ -197,22 +199,22 @@ fn lag_offset(call: &Function, span: Span) -> Outcome<usize> {
     })
 }
 
-/// Checks that a window is in time order; the columns behind the time.
-fn order(order_by: &[OrderByExpr], is_lag: bool, work: &mut Work, span: Span) -> Outcome<Vec<usize>> {
-    let time = work.input.time_names();
+/// Checks that a window is in time order; returns the columns after the time.
+fn order(order_by: &[OrderByExpr], is_lag: bool, steps: &mut Steps, span: Span) -> Outcome<Vec<usize>> {
+    let time = steps.input.time_names();
     let Some((first, behind)) = order_by.split_first() else {
         return Fault::new(span, "a window has no ORDER BY").hint(format!("write ORDER BY {time}")).err();
     };
-    if !work.input.is_time(&first.expr) {
-        work.input.compile(&first.expr, span)?;
-        let fault = Fault::new(place(&first.expr, span), "a window is ordered by the time of its rows")
+    if !steps.input.is_time(&first.expr) {
+        steps.input.compile(&first.expr, span)?;
+        let fault = Fault::new(place_of(&first.expr, span), "a window is ordered by the time of its rows")
             .found(first.expr.to_string())
             .expected(&*time);
-        return if work.input.shift != 0 {
+        return if steps.input.shift != 0 {
             fault
                 .hint(format!(
                     "rows wait {} for a forward bound, and are known only then; read the view before it",
-                    interval::describe(Length(work.input.shift))
+                    interval::describe(Length(steps.input.shift))
                 ))
                 .err()
         } else {
@@ -222,17 +224,17 @@ fn order(order_by: &[OrderByExpr], is_lag: bool, work: &mut Work, span: Span) ->
     if let Some(wrong) =
         order_by.iter().find(|item| item.options.asc == Some(false) || item.options.nulls_first == Some(true))
     {
-        return Fault::new(place(&wrong.expr, span), "a window goes from earlier to later rows")
+        return Fault::new(place_of(&wrong.expr, span), "a window goes from earlier to later rows")
             .found(wrong.to_string())
             .expected(wrong.expr.to_string())
             .err();
     }
     match behind.first() {
-        Some(second) if !is_lag => Fault::new(place(&second.expr, span), "a RANGE frame is ordered by time alone")
+        Some(second) if !is_lag => Fault::new(place_of(&second.expr, span), "a RANGE frame is ordered by time alone")
             .found(second.expr.to_string())
             .hint("leave it out: rows of equal time are all in the frame")
             .err(),
-        _ => behind.iter().map(|item| work.column_of(&item.expr, span)).collect(),
+        _ => behind.iter().map(|item| steps.column_of(&item.expr, span)).collect(),
     }
 }
 

@@ -1,7 +1,9 @@
 //! Keys to dense ids and back.
 
 use crate::arena::Arena;
-use arrow::array::{Array, ArrayRef, AsArray};
+use crate::number_table::NumberTable;
+use crate::prefetch;
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 use dataflow::{Error, KeyGroup, Result, key_bytes, key_group};
@@ -30,7 +32,7 @@ pub struct KeyIndex {
 
 #[derive(Debug)]
 enum Find {
-    Integers(HashTable<(i64, u32)>),
+    Integers(NumberTable),
     Bytes(HashTable<u32>),
 }
 
@@ -79,12 +81,8 @@ fn integer_bytes(number: i64) -> [u8; 9] {
     bytes
 }
 
-/// Spreads a number over all bits; only for the table in memory.
-#[inline]
-fn spread(number: i64) -> u64 {
-    let wide = u128::from(number as u64 ^ 0x9e37_79b9_7f4a_7c15) * 0xd6e8_feb8_6659_fd93;
-    (wide >> 64) as u64 ^ wide as u64
-}
+/// How many rows before it is needed an entry is asked for.
+const AHEAD: usize = 8;
 
 impl KeyIndex {
     /// An index of keys of columns of these types. A key with a NULL is a key like any other where `nulls_match`, else
@@ -93,7 +91,7 @@ impl KeyIndex {
         let fits = |data_type: &DataType| data_type.is_integer() && *data_type != DataType::UInt64;
         let (keys, find) = match types {
             [one] if fits(one) => {
-                (Kind::Integers { numbers: Vec::new(), null: None }, Find::Integers(HashTable::new()))
+                (Kind::Integers { numbers: Vec::new(), null: None }, Find::Integers(NumberTable::default()))
             }
             _ => (Kind::Bytes { arena: Arena::default(), hashes: Vec::new() }, Find::Bytes(HashTable::new())),
         };
@@ -105,12 +103,7 @@ impl KeyIndex {
         ids.reserve(rows);
         if let Find::Integers(_) = self.find {
             let column = integers(columns)?;
-            let column = column.as_primitive::<Int64Type>();
-            for row in 0..rows {
-                let number = column.is_valid(row).then(|| column.value(row));
-                let id = self.intern_integer(number);
-                ids.push(id);
-            }
+            self.intern_integers(&column.as_primitive::<Int64Type>().slice(0, rows), ids);
             return Ok(());
         }
         let (bytes, offsets) = key_bytes(columns, rows)?;
@@ -133,13 +126,13 @@ impl KeyIndex {
                 let column = integers(columns)?;
                 let column = column.as_primitive::<Int64Type>();
                 let absent = if self.nulls_match { null.unwrap_or(NO_KEY) } else { NO_KEY };
-                ids.extend((0..rows).map(|row| {
-                    if column.is_null(row) {
-                        return absent;
+                let numbers = column.values();
+                for (row, &number) in numbers[..rows].iter().enumerate() {
+                    if let Some(&soon) = numbers.get(row + AHEAD) {
+                        table.prefetch(soon);
                     }
-                    let number = column.value(row);
-                    table.find(spread(number), |entry| entry.0 == number).map_or(NO_KEY, |entry| entry.1)
-                }));
+                    ids.push(if column.is_null(row) { absent } else { table.get(number).unwrap_or(NO_KEY) });
+                }
             }
             (Find::Bytes(table), Kind::Bytes { arena, .. }) => {
                 let (bytes, offsets) = key_bytes(columns, rows)?;
@@ -175,17 +168,46 @@ impl KeyIndex {
         }
     }
 
+    /// The ids first, then their references: each loop goes over one table, and asks for its entries ahead of time.
+    fn intern_integers(&mut self, column: &Int64Array, ids: &mut Vec<u32>) {
+        let (numbers, from) = (column.values(), ids.len());
+        for (row, &number) in numbers.iter().enumerate() {
+            if let (Some(&soon), Find::Integers(table)) = (numbers.get(row + AHEAD), &self.find) {
+                table.prefetch(soon);
+            }
+            ids.push(self.place_integer(column.is_valid(row).then_some(number)));
+        }
+        let ids = &ids[from..];
+        for (row, &id) in ids.iter().enumerate() {
+            if let Some(&soon) = ids.get(row + AHEAD) {
+                prefetch(&self.references, soon as usize);
+            }
+            if id != NO_KEY {
+                self.references[id as usize] += 1;
+            }
+        }
+    }
+
     fn intern_integer(&mut self, number: Option<i64>) -> u32 {
+        let id = self.place_integer(number);
+        if id != NO_KEY {
+            self.references[id as usize] += 1;
+        }
+        id
+    }
+
+    /// The id of a number, new or not, without a reference more; the caller adds one.
+    #[inline]
+    fn place_integer(&mut self, number: Option<i64>) -> u32 {
         let (Find::Integers(table), Kind::Integers { numbers, null }) = (&mut self.find, &mut self.keys.0) else {
             return NO_KEY;
         };
         let found = match number {
-            Some(number) => table.find(spread(number), |entry| entry.0 == number).map(|entry| entry.1),
+            Some(number) => table.get(number),
             None if !self.nulls_match => return NO_KEY,
             None => *null,
         };
         if let Some(id) = found {
-            self.references[id as usize] += 1;
             return id;
         }
         let id = take_id(&mut self.free, &mut self.references);
@@ -195,7 +217,7 @@ impl KeyIndex {
         match number {
             Some(number) => {
                 numbers[id as usize] = number;
-                table.insert_unique(spread(number), (number, id), |entry| spread(entry.0));
+                table.insert(number, id);
             }
             None => *null = Some(id),
         }
@@ -215,6 +237,7 @@ impl KeyIndex {
             return Ok(id);
         }
         let id = take_id(&mut self.free, &mut self.references);
+        self.references[id as usize] = 1;
         if id as usize == hashes.len() {
             hashes.push(0);
         }
@@ -242,15 +265,22 @@ impl KeyIndex {
         true
     }
 
+    /// Counts one reference less for each of the ids.
+    pub fn release_all(&mut self, ids: &[u32]) {
+        for (row, &id) in ids.iter().enumerate() {
+            if let Some(&soon) = ids.get(row + AHEAD) {
+                prefetch(&self.references, soon as usize);
+            }
+            self.release(id);
+        }
+    }
+
     fn forget(&mut self, id: u32) {
         self.free.push(id);
         match (&mut self.find, &mut self.keys.0) {
             (Find::Integers(_), Kind::Integers { null, .. }) if *null == Some(id) => *null = None,
             (Find::Integers(table), Kind::Integers { numbers, .. }) => {
-                let number = numbers[id as usize];
-                if let Ok(entry) = table.find_entry(spread(number), |entry| entry.1 == id) {
-                    entry.remove();
-                }
+                table.remove(numbers[id as usize]);
             }
             (Find::Bytes(table), Kind::Bytes { arena, hashes }) => {
                 if let Ok(entry) = table.find_entry(hashes[id as usize], |&other| other == id) {
@@ -298,22 +328,21 @@ impl KeyIndex {
     /// The bytes that everything takes.
     pub fn size(&self) -> usize {
         let find = match &self.find {
-            Find::Integers(table) => table.allocation_size(),
+            Find::Integers(table) => table.size(),
             Find::Bytes(table) => table.allocation_size(),
         };
         self.keys.size() + find + (self.references.capacity() + self.free.capacity()) * 4
     }
 }
 
-/// A free id, or the next one, with one reference.
+/// A free id, or the next one, without a reference.
 fn take_id(free: &mut Vec<u32>, references: &mut Vec<u32>) -> u32 {
     if let Some(id) = free.pop() {
-        references[id as usize] = 1;
         return id;
     }
     let id = references.len() as u32;
     assert!(id != NO_KEY, "more than {NO_KEY} keys in one worker");
-    references.push(1);
+    references.push(0);
     id
 }
 
@@ -336,7 +365,7 @@ fn absent_rows(columns: &[ArrayRef], rows: usize, nulls_match: bool) -> Option<V
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{Int32Array, Int64Array, StringArray};
+    use arrow::array::{Int32Array, StringArray};
     use dataflow::key_hashes;
     use std::sync::Arc;
 

@@ -9,6 +9,7 @@ mod blob;
 mod group_blobs;
 mod key_index;
 mod log;
+mod number_table;
 mod prefetch;
 mod rows;
 mod table;

@@ -20,8 +20,10 @@ pub fn put_rows(out: &mut Encoder, batch: &Batch) -> Result<()> {
         out.u8(u8::from(batch.is_late(row)));
     }
     out.u8(u8::from(batch.key_hashes().is_some()));
-    for &hash in batch.key_hashes().into_iter().flat_map(|hashes| hashes.iter()) {
-        out.u64(hash);
+    if let Some((columns, hashes)) = batch.key_hashes() {
+        out.u32(columns.len() as u32);
+        columns.iter().for_each(|&column| out.u32(column as u32));
+        hashes.iter().for_each(|&hash| out.u64(hash));
     }
     let mut stream = StreamWriter::try_new(Vec::new(), &batch.schema())?;
     stream.write(batch.columns())?;
@@ -38,9 +40,12 @@ pub fn get_rows(state: &mut Decoder, schema: &SchemaRef) -> Result<Batch> {
         orders.push(RowOrder((u128::from(state.u64()?) << 64) | u128::from(state.u64()?)));
         late.push(state.u8()? != 0);
     }
-    let mut hashes = Vec::new();
+    let (mut keys, mut hashes) = (Vec::new(), Vec::new());
     let is_hashed = state.u8()? != 0;
     if is_hashed {
+        for _ in 0..state.u32()? {
+            keys.push(state.u32()? as usize);
+        }
         for _ in 0..rows {
             hashes.push(state.u64()?);
         }
@@ -51,7 +56,7 @@ pub fn get_rows(state: &mut Decoder, schema: &SchemaRef) -> Result<Batch> {
     if late.contains(&true) {
         batch = batch.with_late(BooleanBuffer::from(late))?;
     }
-    if is_hashed { batch.with_key_hashes(hashes) } else { Ok(batch) }
+    if is_hashed { batch.with_key_hashes(&keys, hashes) } else { Ok(batch) }
 }
 
 fn get_columns(bytes: &[u8], schema: &SchemaRef) -> Result<RecordBatch> {
@@ -105,7 +110,7 @@ mod tests {
             .unwrap()
             .with_late(BooleanBuffer::from(vec![false, true]))
             .unwrap()
-            .with_key_hashes(vec![u64::MAX, 3])
+            .with_key_hashes(&[0], vec![u64::MAX, 3])
             .unwrap();
         let mut out = Encoder::default();
         put_rows(&mut out, &batch).unwrap();

@@ -5,6 +5,7 @@
 
 use crate::{Decoder, Encoder, KeyIndex, Keys};
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Float64Array, Int64Array, StringArray, UInt64Array};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
 use arrow::row::{RowConverter, SortField};
@@ -117,9 +118,11 @@ impl Values {
     pub fn decode(&self, bits: &[u64], there: &[u8]) -> Result<ArrayRef> {
         let present = || bits.iter().zip(there).map(|(&bits, &there)| (there != 0).then_some(bits));
         let array: ArrayRef = match &self.kind {
-            Kind::Signed => Arc::new(present().map(|bits| bits.map(|bits| bits as i64)).collect::<Int64Array>()),
-            Kind::Unsigned => Arc::new(present().collect::<UInt64Array>()),
-            Kind::Float => Arc::new(present().map(|bits| bits.map(f64::from_bits)).collect::<Float64Array>()),
+            Kind::Signed => Arc::new(Int64Array::new(bits.iter().map(|&bits| bits as i64).collect(), nulls(there))),
+            Kind::Unsigned => Arc::new(UInt64Array::new(bits.to_vec().into(), nulls(there))),
+            Kind::Float => {
+                Arc::new(Float64Array::new(bits.iter().map(|&bits| f64::from_bits(bits)).collect(), nulls(there)))
+            }
             Kind::Text(index) => {
                 let texts = present()
                     .map(|bits| bits.map(|bits| std::str::from_utf8(index.raw(bits as u32))).transpose())
@@ -237,6 +240,12 @@ impl Values {
             _ => None,
         }
     }
+}
+
+/// Where values are there; `None` when all are.
+fn nulls(there: &[u8]) -> Option<NullBuffer> {
+    let is_there = |row: usize| there[row] != 0;
+    there.contains(&0).then(|| NullBuffer::new(BooleanBuffer::collect_bool(there.len(), is_there)))
 }
 
 fn unsupported(data_type: &DataType) -> Error {

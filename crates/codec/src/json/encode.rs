@@ -16,11 +16,11 @@ use dataflow::{Encode, Error, Result};
 /// Dates are `2013-01-01`; decimals are text.
 pub struct JsonEncode {
     columns: usize,
-    template: Vec<Part>,
+    template: Vec<ObjectPart>,
 }
 
 /// A piece of an object.
-enum Part {
+enum ObjectPart {
     Literal(Vec<u8>),
     Value(usize),
 }
@@ -50,14 +50,14 @@ impl JsonEncode {
     }
 }
 
-fn put_object(template: &mut Vec<Part>, fields: &[Field]) -> Result<()> {
+fn put_object(template: &mut Vec<ObjectPart>, fields: &[Field]) -> Result<()> {
     for (at, field) in fields.iter().enumerate() {
         let mut literal = vec![if at == 0 { b'{' } else { b',' }];
         put_text(&mut literal, &field.name);
         literal.push(b':');
-        template.push(Part::Literal(literal));
+        template.push(ObjectPart::Literal(literal));
         match (field.columns.as_slice(), field.below.as_slice()) {
-            ([column, ..], []) => template.push(Part::Value(*column)),
+            ([column, ..], []) => template.push(ObjectPart::Value(*column)),
             ([], below) => put_object(template, below)?,
             _ => {
                 return Err(Error::invalid(format!(
@@ -67,7 +67,7 @@ fn put_object(template: &mut Vec<Part>, fields: &[Field]) -> Result<()> {
             }
         }
     }
-    template.push(Part::Literal(if fields.is_empty() { b"{}".to_vec() } else { b"}".to_vec() }));
+    template.push(ObjectPart::Literal(if fields.is_empty() { b"{}".to_vec() } else { b"}".to_vec() }));
     Ok(())
 }
 
@@ -80,15 +80,15 @@ impl Encode for JsonEncode {
                 self.columns
             )));
         }
-        let columns = rows.columns().iter().map(Cells::new).collect::<Result<Vec<_>>>()?;
+        let columns = rows.columns().iter().map(PhysicalColumn::new).collect::<Result<Vec<_>>>()?;
         let mut size = 64;
         Ok((0..rows.num_rows())
             .map(|row| {
                 let mut out = Vec::with_capacity(size);
                 for part in &self.template {
                     match part {
-                        Part::Literal(text) => out.extend_from_slice(text),
-                        Part::Value(column) => columns[*column].put(row, &mut out),
+                        ObjectPart::Literal(text) => out.extend_from_slice(text),
+                        ObjectPart::Value(column) => columns[*column].put(row, &mut out),
                     }
                 }
                 size = out.len() + 16;
@@ -99,13 +99,13 @@ impl Encode for JsonEncode {
 }
 
 /// A column brought to one of a few physical types.
-struct Cells {
-    kind: Kind,
+struct PhysicalColumn {
+    kind: PhysicalType,
     values: ArrayRef,
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+enum PhysicalType {
     Boolean,
     Integer,
     Unsigned,
@@ -115,20 +115,20 @@ enum Kind {
     Text,
 }
 
-impl Cells {
-    fn new(column: &ArrayRef) -> Result<Cells> {
+impl PhysicalColumn {
+    fn new(column: &ArrayRef) -> Result<PhysicalColumn> {
         use DataType::*;
         let (kind, physical) = match column.data_type() {
-            Boolean => (Kind::Boolean, Boolean),
-            Int8 | Int16 | Int32 | Int64 | UInt8 | UInt16 | UInt32 => (Kind::Integer, Int64),
-            UInt64 => (Kind::Unsigned, UInt64),
-            Float16 | Float32 => (Kind::Real, Float32),
-            Float64 => (Kind::Double, Float64),
-            Timestamp(_, zone) => (Kind::Timestamp, Timestamp(TimeUnit::Microsecond, zone.clone())),
-            _ => (Kind::Text, Utf8),
+            Boolean => (PhysicalType::Boolean, Boolean),
+            Int8 | Int16 | Int32 | Int64 | UInt8 | UInt16 | UInt32 => (PhysicalType::Integer, Int64),
+            UInt64 => (PhysicalType::Unsigned, UInt64),
+            Float16 | Float32 => (PhysicalType::Real, Float32),
+            Float64 => (PhysicalType::Double, Float64),
+            Timestamp(_, zone) => (PhysicalType::Timestamp, Timestamp(TimeUnit::Microsecond, zone.clone())),
+            _ => (PhysicalType::Text, Utf8),
         };
         let values = if *column.data_type() == physical { column.clone() } else { cast(column, &physical)? };
-        Ok(Cells { kind, values })
+        Ok(PhysicalColumn { kind, values })
     }
 
     fn put(&self, row: usize, out: &mut Vec<u8>) {
@@ -136,14 +136,14 @@ impl Cells {
             return out.extend_from_slice(b"null");
         }
         match self.kind {
-            Kind::Boolean if self.values.as_boolean().value(row) => out.extend_from_slice(b"true"),
-            Kind::Boolean => out.extend_from_slice(b"false"),
-            Kind::Integer => put_number(out, self.values.as_primitive::<Int64Type>().value(row)),
-            Kind::Unsigned => put_number(out, self.values.as_primitive::<UInt64Type>().value(row)),
+            PhysicalType::Boolean if self.values.as_boolean().value(row) => out.extend_from_slice(b"true"),
+            PhysicalType::Boolean => out.extend_from_slice(b"false"),
+            PhysicalType::Integer => put_number(out, self.values.as_primitive::<Int64Type>().value(row)),
+            PhysicalType::Unsigned => put_number(out, self.values.as_primitive::<UInt64Type>().value(row)),
             // These write `null` for what is not finite.
-            Kind::Real => put_number(out, self.values.as_primitive::<Float32Type>().value(row)),
-            Kind::Double => put_number(out, self.values.as_primitive::<Float64Type>().value(row)),
-            Kind::Timestamp => {
+            PhysicalType::Real => put_number(out, self.values.as_primitive::<Float32Type>().value(row)),
+            PhysicalType::Double => put_number(out, self.values.as_primitive::<Float64Type>().value(row)),
+            PhysicalType::Timestamp => {
                 let micros = self.values.as_primitive::<TimestampMicrosecondType>().value(row);
                 out.push(b'"');
                 if put_timestamp(out, micros) {
@@ -153,7 +153,7 @@ impl Cells {
                     put_number(out, micros);
                 }
             }
-            Kind::Text => put_text(out, self.values.as_string::<i32>().value(row)),
+            PhysicalType::Text => put_text(out, self.values.as_string::<i32>().value(row)),
         }
     }
 }

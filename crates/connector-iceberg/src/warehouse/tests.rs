@@ -1,7 +1,8 @@
 //! Storage that fails, a catalog that is locked, and tables that other tools have left behind.
 
 use super::*;
-use crate::commit::Prepared;
+use crate::claim::TableClaim;
+use crate::commit::PreparedFiles;
 use crate::storage::DurableFiles;
 use crate::upkeep;
 use arrow::array::{Int64Array, RecordBatch};
@@ -97,14 +98,14 @@ fn create(warehouse: &Warehouse) {
     claim(warehouse).create(&numbers(0..0).schema(), &TableOptions::default()).unwrap();
 }
 
-fn prepared(claim: &TableClaim, rows: std::ops::Range<i64>) -> [Prepared; 1] {
+fn prepared(claim: &TableClaim, rows: std::ops::Range<i64>) -> [PreparedFiles; 1] {
     let mut writer = claim.writer(0).unwrap();
     writer.write_rows(&numbers(rows)).unwrap();
     [writer.finish().unwrap().unwrap()]
 }
 
-fn commit(claim: &TableClaim, prepared: &[Prepared]) -> Result<()> {
-    claim.commit_change(Change { prepared, ..Change::default() })
+fn commit(claim: &TableClaim, prepared: &[PreparedFiles]) -> Result<()> {
+    claim.commit_change(TableChange { prepared, ..TableChange::default() })
 }
 
 fn append(warehouse: &Warehouse, rows: std::ops::Range<i64>) {
@@ -381,10 +382,10 @@ fn tokens_and_the_frontier_outlive_their_snapshots() {
     let claim = create_with(&warehouse, &[("riverrun.history.max-snapshots", "1"), (upkeep::SNAPSHOTS_MIN, "1")]);
     let first = prepared(&claim, 0..1);
     let frontier = [("riverrun.frontier".to_owned(), "one".to_owned())];
-    claim.commit_change(Change { prepared: &first, properties: &frontier, from_frontier: Some(None) }).unwrap();
+    claim.commit_change(TableChange { prepared: &first, properties: &frontier, from_frontier: Some(None) }).unwrap();
     let keep = |n: i64| {
         let properties = [("riverrun.frontier".to_owned(), format!("at {n}"))];
-        claim.commit_change(Change {
+        claim.commit_change(TableChange {
             prepared: &prepared(&claim, n..n + 1),
             properties: &properties,
             from_frontier: None,
@@ -428,7 +429,7 @@ fn a_commit_waits_for_a_locked_catalog_and_says_so() {
     let told = Arc::new(Mutex::new(Vec::new()));
     let lines = told.clone();
     let claim = patient(claim(&warehouse), Duration::from_secs(600));
-    let claim = claim.telling(Arc::new(move |line| lines.lock().unwrap().push(line.to_owned())));
+    let claim = claim.with_wait_notice(Arc::new(move |line| lines.lock().unwrap().push(line.to_owned())));
     let prepared = prepared(&claim, 0..10);
     warehouse.0.catalog.store().wait_at_most(10);
     let other = rusqlite::Connection::open(folder.path().join("catalog.db")).unwrap();

@@ -87,7 +87,7 @@ fn pyiceberg_and_we_append_to_one_table_at_the_same_time() {
     let files = warehouse.read("lake.t").unwrap();
     let mut found: Vec<i64> = Vec::new();
     for file in 0..files.files().len() {
-        for batch in files.open(file, &["n".to_owned()], 10).unwrap() {
+        for batch in files.open(file, files.files()[file].all_groups(), &["n".to_owned()], 10).unwrap() {
             let batch = batch.unwrap();
             found.extend(batch.column(0).as_any().downcast_ref::<Int64Array>().unwrap().values());
         }
@@ -108,7 +108,7 @@ fn what_pyiceberg_changes_we_read() {
     let columns = ["n", "late", "renamed", "instant"].map(str::to_owned);
     let mut rows = Vec::new();
     for file in 0..files.files().len() {
-        for batch in files.open(file, &columns, 100).unwrap() {
+        for batch in files.open(file, files.files()[file].all_groups(), &columns, 100).unwrap() {
             let batch = batch.unwrap();
             assert_eq!(batch.schema(), files.schema().project(&[0, 3, 1, 2]).map(Arc::new).unwrap());
             rows.extend((0..batch.num_rows()).map(|row| {

@@ -3,9 +3,9 @@
 use crate::rows::{DAY, all_types, append, archive, batch, create, numbers, read, sorted_numbers};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take_record_batch};
-use arrow::datatypes::TimestampMicrosecondType;
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use connector_iceberg::{TableOptions, Warehouse};
-use dataflow::{Bounds, Sink};
+use dataflow::{Bounds, RowGroup, Sink};
 use std::sync::Arc;
 
 fn sorted(rows: &RecordBatch) -> RecordBatch {
@@ -47,6 +47,27 @@ fn columns_come_in_the_sequence_asked_for_and_only_those() {
     assert_eq!(some.column(0), rows.column_by_name("text").unwrap());
     assert_eq!(some.column(1), rows.column_by_name("long").unwrap());
     assert_eq!(read(&*files, &[]).num_rows(), 2);
+}
+
+#[test]
+fn row_groups_are_listed_by_the_manifest_and_read_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = Warehouse::open(folder.path()).unwrap();
+    let rows = numbers(0..300_000);
+    create(&warehouse, "lake.t", &rows.schema(), &TableOptions::default()).unwrap();
+    append(&warehouse, "lake.t", &[rows]).unwrap();
+    let files = warehouse.read("lake.t").unwrap();
+    // How many rows each has is known from the footer alone, which is not read to list them.
+    assert_eq!(files.files()[0].groups, vec![RowGroup { rows: None, bounds: Vec::new() }; 3]);
+    let mut found: Vec<i64> = Vec::new();
+    for group in 0..3 {
+        let before = found.len();
+        for batch in files.open(0, group..group + 1, &["n".to_owned()], 10_000).unwrap() {
+            found.extend(batch.unwrap().column(0).as_primitive::<Int64Type>().values());
+        }
+        assert_eq!(found.len() - before, (300_000 - before).min(128 << 10), "row group {group}");
+    }
+    assert_eq!(found, (0..300_000).collect::<Vec<i64>>());
 }
 
 #[test]

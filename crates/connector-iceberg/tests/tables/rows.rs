@@ -78,7 +78,7 @@ pub fn read(files: &dyn TimedFiles, columns: &[&str]) -> RecordBatch {
     let columns: Vec<String> = columns.iter().map(|column| (*column).to_owned()).collect();
     let mut batches = Vec::new();
     for file in 0..files.files().len() {
-        batches.extend(files.open(file, &columns, 1000).unwrap().map(Result::unwrap));
+        batches.extend(files.open(file, files.files()[file].all_groups(), &columns, 1000).unwrap().map(Result::unwrap));
     }
     let fields: Vec<usize> = columns.iter().map(|column| files.schema().index_of(column).unwrap()).collect();
     concat_batches(&Arc::new(files.schema().project(&fields).unwrap()), &batches).unwrap()

@@ -20,7 +20,7 @@ fn data_file(warehouse: &Warehouse) -> PathBuf {
 fn read(warehouse: &Warehouse) -> Result<usize> {
     let files = warehouse.read("lake.t")?;
     let mut rows = 0;
-    for batch in files.open(0, &["n".to_owned()], 100)? {
+    for batch in files.open(0, 0..1, &["n".to_owned()], 100)? {
         rows += batch?.num_rows();
     }
     Ok(rows)

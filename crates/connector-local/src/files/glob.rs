@@ -1,6 +1,6 @@
 //! Patterns of paths.
 
-use crate::errors::io_error;
+use crate::disk::io_error;
 use dataflow::{Error, Result};
 use std::path::{Component, Path, PathBuf};
 

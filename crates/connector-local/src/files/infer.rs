@@ -1,18 +1,18 @@
 //! The columns and rows of CSV and JSON lines.
 
 use super::cell::Cell;
-use super::column::Column;
-use super::rows::Rows;
-use super::{Format, Looked};
+use super::column_builder::ColumnBuilder;
+use super::format::{ERROR, FileSummary, Format, RAW};
+use super::row_reader::RowReader;
 use arrow::array::{ArrayRef, BinaryArray, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use dataflow::{Bounds, Error, ErrorKind, RecordBatches, Result};
+use dataflow::{Bounds, Error, ErrorKind, RecordBatches, Result, RowGroup};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What the values of a column have all been so far.
 #[derive(Clone, Debug)]
-struct Guess {
+struct InferredColumn {
     name: String,
     values: u64,
     boolean: bool,
@@ -24,10 +24,10 @@ struct Guess {
     max: i64,
 }
 
-impl Guess {
-    fn new(name: &str) -> Guess {
+impl InferredColumn {
+    fn new(name: &str) -> InferredColumn {
         let (name, min, max) = (name.to_owned(), i64::MAX, i64::MIN);
-        Guess { name, values: 0, boolean: true, integer: true, double: true, timestamp: true, min, max }
+        InferredColumn { name, values: 0, boolean: true, integer: true, double: true, timestamp: true, min, max }
     }
 
     fn see(&mut self, cell: &Cell<'_>) {
@@ -45,7 +45,7 @@ impl Guess {
         }
     }
 
-    fn merge(&mut self, other: &Guess) {
+    fn merge(&mut self, other: &InferredColumn) {
         self.values += other.values;
         self.boolean &= other.boolean;
         self.integer &= other.integer;
@@ -55,23 +55,23 @@ impl Guess {
 
     fn data_type(&self) -> DataType {
         match self {
-            Guess { values: 0, .. } => DataType::Utf8,
-            Guess { boolean: true, .. } => DataType::Boolean,
-            Guess { integer: true, .. } => DataType::Int64,
-            Guess { double: true, .. } => DataType::Float64,
-            Guess { timestamp: true, .. } => DataType::Timestamp(TimeUnit::Microsecond, None),
+            InferredColumn { values: 0, .. } => DataType::Utf8,
+            InferredColumn { boolean: true, .. } => DataType::Boolean,
+            InferredColumn { integer: true, .. } => DataType::Int64,
+            InferredColumn { double: true, .. } => DataType::Float64,
+            InferredColumn { timestamp: true, .. } => DataType::Timestamp(TimeUnit::Microsecond, None),
             _ => DataType::Utf8,
         }
     }
 }
 
 /// The schema of all files, and the rows and bounds of each. Reads every file once.
-/// With `with_errors` lines that cannot be read are counted as rows that tell nothing.
-pub(super) fn look(paths: &[PathBuf], format: Format, with_errors: bool) -> Result<(SchemaRef, Vec<Looked>)> {
-    let (mut all, mut looked): (Vec<Guess>, Vec<Looked>) = (Vec::new(), Vec::new());
+/// With `with_errors` lines that cannot be read count as rows, and say nothing about types.
+pub(super) fn summaries(paths: &[PathBuf], format: Format, with_errors: bool) -> Result<(SchemaRef, Vec<FileSummary>)> {
+    let (mut all, mut summaries): (Vec<InferredColumn>, Vec<FileSummary>) = (Vec::new(), Vec::new());
     let mut first: Option<(&Path, Vec<String>)> = None;
     for path in paths {
-        let mut rows = Rows::open(path, format)?;
+        let mut rows = RowReader::open(path, format)?;
         if let Some(header) = rows.header() {
             match &first {
                 None => first = Some((path, header.to_vec())),
@@ -83,7 +83,8 @@ pub(super) fn look(paths: &[PathBuf], format: Format, with_errors: bool) -> Resu
         let timestamps = guesses.iter().filter(|guess| guess.timestamp && guess.values > 0);
         let bounds = timestamps
             .map(|guess| (guess.name.clone(), Bounds { min: guess.min, max: guess.max, nulls: count - guess.values }));
-        looked.push(Looked { path: path.clone(), rows: count, bounds: bounds.collect() });
+        let groups = vec![RowGroup { rows: Some(count), bounds: Vec::new() }];
+        summaries.push(FileSummary { path: path.clone(), rows: count, bounds: bounds.collect(), groups });
         for guess in &guesses {
             match all.iter_mut().find(|known| known.name == guess.name) {
                 Some(known) => known.merge(guess),
@@ -92,7 +93,7 @@ pub(super) fn look(paths: &[PathBuf], format: Format, with_errors: bool) -> Resu
         }
     }
     let fields = all.iter().map(|guess| Field::new(&guess.name, guess.data_type(), true)).collect::<Vec<_>>();
-    Ok((Arc::new(Schema::new(fields)), looked))
+    Ok((Arc::new(Schema::new(fields)), summaries))
 }
 
 fn headers_differ(first: &Path, expected: &[String], other: &Path, found: &[String]) -> Error {
@@ -105,12 +106,13 @@ fn headers_differ(first: &Path, expected: &[String], other: &Path, found: &[Stri
     ))
 }
 
-fn guess(rows: &mut Rows, with_errors: bool) -> Result<(Vec<Guess>, u64)> {
-    let mut guesses: Vec<Guess> = rows.header().unwrap_or_default().iter().map(|name| Guess::new(name)).collect();
+fn guess(rows: &mut RowReader, with_errors: bool) -> Result<(Vec<InferredColumn>, u64)> {
+    let mut guesses: Vec<InferredColumn> =
+        rows.header().unwrap_or_default().iter().map(|name| InferredColumn::new(name)).collect();
     let (mut count, mut likely) = (0, 0);
     let mut see = |name: &str, cell: Cell<'_>| {
         let at = find(&guesses, |guess| guess.name == name, likely).unwrap_or_else(|| {
-            guesses.push(Guess::new(name));
+            guesses.push(InferredColumn::new(name));
             guesses.len() - 1
         });
         guesses[at].see(&cell);
@@ -125,7 +127,7 @@ fn guess(rows: &mut Rows, with_errors: bool) -> Result<(Vec<Guess>, u64)> {
     }
 }
 
-/// Whether reading goes on behind an error: it is one of a row, whose end is known.
+/// Whether reading can continue after an error: it concerns one row, whose end is known.
 fn is_of_row(error: &Error, with_errors: bool) -> bool {
     with_errors && error.kind() == ErrorKind::Data
 }
@@ -146,8 +148,8 @@ pub(super) fn read(
     batch_rows: usize,
     with_errors: bool,
 ) -> Result<RecordBatches> {
-    let rows = Rows::open(path, format)?;
-    let columns = schema.fields().iter().map(|field| Column::new(field)).collect::<Result<Vec<_>>>()?;
+    let rows = RowReader::open(path, format)?;
+    let columns = schema.fields().iter().map(|field| ColumnBuilder::new(field)).collect::<Result<Vec<_>>>()?;
     let mut reading = Reading { rows, schema, columns, batch_rows, errors: with_errors.then(Vec::new) };
     Ok(Box::new(std::iter::from_fn(move || reading.batch().transpose()).scan(false, |failed, batch| {
         // Behind an error it is not known where the next row begins.
@@ -157,9 +159,9 @@ pub(super) fn read(
 }
 
 struct Reading {
-    rows: Rows,
+    rows: RowReader,
     schema: SchemaRef,
-    columns: Vec<Column>,
+    columns: Vec<ColumnBuilder>,
     batch_rows: usize,
     // The rows of the batch that cannot be read, with the reason and what stands there, where they do not end it.
     errors: Option<Vec<(usize, String, Option<String>)>>,
@@ -185,7 +187,7 @@ impl Reading {
     /// The columns of a batch, those of its errors among them.
     fn finish(&mut self, rows: usize) -> Result<Vec<ArrayRef>> {
         let Some(mut errors) = self.errors.as_mut().map(std::mem::take) else {
-            return self.columns.iter_mut().map(Column::finish).collect();
+            return self.columns.iter_mut().map(ColumnBuilder::finish).collect();
         };
         let mut columns = Vec::with_capacity(self.columns.len());
         for column in &mut self.columns {
@@ -201,8 +203,8 @@ impl Reading {
         }
         for (field, column) in self.schema.fields().iter().zip(&mut columns) {
             match field.name().as_str() {
-                super::ERROR => *column = Arc::new(StringArray::from(std::mem::take(&mut reasons))),
-                super::RAW => {
+                ERROR => *column = Arc::new(StringArray::from(std::mem::take(&mut reasons))),
+                RAW => {
                     let bytes = raw.iter().map(|text| text.as_ref().map(String::as_bytes));
                     *column = Arc::new(bytes.collect::<BinaryArray>());
                 }

@@ -1,17 +1,20 @@
 //! Parquet files: what their footers say, their rows, and a file of rows.
 
-use super::{Looked, plain_type, project};
-use crate::errors::{io_error, sync_folder};
+use super::format::FileSummary;
+use super::projection::{plain_type, project};
+use crate::disk::{io_error, sync_folder};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use dataflow::{Bounds, Error, RecordBatches, Result};
+use dataflow::{Bounds, Error, RecordBatches, Result, RowGroup};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::properties::WriterProperties;
 use parquet::file::statistics::Statistics;
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,9 +27,9 @@ fn footer(path: &Path) -> Result<(File, ArrowReaderMetadata)> {
 }
 
 /// The schema of all files, which must agree, and the rows and bounds of each.
-pub(super) fn look(paths: &[PathBuf]) -> Result<(SchemaRef, Vec<Looked>)> {
+pub(super) fn summaries(paths: &[PathBuf]) -> Result<(SchemaRef, Vec<FileSummary>)> {
     let mut first: Option<(&Path, SchemaRef)> = None;
-    let mut looked = Vec::new();
+    let mut summaries = Vec::new();
     for path in paths {
         let (_, metadata) = footer(path)?;
         let fields = metadata.schema().fields().iter();
@@ -38,10 +41,11 @@ pub(super) fn look(paths: &[PathBuf]) -> Result<(SchemaRef, Vec<Looked>)> {
             Some((other, expected)) => agree(other, expected, path, &schema)?,
         }
         let rows = metadata.metadata().row_groups().iter().map(|group| group.num_rows() as u64).sum();
-        looked.push(Looked { path: path.clone(), rows, bounds: bounds(&metadata) });
+        let (bounds, groups) = bounds(&metadata);
+        summaries.push(FileSummary { path: path.clone(), rows, bounds, groups });
     }
     let schema = first.map_or_else(|| Arc::new(Schema::empty()), |(_, schema)| schema);
-    Ok((schema, looked))
+    Ok((schema, summaries))
 }
 
 /// Columns may come in another order, but not with other names or types.
@@ -68,37 +72,68 @@ fn agree(first: &Path, expected: &Schema, other: &Path, found: &Schema) -> Resul
     }
 }
 
-/// The bounds of the timestamp columns for which every row group tells them.
-fn bounds(metadata: &ArrowReaderMetadata) -> Vec<(String, Bounds)> {
+/// The bounds of the timestamp columns for which every row group records them, and the row groups with their own.
+fn bounds(metadata: &ArrowReaderMetadata) -> (Vec<(String, Bounds)>, Vec<RowGroup>) {
+    let groups = metadata.metadata().row_groups();
     let leaves = metadata.metadata().file_metadata().schema_descr().columns();
+    let of_group = |group: &RowGroupMetaData| RowGroup { rows: Some(group.num_rows() as u64), bounds: Vec::new() };
+    let mut told: Vec<RowGroup> = groups.iter().map(of_group).collect();
     let mut all = Vec::new();
     for field in metadata.schema().fields() {
         let leaf = leaves.iter().position(|leaf| matches!(leaf.path().parts(), [name] if name == field.name()));
         let (Some(leaf), DataType::Timestamp(unit, _)) = (leaf, field.data_type()) else { continue };
-        if let Some(bounds) = column_bounds(metadata, leaf, *unit) {
+        let own: Vec<Option<GroupBounds>> = groups.iter().map(|group| group_bounds(group, leaf, *unit)).collect();
+        for (group, own) in told.iter_mut().zip(&own) {
+            if let Some(GroupBounds::Values(bounds)) = own {
+                group.bounds.push((field.name().clone(), *bounds));
+            }
+        }
+        if let Some(bounds) = own.into_iter().collect::<Option<Vec<_>>>().and_then(|own| file_bounds(&own)) {
             all.push((field.name().clone(), bounds));
         }
     }
-    all
+    if told.is_empty() {
+        // A file without rows is one group without rows.
+        told.push(RowGroup { rows: Some(0), bounds: Vec::new() });
+    }
+    (all, told)
 }
 
-fn column_bounds(metadata: &ArrowReaderMetadata, leaf: usize, unit: TimeUnit) -> Option<Bounds> {
-    let mut bounds: Option<Bounds> = None;
-    let mut nulls = 0;
-    for group in metadata.metadata().row_groups().iter().filter(|group| group.num_rows() > 0) {
-        let statistics = group.column(leaf).statistics()?;
-        nulls += statistics.null_count_opt()?;
-        if statistics.null_count_opt()? == group.num_rows() as u64 {
-            continue;
-        }
-        let Statistics::Int64(statistics) = statistics else { return None };
-        let (min, max) = (micros(*statistics.min_opt()?, unit)?, micros(*statistics.max_opt()?, unit)?);
-        bounds = Some(match bounds {
-            None => Bounds { min, max, nulls: 0 },
-            Some(known) => Bounds { min: known.min.min(min), max: known.max.max(max), nulls: 0 },
-        });
+/// What the statistics of a row group tell of a timestamp column.
+enum GroupBounds {
+    Values(Bounds),
+    /// So many NULLs and no value.
+    Nulls(u64),
+}
+
+fn group_bounds(group: &RowGroupMetaData, leaf: usize, unit: TimeUnit) -> Option<GroupBounds> {
+    if group.num_rows() == 0 {
+        return Some(GroupBounds::Nulls(0));
     }
-    bounds.map(|bounds| Bounds { nulls, ..bounds })
+    let statistics = group.column(leaf).statistics()?;
+    let nulls = statistics.null_count_opt()?;
+    if nulls == group.num_rows() as u64 {
+        return Some(GroupBounds::Nulls(nulls));
+    }
+    let Statistics::Int64(statistics) = statistics else { return None };
+    let (min, max) = (micros(*statistics.min_opt()?, unit)?, micros(*statistics.max_opt()?, unit)?);
+    Some(GroupBounds::Values(Bounds { min, max, nulls }))
+}
+
+/// The bounds of a file from those of all its row groups; `None` when there is no value.
+fn file_bounds(groups: &[GroupBounds]) -> Option<Bounds> {
+    let (mut all, mut nulls): (Option<Bounds>, u64) = (None, 0);
+    for group in groups {
+        match group {
+            GroupBounds::Nulls(rows) => nulls += rows,
+            GroupBounds::Values(own) => {
+                let known = all.unwrap_or(*own);
+                all = Some(Bounds { min: known.min.min(own.min), max: known.max.max(own.max), nulls: 0 });
+                nulls += own.nulls;
+            }
+        }
+    }
+    all.map(|bounds| Bounds { nulls, ..bounds })
 }
 
 /// As a cast does it, so that bounds and values agree.
@@ -111,13 +146,18 @@ fn micros(value: i64, unit: TimeUnit) -> Option<i64> {
     }
 }
 
-/// The columns of a schema, one row group after the other.
-pub(super) fn read(path: &Path, schema: SchemaRef, batch_rows: usize) -> Result<RecordBatches> {
+/// The columns of a schema, one row group after the other; row groups that the file lacks have no rows.
+pub(super) fn read_groups(
+    path: &Path,
+    groups: Range<usize>,
+    schema: SchemaRef,
+    batch_rows: usize,
+) -> Result<RecordBatches> {
     let (_, metadata) = footer(path)?;
     let roots: Vec<usize> =
         schema.fields().iter().filter_map(|field| metadata.schema().index_of(field.name()).ok()).collect();
     let path = path.to_owned();
-    let groups = 0..metadata.metadata().num_row_groups();
+    let groups = groups.start..groups.end.min(metadata.metadata().num_row_groups());
     let batches = groups.flat_map(move |group| -> RecordBatches {
         match read_group(&path, &metadata, group, &roots, &schema, batch_rows) {
             Ok(batches) => batches,

@@ -1,7 +1,7 @@
 //! Retention: old segments go, what an archive or a producer needs stays, and readers are told of gaps.
 
 use crate::{append, child, clock, payloads, read_all, topics};
-use connector_local::{Producer, Topics, Trimmed};
+use connector_local::{Producer, Topics, TrimSummary};
 use dataflow::{ErrorKind, Message, PartitionLog, Position, ProcessingTime, Span, Topic};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -137,8 +137,8 @@ fn readers_finish_what_they_have_open_and_are_told_of_the_gap() {
         error.to_string().contains("message 1:1:0 to go on after is not there, the partition begins at 3:0:0"),
         "{error}"
     );
-    assert_eq!(topics.trim("plays", ALWAYS, None).unwrap(), Trimmed::default(), "the last message stays");
-    assert_eq!(topics.trim("plays", ALWAYS, Some(&[None])).unwrap(), Trimmed::default());
+    assert_eq!(topics.trim("plays", ALWAYS, None).unwrap(), TrimSummary::default(), "the last message stays");
+    assert_eq!(topics.trim("plays", ALWAYS, Some(&[None])).unwrap(), TrimSummary::default());
     let error = topics.trim("plays", ALWAYS, Some(&[])).unwrap_err().to_string();
     assert!(error.contains("has 1 partitions, and its archive's frontier has 0"), "{error}");
 }

@@ -1,13 +1,15 @@
 //! The accumulators: which one an aggregate needs, and the columns that come out of what was read.
 
 use super::Computed;
-use super::cells::{Asking, Looks, Passed, go};
+use super::cells::{LogColumns, PassedRows, go};
 use super::counts::{Counts, IntegerSum, Integers};
 use super::distinct::{Distinct, DistinctCells};
 use super::extreme::{Extreme, ExtremeCells};
+use super::steps::Steps;
 use super::sums::{Exact, Moments, Numbers, Sum};
 use crate::{Aggregate, aggregate};
 use arrow::array::{ArrayRef, Float64Array, Int64Array};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::datatypes::DataType;
 use dataflow::{Error, Result};
 use state::Values;
@@ -18,9 +20,8 @@ use std::sync::Arc;
 /// One accumulator of a frame; functions of the same argument, filter and frame share it where it serves both.
 #[derive(Debug)]
 pub(super) struct Accumulator {
-    pub(super) looks: Looks,
-    pub(super) enter: usize,
-    pub(super) leave: usize,
+    pub(super) columns: LogColumns,
+    pub(super) frame: usize,
     kind: Kind,
 }
 
@@ -43,9 +44,8 @@ impl Accumulator {
     pub(super) fn new(
         aggregate: Aggregate,
         argument: Option<&DataType>,
-        looks: Looks,
-        enter: usize,
-        leave: usize,
+        columns: LogColumns,
+        frame: usize,
     ) -> Result<Accumulator> {
         let numbers = match argument {
             Some(DataType::UInt64) => Numbers::Unsigned,
@@ -59,7 +59,7 @@ impl Accumulator {
             Aggregate::CountDistinct => Kind::Distinct { distinct: Distinct::default(), read: Vec::new() },
             Aggregate::Sum | Aggregate::Avg => match numbers {
                 Numbers::Float => Kind::Sums(Exact::new(numbers)),
-                _ => Kind::Integers(Integers { is_unsigned: numbers == Numbers::Unsigned, ..Integers::default() }),
+                _ => Kind::Integers(Integers::new(numbers == Numbers::Unsigned)),
             },
             Aggregate::Min => extreme(Ordering::Less),
             Aggregate::Max => extreme(Ordering::Greater),
@@ -68,7 +68,7 @@ impl Accumulator {
             }
             Aggregate::Lag { .. } => return Err(Error::internal("lag has no frame")),
         };
-        Ok(Accumulator { looks, enter, leave, kind })
+        Ok(Accumulator { columns, frame, kind })
     }
 
     /// Whether another accumulator holds the same.
@@ -77,20 +77,21 @@ impl Accumulator {
             (Kind::Extreme { wanted, .. }, Kind::Extreme { wanted: other, .. }) => wanted == other,
             (one, other) => std::mem::discriminant(one) == std::mem::discriminant(other),
         };
-        is_same_kind && (self.looks, self.enter, self.leave) == (other.looks, other.enter, other.leave)
+        is_same_kind && (self.columns, self.frame) == (other.columns, other.frame)
     }
 
-    /// Makes room for key ids below `ids`.
+    /// Makes room for key ids below `ids`, and for the cell of no key behind them.
     pub(super) fn grow(&mut self, ids: usize) {
+        let cells = ids + 1;
         match &mut self.kind {
-            Kind::Counts(counts) => resize(&mut counts.by_key, ids),
-            Kind::Integers(sums) => resize(&mut sums.by_key, ids),
-            Kind::Sums(sums) => resize(&mut sums.by_key, ids),
-            Kind::Moments(moments) => resize(&mut moments.by_key, ids),
-            Kind::Distinct { distinct, .. } => resize(&mut distinct.by_key, ids),
+            Kind::Counts(counts) => resize(&mut counts.by_key, cells),
+            Kind::Integers(sums) => resize(&mut sums.by_key, cells),
+            Kind::Sums(sums) => resize(&mut sums.by_key, cells),
+            Kind::Moments(moments) => resize(&mut moments.by_key, cells),
+            Kind::Distinct { distinct, .. } => resize(&mut distinct.by_key, cells),
             Kind::Extreme { extreme, .. } => {
-                if extreme.by_key.len() < ids {
-                    extreme.by_key.resize_with(ids, VecDeque::new);
+                if extreme.by_key.len() < cells {
+                    extreme.by_key.resize_with(cells, VecDeque::new);
                 }
             }
         }
@@ -98,44 +99,36 @@ impl Accumulator {
 
     /// Goes over a chunk and keeps what was read for [`Accumulator::finish`]. `values` are those of the column that it
     /// looks at.
-    pub(super) fn run(
-        &mut self,
-        asking: &Asking,
-        keys: &[u32],
-        enter: &Passed,
-        leave: &Passed,
-        values: Option<&Values>,
-    ) {
-        let looks = self.looks;
+    pub(super) fn run(&mut self, steps: &Steps, enter: &PassedRows, leave: &PassedRows, values: Option<&Values>) {
+        let columns = self.columns;
         match (&mut self.kind, values) {
             (Kind::Counts(counts), _) => {
-                counts.read.clear();
-                go(counts, asking, keys, enter, leave, looks);
+                counts.begin(steps.reads);
+                go(counts, steps, enter, leave, columns);
             }
             (Kind::Integers(sums), _) => {
-                sums.sums.clear();
-                sums.counts.clear();
-                go(sums, asking, keys, enter, leave, looks);
+                sums.begin(steps.reads);
+                go(sums, steps, enter, leave, columns);
             }
             (Kind::Sums(sums), _) => {
                 sums.results.clear();
                 sums.counts.clear();
-                go(sums, asking, keys, enter, leave, looks);
+                go(sums, steps, enter, leave, columns);
             }
             (Kind::Moments(moments), _) => {
                 moments.results.clear();
                 moments.counts.clear();
-                go(moments, asking, keys, enter, leave, looks);
+                go(moments, steps, enter, leave, columns);
             }
             (Kind::Distinct { distinct, read }, Some(values)) => {
                 read.clear();
-                go(&mut DistinctCells { distinct, values, read }, asking, keys, enter, leave, looks);
+                go(&mut DistinctCells { distinct, values, read }, steps, enter, leave, columns);
             }
             (Kind::Extreme { extreme, wanted, bits, there }, Some(values)) => {
                 bits.clear();
                 there.clear();
                 let mut cells = ExtremeCells { extreme, values, wanted: *wanted, bits, there };
-                go(&mut cells, asking, keys, enter, leave, looks);
+                go(&mut cells, steps, enter, leave, columns);
             }
             (Kind::Distinct { .. } | Kind::Extreme { .. }, None) => {}
         }
@@ -145,16 +138,15 @@ impl Accumulator {
     pub(super) fn finish(&self, aggregate: Aggregate, values: Option<&Values>) -> Result<Computed> {
         let good = |values: ArrayRef| Ok(Computed { values, bad: Vec::new() });
         match (&self.kind, values) {
-            (Kind::Counts(counts), _) => good(Arc::new(Int64Array::from(counts.read.clone()))),
+            (Kind::Counts(counts), _) => good(Arc::new(Int64Array::from(counts.read().to_vec()))),
             (Kind::Distinct { read, .. }, _) => good(Arc::new(Int64Array::from(read.clone()))),
             (Kind::Integers(sums), _) if aggregate == Aggregate::Sum => Ok(integer_sums(sums)),
             (Kind::Integers(sums), _) => {
-                good(divided(sums.sums.iter().map(|&sum| sum as f64), &sums.counts, |count| count, 1))
+                let sums = sums.read().iter().map(|sum| (nearest_float(sum.sum()), sum.count));
+                good(divided(sums, |count| count, 1))
             }
-            (Kind::Sums(sums), _) if aggregate == Aggregate::Sum => {
-                good(divided(sums.results.iter().copied(), &sums.counts, |_| 1.0, 1))
-            }
-            (Kind::Sums(sums), _) => good(divided(sums.results.iter().copied(), &sums.counts, |count| count, 1)),
+            (Kind::Sums(sums), _) if aggregate == Aggregate::Sum => good(divided(sums.read(), |_| 1.0, 1)),
+            (Kind::Sums(sums), _) => good(divided(sums.read(), |count| count, 1)),
             (Kind::Moments(moments), _) => good(variances(moments, aggregate)),
             (Kind::Extreme { bits, there, .. }, Some(values)) => good(values.decode(bits, there)?),
             (Kind::Extreme { .. }, None) => Err(Error::internal("a least or greatest value of no column")),
@@ -179,41 +171,48 @@ fn resize<T: Clone + Default>(cells: &mut Vec<T>, ids: usize) {
     }
 }
 
+/// The float nearest to a sum. Processors turn 64 bits into one, and 128 bits take a function call.
+#[inline]
+fn nearest_float(sum: i128) -> f64 {
+    i64::try_from(sum).map_or(sum as f64, |sum| sum as f64)
+}
+
 /// The sums that fit a BIGINT; NULL for empty frames, and bad where they do not fit.
 fn integer_sums(sums: &Integers) -> Computed {
-    let mut bad = Vec::new();
-    let values: Int64Array = sums
-        .sums
-        .iter()
-        .zip(&sums.counts)
-        .enumerate()
-        .map(|(row, (&sum, &count))| {
-            if count == 0 {
-                return None;
-            }
-            let sum = i64::try_from(sum).ok();
-            if sum.is_none() {
-                bad.push(row);
-            }
-            sum
-        })
-        .collect();
-    Computed { values: Arc::new(values), bad }
+    let (mut bad, mut values) = (Vec::new(), Vec::with_capacity(sums.read().len()));
+    for (row, sum) in sums.read().iter().enumerate() {
+        let fits = i64::try_from(sum.sum());
+        if fits.is_err() {
+            bad.push(row);
+        }
+        values.push(fits.unwrap_or_default());
+    }
+    let is_there = |row: usize| sums.read()[row].count > 0 && bad.binary_search(&row).is_err();
+    let nulls = nulls(values.len(), is_there);
+    Computed { values: Arc::new(Int64Array::new(values.into(), nulls)), bad }
 }
 
 /// Sums over a divisor that depends on the count; NULL where the count is below `least`.
-fn divided(sums: impl Iterator<Item = f64>, counts: &[i64], divisor: impl Fn(f64) -> f64, least: i64) -> ArrayRef {
-    let values = sums.zip(counts).map(|(sum, &count)| (count >= least).then(|| sum / divisor(count as f64)));
-    Arc::new(values.collect::<Float64Array>())
+fn divided(sums: impl Iterator<Item = (f64, i64)>, divisor: impl Fn(f64) -> f64, least: i64) -> ArrayRef {
+    let (mut values, mut counts) = (Vec::with_capacity(sums.size_hint().0), Vec::with_capacity(sums.size_hint().0));
+    for (sum, count) in sums {
+        values.push(sum / divisor(count as f64));
+        counts.push(count);
+    }
+    let nulls = nulls(values.len(), |row| counts[row] >= least);
+    Arc::new(Float64Array::new(values.into(), nulls))
+}
+
+/// Where values are there; `None` when all are.
+fn nulls(rows: usize, is_there: impl Fn(usize) -> bool) -> Option<NullBuffer> {
+    let nulls = NullBuffer::new(BooleanBuffer::collect_bool(rows, is_there));
+    (nulls.null_count() > 0).then_some(nulls)
 }
 
 fn variances(moments: &Exact<Moments>, aggregate: Aggregate) -> ArrayRef {
-    let results = moments.results.iter().copied();
     let variances = match aggregate {
-        Aggregate::VarSamp | Aggregate::StddevSamp => {
-            divided(results, &moments.counts, |count| count * (count - 1.0), 2)
-        }
-        _ => divided(results, &moments.counts, |count| count * count, 1),
+        Aggregate::VarSamp | Aggregate::StddevSamp => divided(moments.read(), |count| count * (count - 1.0), 2),
+        _ => divided(moments.read(), |count| count * count, 1),
     };
     if !matches!(aggregate, Aggregate::StddevSamp | Aggregate::StddevPop) {
         return variances;

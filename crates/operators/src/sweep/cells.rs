@@ -1,10 +1,10 @@
 //! How one accumulator goes over a chunk: rows enter its frame, rows leave it, and it is read for each row that asks.
 
-use state::NO_KEY;
+use super::steps::{Step, Steps};
 
 /// The rows that a bound passes during a chunk.
 #[derive(Debug, Default)]
-pub(super) struct Passed {
+pub(super) struct PassedRows {
     /// The number of the first of them in the log.
     pub(super) first: u64,
     pub(super) times: Vec<i64>,
@@ -12,23 +12,24 @@ pub(super) struct Passed {
     // By column of the log; empty where no accumulator of the bound needs it.
     pub(super) values: Vec<Vec<u64>>,
     pub(super) flags: Vec<Vec<u8>>,
-    /// For each moment of the chunk, how many of them it has passed by then.
-    pub(super) ends: Vec<u32>,
 }
 
 /// Room for more rows than this is given back: after state was restored, a cursor passes all of it at once.
 const PASSED_ROWS_KEPT: usize = 1 << 16;
 
-impl Passed {
+impl PassedRows {
     pub(super) fn clear(&mut self) {
         if self.keys.capacity() > PASSED_ROWS_KEPT {
             let (values, flags) = (self.values.len(), self.flags.len());
-            *self = Passed { values: vec![Vec::new(); values], flags: vec![Vec::new(); flags], ..Passed::default() };
+            *self = PassedRows {
+                values: vec![Vec::new(); values],
+                flags: vec![Vec::new(); flags],
+                ..PassedRows::default()
+            };
             return;
         }
         self.times.clear();
         self.keys.clear();
-        self.ends.clear();
         self.values.iter_mut().for_each(Vec::clear);
         self.flags.iter_mut().for_each(Vec::clear);
     }
@@ -36,126 +37,81 @@ impl Passed {
     pub(super) fn size(&self) -> usize {
         let values: usize = self.values.iter().map(Vec::capacity).sum();
         let flags: usize = self.flags.iter().map(Vec::capacity).sum();
-        self.times.capacity() * 8 + self.keys.capacity() * 4 + values * 8 + flags + self.ends.capacity() * 4
+        self.times.capacity() * 8 + self.keys.capacity() * 4 + values * 8 + flags
     }
 }
 
 /// What asks in a chunk: rows in order of time, as moments of equal time.
 #[derive(Debug, Default)]
-pub(super) struct Asking {
+pub(super) struct Probes {
     pub(super) times: Vec<i64>,
     /// For each moment, the row behind its last one.
     pub(super) ends: Vec<u32>,
 }
 
-impl Asking {
+impl Probes {
     pub(super) fn set(&mut self, times: &[i64]) {
         self.times.clear();
         self.ends.clear();
-        for (row, &time) in times.iter().enumerate() {
-            if self.times.last() != Some(&time) {
-                self.times.push(time);
-                self.ends.push(row as u32);
-            }
-            if let Some(end) = self.ends.last_mut() {
-                *end = row as u32 + 1;
-            }
+        let mut end = 0;
+        for moment in times.chunk_by(|left, right| left == right) {
+            end += moment.len() as u32;
+            self.times.push(moment[0]);
+            self.ends.push(end);
         }
     }
 }
 
-/// How many rows before it is needed a cell is asked for.
-const AHEAD: usize = 8;
+/// How many steps before it is needed a cell is asked for.
+const AHEAD: usize = 32;
 
-/// Something per key that rows are added to and taken away from.
+/// Something per key that rows are added to and taken away from, and that is read in between.
 pub(super) trait Cells {
-    /// Row number `row` of the log enters the frame of its key.
-    fn add(&mut self, key: u32, value: u64, row: u64);
-    /// It leaves.
-    fn remove(&mut self, key: u32, value: u64, row: u64);
+    /// Takes the next step: row number `row` of the log, with its value, enters or leaves the frame of the key, unless it
+    /// does not count; then the frame is read, if the step says so.
+    fn step(&mut self, step: Step, value: u64, row: u64, counts: bool);
     /// The cell of a key, and what is kept of a value, are needed soon.
-    fn prefetch(&self, key: u32, value: u64);
-    /// A row of a key asks; [`NO_KEY`] and keys beyond all that were added have an empty frame.
-    fn read(&mut self, key: u32);
+    fn prefetch(&self, key: u32, value: impl FnOnce() -> u64);
 }
 
 /// Which columns of the log an accumulator looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Looks {
+pub(super) struct LogColumns {
     pub(super) value: Option<usize>,
     pub(super) flag: Option<usize>,
 }
 
 /// Goes over a chunk.
-pub(super) fn go<C: Cells>(cells: &mut C, asking: &Asking, keys: &[u32], enter: &Passed, leave: &Passed, looks: Looks) {
-    match (looks.value.is_some(), looks.flag.is_some()) {
-        (false, false) => go_with::<C, false, false>(cells, asking, keys, enter, leave, looks),
-        (false, true) => go_with::<C, false, true>(cells, asking, keys, enter, leave, looks),
-        (true, false) => go_with::<C, true, false>(cells, asking, keys, enter, leave, looks),
-        (true, true) => go_with::<C, true, true>(cells, asking, keys, enter, leave, looks),
-    }
-}
-
-/// The rows of a bound that one accumulator looks at, as slices of equal length.
-struct Rows<'a> {
-    keys: &'a [u32],
-    values: &'a [u64],
-    flags: &'a [u8],
-    first: u64,
-}
-
-impl<'a> Rows<'a> {
-    fn new(passed: &'a Passed, looks: Looks) -> Rows<'a> {
-        Rows {
-            keys: &passed.keys,
-            values: looks.value.map_or(&[], |column| &passed.values[column]),
-            flags: looks.flag.map_or(&[], |column| &passed.flags[column]),
-            first: passed.first,
-        }
-    }
-
-    #[inline(always)]
-    fn each<C: Cells, const VALUES: bool, const FLAGS: bool>(
-        &self,
-        cells: &mut C,
-        (from, to): (u32, u32),
-        row: impl Fn(&mut C, u32, u64, u64),
-    ) {
-        for at in from as usize..to as usize {
-            if let Some(&key) = self.keys.get(at + AHEAD) {
-                cells.prefetch(key, if VALUES { self.values[at + AHEAD] } else { 0 });
-            }
-            if !FLAGS || self.flags[at] != 0 {
-                row(cells, self.keys[at], if VALUES { self.values[at] } else { 0 }, self.first + at as u64);
-            }
-        }
+pub(super) fn go<C: Cells>(cells: &mut C, steps: &Steps, enter: &PassedRows, leave: &PassedRows, columns: LogColumns) {
+    // Mostly all rows count: then no row has to be looked at for that.
+    let is_flagged = |column: usize| enter.flags[column].contains(&0) || leave.flags[column].contains(&0);
+    match (columns.value.is_some(), columns.flag.is_some_and(is_flagged)) {
+        (false, false) => go_with::<C, false, false>(cells, steps, enter, leave, columns),
+        (false, true) => go_with::<C, false, true>(cells, steps, enter, leave, columns),
+        (true, false) => go_with::<C, true, false>(cells, steps, enter, leave, columns),
+        (true, true) => go_with::<C, true, true>(cells, steps, enter, leave, columns),
     }
 }
 
 fn go_with<C: Cells, const VALUES: bool, const FLAGS: bool>(
     cells: &mut C,
-    asking: &Asking,
-    keys: &[u32],
-    enter: &Passed,
-    leave: &Passed,
-    looks: Looks,
+    Steps { steps, .. }: &Steps,
+    enter: &PassedRows,
+    leave: &PassedRows,
+    columns: LogColumns,
 ) {
-    let (entering, leaving) = (Rows::new(enter, looks), Rows::new(leave, looks));
-    let (mut entered, mut left, mut asked) = (0, 0, 0);
-    for (moment, &end) in asking.ends.iter().enumerate() {
-        // Rows enter before they leave: a frame that ends before the row may pass one in the same moment.
-        entering.each::<C, VALUES, FLAGS>(cells, (entered, enter.ends[moment]), C::add);
-        leaving.each::<C, VALUES, FLAGS>(cells, (left, leave.ends[moment]), C::remove);
-        for &key in &keys[asked as usize..end as usize] {
-            cells.read(key);
+    // By the kind of step. A row that asks alone has no value.
+    let of_kinds = |column: usize| [&leave.values[column][..], &[0], &enter.values[column], &enter.values[column]];
+    let values = columns.value.map_or([&[][..]; 4], of_kinds);
+    let of_kinds = |column: usize| [&leave.flags[column][..], &[1], &enter.flags[column], &enter.flags[column]];
+    let flags = columns.flag.map_or([&[][..]; 4], of_kinds);
+    let firsts = [leave.first, 0, enter.first, enter.first];
+    let value = |step: &Step| if VALUES { values[step.kind as usize][step.at as usize] } else { 0 };
+    for (index, step) in steps.iter().enumerate() {
+        if let Some(soon) = steps.get(index + AHEAD) {
+            cells.prefetch(soon.key, || value(soon));
         }
-        (entered, left, asked) = (enter.ends[moment], leave.ends[moment], end);
+        let counts = !FLAGS || flags[step.kind as usize][step.at as usize] != 0;
+        cells.step(*step, value(step), firsts[step.kind as usize] + u64::from(step.at), counts);
     }
-}
-
-/// The cell of a key; `None` for no key and for keys that were never added.
-#[inline]
-pub(super) fn at<T>(cells: &[T], key: u32) -> Option<&T> {
-    debug_assert!(key == NO_KEY || cells.len() < NO_KEY as usize);
-    cells.get(key as usize)
 }

@@ -1,6 +1,7 @@
 //! Exact counts of different values per key.
 
-use super::cells::{Cells, at};
+use super::cells::Cells;
+use super::steps::{Step, StepKind};
 use state::Values;
 
 /// How often each value of each key is in the frame, and how many different ones there are.
@@ -130,28 +131,25 @@ pub(super) struct DistinctCells<'a> {
 
 impl Cells for DistinctCells<'_> {
     #[inline(always)]
-    fn prefetch(&self, key: u32, value: u64) {
+    fn prefetch(&self, key: u32, value: impl FnOnce() -> u64) {
         state::prefetch(&self.distinct.by_key, key as usize);
-        self.distinct.occurrences.prefetch(key, self.values.canonical(value));
+        self.distinct.occurrences.prefetch(key, self.values.canonical(value()));
     }
 
-    #[inline]
-    fn add(&mut self, key: u32, value: u64, _: u64) {
-        if self.distinct.occurrences.add(key, self.values.canonical(value)) {
-            self.distinct.by_key[key as usize] += 1;
+    #[inline(always)]
+    fn step(&mut self, step: Step, value: u64, _: u64, counts: bool) {
+        let Distinct { occurrences, by_key } = &mut *self.distinct;
+        let count = &mut by_key[step.key as usize];
+        let value = self.values.canonical(value);
+        match step.kind {
+            _ if !counts => {}
+            StepKind::Leave => *count -= u32::from(occurrences.remove(step.key, value)),
+            StepKind::Enter | StepKind::EnterAndRead => *count += u32::from(occurrences.add(step.key, value)),
+            StepKind::Read => {}
         }
-    }
-
-    #[inline]
-    fn remove(&mut self, key: u32, value: u64, _: u64) {
-        if self.distinct.occurrences.remove(key, self.values.canonical(value)) {
-            self.distinct.by_key[key as usize] -= 1;
+        if step.kind.is_read() {
+            self.read.push(i64::from(*count));
         }
-    }
-
-    #[inline]
-    fn read(&mut self, key: u32) {
-        self.read.push(at(&self.distinct.by_key, key).map_or(0, |&count| i64::from(count)));
     }
 }
 

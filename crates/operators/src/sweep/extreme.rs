@@ -1,6 +1,7 @@
 //! Least and greatest values per key.
 
-use super::cells::{Cells, at};
+use super::cells::Cells;
+use super::steps::{Step, StepKind};
 use state::Values;
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -31,11 +32,25 @@ pub(super) struct ExtremeCells<'a> {
 
 impl Cells for ExtremeCells<'_> {
     #[inline(always)]
-    fn prefetch(&self, key: u32, _: u64) {
+    fn prefetch(&self, key: u32, _: impl FnOnce() -> u64) {
         state::prefetch(&self.extreme.by_key, key as usize);
     }
 
-    #[inline]
+    #[inline(always)]
+    fn step(&mut self, step: Step, value: u64, row: u64, counts: bool) {
+        match step.kind {
+            _ if !counts => {}
+            StepKind::Leave => self.remove(step.key, row),
+            StepKind::Enter | StepKind::EnterAndRead => self.add(step.key, value, row),
+            StepKind::Read => {}
+        }
+        if step.kind.is_read() {
+            self.read(step.key);
+        }
+    }
+}
+
+impl ExtremeCells<'_> {
     fn add(&mut self, key: u32, value: u64, row: u64) {
         let queue = &mut self.extreme.by_key[key as usize];
         while queue.back().is_some_and(|&(_, last)| self.values.compare(last, value) != self.wanted) {
@@ -46,8 +61,7 @@ impl Cells for ExtremeCells<'_> {
         self.extreme.entries += 1;
     }
 
-    #[inline]
-    fn remove(&mut self, key: u32, _: u64, row: u64) {
+    fn remove(&mut self, key: u32, row: u64) {
         let queue = &mut self.extreme.by_key[key as usize];
         if queue.front().is_some_and(|&(first, _)| first == row) {
             queue.pop_front();
@@ -59,9 +73,8 @@ impl Cells for ExtremeCells<'_> {
         }
     }
 
-    #[inline]
     fn read(&mut self, key: u32) {
-        let first = at(&self.extreme.by_key, key).and_then(VecDeque::front);
+        let first = self.extreme.by_key[key as usize].front();
         self.bits.push(first.map_or(0, |&(_, value)| value));
         self.there.push(u8::from(first.is_some()));
     }

@@ -17,6 +17,7 @@ mod counts;
 mod distinct;
 mod exact;
 mod extreme;
+mod steps;
 mod sums;
 
 use crate::Aggregate;
@@ -24,9 +25,10 @@ use crate::staged::Staged;
 use accumulator::Accumulator;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, SchemaRef};
-use cells::{Asking, Looks, Passed};
+use cells::{LogColumns, PassedRows, Probes};
 use dataflow::{Batch, Result};
 use state::{BlobKeys, Decoder, GroupBlobs, KeyIndex, Keys, Log, LogSnapshot, NO_KEY, Shape, Values, ValuesSnapshot};
+use steps::{Entrances, Steps};
 
 /// A function to be computed over the log.
 #[derive(Clone, Debug)]
@@ -54,10 +56,13 @@ pub(crate) struct Sweep {
     columns: Vec<Column>,
     flags: Vec<Flag>,
     bounds: Vec<Bound>,
+    frames: Vec<Frame>,
     accumulators: Vec<Accumulator>,
+    // The key ids that accumulators have cells for.
+    ids: usize,
     // Per wanted function: its accumulator and what is asked of it.
     outputs: Vec<(usize, Aggregate)>,
-    asking: Asking,
+    probes: Probes,
     staged: Staged,
 }
 
@@ -84,7 +89,17 @@ struct Bound {
     cursor: u64,
     values: Vec<usize>,
     flags: Vec<usize>,
-    passed: Passed,
+    passed: PassedRows,
+    // Set where frames begin at the bound.
+    entrances: Option<Entrances>,
+}
+
+/// The rows between two bounds, and what happens to them in the chunk at hand.
+#[derive(Debug)]
+struct Frame {
+    enter: usize,
+    leave: usize,
+    steps: Steps,
 }
 
 impl Sweep {
@@ -99,9 +114,11 @@ impl Sweep {
             columns: Vec::new(),
             flags: Vec::new(),
             bounds: Vec::new(),
+            frames: Vec::new(),
             accumulators: Vec::new(),
+            ids: 0,
             outputs: Vec::new(),
-            asking: Asking::default(),
+            probes: Probes::default(),
             staged: Staged::default(),
         };
         for function in wanted {
@@ -132,10 +149,9 @@ impl Sweep {
             }
             _ => None,
         };
-        let looks = Looks { value, flag };
-        let enter = self.bound(function.to, looks);
-        let leave = self.bound(function.from.saturating_sub(1), looks);
-        let planned = Accumulator::new(function.aggregate, data_type.as_ref(), looks, enter, leave)?;
+        let columns = LogColumns { value, flag };
+        let frame = self.frame(function, columns);
+        let planned = Accumulator::new(function.aggregate, data_type.as_ref(), columns, frame)?;
         let found = self.accumulators.iter().position(|other| other.is_same(&planned));
         let index = found.unwrap_or_else(|| {
             self.accumulators.push(planned);
@@ -160,14 +176,32 @@ impl Sweep {
         Ok(self.columns.len() - 1)
     }
 
-    fn bound(&mut self, limit: i64, looks: Looks) -> usize {
+    fn frame(&mut self, function: &Wanted, columns: LogColumns) -> usize {
+        let enter = self.bound(function.to, columns);
+        let leave = self.bound(function.from.saturating_sub(1), columns);
+        let found = self.frames.iter().position(|frame| (frame.enter, frame.leave) == (enter, leave));
+        found.unwrap_or_else(|| {
+            self.bounds[enter].entrances.get_or_insert_default();
+            self.frames.push(Frame { enter, leave, steps: Steps::default() });
+            self.frames.len() - 1
+        })
+    }
+
+    fn bound(&mut self, limit: i64, columns: LogColumns) -> usize {
         let index = self.bounds.iter().position(|bound| bound.limit == limit).unwrap_or_else(|| {
-            let passed = Passed::default();
-            self.bounds.push(Bound { limit, cursor: 0, values: Vec::new(), flags: Vec::new(), passed });
+            let passed = PassedRows::default();
+            self.bounds.push(Bound {
+                limit,
+                cursor: 0,
+                values: Vec::new(),
+                flags: Vec::new(),
+                passed,
+                entrances: None,
+            });
             self.bounds.len() - 1
         });
         let bound = &mut self.bounds[index];
-        for (needs, column) in [(&mut bound.values, looks.value), (&mut bound.flags, looks.flag)] {
+        for (needs, column) in [(&mut bound.values, columns.value), (&mut bound.flags, columns.flag)] {
             needs.extend(column.filter(|column| !needs.contains(column)));
         }
         index
@@ -205,10 +239,16 @@ impl Sweep {
         }
         let flags: Vec<Vec<u8>> = self.flags.iter().map(|flag| flag.of(batch)).collect();
         self.log.append(batch.times(), keys, &values, &flags);
-        for accumulator in &mut self.accumulators {
-            accumulator.grow(self.keys.ids());
-        }
+        self.grow();
         Ok(())
+    }
+
+    /// Makes room for all keys of the log.
+    fn grow(&mut self) {
+        self.ids = self.keys.ids();
+        for accumulator in &mut self.accumulators {
+            accumulator.grow(self.ids);
+        }
     }
 
     /// Appends the keys of the rows `from .. to` of the log.
@@ -218,22 +258,35 @@ impl Sweep {
 
     /// Computes all functions for rows that ask, given by time (ascending, not before any asked earlier) and key.
     pub(crate) fn compute(&mut self, times: &[i64], keys: &[u32]) -> Result<Vec<Computed>> {
-        self.asking.set(times);
-        for bound in &mut self.bounds {
-            bound.pass(&self.log, &self.asking);
-        }
-        for accumulator in &mut self.accumulators {
-            let values = accumulator.looks.value.map(|column| &self.columns[column].values);
-            let (enter, leave) = (&self.bounds[accumulator.enter].passed, &self.bounds[accumulator.leave].passed);
-            accumulator.run(&self.asking, keys, enter, leave, values);
-        }
+        self.probes.set(times);
+        self.run(keys);
         let mut computed = Vec::with_capacity(self.outputs.len());
         for &(accumulator, aggregate) in &self.outputs {
             let accumulator = &self.accumulators[accumulator];
-            let values = accumulator.looks.value.map(|column| &self.columns[column].values);
+            let values = accumulator.columns.value.map(|column| &self.columns[column].values);
             computed.push(accumulator.finish(aggregate, values)?);
         }
         Ok(computed)
+    }
+
+    /// Moves all cursors over the moments that ask, and has every accumulator follow.
+    fn run(&mut self, keys: &[u32]) {
+        for bound in &mut self.bounds {
+            bound.pass(&self.log, &self.probes);
+            if let Some(entrances) = &mut bound.entrances {
+                entrances.set(&self.probes, keys, self.ids as u32, &bound.passed, bound.limit);
+            }
+        }
+        for Frame { enter, leave, steps } in &mut self.frames {
+            if let Some(entrances) = &self.bounds[*enter].entrances {
+                steps.set(entrances, &self.bounds[*leave].passed, self.bounds[*leave].limit);
+            }
+        }
+        for accumulator in &mut self.accumulators {
+            let values = accumulator.columns.value.map(|column| &self.columns[column].values);
+            let Frame { enter, leave, steps } = &self.frames[accumulator.frame];
+            accumulator.run(steps, &self.bounds[*enter].passed, &self.bounds[*leave].passed, values);
+        }
     }
 
     /// Lets go of the rows that no row at or behind a time can ask for, all of them before `end`.
@@ -251,18 +304,11 @@ impl Sweep {
         };
         // Moving the cursors costs a pass over all accumulators, so that they move only when rows can go.
         if leaving(self).min(end) > self.log.start() {
-            self.asking.times.clear();
-            self.asking.ends.clear();
-            self.asking.times.push(next);
-            self.asking.ends.push(0);
-            for bound in &mut self.bounds {
-                bound.pass(&self.log, &self.asking);
-            }
-            for accumulator in &mut self.accumulators {
-                let values = accumulator.looks.value.map(|column| &self.columns[column].values);
-                let (enter, leave) = (&self.bounds[accumulator.enter].passed, &self.bounds[accumulator.leave].passed);
-                accumulator.run(&self.asking, &[], enter, leave, values);
-            }
+            self.probes.times.clear();
+            self.probes.ends.clear();
+            self.probes.times.push(next);
+            self.probes.ends.push(0);
+            self.run(&[]);
         }
         self.drop_passed(end);
         Ok(())
@@ -273,9 +319,7 @@ impl Sweep {
         let to = self.bounds.iter().map(|bound| bound.cursor).min().unwrap_or(end).min(end);
         let (keys, columns) = (&mut self.keys, &mut self.columns);
         self.log.drop_before(to, |page, from, to| {
-            for &key in &page.keys[from..to] {
-                keys.release(key);
-            }
+            keys.release_all(&page.keys[from..to]);
             for (index, column) in columns.iter_mut().enumerate().filter(|(_, column)| column.values.is_interned()) {
                 let rows = page.values[index][from..to].iter().zip(&page.flags[column.there][from..to]);
                 rows.filter(|(_, there)| **there != 0).for_each(|(&bits, _)| column.values.release(bits));
@@ -287,8 +331,10 @@ impl Sweep {
     pub(crate) fn size(&self) -> usize {
         let accumulators: usize = self.accumulators.iter().map(Accumulator::size).sum();
         let values: usize = self.columns.iter().map(|column| column.values.size()).sum();
-        let passed: usize = self.bounds.iter().map(|bound| bound.passed.size()).sum();
-        self.keys.size() + self.log.size() + accumulators + values + passed
+        let entrances = |bound: &Bound| bound.entrances.as_ref().map_or(0, Entrances::size);
+        let passed: usize = self.bounds.iter().map(|bound| bound.passed.size() + entrances(bound)).sum();
+        let steps: usize = self.frames.iter().map(|frame| frame.steps.size()).sum();
+        self.keys.size() + self.log.size() + accumulators + values + passed + steps
     }
 
     /// The rows before `end` as they are now.
@@ -323,9 +369,7 @@ impl Sweep {
     /// Takes up the rows that were staged; nothing was appended before.
     pub(crate) fn settle(&mut self) {
         self.staged.append_to(&mut self.log);
-        for accumulator in &mut self.accumulators {
-            accumulator.grow(self.keys.ids());
-        }
+        self.grow();
     }
 }
 
@@ -346,11 +390,11 @@ impl Flag {
 
 impl Bound {
     /// Moves the cursor over the moments that ask, and copies the rows that it passes.
-    fn pass(&mut self, log: &Log, asking: &Asking) {
+    fn pass(&mut self, log: &Log, probes: &Probes) {
         let passed = &mut self.passed;
         passed.clear();
         passed.first = self.cursor;
-        let Some(&last) = asking.times.last() else { return };
+        let Some(&last) = probes.times.last() else { return };
         let end = log.first_above(self.cursor, last.saturating_add(self.limit));
         log.for_pieces(self.cursor, end, |page, from, to| {
             passed.times.extend_from_slice(&page.times[from..to]);
@@ -363,14 +407,6 @@ impl Bound {
             }
         });
         self.cursor = end;
-        let mut at = 0;
-        for &time in &asking.times {
-            let limit = time.saturating_add(self.limit);
-            while passed.times.get(at).is_some_and(|&time| time <= limit) {
-                at += 1;
-            }
-            passed.ends.push(at as u32);
-        }
     }
 }
 

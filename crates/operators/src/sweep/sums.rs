@@ -1,7 +1,8 @@
 //! Exact sums of floats, and exact moments for variances, per key.
 
-use super::cells::{Cells, at};
+use super::cells::Cells;
 use super::exact::{self, Fixed, Number, Wide};
+use super::steps::{Step, StepKind};
 use hashbrown::HashMap;
 
 /// How the bits of a value become a number.
@@ -35,6 +36,10 @@ pub(super) trait Narrow: Copy + Default {
     /// Brings the exponent down; false when that does not fit.
     fn lower(&mut self, by: u32) -> bool;
     fn give_to(&self, wide: &mut Wide, exponent: i32);
+    /// What is read: the sum, or `count * squares - sum * sum`, the variance times `count * count`.
+    fn result(&self, exponent: i32, count: u32) -> f64;
+    /// The same of a wide sum.
+    fn wide_result(wide: &Wide, count: u32) -> f64;
 }
 
 /// A sum alone.
@@ -55,6 +60,16 @@ impl Narrow for Sum {
 
     fn give_to(&self, wide: &mut Wide, exponent: i32) {
         wide.take_over(&self.0, exponent);
+    }
+
+    #[inline]
+    fn result(&self, exponent: i32, _: u32) -> f64 {
+        let (is_negative, words) = self.0.magnitude();
+        exact::round(is_negative, &words, exponent)
+    }
+
+    fn wide_result(wide: &Wide, _: u32) -> f64 {
+        wide.sum()
     }
 }
 
@@ -97,6 +112,15 @@ impl Narrow for Moments {
     fn give_to(&self, wide: &mut Wide, exponent: i32) {
         wide.take_over(&self.sum, exponent);
         wide.take_over_squares(&self.squares, exponent);
+    }
+
+    fn result(&self, exponent: i32, count: u32) -> f64 {
+        let (sum, squares) = (self.sum.magnitude().1, self.squares.magnitude().1);
+        exact::round(false, &exact::spread(&sum, &squares, u64::from(count)), exponent * 2)
+    }
+
+    fn wide_result(wide: &Wide, count: u32) -> f64 {
+        wide.spread(u64::from(count))
     }
 }
 
@@ -157,6 +181,22 @@ impl<N: Narrow> Exact<N> {
         }
     }
 
+    /// The values that were read, and the counts behind them.
+    pub(super) fn read(&self) -> impl Iterator<Item = (f64, i64)> {
+        self.results.iter().copied().zip(self.counts.iter().copied())
+    }
+
+    #[inline]
+    fn read_cell(&mut self, key: u32) {
+        let cell = &self.by_key[key as usize];
+        self.counts.push(i64::from(cell.count));
+        let wide = if cell.exponent == WIDE { self.wide.get(&key) } else { None };
+        self.results.push(match wide {
+            Some(wide) => N::wide_result(wide, cell.count),
+            None => cell.narrow.result(i32::from(cell.exponent), cell.count),
+        });
+    }
+
     /// Makes the cell's exponent low enough for a number.
     #[inline]
     fn fit(cell: &mut Cell<N>, number: Number) -> bool {
@@ -184,64 +224,23 @@ impl<N: Narrow> Exact<N> {
     }
 }
 
-impl Cells for Exact<Sum> {
+impl<N: Narrow> Cells for Exact<N> {
     #[inline(always)]
-    fn prefetch(&self, key: u32, _: u64) {
+    fn prefetch(&self, key: u32, _: impl FnOnce() -> u64) {
         state::prefetch(&self.by_key, key as usize);
     }
 
-    #[inline]
-    fn add(&mut self, key: u32, value: u64, _: u64) {
-        self.change(key, value, true);
-    }
-
-    #[inline]
-    fn remove(&mut self, key: u32, value: u64, _: u64) {
-        self.change(key, value, false);
-    }
-
-    #[inline]
-    fn read(&mut self, key: u32) {
-        let cell = at(&self.by_key, key).copied().unwrap_or_default();
-        self.counts.push(i64::from(cell.count));
-        self.results.push(match self.wide.get(&key) {
-            Some(wide) if cell.exponent == WIDE => wide.sum(),
-            _ => {
-                let (is_negative, words) = cell.narrow.0.magnitude();
-                exact::round(is_negative, &words, i32::from(cell.exponent))
-            }
-        });
-    }
-}
-
-impl Cells for Exact<Moments> {
     #[inline(always)]
-    fn prefetch(&self, key: u32, _: u64) {
-        state::prefetch(&self.by_key, key as usize);
-    }
-
-    #[inline]
-    fn add(&mut self, key: u32, value: u64, _: u64) {
-        self.change(key, value, true);
-    }
-
-    #[inline]
-    fn remove(&mut self, key: u32, value: u64, _: u64) {
-        self.change(key, value, false);
-    }
-
-    /// Reads `count * squares - sum * sum`: the variance times `count * count`.
-    fn read(&mut self, key: u32) {
-        let cell = at(&self.by_key, key).copied().unwrap_or_default();
-        self.counts.push(i64::from(cell.count));
-        self.results.push(match self.wide.get(&key) {
-            Some(wide) if cell.exponent == WIDE => wide.spread(u64::from(cell.count)),
-            _ => {
-                let (sum, squares) = (cell.narrow.sum.magnitude().1, cell.narrow.squares.magnitude().1);
-                let spread = exact::spread(&sum, &squares, u64::from(cell.count));
-                exact::round(false, &spread, i32::from(cell.exponent) * 2)
-            }
-        });
+    fn step(&mut self, step: Step, value: u64, _: u64, counts: bool) {
+        match step.kind {
+            _ if !counts => {}
+            StepKind::Leave => self.change(step.key, value, false),
+            StepKind::Enter | StepKind::EnterAndRead => self.change(step.key, value, true),
+            StepKind::Read => {}
+        }
+        if step.kind.is_read() {
+            self.read_cell(step.key);
+        }
     }
 }
 
@@ -259,16 +258,16 @@ mod tests {
     fn what_has_left_leaves_nothing_behind() {
         let mut sums = sums();
         for value in [1e9, 0.1, 1e300, f64::NAN, f64::NEG_INFINITY] {
-            sums.add(1, value.to_bits(), 0);
+            sums.change(1, value.to_bits(), true);
         }
         for value in [1e9, 1e300, f64::NAN, f64::NEG_INFINITY] {
-            sums.read(1);
-            sums.remove(1, value.to_bits(), 0);
+            sums.read_cell(1);
+            sums.change(1, value.to_bits(), false);
         }
-        sums.read(1);
+        sums.read_cell(1);
         assert!(sums.results[0].is_nan() && sums.results[2].is_nan());
         assert_eq!(sums.results[3..], [f64::NEG_INFINITY, 0.1]);
-        sums.remove(1, 0.1f64.to_bits(), 0);
+        sums.change(1, 0.1f64.to_bits(), false);
         assert!(sums.wide.is_empty());
     }
 
@@ -276,11 +275,11 @@ mod tests {
     fn a_narrow_sum_follows_finer_numbers() {
         let mut sums = sums();
         for value in [1024.0, 0.5, 1e-9, 0.1] {
-            sums.add(0, f64::to_bits(value), 0);
+            sums.change(0, f64::to_bits(value), true);
         }
-        sums.remove(0, 1024f64.to_bits(), 0);
-        sums.remove(0, 0.5f64.to_bits(), 0);
-        sums.read(0);
+        sums.change(0, 1024f64.to_bits(), false);
+        sums.change(0, 0.5f64.to_bits(), false);
+        sums.read_cell(0);
         assert_eq!(sums.results, [1e-9 + 0.1]);
         assert!(sums.wide.is_empty());
     }
@@ -290,9 +289,9 @@ mod tests {
         let mut moments: Exact<Moments> = Exact::new(Numbers::Float);
         moments.by_key.resize(1, Cell::default());
         for value in [1e9 + 4.0, 1e9 + 7.0, 1e9 + 13.0, 1e9 + 16.0] {
-            moments.add(0, f64::to_bits(value), 0);
+            moments.change(0, f64::to_bits(value), true);
         }
-        moments.read(0);
+        moments.read_cell(0);
         assert_eq!(moments.results[0] / 12.0, 30.0);
     }
 }

@@ -8,6 +8,7 @@ use dataflow::{Batch, Error, Result};
 use state::{Decoder, Encoder, GroupBlobs, Keys, Values, ValuesSnapshot};
 use std::cmp::Ordering;
 use std::collections::VecDeque;
+use std::ops::Range;
 
 /// The last values of every key, and the columns that order rows of equal time.
 #[derive(Debug)]
@@ -33,6 +34,23 @@ const NOTHING: u8 = 0;
 const NULL: u8 = 1;
 const VALUE: u8 = 2;
 
+/// How many rows before it is needed an entry is asked for.
+const AHEAD: usize = 16;
+
+impl LastValues {
+    /// The values of a key are needed soon.
+    #[inline]
+    fn prefetch(&self, key: u32) {
+        match self {
+            LastValues::One { bits, seen } => {
+                state::prefetch(bits, key as usize);
+                state::prefetch(seen, key as usize);
+            }
+            LastValues::Several { rings, .. } => state::prefetch(rings, key as usize),
+        }
+    }
+}
+
 impl Lag {
     pub(super) fn new(input: &SchemaRef, argument: usize, offset: usize, order: Vec<usize>) -> Result<Lag> {
         let field = columns::field(input, argument, "an argument")?;
@@ -56,6 +74,9 @@ impl Lag {
         let mut gone = Vec::new();
         let is_interned = self.values.is_interned();
         let mut step = |row: usize| {
+            if let Some(&soon) = keys.get(row + AHEAD) {
+                self.last.prefetch(soon);
+            }
             let (old, seen) = self.swap(keys[row], bits[row], if there[row] != 0 { VALUE } else { NULL });
             if seen == VALUE {
                 (out[row], out_there[row]) = (old, 1);
@@ -73,10 +94,13 @@ impl Lag {
         column
     }
 
-    /// The sequence of rows where it is not the one in which they come: rows of equal time by the order columns.
+    /// The sequence of rows where it is not the one in which they come: rows of one moment and key by the order columns.
     fn sequence(&self, batches: &[Batch], times: &[i64], keys: &[u32]) -> Result<Option<Vec<usize>>> {
-        let has_ties = times.windows(2).any(|pair| pair[0] == pair[1]);
-        if self.order.is_empty() || !has_ties {
+        if self.order.is_empty() {
+            return Ok(None);
+        }
+        let tied = tied_moments(times, keys);
+        if tied.is_empty() {
             return Ok(None);
         }
         let options = SortOptions { descending: false, nulls_first: false };
@@ -87,11 +111,12 @@ impl Lag {
             comparators.push(make_comparator(&whole, &whole, options)?);
         }
         let mut sequence: Vec<usize> = (0..times.len()).collect();
-        sequence.sort_by(|&left, &right| {
-            let ties = || comparators.iter().map(|compare| compare(left, right)).find(|order| order.is_ne());
-            let by_time = times[left].cmp(&times[right]);
-            by_time.then_with(|| keys[left].cmp(&keys[right])).then_with(|| ties().unwrap_or(Ordering::Equal))
-        });
+        for moment in tied {
+            sequence[moment].sort_by(|&left, &right| {
+                let ties = || comparators.iter().map(|compare| compare(left, right)).find(|order| order.is_ne());
+                keys[left].cmp(&keys[right]).then_with(|| ties().unwrap_or(Ordering::Equal))
+            });
+        }
         Ok(Some(sequence))
     }
 
@@ -138,6 +163,24 @@ impl Lag {
     pub(super) fn freeze(&self) -> FrozenLag {
         FrozenLag { last: self.last.clone(), values: self.values.snapshot() }
     }
+}
+
+/// The moments in which a key has more than one row; others need no order.
+fn tied_moments(times: &[i64], keys: &[u32]) -> Vec<Range<usize>> {
+    let (mut tied, mut sorted, mut from) = (Vec::new(), Vec::new(), 0);
+    for moment in times.chunk_by(|left, right| left == right) {
+        let rows = from..from + moment.len();
+        from = rows.end;
+        if moment.len() > 1 {
+            sorted.clear();
+            sorted.extend_from_slice(&keys[rows.clone()]);
+            sorted.sort_unstable();
+            if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
+                tied.push(rows);
+            }
+        }
+    }
+    tied
 }
 
 /// The last values of every key as they were.

@@ -319,6 +319,10 @@ impl Operator for Window {
         Ok(Progress::More)
     }
 
+    fn next_due(&self, above: EventTime) -> Option<EventTime> {
+        self.pending.first_after(above)
+    }
+
     fn freeze(&mut self) -> Result<Arc<dyn Frozen>> {
         self.settle()?;
         Ok(Arc::new(FrozenWindow {

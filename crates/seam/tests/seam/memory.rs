@@ -7,6 +7,7 @@ use dataflow::{
     RowOrder, Span, TimedFile, TimedFiles, Topic, TopicId,
 };
 use seam::{BadRows, Late, Quiet, StreamSpec};
+use std::ops::Range;
 use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
@@ -209,11 +210,10 @@ impl Drop for OpenFile {
 
 impl MemoryFiles {
     pub fn new(schema: SchemaRef, rows: Vec<RecordBatch>, with_bounds: bool) -> MemoryFiles {
-        let file = |(index, rows): (usize, &RecordBatch)| TimedFile {
-            path: format!("{index}.parquet"),
-            rows: rows.num_rows() as u64,
-            bytes: rows.num_rows() as u64 * 8,
-            bounds: if with_bounds { bounds(rows) } else { Vec::new() },
+        let file = |(index, rows): (usize, &RecordBatch)| {
+            let bounds = if with_bounds { bounds(rows) } else { Vec::new() };
+            let count = rows.num_rows() as u64;
+            TimedFile::of_one_group(format!("{index}.parquet"), count, count * 8, bounds)
         };
         let files = rows.iter().enumerate().map(file).collect();
         MemoryFiles { schema, files, rows, properties: Vec::new(), open: Arc::default() }
@@ -254,7 +254,7 @@ impl TimedFiles for MemoryFiles {
         self.properties.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone())
     }
 
-    fn open(&self, file: usize, columns: &[String], batch_rows: usize) -> Result<RecordBatches> {
+    fn open(&self, file: usize, _: Range<usize>, columns: &[String], batch_rows: usize) -> Result<RecordBatches> {
         let indexes =
             columns.iter().map(|name| self.schema.index_of(name)).collect::<std::result::Result<Vec<_>, _>>()?;
         let rows = self.rows[file].project(&indexes)?;

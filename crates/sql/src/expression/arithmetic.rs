@@ -1,45 +1,20 @@
 //! `+ - * / // %` over numbers, times and intervals.
 
-use super::bind::{Bound, Open, call, cast_to};
-use super::calendar::{self, DAY};
-use super::cast::power_of_ten;
-use super::kernel::{Argument, Column, fails};
+use super::bound::{Bound, OpenLiteral, call};
+use super::cast::{cast_to, power_of_ten};
+use super::kernel::{Argument, KernelResult, fails};
+use super::operator::{Operator, no_operator};
+use super::pairs::{pairs, try_pairs};
 use super::scope::Problem;
-use super::sql_type::{self, LENGTH, MONTHS, TIMESTAMP};
-use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray, new_null_array};
-use arrow::compute::kernels::{arity, numeric};
-use arrow::datatypes::DataType::{self, Date32, Decimal128, Duration, Float32, Float64, Int64, Interval};
-use arrow::datatypes::{
-    Date32Type, Decimal128Type, DurationMicrosecondType, Float32Type, Float64Type, Int64Type, IntervalMonthDayNanoType,
-    TimestampMicrosecondType,
-};
+use super::sql_type::{self, LENGTH};
+use super::time_arithmetic;
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray};
+use arrow::compute::kernels::numeric;
+use arrow::datatypes::DataType::{self, Decimal128, Duration, Float32, Float64, Int64, Interval};
+use arrow::datatypes::{Decimal128Type, Float32Type, Float64Type, Int64Type};
 use arrow::error::ArrowError;
 use std::fmt;
 use std::sync::Arc;
-
-/// The operators.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Operator {
-    Add,
-    Subtract,
-    Multiply,
-    Divide,
-    WholeDivide,
-    Remainder,
-}
-
-impl fmt::Display for Operator {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Operator::Add => "+",
-            Operator::Subtract => "-",
-            Operator::Multiply => "*",
-            Operator::Divide => "/",
-            Operator::WholeDivide => "//",
-            Operator::Remainder => "%",
-        })
-    }
-}
 
 /// An operator over two expressions, with the type that DuckDB gives it.
 pub(crate) fn arithmetic(operator: Operator, left: Bound, right: Bound) -> Result<Bound, Problem> {
@@ -48,12 +23,12 @@ pub(crate) fn arithmetic(operator: Operator, left: Bound, right: Bound) -> Resul
     let temporal =
         |data_type: &DataType| sql_type::is_time(data_type) || matches!(data_type, Duration(_) | Interval(_));
     if temporal(&l) || temporal(&r) {
-        return super::time::arithmetic(operator, left, right);
+        return time_arithmetic::arithmetic(operator, left, right);
     }
     if !sql_type::is_number(&l)
         || !sql_type::is_number(&r)
-        || left.open == Some(Open::Text)
-        || right.open == Some(Open::Text)
+        || left.open == Some(OpenLiteral::Text)
+        || right.open == Some(OpenLiteral::Text)
     {
         return Err(no_operator(operator, &l, &r));
     }
@@ -76,7 +51,7 @@ pub(crate) fn arithmetic(operator: Operator, left: Bound, right: Bound) -> Resul
 
 /// NULL takes the other's type; next to a time it is an interval.
 fn typed(bound: Bound, other: &Bound) -> Result<Bound, Problem> {
-    if bound.open != Some(Open::Null) {
+    if bound.open != Some(OpenLiteral::Null) {
         return Ok(bound);
     }
     let data_type = match &other.data_type {
@@ -85,19 +60,6 @@ fn typed(bound: Bound, other: &Bound) -> Result<Bound, Problem> {
         data_type => data_type.clone(),
     };
     cast_to(bound, &data_type)
-}
-
-/// No such operator for these types.
-pub(crate) fn no_operator(operator: Operator, left: &DataType, right: &DataType) -> Problem {
-    let (left, right) = (sql_type::name(left), sql_type::name(right));
-    let problem =
-        Problem::new(format!("no operator {left} {operator} {right}")).found(format!("{left} {operator} {right}"));
-    match (&left[..], &right[..]) {
-        ("TEXT", _) | (_, "TEXT") => problem.hint("cast the text to a number, e.g. x::DOUBLE, or join texts with ||"),
-        ("BOOLEAN", _) | (_, "BOOLEAN") => problem.hint("cast the condition to a number, e.g. x::INT"),
-        ("UBIGINT", _) | (_, "UBIGINT") => problem.hint("the result may need 128 bits: cast to BIGINT or DOUBLE"),
-        _ => problem,
-    }
 }
 
 fn integers(operator: Operator, left: Bound, right: Bound, common: &DataType) -> Result<Bound, Problem> {
@@ -134,63 +96,6 @@ fn failure(
     fails(format!("{} {operator} {} does not fit into {}", shown(left), shown(right), sql_type::name(data_type)))
 }
 
-/// A function of two columns that cannot fail.
-pub(crate) fn pairs<A, B, O>(
-    left: &Argument,
-    right: &Argument,
-    rows: usize,
-    function: impl Fn(A::Native, B::Native) -> O::Native,
-) -> Column
-where
-    A: ArrowPrimitiveType,
-    B: ArrowPrimitiveType,
-    O: ArrowPrimitiveType,
-{
-    let (l, r): (&PrimitiveArray<A>, &PrimitiveArray<B>) = (left.raw().as_primitive(), right.raw().as_primitive());
-    let result: PrimitiveArray<O> = match (left.one(), right.one()) {
-        (Some(_), _) if l.is_null(0) => return Ok(new_null_array(&O::DATA_TYPE, rows)),
-        (_, Some(_)) if r.is_null(0) => return Ok(new_null_array(&O::DATA_TYPE, rows)),
-        (None, Some(_)) => {
-            let right = r.value(0);
-            l.unary(|left| function(left, right))
-        }
-        (Some(_), None) => {
-            let left = l.value(0);
-            r.unary(|right| function(left, right))
-        }
-        _ => arity::binary(l, r, function)?,
-    };
-    Ok(Arc::new(result))
-}
-
-/// A function of two columns that may fail on a row.
-pub(crate) fn try_pairs<A, B, O>(
-    left: &Argument,
-    right: &Argument,
-    rows: usize,
-    function: impl Fn(A::Native, B::Native) -> Result<O::Native, ArrowError>,
-) -> Result<PrimitiveArray<O>, ArrowError>
-where
-    A: ArrowPrimitiveType,
-    B: ArrowPrimitiveType,
-    O: ArrowPrimitiveType,
-{
-    let (l, r): (&PrimitiveArray<A>, &PrimitiveArray<B>) = (left.raw().as_primitive(), right.raw().as_primitive());
-    match (left.one(), right.one()) {
-        (Some(_), _) if l.is_null(0) => Ok(PrimitiveArray::new_null(rows)),
-        (_, Some(_)) if r.is_null(0) => Ok(PrimitiveArray::new_null(rows)),
-        (None, Some(_)) => {
-            let right = r.value(0);
-            l.try_unary(|left| function(left, right))
-        }
-        (Some(_), None) => {
-            let left = l.value(0);
-            r.try_unary(|right| function(left, right))
-        }
-        _ => arity::try_binary(l, r, function),
-    }
-}
-
 fn floats(operator: Operator, left: Bound, right: Bound, to: &DataType) -> Result<Bound, Problem> {
     let (left, right) = (cast_to(left, to)?, cast_to(right, to)?);
     let nullable = left.nullable || right.nullable;
@@ -210,7 +115,7 @@ fn float<T>(
     right: &Argument,
     rows: usize,
     zero: impl Fn(T::Native) -> bool,
-) -> Column
+) -> KernelResult
 where
     T: ArrowPrimitiveType,
     T::Native: std::ops::Add<Output = T::Native>
@@ -280,10 +185,10 @@ fn decimals(operator: Operator, left: Bound, right: Bound, common: &DataType) ->
 
 /// `-x`.
 pub(crate) fn negate(value: Bound) -> Result<Bound, Problem> {
-    let value = if value.open == Some(Open::Null) { cast_to(value, &Int64)? } else { value };
+    let value = if value.open == Some(OpenLiteral::Null) { cast_to(value, &Int64)? } else { value };
     let open = value.open;
     let (data_type, nullable) = (value.data_type.clone(), value.nullable);
-    if open == Some(Open::Text) || !(sql_type::is_number(&data_type) || data_type == LENGTH) {
+    if open == Some(OpenLiteral::Text) || !(sql_type::is_number(&data_type) || data_type == LENGTH) {
         let found = sql_type::name(&data_type);
         return Err(Problem::new(format!("no operator - {found}")).found(found).expected("a number or an interval"));
     }
@@ -300,7 +205,7 @@ pub(crate) fn negate(value: Bound) -> Result<Bound, Problem> {
     })?;
     let narrowed = match (&negated.value, open) {
         // -2147483648 is written as the negation of a BIGINT.
-        (Some(value), Some(Open::Integer)) if result == Int64 => {
+        (Some(value), Some(OpenLiteral::Integer)) if result == Int64 => {
             let number = value.as_primitive::<Int64Type>().value(0);
             i32::try_from(number).ok().map(|number| Arc::new(arrow::array::Int32Array::from(vec![number])) as ArrayRef)
         }
@@ -309,57 +214,5 @@ pub(crate) fn negate(value: Bound) -> Result<Bound, Problem> {
     Ok(match narrowed {
         Some(value) => Bound::literal(value, open),
         None => Bound { open, ..negated },
-    })
-}
-
-/// Adds days to dates.
-pub(crate) fn date_plus_days(date: Bound, days: Bound, sign: i64) -> Result<Bound, Problem> {
-    let (date, days) = (cast_to(date, &Date32)?, cast_to(days, &Int64)?);
-    let nullable = date.nullable || days.nullable;
-    call("date plus days", vec![date, days], Date32, nullable, move |arguments, rows| {
-        let sum = try_pairs::<Date32Type, Int64Type, Date32Type>(&arguments[0], &arguments[1], rows, |date, days| {
-            let sum = days.checked_mul(sign).and_then(|days| days.checked_add(i64::from(date)));
-            sum.and_then(|sum| i32::try_from(sum).ok()).ok_or_else(|| fails("the date is out of range"))
-        })?;
-        Ok(Arc::new(sum))
-    })
-}
-
-/// Adds an interval with months to a timestamp: months, then days, then the rest.
-pub(crate) fn plus_months(time: Bound, interval: Bound, sign: i64) -> Result<Bound, Problem> {
-    let (time, interval) = (cast_to(time, &TIMESTAMP)?, cast_to(interval, &MONTHS)?);
-    let nullable = time.nullable || interval.nullable;
-    call("plus months", vec![time, interval], TIMESTAMP, nullable, move |arguments, rows| {
-        type T = TimestampMicrosecondType;
-        let sum = try_pairs::<T, IntervalMonthDayNanoType, T>(&arguments[0], &arguments[1], rows, |time, interval| {
-            let rest = i64::from(interval.days) * DAY + interval.nanoseconds / 1000;
-            let moved = calendar::add_months(time, sign * i64::from(interval.months));
-            moved.and_then(|time| time.checked_add(sign * rest)).ok_or_else(|| fails("the timestamp is out of range"))
-        })?;
-        Ok(Arc::new(sum))
-    })
-}
-
-/// An interval times or divided by a number.
-pub(crate) fn scale_length(operator: Operator, length: Bound, number: Bound) -> Result<Bound, Problem> {
-    type D = DurationMicrosecondType;
-    let nullable = length.nullable || number.nullable;
-    let whole = sql_type::is_integer(&number.data_type) && operator == Operator::Multiply;
-    let number = cast_to(number, if whole { &Int64 } else { &Float64 })?;
-    call("scaled interval", vec![length, number], LENGTH, nullable, move |arguments, rows| {
-        let (length, number) = (&arguments[0], &arguments[1]);
-        let too_long = || fails("the interval is too long for 64 bits of microseconds");
-        if whole {
-            let times = |length: i64, number: i64| length.checked_mul(number).ok_or_else(too_long);
-            return Ok(Arc::new(try_pairs::<D, Int64Type, D>(length, number, rows, times)?));
-        }
-        let scaled = try_pairs::<D, Float64Type, D>(length, number, rows, |length, number| {
-            if operator == Operator::Divide && number == 0.0 {
-                return Err(fails("division of an interval by zero"));
-            }
-            let exact = if operator == Operator::Divide { length as f64 / number } else { length as f64 * number };
-            Some(exact.round()).filter(|micros| micros.abs() < 9.2e18).map(|micros| micros as i64).ok_or_else(too_long)
-        })?;
-        Ok(Arc::new(scaled))
     })
 }

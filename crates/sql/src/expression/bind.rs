@@ -1,156 +1,24 @@
 //! Names, types and functions of a syntax tree become nodes.
 
-use super::arithmetic::{self, Operator};
-use super::cast;
+use super::arithmetic;
+use super::bound::{Bound, OpenLiteral};
+use super::cast::{self, cast_to, plain};
 use super::compare::{self, Comparison};
 use super::functions::{self, concatenate, function, maybe_not};
-use super::kernel::{Argument, Call, Column};
-use super::node::{Failing, Literal, Node, NodeRef, Reference, Values};
+use super::interval_literal::{self, IntervalLiteral};
+use super::node::Reference;
+use super::operator::Operator;
 use super::scope::{Problem, Scope};
-use super::{interval, sql_type, time};
+use super::{sql_type, time};
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Float64Array, Int32Array, Int64Array, RecordBatch,
-    RecordBatchOptions, StringArray,
+    Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Float64Array, Int32Array, Int64Array, StringArray,
 };
-use arrow::datatypes::{DataType, DurationMicrosecondType, Schema, TimeUnit};
-use dataflow::{Batch, RowOrder};
+use arrow::datatypes::{DataType, DurationMicrosecondType, TimeUnit};
 use sqlparser::ast::{
     self, BinaryOperator, CastKind, CeilFloorKind, Expr, FunctionArg, FunctionArgExpr, FunctionArgOperator,
     FunctionArguments, Ident, Spanned, TrimWhereField, UnaryOperator, Value,
 };
 use std::sync::Arc;
-
-/// A literal whose type is still open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Open {
-    /// NULL: takes any type.
-    Null,
-    /// A text literal: takes any type that its text can be read as.
-    Text,
-    /// A whole number: takes any integer type that holds it.
-    Integer,
-}
-
-/// An expression with its type.
-#[derive(Clone, Debug)]
-pub(crate) struct Bound {
-    pub(crate) node: NodeRef,
-    pub(crate) data_type: DataType,
-    pub(crate) nullable: bool,
-    pub(crate) open: Option<Open>,
-    /// The value, when it is the same for all rows.
-    pub(crate) value: Option<ArrayRef>,
-    /// Whether no column takes part.
-    pub(crate) constant: bool,
-}
-
-impl Bound {
-    pub(crate) fn literal(array: ArrayRef, open: Option<Open>) -> Bound {
-        Bound {
-            node: Arc::new(Literal(array.clone())),
-            data_type: array.data_type().clone(),
-            nullable: array.is_null(0) || *array.data_type() == DataType::Null,
-            open,
-            value: Some(array),
-            constant: true,
-        }
-    }
-
-    /// The literal NULL.
-    pub(crate) fn null() -> Bound {
-        Bound::literal(arrow::array::new_null_array(&DataType::Null, 1), Some(Open::Null))
-    }
-
-    /// A node over other expressions; computed now when no column takes part.
-    pub(crate) fn over(node: NodeRef, data_type: DataType, nullable: bool, parts: &[&Bound]) -> Result<Bound, Problem> {
-        let constant = parts.iter().all(|part| part.constant);
-        let bound = Bound { node, data_type, nullable, open: None, value: None, constant };
-        if constant { bound.fold() } else { Ok(bound) }
-    }
-
-    fn fold(self) -> Result<Bound, Problem> {
-        let values = on_one_row(&*self.node)?;
-        if let Some(message) = values.failed.into_values().next() {
-            let node = Arc::new(Failing { message, data_type: self.data_type.clone() });
-            return Ok(Bound { node, nullable: true, ..self });
-        }
-        Ok(Bound::literal(values.array, None))
-    }
-
-    /// The same with a type that is no longer open.
-    pub(crate) fn settled(self) -> Bound {
-        match self.open {
-            Some(Open::Null) => Bound::literal(arrow::array::new_null_array(&DataType::Int32, 1), None),
-            _ => Bound { open: None, ..self },
-        }
-    }
-
-    /// The value of a constant.
-    pub(crate) fn constant(&self) -> Result<ArrayRef, Problem> {
-        if let Some(value) = &self.value {
-            return Ok(value.clone());
-        }
-        if self.constant {
-            let failed = on_one_row(&*self.node)?.failed.into_values().next();
-            return Err(Problem::new(failed.as_deref().unwrap_or("the constant cannot be computed")));
-        }
-        Err(Problem::new("a constant is needed here").expected("a literal, or literals put together"))
-    }
-
-    /// The same values in one of the types that functions know: other widths and encodings of Arrow are cast.
-    fn plain(self) -> Result<Bound, Problem> {
-        let to = match &self.data_type {
-            DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
-            DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => DataType::Binary,
-            DataType::Timestamp(unit, zone) if *unit != TimeUnit::Microsecond => {
-                DataType::Timestamp(TimeUnit::Microsecond, zone.clone())
-            }
-            DataType::Duration(unit) if *unit != TimeUnit::Microsecond => sql_type::LENGTH,
-            DataType::Date64 => DataType::Date32,
-            DataType::Float16 => DataType::Float32,
-            DataType::Decimal32(digits, scale) | DataType::Decimal64(digits, scale) => {
-                DataType::Decimal128(*digits, *scale)
-            }
-            DataType::Dictionary(_, values) => (**values).clone(),
-            _ => return Ok(self),
-        };
-        let nullable = self.nullable;
-        let target = to.clone();
-        call("plain", vec![self], to, nullable, move |arguments, _| cast::arrow_cast(arguments[0].raw(), &target))
-    }
-}
-
-fn on_one_row(node: &dyn Node) -> Result<Values, Problem> {
-    let internal = |error: dataflow::Error| Problem::new(error.chain());
-    let options = RecordBatchOptions::new().with_row_count(Some(1));
-    let row = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &options);
-    let row = row.map_err(|error| internal(error.into()))?;
-    let batch = Batch::new(row, vec![0], vec![RowOrder(0)]).map_err(internal)?;
-    node.evaluate(&batch).map_err(internal)
-}
-
-/// A function of the values of other expressions.
-pub(crate) fn call(
-    name: &'static str,
-    arguments: Vec<Bound>,
-    data_type: DataType,
-    nullable: bool,
-    kernel: impl Fn(&[Argument], usize) -> Column + Send + Sync + 'static,
-) -> Result<Bound, Problem> {
-    let nodes = arguments.iter().map(|argument| argument.node.clone()).collect();
-    let node = Arc::new(Call { name, kernel: Arc::new(kernel), arguments: nodes, data_type: data_type.clone() });
-    Bound::over(node, data_type, nullable, &arguments.iter().collect::<Vec<_>>())
-}
-
-/// Casts an expression to the type that its place needs. A text literal that cannot be read is a problem now.
-pub(crate) fn cast_to(bound: Bound, to: &DataType) -> Result<Bound, Problem> {
-    let literal = bound.open == Some(Open::Text);
-    let cast = cast::cast(bound.plain()?, to, false)?;
-    match (literal, &cast.value) {
-        (true, None) => cast.constant().map(|_| cast.clone()),
-        _ => Ok(cast),
-    }
-}
 
 /// Binds expressions over the columns of a scope.
 pub(crate) struct Binder<'a> {
@@ -169,7 +37,7 @@ impl<'a> Binder<'a> {
 
     /// An expression as the argument of something.
     pub(crate) fn operand(&self, expr: &Expr) -> Result<Bound, Problem> {
-        self.bind(expr)?.plain()
+        plain(self.bind(expr)?)
     }
 
     fn operands<'e>(&self, exprs: impl IntoIterator<Item = &'e Expr>) -> Result<Vec<Bound>, Problem> {
@@ -189,7 +57,7 @@ impl<'a> Binder<'a> {
                 let text = literal(&typed.value.value)?;
                 cast_to(text, &sql_type::parse(&typed.data_type)?)
             }
-            Expr::Interval(written) => interval::bind(self, written),
+            Expr::Interval(written) => self.interval(written),
             Expr::UnaryOp { op, expr } => self.unary(op, expr),
             // The parser lets ^ bind looser than *, DuckDB tighter.
             Expr::BinaryOp { left, op: BinaryOperator::BitwiseXor, right }
@@ -282,6 +150,13 @@ impl<'a> Binder<'a> {
                 .found("AT TIME ZONE")
                 .hint("leave it out, or add the offset as an interval")),
             other => Err(Problem::new("this kind of expression is not known").found(other.to_string())),
+        }
+    }
+
+    fn interval(&self, interval: &ast::Interval) -> Result<Bound, Problem> {
+        match interval_literal::literal(interval)? {
+            IntervalLiteral::Constant(interval) => Ok(interval),
+            IntervalLiteral::Units(unit) => interval_literal::many_of(self.bind(&interval.value)?, &unit),
         }
     }
 
@@ -461,7 +336,7 @@ fn literal(value: &Value) -> Result<Bound, Problem> {
         Value::Null => return Ok(Bound::null()),
         Value::Boolean(value) => (one(BooleanArray::from(vec![*value])), None),
         Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => {
-            (one(StringArray::from(vec![text.as_str()])), Some(Open::Text))
+            (one(StringArray::from(vec![text.as_str()])), Some(OpenLiteral::Text))
         }
         Value::Number(text, _) => number(&text.replace('_', ""))?,
         other => return Err(Problem::new(format!("the literal {other} is not known")).found(other.to_string())),
@@ -474,13 +349,13 @@ fn one(value: impl Array + 'static) -> ArrayRef {
 }
 
 /// Whole numbers are INTEGER or BIGINT, those with a point DECIMAL, those with an exponent DOUBLE.
-fn number(text: &str) -> Result<(ArrayRef, Option<Open>), Problem> {
+fn number(text: &str) -> Result<(ArrayRef, Option<OpenLiteral>), Problem> {
     let bad = || Problem::new(format!("{text} is not a number")).found(text);
     if let Ok(value) = text.parse::<i32>() {
-        return Ok((one(Int32Array::from(vec![value])), Some(Open::Integer)));
+        return Ok((one(Int32Array::from(vec![value])), Some(OpenLiteral::Integer)));
     }
     if let Ok(value) = text.parse::<i64>() {
-        return Ok((one(Int64Array::from(vec![value])), Some(Open::Integer)));
+        return Ok((one(Int64Array::from(vec![value])), Some(OpenLiteral::Integer)));
     }
     if text.bytes().all(|digit| digit.is_ascii_digit()) {
         return Err(Problem::new(format!("{text} does not fit into 64 bits"))

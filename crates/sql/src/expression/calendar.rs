@@ -100,9 +100,9 @@ pub(crate) fn write_length(micros: i64) -> String {
 }
 
 /// Reads text from its front.
-struct Front<'a>(&'a str);
+struct Cursor<'a>(&'a str);
 
-impl Front<'_> {
+impl Cursor<'_> {
     fn number(&mut self, digits_max: usize) -> Option<i64> {
         let count = self.0.bytes().take(digits_max).take_while(u8::is_ascii_digit).count();
         let value = self.0[..count].parse().ok()?;
@@ -164,20 +164,20 @@ impl Front<'_> {
     }
 }
 
-/// Reads a date; a time of day behind it is read and left out.
+/// Reads a date; a time of day after it is read and ignored.
 pub(crate) fn read_date(text: &str) -> Option<i64> {
-    let mut front = Front(text.trim());
+    let mut front = Cursor(text.trim());
     let day = front.date()?;
     if front.0.is_empty() { Some(day) } else { Some(read_timestamp(text)?.0.div_euclid(DAY)) }
 }
 
-/// Reads a timestamp: as it stands, and the offset from UTC that is written behind it.
+/// Reads a timestamp: its wall-clock time, and the offset from UTC that follows it.
 pub(crate) fn read_timestamp(text: &str) -> Option<(i64, i64)> {
     let text = text.trim();
     if text == "epoch" {
         return Some((0, 0));
     }
-    let mut front = Front(text);
+    let mut front = Cursor(text);
     let day = front.date()?;
     if front.0.is_empty() {
         return Some((day.checked_mul(DAY)?, 0));

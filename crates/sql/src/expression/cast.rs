@@ -1,8 +1,8 @@
 //! CAST and TRY_CAST between all types.
 
-use super::bind::{Bound, Open, call};
+use super::bound::{Bound, OpenLiteral, call};
 use super::calendar;
-use super::kernel::{Argument, Column, fails};
+use super::kernel::{Argument, KernelResult, fails};
 use super::scope::Problem;
 use super::sql_type::{self, LENGTH, MONTHS};
 use arrow::array::{
@@ -15,7 +15,7 @@ use arrow::datatypes::DataType::{
 };
 use arrow::datatypes::{
     Date32Type, Decimal128Type, DurationMicrosecondType, Float32Type, Float64Type, Int64Type, IntervalMonthDayNano,
-    IntervalMonthDayNanoType, TimestampMicrosecondType,
+    IntervalMonthDayNanoType, TimeUnit, TimestampMicrosecondType,
 };
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub(crate) fn cast(bound: Bound, to: &DataType, tries: bool) -> Result<Bound, Pr
     if bound.data_type == *to {
         return Ok(bound.settled());
     }
-    if bound.open == Some(Open::Null) || bound.data_type == DataType::Null {
+    if bound.open == Some(OpenLiteral::Null) || bound.data_type == DataType::Null {
         return Ok(Bound::literal(new_null_array(to, 1), None));
     }
     if !known(&bound.data_type, to) {
@@ -45,6 +45,38 @@ pub(crate) fn cast(bound: Bound, to: &DataType, tries: bool) -> Result<Bound, Pr
     call("cast", vec![bound], to.clone(), nullable, move |arguments, _| checked(&arguments[0], &target, tries))
 }
 
+/// Casts an expression to the type that its place needs. A text literal that cannot be read is a problem now.
+pub(crate) fn cast_to(bound: Bound, to: &DataType) -> Result<Bound, Problem> {
+    let literal = bound.open == Some(OpenLiteral::Text);
+    let cast = cast(plain(bound)?, to, false)?;
+    match (literal, &cast.value) {
+        (true, None) => cast.constant().map(|_| cast.clone()),
+        _ => Ok(cast),
+    }
+}
+
+/// The same values in one of the types that functions know: other widths and encodings of Arrow are cast.
+pub(crate) fn plain(bound: Bound) -> Result<Bound, Problem> {
+    let to = match &bound.data_type {
+        DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
+        DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => DataType::Binary,
+        DataType::Timestamp(unit, zone) if *unit != TimeUnit::Microsecond => {
+            DataType::Timestamp(TimeUnit::Microsecond, zone.clone())
+        }
+        DataType::Duration(unit) if *unit != TimeUnit::Microsecond => LENGTH,
+        DataType::Date64 => DataType::Date32,
+        DataType::Float16 => DataType::Float32,
+        DataType::Decimal32(digits, scale) | DataType::Decimal64(digits, scale) => {
+            DataType::Decimal128(*digits, *scale)
+        }
+        DataType::Dictionary(_, values) => (**values).clone(),
+        _ => return Ok(bound),
+    };
+    let nullable = bound.nullable;
+    let target = to.clone();
+    call("plain", vec![bound], to, nullable, move |arguments, _| arrow_cast(arguments[0].raw(), &target))
+}
+
 fn known(from: &DataType, to: &DataType) -> bool {
     let number = |data_type: &DataType| sql_type::is_number(data_type);
     match (from, to) {
@@ -59,7 +91,7 @@ fn known(from: &DataType, to: &DataType) -> bool {
 }
 
 /// Everything is cast so that failures are NULL; then a NULL that was none before is the failure.
-fn checked(argument: &Argument, to: &DataType, tries: bool) -> Column {
+fn checked(argument: &Argument, to: &DataType, tries: bool) -> KernelResult {
     let from = argument.raw();
     let result = lenient(from, to)?;
     if !tries && result.null_count() > from.null_count() {
@@ -79,11 +111,11 @@ fn complaint(from: &ArrayRef, row: usize, to: &DataType) -> String {
 }
 
 /// Arrow's own cast with NULL for what fails.
-pub(crate) fn arrow_cast(array: &ArrayRef, to: &DataType) -> Column {
+pub(crate) fn arrow_cast(array: &ArrayRef, to: &DataType) -> KernelResult {
     cast_with_options(array, to, &CastOptions { safe: true, ..CastOptions::default() })
 }
 
-fn lenient(array: &ArrayRef, to: &DataType) -> Column {
+fn lenient(array: &ArrayRef, to: &DataType) -> KernelResult {
     match (array.data_type(), to) {
         (from, to) if from == to => Ok(array.clone()),
         (Utf8, _) => from_text(array.as_string::<i32>(), to),
@@ -115,7 +147,7 @@ fn lenient(array: &ArrayRef, to: &DataType) -> Column {
     }
 }
 
-fn from_float(array: &ArrayRef, to: &DataType) -> Column {
+fn from_float(array: &ArrayRef, to: &DataType) -> KernelResult {
     let wide = arrow_cast(array, &Float64)?;
     let values = wide.as_primitive::<Float64Type>();
     match to {
@@ -145,7 +177,7 @@ fn from_float(array: &ArrayRef, to: &DataType) -> Column {
     }
 }
 
-fn from_decimal(values: &Decimal128Array, scale: i8, to: &DataType) -> Column {
+fn from_decimal(values: &Decimal128Array, scale: i8, to: &DataType) -> KernelResult {
     let factor = 10f64.powi(i32::from(scale));
     match to {
         Float64 => Ok(Arc::new(values.unary::<_, Float64Type>(|value| value as f64 / factor))),
@@ -171,15 +203,15 @@ pub(crate) fn moved(value: i128, by: i32) -> Option<i128> {
     Some(if rest.abs() >= factor - rest.abs() { whole + value.signum() } else { whole })
 }
 
-/// The same numbers with other digits behind the point; NULL where they do not fit.
-pub(crate) fn rescale(values: &Decimal128Array, from: i8, digits: u8, to: i8) -> Column {
+/// The same numbers with another scale; NULL where they do not fit.
+pub(crate) fn rescale(values: &Decimal128Array, from: i8, digits: u8, to: i8) -> KernelResult {
     let limit = power_of_ten(u32::from(digits)).unwrap_or(i128::MAX);
     let by = i32::from(to) - i32::from(from);
     let moved = |value: i128| moved(value, by).filter(|value| value.abs() < limit);
     Ok(Arc::new(values.unary_opt::<_, Decimal128Type>(moved).with_precision_and_scale(digits, to)?))
 }
 
-fn from_text(texts: &StringArray, to: &DataType) -> Column {
+fn from_text(texts: &StringArray, to: &DataType) -> KernelResult {
     let read = texts.iter();
     Ok(match to {
         Float64 => Arc::new(read.map(|text| read_float(text?)).collect::<Float64Array>()),
@@ -251,7 +283,7 @@ fn read_whole(text: &str) -> Option<i128> {
         .filter(|v| v.abs() < 1 << 65)
 }
 
-/// Reads a number with this many digits behind the point; halves go away from zero.
+/// Reads a number with this many digits after the point; halves go away from zero.
 pub(crate) fn read_exact(text: &str, scale: i32) -> Option<i128> {
     let text = text.trim();
     let (negative, text) = match text.strip_prefix('-') {
@@ -293,7 +325,7 @@ pub(crate) fn read_exact(text: &str, scale: i32) -> Option<i128> {
     Some(if negative { -value } else { value })
 }
 
-fn to_text(array: &ArrayRef) -> Column {
+fn to_text(array: &ArrayRef) -> KernelResult {
     let rows = 0..array.len();
     let texts: StringArray = match array.data_type() {
         Boolean => array.as_boolean().iter().map(|value| value.map(|v| v.to_string())).collect(),

@@ -1,7 +1,8 @@
 //! Comparison, and the three values of logic.
 
-use super::bind::{Bound, call, cast_to};
-use super::kernel::{Argument, Column, fails};
+use super::bound::{Bound, call};
+use super::cast::cast_to;
+use super::kernel::{Argument, KernelResult, fails};
 use super::node::{Failures, Node, NodeRef, Values};
 use super::scope::Problem;
 use super::sql_type;
@@ -284,7 +285,7 @@ fn choose(
     }
 }
 
-/// The first that is not NULL; what stands behind it is not computed.
+/// The first that is not NULL; what follows it is not computed.
 #[derive(Debug)]
 pub(crate) struct Coalesce {
     pub(crate) parts: Vec<NodeRef>,
@@ -333,7 +334,7 @@ impl Node for Try {
 }
 
 /// The greatest or the least of the arguments that are not NULL.
-pub(crate) fn extreme(greatest: bool, arguments: &[Argument], rows: usize) -> Column {
+pub(crate) fn extreme(greatest: bool, arguments: &[Argument], rows: usize) -> KernelResult {
     let operation = if greatest { Comparison::Greater } else { Comparison::Less };
     let (first, rest) = arguments.split_first().ok_or_else(|| fails("no arguments"))?;
     let mut best = first.array(rows)?;
@@ -349,7 +350,7 @@ pub(crate) fn extreme(greatest: bool, arguments: &[Argument], rows: usize) -> Co
 }
 
 /// The first argument, NULL where it equals the second.
-pub(crate) fn null_if(arguments: &[Argument], rows: usize) -> Column {
+pub(crate) fn null_if(arguments: &[Argument], rows: usize) -> KernelResult {
     let equal = arguments[1].array(rows)?;
     Ok(arrow::compute::nullif(&arguments[0].array(rows)?, equal.as_boolean())?)
 }

@@ -1,40 +1,41 @@
 //! The functions that can be called, by name.
 
-use super::bind::{Bound, Open, call, cast_to};
+use super::bound::{Bound, OpenLiteral, call};
+use super::cast::cast_to;
 use super::compare::{self, Case, Coalesce, Comparison, Try};
-use super::kernel::{Argument, Column};
+use super::kernel::{Argument, KernelResult};
 use super::math::{self, Rounding};
 use super::scope::{Problem, suggest};
-use super::{interval, sql_type, text, time};
+use super::{interval_literal, sql_type, text, time};
 use arrow::datatypes::DataType::{self, Boolean, Int32, Int64, Utf8};
 use std::sync::Arc;
 
-/// What a parameter of a text function takes.
+/// The type that a parameter of a text function takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Takes {
+enum Parameter {
     Text,
     Whole,
     /// Anything, as text.
     AsText,
 }
 
-use Takes::{AsText, Text, Whole};
+use Parameter::{AsText, Text, Whole};
 
 /// A text function: its names, its parameters with the number of those that must be there, and what it gives.
 struct Signature {
     names: &'static [&'static str],
-    takes: &'static [Takes],
+    takes: &'static [Parameter],
     least: usize,
     gives: DataType,
-    kernel: fn(&[Argument], usize) -> Column,
+    kernel: fn(&[Argument], usize) -> KernelResult,
 }
 
 const fn text_function(
     names: &'static [&'static str],
-    takes: &'static [Takes],
+    takes: &'static [Parameter],
     least: usize,
     gives: DataType,
-    kernel: fn(&[Argument], usize) -> Column,
+    kernel: fn(&[Argument], usize) -> KernelResult,
 ) -> Signature {
     Signature { names, takes, least, gives, kernel }
 }
@@ -185,16 +186,16 @@ pub(crate) fn function(name: &str, arguments: Vec<Bound>) -> Result<Bound, Probl
         return math::double(known, value, *function);
     }
     match choice(name, arguments)? {
-        Found::Yes(bound) => Ok(bound),
-        Found::No(arguments) => match numeric(name, arguments)? {
-            Found::Yes(bound) => Ok(bound),
-            Found::No(arguments) => temporal(name, arguments),
+        Lookup::Yes(bound) => Ok(bound),
+        Lookup::No(arguments) => match numeric(name, arguments)? {
+            Lookup::Yes(bound) => Ok(bound),
+            Lookup::No(arguments) => temporal(name, arguments),
         },
     }
 }
 
-/// What a group of functions says to a name: its result, or the arguments back.
-enum Found {
+/// What a group of functions answers for a name: its result, or the arguments unused.
+enum Lookup {
     Yes(Bound),
     No(Vec<Bound>),
 }
@@ -229,7 +230,7 @@ fn text_call(signature: &Signature, name: &str, arguments: Vec<Bound>) -> Result
         let takes = signature.takes.get(at).copied().unwrap_or(AsText);
         typed.push(match takes {
             AsText => cast_to(argument, &Utf8)?,
-            Text if argument.data_type == Utf8 || argument.open == Some(Open::Null) => cast_to(argument, &Utf8)?,
+            Text if argument.data_type == Utf8 || argument.open == Some(OpenLiteral::Null) => cast_to(argument, &Utf8)?,
             Whole if argument.data_type.is_integer() || argument.open.is_some() => cast_to(argument, &Int64)?,
             _ => {
                 let found = sql_type::name(&argument.data_type);
@@ -247,8 +248,8 @@ fn text_call(signature: &Signature, name: &str, arguments: Vec<Bound>) -> Result
 }
 
 /// Functions that choose between their arguments.
-fn choice(name: &str, arguments: Vec<Bound>) -> Result<Found, Problem> {
-    Ok(Found::Yes(match name {
+fn choice(name: &str, arguments: Vec<Bound>) -> Result<Lookup, Problem> {
+    Ok(Lookup::Yes(match name {
         "coalesce" | "ifnull" => {
             if arguments.is_empty() || (name == "ifnull" && arguments.len() != 2) {
                 return Err(Problem::new(format!("{name} does not take {} arguments", arguments.len())));
@@ -280,7 +281,7 @@ fn choice(name: &str, arguments: Vec<Bound>) -> Result<Found, Problem> {
             let value = value.settled();
             Bound::over(Arc::new(Try(value.node.clone())), value.data_type.clone(), true, &[&value])?
         }
-        _ => return Ok(Found::No(arguments)),
+        _ => return Ok(Lookup::No(arguments)),
     }))
 }
 
@@ -296,7 +297,7 @@ fn mixed(place: &str, parts: Vec<Bound>) -> Result<(Vec<Bound>, DataType), Probl
         };
         // Only the type matters from here on, and which literals are still open.
         let open = match (widest.open, part.open) {
-            (Some(open), Some(Open::Null)) => Some(open),
+            (Some(open), Some(OpenLiteral::Null)) => Some(open),
             (Some(_), open) => open,
             (None, _) => None,
         };
@@ -338,8 +339,9 @@ pub(crate) fn case(branches: Vec<(Bound, Bound)>, otherwise: Option<Bound>) -> R
 }
 
 /// Functions over numbers.
-fn numeric(name: &str, arguments: Vec<Bound>) -> Result<Found, Problem> {
-    use super::arithmetic::{Operator, arithmetic};
+fn numeric(name: &str, arguments: Vec<Bound>) -> Result<Lookup, Problem> {
+    use super::arithmetic::arithmetic;
+    use super::operator::Operator;
     let rounding = |how, arguments: Vec<Bound>| -> Result<Bound, Problem> {
         let mut arguments = arguments.into_iter();
         match (arguments.next(), arguments.next(), arguments.next()) {
@@ -347,7 +349,7 @@ fn numeric(name: &str, arguments: Vec<Bound>) -> Result<Found, Problem> {
             _ => Err(Problem::new(format!("{name} takes a number and, if wanted, the digits behind the point"))),
         }
     };
-    Ok(Found::Yes(match name {
+    Ok(Lookup::Yes(match name {
         "abs" => {
             let [value] = exactly(name, arguments)?;
             math::absolute(value)?
@@ -403,7 +405,7 @@ fn numeric(name: &str, arguments: Vec<Bound>) -> Result<Found, Problem> {
             let [value] = exactly(name, arguments)?;
             math::float_test(test.0, value, test.1)?
         }
-        _ => return Ok(Found::No(arguments)),
+        _ => return Ok(Lookup::No(arguments)),
     }))
 }
 
@@ -444,7 +446,7 @@ fn temporal(name: &str, arguments: Vec<Bound>) -> Result<Bound, Problem> {
         }
         "to_days" | "to_weeks" | "to_hours" | "to_minutes" | "to_seconds" | "to_milliseconds" | "to_microseconds" => {
             let [value] = exactly(name, arguments)?;
-            interval::many_of(value, &name[3..])
+            interval_literal::many_of(value, &name[3..])
         }
         "year" | "quarter" | "month" | "week" | "weekofyear" | "day" | "dayofmonth" | "dayofweek" | "weekday"
         | "isodow" | "dayofyear" | "isoyear" | "hour" | "minute" | "second" | "millisecond" | "microsecond" => {

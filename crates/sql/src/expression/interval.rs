@@ -1,13 +1,8 @@
-//! Interval literals.
+//! Intervals, and their text.
 
-use super::bind::{Binder, Bound, call, cast_to};
 use super::calendar::{DAY, HOUR, MINUTE, SECOND};
-use super::kernel::fails;
-use super::scope::Problem;
-use super::sql_type::{self, LENGTH};
-use arrow::array::{ArrayRef, AsArray, DurationMicrosecondArray, IntervalMonthDayNanoArray};
-use arrow::datatypes::{DataType, DurationMicrosecondType, Float64Type, Int64Type, IntervalMonthDayNano};
-use sqlparser::ast::{self, Expr, Value};
+use arrow::array::{ArrayRef, DurationMicrosecondArray, IntervalMonthDayNanoArray};
+use arrow::datatypes::IntervalMonthDayNano;
 use std::sync::Arc;
 
 /// Months, days and microseconds.
@@ -32,7 +27,7 @@ impl Interval {
         })
     }
 
-    fn value(self) -> Option<ArrayRef> {
+    pub(crate) fn value(self) -> Option<ArrayRef> {
         if self.months == 0 {
             return Some(Arc::new(DurationMicrosecondArray::from(vec![self.micros()?])));
         }
@@ -43,13 +38,13 @@ impl Interval {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Unit {
+pub(crate) enum Unit {
     Months(i64),
     Days(i64),
     Micros(i64),
 }
 
-fn unit(name: &str) -> Option<Unit> {
+pub(crate) fn unit(name: &str) -> Option<Unit> {
     Some(match &name.to_ascii_lowercase()[..] {
         "y" | "yr" | "yrs" | "year" | "years" => Unit::Months(12),
         "quarter" | "quarters" => Unit::Months(3),
@@ -66,7 +61,7 @@ fn unit(name: &str) -> Option<Unit> {
 }
 
 /// So many of a unit; a fraction of a day or less goes on in microseconds, one of a month has no meaning.
-fn many(value: f64, unit: Unit) -> Option<Interval> {
+pub(crate) fn many(value: f64, unit: Unit) -> Option<Interval> {
     let whole = |value: f64| (value.abs() < 9e18).then_some(value.round() as i64);
     let (count, rest) = (value.trunc(), value.fract());
     match unit {
@@ -121,84 +116,6 @@ fn clock(text: &str) -> Option<Interval> {
     }
     let micros = hours.checked_mul(HOUR)?.checked_add(minutes * MINUTE + (seconds * SECOND as f64).round() as i64)?;
     Some(Interval { micros: if negative { -micros } else { micros }, ..Interval::default() })
-}
-
-/// `INTERVAL '1' DAY`, `INTERVAL '500 ms'`, `INTERVAL (n) HOURS`.
-pub(crate) fn bind(binder: &Binder<'_>, interval: &ast::Interval) -> Result<Bound, Problem> {
-    let bad = |text: &str| {
-        Problem::new(format!("'{text}' is not an interval"))
-            .found(text)
-            .expected("e.g. INTERVAL '2' HOUR or INTERVAL '500 ms'")
-    };
-    let text = match &*interval.value {
-        Expr::Value(value) => match &value.value {
-            Value::SingleQuotedString(text) => Some(text.clone()),
-            Value::Number(text, _) => Some(text.clone()),
-            _ => None,
-        },
-        _ => None,
-    };
-    let Some(field) = &interval.leading_field else {
-        let text = text.ok_or_else(|| bad(&interval.value.to_string()))?;
-        let value = read(&text).and_then(Interval::value).ok_or_else(|| bad(&text))?;
-        return Ok(Bound::literal(value, None));
-    };
-    let name = field.to_string();
-    let unit = unit(&name).ok_or_else(|| Problem::new(format!("{name} is not a unit of time")).found(&name))?;
-    if interval.last_field.is_some() {
-        return Err(bad(&interval.to_string()));
-    }
-    if let Some(text) = text {
-        let number: f64 = text.trim().parse().map_err(|_| bad(&text))?;
-        // DuckDB drops the fraction of all units above seconds.
-        let number = if unit_keeps_fractions(unit) { number } else { number.trunc() };
-        let value = many(number, unit).and_then(Interval::value).ok_or_else(|| bad(&text))?;
-        return Ok(Bound::literal(value, None));
-    }
-    many_of(binder.bind(&interval.value)?, &name)
-}
-
-fn unit_keeps_fractions(unit: Unit) -> bool {
-    matches!(unit, Unit::Micros(micros) if micros <= SECOND)
-}
-
-/// `to_hours(n)` and its like: as many of a unit as the row says.
-pub(crate) fn many_of(count: Bound, name: &str) -> Result<Bound, Problem> {
-    let each = match unit(name) {
-        Some(Unit::Days(days)) => days * DAY,
-        Some(Unit::Micros(micros)) => micros,
-        _ => {
-            return Err(Problem::new("a number of months that differs by row is not an interval here")
-                .hint("write a constant, e.g. INTERVAL '1' MONTH, or count in days"));
-        }
-    };
-    if !sql_type::is_number(&count.data_type) && count.open.is_none() {
-        let found = sql_type::name(&count.data_type);
-        return Err(Problem::new(format!("{found} is not a number of {name}")).found(found).expected("a number"));
-    }
-    let nullable = count.nullable;
-    let too_long = move || {
-        fails(format!("an interval of so many microseconds does not fit: more than {} times {each}", i64::MAX / each))
-    };
-    if each <= SECOND && !sql_type::is_integer(&count.data_type) {
-        let count = cast_to(count, &DataType::Float64)?;
-        return call("interval", vec![count], LENGTH, nullable, move |arguments, rows| {
-            let counts = arguments[0].array(rows)?;
-            let micros = |count: f64| Some((count * each as f64).round()).filter(|m| m.abs() < 9e18).map(|m| m as i64);
-            let lengths = counts
-                .as_primitive::<Float64Type>()
-                .try_unary::<_, DurationMicrosecondType, _>(|count| micros(count).ok_or_else(too_long))?;
-            Ok(Arc::new(lengths))
-        });
-    }
-    let count = cast_to(count, &DataType::Int64)?;
-    call("interval", vec![count], LENGTH, nullable, move |arguments, rows| {
-        let counts = arguments[0].array(rows)?;
-        let lengths = counts
-            .as_primitive::<Int64Type>()
-            .try_unary::<_, DurationMicrosecondType, _>(|count| count.checked_mul(each).ok_or_else(too_long))?;
-        Ok(Arc::new(lengths))
-    })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Functions over columns, and how they are kept to the rows that fail.
 
-use super::node::{Failures, Node, NodeRef, Values};
-use arrow::array::{Array, ArrayRef, Datum, UInt32Array, new_null_array};
+use super::node::{Failures, Node, NodeRef, Values, expand};
+use arrow::array::{Array, ArrayRef, Datum, new_null_array};
 use arrow::compute;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
@@ -9,11 +9,11 @@ use dataflow::Batch;
 use std::fmt;
 use std::sync::Arc;
 
-/// What a kernel gives: a column as long as the rows, or why some row fails.
-pub(crate) type Column = Result<ArrayRef, ArrowError>;
+/// What a kernel returns: one value per row, or why some row fails.
+pub(crate) type KernelResult = Result<ArrayRef, ArrowError>;
 
 /// One value per row from one column per argument. An error means that at least one row fails.
-pub(crate) type Kernel = Arc<dyn Fn(&[Argument], usize) -> Column + Send + Sync>;
+pub(crate) type Kernel = Arc<dyn Fn(&[Argument], usize) -> KernelResult + Send + Sync>;
 
 /// A column, or one value for all rows.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ pub(crate) struct Argument {
 
 impl Argument {
     /// The column; one value is repeated.
-    pub(crate) fn array(&self, rows: usize) -> Column {
+    pub(crate) fn array(&self, rows: usize) -> KernelResult {
         expand(self.array.clone(), self.scalar, rows)
     }
 
@@ -38,7 +38,7 @@ impl Argument {
         &self.array
     }
 
-    /// Where a row's value stands in the raw column.
+    /// The index of a row's value in the raw column.
     pub(crate) fn row(&self, row: usize) -> usize {
         if self.scalar { 0 } else { row }
     }
@@ -63,17 +63,6 @@ impl Datum for Argument {
     fn get(&self) -> (&dyn Array, bool) {
         (self.array.as_ref(), self.scalar)
     }
-}
-
-/// Repeats one value; a column stays as it is.
-pub(crate) fn expand(array: ArrayRef, scalar: bool, rows: usize) -> Column {
-    if !scalar {
-        return Ok(array);
-    }
-    if array.is_null(0) {
-        return Ok(new_null_array(array.data_type(), rows));
-    }
-    compute::take(&array, &UInt32Array::from(vec![0; rows]), None)
 }
 
 /// A function of the values of its arguments.

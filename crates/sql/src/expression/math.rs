@@ -1,7 +1,7 @@
 //! Functions over numbers.
 
-use super::bind::{Bound, Open, call, cast_to};
-use super::cast::moved;
+use super::bound::{Bound, OpenLiteral, call};
+use super::cast::{cast_to, moved};
 use super::kernel::fails;
 use super::scope::Problem;
 use super::sql_type;
@@ -26,8 +26,8 @@ pub(crate) enum Rounding {
 /// A number argument; NULL and text literals become DOUBLE.
 fn number(value: Bound, function: &str) -> Result<Bound, Problem> {
     match value.open {
-        Some(Open::Null) => return cast_to(value, &Int64),
-        Some(Open::Text) => return cast_to(value, &Float64),
+        Some(OpenLiteral::Null) => return cast_to(value, &Int64),
+        Some(OpenLiteral::Text) => return cast_to(value, &Float64),
         _ => {}
     }
     if sql_type::is_number(&value.data_type) {
@@ -57,7 +57,7 @@ pub(crate) fn doubles(
     let (left, right) = (cast_to(number(left, name)?, &Float64)?, cast_to(number(right, name)?, &Float64)?);
     let nullable = left.nullable || right.nullable;
     call(name, vec![left, right], Float64, nullable, move |arguments, rows| {
-        super::arithmetic::pairs::<Float64Type, Float64Type, Float64Type>(&arguments[0], &arguments[1], rows, function)
+        super::pairs::pairs::<Float64Type, Float64Type, Float64Type>(&arguments[0], &arguments[1], rows, function)
     })
 }
 
@@ -123,7 +123,7 @@ pub(crate) fn absolute(value: Bound) -> Result<Bound, Problem> {
     })
 }
 
-/// `round`, `floor`, `ceil`, `trunc` with a constant number of digits behind the point.
+/// `round`, `floor`, `ceil`, `trunc` with a constant number of digits after the point.
 pub(crate) fn round(how: Rounding, value: Bound, digits: Option<Bound>) -> Result<Bound, Problem> {
     let value = number(value, "round")?;
     let digits = match digits {

@@ -11,18 +11,23 @@
 
 mod arithmetic;
 mod bind;
+mod bound;
 mod calendar;
 mod cast;
 mod compare;
 mod functions;
 mod interval;
+mod interval_literal;
 mod kernel;
 mod math;
 mod node;
+mod operator;
+mod pairs;
 mod scope;
 mod sql_type;
 mod text;
 mod time;
+mod time_arithmetic;
 
 pub use scope::{Place, Problem, Scope, ScopeColumn};
 
@@ -43,7 +48,7 @@ pub struct Compiled {
     pub data_type: DataType,
     /// Whether NULL can come out.
     pub nullable: bool,
-    bound: bind::Bound,
+    bound: bound::Bound,
 }
 
 #[derive(Debug)]
@@ -78,7 +83,7 @@ pub fn scalar_cast(compiled: &Compiled, to: &DataType) -> Result<Compiled, Probl
     if compiled.data_type == *to {
         return Ok(compiled.clone());
     }
-    bind::cast_to(compiled.bound.clone(), to).map(finish)
+    cast::cast_to(compiled.bound.clone(), to).map(finish)
 }
 
 /// The value of an expression that names no column, as an array of one.
@@ -93,7 +98,7 @@ pub fn interval_micros(expr: &Expr) -> Result<i64, Problem> {
     bind::micros(expr)
 }
 
-fn finish(bound: bind::Bound) -> Compiled {
+fn finish(bound: bound::Bound) -> Compiled {
     let bound = bound.settled();
     let data_type = bound.data_type.clone();
     let scalar = Arc::new(Expression { node: bound.node.clone(), data_type: data_type.clone() });

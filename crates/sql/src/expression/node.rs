@@ -1,9 +1,10 @@
 //! The parts of a compiled expression.
 
-use super::kernel::expand;
 use super::scope::Place;
-use arrow::array::{ArrayRef, StringArray, new_null_array};
+use arrow::array::{Array, ArrayRef, StringArray, UInt32Array, new_null_array};
+use arrow::compute;
 use arrow::datatypes::DataType;
+use arrow::error::ArrowError;
 use dataflow::Batch;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -30,6 +31,17 @@ impl Values {
     pub(crate) fn into_column(self, rows: usize) -> dataflow::Result<Values> {
         Ok(Values { array: expand(self.array, self.scalar, rows)?, scalar: false, failed: self.failed })
     }
+}
+
+/// Repeats one value; a column stays as it is.
+pub(crate) fn expand(array: ArrayRef, scalar: bool, rows: usize) -> Result<ArrayRef, ArrowError> {
+    if !scalar {
+        return Ok(array);
+    }
+    if array.is_null(0) {
+        return Ok(new_null_array(array.data_type(), rows));
+    }
+    compute::take(&array, &UInt32Array::from(vec![0; rows]), None)
 }
 
 /// A part of an expression: a pure function of the row.

@@ -11,9 +11,9 @@ pub struct Problem {
     pub message: String,
     /// The place in the text, when the parser kept it.
     pub span: Option<Span>,
-    /// What stands there.
+    /// What was found there.
     pub found: Option<String>,
-    /// What could stand there.
+    /// What was expected there.
     pub expected: Option<String>,
     /// What to write instead.
     pub hint: Option<String>,

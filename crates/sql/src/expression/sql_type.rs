@@ -1,6 +1,6 @@
 //! SQL's types as Arrow's, and which type two values meet in.
 
-use super::bind::{Bound, Open};
+use super::bound::{Bound, OpenLiteral};
 use super::scope::Problem;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::DataType::{
@@ -154,8 +154,8 @@ pub(crate) fn common_number(left: &Bound, right: &Bound) -> Option<DataType> {
     }
     if is_integer(l) && is_integer(r) {
         return match (left.open, right.open) {
-            (None, Some(Open::Integer)) if fits(right, l) => Some(l.clone()),
-            (Some(Open::Integer), None) if fits(left, r) => Some(r.clone()),
+            (None, Some(OpenLiteral::Integer)) if fits(right, l) => Some(l.clone()),
+            (Some(OpenLiteral::Integer), None) if fits(left, r) => Some(r.clone()),
             _ => common_integer(l, r),
         };
     }
@@ -209,10 +209,10 @@ fn fits(literal: &Bound, data_type: &DataType) -> bool {
 pub(crate) fn common(left: &Bound, right: &Bound, mixed: bool) -> Option<DataType> {
     let (l, r) = (&left.data_type, &right.data_type);
     match (left.open, right.open) {
-        (Some(Open::Null), _) => return Some(r.clone()),
-        (_, Some(Open::Null)) => return Some(l.clone()),
-        (Some(Open::Text), _) => return Some(r.clone()),
-        (_, Some(Open::Text)) => return Some(l.clone()),
+        (Some(OpenLiteral::Null), _) => return Some(r.clone()),
+        (_, Some(OpenLiteral::Null)) => return Some(l.clone()),
+        (Some(OpenLiteral::Text), _) => return Some(r.clone()),
+        (_, Some(OpenLiteral::Text)) => return Some(l.clone()),
         _ => {}
     }
     match (l, r) {

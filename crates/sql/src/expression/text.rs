@@ -1,6 +1,6 @@
 //! Functions over text. Positions count Unicode characters from 1.
 
-use super::kernel::{Argument, Column, fails};
+use super::kernel::{Argument, KernelResult, fails};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, StringArray};
 use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
@@ -31,19 +31,19 @@ fn whole(argument: &Argument, row: usize) -> Option<i64> {
 }
 
 /// A text of one text.
-pub(crate) fn map(arguments: &[Argument], rows: usize, function: impl Fn(&str) -> Cow<'_, str>) -> Column {
+pub(crate) fn map(arguments: &[Argument], rows: usize, function: impl Fn(&str) -> Cow<'_, str>) -> KernelResult {
     let texts = Texts::of(&arguments[0]);
     Ok(Arc::new((0..rows).map(|row| texts.at(row).map(&function)).collect::<StringArray>()))
 }
 
 /// A condition over two texts.
-pub(crate) fn test(arguments: &[Argument], rows: usize, function: impl Fn(&str, &str) -> bool) -> Column {
+pub(crate) fn test(arguments: &[Argument], rows: usize, function: impl Fn(&str, &str) -> bool) -> KernelResult {
     let (texts, others) = (Texts::of(&arguments[0]), Texts::of(&arguments[1]));
     Ok(Arc::new((0..rows).map(|row| Some(function(texts.at(row)?, others.at(row)?))).collect::<BooleanArray>()))
 }
 
 /// A whole number of one text.
-pub(crate) fn count(arguments: &[Argument], rows: usize, function: impl Fn(&str) -> i64) -> Column {
+pub(crate) fn count(arguments: &[Argument], rows: usize, function: impl Fn(&str) -> i64) -> KernelResult {
     let texts = Texts::of(&arguments[0]);
     Ok(Arc::new((0..rows).map(|row| texts.at(row).map(&function)).collect::<Int64Array>()))
 }
@@ -73,14 +73,14 @@ pub(crate) fn upper(text: &str) -> Cow<'_, str> {
 }
 
 /// `strpos(text, part)`: where the part begins, 0 when it does not occur.
-pub(crate) fn position(arguments: &[Argument], rows: usize) -> Column {
+pub(crate) fn position(arguments: &[Argument], rows: usize) -> KernelResult {
     let (texts, parts) = (Texts::of(&arguments[0]), Texts::of(&arguments[1]));
     let place = |text: &str, part: &str| text.find(part).map_or(0, |at| text[..at].chars().count() as i64 + 1);
     Ok(Arc::new((0..rows).map(|row| Some(place(texts.at(row)?, parts.at(row)?))).collect::<Int64Array>()))
 }
 
 /// `substring(text, start, length)`: a negative start counts from the end, a negative length goes back from the start.
-pub(crate) fn substring(arguments: &[Argument], rows: usize) -> Column {
+pub(crate) fn substring(arguments: &[Argument], rows: usize) -> KernelResult {
     let texts = Texts::of(&arguments[0]);
     let part = |row: usize| -> Option<&str> {
         let (text, start) = (texts.at(row)?, whole(&arguments[1], row)?);
@@ -114,7 +114,7 @@ fn characters(text: &str, from: i64, to: i64) -> &str {
 }
 
 /// `left(text, n)` and `right(text, n)`: a negative n leaves out as many at the other end.
-pub(crate) fn end(arguments: &[Argument], rows: usize, left: bool) -> Column {
+pub(crate) fn end(arguments: &[Argument], rows: usize, left: bool) -> KernelResult {
     let texts = Texts::of(&arguments[0]);
     let part = |row: usize| {
         let (text, wanted) = (texts.at(row)?, whole(&arguments[1], row)?);
@@ -126,7 +126,7 @@ pub(crate) fn end(arguments: &[Argument], rows: usize, left: bool) -> Column {
 }
 
 /// `replace(text, from, to)`.
-pub(crate) fn replace(arguments: &[Argument], rows: usize) -> Column {
+pub(crate) fn replace(arguments: &[Argument], rows: usize) -> KernelResult {
     let (texts, from, to) = (Texts::of(&arguments[0]), Texts::of(&arguments[1]), Texts::of(&arguments[2]));
     let replaced = |row: usize| {
         let (Some(text), Some(from), Some(to)) = (texts.at(row), from.at(row), to.at(row)) else { return Ok(None) };
@@ -143,7 +143,7 @@ pub(crate) fn replace(arguments: &[Argument], rows: usize) -> Column {
 }
 
 /// `trim`, `ltrim`, `rtrim`: spaces, or any of the letters given.
-pub(crate) fn trim(arguments: &[Argument], rows: usize, front: bool, back: bool) -> Column {
+pub(crate) fn trim(arguments: &[Argument], rows: usize, front: bool, back: bool) -> KernelResult {
     let texts = Texts::of(&arguments[0]);
     let letters = arguments.get(1).map(Texts::of);
     let trimmed = |row: usize| {
@@ -164,7 +164,7 @@ pub(crate) fn trim(arguments: &[Argument], rows: usize, front: bool, back: bool)
 }
 
 /// `split_part(text, separator, n)`: the n-th part from 1, from the end when negative, empty when there is none.
-pub(crate) fn split_part(arguments: &[Argument], rows: usize) -> Column {
+pub(crate) fn split_part(arguments: &[Argument], rows: usize) -> KernelResult {
     let (texts, separators) = (Texts::of(&arguments[0]), Texts::of(&arguments[1]));
     let part = |row: usize| {
         let (text, separator, wanted) = (texts.at(row)?, separators.at(row)?, whole(&arguments[2], row)?);
@@ -184,7 +184,7 @@ pub(crate) fn split_part(arguments: &[Argument], rows: usize) -> Column {
 }
 
 /// `lpad` and `rpad`: exactly n letters.
-pub(crate) fn pad(arguments: &[Argument], rows: usize, left: bool) -> Column {
+pub(crate) fn pad(arguments: &[Argument], rows: usize, left: bool) -> KernelResult {
     let (texts, pads) = (Texts::of(&arguments[0]), Texts::of(&arguments[2]));
     let padded = |row: usize| -> Result<Option<String>, ArrowError> {
         let (Some(text), Some(letters), Some(wanted)) = (texts.at(row), pads.at(row), whole(&arguments[1], row)) else {
@@ -217,7 +217,7 @@ fn fits(bytes: usize) -> Result<(), ArrowError> {
 }
 
 /// `repeat(text, n)`.
-pub(crate) fn repeat(arguments: &[Argument], rows: usize) -> Column {
+pub(crate) fn repeat(arguments: &[Argument], rows: usize) -> KernelResult {
     let texts = Texts::of(&arguments[0]);
     let repeated = |row: usize| -> Result<Option<String>, ArrowError> {
         let (Some(text), Some(times)) = (texts.at(row), whole(&arguments[1], row)) else { return Ok(None) };
@@ -229,7 +229,7 @@ pub(crate) fn repeat(arguments: &[Argument], rows: usize) -> Column {
 }
 
 /// Joins texts: `||` gives NULL when one is NULL, `concat` leaves it out.
-pub(crate) fn join(arguments: &[Argument], rows: usize, skip_null: bool) -> Column {
+pub(crate) fn join(arguments: &[Argument], rows: usize, skip_null: bool) -> KernelResult {
     let texts: Vec<Texts<'_>> = arguments.iter().map(Texts::of).collect();
     let joined = |row: usize| {
         let parts: Vec<&str> = texts.iter().filter_map(|text| text.at(row)).collect();
@@ -242,7 +242,7 @@ pub(crate) fn join(arguments: &[Argument], rows: usize, skip_null: bool) -> Colu
 }
 
 /// `concat_ws(separator, ..)`: NULL parts are left out.
-pub(crate) fn join_with(arguments: &[Argument], rows: usize) -> Column {
+pub(crate) fn join_with(arguments: &[Argument], rows: usize) -> KernelResult {
     let texts: Vec<Texts<'_>> = arguments.iter().map(Texts::of).collect();
     let joined = |row: usize| {
         let parts: Vec<&str> = texts[1..].iter().filter_map(|text| text.at(row)).collect();
@@ -260,7 +260,7 @@ fn join_parts(parts: &[&str], separator: &str) -> Result<String, ArrowError> {
 }
 
 /// `x LIKE pattern`: `%` is any text, `_` one letter, and nothing escapes them unless ESCAPE says so.
-pub(crate) fn like(arguments: &[Argument], rows: usize, fold_case: bool, escape: Option<char>) -> Column {
+pub(crate) fn like(arguments: &[Argument], rows: usize, fold_case: bool, escape: Option<char>) -> KernelResult {
     let texts = Texts::of(&arguments[0]);
     let mut last: Option<(String, Pattern)> = None;
     let patterns = Texts::of(&arguments[1]);
@@ -341,9 +341,9 @@ impl Pattern {
 
 /// The last pattern that was compiled.
 #[derive(Default)]
-struct Compiled(Option<(String, Regex)>);
+struct LastPattern(Option<(String, Regex)>);
 
-impl Compiled {
+impl LastPattern {
     fn get(&mut self, pattern: &str, options: &str, whole: bool) -> Result<&Regex, ArrowError> {
         const BYTES_MAX: usize = 1 << 20;
         let known = self.0.as_ref().is_some_and(|(known, _)| known == pattern);
@@ -368,10 +368,10 @@ fn options(arguments: &[Argument], at: usize) -> &str {
 }
 
 /// `regexp_matches(text, pattern, options)`, and with `whole` `regexp_full_match`.
-pub(crate) fn regexp_matches(arguments: &[Argument], rows: usize, whole: bool) -> Column {
+pub(crate) fn regexp_matches(arguments: &[Argument], rows: usize, whole: bool) -> KernelResult {
     let (texts, patterns) = (Texts::of(&arguments[0]), Texts::of(&arguments[1]));
     let options = options(arguments, 2);
-    let mut compiled = Compiled::default();
+    let mut compiled = LastPattern::default();
     let mut matches = |row: usize| match (texts.at(row), patterns.at(row)) {
         (Some(text), Some(pattern)) => compiled.get(pattern, options, whole).map(|regex| Some(regex.is_match(text))),
         _ => Ok(None),
@@ -380,9 +380,9 @@ pub(crate) fn regexp_matches(arguments: &[Argument], rows: usize, whole: bool) -
 }
 
 /// `regexp_extract(text, pattern, group)`: empty where it does not match.
-pub(crate) fn regexp_extract(arguments: &[Argument], rows: usize) -> Column {
+pub(crate) fn regexp_extract(arguments: &[Argument], rows: usize) -> KernelResult {
     let (texts, patterns) = (Texts::of(&arguments[0]), Texts::of(&arguments[1]));
-    let mut compiled = Compiled::default();
+    let mut compiled = LastPattern::default();
     let mut extracted = |row: usize| -> Result<Option<String>, ArrowError> {
         let (Some(text), Some(pattern)) = (texts.at(row), patterns.at(row)) else { return Ok(None) };
         let group = match arguments.get(2) {
@@ -398,10 +398,10 @@ pub(crate) fn regexp_extract(arguments: &[Argument], rows: usize) -> Column {
 }
 
 /// `regexp_replace(text, pattern, by, options)`: the first match, or with the option `g` all; `\1` is a group.
-pub(crate) fn regexp_replace(arguments: &[Argument], rows: usize) -> Column {
+pub(crate) fn regexp_replace(arguments: &[Argument], rows: usize) -> KernelResult {
     let (texts, patterns, by) = (Texts::of(&arguments[0]), Texts::of(&arguments[1]), Texts::of(&arguments[2]));
     let options = options(arguments, 3);
-    let mut compiled = Compiled::default();
+    let mut compiled = LastPattern::default();
     let mut replaced = |row: usize| -> Result<Option<String>, ArrowError> {
         let (Some(text), Some(pattern), Some(by)) = (texts.at(row), patterns.at(row), by.at(row)) else {
             return Ok(None);
@@ -446,7 +446,7 @@ fn template(by: &str) -> String {
 }
 
 /// The number of the first letter, 0 for an empty text.
-pub(crate) fn first_letter(arguments: &[Argument], rows: usize) -> Column {
+pub(crate) fn first_letter(arguments: &[Argument], rows: usize) -> KernelResult {
     let texts = Texts::of(&arguments[0]);
     let number = |text: &str| text.chars().next().map_or(0, |letter| letter as i32);
     let numbers: arrow::array::Int32Array = (0..rows).map(|row| texts.at(row).map(number)).collect();
@@ -454,7 +454,7 @@ pub(crate) fn first_letter(arguments: &[Argument], rows: usize) -> Column {
 }
 
 /// The letter of a number.
-pub(crate) fn letter(arguments: &[Argument], rows: usize) -> Column {
+pub(crate) fn letter(arguments: &[Argument], rows: usize) -> KernelResult {
     let letter = |row: usize| -> Result<Option<String>, ArrowError> {
         let Some(number) = whole(&arguments[0], row) else { return Ok(None) };
         let letter = u32::try_from(number).ok().and_then(char::from_u32);

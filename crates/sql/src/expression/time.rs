@@ -1,88 +1,19 @@
 //! Operators and functions over times and intervals.
 
-use super::arithmetic::{self, Operator, no_operator, pairs, try_pairs};
-use super::bind::{Bound, call, cast_to};
+use super::bound::{Bound, call};
 use super::calendar::{self, DAY, HOUR, MINUTE, SECOND};
-use super::kernel::{Argument, Column, fails};
+use super::cast::cast_to;
+use super::kernel::{Argument, KernelResult, fails};
+use super::pairs::{pairs, try_pairs};
 use super::scope::{Problem, suggest};
-use super::sql_type::{self, LENGTH, MONTHS, TIMESTAMP};
+use super::sql_type::{self, LENGTH, TIMESTAMP};
 use arrow::array::{Array, AsArray, PrimitiveArray};
-use arrow::datatypes::DataType::{self, Date32, Float64, Int64, Utf8};
-use arrow::datatypes::{
-    ArrowPrimitiveType, Date32Type, DurationMicrosecondType, Float64Type, Int64Type, TimestampMicrosecondType,
-};
+use arrow::datatypes::DataType::{Float64, Int64, Utf8};
+use arrow::datatypes::{ArrowPrimitiveType, DurationMicrosecondType, Float64Type, Int64Type, TimestampMicrosecondType};
 use std::sync::Arc;
 
 type T = TimestampMicrosecondType;
 type D = DurationMicrosecondType;
-
-/// `+ - * /` where a time or an interval takes part.
-pub(crate) fn arithmetic(operator: Operator, left: Bound, right: Bound) -> Result<Bound, Problem> {
-    use Operator::{Add, Divide, Multiply, Subtract};
-    let (l, r) = (left.data_type.clone(), right.data_type.clone());
-    let (left_time, right_time) = (sql_type::is_time(&l), sql_type::is_time(&r));
-    match operator {
-        Add if left_time && (r == LENGTH || r == MONTHS) => plus(left, right, 1),
-        Add if right_time && (l == LENGTH || l == MONTHS) => plus(right, left, 1),
-        Subtract if left_time && (r == LENGTH || r == MONTHS) => plus(left, right, -1),
-        Add if l == Date32 && sql_type::is_integer(&r) => arithmetic::date_plus_days(left, right, 1),
-        Add if r == Date32 && sql_type::is_integer(&l) => arithmetic::date_plus_days(right, left, 1),
-        Subtract if l == Date32 && sql_type::is_integer(&r) => arithmetic::date_plus_days(left, right, -1),
-        Subtract if l == Date32 && r == Date32 => {
-            let nullable = left.nullable || right.nullable;
-            call("days between", vec![left, right], Int64, nullable, |arguments, rows| {
-                pairs::<Date32Type, Date32Type, Int64Type>(&arguments[0], &arguments[1], rows, |a, b| {
-                    i64::from(a) - i64::from(b)
-                })
-            })
-        }
-        Subtract if left_time && right_time => {
-            let (left, right) = (cast_to(left, &TIMESTAMP)?, cast_to(right, &TIMESTAMP)?);
-            lengths::<T, T, D>("time between", left, right, LENGTH, i64::checked_sub)
-        }
-        Add if l == LENGTH && r == LENGTH => {
-            lengths::<D, D, D>("sum of intervals", left, right, LENGTH, i64::checked_add)
-        }
-        Subtract if l == LENGTH && r == LENGTH => {
-            lengths::<D, D, D>("intervals", left, right, LENGTH, i64::checked_sub)
-        }
-        Multiply if l == LENGTH && sql_type::is_number(&r) => arithmetic::scale_length(operator, left, right),
-        Multiply if r == LENGTH && sql_type::is_number(&l) => arithmetic::scale_length(operator, right, left),
-        Divide if l == LENGTH && sql_type::is_number(&r) => arithmetic::scale_length(operator, left, right),
-        Divide if l == LENGTH && r == LENGTH => Err(no_operator(operator, &l, &r).hint("write epoch(a) / epoch(b)")),
-        _ => Err(no_operator(operator, &l, &r)),
-    }
-}
-
-fn plus(time: Bound, interval: Bound, sign: i64) -> Result<Bound, Problem> {
-    if interval.data_type == MONTHS {
-        return arithmetic::plus_months(time, interval, sign);
-    }
-    let time = cast_to(time, &TIMESTAMP)?;
-    let function = if sign < 0 { i64::checked_sub } else { i64::checked_add };
-    lengths::<T, D, T>("time plus interval", time, interval, TIMESTAMP, function)
-}
-
-fn lengths<A, B, O>(
-    name: &'static str,
-    left: Bound,
-    right: Bound,
-    data_type: DataType,
-    function: impl Fn(i64, i64) -> Option<i64> + Send + Sync + 'static,
-) -> Result<Bound, Problem>
-where
-    A: ArrowPrimitiveType<Native = i64>,
-    B: ArrowPrimitiveType<Native = i64>,
-    O: ArrowPrimitiveType<Native = i64>,
-{
-    let nullable = left.nullable || right.nullable;
-    call(name, vec![left, right], data_type, nullable, move |arguments, rows| {
-        let result = try_pairs::<A, B, O>(&arguments[0], &arguments[1], rows, |a, b| {
-            function(a, b).ok_or_else(|| fails(format!("{name}: the result is out of range")))
-        })?;
-        Ok(Arc::new(result))
-    })
-}
 
 /// A unit of time or a part of a date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -301,7 +232,8 @@ pub(crate) fn part_name(bound: &Bound) -> Result<Part, Problem> {
 
 /// The argument as TIMESTAMP; NULL and text literals become one.
 fn as_time(value: Bound) -> Result<Bound, Problem> {
-    if sql_type::is_time(&value.data_type) || value.open.is_some_and(|open| open != super::bind::Open::Integer) {
+    if sql_type::is_time(&value.data_type) || value.open.is_some_and(|open| open != super::bound::OpenLiteral::Integer)
+    {
         return cast_to(value, &TIMESTAMP);
     }
     let found = sql_type::name(&value.data_type);
@@ -313,7 +245,7 @@ fn each<I: ArrowPrimitiveType, O: ArrowPrimitiveType>(
     argument: &Argument,
     rows: usize,
     function: impl Fn(I::Native) -> O::Native,
-) -> Column {
+) -> KernelResult {
     let array = argument.array(rows)?;
     let values: &PrimitiveArray<I> = array.as_primitive();
     Ok(Arc::new(values.unary::<_, O>(function)))

@@ -8,7 +8,7 @@ use dataflow::{
     Batch, Context, Edge, EventTime, Exchange, Input, KeyGroups, MakeOperator, NodeKind, Output, Port, Progress,
     RowOrder, StepContext, concat, key_group, key_hashes,
 };
-use sql::{BoundTest, Checked, ColumnSource, ExpectedRows, SourceFile, Start, Stream, Target, check, parse};
+use sql::{BoundTest, CheckedPlan, ColumnSource, ExpectedRows, SourceFile, Start, Stream, Target, check, parse};
 use std::collections::HashMap;
 
 const ROOM: usize = 1 << 16;
@@ -53,7 +53,7 @@ fn along(edge: &Edge, from: &Emitted, worker: usize) -> Vec<Batch> {
                 let hashes = key_hashes(&columns, batch.rows()).unwrap();
                 let mine = |hash: &u64| KeyGroups::worker_of(key_group(*hash), from.len()) == worker;
                 let rows: Vec<u32> = (0..).zip(&hashes).filter(|(_, hash)| mine(hash)).map(|(row, _)| row).collect();
-                batch.with_key_hashes(hashes).unwrap().take(&rows).unwrap()
+                batch.with_key_hashes(keys, hashes).unwrap().take(&rows).unwrap()
             })
             .collect(),
     }
@@ -78,7 +78,7 @@ fn step(make: &MakeOperator, groups: KeyGroups, inputs: &[Vec<Batch>], name: &st
 }
 
 /// Runs every node over all rows of its inputs on some workers, and gives what came to each table.
-fn run(checked: &Checked, test: &BoundTest, workers: usize) -> HashMap<String, Batch> {
+fn run(checked: &CheckedPlan, test: &BoundTest, workers: usize) -> HashMap<String, Batch> {
     let graph = checked
         .lower(&Start { after: EventTime::MIN, revision: "test".to_owned(), row_text: crate::row_text })
         .unwrap();

@@ -6,18 +6,19 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use dataflow::{Output, Span};
 use sql::{
-    Checked, ColumnSource, ExpectedRows, History, Late, LookBack, Quiet, SourceFile, Statements, Target, check, parse,
+    CheckedPlan, ColumnSource, ExpectedRows, History, Late, LookBack, Quiet, SourceFile, Statements, Target, check,
+    parse,
 };
 
 fn project(name: &str) -> Statements {
     parse(&[source(&folder().join("plans").join(name))]).unwrap()
 }
 
-fn checked(name: &str, target: Target) -> Checked {
+fn checked(name: &str, target: Target) -> CheckedPlan {
     check(&project(name), &Known, &target).unwrap_or_else(|wrong| panic!("{}", wrong[0]))
 }
 
-fn outputs(checked: &Checked) -> Vec<String> {
+fn outputs(checked: &CheckedPlan) -> Vec<String> {
     checked.outputs.iter().map(|output| format!("{:?}", output.output)).collect()
 }
 

@@ -1,10 +1,10 @@
-//! A partition opened to write, and its lock held alone.
+//! A partition opened for writing, and its exclusive lock.
 //!
-//! Whoever takes the lock alone first settles what a crash left behind the published end: whole messages become part
-//! of the partition, a torn one is cut off. So no one is told an end, or a drained time, that such messages contradict.
+//! Whoever takes the exclusive lock first settles what a crash left after the published end: whole messages become part
+//! of the partition, a torn one is cut off. So no one sees an end, or a drained time, that such messages contradict.
 
+use crate::disk::{io_error, sync_folder, write_whole};
 use crate::end::End;
-use crate::errors::{io_error, sync_folder, write_whole};
 use crate::frame::{Frames, Step, segment_header};
 use crate::partition::{Partition, segment_path};
 use crate::rebuild::end_of_segments;
@@ -14,11 +14,11 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// A partition that may be written to by whoever has its lock alone.
-pub(crate) struct Writable(pub Partition);
+/// A partition opened for writing; only the holder of its exclusive lock writes to it.
+pub(crate) struct WritablePartition(pub Partition);
 
-impl Writable {
-    /// Makes the files of a partition without messages.
+impl WritablePartition {
+    /// Creates the files of an empty partition.
     pub fn create(folder: &Path) -> Result<()> {
         std::fs::create_dir(folder).map_err(|e| io_error("make the folder", folder, e))?;
         write_whole(&folder.join("lock"), b"")?;
@@ -26,17 +26,17 @@ impl Writable {
         write_whole(&folder.join("end"), &End::at_start(0).to_bytes())
     }
 
-    /// Opens a partition to write. An end that is missing is made; whoever locks the partition fills it.
-    pub fn open(topic: &str, folder: &Path, number: u32) -> io::Result<Writable> {
+    /// Opens a partition for writing. A missing end file is created; whoever locks the partition fills it.
+    pub fn open(topic: &str, folder: &Path, number: u32) -> io::Result<WritablePartition> {
         let mut options = OpenOptions::new();
         options.read(true).write(true);
         let lock = options.open(folder.join("lock"))?;
         let end = options.create(true).truncate(false).open(folder.join("end"))?;
-        Ok(Writable(Partition::of(topic, folder, number, lock, end)))
+        Ok(WritablePartition(Partition::of(topic, folder, number, lock, end)))
     }
 
     /// Waits for the lock.
-    pub fn locked(&self) -> Result<Locked<'_>> {
+    pub fn locked(&self) -> Result<WriteLock<'_>> {
         loop {
             match self.0.lock.lock() {
                 Ok(()) => break,
@@ -48,7 +48,7 @@ impl Writable {
     }
 
     /// Takes the lock if no one has it.
-    pub fn try_locked(&self) -> Result<Option<Locked<'_>>> {
+    pub fn try_locked(&self) -> Result<Option<WriteLock<'_>>> {
         match self.0.lock.try_lock() {
             Ok(()) => self.settled().map(Some),
             Err(std::fs::TryLockError::WouldBlock) => Ok(None),
@@ -56,9 +56,9 @@ impl Writable {
         }
     }
 
-    /// The guard of a lock just taken, with everything behind the published end settled.
-    fn settled(&self) -> Result<Locked<'_>> {
-        let mut locked = Locked { partition: &self.0, end: End::at_start(0) };
+    /// The guard of a lock just taken, with everything after the published end settled.
+    fn settled(&self) -> Result<WriteLock<'_>> {
+        let mut locked = WriteLock { partition: &self.0, end: End::at_start(0) };
         match self.0.read_end()? {
             Some(end) => locked.end = end,
             None => {
@@ -72,14 +72,14 @@ impl Writable {
     }
 }
 
-/// A partition whose lock is held alone; given back when dropped.
-pub(crate) struct Locked<'a> {
+/// The exclusive lock of a partition; released when dropped.
+pub(crate) struct WriteLock<'a> {
     partition: &'a Partition,
-    /// The end, with nothing behind it on disk.
+    /// The end, with nothing after it on disk.
     pub end: End,
 }
 
-impl Locked<'_> {
+impl WriteLock<'_> {
     /// Publishes an end, whose messages are synced.
     pub fn publish(&mut self, end: End) -> Result<()> {
         let path = self.partition.folder.join("end");
@@ -104,7 +104,7 @@ impl Locked<'_> {
         sync_folder(&self.partition.folder)
     }
 
-    /// Takes up whole messages behind the end, and cuts off what follows them.
+    /// Adopts whole messages after the end, and cuts off what follows them.
     fn settle(&mut self) -> Result<()> {
         let path = self.partition.segment_path(self.end.ledger);
         let bytes = std::fs::metadata(&path).map_err(|e| io_error("look at the segment", &path, e))?.len();
@@ -138,9 +138,9 @@ impl Locked<'_> {
     }
 }
 
-impl Drop for Locked<'_> {
+impl Drop for WriteLock<'_> {
     fn drop(&mut self) {
-        // Closing the file gives the lock back as well, so a failure here loses nothing.
+        // Closing the file releases the lock as well, so a failure here loses nothing.
         let _ = self.partition.lock.unlock();
     }
 }

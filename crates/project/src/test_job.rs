@@ -1,10 +1,11 @@
 //! TESTs: a job whose streams are the rows that were given, and what its outputs should hold.
 
 use crate::Begin;
-use crate::declared::declared_rows;
+use crate::collected_rows::Rows;
+use crate::declared_columns::declared_rows;
+use crate::failure::Failure;
 use crate::job::{JobOptions, Wired, stream_spec};
-use crate::open::{Failure, Project};
-use crate::output::Rows;
+use crate::open::Project;
 use arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::row::{RowConverter, SortField};
@@ -12,6 +13,7 @@ use dataflow::{Batch, Error, RecordBatches, Result, Scorer, ScorerInput, TimedFi
 use seam::StreamInput;
 use sql::{BoundExpect, Catalog, ExpectedRows, Statements, Target, Test, statement};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A TEST that is ready to run.
@@ -19,11 +21,11 @@ pub struct TestJob {
     /// Its job; the inputs end with a final watermark.
     pub wired: Wired,
     /// What should come out.
-    pub expected: Expected,
+    pub expected: ExpectedOutputs,
 }
 
 /// What the outputs of a TEST should hold.
-pub struct Expected {
+pub struct ExpectedOutputs {
     expects: Vec<BoundExpect>,
     rows: BTreeMap<String, (SchemaRef, Rows)>,
     path: String,
@@ -32,7 +34,7 @@ pub struct Expected {
 impl Project {
     /// Plans a TEST and wires it to the rows that it gives. `statements` are those of pipelines and tests together.
     pub fn test_job(&self, statements: &Statements, test: &Test) -> Result<TestJob, Failure> {
-        let catalog = Given { project: self, scores: &test.scores };
+        let catalog = TestCatalog { project: self, scores: &test.scores };
         let checked = sql::check(statements, &catalog, &Target::Collect(test.targets()))?;
         let bound = checked.bind_test(test)?;
         let mut inputs = Vec::new();
@@ -47,7 +49,7 @@ impl Project {
                 batches.push(declared.rows);
             }
             let history =
-                Some(Arc::new(GivenRows::new(&stream.name, stream.schema.clone(), batches)) as Arc<dyn TimedFiles>);
+                Some(Arc::new(TestRows::new(&stream.name, stream.schema.clone(), batches)) as Arc<dyn TimedFiles>);
             inputs.push(StreamInput { spec: stream_spec(stream), history, history_frontier: None, live: None });
         }
         let options = JobOptions { until_caught_up: true, begin: Begin::Collect, from: None };
@@ -56,12 +58,12 @@ impl Project {
             let schema = checked.outputs.iter().find(|spec| spec.output == sink.output).map(|spec| spec.schema.clone());
             (sink.name.clone(), (schema.unwrap_or_else(|| Arc::new(arrow::datatypes::Schema::empty())), rows.clone()))
         });
-        let expected = Expected { expects: bound.expects, rows: rows.collect(), path: test.path.clone() };
+        let expected = ExpectedOutputs { expects: bound.expects, rows: rows.collect(), path: test.path.clone() };
         Ok(TestJob { wired, expected })
     }
 }
 
-impl Expected {
+impl ExpectedOutputs {
     /// What did not come out as it should, one text each; none when the test holds.
     pub fn failures(&self) -> Result<Vec<String>> {
         let mut failures = Vec::new();
@@ -175,12 +177,12 @@ fn nearest(expected: &RecordBatch, row: usize, found: &RecordBatch) -> Result<St
 }
 
 /// The project's catalog, with models that give one score.
-struct Given<'a> {
+struct TestCatalog<'a> {
     project: &'a Project,
     scores: &'a [(String, f64)],
 }
 
-impl Catalog for Given<'_> {
+impl Catalog for TestCatalog<'_> {
     fn table_schema(&self, table: &str) -> Result<SchemaRef> {
         self.project.table_schema(table)
     }
@@ -194,11 +196,11 @@ impl Catalog for Given<'_> {
         match (fixed, &model.inputs) {
             (Some((_, score)), Some(inputs)) => {
                 let inputs = inputs.iter().map(|name| ScorerInput { name: Some(name.text.clone()) }).collect();
-                Ok(Arc::new(FixedScore { score: *score, inputs }))
+                Ok(Arc::new(FixedScorer { score: *score, inputs }))
             }
             (Some((_, score)), None) => {
                 let inputs = self.project.scorer(model)?.inputs().to_vec();
-                Ok(Arc::new(FixedScore { score: *score, inputs }))
+                Ok(Arc::new(FixedScorer { score: *score, inputs }))
             }
             (None, _) => self.project.scorer(model),
         }
@@ -207,12 +209,12 @@ impl Catalog for Given<'_> {
 
 /// `GIVEN MODEL m SCORES x`.
 #[derive(Debug)]
-struct FixedScore {
+struct FixedScorer {
     score: f64,
     inputs: Vec<ScorerInput>,
 }
 
-impl Scorer for FixedScore {
+impl Scorer for FixedScorer {
     fn inputs(&self) -> &[ScorerInput] {
         &self.inputs
     }
@@ -232,22 +234,20 @@ impl Scorer for FixedScore {
 }
 
 /// Rows of a test as the files of a history.
-struct GivenRows {
+struct TestRows {
     name: String,
     schema: SchemaRef,
     batches: Vec<RecordBatch>,
     files: Vec<TimedFile>,
 }
 
-impl GivenRows {
-    fn new(stream: &str, schema: SchemaRef, batches: Vec<RecordBatch>) -> GivenRows {
-        let file = |(at, batch): (usize, &RecordBatch)| TimedFile {
-            path: format!("GIVEN {stream} ({at})"),
-            rows: batch.num_rows() as u64,
-            bytes: batch.get_array_memory_size() as u64,
-            bounds: Vec::new(),
+impl TestRows {
+    fn new(stream: &str, schema: SchemaRef, batches: Vec<RecordBatch>) -> TestRows {
+        let file = |(at, batch): (usize, &RecordBatch)| {
+            let (rows, bytes) = (batch.num_rows() as u64, batch.get_array_memory_size() as u64);
+            TimedFile::of_one_group(format!("GIVEN {stream} ({at})"), rows, bytes, Vec::new())
         };
-        GivenRows {
+        TestRows {
             name: format!("GIVEN {stream}"),
             schema,
             files: batches.iter().enumerate().map(file).collect(),
@@ -256,7 +256,7 @@ impl GivenRows {
     }
 }
 
-impl TimedFiles for GivenRows {
+impl TimedFiles for TestRows {
     fn name(&self) -> &str {
         &self.name
     }
@@ -273,7 +273,7 @@ impl TimedFiles for GivenRows {
         None
     }
 
-    fn open(&self, file: usize, columns: &[String], batch_rows: usize) -> Result<RecordBatches> {
+    fn open(&self, file: usize, _: Range<usize>, columns: &[String], batch_rows: usize) -> Result<RecordBatches> {
         let indexes = columns.iter().map(|name| Ok(self.schema.index_of(name)?)).collect::<Result<Vec<_>>>()?;
         let rows = self.batches[file].project(&indexes)?;
         let cuts = (0..rows.num_rows()).step_by(batch_rows.max(1));

@@ -1,10 +1,10 @@
 //! What the expressions of a SELECT need to have computed before them: columns for arguments and keys, windows, and
 //! aggregates over other streams. Gathered first, then put into the plan with as few exchanges as can be.
 
-use crate::diagnostic::{Fault, Outcome, span_of};
+use crate::diagnostic::{Fault, Outcome};
 use crate::expression::Compiled;
 use crate::plan::Plan;
-use crate::relation::{Column, Relation};
+use crate::relation::{Relation, RelationColumn};
 use arrow::datatypes::Schema;
 use dataflow::Scalar;
 use operators::{range, window};
@@ -14,10 +14,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 /// What has to be computed of one relation.
-pub(crate) struct Work {
+pub(crate) struct Steps {
     pub input: Relation,
     /// Arguments, filters and keys that are expressions, by their text.
-    computed: Vec<(String, Computed)>,
+    computed: Vec<(String, ComputedColumn)>,
     windows: Vec<WindowStep>,
     ranges: Vec<RangeStep>,
     names: HashSet<String>,
@@ -25,8 +25,8 @@ pub(crate) struct Work {
 
 /// A computed column.
 #[derive(Clone)]
-pub(crate) struct Computed {
-    pub column: Column,
+pub(crate) struct ComputedColumn {
+    pub column: RelationColumn,
     pub scalar: Arc<dyn Scalar>,
 }
 
@@ -49,7 +49,7 @@ pub(crate) struct RightSide {
     pub stream: String,
     pub relation: Relation,
     pub key_texts: Vec<String>,
-    pub picks: Vec<(String, Computed)>,
+    pub picks: Vec<(String, ComputedColumn)>,
 }
 
 impl RightSide {
@@ -59,7 +59,7 @@ impl RightSide {
             return known;
         }
         let column = generated_column(text.clone(), &compiled);
-        self.picks.push((text, Computed { column, scalar: compiled.scalar }));
+        self.picks.push((text, ComputedColumn { column, scalar: compiled.scalar }));
         self.picks.len() - 1
     }
 
@@ -72,8 +72,8 @@ impl RightSide {
     }
 }
 
-pub(crate) fn generated_column(name: String, compiled: &Compiled) -> Column {
-    Column {
+pub(crate) fn generated_column(name: String, compiled: &Compiled) -> RelationColumn {
+    RelationColumn {
         qualifier: None,
         name,
         data_type: compiled.data_type.clone(),
@@ -84,10 +84,10 @@ pub(crate) fn generated_column(name: String, compiled: &Compiled) -> Column {
     }
 }
 
-impl Work {
-    pub fn new(input: Relation) -> Work {
+impl Steps {
+    pub fn new(input: Relation) -> Steps {
         let names = input.columns.iter().map(|column| column.name.to_lowercase()).collect();
-        Work { input, computed: Vec::new(), windows: Vec::new(), ranges: Vec::new(), names }
+        Steps { input, computed: Vec::new(), windows: Vec::new(), ranges: Vec::new(), names }
     }
 
     /// The column that holds an expression: one of the input, or one that will be computed.
@@ -112,14 +112,14 @@ impl Work {
         let known = self.computed.iter().position(|(other, _)| *other == text);
         let at = known.unwrap_or_else(|| {
             let column = generated_column(text.clone(), compiled);
-            self.computed.push((text, Computed { column, scalar: compiled.scalar.clone() }));
+            self.computed.push((text, ComputedColumn { column, scalar: compiled.scalar.clone() }));
             self.computed.len() - 1
         });
         self.input.columns.len() + at
     }
 
     /// The column at an index, also where it will be computed.
-    pub fn column(&self, index: usize) -> &Column {
+    pub fn column(&self, index: usize) -> &RelationColumn {
         match index.checked_sub(self.input.columns.len()) {
             None => &self.input.columns[index],
             Some(computed) => &self.computed[computed].1.column,
@@ -160,7 +160,7 @@ impl Work {
     }
 
     /// The step of another stream and a key, made when it is not there yet. What waits for rows to come has a step
-    /// of its own, behind all others.
+    /// of its own, after all others.
     pub fn range(&mut self, left_keys: Vec<usize>, right: RightSide, waits: bool, span: Span) -> &mut RangeStep {
         let same = |step: &RangeStep| {
             (step.hold_us() > 0) == waits
@@ -258,10 +258,4 @@ pub(crate) fn append(relation: &mut Relation, schema: &Schema, before: usize) {
     for field in &schema.fields()[before..] {
         relation.append(field.name(), field.data_type().clone(), field.is_nullable());
     }
-}
-
-/// The place of an expression, or of what it stands in when the parser kept none.
-pub(crate) fn place(expr: &Expr, within: Span) -> Span {
-    let span = span_of(expr);
-    if span.start.line == 0 { within } else { span }
 }

@@ -10,7 +10,7 @@ use dataflow::{Error, Result};
 use std::sync::Arc;
 
 /// A column of the declared type, parsed as the nearest of five types and brought to its own when it is full.
-pub(super) struct Column {
+pub(super) struct ColumnBuilder {
     field: Field,
     values: Values,
 }
@@ -23,9 +23,9 @@ enum Values {
     Text(StringBuilder),
 }
 
-impl Column {
+impl ColumnBuilder {
     /// An empty column.
-    pub fn new(field: &Field) -> Result<Column> {
+    pub fn new(field: &Field) -> Result<ColumnBuilder> {
         use DataType::*;
         let values = match field.data_type() {
             Boolean => Values::Boolean(BooleanBuilder::new()),
@@ -40,7 +40,7 @@ impl Column {
                 )));
             }
         };
-        Ok(Column { field: field.clone(), values })
+        Ok(ColumnBuilder { field: field.clone(), values })
     }
 
     /// The column's name.

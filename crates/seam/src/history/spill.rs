@@ -1,9 +1,10 @@
 //! Sorted runs of history rows in temporary files, for what exceeds the memory bound.
 
+use super::share_rows::ShareRows;
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
-use dataflow::{Batch, Error, Result};
+use dataflow::{Error, Result};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Seek, SeekFrom};
@@ -34,19 +35,19 @@ impl RunWriter {
         let file = open().map_err(|error| {
             Error::unavailable(format!("no temporary file can be made in {}", dir.display())).with_source(error)
         })?;
-        let stored = Batch::stored_schema(schema);
+        let stored = ShareRows::stored_schema(schema);
         let writer = StreamWriter::try_new(BufWriter::new(file), &stored).map_err(cannot_write)?;
         Ok(RunWriter { writer, schema: schema.clone(), firsts: VecDeque::new() })
     }
 
     /// Writes the next rows of the run.
-    pub fn write(&mut self, batch: &Batch) -> Result<()> {
-        if batch.rows() == 0 {
+    pub fn write(&mut self, batch: &ShareRows) -> Result<()> {
+        if batch.rows().rows() == 0 {
             return Ok(());
         }
         let rows = batch.to_record_batch()?;
         self.writer.write(&rows).map_err(cannot_write)?;
-        self.firsts.push_back(batch.times()[0]);
+        self.firsts.push_back(batch.rows().times()[0]);
         Ok(())
     }
 
@@ -70,13 +71,13 @@ impl Run {
     }
 
     /// The next rows; `None` at the end.
-    pub fn next(&mut self) -> Result<Option<Batch>> {
+    pub fn next(&mut self) -> Result<Option<ShareRows>> {
         let Some(rows) = self.reader.next() else {
             return Ok(None);
         };
         let rows = rows?;
         self.firsts.pop_front();
-        Ok(Some(Batch::from_record_batch(&self.schema, &rows)?))
+        Ok(Some(ShareRows::from_record_batch(&self.schema, &rows)?))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Errors of the file system that name what was done and the path.
+//! Durable writes, and errors of the file system that name what was done and the path.
 
 use dataflow::Error;
 use std::fs::File;

@@ -3,23 +3,24 @@
 use arrow::datatypes::SchemaRef;
 use dataflow::{EventTime, RecordBatches, Result, Span, TimedFile, TimedFiles};
 use seam::StreamSpec;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The column of an archive that holds the partition's clock.
 const CLOCK: &str = "_clock";
 
-/// The files of a history that hold rows behind an instant.
-pub struct Since {
+/// The files of a history that hold rows after an instant.
+pub struct FilesSince {
     inner: Arc<dyn TimedFiles>,
     files: Vec<TimedFile>,
     // The index of each kept file among all of them.
     places: Vec<usize>,
 }
 
-impl Since {
-    /// Keeps the files that may hold a row with `_time` at or behind an instant. A late row of an archive was moved up
+impl FilesSince {
+    /// Keeps the files that may hold a row with `_time` at or after an instant. A late row of an archive was moved up
     /// to its partition's clock less the delay, so that bound counts too. A file without bounds is kept.
-    pub fn new(inner: Arc<dyn TimedFiles>, spec: &StreamSpec, from: EventTime) -> Since {
+    pub fn new(inner: Arc<dyn TimedFiles>, spec: &StreamSpec, from: EventTime) -> FilesSince {
         let kept = |file: &TimedFile| {
             let greatest = |name: &str, less: Span| {
                 let bounds = file.bounds.iter().find(|(column, _)| column == name);
@@ -30,11 +31,11 @@ impl Since {
             greatest(spec.time_name(), Span::ZERO).is_none_or(|time| time.max(clock) >= from)
         };
         let (places, files) = inner.files().iter().cloned().enumerate().filter(|(_, file)| kept(file)).unzip();
-        Since { inner, files, places }
+        FilesSince { inner, files, places }
     }
 }
 
-impl TimedFiles for Since {
+impl TimedFiles for FilesSince {
     fn name(&self) -> &str {
         self.inner.name()
     }
@@ -51,8 +52,8 @@ impl TimedFiles for Since {
         self.inner.property(key)
     }
 
-    fn open(&self, file: usize, columns: &[String], batch_rows: usize) -> Result<RecordBatches> {
-        self.inner.open(self.places[file], columns, batch_rows)
+    fn open(&self, file: usize, groups: Range<usize>, columns: &[String], batch_rows: usize) -> Result<RecordBatches> {
+        self.inner.open(self.places[file], groups, columns, batch_rows)
     }
 }
 
@@ -63,9 +64,9 @@ mod tests {
     use dataflow::Bounds;
     use seam::{BadRows, Late, Quiet};
 
-    struct Listed(SchemaRef, Vec<TimedFile>);
+    struct FileList(SchemaRef, Vec<TimedFile>);
 
-    impl TimedFiles for Listed {
+    impl TimedFiles for FileList {
         fn name(&self) -> &str {
             "listed"
         }
@@ -78,7 +79,7 @@ mod tests {
         fn property(&self, _: &str) -> Option<String> {
             None
         }
-        fn open(&self, file: usize, _: &[String], _: usize) -> Result<RecordBatches> {
+        fn open(&self, file: usize, _: Range<usize>, _: &[String], _: usize) -> Result<RecordBatches> {
             Err(dataflow::Error::internal(self.1[file].path.clone()))
         }
     }
@@ -98,14 +99,9 @@ mod tests {
             dedup_key: vec![],
             bad_rows: BadRows::Fail,
         };
-        let file = |path: &str, bounds: &[(&str, i64)]| TimedFile {
-            path: path.into(),
-            rows: 1,
-            bytes: 1,
-            bounds: bounds
-                .iter()
-                .map(|(name, max)| (name.to_string(), Bounds { min: 0, max: *max, nulls: 0 }))
-                .collect(),
+        let file = |path: &str, bounds: &[(&str, i64)]| {
+            let bounds = bounds.iter().map(|(name, max)| (name.to_string(), Bounds { min: 0, max: *max, nulls: 0 }));
+            TimedFile::of_one_group(path.into(), 1, 1, bounds.collect())
         };
         let files = vec![
             file("old", &[("at", 50), (CLOCK, 105)]),
@@ -113,8 +109,8 @@ mod tests {
             file("new", &[("at", 100), (CLOCK, 60)]),
             file("unknown", &[]),
         ];
-        let since = Since::new(Arc::new(Listed(schema, files)), &spec, EventTime(100));
+        let since = FilesSince::new(Arc::new(FileList(schema, files)), &spec, EventTime(100));
         assert_eq!(since.files().iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["late", "new", "unknown"]);
-        assert_eq!(since.open(1, &[], 1).err().map(|error| error.to_string()), Some("new".to_owned()));
+        assert_eq!(since.open(1, 0..1, &[], 1).err().map(|error| error.to_string()), Some("new".to_owned()));
     }
 }

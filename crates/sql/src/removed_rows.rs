@@ -1,7 +1,7 @@
 //! Rows that streams remove and keep: dead letters of the reader and of every step, and late rows.
 
-use crate::check::OutputSpec;
 use crate::diagnostic::{Fault, Outcome};
+use crate::output::OutputSpec;
 use crate::plan::{Plan, PlanKind};
 use crate::statement::{self, Name, Statement, Watermark};
 use crate::stream::{BadRow, Late, Stream};
@@ -33,7 +33,7 @@ pub(crate) fn is_kept_by(stream: &statement::Stream, name: &str) -> bool {
     stream.dead_letters.iter().chain(late).any(|output| output.text.eq_ignore_ascii_case(name))
 }
 
-/// What a stream writes of the rows that it removes: whether it is a topic, its name, and where that stands.
+/// Where a stream writes the rows that it removes: whether it is a topic, its name, and the name's place.
 pub(crate) fn kept_by(stream: &statement::Stream) -> Vec<(bool, String, Span)> {
     let of = |output: &Output, name: &Name| (matches!(output, Output::Topic(_)), name.text.clone(), name.span);
     let mut kept = Vec::new();
@@ -100,7 +100,7 @@ fn add(
 ) {
     let exchange = if matches!(output, Output::Topic(_)) { Exchange::Single } else { Exchange::Forward };
     let edges = nodes.into_iter().map(|from| Edge { from, port, exchange: exchange.clone() }).collect();
-    plan.aside_sink(edges, output.clone(), schema.clone());
+    plan.removed_rows_sink(edges, output.clone(), schema.clone());
     let (Output::Table(name) | Output::Topic(name)) = output else { return };
     let (name, output) = (name.clone(), output.clone());
     outputs.push(OutputSpec { name, output, schema, from_decision: None, rules: Vec::new() });

@@ -5,24 +5,27 @@ use arrow::array::{
 };
 use arrow::compute::{CastOptions, cast_with_options, take};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use dataflow::{Batch, Decode, Decoded, Error, RecordBatches, Result, RowOrder, TimedFile, TimedFiles};
+use dataflow::{
+    Batch, Bounds, Decode, Decoded, Error, RecordBatches, Result, RowGroup, RowOrder, TimedFile, TimedFiles,
+};
 use sql::{ColumnSource, Stream};
+use std::ops::Range;
 use std::sync::Arc;
 
-/// Columns of all rows, and the rows on which one could not be had, each with the reason.
-type Evaluated<Reason> = (Vec<ArrayRef>, Vec<(usize, Reason)>);
+/// Columns of all rows, and the rows on which one could not be computed, each with the reason.
+type ColumnsAndFailures<Reason> = (Vec<ArrayRef>, Vec<(usize, Reason)>);
 
 /// Evaluates the computed columns of a stream over its decoded ones.
 #[derive(Clone, Debug)]
-struct Columns {
+struct DeclaredColumns {
     stream: Stream,
 }
 
-/// The columns of rows that cannot be used: the reason, and what stands there.
+/// The columns of rows that cannot be used: the reason, and the text of the row.
 pub const ERROR: &str = "_error";
 pub const RAW: &str = "_raw";
 
-impl Columns {
+impl DeclaredColumns {
     /// Declared columns from decoded ones, and the rows on which an expression fails.
     fn declared(&self, raw: RecordBatch) -> Result<Decoded> {
         let rows = raw.num_rows();
@@ -37,7 +40,7 @@ impl Columns {
     }
 
     /// Declared columns of all rows, and the rows on which an expression fails: its column is NULL there.
-    fn columns(&self, raw: RecordBatch) -> Result<Evaluated<Error>> {
+    fn columns(&self, raw: RecordBatch) -> Result<ColumnsAndFailures<Error>> {
         let rows = raw.num_rows();
         let raw = Batch::new(raw, vec![0; rows], vec![RowOrder::default(); rows])?;
         let (mut columns, mut bad, mut next) = (Vec::new(), Vec::new(), 0);
@@ -72,23 +75,23 @@ pub fn file_types(stream: &Stream) -> Vec<(String, arrow::datatypes::DataType)> 
 
 /// The declared columns of rows that hold the decoded ones.
 pub fn declared_rows(stream: &Stream, raw: RecordBatch) -> Result<Decoded> {
-    Columns { stream: stream.clone() }.declared(raw)
+    DeclaredColumns { stream: stream.clone() }.declared(raw)
 }
 
 /// Decodes the columns of a payload, then computes the others.
-pub struct Computed {
+pub struct ComputedDecode {
     inner: Box<dyn Decode>,
-    columns: Columns,
+    columns: DeclaredColumns,
 }
 
-impl Computed {
+impl ComputedDecode {
     /// Takes a decoder of the stream's raw columns.
-    pub fn new(inner: Box<dyn Decode>, stream: &Stream) -> Computed {
-        Computed { inner, columns: Columns { stream: stream.clone() } }
+    pub fn new(inner: Box<dyn Decode>, stream: &Stream) -> ComputedDecode {
+        ComputedDecode { inner, columns: DeclaredColumns { stream: stream.clone() } }
     }
 }
 
-impl Decode for Computed {
+impl Decode for ComputedDecode {
     fn schema(&self) -> SchemaRef {
         self.columns.stream.schema.clone()
     }
@@ -113,7 +116,7 @@ impl Decode for Computed {
 /// Files that others wrote, read as a stream declares its columns.
 pub struct DeclaredFiles {
     inner: Arc<dyn TimedFiles>,
-    columns: Columns,
+    columns: DeclaredColumns,
     // The file column of each raw column.
     names: Vec<String>,
     // The time column's own name in the files, whose bounds hold for it; `None` when it is computed.
@@ -133,7 +136,7 @@ impl DeclaredFiles {
             let found =
                 schema.fields().iter().find(|field| field.name().eq_ignore_ascii_case(&name)).ok_or_else(|| {
                     let names = schema.fields().iter().map(|field| field.name().as_str());
-                    // What the reader adds of its own is no column of the file.
+                    // What the reader adds is no column of the file.
                     let there: Vec<_> = names.filter(|name| ![ERROR, RAW].contains(name)).collect();
                     Error::invalid(format!(
                         "stream \"{}\": column \"{name}\" is not in {}; its columns are: {}",
@@ -158,14 +161,19 @@ impl DeclaredFiles {
         }
         let time_name = stream.schema.field(stream.time_column).name();
         let files = inner.files().iter().map(|file| with_bounds_of(file, time.as_deref(), time_name)).collect();
-        Ok(DeclaredFiles { inner, columns: Columns { stream: stream.clone() }, names, time, files })
+        Ok(DeclaredFiles { inner, columns: DeclaredColumns { stream: stream.clone() }, names, time, files })
     }
 }
 
 /// A file whose bounds are those of the time column alone, under its declared name.
 fn with_bounds_of(file: &TimedFile, from: Option<&str>, to: &str) -> TimedFile {
-    let bounds = file.bounds.iter().filter(|(name, _)| Some(name.as_str()) == from);
-    TimedFile { bounds: bounds.map(|(_, bounds)| (to.to_owned(), *bounds)).collect(), ..file.clone() }
+    let renamed = |bounds: &[(String, Bounds)]| {
+        let bounds = bounds.iter().filter(|(name, _)| Some(name.as_str()) == from);
+        bounds.map(|(_, bounds)| (to.to_owned(), *bounds)).collect()
+    };
+    let groups = file.groups.iter().map(|group| RowGroup { bounds: renamed(&group.bounds), rows: group.rows });
+    let (groups, bounds) = (groups.collect(), renamed(&file.bounds));
+    TimedFile { path: file.path.clone(), rows: file.rows, bytes: file.bytes, bounds, groups }
 }
 
 impl TimedFiles for DeclaredFiles {
@@ -187,14 +195,14 @@ impl TimedFiles for DeclaredFiles {
         self.inner.property(key)
     }
 
-    fn open(&self, file: usize, columns: &[String], batch_rows: usize) -> Result<RecordBatches> {
+    fn open(&self, file: usize, groups: Range<usize>, columns: &[String], batch_rows: usize) -> Result<RecordBatches> {
         let stream = &self.columns.stream;
         let time_name = stream.schema.field(stream.time_column).name();
         // A pass over the time alone reads one column of the file.
         if let ([only], Some(time)) = (columns, &self.time)
             && only == time_name
         {
-            let rows = self.inner.open(file, std::slice::from_ref(time), batch_rows)?;
+            let rows = self.inner.open(file, groups, std::slice::from_ref(time), batch_rows)?;
             let schema = Arc::new(stream.schema.project(&[stream.time_column])?);
             return Ok(Box::new(rows.map(move |rows| {
                 let (columns, _) = cast_to(&rows?, &schema)?;
@@ -206,7 +214,7 @@ impl TimedFiles for DeclaredFiles {
         let mut names = self.names.clone();
         let hidden = [ERROR, RAW].map(str::to_owned);
         names.extend(hidden.into_iter().filter(|name| self.inner.schema().index_of(name).is_ok()));
-        let rows = self.inner.open(file, &names, batch_rows)?;
+        let rows = self.inner.open(file, groups, &names, batch_rows)?;
         let (of_stream, schema, wanted) = (self.columns.clone(), self.schema(), columns.to_vec());
         Ok(Box::new(rows.map(move |rows| {
             let all = of_stream.with_errors(&rows?)?;
@@ -218,24 +226,19 @@ impl TimedFiles for DeclaredFiles {
     }
 }
 
-impl Columns {
-    /// The declared columns of rows of a file, then the reason for which each cannot be used, and what stands there.
+impl DeclaredColumns {
+    /// The declared columns of rows of a file, then the reason why each cannot be used, and its text.
     fn with_errors(&self, rows: &RecordBatch) -> Result<Vec<ArrayRef>> {
         let count = rows.num_rows();
-        let mut errors: Vec<Option<String>> = match rows.column_by_name(ERROR).and_then(|c| c.as_string_opt::<i32>()) {
-            Some(told) => told.iter().map(|error| error.map(str::to_owned)).collect(),
-            None => vec![None; count],
-        };
         let (raw, lost) = cast_to(rows, &self.stream.raw)?;
         let nullable: Vec<_> =
             self.stream.raw.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(count));
         let raw = RecordBatch::try_new_with_options(Arc::new(Schema::new(nullable)), raw, &options)?;
         let (mut columns, failed) = self.columns(raw)?;
-        for (row, why) in lost.into_iter().chain(failed.into_iter().map(|(row, error)| (row, error.chain()))) {
-            errors[row].get_or_insert(why);
-        }
-        columns.push(Arc::new(StringArray::from(errors)));
+        let told = rows.column_by_name(ERROR);
+        let failed = failed.into_iter().map(|(row, error)| (row, error.chain()));
+        columns.push(errors_of(count, told, lost.into_iter().chain(failed).collect()));
         columns.push(match rows.column_by_name(RAW) {
             Some(raw) => raw.clone(),
             None => new_null_array(&DataType::Binary, count),
@@ -244,8 +247,24 @@ impl Columns {
     }
 }
 
+/// The reason for which each row cannot be used: the one that its file tells, or else the first one found.
+fn errors_of(rows: usize, told: Option<&ArrayRef>, found: Vec<(usize, String)>) -> ArrayRef {
+    let told = told.and_then(|column| column.as_string_opt::<i32>());
+    if found.is_empty() && told.is_none_or(|told| told.null_count() == rows) {
+        return new_null_array(&DataType::Utf8, rows);
+    }
+    let mut errors: Vec<Option<String>> = match told {
+        Some(told) => told.iter().map(|error| error.map(str::to_owned)).collect(),
+        None => vec![None; rows],
+    };
+    for (row, why) in found {
+        errors[row].get_or_insert(why);
+    }
+    Arc::new(StringArray::from(errors))
+}
+
 /// The first columns of rows in the types of a schema, with NULL for values that do not fit; their rows and why.
-fn cast_to(rows: &RecordBatch, schema: &SchemaRef) -> Result<Evaluated<String>> {
+fn cast_to(rows: &RecordBatch, schema: &SchemaRef) -> Result<ColumnsAndFailures<String>> {
     let (mut columns, mut lost) = (Vec::new(), Vec::new());
     for (column, field) in rows.columns().iter().zip(schema.fields()) {
         let cast = cast_with_options(column, field.data_type(), &CastOptions::default())?;

@@ -1,9 +1,9 @@
 //! The lines of CSV and JSON files as cells with column names.
 
-use super::Format;
 use super::cell::Cell;
+use super::format::Format;
 use super::object::put_object;
-use crate::errors::io_error;
+use crate::disk::io_error;
 use dataflow::{Error, Result};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -11,29 +11,37 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// How many bytes one row may have; as many as a message.
+/// The most bytes that one row may have; a message has the same limit.
 const ROW_BYTES_MAX: usize = 64 << 20;
 
 /// A text file, row by row.
-pub(super) struct Rows {
+pub(super) struct RowReader {
     path: PathBuf,
     line: u64,
     source: Source,
 }
 
 enum Source {
-    Csv { reader: csv::Reader<Bounded>, header: Vec<String>, record: csv::StringRecord, since: Arc<AtomicUsize> },
-    Lines { reader: BufReader<File>, line: String },
+    Csv {
+        reader: csv::Reader<SizeLimitedFile>,
+        header: Vec<String>,
+        record: csv::StringRecord,
+        since: Arc<AtomicUsize>,
+    },
+    Lines {
+        reader: BufReader<File>,
+        line: String,
+    },
 }
 
-impl Rows {
+impl RowReader {
     /// Opens a file, and reads its header if it has one.
-    pub fn open(path: &Path, format: Format) -> Result<Rows> {
+    pub fn open(path: &Path, format: Format) -> Result<RowReader> {
         let file = File::open(path).map_err(|e| io_error("open", path, e))?;
         let source = match format {
             Format::Csv => {
                 let since = Arc::new(AtomicUsize::new(0));
-                let bounded = Bounded { file, since: since.clone() };
+                let bounded = SizeLimitedFile { file, since: since.clone() };
                 let mut reader = csv::ReaderBuilder::new().buffer_capacity(1 << 18).from_reader(bounded);
                 let header = reader.headers().map_err(|e| csv_error(path, e))?;
                 let header: Vec<String> =
@@ -45,7 +53,7 @@ impl Rows {
             }
             _ => Source::Lines { reader: BufReader::with_capacity(1 << 18, file), line: String::new() },
         };
-        Ok(Rows { path: path.to_owned(), line: 0, source })
+        Ok(RowReader { path: path.to_owned(), line: 0, source })
     }
 
     /// The header of a CSV file.
@@ -66,7 +74,7 @@ impl Rows {
         self.line
     }
 
-    /// What stands in the row that was read last: the line, or the values of the record.
+    /// The text of the row that was read last: the line, or the values of the record.
     pub fn text(&self) -> Option<String> {
         match &self.source {
             Source::Lines { line, .. } => Some(line.trim_end().to_owned()).filter(|line| !line.is_empty()),
@@ -80,12 +88,12 @@ impl Rows {
         }
     }
 
-    /// Says where the row that was read last stands.
+    /// Where the row that was read last is.
     pub fn place(&self) -> String {
         format!("\"{}\" line {}", self.path.display(), self.line)
     }
 
-    /// Reads a row and hands over its cells with the names of their columns; false at the end. Blank lines are passed.
+    /// Reads a row and hands over its cells with the names of their columns; false at the end. Blank lines are skipped.
     pub fn next(&mut self, put: &mut dyn FnMut(&str, Cell<'_>)) -> Result<bool> {
         match &mut self.source {
             Source::Csv { reader, header, record, since } => {
@@ -126,14 +134,14 @@ impl Rows {
     }
 }
 
-/// A file that gives so many bytes for one row and no more, so that a quote that is never closed does not read it whole.
-struct Bounded {
+/// A file that yields a limited number of bytes per row, so that an unclosed quote does not read all of it.
+struct SizeLimitedFile {
     file: File,
     // Bytes read since the last row ended.
     since: Arc<AtomicUsize>,
 }
 
-impl Read for Bounded {
+impl Read for SizeLimitedFile {
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
         let bytes = self.file.read(into)?;
         if self.since.fetch_add(bytes, Relaxed) > ROW_BYTES_MAX {
@@ -179,7 +187,7 @@ mod tests {
             let mut text = begin.as_bytes().to_vec();
             text.resize(ROW_BYTES_MAX * 3 / 2, b'x');
             std::fs::write(&path, &text).unwrap();
-            let mut rows = Rows::open(&path, format).unwrap();
+            let mut rows = RowReader::open(&path, format).unwrap();
             let error = rows.next(&mut |_, _| ()).unwrap_err().to_string();
             assert!(error.contains(name) && error.contains("a row of more than 64 MiB"), "{error}");
         }

@@ -1,14 +1,12 @@
-//! TEST, GIVEN and EXPECT: rows that go into streams, and rows that should come out.
+//! The rows of a test as columns: those that go into streams, and those that should come out.
 
-use crate::check::Checked;
-use crate::diagnostic::{Diagnostic, Fault, Outcome, did_you_mean};
+use crate::check::CheckedPlan;
+use crate::diagnostic::{Diagnostic, Fault, Outcome, did_you_mean, fault, place_of};
 use crate::expression::{self, Compiled, Place, Scope, ScopeColumn};
-use crate::parse::TokenReader;
-use crate::relation::{fault, type_name};
+use crate::relation::type_name;
 use crate::rewrite::{argument, object_name};
-use crate::select::place_of;
-use crate::statement::{Name, SourceFile};
-use crate::work::place;
+use crate::source_file::SourceFile;
+use crate::statement::{Expect, Expectation, Given, Name, Test};
 use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, new_empty_array, new_null_array};
 use arrow::compute::{concat, concat_batches};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -16,55 +14,6 @@ use dataflow::{Batch, RowOrder, Scalar};
 use sqlparser::ast::{Expr, Query, Select, SelectItem, SetExpr, TableFactor, TableFunctionArgs, Value};
 use sqlparser::tokenizer::Span;
 use std::sync::Arc;
-
-/// A test as it is written.
-#[derive(Clone, Debug)]
-pub struct Test {
-    /// What it shows.
-    pub name: String,
-    /// The path of its file.
-    pub path: String,
-    /// Its line, counted from 1.
-    pub line: u64,
-    /// The rows of streams.
-    pub givens: Vec<Given>,
-    /// Models that give one score for every row.
-    pub scores: Vec<(String, f64)>,
-    /// What should come out.
-    pub expects: Vec<Expect>,
-    pub(crate) file: usize,
-    span: Span,
-}
-
-/// Rows of a stream.
-#[derive(Clone, Debug)]
-pub struct Given {
-    /// The stream.
-    pub stream: Name,
-    columns: Option<Vec<Name>>,
-    query: Box<Query>,
-}
-
-/// What should come out of a view or decision.
-#[derive(Clone, Debug)]
-pub struct Expect {
-    /// The view or decision.
-    pub target: Name,
-    what: What,
-}
-
-#[derive(Clone, Debug)]
-enum What {
-    Rows { columns: Option<Vec<Name>>, query: Box<Query>, exactly: bool },
-    NoRows(Option<Expr>),
-}
-
-/// GIVEN or EXPECT.
-pub(crate) enum Clause {
-    Given(Given),
-    Score(String, f64),
-    Expect(Expect),
-}
 
 /// A test with its rows as columns.
 #[derive(Debug)]
@@ -112,66 +61,7 @@ pub enum ExpectedRows {
     },
 }
 
-pub(crate) fn parse_test(reader: &mut TokenReader) -> Outcome<Test> {
-    let span = reader.here();
-    reader.next();
-    let name = reader.string("what the test shows, in quotes")?;
-    let (givens, scores, expects) = (Vec::new(), Vec::new(), Vec::new());
-    Ok(Test { name: name.text, path: String::new(), line: span.start.line, givens, scores, expects, file: 0, span })
-}
-
-pub(crate) fn parse_clause(reader: &mut TokenReader) -> Outcome<Clause> {
-    if reader.take("GIVEN") {
-        if reader.take("MODEL") {
-            let model = reader.name("the name of a model")?;
-            reader.expect("SCORES")?;
-            return Ok(Clause::Score(model.text, reader.number("a score")?));
-        }
-        let stream = reader.name("the name of a stream")?;
-        let columns = columns(reader)?;
-        return Ok(Clause::Given(Given { stream, columns, query: reader.query()? }));
-    }
-    reader.expect("EXPECT")?;
-    if reader.take("NO") {
-        reader.expect("ROWS")?;
-        let target = reader.name("the name of a view or decision")?;
-        let condition = if reader.take("WHERE") { Some(reader.expression()?) } else { None };
-        return Ok(Clause::Expect(Expect { target, what: What::NoRows(condition) }));
-    }
-    let exactly = reader.take("EXACTLY");
-    let target = reader.name("the name of a view or decision")?;
-    let columns = columns(reader)?;
-    let query = reader.query()?;
-    Ok(Clause::Expect(Expect { target, what: What::Rows { columns, query, exactly } }))
-}
-
-fn columns(reader: &mut TokenReader) -> Outcome<Option<Vec<Name>>> {
-    let named = reader.is_token(&sqlparser::tokenizer::Token::LParen);
-    if named { reader.names("the name of a column").map(Some) } else { Ok(None) }
-}
-
-impl Test {
-    pub(crate) fn add(&mut self, clause: Clause) {
-        match clause {
-            Clause::Given(given) => self.givens.push(given),
-            Clause::Score(model, score) => self.scores.push((model, score)),
-            Clause::Expect(expect) => self.expects.push(expect),
-        }
-    }
-
-    /// The views and decisions that the test looks at, for [`crate::Target::Collect`].
-    pub fn targets(&self) -> Vec<String> {
-        let mut targets: Vec<String> = Vec::new();
-        for expect in &self.expects {
-            if !targets.iter().any(|target| target.eq_ignore_ascii_case(&expect.target.text)) {
-                targets.push(expect.target.text.clone());
-            }
-        }
-        targets
-    }
-}
-
-impl Checked {
+impl CheckedPlan {
     /// Evaluates the rows of a test for the plan of its targets.
     pub fn bind_test(&self, test: &Test) -> Result<BoundTest, Vec<Diagnostic>> {
         let mut wrong = Vec::new();
@@ -228,18 +118,18 @@ impl Checked {
         let output = found.ok_or_else(|| {
             Box::new(Fault::new(name.span, format!("no view or decision is named \"{}\"", name.text)))
         })?;
-        let rows = match &expect.what {
-            What::Rows { columns, query, exactly } => {
+        let rows = match &expect.expectation {
+            Expectation::Rows { columns, query, exactly } => {
                 let columns = find_columns(columns.as_deref(), &output.schema, name)?;
                 let rows = rows(query, &columns, &output.schema, span)?;
                 if *exactly { ExpectedRows::Exactly { columns, rows } } else { ExpectedRows::Among { columns, rows } }
             }
-            What::NoRows(None) => ExpectedRows::None { condition: None },
-            What::NoRows(Some(condition)) => {
+            Expectation::NoRows(None) => ExpectedRows::None { condition: None },
+            Expectation::NoRows(Some(condition)) => {
                 let compiled = compile(condition, &scope(&output.schema), span)?;
                 if compiled.data_type != DataType::Boolean {
                     let found = type_name(&compiled.data_type);
-                    return Fault::new(place(condition, span), "a condition is true or false")
+                    return Fault::new(place_of(condition, span), "a condition is true or false")
                         .found(found)
                         .expected("BOOLEAN")
                         .err();
@@ -318,7 +208,7 @@ fn series(select: &Select, span: Span) -> Outcome<(Scope, Batch)> {
             .values;
         let value =
             value.as_any().downcast_ref::<Int64Array>().filter(|value| value.is_valid(0)).map(|value| value.value(0));
-        value.ok_or_else(|| Box::new(Fault::new(place(expr, span), "generate_series takes numbers")))
+        value.ok_or_else(|| Box::new(Fault::new(place_of(expr, span), "generate_series takes numbers")))
     };
     let bounds = args.iter().filter_map(argument).map(number).collect::<Outcome<Vec<i64>>>()?;
     let (first, last, step) = match bounds[..] {
@@ -354,7 +244,7 @@ const CHUNK_ROWS: usize = 1_024;
 
 fn evaluate(items: &[&Expr], scope: &Scope, input: &Batch, fields: &SchemaRef, span: Span) -> Outcome<RecordBatch> {
     if items.len() != fields.fields().len() {
-        let at = items.first().map_or(span, |item| place(item, span));
+        let at = items.first().map_or(span, |item| place_of(*item, span));
         return Fault::new(at, "a row has another number of values")
             .found(format!("{} values", items.len()))
             .expected(format!(
@@ -366,7 +256,7 @@ fn evaluate(items: &[&Expr], scope: &Scope, input: &Batch, fields: &SchemaRef, s
     }
     let (mut arrays, mut bytes) = (Vec::with_capacity(items.len()), 0);
     for (item, field) in items.iter().zip(fields.fields()) {
-        let at = place(item, span);
+        let at = place_of(*item, span);
         if matches!(item, Expr::Value(value) if value.value == Value::Null) {
             arrays.push(new_null_array(field.data_type(), input.rows()));
             continue;
@@ -414,7 +304,7 @@ fn values(scalar: &dyn Scalar, input: &Batch, bytes: &mut usize) -> Result<Resul
 }
 
 fn compile(expr: &Expr, scope: &Scope, span: Span) -> Outcome<Compiled> {
-    expression::compile(expr, scope).map_err(|problem| Box::new(fault(problem).within(place(expr, span))))
+    expression::compile(expr, scope).map_err(|problem| Box::new(fault(problem).within(place_of(expr, span))))
 }
 
 fn scope(schema: &SchemaRef) -> Scope {

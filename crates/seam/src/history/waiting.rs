@@ -1,31 +1,31 @@
-//! Rows of history that wait for rows of other files, and leave in (`_time`, `_ord`) order.
+//! Rows of history that wait for rows of other row groups, and leave in (`_time`, `_ord`) order.
 
+use super::share_rows::ShareRows;
 use arrow::datatypes::SchemaRef;
-use dataflow::{Batch, Result, concat};
+use dataflow::Result;
 
 /// Sorted batches that overlap in time.
-pub(crate) struct Held {
+pub(crate) struct WaitingRows {
     schema: SchemaRef,
-    batches: Vec<HeldBatch>,
-    rows: usize,
+    batches: Vec<WaitingBatch>,
     bytes: usize,
 }
 
-struct HeldBatch {
+struct WaitingBatch {
     // Invariant: sorted, never empty; `first` and `last` are its least and greatest times.
-    rows: Batch,
+    rows: ShareRows,
     first: i64,
     last: i64,
     // The bytes of the whole batch, which stay until its last row has left.
     bytes: usize,
 }
 
-impl Held {
-    pub fn new(schema: SchemaRef) -> Held {
-        Held { schema, batches: Vec::new(), rows: 0, bytes: 0 }
+impl WaitingRows {
+    pub fn new(schema: SchemaRef) -> WaitingRows {
+        WaitingRows { schema, batches: Vec::new(), bytes: 0 }
     }
 
-    /// The bytes held.
+    /// The bytes that wait.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -34,22 +34,22 @@ impl Held {
         self.batches.is_empty()
     }
 
-    /// The least time held.
+    /// The least time that waits.
     pub fn first(&self) -> Option<i64> {
         self.batches.iter().map(|batch| batch.first).min()
     }
 
     /// Takes rows in any order.
-    pub fn push(&mut self, batch: Batch) -> Result<()> {
-        if batch.rows() == 0 {
+    pub fn push(&mut self, rows: ShareRows) -> Result<()> {
+        if rows.rows().rows() == 0 {
             return Ok(());
         }
-        let rows = sorted(batch)?;
+        let rows = rows.sorted()?;
         let bytes = rows.bytes();
-        self.rows += rows.rows();
         self.bytes += bytes;
-        let (first, last) = (rows.times()[0], rows.times()[rows.rows() - 1]);
-        self.batches.push(HeldBatch { rows, first, last, bytes });
+        let times = rows.rows().times();
+        let (first, last) = (times[0], times[times.len() - 1]);
+        self.batches.push(WaitingBatch { rows, first, last, bytes });
         Ok(())
     }
 
@@ -86,13 +86,13 @@ impl Held {
     }
 
     /// Takes out all rows before a time, in order.
-    pub fn take_below(&mut self, bound: i64) -> Result<Batch> {
-        let mut pieces = Vec::new();
+    pub fn take_below(&mut self, bound: i64) -> Result<ShareRows> {
+        let mut pieces: Vec<ShareRows> = Vec::new();
         let mut index = 0;
         while index < self.batches.len() {
             let batch = &mut self.batches[index];
             let below = batch.below(bound);
-            if below == batch.rows.rows() {
+            if below == batch.rows.rows().rows() {
                 let whole = self.batches.swap_remove(index);
                 self.bytes -= whole.bytes;
                 pieces.push(whole.rows);
@@ -100,40 +100,25 @@ impl Held {
             }
             if below > 0 {
                 pieces.push(batch.rows.slice(0, below));
-                batch.rows = batch.rows.slice(below, batch.rows.rows() - below);
-                batch.first = batch.rows.times()[0];
+                batch.rows = batch.rows.slice(below, batch.rows.rows().rows() - below);
+                batch.first = batch.rows.rows().times()[0];
             }
             index += 1;
         }
         // In this sequence the rows of files that do not overlap need no sort.
-        pieces.sort_by_key(|piece| (piece.times()[0], piece.order(0)));
-        let rows = if pieces.is_empty() { Batch::empty(self.schema.clone()) } else { concat(&self.schema, &pieces)? };
-        self.rows -= rows.rows();
-        sorted(rows)
+        pieces.sort_by_key(|piece| (piece.rows().times()[0], piece.rows().order(0)));
+        ShareRows::concat(&self.schema, &pieces)?.sorted()
     }
 }
 
-impl HeldBatch {
+impl WaitingBatch {
     fn below(&self, bound: i64) -> usize {
         if self.first >= bound {
             0
         } else if self.last < bound {
-            self.rows.rows()
+            self.rows.rows().rows()
         } else {
-            self.rows.times().partition_point(|&time| time < bound)
+            self.rows.rows().times().partition_point(|&time| time < bound)
         }
     }
-}
-
-/// The rows in (`_time`, `_ord`) order; free when they are in order already, and cheap when they are sorted in runs.
-fn sorted(batch: Batch) -> Result<Batch> {
-    if batch.is_sorted() {
-        return Ok(batch);
-    }
-    let mut rows: Vec<(i64, u32)> = batch.times().iter().copied().zip(0..).collect();
-    rows.sort_by_key(|&(time, _)| time);
-    for peers in rows.chunk_by_mut(|a, b| a.0 == b.0).filter(|peers| peers.len() > 1) {
-        peers.sort_by_key(|&(_, row)| batch.order(row as usize));
-    }
-    batch.take(&rows.into_iter().map(|(_, row)| row).collect::<Vec<_>>())
 }

@@ -1,0 +1,85 @@
+//! One topic: its identity, and its partitions opened to read or to write.
+
+use crate::disk::io_error;
+use crate::partition::Partition;
+use crate::reader::LogReader;
+use crate::tail::Watch;
+use crate::write_lock::WritablePartition;
+use dataflow::{Clock, Error, LogEnd, PartitionLog, Position, Result, Topic, TopicId};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A topic on a local disk.
+pub struct LocalTopic {
+    name: String,
+    id: TopicId,
+    partitions: u32,
+    folder: PathBuf,
+    clock: Arc<dyn Clock>,
+}
+
+impl LocalTopic {
+    /// A topic whose description has been read from its folder.
+    pub(crate) fn new(name: &str, id: TopicId, partitions: u32, folder: PathBuf, clock: Arc<dyn Clock>) -> LocalTopic {
+        LocalTopic { name: name.to_owned(), id, partitions, folder, clock }
+    }
+
+    /// The end of each partition now, and the time up to which it is drained there.
+    pub fn ends(&self) -> Result<Vec<LogEnd>> {
+        (0..self.partitions).map(|partition| self.partition(partition)?.drained(self.clock.as_ref(), None)).collect()
+    }
+
+    /// Opens a partition for people, at the message after a position or at its first.
+    pub fn watch(&self, partition: u32, after: Option<Position>) -> Result<Watch> {
+        Ok(Watch::new(LogReader::open(self.partition(partition)?, after, self.clock.clone())?))
+    }
+
+    /// The clock that stamps.
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// The folder that the topic lies in.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Opens the files of a partition to read them.
+    pub(crate) fn partition(&self, partition: u32) -> Result<Partition> {
+        Partition::open(&self.name, &self.partition_folder(partition)?, partition)
+    }
+
+    /// Opens the files of a partition to write.
+    pub(crate) fn to_write(&self, partition: u32) -> Result<WritablePartition> {
+        let folder = self.partition_folder(partition)?;
+        WritablePartition::open(&self.name, &folder, partition).map_err(|e| io_error("open to write", &folder, e))
+    }
+
+    fn partition_folder(&self, partition: u32) -> Result<PathBuf> {
+        if partition >= self.partitions {
+            return Err(Error::invalid(format!(
+                "topic \"{}\" has {} partitions, numbered from 0: there is no partition {partition}",
+                self.name, self.partitions
+            )));
+        }
+        Ok(self.folder.join(partition.to_string()))
+    }
+}
+
+impl Topic for LocalTopic {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn id(&self) -> &TopicId {
+        &self.id
+    }
+
+    fn partitions(&self) -> u32 {
+        self.partitions
+    }
+
+    fn open(&self, partition: u32, after: Option<Position>) -> Result<Box<dyn PartitionLog>> {
+        Ok(Box::new(LogReader::open(self.partition(partition)?, after, self.clock.clone())?))
+    }
+}

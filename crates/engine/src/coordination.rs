@@ -1,0 +1,56 @@
+//! Carries what readers and stages report to the job's coordinator, and its orders to the readers.
+
+use crate::mailbox::Caller;
+use dataflow::{Clock, Coordinator, CoordinatorAction, CoordinatorEvent, EventTime, ReaderId, Result};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The coordinator of a job in this process. Whoever tells it something carries out what it wants done, under one lock,
+/// so that the orders to a reader arrive in their sequence.
+pub struct Coordination {
+    coordinator: Mutex<Box<dyn Coordinator>>,
+    // Per stream and reader the worker that it lives in.
+    places: Vec<Vec<usize>>,
+    workers: Vec<Arc<Caller>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Coordination {
+    pub fn new(
+        coordinator: Box<dyn Coordinator>,
+        places: Vec<Vec<usize>>,
+        workers: Vec<Arc<Caller>>,
+        clock: Arc<dyn Clock>,
+    ) -> Coordination {
+        Coordination { coordinator: Mutex::new(coordinator), places, workers, clock }
+    }
+
+    /// Tells the coordinator something, and carries out what it wants done.
+    pub fn tell(&self, event: CoordinatorEvent) -> Result<()> {
+        let mut coordinator = self.coordinator();
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            for action in coordinator.handle(event, self.clock.now())? {
+                match action {
+                    CoordinatorAction::Send(reader, order) => self.workers[self.worker_of(reader)].order(reader, order),
+                    // Nothing outlives this process yet: a checkpoint is durable once all parts have frozen.
+                    CoordinatorAction::Persist(state) => events.push_back(CoordinatorEvent::Durable(state.number)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The stream that holds the watermark back, and where it stands.
+    pub fn held_by(&self) -> Option<(String, EventTime)> {
+        self.coordinator().held_by()
+    }
+
+    fn worker_of(&self, reader: ReaderId) -> usize {
+        self.places[reader.stream][reader.index]
+    }
+
+    fn coordinator(&self) -> MutexGuard<'_, Box<dyn Coordinator>> {
+        self.coordinator.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,105 @@
+//! A coordinator for readers that need none: they may always read, barriers come when asked for, and the last one when
+//! every reader has given out everything.
+
+use dataflow::{
+    Barrier, Coordinator, CoordinatorAction, CoordinatorEvent, CoordinatorState, EventTime, Order, ProcessingTime,
+    ReadBounds, ReaderId, Report, Result, Span,
+};
+use std::collections::BTreeMap;
+
+#[derive(Default)]
+pub struct Free {
+    readers: BTreeMap<ReaderId, Option<Report>>,
+    parts: usize,
+    number: u64,
+    // The parts that have not frozen for the running checkpoint, and whether it is the last one.
+    running: Option<(usize, bool)>,
+    wanted: Option<bool>,
+    ended: bool,
+}
+
+impl Free {
+    fn send(&self, order: &Order) -> Vec<CoordinatorAction> {
+        self.readers.keys().map(|&reader| CoordinatorAction::Send(reader, order.clone())).collect()
+    }
+
+    fn bounds(&self, end: Option<EventTime>) -> Vec<CoordinatorAction> {
+        self.send(&Order::Bounds(ReadBounds {
+            go: true,
+            given: EventTime::MIN,
+            may_join: true,
+            least: EventTime::MAX,
+            window: Span::ZERO,
+            watermarks: vec![],
+            due: None,
+            clock: None,
+            end,
+        }))
+    }
+
+    fn checkpoint(&mut self, last: bool) -> Vec<CoordinatorAction> {
+        if self.running.is_some() {
+            self.wanted = Some(last || self.wanted == Some(true));
+            return vec![];
+        }
+        self.number += 1;
+        self.running = Some((self.parts, last));
+        self.send(&Order::Barrier(Barrier { number: self.number, last }))
+    }
+
+    fn frozen(&mut self) -> Vec<CoordinatorAction> {
+        let (left, last) = self.running.expect("a part freezes for a checkpoint");
+        self.running = Some((left - 1, last));
+        if left > 1 {
+            return vec![];
+        }
+        vec![CoordinatorAction::Persist(CoordinatorState { number: self.number, splits: vec![], watermarks: vec![] })]
+    }
+}
+
+impl Coordinator for Free {
+    fn handle(&mut self, event: CoordinatorEvent, _: ProcessingTime) -> Result<Vec<CoordinatorAction>> {
+        Ok(match event {
+            CoordinatorEvent::Start { readers, stages } => {
+                let of_stream =
+                    |(stream, count): (usize, usize)| (0..count).map(move |index| ReaderId { stream, index });
+                let readers = readers.into_iter().enumerate().flat_map(of_stream);
+                self.readers = readers.map(|reader| (reader, None)).collect();
+                self.parts = self.readers.len() + stages.len();
+                self.bounds(None)
+            }
+            CoordinatorEvent::Report(reader, report) => {
+                self.readers.insert(reader, Some(report));
+                let all = |holds: fn(&Report) -> bool| self.readers.values().flatten().filter(|r| holds(r)).count();
+                let finished = all(|report| report.finished) == self.readers.len();
+                let at_end = all(|report| report.watermark == Some(EventTime::MAX)) == self.readers.len();
+                match (finished, at_end, self.ended) {
+                    (true, true, false) => {
+                        self.ended = true;
+                        self.checkpoint(true)
+                    }
+                    (true, false, _) => self.bounds(Some(EventTime::MAX)),
+                    _ => vec![],
+                }
+            }
+            CoordinatorEvent::Holds { .. } => vec![],
+            CoordinatorEvent::ReaderFrozen(..) | CoordinatorEvent::StageFrozen { .. } => self.frozen(),
+            CoordinatorEvent::Durable(_) => {
+                let mut actions = self.send(&Order::Durable(vec![]));
+                let last = self.running.take().is_some_and(|(_, last)| last);
+                if let Some(wanted) = self.wanted.take().filter(|_| !last) {
+                    actions.extend(self.checkpoint(wanted));
+                }
+                actions
+            }
+            CoordinatorEvent::CheckpointWanted { last } => {
+                self.ended |= last;
+                self.checkpoint(last)
+            }
+        })
+    }
+
+    fn held_by(&self) -> Option<(String, EventTime)> {
+        None
+    }
+}

@@ -1,0 +1,253 @@
+//! A statement as a sequence of tokens.
+
+use crate::diagnostic::{Fault, Outcome, did_you_mean};
+use crate::statement::Name;
+use sqlparser::ast::{Expr, Query};
+use sqlparser::dialect::DuckDbDialect;
+use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan};
+
+/// Words that begin the clauses of a SELECT and are easily mistyped.
+const CLAUSES: [&str; 3] = ["FROM", "WHERE", "WINDOW"];
+
+/// Reads one statement's tokens.
+pub(crate) struct TokenReader<'a> {
+    tokens: &'a [TokenWithSpan],
+    at: usize,
+}
+
+impl<'a> TokenReader<'a> {
+    pub fn new(tokens: &'a [TokenWithSpan]) -> Self {
+        TokenReader { tokens, at: 0 }
+    }
+
+    pub fn next(&mut self) {
+        self.at += 1;
+    }
+
+    pub fn peek_at(&self, ahead: usize) -> &Token {
+        self.tokens.get(self.at + ahead).map_or(&Token::EOF, |token| &token.token)
+    }
+
+    /// The place of the next token; after the last one, the place where something is missing.
+    pub fn here(&self) -> Span {
+        match self.tokens.get(self.at) {
+            Some(token) => token.span,
+            None => {
+                let end = self.tokens.last().map_or(Location::new(1, 1), |token| token.span.end);
+                Span::new(end, Location::new(end.line, end.column + 1))
+            }
+        }
+    }
+
+    pub fn word_upper(&self) -> Option<String> {
+        match self.peek_at(0) {
+            Token::Word(word) if word.quote_style.is_none() => Some(word.value.to_uppercase()),
+            _ => None,
+        }
+    }
+
+    pub fn is(&self, word: &str) -> bool {
+        self.tokens.get(self.at).is_some_and(|token| is_word(token, word))
+    }
+
+    pub fn take(&mut self, word: &str) -> bool {
+        let found = self.is(word);
+        self.at += usize::from(found);
+        found
+    }
+
+    pub fn expect(&mut self, word: &str) -> Outcome<()> {
+        if self.take(word) { Ok(()) } else { self.unexpected(format!("expected {word}"), word).err() }
+    }
+
+    pub fn is_token(&self, token: &Token) -> bool {
+        self.peek_at(0) == token
+    }
+
+    pub fn take_token(&mut self, token: &Token) -> bool {
+        let found = self.is_token(token);
+        self.at += usize::from(found);
+        found
+    }
+
+    pub fn expect_token(&mut self, token: &Token) -> Outcome<()> {
+        if self.take_token(token) {
+            return Ok(());
+        }
+        self.unexpected(format!("expected {token}"), token.to_string()).err()
+    }
+
+    pub fn unexpected(&self, message: impl Into<String>, expected: impl Into<String>) -> Fault {
+        let found = match self.peek_at(0) {
+            Token::EOF => "the end of the statement".to_owned(),
+            token => token.to_string(),
+        };
+        Fault::new(self.here(), message).found(found).expected(expected)
+    }
+
+    pub fn end(&self) -> Outcome<()> {
+        if self.at >= self.tokens.len() {
+            return Ok(());
+        }
+        let fault = self.unexpected("the statement goes on where it should end", "; and the next statement");
+        let before = self.at.checked_sub(1).and_then(|at| self.tokens.get(at));
+        let hint = before.and_then(|token| match &token.token {
+            Token::Word(word) if !CLAUSES.contains(&word.value.to_uppercase().as_str()) => {
+                did_you_mean(&word.value, CLAUSES.into_iter())
+            }
+            _ => None,
+        });
+        Err(Box::new(Fault { hint, ..fault }))
+    }
+
+    pub fn name(&mut self, what: &str) -> Outcome<Name> {
+        let span = self.here();
+        match self.peek_at(0) {
+            Token::Word(word) => {
+                let text = word.value.clone();
+                self.next();
+                Ok(Name { text, span })
+            }
+            _ => self.unexpected(format!("expected {what}"), what).err(),
+        }
+    }
+
+    pub fn dotted(&mut self, what: &str) -> Outcome<Name> {
+        let mut name = self.name(what)?;
+        while self.take_token(&Token::Period) {
+            let part = self.name(what)?;
+            name.text = format!("{}.{}", name.text, part.text);
+            name.span.end = part.span.end;
+        }
+        Ok(name)
+    }
+
+    /// Names in parentheses.
+    pub fn names(&mut self, what: &str) -> Outcome<Vec<Name>> {
+        self.in_parentheses(|reader| reader.name(what))
+    }
+
+    /// Items in parentheses, with commas between them.
+    pub fn in_parentheses<T>(&mut self, mut item: impl FnMut(&mut Self) -> Outcome<T>) -> Outcome<Vec<T>> {
+        self.expect_token(&Token::LParen)?;
+        let mut items = Vec::new();
+        while !self.take_token(&Token::RParen) {
+            if !items.is_empty() && !self.take_token(&Token::Comma) {
+                return self.unexpected("expected , or )", ", or )").err();
+            }
+            if !self.is_token(&Token::RParen) || items.is_empty() {
+                items.push(item(self)?);
+            }
+        }
+        Ok(items)
+    }
+
+    pub fn string(&mut self, what: &str) -> Outcome<Name> {
+        let span = self.here();
+        match self.peek_at(0) {
+            Token::SingleQuotedString(text) => {
+                let text = text.clone();
+                self.next();
+                Ok(Name { text, span })
+            }
+            _ => self.unexpected(format!("expected {what}"), what).err(),
+        }
+    }
+
+    /// A class label: a number, a string or a word.
+    pub fn label(&mut self) -> Outcome<Name> {
+        let span = self.here();
+        let text = match self.peek_at(0) {
+            Token::Number(text, _) | Token::SingleQuotedString(text) => text.clone(),
+            Token::Word(word) => word.value.clone(),
+            _ => return self.unexpected("expected the label of a class", "a number or a string").err(),
+        };
+        self.next();
+        Ok(Name { text, span })
+    }
+
+    /// An unsigned number.
+    pub fn number(&mut self, what: &str) -> Outcome<f64> {
+        let minus = self.take_token(&Token::Minus);
+        let value = match self.peek_at(0) {
+            Token::Number(text, _) => text.parse::<f64>().ok(),
+            _ => None,
+        };
+        let Some(value) = value else {
+            return self.unexpected(format!("expected {what}"), what).err();
+        };
+        self.next();
+        Ok(if minus { -value } else { value })
+    }
+
+    pub fn query(&mut self) -> Outcome<Box<Query>> {
+        if !(self.is("SELECT")
+            || self.is("WITH")
+            || self.is("FROM")
+            || self.is("VALUES")
+            || self.is_token(&Token::LParen))
+        {
+            return self.unexpected("expected a SELECT", "SELECT").err();
+        }
+        self.sqlparser(|parser| parser.parse_query())
+    }
+
+    pub fn expression(&mut self) -> Outcome<Expr> {
+        self.sqlparser(|parser| parser.parse_expr())
+    }
+
+    /// Lets sqlparser read from here on.
+    pub fn sqlparser<T>(&mut self, read: impl FnOnce(&mut Parser) -> Result<T, ParserError>) -> Outcome<T> {
+        let rest = self.tokens.get(self.at..).unwrap_or(&[]).to_vec();
+        let mut parser = Parser::new(&DuckDbDialect {}).with_tokens_with_locations(rest);
+        let read = read(&mut parser);
+        let next = parser.peek_token_ref();
+        match read {
+            Ok(value) => {
+                self.at = match next.token {
+                    Token::EOF => self.tokens.len(),
+                    _ => self.tokens.iter().position(|t| t.span.start == next.span.start).unwrap_or(self.tokens.len()),
+                };
+                Ok(value)
+            }
+            Err(error) => self.parser_fault(&error, parser.get_current_index()).err(),
+        }
+    }
+
+    /// sqlparser writes places into its messages: `Expected: x, found: y at Line: 3, Column: 9`.
+    fn parser_fault(&self, error: &ParserError, stopped: usize) -> Fault {
+        let text = match error {
+            ParserError::TokenizerError(text) | ParserError::ParserError(text) => text.clone(),
+            ParserError::RecursionLimitExceeded => "the expression is nested too deeply".to_owned(),
+        };
+        let (text, place) = match text.rsplit_once(" at Line: ") {
+            Some((text, place)) => (text.to_owned(), place.split_once(", Column: ")),
+            None => (text, None),
+        };
+        let location = place.and_then(|(line, column)| Some(Location::new(line.parse().ok()?, column.parse().ok()?)));
+        let at = match location {
+            Some(location) => self.tokens.iter().position(|token| token.span.start == location),
+            None if text.ends_with("found: EOF") => Some(self.tokens.len()),
+            None => Some((self.at + stopped).min(self.tokens.len())),
+        };
+        let span = TokenReader { tokens: self.tokens, at: at.unwrap_or(self.tokens.len()) }.here();
+        let found_expected = text.strip_prefix("Expected: ").and_then(|rest| rest.split_once(", found: "));
+        match found_expected {
+            Some((expected, found)) => {
+                let found = if found == "EOF" { "the end of the statement" } else { found };
+                Fault::new(span, "the statement is not valid SQL here").found(found).expected(expected)
+            }
+            None => Fault::new(span, lower_first(&text)),
+        }
+    }
+}
+
+pub(crate) fn lower_first(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map_or(String::new(), |first| first.to_lowercase().chain(characters).collect())
+}
+
+pub(crate) fn is_word(token: &TokenWithSpan, word: &str) -> bool {
+    matches!(&token.token, Token::Word(found) if found.quote_style.is_none() && found.value.eq_ignore_ascii_case(word))
+}
