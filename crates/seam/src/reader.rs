@@ -42,6 +42,8 @@ pub(crate) struct StreamReader {
     // The greatest time of a row of history that was given out.
     history_reach: EventTime,
     unreleased: UnreleasedRows,
+    // The least watermark at which a split at its ceiling goes on.
+    goes_on: Option<EventTime>,
     reporter: Reporter,
 }
 
@@ -109,9 +111,11 @@ impl Reader for StreamReader {
                 }
             }
             self.advance(now);
-            if batch.is_some() || self.given > before {
+            let goes_on = self.goes_on_above(EventTime::MIN);
+            if batch.is_some() || self.given > before || goes_on != self.goes_on {
                 self.reporter.touch();
             }
+            self.goes_on = goes_on;
         }
         let watermark = self.watermark();
         self.source.stats.set_watermark(self.index, watermark);
@@ -179,6 +183,7 @@ impl StreamReader {
             given: EventTime::MIN,
             history_reach: EventTime::MIN,
             unreleased: UnreleasedRows::default(),
+            goes_on: None,
             reporter: Reporter::default(),
             source,
         }
@@ -339,12 +344,16 @@ impl StreamReader {
     /// The least time above a watermark at which something waits for it: a row that is out, or the least watermark at
     /// which a split at its ceiling goes on.
     fn wait_above(&self, watermark: EventTime) -> Option<EventTime> {
+        self.unreleased.due_above(watermark).into_iter().chain(self.goes_on_above(watermark)).min()
+    }
+
+    /// The least watermark above one at which a split at its ceiling goes on.
+    fn goes_on_above(&self, watermark: EventTime) -> Option<EventTime> {
         let ceiling = self.ceiling();
         let history = (!self.history_is_finished()).then(|| self.history_watermark());
         let history = history.filter(|&level| level >= ceiling).map(|level| level.plus(Span(1)));
         let live = self.live.iter().filter(|_| self.switched).flat_map(|live| live.at_ceiling(ceiling));
-        let goes_on = live.chain(history).map(|level| level.minus(self.bounds.window)).filter(|&at| at > watermark);
-        self.unreleased.due_above(watermark).into_iter().chain(goes_on).min()
+        live.chain(history).map(|level| level.minus(self.bounds.window)).filter(|&at| at > watermark).min()
     }
 
     fn state(&self, gave: bool, until: Option<ProcessingTime>) -> ReaderState {

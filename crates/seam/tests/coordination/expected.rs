@@ -189,10 +189,10 @@ fn check_asks(job: &Job, truths: &[Truth], figures: &mut crate::job::Figures) ->
             }
             let mut dues = dues.len();
             for other in meet(number).iter().filter(|&&other| other < truths.len()) {
-                dues += truths[*other].rows.iter().map(|row| row.time).collect::<BTreeSet<_>>().len();
+                // Rows that wait, each of which may wait at a ceiling before.
+                let rows = &truths[*other].rows;
+                dues += rows.iter().map(|row| row.time).collect::<BTreeSet<_>>().len() + rows.len();
             }
-            // Every row may wait at a ceiling of its own.
-            dues += truths[number].rows.len();
             figures.asks += asked;
             if asked > dues + 4 * job.crashes.len() {
                 return Err(format!("asks: stream {number}, partition {partition}: {asked} for {dues} times"));

@@ -69,6 +69,7 @@ struct Store {
     state: Vec<u8>,
     stages: BTreeMap<usize, Frozen>,
     given: GivenRows,
+    watermarks: Vec<i64>,
 }
 
 /// The times of the rows that were given out, by the split that they came from.
@@ -398,9 +399,7 @@ impl Job {
         }
         let seam = Seam::open(inputs, &options, restored.as_ref()).map_err(|error| error.chain())?;
         self.note_asks(false);
-        self.durable = restored.map_or(vec![NEVER; self.streams.len()], |state| {
-            state.watermarks.iter().map(|watermark| watermark.0).collect()
-        });
+        self.durable = self.store.as_ref().map_or(vec![NEVER; self.streams.len()], |store| store.watermarks.clone());
         self.given = self.store.as_ref().map_or_else(GivenRows::new, |store| store.given.clone());
         let counts = self.make_readers(&seam);
         if kept {
@@ -537,12 +536,13 @@ impl Job {
     fn durable(&mut self, state: CoordinatorState) -> Result<(), String> {
         let number = state.number;
         let gathering = std::mem::take(&mut self.gathering);
+        let watermarks = state.watermarks.iter().map(|watermark| watermark.0).collect();
         let state = breaks::persisted(self, &gathering, state);
         let mut stages: BTreeMap<usize, Frozen> = BTreeMap::new();
         for (id, frozen) in gathering.stages {
             stages.entry(id.stage).or_default().merge(frozen);
         }
-        self.store = Some(Store { state: state.to_bytes(), stages, given: gathering.given });
+        self.store = Some(Store { state: state.to_bytes(), stages, given: gathering.given, watermarks });
         self.first = false;
         for (split, clock) in gathering.joins {
             self.joins.insert(split, clock);

@@ -2,7 +2,6 @@
 
 use crate::memory::MemoryTopic;
 use dataflow::{LogEnd, Message, PartitionLog, Position, Result, Topic, TopicId};
-use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
@@ -24,10 +23,6 @@ struct AskedLog {
 impl AskedTopic {
     pub fn new(inner: MemoryTopic) -> AskedTopic {
         AskedTopic { inner, asks: Asks::default() }
-    }
-
-    pub fn now(&self) -> i64 {
-        self.inner.now.load(SeqCst)
     }
 }
 
