@@ -17,7 +17,7 @@ fn room(memory_bytes: usize) -> HistoryRoom {
 
 fn history(files: MemoryFiles, room: HistoryRoom, background: impl Background + 'static) -> History {
     let plan = Arc::new(HistoryPlan::new(&spec(), Arc::new(files)).unwrap());
-    let stats = Arc::new(StreamStats::new("events", 1));
+    let stats = Arc::new(StreamStats::new("events", 1, 1));
     let mut history = History::new(plan.clone(), Arc::new(background), stats, room);
     history.add(plan.shares()).unwrap();
     history
@@ -126,7 +126,7 @@ fn readers_of_one_stream_share_the_memory_bound() {
     let (n, memory) = (200_000, 4 << 20);
     let files = MemoryFiles::new(&in_groups(dealt(n, 20, |row| row % 20), 2_000), false, Told::Groups);
     let plan = Arc::new(HistoryPlan::new(&spec(), Arc::new(files)).unwrap());
-    let stats = Arc::new(StreamStats::new("events", n as u64));
+    let stats = Arc::new(StreamStats::new("events", n as u64, 1));
     let mut readers = Vec::new();
     for reader in 0..3 {
         let room = HistoryRoom { readers: 3, ..room(memory) };
@@ -191,7 +191,7 @@ fn a_row_without_a_time_fails_the_job_where_the_stream_says_so() {
     let files = MemoryFiles::new(&[vec![vec![row(0, 1)], rows.to_vec()]], false, Told::Groups);
     let spec = crate::StreamSpec { bad_rows: crate::BadRows::Fail, ..spec() };
     let plan = Arc::new(HistoryPlan::new(&spec, Arc::new(files)).unwrap());
-    let stats = Arc::new(StreamStats::new("events", 3));
+    let stats = Arc::new(StreamStats::new("events", 3, 1));
     let mut history = History::new(plan.clone(), Arc::new(AtOnce), stats, room(1 << 20));
     history.add(plan.shares()).unwrap();
     let error = (0..3).find_map(|_| history.next(10, EventTime::MAX).err()).unwrap();

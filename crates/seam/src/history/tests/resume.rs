@@ -117,7 +117,7 @@ fn read_in_phases(random: &mut Random, plan: &Arc<HistoryPlan>) -> Given {
         let background: Arc<dyn Background> =
             if random.percent(50) { Arc::new(AtOnce) } else { Arc::new(later.clone()) };
         let room = HistoryRoom { readers: count, ..room(random.of(&[1 << 12, 1 << 16, 1 << 24])) };
-        let stats = Arc::new(StreamStats::new("events", 1));
+        let stats = Arc::new(StreamStats::new("events", 1, 1));
         let new = |_| History::new(plan.clone(), background.clone(), stats.clone(), room.clone());
         let new = |reader| Checked { history: new(reader), last: None, watermark: EventTime::MIN };
         let mut readers: Vec<Checked> = (0..count).map(new).collect();
@@ -200,7 +200,7 @@ fn one_reader_gives_the_rows_as_a_sort_does() {
 fn all_rows(files: &MemoryFiles) -> Batch {
     let layout = crate::placing::Layout::of(&spec(), "all", &files.schema()).unwrap();
     let mut rows = files.open(0, 0..1, &layout.columns, usize::MAX).unwrap();
-    let stats = StreamStats::new("events", 0);
+    let stats = StreamStats::new("events", 0, 1);
     match rows.next() {
         Some(columns) => layout.place(&spec(), &stats, &columns.unwrap(), 0, &|_| String::new()).unwrap().0,
         None => Batch::empty(schema()),
@@ -220,7 +220,7 @@ fn row_groups_before_a_position_are_not_opened_again() {
     let again = MemoryFiles::new(&files, false, Told::Groups);
     let opened = again.opened.clone();
     let plan = Arc::new(HistoryPlan::new(&spec(), Arc::new(again)).unwrap());
-    let stats = Arc::new(StreamStats::new("events", 20_000));
+    let stats = Arc::new(StreamStats::new("events", 20_000, 1));
     let mut history = History::new(plan, Arc::new(AtOnce), stats, room(1 << 20));
     history.add(positions).unwrap();
     assert_eq!(history.watermark(), EventTime(12_499 * 1_000 - 1));
@@ -232,7 +232,7 @@ fn row_groups_before_a_position_are_not_opened_again() {
 /// Takes the shares of a history up again with files of the same content.
 fn again(history: &History, files: &[Vec<Vec<FileRow>>], room: HistoryRoom) -> History {
     let plan = HistoryPlan::new(&spec(), Arc::new(MemoryFiles::new(files, false, Told::Groups))).unwrap();
-    let stats = Arc::new(StreamStats::new("events", 1));
+    let stats = Arc::new(StreamStats::new("events", 1, 1));
     let mut again = History::new(Arc::new(plan), Arc::new(AtOnce), stats, room);
     again.add(history.positions()).unwrap();
     again
@@ -348,7 +348,7 @@ fn finished_shares_ask_for_no_files() {
     let positions = first.positions();
     assert!(positions.iter().all(|(_, position)| position.is_finished));
     let none = Arc::new(HistoryPlan::new(&spec(), Arc::new(MemoryFiles::new(&[], false, Told::Groups))).unwrap());
-    let stats = Arc::new(StreamStats::new("events", 0));
+    let stats = Arc::new(StreamStats::new("events", 0, 1));
     let mut history = History::new(none, Arc::new(AtOnce), stats, room(1 << 20));
     history.add(positions.clone()).unwrap();
     assert!(history.is_finished());
