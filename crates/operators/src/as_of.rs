@@ -309,13 +309,8 @@ impl AsOf {
     }
 
     /// Takes up restored rows.
-    fn settle(&mut self) -> Result<()> {
+    fn settle(&mut self) {
         self.staged.append_to(&mut self.log);
-        if self.pending.is_unsorted() {
-            let sorted = self.pending.take_sorted(&self.left)?;
-            self.pending.push(sorted);
-        }
-        Ok(())
     }
 }
 
@@ -367,7 +362,7 @@ impl Last {
 
 impl Operator for AsOf {
     fn process(&mut self, input: Input, batch: &Batch, cx: &mut Context) -> Result<Progress> {
-        self.settle()?;
+        self.settle();
         if input == Input(0) {
             self.pending.push_in_order(batch, "an as-of join")?;
             cx.count(Fate::In, batch.rows());
@@ -380,7 +375,7 @@ impl Operator for AsOf {
     }
 
     fn advance(&mut self, watermark: EventTime, cx: &mut Context) -> Result<Progress> {
-        self.settle()?;
+        self.settle();
         self.watermark = self.watermark.max(watermark);
         while self.pending.first_time().is_some_and(|first| first <= watermark.0) {
             let Some(batch) = self.pending.pop_until(watermark.0, cx.room()) else {
@@ -401,7 +396,7 @@ impl Operator for AsOf {
     }
 
     fn freeze(&mut self) -> Result<Arc<dyn Frozen>> {
-        self.settle()?;
+        self.settle();
         Ok(Arc::new(FrozenAsOf {
             log: self.log.snapshot(),
             keys: self.keys.keys().clone(),
@@ -427,6 +422,7 @@ impl Operator for AsOf {
             }
             other => Err(Error::corrupt(format!("a record in the state of an as-of join has the unknown tag {other}"))),
         })?;
+        self.pending.put_in_order(&self.left)?;
         self.watermark = watermark.unwrap_or(EventTime::MIN);
         self.count_state(cx);
         Ok(())

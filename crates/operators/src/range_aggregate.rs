@@ -198,13 +198,8 @@ impl RangeAggregate {
     }
 
     /// Takes up restored rows.
-    fn settle(&mut self) -> Result<()> {
+    fn settle(&mut self) {
         self.sweep.settle();
-        if self.pending.is_unsorted() {
-            let sorted = self.pending.take_sorted(&self.left)?;
-            self.pending.push(sorted);
-        }
-        Ok(())
     }
 }
 
@@ -216,7 +211,7 @@ fn is_positive(counts: &ArrayRef) -> ArrayRef {
 
 impl Operator for RangeAggregate {
     fn process(&mut self, input: Input, batch: &Batch, cx: &mut Context) -> Result<Progress> {
-        self.settle()?;
+        self.settle();
         if input == Input(0) {
             self.pending.push_in_order(batch, "an aggregate over another stream")?;
             cx.count(Fate::In, batch.rows());
@@ -235,7 +230,7 @@ impl Operator for RangeAggregate {
     }
 
     fn advance(&mut self, watermark: EventTime, cx: &mut Context) -> Result<Progress> {
-        self.settle()?;
+        self.settle();
         self.watermark = self.watermark.max(watermark);
         let hold_us = self.hold_us;
         let is_due = |first: i64| first.saturating_add(hold_us) <= watermark.0;
@@ -261,7 +256,7 @@ impl Operator for RangeAggregate {
     }
 
     fn freeze(&mut self) -> Result<Arc<dyn Frozen>> {
-        self.settle()?;
+        self.settle();
         Ok(Arc::new(FrozenRangeAggregate {
             sweep: self.sweep.freeze(u64::MAX),
             pending: self.pending.freeze(),
@@ -286,6 +281,7 @@ impl Operator for RangeAggregate {
                 "a record in the state of an aggregate over another stream has the unknown tag {other}"
             ))),
         })?;
+        self.pending.put_in_order(&self.left)?;
         self.watermark = watermark.unwrap_or(EventTime::MIN);
         self.count_state(cx);
         Ok(())

@@ -356,6 +356,7 @@ impl Operator for Window {
             }
             other => Err(Error::corrupt(format!("a record in the state of a window has the unknown tag {other}"))),
         })?;
+        self.pending.put_in_order(&self.input)?;
         self.watermark = watermark.unwrap_or(EventTime::MIN);
         self.count_state(cx);
         Ok(())
