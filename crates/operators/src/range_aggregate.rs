@@ -3,7 +3,7 @@
 use crate::aggregate::does_not_fit;
 use crate::bad_rows::{BadRows, by_row, good_rows};
 use crate::queue::{self, Queue};
-use crate::sweep::{FrozenSweep, Sweep, Wanted};
+use crate::sweep::{FramedAggregate, FrozenSweep, Sweep};
 use crate::{Aggregate, columns};
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
@@ -138,10 +138,10 @@ impl RangeAggregate {
     /// Functions of rows of a right input for each row of a left one.
     pub fn new(left: SchemaRef, right: SchemaRef, spec: Spec, bad_rows: BadRows) -> Result<RangeAggregate> {
         let output = output_schema(&left, &right, &spec)?;
-        let wanted: Vec<Wanted> = spec
+        let wanted: Vec<FramedAggregate> = spec
             .functions
             .iter()
-            .map(|function| Wanted {
+            .map(|function| FramedAggregate {
                 aggregate: function.aggregate.aggregate(),
                 argument: function.argument,
                 filter: function.filter,
@@ -166,7 +166,7 @@ impl RangeAggregate {
 
     fn put_out(&mut self, batch: &Batch, cx: &mut Context) -> Result<()> {
         let mut keys = Vec::new();
-        self.sweep.keys.find(&columns::arrays(batch, &self.spec.left_keys), batch.rows(), &mut keys)?;
+        self.sweep.keys.find(batch, &self.spec.left_keys, &mut keys)?;
         let computed = self.sweep.compute(batch.times(), &keys)?;
         self.sweep.drop_passed(self.sweep.end());
         let mut columns = batch.columns().columns().to_vec();
