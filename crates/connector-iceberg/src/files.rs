@@ -14,17 +14,22 @@ use iceberg::spec::{
 };
 use iceberg::table::Table;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
+use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 use parquet::schema::types::SchemaDescriptor;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The property that says up to where an archive holds its topic.
 const FRONTIER: &str = "riverrun.frontier";
+/// How many footers are kept: about as many files overlap at one time.
+const FOOTERS_KEPT: usize = 8;
 
 /// One snapshot of a table.
 pub struct TableFiles {
@@ -35,6 +40,8 @@ pub struct TableFiles {
     paths: Vec<PathBuf>,
     // Where the row groups of each file begin, by its manifest.
     starts: Vec<Vec<u64>>,
+    // The footers that were used last, so that a file of many row groups is not parsed again for each of them.
+    footers: Mutex<VecDeque<(usize, ArrowReaderMetadata)>>,
     properties: HashMap<String, String>,
 }
 
@@ -63,6 +70,7 @@ impl TableFiles {
             fields: columns.to_vec(),
             paths: data_files.iter().map(|file| path_of(file.file_path())).collect(),
             starts: data_files.iter().map(group_starts).collect(),
+            footers: Mutex::default(),
             files,
             properties,
         })
@@ -82,6 +90,25 @@ impl TableFiles {
             return Err(self.failed(file, &format!("has {bytes} bytes, expected {expected}; restore the file")));
         }
         Ok(opened)
+    }
+
+    fn broken(&self, file: usize, error: ParquetError) -> Error {
+        self.failed(file, "is not whole or not Parquet; restore the file").with_source(error)
+    }
+
+    /// The footer of an opened file. Data files never change.
+    fn footer(&self, file: usize, opened: &File) -> Result<ArrowReaderMetadata> {
+        let kept = || self.footers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, known)) = kept().iter().find(|(other, _)| *other == file) {
+            return Ok(known.clone());
+        }
+        // The types come from Parquet's own schema: what a writer noted of its Arrow types may differ per file.
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let read = ArrowReaderMetadata::load(opened, options).map_err(|error| self.broken(file, error))?;
+        let mut kept = kept();
+        kept.truncate(FOOTERS_KEPT - 1);
+        kept.push_front((file, read.clone()));
+        Ok(read)
     }
 
     /// The row groups of the footer that lie in a range of those that the manifest tells.
@@ -131,11 +158,8 @@ impl TimedFiles for TableFiles {
         });
         let wanted = wanted.collect::<Result<Vec<(&Arc<NestedField>, Field)>>>()?;
         let opened = self.open_file(file)?;
-        let broken = |error| self.failed(file, "is not whole or not Parquet; restore the file").with_source(error);
-        // The types come from Parquet's own schema: what a writer noted of its Arrow types may differ per file.
-        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(opened, options)
-            .map_err(|error| broken(Box::new(error) as Box<dyn std::error::Error + Send + Sync>))?;
+        let footer = self.footer(file, &opened)?;
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(opened, footer);
         let roots = root_columns(builder.parquet_schema());
         let at: Vec<Option<usize>> = wanted.iter().map(|(column, _)| roots.find(column.id, &column.name)).collect();
         let defaulted =
@@ -149,7 +173,7 @@ impl TimedFiles for TableFiles {
         let mask = ProjectionMask::roots(builder.parquet_schema(), at.iter().flatten().copied());
         let groups = self.groups_between(file, &groups, builder.metadata())?;
         let reader = builder.with_projection(mask).with_row_groups(groups).with_batch_size(batch_rows.max(1)).build();
-        let reader = reader.map_err(|error| broken(Box::new(error)))?;
+        let reader = reader.map_err(|error| self.broken(file, error))?;
         Ok(Box::new(FileRows {
             place: format!("table \"{}\": data file \"{}\"", self.table, self.paths[file].display()),
             schema: Arc::new(Schema::new(wanted.into_iter().map(|(_, field)| field).collect::<Vec<_>>())),

@@ -38,6 +38,7 @@ pub struct Files {
     files: Vec<TimedFile>,
     // A row that cannot be read comes with the reason; else it is an error.
     with_errors: bool,
+    footers: parquet::Footers,
 }
 
 impl Files {
@@ -77,7 +78,8 @@ impl Files {
             Format::Csv | Format::JsonLines => infer::summaries(&paths, format, with_errors)?,
         };
         let files = summaries.into_iter().map(timed_file).collect::<Result<_>>()?;
-        Ok(Files { pattern: pattern.to_owned(), format, schema, paths, files, with_errors })
+        let (pattern, footers) = (pattern.to_owned(), parquet::Footers::default());
+        Ok(Files { pattern, format, schema, paths, files, with_errors, footers })
     }
 
     /// The same files with declared types for some columns, named without regard to case. CSV and JSON lines are
@@ -142,7 +144,7 @@ impl TimedFiles for Files {
             .get(file)
             .ok_or_else(|| Error::internal(format!("files \"{}\": there is no file {file}", self.pattern)))?;
         match self.format {
-            Format::Parquet => parquet::read_groups(path, groups, schema, batch_rows.max(1)),
+            Format::Parquet => parquet::read_groups(&self.footers, path, groups, schema, batch_rows.max(1)),
             // A text file is one group.
             _ if groups != (0..1) => Err(Error::internal(format!(
                 "\"{}\" is a text file of one row group; the row groups {groups:?} of it were asked for",
@@ -156,7 +158,9 @@ impl TimedFiles for Files {
 /// Reads a file as the schema says.
 fn read(path: &Path, format: Format, schema: SchemaRef, batch_rows: usize, with_errors: bool) -> Result<RecordBatches> {
     match format {
-        Format::Parquet => parquet::read_groups(path, 0..usize::MAX, schema, batch_rows.max(1)),
+        Format::Parquet => {
+            parquet::read_groups(&parquet::Footers::default(), path, 0..usize::MAX, schema, batch_rows.max(1))
+        }
         Format::Csv | Format::JsonLines => infer::read(path, format, schema, batch_rows.max(1), with_errors),
     }
 }

@@ -59,3 +59,75 @@ impl Splitter {
         parts.map(|(worker, rows)| Ok((worker, part(rows)?))).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{RowOrder, key_hashes};
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+    use proptest::prelude::*;
+    use std::sync::Arc;
+
+    /// Rows with a key and a word; their order is their place.
+    fn batch(keys: &[Option<i64>]) -> Batch {
+        let words: ArrayRef = Arc::new(StringArray::from_iter_values(keys.iter().map(|key| format!("{key:?}"))));
+        let columns: [(&str, ArrayRef); 2] = [("key", Arc::new(Int64Array::from(keys.to_vec()))), ("word", words)];
+        let orders = (0..keys.len()).map(|row| RowOrder(row as u128)).collect();
+        Batch::new(RecordBatch::try_from_iter(columns).unwrap(), vec![7; keys.len()], orders).unwrap()
+    }
+
+    /// The places in the whole batch of the rows of a part.
+    fn places(part: &Batch) -> Vec<usize> {
+        (0..part.rows()).map(|row| part.order(row).0 as usize).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn the_parts_of_a_batch_are_its_rows_by_key_group(
+            keys in prop::collection::vec(prop::option::weighted(0.9, -20i64..20), 0..80),
+            workers in 1usize..6,
+            columns in prop::sample::select(vec![vec![0], vec![1], vec![1, 0]]),
+            carried in prop::sample::select(vec![vec![], vec![0], vec![1, 0]]),
+        ) {
+            // Hashes that a batch carries are used again only where they are those of the key.
+            let mut whole = batch(&keys);
+            if !carried.is_empty() {
+                whole = whole.hash_keys(&carried).unwrap();
+            }
+            let arrays: Vec<ArrayRef> = columns.iter().map(|&column| whole.column(column).clone()).collect();
+            let hashes = key_hashes(&arrays, keys.len()).unwrap();
+            let worker_of = |row: usize| KeyGroups::worker_of(key_group(hashes[row]), workers);
+            let parts = Splitter::new(Exchange::Hash(columns.clone()), workers).split(3, whole.clone()).unwrap();
+            prop_assert!(parts.is_sorted_by_key(|(worker, _)| *worker));
+            for (worker, part) in &parts {
+                prop_assert!(part.rows() > 0);
+                let places = places(part);
+                let own: Vec<usize> = (0..keys.len()).filter(|&row| worker_of(row) == *worker).collect();
+                prop_assert_eq!(&places, &own);
+                let carried = part.key_hashes_of(&columns).map(<[u64]>::to_vec);
+                prop_assert_eq!(carried, Some(places.iter().map(|&row| hashes[row]).collect::<Vec<_>>()));
+                let rows: Vec<u32> = places.iter().map(|&row| row as u32).collect();
+                let taken = whole.take(&rows).unwrap();
+                prop_assert_eq!(part.columns(), taken.columns());
+            }
+            prop_assert_eq!(parts.iter().map(|(_, part)| part.rows()).sum::<usize>(), keys.len());
+        }
+    }
+
+    #[test]
+    fn other_exchanges_send_whole_batches() {
+        let to = |exchange: Exchange, sender: usize| {
+            let splitter = Splitter::new(exchange, 3);
+            let parts = splitter.split(sender, batch(&[Some(1), None])).unwrap();
+            assert!(parts.iter().all(|(_, part)| places(part) == [0, 1]));
+            let workers: Vec<usize> = parts.into_iter().map(|(worker, _)| worker).collect();
+            // Watermarks go where rows go.
+            assert_eq!(workers, splitter.destinations(sender).collect::<Vec<_>>());
+            workers
+        };
+        assert_eq!(to(Exchange::Forward, 2), [2]);
+        assert_eq!(to(Exchange::Single, 2), [0]);
+        assert_eq!(to(Exchange::Broadcast, 2), [0, 1, 2]);
+        assert_eq!(Splitter::new(Exchange::Hash(vec![0]), 3).destinations(2), 0..3);
+    }
+}

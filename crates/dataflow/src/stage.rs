@@ -55,6 +55,8 @@ struct StageNode {
     cx: Context,
     // Everything at or before this has been released.
     watermark: EventTime,
+    // It took up state at its watermark, which its operator was not told yet.
+    is_restored: bool,
     // The inputs of the stage that reach it.
     reached_by: Vec<usize>,
     edges: Vec<(Port, Target)>,
@@ -148,8 +150,8 @@ impl Stage {
             }
             reached_by.sort_unstable();
             reached_by.dedup();
-            let (cx, watermark) = (Context::new(groups), EventTime::MIN);
-            nodes.push(StageNode { node, name: of.name.clone(), kind, cx, watermark, reached_by, edges: vec![] });
+            let (name, cx, watermark, is_restored) = (of.name.clone(), Context::new(groups), EventTime::MIN, false);
+            nodes.push(StageNode { node, name, kind, cx, watermark, is_restored, reached_by, edges: vec![] });
         }
         let mut from = Vec::new();
         for (index, outlet) in plan.outlets.iter().enumerate() {
@@ -263,6 +265,7 @@ impl Stage {
         self.expect_done()?;
         let mut nodes = Vec::new();
         for node in &mut self.nodes {
+            node.begin()?;
             if let Kind::Step(operator) = &mut node.kind {
                 nodes.push((node.node, node.watermark, operator.freeze()?));
             }
@@ -273,10 +276,12 @@ impl Stage {
     /// Takes up the state of one node that was frozen at a watermark; called on a new stage, once per blob.
     pub fn restore(&mut self, node: usize, watermark: EventTime, state: &mut dyn StateReader) -> Result<()> {
         let at = self.nodes.iter_mut().find(|at| at.node == node);
-        let Some(StageNode { kind: Kind::Step(operator), cx, watermark: own, .. }) = at else {
+        let Some(StageNode { kind: Kind::Step(operator), cx, watermark: own, is_restored, .. }) = at else {
             return Err(Error::internal(format!("state of node {node} came to a stage that has no such step")));
         };
-        *own = watermark.max(*own);
+        // Workers behind a forward edge have come unequally far: what one has not released may come to another.
+        *own = if *is_restored { watermark.min(*own) } else { watermark };
+        *is_restored = true;
         operator.restore(state, cx)
     }
 
@@ -307,6 +312,7 @@ impl Stage {
             call => call,
         };
         let (Call::Process(at, ..) | Call::Advance(at, _)) = call;
+        self.nodes[at].begin()?;
         let StageNode { kind, cx, watermark, .. } = &mut self.nodes[at];
         match kind {
             Kind::Sink(after) => match call {
@@ -370,6 +376,17 @@ impl Stage {
                 self.out.push((outlet, batch));
             }
         }
+    }
+}
+
+impl StageNode {
+    /// Tells a restored operator the watermark at which it was frozen, which it has released everything up to. One that
+    /// no state came to would not know it, and what it freezes next would not agree with that of other workers.
+    fn begin(&mut self) -> Result<()> {
+        if let (Kind::Step(operator), true) = (&mut self.kind, std::mem::take(&mut self.is_restored)) {
+            operator.advance(self.watermark, &mut self.cx)?;
+        }
+        Ok(())
     }
 }
 

@@ -1,10 +1,10 @@
 //! Runs a job in one thread, choosing by a seed among everything that could happen next.
 
-use crate::BATCH_ROWS;
 use crate::build::{JobReport, Parts, build};
 use crate::commit::CommitterStep;
 use crate::control::Control;
 use crate::job::Job;
+use crate::limits::BATCH_ROWS;
 use crate::schedule::{Next, Schedule};
 use crate::sink::WriterStep;
 use crate::status::Status;

@@ -104,13 +104,16 @@ impl StageInstance {
         self.coordination.tell(CoordinatorEvent::StageFrozen { stage: self.id, levels })?;
         let absent: Vec<bool> =
             (0..self.destinations.len()).map(|outlet| self.stage.watermark(outlet).is_none()).collect();
-        let joined: Vec<usize> = (0..self.lanes.len()).filter(|&lane| self.lanes[lane].turns_present()).collect();
-        for lane in joined {
-            let input = self.lanes[lane].input;
-            let level = self.stage.present_at(input);
+        // All levels are those at the barrier, as the coordinator takes them, and the least goes first: no operator is moved
+        // beyond the level of another lane that reaches it.
+        let joined = self.lanes.iter().enumerate().filter(|(_, lane)| lane.turns_present());
+        let mut joined: Vec<(EventTime, usize)> =
+            joined.map(|(at, lane)| (self.stage.present_at(lane.input), at)).collect();
+        joined.sort_unstable();
+        for (level, lane) in joined {
             self.lanes[lane].watermark = Some(level);
             // Nothing comes out of this: no operator is behind the level.
-            self.advance(input)?;
+            self.advance(self.lanes[lane].input)?;
         }
         for (outlet, destination) in self.destinations.iter_mut().enumerate() {
             let turns_present = absent[outlet] && self.stage.watermark(outlet).is_some();

@@ -8,6 +8,7 @@
 //! Modules are listed in the order in which they stand on each other.
 
 mod event;
+mod limits;
 mod mailbox;
 
 mod edge;
@@ -44,12 +45,3 @@ pub use notes::Notes;
 pub use pool::Pool;
 pub use run::run;
 pub use status::{Backlog, NodeStatus, Status};
-
-/// The most rows that one call of an operator takes or puts out.
-pub const BATCH_ROWS: usize = 8192;
-
-/// The most rows that may wait in one lane before its sender has no credit.
-pub const LANE_ROWS: usize = 4 * BATCH_ROWS;
-
-/// The most bytes of rows that may wait in one lane before its sender has no credit.
-pub const LANE_BYTES: usize = 16 << 20;

@@ -1,6 +1,6 @@
 //! What runs next.
 
-use crate::BATCH_ROWS;
+use crate::limits::BATCH_ROWS;
 use dataflow::{ProcessingTime, Span};
 
 /// Sources are polled after so many calls of stages at least, since others may wait for their rows, watermarks and barriers.

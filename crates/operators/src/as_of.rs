@@ -2,7 +2,7 @@
 
 use crate::columns;
 use crate::queue::{self, Queue};
-use crate::staged::Staged;
+use crate::restored_rows::RestoredRows;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use dataflow::{
@@ -56,7 +56,7 @@ pub struct AsOf {
     log: Log,
     last: Last,
     pending: Queue,
-    staged: Staged,
+    staged: RestoredRows,
     // By key id: the last row of the chunk at hand and 1; 0 outside of chunks.
     newest: Vec<u32>,
     watermark: EventTime,
@@ -74,7 +74,7 @@ struct Last {
 
 /// Right rows that are applied in a chunk, in rows as in [`Last`].
 #[derive(Debug, Default)]
-struct Applied {
+struct AppliedRows {
     times: Vec<i64>,
     keys: Vec<u32>,
     values: Vec<u64>,
@@ -83,7 +83,7 @@ struct Applied {
 
 /// Where the columns of a left row come from.
 #[derive(Clone, Copy)]
-enum Met {
+enum Match {
     Nothing,
     Applied(u32),
     Last(u32),
@@ -115,7 +115,7 @@ impl AsOf {
             output,
             keys: KeyIndex::new(&types, false),
             log: Log::new(shape),
-            staged: Staged::new(shape),
+            staged: RestoredRows::new(shape),
             last,
             columns,
             spec,
@@ -127,7 +127,7 @@ impl AsOf {
 
     fn take_right(&mut self, batch: &Batch) -> Result<()> {
         let mut keys = Vec::new();
-        self.keys.intern(&columns::arrays(batch, &self.spec.right_keys), batch.rows(), &mut keys)?;
+        self.keys.intern(batch, &self.spec.right_keys, &mut keys)?;
         let with_keys: Vec<u32> = (0..keys.len() as u32).filter(|&row| keys[row as usize] != NO_KEY).collect();
         let batch = if with_keys.len() == keys.len() { batch.clone() } else { batch.take(&with_keys)? };
         keys.retain(|&key| key != NO_KEY);
@@ -151,9 +151,9 @@ impl AsOf {
     }
 
     /// Takes the right rows up to a time out of the log.
-    fn take_until(&mut self, limit: i64) -> Applied {
+    fn take_until(&mut self, limit: i64) -> AppliedRows {
         let columns = self.columns.len();
-        let mut applied = Applied::default();
+        let mut applied = AppliedRows::default();
         let end = self.log.first_above(self.log.start(), limit);
         let rows = (end - self.log.start()) as usize;
         applied.values.resize(rows * columns, 0);
@@ -183,12 +183,12 @@ impl AsOf {
             let (mut bits, mut there) = (Vec::with_capacity(met.len()), Vec::with_capacity(met.len()));
             for met in &met {
                 let (value, flag) = match *met {
-                    Met::Nothing => (0, 0),
-                    Met::Applied(row) => {
+                    Match::Nothing => (0, 0),
+                    Match::Applied(row) => {
                         let at = row as usize * self.columns.len() + index;
                         (applied.values[at], applied.flags[at])
                     }
-                    Met::Last(key) => self.last.get(key as usize, index),
+                    Match::Last(key) => self.last.get(key as usize, index),
                 };
                 bits.push(value);
                 there.push(flag);
@@ -196,11 +196,11 @@ impl AsOf {
             arrays.push(values.decode(&bits, &there)?);
         }
         self.apply(&applied);
-        Ok((arrays, met.iter().map(|met| !matches!(met, Met::Nothing)).collect()))
+        Ok((arrays, met.iter().map(|met| !matches!(met, Match::Nothing)).collect()))
     }
 
     /// Which right row each left row meets.
-    fn meet(&mut self, times: &[i64], keys: &[u32], applied: &Applied) -> Vec<Met> {
+    fn meet(&mut self, times: &[i64], keys: &[u32], applied: &AppliedRows) -> Vec<Match> {
         let mut met = Vec::with_capacity(keys.len());
         let mut at = 0;
         for (row, (&time, &key)) in times.iter().zip(keys).enumerate() {
@@ -217,16 +217,16 @@ impl AsOf {
                 at += 1;
             }
             met.push(match self.newest.get(key as usize) {
-                Some(0) if self.last.is_there(key as usize) => Met::Last(key),
-                Some(0) | None => Met::Nothing,
-                Some(&row) => Met::Applied(row - 1),
+                Some(0) if self.last.is_there(key as usize) => Match::Last(key),
+                Some(0) | None => Match::Nothing,
+                Some(&row) => Match::Applied(row - 1),
             });
         }
         met
     }
 
     /// Makes the last applied row of each key the last row of its key; what it replaces is let go.
-    fn apply(&mut self, applied: &Applied) {
+    fn apply(&mut self, applied: &AppliedRows) {
         self.newest.resize(self.keys.ids(), 0);
         self.last.grow(self.keys.ids());
         for (row, &key) in applied.keys.iter().enumerate() {
@@ -261,7 +261,7 @@ impl AsOf {
     /// Joins left rows and puts them out.
     fn put_out(&mut self, batch: &Batch, cx: &mut Context) -> Result<()> {
         let mut keys = Vec::new();
-        self.keys.find(&columns::arrays(batch, &self.spec.left_keys), batch.rows(), &mut keys)?;
+        self.keys.find(batch, &self.spec.left_keys, &mut keys)?;
         let (appended, met) = self.join(batch.times(), &keys)?;
         let mut columns = batch.columns().columns().to_vec();
         columns.extend(appended);
@@ -309,13 +309,8 @@ impl AsOf {
     }
 
     /// Takes up restored rows.
-    fn settle(&mut self) -> Result<()> {
+    fn settle(&mut self) {
         self.staged.append_to(&mut self.log);
-        if self.pending.is_unsorted() {
-            let sorted = self.pending.take_sorted(&self.left)?;
-            self.pending.push(sorted);
-        }
-        Ok(())
     }
 }
 
@@ -367,7 +362,7 @@ impl Last {
 
 impl Operator for AsOf {
     fn process(&mut self, input: Input, batch: &Batch, cx: &mut Context) -> Result<Progress> {
-        self.settle()?;
+        self.settle();
         if input == Input(0) {
             self.pending.push_in_order(batch, "an as-of join")?;
             cx.count(Fate::In, batch.rows());
@@ -380,7 +375,7 @@ impl Operator for AsOf {
     }
 
     fn advance(&mut self, watermark: EventTime, cx: &mut Context) -> Result<Progress> {
-        self.settle()?;
+        self.settle();
         self.watermark = self.watermark.max(watermark);
         while self.pending.first_time().is_some_and(|first| first <= watermark.0) {
             let Some(batch) = self.pending.pop_until(watermark.0, cx.room()) else {
@@ -401,7 +396,7 @@ impl Operator for AsOf {
     }
 
     fn freeze(&mut self) -> Result<Arc<dyn Frozen>> {
-        self.settle()?;
+        self.settle();
         Ok(Arc::new(FrozenAsOf {
             log: self.log.snapshot(),
             keys: self.keys.keys().clone(),
@@ -427,6 +422,7 @@ impl Operator for AsOf {
             }
             other => Err(Error::corrupt(format!("a record in the state of an as-of join has the unknown tag {other}"))),
         })?;
+        self.pending.put_in_order(&self.left)?;
         self.watermark = watermark.unwrap_or(EventTime::MIN);
         self.count_state(cx);
         Ok(())

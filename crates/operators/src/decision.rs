@@ -214,7 +214,7 @@ impl Decision {
     fn decide(&mut self, batch: &Batch, conditions: &[Condition]) -> Result<Decided> {
         let mut subjects = Vec::new();
         if self.cooldowns.iter().any(Option::is_some) {
-            self.keys.intern(&[batch.column(self.spec.subject).clone()], batch.rows(), &mut subjects)?;
+            self.keys.intern(batch, &[self.spec.subject], &mut subjects)?;
         }
         let mut decided = Decided::default();
         for row in 0..batch.rows() {

@@ -2,7 +2,7 @@
 
 use crate::columns;
 use crate::queue;
-use crate::staged::Staged;
+use crate::restored_rows::RestoredRows;
 use arrow::datatypes::SchemaRef;
 use dataflow::{
     Batch, Context, Error, EventTime, Fate, Frozen, Input, Operator, Port, Progress, Result, Span, StateReader,
@@ -24,7 +24,7 @@ pub struct Dedup {
     // By key id; NEVER for ids without a key.
     last: Vec<i64>,
     log: Log,
-    staged: Staged,
+    staged: RestoredRows,
     watermark: EventTime,
     fingerprint: u64,
 }
@@ -46,7 +46,7 @@ impl Dedup {
             keys: KeyIndex::new(&types, true),
             last: Vec::new(),
             log: Log::new(Shape::default()),
-            staged: Staged::default(),
+            staged: RestoredRows::default(),
             watermark: EventTime::MIN,
             fingerprint,
         })
@@ -84,7 +84,7 @@ impl Operator for Dedup {
             return Err(Error::internal("rows came to a dedup out of order; it stands behind a merge"));
         }
         let mut keys = Vec::new();
-        self.keys.intern(&columns::arrays(batch, &self.key_columns), batch.rows(), &mut keys)?;
+        self.keys.intern(batch, &self.key_columns, &mut keys)?;
         self.last.resize(self.keys.ids(), NEVER);
         let mut kept = Vec::with_capacity(batch.rows());
         for (row, (&key, &time)) in keys.iter().zip(batch.times().iter()).enumerate() {

@@ -7,7 +7,7 @@ pub mod aggregate;
 pub mod bad_rows;
 mod columns;
 mod queue;
-mod staged;
+mod restored_rows;
 mod sweep;
 
 /// Operator: merge.

@@ -56,8 +56,16 @@ impl Queue {
         Ok(())
     }
 
-    /// Whether batches overlap, as those of several blobs may.
-    pub(crate) fn is_unsorted(&self) -> bool {
+    /// Brings restored rows into order: batches of several blobs may overlap.
+    pub(crate) fn put_in_order(&mut self, schema: &SchemaRef) -> Result<()> {
+        if self.is_unsorted() {
+            let sorted = self.take_sorted(schema)?;
+            self.push(sorted);
+        }
+        Ok(())
+    }
+
+    fn is_unsorted(&self) -> bool {
         let mut last = (i64::MIN, 0);
         self.batches().any(|batch| {
             let end = batch.rows() - 1;

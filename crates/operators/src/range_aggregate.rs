@@ -3,7 +3,7 @@
 use crate::aggregate::does_not_fit;
 use crate::bad_rows::{BadRows, by_row, good_rows};
 use crate::queue::{self, Queue};
-use crate::sweep::{FrozenSweep, Sweep, Wanted};
+use crate::sweep::{FramedAggregate, FrozenSweep, Sweep};
 use crate::{Aggregate, columns};
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
@@ -138,10 +138,10 @@ impl RangeAggregate {
     /// Functions of rows of a right input for each row of a left one.
     pub fn new(left: SchemaRef, right: SchemaRef, spec: Spec, bad_rows: BadRows) -> Result<RangeAggregate> {
         let output = output_schema(&left, &right, &spec)?;
-        let wanted: Vec<Wanted> = spec
+        let wanted: Vec<FramedAggregate> = spec
             .functions
             .iter()
-            .map(|function| Wanted {
+            .map(|function| FramedAggregate {
                 aggregate: function.aggregate.aggregate(),
                 argument: function.argument,
                 filter: function.filter,
@@ -166,7 +166,7 @@ impl RangeAggregate {
 
     fn put_out(&mut self, batch: &Batch, cx: &mut Context) -> Result<()> {
         let mut keys = Vec::new();
-        self.sweep.keys.find(&columns::arrays(batch, &self.spec.left_keys), batch.rows(), &mut keys)?;
+        self.sweep.keys.find(batch, &self.spec.left_keys, &mut keys)?;
         let computed = self.sweep.compute(batch.times(), &keys)?;
         self.sweep.drop_passed(self.sweep.end());
         let mut columns = batch.columns().columns().to_vec();
@@ -198,13 +198,8 @@ impl RangeAggregate {
     }
 
     /// Takes up restored rows.
-    fn settle(&mut self) -> Result<()> {
+    fn settle(&mut self) {
         self.sweep.settle();
-        if self.pending.is_unsorted() {
-            let sorted = self.pending.take_sorted(&self.left)?;
-            self.pending.push(sorted);
-        }
-        Ok(())
     }
 }
 
@@ -216,7 +211,7 @@ fn is_positive(counts: &ArrayRef) -> ArrayRef {
 
 impl Operator for RangeAggregate {
     fn process(&mut self, input: Input, batch: &Batch, cx: &mut Context) -> Result<Progress> {
-        self.settle()?;
+        self.settle();
         if input == Input(0) {
             self.pending.push_in_order(batch, "an aggregate over another stream")?;
             cx.count(Fate::In, batch.rows());
@@ -235,7 +230,7 @@ impl Operator for RangeAggregate {
     }
 
     fn advance(&mut self, watermark: EventTime, cx: &mut Context) -> Result<Progress> {
-        self.settle()?;
+        self.settle();
         self.watermark = self.watermark.max(watermark);
         let hold_us = self.hold_us;
         let is_due = |first: i64| first.saturating_add(hold_us) <= watermark.0;
@@ -261,7 +256,7 @@ impl Operator for RangeAggregate {
     }
 
     fn freeze(&mut self) -> Result<Arc<dyn Frozen>> {
-        self.settle()?;
+        self.settle();
         Ok(Arc::new(FrozenRangeAggregate {
             sweep: self.sweep.freeze(u64::MAX),
             pending: self.pending.freeze(),
@@ -286,6 +281,7 @@ impl Operator for RangeAggregate {
                 "a record in the state of an aggregate over another stream has the unknown tag {other}"
             ))),
         })?;
+        self.pending.put_in_order(&self.left)?;
         self.watermark = watermark.unwrap_or(EventTime::MIN);
         self.count_state(cx);
         Ok(())

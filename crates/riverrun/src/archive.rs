@@ -2,8 +2,9 @@
 
 use crate::args::RunArgs;
 use crate::clock::Stopwatch;
+use crate::outcome::Outcome;
 use crate::run::on_interrupt;
-use crate::{Outcome, show};
+use crate::show;
 use dataflow::{Error, Position, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use project::{Archive, ArchiveEnd, ArchiveOptions, ArchiveStep, Archived, Project};

@@ -1,6 +1,7 @@
 //! `check` and `explain`: plans, and what is wrong with them.
 
-use crate::{Outcome, report};
+use crate::outcome::Outcome;
+use crate::report;
 use project::Project;
 use sql::Target;
 use std::process::ExitCode;

@@ -1,6 +1,6 @@
 //! `init`: a working project to start from.
 
-use crate::Outcome;
+use crate::outcome::Outcome;
 use dataflow::{Error, Result};
 use std::path::Path;
 use std::process::ExitCode;

@@ -5,6 +5,7 @@ mod args;
 mod check;
 mod clock;
 mod init;
+mod outcome;
 mod progress;
 mod publish;
 mod query;
@@ -17,12 +18,10 @@ mod why;
 
 use args::{Cli, Command};
 use clap::{CommandFactory, Parser};
-use project::{Failure, Project};
+use outcome::Outcome;
+use project::Project;
 use std::process::ExitCode;
 use std::sync::Arc;
-
-/// How a command ended: the exit code.
-type Outcome = Result<ExitCode, Failure>;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

@@ -1,8 +1,9 @@
 //! `publish` and `tail`: events onto a topic, and a topic watched.
 
 use crate::clock::Stopwatch;
+use crate::outcome::Outcome;
 use crate::run::on_interrupt;
-use crate::{Outcome, show};
+use crate::show;
 use indicatif::{ProgressBar, ProgressStyle};
 use project::{Project, TailRow};
 use std::io::Write;

@@ -1,8 +1,9 @@
 //! `query`: a SELECT over the project's streams and views, bounded. Rows are printed as they come.
 
 use crate::args::QueryArgs;
+use crate::outcome::Outcome;
 use crate::run::{instant, job, on_interrupt};
-use crate::{Outcome, show};
+use crate::show;
 use arrow::array::RecordBatch;
 use dataflow::{Batch, Encode, Error, EventTime, Fate, Result};
 use engine::{Control, JobReport};

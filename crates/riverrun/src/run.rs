@@ -2,8 +2,9 @@
 
 use crate::args::RunArgs;
 use crate::clock::{Stopwatch, rest};
+use crate::outcome::Outcome;
 use crate::progress::Progress;
-use crate::{Outcome, show};
+use crate::show;
 use dataflow::{Error, EventTime, Fate, Output, Result};
 use engine::{Control, Job, JobReport, Pool, SinkBinding};
 use project::{Begin, Failure, JobOptions, Project, RuleTally, Wired, WiredSink};

@@ -1,8 +1,9 @@
 //! `test`: every TEST as a stream.
 
 use crate::clock::Stopwatch;
+use crate::outcome::Outcome;
 use crate::run::job;
-use crate::{Outcome, report, show};
+use crate::{report, show};
 use engine::Control;
 use project::{Failure, Project};
 use sql::{Statements, Test};

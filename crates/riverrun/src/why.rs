@@ -1,7 +1,8 @@
 //! `why`: one decision from its log.
 
+use crate::outcome::Outcome;
 use crate::query::print_json;
-use crate::{Outcome, show};
+use crate::show;
 use dataflow::Error;
 use project::Project;
 use std::process::ExitCode;

@@ -122,7 +122,7 @@ impl Archiver {
         to: Option<Vec<Option<Position>>>,
     ) -> Result<Archiver> {
         spec.check()?;
-        crate::open::check_decode(&spec, decode.as_ref())?;
+        crate::source::check_decode(&spec, decode.as_ref())?;
         let frontier = match frontier {
             Some(frontier) => {
                 frontier.check(&spec.name, topic)?;

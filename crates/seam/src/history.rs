@@ -309,5 +309,5 @@ impl Drop for History {
 /// A piece without rows, and nothing behind it.
 fn nothing(plan: &HistoryPlan, stats: &Arc<StreamStats>, bound: i64) -> Piece {
     let rows = ShareRows::empty(plan.spec.schema.clone());
-    Piece { rows, aside: Vec::new(), bound, is_last: true, held: HeldBytes::new(stats, 0) }
+    Piece { rows, aside: Vec::new(), bound, is_last: true, _held: HeldBytes::new(stats, 0) }
 }

@@ -2,7 +2,8 @@
 //! reader that gives out the rows of a stream with their time, first from files, then from a topic, exact to the row.
 //!
 //! This crate knows no connector: it reads through [`dataflow::TimedFiles`], [`dataflow::Topic`] and
-//! [`dataflow::Decode`]. It starts no thread and reads no clock; its only files are those that it spills to.
+//! [`dataflow::Decode`]. It starts no thread of its own, gives what is read ahead to [`dataflow::Background`], and reads no clock; its only
+//! files are those that it spills to.
 //! Modules are listed in the order in which a row meets them.
 
 mod archive;
@@ -19,6 +20,7 @@ mod position;
 mod probe;
 mod reader;
 mod report;
+mod source;
 mod spec;
 mod stats;
 mod unreleased;
@@ -26,6 +28,7 @@ mod unreleased;
 pub use archive::{Archiver, CLOCK_PROPERTY, archive_schema, check_clock_property, clock_property};
 pub use clock::{PartitionClock, Placed};
 pub use frontier::{FRONTIER_PROPERTY, Frontier, PartitionFrontier};
-pub use open::{Lead, Live, Options, Seam, StreamInput};
+pub use open::{Options, Seam, StreamInput};
+pub use source::{Lead, Live};
 pub use spec::{BadRows, Late, Quiet, StreamSpec};
 pub use stats::{Counts, StreamStats};

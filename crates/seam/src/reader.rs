@@ -9,10 +9,10 @@
 
 use crate::history::{History, HistoryRoom, SharePosition};
 use crate::live::{LiveBounds, LiveReader};
-use crate::open::Source;
 use crate::placing::Aside;
 use crate::position::ShareBytes;
 use crate::report::Reporter;
+use crate::source::Source;
 use crate::unreleased::{OutRows, UnreleasedRows};
 use dataflow::{
     Background, Batch, Error, EventTime, FrozenReader, Polled, ProcessingTime, ReadBounds, Reader, ReaderState, Report,

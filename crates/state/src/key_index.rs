@@ -1,17 +1,15 @@
 //! Keys to dense ids and back.
 
 use crate::arena::Arena;
+use crate::number_table::NO_KEY;
 use crate::number_table::NumberTable;
 use crate::prefetch;
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
-use dataflow::{Error, KeyGroup, Result, key_bytes, key_group};
+use dataflow::{Batch, Error, KeyGroup, Result, key_bytes, key_group};
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
-
-/// Stands for no key: it was not found, or it has a NULL where NULLs match nothing.
-pub const NO_KEY: u32 = u32::MAX;
 
 /// Gives each key a dense id for as long as something refers to it.
 ///
@@ -98,8 +96,11 @@ impl KeyIndex {
         KeyIndex { keys: Keys(keys), find, references: Vec::new(), free: Vec::new(), nulls_match }
     }
 
-    /// Appends the id of each row's key, new ones included, and counts one reference for each row.
-    pub fn intern(&mut self, columns: &[ArrayRef], rows: usize, ids: &mut Vec<u32>) -> Result<()> {
+    /// Appends the id of each row's key in some columns, new ones included, and counts one reference for each row. Hashes
+    /// of these columns that the batch carries are not worked out again.
+    pub fn intern(&mut self, batch: &Batch, columns: &[usize], ids: &mut Vec<u32>) -> Result<()> {
+        let (rows, hashes) = (batch.rows(), batch.key_hashes_of(columns));
+        let columns = &arrays(batch, columns);
         ids.reserve(rows);
         if let Find::Integers(_) = self.find {
             let column = integers(columns)?;
@@ -113,13 +114,17 @@ impl KeyIndex {
                 ids.push(NO_KEY);
                 continue;
             }
-            ids.push(self.intern_bytes(&bytes[offsets[row] as usize..offsets[row + 1] as usize])?);
+            let key = &bytes[offsets[row] as usize..offsets[row + 1] as usize];
+            let hash = hashes.map_or_else(|| xxh3_64(key), |hashes| hashes[row]);
+            ids.push(self.intern_bytes(key, hash)?);
         }
         Ok(())
     }
 
-    /// Appends the id of each row's key, [`NO_KEY`] for one that is not there.
-    pub fn find(&self, columns: &[ArrayRef], rows: usize, ids: &mut Vec<u32>) -> Result<()> {
+    /// Appends the id of each row's key in some columns, [`NO_KEY`] for one that is not there.
+    pub fn find(&self, batch: &Batch, columns: &[usize], ids: &mut Vec<u32>) -> Result<()> {
+        let (rows, hashes) = (batch.rows(), batch.key_hashes_of(columns));
+        let columns = &arrays(batch, columns);
         ids.reserve(rows);
         match (&self.find, &self.keys.0) {
             (Find::Integers(table), Kind::Integers { null, .. }) => {
@@ -142,7 +147,8 @@ impl KeyIndex {
                         return NO_KEY;
                     }
                     let key = &bytes[offsets[row] as usize..offsets[row + 1] as usize];
-                    table.find(xxh3_64(key), |&id| arena.get(id) == key).copied().unwrap_or(NO_KEY)
+                    let hash = hashes.map_or_else(|| xxh3_64(key), |hashes| hashes[row]);
+                    table.find(hash, |&id| arena.get(id) == key).copied().unwrap_or(NO_KEY)
                 }));
             }
             _ => return Err(Error::internal("a key index mixes integers and bytes")),
@@ -154,7 +160,7 @@ impl KeyIndex {
     /// index are [`dataflow::ErrorKind::Corrupt`].
     pub fn intern_canonical(&mut self, bytes: &[u8]) -> Result<u32> {
         match self.find {
-            Find::Bytes(_) => self.intern_bytes(bytes),
+            Find::Bytes(_) => self.intern_bytes(bytes, xxh3_64(bytes)),
             Find::Integers(_) => match bytes {
                 [0] => Ok(self.intern_integer(None)),
                 [1, number @ ..] => {
@@ -224,14 +230,14 @@ impl KeyIndex {
         id
     }
 
-    fn intern_bytes(&mut self, key: &[u8]) -> Result<u32> {
+    fn intern_bytes(&mut self, key: &[u8], hash: u64) -> Result<u32> {
+        debug_assert_eq!(hash, xxh3_64(key), "a batch carries the hashes of other columns");
         let (Find::Bytes(table), Kind::Bytes { arena, hashes }) = (&mut self.find, &mut self.keys.0) else {
             return Err(Error::internal("an index of integers was asked for bytes"));
         };
         if u32::try_from(key.len()).is_err() {
             return Err(Error::data(format!("a key has {} bytes, expected less than 4 GiB", key.len())));
         }
-        let hash = xxh3_64(key);
         if let Some(&id) = table.find(hash, |&id| hashes[id as usize] == hash && arena.get(id) == key) {
             self.references[id as usize] += 1;
             return Ok(id);
@@ -322,7 +328,7 @@ impl KeyIndex {
 
     /// Adds bytes that are no canonical key: values of columns.
     pub(crate) fn intern_raw(&mut self, bytes: &[u8]) -> Result<u32> {
-        self.intern_bytes(bytes)
+        self.intern_bytes(bytes, xxh3_64(bytes))
     }
 
     /// The bytes that everything takes.
@@ -362,6 +368,10 @@ fn absent_rows(columns: &[ArrayRef], rows: usize, nulls_match: bool) -> Option<V
     Some((0..rows).map(|row| columns.iter().any(|column| column.is_null(row))).collect())
 }
 
+fn arrays(batch: &Batch, columns: &[usize]) -> Vec<ArrayRef> {
+    columns.iter().map(|&column| batch.column(column).clone()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -369,10 +379,15 @@ mod tests {
     use dataflow::key_hashes;
     use std::sync::Arc;
 
+    fn batch(column: ArrayRef) -> Batch {
+        let rows = column.len();
+        let columns = RecordBatch::try_from_iter_with_nullable([("key", column, true)]).unwrap();
+        Batch::new(columns, vec![0; rows], vec![RowOrder(0); rows]).unwrap()
+    }
+
     fn intern(index: &mut KeyIndex, column: ArrayRef) -> Vec<u32> {
         let mut ids = Vec::new();
-        let rows = column.len();
-        index.intern(&[column], rows, &mut ids).unwrap();
+        index.intern(&batch(column), &[0], &mut ids).unwrap();
         ids
     }
 
@@ -389,7 +404,7 @@ mod tests {
             assert!(index.release(0));
             assert_eq!(index.len(), 2);
             let mut found = Vec::new();
-            index.find(&[column.clone()], 5, &mut found).unwrap();
+            index.find(&batch(column.clone()), &[0], &mut found).unwrap();
             assert_eq!(found, [NO_KEY, 1, NO_KEY, 2, 1]);
             assert_eq!(intern(&mut index, column.slice(0, 1)), [0]);
             assert_eq!(index.ids(), 3);

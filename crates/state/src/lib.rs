@@ -18,8 +18,9 @@ mod values;
 
 pub use blob::{Decoder, Encoder, fingerprint, open, seal};
 pub use group_blobs::{BlobKeys, GroupBlobs, read_blobs};
-pub use key_index::{KeyIndex, Keys, NO_KEY};
+pub use key_index::{KeyIndex, Keys};
 pub use log::{Log, LogSnapshot, Page, Shape};
+pub use number_table::NO_KEY;
 pub use prefetch::prefetch;
 pub use rows::{get_rows, put_rows, put_rows_by_group};
 pub use table::Table;

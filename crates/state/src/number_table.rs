@@ -1,6 +1,9 @@
 //! Numbers to ids: a table that can be asked for a place before it is needed.
 
-use crate::{NO_KEY, prefetch};
+use crate::prefetch;
+
+/// Stands for no key: it was not found, or it has a NULL where NULLs match nothing.
+pub const NO_KEY: u32 = u32::MAX;
 
 /// Ids by number: a power of two of entries, each at or behind the place that its hash tells, without a gap between.
 /// Unlike the usual tables it can be asked for a place ahead of time.

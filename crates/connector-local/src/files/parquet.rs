@@ -13,10 +13,43 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::properties::WriterProperties;
 use parquet::file::statistics::Statistics;
+use std::collections::VecDeque;
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+/// How many footers are kept: about as many files overlap at one time.
+const FOOTERS_KEPT: usize = 8;
+
+/// The footers that were used last, so that a file of many row groups is not parsed again for each of them.
+#[derive(Default)]
+pub(super) struct Footers(Mutex<VecDeque<(Stamp, ArrowReaderMetadata)>>);
+
+/// What tells whether a file is still the one whose footer was read.
+#[derive(PartialEq, Eq)]
+struct Stamp {
+    path: PathBuf,
+    bytes: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Footers {
+    fn of(&self, path: &Path) -> Result<ArrowReaderMetadata> {
+        let metadata = std::fs::metadata(path).map_err(|e| io_error("open", path, e))?;
+        let stamp = Stamp { path: path.to_owned(), bytes: metadata.len(), modified: metadata.modified().ok() };
+        let kept = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, known)) = kept().iter().find(|(other, _)| *other == stamp) {
+            return Ok(known.clone());
+        }
+        let (_, read) = footer(path)?;
+        let mut kept = kept();
+        kept.truncate(FOOTERS_KEPT - 1);
+        kept.push_front((stamp, read.clone()));
+        Ok(read)
+    }
+}
 
 fn footer(path: &Path) -> Result<(File, ArrowReaderMetadata)> {
     let file = File::open(path).map_err(|e| io_error("open", path, e))?;
@@ -148,12 +181,13 @@ fn micros(value: i64, unit: TimeUnit) -> Option<i64> {
 
 /// The columns of a schema, one row group after the other; row groups that the file lacks have no rows.
 pub(super) fn read_groups(
+    footers: &Footers,
     path: &Path,
     groups: Range<usize>,
     schema: SchemaRef,
     batch_rows: usize,
 ) -> Result<RecordBatches> {
-    let (_, metadata) = footer(path)?;
+    let metadata = footers.of(path)?;
     let roots: Vec<usize> =
         schema.fields().iter().filter_map(|field| metadata.schema().index_of(field.name()).ok()).collect();
     let path = path.to_owned();

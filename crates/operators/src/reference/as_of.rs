@@ -7,7 +7,7 @@ use crate::harness::{Row, Stream, Value, assert_same, drive, schema};
 use dataflow::Span;
 use proptest::prelude::*;
 
-fn twin(spec: &Spec, left: &[Row], right: &[Row]) -> Vec<Row> {
+pub(super) fn twin(spec: &Spec, left: &[Row], right: &[Row]) -> Vec<Row> {
     let mut joined = Vec::new();
     for row in left {
         let has_key = |other: &&Row| {

@@ -12,7 +12,11 @@ use std::sync::Arc;
 
 const PUBLISHED_AFTER: i64 = 5;
 
-fn twin(rules: &[(Condition, bool, Option<i64>)], rows: &[Row]) -> (Vec<Row>, Vec<Row>, Vec<(Row, String)>) {
+/// A rule: its condition, whether it is SHADOW, and its ONCE PER.
+pub(super) type TestRule = (Condition, bool, Option<i64>);
+
+/// The actions, the records, and the rows on which a rule failed.
+pub(super) fn twin(rules: &[TestRule], rows: &[Row]) -> (Vec<Row>, Vec<Row>, Vec<(Row, String)>) {
     let (mut actions, mut records, mut bad) = (Vec::new(), Vec::new(), Vec::new());
     // Rule, subject and time of everything that was done.
     let mut done: Vec<(usize, Value, i64)> = Vec::new();
@@ -69,6 +73,27 @@ fn twin(rules: &[(Condition, bool, Option<i64>)], rows: &[Row]) -> (Vec<Row>, Ve
     (actions, records, bad)
 }
 
+/// The decision of rules.
+pub(super) fn spec(rules: &[TestRule]) -> Spec {
+    let rule = |(index, (condition, shadow, once_per)): (usize, &TestRule)| Rule {
+        name: format!("rule{index}"),
+        condition: Arc::new(*condition),
+        action: format!("action{index}"),
+        shadow: *shadow,
+        once_per: once_per.map(Span),
+    };
+    Spec {
+        name: "d".to_owned(),
+        subject: 0,
+        rules: rules.iter().enumerate().map(rule).collect(),
+        log_columns: vec![3],
+        model_versions: vec![("m".to_owned(), "7".to_owned())],
+        revision: "r1".to_owned(),
+        published_after: EventTime(PUBLISHED_AFTER),
+        acts: true,
+    }
+}
+
 proptest! {
     #![proptest_config(config())]
 
@@ -86,23 +111,7 @@ proptest! {
         plan in plans(),
         policy in policies(),
     ) {
-        let rule = |(index, (condition, shadow, once_per)): (usize, &(Condition, bool, Option<i64>))| Rule {
-            name: format!("rule{index}"),
-            condition: Arc::new(*condition),
-            action: format!("action{index}"),
-            shadow: *shadow,
-            once_per: once_per.map(Span),
-        };
-        let spec = Spec {
-            name: "d".to_owned(),
-            subject: 0,
-            rules: rules.iter().enumerate().map(rule).collect(),
-            log_columns: vec![3],
-            model_versions: vec![("m".to_owned(), "7".to_owned())],
-            revision: "r1".to_owned(),
-            published_after: EventTime(PUBLISHED_AFTER),
-            acts: true,
-        };
+        let spec = spec(&rules);
         let streams = [Stream::sorted(&rows, &[0])];
         let make = || Box::new(Decision::new(schema(), spec.clone(), bad_rows(policy)).unwrap()) as _;
         let output = drive(&make, &streams, &plan);

@@ -6,7 +6,7 @@ use crate::harness::{Row, Stream, assert_same, drive, schema};
 use dataflow::Span;
 use proptest::prelude::*;
 
-fn twin(rows: &[Row], keys: &[usize], within: i64) -> Vec<Row> {
+pub(super) fn twin(rows: &[Row], keys: &[usize], within: i64) -> Vec<Row> {
     let mut kept: Vec<Row> = Vec::new();
     for (at, row) in rows.iter().enumerate() {
         let is_same = |other: &&Row| keys.iter().all(|&column| other.values[column] == row.values[column]);

@@ -16,6 +16,7 @@ mod merge;
 mod project;
 mod range_aggregate;
 mod readable;
+mod stages;
 mod window;
 
 use crate::Dedup;

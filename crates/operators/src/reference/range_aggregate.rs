@@ -7,7 +7,7 @@ use crate::harness::{Row, Stream, Value, assert_near, assert_same, drive, schema
 use crate::range::{Function, RangeAggregateKind, Spec};
 use proptest::prelude::*;
 
-fn twin(spec: &Spec, left: &[Row], right: &[Row]) -> (Vec<Row>, Vec<(Row, String)>) {
+pub(super) fn twin(spec: &Spec, left: &[Row], right: &[Row]) -> (Vec<Row>, Vec<(Row, String)>) {
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     for row in left {
         let has_key = |other: &&Row| {

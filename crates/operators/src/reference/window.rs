@@ -9,7 +9,7 @@ use dataflow::Span;
 use proptest::prelude::*;
 use std::cmp::Ordering;
 
-fn twin(spec: &Spec, rows: &[Row]) -> (Vec<Row>, Vec<(Row, String)>) {
+pub(super) fn twin(spec: &Spec, rows: &[Row]) -> (Vec<Row>, Vec<(Row, String)>) {
     let key =
         |row: &Row| -> Vec<Value> { spec.partition_by.iter().map(|&column| row.values[column].clone()).collect() };
     let (mut good, mut bad) = (Vec::new(), Vec::new());

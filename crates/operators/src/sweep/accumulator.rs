@@ -1,10 +1,10 @@
 //! The accumulators: which one an aggregate needs, and the columns that come out of what was read.
 
-use super::Computed;
 use super::cells::{LogColumns, PassedRows, go};
 use super::counts::{Counts, IntegerSum, Integers};
 use super::distinct::{Distinct, DistinctCells};
 use super::extreme::{Extreme, ExtremeCells};
+use super::function_values::FunctionValues;
 use super::steps::Steps;
 use super::sums::{Exact, Moments, Numbers, Sum};
 use crate::{Aggregate, aggregate};
@@ -135,8 +135,8 @@ impl Accumulator {
     }
 
     /// The column of what was read last.
-    pub(super) fn finish(&self, aggregate: Aggregate, values: Option<&Values>) -> Result<Computed> {
-        let good = |values: ArrayRef| Ok(Computed { values, bad: Vec::new() });
+    pub(super) fn finish(&self, aggregate: Aggregate, values: Option<&Values>) -> Result<FunctionValues> {
+        let good = |values: ArrayRef| Ok(FunctionValues { values, bad: Vec::new() });
         match (&self.kind, values) {
             (Kind::Counts(counts), _) => good(Arc::new(Int64Array::from(counts.read().to_vec()))),
             (Kind::Distinct { read, .. }, _) => good(Arc::new(Int64Array::from(read.clone()))),
@@ -178,7 +178,7 @@ fn nearest_float(sum: i128) -> f64 {
 }
 
 /// The sums that fit a BIGINT; NULL for empty frames, and bad where they do not fit.
-fn integer_sums(sums: &Integers) -> Computed {
+fn integer_sums(sums: &Integers) -> FunctionValues {
     let (mut bad, mut values) = (Vec::new(), Vec::with_capacity(sums.read().len()));
     for (row, sum) in sums.read().iter().enumerate() {
         let fits = i64::try_from(sum.sum());
@@ -189,7 +189,7 @@ fn integer_sums(sums: &Integers) -> Computed {
     }
     let is_there = |row: usize| sums.read()[row].count > 0 && bad.binary_search(&row).is_err();
     let nulls = nulls(values.len(), is_there);
-    Computed { values: Arc::new(Int64Array::new(values.into(), nulls)), bad }
+    FunctionValues { values: Arc::new(Int64Array::new(values.into(), nulls)), bad }
 }
 
 /// Sums over a divisor that depends on the count; NULL where the count is below `least`.

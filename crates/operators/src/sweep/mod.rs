@@ -17,34 +17,30 @@ mod counts;
 mod distinct;
 mod exact;
 mod extreme;
+pub(crate) mod function_values;
 mod steps;
 mod sums;
 
 use crate::Aggregate;
-use crate::staged::Staged;
+use crate::restored_rows::RestoredRows;
 use accumulator::Accumulator;
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, SchemaRef};
 use cells::{LogColumns, PassedRows, Probes};
 use dataflow::{Batch, Result};
+use function_values::FunctionValues;
 use state::{BlobKeys, Decoder, GroupBlobs, KeyIndex, Keys, Log, LogSnapshot, NO_KEY, Shape, Values, ValuesSnapshot};
 use steps::{Entrances, Steps};
 
 /// A function to be computed over the log.
 #[derive(Clone, Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct FramedAggregate {
     pub(crate) aggregate: Aggregate,
     pub(crate) argument: Option<usize>,
     pub(crate) filter: Option<usize>,
     /// The frame: rows with a time in `[t + from, t + to]`.
     pub(crate) from: i64,
     pub(crate) to: i64,
-}
-
-/// A column of function values, and the rows on which the function failed.
-pub(crate) struct Computed {
-    pub(crate) values: ArrayRef,
-    pub(crate) bad: Vec<usize>,
 }
 
 /// The log of one set of keys, and everything that is computed over it.
@@ -63,7 +59,7 @@ pub(crate) struct Sweep {
     // Per wanted function: its accumulator and what is asked of it.
     outputs: Vec<(usize, Aggregate)>,
     probes: Probes,
-    staged: Staged,
+    staged: RestoredRows,
 }
 
 /// A column of the log: the argument of functions.
@@ -105,7 +101,12 @@ struct Frame {
 impl Sweep {
     /// A sweep over rows of a schema with key columns. Where `nulls_match`, NULL is a key like any other; otherwise
     /// rows with a NULL key are in no frame.
-    pub(crate) fn new(input: &SchemaRef, key_columns: &[usize], nulls_match: bool, wanted: &[Wanted]) -> Result<Sweep> {
+    pub(crate) fn new(
+        input: &SchemaRef,
+        key_columns: &[usize],
+        nulls_match: bool,
+        wanted: &[FramedAggregate],
+    ) -> Result<Sweep> {
         let types = crate::columns::types(input, key_columns, "a key")?;
         let mut sweep = Sweep {
             keys: KeyIndex::new(&types, nulls_match),
@@ -119,7 +120,7 @@ impl Sweep {
             ids: 0,
             outputs: Vec::new(),
             probes: Probes::default(),
-            staged: Staged::default(),
+            staged: RestoredRows::default(),
         };
         for function in wanted {
             let output = sweep.plan(input, function)?;
@@ -131,12 +132,12 @@ impl Sweep {
             bound.passed.values.resize(shape.values, Vec::new());
             bound.passed.flags.resize(shape.flags, Vec::new());
         }
-        sweep.staged = Staged::new(shape);
+        sweep.staged = RestoredRows::new(shape);
         Ok(sweep)
     }
 
     /// Finds or makes the accumulator that a function reads.
-    fn plan(&mut self, input: &SchemaRef, function: &Wanted) -> Result<(usize, Aggregate)> {
+    fn plan(&mut self, input: &SchemaRef, function: &FramedAggregate) -> Result<(usize, Aggregate)> {
         let data_type = match function.argument {
             Some(column) => Some(crate::columns::field(input, column, "an argument")?.data_type().clone()),
             None => None,
@@ -176,7 +177,7 @@ impl Sweep {
         Ok(self.columns.len() - 1)
     }
 
-    fn frame(&mut self, function: &Wanted, columns: LogColumns) -> usize {
+    fn frame(&mut self, function: &FramedAggregate, columns: LogColumns) -> usize {
         let enter = self.bound(function.to, columns);
         let leave = self.bound(function.from.saturating_sub(1), columns);
         let found = self.frames.iter().position(|frame| (frame.enter, frame.leave) == (enter, leave));
@@ -220,8 +221,7 @@ impl Sweep {
     /// Appends rows, in order of time behind all rows before.
     pub(crate) fn append(&mut self, batch: &Batch) -> Result<()> {
         let mut keys = Vec::new();
-        let key_columns: Vec<ArrayRef> = self.key_columns.iter().map(|&column| batch.column(column).clone()).collect();
-        self.keys.intern(&key_columns, batch.rows(), &mut keys)?;
+        self.keys.intern(batch, &self.key_columns, &mut keys)?;
         if keys.contains(&NO_KEY) {
             let rows: Vec<u32> = (0..keys.len() as u32).filter(|&row| keys[row as usize] != NO_KEY).collect();
             keys.retain(|&key| key != NO_KEY);
@@ -257,7 +257,7 @@ impl Sweep {
     }
 
     /// Computes all functions for rows that ask, given by time (ascending, not before any asked earlier) and key.
-    pub(crate) fn compute(&mut self, times: &[i64], keys: &[u32]) -> Result<Vec<Computed>> {
+    pub(crate) fn compute(&mut self, times: &[i64], keys: &[u32]) -> Result<Vec<FunctionValues>> {
         self.probes.set(times);
         self.run(keys);
         let mut computed = Vec::with_capacity(self.outputs.len());

@@ -130,16 +130,25 @@ impl Steps {
             self.steps.iter_mut().zip(entrances).for_each(|(step, entrance)| *step = entrance.step);
             return;
         }
-        let (mut entered, mut left, last) = (0, 0, leave.keys.len() - 1);
+        let (rows, last_row, last_entrance) = (leave.keys.len(), leave.keys.len() - 1, entrances.len() - 1);
+        let until = |at: usize| match &entrances[at.min(last_entrance)] {
+            Entrance { time, lets_leave: true, .. } => time.saturating_add(limit),
+            Entrance { lets_leave: false, .. } => i64::MIN,
+        };
+        let (mut entered, mut left) = (0, 0);
+        // The times that are compared next are read a step before they are needed: both that may be.
+        let (mut leaving, mut open_until) = (leave.times[0], until(0));
         for step in &mut self.steps {
-            let (entrance, at) = (&entrances[entered], left.min(last));
-            let is_due = leave.times[at] <= entrance.time.saturating_add(limit);
-            let leaves = (left <= last) & is_due & entrance.lets_leave;
+            let (entrance, at) = (&entrances[entered].step, left.min(last_row));
+            let leaves = (left < rows) & (leaving <= open_until);
+            let (next_leaving, next_until) = (leave.times[(left + 1).min(last_row)], until(entered + 1));
             *step = Step {
-                key: select_unpredictable(leaves, leave.keys[at], entrance.step.key),
-                at: select_unpredictable(leaves, at as u32, entrance.step.at),
-                kind: select_unpredictable(leaves, StepKind::Leave, entrance.step.kind),
+                key: select_unpredictable(leaves, leave.keys[at], entrance.key),
+                at: select_unpredictable(leaves, at as u32, entrance.at),
+                kind: select_unpredictable(leaves, StepKind::Leave, entrance.kind),
             };
+            leaving = select_unpredictable(leaves, next_leaving, leaving);
+            open_until = select_unpredictable(leaves, open_until, next_until);
             left += usize::from(leaves);
             entered += usize::from(!leaves);
         }

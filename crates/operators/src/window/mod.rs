@@ -5,7 +5,8 @@ mod lag;
 use crate::aggregate::does_not_fit;
 use crate::bad_rows::{BadRows, by_row, good_rows};
 use crate::queue::{self, Queue};
-use crate::sweep::{Computed, FrozenSweep, Sweep, Wanted};
+use crate::sweep::function_values::FunctionValues;
+use crate::sweep::{FramedAggregate, FrozenSweep, Sweep};
 use crate::{Aggregate, columns};
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -112,7 +113,7 @@ pub struct Window {
     // The rows that were taken in and not computed; their numbers in the log begin with `next`.
     pending: Queue,
     next: u64,
-    // Computed rows that wait for room. Invariant: empty whenever a call returns `Done`.
+    // FunctionValues rows that wait for room. Invariant: empty whenever a call returns `Done`.
     ready: Queue,
     watermark: EventTime,
     fingerprint: u64,
@@ -149,7 +150,7 @@ impl Window {
                 (aggregate, argument) => {
                     columns.push(Column::Frame(wanted.len()));
                     let (from, to) = (function.frame.from.0.saturating_neg(), -function.frame.to.0);
-                    wanted.push(Wanted { aggregate, argument, filter: function.filter, from, to });
+                    wanted.push(FramedAggregate { aggregate, argument, filter: function.filter, from, to });
                 }
             }
         }
@@ -230,7 +231,7 @@ impl Window {
     fn put_out(
         &mut self,
         batches: &[Batch],
-        computed: &[Computed],
+        computed: &[FunctionValues],
         lagged: &[ArrayRef],
         cx: &mut Context,
     ) -> Result<()> {
@@ -260,7 +261,7 @@ impl Window {
     }
 
     /// The rows of a chunk whose sum does not fit, in order.
-    fn overflows(&self, computed: &[Computed]) -> Vec<(usize, Error)> {
+    fn overflows(&self, computed: &[FunctionValues]) -> Vec<(usize, Error)> {
         let mut bad = Vec::new();
         for (at, column) in self.columns.iter().enumerate() {
             if let Column::Frame(index) = *column {
@@ -356,6 +357,7 @@ impl Operator for Window {
             }
             other => Err(Error::corrupt(format!("a record in the state of a window has the unknown tag {other}"))),
         })?;
+        self.pending.put_in_order(&self.input)?;
         self.watermark = watermark.unwrap_or(EventTime::MIN);
         self.count_state(cx);
         Ok(())

@@ -68,8 +68,8 @@ pub(crate) struct Piece {
     pub bound: i64,
     /// Whether nothing comes behind it.
     pub is_last: bool,
-    /// Its bytes.
-    pub held: HeldBytes,
+    /// Its bytes, counted as long as it is there.
+    pub _held: HeldBytes,
 }
 
 /// What leaves at other ports of a chunk of a row group.
@@ -226,7 +226,7 @@ impl Merge {
         self.held.set(self.waiting.bytes());
         self.aside_rows = 0;
         Ok(Piece {
-            held: HeldBytes::new(&self.stats, rows.bytes()),
+            _held: HeldBytes::new(&self.stats, rows.bytes()),
             rows,
             aside: std::mem::take(&mut self.aside),
             bound: self.bound,

@@ -108,6 +108,16 @@ impl HistoryPlan {
     /// Refuses positions in another history, naming a file that is missing or new if these positions tell it: those
     /// of all shares do.
     pub fn check(&self, positions: &[(u16, SharePosition)]) -> Result<()> {
+        for (share, position) in positions.iter().filter(|(_, position)| position.plan == self.digest) {
+            let of_share = |group: u64| group % u64::from(SHARES) == u64::from(*share);
+            let is_there = |&group: &u64| group < self.groups.len() as u64 && of_share(group);
+            if let Some(group) = position.aside.keys().find(|group| !is_there(group)) {
+                return Err(Error::corrupt(format!(
+                    "history \"{}\": the position of share {share} names row group {group}, which is none of its own",
+                    self.files.name()
+                )));
+            }
+        }
         let others = positions.iter().filter(|(_, position)| !position.is_finished && position.plan != self.digest);
         let others: Vec<_> = others.collect();
         let Some((_, first)) = others.first() else {

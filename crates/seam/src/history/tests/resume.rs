@@ -328,6 +328,19 @@ fn a_share_that_was_given_twice_is_refused() {
 }
 
 #[test]
+fn a_position_that_names_row_groups_of_others_is_refused() {
+    let files = MemoryFiles::new(&dealt(10, 2, |row| row % 2), false, Told::Groups);
+    let mut history = history(files, room(1 << 20), AtOnce);
+    let mut position = history.positions().remove(0).1;
+    for group in [1, 64] {
+        position.aside = BTreeMap::from([(group, 3)]);
+        let error = history.add(vec![(0, position.clone())]).unwrap_err();
+        let named = format!("the position of share 0 names row group {group}, which is none of its own");
+        assert_eq!((error.kind(), error.to_string()), (ErrorKind::Corrupt, format!("history \"raw.events\": {named}")));
+    }
+}
+
+#[test]
 fn finished_shares_ask_for_no_files() {
     let files = MemoryFiles::new(&dealt(10, 1, |_| 0), false, Told::Groups);
     let mut first = history(files, room(1 << 20), AtOnce);

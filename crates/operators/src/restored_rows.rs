@@ -4,16 +4,20 @@ use state::{Log, Shape};
 
 /// Rows of blobs, to be put in order of time when all blobs have been read. Rows of one key come in their order.
 #[derive(Debug, Default)]
-pub(crate) struct Staged {
+pub(crate) struct RestoredRows {
     pub(crate) times: Vec<i64>,
     pub(crate) keys: Vec<u32>,
     pub(crate) values: Vec<Vec<u64>>,
     pub(crate) flags: Vec<Vec<u8>>,
 }
 
-impl Staged {
-    pub(crate) fn new(shape: Shape) -> Staged {
-        Staged { values: vec![Vec::new(); shape.values], flags: vec![Vec::new(); shape.flags], ..Staged::default() }
+impl RestoredRows {
+    pub(crate) fn new(shape: Shape) -> RestoredRows {
+        RestoredRows {
+            values: vec![Vec::new(); shape.values],
+            flags: vec![Vec::new(); shape.flags],
+            ..RestoredRows::default()
+        }
     }
 
     /// Appends the rows to a log in order of time, and forgets them.
@@ -21,7 +25,7 @@ impl Staged {
         if self.times.is_empty() {
             return;
         }
-        let empty = Staged::new(Shape { values: self.values.len(), flags: self.flags.len() });
+        let empty = RestoredRows::new(Shape { values: self.values.len(), flags: self.flags.len() });
         let staged = std::mem::replace(self, empty);
         let mut order: Vec<u32> = (0..staged.times.len() as u32).collect();
         order.sort_by_key(|&row| staged.times[row as usize]);
