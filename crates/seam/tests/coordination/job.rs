@@ -571,7 +571,7 @@ impl Job {
                 let own = self.readers[&id].splits.iter().map(|split| (id.stream, *split));
                 let given = own.filter_map(|split| Some((split, self.given.get(&split)?.clone())));
                 self.gathering.given.extend(given.collect::<Vec<_>>());
-                self.to_all(id, &lane);
+                self.put_on_lanes(id, &lane);
                 let delay = self.hop();
                 self.net.send(
                     Channel::Reader(id),
@@ -584,7 +584,7 @@ impl Job {
     }
 
     /// Puts a message on every lane of a reader, behind the rows.
-    fn to_all(&mut self, id: ReaderId, message: &Lane) {
+    fn put_on_lanes(&mut self, id: ReaderId, message: &Lane) {
         let stages: Vec<StageId> =
             self.stages.keys().copied().filter(|stage| inputs_of(stage.stage).contains(&id.stream)).collect();
         for stage in stages {
@@ -605,7 +605,7 @@ impl Job {
         let told = polled.watermark.map(|watermark| slot.told.map_or(watermark.0, |told| told.max(watermark.0)));
         let before = std::mem::replace(&mut slot.told, told);
         if before != told {
-            self.to_all(id, &told.map_or(Lane::Absent, Lane::Watermark));
+            self.put_on_lanes(id, &told.map_or(Lane::Absent, Lane::Watermark));
         }
         if let Some(report) = polled.report {
             let delay = self.hop();
