@@ -17,6 +17,7 @@ mod job;
 mod memory;
 mod network;
 mod stage;
+mod stream;
 mod topic;
 
 use breaks::{BREAKS, Break};
