@@ -9,8 +9,8 @@ use crate::stage::{Done, Entry, Frozen, GROUPS, HOLD, Lane, NEVER, Row, STEPS, S
 use crate::topic::AskedTopic;
 use arrow::array::RecordBatch;
 use dataflow::{
-    Coordinator, CoordinatorAction, CoordinatorEvent, CoordinatorState, FrozenReader, Meeting, Order, ProcessingTime,
-    Reader, ReaderId, ReaderState, Span, Split, StageId,
+    AtOnce, Coordinator, CoordinatorAction, CoordinatorEvent, CoordinatorState, FrozenReader, Meeting, Order,
+    ProcessingTime, Reader, ReaderId, ReaderState, Span, Split, StageId,
 };
 use seam::{FRONTIER_PROPERTY, Frontier, Lead, Live, Options, Quiet, Seam, StreamInput, StreamSpec, archive_schema};
 use std::collections::{BTreeMap, BTreeSet};
@@ -389,7 +389,6 @@ impl Job {
             from: None,
             memory_bytes: 1 << 20,
             spill_dir: std::env::temp_dir(),
-            workers: self.workers,
             lead: Lead { rows: self.lead, bytes: usize::MAX },
         };
         let inputs = self.streams.iter().map(Stream::input).collect();
@@ -401,12 +400,13 @@ impl Job {
         self.note_asks(false);
         self.durable = self.store.as_ref().map_or(vec![NEVER; self.streams.len()], |store| store.watermarks.clone());
         self.given = self.store.as_ref().map_or_else(GivenRows::new, |store| store.given.clone());
-        let counts = self.make_readers(&seam);
+        let meetings = breaks::meetings(self);
+        let begun = seam.begin(self.workers, Arc::new(AtOnce), &meetings).map_err(|error| error.chain())?;
+        let counts = self.make_readers(begun.0);
         if kept {
             self.figures.lost_readers += 1;
         } else {
-            let meetings = breaks::meetings(self);
-            self.coordinator = Some(seam.coordinator(&meetings).map_err(|error| error.chain())?);
+            self.coordinator = Some(begun.1);
         }
         self.make_stages(&counts);
         let stages = self.stages.keys().copied().collect();
@@ -421,9 +421,8 @@ impl Job {
         Ok(())
     }
 
-    fn make_readers(&mut self, seam: &Seam) -> Vec<usize> {
+    fn make_readers(&mut self, readers: Vec<Vec<Box<dyn Reader>>>) -> Vec<usize> {
         self.readers.clear();
-        let readers = seam.readers();
         let counts = readers.iter().map(Vec::len).collect();
         for (stream, readers) in readers.into_iter().enumerate() {
             for (index, mut reader) in readers.into_iter().enumerate() {
