@@ -521,7 +521,7 @@ impl Job {
             let top = levels.filter(|(step, _)| reached(step)).map(|(_, level)| *level);
             let gave = of_stream().map(|(_, frozen)| frozen.watermark.0);
             let stream = present.or(top.chain(gave).max()).unwrap_or(NEVER).max(self.durable[id.stream]);
-            let level = if frozen.absent { stream.max(self.caps[id.stream]) } else { frozen.watermark.0 };
+            let level = if frozen.absent { stream } else { frozen.watermark.0 }.max(self.caps[id.stream]);
             for split in &frozen.joining {
                 let Split::Partition(partition) = split else { continue };
                 let clock = (level > NEVER).then(|| level + self.streams[id.stream].delay + 1);
