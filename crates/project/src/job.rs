@@ -151,7 +151,6 @@ impl Project {
                 from: options.from,
                 memory_bytes: HISTORY_BYTES_MAX,
                 spill_dir: spill.0.clone(),
-                workers: 1,
                 lead: Lead::default(),
             },
             None,

@@ -231,8 +231,9 @@ impl JobCoordinator {
             let level = level.max(self.durable.watermarks[stream]);
             let mut given = gathered.watermark(stream);
             for (&reader, frozen) in gathered.readers_of(stream) {
-                // A present reader held its watermark; an absent one joins where the stream stands, ahead of history.
-                let joins_at = if frozen.absent { level.max(time.cap) } else { frozen.watermark };
+                // A present reader held its watermark; an absent one joins where the stream stands. Both ahead of history:
+                // one that is about to be absent may not have come that far.
+                let joins_at = if frozen.absent { level } else { frozen.watermark }.max(time.cap);
                 if frozen.turns_present() {
                     given = Some(given.map_or(joins_at, |given| given.min(joins_at)));
                 }

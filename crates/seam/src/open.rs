@@ -12,8 +12,8 @@ use crate::source::{Lead, Live, Source, check_decode};
 use crate::unreleased::OutRows;
 use crate::{Quiet, StreamSpec, StreamStats};
 use dataflow::{
-    AtOnce, Background, Coordinator, CoordinatorState, Error, EventTime, Meeting, Reader, Result, Span, Split,
-    SplitState, TimedFiles, Topic,
+    Background, Coordinator, CoordinatorState, Error, EventTime, Meeting, Reader, Result, Span, Split, SplitState,
+    TimedFiles, Topic,
 };
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,17 +41,16 @@ pub struct Options {
     pub memory_bytes: usize,
     /// Where rows that exceed it are written to.
     pub spill_dir: PathBuf,
-    /// How many workers there are: a stream has as many readers, or as many as it has splits where those are fewer.
-    pub workers: usize,
     /// How far a reader may lead the others.
     pub lead: Lead,
 }
 
+/// The readers of each stream, in the sequence of the streams.
+pub type Readers = Vec<Vec<Box<dyn Reader>>>;
+
 /// The opened streams of a job.
 pub struct Seam {
     sources: Vec<Arc<Source>>,
-    workers: usize,
-    background: Arc<dyn Background>,
     state: CoordinatorState,
     start: EventTime,
     from: Option<EventTime>,
@@ -65,8 +64,6 @@ impl Seam {
         let memory_bytes = options.memory_bytes / plans.iter().flatten().count().max(1);
         let mut seam = Seam {
             sources: Vec::new(),
-            workers: options.workers,
-            background: Arc::new(AtOnce),
             state: CoordinatorState {
                 number: restored.map_or(0, |state| state.number),
                 splits: Vec::new(),
@@ -91,35 +88,32 @@ impl Seam {
         Ok(seam)
     }
 
-    /// The readers of every stream for so many workers, and the coordinator of the job; `background` runs what is read
-    /// ahead.
+    /// The readers of every stream, in the sequence of the streams and without splits, and the coordinator of the job:
+    /// a stream has as many readers as there are workers, or as it has splits where those are fewer. `background` runs
+    /// what is read ahead, and `meetings` says for each stream which streams meet it, and which steps it reaches. A
+    /// later run of the job in the same process is begun anew.
     pub fn begin(
-        &mut self,
+        &self,
         workers: usize,
         background: Arc<dyn Background>,
         meetings: &[Meeting],
-    ) -> Result<(Vec<Vec<Box<dyn Reader>>>, Box<dyn Coordinator>)> {
-        (self.workers, self.background) = (workers, background);
-        Ok((self.readers(), self.coordinator(meetings)?))
+    ) -> Result<(Readers, Box<dyn Coordinator>)> {
+        Ok((self.readers(workers, &background), self.coordinator(meetings)?))
     }
 
-    /// The readers of every stream, in the sequence of the streams, without splits: as many as there are workers, or as
-    /// the stream has splits where those are fewer. Those of a later run of the job in the same process are made anew.
-    pub fn readers(&self) -> Vec<Vec<Box<dyn Reader>>> {
+    fn readers(&self, workers: usize, background: &Arc<dyn Background>) -> Readers {
         let readers = |(index, source): (usize, &Arc<Source>)| {
             let splits = self.state.splits.iter().filter(|(of, _)| *of == index).count();
-            let count = splits.clamp(1, self.workers.max(1));
+            let count = splits.clamp(1, workers.max(1));
             let reader = |index| {
-                let reader = StreamReader::new(source.clone(), (index, count), self.background.clone());
-                Box::new(reader) as Box<dyn Reader>
+                Box::new(StreamReader::new(source.clone(), (index, count), background.clone())) as Box<dyn Reader>
             };
             (0..count).map(reader).collect()
         };
         self.sources.iter().enumerate().map(readers).collect()
     }
 
-    /// The coordinator of the job, which says for each stream which streams meet it, and which steps it reaches.
-    pub fn coordinator(&self, meetings: &[Meeting]) -> Result<Box<dyn Coordinator>> {
+    fn coordinator(&self, meetings: &[Meeting]) -> Result<Box<dyn Coordinator>> {
         let time_of = |source: &Arc<Source>| StreamTime {
             name: source.spec.name.clone(),
             live: source.live.is_some(),

@@ -282,10 +282,11 @@ impl StreamReader {
 
     /// No row at or before this comes later; `None` when nothing is left to wait for.
     fn level(&self) -> Option<EventTime> {
-        let Some(live) = &self.live else {
-            return Some(self.history_watermark());
-        };
+        let end = self.bounds.end.filter(|_| self.is_finished());
         let history = (!self.history_is_finished()).then(|| self.history_watermark());
+        // A history that is read to its end holds nobody back, but does not say either that nothing happens any more:
+        // an empty topic may still get a row.
+        let Some(live) = &self.live else { return history.or(end) };
         let live = match self.switched {
             false => None,
             // Where the partitions have ended, rows of history may lie ahead of all that has happened.
@@ -296,7 +297,6 @@ impl StreamReader {
             }
             true => live.watermark(self.state == State::Absent),
         };
-        let end = self.bounds.end.filter(|_| self.is_finished());
         history.into_iter().chain(live).min().max(end)
     }
 

@@ -6,11 +6,12 @@ use crate::network::{Channel, Event, Network};
 use crate::stage::{Done, Entry, Frozen, GROUPS, HOLD, Lane, NEVER, Row, STEPS, Stage, inputs_of};
 use crate::stream::Stream;
 use dataflow::{
-    Coordinator, CoordinatorAction, CoordinatorEvent, CoordinatorState, FrozenReader, Meeting, Order, ProcessingTime,
-    Reader, ReaderId, ReaderState, Split, StageId,
+    AtOnce, Coordinator, CoordinatorAction, CoordinatorEvent, CoordinatorState, FrozenReader, Meeting, Order,
+    ProcessingTime, Reader, ReaderId, ReaderState, Split, StageId,
 };
 use seam::{Lead, Options, Seam};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 pub const MILLI: i64 = 1_000;
 pub const FOREVER: i64 = i64::MAX / 4;
@@ -283,7 +284,6 @@ impl Job {
             from: None,
             memory_bytes: 1 << 20,
             spill_dir: std::env::temp_dir(),
-            workers: self.workers,
             lead: Lead { rows: self.lead, bytes: usize::MAX },
         };
         let inputs = self.streams.iter().map(Stream::input).collect();
@@ -295,12 +295,13 @@ impl Job {
         self.note_asks(false);
         self.durable = self.store.as_ref().map_or(vec![NEVER; self.streams.len()], |store| store.watermarks.clone());
         self.given = self.store.as_ref().map_or_else(GivenRows::new, |store| store.given.clone());
-        let counts = self.make_readers(&seam);
+        let meetings = breaks::meetings(self);
+        let begun = seam.begin(self.workers, Arc::new(AtOnce), &meetings).map_err(|error| error.chain())?;
+        let counts = self.make_readers(begun.0);
         if kept {
             self.figures.lost_readers += 1;
         } else {
-            let meetings = breaks::meetings(self);
-            self.coordinator = Some(seam.coordinator(&meetings).map_err(|error| error.chain())?);
+            self.coordinator = Some(begun.1);
         }
         self.make_stages(&counts);
         let stages = self.stages.keys().copied().collect();
@@ -315,9 +316,8 @@ impl Job {
         Ok(())
     }
 
-    fn make_readers(&mut self, seam: &Seam) -> Vec<usize> {
+    fn make_readers(&mut self, readers: Vec<Vec<Box<dyn Reader>>>) -> Vec<usize> {
         self.readers.clear();
-        let readers = seam.readers();
         let counts = readers.iter().map(Vec::len).collect();
         for (stream, readers) in readers.into_iter().enumerate() {
             for (index, mut reader) in readers.into_iter().enumerate() {
@@ -416,7 +416,7 @@ impl Job {
             let top = levels.filter(|(step, _)| reached(step)).map(|(_, level)| *level);
             let gave = of_stream().map(|(_, frozen)| frozen.watermark.0);
             let stream = present.or(top.chain(gave).max()).unwrap_or(NEVER).max(self.durable[id.stream]);
-            let level = if frozen.absent { stream.max(self.caps[id.stream]) } else { frozen.watermark.0 };
+            let level = if frozen.absent { stream } else { frozen.watermark.0 }.max(self.caps[id.stream]);
             for split in &frozen.joining {
                 let Split::Partition(partition) = split else { continue };
                 let clock = (level > NEVER).then(|| level + self.streams[id.stream].delay + 1);

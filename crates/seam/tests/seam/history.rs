@@ -1,9 +1,9 @@
 //! Files in time order: sorted, complete, and within a memory bound, however they overlap.
 
-use crate::host::Host;
+use crate::host::{Host, Run};
 use crate::memory::*;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, TimestampMicrosecondArray};
-use dataflow::{EventTime, ReaderState, Span};
+use dataflow::{EventTime, ReaderState};
 use seam::{BadRows, Counts, Lead, Quiet, Seam, StreamInput};
 use std::sync::Arc;
 
@@ -20,8 +20,8 @@ fn input(files: MemoryFiles) -> StreamInput {
     StreamInput { spec, history: Some(Arc::new(files)), history_frontier: None, live: None }
 }
 
-fn open(files: MemoryFiles, memory_bytes: usize) -> Seam {
-    Seam::open(vec![input(files)], &options(true, memory_bytes, Lead::default().rows), None).unwrap()
+fn open(files: MemoryFiles, workers: usize, memory_bytes: usize) -> Host {
+    Host::open(vec![input(files)], Run { memory_bytes, ..Run::new(true, workers) }).unwrap()
 }
 
 struct Reading {
@@ -30,27 +30,25 @@ struct Reading {
     counts: Counts,
 }
 
-/// Reads all files, and checks order and watermark.
-fn read(files: MemoryFiles, memory_bytes: usize) -> Reading {
-    let seam = open(files, memory_bytes);
-    let stats = seam.stats().remove(0);
-    let mut host = Host::new(&seam, 0);
-    let (mut ids, mut batches, mut last, mut given) = (Vec::new(), 0, None, EventTime::MIN);
-    loop {
-        host.now = host.now.plus(Span::millis(20));
-        let polled = host.poll(0, 8_192).unwrap();
-        for row in polled.batch.iter().flat_map(rows_of) {
-            assert!(row.time > given.0 && Some((row.time, row.order)) >= last, "{row:?} after {last:?}, {given}");
-            last = Some((row.time, row.order));
-            ids.push(row.id);
+/// Reads all files, and checks that every reader gives its rows in order.
+fn read(files: MemoryFiles, workers: usize, memory_bytes: usize) -> Reading {
+    let mut host = open(files, workers, memory_bytes);
+    let readers = host.readers();
+    let mut last = vec![None; readers.len()];
+    while !host.is_finished() {
+        for (reader, last) in readers.iter().zip(&mut last) {
+            let from = host.rows[0].len();
+            host.poll(*reader, 8_192).unwrap();
+            for row in &host.rows[0][from..] {
+                assert!(Some((row.time, row.order)) >= *last, "{row:?} after {last:?}");
+                *last = Some((row.time, row.order));
+            }
         }
-        batches += usize::from(polled.batch.is_some());
-        given = polled.watermark.unwrap();
-        if polled.state == ReaderState::Finished {
-            assert_eq!(given, EventTime::MAX);
-            return Reading { ids, batches, counts: stats.counts() };
-        }
+        // Reports of what moves nobody come with time.
+        host.now += 20 * MILLI;
     }
+    assert_eq!((host.watermark(0), host.level, host.end), (Some(EventTime::MAX), EventTime::MAX, Some(EventTime::MAX)));
+    Reading { ids: host.rows[0].iter().map(|row| row.id).collect(), batches: host.batches, counts: host.counts(0) }
 }
 
 /// Rows `0 .. n` a millisecond apart, dealt to files by a function of the row, in the sequence of the row.
@@ -78,13 +76,16 @@ fn files_in_any_shape_come_in_order() {
         ("one file", dealt(n, 1, |_| 0)),
     ];
     for (shape, cut) in by_shape {
-        for with_bounds in [true, false] {
-            let reading = read(MemoryFiles::new(schema(), batches(&cut), with_bounds), memory);
+        for (with_bounds, workers) in [(true, 1), (false, 1), (true, 2), (false, 3)] {
+            let mut reading = read(MemoryFiles::new(schema(), batches(&cut), with_bounds), workers, memory);
+            if workers > 1 {
+                reading.ids.sort_unstable();
+            }
             assert_eq!(reading.ids, in_order, "{shape}");
             assert_eq!(reading.counts.spilled_bytes, 0, "{shape}");
             let peak = reading.counts.history_held_bytes_peak;
             assert!(peak <= memory as u64, "{shape}: {peak} bytes");
-            assert!(reading.batches < n / 1_500, "{shape}: {} batches", reading.batches);
+            assert!(reading.batches < n / 1_500 * workers, "{shape}: {} batches", reading.batches);
         }
     }
 }
@@ -92,12 +93,17 @@ fn files_in_any_shape_come_in_order() {
 #[test]
 fn more_files_than_may_be_open_come_in_order() {
     let n = 300_000;
-    let files = MemoryFiles::new(schema(), batches(&dealt(n, 1000, |row| row % 1000)), true);
-    let open = files.open.clone();
-    let reading = read(files, 1 << 20);
-    assert_eq!(reading.ids, (0..n as i64).collect::<Vec<_>>());
-    let (now, most) = *open.lock().unwrap();
-    assert!(now == 0 && (150..=201).contains(&most), "{most} files were open at once");
+    for workers in [1, 3] {
+        let files = MemoryFiles::new(schema(), batches(&dealt(n, 1000, |row| row % 1000)), true);
+        let open = files.open.clone();
+        let mut reading = read(files, workers, 1 << 20);
+        if workers > 1 {
+            reading.ids.sort_unstable();
+        }
+        assert_eq!(reading.ids, (0..n as i64).collect::<Vec<_>>());
+        let (now, most) = *open.lock().unwrap();
+        assert!(now == 0 && (150..=201).contains(&most), "{most} files were open at once for {workers} workers");
+    }
 }
 
 #[test]
@@ -106,16 +112,16 @@ fn shuffled_files_beyond_the_memory_bound_are_spilled() {
     let mut random = Random(7);
     let mut all: Vec<(i64, Option<i64>)> = (0..n).map(|row| (row, Some(row / 3 * MILLI))).collect();
     random.shuffle(&mut all);
-    for files in [1, 4] {
+    for (files, workers) in [(1, 1), (4, 1), (4, 2), (4, 3)] {
         let cut: Vec<_> = all.chunks(all.len() / files).map(<[_]>::to_vec).collect();
-        let reading = read(MemoryFiles::new(schema(), batches(&cut), true), memory);
+        let reading = read(MemoryFiles::new(schema(), batches(&cut), true), workers, memory);
         let mut ids = reading.ids.clone();
         ids.sort_unstable();
         assert_eq!(ids, (0..n).collect::<Vec<_>>());
         assert!(reading.counts.spilled_bytes > 1 << 20, "{:?}", reading.counts);
         let peak = reading.counts.history_held_bytes_peak;
-        // Runs are merged by chunks of their own, which come on top of the bound.
-        assert!(peak <= memory as u64 * 3, "{peak} bytes");
+        // Each reader merges its runs by chunks of their own, which come on top of the bound.
+        assert!(peak <= (memory * (1 + 2 * workers)) as u64, "{peak} bytes, {files} files, {workers} workers");
     }
 }
 
@@ -136,7 +142,8 @@ fn random_files_come_as_if_sorted() {
         }
         random.shuffle(&mut cut);
         let files = MemoryFiles::new(schema(), batches(&cut), random.percent(50));
-        let reading = read(files, random.of(&[1 << 12, 1 << 16, 1 << 24]) as usize);
+        let workers = 1 + random.below(3);
+        let reading = read(files, workers, random.of(&[1 << 12, 1 << 16, 1 << 24]) as usize);
         let mut expected: Vec<i64> = cut.iter().flatten().filter(|row| row.1.is_some()).map(|row| row.0).collect();
         let mut ids = reading.ids;
         assert_eq!(reading.counts.bad, empty as u64);
@@ -155,33 +162,41 @@ fn columns_are_found_without_regard_to_case_and_missing_ones_are_named() {
         let rows = RecordBatch::try_new(renamed.clone(), rows(&[(1, Some(5))]).columns().to_vec()).unwrap();
         MemoryFiles::new(renamed, vec![rows], true)
     };
-    assert_eq!(read(with_names(["ID", "At"]), 1 << 20).ids, [1]);
-    let error = Seam::open(vec![input(with_names(["key", "at"]))], &options(true, 1 << 20, 1), None).err().unwrap();
+    assert_eq!(read(with_names(["ID", "At"]), 1, 1 << 20).ids, [1]);
+    let error = Seam::open(vec![input(with_names(["key", "at"]))], &Run::new(true, 1).options(), None).err().unwrap();
     assert_eq!(error.to_string(), "stream \"events\": history \"raw.events\" has no column \"id\"; it has key, at");
 }
 
 #[test]
 fn the_ceiling_holds_rows_back() {
-    // The second stream stands still before its first row, and the first one has a lead of 100 rows.
-    let files = MemoryFiles::new(schema(), batches(&dealt(1000, 3, |row| row % 3)), true);
-    let other = MemoryFiles::new(schema(), vec![rows(&[(0, Some(0)), (1, Some(500 * MILLI))])], true);
-    let seam = Seam::open(vec![input(files), input(other)], &options(true, 1 << 20, 100), None).unwrap();
-    let mut host = Host::new(&seam, 0);
-    let polled = host.poll(0, 100).unwrap();
-    assert_eq!(polled.batch.map(|batch| batch.rows()), Some(100));
-    assert_eq!(polled.watermark, Some(EventTime(100 * MILLI - 1)));
-    assert!(host.poll(0, 10_000).unwrap().batch.is_none());
-    host.poll(1, 1).unwrap();
-    let polled = host.poll(0, 50).unwrap();
-    assert_eq!(polled.batch.map(|batch| batch.rows()), Some(50));
+    for workers in 1..=3 {
+        let files = MemoryFiles::new(schema(), batches(&dealt(1000, 3, |row| row % 3)), true);
+        let run = Run { lead: Lead { rows: 0, bytes: 0 }, ..Run::new(true, workers) };
+        let mut host = Host::open(vec![input(files)], run).unwrap();
+        host.hold_at(EventTime(99 * MILLI));
+        host.rest(10_000).unwrap();
+        let times = |host: &Host| host.rows[0].iter().map(|row| row.time).max();
+        assert_eq!((host.rows[0].len(), times(&host)), (100, Some(99 * MILLI)));
+        assert_eq!(host.watermark(0), Some(EventTime(100 * MILLI - 1)));
+        for reader in host.readers() {
+            assert!(!host.poll(reader, 10_000).unwrap());
+            assert_eq!(host.state(reader), ReaderState::Waiting { until: None });
+        }
+        host.hold_at(EventTime(500 * MILLI));
+        for reader in host.readers() {
+            host.poll(reader, 50).unwrap();
+        }
+        assert_eq!(host.rows[0].len(), 100 + 50 * workers);
+        host.rest(10_000).unwrap();
+        assert_eq!((host.rows[0].len(), times(&host)), (501, Some(500 * MILLI)));
+    }
 }
 
 #[test]
 fn a_row_without_a_time_fails_the_job_where_the_stream_says_so() {
     let mut input = input(MemoryFiles::new(schema(), vec![rows(&[(1, Some(5)), (2, None)])], true));
     input.spec.bad_rows = BadRows::Fail;
-    let seam = Seam::open(vec![input], &options(true, 1 << 20, 1), None).unwrap();
-    let error = Host::new(&seam, 0).poll(0, 10).unwrap_err();
+    let error = Host::open(vec![input], Run::new(true, 1)).unwrap().rest(10).unwrap_err();
     assert_eq!(
         error.to_string(),
         "stream \"events\": file 0.parquet, row 2: it has no event time; ON BAD ROW SKIP would count it and go on"

@@ -1,97 +1,302 @@
-//! A host that carries everything at once: one reader per stream, one step that all streams reach, and checkpoints that
-//! are durable as soon as they are asked for.
+//! A host as small as one can be: the real readers and coordinator of a job, one step that all streams reach, and
+//! messages that arrive at once.
 
+use crate::memory::{Row, rows_of};
 use dataflow::{
-    Coordinator, CoordinatorAction, CoordinatorEvent, EventTime, Meeting, Order, Polled, ProcessingTime, Reader,
-    ReaderId, Result, StageId,
+    AtOnce, Batch, Coordinator, CoordinatorAction, CoordinatorEvent, CoordinatorState, EventTime, FrozenReader,
+    Meeting, Order, Polled, Port, ProcessingTime, ReadBounds, Reader, ReaderId, ReaderState, Result, Span, StageId,
 };
-use seam::Seam;
-use std::collections::VecDeque;
+use seam::{Counts, Lead, Options, Seam, StreamInput, StreamStats};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::task::Waker;
 
+/// The step that all streams reach.
+const STEP: usize = 0;
 const STAGE: StageId = StageId { stage: 0, worker: 0 };
+/// How long nothing may move until streams have come to rest: longer than readers wait with a report or a question.
+const REST: Span = Span::millis(500);
 
-/// The readers and the coordinator of a job in which all streams meet.
+/// How a job is run.
+#[derive(Clone, Copy)]
+pub struct Run {
+    pub until_caught_up: bool,
+    pub workers: usize,
+    pub memory_bytes: usize,
+    pub lead: Lead,
+    /// The processing time at which it begins.
+    pub now: i64,
+}
+
+impl Run {
+    pub fn new(until_caught_up: bool, workers: usize) -> Run {
+        Run { until_caught_up, workers, memory_bytes: 64 << 20, lead: Lead::default(), now: 0 }
+    }
+
+    pub fn options(&self) -> Options {
+        Options {
+            until_caught_up: self.until_caught_up,
+            from: None,
+            memory_bytes: self.memory_bytes,
+            spill_dir: std::env::temp_dir(),
+            lead: self.lead,
+        }
+    }
+}
+
+/// A reader, and what came of it.
+struct Slot {
+    reader: Box<dyn Reader>,
+    /// The watermark in its lane; `None` while it is absent.
+    lane: Option<EventTime>,
+    /// The greatest watermark that it gave.
+    given: EventTime,
+    state: ReaderState,
+}
+
+/// A job that is run.
 pub struct Host {
-    pub coordinator: Box<dyn Coordinator>,
-    readers: Vec<Box<dyn Reader>>,
-    pub now: ProcessingTime,
-    /// The watermark of each stream; `None`: it holds nobody back.
-    pub watermarks: Vec<Option<EventTime>>,
-    level: EventTime,
-    /// Where inputs end, once all were given out.
+    slots: BTreeMap<ReaderId, Slot>,
+    coordinator: Box<dyn Coordinator>,
+    stats: Vec<Arc<StreamStats>>,
+    /// Where outputs begin.
+    pub start: EventTime,
+    pub now: i64,
+    /// How far the step was advanced.
+    pub level: EventTime,
+    /// The rows of each stream, in the sequence in which they came.
+    pub rows: Vec<Vec<Row>>,
+    pub aside: Vec<Vec<(Port, Batch)>>,
+    pub batches: usize,
+    /// Times of rows given out that the step has not been advanced to.
+    pub ahead: Vec<i64>,
+    pub ahead_most: usize,
+    /// Where inputs end, once the coordinator says so.
     pub end: Option<EventTime>,
-    /// Whether the last barrier has been sent.
-    pub ended: bool,
+    /// The checkpoints that were made durable.
+    pub checkpoints: u64,
+    /// Whether the last barrier was sent.
+    ended: bool,
+    events: VecDeque<CoordinatorEvent>,
+    // Above which time no row may come, instead of what the coordinator says; and what it said last, per stream.
+    ceiling: Option<EventTime>,
+    bounds: Vec<Option<ReadBounds>>,
 }
 
 impl Host {
-    pub fn new(seam: &Seam, now: i64) -> Host {
-        let readers: Vec<Box<dyn Reader>> = seam.readers().into_iter().flatten().collect();
-        let streams: Vec<usize> = (0..readers.len()).collect();
-        let meetings = vec![Meeting { streams: streams.clone(), steps: vec![0] }; readers.len()];
+    pub fn open(streams: Vec<StreamInput>, run: Run) -> Result<Host> {
+        let count = streams.len();
+        let seam = Seam::open(streams, &run.options(), None)?;
+        let all = Meeting { streams: (0..count).collect(), steps: vec![STEP] };
+        let (readers, coordinator) = seam.begin(run.workers, Arc::new(AtOnce), &vec![all; count])?;
+        let counts: Vec<usize> = readers.iter().map(Vec::len).collect();
+        assert!(counts.iter().all(|count| (1..=run.workers).contains(count)), "{counts:?} of {}", run.workers);
+        let mut slots = BTreeMap::new();
+        for (stream, readers) in readers.into_iter().enumerate() {
+            for (index, mut reader) in readers.into_iter().enumerate() {
+                reader.wake(Waker::noop())?;
+                let (lane, state) = (Some(EventTime::MIN), ReaderState::Ready);
+                slots.insert(ReaderId { stream, index }, Slot { reader, lane, given: EventTime::MIN, state });
+            }
+        }
         let mut host = Host {
-            coordinator: seam.coordinator(&meetings).unwrap(),
-            watermarks: vec![Some(EventTime::MIN); readers.len()],
-            readers,
-            now: ProcessingTime(now),
+            slots,
+            coordinator,
+            stats: seam.stats(),
+            start: seam.start(),
+            now: run.now,
             level: EventTime::MIN,
+            rows: vec![Vec::new(); count],
+            aside: (0..count).map(|_| Vec::new()).collect(),
+            batches: 0,
+            ahead: Vec::new(),
+            ahead_most: 0,
             end: None,
+            checkpoints: 0,
             ended: false,
+            events: VecDeque::new(),
+            ceiling: None,
+            bounds: vec![None; count],
         };
-        let start = CoordinatorEvent::Start { readers: vec![1; streams.len()], stages: vec![STAGE] };
-        host.tell(start).unwrap();
-        host.tell(CoordinatorEvent::Holds { stage: STAGE, due: Vec::new(), replayed: true }).unwrap();
-        // The first checkpoint is durable when all splits were looked at.
-        for stream in streams {
-            host.poll(stream, 0).unwrap();
-        }
-        host
+        host.tell(CoordinatorEvent::Start { readers: counts, stages: vec![STAGE] })?;
+        host.tell(CoordinatorEvent::Holds { stage: STAGE, due: Vec::new(), replayed: true })?;
+        Ok(host)
     }
 
-    /// Polls the reader of a stream.
-    pub fn poll(&mut self, stream: usize, rows_max: usize) -> Result<Polled> {
-        let polled = self.readers[stream].poll(rows_max, self.now)?;
-        self.watermarks[stream] = polled.watermark;
-        if let Some(level) = self.watermarks.iter().flatten().min() {
-            self.level = self.level.max(*level);
-        }
-        if let Some(report) = polled.report.clone() {
-            self.tell(CoordinatorEvent::Report(ReaderId { stream, index: 0 }, report))?;
-        }
-        Ok(polled)
+    pub fn readers(&self) -> Vec<ReaderId> {
+        self.slots.keys().copied().collect()
     }
 
+    pub fn counts(&self, stream: usize) -> Counts {
+        self.stats[stream].counts()
+    }
+
+    pub fn held_by(&self) -> Option<(String, EventTime)> {
+        self.coordinator.held_by()
+    }
+
+    /// The watermark of a stream: the least of its readers that are present.
+    pub fn watermark(&self, stream: usize) -> Option<EventTime> {
+        self.slots.iter().filter(|(id, _)| id.stream == stream).filter_map(|(_, slot)| slot.lane).min()
+    }
+
+    pub fn is_finished(&self) -> bool {
+        self.ended && self.slots.values().all(|slot| slot.state == ReaderState::Finished)
+    }
+
+    pub fn state(&self, id: ReaderId) -> ReaderState {
+        self.slots[&id].state
+    }
+
+    /// Holds rows back above a time where readers have used up their lead.
+    pub fn hold_at(&mut self, ceiling: EventTime) {
+        self.ceiling = Some(ceiling);
+        for (id, slot) in &mut self.slots {
+            if let Some(bounds) = &self.bounds[id.stream] {
+                slot.reader.bound(held(bounds.clone(), self.ceiling));
+            }
+        }
+    }
+
+    /// Polls a reader; gives whether something moved.
+    pub fn poll(&mut self, id: ReaderId, rows_max: usize) -> Result<bool> {
+        let Some(slot) = self.slots.get_mut(&id).filter(|slot| slot.state != ReaderState::Finished) else {
+            return Ok(false);
+        };
+        let Polled { batch, aside, watermark, report, state } = slot.reader.poll(rows_max, ProcessingTime(self.now))?;
+        let moved = batch.is_some() || watermark != slot.lane || state == ReaderState::Ready || report.is_some();
+        let rows: Vec<Row> = batch.iter().flat_map(rows_of).collect();
+        assert!(rows.len() <= rows_max, "{} rows, {rows_max} were asked for", rows.len());
+        for row in &rows {
+            assert!(row.time > slot.given.0, "{row:?} of {id:?} lies behind its watermark {}", slot.given);
+            assert!(row.time > self.level.0, "{row:?} of {id:?} lies behind the step, which is at {}", self.level);
+        }
+        assert!(watermark.is_none_or(|watermark| watermark >= slot.given), "the watermark of {id:?} went back");
+        slot.given = slot.given.max(watermark.unwrap_or(EventTime::MIN));
+        (slot.lane, slot.state) = (watermark, state);
+        self.batches += usize::from(batch.is_some());
+        self.ahead.extend(rows.iter().map(|row| row.time));
+        self.rows[id.stream].extend(rows);
+        self.aside[id.stream].extend(aside);
+        self.advance();
+        if let Some(report) = report {
+            self.tell(CoordinatorEvent::Report(id, report))?;
+        }
+        Ok(moved)
+    }
+
+    /// Polls every reader for as long as it gives rows, up to a bound, until time alone moves nothing any more.
+    pub fn rest(&mut self, rows_max: usize) -> Result<()> {
+        let mut patience = self.now + REST.0;
+        for _ in 0..100_000 {
+            let mut moved = false;
+            for id in self.readers() {
+                let polls = (0..50).map(|_| self.poll(id, rows_max)).take_while(|moved| !matches!(moved, Ok(false)));
+                for polled in polls.collect::<Vec<_>>() {
+                    moved |= polled?;
+                }
+            }
+            if moved {
+                patience = self.now + REST.0;
+                continue;
+            }
+            match self.next_until().filter(|&until| until <= patience) {
+                Some(until) => self.now = until.max(self.now + 1),
+                None => return Ok(()),
+            }
+        }
+        panic!("the streams never come to rest")
+    }
+
+    /// When the next reader has something to do that it waits for.
+    fn next_until(&self) -> Option<i64> {
+        let until = |slot: &Slot| match slot.state {
+            ReaderState::Waiting { until } => until.map(|until| until.0),
+            _ => None,
+        };
+        self.slots.values().filter_map(until).min()
+    }
+
+    /// Advances the step to the least of the lanes that are present.
+    fn advance(&mut self) {
+        let least = self.slots.values().filter_map(|slot| slot.lane).min();
+        if let Some(least) = least.filter(|&least| least > self.level) {
+            self.level = least;
+            self.ahead.retain(|&time| time > least.0);
+        }
+        self.ahead_most = self.ahead_most.max(self.ahead.len());
+    }
+
+    /// Tells the coordinator, and does what it wants done, and tells what comes of that.
     fn tell(&mut self, event: CoordinatorEvent) -> Result<()> {
-        let mut events = VecDeque::from([event]);
-        while let Some(event) = events.pop_front() {
-            for action in self.coordinator.handle(event, self.now)? {
+        self.events.push_back(event);
+        while let Some(event) = self.events.pop_front() {
+            let mut frozen = BTreeMap::new();
+            for action in self.coordinator.handle(event, ProcessingTime(self.now))? {
                 match action {
-                    CoordinatorAction::Send(reader, order) => self.order(reader, order, &mut events)?,
-                    CoordinatorAction::Persist(state) => events.push_back(CoordinatorEvent::Durable(state.number)),
+                    CoordinatorAction::Send(id, order) => self.order(id, order, &mut frozen)?,
+                    CoordinatorAction::Persist(state) => {
+                        assert_eq!(CoordinatorState::parse(&state.to_bytes())?, state);
+                        self.checkpoints += 1;
+                        self.events.push_back(CoordinatorEvent::Durable(state.number));
+                    }
                 }
+            }
+            if !frozen.is_empty() {
+                self.freeze(frozen);
             }
         }
         Ok(())
     }
 
-    fn order(&mut self, id: ReaderId, order: Order, events: &mut VecDeque<CoordinatorEvent>) -> Result<()> {
-        let last = id.stream + 1 == self.readers.len();
-        let reader = &mut self.readers[id.stream];
+    fn order(&mut self, id: ReaderId, order: Order, frozen: &mut BTreeMap<ReaderId, FrozenReader>) -> Result<()> {
+        let count = self.slots.len();
+        let slot = self.slots.get_mut(&id).expect("orders go to readers that are there");
         match order {
-            Order::Assign(splits) => reader.add(splits)?,
+            Order::Assign(splits) => slot.reader.add(splits),
             Order::Bounds(bounds) => {
+                assert!(self.end.is_none_or(|end| bounds.end == Some(end)), "the end moves to {:?}", bounds.end);
                 self.end = bounds.end;
-                reader.bound(bounds);
+                slot.reader.bound(held(bounds.clone(), self.ceiling));
+                self.bounds[id.stream] = Some(bounds);
+                Ok(())
             }
-            Order::Durable(joined) => reader.durable(joined)?,
+            Order::Durable(joined) => slot.reader.durable(joined),
             Order::Barrier(barrier) => {
-                self.ended |= barrier.last;
-                events.push_back(CoordinatorEvent::ReaderFrozen(id, reader.freeze()?));
-                if last {
-                    events.push_back(CoordinatorEvent::StageFrozen { stage: STAGE, levels: vec![(0, self.level)] });
-                }
+                assert!(!self.ended, "nothing comes behind the last barrier");
+                self.ended = barrier.last && frozen.len() + 1 == count;
+                frozen.insert(id, slot.reader.freeze()?);
+                Ok(())
             }
         }
-        Ok(())
+    }
+
+    /// The step has the barrier in all lanes: those of readers that turn present behind it do so at the level of their
+    /// stream.
+    fn freeze(&mut self, frozen: BTreeMap<ReaderId, FrozenReader>) {
+        assert_eq!(frozen.len(), self.slots.len(), "a barrier goes to all readers at once");
+        let present: Vec<(ReaderId, EventTime)> = frozen
+            .iter()
+            .filter(|(_, frozen)| frozen.turns_present())
+            .map(|(id, _)| {
+                let of_stream = self.slots.iter().filter(|(other, _)| other.stream == id.stream);
+                let given = of_stream.map(|(_, slot)| slot.given).max().unwrap_or(EventTime::MIN);
+                (*id, self.watermark(id.stream).unwrap_or(self.level.max(given)))
+            })
+            .collect();
+        for (id, level) in present {
+            self.slots.get_mut(&id).expect("it is there").lane = Some(level);
+        }
+        let readers = frozen.into_iter().map(|(id, frozen)| CoordinatorEvent::ReaderFrozen(id, frozen));
+        self.events.extend(readers);
+        self.events.push_back(CoordinatorEvent::StageFrozen { stage: STAGE, levels: vec![(STEP, self.level)] });
+    }
+}
+
+/// Bounds with another ceiling.
+fn held(bounds: ReadBounds, ceiling: Option<EventTime>) -> ReadBounds {
+    match ceiling {
+        Some(least) => ReadBounds { least, window: Span::ZERO, ..bounds },
+        None => bounds,
     }
 }

@@ -1,16 +1,17 @@
 //! All-history, all-live, and history then live at any frontier: the same rows with the same times and orders.
 
 use crate::archiver::archive;
-use crate::host::Host;
+use crate::host::{Host, Run};
 use crate::memory::*;
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
-use dataflow::{EventTime, Message, Position, ProcessingTime, ReaderState, RowOrder, Span};
+use dataflow::{Encode, EventTime, Message, Port, Position, Result, RowOrder, Span};
 use seam::{
-    CLOCK_PROPERTY, Counts, FRONTIER_PROPERTY, Frontier, Late, Live, Quiet, Seam, StreamInput, StreamSpec,
-    archive_schema, clock_property,
+    BadRows, CLOCK_PROPERTY, Counts, FRONTIER_PROPERTY, Frontier, Late, Lead, Live, Quiet, Seam, StreamInput,
+    StreamSpec, archive_schema, clock_property,
 };
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 
 /// Cuts archived rows into files at random, sometimes shuffled within and across.
 fn files(random: &mut Random, spec: &StreamSpec, batches: &[RecordBatch], frontier: &Frontier) -> MemoryFiles {
@@ -36,50 +37,47 @@ struct Reading {
     rows: Vec<Row>,
     counts: Counts,
     start: EventTime,
-    horizon: Option<EventTime>,
+    end: Option<EventTime>,
 }
 
-/// Reads a stream while the broker's time moves at random, and checks that no row is behind a watermark given.
+/// Reads a stream by random readers with a random lead while the broker's time moves at random; the host checks that no
+/// row is behind a watermark given.
 fn read(
     random: &mut Random,
     input: StreamInput,
-    topic: Option<&MemoryTopic>,
+    topic: &MemoryTopic,
     until_caught_up: bool,
     messages: usize,
 ) -> Reading {
-    let lead = random.of(&[1, 10, 1_000]) as usize;
-    let seam = Seam::open(vec![input], &options(until_caught_up, 64 << 20, lead), None).unwrap();
-    let (stats, start) = (seam.stats().remove(0), seam.start());
-    let now = || topic.map_or(0, |topic| topic.now.load(std::sync::atomic::Ordering::SeqCst));
-    let mut host = Host::new(&seam, now());
-    let (mut rows, mut given, mut finished) = (Vec::new(), EventTime::MIN, false);
-    for _ in 0..20_000 {
-        host.now = ProcessingTime(now().max(host.now.0 + 20 * MILLI));
-        let polled = host.poll(0, 1 + random.below(40)).unwrap();
-        for row in polled.batch.iter().flat_map(rows_of) {
-            assert!(row.time > given.0, "{row:?} lies behind {given:?}");
-            rows.push(row);
-        }
-        assert!(polled.watermark.is_none_or(|watermark| watermark >= given), "the watermark went back");
-        given = polled.watermark.unwrap_or(given);
-        finished = polled.state == ReaderState::Finished;
-        let counts = stats.counts();
-        let seen = rows.len() as u64 + counts.late_dropped + counts.quarantined + counts.bad;
-        if finished || (!until_caught_up && topic.is_some() && seen == messages as u64) {
+    let rows = random.of(&[0, 1, 20, 256 << 10]) as usize;
+    let run = Run { lead: Lead { rows, bytes: 64 << 20 }, ..Run::new(until_caught_up, 1 + random.below(3)) };
+    let mut host = Host::open(vec![input], Run { now: topic.now.load(SeqCst), ..run }).unwrap();
+    let readers = host.readers();
+    for _ in 0..60_000 {
+        let batches = host.batches;
+        let reader = readers[random.below(readers.len())];
+        host.poll(reader, 1 + random.below(40)).unwrap();
+        if host.is_finished() || (!until_caught_up && seen(&host) == messages) {
             break;
         }
-        if let Some(topic) = topic.filter(|_| polled.batch.is_none()) {
-            let now = topic.now.load(std::sync::atomic::Ordering::SeqCst);
-            topic.set_now(now + random.of(&[1, 10 * MILLI, 1000 * MILLI, 50 * SECOND, 1000 * SECOND]));
+        if host.batches == batches {
+            host.now += random.of(&[1, 10 * MILLI, 1000 * MILLI, 50 * SECOND, 1000 * SECOND]);
+            topic.set_now(host.now);
         }
     }
-    let counts = stats.counts();
-    let seen = rows.len() as u64 + counts.late_dropped + counts.quarantined + counts.bad;
-    assert_eq!(seen, messages as u64, "rows are lost or doubled: {counts:?}");
-    assert_eq!(counts.history_rows + counts.live_rows, rows.len() as u64);
-    assert!(finished || !until_caught_up);
+    let counts = host.counts(0);
+    assert_eq!(seen(&host), messages, "rows are lost or doubled: {counts:?}");
+    assert_eq!(counts.history_rows + counts.live_rows, host.rows[0].len() as u64);
+    assert!(host.is_finished() || !until_caught_up, "held by {:?}", host.held_by());
+    let mut rows = host.rows.remove(0);
     rows.sort();
-    Reading { rows, counts, start, horizon: host.end }
+    Reading { rows, counts, start: host.start, end: host.end }
+}
+
+/// How many messages were given out or left.
+fn seen(host: &Host) -> usize {
+    let counts = host.counts(0);
+    host.rows[0].len() + (counts.late_dropped + counts.quarantined + counts.bad) as usize
 }
 
 /// Whether a partition has, up to a time, a message that moves its clock.
@@ -145,11 +143,11 @@ fn the_same_rows_at_any_frontier() {
             if attempt == 0 {
                 input.history = None;
             }
-            let reading = read(&mut random, input, Some(&topic), true, total);
+            let reading = read(&mut random, input, &topic, true, total);
             assert_eq!(reading.rows, expected, "seed {seed}, attempt {attempt}");
             assert_eq!(reading.counts.joined, 0);
-            let horizon = clock.map_or(EventTime::MAX, EventTime);
-            assert_eq!(reading.horizon, Some(horizon), "seed {seed}, attempt {attempt}");
+            let end = clock.map_or(EventTime::MAX, EventTime);
+            assert_eq!(reading.end, Some(end), "seed {seed}, attempt {attempt}");
             readings += 1;
         }
     }
@@ -176,10 +174,10 @@ fn the_same_rows_of_a_busy_log_at_two_hundred_frontiers() {
             let shown = logs.iter().map(|log| log[0].arrival.0).max();
             topic.set_now(archived.max(shown).unwrap_or(0).max(random.of(&arrivals)));
         }
-        let reading = read(&mut random, input, Some(&topic), until_caught_up, topic.messages());
+        let reading = read(&mut random, input, &topic, until_caught_up, topic.messages());
         assert_eq!(reading.rows, expected, "vector {vector}: {counts:?}");
         assert_eq!(reading.counts.joined, 0);
-        assert!(!until_caught_up || reading.horizon == clock.map(EventTime));
+        assert!(!until_caught_up || reading.end == clock.map(EventTime));
         check_start(vector, &reading, &logs, &counts);
     }
 }
@@ -209,7 +207,7 @@ fn the_same_rows_while_the_topic_grows() {
             let now = archived.unwrap_or(0).max(now);
             topic.set_now(now);
             let joins: Vec<bool> = logs.iter().map(|log| !moves(log, now)).collect();
-            let reading = read(&mut random, input, Some(&topic), false, total);
+            let reading = read(&mut random, input, &topic, false, total);
             check_growing(seed, &reading, &expected, &joins);
             check_start(seed, &reading, &logs, &counts);
             joined_readings += usize::from(reading.counts.joined > 0);
@@ -253,7 +251,7 @@ fn late_rows_are_dropped_where_the_stream_says_so() {
         let counts: Vec<usize> = logs.iter().map(|log| random.below(log.len() + 1)).collect();
         let topic = Arc::new(MemoryTopic::new("t", logs.clone()));
         let input = input(&mut random, &spec, &topic, &counts, &logs);
-        let reading = read(&mut random, input, Some(&topic), true, topic.messages());
+        let reading = read(&mut random, input, &topic, true, topic.messages());
         let (late, on_time): (Vec<Row>, Vec<Row>) = expected.into_iter().partition(|row| row.late);
         assert_eq!(reading.rows, on_time, "seed {seed}");
         assert_eq!(reading.counts.late_dropped, late.len() as u64);
@@ -277,7 +275,7 @@ fn outputs_begin_where_the_partitions_stand() {
         let topic = Arc::new(MemoryTopic::new("t", vec![log.clone(), Vec::new()]));
         topic.set_now(now);
         let input = input(&mut Random(1), &spec, &topic, &[archived, 0], &[log.clone(), Vec::new()]);
-        let seam = Seam::open(vec![input], &options(false, 64 << 20, 1_000), None).unwrap();
+        let seam = Seam::open(vec![input], &Run::new(false, 1).options(), None).unwrap();
         assert_eq!(seam.start(), EventTime(expected), "{archived} archived");
     }
 }
@@ -292,20 +290,26 @@ fn a_partition_that_joins_behind_the_watermark_is_moved_and_counted() {
         push(&mut second, 110 * SECOND, format!("{id},{event}"), false);
     }
     let topic = Arc::new(MemoryTopic::new("t", vec![first, second]));
-    topic.set_now(109 * SECOND);
-    let live = Some(Live { topic: topic.clone(), decode: Arc::new(Text) });
-    let input = StreamInput { spec, history: None, history_frontier: None, live };
-    let seam = Seam::open(vec![input], &options(false, 64 << 20, 1_000), None).unwrap();
-    let stats = seam.stats().remove(0);
-    let mut host = Host::new(&seam, 109 * SECOND);
-    let given = (0..3).map(|_| host.poll(0, 100).unwrap().watermark).max().unwrap();
-    assert_eq!(given, Some(EventTime(108 * SECOND - 1)));
-    topic.set_now(110 * SECOND);
-    let rows = (0..3).find_map(|_| host.poll(0, 100).unwrap().batch).unwrap();
-    let rows = rows_of(&rows);
-    let found: Vec<_> = rows.iter().map(|row| (row.id, row.time, row.late)).collect();
-    assert_eq!(found, [(20, 108 * SECOND, true), (21, 108 * SECOND, true), (22, 110 * SECOND, false)]);
-    assert_eq!((stats.counts().joined, stats.counts().late_moved, stats.counts().live_rows), (2, 0, 13));
+    for workers in 1..=2 {
+        topic.set_now(109 * SECOND);
+        let input = StreamInput {
+            spec: spec.clone(),
+            history: None,
+            history_frontier: None,
+            live: Some(Live { topic: topic.clone(), decode: Arc::new(Text) }),
+        };
+        let mut host = Host::open(vec![input], Run { now: 109 * SECOND, ..Run::new(false, workers) }).unwrap();
+        host.rest(100).unwrap();
+        assert_eq!((host.watermark(0), host.checkpoints), (Some(EventTime(108 * SECOND - 1)), 1));
+        topic.set_now(110 * SECOND);
+        host.now = 110 * SECOND;
+        host.rest(100).unwrap();
+        let found: Vec<_> = host.rows[0][10..].iter().map(|row| (row.id, row.time, row.late)).collect();
+        assert_eq!(found, [(20, 108 * SECOND, true), (21, 108 * SECOND, true), (22, 110 * SECOND, false)]);
+        let counts = host.counts(0);
+        assert_eq!((counts.joined, counts.late_moved, counts.live_rows), (2, 0, 13));
+        assert_eq!(host.checkpoints, 2, "it waited for a checkpoint");
+    }
 }
 
 #[test]
@@ -316,7 +320,7 @@ fn sides_that_do_not_belong_together_are_refused() {
     let topic = Arc::new(MemoryTopic::new("t", vec![log.clone()]));
     let good = || input(&mut Random(1), &declared, &topic, &[1], &[log.clone()]);
     let refused =
-        |input: StreamInput| Seam::open(vec![input], &options(true, 64 << 20, 1_000), None).err().unwrap().to_string();
+        |input: StreamInput| Seam::open(vec![input], &Run::new(true, 1).options(), None).err().unwrap().to_string();
 
     let mut other_quiet = good();
     other_quiet.spec.quiet = Quiet::Never;
@@ -345,4 +349,40 @@ fn sides_that_do_not_belong_together_are_refused() {
 
     let neither = StreamInput { spec: declared.clone(), history: None, history_frontier: None, live: None };
     assert!(refused(neither).contains("neither HISTORY nor LIVE"));
+}
+
+/// The text of rows in dead letters.
+struct AnyRow;
+
+impl Encode for AnyRow {
+    fn encode(&self, rows: &RecordBatch) -> Result<Vec<Vec<u8>>> {
+        Ok(vec![b"a row".to_vec(); rows.num_rows()])
+    }
+}
+
+#[test]
+fn every_message_is_given_out_or_left_aside() {
+    let (mut late, mut bad) = (0, 0);
+    for seed in 2000..2100 {
+        let mut random = Random(seed);
+        let Case { mut spec, logs, .. } = case(&mut random);
+        spec.late = Late::Aside;
+        spec.bad_rows = BadRows::DeadLetter(|_| Ok(Arc::new(AnyRow)));
+        let topic = Arc::new(MemoryTopic::new("t", logs.clone()));
+        let counts: Vec<usize> = logs.iter().map(|log| random.below(log.len() + 1)).collect();
+        let input = input(&mut random, &spec, &topic, &counts, &logs);
+        let mut host = Host::open(vec![input], Run::new(true, 1 + random.below(3))).unwrap();
+        host.rest(1 + random.below(40)).unwrap();
+        assert!(host.is_finished(), "seed {seed}: held by {:?}", host.held_by());
+        let aside = |port: Port| {
+            let of_port = host.aside[0].iter().filter(|(at, _)| *at == port);
+            of_port.map(|(_, batch)| batch.rows()).sum::<usize>()
+        };
+        let (late_rows, bad_rows, counts) = (aside(Port::LATE), aside(Port::DEAD_LETTER), host.counts(0));
+        assert_eq!(counts.late_dropped, late_rows as u64, "seed {seed}");
+        assert_eq!(counts.dead_lettered, bad_rows as u64, "seed {seed}");
+        assert_eq!(host.rows[0].len() + late_rows + bad_rows, topic.messages(), "seed {seed}: {counts:?}");
+        (late, bad) = (late + late_rows, bad + bad_rows);
+    }
+    assert!(late > 100 && bad > 50, "{late} late rows, {bad} bad ones");
 }
