@@ -196,7 +196,14 @@ fn lock_path(warehouse: &Warehouse, table: &TableName) -> std::path::PathBuf {
 }
 
 /// A file that one process holds, and that the system frees when the process dies.
-struct LockFile(#[expect(dead_code, reason = "an open file holds the lock")] File);
+struct LockFile(File);
+
+impl Drop for LockFile {
+    fn drop(&mut self) {
+        // A program that is being started at this moment has the file open too, and closing ours would not free the lock.
+        let _ = self.0.unlock();
+    }
+}
 
 impl LockFile {
     fn take(path: &Path, table: &TableName) -> Result<LockFile> {

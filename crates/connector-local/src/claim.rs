@@ -29,8 +29,8 @@ pub struct Claim {
     topic: Arc<LocalTopic>,
     producer: String,
     epoch: u64,
-    // The system gives the lock back when this is closed, also at a kill.
-    _lock: File,
+    // The system gives the lock back at a kill.
+    lock: File,
 }
 
 /// Who holds a name; for messages to people only.
@@ -54,7 +54,7 @@ impl Claim {
         Producer::open(topic.clone(), producer, 0)?;
         let lock = lock(&topic, producer)?;
         let epoch = new_epoch(&topic, producer)?;
-        Ok(Claim { topic, producer: producer.to_owned(), epoch, _lock: lock })
+        Ok(Claim { topic, producer: producer.to_owned(), epoch, lock })
     }
 
     /// The epoch: greater than any before it on any partition.
@@ -65,6 +65,13 @@ impl Claim {
     /// A producer that appends under this claim.
     pub fn producer(&self) -> Result<Producer> {
         Producer::open(self.topic.clone(), &self.producer, self.epoch)
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        // A program that is being started at this moment has the file open too, and closing ours would not free the lock.
+        let _ = self.lock.unlock();
     }
 }
 
