@@ -39,7 +39,7 @@ pub use bytes::{ByteReader, ByteWriter};
 pub use checked::Checked;
 pub use clock::{Clock, ManualClock};
 pub use codec::{Decode, Decoded, Encode};
-pub use coordinator::{Barrier, Coordinator, CoordinatorAction, CoordinatorEvent, CoordinatorState, Order, StageId};
+pub use coordinator::{Barrier, Command, Coordinator, CoordinatorAction, CoordinatorEvent, CoordinatorState, StageId};
 pub use cut::{Outlet, StagePlan, stages};
 pub use dead_letter::{DeadLetter, RowText, dead_letter_schema, dead_letters, late_schema};
 pub use error::{Error, ErrorKind, Result};
