@@ -375,8 +375,8 @@ fn arrays(batch: &Batch, columns: &[usize]) -> Vec<ArrayRef> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{Int32Array, StringArray};
-    use dataflow::key_hashes;
+    use arrow::array::{Int32Array, RecordBatch, StringArray};
+    use dataflow::{RowOrder, key_hashes};
     use std::sync::Arc;
 
     fn batch(column: ArrayRef) -> Batch {
