@@ -10,10 +10,10 @@ use crate::probe::{begin, history_cap, resume};
 use crate::reader::StreamReader;
 use crate::source::{Lead, Live, Source, check_decode};
 use crate::unreleased::OutRows;
-use crate::{Quiet, StreamSpec, StreamStats};
+use crate::{StreamSpec, StreamStats};
 use dataflow::{
-    AtOnce, Background, Coordinator, CoordinatorState, Error, EventTime, Meeting, Reader, Result, Span, Split,
-    SplitState, TimedFiles, Topic,
+    AtOnce, Background, Coordinator, CoordinatorState, Error, EventTime, Meeting, Reader, Result, Split, SplitState,
+    TimedFiles, Topic,
 };
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -124,10 +124,7 @@ impl Seam {
             name: source.spec.name.clone(),
             live: source.live.is_some(),
             delay: source.spec.delay,
-            quiet: match source.spec.quiet {
-                Quiet::After(quiet) => quiet,
-                Quiet::Never => Span::ZERO,
-            },
+            quiet: source.spec.quiet.allowance(),
             cap: if source.live.is_some() { source.cap } else { EventTime::MIN },
         };
         let streams = self.sources.iter().map(time_of).collect();

@@ -2,10 +2,10 @@
 
 use super::bad_rows;
 use crate::as_of::AsOf;
-use crate::bad_rows::Policy;
 use crate::harness::{Plan, Row, Stream, Value, drive, schema};
 use crate::window::{Frame, Function, Spec, Window};
 use crate::{Aggregate, Dedup, RangeAggregate, RangeAggregateKind, as_of, range};
+use dataflow::BadRowPolicy;
 use dataflow::{Operator, Span};
 
 const PLAIN: Plan =
@@ -34,7 +34,7 @@ fn last_column(make: &dyn Fn() -> Box<dyn Operator>, streams: &[Stream]) -> Vec<
 fn window(function: Function, rows: &[Row]) -> Vec<Value> {
     let spec = Spec { partition_by: vec![0], functions: vec![function] };
     last_column(
-        &|| Box::new(Window::new(schema(), spec.clone(), bad_rows(Policy::Skip)).unwrap()),
+        &|| Box::new(Window::new(schema(), spec.clone(), bad_rows(BadRowPolicy::Skip)).unwrap()),
         &[Stream::sorted(rows, &[0])],
     )
 }
@@ -124,7 +124,8 @@ fn a_label_leaves_when_it_is_known() {
         to: 9,
     };
     let spec = range::Spec { left_keys: vec![0], right_keys: vec![0], functions: vec![exists] };
-    let make = || Box::new(RangeAggregate::new(schema(), schema(), spec.clone(), bad_rows(Policy::Skip)).unwrap()) as _;
+    let make =
+        || Box::new(RangeAggregate::new(schema(), schema(), spec.clone(), bad_rows(BadRowPolicy::Skip)).unwrap()) as _;
     let streams = [Stream::sorted(&left, &[0]), Stream::sorted(&right, &[0])];
     let labels = drive(&make, &streams, &plan()).main();
     let found: Vec<_> = labels.iter().map(|row| (row.time, row.values[5].clone())).collect();

@@ -2,8 +2,8 @@
 
 use super::super::{as_of, decision, dedup, letters, range_aggregate, window};
 use super::job::{Job, Step};
-use crate::bad_rows::Policy;
 use crate::harness::{Row, Value, sort};
+use dataflow::BadRowPolicy;
 use dataflow::{EventTime, NodeKind, Port};
 use std::collections::BTreeMap;
 
@@ -37,9 +37,9 @@ pub(super) fn run(job: &Job, streams: &[Vec<Row>]) -> Naive {
         let policy = match step {
             Step::Filter(_, policy) | Step::Project(_, policy) | Step::Decision(_, policy) => *policy,
             Step::Window(_, policy) | Step::Range(_, policy) => *policy,
-            _ => Policy::Fail,
+            _ => BadRowPolicy::Fail,
         };
-        let bad = if policy == Policy::DeadLetter { letters(&bad) } else { vec![] };
+        let bad = if policy == BadRowPolicy::DeadLetter { letters(&bad) } else { vec![] };
         for (port, mut rows) in [(Port::MAIN, main), (Port::DEAD_LETTER, bad), (Port::RECORDS, records)] {
             sort(&mut rows);
             naive.0.insert((node, port), rows);
