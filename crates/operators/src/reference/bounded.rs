@@ -3,9 +3,8 @@
 use super::bad_rows;
 use crate::harness::{Row, Value, batch, schema};
 use crate::window::{Frame, Function, Spec, Window};
-use crate::{Aggregate, AsOf, Dedup, RangeAggregate, RangeAggregateKind, as_of, range};
-use dataflow::BadRowPolicy;
-use dataflow::{Context, EventTime, Input, KeyGroups, Operator, Progress, Span};
+use crate::{Aggregate, AsOf, Dedup, RangeAggregate, RangeFunction, as_of, range};
+use dataflow::{BadRowPolicy, Context, EventTime, Input, KeyGroups, Operator, Progress, Span};
 
 const STEPS: i64 = 400;
 const STEP_ROWS: i64 = 300;
@@ -61,8 +60,15 @@ fn assert_flat(name: &str, (half, end): (usize, usize)) {
 
 const NEVER: i64 = i64::MAX;
 
-fn range_of(kind: RangeAggregateKind, from: i64, to: i64) -> RangeAggregate {
-    let function = range::Function { name: "f".to_owned(), aggregate: kind, argument: Some(3), filter: None, from, to };
+fn range_of(aggregate: Aggregate, from: i64, to: i64) -> RangeAggregate {
+    let function = range::Function {
+        name: "f".to_owned(),
+        computes: RangeFunction::Aggregate(aggregate),
+        argument: Some(3),
+        filter: None,
+        from,
+        to,
+    };
     let spec = range::Spec { left_keys: vec![0], right_keys: vec![0], functions: vec![function] };
     RangeAggregate::new(schema(), schema(), spec, bad_rows(BadRowPolicy::Skip)).unwrap()
 }
@@ -87,13 +93,13 @@ fn keys_that_never_return_leave() {
         Window::new(schema(), Spec { partition_by: vec![3], functions }, bad_rows(BadRowPolicy::Skip)).unwrap();
     assert_flat("a window", bytes(window, &[0], NEVER));
     assert_flat("a dedup", bytes(Dedup::new(schema(), vec![0], Span(200)).unwrap(), &[0], NEVER));
-    let both = range_of(RangeAggregateKind::CountDistinct, -200, 100);
+    let both = range_of(Aggregate::CountDistinct, -200, 100);
     assert_flat("an aggregate over another stream", bytes(both, &[0, 1], NEVER));
 }
 
 #[test]
 fn a_dense_right_side_leaves_while_the_left_one_is_silent() {
-    assert_flat("an aggregate", bytes(range_of(RangeAggregateKind::Max, -200, 0), &[1], NEVER));
+    assert_flat("an aggregate", bytes(range_of(Aggregate::Max, -200, 0), &[1], NEVER));
     let spec = as_of::Spec {
         left_keys: vec![0],
         right_keys: vec![0],

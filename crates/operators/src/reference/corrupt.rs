@@ -3,9 +3,10 @@
 use super::bad_rows;
 use crate::harness::{Row, Value, batch, schema};
 use crate::window::{Frame, Function};
-use crate::{Aggregate, AsOf, Dedup, Merge, RangeAggregate, RangeAggregateKind, Window, as_of, range, window};
-use dataflow::BadRowPolicy;
-use dataflow::{Context, ErrorKind, EventTime, Input, KeyGroups, Operator, Snapshot, Span, StateReader, StateWriter};
+use crate::{Aggregate, AsOf, Dedup, Merge, RangeAggregate, RangeFunction, Window, as_of, range, window};
+use dataflow::{
+    BadRowPolicy, Context, ErrorKind, EventTime, Input, KeyGroups, Operator, Snapshot, Span, StateReader, StateWriter,
+};
 
 fn operators() -> Vec<(&'static str, Box<dyn Operator>)> {
     let function = |aggregate, argument| Function {
@@ -28,7 +29,7 @@ fn operators() -> Vec<(&'static str, Box<dyn Operator>)> {
     };
     let exists = range::Function {
         name: "label".to_owned(),
-        aggregate: RangeAggregateKind::Exists,
+        computes: RangeFunction::Exists,
         argument: None,
         filter: Some(4),
         from: 0,

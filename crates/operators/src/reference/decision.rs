@@ -5,8 +5,7 @@ use super::{bad_rows, config, letters, plans, policies, rows};
 use crate::Decision;
 use crate::decision::{Rule, Spec, decision_id};
 use crate::harness::{Row, Stream, Value, assert_same, drive, schema};
-use dataflow::BadRowPolicy;
-use dataflow::{EventTime, Fate, Port, RowOrder, Span};
+use dataflow::{BadRowPolicy, EventTime, Fate, Port, RowOrder, Span};
 use proptest::prelude::*;
 use std::sync::Arc;
 

@@ -4,11 +4,10 @@ use super::bad_rows;
 use super::condition::Condition;
 use crate::bad_rows::BadRows;
 use crate::harness::{Row, Value, batch, schema};
-use crate::{Aggregate, Decision, Filter, Project, RangeAggregate, RangeAggregateKind, Window};
+use crate::{Aggregate, Decision, Filter, Project, RangeAggregate, RangeFunction, Window};
 use crate::{decision, range, window};
 use arrow::datatypes::{DataType, Field, Schema};
-use dataflow::BadRowPolicy;
-use dataflow::{Context, ErrorKind, EventTime, Input, KeyGroups, Operator, Span};
+use dataflow::{BadRowPolicy, Context, ErrorKind, EventTime, Input, KeyGroups, Operator, Span};
 use std::sync::Arc;
 
 fn row(time: i64, number: i64) -> Row {
@@ -85,7 +84,7 @@ fn a_sum_that_does_not_fit_names_its_row() {
     assert!(message.contains(": the sum \"total\" does not fit a BIGINT; ON BAD ROW SKIP"), "{message}");
     let function = range::Function {
         name: "total".to_owned(),
-        aggregate: RangeAggregateKind::Sum,
+        computes: RangeFunction::Aggregate(Aggregate::Sum),
         argument: Some(1),
         filter: None,
         from: -10,

@@ -4,9 +4,8 @@ use super::bad_rows;
 use crate::as_of::AsOf;
 use crate::harness::{Plan, Row, Stream, Value, drive, schema};
 use crate::window::{Frame, Function, Spec, Window};
-use crate::{Aggregate, Dedup, RangeAggregate, RangeAggregateKind, as_of, range};
-use dataflow::BadRowPolicy;
-use dataflow::{Operator, Span};
+use crate::{Aggregate, Dedup, RangeAggregate, RangeFunction, as_of, range};
+use dataflow::{BadRowPolicy, Operator, Span};
 
 const PLAIN: Plan =
     Plan { watermarks: Vec::new(), cuts: Vec::new(), room: 100, ahead: Vec::new(), freeze_at: None, workers: [1, 1] };
@@ -117,7 +116,7 @@ fn a_label_leaves_when_it_is_known() {
     let right = rows(&[(10, 7, 0.0)]);
     let exists = range::Function {
         name: "label".to_owned(),
-        aggregate: RangeAggregateKind::Exists,
+        computes: RangeFunction::Exists,
         argument: None,
         filter: None,
         from: 0,

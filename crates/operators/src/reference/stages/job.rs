@@ -8,9 +8,9 @@ use super::specs;
 use crate::harness::schema;
 use crate::{AsOf, Decision, Dedup, Filter, Merge, Project, RangeAggregate, Window, as_of, decision, range, window};
 use arrow::datatypes::SchemaRef;
-use dataflow::BadRowPolicy;
 use dataflow::{
-    Edge, EventTime, Exchange, JobGraph, Node, NodeKind, Operator, Output, Port, Result, Span, dead_letter_schema,
+    BadRowPolicy, Edge, EventTime, Exchange, JobGraph, Node, NodeKind, Operator, Output, Port, Result, Span,
+    dead_letter_schema,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -3,8 +3,7 @@
 use super::super::{as_of, decision, dedup, letters, range_aggregate, window};
 use super::job::{Job, Step};
 use crate::harness::{Row, Value, sort};
-use dataflow::BadRowPolicy;
-use dataflow::{EventTime, NodeKind, Port};
+use dataflow::{BadRowPolicy, EventTime, NodeKind, Port};
 use std::collections::BTreeMap;
 
 /// The rows of each port of each node, in order of time, order and values.
