@@ -1,6 +1,6 @@
 //! What a stream declares for silence, for late rows and for bad rows: its SQL says it, its reader and its steps obey.
 
-use crate::Span;
+use crate::{Port, Span};
 
 /// When a partition that shows nothing new stops holding others back.
 ///
@@ -30,8 +30,9 @@ impl Quiet {
 /// What happens to late rows.
 ///
 /// ```
-/// use dataflow::Late;
-/// assert_ne!(Late::Drop, Late::Aside);
+/// use dataflow::{Late, Port};
+/// assert_eq!(Late::Drop.port(), None);
+/// assert_eq!(Late::Aside.port(), Some(Port::LATE));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Late {
@@ -39,16 +40,24 @@ pub enum Late {
     Move,
     /// They are removed and counted.
     Drop,
-    /// They are removed, counted, and leave at [`crate::Port::LATE`].
+    /// They are removed, counted, and leave at [`Port::LATE`].
     Aside,
+}
+
+impl Late {
+    /// The port at which late rows leave.
+    pub fn port(self) -> Option<Port> {
+        (self == Late::Aside).then_some(Port::LATE)
+    }
 }
 
 /// What happens to bad rows: those that cannot be decoded, have no event time, or lie more than a day ahead of their
 /// arrival, and those on which a step fails.
 ///
 /// ```
-/// use dataflow::BadRowPolicy;
-/// assert_ne!(BadRowPolicy::Skip, BadRowPolicy::DeadLetter);
+/// use dataflow::{BadRowPolicy, Port};
+/// assert_eq!(BadRowPolicy::Skip.port(), None);
+/// assert_eq!(BadRowPolicy::DeadLetter.port(), Some(Port::DEAD_LETTER));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadRowPolicy {
@@ -56,6 +65,13 @@ pub enum BadRowPolicy {
     Fail,
     /// They are removed and counted.
     Skip,
-    /// They are removed, counted, and leave at [`crate::Port::DEAD_LETTER`] as dead letters.
+    /// They are removed, counted, and leave at [`Port::DEAD_LETTER`] as dead letters.
     DeadLetter,
+}
+
+impl BadRowPolicy {
+    /// The port at which bad rows leave.
+    pub fn port(self) -> Option<Port> {
+        (self == BadRowPolicy::DeadLetter).then_some(Port::DEAD_LETTER)
+    }
 }

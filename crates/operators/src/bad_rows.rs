@@ -21,11 +21,6 @@ pub struct BadRows {
 const SHOWN_MAX: usize = 300;
 
 impl BadRows {
-    /// The ports at which rows leave because of the policy.
-    pub fn ports(&self) -> &'static [Port] {
-        if self.policy == BadRowPolicy::DeadLetter { &[Port::DEAD_LETTER] } else { &[] }
-    }
-
     /// Follows the policy for the rows of a batch that are removed, each with its reason, in the order of the batch.
     pub(crate) fn remove(&self, batch: &Batch, bad: &[(usize, Error)], cx: &mut Context) -> Result<()> {
         let fate = if self.policy == BadRowPolicy::DeadLetter { Fate::DeadLettered } else { Fate::Bad };

@@ -5,7 +5,7 @@ use crate::check::{CheckedPlan, Start};
 use crate::plan::PlanKind;
 use crate::stream::Stream;
 use arrow::datatypes::SchemaRef;
-use dataflow::{BadRowPolicy, Error, JobGraph, Late, MakeOperator, Node, NodeKind, Operator, Port, Result};
+use dataflow::{BadRowPolicy, Error, JobGraph, MakeOperator, Node, NodeKind, Operator, Port, Result};
 use operators::bad_rows::BadRows;
 use operators::{AsOf, Decision, Dedup, Filter, Merge, Project, RangeAggregate, Window};
 use std::sync::Arc;
@@ -24,11 +24,11 @@ impl CheckedPlan {
         let bad_rows = bad_rows(stream, &node.name, start);
         let mut ports = vec![Port::MAIN];
         if node.kind.can_fail() {
-            ports.extend(bad_rows.ports());
+            ports.extend(bad_rows.policy.port());
         }
         let kind = match node.kind.clone() {
             PlanKind::Source(name) => {
-                ports.extend(stream.filter(|stream| stream.late == Late::Aside).map(|_| Port::LATE));
+                ports.extend(stream.and_then(|stream| stream.late.port()));
                 NodeKind::Source(name)
             }
             PlanKind::Sink(output) => {
