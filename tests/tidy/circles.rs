@@ -5,9 +5,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write;
 use std::path::Path;
 
-/// Crates that may still have circles; one that no longer has any must be taken out.
-const WITH_CIRCLES: [&str; 2] = ["operators", "seam"];
-
 /// By file, the files that it refers to, each with the first line that does.
 type Graph<'a> = BTreeMap<&'a Path, BTreeMap<&'a Path, &'a Reference>>;
 
@@ -65,24 +62,18 @@ fn describe(circles: &[Vec<&Reference>], folder: &Path) -> String {
 fn files_of_a_crate_form_no_circle() {
     let crates = tests::root().join("crates");
     let mut failures = String::new();
-    let (mut files, mut with_circles) = (BTreeSet::new(), BTreeSet::new());
+    let mut files = BTreeSet::new();
     for entry in std::fs::read_dir(&crates).expect("the folder of the crates can be read") {
         let folder = entry.expect("an entry").path();
-        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let references = Crate::read(&folder.join("src")).references();
         files.extend(references.iter().map(|reference| reference.to.clone()));
         let circles = circles(&references);
-        if !circles.is_empty() && !WITH_CIRCLES.contains(&name.as_str()) {
-            failures.push_str(&describe(&circles, &crates));
-        }
         if !circles.is_empty() {
-            with_circles.insert(name);
+            failures.push_str(&describe(&circles, &crates));
         }
     }
     assert!(files.len() > 150, "only {} files are referred to", files.len());
     assert!(failures.is_empty(), "files refer to each other; move what they share into a third file\n{failures}");
-    let mended: Vec<_> = WITH_CIRCLES.into_iter().filter(|name| !with_circles.contains(*name)).collect();
-    assert!(mended.is_empty(), "{mended:?} have no circle; take them out of WITH_CIRCLES");
 }
 
 /// Writes a crate to a folder of its own and returns its references as `from -> to line` by file names.

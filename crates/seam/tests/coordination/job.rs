@@ -1,20 +1,16 @@
 //! A job: random streams, and the real readers and coordinator between stages, on a network with delays.
 
-use crate::archiver::archive;
 use crate::breaks::{self, Break};
-use crate::expected::{Log, clock_behind, levels_before};
-use crate::memory::{self, MemoryFiles, MemoryTopic, Random, Text};
+use crate::memory::{self, Random};
 use crate::network::{Channel, Event, Network};
 use crate::stage::{Done, Entry, Frozen, GROUPS, HOLD, Lane, NEVER, Row, STEPS, Stage, inputs_of};
-use crate::topic::AskedTopic;
-use arrow::array::RecordBatch;
+use crate::stream::Stream;
 use dataflow::{
     Coordinator, CoordinatorAction, CoordinatorEvent, CoordinatorState, FrozenReader, Meeting, Order, ProcessingTime,
-    Reader, ReaderId, ReaderState, Span, Split, StageId,
+    Reader, ReaderId, ReaderState, Split, StageId,
 };
-use seam::{FRONTIER_PROPERTY, Frontier, Lead, Live, Options, Quiet, Seam, StreamInput, StreamSpec, archive_schema};
+use seam::{Lead, Options, Seam};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 pub const MILLI: i64 = 1_000;
 pub const FOREVER: i64 = i64::MAX / 4;
@@ -40,21 +36,6 @@ impl Published {
     pub fn put(&mut self, step: usize, group: usize, sequence: usize, entry: Entry) {
         self.entries.entry((step, group)).or_default().entry(sequence).or_insert((entry, self.now));
     }
-}
-
-/// A stream of a job.
-pub struct Stream {
-    pub delay: i64,
-    pub quiet: i64,
-    pub logs: Vec<Log>,
-    pub topic: Arc<AskedTopic>,
-    // How many messages of each partition are in its history, and those.
-    archived: Vec<usize>,
-    history: Option<(Vec<RecordBatch>, Frontier)>,
-    // The least watermark of each partition before each row.
-    levels: Vec<Vec<i64>>,
-    // When its questions were asked, per partition.
-    pub asks: Vec<(u32, i64)>,
 }
 
 pub struct ReaderSlot {
@@ -137,93 +118,6 @@ pub struct Job {
 /// The streams that a stream meets, itself among them.
 pub fn meet(stream: usize) -> &'static [usize] {
     if stream < 2 { &[0, 1] } else { &[2] }
-}
-
-fn random_logs(random: &mut Random, delay: i64, quiet: i64) -> Vec<Log> {
-    let partitions = 1 + random.below(3);
-    let mut logs = vec![Log::new(); partitions];
-    let mut first = || {
-        let late = if random.percent(30) { FOREVER } else { 6_000 * MILLI };
-        random.of(&[0, 0, 0, 500 * MILLI, 3_000 * MILLI, late])
-    };
-    let first: Vec<i64> = (0..partitions).map(|_| first()).collect();
-    let silent = random.of(&[FOREVER, FOREVER, 1_500 * MILLI]);
-    let mut now = 0;
-    for _ in 0..random.of(&[5, 15, 30]) {
-        now += random.of(&[0, MILLI, 5 * MILLI, 20 * MILLI, 100 * MILLI, quiet / 2, quiet + MILLI, 300 * MILLI]);
-        let partition = if random.percent(80) { random.below(partitions) } else { 0 };
-        if now < first[partition] || (now > silent && silent >= first[partition]) {
-            continue;
-        }
-        let lags = [0, 0, MILLI, 5 * MILLI, delay / 2, delay, delay + MILLI, delay * 3, quiet + delay + 5 * MILLI];
-        let mut lag = random.of(&lags);
-        if first[partition] > 0 && logs[partition].is_empty() {
-            lag = random.of(&[0, 4_000 * MILLI, quiet + delay + 50 * MILLI]);
-        }
-        if random.percent(4) {
-            lag = random.of(&[-1_000 * MILLI, -5_000 * MILLI, 8_000 * MILLI]);
-        }
-        logs[partition].push((now - lag, now, random.below(6) as i64, random.percent(50)));
-    }
-    logs
-}
-
-impl Stream {
-    fn new(random: &mut Random, number: usize) -> Stream {
-        let (delay, quiet) = (random.of(&[0, 50 * MILLI, 2_000 * MILLI]), random.of(&[100 * MILLI, 1_000 * MILLI]));
-        let logs = random_logs(random, delay, quiet);
-        let messages = logs.iter().map(|log| {
-            let mut messages = Vec::new();
-            for (event, arrival, key, good) in log {
-                memory::push(&mut messages, *arrival, format!("{},{event}", key * 2 + i64::from(*good)), false);
-            }
-            messages
-        });
-        let topic = MemoryTopic::new(&number.to_string(), messages.collect());
-        let levels = logs.iter().map(|log| levels_before(log, delay, quiet)).collect();
-        let archived = vec![0; logs.len()];
-        let topic = Arc::new(AskedTopic::new(topic));
-        Stream { delay, quiet, logs, topic, archived, history: None, levels, asks: Vec::new() }
-    }
-
-    fn spec(&self) -> StreamSpec {
-        memory::spec(self.delay, Quiet::After(Span(self.quiet)))
-    }
-
-    /// Archives some of what had arrived by a time.
-    fn archive(&mut self, random: &mut Random, now: i64) {
-        let arrived = |log: &Log| log.iter().take_while(|row| row.1 <= now).count();
-        self.archived = self.logs.iter().map(|log| random.below(arrived(log) + 1)).collect();
-        let inner = &self.topic.inner;
-        let to: Vec<_> = {
-            let logs = inner.partitions.lock().unwrap();
-            logs.iter().zip(&self.archived).map(|(log, &n)| log[..n].last().map(|message| message.position)).collect()
-        };
-        self.topic.inner.set_now(now);
-        self.history = Some(archive(random, &self.spec(), inner, &to));
-    }
-
-    /// The least watermark of its partitions where live goes on, at a time.
-    fn cap(&self, now: i64) -> i64 {
-        let start = |(log, &archived): (&Log, &usize)| {
-            let arrived = log.iter().take_while(|row| row.1 <= now).count();
-            let read = archived.max(1).min(arrived);
-            let clock = clock_behind(&log[..read], self.delay, self.quiet);
-            let at =
-                if arrived == archived { clock.map(|clock| clock.at(now, self.quiet)) } else { clock.map(|c| c.clock) };
-            at.map(|clock| clock - self.delay - 1)
-        };
-        self.logs.iter().zip(&self.archived).filter_map(start).min().unwrap_or(NEVER)
-    }
-
-    fn input(&self) -> StreamInput {
-        let files = self.history.as_ref().map(|(batches, frontier)| {
-            let files = MemoryFiles::new(archive_schema(&memory::schema()), batches.clone(), true);
-            Arc::new(files.with_property(FRONTIER_PROPERTY, frontier.to_text())) as _
-        });
-        let live = Some(Live { topic: self.topic.clone(), decode: Arc::new(Text) });
-        StreamInput { spec: self.spec(), history: files, history_frontier: None, live }
-    }
 }
 
 impl Job {
@@ -571,7 +465,7 @@ impl Job {
                 let own = self.readers[&id].splits.iter().map(|split| (id.stream, *split));
                 let given = own.filter_map(|split| Some((split, self.given.get(&split)?.clone())));
                 self.gathering.given.extend(given.collect::<Vec<_>>());
-                self.to_all(id, &lane);
+                self.put_on_lanes(id, &lane);
                 let delay = self.hop();
                 self.net.send(
                     Channel::Reader(id),
@@ -584,7 +478,7 @@ impl Job {
     }
 
     /// Puts a message on every lane of a reader, behind the rows.
-    fn to_all(&mut self, id: ReaderId, message: &Lane) {
+    fn put_on_lanes(&mut self, id: ReaderId, message: &Lane) {
         let stages: Vec<StageId> =
             self.stages.keys().copied().filter(|stage| inputs_of(stage.stage).contains(&id.stream)).collect();
         for stage in stages {
@@ -605,7 +499,7 @@ impl Job {
         let told = polled.watermark.map(|watermark| slot.told.map_or(watermark.0, |told| told.max(watermark.0)));
         let before = std::mem::replace(&mut slot.told, told);
         if before != told {
-            self.to_all(id, &told.map_or(Lane::Absent, Lane::Watermark));
+            self.put_on_lanes(id, &told.map_or(Lane::Absent, Lane::Watermark));
         }
         if let Some(report) = polled.report {
             let delay = self.hop();

@@ -5,19 +5,25 @@
 
 #![allow(clippy::unwrap_used)]
 
+// Shared with the other tests of the seam, which use more of it.
+#[allow(dead_code)]
 #[path = "../seam/archiver.rs"]
 mod archiver;
 mod breaks;
 mod expected;
 mod job;
+#[allow(dead_code)]
 #[path = "../seam/memory.rs"]
 mod memory;
 mod network;
 mod stage;
+mod stream;
 mod topic;
 
 use breaks::{BREAKS, Break};
 use job::Job;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// How many seeds are played where nothing else is said.
 const SEEDS: u64 = 600;
@@ -70,12 +76,17 @@ fn what_is_published_is_what_a_naive_run_gives() {
 
 #[test]
 fn every_rule_that_is_left_out_is_noticed() {
-    let mut missed = Vec::new();
-    for broken in BREAKS {
-        match breaks::noticed(broken, 3_000) {
-            Some((seed, failure)) => println!("{broken:?}, seed {seed}: {failure}"),
-            None => missed.push(broken),
+    let (next, missed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let search = || {
+        while let Some(&broken) = BREAKS.get(next.fetch_add(1, Relaxed)) {
+            match breaks::noticed(broken, 5_000) {
+                Some((seed, failure)) => println!("{broken:?}, seed {seed}: {failure}"),
+                None => missed.lock().unwrap().push(broken),
+            }
         }
-    }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(search))));
+    let missed = missed.into_inner().unwrap();
     assert!(missed.is_empty(), "not noticed: {missed:?}");
 }

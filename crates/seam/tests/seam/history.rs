@@ -1,9 +1,10 @@
 //! Files in time order: sorted, complete, and within a memory bound, however they overlap.
 
+use crate::host::Host;
 use crate::memory::*;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, TimestampMicrosecondArray};
-use dataflow::{EventTime, Reader, ReaderState};
-use seam::{BadRows, Counts, Options, Quiet, Seam, StreamInput};
+use dataflow::{EventTime, ReaderState, Span};
+use seam::{BadRows, Counts, Lead, Quiet, Seam, StreamInput};
 use std::sync::Arc;
 
 fn rows(ids_and_times: &[(i64, Option<i64>)]) -> RecordBatch {
@@ -20,8 +21,7 @@ fn input(files: MemoryFiles) -> StreamInput {
 }
 
 fn open(files: MemoryFiles, memory_bytes: usize) -> Seam {
-    let options = Options { until_caught_up: true, from: None, memory_bytes, spill_dir: std::env::temp_dir() };
-    Seam::open(vec![input(files)], options).unwrap()
+    Seam::open(vec![input(files)], &options(true, memory_bytes, Lead::default().rows), None).unwrap()
 }
 
 struct Reading {
@@ -32,19 +32,20 @@ struct Reading {
 
 /// Reads all files, and checks order and watermark.
 fn read(files: MemoryFiles, memory_bytes: usize) -> Reading {
-    let mut seam = open(files, memory_bytes);
+    let seam = open(files, memory_bytes);
     let stats = seam.stats().remove(0);
-    let mut reader = seam.readers().remove(0);
+    let mut host = Host::new(&seam, 0);
     let (mut ids, mut batches, mut last, mut given) = (Vec::new(), 0, None, EventTime::MIN);
     loop {
-        let polled = reader.poll(8_192, &up_to(EventTime::MAX)).unwrap();
+        host.now = host.now.plus(Span::millis(20));
+        let polled = host.poll(0, 8_192).unwrap();
         for row in polled.batch.iter().flat_map(rows_of) {
             assert!(row.time > given.0 && Some((row.time, row.order)) >= last, "{row:?} after {last:?}, {given}");
             last = Some((row.time, row.order));
             ids.push(row.id);
         }
         batches += usize::from(polled.batch.is_some());
-        given = polled.watermark;
+        given = polled.watermark.unwrap();
         if polled.state == ReaderState::Finished {
             assert_eq!(given, EventTime::MAX);
             return Reading { ids, batches, counts: stats.counts() };
@@ -155,21 +156,23 @@ fn columns_are_found_without_regard_to_case_and_missing_ones_are_named() {
         MemoryFiles::new(renamed, vec![rows], true)
     };
     assert_eq!(read(with_names(["ID", "At"]), 1 << 20).ids, [1]);
-    let options = Options { until_caught_up: true, from: None, memory_bytes: 1 << 20, spill_dir: std::env::temp_dir() };
-    let error = Seam::open(vec![input(with_names(["key", "at"]))], options).err().unwrap();
+    let error = Seam::open(vec![input(with_names(["key", "at"]))], &options(true, 1 << 20, 1), None).err().unwrap();
     assert_eq!(error.to_string(), "stream \"events\": history \"raw.events\" has no column \"id\"; it has key, at");
 }
 
 #[test]
 fn the_ceiling_holds_rows_back() {
+    // The second stream stands still before its first row, and the first one has a lead of 100 rows.
     let files = MemoryFiles::new(schema(), batches(&dealt(1000, 3, |row| row % 3)), true);
-    let mut reader: Box<dyn Reader> = open(files, 1 << 20).readers().remove(0);
-    let polled = reader.poll(10_000, &up_to(EventTime(99 * MILLI))).unwrap();
+    let other = MemoryFiles::new(schema(), vec![rows(&[(0, Some(0)), (1, Some(500 * MILLI))])], true);
+    let seam = Seam::open(vec![input(files), input(other)], &options(true, 1 << 20, 100), None).unwrap();
+    let mut host = Host::new(&seam, 0);
+    let polled = host.poll(0, 100).unwrap();
     assert_eq!(polled.batch.map(|batch| batch.rows()), Some(100));
-    assert_eq!(polled.watermark, EventTime(100 * MILLI - 1));
-    let polled = reader.poll(10_000, &up_to(EventTime(99 * MILLI))).unwrap();
-    assert!(polled.batch.is_none() && polled.state == ReaderState::Waiting { until: None });
-    let polled = reader.poll(50, &up_to(EventTime(500 * MILLI))).unwrap();
+    assert_eq!(polled.watermark, Some(EventTime(100 * MILLI - 1)));
+    assert!(host.poll(0, 10_000).unwrap().batch.is_none());
+    host.poll(1, 1).unwrap();
+    let polled = host.poll(0, 50).unwrap();
     assert_eq!(polled.batch.map(|batch| batch.rows()), Some(50));
 }
 
@@ -177,9 +180,8 @@ fn the_ceiling_holds_rows_back() {
 fn a_row_without_a_time_fails_the_job_where_the_stream_says_so() {
     let mut input = input(MemoryFiles::new(schema(), vec![rows(&[(1, Some(5)), (2, None)])], true));
     input.spec.bad_rows = BadRows::Fail;
-    let options = Options { until_caught_up: true, from: None, memory_bytes: 1 << 20, spill_dir: std::env::temp_dir() };
-    let mut reader = Seam::open(vec![input], options).unwrap().readers().remove(0);
-    let error = reader.poll(10, &up_to(EventTime::MAX)).unwrap_err();
+    let seam = Seam::open(vec![input], &options(true, 1 << 20, 1), None).unwrap();
+    let error = Host::new(&seam, 0).poll(0, 10).unwrap_err();
     assert_eq!(
         error.to_string(),
         "stream \"events\": file 0.parquet, row 2: it has no event time; ON BAD ROW SKIP would count it and go on"

@@ -4,6 +4,7 @@
 
 mod archiver;
 mod history;
+mod host;
 mod memory;
 mod streams;
 mod switch;

@@ -6,7 +6,7 @@ use dataflow::{
     Bounds, Decode, Decoded, Error, LogEnd, Message, PartitionLog, Position, ProcessingTime, RecordBatches, Result,
     RowOrder, Span, TimedFile, TimedFiles, Topic, TopicId,
 };
-use seam::{BadRows, Late, Quiet, StreamSpec};
+use seam::{BadRows, Late, Lead, Options, Quiet, StreamSpec};
 use std::ops::Range;
 use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -387,4 +387,16 @@ pub fn rows_of(batch: &dataflow::Batch) -> Vec<Row> {
             late: batch.is_late(row),
         })
         .collect()
+}
+
+/// How streams are read by one worker.
+pub fn options(until_caught_up: bool, memory_bytes: usize, lead_rows: usize) -> Options {
+    Options {
+        until_caught_up,
+        from: None,
+        memory_bytes,
+        spill_dir: std::env::temp_dir(),
+        workers: 1,
+        lead: Lead { rows: lead_rows, ..Lead::default() },
+    }
 }

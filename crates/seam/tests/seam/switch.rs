@@ -1,19 +1,16 @@
 //! All-history, all-live, and history then live at any frontier: the same rows with the same times and orders.
 
 use crate::archiver::archive;
+use crate::host::Host;
 use crate::memory::*;
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use dataflow::{EventTime, Message, Position, ProcessingTime, ReaderState, RowOrder, Span};
 use seam::{
-    CLOCK_PROPERTY, Counts, FRONTIER_PROPERTY, Frontier, Late, Live, Options, Quiet, Seam, StreamInput, StreamSpec,
+    CLOCK_PROPERTY, Counts, FRONTIER_PROPERTY, Frontier, Late, Live, Quiet, Seam, StreamInput, StreamSpec,
     archive_schema, clock_property,
 };
 use std::sync::Arc;
-
-fn options(until_caught_up: bool) -> Options {
-    Options { until_caught_up, from: None, memory_bytes: 64 << 20, spill_dir: std::env::temp_dir() }
-}
 
 /// Cuts archived rows into files at random, sometimes shuffled within and across.
 fn files(random: &mut Random, spec: &StreamSpec, batches: &[RecordBatch], frontier: &Frontier) -> MemoryFiles {
@@ -50,21 +47,21 @@ fn read(
     until_caught_up: bool,
     messages: usize,
 ) -> Reading {
-    let mut seam = Seam::open(vec![input], options(until_caught_up)).unwrap();
-    let (coordinator, stats, start) = (seam.coordinator(), seam.stats().remove(0), seam.start());
-    let mut reader = seam.readers().remove(0);
+    let lead = random.of(&[1, 10, 1_000]) as usize;
+    let seam = Seam::open(vec![input], &options(until_caught_up, 64 << 20, lead), None).unwrap();
+    let (stats, start) = (seam.stats().remove(0), seam.start());
+    let now = || topic.map_or(0, |topic| topic.now.load(std::sync::atomic::Ordering::SeqCst));
+    let mut host = Host::new(&seam, now());
     let (mut rows, mut given, mut finished) = (Vec::new(), EventTime::MIN, false);
     for _ in 0..20_000 {
-        let ceiling =
-            if random.percent(50) { EventTime::MAX } else { coordinator.bounds(0, ProcessingTime(i64::MAX)).history };
-        let polled = reader.poll(1 + random.below(40), &up_to(ceiling)).unwrap();
-        coordinator.report(0, &polled);
+        host.now = ProcessingTime(now().max(host.now.0 + 20 * MILLI));
+        let polled = host.poll(0, 1 + random.below(40)).unwrap();
         for row in polled.batch.iter().flat_map(rows_of) {
             assert!(row.time > given.0, "{row:?} lies behind {given:?}");
             rows.push(row);
         }
-        assert!(polled.watermark >= given, "the watermark went back");
-        given = polled.watermark;
+        assert!(polled.watermark.is_none_or(|watermark| watermark >= given), "the watermark went back");
+        given = polled.watermark.unwrap_or(given);
         finished = polled.state == ReaderState::Finished;
         let counts = stats.counts();
         let seen = rows.len() as u64 + counts.late_dropped + counts.quarantined + counts.bad;
@@ -82,7 +79,7 @@ fn read(
     assert_eq!(counts.history_rows + counts.live_rows, rows.len() as u64);
     assert!(finished || !until_caught_up);
     rows.sort();
-    Reading { rows, counts, start, horizon: coordinator.horizon() }
+    Reading { rows, counts, start, horizon: host.end }
 }
 
 /// Whether a partition has, up to a time, a message that moves its clock.
@@ -280,7 +277,7 @@ fn outputs_begin_where_the_partitions_stand() {
         let topic = Arc::new(MemoryTopic::new("t", vec![log.clone(), Vec::new()]));
         topic.set_now(now);
         let input = input(&mut Random(1), &spec, &topic, &[archived, 0], &[log.clone(), Vec::new()]);
-        let seam = Seam::open(vec![input], options(false)).unwrap();
+        let seam = Seam::open(vec![input], &options(false, 64 << 20, 1_000), None).unwrap();
         assert_eq!(seam.start(), EventTime(expected), "{archived} archived");
     }
 }
@@ -298,12 +295,14 @@ fn a_partition_that_joins_behind_the_watermark_is_moved_and_counted() {
     topic.set_now(109 * SECOND);
     let live = Some(Live { topic: topic.clone(), decode: Arc::new(Text) });
     let input = StreamInput { spec, history: None, history_frontier: None, live };
-    let mut seam = Seam::open(vec![input], options(false)).unwrap();
-    let (stats, mut reader) = (seam.stats().remove(0), seam.readers().remove(0));
-    let given = (0..3).map(|_| reader.poll(100, &up_to(EventTime::MAX)).unwrap().watermark).max().unwrap();
-    assert_eq!(given, EventTime(108 * SECOND - 1));
+    let seam = Seam::open(vec![input], &options(false, 64 << 20, 1_000), None).unwrap();
+    let stats = seam.stats().remove(0);
+    let mut host = Host::new(&seam, 109 * SECOND);
+    let given = (0..3).map(|_| host.poll(0, 100).unwrap().watermark).max().unwrap();
+    assert_eq!(given, Some(EventTime(108 * SECOND - 1)));
     topic.set_now(110 * SECOND);
-    let rows = rows_of(&reader.poll(100, &up_to(EventTime::MAX)).unwrap().batch.unwrap());
+    let rows = (0..3).find_map(|_| host.poll(0, 100).unwrap().batch).unwrap();
+    let rows = rows_of(&rows);
     let found: Vec<_> = rows.iter().map(|row| (row.id, row.time, row.late)).collect();
     assert_eq!(found, [(20, 108 * SECOND, true), (21, 108 * SECOND, true), (22, 110 * SECOND, false)]);
     assert_eq!((stats.counts().joined, stats.counts().late_moved, stats.counts().live_rows), (2, 0, 13));
@@ -316,7 +315,8 @@ fn sides_that_do_not_belong_together_are_refused() {
     push(&mut log, SECOND, format!("1,{SECOND}"), false);
     let topic = Arc::new(MemoryTopic::new("t", vec![log.clone()]));
     let good = || input(&mut Random(1), &declared, &topic, &[1], &[log.clone()]);
-    let refused = |input: StreamInput| Seam::open(vec![input], options(true)).err().unwrap().to_string();
+    let refused =
+        |input: StreamInput| Seam::open(vec![input], &options(true, 64 << 20, 1_000), None).err().unwrap().to_string();
 
     let mut other_quiet = good();
     other_quiet.spec.quiet = Quiet::Never;
