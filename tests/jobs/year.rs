@@ -10,7 +10,7 @@ use sql::Target;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
-use tests::{Place, all_rows, job, told};
+use tests::{Place, all_rows, engine_job, told};
 
 const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;
@@ -148,7 +148,7 @@ fn no_action_at_or_before_w_and_those_behind_it_once() {
     // The second partition was archived less far. The accounts' two weeks of silence are drained, and hold nobody.
     let behind = 2 * ARCHIVED[1] as i64 * APPEND;
     assert_eq!(start, EventTime(paid_at(behind - 1) - DELAY - 1));
-    let (job, spill) = job(wired, 2, Arc::new(Pool::new(2).unwrap())).unwrap();
+    let (job, spill) = engine_job(wired, 2, Arc::new(Pool::new(2).unwrap())).unwrap();
     engine::run(job, &Arc::new(Control::default()), &mut |_| {}).unwrap();
     drop(spill);
 

@@ -22,7 +22,7 @@ pub struct Running {
 }
 
 /// What the engine runs of a wired job, and what has to live as long.
-pub fn job(mut wired: Wired, workers: usize, background: Arc<dyn Background>) -> Result<(Job, SpillFolder)> {
+pub fn engine_job(mut wired: Wired, workers: usize, background: Arc<dyn Background>) -> Result<(Job, SpillFolder)> {
     let (readers, coordinator) = wired.readers(workers, background)?;
     let bind = |sink: WiredSink| SinkBinding { writer: sink.writer, committer: sink.committer, after: sink.after };
     let job = Job {
@@ -40,7 +40,7 @@ pub fn job(mut wired: Wired, workers: usize, background: Arc<dyn Background>) ->
 /// Runs a job, which is to end by itself, on threads as users do; gives the rows of each output.
 pub fn run_on_threads(wired: Wired, workers: usize) -> Result<Vec<Rows>> {
     let collected = wired.collected.clone();
-    let (job, _spill) = job(wired, workers, Arc::new(Pool::new(workers)?))?;
+    let (job, _spill) = engine_job(wired, workers, Arc::new(Pool::new(workers)?))?;
     engine::run(job, &Arc::new(Control::default()), &mut |_| {})?;
     Ok(collected)
 }
@@ -49,7 +49,7 @@ impl Running {
     /// Starts a job on so many workers with the choices of a seed.
     pub fn new(wired: Wired, workers: usize, seed: u64) -> Running {
         let (start, stats, collected) = (wired.start, wired.stats.clone(), wired.collected.clone());
-        let (job, spill) = job(wired, workers, Arc::new(AtOnce)).expect("the job has readers");
+        let (job, spill) = engine_job(wired, workers, Arc::new(AtOnce)).expect("the job has readers");
         let driver = Driver::new(job, seed).expect("the job can be built");
         Running { driver, start, collected, stats, _spill: spill }
     }

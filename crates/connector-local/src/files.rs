@@ -13,12 +13,12 @@ mod row_reader;
 use crate::disk::io_error;
 use arrow::compute::can_cast_types;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use dataflow::{Error, RecordBatches, Result, TimedFile, TimedFiles};
+use dataflow::{Error, RecordBatches, Result, TimedFile, TimedFiles, bad_row_fields};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use self::format::{ERROR, FileSummary, Format, RAW};
+use self::format::{FileSummary, Format};
 
 pub use self::parquet::write_parquet;
 
@@ -53,8 +53,7 @@ impl Files {
     pub fn open_with_errors(pattern: &str, folder: &Path) -> Result<Files> {
         let mut files = Files::find(pattern, folder, true)?;
         if files.format != Format::Parquet {
-            let hidden = [Field::new(ERROR, DataType::Utf8, true), Field::new(RAW, DataType::Binary, true)];
-            let fields = files.schema.fields().iter().map(|field| field.as_ref().clone()).chain(hidden);
+            let fields = files.schema.fields().iter().map(|field| field.as_ref().clone()).chain(bad_row_fields());
             files.schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         }
         Ok(files)

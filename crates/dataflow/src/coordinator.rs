@@ -1,7 +1,7 @@
 //! The coordinator of a job: a state machine without I/O, fed with events, that answers with actions.
 //!
-//! Readers know nothing of each other. They report, and get orders: which splits are theirs, what holds them back,
-//! and the barriers. A host carries both; it keeps the orders to one reader in sequence, and may delay anything.
+//! Readers know nothing of each other. They report, and get commands: which splits are theirs, what holds them back,
+//! and the barriers. A host carries both; it keeps the commands to one reader in sequence, and may delay anything.
 
 use crate::{
     ByteReader, ByteWriter, EventTime, FrozenReader, ProcessingTime, ReadBounds, ReaderId, Report, Result, Split,
@@ -69,9 +69,9 @@ pub enum CoordinatorEvent {
     },
 }
 
-/// An order to a reader. Orders to one reader come in the sequence in which they were given.
+/// A command to a reader. Commands to one reader come in the sequence in which they were given.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum Command {
     /// [`crate::Reader::add`].
     Assign(Vec<SplitState>),
     /// [`crate::Reader::bound`].
@@ -85,8 +85,8 @@ pub enum Order {
 /// What the coordinator wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CoordinatorAction {
-    /// Send an order to a reader.
-    Send(ReaderId, Order),
+    /// Send a command to a reader.
+    Send(ReaderId, Command),
     /// Make a checkpoint durable, with what the stages froze, then say so.
     Persist(CoordinatorState),
 }

@@ -8,6 +8,21 @@ use std::sync::Arc;
 /// Makes what turns rows of some columns into text, so that a dead letter shows the row that a step failed on.
 pub type RowText = fn(SchemaRef) -> Result<Arc<dyn Encode>>;
 
+/// The hidden column beside declared ones that says why a row cannot be used; NULL where it can.
+pub const ERROR_COLUMN: &str = "_error";
+
+/// The hidden column beside [`ERROR_COLUMN`] with the bytes of a row that cannot be used, as they were sent or stored.
+pub const RAW_COLUMN: &str = "_raw";
+
+/// The fields of [`ERROR_COLUMN`] and [`RAW_COLUMN`], behind the declared columns of files that list their bad rows.
+///
+/// ```
+/// assert_eq!(dataflow::bad_row_fields()[0].name(), dataflow::ERROR_COLUMN);
+/// ```
+pub fn bad_row_fields() -> [Field; 2] {
+    [Field::new(ERROR_COLUMN, DataType::Utf8, true), Field::new(RAW_COLUMN, DataType::Binary, true)]
+}
+
 /// A row that could not be used.
 #[derive(Clone, Debug)]
 pub struct DeadLetter {

@@ -23,6 +23,7 @@ mod key;
 mod log;
 mod operator;
 mod order;
+mod policy;
 mod reader;
 mod scalar;
 mod sink;
@@ -39,9 +40,11 @@ pub use bytes::{ByteReader, ByteWriter};
 pub use checked::Checked;
 pub use clock::{Clock, ManualClock};
 pub use codec::{Decode, Decoded, Encode};
-pub use coordinator::{Barrier, Coordinator, CoordinatorAction, CoordinatorEvent, CoordinatorState, Order, StageId};
+pub use coordinator::{Barrier, Command, Coordinator, CoordinatorAction, CoordinatorEvent, CoordinatorState, StageId};
 pub use cut::{Outlet, StagePlan, stages};
-pub use dead_letter::{DeadLetter, RowText, dead_letter_schema, dead_letters, late_schema};
+pub use dead_letter::{
+    DeadLetter, ERROR_COLUMN, RAW_COLUMN, RowText, bad_row_fields, dead_letter_schema, dead_letters, late_schema,
+};
 pub use error::{Error, ErrorKind, Result};
 pub use files::{Bounds, RecordBatches, RowGroup, TimedFile, TimedFiles};
 pub use graph::{Edge, Exchange, JobGraph, MakeOperator, Meeting, Node, NodeKind, Output, StepContext};
@@ -49,6 +52,7 @@ pub use key::{KEY_GROUPS, KeyGroup, KeyGroups, key_bytes, key_group, key_hashes}
 pub use log::{LogEnd, Message, PartitionLog, Topic, TopicId};
 pub use operator::{Context, Fate, Fates, Input, Operator, Port, Progress};
 pub use order::{Position, RowOrder};
+pub use policy::{BadRowPolicy, Late, Quiet};
 pub use reader::{FrozenReader, Polled, ReadBounds, Reader, ReaderState, Report};
 pub use scalar::{Evaluated, Scalar, Scorer, ScorerInput};
 pub use sink::{Committable, Committer, Sink};

@@ -1,8 +1,8 @@
-//! A source as a host sees it: readers that are polled and that take orders of the job's coordinator.
+//! A source as a host sees it: readers that are polled and that take commands of the job's coordinator.
 //!
 //! ```text
-//! coordinator --orders, one ordered channel per reader--> reader --rows, then watermarks, then barriers--> stages
-//!      ^------------------- reports ------------------------'
+//! coordinator --commands, one ordered channel per reader--> reader --rows, then watermarks, then barriers--> stages
+//!      ^--------------------- reports ------------------------'
 //! ```
 
 use crate::{Batch, EventTime, Port, ProcessingTime, Result, Split, SplitState};

@@ -1,4 +1,4 @@
-//! Carries what readers and stages report to the job's coordinator, and its orders to the readers.
+//! Carries what readers and stages report to the job's coordinator, and its commands to the readers.
 
 use crate::mailbox::Caller;
 use dataflow::{Clock, Coordinator, CoordinatorAction, CoordinatorEvent, EventTime, ReaderId, Result};
@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The coordinator of a job in this process. Whoever tells it something carries out what it wants done, under one lock,
-/// so that the orders to a reader arrive in their sequence.
+/// so that the commands to a reader arrive in their sequence.
 pub struct Coordination {
     coordinator: Mutex<Box<dyn Coordinator>>,
     // Per stream and reader the worker that it lives in.
@@ -32,7 +32,9 @@ impl Coordination {
         while let Some(event) = events.pop_front() {
             for action in coordinator.handle(event, self.clock.now())? {
                 match action {
-                    CoordinatorAction::Send(reader, order) => self.workers[self.worker_of(reader)].order(reader, order),
+                    CoordinatorAction::Send(reader, command) => {
+                        self.workers[self.worker_of(reader)].command(reader, command)
+                    }
                     // Nothing outlives this process yet: a checkpoint is durable once all parts have frozen.
                     CoordinatorAction::Persist(state) => events.push_back(CoordinatorEvent::Durable(state.number)),
                 }

@@ -1,6 +1,6 @@
 //! Runs a job graph in one process: data-parallel workers, exchange by key group, credits, barriers that commit.
 //!
-//! Everything that moves a stage is an [`event::Event`] in a lane; what moves a reader is an order of the job's
+//! Everything that moves a stage is an [`event::Event`] in a lane; what moves a reader is a command of the job's
 //! coordinator, or what it reads. A worker is stepped: by its own thread ([`run()`]), or by a seeded driver that
 //! chooses among everything that could happen ([`Driver`]). The engine knows the contract and no operator, no
 //! connector and no SQL.

@@ -1,8 +1,8 @@
-//! What reaches a worker from outside: events of other workers, orders to its readers, and calls to look again.
+//! What reaches a worker from outside: events of other workers, commands to its readers, and calls to look again.
 
 use crate::event::Envelope;
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use dataflow::{Order, ReaderId};
+use dataflow::{Command, ReaderId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::task::Wake;
@@ -13,8 +13,8 @@ use std::time::Duration;
 pub enum Letter {
     /// An event for a lane.
     Event(Envelope),
-    /// An order of the coordinator to a reader.
-    Order(ReaderId, Order),
+    /// A command of the coordinator to a reader.
+    Command(ReaderId, Command),
     /// Something that the worker can see for itself has changed: room in a lane or a sink, a source, the control.
     LookAgain,
 }
@@ -47,9 +47,9 @@ impl Caller {
         let _ = self.letters.send(Letter::Event(envelope));
     }
 
-    /// Puts an order into the worker's mailbox.
-    pub fn order(&self, reader: ReaderId, order: Order) {
-        let _ = self.letters.send(Letter::Order(reader, order));
+    /// Puts a command into the worker's mailbox.
+    pub fn command(&self, reader: ReaderId, command: Command) {
+        let _ = self.letters.send(Letter::Command(reader, command));
     }
 }
 

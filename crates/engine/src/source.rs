@@ -5,7 +5,7 @@ use crate::edge::{OutEdge, Outbox, send_rows};
 use crate::event::Event;
 use crate::mailbox::SourceWaker;
 use dataflow::{
-    Barrier, Context, CoordinatorEvent, Error, EventTime, Fate, KeyGroups, Order, Port, ProcessingTime, Reader,
+    Barrier, Command, Context, CoordinatorEvent, Error, EventTime, Fate, KeyGroups, Port, ProcessingTime, Reader,
     ReaderId, ReaderState, Result, Span,
 };
 use std::sync::Arc;
@@ -87,17 +87,17 @@ impl Source {
         self.edges.iter().flat_map(|(_, edges)| edges).all(OutEdge::has_credit)
     }
 
-    /// Carries out an order of the coordinator.
-    pub fn order(&mut self, order: Order, out: &mut dyn Outbox) -> Result<()> {
+    /// Carries out a command of the coordinator.
+    pub fn carry_out(&mut self, command: Command, out: &mut dyn Outbox) -> Result<()> {
         self.waker.look_again();
-        let done = match order {
-            Order::Assign(splits) => self.reader.add(splits),
-            Order::Bounds(bounds) => {
+        let done = match command {
+            Command::Assign(splits) => self.reader.add(splits),
+            Command::Bounds(bounds) => {
                 self.reader.bound(bounds);
                 Ok(())
             }
-            Order::Barrier(barrier) => self.send_barrier(barrier, out),
-            Order::Durable(joined) => self.reader.durable(joined),
+            Command::Barrier(barrier) => self.send_barrier(barrier, out),
+            Command::Durable(joined) => self.reader.durable(joined),
         };
         done.map_err(|error| self.named(error))
     }

@@ -167,17 +167,17 @@ impl Worker {
         }
     }
 
-    /// Puts what has arrived where it belongs, and carries out the orders to readers, barriers among them, before
+    /// Puts what has arrived where it belongs, and carries out the commands to readers, barriers among them, before
     /// anything else runs; whether there were any.
     fn deliver(&mut self) -> Result<bool> {
-        let mut orders = false;
+        let mut carried_out = false;
         self.deliver_own()?;
         for _ in 0..self.mailbox.len() {
             let Some(letter) = self.mailbox.take() else { break };
-            orders |= self.open(letter)?;
+            carried_out |= self.open(letter)?;
         }
         self.deliver_own()?;
-        Ok(orders)
+        Ok(carried_out)
     }
 
     fn deliver_own(&mut self) -> Result<()> {
@@ -190,10 +190,11 @@ impl Worker {
     fn open(&mut self, letter: Letter) -> Result<bool> {
         match letter {
             Letter::Event(envelope) => self.put(envelope).map(|()| false),
-            Letter::Order(id, order) => {
+            Letter::Command(id, command) => {
                 let source = self.sources.iter_mut().find(|source| source.id == id);
-                let source = source.ok_or_else(|| Error::internal(format!("an order came to no reader: {order:?}")))?;
-                source.order(order, &mut self.outbox).map(|()| true)
+                let source =
+                    source.ok_or_else(|| Error::internal(format!("a command came to no reader: {command:?}")))?;
+                source.carry_out(command, &mut self.outbox).map(|()| true)
             }
             Letter::LookAgain => Ok(false),
         }

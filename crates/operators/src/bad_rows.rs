@@ -1,6 +1,6 @@
 //! What becomes of the rows on which a step fails.
 
-use dataflow::{Batch, Context, DeadLetter, Error, Fate, Port, Result, RowOrder, RowText, dead_letters};
+use dataflow::{BadRowPolicy, Batch, Context, DeadLetter, Error, Fate, Port, Result, RowOrder, RowText, dead_letters};
 
 /// What a stream declares for its bad rows, as its steps need it.
 #[derive(Clone, Debug)]
@@ -10,36 +10,20 @@ pub struct BadRows {
     /// The step.
     pub step: String,
     /// What becomes of them.
-    pub policy: Policy,
+    pub policy: BadRowPolicy,
     /// Rows are messages of a topic, so that their order tells their place.
     pub has_coordinates: bool,
     /// The text of a row.
     pub text: RowText,
 }
 
-/// What becomes of bad rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Policy {
-    /// The job stops, with an error that names the first of them.
-    Fail,
-    /// They are counted.
-    Skip,
-    /// They are counted, and leave at [`Port::DEAD_LETTER`] as dead letters.
-    DeadLetter,
-}
-
 /// The letters of a row that an error shows.
 const SHOWN_MAX: usize = 300;
 
 impl BadRows {
-    /// The ports at which rows leave because of the policy.
-    pub fn ports(&self) -> &'static [Port] {
-        if self.policy == Policy::DeadLetter { &[Port::DEAD_LETTER] } else { &[] }
-    }
-
     /// Follows the policy for the rows of a batch that are removed, each with its reason, in the order of the batch.
     pub(crate) fn remove(&self, batch: &Batch, bad: &[(usize, Error)], cx: &mut Context) -> Result<()> {
-        let fate = if self.policy == Policy::DeadLetter { Fate::DeadLettered } else { Fate::Bad };
+        let fate = if self.policy == BadRowPolicy::DeadLetter { Fate::DeadLettered } else { Fate::Bad };
         self.tell(batch, bad, fate, cx)
     }
 
@@ -50,7 +34,7 @@ impl BadRows {
 
     fn tell(&self, batch: &Batch, bad: &[(usize, Error)], fate: Fate, cx: &mut Context) -> Result<()> {
         let Some((first, reason)) = bad.first() else { return Ok(()) };
-        if self.policy == Policy::Fail {
+        if self.policy == BadRowPolicy::Fail {
             let text = self.texts(batch, &[*first])?.remove(0);
             let text = match text.char_indices().nth(SHOWN_MAX) {
                 Some((end, _)) => format!("{}..", &text[..end]),
@@ -65,7 +49,7 @@ impl BadRows {
             )));
         }
         cx.count(fate, bad.len());
-        if self.policy == Policy::DeadLetter {
+        if self.policy == BadRowPolicy::DeadLetter {
             cx.emit(Port::DEAD_LETTER, self.letters(batch, bad)?);
         }
         Ok(())

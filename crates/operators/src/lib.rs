@@ -43,5 +43,5 @@ pub use filter::Filter;
 pub use merge::Merge;
 pub use project::Project;
 pub use range_aggregate as range;
-pub use range_aggregate::{RangeAggregate, RangeAggregateKind};
+pub use range_aggregate::{RangeAggregate, RangeFunction};
 pub use window::Window;

@@ -12,6 +12,7 @@ use dataflow::{
     StateWriter,
 };
 use state::GroupBlobs;
+use std::fmt;
 use std::sync::Arc;
 
 /// The functions and the keys that match.
@@ -31,7 +32,7 @@ pub struct Function {
     /// The name of the output column.
     pub name: String,
     /// What is computed.
-    pub aggregate: RangeAggregateKind,
+    pub computes: RangeFunction,
     /// The right column that it is computed of; `None` for count(*) and EXISTS.
     pub argument: Option<usize>,
     /// A boolean right column; only rows where it is true count.
@@ -43,43 +44,40 @@ pub struct Function {
 }
 
 /// What is computed of right rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RangeAggregateKind {
-    /// See [`Aggregate::Count`].
-    Count,
-    /// See [`Aggregate::CountDistinct`].
-    CountDistinct,
-    /// See [`Aggregate::Sum`].
-    Sum,
-    /// See [`Aggregate::Avg`].
-    Avg,
-    /// See [`Aggregate::Min`].
-    Min,
-    /// See [`Aggregate::Max`].
-    Max,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RangeFunction {
     /// Whether there is a row at all; never NULL.
     Exists,
+    /// An aggregate that has a frame: lag has none.
+    Aggregate(Aggregate),
 }
 
-impl RangeAggregateKind {
+impl RangeFunction {
     /// The aggregate that is kept for this.
     pub(crate) fn aggregate(self) -> Aggregate {
         match self {
-            RangeAggregateKind::Count | RangeAggregateKind::Exists => Aggregate::Count,
-            RangeAggregateKind::CountDistinct => Aggregate::CountDistinct,
-            RangeAggregateKind::Sum => Aggregate::Sum,
-            RangeAggregateKind::Avg => Aggregate::Avg,
-            RangeAggregateKind::Min => Aggregate::Min,
-            RangeAggregateKind::Max => Aggregate::Max,
+            RangeFunction::Exists => Aggregate::Count,
+            RangeFunction::Aggregate(aggregate) => aggregate,
         }
     }
 
     /// The type of the values for an argument of a type.
     pub fn output_type(self, argument: Option<&DataType>) -> Result<DataType> {
         match self {
-            RangeAggregateKind::Exists => Ok(DataType::Boolean),
-            other => other.aggregate().output_type(argument),
+            RangeFunction::Exists => Ok(DataType::Boolean),
+            RangeFunction::Aggregate(aggregate) => aggregate.output_type(argument),
         }
+    }
+}
+
+/// Writes the function as plans show it.
+impl fmt::Display for RangeFunction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            RangeFunction::Exists => "exists",
+            RangeFunction::Aggregate(Aggregate::CountDistinct) => "countdistinct",
+            RangeFunction::Aggregate(aggregate) => aggregate.name(),
+        })
     }
 }
 
@@ -105,8 +103,8 @@ pub fn output_schema(left: &SchemaRef, right: &SchemaRef, spec: &Spec) -> Result
         }
         columns::check_filter(right, function.filter, &function.name)?;
         let argument = function.argument.map(|column| columns::field(right, column, "an argument")).transpose()?;
-        let data_type = function.aggregate.output_type(argument.map(Field::data_type))?;
-        let nullable = function.aggregate != RangeAggregateKind::Exists && function.aggregate.aggregate().is_nullable();
+        let data_type = function.computes.output_type(argument.map(Field::data_type))?;
+        let nullable = function.computes.aggregate().is_nullable();
         fields.push(Arc::new(Field::new(&function.name, data_type, nullable)));
     }
     Ok(Arc::new(Schema::new(fields)))
@@ -142,7 +140,7 @@ impl RangeAggregate {
             .functions
             .iter()
             .map(|function| FramedAggregate {
-                aggregate: function.aggregate.aggregate(),
+                aggregate: function.computes.aggregate(),
                 argument: function.argument,
                 filter: function.filter,
                 from: function.from,
@@ -173,9 +171,9 @@ impl RangeAggregate {
         let mut bad = Vec::new();
         for (function, column) in self.spec.functions.iter().zip(computed) {
             bad.extend(column.bad.into_iter().map(|row| (row, does_not_fit(&function.name))));
-            columns.push(match function.aggregate {
-                RangeAggregateKind::Exists => is_positive(&column.values),
-                _ => column.values,
+            columns.push(match function.computes {
+                RangeFunction::Exists => is_positive(&column.values),
+                RangeFunction::Aggregate(_) => column.values,
             });
         }
         let times = batch.times().iter().map(|time| time.saturating_add(self.hold_us)).collect();

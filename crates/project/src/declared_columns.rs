@@ -4,9 +4,10 @@ use arrow::array::{
     Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringArray, UInt32Array, new_null_array,
 };
 use arrow::compute::{CastOptions, cast_with_options, take};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use dataflow::{
-    Batch, Bounds, Decode, Decoded, Error, RecordBatches, Result, RowGroup, RowOrder, TimedFile, TimedFiles,
+    Batch, Bounds, Decode, Decoded, ERROR_COLUMN, Error, RAW_COLUMN, RecordBatches, Result, RowGroup, RowOrder,
+    TimedFile, TimedFiles, bad_row_fields,
 };
 use sql::{ColumnSource, Stream};
 use std::ops::Range;
@@ -20,10 +21,6 @@ type ColumnsAndFailures<Reason> = (Vec<ArrayRef>, Vec<(usize, Reason)>);
 struct DeclaredColumns {
     stream: Stream,
 }
-
-/// The columns of rows that cannot be used: the reason, and the text of the row.
-pub const ERROR: &str = "_error";
-pub const RAW: &str = "_raw";
 
 impl DeclaredColumns {
     /// Declared columns from decoded ones, and the rows on which an expression fails.
@@ -137,7 +134,7 @@ impl DeclaredFiles {
                 schema.fields().iter().find(|field| field.name().eq_ignore_ascii_case(&name)).ok_or_else(|| {
                     let names = schema.fields().iter().map(|field| field.name().as_str());
                     // What the reader adds is no column of the file.
-                    let there: Vec<_> = names.filter(|name| ![ERROR, RAW].contains(name)).collect();
+                    let there: Vec<_> = names.filter(|name| ![ERROR_COLUMN, RAW_COLUMN].contains(name)).collect();
                     Error::invalid(format!(
                         "stream \"{}\": column \"{name}\" is not in {}; its columns are: {}",
                         stream.name,
@@ -183,8 +180,7 @@ impl TimedFiles for DeclaredFiles {
 
     fn schema(&self) -> SchemaRef {
         let declared = self.columns.stream.schema.fields().iter().cloned();
-        let hidden = [Field::new(ERROR, DataType::Utf8, true), Field::new(RAW, DataType::Binary, true)];
-        Arc::new(Schema::new(declared.chain(hidden.map(Arc::new)).collect::<Vec<_>>()))
+        Arc::new(Schema::new(declared.chain(bad_row_fields().map(Arc::new)).collect::<Vec<_>>()))
     }
 
     fn files(&self) -> &[TimedFile] {
@@ -212,7 +208,7 @@ impl TimedFiles for DeclaredFiles {
             })));
         }
         let mut names = self.names.clone();
-        let hidden = [ERROR, RAW].map(str::to_owned);
+        let hidden = [ERROR_COLUMN, RAW_COLUMN].map(str::to_owned);
         names.extend(hidden.into_iter().filter(|name| self.inner.schema().index_of(name).is_ok()));
         let rows = self.inner.open(file, groups, &names, batch_rows)?;
         let (of_stream, schema, wanted) = (self.columns.clone(), self.schema(), columns.to_vec());
@@ -236,10 +232,10 @@ impl DeclaredColumns {
         let options = RecordBatchOptions::new().with_row_count(Some(count));
         let raw = RecordBatch::try_new_with_options(Arc::new(Schema::new(nullable)), raw, &options)?;
         let (mut columns, failed) = self.columns(raw)?;
-        let told = rows.column_by_name(ERROR);
+        let told = rows.column_by_name(ERROR_COLUMN);
         let failed = failed.into_iter().map(|(row, error)| (row, error.chain()));
         columns.push(errors_of(count, told, lost.into_iter().chain(failed).collect()));
-        columns.push(match rows.column_by_name(RAW) {
+        columns.push(match rows.column_by_name(RAW_COLUMN) {
             Some(raw) => raw.clone(),
             None => new_null_array(&DataType::Binary, count),
         });

@@ -61,8 +61,7 @@ impl TimedFiles for FilesSince {
 mod tests {
     use super::*;
     use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
-    use dataflow::Bounds;
-    use seam::{BadRows, Late, Quiet};
+    use dataflow::{BadRowPolicy, Bounds, Late, Quiet};
 
     struct FileList(SchemaRef, Vec<TimedFile>);
 
@@ -97,7 +96,8 @@ mod tests {
             quiet: Quiet::Never,
             late: Late::Move,
             dedup_key: vec![],
-            bad_rows: BadRows::Fail,
+            bad_rows: BadRowPolicy::Fail,
+            row_text: crate::dead_letter::row_text,
         };
         let file = |path: &str, bounds: &[(&str, i64)]| {
             let bounds = bounds.iter().map(|(name, max)| (name.to_string(), Bounds { min: 0, max: *max, nulls: 0 }));

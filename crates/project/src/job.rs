@@ -14,10 +14,7 @@ use dataflow::{
     Background, Clock, Coordinator, Decode, Error, ErrorKind, EventTime, JobGraph, NodeKind, Output, Reader, Result,
     Sink, TimedFiles, Topic,
 };
-use seam::{
-    BadRows, CLOCK_PROPERTY, FRONTIER_PROPERTY, Frontier, Late, Lead, Options, Quiet, Seam, StreamInput, StreamSpec,
-    StreamStats,
-};
+use seam::{CLOCK_PROPERTY, FRONTIER_PROPERTY, Frontier, Lead, Options, Seam, StreamInput, StreamSpec, StreamStats};
 use sql::{CheckedPlan, ColumnSource, History, LookBack, Start, Stream, Target};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -345,20 +342,10 @@ pub(crate) fn stream_spec(stream: &Stream) -> StreamSpec {
         schema: stream.schema.clone(),
         time_column: stream.time_column,
         delay: stream.delay,
-        quiet: match stream.quiet {
-            sql::Quiet::After(span) => Quiet::After(span),
-            sql::Quiet::Never => Quiet::Never,
-        },
-        late: match stream.late {
-            sql::Late::Move => Late::Move,
-            sql::Late::Drop => Late::Drop,
-            sql::Late::To(_) => Late::Aside,
-        },
+        quiet: stream.quiet,
+        late: stream.late,
         dedup_key: stream.dedup.as_ref().map(|dedup| dedup.keys.clone()).unwrap_or_default(),
-        bad_rows: match stream.on_bad_row {
-            sql::BadRow::Fail => BadRows::Fail,
-            sql::BadRow::Skip => BadRows::Skip,
-            sql::BadRow::DeadLetter(_) => BadRows::DeadLetter(row_text),
-        },
+        bad_rows: stream.bad_rows,
+        row_text,
     }
 }

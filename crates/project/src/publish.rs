@@ -1,6 +1,6 @@
 //! Events from a file onto a topic, and a topic's messages for people to watch.
 
-use crate::declared_columns::{DeclaredFiles, ERROR, RAW, file_types};
+use crate::declared_columns::{DeclaredFiles, file_types};
 use crate::failure::Failure;
 use crate::open::Project;
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, StringArray, TimestampMicrosecondArray};
@@ -8,8 +8,10 @@ use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{Field, Schema, SchemaRef, TimestampMicrosecondType};
 use codec::JsonEncode;
 use connector_local::{Files, Outgoing, Watch};
-use dataflow::{Encode, Error, EventTime, Message, Result, Span, TimedFiles, Topic};
-use sql::{BadRow, Quiet, Stream, Target};
+use dataflow::{
+    BadRowPolicy, ERROR_COLUMN, Encode, Error, EventTime, Message, Quiet, RAW_COLUMN, Result, Span, TimedFiles, Topic,
+};
+use sql::{Stream, Target};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -58,7 +60,7 @@ impl Project {
             field.as_ref().clone().with_data_type(data_type.clone())
         };
         let schema = found.schema();
-        let shown = schema.fields().iter().filter(|field| ![ERROR, RAW].contains(&field.name().as_str()));
+        let shown = schema.fields().iter().filter(|field| ![ERROR_COLUMN, RAW_COLUMN].contains(&field.name().as_str()));
         let schema: SchemaRef = Arc::new(Schema::new(shown.map(typed).collect::<Vec<_>>()));
         let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
         let paths = names.iter().map(|name| name.split('.').map(str::to_owned).collect()).collect();
@@ -159,7 +161,7 @@ struct FileScan {
 /// Reads every value of every row. One that is wrong is an error where the stream declares FAIL.
 fn look(files: &DeclaredFiles, stream: &Stream) -> Result<FileScan> {
     let mut columns: Vec<String> = stream.schema.fields().iter().map(|field| field.name().clone()).collect();
-    columns.push(ERROR.to_owned());
+    columns.push(ERROR_COLUMN.to_owned());
     let mut looked = FileScan::default();
     for (index, file) in files.files().iter().enumerate() {
         let (mut before, mut bad) = (0, Vec::new());
@@ -175,7 +177,7 @@ fn look(files: &DeclaredFiles, stream: &Stream) -> Result<FileScan> {
                     continue;
                 };
                 let text = format!("\"{}\" row {}: {why}", file.path, before + row + 1);
-                if stream.on_bad_row == BadRow::Fail {
+                if stream.bad_rows == BadRowPolicy::Fail {
                     return Err(Error::data(text));
                 }
                 looked.first.get_or_insert(text);

@@ -2,7 +2,7 @@
 
 use crate::args::QueryArgs;
 use crate::outcome::Outcome;
-use crate::run::{instant, job, on_interrupt};
+use crate::run::{engine_job, instant, on_interrupt};
 use crate::show;
 use arrow::array::RecordBatch;
 use dataflow::{Batch, Encode, Error, EventTime, Fate, Result};
@@ -39,7 +39,7 @@ pub fn query(project: &Project, args: &QueryArgs) -> Outcome {
     let rows = wired.rows.clone();
     rows.keep_at_most(UNPRINTED_BYTES);
     let stats = wired.stats.clone();
-    let (job, _, _spill) = job(wired, args.workers.map(usize::from))?;
+    let (job, _, _spill) = engine_job(wired, args.workers.map(usize::from))?;
     let limit = least.unwrap_or(usize::MAX);
     if let Some(path) = &args.out {
         let written = std::thread::scope(|scope| {

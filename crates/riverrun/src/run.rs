@@ -32,7 +32,7 @@ pub fn run(project: &Project, args: &RunArgs) -> Outcome {
     announce(&wired);
     let outputs = wired.sinks.iter().map(Written::of).collect::<Vec<_>>();
     let (stats, tallies, start) = (wired.stats.clone(), wired.tallies.clone(), wired.start);
-    let (job, names, _spill) = job(wired, args.workers.map(usize::from))?;
+    let (job, names, _spill) = engine_job(wired, args.workers.map(usize::from))?;
     let commit_every = args.commit_every(project);
     let control = Arc::new(Control::default());
     let mut progress = Progress::start(&stats);
@@ -113,7 +113,7 @@ impl Written {
 }
 
 /// The engine's job of what the project wired, the names of its sinks, and what must live as long as it runs.
-pub fn job(mut wired: Wired, workers: Option<usize>) -> Result<(Job, Vec<String>, project::SpillFolder)> {
+pub fn engine_job(mut wired: Wired, workers: Option<usize>) -> Result<(Job, Vec<String>, project::SpillFolder)> {
     let workers = workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
     let (readers, coordinator) = wired.readers(workers, Arc::new(Pool::new(workers)?))?;
     let names = wired.sinks.iter().map(|sink| sink.name.clone()).collect();

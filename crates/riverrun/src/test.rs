@@ -2,7 +2,7 @@
 
 use crate::clock::Stopwatch;
 use crate::outcome::Outcome;
-use crate::run::job;
+use crate::run::engine_job;
 use crate::{report, show};
 use engine::Control;
 use project::{Failure, Project};
@@ -43,7 +43,7 @@ pub fn test(project: &Project, filter: Option<&str>, json: bool) -> Outcome {
 
 fn run(project: &Project, statements: &Statements, test: &Test) -> Result<Vec<String>, Failure> {
     let of_test = project.test_job(statements, test)?;
-    let (job, _, _spill) = job(of_test.wired, None)?;
+    let (job, _, _spill) = engine_job(of_test.wired, None)?;
     engine::run(job, &Arc::new(Control::default()), &mut |_| ())?;
     Ok(of_test.expected.failures()?)
 }

@@ -2,14 +2,14 @@
 
 use crate::clock::PartitionClock;
 use crate::frontier::message_id;
-use crate::placing::{ARRIVAL, CLOCK, ERROR, MESSAGE_ID, PARTITION, RAW, event_time, instants};
-use crate::{Frontier, PartitionFrontier, Quiet, StreamSpec};
+use crate::placing::{ARRIVAL, CLOCK, MESSAGE_ID, PARTITION, event_time, instants};
+use crate::{Frontier, PartitionFrontier, StreamSpec};
 use arrow::array::{
     ArrayRef, BinaryArray, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array,
 };
 use arrow::compute::{concat_batches, take};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use dataflow::{Decode, Error, Message, PartitionLog, Position, Result, Topic};
+use dataflow::{Decode, ERROR_COLUMN, Error, Message, PartitionLog, Position, Quiet, RAW_COLUMN, Result, Topic};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::task::Waker;
@@ -77,8 +77,8 @@ pub fn archive_schema(declared: &SchemaRef) -> SchemaRef {
         Field::new(MESSAGE_ID, DataType::Utf8, false),
         Field::new(ARRIVAL, instant(), false),
         Field::new(CLOCK, instant(), true),
-        Field::new(RAW, DataType::Binary, true),
-        Field::new(ERROR, DataType::Utf8, true),
+        Field::new(RAW_COLUMN, DataType::Binary, true),
+        Field::new(ERROR_COLUMN, DataType::Utf8, true),
     ]);
     Arc::new(Schema::new(fields))
 }

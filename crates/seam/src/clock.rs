@@ -1,7 +1,7 @@
 //! The partition's clock: what gives a row its time, as a function of the partition's log alone.
 
-use crate::{Quiet, StreamSpec};
-use dataflow::{EventTime, ProcessingTime, Span};
+use crate::StreamSpec;
+use dataflow::{EventTime, ProcessingTime, Quiet, Span};
 
 /// The greatest event time that a partition has shown so far, never past its arrival, which runs on through silence.
 ///

@@ -6,7 +6,7 @@
 use crate::checkpoint::{Checkpoint, Gathered};
 use crate::position::PartitionPosition;
 use dataflow::{
-    Barrier, Coordinator, CoordinatorAction, CoordinatorEvent, CoordinatorState, Error, EventTime, Meeting, Order,
+    Barrier, Command, Coordinator, CoordinatorAction, CoordinatorEvent, CoordinatorState, Error, EventTime, Meeting,
     ProcessingTime, ReadBounds, ReaderId, Report, Result, Span, Split, SplitState, StageId,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,7 +35,7 @@ pub(crate) struct JobCoordinator {
     // The number of the newest checkpoint that was begun.
     number: u64,
     readers: BTreeMap<ReaderId, Option<Report>>,
-    stages: BTreeMap<StageId, Held>,
+    stages: BTreeMap<StageId, StageHolds>,
     bounds: Vec<Option<ReadBounds>>,
     running: Option<Checkpoint>,
     // A checkpoint that is wanted while another is on its way, or before the first one; whether it is the last.
@@ -48,7 +48,7 @@ pub(crate) struct JobCoordinator {
 
 /// What a stage said of the rows that it holds.
 #[derive(Debug, Default)]
-struct Held {
+struct StageHolds {
     due: Vec<(usize, EventTime)>,
     replayed: bool,
 }
@@ -131,7 +131,7 @@ impl JobCoordinator {
         for (stream, &count) in readers.iter().enumerate() {
             self.readers.extend((0..count).map(|index| (ReaderId { stream, index }, None)));
         }
-        self.stages = stages.into_iter().map(|stage| (stage, Held::default())).collect();
+        self.stages = stages.into_iter().map(|stage| (stage, StageHolds::default())).collect();
         self.bounds = vec![None; self.streams.len()];
         (self.running, self.wanted, self.ended) = (None, self.wanted.filter(|last| *last), false);
         self.joining.clear();
@@ -144,7 +144,7 @@ impl JobCoordinator {
             let reader = ReaderId { stream: *stream, index: turn % readers[*stream] };
             assigned.entry(reader).or_default().push(state.clone());
         }
-        let assign = |(reader, splits)| CoordinatorAction::Send(reader, Order::Assign(splits));
+        let assign = |(reader, splits)| CoordinatorAction::Send(reader, Command::Assign(splits));
         actions.extend(assigned.into_iter().map(assign));
         Ok(())
     }
@@ -202,7 +202,7 @@ impl JobCoordinator {
         let Some(last) = self.wanted.take() else { return };
         self.number += 1;
         self.ended = last;
-        let barrier = Order::Barrier(Barrier { number: self.number, last });
+        let barrier = Command::Barrier(Barrier { number: self.number, last });
         actions.extend(self.readers.keys().map(|&reader| CoordinatorAction::Send(reader, barrier.clone())));
         let (readers, stages) = (self.readers.keys().copied(), self.stages.keys().copied());
         self.running = Some(Checkpoint::new(self.number, readers, stages));
@@ -283,7 +283,7 @@ impl JobCoordinator {
             {
                 report.watermark = Some(level);
             }
-            actions.push(CoordinatorAction::Send(reader, Order::Durable(splits.unwrap_or_default())));
+            actions.push(CoordinatorAction::Send(reader, Command::Durable(splits.unwrap_or_default())));
         }
         if self.readers.values().flatten().any(|report| report.joins) {
             self.want(false);
@@ -305,7 +305,7 @@ impl JobCoordinator {
                 continue;
             }
             for &reader in self.readers.keys().filter(|reader| reader.stream == stream) {
-                actions.push(CoordinatorAction::Send(reader, Order::Bounds(bounds.clone())));
+                actions.push(CoordinatorAction::Send(reader, Command::Bounds(bounds.clone())));
             }
             self.bounds[stream] = Some(bounds);
         }

@@ -10,9 +10,9 @@ use crate::probe::{begin, history_cap, resume};
 use crate::reader::StreamReader;
 use crate::source::{Lead, Live, Source, check_decode};
 use crate::unreleased::OutRows;
-use crate::{Quiet, StreamSpec, StreamStats};
+use crate::{StreamSpec, StreamStats};
 use dataflow::{
-    Background, Coordinator, CoordinatorState, Error, EventTime, Meeting, Reader, Result, Span, Split, SplitState,
+    Background, Coordinator, CoordinatorState, Error, EventTime, Meeting, Reader, Result, Split, SplitState,
     TimedFiles, Topic,
 };
 use std::path::PathBuf;
@@ -118,10 +118,7 @@ impl Seam {
             name: source.spec.name.clone(),
             live: source.live.is_some(),
             delay: source.spec.delay,
-            quiet: match source.spec.quiet {
-                Quiet::After(quiet) => quiet,
-                Quiet::Never => Span::ZERO,
-            },
+            quiet: source.spec.quiet.allowance(),
             cap: if source.live.is_some() { source.cap } else { EventTime::MIN },
         };
         let streams = self.sources.iter().map(time_of).collect();

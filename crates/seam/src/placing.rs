@@ -2,7 +2,7 @@
 
 use crate::clock::Placed;
 use crate::frontier::{message_id, parse_message_id};
-use crate::{BadRows, Late, StreamSpec, StreamStats};
+use crate::{StreamSpec, StreamStats};
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanBufferBuilder, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray,
     UInt32Array,
@@ -10,8 +10,8 @@ use arrow::array::{
 use arrow::compute::{CastOptions, cast_with_options, take_record_batch};
 use arrow::datatypes::{DataType, Int32Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
 use dataflow::{
-    Batch, DeadLetter, Error, EventTime, Port, Position, ProcessingTime, Result, RowOrder, Span, dead_letters,
-    key_hashes, late_schema,
+    BadRowPolicy, Batch, DeadLetter, ERROR_COLUMN, Error, EventTime, Late, Port, Position, ProcessingTime, RAW_COLUMN,
+    Result, RowOrder, Span, dead_letters, key_hashes, late_schema,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -21,8 +21,6 @@ pub(crate) const PARTITION: &str = "_partition";
 pub(crate) const MESSAGE_ID: &str = "_message_id";
 pub(crate) const ARRIVAL: &str = "_arrival";
 pub(crate) const CLOCK: &str = "_clock";
-pub(crate) const RAW: &str = "_raw";
-pub(crate) const ERROR: &str = "_error";
 
 /// A row's event time, unless it is none: NULL, or an end of the range, where no watermark could pass it.
 pub(crate) fn event_time(column: &TimestampMicrosecondArray, row: usize) -> Option<EventTime> {
@@ -178,10 +176,10 @@ impl<'a> Rows<'a> {
         counter: fn(&StreamStats) -> &AtomicU64,
     ) -> Result<()> {
         match self.spec.bad_rows {
-            BadRows::Skip => {
+            BadRowPolicy::Skip => {
                 counter(self.stats).fetch_add(1, Relaxed);
             }
-            BadRows::DeadLetter(_) => {
+            BadRowPolicy::DeadLetter => {
                 self.stats.dead_lettered.fetch_add(1, Relaxed);
                 if (place.row as usize) < self.aside_from {
                     return Ok(());
@@ -191,7 +189,7 @@ impl<'a> Rows<'a> {
                 }
                 self.letters.push(place.letter(why, raw, self.spec.delay)?);
             }
-            BadRows::Fail => {
+            BadRowPolicy::Fail => {
                 counter(self.stats).fetch_add(1, Relaxed);
                 return Err(Error::data(format!(
                     "stream \"{}\": {}: {why}; ON BAD ROW SKIP would count it and go on",
@@ -234,14 +232,13 @@ impl<'a> Rows<'a> {
 
     /// Gives dead letters whose bytes could be decoded the text of their row.
     fn show(&mut self, columns: &RecordBatch) -> Result<()> {
-        let BadRows::DeadLetter(text) = self.spec.bad_rows else { return Ok(()) };
         if self.shown.is_empty() {
             return Ok(());
         }
         let rows: Vec<u32> = self.shown.iter().map(|(_, row)| *row).collect();
         let schema: Vec<_> = self.spec.schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect();
         let (schema, columns) = (Arc::new(Schema::new(schema)), self.cast(columns, &rows)?);
-        let texts = text(schema.clone())?.encode(&RecordBatch::try_new(schema, columns)?)?;
+        let texts = (self.spec.row_text)(schema.clone())?.encode(&RecordBatch::try_new(schema, columns)?)?;
         for ((letter, _), text) in self.shown.iter().zip(texts) {
             self.letters[*letter].row = Some(String::from_utf8_lossy(&text).into_owned());
         }
@@ -341,22 +338,23 @@ impl Layout {
             };
             columns.push(name);
         }
-        let hidden = [PARTITION, MESSAGE_ID, ARRIVAL, CLOCK, ERROR];
+        let hidden = [PARTITION, MESSAGE_ID, ARRIVAL, CLOCK, ERROR_COLUMN];
         let archive = hidden.iter().all(|name| schema.field_with_name(name).is_ok());
         let mut time_columns = vec![columns[spec.time_column].clone()];
         let has = |name: &str| schema.field_with_name(name).is_ok();
-        let (errors, raw) = (has(ERROR), has(ERROR) && has(RAW) && matches!(spec.bad_rows, BadRows::DeadLetter(_)));
+        let (errors, raw) =
+            (has(ERROR_COLUMN), has(ERROR_COLUMN) && has(RAW_COLUMN) && spec.bad_rows == BadRowPolicy::DeadLetter);
         if archive {
             columns.extend(hidden.map(str::to_owned));
             time_columns.push(CLOCK.to_owned());
-            if matches!(spec.bad_rows, BadRows::DeadLetter(_)) {
+            if spec.bad_rows == BadRowPolicy::DeadLetter {
                 time_columns.push(ARRIVAL.to_owned());
             }
         } else if errors {
-            columns.push(ERROR.to_owned());
+            columns.push(ERROR_COLUMN.to_owned());
         }
         if raw {
-            columns.push(RAW.to_owned());
+            columns.push(RAW_COLUMN.to_owned());
         }
         Ok(Layout { columns, time_columns, archive, errors, raw })
     }
@@ -374,9 +372,10 @@ impl Layout {
         let events = instants(columns.column(spec.time_column))?;
         let hidden = if self.archive { Some(Archived::of(spec, columns)?) } else { None };
         let by_name = |name: &str| columns.column_by_name(name).filter(|_| self.errors);
-        let errors = by_name(ERROR).map(|column| cast_to(column, &DataType::Utf8)).transpose()?;
+        let errors = by_name(ERROR_COLUMN).map(|column| cast_to(column, &DataType::Utf8)).transpose()?;
         let errors = errors.as_ref().map(|column| column.as_string::<i32>());
-        let raw = by_name(RAW).filter(|_| self.raw).map(|column| cast_to(column, &DataType::Binary)).transpose()?;
+        let raw =
+            by_name(RAW_COLUMN).filter(|_| self.raw).map(|column| cast_to(column, &DataType::Binary)).transpose()?;
         let raw = raw.as_ref().map(|column| column.as_binary::<i32>());
         let mut rows = Rows { aside_from, ..Rows::new(spec, stats, columns.num_rows()) };
         for row in 0..columns.num_rows() {

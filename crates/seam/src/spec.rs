@@ -1,39 +1,7 @@
 //! What a stream declares about its time, as its SQL says it.
 
 use arrow::datatypes::{DataType, SchemaRef};
-use dataflow::{Error, Result, RowText, Span};
-
-/// When a partition that shows nothing new stops holding others back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Quiet {
-    /// Its clock runs on after so much silence.
-    After(Span),
-    /// Its clock stands still until its next row.
-    Never,
-}
-
-/// What happens to late rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Late {
-    /// They are moved to the earliest moment still open, and marked.
-    Move,
-    /// They are removed and counted.
-    Drop,
-    /// They are removed, counted, and leave at [`dataflow::Port::LATE`].
-    Aside,
-}
-
-/// What happens to rows that cannot be decoded, have no event time, or lie more than a day ahead of their arrival.
-#[derive(Clone, Copy, Debug)]
-pub enum BadRows {
-    /// The job stops with an error that names the row.
-    Fail,
-    /// They are removed and counted.
-    Skip,
-    /// They are removed, counted, and leave at [`dataflow::Port::DEAD_LETTER`]; those that could be decoded with their
-    /// text.
-    DeadLetter(RowText),
-}
+use dataflow::{BadRowPolicy, Error, Late, Quiet, Result, RowText, Span};
 
 /// A stream as a reader needs it.
 #[derive(Clone, Debug)]
@@ -53,7 +21,9 @@ pub struct StreamSpec {
     /// The columns of the DEDUP key; they order rows of equal time that have no coordinates.
     pub dedup_key: Vec<usize>,
     /// What happens to bad rows.
-    pub bad_rows: BadRows,
+    pub bad_rows: BadRowPolicy,
+    /// The text of a row, for the dead letters of rows that could be decoded.
+    pub row_text: RowText,
 }
 
 impl StreamSpec {
@@ -75,11 +45,7 @@ impl StreamSpec {
                 time.data_type()
             )));
         }
-        let quiet = match self.quiet {
-            Quiet::After(span) => span,
-            Quiet::Never => Span::ZERO,
-        };
-        if self.delay < Span::ZERO || quiet < Span::ZERO {
+        if self.delay < Span::ZERO || self.quiet.allowance() < Span::ZERO {
             return Err(Error::invalid(format!("stream \"{}\": a span of its watermark is negative", self.name)));
         }
         Ok(())

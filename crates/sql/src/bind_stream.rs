@@ -53,14 +53,16 @@ pub(crate) fn bind(declared: &statement::Stream, catalog: &dyn Catalog, span: Sp
         time_column,
         delay: watermark.delay,
         quiet: watermark.quiet,
-        late: watermark.late.clone(),
+        late: watermark.late,
+        late_rows: watermark.late_rows.as_ref().map(|to| to.output.clone()),
         dedup,
         history: declared.history.as_ref().map(|history| match history {
             statement::History::Table(table) => History::Table(table.text.clone()),
             statement::History::Files(pattern) => History::Files(pattern.text.clone()),
         }),
         live: declared.live.as_ref().map(|topic| topic.text.clone()),
-        on_bad_row: declared.on_bad_row.clone(),
+        bad_rows: declared.bad_rows,
+        dead_letters: declared.dead_letters.as_ref().map(|to| to.output.clone()),
         tags: tags.map(|column| (column.name.text.clone(), column.tags.clone())).collect(),
     })
 }

@@ -53,4 +53,4 @@ pub use output::OutputSpec;
 pub use parse::parse;
 pub use source_file::SourceFile;
 pub use statement::{Expect, Given, Model, ModelOutput, Name, Statements, Test};
-pub use stream::{BadRow, ColumnSource, Dedup, History, Late, Quiet, Stream};
+pub use stream::{ColumnSource, Dedup, History, Stream};

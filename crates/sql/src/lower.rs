@@ -3,10 +3,10 @@
 use crate::Diagnostic;
 use crate::check::{CheckedPlan, Start};
 use crate::plan::PlanKind;
-use crate::stream::{BadRow, Late, Stream};
+use crate::stream::Stream;
 use arrow::datatypes::SchemaRef;
-use dataflow::{Error, JobGraph, MakeOperator, Node, NodeKind, Operator, Port, Result};
-use operators::bad_rows::{BadRows, Policy};
+use dataflow::{BadRowPolicy, Error, JobGraph, MakeOperator, Node, NodeKind, Operator, Port, Result};
+use operators::bad_rows::BadRows;
 use operators::{AsOf, Decision, Dedup, Filter, Merge, Project, RangeAggregate, Window};
 use std::sync::Arc;
 
@@ -24,11 +24,11 @@ impl CheckedPlan {
         let bad_rows = bad_rows(stream, &node.name, start);
         let mut ports = vec![Port::MAIN];
         if node.kind.can_fail() {
-            ports.extend(bad_rows.ports());
+            ports.extend(bad_rows.policy.port());
         }
         let kind = match node.kind.clone() {
             PlanKind::Source(name) => {
-                ports.extend(stream.filter(|stream| matches!(stream.late, Late::To(_))).map(|_| Port::LATE));
+                ports.extend(stream.and_then(|stream| stream.late.port()));
                 NodeKind::Source(name)
             }
             PlanKind::Sink(output) => {
@@ -64,15 +64,11 @@ impl CheckedPlan {
 
 /// What becomes of the bad rows of a step.
 fn bad_rows(stream: Option<&Stream>, step: &str, start: &Start) -> BadRows {
-    let policy = match stream.map(|stream| &stream.on_bad_row) {
-        None | Some(BadRow::Fail) => Policy::Fail,
-        Some(BadRow::Skip) => Policy::Skip,
-        Some(BadRow::DeadLetter(_)) => Policy::DeadLetter,
-    };
     BadRows {
         stream: stream.map_or(String::new(), |stream| stream.name.clone()),
         step: step.to_owned(),
-        policy,
+        // Where rows belong to no stream nobody has declared anything, and a bad one ends the job.
+        policy: stream.map_or(BadRowPolicy::Fail, |stream| stream.bad_rows),
         has_coordinates: stream.is_some_and(|stream| stream.live.is_some()),
         text: start.row_text,
     }

@@ -2,10 +2,9 @@
 
 use crate::diagnostic::{Fault, Outcome, span_of};
 use crate::interval;
-use crate::statement::{History, Name, Stream, StreamColumn, StreamColumnSource, Watermark};
-use crate::stream::{BadRow, Late, Quiet};
+use crate::statement::{History, Name, NamedOutput, Stream, StreamColumn, StreamColumnSource, Watermark};
 use crate::token_reader::TokenReader;
-use dataflow::{Output, Span as Length};
+use dataflow::{BadRowPolicy, Late, Output, Quiet, Span as Length};
 use sqlparser::ast::{BinaryOperator, Expr};
 use sqlparser::tokenizer::{Span, Token};
 
@@ -22,7 +21,7 @@ pub(crate) fn parse(reader: &mut TokenReader) -> Outcome<Stream> {
         dedup: None,
         history: None,
         live: None,
-        on_bad_row: BadRow::Fail,
+        bad_rows: BadRowPolicy::Fail,
         dead_letters: None,
     };
     reader.in_parentheses(|reader| item(reader, &mut stream))?;
@@ -39,7 +38,7 @@ pub(crate) fn parse(reader: &mut TokenReader) -> Outcome<Stream> {
             reader.expect("BAD")?;
             reader.expect("ROW")?;
             said.once("ON BAD ROW", at)?;
-            (stream.on_bad_row, stream.dead_letters) = bad_row(reader)?;
+            (stream.bad_rows, stream.dead_letters) = bad_rows(reader)?;
         } else {
             return Ok(stream);
         }
@@ -67,24 +66,23 @@ fn history(reader: &mut TokenReader) -> Outcome<History> {
     Ok(History::Table(reader.dotted("the name of a table, or FILES and a pattern")?))
 }
 
-fn bad_row(reader: &mut TokenReader) -> Outcome<(BadRow, Option<Name>)> {
+fn bad_rows(reader: &mut TokenReader) -> Outcome<(BadRowPolicy, Option<NamedOutput>)> {
     if reader.take("FAIL") {
-        return Ok((BadRow::Fail, None));
+        return Ok((BadRowPolicy::Fail, None));
     }
     if reader.take("SKIP") {
-        return Ok((BadRow::Skip, None));
+        return Ok((BadRowPolicy::Skip, None));
     }
     if reader.take("DEAD") {
         reader.expect("LETTER")?;
         reader.expect("TO")?;
-        let (output, name) = output(reader)?;
-        return Ok((BadRow::DeadLetter(output), Some(name)));
+        return Ok((BadRowPolicy::DeadLetter, Some(output(reader)?)));
     }
     reader.unexpected("unknown policy for bad rows", "FAIL, SKIP or DEAD LETTER TO a table").err()
 }
 
 /// Where removed rows go: a table, or TOPIC and a topic, as after INSERT INTO.
-fn output(reader: &mut TokenReader) -> Outcome<(Output, Name)> {
+fn output(reader: &mut TokenReader) -> Outcome<NamedOutput> {
     let topic = reader.is("TOPIC") && matches!(reader.peek_at(1), Token::Word(_));
     if topic {
         reader.next();
@@ -93,7 +91,7 @@ fn output(reader: &mut TokenReader) -> Outcome<(Output, Name)> {
     }
     let name = reader.dotted("the name of a table, or TOPIC and the name of a topic")?;
     let text = name.text.clone();
-    Ok((if topic { Output::Topic(text) } else { Output::Table(text) }, name))
+    Ok(NamedOutput { output: if topic { Output::Topic(text) } else { Output::Table(text) }, name })
 }
 
 fn item(reader: &mut TokenReader, stream: &mut Stream) -> Outcome<()> {
@@ -178,7 +176,7 @@ fn quiet(reader: &mut TokenReader) -> Outcome<Quiet> {
     reader.unexpected("unknown rule for quiet partitions", "AFTER INTERVAL .. or NEVER").err()
 }
 
-fn late(reader: &mut TokenReader) -> Outcome<(Late, Option<Name>)> {
+fn late(reader: &mut TokenReader) -> Outcome<(Late, Option<NamedOutput>)> {
     if reader.take("MOVE") {
         return Ok((Late::Move, None));
     }
@@ -186,8 +184,7 @@ fn late(reader: &mut TokenReader) -> Outcome<(Late, Option<Name>)> {
         return Ok((Late::Drop, None));
     }
     if reader.take("TO") {
-        let (output, name) = output(reader)?;
-        return Ok((Late::To(output), Some(name)));
+        return Ok((Late::Aside, Some(output(reader)?)));
     }
     reader.unexpected("unknown rule for late rows", "MOVE, DROP or TO a table").err()
 }

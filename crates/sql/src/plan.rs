@@ -354,10 +354,10 @@ impl Plan {
             let argument = function.argument.map_or("*", |column| column_name(schema, column));
             let filter =
                 function.filter.map_or(String::new(), |column| format!(" where {}", column_name(schema, column)));
-            let kind = format!("{:?}", function.aggregate).to_lowercase();
             format!(
-                "{} = {kind}({argument}){filter} from {} to {}",
+                "{} = {}({argument}){filter} from {} to {}",
                 function.name,
+                function.computes,
                 describe(Span(function.from)),
                 describe(Span(function.to))
             )

@@ -2,8 +2,7 @@
 
 use crate::diagnostic::{Diagnostic, Fault};
 use crate::source_file::SourceFile;
-use crate::stream::{BadRow, Late, Quiet};
-use dataflow::{Output, Span as Length};
+use dataflow::{BadRowPolicy, Late, Output, Quiet, Span as Length};
 use sqlparser::ast::{Expr, Ident, Query};
 use sqlparser::tokenizer::{Location, Span};
 use std::collections::HashSet;
@@ -55,9 +54,9 @@ pub(crate) struct Stream {
     pub dedup: Option<(Vec<Name>, Length)>,
     pub history: Option<History>,
     pub live: Option<Name>,
-    pub on_bad_row: BadRow,
-    /// The name after DEAD LETTER TO.
-    pub dead_letters: Option<Name>,
+    pub bad_rows: BadRowPolicy,
+    /// What DEAD LETTER TO names.
+    pub dead_letters: Option<NamedOutput>,
 }
 
 #[derive(Clone, Debug)]
@@ -82,8 +81,15 @@ pub(crate) struct Watermark {
     pub delay: Length,
     pub quiet: Quiet,
     pub late: Late,
-    /// The name after LATE TO.
-    pub late_rows: Option<Name>,
+    /// What LATE TO names.
+    pub late_rows: Option<NamedOutput>,
+}
+
+/// Where a stream writes rows that it removes.
+#[derive(Clone, Debug)]
+pub(crate) struct NamedOutput {
+    pub output: Output,
+    pub name: Name,
 }
 
 /// Where the past of a stream is, as it is declared.
@@ -239,21 +245,15 @@ impl Statements {
 
     /// Adds a suffix to the names of all outputs of removed rows.
     pub fn keep_under(&mut self, suffix: &str) {
-        let renamed = |output: &mut Output| match output {
-            Output::Table(name) | Output::Topic(name) => name.push_str(suffix),
-            Output::Query => {}
-        };
         for placed in &mut self.statements {
             let Statement::Stream(stream) = &mut placed.statement else { continue };
-            if let BadRow::DeadLetter(output) = &mut stream.on_bad_row {
-                renamed(output);
+            let late_rows = stream.watermark.as_mut().and_then(|watermark| watermark.late_rows.as_mut());
+            for to in stream.dead_letters.iter_mut().chain(late_rows) {
+                if let Output::Table(name) | Output::Topic(name) = &mut to.output {
+                    name.push_str(suffix);
+                }
+                to.name.text.push_str(suffix);
             }
-            stream.dead_letters.iter_mut().for_each(|name| name.text.push_str(suffix));
-            let Some(watermark) = &mut stream.watermark else { continue };
-            if let Late::To(output) = &mut watermark.late {
-                renamed(output);
-            }
-            watermark.late_rows.iter_mut().for_each(|name| name.text.push_str(suffix));
         }
     }
 

@@ -1,7 +1,7 @@
 //! A stream as the project runs it: its columns and where their values come from, its time, its past and its present.
 
 use arrow::datatypes::SchemaRef;
-use dataflow::{Output, Scalar, Span};
+use dataflow::{BadRowPolicy, Late, Output, Quiet, Scalar, Span};
 use std::sync::Arc;
 
 /// A stream, planned.
@@ -22,16 +22,20 @@ pub struct Stream {
     pub delay: Span,
     /// When a silent partition stops holding others back.
     pub quiet: Quiet,
-    /// What becomes of late rows.
+    /// What happens to late rows.
     pub late: Late,
+    /// Where late rows are written that are put aside.
+    pub late_rows: Option<Output>,
     /// Deliveries of a row seen before are dropped.
     pub dedup: Option<Dedup>,
     /// Where the past is.
     pub history: Option<History>,
     /// The topic of the present.
     pub live: Option<String>,
-    /// What becomes of rows that cannot be decoded or evaluated.
-    pub on_bad_row: BadRow,
+    /// What happens to rows that cannot be decoded or evaluated.
+    pub bad_rows: BadRowPolicy,
+    /// Where dead letters are written, with their place and the reason.
+    pub dead_letters: Option<Output>,
     /// Names of columns and their tags, e.g. `pii`.
     pub tags: Vec<(String, Vec<String>)>,
 }
@@ -43,26 +47,6 @@ pub enum ColumnSource {
     Path(Vec<String>),
     /// An expression over the columns that are decoded.
     Computed(Arc<dyn Scalar>),
-}
-
-/// When a silent partition stops holding others back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Quiet {
-    /// After this long without a row.
-    After(Span),
-    /// Never.
-    Never,
-}
-
-/// What becomes of late rows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Late {
-    /// They are moved to the earliest moment still open.
-    Move,
-    /// They are dropped and counted.
-    Drop,
-    /// They are removed, counted and written there.
-    To(Output),
 }
 
 /// Deliveries of a row seen before.
@@ -81,15 +65,4 @@ pub enum History {
     Table(String),
     /// Files that match a pattern in the project.
     Files(String),
-}
-
-/// What becomes of rows that cannot be decoded or evaluated.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BadRow {
-    /// The job stops.
-    Fail,
-    /// They are skipped and counted.
-    Skip,
-    /// They are counted and written there, with their place and the reason.
-    DeadLetter(Output),
 }

@@ -11,7 +11,7 @@ use crate::rewrite::{
 use crate::statement::Name;
 use crate::steps::{RightSide, Steps};
 use crate::window::argument_fault;
-use operators::range::{self, RangeAggregateKind};
+use operators::{Aggregate, RangeFunction, range};
 use sqlparser::ast::{BinaryOperator, Expr, Function, Query, Select, SelectItem, SetExpr, UnaryOperator};
 use sqlparser::tokenizer::Span;
 
@@ -28,7 +28,7 @@ pub(crate) fn plan(
             let span = place_of(expr, within);
             let (select, inner) = open(planner, subquery, span)?;
             let name = steps.name(alias, "exists");
-            let call = Call { kind: RangeAggregateKind::Exists, argument: None, conditions: vec![] };
+            let call = Call { computes: RangeFunction::Exists, argument: None, conditions: vec![] };
             let column = Correlation::of(&select, &inner, steps, span)?.add(call, name, steps, &inner, span)?;
             let exists = generated(&column, span);
             Ok(if *negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(exists) } } else { exists })
@@ -62,10 +62,10 @@ fn aggregate(
     let mut calls = 0;
     replace(&mut value, |part| {
         let Expr::Function(function) = part else { return Ok(None) };
-        let Some(kind) = kind(function) else { return Ok(None) };
+        let Some(aggregate) = aggregate_of(function) else { return Ok(None) };
         calls += 1;
         let at = place_of(part, span);
-        let call = Call::of(function, kind, at)?;
+        let call = Call::of(function, aggregate, at)?;
         let name = steps.name(alias.filter(|_| whole), "of");
         let column = matching.add(call, name, steps, &inner, at)?;
         Ok(Some(generated(&column, at)))
@@ -81,17 +81,18 @@ fn aggregate(
 }
 
 fn is_call(expr: &Expr) -> bool {
-    matches!(expr, Expr::Function(function) if kind(function).is_some())
+    matches!(expr, Expr::Function(function) if aggregate_of(function).is_some())
 }
 
-fn kind(function: &Function) -> Option<RangeAggregateKind> {
+/// The aggregate that a call names, of those that a subquery may have.
+fn aggregate_of(function: &Function) -> Option<Aggregate> {
     match function_name(function).as_str() {
-        "count" if is_distinct(function) => Some(RangeAggregateKind::CountDistinct),
-        "count" => Some(RangeAggregateKind::Count),
-        "sum" => Some(RangeAggregateKind::Sum),
-        "avg" | "mean" => Some(RangeAggregateKind::Avg),
-        "min" => Some(RangeAggregateKind::Min),
-        "max" => Some(RangeAggregateKind::Max),
+        "count" if is_distinct(function) => Some(Aggregate::CountDistinct),
+        "count" => Some(Aggregate::Count),
+        "sum" => Some(Aggregate::Sum),
+        "avg" | "mean" => Some(Aggregate::Avg),
+        "min" => Some(Aggregate::Min),
+        "max" => Some(Aggregate::Max),
         _ => None,
     }
 }
@@ -315,8 +316,8 @@ impl Correlation {
             .map(|expr| inner.relation.compile(&expr, span).map(|compiled| (expr, compiled)))
             .transpose()?;
         let data_type = value.as_ref().map(|(_, compiled)| &compiled.data_type);
-        if let Err(error) = call.kind.output_type(data_type) {
-            let name = format!("{:?}", call.kind).to_lowercase();
+        if let Err(error) = call.computes.output_type(data_type) {
+            let name = call.computes.to_string();
             let value = value.as_ref().map(|(expr, _)| expr);
             return Err(Box::new(argument_fault(&name, value, data_type, &error, span)));
         }
@@ -325,7 +326,7 @@ impl Correlation {
         let (argument, filter) = (value.map(&mut pick), filter.map(&mut pick));
         let function = range::Function {
             name: name.clone(),
-            aggregate: call.kind,
+            computes: call.computes,
             argument,
             filter,
             from: self.from,
@@ -359,13 +360,13 @@ fn column_text(expr: &Expr) -> String {
 
 /// One aggregate of a subquery.
 struct Call {
-    kind: RangeAggregateKind,
+    computes: RangeFunction,
     argument: Option<Expr>,
     conditions: Vec<Expr>,
 }
 
 impl Call {
-    fn of(function: &Function, kind: RangeAggregateKind, span: Span) -> Outcome<Call> {
+    fn of(function: &Function, aggregate: Aggregate, span: Span) -> Outcome<Call> {
         let name = function_name(function);
         if function.over.is_some() {
             return Fault::new(span, "a window in a subquery is not supported")
@@ -375,13 +376,14 @@ impl Call {
         let args = arguments(function);
         let constant = |expr: &Expr| matches!(expr, Expr::Value(value) if value.value != sqlparser::ast::Value::Null);
         let argument = match args {
-            [] if kind == RangeAggregateKind::Count => None,
-            [one] => argument(one).filter(|expr| !(kind == RangeAggregateKind::Count && constant(expr))).cloned(),
+            [] if aggregate == Aggregate::Count => None,
+            [one] => argument(one).filter(|expr| !(aggregate == Aggregate::Count && constant(expr))).cloned(),
             _ => {
                 return Fault::new(span, format!("{name} has {} arguments", args.len())).expected("one argument").err();
             }
         };
-        Ok(Call { kind, argument, conditions: function.filter.iter().map(|filter| (**filter).clone()).collect() })
+        let computes = RangeFunction::Aggregate(aggregate);
+        Ok(Call { computes, argument, conditions: function.filter.iter().map(|filter| (**filter).clone()).collect() })
     }
 }
 

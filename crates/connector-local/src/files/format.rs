@@ -34,7 +34,3 @@ pub(super) struct FileSummary {
     // Invariant: never empty.
     pub groups: Vec<RowGroup>,
 }
-
-/// The columns of rows that cannot be read: the reason, and the text of the row.
-pub(super) const ERROR: &str = "_error";
-pub(super) const RAW: &str = "_raw";

@@ -2,11 +2,11 @@
 
 use super::cell::Cell;
 use super::column_builder::ColumnBuilder;
-use super::format::{ERROR, FileSummary, Format, RAW};
+use super::format::{FileSummary, Format};
 use super::row_reader::RowReader;
 use arrow::array::{ArrayRef, BinaryArray, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use dataflow::{Bounds, Error, ErrorKind, RecordBatches, Result, RowGroup};
+use dataflow::{Bounds, ERROR_COLUMN, Error, ErrorKind, RAW_COLUMN, RecordBatches, Result, RowGroup};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -203,8 +203,8 @@ impl Reading {
         }
         for (field, column) in self.schema.fields().iter().zip(&mut columns) {
             match field.name().as_str() {
-                ERROR => *column = Arc::new(StringArray::from(std::mem::take(&mut reasons))),
-                RAW => {
+                ERROR_COLUMN => *column = Arc::new(StringArray::from(std::mem::take(&mut reasons))),
+                RAW_COLUMN => {
                     let bytes = raw.iter().map(|text| text.as_ref().map(String::as_bytes));
                     *column = Arc::new(bytes.collect::<BinaryArray>());
                 }

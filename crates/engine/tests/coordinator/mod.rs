@@ -2,7 +2,7 @@
 //! every reader has given out everything.
 
 use dataflow::{
-    Barrier, Coordinator, CoordinatorAction, CoordinatorEvent, CoordinatorState, EventTime, Order, ProcessingTime,
+    Barrier, Command, Coordinator, CoordinatorAction, CoordinatorEvent, CoordinatorState, EventTime, ProcessingTime,
     ReadBounds, ReaderId, Report, Result, Span,
 };
 use std::collections::BTreeMap;
@@ -19,12 +19,12 @@ pub struct Free {
 }
 
 impl Free {
-    fn send(&self, order: &Order) -> Vec<CoordinatorAction> {
-        self.readers.keys().map(|&reader| CoordinatorAction::Send(reader, order.clone())).collect()
+    fn send(&self, command: &Command) -> Vec<CoordinatorAction> {
+        self.readers.keys().map(|&reader| CoordinatorAction::Send(reader, command.clone())).collect()
     }
 
     fn bounds(&self, end: Option<EventTime>) -> Vec<CoordinatorAction> {
-        self.send(&Order::Bounds(ReadBounds {
+        self.send(&Command::Bounds(ReadBounds {
             go: true,
             given: EventTime::MIN,
             may_join: true,
@@ -44,7 +44,7 @@ impl Free {
         }
         self.number += 1;
         self.running = Some((self.parts, last));
-        self.send(&Order::Barrier(Barrier { number: self.number, last }))
+        self.send(&Command::Barrier(Barrier { number: self.number, last }))
     }
 
     fn frozen(&mut self) -> Vec<CoordinatorAction> {
@@ -85,7 +85,7 @@ impl Coordinator for Free {
             CoordinatorEvent::Holds { .. } => vec![],
             CoordinatorEvent::ReaderFrozen(..) | CoordinatorEvent::StageFrozen { .. } => self.frozen(),
             CoordinatorEvent::Durable(_) => {
-                let mut actions = self.send(&Order::Durable(vec![]));
+                let mut actions = self.send(&Command::Durable(vec![]));
                 let last = self.running.take().is_some_and(|(_, last)| last);
                 if let Some(wanted) = self.wanted.take().filter(|_| !last) {
                     actions.extend(self.checkpoint(wanted));

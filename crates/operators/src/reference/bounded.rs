@@ -1,11 +1,10 @@
 //! State stays flat while rows come and go, also when no key ever returns.
 
 use super::bad_rows;
-use crate::bad_rows::Policy;
 use crate::harness::{Row, Value, batch, schema};
 use crate::window::{Frame, Function, Spec, Window};
-use crate::{Aggregate, AsOf, Dedup, RangeAggregate, RangeAggregateKind, as_of, range};
-use dataflow::{Context, EventTime, Input, KeyGroups, Operator, Progress, Span};
+use crate::{Aggregate, AsOf, Dedup, RangeAggregate, RangeFunction, as_of, range};
+use dataflow::{BadRowPolicy, Context, EventTime, Input, KeyGroups, Operator, Progress, Span};
 
 const STEPS: i64 = 400;
 const STEP_ROWS: i64 = 300;
@@ -61,10 +60,17 @@ fn assert_flat(name: &str, (half, end): (usize, usize)) {
 
 const NEVER: i64 = i64::MAX;
 
-fn range_of(kind: RangeAggregateKind, from: i64, to: i64) -> RangeAggregate {
-    let function = range::Function { name: "f".to_owned(), aggregate: kind, argument: Some(3), filter: None, from, to };
+fn range_of(aggregate: Aggregate, from: i64, to: i64) -> RangeAggregate {
+    let function = range::Function {
+        name: "f".to_owned(),
+        computes: RangeFunction::Aggregate(aggregate),
+        argument: Some(3),
+        filter: None,
+        from,
+        to,
+    };
     let spec = range::Spec { left_keys: vec![0], right_keys: vec![0], functions: vec![function] };
-    RangeAggregate::new(schema(), schema(), spec, bad_rows(Policy::Skip)).unwrap()
+    RangeAggregate::new(schema(), schema(), spec, bad_rows(BadRowPolicy::Skip)).unwrap()
 }
 
 #[test]
@@ -83,16 +89,17 @@ fn keys_that_never_return_leave() {
         function(Aggregate::StddevPop, 2),
         function(Aggregate::Sum, 1),
     ];
-    let window = Window::new(schema(), Spec { partition_by: vec![3], functions }, bad_rows(Policy::Skip)).unwrap();
+    let window =
+        Window::new(schema(), Spec { partition_by: vec![3], functions }, bad_rows(BadRowPolicy::Skip)).unwrap();
     assert_flat("a window", bytes(window, &[0], NEVER));
     assert_flat("a dedup", bytes(Dedup::new(schema(), vec![0], Span(200)).unwrap(), &[0], NEVER));
-    let both = range_of(RangeAggregateKind::CountDistinct, -200, 100);
+    let both = range_of(Aggregate::CountDistinct, -200, 100);
     assert_flat("an aggregate over another stream", bytes(both, &[0, 1], NEVER));
 }
 
 #[test]
 fn a_dense_right_side_leaves_while_the_left_one_is_silent() {
-    assert_flat("an aggregate", bytes(range_of(RangeAggregateKind::Max, -200, 0), &[1], NEVER));
+    assert_flat("an aggregate", bytes(range_of(Aggregate::Max, -200, 0), &[1], NEVER));
     let spec = as_of::Spec {
         left_keys: vec![0],
         right_keys: vec![0],
@@ -117,7 +124,7 @@ fn lag_keeps_one_value_per_key() {
         order: vec![],
     };
     let spec = Spec { partition_by: vec![0], functions: vec![lag] };
-    let window = || Window::new(schema(), spec.clone(), bad_rows(Policy::Skip)).unwrap();
+    let window = || Window::new(schema(), spec.clone(), bad_rows(BadRowPolicy::Skip)).unwrap();
     assert_flat("lag", bytes(window(), &[0], 1000));
     let (half, end) = bytes(window(), &[0], NEVER);
     assert!(end > half, "lag forgot keys: {half} bytes, then {end}");

@@ -1,11 +1,12 @@
 //! State that was cut short is refused with an error and never panics, whatever the operator.
 
 use super::bad_rows;
-use crate::bad_rows::Policy;
 use crate::harness::{Row, Value, batch, schema};
 use crate::window::{Frame, Function};
-use crate::{Aggregate, AsOf, Dedup, Merge, RangeAggregate, RangeAggregateKind, Window, as_of, range, window};
-use dataflow::{Context, ErrorKind, EventTime, Input, KeyGroups, Operator, Snapshot, Span, StateReader, StateWriter};
+use crate::{Aggregate, AsOf, Dedup, Merge, RangeAggregate, RangeFunction, Window, as_of, range, window};
+use dataflow::{
+    BadRowPolicy, Context, ErrorKind, EventTime, Input, KeyGroups, Operator, Snapshot, Span, StateReader, StateWriter,
+};
 
 fn operators() -> Vec<(&'static str, Box<dyn Operator>)> {
     let function = |aggregate, argument| Function {
@@ -28,7 +29,7 @@ fn operators() -> Vec<(&'static str, Box<dyn Operator>)> {
     };
     let exists = range::Function {
         name: "label".to_owned(),
-        aggregate: RangeAggregateKind::Exists,
+        computes: RangeFunction::Exists,
         argument: None,
         filter: Some(4),
         from: 0,
@@ -38,9 +39,9 @@ fn operators() -> Vec<(&'static str, Box<dyn Operator>)> {
     vec![
         ("merge", Box::new(Merge::new(schema()).unwrap())),
         ("dedup", Box::new(Dedup::new(schema(), vec![0], Span(100)).unwrap())),
-        ("window", Box::new(Window::new(schema(), window, bad_rows(Policy::Skip)).unwrap())),
+        ("window", Box::new(Window::new(schema(), window, bad_rows(BadRowPolicy::Skip)).unwrap())),
         ("as-of", Box::new(AsOf::new(schema(), schema(), as_of).unwrap())),
-        ("range", Box::new(RangeAggregate::new(schema(), schema(), range, bad_rows(Policy::Skip)).unwrap())),
+        ("range", Box::new(RangeAggregate::new(schema(), schema(), range, bad_rows(BadRowPolicy::Skip)).unwrap())),
     ]
 }
 

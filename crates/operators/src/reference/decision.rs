@@ -3,10 +3,9 @@
 use super::condition::Condition;
 use super::{bad_rows, config, letters, plans, policies, rows};
 use crate::Decision;
-use crate::bad_rows::Policy;
 use crate::decision::{Rule, Spec, decision_id};
 use crate::harness::{Row, Stream, Value, assert_same, drive, schema};
-use dataflow::{EventTime, Fate, Port, RowOrder, Span};
+use dataflow::{BadRowPolicy, EventTime, Fate, Port, RowOrder, Span};
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -118,7 +117,7 @@ proptest! {
         let (actions, records, bad) = twin(&rules, &streams[0].rows);
         assert_same(&output.main(), &actions);
         assert_same(&output.port(Port::RECORDS), &records);
-        assert_same(&output.port(Port::DEAD_LETTER), &if policy == Policy::Skip { vec![] } else { letters(&bad) });
+        assert_same(&output.port(Port::DEAD_LETTER), &if policy == BadRowPolicy::Skip { vec![] } else { letters(&bad) });
         prop_assert_eq!(output.fates.of(Fate::RuleFailed) as usize, bad.len());
     }
 }

@@ -2,12 +2,12 @@
 
 use super::bad_rows;
 use super::condition::Condition;
-use crate::bad_rows::{BadRows, Policy};
+use crate::bad_rows::BadRows;
 use crate::harness::{Row, Value, batch, schema};
-use crate::{Aggregate, Decision, Filter, Project, RangeAggregate, RangeAggregateKind, Window};
+use crate::{Aggregate, Decision, Filter, Project, RangeAggregate, RangeFunction, Window};
 use crate::{decision, range, window};
 use arrow::datatypes::{DataType, Field, Schema};
-use dataflow::{Context, ErrorKind, EventTime, Input, KeyGroups, Operator, Span};
+use dataflow::{BadRowPolicy, Context, ErrorKind, EventTime, Input, KeyGroups, Operator, Span};
 use std::sync::Arc;
 
 fn row(time: i64, number: i64) -> Row {
@@ -32,7 +32,7 @@ fn failed(mut operator: impl Operator, inputs: &[&[Row]]) -> String {
 
 #[test]
 fn a_row_that_fails_is_named_with_its_place_and_its_reason() {
-    let fail = || BadRows { has_coordinates: true, ..bad_rows(Policy::Fail) };
+    let fail = || BadRows { has_coordinates: true, ..bad_rows(BadRowPolicy::Fail) };
     let (good, three) = (row(1, 2), row(2, 3));
     let rows: &[Row] = &[good, three];
     let text = "stream \"s\": the row at 1970-01-01 00:00:00.000002 (partition 0, message 0:0:2) \
@@ -78,20 +78,20 @@ fn a_sum_that_does_not_fit_names_its_row() {
         order: vec![],
     };
     let spec = window::Spec { partition_by: vec![0], functions: vec![function] };
-    let message = failed(Window::new(schema(), spec, bad_rows(Policy::Fail)).unwrap(), &[rows]);
+    let message = failed(Window::new(schema(), spec, bad_rows(BadRowPolicy::Fail)).unwrap(), &[rows]);
     let place = "stream \"s\": the row at 1970-01-01 00:00:00.000002 (_ord 00000000000000000000000000000002) ";
     assert!(message.starts_with(place), "{message}");
     assert!(message.contains(": the sum \"total\" does not fit a BIGINT; ON BAD ROW SKIP"), "{message}");
     let function = range::Function {
         name: "total".to_owned(),
-        aggregate: RangeAggregateKind::Sum,
+        computes: RangeFunction::Aggregate(Aggregate::Sum),
         argument: Some(1),
         filter: None,
         from: -10,
         to: 0,
     };
     let spec = range::Spec { left_keys: vec![0], right_keys: vec![0], functions: vec![function] };
-    let range = RangeAggregate::new(schema(), schema(), spec, bad_rows(Policy::Fail)).unwrap();
+    let range = RangeAggregate::new(schema(), schema(), spec, bad_rows(BadRowPolicy::Fail)).unwrap();
     let message = failed(range, &[&[row(2, 5)], rows]);
     assert!(message.starts_with(place) && message.contains("the sum \"total\""), "{message}");
 }

@@ -20,11 +20,11 @@ mod stages;
 mod window;
 
 use crate::Dedup;
-use crate::bad_rows::{BadRows, Policy};
+use crate::bad_rows::BadRows;
 use crate::harness::{Output, Plan, Row, Stream, Value, assert_same, drive, schema, sort};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use dataflow::{Encode, Fate, Port, Span};
+use dataflow::{BadRowPolicy, Encode, Fate, Port, Span};
 use proptest::collection::vec;
 use proptest::option::weighted;
 use proptest::prelude::*;
@@ -93,15 +93,15 @@ pub(super) fn plans() -> impl Strategy<Value = Plan> {
 }
 
 /// Policies under which a job goes on.
-pub(super) fn policies() -> impl Strategy<Value = Policy> {
-    prop::sample::select(vec![Policy::Skip, Policy::DeadLetter])
+pub(super) fn policies() -> impl Strategy<Value = BadRowPolicy> {
+    prop::sample::select(vec![BadRowPolicy::Skip, BadRowPolicy::DeadLetter])
 }
 
 /// Asserts that bad rows, each with its reason, were counted, and came out as dead letters where the policy says so.
-pub(super) fn assert_bad(output: &Output, policy: Policy, bad: &[(Row, String)]) {
+pub(super) fn assert_bad(output: &Output, policy: BadRowPolicy, bad: &[(Row, String)]) {
     let counts = [Fate::Bad, Fate::DeadLettered].map(|fate| output.fates.of(fate) as usize);
     match policy {
-        Policy::DeadLetter => {
+        BadRowPolicy::DeadLetter => {
             assert_same(&output.port(Port::DEAD_LETTER), &letters(bad));
             assert_eq!(counts, [0, bad.len()]);
         }
@@ -146,7 +146,7 @@ impl Encode for Shown {
 }
 
 /// What a stream declares for its bad rows.
-pub(super) fn bad_rows(policy: Policy) -> BadRows {
+pub(super) fn bad_rows(policy: BadRowPolicy) -> BadRows {
     BadRows {
         stream: "s".to_owned(),
         step: "step".to_owned(),

@@ -2,9 +2,9 @@
 
 use super::aggregate::aggregate;
 use super::{assert_bad, bad_rows, config, plans, policies, rows};
-use crate::RangeAggregate;
 use crate::harness::{Row, Stream, Value, assert_near, assert_same, drive, schema};
-use crate::range::{Function, RangeAggregateKind, Spec};
+use crate::range::{Function, RangeFunction, Spec};
+use crate::{Aggregate, RangeAggregate};
 use proptest::prelude::*;
 
 pub(super) fn twin(spec: &Spec, left: &[Row], right: &[Row]) -> (Vec<Row>, Vec<(Row, String)>) {
@@ -41,36 +41,36 @@ fn evaluate(function: &Function, row: &Row, matching: &[&Row]) -> Option<Value> 
         .filter(|other| function.filter.is_none_or(|column| other.values[column] == Value::Boolean(true)))
         .map(|other| function.argument.map_or(Value::Boolean(true), |column| other.values[column].clone()))
         .collect();
-    match function.aggregate {
-        RangeAggregateKind::Exists => Some(Value::Boolean(!values.is_empty())),
-        kind => aggregate(kind.aggregate(), &values),
+    match function.computes {
+        RangeFunction::Exists => Some(Value::Boolean(!values.is_empty())),
+        RangeFunction::Aggregate(of) => aggregate(of, &values),
     }
 }
 
 fn specs() -> impl Strategy<Value = Spec> {
-    use RangeAggregateKind::*;
-    let kind = prop::sample::select(vec![
-        (Count, None),
-        (Count, Some(1)),
-        (CountDistinct, Some(3)),
-        (Sum, Some(1)),
-        (Sum, Some(2)),
-        (Avg, Some(2)),
-        (Min, Some(3)),
-        (Max, Some(2)),
-        (Exists, None),
+    use Aggregate::*;
+    let function = |aggregate, argument| (RangeFunction::Aggregate(aggregate), argument);
+    let computed = prop::sample::select(vec![
+        function(Count, None),
+        function(Count, Some(1)),
+        function(CountDistinct, Some(3)),
+        function(Sum, Some(1)),
+        function(Sum, Some(2)),
+        function(Avg, Some(2)),
+        function(Min, Some(3)),
+        function(Max, Some(2)),
+        (RangeFunction::Exists, None),
     ]);
-    let function =
-        (kind, any::<bool>(), -30i64..30, 0i64..30).prop_map(|((aggregate, argument), is_filtered, from, length)| {
-            Function {
-                name: "f".to_owned(),
-                aggregate,
-                argument,
-                filter: is_filtered.then_some(4),
-                from,
-                to: from + length,
-            }
-        });
+    let function = (computed, any::<bool>(), -30i64..30, 0i64..30).prop_map(
+        |((computes, argument), is_filtered, from, length)| Function {
+            name: "f".to_owned(),
+            computes,
+            argument,
+            filter: is_filtered.then_some(4),
+            from,
+            to: from + length,
+        },
+    );
     let keys = prop::sample::select(vec![vec![0], vec![3], vec![0, 3]]);
     (keys, prop::collection::vec(function, 1..5)).prop_map(|(keys, mut functions)| {
         for (index, function) in functions.iter_mut().enumerate() {

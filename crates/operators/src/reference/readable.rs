@@ -2,11 +2,10 @@
 
 use super::bad_rows;
 use crate::as_of::AsOf;
-use crate::bad_rows::Policy;
 use crate::harness::{Plan, Row, Stream, Value, drive, schema};
 use crate::window::{Frame, Function, Spec, Window};
-use crate::{Aggregate, Dedup, RangeAggregate, RangeAggregateKind, as_of, range};
-use dataflow::{Operator, Span};
+use crate::{Aggregate, Dedup, RangeAggregate, RangeFunction, as_of, range};
+use dataflow::{BadRowPolicy, Operator, Span};
 
 const PLAIN: Plan =
     Plan { watermarks: Vec::new(), cuts: Vec::new(), room: 100, ahead: Vec::new(), freeze_at: None, workers: [1, 1] };
@@ -34,7 +33,7 @@ fn last_column(make: &dyn Fn() -> Box<dyn Operator>, streams: &[Stream]) -> Vec<
 fn window(function: Function, rows: &[Row]) -> Vec<Value> {
     let spec = Spec { partition_by: vec![0], functions: vec![function] };
     last_column(
-        &|| Box::new(Window::new(schema(), spec.clone(), bad_rows(Policy::Skip)).unwrap()),
+        &|| Box::new(Window::new(schema(), spec.clone(), bad_rows(BadRowPolicy::Skip)).unwrap()),
         &[Stream::sorted(rows, &[0])],
     )
 }
@@ -117,14 +116,15 @@ fn a_label_leaves_when_it_is_known() {
     let right = rows(&[(10, 7, 0.0)]);
     let exists = range::Function {
         name: "label".to_owned(),
-        aggregate: RangeAggregateKind::Exists,
+        computes: RangeFunction::Exists,
         argument: None,
         filter: None,
         from: 0,
         to: 9,
     };
     let spec = range::Spec { left_keys: vec![0], right_keys: vec![0], functions: vec![exists] };
-    let make = || Box::new(RangeAggregate::new(schema(), schema(), spec.clone(), bad_rows(Policy::Skip)).unwrap()) as _;
+    let make =
+        || Box::new(RangeAggregate::new(schema(), schema(), spec.clone(), bad_rows(BadRowPolicy::Skip)).unwrap()) as _;
     let streams = [Stream::sorted(&left, &[0]), Stream::sorted(&right, &[0])];
     let labels = drive(&make, &streams, &plan()).main();
     let found: Vec<_> = labels.iter().map(|row| (row.time, row.values[5].clone())).collect();

@@ -139,7 +139,7 @@ proptest! {
         };
         let functions = vec![function(Aggregate::Max, 3), function(Aggregate::CountDistinct, 2)];
         let spec = Spec { partition_by: vec![3], functions };
-        let mut window = Window::new(schema(), spec, bad_rows(crate::bad_rows::Policy::Fail)).unwrap();
+        let mut window = Window::new(schema(), spec, bad_rows(dataflow::BadRowPolicy::Fail)).unwrap();
         let mut cx = dataflow::Context::new(dataflow::KeyGroups::ALL);
         let mut sorted = rows;
         sorted.sort_by_key(|row| (row.time, row.order));

@@ -1,9 +1,9 @@
 //! The plan of a history: its row groups in the order of their times, dealt to shares.
 
 use super::position::{PlanDigest, SharePosition};
+use crate::StreamSpec;
 use crate::placing::{CLOCK, Layout};
-use crate::{BadRows, StreamSpec};
-use dataflow::{Bounds, Error, EventTime, Result, RowGroup, TimedFile, TimedFiles};
+use dataflow::{BadRowPolicy, Bounds, Error, EventTime, Result, RowGroup, TimedFile, TimedFiles};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
@@ -230,7 +230,7 @@ impl GroupBounds<'_> {
 
 /// Whether rows that are bad leave, so that they have to be ahead of the watermark.
 pub(crate) fn gives_letters(spec: &StreamSpec) -> bool {
-    matches!(spec.bad_rows, BadRows::DeadLetter(_))
+    spec.bad_rows == BadRowPolicy::DeadLetter
 }
 
 /// Of everything that says which rows a share has, and what their places are.

@@ -189,7 +189,7 @@ fn an_error_comes_once_behind_the_rows_before_it() {
 fn a_row_without_a_time_fails_the_job_where_the_stream_says_so() {
     let rows = [row(1, 5), FileRow { at: None, ..row(2, 0) }];
     let files = MemoryFiles::new(&[vec![vec![row(0, 1)], rows.to_vec()]], false, Told::Groups);
-    let spec = crate::StreamSpec { bad_rows: crate::BadRows::Fail, ..spec() };
+    let spec = crate::StreamSpec { bad_rows: dataflow::BadRowPolicy::Fail, ..spec() };
     let plan = Arc::new(HistoryPlan::new(&spec, Arc::new(files)).unwrap());
     let stats = Arc::new(StreamStats::new("events", 3, 1));
     let mut history = History::new(plan.clone(), Arc::new(AtOnce), stats, room(1 << 20));

@@ -7,7 +7,7 @@ use crate::job::{Gathering, Job, meet};
 use crate::network::{Channel, Event};
 use crate::stage::{NEVER, Wrong};
 use dataflow::{
-    ByteReader, ByteWriter, CoordinatorEvent, CoordinatorState, EventTime, FrozenReader, Meeting, Order, ReadBounds,
+    ByteReader, ByteWriter, Command, CoordinatorEvent, CoordinatorState, EventTime, FrozenReader, Meeting, ReadBounds,
     ReaderId, Report, Span, Split, SplitState,
 };
 use std::collections::BTreeMap;
@@ -226,15 +226,15 @@ fn lift(position: &[u8], clock: i64) -> Vec<u8> {
 }
 
 /// What goes to a reader, and how.
-pub fn order(job: &mut Job, reader: ReaderId, order: Order) -> (Channel, i64, Order) {
+pub fn order(job: &mut Job, reader: ReaderId, order: Command) -> (Channel, i64, Command) {
     let mut delay = job.hop();
     let mut channel = Channel::Orders(reader);
     let order = match order {
-        Order::Bounds(bounds) => {
+        Command::Bounds(bounds) => {
             job.wrong.bounds.insert(reader.stream, bounds.clone());
-            Order::Bounds(self::bounds(job, reader, bounds))
+            Command::Bounds(self::bounds(job, reader, bounds))
         }
-        Order::Assign(mut splits) => {
+        Command::Assign(mut splits) => {
             if job.is(Break::EarlyAbsent) {
                 delay += 10 * job.hop();
                 channel = Channel::OrdersApart(reader);
@@ -242,9 +242,9 @@ pub fn order(job: &mut Job, reader: ReaderId, order: Order) -> (Channel, i64, Or
             if job.is(Break::LeadForgotten) {
                 splits.iter_mut().for_each(|split| forget_lead(&mut split.position));
             }
-            Order::Assign(splits)
+            Command::Assign(splits)
         }
-        Order::Barrier(barrier) => {
+        Command::Barrier(barrier) => {
             if job.is(Break::TwoChannels) || job.is(Break::EarlyAbsent) {
                 channel = Channel::OrdersApart(reader);
             }
@@ -252,7 +252,7 @@ pub fn order(job: &mut Job, reader: ReaderId, order: Order) -> (Channel, i64, Or
                 job.wrong.barrier = barrier.number;
                 job.wrong.known_at_barrier = job.wrong.known.clone();
             }
-            Order::Barrier(barrier)
+            Command::Barrier(barrier)
         }
         order => order,
     };

@@ -6,7 +6,7 @@ use crate::network::{Channel, Event, Network};
 use crate::stage::{Done, Entry, Frozen, GROUPS, HOLD, Lane, NEVER, Row, STEPS, Stage, inputs_of};
 use crate::stream::Stream;
 use dataflow::{
-    AtOnce, Coordinator, CoordinatorAction, CoordinatorEvent, CoordinatorState, FrozenReader, Meeting, Order,
+    AtOnce, Command, Coordinator, CoordinatorAction, CoordinatorEvent, CoordinatorState, FrozenReader, Meeting,
     ProcessingTime, Reader, ReaderId, ReaderState, Split, StageId,
 };
 use seam::{Lead, Options, Seam};
@@ -448,17 +448,17 @@ impl Job {
         self.tell(CoordinatorEvent::Durable(number))
     }
 
-    fn order(&mut self, id: ReaderId, order: Order) -> Result<(), String> {
+    fn order(&mut self, id: ReaderId, order: Command) -> Result<(), String> {
         let Some(slot) = self.readers.get_mut(&id) else { return Ok(()) };
         let chain = |error: dataflow::Error| error.chain();
         match order {
-            Order::Assign(splits) => {
+            Command::Assign(splits) => {
                 slot.splits.extend(splits.iter().map(|split| split.split));
                 slot.reader.add(splits).map_err(chain)?;
             }
-            Order::Bounds(bounds) => slot.reader.bound(bounds),
-            Order::Durable(joined) => slot.reader.durable(joined).map_err(chain)?,
-            Order::Barrier(barrier) => {
+            Command::Bounds(bounds) => slot.reader.bound(bounds),
+            Command::Durable(joined) => slot.reader.durable(joined).map_err(chain)?,
+            Command::Barrier(barrier) => {
                 let frozen = slot.reader.freeze().map_err(chain)?;
                 let lane = Lane::Barrier { number: barrier.number, joins: frozen.turns_present() };
                 self.gathering.readers.insert(id, frozen.clone());

@@ -1,14 +1,14 @@
 //! Virtual time, and messages that take their time but keep their sequence in each channel.
 
 use crate::stage::Lane;
-use dataflow::{CoordinatorEvent, CoordinatorState, Order, ReaderId, StageId};
+use dataflow::{Command, CoordinatorEvent, CoordinatorState, ReaderId, StageId};
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, HashMap};
 
 /// What happens.
 #[derive(Debug)]
 pub enum Event {
-    ToReader(ReaderId, Order),
+    ToReader(ReaderId, Command),
     ToStage(StageId, ReaderId, Lane),
     ToCoordinator(CoordinatorEvent),
     /// Polls a reader, if nothing else has set another time since; 0: in any case.

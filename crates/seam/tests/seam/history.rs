@@ -3,8 +3,9 @@
 use crate::host::{Host, Run};
 use crate::memory::*;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, TimestampMicrosecondArray};
+use dataflow::BadRowPolicy;
 use dataflow::{EventTime, ReaderState};
-use seam::{BadRows, Counts, Lead, Quiet, Seam, StreamInput};
+use seam::{Counts, Lead, Quiet, Seam, StreamInput};
 use std::sync::Arc;
 
 fn rows(ids_and_times: &[(i64, Option<i64>)]) -> RecordBatch {
@@ -195,7 +196,7 @@ fn the_ceiling_holds_rows_back() {
 #[test]
 fn a_row_without_a_time_fails_the_job_where_the_stream_says_so() {
     let mut input = input(MemoryFiles::new(schema(), vec![rows(&[(1, Some(5)), (2, None)])], true));
-    input.spec.bad_rows = BadRows::Fail;
+    input.spec.bad_rows = BadRowPolicy::Fail;
     let error = Host::open(vec![input], Run::new(true, 1)).unwrap().rest(10).unwrap_err();
     assert_eq!(
         error.to_string(),

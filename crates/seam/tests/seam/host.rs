@@ -3,8 +3,9 @@
 
 use crate::memory::{Row, rows_of};
 use dataflow::{
-    AtOnce, Batch, Coordinator, CoordinatorAction, CoordinatorEvent, CoordinatorState, EventTime, FrozenReader,
-    Meeting, Order, Polled, Port, ProcessingTime, ReadBounds, Reader, ReaderId, ReaderState, Result, Span, StageId,
+    AtOnce, Batch, Command, Coordinator, CoordinatorAction, CoordinatorEvent, CoordinatorState, EventTime,
+    FrozenReader, Meeting, Polled, Port, ProcessingTime, ReadBounds, Reader, ReaderId, ReaderState, Result, Span,
+    StageId,
 };
 use seam::{Counts, Lead, Options, Seam, StreamInput, StreamStats};
 use std::collections::{BTreeMap, VecDeque};
@@ -249,20 +250,20 @@ impl Host {
         Ok(())
     }
 
-    fn order(&mut self, id: ReaderId, order: Order, frozen: &mut BTreeMap<ReaderId, FrozenReader>) -> Result<()> {
+    fn order(&mut self, id: ReaderId, order: Command, frozen: &mut BTreeMap<ReaderId, FrozenReader>) -> Result<()> {
         let count = self.slots.len();
         let slot = self.slots.get_mut(&id).expect("orders go to readers that are there");
         match order {
-            Order::Assign(splits) => slot.reader.add(splits),
-            Order::Bounds(bounds) => {
+            Command::Assign(splits) => slot.reader.add(splits),
+            Command::Bounds(bounds) => {
                 assert!(self.end.is_none_or(|end| bounds.end == Some(end)), "the end moves to {:?}", bounds.end);
                 self.end = bounds.end;
                 slot.reader.bound(held(bounds.clone(), self.ceiling));
                 self.bounds[id.stream] = Some(bounds);
                 Ok(())
             }
-            Order::Durable(joined) => slot.reader.durable(joined),
-            Order::Barrier(barrier) => {
+            Command::Durable(joined) => slot.reader.durable(joined),
+            Command::Barrier(barrier) => {
                 assert!(!self.ended, "nothing comes behind the last barrier");
                 self.ended = barrier.last && frozen.len() + 1 == count;
                 frozen.insert(id, slot.reader.freeze()?);

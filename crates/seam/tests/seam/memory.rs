@@ -2,11 +2,12 @@
 
 use arrow::array::{Array, AsArray, Int64Array, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
+use dataflow::BadRowPolicy;
 use dataflow::{
-    Bounds, Decode, Decoded, Error, LogEnd, Message, PartitionLog, Position, ProcessingTime, RecordBatches, Result,
-    RowOrder, Span, TimedFile, TimedFiles, Topic, TopicId,
+    Bounds, Decode, Decoded, Encode, Error, LogEnd, Message, PartitionLog, Position, ProcessingTime, RecordBatches,
+    Result, RowOrder, Span, TimedFile, TimedFiles, Topic, TopicId,
 };
-use seam::{BadRows, Late, Quiet, StreamSpec};
+use seam::{Late, Quiet, StreamSpec};
 use std::ops::Range;
 use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -61,7 +62,8 @@ pub fn spec(delay: i64, quiet: Quiet) -> StreamSpec {
         quiet,
         late: Late::Move,
         dedup_key: vec![0],
-        bad_rows: BadRows::Skip,
+        bad_rows: BadRowPolicy::Skip,
+        row_text: |_| Ok(Arc::new(AnyRow)),
     }
 }
 
@@ -387,4 +389,13 @@ pub fn rows_of(batch: &dataflow::Batch) -> Vec<Row> {
             late: batch.is_late(row),
         })
         .collect()
+}
+
+/// The text of rows in dead letters.
+struct AnyRow;
+
+impl Encode for AnyRow {
+    fn encode(&self, rows: &RecordBatch) -> Result<Vec<Vec<u8>>> {
+        Ok(vec![b"a row".to_vec(); rows.num_rows()])
+    }
 }

@@ -5,10 +5,11 @@ use crate::host::{Host, Run};
 use crate::memory::*;
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
-use dataflow::{Encode, EventTime, Message, Port, Position, Result, RowOrder, Span};
+use dataflow::BadRowPolicy;
+use dataflow::{EventTime, Message, Port, Position, RowOrder, Span};
 use seam::{
-    BadRows, CLOCK_PROPERTY, Counts, FRONTIER_PROPERTY, Frontier, Late, Lead, Live, Quiet, Seam, StreamInput,
-    StreamSpec, archive_schema, clock_property,
+    CLOCK_PROPERTY, Counts, FRONTIER_PROPERTY, Frontier, Late, Lead, Live, Quiet, Seam, StreamInput, StreamSpec,
+    archive_schema, clock_property,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -351,15 +352,6 @@ fn sides_that_do_not_belong_together_are_refused() {
     assert!(refused(neither).contains("neither HISTORY nor LIVE"));
 }
 
-/// The text of rows in dead letters.
-struct AnyRow;
-
-impl Encode for AnyRow {
-    fn encode(&self, rows: &RecordBatch) -> Result<Vec<Vec<u8>>> {
-        Ok(vec![b"a row".to_vec(); rows.num_rows()])
-    }
-}
-
 #[test]
 fn every_message_is_given_out_or_left_aside() {
     let (mut late, mut bad) = (0, 0);
@@ -367,7 +359,7 @@ fn every_message_is_given_out_or_left_aside() {
         let mut random = Random(seed);
         let Case { mut spec, logs, .. } = case(&mut random);
         spec.late = Late::Aside;
-        spec.bad_rows = BadRows::DeadLetter(|_| Ok(Arc::new(AnyRow)));
+        spec.bad_rows = BadRowPolicy::DeadLetter;
         let topic = Arc::new(MemoryTopic::new("t", logs.clone()));
         let counts: Vec<usize> = logs.iter().map(|log| random.below(log.len() + 1)).collect();
         let input = input(&mut random, &spec, &topic, &counts, &logs);

@@ -4,11 +4,8 @@ use crate::catalog::Known;
 use crate::{folder, source};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
-use dataflow::{Output, Span};
-use sql::{
-    CheckedPlan, ColumnSource, ExpectedRows, History, Late, LookBack, Quiet, SourceFile, Statements, Target, check,
-    parse,
-};
+use dataflow::{Late, Output, Quiet, Span};
+use sql::{CheckedPlan, ColumnSource, ExpectedRows, History, LookBack, SourceFile, Statements, Target, check, parse};
 
 fn project(name: &str) -> Statements {
     parse(&[source(&folder().join("plans").join(name))]).unwrap()
@@ -26,10 +23,7 @@ fn outputs(checked: &CheckedPlan) -> Vec<String> {
 fn streams_carry_their_declaration() {
     let checked = checked("windows.sql", Target::All);
     let plays = &checked.streams[0];
-    assert_eq!(
-        (plays.delay, plays.quiet, &plays.late),
-        (Span::seconds(10), Quiet::After(Span::seconds(3)), &Late::Drop)
-    );
+    assert_eq!((plays.delay, plays.quiet, plays.late), (Span::seconds(10), Quiet::After(Span::seconds(3)), Late::Drop));
     assert_eq!(plays.history, Some(History::Files("data/plays*.parquet".to_owned())));
     assert_eq!(plays.schema.field(plays.time_column).name(), "played_at");
     assert_eq!((plays.schema.fields().len(), plays.raw.fields().len()), (6, 5));

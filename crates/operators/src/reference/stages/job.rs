@@ -5,12 +5,12 @@ use super::super::condition::Condition;
 use super::super::decision::TestRule;
 use super::dice::Dice;
 use super::specs;
-use crate::bad_rows::Policy;
 use crate::harness::schema;
 use crate::{AsOf, Decision, Dedup, Filter, Merge, Project, RangeAggregate, Window, as_of, decision, range, window};
 use arrow::datatypes::SchemaRef;
 use dataflow::{
-    Edge, EventTime, Exchange, JobGraph, Node, NodeKind, Operator, Output, Port, Result, Span, dead_letter_schema,
+    BadRowPolicy, Edge, EventTime, Exchange, JobGraph, Node, NodeKind, Operator, Output, Port, Result, Span,
+    dead_letter_schema,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,18 +20,18 @@ use std::sync::Arc;
 pub(super) enum Step {
     Source,
     Merge,
-    Filter(Condition, Policy),
-    Project(Condition, Policy),
+    Filter(Condition, BadRowPolicy),
+    Project(Condition, BadRowPolicy),
     Dedup(Vec<usize>, i64),
-    Window(window::Spec, Policy),
+    Window(window::Spec, BadRowPolicy),
     AsOf(as_of::Spec),
-    Range(range::Spec, Policy),
-    Decision(Vec<TestRule>, Policy),
+    Range(range::Spec, BadRowPolicy),
+    Decision(Vec<TestRule>, BadRowPolicy),
     Sink(EventTime),
 }
 
 impl Step {
-    fn policy(&self) -> Option<Policy> {
+    fn policy(&self) -> Option<BadRowPolicy> {
         match self {
             Step::Filter(_, policy)
             | Step::Project(_, policy)
@@ -48,7 +48,7 @@ impl Step {
             Step::Decision(..) => vec![Port::MAIN, Port::RECORDS],
             _ => vec![Port::MAIN],
         };
-        ports.extend((self.policy() == Some(Policy::DeadLetter)).then_some(Port::DEAD_LETTER));
+        ports.extend((self.policy() == Some(BadRowPolicy::DeadLetter)).then_some(Port::DEAD_LETTER));
         ports
     }
 
@@ -169,8 +169,8 @@ impl Builder<'_> {
         }
     }
 
-    fn policy(&mut self) -> Policy {
-        self.dice.pick(&[Policy::Skip, Policy::DeadLetter, Policy::DeadLetter])
+    fn policy(&mut self) -> BadRowPolicy {
+        self.dice.pick(&[BadRowPolicy::Skip, BadRowPolicy::DeadLetter, BadRowPolicy::DeadLetter])
     }
 
     /// The rows of a node by a key and in order.

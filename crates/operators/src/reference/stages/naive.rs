@@ -2,9 +2,8 @@
 
 use super::super::{as_of, decision, dedup, letters, range_aggregate, window};
 use super::job::{Job, Step};
-use crate::bad_rows::Policy;
 use crate::harness::{Row, Value, sort};
-use dataflow::{EventTime, NodeKind, Port};
+use dataflow::{BadRowPolicy, EventTime, NodeKind, Port};
 use std::collections::BTreeMap;
 
 /// The rows of each port of each node, in order of time, order and values.
@@ -37,9 +36,9 @@ pub(super) fn run(job: &Job, streams: &[Vec<Row>]) -> Naive {
         let policy = match step {
             Step::Filter(_, policy) | Step::Project(_, policy) | Step::Decision(_, policy) => *policy,
             Step::Window(_, policy) | Step::Range(_, policy) => *policy,
-            _ => Policy::Fail,
+            _ => BadRowPolicy::Fail,
         };
-        let bad = if policy == Policy::DeadLetter { letters(&bad) } else { vec![] };
+        let bad = if policy == BadRowPolicy::DeadLetter { letters(&bad) } else { vec![] };
         for (port, mut rows) in [(Port::MAIN, main), (Port::DEAD_LETTER, bad), (Port::RECORDS, records)] {
             sort(&mut rows);
             naive.0.insert((node, port), rows);

@@ -4,7 +4,7 @@ use super::super::condition::Condition;
 use super::super::decision::TestRule;
 use super::dice::Dice;
 use crate::harness::schema;
-use crate::{Aggregate, RangeAggregateKind, as_of, range, window};
+use crate::{Aggregate, RangeFunction, as_of, range, window};
 use arrow::datatypes::DataType;
 use dataflow::{Batch, Evaluated, Result, Scalar, Span};
 use std::sync::Arc;
@@ -59,14 +59,15 @@ pub(super) fn window(dice: &mut Dice, partition_by: Vec<usize>, node: usize) -> 
 }
 
 pub(super) fn range(dice: &mut Dice, keys: Vec<usize>, node: usize) -> range::Spec {
-    use RangeAggregateKind::*;
     let functions = (0..=dice.below(2)).map(|index| {
-        let exact = [(Exists, None), (Count, None), (CountDistinct, Some(3)), (Sum, Some(1)), (Max, Some(1))];
-        let (aggregate, argument) = dice.pick(&exact);
+        let exact = [(Aggregate::CountDistinct, Some(3)), (Aggregate::Sum, Some(1)), (Aggregate::Max, Some(1))];
+        let exact = exact.map(|(aggregate, argument)| (RangeFunction::Aggregate(aggregate), argument));
+        let of_rows = [RangeFunction::Exists, RangeFunction::Aggregate(Aggregate::Count)].map(|rows| (rows, None));
+        let (computes, argument) = dice.pick(&[&of_rows[..], &exact].concat());
         let from = dice.between(-25, 15);
         range::Function {
             name: format!("n{node}f{index}"),
-            aggregate,
+            computes,
             argument,
             filter: dice.chance(30).then_some(4),
             from,

@@ -1,13 +1,16 @@
 //! Files in memory, cut into row groups, that tell more or less of themselves; and work that waits until it is run.
 
-use crate::placing::{ARRIVAL, CLOCK, ERROR, MESSAGE_ID, PARTITION};
-use crate::{BadRows, Late, Quiet, StreamSpec};
+use crate::StreamSpec;
+use crate::placing::{ARRIVAL, CLOCK, MESSAGE_ID, PARTITION};
 use arrow::array::{
     Array, ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
-use dataflow::{Background, Bounds, Encode, Error, RecordBatches, Result, RowGroup, Span, TimedFile, TimedFiles};
+use dataflow::{
+    Background, BadRowPolicy, Bounds, Encode, Error, Late, Quiet, RecordBatches, Result, RowGroup, Span, TimedFile,
+    TimedFiles,
+};
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
@@ -76,7 +79,8 @@ pub fn spec() -> StreamSpec {
         quiet: Quiet::Never,
         late: Late::Aside,
         dedup_key: vec![],
-        bad_rows: BadRows::DeadLetter(|_| Ok(Arc::new(Ids))),
+        bad_rows: BadRowPolicy::DeadLetter,
+        row_text: |_| Ok(Arc::new(Ids)),
     }
 }
 
@@ -165,7 +169,7 @@ fn columns(rows: &[FileRow], archive: bool) -> RecordBatch {
             (MESSAGE_ID, Arc::new(ids)),
             (ARRIVAL, times(|row| Some(row.at.unwrap_or(0).max(row.clock.unwrap_or(0))))),
             (CLOCK, times(|row| row.clock)),
-            (ERROR, Arc::new(StringArray::from(vec![None::<&str>; rows.len()]))),
+            (dataflow::ERROR_COLUMN, Arc::new(StringArray::from(vec![None::<&str>; rows.len()]))),
         ]);
     }
     RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true))).unwrap()
