@@ -60,6 +60,8 @@ impl Seam {
     /// Opens streams; their index is the source's index. Reads no rows, except to find where partitions begin. A job
     /// that goes on from a checkpoint takes the positions from there.
     pub fn open(streams: Vec<StreamInput>, options: &Options, restored: Option<&CoordinatorState>) -> Result<Seam> {
+        // Where no stream has a topic nothing can follow what is there.
+        let bounded = options.until_caught_up || streams.iter().all(|stream| stream.live.is_none());
         let plans = streams.iter().map(plan_history).collect::<Result<Vec<_>>>()?;
         let memory_bytes = options.memory_bytes / plans.iter().flatten().count().max(1);
         let mut seam = Seam {
@@ -77,7 +79,8 @@ impl Seam {
             seam.state.watermarks.clone_from(&state.watermarks);
         }
         for (index, (stream, plan)) in streams.into_iter().zip(plans).enumerate() {
-            let opened = open_stream(index, (stream, plan), options, memory_bytes, restored)?;
+            let mut opened = open_stream(index, (stream, plan), options, memory_bytes, restored)?;
+            opened.source.bounded = bounded;
             seam.start = seam.start.min(opened.start.unwrap_or(EventTime::MAX));
             seam.state.splits.extend(opened.splits.into_iter().map(|split| (index, split)));
             seam.sources.push(Arc::new(opened.source));

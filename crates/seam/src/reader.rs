@@ -286,7 +286,9 @@ impl StreamReader {
         let history = (!self.history_is_finished()).then(|| self.history_watermark());
         // A history that is read to its end holds nobody back, but does not say either that nothing happens any more:
         // an empty topic may still get a row.
-        let Some(live) = &self.live else { return history.or(end) };
+        let Some(live) = &self.live else {
+            return history.or(end).or_else(|| self.source.bounded.then_some(EventTime::MAX));
+        };
         let live = match self.switched {
             false => None,
             // Where the partitions have ended, rows of history may lie ahead of all that has happened.

@@ -40,7 +40,7 @@ pub(crate) struct Source {
     pub stats: Arc<StreamStats>,
     /// Where the watermark stops while history is read; `MAX` when there is no topic.
     pub cap: EventTime,
-    /// Whether topics end where they end when the job begins.
+    /// Whether all inputs of the job end: topics where they end when it begins.
     pub bounded: bool,
     pub lead: Lead,
 }

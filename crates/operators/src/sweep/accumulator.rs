@@ -1,6 +1,7 @@
 //! The accumulators: which one an aggregate needs, and the columns that come out of what was read.
 
-use super::cells::{LogColumns, PassedRows, go};
+use super::cells::{LogColumns, go};
+use super::chunk::PassedRows;
 use super::counts::{Counts, IntegerSum, Integers};
 use super::distinct::{Distinct, DistinctCells};
 use super::extreme::{Extreme, ExtremeCells};

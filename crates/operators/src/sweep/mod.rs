@@ -13,6 +13,7 @@
 
 mod accumulator;
 mod cells;
+mod chunk;
 mod counts;
 mod distinct;
 mod exact;
@@ -26,7 +27,8 @@ use crate::restored_rows::RestoredRows;
 use accumulator::Accumulator;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, SchemaRef};
-use cells::{LogColumns, PassedRows, Probes};
+use cells::LogColumns;
+use chunk::{PassedRows, Probes};
 use dataflow::{Batch, Result};
 use function_values::FunctionValues;
 use state::{BlobKeys, Decoder, GroupBlobs, KeyIndex, Keys, Log, LogSnapshot, NO_KEY, Shape, Values, ValuesSnapshot};

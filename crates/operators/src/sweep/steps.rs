@@ -4,7 +4,7 @@
 //! accumulator, would mostly wait for the processor to find out. Along one sequence there is nothing to guess, and the
 //! sequence itself is merged without a branch.
 
-use super::cells::{PassedRows, Probes};
+use super::chunk::{PassedRows, Probes};
 use std::hint::select_unpredictable;
 
 /// What becomes of a row, or of the frame of a key.
