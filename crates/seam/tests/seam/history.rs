@@ -3,8 +3,7 @@
 use crate::host::{Host, Run};
 use crate::memory::*;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, TimestampMicrosecondArray};
-use dataflow::BadRowPolicy;
-use dataflow::{EventTime, ReaderState};
+use dataflow::{BadRowPolicy, EventTime, ReaderState};
 use seam::{Counts, Lead, Quiet, Seam, StreamInput};
 use std::sync::Arc;
 
@@ -166,6 +165,23 @@ fn columns_are_found_without_regard_to_case_and_missing_ones_are_named() {
     assert_eq!(read(with_names(["ID", "At"]), 1, 1 << 20).ids, [1]);
     let error = Seam::open(vec![input(with_names(["key", "at"]))], &Run::new(true, 1).options(), None).err().unwrap();
     assert_eq!(error.to_string(), "stream \"events\": history \"raw.events\" has no column \"id\"; it has key, at");
+}
+
+#[test]
+fn a_history_of_bad_rows_is_read_to_its_end() {
+    // Of a row group without bounds of its chunks all rows wait until it is read: what comes first are dead letters.
+    let (good, bad) = (1_000, 60_000);
+    let all: Vec<_> = (0..good + bad).map(|id| (id, (id < good).then_some(id))).collect();
+    let mut of_stream = input(MemoryFiles::new(schema(), vec![rows(&all)], true));
+    of_stream.spec.bad_rows = BadRowPolicy::DeadLetter;
+    let mut host = Host::open(vec![of_stream], Run::new(true, 1)).unwrap();
+    let reader = host.readers()[0];
+    while !host.is_finished() && host.poll_when_due(reader, 8_192).unwrap() {
+        host.now += 10 * MILLI;
+    }
+    let letters: usize = host.aside[0].iter().map(|(_, batch)| batch.rows()).sum();
+    assert_eq!((host.rows[0].len(), letters), (good as usize, bad as usize), "{:?}", host.state(reader));
+    assert!(host.is_finished());
 }
 
 #[test]

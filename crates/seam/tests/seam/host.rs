@@ -10,7 +10,8 @@ use dataflow::{
 use seam::{Counts, Lead, Options, Seam, StreamInput, StreamStats};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::task::Waker;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::task::{Wake, Waker};
 
 /// The step that all streams reach.
 const STEP: usize = 0;
@@ -53,6 +54,17 @@ struct Slot {
     /// The greatest watermark that it gave.
     given: EventTime,
     state: ReaderState,
+    /// Whether it was woken, or got an order, since the last poll.
+    bell: Arc<Bell>,
+}
+
+/// Remembers that it was rung.
+struct Bell(AtomicBool);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, SeqCst);
+    }
 }
 
 /// A job that is run.
@@ -95,9 +107,10 @@ impl Host {
         let mut slots = BTreeMap::new();
         for (stream, readers) in readers.into_iter().enumerate() {
             for (index, mut reader) in readers.into_iter().enumerate() {
-                reader.wake(Waker::noop())?;
+                let bell = Arc::new(Bell(AtomicBool::new(false)));
+                reader.wake(&Waker::from(bell.clone()))?;
                 let (lane, state) = (Some(EventTime::MIN), ReaderState::Ready);
-                slots.insert(ReaderId { stream, index }, Slot { reader, lane, given: EventTime::MIN, state });
+                slots.insert(ReaderId { stream, index }, Slot { reader, lane, given: EventTime::MIN, state, bell });
             }
         }
         let mut host = Host {
@@ -164,6 +177,7 @@ impl Host {
         let Some(slot) = self.slots.get_mut(&id).filter(|slot| slot.state != ReaderState::Finished) else {
             return Ok(false);
         };
+        slot.bell.0.store(false, SeqCst);
         let Polled { batch, aside, watermark, report, state } = slot.reader.poll(rows_max, ProcessingTime(self.now))?;
         let moved = batch.is_some() || watermark != slot.lane || state == ReaderState::Ready || report.is_some();
         let rows: Vec<Row> = batch.iter().flat_map(rows_of).collect();
@@ -184,6 +198,22 @@ impl Host {
             self.tell(CoordinatorEvent::Report(id, report))?;
         }
         Ok(moved)
+    }
+
+    /// Polls a reader as a host on threads does: only when it says so, when it was woken or got an order, and when what it
+    /// waits for is due. Gives whether it was polled.
+    pub fn poll_when_due(&mut self, id: ReaderId, rows_max: usize) -> Result<bool> {
+        let slot = &self.slots[&id];
+        match slot.state {
+            ReaderState::Waiting { until: Some(until) } if !slot.bell.0.load(SeqCst) => {
+                self.now = self.now.max(until.0)
+            }
+            ReaderState::Waiting { until: None } | ReaderState::Finished if !slot.bell.0.load(SeqCst) => {
+                return Ok(false);
+            }
+            _ => {}
+        }
+        self.poll(id, rows_max).map(|_| true)
     }
 
     /// Polls every reader for as long as it gives rows, up to a bound, until time alone moves nothing any more.
@@ -253,6 +283,7 @@ impl Host {
     fn order(&mut self, id: ReaderId, order: Command, frozen: &mut BTreeMap<ReaderId, FrozenReader>) -> Result<()> {
         let count = self.slots.len();
         let slot = self.slots.get_mut(&id).expect("orders go to readers that are there");
+        slot.bell.0.store(true, SeqCst);
         match order {
             Command::Assign(splits) => slot.reader.add(splits),
             Command::Bounds(bounds) => {
