@@ -292,11 +292,11 @@ impl StreamReader {
         };
         let live = match self.switched {
             false => None,
-            // Where the partitions have ended, rows of history may lie ahead of all that has happened.
+            // Where the partitions have ended, rows of history may lie ahead of all that has happened. A topic without any
+            // row stands where the others have come: a row of a file that lies ahead of that has not happened either.
             true if self.has_ended() => {
                 let clock = live.clock().max(self.bounds.clock);
-                let shown = live.clock().is_some() || self.history_reach > EventTime::MIN || history.is_some();
-                shown.then(|| clock.map_or(self.source.cap, |clock| clock.max(self.source.cap)))
+                Some(clock.unwrap_or(EventTime::MIN).max(self.source.cap))
             }
             true => live.watermark(self.state == State::Absent),
         };
