@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod beyond;
 mod density;
 mod kills;
 mod restart;
