@@ -3,4 +3,4 @@ CREATE STREAM messages (
   WATERMARK FOR sent_at AS sent_at - INTERVAL '2' SECOND
 ) LIVE messages;
 
-INSERT INTO bench.decoded SELECT id, amount, text, sent_at FROM messages WHERE amount < 1;
+INSERT INTO bench.decoded SELECT id AS event_id, user_id AS author_id, sent_at AS ts, amount, text FROM messages WHERE amount < 1;
