@@ -6,6 +6,7 @@
 mod beyond;
 mod density;
 mod kills;
+mod labels;
 mod restart;
 mod topics;
 mod twice;

@@ -5,7 +5,7 @@ use crate::partition::Partition;
 use crate::reader::LogReader;
 use crate::tail::Watch;
 use crate::write_lock::WritablePartition;
-use dataflow::{Clock, Error, LogEnd, PartitionLog, Position, Result, Topic, TopicId};
+use dataflow::{Clock, Error, LogEnd, PartitionLog, Position, Result, Span, Topic, TopicId};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -77,6 +77,10 @@ impl Topic for LocalTopic {
 
     fn partitions(&self) -> u32 {
         self.partitions
+    }
+
+    fn margin(&self) -> Span {
+        Span::ZERO
     }
 
     fn open(&self, partition: u32, after: Option<Position>) -> Result<Box<dyn PartitionLog>> {

@@ -1,6 +1,6 @@
 //! Topics: durable, partitioned logs of raw messages with coordinates and arrival stamps.
 
-use crate::{Position, ProcessingTime, Result};
+use crate::{Position, ProcessingTime, Result, Span};
 use std::task::Waker;
 
 /// What makes a topic the same topic: a topic that was made again has another identity.
@@ -42,6 +42,9 @@ pub trait Topic: Send + Sync {
     fn id(&self) -> &TopicId;
     /// How many partitions there are.
     fn partitions(&self) -> u32;
+    /// How long before now the times lie at least up to which its partitions say that they are drained: zero where
+    /// messages are stamped and ends are told under one lock, else an allowance for messages on their way.
+    fn margin(&self) -> Span;
     /// Opens a partition at the message after the position given, or at its first. When a position is given the
     /// message there must still exist: an error of kind `Corrupt` names the gap when it was trimmed.
     fn open(&self, partition: u32, after: Option<Position>) -> Result<Box<dyn PartitionLog>>;

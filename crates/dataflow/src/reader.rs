@@ -45,6 +45,10 @@ pub struct ReadBounds {
     /// The greatest clock that partitions have shown so far. Nothing that has happened lies ahead of it, so that a
     /// reader of a topic that has given out everything stands there, and holds nobody back.
     pub clock: Option<EventTime>,
+    /// How far a reader goes that has given a watermark and has nothing left to wait for: as far as the other readers of
+    /// its stream have come, or, where there are none, as the furthest stream that meets it. So what steps hold of its
+    /// rows comes out in time; `None` while nobody leads.
+    pub follow: Option<EventTime>,
     /// Where bounded inputs end, once every reader of the job has given out everything: its watermark goes there.
     pub end: Option<EventTime>,
 }
@@ -52,7 +56,7 @@ pub struct ReadBounds {
 /// What a reader tells the coordinator of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// Its watermark; `None` while it is absent: none of its splits has shown a row, and it holds nobody back.
+    /// Its watermark; `None` while it holds nobody back: it is absent, or it follows.
     pub watermark: Option<EventTime>,
     /// How many of its splits have been looked at, so that it is known whether they are absent.
     pub splits: usize,
@@ -75,7 +79,8 @@ pub struct Polled {
     /// Rows that leave at other ports: those that could not be read ([`Port::DEAD_LETTER`]), and late ones that the
     /// stream removes ([`Port::LATE`]).
     pub aside: Vec<(Port, Batch)>,
-    /// No row at or before this comes later, behind the rows of this poll; `None` while the reader is absent.
+    /// No row at or before this comes later, behind the rows of this poll; `None` while the reader is absent: it has
+    /// nothing to wait for, and never gave a watermark.
     pub watermark: Option<EventTime>,
     /// For the coordinator, where there is something new to tell.
     pub report: Option<Report>,
@@ -88,9 +93,9 @@ pub struct Polled {
 pub struct FrozenReader {
     /// How far each of its splits was given out.
     pub splits: Vec<SplitState>,
-    /// The watermark that it has given, `MIN` if none; an absent reader gave it before it was absent.
+    /// The watermark that it has given, `MIN` if none.
     pub watermark: EventTime,
-    /// Whether it is absent: none of its splits has a row to come that others would wait for.
+    /// Whether it is absent: none of its splits has a row to come that others would wait for, and none gave one.
     pub absent: bool,
     /// The splits whose first row waits for this checkpoint.
     pub joining: Vec<Split>,

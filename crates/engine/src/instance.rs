@@ -31,8 +31,6 @@ pub struct StageInstance {
     // Per input the streams that reach it.
     streams: Vec<Vec<usize>>,
     coordination: Arc<Coordination>,
-    // Inputs whose senders are all absent, and that are still to be told so.
-    leaving: Vec<usize>,
     // When what it holds comes out, per stream, as it was told last; `None` before the first time.
     holds: Option<Vec<(usize, EventTime)>>,
 }
@@ -45,17 +43,8 @@ impl StageInstance {
         streams: Vec<Vec<usize>>,
         coordination: Arc<Coordination>,
     ) -> Result<StageInstance> {
-        let mut instance = StageInstance {
-            id,
-            finished: false,
-            lanes,
-            stage,
-            destinations,
-            streams,
-            coordination,
-            leaving: Vec::new(),
-            holds: None,
-        };
+        let mut instance =
+            StageInstance { id, finished: false, lanes, stage, destinations, streams, coordination, holds: None };
         for input in 0..instance.streams.len() {
             // An input that no sender of this worker feeds holds nobody back.
             if !instance.lanes.iter().any(|lane| lane.input == input) {
@@ -75,19 +64,13 @@ impl StageInstance {
             Destination::Edges { edges, .. } => edges.iter().all(OutEdge::has_credit),
             Destination::Queue(queue) => queue.has_room(),
         };
-        let has_event = || self.stage.is_pending() || !self.leaving.is_empty() || self.lanes.iter().any(Lane::can_pop);
+        let has_event = || self.stage.is_pending() || self.lanes.iter().any(Lane::can_pop);
         !self.finished && has_event() && self.destinations.iter().all(has_room)
     }
 
     /// Makes one call. `choose` picks among so many lanes that have events.
     pub fn run(&mut self, choose: &mut dyn FnMut(usize) -> usize, out: &mut dyn Outbox) -> Result<()> {
-        let progress = if self.stage.is_pending() {
-            self.stage.resume()?
-        } else if let Some(input) = self.leaving.pop() {
-            self.stage.advance(input, None)?
-        } else {
-            self.take_event(choose, out)?
-        };
+        let progress = if self.stage.is_pending() { self.stage.resume()? } else { self.take_event(choose, out)? };
         self.send(progress, out)
     }
 
@@ -103,18 +86,11 @@ impl StageInstance {
         }
     }
 
-    /// Moves an input to the least watermark of its senders that have shown a row. When the last of them turns absent
-    /// the input goes to the greatest that any of them gave, so that all workers end at one level, whichever turned first.
+    /// Moves an input to the least watermark of its senders that are present; without any it holds nobody back.
     fn advance(&mut self, input: usize) -> Result<Progress> {
-        let lanes = || self.lanes.iter().filter(|lane| lane.input == input);
-        let least = lanes().filter_map(|lane| lane.watermark).min();
-        let before = self.stage.input_watermark(input);
-        if least.is_none() && before.is_some() {
-            self.leaving.push(input);
-            let furthest = lanes().map(|lane| lane.furthest).max();
-            return if furthest > before { self.stage.advance(input, furthest) } else { Ok(Progress::Done) };
-        }
-        if least == before { Ok(Progress::Done) } else { self.stage.advance(input, least) }
+        let lanes = self.lanes.iter().filter(|lane| lane.input == input);
+        let least = lanes.filter_map(|lane| lane.watermark).min();
+        if least == self.stage.input_watermark(input) { Ok(Progress::Done) } else { self.stage.advance(input, least) }
     }
 
     /// Takes part in a barrier once all lanes have it.

@@ -58,8 +58,6 @@ pub struct Lane {
     pub input: usize,
     /// The last watermark that was taken from the queue; `None` while the sender is absent.
     pub watermark: Option<EventTime>,
-    /// The greatest watermark that was taken from the queue.
-    pub furthest: EventTime,
     // The barrier that holds this lane until all lanes of the stage have it, and whether the sender turns present there.
     barrier: Option<(Barrier, bool)>,
     queue: VecDeque<Event>,
@@ -68,20 +66,12 @@ pub struct Lane {
 
 impl Lane {
     pub fn new(input: usize, credit: Credit) -> Self {
-        Lane {
-            input,
-            watermark: Some(EventTime::MIN),
-            furthest: EventTime::MIN,
-            barrier: None,
-            queue: VecDeque::new(),
-            credit,
-        }
+        Lane { input, watermark: Some(EventTime::MIN), barrier: None, queue: VecDeque::new(), credit }
     }
 
-    /// Takes an event. Of watermarks that follow each other the last one says it all; that the sender turns absent says
-    /// nothing of how far it came.
+    /// Takes an event. Of watermarks that follow each other the last one says it all.
     pub fn push(&mut self, event: Event) {
-        if let (Event::Watermark(Some(_)), Some(Event::Watermark(Some(_)))) = (&event, self.queue.back()) {
+        if let (Event::Watermark(_), Some(Event::Watermark(_))) = (&event, self.queue.back()) {
             self.queue.pop_back();
         }
         self.queue.push_back(event);
@@ -101,7 +91,6 @@ impl Lane {
             Event::Rows(batch, bytes) => self.credit.free(batch.rows(), *bytes),
             Event::Watermark(watermark) => {
                 self.watermark = watermark.map(|watermark| watermark.max(self.watermark.unwrap_or(watermark)));
-                self.furthest = self.furthest.max(self.watermark.unwrap_or(self.furthest));
             }
             Event::Barrier { barrier, turns_present } => self.barrier = Some((*barrier, *turns_present)),
         }
@@ -121,23 +110,5 @@ impl Lane {
     /// Lets the lane go on behind its barrier.
     pub fn unblock(&mut self) {
         self.barrier = None;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::mailbox::Mailbox;
-
-    #[test]
-    fn the_last_watermark_before_a_sender_turns_absent_is_kept() {
-        let mut lane = Lane::new(0, Credit::new(Mailbox::new().caller().clone()));
-        for watermark in [Some(EventTime(1)), Some(EventTime(7)), None] {
-            lane.push(Event::Watermark(watermark));
-        }
-        assert!(matches!(lane.pop(), Some(Event::Watermark(Some(EventTime(7))))));
-        assert!(matches!(lane.pop(), Some(Event::Watermark(None))));
-        assert!(lane.pop().is_none());
-        assert_eq!((lane.watermark, lane.furthest), (None, EventTime(7)));
     }
 }

@@ -22,6 +22,8 @@ pub(crate) struct StreamTime {
     pub delay: Span,
     /// The declared silence; zero where there is none.
     pub quiet: Span,
+    /// How long before now its partitions say that they are drained.
+    pub margin: Span,
     /// Where its watermark stops while history is read; no row of its topic lies at or before that.
     pub cap: EventTime,
 }
@@ -320,7 +322,8 @@ impl JobCoordinator {
             _ => levels.iter().flatten().copied().min().unwrap_or(EventTime::MIN),
         };
         let window = meeting.streams.iter().map(|&other| &self.streams[other]);
-        let window = window.map(|time| time.delay.0.saturating_add(time.quiet.0)).max().unwrap_or(0);
+        let window = window.map(|time| time.delay.0.saturating_add(time.quiet.0).saturating_add(time.margin.0));
+        let window = window.max().unwrap_or(0);
         ReadBounds {
             go: !self.is_first(),
             given: self.durable.watermarks[stream],
@@ -328,8 +331,9 @@ impl JobCoordinator {
             least,
             window: Span(window.max(1)),
             watermarks: levels.iter().map(|level| level.unwrap_or(EventTime::MIN)).collect(),
-            due: self.due(stream),
+            due: self.due(stream, &levels),
             clock: self.clock(),
+            follow: self.watermark(stream).or_else(|| levels.iter().flatten().copied().max()),
             end: self.input_end(),
         }
     }
@@ -351,13 +355,16 @@ impl JobCoordinator {
     }
 
     /// The least time above a stream's watermark at which something comes out that waits for it.
-    fn due(&self, stream: usize) -> Option<EventTime> {
+    fn due(&self, stream: usize, levels: &[Option<EventTime>]) -> Option<EventTime> {
         let own = self.watermark(stream);
         let given_out = self.meetings[stream].streams.iter().flat_map(|&other| {
             let place = self.meetings[other].streams.iter().position(|&met| met == stream);
             self.readers_of(other).filter_map(move |(_, report)| *report.as_ref()?.waits.get(place?)?)
         });
-        let held = self.stages.values().flat_map(|held| &held.due).filter(|(of, _)| *of == stream).map(|(_, at)| *at);
+        // Those that follow wait for this stream in their place.
+        let met = || self.meetings[stream].streams.iter().zip(levels);
+        let waits = |of: usize| met().any(|(&met, level)| met == of && (met == stream || level.is_none()));
+        let held = self.stages.values().flat_map(|held| &held.due).filter(|(of, _)| waits(*of)).map(|(_, at)| *at);
         given_out.chain(held).filter(|&at| own.is_none_or(|own| at > own)).min()
     }
 

@@ -34,7 +34,7 @@ pub(crate) struct LiveBounds {
     pub rows_max: usize,
     /// Partitions whose watermark is above this give out nothing.
     pub ceiling: EventTime,
-    /// The watermark that the reader has given; a row at or before it is moved to the microsecond after it.
+    /// The watermark that the reader has given; what lies at or before it waits for a checkpoint.
     pub given: EventTime,
 }
 
@@ -102,8 +102,9 @@ impl LiveReader {
     }
 
     /// Whether a partition waits for a checkpoint.
-    pub fn asks(&self) -> bool {
-        self.partitions.iter().any(|partition| partition.presence == Presence::Asks || partition.is_timeless())
+    pub fn asks(&self, may_join: bool) -> bool {
+        let asks = |partition: &Partition| joins(partition, may_join) || partition.is_timeless();
+        self.partitions.iter().any(asks)
     }
 
     /// Looks whether absent partitions have a message.
@@ -118,10 +119,10 @@ impl LiveReader {
 
     /// Lets those that ask join at the checkpoint, holding a watermark, and those that show no time leave; gives those
     /// that join.
-    pub fn freeze(&mut self, given: EventTime) -> Vec<Split> {
+    pub fn freeze(&mut self, given: EventTime, may_join: bool) -> Vec<Split> {
         let mut joining = Vec::new();
         for partition in &mut self.partitions {
-            if partition.presence == Presence::Asks {
+            if joins(partition, may_join) {
                 partition.hold(given);
                 joining.push(Split::Partition(partition.index));
             } else if partition.is_timeless() {
@@ -229,7 +230,13 @@ impl LiveReader {
             let shown_at = || format!("topic \"{topic}\", partition {index}, message {}", shown(Some(position)));
             let clock = partition.clock.at(arrival);
             let coordinate = Coordinate { partition: index, position, arrival, clock };
-            let place = RowPlace { row, coordinate: Some(coordinate), given, at: &shown_at };
+            let place = RowPlace { row, coordinate: Some(coordinate), at: &shown_at };
+            // The clock rules that out, unless the partition was said to be drained up to a time after this arrival.
+            if clock.is_some_and(|clock| clock.minus(self.spec.delay) <= given) {
+                partition.put_back(&messages[at..]);
+                break;
+            }
+            partition.pass(message);
             if let Some((_, error)) = bad.next_if(|(bad, _)| *bad == at) {
                 partition.arrive(arrival);
                 rows.bad(&error.chain(), Some(&message.payload), &place)?;
@@ -247,5 +254,15 @@ impl LiveReader {
         let (batch, aside) = rows.finish(&decoded.rows)?;
         self.aside.extend(aside);
         Ok(batch)
+    }
+}
+
+/// Whether a partition joins at the next checkpoint. One that was present does so only when everything that outputs had
+/// before a restart has come out again, since that came out without its message.
+fn joins(partition: &Partition, may_join: bool) -> bool {
+    match partition.presence {
+        Presence::Asks => true,
+        Presence::Below => may_join,
+        Presence::Present | Presence::Absent | Presence::Joins | Presence::Leaves => false,
     }
 }

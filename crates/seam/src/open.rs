@@ -12,7 +12,7 @@ use crate::source::{Lead, Live, Source, check_decode};
 use crate::unreleased::OutRows;
 use crate::{StreamSpec, StreamStats};
 use dataflow::{
-    Background, Coordinator, CoordinatorState, Error, EventTime, Meeting, Reader, Result, Split, SplitState,
+    Background, Coordinator, CoordinatorState, Error, EventTime, Meeting, Reader, Result, Span, Split, SplitState,
     TimedFiles, Topic,
 };
 use std::path::PathBuf;
@@ -122,6 +122,7 @@ impl Seam {
             live: source.live.is_some(),
             delay: source.spec.delay,
             quiet: source.spec.quiet.allowance(),
+            margin: source.live.as_ref().map_or(Span::ZERO, |live| live.topic.margin()),
             cap: if source.live.is_some() { source.cap } else { EventTime::MIN },
         };
         let streams = self.sources.iter().map(time_of).collect();

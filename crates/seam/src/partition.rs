@@ -5,6 +5,7 @@ use crate::position::{ClockPosition, LastMessage, PartitionPosition};
 use crate::unreleased::OutRows;
 use crate::{StreamSpec, frontier};
 use dataflow::{Error, EventTime, Message, PartitionLog, Position, ProcessingTime, Result, Span, Topic, TopicId};
+use std::collections::VecDeque;
 use std::task::Waker;
 
 /// How long after an answer a partition is asked again how far it is drained.
@@ -15,6 +16,7 @@ const ASK_AGAIN: Span = Span::millis(1);
 /// A partition that a reader holds.
 pub(crate) struct Partition {
     pub index: u32,
+    margin: Span,
     topic: TopicId,
     log: Box<dyn PartitionLog>,
     position: Option<Position>,
@@ -26,8 +28,8 @@ pub(crate) struct Partition {
     end: Option<LastMessage>,
     // What it adds to the least value at which outputs begin.
     start: Option<EventTime>,
-    // A message that was read so as to know that there is one, and that has not been given out.
-    next: Option<Message>,
+    // Messages that were read and have not been given out: one that was looked for, or those that wait for a checkpoint.
+    next: VecDeque<Message>,
     // Whether the last look found nothing after the position.
     caught_up: bool,
     // The greatest watermark that it has stood at.
@@ -46,6 +48,9 @@ pub(crate) enum Presence {
     Absent,
     /// It was absent and has a message, which waits for a checkpoint.
     Asks,
+    /// It was present and has a message below a watermark that was given, in the belief that it was drained; the message
+    /// waits for a checkpoint, and the watermark stands still and counts.
+    Below,
     /// That checkpoint is on its way; its watermark stands still and counts.
     Joins,
     /// It has shown messages but no time, and nothing is left of them; it is absent from the checkpoint on that is on
@@ -70,6 +75,7 @@ impl Partition {
         }
         let mut partition = Partition {
             index,
+            margin: topic.margin(),
             log: topic.open(index, at.message)?,
             position: at.message,
             clock: PartitionClock::new(spec),
@@ -77,7 +83,7 @@ impl Partition {
             presence: if at.absent { Presence::Absent } else { Presence::Present },
             end: at.end,
             start: at.start,
-            next: None,
+            next: VecDeque::new(),
             caught_up: false,
             level: EventTime::MIN,
             asked: None,
@@ -102,7 +108,7 @@ impl Partition {
             message: self.position,
             clock: ClockPosition::of(&self.clock),
             alone: self.alone.as_ref().map(ClockPosition::of),
-            absent: self.presence != Presence::Present,
+            absent: !matches!(self.presence, Presence::Present | Presence::Below),
             end: self.end,
             start: self.start,
             out,
@@ -126,7 +132,7 @@ impl Partition {
 
     /// Whether its watermark counts.
     pub fn counts(&self) -> bool {
-        matches!(self.presence, Presence::Present | Presence::Joins | Presence::Leaves) && !self.at_end()
+        !matches!(self.presence, Presence::Absent | Presence::Asks) && !self.at_end()
     }
 
     /// Whether it gives out rows.
@@ -152,24 +158,32 @@ impl Partition {
 
     /// Finds out whether it has a message to read, without giving it out.
     pub fn look(&mut self) -> Result<bool> {
-        if self.next.is_none() {
-            self.next = self.read_log(1, usize::MAX)?.pop();
+        if self.next.is_empty() {
+            self.next = self.read_log(1, usize::MAX)?.into();
         }
-        self.caught_up = self.next.is_none();
+        self.caught_up = self.next.is_empty();
         Ok(!self.caught_up)
     }
 
     /// The next messages, up to the end position where there is one.
     pub fn read(&mut self, messages_max: usize, bytes_max: usize) -> Result<Vec<Message>> {
-        let mut messages: Vec<Message> = self.next.take().into_iter().collect();
+        let mut messages: Vec<Message> = self.next.drain(..self.next.len().min(messages_max)).collect();
         if messages_max > messages.len() {
             messages.append(&mut self.read_log(messages_max - messages.len(), bytes_max)?);
         }
         self.caught_up = messages.is_empty();
-        if let Some(last) = messages.last() {
-            self.position = Some(last.position);
-        }
         Ok(messages)
+    }
+
+    /// A message is given out.
+    pub fn pass(&mut self, message: &Message) {
+        self.position = Some(message.position);
+    }
+
+    /// Takes back messages that were read last, the first of which lies below a watermark that was given.
+    pub fn put_back(&mut self, messages: &[Message]) {
+        messages.iter().rev().for_each(|message| self.next.push_front(message.clone()));
+        (self.presence, self.caught_up) = (Presence::Below, false);
     }
 
     fn read_log(&mut self, messages_max: usize, bytes_max: usize) -> Result<Vec<Message>> {
@@ -215,8 +229,8 @@ impl Partition {
         if self.presence != Presence::Present || !self.caught_up || self.end.is_some() || self.level >= due {
             return None;
         }
-        // A partition that is asked at a time may answer for the microsecond before it.
-        let reached = self.clock.drained_for(due)?.plus(Span(1));
+        // A partition that is asked at a time may answer for the microsecond before it, or for its margin before.
+        let reached = self.clock.drained_for(due)?.plus(Span(1)).plus(self.margin);
         let pause = if self.vain == 0 { STRIDE } else { Span(ASK_AGAIN.0 << self.vain.min(5)) };
         Some(self.asked.map_or(reached, |asked| reached.max(asked.plus(pause))))
     }

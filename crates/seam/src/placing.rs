@@ -61,8 +61,6 @@ pub(crate) struct Coordinate {
 pub(crate) struct RowPlace<'a> {
     pub row: u32,
     pub coordinate: Option<Coordinate>,
-    /// A watermark that it may not lie behind.
-    pub given: EventTime,
     pub at: &'a dyn Fn() -> String,
 }
 
@@ -138,17 +136,13 @@ impl<'a> Rows<'a> {
                 });
             }
         };
-        let behind = time <= place.given;
-        if behind {
-            self.stats.joined.fetch_add(1, Relaxed);
-        }
         self.kept.push(place.row);
-        self.times.push(place.ahead(time).0);
+        self.times.push(time.0);
         if let Some(order) = place.order()? {
             self.orders.push(order);
         }
-        self.late.append(late || behind);
-        self.any_late |= late || behind;
+        self.late.append(late);
+        self.any_late |= late;
         Ok(())
     }
 
@@ -157,7 +151,7 @@ impl<'a> Rows<'a> {
             return Ok(());
         }
         self.removed.rows.push(place.row);
-        self.removed.times.push(place.ahead(time).0);
+        self.removed.times.push(time.0);
         self.removed.orders.push(place.order()?.unwrap_or_default());
         self.removed.arrivals.push(place.coordinate.map(|at| at.arrival.0));
         Ok(())
@@ -272,11 +266,6 @@ impl<'a> Rows<'a> {
 }
 
 impl RowPlace<'_> {
-    /// A time that is not behind the watermark.
-    fn ahead(&self, time: EventTime) -> EventTime {
-        if time <= self.given { EventTime(self.given.0.saturating_add(1)) } else { time }
-    }
-
     fn order(&self) -> Result<Option<RowOrder>> {
         self.coordinate.map(|at| RowOrder::of_position(at.partition, at.position)).transpose()
     }
@@ -287,7 +276,7 @@ impl RowPlace<'_> {
         let open = |at: Coordinate| at.clock.map_or(EventTime(at.arrival.0), |clock| clock.minus(delay));
         let position = |at: Coordinate| format!("partition {}, message {}", at.partition, message_id(at.position));
         Ok(DeadLetter {
-            time: self.coordinate.map_or(EventTime::MAX.before(), |at| self.ahead(open(at))),
+            time: self.coordinate.map_or(EventTime::MAX.before(), open),
             order: self.order()?.unwrap_or_default(),
             has_time: self.coordinate.is_some(),
             position: self.coordinate.map_or_else(|| (self.at)(), position),
@@ -380,7 +369,7 @@ impl Layout {
         let mut rows = Rows { aside_from, ..Rows::new(spec, stats, columns.num_rows()) };
         for row in 0..columns.num_rows() {
             let coordinate = hidden.as_ref().map(|hidden| hidden.coordinate(row, at)).transpose()?;
-            let place = RowPlace { row: row as u32, coordinate, given: EventTime::MIN, at: &|| at(row) };
+            let place = RowPlace { row: row as u32, coordinate, at: &|| at(row) };
             if let Some(why) = errors.filter(|errors| errors.is_valid(row)).map(|errors| errors.value(row)) {
                 let raw = raw.filter(|raw| raw.is_valid(row)).map(|raw| raw.value(row));
                 rows.bad(why, raw, &place)?;

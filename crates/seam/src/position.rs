@@ -78,13 +78,14 @@ impl PartitionPosition {
         Ok(position)
     }
 
-    /// Joins the stream at a level: its rows come out above it, and its clock runs on from there.
+    /// Joins the stream at a level, or joins it again: its rows come out above it, and its clock runs on from there.
     pub fn join(&mut self, delay: Span, level: EventTime) {
         self.absent = false;
-        if level > EventTime::MIN && self.clock.clock.is_none() {
-            self.alone = Some(self.clock);
+        let clock = Some(level.plus(delay).plus(Span(1)));
+        if level > EventTime::MIN && self.clock.clock < clock {
+            self.alone = self.alone.or(Some(self.clock));
             // Silence before the first row says nothing.
-            self.clock = ClockPosition { clock: Some(level.plus(delay).plus(Span(1))), arrival: None };
+            self.clock = ClockPosition { clock, arrival: None };
         }
     }
 

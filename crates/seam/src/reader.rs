@@ -50,8 +50,12 @@ pub(crate) struct StreamReader {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Present,
-    /// It has given its last watermark and is absent from the next poll on.
+    /// It has given its last own watermark; from the next poll on it follows, or is absent.
     Leaves,
+    /// It has given a watermark, has nothing left to wait for, and goes on behind others: steps may hold rows of it that
+    /// would come too late after a watermark that went on without it.
+    Follows,
+    /// It has nothing to wait for, and never gave a watermark.
     Absent,
 }
 
@@ -127,7 +131,7 @@ impl Reader for StreamReader {
     }
 
     fn freeze(&mut self) -> Result<FrozenReader> {
-        let joining = self.live.as_mut().map_or_else(Vec::new, |live| live.freeze(self.given));
+        let joining = self.live.as_mut().map_or_else(Vec::new, |live| live.freeze(self.given, self.bounds.may_join));
         self.reporter.forget_question();
         Ok(FrozenReader {
             splits: self.positions(),
@@ -167,6 +171,7 @@ impl StreamReader {
             watermarks: Vec::new(),
             due: None,
             clock: None,
+            follow: None,
             end: None,
         };
         let room = HistoryRoom { readers, ..source.room.clone() };
@@ -318,7 +323,13 @@ impl StreamReader {
                 self.given = self.given.max(reach.min(EventTime(now.0)));
                 self.state = State::Leaves;
             }
-            (None, _) => self.state = State::Absent,
+            // Others have gone on without it since; only a checkpoint makes it present.
+            (None, State::Absent) => {}
+            (None, State::Leaves) if self.given == EventTime::MIN => self.state = State::Absent,
+            (None, State::Leaves | State::Follows) => {
+                self.state = State::Follows;
+                self.given = self.given.max(self.bounds.follow.unwrap_or(self.given));
+            }
         }
     }
 
@@ -330,11 +341,11 @@ impl StreamReader {
     fn report(&mut self, now: ProcessingTime) -> Option<Report> {
         let live = self.live.as_ref();
         let short = Report {
-            watermark: self.watermark(),
+            watermark: matches!(self.state, State::Present | State::Leaves).then_some(self.given),
             splits: self.splits,
             waits: Vec::new(),
             clock: live.and_then(LiveReader::clock),
-            joins: self.bounds.go && live.is_some_and(LiveReader::asks),
+            joins: self.bounds.go && live.is_some_and(|live| live.asks(self.bounds.may_join)),
             finished: self.is_finished(),
         };
         if !self.reporter.is_due(&short, self.bounds.least, now) {

@@ -33,6 +33,7 @@ impl Free {
             watermarks: vec![],
             due: None,
             clock: None,
+            follow: None,
             end,
         }))
     }

@@ -176,8 +176,8 @@ fn asking(job: &Job, id: ReaderId) -> Vec<u32> {
         Split::Share(_) => None,
     });
     let shows = |partition: &u32| {
-        let first = job.streams[id.stream].logs[*partition as usize].first();
-        first.is_some_and(|row| row.1 <= job.net.now) && !job.has_given(id.stream, *partition)
+        let first = job.streams[id.stream].shown[*partition as usize].first();
+        first.is_some_and(|&shown| shown <= job.net.now) && !job.has_given(id.stream, *partition)
     };
     partitions.filter(shows).collect()
 }
@@ -192,7 +192,7 @@ fn join_at_once(job: &mut Job, id: ReaderId, given: Option<i64>) {
         for split in &mut joined {
             split.position = lift(&split.position, given + delay + 1);
             if let Split::Partition(partition) = split.split {
-                job.joins.insert((id.stream, partition), Some(given + delay + 1));
+                job.joins.entry((id.stream, partition)).or_default().insert(0, Some(given + delay + 1));
             }
         }
     }

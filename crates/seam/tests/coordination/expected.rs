@@ -43,24 +43,35 @@ pub fn levels_before(log: &Log, delay: i64, quiet: i64) -> Vec<i64> {
     (0..log.len()).map(level).collect()
 }
 
-/// The rows of a stream, and per partition the arrival and the clock behind every row.
+/// A row's arrival, when it shows, and the clock behind it.
+struct Mark {
+    arrival: i64,
+    shown: i64,
+    clock: i64,
+}
+
+/// The rows of a stream, and per partition what every row does to the clock.
 struct Truth {
     rows: Vec<Row>,
-    marks: Vec<Vec<(i64, i64)>>,
+    marks: Vec<Vec<Mark>>,
 }
 
 fn truth(job: &Job, number: usize) -> Truth {
     let stream = &job.streams[number];
     let (mut rows, mut marks) = (Vec::new(), Vec::new());
     for (partition, log) in stream.logs.iter().enumerate() {
-        let joined = job.joins.get(&(number, partition as u32)).copied().flatten();
-        let mut clock = joined.zip(log.first()).map(|(clock, first)| Clock { clock, arrival: first.1 });
-        let mut behind = Vec::new();
+        let joins = job.joins.get(&(number, partition as u32));
+        let (mut clock, mut behind): (Option<Clock>, _) = (None, Vec::new());
         for (n, &(event, arrival, key, good)) in log.iter().enumerate() {
+            let joined = joins.and_then(|joins| joins.get(&n)).copied().flatten();
+            if let Some(joined) = joined.filter(|&joined| clock.is_none_or(|clock| clock.clock < joined)) {
+                clock = Some(Clock { clock: joined, arrival });
+            }
             let (time, next) = row(clock, event, arrival, stream.delay, stream.quiet);
             clock = Some(next);
             rows.push(Row { time, order: (partition as u32, n as u64), key, good });
-            behind.push((next.arrival, next.clock));
+            let shown = stream.shown[partition][n];
+            behind.push(Mark { arrival: next.arrival, shown, clock: next.clock });
         }
         marks.push(behind);
     }
@@ -80,7 +91,7 @@ impl Rule<'_> {
             let before = time;
             for &stream in streams.iter().filter(|&&stream| stream < self.truths.len()) {
                 for marks in &self.truths[stream].marks {
-                    if marks.first().is_some_and(|first| first.0 <= time + BOUND) {
+                    if marks.first().is_some_and(|first| first.shown <= time + BOUND) {
                         time = time.max(self.partition(stream, marks, level));
                     }
                 }
@@ -91,14 +102,18 @@ impl Rule<'_> {
         }
     }
 
-    fn partition(&self, stream: usize, marks: &[(i64, i64)], level: i64) -> i64 {
+    fn partition(&self, stream: usize, marks: &[Mark], level: i64) -> i64 {
         let stream = &self.job.streams[stream];
         let need = level.saturating_add(stream.delay + 1);
-        for (n, &(arrival, clock)) in marks.iter().enumerate() {
-            let following = marks.get(n + 1).map_or(FOREVER, |next| next.0);
-            let reached = if clock >= need { arrival } else { stream.quiet + need.max(need - clock + arrival) };
-            if reached <= following {
-                return reached.max(arrival);
+        for (n, &Mark { arrival, shown, clock }) in marks.iter().enumerate() {
+            if clock >= need {
+                return shown;
+            }
+            // Silence counts for as long as the next row has not arrived by the time up to which it is known.
+            let silent = marks.get(n + 1).map_or(FOREVER, |next| next.shown.min(next.arrival + stream.margin));
+            let drained = stream.margin + stream.quiet + need.max(need - clock + arrival);
+            if drained <= silent {
+                return drained.max(shown);
             }
         }
         FOREVER
@@ -161,11 +176,11 @@ fn compare_group(
         return Err(format!("exactly once: operator {at}, group {group}"));
     }
     for (entry, time) in published.values() {
-        let arrival = rule.job.streams[step.inputs[0]].logs[entry.1.0 as usize][entry.1.1 as usize].1;
+        let shown = rule.job.streams[step.inputs[0]].shown[entry.1.0 as usize][entry.1.1 as usize];
         // A split that waits at its ceiling goes on when the streams that meet have come as far as the window lets it.
         let stream = step.inputs[0];
-        let goes_on = rule.allowed(meet(stream), entry.0 - rule.job.window(stream), arrival);
-        let start = if step.inputs.len() == 1 { goes_on } else { arrival };
+        let goes_on = rule.allowed(meet(stream), entry.0 - rule.job.window(stream), shown);
+        let start = if step.inputs.len() == 1 { goes_on } else { shown };
         let allowed = rule.allowed(step.inputs, entry.0, start);
         figures.worst = figures.worst.max(time - (allowed - BOUND));
         if *time > allowed {

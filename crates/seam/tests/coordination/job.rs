@@ -43,6 +43,8 @@ pub struct ReaderSlot {
     pub reader: Box<dyn Reader>,
     /// The watermark that it gave last; `None`: absent.
     pub told: Option<i64>,
+    /// Whether it holds nobody back, as it reported last.
+    free: bool,
     token: u64,
     pub splits: BTreeSet<Split>,
 }
@@ -63,7 +65,7 @@ pub struct Gathering {
     pub readers: BTreeMap<ReaderId, FrozenReader>,
     stages: BTreeMap<StageId, Frozen>,
     given: GivenRows,
-    joins: Vec<((usize, u32), Option<i64>)>,
+    joins: Vec<((usize, u32), usize, Option<i64>)>,
 }
 
 /// What was seen in a run.
@@ -72,6 +74,8 @@ pub struct Figures {
     pub restarts: usize,
     pub lost_readers: usize,
     pub joined: usize,
+    /// Those of them that were present before.
+    pub again: usize,
     pub rows: usize,
     pub worst: i64,
     pub asks: usize,
@@ -82,6 +86,7 @@ impl Figures {
         self.restarts += other.restarts;
         self.lost_readers += other.lost_readers;
         self.joined += other.joined;
+        self.again += other.again;
         self.rows += other.rows;
         self.worst = self.worst.max(other.worst);
         self.asks += other.asks;
@@ -96,8 +101,8 @@ pub struct Job {
     pub lead: usize,
     pace: i64,
     pub published: Published,
-    /// At which clock a partition joined; `None` where the stream had no watermark.
-    pub joins: BTreeMap<(usize, u32), Option<i64>>,
+    /// At which rows and clocks a partition joined; `None` where the stream had no watermark.
+    pub joins: BTreeMap<(usize, u32), BTreeMap<usize, Option<i64>>>,
     store: Option<Store>,
     pub crashes: Vec<(i64, i64)>,
     coordinator: Option<Box<dyn Coordinator>>,
@@ -112,8 +117,9 @@ pub struct Job {
     given: GivenRows,
     pub figures: Figures,
     pub wrong: breaks::Memory,
-    // Where the watermark of each stream stops while history is read.
+    // Where the watermark of each stream stops while history is read, and where outputs begin.
     caps: Vec<i64>,
+    outputs_begin: i64,
 }
 
 /// The streams that a stream meets, itself among them.
@@ -127,7 +133,9 @@ impl Job {
         let lead = random.of(&[4, 8, 30]) as usize;
         let pace = random.of(&[100, 400, 1_500]);
         let count = random.of(&[2, 3, 3]) as usize;
-        let streams = (0..count).map(|number| Stream::new(&mut random, number)).collect();
+        let margin = random.of(&[0, 0, 250]) * MILLI;
+        let lag = random.of(&[0, 0, 0, margin, margin + 100 * MILLI]);
+        let streams = (0..count).map(|number| Stream::new(&mut random, number, margin, lag)).collect();
         Job {
             random,
             broken,
@@ -151,6 +159,7 @@ impl Job {
             figures: Figures::default(),
             wrong: breaks::Memory::default(),
             caps: Vec::new(),
+            outputs_begin: NEVER,
         }
     }
 
@@ -168,7 +177,7 @@ impl Job {
 
     pub fn window(&self, stream: usize) -> i64 {
         let meet = meet(stream).iter().map(|&other| &self.streams[other]);
-        meet.map(|other| other.delay + other.quiet).max().unwrap().max(1)
+        meet.map(|other| other.delay + other.quiet + other.margin).max().unwrap().max(1)
     }
 
     /// Which streams meet, and which operators each reaches.
@@ -194,12 +203,8 @@ impl Job {
             self.net.always_at(at, Event::Crash);
         }
         self.start()?;
-        let firsts: Vec<i64> = self
-            .streams
-            .iter()
-            .flat_map(|stream| &stream.logs)
-            .filter_map(|log| log.first().map(|row| row.1))
-            .collect();
+        let firsts = self.streams.iter().flat_map(|stream| &stream.shown);
+        let firsts: Vec<i64> = firsts.filter_map(|shown| shown.first().copied()).collect();
         for _ in 0..self.random.of(&[0, 0, 1, 2, 3]) {
             // Half of them where a partition gets its first row.
             let near = if firsts.is_empty() { 500 * MILLI } else { self.random.of(&firsts) };
@@ -216,7 +221,8 @@ impl Job {
             }
             self.step(event).map_err(|error| format!("{} ms: {error}", self.net.now / MILLI))?;
         }
-        self.figures.joined = self.joins.len();
+        self.figures.joined = self.joins.values().map(BTreeMap::len).sum();
+        self.figures.again = self.joins.values().flat_map(BTreeMap::keys).filter(|&&row| row > 0).count();
         Ok(())
     }
 
@@ -259,12 +265,31 @@ impl Job {
         if self.down {
             return;
         }
+        if !self.is_recorded() {
+            self.net.always_at(self.net.now + 50 * MILLI, Event::Crash);
+            return;
+        }
         self.down = true;
         self.net.next_epoch();
         let back = self.net.now + self.random.of(&[1, 50, 500]) * MILLI;
         self.crashes.push((self.net.now, back));
         self.net.always_at(back, Event::Start);
         self.figures.restarts += 1;
+    }
+
+    /// Whether every message below a time up to which its partition was said to be drained is in a checkpoint, or where it
+    /// joins: before that a restart would find it where outputs went on without it.
+    fn is_recorded(&self) -> bool {
+        let kept = |stream: usize, (partition, row): (u32, usize)| {
+            let joined = self.joins.get(&(stream, partition)).is_some_and(|joins| joins.contains_key(&row));
+            let of = |store: &Store| {
+                store.given.get(&(stream, Split::Partition(partition)))?.get(&(partition, row as u64)).copied()
+            };
+            joined || self.store.as_ref().and_then(of).is_some()
+        };
+        self.streams.iter().enumerate().all(|(number, stream)| {
+            stream.topic.answers.lock().unwrap().missed.iter().all(|&missed| kept(number, missed))
+        })
     }
 
     /// Starts from the last durable checkpoint, if there is one: all anew, or with the coordinator that was there.
@@ -292,6 +317,7 @@ impl Job {
             self.caps = self.streams.iter().map(|stream| stream.cap(self.net.now)).collect();
         }
         let seam = Seam::open(inputs, &options, restored.as_ref()).map_err(|error| error.chain())?;
+        self.check_start(seam.start().0, restored.is_some() || kept)?;
         self.note_asks(false);
         self.durable = self.store.as_ref().map_or(vec![NEVER; self.streams.len()], |store| store.watermarks.clone());
         self.given = self.store.as_ref().map_or_else(GivenRows::new, |store| store.given.clone());
@@ -316,6 +342,19 @@ impl Job {
         Ok(())
     }
 
+    /// Outputs begin at the least watermark of the partitions that have rows when the job begins for the first time, and
+    /// there for ever after.
+    fn check_start(&mut self, start: i64, again: bool) -> Result<(), String> {
+        let least = self.caps.iter().copied().filter(|&cap| cap > NEVER).min().unwrap_or(NEVER);
+        if !again {
+            self.outputs_begin = least;
+        }
+        if start == self.outputs_begin || (again && self.store.is_none()) {
+            return Ok(());
+        }
+        Err(format!("outputs begin at {start}, and not at {}", self.outputs_begin))
+    }
+
     fn make_readers(&mut self, readers: Vec<Vec<Box<dyn Reader>>>) -> Vec<usize> {
         self.readers.clear();
         let counts = readers.iter().map(Vec::len).collect();
@@ -324,13 +363,13 @@ impl Job {
                 let id = ReaderId { stream, index };
                 reader.wake(std::task::Waker::noop()).unwrap();
                 let told = Some(self.durable[stream]);
-                self.readers.insert(id, ReaderSlot { reader, told, token: 0, splits: BTreeSet::new() });
+                self.readers.insert(id, ReaderSlot { reader, told, free: false, token: 0, splits: BTreeSet::new() });
                 let at = self.net.now + self.hop();
                 self.net.at(at, Event::Wake(id, 0));
-                let arrivals: Vec<i64> = self.streams[stream].logs.iter().flatten().map(|row| row.1).collect();
                 let now = self.net.now;
-                for arrival in arrivals.into_iter().filter(|&arrival| arrival > now) {
-                    self.net.at(arrival, Event::Wake(id, 0));
+                let shown: Vec<i64> = self.streams[stream].shown.iter().flatten().copied().collect();
+                for shown in shown.into_iter().filter(|&shown| shown > now) {
+                    self.net.at(shown, Event::Wake(id, 0));
                 }
             }
         }
@@ -353,7 +392,7 @@ impl Job {
     /// Takes note of questions since the last time, or lets those go that were asked by opening.
     fn note_asks(&mut self, count: bool) {
         for stream in &mut self.streams {
-            let mut asked = std::mem::take(&mut *stream.topic.asks.lock().unwrap());
+            let mut asked = std::mem::take(&mut stream.topic.answers.lock().unwrap().asks);
             if count {
                 stream.asks.append(&mut asked);
             }
@@ -420,7 +459,10 @@ impl Job {
             for split in &frozen.joining {
                 let Split::Partition(partition) = split else { continue };
                 let clock = (level > NEVER).then(|| level + self.streams[id.stream].delay + 1);
-                joins.push(((id.stream, *partition), clock));
+                let given = self.gathering.given.get(&(id.stream, *split)).and_then(|given| given.keys().last());
+                let archived = self.streams[id.stream].archived[*partition as usize];
+                let row = given.map_or(archived, |(_, row)| *row as usize + 1);
+                joins.push(((id.stream, *partition), row, clock));
             }
         }
         self.gathering.joins = joins;
@@ -438,8 +480,8 @@ impl Job {
         }
         self.store = Some(Store { state: state.to_bytes(), stages, given: gathering.given, watermarks });
         self.first = false;
-        for (split, clock) in gathering.joins {
-            self.joins.insert(split, clock);
+        for (split, row, clock) in gathering.joins {
+            self.joins.entry(split).or_default().insert(row, clock);
             if self.crashes.len() < 5 && self.random.percent(20) {
                 let at = self.net.now + self.millis(1, 800);
                 self.net.always_at(at, Event::Crash);
@@ -502,6 +544,7 @@ impl Job {
             self.put_on_lanes(id, &told.map_or(Lane::Absent, Lane::Watermark));
         }
         if let Some(report) = polled.report {
+            self.readers.get_mut(&id).unwrap().free = report.watermark.is_none();
             let delay = self.hop();
             self.net.send(Channel::Reader(id), delay, Event::ToCoordinator(CoordinatorEvent::Report(id, report)));
         }
@@ -519,10 +562,10 @@ impl Job {
         Ok(())
     }
 
-    /// The least watermark that the streams that meet a stream have given out.
+    /// The least watermark that the streams that meet a stream have given out, over readers that do not just follow.
     fn least(&self, stream: usize) -> i64 {
         let met = self.readers.iter().filter(|(id, _)| meet(stream).contains(&id.stream));
-        met.filter_map(|(_, slot)| slot.told).min().unwrap_or(NEVER)
+        met.filter(|(_, slot)| !slot.free).filter_map(|(_, slot)| slot.told).min().unwrap_or(NEVER)
     }
 
     /// Sends rows to the workers that hold their keys.
@@ -547,15 +590,6 @@ impl Job {
                 let delay = self.hop();
                 self.net.send(Channel::Lane(id, stage), delay, Event::ToStage(stage, id, Lane::Row(row)));
             }
-        }
-        if beyond && std::env::var("DBG").is_ok() {
-            let o = self.out_above(id, NEVER);
-            eprintln!(
-                "beyond least {least} window {} told {:?} out {:?}",
-                self.window(id.stream),
-                self.readers.iter().map(|(i, s)| (*i, s.told)).collect::<Vec<_>>(),
-                o
-            );
         }
         if beyond { self.check_lead(id, least) } else { Ok(()) }
     }

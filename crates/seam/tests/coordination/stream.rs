@@ -22,6 +22,9 @@ pub struct Stream {
     history: Option<(Vec<RecordBatch>, Frontier)>,
     // The least watermark of each partition before each row.
     pub levels: Vec<Vec<i64>>,
+    // When each message shows.
+    pub shown: Vec<Vec<i64>>,
+    pub margin: i64,
     // When its questions were asked, per partition.
     pub asks: Vec<(u32, i64)>,
 }
@@ -56,7 +59,9 @@ fn random_logs(random: &mut Random, delay: i64, quiet: i64) -> Vec<Log> {
 }
 
 impl Stream {
-    pub fn new(random: &mut Random, number: usize) -> Stream {
+    /// A stream of a broker that says that partitions are drained up to a margin before now, and shows messages that late
+    /// at most.
+    pub fn new(random: &mut Random, number: usize, margin: i64, lag: i64) -> Stream {
         let (delay, quiet) = (random.of(&[0, 50 * MILLI, 2_000 * MILLI]), random.of(&[100 * MILLI, 1_000 * MILLI]));
         let logs = random_logs(random, delay, quiet);
         let messages = logs.iter().map(|log| {
@@ -69,8 +74,17 @@ impl Stream {
         let topic = MemoryTopic::new(&number.to_string(), messages.collect());
         let levels = logs.iter().map(|log| levels_before(log, delay, quiet)).collect();
         let archived = vec![0; logs.len()];
-        let topic = Arc::new(AskedTopic::new(topic));
-        Stream { delay, quiet, logs, topic, archived, history: None, levels, asks: Vec::new() }
+        let mut showing = |log: &Log| {
+            let shown = log.iter().map(|row| row.1 + random.of(&[0, 0, lag / 2, lag]));
+            let in_sequence = |before: &mut i64, at: i64| {
+                *before = at.max(*before);
+                Some(*before)
+            };
+            shown.scan(NEVER, in_sequence).collect()
+        };
+        let shown: Vec<Vec<i64>> = logs.iter().map(&mut showing).collect();
+        let topic = Arc::new(AskedTopic::new(topic, shown.clone(), margin));
+        Stream { delay, quiet, logs, topic, archived, history: None, levels, shown, margin, asks: Vec::new() }
     }
 
     fn spec(&self) -> StreamSpec {
@@ -79,8 +93,8 @@ impl Stream {
 
     /// Archives some of what had arrived by a time.
     pub fn archive(&mut self, random: &mut Random, now: i64) {
-        let arrived = |log: &Log| log.iter().take_while(|row| row.1 <= now).count();
-        self.archived = self.logs.iter().map(|log| random.below(arrived(log) + 1)).collect();
+        let shows = |shown: &Vec<i64>| shown.iter().take_while(|shown| **shown <= now).count();
+        self.archived = self.shown.iter().map(|shown| random.below(shows(shown) + 1)).collect();
         let inner = &self.topic.inner;
         let to: Vec<_> = {
             let logs = inner.partitions.lock().unwrap();
@@ -92,15 +106,18 @@ impl Stream {
 
     /// The least watermark of its partitions where live goes on, at a time.
     pub fn cap(&self, now: i64) -> i64 {
-        let start = |(log, &archived): (&Log, &usize)| {
-            let arrived = log.iter().take_while(|row| row.1 <= now).count();
+        let start = |((log, shown), &archived): ((&Log, &Vec<i64>), &usize)| {
+            let arrived = shown.iter().take_while(|shown| **shown <= now).count();
             let read = archived.max(1).min(arrived);
             let clock = clock_behind(&log[..read], self.delay, self.quiet);
-            let at =
-                if arrived == archived { clock.map(|clock| clock.at(now, self.quiet)) } else { clock.map(|c| c.clock) };
+            let at = if arrived == archived {
+                clock.map(|clock| clock.at(now - self.margin, self.quiet))
+            } else {
+                clock.map(|c| c.clock)
+            };
             at.map(|clock| clock - self.delay - 1)
         };
-        self.logs.iter().zip(&self.archived).filter_map(start).min().unwrap_or(NEVER)
+        self.logs.iter().zip(&self.shown).zip(&self.archived).filter_map(start).min().unwrap_or(NEVER)
     }
 
     pub fn input(&self) -> StreamInput {

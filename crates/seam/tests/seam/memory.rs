@@ -132,6 +132,10 @@ impl Topic for MemoryTopic {
         &self.id
     }
 
+    fn margin(&self) -> Span {
+        Span::ZERO
+    }
+
     fn partitions(&self) -> u32 {
         self.partitions.lock().unwrap().len() as u32
     }
