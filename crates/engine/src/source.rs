@@ -24,6 +24,7 @@ pub struct Source {
     reader: Box<dyn Reader>,
     coordination: Arc<Coordination>,
     state: ReaderState,
+    polled: ProcessingTime,
     waker: Arc<SourceWaker>,
     // By port.
     edges: Vec<(Port, Vec<OutEdge>)>,
@@ -47,6 +48,7 @@ impl Source {
             reader,
             coordination,
             state: ReaderState::Ready,
+            polled: ProcessingTime(i64::MIN),
             waker,
             edges,
             watermark: Some(EventTime::MIN),
@@ -65,7 +67,9 @@ impl Source {
     /// Whether a poll could give something, and there is room for what comes out.
     pub fn can_run(&self, now: ProcessingTime) -> bool {
         let due = self.waker.is_woken() || self.state == ReaderState::Ready;
-        !self.finished && (due || self.until().is_some_and(|until| until <= now)) && self.has_credit()
+        // Where the clock was set back a pause may seem long, and is over.
+        let is_over = |until: ProcessingTime| until <= now || now < self.polled;
+        !self.finished && (due || self.until().is_some_and(is_over)) && self.has_credit()
     }
 
     /// When a poll is due although nobody wakes the source.
@@ -118,6 +122,7 @@ impl Source {
     fn poll_reader(&mut self, rows_max: usize, now: ProcessingTime, out: &mut dyn Outbox) -> Result<bool> {
         // Before the poll: a call that comes while the reader looks leads to another look.
         self.waker.answer();
+        self.polled = now;
         let polled = self.reader.poll(rows_max, now)?;
         self.state = match polled.state {
             ReaderState::Waiting { until: Some(until) } => {

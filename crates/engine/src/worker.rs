@@ -16,6 +16,9 @@ use std::time::Duration;
 /// How often a worker that never runs out of work tells when what its stages hold comes out.
 const HOLDS_PAUSE: Span = Span::millis(20);
 
+/// How long a worker sleeps at most while a source is due some time: clocks are set.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
+
 /// What a step gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WorkerStep {
@@ -108,7 +111,7 @@ impl Worker {
             let now = self.clock.now();
             self.find_ready(now);
             let idle = self.ready_stages.is_empty() && self.ready_sources.is_empty();
-            if idle || now > self.held_at.plus(HOLDS_PAUSE) {
+            if idle || now > self.held_at.plus(HOLDS_PAUSE) || now < self.held_at {
                 self.held_at = now;
                 let mut told = false;
                 for stage in &mut self.stages {
@@ -160,7 +163,8 @@ impl Worker {
     pub fn wait(&mut self) -> Result<()> {
         let due = self.sources.iter().filter_map(Source::due_at).min();
         let now = self.clock.now();
-        let at_most = due.map(|due| Duration::from_micros(due.0.saturating_sub(now.0).max(0).unsigned_abs()));
+        let until = |due: ProcessingTime| Duration::from_micros(due.0.saturating_sub(now.0).max(0).unsigned_abs());
+        let at_most = due.map(|due| until(due).min(SLEEP_MAX));
         match self.mailbox.wait(at_most) {
             Some(letter) => self.open(letter).map(drop),
             None => Ok(()),

@@ -2,11 +2,11 @@
 //! watermark.
 
 use crate::partition::{Partition, Presence, shown};
-use crate::placing::{Aside, Coordinate, RowPlace, Rows, event_time, instants};
+use crate::placing::{Coordinate, RowPlace, Rows, event_time, instants};
 use crate::position::PartitionPosition;
 use crate::unreleased::OutRows;
 use crate::{Live, StreamSpec, StreamStats};
-use dataflow::{Batch, EventTime, Message, ProcessingTime, Result, Split, SplitState};
+use dataflow::{Batch, Error, EventTime, Message, Port, ProcessingTime, Result, Split, SplitState};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,6 +15,10 @@ use std::task::Waker;
 /// About how many bytes of messages one poll takes.
 const READ_BYTES: usize = 4 << 20;
 
+/// How many dead letters, and bytes of them, a partition may have that has shown no time yet: nothing releases them
+/// before.
+const TIMELESS_MAX: (usize, usize) = (256 << 10, 64 << 20);
+
 /// Partitions of a stream's topic.
 pub(crate) struct LiveReader {
     spec: StreamSpec,
@@ -22,8 +26,8 @@ pub(crate) struct LiveReader {
     stats: Arc<StreamStats>,
     partitions: Vec<Partition>,
     waker: Option<Waker>,
-    // Rows that leave at other ports, until they are taken.
-    aside: Aside,
+    // Rows that leave at other ports, with their splits, until they are taken.
+    aside: Vec<(Split, (Port, Batch))>,
     // Whether the last poll may have left messages that the next one can read.
     more: bool,
 }
@@ -202,6 +206,7 @@ impl LiveReader {
     pub fn look_at_silence(&mut self, due: EventTime, now: ProcessingTime) -> Result<Option<ProcessingTime>> {
         let mut until = None;
         for partition in &mut self.partitions {
+            partition.look_at_clock(now);
             if partition.ask_at(due).is_some_and(|at| at <= now) {
                 partition.ask(due, now)?;
                 self.more |= !partition.is_caught_up();
@@ -212,7 +217,7 @@ impl LiveReader {
     }
 
     /// Rows that leave at other ports, since the last call.
-    pub fn take_aside(&mut self) -> Aside {
+    pub fn take_aside(&mut self) -> Vec<(Split, (Port, Batch))> {
         std::mem::take(&mut self.aside)
     }
 
@@ -252,8 +257,32 @@ impl LiveReader {
             row += 1;
         }
         let (batch, aside) = rows.finish(&decoded.rows)?;
-        self.aside.extend(aside);
+        if partition.clock.clock().is_none() {
+            let rows: usize = aside.iter().map(|(_, batch)| batch.rows()).sum();
+            let bytes: usize = aside.iter().map(|(_, batch)| batch.bytes()).sum();
+            partition.timeless = (partition.timeless.0 + rows, partition.timeless.1 + bytes);
+            if partition.timeless.0 > TIMELESS_MAX.0 || partition.timeless.1 > TIMELESS_MAX.1 {
+                return Err(self.without_time(turn, decoded.bad.last().map(|(_, error)| error)));
+            }
+        }
+        let split = Split::Partition(index);
+        self.aside.extend(aside.into_iter().map(|aside| (split, aside)));
         Ok(batch)
+    }
+
+    /// A partition whose messages are all bad gives its dead letters no order, and they would be kept for ever.
+    fn without_time(&self, turn: usize, last: Option<&Error>) -> Error {
+        let partition = &self.partitions[turn];
+        let last = last.map_or_else(|| "it has no event time".to_owned(), Error::chain);
+        Error::data(format!(
+            "stream \"{}\": topic \"{}\", partition {}: all {} messages so far are bad, and dead letters wait for the \
+             first one with a time; of the last one: {last}; look at the declared columns, or let ON BAD ROW SKIP count \
+             such messages and go on",
+            self.spec.name,
+            self.live.topic.name(),
+            partition.index,
+            partition.timeless.0,
+        ))
     }
 }
 

@@ -21,6 +21,8 @@ pub(crate) struct Partition {
     log: Box<dyn PartitionLog>,
     position: Option<Position>,
     pub clock: PartitionClock,
+    /// Its dead letters, in rows and bytes, until it has shown a time.
+    pub timeless: (usize, usize),
     // What the clock would be, had the partition not joined; until the two agree.
     alone: Option<PartitionClock>,
     pub presence: Presence,
@@ -79,6 +81,7 @@ impl Partition {
             log: topic.open(index, at.message)?,
             position: at.message,
             clock: PartitionClock::new(spec),
+            timeless: (0, 0),
             alone: None,
             presence: if at.absent { Presence::Absent } else { Presence::Present },
             end: at.end,
@@ -221,6 +224,11 @@ impl Partition {
     /// Moves the watermark on to the clock, when the rows that moved it are given out.
     pub fn advance(&mut self) {
         self.level = self.level.max(self.clock.watermark().unwrap_or(EventTime::MIN));
+    }
+
+    /// The time now. Where the clock was set back a question that lies ahead of it was asked long enough ago.
+    pub fn look_at_clock(&mut self, now: ProcessingTime) {
+        self.asked = self.asked.filter(|&asked| asked <= now);
     }
 
     /// When to ask how far it is drained so that its watermark reaches what is due; `None` when it has, when there is

@@ -249,7 +249,10 @@ impl StreamReader {
         let bounds = LiveBounds { rows_max, ceiling: self.ceiling(), given: self.given };
         let Some(live) = &mut self.live else { return Ok(None) };
         let batches = live.read(bounds)?;
-        aside.extend(live.take_aside());
+        for (split, letters) in live.take_aside() {
+            self.unreleased.add(split, &letters.1);
+            aside.push(letters);
+        }
         for (split, batch) in &batches {
             self.unreleased.add(*split, batch);
         }

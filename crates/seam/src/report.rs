@@ -34,7 +34,7 @@ impl Reporter {
         let presence = report.watermark.is_some() != sent.watermark.is_some();
         let is_least = sent.watermark.is_some_and(|watermark| watermark <= least);
         let turned = report.splits != sent.splits || report.joins != sent.joins || report.finished != sent.finished;
-        presence || turned || (moved && (is_least || report.finished)) || (self.touched && now >= sent_at.plus(STRIDE))
+        presence || turned || (moved && (is_least || report.finished)) || (self.touched && is_over(sent_at, now))
     }
 
     /// The report, unless it was told already.
@@ -55,5 +55,32 @@ impl Reporter {
     /// When what may be left is told.
     pub fn until(&self) -> Option<ProcessingTime> {
         self.sent_at.filter(|_| self.touched).map(|at| at.plus(STRIDE))
+    }
+}
+
+/// Whether a stride has passed; so has it when the clock was set back.
+fn is_over(sent_at: ProcessingTime, now: ProcessingTime) -> bool {
+    now >= sent_at.plus(STRIDE) || now < sent_at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(watermark: i64) -> Report {
+        let watermark = Some(EventTime(watermark));
+        Report { watermark, splits: 1, waits: vec![], clock: None, joins: false, finished: false }
+    }
+
+    #[test]
+    fn what_moves_nobody_is_told_once_per_stride_also_when_the_clock_is_set_back() {
+        let (mut reporter, least) = (Reporter::default(), EventTime(0));
+        let start = ProcessingTime(3_600_000_000);
+        assert!(reporter.is_due(&report(5), least, start));
+        reporter.send(report(5), start);
+        reporter.touch();
+        assert!(!reporter.is_due(&report(6), least, start.plus(Span(STRIDE.0 - 1))));
+        assert!(reporter.is_due(&report(6), least, start.plus(STRIDE)));
+        assert!(reporter.is_due(&report(6), least, ProcessingTime(0)));
     }
 }

@@ -6,7 +6,7 @@ use crate::memory::*;
 use crate::switch::input;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, TimestampMicrosecondArray};
 use dataflow::{EventTime, Message, Span};
-use seam::{FRONTIER_PROPERTY, Lead, Live, Quiet, StreamInput, archive_schema};
+use seam::{BadRowPolicy, FRONTIER_PROPERTY, Lead, Live, Quiet, StreamInput, archive_schema};
 use std::sync::Arc;
 
 const MINUTE: i64 = 60 * SECOND;
@@ -173,6 +173,34 @@ fn an_empty_topic_does_not_hold_the_end_of_a_history_back() {
         host.rest(ROWS_MAX).unwrap();
         let times: Vec<i64> = host.rows[1].iter().map(|row| row.time).collect();
         assert_eq!(times, [99 * SECOND + 1, 100 * SECOND]);
+    }
+}
+
+#[test]
+fn dead_letters_that_no_time_gives_an_order_are_bounded() {
+    const MOST: i64 = 256 << 10;
+    for bad in [MOST + 1, MOST, 20] {
+        let (mut messages, topic) = archived("messages", &[], 0);
+        messages.spec.bad_rows = BadRowPolicy::DeadLetter;
+        let mut host = Host::open(vec![messages], Run::new(false, 1)).unwrap();
+        host.rest(ROWS_MAX).unwrap();
+        let put = |at: i64, text: String| push(&mut topic.partitions.lock().unwrap()[0], at, text, false);
+        (1..=bad).for_each(|at| put(at * SECOND, "no row".to_owned()));
+        host.now = bad * SECOND;
+        topic.set_now(host.now);
+        let rested = host.rest(ROWS_MAX);
+        if bad > MOST {
+            let error = rested.unwrap_err().chain();
+            assert!(error.contains("messages so far are bad") && error.contains("\"no row\" is no row"), "{error}");
+            continue;
+        }
+        rested.unwrap();
+        assert_eq!(host.counts(0).dead_lettered, bad as u64);
+        put((bad + 1) * SECOND, format!("1,{}", bad * SECOND));
+        host.now = (bad + 10) * SECOND;
+        topic.set_now(host.now);
+        host.rest(10).unwrap();
+        assert_eq!(host.rows[0].len(), 1);
     }
 }
 
