@@ -45,7 +45,7 @@ pub use cut::{Outlet, StagePlan, stages};
 pub use dead_letter::{
     DeadLetter, ERROR_COLUMN, RAW_COLUMN, RowText, bad_row_fields, dead_letter_schema, dead_letters, late_schema,
 };
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Error, ErrorKind, Result, no_room};
 pub use files::{Bounds, RecordBatches, RowGroup, TimedFile, TimedFiles};
 pub use graph::{Edge, Exchange, JobGraph, MakeOperator, Meeting, Node, NodeKind, Output, StepContext};
 pub use key::{KEY_GROUPS, KeyGroup, KeyGroups, key_bytes, key_group, key_hashes};
@@ -59,5 +59,5 @@ pub use sink::{Committable, Committer, Sink};
 pub use snapshot::{Frozen, Scope, Snapshot, StateReader, StateWriter};
 pub use split::{ReaderId, Split, SplitState};
 pub use splitter::Splitter;
-pub use stage::{Budget, FrozenStage, Stage, StageNodeStatus};
+pub use stage::{Budget, FrozenInput, FrozenStage, Stage, StageNodeStatus};
 pub use time::{EventTime, ProcessingTime, Span};
