@@ -183,7 +183,7 @@ fn a_file_that_may_not_grow_is_said_as_a_full_disk_is() {
     }
     let folder = plays();
     folder.write("plays.jsonl", &(0..2000).map(play).collect::<String>());
-    clear(&with_small_files(&folder, 16, &["publish", "plays", "plays.jsonl"]), "topic plays");
+    clear(&with_small_files(&folder, 16, &["publish", "plays", "plays.jsonl"]), "topics/plays");
     folder.done(&["publish", "plays", "plays.jsonl"]);
     let query = ["query", "SELECT * FROM plays", "--out", "rows.parquet"];
     clear(&with_small_files(&folder, 1, &query), "rows.parquet");
