@@ -166,13 +166,8 @@ impl Host<'_> {
         restore(&mut new.stage, &[frozen]);
         let old = &mut self.workers[index];
         for input in 0..self.plan.inputs.len() {
-            // Also of an input that is absent: who turns present joins where it would have without the restore.
             let (before, now) = (old.stage.present_at(input), new.stage.present_at(input));
             assert_eq!(now, before, "where senders of input {input} turn present");
-            let nodes = self.plan.nodes.iter().zip(old.stage.nodes());
-            let reached = nodes.filter(|(node, _)| held::reached_by(self.job, self.plan, **node).contains(&input));
-            let furthest = reached.map(|(_, node)| node.watermark).max().unwrap_or(EventTime::MIN);
-            self.seen.absent += usize::from(old.stage.input_watermark(input).is_none() && before > furthest);
         }
         new.lanes = std::mem::take(&mut old.lanes);
         new.sent = std::mem::take(&mut old.sent);

@@ -12,8 +12,6 @@ pub(super) struct Seen {
     pub(super) freezes: usize,
     pub(super) rescales: usize,
     pub(super) joins: usize,
-    // Restores of an input that is absent and had come further than what it reaches.
-    pub(super) absent: usize,
     pub(super) due: usize,
     pub(super) fused: usize,
     pub(super) shared: usize,
