@@ -2,7 +2,6 @@
 
 use crate::folder::{Folder, Ran};
 use crate::wrong::plays;
-use std::fmt::Write;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -37,11 +36,15 @@ fn mount(folder: &Path, options: &str) -> bool {
     mounted.is_ok_and(|output| output.status.success())
 }
 
-/// Runs a command that may write no file larger than so many KiB: a write behind that fails with EFBIG.
+/// Runs a command that may write no file larger than so many KiB.
 fn with_small_files(folder: &Folder, kib: usize, arguments: &[&str]) -> Ran {
+    in_shell(folder, &format!("ulimit -f {kib}; exec \"$0\" \"$@\""), arguments)
+}
+
+/// Runs a command as a line of a shell in which it is `"$0" "$@"`.
+fn in_shell(folder: &Folder, line: &str, arguments: &[&str]) -> Ran {
     let mut shell = Command::new("bash");
-    let script = format!("trap '' XFSZ; ulimit -f {kib}; exec \"$0\" \"$@\"");
-    shell.args(["-c", &script]).arg(tests::riverrun()).args(arguments);
+    shell.args(["-c", line]).arg(tests::riverrun()).args(arguments);
     folder.here(&mut shell);
     folder.ran(&shell.output().expect("the shell starts"))
 }
@@ -104,16 +107,19 @@ fn rows_of(folder: &Folder, table: &str) -> u64 {
     warehouse.rows(table).expect("the table is there")
 }
 
+/// The play of a second, as a line of a file.
+fn play(n: u32) -> String {
+    let at = format!("2026-01-01T{:02}:{:02}:{:02}Z", n / 3600, n / 60 % 60, n % 60);
+    format!("{{\"user_id\": {n}, \"track\": \"a\", \"at\": \"{at}\"}}\n")
+}
+
 /// One clear error that says what is full, without a bug report and without a panic.
 fn clear(ran: &Ran, part: &str) {
     let waited = ran.err.contains("waits to be committed");
     assert_eq!(ran.code, i32::from(!waited), "{}{}", ran.out, ran.err);
     assert_eq!(ran.err.matches("error:").count(), usize::from(!waited), "{}", ran.err);
-    assert!(
-        ["disk is full", "No space left", "File too large"].iter().any(|full| ran.err.contains(full)),
-        "{}",
-        ran.err
-    );
+    let said = ["the disk is full, free some space", "`ulimit -f`"];
+    assert!(said.iter().any(|full| ran.err.contains(full)), "{}", ran.err);
     assert!(ran.err.contains(part), "it does not say where: {}", ran.err);
     assert!(!ran.err.contains("bug") && !ran.err.contains("panicked"), "{}", ran.err);
 }
@@ -135,12 +141,7 @@ fn a_full_disk_under_the_topics_is_said_and_nothing_is_half_done() {
 #[test]
 fn a_publisher_on_a_full_disk_can_publish_again() {
     let folder = plays();
-    let mut lines = String::new();
-    for n in 0..4000 {
-        let at = format!("2026-01-01T{:02}:{:02}:{:02}Z", n / 3600, n / 60 % 60, n % 60);
-        writeln!(lines, "{{\"user_id\": {n}, \"track\": \"a\", \"at\": \"{at}\"}}").expect("a text takes more text");
-    }
-    folder.write("plays.jsonl", &lines);
+    folder.write("plays.jsonl", &(0..4000).map(play).collect::<String>());
     let path = folder.path().join("topics");
     let Some(small) = Small::at(&path, 128) else {
         clear(&with_small_files(&folder, 128, &["publish", "plays", "plays.jsonl"]), "topic");
@@ -159,12 +160,7 @@ fn a_publisher_on_a_full_disk_can_publish_again() {
 #[test]
 fn a_publisher_that_stops_on_the_way_says_how_many_rows_are_there() {
     let folder = plays();
-    let mut lines = String::new();
-    for n in 0..20_000 {
-        let at = format!("2026-01-01T{:02}:{:02}:{:02}Z", n / 3600, n / 60 % 60, n % 60);
-        writeln!(lines, "{{\"user_id\": {n}, \"track\": \"a\", \"at\": \"{at}\"}}").expect("a text takes more text");
-    }
-    folder.write("plays.jsonl", &lines);
+    folder.write("plays.jsonl", &(0..20_000).map(play).collect::<String>());
     let path = folder.path().join("topics");
     let small = Small::at(&path, 1_200);
     let ran = match &small {
@@ -176,4 +172,43 @@ fn a_publisher_that_stops_on_the_way_says_how_many_rows_are_there() {
     assert!(there > 0 && there < 20_000, "{there} messages are there");
     assert!(ran.err.contains(&format!("the first {there} good rows")), "{}", ran.err);
     assert!(!ran.err.contains("nothing was lost"), "running it again puts rows twice: {}", ran.err);
+}
+
+#[test]
+fn a_file_that_may_not_grow_is_said_as_a_full_disk_is() {
+    for (kib, part) in [(0, "catalog.db"), (4, "catalog.db"), (16, "catalog.db"), (24, ".parquet")] {
+        let folder = Folder::demo();
+        clear(&with_small_files(&folder, kib, &["run", "--workers", "1"]), part);
+        settled(&folder);
+    }
+    let folder = plays();
+    folder.write("plays.jsonl", &(0..2000).map(play).collect::<String>());
+    clear(&with_small_files(&folder, 16, &["publish", "plays", "plays.jsonl"]), "topics/plays");
+    folder.done(&["publish", "plays", "plays.jsonl"]);
+    let query = ["query", "SELECT * FROM plays", "--out", "rows.parquet"];
+    clear(&with_small_files(&folder, 1, &query), "rows.parquet");
+    assert!(!folder.files().iter().any(|file| file.contains("rows.parquet")), "{:?}", folder.files());
+    folder.done(&query);
+    clear(&with_small_files(&Folder::empty(), 0, &["init", "new"]), "new/riverrun.toml");
+}
+
+#[test]
+fn rows_that_stdout_does_not_take_are_an_error_and_a_reader_that_goes_is_none() {
+    let folder = plays();
+    folder.write("plays.jsonl", &(0..2000).map(play).collect::<String>());
+    folder.done(&["publish", "plays", "plays.jsonl"]);
+    let tail = ["tail", "plays", "--from-start", "--until-caught-up"];
+    let select = "SELECT * FROM plays";
+    let (json, csv) = (["query", select, "--json"], ["query", select, "--csv"]);
+    for arguments in [&tail[..], &json, &csv, &["query", select], &["explain"], &["check", "--json"]] {
+        let full = in_shell(&folder, "exec \"$0\" \"$@\" > /dev/full", arguments);
+        clear(&full, "stdout");
+        let gone = in_shell(&folder, "\"$0\" \"$@\" | true; exit ${PIPESTATUS[0]}", arguments);
+        assert_eq!(gone.code, 0, "{arguments:?}: {}", gone.err);
+        assert!(!gone.err.contains("error"), "{arguments:?}: {}", gone.err);
+    }
+    let unheard = in_shell(&folder, "exec \"$0\" \"$@\" 2> /dev/full", &["query", select, "--json"]);
+    assert_eq!((unheard.code, unheard.out.lines().count()), (0, 2000), "what nobody can be told is no reason to stop");
+    let limited = in_shell(&folder, "ulimit -f 4; exec \"$0\" \"$@\" > rows.csv", &csv);
+    clear(&limited, "stdout: the file may not grow");
 }

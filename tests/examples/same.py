@@ -3,9 +3,9 @@
     same.py EXAMPLE RUNS.json ACTIONS.jsonl
 
 The training tables and the decision logs must be the same rows, floats by their
-bits; in a log all but `published`, which says whether the row lies behind W. The
+bits; in a log all but `published`, which says whether the row lies after W. The
 actions on the topic under a run's epoch must be the rows of its log with an
-action and a time behind its W, each once. Prints a line for each run that holds.
+action and a time after its W, each once. Prints a line for each run that holds.
 """
 
 import json
@@ -40,7 +40,7 @@ def same(name, what, reference, table):
             raise SystemExit(f"{name}: {what} differs in {column}")
 
 
-def behind(text):
+def after(text):
     """W as microseconds since 1970; None when actions begin with the first row."""
     if text == "before all rows":
         return None
@@ -49,7 +49,7 @@ def behind(text):
 
 def check_actions(run, log, actions):
     """Returns how many actions lie on the topic under the run's epoch."""
-    start = behind(run["start"])
+    start = after(run["start"])
     times = log["time"].cast(pa.timestamp("us")).cast(pa.int64()).to_numpy()
     acted = ~np.asarray(log["acted"].combine_chunks().is_null())
     wanted = acted if start is None else acted & (times > start)
@@ -84,7 +84,7 @@ def main():
         reference = reference or (training, log)
         same(run["name"], "the training table", reference[0], training)
         same(run["name"], "the log", reference[1], log)
-        print(f"{run['name']:12} {training.num_rows:,} rows, {log.num_rows:,} decisions, {some:,} actions behind "
+        print(f"{run['name']:12} {training.num_rows:,} rows, {log.num_rows:,} decisions, {some:,} actions after "
               f"{run['start']}: the same", flush=True)
     if by_epoch:
         raise SystemExit(f"epochs {sorted(by_epoch)} on the topic belong to no run")

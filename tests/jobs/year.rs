@@ -1,4 +1,4 @@
-//! A year of history with a million decisions: actions begin behind W, and every one behind it comes once.
+//! A year of history with a million decisions: actions begin after W, and every one after it comes once.
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;

@@ -1,4 +1,4 @@
-//! A decision behind DEDUP, an as-of join and a window: every action in time, and a log that holds each row once.
+//! A decision after DEDUP, an as-of join and a window: every action in time, and a log that holds each row once.
 
 use crate::dedup::first_deliveries;
 use crate::scene::{Expected, Kind, at, check, nothing};

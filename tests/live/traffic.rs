@@ -175,7 +175,7 @@ impl Traffic {
 
     fn publish_others(&self, end: i64) {
         let Some((apart, count)) = self.others.pace() else { return };
-        // A partition that joins behind rows that lie hours ahead is moved there: those of `messages` come first.
+        // A partition that joins after rows that lie hours ahead is moved there: those of `messages` come first.
         let begun = now() + if self.others == Others::Ahead { JOINED } else { 0 };
         let (mut producer, mut level) = (self.producer("others"), USERS);
         for turn in 0.. {

@@ -81,7 +81,7 @@ impl Logs {
         Logs { place, positions, truth }
     }
 
-    /// The end positions behind so many messages of each partition.
+    /// The end positions after so many messages of each partition.
     fn ends(&self, counts: &[usize]) -> ArchiveEnd {
         let last = |(partition, &count): (usize, &usize)| {
             Some((partition as u32, *self.positions[partition][..count].last()?))

@@ -1,7 +1,7 @@
 //! Partitions that get their first row after the stream's watermark has started.
 //!
 //! The one inexact case of a local topic: a row of theirs that lies behind a watermark already given is moved to the
-//! microsecond behind it and counted, while a replay from history gives it its own time.
+//! microsecond after it and counted, while a replay from history gives it its own time.
 
 use crate::log::START;
 use dataflow::{EventTime, Span};
@@ -38,7 +38,7 @@ fn rows(project: &Project) -> Vec<String> {
     table_rows(&project.warehouse().unwrap(), "lake.rows")
 }
 
-/// Two partitions have rows when the job starts, a third gets its first ones behind the watermark, a fourth ahead.
+/// Two partitions have rows when the job starts, a third gets its first ones at or before the watermark, a fourth ahead.
 fn join(workers: usize, seed: u64) {
     let place = Place::new("joined", SQL, &["dev".to_owned()], START);
     place.topics().create("events", 4).unwrap();

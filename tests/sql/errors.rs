@@ -41,10 +41,11 @@ fn told(text: &str) -> String {
     for name in ["data/messages.csv", "models/spam.onnx"] {
         copy(&template, place.path(), name);
     }
+    fs::write(place.path().join("data/empty.jsonl"), "").expect("the project can be written");
     fs::create_dir(place.path().join("pipelines")).expect("the project can be written");
     fs::write(place.path().join("pipelines/wrong.sql"), text).expect("the project can be written");
     let clock = Arc::new(ManualClock::new(ProcessingTime(0)));
-    let checked = Project::open(place.path(), "dev", clock).and_then(|project| project.check(&Target::All));
+    let checked = Project::open(place.path(), "dev", clock).and_then(|project| project.check_wiring(&Target::All));
     let message = match checked {
         Ok(_) => "nothing is wrong\n".to_owned(),
         Err(failure) => wrong(failure).chain(),

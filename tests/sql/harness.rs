@@ -97,16 +97,16 @@ impl Bench {
                 self.place.topics()?.topic_or_create(topic, number(count)? as u32)?;
             }
             ["INSERT", "INTO", stream, "PARTITION", partition, ..] => {
-                self.insert(stream, number(partition)? as u32, behind(sql, partition))?;
+                self.insert(stream, number(partition)? as u32, after(sql, partition))?;
             }
-            ["INSERT", "INTO", stream, ..] => self.insert(stream, 0, behind(sql, stream))?,
+            ["INSERT", "INTO", stream, ..] => self.insert(stream, 0, after(sql, stream))?,
             ["PUT", topic, ..] => {
-                let payload = behind(sql, topic).trim().trim_matches('\'').as_bytes().to_vec();
+                let payload = after(sql, topic).trim().trim_matches('\'').as_bytes().to_vec();
                 self.place.put(topic, 0, &[payload])?;
             }
             ["ADVANCE", count, unit] => self.place.advance(span(number(count)?, unit)?),
             ["ARCHIVE", _] => self.archive(sql)?,
-            ["TAKE", ..] => return self.take(behind(sql, "TAKE")),
+            ["TAKE", ..] => return self.take(after(sql, "TAKE")),
             ["SELECT", ..] => return self.select(sql),
             _ => return Err(Error::invalid(format!("no statement of such files begins like {sql:?}"))),
         }
@@ -123,7 +123,7 @@ impl Bench {
         self.place.put(&topic, partition, &payloads)
     }
 
-    /// Jobs start anew behind this, over the archive or over the topic alone.
+    /// Jobs start anew after this, over the archive or over the topic alone.
     fn archive(&mut self, sql: &str) -> Result<()> {
         if !self.place.has(sql) {
             self.place.add(sql)?;
@@ -203,8 +203,8 @@ fn target(name: &str) -> Target {
     }
 }
 
-/// What of a statement stands behind a word.
-fn behind<'a>(sql: &'a str, word: &str) -> &'a str {
+/// What of a statement stands after a word.
+fn after<'a>(sql: &'a str, word: &str) -> &'a str {
     sql.split_once(word).map_or("", |(_, rest)| rest.trim_start())
 }
 

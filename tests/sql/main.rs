@@ -3,7 +3,7 @@
 //!
 //! A file is for the sqllogictest crate. Beside the SQL of a project it holds, as statements: `INSERT INTO stream ..`
 //! (rows arrive on the stream's topic now, `INTO stream PARTITION 1 ..` says where), `PARTITIONS stream n`,
-//! `PUT stream 'payload'`, `ADVANCE n SECONDS` and `ARCHIVE stream`, behind which jobs start anew. Queries are SELECTs,
+//! `PUT stream 'payload'`, `ADVANCE n SECONDS` and `ARCHIVE stream`, after which jobs start anew. Queries are SELECTs,
 //! which run to where their inputs end, and `TAKE [columns FROM] view`, which gives the rows that have come out of a
 //! job that goes on since the last one; `TAKE [columns FROM] table BESIDE view` gives what the job of a view writes to a
 //! table of dead letters or late rows.

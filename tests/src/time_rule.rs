@@ -42,7 +42,7 @@ pub struct PartitionTimes {
     pub times: Vec<i64>,
     /// The arrival of each.
     pub arrivals: Vec<i64>,
-    // Behind each message; they never go back.
+    // After each message; they never go back.
     clocks: Vec<Clock>,
 }
 

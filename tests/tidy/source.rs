@@ -27,7 +27,7 @@ fn is_name_part(sign: char) -> bool {
     sign.is_alphanumeric() || sign == '_'
 }
 
-/// The tokens of a file without the items behind `#[cfg(test)]`.
+/// The tokens of a file without the items under `#[cfg(test)]`.
 pub fn tokens(text: &str) -> Vec<Token> {
     let mut scanner = Scanner { rest: text, line: 1, tokens: Vec::new() };
     while let Some(sign) = scanner.rest.chars().next() {

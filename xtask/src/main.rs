@@ -13,6 +13,7 @@ mod models;
 mod python;
 mod random;
 mod report;
+mod seeds;
 mod stall;
 mod tables;
 
@@ -61,6 +62,15 @@ Exit code 1: two outputs differ, or a run failed. A bar that is not met is shown
         /// How long they stand still
         #[arg(long, default_value_t = 60)]
         seconds: u32,
+    },
+    /// Play many more seeds than `cargo test` does: the coordination of a job, schedules, operators and stages
+    Seeds {
+        /// Seeds of the coordination, from 0 on
+        #[arg(long, default_value_t = 10_000)]
+        seeds: u32,
+        /// Cases of each property of schedules, operators and stages
+        #[arg(long, default_value_t = 2_000)]
+        cases: u32,
     },
     /// Make the inputs of the workloads and print their folder
     Generate(DataArgs),
@@ -151,6 +161,7 @@ fn run(cli: Cli) -> Result<bool> {
         Command::LiveFloor { topics } => live::floor(&topics)?,
         Command::Spin { threads } => decode::spin(threads),
         Command::Stall { seconds } => return stall::run(seconds),
+        Command::Seeds { seeds, cases } => return seeds::run(seeds, cases),
         Command::Generate(data) => println!("{}", data.dataset()?.folder.display()),
         Command::Floor { data: DataArgs { spread: true, .. }, .. } => {
             return Err(Error::invalid(
@@ -172,7 +183,7 @@ fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => {
-            eprintln!("error: outputs differ that must be the same");
+            eprintln!("error: what must hold does not, see above");
             ExitCode::FAILURE
         }
         Err(error) => {

@@ -19,6 +19,9 @@ use uuid::Uuid;
 
 /// The tokens of a commit, in the summary of its snapshot.
 const TOKENS: &str = "riverrun.tokens";
+/// The last checkpoint of a commit, and the epoch of the writer that counts its checkpoints, in the summary.
+const CHECKPOINT: &str = "riverrun.checkpoint";
+const EPOCH: &str = "riverrun.epoch";
 /// The tokens of the last commits, in a property of the table: they stay when snapshots expire.
 const LAST_TOKENS: &str = "riverrun.last-tokens";
 /// How many tokens the property keeps beside those of the newest commit.
@@ -31,6 +34,9 @@ const WAIT_MS_MAX: u64 = 400;
 const RETRY_MS: u64 = 100;
 const RETRY_MS_MAX: u64 = 10_000;
 
+/// The version of the byte form of [`PreparedFiles`].
+const VERSION: u32 = 2;
+
 /// Files that are durable and not yet part of a table. The token shows later whether they have become part of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PreparedFiles {
@@ -38,20 +44,24 @@ pub struct PreparedFiles {
     table_uuid: Uuid,
     partition_spec: i32,
     token: String,
+    // That of the writer's job, for people and for the summary of the snapshot. Version 1 has none, as an archive has none.
+    #[serde(default)]
+    checkpoint: Option<u64>,
     // One description per file, in Iceberg's own JSON form.
     files: Vec<String>,
 }
 
 impl PreparedFiles {
     /// Files for a table, under a new token.
-    pub fn new(metadata: &TableMetadata, files: Vec<DataFile>) -> Result<PreparedFiles> {
+    pub fn new(metadata: &TableMetadata, files: Vec<DataFile>, checkpoint: Option<u64>) -> Result<PreparedFiles> {
         let told = |file| serialize_data_file_to_json(file, metadata.default_partition_type(), FormatVersion::V2);
         let files = files.into_iter().map(told).collect::<iceberg::Result<Vec<_>>>();
         Ok(PreparedFiles {
-            version: 1,
+            version: VERSION,
             table_uuid: metadata.uuid(),
             partition_spec: metadata.default_partition_spec_id(),
             token: Uuid::new_v4().to_string(),
+            checkpoint,
             files: files.map_err(|error| failure::iceberg("a data file cannot be described", error))?,
         })
     }
@@ -67,8 +77,8 @@ impl PreparedFiles {
         let prepared: PreparedFiles = serde_json::from_slice(&committable.0)
             .map_err(|error| wrong("cannot be read".to_owned()).with_source(error))?;
         match prepared.version {
-            1 => Ok(prepared),
-            version => Err(wrong(format!("has version {version}, expected 1"))),
+            1 | VERSION => Ok(prepared),
+            version => Err(wrong(format!("has version {version}, expected 1 or {VERSION}"))),
         }
     }
 
@@ -277,6 +287,10 @@ impl TableCommitter {
         }
         if !tokens.is_empty() {
             summary.insert(TOKENS.to_owned(), tokens.join(","));
+            if let Some(checkpoint) = prepared.iter().filter_map(|prepared| prepared.checkpoint).max() {
+                summary.insert(CHECKPOINT.to_owned(), checkpoint.to_string());
+                summary.insert(EPOCH.to_owned(), self.fence.epoch.to_string());
+            }
             update = update.set(LAST_TOKENS.to_owned(), last_tokens(base.metadata(), &tokens));
         }
         let append = transaction
@@ -380,16 +394,21 @@ mod tests {
     }
 
     #[test]
-    fn a_committable_of_version_1_is_read() {
-        let sample = Committable(include_bytes!("../tests/samples/committable-1.json").to_vec());
+    fn committables_of_every_version_are_read() {
+        read_sample(include_bytes!("../tests/samples/committable-1.json"), None);
+        read_sample(include_bytes!("../tests/samples/committable-2.json"), Some(7));
+    }
+
+    fn read_sample(sample: &[u8], checkpoint: Option<u64>) {
         let name = TableName::parse("lake.t").unwrap();
-        let prepared = PreparedFiles::from_committable(&name, &sample).unwrap();
+        let prepared = PreparedFiles::from_committable(&name, &Committable(sample.to_vec())).unwrap();
+        assert_eq!(prepared.checkpoint, checkpoint);
         let metadata = metadata(prepared.table_uuid);
         let files = prepared.data_files(&name, &metadata).unwrap();
         assert_eq!(files.iter().map(DataFile::record_count).collect::<Vec<_>>(), [1, 2]);
         assert!(files.iter().all(|file| file.file_path().starts_with("file:///warehouse/lake/t/data/at_day=")));
         assert_eq!(files[1].upper_bounds()[&1], iceberg::spec::Datum::long(2));
-        let again = PreparedFiles::new(&metadata, files.clone()).unwrap();
+        let again = PreparedFiles::new(&metadata, files.clone(), checkpoint).unwrap();
         assert_eq!(again.data_files(&name, &metadata).unwrap(), files);
     }
 

@@ -1,6 +1,6 @@
 //! What errors of the iceberg library, of SQLite and of files mean to a host.
 
-use dataflow::{Error, ErrorKind};
+use dataflow::{Error, ErrorKind, no_room};
 use std::io;
 
 /// An error of the iceberg library, as it happened while something was done.
@@ -38,6 +38,7 @@ pub fn for_iceberg(error: Error) -> iceberg::Error {
 /// An error of the catalog file, as it happened while something was done.
 pub fn sqlite(doing: impl Into<String>, error: rusqlite::Error) -> Error {
     use rusqlite::ErrorCode as Code;
+    let extended = error.sqlite_error().map(|error| error.extended_code);
     let (kind, hint) = match error.sqlite_error_code() {
         Some(Code::DatabaseBusy | Code::DatabaseLocked) => {
             (ErrorKind::Unavailable, "the catalog is locked by another process")
@@ -45,7 +46,12 @@ pub fn sqlite(doing: impl Into<String>, error: rusqlite::Error) -> Error {
         Some(Code::NotADatabase | Code::DatabaseCorrupt) => {
             (ErrorKind::Corrupt, "the catalog file is damaged or is not a SQLite database")
         }
-        Some(Code::DiskFull) => (ErrorKind::Unavailable, FULL),
+        Some(Code::DiskFull) => (ErrorKind::Unavailable, "the disk is full, free some space"),
+        // SQLite tells a file that may not grow from other failed writes by nothing.
+        Some(Code::SystemIoFailure) if extended == Some(rusqlite::ffi::SQLITE_IOERR_WRITE) => (
+            ErrorKind::Unavailable,
+            "the catalog file cannot be written, look at its disk and at the limit that `ulimit -f` shows",
+        ),
         Some(Code::CannotOpen | Code::ReadOnly | Code::PermissionDenied | Code::SystemIoFailure) => {
             (ErrorKind::Unavailable, "the catalog file cannot be read or written")
         }
@@ -53,8 +59,6 @@ pub fn sqlite(doing: impl Into<String>, error: rusqlite::Error) -> Error {
     };
     Error::new(kind, doing).with_source(format!("{hint} ({error})"))
 }
-
-const FULL: &str = "the disk is full";
 
 /// Carries the kind of an error of ours through the iceberg library.
 #[derive(Debug)]
@@ -111,8 +115,10 @@ fn told(error: &iceberg::Error) -> String {
 }
 
 fn told_io(error: &io::Error) -> String {
+    if let Some(why) = no_room(error) {
+        return format!("{why} ({error})");
+    }
     match error.kind() {
-        io::ErrorKind::StorageFull => format!("{FULL} ({error})"),
         io::ErrorKind::NotFound => format!("the file is missing ({error})"),
         _ => error.to_string(),
     }

@@ -35,6 +35,6 @@ mod warehouse;
 mod claim;
 
 pub use claim::TableClaim;
-pub use table::TableOptions;
+pub use table::{TableOptions, check_table};
 pub use warehouse::Warehouse;
 pub use write::TableWriter;

@@ -100,6 +100,11 @@ pub fn plain_schema(schema: &Schema) -> SchemaRef {
     Arc::new(Schema::new(schema.fields().iter().map(plain).collect::<Vec<_>>()))
 }
 
+/// Refuses a name that no table can have, and columns that no table can hold.
+pub fn check_table(name: &str, schema: &Schema) -> Result<()> {
+    iceberg_schema(&TableName::parse(name)?, schema).map(drop)
+}
+
 fn iceberg_schema(name: &TableName, schema: &Schema) -> Result<IcebergSchema> {
     let mut seen = HashSet::new();
     let mut fields = Vec::with_capacity(schema.fields().len());

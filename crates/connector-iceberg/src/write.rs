@@ -94,15 +94,19 @@ impl TableWriter {
         closed + self.open.values().map(|open| open.file.bytes() as u64).sum::<u64>()
     }
 
-    /// Ends all files and makes them durable. `None` when nothing was written.
-    pub(crate) fn finish(&mut self) -> Result<Option<PreparedFiles>> {
+    /// Ends all files and makes them durable, for a checkpoint if there is one. `None` when nothing was written.
+    pub fn finish(&mut self, checkpoint: Option<u64>) -> Result<Option<Committable>> {
+        self.prepared_files(checkpoint)?.map(|prepared| prepared.to_committable()).transpose()
+    }
+
+    pub(crate) fn prepared_files(&mut self, checkpoint: Option<u64>) -> Result<Option<PreparedFiles>> {
         let mut days: Vec<Day> = self.open.keys().copied().collect();
         days.sort_unstable();
         for day in days {
             self.close(day)?;
         }
         let files = std::mem::take(&mut self.closed);
-        if files.is_empty() { Ok(None) } else { PreparedFiles::new(&self.metadata, files).map(Some) }
+        if files.is_empty() { Ok(None) } else { PreparedFiles::new(&self.metadata, files, checkpoint).map(Some) }
     }
 
     /// The columns of the rows in the table's sequence; those that the rows lack are NULL.
@@ -201,8 +205,8 @@ impl Sink for TableWriter {
         self.write_rows(batch.columns())
     }
 
-    fn prepare(&mut self) -> Result<Option<Committable>> {
-        self.finish()?.map(|prepared| prepared.to_committable()).transpose()
+    fn prepare(&mut self, checkpoint: u64) -> Result<Option<Committable>> {
+        self.finish(Some(checkpoint))
     }
 }
 

@@ -59,6 +59,11 @@ impl Files {
         Ok(files)
     }
 
+    /// Whether a pattern names any file.
+    pub fn are_there(pattern: &str, folder: &Path) -> Result<bool> {
+        Ok(!glob::matching(pattern, folder)?.is_empty())
+    }
+
     fn find(pattern: &str, folder: &Path, with_errors: bool) -> Result<Files> {
         let paths = glob::matching(pattern, folder)?;
         let Some(first) = paths.first() else {

@@ -43,5 +43,5 @@ pub use producer::Producer;
 pub use sink::{TopicCommitter, TopicSink};
 pub use tail::Watch;
 pub use topic::LocalTopic;
-pub use topics::Topics;
+pub use topics::{Topics, check_topic_name};
 pub use trim::TrimSummary;

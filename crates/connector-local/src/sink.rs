@@ -71,7 +71,7 @@ impl Sink for TopicSink {
         Ok(())
     }
 
-    fn prepare(&mut self) -> Result<Option<Committable>> {
+    fn prepare(&mut self, _: u64) -> Result<Option<Committable>> {
         if self.rows == self.prepared {
             return Ok(None);
         }

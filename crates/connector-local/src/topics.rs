@@ -65,7 +65,7 @@ impl Topics {
 
     /// The topic of this name, if there is one.
     pub fn topic(&self, name: &str) -> Result<Option<Arc<LocalTopic>>> {
-        check_name(name)?;
+        check_topic_name(name)?;
         let folder = self.folder.join(name);
         let path = folder.join("topic.json");
         let text = match std::fs::read(&path) {
@@ -97,7 +97,7 @@ impl Topics {
         for entry in entries {
             let entry = entry.map_err(|e| io_error("list", &self.folder, e))?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if check_name(&name).is_ok() && entry.path().join("topic.json").is_file() {
+            if check_topic_name(&name).is_ok() && entry.path().join("topic.json").is_file() {
                 names.push(name);
             }
         }
@@ -140,7 +140,7 @@ impl Topics {
     }
 
     fn try_create(&self, name: &str, partitions: u32) -> Result<Option<Arc<LocalTopic>>> {
-        check_name(name)?;
+        check_topic_name(name)?;
         if partitions == 0 || partitions > PARTITIONS_MAX {
             return Err(Error::invalid(format!(
                 "topic \"{name}\" cannot have {partitions} partitions, expected 1 to {PARTITIONS_MAX}"
@@ -184,8 +184,8 @@ fn missing(topic: &str, folder: &Path) -> Error {
     Error::invalid(format!("there is no topic \"{topic}\" in \"{}\"", folder.display()))
 }
 
-/// A name is a folder on disk and part of messages, so it is kept simple.
-fn check_name(name: &str) -> Result<()> {
+/// Refuses a name that no topic can have: it is a folder on disk and part of messages, so it is kept simple.
+pub fn check_topic_name(name: &str) -> Result<()> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     if name.is_empty() || name.len() > NAME_BYTES_MAX || name.starts_with(['.', '-']) || !name.chars().all(allowed) {
         return Err(Error::invalid(format!(

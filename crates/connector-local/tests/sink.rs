@@ -47,9 +47,9 @@ fn rows_of_a_key_stay_in_order_and_a_replay_writes_none_twice() {
     let topics = topics(folder.path());
     let topic = topics.create("actions", 3).unwrap();
     let mut first = sink(&topics, 0);
-    assert_eq!(first.prepare().unwrap(), None);
+    assert_eq!(first.prepare(1).unwrap(), None);
     first.write(&batch(0..40)).unwrap();
-    let prepared = first.prepare().unwrap().unwrap();
+    let prepared = first.prepare(2).unwrap().unwrap();
     assert_eq!(TopicSink::rows_of(&prepared).unwrap(), 40);
     first.write(&batch(40..70)).unwrap();
     drop(first);

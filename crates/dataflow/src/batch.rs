@@ -9,7 +9,7 @@ use arrow::datatypes::SchemaRef;
 use std::sync::Arc;
 
 /// Rows on their way through a job: a record batch of the declared columns, and beside it `_time`, `_ord`, `_late`
-/// and, behind an exchange, the hash of each row's key. Cloning copies no rows.
+/// and, after an exchange, the hash of each row's key. Cloning copies no rows.
 ///
 /// ```
 /// use arrow::array::{Int64Array, RecordBatch};
@@ -166,7 +166,7 @@ impl Batch {
         self.late.as_ref()
     }
 
-    /// The columns of a key and the hash of each row's key in them, behind an exchange.
+    /// The columns of a key and the hash of each row's key in them, after an exchange.
     pub fn key_hashes(&self) -> Option<(&[usize], &[u64])> {
         self.key_hashes.as_ref().map(|keys| (&*keys.columns, &*keys.hashes))
     }

@@ -3,7 +3,7 @@
 
 use crate::{Error, Result};
 
-/// Writes values behind each other.
+/// Writes values one after the other.
 ///
 /// ```
 /// use dataflow::{ByteReader, ByteWriter};
@@ -74,7 +74,7 @@ pub struct ByteReader<'a> {
 }
 
 impl<'a> ByteReader<'a> {
-    /// Begins behind the version, which has to be the one expected; `what` names the bytes in errors.
+    /// Begins after the version, which has to be the one expected; `what` names the bytes in errors.
     pub fn new(what: &'static str, bytes: &'a [u8], version: u8) -> Result<ByteReader<'a>> {
         let mut from = ByteReader { what, left: bytes };
         match from.u8()? {
@@ -137,11 +137,11 @@ impl<'a> ByteReader<'a> {
         self.left
     }
 
-    /// Refuses bytes behind the end.
+    /// Refuses bytes after the end.
     pub fn end(&self) -> Result<()> {
         match self.left {
             [] => Ok(()),
-            left => Err(self.corrupt(&format!("{} bytes lie behind its end", left.len()))),
+            left => Err(self.corrupt(&format!("{} bytes lie after its end", left.len()))),
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::{Batch, Context, EventTime, Frozen, Input, Operator, Port, Progress, Result, StateReader};
 use std::sync::Arc;
 
-/// An operator whose rows are checked: none at or behind the watermark goes in or comes out.
+/// An operator whose rows are checked: none at or before the watermark goes in or comes out.
 ///
 /// A violation is a bug of ours that would give wrong rows silently, so it panics; the host turns that into an
 /// `Internal` error that names the step.
@@ -33,7 +33,7 @@ fn assert_ahead(name: &str, verb: &str, batch: &Batch, watermark: EventTime) {
     let least = batch.times().iter().copied().min().unwrap_or(i64::MAX);
     assert!(
         watermark == EventTime::MIN || EventTime(least) > watermark || batch.rows() == 0,
-        "step {name} {verb} a row at {} behind the watermark {watermark}",
+        "step {name} {verb} a row at {}, which is not after the watermark {watermark}",
         EventTime(least)
     );
 }

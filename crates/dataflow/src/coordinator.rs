@@ -13,7 +13,7 @@ use crate::{
 pub struct Barrier {
     /// The number of the checkpoint that it belongs to; counts up.
     pub number: u64,
-    /// Nothing comes behind it.
+    /// Nothing comes after it.
     pub last: bool,
 }
 
@@ -197,6 +197,6 @@ mod tests {
                 assert_ne!(state, sample(), "byte {at}");
             }
         }
-        assert!(CoordinatorState::parse(&[&bytes[..], &[0]].concat()).is_err(), "bytes behind the end");
+        assert!(CoordinatorState::parse(&[&bytes[..], &[0]].concat()).is_err(), "bytes after the end");
     }
 }

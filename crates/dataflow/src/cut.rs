@@ -25,7 +25,7 @@ pub struct StagePlan {
     pub single: bool,
 }
 
-/// The stages of a job, each behind those that it takes rows from.
+/// The stages of a job, each after those that it takes rows from.
 ///
 /// Nodes that an [`Exchange::Forward`] edge joins share a stage, unless a path between them leaves it: a barrier would
 /// wait for itself there. A source is no part of a stage: its readers are.
@@ -128,7 +128,7 @@ impl Cut<'_> {
         false
     }
 
-    /// The stages in an order in which each comes behind those that it takes rows from.
+    /// The stages in an order in which each comes after those that it takes rows from.
     fn order(&self) -> Vec<usize> {
         let mut left: Vec<usize> = (0..self.graph.nodes.len())
             .filter(|&node| self.stage[node] == node && !is_source(self.graph, node))
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_barrier_never_waits_for_its_own_stage() {
-        // The dead letters of steps before and behind an exchange go to one table: it cannot be in the stage before.
+        // The dead letters of steps before and after an exchange go to one table: it cannot be in the stage before.
         let graph = JobGraph {
             nodes: vec![source(), step(vec![forward(0)]), step(vec![hash(1)]), sink(vec![letters(1), letters(2)])],
         };

@@ -14,7 +14,7 @@ pub const ERROR_COLUMN: &str = "_error";
 /// The hidden column beside [`ERROR_COLUMN`] with the bytes of a row that cannot be used, as they were sent or stored.
 pub const RAW_COLUMN: &str = "_raw";
 
-/// The fields of [`ERROR_COLUMN`] and [`RAW_COLUMN`], behind the declared columns of files that list their bad rows.
+/// The fields of [`ERROR_COLUMN`] and [`RAW_COLUMN`], after the declared columns of files that list their bad rows.
 ///
 /// ```
 /// assert_eq!(dataflow::bad_row_fields()[0].name(), dataflow::ERROR_COLUMN);

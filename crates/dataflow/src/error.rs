@@ -98,6 +98,23 @@ impl Error {
     }
 }
 
+/// Says why a file takes no more and what a person can do about it, if that is what an error of the system means.
+///
+/// ```
+/// use std::io::{Error, ErrorKind};
+/// assert!(dataflow::no_room(&Error::from(ErrorKind::StorageFull)).is_some());
+/// assert!(dataflow::no_room(&Error::from(ErrorKind::NotFound)).is_none());
+/// ```
+pub fn no_room(error: &std::io::Error) -> Option<&'static str> {
+    use std::io::ErrorKind as Kind;
+    match error.kind() {
+        Kind::StorageFull => Some("the disk is full, free some space"),
+        Kind::QuotaExceeded => Some("the disk quota is used up, free some space"),
+        Kind::FileTooLarge => Some("the file may not grow any further, raise the limit that `ulimit -f` shows"),
+        _ => None,
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)

@@ -98,7 +98,7 @@ pub struct Meeting {
     pub steps: Vec<usize>,
 }
 
-/// A job as nodes in an order in which every node comes behind those that it takes rows from.
+/// A job as nodes in an order in which every node comes after those that it takes rows from.
 #[derive(Clone, Debug, Default)]
 pub struct JobGraph {
     /// The nodes.
@@ -146,7 +146,7 @@ impl JobGraph {
         for (at, node) in self.nodes.iter().enumerate() {
             for edge in &node.inputs {
                 if edge.from >= at {
-                    return Err(Error::internal(format!("node {} takes rows from a node behind it", node.name)));
+                    return Err(Error::internal(format!("node {} takes rows from a node after it", node.name)));
                 }
                 let from = &self.nodes[edge.from];
                 if !from.ports.contains(&edge.port) {
@@ -221,7 +221,7 @@ mod tests {
         assert!(message.is_some_and(|message| message.contains("puts none out there")));
         assert!(
             refused(vec![Port::MAIN], &[(0, Port::MAIN), (1, Port::MAIN)])
-                .is_some_and(|message| message.contains("behind it"))
+                .is_some_and(|message| message.contains("after it"))
         );
     }
 }

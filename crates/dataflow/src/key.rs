@@ -37,7 +37,7 @@ pub struct KeyGroup(pub u16);
 pub struct KeyGroups {
     /// The first group held.
     pub from: u16,
-    /// The first group behind those held.
+    /// The first group after those held.
     pub to: u16,
 }
 

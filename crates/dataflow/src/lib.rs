@@ -21,6 +21,7 @@ mod files;
 mod graph;
 mod key;
 mod log;
+mod memory_files;
 mod operator;
 mod order;
 mod policy;
@@ -45,11 +46,12 @@ pub use cut::{Outlet, StagePlan, stages};
 pub use dead_letter::{
     DeadLetter, ERROR_COLUMN, RAW_COLUMN, RowText, bad_row_fields, dead_letter_schema, dead_letters, late_schema,
 };
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Error, ErrorKind, Result, no_room};
 pub use files::{Bounds, RecordBatches, RowGroup, TimedFile, TimedFiles};
 pub use graph::{Edge, Exchange, JobGraph, MakeOperator, Meeting, Node, NodeKind, Output, StepContext};
 pub use key::{KEY_GROUPS, KeyGroup, KeyGroups, key_bytes, key_group, key_hashes};
 pub use log::{LogEnd, Message, PartitionLog, Topic, TopicId};
+pub use memory_files::MemoryFiles;
 pub use operator::{Context, Fate, Fates, Input, Operator, Port, Progress};
 pub use order::{Position, RowOrder};
 pub use policy::{BadRowPolicy, Late, Quiet};
@@ -59,5 +61,5 @@ pub use sink::{Committable, Committer, Sink};
 pub use snapshot::{Frozen, Scope, Snapshot, StateReader, StateWriter};
 pub use split::{ReaderId, Split, SplitState};
 pub use splitter::Splitter;
-pub use stage::{Budget, FrozenStage, Stage, StageNodeStatus};
+pub use stage::{Budget, FrozenInput, FrozenStage, Stage, StageNodeStatus};
 pub use time::{EventTime, ProcessingTime, Span};

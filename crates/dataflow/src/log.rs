@@ -30,7 +30,7 @@ pub struct Message {
 pub struct LogEnd {
     /// The last message's position; `None` when the partition has none.
     pub last: Option<Position>,
-    /// `B`: nothing that lies behind `last` arrived, or will arrive, at or before this time.
+    /// `B`: nothing that lies after `last` arrived, or will arrive, at or before this time.
     pub drained_to: ProcessingTime,
 }
 

@@ -188,7 +188,7 @@ impl Context {
 ///
 /// * **Rows are ahead of the watermark.** `process` gets rows with `_time` above every watermark handed to `advance`,
 ///   and at most [`Context::room`] of them, so that a step that puts out one row per row in is always `Done`.
-/// * **Sorted inputs.** Steps that need order stand behind a merge: between two watermarks an input's rows come in
+/// * **Sorted inputs.** Steps that need order stand after a merge: between two watermarks an input's rows come in
 ///   (`_time`, `_ord`) order, and `advance(w)` completes them up to `w`. A step of several inputs may get one
 ///   input's rows ahead of another's; it keeps them in `process` and sweeps in `advance`.
 /// * **Watermarks never go back.** They are the same for all inputs. After `advance(w)` is `Done`, nothing at or

@@ -79,7 +79,7 @@ pub struct Polled {
     /// Rows that leave at other ports: those that could not be read ([`Port::DEAD_LETTER`]), and late ones that the
     /// stream removes ([`Port::LATE`]).
     pub aside: Vec<(Port, Batch)>,
-    /// No row at or before this comes later, behind the rows of this poll; `None` while the reader is absent: it has
+    /// No row at or before this comes later, after the rows of this poll; `None` while the reader is absent: it has
     /// nothing to wait for, and never gave a watermark.
     pub watermark: Option<EventTime>,
     /// For the coordinator, where there is something new to tell.
@@ -102,7 +102,7 @@ pub struct FrozenReader {
 }
 
 impl FrozenReader {
-    /// Whether an absent reader is present behind the barrier: its lanes turn present there, at the level of the
+    /// Whether an absent reader is present after the barrier: its lanes turn present there, at the level of the
     /// stream in each stage: the least of its lanes that are present, else the highest level of the steps that it
     /// reaches there, and never below what the stream has given there before.
     pub fn turns_present(&self) -> bool {

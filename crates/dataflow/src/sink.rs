@@ -6,17 +6,22 @@ use crate::{Batch, Result};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committable(pub Vec<u8>);
 
-/// Writes the rows of an output in one worker. Nothing is visible to readers before the committer has run, except
+/// Writes the rows of an output in one worker; a host keeps it on a thread of its own, and rows wait for it in a bounded
+/// queue. Nothing is visible to readers before the committer has run, except
 /// in topics, which promise no more than that a replay writes the same messages in the same order.
 pub trait Sink: Send {
     /// Takes rows; they may still be in memory when this returns.
     fn write(&mut self, batch: &Batch) -> Result<()>;
-    /// Makes durable what was written since the last barrier. `None` when there is nothing to commit.
-    fn prepare(&mut self) -> Result<Option<Committable>>;
+    /// Makes durable what was written since the checkpoint before, for the checkpoint of this number. `None` when there is
+    /// nothing to commit.
+    fn prepare(&mut self, checkpoint: u64) -> Result<Option<Committable>>;
 }
 
-/// Makes what writers prepared visible, all of a barrier at once. Idempotent: committables carry a token.
+/// Makes what writers prepared visible, all of a barrier at once.
+///
+/// Idempotent by token: a committable carries one from when it was prepared, and one that is given again, to this
+/// committer or to that of a later run, changes nothing.
 pub trait Committer: Send {
-    /// Commits what all writers of the output prepared at a barrier.
+    /// Commits what all writers of the output prepared at one or more barriers.
     fn commit(&mut self, committables: Vec<Committable>) -> Result<()>;
 }

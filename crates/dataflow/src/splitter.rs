@@ -32,7 +32,7 @@ impl Splitter {
         }
     }
 
-    /// The parts of a batch by worker, none of them empty; the rows of each part keep their sequence. Behind a hash
+    /// The parts of a batch by worker, none of them empty; the rows of each part keep their sequence. After a hash
     /// exchange rows carry the hashes of their keys.
     pub fn split(&self, sender: usize, batch: Batch) -> Result<Vec<(usize, Batch)>> {
         if batch.rows() == 0 {

@@ -31,7 +31,7 @@ impl Default for Budget {
 /// All operators between two exchanges, on one worker.
 ///
 /// Each operator is advanced to the least watermark over the inputs that reach it, once those above it are done: a
-/// window does not wait for an input that only a join behind it reads. An input that is absent, since none of its
+/// window does not wait for an input that only a join after it reads. An input that is absent, since none of its
 /// senders has shown a row, holds nobody back.
 pub struct Stage {
     nodes: Vec<StageNode>,
@@ -76,10 +76,11 @@ enum Target {
 
 struct StageInput {
     targets: Vec<(usize, Input)>,
-    // None: absent.
+    // None: absent. Invariant: else it is `given`.
     watermark: Option<EventTime>,
-    // The greatest watermark that it has had.
+    // The greatest watermark that it has had, also before a restore. Lower ones are ignored.
     given: EventTime,
+    is_restored: bool,
 }
 
 /// A call of one operator that is still to be made, or to be made again.
@@ -101,10 +102,19 @@ pub struct StageNodeStatus<'a> {
     pub watermark: EventTime,
 }
 
+/// An input of a stage at a barrier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrozenInput {
+    /// The greatest watermark that it has had; an absent input had it before it was absent.
+    pub given: EventTime,
+    /// Whether it is absent: it holds nobody back.
+    pub is_absent: bool,
+}
+
 /// The state of a stage at a barrier.
 pub struct FrozenStage {
-    /// Per input its watermark; `None` while it is absent.
-    pub inputs: Vec<Option<EventTime>>,
+    /// Per input what it was given.
+    pub inputs: Vec<FrozenInput>,
     /// Per node its place in the job graph, its watermark, and its state.
     pub nodes: Vec<(usize, EventTime, Arc<dyn Frozen>)>,
 }
@@ -123,7 +133,10 @@ impl Stage {
         let mut inputs: Vec<StageInput> = plan
             .inputs
             .iter()
-            .map(|_| StageInput { targets: vec![], watermark: Some(EventTime::MIN), given: EventTime::MIN })
+            .map(|_| {
+                let (targets, given) = (Vec::new(), EventTime::MIN);
+                StageInput { targets, watermark: Some(given), given, is_restored: false }
+            })
             .collect();
         for (at, &node) in plan.nodes.iter().enumerate() {
             let of = &graph.nodes[node];
@@ -176,12 +189,13 @@ impl Stage {
         self.resume()
     }
 
-    /// Moves the watermark of an input; `None`: it is absent, and holds nobody back.
+    /// Moves the watermark of an input; `None`: it is absent, and holds nobody back. One below what the input has had
+    /// before, also before a restore, leaves it there.
     pub fn advance(&mut self, input: usize, watermark: Option<EventTime>) -> Result<Progress> {
         self.expect_done()?;
         let at = &mut self.inputs[input];
-        at.watermark = watermark;
         at.given = at.given.max(watermark.unwrap_or(at.given));
+        at.watermark = watermark.map(|_| at.given);
         for at in (0..self.nodes.len()).rev() {
             let node = &self.nodes[at];
             if let Some(least) = self.least(&node.reached_by).filter(|&least| least > node.watermark) {
@@ -233,7 +247,7 @@ impl Stage {
     }
 
     /// Where the lane of a sender begins that turns present: at the input's watermark, or, if it has none, where the
-    /// furthest operator is that the input reaches; never behind a watermark that the input has had.
+    /// furthest operator is that the input reaches; never below a watermark that the input has had.
     pub fn present_at(&self, input: usize) -> EventTime {
         let reached = self.nodes.iter().filter(|node| node.reached_by.contains(&input));
         let furthest = || reached.map(|node| node.watermark).max().unwrap_or(EventTime::MIN);
@@ -270,7 +284,17 @@ impl Stage {
                 nodes.push((node.node, node.watermark, operator.freeze()?));
             }
         }
-        Ok(FrozenStage { inputs: self.inputs.iter().map(|input| input.watermark).collect(), nodes })
+        let input = |input: &StageInput| FrozenInput { given: input.given, is_absent: input.watermark.is_none() };
+        Ok(FrozenStage { inputs: self.inputs.iter().map(input).collect(), nodes })
+    }
+
+    /// Takes up what an input was given before a freeze; called on a new stage, once per worker that froze. The input
+    /// stands there, whether it was absent or not, until the host tells more of it.
+    pub fn restore_input(&mut self, input: usize, frozen: FrozenInput) {
+        let at = &mut self.inputs[input];
+        // As with nodes: rows that one worker has still to come may come to another.
+        at.given = if at.is_restored { frozen.given.min(at.given) } else { frozen.given };
+        (at.watermark, at.is_restored) = (Some(at.given), true);
     }
 
     /// Takes up the state of one node that was frozen at a watermark; called on a new stage, once per blob.
@@ -279,7 +303,7 @@ impl Stage {
         let Some(StageNode { kind: Kind::Step(operator), cx, watermark: own, is_restored, .. }) = at else {
             return Err(Error::internal(format!("state of node {node} came to a stage that has no such step")));
         };
-        // Workers behind a forward edge have come unequally far: what one has not released may come to another.
+        // Workers after a forward edge have come unequally far: what one has not released may come to another.
         *own = if *is_restored { watermark.min(*own) } else { watermark };
         *is_restored = true;
         operator.restore(state, cx)

@@ -20,7 +20,7 @@ impl Batch {
         Arc::new(Schema::new(fields))
     }
 
-    /// The declared columns, and behind them times, orders and lateness. Key hashes are left out.
+    /// The declared columns, and after them times, orders and lateness. Key hashes are left out.
     pub fn to_record_batch(&self) -> Result<RecordBatch> {
         let half = |shift: u32| -> ArrayRef {
             Arc::new(UInt64Array::from_iter_values(self.orders().iter().map(|&order| (order as u128 >> shift) as u64)))

@@ -54,8 +54,20 @@ impl Driver {
         &self.built.status
     }
 
-    /// Makes one call in one worker, writer or committer.
+    /// Makes one call in one worker, writer or committer. The first error of any of them, or of what was asked for from
+    /// outside, ends the job; there is no step after it.
     pub fn step(&mut self) -> Result<Step> {
+        if !self.control.has_failed() {
+            match self.step_any() {
+                Err(error) => self.control.fail(error),
+                Ok(step) if !self.control.has_failed() => return Ok(step),
+                Ok(_) => {}
+            }
+        }
+        Err(self.control.take_error().unwrap_or_else(|| Error::internal("a job that has failed was stepped again")))
+    }
+
+    fn step_any(&mut self) -> Result<Step> {
         let parts = self.finished.len();
         let first = self.chance.below(parts);
         for part in (0..parts).map(|n| (first + n) % parts) {

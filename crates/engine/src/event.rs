@@ -9,7 +9,7 @@ pub enum Event {
     Rows(Batch, usize),
     /// No row at or before this comes later in this lane. `None`: the sender is absent, and holds nobody back.
     Watermark(Option<EventTime>),
-    /// What came before belongs to this checkpoint, what comes behind it to the next.
+    /// What came before belongs to this checkpoint, what comes after it to the next.
     Barrier {
         barrier: Barrier,
         /// The sender was absent, and is present from here on.

@@ -16,7 +16,7 @@ pub struct SinkBinding {
 
 /// A job that can be run.
 pub struct Job {
-    /// Nodes in an order in which every node comes behind those that it takes rows from.
+    /// Nodes in an order in which every node comes after those that it takes rows from.
     pub graph: JobGraph,
     /// The readers of each source node, in the order of the source nodes: at least one, at most one per worker.
     pub readers: Vec<Vec<Box<dyn Reader>>>,

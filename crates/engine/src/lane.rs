@@ -107,7 +107,7 @@ impl Lane {
         self.barrier.is_some_and(|(_, turns_present)| turns_present)
     }
 
-    /// Lets the lane go on behind its barrier.
+    /// Lets the lane go on after its barrier.
     pub fn unblock(&mut self) {
         self.barrier = None;
     }

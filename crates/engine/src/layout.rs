@@ -9,7 +9,7 @@ use std::sync::Arc;
 /// The stages of a graph on workers.
 pub struct Layout {
     workers: usize,
-    /// The stages, each behind those that it takes rows from.
+    /// The stages, each after those that it takes rows from.
     pub stages: Vec<StagePlan>,
     /// Per stage the workers that have an instance of it.
     pub places: Vec<Vec<usize>>,

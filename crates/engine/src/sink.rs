@@ -127,7 +127,7 @@ impl SinkQueue {
         self.changed.notify_one();
     }
 
-    /// Puts a barrier behind the rows. Nothing comes behind the last one.
+    /// Puts a barrier after the rows. Nothing comes after the last one.
     pub fn barrier(&self, barrier: Barrier) {
         let mut items = self.items();
         items.queue.push_back(Item::Barrier(barrier));
@@ -246,7 +246,7 @@ impl SinkWriter {
         match group {
             Group::Ended => Ok(WriterStep::Ended),
             Group::Rows(items) => self.write(items).map(|()| WriterStep::Moved),
-            Group::Barrier(barrier) => self.sink.prepare().map(|committable| {
+            Group::Barrier(barrier) => self.sink.prepare(barrier.number).map(|committable| {
                 // The committer has gone only when the job has failed.
                 let _ = self.prepared.send(Preparation { barrier: barrier.number, committable });
                 if barrier.last { WriterStep::Ended } else { WriterStep::Moved }

@@ -47,7 +47,7 @@ impl Outbox for LocalOutbox {
 pub struct Worker {
     index: usize,
     sources: Vec<Source>,
-    // Each behind those that it takes rows from.
+    // Each after those that it takes rows from.
     stages: Vec<StageInstance>,
     // The instance of a stage, by stage.
     at: Vec<Option<usize>>,

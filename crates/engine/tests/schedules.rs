@@ -7,9 +7,10 @@ use arrow::array::{AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use coordinator::Free;
 use dataflow::{
-    Batch, Committable, Committer, Context, Edge, Error, ErrorKind, EventTime, Exchange, Frozen, FrozenReader, Input,
-    JobGraph, ManualClock, Node, NodeKind, Operator, Output, Polled, Port, ProcessingTime, Progress, ReadBounds,
-    Reader, ReaderState, Report, Result, RowOrder, Sink, SplitState, StateReader,
+    Batch, Committable, Committer, Context, Coordinator, CoordinatorAction, CoordinatorEvent, Edge, Error, ErrorKind,
+    EventTime, Exchange, Frozen, FrozenReader, Input, JobGraph, ManualClock, Node, NodeKind, Operator, Output, Polled,
+    Port, ProcessingTime, Progress, ReadBounds, Reader, ReaderState, Report, Result, RowOrder, Sink, SplitState,
+    StateReader,
 };
 use engine::{Control, Driver, Job, SinkBinding};
 use proptest::prelude::*;
@@ -124,16 +125,22 @@ impl Operator for Number {
 type Written = Arc<Mutex<Vec<(i64, i64, i64)>>>;
 
 #[derive(Default)]
-struct Writer(Vec<(i64, i64, i64)>);
+struct Writer {
+    rows: Vec<(i64, i64, i64)>,
+    checkpoint: u64,
+}
 
 impl Sink for Writer {
     fn write(&mut self, batch: &Batch) -> Result<()> {
         let value = |column: usize, row| batch.column(column).as_primitive::<Int64Type>().value(row);
-        self.0.extend((0..batch.rows()).map(|row| (batch.time(row).0, value(0, row), value(1, row))));
+        self.rows.extend((0..batch.rows()).map(|row| (batch.time(row).0, value(0, row), value(1, row))));
         Ok(())
     }
-    fn prepare(&mut self) -> Result<Option<Committable>> {
-        let rows: Vec<u8> = self.0.drain(..).flat_map(|row| [row.0, row.1, row.2]).flat_map(i64::to_le_bytes).collect();
+    fn prepare(&mut self, checkpoint: u64) -> Result<Option<Committable>> {
+        assert_eq!(checkpoint, self.checkpoint + 1);
+        self.checkpoint = checkpoint;
+        let rows: Vec<u8> =
+            self.rows.drain(..).flat_map(|row| [row.0, row.1, row.2]).flat_map(i64::to_le_bytes).collect();
         Ok((!rows.is_empty()).then_some(Committable(rows)))
     }
 }
@@ -276,4 +283,69 @@ fn a_panic_in_a_step_ends_the_job_with_an_error() {
     assert_eq!(error.kind(), ErrorKind::Internal);
     assert!(error.to_string().contains("told to fail"), "{error}");
     assert!(table.lock().unwrap().is_empty());
+}
+
+/// A coordinator that takes no checkpoint, a writer that writes nothing and a committer that commits nothing.
+struct Broken(Free);
+
+impl Coordinator for Broken {
+    fn handle(&mut self, event: CoordinatorEvent, now: ProcessingTime) -> Result<Vec<CoordinatorAction>> {
+        match event {
+            CoordinatorEvent::CheckpointWanted { .. } => Err(Error::internal("no checkpoint is taken")),
+            event => self.0.handle(event, now),
+        }
+    }
+    fn held_by(&self) -> Option<(String, EventTime)> {
+        None
+    }
+}
+
+impl Sink for Broken {
+    fn write(&mut self, _: &Batch) -> Result<()> {
+        Err(Error::unavailable("no row is written"))
+    }
+    fn prepare(&mut self, _: u64) -> Result<Option<Committable>> {
+        Ok(None)
+    }
+}
+
+impl Committer for Broken {
+    fn commit(&mut self, _: Vec<Committable>) -> Result<()> {
+        Err(Error::invalid("nothing is committed"))
+    }
+}
+
+/// Runs a job with a broken part in both hosts; its error has to say so.
+fn check_broken(expected: &str, break_it: fn(&mut Job)) {
+    let side = |offset: i64| (0..100).map(|n| (n, n % 3, 2 * n + offset)).collect::<Vec<_>>();
+    let broken = || {
+        let (mut job, ..) = job([side(0), side(1)], 2, -1, None);
+        break_it(&mut job);
+        job
+    };
+    for seed in 0..20 {
+        let driver = Driver::new(broken(), seed).unwrap();
+        driver.control().commit();
+        let mut idle = 0;
+        let ended = driver.run(&mut || {
+            idle += 1;
+            Ok(())
+        });
+        let error = ended.unwrap_err();
+        assert!(error.chain().contains(expected), "{}", error.chain());
+        assert!(idle < 1000, "the job stood still {idle} times before it said: {}", error.chain());
+    }
+    let control = Arc::new(Control::default());
+    control.commit();
+    let error = engine::run(broken(), &control, &mut |_| ()).unwrap_err();
+    assert!(error.chain().contains(expected), "{}", error.chain());
+}
+
+#[test]
+fn the_error_of_any_part_ends_the_job_in_both_hosts() {
+    check_broken("no checkpoint is taken", |job| job.coordinator = Box::new(Broken(Free::default())));
+    check_broken("no row is written", |job| {
+        job.sinks[0].writer = Box::new(|_| Ok(Box::new(Broken(Free::default()))));
+    });
+    check_broken("nothing is committed", |job| job.sinks[0].committer = Box::new(Broken(Free::default())));
 }

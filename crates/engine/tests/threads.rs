@@ -113,7 +113,7 @@ impl Sink for Writes {
         }
         Ok(())
     }
-    fn prepare(&mut self) -> Result<Option<Committable>> {
+    fn prepare(&mut self, _: u64) -> Result<Option<Committable>> {
         Ok(Some(Committable(vec![1])))
     }
 }

@@ -1,6 +1,7 @@
 //! As-of join: each left row meets the last right row of its key at its time.
 
 use crate::columns;
+use crate::fingerprint::Fingerprint;
 use crate::queue::{self, Queue};
 use crate::restored_rows::RestoredRows;
 use arrow::array::{ArrayRef, RecordBatch};
@@ -96,6 +97,14 @@ const ROW: u8 = 1;
 const LAST: u8 = 2;
 const PENDING: u8 = 3;
 
+/// What the state of an as-of join is of.
+pub(crate) fn fingerprint((left, right): (&SchemaRef, &SchemaRef), spec: &Spec) -> Result<u64> {
+    let Spec { left_keys, right_keys, columns, behind, strict, inner } = spec;
+    let columns: Vec<usize> = columns.iter().map(|(column, _)| *column).collect();
+    let out = Fingerprint::of("as-of").schema(left)?.schema(right)?.columns(left_keys).columns(right_keys);
+    Ok(out.columns(&columns).micros(behind.0).flag(*strict).flag(*inner).hash())
+}
+
 impl AsOf {
     /// Joins a left input with a right one.
     pub fn new(left: SchemaRef, right: SchemaRef, spec: Spec) -> Result<AsOf> {
@@ -107,10 +116,9 @@ impl AsOf {
         let columns = spec.columns.iter().map(|(column, _)| Values::new(right.field(*column).data_type()));
         let columns = columns.collect::<Result<Vec<_>>>()?;
         let shape = Shape { values: columns.len(), flags: columns.len() };
-        let (described_left, described_right) = (queue::describe(&left), queue::describe(&right));
         let last = Last { values: Vec::new(), flags: Vec::new(), columns: columns.len() };
         Ok(AsOf {
-            fingerprint: state::fingerprint(&format!("as-of {described_left} {described_right} {spec:?}")),
+            fingerprint: fingerprint((&left, &right), &spec)?,
             left,
             output,
             keys: KeyIndex::new(&types, false),
@@ -132,7 +140,7 @@ impl AsOf {
         let batch = if with_keys.len() == keys.len() { batch.clone() } else { batch.take(&with_keys)? };
         keys.retain(|&key| key != NO_KEY);
         if batch.times().first().is_some_and(|&first| self.log.last_time().is_some_and(|last| first < last)) {
-            return Err(Error::internal("right rows came to an as-of join out of order; it stands behind a merge"));
+            return Err(Error::internal("right rows came to an as-of join out of order; it stands after a merge"));
         }
         let (mut values, mut flags) = (Vec::new(), Vec::new());
         for ((column, _), kept) in self.spec.columns.iter().zip(&mut self.columns) {

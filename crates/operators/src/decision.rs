@@ -1,7 +1,8 @@
 //! A decision: named rules over rows, their actions, and a log of every row that was looked at.
 
 use crate::bad_rows::{BadRows, by_row};
-use crate::{columns, queue};
+use crate::columns;
+use crate::fingerprint::Fingerprint;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use dataflow::{
@@ -157,11 +158,20 @@ struct Decided {
     failed: Vec<String>,
 }
 
+/// What the state of a decision with a name and a subject is of, whose rules have names and lengths of ONCE PER.
+pub(crate) fn fingerprint<'a>(
+    input: &SchemaRef,
+    (name, subject): (&str, usize),
+    rules: impl ExactSizeIterator<Item = (&'a str, Option<Span>)>,
+) -> Result<u64> {
+    let out = Fingerprint::of("decision").schema(input)?.name(name).columns(&[subject]).count(rules.len());
+    Ok(rules.fold(out, |out, (rule, once_per)| out.name(rule).optional_span(once_per)).hash())
+}
+
 impl Decision {
     /// A decision over rows of a schema.
     pub fn new(input: SchemaRef, spec: Spec, bad_rows: BadRows) -> Result<Decision> {
         let (actions, log) = (actions_schema(&input, &spec)?, log_schema(&input, &spec)?);
-        let mut described = format!("decision {} {} {}", spec.name, spec.subject, queue::describe(&input));
         let mut cooldowns = Vec::with_capacity(spec.rules.len());
         for rule in &spec.rules {
             if rule.condition.data_type() != DataType::Boolean {
@@ -178,7 +188,6 @@ impl Decision {
                     spec.name, rule.name
                 )));
             }
-            described.push_str(&format!(" {} {:?}", rule.name, rule.once_per));
             cooldowns.push(rule.once_per.map(|once_per| Cooldown {
                 once_per,
                 last: Vec::new(),
@@ -190,7 +199,11 @@ impl Decision {
         Ok(Decision {
             keys: KeyIndex::new(&columns::types(&input, &[spec.subject], "the SUBJECT")?, true),
             model_version: (!versions.is_empty()).then(|| versions.join(",")),
-            fingerprint: state::fingerprint(&described),
+            fingerprint: fingerprint(
+                &input,
+                (&spec.name, spec.subject),
+                spec.rules.iter().map(|rule| (rule.name.as_str(), rule.once_per)),
+            )?,
             watermark: EventTime::MIN,
             spec,
             bad_rows,
@@ -366,7 +379,7 @@ impl Operator for Decision {
     fn process(&mut self, _: Input, batch: &Batch, cx: &mut Context) -> Result<Progress> {
         let Some(&newest) = batch.times().last() else { return Ok(Progress::Done) };
         if !batch.times().is_sorted() {
-            return Err(Error::internal("rows came to a decision out of order; it stands behind a merge"));
+            return Err(Error::internal("rows came to a decision out of order; it stands after a merge"));
         }
         let conditions = self.conditions(batch)?;
         let decided = self.decide(batch, &conditions)?;

@@ -1,7 +1,7 @@
 //! Drops repeated deliveries of a row.
 
 use crate::columns;
-use crate::queue;
+use crate::fingerprint::Fingerprint;
 use crate::restored_rows::RestoredRows;
 use arrow::datatypes::SchemaRef;
 use dataflow::{
@@ -32,6 +32,11 @@ pub struct Dedup {
 const NEVER: i64 = i64::MIN;
 const DELIVERY: u8 = 1;
 
+/// What the state of a dedup is of.
+pub(crate) fn fingerprint(schema: &SchemaRef, keys: &[usize], within: Span) -> Result<u64> {
+    Ok(Fingerprint::of("dedup").schema(schema)?.columns(keys).micros(within.0).hash())
+}
+
 impl Dedup {
     /// Drops rows of a schema with equal keys that lie within a span of each other.
     pub fn new(schema: SchemaRef, keys: Vec<usize>, within: Span) -> Result<Dedup> {
@@ -39,7 +44,7 @@ impl Dedup {
         if within.0 < 0 {
             return Err(Error::invalid(format!("DEDUP WITHIN is {} us, expected 0 or more", within.0)));
         }
-        let fingerprint = state::fingerprint(&format!("dedup {} {keys:?} {within:?}", queue::describe(&schema)));
+        let fingerprint = fingerprint(&schema, &keys, within)?;
         Ok(Dedup {
             key_columns: keys,
             within,
@@ -81,7 +86,7 @@ impl Operator for Dedup {
         self.settle();
         let Some(&newest) = batch.times().last() else { return Ok(Progress::Done) };
         if !batch.times().is_sorted() || self.log.last_time().is_some_and(|last| batch.times()[0] < last) {
-            return Err(Error::internal("rows came to a dedup out of order; it stands behind a merge"));
+            return Err(Error::internal("rows came to a dedup out of order; it stands after a merge"));
         }
         let mut keys = Vec::new();
         self.keys.intern(batch, &self.key_columns, &mut keys)?;

@@ -142,7 +142,7 @@ pub(crate) struct Stream {
     pub(crate) schema: SchemaRef,
     pub(crate) rows: Vec<Row>,
     pub(crate) keys: Vec<usize>,
-    /// Rows come in order, as behind a merge.
+    /// Rows come in order, as after a merge.
     pub(crate) is_sorted: bool,
 }
 

@@ -1,11 +1,12 @@
 //! Everything that a row passes through between decoding and a sink: pure steps over batches.
 //!
-//! [`Merge`] brings rows into order; behind it stand [`Filter`], [`Project`], [`Dedup`], [`Window`], [`AsOf`],
+//! [`Merge`] brings rows into order; after it stand [`Filter`], [`Project`], [`Dedup`], [`Window`], [`AsOf`],
 //! [`RangeAggregate`] and [`Decision`]. None of them knows a host, a connector, a clock or SQL.
 
 pub mod aggregate;
 pub mod bad_rows;
 mod columns;
+mod fingerprint;
 mod queue;
 mod restored_rows;
 mod sweep;

@@ -1,5 +1,6 @@
 //! Holds rows back until the watermark reaches them, then puts them out in (`_time`, `_ord`) order.
 
+use crate::fingerprint::Fingerprint;
 use crate::queue::{self, Queue};
 use arrow::datatypes::SchemaRef;
 use dataflow::{
@@ -40,10 +41,15 @@ const STRETCH_ROWS: usize = 1024;
 
 const HELD: u8 = 1;
 
+/// What the state of a merge is of.
+pub(crate) fn fingerprint(schema: &SchemaRef) -> Result<u64> {
+    Ok(Fingerprint::of("merge").schema(schema)?.hash())
+}
+
 impl Merge {
     /// A merge of rows with these columns.
     pub fn new(schema: SchemaRef) -> Result<Merge> {
-        let fingerprint = state::fingerprint(&format!("merge {}", queue::describe(&schema)));
+        let fingerprint = fingerprint(&schema)?;
         Ok(Merge { schema, runs: Vec::new(), watermark: EventTime::MIN, home: KeyGroup(0), fingerprint })
     }
 

@@ -33,12 +33,12 @@ impl Queue {
         self.batches.push_back(Waiting { batch, row_size });
     }
 
-    /// Takes rows that are in order behind all that wait. They may wait long, so small batches become larger ones: each
+    /// Takes rows that are in order after all that wait. They may wait long, so small batches become larger ones: each
     /// row is copied once per doubling.
     pub(crate) fn push_in_order(&mut self, batch: &Batch, operator: &str) -> Result<()> {
         let last = self.last_time().unwrap_or(i64::MIN);
         if !batch.times().is_sorted() || batch.times().first().is_some_and(|&first| first < last) {
-            return Err(Error::internal(format!("rows came to {operator} out of order; it stands behind a merge")));
+            return Err(Error::internal(format!("rows came to {operator} out of order; it stands after a merge")));
         }
         let mut batch = batch.clone();
         while let Some(last) = self.batches.back() {
@@ -199,9 +199,4 @@ pub(crate) fn put_by_hashes(blobs: &mut GroupBlobs, tag: u8, batches: &[Batch], 
         }
     }
     Ok(())
-}
-
-/// What a schema is, for fingerprints.
-pub(crate) fn describe(schema: &SchemaRef) -> String {
-    schema.fields().iter().map(|field| format!("{} {},", field.name(), field.data_type())).collect()
 }

@@ -2,6 +2,7 @@
 
 use crate::aggregate::does_not_fit;
 use crate::bad_rows::{BadRows, by_row, good_rows};
+use crate::fingerprint::Fingerprint;
 use crate::queue::{self, Queue};
 use crate::sweep::{FramedAggregate, FrozenSweep, Sweep};
 use crate::{Aggregate, columns};
@@ -132,6 +133,17 @@ pub struct RangeAggregate {
 const ROW: u8 = 1;
 const PENDING: u8 = 2;
 
+/// What the state of an aggregate over another stream is of.
+pub(crate) fn fingerprint((left, right): (&SchemaRef, &SchemaRef), spec: &Spec) -> Result<u64> {
+    let out = Fingerprint::of("range").schema(left)?.schema(right)?.columns(&spec.left_keys).columns(&spec.right_keys);
+    let mut out = out.count(spec.functions.len());
+    for Function { name: _, computes, argument, filter, from, to } in &spec.functions {
+        out = out.flag(*computes == RangeFunction::Exists).aggregate(computes.aggregate());
+        out = out.optional_column(*argument).optional_column(*filter).micros(*from).micros(*to);
+    }
+    Ok(out.hash())
+}
+
 impl RangeAggregate {
     /// Functions of rows of a right input for each row of a left one.
     pub fn new(left: SchemaRef, right: SchemaRef, spec: Spec, bad_rows: BadRows) -> Result<RangeAggregate> {
@@ -148,9 +160,8 @@ impl RangeAggregate {
             })
             .collect();
         let sweep = Sweep::new(&right, &spec.right_keys, false, &wanted)?;
-        let (described_left, described_right) = (queue::describe(&left), queue::describe(&right));
         Ok(RangeAggregate {
-            fingerprint: state::fingerprint(&format!("range {described_left} {described_right} {spec:?}")),
+            fingerprint: fingerprint((&left, &right), &spec)?,
             left,
             output,
             bad_rows,
@@ -218,7 +229,7 @@ impl Operator for RangeAggregate {
             let last = self.sweep.last_time().unwrap_or(i64::MIN);
             if batch.times().first().is_some_and(|&first| first < last) || !batch.times().is_sorted() {
                 return Err(Error::internal(
-                    "right rows came to an aggregate over another stream out of order; it stands behind a merge",
+                    "right rows came to an aggregate over another stream out of order; it stands after a merge",
                 ));
             }
             self.sweep.append(batch)?;

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::job::{decoder, stream_spec};
 use crate::open::Project;
 use connector_iceberg::{TableClaim, TableOptions, TableWriter, Warehouse};
-use dataflow::{Error, ErrorKind, Position, ProcessingTime, Result, Sink, Topic};
+use dataflow::{Error, ErrorKind, Position, ProcessingTime, Result, Topic};
 use seam::{
     Archiver, CLOCK_PROPERTY, FRONTIER_PROPERTY, Frontier, archive_schema, check_clock_property, clock_property,
 };
@@ -343,7 +343,7 @@ impl StreamArchive {
         if self.rows == 0 || self.under_way.is_some() {
             return Ok(());
         }
-        let prepared = self.writer.prepare().map_err(|error| self.failed(error))?;
+        let prepared = self.writer.finish(None).map_err(|error| self.failed(error))?;
         let frontier = self.archiver.frontier().to_text();
         let properties = vec![(FRONTIER_PROPERTY.to_owned(), frontier.clone())];
         self.commits.commit(prepared.into_iter().collect(), properties, self.frontier.clone())?;

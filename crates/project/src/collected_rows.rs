@@ -44,7 +44,7 @@ impl Sink for Rows {
         Ok(())
     }
 
-    fn prepare(&mut self) -> Result<Option<Committable>> {
+    fn prepare(&mut self, _: u64) -> Result<Option<Committable>> {
         Ok(None)
     }
 }

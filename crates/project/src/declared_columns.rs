@@ -135,11 +135,14 @@ impl DeclaredFiles {
                     let names = schema.fields().iter().map(|field| field.name().as_str());
                     // What the reader adds is no column of the file.
                     let there: Vec<_> = names.filter(|name| ![ERROR_COLUMN, RAW_COLUMN].contains(name)).collect();
+                    let there = match there.as_slice() {
+                        [] => "it holds no row, so that no column of it is known".to_owned(),
+                        there => format!("its columns are: {}", there.join(", ")),
+                    };
                     Error::invalid(format!(
-                        "stream \"{}\": column \"{name}\" is not in {}; its columns are: {}",
+                        "stream \"{}\": column \"{name}\" is not in {}; {there}",
                         stream.name,
-                        inner.name(),
-                        there.join(", ")
+                        inner.name()
                     ))
                 })?;
             if !arrow::compute::can_cast_types(found.data_type(), declared.data_type()) {

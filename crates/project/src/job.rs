@@ -7,6 +7,7 @@ use crate::failure::Failure;
 use crate::files_since::FilesSince;
 use crate::open::Project;
 use crate::output::{Begin, WiredSink, begin_tables, claim_tables, refuse_history, refuse_used, wire};
+use crate::output_check::wrong_outputs;
 use crate::tally::{RuleTally, TallySink};
 use codec::JsonDecode;
 use connector_local::Files;
@@ -117,6 +118,10 @@ impl Project {
     pub fn job(&self, target: &Target, options: &JobOptions) -> Result<Wired, Failure> {
         let checked = self.check(target)?;
         refuse_history(self, &checked.outputs)?;
+        let wrong = wrong_outputs(self, &checked.outputs)?;
+        if !wrong.is_empty() {
+            return Err(Failure::Diagnostics(wrong));
+        }
         if options.begin == Begin::Refuse {
             refuse_used(self, &checked.outputs)?;
         }
@@ -211,7 +216,7 @@ impl Project {
     pub fn missing_topics(&self, target: &Target) -> Result<Vec<(String, String)>, Failure> {
         let mut missing = Vec::new();
         for stream in &self.check(target)?.streams {
-            let Some(topic) = stream.live.as_ref().filter(|_| goes_on_live(stream)) else { continue };
+            let Some(topic) = &stream.live else { continue };
             if let Err(error) = self.topics()?.topic_or_create(topic, 1)
                 && self.topics()?.topic(topic)?.is_none()
             {
@@ -225,7 +230,7 @@ impl Project {
     fn input(&self, stream: &Stream, options: &JobOptions) -> Result<StreamInput> {
         let live = match &stream.live {
             Some(topic) => {
-                if !options.until_caught_up && options.begin != Begin::Collect && goes_on_live(stream) {
+                if !options.until_caught_up && options.begin != Begin::Collect {
                     self.topics()?.topic_or_create(topic, 1)?;
                 }
                 self.live(stream, topic)?
@@ -261,7 +266,11 @@ impl Project {
     }
 
     /// The current snapshot of a stream's history, with its frontier where it is an archive.
-    fn table(&self, stream: &Stream, table: &str) -> Result<(Option<Arc<dyn TimedFiles>>, Option<Frontier>)> {
+    pub(crate) fn table(
+        &self,
+        stream: &Stream,
+        table: &str,
+    ) -> Result<(Option<Arc<dyn TimedFiles>>, Option<Frontier>)> {
         let warehouse = match self.warehouse_if_there()? {
             Some(warehouse) if warehouse.exists(table)? => warehouse,
             _ => return Ok((None, None)),
@@ -285,11 +294,6 @@ impl Project {
             None => Ok((Some(Arc::new(DeclaredFiles::new(files, stream)?)), None)),
         }
     }
-}
-
-/// Whether a topic can continue exactly where the history of a stream ends. Files that others wrote have no frontier.
-fn goes_on_live(stream: &Stream) -> bool {
-    !matches!(stream.history, Some(History::Files(_)))
 }
 
 /// Leaves out the files of each history that no output after an instant looks back to.

@@ -19,8 +19,10 @@ mod files_since;
 mod tally;
 
 mod output;
+mod output_check;
 
 mod job;
+mod wiring_check;
 
 mod archive;
 mod archive_commit;

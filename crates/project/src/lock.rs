@@ -5,7 +5,7 @@
 //! tells which model a revision ran with.
 
 use arrow::datatypes::Schema;
-use dataflow::{Error, Result};
+use dataflow::{Error, Result, no_room};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -85,7 +85,8 @@ impl Lock {
             return Ok(());
         }
         let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
-            Error::unavailable(format!("{} cannot be written", self.path.display())).with_source(error)
+            let why = error.downcast_ref().and_then(no_room).map(|why| format!(": {why}")).unwrap_or_default();
+            Error::unavailable(format!("{} cannot be written{why}", self.path.display())).with_source(error)
         };
         let text = toml::to_string(&pinned.1).map_err(|error| failed(error.into()))?;
         write_durably(&self.path, &format!("{HEADER}{text}")).map_err(|error| failed(error.into()))?;

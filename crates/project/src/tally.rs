@@ -107,7 +107,7 @@ impl Sink for TallySink {
         self.inner.write(batch)
     }
 
-    fn prepare(&mut self) -> Result<Option<Committable>> {
-        self.inner.prepare()
+    fn prepare(&mut self, checkpoint: u64) -> Result<Option<Committable>> {
+        self.inner.prepare(checkpoint)
     }
 }

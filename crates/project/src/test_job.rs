@@ -9,11 +9,10 @@ use crate::open::Project;
 use arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::row::{RowConverter, SortField};
-use dataflow::{Batch, Error, RecordBatches, Result, Scorer, ScorerInput, TimedFile, TimedFiles};
+use dataflow::{Batch, Error, MemoryFiles, Result, Scorer, ScorerInput, TimedFile, TimedFiles};
 use seam::StreamInput;
 use sql::{BoundExpect, Catalog, ExpectedRows, Statements, Target, Test, statement};
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 /// A TEST that is ready to run.
@@ -48,8 +47,8 @@ impl Project {
                 }
                 batches.push(declared.rows);
             }
-            let history =
-                Some(Arc::new(TestRows::new(&stream.name, stream.schema.clone(), batches)) as Arc<dyn TimedFiles>);
+            let given = given_files(&stream.name, stream.schema.clone(), batches);
+            let history = Some(Arc::new(given) as Arc<dyn TimedFiles>);
             inputs.push(StreamInput { spec: stream_spec(stream), history, history_frontier: None, live: None });
         }
         let options = JobOptions { until_caught_up: true, begin: Begin::Collect, from: None };
@@ -234,50 +233,10 @@ impl Scorer for FixedScorer {
 }
 
 /// Rows of a test as the files of a history.
-struct TestRows {
-    name: String,
-    schema: SchemaRef,
-    batches: Vec<RecordBatch>,
-    files: Vec<TimedFile>,
-}
-
-impl TestRows {
-    fn new(stream: &str, schema: SchemaRef, batches: Vec<RecordBatch>) -> TestRows {
-        let file = |(at, batch): (usize, &RecordBatch)| {
-            let (rows, bytes) = (batch.num_rows() as u64, batch.get_array_memory_size() as u64);
-            TimedFile::of_one_group(format!("GIVEN {stream} ({at})"), rows, bytes, Vec::new())
-        };
-        TestRows {
-            name: format!("GIVEN {stream}"),
-            schema,
-            files: batches.iter().enumerate().map(file).collect(),
-            batches,
-        }
-    }
-}
-
-impl TimedFiles for TestRows {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn schema(&self) -> SchemaRef {
-        self.schema.clone()
-    }
-
-    fn files(&self) -> &[TimedFile] {
-        &self.files
-    }
-
-    fn property(&self, _: &str) -> Option<String> {
-        None
-    }
-
-    fn open(&self, file: usize, _: Range<usize>, columns: &[String], batch_rows: usize) -> Result<RecordBatches> {
-        let indexes = columns.iter().map(|name| Ok(self.schema.index_of(name)?)).collect::<Result<Vec<_>>>()?;
-        let rows = self.batches[file].project(&indexes)?;
-        let cuts = (0..rows.num_rows()).step_by(batch_rows.max(1));
-        let parts: Vec<_> = cuts.map(|from| Ok(rows.slice(from, batch_rows.min(rows.num_rows() - from)))).collect();
-        Ok(Box::new(parts.into_iter()))
-    }
+fn given_files(stream: &str, schema: SchemaRef, batches: Vec<RecordBatch>) -> MemoryFiles {
+    let file = |(at, batch): (usize, RecordBatch)| {
+        let (rows, bytes) = (batch.num_rows() as u64, batch.get_array_memory_size() as u64);
+        (TimedFile::of_one_group(format!("GIVEN {stream} ({at})"), rows, bytes, Vec::new()), vec![batch])
+    };
+    MemoryFiles::new(format!("GIVEN {stream}"), schema, batches.into_iter().enumerate().map(file).collect())
 }

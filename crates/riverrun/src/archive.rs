@@ -3,8 +3,8 @@
 use crate::args::RunArgs;
 use crate::clock::Stopwatch;
 use crate::outcome::Outcome;
-use crate::run::on_interrupt;
-use crate::show;
+use crate::signals::on_interrupt;
+use crate::{print, show};
 use dataflow::{Error, Position, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use project::{Archive, ArchiveEnd, ArchiveOptions, ArchiveStep, Archived, Project};
@@ -48,9 +48,9 @@ pub fn archive(project: &Project, args: &RunArgs) -> Outcome {
     let took = view.finish();
     let archived = archive.archived()?;
     if args.json {
-        println!("{}", json(&archived));
+        print::line(&json(&archived).to_string())?;
     } else {
-        eprint!("archived in {}\n{}", show::duration(took), table(&archived));
+        print::note_text(&format!("archived in {}\n{}", show::duration(took), table(&archived)));
     }
     let absent: Vec<_> = archive.absent().map(|(stream, why)| format!("{stream}: {why}")).collect();
     if bounded && !absent.is_empty() {
@@ -115,7 +115,7 @@ impl View {
         for commit in &step.committed {
             (self.commits, self.last_commit) = (self.commits + 1, Some(self.watch.elapsed()));
             if !self.terminal {
-                eprintln!("committed {} rows to {}", show::count(commit.rows as i64), commit.table);
+                print::note(format_args!("committed {} rows to {}", show::count(commit.rows as i64), commit.table));
             }
         }
         let now = self.watch.elapsed();
@@ -132,12 +132,12 @@ impl View {
             self.spinner.set_message(message);
         } else {
             self.due = now + PLAIN_EVERY;
-            eprintln!("archive: {message}");
+            print::note(format_args!("archive: {message}"));
         }
     }
 
     fn line(&self, line: &str) {
-        self.spinner.suspend(|| eprintln!("{line}"));
+        self.spinner.suspend(|| print::note(format_args!("{line}")));
     }
 
     fn finish(self) -> Duration {

@@ -120,7 +120,7 @@ pub struct RunArgs {
     /// Where `archive` stops: stream=PARTITION:LEDGER:ENTRY:INDEX,.. (may be repeated)
     #[arg(long, value_name = "POSITIONS")]
     pub to: Vec<String>,
-    /// Give out only rows behind this instant: 2013-12-01 or 2013-12-01T00:00:00
+    /// Give out only rows after this instant: 2013-12-01 or 2013-12-01T00:00:00
     #[arg(long, value_name = "INSTANT")]
     pub from: Option<String>,
     /// How often tables are committed: 500ms, 10s, 2m; `commit_every` of riverrun.toml when left out, else 60s
@@ -148,7 +148,7 @@ pub struct QueryArgs {
     /// Rows to stop at
     #[arg(long, short = 'n')]
     pub limit: Option<usize>,
-    /// Give out only rows behind this instant
+    /// Give out only rows after this instant
     #[arg(long, value_name = "INSTANT")]
     pub from: Option<String>,
     /// Give out only rows at or before this instant

@@ -1,25 +1,25 @@
 //! `check` and `explain`: plans, and what is wrong with them.
 
 use crate::outcome::Outcome;
-use crate::report;
+use crate::{print, report};
 use project::Project;
 use sql::Target;
 use std::process::ExitCode;
 
 /// Plans everything.
 pub fn check(project: &Project, json: bool) -> Outcome {
-    match project.check(&Target::All) {
+    match project.check_wiring(&Target::All) {
         Ok(checked) => {
             let (streams, outputs) = (checked.streams.len(), checked.outputs.len());
             if json {
-                println!("{}", serde_json::json!({ "streams": streams, "outputs": outputs }));
+                print::line(&serde_json::json!({ "streams": streams, "outputs": outputs }).to_string())?;
             } else {
-                eprintln!("{}: {streams} streams and {outputs} outputs, all planned", project.name());
+                print::note(format_args!("{}: {streams} streams and {outputs} outputs, all planned", project.name()));
             }
             Ok(ExitCode::SUCCESS)
         }
         Err(failure) if json => {
-            report::failure_json(&failure).iter().for_each(|line| println!("{line}"));
+            report::failure_json(&failure).iter().try_for_each(|line| print::line(&line.to_string()).map(drop))?;
             Ok(ExitCode::from(1))
         }
         Err(failure) => Err(failure),
@@ -35,6 +35,6 @@ pub fn explain(project: &Project, name: Option<&str>) -> Outcome {
             Err(view) => project.check(&Target::Outputs(vec![name.to_owned()])).map_err(|_| view.of_a_name())?,
         },
     };
-    print!("{}", checked.explain());
+    print::data(&checked.explain())?;
     Ok(ExitCode::SUCCESS)
 }

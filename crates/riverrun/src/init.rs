@@ -1,7 +1,8 @@
 //! `init`: a working project to start from.
 
 use crate::outcome::Outcome;
-use dataflow::{Error, Result};
+use crate::print;
+use dataflow::{Error, Result, no_room};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -23,15 +24,18 @@ pub fn init(folder: &Path) -> Outcome {
     for (name, bytes) in TEMPLATE {
         write(&folder.join(name), bytes)?;
     }
-    eprintln!("made {}: messages of two hours, features, a model and a decision\n", folder.display());
-    eprintln!("  cd {}", folder.display());
-    eprintln!("  riverrun run                 # features, scores and decisions over data/messages.csv");
-    eprintln!("  riverrun test                # tests/spam.test.sql");
-    eprintln!("  riverrun query \"SELECT * FROM scored WHERE score > 0.9\" -n 10");
+    print::note(format_args!("made {}: messages of two hours, features, a model and a decision\n", folder.display()));
+    print::note(format_args!("  cd {}", folder.display()));
+    print::note(format_args!("  riverrun run                 # features, scores and decisions over data/messages.csv"));
+    print::note(format_args!("  riverrun test                # tests/spam.test.sql"));
+    print::note(format_args!("  riverrun query \"SELECT * FROM scored WHERE score > 0.9\" -n 10"));
     Ok(ExitCode::SUCCESS)
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let written = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(path, bytes));
-    written.map_err(|error| Error::unavailable(format!("file {} cannot be written", path.display())).with_source(error))
+    written.map_err(|error| {
+        let why = no_room(&error).map(|why| format!(": {why}")).unwrap_or_default();
+        Error::unavailable(format!("file {} cannot be written{why}", path.display())).with_source(error)
+    })
 }

@@ -6,6 +6,7 @@ mod check;
 mod clock;
 mod init;
 mod outcome;
+mod print;
 mod progress;
 mod publish;
 mod query;
@@ -13,6 +14,7 @@ mod report;
 mod retention;
 mod run;
 mod show;
+mod signals;
 mod test;
 mod why;
 
@@ -25,7 +27,7 @@ use std::sync::Arc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match command(&cli) {
+    match signals::survive_file_limit().map_err(project::Failure::Error).and_then(|()| command(&cli)) {
         Ok(code) => code,
         Err(failure) => {
             report::failure(&failure);
@@ -63,7 +65,9 @@ fn command(cli: &Cli) -> Outcome {
         Command::Why { id, json } => why::why(&open()?, id, *json),
         Command::Test { filter, json } => test::test(&open()?, filter.as_deref(), *json),
         Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Cli::command(), "riverrun", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "riverrun", &mut script);
+            print::data(&String::from_utf8_lossy(&script))?;
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -1,6 +1,7 @@
 //! A running job on the terminal: a bar over history, then one line of what is live. Plain lines when piped.
 
 use crate::clock::{Stopwatch, SystemClock};
+use crate::print;
 use crate::show;
 use dataflow::{Clock, ProcessingTime};
 use engine::{Backlog, Status};
@@ -80,13 +81,13 @@ impl Progress {
             self.due = self.watch.elapsed() + PLAIN_EVERY;
             let side =
                 if in_history { format!("history: {} rows, ", show::count(history as i64)) } else { String::new() };
-            eprintln!("{side}{message}");
+            print::note(format_args!("{side}{message}"));
         }
     }
 
     /// Prints a line beside the bar.
     pub fn say(&self, line: &str) {
-        self.bar.suspend(|| eprintln!("{line}"));
+        self.bar.suspend(|| print::note(format_args!("{line}")));
     }
 
     /// Says once what outputs have to wait for.

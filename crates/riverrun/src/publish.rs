@@ -2,11 +2,10 @@
 
 use crate::clock::Stopwatch;
 use crate::outcome::Outcome;
-use crate::run::on_interrupt;
-use crate::show;
+use crate::signals::on_interrupt;
+use crate::{print, show};
 use indicatif::{ProgressBar, ProgressStyle};
 use project::{Project, TailRow};
-use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
@@ -24,16 +23,16 @@ pub fn publish(project: &Project, stream: &str, file: &Path, partitions: u32) ->
     spinner.finish_and_clear();
     let published = published?;
     if let Some(warning) = &published.warning {
-        eprintln!("warning: {warning}");
+        print::note(format_args!("warning: {warning}"));
     }
     let times = published.times.map_or(String::new(), |(least, greatest)| format!(", from {least} to {greatest}"));
-    eprintln!(
+    print::note(format_args!(
         "published {} messages ({}) to topic {} in {}{times}",
         show::count(published.messages as i64),
         show::bytes(published.bytes),
         published.topic,
         show::duration(watch.elapsed())
-    );
+    ));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -53,7 +52,6 @@ pub fn tail(project: &Project, name: &str, options: &TailOptions) -> Outcome {
     let mut tail = project.tail(name, options.from_start)?;
     let stopped = on_interrupt()?;
     let mut left = options.limit.unwrap_or(usize::MAX);
-    let mut out = std::io::stdout().lock();
     while left > 0 && !stopped.load(Ordering::Relaxed) {
         let rows = tail.next(1024.min(left))?;
         if rows.is_empty() {
@@ -63,7 +61,7 @@ pub fn tail(project: &Project, name: &str, options: &TailOptions) -> Outcome {
             tail.wait(LOOK_EVERY)?;
         }
         for row in rows.iter().take(left) {
-            if writeln!(out, "{}", line(row, options.json)).is_err() {
+            if !print::line(&line(row, options.json))? {
                 return Ok(ExitCode::SUCCESS);
             }
         }

@@ -2,15 +2,15 @@
 
 use crate::args::QueryArgs;
 use crate::outcome::Outcome;
-use crate::run::{engine_job, instant, on_interrupt};
-use crate::show;
+use crate::run::{engine_job, instant};
+use crate::signals::on_interrupt;
+use crate::{print, show};
 use arrow::array::RecordBatch;
 use dataflow::{Batch, Encode, Error, EventTime, Fate, Result};
 use engine::{Control, JobReport};
 use project::{Begin, JobOptions, JsonEncode, Project, Rows};
 use seam::StreamStats;
 use sql::Target;
-use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -67,13 +67,13 @@ pub fn query(project: &Project, args: &QueryArgs) -> Outcome {
     if people {
         let more = taken.count > SHOWN_MAX && least.is_none();
         let hint = if more { ", the first of them shown; --json or --limit shows more" } else { "" };
-        eprintln!("{} rows{hint}", show::count(taken.count as i64));
+        print::note(format_args!("{} rows{hint}", show::count(taken.count as i64)));
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn told(rows: u64, path: &Path) -> ExitCode {
-    eprintln!("wrote {} rows to {}", show::count(rows as i64), path.display());
+    print::note(format_args!("wrote {} rows to {}", show::count(rows as i64), path.display()));
     ExitCode::SUCCESS
 }
 
@@ -124,7 +124,10 @@ impl Taken {
         failed.and_then(|()| self.take())?;
         let bad = self.bad(&ended);
         if bad > 0 {
-            eprintln!("{} bad rows are left out, as ON BAD ROW of their streams says", show::count(bad));
+            print::note(format_args!(
+                "{} bad rows are left out, as ON BAD ROW of their streams says",
+                show::count(bad)
+            ));
         }
         Ok(())
     }
@@ -179,18 +182,20 @@ impl Print {
         let Print::Table { block, rows, .. } = self else { return Ok(false) };
         *rows = 0;
         let text = show::table(&std::mem::take(block))?;
-        Ok(std::io::stdout().lock().write_all(text.as_bytes()).is_err())
+        print::data(&text).map(|is_read| !is_read)
     }
 }
 
 /// Prints rows as JSON lines. False when the reader has gone away.
 pub fn print_json(batches: &[RecordBatch]) -> Result<bool> {
-    let mut out = std::io::stdout().lock();
     for batch in batches {
+        let mut text = String::new();
         for line in JsonEncode::new(batch.schema())?.encode(batch)? {
-            if out.write_all(&line).and_then(|()| out.write_all(b"\n")).is_err() {
-                return Ok(false);
-            }
+            text.push_str(&String::from_utf8_lossy(&line));
+            text.push('\n');
+        }
+        if !print::data(&text)? {
+            return Ok(false);
         }
     }
     Ok(true)
@@ -201,15 +206,10 @@ fn print_csv(batch: &RecordBatch, header: bool) -> Result<bool> {
     let quoted = |cell: &String| {
         if cell.contains([',', '"', '\n']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.clone() }
     };
-    let mut out = std::io::stdout().lock();
     let cells = show::cells(batch)?;
     let names = batch.schema().fields().iter().map(|field| quoted(field.name())).collect::<Vec<_>>().join(",");
     let line = |row: usize| cells.iter().map(|column| quoted(&column[row])).collect::<Vec<_>>().join(",");
     let lines = (0..batch.num_rows()).map(line);
-    for line in header.then_some(names).into_iter().chain(lines) {
-        if writeln!(out, "{line}").is_err() {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    let text: String = header.then_some(names).into_iter().chain(lines).map(|line| line + "\n").collect();
+    print::data(&text)
 }

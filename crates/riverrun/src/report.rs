@@ -1,5 +1,6 @@
 //! Errors as people read them.
 
+use crate::print;
 use dataflow::{Error, ErrorKind};
 use project::Failure;
 
@@ -9,14 +10,14 @@ pub fn failure(failure: &Failure) {
         Failure::Diagnostics(diagnostics) => {
             for (at, diagnostic) in diagnostics.iter().enumerate() {
                 if at > 0 {
-                    eprintln!();
+                    print::note(format_args!(""));
                 }
-                eprintln!("{diagnostic}");
+                print::note(format_args!("{diagnostic}"));
             }
             let count = diagnostics.len();
-            eprintln!("\n{count} {}", if count == 1 { "error" } else { "errors" });
+            print::note(format_args!("\n{count} {}", if count == 1 { "error" } else { "errors" }));
         }
-        Failure::Error(error) => eprintln!("error: {}{}", error.chain(), advice(error)),
+        Failure::Error(error) => print::note(format_args!("error: {}{}", error.chain(), advice(error))),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Removes old messages of topics while a command runs.
 
+use crate::print;
 use crate::report;
 use crate::show;
 use project::Project;
@@ -35,11 +36,14 @@ fn trim(project: &Project) {
     match project.trim_topics() {
         Ok(trimmed) => {
             for (topic, removed) in trimmed {
-                eprintln!("topic {topic}: {} of old messages removed", show::bytes(removed.bytes as usize));
+                print::note(format_args!(
+                    "topic {topic}: {} of old messages removed",
+                    show::bytes(removed.bytes as usize)
+                ));
             }
         }
         Err(failure) => {
-            eprintln!("old messages could not be removed:");
+            print::note(format_args!("old messages could not be removed:"));
             report::failure(&failure);
         }
     }

@@ -4,7 +4,8 @@ use crate::args::RunArgs;
 use crate::clock::{Stopwatch, rest};
 use crate::outcome::Outcome;
 use crate::progress::Progress;
-use crate::show;
+use crate::signals::on_interrupt;
+use crate::{print, show};
 use dataflow::{Error, EventTime, Fate, Output, Result};
 use engine::{Control, Job, JobReport, Pool, SinkBinding};
 use project::{Begin, Failure, JobOptions, Project, RuleTally, Wired, WiredSink};
@@ -68,9 +69,9 @@ pub fn run(project: &Project, args: &RunArgs) -> Outcome {
         stopped: stopped.load(Ordering::Relaxed),
     };
     if args.json {
-        println!("{}", summary.json());
+        print::line(&summary.json().to_string())?;
     } else {
-        eprint!("{}", summary.text());
+        print::note_text(&summary.text());
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -84,7 +85,7 @@ fn wait_for_topics(project: &Project, target: &Target, stopped: &AtomicBool) -> 
             return Ok(true);
         }
         for (topic, reason) in missing.iter().filter(|(topic, _)| !told.contains(topic)) {
-            eprintln!("waiting for topic {topic}, which is not there and cannot be made: {reason}");
+            print::note(format_args!("waiting for topic {topic}, which is not there and cannot be made: {reason}"));
         }
         told = missing.into_iter().map(|(topic, _)| topic).collect();
         // Half a second: somebody makes a topic once.
@@ -130,29 +131,17 @@ pub fn engine_job(mut wired: Wired, workers: Option<usize>) -> Result<(Job, Vec<
     Ok((job, names, wired.spill))
 }
 
-/// Sets a flag at Ctrl-C; the second one ends the process at once.
-pub fn on_interrupt() -> Result<Arc<AtomicBool>> {
-    let stopped = Arc::new(AtomicBool::new(false));
-    let flag = stopped.clone();
-    let handled = ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        eprintln!("finishing what was read; Ctrl-C again ends at once");
-    });
-    handled.map_err(|error| Error::internal("Ctrl-C cannot be handled").with_source(error))?;
-    Ok(stopped)
-}
-
 /// Says before a job starts where its actions begin.
 fn announce(wired: &Wired) {
     if wired.sinks.iter().any(|sink| matches!(sink.output, Output::Topic(_))) {
         match wired.start {
-            EventTime::MIN => eprintln!("topics and actions begin with the first row: no stream has an archived past"),
-            start => eprintln!(
-                "topics and actions begin behind {start}; {} messages wait behind the archive, and what they lead to is acted on",
+            EventTime::MIN => {
+                print::note(format_args!("topics and actions begin with the first row: no stream has an archived past"))
+            }
+            start => print::note(format_args!(
+                "topics and actions begin after {start}; {} messages wait after the archive's end, and what they lead to is acted on",
                 show::count(wired.waiting as i64)
-            ),
+            )),
         }
     }
 }
@@ -299,7 +288,7 @@ impl Summary<'_> {
                 "decision {decision}: {} rows, {} actions{}\n",
                 show::count(tally.rows()),
                 show::count(actions),
-                if self.start == EventTime::MIN { String::new() } else { format!(" behind {}", self.start) }
+                if self.start == EventTime::MIN { String::new() } else { format!(" after {}", self.start) }
             );
             for rule in rules.iter().take(4) {
                 let share = 100.0 * rule.published as f64 / actions.max(1) as f64;

@@ -3,7 +3,7 @@
 use crate::clock::Stopwatch;
 use crate::outcome::Outcome;
 use crate::run::engine_job;
-use crate::{report, show};
+use crate::{print, report, show};
 use engine::Control;
 use project::{Failure, Project};
 use sql::{Statements, Test};
@@ -24,20 +24,19 @@ pub fn test(project: &Project, filter: Option<&str>, json: bool) -> Outcome {
         };
         failed += usize::from(!texts.is_empty());
         if json {
-            println!(
-                "{}",
-                serde_json::json!({ "test": test.name, "path": test.path, "line": test.line, "failures": texts })
-            );
+            let told =
+                serde_json::json!({ "test": test.name, "path": test.path, "line": test.line, "failures": texts });
+            print::line(&told.to_string())?;
             continue;
         }
-        println!("{} {}", if texts.is_empty() { "ok    " } else { "FAILED" }, test.name);
+        print::line(&format!("{} {}", if texts.is_empty() { "ok    " } else { "FAILED" }, test.name))?;
         match &failures {
-            Ok(texts) => texts.iter().for_each(|text| println!("       {text}")),
+            Ok(texts) => texts.iter().try_for_each(|text| print::line(&format!("       {text}")).map(drop))?,
             Err(failure) => report::failure(failure),
         }
     }
     let took = show::duration(watch.elapsed());
-    eprintln!("{} passed, {failed} failed, in {took}", tests.len() - failed);
+    print::note(format_args!("{} passed, {failed} failed, in {took}", tests.len() - failed));
     Ok(ExitCode::from(u8::from(failed > 0)))
 }
 

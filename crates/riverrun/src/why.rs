@@ -2,7 +2,7 @@
 
 use crate::outcome::Outcome;
 use crate::query::print_json;
-use crate::show;
+use crate::{print, show};
 use dataflow::Error;
 use project::Project;
 use std::process::ExitCode;
@@ -24,10 +24,10 @@ pub fn why(project: &Project, id: &str, json: bool) -> Outcome {
     for (decision, row) in &found {
         let cells = show::cells(row)?;
         let width = row.schema().fields().iter().map(|field| field.name().chars().count()).max().unwrap_or(0);
-        println!("decision {decision}");
+        print::line(&format!("decision {decision}"))?;
         for (column, field) in row.schema().fields().iter().enumerate() {
             let cell = if row.column(column).is_null(0) { "NULL" } else { &cells[column][0] };
-            println!("  {:<width$}  {cell}", field.name());
+            print::line(&format!("  {:<width$}  {cell}", field.name()))?;
         }
     }
     Ok(ExitCode::SUCCESS)

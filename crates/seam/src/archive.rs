@@ -88,7 +88,7 @@ pub fn archive_schema(declared: &SchemaRef) -> SchemaRef {
 ///
 /// Late rows, duplicates and quarantined rows are among them; a message that cannot be decoded comes as its bytes
 /// and the reason. What it gave out and the frontier that it gave with it are to be committed together; an archiver
-/// that starts at that frontier goes on exactly behind.
+/// that starts at that frontier goes on exactly after it.
 pub struct Archiver {
     spec: StreamSpec,
     decode: Arc<dyn Decode>,
@@ -112,7 +112,7 @@ enum Stop {
 }
 
 impl Archiver {
-    /// An archiver that starts behind a frontier, or at the beginning, and stops at the positions `to`, inclusive,
+    /// An archiver that starts after a frontier, or at the beginning, and stops at the positions `to`, inclusive,
     /// one per partition, where they are given.
     pub fn new(
         spec: StreamSpec,
@@ -154,7 +154,7 @@ impl Archiver {
         Ok(Archiver { schema: archive_schema(&spec.schema), spec, decode, frontier, partitions })
     }
 
-    /// The next rows, at most so many and no more reads once they hold 8 MiB, and the frontier behind them. `None` when
+    /// The next rows, at most so many and no more reads once they hold 8 MiB, and the frontier after them. `None` when
     /// there is nothing more to read now; a later call may find more, unless the archiver has finished.
     pub fn next(&mut self, rows_max: usize) -> Result<Option<(RecordBatch, Frontier)>> {
         let (mut batches, mut room, mut bytes) = (Vec::new(), rows_max, 0);

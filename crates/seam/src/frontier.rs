@@ -21,12 +21,12 @@ pub struct Frontier {
     pub partitions: Vec<Option<PartitionFrontier>>,
 }
 
-/// The last message that was read of a partition, and the partition's clock behind it.
+/// The last message that was read of a partition, and the partition's clock after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartitionFrontier {
     /// Where the message lies.
     pub position: Position,
-    /// The clock behind it; `None` when no row has moved it yet.
+    /// The clock after it; `None` when no row has moved it yet.
     pub clock: Option<EventTime>,
     /// The greatest arrival so far.
     pub arrival: ProcessingTime,

@@ -306,7 +306,7 @@ impl Drop for History {
     }
 }
 
-/// A piece without rows, and nothing behind it.
+/// A piece without rows, and nothing after it.
 fn nothing(plan: &HistoryPlan, stats: &Arc<StreamStats>, bound: i64) -> Piece {
     let rows = ShareRows::empty(plan.spec.schema.clone());
     Piece { rows, aside: Vec::new(), bound, is_last: true, _held: HeldBytes::new(stats, 0) }

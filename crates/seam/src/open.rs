@@ -129,7 +129,7 @@ impl Seam {
         Ok(Box::new(JobCoordinator::new(streams, meetings, self.state.clone())?))
     }
 
-    /// `W`: outputs to topics are the rows behind this. `MIN` when no stream has a topic with rows. A job that goes on
+    /// `W`: outputs to topics are the rows after this. `MIN` when no stream has a topic with rows. A job that goes on
     /// from a checkpoint has the same.
     pub fn start(&self) -> EventTime {
         self.start
@@ -253,7 +253,13 @@ fn open_stream(
     })
 }
 
-/// The frontier behind which the topic is read, checked against the topic and the history.
+/// Refuses a stream that cannot be read: its time is none, or its history lacks a column of it.
+pub fn check_stream(spec: &StreamSpec, history: Option<&dyn TimedFiles>) -> Result<()> {
+    spec.check()?;
+    history.map_or(Ok(()), |files| Layout::of(spec, files.name(), &files.schema()).map(drop))
+}
+
+/// The frontier after which the topic is read, checked against the topic and the history.
 fn frontier_of(stream: &StreamInput, topic: &dyn Topic, rows: u64) -> Result<Frontier> {
     let name = &stream.spec.name;
     let Some(files) = &stream.history else {

@@ -16,7 +16,7 @@ use dataflow::{
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// The hidden columns of an archive, in their order behind the declared ones.
+/// The hidden columns of an archive, in their order after the declared ones.
 pub(crate) const PARTITION: &str = "_partition";
 pub(crate) const MESSAGE_ID: &str = "_message_id";
 pub(crate) const ARRIVAL: &str = "_arrival";

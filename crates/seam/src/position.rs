@@ -14,7 +14,7 @@ pub(crate) struct PartitionPosition {
     pub topic: TopicId,
     /// The last message that was given out.
     pub message: Option<Position>,
-    /// The clock behind it.
+    /// The clock after it.
     pub clock: ClockPosition,
     /// The clock as it would be had the partition not joined; until the two agree.
     pub alone: Option<ClockPosition>,

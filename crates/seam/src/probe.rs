@@ -15,7 +15,7 @@ const PROBE_MESSAGES: usize = 256;
 /// About how many bytes of messages one read takes.
 const READ_BYTES: usize = 4 << 20;
 
-/// The positions of all partitions behind the frontier. Reads no row, except to find where a partition begins that has
+/// The positions of all partitions after the frontier. Reads no row, except to find where a partition begins that has
 /// rows but none before the frontier.
 pub(crate) fn begin(
     spec: &StreamSpec,
@@ -97,14 +97,14 @@ fn check_end(
 }
 
 /// Where the watermark stops while history is read. With end positions a partition that ends at the frontier holds
-/// nobody back, and silence behind the end positions counts for nothing.
+/// nobody back, and silence after the end positions counts for nothing.
 pub(crate) fn history_cap(partitions: &[PartitionPosition]) -> EventTime {
     let starts = partitions.iter().filter(|partition| !partition.at_end()).filter_map(|partition| partition.start);
     let clock = || partitions.iter().filter(|partition| partition.end.is_some()).filter_map(|at| at.clock.clock).max();
     starts.min().or_else(clock).unwrap_or(EventTime::MIN)
 }
 
-/// The clock of a partition behind the first row that moves it, among those up to `last`.
+/// The clock of a partition after the first row that moves it, among those up to `last`.
 fn first_clock(
     spec: &StreamSpec,
     live: &Live,

@@ -37,9 +37,16 @@ pub(crate) fn bind(declared: &statement::Stream, catalog: &dyn Catalog, span: Sp
     if declared.history.is_none() && declared.live.is_none() {
         return Fault::new(name.span, format!("stream \"{}\" has no rows: neither HISTORY nor LIVE", name.text))
             .hint(format!(
-                "add HISTORY raw.{0}, HISTORY FILES 'data/{0}*.parquet' or LIVE {0} behind the columns",
+                "add HISTORY raw.{0}, HISTORY FILES 'data/{0}*.parquet' or LIVE {0} after the columns",
                 name.text
             ))
+            .err();
+    }
+    if let (Some(statement::History::Files(_)), Some(topic)) = (&declared.history, &declared.live) {
+        return Fault::new(topic.span, format!("stream \"{}\" cannot go on live where files end", name.text))
+            .found("HISTORY FILES and LIVE")
+            .expected("HISTORY that is a table of ARCHIVE, which says where it ends on the topic")
+            .hint(format!("leave out LIVE, or write HISTORY raw.{0} LIVE {1} and ARCHIVE {0}", name.text, topic.text))
             .err();
     }
     let watermark = declared.watermark.as_ref().ok_or_else(|| Box::new(Fault::reported()))?;

@@ -280,7 +280,7 @@ impl Check<'_> {
         let names = decision.spec.rules.iter().map(|rule| rule.name.clone());
         let rules: Vec<_> = names.zip(decision.scored.iter().copied()).collect();
         let topic = declared.topic.text.clone();
-        let table = log_table(declared);
+        let table = declared.log_table();
         plan.single_sink(node, topic.clone(), Output::Topic(topic.clone()));
         plan.sink(node, Port::RECORDS, table.clone(), Output::Table(table.clone()));
         let from_decision = Some(declared.name.text.clone());
@@ -362,16 +362,12 @@ impl Check<'_> {
     }
 }
 
-fn log_table(declared: &Decision) -> String {
-    format!("{}__log", declared.name.text)
-}
-
 /// The names by which an output can be asked for.
 fn names_of(statement: &Statement) -> Vec<String> {
     match statement {
         Statement::Insert(insert) => vec![insert.target.text.clone()],
         Statement::Decision(decision) => {
-            vec![decision.name.text.clone(), decision.topic.text.clone(), log_table(decision)]
+            vec![decision.name.text.clone(), decision.topic.text.clone(), decision.log_table()]
         }
         _ => vec![],
     }
@@ -434,16 +430,7 @@ fn same_outputs(planner: &mut Planner) {
     }
     let mut shared = HashSet::new();
     for placed in &statements.statements {
-        let written: Vec<(bool, String, Span)> = match &placed.statement {
-            Statement::Stream(stream) => removed_rows::kept_by(stream),
-            Statement::Insert(insert) => vec![(insert.topic, insert.target.text.clone(), insert.target.span)],
-            Statement::Decision(decision) => vec![
-                (true, decision.topic.text.clone(), decision.topic.span),
-                (false, log_table(decision), decision.name.span),
-            ],
-            _ => continue,
-        };
-        for (topic, name, span) in written {
+        for (topic, name, span) in placed.statement.writes() {
             let kind = if topic { "topic" } else { "table" };
             // Streams may share what their dead letters go to, since these all have the same columns.
             let letters = removed_rows::are_letters(&placed.statement, span);

@@ -36,12 +36,6 @@ pub(crate) fn is_kept_by(stream: &statement::Stream, name: &str) -> bool {
     outputs(stream).any(|to| to.name.text.eq_ignore_ascii_case(name))
 }
 
-/// Where a stream writes the rows that it removes: whether it is a topic, its name, and the name's place.
-pub(crate) fn kept_by(stream: &statement::Stream) -> Vec<(bool, String, Span)> {
-    let of = |to: &NamedOutput| (matches!(to.output, Output::Topic(_)), to.name.text.clone(), to.name.span);
-    outputs(stream).map(of).collect()
-}
-
 /// Whether the name at a place is that of a stream's dead letters.
 pub(crate) fn are_letters(statement: &Statement, span: Span) -> bool {
     let Statement::Stream(stream) = statement else { return false };

@@ -231,6 +231,30 @@ impl Statement {
             Statement::Insert(_) | Statement::Archive(_) | Statement::Test(_) => None,
         }
     }
+
+    /// What the statement writes to: whether it is a topic, its name, and the place that names it.
+    pub(crate) fn writes(&self) -> Vec<(bool, String, Span)> {
+        match self {
+            Statement::Stream(stream) => {
+                let late_rows = stream.watermark.as_ref().and_then(|watermark| watermark.late_rows.as_ref());
+                let of = |to: &NamedOutput| (matches!(to.output, Output::Topic(_)), to.name.text.clone(), to.name.span);
+                stream.dead_letters.iter().chain(late_rows).map(of).collect()
+            }
+            Statement::Insert(insert) => vec![(insert.topic, insert.target.text.clone(), insert.target.span)],
+            Statement::Decision(decision) => vec![
+                (true, decision.topic.text.clone(), decision.topic.span),
+                (false, decision.log_table(), decision.name.span),
+            ],
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl Decision {
+    /// The table that a record of every decision goes to.
+    pub(crate) fn log_table(&self) -> String {
+        format!("{}__log", self.name.text)
+    }
 }
 
 impl Statements {
@@ -277,6 +301,18 @@ impl Statements {
                 Some(Fault::new(span, message).in_file(self.files.get(placed.file)?))
             }
             _ => None,
+        })
+    }
+
+    /// What is wrong with an output, at the place that names it.
+    pub fn at_output(&self, output: &Output, message: &str) -> Option<Diagnostic> {
+        self.statements.iter().find_map(|placed| {
+            let (_, _, span) = placed.statement.writes().into_iter().find(|(is_topic, name, _)| match output {
+                Output::Topic(topic) => *is_topic && name == topic,
+                Output::Table(table) => !*is_topic && name == table,
+                Output::Query => false,
+            })?;
+            Some(Fault::new(span, message).in_file(self.files.get(placed.file)?))
         })
     }
 

@@ -10,10 +10,12 @@ use crate::rewrite::{
 };
 use crate::statement::Name;
 use crate::steps::{RightSide, Steps};
-use crate::window::argument_fault;
+use crate::window::{aggregate_named, argument_fault, check_distinct};
 use operators::{Aggregate, RangeFunction, range};
 use sqlparser::ast::{BinaryOperator, Expr, Function, Query, Select, SelectItem, SetExpr, UnaryOperator};
 use sqlparser::tokenizer::Span;
+
+const AGGREGATES: &str = "count, sum, avg, min, max, stddev, stddev_pop, variance or var_pop";
 
 /// Replaces a subquery by the column that its step will give.
 pub(crate) fn plan(
@@ -73,7 +75,7 @@ fn aggregate(
     if calls == 0 {
         return Fault::new(place_of(item, span), "a subquery over a stream gives an aggregate")
             .found(item.to_string())
-            .expected("count, sum, avg, min or max")
+            .expected(AGGREGATES)
             .hint("for the last row at a time write ASOF LEFT JOIN s ON s.k = r.k AND s.t <= r.t")
             .err();
     }
@@ -84,17 +86,9 @@ fn is_call(expr: &Expr) -> bool {
     matches!(expr, Expr::Function(function) if aggregate_of(function).is_some())
 }
 
-/// The aggregate that a call names, of those that a subquery may have.
+/// The aggregate that a call names.
 fn aggregate_of(function: &Function) -> Option<Aggregate> {
-    match function_name(function).as_str() {
-        "count" if is_distinct(function) => Some(Aggregate::CountDistinct),
-        "count" => Some(Aggregate::Count),
-        "sum" => Some(Aggregate::Sum),
-        "avg" | "mean" => Some(Aggregate::Avg),
-        "min" => Some(Aggregate::Min),
-        "max" => Some(Aggregate::Max),
-        _ => None,
-    }
+    aggregate_named(&function_name(function), is_distinct(function))
 }
 
 /// The SELECT and the stream or view that it reads.
@@ -372,6 +366,10 @@ impl Call {
             return Fault::new(span, "a window in a subquery is not supported")
                 .hint("put the window in a view of its own")
                 .err();
+        }
+        check_distinct(&name, aggregate, is_distinct(function), span)?;
+        if function.null_treatment.is_some() {
+            return Fault::new(span, "IGNORE NULLS and RESPECT NULLS are not supported yet").err();
         }
         let args = arguments(function);
         let constant = |expr: &Expr| matches!(expr, Expr::Value(value) if value.value != sqlparser::ast::Value::Null);

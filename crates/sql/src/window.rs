@@ -107,22 +107,8 @@ fn function(call: &Function, steps: &mut Steps, span: Span) -> Outcome<(Aggregat
         let value = value.ok_or_else(|| Box::new(Fault::new(span, "lag has no argument").expected("lag(column)")))?;
         return Ok((Aggregate::Lag { offset }, Some(steps.column_of(value, span)?)));
     }
-    let aggregate = match name.as_str() {
-        "count" if distinct => Aggregate::CountDistinct,
-        "count" => Aggregate::Count,
-        "sum" => Aggregate::Sum,
-        "avg" | "mean" => Aggregate::Avg,
-        "min" => Aggregate::Min,
-        "max" => Aggregate::Max,
-        "stddev" | "stddev_samp" => Aggregate::StddevSamp,
-        "stddev_pop" => Aggregate::StddevPop,
-        "variance" | "var_samp" => Aggregate::VarSamp,
-        "var_pop" => Aggregate::VarPop,
-        other => return unknown(other, span),
-    };
-    if distinct && !matches!(aggregate, Aggregate::CountDistinct | Aggregate::Min | Aggregate::Max) {
-        return Fault::new(span, format!("{name}(DISTINCT ..) is not supported")).expected("count(DISTINCT ..)").err();
-    }
+    let Some(aggregate) = aggregate_named(&name, distinct) else { return unknown(&name, span) };
+    check_distinct(&name, aggregate, distinct, span)?;
     if args.len() > 1 {
         return Fault::new(span, format!("{name} has {} arguments", args.len())).expected("one argument").err();
     }
@@ -137,6 +123,31 @@ fn function(call: &Function, steps: &mut Steps, span: Span) -> Outcome<(Aggregat
         Ok(_) => Ok((aggregate, column)),
         Err(error) => Err(Box::new(argument_fault(&name, value, data_type.as_ref(), &error, span))),
     }
+}
+
+/// The aggregate over a frame that a name stands for.
+pub(crate) fn aggregate_named(name: &str, distinct: bool) -> Option<Aggregate> {
+    Some(match name {
+        "count" if distinct => Aggregate::CountDistinct,
+        "count" => Aggregate::Count,
+        "sum" => Aggregate::Sum,
+        "avg" | "mean" => Aggregate::Avg,
+        "min" => Aggregate::Min,
+        "max" => Aggregate::Max,
+        "stddev" | "stddev_samp" => Aggregate::StddevSamp,
+        "stddev_pop" => Aggregate::StddevPop,
+        "variance" | "var_samp" => Aggregate::VarSamp,
+        "var_pop" => Aggregate::VarPop,
+        _ => return None,
+    })
+}
+
+/// Refuses DISTINCT where it would change the answer, unless it counts.
+pub(crate) fn check_distinct(name: &str, aggregate: Aggregate, distinct: bool, span: Span) -> Outcome<()> {
+    if distinct && !matches!(aggregate, Aggregate::CountDistinct | Aggregate::Min | Aggregate::Max) {
+        return Fault::new(span, format!("{name}(DISTINCT ..) is not supported")).expected("count(DISTINCT ..)").err();
+    }
+    Ok(())
 }
 
 /// What is wrong with the argument of an aggregate.

@@ -19,9 +19,9 @@ const VERSION: u16 = 1;
 const HEADER: usize = 4 + 2 + 8 + 8;
 const CHECKSUM: usize = 4;
 
-/// What tells an operator's state from that of another: a hash of a text that names its columns and its spec.
-pub fn fingerprint(text: &str) -> u64 {
-    xxh3_64(text.as_bytes())
+/// What tells an operator's state from that of another: a hash of bytes that say its columns and its spec.
+pub fn fingerprint(bytes: &[u8]) -> u64 {
+    xxh3_64(bytes)
 }
 
 /// Puts a header and a checksum around a payload.

@@ -133,7 +133,7 @@ impl Log {
         }
     }
 
-    /// The first row at or behind `from` whose time is above `time`; the end when there is none.
+    /// The first row at or after `from` whose time is above `time`; the end when there is none.
     pub fn first_above(&self, from: u64, time: i64) -> u64 {
         let mut at = from;
         while at < self.end() {
@@ -155,7 +155,7 @@ impl Log {
         }
     }
 
-    /// Calls for each piece of the rows `from .. to`: its page, and its first row and the row behind its last one in it.
+    /// Calls for each piece of the rows `from .. to`: its page, and its first row and the row after its last one in it.
     pub fn for_pieces(&self, from: u64, to: u64, mut piece: impl FnMut(&Page, usize, usize)) {
         let mut at = from.max(self.start);
         while at < to {

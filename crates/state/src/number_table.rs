@@ -5,7 +5,7 @@ use crate::prefetch;
 /// Stands for no key: it was not found, or it has a NULL where NULLs match nothing.
 pub const NO_KEY: u32 = u32::MAX;
 
-/// Ids by number: a power of two of entries, each at or behind the place that its hash tells, without a gap between.
+/// Ids by number: a power of two of entries, each at or after the place that its hash tells, without a gap between.
 /// Unlike the usual tables it can be asked for a place ahead of time.
 #[derive(Debug, Default)]
 pub(crate) struct NumberTable {
@@ -82,7 +82,7 @@ impl NumberTable {
         let mask = self.mask();
         let mut hole = self.place(number);
         debug_assert!(self.entries[hole].id != NO_KEY, "a number is taken out that is not there");
-        // Those behind it move up that would not be found otherwise.
+        // Those after it move up that would not be found otherwise.
         let mut next = (hole + 1) & mask;
         while self.entries[next].id != NO_KEY {
             let home = hash(self.entries[next].number) & mask;

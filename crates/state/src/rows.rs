@@ -79,7 +79,7 @@ fn get_columns(bytes: &[u8], schema: &SchemaRef) -> Result<RecordBatch> {
     RecordBatch::try_new(schema.clone(), columns.columns().to_vec()).map_err(corrupt)
 }
 
-/// Writes rows into the blobs of their keys' groups, each behind a tag.
+/// Writes rows into the blobs of their keys' groups, each after a tag.
 pub fn put_rows_by_group(blobs: &mut GroupBlobs, tag: u8, batch: &Batch, hashes: &[u64]) -> Result<()> {
     let mut by_group = std::collections::BTreeMap::<_, Vec<u32>>::new();
     for (row, &hash) in hashes.iter().enumerate() {

@@ -101,7 +101,7 @@ fn create(warehouse: &Warehouse) {
 fn prepared(claim: &TableClaim, rows: std::ops::Range<i64>) -> [PreparedFiles; 1] {
     let mut writer = claim.writer(0).unwrap();
     writer.write_rows(&numbers(rows)).unwrap();
-    [writer.finish().unwrap().unwrap()]
+    [writer.prepared_files(None).unwrap().unwrap()]
 }
 
 fn commit(claim: &TableClaim, prepared: &[PreparedFiles]) -> Result<()> {
@@ -160,7 +160,7 @@ fn a_catalog_that_another_process_holds_is_an_error_and_stays_as_it_is() {
     other.execute_batch("BEGIN EXCLUSIVE").unwrap();
     // The rows need no catalog.
     writer.write_rows(&numbers(0..10)).unwrap();
-    let prepared = [writer.finish().unwrap().unwrap()];
+    let prepared = [writer.prepared_files(None).unwrap().unwrap()];
     let error = commit(&claim, &prepared).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(error.chain().contains("locked by another process"), "{}", error.chain());

@@ -31,7 +31,7 @@ fn make(claim: &TableClaim) -> bool {
 fn prepared(claim: &TableClaim, rows: std::ops::Range<i64>) -> Committable {
     let mut writer = claim.writer(0).unwrap();
     writer.write_rows(&numbers(rows)).unwrap();
-    writer.prepare().unwrap().unwrap()
+    writer.prepare(1).unwrap().unwrap()
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn claim(warehouse: &Warehouse) -> TableClaim {
 fn prepared(claim: &TableClaim, worker: usize, rows: std::ops::Range<i64>) -> Committable {
     let mut writer = claim.writer(worker).unwrap();
     writer.write(&batch(&numbers(rows))).unwrap();
-    writer.prepare().unwrap().unwrap()
+    writer.prepare(1).unwrap().unwrap()
 }
 
 #[test]
@@ -52,17 +52,44 @@ fn what_is_committed_again_is_there_once() {
 }
 
 #[test]
+fn a_snapshot_says_which_checkpoint_of_which_run_it_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = warehouse(folder.path());
+    let told = || {
+        let files = warehouse.read("lake.t").unwrap();
+        (files.property("riverrun.checkpoint"), files.property("riverrun.epoch"))
+    };
+    // The first epoch made the table.
+    let first = claim(&warehouse);
+    let mut writer = first.writer(0).unwrap();
+    let mut prepare = |checkpoint: u64| {
+        writer.write(&batch(&numbers([checkpoint as i64]))).unwrap();
+        writer.prepare(checkpoint).unwrap().unwrap()
+    };
+    let (three, four, five) = (prepare(3), prepare(4), prepare(5));
+    first.committer().commit(vec![three.clone()]).unwrap();
+    assert_eq!(told(), (Some("3".to_owned()), Some("2".to_owned())));
+    // Its answer was lost, and the catalog was away: all that waits goes into one snapshot.
+    first.committer().commit(vec![four, three, five.clone()]).unwrap();
+    assert_eq!(told(), (Some("5".to_owned()), Some("2".to_owned())));
+    drop(first);
+    claim(&warehouse).committer().commit(vec![five]).unwrap();
+    assert_eq!(told(), (Some("5".to_owned()), Some("2".to_owned())));
+    assert_eq!(sorted_numbers(&warehouse, "lake.t"), [3, 4, 5]);
+}
+
+#[test]
 fn a_writer_without_rows_has_nothing_to_commit() {
     let folder = tempfile::tempdir().unwrap();
     let warehouse = warehouse(folder.path());
     let claim = claim(&warehouse);
     let mut writer = claim.writer(0).unwrap();
-    assert_eq!(writer.prepare().unwrap(), None);
+    assert_eq!(writer.prepare(1).unwrap(), None);
     writer.write(&batch(&numbers([]))).unwrap();
-    assert_eq!(writer.prepare().unwrap(), None);
+    assert_eq!(writer.prepare(1).unwrap(), None);
     writer.write(&batch(&numbers([1]))).unwrap();
-    assert!(writer.prepare().unwrap().is_some());
-    assert_eq!(writer.prepare().unwrap(), None);
+    assert!(writer.prepare(1).unwrap().is_some());
+    assert_eq!(writer.prepare(1).unwrap(), None);
     claim.committer().commit(vec![]).unwrap();
 }
 

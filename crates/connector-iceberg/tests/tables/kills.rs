@@ -17,7 +17,7 @@ const COMMITS: usize = 40;
 fn commit_next(claim: &TableClaim, checkpoints: &Path, n: usize) {
     let mut writer = claim.writer(0).unwrap();
     writer.write(&batch(&numbers(n as i64 * 10..n as i64 * 10 + 10))).unwrap();
-    let committable = writer.prepare().unwrap().unwrap();
+    let committable = writer.prepare(1).unwrap().unwrap();
     fs::write(checkpoints.join("new"), &committable.0).unwrap();
     fs::rename(checkpoints.join("new"), checkpoints.join(n.to_string())).unwrap();
     println!("prepared {n}");

@@ -197,7 +197,7 @@ fn a_dropped_table_is_gone_with_its_files_and_its_neighbours_stay() {
     let claim = warehouse.claim("lake.t", "test").unwrap();
     let mut writer = claim.writer(0).unwrap();
     writer.write(&batch(&numbers(7..8))).unwrap();
-    let late = writer.prepare().unwrap().unwrap();
+    let late = writer.prepare(1).unwrap().unwrap();
     claim.drop_table().unwrap();
     assert!(!warehouse.exists("lake.t").unwrap());
     assert!(!folder.path().join("lake/t").exists());

@@ -64,7 +64,7 @@ pub fn archive(
 fn prepared(claim: &TableClaim, batches: &[RecordBatch]) -> Result<Option<Committable>> {
     let mut writer = claim.writer(0)?;
     batches.iter().try_for_each(|batch| writer.write_rows(batch))?;
-    writer.prepare()
+    writer.prepare(1)
 }
 
 /// The rows as a job hands them to a sink.

@@ -112,9 +112,9 @@ fn a_committable_that_is_not_ours_changes_nothing() {
     check(committer.commit(vec![Committable(b"?".to_vec())]), ErrorKind::Corrupt, &["\"lake.t\"", "cannot be read"]);
     let mut writer = claim.writer(0).unwrap();
     writer.write(&crate::rows::batch(&numbers([1]))).unwrap();
-    let text = String::from_utf8(writer.prepare().unwrap().unwrap().0).unwrap();
-    let newer = Committable(text.replace("\"version\":1", "\"version\":2").into_bytes());
-    check(committer.commit(vec![newer]), ErrorKind::Corrupt, &["version 2, expected 1"]);
+    let text = String::from_utf8(writer.prepare(1).unwrap().unwrap().0).unwrap();
+    let newer = Committable(text.replace("\"version\":2", "\"version\":3").into_bytes());
+    check(committer.commit(vec![newer]), ErrorKind::Corrupt, &["version 3, expected 1 or 2"]);
     assert_eq!(sorted_numbers(&warehouse, "lake.t"), (0..1000).collect::<Vec<_>>());
 }
 

@@ -152,7 +152,7 @@ pub(super) fn read(
     let columns = schema.fields().iter().map(|field| ColumnBuilder::new(field)).collect::<Result<Vec<_>>>()?;
     let mut reading = Reading { rows, schema, columns, batch_rows, errors: with_errors.then(Vec::new) };
     Ok(Box::new(std::iter::from_fn(move || reading.batch().transpose()).scan(false, |failed, batch| {
-        // Behind an error it is not known where the next row begins.
+        // After an error it is not known where the next row begins.
         let stop = std::mem::replace(failed, batch.is_err());
         (!stop).then_some(batch)
     })))

@@ -10,6 +10,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::properties::WriterProperties;
 use parquet::file::statistics::Statistics;
@@ -249,8 +250,17 @@ pub fn write_parquet(path: &Path, schema: SchemaRef, batches: RecordBatches) -> 
 }
 
 fn write(path: &Path, schema: SchemaRef, batches: RecordBatches) -> Result<u64> {
-    let failed = |e: parquet::errors::ParquetError| {
-        Error::unavailable(format!("cannot write \"{}\"", path.display())).with_source(e)
+    let failed = |e: ParquetError| {
+        let other = |e: Box<dyn std::error::Error + Send + Sync>| {
+            Error::unavailable(format!("cannot write \"{}\"", path.display())).with_source(e)
+        };
+        match e {
+            ParquetError::External(cause) => match cause.downcast::<std::io::Error>() {
+                Ok(error) => io_error("write", path, *error),
+                Err(cause) => other(cause),
+            },
+            e => other(e.into()),
+        }
     };
     let file = File::create(path).map_err(|e| io_error("make", path, e))?;
     let compression = Compression::ZSTD(ZstdLevel::default());

@@ -82,7 +82,7 @@ fn reads_as_a_child_without_rights() {
     assert_eq!(payloads(&read_all(&topics, "plays", 0, None)), ["a"]);
     let topic = topics.topic("plays").unwrap().unwrap();
     let end = topic.open(0, None).unwrap().end().unwrap();
-    // A message that a crash left behind the end is stamped at or after the last one, and may be taken up later.
+    // A message that a crash left after the end is stamped at or after the last one, and may be taken up later.
     assert_eq!((end.last.unwrap().entry, end.drained_to), (0, ProcessingTime(99)));
     assert_eq!(topic.open(1, None).unwrap().end().unwrap().drained_to, ProcessingTime(4999));
     let error = topics.producer("plays", "p", 0).unwrap().append(0, &[]).unwrap_err().to_string();

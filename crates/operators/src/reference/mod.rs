@@ -112,9 +112,10 @@ pub(super) fn assert_bad(output: &Output, policy: BadRowPolicy, bad: &[(Row, Str
     }
 }
 
-/// How often each property is tried.
+/// How often each property is tried: more often where PROPTEST_CASES asks for it.
 pub(super) fn config() -> ProptestConfig {
-    ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() }
+    let default = ProptestConfig::default();
+    ProptestConfig { cases: default.cases.max(300), failure_persistence: None, ..default }
 }
 
 #[test]

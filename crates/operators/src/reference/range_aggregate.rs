@@ -59,6 +59,10 @@ fn specs() -> impl Strategy<Value = Spec> {
         function(Avg, Some(2)),
         function(Min, Some(3)),
         function(Max, Some(2)),
+        function(StddevSamp, Some(1)),
+        function(StddevPop, Some(2)),
+        function(VarSamp, Some(2)),
+        function(VarPop, Some(1)),
         (RangeFunction::Exists, None),
     ]);
     let function = (computed, any::<bool>(), -30i64..30, 0i64..30).prop_map(

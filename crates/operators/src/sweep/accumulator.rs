@@ -81,7 +81,7 @@ impl Accumulator {
         is_same_kind && (self.columns, self.frame) == (other.columns, other.frame)
     }
 
-    /// Makes room for key ids below `ids`, and for the cell of no key behind them.
+    /// Makes room for key ids below `ids`, and for the cell of no key after them.
     pub(super) fn grow(&mut self, ids: usize) {
         let cells = ids + 1;
         match &mut self.kind {

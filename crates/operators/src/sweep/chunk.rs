@@ -43,7 +43,7 @@ impl PassedRows {
 #[derive(Debug, Default)]
 pub(super) struct Probes {
     pub(super) times: Vec<i64>,
-    /// For each moment, the row behind its last one.
+    /// For each moment, the row after its last one.
     pub(super) ends: Vec<u32>,
 }
 

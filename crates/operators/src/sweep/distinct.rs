@@ -17,7 +17,7 @@ impl Distinct {
     }
 }
 
-/// A table of occurrences by key and value: a power of two of entries, each at or behind the place that its hash tells,
+/// A table of occurrences by key and value: a power of two of entries, each at or after the place that its hash tells,
 /// without a gap between. Unlike the usual tables it can be asked for a place ahead of time.
 #[derive(Debug, Default)]
 struct Occurrences {
@@ -95,7 +95,7 @@ impl Occurrences {
         true
     }
 
-    /// Frees a place and moves those behind it up that would not be found otherwise.
+    /// Frees a place and moves those after it up that would not be found otherwise.
     fn close(&mut self, at: usize) {
         let mask = self.mask();
         let (mut hole, mut next) = (at, (at + 1) & mask);

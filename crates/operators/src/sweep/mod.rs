@@ -220,7 +220,7 @@ impl Sweep {
         self.log.end()
     }
 
-    /// Appends rows, in order of time behind all rows before.
+    /// Appends rows, in order of time after all rows before.
     pub(crate) fn append(&mut self, batch: &Batch) -> Result<()> {
         let mut keys = Vec::new();
         self.keys.intern(batch, &self.key_columns, &mut keys)?;
@@ -291,7 +291,7 @@ impl Sweep {
         }
     }
 
-    /// Lets go of the rows that no row at or behind a time can ask for, all of them before `end`.
+    /// Lets go of the rows that no row at or after a time can ask for, all of them before `end`.
     pub(crate) fn forget_before(&mut self, next: i64, end: u64) -> Result<()> {
         if self.log.start() == self.log.end() {
             return Ok(());

@@ -61,7 +61,7 @@ struct Entrance {
     /// The moment at which the row asks.
     time: i64,
     step: Step,
-    /// Rows leave before it, up to its moment: before the first row that asks in a moment, behind those that enter, since
+    /// Rows leave before it, up to its moment: before the first row that asks in a moment, after those that enter, since
     /// a frame that ends before the row may pass one in the same moment.
     lets_leave: bool,
 }

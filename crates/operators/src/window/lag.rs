@@ -220,7 +220,7 @@ impl FrozenLag {
     }
 }
 
-/// Reads the values of a key behind its number.
+/// Reads the values of a key after its number.
 pub(super) fn restore(lags: &mut [Lag], key: u32, blob: &mut Decoder) -> Result<()> {
     let (index, count) = (blob.u32()? as usize, lags.len());
     let lag = lags.get_mut(index).ok_or_else(|| {

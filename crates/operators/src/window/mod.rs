@@ -4,6 +4,7 @@ mod lag;
 
 use crate::aggregate::does_not_fit;
 use crate::bad_rows::{BadRows, by_row, good_rows};
+use crate::fingerprint::Fingerprint;
 use crate::queue::{self, Queue};
 use crate::sweep::function_values::FunctionValues;
 use crate::sweep::{FramedAggregate, FrozenSweep, Sweep};
@@ -136,6 +137,16 @@ const ROW: u8 = 1;
 const PENDING: u8 = 2;
 const LAG: u8 = 3;
 
+/// What the state of windows is of.
+pub(crate) fn fingerprint(input: &SchemaRef, spec: &Spec) -> Result<u64> {
+    let mut out = Fingerprint::of("window").schema(input)?.columns(&spec.partition_by).count(spec.functions.len());
+    for Function { name: _, aggregate, argument, filter, frame, order } in &spec.functions {
+        out = out.aggregate(*aggregate).optional_column(*argument).optional_column(*filter);
+        out = out.micros(frame.from.0).micros(frame.to.0).columns(order);
+    }
+    Ok(out.hash())
+}
+
 impl Window {
     /// The windows of a spec over rows of a schema.
     pub fn new(input: SchemaRef, spec: Spec, bad_rows: BadRows) -> Result<Window> {
@@ -155,7 +166,7 @@ impl Window {
             }
         }
         let sweep = Sweep::new(&input, &spec.partition_by, true, &wanted)?;
-        let fingerprint = state::fingerprint(&format!("window {} {spec:?}", queue::describe(&input)));
+        let fingerprint = fingerprint(&input, &spec)?;
         Ok(Window {
             input,
             output,
@@ -182,7 +193,7 @@ impl Window {
     fn take_in(&mut self, batch: &Batch) -> Result<()> {
         let last = self.pending.last_time().or(self.sweep.last_time()).unwrap_or(i64::MIN);
         if !batch.times().is_sorted() || batch.times().first().is_some_and(|&first| first < last) {
-            return Err(Error::internal("rows came to a window out of order; it stands behind a merge"));
+            return Err(Error::internal("rows came to a window out of order; it stands after a merge"));
         }
         self.sweep.append(batch)?;
         self.pending.push(batch.clone());
@@ -277,7 +288,7 @@ impl Window {
         cx.set_state_bytes(self.sweep.size() + lags + self.kept.capacity() + self.pending.size() + self.ready.size());
     }
 
-    /// Takes up restored state: rows that were pending are taken in again behind the log.
+    /// Takes up restored state: rows that were pending are taken in again after the log.
     fn settle(&mut self) -> Result<()> {
         if self.next == self.sweep.end() && self.sweep.has_staged() {
             self.sweep.settle();

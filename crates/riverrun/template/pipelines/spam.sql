@@ -8,7 +8,7 @@ CREATE STREAM messages (
   has_link     BOOLEAN,
   sent_at      TIMESTAMP,
   WATERMARK FOR sent_at AS sent_at - INTERVAL '2' SECOND
-) HISTORY FILES 'data/messages.csv';        -- `LIVE messages` beside it would go on with a topic
+) HISTORY FILES 'data/messages.csv';        -- a topic would be `HISTORY raw.messages LIVE messages`
 
 CREATE VIEW sender_features AS
 SELECT message_id, sender_id, sent_at, text_len, has_link,

@@ -60,13 +60,13 @@ pub(crate) struct HistoryRoom {
 
 /// The next rows of a history.
 pub(crate) struct Piece {
-    /// Sorted, and behind all rows before.
+    /// Sorted, and after all rows before.
     pub rows: ShareRows,
     /// Rows that leave at other ports.
     pub aside: Vec<GroupAside>,
     /// Every row before this is in this piece or one before it.
     pub bound: i64,
-    /// Whether nothing comes behind it.
+    /// Whether nothing comes after it.
     pub is_last: bool,
     /// Its bytes, counted as long as it is there.
     pub _held: HeldBytes,
@@ -216,7 +216,7 @@ impl Merge {
         let rows = self.waiting.take_below(cut)?;
         if rows.rows().times().first().is_some_and(|&first| first < self.bound) {
             return Err(Error::internal(format!(
-                "history \"{}\": a row at {} came behind {}",
+                "history \"{}\": a row at {} came after {}",
                 self.plan.files.name(),
                 rows.rows().time(0),
                 EventTime(self.bound)
@@ -278,7 +278,7 @@ impl Merge {
                 }
                 None => return Ok(0),
             },
-            Part::Ended => return Err(Error::internal("a row group of history was read on behind its end")),
+            Part::Ended => return Err(Error::internal("a row group of history was read on after its end")),
         };
         self.parts[index] = part;
         self.unread.push(Reverse((next.min(LEAST_UNREAD_MAX), index)));
@@ -314,7 +314,7 @@ impl Merge {
         let (batch, aside) = self.plan.layout.place(&self.plan.spec, &self.stats, columns, aside_from, &at)?;
         open.rows_read += columns.num_rows();
         let share = HistoryPlan::share_of(number);
-        let batch = self.starts[usize::from(share)].behind(batch)?;
+        let batch = self.starts[usize::from(share)].after(batch)?;
         let all = aside.iter().map(|(_, batch)| batch).chain([&batch]);
         let early = |batch: &Batch| (0..batch.rows()).find(|&row| batch.times()[row] < self.bound);
         if let Some((batch, row)) = all.filter_map(|batch| Some((batch, early(batch)?))).next() {
@@ -400,7 +400,7 @@ impl Merge {
 
 impl Start {
     /// Only the rows that were not given out before.
-    fn behind(&mut self, rows: Batch) -> Result<Batch> {
+    fn after(&mut self, rows: Batch) -> Result<Batch> {
         let Some(place) = self.place else { return Ok(rows) };
         let mut is_new = |row: usize| {
             let here: Place = (rows.time(row), RowOrder(rows.orders()[row] as u128));

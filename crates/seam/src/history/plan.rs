@@ -26,7 +26,7 @@ pub(crate) struct PlannedGroup {
     pub first_row: Option<u64>,
     /// The times between which its rows lie, by what its table tells of it.
     pub span: (i64, i64),
-    /// A time behind which nothing of it is still to be read once everything up to there was given out; `MAX` when
+    /// A time after which nothing of it is still to be read once everything up to there was given out; `MAX` when
     /// rows without a time may be among its last ones.
     pub last: i64,
     /// Whether `span` is its own, and not that of all row groups of its file.

@@ -34,7 +34,7 @@ pub(crate) struct SharePosition {
     /// Some of its files with their sizes: those of all 64 shares together are all, so that one that is missing later
     /// can be named.
     pub files: Arc<[(String, u64)]>,
-    /// The place of the last row that was given out of this share, or of one of the same reader's behind it.
+    /// The place of the last row that was given out of this share, or of one of the same reader's after it.
     pub place: Option<Place>,
     /// How many rows of this share exactly at `place` were given out.
     pub rows_at_place: u64,

@@ -2,17 +2,19 @@
 
 use super::share_rows::ShareRows;
 use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
-use dataflow::{Error, Result};
+use dataflow::{Error, Result, no_room};
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Seek, SeekFrom};
-use std::path::Path;
+use std::io::{self, BufReader, BufWriter, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 
 /// A run being written: batches in (`_time`, `_ord`) order. The file has no name and vanishes with its last user.
 pub(crate) struct RunWriter {
     writer: StreamWriter<BufWriter<File>>,
+    dir: PathBuf,
     schema: SchemaRef,
     firsts: VecDeque<i64>,
 }
@@ -32,12 +34,10 @@ impl RunWriter {
             std::fs::create_dir_all(dir)?;
             tempfile::tempfile_in(dir)
         };
-        let file = open().map_err(|error| {
-            Error::unavailable(format!("no temporary file can be made in {}", dir.display())).with_source(error)
-        })?;
+        let file = open().map_err(|error| cannot_write(dir, error))?;
         let stored = ShareRows::stored_schema(schema);
-        let writer = StreamWriter::try_new(BufWriter::new(file), &stored).map_err(cannot_write)?;
-        Ok(RunWriter { writer, schema: schema.clone(), firsts: VecDeque::new() })
+        let writer = StreamWriter::try_new(BufWriter::new(file), &stored).map_err(|error| of_arrow(dir, error))?;
+        Ok(RunWriter { writer, dir: dir.to_owned(), schema: schema.clone(), firsts: VecDeque::new() })
     }
 
     /// Writes the next rows of the run.
@@ -46,17 +46,20 @@ impl RunWriter {
             return Ok(());
         }
         let rows = batch.to_record_batch()?;
-        self.writer.write(&rows).map_err(cannot_write)?;
+        self.writer.write(&rows).map_err(|error| of_arrow(&self.dir, error))?;
         self.firsts.push_back(batch.rows().times()[0]);
         Ok(())
     }
 
     /// Ends the run, and gives it for reading with its size in bytes.
     pub fn finish(mut self) -> Result<(Run, u64)> {
-        self.writer.finish().map_err(cannot_write)?;
-        let file = self.writer.into_inner().map_err(cannot_write)?;
-        let read = |error: std::io::Error| Error::unavailable("a temporary file cannot be read").with_source(error);
-        let mut file = file.into_inner().map_err(|error| read(error.into_error()))?;
+        let dir = &self.dir;
+        self.writer.finish().map_err(|error| of_arrow(dir, error))?;
+        let file = self.writer.into_inner().map_err(|error| of_arrow(dir, error))?;
+        let mut file = file.into_inner().map_err(|error| cannot_write(dir, error.into_error()))?;
+        let read = |error: io::Error| {
+            Error::unavailable(format!("a temporary file in {} cannot be read", dir.display())).with_source(error)
+        };
         let bytes = file.stream_position().map_err(read)?;
         file.seek(SeekFrom::Start(0)).map_err(read)?;
         let reader = StreamReader::try_new(BufReader::new(file), None)?;
@@ -81,6 +84,33 @@ impl Run {
     }
 }
 
-fn cannot_write(error: arrow::error::ArrowError) -> Error {
-    Error::unavailable("rows that exceed the memory bound cannot be written to a temporary file").with_source(error)
+/// What is wrong when a file in a folder cannot be written, and what to do.
+fn cannot_write(dir: &Path, error: io::Error) -> Error {
+    let why = no_room(&error).map(|why| format!(": {why}")).unwrap_or_default();
+    let dir = dir.display();
+    Error::unavailable(format!("rows that exceed the memory bound cannot be written to a temporary file in {dir}{why}"))
+        .with_source(error)
+}
+
+fn of_arrow(dir: &Path, error: ArrowError) -> Error {
+    match error {
+        ArrowError::IoError(_, error) => cannot_write(dir, error),
+        other => Error::internal("rows cannot be written to a temporary file").with_source(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_takes_no_more_is_told_with_its_folder_and_what_to_do() {
+        for (kind, what) in
+            [(io::ErrorKind::StorageFull, "free some space"), (io::ErrorKind::FileTooLarge, "ulimit -f")]
+        {
+            let error = ArrowError::IoError("a write".to_owned(), io::Error::from(kind));
+            let told = of_arrow(Path::new("/lake/spill"), error).to_string();
+            assert!(told.contains("/lake/spill") && told.contains(what), "{told}");
+        }
+    }
 }

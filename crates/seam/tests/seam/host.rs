@@ -295,7 +295,7 @@ impl Host {
             }
             Command::Durable(joined) => slot.reader.durable(joined),
             Command::Barrier(barrier) => {
-                assert!(!self.ended, "nothing comes behind the last barrier");
+                assert!(!self.ended, "nothing comes after the last barrier");
                 self.ended = barrier.last && frozen.len() + 1 == count;
                 frozen.insert(id, slot.reader.freeze()?);
                 Ok(())
@@ -303,7 +303,7 @@ impl Host {
         }
     }
 
-    /// The step has the barrier in all lanes: those of readers that turn present behind it do so at the level of their
+    /// The step has the barrier in all lanes: those of readers that turn present after it do so at the level of their
     /// stream.
     fn freeze(&mut self, frozen: BTreeMap<ReaderId, FrozenReader>) {
         assert_eq!(frozen.len(), self.slots.len(), "a barrier goes to all readers at once");

@@ -189,9 +189,7 @@ impl PartitionLog for MemoryLog {
 
 /// Files in memory, with the bounds of their timestamp columns.
 pub struct MemoryFiles {
-    schema: SchemaRef,
-    files: Vec<TimedFile>,
-    rows: Vec<RecordBatch>,
+    rows: dataflow::MemoryFiles,
     properties: Vec<(String, String)>,
     /// Files open now, and the most that were open at once.
     pub open: Arc<Mutex<(usize, usize)>>,
@@ -216,13 +214,14 @@ impl Drop for OpenFile {
 
 impl MemoryFiles {
     pub fn new(schema: SchemaRef, rows: Vec<RecordBatch>, with_bounds: bool) -> MemoryFiles {
-        let file = |(index, rows): (usize, &RecordBatch)| {
-            let bounds = if with_bounds { bounds(rows) } else { Vec::new() };
+        let file = |(index, rows): (usize, RecordBatch)| {
+            let bounds = if with_bounds { bounds(&rows) } else { Vec::new() };
             let count = rows.num_rows() as u64;
-            TimedFile::of_one_group(format!("{index}.parquet"), count, count * 8, bounds)
+            (TimedFile::of_one_group(format!("{index}.parquet"), count, count * 8, bounds), vec![rows])
         };
-        let files = rows.iter().enumerate().map(file).collect();
-        MemoryFiles { schema, files, rows, properties: Vec::new(), open: Arc::default() }
+        let files = rows.into_iter().enumerate().map(file).collect();
+        let rows = dataflow::MemoryFiles::new("raw.events".to_owned(), schema, files);
+        MemoryFiles { rows, properties: Vec::new(), open: Arc::default() }
     }
 
     pub fn with_property(mut self, key: &str, value: String) -> MemoryFiles {
@@ -245,30 +244,26 @@ fn bounds(rows: &RecordBatch) -> Vec<(String, Bounds)> {
 
 impl TimedFiles for MemoryFiles {
     fn name(&self) -> &str {
-        "raw.events"
+        self.rows.name()
     }
 
     fn schema(&self) -> SchemaRef {
-        self.schema.clone()
+        self.rows.schema()
     }
 
     fn files(&self) -> &[TimedFile] {
-        &self.files
+        self.rows.files()
     }
 
     fn property(&self, key: &str) -> Option<String> {
         self.properties.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone())
     }
 
-    fn open(&self, file: usize, _: Range<usize>, columns: &[String], batch_rows: usize) -> Result<RecordBatches> {
-        let indexes =
-            columns.iter().map(|name| self.schema.index_of(name)).collect::<std::result::Result<Vec<_>, _>>()?;
-        let rows = self.rows[file].project(&indexes)?;
-        let starts = (0..rows.num_rows()).step_by(batch_rows);
+    fn open(&self, file: usize, groups: Range<usize>, columns: &[String], batch_rows: usize) -> Result<RecordBatches> {
+        let rows = self.rows.open(file, groups, columns, batch_rows)?;
         let open = OpenFile::new(&self.open);
-        Ok(Box::new(starts.map(move |from| {
+        Ok(Box::new(rows.inspect(move |_| {
             let _counted = &open;
-            Ok(rows.slice(from, batch_rows.min(rows.num_rows() - from)))
         })))
     }
 }
@@ -372,7 +367,7 @@ pub fn busy_logs(random: &mut Random, rows: i64, delay: i64) -> Vec<Vec<Message>
     logs
 }
 
-/// Appends a message, behind the last one of its entry or in an entry of its own.
+/// Appends a message, after the last one of its entry or in an entry of its own.
 pub fn push(log: &mut Vec<Message>, arrival: i64, payload: String, same_entry: bool) {
     let position = match log.last().map(|last: &Message| last.position) {
         Some(last) if same_entry => Position { batch_index: last.batch_index + 1, ..last },

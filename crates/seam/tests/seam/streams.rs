@@ -142,7 +142,7 @@ fn an_empty_topic_holds_nobody_back() {
         assert_eq!(host.counts(0).live_rows, 50);
         assert_eq!(host.watermark(1), None);
         assert!(host.level >= EventTime(99 * SECOND - 3 * SECOND - 1), "{}", host.level);
-        // Its first row happened long ago: it joins behind the watermark, and is counted.
+        // Its first row happened long ago: it joins after the watermark, and is counted.
         push(&mut reports_topic.partitions.lock().unwrap()[0], 100 * SECOND, format!("1,{SECOND}"), false);
         host.now = 100 * SECOND;
         reports_topic.set_now(host.now);

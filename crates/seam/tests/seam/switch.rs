@@ -90,7 +90,7 @@ fn moves(log: &[Message], to: i64) -> bool {
     })
 }
 
-/// A history up to a frontier and the topic behind it.
+/// A history up to a frontier and the topic after it.
 pub fn input(
     random: &mut Random,
     spec: &StreamSpec,
@@ -233,13 +233,13 @@ fn check_growing(seed: u64, reading: &Reading, expected: &[Row], joins: &[bool])
     assert_eq!(reading.counts.joined, moved, "seed {seed}");
 }
 
-/// Rows at or before W are those of history: a row of the topic behind the frontier comes after it.
+/// Rows at or before W are those of history: a row of the topic after the frontier comes after it.
 fn check_start(seed: u64, reading: &Reading, logs: &[Vec<Message>], counts: &[usize]) {
     for row in reading.rows.iter().filter(|row| row.time <= reading.start.0) {
         let partition = (row.order.0 >> 112) as usize;
         let archived = logs[partition][..counts[partition]].last().map(|message| message.position);
         let archived = archived.map(|at| RowOrder::of_position(partition as u32, at).unwrap());
-        assert!(Some(row.order) <= archived, "seed {seed}: {row:?} of the topic is not behind {}", reading.start);
+        assert!(Some(row.order) <= archived, "seed {seed}: {row:?} of the topic is not after {}", reading.start);
     }
 }
 
@@ -268,7 +268,7 @@ fn outputs_begin_where_the_partitions_stand() {
     for (archived, now, expected) in [
         // Ended at the frontier a minute ago: the silence counts.
         (2, 71 * SECOND, 71 * SECOND - SECOND - SECOND - 1),
-        // The topic goes on behind the frontier: the clock there counts.
+        // The topic goes on after the frontier: the clock there counts.
         (1, 71 * SECOND, 10 * SECOND - SECOND - 1),
         // Nothing archived: the first row counts.
         (0, 71 * SECOND, 10 * SECOND - SECOND - 1),

@@ -146,7 +146,7 @@ fn decimals(operator: Operator, left: Bound, right: Bound, common: &DataType) ->
             let ((l, left_scale), (r, right_scale)) = (of(&left), of(&right));
             let scale = left_scale + right_scale;
             if scale > sql_type::DIGITS_MAX as i8 {
-                return Err(Problem::new(format!("a product with {scale} digits behind the point"))
+                return Err(Problem::new(format!("a product with {scale} digits after the point"))
                     .expected("at most 38")
                     .hint("cast one side to DOUBLE"));
             }

@@ -346,7 +346,7 @@ fn numeric(name: &str, arguments: Vec<Bound>) -> Result<Lookup, Problem> {
         let mut arguments = arguments.into_iter();
         match (arguments.next(), arguments.next(), arguments.next()) {
             (Some(value), digits, None) => math::round(how, value, digits),
-            _ => Err(Problem::new(format!("{name} takes a number and, if wanted, the digits behind the point"))),
+            _ => Err(Problem::new(format!("{name} takes a number and, if wanted, the digits after the point"))),
         }
     };
     Ok(Lookup::Yes(match name {

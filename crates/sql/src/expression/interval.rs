@@ -11,9 +11,16 @@ pub(crate) struct Interval {
     months: i64,
     days: i64,
     micros: i64,
+    // What was written has parts below a microsecond, and was rounded.
+    is_rounded: bool,
 }
 
 impl Interval {
+    /// Whether it is what was written: nothing is finer than a microsecond.
+    pub(crate) fn is_exact(self) -> bool {
+        !self.is_rounded
+    }
+
     /// The length; months have none.
     pub(crate) fn micros(self) -> Option<i64> {
         (self.months == 0).then(|| self.days.checked_mul(DAY)?.checked_add(self.micros))?
@@ -24,6 +31,7 @@ impl Interval {
             months: self.months.checked_add(other.months)?,
             days: self.days.checked_add(other.days)?,
             micros: self.micros.checked_add(other.micros)?,
+            is_rounded: self.is_rounded || other.is_rounded,
         })
     }
 
@@ -60,9 +68,13 @@ pub(crate) fn unit(name: &str) -> Option<Unit> {
     })
 }
 
+/// How far from a whole number of microseconds the floats are that stand for one.
+const NOISE: f64 = 0.01;
+
 /// So many of a unit; a fraction of a day or less goes on in microseconds, one of a month has no meaning.
 pub(crate) fn many(value: f64, unit: Unit) -> Option<Interval> {
     let whole = |value: f64| (value.abs() < 9e18).then_some(value.round() as i64);
+    let is_rounded = |micros: f64| (micros - micros.round()).abs() > NOISE;
     let (count, rest) = (value.trunc(), value.fract());
     match unit {
         Unit::Months(months) => {
@@ -71,12 +83,14 @@ pub(crate) fn many(value: f64, unit: Unit) -> Option<Interval> {
         Unit::Days(days) => Some(Interval {
             days: whole(count)?.checked_mul(days)?,
             micros: whole(rest * (days * DAY) as f64)?,
+            is_rounded: is_rounded(rest * (days * DAY) as f64),
             ..Interval::default()
         }),
         Unit::Micros(micros) => {
-            let fraction = whole(rest * micros as f64)?;
+            let each = micros as f64;
+            let fraction = whole(rest * each)?;
             let micros = whole(count)?.checked_mul(micros)?.checked_add(fraction)?;
-            Some(Interval { micros, ..Interval::default() })
+            Some(Interval { micros, is_rounded: is_rounded(rest * each), ..Interval::default() })
         }
     }
 }
@@ -114,8 +128,10 @@ fn clock(text: &str) -> Option<Interval> {
     if parts.len() > 3 || minutes > 59 || seconds >= 60.0 {
         return None;
     }
-    let micros = hours.checked_mul(HOUR)?.checked_add(minutes * MINUTE + (seconds * SECOND as f64).round() as i64)?;
-    Some(Interval { micros: if negative { -micros } else { micros }, ..Interval::default() })
+    let of_seconds = seconds * SECOND as f64;
+    let micros = hours.checked_mul(HOUR)?.checked_add(minutes * MINUTE + of_seconds.round() as i64)?;
+    let is_rounded = (of_seconds - of_seconds.round()).abs() > NOISE;
+    Some(Interval { micros: if negative { -micros } else { micros }, is_rounded, ..Interval::default() })
 }
 
 #[cfg(test)]
@@ -132,5 +148,15 @@ mod tests {
         assert_eq!(micros("1 month"), None);
         assert_eq!(read("1 12:00:00"), None);
         assert_eq!(read(""), None);
+    }
+
+    #[test]
+    fn what_is_finer_than_a_microsecond_is_not_exact() {
+        for text in ["0.1 ms", "1.000001 s", "0.3 days", "00:00:59.999999", "123456.789012 s", "0.7 weeks"] {
+            assert!(read(text).unwrap().is_exact(), "{text}");
+        }
+        for text in ["0.0000001 s", "1.5 us", "1 s 0.0001 ms", "00:00:00.0000005", "2.0000004s"] {
+            assert!(!read(text).unwrap().is_exact(), "{text}");
+        }
     }
 }

@@ -27,7 +27,21 @@ pub(crate) fn literal(interval: &ast::Interval) -> Result<IntervalLiteral, Probl
             .found(text)
             .expected("e.g. INTERVAL '2' HOUR or INTERVAL '500 ms'")
     };
-    let text = match &*interval.value {
+    let too_fine = |text: &str| {
+        Problem::new("an interval has parts below a microsecond, and nothing is finer than one").found(text)
+    };
+    let constant = |interval: Interval, text: &str| {
+        if !interval.is_exact() {
+            return Err(too_fine(text));
+        }
+        let value = interval.value().ok_or_else(|| bad(text))?;
+        Ok(IntervalLiteral::Constant(Bound::literal(value, None)))
+    };
+    let mut written = &*interval.value;
+    while let Expr::Nested(inner) = written {
+        written = inner;
+    }
+    let text = match written {
         Expr::Value(value) => match &value.value {
             Value::SingleQuotedString(text) => Some(text.clone()),
             Value::Number(text, _) => Some(text.clone()),
@@ -37,8 +51,7 @@ pub(crate) fn literal(interval: &ast::Interval) -> Result<IntervalLiteral, Probl
     };
     let Some(field) = &interval.leading_field else {
         let text = text.ok_or_else(|| bad(&interval.value.to_string()))?;
-        let value = read(&text).and_then(Interval::value).ok_or_else(|| bad(&text))?;
-        return Ok(IntervalLiteral::Constant(Bound::literal(value, None)));
+        return constant(read(&text).ok_or_else(|| bad(&text))?, &text);
     };
     let name = field.to_string();
     let unit = unit(&name).ok_or_else(|| Problem::new(format!("{name} is not a unit of time")).found(&name))?;
@@ -49,8 +62,7 @@ pub(crate) fn literal(interval: &ast::Interval) -> Result<IntervalLiteral, Probl
         let number: f64 = text.trim().parse().map_err(|_| bad(&text))?;
         // DuckDB drops the fraction of all units above seconds.
         let number = if unit_keeps_fractions(unit) { number } else { number.trunc() };
-        let value = many(number, unit).and_then(Interval::value).ok_or_else(|| bad(&text))?;
-        return Ok(IntervalLiteral::Constant(Bound::literal(value, None)));
+        return constant(many(number, unit).ok_or_else(|| bad(&text))?, &format!("{text} {name}"));
     }
     Ok(IntervalLiteral::Units(name))
 }

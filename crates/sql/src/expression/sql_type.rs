@@ -106,7 +106,7 @@ fn decimal(info: &ExactNumberInfo) -> Result<DataType, Problem> {
             Ok(Decimal128(digits, scale))
         }
         _ => Err(Problem::new(format!("DECIMAL({digits},{scale}) is not a type"))
-            .expected("1 to 38 digits, and no more of them behind the point")),
+            .expected("1 to 38 digits, and no more of them after the point")),
     }
 }
 

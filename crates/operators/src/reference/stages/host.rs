@@ -1,4 +1,4 @@
-//! Drives the stages of a job, one behind the other, each by several workers that take events in any order.
+//! Drives the stages of a job, one after the other, each by several workers that take events in any order.
 
 use super::dice::Dice;
 use super::feed::{Event, Sender};
@@ -94,7 +94,7 @@ impl Host<'_> {
         Worker { stage, index, lanes: vec![], sent: vec![vec![]; outlets], told: vec![None; outlets] }
     }
 
-    /// Opens the lanes behind a barrier; gives which outlets of which worker are present there.
+    /// Opens the lanes after a barrier; gives which outlets of which worker are present there.
     fn open(&mut self, passed: usize, sent: &Sent) -> Vec<Vec<bool>> {
         let edges: Vec<Edge> = self.plan.inputs.clone();
         let mut present = Vec::new();
@@ -165,6 +165,10 @@ impl Host<'_> {
         let mut new = self.worker(index, count);
         restore(&mut new.stage, &[frozen]);
         let old = &mut self.workers[index];
+        for input in 0..self.plan.inputs.len() {
+            let (before, now) = (old.stage.present_at(input), new.stage.present_at(input));
+            assert_eq!(now, before, "where senders of input {input} turn present");
+        }
         new.lanes = std::mem::take(&mut old.lanes);
         new.sent = std::mem::take(&mut old.sent);
         new.told = std::mem::take(&mut old.told);
@@ -262,7 +266,7 @@ impl Worker {
                 self.stage.push(input, batch).unwrap()
             }
             Event::Watermark(reached) => {
-                // What was given before a barrier is given again behind it, and lies behind the level.
+                // What was given before a barrier is given again after it, and lies below the level.
                 let before = self.lanes[lane].watermark;
                 self.lanes[lane].watermark =
                     reached.map(|reached| before.map_or(reached, |before| before.max(reached)));
@@ -332,7 +336,14 @@ fn restore(stage: &mut Stage, frozen: &[FrozenStage]) {
         }
     }
     for input in 0..frozen[0].inputs.len() {
-        let least = frozen.iter().filter_map(|one| one.inputs[input]).min();
+        let parts = || frozen.iter().map(|one| one.inputs[input]);
+        parts().for_each(|part| stage.restore_input(input, part));
+        // What readers and senders say again after a restore lies at or below what they had said.
+        for stale in [None, parts().map(|part| part.given).min()].map(|given| given.unwrap_or(EventTime::MIN)) {
+            assert_eq!(stage.advance(input, Some(stale)).unwrap(), Progress::Done);
+            assert_eq!(stage.input_watermark(input), parts().map(|part| part.given).min(), "after {stale}");
+        }
+        let least = parts().filter(|part| !part.is_absent).map(|part| part.given).min();
         assert_eq!(stage.advance(input, least).unwrap(), Progress::Done);
     }
     assert_eq!(stage.drain().count(), 0, "rows come out where state is taken up");

@@ -193,7 +193,7 @@ impl Builder<'_> {
         self.push(Step::Merge, from.iter().map(edge).collect(), schema)
     }
 
-    /// Adds a step behind rows that are there.
+    /// Adds a step after rows that are there.
     fn grow(&mut self) {
         let from = if self.dice.chance(50) { self.open[self.open.len() - 1] } else { self.dice.pick(&self.open) };
         let keys = match &self.placed[from] {
@@ -274,7 +274,7 @@ impl Builder<'_> {
         self.ends.push((at, Port::RECORDS, decision::log_schema(&input, &spec).unwrap()));
     }
 
-    /// Gives every output a taker: sinks behind all that nothing reads, and behind some that something does.
+    /// Gives every output a taker: sinks after all that nothing reads, and after some that something does.
     fn close(&mut self) {
         let mut left: Vec<(usize, Port)> = Vec::new();
         let mut letters: Vec<usize> = Vec::new();

@@ -94,10 +94,9 @@ pub enum Told {
     Groups,
 }
 
+/// Files in memory that fail when they are told to, and that tell what was read of them.
 pub struct MemoryFiles {
-    schema: SchemaRef,
-    files: Vec<TimedFile>,
-    groups: Vec<Vec<RecordBatch>>,
+    rows: dataflow::MemoryFiles,
     /// What happens when a row group of this file is read.
     pub faults: Vec<(usize, Fault)>,
     /// Which row groups were opened, and on which thread they were read.
@@ -123,18 +122,14 @@ impl Drop for Open {
 
 impl MemoryFiles {
     pub fn new(files: &[Vec<Vec<FileRow>>], archive: bool, told: Told) -> MemoryFiles {
-        let cut = files.iter().map(|file| file.iter().map(|rows| columns(rows, archive)).collect());
-        let groups: Vec<Vec<RecordBatch>> = cut.collect();
         let schema = columns(&[], archive).schema();
-        let files = groups.iter().enumerate().map(|(index, groups)| timed_file(&schema, index, groups, told));
-        MemoryFiles {
-            files: files.collect(),
-            schema,
-            groups,
-            faults: Vec::new(),
-            opened: Arc::default(),
-            open: Arc::default(),
-        }
+        let file = |(index, file): (usize, &Vec<Vec<FileRow>>)| {
+            let groups: Vec<RecordBatch> = file.iter().map(|rows| columns(rows, archive)).collect();
+            (timed_file(&schema, index, &groups, told), groups)
+        };
+        let files = files.iter().enumerate().map(file).collect();
+        let rows = dataflow::MemoryFiles::new("raw.events".to_owned(), schema.clone(), files);
+        MemoryFiles { rows, faults: Vec::new(), opened: Arc::default(), open: Arc::default() }
     }
 }
 
@@ -189,19 +184,19 @@ fn bounds(rows: &RecordBatch) -> Vec<(String, Bounds)> {
 
 impl TimedFiles for MemoryFiles {
     fn name(&self) -> &str {
-        "raw.events"
+        self.rows.name()
     }
 
     fn schema(&self) -> SchemaRef {
-        self.schema.clone()
+        self.rows.schema()
     }
 
     fn files(&self) -> &[TimedFile] {
-        &self.files
+        self.rows.files()
     }
 
-    fn property(&self, _: &str) -> Option<String> {
-        None
+    fn property(&self, key: &str) -> Option<String> {
+        self.rows.property(key)
     }
 
     fn open(&self, file: usize, groups: Range<usize>, columns: &[String], batch_rows: usize) -> Result<RecordBatches> {
@@ -212,15 +207,12 @@ impl TimedFiles for MemoryFiles {
         }
         let thread = std::thread::current().id();
         self.opened.lock().unwrap().extend(groups.clone().map(|group| (file, group, thread)));
-        let indexes = columns.iter().map(|name| self.schema.index_of(name).unwrap()).collect::<Vec<_>>();
-        let rows = concat_batches(&self.schema, &self.groups[file][groups])?.project(&indexes)?;
+        let rows = self.rows.open(file, groups, columns, batch_rows)?;
         let open = Open(self.open.clone());
         let mut counts = self.open.lock().unwrap();
         *counts = (counts.0 + 1, counts.1.max(counts.0 + 1));
-        let starts = (0..rows.num_rows()).step_by(batch_rows);
-        Ok(Box::new(starts.map(move |from| {
+        Ok(Box::new(rows.inspect(move |_| {
             let _counted = &open;
-            Ok(rows.slice(from, batch_rows.min(rows.num_rows() - from)))
         })))
     }
 }

@@ -3,7 +3,7 @@ CREATE STREAM plays (
   user_id BIGINT, track TEXT, seconds INTEGER, skipped BOOLEAN, played_at TIMESTAMP,
   happened_on DATE AS CAST(played_at AS DATE),
   WATERMARK FOR played_at AS played_at - INTERVAL '10' SECOND QUIET AFTER INTERVAL '3' SECOND LATE DROP
-) HISTORY FILES 'data/plays*.parquet' LIVE plays ON BAD ROW SKIP;
+) HISTORY FILES 'data/plays*.parquet' ON BAD ROW SKIP;
 
 CREATE VIEW listening AS
 SELECT user_id, track, played_at AS at,

@@ -1,0 +1,38 @@
+//! Outputs whose names or columns their place cannot have, told before anything is written.
+
+use crate::dead_letter::encoder;
+use crate::open::Project;
+use connector_iceberg::check_table;
+use connector_local::check_topic_name;
+use dataflow::{Error, ErrorKind, Output, Result};
+use sql::{Diagnostic, OutputSpec};
+
+/// What is wrong with outputs, where the text names them.
+pub fn wrong_outputs(project: &Project, outputs: &[OutputSpec]) -> Result<Vec<Diagnostic>> {
+    let mut wrong = Vec::new();
+    for spec in outputs {
+        if let Err(error) = check_output(spec) {
+            wrong.push(placed(error, |message| project.statements.at_output(&spec.output, message))?);
+        }
+    }
+    Ok(wrong)
+}
+
+/// An error at its place in the text; one that is no fault of the text stays as it is.
+pub fn placed(error: Error, place: impl Fn(&str) -> Option<Diagnostic>) -> Result<Diagnostic> {
+    match error.kind() {
+        ErrorKind::Invalid => place(&error.chain()).ok_or(error),
+        _ => Err(error),
+    }
+}
+
+fn check_output(spec: &OutputSpec) -> Result<()> {
+    match &spec.output {
+        Output::Table(table) => check_table(table, &spec.schema),
+        Output::Topic(topic) => {
+            check_topic_name(topic)?;
+            encoder(&spec.schema).map(drop)
+        }
+        Output::Query => Ok(()),
+    }
+}

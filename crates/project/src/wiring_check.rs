@@ -1,0 +1,59 @@
+//! What a run would refuse, told before it: inputs and outputs that do not fit their statements.
+//!
+//! What is there has to fit. What is not there yet, a table, files or a topic, is no fault; and no message is read.
+
+use crate::declared_columns::{DeclaredFiles, file_types};
+use crate::failure::Failure;
+use crate::job::{decoder, stream_spec};
+use crate::open::Project;
+use crate::output_check::{placed, wrong_outputs};
+use connector_iceberg::check_table;
+use connector_local::{Files, check_topic_name};
+use dataflow::{EventTime, KeyGroups, NodeKind, Result, StepContext, TimedFiles};
+use sql::{CheckedPlan, History, Start, Stream, Target};
+use std::sync::Arc;
+
+impl Project {
+    /// Plans what a target needs, as [`Project::check`] does, and refuses what a job of it would be refused for.
+    pub fn check_wiring(&self, target: &Target) -> Result<CheckedPlan, Failure> {
+        let checked = self.check(target)?;
+        let mut wrong = Vec::new();
+        for stream in &checked.streams {
+            if let Err(error) = self.check_inputs(stream) {
+                wrong.push(placed(error, |message| self.statements.at_inputs(&stream.name, message))?);
+            }
+        }
+        wrong.extend(wrong_outputs(self, &checked.outputs)?);
+        if !wrong.is_empty() {
+            return Err(Failure::Diagnostics(wrong));
+        }
+        let start = Start { after: EventTime::MIN, revision: self.revision(), row_text: crate::dead_letter::row_text };
+        let graph = checked.lower(&start)?;
+        for node in &graph.nodes {
+            if let NodeKind::Step(make) = &node.kind {
+                make(StepContext { groups: KeyGroups::ALL }).map_err(|error| error.context(node.name.clone()))?;
+            }
+        }
+        graph.check()?;
+        Ok(checked)
+    }
+
+    fn check_inputs(&self, stream: &Stream) -> Result<()> {
+        if let Some(topic) = &stream.live {
+            check_topic_name(topic)?;
+            decoder(stream, topic)?;
+        }
+        let history: Option<Arc<dyn TimedFiles>> = match &stream.history {
+            Some(History::Table(table)) => {
+                check_table(table, &arrow::datatypes::Schema::empty())?;
+                self.table(stream, table)?.0
+            }
+            Some(History::Files(pattern)) if Files::are_there(pattern, &self.folder.root)? => {
+                let files = Files::open_with_errors(pattern, &self.folder.root)?.with_types(&file_types(stream))?;
+                Some(Arc::new(DeclaredFiles::new(Arc::new(files), stream)?))
+            }
+            _ => None,
+        };
+        seam::check_stream(&stream_spec(stream), history.as_deref())
+    }
+}

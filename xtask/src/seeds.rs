@@ -1,0 +1,47 @@
+//! `xtask seeds`: the tests that play seeds, with many more of them than a test run has time for.
+
+use crate::failure;
+use dataflow::Result;
+use std::process::Command;
+
+/// A test that plays as many seeds or cases as a variable says.
+struct Simulation {
+    name: &'static str,
+    arguments: &'static [&'static str],
+    variable: &'static str,
+}
+
+const SIMULATIONS: [Simulation; 3] = [
+    Simulation {
+        name: "coordination: crashes and losses of a whole job",
+        arguments: &["--test", "coordination", "--", "--nocapture", "what_is_published"],
+        variable: "COORDINATION_SEEDS",
+    },
+    Simulation {
+        name: "schedules: the seeded host, and its stops",
+        arguments: &["--test", "schedules"],
+        variable: "PROPTEST_CASES",
+    },
+    Simulation {
+        name: "operators and stages against their naive twins",
+        arguments: &["--lib", "--", "reference::"],
+        variable: "PROPTEST_CASES",
+    },
+];
+
+/// Plays so many seeds of the coordination and cases of the others, and sums up; whether all hold.
+pub fn run(seeds: u32, cases: u32) -> Result<bool> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut summary = Vec::new();
+    for Simulation { name, arguments, variable } in &SIMULATIONS {
+        let count = if *variable == "COORDINATION_SEEDS" { seeds } else { cases };
+        let mut command = Command::new(&cargo);
+        let status = command.arg("test").args(*arguments).env(variable, count.to_string()).status();
+        let holds = status.map_err(|error| failure::program("cargo", error))?.success();
+        summary.push((holds, format!("{count} of {name}")));
+    }
+    for (holds, line) in &summary {
+        println!("{} {line}", if *holds { "holds " } else { "FAILED" });
+    }
+    Ok(summary.iter().all(|(holds, _)| *holds))
+}
