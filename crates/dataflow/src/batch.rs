@@ -200,9 +200,16 @@ impl Batch {
     }
 
     /// The rows at the indexes, each named at most once. Their columns stay where they are until they are looked at, or
-    /// are copied straight to where the rows are interleaved with others; until then the whole batch stays in memory.
+    /// are copied straight to where the rows are interleaved with others; until then the whole batch stays in memory. Rows
+    /// that have to wait are detached from it.
     pub fn pick(&self, rows: &[u32]) -> Result<Batch> {
         Ok(self.with_rows(self.columns.pick(rows)?, rows))
+    }
+
+    /// Copies rows that were picked into columns of their own, so that nothing else stays in memory for them; free for
+    /// all others.
+    pub fn detach(&mut self) {
+        self.columns.detach();
     }
 
     fn with_rows(&self, columns: Columns, rows: &[u32]) -> Batch {

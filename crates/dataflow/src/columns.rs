@@ -47,6 +47,13 @@ impl Columns {
         }
     }
 
+    /// Lets go of the columns that it was picked from: its rows get columns of their own.
+    pub fn detach(&mut self) {
+        if let Columns::Picked(_) = self {
+            *self = Columns::Whole(self.whole().clone());
+        }
+    }
+
     /// The columns as they lie, and which of their rows are meant; `None`: all of them, in their sequence.
     pub fn source(&self) -> (&RecordBatch, Option<&UInt32Array>) {
         match self {
