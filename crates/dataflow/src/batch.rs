@@ -200,9 +200,16 @@ impl Batch {
     }
 
     /// The rows at the indexes, each named at most once. Their columns stay where they are until they are looked at, or
-    /// are copied straight to where the rows are interleaved with others; until then the whole batch stays in memory.
+    /// are copied straight to where the rows are interleaved with others; until then the whole batch stays in memory. Rows
+    /// that have to wait are detached from it.
     pub fn pick(&self, rows: &[u32]) -> Result<Batch> {
         Ok(self.with_rows(self.columns.pick(rows)?, rows))
+    }
+
+    /// Copies rows that were picked into columns of their own, so that nothing else stays in memory for them; free for
+    /// all others.
+    pub fn detach(&mut self) {
+        self.columns.detach();
     }
 
     fn with_rows(&self, columns: Columns, rows: &[u32]) -> Batch {
@@ -230,8 +237,9 @@ impl Batch {
 
     /// Whether the rows are in (`_time`, `_ord`) order.
     pub fn is_sorted(&self) -> bool {
-        (1..self.rows()).all(|row| {
-            (self.times[row - 1], self.orders[row - 1] as u128) <= (self.times[row], self.orders[row] as u128)
+        let mut pairs = self.times.windows(2).zip(self.orders.windows(2));
+        pairs.all(|(times, orders)| {
+            times[0] < times[1] || (times[0] == times[1] && orders[0] as u128 <= orders[1] as u128)
         })
     }
 
@@ -290,10 +298,12 @@ pub fn interleave(batches: &[Batch], places: &[(usize, usize)]) -> Result<Batch>
     let late = batches.iter().any(|batch| batch.late.is_some());
     let is_late = |place: usize| batches[places[place].0].is_late(places[place].1);
     let hashes = common_hashes(batches);
+    let times: Vec<&[i64]> = batches.iter().map(|batch| &*batch.times).collect();
+    let orders: Vec<&[i128]> = batches.iter().map(|batch| &*batch.orders).collect();
     Ok(Batch {
         columns: Columns::Whole(interleave_columns(batches, places)?),
-        times: places.iter().map(|&(batch, row)| batches[batch].times[row]).collect(),
-        orders: places.iter().map(|&(batch, row)| batches[batch].orders[row]).collect(),
+        times: places.iter().map(|&(batch, row)| times[batch][row]).collect(),
+        orders: places.iter().map(|&(batch, row)| orders[batch][row]).collect(),
         late: late.then(|| BooleanBuffer::collect_bool(places.len(), is_late)),
         key_hashes: hashes
             .map(|(keys, hashes)| keys.with(places.iter().map(|&(batch, row)| hashes[batch][row]).collect())),

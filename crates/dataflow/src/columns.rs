@@ -2,7 +2,8 @@
 //! looked at.
 
 use crate::Result;
-use arrow::array::{Array, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::buffer::BooleanBuffer;
 use arrow::compute;
 use arrow::datatypes::SchemaRef;
 use std::sync::{Arc, OnceLock};
@@ -43,6 +44,13 @@ impl Columns {
             Columns::Picked(picked) => picked.gathered.get_or_init(|| {
                 take(&picked.source, &picked.rows).expect("rows that are picked once fit where their source fits")
             }),
+        }
+    }
+
+    /// Lets go of the columns that it was picked from: its rows get columns of their own.
+    pub fn detach(&mut self) {
+        if let Columns::Picked(_) = self {
+            *self = Columns::Whole(self.whole().clone());
         }
     }
 
@@ -105,8 +113,31 @@ pub(crate) fn interleave(all: &[&Columns], places: &[(usize, usize)]) -> Result<
         return take(records[0], &UInt32Array::from(vec![0; places.len()]));
     }
     if sources.iter().all(|(_, picked)| picked.is_none()) {
-        return Ok(compute::interleave_record_batch(&records, places)?);
+        return interleave_rows(&records, places);
     }
     let at = |&(index, row): &(usize, usize)| (index, sources[index].1.map_or(row, |rows| rows.value(row) as usize));
-    Ok(compute::interleave_record_batch(&records, &places.iter().map(at).collect::<Vec<_>>())?)
+    interleave_rows(&records, &places.iter().map(at).collect::<Vec<_>>())
+}
+
+fn interleave_rows(records: &[&RecordBatch], places: &[(usize, usize)]) -> Result<RecordBatch> {
+    let column = |index: usize| {
+        let of_all: Vec<&dyn Array> = records.iter().map(|record| record.column(index).as_ref()).collect();
+        match of_all.iter().map(|column| column.as_boolean_opt()).collect::<Option<Vec<_>>>() {
+            Some(booleans) => Ok(interleave_booleans(&booleans, places)),
+            None => Ok(compute::interleave(&of_all, places)?),
+        }
+    };
+    let columns = (0..records[0].num_columns()).map(column).collect::<Result<Vec<ArrayRef>>>()?;
+    Ok(RecordBatch::try_new(records[0].schema(), columns)?)
+}
+
+/// The kernel of the library extends run by run, which costs several times as much where runs are short.
+fn interleave_booleans(columns: &[&BooleanArray], places: &[(usize, usize)]) -> ArrayRef {
+    let values: Vec<&BooleanBuffer> = columns.iter().map(|column| column.values()).collect();
+    let gathered = BooleanBuffer::collect_bool(places.len(), |at| values[places[at].0].value(places[at].1));
+    let nulls = columns
+        .iter()
+        .any(|column| column.null_count() > 0)
+        .then(|| BooleanBuffer::collect_bool(places.len(), |at| columns[places[at].0].is_valid(places[at].1)).into());
+    Arc::new(BooleanArray::new(gathered, nulls))
 }

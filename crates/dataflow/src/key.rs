@@ -20,9 +20,10 @@ use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray, StringAr
 use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, Decimal128Type, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType, UInt64Type,
+    DataType, Decimal128Type, Float64Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType, UInt64Type,
 };
 use std::ops::Range;
+use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The number of key groups of a job: the most workers that its state can be spread over.
@@ -166,7 +167,12 @@ fn canonical(column: &ArrayRef) -> Result<ArrayRef> {
         Dictionary(_, values) => return canonical(&cast(column, values)?),
         other => return Err(Error::invalid(format!("a key of type {other} is not supported"))),
     };
-    if *column.data_type() == physical { Ok(column.clone()) } else { Ok(cast(column, &physical)?) }
+    match column.as_primitive_opt::<Int32Type>() {
+        _ if *column.data_type() == physical => Ok(column.clone()),
+        // A cast would look at each value for whether it fits.
+        Some(integers) => Ok(Arc::new(integers.unary::<_, Int64Type>(i64::from))),
+        None => Ok(cast(column, &physical)?),
+    }
 }
 
 /// The values of a canonical column, downcast once and not for every row.

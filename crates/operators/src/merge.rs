@@ -103,7 +103,7 @@ impl Merge {
     }
 
     /// Takes rows from the runs and puts them into the sequence of the picks; each row is copied once, and none where
-    /// they lie in one batch.
+    /// they lie in one batch that was not picked from another.
     fn gather(&mut self, picks: &[(usize, usize)], taken: &[usize]) -> Result<Batch> {
         // Per run its first piece, and how far the picks have come in it.
         let (mut pieces, mut places) = (Vec::new(), Vec::with_capacity(taken.len()));
@@ -120,7 +120,9 @@ impl Merge {
             return Ok(Batch::empty(self.schema.clone()));
         }
         if picks.is_sorted_by_key(|(run, _)| *run) {
-            return dataflow::concat(&self.schema, &pieces);
+            let mut rows = dataflow::concat(&self.schema, &pieces)?;
+            rows.detach();
+            return Ok(rows);
         }
         let mut rows = Vec::with_capacity(taken.iter().sum());
         for &(run, picked) in picks {

@@ -23,9 +23,14 @@ struct Waiting {
 }
 
 impl Queue {
+    /// Takes rows. What waits already when others come may wait long, and so is detached from what it was picked from;
+    /// the last batch mostly goes on at the next watermark, where its rows are copied anyway.
     pub(crate) fn push(&mut self, batch: Batch) {
         if batch.rows() == 0 {
             return;
+        }
+        if let Some(last) = self.batches.back_mut() {
+            last.batch.detach();
         }
         let row_size = batch.bytes() / batch.rows();
         self.rows += batch.rows();
@@ -199,4 +204,56 @@ pub(crate) fn put_by_hashes(blobs: &mut GroupBlobs, tag: u8, batches: &[Batch], 
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Merge;
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+    use dataflow::{Input, KeyGroups, Operator, RowOrder};
+    use std::sync::Arc;
+
+    /// Rows at the times given that were picked from a batch ten times as large, and a column of that batch.
+    fn picked(from: i64) -> (Batch, ArrayRef) {
+        let column: ArrayRef = Arc::new(Int64Array::from_iter_values(from..from + 100));
+        let columns = RecordBatch::try_from_iter([("number", column.clone())]).unwrap();
+        let orders = (0..100).map(RowOrder).collect();
+        let all = Batch::new(columns, (from..from + 100).collect(), orders).unwrap();
+        (all.pick(&(0..10).collect::<Vec<_>>()).unwrap(), column)
+    }
+
+    #[test]
+    fn rows_that_wait_keep_no_more_than_themselves_in_memory() {
+        for in_order in [false, true] {
+            let mut queue = Queue::default();
+            let mut sources = Vec::new();
+            for from in [0, 100, 200] {
+                let (batch, source) = picked(from);
+                match in_order {
+                    true => queue.push_in_order(&batch, "a test").unwrap(),
+                    false => queue.push(batch),
+                }
+                sources.push(source);
+            }
+            let kept = sources.iter().filter(|source| Arc::strong_count(source) > 1).count();
+            assert!(kept <= 1, "{kept} batches stay in memory for a few of their rows");
+            assert_eq!(queue.rows(), 30);
+            let times: Vec<i64> = queue.batches().flat_map(|batch| batch.times().to_vec()).collect();
+            assert_eq!(times, [0, 100, 200].map(|from| (from..from + 10).collect::<Vec<_>>()).concat());
+        }
+    }
+
+    #[test]
+    fn rows_that_a_merge_puts_out_keep_no_more_than_themselves_in_memory() {
+        let (batch, source) = picked(0);
+        let (mut merge, mut cx) = (Merge::new(batch.schema()).unwrap(), Context::new(KeyGroups::ALL));
+        cx.set_room(100);
+        merge.process(Input(0), &batch, &mut cx).unwrap();
+        drop(batch);
+        assert_eq!(merge.advance(EventTime(50), &mut cx).unwrap(), Progress::Done);
+        let put_out = cx.take_emitted();
+        assert_eq!(put_out.iter().map(|(_, batch)| batch.rows()).sum::<usize>(), 10);
+        assert_eq!(Arc::strong_count(&source), 1);
+    }
 }

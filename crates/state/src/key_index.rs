@@ -80,7 +80,7 @@ fn integer_bytes(number: i64) -> [u8; 9] {
 }
 
 /// How many rows before it is needed an entry is asked for.
-const AHEAD: usize = 8;
+const AHEAD: usize = 24;
 
 impl KeyIndex {
     /// An index of keys of columns of these types. A key with a NULL is a key like any other where `nulls_match`, else

@@ -7,7 +7,7 @@ use crate::{Decoder, Encoder, KeyIndex, Keys};
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Float64Array, Int64Array, StringArray, UInt64Array};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
+use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type, UInt64Type};
 use arrow::row::{RowConverter, SortField};
 use dataflow::{Error, Result};
 use std::cmp::Ordering;
@@ -79,10 +79,14 @@ impl Values {
         }
         let is_there = |row: usize| column.is_valid(row);
         match &mut self.kind {
-            Kind::Signed => {
-                let column = cast_to(column, &DataType::Int64)?;
-                bits.extend(column.as_primitive::<Int64Type>().values().iter().map(|&value| value as u64));
-            }
+            Kind::Signed => match column.as_primitive_opt::<Int32Type>() {
+                // A cast would look at each value for whether it fits.
+                Some(column) => bits.extend(column.values().iter().map(|&value| i64::from(value) as u64)),
+                None => {
+                    let column = cast_to(column, &DataType::Int64)?;
+                    bits.extend(column.as_primitive::<Int64Type>().values().iter().map(|&value| value as u64));
+                }
+            },
             Kind::Unsigned => {
                 let column = cast_to(column, &DataType::UInt64)?;
                 bits.extend_from_slice(column.as_primitive::<UInt64Type>().values());

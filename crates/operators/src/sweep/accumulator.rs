@@ -2,7 +2,7 @@
 
 use super::cells::{LogColumns, go};
 use super::chunk::PassedRows;
-use super::counts::{Counts, IntegerSum, Integers};
+use super::counts::{Counts, IntegerSum, Integers, Total, WideTotal};
 use super::distinct::{Distinct, DistinctCells};
 use super::extreme::{Extreme, ExtremeCells};
 use super::function_values::FunctionValues;
@@ -29,7 +29,9 @@ pub(super) struct Accumulator {
 #[derive(Debug)]
 enum Kind {
     Counts(Counts),
-    Integers(Integers),
+    SmallIntegers(Integers<i64>),
+    Integers(Integers<WideTotal<false>>),
+    UnsignedIntegers(Integers<WideTotal<true>>),
     Sums(Exact<Sum>),
     Moments(Exact<Moments>),
     Distinct { distinct: Distinct, read: Vec<i64> },
@@ -53,6 +55,7 @@ impl Accumulator {
             Some(other) if aggregate::is_float(other) => Numbers::Float,
             _ => Numbers::Signed,
         };
+        let is_small = argument.and_then(DataType::primitive_width).is_some_and(|bytes| bytes <= 4);
         let extreme =
             |wanted| Kind::Extreme { extreme: Extreme::default(), wanted, bits: Vec::new(), there: Vec::new() };
         let kind = match aggregate {
@@ -60,7 +63,9 @@ impl Accumulator {
             Aggregate::CountDistinct => Kind::Distinct { distinct: Distinct::default(), read: Vec::new() },
             Aggregate::Sum | Aggregate::Avg => match numbers {
                 Numbers::Float => Kind::Sums(Exact::new(numbers)),
-                _ => Kind::Integers(Integers::new(numbers == Numbers::Unsigned)),
+                Numbers::Unsigned => Kind::UnsignedIntegers(Integers::default()),
+                Numbers::Signed if is_small => Kind::SmallIntegers(Integers::default()),
+                Numbers::Signed => Kind::Integers(Integers::default()),
             },
             Aggregate::Min => extreme(Ordering::Less),
             Aggregate::Max => extreme(Ordering::Greater),
@@ -81,12 +86,24 @@ impl Accumulator {
         is_same_kind && (self.columns, self.frame) == (other.columns, other.frame)
     }
 
+    /// Whether it counts all rows of its frame, whatever they hold, and nothing else.
+    pub(super) fn counts_all_rows(&self) -> bool {
+        matches!(self.kind, Kind::Counts(_)) && self.columns.flag.is_none()
+    }
+
+    /// Whether it gives `count(*)` of its frame beside what it is for.
+    pub(super) fn counts_rows_beside(&self) -> bool {
+        matches!(self.kind, Kind::SmallIntegers(_) | Kind::Integers(_) | Kind::UnsignedIntegers(_))
+    }
+
     /// Makes room for key ids below `ids`, and for the cell of no key after them.
     pub(super) fn grow(&mut self, ids: usize) {
         let cells = ids + 1;
         match &mut self.kind {
             Kind::Counts(counts) => resize(&mut counts.by_key, cells),
+            Kind::SmallIntegers(sums) => resize(&mut sums.by_key, cells),
             Kind::Integers(sums) => resize(&mut sums.by_key, cells),
+            Kind::UnsignedIntegers(sums) => resize(&mut sums.by_key, cells),
             Kind::Sums(sums) => resize(&mut sums.by_key, cells),
             Kind::Moments(moments) => resize(&mut moments.by_key, cells),
             Kind::Distinct { distinct, .. } => resize(&mut distinct.by_key, cells),
@@ -107,7 +124,15 @@ impl Accumulator {
                 counts.begin(steps.reads);
                 go(counts, steps, enter, leave, columns);
             }
+            (Kind::SmallIntegers(sums), _) => {
+                sums.begin(steps.reads);
+                go(sums, steps, enter, leave, columns);
+            }
             (Kind::Integers(sums), _) => {
+                sums.begin(steps.reads);
+                go(sums, steps, enter, leave, columns);
+            }
+            (Kind::UnsignedIntegers(sums), _) => {
                 sums.begin(steps.reads);
                 go(sums, steps, enter, leave, columns);
             }
@@ -141,11 +166,9 @@ impl Accumulator {
         match (&self.kind, values) {
             (Kind::Counts(counts), _) => good(Arc::new(Int64Array::from(counts.read().to_vec()))),
             (Kind::Distinct { read, .. }, _) => good(Arc::new(Int64Array::from(read.clone()))),
-            (Kind::Integers(sums), _) if aggregate == Aggregate::Sum => Ok(integer_sums(sums)),
-            (Kind::Integers(sums), _) => {
-                let sums = sums.read().iter().map(|sum| (nearest_float(sum.sum()), sum.count));
-                good(divided(sums, |count| count, 1))
-            }
+            (Kind::SmallIntegers(sums), _) => Ok(of_integers(sums, aggregate)),
+            (Kind::Integers(sums), _) => Ok(of_integers(sums, aggregate)),
+            (Kind::UnsignedIntegers(sums), _) => Ok(of_integers(sums, aggregate)),
             (Kind::Sums(sums), _) if aggregate == Aggregate::Sum => good(divided(sums.read(), |_| 1.0, 1)),
             (Kind::Sums(sums), _) => good(divided(sums.read(), |count| count, 1)),
             (Kind::Moments(moments), _) => good(variances(moments, aggregate)),
@@ -157,7 +180,9 @@ impl Accumulator {
     pub(super) fn size(&self) -> usize {
         match &self.kind {
             Kind::Counts(counts) => counts.by_key.capacity() * 4,
-            Kind::Integers(sums) => sums.by_key.capacity() * size_of::<IntegerSum>(),
+            Kind::SmallIntegers(sums) => sums.by_key.capacity() * size_of::<IntegerSum<i64>>(),
+            Kind::Integers(sums) => sums.by_key.capacity() * size_of::<IntegerSum<WideTotal<false>>>(),
+            Kind::UnsignedIntegers(sums) => sums.by_key.capacity() * size_of::<IntegerSum<WideTotal<true>>>(),
             Kind::Sums(sums) => sums.size(),
             Kind::Moments(moments) => moments.size(),
             Kind::Distinct { distinct, .. } => distinct.size(),
@@ -172,18 +197,27 @@ fn resize<T: Clone + Default>(cells: &mut Vec<T>, ids: usize) {
     }
 }
 
-/// The float nearest to a sum. Processors turn 64 bits into one, and 128 bits take a function call.
-#[inline]
-fn nearest_float(sum: i128) -> f64 {
-    i64::try_from(sum).map_or(sum as f64, |sum| sum as f64)
+/// What is asked of sums of integers. Their count is that of all rows: one of the values has an accumulator of its own.
+fn of_integers<T: Total>(sums: &Integers<T>, aggregate: Aggregate) -> FunctionValues {
+    let good = |values: ArrayRef| FunctionValues { values, bad: Vec::new() };
+    match aggregate {
+        Aggregate::Count => {
+            good(Arc::new(Int64Array::from_iter_values(sums.read().iter().map(|sum| i64::from(sum.rows)))))
+        }
+        Aggregate::Sum => integer_sums(sums),
+        _ => {
+            let sums = sums.read().iter().map(|sum| (sum.total.as_float(), i64::from(sum.count)));
+            good(divided(sums, |count| count, 1))
+        }
+    }
 }
 
 /// The sums that fit a BIGINT; NULL for empty frames, and bad where they do not fit.
-fn integer_sums(sums: &Integers) -> FunctionValues {
+fn integer_sums<T: Total>(sums: &Integers<T>) -> FunctionValues {
     let (mut bad, mut values) = (Vec::new(), Vec::with_capacity(sums.read().len()));
     for (row, sum) in sums.read().iter().enumerate() {
-        let fits = i64::try_from(sum.sum());
-        if fits.is_err() {
+        let fits = sum.total.as_integer();
+        if fits.is_none() {
             bad.push(row);
         }
         values.push(fits.unwrap_or_default());
@@ -206,8 +240,7 @@ fn divided(sums: impl Iterator<Item = (f64, i64)>, divisor: impl Fn(f64) -> f64,
 
 /// Where values are there; `None` when all are.
 fn nulls(rows: usize, is_there: impl Fn(usize) -> bool) -> Option<NullBuffer> {
-    let nulls = NullBuffer::new(BooleanBuffer::collect_bool(rows, is_there));
-    (nulls.null_count() > 0).then_some(nulls)
+    (!(0..rows).all(&is_there)).then(|| NullBuffer::new(BooleanBuffer::collect_bool(rows, is_there)))
 }
 
 fn variances(moments: &Exact<Moments>, aggregate: Aggregate) -> ArrayRef {

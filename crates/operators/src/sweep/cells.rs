@@ -4,7 +4,7 @@ use super::chunk::PassedRows;
 use super::steps::{Step, Steps};
 
 /// How many steps before it is needed a cell is asked for.
-const AHEAD: usize = 32;
+const AHEAD: usize = 64;
 
 /// Something per key that rows are added to and taken away from, and that is read in between.
 pub(super) trait Cells {
@@ -47,12 +47,12 @@ fn go_with<C: Cells, const VALUES: bool, const FLAGS: bool>(
     let of_kinds = |column: usize| [&leave.flags[column][..], &[1], &enter.flags[column], &enter.flags[column]];
     let flags = columns.flag.map_or([&[][..]; 4], of_kinds);
     let firsts = [leave.first, 0, enter.first, enter.first];
-    let value = |step: &Step| if VALUES { values[step.kind as usize][step.at as usize] } else { 0 };
+    let value = |step: &Step| if VALUES { values[step.kind() as usize][step.at() as usize] } else { 0 };
     for (index, step) in steps.iter().enumerate() {
         if let Some(soon) = steps.get(index + AHEAD) {
-            cells.prefetch(soon.key, || value(soon));
+            cells.prefetch(soon.key(), || value(soon));
         }
-        let counts = !FLAGS || flags[step.kind as usize][step.at as usize] != 0;
-        cells.step(*step, value(step), firsts[step.kind as usize] + u64::from(step.at), counts);
+        let counts = !FLAGS || flags[step.kind() as usize][step.at() as usize] != 0;
+        cells.step(*step, value(step), firsts[step.kind() as usize] + u64::from(step.at()), counts);
     }
 }

@@ -36,46 +36,101 @@ impl Cells for Counts {
 
     #[inline(always)]
     fn step(&mut self, step: Step, _: u64, _: u64, counts: bool) {
-        let cell = &mut self.by_key[step.key as usize];
-        let change = step.kind.sign() * i32::from(counts);
+        let cell = &mut self.by_key[step.key() as usize];
+        let change = step.kind().sign() * i32::from(counts);
         debug_assert!(i64::from(*cell) + i64::from(change) >= 0, "a row leaves a frame that it is not in");
         let changed = cell.wrapping_add_signed(change);
         *cell = changed;
         self.read[self.reads] = i64::from(changed);
-        self.reads += usize::from(step.kind.is_read());
+        self.reads += usize::from(step.kind().is_read());
     }
 }
 
-/// The exact sum and count of integers of each key.
+/// The exact sum and count of integers of each key, and how many rows there are whatever their value: `count(*)` of the
+/// frame goes along in the same cells.
 #[derive(Debug, Default)]
-pub(super) struct Integers {
-    pub(super) by_key: Vec<IntegerSum>,
-    pub(super) is_unsigned: bool,
+pub(super) struct Integers<T> {
+    pub(super) by_key: Vec<IntegerSum<T>>,
     // Invariant: one entry more than there are reads.
-    read: Vec<IntegerSum>,
+    read: Vec<IntegerSum<T>>,
     reads: usize,
+}
+
+/// What is kept of the integers of a key.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct IntegerSum<T> {
+    pub(super) total: T,
+    /// The values that count.
+    pub(super) count: u32,
+    /// All rows.
+    pub(super) rows: u32,
+}
+
+/// A sum in which as many integers have room as a frame may have rows.
+pub(super) trait Total: Copy + Default {
+    /// Adds a value, takes it away, or neither: `change` is 1, -1 or 0.
+    fn changed(self, value: u64, change: i32) -> Self;
+    /// The sum, if it fits a BIGINT.
+    fn as_integer(self) -> Option<i64>;
+    /// The float nearest to the sum.
+    fn as_float(self) -> f64;
+}
+
+/// A sum of integers of at most 32 bits, of which a frame holds fewer than 2^32.
+impl Total for i64 {
+    #[inline(always)]
+    fn changed(self, value: u64, change: i32) -> i64 {
+        self.wrapping_add((value as i64).wrapping_mul(i64::from(change)))
+    }
+
+    #[inline(always)]
+    fn as_integer(self) -> Option<i64> {
+        Some(self)
+    }
+
+    #[inline(always)]
+    fn as_float(self) -> f64 {
+        self as f64
+    }
 }
 
 /// A sum of 128 bits as two words, so that it takes no alignment of 16.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct IntegerSum {
+pub(super) struct WideTotal<const IS_UNSIGNED: bool> {
     low: u64,
     high: i64,
-    pub(super) count: i64,
 }
 
-impl IntegerSum {
-    #[inline]
-    pub(super) fn sum(&self) -> i128 {
+impl<const IS_UNSIGNED: bool> WideTotal<IS_UNSIGNED> {
+    #[inline(always)]
+    fn sum(self) -> i128 {
         i128::from(self.high) << 64 | i128::from(self.low)
     }
 }
 
-impl Integers {
-    pub(super) fn new(is_unsigned: bool) -> Integers {
-        Integers { is_unsigned, ..Integers::default() }
+impl<const IS_UNSIGNED: bool> Total for WideTotal<IS_UNSIGNED> {
+    #[inline(always)]
+    fn changed(self, value: u64, change: i32) -> Self {
+        let value = if IS_UNSIGNED { i128::from(value) } else { i128::from(value as i64) };
+        // The value, its negative, or 0; a product of 128 bits would take three multiplications.
+        let (is_changed, is_negative) = (-i128::from(change & 1), i128::from(change >> 1));
+        let sum = self.sum() + (((value & is_changed) ^ is_negative) - is_negative);
+        WideTotal { low: sum as u64, high: (sum >> 64) as i64 }
     }
 
+    #[inline(always)]
+    fn as_integer(self) -> Option<i64> {
+        i64::try_from(self.sum()).ok()
+    }
+
+    /// Processors turn 64 bits into a float, and 128 bits take a function call.
+    #[inline(always)]
+    fn as_float(self) -> f64 {
+        self.as_integer().map_or_else(|| self.sum() as f64, |sum| sum as f64)
+    }
+}
+
+impl<T: Total> Integers<T> {
     /// Makes room for so many reads.
     pub(super) fn begin(&mut self, reads: usize) {
         self.read.resize(reads + 1, IntegerSum::default());
@@ -83,12 +138,12 @@ impl Integers {
     }
 
     /// What was read.
-    pub(super) fn read(&self) -> &[IntegerSum] {
+    pub(super) fn read(&self) -> &[IntegerSum<T>] {
         &self.read[..self.reads]
     }
 }
 
-impl Cells for Integers {
+impl<T: Total> Cells for Integers<T> {
     #[inline(always)]
     fn prefetch(&self, key: u32, _: impl FnOnce() -> u64) {
         state::prefetch(&self.by_key, key as usize);
@@ -96,17 +151,17 @@ impl Cells for Integers {
 
     #[inline(always)]
     fn step(&mut self, step: Step, value: u64, _: u64, counts: bool) {
-        let value = if self.is_unsigned { i128::from(value) } else { i128::from(value as i64) };
-        let change = step.kind.sign() * i32::from(counts);
-        // The value, its negative, or 0; a product of 128 bits would take three multiplications.
-        let (is_changed, is_negative) = (-i128::from(change & 1), i128::from(change >> 1));
-        let cell = &mut self.by_key[step.key as usize];
-        let sum = cell.sum() + (((value & is_changed) ^ is_negative) - is_negative);
+        let (rows, change) = (step.kind().sign(), step.kind().sign() * i32::from(counts));
+        let cell = &mut self.by_key[step.key() as usize];
+        debug_assert!(i64::from(cell.count) + i64::from(change) >= 0, "a row leaves a frame that it is not in");
         // Not read back from the cell: words that were just written are not yet there to be read together.
-        let changed = IntegerSum { low: sum as u64, high: (sum >> 64) as i64, count: cell.count + i64::from(change) };
-        debug_assert!(changed.count >= 0, "a row leaves a frame that it is not in");
+        let changed = IntegerSum {
+            total: cell.total.changed(value, change),
+            count: cell.count.wrapping_add_signed(change),
+            rows: cell.rows.wrapping_add_signed(rows),
+        };
         *cell = changed;
         self.read[self.reads] = changed;
-        self.reads += usize::from(step.kind.is_read());
+        self.reads += usize::from(step.kind().is_read());
     }
 }

@@ -139,15 +139,15 @@ impl Cells for DistinctCells<'_> {
     #[inline(always)]
     fn step(&mut self, step: Step, value: u64, _: u64, counts: bool) {
         let Distinct { occurrences, by_key } = &mut *self.distinct;
-        let count = &mut by_key[step.key as usize];
+        let count = &mut by_key[step.key() as usize];
         let value = self.values.canonical(value);
-        match step.kind {
+        match step.kind() {
             _ if !counts => {}
-            StepKind::Leave => *count -= u32::from(occurrences.remove(step.key, value)),
-            StepKind::Enter | StepKind::EnterAndRead => *count += u32::from(occurrences.add(step.key, value)),
+            StepKind::Leave => *count -= u32::from(occurrences.remove(step.key(), value)),
+            StepKind::Enter | StepKind::EnterAndRead => *count += u32::from(occurrences.add(step.key(), value)),
             StepKind::Read => {}
         }
-        if step.kind.is_read() {
+        if step.kind().is_read() {
             self.read.push(i64::from(*count));
         }
     }

@@ -38,14 +38,14 @@ impl Cells for ExtremeCells<'_> {
 
     #[inline(always)]
     fn step(&mut self, step: Step, value: u64, row: u64, counts: bool) {
-        match step.kind {
+        match step.kind() {
             _ if !counts => {}
-            StepKind::Leave => self.remove(step.key, row),
-            StepKind::Enter | StepKind::EnterAndRead => self.add(step.key, value, row),
+            StepKind::Leave => self.remove(step.key(), row),
+            StepKind::Enter | StepKind::EnterAndRead => self.add(step.key(), value, row),
             StepKind::Read => {}
         }
-        if step.kind.is_read() {
-            self.read(step.key);
+        if step.kind().is_read() {
+            self.read(step.key());
         }
     }
 }

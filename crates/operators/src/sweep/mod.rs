@@ -32,7 +32,7 @@ use chunk::{PassedRows, Probes};
 use dataflow::{Batch, Result};
 use function_values::FunctionValues;
 use state::{BlobKeys, Decoder, GroupBlobs, KeyIndex, Keys, Log, LogSnapshot, NO_KEY, Shape, Values, ValuesSnapshot};
-use steps::{Entrances, Steps};
+use steps::{Entrances, KEYS_MAX, Steps};
 
 /// A function to be computed over the log.
 #[derive(Clone, Debug)]
@@ -128,6 +128,7 @@ impl Sweep {
             let output = sweep.plan(input, function)?;
             sweep.outputs.push(output);
         }
+        sweep.share_counts();
         let shape = Shape { values: sweep.columns.len(), flags: sweep.flags.len() };
         sweep.log = Log::new(shape);
         for bound in &mut sweep.bounds {
@@ -161,6 +162,23 @@ impl Sweep {
             self.accumulators.len() - 1
         });
         Ok((index, function.aggregate))
+    }
+
+    /// Takes `count(*)` from the sums of the same frame where there are some, and drops the accumulators of its own.
+    fn share_counts(&mut self) {
+        let beside = |frame: usize| {
+            self.accumulators.iter().position(|other| other.frame == frame && other.counts_rows_beside())
+        };
+        let serves = |(at, accumulator): (usize, &Accumulator)| match accumulator.counts_all_rows() {
+            true => beside(accumulator.frame).unwrap_or(at),
+            false => at,
+        };
+        let serving: Vec<usize> = self.accumulators.iter().enumerate().map(serves).collect();
+        let is_kept: Vec<bool> = serving.iter().enumerate().map(|(at, &by)| at == by).collect();
+        let place = |at: usize| is_kept[..serving[at]].iter().filter(|kept| **kept).count();
+        self.outputs.iter_mut().for_each(|(accumulator, _)| *accumulator = place(*accumulator));
+        let mut kept = is_kept.iter();
+        self.accumulators.retain(|_| kept.next() == Some(&true));
     }
 
     fn flag(&mut self, flag: Flag) -> usize {
@@ -248,6 +266,7 @@ impl Sweep {
     /// Makes room for all keys of the log.
     fn grow(&mut self) {
         self.ids = self.keys.ids();
+        assert!(self.ids < KEYS_MAX, "more than {KEYS_MAX} keys in one worker");
         for accumulator in &mut self.accumulators {
             accumulator.grow(self.ids);
         }

@@ -34,16 +34,40 @@ impl StepKind {
     }
 }
 
-/// One step of a frame.
+/// One step of a frame: a key, which of the rows that the bound passed (0 for a row that asks alone), and what becomes of
+/// it. It is one word, so that steps are chosen and moved as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Step {
-    pub(super) key: u32,
-    /// Which of the rows that the bound passed; 0 for a row that asks alone.
-    pub(super) at: u32,
-    pub(super) kind: StepKind,
-}
+pub(super) struct Step(u64);
 
-const NO_STEP: Step = Step { key: 0, at: 0, kind: StepKind::Read };
+/// A step tells keys below this. So many would take more than 100 GiB in one worker.
+pub(super) const KEYS_MAX: usize = 1 << 30;
+
+impl Step {
+    #[inline(always)]
+    fn new(key: u32, at: usize, kind: StepKind) -> Step {
+        Step(u64::from(key) << 34 | (kind as u64) << 32 | u64::from(at as u32))
+    }
+
+    #[inline(always)]
+    pub(super) fn key(self) -> u32 {
+        (self.0 >> 34) as u32
+    }
+
+    #[inline(always)]
+    pub(super) fn at(self) -> u32 {
+        self.0 as u32
+    }
+
+    #[inline(always)]
+    pub(super) fn kind(self) -> StepKind {
+        match (self.0 >> 32) & 3 {
+            0 => StepKind::Leave,
+            1 => StepKind::Read,
+            2 => StepKind::Enter,
+            _ => StepKind::EnterAndRead,
+        }
+    }
+}
 
 /// Room for more steps than this is given back: after state was restored, a cursor passes all of it at once.
 const STEPS_KEPT: usize = 1 << 17;
@@ -51,29 +75,29 @@ const STEPS_KEPT: usize = 1 << 17;
 /// The rows that enter at a bound and the rows that ask, in order: what the frames that begin there have in common.
 #[derive(Debug, Default)]
 pub(super) struct Entrances {
-    // Invariant: once set, the last one is no step, and lets those leave that are left.
-    entrances: Vec<Entrance>,
+    // Invariant: once set, as many as `leaving`; the last one is no step, and what is left leaves before it.
+    steps: Vec<Step>,
+    // The moment up to which rows leave before the step; `NONE_LEAVES` where none does. They leave before the first row
+    // that asks in a moment, behind those that enter, since a frame that ends before the row may pass one in the same
+    // moment.
+    leaving: Vec<i64>,
     reads: usize,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Entrance {
-    /// The moment at which the row asks.
-    time: i64,
-    step: Step,
-    /// Rows leave before it, up to its moment: before the first row that asks in a moment, after those that enter, since
-    /// a frame that ends before the row may pass one in the same moment.
-    lets_leave: bool,
-}
+const NO_STEP: Step = Step((StepKind::Read as u64) << 32);
+
+/// No row has this time.
+const NONE_LEAVES: i64 = i64::MIN;
 
 impl Entrances {
     /// Sets them for rows that ask, which are so many moments, and have these keys. A key that is not below `ids` reads
     /// the cell `ids`, which stays empty.
     pub(super) fn set(&mut self, probes: &Probes, keys: &[u32], ids: u32, enter: &PassedRows, limit: i64) {
-        if self.entrances.capacity() > STEPS_KEPT {
-            self.entrances = Vec::new();
+        if self.steps.capacity() > STEPS_KEPT {
+            (self.steps, self.leaving) = (Vec::new(), Vec::new());
         }
-        self.entrances.clear();
+        self.steps.clear();
+        self.leaving.clear();
         self.reads = keys.len();
         let (mut entered, mut asked) = (0, 0);
         for (&time, &end) in probes.times.iter().zip(&probes.ends) {
@@ -88,25 +112,25 @@ impl Entrances {
                 && key == entering
                 && enter.times[first] == until
             {
-                let step = Step { key: *key, at: first as u32, kind: StepKind::EnterAndRead };
-                self.entrances.push(Entrance { time, step, lets_leave: true });
+                self.steps.push(Step::new(*key, first, StepKind::EnterAndRead));
+                self.leaving.push(time);
                 continue;
             }
-            for (&key, at) in enter.keys[first..entered].iter().zip(first as u32..) {
-                let step = Step { key, at, kind: StepKind::Enter };
-                self.entrances.push(Entrance { time, step, lets_leave: false });
+            for (&key, at) in enter.keys[first..entered].iter().zip(first..) {
+                self.steps.push(Step::new(key, at, StepKind::Enter));
+                self.leaving.push(NONE_LEAVES);
             }
             for &key in asking {
-                let step = Step { key: key.min(ids), at: 0, kind: StepKind::Read };
-                self.entrances.push(Entrance { time, step, lets_leave: true });
+                self.steps.push(Step::new(key.min(ids), 0, StepKind::Read));
+                self.leaving.push(time);
             }
         }
-        let time = probes.times.last().copied().unwrap_or(i64::MIN);
-        self.entrances.push(Entrance { time, step: NO_STEP, lets_leave: true });
+        self.steps.push(NO_STEP);
+        self.leaving.push(probes.times.last().copied().unwrap_or(NONE_LEAVES));
     }
 
     pub(super) fn size(&self) -> usize {
-        self.entrances.capacity() * size_of::<Entrance>()
+        self.steps.capacity() * size_of::<Step>() + self.leaving.capacity() * size_of::<i64>()
     }
 }
 
@@ -120,33 +144,31 @@ pub(super) struct Steps {
 
 impl Steps {
     /// Puts the rows that leave between the entrances. All of them leave by the last moment.
-    pub(super) fn set(&mut self, Entrances { entrances, reads }: &Entrances, leave: &PassedRows, limit: i64) {
+    pub(super) fn set(&mut self, entrances: &Entrances, leave: &PassedRows, limit: i64) {
         if self.steps.capacity() > STEPS_KEPT {
             self.steps = Vec::new();
         }
-        self.reads = *reads;
-        self.steps.resize(entrances.len() - 1 + leave.keys.len(), NO_STEP);
-        if leave.keys.is_empty() {
-            self.steps.iter_mut().zip(entrances).for_each(|(step, entrance)| *step = entrance.step);
+        self.reads = entrances.reads;
+        let (rows, last_entrance) = (leave.keys.len(), entrances.steps.len() - 1);
+        self.steps.resize(last_entrance + rows, NO_STEP);
+        if rows == 0 {
+            self.steps.copy_from_slice(&entrances.steps[..last_entrance]);
             return;
         }
-        let (rows, last_row, last_entrance) = (leave.keys.len(), leave.keys.len() - 1, entrances.len() - 1);
-        let until = |at: usize| match &entrances[at.min(last_entrance)] {
-            Entrance { time, lets_leave: true, .. } => time.saturating_add(limit),
-            Entrance { lets_leave: false, .. } => i64::MIN,
+        let (times, keys, last_row) = (&leave.times[..rows], &leave.keys[..rows], rows - 1);
+        let until = |at: usize| match entrances.leaving[at.min(last_entrance)] {
+            NONE_LEAVES => NONE_LEAVES,
+            time => time.saturating_add(limit),
         };
         let (mut entered, mut left) = (0, 0);
         // The times that are compared next are read a step before they are needed: both that may be.
-        let (mut leaving, mut open_until) = (leave.times[0], until(0));
+        let (mut leaving, mut open_until) = (times[0], until(0));
         for step in &mut self.steps {
-            let (entrance, at) = (&entrances[entered].step, left.min(last_row));
+            let at = left.min(last_row);
             let leaves = (left < rows) & (leaving <= open_until);
-            let (next_leaving, next_until) = (leave.times[(left + 1).min(last_row)], until(entered + 1));
-            *step = Step {
-                key: select_unpredictable(leaves, leave.keys[at], entrance.key),
-                at: select_unpredictable(leaves, at as u32, entrance.at),
-                kind: select_unpredictable(leaves, StepKind::Leave, entrance.kind),
-            };
+            let (next_leaving, next_until) = (times[(left + 1).min(last_row)], until(entered + 1));
+            let leave = Step::new(keys[at], at, StepKind::Leave);
+            *step = select_unpredictable(leaves, leave, entrances.steps[entered]);
             leaving = select_unpredictable(leaves, next_leaving, leaving);
             open_until = select_unpredictable(leaves, open_until, next_until);
             left += usize::from(leaves);
@@ -175,14 +197,14 @@ mod tests {
         for moment in asking.chunk_by(|one, other| one.0 == other.0) {
             let time = moment[0].0;
             while entered < enter.times.len() && enter.times[entered] <= time + enter_limit {
-                steps.push(Step { key: enter.keys[entered], at: entered as u32, kind: StepKind::Enter });
+                steps.push(Step::new(enter.keys[entered], entered, StepKind::Enter));
                 entered += 1;
             }
             while left < leave.times.len() && leave.times[left] <= time + limit {
-                steps.push(Step { key: leave.keys[left], at: left as u32, kind: StepKind::Leave });
+                steps.push(Step::new(leave.keys[left], left, StepKind::Leave));
                 left += 1;
             }
-            steps.extend(moment.iter().map(|&(_, key)| Step { key: key.min(3), at: 0, kind: StepKind::Read }));
+            steps.extend(moment.iter().map(|&(_, key)| Step::new(key.min(3), 0, StepKind::Read)));
         }
         steps
     }
@@ -191,10 +213,10 @@ mod tests {
     fn reads(steps: &[Step]) -> Vec<i64> {
         let (mut counts, mut read) = ([0_i64; 4], Vec::new());
         for step in steps {
-            counts[step.key as usize] += i64::from(step.kind.sign());
-            assert!(counts[step.key as usize] >= 0, "a row leaves that has not entered: {steps:?}");
-            if step.kind.is_read() {
-                read.push(counts[step.key as usize]);
+            counts[step.key() as usize] += i64::from(step.kind().sign());
+            assert!(counts[step.key() as usize] >= 0, "a row leaves that has not entered: {steps:?}");
+            if step.kind().is_read() {
+                read.push(counts[step.key() as usize]);
             }
         }
         read
@@ -225,7 +247,7 @@ mod tests {
             let expected = reads(&naive(&asking, &enter, enter_limit, &leave, leave_limit));
             prop_assert_eq!(steps.reads, expected.len());
             prop_assert_eq!(reads(&steps.steps), expected);
-            let left = steps.steps.iter().filter(|step| step.kind == StepKind::Leave).count();
+            let left = steps.steps.iter().filter(|step| step.kind() == StepKind::Leave).count();
             prop_assert_eq!(left, leave.keys.len());
         }
     }

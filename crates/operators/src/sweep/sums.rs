@@ -232,14 +232,14 @@ impl<N: Narrow> Cells for Exact<N> {
 
     #[inline(always)]
     fn step(&mut self, step: Step, value: u64, _: u64, counts: bool) {
-        match step.kind {
+        match step.kind() {
             _ if !counts => {}
-            StepKind::Leave => self.change(step.key, value, false),
-            StepKind::Enter | StepKind::EnterAndRead => self.change(step.key, value, true),
+            StepKind::Leave => self.change(step.key(), value, false),
+            StepKind::Enter | StepKind::EnterAndRead => self.change(step.key(), value, true),
             StepKind::Read => {}
         }
-        if step.kind.is_read() {
-            self.read_cell(step.key);
+        if step.kind().is_read() {
+            self.read_cell(step.key());
         }
     }
 }

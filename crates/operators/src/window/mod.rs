@@ -213,7 +213,7 @@ impl Window {
         }
         let mut keys = Vec::with_capacity(rows);
         self.sweep.keys_of_rows(self.next, self.next + rows as u64, &mut keys);
-        let times: Vec<i64> = batches.iter().flat_map(|batch| batch.times().iter().copied()).collect();
+        let times = batches.iter().map(|batch| &batch.times()[..]).collect::<Vec<_>>().concat();
         let computed = self.sweep.compute(&times, &keys)?;
         self.keep_keys(&keys);
         let mut lagged = Vec::with_capacity(self.lags.len());

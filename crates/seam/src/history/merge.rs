@@ -272,7 +272,7 @@ impl Merge {
             Part::Run(mut run) => match run.next()? {
                 Some(batch) => {
                     rows = batch.rows().rows();
-                    self.waiting.push(batch)?;
+                    self.waiting.push(batch);
                     let next = run.first().unwrap_or(i64::MAX);
                     (Part::Run(run), next)
                 }
@@ -328,7 +328,7 @@ impl Merge {
             self.aside.push(GroupAside { group: number, rows_read: open.rows_read, ports: aside });
         }
         self.fresh_bytes += batch.bytes();
-        self.waiting.push(ShareRows::new(batch, share))?;
+        self.waiting.push(ShareRows::new(batch, share));
         Ok(columns.num_rows())
     }
 

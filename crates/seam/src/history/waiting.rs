@@ -2,9 +2,11 @@
 
 use super::share_rows::ShareRows;
 use arrow::datatypes::SchemaRef;
-use dataflow::Result;
+use dataflow::{Result, RowOrder};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
-/// Sorted batches that overlap in time.
+/// Batches that overlap in time. Their rows stay where they were read until they leave, and are copied once then.
 pub(crate) struct WaitingRows {
     schema: SchemaRef,
     batches: Vec<WaitingBatch>,
@@ -12,12 +14,23 @@ pub(crate) struct WaitingRows {
 }
 
 struct WaitingBatch {
-    // Invariant: sorted, never empty; `first` and `last` are its least and greatest times.
     rows: ShareRows,
+    // The rows in order; `None`: as they lie.
+    sequence: Option<Vec<u32>>,
+    // How many rows of the sequence have left. Invariant: not all of them.
+    left: usize,
+    // The least time that waits, and the greatest.
     first: i64,
     last: i64,
     // The bytes of the whole batch, which stay until its last row has left.
     bytes: usize,
+}
+
+/// Rows that leave: the places `from .. to` in the sequence of a batch.
+struct Leaving {
+    batch: usize,
+    from: usize,
+    to: usize,
 }
 
 impl WaitingRows {
@@ -40,17 +53,16 @@ impl WaitingRows {
     }
 
     /// Takes rows in any order.
-    pub fn push(&mut self, rows: ShareRows) -> Result<()> {
+    pub fn push(&mut self, rows: ShareRows) {
         if rows.rows().rows() == 0 {
-            return Ok(());
+            return;
         }
-        let rows = rows.sorted()?;
-        let bytes = rows.bytes();
+        let sequence = rows.sequence();
+        let bytes = rows.bytes() + sequence.as_ref().map_or(0, |sequence| sequence.len() * size_of::<u32>());
         self.bytes += bytes;
-        let times = rows.rows().times();
-        let (first, last) = (times[0], times[times.len() - 1]);
-        self.batches.push(WaitingBatch { rows, first, last, bytes });
-        Ok(())
+        let mut batch = WaitingBatch { rows, sequence, left: 0, first: 0, last: 0, bytes };
+        (batch.first, batch.last) = (batch.time(0), batch.time(batch.rows.rows().rows() - 1));
+        self.batches.push(batch);
     }
 
     /// How many rows lie before a time.
@@ -87,38 +99,88 @@ impl WaitingRows {
 
     /// Takes out all rows before a time, in order.
     pub fn take_below(&mut self, bound: i64) -> Result<ShareRows> {
-        let mut pieces: Vec<ShareRows> = Vec::new();
-        let mut index = 0;
-        while index < self.batches.len() {
-            let batch = &mut self.batches[index];
-            let below = batch.below(bound);
-            if below == batch.rows.rows().rows() {
-                let whole = self.batches.swap_remove(index);
-                self.bytes -= whole.bytes;
-                pieces.push(whole.rows);
-                continue;
-            }
-            if below > 0 {
-                pieces.push(batch.rows.slice(0, below));
-                batch.rows = batch.rows.slice(below, batch.rows.rows().rows() - below);
-                batch.first = batch.rows.rows().times()[0];
-            }
-            index += 1;
-        }
+        let leaving = self.batches.iter().enumerate().map(|(at, batch)| Leaving {
+            batch: at,
+            from: batch.left,
+            to: batch.left + batch.below(bound),
+        });
+        let mut leaving: Vec<Leaving> = leaving.filter(|leaving| leaving.from < leaving.to).collect();
         // In this sequence the rows of files that do not overlap need no sort.
-        pieces.sort_by_key(|piece| (piece.rows().times()[0], piece.rows().order(0)));
-        ShareRows::concat(&self.schema, &pieces)?.sorted()
+        leaving.sort_by_key(|leaving| self.batches[leaving.batch].place(leaving.from));
+        let rows = self.gather(&leaving)?;
+        leaving.sort_unstable_by_key(|leaving| leaving.batch);
+        for Leaving { batch, to, .. } in leaving.into_iter().rev() {
+            let from = &mut self.batches[batch];
+            if to == from.rows.rows().rows() {
+                self.bytes -= from.bytes;
+                self.batches.swap_remove(batch);
+            } else {
+                (from.left, from.first) = (to, from.time(to));
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The rows that leave, in order.
+    fn gather(&self, leaving: &[Leaving]) -> Result<ShareRows> {
+        let lies_in_order = |leaving: &Leaving| self.batches[leaving.batch].sequence.is_none();
+        let follow = |pair: &[Leaving]| {
+            self.batches[pair[0].batch].place(pair[0].to - 1) <= self.batches[pair[1].batch].place(pair[1].from)
+        };
+        if leaving.iter().all(lies_in_order) && leaving.windows(2).all(follow) {
+            let slice =
+                |leaving: &Leaving| self.batches[leaving.batch].rows.slice(leaving.from, leaving.to - leaving.from);
+            return ShareRows::concat(&self.schema, &leaving.iter().map(slice).collect::<Vec<_>>());
+        }
+        let pieces: Vec<ShareRows> = leaving.iter().map(|leaving| self.batches[leaving.batch].rows.clone()).collect();
+        let mut places = Vec::with_capacity(leaving.iter().map(|leaving| leaving.to - leaving.from).sum());
+        let head = |piece: usize, at: usize| {
+            let Leaving { batch, to, .. } = leaving[piece];
+            (at < to).then(|| Reverse((self.batches[batch].place(at), piece, at)))
+        };
+        let mut heads: BinaryHeap<_> =
+            leaving.iter().enumerate().filter_map(|(piece, leaving)| head(piece, leaving.from)).collect();
+        // Files overlap little, mostly: a stretch goes on to where the next one begins.
+        while let Some(Reverse((_, piece, from))) = heads.pop() {
+            let batch = &self.batches[leaving[piece].batch];
+            let end = heads.peek().map(|Reverse((place, ..))| *place);
+            let belongs = |at: &usize| *at == from || end.is_none_or(|end| batch.place(*at) < end);
+            let stretch = (from..leaving[piece].to).take_while(belongs).map(|at| (piece, batch.row(at)));
+            let before = places.len();
+            places.extend(stretch);
+            heads.extend(head(piece, from + places.len() - before));
+        }
+        ShareRows::interleave(&pieces, &places)
     }
 }
 
 impl WaitingBatch {
+    /// The row at a place of the sequence.
+    fn row(&self, at: usize) -> usize {
+        self.sequence.as_ref().map_or(at, |sequence| sequence[at] as usize)
+    }
+
+    fn time(&self, at: usize) -> i64 {
+        self.rows.rows().times()[self.row(at)]
+    }
+
+    fn place(&self, at: usize) -> (i64, RowOrder) {
+        (self.time(at), self.rows.rows().order(self.row(at)))
+    }
+
+    /// How many rows that wait lie before a time.
     fn below(&self, bound: i64) -> usize {
+        let rows = self.rows.rows().rows();
         if self.first >= bound {
-            0
-        } else if self.last < bound {
-            self.rows.rows().rows()
-        } else {
-            self.rows.rows().times().partition_point(|&time| time < bound)
+            return 0;
+        }
+        if self.last < bound {
+            return rows - self.left;
+        }
+        let times = self.rows.rows().times();
+        match &self.sequence {
+            None => times[self.left..].partition_point(|&time| time < bound),
+            Some(sequence) => sequence[self.left..].partition_point(|&row| times[row as usize] < bound),
         }
     }
 }
