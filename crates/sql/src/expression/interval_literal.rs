@@ -27,21 +27,7 @@ pub(crate) fn literal(interval: &ast::Interval) -> Result<IntervalLiteral, Probl
             .found(text)
             .expected("e.g. INTERVAL '2' HOUR or INTERVAL '500 ms'")
     };
-    let too_fine = |text: &str| {
-        Problem::new("an interval has parts below a microsecond, and nothing is finer than one").found(text)
-    };
-    let constant = |interval: Interval, text: &str| {
-        if !interval.is_exact() {
-            return Err(too_fine(text));
-        }
-        let value = interval.value().ok_or_else(|| bad(text))?;
-        Ok(IntervalLiteral::Constant(Bound::literal(value, None)))
-    };
-    let mut written = &*interval.value;
-    while let Expr::Nested(inner) = written {
-        written = inner;
-    }
-    let text = match written {
+    let text = match &*interval.value {
         Expr::Value(value) => match &value.value {
             Value::SingleQuotedString(text) => Some(text.clone()),
             Value::Number(text, _) => Some(text.clone()),
@@ -49,22 +35,30 @@ pub(crate) fn literal(interval: &ast::Interval) -> Result<IntervalLiteral, Probl
         },
         _ => None,
     };
-    let Some(field) = &interval.leading_field else {
-        let text = text.ok_or_else(|| bad(&interval.value.to_string()))?;
-        return constant(read(&text).ok_or_else(|| bad(&text))?, &text);
+    let (read, shown) = match &interval.leading_field {
+        None => {
+            let text = text.ok_or_else(|| bad(&interval.value.to_string()))?;
+            (read(&text), text)
+        }
+        Some(field) => {
+            let name = field.to_string();
+            let unit = unit(&name).ok_or_else(|| Problem::new(format!("{name} is not a unit of time")).found(&name))?;
+            if interval.last_field.is_some() {
+                return Err(bad(&interval.to_string()));
+            }
+            let Some(text) = text else { return Ok(IntervalLiteral::Units(name)) };
+            let number: f64 = text.trim().parse().map_err(|_| bad(&text))?;
+            // DuckDB drops the fraction of all units above seconds.
+            let number = if unit_keeps_fractions(unit) { number } else { number.trunc() };
+            (many(number, unit), text)
+        }
     };
-    let name = field.to_string();
-    let unit = unit(&name).ok_or_else(|| Problem::new(format!("{name} is not a unit of time")).found(&name))?;
-    if interval.last_field.is_some() {
-        return Err(bad(&interval.to_string()));
+    if read.is_some_and(|read| !read.is_exact()) {
+        let problem = Problem::new("an interval has parts below a microsecond, and nothing is finer than one");
+        return Err(problem.found(interval.to_string()));
     }
-    if let Some(text) = text {
-        let number: f64 = text.trim().parse().map_err(|_| bad(&text))?;
-        // DuckDB drops the fraction of all units above seconds.
-        let number = if unit_keeps_fractions(unit) { number } else { number.trunc() };
-        return constant(many(number, unit).ok_or_else(|| bad(&text))?, &format!("{text} {name}"));
-    }
-    Ok(IntervalLiteral::Units(name))
+    let value = read.and_then(Interval::value).ok_or_else(|| bad(&shown))?;
+    Ok(IntervalLiteral::Constant(Bound::literal(value, None)))
 }
 
 fn unit_keeps_fractions(unit: Unit) -> bool {
