@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! partition 0   h h h h h h|l l l l        h = at or before the frontier: read from files, in time order
-//! partition 1   h h h|l l l l l l          l = behind it: read from the topic, starting with the frontier's clock
+//! partition 1   h h h|l l l l l l          l = after it: read from the topic, starting with the frontier's clock
 //! watermark     ---->|                     while history is read it stops at the least of the partitions' watermarks
 //!                    cap                   at the frontier; from there on the topic is read beside what is left
 //! ```

@@ -78,7 +78,7 @@ pub(super) struct Entrances {
     // Invariant: once set, as many as `leaving`; the last one is no step, and what is left leaves before it.
     steps: Vec<Step>,
     // The moment up to which rows leave before the step; `NONE_LEAVES` where none does. They leave before the first row
-    // that asks in a moment, behind those that enter, since a frame that ends before the row may pass one in the same
+    // that asks in a moment, after those that enter, since a frame that ends before the row may pass one in the same
     // moment.
     leaving: Vec<i64>,
     reads: usize,

@@ -24,7 +24,7 @@ impl Clock {
     }
 }
 
-/// The time of the next row, and the clock behind it.
+/// The time of the next row, and the clock after it.
 fn row(clock: Option<Clock>, event: i64, arrival: i64, delay: i64, quiet: i64) -> (i64, Clock) {
     let shown = event.min(arrival);
     let Some(clock) = clock else { return (event, Clock { clock: shown, arrival }) };
@@ -32,18 +32,18 @@ fn row(clock: Option<Clock>, event: i64, arrival: i64, delay: i64, quiet: i64) -
     (event.max(here - delay), Clock { clock: here.max(shown), arrival: clock.arrival.max(arrival) })
 }
 
-/// The clock behind rows.
-pub fn clock_behind(log: &[(i64, i64, i64, bool)], delay: i64, quiet: i64) -> Option<Clock> {
+/// The clock after rows.
+pub fn clock_after(log: &[(i64, i64, i64, bool)], delay: i64, quiet: i64) -> Option<Clock> {
     log.iter().fold(None, |clock, &(event, arrival, ..)| Some(row(clock, event, arrival, delay, quiet).1))
 }
 
 /// The watermark of a partition before each of its rows, when nothing but rows has moved it.
 pub fn levels_before(log: &Log, delay: i64, quiet: i64) -> Vec<i64> {
-    let level = |n: usize| clock_behind(&log[..n], delay, quiet).map_or(NEVER, |clock| clock.clock - delay - 1);
+    let level = |n: usize| clock_after(&log[..n], delay, quiet).map_or(NEVER, |clock| clock.clock - delay - 1);
     (0..log.len()).map(level).collect()
 }
 
-/// A row's arrival, when it shows, and the clock behind it.
+/// A row's arrival, when it shows, and the clock after it.
 struct Mark {
     arrival: i64,
     shown: i64,
@@ -61,7 +61,7 @@ fn truth(job: &Job, number: usize) -> Truth {
     let (mut rows, mut marks) = (Vec::new(), Vec::new());
     for (partition, log) in stream.logs.iter().enumerate() {
         let joins = job.joins.get(&(number, partition as u32));
-        let (mut clock, mut behind): (Option<Clock>, _) = (None, Vec::new());
+        let (mut clock, mut of_rows): (Option<Clock>, _) = (None, Vec::new());
         for (n, &(event, arrival, key, good)) in log.iter().enumerate() {
             let joined = joins.and_then(|joins| joins.get(&n)).copied().flatten();
             if let Some(joined) = joined.filter(|&joined| clock.is_none_or(|clock| clock.clock < joined)) {
@@ -71,9 +71,9 @@ fn truth(job: &Job, number: usize) -> Truth {
             clock = Some(next);
             rows.push(Row { time, order: (partition as u32, n as u64), key, good });
             let shown = stream.shown[partition][n];
-            behind.push(Mark { arrival: next.arrival, shown, clock: next.clock });
+            of_rows.push(Mark { arrival: next.arrival, shown, clock: next.clock });
         }
-        marks.push(behind);
+        marks.push(of_rows);
     }
     Truth { rows, marks }
 }

@@ -519,7 +519,7 @@ impl Job {
         self.poll(id)
     }
 
-    /// Puts a message on every lane of a reader, behind the rows.
+    /// Puts a message on every lane of a reader, after the rows.
     fn put_on_lanes(&mut self, id: ReaderId, message: &Lane) {
         let stages: Vec<StageId> =
             self.stages.keys().copied().filter(|stage| inputs_of(stage.stage).contains(&id.stream)).collect();

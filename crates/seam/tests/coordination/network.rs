@@ -85,7 +85,7 @@ impl Network {
         self.heap.push(Reverse(Timed { time, number: self.count, epoch, event }));
     }
 
-    /// After a delay, behind what was sent on the same channel.
+    /// After a delay, and after what was sent on the same channel.
     pub fn send(&mut self, channel: Channel, delay: i64, event: Event) {
         let last = self.last.entry(channel).or_insert(i64::MIN);
         *last = (*last).max(self.now + delay);

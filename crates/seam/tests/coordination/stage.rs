@@ -95,7 +95,7 @@ pub enum Lane {
     Absent,
     Barrier {
         number: u64,
-        /// Whether the reader turns present behind it.
+        /// Whether the reader turns present after it.
         joins: bool,
     },
 }

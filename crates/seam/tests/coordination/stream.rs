@@ -1,7 +1,7 @@
 //! A random stream: its partitions, its topic, and what of it lies in a history.
 
 use crate::archiver::archive;
-use crate::expected::{Log, clock_behind, levels_before};
+use crate::expected::{Log, clock_after, levels_before};
 use crate::job::{FOREVER, MILLI};
 use crate::memory::{self, MemoryFiles, MemoryTopic, Random, Text};
 use crate::stage::NEVER;
@@ -109,7 +109,7 @@ impl Stream {
         let start = |((log, shown), &archived): ((&Log, &Vec<i64>), &usize)| {
             let arrived = shown.iter().take_while(|shown| **shown <= now).count();
             let read = archived.max(1).min(arrived);
-            let clock = clock_behind(&log[..read], self.delay, self.quiet);
+            let clock = clock_after(&log[..read], self.delay, self.quiet);
             let at = if arrived == archived {
                 clock.map(|clock| clock.at(now - self.margin, self.quiet))
             } else {
