@@ -205,11 +205,6 @@ impl RangeAggregate {
     fn count_state(&self, cx: &mut Context) {
         cx.set_state_bytes(self.sweep.size() + self.pending.size());
     }
-
-    /// Takes up restored rows.
-    fn settle(&mut self) {
-        self.sweep.settle();
-    }
 }
 
 /// Whether counts are above 0.
@@ -220,7 +215,7 @@ fn is_positive(counts: &ArrayRef) -> ArrayRef {
 
 impl Operator for RangeAggregate {
     fn process(&mut self, input: Input, batch: &Batch, cx: &mut Context) -> Result<Progress> {
-        self.settle();
+        self.sweep.settle()?;
         if input == Input(0) {
             self.pending.push_in_order(batch, "an aggregate over another stream")?;
             cx.count(Fate::In, batch.rows());
@@ -239,7 +234,7 @@ impl Operator for RangeAggregate {
     }
 
     fn advance(&mut self, watermark: EventTime, cx: &mut Context) -> Result<Progress> {
-        self.settle();
+        self.sweep.settle()?;
         self.watermark = self.watermark.max(watermark);
         let hold_us = self.hold_us;
         let is_due = |first: i64| first.saturating_add(hold_us) <= watermark.0;
@@ -265,7 +260,7 @@ impl Operator for RangeAggregate {
     }
 
     fn freeze(&mut self) -> Result<Arc<dyn Frozen>> {
-        self.settle();
+        self.sweep.settle()?;
         Ok(Arc::new(FrozenRangeAggregate {
             sweep: self.sweep.freeze(u64::MAX),
             pending: self.pending.freeze(),

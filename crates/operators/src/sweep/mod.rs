@@ -29,7 +29,7 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, SchemaRef};
 use cells::LogColumns;
 use chunk::{PassedRows, Probes};
-use dataflow::{Batch, Result};
+use dataflow::{Batch, Error, Result};
 use function_values::FunctionValues;
 use state::{BlobKeys, Decoder, GroupBlobs, KeyIndex, Keys, Log, LogSnapshot, NO_KEY, Shape, Values, ValuesSnapshot};
 use steps::{Entrances, KEYS_MAX, Steps};
@@ -259,17 +259,22 @@ impl Sweep {
         }
         let flags: Vec<Vec<u8>> = self.flags.iter().map(|flag| flag.of(batch)).collect();
         self.log.append(batch.times(), keys, &values, &flags);
-        self.grow();
-        Ok(())
+        self.grow()
     }
 
     /// Makes room for all keys of the log.
-    fn grow(&mut self) {
+    fn grow(&mut self) -> Result<()> {
         self.ids = self.keys.ids();
-        assert!(self.ids < KEYS_MAX, "more than {KEYS_MAX} keys in one worker");
+        if self.ids >= KEYS_MAX {
+            return Err(Error::invalid(format!(
+                "a window has {} keys in one worker, expected fewer than {KEYS_MAX}; run it with more workers",
+                self.ids
+            )));
+        }
         for accumulator in &mut self.accumulators {
             accumulator.grow(self.ids);
         }
+        Ok(())
     }
 
     /// Appends the keys of the rows `from .. to` of the log.
@@ -388,9 +393,9 @@ impl Sweep {
     }
 
     /// Takes up the rows that were staged; nothing was appended before.
-    pub(crate) fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) -> Result<()> {
         self.staged.append_to(&mut self.log);
-        self.grow();
+        self.grow()
     }
 }
 

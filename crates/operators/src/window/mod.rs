@@ -291,7 +291,7 @@ impl Window {
     /// Takes up restored state: rows that were pending are taken in again after the log.
     fn settle(&mut self) -> Result<()> {
         if self.next == self.sweep.end() && self.sweep.has_staged() {
-            self.sweep.settle();
+            self.sweep.settle()?;
             self.next = self.sweep.end();
         }
         if self.sweep.end() == self.next && self.pending.rows() > 0 {
