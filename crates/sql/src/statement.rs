@@ -206,6 +206,11 @@ pub(crate) enum Expectation {
     NoRows(Option<Expr>),
 }
 
+/// The table of a decision's log.
+pub(crate) fn log_table(declared: &Decision) -> String {
+    format!("{}__log", declared.name.text)
+}
+
 impl Test {
     /// The views and decisions that the test looks at, for [`crate::Target::Collect`].
     pub fn targets(&self) -> Vec<String> {
