@@ -130,6 +130,18 @@ fn explain_shows_steps_and_what_bounds_their_state() {
     }
     let all = folder.done(&["explain"]).out;
     assert!(all.contains("lake.sender_features") && all.contains("dm_spam__log"), "{all}");
+    let json: serde_json::Value = serde_json::from_str(&folder.done(&["explain", "--json"]).out).expect("it is JSON");
+    let nodes = json["nodes"].as_array().expect("there are nodes");
+    assert!(nodes.iter().any(|node| node["kind"] == "windows" && node["stage"].as_u64() > Some(0)), "{json}");
+    let outputs = json["outputs"].as_array().expect("there are outputs");
+    let features = outputs.iter().find(|output| output["name"] == "lake.sender_features").expect("it is an output");
+    let column = |name: &str| {
+        let columns = features["columns"].as_array().expect("it has columns");
+        columns.iter().find(|column| column["name"] == name).expect("it has the column")["from"].clone()
+    };
+    assert_eq!(column("msgs_1h"), serde_json::json!([{ "stream": "messages", "column": "sender_id" }]));
+    let dot = folder.done(&["explain", "dm_spam", "--dot"]).out;
+    assert!(dot.starts_with("digraph plan {") && dot.contains("style = dashed") && dot.ends_with("}\n"), "{dot}");
     assert!(!folder.files().iter().any(|name| name.starts_with("warehouse")), "explaining writes nothing");
 }
 

@@ -54,6 +54,8 @@ pub enum Fate {
     DeadLettered,
     /// Were decided although a rule failed on them; they go on.
     RuleFailed,
+    /// Scores that a model failed to give: they are NULL, and their rows go on.
+    ScoreFailed,
     /// Wait in state for the watermark; counted up when they are taken in, down when they are let go.
     Held,
     /// Came in partitions that joined behind the watermark, and were moved to the microsecond after it.
@@ -62,7 +64,7 @@ pub enum Fate {
 
 impl Fate {
     /// All fates, in the order in which they are shown.
-    pub const ALL: [Fate; 12] = [
+    pub const ALL: [Fate; 13] = [
         Fate::In,
         Fate::Out,
         Fate::Filtered,
@@ -73,6 +75,7 @@ impl Fate {
         Fate::Bad,
         Fate::DeadLettered,
         Fate::RuleFailed,
+        Fate::ScoreFailed,
         Fate::Held,
         Fate::Joined,
     ];

@@ -1,7 +1,7 @@
 //! Everything that a row passes through between decoding and a sink: pure steps over batches.
 //!
 //! [`Merge`] brings rows into order; after it stand [`Filter`], [`Project`], [`Dedup`], [`Window`], [`AsOf`],
-//! [`RangeAggregate`] and [`Decision`]. None of them knows a host, a connector, a clock or SQL.
+//! [`RangeAggregate`], [`Predict`] and [`Decision`]. None of them knows a host, a connector, a clock or SQL.
 
 pub mod aggregate;
 pub mod bad_rows;
@@ -25,6 +25,8 @@ mod project;
 pub mod as_of;
 /// Operator: decision.
 pub mod decision;
+/// Operator: predict.
+pub mod predict;
 /// Operator: range_aggregate.
 pub mod range_aggregate;
 /// Operator: window.
@@ -42,6 +44,7 @@ pub use decision::Decision;
 pub use dedup::Dedup;
 pub use filter::Filter;
 pub use merge::Merge;
+pub use predict::Predict;
 pub use project::Project;
 pub use range_aggregate as range;
 pub use range_aggregate::{RangeAggregate, RangeFunction};

@@ -55,6 +55,12 @@ A job starts from its beginning: it refuses when an output holds its rows, and -
     Explain {
         /// A view, a decision or an INSERT target; all outputs when left out
         name: Option<String>,
+        /// Print JSON
+        #[arg(long, conflicts_with = "dot")]
+        json: bool,
+        /// Print a graph for Graphviz
+        #[arg(long)]
+        dot: bool,
     },
     /// Put events on the topic of a stream, from JSON lines, CSV or Parquet
     Publish {

@@ -3,7 +3,8 @@
 use crate::outcome::Outcome;
 use crate::{print, report};
 use project::Project;
-use sql::Target;
+use serde_json::{Value, json};
+use sql::{Explained, ExplainedColumn, ExplainedInput, ExplainedNode, ExplainedOutput, Target};
 use std::process::ExitCode;
 
 /// Plans everything.
@@ -26,8 +27,17 @@ pub fn check(project: &Project, json: bool) -> Outcome {
     }
 }
 
+/// How a plan is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    Text,
+    Json,
+    /// For Graphviz.
+    Dot,
+}
+
 /// Shows how a view, a decision, an INSERT target or everything is computed.
-pub fn explain(project: &Project, name: Option<&str>) -> Outcome {
+pub fn explain(project: &Project, name: Option<&str>, form: Form) -> Outcome {
     let checked = match name {
         None => project.check(&Target::All)?,
         Some(name) => match project.check(&Target::View(name.to_owned())) {
@@ -35,6 +45,38 @@ pub fn explain(project: &Project, name: Option<&str>) -> Outcome {
             Err(view) => project.check(&Target::Outputs(vec![name.to_owned()])).map_err(|_| view.of_a_name())?,
         },
     };
-    print::data(&checked.explain())?;
+    let explained = checked.explained()?;
+    match form {
+        Form::Text => print::data(&explained)?,
+        Form::Json => print::data(&format_args!("{}\n", as_json(&explained)))?,
+        Form::Dot => print::data(&explained.dot())?,
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+fn as_json(explained: &Explained) -> Value {
+    let input = |input: &ExplainedInput| {
+        json!({
+            "from": explained.nodes[input.from].name, "rows": input.port, "exchange": input.exchange,
+            "columns": input.columns,
+        })
+    };
+    let node = |node: &ExplainedNode| {
+        json!({
+            "name": node.name, "kind": node.kind, "computes": node.computes, "stage": node.stage,
+            "inputs": node.inputs.iter().map(input).collect::<Vec<_>>(),
+            "columns": node.columns.iter().map(|(name, kind)| json!({ "name": name, "type": kind })).collect::<Vec<_>>(),
+        })
+    };
+    let column = |column: &ExplainedColumn| {
+        let from = column.from.iter().map(|(stream, name)| json!({ "stream": stream, "column": name }));
+        json!({ "name": column.name, "from": from.collect::<Vec<_>>() })
+    };
+    let output = |output: &ExplainedOutput| json!({ "name": output.name, "columns": output.columns.iter().map(column).collect::<Vec<_>>() });
+    let rule = |(name, times): &(&str, usize)| json!({ "rule": name, "times": times });
+    json!({
+        "rules": explained.rules.iter().map(rule).collect::<Vec<_>>(),
+        "nodes": explained.nodes.iter().map(node).collect::<Vec<_>>(),
+        "outputs": explained.outputs.iter().map(output).collect::<Vec<_>>(),
+    })
 }

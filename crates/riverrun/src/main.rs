@@ -50,7 +50,14 @@ fn command(cli: &Cli) -> Outcome {
         }
         Command::Query(args) => query::query(&open()?, args),
         Command::Check { json } => check::check(&open()?, *json),
-        Command::Explain { name } => check::explain(&open()?, name.as_deref()),
+        Command::Explain { name, json, dot } => {
+            let form = match (json, dot) {
+                (true, _) => check::Form::Json,
+                (_, true) => check::Form::Dot,
+                _ => check::Form::Text,
+            };
+            check::explain(&open()?, name.as_deref(), form)
+        }
         Command::Publish { stream, file, partitions } => publish::publish(&open()?, stream, file, *partitions),
         Command::Tail { name, limit, from_start, until_caught_up, json } => publish::tail(
             &open()?,

@@ -1,10 +1,9 @@
 //! The rows of a test as columns: those that go into streams, and those that should come out.
 
+use crate::bind::syntax::{argument, object_name};
 use crate::check::CheckedPlan;
 use crate::diagnostic::{Diagnostic, Fault, Outcome, did_you_mean, fault, place_of};
-use crate::expression::{self, Compiled, Place, Scope, ScopeColumn};
-use crate::relation::type_name;
-use crate::rewrite::{argument, object_name};
+use crate::expression::{self, ColumnId, Compiled, Place, Scope, ScopeColumn, type_name};
 use crate::source_file::SourceFile;
 use crate::statement::{Expect, Expectation, Given, Name, Test};
 use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, new_empty_array, new_null_array};
@@ -199,8 +198,7 @@ fn series(select: &Select, span: Span) -> Outcome<(Scope, Batch)> {
     }
     let number = |expr: &Expr| {
         let compiled = compile(expr, &Scope::default(), span)?;
-        let compiled = expression::scalar_cast(&compiled, &DataType::Int64)
-            .map_err(|problem| Box::new(fault(problem).within(span)))?;
+        let compiled = compiled.cast_to(&DataType::Int64).map_err(|problem| Box::new(fault(problem).within(span)))?;
         let value = compiled
             .scalar
             .evaluate(&one_row(span)?)
@@ -229,8 +227,8 @@ fn series(select: &Select, span: Span) -> Outcome<(Scope, Batch)> {
     let schema = Arc::new(Schema::new(vec![Field::new(&name, DataType::Int64, false)]));
     let rows = values.len();
     let columns = batch(schema, vec![Arc::new(Int64Array::from(values))], rows, span)?;
-    let column = ScopeColumn { qualifier, name, data_type: DataType::Int64, place: Place::Column(0) };
-    Ok((Scope { columns: vec![column] }, with_times(columns, span)?))
+    let column = ScopeColumn { qualifier, name, data_type: DataType::Int64, place: Place::Column(ColumnId(0)) };
+    Ok((Scope::from_iter([column]), with_times(columns, span)?))
 }
 
 /// The most rows that generate_series gives.
@@ -262,7 +260,7 @@ fn evaluate(items: &[&Expr], scope: &Scope, input: &Batch, fields: &SchemaRef, s
             continue;
         }
         let compiled = compile(item, scope, span)?;
-        let cast = expression::scalar_cast(&compiled, field.data_type()).map_err(|problem| {
+        let cast = compiled.cast_to(field.data_type()).map_err(|problem| {
             let fault = fault(problem).within(at);
             Box::new(if fault.found.is_none() {
                 fault.found(format!("{item} for {} {}", field.name(), type_name(field.data_type())))
@@ -312,9 +310,9 @@ fn scope(schema: &SchemaRef) -> Scope {
         qualifier: None,
         name: field.name().clone(),
         data_type: field.data_type().clone(),
-        place: Place::Column(index),
+        place: Place::Column(ColumnId(index)),
     };
-    Scope { columns: schema.fields().iter().enumerate().map(column).collect() }
+    schema.fields().iter().enumerate().map(column).collect()
 }
 
 fn one_row(span: Span) -> Outcome<Batch> {

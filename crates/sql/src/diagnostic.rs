@@ -67,7 +67,19 @@ pub(crate) struct Fault {
 /// A problem of an expression, as a fault of its statement.
 pub(crate) fn fault(problem: Problem) -> Fault {
     let Problem { message, span, found, expected, hint } = problem;
+    let text = |text: Option<Box<str>>| text.map(String::from);
+    let (message, found, expected, hint) = (message.into(), text(found), text(expected), text(hint));
     Fault { span: span.unwrap_or_else(Span::empty), message, found, expected, hint }
+}
+
+/// A fault of a part of an expression, as a problem of the expression.
+impl From<Box<Fault>> for Problem {
+    fn from(fault: Box<Fault>) -> Problem {
+        let Fault { span, message, found, expected, hint } = *fault;
+        let span = (span.start.line > 0).then_some(span);
+        let text = |text: Option<String>| text.map(Box::from);
+        Problem { message: message.into(), span, found: text(found), expected: text(expected), hint: text(hint) }
+    }
 }
 
 /// The result of planning a part of a statement. The error is boxed because it is large and rare.

@@ -9,48 +9,39 @@ mod diagnostic;
 pub mod statement;
 
 mod parse;
-mod parse_decision;
-mod parse_stream;
-mod parse_test;
-mod token_reader;
 
-mod bind_stream;
 mod catalog;
 pub mod expression;
 mod interval;
 mod stream;
 
-mod output;
+mod bind;
+
 mod plan;
-mod relation;
 
-mod as_of;
-mod refuse;
-mod rewrite;
-mod select;
-mod steps;
-mod subquery;
-mod window;
+mod rules;
 
-mod decision;
-mod model;
-mod model_inputs;
-mod planner;
-mod removed_rows;
+mod lower;
+mod output;
+
+mod check;
 
 mod bind_test;
-mod check;
-mod explain;
+mod lineage;
 mod look_back;
-mod lower;
 
+mod explain;
+
+pub use bind::Target;
 pub use bind_test::{BoundExpect, BoundTest, ExpectedRows};
 pub use catalog::Catalog;
-pub use check::{CheckedPlan, Start, Target, check};
+pub use check::{CheckedPlan, Start, check, check_with};
 pub use diagnostic::Diagnostic;
+pub use explain::{Explained, ExplainedColumn, ExplainedInput, ExplainedNode, ExplainedOutput};
 pub use look_back::LookBack;
 pub use output::OutputSpec;
 pub use parse::parse;
+pub use rules::Rule;
 pub use source_file::SourceFile;
 pub use statement::{Expect, Given, Model, ModelOutput, Name, Statements, Test};
 pub use stream::{ColumnSource, Dedup, History, Stream};

@@ -1,7 +1,7 @@
 //! How far before a moment the rows of each stream lie that what comes out at that moment depends on.
 
 use crate::check::CheckedPlan;
-use crate::plan::{PlanKind, PlanNode};
+use crate::lower::physical::{PlanKind, PlanNode};
 use dataflow::Span;
 use operators::Aggregate;
 

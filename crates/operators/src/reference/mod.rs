@@ -13,6 +13,7 @@ mod dedup;
 mod failing;
 mod filter;
 mod merge;
+mod predict;
 mod project;
 mod range_aggregate;
 mod readable;

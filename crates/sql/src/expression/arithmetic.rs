@@ -1,6 +1,6 @@
 //! `+ - * / // %` over numbers, times and intervals.
 
-use super::bound::{Bound, OpenLiteral, call};
+use super::bound::{Bound, Fails, OpenLiteral, call, partial};
 use super::cast::{cast_to, power_of_ten};
 use super::kernel::{Argument, KernelResult, fails};
 use super::operator::{Operator, no_operator};
@@ -66,7 +66,7 @@ fn integers(operator: Operator, left: Bound, right: Bound, common: &DataType) ->
     let (left, right) = (cast_to(left, common)?, cast_to(right, common)?);
     let nullable = left.nullable || right.nullable;
     let data_type = common.clone();
-    call("integers", vec![left, right], common.clone(), nullable, move |arguments, _| {
+    partial("integers", vec![left, right], common.clone(), nullable, move |arguments, _| {
         let (left, right) = (&arguments[0], &arguments[1]);
         let result = match operator {
             Operator::Add => numeric::add(left, right),
@@ -100,13 +100,20 @@ fn floats(operator: Operator, left: Bound, right: Bound, to: &DataType) -> Resul
     let (left, right) = (cast_to(left, to)?, cast_to(right, to)?);
     let nullable = left.nullable || right.nullable;
     let single = *to == Float32;
-    call("floats", vec![left, right], to.clone(), nullable, move |arguments, rows| {
-        let (left, right) = (&arguments[0], &arguments[1]);
-        if single {
-            return float::<Float32Type>(operator, left, right, rows, |value| value == 0.0);
-        }
-        float::<Float64Type>(operator, left, right, rows, |value| value == 0.0)
-    })
+    call(
+        "floats",
+        Fails::when(operator == Operator::WholeDivide),
+        vec![left, right],
+        to.clone(),
+        nullable,
+        move |arguments, rows| {
+            let (left, right) = (&arguments[0], &arguments[1]);
+            if single {
+                return float::<Float32Type>(operator, left, right, rows, |value| value == 0.0);
+            }
+            float::<Float64Type>(operator, left, right, rows, |value| value == 0.0)
+        },
+    )
 }
 
 fn float<T>(
@@ -163,7 +170,7 @@ fn decimals(operator: Operator, left: Bound, right: Bound, common: &DataType) ->
     let (left, right) = (cast_to(left, &left_type)?, cast_to(right, &right_type)?);
     let nullable = left.nullable || right.nullable;
     let Decimal128(digits, scale) = result else { return Err(Problem::new("not a decimal")) };
-    call("decimals", vec![left, right], result.clone(), nullable, move |arguments, rows| {
+    partial("decimals", vec![left, right], result.clone(), nullable, move |arguments, rows| {
         let limit = power_of_ten(u32::from(digits)).unwrap_or(i128::MAX);
         let values =
             try_pairs::<Decimal128Type, Decimal128Type, Decimal128Type>(&arguments[0], &arguments[1], rows, |a, b| {
@@ -193,16 +200,25 @@ pub(crate) fn negate(value: Bound) -> Result<Bound, Problem> {
         return Err(Problem::new(format!("no operator - {found}")).found(found).expected("a number or an interval"));
     }
     let result = data_type.clone();
-    let negated = call("negate", vec![value], data_type.clone(), nullable, move |arguments, rows| {
-        let array = arguments[0].array(rows)?;
-        if data_type.is_unsigned_integer() {
-            let zero: ArrayRef =
-                super::cast::arrow_cast(&(Arc::new(arrow::array::Int64Array::from(vec![0; rows])) as _), &data_type)?;
-            return numeric::sub(&zero, &array).map_err(|_| fails("a negative number does not fit"));
-        }
-        numeric::neg(&array)
-            .map_err(|_| fails(format!("the negated number does not fit into {}", sql_type::name(&data_type))))
-    })?;
+    let negated = call(
+        "negate",
+        Fails::when(!sql_type::is_float(&data_type)),
+        vec![value],
+        data_type.clone(),
+        nullable,
+        move |arguments, rows| {
+            let array = arguments[0].array(rows)?;
+            if data_type.is_unsigned_integer() {
+                let zero: ArrayRef = super::cast::arrow_cast(
+                    &(Arc::new(arrow::array::Int64Array::from(vec![0; rows])) as _),
+                    &data_type,
+                )?;
+                return numeric::sub(&zero, &array).map_err(|_| fails("a negative number does not fit"));
+            }
+            numeric::neg(&array)
+                .map_err(|_| fails(format!("the negated number does not fit into {}", sql_type::name(&data_type))))
+        },
+    )?;
     let narrowed = match (&negated.value, open) {
         // -2147483648 is written as the negation of a BIGINT.
         (Some(value), Some(OpenLiteral::Integer)) if result == Int64 => {

@@ -1,50 +1,63 @@
-//! Names, types and functions of a syntax tree become nodes.
+//! Names, types and functions of a syntax tree become a tree over columns.
 
-use super::arithmetic;
-use super::bound::{Bound, OpenLiteral};
-use super::cast::{self, cast_to, plain};
-use super::compare::{self, Comparison};
-use super::functions::{self, concatenate, function, maybe_not};
+use super::compare::Comparison;
+use super::constant::Constant;
+use super::functions::{find, function};
 use super::interval_literal::{self, IntervalLiteral};
-use super::node::Reference;
 use super::operator::Operator;
 use super::scope::{Problem, Scope};
-use super::{sql_type, time};
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Float64Array, Int32Array, Int64Array, StringArray,
-};
+use super::sql_type;
+use super::tree::{Op, Tree};
+use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, DurationMicrosecondType, TimeUnit};
 use sqlparser::ast::{
     self, BinaryOperator, CastKind, CeilFloorKind, Expr, FunctionArg, FunctionArgExpr, FunctionArgOperator,
     FunctionArguments, Ident, Spanned, TrimWhereField, UnaryOperator, Value,
 };
-use std::sync::Arc;
+
+/// Gives what stands for a part of an expression that is more than a function of the row; `None` for all other parts.
+pub(crate) trait Special {
+    fn bind(&mut self, expr: &Expr) -> Result<Option<Tree>, Problem>;
+}
+
+/// Nothing is more than a function of the row.
+pub(crate) struct RowAlone;
+
+impl Special for RowAlone {
+    fn bind(&mut self, _: &Expr) -> Result<Option<Tree>, Problem> {
+        Ok(None)
+    }
+}
 
 /// Binds expressions over the columns of a scope.
 pub(crate) struct Binder<'a> {
     scope: &'a Scope,
+    special: &'a mut dyn Special,
 }
 
 impl<'a> Binder<'a> {
-    pub(crate) fn new(scope: &'a Scope) -> Self {
-        Binder { scope }
+    pub(crate) fn new(scope: &'a Scope, special: &'a mut dyn Special) -> Self {
+        Binder { scope, special }
     }
 
     /// An expression with its type; a problem carries the narrowest place known.
-    pub(crate) fn bind(&self, expr: &Expr) -> Result<Bound, Problem> {
+    pub(crate) fn bind(&mut self, expr: &Expr) -> Result<Tree, Problem> {
         self.bind_here(expr).map_err(|problem| problem.at(expr.span()))
     }
 
-    /// An expression as the argument of something.
-    pub(crate) fn operand(&self, expr: &Expr) -> Result<Bound, Problem> {
-        plain(self.bind(expr)?)
+    fn all<'e>(&mut self, exprs: impl IntoIterator<Item = &'e Expr>) -> Result<Vec<Tree>, Problem> {
+        exprs.into_iter().map(|expr| self.bind(expr)).collect()
     }
 
-    fn operands<'e>(&self, exprs: impl IntoIterator<Item = &'e Expr>) -> Result<Vec<Bound>, Problem> {
-        exprs.into_iter().map(|expr| self.operand(expr)).collect()
+    /// An operation over expressions.
+    fn of<'e>(&mut self, op: Op, exprs: impl IntoIterator<Item = &'e Expr>) -> Result<Tree, Problem> {
+        Tree::of(op, self.all(exprs)?)
     }
 
-    fn bind_here(&self, expr: &Expr) -> Result<Bound, Problem> {
+    fn bind_here(&mut self, expr: &Expr) -> Result<Tree, Problem> {
+        if let Some(tree) = self.special.bind(expr)? {
+            return Ok(tree);
+        }
         match expr {
             Expr::Identifier(name) => self.column(None, name),
             Expr::CompoundIdentifier(path) => match &path[..] {
@@ -54,8 +67,7 @@ impl<'a> Binder<'a> {
             Expr::Nested(inner) => self.bind(inner),
             Expr::Value(value) => literal(&value.value),
             Expr::TypedString(typed) => {
-                let text = literal(&typed.value.value)?;
-                cast_to(text, &sql_type::parse(&typed.data_type)?)
+                Tree::of(Op::Typed(sql_type::parse(&typed.data_type)?), vec![literal(&typed.value.value)?])
             }
             Expr::Interval(written) => self.interval(written),
             Expr::UnaryOp { op, expr } => self.unary(op, expr),
@@ -67,70 +79,77 @@ impl<'a> Binder<'a> {
                     .found(expr.to_string())
                     .hint("put parentheses around each ^, or write power(a, b)"))
             }
-            Expr::BinaryOp { left, op, right } => binary(op, self.operand(left)?, self.operand(right)?),
+            Expr::BinaryOp { left, op, right } => {
+                let arguments = self.all([&**left, &**right])?;
+                binary(op, arguments)
+            }
             Expr::Cast { kind, expr, data_type, .. } => {
                 let tries = matches!(kind, CastKind::TryCast | CastKind::SafeCast);
-                cast::cast(self.operand(expr)?, &sql_type::parse(data_type)?, tries)
+                let value = self.bind(expr)?;
+                Tree::of(Op::Cast { to: sql_type::parse(data_type)?, tries }, vec![value])
             }
             Expr::Case { operand, conditions, else_result, .. } => {
-                self.case(operand.as_deref(), conditions, else_result.as_deref())
+                let branches = conditions.iter().flat_map(|branch| [&branch.condition, &branch.result]);
+                let op = Op::Case { operand: operand.is_some(), otherwise: else_result.is_some() };
+                self.of(op, operand.as_deref().into_iter().chain(branches).chain(else_result.as_deref()))
             }
             Expr::Function(called) => self.call(called),
             _ => self.condition(expr),
         }
     }
 
-    fn condition(&self, expr: &Expr) -> Result<Bound, Problem> {
+    fn condition(&mut self, expr: &Expr) -> Result<Tree, Problem> {
+        let is = |wanted, negated| Op::Is { wanted, negated };
         match expr {
-            Expr::IsNull(value) | Expr::IsUnknown(value) => compare::null_test(self.operand(value)?, true),
-            Expr::IsNotNull(value) | Expr::IsNotUnknown(value) => compare::null_test(self.operand(value)?, false),
-            Expr::IsTrue(value) => compare::truth(self.operand(value)?, true, false),
-            Expr::IsNotTrue(value) => compare::truth(self.operand(value)?, true, true),
-            Expr::IsFalse(value) => compare::truth(self.operand(value)?, false, false),
-            Expr::IsNotFalse(value) => compare::truth(self.operand(value)?, false, true),
-            Expr::IsDistinctFrom(left, right) => {
-                compare::compare(Comparison::Distinct, self.operand(left)?, self.operand(right)?)
-            }
-            Expr::IsNotDistinctFrom(left, right) => {
-                compare::compare(Comparison::NotDistinct, self.operand(left)?, self.operand(right)?)
-            }
+            Expr::IsNull(value) | Expr::IsUnknown(value) => self.of(Op::IsNull { negated: false }, [&**value]),
+            Expr::IsNotNull(value) | Expr::IsNotUnknown(value) => self.of(Op::IsNull { negated: true }, [&**value]),
+            Expr::IsTrue(value) => self.of(is(true, false), [&**value]),
+            Expr::IsNotTrue(value) => self.of(is(true, true), [&**value]),
+            Expr::IsFalse(value) => self.of(is(false, false), [&**value]),
+            Expr::IsNotFalse(value) => self.of(is(false, true), [&**value]),
+            Expr::IsDistinctFrom(left, right) => self.of(Op::Compare(Comparison::Distinct), [&**left, &**right]),
+            Expr::IsNotDistinctFrom(left, right) => self.of(Op::Compare(Comparison::NotDistinct), [&**left, &**right]),
             Expr::InList { expr, list, negated } => {
-                maybe_not(*negated, compare::in_list(self.operand(expr)?, self.operands(list)?)?)
+                let tree = self.of(Op::In, [&**expr].into_iter().chain(list))?;
+                maybe_not(*negated, tree)
             }
             Expr::Between { expr, negated, low, high } => {
-                let (value, low, high) = (self.operand(expr)?, self.operand(low)?, self.operand(high)?);
-                maybe_not(*negated, compare::between(value, low, high)?)
+                let tree = self.of(Op::Between, [&**expr, &**low, &**high])?;
+                maybe_not(*negated, tree)
             }
             Expr::Like { negated, any: false, expr, pattern, escape_char } => {
-                self.like(["~~", "like_escape"], *negated, expr, pattern, escape_char.as_ref())
+                self.like(false, *negated, [&**expr, &**pattern], escape_char.as_ref())
             }
             Expr::ILike { negated, any: false, expr, pattern, escape_char } => {
-                self.like(["~~*", "ilike_escape"], *negated, expr, pattern, escape_char.as_ref())
+                self.like(true, *negated, [&**expr, &**pattern], escape_char.as_ref())
             }
             Expr::SimilarTo { negated, expr, pattern, escape_char: None } => {
-                maybe_not(*negated, function("regexp_full_match", self.operands([&**expr, &**pattern])?)?)
+                let tree = self.named("regexp_full_match", [&**expr, &**pattern])?;
+                maybe_not(*negated, tree)
             }
-            _ => self.special(expr),
+            _ => self.with_grammar(expr),
         }
     }
 
     /// Functions with a grammar of their own.
-    fn special(&self, expr: &Expr) -> Result<Bound, Problem> {
+    fn with_grammar(&mut self, expr: &Expr) -> Result<Tree, Problem> {
         match expr {
-            Expr::Extract { field, expr, .. } => time::date_part(time::part(&field.to_string())?, self.operand(expr)?),
-            Expr::Ceil { expr, field } if plain_rounding(field) => function("ceil", self.operands([&**expr])?),
-            Expr::Floor { expr, field } if plain_rounding(field) => function("floor", self.operands([&**expr])?),
-            Expr::Position { expr, r#in } => function("position", self.operands([&**r#in, &**expr])?),
+            Expr::Extract { field, expr, .. } => {
+                let part = Value::SingleQuotedString(field.to_string().to_lowercase());
+                let arguments = vec![literal(&part)?, self.bind(expr)?];
+                call("date_part", arguments)
+            }
+            Expr::Ceil { expr, field } if plain_rounding(field) => self.named("ceil", [&**expr]),
+            Expr::Floor { expr, field } if plain_rounding(field) => self.named("floor", [&**expr]),
+            Expr::Position { expr, r#in } => self.named("position", [&**r#in, &**expr]),
             Expr::Substring { expr, substring_from, substring_for, .. } => {
-                let mut arguments = self.operands([&**expr])?;
-                match substring_from {
-                    Some(from) => arguments.push(self.operand(from)?),
-                    None => arguments.push(literal(&Value::Number("1".into(), false))?),
-                }
-                if let Some(length) = substring_for {
-                    arguments.push(self.operand(length)?);
-                }
-                function("substring", arguments)
+                let mut arguments = vec![self.bind(expr)?];
+                arguments.push(match substring_from {
+                    Some(from) => self.bind(from)?,
+                    None => literal(&Value::Number("1".into(), false))?,
+                });
+                arguments.extend(substring_for.as_deref().map(|length| self.bind(length)).transpose()?);
+                call("substring", arguments)
             }
             Expr::Trim { expr, trim_where, trim_what, trim_characters } => {
                 let name = match trim_where {
@@ -139,7 +158,7 @@ impl<'a> Binder<'a> {
                     _ => "trim",
                 };
                 let letters = trim_what.as_deref().into_iter().chain(trim_characters.iter().flatten());
-                function(name, self.operands([&**expr].into_iter().chain(letters))?)
+                self.named(name, [&**expr].into_iter().chain(letters))
             }
             Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => {
                 Err(Problem::new("a subquery cannot stand here")
@@ -153,75 +172,49 @@ impl<'a> Binder<'a> {
         }
     }
 
-    fn interval(&self, interval: &ast::Interval) -> Result<Bound, Problem> {
+    fn named<'e>(&mut self, name: &str, exprs: impl IntoIterator<Item = &'e Expr>) -> Result<Tree, Problem> {
+        let arguments = self.all(exprs)?;
+        call(name, arguments)
+    }
+
+    fn interval(&mut self, interval: &ast::Interval) -> Result<Tree, Problem> {
         match interval_literal::literal(interval)? {
-            IntervalLiteral::Constant(interval) => Ok(interval),
-            IntervalLiteral::Units(unit) => interval_literal::many_of(self.bind(&interval.value)?, &unit),
+            IntervalLiteral::Constant(value) => Tree::of(Op::Constant(Constant::new(value)?), vec![]),
+            IntervalLiteral::Units(unit) => {
+                let count = self.bind(&interval.value)?;
+                call(&interval_literal::function_of(&unit)?, vec![count])
+            }
         }
     }
 
-    fn column(&self, table: Option<&Ident>, name: &Ident) -> Result<Bound, Problem> {
+    fn column(&mut self, table: Option<&Ident>, name: &Ident) -> Result<Tree, Problem> {
         let column = self.scope.resolve(table, name)?;
-        let nullable = matches!(column.place, super::Place::Column(_));
-        Ok(Bound {
-            node: Arc::new(Reference(column.place)),
-            data_type: column.data_type.clone(),
-            nullable,
-            open: None,
-            value: None,
-            constant: false,
-        })
+        Ok(Tree::place(column.place, column.data_type.clone()))
     }
 
-    fn unary(&self, operator: &UnaryOperator, expr: &Expr) -> Result<Bound, Problem> {
-        let value = self.operand(expr)?;
+    fn unary(&mut self, operator: &UnaryOperator, expr: &Expr) -> Result<Tree, Problem> {
+        let value = self.bind(expr)?;
         match operator {
-            UnaryOperator::Not | UnaryOperator::BangNot => compare::not(value),
-            UnaryOperator::Minus => arithmetic::negate(value),
-            UnaryOperator::Plus if sql_type::is_number(&value.data_type) => Ok(value),
-            other => Err(Problem::new(format!("no operator {other} {}", sql_type::name(&value.data_type)))),
+            UnaryOperator::Not | UnaryOperator::BangNot => Tree::of(Op::Not, vec![value]),
+            UnaryOperator::Minus => Tree::of(Op::Negate, vec![value]),
+            UnaryOperator::Plus if sql_type::is_number(value.data_type()) => Ok(value),
+            other => Err(Problem::new(format!("no operator {other} {}", sql_type::name(value.data_type())))),
         }
     }
 
     fn like(
-        &self,
-        names: [&str; 2],
+        &mut self,
+        folds: bool,
         negated: bool,
-        expr: &Expr,
-        pattern: &Expr,
+        exprs: [&Expr; 2],
         escape: Option<&ast::ValueWithSpan>,
-    ) -> Result<Bound, Problem> {
-        let mut arguments = self.operands([expr, pattern])?;
-        let name = match escape {
-            Some(escape) => {
-                arguments.push(literal(&escape.value)?);
-                names[1]
-            }
-            None => names[0],
-        };
-        maybe_not(negated, function(name, arguments)?)
+    ) -> Result<Tree, Problem> {
+        let mut arguments = self.all(exprs)?;
+        arguments.extend(escape.map(|escape| literal(&escape.value)).transpose()?);
+        maybe_not(negated, Tree::of(Op::Like { folds }, arguments)?)
     }
 
-    fn case(
-        &self,
-        operand: Option<&Expr>,
-        conditions: &[ast::CaseWhen],
-        otherwise: Option<&Expr>,
-    ) -> Result<Bound, Problem> {
-        let operand = operand.map(|operand| self.operand(operand)).transpose()?;
-        let mut branches = Vec::with_capacity(conditions.len());
-        for branch in conditions {
-            let when = self.operand(&branch.condition)?;
-            let when = match &operand {
-                Some(operand) => compare::compare(Comparison::Equal, operand.clone(), when)?,
-                None => when,
-            };
-            branches.push((when, self.operand(&branch.result)?));
-        }
-        functions::case(branches, otherwise.map(|otherwise| self.operand(otherwise)).transpose()?)
-    }
-
-    fn call(&self, called: &ast::Function) -> Result<Bound, Problem> {
+    fn call(&mut self, called: &ast::Function) -> Result<Tree, Problem> {
         let name = called.name.to_string().to_lowercase();
         if called.over.is_some() || called.filter.is_some() || !called.within_group.is_empty() {
             return Err(Problem::new(format!("{name} over a window cannot stand here"))
@@ -238,16 +231,16 @@ impl<'a> Binder<'a> {
         let mut arguments = Vec::with_capacity(list.len());
         for argument in list {
             match argument {
-                FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => arguments.push(self.operand(expr)?),
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => arguments.push(self.bind(expr)?),
                 FunctionArg::Named {
                     name,
                     arg: FunctionArgExpr::Expr(value),
                     operator: FunctionArgOperator::Equals,
                 } => {
-                    arguments.push(self.operand(&equal_to(name, value)?)?);
+                    arguments.push(self.bind(&equal_to(name, value)?)?);
                 }
                 other if name == "count" => {
-                    return function("count", vec![]).map_err(|p| p.found(format!("count({other})")));
+                    return call("count", vec![]).map_err(|problem| problem.found(format!("count({other})")));
                 }
                 other => {
                     let problem = Problem::new(format!("{name} takes plain arguments")).found(other.to_string());
@@ -255,7 +248,7 @@ impl<'a> Binder<'a> {
                 }
             }
         }
-        function(&name, arguments)
+        call(&name, arguments)
     }
 }
 
@@ -305,82 +298,62 @@ fn plain_rounding(kind: &CeilFloorKind) -> bool {
     matches!(kind, CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime))
 }
 
-fn binary(operator: &BinaryOperator, left: Bound, right: Bound) -> Result<Bound, Problem> {
+/// A call of a function by a name in lower case.
+fn call(name: &str, arguments: Vec<Tree>) -> Result<Tree, Problem> {
+    let known = find(name)?.names[0];
+    if name != known {
+        // What is wrong is said with the name that was written.
+        function(name, arguments.iter().map(Tree::bound).collect())?;
+    }
+    Tree::of(Op::Function(known), arguments)
+}
+
+/// NOT of a condition when `negated`.
+fn maybe_not(negated: bool, condition: Tree) -> Result<Tree, Problem> {
+    if negated { Tree::of(Op::Not, vec![condition]) } else { Ok(condition) }
+}
+
+fn binary(operator: &BinaryOperator, arguments: Vec<Tree>) -> Result<Tree, Problem> {
     use BinaryOperator as B;
-    let comparison = match operator {
-        B::Plus => return arithmetic::arithmetic(Operator::Add, left, right),
-        B::Minus => return arithmetic::arithmetic(Operator::Subtract, left, right),
-        B::Multiply => return arithmetic::arithmetic(Operator::Multiply, left, right),
-        B::Divide => return arithmetic::arithmetic(Operator::Divide, left, right),
-        B::DuckIntegerDivide => return arithmetic::arithmetic(Operator::WholeDivide, left, right),
-        B::Modulo => return arithmetic::arithmetic(Operator::Remainder, left, right),
-        B::And => return compare::logic(true, left, right),
-        B::Or => return compare::logic(false, left, right),
-        B::StringConcat => return concatenate(left, right),
-        B::PGRegexMatch => return function("regexp_full_match", vec![left, right]),
-        B::PGRegexNotMatch => return compare::not(function("regexp_full_match", vec![left, right])?),
-        B::PGExp | B::BitwiseXor => return function("power", vec![left, right]),
-        B::Eq => Comparison::Equal,
-        B::NotEq => Comparison::NotEqual,
-        B::Lt => Comparison::Less,
-        B::LtEq => Comparison::LessOrEqual,
-        B::Gt => Comparison::Greater,
-        B::GtEq => Comparison::GreaterOrEqual,
+    let op = match operator {
+        B::Plus => Op::Arithmetic(Operator::Add),
+        B::Minus => Op::Arithmetic(Operator::Subtract),
+        B::Multiply => Op::Arithmetic(Operator::Multiply),
+        B::Divide => Op::Arithmetic(Operator::Divide),
+        B::DuckIntegerDivide => Op::Arithmetic(Operator::WholeDivide),
+        B::Modulo => Op::Arithmetic(Operator::Remainder),
+        B::And => Op::And,
+        B::Or => Op::Or,
+        B::StringConcat => Op::Concatenate,
+        B::PGRegexMatch => return call("regexp_full_match", arguments),
+        B::PGRegexNotMatch => return maybe_not(true, call("regexp_full_match", arguments)?),
+        B::PGExp | B::BitwiseXor => return call("power", arguments),
+        B::Eq => Op::Compare(Comparison::Equal),
+        B::NotEq => Op::Compare(Comparison::NotEqual),
+        B::Lt => Op::Compare(Comparison::Less),
+        B::LtEq => Op::Compare(Comparison::LessOrEqual),
+        B::Gt => Op::Compare(Comparison::Greater),
+        B::GtEq => Op::Compare(Comparison::GreaterOrEqual),
         other => return Err(Problem::new(format!("the operator {other} is not known")).found(other.to_string())),
     };
-    compare::compare(comparison, left, right)
+    Tree::of(op, arguments)
 }
 
-fn literal(value: &Value) -> Result<Bound, Problem> {
-    let (value, open) = match value {
-        Value::Null => return Ok(Bound::null()),
-        Value::Boolean(value) => (one(BooleanArray::from(vec![*value])), None),
-        Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => {
-            (one(StringArray::from(vec![text.as_str()])), Some(OpenLiteral::Text))
-        }
-        Value::Number(text, _) => number(&text.replace('_', ""))?,
-        other => return Err(Problem::new(format!("the literal {other} is not known")).found(other.to_string())),
+fn literal(value: &Value) -> Result<Tree, Problem> {
+    let value = match value {
+        Value::EscapedStringLiteral(text) => Value::SingleQuotedString(text.clone()),
+        other => other.clone(),
     };
-    Ok(Bound::literal(value, open))
-}
-
-fn one(value: impl Array + 'static) -> ArrayRef {
-    Arc::new(value)
-}
-
-/// Whole numbers are INTEGER or BIGINT, those with a point DECIMAL, those with an exponent DOUBLE.
-fn number(text: &str) -> Result<(ArrayRef, Option<OpenLiteral>), Problem> {
-    let bad = || Problem::new(format!("{text} is not a number")).found(text);
-    if let Ok(value) = text.parse::<i32>() {
-        return Ok((one(Int32Array::from(vec![value])), Some(OpenLiteral::Integer)));
-    }
-    if let Ok(value) = text.parse::<i64>() {
-        return Ok((one(Int64Array::from(vec![value])), Some(OpenLiteral::Integer)));
-    }
-    if text.bytes().all(|digit| digit.is_ascii_digit()) {
-        return Err(Problem::new(format!("{text} does not fit into 64 bits"))
-            .found(text)
-            .expected("at most 9223372036854775807")
-            .hint("write it with a point or an exponent, e.g. 1e20"));
-    }
-    if let (Some((whole, fraction)), false) = (text.split_once('.'), text.contains(['e', 'E'])) {
-        let (digits, scale) = ((whole.len() + fraction.len()).max(1), fraction.len());
-        if digits <= usize::from(sql_type::DIGITS_MAX) {
-            let value = cast::read_exact(text, scale as i32).ok_or_else(bad)?;
-            let value = Decimal128Array::from(vec![value]).with_precision_and_scale(digits as u8, scale as i8);
-            return Ok((one(value.map_err(|error| Problem::new(error.to_string()))?), None));
-        }
-    }
-    Ok((one(Float64Array::from(vec![text.parse::<f64>().map_err(|_| bad())?])), None))
+    Tree::of(Op::Literal(value), vec![])
 }
 
 /// The length of a constant interval.
 pub(crate) fn micros(expr: &Expr) -> Result<i64, Problem> {
     let scope = Scope::default();
-    let bound = Binder::new(&scope).bind(expr)?;
-    let found = sql_type::name(&bound.data_type);
+    let tree = Binder::new(&scope, &mut RowAlone).bind(expr)?;
+    let found = sql_type::name(tree.data_type());
     let problem = |message: &str| Problem::new(message).at(expr.span()).found(expr.to_string());
-    let value = bound.constant().map_err(|problem| problem.at(expr.span()))?;
+    let value = tree.constant().map_err(|problem| problem.at(expr.span()))?;
     match value.data_type() {
         DataType::Duration(TimeUnit::Microsecond) if value.is_valid(0) => {
             Ok(value.as_primitive::<DurationMicrosecondType>().value(0))

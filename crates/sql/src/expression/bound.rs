@@ -1,8 +1,8 @@
 //! An expression with its type; what no column takes part in is computed at once.
 
 use super::kernel::{Argument, Call, KernelResult};
-use super::node::{Failing, Literal, Node, NodeRef, Values};
-use super::scope::Problem;
+use super::node::{Failing, Literal, Node, NodeRef, Reference, Values};
+use super::scope::{Place, Problem};
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::datatypes::{DataType, Schema};
 use dataflow::{Batch, RowOrder};
@@ -30,6 +30,8 @@ pub(crate) struct Bound {
     pub(crate) value: Option<ArrayRef>,
     /// Whether no column takes part.
     pub(crate) constant: bool,
+    /// Whether there can be rows on which it fails.
+    pub(crate) can_fail: bool,
 }
 
 impl Bound {
@@ -41,7 +43,15 @@ impl Bound {
             open,
             value: Some(array),
             constant: true,
+            can_fail: false,
         }
+    }
+
+    /// A column of the batch, or what stands beside its columns.
+    pub(crate) fn reference(place: Place, data_type: DataType) -> Bound {
+        let nullable = matches!(place, Place::Column(_));
+        let node = Arc::new(Reference(place));
+        Bound { node, data_type, nullable, open: None, value: None, constant: false, can_fail: false }
     }
 
     /// The literal NULL.
@@ -49,10 +59,11 @@ impl Bound {
         Bound::literal(new_null_array(&DataType::Null, 1), Some(OpenLiteral::Null))
     }
 
-    /// A node over other expressions; computed now when no column takes part.
+    /// A node over other expressions, which fails where they do; computed now when no column takes part.
     pub(crate) fn over(node: NodeRef, data_type: DataType, nullable: bool, parts: &[&Bound]) -> Result<Bound, Problem> {
         let constant = parts.iter().all(|part| part.constant);
-        let bound = Bound { node, data_type, nullable, open: None, value: None, constant };
+        let can_fail = parts.iter().any(|part| part.can_fail);
+        let bound = Bound { node, data_type, nullable, open: None, value: None, constant, can_fail };
         if constant { bound.fold() } else { Ok(bound) }
     }
 
@@ -60,7 +71,7 @@ impl Bound {
         let values = on_one_row(&*self.node)?;
         if let Some(message) = values.failed.into_values().next() {
             let node = Arc::new(Failing { message, data_type: self.data_type.clone() });
-            return Ok(Bound { node, nullable: true, ..self });
+            return Ok(Bound { node, nullable: true, can_fail: true, ..self });
         }
         Ok(Bound::literal(values.array, None))
     }
@@ -95,9 +106,45 @@ fn on_one_row(node: &dyn Node) -> Result<Values, Problem> {
     node.evaluate(&batch).map_err(internal)
 }
 
+/// A function of the values of other expressions that has a value for all of them.
+pub(crate) fn total(
+    name: &'static str,
+    arguments: Vec<Bound>,
+    data_type: DataType,
+    nullable: bool,
+    kernel: impl Fn(&[Argument], usize) -> KernelResult + Send + Sync + 'static,
+) -> Result<Bound, Problem> {
+    call(name, Fails::Never, arguments, data_type, nullable, kernel)
+}
+
+/// A function of the values of other expressions that fails on some.
+pub(crate) fn partial(
+    name: &'static str,
+    arguments: Vec<Bound>,
+    data_type: DataType,
+    nullable: bool,
+    kernel: impl Fn(&[Argument], usize) -> KernelResult + Send + Sync + 'static,
+) -> Result<Bound, Problem> {
+    call(name, Fails::OnSome, arguments, data_type, nullable, kernel)
+}
+
+/// Whether there are values on which a function fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fails {
+    Never,
+    OnSome,
+}
+
+impl Fails {
+    pub(crate) fn when(fails: bool) -> Fails {
+        if fails { Fails::OnSome } else { Fails::Never }
+    }
+}
+
 /// A function of the values of other expressions.
 pub(crate) fn call(
     name: &'static str,
+    fails: Fails,
     arguments: Vec<Bound>,
     data_type: DataType,
     nullable: bool,
@@ -105,5 +152,7 @@ pub(crate) fn call(
 ) -> Result<Bound, Problem> {
     let nodes = arguments.iter().map(|argument| argument.node.clone()).collect();
     let node = Arc::new(Call { name, kernel: Arc::new(kernel), arguments: nodes, data_type: data_type.clone() });
-    Bound::over(node, data_type, nullable, &arguments.iter().collect::<Vec<_>>())
+    let bound = Bound::over(node, data_type, nullable, &arguments.iter().collect::<Vec<_>>())?;
+    let can_fail = bound.can_fail || (fails == Fails::OnSome && bound.value.is_none());
+    Ok(Bound { can_fail, ..bound })
 }

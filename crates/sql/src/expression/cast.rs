@@ -1,6 +1,6 @@
 //! CAST and TRY_CAST between all types.
 
-use super::bound::{Bound, OpenLiteral, call};
+use super::bound::{Bound, Fails, OpenLiteral, call, total};
 use super::calendar;
 use super::kernel::{Argument, KernelResult, fails};
 use super::scope::Problem;
@@ -42,7 +42,8 @@ pub(crate) fn cast(bound: Bound, to: &DataType, tries: bool) -> Result<Bound, Pr
     }
     let nullable = bound.nullable || tries;
     let target = to.clone();
-    call("cast", vec![bound], to.clone(), nullable, move |arguments, _| checked(&arguments[0], &target, tries))
+    let fails = Fails::when(!tries && !always_fits(&bound.data_type, to));
+    call("cast", fails, vec![bound], to.clone(), nullable, move |arguments, _| checked(&arguments[0], &target, tries))
 }
 
 /// Casts an expression to the type that its place needs. A text literal that cannot be read is a problem now.
@@ -74,7 +75,7 @@ pub(crate) fn plain(bound: Bound) -> Result<Bound, Problem> {
     };
     let nullable = bound.nullable;
     let target = to.clone();
-    call("plain", vec![bound], to, nullable, move |arguments, _| arrow_cast(arguments[0].raw(), &target))
+    total("plain", vec![bound], to, nullable, move |arguments, _| arrow_cast(arguments[0].raw(), &target))
 }
 
 fn known(from: &DataType, to: &DataType) -> bool {
@@ -88,6 +89,39 @@ fn known(from: &DataType, to: &DataType) -> bool {
         (from, to) if sql_type::is_time(from) && sql_type::is_time(to) => true,
         (from, to) => *from == LENGTH && *to == MONTHS,
     }
+}
+
+/// Whether a type has a value for every value of another.
+fn always_fits(from: &DataType, to: &DataType) -> bool {
+    match (from, to) {
+        (_, Utf8) => true,
+        (Boolean, to) => !matches!(to, Decimal128(..)),
+        (from, Boolean) => sql_type::is_number(from),
+        (from, Float64) => sql_type::is_number(from),
+        (from, Float32) => from.is_integer(),
+        (from, to) if from.is_integer() && to.is_integer() => holds_integers(from, to),
+        (from, Decimal128(digits, scale)) if from.is_integer() => sql_type::digits(from)
+            .is_some_and(|(needed, _)| i16::from(needed) <= i16::from(*digits) - i16::from(*scale)),
+        (Decimal128(digits, scale), Decimal128(to_digits, to_scale)) => {
+            scale <= to_scale && i16::from(*digits) - i16::from(*scale) <= i16::from(*to_digits) - i16::from(*to_scale)
+        }
+        (Timestamp(..), Timestamp(..)) => true,
+        _ => false,
+    }
+}
+
+fn holds_integers(from: &DataType, to: &DataType) -> bool {
+    let width = |data_type: &DataType| data_type.primitive_width().unwrap_or(0);
+    match (from.is_signed_integer(), to.is_signed_integer()) {
+        (true, false) => false,
+        (false, true) => width(from) < width(to),
+        _ => width(from) <= width(to),
+    }
+}
+
+/// The text of one value, as CAST gives it.
+pub(crate) fn text_of(value: &ArrayRef) -> Result<String, arrow::error::ArrowError> {
+    Ok(lenient(value, &Utf8)?.as_string::<i32>().value(0).to_string())
 }
 
 /// Everything is cast so that failures are NULL; then a NULL that was none before is the failure.

@@ -1,6 +1,6 @@
 //! Comparison, and the three values of logic.
 
-use super::bound::{Bound, call};
+use super::bound::{Bound, total};
 use super::cast::cast_to;
 use super::kernel::{Argument, KernelResult, fails};
 use super::node::{Failures, Node, NodeRef, Values};
@@ -15,7 +15,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 /// The comparisons.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Comparison {
     Equal,
     NotEqual,
@@ -45,7 +45,7 @@ pub(crate) fn compare(operation: Comparison, left: Bound, right: Bound) -> Resul
     let [left, right] = meet(left, right)?;
     let nullable = !matches!(operation, Comparison::Distinct | Comparison::NotDistinct);
     let nullable = nullable && (left.nullable || right.nullable);
-    call("compare", vec![left, right], DataType::Boolean, nullable, move |arguments, rows| {
+    total("compare", vec![left, right], DataType::Boolean, nullable, move |arguments, rows| {
         Ok(Arc::new(compared(operation, &arguments[0], &arguments[1], rows)?))
     })
 }
@@ -135,7 +135,7 @@ pub(crate) fn between(value: Bound, low: Bound, high: Bound) -> Result<Bound, Pr
     let from = compare(Comparison::GreaterOrEqual, value.clone(), low)?;
     let to = compare(Comparison::LessOrEqual, value, high)?;
     let nullable = from.nullable || to.nullable;
-    call("between", vec![from, to], DataType::Boolean, nullable, |arguments, rows| {
+    total("between", vec![from, to], DataType::Boolean, nullable, |arguments, rows| {
         let (from, to) = (arguments[0].array(rows)?, arguments[1].array(rows)?);
         Ok(Arc::new(boolean::and_kleene(from.as_boolean(), to.as_boolean())?))
     })
@@ -146,7 +146,7 @@ pub(crate) fn in_list(value: Bound, list: Vec<Bound>) -> Result<Bound, Problem> 
     let same =
         list.into_iter().map(|one| compare(Comparison::Equal, value.clone(), one)).collect::<Result<Vec<_>, _>>()?;
     let nullable = same.iter().any(|one| one.nullable);
-    call("in", same, DataType::Boolean, nullable, |arguments, rows| {
+    total("in", same, DataType::Boolean, nullable, |arguments, rows| {
         let mut any = BooleanArray::from(vec![false; rows]);
         for argument in arguments {
             any = boolean::or_kleene(&any, argument.array(rows)?.as_boolean())?;
@@ -159,14 +159,14 @@ pub(crate) fn in_list(value: Bound, list: Vec<Bound>) -> Result<Bound, Problem> 
 pub(crate) fn not(value: Bound) -> Result<Bound, Problem> {
     let value = cast_to(value, &DataType::Boolean)?;
     let nullable = value.nullable;
-    call("not", vec![value], DataType::Boolean, nullable, |arguments, rows| {
+    total("not", vec![value], DataType::Boolean, nullable, |arguments, rows| {
         Ok(Arc::new(boolean::not(arguments[0].array(rows)?.as_boolean())?))
     })
 }
 
 /// `x IS NULL`, or with `is_null` false `x IS NOT NULL`.
 pub(crate) fn null_test(value: Bound, is_null: bool) -> Result<Bound, Problem> {
-    call("is null", vec![value.settled()], DataType::Boolean, false, move |arguments, rows| {
+    total("is null", vec![value.settled()], DataType::Boolean, false, move |arguments, rows| {
         let array = arguments[0].array(rows)?;
         let nulls = if is_null { boolean::is_null(&array)? } else { boolean::is_not_null(&array)? };
         Ok(Arc::new(nulls))
@@ -176,7 +176,7 @@ pub(crate) fn null_test(value: Bound, is_null: bool) -> Result<Bound, Problem> {
 /// `x IS TRUE` and its like: whether a condition has a value and it is this one.
 pub(crate) fn truth(value: Bound, wanted: bool, negated: bool) -> Result<Bound, Problem> {
     let value = cast_to(value, &DataType::Boolean)?;
-    call("is true", vec![value], DataType::Boolean, false, move |arguments, rows| {
+    total("is true", vec![value], DataType::Boolean, false, move |arguments, rows| {
         let array = arguments[0].array(rows)?;
         let array = array.as_boolean();
         let is = |row: usize| array.is_valid(row) && array.value(row) == wanted;

@@ -1,13 +1,13 @@
 //! INTERVAL in SQL text, and functions that give intervals.
 
-use super::bound::{Bound, call};
-use super::calendar::{DAY, SECOND};
+use super::bound::{Bound, partial};
+use super::calendar::{DAY, HOUR, MINUTE, SECOND};
 use super::cast::cast_to;
 use super::interval::{Interval, Unit, many, read, unit};
 use super::kernel::fails;
 use super::scope::Problem;
 use super::sql_type::{self, LENGTH};
-use arrow::array::AsArray;
+use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::{DataType, DurationMicrosecondType, Float64Type, Int64Type};
 use sqlparser::ast::{self, Expr, Value};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// What INTERVAL is followed by.
 pub(crate) enum IntervalLiteral {
     /// A constant: `INTERVAL '1' DAY`, `INTERVAL '500 ms'`.
-    Constant(Bound),
+    Constant(ArrayRef),
     /// An expression that counts units of this name: `INTERVAL (n) HOURS`.
     Units(String),
 }
@@ -57,12 +57,31 @@ pub(crate) fn literal(interval: &ast::Interval) -> Result<IntervalLiteral, Probl
         let problem = Problem::new("an interval has parts below a microsecond, and nothing is finer than one");
         return Err(problem.found(interval.to_string()));
     }
-    let value = read.and_then(Interval::value).ok_or_else(|| bad(&shown))?;
-    Ok(IntervalLiteral::Constant(Bound::literal(value, None)))
+    Ok(IntervalLiteral::Constant(read.and_then(Interval::value).ok_or_else(|| bad(&shown))?))
 }
 
 fn unit_keeps_fractions(unit: Unit) -> bool {
     matches!(unit, Unit::Micros(micros) if micros <= SECOND)
+}
+
+/// The function that counts a unit: `to_hours`.
+pub(crate) fn function_of(name: &str) -> Result<String, Problem> {
+    let unit = match unit(name) {
+        Some(Unit::Days(7)) => "weeks",
+        Some(Unit::Days(_)) => "days",
+        Some(Unit::Micros(HOUR)) => "hours",
+        Some(Unit::Micros(MINUTE)) => "minutes",
+        Some(Unit::Micros(SECOND)) => "seconds",
+        Some(Unit::Micros(1)) => "microseconds",
+        Some(Unit::Micros(_)) => "milliseconds",
+        _ => return Err(many_months()),
+    };
+    Ok(format!("to_{unit}"))
+}
+
+fn many_months() -> Problem {
+    Problem::new("a number of months that differs by row is not an interval here")
+        .hint("write a constant, e.g. INTERVAL '1' MONTH, or count in days")
 }
 
 /// `to_hours(n)` and its like: as many of a unit as the row says.
@@ -70,10 +89,7 @@ pub(crate) fn many_of(count: Bound, name: &str) -> Result<Bound, Problem> {
     let each = match unit(name) {
         Some(Unit::Days(days)) => days * DAY,
         Some(Unit::Micros(micros)) => micros,
-        _ => {
-            return Err(Problem::new("a number of months that differs by row is not an interval here")
-                .hint("write a constant, e.g. INTERVAL '1' MONTH, or count in days"));
-        }
+        _ => return Err(many_months()),
     };
     if !sql_type::is_number(&count.data_type) && count.open.is_none() {
         let found = sql_type::name(&count.data_type);
@@ -85,7 +101,7 @@ pub(crate) fn many_of(count: Bound, name: &str) -> Result<Bound, Problem> {
     };
     if each <= SECOND && !sql_type::is_integer(&count.data_type) {
         let count = cast_to(count, &DataType::Float64)?;
-        return call("interval", vec![count], LENGTH, nullable, move |arguments, rows| {
+        return partial("interval", vec![count], LENGTH, nullable, move |arguments, rows| {
             let counts = arguments[0].array(rows)?;
             let micros = |count: f64| Some((count * each as f64).round()).filter(|m| m.abs() < 9e18).map(|m| m as i64);
             let lengths = counts
@@ -95,7 +111,7 @@ pub(crate) fn many_of(count: Bound, name: &str) -> Result<Bound, Problem> {
         });
     }
     let count = cast_to(count, &DataType::Int64)?;
-    call("interval", vec![count], LENGTH, nullable, move |arguments, rows| {
+    partial("interval", vec![count], LENGTH, nullable, move |arguments, rows| {
         let counts = arguments[0].array(rows)?;
         let lengths = counts
             .as_primitive::<Int64Type>()

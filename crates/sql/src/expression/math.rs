@@ -1,11 +1,14 @@
 //! Functions over numbers.
 
-use super::bound::{Bound, OpenLiteral, call};
+use super::arguments::exactly;
+use super::arithmetic::arithmetic;
+use super::bound::{Bound, Fails, OpenLiteral, call, partial, total};
 use super::cast::{cast_to, moved};
 use super::kernel::fails;
+use super::operator::Operator;
 use super::scope::Problem;
 use super::sql_type;
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int8Array, PrimitiveArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int8Array, PrimitiveArray};
 use arrow::datatypes::DataType::{self, Decimal128, Float32, Float64, Int8, Int16, Int32, Int64};
 use arrow::datatypes::{
     ArrowPrimitiveType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
@@ -15,7 +18,7 @@ use std::sync::Arc;
 
 /// How a number loses its fraction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rounding {
+enum Rounding {
     /// Halves go away from zero.
     Nearest,
     Floor,
@@ -41,7 +44,7 @@ fn number(value: Bound, function: &str) -> Result<Bound, Problem> {
 pub(crate) fn double(name: &'static str, value: Bound, function: fn(f64) -> f64) -> Result<Bound, Problem> {
     let value = cast_to(number(value, name)?, &Float64)?;
     let nullable = value.nullable;
-    call(name, vec![value], Float64, nullable, move |arguments, rows| {
+    total(name, vec![value], Float64, nullable, move |arguments, rows| {
         let array = arguments[0].array(rows)?;
         Ok(Arc::new(array.as_primitive::<Float64Type>().unary::<_, Float64Type>(function)))
     })
@@ -56,7 +59,7 @@ pub(crate) fn doubles(
 ) -> Result<Bound, Problem> {
     let (left, right) = (cast_to(number(left, name)?, &Float64)?, cast_to(number(right, name)?, &Float64)?);
     let nullable = left.nullable || right.nullable;
-    call(name, vec![left, right], Float64, nullable, move |arguments, rows| {
+    total(name, vec![left, right], Float64, nullable, move |arguments, rows| {
         super::pairs::pairs::<Float64Type, Float64Type, Float64Type>(&arguments[0], &arguments[1], rows, function)
     })
 }
@@ -65,17 +68,17 @@ pub(crate) fn doubles(
 pub(crate) fn float_test(name: &'static str, value: Bound, function: fn(f64) -> bool) -> Result<Bound, Problem> {
     let value = cast_to(number(value, name)?, &Float64)?;
     let nullable = value.nullable;
-    call(name, vec![value], DataType::Boolean, nullable, move |arguments, rows| {
+    total(name, vec![value], DataType::Boolean, nullable, move |arguments, rows| {
         let array = arguments[0].array(rows)?;
         Ok(Arc::new(BooleanArray::from_unary(array.as_primitive::<Float64Type>(), function)))
     })
 }
 
 /// `sign(x)`: -1, 0 or 1; 0 for NaN.
-pub(crate) fn sign(value: Bound) -> Result<Bound, Problem> {
+fn sign(value: Bound) -> Result<Bound, Problem> {
     let value = cast_to(number(value, "sign")?, &Float64)?;
     let nullable = value.nullable;
-    call("sign", vec![value], Int8, nullable, |arguments, rows| {
+    total("sign", vec![value], Int8, nullable, |arguments, rows| {
         let array = arguments[0].array(rows)?;
         let signs = array.as_primitive::<Float64Type>().iter();
         let signs = signs.map(|value| value.map(|value| i8::from(value > 0.0) - i8::from(value < 0.0)));
@@ -94,37 +97,44 @@ fn mapped<T: ArrowPrimitiveType>(
 }
 
 /// `abs(x)`, of the argument's type.
-pub(crate) fn absolute(value: Bound) -> Result<Bound, Problem> {
+fn absolute(value: Bound) -> Result<Bound, Problem> {
     let value = number(value, "abs")?;
     let (data_type, nullable) = (value.data_type.clone(), value.nullable);
     if data_type.is_unsigned_integer() {
         return Ok(value);
     }
-    call("abs", vec![value], data_type.clone(), nullable, move |arguments, rows| {
-        let array = arguments[0].array(rows)?;
-        let name = sql_type::name(&data_type);
-        Ok(match data_type {
-            Int8 => Arc::new(mapped::<Int8Type>(&array, i8::checked_abs, |v| {
-                fails(format!("abs({v}) does not fit into {name}"))
-            })?),
-            Int16 => Arc::new(mapped::<Int16Type>(&array, i16::checked_abs, |v| {
-                fails(format!("abs({v}) does not fit into {name}"))
-            })?),
-            Int32 => Arc::new(mapped::<Int32Type>(&array, i32::checked_abs, |v| {
-                fails(format!("abs({v}) does not fit into {name}"))
-            })?),
-            Int64 => Arc::new(mapped::<Int64Type>(&array, i64::checked_abs, |v| {
-                fails(format!("abs({v}) does not fit into {name}"))
-            })?),
-            Float32 => Arc::new(array.as_primitive::<Float32Type>().unary::<_, Float32Type>(f32::abs)) as ArrayRef,
-            Float64 => Arc::new(array.as_primitive::<Float64Type>().unary::<_, Float64Type>(f64::abs)),
-            _ => Arc::new(mapped::<Decimal128Type>(&array, i128::checked_abs, |_| fails("abs does not fit"))?),
-        })
-    })
+    call(
+        "abs",
+        Fails::when(!sql_type::is_float(&data_type)),
+        vec![value],
+        data_type.clone(),
+        nullable,
+        move |arguments, rows| {
+            let array = arguments[0].array(rows)?;
+            let name = sql_type::name(&data_type);
+            Ok(match data_type {
+                Int8 => Arc::new(mapped::<Int8Type>(&array, i8::checked_abs, |v| {
+                    fails(format!("abs({v}) does not fit into {name}"))
+                })?),
+                Int16 => Arc::new(mapped::<Int16Type>(&array, i16::checked_abs, |v| {
+                    fails(format!("abs({v}) does not fit into {name}"))
+                })?),
+                Int32 => Arc::new(mapped::<Int32Type>(&array, i32::checked_abs, |v| {
+                    fails(format!("abs({v}) does not fit into {name}"))
+                })?),
+                Int64 => Arc::new(mapped::<Int64Type>(&array, i64::checked_abs, |v| {
+                    fails(format!("abs({v}) does not fit into {name}"))
+                })?),
+                Float32 => Arc::new(array.as_primitive::<Float32Type>().unary::<_, Float32Type>(f32::abs)) as ArrayRef,
+                Float64 => Arc::new(array.as_primitive::<Float64Type>().unary::<_, Float64Type>(f64::abs)),
+                _ => Arc::new(mapped::<Decimal128Type>(&array, i128::checked_abs, |_| fails("abs does not fit"))?),
+            })
+        },
+    )
 }
 
 /// `round`, `floor`, `ceil`, `trunc` with a constant number of digits after the point.
-pub(crate) fn round(how: Rounding, value: Bound, digits: Option<Bound>) -> Result<Bound, Problem> {
+fn round(how: Rounding, value: Bound, digits: Option<Bound>) -> Result<Bound, Problem> {
     let value = number(value, "round")?;
     let digits = match digits {
         Some(digits) => Some(constant_digits(&digits)?),
@@ -135,7 +145,7 @@ pub(crate) fn round(how: Rounding, value: Bound, digits: Option<Bound>) -> Resul
         Float64 | Float32 => {
             let narrow = data_type == Float32;
             let wide = cast_to(value, &Float64)?;
-            let rounded = call("round", vec![wide], Float64, nullable, move |arguments, rows| {
+            let rounded = total("round", vec![wide], Float64, nullable, move |arguments, rows| {
                 let array = arguments[0].array(rows)?;
                 let rounded = array
                     .as_primitive::<Float64Type>()
@@ -190,7 +200,7 @@ fn decimal(how: Rounding, value: Bound, width: u8, scale: i8, digits: i32) -> Re
     let to = digits.max(0) as i8;
     let drop = i32::from(scale) - digits;
     let result = Decimal128(width, to);
-    call("round", vec![value], result, nullable, move |arguments, rows| {
+    partial("round", vec![value], result, nullable, move |arguments, rows| {
         let array = arguments[0].array(rows)?;
         let too_wide = || fails(format!("the rounded number does not fit into DECIMAL({width},{to})"));
         let factor = super::cast::power_of_ten(drop.unsigned_abs());
@@ -216,20 +226,59 @@ fn decimal(how: Rounding, value: Bound, width: u8, scale: i8, digits: i32) -> Re
 fn integer(how: Rounding, value: Bound, digits: u32) -> Result<Bound, Problem> {
     let (data_type, nullable) = (value.data_type.clone(), value.nullable);
     let wide = cast_to(value, &Decimal128(sql_type::DIGITS_MAX, 0))?;
-    let rounded = call("round", vec![wide], Decimal128(sql_type::DIGITS_MAX, 0), nullable, move |arguments, rows| {
-        let array = arguments[0].array(rows)?;
-        let round = |value: i128| match super::cast::power_of_ten(digits) {
-            None => 0,
-            Some(factor) if how == Rounding::Truncate => value / factor * factor,
-            Some(factor) => moved(value, -(digits as i32)).and_then(|whole| whole.checked_mul(factor)).unwrap_or(0),
-        };
-        let rounded = array.as_primitive::<Decimal128Type>().unary::<_, Decimal128Type>(round);
-        Ok(Arc::new(rounded.with_precision_and_scale(sql_type::DIGITS_MAX, 0)?))
-    })?;
+    let rounded =
+        partial("round", vec![wide], Decimal128(sql_type::DIGITS_MAX, 0), nullable, move |arguments, rows| {
+            let array = arguments[0].array(rows)?;
+            let round = |value: i128| match super::cast::power_of_ten(digits) {
+                None => 0,
+                Some(factor) if how == Rounding::Truncate => value / factor * factor,
+                Some(factor) => moved(value, -(digits as i32)).and_then(|whole| whole.checked_mul(factor)).unwrap_or(0),
+            };
+            let rounded = array.as_primitive::<Decimal128Type>().unary::<_, Decimal128Type>(round);
+            Ok(Arc::new(rounded.with_precision_and_scale(sql_type::DIGITS_MAX, 0)?))
+        })?;
     cast_to(rounded, &data_type)
 }
 
 /// `log(base, x)`.
-pub(crate) fn log_of(base: f64, value: f64) -> f64 {
+fn log_of(base: f64, value: f64) -> f64 {
     value.log10() / base.log10()
+}
+
+/// `round(x, digits)` and `trunc(x, digits)`.
+fn to_digits(how: Rounding, name: &str, arguments: Vec<Bound>) -> Result<Bound, Problem> {
+    let mut arguments = arguments.into_iter();
+    match (arguments.next(), arguments.next(), arguments.next()) {
+        (Some(value), digits, None) => round(how, value, digits),
+        _ => Err(Problem::new(format!("{name} takes a number and, if wanted, the digits behind the point"))),
+    }
+}
+
+/// The functions over numbers of any type, by name.
+pub(crate) fn numeric(name: &str, arguments: Vec<Bound>) -> Result<Bound, Problem> {
+    match name {
+        "round" => return to_digits(Rounding::Nearest, name, arguments),
+        "trunc" => return to_digits(Rounding::Truncate, name, arguments),
+        "log" if arguments.len() == 2 => {
+            let [base, value] = exactly(name, arguments)?;
+            return doubles("log", base, value, log_of);
+        }
+        "mod" => {
+            let [left, right] = exactly(name, arguments)?;
+            return arithmetic(Operator::Remainder, left, right);
+        }
+        "pi" => {
+            let [] = exactly(name, arguments)?;
+            return Ok(Bound::literal(Arc::new(Float64Array::from(vec![std::f64::consts::PI])), None));
+        }
+        _ => {}
+    }
+    let [value] = exactly(name, arguments)?;
+    match name {
+        "abs" => absolute(value),
+        "sign" => sign(value),
+        "floor" => round(Rounding::Floor, value, None),
+        "ceil" | "ceiling" => round(Rounding::Ceiling, value, None),
+        _ => double("log", value, f64::log10),
+    }
 }

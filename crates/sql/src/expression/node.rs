@@ -1,6 +1,6 @@
 //! The parts of a compiled expression.
 
-use super::scope::Place;
+use super::scope::{ColumnId, Place};
 use arrow::array::{Array, ArrayRef, StringArray, UInt32Array, new_null_array};
 use arrow::compute;
 use arrow::datatypes::DataType;
@@ -59,8 +59,8 @@ pub(crate) struct Reference(pub(crate) Place);
 impl Node for Reference {
     fn evaluate(&self, batch: &Batch) -> dataflow::Result<Values> {
         Ok(Values::column(match self.0 {
-            Place::Column(index) if index < batch.columns().num_columns() => batch.column(index).clone(),
-            Place::Column(index) => {
+            Place::Column(ColumnId(index)) if index < batch.columns().num_columns() => batch.column(index).clone(),
+            Place::Column(ColumnId(index)) => {
                 let columns = batch.columns().num_columns();
                 return Err(dataflow::Error::internal(format!("column {index} of a batch of {columns} columns")));
             }

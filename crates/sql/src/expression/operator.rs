@@ -6,7 +6,7 @@ use arrow::datatypes::DataType;
 use std::fmt;
 
 /// The operators.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Operator {
     Add,
     Subtract,

@@ -3,25 +3,26 @@
 use arrow::datatypes::DataType;
 use sqlparser::ast::Ident;
 use sqlparser::tokenizer::Span;
+use std::collections::HashMap;
 
 /// What is wrong with an expression, and where.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Problem {
     /// What is wrong, in lower case.
-    pub message: String,
+    pub message: Box<str>,
     /// The place in the text, when the parser kept it.
     pub span: Option<Span>,
     /// What was found there.
-    pub found: Option<String>,
+    pub found: Option<Box<str>>,
     /// What was expected there.
-    pub expected: Option<String>,
+    pub expected: Option<Box<str>>,
     /// What to write instead.
-    pub hint: Option<String>,
+    pub hint: Option<Box<str>>,
 }
 
 impl Problem {
     pub(crate) fn new(message: impl Into<String>) -> Problem {
-        Problem { message: message.into(), span: None, found: None, expected: None, hint: None }
+        Problem { message: message.into().into(), span: None, found: None, expected: None, hint: None }
     }
 
     /// Sets the place, unless a narrower one is known.
@@ -33,32 +34,48 @@ impl Problem {
     }
 
     pub(crate) fn found(mut self, found: impl Into<String>) -> Problem {
-        self.found = Some(found.into());
+        self.found = Some(found.into().into());
         self
     }
 
     pub(crate) fn expected(mut self, expected: impl Into<String>) -> Problem {
-        self.expected = Some(expected.into());
+        self.expected = Some(expected.into().into());
         self
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Problem {
-        self.hint = Some(hint.into());
+        self.hint = Some(hint.into().into());
         self
     }
 }
 
+/// A column by its number: in a plan its own, in an expression that is ready to run its position in the batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ColumnId(pub usize);
+
 /// Where a column's values are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
-    /// A declared column of the batch.
-    Column(usize),
+    /// A column of the batch.
+    Column(ColumnId),
     /// The row's time: `_time`.
     Time,
     /// Whether the row was late: `_late`.
     Late,
     /// The row's order, as 32 hexadecimal digits.
     Position,
+}
+
+impl Place {
+    /// The name in SQL of what stands beside the columns; columns have their own.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Place::Column(_) => "?",
+            Place::Time => "_time",
+            Place::Late => "_late",
+            Place::Position => "row_position()",
+        }
+    }
 }
 
 /// A column that can be named.
@@ -75,21 +92,39 @@ pub struct ScopeColumn {
 }
 
 /// The columns that an expression may name.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Scope {
     /// In the order in which a reader would list them.
-    pub columns: Vec<ScopeColumn>,
+    columns: Vec<ScopeColumn>,
+    /// The columns of each name in lower case.
+    by_name: HashMap<String, Vec<usize>>,
+}
+
+impl FromIterator<ScopeColumn> for Scope {
+    fn from_iter<T: IntoIterator<Item = ScopeColumn>>(columns: T) -> Scope {
+        let columns: Vec<ScopeColumn> = columns.into_iter().collect();
+        let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
+        for (at, column) in columns.iter().enumerate() {
+            by_name.entry(column.name.to_lowercase()).or_default().push(at);
+        }
+        Scope { columns, by_name }
+    }
 }
 
 impl Scope {
+    /// The columns, in the order in which a reader would list them.
+    pub fn columns(&self) -> &[ScopeColumn] {
+        &self.columns
+    }
+
     /// The column that a name means. Names match without case, as in DuckDB, quoted or not.
     pub(crate) fn resolve(&self, qualifier: Option<&Ident>, name: &Ident) -> Result<&ScopeColumn, Problem> {
         let of_table = |column: &&ScopeColumn| match qualifier {
             None => true,
             Some(wanted) => column.qualifier.as_ref().is_some_and(|q| q.eq_ignore_ascii_case(&wanted.value)),
         };
-        let named = |column: &&ScopeColumn| column.name.eq_ignore_ascii_case(&name.value);
-        let matches: Vec<&ScopeColumn> = self.columns.iter().filter(of_table).filter(named).collect();
+        let named = self.by_name.get(&name.value.to_lowercase()).into_iter().flatten().map(|&at| &self.columns[at]);
+        let matches: Vec<&ScopeColumn> = named.filter(of_table).collect();
         match matches[..] {
             [one] => Ok(one),
             [] => Err(self.unknown(qualifier, name)),
@@ -138,8 +173,7 @@ impl ScopeColumn {
 
 /// Adds the nearest known name as a hint, or the list of names as what was expected.
 pub(crate) fn suggest<'a>(problem: Problem, name: &str, known: impl Iterator<Item = &'a str>) -> Problem {
-    // Columns that a plan made for itself are no names that anyone can write.
-    let mut known: Vec<&str> = known.filter(|name| !name.starts_with("__") && !name.contains([':', '('])).collect();
+    let mut known: Vec<&str> = known.collect();
     known.sort_unstable();
     known.dedup();
     let wanted = name.to_lowercase();

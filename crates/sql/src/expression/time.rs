@@ -1,8 +1,10 @@
 //! Operators and functions over times and intervals.
 
-use super::bound::{Bound, call};
+use super::arguments::exactly;
+use super::bound::{Bound, partial, total};
 use super::calendar::{self, DAY, HOUR, MINUTE, SECOND};
 use super::cast::cast_to;
+use super::interval_literal;
 use super::kernel::{Argument, KernelResult, fails};
 use super::pairs::{pairs, try_pairs};
 use super::scope::{Problem, suggest};
@@ -17,7 +19,7 @@ type D = DurationMicrosecondType;
 
 /// A unit of time or a part of a date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
+enum Part {
     Microsecond,
     Millisecond,
     Second,
@@ -82,7 +84,7 @@ const PARTS: [(&str, Part); 41] = [
 ];
 
 /// The part that a name means.
-pub(crate) fn part(name: &str) -> Result<Part, Problem> {
+fn part(name: &str) -> Result<Part, Problem> {
     let lower = name.to_ascii_lowercase();
     if let Some((_, part)) = PARTS.iter().find(|(known, _)| *known == lower) {
         return Ok(*part);
@@ -223,7 +225,7 @@ impl Part {
 }
 
 /// The constant text that names a part.
-pub(crate) fn part_name(bound: &Bound) -> Result<Part, Problem> {
+fn part_name(bound: &Bound) -> Result<Part, Problem> {
     match &bound.value {
         Some(value) if *value.data_type() == Utf8 && value.is_valid(0) => part(value.as_string::<i32>().value(0)),
         _ => Err(Problem::new("the part of a time must be a constant text").expected("e.g. 'hour'")),
@@ -252,7 +254,7 @@ fn each<I: ArrowPrimitiveType, O: ArrowPrimitiveType>(
 }
 
 /// `date_part(part, x)`, `extract(part FROM x)`, `hour(x)`.
-pub(crate) fn date_part(part: Part, value: Bound) -> Result<Bound, Problem> {
+fn date_part(part: Part, value: Bound) -> Result<Bound, Problem> {
     if part == Part::Epoch {
         return epoch(value);
     }
@@ -262,19 +264,19 @@ pub(crate) fn date_part(part: Part, value: Bound) -> Result<Bound, Problem> {
             return Err(Problem::new(format!("an interval has no {part:?}").to_lowercase())
                 .hint("write epoch(x) for its seconds"));
         }
-        return call("part of interval", vec![value], Int64, nullable, move |arguments, rows| {
+        return total("part of interval", vec![value], Int64, nullable, move |arguments, rows| {
             each::<D, Int64Type>(&arguments[0], rows, |micros| part.of_length(micros).unwrap_or(0))
         });
     }
-    call("date_part", vec![as_time(value)?], Int64, nullable, move |arguments, rows| {
+    total("date_part", vec![as_time(value)?], Int64, nullable, move |arguments, rows| {
         each::<T, Int64Type>(&arguments[0], rows, |micros| part.of_time(micros))
     })
 }
 
 /// `date_trunc(part, x)`.
-pub(crate) fn date_trunc(part: Part, value: Bound) -> Result<Bound, Problem> {
+fn date_trunc(part: Part, value: Bound) -> Result<Bound, Problem> {
     let nullable = value.nullable;
-    call("date_trunc", vec![as_time(value)?], TIMESTAMP, nullable, move |arguments, rows| {
+    partial("date_trunc", vec![as_time(value)?], TIMESTAMP, nullable, move |arguments, rows| {
         let array = arguments[0].array(rows)?;
         let truncated = array.as_primitive::<T>().try_unary::<_, T, _>(|micros| {
             part.truncate(micros).ok_or_else(|| fails("the timestamp is out of range"))
@@ -284,9 +286,9 @@ pub(crate) fn date_trunc(part: Part, value: Bound) -> Result<Bound, Problem> {
 }
 
 /// `date_diff(part, a, b)` counts borders, `date_sub(part, a, b)` whole units.
-pub(crate) fn difference(part: Part, whole: bool, from: Bound, to: Bound) -> Result<Bound, Problem> {
+fn difference(part: Part, whole: bool, from: Bound, to: Bound) -> Result<Bound, Problem> {
     let nullable = from.nullable || to.nullable;
-    call("date_diff", vec![as_time(from)?, as_time(to)?], Int64, nullable, move |arguments, rows| {
+    total("date_diff", vec![as_time(from)?, as_time(to)?], Int64, nullable, move |arguments, rows| {
         pairs::<T, T, Int64Type>(&arguments[0], &arguments[1], rows, |from, to| {
             if whole { part.whole(from, to) } else { part.borders(from, to) }
         })
@@ -294,41 +296,41 @@ pub(crate) fn difference(part: Part, whole: bool, from: Bound, to: Bound) -> Res
 }
 
 /// `epoch(x)`: seconds with their fraction, of a time or an interval.
-pub(crate) fn epoch(value: Bound) -> Result<Bound, Problem> {
+fn epoch(value: Bound) -> Result<Bound, Problem> {
     let nullable = value.nullable;
     let seconds = |micros: i64| micros as f64 / SECOND as f64;
     if value.data_type == LENGTH {
-        return call("epoch", vec![value], Float64, nullable, move |arguments, rows| {
+        return total("epoch", vec![value], Float64, nullable, move |arguments, rows| {
             each::<D, Float64Type>(&arguments[0], rows, seconds)
         });
     }
-    call("epoch", vec![as_time(value)?], Float64, nullable, move |arguments, rows| {
+    total("epoch", vec![as_time(value)?], Float64, nullable, move |arguments, rows| {
         each::<T, Float64Type>(&arguments[0], rows, seconds)
     })
 }
 
 /// `epoch_ms(x)` (1000) and `epoch_us(x)` (1): a whole number. Halves of a time go away from zero, the rest of an
 /// interval is dropped, as DuckDB does.
-pub(crate) fn epoch_in(unit: i64, value: Bound) -> Result<Bound, Problem> {
+fn epoch_in(unit: i64, value: Bound) -> Result<Bound, Problem> {
     let rounded = move |micros: i64| {
         let (whole, rest) = (micros / unit, micros % unit);
         if rest.abs() * 2 >= unit { whole + rest.signum() } else { whole }
     };
     let nullable = value.nullable;
     if value.data_type == LENGTH {
-        return call("epoch_ms", vec![value], Int64, nullable, move |arguments, rows| {
+        return total("epoch_ms", vec![value], Int64, nullable, move |arguments, rows| {
             each::<D, Int64Type>(&arguments[0], rows, |micros| micros / unit)
         });
     }
-    call("epoch_ms", vec![as_time(value)?], Int64, nullable, move |arguments, rows| {
+    total("epoch_ms", vec![as_time(value)?], Int64, nullable, move |arguments, rows| {
         each::<T, Int64Type>(&arguments[0], rows, rounded)
     })
 }
 
 /// `epoch_ms(n)` (1000) and `make_timestamp(n)` (1): the timestamp that many units after 1970.
-pub(crate) fn from_epoch(unit: i64, value: Bound) -> Result<Bound, Problem> {
+fn from_epoch(unit: i64, value: Bound) -> Result<Bound, Problem> {
     let nullable = value.nullable;
-    call("timestamp", vec![cast_to(value, &Int64)?], TIMESTAMP, nullable, move |arguments, rows| {
+    partial("timestamp", vec![cast_to(value, &Int64)?], TIMESTAMP, nullable, move |arguments, rows| {
         let array = arguments[0].array(rows)?;
         let times = array.as_primitive::<Int64Type>().try_unary::<_, T, _>(|count| {
             count.checked_mul(unit).ok_or_else(|| fails(format!("{count} is out of the range of timestamps")))
@@ -338,14 +340,14 @@ pub(crate) fn from_epoch(unit: i64, value: Bound) -> Result<Bound, Problem> {
 }
 
 /// `time_bucket(interval, x)`: the beginning of the bucket; buckets of days and less begin on Monday 2000-01-03.
-pub(crate) fn time_bucket(width: Bound, value: Bound) -> Result<Bound, Problem> {
+fn time_bucket(width: Bound, value: Bound) -> Result<Bound, Problem> {
     const ORIGIN: i64 = 10_959 * DAY;
     if width.data_type != LENGTH {
         return Err(Problem::new("the width of a bucket must be an interval without months")
             .expected("e.g. INTERVAL '5' MINUTE"));
     }
     let nullable = width.nullable || value.nullable;
-    call("time_bucket", vec![width, as_time(value)?], TIMESTAMP, nullable, |arguments, rows| {
+    partial("time_bucket", vec![width, as_time(value)?], TIMESTAMP, nullable, |arguments, rows| {
         let begin = try_pairs::<D, T, T>(&arguments[0], &arguments[1], rows, |width, time| {
             if width <= 0 {
                 return Err(fails("the width of a bucket must be greater than zero"));
@@ -355,4 +357,42 @@ pub(crate) fn time_bucket(width: Bound, value: Bound) -> Result<Bound, Problem> 
         })?;
         Ok(Arc::new(begin))
     })
+}
+
+/// The functions over times, by name.
+pub(crate) fn temporal(name: &str, arguments: Vec<Bound>) -> Result<Bound, Problem> {
+    match name {
+        "date_trunc" | "datetrunc" => {
+            let [part, value] = exactly(name, arguments)?;
+            return date_trunc(part_name(&part)?, value);
+        }
+        "date_part" | "datepart" => {
+            let [part, value] = exactly(name, arguments)?;
+            return date_part(part_name(&part)?, value);
+        }
+        "date_diff" | "datediff" | "date_sub" | "datesub" => {
+            let [part, from, to] = exactly(name, arguments)?;
+            return difference(part_name(&part)?, name.ends_with("sub"), from, to);
+        }
+        "time_bucket" => {
+            let [width, value] = exactly(name, arguments)?;
+            return time_bucket(width, value);
+        }
+        _ => {}
+    }
+    let [value] = exactly(name, arguments)?;
+    match name {
+        "epoch" => epoch(value),
+        "epoch_ms" if value.data_type.is_integer() => from_epoch(1000, value),
+        "epoch_ms" => epoch_in(1000, value),
+        "epoch_us" => epoch_in(1, value),
+        "make_timestamp" => from_epoch(1, value),
+        _ => date_part(part(name)?, value),
+    }
+}
+
+/// `to_hours(n)` and its like, by name.
+pub(crate) fn interval_of(name: &str, arguments: Vec<Bound>) -> Result<Bound, Problem> {
+    let [value] = exactly(name, arguments)?;
+    interval_literal::many_of(value, name.strip_prefix("to_").unwrap_or(name))
 }

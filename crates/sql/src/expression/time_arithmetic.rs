@@ -1,6 +1,6 @@
 //! `+ - * /` over times and intervals.
 
-use super::bound::{Bound, call};
+use super::bound::{Bound, partial, total};
 use super::calendar::{self, DAY};
 use super::cast::cast_to;
 use super::kernel::fails;
@@ -32,7 +32,7 @@ pub(crate) fn arithmetic(operator: Operator, left: Bound, right: Bound) -> Resul
         Subtract if l == Date32 && sql_type::is_integer(&r) => date_plus_days(left, right, -1),
         Subtract if l == Date32 && r == Date32 => {
             let nullable = left.nullable || right.nullable;
-            call("days between", vec![left, right], Int64, nullable, |arguments, rows| {
+            total("days between", vec![left, right], Int64, nullable, |arguments, rows| {
                 pairs::<Date32Type, Date32Type, Int64Type>(&arguments[0], &arguments[1], rows, |a, b| {
                     i64::from(a) - i64::from(b)
                 })
@@ -78,7 +78,7 @@ where
     O: ArrowPrimitiveType<Native = i64>,
 {
     let nullable = left.nullable || right.nullable;
-    call(name, vec![left, right], data_type, nullable, move |arguments, rows| {
+    partial(name, vec![left, right], data_type, nullable, move |arguments, rows| {
         let result = try_pairs::<A, B, O>(&arguments[0], &arguments[1], rows, |a, b| {
             function(a, b).ok_or_else(|| fails(format!("{name}: the result is out of range")))
         })?;
@@ -90,7 +90,7 @@ where
 fn date_plus_days(date: Bound, days: Bound, sign: i64) -> Result<Bound, Problem> {
     let (date, days) = (cast_to(date, &Date32)?, cast_to(days, &Int64)?);
     let nullable = date.nullable || days.nullable;
-    call("date plus days", vec![date, days], Date32, nullable, move |arguments, rows| {
+    partial("date plus days", vec![date, days], Date32, nullable, move |arguments, rows| {
         let sum = try_pairs::<Date32Type, Int64Type, Date32Type>(&arguments[0], &arguments[1], rows, |date, days| {
             let sum = days.checked_mul(sign).and_then(|days| days.checked_add(i64::from(date)));
             sum.and_then(|sum| i32::try_from(sum).ok()).ok_or_else(|| fails("the date is out of range"))
@@ -103,7 +103,7 @@ fn date_plus_days(date: Bound, days: Bound, sign: i64) -> Result<Bound, Problem>
 fn plus_months(time: Bound, interval: Bound, sign: i64) -> Result<Bound, Problem> {
     let (time, interval) = (cast_to(time, &TIMESTAMP)?, cast_to(interval, &MONTHS)?);
     let nullable = time.nullable || interval.nullable;
-    call("plus months", vec![time, interval], TIMESTAMP, nullable, move |arguments, rows| {
+    partial("plus months", vec![time, interval], TIMESTAMP, nullable, move |arguments, rows| {
         let sum = try_pairs::<T, IntervalMonthDayNanoType, T>(&arguments[0], &arguments[1], rows, |time, interval| {
             let rest = i64::from(interval.days) * DAY + interval.nanoseconds / 1000;
             let moved = calendar::add_months(time, sign * i64::from(interval.months));
@@ -118,7 +118,7 @@ fn scale_length(operator: Operator, length: Bound, number: Bound) -> Result<Boun
     let nullable = length.nullable || number.nullable;
     let whole = sql_type::is_integer(&number.data_type) && operator == Operator::Multiply;
     let number = cast_to(number, if whole { &Int64 } else { &Float64 })?;
-    call("scaled interval", vec![length, number], LENGTH, nullable, move |arguments, rows| {
+    partial("scaled interval", vec![length, number], LENGTH, nullable, move |arguments, rows| {
         let (length, number) = (&arguments[0], &arguments[1]);
         let too_long = || fails("the interval is too long for 64 bits of microseconds");
         if whole {

@@ -76,6 +76,10 @@ fn differences(answers: &str) -> Vec<String> {
             wrong.push(format!("{expression}: {} instead of {data_type}", compiled.data_type));
         }
         let result = compiled.scalar.evaluate(&batch).unwrap();
+        assert!(compiled.can_fail || result.failed.is_empty(), "{expression} fails, and it is said that it cannot");
+        let text = compiled.text(&scope);
+        let again = crate::table::compiled(&text, &scope).unwrap_or_else(|problem| panic!("{text}: {problem:?}"));
+        assert_eq!(again, compiled, "{expression} is printed as {text}");
         for (row, answer) in answers.iter().enumerate() {
             let failed = result.failed.iter().find(|(failed, _)| *failed == row);
             match (failed, *answer) {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
 mod answers;
+mod functions;
 mod problems;
 mod random;
 mod table;

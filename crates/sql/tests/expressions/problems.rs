@@ -3,7 +3,7 @@
 use crate::table::{batch, compiled, parse, scope};
 use arrow::array::{AsArray, Int32Array};
 use arrow::datatypes::{DurationMicrosecondType, TimestampMicrosecondType};
-use sql::expression::{Place, ScopeColumn, constant, interval_micros};
+use sql::expression::{ColumnId, Place, Scope, ScopeColumn, constant, interval_micros};
 
 /// Expression, the text at its place, a part of the message, a part of the hint.
 const WRONG: [(&str, &str, &str, &str); 30] = [
@@ -59,11 +59,12 @@ fn wrong_expressions_are_refused_at_their_place() {
 
 #[test]
 fn a_name_of_two_streams_is_ambiguous_unless_it_is_qualified() {
-    let mut scope = scope(&batch());
-    let twin = ScopeColumn { qualifier: Some("z".into()), place: Place::Column(2), ..scope.columns[2].clone() };
-    scope.columns.push(twin);
+    let scope = scope(&batch());
+    let place = Place::Column(ColumnId(2));
+    let twin = ScopeColumn { qualifier: Some("z".into()), place, ..scope.columns()[2].clone() };
+    let scope: Scope = scope.columns().iter().cloned().chain([twin]).collect();
     let problem = compiled("i + 1", &scope).expect_err("ambiguous");
-    assert_eq!(problem.message, "column \"i\" is ambiguous");
+    assert_eq!(&*problem.message, "column \"i\" is ambiguous");
     assert_eq!(problem.expected.as_deref(), Some("x.i or z.i"));
     assert!(compiled("X.I + z.i", &scope).is_ok());
 }
@@ -78,7 +79,7 @@ fn constants_are_folded_and_intervals_measured() {
     assert_eq!(day.as_primitive::<DurationMicrosecondType>().value(0), 86_400_000_000);
     assert_eq!(interval_micros(&parse("INTERVAL '1' HOUR * 2")), Ok(7_200_000_000));
     let months = interval_micros(&parse("INTERVAL '1' MONTH")).unwrap_err();
-    assert_eq!(months.message, "an interval with months has no length");
+    assert_eq!(&*months.message, "an interval with months has no length");
     assert_eq!(months.hint.as_deref(), Some("write days, e.g. INTERVAL '30' DAY"));
     assert!(constant(&parse("1 // 0")).unwrap_err().message.contains("division by zero"));
     assert!(constant(&parse("x")).unwrap_err().message.contains("no column is named"));

@@ -6,7 +6,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, TimeUnit};
 use dataflow::{Batch, RowOrder};
-use sql::expression::{Compiled, Place, Problem, Scope, ScopeColumn, compile};
+use sql::expression::{ColumnId, Compiled, Place, Problem, Scope, ScopeColumn, compile};
 use sqlparser::ast::Expr;
 use sqlparser::dialect::DuckDbDialect;
 use sqlparser::parser::Parser;
@@ -68,11 +68,11 @@ pub fn scope(batch: &Batch) -> Scope {
         qualifier: Some("x".into()),
         name: field.name().clone(),
         data_type: field.data_type().clone(),
-        place: Place::Column(at),
+        place: Place::Column(ColumnId(at)),
     });
     let time = beside("_time", DataType::Timestamp(TimeUnit::Microsecond, None), Place::Time);
     let late = beside("_late", DataType::Boolean, Place::Late);
-    Scope { columns: columns.chain([time, late]).collect() }
+    columns.chain([time, late]).collect()
 }
 
 pub fn parse(text: &str) -> Expr {

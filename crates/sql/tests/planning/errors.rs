@@ -16,7 +16,7 @@ fn wrong_projects_give_the_expected_diagnostics() {
             Err(wrong) => wrong,
             Ok(statements) => match check(&statements, &Known, &Target::All) {
                 Err(wrong) => wrong,
-                Ok(checked) => panic!("{} is not wrong:\n{}", file.path, checked.explain()),
+                Ok(checked) => panic!("{} is not wrong:\n{}", file.path, checked.logical()),
             },
         };
         wrong.iter().for_each(|wrong| has_a_place(wrong, &file.text));

@@ -7,6 +7,7 @@ mod catalog;
 mod errors;
 mod lowered;
 mod plans;
+mod rules;
 mod run;
 mod statements;
 

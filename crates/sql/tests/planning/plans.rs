@@ -8,7 +8,7 @@ use std::path::Path;
 fn explain(files: &[SourceFile]) -> String {
     let statements = parse(files).unwrap_or_else(|wrong| panic!("{}", texts(&wrong)));
     let checked = check(&statements, &Known, &Target::All).unwrap_or_else(|wrong| panic!("{}", texts(&wrong)));
-    checked.explain()
+    checked.explained().unwrap_or_else(|wrong| panic!("{}", texts(&wrong))).to_string()
 }
 
 fn texts(wrong: &[sql::Diagnostic]) -> String {

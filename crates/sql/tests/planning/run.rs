@@ -78,7 +78,7 @@ fn step(make: &MakeOperator, groups: KeyGroups, inputs: &[Vec<Batch>], name: &st
 }
 
 /// Runs every node over all rows of its inputs on some workers, and gives what came to each table.
-fn run(checked: &CheckedPlan, test: &BoundTest, workers: usize) -> HashMap<String, Batch> {
+pub fn run(checked: &CheckedPlan, test: &BoundTest, workers: usize) -> HashMap<String, Batch> {
     let graph = checked
         .lower(&Start { after: EventTime::MIN, revision: "test".to_owned(), row_text: crate::row_text })
         .unwrap();
@@ -95,7 +95,7 @@ fn run(checked: &CheckedPlan, test: &BoundTest, workers: usize) -> HashMap<Strin
                 let mine: Vec<u32> = (0..rows.rows() as u32).filter(|row| *row as usize % workers == worker).collect();
                 vec![(Port::MAIN, rows.take(&mine).unwrap())]
             }
-            NodeKind::Sink(_) => inputs(worker).remove(0).into_iter().map(|batch| (Port::MAIN, batch)).collect(),
+            NodeKind::Sink(_) => inputs(worker).into_iter().flatten().map(|batch| (Port::MAIN, batch)).collect(),
             NodeKind::Step(make) => step(make, KeyGroups::of_worker(worker, workers), &inputs(worker), &node.name),
         });
         let out: Emitted = out.collect();
@@ -147,7 +147,7 @@ fn run_test(file: SourceFile, workers: usize) -> HashMap<String, Batch> {
     tables
 }
 
-fn texts(rows: &RecordBatch) -> Vec<String> {
+pub fn texts(rows: &RecordBatch) -> Vec<String> {
     let value = |column: &ArrayRef, row| arrow::util::display::array_value_to_string(column, row).unwrap();
     (0..rows.num_rows())
         .map(|row| rows.columns().iter().map(|column| value(column, row)).collect::<Vec<_>>().join("|"))
@@ -167,8 +167,9 @@ fn the_example_decides_as_its_test_says() {
 
 #[test]
 fn views_answer_as_written_on_any_number_of_workers() {
-    let cases = crate::files(&folder().join("answers"), ".sql");
-    assert!(cases.len() >= 2);
+    let mut cases = crate::files(&folder().join("answers"), ".sql");
+    cases.extend(crate::files(&folder().join("rules"), ".sql"));
+    assert!(cases.len() >= 4);
     for path in cases {
         for workers in [1, 2, 5] {
             run_test(source(&path), workers);

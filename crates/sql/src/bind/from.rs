@@ -1,0 +1,80 @@
+//! FROM: streams, views, queries in parentheses, and as-of joins.
+
+use super::as_of::{self, AsOfJoin};
+use super::binding::Binding;
+use super::bound::BoundJoin;
+use super::refuse;
+use super::relation::Relation;
+use super::syntax::table_name;
+use crate::diagnostic::{Fault, Outcome, place_of};
+use sqlparser::ast::{JoinOperator, Select, Spanned, TableFactor, TableWithJoins};
+use sqlparser::tokenizer::Span;
+
+impl Binding<'_> {
+    /// FROM with its as-of joins: what can be named after them, and the joins.
+    pub fn from(&mut self, owner: &str, select: &Select, span: Span) -> Outcome<(Relation, Vec<BoundJoin>)> {
+        let [TableWithJoins { relation: first, joins }] = select.from.as_slice() else {
+            return match select.from.get(1) {
+                Some(second) => Fault::new(
+                    place_of(&second.relation, span),
+                    "a join of streams without a bound of time",
+                )
+                .hint("write ASOF LEFT JOIN .. ON key = key AND their time <= our time, or an aggregate in a subquery")
+                .err(),
+                None => Fault::new(place_of(select, span), "a SELECT without FROM has no rows to come")
+                    .expected("FROM stream")
+                    .err(),
+            };
+        };
+        let mut relation = self.table(owner, first, span)?;
+        let mut bound = Vec::with_capacity(joins.len());
+        for join in joins {
+            let marked = self.is_as_of(&join.relation);
+            let span = place_of(&join.relation, span);
+            let (inner, constraint) = match &join.join_operator {
+                JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) if marked => (false, constraint),
+                JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) if marked => (true, constraint),
+                _ => return refuse::join(span),
+            };
+            let right = self.table(owner, &join.relation, span)?;
+            let alias = right.columns.first().and_then(|column| column.qualifier.clone()).unwrap_or_default();
+            if relation
+                .columns
+                .iter()
+                .any(|column| column.qualifier.as_ref().is_some_and(|q| q.eq_ignore_ascii_case(&alias)))
+            {
+                return Fault::new(span, format!("two sides of a join are named \"{alias}\""))
+                    .hint("give one of them another name: stream AS other")
+                    .err();
+            }
+            let joined = AsOfJoin { right, alias, inner, constraint, span };
+            let (joined, join) = as_of::bind(&mut self.columns, relation, joined)?;
+            relation = joined;
+            bound.push(join);
+        }
+        Ok((relation, bound))
+    }
+
+    /// Whether ASOF stood in front of the join.
+    fn is_as_of(&self, relation: &TableFactor) -> bool {
+        let start = match relation {
+            TableFactor::Table { name, .. } => name.span().start,
+            _ => return false,
+        };
+        self.statements.as_of.contains(&(self.file, start))
+    }
+
+    fn table(&mut self, owner: &str, factor: &TableFactor, span: Span) -> Outcome<Relation> {
+        if let TableFactor::Derived { lateral: false, subquery, alias, .. } = factor {
+            let Some(alias) = alias else {
+                return Fault::new(place_of(subquery.as_ref(), span), "a query in FROM has no name")
+                    .hint("write (SELECT ..) AS name")
+                    .err();
+            };
+            let name = &alias.name.value;
+            return Ok(self.query(&format!("{owner}.{name}"), subquery, span)?.named(name));
+        }
+        let (name, alias) = table_name(factor, span)?;
+        Ok(self.relation(&name)?.named(&alias))
+    }
+}

@@ -1,0 +1,47 @@
+//! Keys of two relations that are to be equal.
+
+use super::relation::Relation;
+use crate::diagnostic::{Fault, Outcome, place_of};
+use crate::expression::{Tree, print, type_name};
+use arrow::datatypes::DataType;
+use sqlparser::ast::Expr;
+use sqlparser::tokenizer::Span;
+
+/// A key of the left and of the right side as it is written.
+pub(crate) type WrittenKey = (Expr, Expr);
+
+/// Binds both sides of keys, in one order for all steps, so that rows placed by a key can stay where they are.
+pub(crate) fn bind(keys: &[WrittenKey], left: &Relation, right: &Relation, span: Span) -> Outcome<Vec<(Tree, Tree)>> {
+    let mut bound = Vec::with_capacity(keys.len());
+    for (ours, theirs) in keys {
+        let (one, other) = (left.bind(ours, span)?, right.bind(theirs, span)?);
+        if !same(&one.settled_type(), &other.settled_type()) {
+            let describe = |relation: &Relation, expr: &Expr, tree: &Tree| {
+                format!("{} {}", relation.key_name(expr), type_name(&tree.settled_type()))
+            };
+            return Fault::new(place_of(theirs, span), "the columns of a key have different types")
+                .found(format!("{} and {}", describe(left, ours, &one), describe(right, theirs, &other)))
+                .expected("the same type on both sides")
+                .hint("cast one of them, e.g. CAST(x AS BIGINT)")
+                .err();
+        }
+        if !bound.iter().any(|(known, known_other)| *known == one && *known_other == other) {
+            bound.push((one, other));
+        }
+    }
+    bound.sort_by_key(|(one, other)| (order(one), order(other)));
+    Ok(bound)
+}
+
+/// Where a key stands among others: columns as they were declared, then expressions.
+pub(crate) fn order(tree: &Tree) -> (usize, String) {
+    match tree.as_column() {
+        Some(id) => (id.0, String::new()),
+        None => (usize::MAX, print(tree, &|place| format!("{place:?}"))),
+    }
+}
+
+/// Whether values of two types are the same key when they are equal.
+fn same(left: &DataType, right: &DataType) -> bool {
+    left == right || (left.is_integer() && right.is_integer()) || (left.is_floating() && right.is_floating())
+}

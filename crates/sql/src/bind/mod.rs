@@ -1,0 +1,43 @@
+//! Binding: statements become a tree over column ids, in which every name, type and function is chosen.
+//! Nothing after it looks at text.
+
+pub(crate) mod syntax;
+
+mod bound;
+mod columns;
+mod relation;
+
+mod keys;
+mod refuse;
+
+mod model_inputs;
+pub(crate) mod removed_rows;
+mod stream;
+
+mod binding;
+
+mod as_of;
+mod correlation;
+mod predict;
+mod subquery;
+mod window;
+
+mod calls;
+mod from;
+mod items;
+mod select;
+
+mod decision;
+
+pub(crate) mod once;
+mod targets;
+
+pub(crate) use binding::Binding;
+pub(crate) use bound::{
+    BoundDecision, BoundItem, BoundJoin, BoundOutput, BoundRule, BoundSelect, Calls, Definition, LateFilter, RangeCall,
+    RelationId, ScoreCall, WindowCall,
+};
+pub(crate) use columns::Columns;
+pub(crate) use select::query as bind_query;
+pub use targets::Target;
+pub(crate) use targets::bind as bind_targets;

@@ -1,0 +1,150 @@
+//! Models in SQL: `predict(m)` binds the inputs of a model to columns by name.
+
+use super::binding::Binding;
+use super::bound::ScoreCall;
+use super::columns::Columns;
+use super::relation::Relation;
+use super::syntax::arguments;
+use crate::diagnostic::{Fault, Outcome, did_you_mean, place_of};
+use crate::expression::{ColumnId, Tree, type_name};
+use crate::statement::{Model, Name};
+use arrow::datatypes::DataType;
+use dataflow::Scorer;
+use sqlparser::ast::{Expr, Function, FunctionArg, FunctionArgExpr, Ident};
+use sqlparser::tokenizer::Span;
+use std::sync::Arc;
+
+/// A call of a model with an expression for each of its inputs.
+pub(crate) struct NamedInputs {
+    pub inputs: Vec<NamedInput>,
+    pub span: Span,
+    model: Model,
+    scorer: Arc<dyn Scorer>,
+}
+
+/// The expression for an input of a model: what is given, or the column of its name.
+pub(crate) struct NamedInput {
+    pub expr: Expr,
+    name: String,
+}
+
+/// Reads a call of a model: every input has an expression.
+pub(crate) fn open(
+    binding: &mut Binding,
+    function: &Function,
+    relation: &Relation,
+    within: Span,
+    call: &Expr,
+) -> Outcome<NamedInputs> {
+    let span = place_of(call, within);
+    let mut arguments = arguments(function).iter();
+    let name = match arguments.next() {
+        Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Identifier(name)))) => name.clone(),
+        _ => {
+            return Fault::new(span, "predict has no model")
+                .expected("predict(model), with the name of a CREATE MODEL")
+                .err();
+        }
+    };
+    let (model, scorer) = binding.model(&Name { text: name.value.clone(), span: name.span })?;
+    let overrides = arguments.map(|argument| given(argument, span)).collect::<Outcome<Vec<_>>>()?;
+    let names: Vec<String> = match &model.inputs {
+        Some(inputs) => inputs.iter().map(|input| input.text.clone()).collect(),
+        None => scorer.inputs().iter().filter_map(|input| input.name.clone()).collect(),
+    };
+    if let Some((unknown, _)) =
+        overrides.iter().find(|(name, _)| !names.iter().any(|n| n.eq_ignore_ascii_case(&name.value)))
+    {
+        let mut fault =
+            Fault::new(unknown.span, format!("model \"{}\" has no input \"{}\"", model.name.text, unknown.value));
+        fault.hint = did_you_mean(&unknown.value, names.iter().map(String::as_str));
+        return fault.expected(names.join(", ")).err();
+    }
+    let input = |name: &String| {
+        let given = overrides.iter().find(|(given, _)| given.value.eq_ignore_ascii_case(name)).map(|(_, expr)| *expr);
+        let expr = given.map_or_else(|| by_name(name, &model, relation, span), |expr| Ok(expr.clone()))?;
+        Ok(NamedInput { expr, name: name.clone() })
+    };
+    let inputs = names.iter().map(input).collect::<Outcome<Vec<_>>>()?;
+    Ok(NamedInputs { inputs, span, model, scorer })
+}
+
+/// An input that is given by name.
+fn given(argument: &FunctionArg, span: Span) -> Outcome<(Ident, &Expr)> {
+    match argument {
+        FunctionArg::Named { name, arg: FunctionArgExpr::Expr(expr), .. } => Ok((name.clone(), expr)),
+        FunctionArg::ExprNamed { name: Expr::Identifier(name), arg: FunctionArgExpr::Expr(expr), .. } => {
+            Ok((name.clone(), expr))
+        }
+        other => Fault::new(span, "inputs of a model are given by name")
+            .found(other.to_string())
+            .expected("name => expression")
+            .err(),
+    }
+}
+
+/// The column of an input's name.
+fn by_name(input: &str, model: &Model, relation: &Relation, span: Span) -> Outcome<Expr> {
+    let column = Expr::Identifier(Ident { value: input.to_owned(), quote_style: None, span });
+    if relation.place(&column).is_some() {
+        return Ok(column);
+    }
+    let columns: Vec<&str> = relation.columns.iter().map(|column| column.name.as_str()).collect();
+    let matching = columns.iter().filter(|column| column.eq_ignore_ascii_case(input)).count();
+    let hint = match did_you_mean(input, columns.iter().copied()) {
+        _ if matching > 1 => {
+            format!("say which one is meant: predict({}, {input} => stream.{input})", model.name.text)
+        }
+        Some(near) => near,
+        None => format!(
+            "give it: predict({}, {input} => expression), or select it in the view that is read",
+            model.name.text
+        ),
+    };
+    let problem = if matching > 1 { "several columns are named" } else { "no column is named" };
+    Fault::new(span, format!("model \"{}\" has an input \"{input}\", and {problem} so", model.name.text))
+        .found(columns.join(", "))
+        .expected(input)
+        .hint(hint)
+        .err()
+}
+
+/// Checks that an input is a number.
+pub(crate) fn check(input: &NamedInput, tree: &Tree, call: &NamedInputs) -> Outcome<()> {
+    let data_type = tree.settled_type();
+    if data_type.is_numeric() || data_type == DataType::Boolean {
+        return Ok(());
+    }
+    let NamedInput { expr, name } = input;
+    let model = &call.model.name.text;
+    let fault = Fault::new(place_of(expr, call.span), format!("input \"{name}\" of model \"{model}\" is a number"))
+        .found(format!("{expr} {}", type_name(&data_type)))
+        .expected("BIGINT, INTEGER, SMALLINT, DOUBLE, FLOAT or BOOLEAN");
+    match data_type {
+        DataType::Timestamp(..) => {
+            fault.hint(format!("write epoch({expr}), or the difference of two times in seconds")).err()
+        }
+        DataType::Duration(_) | DataType::Interval(_) => {
+            fault.hint(format!("write epoch({expr}): the length in seconds")).err()
+        }
+        _ => fault.err(),
+    }
+}
+
+/// Adds a call of a model, or finds the one that gives the same: the column of its score.
+pub(crate) fn add(
+    call: NamedInputs,
+    inputs: Vec<Tree>,
+    name: Option<&str>,
+    columns: &mut Columns,
+    scores: &mut Vec<ScoreCall>,
+) -> (ColumnId, DataType) {
+    let model = call.model.name.text;
+    let data_type = call.scorer.output();
+    if let Some(known) = scores.iter().find(|known| known.model == model && known.inputs == inputs) {
+        return (known.id, data_type);
+    }
+    let id = columns.add(name.unwrap_or(&model), data_type.clone());
+    scores.push(ScoreCall { id, model, scorer: call.scorer, inputs });
+    (id, data_type)
+}

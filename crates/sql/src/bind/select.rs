@@ -1,0 +1,180 @@
+//! A SELECT to a bound one: FROM, WHERE, the columns, and the calls in them.
+
+use super::binding::Binding;
+use super::bound::{BoundItem, BoundJoin, BoundSelect, Calls, Definition, LateFilter};
+use super::calls::SelectCalls;
+use super::items::{Item, items};
+use super::refuse;
+use super::relation::{Relation, RelationColumn};
+use super::syntax::{and, any, conjuncts, is_subquery, is_window};
+use crate::diagnostic::{Fault, Outcome, place_of};
+use crate::expression::{ColumnId, Place, Tree};
+use sqlparser::ast::{Expr, Query, Select, SetExpr};
+use sqlparser::tokenizer::Span;
+use std::collections::HashSet;
+
+/// Binds a query whose steps are called after an owner: the relation of its rows.
+pub(crate) fn query(binding: &mut Binding, owner: &str, query: &Query, span: Span) -> Outcome<Relation> {
+    refuse::endings(query, span)?;
+    let before = binding.local.len();
+    let outcome = with(binding, owner, query, span);
+    let relation = outcome.and_then(|()| match query.body.as_ref() {
+        SetExpr::Select(body) => select(binding, owner, body, span),
+        SetExpr::Query(inner) => binding.query(owner, inner, span),
+        SetExpr::SetOperation { op, .. } => {
+            Fault::new(place_of(query, span), format!("{op} of streams is not supported yet"))
+                .hint("write one view for each side, and an INSERT for each")
+                .err()
+        }
+        _ => Fault::new(span, "a view is a SELECT over streams").err(),
+    });
+    binding.local.truncate(before);
+    relation
+}
+
+/// The names that WITH gives can be read until the query ends.
+fn with(binding: &mut Binding, owner: &str, query: &Query, span: Span) -> Outcome<()> {
+    for table in query.with.iter().flat_map(|with| &with.cte_tables) {
+        let name = &table.alias.name.value;
+        let owner = format!("{owner}.{name}");
+        let relation = binding.query(&owner, &table.query, place_of(table.query.as_ref(), span))?;
+        binding.local.push((name.to_lowercase(), relation));
+    }
+    Ok(())
+}
+
+fn select(binding: &mut Binding, owner: &str, select: &Select, span: Span) -> Outcome<Relation> {
+    refuse::clauses(select, span)?;
+    let (relation, joins) = binding.from(owner, select, span)?;
+    let (plain, late) = conditions(select, span)?;
+    let filter = plain.map(|condition| relation.condition(&condition, span)).transpose()?;
+    let items = items(select, &relation, span)?;
+    let before_windows = items.iter().any(|item| any(&item.expr, is_window));
+    let mut late_calls = Calls::default();
+    let early = match &late {
+        Some(condition) if before_windows => {
+            Some(filter_before_windows(binding, &relation, condition, &mut late_calls, span)?)
+        }
+        _ => None,
+    };
+    let mut calls = Calls::default();
+    let bound = bind_items(binding, select, &relation, &items, &mut calls, span)?;
+    let late_filter = match (late, early) {
+        (_, Some(condition)) => Some(LateFilter { condition, before_windows: Some(late_calls) }),
+        (None, None) => None,
+        (Some(condition), None) => {
+            let mut special = SelectCalls::new(binding, select, &relation, &mut calls, span);
+            let condition = relation.condition_with(&condition, &mut special, span)?;
+            Some(LateFilter { condition, before_windows: None })
+        }
+    };
+    let selected = Selected { relation, joins, items: bound };
+    let clauses = Clauses { filter, late_filter, calls };
+    Ok(selected.define(binding, owner, clauses, &items, span))
+}
+
+/// The conditions of WHERE: those of the row alone, and those with subqueries.
+fn conditions(select: &Select, span: Span) -> Outcome<(Option<Expr>, Option<Expr>)> {
+    let all = select.selection.as_ref().map(conjuncts).unwrap_or_default();
+    let (plain, late): (Vec<&Expr>, Vec<&Expr>) = all.into_iter().partition(|part| !any(*part, is_subquery));
+    for condition in plain.iter().chain(&late) {
+        refuse::in_where(condition, span)?;
+    }
+    Ok((and(plain.into_iter().cloned()), and(late.into_iter().cloned())))
+}
+
+/// WHERE comes before windows, so a bound that waits for rows to come cannot stand in it beside them.
+fn filter_before_windows(
+    binding: &mut Binding,
+    relation: &Relation,
+    condition: &Expr,
+    calls: &mut Calls,
+    span: Span,
+) -> Outcome<Tree> {
+    let mut special = SelectCalls::of_subqueries(binding, relation, calls, span);
+    let tree = relation.condition_with(condition, &mut special, span)?;
+    if hold(calls) == 0 {
+        return Ok(tree);
+    }
+    Fault::new(place_of(condition, span), "a WHERE with a forward bound and windows in one SELECT")
+        .found(condition.to_string())
+        .hint("WHERE is answered before windows, and this one only later: put the windows in a view of their own and filter that view")
+        .err()
+}
+
+/// How long rows wait for those of other streams.
+fn hold(calls: &Calls) -> i64 {
+    calls.ranges.iter().map(|call| call.to).max().unwrap_or(0).max(0)
+}
+
+/// Columns that only pass on a column of the input keep its id.
+fn bind_items(
+    binding: &mut Binding,
+    select: &Select,
+    relation: &Relation,
+    items: &[Item],
+    calls: &mut Calls,
+    span: Span,
+) -> Outcome<Vec<BoundItem>> {
+    let mut taken = HashSet::new();
+    let mut bound = Vec::with_capacity(items.len());
+    for item in items {
+        let at = if item.span.start.line == 0 { span } else { item.span };
+        let mut special = SelectCalls::new(binding, select, relation, calls, span).named(&item.name, &item.expr);
+        let tree = relation.bind_with(&item.expr, &mut special, at)?;
+        let data_type = tree.settled_type();
+        refuse::column_type(&item.name, &item.expr, &data_type, at)?;
+        let kept = tree.as_column().filter(|id| taken.insert(*id));
+        let id = kept.unwrap_or_else(|| binding.columns.add(&item.name, data_type));
+        bound.push(BoundItem { id, name: item.name.clone(), tree });
+    }
+    Ok(bound)
+}
+
+/// What a SELECT reads and gives.
+struct Selected {
+    relation: Relation,
+    joins: Vec<BoundJoin>,
+    items: Vec<BoundItem>,
+}
+
+/// What else a SELECT says.
+struct Clauses {
+    filter: Option<Tree>,
+    late_filter: Option<LateFilter>,
+    calls: Calls,
+}
+
+impl Selected {
+    /// Adds the SELECT to what is bound.
+    fn define(self, binding: &mut Binding, owner: &str, clauses: Clauses, written: &[Item], span: Span) -> Relation {
+        let Selected { relation, joins, items } = self;
+        let Clauses { filter, late_filter, calls } = clauses;
+        let shift = relation.shift + hold(&calls);
+        let scores: HashSet<ColumnId> = calls.scores.iter().map(|call| call.id).collect();
+        let mut models = relation.models.clone();
+        models.extend(calls.scores.iter().map(|call| (call.model.clone(), call.scorer.version().to_owned())));
+        let column = |(item, written): (&BoundItem, &Item)| {
+            let mut scored = relation.is_scored(&item.tree);
+            item.tree.each_column(&mut |id| scored |= scores.contains(&id));
+            // Where rows wait, only `_time` is the time at which they are known.
+            let time = relation
+                .place(&written.expr)
+                .is_some_and(|place| place == Place::Time || (shift == 0 && relation.is_time_at(place)));
+            let (name, id) = (item.name.clone(), item.id);
+            RelationColumn { qualifier: None, name, id, data_type: item.tree.settled_type(), time, scored }
+        };
+        let columns = items.iter().zip(written).map(column).collect();
+        let same = |(item, column): (&BoundItem, &RelationColumn)| {
+            item.tree.as_column() == Some(column.id) && item.id == column.id && item.name == column.name
+        };
+        let keeps_input = joins.is_empty()
+            && calls.is_empty()
+            && items.len() == relation.columns.len()
+            && items.iter().zip(&relation.columns).all(same);
+        let (owner, file, from) = (owner.to_owned(), binding.file, relation.id);
+        let bound = BoundSelect { owner, file, span, from, joins, filter, late_filter, calls, items, keeps_input };
+        let id = binding.add(Definition::Select(Box::new(bound)));
+        Relation::new(id, columns, models, shift)
+    }
+}

@@ -1,0 +1,277 @@
+//! A declared stream to a planned one: types, inferred columns, computed columns, the time column.
+
+use super::removed_rows;
+use crate::catalog::Catalog;
+use crate::diagnostic::{Fault, Outcome, did_you_mean, fault, span_of};
+use crate::expression::{self, ColumnId, Place, Scope, ScopeColumn, TIMESTAMP, type_name};
+use crate::statement::{self, Name, StreamColumn, StreamColumnSource};
+use crate::stream::{ColumnSource, Dedup, History, Stream};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use sqlparser::ast::{CastKind, DataType as SqlType, Expr};
+use sqlparser::tokenizer::Span;
+use std::sync::Arc;
+
+const TYPES: &str = "BIGINT, INTEGER, SMALLINT, DOUBLE, FLOAT, BOOLEAN, TEXT, TIMESTAMP or DATE";
+
+pub(crate) fn bind(declared: &statement::Stream, catalog: &dyn Catalog, span: Span) -> Outcome<Stream> {
+    let name = &declared.name;
+    let columns = if declared.columns.is_empty() { infer(declared, catalog)? } else { typed(declared)? };
+    let raw: Vec<Field> = columns.iter().filter_map(|column| column.raw.clone()).collect();
+    let raw: SchemaRef = Arc::new(Schema::new(raw));
+    let mut fields = Vec::new();
+    let mut sources = Vec::new();
+    for column in columns {
+        let (field, source) = column.bind(&raw, span)?;
+        fields.push(field);
+        sources.push(source);
+    }
+    let schema: SchemaRef = Arc::new(Schema::new(fields));
+    let time_column = time_column(declared, &schema)?;
+    let dedup = match &declared.dedup {
+        None => None,
+        Some((keys, within)) => {
+            let keys = keys.iter().map(|key| find(&schema, key, &name.text)).collect::<Outcome<Vec<_>>>()?;
+            Some(Dedup { keys, within: *within })
+        }
+    };
+    if declared.history.is_none() && declared.live.is_none() {
+        return Fault::new(name.span, format!("stream \"{}\" has no rows: neither HISTORY nor LIVE", name.text))
+            .hint(format!(
+                "add HISTORY raw.{0}, HISTORY FILES 'data/{0}*.parquet' or LIVE {0} after the columns",
+                name.text
+            ))
+            .err();
+    }
+    if let (Some(statement::History::Files(_)), Some(topic)) = (&declared.history, &declared.live) {
+        return Fault::new(topic.span, format!("stream \"{}\" cannot go on live where files end", name.text))
+            .found("HISTORY FILES and LIVE")
+            .expected("HISTORY that is a table of ARCHIVE, which says where it ends on the topic")
+            .hint(format!("leave out LIVE, or write HISTORY raw.{0} LIVE {1} and ARCHIVE {0}", name.text, topic.text))
+            .err();
+    }
+    let watermark = declared.watermark.as_ref().ok_or_else(|| Box::new(Fault::reported()))?;
+    removed_rows::check(declared, watermark)?;
+    let tags = declared.columns.iter().filter(|column| !column.tags.is_empty());
+    Ok(Stream {
+        name: name.text.clone(),
+        schema,
+        sources,
+        raw,
+        time_column,
+        delay: watermark.delay,
+        quiet: watermark.quiet,
+        late: watermark.late,
+        late_rows: watermark.late_rows.as_ref().map(|to| to.output.clone()),
+        dedup,
+        history: declared.history.as_ref().map(|history| match history {
+            statement::History::Table(table) => History::Table(table.text.clone()),
+            statement::History::Files(pattern) => History::Files(pattern.text.clone()),
+        }),
+        live: declared.live.as_ref().map(|topic| topic.text.clone()),
+        bad_rows: declared.bad_rows,
+        dead_letters: declared.dead_letters.as_ref().map(|to| to.output.clone()),
+        tags: tags.map(|column| (column.name.text.clone(), column.tags.clone())).collect(),
+    })
+}
+
+/// A declared column: decoded, or computed from decoded ones.
+struct BoundColumn {
+    name: String,
+    raw: Option<Field>,
+    source: StreamColumnSource,
+    data_type: Option<SqlType>,
+    declared: Option<DataType>,
+}
+
+impl BoundColumn {
+    fn bind(self, raw: &SchemaRef, span: Span) -> Outcome<(Field, ColumnSource)> {
+        match (self.raw, self.source) {
+            (Some(field), StreamColumnSource::Path(path)) => Ok((field, ColumnSource::Path(path))),
+            (Some(field), _) => Ok((field, ColumnSource::Path(vec![self.name]))),
+            (None, StreamColumnSource::Computed(expr)) => {
+                let expr = match self.data_type {
+                    Some(data_type) => cast(expr, data_type),
+                    None => expr,
+                };
+                let compiled = expression::compile(&expr, &scope(raw));
+                let compiled = compiled.map_err(|problem| Box::new(fault(problem).within(span)))?;
+                if let Some(declared) = self.declared.filter(|declared| *declared != compiled.data_type) {
+                    return Fault::new(span_of(&expr), format!("column \"{}\" is not of its declared type", self.name))
+                        .found(type_name(&compiled.data_type))
+                        .expected(type_name(&declared))
+                        .within(span)
+                        .err();
+                }
+                let field = Field::new(&self.name, compiled.data_type, compiled.nullable);
+                Ok((field, ColumnSource::Computed(compiled.scalar)))
+            }
+            _ => Fault::new(span, format!("column \"{}\" has no source", self.name)).err(),
+        }
+    }
+}
+
+fn cast(expr: Expr, data_type: SqlType) -> Expr {
+    Expr::Cast { kind: CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }
+}
+
+fn scope(raw: &SchemaRef) -> Scope {
+    let column = |(index, field): (usize, &Arc<Field>)| ScopeColumn {
+        qualifier: None,
+        name: field.name().clone(),
+        data_type: field.data_type().clone(),
+        place: Place::Column(ColumnId(index)),
+    };
+    raw.fields().iter().enumerate().map(column).collect()
+}
+
+fn typed(declared: &statement::Stream) -> Outcome<Vec<BoundColumn>> {
+    let mut columns: Vec<BoundColumn> = Vec::new();
+    for column in &declared.columns {
+        if columns.iter().any(|other| other.name.eq_ignore_ascii_case(&column.name.text)) {
+            let message = format!("stream \"{}\" has two columns \"{}\"", declared.name.text, column.name.text);
+            return Fault::new(column.name.span, message).hint("give one of them another name").err();
+        }
+        if column.name.text.starts_with('_') {
+            return Fault::new(column.name.span, format!("column \"{}\" has a name of ours", column.name.text))
+                .hint("names that begin with _ are kept for hidden columns; write a FROM path to rename it")
+                .err();
+        }
+        columns.push(typed_column(column)?);
+    }
+    Ok(columns)
+}
+
+fn typed_column(column: &StreamColumn) -> Outcome<BoundColumn> {
+    let data_type = column.data_type.as_ref().map(|data_type| arrow_type(column, data_type)).transpose()?;
+    let computed = matches!(column.source, StreamColumnSource::Computed(_));
+    let raw = match (&data_type, computed) {
+        (_, true) => None,
+        (Some(data_type), false) => Some(Field::new(&column.name.text, data_type.clone(), true)),
+        (None, false) => {
+            return Fault::new(column.name.span, format!("column \"{}\" has no type", column.name.text))
+                .expected(TYPES)
+                .err();
+        }
+    };
+    Ok(BoundColumn {
+        name: column.name.text.clone(),
+        raw,
+        source: column.source.clone(),
+        data_type: column.data_type.clone(),
+        declared: data_type,
+    })
+}
+
+fn arrow_type(column: &StreamColumn, data_type: &SqlType) -> Outcome<DataType> {
+    use sqlparser::ast::{ExactNumberInfo, TimezoneInfo};
+    Ok(match data_type {
+        SqlType::BigInt(None) | SqlType::Int8(None) | SqlType::Int64 => DataType::Int64,
+        SqlType::Int(None) | SqlType::Integer(None) | SqlType::Int4(None) | SqlType::Int32 => DataType::Int32,
+        SqlType::SmallInt(None) | SqlType::Int2(None) | SqlType::Int16 => DataType::Int16,
+        SqlType::Double(ExactNumberInfo::None) | SqlType::DoublePrecision | SqlType::Float8 | SqlType::Float64 => {
+            DataType::Float64
+        }
+        SqlType::Float(ExactNumberInfo::None) | SqlType::Real | SqlType::Float4 | SqlType::Float32 => DataType::Float32,
+        SqlType::Boolean | SqlType::Bool => DataType::Boolean,
+        SqlType::Text | SqlType::Varchar(None) | SqlType::String(None) => DataType::Utf8,
+        SqlType::Timestamp(None, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => TIMESTAMP,
+        SqlType::Date => DataType::Date32,
+        other => {
+            let fault = Fault::new(
+                column.type_span,
+                format!("column \"{}\" has a type that streams do not have", column.name.text),
+            )
+            .found(other.to_string())
+            .expected(TYPES);
+            let hint = match other {
+                SqlType::Timestamp(..) | SqlType::Datetime(_) => "write TIMESTAMP: it is UTC, to the microsecond",
+                SqlType::Decimal(_) | SqlType::Numeric(_) => "write DOUBLE, or BIGINT of the smallest unit",
+                SqlType::Varchar(_) | SqlType::Char(_) => "write TEXT: it has no length",
+                _ => "write one of these types, or leave the column out",
+            };
+            return fault.hint(hint).err();
+        }
+    })
+}
+
+/// The columns of the table or files of HISTORY.
+fn infer(declared: &statement::Stream, catalog: &dyn Catalog) -> Outcome<Vec<BoundColumn>> {
+    let (place, schema) = match &declared.history {
+        Some(statement::History::Table(table)) => (table, catalog.table_schema(&table.text)),
+        Some(statement::History::Files(pattern)) => (pattern, catalog.files_schema(&pattern.text)),
+        None => {
+            return Fault::new(declared.name.span, format!("stream \"{}\" declares no columns", declared.name.text))
+                .hint("declare them, or name a table or files that have them with HISTORY")
+                .err();
+        }
+    };
+    let schema = schema.map_err(|error| {
+        Box::new(
+            Fault::new(place.span, error.chain())
+                .hint("declare the columns of the stream when its past is not there yet"),
+        )
+    })?;
+    let fields = schema.fields().iter().filter(|field| !field.name().starts_with('_'));
+    let column = |field: &Arc<Field>| {
+        let Some(data_type) = inferred_type(field.data_type()) else {
+            return Fault::new(place.span, format!("column \"{}\" has a type that streams do not have", field.name()))
+                .found(field.data_type().to_string())
+                .expected(TYPES)
+                .hint("declare the columns that are needed")
+                .err();
+        };
+        let raw = Some(Field::new(field.name(), data_type, true));
+        let (name, source) = (field.name().clone(), StreamColumnSource::Named);
+        Ok(BoundColumn { name, raw, source, data_type: None, declared: None })
+    };
+    fields.map(column).collect()
+}
+
+fn inferred_type(data_type: &DataType) -> Option<DataType> {
+    Some(match data_type {
+        DataType::Int8 | DataType::UInt8 | DataType::Int16 => DataType::Int16,
+        DataType::UInt16 | DataType::Int32 => DataType::Int32,
+        DataType::UInt32 | DataType::Int64 => DataType::Int64,
+        DataType::Float16 | DataType::Float32 => DataType::Float32,
+        DataType::Float64 => DataType::Float64,
+        DataType::Boolean => DataType::Boolean,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
+        DataType::Timestamp(_, _) => DataType::Timestamp(TimeUnit::Microsecond, None),
+        DataType::Date32 | DataType::Date64 => DataType::Date32,
+        DataType::Dictionary(_, values) => return inferred_type(values),
+        _ => return None,
+    })
+}
+
+fn time_column(declared: &statement::Stream, schema: &SchemaRef) -> Outcome<usize> {
+    let stream = &declared.name;
+    let Some(watermark) = &declared.watermark else {
+        let timestamps = schema.fields().iter().find(|field| *field.data_type() == TIMESTAMP);
+        let column = timestamps.map_or("time_column", |field| field.name());
+        return Fault::new(stream.span, format!("stream \"{}\" has no watermark", stream.text))
+            .expected("WATERMARK FOR <timestamp column> AS <that column> - INTERVAL ..")
+            .hint(format!(
+                "add WATERMARK FOR {column} AS {column} - INTERVAL '5' SECOND, or as far as rows are out of order"
+            ))
+            .err();
+    };
+    let index = find(schema, &watermark.column, &stream.text)?;
+    if *schema.field(index).data_type() != TIMESTAMP {
+        return Fault::new(watermark.column.span, "the column of a watermark is a TIMESTAMP")
+            .found(format!("{} {}", watermark.column.text, type_name(schema.field(index).data_type())))
+            .expected("TIMESTAMP")
+            .hint(format!("compute one, e.g. happened_at TIMESTAMP AS epoch_ms({})", watermark.column.text))
+            .err();
+    }
+    Ok(index)
+}
+
+fn find(schema: &SchemaRef, name: &Name, stream: &str) -> Outcome<usize> {
+    let found = schema.fields().iter().position(|field| field.name().eq_ignore_ascii_case(&name.text));
+    found.ok_or_else(|| {
+        let mut fault = Fault::new(name.span, format!("stream \"{stream}\" has no column \"{}\"", name.text));
+        fault.hint = did_you_mean(&name.text, schema.fields().iter().map(|field| field.name().as_str()));
+        fault.expected = Some(schema.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", "));
+        Box::new(fault)
+    })
+}

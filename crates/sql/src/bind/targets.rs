@@ -1,0 +1,253 @@
+//! The targets of planning: which statements are bound for them, and what leaves the job.
+
+use super::binding::Binding;
+use super::bound::BoundOutput;
+use super::relation::Relation;
+use super::{decision, removed_rows};
+use crate::diagnostic::{Fault, did_you_mean};
+use crate::source_file::SourceFile;
+use crate::statement::{Decision, History, Name, PlacedStatement, Statement};
+use dataflow::Output;
+use sqlparser::tokenizer::{Location, Span};
+
+/// What is planned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The outputs that match the patterns (`lake.*`): targets of INSERT, topics of decisions, and decisions by name.
+    Outputs(Vec<String>),
+    /// The rows of a SELECT.
+    Query(String),
+    /// The rows of a view or stream.
+    View(String),
+    /// The rows of views and the log rows with an action of decisions, each as a table of that name: for tests.
+    Collect(Vec<String>),
+    /// The ARCHIVE statements.
+    Archives,
+    /// All outputs. Views, models and streams that no output needs are checked too, and stay out of the plan unless
+    /// there is no output at all.
+    All,
+}
+
+/// Binds what a target needs.
+pub(crate) struct Targets<'t, 'a> {
+    binding: &'t mut Binding<'a>,
+}
+
+/// Binds what a target needs; a query is a statement of its own.
+pub(crate) fn bind(binding: &mut Binding, target: &Target, query: Option<&PlacedStatement>) {
+    let mut targets = Targets { binding };
+    match target {
+        Target::All => targets.all(),
+        Target::Archives => targets.archives(),
+        Target::Outputs(patterns) => targets.matching(patterns),
+        Target::Collect(names) => names.iter().for_each(|name| targets.collect(name)),
+        Target::View(name) => targets.view(name, |_| Output::Query),
+        Target::Query(_) => query.iter().for_each(|placed| targets.insert(placed)),
+    }
+}
+
+impl Targets<'_, '_> {
+    fn all(&mut self) {
+        let statements = self.binding.statements;
+        for placed in &statements.statements {
+            self.binding.file = placed.file;
+            match &placed.statement {
+                Statement::Stream(stream) => drop(self.relation(placed, &stream.name)),
+                Statement::View(view) => drop(self.relation(placed, &view.name)),
+                Statement::Model(model) => {
+                    let outcome = self.binding.model(&model.name);
+                    self.binding.note(placed, outcome);
+                }
+                Statement::Archive(name) => self.archive(placed, name),
+                Statement::Insert(_) => self.insert(placed),
+                Statement::Decision(decision) => self.decision(placed, decision),
+                Statement::Experiment(_) | Statement::Test(_) => {}
+            }
+        }
+    }
+
+    fn archives(&mut self) {
+        let statements = self.binding.statements;
+        for placed in &statements.statements {
+            self.binding.file = placed.file;
+            if let Statement::Archive(name) = &placed.statement {
+                self.archive(placed, name);
+            }
+        }
+    }
+
+    fn relation(&mut self, placed: &PlacedStatement, name: &Name) -> Option<Relation> {
+        let outcome = self.binding.relation(name);
+        self.binding.note(placed, outcome)
+    }
+
+    fn archive(&mut self, placed: &PlacedStatement, name: &Name) {
+        let statements = self.binding.statements;
+        let streams = || {
+            statements.statements.iter().filter_map(|placed| match &placed.statement {
+                Statement::Stream(stream) => Some(stream),
+                _ => None,
+            })
+        };
+        let found = streams().find(|stream| stream.name.text.eq_ignore_ascii_case(&name.text));
+        let fault = match found {
+            None => {
+                let mut fault = Fault::new(name.span, format!("no stream is named \"{}\"", name.text));
+                fault.hint = did_you_mean(&name.text, streams().map(|stream| stream.name.text.as_str()));
+                fault
+            }
+            Some(stream) if stream.live.is_none() || !matches!(stream.history, Some(History::Table(_))) => {
+                Fault::new(name.span, format!("stream \"{}\" cannot be archived", name.text))
+                    .expected("a stream with LIVE, and HISTORY that is a table")
+                    .hint(format!(
+                        "ARCHIVE copies LIVE to the table of HISTORY: add HISTORY raw.{0} LIVE {0}",
+                        name.text
+                    ))
+            }
+            Some(_) => return,
+        };
+        self.binding.note::<()>(placed, fault.err());
+    }
+
+    fn matching(&mut self, patterns: &[String]) {
+        let statements = self.binding.statements;
+        let outputs = || {
+            statements
+                .statements
+                .iter()
+                .filter(|placed| matches!(placed.statement, Statement::Insert(_) | Statement::Decision(_)))
+        };
+        for pattern in patterns {
+            if !outputs().any(|placed| names_of(&placed.statement).iter().any(|name| matches(pattern, name))) {
+                let known: Vec<String> = outputs().flat_map(|placed| names_of(&placed.statement)).collect();
+                self.unknown(pattern, "output", &known);
+            }
+        }
+        for placed in outputs() {
+            let names = names_of(&placed.statement);
+            if names.iter().any(|name| patterns.iter().any(|pattern| matches(pattern, name))) {
+                match &placed.statement {
+                    Statement::Decision(decision) => self.decision(placed, decision),
+                    _ => self.insert(placed),
+                }
+            }
+        }
+    }
+
+    /// A name that did not come from SQL text, unless a test expects rows of it.
+    fn unknown(&mut self, name: &str, kind: &str, known: &[String]) {
+        let statements = self.binding.statements;
+        let expected = statements.statements.iter().find_map(|placed| match &placed.statement {
+            Statement::Test(test) => Some((placed, test.expects.iter().find(|expect| expect.target.text == name)?)),
+            _ => None,
+        });
+        if let Some((placed, expect)) = expected {
+            let mut fault = Fault::new(expect.target.span, format!("no {kind} is named \"{name}\""));
+            fault.hint = did_you_mean(name, known.iter().map(String::as_str));
+            self.binding.note::<()>(placed, fault.err());
+            return;
+        }
+        let file = SourceFile { path: format!("<{kind}>"), text: name.to_owned() };
+        let end = Location::new(1, 1 + name.chars().count() as u64);
+        let mut fault = Fault::new(Span::new(Location::new(1, 1), end), format!("no {kind} is named \"{name}\""));
+        fault.hint = did_you_mean(name, known.iter().map(String::as_str));
+        fault.expected =
+            Some(if known.is_empty() { format!("none: the project has no {kind}") } else { known.join(", ") });
+        self.binding.wrong.push(fault.in_file(&file));
+    }
+
+    fn insert(&mut self, placed: &PlacedStatement) {
+        let Statement::Insert(insert) = &placed.statement else { return };
+        self.binding.file = placed.file;
+        let (owner, output) = match (insert.target.text.as_str(), insert.topic) {
+            ("", _) => ("query", Output::Query),
+            (name, true) => (name, Output::Topic(name.to_owned())),
+            (name, false) => (name, Output::Table(name.to_owned())),
+        };
+        let outcome = self.binding.query(owner, &insert.query, placed.span);
+        if let Some(relation) = self.binding.note(placed, outcome) {
+            self.put_out(&relation, owner.to_owned(), output);
+        }
+    }
+
+    fn put_out(&mut self, relation: &Relation, name: String, output: Output) {
+        self.binding.outputs.push(BoundOutput::Rows { relation: relation.id, name, output });
+    }
+
+    /// Binds a decision: its place among the bound ones.
+    fn decided(&mut self, placed: &PlacedStatement, declared: &Decision) -> Option<usize> {
+        self.binding.file = placed.file;
+        let outcome = decision::bind(self.binding, declared, placed.span);
+        self.binding.note(placed, outcome)
+    }
+
+    fn decision(&mut self, placed: &PlacedStatement, declared: &Decision) {
+        let Some(decision) = self.decided(placed, declared) else { return };
+        let (topic, log) = (declared.topic.text.clone(), declared.log_table());
+        self.binding.outputs.push(BoundOutput::Decision { decision, topic, log });
+    }
+
+    fn view(&mut self, wanted: &str, output: fn(&str) -> Output) {
+        let statements = self.binding.statements;
+        let kinds = statements.statements.iter().filter_map(|placed| Some((placed, placed.statement.defines()?)));
+        let readable = kinds.filter(|(_, (kind, _))| matches!(*kind, "view" | "stream"));
+        let found = readable.clone().find(|(_, (_, name))| name.text.eq_ignore_ascii_case(wanted));
+        let Some((placed, (_, name))) = found else {
+            let known: Vec<String> = readable.map(|(_, (_, name))| name.text.clone()).collect();
+            return self.unknown(wanted, "view", &known);
+        };
+        if let Some(relation) = self.relation(placed, name) {
+            self.put_out(&relation, name.text.clone(), output(&name.text));
+        }
+    }
+
+    fn collect(&mut self, name: &str) {
+        let statements = self.binding.statements;
+        let decision = statements.statements.iter().find_map(|placed| match &placed.statement {
+            Statement::Decision(decision) if decision.name.text.eq_ignore_ascii_case(name) => Some((placed, decision)),
+            _ => None,
+        });
+        // What a stream keeps of the rows that it removes comes with the stream.
+        let keeper = statements.statements.iter().find_map(|placed| match &placed.statement {
+            Statement::Stream(stream) if removed_rows::is_kept_by(stream, name) => Some(stream.name.text.clone()),
+            _ => None,
+        });
+        if let Some(stream) = keeper {
+            return self.view(&stream, |name| Output::Table(name.to_owned()));
+        }
+        let Some((placed, declared)) = decision else {
+            return self.view(name, |name| Output::Table(name.to_owned()));
+        };
+        if let Some(decision) = self.decided(placed, declared) {
+            self.binding.outputs.push(BoundOutput::Acted { decision, name: declared.name.text.clone() });
+        }
+    }
+}
+
+/// The names by which an output can be asked for.
+fn names_of(statement: &Statement) -> Vec<String> {
+    match statement {
+        Statement::Insert(insert) => vec![insert.target.text.clone()],
+        Statement::Decision(decision) => {
+            vec![decision.name.text.clone(), decision.topic.text.clone(), decision.log_table()]
+        }
+        _ => vec![],
+    }
+}
+
+/// Whether a name matches a pattern, in which `*` stands for any characters.
+fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern.eq_ignore_ascii_case(name),
+        Some((before, behind)) => {
+            let begins = name.get(..before.len()).is_some_and(|start| start.eq_ignore_ascii_case(before));
+            begins
+                && name
+                    .char_indices()
+                    .map(|(at, _)| at)
+                    .chain([name.len()])
+                    .filter(|at| *at >= before.len())
+                    .any(|at| matches(behind, &name[at..]))
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The aggregates by name: one table for windows and for subqueries over another stream.
+
+use operators::Aggregate;
+
+/// An aggregate as SQL knows it.
+pub(crate) struct AggregateSignature {
+    /// Its names; plans print the first.
+    pub(crate) names: &'static [&'static str],
+    pub(crate) arguments: &'static str,
+    pub(crate) result: &'static str,
+    pub(crate) help: &'static str,
+    computes: Computes,
+}
+
+/// What an aggregate computes.
+enum Computes {
+    /// The same with and without DISTINCT.
+    Either(Aggregate),
+    /// DISTINCT makes it another.
+    Two { plain: Aggregate, distinct: Aggregate },
+    /// DISTINCT is not supported.
+    Plain(Aggregate),
+    /// The value of a row before, which windows alone have.
+    Lag,
+}
+
+use Computes::{Either, Lag, Plain, Two};
+
+const fn aggregate(
+    names: &'static [&'static str],
+    arguments: &'static str,
+    result: &'static str,
+    computes: Computes,
+    help: &'static str,
+) -> AggregateSignature {
+    AggregateSignature { names, arguments, result, help, computes }
+}
+
+const COUNT: Computes = Two { plain: Aggregate::Count, distinct: Aggregate::CountDistinct };
+
+/// All aggregates.
+pub(crate) static AGGREGATES: [AggregateSignature; 10] = [
+    aggregate(
+        &["count"],
+        "*, x or DISTINCT x",
+        "BIGINT",
+        COUNT,
+        "the rows, or the values that are not NULL; 0 for none",
+    ),
+    aggregate(
+        &["sum"],
+        "x",
+        "BIGINT or DOUBLE",
+        Plain(Aggregate::Sum),
+        "the exact sum; a row whose sum of integers does not fit is bad",
+    ),
+    aggregate(&["avg", "mean"], "x", "DOUBLE", Plain(Aggregate::Avg), "the exact sum over the count"),
+    aggregate(&["min"], "x", "as x", Either(Aggregate::Min), "the least value"),
+    aggregate(&["max"], "x", "as x", Either(Aggregate::Max), "the greatest value; NaN is above all numbers"),
+    aggregate(
+        &["stddev", "stddev_samp"],
+        "x",
+        "DOUBLE",
+        Plain(Aggregate::StddevSamp),
+        "the standard deviation of a sample",
+    ),
+    aggregate(&["stddev_pop"], "x", "DOUBLE", Plain(Aggregate::StddevPop), "the standard deviation of all values"),
+    aggregate(&["variance", "var_samp"], "x", "DOUBLE", Plain(Aggregate::VarSamp), "the variance of a sample"),
+    aggregate(&["var_pop"], "x", "DOUBLE", Plain(Aggregate::VarPop), "the variance of all values"),
+    aggregate(&["lag"], "x, n", "as x", Lag, "the value n rows before, 1 if n is left out; of windows alone"),
+];
+
+/// Names of aggregates that are known and not supported: they are none of a row alone either.
+const UNSUPPORTED: [&str; 2] = ["array_agg", "approx_count_distinct"];
+
+/// The aggregate of a name in lower case.
+pub(crate) fn aggregate_of(name: &str) -> Option<&'static AggregateSignature> {
+    AGGREGATES.iter().find(|signature| signature.names.contains(&name))
+}
+
+/// Whether a name is that of an aggregate, supported or not. Lag is none: it takes one row.
+pub(crate) fn is_aggregate(name: &str) -> bool {
+    aggregate_of(name).is_some_and(|signature| !signature.is_lag()) || UNSUPPORTED.contains(&name)
+}
+
+/// The names of all aggregates that have frames, for messages.
+pub(crate) fn names(with_lag: bool) -> Vec<&'static str> {
+    AGGREGATES.iter().filter(|signature| with_lag || !signature.is_lag()).map(|signature| signature.names[0]).collect()
+}
+
+impl AggregateSignature {
+    pub(crate) fn is_lag(&self) -> bool {
+        matches!(self.computes, Lag)
+    }
+
+    /// What it computes over a frame; `None` where it cannot have DISTINCT, or has no frame.
+    pub(crate) fn over_frame(&self, distinct: bool) -> Option<Aggregate> {
+        match self.computes {
+            Either(aggregate) => Some(aggregate),
+            Two { plain, .. } if !distinct => Some(plain),
+            Two { distinct, .. } => Some(distinct),
+            Plain(aggregate) => (!distinct).then_some(aggregate),
+            Lag => None,
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Lowering: a logical plan to nodes with operators and exchanges, and to the job graph that a host runs.
+
+pub(crate) mod physical;
+
+mod nodes;
+
+mod names;
+pub(crate) mod removed_rows;
+
+mod graph;
+
+pub(crate) use names::name_apart;
+pub(crate) use nodes::lower;

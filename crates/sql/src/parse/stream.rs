@@ -1,0 +1,227 @@
+//! CREATE STREAM, from tokens.
+
+use super::token_reader::TokenReader;
+use crate::diagnostic::{Fault, Outcome, span_of};
+use crate::interval;
+use crate::statement::{History, Name, NamedOutput, Stream, StreamColumn, StreamColumnSource, Watermark};
+use dataflow::{BadRowPolicy, Late, Output, Quiet, Span as Length};
+use sqlparser::ast::{BinaryOperator, Expr};
+use sqlparser::tokenizer::{Span, Token};
+
+/// How long a partition may be silent before it stops holding others back, where nothing is declared.
+const QUIET_AFTER: Length = Length::seconds(1);
+
+pub(crate) fn parse(reader: &mut TokenReader) -> Outcome<Stream> {
+    reader.next();
+    let name = reader.name("the name of the stream")?;
+    let mut stream = Stream {
+        name,
+        columns: Vec::new(),
+        watermark: None,
+        dedup: None,
+        history: None,
+        live: None,
+        bad_rows: BadRowPolicy::Fail,
+        dead_letters: None,
+    };
+    reader.in_parentheses(|reader| item(reader, &mut stream))?;
+    let mut said = ClausesSeen::default();
+    loop {
+        let at = reader.here();
+        if reader.take("HISTORY") {
+            said.once("HISTORY", at)?;
+            stream.history = Some(history(reader)?);
+        } else if reader.take("LIVE") {
+            said.once("LIVE", at)?;
+            stream.live = Some(reader.dotted("the name of a topic")?);
+        } else if reader.take("ON") {
+            reader.expect("BAD")?;
+            reader.expect("ROW")?;
+            said.once("ON BAD ROW", at)?;
+            (stream.bad_rows, stream.dead_letters) = bad_rows(reader)?;
+        } else {
+            return Ok(stream);
+        }
+    }
+}
+
+/// The clauses seen so far; each may occur once, since of two it would be unclear which one is meant.
+#[derive(Default)]
+struct ClausesSeen(Vec<&'static str>);
+
+impl ClausesSeen {
+    fn once(&mut self, clause: &'static str, at: Span) -> Outcome<()> {
+        if self.0.contains(&clause) {
+            return Fault::new(at, format!("{clause} is said twice")).hint("leave one of them out").err();
+        }
+        self.0.push(clause);
+        Ok(())
+    }
+}
+
+fn history(reader: &mut TokenReader) -> Outcome<History> {
+    if reader.take("FILES") {
+        return Ok(History::Files(reader.string("a pattern of files, in quotes")?));
+    }
+    Ok(History::Table(reader.dotted("the name of a table, or FILES and a pattern")?))
+}
+
+fn bad_rows(reader: &mut TokenReader) -> Outcome<(BadRowPolicy, Option<NamedOutput>)> {
+    if reader.take("FAIL") {
+        return Ok((BadRowPolicy::Fail, None));
+    }
+    if reader.take("SKIP") {
+        return Ok((BadRowPolicy::Skip, None));
+    }
+    if reader.take("DEAD") {
+        reader.expect("LETTER")?;
+        reader.expect("TO")?;
+        return Ok((BadRowPolicy::DeadLetter, Some(output(reader)?)));
+    }
+    reader.unexpected("unknown policy for bad rows", "FAIL, SKIP or DEAD LETTER TO a table").err()
+}
+
+/// Where removed rows go: a table, or TOPIC and a topic, as after INSERT INTO.
+fn output(reader: &mut TokenReader) -> Outcome<NamedOutput> {
+    let topic = reader.is("TOPIC") && matches!(reader.peek_at(1), Token::Word(_));
+    if topic {
+        reader.next();
+    } else {
+        reader.take("TABLE");
+    }
+    let name = reader.dotted("the name of a table, or TOPIC and the name of a topic")?;
+    let text = name.text.clone();
+    Ok(NamedOutput { output: if topic { Output::Topic(text) } else { Output::Table(text) }, name })
+}
+
+fn item(reader: &mut TokenReader, stream: &mut Stream) -> Outcome<()> {
+    let next_is_name = matches!(reader.peek_at(1), Token::Word(_));
+    if reader.is("WATERMARK") && next_is_name {
+        let at = reader.here();
+        if stream.watermark.is_some() {
+            return Fault::new(at, format!("stream \"{}\" has two watermarks", stream.name.text)).err();
+        }
+        reader.next();
+        stream.watermark = Some(watermark(reader)?);
+    } else if reader.is("DEDUP") && next_is_name {
+        reader.next();
+        reader.expect("ON")?;
+        let keys = reader.names("the name of a column")?;
+        if !reader.is("WITHIN") {
+            return reader
+                .unexpected("DEDUP without an interval would remember every row for ever", "WITHIN INTERVAL ..")
+                .hint("add WITHIN INTERVAL '1' HOUR, or as long as deliveries repeat")
+                .err();
+        }
+        reader.next();
+        stream.dedup = Some((keys, length(reader)?));
+    } else {
+        let column = column(reader)?;
+        stream.columns.push(column);
+    }
+    Ok(())
+}
+
+fn column(reader: &mut TokenReader) -> Outcome<StreamColumn> {
+    let name = reader.name("the name of a column, WATERMARK or DEDUP")?;
+    let start = reader.here();
+    let bare = matches!(reader.peek_at(0), Token::Comma | Token::RParen | Token::EOF) || reader.is("AS");
+    let data_type = if bare { None } else { Some(reader.sqlparser(|parser| parser.parse_data_type())?) };
+    let type_span = Span::new(start.start, start.end);
+    let mut column = StreamColumn { name, data_type, type_span, source: StreamColumnSource::Named, tags: Vec::new() };
+    loop {
+        if reader.take("FROM") {
+            let path = reader.dotted("a path in the payload")?;
+            column.source = StreamColumnSource::Path(path.text.split('.').map(str::to_owned).collect());
+        } else if reader.take("AS") {
+            column.source = StreamColumnSource::Computed(reader.expression()?);
+        } else if reader.take("TAGS") {
+            column.tags = reader.names("the name of a tag")?.into_iter().map(|tag| tag.text).collect();
+        } else {
+            return Ok(column);
+        }
+    }
+}
+
+fn watermark(reader: &mut TokenReader) -> Outcome<Watermark> {
+    reader.expect("FOR")?;
+    let column = reader.name("the name of the time column")?;
+    reader.expect("AS")?;
+    let start = reader.here();
+    let delay = delay(&column, &reader.expression()?, start)?;
+    let mut watermark =
+        Watermark { column, delay, quiet: Quiet::After(QUIET_AFTER), late: Late::Move, late_rows: None };
+    let mut said = ClausesSeen::default();
+    loop {
+        let at = reader.here();
+        if reader.take("QUIET") {
+            said.once("QUIET", at)?;
+            watermark.quiet = quiet(reader)?;
+        } else if reader.take("LATE") {
+            said.once("LATE", at)?;
+            (watermark.late, watermark.late_rows) = late(reader)?;
+        } else {
+            return Ok(watermark);
+        }
+    }
+}
+
+fn quiet(reader: &mut TokenReader) -> Outcome<Quiet> {
+    if reader.take("NEVER") {
+        return Ok(Quiet::Never);
+    }
+    if reader.take("AFTER") {
+        return Ok(Quiet::After(length(reader)?));
+    }
+    reader.unexpected("unknown rule for quiet partitions", "AFTER INTERVAL .. or NEVER").err()
+}
+
+fn late(reader: &mut TokenReader) -> Outcome<(Late, Option<NamedOutput>)> {
+    if reader.take("MOVE") {
+        return Ok((Late::Move, None));
+    }
+    if reader.take("DROP") {
+        return Ok((Late::Drop, None));
+    }
+    if reader.take("TO") {
+        return Ok((Late::Aside, Some(output(reader)?)));
+    }
+    reader.unexpected("unknown rule for late rows", "MOVE, DROP or TO a table").err()
+}
+
+/// A watermark is the time column less a constant interval, and nothing else.
+fn delay(column: &Name, expression: &Expr, start: Span) -> Outcome<Length> {
+    let is_column =
+        |expr: &Expr| matches!(expr, Expr::Identifier(ident) if ident.value.eq_ignore_ascii_case(&column.text));
+    match expression {
+        expr if is_column(expr) => Ok(Length::ZERO),
+        Expr::BinaryOp { left, op: BinaryOperator::Minus, right } if is_column(left) => {
+            let length = interval::literal(right)?;
+            if length.0 < 0 {
+                return Fault::new(span_of(right.as_ref()), "the delay of a watermark is not negative")
+                    .within(start)
+                    .err();
+            }
+            Ok(length)
+        }
+        other => Fault::new(span_of(other), "a watermark is the time column less a constant interval")
+            .found(other.to_string())
+            .expected(format!("{0} - INTERVAL '2' SECOND", column.text))
+            .within(start)
+            .err(),
+    }
+}
+
+/// A positive constant interval.
+pub(crate) fn length(reader: &mut TokenReader) -> Outcome<Length> {
+    let start = reader.here();
+    let expression = reader.expression()?;
+    let length = interval::literal(&expression).map_err(|fault| Box::new(fault.within(start)))?;
+    if length.0 <= 0 {
+        return Fault::new(span_of(&expression), "the interval has to be longer than nothing")
+            .found(expression.to_string())
+            .within(start)
+            .err();
+    }
+    Ok(length)
+}

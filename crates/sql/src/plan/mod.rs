@@ -1,0 +1,13 @@
+//! The logical plan: what is bound as operators over column ids.
+
+pub(crate) mod logical;
+
+mod builder;
+mod select;
+
+mod build;
+
+pub(crate) mod describe;
+mod print;
+
+pub(crate) use build::build;
