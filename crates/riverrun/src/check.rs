@@ -46,11 +46,12 @@ pub fn explain(project: &Project, name: Option<&str>, form: Form) -> Outcome {
         },
     };
     let explained = checked.explained()?;
-    match form {
-        Form::Text => print::data(&explained)?,
-        Form::Json => print::data(&format_args!("{}\n", as_json(&explained)))?,
-        Form::Dot => print::data(&explained.dot())?,
-    }
+    let text = match form {
+        Form::Text => explained.to_string(),
+        Form::Json => format!("{}\n", as_json(&explained)),
+        Form::Dot => explained.dot(),
+    };
+    print::data(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -4,7 +4,6 @@ use super::binding::Binding;
 use super::removed_rows;
 use crate::diagnostic::Fault;
 use crate::statement::{History, PlacedStatement, Statement};
-use sqlparser::tokenizer::Span;
 use std::collections::{HashMap, HashSet};
 
 /// Names are defined once. Streams, views and decisions share their names; models and experiments have their own.
