@@ -254,3 +254,34 @@ fn a_reader_that_goes_away_is_no_error() {
     let ran = folder.ran(&shell.output().unwrap());
     assert_eq!((ran.out.lines().count(), ran.err.as_str()), (1, ""));
 }
+
+#[test]
+fn a_project_that_writes_nothing_is_checked_and_says_that_nothing_runs() {
+    let stream = "CREATE STREAM m (id BIGINT, at TIMESTAMP, WATERMARK FOR at AS at)";
+    let archived = format!("{stream} HISTORY raw.m LIVE m;\nARCHIVE m;\n");
+    for sql in [format!("{stream} LIVE m;\nCREATE VIEW v AS SELECT id FROM m;\n"), archived] {
+        let folder = Folder::empty();
+        folder.write("pipelines/m.sql", &sql);
+        folder.done(&["check"]);
+        let ran = folder.run(&["run", "--until-caught-up"]);
+        assert!(ran.code == 1 && ran.err.contains("no statement writes anything"), "{}", ran.err);
+    }
+    let folder = Folder::empty();
+    folder.write("pipelines/m.sql", &format!("{stream} LIVE m;\nINSERT INTO \"\" SELECT id FROM m;\n"));
+    for command in ["check", "run"] {
+        let refused = folder.run(&[command]);
+        assert!(refused.code == 1 && refused.err.contains("a name is empty"), "{}", refused.err);
+    }
+}
+
+#[test]
+fn a_row_of_a_csv_file_that_never_ends_is_no_bad_row() {
+    let folder = Folder::empty();
+    let stream = "CREATE STREAM m (id BIGINT, text TEXT, at TIMESTAMP, WATERMARK FOR at AS at) HISTORY FILES 'm.csv'";
+    folder.write("pipelines/m.sql", &format!("{stream} ON BAD ROW SKIP;\nINSERT INTO lake.m SELECT id FROM m;\n"));
+    let rows = (0..1_400_000)
+        .map(|id| format!("{id},{}aaaaaaaaaaaaaaaaaaaaaaaaaa,2026-01-01 10:00:00\n", if id == 9 { "\"" } else { "" }));
+    folder.write("m.csv", &(String::from("id,text,at\n") + &rows.collect::<String>()));
+    let ran = folder.run(&["run"]);
+    assert!(ran.code == 1 && ran.err.contains("a row of more than 64 MiB"), "{}", ran.err);
+}

@@ -47,7 +47,8 @@ pub struct ReadBounds {
     pub clock: Option<EventTime>,
     /// How far a reader goes that has given a watermark and has nothing left to wait for: as far as the other readers of
     /// its stream have come, or, where there are none, as the furthest stream that meets it. So what steps hold of its
-    /// rows comes out in time; `None` while nobody leads.
+    /// rows comes out in time. While nobody leads (`None`) it goes on to what is due, once that lies as far behind now
+    /// as `window` says.
     pub follow: Option<EventTime>,
     /// Where bounded inputs end, once every reader of the job has given out everything: its watermark goes there.
     pub end: Option<EventTime>,

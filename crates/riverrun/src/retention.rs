@@ -10,20 +10,19 @@ use std::time::Duration;
 /// How often topics are looked at.
 const EVERY: Duration = Duration::from_secs(3600);
 
-/// Runs a command; where the project declares a retention, a thread beside it removes what is older, at first and then
-/// every hour. What cannot be removed is said and tried again: a command does not end for it.
+/// Runs a command; where the project declares a retention, what is older is removed before it begins, so that it does not
+/// read what goes away, and by a thread beside it every hour. What cannot be removed is said and tried again: a command
+/// does not end for it.
 pub fn beside<T>(project: &Project, command: impl FnOnce() -> T) -> T {
     if project.retention().is_none() {
         return command();
     }
+    trim(project);
     std::thread::scope(|scope| {
         let (running, ended) = channel::<()>();
         scope.spawn(move || {
-            loop {
+            while ended.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
                 trim(project);
-                if ended.recv_timeout(EVERY) != Err(RecvTimeoutError::Timeout) {
-                    return;
-                }
             }
         });
         let result = command();

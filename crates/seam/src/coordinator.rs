@@ -357,7 +357,9 @@ impl JobCoordinator {
     /// The least time above a stream's watermark at which something comes out that waits for it.
     fn due(&self, stream: usize, levels: &[Option<EventTime>]) -> Option<EventTime> {
         let own = self.watermark(stream);
-        let given_out = self.meetings[stream].streams.iter().flat_map(|&other| {
+        // Where nobody leads no row is released, and the oldest one would be due for ever.
+        let leads = levels.iter().any(Option::is_some);
+        let given_out = self.meetings[stream].streams.iter().filter(|_| leads).flat_map(|&other| {
             let place = self.meetings[other].streams.iter().position(|&met| met == stream);
             self.readers_of(other).filter_map(move |(_, report)| *report.as_ref()?.waits.get(place?)?)
         });

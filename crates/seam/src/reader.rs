@@ -21,6 +21,9 @@ use dataflow::{
 use std::sync::Arc;
 use std::task::Waker;
 
+/// How far a reader that follows nobody goes beyond what is due at first; twice as far every time.
+const LEAP_MIN: Span = Span::seconds(1);
+
 /// Gives out the rows of some splits of a stream with their `_time`.
 ///
 /// A row belongs to one side by its coordinate, never by its time. While history is read the watermark stops at the
@@ -42,6 +45,8 @@ pub(crate) struct StreamReader {
     // The greatest time of a row of history that was given out.
     history_reach: EventTime,
     unreleased: UnreleasedRows,
+    // How far it goes beyond what is due while nobody leads.
+    leap: Span,
     // The least watermark at which a split at its ceiling goes on.
     goes_on: Option<EventTime>,
     reporter: Reporter,
@@ -114,7 +119,7 @@ impl Reader for StreamReader {
                     until = live.look_at_silence(due, now)?;
                 }
             }
-            self.advance(now);
+            until = until.into_iter().chain(self.advance(now)).min();
             let goes_on = self.goes_on_above(EventTime::MIN);
             if batch.is_some() || self.given > before || goes_on != self.goes_on {
                 self.reporter.touch();
@@ -189,6 +194,7 @@ impl StreamReader {
             given: EventTime::MIN,
             history_reach: EventTime::MIN,
             unreleased: UnreleasedRows::default(),
+            leap: LEAP_MIN,
             goes_on: None,
             reporter: Reporter::default(),
             source,
@@ -311,8 +317,9 @@ impl StreamReader {
         history.into_iter().chain(live).min().max(end)
     }
 
-    /// Moves the watermark on, or steps back from holding others up when nothing is left to wait for.
-    fn advance(&mut self, now: ProcessingTime) {
+    /// Moves the watermark on, or steps back from holding others up when nothing is left to wait for. Gives when it moves
+    /// next by the clock alone.
+    fn advance(&mut self, now: ProcessingTime) -> Option<ProcessingTime> {
         self.switch();
         match (self.level(), self.state) {
             (Some(level), _) => {
@@ -331,9 +338,27 @@ impl StreamReader {
             (None, State::Leaves) if self.given == EventTime::MIN => self.state = State::Absent,
             (None, State::Leaves | State::Follows) => {
                 self.state = State::Follows;
-                self.given = self.given.max(self.bounds.follow.unwrap_or(self.given));
+                return self.follow(now);
             }
         }
+        None
+    }
+
+    /// Goes on with whoever leads. Where nobody does, what is due comes out when so much time has passed that a partition
+    /// which was silent would hold nobody back any more.
+    fn follow(&mut self, now: ProcessingTime) -> Option<ProcessingTime> {
+        if let Some(follow) = self.bounds.follow {
+            (self.given, self.leap) = (self.given.max(follow), LEAP_MIN);
+            return None;
+        }
+        let due = self.bounds.due.filter(|&due| due > self.given)?;
+        let passed = EventTime(now.0).minus(self.bounds.window);
+        if due > passed {
+            return Some(ProcessingTime(due.plus(self.bounds.window).0));
+        }
+        // Only so far that what waits comes out in a few steps: a partition that joins begins where steps have come.
+        (self.given, self.leap) = (passed.min(due.plus(self.leap)), Span(self.leap.0.saturating_mul(2)));
+        None
     }
 
     fn watermark(&self) -> Option<EventTime> {

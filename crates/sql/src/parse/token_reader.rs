@@ -104,6 +104,7 @@ impl<'a> TokenReader<'a> {
     pub fn name(&mut self, what: &str) -> Outcome<Name> {
         let span = self.here();
         match self.peek_at(0) {
+            Token::Word(word) if word.value.is_empty() => Fault::new(span, "a name is empty").expected(what).err(),
             Token::Word(word) => {
                 let text = word.value.clone();
                 self.next();
