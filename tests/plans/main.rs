@@ -6,6 +6,7 @@ use arrow::array::{ArrayRef, Float32Array};
 use arrow::datatypes::{DataType, SchemaRef};
 use dataflow::{Error, Result, Scorer, ScorerInput};
 use sql::{Catalog, Model, Rule, SourceFile, Statements, Target, check_with, parse};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -199,6 +200,49 @@ fn large_projects_are_planned_within_two_seconds() {
         let took = begun.elapsed();
         eprintln!("{what}: {nodes} nodes in {took:?}");
         assert!(took.as_secs_f64() < 2.0, "{what} took {took:?}");
+    }
+}
+
+/// The numbers of the states of a plan.
+fn states(text: &str) -> BTreeSet<u128> {
+    let explained = planned(text.to_owned(), &Rule::ALL).explained().unwrap_or_else(|wrong| panic!("{}", wrong[0]));
+    explained.nodes.iter().filter_map(|node| node.state).collect()
+}
+
+#[test]
+fn states_are_known_by_what_is_computed() {
+    let plays = "CREATE STREAM plays (id BIGINT, k BIGINT, x BIGINT, at TIMESTAMP, WATERMARK FOR at AS at,
+        DEDUP ON (id) WITHIN INTERVAL '1' HOUR) LIVE plays;";
+    let users = "CREATE STREAM users (k BIGINT, c TEXT, at TIMESTAMP, WATERMARK FOR at AS at) LIVE users;";
+    let window = |over: &str, hours: u32| {
+        format!("OVER (PARTITION BY {over} ORDER BY at RANGE INTERVAL '{hours}' HOUR PRECEDING)")
+    };
+    let counted = format!("SELECT k, x + 1 AS y, at, count(x + 1) {} AS n FROM plays WHERE x > 0", window("k", 1));
+    let before = states(&format!(
+        "{plays} {users} CREATE VIEW v AS {counted};
+        INSERT INTO lake.out SELECT v.n, u.c FROM v ASOF LEFT JOIN users u ON u.k = v.k AND u.at <= v.at;"
+    ));
+    assert_eq!(before.len(), 3, "DEDUP, a window and a join");
+    // Other names, another order of statements and of conditions' sides, columns that are carried along.
+    let renamed = states(&format!(
+        "{users} CREATE VIEW w AS SELECT at AS moment, k AS who, x AS more, n AS howmany FROM
+        (SELECT p.*, count(1 * 1 * 0 + p.x + 1) {0} AS unused, count(p.x + 1) {0} AS n FROM plays p WHERE p.x > 0) AS q;
+        {plays} INSERT INTO lake.elsewhere SELECT o.c AS country, a.howmany, a.more FROM w a
+        ASOF LEFT JOIN users o ON a.who = o.k AND o.at <= a.moment;",
+        window("p.k", 1)
+    ));
+    assert_eq!(before, renamed);
+    for (what, other) in [
+        ("frame", counted.replace("'1' HOUR", "'2' HOUR")),
+        ("key", counted.replace("PARTITION BY k", "PARTITION BY x")),
+        ("argument", counted.replace("count(x + 1)", "count(x + 2)")),
+        ("condition", counted.replace("x > 0", "x > 1")),
+    ] {
+        let other = states(&format!(
+            "{plays} {users} CREATE VIEW v AS {other};
+            INSERT INTO lake.out SELECT v.n, u.c FROM v ASOF LEFT JOIN users u ON u.k = v.k AND u.at <= v.at;"
+        ));
+        assert!(before != other && before.iter().any(|state| other.contains(state)), "another {what}");
     }
 }
 

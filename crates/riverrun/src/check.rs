@@ -65,6 +65,7 @@ fn as_json(explained: &Explained) -> Value {
     let node = |node: &ExplainedNode| {
         json!({
             "name": node.name, "kind": node.kind, "computes": node.computes, "stage": node.stage,
+            "state_id": node.state.map(|state| format!("{state:032x}")),
             "inputs": node.inputs.iter().map(input).collect::<Vec<_>>(),
             "columns": node.columns.iter().map(|(name, kind)| json!({ "name": name, "type": kind })).collect::<Vec<_>>(),
         })

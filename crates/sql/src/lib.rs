@@ -21,6 +21,7 @@ mod plan;
 
 mod rules;
 
+mod identity;
 mod lower;
 mod output;
 

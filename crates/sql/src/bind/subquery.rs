@@ -6,9 +6,9 @@ use super::correlation::{Correlation, InnerRelation};
 use super::keys;
 use super::relation::Relation;
 use super::syntax::{and, any, argument, arguments, function_name, is_distinct, is_plain, table_name};
-use super::window::{argument_fault, listed};
+use super::window::{argument_fault, listed, without_distinct};
 use crate::diagnostic::{Fault, Outcome, fault, place_of};
-use crate::expression::{Op, Problem, Special, Tree, aggregate_names, aggregate_of};
+use crate::expression::{AggregateSignature, Op, Problem, Special, Tree, aggregate_names, aggregate_of};
 use operators::{Aggregate, RangeFunction};
 use sqlparser::ast::{Expr, Function, Query, Select, SelectItem, SetExpr};
 use sqlparser::tokenizer::Span;
@@ -69,12 +69,12 @@ fn aggregate(binding: &mut Binding, query: &Query, outside: &mut Outside, span: 
 }
 
 fn is_aggregate(expr: &Expr) -> bool {
-    matches!(expr, Expr::Function(function) if computed_by(function).is_some())
+    matches!(expr, Expr::Function(function) if named_by(function).is_some())
 }
 
 /// The aggregate that a call names, of those that have a frame.
-fn computed_by(function: &Function) -> Option<Aggregate> {
-    aggregate_of(&function_name(function))?.over_frame(is_distinct(function))
+fn named_by(function: &Function) -> Option<&'static AggregateSignature> {
+    aggregate_of(&function_name(function)).filter(|signature| !signature.is_lag())
 }
 
 /// A subquery, bound but for its aggregates.
@@ -94,9 +94,9 @@ struct Aggregates<'a, 'b, 'p, 'o> {
 impl Special for Aggregates<'_, '_, '_, '_> {
     fn bind(&mut self, expr: &Expr) -> Result<Option<Tree>, Problem> {
         let Expr::Function(function) = expr else { return Ok(None) };
-        let Some(aggregate) = computed_by(function) else { return Ok(None) };
+        let Some(signature) = named_by(function) else { return Ok(None) };
         let at = place_of(expr, self.subquery.span);
-        let call = Call::of(function, aggregate, at)?;
+        let call = Call::of(function, signature, at)?;
         Ok(Some(self.subquery.add(self.binding, call, self.outside, at)?))
     }
 }
@@ -172,7 +172,7 @@ struct Call {
 }
 
 impl Call {
-    fn of(function: &Function, aggregate: Aggregate, span: Span) -> Outcome<Call> {
+    fn of(function: &Function, signature: &AggregateSignature, span: Span) -> Outcome<Call> {
         let name = function_name(function);
         if function.over.is_some() {
             return Fault::new(span, "a window in a subquery is not supported")
@@ -182,6 +182,9 @@ impl Call {
         if function.null_treatment.is_some() {
             return Fault::new(span, "IGNORE NULLS and RESPECT NULLS are not supported yet").err();
         }
+        let Some(aggregate) = signature.over_frame(is_distinct(function)) else {
+            return without_distinct(&name, span);
+        };
         let args = arguments(function);
         let constant = |expr: &Expr| matches!(expr, Expr::Value(value) if value.value != sqlparser::ast::Value::Null);
         let argument = match args {

@@ -126,7 +126,7 @@ fn computed(call: &Function, relation: &Relation, span: Span) -> Outcome<Compute
         return Ok(Computed { aggregate: Aggregate::Lag { offset }, argument: Some(value), data_type });
     }
     let Some(aggregate) = signature.over_frame(distinct) else {
-        return Fault::new(span, format!("{name}(DISTINCT ..) is not supported")).expected("count(DISTINCT ..)").err();
+        return without_distinct(&name, span);
     };
     if args.len() > 1 {
         return Fault::new(span, format!("{name} has {} arguments", args.len())).expected("one argument").err();
@@ -140,6 +140,11 @@ fn computed(call: &Function, relation: &Relation, span: Span) -> Outcome<Compute
         Ok(data_type) => Ok(Computed { aggregate, argument: bound, data_type }),
         Err(error) => Err(Box::new(argument_fault(&name, value, data_type.as_ref(), &error, span))),
     }
+}
+
+/// Refuses DISTINCT where it would change the answer.
+pub(crate) fn without_distinct<T>(name: &str, span: Span) -> Outcome<T> {
+    Fault::new(span, format!("{name}(DISTINCT ..) is not supported")).expected("count(DISTINCT ..)").err()
 }
 
 /// What is wrong with the argument of an aggregate.

@@ -30,6 +30,9 @@ pub struct ExplainedNode {
     pub kind: &'static str,
     /// What it computes, and what bounds its state.
     pub computes: String,
+    /// What its state holds, as a number that stays the same while the same is computed of the same rows, whatever
+    /// views and columns are called; `None` where it has none that lasts.
+    pub state: Option<u128>,
     /// Its stage, from 1; streams are in none.
     pub stage: Option<usize>,
     /// Where its rows come from.
@@ -86,6 +89,7 @@ impl CheckedPlan {
                 name: node.name.clone(),
                 kind: kind(node),
                 computes: node.describe.clone(),
+                state: node.state,
                 stage,
                 inputs: node.inputs.iter().map(|edge| self.explained_input(edge, node)).collect(),
                 columns: node.schema.fields().iter().map(column).collect(),

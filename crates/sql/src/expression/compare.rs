@@ -352,5 +352,5 @@ pub(crate) fn extreme(greatest: bool, arguments: &[Argument], rows: usize) -> Ke
 /// The first argument, NULL where it equals the second.
 pub(crate) fn null_if(arguments: &[Argument], rows: usize) -> KernelResult {
     let equal = arguments[1].array(rows)?;
-    Ok(arrow::compute::nullif(&arguments[0].array(rows)?, equal.as_boolean())?)
+    arrow::compute::nullif(&arguments[0].array(rows)?, equal.as_boolean())
 }

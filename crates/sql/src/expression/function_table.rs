@@ -239,7 +239,7 @@ static LIKES: [Signature; 4] = [
 ];
 
 /// Functions of numbers.
-static NUMBERS: [Signature; 30] = [
+static NUMBERS: [Signature; 31] = [
     typed(&["abs"], ("x", "as x"), Null, OnSome, math::numeric, "without its sign"),
     typed(&["sign"], ("x", "TINYINT"), Null, Never, math::numeric, "-1, 0 or 1"),
     typed(&["round"], ("x, digits?", "as x"), Null, OnSome, math::numeric, "to the nearest; halves away from zero"),
@@ -276,14 +276,14 @@ static NUMBERS: [Signature; 30] = [
     numbers(&["degrees"], "x", Double(|value| value * (180.0 / std::f64::consts::PI)), "radians as degrees"),
     numbers(&["radians"], "x", Double(f64::to_radians), "degrees as radians"),
     numbers(&["isnan"], "x", Test(f64::is_nan), "whether it is no number"),
+    numbers(&["isinf"], "x", Test(f64::is_infinite), "whether it is infinite"),
     numbers(&["isfinite"], "x", Test(f64::is_finite), "whether it is neither infinite nor NaN"),
 ];
 
 const WHEN: &str = "time or interval";
 
 /// Functions that choose, and functions of times.
-static OTHERS: [Signature; 41] = [
-    numbers(&["isinf"], "x", Test(f64::is_infinite), "whether it is infinite"),
+static OTHERS: [Signature; 40] = [
     typed(&["coalesce"], ("x, ..", "as x"), Own, Never, choice::coalesce, "the first that is not NULL"),
     typed(&["ifnull"], ("x, y", "as x"), Own, Never, choice::coalesce, "x, or y where x is NULL"),
     typed(&["nullif"], ("x, y", "as x"), Own, Never, choice::null_if, "x, NULL where both are equal"),

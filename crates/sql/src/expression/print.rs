@@ -41,7 +41,7 @@ pub(crate) fn print(tree: &Tree, names: ColumnNames) -> String {
             let list: Vec<String> = arguments.iter().map(|argument| print(argument, names)).collect();
             format!("{name}({})", list.join(", "))
         }
-        Op::Arm(arms) => format!("arm({})", quoted(&arms.experiment)),
+        Op::Arm(arms) => format!("arm({} of {})", quoted(&arms.experiment), inner(0)),
         infix => format!("{} {} {}", inner(0), symbol(infix), inner(1)),
     }
 }

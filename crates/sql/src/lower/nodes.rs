@@ -3,6 +3,7 @@
 use super::physical::{DecisionPlan, Plan, PlanKind, PlanNode, forward};
 use crate::diagnostic::{Fault, Outcome};
 use crate::expression::{ColumnId, Problem, Tree, scalar_over};
+use crate::identity::Identities;
 use crate::interval;
 use crate::output::OutputSpec;
 use crate::plan::describe;
@@ -19,8 +20,10 @@ use std::sync::Arc;
 /// The nodes of a plan, and where rows come out of it.
 pub(crate) fn lower(logical: &LogicalPlan, streams: &[Stream]) -> Result<(Plan, Vec<OutputSpec>), (usize, Box<Fault>)> {
     let mut lowering = Lowering { logical, streams, plan: Plan::default(), nodes: Vec::new(), outputs: Vec::new() };
-    for node in &logical.nodes {
+    let identities = Identities::of(logical);
+    for (at, node) in logical.nodes.iter().enumerate() {
         let lowered = lowering.node(node).map_err(|fault| (node.origin.file, fault))?;
+        lowering.plan.nodes[lowered].state = identities.state(at);
         lowering.nodes.push(lowered);
     }
     Ok((lowering.plan, lowering.outputs))
@@ -82,7 +85,7 @@ impl Lowering<'_> {
         };
         let inputs = inputs.into_iter().map(|from| forward(from, Port::MAIN)).collect();
         let name = node.name.clone();
-        Ok(self.plan.push(PlanNode { name, kind, inputs, schema, columns, describe, placed, sorted }))
+        Ok(self.plan.push(PlanNode { name, kind, inputs, schema, columns, describe, placed, sorted, state: None }))
     }
 
     fn by_time(&self, stream: &str) -> String {
@@ -334,6 +337,7 @@ impl Lowering<'_> {
             describe: describe::text(&node.operator, &self.logical.columns),
             placed: None,
             sorted,
+            state: None,
         })
     }
 }

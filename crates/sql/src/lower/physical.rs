@@ -31,6 +31,8 @@ pub(crate) struct PlanNode {
     pub placed: Option<Vec<ColumnId>>,
     /// Whether rows come in (`_time`, `_ord`) order between watermarks.
     pub sorted: bool,
+    /// What its state holds, where it has one that lasts.
+    pub state: Option<u128>,
 }
 
 #[derive(Clone, Debug)]
@@ -119,6 +121,7 @@ impl Plan {
             describe: MERGE.to_owned(),
             placed: None,
             sorted: true,
+            state: None,
         };
         self.push(node)
     }
@@ -146,6 +149,7 @@ impl Plan {
             describe,
             placed: None,
             sorted: false,
+            state: None,
         };
         if !is_topic {
             self.push(sink);

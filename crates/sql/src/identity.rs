@@ -1,0 +1,218 @@
+//! What a state holds, as a number that stays the same while the same is computed of the same rows.
+//!
+//! It is made of canonical bytes, written field by field with a version: of the operator, its keys and functions, and
+//! of the lineage of its inputs down to streams and their columns. Names of views, aliases, columns that are only
+//! passed on, and the order in which statements were planned are no part of it.
+
+use crate::expression::{ColumnId, Place, Tree, print};
+use crate::plan::logical::{AsOf, LogicalNode, LogicalPlan, Operator, Range, RangeAggregate, Score, WindowFunction};
+use std::collections::HashMap;
+
+/// The version of the canonical bytes.
+const VERSION: u8 = 1;
+
+/// What each column holds, which rows each node puts out, and what the states hold.
+#[derive(Default)]
+pub(crate) struct Identities {
+    columns: HashMap<ColumnId, u128>,
+    rows: Vec<u128>,
+    states: Vec<Option<u128>>,
+}
+
+/// Canonical bytes as they are hashed: FNV-1a of 128 bits, the same in every version of the program.
+struct Canonical(u128);
+
+impl Canonical {
+    fn new(kind: &str) -> Canonical {
+        Canonical(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d).bytes(&[VERSION]).text(kind)
+    }
+
+    fn bytes(mut self, bytes: &[u8]) -> Canonical {
+        for &byte in bytes {
+            self.0 = (self.0 ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
+        }
+        self
+    }
+
+    /// A text with its length, so that two texts are not one.
+    fn text(self, text: &str) -> Canonical {
+        self.number(text.len() as i64).bytes(text.as_bytes())
+    }
+
+    fn number(self, number: i64) -> Canonical {
+        self.bytes(&number.to_le_bytes())
+    }
+
+    fn id(self, id: u128) -> Canonical {
+        self.bytes(&id.to_le_bytes())
+    }
+
+    fn ids(self, ids: impl IntoIterator<Item = u128>) -> Canonical {
+        let ids: Vec<u128> = ids.into_iter().collect();
+        ids.iter().fold(self.number(ids.len() as i64), |canonical, id| canonical.id(*id))
+    }
+
+    /// Ids whose order says nothing.
+    fn set(self, ids: impl IntoIterator<Item = u128>) -> Canonical {
+        let mut ids: Vec<u128> = ids.into_iter().collect();
+        ids.sort_unstable();
+        self.ids(ids)
+    }
+}
+
+impl Identities {
+    /// Those of a plan.
+    pub fn of(plan: &LogicalPlan) -> Identities {
+        let mut identities = Identities::default();
+        for node in &plan.nodes {
+            let (rows, state) = identities.node(plan, node);
+            identities.rows.push(rows);
+            identities.states.push(state);
+        }
+        identities
+    }
+
+    /// What the state of a node holds; `None` where it has none.
+    pub fn state(&self, node: usize) -> Option<u128> {
+        self.states[node]
+    }
+
+    fn column(&self, id: ColumnId) -> u128 {
+        self.columns.get(&id).copied().unwrap_or_default()
+    }
+
+    fn columns_of<'a>(&'a self, ids: impl IntoIterator<Item = &'a ColumnId>) -> Vec<u128> {
+        ids.into_iter().map(|id| self.column(*id)).collect()
+    }
+
+    /// An expression is the SQL that it prints as, over what its columns hold.
+    fn tree(&self, tree: &Tree) -> u128 {
+        if let Some(id) = tree.as_column() {
+            return self.column(id);
+        }
+        let text = print(tree, &|place| match place {
+            Place::Column(id) => format!("{:032x}", self.column(id)),
+            beside => beside.name().to_owned(),
+        });
+        Canonical::new("expression").text(&text).text(&tree.settled_type().to_string()).0
+    }
+
+    /// The rows that a node puts out, and its state; its columns become known.
+    fn node(&mut self, plan: &LogicalPlan, node: &LogicalNode) -> (u128, Option<u128>) {
+        let input = node.inputs.first().map_or(0, |&input| self.rows[input]);
+        let other = node.inputs.get(1).map_or(0, |&input| self.rows[input]);
+        match &node.operator {
+            Operator::Source { stream, columns } => {
+                for &id in columns {
+                    let column = Canonical::new("column").text(stream).text(plan.columns.name(id)).0;
+                    self.columns.insert(id, column);
+                }
+                (Canonical::new("stream").text(stream).0, None)
+            }
+            Operator::Dedup { keys, within } => {
+                let state = Canonical::new("dedup").id(input).ids(self.columns_of(keys)).number(within.0).0;
+                (state, Some(state))
+            }
+            Operator::Filter(condition) => (Canonical::new("filter").id(input).id(self.tree(condition)).0, None),
+            Operator::Project(all) => {
+                let known: Vec<(ColumnId, u128)> = all.iter().map(|c| (c.id, self.tree(&c.tree))).collect();
+                self.columns.extend(known);
+                (input, None)
+            }
+            Operator::Window { keys, functions } => (input, Some(self.window(input, keys, functions))),
+            Operator::AsOf(join) => {
+                let state = self.as_of(input, other, join);
+                (if join.inner { state } else { input }, Some(state))
+            }
+            Operator::Range(range) => {
+                let state = self.range(input, other, range);
+                // Rows that wait come out at another time.
+                let rows = match range.hold() {
+                    0 => input,
+                    hold => Canonical::new("wait").id(input).number(hold).0,
+                };
+                (rows, Some(state))
+            }
+            Operator::Predict(scores) => {
+                scores.iter().for_each(|score| self.score(score));
+                (input, None)
+            }
+            Operator::Decision(decision) => {
+                let rules = decision.rules.iter().map(|rule| {
+                    let once = rule.once_per.map_or(-1, |span| span.0);
+                    let rule_id = Canonical::new("rule").text(&rule.name).text(&rule.action).number(once);
+                    rule_id.number(i64::from(rule.shadow)).id(self.tree(&rule.condition)).0
+                });
+                let rules: Vec<u128> = rules.collect();
+                let state = Canonical::new("decision").text(&decision.name).id(input);
+                let state = state.id(self.column(decision.subject)).ids(rules).0;
+                (state, Some(state))
+            }
+            Operator::Acted | Operator::Sink { .. } => (input, None),
+        }
+    }
+
+    fn window(&mut self, input: u128, keys: &[ColumnId], functions: &[WindowFunction]) -> u128 {
+        let keys = self.columns_of(keys);
+        let mut all = Vec::with_capacity(functions.len());
+        for function in functions {
+            let computed = Canonical::new("window function").id(input).set(keys.iter().copied());
+            let computed = computed.text(function.aggregate.name()).number(lag(function));
+            let computed = computed.ids(self.columns_of(&function.argument)).ids(self.columns_of(&function.filter));
+            let computed = computed.ids(self.columns_of(&function.order));
+            let computed = computed.number(function.frame.from.0).number(function.frame.to.0).0;
+            self.columns.insert(function.id, computed);
+            all.push(computed);
+        }
+        Canonical::new("window").id(input).set(keys).set(all).0
+    }
+
+    fn as_of(&mut self, left: u128, right: u128, join: &AsOf) -> u128 {
+        let keys: Vec<u128> = join
+            .keys
+            .iter()
+            .map(|(ours, theirs)| Canonical::new("key").id(self.column(*ours)).id(self.column(*theirs)).0)
+            .collect();
+        let found = Canonical::new("as of").id(right).set(keys).number(join.behind.0);
+        let found = found.number(i64::from(join.strict)).number(i64::from(join.inner)).0;
+        let mut all = Vec::with_capacity(join.columns.len());
+        for (id, _, theirs) in &join.columns {
+            let column = Canonical::new("as of column").id(found).id(self.column(*theirs)).0;
+            self.columns.insert(*id, column);
+            all.push(column);
+        }
+        Canonical::new("as of state").id(left).id(found).set(all).0
+    }
+
+    fn range(&mut self, left: u128, right: u128, range: &Range) -> u128 {
+        let keys: Vec<u128> = range
+            .keys
+            .iter()
+            .map(|(ours, theirs)| Canonical::new("key").id(self.column(*ours)).id(self.column(*theirs)).0)
+            .collect();
+        let mut all = Vec::with_capacity(range.functions.len());
+        for function in &range.functions {
+            let RangeAggregate { computes, argument, filter, from, to, .. } = function;
+            let computed = Canonical::new("aggregate").id(right).set(keys.iter().copied()).text(&computes.to_string());
+            let computed = computed.ids(self.columns_of(argument)).ids(self.columns_of(filter));
+            let computed = computed.number(*from).number(*to).0;
+            self.columns.insert(function.id, computed);
+            all.push(computed);
+        }
+        Canonical::new("range").id(left).id(right).set(keys).set(all).0
+    }
+
+    fn score(&mut self, score: &Score) {
+        let inputs: Vec<u128> = score.inputs.iter().map(|input| self.tree(input)).collect();
+        let canonical = Canonical::new("score").text(&score.model).text(score.scorer.version()).ids(inputs);
+        self.columns.insert(score.id, canonical.0);
+    }
+}
+
+/// How many rows before, of lag alone.
+fn lag(function: &WindowFunction) -> i64 {
+    match function.aggregate {
+        operators::Aggregate::Lag { offset } => offset as i64,
+        _ => 0,
+    }
+}
