@@ -117,6 +117,10 @@ impl Project {
     /// Wires the job of a target. Nothing is written before everything that can be refused has been checked.
     pub fn job(&self, target: &Target, options: &JobOptions) -> Result<Wired, Failure> {
         let checked = self.check(target)?;
+        if *target == Target::All && !self.statements.has_outputs() {
+            let told = "the project has no output; write `INSERT INTO lake.name SELECT ..;` or CREATE DECISION";
+            return Err(Failure::Error(Error::invalid(told)));
+        }
         refuse_history(self, &checked.outputs)?;
         let wrong = wrong_outputs(self, &checked.outputs)?;
         if !wrong.is_empty() {

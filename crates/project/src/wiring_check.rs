@@ -10,6 +10,7 @@ use crate::output_check::{placed, wrong_outputs};
 use connector_iceberg::check_table;
 use connector_local::{Files, check_topic_name};
 use dataflow::{EventTime, KeyGroups, NodeKind, Result, StepContext, TimedFiles};
+use seam::archive_schema;
 use sql::{CheckedPlan, History, Start, Stream, Target};
 use std::sync::Arc;
 
@@ -23,6 +24,17 @@ impl Project {
                 wrong.push(placed(error, |message| self.statements.at_inputs(&stream.name, message))?);
             }
         }
+        for name in self.statements.archives() {
+            for stream in &self.check(&Target::View(name))?.streams {
+                let Some(History::Table(table)) = &stream.history else { continue };
+                if let Err(error) = check_table(table, &archive_schema(&stream_spec(stream).schema)) {
+                    let found = placed(error, |message| self.statements.at_inputs(&stream.name, message))?;
+                    if !wrong.contains(&found) {
+                        wrong.push(found);
+                    }
+                }
+            }
+        }
         wrong.extend(wrong_outputs(self, &checked.outputs)?);
         if !wrong.is_empty() {
             return Err(Failure::Diagnostics(wrong));
@@ -34,7 +46,10 @@ impl Project {
                 make(StepContext { groups: KeyGroups::ALL }).map_err(|error| error.context(node.name.clone()))?;
             }
         }
-        graph.check()?;
+        // Without any output, streams and views are planned for themselves, and nothing takes their rows.
+        if self.statements.has_outputs() {
+            graph.check()?;
+        }
         Ok(checked)
     }
 
