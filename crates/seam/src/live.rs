@@ -1,12 +1,13 @@
 //! Reads the partitions of a topic that one reader holds: decodes, places rows by the partition's clock, and tells the
 //! watermark.
 
+use crate::clock::is_nonsense;
 use crate::partition::{Partition, Presence, shown};
 use crate::placing::{Coordinate, RowPlace, Rows, event_time, instants};
 use crate::position::PartitionPosition;
 use crate::unreleased::OutRows;
 use crate::{Live, StreamSpec, StreamStats};
-use dataflow::{Batch, Error, EventTime, Message, Port, ProcessingTime, Result, Split, SplitState};
+use dataflow::{BadRowPolicy, Batch, Error, EventTime, Message, Port, ProcessingTime, Result, Split, SplitState};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -40,6 +41,8 @@ pub(crate) struct LiveBounds {
     pub ceiling: EventTime,
     /// The watermark that the reader has given; what lies at or before it waits for a checkpoint.
     pub given: EventTime,
+    /// Where outputs and history go on without the partitions that have shown no time: so does what lies at or before it.
+    pub cap: EventTime,
 }
 
 impl LiveReader {
@@ -191,7 +194,7 @@ impl LiveReader {
             self.more = true;
             room -= messages.len();
             bytes = bytes.saturating_sub(messages.iter().map(|message| message.payload.len()).sum());
-            let batch = self.place(turn, &messages, bounds.given)?;
+            let batch = self.place(turn, &messages, bounds)?;
             self.partitions[turn].advance();
             if batch.rows() > 0 {
                 self.stats.live_rows.fetch_add(batch.rows() as u64, Relaxed);
@@ -222,7 +225,7 @@ impl LiveReader {
     }
 
     /// Decodes messages of one partition and places their rows.
-    fn place(&mut self, turn: usize, messages: &[Message], given: EventTime) -> Result<Batch> {
+    fn place(&mut self, turn: usize, messages: &[Message], bounds: LiveBounds) -> Result<Batch> {
         let partition = &mut self.partitions[turn];
         let payloads: Vec<&[u8]> = messages.iter().map(|message| message.payload.as_slice()).collect();
         let decoded = self.live.decode.decode(&payloads)?;
@@ -236,8 +239,16 @@ impl LiveReader {
             let clock = partition.clock.at(arrival);
             let coordinate = Coordinate { partition: index, position, arrival, clock };
             let place = RowPlace { row, coordinate: Some(coordinate), at: &shown_at };
-            // The clock rules that out, unless the partition was said to be drained up to a time after this arrival.
-            if clock.is_some_and(|clock| clock.minus(self.spec.delay) <= given) {
+            let is_bad = bad.peek().is_some_and(|(bad, _)| *bad == at);
+            let event = if is_bad { None } else { event_time(&events, row as usize) };
+            // The clock rules that out, unless the partition was said to be drained up to a time after this arrival. One
+            // that has shown no time yet does not.
+            let passed = match clock {
+                Some(clock) => clock.minus(self.spec.delay) <= bounds.given,
+                None => time_without_clock(&self.spec, event, arrival)
+                    .is_some_and(|time| time <= bounds.given.max(bounds.cap)),
+            };
+            if passed {
                 partition.put_back(&messages[at..]);
                 break;
             }
@@ -247,7 +258,7 @@ impl LiveReader {
                 rows.bad(&error.chain(), Some(&message.payload), &place)?;
                 continue;
             }
-            match event_time(&events, row as usize) {
+            match event {
                 Some(event) => rows.put(partition.place(event, arrival), &place)?,
                 None => {
                     partition.arrive(arrival);
@@ -284,6 +295,13 @@ impl LiveReader {
             partition.timeless.0,
         ))
     }
+}
+
+/// Where a message lies in time whose partition has shown none yet: a row at its own time, and a dead letter where it
+/// arrived. Nothing comes out of what is left out.
+fn time_without_clock(spec: &StreamSpec, event: Option<EventTime>, arrival: ProcessingTime) -> Option<EventTime> {
+    let letter = || (spec.bad_rows == BadRowPolicy::DeadLetter).then_some(EventTime(arrival.0));
+    event.filter(|&event| !is_nonsense(event, arrival)).or_else(letter)
 }
 
 /// Whether a partition joins at the next checkpoint. One that was present does so only when everything that outputs had

@@ -252,7 +252,8 @@ impl StreamReader {
     }
 
     fn poll_live(&mut self, rows_max: usize, aside: &mut Aside) -> Result<Option<Batch>> {
-        let bounds = LiveBounds { rows_max, ceiling: self.ceiling(), given: self.given };
+        let (ceiling, given, cap) = (self.ceiling(), self.given, self.source.cap);
+        let bounds = LiveBounds { rows_max, ceiling, given, cap };
         let Some(live) = &mut self.live else { return Ok(None) };
         let batches = live.read(bounds)?;
         for (split, letters) in live.take_aside() {
