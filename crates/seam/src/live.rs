@@ -7,7 +7,7 @@ use crate::placing::{Coordinate, RowPlace, Rows, event_time, instants};
 use crate::position::PartitionPosition;
 use crate::unreleased::OutRows;
 use crate::{Live, StreamSpec, StreamStats};
-use dataflow::{BadRowPolicy, Batch, Error, EventTime, Message, Port, ProcessingTime, Result, Split, SplitState};
+use dataflow::{BadRowPolicy, Batch, Error, EventTime, Message, Port, ProcessingTime, Result, Span, Split, SplitState};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -19,6 +19,12 @@ const READ_BYTES: usize = 4 << 20;
 /// How many dead letters, and bytes of them, a partition may have that has shown no time yet: nothing releases them
 /// before.
 const TIMELESS_MAX: (usize, usize) = (256 << 10, 64 << 20);
+
+/// How long after it joined a partition that has shown no time asks again for a checkpoint.
+const TIMELESS_PAUSE: Span = Span::seconds(10);
+
+/// How many messages of an absent partition are looked at in one poll.
+const TIMELESS_LOOKS: usize = 1024;
 
 /// Partitions of a stream's topic.
 pub(crate) struct LiveReader {
@@ -114,14 +120,46 @@ impl LiveReader {
         self.partitions.iter().any(asks)
     }
 
-    /// Looks whether absent partitions have a message.
-    pub fn look_at_absent(&mut self) -> Result<()> {
-        for partition in self.partitions.iter_mut().filter(|partition| partition.presence == Presence::Absent) {
-            if !partition.at_end() && partition.look()? {
-                partition.presence = Presence::Asks;
+    /// Looks whether absent partitions have a message that something comes out of. One without a time asks for a checkpoint
+    /// only so often, since its partition is absent again afterwards. Gives when it may do so next.
+    pub fn look_at_absent(&mut self, now: ProcessingTime) -> Result<Option<ProcessingTime>> {
+        let mut until = None;
+        for turn in 0..self.partitions.len() {
+            if self.partitions[turn].presence != Presence::Absent || self.partitions[turn].at_end() {
+                continue;
+            }
+            let Some(has_time) = self.look_at_first(turn)? else { continue };
+            let partition = &mut self.partitions[turn];
+            let joined = partition.joined.filter(|&joined| !has_time && joined <= now);
+            let again = joined.map(|joined| joined.plus(TIMELESS_PAUSE));
+            match again.filter(|&again| again > now) {
+                Some(again) => until = until.into_iter().chain([again]).min(),
+                None => (partition.presence, partition.joined) = (Presence::Asks, Some(now)),
             }
         }
-        Ok(())
+        Ok(until)
+    }
+
+    /// Whether the first message of an absent partition has a time; `None` where there is none. Messages that the policy
+    /// leaves out are counted and passed here: nothing comes out of them, so nobody has to know where they lie.
+    fn look_at_first(&mut self, turn: usize) -> Result<Option<bool>> {
+        for _ in 0..TIMELESS_LOOKS {
+            let partition = &mut self.partitions[turn];
+            let Some(first) = partition.look()? else { return Ok(None) };
+            let decoded = self.live.decode.decode(&[first.payload.as_slice()])?;
+            let has_time = decoded.bad.is_empty()
+                && event_time(&instants(decoded.rows.column(self.spec.time_column))?, 0)
+                    .is_some_and(|event| !is_nonsense(event, first.arrival));
+            if has_time || self.spec.bad_rows != BadRowPolicy::Skip {
+                return Ok(Some(has_time));
+            }
+            let messages = partition.read(1, usize::MAX)?;
+            let bounds =
+                LiveBounds { rows_max: 1, ceiling: EventTime::MAX, given: EventTime::MIN, cap: EventTime::MIN };
+            self.place(turn, &messages, bounds)?;
+        }
+        self.more = true;
+        Ok(None)
     }
 
     /// Lets those that ask join at the checkpoint, holding a watermark, and those that show no time leave; gives those

@@ -113,10 +113,10 @@ impl Reader for StreamReader {
             batch = self.poll_rows(rows_max, &mut aside)?;
             if let Some(live) = self.live.as_mut().filter(|_| self.switched) {
                 if self.bounds.may_join {
-                    live.look_at_absent()?;
+                    until = live.look_at_absent(now)?;
                 }
                 if let Some(due) = self.bounds.due {
-                    until = live.look_at_silence(due, now)?;
+                    until = until.into_iter().chain(live.look_at_silence(due, now)?).min();
                 }
             }
             until = until.into_iter().chain(self.advance(now)).min();
