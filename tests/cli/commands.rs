@@ -122,6 +122,54 @@ fn check_and_test_speak_json() {
 }
 
 #[test]
+fn a_project_without_outputs_is_checked() {
+    let stream = |id| {
+        format!(
+            "CREATE STREAM m (id {id}, at TIMESTAMP, WATERMARK FOR at AS at - INTERVAL '1' SECOND) \
+             HISTORY raw.m LIVE m ON BAD ROW DEAD LETTER TO raw.bad;\nARCHIVE m;\n"
+        )
+    };
+    let folder = Folder::demo();
+    for more in ["", "CREATE VIEW v AS SELECT id FROM m;\n"] {
+        folder.write("pipelines/spam.sql", &format!("{}{more}", stream("BIGINT")));
+        let told = folder.done(&["check"]).err;
+        assert!(told.contains("1 streams and 1 outputs, all planned"), "dead letters alone: {told}");
+        let told = folder.run(&["run", "--until-caught-up"]);
+        assert!(told.code == 1 && told.err.contains("no statement writes anything"), "{}", told.err);
+    }
+    folder.write("pipelines/spam.sql", &(stream("BIGINT") + "ARCHIVE m;\n"));
+    let told = folder.run(&["check"]);
+    assert!(told.code == 1 && told.err.contains("two ARCHIVE write the table raw.m"), "{}", told.err);
+}
+
+#[test]
+fn archive_finds_its_stream_however_its_name_is_written() {
+    for (stream, archived) in [("messages", "Messages"), ("\"my stream\"", "\"My stream\""), ("\"table\"", "\"table\"")]
+    {
+        let folder = Folder::demo();
+        let sql = format!(
+            "CREATE STREAM {stream} (id BIGINT, at TIMESTAMP, WATERMARK FOR at AS at - INTERVAL '1' SECOND) \
+             HISTORY raw.m LIVE m;\nARCHIVE {archived};\n"
+        );
+        folder.write("pipelines/spam.sql", &sql);
+        folder.write("one.jsonl", "{\"id\": 1, \"at\": \"2026-01-01T00:00:00Z\"}\n");
+        folder.done(&["publish", stream.trim_matches('"'), "one.jsonl"]);
+        let told = folder.done(&["run", "archive", "--until-caught-up"]);
+        assert!(told.err.contains("committed 1 rows to raw.m"), "{}{}", told.out, told.err);
+    }
+}
+
+#[test]
+fn check_refuses_an_archive_that_its_table_cannot_hold() {
+    let folder = Folder::demo();
+    let sql = "CREATE STREAM m (id SMALLINT, at TIMESTAMP, WATERMARK FOR at AS at - INTERVAL '1' SECOND) \
+               HISTORY raw.m LIVE m;\nARCHIVE m;\n";
+    folder.write("pipelines/spam.sql", sql);
+    let told = folder.run(&["check"]).err;
+    assert!(told.contains("pipelines/spam.sql:1:") && told.contains("which tables cannot hold"), "{told}");
+}
+
+#[test]
 fn explain_shows_steps_and_what_bounds_their_state() {
     let folder = Folder::demo();
     for name in ["scored", "dm_spam", "lake.sender_features", "sender_features"] {

@@ -121,3 +121,52 @@ fn a_partition_with_rows_at_the_start_has_not_joined() {
         assert_eq!(rows(&project), [first, line("far behind", far, far, false)], "seed {seed}");
     }
 }
+
+/// A partition has shown a bad message alone when the job starts; then history of another is read. Gives the rows, the
+/// dead letters on their topic, how many joined, and the watermark that history goes up to.
+fn after_a_bad_message(policy: &str, late: Option<i64>, seed: u64) -> (Vec<String>, usize, u64, i64) {
+    let sql = SQL.replacen("LIVE events;", &format!("LIVE events ON BAD ROW {policy};"), 1);
+    let place = Place::new("bad_first", &sql, &["dev".to_owned()], START);
+    place.topics().create("events", 2).unwrap();
+    let project = place.project("dev");
+    place.put("events", 1, "{");
+    for n in 0..40 {
+        put(&place, 0, &format!("archived {n}"), START + n * SECOND);
+        place.advance(Span(SECOND));
+    }
+    let last = place.messages("events")[0].last().map(|message| message.position).unwrap();
+    let ends = BTreeMap::from([("events".to_owned(), BTreeMap::from([(0, last)]))]);
+    tests::archive(&project, ends).unwrap();
+    place.advance(Span(30 * SECOND));
+    let wired = project.job(&Target::All, &options(false)).map_err(told).unwrap();
+    let given = place.now() - 1 - QUIET - DELAY - 1;
+    if let Some(event) = late {
+        put(&place, 1, "late", event);
+    }
+    let mut running = Running::new(wired, 1, seed);
+    assert!(!running.settle().unwrap());
+    place.advance(Span(60 * SECOND));
+    assert!(!running.settle().unwrap());
+    running.driver.control().finish();
+    let counts = running.run_to_end().unwrap().counts("events");
+    let letters = if policy == "SKIP" { 0 } else { place.messages("bad").iter().map(Vec::len).sum() };
+    assert_eq!(counts.bad + counts.dead_lettered, 1);
+    (rows(&project), letters, counts.joined, given)
+}
+
+#[test]
+fn a_row_of_a_partition_that_has_shown_bad_messages_alone_does_not_come_behind_history() {
+    for seed in 0..8 {
+        let (rows, _, joined, given) = after_a_bad_message("SKIP", Some(START - SECOND), seed);
+        assert_eq!((rows.len(), joined), (41, 1), "seed {seed}");
+        assert!(rows.contains(&line("late", START - SECOND, given + 1, true)), "seed {seed}: {rows:?}");
+    }
+}
+
+#[test]
+fn a_dead_letter_of_a_partition_that_has_shown_no_time_comes_out_after_history() {
+    for seed in 0..8 {
+        let (rows, letters, joined, _) = after_a_bad_message("DEAD LETTER TO TOPIC bad", None, seed);
+        assert_eq!((rows.len(), letters, joined), (40, 1, 0), "seed {seed}");
+    }
+}

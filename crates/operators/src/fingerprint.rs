@@ -130,6 +130,12 @@ impl Fingerprint {
                 self.0.i64(i64::from(*scale));
                 return Ok(());
             }
+            DataType::Duration(TimeUnit::Microsecond) => 21,
+            DataType::Timestamp(TimeUnit::Microsecond, Some(zone)) => {
+                self.0.u8(22);
+                self.0.bytes(zone.as_bytes());
+                return Ok(());
+            }
             other => return Err(Error::internal(format!("an operator gets a column of type {other}"))),
         };
         self.0.u8(tag);

@@ -139,8 +139,7 @@ impl<'a> Archive<'a> {
         project.check(&Target::Archives)?;
         let mut checked = Vec::new();
         for name in &names {
-            let planned = project.check(&Target::Query(format!("SELECT * FROM {name}")))?;
-            checked.extend(planned.streams.into_iter().filter(|stream| stream.name == *name));
+            checked.push(project.stream(name)?);
         }
         checked.iter().try_for_each(|stream| places_of(stream).map(drop))?;
         let (answer, answers) = channel();

@@ -117,7 +117,7 @@ impl Project {
     /// Wires the job of a target. Nothing is written before everything that can be refused has been checked.
     pub fn job(&self, target: &Target, options: &JobOptions) -> Result<Wired, Failure> {
         let checked = self.check(target)?;
-        if checked.outputs.is_empty() {
+        if *target == Target::All && !self.statements.has_outputs() {
             let nothing = "no statement writes anything, expected an INSERT or a CREATE DECISION; `riverrun query NAME` shows \
                            the rows of a stream or a view, and `riverrun run archive` copies what ARCHIVE names";
             return Err(Error::invalid(nothing).into());

@@ -95,7 +95,8 @@ impl Project {
 
     /// One stream of the project, planned.
     pub fn stream(&self, name: &str) -> Result<Stream, Failure> {
-        let checked = self.check(&Target::Query(format!("SELECT * FROM {name}"))).map_err(Failure::of_a_name)?;
+        let query = format!("SELECT * FROM \"{}\"", name.replace('"', "\"\""));
+        let checked = self.check(&Target::Query(query)).map_err(Failure::of_a_name)?;
         let found = checked.streams.into_iter().find(|stream| stream.name.eq_ignore_ascii_case(name));
         found.ok_or_else(|| Error::invalid(format!("{name} is a view; events are published to streams")).into())
     }

@@ -9,8 +9,10 @@ use crate::open::Project;
 use crate::output_check::{placed, wrong_outputs};
 use connector_iceberg::check_table;
 use connector_local::{Files, check_topic_name};
-use dataflow::{EventTime, KeyGroups, NodeKind, Result, StepContext, TimedFiles};
+use dataflow::{Error, EventTime, KeyGroups, NodeKind, Result, StepContext, TimedFiles};
+use seam::archive_schema;
 use sql::{CheckedPlan, History, Start, Stream, Target};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 impl Project {
@@ -23,11 +25,29 @@ impl Project {
                 wrong.push(placed(error, |message| self.statements.at_inputs(&stream.name, message))?);
             }
         }
+        let mut archives = BTreeSet::new();
+        for name in self.statements.archives() {
+            for stream in &self.check(&Target::View(name))?.streams {
+                let Some(History::Table(table)) = &stream.history else { continue };
+                let fits = check_table(table, &archive_schema(&stream_spec(stream).schema));
+                let once = fits.and_then(|()| match archives.insert(table.to_lowercase()) {
+                    true => Ok(()),
+                    false => Err(Error::invalid(format!("two ARCHIVE write the table {table}, expected one"))),
+                });
+                if let Err(error) = once {
+                    let found = placed(error, |message| self.statements.at_inputs(&stream.name, message))?;
+                    if !wrong.contains(&found) {
+                        wrong.push(found);
+                    }
+                }
+            }
+        }
         wrong.extend(wrong_outputs(self, &checked.outputs)?);
         if !wrong.is_empty() {
             return Err(Failure::Diagnostics(wrong));
         }
-        if checked.outputs.is_empty() {
+        // Streams and views are then planned for themselves, and nothing takes their rows.
+        if !self.statements.has_outputs() {
             return Ok(checked);
         }
         let start = Start { after: EventTime::MIN, revision: self.revision(), row_text: crate::dead_letter::row_text };

@@ -1,12 +1,13 @@
 //! Reads the partitions of a topic that one reader holds: decodes, places rows by the partition's clock, and tells the
 //! watermark.
 
+use crate::clock::is_nonsense;
 use crate::partition::{Partition, Presence, shown};
 use crate::placing::{Coordinate, RowPlace, Rows, event_time, instants};
 use crate::position::PartitionPosition;
 use crate::unreleased::OutRows;
 use crate::{Live, StreamSpec, StreamStats};
-use dataflow::{Batch, Error, EventTime, Message, Port, ProcessingTime, Result, Split, SplitState};
+use dataflow::{BadRowPolicy, Batch, Error, EventTime, Message, Port, ProcessingTime, Result, Span, Split, SplitState};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -18,6 +19,12 @@ const READ_BYTES: usize = 4 << 20;
 /// How many dead letters, and bytes of them, a partition may have that has shown no time yet: nothing releases them
 /// before.
 const TIMELESS_MAX: (usize, usize) = (256 << 10, 64 << 20);
+
+/// How long after it joined a partition that has shown no time asks again for a checkpoint.
+const TIMELESS_PAUSE: Span = Span::seconds(10);
+
+/// How many messages of an absent partition are looked at in one poll.
+const TIMELESS_LOOKS: usize = 1024;
 
 /// Partitions of a stream's topic.
 pub(crate) struct LiveReader {
@@ -40,6 +47,8 @@ pub(crate) struct LiveBounds {
     pub ceiling: EventTime,
     /// The watermark that the reader has given; what lies at or before it waits for a checkpoint.
     pub given: EventTime,
+    /// Where outputs and history go on without the partitions that have shown no time: so does what lies at or before it.
+    pub cap: EventTime,
 }
 
 impl LiveReader {
@@ -111,14 +120,46 @@ impl LiveReader {
         self.partitions.iter().any(asks)
     }
 
-    /// Looks whether absent partitions have a message.
-    pub fn look_at_absent(&mut self) -> Result<()> {
-        for partition in self.partitions.iter_mut().filter(|partition| partition.presence == Presence::Absent) {
-            if !partition.at_end() && partition.look()? {
-                partition.presence = Presence::Asks;
+    /// Looks whether absent partitions have a message that something comes out of. One without a time asks for a checkpoint
+    /// only so often, since its partition is absent again afterwards. Gives when it may do so next.
+    pub fn look_at_absent(&mut self, now: ProcessingTime) -> Result<Option<ProcessingTime>> {
+        let mut until = None;
+        for turn in 0..self.partitions.len() {
+            if self.partitions[turn].presence != Presence::Absent || self.partitions[turn].at_end() {
+                continue;
+            }
+            let Some(has_time) = self.look_at_first(turn)? else { continue };
+            let partition = &mut self.partitions[turn];
+            let joined = partition.joined.filter(|&joined| !has_time && joined <= now);
+            let again = joined.map(|joined| joined.plus(TIMELESS_PAUSE));
+            match again.filter(|&again| again > now) {
+                Some(again) => until = until.into_iter().chain([again]).min(),
+                None => (partition.presence, partition.joined) = (Presence::Asks, Some(now)),
             }
         }
-        Ok(())
+        Ok(until)
+    }
+
+    /// Whether the first message of an absent partition has a time; `None` where there is none. Messages that the policy
+    /// leaves out are counted and passed here: nothing comes out of them, so nobody has to know where they lie.
+    fn look_at_first(&mut self, turn: usize) -> Result<Option<bool>> {
+        for _ in 0..TIMELESS_LOOKS {
+            let partition = &mut self.partitions[turn];
+            let Some(first) = partition.look()? else { return Ok(None) };
+            let decoded = self.live.decode.decode(&[first.payload.as_slice()])?;
+            let has_time = decoded.bad.is_empty()
+                && event_time(&instants(decoded.rows.column(self.spec.time_column))?, 0)
+                    .is_some_and(|event| !is_nonsense(event, first.arrival));
+            if has_time || self.spec.bad_rows != BadRowPolicy::Skip {
+                return Ok(Some(has_time));
+            }
+            let messages = partition.read(1, usize::MAX)?;
+            let bounds =
+                LiveBounds { rows_max: 1, ceiling: EventTime::MAX, given: EventTime::MIN, cap: EventTime::MIN };
+            self.place(turn, &messages, bounds)?;
+        }
+        self.more = true;
+        Ok(None)
     }
 
     /// Lets those that ask join at the checkpoint, holding a watermark, and those that show no time leave; gives those
@@ -191,7 +232,7 @@ impl LiveReader {
             self.more = true;
             room -= messages.len();
             bytes = bytes.saturating_sub(messages.iter().map(|message| message.payload.len()).sum());
-            let batch = self.place(turn, &messages, bounds.given)?;
+            let batch = self.place(turn, &messages, bounds)?;
             self.partitions[turn].advance();
             if batch.rows() > 0 {
                 self.stats.live_rows.fetch_add(batch.rows() as u64, Relaxed);
@@ -222,7 +263,7 @@ impl LiveReader {
     }
 
     /// Decodes messages of one partition and places their rows.
-    fn place(&mut self, turn: usize, messages: &[Message], given: EventTime) -> Result<Batch> {
+    fn place(&mut self, turn: usize, messages: &[Message], bounds: LiveBounds) -> Result<Batch> {
         let partition = &mut self.partitions[turn];
         let payloads: Vec<&[u8]> = messages.iter().map(|message| message.payload.as_slice()).collect();
         let decoded = self.live.decode.decode(&payloads)?;
@@ -236,8 +277,16 @@ impl LiveReader {
             let clock = partition.clock.at(arrival);
             let coordinate = Coordinate { partition: index, position, arrival, clock };
             let place = RowPlace { row, coordinate: Some(coordinate), at: &shown_at };
-            // The clock rules that out, unless the partition was said to be drained up to a time after this arrival.
-            if clock.is_some_and(|clock| clock.minus(self.spec.delay) <= given) {
+            let is_bad = bad.peek().is_some_and(|(bad, _)| *bad == at);
+            let event = if is_bad { None } else { event_time(&events, row as usize) };
+            // The clock rules that out, unless the partition was said to be drained up to a time after this arrival. One
+            // that has shown no time yet does not.
+            let passed = match clock {
+                Some(clock) => clock.minus(self.spec.delay) <= bounds.given,
+                None => time_without_clock(&self.spec, event, arrival)
+                    .is_some_and(|time| time <= bounds.given.max(bounds.cap)),
+            };
+            if passed {
                 partition.put_back(&messages[at..]);
                 break;
             }
@@ -247,7 +296,7 @@ impl LiveReader {
                 rows.bad(&error.chain(), Some(&message.payload), &place)?;
                 continue;
             }
-            match event_time(&events, row as usize) {
+            match event {
                 Some(event) => rows.put(partition.place(event, arrival), &place)?,
                 None => {
                     partition.arrive(arrival);
@@ -284,6 +333,13 @@ impl LiveReader {
             partition.timeless.0,
         ))
     }
+}
+
+/// Where a message lies in time whose partition has shown none yet: a row at its own time, and a dead letter where it
+/// arrived. Nothing comes out of what is left out.
+fn time_without_clock(spec: &StreamSpec, event: Option<EventTime>, arrival: ProcessingTime) -> Option<EventTime> {
+    let letter = || (spec.bad_rows == BadRowPolicy::DeadLetter).then_some(EventTime(arrival.0));
+    event.filter(|&event| !is_nonsense(event, arrival)).or_else(letter)
 }
 
 /// Whether a partition joins at the next checkpoint. One that was present does so only when everything that outputs had

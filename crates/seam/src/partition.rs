@@ -21,6 +21,8 @@ pub(crate) struct Partition {
     log: Box<dyn PartitionLog>,
     position: Option<Position>,
     pub clock: PartitionClock,
+    /// When it last asked to join.
+    pub joined: Option<ProcessingTime>,
     /// Its dead letters, in rows and bytes, until it has shown a time.
     pub timeless: (usize, usize),
     // What the clock would be, had the partition not joined; until the two agree.
@@ -81,6 +83,7 @@ impl Partition {
             log: topic.open(index, at.message)?,
             position: at.message,
             clock: PartitionClock::new(spec),
+            joined: None,
             timeless: (0, 0),
             alone: None,
             presence: if at.absent { Presence::Absent } else { Presence::Present },
@@ -160,12 +163,12 @@ impl Partition {
     }
 
     /// Finds out whether it has a message to read, without giving it out.
-    pub fn look(&mut self) -> Result<bool> {
+    pub fn look(&mut self) -> Result<Option<&Message>> {
         if self.next.is_empty() {
             self.next = self.read_log(1, usize::MAX)?.into();
         }
         self.caught_up = self.next.is_empty();
-        Ok(!self.caught_up)
+        Ok(self.next.front())
     }
 
     /// The next messages, up to the end position where there is one.

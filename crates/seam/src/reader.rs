@@ -113,10 +113,10 @@ impl Reader for StreamReader {
             batch = self.poll_rows(rows_max, &mut aside)?;
             if let Some(live) = self.live.as_mut().filter(|_| self.switched) {
                 if self.bounds.may_join {
-                    live.look_at_absent()?;
+                    until = live.look_at_absent(now)?;
                 }
                 if let Some(due) = self.bounds.due {
-                    until = live.look_at_silence(due, now)?;
+                    until = until.into_iter().chain(live.look_at_silence(due, now)?).min();
                 }
             }
             until = until.into_iter().chain(self.advance(now)).min();
@@ -252,7 +252,8 @@ impl StreamReader {
     }
 
     fn poll_live(&mut self, rows_max: usize, aside: &mut Aside) -> Result<Option<Batch>> {
-        let bounds = LiveBounds { rows_max, ceiling: self.ceiling(), given: self.given };
+        let (ceiling, given, cap) = (self.ceiling(), self.given, self.source.cap);
+        let bounds = LiveBounds { rows_max, ceiling, given, cap };
         let Some(live) = &mut self.live else { return Ok(None) };
         let batches = live.read(bounds)?;
         for (split, letters) in live.take_aside() {

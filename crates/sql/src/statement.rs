@@ -258,13 +258,22 @@ impl Decision {
 }
 
 impl Statements {
-    /// The streams that ARCHIVE statements name, in the order of the text.
+    /// The streams that ARCHIVE statements name, in the order of the text and as the streams write their names.
     pub fn archives(&self) -> Vec<String> {
+        let streams = self.streams();
         let archive = |placed: &PlacedStatement| match &placed.statement {
-            Statement::Archive(name) => Some(name.text.clone()),
+            Statement::Archive(name) => {
+                let found = streams.iter().find(|stream| stream.eq_ignore_ascii_case(&name.text));
+                Some(found.unwrap_or(&name.text).clone())
+            }
             _ => None,
         };
         self.statements.iter().filter_map(archive).collect()
+    }
+
+    /// Whether there is an INSERT or a decision: something that a job writes.
+    pub fn has_outputs(&self) -> bool {
+        self.statements.iter().any(|placed| matches!(placed.statement, Statement::Insert(_) | Statement::Decision(_)))
     }
 
     /// Adds a suffix to the names of all outputs of removed rows.

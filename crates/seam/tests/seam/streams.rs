@@ -204,6 +204,31 @@ fn dead_letters_that_no_time_gives_an_order_are_bounded() {
     }
 }
 
+/// Every checkpoint commits what all outputs of the job have: a topic that shows no time does not ask for many.
+#[test]
+fn bad_messages_before_the_first_time_ask_for_few_checkpoints() {
+    const MESSAGES: i64 = 40;
+    for (policy, checkpoints_max) in
+        [(BadRowPolicy::Skip, 1), (BadRowPolicy::DeadLetter, 1 + 2 * (MESSAGES as u64 / 10 + 1))]
+    {
+        let (mut messages, topic) = archived("messages", &[], 0);
+        messages.spec.bad_rows = policy;
+        let mut host = open(vec![messages], false, 1, 0);
+        host.rest(ROWS_MAX).unwrap();
+        let mut put = |host: &mut Host, at: i64, text: &str| {
+            push(&mut topic.partitions.lock().unwrap()[0], at * SECOND, text.to_owned(), false);
+            host.now = at * SECOND;
+            topic.set_now(host.now);
+            host.rest(ROWS_MAX).unwrap();
+        };
+        (1..=MESSAGES).for_each(|at| put(&mut host, at, "no row"));
+        assert!(host.checkpoints <= checkpoints_max, "{policy:?}: {} checkpoints", host.checkpoints);
+        put(&mut host, MESSAGES + 1, &format!("1,{}", MESSAGES * SECOND));
+        let counts = host.counts(0);
+        assert_eq!((counts.bad + counts.dead_lettered, host.rows[0].len()), (MESSAGES as u64, 1), "{policy:?}");
+    }
+}
+
 /// One to three streams of random logs, each with a random frontier, or with only one side.
 fn random_job(random: &mut Random) -> (Vec<StreamInput>, Vec<Vec<Row>>, Option<i64>) {
     let (mut inputs, mut expected, mut greatest) = (Vec::new(), Vec::new(), None);

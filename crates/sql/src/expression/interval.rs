@@ -74,7 +74,9 @@ const NOISE: f64 = 0.01;
 /// So many of a unit; a fraction of a day or less goes on in microseconds, one of a month has no meaning.
 pub(crate) fn many(value: f64, unit: Unit) -> Option<Interval> {
     let whole = |value: f64| (value.abs() < 9e18).then_some(value.round() as i64);
-    let is_rounded = |micros: f64| (micros - micros.round()).abs() > NOISE;
+    // The fraction of a large number has the error of the whole.
+    let noise = |each: i64| NOISE.max(value.abs() * each as f64 * 2.0 * f64::EPSILON);
+    let is_rounded = |micros: f64, each: i64| (micros - micros.round()).abs() > noise(each);
     let (count, rest) = (value.trunc(), value.fract());
     match unit {
         Unit::Months(months) => {
@@ -83,14 +85,14 @@ pub(crate) fn many(value: f64, unit: Unit) -> Option<Interval> {
         Unit::Days(days) => Some(Interval {
             days: whole(count)?.checked_mul(days)?,
             micros: whole(rest * (days * DAY) as f64)?,
-            is_rounded: is_rounded(rest * (days * DAY) as f64),
+            is_rounded: is_rounded(rest * (days * DAY) as f64, days * DAY),
             ..Interval::default()
         }),
         Unit::Micros(micros) => {
-            let each = micros as f64;
-            let fraction = whole(rest * each)?;
-            let micros = whole(count)?.checked_mul(micros)?.checked_add(fraction)?;
-            Some(Interval { micros, is_rounded: is_rounded(rest * each), ..Interval::default() })
+            let part = rest * micros as f64;
+            let is_rounded = is_rounded(part, micros);
+            let micros = whole(count)?.checked_mul(micros)?.checked_add(whole(part)?)?;
+            Some(Interval { micros, is_rounded, ..Interval::default() })
         }
     }
 }
@@ -152,7 +154,16 @@ mod tests {
 
     #[test]
     fn what_is_finer_than_a_microsecond_is_not_exact() {
-        for text in ["0.1 ms", "1.000001 s", "0.3 days", "00:00:59.999999", "123456.789012 s", "0.7 weeks"] {
+        for text in [
+            "0.1 ms",
+            "1.000001 s",
+            "0.3 days",
+            "00:00:59.999999",
+            "123456.789012 s",
+            "0.7 weeks",
+            "10000.3 days",
+            "1000000000.123456 s",
+        ] {
             assert!(read(text).unwrap().is_exact(), "{text}");
         }
         for text in ["0.0000001 s", "1.5 us", "1 s 0.0001 ms", "00:00:00.0000005", "2.0000004s"] {
