@@ -72,6 +72,24 @@ fn dead_letters_are_written_with_place_and_reason() {
 }
 
 #[test]
+fn what_is_told_of_a_bad_row_holds_the_columns_of_the_sql_alone() {
+    let folder = project("ON BAD ROW DEAD LETTER TO lake.bad");
+    let stream = std::fs::read_to_string(folder.path().join("pipelines/events.sql")).expect("the SQL is there");
+    let (stream, _) = stream.split_once("INSERT").expect("the SQL has an INSERT");
+    let insert = "INSERT INTO lake.large SELECT id, CAST(count(*) OVER w * 100000000 AS INTEGER) AS large,\n  \
+                  min(id) OVER w AS low FROM events WINDOW w AS (ORDER BY at RANGE INTERVAL '1' HOUR PRECEDING);\n";
+    folder.write("pipelines/events.sql", &format!("{stream}{insert}"));
+    assert_says(&folder.run(&["run"]), 0, &["lake.large 21 rows", "lake.bad 343 rows"]);
+    let letters = written(&folder, "lake.bad");
+    let first = letters.iter().find(|letter| letter.contains("{\"id\":21,")).expect("row 21 fails");
+    assert!(!first.contains("__"), "{first}");
+    folder.write("pipelines/events.sql", &format!("{}{insert}", stream.replace("DEAD LETTER TO lake.bad", "FAIL")));
+    let ran = folder.run(&["run", "--fresh"]);
+    assert_says(&ran, 1, &["{\"id\":21,", "column \"large\": "]);
+    assert!(!ran.err.contains("__"), "{}", ran.err);
+}
+
+#[test]
 fn dead_letters_and_late_rows_can_go_to_topics() {
     let folder = Folder::empty();
     let stream = "CREATE STREAM plays (user_id BIGINT, at TIMESTAMP,\n  \

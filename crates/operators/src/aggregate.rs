@@ -90,7 +90,7 @@ pub(crate) fn is_float(data_type: &DataType) -> bool {
     data_type.is_floating()
 }
 
-/// What is wrong with a row whose sum of integers is not a BIGINT. Names of the planner's own begin with two underscores.
+/// What is wrong with a row whose sum of integers is not a BIGINT.
 pub(crate) fn does_not_fit(function: &str) -> Error {
-    Error::data(format!("the sum \"{}\" does not fit a BIGINT", function.trim_start_matches("__")))
+    Error::data(format!("the sum \"{}\" does not fit a BIGINT", crate::columns::shown_name(function)))
 }

@@ -1,5 +1,6 @@
 //! What becomes of the rows on which a step fails.
 
+use crate::columns::is_added;
 use dataflow::{BadRowPolicy, Batch, Context, DeadLetter, Error, Fate, Port, Result, RowOrder, RowText, dead_letters};
 
 /// What a stream declares for its bad rows, as its steps need it.
@@ -72,7 +73,11 @@ impl BadRows {
 
     fn texts(&self, batch: &Batch, rows: &[usize]) -> Result<Vec<String>> {
         let rows: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
-        let texts = (self.text)(batch.schema())?.encode(batch.take(&rows)?.columns())?;
+        let columns = batch.take(&rows)?;
+        let names = columns.columns().schema();
+        let shown = (0..names.fields().len()).filter(|&at| !is_added(names.field(at).name()));
+        let columns = columns.columns().project(&shown.collect::<Vec<_>>())?;
+        let texts = (self.text)(columns.schema())?.encode(&columns)?;
         Ok(texts.into_iter().map(|text| String::from_utf8_lossy(&text).into_owned()).collect())
     }
 

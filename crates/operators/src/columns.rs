@@ -12,6 +12,16 @@ pub(crate) fn field<'a>(schema: &'a SchemaRef, column: usize, what: &str) -> Res
     })
 }
 
+/// A column's name as whoever wrote the SQL knows it: those that the planner adds begin with two underscores.
+pub(crate) fn shown_name(name: &str) -> &str {
+    name.trim_start_matches("__")
+}
+
+/// Whether the planner has added a column, which says nothing to whoever wrote the SQL.
+pub(crate) fn is_added(name: &str) -> bool {
+    name.starts_with("__")
+}
+
 /// The types of columns.
 pub(crate) fn types(schema: &SchemaRef, columns: &[usize], what: &str) -> Result<Vec<DataType>> {
     columns.iter().map(|&column| Ok(field(schema, column, what)?.data_type().clone())).collect()

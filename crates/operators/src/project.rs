@@ -1,6 +1,7 @@
 //! Computes new columns from the columns of each row.
 
 use crate::bad_rows::{BadRows, by_row, good_rows};
+use crate::columns::shown_name;
 use crate::filter::no_state;
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
@@ -47,7 +48,7 @@ impl Project {
         let (mut values, mut bad) = (Vec::with_capacity(self.columns.len()), Vec::new());
         for (column, field) in self.columns.iter().zip(self.schema.fields()) {
             let evaluated = column.evaluate(batch)?;
-            let named = |error: Error| error.context(format!("column \"{}\"", field.name()));
+            let named = |error: Error| error.context(format!("column \"{}\"", shown_name(field.name())));
             bad.extend(evaluated.failed.into_iter().map(|(row, error)| (row, named(error))));
             values.push(evaluated.values);
         }
