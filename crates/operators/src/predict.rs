@@ -1,6 +1,7 @@
 //! Scores rows with models.
 
 use crate::bad_rows::{BadRows, by_row, good_rows};
+use crate::columns::shown_name;
 use crate::filter::no_state;
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -68,7 +69,7 @@ impl Predict {
             let mut inputs = Vec::with_capacity(score.inputs.len());
             for input in &score.inputs {
                 let evaluated = input.evaluate(batch)?;
-                let named = |error: Error| error.context(format!("column \"{}\"", score.name));
+                let named = |error: Error| error.context(format!("column \"{}\"", shown_name(&score.name)));
                 bad.extend(evaluated.failed.into_iter().map(|(row, error)| (row, named(error))));
                 inputs.push(evaluated.values);
             }

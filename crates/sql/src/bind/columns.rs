@@ -10,6 +10,8 @@ pub(crate) struct Column {
     /// What it is called where it comes about, for people: no name is looked up by it.
     pub name: Arc<str>,
     pub data_type: DataType,
+    /// Whether the SQL gives it a name; otherwise it is called after the expression that it holds.
+    pub named: bool,
 }
 
 /// All columns, by their ids.
@@ -18,7 +20,16 @@ pub(crate) struct Columns(Vec<Column>);
 
 impl Columns {
     pub fn add(&mut self, name: &str, data_type: DataType) -> ColumnId {
-        self.0.push(Column { name: name.into(), data_type });
+        self.push(Column { name: name.into(), data_type, named: true })
+    }
+
+    /// A column for a part of an expression, called after it.
+    pub fn add_part(&mut self, text: &str, data_type: DataType) -> ColumnId {
+        self.push(Column { name: text.into(), data_type, named: false })
+    }
+
+    fn push(&mut self, column: Column) -> ColumnId {
+        self.0.push(column);
         ColumnId(self.0.len() - 1)
     }
 

@@ -144,7 +144,10 @@ pub(crate) fn add(
     if let Some(known) = scores.iter().find(|known| known.model == model && known.inputs == inputs) {
         return (known.id, data_type);
     }
-    let id = columns.add(name.unwrap_or(&model), data_type.clone());
+    let id = match name {
+        Some(name) => columns.add(name, data_type.clone()),
+        None => columns.add_part(&model, data_type.clone()),
+    };
     scores.push(ScoreCall { id, model, scorer: call.scorer, inputs });
     (id, data_type)
 }

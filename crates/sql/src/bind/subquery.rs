@@ -140,9 +140,12 @@ impl Subquery {
             let name = call.computes.to_string();
             Box::new(argument_fault(&name, call.argument.as_ref(), data_type.as_ref(), &error, span))
         })?;
-        let name = outside.alias.map_or_else(|| call.computes.to_string(), str::to_owned);
+        let id = match outside.alias {
+            Some(name) => binding.columns.add(name, data_type.clone()),
+            None => binding.columns.add_part(&call.computes.to_string(), data_type.clone()),
+        };
         let call = RangeCall {
-            id: binding.columns.add(&name, data_type.clone()),
+            id,
             right: inner.relation.id,
             stream: inner.name.text.clone(),
             keys,

@@ -53,8 +53,10 @@ pub(crate) fn bind(
         Some(filter) => Some(relation.condition(filter, span)?),
         None => None,
     };
-    let name = name.map_or_else(|| call.to_string(), str::to_owned);
-    let id = columns.add(&name, data_type);
+    let id = match name {
+        Some(name) => columns.add(name, data_type),
+        None => columns.add_part(&call.to_string(), data_type),
+    };
     Ok(WindowCall { id, aggregate, argument, filter, keys, frame, order, span })
 }
 

@@ -4,7 +4,7 @@ use crate::check::{CheckedPlan, Start};
 use crate::diagnostic::Diagnostic;
 use crate::expression::type_name;
 use crate::lineage::Lineage;
-use crate::lower::physical::{PlanKind, PlanNode};
+use crate::lower::physical::{PlanKind, PlanNode, shown};
 use crate::plan::logical::Operator;
 use arrow::datatypes::{Field, SchemaRef};
 use dataflow::{Edge, Encode, Error, EventTime, Exchange, Port, stages};
@@ -84,7 +84,7 @@ impl CheckedPlan {
             let before = node.inputs.first().map(|edge| self.plan.schema(edge.from).fields());
             let kept =
                 before.filter(|before| node.schema.fields().starts_with(before)).map_or(0, |before| before.len());
-            let column = |field: &Arc<Field>| (field.name().clone(), type_name(field.data_type()));
+            let column = |field: &Arc<Field>| (shown(field.name()).to_owned(), type_name(field.data_type()));
             ExplainedNode {
                 name: node.name.clone(),
                 kind: kind(node),

@@ -1,6 +1,6 @@
 //! Logical operators to nodes: column ids become positions, and rows are brought to their keys where they are not yet.
 
-use super::physical::{DecisionPlan, Plan, PlanKind, PlanNode, forward};
+use super::physical::{DecisionPlan, PART, Plan, PlanKind, PlanNode, forward};
 use crate::diagnostic::{Fault, Outcome};
 use crate::expression::{ColumnId, Problem, Tree, scalar_over};
 use crate::identity::Identities;
@@ -139,12 +139,20 @@ impl Lowering<'_> {
         Lowered { kind, inputs: vec![input], schema, columns, placed, sorted: *sorted }
     }
 
+    /// The name of a column in rows. What tells of a bad row leaves out names that begin so: those of parts of
+    /// expressions, which the SQL does not name.
+    fn name(&self, id: ColumnId, name: &str) -> String {
+        let column = self.logical.columns.get(id);
+        if column.named || *column.name != *name { name.to_owned() } else { format!("{PART}{name}") }
+    }
+
     fn project(&self, input: usize, all: &[ProjectColumn]) -> Result<Lowered, Problem> {
         let from = &self.plan.nodes[input];
         let at = positions(from);
         let mut names = Names::default();
         let field = |column: &ProjectColumn| {
-            Field::new(names.free(&column.name), column.tree.settled_type(), column.tree.nullable())
+            let name = self.name(column.id, &column.name);
+            Field::new(names.free(&name), column.tree.settled_type(), column.tree.nullable())
         };
         let schema = Arc::new(Schema::new(all.iter().map(field).collect::<Vec<_>>()));
         let scalars = all.iter().map(|column| at.scalar(&column.tree)).collect::<Result<Vec<_>, _>>()?;
@@ -169,7 +177,7 @@ impl Lowering<'_> {
         let mut names = Names::of(&from.schema);
         let score = |score: &Score| {
             Ok(predict::Score {
-                name: names.free(self.logical.columns.name(score.id)),
+                name: names.free(&self.name(score.id, self.logical.columns.name(score.id))),
                 scorer: score.scorer.clone(),
                 inputs: score.inputs.iter().map(|input| at.scalar(input)).collect::<Result<_, _>>()?,
             })
@@ -187,7 +195,7 @@ impl Lowering<'_> {
         let mut names = Names::of(&from.schema);
         let function = |function: &WindowFunction| {
             Ok(window::Function {
-                name: names.free(self.logical.columns.name(function.id)),
+                name: names.free(&self.name(function.id, self.logical.columns.name(function.id))),
                 aggregate: function.aggregate,
                 argument: at.optional(function.argument)?,
                 filter: at.optional(function.filter)?,
@@ -231,7 +239,7 @@ impl Lowering<'_> {
         let mut names = Names::of(&from.schema);
         let function = |function: &crate::plan::logical::RangeAggregate| {
             Ok(range::Function {
-                name: names.free(self.logical.columns.name(function.id)),
+                name: names.free(&self.name(function.id, self.logical.columns.name(function.id))),
                 computes: function.computes,
                 argument: there.optional(function.argument)?,
                 filter: there.optional(function.filter)?,

@@ -176,14 +176,20 @@ impl Plan {
         }
     }
 
+    /// Columns as people know them: parts of expressions are shown as they are written.
     pub fn column_names(&self, node: usize, columns: &[usize]) -> String {
-        let schema = self.schema(node);
-        columns
-            .iter()
-            .map(|&column| schema.fields().get(column).map_or("?", |field| field.name().as_str()))
-            .collect::<Vec<_>>()
-            .join(", ")
+        let fields = self.schema(node).fields();
+        let names = columns.iter().map(|&column| fields.get(column).map_or("?", |field| shown(field.name())));
+        names.collect::<Vec<_>>().join(", ")
     }
+}
+
+/// What begins the name of a column that the SQL does not name: one for a part of an expression.
+pub(crate) const PART: &str = "__";
+
+/// A column's name for people.
+pub(crate) fn shown(name: &str) -> &str {
+    name.strip_prefix(PART).unwrap_or(name)
 }
 
 pub(crate) fn forward(from: usize, port: Port) -> Edge {

@@ -81,7 +81,7 @@ impl Steps<'_> {
             let columns = &mut self.builder.plan.columns;
             let id = tree.as_column().unwrap_or_else(|| {
                 let name = columns.text(tree);
-                let id = columns.add(&name, tree.settled_type());
+                let id = columns.add_part(&name, tree.settled_type());
                 added.push(ProjectColumn { id, name: name.into(), tree: tree.clone() });
                 id
             });
