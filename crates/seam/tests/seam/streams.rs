@@ -215,7 +215,7 @@ fn bad_messages_before_the_first_time_ask_for_few_checkpoints() {
         messages.spec.bad_rows = policy;
         let mut host = open(vec![messages], false, 1, 0);
         host.rest(ROWS_MAX).unwrap();
-        let mut put = |host: &mut Host, at: i64, text: &str| {
+        let put = |host: &mut Host, at: i64, text: &str| {
             push(&mut topic.partitions.lock().unwrap()[0], at * SECOND, text.to_owned(), false);
             host.now = at * SECOND;
             topic.set_now(host.now);
