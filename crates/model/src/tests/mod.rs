@@ -2,5 +2,8 @@
 
 mod agreement;
 mod build;
+mod conformance;
+mod exports;
+mod hostile;
 mod malformed;
 mod twin;
