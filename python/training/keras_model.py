@@ -8,8 +8,8 @@ from tensorflow import keras
 def train(features, label):
     keras.utils.set_random_seed(0)
     x = features.fillna(0).to_numpy("float32")
-    scale = keras.layers.Normalization()
-    scale.adapt(x)
+    # The statistics of the features are a layer of the model. Of Normalization tf2onnx makes inputs of the graph.
+    scale = keras.layers.BatchNormalization()
     layers = [keras.Input((x.shape[1],)), scale, keras.layers.Dense(32, "relu"), keras.layers.Dense(1, "sigmoid")]
     model = keras.Sequential(layers)
     model.compile(optimizer="adam", loss="binary_crossentropy")

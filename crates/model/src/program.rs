@@ -22,7 +22,7 @@ pub struct Program {
     features: Vec<Feature>,
     /// With the constants in place.
     registers: Registers,
-    kept: Mutex<Vec<Box<Registers>>>,
+    kept: Mutex<Vec<Registers>>,
     texts: Vec<String>,
     text_places: HashMap<String, i64>,
     cost: u64,
@@ -59,7 +59,7 @@ impl Program {
     /// Scores rows given as columns of the features' types; NULL where a row fails or a number is not finite.
     pub fn run(&self, inputs: &[Input], rows: usize, columns: &[&Column]) -> Vec<ArrayRef> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut registers = kept.unwrap_or_else(|| Box::new(self.registers.clone()));
+        let mut registers = kept.unwrap_or_else(|| self.registers.clone());
         let mut results: Vec<Results> = columns.iter().map(|column| Results::new(column, rows)).collect();
         for from in (0..rows).step_by(LANES) {
             let count = LANES.min(rows - from);

@@ -42,7 +42,8 @@ type Lane<T> = [T; LANES];
 struct Narrow<T> {
     threshold: T,
     left: u16,
-    column: u16,
+    /// As many as a byte can name, so that reading a column needs no bounds check.
+    column: u8,
 }
 
 /// A node of any tree.
@@ -113,7 +114,7 @@ impl<T: Threshold> Trees<T> {
             let narrow = |node: &Wide<T>| Narrow {
                 threshold: node.threshold,
                 left: node.left as u16,
-                column: node.column as u16,
+                column: node.column as u8,
             };
             let mut nodes: Vec<Narrow<T>> = wide.iter().map(narrow).collect();
             nodes.resize(wide.len() + WINDOW, Narrow::default());
@@ -310,7 +311,7 @@ fn walk_narrow<T: Threshold>(nodes: &[Narrow<T>; WINDOW], lanes: &[Lane<T>; COLU
     until_settled(depth, |at: [u16; LANES]| {
         std::array::from_fn(|lane| {
             let node = &nodes[at[lane] as usize & (WINDOW - 1)];
-            let value = lanes[node.column as usize & (COLUMNS - 1)][lane];
+            let value = lanes[node.column as usize][lane];
             node.left.wrapping_add(u16::from(goes_right(value, node.threshold)))
         })
     })
@@ -322,7 +323,7 @@ fn walk_one_row<T: Threshold>(trees: [&[Narrow<T>; WINDOW]; LANES], row: &[T; CO
     until_settled(depth, |at: [u16; LANES]| {
         std::array::from_fn(|lane| {
             let node = &trees[lane][at[lane] as usize & (WINDOW - 1)];
-            let value = row[node.column as usize & (COLUMNS - 1)];
+            let value = row[node.column as usize];
             node.left.wrapping_add(u16::from(goes_right(value, node.threshold)))
         })
     })

@@ -236,10 +236,9 @@ pub struct UnaryStep<T> {
 impl<T: Real> Step for UnaryStep<T> {
     fn run(&self, registers: &mut Registers, rows: usize) {
         let apply = T::unary(self.op);
-        let file = T::file_mut(registers);
-        for (at, input) in self.inputs.iter().enumerate() {
-            let x = file[*input as usize];
-            apply(&mut file[self.first as usize + at][..rows], &x[..rows]);
+        let (read, written) = crate::registers::split::<T>(registers, self.first);
+        for (input, out) in self.inputs.iter().zip(written) {
+            apply(&mut out[..rows], &read[*input as usize][..rows]);
         }
     }
 }
@@ -278,12 +277,13 @@ impl Step for IntegerStep {
         let apply = integers(self.op);
         let Registers { ints, failed, .. } = registers;
         for (at, (x, y)) in self.inputs.iter().enumerate() {
-            for row in 0..rows {
-                let Some(result) = apply(ints[*x as usize][row], ints[*y as usize][row]) else {
-                    failed.insert(row);
-                    continue;
-                };
-                ints[self.first as usize + at][row] = if self.narrow { i64::from(result as i32) } else { result };
+            let (x, y) = (ints[*x as usize], ints[*y as usize]);
+            let out = &mut ints[self.first as usize + at];
+            for (row, (x, y)) in x.into_iter().zip(y).enumerate().take(rows) {
+                match apply(x, y) {
+                    Some(result) => out[row] = if self.narrow { i64::from(result as i32) } else { result },
+                    None => failed.insert(row),
+                }
             }
         }
     }

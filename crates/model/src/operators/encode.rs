@@ -27,9 +27,7 @@ pub fn one_hot(builder: &mut Builder, operation: &Operation) -> Checked<Vec<Valu
     }
     let zeros = node.int("zeros")?.unwrap_or(1) != 0;
     let width = categories.len();
-    // The later one of equal categories counts.
-    let places: HashMap<i64, usize> = categories.iter().enumerate().map(|(at, category)| (*category, at)).collect();
-    let places = Arc::new(places);
+    let places = Arc::new(Places::new(&categories));
     let input = match input.element {
         Element::Text => input,
         _ => super::cast::convert(builder, &input, Element::Int64)?,
@@ -47,10 +45,50 @@ pub fn one_hot(builder: &mut Builder, operation: &Operation) -> Checked<Vec<Valu
     one(Tensor::new(Element::Float, dims, cells))
 }
 
+/// Where each category is in the list; the later one of equal categories counts.
+#[derive(Debug)]
+enum Places {
+    /// Of categories that lie close together: the place of each number from the least on, or none.
+    Near {
+        least: i64,
+        places: Vec<u32>,
+    },
+    Far(HashMap<i64, u32>),
+}
+
+impl Places {
+    /// How far apart categories may be for a list of all numbers between them.
+    const NEAR: i64 = 1 << 16;
+    const NONE: u32 = u32::MAX;
+
+    fn new(categories: &[i64]) -> Places {
+        let pairs = categories.iter().copied().zip(0u32..);
+        let (least, greatest) = categories.iter().fold((i64::MAX, i64::MIN), |(l, g), x| (l.min(*x), g.max(*x)));
+        match greatest.checked_sub(least) {
+            Some(range @ 0..Places::NEAR) => {
+                let mut places = vec![Places::NONE; range as usize + 1];
+                pairs.for_each(|(category, at)| places[(category - least) as usize] = at);
+                Places::Near { least, places }
+            }
+            _ => Places::Far(pairs.collect()),
+        }
+    }
+
+    fn find(&self, category: i64) -> Option<usize> {
+        let place = match self {
+            Places::Near { least, places } => {
+                usize::try_from(category.checked_sub(*least)?).ok().and_then(|at| places.get(at))
+            }
+            Places::Far(places) => places.get(&category),
+        };
+        place.filter(|place| **place != Places::NONE).map(|place| *place as usize)
+    }
+}
+
 #[derive(Debug)]
 struct OneHotStep {
     input: u32,
-    places: Arc<HashMap<i64, usize>>,
+    places: Arc<Places>,
     width: usize,
     /// Whether a category that is unknown gives zeros; else the row fails.
     zeros: bool,
@@ -65,8 +103,8 @@ impl Step for OneHotStep {
             lane[..rows].fill(0.0);
         }
         for (row, category) in ints[self.input as usize].iter().enumerate().take(rows) {
-            match self.places.get(category) {
-                Some(place) => out[*place][row] = 1.0,
+            match self.places.find(*category) {
+                Some(place) => out[place][row] = 1.0,
                 None if self.zeros => {}
                 None => failed.insert(row),
             }

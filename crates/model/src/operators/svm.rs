@@ -268,10 +268,10 @@ struct Machine {
 impl Step for Machine {
     fn run(&self, registers: &mut Registers, rows: usize) {
         let count = self.vectors.count();
-        let mut likeness = vec![[0.0f32; LANES]; count];
-        self.vectors.each(registers, rows, |at, found| likeness[at][..rows].copy_from_slice(found));
+        let mut likeness = vec![0.0f32; LANES * count];
+        self.vectors.each(registers, rows, |at, found| likeness[at * LANES..at * LANES + rows].copy_from_slice(found));
         for row in 0..rows {
-            let decisions = self.decisions(|vector| likeness[vector][row]);
+            let decisions = self.decisions(|vector| likeness[vector * LANES + row]);
             let (class, scores) = self.answer(&decisions);
             if scores.iter().any(|score| score.is_nan()) {
                 registers.failed.insert(row);
@@ -347,15 +347,12 @@ impl Machine {
 /// Probabilities of classes from what each pair's machine says, by the second method of Wu, Lin and Weng (2004).
 fn probabilities(classes: usize, decisions: &[f32], a: &[f32], b: &[f32]) -> Vec<f32> {
     let mut wins = vec![vec![0.0f32; classes]; classes];
-    let mut pair = 0;
-    for first in 0..classes {
-        for second in first + 1..classes {
-            let share = 1.0 - logistic(decisions[pair] * a[pair] + b[pair]);
-            let share = share.clamp(1e-7, 1.0 - 1e-7);
-            wins[first][second] = share;
-            wins[second][first] = 1.0 - share;
-            pair += 1;
-        }
+    let pairs = (0..classes).flat_map(|first| (first + 1..classes).map(move |second| (first, second)));
+    for (at, (first, second)) in pairs.enumerate() {
+        let share = 1.0 - logistic(decisions[at] * a[at] + b[at]);
+        let share = share.clamp(1e-7, 1.0 - 1e-7);
+        wins[first][second] = share;
+        wins[second][first] = 1.0 - share;
     }
     let q = |i: usize, j: usize| match i == j {
         true => (0..classes).filter(|k| *k != i).map(|k| wins[k][i] * wins[k][i]).sum::<f32>(),

@@ -221,6 +221,27 @@ fn graphs_that_cannot_run() {
 }
 
 #[test]
+fn a_refusal_names_the_exporter_and_what_helps() {
+    let by = |op: &'static str, domain: &'static str| {
+        move |model: &mut ModelProto| {
+            (model.producer_name, model.producer_version) = ("skl2onnx".into(), "1.20.0".into());
+            let node = &mut model.graph.as_mut().unwrap().node[0];
+            (node.op_type, node.domain, node.name) = (op.into(), domain.into(), "words".into());
+        }
+    };
+    refused(
+        by("TfIdfVectorizer", ""),
+        &[
+            "node 0 \"words\" (TfIdfVectorizer): operator \"TfIdfVectorizer\" of \"ai.onnx\" is not supported",
+            "(made by skl2onnx 1.20.0; count words in SQL and train on the counts)",
+        ],
+    );
+    refused(by("TreeEnsemble", "ai.onnx.ml"), &["export for ai.onnx.ml 3: target_opset={'': 18, 'ai.onnx.ml': 3}"]);
+    refused(by("Scan", ""), &["made by skl2onnx 1.20.0; nearest neighbours need all training rows"]);
+    refused(by("Gelu", "com.microsoft"), &["operator \"Gelu\" of \"com.microsoft\" is not supported"]);
+}
+
+#[test]
 fn inputs_of_a_wrong_type_or_shape() {
     let input = |input| move |model: &mut ModelProto| model.graph.as_mut().unwrap().input[0] = input;
     refused(input(value("x", element::STRING, Some(2))), &["of a tensor of string of shape [rows, 2] to float is not"]);
