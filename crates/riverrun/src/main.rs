@@ -5,6 +5,7 @@ mod args;
 mod check;
 mod clock;
 mod init;
+mod model;
 mod outcome;
 mod progress;
 mod publish;
@@ -16,7 +17,7 @@ mod show;
 mod test;
 mod why;
 
-use args::{Cli, Command};
+use args::{Cli, Command, ModelCommand};
 use clap::{CommandFactory, Parser};
 use outcome::Outcome;
 use project::Project;
@@ -62,6 +63,7 @@ fn command(cli: &Cli) -> Outcome {
         ),
         Command::Why { id, json } => why::why(&open()?, id, *json),
         Command::Test { filter, json } => test::test(&open()?, filter.as_deref(), *json),
+        Command::Model { command: ModelCommand::Check { file, json } } => model::check(file, *json),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "riverrun", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)
