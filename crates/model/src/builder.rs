@@ -54,18 +54,6 @@ impl Builder {
         Built { steps, registers, texts, text_places, cost }
     }
 
-    /// The registers as they are, with the constants in place.
-    #[cfg(test)]
-    pub fn registers_for_tests(&self) -> Registers {
-        self.registers.clone()
-    }
-
-    /// Runs what was built so far.
-    #[cfg(test)]
-    pub fn run_for_tests(&self, registers: &mut Registers, rows: usize) {
-        self.steps.iter().for_each(|step| step.run(registers, rows));
-    }
-
     /// Gives a name its value. An empty name is an output that nobody wants.
     pub fn define(&mut self, name: &str, value: Value) -> Checked<()> {
         if let Value::Tensor(tensor) | Value::Maps(tensor) = &value {

@@ -4,7 +4,7 @@
 //! into, `onnx` holds the decoded structs, `node` reads attributes, `dims` and `value` say what a name stands for,
 //! `graph` follows the nodes, each of which is read by its module in `operators`; `builder` gives out `registers` and
 //! counts what a row costs. For ensembles `forest` makes sure that trees are trees, `aggregate` says what their sums
-//! mean, and `trees` lays them out for speed. `outputs` names what comes out, `signature` and `samples` hold what the
+//! mean, `layout` lays them out, and `trees` walks them fast. `outputs` names what comes out, `signature` and `samples` hold what the
 //! file promises, `program` runs over batches, `probe` makes rows to try a
 //! model with, and `score` puts it together.
 //!
@@ -18,6 +18,7 @@ mod dims;
 mod forest;
 mod graph;
 mod labels;
+mod layout;
 mod math;
 mod node;
 mod onnx;

@@ -1,7 +1,7 @@
 //! Operators give what the format's own cases expect, and what onnxruntime gives for random graphs.
 //! `tests/conformance/make.py` makes the fixtures.
 
-use crate::builder::Builder;
+use crate::builder::{Builder, Built};
 use crate::dims::{Dim, Dims};
 use crate::node::Checked;
 use crate::onnx::{ModelProto, TensorProto};
@@ -104,7 +104,7 @@ struct Shown {
     texts: Vec<String>,
 }
 
-fn shown(builder: &Builder, tensor: &Tensor, registers: &[Registers], rows: usize) -> Shown {
+fn shown(built: &Built, tensor: &Tensor, registers: &Registers, rows: usize) -> Shown {
     let mut shown = Shown { sizes: Vec::new(), numbers: Vec::new(), texts: Vec::new() };
     shown.sizes = tensor.dims.list().iter().map(|dim| if *dim == Dim::ROWS { rows } else { dim.cells() }).collect();
     // Rows are the outermost dimension in all graphs that have them.
@@ -112,16 +112,16 @@ fn shown(builder: &Builder, tensor: &Tensor, registers: &[Registers], rows: usiz
         for cell in tensor.cells.iter() {
             let number = match *cell {
                 Cell::Register(register) => match tensor.element {
-                    Element::Float => registers[0].floats[register as usize][row].into(),
-                    Element::Double => registers[0].doubles[register as usize][row],
-                    _ => registers[0].ints[register as usize][row] as f64,
+                    Element::Float => registers.floats[register as usize][row].into(),
+                    Element::Double => registers.doubles[register as usize][row],
+                    _ => registers.ints[register as usize][row] as f64,
                 },
                 Cell::Float(number) => number.into(),
                 Cell::Double(number) => number,
                 Cell::Int(number) => number as f64,
             };
             match tensor.element {
-                Element::Text => shown.texts.push(builder.text_list(&[number as i64]).unwrap().remove(0)),
+                Element::Text => shown.texts.push(built.texts[number as usize].clone()),
                 _ => shown.numbers.push(number),
             }
         }
@@ -166,13 +166,13 @@ fn run(case: &Case, as_rows: bool) -> Checked<Vec<Shown>> {
     }
     let outputs: Vec<Tensor> =
         graph.output.iter().map(|output| builder.tensor(&output.name)).collect::<Checked<_>>()?;
-    let mut registers = builder.registers_for_tests();
+    let built = builder.finish();
+    let mut registers = built.registers.clone();
     for (feature, constant) in &features {
         load(&mut registers, feature, constant, rows);
     }
-    builder.run_for_tests(&mut registers, rows);
-    let registers = [registers];
-    Ok(outputs.iter().map(|output| shown(&builder, output, &registers, rows)).collect())
+    built.steps.iter().for_each(|step| step.run(&mut registers, rows));
+    Ok(outputs.iter().map(|output| shown(&built, output, &registers, rows)).collect())
 }
 
 fn load(registers: &mut Registers, feature: &Tensor, constant: &Tensor, rows: usize) {
@@ -191,10 +191,11 @@ fn load(registers: &mut Registers, feature: &Tensor, constant: &Tensor, rows: us
 }
 
 fn expected(case: &Case) -> Vec<Shown> {
-    let mut builder = Builder::default();
     let output = |output: &String| {
+        let mut builder = Builder::default();
         let tensor = builder.constant(&unpack(output)).unwrap();
-        shown(&builder, &tensor, &[], 1)
+        let built = builder.finish();
+        shown(&built, &tensor, &built.registers, 1)
     };
     case.outputs.iter().map(output).collect()
 }
