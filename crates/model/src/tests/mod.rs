@@ -2,6 +2,7 @@
 
 mod agreement;
 mod build;
+mod columns;
 mod conformance;
 mod exports;
 mod hostile;
