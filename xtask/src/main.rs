@@ -7,6 +7,7 @@ mod decode;
 mod events;
 mod failure;
 mod floor;
+mod fuzz;
 mod live;
 mod measure;
 mod models;
@@ -71,6 +72,21 @@ Exit code 1: two outputs differ, a run failed, or a bar is not met.")]
         /// Cases of each property of schedules, operators and stages
         #[arg(long, default_value_t = 2_000)]
         cases: u32,
+    },
+    /// Try broken files until the time is up: each is refused, or does no harm
+    Fuzz {
+        /// What to break
+        #[arg(value_parser = ["onnx"])]
+        what: String,
+        /// The folder with whole files
+        #[arg(long, default_value = "crates/model/tests/exports", value_hint = ValueHint::DirPath)]
+        files: PathBuf,
+        /// How long to go on
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// The seed of the first mutant
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
     },
     /// Make the inputs of the workloads and print their folder
     Generate(DataArgs),
@@ -169,6 +185,10 @@ fn run(cli: Cli) -> Result<Option<&'static str>> {
         Command::Spin { threads } => decode::spin(threads),
         Command::Stall { seconds } => return stall::run(seconds).map(|same| (!same).then_some(DIFFER)),
         Command::Seeds { seeds, cases } => return seeds::run(seeds, cases).map(|holds| (!holds).then_some(FAILS)),
+        Command::Fuzz { files, seconds, seed, .. } => {
+            let cache = std::env::temp_dir().join("riverrun-fuzz");
+            return fuzz::onnx(&files, seconds, seed, &cache).map(|holds| (!holds).then_some(FAILS));
+        }
         Command::Generate(data) => println!("{}", data.dataset()?.folder.display()),
         Command::Floor { data: DataArgs { spread: true, .. }, .. } => {
             return Err(Error::invalid(

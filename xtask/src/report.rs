@@ -5,6 +5,7 @@ use crate::contender::{Contender, Workload};
 use crate::decode::Decode;
 use crate::live;
 use crate::measure::Samples;
+use crate::models::Rates;
 use serde_json::{Value, json};
 
 /// A floor takes at most this share of DuckDB's CPU, or it is none.
@@ -37,11 +38,13 @@ pub fn text(findings: &Findings) -> String {
     let mut lines = Vec::new();
     findings.cases.iter().for_each(|case| lines.extend(case_lines(case)));
     if let Some(models) = &findings.models {
-        lines.push("\n300 trees of depth 6, rows per CPU second, one thread".to_owned());
-        lines.push(format!("{:>8} {:>14} {:>14} {:>8}", "batch", "onnxruntime", "model crate", "ratio"));
+        lines.push("\nmodels, rows per CPU second, one thread".to_owned());
+        lines
+            .push(format!("{:<14} {:>8} {:>14} {:>14} {:>8}", "model", "batch", "onnxruntime", "model crate", "ratio"));
         lines.extend(models.rates.iter().map(|rates| {
             let ratio = rates.ours / rates.onnxruntime;
-            format!("{:>8} {:>14.0} {:>14.0} {ratio:>8.1}", rates.batch, rates.onnxruntime, rates.ours)
+            let Rates { model, batch, onnxruntime, ours } = rates;
+            format!("{model:<14} {batch:>8} {onnxruntime:>14.0} {ours:>14.0} {ratio:>8.2}")
         }));
         let said = if models.agree() { "the same scores" } else { "DIFFERENT SCORES" };
         lines.push(format!("  {said}: the greatest difference is {:.1e}", models.difference));
@@ -195,8 +198,8 @@ pub fn json(findings: &Findings) -> Value {
         })
     };
     let models = findings.models.as_ref().map(|models| {
-        let rate = |rates: &crate::models::Rates| {
-            json!({ "batch": rates.batch, "onnxruntime": rates.onnxruntime, "model": rates.ours })
+        let rate = |rates: &Rates| {
+            json!({ "name": rates.model, "batch": rates.batch, "onnxruntime": rates.onnxruntime, "model": rates.ours })
         };
         let rates: Vec<Value> = models.rates.iter().map(rate).collect();
         json!({ "rows_per_cpu_s": rates, "greatest_difference": models.difference })

@@ -1,86 +1,22 @@
-//! Turns the sums of a row's votes into what the model answers: values, or a class and its probability.
+//! Turns the sums of a row's votes into what an ensemble answers: values, or a class and its scores.
 
-use crate::forest::{CLASS_VOTES, Forest, NODE_ATTRIBUTES, TARGET_VOTES, read};
+use crate::forest::{CLASS_VOTES, Forest, Gathering, NODE_ATTRIBUTES, TARGET_VOTES, read, reals};
+use crate::labels::{CLASSES_MAX, Labels};
+use crate::math::logistic;
 use crate::node::{Checked, Node, shown};
-
-/// The names of a classifier's classes, in the order of its scores.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Labels {
-    Ints(Vec<i64>),
-    Texts(Vec<String>),
-}
-
-impl Labels {
-    /// How many classes there are.
-    pub fn len(&self) -> usize {
-        match self {
-            Labels::Ints(labels) => labels.len(),
-            Labels::Texts(labels) => labels.len(),
-        }
-    }
-
-    /// The labels as text, as SQL names them.
-    pub fn texts(&self) -> Vec<String> {
-        match self {
-            Labels::Ints(labels) => labels.iter().map(i64::to_string).collect(),
-            Labels::Texts(labels) => labels.clone(),
-        }
-    }
-
-    /// Reads the labels of a node from the two attributes that can hold them.
-    pub fn read(node: &Node, ints: &str, texts: &str) -> Checked<Labels> {
-        let (int_labels, text_labels) = (node.ints(ints)?, node.texts(texts)?);
-        let labels = match (int_labels.is_empty(), text_labels.is_empty()) {
-            (false, true) => Labels::Ints(int_labels.to_vec()),
-            (true, false) => Labels::Texts(text_labels.iter().map(ToString::to_string).collect()),
-            _ => {
-                return Err(format!(
-                    "has {} {ints} and {} {texts}, expected one of them",
-                    int_labels.len(),
-                    text_labels.len()
-                ));
-            }
-        };
-        let mut sorted = labels.texts();
-        sorted.sort_unstable();
-        match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-            Some(twice) => Err(format!("class label {} is there twice", shown(&twice[0]))),
-            None => Ok(labels),
-        }
-    }
-}
-
-/// What is applied to a class's score.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Transform {
-    None,
-    Logistic,
-    Softmax,
-}
-
-impl Transform {
-    fn read(node: &Node) -> Checked<Transform> {
-        match node.text("post_transform", "NONE")? {
-            "NONE" => Ok(Transform::None),
-            "LOGISTIC" => Ok(Transform::Logistic),
-            "SOFTMAX" => Ok(Transform::Softmax),
-            other => {
-                Err(format!("attribute \"post_transform\" is {}, expected NONE, LOGISTIC or SOFTMAX", shown(other)))
-            }
-        }
-    }
-}
+use crate::scores::{Transform, greatest_of};
+use crate::threshold::Threshold;
 
 /// How sums become scores.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Aggregate {
     /// A regressor: one value per target.
-    Values { base: Vec<f32>, divisor: f32 },
+    Values { base: Vec<f64>, divisor: f64 },
     /// Two classes from one sum: the score of the second class, and that of the first from it.
-    Pair { base: f32, logistic: bool, shares: bool },
+    Pair { base: f64, logistic: bool, shares: bool },
     /// One sum per class.
     /// `voted` tells which classes can be a row's class: those with a vote anywhere or a base value.
-    Classes { base: Vec<f32>, voted: Vec<bool>, logistic: bool, softmax: bool },
+    Classes { base: Vec<f64>, voted: Vec<bool>, transform: Transform },
 }
 
 /// A tree ensemble as a node describes it.
@@ -95,20 +31,23 @@ impl Ensemble {
     /// Reads and checks a TreeEnsembleRegressor that is fed `features` columns.
     pub fn regressor(node: &Node, features: usize) -> Checked<Ensemble> {
         let targets = match node.int("n_targets")? {
-            Some(count @ 1..=TARGETS_MAX) => count as usize,
+            Some(count) if (1..=CLASSES_MAX as i64).contains(&count) => count as usize,
             None => 1,
-            Some(other) => return Err(format!("attribute \"n_targets\" is {other}, expected 1 to {TARGETS_MAX}")),
+            Some(other) => return Err(format!("attribute \"n_targets\" is {other}, expected 1 to {CLASSES_MAX}")),
         };
         if Transform::read(node)? != Transform::None {
             return Err("attribute \"post_transform\" of a regressor is not NONE, expected NONE".to_string());
         }
-        let forest = read(node, &TARGET_VOTES, features, targets)?;
-        let divisor = match node.text("aggregate_function", "SUM")? {
-            "SUM" => 1.0,
-            "AVERAGE" => forest.trees.len() as f32,
+        let mut forest = read(node, &TARGET_VOTES, features, targets)?;
+        let mut divisor = 1.0;
+        match node.text("aggregate_function", "SUM")? {
+            "SUM" => {}
+            "AVERAGE" => divisor = forest.trees.len() as f64,
+            "MIN" => forest.gathering = Gathering::Least,
+            "MAX" => forest.gathering = Gathering::Greatest,
             other => {
                 let other = shown(other);
-                return Err(format!("attribute \"aggregate_function\" is {other}, expected SUM or AVERAGE"));
+                return Err(format!("attribute \"aggregate_function\" is {other}, expected SUM, AVERAGE, MIN or MAX"));
             }
         };
         let base = base_values(node, &[0, targets])?;
@@ -119,61 +58,59 @@ impl Ensemble {
     pub fn classifier(node: &Node, features: usize) -> Checked<Ensemble> {
         let labels = Labels::read(node, "classlabels_int64s", "classlabels_strings")?;
         let classes = labels.len();
-        if classes < 2 || classes as i64 > TARGETS_MAX {
-            return Err(format!("has {classes} class labels, expected 2 to {TARGETS_MAX}"));
+        if classes < 2 {
+            return Err(format!("has {classes} class labels, expected 2 to {CLASSES_MAX}"));
         }
         let transform = Transform::read(node)?;
         let mut forest = read(node, &CLASS_VOTES, features, classes)?;
-        let (logistic, softmax) = (transform == Transform::Logistic, transform == Transform::Softmax);
-        let aggregate = if classes == 2 {
-            if let Some(other) = forest.votes.iter().find(|vote| vote.target != 0) {
-                return Err(format!(
-                    "has two classes and a vote with class id {}, expected 0 in all: the score of one class is the \
-                     other's complement (objective binary:logistic exports it so)",
-                    other.target
-                ));
-            }
-            if softmax {
+        let first = forest.votes.first().map(|vote| vote.target);
+        let one_sum = classes == 2 && forest.votes.iter().all(|vote| Some(vote.target) == first);
+        let aggregate = if one_sum {
+            if matches!(transform, Transform::Softmax | Transform::SoftmaxZero) {
                 return Err(
                     "attribute \"post_transform\" is SOFTMAX for two classes with one score, expected LOGISTIC or NONE"
                         .to_string(),
                 );
             }
+            // The sum is the second class's score, whichever class the votes name.
+            forest.votes.iter_mut().for_each(|vote| vote.target = 0);
             forest.targets = 1;
-            let base = base_values(node, &[0, 1])?.first().copied().unwrap_or(0.0);
+            let base = base_values(node, &[0, 1, 2])?.last().copied().unwrap_or(0.0);
             let shares = forest.votes.iter().all(|vote| vote.weight >= 0.0);
-            Aggregate::Pair { base, logistic, shares }
+            Aggregate::Pair { base, logistic: transform == Transform::Logistic, shares }
         } else {
             let base = base_values(node, &[0, classes])?;
             let mut voted = vec![!base.is_empty(); classes];
             forest.votes.iter().for_each(|vote| voted[vote.target as usize] = true);
-            Aggregate::Classes { base, voted, logistic, softmax }
+            Aggregate::Classes { base, voted, transform }
         };
         Ok(Ensemble { forest, aggregate, labels: Some(labels) })
     }
 }
 
-/// The most targets or classes of an ensemble.
-const TARGETS_MAX: i64 = 4096;
-
 /// The attributes that a classifier may have.
 pub fn classifier_attributes() -> Vec<&'static str> {
-    let votes = [CLASS_VOTES.tree_ids, CLASS_VOTES.node_ids, CLASS_VOTES.target_ids, CLASS_VOTES.weights];
-    let own = ["classlabels_int64s", "classlabels_strings", "base_values", "post_transform"];
+    let names = &CLASS_VOTES;
+    let votes = [names.tree_ids, names.node_ids, names.target_ids, names.weights, names.weights_as_tensor];
+    let own = ["classlabels_int64s", "classlabels_strings", "base_values", "base_values_as_tensor", "post_transform"];
     [NODE_ATTRIBUTES.as_slice(), &votes, &own].concat()
 }
 
 /// The attributes that a regressor may have.
 pub fn regressor_attributes() -> Vec<&'static str> {
-    let votes = [TARGET_VOTES.tree_ids, TARGET_VOTES.node_ids, TARGET_VOTES.target_ids, TARGET_VOTES.weights];
-    let own = ["n_targets", "aggregate_function", "base_values", "post_transform"];
+    let names = &TARGET_VOTES;
+    let votes = [names.tree_ids, names.node_ids, names.target_ids, names.weights, names.weights_as_tensor];
+    let own = ["n_targets", "aggregate_function", "base_values", "base_values_as_tensor", "post_transform"];
     [NODE_ATTRIBUTES.as_slice(), &votes, &own].concat()
 }
 
-fn base_values(node: &Node, lengths: &[usize]) -> Checked<Vec<f32>> {
-    let base = node.floats("base_values")?;
+fn base_values(node: &Node, lengths: &[usize]) -> Checked<Vec<f64>> {
+    let base = reals(node, "base_values", "base_values_as_tensor")?;
+    if let Some(at) = base.iter().position(|base| !base.is_finite()) {
+        return Err(format!("attribute \"base_values\": entry {at} is {}, expected a finite number", base[at]));
+    }
     if lengths.contains(&base.len()) {
-        return Ok(base.to_vec());
+        return Ok(base);
     }
     let lengths: Vec<String> = lengths.iter().map(usize::to_string).collect();
     Err(format!("attribute \"base_values\" has {} entries, expected {}", base.len(), lengths.join(" or ")))
@@ -190,16 +127,21 @@ impl Aggregate {
 
     /// Turns one row's sums into its scores, and returns the index of its class (0 for a regressor): the one with the
     /// greatest score, the first of equal ones.
-    pub fn finish(&self, sums: &mut [f32], scores: &mut [f32]) -> usize {
+    pub fn finish<T: Threshold>(&self, sums: &mut [T], scores: &mut [f32]) -> usize {
         match self {
             Aggregate::Values { base, divisor } => {
-                for (at, sum) in sums.iter().enumerate() {
-                    scores[at] = sum / divisor + base.get(at).copied().unwrap_or(0.0);
+                for (at, sum) in sums.iter_mut().enumerate() {
+                    if *divisor != 1.0 {
+                        *sum = sum.over(T::from_f64(*divisor));
+                    }
+                    *sum += T::from_f64(base.get(at).copied().unwrap_or(0.0));
+                    scores[at] = sum.to_f32();
                 }
                 0
             }
             Aggregate::Pair { base, logistic: with_logistic, shares } => {
-                let sum = sums[0] + base;
+                sums[0] += T::from_f64(*base);
+                let sum = sums[0].to_f32();
                 let (first, second) = match (with_logistic, shares) {
                     (true, _) => (logistic(-sum), logistic(sum)),
                     // Votes that are all shares of one: a random forest.
@@ -210,46 +152,17 @@ impl Aggregate {
                 let cut = if *shares && !with_logistic { 0.5 } else { 0.0 };
                 usize::from(sum > cut)
             }
-            Aggregate::Classes { base, voted, logistic: with_logistic, softmax: with_softmax } => {
+            Aggregate::Classes { base, voted, transform } => {
                 for (at, base) in base.iter().enumerate() {
-                    sums[at] += base;
+                    sums[at] += T::from_f64(*base);
                 }
-                let class = greatest(sums, voted);
-                scores.copy_from_slice(sums);
-                if *with_logistic {
-                    scores.iter_mut().for_each(|score| *score = logistic(*score));
-                } else if *with_softmax {
-                    softmax(scores);
+                for (score, sum) in scores.iter_mut().zip(sums) {
+                    *score = sum.to_f32();
                 }
+                let class = greatest_of(scores, voted);
+                transform.apply(scores);
                 class
             }
         }
     }
-}
-
-/// The first of the greatest sums of classes that are voted for.
-fn greatest(sums: &[f32], voted: &[bool]) -> usize {
-    let mut best: Option<usize> = None;
-    for at in (0..sums.len()).filter(|&at| voted[at]) {
-        if best.is_none_or(|best| sums[at] > sums[best]) {
-            best = Some(at);
-        }
-    }
-    best.unwrap_or(0)
-}
-
-/// The logistic function, computed from the side on which it does not overflow.
-fn logistic(value: f32) -> f32 {
-    let share = 1.0 / (1.0 + (-value.abs()).exp());
-    if value < 0.0 { 1.0 - share } else { share }
-}
-
-fn softmax(scores: &mut [f32]) {
-    let greatest = scores.iter().copied().fold(f32::MIN, f32::max);
-    let mut sum = 0.0;
-    for score in scores.iter_mut() {
-        *score = (*score - greatest).exp();
-        sum += *score;
-    }
-    scores.iter_mut().for_each(|score| *score /= sum);
 }

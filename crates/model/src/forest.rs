@@ -13,6 +13,8 @@
 //! ```
 
 use crate::node::{Checked, Node, same_length, shown};
+use crate::onnx::element;
+use crate::value::{Numbers, constant};
 
 /// The most branches on a path from a root to a leaf.
 pub const TREE_DEPTH_MAX: usize = 1000;
@@ -35,7 +37,7 @@ pub enum Mode {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum TreeNode {
     /// Goes to `yes` where the comparison holds, or where the feature is missing and `missing_yes` is set.
-    Branch { feature: u32, mode: Mode, threshold: f32, missing_yes: bool, yes: u32, no: u32 },
+    Branch { feature: u32, mode: Mode, threshold: f64, missing_yes: bool, yes: u32, no: u32 },
     /// Ends the walk; its votes are `from .. to` of [`Forest::votes`].
     Leaf { from: u32, to: u32 },
 }
@@ -52,10 +54,19 @@ pub struct Tree {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Vote {
     pub target: u32,
-    pub weight: f32,
+    pub weight: f64,
 }
 
-/// A checked ensemble, its trees in the file's order.
+/// What becomes of the votes for one target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gathering {
+    Sum,
+    Least,
+    Greatest,
+}
+
+/// A checked ensemble, its trees in the file's order. Numbers are held as doubles; those that the file has as floats
+/// are floats still.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forest {
     pub trees: Vec<Tree>,
@@ -64,19 +75,24 @@ pub struct Forest {
     pub features: usize,
     /// How many sums the leaves vote for.
     pub targets: usize,
+    pub gathering: Gathering,
+    /// Whether the file has doubles.
+    pub is_double: bool,
 }
 
 /// The lists that a classifier and a regressor have in common.
-pub const NODE_ATTRIBUTES: [&str; 9] = [
+pub const NODE_ATTRIBUTES: [&str; 11] = [
     "nodes_treeids",
     "nodes_nodeids",
     "nodes_featureids",
     "nodes_modes",
     "nodes_values",
+    "nodes_values_as_tensor",
     "nodes_truenodeids",
     "nodes_falsenodeids",
     "nodes_missing_value_tracks_true",
     "nodes_hitrates",
+    "nodes_hitrates_as_tensor",
 ];
 
 /// The names of the vote lists, which differ between classifier and regressor.
@@ -85,6 +101,7 @@ pub struct VoteAttributes {
     pub node_ids: &'static str,
     pub target_ids: &'static str,
     pub weights: &'static str,
+    pub weights_as_tensor: &'static str,
 }
 
 /// The names in a classifier.
@@ -93,6 +110,7 @@ pub const CLASS_VOTES: VoteAttributes = VoteAttributes {
     node_ids: "class_nodeids",
     target_ids: "class_ids",
     weights: "class_weights",
+    weights_as_tensor: "class_weights_as_tensor",
 };
 
 /// The names in a regressor.
@@ -101,18 +119,63 @@ pub const TARGET_VOTES: VoteAttributes = VoteAttributes {
     node_ids: "target_nodeids",
     target_ids: "target_ids",
     weights: "target_weights",
+    weights_as_tensor: "target_weights_as_tensor",
 };
 
 /// Reads and checks the ensemble of a node that is fed `features` columns and votes for `targets` sums.
 pub fn read(node: &Node, names: &VoteAttributes, features: usize, targets: usize) -> Checked<Forest> {
     let lists = Lists::read(node)?;
-    let index = Index::new(&lists)?;
-    let (votes, leaf_votes) = read_votes(node, names, &lists, &index, targets)?;
+    let votes = VoteLists {
+        tree_ids: node.ints(names.tree_ids)?,
+        node_ids: node.ints(names.node_ids)?,
+        targets: node.ints(names.target_ids)?,
+        weights: reals(node, names.weights, names.weights_as_tensor)?,
+    };
+    let is_double = [names.weights_as_tensor, "nodes_values_as_tensor"]
+        .iter()
+        .map(|name| Ok(node.tensor(name)?.is_some_and(|tensor| tensor.data_type == element::DOUBLE)))
+        .collect::<Checked<Vec<bool>>>()?
+        .contains(&true);
+    build(&lists, &votes, names, (features, targets), is_double)
+}
+
+/// Makes trees of lists.
+fn build(
+    lists: &Lists,
+    votes: &VoteLists,
+    names: &VoteAttributes,
+    (features, targets): (usize, usize),
+    is_double: bool,
+) -> Checked<Forest> {
+    let index = Index::new(lists)?;
+    let (votes, leaf_votes) = read_votes(votes, names, lists, &index, targets)?;
     let mut trees = Vec::new();
     for range in &index.trees {
-        trees.push(read_tree(&lists, &index.nodes[range.clone()], &leaf_votes, features)?);
+        trees.push(read_tree(lists, &index.nodes[range.clone()], &leaf_votes, features)?);
     }
-    Ok(Forest { trees, votes, features, targets })
+    Ok(Forest { trees, votes, features, targets, gathering: Gathering::Sum, is_double })
+}
+
+/// A list of numbers that are not missing, as floats or as a tensor. Infinite ones are a scikit-learn tree's way to ask
+/// whether a value is there.
+pub fn reals(node: &Node, name: &str, tensor_name: &str) -> Checked<Vec<f64>> {
+    let (name, numbers) = match node.tensor(tensor_name)? {
+        None => (name, node.any_floats(name)?.iter().copied().map(f64::from).collect()),
+        Some(tensor) => {
+            let wrong = |fault: String| format!("attribute {tensor_name:?}: {fault}");
+            let numbers = match constant(tensor).map_err(wrong)? {
+                (_, dims, _) if dims.rank() > 1 => return Err(wrong(format!("has shape {dims}, expected a list"))),
+                (_, _, Numbers::Floats(numbers)) => numbers.into_iter().map(f64::from).collect(),
+                (_, _, Numbers::Doubles(numbers)) => numbers,
+                (element, _, _) => return Err(wrong(format!("is of {}, expected float or double", element.name()))),
+            };
+            (tensor_name, numbers)
+        }
+    };
+    match numbers.iter().position(|number: &f64| number.is_nan()) {
+        Some(at) => Err(format!("attribute {name:?}: entry {at} is NaN, expected a number")),
+        None => Ok(numbers),
+    }
 }
 
 /// The node lists, all of one length.
@@ -121,7 +184,7 @@ struct Lists<'a> {
     node_ids: &'a [i64],
     features: &'a [i64],
     modes: Vec<Option<Mode>>,
-    thresholds: &'a [f32],
+    thresholds: Vec<f64>,
     yes: &'a [i64],
     no: &'a [i64],
     missing_yes: &'a [i64],
@@ -140,7 +203,7 @@ impl<'a> Lists<'a> {
             node_ids: node.ints("nodes_nodeids")?,
             features: node.ints("nodes_featureids")?,
             modes: modes.iter().enumerate().map(|(at, text)| mode(at, text)).collect::<Checked<_>>()?,
-            thresholds: node.floats("nodes_values")?,
+            thresholds: reals(node, "nodes_values", "nodes_values_as_tensor")?,
             yes: node.ints("nodes_truenodeids")?,
             no: node.ints("nodes_falsenodeids")?,
             missing_yes: node.ints("nodes_missing_value_tracks_true")?,
@@ -158,7 +221,7 @@ impl<'a> Lists<'a> {
         }
         for (name, length) in [
             ("nodes_missing_value_tracks_true", lists.missing_yes.len()),
-            ("nodes_hitrates", node.floats("nodes_hitrates")?.len()),
+            ("nodes_hitrates", node.any_floats("nodes_hitrates")?.len()),
         ] {
             if length != 0 {
                 same_length(name, length, count, "nodes_treeids")?;
@@ -244,16 +307,23 @@ fn find_in_tree(nodes: &[(i64, u32)], id: i64) -> Option<usize> {
     }
 }
 
+/// The vote lists, before they are checked.
+struct VoteLists<'a> {
+    tree_ids: &'a [i64],
+    node_ids: &'a [i64],
+    targets: &'a [i64],
+    weights: Vec<f64>,
+}
+
 /// All votes, those of a leaf side by side in the file's order, and for each place in the lists where its votes begin.
 fn read_votes(
-    node: &Node,
+    votes: &VoteLists,
     names: &VoteAttributes,
     lists: &Lists,
     index: &Index,
     targets: usize,
 ) -> Checked<(Vec<Vote>, Vec<u32>)> {
-    let (tree_ids, node_ids) = (node.ints(names.tree_ids)?, node.ints(names.node_ids)?);
-    let (target_ids, weights) = (node.ints(names.target_ids)?, node.floats(names.weights)?);
+    let VoteLists { tree_ids, node_ids, targets: target_ids, weights } = votes;
     let count = target_ids.len();
     if count == 0 || count > TREE_NODES_MAX {
         return Err(format!("attribute {:?} has {count} entries, expected 1 to {TREE_NODES_MAX}", names.target_ids));
@@ -261,6 +331,9 @@ fn read_votes(
     same_length(names.tree_ids, tree_ids.len(), count, names.target_ids)?;
     same_length(names.node_ids, node_ids.len(), count, names.target_ids)?;
     same_length(names.weights, weights.len(), count, names.target_ids)?;
+    if let Some(at) = weights.iter().position(|weight| !weight.is_finite()) {
+        return Err(format!("attribute {:?}: entry {at} is {}, expected a finite number", names.weights, weights[at]));
+    }
     let mut places = Vec::with_capacity(count);
     for at in 0..count {
         let (tree, id, target) = (tree_ids[at], node_ids[at], target_ids[at]);

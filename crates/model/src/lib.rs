@@ -1,22 +1,38 @@
 //! Loads an ONNX model, checks it before anything runs, says what goes in and what comes out, and scores batches.
 //!
 //! A model file is untrusted. In the order in which its bytes meet the modules: `wire` budgets what they would decode
-//! into, `onnx` holds the decoded structs, `node` reads attributes, `forest` makes sure that trees are trees,
-//! `aggregate` says what their sums mean, `value` and `plan` follow the graph, `trees` lays the trees out for speed,
-//! `signature` and `samples` hold what the file promises, and `score` puts it together.
+//! into, `onnx` holds the decoded structs, `node` reads attributes, `dims` and `value` say what a name stands for,
+//! `graph` follows the nodes, each of which is read by its module in `operators`; `builder` gives out `registers` and
+//! counts what a row costs. For ensembles `forest` makes sure that trees are trees, `aggregate` says what their sums
+//! mean, `layout` lays them out, and `trees` walks them fast. `outputs` names what comes out, `signature` and `samples` hold what the
+//! file promises, `program` runs over batches, `probe` makes rows to try a
+//! model with, and `score` puts it together.
 //!
-//! Nothing here runs an operator that is not listed in `plan`, follows a path that a file names, or allocates what a
-//! file merely claims. Scores are functions of the row alone: trees add in tree order, on every CPU and for every
-//! batch size.
+//! Nothing here runs an operator that is not listed in `operators`, follows a path that a file names, or allocates what
+//! a file merely claims. Scores are functions of the row alone: every step goes row by row, sums are made in the order
+//! of the file, on every CPU and for every batch size.
 
 mod aggregate;
+mod builder;
+mod dims;
 mod forest;
+mod graph;
+mod labels;
+mod layout;
+mod math;
 mod node;
 mod onnx;
-mod plan;
+mod operators;
+mod outputs;
+mod probe;
+mod program;
+mod refusal;
+mod registers;
 mod samples;
 mod score;
+mod scores;
 mod signature;
+mod threshold;
 mod trees;
 mod value;
 mod wire;

@@ -1,6 +1,6 @@
 //! Reads a node's attributes by name and kind, and says where a fault lies.
 
-use crate::onnx::{AttributeProto, NodeProto, kind};
+use crate::onnx::{AttributeProto, NodeProto, TensorProto, kind};
 use std::collections::BTreeMap;
 
 /// The outcome of a check. The text says what is wrong inside the model; the model's name and file are added at the
@@ -9,8 +9,6 @@ pub type Checked<T> = std::result::Result<T, String>;
 
 /// A node of the graph with its attributes by name.
 pub struct Node<'a> {
-    /// The node as the file has it.
-    pub proto: &'a NodeProto,
     attributes: BTreeMap<&'a str, &'a AttributeProto>,
 }
 
@@ -21,8 +19,7 @@ impl<'a> Node<'a> {
         for attribute in &proto.attribute {
             let name = attribute.name.as_str();
             if !known.contains(&name) {
-                let why = if name.ends_with("_as_tensor") { ": double precision trees are not supported" } else { "" };
-                return Err(format!("attribute {name:?} is not supported{why}, expected one of {}", known.join(", ")));
+                return Err(format!("attribute {name:?} is not supported, expected one of {}", known.join(", ")));
             }
             if !attribute.ref_attr_name.is_empty() {
                 return Err(format!("attribute {name:?} refers to a function's attribute, expected a value"));
@@ -31,7 +28,7 @@ impl<'a> Node<'a> {
                 return Err(format!("attribute {name:?} is there twice"));
             }
         }
-        Ok(Node { proto, attributes })
+        Ok(Node { attributes })
     }
 
     /// The attribute, if it is there and of the kind.
@@ -52,13 +49,28 @@ impl<'a> Node<'a> {
         Ok(self.get(name, kind::INTS)?.map_or(&[], |attribute| &attribute.ints))
     }
 
+    /// A list of floats as they are; empty if it is not there.
+    pub fn any_floats(&self, name: &str) -> Checked<&'a [f32]> {
+        Ok(self.get(name, kind::FLOATS)?.map_or(&[], |attribute| &attribute.floats))
+    }
+
     /// A list of finite floats; empty if it is not there.
     pub fn floats(&self, name: &str) -> Checked<&'a [f32]> {
-        let floats: &[f32] = self.get(name, kind::FLOATS)?.map_or(&[], |attribute| &attribute.floats);
+        let floats = self.any_floats(name)?;
         match floats.iter().position(|value| !value.is_finite()) {
             Some(at) => Err(format!("attribute {name:?}: entry {at} is {}, expected a finite number", floats[at])),
             None => Ok(floats),
         }
+    }
+
+    /// A float, if it is there.
+    pub fn float(&self, name: &str) -> Checked<Option<f32>> {
+        Ok(self.get(name, kind::FLOAT)?.map(|attribute| attribute.f))
+    }
+
+    /// A tensor, if it is there.
+    pub fn tensor(&self, name: &str) -> Checked<Option<&'a TensorProto>> {
+        Ok(self.get(name, kind::TENSOR)?.and_then(|attribute| attribute.t.as_ref()))
     }
 
     /// A list of texts; empty if it is not there.
@@ -85,14 +97,6 @@ impl<'a> Node<'a> {
     /// An integer, if it is there.
     pub fn int(&self, name: &str) -> Checked<Option<i64>> {
         Ok(self.get(name, kind::INT)?.map(|attribute| attribute.i))
-    }
-
-    /// The one input of a node that has one.
-    pub fn only_input(&self) -> Checked<&'a str> {
-        match self.proto.input.as_slice() {
-            [input] => Ok(input),
-            inputs => Err(format!("has {} inputs, expected 1", inputs.len())),
-        }
     }
 }
 

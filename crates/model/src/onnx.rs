@@ -10,6 +10,7 @@ use prost::bytes::Bytes;
 /// Element types of tensors, by their number in the file.
 pub mod element {
     pub const FLOAT: i32 = 1;
+    pub const UINT8: i32 = 2;
     pub const INT32: i32 = 6;
     pub const INT64: i32 = 7;
     pub const STRING: i32 = 8;
@@ -21,7 +22,7 @@ pub mod element {
         let name = match number {
             0 => "no element type",
             FLOAT => "float",
-            2 => "uint8",
+            UINT8 => "uint8",
             3 => "int8",
             4 => "uint16",
             5 => "int16",
@@ -42,6 +43,7 @@ pub mod kind {
     pub const FLOAT: i32 = 1;
     pub const INT: i32 = 2;
     pub const STRING: i32 = 3;
+    pub const TENSOR: i32 = 4;
     pub const FLOATS: i32 = 6;
     pub const INTS: i32 = 7;
     pub const STRINGS: i32 = 8;
@@ -52,7 +54,7 @@ pub mod kind {
             FLOAT => "a float",
             INT => "an int",
             STRING => "a string",
-            4 => "a tensor",
+            TENSOR => "a tensor",
             5 => "a graph",
             FLOATS => "floats",
             INTS => "ints",
@@ -66,6 +68,8 @@ pub mod kind {
 pub struct ModelProto {
     #[prost(string, tag = "2")]
     pub producer_name: String,
+    #[prost(string, tag = "3")]
+    pub producer_version: String,
     #[prost(int64, tag = "5")]
     pub model_version: i64,
     #[prost(message, optional, tag = "7")]
@@ -134,6 +138,8 @@ pub struct AttributeProto {
     pub i: i64,
     #[prost(bytes = "bytes", tag = "4")]
     pub s: Bytes,
+    #[prost(message, optional, tag = "5")]
+    pub t: Option<TensorProto>,
     #[prost(float, repeated, tag = "7")]
     pub floats: Vec<f32>,
     #[prost(int64, repeated, tag = "8")]
@@ -154,10 +160,18 @@ pub struct TensorProto {
     pub data_type: i32,
     #[prost(float, repeated, tag = "4")]
     pub float_data: Vec<f32>,
+    #[prost(int32, repeated, tag = "5")]
+    pub int32_data: Vec<i32>,
+    #[prost(bytes = "bytes", repeated, tag = "6")]
+    pub string_data: Vec<Bytes>,
+    #[prost(int64, repeated, tag = "7")]
+    pub int64_data: Vec<i64>,
     #[prost(string, tag = "8")]
     pub name: String,
     #[prost(bytes = "bytes", tag = "9")]
     pub raw_data: Bytes,
+    #[prost(double, repeated, tag = "10")]
+    pub double_data: Vec<f64>,
     #[prost(message, repeated, tag = "13")]
     pub external_data: Vec<StringStringEntryProto>,
     #[prost(int32, tag = "14")]

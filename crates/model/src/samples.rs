@@ -1,7 +1,9 @@
 //! Rows with expected scores that a model's file carries, so that a model that scores otherwise here is refused.
 
 use crate::node::Checked;
+use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// The most sample rows that a file may carry.
 const SAMPLE_ROWS_MAX: usize = 10_000;
@@ -10,9 +12,9 @@ const SAMPLE_ROWS_MAX: usize = 10_000;
 pub const SAMPLE_TOLERANCE: f64 = 1e-5;
 
 /// Sample rows by column, and what the chosen output gives for each.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Samples {
-    pub columns: Vec<Vec<f32>>,
+    pub columns: Vec<ArrayRef>,
     /// None where the model is expected to fail.
     pub scores: Vec<Option<f64>>,
     /// The output that the scores are of; the one that is chosen if the file does not say.
@@ -33,7 +35,7 @@ pub fn read_input_names(text: &str) -> Checked<Vec<String>> {
 
 impl Samples {
     /// Reads `{"rows": [[1.5, null], ..], "scores": [0.25, ..], "output": "probability OF 1"}`; null in a row is a
-    /// missing value, and `output` may be left out.
+    /// missing value, and `output` may be left out. Values of a column are numbers, texts or booleans.
     pub fn read(text: &str, features: usize) -> Checked<Samples> {
         let wrong = |what: String| format!("metadata \"riverrun.samples\": {what}");
         let json: Value = serde_json::from_str(text).map_err(|error| wrong(format!("not JSON: {error}")))?;
@@ -50,15 +52,14 @@ impl Samples {
                 scores.len()
             )));
         }
-        let mut columns = vec![Vec::new(); features];
+        let mut columns: Vec<Vec<&Value>> = vec![Vec::new(); features];
         for (at, row) in rows.iter().enumerate() {
             let row = row.as_array().ok_or_else(|| wrong(format!("row {at} is not a list")))?;
             if row.len() != features {
                 return Err(wrong(format!("row {at} has {} values, expected {features}", row.len())));
             }
             for (column, value) in columns.iter_mut().zip(row) {
-                let value = number(value).ok_or_else(|| wrong(format!("row {at} has {value}, expected a number")))?;
-                column.push(value.map_or(f32::NAN, |value| value as f32));
+                column.push(value);
             }
         }
         let scores = scores.iter().enumerate().map(|(at, score)| {
@@ -69,7 +70,9 @@ impl Samples {
             Some(Value::String(output)) => Some(output.clone()),
             Some(other) => return Err(wrong(format!("\"output\" is {other}, expected a text"))),
         };
-        Ok(Samples { columns, scores: scores.collect::<Checked<_>>()?, output })
+        let columns = columns.iter().enumerate();
+        let columns = columns.map(|(at, values)| array(values).map_err(|fault| wrong(format!("column {at} {fault}"))));
+        Ok(Samples { columns: columns.collect::<Checked<_>>()?, scores: scores.collect::<Checked<_>>()?, output })
     }
 
     /// Compares what an output gives with what the file expects.
@@ -90,6 +93,26 @@ impl Samples {
         }
         Ok(())
     }
+}
+
+/// A column of values of one kind.
+fn array(values: &[&Value]) -> Checked<ArrayRef> {
+    let all = |kind: fn(&Value) -> bool| values.iter().all(|value| value.is_null() || kind(value));
+    if all(Value::is_i64) && values.iter().any(|value| value.is_i64()) {
+        return Ok(Arc::new(values.iter().map(|value| value.as_i64()).collect::<Int64Array>()));
+    }
+    if all(Value::is_number) {
+        return Ok(Arc::new(values.iter().map(|value| value.as_f64()).collect::<Float64Array>()));
+    }
+    if all(Value::is_string) {
+        return Ok(Arc::new(values.iter().map(|value| value.as_str()).collect::<StringArray>()));
+    }
+    if all(Value::is_boolean) {
+        return Ok(Arc::new(values.iter().map(|value| value.as_bool()).collect::<BooleanArray>()));
+    }
+    let odd =
+        values.iter().find(|value| !value.is_number() && !value.is_null()).map_or(String::new(), ToString::to_string);
+    Err(format!("has {odd}, expected values of one kind: numbers, texts or booleans"))
 }
 
 /// A number or null; None for anything else.

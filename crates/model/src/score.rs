@@ -1,21 +1,18 @@
 //! A loaded model, and the scoring of batches through one of its outputs.
 
-use crate::aggregate::{Aggregate, Labels};
+use crate::graph::Graph;
 use crate::node::{Checked, shown};
 use crate::onnx::ModelProto;
-use crate::plan::{Plan, Source};
+use crate::outputs::Column;
+use crate::program::{Input, Program};
 use crate::samples::{Samples, read_input_names};
 use crate::signature::{Output, OutputSelector, Signature};
-use crate::trees::{BLOCK_ROWS, Block, Trees};
-use crate::value::Calculation;
 use crate::wire::check_budget;
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, StringArray};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float32Type, Float64Type};
+use arrow::array::{ArrayRef, AsArray, StructArray};
+use arrow::datatypes::{DataType, Field, Fields, Float64Type};
 use dataflow::{Error, Result, Scorer, ScorerInput};
 use prost::Message;
 use prost::bytes::Bytes;
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
@@ -30,7 +27,7 @@ pub const FILE_BYTES_MAX: u64 = 256 << 20;
 /// The longest entry of ours in a file's metadata: JSON takes many times its length once parsed.
 const METADATA_BYTES_MAX: usize = 8 << 20;
 
-/// A model that passed all checks. Cheap to clone; clones share the trees.
+/// A model that passed all checks. Cheap to clone; clones share the weights.
 #[derive(Clone)]
 pub struct Model {
     inner: Arc<Inner>,
@@ -43,18 +40,10 @@ struct Inner {
     version: String,
     declared_version: Option<i64>,
     signature: Signature,
-    sources: Vec<Source>,
-    ensembles: Vec<Ready>,
+    columns: Vec<Column>,
+    program: Program,
+    operators: Vec<String>,
     samples: Option<Samples>,
-}
-
-/// An ensemble that is laid out for walking.
-struct Ready {
-    trees: Trees,
-    aggregate: Aggregate,
-    labels: Option<Labels>,
-    /// The model's inputs that it is fed, in its own order.
-    columns: Arc<[usize]>,
 }
 
 impl Model {
@@ -89,24 +78,19 @@ impl Model {
             .map_err(|error| format!("the file is truncated or not an ONNX model: {error}"))?;
         let metadata = metadata(&proto)?;
         let input_names = metadata.get("riverrun.inputs").map(|text| read_input_names(text)).transpose()?;
-        let plan = Plan::new(&proto, input_names)?;
-        let inputs: Vec<ScorerInput> = plan.inputs.into_iter().map(|name| ScorerInput { name }).collect();
+        let graph = Graph::new(&proto, input_names)?;
+        let inputs: Vec<ScorerInput> = graph.names.into_iter().map(|name| ScorerInput { name }).collect();
         let samples = metadata.get("riverrun.samples").map(|text| Samples::read(text, inputs.len())).transpose()?;
-        let (outputs, sources) = plan.outputs.into_iter().unzip();
-        let ensembles = plan.ensembles.into_iter().map(|fed| Ready {
-            trees: Trees::new(&fed.ensemble.forest),
-            aggregate: fed.ensemble.aggregate,
-            labels: fed.ensemble.labels,
-            columns: fed.columns,
-        });
+        let (outputs, columns) = graph.outputs.into_iter().unzip();
         let inner = Inner {
             place,
             name: name.to_string(),
             version,
             declared_version: Some(proto.model_version).filter(|version| *version != 0),
             signature: Signature { inputs, outputs },
-            sources,
-            ensembles: ensembles.collect(),
+            columns,
+            program: Program::new(graph.program, graph.features),
+            operators: graph.operators,
             samples,
         };
         Ok(Model { inner: Arc::new(inner) })
@@ -137,16 +121,79 @@ impl Model {
         &self.inner.signature.outputs
     }
 
+    /// The operators that the graph has, each once.
+    pub fn operators(&self) -> &[String] {
+        &self.inner.operators
+    }
+
+    /// How many elementary calculations a row takes, about.
+    pub fn cost(&self) -> u64 {
+        self.inner.program.cost()
+    }
+
+    /// Whether a column of a type can be the input at a place.
+    pub fn takes(&self, input: usize, data_type: &DataType) -> bool {
+        self.inner.program.takes(input, data_type)
+    }
+
+    /// What the input at a place takes: a number, an integer, a boolean, a text, or a list of them.
+    pub fn describe_input(&self, input: usize) -> String {
+        self.inner.program.describe(input)
+    }
+
+    /// How many values the lists of an input have, where it takes lists.
+    pub fn list_length(&self, input: usize) -> Option<usize> {
+        self.inner.program.list_length(input)
+    }
+
+    /// Rows to try the model out with, as columns of the types that it takes, some values missing.
+    pub fn probe(&self, rows: usize) -> Vec<ArrayRef> {
+        self.inner.program.probe(rows)
+    }
+
     /// Chooses an output, and scores the file's sample rows through it (or through the output that they name): a score
     /// that is off by more than 1e-5 refuses the model.
     pub fn select(&self, selector: &OutputSelector) -> Result<OutputScorer> {
-        let fail = |what: String| Error::invalid(format!("{}: {what}", self.inner.place));
-        let output = self.inner.signature.find(selector).map_err(fail)?;
-        let scorer = OutputScorer { model: self.clone(), output };
+        let output = self.inner.signature.find(selector).map_err(|what| self.fault(&what))?;
+        self.scorer(Chosen::One(output))
+    }
+
+    /// Chooses all outputs at once: each row gets a struct with a field for each.
+    pub fn select_all(&self) -> Result<OutputScorer> {
+        self.scorer(Chosen::All)
+    }
+
+    fn scorer(&self, chosen: Chosen) -> Result<OutputScorer> {
+        let scorer = OutputScorer { model: self.clone(), chosen };
         if let Some(samples) = &self.inner.samples {
-            scorer.check_samples(samples).map_err(fail)?;
+            scorer.check_samples(samples).map_err(|what| self.fault(&what))?;
         }
         Ok(scorer)
+    }
+
+    fn fault(&self, what: &str) -> Error {
+        Error::invalid(format!("{}: {what}", self.inner.place))
+    }
+
+    /// The columns of rows as the model takes them.
+    fn inputs<'a>(&self, inputs: &'a [ArrayRef]) -> Result<(Vec<Input<'a>>, usize)> {
+        let expected = &self.inner.signature.inputs;
+        if inputs.len() != expected.len() {
+            return Err(self.fault(&format!("{} input columns, expected {}", inputs.len(), expected.len())));
+        }
+        let rows = inputs.first().map_or(0, |column| column.len());
+        let mut columns = Vec::with_capacity(inputs.len());
+        for (at, (column, input)) in inputs.iter().zip(expected).enumerate() {
+            let wrong = |what: String| match &input.name {
+                Some(name) => self.fault(&format!("input {} {what}", shown(name))),
+                None => self.fault(&format!("input {at} {what}")),
+            };
+            if column.len() != rows {
+                return Err(wrong(format!("has {} rows, expected {rows} as the first input has", column.len())));
+            }
+            columns.push(self.inner.program.input(column, at).map_err(|error| wrong(error.to_string()))?);
+        }
+        Ok((columns, rows))
     }
 }
 
@@ -170,13 +217,15 @@ fn check_file(bytes: &[u8]) -> Checked<()> {
     Ok(())
 }
 
+/// The entries of ours that a file may have. The quantiles of the training data are for whoever watches the features.
+const KEYS: [&str; 3] = ["riverrun.inputs", "riverrun.samples", "riverrun.quantiles"];
+
 /// The file's metadata by key. Only ours is looked at, and it is there once.
 fn metadata(proto: &ModelProto) -> Checked<BTreeMap<&str, &str>> {
     let mut found = BTreeMap::new();
     for entry in proto.metadata_props.iter().filter(|entry| entry.key.starts_with("riverrun.")) {
-        if !matches!(entry.key.as_str(), "riverrun.inputs" | "riverrun.samples") {
-            let key = shown(&entry.key);
-            return Err(format!("metadata {key} is unknown, expected riverrun.inputs or riverrun.samples"));
+        if !KEYS.contains(&entry.key.as_str()) {
+            return Err(format!("metadata {} is unknown, expected {}", shown(&entry.key), KEYS.join(", ")));
         }
         if entry.value.len() > METADATA_BYTES_MAX {
             return Err(format!("metadata {:?} is longer than {} MiB", entry.key, METADATA_BYTES_MAX >> 20));
@@ -188,11 +237,18 @@ fn metadata(proto: &ModelProto) -> Checked<BTreeMap<&str, &str>> {
     Ok(found)
 }
 
+/// Which outputs are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Chosen {
+    One(usize),
+    All,
+}
+
 /// A model with its output chosen. Scores batches; a score depends on its row alone.
 #[derive(Clone, Debug)]
 pub struct OutputScorer {
     model: Model,
-    output: usize,
+    chosen: Chosen,
 }
 
 impl OutputScorer {
@@ -201,89 +257,39 @@ impl OutputScorer {
         &self.model
     }
 
-    /// The output that was chosen.
-    pub fn chosen(&self) -> &Output {
-        &self.model.inner.signature.outputs[self.output]
+    /// The output that was chosen, if it is one.
+    pub fn chosen(&self) -> Option<&Output> {
+        match self.chosen {
+            Chosen::One(output) => Some(&self.model.outputs()[output]),
+            Chosen::All => None,
+        }
     }
 
     fn check_samples(&self, samples: &Samples) -> Checked<()> {
         let outputs = self.model.outputs();
-        let output = match &samples.output {
-            None => self.output,
-            Some(name) => outputs
+        let output = match (&samples.output, self.chosen) {
+            (None, Chosen::One(output)) => output,
+            (None, Chosen::All) => outputs.iter().position(|output| *output != Output::Label).unwrap_or(0),
+            (Some(name), _) => outputs
                 .iter()
                 .position(|output| output.to_string() == *name)
                 .ok_or_else(|| format!("metadata \"riverrun.samples\": the model has no output {}", shown(name)))?,
         };
-        if outputs[output] == Output::Label {
+        let inner = &self.model.inner;
+        let column = &inner.columns[output];
+        if !column.element.is_real() {
             return Ok(());
         }
-        let columns: Vec<Cow<[f32]>> = samples.columns.iter().map(|column| Cow::from(column.as_slice())).collect();
-        let through = OutputScorer { model: self.model.clone(), output };
-        let scores = through.score_columns(&columns, samples.scores.len());
-        samples.compare(scores.as_primitive::<Float64Type>().iter())
+        let (inputs, rows) = self.model.inputs(&samples.columns).map_err(|error| error.to_string())?;
+        let scores = inner.program.run(&inputs, rows, &[column]);
+        samples.compare(scores.iter().flat_map(|scores| scores.as_primitive::<Float64Type>().iter()))
     }
 
-    fn ready(&self) -> &Ready {
-        let (Source::Score { ensemble, .. } | Source::Label { ensemble }) = &self.model.inner.sources[self.output];
-        &self.model.inner.ensembles[*ensemble]
-    }
-
-    /// Scores rows given as floats, NaN for a missing value. NULL where a score is not finite.
-    fn score_columns(&self, columns: &[Cow<[f32]>], rows: usize) -> ArrayRef {
-        let ready = self.ready();
-        match &self.model.inner.sources[self.output] {
-            Source::Score { index, then, .. } => {
-                let mut scores: Vec<Option<f64>> = Vec::with_capacity(rows);
-                ready.each_row(columns, rows, |row_scores, _| {
-                    let score = calculate(row_scores[*index], then, *index);
-                    scores.push(score.is_finite().then_some(f64::from(score)));
-                });
-                Arc::new(Float64Array::from(scores))
-            }
-            Source::Label { .. } => {
-                let mut classes: Vec<Option<usize>> = Vec::with_capacity(rows);
-                ready.each_row(columns, rows, |row_scores, class| {
-                    classes.push(row_scores.iter().all(|score| score.is_finite()).then_some(class));
-                });
-                match &ready.labels {
-                    Some(Labels::Ints(labels)) => {
-                        Arc::new(classes.iter().map(|class| class.map(|class| labels[class])).collect::<Int64Array>())
-                    }
-                    Some(Labels::Texts(labels)) => {
-                        let texts = classes.iter().map(|class| class.map(|class| labels[class].as_str()));
-                        Arc::new(texts.collect::<StringArray>())
-                    }
-                    None => Arc::new(Int64Array::new_null(rows)),
-                }
-            }
-        }
-    }
-}
-
-fn calculate(score: f32, then: &[Calculation], index: usize) -> f32 {
-    then.iter().fold(score, |score, calculation| calculation.apply(score, index))
-}
-
-impl Ready {
-    /// Calls back for each row in order with its scores and the index of its class.
-    fn each_row(&self, columns: &[Cow<[f32]>], rows: usize, mut found: impl FnMut(&[f32], usize)) {
-        let targets = self.trees.targets();
-        let mut block: Block = self.trees.block(rows);
-        let mut sums = vec![0.0; targets * BLOCK_ROWS];
-        let mut row_sums = vec![0.0; targets];
-        let mut row_scores = vec![0.0; self.aggregate.scores(targets)];
-        for from in (0..rows).step_by(BLOCK_ROWS) {
-            let count = BLOCK_ROWS.min(rows - from);
-            block.fill(self.columns.iter().map(|&column| columns[column].as_ref()), from, count);
-            self.trees.sum(&block, &mut sums);
-            for row in 0..count {
-                for (target, sum) in row_sums.iter_mut().enumerate() {
-                    *sum = sums[target * BLOCK_ROWS + row];
-                }
-                let class = self.aggregate.finish(&mut row_sums, &mut row_scores);
-                found(&row_scores, class);
-            }
+    fn columns(&self) -> Vec<&Column> {
+        let columns = &self.model.inner.columns;
+        match self.chosen {
+            Chosen::One(output) => vec![&columns[output]],
+            Chosen::All => columns.iter().collect(),
         }
     }
 }
@@ -294,10 +300,10 @@ impl Scorer for OutputScorer {
     }
 
     fn output(&self) -> DataType {
-        match (&self.model.inner.sources[self.output], &self.ready().labels) {
-            (Source::Score { .. }, _) => DataType::Float64,
-            (Source::Label { .. }, Some(Labels::Texts(_))) => DataType::Utf8,
-            (Source::Label { .. }, _) => DataType::Int64,
+        let columns = self.columns();
+        match self.chosen {
+            Chosen::One(_) => Program::data_type(columns[0]),
+            Chosen::All => DataType::Struct(self.fields(&columns)),
         }
     }
 
@@ -306,50 +312,20 @@ impl Scorer for OutputScorer {
     }
 
     fn score(&self, inputs: &[ArrayRef]) -> Result<ArrayRef> {
-        let expected = self.inputs();
-        let fail = |what: String| Error::invalid(format!("{}: {what}", self.model.inner.place));
-        if inputs.len() != expected.len() {
-            return Err(fail(format!("{} input columns, expected {}", inputs.len(), expected.len())));
+        let (inputs, rows) = self.model.inputs(inputs)?;
+        let columns = self.columns();
+        let mut results = self.model.inner.program.run(&inputs, rows, &columns);
+        match self.chosen {
+            Chosen::One(_) => results.pop().ok_or_else(|| Error::internal("a program gave no column")),
+            Chosen::All => Ok(Arc::new(StructArray::new(self.fields(&columns), results, None))),
         }
-        let rows = inputs.first().map_or(0, |column| column.len());
-        let mut columns = Vec::with_capacity(inputs.len());
-        for (at, (column, input)) in inputs.iter().zip(expected).enumerate() {
-            let wrong = |what: String| match &input.name {
-                Some(name) => fail(format!("input {} {what}", shown(name))),
-                None => fail(format!("input {at} {what}")),
-            };
-            if column.len() != rows {
-                return Err(wrong(format!("has {} rows, expected {rows} as the first input has", column.len())));
-            }
-            if !takes(column.data_type()) {
-                return Err(wrong(format!("is {}, expected a number or a boolean", column.data_type())));
-            }
-            columns.push(floats(column)?);
-        }
-        Ok(self.score_columns(&columns, rows))
     }
 }
 
-/// Whether a column of a type can be an input.
-fn takes(data_type: &DataType) -> bool {
-    data_type.is_numeric() || matches!(data_type, DataType::Boolean | DataType::Null)
-}
-
-/// The values of a column as the model takes them, NaN for NULL.
-fn floats(column: &ArrayRef) -> Result<Cow<'_, [f32]>> {
-    if let Some(column) = column.as_primitive_opt::<Float32Type>() {
-        return Ok(match column.null_count() {
-            0 => Cow::from(column.values().as_ref()),
-            _ => Cow::from(column.iter().map(|value| value.unwrap_or(f32::NAN)).collect::<Vec<f32>>()),
-        });
+impl OutputScorer {
+    fn fields(&self, columns: &[&Column]) -> Fields {
+        let field =
+            |(output, column): (&Output, &&Column)| Field::new(output.to_string(), Program::data_type(column), true);
+        self.model.outputs().iter().zip(columns).map(field).collect()
     }
-    if let Some(column) = column.as_primitive_opt::<Float64Type>() {
-        return Ok(Cow::from(match column.null_count() {
-            0 => column.values().iter().map(|value| *value as f32).collect::<Vec<f32>>(),
-            _ => column.iter().map(|value| value.map_or(f32::NAN, |value| value as f32)).collect(),
-        }));
-    }
-    let column = cast(column, &DataType::Float32)?;
-    let column = column.as_primitive::<Float32Type>();
-    Ok(Cow::from(column.iter().map(|value| value.unwrap_or(f32::NAN)).collect::<Vec<f32>>()))
 }

@@ -22,6 +22,8 @@ pub enum Output {
     Label,
     /// A regressor's value; `target` counts from 0 where there are several.
     Value { target: usize },
+    /// Another output of the graph, by its name there.
+    Named { name: String },
 }
 
 impl fmt::Display for Output {
@@ -31,6 +33,7 @@ impl fmt::Display for Output {
             Output::Label => write!(f, "label"),
             Output::Value { target: 0 } => write!(f, "value"),
             Output::Value { target } => write!(f, "value {target}"),
+            Output::Named { name } => write!(f, "{name}"),
         }
     }
 }
@@ -40,7 +43,7 @@ impl fmt::Display for Output {
 pub enum OutputSelector {
     /// The statement names nothing: the model must have only one output.
     Only,
-    /// `probability OF label`, the label as text.
+    /// `probability OF label`, the label as text, or the name of an output.
     Probability { label: String },
     /// `label`.
     Label,
@@ -74,8 +77,20 @@ impl Signature {
         if wanted == (Output::Value { target: 0 }) && self.outputs.contains(&Output::Value { target: 1 }) {
             return Err("gives several values, expected a model with one".to_string());
         }
-        let place = self.outputs.iter().position(|output| *output == wanted);
+        let place = self.outputs.iter().position(|output| *output == wanted).or_else(|| self.find_name(selector));
         place.ok_or_else(|| format!("has no output {selector}, expected one of: {}", self.list()))
+    }
+
+    /// The place of an output that has a name of its own.
+    fn find_name(&self, selector: &OutputSelector) -> Option<usize> {
+        let wanted = match selector {
+            OutputSelector::Probability { label } => label.as_str(),
+            OutputSelector::Label => "label",
+            OutputSelector::Value => "value",
+            OutputSelector::Only => return None,
+        };
+        let named = |output: &Output| matches!(output, Output::Named { name } if name.eq_ignore_ascii_case(wanted));
+        self.outputs.iter().position(named)
     }
 
     /// The outputs as a statement would name them, the first ones if there are many.

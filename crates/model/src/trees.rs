@@ -10,10 +10,15 @@
 //! leaf     asks for the column of zeros, which is less than 1: stays where it is
 //! ```
 //!
+//! A threshold of infinity asks whether a value is there at all; that takes two steps as an equality does.
+//!
 //! Nodes lie breadth first and siblings side by side. Rows are taken in blocks of 64, each tree over the whole block
-//! before the next, so a tree is read from memory once per block. Sums are f32 in tree order, whatever the batch is.
+//! before the next, so a tree is read from memory once per block. Sums are made in tree order, whatever the batch is:
+//! in f32, or in f64 for models whose thresholds or inputs are doubles.
 
-use crate::forest::{Forest, Mode, Tree, TreeNode, Vote};
+use crate::forest::{Forest, Gathering, Tree, TreeNode};
+use crate::layout::{Wide, columns, lay_out, missing_left, plain};
+use crate::threshold::Threshold;
 
 /// The rows that pass through all trees together.
 pub const BLOCK_ROWS: usize = 64;
@@ -31,22 +36,15 @@ const COLUMNS: usize = 256;
 const STEPS: usize = 8;
 
 /// One column of a group of rows.
-type Lane = [f32; LANES];
+type Lane<T> = [T; LANES];
 
 /// A node of a tree of at most [`WINDOW`] nodes over at most [`COLUMNS`] columns.
 #[derive(Clone, Copy, Debug, Default)]
-struct Narrow {
-    threshold: f32,
+struct Narrow<T> {
+    threshold: T,
     left: u16,
-    column: u16,
-}
-
-/// A node of any tree.
-#[derive(Clone, Copy, Debug)]
-struct Wide {
-    threshold: f32,
-    left: u32,
-    column: u32,
+    /// As many as a byte can name, so that reading a column needs no bounds check.
+    column: u8,
 }
 
 /// Where a tree's nodes are, and what its leaves say.
@@ -59,29 +57,37 @@ struct Place {
 }
 
 #[derive(Clone, Debug)]
-enum Nodes {
+enum Nodes<T> {
     /// Padded at the end by a window.
-    Narrow(Vec<Narrow>),
-    Wide(Vec<Wide>),
+    Narrow(Vec<Narrow<T>>),
+    Wide(Vec<Wide<T>>),
+}
+
+/// What a leaf adds to one sum.
+#[derive(Clone, Copy, Debug)]
+struct Weight<T> {
+    target: u32,
+    weight: T,
 }
 
 /// An ensemble laid out for walking.
 #[derive(Clone, Debug)]
-pub struct Trees {
+pub struct Trees<T> {
     features: usize,
     targets: usize,
+    gathering: Gathering,
     places: Vec<Place>,
-    nodes: Nodes,
+    nodes: Nodes<T>,
     /// Per node, the weight of a leaf with one vote. Padded as `nodes`.
-    weights: Vec<f32>,
+    weights: Vec<T>,
     /// Per node, where the votes of a leaf are; only for trees whose leaves have lists of votes.
     ranges: Vec<(u32, u32)>,
-    votes: Vec<Vote>,
+    votes: Vec<Weight<T>>,
 }
 
-impl Trees {
+impl<T: Threshold> Trees<T> {
     /// Lays out a checked ensemble.
-    pub fn new(forest: &Forest) -> Trees {
+    pub fn new(forest: &Forest) -> Trees<T> {
         let mut wide = Vec::new();
         let mut leaves = Vec::new();
         let mut places = Vec::new();
@@ -92,22 +98,28 @@ impl Trees {
             largest = largest.max(wide.len() - first);
             places.push(Place { first: first as u32, depth: depth as u32, target: only_target(forest, tree) });
         }
-        let weights = leaves.iter().map(|&(from, to)| if to > from { forest.votes[from as usize].weight } else { 0.0 });
-        let mut weights: Vec<f32> = weights.collect();
+        let weight = |at: u32| T::from_f64(forest.votes[at as usize].weight);
+        let weights = leaves.iter().map(|&(from, to)| if to > from { weight(from) } else { T::ZERO });
+        let mut weights: Vec<T> = weights.collect();
         let ranges = if places.iter().all(|place| place.target.is_some()) { Vec::new() } else { leaves };
         let narrow = largest <= WINDOW && columns(forest.features) <= COLUMNS;
         let nodes = if narrow {
-            let narrow =
-                |node: &Wide| Narrow { threshold: node.threshold, left: node.left as u16, column: node.column as u16 };
-            let mut nodes: Vec<Narrow> = wide.iter().map(narrow).collect();
+            let narrow = |node: &Wide<T>| Narrow {
+                threshold: node.threshold,
+                left: node.left as u16,
+                column: node.column as u8,
+            };
+            let mut nodes: Vec<Narrow<T>> = wide.iter().map(narrow).collect();
             nodes.resize(wide.len() + WINDOW, Narrow::default());
-            weights.resize(wide.len() + WINDOW, 0.0);
+            weights.resize(wide.len() + WINDOW, T::ZERO);
             Nodes::Narrow(nodes)
         } else {
             Nodes::Wide(wide)
         };
-        let votes = if ranges.is_empty() { Vec::new() } else { forest.votes.clone() };
-        Trees { features: forest.features, targets: forest.targets, places, nodes, weights, ranges, votes }
+        let vote = |vote: &crate::forest::Vote| Weight { target: vote.target, weight: T::from_f64(vote.weight) };
+        let votes = if ranges.is_empty() { Vec::new() } else { forest.votes.iter().map(vote).collect() };
+        let (features, targets, gathering) = (forest.features, forest.targets, forest.gathering);
+        Trees { features, targets, gathering, places, nodes, weights, ranges, votes }
     }
 
     /// How many sums a row has.
@@ -115,19 +127,58 @@ impl Trees {
         self.targets
     }
 
-    /// Makes room for the features of one block.
-    pub fn block(&self, rows_max: usize) -> Block {
-        let groups = rows_max.min(BLOCK_ROWS).div_ceil(LANES);
-        let stride = match self.nodes {
-            Nodes::Narrow(_) => COLUMNS,
-            Nodes::Wide(_) => columns(self.features),
-        };
-        Block { lanes: vec![[0.0; LANES]; groups * stride], stride, features: self.features, rows: 0 }
+    /// Makes room in a block for the features and the sums of this ensemble.
+    pub fn fit(&self, block: &mut Block<T>) {
+        let lanes = BLOCK_ROWS.div_ceil(LANES) * self.stride();
+        if block.lanes.len() < lanes {
+            block.lanes.resize(lanes, [T::ZERO; LANES]);
+        }
+        if block.sums.len() < self.targets * BLOCK_ROWS {
+            block.sums.resize(self.targets * BLOCK_ROWS, T::ZERO);
+        }
     }
 
-    /// Sums the votes for each row of the block: `sums[target * BLOCK_ROWS + row]`.
-    pub fn sum(&self, block: &Block, sums: &mut [f32]) {
-        sums.fill(0.0);
+    /// The columns of a group of rows.
+    fn stride(&self) -> usize {
+        match self.nodes {
+            Nodes::Narrow(_) => COLUMNS,
+            Nodes::Wide(_) => columns(self.features),
+        }
+    }
+
+    /// Takes the values of each column, as many as there are rows, into a block; NaN is a missing value.
+    pub fn fill<'a>(&self, block: &mut Block<T>, columns: impl Iterator<Item = &'a [T]>, rows: usize) {
+        let (features, stride) = (self.features, self.stride());
+        block.rows = rows;
+        for group in 0..rows.div_ceil(LANES) {
+            block.lanes[group * stride] = [T::ZERO; LANES];
+        }
+        for (feature, column) in columns.take(features).enumerate() {
+            for (group, values) in column[..rows].chunks(LANES).enumerate() {
+                let mut lane = [T::ZERO; LANES];
+                lane[..values.len()].copy_from_slice(values);
+                let first = group * stride;
+                block.lanes[first + plain(feature)] = lane;
+                block.lanes[first + missing_left(features, feature)] =
+                    lane.map(|value| if value.is_missing() { T::NEG_INFINITY } else { value });
+            }
+        }
+    }
+
+    /// Sums the votes for each row of the block: `block.sums[target * BLOCK_ROWS + row]`.
+    pub fn sum(&self, block: &mut Block<T>) {
+        let mut all_sums = std::mem::take(&mut block.sums);
+        let sums = &mut all_sums[..self.targets * BLOCK_ROWS];
+        // The least and the greatest begin without a number, which every number beats.
+        sums.fill(if self.gathering == Gathering::Sum { T::ZERO } else { T::NAN });
+        self.gather(block, sums);
+        if self.gathering != Gathering::Sum {
+            sums.iter_mut().filter(|sum| sum.is_missing()).for_each(|sum| *sum = T::ZERO);
+        }
+        block.sums = all_sums;
+    }
+
+    fn gather(&self, block: &Block<T>, sums: &mut [T]) {
         match (&self.nodes, block.rows) {
             (Nodes::Narrow(nodes), 1) => self.sum_one_row(nodes, block, sums),
             (Nodes::Narrow(nodes), _) => self.sum_narrow(nodes, block, sums),
@@ -135,8 +186,8 @@ impl Trees {
         }
     }
 
-    fn sum_narrow(&self, nodes: &[Narrow], block: &Block, sums: &mut [f32]) {
-        let groups = block.lanes.as_chunks::<COLUMNS>().0;
+    fn sum_narrow(&self, nodes: &[Narrow<T>], block: &Block<T>, sums: &mut [T]) {
+        let (groups, _) = block.lanes.as_chunks::<COLUMNS>();
         let groups = &groups[..block.rows.div_ceil(LANES)];
         for place in &self.places {
             let first = place.first as usize;
@@ -162,12 +213,12 @@ impl Trees {
     }
 
     /// One row leaves seven of eight lanes empty, so here the lanes are trees.
-    fn sum_one_row(&self, nodes: &[Narrow], block: &Block, sums: &mut [f32]) {
+    fn sum_one_row(&self, nodes: &[Narrow<T>], block: &Block<T>, sums: &mut [T]) {
         let Some(lanes) = block.lanes.first_chunk::<COLUMNS>() else { return };
-        let row: [f32; COLUMNS] = std::array::from_fn(|column| lanes[column][0]);
+        let row: [T; COLUMNS] = std::array::from_fn(|column| lanes[column][0]);
         for places in self.places.chunks(LANES) {
             // The last group is filled up with trees that were walked already.
-            let windows: [&[Narrow; WINDOW]; LANES] =
+            let windows: [&[Narrow<T>; WINDOW]; LANES] =
                 std::array::from_fn(|lane| window(nodes, places[lane % places.len()].first as usize));
             let depth = places.iter().map(|place| place.depth).max().unwrap_or(0);
             let at = walk_one_row(windows, &row, depth as usize);
@@ -181,10 +232,10 @@ impl Trees {
         }
     }
 
-    fn sum_wide(&self, nodes: &[Wide], block: &Block, sums: &mut [f32]) {
+    fn sum_wide(&self, nodes: &[Wide<T>], block: &Block<T>, sums: &mut [T]) {
         for (place, next) in self.places.iter().zip(self.ends()) {
             let first = place.first as usize;
-            for (group, lanes) in block.lanes.chunks(block.stride).take(block.rows.div_ceil(LANES)).enumerate() {
+            for (group, lanes) in block.lanes.chunks(self.stride()).take(block.rows.div_ceil(LANES)).enumerate() {
                 let at = walk_wide(&nodes[first..next], lanes, place.depth as usize);
                 for (lane, &at) in at.iter().enumerate() {
                     let (node, row) = (first + at as usize, group * LANES + lane);
@@ -204,67 +255,41 @@ impl Trees {
     }
 
     /// Adds all votes of a leaf to a row.
-    fn vote(&self, node: usize, row: usize, sums: &mut [f32]) {
+    fn vote(&self, node: usize, row: usize, sums: &mut [T]) {
         let (from, to) = self.ranges[node];
         for vote in &self.votes[from as usize..to as usize] {
-            sums[vote.target as usize * BLOCK_ROWS + row] += vote.weight;
-        }
-    }
-}
-
-/// The features of up to 64 rows, eight rows of a column side by side.
-pub struct Block {
-    lanes: Vec<Lane>,
-    stride: usize,
-    features: usize,
-    rows: usize,
-}
-
-impl Block {
-    /// Takes the values of rows `from .. from + rows` of each column; NaN is a missing value.
-    pub fn fill<'a>(&mut self, columns: impl Iterator<Item = &'a [f32]>, from: usize, rows: usize) {
-        self.rows = rows;
-        for (feature, column) in columns.take(self.features).enumerate() {
-            let column = &column[from..from + rows];
-            for (group, values) in column.chunks(LANES).enumerate() {
-                let mut lane = [0.0; LANES];
-                lane[..values.len()].copy_from_slice(values);
-                let first = group * self.stride;
-                self.lanes[first + plain(feature)] = lane;
-                self.lanes[first + missing_left(self.features, feature)] =
-                    lane.map(|value| if value.is_nan() { f32::NEG_INFINITY } else { value });
+            let sum = &mut sums[vote.target as usize * BLOCK_ROWS + row];
+            match self.gathering {
+                Gathering::Sum => *sum += vote.weight,
+                Gathering::Least if *sum <= vote.weight => {}
+                Gathering::Greatest if *sum >= vote.weight => {}
+                Gathering::Least | Gathering::Greatest => *sum = vote.weight,
             }
         }
     }
 }
 
-/// The number of columns: zeros, then every feature twice.
-fn columns(features: usize) -> usize {
-    1 + 2 * features
-}
-
-/// The column in which a missing value is less than nothing.
-fn plain(feature: usize) -> usize {
-    1 + feature
-}
-
-/// The column in which a missing value is less than every threshold.
-fn missing_left(features: usize, feature: usize) -> usize {
-    1 + features + feature
+/// The features of up to 64 rows, eight rows of a column side by side, and what the trees make of them.
+#[derive(Clone, Debug, Default)]
+pub struct Block<T> {
+    lanes: Vec<Lane<T>>,
+    rows: usize,
+    /// The sum of a target and a row at `target * BLOCK_ROWS + row`.
+    pub sums: Vec<T>,
 }
 
 /// The nodes of a tree, and what lies behind them.
-fn window<T>(items: &[T], first: usize) -> &[T; WINDOW] {
+fn window<I>(items: &[I], first: usize) -> &[I; WINDOW] {
     items[first..].first_chunk().expect("the layout is padded by a window")
 }
 
 /// The leaves that a group of rows arrives at.
 #[inline(always)]
-fn walk_narrow(nodes: &[Narrow; WINDOW], lanes: &[Lane; COLUMNS], depth: usize) -> [u16; LANES] {
+fn walk_narrow<T: Threshold>(nodes: &[Narrow<T>; WINDOW], lanes: &[Lane<T>; COLUMNS], depth: usize) -> [u16; LANES] {
     until_settled(depth, |at: [u16; LANES]| {
         std::array::from_fn(|lane| {
             let node = &nodes[at[lane] as usize & (WINDOW - 1)];
-            let value = lanes[node.column as usize & (COLUMNS - 1)][lane];
+            let value = lanes[node.column as usize][lane];
             node.left.wrapping_add(u16::from(goes_right(value, node.threshold)))
         })
     })
@@ -272,18 +297,18 @@ fn walk_narrow(nodes: &[Narrow; WINDOW], lanes: &[Lane; COLUMNS], depth: usize) 
 
 /// The leaves that one row arrives at in several trees.
 #[inline(always)]
-fn walk_one_row(trees: [&[Narrow; WINDOW]; LANES], row: &[f32; COLUMNS], depth: usize) -> [u16; LANES] {
+fn walk_one_row<T: Threshold>(trees: [&[Narrow<T>; WINDOW]; LANES], row: &[T; COLUMNS], depth: usize) -> [u16; LANES] {
     until_settled(depth, |at: [u16; LANES]| {
         std::array::from_fn(|lane| {
             let node = &trees[lane][at[lane] as usize & (WINDOW - 1)];
-            let value = row[node.column as usize & (COLUMNS - 1)];
+            let value = row[node.column as usize];
             node.left.wrapping_add(u16::from(goes_right(value, node.threshold)))
         })
     })
 }
 
 /// The same as [`walk_narrow`] without limits on a tree's size.
-fn walk_wide(nodes: &[Wide], lanes: &[Lane], depth: usize) -> [u32; LANES] {
+fn walk_wide<T: Threshold>(nodes: &[Wide<T>], lanes: &[Lane<T>], depth: usize) -> [u32; LANES] {
     until_settled(depth, |at: [u32; LANES]| {
         std::array::from_fn(|lane| {
             let node = &nodes[at[lane] as usize];
@@ -313,13 +338,16 @@ fn until_settled<P: Copy + Default + PartialEq>(depth: usize, step: impl Fn([P; 
 /// Whether a value is not less than a threshold; a missing one is not.
 #[inline(always)]
 #[allow(clippy::neg_cmp_op_on_partial_ord)]
-fn goes_right(value: f32, threshold: f32) -> bool {
+fn goes_right<T: PartialOrd>(value: T, threshold: T) -> bool {
     !(value < threshold)
 }
 
 /// The sum that every leaf of a tree votes for exactly once, if there is one.
 fn only_target(forest: &Forest, tree: &Tree) -> Option<u32> {
     let mut only = None;
+    if forest.gathering != Gathering::Sum {
+        return None;
+    }
     for node in &tree.nodes {
         let TreeNode::Leaf { from, to } = *node else { continue };
         let [vote] = forest.votes[from as usize..to as usize] else { return None };
@@ -328,110 +356,4 @@ fn only_target(forest: &Forest, tree: &Tree) -> Option<u32> {
         }
     }
     only
-}
-
-/// What is to be put at a place of the layout.
-#[derive(Clone, Copy)]
-enum Put {
-    /// A node of the tree.
-    Node(u32),
-    /// The second comparison of `x == threshold`.
-    Above { column: u32, threshold: f32, yes: u32, no_at: u32 },
-    /// Goes on at another place.
-    Jump(u32),
-}
-
-/// A tree's layout while it is made.
-struct Layout<'a> {
-    tree: &'a Tree,
-    features: usize,
-    /// What comes at each place, first to last; siblings are side by side.
-    queue: Vec<Put>,
-    /// Where each node of the tree is; none that is not in the queue yet.
-    places: Vec<Option<u32>>,
-}
-
-/// Appends a tree's nodes and their leaves' votes, and returns the steps that the longest path takes.
-fn lay_out(tree: &Tree, features: usize, nodes: &mut Vec<Wide>, leaves: &mut Vec<(u32, u32)>) -> usize {
-    let places = vec![None; tree.nodes.len()];
-    let mut layout = Layout { tree, features, queue: Vec::new(), places };
-    layout.put(Put::Node(0));
-    let mut steps_per_branch = 1;
-    let mut next = 0;
-    while next < layout.queue.len() {
-        let mut votes = (0, 0);
-        let put = layout.queue[next];
-        if let Put::Above { .. } = put {
-            // Below, above, jump: the longest way through an equality.
-            steps_per_branch = 3;
-        }
-        if let Put::Node(at) = put
-            && let TreeNode::Leaf { from, to } = tree.nodes[at as usize]
-        {
-            votes = (from, to);
-        }
-        nodes.push(layout.node(next as u32, put));
-        leaves.push(votes);
-        next += 1;
-    }
-    tree.depth * steps_per_branch
-}
-
-impl Layout<'_> {
-    /// Puts something at the next place. A node that is shared is put down once and jumped to from elsewhere.
-    fn put(&mut self, put: Put) {
-        let here = self.queue.len() as u32;
-        self.queue.push(match put {
-            Put::Node(node) => match self.places[node as usize] {
-                Some(place) => Put::Jump(place),
-                None => {
-                    self.places[node as usize] = Some(here);
-                    put
-                }
-            },
-            other => other,
-        });
-    }
-
-    /// The node for a place; its children are put into the queue.
-    fn node(&mut self, here: u32, put: Put) -> Wide {
-        let stay = |left| Wide { threshold: 1.0, left, column: 0 };
-        let left = self.queue.len() as u32;
-        let (threshold, column, first, second) = match put {
-            Put::Jump(to) => return stay(to),
-            Put::Above { column, threshold, yes, no_at } => (threshold, column, Put::Node(yes), Put::Jump(no_at)),
-            Put::Node(at) => match self.tree.nodes[at as usize] {
-                TreeNode::Leaf { .. } => return stay(here),
-                branch => self.branch(branch, left),
-            },
-        };
-        self.put(first);
-        self.put(second);
-        Wide { threshold, left, column }
-    }
-
-    /// Brings a branch into the one form: its threshold, its column, and what goes to `left` and to the place beside it.
-    fn branch(&self, branch: TreeNode, left: u32) -> (f32, u32, Put, Put) {
-        let TreeNode::Branch { feature, mode, threshold, missing_yes, yes, no } = branch else {
-            unreachable!("only branches are brought into form")
-        };
-        let column = |missing_goes_left: bool| match missing_goes_left {
-            true => missing_left(self.features, feature as usize) as u32,
-            false => plain(feature as usize) as u32,
-        };
-        let above = threshold.next_up();
-        let equal = |yes: u32, no: u32, missing_yes: bool| {
-            let second = Put::Above { column: column(missing_yes), threshold: above, yes, no_at: left };
-            (threshold, column(false), Put::Node(no), second)
-        };
-        match mode {
-            Mode::Less => (threshold, column(missing_yes), Put::Node(yes), Put::Node(no)),
-            Mode::LessOrEqual => (above, column(missing_yes), Put::Node(yes), Put::Node(no)),
-            Mode::GreaterOrEqual => (threshold, column(!missing_yes), Put::Node(no), Put::Node(yes)),
-            Mode::Greater => (above, column(!missing_yes), Put::Node(no), Put::Node(yes)),
-            Mode::Equal => equal(yes, no, missing_yes),
-            // A missing value is unequal to everything, so it goes to `yes` whatever the file says.
-            Mode::NotEqual => equal(no, yes, false),
-        }
-    }
 }

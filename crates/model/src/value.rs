@@ -1,106 +1,198 @@
-//! What the names in a graph stand for while it is folded into a plan, and the checks of declared types.
+//! What the names in a graph stand for while it is followed: tensors as lists of cells, shapes, and maps by label.
 
-use crate::aggregate::{Ensemble, Labels};
+use crate::dims::{Dims, Extent};
+use crate::labels::Labels;
 use crate::node::{Checked, shown};
-use crate::onnx::{TensorProto, TensorType, TypeProto, ValueInfoProto, element};
+use crate::onnx::{TensorProto, element};
 use std::sync::Arc;
 
-/// The most features that a model may take.
-pub const FEATURES_MAX: usize = 1 << 16;
+/// The type of a tensor's numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Element {
+    Float,
+    Double,
+    Int64,
+    Int32,
+    Bool,
+    /// Texts are numbers in the model's list of texts.
+    Text,
+}
 
-/// What a name in the graph stands for.
-#[derive(Clone)]
+impl Element {
+    /// The type with a number of the format, if it can be calculated with.
+    pub fn read(number: i32) -> Checked<Element> {
+        Ok(match number {
+            element::FLOAT => Element::Float,
+            element::DOUBLE => Element::Double,
+            element::INT64 => Element::Int64,
+            element::INT32 => Element::Int32,
+            element::BOOL => Element::Bool,
+            element::STRING => Element::Text,
+            other => {
+                return Err(format!(
+                    "element type {} is not supported, expected float, double, int64, int32, bool or string",
+                    element::name(other)
+                ));
+            }
+        })
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Element::Float => "float",
+            Element::Double => "double",
+            Element::Int64 => "int64",
+            Element::Int32 => "int32",
+            Element::Bool => "bool",
+            Element::Text => "string",
+        }
+    }
+
+    /// Whether it has fractions.
+    pub fn is_real(self) -> bool {
+        matches!(self, Element::Float | Element::Double)
+    }
+
+    pub fn is_integer(self) -> bool {
+        matches!(self, Element::Int64 | Element::Int32)
+    }
+}
+
+/// One number of a tensor: known when the model is loaded, or a register that holds it for each row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Cell {
+    Register(u32),
+    Float(f32),
+    Double(f64),
+    Int(i64),
+}
+
+/// A tensor. Its cells are as many as its shape says.
+#[derive(Clone, Debug)]
+pub struct Tensor {
+    pub element: Element,
+    pub dims: Dims,
+    pub cells: Arc<[Cell]>,
+    /// The classes that the scores or the label are of, where an operator told them.
+    pub labels: Option<Arc<Labels>>,
+}
+
+impl Tensor {
+    /// A tensor without classes.
+    pub fn new(element: Element, dims: Dims, cells: Vec<Cell>) -> Tensor {
+        Tensor { element, dims, cells: cells.into(), labels: None }
+    }
+
+    pub fn with_labels(self, labels: Option<Arc<Labels>>) -> Tensor {
+        Tensor { labels, ..self }
+    }
+
+    pub fn is_constant(&self) -> bool {
+        !self.cells.iter().any(|cell| matches!(cell, Cell::Register(_)))
+    }
+
+    /// The cells of a constant of whole numbers.
+    pub fn integers(&self) -> Option<Vec<i64>> {
+        let number = |cell: &Cell| match cell {
+            Cell::Int(number) if self.element.is_integer() => Some(*number),
+            _ => None,
+        };
+        self.cells.iter().map(number).collect()
+    }
+
+    /// What it is, as messages say it.
+    pub fn describe(&self) -> String {
+        let kind = if self.is_constant() { "a constant" } else { "a tensor" };
+        format!("{kind} of {} of shape {}", self.element.name(), self.dims)
+    }
+}
+
+/// What a name stands for.
+#[derive(Clone, Debug)]
 pub enum Value {
-    Features {
-        columns: Arc<[usize]>,
-        element: i32,
-    },
-    Constant(Arc<[f32]>),
-    /// A tensor that no supported operator reads.
-    Opaque {
-        element: i32,
-    },
-    Scores {
-        ensemble: usize,
-        width: usize,
-        then: Vec<Calculation>,
-    },
-    Label {
-        ensemble: usize,
-    },
-    Maps {
-        ensemble: usize,
-        then: Vec<Calculation>,
-    },
+    Tensor(Tensor),
+    /// A shape that the graph looks at; it counts the rows of a batch.
+    Shape(Vec<Extent>),
+    /// A map from label to score for each row.
+    Maps(Tensor),
 }
 
 impl Value {
     /// What it is, as messages say it.
     pub fn describe(&self) -> String {
         match self {
-            Value::Features { element, .. } => format!("columns of {}", element::name(*element)),
-            Value::Constant(numbers) => format!("a constant of {} numbers", numbers.len()),
-            Value::Opaque { element } => format!("a constant of {}", element::name(*element)),
-            Value::Scores { width, .. } => format!("{width} scores"),
-            Value::Label { .. } => "a class label".to_string(),
-            Value::Maps { .. } => "maps".to_string(),
+            Value::Tensor(tensor) => tensor.describe(),
+            Value::Shape(_) => "a shape".to_string(),
+            Value::Maps(_) => "maps".to_string(),
         }
     }
 }
 
-/// A calculation on a score, with one number for all scores or one for each.
-#[derive(Clone, Debug)]
-pub enum Calculation {
-    Exp,
-    Add(Arc<[f32]>),
-    Sub(Arc<[f32]>),
-    Mul(Arc<[f32]>),
-    Div(Arc<[f32]>),
+/// The numbers of a tensor in the file, before texts have their place in the model's list.
+pub enum Numbers {
+    Floats(Vec<f32>),
+    Doubles(Vec<f64>),
+    Ints(Vec<i64>),
+    Texts(Vec<String>),
 }
 
-impl Calculation {
-    /// The result for the score at an index.
-    pub fn apply(&self, value: f32, index: usize) -> f32 {
-        let at = |numbers: &[f32]| if numbers.len() == 1 { numbers[0] } else { numbers[index] };
+impl Numbers {
+    fn len(&self) -> usize {
         match self {
-            Calculation::Exp => value.exp(),
-            Calculation::Add(numbers) => value + at(numbers),
-            Calculation::Sub(numbers) => value - at(numbers),
-            Calculation::Mul(numbers) => value * at(numbers),
-            Calculation::Div(numbers) => value / at(numbers),
+            Numbers::Floats(numbers) => numbers.len(),
+            Numbers::Doubles(numbers) => numbers.len(),
+            Numbers::Ints(numbers) => numbers.len(),
+            Numbers::Texts(texts) => texts.len(),
         }
     }
-}
-
-/// An ensemble and the columns that it is fed, by their place among the model's inputs.
-pub struct Fed {
-    pub ensemble: Ensemble,
-    pub columns: Arc<[usize]>,
 }
 
 /// Reads a constant. Its data lies in the file; a path to another file is never followed.
-pub fn constant(tensor: &TensorProto) -> Checked<Value> {
-    let wrong = |what: String| format!("initializer {}: {what}", shown(&tensor.name));
+pub fn constant(tensor: &TensorProto) -> Checked<(Element, Dims, Numbers)> {
     if tensor.data_location != 0 || !tensor.external_data.is_empty() {
-        return Err(wrong("its data is in another file, expected a model in one file".to_string()));
+        return Err("its data is in another file, expected a model in one file (onnx.save with \
+             save_as_external_data=False)"
+            .to_string());
     }
-    if tensor.data_type != element::FLOAT {
-        return Ok(Value::Opaque { element: tensor.data_type });
-    }
-    let numbers: Vec<f32> = if tensor.raw_data.is_empty() {
-        tensor.float_data.clone()
-    } else {
-        let (chunks, rest) = tensor.raw_data.as_chunks::<4>();
-        if !rest.is_empty() {
-            return Err(wrong(format!("{} bytes of data, expected floats of 4 bytes", tensor.raw_data.len())));
-        }
-        chunks.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
-    };
+    let element = Element::read(tensor.data_type)?;
+    let numbers = numbers(tensor, element)?;
     let claimed = tensor.dims.iter().try_fold(1u64, |product, &dim| u64::try_from(dim).ok()?.checked_mul(product));
     if claimed != Some(numbers.len() as u64) {
-        return Err(wrong(format!("dimensions {:?} for {} numbers", first(&tensor.dims), numbers.len())));
+        return Err(format!("dimensions {:?} for {} numbers", first(&tensor.dims), numbers.len()));
     }
-    Ok(Value::Constant(numbers.into()))
+    let sizes: Vec<usize> = tensor.dims.iter().map(|dim| *dim as usize).collect();
+    Ok((element, Dims::fixed(&sizes)?, numbers))
+}
+
+fn numbers(tensor: &TensorProto, element: Element) -> Checked<Numbers> {
+    let raw = &tensor.raw_data;
+    Ok(match element {
+        Element::Float if raw.is_empty() => Numbers::Floats(tensor.float_data.clone()),
+        Element::Float => Numbers::Floats(chunks(raw, element)?.iter().map(|b| f32::from_le_bytes(*b)).collect()),
+        Element::Double if raw.is_empty() => Numbers::Doubles(tensor.double_data.clone()),
+        Element::Double => Numbers::Doubles(chunks(raw, element)?.iter().map(|b| f64::from_le_bytes(*b)).collect()),
+        Element::Int64 if raw.is_empty() => Numbers::Ints(tensor.int64_data.clone()),
+        Element::Int64 => Numbers::Ints(chunks(raw, element)?.iter().map(|b| i64::from_le_bytes(*b)).collect()),
+        Element::Int32 | Element::Bool if raw.is_empty() => {
+            let number =
+                |number: &i32| if element == Element::Bool { i64::from(*number != 0) } else { (*number).into() };
+            Numbers::Ints(tensor.int32_data.iter().map(number).collect())
+        }
+        Element::Int32 => Numbers::Ints(chunks(raw, element)?.iter().map(|b| i32::from_le_bytes(*b).into()).collect()),
+        Element::Bool => Numbers::Ints(raw.iter().map(|byte| i64::from(*byte != 0)).collect()),
+        Element::Text => {
+            let text = |bytes: &prost::bytes::Bytes| String::from_utf8(bytes.to_vec());
+            let texts: Result<Vec<String>, _> = tensor.string_data.iter().map(text).collect();
+            Numbers::Texts(texts.map_err(|_| "a text is not UTF-8".to_string())?)
+        }
+    })
+}
+
+fn chunks<const SIZE: usize>(raw: &[u8], element: Element) -> Checked<&[[u8; SIZE]]> {
+    match raw.as_chunks() {
+        (chunks, []) => Ok(chunks),
+        _ => Err(format!("{} bytes of data, expected {}s of {SIZE} bytes", raw.len(), element.name())),
+    }
 }
 
 /// The first few of what may be many.
@@ -108,46 +200,7 @@ fn first<T>(items: &[T]) -> &[T] {
     &items[..items.len().min(8)]
 }
 
-/// The element type and the number of features of an input.
-pub fn input_type(input: &ValueInfoProto, listed: Option<usize>) -> Checked<(i32, usize)> {
-    let tensor = input.r#type.as_ref().and_then(|r#type| r#type.tensor_type.as_ref());
-    let tensor = tensor.ok_or("is not a tensor, expected a tensor of float of shape [rows, features]")?;
-    let element = tensor.elem_type;
-    if !matches!(element, element::FLOAT | element::DOUBLE | element::INT64 | element::INT32 | element::BOOL) {
-        return Err(format!("is a tensor of {}, expected float", element::name(element)));
-    }
-    let shape = shape(tensor).ok_or("has no shape, expected [rows, features]")?;
-    let [_, width] = shape.as_slice() else {
-        return Err(format!("has {} dimensions, expected 2: [rows, features]", shape.len()));
-    };
-    match (width, listed) {
-        (Some(width), _) if (1..=FEATURES_MAX as i64).contains(width) => Ok((element, *width as usize)),
-        (Some(width), _) => Err(format!("has {width} features, expected 1 to {FEATURES_MAX}")),
-        (None, Some(listed @ 1..=FEATURES_MAX)) => Ok((element, listed)),
-        (None, _) => Err("does not say how many features it has, expected a fixed second dimension".to_string()),
-    }
-}
-
-/// The dimensions of a tensor; None for those that are open.
-fn shape(tensor: &TensorType) -> Option<Vec<Option<i64>>> {
-    Some(tensor.shape.as_ref()?.dim.iter().map(|dim| dim.dim_value).collect())
-}
-
-/// Refuses an output whose declared type is not that of what it holds.
-pub fn check_output_type(info: &ValueInfoProto, value: &Value, ensembles: &[Fed]) -> Checked<()> {
-    let declared: &TypeProto = info.r#type.as_ref().ok_or("has no type")?;
-    let expected = match value {
-        Value::Maps { .. } if declared.sequence_type.is_some() => return Ok(()),
-        Value::Maps { .. } => return Err("is declared a tensor, expected a sequence of maps".to_string()),
-        Value::Label { ensemble } => match ensembles[*ensemble].ensemble.labels {
-            Some(Labels::Texts(_)) => [element::STRING, element::STRING],
-            _ => [element::INT64, element::INT64],
-        },
-        _ => [element::FLOAT, element::DOUBLE],
-    };
-    match declared.tensor_type.as_ref().map(|tensor| tensor.elem_type) {
-        Some(found) if expected.contains(&found) => Ok(()),
-        Some(found) => Err(format!("is declared {}, expected {}", element::name(found), element::name(expected[0]))),
-        None => Err(format!("is not declared a tensor, expected a tensor of {}", element::name(expected[0]))),
-    }
+/// Names the initializer in a message.
+pub fn at_initializer(name: &str, fault: &str) -> String {
+    format!("initializer {}: {fault}", shown(name))
 }

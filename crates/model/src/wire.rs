@@ -40,6 +40,7 @@ impl Kind {
             (Kind::Graph, 5) => Kind::Tensor,
             (Kind::Graph, 11 | 12) => Kind::ValueInfo,
             (Kind::Node, 5) => Kind::Attribute,
+            (Kind::Attribute, 5) => Kind::Tensor,
             (Kind::ValueInfo, 2) => Kind::Type,
             (Kind::Type, 1) => Kind::TensorType,
             (Kind::TensorType, 2) => Kind::Shape,
@@ -49,7 +50,7 @@ impl Kind {
 
     /// Whether a field is a packed list of integers.
     fn packed_integers(self, field: u64) -> bool {
-        matches!((self, field), (Kind::Attribute, 8) | (Kind::Tensor, 1))
+        matches!((self, field), (Kind::Attribute, 8) | (Kind::Tensor, 1 | 5 | 7))
     }
 }
 

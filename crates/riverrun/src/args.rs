@@ -106,10 +106,28 @@ A job starts from its beginning: it refuses when an output holds its rows, and -
         #[arg(long)]
         json: bool,
     },
+    /// Look at a model's file before a pipeline uses it
+    Model {
+        #[command(subcommand)]
+        command: ModelCommand,
+    },
     /// Print the script that completes this command line in a shell
     Completions {
         /// The shell
         shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ModelCommand {
+    /// Show what a model takes and gives, what a row costs, and its CREATE MODEL
+    Check {
+        /// The ONNX file
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 

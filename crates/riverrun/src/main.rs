@@ -5,6 +5,7 @@ mod args;
 mod check;
 mod clock;
 mod init;
+mod model;
 mod outcome;
 mod print;
 mod progress;
@@ -18,7 +19,7 @@ mod signals;
 mod test;
 mod why;
 
-use args::{Cli, Command};
+use args::{Cli, Command, ModelCommand};
 use clap::{CommandFactory, Parser};
 use outcome::Outcome;
 use project::Project;
@@ -71,6 +72,7 @@ fn command(cli: &Cli) -> Outcome {
         ),
         Command::Why { id, json } => why::why(&open()?, id, *json),
         Command::Test { filter, json } => test::test(&open()?, filter.as_deref(), *json),
+        Command::Model { command: ModelCommand::Check { file, json } } => model::check(file, *json),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "riverrun", &mut script);

@@ -42,6 +42,7 @@ fn check_outputs(model: &Model, columns: &[ArrayRef], expected: &Value, relative
             Output::Probability { label } => OutputSelector::Probability { label: label.clone() },
             Output::Label => OutputSelector::Label,
             Output::Value { .. } => OutputSelector::Value,
+            Output::Named { name } => OutputSelector::Probability { label: name.clone() },
         };
         let found = model.select(&selector).unwrap().score(columns).unwrap();
         if *output == Output::Label {
@@ -156,7 +157,7 @@ fn outputs_are_named_and_a_wrong_name_lists_them() {
     let error = model.select(&OutputSelector::Only).unwrap_err().to_string();
     assert!(error.contains("has 4 outputs, expected OUTPUT and one of: label"), "{error}");
     let regression = Model::load("regression", &fixture("regression.onnx")).unwrap();
-    assert_eq!(regression.select(&OutputSelector::Only).unwrap().chosen().to_string(), "value");
+    assert_eq!(regression.select(&OutputSelector::Only).unwrap().chosen().unwrap().to_string(), "value");
 }
 
 #[test]

@@ -2,5 +2,9 @@
 
 mod agreement;
 mod build;
+mod columns;
+mod conformance;
+mod exports;
+mod hostile;
 mod malformed;
 mod twin;

@@ -1,11 +1,12 @@
 //! The fast walk gives the same bits as a naive one, on random ensembles.
 
-use crate::forest::{Forest, Mode, Tree, TreeNode, Vote};
-use crate::trees::{BLOCK_ROWS, Trees};
+use crate::forest::{Forest, Gathering, Mode, Tree, TreeNode, Vote};
+use crate::threshold::Threshold;
+use crate::trees::{BLOCK_ROWS, Block, Trees};
 use proptest::prelude::*;
 
 /// One row through one tree, node by node, as the format describes it.
-fn leaf(tree: &Tree, at: usize, row: &[f32]) -> (u32, u32) {
+fn leaf(tree: &Tree, at: usize, row: &[f64]) -> (u32, u32) {
     let TreeNode::Branch { feature, mode, threshold, missing_yes, yes, no } = tree.nodes[at] else {
         let TreeNode::Leaf { from, to } = tree.nodes[at] else { unreachable!() };
         return (from, to);
@@ -24,15 +25,30 @@ fn leaf(tree: &Tree, at: usize, row: &[f32]) -> (u32, u32) {
 }
 
 /// The sums of one row.
-fn naive(forest: &Forest, row: &[f32]) -> Vec<f32> {
-    let mut sums = vec![0.0; forest.targets];
+fn naive<T: Threshold>(forest: &Forest, row: &[f64]) -> Vec<T> {
+    let mut sums: Vec<Option<T>> = vec![None; forest.targets];
     for tree in &forest.trees {
         let (from, to) = leaf(tree, 0, row);
         for vote in &forest.votes[from as usize..to as usize] {
-            sums[vote.target as usize] += vote.weight;
+            let weight = T::from_f64(vote.weight);
+            let sum = &mut sums[vote.target as usize];
+            *sum = Some(match (*sum, forest.gathering) {
+                (None, Gathering::Sum) => {
+                    let mut sum = T::ZERO;
+                    sum += weight;
+                    sum
+                }
+                (Some(mut sum), Gathering::Sum) => {
+                    sum += weight;
+                    sum
+                }
+                (Some(sum), Gathering::Least) if sum <= weight => sum,
+                (Some(sum), Gathering::Greatest) if sum >= weight => sum,
+                _ => weight,
+            });
         }
     }
-    sums
+    sums.into_iter().map(|sum| sum.unwrap_or(T::ZERO)).collect()
 }
 
 /// What a random forest is made of.
@@ -49,6 +65,7 @@ struct Shape {
     chains: bool,
     modes: Vec<Mode>,
     votes_per_leaf_max: u64,
+    gathering: Gathering,
 }
 
 /// Small numbers from a seed, so that a failing case is a few fields.
@@ -60,19 +77,27 @@ impl Dice {
         (self.0 >> 33) % bound
     }
 
-    /// Few distinct values, so that thresholds and features are often equal.
-    fn value(&mut self) -> f32 {
+    /// Few distinct values, so that thresholds and features are often equal. All are floats.
+    fn value(&mut self) -> f64 {
         const SPECIAL: [f32; 8] = [0.0, -0.0, f32::MIN_POSITIVE, 1e-45, -1e-45, f32::MAX, f32::MIN, 1.0];
         match self.below(4) {
-            0 => SPECIAL[self.below(8) as usize],
-            _ => (self.below(17) as f32 - 8.0) / 4.0,
+            0 => f64::from(SPECIAL[self.below(8) as usize]),
+            _ => (self.below(17) as f64 - 8.0) / 4.0,
         }
     }
 
-    fn feature(&mut self) -> f32 {
+    fn infinity(&mut self) -> f64 {
+        [f64::INFINITY, f64::NEG_INFINITY][self.below(2) as usize]
+    }
+
+    fn threshold(&mut self) -> f64 {
+        if self.below(8) == 0 { self.infinity() } else { self.value() }
+    }
+
+    fn feature(&mut self) -> f64 {
         match self.below(8) {
-            0 => f32::NAN,
-            1 => [f32::INFINITY, f32::NEG_INFINITY][self.below(2) as usize],
+            0 => f64::NAN,
+            1 => self.infinity(),
             _ => self.value(),
         }
     }
@@ -89,7 +114,7 @@ fn random_tree(shape: &Shape, dice: &mut Dice, votes: &mut Vec<Vote>, target: u3
         nodes[at] = TreeNode::Branch {
             feature: dice.below(shape.features as u64) as u32,
             mode: shape.modes[dice.below(shape.modes.len() as u64) as usize],
-            threshold: dice.value(),
+            threshold: dice.threshold(),
             missing_yes: dice.below(2) == 1,
             yes,
             no: yes + 1,
@@ -113,7 +138,7 @@ fn random_tree(shape: &Shape, dice: &mut Dice, votes: &mut Vec<Vote>, target: u3
         let one = shape.votes_per_leaf_max == 1;
         for _ in 0..if one { 1 } else { dice.below(shape.votes_per_leaf_max + 1) } {
             let target = if one { target } else { dice.below(shape.targets as u64) as u32 };
-            votes.push(Vote { target, weight: dice.below(1000) as f32 / 700.0 - 0.7 });
+            votes.push(Vote { target, weight: f64::from(dice.below(1000) as f32 / 700.0 - 0.7) });
         }
         *to = votes.len() as u32;
     }
@@ -127,7 +152,7 @@ fn chain(nodes: &mut Vec<TreeNode>, leaves: &mut Vec<(usize, usize)>, at: usize,
     let second = *no as usize;
     let mut copy = nodes[at];
     let TreeNode::Branch { threshold, no, .. } = &mut copy else { unreachable!() };
-    *threshold = dice.value();
+    *threshold = dice.threshold();
     *no = nodes.len() as u32;
     leaves.retain(|(leaf, _)| *leaf != second);
     leaves.push((nodes.len(), level + 2));
@@ -140,23 +165,33 @@ fn random_forest(shape: &Shape) -> (Forest, Dice) {
     let mut votes = Vec::new();
     let trees =
         (0..shape.trees).map(|tree| random_tree(shape, &mut dice, &mut votes, (tree % shape.targets) as u32)).collect();
-    (Forest { trees, votes, features: shape.features, targets: shape.targets }, dice)
+    let (features, targets, gathering) = (shape.features, shape.targets, shape.gathering);
+    (Forest { trees, votes, features, targets, gathering, is_double: false }, dice)
 }
 
 fn check(shape: &Shape, rows: usize) {
     let (forest, mut dice) = random_forest(shape);
-    let columns: Vec<Vec<f32>> = (0..shape.features).map(|_| (0..rows).map(|_| dice.feature()).collect()).collect();
-    let trees = Trees::new(&forest);
-    let mut block = trees.block(rows);
-    let mut sums = vec![0.0; shape.targets * BLOCK_ROWS];
+    let columns: Vec<Vec<f64>> = (0..shape.features).map(|_| (0..rows).map(|_| dice.feature()).collect()).collect();
+    check_in::<f32>(&forest, &columns, rows);
+    check_in::<f64>(&forest, &columns, rows);
+}
+
+fn check_in<T: Threshold>(forest: &Forest, columns: &[Vec<f64>], rows: usize) {
+    let trees: Trees<T> = Trees::new(forest);
+    let walked: Vec<Vec<T>> =
+        columns.iter().map(|column| column.iter().map(|value| T::from_f64(*value)).collect()).collect();
+    let mut block = Block::default();
+    trees.fit(&mut block);
     for from in (0..rows).step_by(BLOCK_ROWS) {
         let count = BLOCK_ROWS.min(rows - from);
-        block.fill(columns.iter().map(Vec::as_slice), from, count);
-        trees.sum(&block, &mut sums);
+        trees.fill(&mut block, walked.iter().map(|column| &column[from..from + count]), count);
+        trees.sum(&mut block);
         for row in 0..count {
-            let values: Vec<f32> = columns.iter().map(|column| column[from + row]).collect();
-            let expected: Vec<u32> = naive(&forest, &values).iter().map(|sum| sum.to_bits()).collect();
-            let found: Vec<u32> = (0..shape.targets).map(|target| sums[target * BLOCK_ROWS + row].to_bits()).collect();
+            let values: Vec<f64> = columns.iter().map(|column| column[from + row]).collect();
+            let expected: Vec<T> = naive(forest, &values);
+            let found: Vec<T> = (0..forest.targets).map(|target| block.sums[target * BLOCK_ROWS + row]).collect();
+            // Debug tells 0 from -0, and prints every bit that differs.
+            let (found, expected) = (format!("{found:?}"), format!("{expected:?}"));
             assert_eq!(found, expected, "row {} of {rows}: {values:?} in {forest:?}", from + row);
         }
     }
@@ -173,8 +208,10 @@ fn shapes() -> impl Strategy<Value = Shape> {
         Just(MODES.to_vec()),
     ];
     let features = prop_oneof![1usize..6, 126usize..130];
-    (any::<u64>(), features, 1usize..5, 1usize..20, 0usize..80, any::<(bool, bool)>(), modes, 1u64..4).prop_map(
-        |(seed, features, targets, trees, branches, (deep, chains), modes, votes_per_leaf_max)| Shape {
+    let gathering = prop_oneof![4 => Just(Gathering::Sum), 1 => Just(Gathering::Least), 1 => Just(Gathering::Greatest)];
+    let leaves = (1u64..4, gathering);
+    (any::<u64>(), features, 1usize..5, 1usize..20, 0usize..80, any::<(bool, bool)>(), modes, leaves).prop_map(
+        |(seed, features, targets, trees, branches, (deep, chains), modes, (votes_per_leaf_max, gathering))| Shape {
             seed,
             features,
             targets,
@@ -184,6 +221,7 @@ fn shapes() -> impl Strategy<Value = Shape> {
             chains,
             modes,
             votes_per_leaf_max,
+            gathering,
         },
     )
 }
@@ -210,6 +248,7 @@ fn large_and_deep_trees_walk_alike() {
         chains: false,
         modes: modes.to_vec(),
         votes_per_leaf_max: 1,
+        gathering: Gathering::Sum,
     };
     check(&shape(5000, false, &MODES), 70);
     check(&shape(2047, false, &[Mode::Less]), 70);

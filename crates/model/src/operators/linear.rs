@@ -1,0 +1,354 @@
+//! MatMul and Gemm with constant weights, LinearRegressor and LinearClassifier.
+
+use super::arithmetic;
+use super::elementwise::{Binary, Real};
+use super::operation::{Operation, one};
+use crate::builder::{Builder, matrix};
+use crate::dims::{Dim, Dims, broadcast, spread};
+use crate::labels::{CLASSES_MAX, Labels};
+use crate::math::logistic;
+use crate::node::{Checked, Node, shown};
+use crate::registers::{LANES, Lane, Registers, Step, split};
+use crate::scores::{Transform, greatest};
+use crate::value::{Cell, Element, Tensor, Value};
+use std::sync::Arc;
+
+/// A tensor's numbers as floats, as operators of ai.onnx.ml take them: its registers, row by row.
+pub fn features(builder: &mut Builder, operation: &Operation) -> Checked<Vec<u32>> {
+    let input = operation.tensor(builder, 0)?;
+    if !matches!(input.dims.list(), [Dim::Rows { before: 1, after: 1 }, Dim::Fixed(_)]) {
+        return Err(format!(
+            "input {} is {}, expected a tensor of shape [rows, features]",
+            shown(operation.input(0)?),
+            input.describe()
+        ));
+    }
+    let input = super::cast::convert(builder, &input, Element::Float)?;
+    builder.all_registers(&input)
+}
+
+/// Sums of a row's numbers, each with a weight: `bias[j] + x[0] * weights[0][j] + ..`, in the order of the inputs.
+#[derive(Debug)]
+pub struct LinearStep<T> {
+    pub inputs: Vec<u32>,
+    /// The weights of each sum, side by side.
+    pub weights: Arc<[T]>,
+    pub bias: Vec<T>,
+    pub first: u32,
+}
+
+/// The sums that are made together, and the rows.
+const SUMS: usize = 4;
+const CHUNK: usize = 8;
+
+impl<T: Real> Step for LinearStep<T> {
+    fn run(&self, registers: &mut Registers, rows: usize) {
+        let (read, written) = split::<T>(registers, self.first);
+        let size = self.inputs.len();
+        for (at, out) in written[..self.bias.len()].chunks_mut(SUMS).enumerate() {
+            // The last few sums take the last weights along, and drop what comes of them.
+            let last = self.bias.len() - 1;
+            let lines: [&[T]; SUMS] = std::array::from_fn(|line| {
+                let line = (at * SUMS + line).min(last);
+                &self.weights[line * size..(line + 1) * size]
+            });
+            for from in (0..rows).step_by(CHUNK) {
+                let sums = sums_of(read, &self.inputs, lines, from);
+                for ((out, sums), bias) in out.iter_mut().zip(sums).zip(&self.bias[at * SUMS..]) {
+                    for (out, sum) in out[from..from + CHUNK].iter_mut().zip(sums) {
+                        *out = sum.plus(*bias);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Four sums of eight rows, each in the order of the inputs.
+#[inline(always)]
+fn sums_of<T: Real>(read: &[Lane<T>], inputs: &[u32], lines: [&[T]; SUMS], from: usize) -> [[T; CHUNK]; SUMS] {
+    let mut sums = [[T::default(); CHUNK]; SUMS];
+    let weights = lines[0].iter().zip(lines[1]).zip(lines[2]).zip(lines[3]);
+    for (input, (((w0, w1), w2), w3)) in inputs.iter().zip(weights) {
+        let (chunks, _) = read[*input as usize].as_chunks::<CHUNK>();
+        let x = chunks[from / CHUNK];
+        for (sum, weight) in sums.iter_mut().zip([w0, w1, w2, w3]) {
+            for (sum, x) in sum.iter_mut().zip(x) {
+                *sum = sum.plus(x.times(*weight));
+            }
+        }
+    }
+    sums
+}
+
+/// The sums of a list of numbers with constant weights, one list after the other.
+pub fn dense(builder: &mut Builder, cells: &[Cell], weights: Arc<[f32]>, bias: Vec<f32>) -> Checked<Vec<Cell>> {
+    let constant = !cells.iter().any(|cell| matches!(cell, Cell::Register(_)));
+    let inputs = builder.registers(cells.iter().copied())?;
+    let (form, cost) = ((Element::Float, bias.len()), bias.len().saturating_mul(inputs.len()));
+    builder.emit(constant, form, cost, |first| LinearStep { inputs, weights, bias, first })
+}
+
+/// Products of a matrix of registers and another, summed in order.
+#[derive(Debug)]
+struct DotStep<T> {
+    left: Vec<u32>,
+    right: Vec<u32>,
+    /// How many products a sum has.
+    size: usize,
+    /// How many columns the right matrix has.
+    width: usize,
+    first: u32,
+    kind: std::marker::PhantomData<T>,
+}
+
+impl<T: Real> Step for DotStep<T> {
+    fn run(&self, registers: &mut Registers, rows: usize) {
+        let (read, written) = split::<T>(registers, self.first);
+        let lines = self.left.chunks(self.size).flat_map(|line| (0..self.width).map(move |column| (line, column)));
+        for ((line, column), out) in lines.zip(written) {
+            let mut sum = [T::default(); LANES];
+            for (at, x) in line.iter().enumerate() {
+                let (x, y) = (&read[*x as usize], &read[self.right[at * self.width + column] as usize]);
+                for ((sum, x), y) in sum[..rows].iter_mut().zip(&x[..rows]).zip(&y[..rows]) {
+                    *sum = sum.plus(x.times(*y));
+                }
+            }
+            out[..rows].copy_from_slice(&sum[..rows]);
+        }
+    }
+}
+
+/// MatMul of matrices.
+pub fn mat_mul(builder: &mut Builder, operation: &Operation) -> Checked<Vec<Value>> {
+    operation.expect_inputs(2, 2)?;
+    operation.node(&[])?;
+    let (x, y) = (operation.tensor(builder, 0)?, operation.tensor(builder, 1)?);
+    one(product(builder, &x, &y)?)
+}
+
+/// Gemm: a product, scaled, and a constant.
+pub fn gemm(builder: &mut Builder, operation: &Operation) -> Checked<Vec<Value>> {
+    operation.expect_inputs(2, 3)?;
+    let node = operation.node(&["alpha", "beta", "transA", "transB"])?;
+    let side = |builder: &Builder, at: usize, name: &str| -> Checked<Tensor> {
+        let tensor = operation.tensor(builder, at)?;
+        if node.int(name)?.unwrap_or(0) == 0 { Ok(tensor) } else { flipped(&tensor) }
+    };
+    let (x, y) = (side(builder, 0, "transA")?, side(builder, 1, "transB")?);
+    let mut result = product(builder, &x, &y)?;
+    let scaled = |builder: &mut Builder, tensor: Tensor, name: &str| match node.float(name)? {
+        None => Ok(tensor),
+        Some(1.0) => Ok(tensor),
+        Some(by) => {
+            let by = Tensor::new(Element::Float, Dims::fixed(&[])?, vec![Cell::Float(by)]);
+            let by = super::cast::convert(builder, &by, tensor.element)?;
+            arithmetic::combine(builder, Binary::Mul, &tensor, &by)
+        }
+    };
+    result = scaled(builder, result, "alpha")?;
+    if operation.optional(2).is_some() {
+        let bias = operation.tensor(builder, 2)?;
+        let bias = scaled(builder, bias, "beta")?;
+        result = arithmetic::combine(builder, Binary::Add, &result, &bias)?;
+    }
+    one(result)
+}
+
+/// A matrix with its two dimensions exchanged.
+fn flipped(tensor: &Tensor) -> Checked<Tensor> {
+    let [rows, columns] = *tensor.dims.list() else {
+        return Err(format!("of {} is not supported, expected a matrix", tensor.describe()));
+    };
+    if [rows, columns].iter().any(|dim| matches!(dim, Dim::Rows { .. }) && *dim != Dim::ROWS) {
+        return Err(format!("of {} is not supported, expected the rows in a dimension alone", tensor.describe()));
+    }
+    let (height, width) = (rows.cells(), columns.cells());
+    let cells = (0..width).flat_map(|j| (0..height).map(move |i| tensor.cells[i * width + j])).collect();
+    Ok(Tensor::new(tensor.element, Dims::new(vec![columns, rows])?, cells))
+}
+
+/// The product of two matrices, of lists, or of stacks of matrices.
+fn product(builder: &mut Builder, x: &Tensor, y: &Tensor) -> Checked<Tensor> {
+    let misfit = || format!("multiplies {} and {}, expected matrices that fit", x.describe(), y.describe());
+    // A list counts as a matrix of one row on the left, and of one column on the right.
+    let (left, right) = (x.dims.list(), y.dims.list());
+    let (left, x_is_list) = if let [size] = left { (vec![Dim::Fixed(1), *size], true) } else { (left.to_vec(), false) };
+    let (right, y_is_list) =
+        if let [size] = right { (vec![*size, Dim::Fixed(1)], true) } else { (right.to_vec(), false) };
+    let ([x_stack @ .., height, inner], [y_stack @ .., same, width]) = (left.as_slice(), right.as_slice()) else {
+        return Err(misfit());
+    };
+    let (x_stack, y_stack) = (Dims::new(x_stack.to_vec())?, Dims::new(y_stack.to_vec())?);
+    let Dim::Fixed(size) = *inner else {
+        return Err("sums over the rows of a batch: a score would depend on other rows".to_string());
+    };
+    if inner != same || x.element != y.element || size == 0 {
+        return Err(misfit());
+    }
+    let stack = broadcast(&[&x_stack, &y_stack])?;
+    let mut dims = stack.list().to_vec();
+    dims.extend((!x_is_list).then_some(*height));
+    dims.extend((!y_is_list).then_some(*width));
+    let dims = Dims::new(dims)?;
+    builder.spend(dims.cells().saturating_mul(size))?;
+    let (height, width) = (height.cells(), width.cells());
+    let mut cells = Vec::with_capacity(dims.cells());
+    for (at_x, at_y) in spread(&x_stack, &stack).into_iter().zip(spread(&y_stack, &stack)) {
+        let x_cells = &x.cells[at_x * height * size..(at_x + 1) * height * size];
+        let y_cells = &y.cells[at_y * size * width..(at_y + 1) * size * width];
+        cells.extend(match x.element {
+            Element::Float => multiply::<f32>(builder, x_cells, y_cells, (size, width), (x.element, float))?,
+            Element::Double => multiply::<f64>(builder, x_cells, y_cells, (size, width), (x.element, double))?,
+            _ => return Err(misfit()),
+        });
+    }
+    Ok(Tensor::new(x.element, dims, cells))
+}
+
+fn float(cell: &Cell) -> Option<f32> {
+    if let Cell::Float(number) = cell { Some(*number) } else { None }
+}
+
+fn double(cell: &Cell) -> Option<f64> {
+    if let Cell::Double(number) = cell { Some(*number) } else { None }
+}
+
+/// The product of two matrices of cells.
+fn multiply<T: Real>(
+    builder: &mut Builder,
+    x: &[Cell],
+    y: &[Cell],
+    (size, width): (usize, usize),
+    (element, number): (Element, fn(&Cell) -> Option<T>),
+) -> Checked<Vec<Cell>> {
+    let mut cells = Vec::new();
+    let is_constant = |cells: &[Cell]| !cells.iter().any(|cell| matches!(cell, Cell::Register(_)));
+    if is_constant(y) {
+        let column = |j: usize| (0..size).filter_map(move |i| number(&y[i * width + j]));
+        let weights: Arc<[T]> = (0..width).flat_map(column).collect();
+        for line in x.chunks(size) {
+            let inputs = builder.registers(line.iter().copied())?;
+            let (weights, bias) = (weights.clone(), vec![T::default(); width]);
+            let step = |first| LinearStep { inputs, weights, bias, first };
+            cells.extend(builder.emit(is_constant(line), (element, width), 0, step)?);
+        }
+        return Ok(cells);
+    }
+    let left = builder.registers(x.iter().copied())?;
+    let right = builder.registers(y.iter().copied())?;
+    let (form, kind) = ((element, left.len() / size * width), std::marker::PhantomData::<T>);
+    builder.emit(false, form, 0, |first| DotStep { left, right, size, width, first, kind })
+}
+
+/// LinearRegressor.
+pub fn regressor(builder: &mut Builder, operation: &Operation) -> Checked<Vec<Value>> {
+    operation.expect_inputs(1, 1)?;
+    let node = operation.node(&["coefficients", "intercepts", "targets", "post_transform"])?;
+    if Transform::read(&node)? != Transform::None {
+        return Err("attribute \"post_transform\" of a regressor is not NONE, expected NONE".to_string());
+    }
+    let targets = match node.int("targets")?.unwrap_or(1) {
+        targets @ 1.. if targets as usize <= CLASSES_MAX => targets as usize,
+        other => return Err(format!("attribute \"targets\" is {other}, expected 1 to {CLASSES_MAX}")),
+    };
+    let inputs = features(builder, operation)?;
+    let weights = coefficients(&node, "coefficients", targets * inputs.len())?;
+    let bias = match node.floats("intercepts")? {
+        [] => vec![0.0; targets],
+        bias if bias.len() == targets => bias.to_vec(),
+        bias => return Err(format!("attribute \"intercepts\" has {} entries, expected {targets}", bias.len())),
+    };
+    let cost = targets * inputs.len();
+    let first = builder.allocate(Element::Float, targets)?;
+    builder.push(cost, LinearStep { inputs, weights: weights.into(), bias, first })?;
+    one(matrix(Element::Float, first, targets)?)
+}
+
+/// A list of finite floats of a length.
+pub fn coefficients<'a>(node: &Node<'a>, name: &str, expected: usize) -> Checked<&'a [f32]> {
+    let found = node.floats(name)?;
+    if found.len() == expected {
+        return Ok(found);
+    }
+    Err(format!("attribute {name:?} has {} entries, expected {expected}", found.len()))
+}
+
+/// LinearClassifier.
+pub fn classifier(builder: &mut Builder, operation: &Operation) -> Checked<Vec<Value>> {
+    operation.expect_inputs(1, 1)?;
+    let known =
+        ["classlabels_ints", "classlabels_strings", "coefficients", "intercepts", "multi_class", "post_transform"];
+    let node = operation.node(&known)?;
+    let labels = Labels::read(&node, "classlabels_ints", "classlabels_strings")?;
+    let transform = Transform::read(&node)?;
+    let bias = node.floats("intercepts")?.to_vec();
+    let sums = bias.len();
+    // One sum for two classes: the score of the second, and that of the first from it.
+    if sums != labels.len() && !(sums == 1 && labels.len() == 2) {
+        return Err(format!("has {sums} intercepts for {} classes, expected as many", labels.len()));
+    }
+    let inputs = features(builder, operation)?;
+    let weights = coefficients(&node, "coefficients", sums * inputs.len())?;
+    let cost = sums * inputs.len();
+    let first = builder.allocate(Element::Float, sums)?;
+    builder.push(cost, LinearStep { inputs, weights: weights.into(), bias, first })?;
+    let codes = builder.label_codes(&labels);
+    let scores = builder.allocate(Element::Float, labels.len())?;
+    let label = builder.allocate(Element::Int64, 1)?;
+    let width = labels.len();
+    builder.push(16 * width, ClassStep { sums: first, scores, label, codes, transform, single: sums == 1 })?;
+    class_values(labels, label, matrix(Element::Float, scores, width)?)
+}
+
+/// A label and its scores.
+pub fn class_values(labels: Labels, label: u32, scores: Tensor) -> Checked<Vec<Value>> {
+    let element = if matches!(labels, Labels::Ints(_)) { Element::Int64 } else { Element::Text };
+    let labels = Arc::new(labels);
+    let label = Tensor::new(element, Dims::new(vec![Dim::ROWS])?, vec![Cell::Register(label)]);
+    let labels = Some(labels);
+    Ok(vec![Value::Tensor(label.with_labels(labels.clone())), Value::Tensor(scores.with_labels(labels))])
+}
+
+/// The class with the greatest sum, and the sums as scores.
+#[derive(Debug)]
+struct ClassStep {
+    sums: u32,
+    scores: u32,
+    label: u32,
+    codes: Arc<[i64]>,
+    transform: Transform,
+    /// Whether one sum stands for two classes.
+    single: bool,
+}
+
+impl Step for ClassStep {
+    fn run(&self, registers: &mut Registers, rows: usize) {
+        let Registers { floats, ints, failed, .. } = registers;
+        let (sums, count) = (self.sums as usize, self.codes.len());
+        let mut scores = vec![0.0f32; count];
+        for row in 0..rows {
+            let class = if self.single {
+                let sum = floats[sums][row];
+                let second = if self.transform == Transform::Logistic { logistic(sum) } else { sum };
+                let first = if self.transform == Transform::Logistic { 1.0 - second } else { 1.0 - sum };
+                scores.copy_from_slice(&[first, second]);
+                usize::from(sum > 0.0)
+            } else {
+                for (at, score) in scores.iter_mut().enumerate() {
+                    *score = floats[sums + at][row];
+                }
+                let class = greatest(&scores);
+                self.transform.apply(&mut scores);
+                class
+            };
+            if scores.iter().any(|score| score.is_nan()) {
+                failed.insert(row);
+            }
+            for (at, score) in scores.iter().enumerate() {
+                floats[self.scores as usize + at][row] = *score;
+            }
+            ints[self.label as usize][row] = self.codes[class];
+        }
+    }
+}

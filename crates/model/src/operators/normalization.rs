@@ -1,0 +1,67 @@
+//! BatchNormalization as it is when a model scores, and LayerNormalization.
+
+use super::arithmetic::{apply, combine};
+use super::elementwise::{Binary, Unary};
+use super::operation::{Operation, one};
+use super::reduce::mean;
+use crate::builder::Builder;
+use crate::dims::Dims;
+use crate::node::Checked;
+use crate::value::{Cell, Element, Tensor, Value};
+
+fn number(number: f32) -> Checked<Tensor> {
+    Ok(Tensor::new(Element::Float, Dims::fixed(&[])?, vec![Cell::Float(number)]))
+}
+
+/// BatchNormalization with constant statistics: one factor and one summand for each channel.
+pub fn batch_normalization(builder: &mut Builder, operation: &Operation) -> Checked<Vec<Value>> {
+    operation.expect_inputs(5, 5)?;
+    let node = operation.node(&["epsilon", "momentum", "training_mode", "spatial"])?;
+    if node.int("training_mode")?.unwrap_or(0) != 0 {
+        return Err("is in training mode, expected a model exported for scoring".to_string());
+    }
+    let x = operation.tensor(builder, 0)?;
+    if x.dims.rank() < 2 {
+        return Err(format!("of {} is not supported, expected [rows, channels, ..]", x.describe()));
+    }
+    // One number for each channel, beside all that comes after the channels.
+    let shape = |tensor: Tensor| -> Checked<Tensor> {
+        let mut sizes = vec![tensor.cells.len()];
+        sizes.resize(x.dims.rank() - 1, 1);
+        Ok(Tensor { dims: Dims::fixed(&sizes)?, ..tensor })
+    };
+    let part = |at: usize| -> Checked<Tensor> { shape(operation.tensor(builder, at)?) };
+    let (scale, bias, mean, variance) = (part(1)?, part(2)?, part(3)?, part(4)?);
+    let epsilon = number(node.float("epsilon")?.unwrap_or(1e-5))?;
+    let variance = combine(builder, Binary::Add, &variance, &epsilon)?;
+    let deviation = apply(builder, Unary::Sqrt, &variance)?;
+    let factor = combine(builder, Binary::Div, &scale, &deviation)?;
+    let shift = combine(builder, Binary::Mul, &mean, &factor)?;
+    let shift = combine(builder, Binary::Sub, &bias, &shift)?;
+    let scaled = combine(builder, Binary::Mul, &x, &factor)?;
+    one(combine(builder, Binary::Add, &scaled, &shift)?)
+}
+
+/// LayerNormalization over the last dimensions of a row.
+pub fn layer_normalization(builder: &mut Builder, operation: &Operation) -> Checked<Vec<Value>> {
+    operation.expect_inputs(2, 3)?;
+    let node = operation.node(&["axis", "epsilon", "stash_type"])?;
+    let x = operation.tensor(builder, 0)?;
+    let axis = x.dims.axis(node.int("axis")?.unwrap_or(-1))?;
+    let axes: Vec<usize> = (axis..x.dims.rank()).collect();
+    let centre = mean(builder, &x, &axes)?;
+    let distance = combine(builder, Binary::Sub, &x, &centre)?;
+    let square = combine(builder, Binary::Mul, &distance, &distance)?;
+    let variance = mean(builder, &square, &axes)?;
+    let epsilon = number(node.float("epsilon")?.unwrap_or(1e-5))?;
+    let variance = combine(builder, Binary::Add, &variance, &epsilon)?;
+    let deviation = apply(builder, Unary::Sqrt, &variance)?;
+    let mut result = combine(builder, Binary::Div, &distance, &deviation)?;
+    result = combine(builder, Binary::Mul, &result, &operation.tensor(builder, 1)?)?;
+    if operation.optional(2).is_some() {
+        result = combine(builder, Binary::Add, &result, &operation.tensor(builder, 2)?)?;
+    }
+    // The statistics are outputs too, which hardly anybody asks for.
+    let spread = apply(builder, Unary::Reciprocal, &deviation)?;
+    Ok(vec![Value::Tensor(result), Value::Tensor(centre), Value::Tensor(spread)])
+}

@@ -1,0 +1,68 @@
+//! `model check`: what a model's file takes and gives, what a row costs on this machine, and how a statement names it.
+
+use crate::clock::Stopwatch;
+use crate::outcome::Outcome;
+use dataflow::Scorer;
+use model::{Model, Output};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// The rows that are scored to see what one costs, in batches.
+const ROWS: usize = 4096;
+
+/// Loads a model as CREATE MODEL would, and shows it.
+pub fn check(file: &Path, json: bool) -> Outcome {
+    let name =
+        file.file_stem().map_or_else(|| "model".to_owned(), |stem| stem.to_string_lossy().replace(['-', '.'], "_"));
+    let loaded = Model::load(&name, file)?;
+    let scorer = loaded.select_all()?;
+    let rows = loaded.probe(ROWS);
+    scorer.score(&rows)?;
+    let watch = Stopwatch::start();
+    scorer.score(&rows)?;
+    let nanoseconds = watch.elapsed().as_nanos() / ROWS as u128;
+    if json {
+        println!("{:#}", as_json(&loaded, nanoseconds));
+    } else {
+        print(&loaded, &name, file, nanoseconds);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The name of an input, or its place where the file has none.
+fn input_names(model: &Model) -> Vec<String> {
+    let inputs = model.signature().inputs.iter().enumerate();
+    inputs.map(|(at, input)| input.name.clone().unwrap_or_else(|| format!("input_{at}"))).collect()
+}
+
+fn as_json(model: &Model, nanoseconds: u128) -> serde_json::Value {
+    let names = input_names(model);
+    let inputs: Vec<serde_json::Value> = names
+        .iter()
+        .enumerate()
+        .map(|(at, name)| serde_json::json!({ "name": name, "takes": model.describe_input(at) }))
+        .collect();
+    let outputs: Vec<String> = model.outputs().iter().map(Output::to_string).collect();
+    serde_json::json!({
+        "version": model.version(),
+        "inputs": inputs,
+        "outputs": outputs,
+        "operators": model.operators(),
+        "nanoseconds_per_row": u64::try_from(nanoseconds).unwrap_or(u64::MAX),
+    })
+}
+
+fn print(model: &Model, name: &str, file: &Path, nanoseconds: u128) {
+    let names = input_names(model);
+    println!("version    {}", model.version());
+    println!("operators  {}", model.operators().join(", "));
+    println!("a row      {nanoseconds} ns in batches of {ROWS}, on this machine");
+    println!("inputs");
+    names.iter().enumerate().for_each(|(at, name)| println!("  {name}: {}", model.describe_input(at)));
+    println!("outputs");
+    model.outputs().iter().for_each(|output| println!("  {output}"));
+    // A score is what most pipelines ask for: the last class is the positive one of two.
+    let scores = model.outputs().iter().rev().find(|output| **output != Output::Label);
+    let output = scores.or(model.outputs().first()).map_or(String::new(), |output| format!("\n  OUTPUT {output}"));
+    println!("\nCREATE MODEL {name} FROM '{}'\n  INPUTS ({}){output};", file.display(), names.join(", "));
+}

@@ -1,0 +1,30 @@
+"""A small network of PyTorch. Needs torch; the exporter of torch 2.5 and later also needs onnxscript."""
+
+import io
+import warnings
+
+import torch
+from torch import nn
+
+
+def train(features, label):
+    torch.manual_seed(0)
+    x = torch.tensor(features.fillna(0).to_numpy("float32"))
+    y = torch.tensor(label.to_numpy("float32")).reshape(-1, 1)
+    # The statistics of the features are a layer of the model, so that rows go in as they are.
+    scale = nn.BatchNorm1d(x.shape[1], affine=False)
+    model = nn.Sequential(scale, nn.Linear(x.shape[1], 32), nn.ReLU(), nn.Linear(32, 1), nn.Sigmoid())
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    for _ in range(200):
+        optimizer.zero_grad()
+        nn.functional.binary_cross_entropy(model(x), y).backward()
+        optimizer.step()
+    file = io.BytesIO()
+    # One file with an open batch: torch's new exporter writes a second file and fixes the batch.
+    options = dict(input_names=["x"], output_names=["score"], dynamic_axes={"x": {0: "rows"}, "score": {0: "rows"}})
+    if "dynamo" in torch.onnx.export.__code__.co_varnames:
+        options["dynamo"] = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(model.eval(), (x[:2],), file, opset_version=16, **options)
+    return file.getvalue(), "value"
