@@ -28,8 +28,10 @@ fn log(project: &Path, expected: &BTreeMap<i64, Expected>) -> Vec<String> {
     let wanted = |(id, row): (&i64, &Expected)| vec![Some(*id), row.beside[0], row.beside[1]];
     let wanted: Vec<_> = expected.iter().map(wanted).collect();
     let odd = found.iter().find(|row| wanted.binary_search(row).is_err());
+    let instead = odd.and_then(|odd| wanted.iter().find(|row| row[0] == odd[0]));
     let wrong = found != wanted;
-    let told = || format!("the log holds {} rows of {}, not expected is {odd:?}", found.len(), wanted.len());
+    let (rows, of) = (found.len(), wanted.len());
+    let told = || format!("the log holds {rows} rows of {of}, not expected is {odd:?}, but {instead:?}");
     wrong.then(told).into_iter().collect()
 }
 

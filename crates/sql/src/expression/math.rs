@@ -250,7 +250,7 @@ fn to_digits(how: Rounding, name: &str, arguments: Vec<Bound>) -> Result<Bound, 
     let mut arguments = arguments.into_iter();
     match (arguments.next(), arguments.next(), arguments.next()) {
         (Some(value), digits, None) => round(how, value, digits),
-        _ => Err(Problem::new(format!("{name} takes a number and, if wanted, the digits behind the point"))),
+        _ => Err(Problem::new(format!("{name} takes a number and, if wanted, the digits after the point"))),
     }
 }
 
