@@ -239,7 +239,7 @@ fn names_of(statement: &Statement) -> Vec<String> {
 fn matches(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern.eq_ignore_ascii_case(name),
-        Some((before, behind)) => {
+        Some((before, after)) => {
             let begins = name.get(..before.len()).is_some_and(|start| start.eq_ignore_ascii_case(before));
             begins
                 && name
@@ -247,7 +247,7 @@ fn matches(pattern: &str, name: &str) -> bool {
                     .map(|(at, _)| at)
                     .chain([name.len()])
                     .filter(|at| *at >= before.len())
-                    .any(|at| matches(behind, &name[at..]))
+                    .any(|at| matches(after, &name[at..]))
         }
     }
 }
