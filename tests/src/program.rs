@@ -78,7 +78,12 @@ impl Program {
 
     /// Ctrl-C.
     pub fn interrupt(&self) {
-        let sent = Command::new("sh").args(["-c", &format!("kill -INT {}", self.id())]).status();
+        self.signal("INT");
+    }
+
+    /// Sends a signal, by its name.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.id())]).status();
         assert!(sent.is_ok_and(|status| status.success()), "the program has ended by itself: {:?}", self.told());
     }
 

@@ -49,6 +49,8 @@ pub struct Wired {
     pub graph: JobGraph,
     /// Its streams, opened.
     seam: Seam,
+    /// Whether its inputs end, so that it ends by itself.
+    pub bounded: bool,
     /// One per sink node.
     pub sinks: Vec<WiredSink>,
     /// What becomes of the rows of each stream.
@@ -196,6 +198,7 @@ impl Project {
         let stats = seam.stats();
         Ok(Wired {
             graph,
+            bounded: seam.is_bounded(),
             seam,
             sinks,
             stats,

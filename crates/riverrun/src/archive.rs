@@ -3,7 +3,7 @@
 use crate::args::RunArgs;
 use crate::clock::Stopwatch;
 use crate::outcome::Outcome;
-use crate::signals::on_interrupt;
+use crate::signals::Stop;
 use crate::{print, show};
 use dataflow::{Error, Position, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -11,7 +11,6 @@ use project::{Archive, ArchiveEnd, ArchiveOptions, ArchiveStep, Archived, Projec
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::process::ExitCode;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How long a turn of the loop waits for a topic to grow, when there was nothing to do: Ctrl-C and commits are looked
@@ -20,7 +19,7 @@ const REST: Duration = Duration::from_millis(100);
 /// How often a line is printed when stderr is no terminal.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
 
-/// Copies until the topics end (or the positions that were given), or until Ctrl-C.
+/// Copies until the topics end (or the positions that were given), or until it is stopped.
 pub fn archive(project: &Project, args: &RunArgs) -> Outcome {
     let mut ends = BTreeMap::<String, ArchiveEnd>::new();
     for text in &args.to {
@@ -29,11 +28,11 @@ pub fn archive(project: &Project, args: &RunArgs) -> Outcome {
     }
     let bounded = args.until_caught_up || !ends.is_empty();
     let mut archive = Archive::open(project, ArchiveOptions { ends, commit_every: args.commit_every(project) })?;
-    let stopped = on_interrupt()?;
+    let stop = Stop::listen()?;
     let mut view = View::start();
     view.absent(&archive);
     while !archive.is_done() {
-        if stopped.load(Ordering::Relaxed) {
+        if stop.is_asked() {
             archive.finish();
         }
         let step = archive.step(view.watch.elapsed())?;
@@ -57,7 +56,8 @@ pub fn archive(project: &Project, args: &RunArgs) -> Outcome {
         let told = format!("not archived, since the topic is not there and cannot be made: {}", absent.join("; "));
         return Err(Error::unavailable(told).into());
     }
-    Ok(ExitCode::SUCCESS)
+    // What was read is committed; one without an end has done what it was asked for.
+    Ok(if bounded { stop.exit_code() } else { ExitCode::SUCCESS })
 }
 
 fn json(archived: &[Archived]) -> serde_json::Value {

@@ -2,13 +2,12 @@
 
 use crate::clock::Stopwatch;
 use crate::outcome::Outcome;
-use crate::signals::on_interrupt;
+use crate::signals::Stop;
 use crate::{print, show};
 use indicatif::{ProgressBar, ProgressStyle};
 use project::{Project, TailRow};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Puts the rows of a file on a stream's topic.
@@ -50,9 +49,9 @@ pub struct TailOptions {
 /// Prints the messages of a topic as they come.
 pub fn tail(project: &Project, name: &str, options: &TailOptions) -> Outcome {
     let mut tail = project.tail(name, options.from_start)?;
-    let stopped = on_interrupt()?;
+    let stop = Stop::listen()?;
     let mut left = options.limit.unwrap_or(usize::MAX);
-    while left > 0 && !stopped.load(Ordering::Relaxed) {
+    while left > 0 && !stop.is_asked() {
         let rows = tail.next(1024.min(left))?;
         if rows.is_empty() {
             if options.until_caught_up {

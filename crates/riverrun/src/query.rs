@@ -3,7 +3,7 @@
 use crate::args::QueryArgs;
 use crate::outcome::Outcome;
 use crate::run::{engine_job, instant};
-use crate::signals::on_interrupt;
+use crate::signals::Stop;
 use crate::{print, show};
 use arrow::array::RecordBatch;
 use dataflow::{Batch, Encode, Error, EventTime, Fate, Result};
@@ -14,7 +14,6 @@ use sql::Target;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 /// Rows of a table that are shown when no limit is given and stdout is for people.
@@ -41,19 +40,28 @@ pub fn query(project: &Project, args: &QueryArgs) -> Outcome {
     let stats = wired.stats.clone();
     let (job, _, _spill) = engine_job(wired, args.workers.map(usize::from))?;
     let limit = least.unwrap_or(usize::MAX);
+    let stop = Stop::listen()?;
     if let Some(path) = &args.out {
         let written = std::thread::scope(|scope| {
             let (send, batches) = sync_channel(UNWRITTEN_BATCHES);
             let writer = scope.spawn(move || project.write_parquet(path, Box::new(batches.into_iter())));
             let mut taken = Taken { rows, stats, count: 0, limit, to, print: Print::File(send.clone()) };
-            if let Err(error) = taken.run(job) {
+            let early = || Error::unavailable(format!("stopped before the end: {} was not written", path.display()));
+            let ran = taken.run(job, &stop);
+            if let Err(error) = ran.and_then(|()| if stop.is_asked() { Err(early()) } else { Ok(()) }) {
                 // What was written of the file so far goes with the error.
                 let _ = send.send(Err(error));
             }
             drop((send, taken));
             writer.join().unwrap_or_else(|_| Err(Error::internal("the writer of the file ended without a word")))
-        })?;
-        return Ok(told(written, path));
+        });
+        return match written {
+            Err(error) if stop.is_asked() => {
+                print::note(format_args!("{}", error.chain()));
+                Ok(stop.exit_code())
+            }
+            written => Ok(told(written?, path)),
+        };
     }
     let print = match (args.json, args.csv) {
         (true, _) => Print::Json,
@@ -62,14 +70,17 @@ pub fn query(project: &Project, args: &QueryArgs) -> Outcome {
     };
     let people = matches!(print, Print::Table { .. });
     let mut taken = Taken { rows, stats, count: 0, limit, to, print };
-    taken.run(job)?;
+    taken.run(job, &stop)?;
     taken.print.finish()?;
     if people {
         let more = taken.count > SHOWN_MAX && least.is_none();
         let hint = if more { ", the first of them shown; --json or --limit shows more" } else { "" };
         print::note(format_args!("{} rows{hint}", show::count(taken.count as i64)));
     }
-    Ok(ExitCode::SUCCESS)
+    if let Some(by) = stop.name() {
+        print::note(format_args!("stopped by {by} before the end: more rows may come"));
+    }
+    Ok(stop.exit_code())
 }
 
 fn told(rows: u64, path: &Path) -> ExitCode {
@@ -106,8 +117,7 @@ enum Print {
 
 impl Taken {
     /// Runs the job to its end, or until enough rows have come.
-    fn run(&mut self, job: engine::Job) -> Result<()> {
-        let stopped = on_interrupt()?;
+    fn run(&mut self, job: engine::Job, stop: &Stop) -> Result<()> {
         let control = Arc::new(Control::default());
         let mut failed = Ok(());
         let ended = engine::run(job, &control, &mut |_| {
@@ -115,7 +125,7 @@ impl Taken {
                 failed = self.take();
             }
             let enough = self.count >= self.limit || matches!(self.print, Print::Nowhere);
-            if stopped.load(Ordering::Relaxed) || enough || failed.is_err() {
+            if stop.is_asked() || enough || failed.is_err() {
                 // The writer of the job waits for room, and is to see the end.
                 self.rows.take();
                 control.finish();

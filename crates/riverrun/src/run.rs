@@ -4,7 +4,7 @@ use crate::args::RunArgs;
 use crate::clock::{Stopwatch, rest};
 use crate::outcome::Outcome;
 use crate::progress::Progress;
-use crate::signals::on_interrupt;
+use crate::signals::Stop;
 use crate::{print, show};
 use dataflow::{Error, EventTime, Fate, Output, Result};
 use engine::{Control, Job, JobReport, Pool, SinkBinding};
@@ -14,10 +14,9 @@ use serde_json::json;
 use sql::Target;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Runs a job to its end, or until Ctrl-C.
+/// Runs a job to its end, or until it is stopped.
 pub fn run(project: &Project, args: &RunArgs) -> Outcome {
     let target = project.job_target(args.job.as_deref())?;
     let options = JobOptions {
@@ -25,11 +24,12 @@ pub fn run(project: &Project, args: &RunArgs) -> Outcome {
         begin: if args.fresh { Begin::Fresh } else { Begin::Refuse },
         from: args.from.as_deref().map(instant).transpose()?,
     };
-    let stopped = on_interrupt()?;
-    if !options.until_caught_up && !wait_for_topics(project, &target, &stopped)? {
+    let stop = Stop::listen()?;
+    if !options.until_caught_up && !wait_for_topics(project, &target, &stop)? {
         return Ok(ExitCode::SUCCESS);
     }
     let wired = project.job(&target, &options)?;
+    let bounded = wired.bounded;
     announce(&wired);
     let outputs = wired.sinks.iter().map(Written::of).collect::<Vec<_>>();
     let (stats, tallies, start) = (wired.stats.clone(), wired.tallies.clone(), wired.start);
@@ -41,7 +41,7 @@ pub fn run(project: &Project, args: &RunArgs) -> Outcome {
     // Looked at once, when the job's readers are being woken.
     let mut polling = Some(());
     let ended = engine::run(job, &control, &mut |status| {
-        if stopped.load(Ordering::Relaxed) {
+        if stop.is_asked() {
             control.finish();
         }
         if watch.elapsed() - committed > commit_every {
@@ -66,20 +66,22 @@ pub fn run(project: &Project, args: &RunArgs) -> Outcome {
         outputs: &outputs,
         peak: &peak,
         took,
-        stopped: stopped.load(Ordering::Relaxed),
+        stopped: stop.name(),
+        bounded,
     };
     if args.json {
         print::line(&summary.json().to_string())?;
     } else {
         print::note_text(&summary.text());
     }
-    Ok(ExitCode::SUCCESS)
+    // A run that goes on for ever has done what it was asked for: all that it read is committed.
+    Ok(if bounded { stop.exit_code() } else { ExitCode::SUCCESS })
 }
 
-/// Waits until the topics that a job reads are there, if they cannot be made here; false when Ctrl-C came first.
-fn wait_for_topics(project: &Project, target: &Target, stopped: &AtomicBool) -> Result<bool, Failure> {
+/// Waits until the topics that a job reads are there, if they cannot be made here; false when it was stopped before.
+fn wait_for_topics(project: &Project, target: &Target, stop: &Stop) -> Result<bool, Failure> {
     let mut told = Vec::new();
-    while !stopped.load(Ordering::Relaxed) {
+    while !stop.is_asked() {
         let missing = project.missing_topics(target)?;
         if missing.is_empty() {
             return Ok(true);
@@ -170,7 +172,10 @@ struct Summary<'a> {
     outputs: &'a [Written],
     peak: &'a Peak,
     took: Duration,
-    stopped: bool,
+    // What stopped it, if anything did.
+    stopped: Option<&'static str>,
+    // Whether its inputs end.
+    bounded: bool,
 }
 
 /// The most state that was seen while a job ran, and the steps that held the most of it.
@@ -207,7 +212,7 @@ impl Summary<'_> {
         text += &format!(
             "{} {} in {}: {} rows, {} rows/s\n",
             self.project.name(),
-            if self.stopped { "stopped" } else { "done" },
+            self.stopped.map_or("done".to_owned(), |by| format!("stopped by {by}")),
             show::duration(self.took),
             show::count(read as i64),
             show::count((read as f64 / self.took.as_secs_f64().max(1e-3)) as i64)
@@ -315,8 +320,12 @@ impl Summary<'_> {
 
     fn next(&self) -> String {
         let mut text = String::new();
-        if self.stopped {
-            text += "stopped early: the next run starts over, with --fresh\n";
+        if self.stopped.is_some() && self.bounded {
+            text += "not all inputs were read: what is written is committed, and what was not read or still waits for later rows \
+                     is not in it\n";
+        }
+        if self.stopped.is_some() {
+            text += "the next run starts over, with --fresh\n";
         }
         let of_topic = self.outputs.iter().zip(self.names).find(|(output, _)| output.topic);
         if let Some((output, _)) = of_topic {
@@ -369,7 +378,7 @@ impl Summary<'_> {
             })
             .collect();
         json!({
-            "project": self.project.name(), "seconds": self.took.as_secs_f64(), "stopped": self.stopped,
+            "project": self.project.name(), "seconds": self.took.as_secs_f64(), "stopped": self.stopped.is_some(),
             "start": self.start.to_string(), "streams": streams, "nodes": nodes, "decisions": decisions,
             "outputs": self.outputs.iter().map(|output| output.line.clone()).collect::<Vec<_>>(),
         })

@@ -1,28 +1,62 @@
-//! Signals of the system: Ctrl-C, and the limit of a file's size.
+//! Signals of the system: those that ask a command to stop, and the limit of a file's size.
 
 use crate::print;
 use dataflow::{Error, Result};
-use signal_hook::consts::{SIGINT, SIGXFSZ};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
+use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
-/// Sets a flag at Ctrl-C; the second one ends the process at once.
-pub fn on_interrupt() -> Result<Arc<AtomicBool>> {
-    let stopped = Arc::new(AtomicBool::new(false));
-    let failed = |error| Error::internal("Ctrl-C cannot be handled").with_source(error);
-    let mut signals = Signals::new([SIGINT]).map_err(failed)?;
-    let flag = stopped.clone();
-    let attend = move || {
-        for _ in signals.forever() {
-            if flag.swap(true, Ordering::Relaxed) {
-                std::process::exit(130);
+/// Whether the command was asked to stop.
+#[derive(Clone)]
+pub struct Stop(Arc<AtomicI32>);
+
+impl Stop {
+    /// Listens for Ctrl-C (SIGINT) and SIGTERM from here on; the second one of either ends the process at once.
+    pub fn listen() -> Result<Stop> {
+        let stop = Stop(Arc::new(AtomicI32::new(0)));
+        let failed = |error| Error::internal("signals cannot be handled").with_source(error);
+        let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
+        let asked = stop.0.clone();
+        let attend = move || {
+            for signal in signals.forever() {
+                if asked.swap(signal, Ordering::Relaxed) != 0 {
+                    std::process::exit(code(signal).into());
+                }
+                print::note(format_args!("finishing what was read; Ctrl-C again ends at once"));
             }
-            print::note(format_args!("finishing what was read; Ctrl-C again ends at once"));
+        };
+        std::thread::Builder::new().name("signals".to_owned()).spawn(attend).map_err(failed)?;
+        Ok(stop)
+    }
+
+    /// Whether it was.
+    pub fn is_asked(&self) -> bool {
+        self.0.load(Ordering::Relaxed) != 0
+    }
+
+    /// The name of the signal that asked for it.
+    pub fn name(&self) -> Option<&'static str> {
+        match self.0.load(Ordering::Relaxed) {
+            SIGINT => Some("Ctrl-C"),
+            SIGTERM => Some("SIGTERM"),
+            _ => None,
         }
-    };
-    std::thread::Builder::new().name("signals".to_owned()).spawn(attend).map_err(failed)?;
-    Ok(stopped)
+    }
+
+    /// How a command ends that has an end of its own: 130 or 143, as a shell says it of the signal, where it was stopped
+    /// before it came there.
+    pub fn exit_code(&self) -> ExitCode {
+        match self.0.load(Ordering::Relaxed) {
+            0 => ExitCode::SUCCESS,
+            signal => ExitCode::from(code(signal)),
+        }
+    }
+}
+
+fn code(signal: i32) -> u8 {
+    u8::try_from(128 + signal).unwrap_or(u8::MAX)
 }
 
 /// Makes a write beyond the limit of a file's size fail, as one on a full disk does. Unhandled, the signal that comes

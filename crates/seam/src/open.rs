@@ -129,6 +129,11 @@ impl Seam {
         Ok(Box::new(JobCoordinator::new(streams, meetings, self.state.clone())?))
     }
 
+    /// Whether every stream ends: all are history, or topics are read only up to where they end now.
+    pub fn is_bounded(&self) -> bool {
+        self.sources.iter().all(|source| source.bounded)
+    }
+
     /// `W`: outputs to topics are the rows after this. `MIN` when no stream has a topic with rows. A job that goes on
     /// from a checkpoint has the same.
     pub fn start(&self) -> EventTime {
