@@ -175,8 +175,8 @@ impl Traffic {
 
     fn publish_others(&self, end: i64) {
         let Some((apart, count)) = self.others.pace() else { return };
-        // A partition that joins after rows that lie ahead of its own is moved there: those of `messages` come first.
-        let begun = now() + JOINED;
+        // A partition that joins after rows that lie hours ahead is moved there: those of `messages` come first.
+        let begun = now() + if self.others == Others::Ahead { JOINED } else { 0 };
         let (mut producer, mut level) = (self.producer("others"), USERS);
         for turn in 0.. {
             until(begun + turn * apart);

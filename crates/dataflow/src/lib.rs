@@ -61,5 +61,5 @@ pub use sink::{Committable, Committer, Sink};
 pub use snapshot::{Frozen, Scope, Snapshot, StateReader, StateWriter};
 pub use split::{ReaderId, Split, SplitState};
 pub use splitter::Splitter;
-pub use stage::{Budget, FrozenInput, FrozenStage, Stage, StageNodeStatus};
+pub use stage::{Budget, Delays, FrozenInput, FrozenStage, Stage, StageNodeStatus};
 pub use time::{EventTime, ProcessingTime, Span};

@@ -116,6 +116,8 @@ impl FrozenReader {
 ///
 /// A host carries reports, and what comes of [`Reader::freeze`], to the coordinator in their sequence.
 pub trait Reader: Send {
+    /// How far its watermark stays behind what it has read, as its stream declares.
+    fn delay(&self) -> crate::Span;
     /// Takes splits, new ones or ones taken up again. It gives no row of them before it is told to.
     fn add(&mut self, splits: Vec<SplitState>) -> Result<()>;
     /// Takes new bounds.

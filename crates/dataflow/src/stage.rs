@@ -8,7 +8,7 @@
 use crate::cut::{Outlet, StagePlan};
 use crate::{
     Batch, Checked, Context, Error, EventTime, Fate, Fates, Frozen, Input, JobGraph, KeyGroups, NodeKind, Operator,
-    Port, Progress, Result, StateReader, StepContext,
+    Port, Progress, Result, Span, StateReader, StepContext,
 };
 use arrow::array::BooleanArray;
 use std::sync::Arc;
@@ -31,8 +31,11 @@ impl Default for Budget {
 /// All operators between two exchanges, on one worker.
 ///
 /// Each operator is advanced to the least watermark over the inputs that reach it, once those above it are done: a
-/// window does not wait for an input that only a join after it reads. An input that is absent, since none of its
-/// senders has shown a row, holds nobody back.
+/// window does not wait for an input that only a join after it reads.
+///
+/// An input that is absent, since none of its senders has shown a row, holds nobody back, but where it meets others
+/// they count only so far as its delay would let it go if it had their clock. So its first row finds the step that it
+/// reaches no further than its own stream's delay says, and is not moved by others where it is not late by itself.
 pub struct Stage {
     nodes: Vec<StageNode>,
     inputs: Vec<StageInput>,
@@ -81,6 +84,16 @@ struct StageInput {
     // The greatest watermark that it has had, also before a restore. Lower ones are ignored.
     given: EventTime,
     is_restored: bool,
+    delays: Delays,
+}
+
+/// How far the streams that reach an input stay behind their clocks; zero where none can.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Delays {
+    /// The shortest delay of them.
+    pub least: Span,
+    /// The longest delay of them.
+    pub greatest: Span,
 }
 
 /// A call of one operator that is still to be made, or to be made again.
@@ -135,7 +148,7 @@ impl Stage {
             .iter()
             .map(|_| {
                 let (targets, given) = (Vec::new(), EventTime::MIN);
-                StageInput { targets, watermark: Some(given), given, is_restored: false }
+                StageInput { targets, watermark: Some(given), given, is_restored: false, delays: Delays::default() }
             })
             .collect();
         for (at, &node) in plan.nodes.iter().enumerate() {
@@ -177,6 +190,11 @@ impl Stage {
         let sizes = vec![(0, 0); plan.outlets.len()];
         let outlets = plan.outlets.clone();
         Ok(Stage { nodes, inputs, outlets, from, budget, calls: Vec::new(), out: Vec::new(), sizes })
+    }
+
+    /// Says what the streams that reach an input declare, where a sender feeds it.
+    pub fn set_delays(&mut self, input: usize, delays: Delays) {
+        self.inputs[input].delays = delays;
     }
 
     /// Takes rows above the input's watermark.
@@ -247,18 +265,24 @@ impl Stage {
     }
 
     /// Where the lane of a sender begins that turns present: at the input's watermark, or, if it has none, where the
-    /// furthest operator is that the input reaches; never below a watermark that the input has had.
+    /// furthest operator is that the input reaches; never below a watermark that the input has had. In an output none
+    /// waits for another.
     pub fn present_at(&self, input: usize) -> EventTime {
-        let reached = self.nodes.iter().filter(|node| node.reached_by.contains(&input));
+        let is_step = |node: &&StageNode| matches!(node.kind, Kind::Step(_)) && node.reached_by.contains(&input);
+        let reached = self.nodes.iter().filter(is_step);
         let furthest = || reached.map(|node| node.watermark).max().unwrap_or(EventTime::MIN);
         self.inputs[input].watermark.unwrap_or_else(furthest).max(self.inputs[input].given)
     }
 
-    /// The least time above a time at which an operator that an input reaches puts something out that it holds.
+    /// The least watermark of an input above a time at which an operator that it reaches puts something out that it
+    /// holds.
     pub fn next_due(&self, input: usize, above: EventTime) -> Option<EventTime> {
         let reached = self.nodes.iter().filter(|node| node.reached_by.contains(&input));
         let due = |node: &StageNode| match &node.kind {
-            Kind::Step(operator) => operator.next_due(above),
+            Kind::Step(operator) => {
+                let waits = self.waits_for_absent(&node.reached_by, input);
+                operator.next_due(above.minus(waits)).map(|due| due.plus(waits))
+            }
             Kind::Sink(_) => None,
         };
         reached.filter_map(due).min()
@@ -316,9 +340,18 @@ impl Stage {
         }
     }
 
-    /// The least watermark of the inputs that have shown a row.
+    /// How far a step gets to with the inputs that have shown a row; `None` where none has.
     fn least(&self, inputs: &[usize]) -> Option<EventTime> {
-        inputs.iter().filter_map(|&input| self.inputs[input].watermark).min()
+        let level = |&input: &usize| Some(self.inputs[input].watermark?.minus(self.waits_for_absent(inputs, input)));
+        inputs.iter().filter_map(level).min()
+    }
+
+    /// How much less far a step gets with an input since others among these are absent: by what their delay is longer.
+    fn waits_for_absent(&self, inputs: &[usize], input: usize) -> Span {
+        let of = |input: usize| &self.inputs[input];
+        let absent = inputs.iter().filter(|&&other| of(other).watermark.is_none());
+        let longest = absent.map(|&other| of(other).delays.greatest).max().filter(|_| of(input).watermark.is_some());
+        Span(longest.map_or(0, |longest| longest.0.saturating_sub(of(input).delays.least.0).max(0)))
     }
 
     fn is_full(&self) -> bool {

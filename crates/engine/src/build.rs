@@ -13,8 +13,8 @@ use crate::status::Status;
 use crate::worker::Worker;
 use crossbeam_channel::unbounded;
 use dataflow::{
-    Budget, Clock, CoordinatorEvent, EventTime, JobGraph, KeyGroups, NodeKind, Outlet, Reader, ReaderId, Result, Stage,
-    StageId,
+    Budget, Clock, CoordinatorEvent, EventTime, JobGraph, KeyGroups, NodeKind, Outlet, Reader, ReaderId, Result, Span,
+    Stage, StageId,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -47,6 +47,7 @@ pub fn build(job: Job, control: &Arc<Control>) -> Result<Parts> {
     let Job { graph, readers, coordinator, sinks, workers: count, clock, spill_dir } = job;
     let mailboxes: Vec<Mailbox> = (0..count).map(|_| Mailbox::new()).collect();
     let callers: Vec<Arc<Caller>> = mailboxes.iter().map(|mailbox| mailbox.caller().clone()).collect();
+    let delays: Vec<Span> = readers.iter().map(|readers| readers[0].delay()).collect();
     let of_streams: Vec<usize> = readers.iter().map(Vec::len).collect();
     let layout = Layout::new(&graph, &of_streams, &callers);
     let coordination = Coordination::new(coordinator, layout.readers.clone(), callers.clone(), clock.clone());
@@ -63,7 +64,7 @@ pub fn build(job: Job, control: &Arc<Control>) -> Result<Parts> {
         Builder { graph, layout, callers, coordination, clock, spill_dir, queues: BTreeMap::new(), built };
     builder.sources(readers)?;
     let after = builder.sinks(sinks)?;
-    let stages = builder.stages(&after)?;
+    let stages = builder.stages(&after, &delays)?;
     let Builder { coordination, built, callers, .. } = builder;
     coordination.tell(CoordinatorEvent::Start { readers: of_streams, stages })?;
     control.attach(coordination, callers);
@@ -102,8 +103,8 @@ impl Builder {
         Ok(())
     }
 
-    /// Makes the stages of all workers; `after` tells where each sink node starts.
-    fn stages(&mut self, after: &BTreeMap<usize, EventTime>) -> Result<Vec<StageId>> {
+    /// Makes the stages of all workers; `after` tells where each sink node starts, and `delays` what each stream declares.
+    fn stages(&mut self, after: &BTreeMap<usize, EventTime>, delays: &[Span]) -> Result<Vec<StageId>> {
         let mut ids = Vec::new();
         let reach = self.graph.sources_by_node();
         for stage in 0..self.layout.stages.len() {
@@ -124,7 +125,7 @@ impl Builder {
                 let id = StageId { stage, worker };
                 let lanes = self.layout.lanes(stage, worker);
                 let shared = self.coordination.clone();
-                let instance = StageInstance::new(id, made, (lanes, destinations), streams.clone(), shared)?;
+                let instance = StageInstance::new(id, made, (lanes, destinations), streams.clone(), delays, shared)?;
                 self.built.workers[worker].add_stage(instance);
                 ids.push(id);
             }

@@ -5,7 +5,7 @@ use crate::edge::{OutEdge, Outbox, send_rows};
 use crate::event::Event;
 use crate::lane::Lane;
 use crate::sink::SinkQueue;
-use dataflow::{Barrier, Batch, CoordinatorEvent, Error, EventTime, Progress, Result, Stage, StageId};
+use dataflow::{Barrier, Batch, CoordinatorEvent, Delays, Error, EventTime, Progress, Result, Span, Stage, StageId};
 use std::sync::Arc;
 
 /// Where the rows of an outlet go.
@@ -41,6 +41,7 @@ impl StageInstance {
         stage: Stage,
         (lanes, destinations): (Vec<Lane>, Vec<Destination>),
         streams: Vec<Vec<usize>>,
+        delays: &[Span],
         coordination: Arc<Coordination>,
     ) -> Result<StageInstance> {
         let mut instance =
@@ -49,6 +50,11 @@ impl StageInstance {
             // An input that no sender of this worker feeds holds nobody back.
             if !instance.lanes.iter().any(|lane| lane.input == input) {
                 instance.stage.advance(input, None)?;
+                continue;
+            }
+            let of_input = || instance.streams[input].iter().map(|&stream| delays[stream]);
+            if let (Some(least), Some(greatest)) = (of_input().min(), of_input().max()) {
+                instance.stage.set_delays(input, Delays { least, greatest });
             }
         }
         Ok(instance)

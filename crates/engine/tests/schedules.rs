@@ -9,7 +9,7 @@ use coordinator::Free;
 use dataflow::{
     Batch, Committable, Committer, Context, Coordinator, CoordinatorAction, CoordinatorEvent, Edge, Error, ErrorKind,
     EventTime, Exchange, Frozen, FrozenReader, Input, JobGraph, ManualClock, Node, NodeKind, Operator, Output, Polled,
-    Port, ProcessingTime, Progress, ReadBounds, Reader, ReaderState, Report, Result, RowOrder, Sink, SplitState,
+    Port, ProcessingTime, Progress, ReadBounds, Reader, ReaderState, Report, Result, RowOrder, Sink, Span, SplitState,
     StateReader,
 };
 use engine::{Control, Driver, Job, SinkBinding};
@@ -44,6 +44,10 @@ impl Rows {
 }
 
 impl Reader for Rows {
+    fn delay(&self) -> Span {
+        Span::ZERO
+    }
+
     fn add(&mut self, _: Vec<SplitState>) -> Result<()> {
         Ok(())
     }

@@ -70,6 +70,10 @@ struct Source {
 }
 
 impl Reader for Source {
+    fn delay(&self) -> Span {
+        Span::ZERO
+    }
+
     fn add(&mut self, _: Vec<SplitState>) -> Result<()> {
         Ok(())
     }

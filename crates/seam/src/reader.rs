@@ -65,6 +65,10 @@ enum State {
 }
 
 impl Reader for StreamReader {
+    fn delay(&self) -> Span {
+        self.source.spec.delay
+    }
+
     fn add(&mut self, splits: Vec<SplitState>) -> Result<()> {
         let mut shares = Vec::new();
         self.splits += splits.len();

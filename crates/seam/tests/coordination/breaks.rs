@@ -27,6 +27,8 @@ pub enum Break {
     AbsentMin,
     /// An absent split joins without asking.
     AbsentMax,
+    /// Operators go on as if an absent stream had no delay.
+    AbsentForgotten,
     /// A reader is absent before all splits of its stream are given out.
     EarlyAbsent,
     /// The level of a join is what the coordinator knew as it sent the barrier.
@@ -57,13 +59,14 @@ pub enum Break {
     LostGiven,
 }
 
-pub const BREAKS: [Break; 20] = [
+pub const BREAKS: [Break; 21] = [
     Break::CeilingAll,
     Break::NoCeiling,
     Break::LeadForgotten,
     Break::OneWatermark,
     Break::AbsentMin,
     Break::AbsentMax,
+    Break::AbsentForgotten,
     Break::EarlyAbsent,
     Break::JoinsKnown,
     Break::UnmovedGoes,
@@ -103,6 +106,7 @@ pub fn stage(broken: Option<Break>) -> Wrong {
         absent_counts: broken == Some(Break::AbsentMin),
         always_replayed: broken == Some(Break::JoinInReplay),
         first_input_only: broken == Some(Break::OwnRowsOnly),
+        absent_forgotten: broken == Some(Break::AbsentForgotten),
     }
 }
 

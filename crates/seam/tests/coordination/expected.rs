@@ -89,11 +89,13 @@ impl Rule<'_> {
         let mut time = start;
         loop {
             let before = time;
-            for &stream in streams.iter().filter(|&&stream| stream < self.truths.len()) {
-                for marks in &self.truths[stream].marks {
-                    if marks.first().is_some_and(|first| first.shown <= time + BOUND) {
-                        time = time.max(self.partition(stream, marks, level));
-                    }
+            let shows = |marks: &&Vec<Mark>| marks.first().is_some_and(|first| first.shown <= before + BOUND);
+            let met = || streams.iter().copied().filter(|&stream| stream < self.truths.len());
+            let absent = met().filter(|&stream| !self.truths[stream].marks.iter().any(|marks| shows(&marks)));
+            let delay = absent.map(|stream| self.job.streams[stream].delay).max().unwrap_or(0);
+            for stream in met() {
+                for marks in self.truths[stream].marks.iter().filter(shows) {
+                    time = time.max(self.partition(stream, marks, level, delay));
                 }
             }
             if time == before {
@@ -102,9 +104,10 @@ impl Rule<'_> {
         }
     }
 
-    fn partition(&self, stream: usize, marks: &[Mark], level: i64) -> i64 {
+    /// When a partition lets a level be reached, at least so far behind its clock.
+    fn partition(&self, stream: usize, marks: &[Mark], level: i64, delay: i64) -> i64 {
         let stream = &self.job.streams[stream];
-        let need = level.saturating_add(stream.delay + 1);
+        let need = level.saturating_add(stream.delay.max(delay) + 1);
         for (n, &Mark { arrival, shown, clock }) in marks.iter().enumerate() {
             if clock >= need {
                 return shown;

@@ -1,5 +1,7 @@
 //! A job: random streams, and the real readers and coordinator between stages, on a network with delays.
 
+mod checks;
+
 use crate::breaks::{self, Break};
 use crate::memory::{self, Random};
 use crate::network::{Channel, Event, Network};
@@ -54,6 +56,7 @@ struct Store {
     stages: BTreeMap<usize, Frozen>,
     given: GivenRows,
     watermarks: Vec<i64>,
+    released: Vec<i64>,
 }
 
 /// The times of the rows that were given out, by the split that they came from.
@@ -114,6 +117,8 @@ pub struct Job {
     pub gathering: Gathering,
     // The watermarks of the last durable checkpoint.
     durable: Vec<i64>,
+    // Per stream up to when rows were released in this run.
+    released: Vec<i64>,
     given: GivenRows,
     pub figures: Figures,
     pub wrong: breaks::Memory,
@@ -155,6 +160,7 @@ impl Job {
             first: true,
             gathering: Gathering::default(),
             durable: vec![NEVER; count],
+            released: vec![NEVER; count],
             given: GivenRows::new(),
             figures: Figures::default(),
             wrong: breaks::Memory::default(),
@@ -277,21 +283,6 @@ impl Job {
         self.figures.restarts += 1;
     }
 
-    /// Whether every message below a time up to which its partition was said to be drained is in a checkpoint, or where it
-    /// joins: before that a restart would find it where outputs went on without it.
-    fn is_recorded(&self) -> bool {
-        let kept = |stream: usize, (partition, row): (u32, usize)| {
-            let joined = self.joins.get(&(stream, partition)).is_some_and(|joins| joins.contains_key(&row));
-            let of = |store: &Store| {
-                store.given.get(&(stream, Split::Partition(partition)))?.get(&(partition, row as u64)).copied()
-            };
-            joined || self.store.as_ref().and_then(of).is_some()
-        };
-        self.streams.iter().enumerate().all(|(number, stream)| {
-            stream.topic.answers.lock().unwrap().missed.iter().all(|&missed| kept(number, missed))
-        })
-    }
-
     /// Starts from the last durable checkpoint, if there is one: all anew, or with the coordinator that was there.
     fn start(&mut self) -> Result<(), String> {
         self.net.next_epoch();
@@ -320,6 +311,7 @@ impl Job {
         self.check_start(seam.start().0, restored.is_some() || kept)?;
         self.note_asks(false);
         self.durable = self.store.as_ref().map_or(vec![NEVER; self.streams.len()], |store| store.watermarks.clone());
+        self.released = self.store.as_ref().map_or(vec![NEVER; self.streams.len()], |store| store.released.clone());
         self.given = self.store.as_ref().map_or_else(GivenRows::new, |store| store.given.clone());
         let meetings = breaks::meetings(self);
         let begun = seam.begin(self.workers, Arc::new(AtOnce), &meetings).map_err(|error| error.chain())?;
@@ -340,19 +332,6 @@ impl Job {
         let at = self.net.now + self.millis(30, 300);
         self.net.at(at, Event::Periodic);
         Ok(())
-    }
-
-    /// Outputs begin at the least watermark of the partitions that have rows when the job begins for the first time, and
-    /// there for ever after.
-    fn check_start(&mut self, start: i64, again: bool) -> Result<(), String> {
-        let least = self.caps.iter().copied().filter(|&cap| cap > NEVER).min().unwrap_or(NEVER);
-        if !again {
-            self.outputs_begin = least;
-        }
-        if start == self.outputs_begin || (again && self.store.is_none()) {
-            return Ok(());
-        }
-        Err(format!("outputs begin at {start}, and not at {}", self.outputs_begin))
     }
 
     fn make_readers(&mut self, readers: Vec<Vec<Box<dyn Reader>>>) -> Vec<usize> {
@@ -378,11 +357,12 @@ impl Job {
 
     fn make_stages(&mut self, readers: &[usize]) {
         self.stages.clear();
+        let delays: Vec<i64> = self.streams.iter().map(|stream| stream.delay).collect();
         for stage in (0..5).filter(|&stage| inputs_of(stage)[0] < self.streams.len()) {
             for worker in 0..self.workers {
                 let id = StageId { stage, worker };
                 let frozen = self.store.as_ref().map(|store| store.stages[&stage].clone());
-                let mut made = Stage::new(id, self.workers, readers, frozen, &self.published);
+                let mut made = Stage::new(id, self.workers, (readers, &delays), frozen, &self.published);
                 made.break_it(breaks::stage(self.broken));
                 self.stages.insert(id, made);
             }
@@ -422,51 +402,13 @@ impl Job {
                 }
                 CoordinatorAction::Persist(state) => {
                     self.check_stages()?;
-                    self.note_joins(&state);
+                    self.note_joins(&state)?;
                     let at = self.net.now + self.millis(1, WRITE);
                     self.net.at(at, Event::Durable(state));
                 }
             }
         }
         Ok(())
-    }
-
-    /// Stages of all workers have one watermark at a barrier.
-    fn check_stages(&self) -> Result<(), String> {
-        let mut levels = BTreeMap::new();
-        for (id, frozen) in &self.gathering.stages {
-            let first = *levels.entry(id.stage).or_insert(frozen.levels());
-            if first != frozen.levels() {
-                return Err(format!("one watermark at a barrier: {first:?} and {:?}", frozen.levels()));
-            }
-        }
-        Ok(())
-    }
-
-    /// Where partitions join, by the rule: a present reader at the watermark that it held, an absent one at the stream's,
-    /// or, where the stream has none, at the highest operator that it reaches, and never below what was given.
-    fn note_joins(&mut self, state: &CoordinatorState) {
-        let mut joins = Vec::new();
-        for (id, frozen) in &self.gathering.readers {
-            let of_stream = || self.gathering.readers.iter().filter(|(other, _)| other.stream == id.stream);
-            let present = of_stream().filter(|(_, frozen)| !frozen.absent).map(|(_, frozen)| frozen.watermark.0).min();
-            let reached = |step: &usize| STEPS[*step].inputs.contains(&id.stream);
-            let levels = self.gathering.stages.values().flat_map(Frozen::levels);
-            let top = levels.filter(|(step, _)| reached(step)).map(|(_, level)| *level);
-            let gave = of_stream().map(|(_, frozen)| frozen.watermark.0);
-            let stream = present.or(top.chain(gave).max()).unwrap_or(NEVER).max(self.durable[id.stream]);
-            let level = if frozen.absent { stream } else { frozen.watermark.0 }.max(self.caps[id.stream]);
-            for split in &frozen.joining {
-                let Split::Partition(partition) = split else { continue };
-                let clock = (level > NEVER).then(|| level + self.streams[id.stream].delay + 1);
-                let given = self.gathering.given.get(&(id.stream, *split)).and_then(|given| given.keys().last());
-                let archived = self.streams[id.stream].archived[*partition as usize];
-                let row = given.map_or(archived, |(_, row)| *row as usize + 1);
-                joins.push(((id.stream, *partition), row, clock));
-            }
-        }
-        self.gathering.joins = joins;
-        self.durable = state.watermarks.iter().map(|watermark| watermark.0).collect();
     }
 
     fn durable(&mut self, state: CoordinatorState) -> Result<(), String> {
@@ -478,7 +420,8 @@ impl Job {
         for (id, frozen) in gathering.stages {
             stages.entry(id.stage).or_default().merge(frozen);
         }
-        self.store = Some(Store { state: state.to_bytes(), stages, given: gathering.given, watermarks });
+        let released = self.released.clone();
+        self.store = Some(Store { state: state.to_bytes(), stages, given: gathering.given, watermarks, released });
         self.first = false;
         for (split, row, clock) in gathering.joins {
             self.joins.entry(split).or_default().insert(row, clock);
@@ -530,7 +473,12 @@ impl Job {
     }
 
     fn poll(&mut self, id: ReaderId) -> Result<(), String> {
-        let (now, least) = (self.net.now, self.least(id.stream));
+        let now = self.net.now;
+        // What was released once is not out again where a stream joins below it.
+        for stream in 0..self.streams.len() {
+            self.released[stream] = self.released[stream].max(self.least(stream));
+        }
+        let least = self.released[id.stream];
         let slot = self.readers.get_mut(&id).ok_or("no such reader")?;
         let polled = slot.reader.poll(ROWS_MAX, ProcessingTime(now)).map_err(|error| error.chain())?;
         if let Some(batch) = &polled.batch {
@@ -562,14 +510,11 @@ impl Job {
         Ok(())
     }
 
-    /// The least watermark that the streams that meet a stream have given out, over readers that do not just follow.
-    fn least(&self, stream: usize) -> i64 {
-        let met = self.readers.iter().filter(|(id, _)| meet(stream).contains(&id.stream));
-        met.filter(|(_, slot)| !slot.free).filter_map(|(_, slot)| slot.told).min().unwrap_or(NEVER)
-    }
-
     /// Sends rows to the workers that hold their keys.
     fn give(&mut self, id: ReaderId, rows: Vec<memory::Row>, least: i64) -> Result<(), String> {
+        if self.store.is_none() && !rows.is_empty() {
+            return Err(format!("rows first: {id:?} gives rows before the first checkpoint is durable"));
+        }
         let (mut beyond, mut firsts) = (false, BTreeSet::new());
         for row in rows {
             let (partition, position) = row.order.position();
@@ -592,27 +537,5 @@ impl Job {
             }
         }
         if beyond { self.check_lead(id, least) } else { Ok(()) }
-    }
-
-    /// Beyond the window only so many rows are out that are not released.
-    fn check_lead(&self, id: ReaderId, least: i64) -> Result<(), String> {
-        let passed = self.stages.values().filter_map(|stage| stage.passed(id.stream)).min().unwrap_or(NEVER);
-        let out = self.out_above(id, least.max(passed)).len();
-        if out <= self.lead + ROWS_MAX {
-            Ok(())
-        } else {
-            Err(format!("lead: {id:?}: {out} rows out, {} may be", self.lead))
-        }
-    }
-
-    /// Whether rows of a partition were given out.
-    pub fn has_given(&self, stream: usize, partition: u32) -> bool {
-        self.given.contains_key(&(stream, Split::Partition(partition)))
-    }
-
-    /// The times of rows that a reader has out above a time.
-    pub fn out_above(&self, id: ReaderId, above: i64) -> Vec<i64> {
-        let splits = self.readers[&id].splits.iter().filter_map(|split| self.given.get(&(id.stream, *split)));
-        splits.flat_map(BTreeMap::values).copied().filter(|&time| time > above).collect()
     }
 }

@@ -132,6 +132,7 @@ pub struct Wrong {
     pub absent_counts: bool,
     pub always_replayed: bool,
     pub first_input_only: bool,
+    pub absent_forgotten: bool,
 }
 
 /// What a stage did in one step.
@@ -145,6 +146,8 @@ pub struct Done {
 pub struct Stage {
     id: StageId,
     wrong: Wrong,
+    // What streams declare.
+    delays: Vec<i64>,
     // By operator and key group: rows by stream and group, rows held, what was put out.
     state: Frozen,
     // `None`: absent.
@@ -156,7 +159,13 @@ pub struct Stage {
 }
 
 impl Stage {
-    pub fn new(id: StageId, workers: usize, readers: &[usize], frozen: Option<Frozen>, published: &Published) -> Stage {
+    pub fn new(
+        id: StageId,
+        workers: usize,
+        (readers, delays): (&[usize], &[i64]),
+        frozen: Option<Frozen>,
+        published: &Published,
+    ) -> Stage {
         let mut state = frozen.unwrap_or_default();
         let here = |group: usize| group % workers == id.worker;
         state.rows.retain(|(_, group), _| here(*group));
@@ -178,7 +187,8 @@ impl Stage {
         let published =
             state.sequence.keys().map(|&(step, group)| ((step, group), published.count(step, group))).collect();
         let (blocked, waiting, reported) = (BTreeMap::new(), Vec::new(), None);
-        Stage { id, wrong: Wrong::default(), state, lanes, blocked, waiting, reported, published }
+        let (wrong, delays) = (Wrong::default(), delays.to_vec());
+        Stage { id, wrong, delays, state, lanes, blocked, waiting, reported, published }
     }
 
     pub fn break_it(&mut self, wrong: Wrong) {
@@ -261,7 +271,10 @@ impl Stage {
         }
         for (at, step) in steps_of(self.id.stage) {
             let reach = levels.iter().filter(|(stream, _)| self.wrong.one_watermark || step.inputs.contains(stream));
-            if let Some(level) = reach.filter_map(|(_, level)| *level).min()
+            let level = |(&stream, level): (&usize, &Option<i64>)| {
+                Some((*level)?.saturating_sub(self.lag(step, stream, &levels)))
+            };
+            if let Some(level) = reach.filter_map(level).min()
                 && level > self.state.level[&at]
             {
                 self.state.level.insert(at, level);
@@ -269,6 +282,14 @@ impl Stage {
             }
         }
         self.report(&levels, done);
+    }
+
+    /// A stream counts at an operator so far as one that is absent there would let it go with its clock.
+    fn lag(&self, step: &Step, stream: usize, levels: &BTreeMap<usize, Option<i64>>) -> i64 {
+        let absent = step.inputs.iter().filter(|&other| levels.get(other).is_some_and(Option::is_none));
+        let longest = absent.map(|&other| self.delays[other]).max().filter(|_| !self.wrong.absent_forgotten);
+        let here = levels.get(&stream).is_some_and(Option::is_some);
+        longest.filter(|_| here).map_or(0, |longest| (longest - self.delays[stream]).max(0))
     }
 
     fn put_out(&mut self, at: usize, step: &Step, level: i64, out: &mut Published) {
@@ -299,7 +320,10 @@ impl Stage {
                 false => STEPS[*step].inputs.contains(&stream),
             };
             let held = self.state.held.iter().filter(|((step, _), _)| reached(step));
-            let times = held.flat_map(|((step, _), rows)| rows.iter().map(|row| STEPS[*step].due(row)));
+            let times = held.flat_map(|((step, _), rows)| {
+                let lag = self.lag(&STEPS[*step], stream, levels);
+                rows.iter().map(move |row| STEPS[*step].due(row) + lag)
+            });
             due.extend(times.filter(|&at| at > level).min().map(|at| (stream, EventTime(at))));
         }
         let reached = self.published.iter().all(|(at, count)| self.state.sequence[at] >= *count);

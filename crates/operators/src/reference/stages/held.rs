@@ -32,11 +32,18 @@ pub(super) fn straight(job: &Job, plan: &StagePlan, node: usize) -> Option<usize
     (!holds).then(|| input.or_else(|| straight(job, plan, edge.from))).flatten()
 }
 
-/// The least time above another at which a node that an input reaches lets go of a row that it holds.
-pub(super) fn next_due(stage: &Arrivals, levels: &[EventTime], input: usize, above: i64) -> Option<i64> {
-    let nodes = stage.plan.nodes.iter().copied();
-    let reached = nodes.filter(|&node| reached_by(stage.job, stage.plan, node).contains(&input));
-    reached.flat_map(|node| due(stage, levels, node)).filter(|&time| time > above).min()
+/// The least watermark of an input above a time at which a node that it reaches lets go of a row that it holds. `waits`
+/// says per node how much less far the input lets it go.
+pub(super) fn next_due(
+    stage: &Arrivals,
+    (levels, waits): (&[EventTime], &[i64]),
+    input: usize,
+    above: i64,
+) -> Option<i64> {
+    let nodes = stage.plan.nodes.iter().copied().zip(waits);
+    let reached = nodes.filter(|&(node, _)| reached_by(stage.job, stage.plan, node).contains(&input));
+    let times = reached.flat_map(|(node, waits)| due(stage, levels, node).into_iter().map(move |time| time + waits));
+    times.filter(|&time| time > above).min()
 }
 
 /// When a node lets go of the rows that it holds.

@@ -7,10 +7,10 @@ use super::job::{Job, Step};
 use super::naive::Naive;
 use super::seen::Seen;
 use dataflow::{
-    Batch, Budget, Edge, EventTime, Fate, Fates, FrozenStage, KeyGroups, Outlet, Port, Progress, Snapshot, Splitter,
-    Stage, StagePlan,
+    Batch, Budget, Delays, Edge, EventTime, Fate, Fates, FrozenStage, KeyGroups, Outlet, Port, Progress, Snapshot,
+    Splitter, Stage, StagePlan,
 };
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 /// What left at a place, per barrier and sender.
 pub(super) type Sent = BTreeMap<(usize, Port), Vec<Vec<Sender>>>;
@@ -36,6 +36,8 @@ struct Worker {
     // Per outlet what was sent since the last barrier, and the last watermark.
     sent: Vec<Vec<Event>>,
     told: Vec<Option<EventTime>>,
+    // Per outlet the greatest watermark so far.
+    reached: Vec<EventTime>,
 }
 
 struct Lane {
@@ -89,9 +91,19 @@ impl Host<'_> {
             _ => panic!("node {node} is no sink"),
         };
         let groups = KeyGroups::of_worker(index, count);
-        let stage = Stage::new(&self.job.graph, self.plan, groups, &after, self.budget).unwrap();
+        let mut stage = Stage::new(&self.job.graph, self.plan, groups, &after, self.budget).unwrap();
+        for (input, edge) in self.plan.inputs.iter().enumerate() {
+            stage.set_delays(input, self.job.delays[edge.from]);
+        }
         let outlets = self.plan.outlets.len();
-        Worker { stage, index, lanes: vec![], sent: vec![vec![]; outlets], told: vec![None; outlets] }
+        Worker {
+            stage,
+            index,
+            lanes: vec![],
+            sent: vec![vec![]; outlets],
+            told: vec![None; outlets],
+            reached: vec![EventTime::MIN; outlets],
+        }
     }
 
     /// Opens the lanes after a barrier; gives which outlets of which worker are present there.
@@ -112,6 +124,7 @@ impl Host<'_> {
                     worker.lanes.push(Lane { input, watermark, queue: queue.collect() });
                 }
             }
+            worker.set_delays(self.plan, self.job);
             // The least first: none of them passes an operator that another one reaches too.
             let mut inputs: Vec<usize> = (0..edges.len()).collect();
             inputs.sort_by_key(|&input| worker.least(input));
@@ -172,6 +185,8 @@ impl Host<'_> {
         new.lanes = std::mem::take(&mut old.lanes);
         new.sent = std::mem::take(&mut old.sent);
         new.told = std::mem::take(&mut old.told);
+        new.reached = std::mem::take(&mut old.reached);
+        new.set_delays(self.plan, self.job);
         self.workers[index] = new;
         self.workers[index].tell(self.plan, self.job);
     }
@@ -180,11 +195,14 @@ impl Host<'_> {
     fn rescale(&mut self, count: usize) {
         self.seen.rescales += usize::from(count != self.workers.len());
         let frozen: Vec<FrozenStage> = self.workers.iter_mut().map(|worker| worker.stage.freeze().unwrap()).collect();
+        let least = |outlet: usize| self.workers.iter().map(|worker| worker.reached[outlet]).min();
+        let reached: Vec<EventTime> = (0..self.plan.outlets.len()).filter_map(least).collect();
         self.retire();
         let mut new = self.start(count);
         for worker in &mut new {
             restore(&mut worker.stage, &frozen);
             let outlets = 0..self.plan.outlets.len();
+            worker.reached.clone_from(&reached);
             worker.told = outlets.map(|outlet| worker.stage.watermark(outlet)).collect();
         }
         self.workers = new;
@@ -212,10 +230,19 @@ impl Host<'_> {
             return;
         }
         let input = self.dice.below(self.plan.inputs.len());
+        let waits = |worker: &Worker| {
+            let of_node =
+                |&node: &usize| worker.waits(&held::reached_by(self.job, self.plan, node), input, self.plan, self.job);
+            self.plan.nodes.iter().map(of_node).collect::<Vec<i64>>()
+        };
+        let behind = waits(&self.workers[0]);
+        if self.workers.iter().any(|worker| waits(worker) != behind) {
+            return;
+        }
         let above = if self.dice.chance(40) { i64::MIN } else { self.dice.between(-20, 60) };
         let workers = self.workers.iter();
         let found = workers.filter_map(|worker| worker.stage.next_due(input, EventTime(above))).min();
-        let expected = held::next_due(&self.arrived, &first, input, above);
+        let expected = held::next_due(&self.arrived, (&first, &behind), input, above);
         assert_eq!(found.map(|found| found.0), expected, "input {input} above {above} of {:?}", self.plan.nodes);
         self.seen.due += usize::from(expected.is_some());
     }
@@ -298,15 +325,46 @@ impl Worker {
         assert!(progress == Progress::Done || rows.iter().any(|&rows| rows > 0), "a call stopped without rows");
     }
 
-    /// Sends the watermarks of the outlets that have moved: each is the least of the inputs that reach it.
+    /// What streams declare whose rows can come to this worker.
+    fn delays(&self, input: usize, plan: &StagePlan, job: &Job) -> Delays {
+        let is_fed = self.lanes.iter().any(|lane| lane.input == input);
+        if is_fed { job.delays[plan.inputs[input].from] } else { Delays::default() }
+    }
+
+    fn set_delays(&mut self, plan: &StagePlan, job: &Job) {
+        for input in 0..plan.inputs.len() {
+            self.stage.set_delays(input, self.delays(input, plan, job));
+        }
+    }
+
+    /// How much less far an input lets a step go for the sake of others that are absent.
+    fn waits(&self, reached: &BTreeSet<usize>, input: usize, plan: &StagePlan, job: &Job) -> i64 {
+        let delays = |input: usize| self.delays(input, plan, job);
+        let absent = reached.iter().filter(|&&other| self.least(other).is_none());
+        let longest = absent.map(|&other| delays(other).greatest.0).max().unwrap_or(0);
+        if self.least(input).is_some() { (longest - delays(input).least.0).max(0) } else { 0 }
+    }
+
+    /// Sends the watermarks of the outlets that have moved: each is the least of the inputs that reach it, and never goes
+    /// back.
     fn tell(&mut self, plan: &StagePlan, job: &Job) {
         for (at, outlet) in plan.outlets.iter().enumerate() {
             let (Outlet::Port(node, _) | Outlet::Sink(node)) = *outlet;
             let reached = held::reached_by(job, plan, node);
-            let least = reached.iter().filter_map(|&input| self.least(input)).min();
+            let level = |&input: &usize| {
+                Some(EventTime(self.least(input)?.0.saturating_sub(self.waits(&reached, input, plan, job))))
+            };
+            let least = reached.iter().filter_map(level).min();
+            let least = least.map(|least| least.max(self.reached[at]));
+            self.reached[at] = least.unwrap_or(self.reached[at]);
             let now = self.stage.watermark(at);
-            assert_eq!(now, least, "the watermark of {outlet:?}, which inputs {reached:?} reach");
-            if now != self.told[at] {
+            // A sink keeps no state, and begins anew where a stage is restored.
+            let is_sink = matches!(outlet, Outlet::Sink(_)) && now.is_some() == least.is_some();
+            assert!(
+                now == least || is_sink,
+                "{now:?} is the watermark of {outlet:?}, which {reached:?} reach, not {least:?}"
+            );
+            if now != self.told[at] && !is_sink {
                 self.told[at] = now;
                 self.sent[at].push(Event::Watermark(now));
             }

@@ -9,7 +9,7 @@ use crate::harness::schema;
 use crate::{AsOf, Decision, Dedup, Filter, Merge, Project, RangeAggregate, Window, as_of, decision, range, window};
 use arrow::datatypes::SchemaRef;
 use dataflow::{
-    BadRowPolicy, Edge, EventTime, Exchange, JobGraph, Node, NodeKind, Operator, Output, Port, Result, Span,
+    BadRowPolicy, Delays, Edge, EventTime, Exchange, JobGraph, Node, NodeKind, Operator, Output, Port, Result, Span,
     dead_letter_schema,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -89,11 +89,13 @@ pub(super) struct Job {
     pub(super) steps: Vec<Step>,
     /// Per node whether its rows come in order.
     pub(super) sorted: Vec<bool>,
+    /// Per node what the streams declare that reach it.
+    pub(super) delays: Vec<Delays>,
 }
 
 /// A job over so many streams with about so many steps.
 pub(super) fn job(dice: &mut Dice, streams: usize, size: usize) -> Job {
-    let job = Job { graph: JobGraph::default(), steps: vec![], sorted: vec![] };
+    let job = Job { graph: JobGraph::default(), steps: vec![], sorted: vec![], delays: vec![] };
     let mut builder =
         Builder { dice, job, placed: vec![], streams: vec![], merges: BTreeMap::new(), open: vec![], ends: vec![] };
     for stream in 0..streams {
@@ -105,6 +107,12 @@ pub(super) fn job(dice: &mut Dice, streams: usize, size: usize) -> Job {
         builder.grow();
     }
     builder.close();
+    let declared: Vec<i64> = (0..streams).map(|_| builder.dice.pick(&[0, 0, 5, 30])).collect();
+    let delays = |streams: &BTreeSet<usize>| {
+        let of = || streams.iter().map(|&stream| Span(declared[stream]));
+        Delays { least: of().min().unwrap(), greatest: of().max().unwrap() }
+    };
+    builder.job.delays = builder.streams.iter().map(delays).collect();
     builder.job.graph.check().unwrap();
     builder.job
 }
