@@ -190,6 +190,8 @@ fn explain_shows_steps_and_what_bounds_their_state() {
     assert_eq!(column("msgs_1h"), serde_json::json!([{ "stream": "messages", "column": "sender_id" }]));
     let dot = folder.done(&["explain", "dm_spam", "--dot"]).out;
     assert!(dot.starts_with("digraph plan {") && dot.contains("style = dashed") && dot.ends_with("}\n"), "{dot}");
+    let sql = folder.done(&["explain", "scored", "--sql"]).out;
+    assert!(sql.contains("CREATE VIEW \"scored\" AS") && sql.contains("predict(\"spam\", \"msgs_1m\" => "), "{sql}");
     assert!(!folder.files().iter().any(|name| name.starts_with("warehouse")), "explaining writes nothing");
 }
 

@@ -206,7 +206,7 @@ fn large_projects_are_planned_within_two_seconds() {
 /// The numbers of the states of a plan.
 fn states(text: &str) -> BTreeSet<u128> {
     let explained = planned(text.to_owned(), &Rule::ALL).explained().unwrap_or_else(|wrong| panic!("{}", wrong[0]));
-    explained.nodes.iter().filter_map(|node| node.state).collect()
+    explained.nodes.iter().filter_map(|node| Some(node.state.as_ref()?.digest)).collect()
 }
 
 #[test]
@@ -243,6 +243,24 @@ fn states_are_known_by_what_is_computed() {
             INSERT INTO lake.out SELECT v.n, u.c FROM v ASOF LEFT JOIN users u ON u.k = v.k AND u.at <= v.at;"
         ));
         assert!(before != other && before.iter().any(|state| other.contains(state)), "another {what}");
+    }
+    // A stream is where its rows come from, and a column is its path: both may be called otherwise.
+    let of = |plays: &str, k: &str, stream: &str| {
+        states(&format!(
+            "{plays} INSERT INTO lake.out SELECT count(*) OVER (PARTITION BY {k} ORDER BY at RANGE INTERVAL '1' HOUR
+            PRECEDING) AS n, {k} FROM {stream};"
+        ))
+    };
+    let plain = of(plays, "k", "plays");
+    let declared = plays.replace("STREAM plays", "STREAM listens").replace("k BIGINT", "who BIGINT FROM k");
+    assert_eq!(plain, of(&declared, "who", "listens"));
+    for (what, other) in [
+        ("delay", plays.replace("AS at,", "AS at - INTERVAL '1' SECOND,")),
+        ("path", plays.replace("k BIGINT", "k BIGINT FROM key")),
+        ("topic", plays.replace("LIVE plays", "LIVE others")),
+        ("expression", plays.replace("k BIGINT", "k BIGINT AS x + 1")),
+    ] {
+        assert_ne!(plain, of(&other, "k", "plays"), "another {what}");
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::place::{Place, wrong};
 use dataflow::{Fate, Result, Span};
 use project::{Begin, JobOptions};
-use sql::Target;
+use sql::{Rule, Target};
 use tests::{Chance, Running};
 
 /// How many projects are tried.
@@ -36,7 +36,8 @@ const VIEWS: [&str; 5] = [
      AND o.ts BETWEEN m.ts - INTERVAL '1' MINUTE AND m.ts) AS s FROM m",
 ];
 
-struct Case {
+/// A stream, a view over it, and what comes in.
+pub struct Case {
     policy: &'static str,
     late: &'static str,
     view: &'static str,
@@ -47,7 +48,8 @@ struct Case {
 }
 
 impl Case {
-    fn of(seed: u64) -> Case {
+    /// The case of a seed.
+    pub fn of(seed: u64) -> Case {
         let mut chance = Chance::new(seed);
         let count = 1 + chance.below(60);
         // Under FAIL a case of good rows alone is worth as much as one with bad ones.
@@ -65,8 +67,8 @@ impl Case {
         }
     }
 
-    /// Runs the view to where the topic ends.
-    fn run(&self) -> Result<Running> {
+    /// Runs the view, planned with some rules, to where the topic ends.
+    pub fn run(&self, rules: &[Rule]) -> Result<Running> {
         let mut place = Place::new();
         place.add(&format!(
             "CREATE STREAM m (id BIGINT, key BIGINT, text TEXT, ts TIMESTAMP, WATERMARK FOR ts AS ts - INTERVAL '2' SECOND \
@@ -83,7 +85,9 @@ impl Case {
             place.put("m", 0, &[payload.clone().into_bytes()])?;
         }
         let options = JobOptions { until_caught_up: true, begin: Begin::Collect, from: None };
-        let wired = place.open()?.job(&Target::Collect(vec!["v".to_owned()]), &options).map_err(wrong)?;
+        let project = place.open()?;
+        let checked = project.check_with(&Target::Collect(vec!["v".to_owned()]), rules).map_err(wrong)?;
+        let wired = project.job_of(&checked, &options).map_err(wrong)?;
         Running::new(wired, self.workers, self.seed).run_to_end()
     }
 
@@ -130,7 +134,7 @@ fn nothing_vanishes() {
     for seed in 0..CASES {
         let case = Case::of(seed);
         let told = |what: String| format!("seed {seed}: {what}\n{} {} {}", case.policy, case.late, case.view);
-        match case.run() {
+        match case.run(&Rule::ALL) {
             Ok(ran) => {
                 case.check(&ran).unwrap_or_else(|what| panic!("{}", told(what)));
                 let counts = ran.counts("m");
@@ -146,7 +150,8 @@ fn nothing_vanishes() {
                 );
                 assert_eq!(case.policy, "FAIL", "{}", told(message));
                 // The same rows under SKIP: the row that ended the job is counted.
-                let ran = Case { policy: "SKIP", ..case }.run().unwrap_or_else(|error| panic!("{}", error.chain()));
+                let ran =
+                    Case { policy: "SKIP", ..case }.run(&Rule::ALL).unwrap_or_else(|error| panic!("{}", error.chain()));
                 let of_steps = ran.driver.status().nodes().iter().map(|node| node.fates.of(Fate::Bad)).sum::<i64>();
                 assert!((ran.counts("m").bad + ran.counts("m").quarantined) as i64 + of_steps > 0, "seed {seed}");
                 failed += 1;

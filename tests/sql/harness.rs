@@ -6,12 +6,12 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use dataflow::{Error, Output, Result, Span};
-use project::{Begin, JobOptions, Rows};
-use sql::Target;
+use project::{Begin, JobOptions, Rows, Wired};
+use sql::{Rule, Target};
 use sqllogictest::{DB, DBOutput, DefaultColumnType};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use tests::Running;
+use tests::{RowCounts, Running};
 
 /// How jobs run.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +49,9 @@ pub struct Bench {
     place: Place,
     jobs: BTreeMap<String, (Running, Rows)>,
     asked: Arc<Mutex<Vec<Asked>>>,
+    /// The rules that make plans better.
+    rules: Vec<Rule>,
+    counted: Arc<Mutex<Vec<RowCounts>>>,
 }
 
 /// An error as the runner wants it.
@@ -81,7 +84,29 @@ impl DB for Bench {
 impl Bench {
     /// An empty project on a host.
     pub fn new(host: Host, asked: Arc<Mutex<Vec<Asked>>>) -> Bench {
-        Bench { host, place: Place::new(), jobs: BTreeMap::new(), asked }
+        Bench {
+            host,
+            place: Place::new(),
+            jobs: BTreeMap::new(),
+            asked,
+            rules: Rule::ALL.to_vec(),
+            counted: Arc::default(),
+        }
+    }
+
+    /// The same with some of the rules; what becomes of rows is counted after each query, in the order of the file.
+    pub fn with_rules(self, rules: &[Rule], counted: Arc<Mutex<Vec<RowCounts>>>) -> Bench {
+        Bench { rules: rules.to_vec(), counted, ..self }
+    }
+
+    fn wired(&self, target: &Target, options: &JobOptions) -> Result<Wired> {
+        let project = self.place.open()?;
+        let checked = project.check_with(target, &self.rules).map_err(wrong)?;
+        project.job_of(&checked, options).map_err(wrong)
+    }
+
+    fn count(&self, running: &Running) {
+        self.counted.lock().expect("no other thread fails").push(running.row_counts());
     }
 
     fn execute(&mut self, sql: &str) -> Result<Answer> {
@@ -142,10 +167,14 @@ impl Bench {
     /// The rows of each output where the inputs end.
     fn ended(&self, target: &Target, by: By) -> Result<Vec<Rows>> {
         let options = JobOptions { until_caught_up: true, begin: Begin::Collect, from: None };
-        let wired = self.place.open()?.job(target, &options).map_err(wrong)?;
+        let wired = self.wired(target, &options)?;
         match by {
             By::Threads => tests::run_on_threads(wired, self.host.workers),
-            By::Seed(seed) => Ok(Running::new(wired, self.host.workers, seed).run_to_end()?.collected),
+            By::Seed(seed) => {
+                let ran = Running::new(wired, self.host.workers, seed).run_to_end()?;
+                self.count(&ran);
+                Ok(ran.collected)
+            }
         }
     }
 
@@ -177,14 +206,18 @@ impl Bench {
         let job = self.jobs.get_mut(name);
         let (running, rows) = job.ok_or_else(|| Error::internal("the job was just started"))?;
         running.settle()?;
-        Ok(cells(rows, columns)?.answer())
+        let answer = cells(rows, columns)?.answer();
+        if let Some((running, _)) = self.jobs.get(name) {
+            self.count(running);
+        }
+        Ok(answer)
     }
 
     /// Starts a job that goes on, for a view or for the log of a decision, and looks at one of its outputs.
     fn start(&self, name: &str, view: &str) -> Result<(Running, Rows)> {
         let target = target(view);
         let options = JobOptions { until_caught_up: false, begin: Begin::Collect, from: None };
-        let wired = self.place.open()?.job(&target, &options).map_err(wrong)?;
+        let wired = self.wired(&target, &options)?;
         let at = wired.sinks.iter().position(|sink| match &sink.output {
             Output::Table(table) | Output::Topic(table) => table == name,
             Output::Query => true,

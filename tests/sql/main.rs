@@ -13,6 +13,7 @@ mod errors;
 mod harness;
 mod oracle;
 mod place;
+mod rules;
 
 use harness::{Bench, By, Host};
 use sqllogictest::{Runner, default_column_validator, default_normalizer, default_validator};

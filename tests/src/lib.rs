@@ -14,7 +14,7 @@ pub use place::{Place, archive, told};
 pub use program::{Ended, Program, Taken};
 pub use python::duckdb;
 pub use rows::{all_rows, surplus, table_rows};
-pub use running::{Running, engine_job, run_on_threads};
+pub use running::{RowCounts, Running, engine_job, run_on_threads};
 
 use std::path::PathBuf;
 

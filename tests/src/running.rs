@@ -1,9 +1,10 @@
 //! A job in the seeded driver.
 
-use dataflow::{AtOnce, Background, Error, EventTime, Result};
+use dataflow::{AtOnce, Background, Error, EventTime, Fate, Result};
 use engine::{Control, Driver, Job, Pool, SinkBinding, Step};
 use project::{Rows, SpillFolder, Wired, WiredSink};
 use seam::{Counts, StreamStats};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// After so many steps in a row that moved nothing, nothing moves.
@@ -19,6 +20,40 @@ pub struct Running {
     pub collected: Vec<Rows>,
     stats: Vec<Arc<StreamStats>>,
     _spill: SpillFolder,
+}
+
+/// What a step may do with rows beside passing them on, as far as it is the same wherever the step stands in the plan: how
+/// many rows a condition removes depends on what stands before it.
+const FATES: [Fate; 9] = [
+    Fate::LateMoved,
+    Fate::LateDropped,
+    Fate::Quarantined,
+    Fate::Deduplicated,
+    Fate::Bad,
+    Fate::DeadLettered,
+    Fate::RuleFailed,
+    Fate::ScoreFailed,
+    Fate::Joined,
+];
+
+/// What becomes of rows, which the SQL says and no plan may change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowCounts {
+    /// Per stream the rows that were given out of history and of the topic, moved and dropped as late, quarantined,
+    /// bad, written as dead letters, and joined.
+    pub streams: BTreeMap<String, [u64; 8]>,
+    /// What all steps did.
+    pub fates: [i64; FATES.len()],
+    /// The rows that came to each output.
+    pub outputs: BTreeMap<String, i64>,
+}
+
+impl RowCounts {
+    /// The rows that are late, bad, repeated or fail in a step.
+    pub fn removed_or_moved(&self) -> u64 {
+        let of_streams = self.streams.values().flat_map(|counts| &counts[2..]).sum::<u64>();
+        of_streams + self.fates.iter().sum::<i64>().unsigned_abs()
+    }
 }
 
 /// What the engine runs of a wired job, and what has to live as long.
@@ -76,6 +111,32 @@ impl Running {
     pub fn counts(&self, stream: &str) -> Counts {
         let found = self.stats.iter().find(|stats| stats.name == stream);
         found.unwrap_or_else(|| panic!("the job reads no stream {stream}")).counts()
+    }
+
+    /// What has become of rows so far.
+    pub fn row_counts(&self) -> RowCounts {
+        let of_stream = |stats: &Arc<StreamStats>| {
+            let Counts {
+                history_rows,
+                live_rows,
+                late_moved,
+                late_dropped,
+                quarantined,
+                bad,
+                dead_lettered,
+                joined,
+                ..
+            } = stats.counts();
+            let all = [history_rows, live_rows, late_moved, late_dropped, quarantined, bad, dead_lettered, joined];
+            (stats.name.clone(), all)
+        };
+        let nodes = self.driver.status().nodes();
+        let mut outputs = BTreeMap::new();
+        for node in nodes.iter().filter(|node| node.name.starts_with("into ")) {
+            *outputs.entry(node.name.clone()).or_default() += node.fates.of(Fate::In);
+        }
+        let all = |fate| nodes.iter().map(|node| node.fates.of(fate)).sum();
+        RowCounts { streams: self.stats.iter().map(of_stream).collect(), fates: FATES.map(all), outputs }
     }
 
     /// The bytes of rows that the job holds: in operators, and in readers of history.

@@ -73,17 +73,20 @@ Exit code 1: two outputs differ, a run failed, or a bar is not met.")]
         #[arg(long, default_value_t = 2_000)]
         cases: u32,
     },
-    /// Try broken files until the time is up: each is refused, or does no harm
+    /// Try broken files until the time is up: each is refused, or does no harm; or random SELECTs
     Fuzz {
-        /// What to break
-        #[arg(value_parser = ["onnx"])]
+        /// What to try: broken models, or SELECTs, which bind again as they are printed
+        #[arg(value_parser = ["onnx", "select"])]
         what: String,
         /// The folder with whole files
         #[arg(long, default_value = "crates/model/tests/exports", value_hint = ValueHint::DirPath)]
         files: PathBuf,
-        /// How long to go on
+        /// How long to go on with broken files
         #[arg(long, default_value_t = 60)]
         seconds: u64,
+        /// How many SELECTs to try
+        #[arg(long, default_value_t = 20_000)]
+        cases: u32,
         /// The seed of the first mutant
         #[arg(long, default_value_t = 1)]
         seed: u64,
@@ -185,6 +188,9 @@ fn run(cli: Cli) -> Result<Option<&'static str>> {
         Command::Spin { threads } => decode::spin(threads),
         Command::Stall { seconds } => return stall::run(seconds).map(|same| (!same).then_some(DIFFER)),
         Command::Seeds { seeds, cases } => return seeds::run(seeds, cases).map(|holds| (!holds).then_some(FAILS)),
+        Command::Fuzz { what, cases, .. } if what == "select" => {
+            return seeds::selects(cases).map(|holds| (!holds).then_some(FAILS));
+        }
         Command::Fuzz { files, seconds, seed, .. } => {
             let cache = std::env::temp_dir().join("riverrun-fuzz");
             return fuzz::onnx(&files, seconds, seed, &cache).map(|holds| (!holds).then_some(FAILS));

@@ -29,19 +29,38 @@ const SIMULATIONS: [Simulation; 3] = [
     },
 ];
 
+const SELECTS: Simulation = Simulation {
+    name: "random SELECTs: bound, printed, and bound again",
+    arguments: &["--lib", "--", "round_trip::"],
+    variable: "PROPTEST_CASES",
+};
+
 /// Plays so many seeds of the coordination and cases of the others, and sums up; whether all hold.
 pub fn run(seeds: u32, cases: u32) -> Result<bool> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut summary = Vec::new();
-    for Simulation { name, arguments, variable } in &SIMULATIONS {
-        let count = if *variable == "COORDINATION_SEEDS" { seeds } else { cases };
-        let mut command = Command::new(&cargo);
-        let status = command.arg("test").args(*arguments).env(variable, count.to_string()).status();
-        let holds = status.map_err(|error| failure::program("cargo", error))?.success();
-        summary.push((holds, format!("{count} of {name}")));
+    for simulation in &SIMULATIONS {
+        let count = if simulation.variable == "COORDINATION_SEEDS" { seeds } else { cases };
+        summary.push((simulation.play(count)?, format!("{count} of {}", simulation.name)));
     }
     for (holds, line) in &summary {
         println!("{} {line}", if *holds { "holds " } else { "FAILED" });
     }
     Ok(summary.iter().all(|(holds, _)| *holds))
+}
+
+/// Tries so many random SELECTs; whether each binds again as it is printed.
+pub fn selects(cases: u32) -> Result<bool> {
+    let holds = SELECTS.play(cases)?;
+    println!("{} {cases} of {}", if holds { "holds " } else { "FAILED" }, SELECTS.name);
+    Ok(holds)
+}
+
+impl Simulation {
+    /// Runs the test with so many seeds or cases; whether all hold.
+    fn play(&self, count: u32) -> Result<bool> {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(cargo);
+        let status = command.arg("test").args(self.arguments).env(self.variable, count.to_string()).status();
+        Ok(status.map_err(|error| failure::program("cargo", error))?.success())
+    }
 }

@@ -1,10 +1,9 @@
 //! Scores rows with models.
 
 use crate::bad_rows::{BadRows, by_row, good_rows};
-use crate::columns::shown_name;
 use crate::filter::no_state;
-use arrow::array::{Array, ArrayRef, RecordBatch};
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use dataflow::{
     Batch, Context, Error, EventTime, Fate, Frozen, Input, Operator, Port, Progress, Result, Scalar, Scorer,
     StateReader,
@@ -14,31 +13,85 @@ use std::sync::Arc;
 /// What is scored.
 #[derive(Clone, Debug)]
 pub struct Spec {
-    /// The scores, one column each.
+    /// The scores, with the columns that each puts out.
     pub scores: Vec<Score>,
 }
 
 /// A score of a model.
 #[derive(Clone, Debug)]
 pub struct Score {
-    /// The name of the output column.
-    pub name: String,
+    /// What is put out of it, and the name of each column.
+    pub columns: Vec<(Part, String)>,
+    /// The name of the model.
+    pub model: String,
     /// The model.
     pub scorer: Arc<dyn Scorer>,
-    /// Its inputs in its order.
-    pub inputs: Vec<Arc<dyn Scalar>>,
+    /// Its inputs in its order, with their names.
+    pub inputs: Vec<(String, Arc<dyn Scalar>)>,
 }
 
-/// The columns of the input, then one per score.
+/// What is told of a score.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// The score; NULL where the model fails.
+    Score,
+    /// The version of the model that scored the row, or failed on it.
+    Version,
+    /// Why there is no score; NULL where there is one.
+    Fault,
+}
+
+impl Score {
+    /// The type of a part.
+    pub fn data_type(&self, part: Part) -> DataType {
+        match part {
+            Part::Score => self.scorer.output(),
+            Part::Version | Part::Fault => DataType::Utf8,
+        }
+    }
+
+    /// The columns that are put out for the scores of some rows.
+    fn parts(&self, scores: &ArrayRef, inputs: &[ArrayRef]) -> Vec<ArrayRef> {
+        let part = |part: Part| -> ArrayRef {
+            match part {
+                Part::Score => scores.clone(),
+                Part::Version => {
+                    let version = std::iter::repeat_n(self.scorer.version(), scores.len());
+                    Arc::new(StringArray::from_iter_values(version))
+                }
+                Part::Fault => {
+                    let fault = |row| scores.is_null(row).then(|| self.fault(row, inputs));
+                    Arc::new((0..scores.len()).map(fault).collect::<StringArray>())
+                }
+            }
+        };
+        self.columns.iter().map(|(of, _)| part(*of)).collect()
+    }
+
+    /// Why a row has no score, as far as its inputs tell.
+    fn fault(&self, row: usize, inputs: &[ArrayRef]) -> String {
+        let names = self.inputs.iter().map(|(name, _)| name.as_str()).zip(inputs);
+        let null: Vec<&str> = names.filter(|(_, values)| values.is_null(row)).map(|(name, _)| name).collect();
+        let told = format!("model \"{}\" gives no finite number", self.model);
+        if null.is_empty() { told } else { format!("{told}; NULL: {}", null.join(", ")) }
+    }
+}
+
+/// The columns of the input, then those of each score.
 pub fn output_schema(input: &SchemaRef, spec: &Spec) -> SchemaRef {
-    let scores = spec.scores.iter().map(|score| Arc::new(Field::new(&score.name, score.scorer.output(), true)));
+    let field = |score: &Score, part: Part, name: &str| {
+        Arc::new(Field::new(name, score.data_type(part), part != Part::Version))
+    };
+    let scores =
+        spec.scores.iter().flat_map(|score| score.columns.iter().map(move |(part, name)| (score, *part, name)));
+    let scores = scores.map(|(score, part, name)| field(score, part, name));
     Arc::new(Schema::new(input.fields().iter().cloned().chain(scores).collect::<Vec<_>>()))
 }
 
 /// Puts out each row with its scores, at once and in the order of the rows; time, order and lateness stay.
 ///
 /// A row on which an input fails is bad and follows the policy of its stream. Where the model itself fails the score is
-/// NULL, which is counted, and the row goes on. No state.
+/// NULL, which is counted, the fault says why, and the row goes on. No state.
 #[derive(Debug)]
 pub struct Predict {
     schema: SchemaRef,
@@ -55,8 +108,8 @@ impl Predict {
         for score in &spec.scores {
             let (expected, found) = (score.scorer.inputs().len(), score.inputs.len());
             if expected != found {
-                let name = &score.name;
-                return Err(Error::internal(format!("score \"{name}\" has {found} inputs, expected {expected}")));
+                let name = &score.model;
+                return Err(Error::internal(format!("model \"{name}\" has {found} inputs, expected {expected}")));
             }
         }
         Ok(Predict { schema: output_schema(input, &spec), spec, bad_rows })
@@ -67,9 +120,9 @@ impl Predict {
         let (mut all, mut bad) = (Vec::with_capacity(self.spec.scores.len()), Vec::new());
         for score in &self.spec.scores {
             let mut inputs = Vec::with_capacity(score.inputs.len());
-            for input in &score.inputs {
+            for (_, input) in &score.inputs {
                 let evaluated = input.evaluate(batch)?;
-                let named = |error: Error| error.context(format!("column \"{}\"", shown_name(&score.name)));
+                let named = |error: Error| error.context(format!("model \"{}\"", score.model));
                 bad.extend(evaluated.failed.into_iter().map(|(row, error)| (row, named(error))));
                 inputs.push(evaluated.values);
             }
@@ -85,7 +138,7 @@ impl Predict {
         for (score, inputs) in self.spec.scores.iter().zip(inputs) {
             let values = score.scorer.score(inputs)?;
             faults += values.null_count();
-            columns.push(values);
+            columns.extend(score.parts(&values, inputs));
         }
         Ok((batch.with_columns(RecordBatch::try_new(self.schema.clone(), columns)?)?, faults))
     }

@@ -124,6 +124,11 @@ impl Project {
                            the rows of a stream or a view, and `riverrun run archive` copies what ARCHIVE names";
             return Err(Error::invalid(nothing).into());
         }
+        self.job_of(&checked, options)
+    }
+
+    /// Wires the job of a plan.
+    pub fn job_of(&self, checked: &CheckedPlan, options: &JobOptions) -> Result<Wired, Failure> {
         refuse_history(self, &checked.outputs)?;
         let wrong = wrong_outputs(self, &checked.outputs)?;
         if !wrong.is_empty() {
@@ -135,11 +140,11 @@ impl Project {
         let input = |stream| self.input(stream, options).map_err(|error| self.at_inputs(stream, error));
         let mut inputs = checked.streams.iter().map(input).collect::<Result<Vec<_>, _>>()?;
         if let Some(from) = options.from {
-            look_back(&checked, &mut inputs, from);
+            look_back(checked, &mut inputs, from);
         }
-        let wired = self.wire(&checked, inputs, options)?;
+        let wired = self.wire(checked, inputs, options)?;
         if checked.outputs.iter().any(|spec| spec.output != Output::Query) {
-            self.lock.write(&checked.models)?;
+            self.lock.write(&checked.models, &checked.states())?;
         }
         Ok(wired)
     }

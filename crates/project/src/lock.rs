@@ -2,7 +2,8 @@
 //!
 //! Columns of streams that declare none are inferred from their table or files once; another answer later is an
 //! error until the entry is removed. Digests of models are recorded with each run, so that the file's history in git
-//! tells which model a revision ran with.
+//! tells which model a revision ran with. States are found by what they hold: a state gets its id when a job with it
+//! first runs, and keeps it while the same is computed of the same rows, whatever it is called.
 
 use arrow::datatypes::Schema;
 use dataflow::{Error, Result, no_room};
@@ -25,7 +26,23 @@ struct PinnedModel {
     /// Digests of model files by model.
     #[serde(default)]
     models: BTreeMap<String, String>,
+    /// The states of steps, by name.
+    #[serde(default)]
+    states: Vec<PinnedState>,
 }
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PinnedState {
+    id: String,
+    /// The step that has it, as it was last called.
+    name: String,
+    /// What it holds.
+    digest: String,
+}
+
+/// The digits of a digest that are its state's id, unless another state has them.
+const ID_DIGITS: usize = 12;
 
 /// The lock file of a project.
 #[derive(Debug)]
@@ -39,7 +56,7 @@ impl Lock {
     /// Reads the lock file of a project folder, if it is there.
     pub fn read(root: &Path) -> Result<Lock> {
         let path = root.join(NAME);
-        let empty = PinnedModel { version: VERSION, columns: BTreeMap::new(), models: BTreeMap::new() };
+        let empty = PinnedModel { version: VERSION, columns: BTreeMap::new(), models: BTreeMap::new(), states: vec![] };
         let read = match std::fs::read_to_string(&path) {
             Ok(text) => Some(parse(&path, &text)?),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
@@ -76,11 +93,20 @@ impl Lock {
         )))
     }
 
-    /// Records the models of a job and writes the file when anything in it is new.
-    pub fn write(&self, models: &[(String, String)]) -> Result<()> {
+    /// The id of the state that holds what a digest says.
+    pub fn state_id(&self, digest: u128) -> String {
+        let pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
+        id_of(&pinned.1.states, &digest_text(digest))
+    }
+
+    /// Records the models and the states of a job and writes the file when anything in it is new. States have the
+    /// name of their step and what they hold.
+    pub fn write(&self, models: &[(String, String)], states: &[(String, u128)]) -> Result<()> {
         let mut pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
         pinned.1.models.extend(models.iter().cloned());
-        let nothing = pinned.1.columns.is_empty() && pinned.1.models.is_empty();
+        pin_states(&mut pinned.1.states, states);
+        let PinnedModel { columns, models, states, .. } = &pinned.1;
+        let nothing = columns.is_empty() && models.is_empty() && states.is_empty();
         if nothing || pinned.0.as_ref() == Some(&pinned.1) {
             return Ok(());
         }
@@ -93,6 +119,32 @@ impl Lock {
         pinned.0 = Some(pinned.1.clone());
         Ok(())
     }
+}
+
+fn digest_text(digest: u128) -> String {
+    format!("{digest:032x}")
+}
+
+/// The id that a state has, or gets.
+fn id_of(states: &[PinnedState], digest: &str) -> String {
+    if let Some(known) = states.iter().find(|state| state.digest == digest) {
+        return known.id.clone();
+    }
+    let is_free = |id: &&str| !states.iter().any(|state| state.id == **id);
+    let mut ids = (ID_DIGITS..=digest.len()).filter_map(|digits| digest.get(..digits));
+    ids.find(is_free).unwrap_or(digest).to_owned()
+}
+
+/// Gives states that are new an id, and the others the name that they have now.
+fn pin_states(pinned: &mut Vec<PinnedState>, states: &[(String, u128)]) {
+    for (name, digest) in states {
+        let digest = digest_text(*digest);
+        match pinned.iter_mut().find(|state| state.digest == digest) {
+            Some(known) => known.name.clone_from(name),
+            None => pinned.push(PinnedState { id: id_of(pinned, &digest), name: name.clone(), digest }),
+        }
+    }
+    pinned.sort_by(|one, other| (&one.name, &one.id).cmp(&(&other.name, &other.id)));
 }
 
 /// Puts a file in place as a whole, or leaves what is there. Several processes may do so at once, so each writes under
@@ -130,7 +182,7 @@ mod tests {
         let schema = |kind| Schema::new(vec![Field::new("id", DataType::Utf8, true), Field::new("n", kind, true)]);
         let lock = Lock::read(folder.path()).unwrap();
         lock.columns("data/*.csv", &schema(DataType::Int64)).unwrap();
-        lock.write(&[("spam".to_owned(), "abc".to_owned())]).unwrap();
+        lock.write(&[("spam".to_owned(), "abc".to_owned())], &[]).unwrap();
         let again = Lock::read(folder.path()).unwrap();
         again.columns("data/*.csv", &schema(DataType::Int64)).unwrap();
         let error = again.columns("data/*.csv", &schema(DataType::Float64)).unwrap_err().to_string();
@@ -146,16 +198,32 @@ mod tests {
         // A folder of this name stands for the file that another process has half written.
         std::fs::create_dir(folder.path().join("riverrun.lock.unfinished")).unwrap();
         let lock = Lock::read(folder.path()).unwrap();
-        lock.write(&[("spam".to_owned(), "abc".to_owned())]).unwrap();
+        lock.write(&[("spam".to_owned(), "abc".to_owned())], &[]).unwrap();
         assert!(Lock::read(folder.path()).is_ok());
         let files = std::fs::read_dir(folder.path()).unwrap().count();
         assert_eq!(files, 2, "nothing is left over beside the lock file");
     }
 
     #[test]
+    fn a_state_keeps_its_id_under_another_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = Lock::read(folder.path()).unwrap();
+        let (first, second) = (7 << 100, (7 << 100) + 1);
+        lock.write(&[], &[("v.window[k]".to_owned(), first), ("v.dedup".to_owned(), second)]).unwrap();
+        let ids = [first, second].map(|digest| lock.state_id(digest));
+        assert!(ids[0] != ids[1] && ids[0].len() == 12, "two digests that begin alike have ids of their own: {ids:?}");
+        let again = Lock::read(folder.path()).unwrap();
+        again.write(&[], &[("renamed.window[k]".to_owned(), first), ("renamed.more".to_owned(), 9)]).unwrap();
+        assert_eq!([first, second].map(|digest| Lock::read(folder.path()).unwrap().state_id(digest)), ids);
+        let text = std::fs::read_to_string(folder.path().join(NAME)).unwrap();
+        assert!(text.contains("name = \"renamed.window[k]\"") && !text.contains("\"v.window[k]\""), "{text}");
+        assert_eq!(text.matches("[[states]]").count(), 3, "{text}");
+    }
+
+    #[test]
     fn nothing_to_pin_writes_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        Lock::read(folder.path()).unwrap().write(&[]).unwrap();
+        Lock::read(folder.path()).unwrap().write(&[], &[]).unwrap();
         assert!(!folder.path().join(NAME).exists());
     }
 

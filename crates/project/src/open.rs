@@ -8,7 +8,7 @@ use crate::lock::Lock;
 use connector_iceberg::Warehouse;
 use connector_local::Topics;
 use dataflow::{Clock, Error, Result};
-use sql::{CheckedPlan, Statements, Target};
+use sql::{CheckedPlan, Rule, Statements, Target};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -73,8 +73,18 @@ impl Project {
 
     /// Plans what a target needs.
     pub fn check(&self, target: &Target) -> Result<CheckedPlan, Failure> {
-        sql::check(&self.statements, self, target)
+        self.check_with(target, &Rule::ALL)
+    }
+
+    /// The same with some of the rules that make plans better.
+    pub fn check_with(&self, target: &Target, rules: &[Rule]) -> Result<CheckedPlan, Failure> {
+        sql::check_with(&self.statements, self, target, rules)
             .map_err(|wrong| Failure::Diagnostics(wrong.into_iter().map(|one| self.folder.in_settings(one)).collect()))
+    }
+
+    /// What a state is known by: its id in `riverrun.lock`, or the one that it gets there when a job first runs.
+    pub fn state_id(&self, digest: u128) -> String {
+        self.lock.state_id(digest)
     }
 
     /// The outputs of a job of `riverrun.toml`; of all jobs without a name.

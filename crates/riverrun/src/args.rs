@@ -56,11 +56,14 @@ A job starts from its beginning: it refuses when an output holds its rows, and -
         /// A view, a decision or an INSERT target; all outputs when left out
         name: Option<String>,
         /// Print JSON
-        #[arg(long, conflicts_with = "dot")]
+        #[arg(long, conflicts_with_all = ["dot", "sql"])]
         json: bool,
         /// Print a graph for Graphviz
-        #[arg(long)]
+        #[arg(long, conflicts_with = "sql")]
         dot: bool,
+        /// Print the SELECTs as they are understood, with stars written out and every name qualified
+        #[arg(long)]
+        sql: bool,
     },
     /// Put events on the topic of a stream, from JSON lines, CSV or Parquet
     Publish {

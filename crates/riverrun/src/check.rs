@@ -4,7 +4,7 @@ use crate::outcome::Outcome;
 use crate::{print, report};
 use project::Project;
 use serde_json::{Value, json};
-use sql::{Explained, ExplainedColumn, ExplainedInput, ExplainedNode, ExplainedOutput, Target};
+use sql::{Explained, ExplainedColumn, ExplainedInput, ExplainedNode, ExplainedOutput, ExplainedState, Target};
 use std::process::ExitCode;
 
 /// Plans everything.
@@ -34,6 +34,8 @@ pub enum Form {
     Json,
     /// For Graphviz.
     Dot,
+    /// Each SELECT as a view of its own, as it is bound.
+    Sql,
 }
 
 /// Shows how a view, a decision, an INSERT target or everything is computed.
@@ -45,11 +47,15 @@ pub fn explain(project: &Project, name: Option<&str>, form: Form) -> Outcome {
             Err(view) => project.check(&Target::Outputs(vec![name.to_owned()])).map_err(|_| view.of_a_name())?,
         },
     };
-    let explained = checked.explained()?;
+    let mut explained = checked.explained()?;
+    for state in explained.nodes.iter_mut().filter_map(|node| node.state.as_mut()) {
+        state.id = project.state_id(state.digest);
+    }
     let text = match form {
         Form::Text => explained.to_string(),
         Form::Json => format!("{}\n", as_json(&explained)),
         Form::Dot => explained.dot(),
+        Form::Sql => checked.bound().to_owned(),
     };
     print::data(&text)?;
     Ok(ExitCode::SUCCESS)
@@ -62,10 +68,11 @@ fn as_json(explained: &Explained) -> Value {
             "columns": input.columns,
         })
     };
+    let state = |state: &ExplainedState| json!({ "id": state.id, "digest": format!("{:032x}", state.digest), "bytes_each": state.bytes_each });
     let node = |node: &ExplainedNode| {
         json!({
             "name": node.name, "kind": node.kind, "computes": node.computes, "stage": node.stage,
-            "state_id": node.state.map(|state| format!("{state:032x}")),
+            "state": node.state.as_ref().map(state),
             "inputs": node.inputs.iter().map(input).collect::<Vec<_>>(),
             "columns": node.columns.iter().map(|(name, kind)| json!({ "name": name, "type": kind })).collect::<Vec<_>>(),
         })

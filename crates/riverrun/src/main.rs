@@ -51,10 +51,11 @@ fn command(cli: &Cli) -> Outcome {
         }
         Command::Query(args) => query::query(&open()?, args),
         Command::Check { json } => check::check(&open()?, *json),
-        Command::Explain { name, json, dot } => {
-            let form = match (json, dot) {
-                (true, _) => check::Form::Json,
-                (_, true) => check::Form::Dot,
+        Command::Explain { name, json, dot, sql } => {
+            let form = match (json, dot, sql) {
+                (true, ..) => check::Form::Json,
+                (_, true, _) => check::Form::Dot,
+                (.., true) => check::Form::Sql,
                 _ => check::Form::Text,
             };
             check::explain(&open()?, name.as_deref(), form)

@@ -1,6 +1,6 @@
 //! Checking: everything that a target needs is bound and planned, and everything wrong with it is said.
 
-use crate::bind::{Binding, Target, bind_query, bind_targets, once};
+use crate::bind::{Binding, Target, bind_query, bind_targets, once, printed_views};
 use crate::catalog::Catalog;
 use crate::diagnostic::{Diagnostic, fault};
 use crate::lower::physical::{Plan, PlanKind};
@@ -39,6 +39,8 @@ pub struct CheckedPlan {
     pub models: Vec<(String, String)>,
     /// LIMIT of a query: the caller stops after this many rows.
     pub limit: Option<u64>,
+    /// Every SELECT as a view of its own, as it is bound.
+    pub(crate) bound: String,
     pub(crate) logical: LogicalPlan,
     pub(crate) fired: Vec<(Rule, usize)>,
     pub(crate) plan: Plan,
@@ -46,6 +48,12 @@ pub struct CheckedPlan {
 }
 
 impl CheckedPlan {
+    /// The SELECTs as they are bound, each as a view of its own: stars are written out, and names say where they come
+    /// from. It is SQL that binds to the same again.
+    pub fn bound(&self) -> &str {
+        &self.bound
+    }
+
     /// The logical plan as text.
     pub fn logical(&self) -> String {
         self.logical.print()
@@ -81,6 +89,7 @@ pub fn check_with(
     if !binding.wrong.is_empty() {
         return Err(in_order(binding.wrong, &statements));
     }
+    let bound = printed_views(&binding);
     let built = plan::build(&binding);
     let mut streams = binding.streams;
     let ours = |problem| vec![fault(problem).in_file(&statements.files[0])];
@@ -97,7 +106,7 @@ pub fn check_with(
     }
     name_apart(&mut plan);
     let models = models(&logical);
-    Ok(CheckedPlan { streams, outputs, models, limit, logical, fired, plan, files: statements.files })
+    Ok(CheckedPlan { streams, outputs, models, limit, bound, logical, fired, plan, files: statements.files })
 }
 
 /// What is wrong, in the order of the files and their lines.

@@ -1,11 +1,14 @@
 //! What a state holds, as a number that stays the same while the same is computed of the same rows.
 //!
 //! It is made of canonical bytes, written field by field with a version: of the operator, its keys and functions, and
-//! of the lineage of its inputs down to streams and their columns. Names of views, aliases, columns that are only
-//! passed on, and the order in which statements were planned are no part of it.
+//! of the lineage of its inputs down to topics, tables and the paths of columns in them. Names of streams, views and
+//! columns, aliases, columns that are only passed on, and the order in which statements were planned are no part of it.
 
-use crate::expression::{ColumnId, Place, Tree, print};
+use crate::expression::{ColumnId, Place, Tree, print, type_name};
 use crate::plan::logical::{AsOf, LogicalNode, LogicalPlan, Operator, Range, RangeAggregate, Score, WindowFunction};
+use crate::stream::{History, Stream};
+use dataflow::{Late, Quiet};
+use operators::predict::Part;
 use std::collections::HashMap;
 
 /// The version of the canonical bytes.
@@ -62,10 +65,10 @@ impl Canonical {
 
 impl Identities {
     /// Those of a plan.
-    pub fn of(plan: &LogicalPlan) -> Identities {
+    pub fn of(plan: &LogicalPlan, streams: &[Stream]) -> Identities {
         let mut identities = Identities::default();
         for node in &plan.nodes {
-            let (rows, state) = identities.node(plan, node);
+            let (rows, state) = identities.node(streams, node);
             identities.rows.push(rows);
             identities.states.push(state);
         }
@@ -94,20 +97,17 @@ impl Identities {
             Place::Column(id) => format!("{:032x}", self.column(id)),
             beside => beside.name().to_owned(),
         });
-        Canonical::new("expression").text(&text).text(&tree.settled_type().to_string()).0
+        Canonical::new("expression").text(&text).text(&type_name(&tree.settled_type())).0
     }
 
     /// The rows that a node puts out, and its state; its columns become known.
-    fn node(&mut self, plan: &LogicalPlan, node: &LogicalNode) -> (u128, Option<u128>) {
+    fn node(&mut self, streams: &[Stream], node: &LogicalNode) -> (u128, Option<u128>) {
         let input = node.inputs.first().map_or(0, |&input| self.rows[input]);
         let other = node.inputs.get(1).map_or(0, |&input| self.rows[input]);
         match &node.operator {
             Operator::Source { stream, columns } => {
-                for &id in columns {
-                    let column = Canonical::new("column").text(stream).text(plan.columns.name(id)).0;
-                    self.columns.insert(id, column);
-                }
-                (Canonical::new("stream").text(stream).0, None)
+                let found = streams.iter().find(|known| known.name == *stream);
+                (found.map_or(0, |stream| self.stream(stream, columns)), None)
             }
             Operator::Dedup { keys, within } => {
                 let state = Canonical::new("dedup").id(input).ids(self.columns_of(keys)).number(within.0).0;
@@ -150,6 +150,27 @@ impl Identities {
             }
             Operator::Acted | Operator::Sink { .. } => (input, None),
         }
+    }
+
+    /// The rows of a stream: where they come from, and what decides their times and which of them are removed.
+    fn stream(&mut self, stream: &Stream, columns: &[ColumnId]) -> u128 {
+        let place = match (&stream.live, &stream.history) {
+            (Some(topic), _) => Canonical::new("topic").text(topic).0,
+            (None, Some(History::Table(table))) => Canonical::new("table").text(table).0,
+            (None, Some(History::Files(pattern))) => Canonical::new("files").text(pattern).0,
+            (None, None) => 0,
+        };
+        for ((&id, origin), field) in columns.iter().zip(&stream.origins).zip(stream.schema.fields()) {
+            let column = Canonical::new("column").id(place).text(origin).text(&type_name(field.data_type())).0;
+            self.columns.insert(id, column);
+        }
+        let quiet = match stream.quiet {
+            Quiet::Never => -1,
+            Quiet::After(span) => span.0,
+        };
+        let late = i64::from(stream.late != Late::Move);
+        let time = columns.get(stream.time_column).map_or(0, |id| self.column(*id));
+        Canonical::new("stream").id(place).id(time).number(stream.delay.0).number(quiet).number(late).0
     }
 
     fn window(&mut self, input: u128, keys: &[ColumnId], functions: &[WindowFunction]) -> u128 {
@@ -204,8 +225,15 @@ impl Identities {
 
     fn score(&mut self, score: &Score) {
         let inputs: Vec<u128> = score.inputs.iter().map(|input| self.tree(input)).collect();
-        let canonical = Canonical::new("score").text(&score.model).text(score.scorer.version()).ids(inputs);
-        self.columns.insert(score.id, canonical.0);
+        for (part, id) in &score.columns {
+            let kind = match part {
+                Part::Score => "score",
+                Part::Version => "score version",
+                Part::Fault => "score fault",
+            };
+            let canonical = Canonical::new(kind).text(&score.model).text(score.scorer.version());
+            self.columns.insert(*id, canonical.ids(inputs.iter().copied()).0);
+        }
     }
 }
 

@@ -45,6 +45,17 @@ pub(crate) fn describe(length: Length) -> String {
     }
 }
 
+/// The words of SQL for units that divide a length.
+const WORDS: [(&str, i64); 4] =
+    [("DAY", 86_400_000_000), ("HOUR", 3_600_000_000), ("MINUTE", 60_000_000), ("SECOND", 1_000_000)];
+
+/// A length as SQL.
+pub(crate) fn sql(length: Length) -> String {
+    let whole = WORDS.iter().find(|(_, unit)| length.0 % unit == 0);
+    let (word, unit) = whole.copied().unwrap_or(("MICROSECOND", 1));
+    format!("INTERVAL '{}' {word}", length.0 / unit)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

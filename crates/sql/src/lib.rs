@@ -38,7 +38,7 @@ pub use bind_test::{BoundExpect, BoundTest, ExpectedRows};
 pub use catalog::Catalog;
 pub use check::{CheckedPlan, Start, check, check_with};
 pub use diagnostic::Diagnostic;
-pub use explain::{Explained, ExplainedColumn, ExplainedInput, ExplainedNode, ExplainedOutput};
+pub use explain::{Explained, ExplainedColumn, ExplainedInput, ExplainedNode, ExplainedOutput, ExplainedState};
 pub use look_back::LookBack;
 pub use output::OutputSpec;
 pub use parse::parse;

@@ -71,8 +71,9 @@ impl<'a> Lineage<'a> {
             }
             Operator::Predict(scores) => {
                 for score in scores {
-                    let sources = score.inputs.iter().flat_map(|input| self.of_tree(input)).collect();
-                    self.of.insert(score.id, sources);
+                    let sources: BTreeSet<StreamColumn> =
+                        score.inputs.iter().flat_map(|input| self.of_tree(input)).collect();
+                    self.of.extend(score.ids().map(|id| (id, sources.clone())));
                 }
             }
             _ => {}

@@ -38,6 +38,8 @@ pub struct Stream {
     pub dead_letters: Option<Output>,
     /// Names of columns and their tags, e.g. `pii`.
     pub tags: Vec<(String, Vec<String>)>,
+    /// What each column is, whatever it is called: its path, or its expression over paths.
+    pub(crate) origins: Vec<String>,
 }
 
 /// Where the value of a column comes from.

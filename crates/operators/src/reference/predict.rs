@@ -3,7 +3,7 @@
 use super::condition::Condition;
 use super::{assert_bad, bad_rows, config, plans, policies, rows};
 use crate::harness::{Row, Stream, Value, assert_same, drive, schema, sort};
-use crate::predict::{Predict, Score, Spec};
+use crate::predict::{Part, Predict, Score, Spec};
 use arrow::array::{ArrayRef, AsArray, BooleanArray};
 use arrow::datatypes::DataType;
 use dataflow::{Fate, Result, Scorer, ScorerInput};
@@ -41,9 +41,12 @@ proptest! {
         let conditions = [Condition::Positive, Condition::Flag];
         let make = || {
             let score = |condition: &Condition| Score {
-                name: "score".to_owned(),
+                columns: [(Part::Score, "score"), (Part::Fault, "fault"), (Part::Version, "version")]
+                    .map(|(part, name)| (part, name.to_owned()))
+                    .to_vec(),
+                model: "not".to_owned(),
                 scorer: Arc::new(Not([ScorerInput { name: None }])),
-                inputs: vec![Arc::new(*condition)],
+                inputs: vec![("flag".to_owned(), Arc::new(*condition))],
             };
             let spec = Spec { scores: conditions.iter().map(score).collect() };
             Box::new(Predict::new(&schema(), spec, bad_rows(policy)).unwrap()) as _
@@ -52,15 +55,19 @@ proptest! {
         let (mut good, mut bad, mut faults) = (Vec::new(), Vec::new(), 0);
         for row in &rows {
             let Ok(inputs) = conditions.iter().map(|condition| condition.of(row)).collect::<Result<Vec<_>, ()>>() else {
-                bad.push((row.clone(), "column \"score\": the number is 3".to_owned()));
+                bad.push((row.clone(), "model \"not\": the number is 3".to_owned()));
                 continue;
             };
-            let scores = inputs.into_iter().map(|input| match input {
-                Value::Boolean(value) => Value::Boolean(!value),
-                other => other,
+            faults += inputs.iter().filter(|input| **input == Value::Null).count();
+            let fault = "model \"not\" gives no finite number; NULL: flag";
+            let scores = inputs.into_iter().flat_map(|input| {
+                let (score, fault) = match input {
+                    Value::Boolean(value) => (Value::Boolean(!value), Value::Null),
+                    other => (other, Value::Text(fault.to_owned())),
+                };
+                [score, fault, Value::Text("not".to_owned())]
             });
             let values: Vec<Value> = row.values.iter().cloned().chain(scores).collect();
-            faults += values[row.values.len()..].iter().filter(|value| **value == Value::Null).count();
             good.push(Row { values, ..row.clone() });
         }
         sort(&mut good);

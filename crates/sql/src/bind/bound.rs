@@ -2,6 +2,7 @@
 
 use crate::expression::{ColumnId, Tree};
 use dataflow::{Output, Scorer, Span as Length};
+use operators::predict::Part;
 use operators::window::Frame;
 use operators::{Aggregate, RangeFunction, decision};
 use sqlparser::tokenizer::Span;
@@ -161,9 +162,11 @@ impl RangeCall {
 /// A call of a model.
 #[derive(Clone, Debug)]
 pub(crate) struct ScoreCall {
-    pub id: ColumnId,
+    /// What is asked of it.
+    pub columns: Vec<(Part, ColumnId)>,
     pub model: String,
     pub scorer: Arc<dyn Scorer>,
+    pub input_names: Vec<String>,
     pub inputs: Vec<Tree>,
 }
 

@@ -5,9 +5,10 @@ use super::binding::Binding;
 use super::bound::Calls;
 use super::relation::Relation;
 use super::subquery::{self, Outside};
-use super::syntax::{argument, arguments, call, is_subquery, is_window};
+use super::syntax::{argument, arguments, is_subquery, is_window, score_call};
 use super::{predict, refuse, window};
 use crate::expression::{Problem, Special, Tree};
+use operators::predict::Part;
 use sqlparser::ast::{Expr, Function, NamedWindowDefinition, Select};
 use sqlparser::tokenizer::Span;
 
@@ -80,7 +81,8 @@ impl<'b, 'p> SelectCalls<'b, 'p> {
         Ok(Some(Tree::column(id, data_type)))
     }
 
-    fn predict(&mut self, function: &Function, expr: &Expr, name: Option<&str>) -> Result<Option<Tree>, Problem> {
+    fn predict(&mut self, (part, function): (Part, &Function), expr: &Expr) -> Result<Option<Tree>, Problem> {
+        let name = self.name_of(expr);
         let named = predict::open(self.binding, function, self.relation, self.span, expr)?;
         let mut inputs = Vec::with_capacity(named.inputs.len());
         for input in &named.inputs {
@@ -93,7 +95,8 @@ impl<'b, 'p> SelectCalls<'b, 'p> {
             predict::check(input, &tree, &named)?;
             inputs.push(tree);
         }
-        let (id, data_type) = predict::add(named, inputs, name, &mut self.binding.columns, &mut self.calls.scores);
+        let (columns, scores) = (&mut self.binding.columns, &mut self.calls.scores);
+        let (id, data_type) = predict::add(named, part, inputs, name, columns, scores);
         Ok(Some(Tree::column(id, data_type)))
     }
 }
@@ -107,8 +110,8 @@ impl Special for SelectCalls<'_, '_> {
                 let mut outside = Outside { relation: self.relation, ranges: &mut self.calls.ranges, alias: name };
                 Ok(Some(subquery::bind(self.binding, part, &mut outside, self.span)?))
             }
-            part => match call(part, "predict") {
-                Some(function) if self.windows.is_some() && !self.in_model => self.predict(function, part, name),
+            part => match score_call(part) {
+                Some(called) if self.windows.is_some() && !self.in_model => self.predict(called, part),
                 _ => Ok(None),
             },
         }

@@ -3,7 +3,7 @@
 use super::binding::Binding;
 use super::bound::{BoundDecision, BoundItem, BoundRule};
 use super::relation::Relation;
-use super::syntax::{any, argument, arguments, call, is_subquery, is_window};
+use super::syntax::{any, argument, arguments, call, is_subquery, is_window, score_call};
 use crate::diagnostic::{Fault, Outcome, did_you_mean, fault, place_of};
 use crate::expression::{Arms, ColumnId, Op, Problem, Special, Tree};
 use crate::statement::{Decision, Experiment, Statement};
@@ -65,7 +65,7 @@ fn refuse(condition: &Expr, view: &str, span: Span) -> Outcome<()> {
             .hint(format!("compute it in the view \"{view}\" under a name, and use the name here"))
             .err();
     }
-    if any(condition, |part| call(part, "predict").is_some()) {
+    if any(condition, |part| score_call(part).is_some()) {
         return Fault::new(place_of(condition, span), "predict in a rule")
             .found(condition.to_string())
             .hint(format!("write predict(..) AS score in the view \"{view}\", and use score here"))

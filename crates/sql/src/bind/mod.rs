@@ -32,12 +32,17 @@ mod decision;
 pub(crate) mod once;
 mod targets;
 
+mod print;
+#[cfg(test)]
+mod round_trip;
+
 pub(crate) use binding::Binding;
 pub(crate) use bound::{
     BoundDecision, BoundItem, BoundJoin, BoundOutput, BoundRule, BoundSelect, Calls, Definition, LateFilter, RangeCall,
     RelationId, ScoreCall, WindowCall,
 };
 pub(crate) use columns::Columns;
+pub(crate) use print::views as printed_views;
 pub(crate) use select::query as bind_query;
 pub use targets::Target;
 pub(crate) use targets::bind as bind_targets;

@@ -10,6 +10,7 @@ use crate::expression::{ColumnId, Tree, type_name};
 use crate::statement::{Model, Name};
 use arrow::datatypes::DataType;
 use dataflow::Scorer;
+use operators::predict::Part;
 use sqlparser::ast::{Expr, Function, FunctionArg, FunctionArgExpr, Ident};
 use sqlparser::tokenizer::Span;
 use std::sync::Arc;
@@ -131,23 +132,33 @@ pub(crate) fn check(input: &NamedInput, tree: &Tree, call: &NamedInputs) -> Outc
     }
 }
 
-/// Adds a call of a model, or finds the one that gives the same: the column of its score.
+/// Adds a call of a model, or finds the one that gives the same: the column of what is asked.
 pub(crate) fn add(
     call: NamedInputs,
+    part: Part,
     inputs: Vec<Tree>,
     name: Option<&str>,
     columns: &mut Columns,
     scores: &mut Vec<ScoreCall>,
 ) -> (ColumnId, DataType) {
     let model = call.model.name.text;
-    let data_type = call.scorer.output();
-    if let Some(known) = scores.iter().find(|known| known.model == model && known.inputs == inputs) {
-        return (known.id, data_type);
+    let data_type = match part {
+        Part::Score => call.scorer.output(),
+        Part::Version | Part::Fault => DataType::Utf8,
+    };
+    let at = scores.iter().position(|known| known.model == model && known.inputs == inputs).unwrap_or(scores.len());
+    if at == scores.len() {
+        let input_names = call.inputs.into_iter().map(|input| input.name).collect();
+        scores.push(ScoreCall { columns: vec![], model, scorer: call.scorer, input_names, inputs });
+    }
+    let score = &mut scores[at];
+    if let Some((_, id)) = score.columns.iter().find(|(known, _)| *known == part) {
+        return (*id, data_type);
     }
     let id = match name {
         Some(name) => columns.add(name, data_type.clone()),
-        None => columns.add_part(&model, data_type.clone()),
+        None => columns.add_part(&score.model, data_type.clone()),
     };
-    scores.push(ScoreCall { id, model, scorer: call.scorer, inputs });
+    score.columns.push((part, id));
     (id, data_type)
 }

@@ -1,6 +1,6 @@
 //! What a SELECT cannot ask of streams, and what to write instead.
 
-use super::syntax::{any, call, function_name, is_subquery, is_window};
+use super::syntax::{any, function_name, is_subquery, is_window, score_call};
 use crate::diagnostic::{Fault, Outcome, place_of};
 use crate::expression::is_aggregate;
 use arrow::datatypes::DataType;
@@ -39,7 +39,7 @@ pub(crate) fn in_where(condition: &Expr, span: Span) -> Outcome<()> {
             .hint("WHERE is answered before windows: put the window in a view and filter that view")
             .err();
     }
-    if any(condition, |part| call(part, "predict").is_some()) {
+    if any(condition, |part| score_call(part).is_some()) {
         return Fault::new(place_of(condition, span), "predict in WHERE")
             .hint("put predict in a view and filter that view")
             .err();
@@ -155,7 +155,7 @@ pub(crate) fn clauses(select: &Select, span: Span) -> Outcome<()> {
 
 pub(crate) fn inside_window(text: String, argument: Option<&Expr>, span: Span) -> Outcome<()> {
     let Some(argument) = argument else { return Ok(()) };
-    if any(argument, |part| is_subquery(part) || is_window(part) || call(part, "predict").is_some()) {
+    if any(argument, |part| is_subquery(part) || is_window(part) || score_call(part).is_some()) {
         return Fault::new(place_of(argument, span), "a window over a window, a subquery or a model in one SELECT")
             .found(text)
             .hint("give the inner one a name in a view of its own, and write the window over that view")

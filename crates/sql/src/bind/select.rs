@@ -151,7 +151,7 @@ impl Selected {
         let Selected { relation, joins, items } = self;
         let Clauses { filter, late_filter, calls } = clauses;
         let shift = relation.shift + hold(&calls);
-        let scores: HashSet<ColumnId> = calls.scores.iter().map(|call| call.id).collect();
+        let scores: HashSet<ColumnId> = calls.scores.iter().flat_map(|call| &call.columns).map(|(_, id)| *id).collect();
         let mut models = relation.models.clone();
         models.extend(calls.scores.iter().map(|call| (call.model.clone(), call.scorer.version().to_owned())));
         let column = |(item, written): (&BoundItem, &Item)| {

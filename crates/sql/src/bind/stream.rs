@@ -18,12 +18,13 @@ pub(crate) fn bind(declared: &statement::Stream, catalog: &dyn Catalog, span: Sp
     let columns = if declared.columns.is_empty() { infer(declared, catalog)? } else { typed(declared)? };
     let raw: Vec<Field> = columns.iter().filter_map(|column| column.raw.clone()).collect();
     let raw: SchemaRef = Arc::new(Schema::new(raw));
-    let mut fields = Vec::new();
-    let mut sources = Vec::new();
+    let paths: Vec<String> = columns.iter().filter(|column| column.raw.is_some()).map(BoundColumn::path_text).collect();
+    let (mut fields, mut sources, mut origins) = (Vec::new(), Vec::new(), Vec::new());
     for column in columns {
-        let (field, source) = column.bind(&raw, span)?;
+        let (field, source, origin) = column.bind(&raw, &paths, span)?;
         fields.push(field);
         sources.push(source);
+        origins.push(origin);
     }
     let schema: SchemaRef = Arc::new(Schema::new(fields));
     let time_column = time_column(declared, &schema)?;
@@ -71,6 +72,7 @@ pub(crate) fn bind(declared: &statement::Stream, catalog: &dyn Catalog, span: Sp
         bad_rows: declared.bad_rows,
         dead_letters: declared.dead_letters.as_ref().map(|to| to.output.clone()),
         tags: tags.map(|column| (column.name.text.clone(), column.tags.clone())).collect(),
+        origins,
     })
 }
 
@@ -84,16 +86,28 @@ struct BoundColumn {
 }
 
 impl BoundColumn {
-    fn bind(self, raw: &SchemaRef, span: Span) -> Outcome<(Field, ColumnSource)> {
+    /// The path of its value; parts are told apart by their lengths.
+    fn path_text(&self) -> String {
+        let part = |part: &String| format!("{}.{part}", part.len());
+        match &self.source {
+            StreamColumnSource::Path(path) => path.iter().map(part).collect(),
+            _ => part(&self.name),
+        }
+    }
+
+    /// The column, where its values come from, and what they are whatever the column is called.
+    fn bind(self, raw: &SchemaRef, paths: &[String], span: Span) -> Outcome<(Field, ColumnSource, String)> {
+        let path_text = self.path_text();
         match (self.raw, self.source) {
-            (Some(field), StreamColumnSource::Path(path)) => Ok((field, ColumnSource::Path(path))),
-            (Some(field), _) => Ok((field, ColumnSource::Path(vec![self.name]))),
+            (Some(field), StreamColumnSource::Path(path)) => Ok((field, ColumnSource::Path(path), path_text)),
+            (Some(field), _) => Ok((field, ColumnSource::Path(vec![self.name]), path_text)),
             (None, StreamColumnSource::Computed(expr)) => {
                 let expr = match self.data_type {
                     Some(data_type) => cast(expr, data_type),
                     None => expr,
                 };
-                let compiled = expression::compile(&expr, &scope(raw));
+                let compiled =
+                    expression::compile(&expr, &scope(raw.fields().iter().map(|field| (field.name(), field))));
                 let compiled = compiled.map_err(|problem| Box::new(fault(problem).within(span)))?;
                 if let Some(declared) = self.declared.filter(|declared| *declared != compiled.data_type) {
                     return Fault::new(span_of(&expr), format!("column \"{}\" is not of its declared type", self.name))
@@ -102,8 +116,9 @@ impl BoundColumn {
                         .within(span)
                         .err();
                 }
+                let text = compiled.text(&scope(raw.fields().iter().zip(paths).map(|(field, path)| (path, field))));
                 let field = Field::new(&self.name, compiled.data_type, compiled.nullable);
-                Ok((field, ColumnSource::Computed(compiled.scalar)))
+                Ok((field, ColumnSource::Computed(compiled.scalar), text))
             }
             _ => Fault::new(span, format!("column \"{}\" has no source", self.name)).err(),
         }
@@ -114,14 +129,14 @@ fn cast(expr: Expr, data_type: SqlType) -> Expr {
     Expr::Cast { kind: CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }
 }
 
-fn scope(raw: &SchemaRef) -> Scope {
-    let column = |(index, field): (usize, &Arc<Field>)| ScopeColumn {
+fn scope<'f>(raw: impl Iterator<Item = (&'f String, &'f Arc<Field>)>) -> Scope {
+    let column = |(index, (name, field)): (usize, (&String, &Arc<Field>))| ScopeColumn {
         qualifier: None,
-        name: field.name().clone(),
+        name: name.clone(),
         data_type: field.data_type().clone(),
         place: Place::Column(ColumnId(index)),
     };
-    raw.fields().iter().enumerate().map(column).collect()
+    raw.enumerate().map(column).collect()
 }
 
 fn typed(declared: &statement::Stream) -> Outcome<Vec<BoundColumn>> {

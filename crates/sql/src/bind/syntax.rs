@@ -2,6 +2,7 @@
 
 use crate::diagnostic::{Fault, Outcome, place_of};
 use crate::statement::Name;
+use operators::predict::Part;
 use sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, Query, TableFactor,
     Visit, Visitor, visit_relations,
@@ -38,6 +39,15 @@ pub(crate) fn call<'a>(expr: &'a Expr, name: &str) -> Option<&'a Function> {
         Expr::Function(function) if function_name(function) == name => Some(function),
         _ => None,
     }
+}
+
+/// The functions that tell of the score of a row.
+pub(crate) const SCORE_FUNCTIONS: [(&str, Part); 3] =
+    [("predict", Part::Score), ("predict_version", Part::Version), ("predict_fault", Part::Fault)];
+
+/// A call of a model, and what it asks for.
+pub(crate) fn score_call(expr: &Expr) -> Option<(Part, &Function)> {
+    SCORE_FUNCTIONS.iter().find_map(|(name, part)| Some((*part, call(expr, name)?)))
 }
 
 /// The name of the function in lower case.

@@ -4,7 +4,7 @@ use crate::check::{CheckedPlan, Start};
 use crate::diagnostic::Diagnostic;
 use crate::expression::type_name;
 use crate::lineage::Lineage;
-use crate::lower::physical::{PlanKind, PlanNode, shown};
+use crate::lower::physical::{NodeState, PlanKind, PlanNode, shown};
 use crate::plan::logical::Operator;
 use arrow::datatypes::{Field, SchemaRef};
 use dataflow::{Edge, Encode, Error, EventTime, Exchange, Port, stages};
@@ -30,9 +30,8 @@ pub struct ExplainedNode {
     pub kind: &'static str,
     /// What it computes, and what bounds its state.
     pub computes: String,
-    /// What its state holds, as a number that stays the same while the same is computed of the same rows, whatever
-    /// views and columns are called; `None` where it has none that lasts.
-    pub state: Option<u128>,
+    /// Its state; `None` where it has none that lasts.
+    pub state: Option<ExplainedState>,
     /// Its stage, from 1; streams are in none.
     pub stage: Option<usize>,
     /// Where its rows come from.
@@ -41,6 +40,18 @@ pub struct ExplainedNode {
     pub columns: Vec<(String, String)>,
     /// How many of them are those of its input, in front.
     pub kept: usize,
+}
+
+/// The state of a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExplainedState {
+    /// What it is known by.
+    pub id: String,
+    /// What it holds, as a number that stays the same while the same is computed of the same rows, whatever views and
+    /// columns are called.
+    pub digest: u128,
+    /// About how many bytes it takes for each row or key that it keeps.
+    pub bytes_each: usize,
 }
 
 /// Where rows of a node come from.
@@ -75,6 +86,12 @@ pub struct ExplainedColumn {
 }
 
 impl CheckedPlan {
+    /// The states of the plan that last: the name of the node, and what each holds.
+    pub fn states(&self) -> Vec<(String, u128)> {
+        let of = |node: &PlanNode| Some((node.name.clone(), node.state?.digest));
+        self.plan.nodes.iter().filter_map(of).collect()
+    }
+
     /// The plan as data.
     pub fn explained(&self) -> Result<Explained, Vec<Diagnostic>> {
         let start = Start { after: EventTime::MIN, revision: String::new(), row_text: no_text };
@@ -89,7 +106,11 @@ impl CheckedPlan {
                 name: node.name.clone(),
                 kind: kind(node),
                 computes: node.describe.clone(),
-                state: node.state,
+                state: node.state.map(|NodeState { digest, bytes_each }| ExplainedState {
+                    id: format!("{digest:032x}"),
+                    digest,
+                    bytes_each,
+                }),
                 stage,
                 inputs: node.inputs.iter().map(|edge| self.explained_input(edge, node)).collect(),
                 columns: node.schema.fields().iter().map(column).collect(),

@@ -5,4 +5,4 @@ mod explained;
 mod dot;
 mod text;
 
-pub use explained::{Explained, ExplainedColumn, ExplainedInput, ExplainedNode, ExplainedOutput};
+pub use explained::{Explained, ExplainedColumn, ExplainedInput, ExplainedNode, ExplainedOutput, ExplainedState};

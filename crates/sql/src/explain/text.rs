@@ -42,8 +42,8 @@ impl Explained {
         let from = if inputs.is_empty() { String::new() } else { format!("  <- {}", inputs.join(", ")) };
         writeln!(f, "{}: {}{from}", node.name, node.kind)?;
         writeln!(f, "    {}", node.computes)?;
-        if let Some(state) = node.state {
-            writeln!(f, "    state id {state:032x}")?;
+        if let Some(state) = &node.state {
+            writeln!(f, "    state id {}, about {} bytes each", state.id, state.bytes_each)?;
         }
         let columns: Vec<String> =
             node.columns[node.kept..].iter().map(|(name, data_type)| format!("{name} {data_type}")).collect();

@@ -88,6 +88,19 @@ pub(crate) fn names(with_lag: bool) -> Vec<&'static str> {
     AGGREGATES.iter().filter(|signature| with_lag || !signature.is_lag()).map(|signature| signature.names[0]).collect()
 }
 
+/// The call of an aggregate as SQL; without an argument it is of all rows.
+pub(crate) fn call_text(aggregate: Aggregate, argument: Option<&str>) -> String {
+    let argument = argument.unwrap_or("*");
+    if let Aggregate::Lag { offset } = aggregate {
+        return format!("lag({argument}, {offset})");
+    }
+    let named = |distinct| AGGREGATES.iter().find(|signature| signature.over_frame(distinct) == Some(aggregate));
+    match named(false) {
+        Some(signature) => format!("{}({argument})", signature.names[0]),
+        None => format!("{}(DISTINCT {argument})", named(true).map_or("", |signature| signature.names[0])),
+    }
+}
+
 impl AggregateSignature {
     pub(crate) fn is_lag(&self) -> bool {
         matches!(self.computes, Lag)

@@ -1,15 +1,15 @@
 //! Logical operators to nodes: column ids become positions, and rows are brought to their keys where they are not yet.
 
-use super::physical::{DecisionPlan, PART, Plan, PlanKind, PlanNode, forward};
+use super::physical::{DecisionPlan, NodeState, PART, Plan, PlanKind, PlanNode, forward};
 use crate::diagnostic::{Fault, Outcome};
 use crate::expression::{ColumnId, Problem, Tree, scalar_over};
 use crate::identity::Identities;
 use crate::interval;
 use crate::output::OutputSpec;
-use crate::plan::describe;
 use crate::plan::logical::{
     AsOf, Decision, LogicalNode, LogicalPlan, Operator, ProjectColumn, Range, Score, SinkRows, WindowFunction,
 };
+use crate::plan::{describe, state_size};
 use crate::stream::Stream;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use dataflow::{EventTime, Exchange, Output, Port, Scalar};
@@ -20,10 +20,12 @@ use std::sync::Arc;
 /// The nodes of a plan, and where rows come out of it.
 pub(crate) fn lower(logical: &LogicalPlan, streams: &[Stream]) -> Result<(Plan, Vec<OutputSpec>), (usize, Box<Fault>)> {
     let mut lowering = Lowering { logical, streams, plan: Plan::default(), nodes: Vec::new(), outputs: Vec::new() };
-    let identities = Identities::of(logical);
+    let identities = Identities::of(logical, streams);
     for (at, node) in logical.nodes.iter().enumerate() {
         let lowered = lowering.node(node).map_err(|fault| (node.origin.file, fault))?;
-        lowering.plan.nodes[lowered].state = identities.state(at);
+        let bytes = state_size::bytes_each(&node.operator, &logical.columns);
+        let state = identities.state(at).zip(bytes).map(|(digest, bytes_each)| NodeState { digest, bytes_each });
+        lowering.plan.nodes[lowered].state = state;
         lowering.nodes.push(lowered);
     }
     Ok((lowering.plan, lowering.outputs))
@@ -176,15 +178,22 @@ impl Lowering<'_> {
         let at = positions(from);
         let mut names = Names::of(&from.schema);
         let score = |score: &Score| {
+            let column = |(part, id): &(predict::Part, ColumnId)| {
+                (*part, names.free(&self.name(*id, self.logical.columns.name(*id))))
+            };
+            let inputs = score.input_names.iter().zip(&score.inputs);
             Ok(predict::Score {
-                name: names.free(&self.name(score.id, self.logical.columns.name(score.id))),
+                columns: score.columns.iter().map(column).collect(),
+                model: score.model.clone(),
                 scorer: score.scorer.clone(),
-                inputs: score.inputs.iter().map(|input| at.scalar(input)).collect::<Result<_, _>>()?,
+                inputs: inputs
+                    .map(|(name, input)| Ok((name.clone(), at.scalar(input)?)))
+                    .collect::<Result<_, Problem>>()?,
             })
         };
         let spec = predict::Spec { scores: scores.iter().map(score).collect::<Result<Vec<_>, Problem>>()? };
         let schema = predict::output_schema(&from.schema, &spec);
-        let columns = from.columns.iter().copied().chain(scores.iter().map(|score| score.id)).collect();
+        let columns = from.columns.iter().copied().chain(scores.iter().flat_map(Score::ids)).collect();
         Ok(Lowered { schema, columns, ..self.like_input(input, PlanKind::Predict(spec)) })
     }
 

@@ -31,8 +31,17 @@ pub(crate) struct PlanNode {
     pub placed: Option<Vec<ColumnId>>,
     /// Whether rows come in (`_time`, `_ord`) order between watermarks.
     pub sorted: bool,
-    /// What its state holds, where it has one that lasts.
-    pub state: Option<u128>,
+    /// Its state, where it has one that lasts.
+    pub state: Option<NodeState>,
+}
+
+/// The state of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NodeState {
+    /// What it holds.
+    pub digest: u128,
+    /// About how many bytes it takes for each row or key that it keeps.
+    pub bytes_each: usize,
 }
 
 #[derive(Clone, Debug)]

@@ -42,7 +42,8 @@ pub(crate) fn text(operator: &Operator, columns: &Columns) -> String {
             let of = |score: &Score| {
                 let version: String = score.scorer.version().chars().take(12).collect();
                 let inputs: Vec<String> = score.inputs.iter().map(|input| columns.text(input)).collect();
-                format!("{} = {} {version} of {}", columns.name(score.id), score.model, inputs.join(", "))
+                let ids: Vec<ColumnId> = score.ids().collect();
+                format!("{} = {} {version} of {}", columns.names(&ids), score.model, inputs.join(", "))
             };
             scores.iter().map(of).collect::<Vec<_>>().join("; ")
         }

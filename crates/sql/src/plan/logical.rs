@@ -3,6 +3,7 @@
 use crate::bind::{BoundRule, Columns};
 use crate::expression::{ColumnId, Tree};
 use dataflow::{Output, Scorer, Span as Length};
+use operators::predict::Part;
 use operators::window::Frame;
 use operators::{Aggregate, RangeFunction};
 use sqlparser::tokenizer::Span;
@@ -130,9 +131,11 @@ pub(crate) struct RangeAggregate {
 /// A score of a model.
 #[derive(Clone, Debug)]
 pub(crate) struct Score {
-    pub id: ColumnId,
+    /// What is put out of it.
+    pub columns: Vec<(Part, ColumnId)>,
     pub model: String,
     pub scorer: Arc<dyn Scorer>,
+    pub input_names: Vec<String>,
     pub inputs: Vec<Tree>,
 }
 
@@ -194,7 +197,7 @@ impl LogicalNode {
                 output.extend(join.columns.iter().map(|(id, name, _)| OutputColumn { id: *id, name: name.clone() }));
             }
             Operator::Range(range) => output.extend(range.functions.iter().map(|function| of(function.id))),
-            Operator::Predict(scores) => output.extend(scores.iter().map(|score| of(score.id))),
+            Operator::Predict(scores) => output.extend(scores.iter().flat_map(Score::ids).map(of)),
             Operator::Dedup { .. } | Operator::Filter(_) => {}
             Operator::Decision(_) | Operator::Acted | Operator::Sink { .. } => return vec![],
         }
@@ -242,6 +245,11 @@ impl Operator {
 }
 
 impl Score {
+    /// The columns that it puts out.
+    pub fn ids(&self) -> impl Iterator<Item = ColumnId> {
+        self.columns.iter().map(|(_, id)| *id)
+    }
+
     /// Whether an input can fail; the model itself gives NULL.
     pub fn can_fail(&self) -> bool {
         self.inputs.iter().any(Tree::can_fail)

@@ -9,5 +9,6 @@ mod build;
 
 pub(crate) mod describe;
 mod print;
+pub(crate) mod state_size;
 
 pub(crate) use build::build;

@@ -202,9 +202,10 @@ impl Steps<'_> {
             return;
         }
         let score = |call: &ScoreCall| Score {
-            id: call.id,
+            columns: call.columns.clone(),
             model: call.model.clone(),
             scorer: call.scorer.clone(),
+            input_names: call.input_names.clone(),
             inputs: call.inputs.clone(),
         };
         self.push("predict", Operator::Predict(calls.scores.iter().map(score).collect()));

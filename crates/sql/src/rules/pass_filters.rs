@@ -5,16 +5,16 @@
 //! left to right on every row. It passes
 //!
 //! - a projection, where it is on columns that are passed on;
-//! - DEDUP and windows, where it is on their key alone: else it would change which rows are left, or are counted;
+//! - windows, where it is on their key alone: else it would change which rows are counted;
 //! - an as-of join and aggregates over another stream, where it is on their left side: each row of it stands alone;
 //! - models.
 //!
-//! It passes nothing that others read too.
+//! It passes nothing that others read too, and never DEDUP: a repetition that it removes there would not be told as one.
 
 use super::rewrite::{Rebuilt, without_idle_nodes};
 use crate::bind::Columns;
 use crate::expression::{ColumnId, Op, Place, Problem, Tree};
-use crate::plan::logical::{LogicalNode, LogicalPlan, Operator, ProjectColumn};
+use crate::plan::logical::{LogicalNode, LogicalPlan, Operator, ProjectColumn, Score};
 use std::collections::HashSet;
 
 pub(super) fn apply(plan: &LogicalPlan) -> Result<(LogicalPlan, usize), Problem> {
@@ -87,14 +87,13 @@ fn below_of(condition: &Tree, below: &Operator) -> Result<Option<Tree>, Problem>
     let without = |appended: Vec<ColumnId>| !appended.iter().any(|id| used.contains(id));
     let passes = match below {
         Operator::Project(all) => return through_projection(condition, &used, all),
-        Operator::Dedup { keys, .. } => within(keys),
         Operator::Window { keys, .. } => within(keys),
         Operator::AsOf(join) => without(join.columns.iter().map(|(id, ..)| *id).collect()),
         // Rows that wait have another `_time` before.
         Operator::Range(range) => {
             !(beside && range.hold() > 0) && without(range.functions.iter().map(|function| function.id).collect())
         }
-        Operator::Predict(scores) => without(scores.iter().map(|score| score.id).collect()),
+        Operator::Predict(scores) => without(scores.iter().flat_map(Score::ids).collect()),
         _ => false,
     };
     Ok(passes.then(|| condition.clone()))

@@ -98,7 +98,7 @@ fn needs(node: &LogicalNode, side: usize, of_node: &Needed, input: &[OutputColum
         }
         Operator::Predict(scores) => {
             passed_on(&mut needed);
-            let kept = scores.iter().filter(|score| of_node.contains(&score.id) || score.can_fail());
+            let kept = scores.iter().filter(|score| score.ids().any(|id| of_node.contains(&id)) || score.can_fail());
             kept.for_each(|score| score.inputs.iter().for_each(|input| used(&mut needed, input)));
         }
     }
@@ -160,7 +160,8 @@ fn prune(operator: &mut Operator, needed: &Needed, columns: &Columns) -> bool {
             false
         }
         Operator::Predict(scores) => {
-            scores.retain(|score| needed.contains(&score.id) || score.can_fail());
+            scores.retain(|score| score.ids().any(|id| needed.contains(&id)) || score.can_fail());
+            scores.iter_mut().for_each(|score| score.columns.retain(|(_, id)| needed.contains(id)));
             scores.is_empty()
         }
         _ => false,

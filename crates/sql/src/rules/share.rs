@@ -7,6 +7,7 @@ use super::rewrite::{Rebuilt, without_idle_nodes};
 use crate::bind::Columns;
 use crate::expression::{ColumnId, Place, Problem, Tree, print};
 use crate::plan::logical::{LogicalNode, LogicalPlan, Operator, RangeAggregate, Score, WindowFunction};
+use operators::predict::Part;
 use std::collections::HashMap;
 use std::fmt::Write;
 
@@ -86,7 +87,7 @@ impl Share {
                 other.functions.iter().zip(&range.functions).map(|(other, known)| (other.id, known.id)).collect()
             }
             (Operator::Predict(scores), Operator::Predict(others)) => {
-                others.iter().zip(scores).map(|(other, known)| (other.id, known.id)).collect()
+                others.iter().flat_map(Score::ids).zip(scores.iter().flat_map(Score::ids)).collect()
             }
             _ => vec![],
         };
@@ -141,7 +142,8 @@ fn computes(node: &LogicalNode, columns: &Columns) -> Option<String> {
         Operator::Predict(scores) => {
             let of = |score: &Score| {
                 let inputs: Vec<String> = score.inputs.iter().map(tree).collect();
-                format!("{} {} ({})", score.model, score.scorer.version(), inputs.join(", "))
+                let parts: Vec<Part> = score.columns.iter().map(|(part, _)| *part).collect();
+                format!("{parts:?} {} {} ({})", score.model, score.scorer.version(), inputs.join(", "))
             };
             write!(text, "predict {}", scores.iter().map(of).collect::<Vec<_>>().join("; "))
         }
