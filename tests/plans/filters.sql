@@ -14,5 +14,5 @@ FROM plays;
 -- The sum can fail, so nothing passes it.
 INSERT INTO lake.summed SELECT * FROM summed WHERE user_id > 7;
 CREATE VIEW cast_first AS SELECT play_id, track, seconds FROM plays;
--- What can fail passes nothing, and nothing after it does.
+-- What can fail passes nothing, nothing after it does, and nothing before it that may be NULL.
 INSERT INTO lake.cast SELECT * FROM cast_first WHERE seconds > 1 AND CAST(track AS BIGINT) > 1 AND play_id > 1;

@@ -2,7 +2,8 @@
 //!
 //! A condition passes an operator only if no row fails there: the row would be removed in place of failing. It must not
 //! fail itself, and passes with those before it: after a condition that can fail nothing passes, since AND goes from
-//! left to right on every row. It passes
+//! left to right on every row. Nor does one that may be NULL pass from before a condition that can fail: on NULL the rest is
+//! asked too, and the row may be bad. It passes
 //!
 //! - a projection, where it is on columns that are passed on;
 //! - windows, where it is on their key alone: else it would change which rows are counted;
@@ -48,9 +49,12 @@ fn pass_one(plan: &LogicalPlan) -> Result<Option<LogicalPlan>, Problem> {
 fn split(condition: &Tree, below: &Operator, columns: &Columns) -> Result<(Vec<Tree>, Vec<Tree>), Problem> {
     let (mut passing, mut staying) = (Vec::new(), Vec::new());
     let mut open = !below.can_fail(columns);
-    for part in conjuncts(condition) {
+    let all = conjuncts(condition);
+    let last_that_fails = all.iter().rposition(|part| part.can_fail());
+    for (at, &part) in all.iter().enumerate() {
         open &= !part.can_fail();
-        match if open { below_of(part, below)? } else { None } {
+        let is_settled = !part.nullable() || last_that_fails.is_none_or(|last| last < at);
+        match if open && is_settled { below_of(part, below)? } else { None } {
             Some(moved) => passing.push(moved),
             None => staying.push(part.clone()),
         }
