@@ -60,3 +60,55 @@ fn the_first_rows_of_a_query_are_printed_before_it_ends() {
     drop(out);
     assert!(child.wait().expect("it ends").success(), "a reader that goes away is no error");
 }
+
+/// Runs a SELECT over two rows; gives the exit code and what was said.
+fn select(items: &str) -> (i32, String) {
+    let folder = Folder::empty();
+    let sql = format!(
+        "CREATE STREAM events (n BIGINT, at TIMESTAMP, WATERMARK FOR at AS at) HISTORY FILES 'events.csv';\n\
+         INSERT INTO lake.out SELECT n, {items} FROM events;\n"
+    );
+    folder
+        .write("pipelines/events.sql", &sql)
+        .write("events.csv", "n,at\n1,2026-01-01T00:00:00Z\n2,2026-01-02T00:00:00Z\n");
+    let ran = folder.run(&["run"]);
+    (ran.code, ran.err)
+}
+
+#[test]
+fn expressions_are_as_long_as_programs_write_them() {
+    let numbers = |between: &str| (0..5_000).map(|n| format!("n = {n}")).collect::<Vec<_>>().join(between);
+    let repeated = |term: &str, between: &str| vec![term; 5_000].join(between);
+    for (kind, items) in [
+        ("AND", format!("({}) AS x", numbers(" AND "))),
+        ("OR", format!("({}) AS x", numbers(" OR "))),
+        ("+", format!("{} AS x", repeated("n", " + "))),
+        ("||", format!("{} AS x", repeated("'a'", " || "))),
+        ("IN", format!("n IN ({}) AS x", repeated("7", ", "))),
+        ("CASE", format!("CASE {} END AS x", repeated("WHEN n = 7 THEN 1", " "))),
+    ] {
+        let (code, told) = select(&items);
+        assert!(code == 0, "{kind}: {code}\n{}", &told[..told.len().min(2_000)]);
+    }
+}
+
+#[test]
+fn expressions_that_are_too_deep_or_too_long_are_refused_by_name() {
+    let nested =
+        |before: &str, after: &str, depth: usize| format!("{}n{} AS x", before.repeat(depth), after.repeat(depth));
+    let kinds = [("(", ")"), ("abs(", ")"), ("- ", ""), ("CASE WHEN n = 1 THEN 1 ELSE ", " END")];
+    for (before, after) in kinds {
+        let (code, told) = select(&nested(before, after, 60));
+        assert!(code == 0, "{before}: {code}\n{}", &told[..told.len().min(2_000)]);
+        for depth in [150, 5_000, 100_000] {
+            let (code, told) = select(&nested(before, after, depth));
+            assert!(code == 1 && told.contains("nested too deeply"), "{before} {depth} times: {code}");
+        }
+    }
+    let (code, told) = select(&format!("{}(n = 1) AS x", "NOT ".repeat(150)));
+    assert!(code == 1 && told.contains("nested too deeply"), "{code} {told}");
+    for operator in [" OR ", " AND "] {
+        let (code, told) = select(&format!("({}) AS x", vec!["n = 1"; 50_000].join(operator)));
+        assert!(code == 1 && told.contains("the expression is too long"), "{operator}: {code}");
+    }
+}

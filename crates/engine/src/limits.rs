@@ -8,3 +8,7 @@ pub const LANE_ROWS: usize = 4 * BATCH_ROWS;
 
 /// The most bytes of rows that may wait in one lane before its sender has no credit.
 pub const LANE_BYTES: usize = 16 << 20;
+
+/// The stack of a thread that evaluates expressions, which may be as long as SQL allows. Only what is used of it is
+/// memory.
+pub(crate) const STACK_BYTES: usize = 64 << 20;

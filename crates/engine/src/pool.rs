@@ -1,5 +1,6 @@
 //! Threads for what need not run on a worker's: reading and decoding ahead.
 
+use crate::limits::STACK_BYTES;
 use crossbeam_channel::{Sender, unbounded};
 use dataflow::{Background, Error, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,8 +22,8 @@ impl Pool {
                     let _ = catch_unwind(AssertUnwindSafe(work));
                 }
             };
-            let started = std::thread::Builder::new().name(format!("read ahead {thread}")).spawn(run);
-            started.map_err(|error| {
+            let named = std::thread::Builder::new().name(format!("read ahead {thread}"));
+            named.stack_size(STACK_BYTES).spawn(run).map_err(|error| {
                 Error::unavailable("a thread that reads ahead cannot be started").with_source(error)
             })?;
         }

@@ -4,6 +4,7 @@ use crate::build::{JobReport, Parts, build};
 use crate::commit::CommitterStep;
 use crate::control::Control;
 use crate::job::Job;
+use crate::limits::STACK_BYTES;
 use crate::schedule::Downstream;
 use crate::sink::WriterStep;
 use crate::status::Status;
@@ -73,7 +74,7 @@ impl Threads {
             }
             let _ = ends.send(());
         };
-        let started = std::thread::Builder::new().name(name).spawn(run);
+        let started = std::thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(run);
         if let Err(error) = started {
             let error = Error::unavailable("a thread of the job cannot be started").with_source(error);
             self.control.fail(error);

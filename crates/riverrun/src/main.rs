@@ -21,17 +21,30 @@ mod why;
 
 use args::{Cli, Command, ModelCommand};
 use clap::{CommandFactory, Parser};
+use dataflow::Error;
 use outcome::Outcome;
-use project::Project;
+use project::{Failure, Project};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+/// The stack of the thread that plans statements, which may be as long as SQL allows. Only what is used of it is memory.
+const STACK_BYTES: usize = 512 << 20;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match signals::survive_file_limit().map_err(project::Failure::Error).and_then(|()| command(&cli)) {
+    let run = move || match signals::survive_file_limit().map_err(Failure::Error).and_then(|()| command(&cli)) {
         Ok(code) => code,
         Err(failure) => {
             report::failure(&failure);
+            ExitCode::from(1)
+        }
+    };
+    match std::thread::Builder::new().name("main".to_owned()).stack_size(STACK_BYTES).spawn(run) {
+        // A panic has said what it is about.
+        Ok(main) => main.join().unwrap_or(ExitCode::from(101)),
+        Err(error) => {
+            let error = Error::unavailable("the thread of the command cannot be started").with_source(error);
+            report::failure(&Failure::Error(error));
             ExitCode::from(1)
         }
     }

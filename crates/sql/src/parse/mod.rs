@@ -1,5 +1,6 @@
 //! SQL text to statements: our own statements from tokens, SELECT bodies by sqlparser.
 
+mod depth;
 mod token_reader;
 
 mod decision;
@@ -30,7 +31,7 @@ pub fn parse(files: &[SourceFile]) -> Result<Statements, Vec<Diagnostic>> {
         let (tokens, marks) = take_as_of(tokens);
         statements.as_of.extend(marks.into_iter().map(|at| (number, at)));
         for tokens in split(tokens) {
-            match parse_statement(&tokens) {
+            match depth::check(&tokens).and_then(|()| parse_statement(&tokens)) {
                 Ok(statement) => place(&mut statements, number, span_over(&tokens), statement, &mut wrong),
                 Err(fault) => wrong.push(fault.within(span_over(&tokens)).in_file(file)),
             }
@@ -46,6 +47,7 @@ pub(crate) fn parse_query(text: &str) -> Outcome<(Box<Query>, HashSet<Location>)
     let (Some(tokens), true) = (all.pop(), all.is_empty()) else {
         return Fault::new(whole(text), "a query is one SELECT").err();
     };
+    depth::check(&tokens)?;
     let mut reader = TokenReader::new(&tokens);
     let query = reader.query()?;
     reader.end()?;

@@ -1,5 +1,6 @@
 //! A statement as a sequence of tokens.
 
+use super::depth::NESTED_MAX;
 use crate::diagnostic::{Fault, Outcome, did_you_mean};
 use crate::statement::Name;
 use sqlparser::ast::{Expr, Query};
@@ -201,7 +202,9 @@ impl<'a> TokenReader<'a> {
     /// Lets sqlparser read from here on.
     pub fn sqlparser<T>(&mut self, read: impl FnOnce(&mut Parser) -> Result<T, ParserError>) -> Outcome<T> {
         let rest = self.tokens.get(self.at..).unwrap_or(&[]).to_vec();
-        let mut parser = Parser::new(&DuckDbDialect {}).with_tokens_with_locations(rest);
+        // What is nested deeper was refused by name; a level of ours takes a few of the parser's.
+        let parser = Parser::new(&DuckDbDialect {}).with_recursion_limit(8 * NESTED_MAX);
+        let mut parser = parser.with_tokens_with_locations(rest);
         let read = read(&mut parser);
         let next = parser.peek_token_ref();
         match read {
