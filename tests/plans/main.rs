@@ -2,6 +2,8 @@
 //!
 //! `RIVERRUN_REWRITE=1 cargo test --test plans` writes the expected plans anew; read the difference before committing it.
 
+mod statements;
+
 use arrow::array::{ArrayRef, Float32Array};
 use arrow::datatypes::{DataType, SchemaRef};
 use dataflow::{Error, Result, Scorer, ScorerInput};

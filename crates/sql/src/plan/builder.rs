@@ -38,14 +38,6 @@ impl Builder {
 
     /// The key by which the rows of a node lie together, in their order.
     pub fn placed(&self, node: usize) -> Option<Vec<ColumnId>> {
-        let mut at = node;
-        let keys = loop {
-            let LogicalNode { operator, inputs, .. } = &self.plan.nodes[at];
-            match operator.keys(0) {
-                Some(keys) => break keys,
-                None => at = *inputs.first()?,
-            }
-        };
-        keys.iter().all(|key| self.outputs[node].iter().any(|column| column.id == *key)).then_some(keys)
+        self.plan.placed(node, &self.outputs[node])
     }
 }

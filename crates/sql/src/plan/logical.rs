@@ -174,6 +174,19 @@ impl LogicalPlan {
         outputs
     }
 
+    /// The key by which the rows of a node, which puts out these columns, lie together in their order.
+    pub fn placed(&self, node: usize, output: &[OutputColumn]) -> Option<Vec<ColumnId>> {
+        let mut at = node;
+        let keys = loop {
+            let LogicalNode { operator, inputs, .. } = &self.nodes[at];
+            match operator.keys(0) {
+                Some(keys) => break keys,
+                None => at = *inputs.first()?,
+            }
+        };
+        keys.iter().all(|key| output.iter().any(|column| column.id == *key)).then_some(keys)
+    }
+
     /// How many nodes read each node.
     pub fn readers(&self) -> Vec<usize> {
         let mut readers = vec![0; self.nodes.len()];

@@ -4,6 +4,7 @@
 
 mod fold;
 mod pass_filters;
+mod place;
 mod prune;
 mod rewrite;
 mod share;
@@ -20,13 +21,16 @@ pub enum Rule {
     PassFilters,
     /// Equal work is done once.
     ShareWork,
+    /// Steps stand in the order in which rows travel least.
+    PlaceExchanges,
     /// Columns that nobody needs are not carried.
     PruneColumns,
 }
 
 impl Rule {
     /// All rules, in the order in which they are applied.
-    pub const ALL: [Rule; 4] = [Rule::FoldConstants, Rule::PassFilters, Rule::ShareWork, Rule::PruneColumns];
+    pub const ALL: [Rule; 5] =
+        [Rule::FoldConstants, Rule::PassFilters, Rule::ShareWork, Rule::PlaceExchanges, Rule::PruneColumns];
 
     /// What plans call it.
     pub fn name(self) -> &'static str {
@@ -34,6 +38,7 @@ impl Rule {
             Rule::FoldConstants => "fold constants",
             Rule::PassFilters => "pass filters",
             Rule::ShareWork => "share work",
+            Rule::PlaceExchanges => "place exchanges",
             Rule::PruneColumns => "prune columns",
         }
     }
@@ -43,6 +48,7 @@ impl Rule {
             Rule::FoldConstants => fold::apply(plan),
             Rule::PassFilters => pass_filters::apply(plan),
             Rule::ShareWork => share::apply(plan),
+            Rule::PlaceExchanges => Ok(place::apply(plan)),
             Rule::PruneColumns => Ok(prune::apply(plan)),
         }
     }

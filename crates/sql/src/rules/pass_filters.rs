@@ -10,7 +10,9 @@
 //! - an as-of join and aggregates over another stream, where it is on their left side: each row of it stands alone;
 //! - models.
 //!
-//! It passes nothing that others read too, and never DEDUP: a repetition that it removes there would not be told as one.
+//! It never passes DEDUP: a repetition that it removes there would not be told as one. It passes nothing that others read
+//! too, unless each of them has a condition: then a row that none of them wants is removed below what they share, by the OR
+//! of their conditions, and each condition stays where it is.
 
 use super::rewrite::{Rebuilt, without_idle_nodes};
 use crate::bind::Columns;
@@ -20,13 +22,109 @@ use std::collections::HashSet;
 
 pub(super) fn apply(plan: &LogicalPlan) -> Result<(LogicalPlan, usize), Problem> {
     let (mut plan, mut times) = (plan.clone(), 0);
-    // A condition passes one operator a round, and there are no more rounds than operators.
-    for _ in 0..plan.nodes.len() {
-        let Some(better) = pass_one(&plan)? else { break };
-        plan = better;
-        times += 1;
+    pass_all(&mut plan, &mut times)?;
+    // What comes after a node keeps its place from the end when a filter is put below it.
+    let mut from_end = 1;
+    while from_end <= plan.nodes.len() {
+        let shared = plan.nodes.len() - from_end;
+        if let Some((below, wanted)) = wanted_by_any(&plan, shared)? {
+            let (mut better, mut passed) = (put_below(&plan, below, wanted), 1);
+            pass_all(&mut better, &mut passed)?;
+            // Rows that travel once for several would travel once for each.
+            if journeys(&better) <= journeys(&plan) {
+                (plan, times) = (better, times + passed);
+            }
+        }
+        from_end += 1;
     }
     Ok((plan, times))
+}
+
+/// Lets conditions pass until none can.
+fn pass_all(plan: &mut LogicalPlan, times: &mut usize) -> Result<(), Problem> {
+    // A condition passes one operator a round, and there are no more rounds than operators.
+    for _ in 0..plan.nodes.len() {
+        let Some(better) = pass_one(plan)? else { break };
+        *plan = better;
+        *times += 1;
+    }
+    Ok(())
+}
+
+/// The condition that a row is wanted by any of the readers of a node, and the operator below which it can be: the first
+/// one from that node down that does more than to pass on and compute columns. `None` where a reader wants all rows.
+fn wanted_by_any(plan: &LogicalPlan, shared: usize) -> Result<Option<(usize, LogicalNode)>, Problem> {
+    let readers: Vec<&LogicalNode> = plan.nodes.iter().filter(|node| node.inputs.contains(&shared)).collect();
+    let Some(path) = path_to_work(plan, shared).filter(|_| readers.len() > 1) else { return Ok(None) };
+    let mut wanted: Vec<Tree> = Vec::new();
+    for reader in &readers {
+        let Operator::Filter(condition) = &reader.operator else { return Ok(None) };
+        let mut passing = Vec::new();
+        for (part, _) in settled(condition).into_iter().filter(|(_, is_settled)| *is_settled) {
+            passing.extend(below_all(part, plan, &path)?);
+        }
+        let Some(passing) = and(passing)? else { return Ok(None) };
+        if !wanted.contains(&passing) {
+            wanted.push(passing);
+        }
+    }
+    let mut all = wanted.into_iter();
+    let (Some(mut either), Some(&below)) = (all.next(), path.last()) else { return Ok(None) };
+    for next in all {
+        either = Tree::of(Op::Or, vec![either, next])?;
+    }
+    let LogicalNode { name, origin, inputs, .. } = &plan.nodes[below];
+    let (name, operator) = (format!("{name}.wanted"), Operator::Filter(either));
+    Ok(Some((below, LogicalNode { name, operator, inputs: inputs[..1].to_vec(), origin: *origin })))
+}
+
+/// The nodes from a node down to the first that does more than to pass on and compute columns, where no row fails on
+/// the way and no other node reads from there.
+fn path_to_work(plan: &LogicalPlan, from: usize) -> Option<Vec<usize>> {
+    let (readers, mut path) = (plan.readers(), vec![from]);
+    loop {
+        let at = *path.last()?;
+        let LogicalNode { operator, inputs, .. } = &plan.nodes[at];
+        if operator.can_fail(&plan.columns) || (at != from && readers[at] > 1) {
+            return None;
+        }
+        let below = *inputs.first()?;
+        match operator {
+            Operator::Project(_) => path.push(below),
+            Operator::Filter(_) => return None,
+            _ => return Some(path),
+        }
+    }
+}
+
+/// A condition as it is below all operators of a path; `None` where it cannot pass one of them.
+fn below_all(condition: &Tree, plan: &LogicalPlan, path: &[usize]) -> Result<Option<Tree>, Problem> {
+    let mut moved = condition.clone();
+    for &node in path {
+        match below_of(&moved, &plan.nodes[node].operator)? {
+            Some(below) => moved = below,
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(moved))
+}
+
+/// How often rows of a node are brought to a key.
+fn journeys(plan: &LogicalPlan) -> usize {
+    let of_node = |node: &LogicalNode| -> Vec<_> {
+        let inputs = node.inputs.iter().enumerate();
+        inputs.filter_map(|(side, &input)| Some((input, node.operator.keys(side)?))).collect()
+    };
+    plan.nodes.iter().flat_map(of_node).collect::<HashSet<_>>().len()
+}
+
+/// The plan with a filter between a node and its input.
+fn put_below(plan: &LogicalPlan, node: usize, filter: LogicalNode) -> LogicalPlan {
+    let mut plan = plan.clone();
+    plan.nodes.iter_mut().flat_map(|node| &mut node.inputs).for_each(|input| *input += usize::from(*input >= node));
+    plan.nodes[node].inputs[0] = node;
+    plan.nodes.insert(node, filter);
+    plan
 }
 
 /// The plan with one filter below what it was above; `None` where no filter can pass.
@@ -48,18 +146,25 @@ fn pass_one(plan: &LogicalPlan) -> Result<Option<LogicalPlan>, Problem> {
 /// The conditions that pass an operator, as they are below it, and those that stay.
 fn split(condition: &Tree, below: &Operator, columns: &Columns) -> Result<(Vec<Tree>, Vec<Tree>), Problem> {
     let (mut passing, mut staying) = (Vec::new(), Vec::new());
-    let mut open = !below.can_fail(columns);
-    let all = conjuncts(condition);
-    let last_that_fails = all.iter().rposition(|part| part.can_fail());
-    for (at, &part) in all.iter().enumerate() {
-        open &= !part.can_fail();
-        let is_settled = !part.nullable() || last_that_fails.is_none_or(|last| last < at);
+    let open = !below.can_fail(columns);
+    for (part, is_settled) in settled(condition) {
         match if open && is_settled { below_of(part, below)? } else { None } {
             Some(moved) => passing.push(moved),
             None => staying.push(part.clone()),
         }
     }
     Ok((passing, staying))
+}
+
+/// The parts of a condition, and whether a row that a part does not let through is removed whatever the others say: none
+/// before it can fail, and none after it, unless it cannot be NULL.
+fn settled(condition: &Tree) -> Vec<(&Tree, bool)> {
+    let all = conjuncts(condition);
+    let (first, last) = (all.iter().position(|part| part.can_fail()), all.iter().rposition(|part| part.can_fail()));
+    let is_settled = |at: usize, part: &Tree| {
+        first.is_none_or(|first| at < first) && (!part.nullable() || last.is_none_or(|last| last < at))
+    };
+    all.into_iter().enumerate().map(|(at, part)| (part, is_settled(at, part))).collect()
 }
 
 fn conjuncts(condition: &Tree) -> Vec<&Tree> {

@@ -12,7 +12,8 @@ use crate::plan::logical::{
 };
 use std::collections::{BTreeMap, HashSet};
 
-type Needed = HashSet<ColumnId>;
+/// Columns that are needed.
+pub(super) type Needed = HashSet<ColumnId>;
 
 pub(super) fn apply(plan: &LogicalPlan) -> (LogicalPlan, usize) {
     let before = plan.outputs();
@@ -25,7 +26,7 @@ pub(super) fn apply(plan: &LogicalPlan) -> (LogicalPlan, usize) {
 }
 
 /// The columns of each node that its readers need.
-fn needed_of_all(plan: &LogicalPlan, outputs: &[Vec<OutputColumn>]) -> Vec<Needed> {
+pub(super) fn needed_of_all(plan: &LogicalPlan, outputs: &[Vec<OutputColumn>]) -> Vec<Needed> {
     let mut needed: Vec<Needed> = vec![Needed::new(); plan.nodes.len()];
     for (at, readers) in plan.readers().into_iter().enumerate() {
         // Where no output is asked for, the rows of views are.
