@@ -28,7 +28,7 @@ impl Work {
 
 /// What is planned.
 struct Asked {
-    /// The file, and the line of the SELECT.
+    /// The file, and which of its SELECTs.
     place: String,
     statements: Statements,
     target: Target,
@@ -62,9 +62,10 @@ fn asked(path: &Path) -> Vec<Asked> {
     for record in records {
         match record {
             Record::Statement { sql, .. } if sql.starts_with("CREATE ") => created += &format!("{sql};\n"),
-            Record::Query { sql, loc, .. } if sql.starts_with("SELECT ") => {
-                inserted.push(format!("INSERT INTO lake.line_{} {sql};\n", loc.line()));
-                let (place, statements) = (format!("{name}:{}", loc.line()), parsed(&created));
+            Record::Query { sql, .. } if sql.starts_with("SELECT ") => {
+                let number = inserted.len() + 1;
+                inserted.push(format!("INSERT INTO lake.select_{number} {sql};\n"));
+                let (place, statements) = (format!("{name} {number}"), parsed(&created));
                 all.push(Asked { place, statements, target: Target::Query(sql) });
             }
             _ => {}
@@ -107,7 +108,7 @@ fn table() -> String {
         better >= 10 && fewer >= 2,
         "only {better} carry fewer columns between workers, {fewer} have fewer exchanges"
     );
-    "What travels between workers, and what nodes put out, without rules and with them.\n\n\
+    "What travels between workers, and what nodes put out, without rules and with them, for SELECTs of tests/sql/files.\n\n\
      | SELECT | columns through exchanges | exchanges | windows | columns of nodes | with rules: through exchanges | exchanges | windows | columns of nodes |\n\
      | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
         .to_owned()
