@@ -3,8 +3,8 @@
 use crate::load::within;
 use crate::open::Project;
 use arrow::datatypes::SchemaRef;
-use connector_local::Files;
-use dataflow::{Error, Result, Scorer, TimedFiles};
+use connector_local::{Encoding, Files};
+use dataflow::{Error, Result, Scorer};
 use model::{Model, OutputSelector};
 use sql::statement;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ impl sql::Catalog for Project {
     }
 
     fn files_schema(&self, pattern: &str) -> Result<SchemaRef> {
-        let schema = Files::open(pattern, &self.folder.root)?.schema();
+        let schema = Files::inferred_schema(pattern, &self.folder.root, Encoding::default())?;
         self.lock.columns(pattern, &schema)?;
         Ok(schema)
     }

@@ -2,7 +2,7 @@
 
 use crate::collected_rows::Rows;
 use crate::dead_letter::row_text;
-use crate::declared_columns::{ComputedDecode, DeclaredFiles, file_types};
+use crate::declared_columns::{ComputedDecode, DeclaredFiles, file_columns};
 use crate::failure::Failure;
 use crate::files_since::FilesSince;
 use crate::open::Project;
@@ -10,7 +10,7 @@ use crate::output::{Begin, WiredSink, begin_tables, claim_tables, refuse_history
 use crate::output_check::wrong_outputs;
 use crate::tally::{RuleTally, TallySink};
 use codec::JsonDecode;
-use connector_local::Files;
+use connector_local::{Encoding, Files};
 use dataflow::{
     Background, Clock, Coordinator, Decode, Error, ErrorKind, EventTime, JobGraph, NodeKind, Output, Reader, Result,
     Sink, TimedFiles, Topic,
@@ -245,7 +245,7 @@ impl Project {
         let (history, history_frontier) = match &stream.history {
             Some(History::Table(table)) => self.table(stream, table)?,
             Some(History::Files(pattern)) => {
-                let files = Files::open_with_errors(pattern, &self.folder.root)?.with_types(&file_types(stream))?;
+                let files = Files::open(pattern, &self.folder.root, &file_columns(stream), Encoding::default())?;
                 let files = Arc::new(files);
                 (Some(Arc::new(DeclaredFiles::new(files, stream)?) as Arc<dyn TimedFiles>), None)
             }

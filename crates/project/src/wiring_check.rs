@@ -2,13 +2,13 @@
 //!
 //! What is there has to fit. What is not there yet, a table, files or a topic, is no fault; and no message is read.
 
-use crate::declared_columns::{DeclaredFiles, file_types};
+use crate::declared_columns::{DeclaredFiles, file_columns};
 use crate::failure::Failure;
 use crate::job::{decoder, stream_spec};
 use crate::open::Project;
 use crate::output_check::{placed, wrong_outputs};
 use connector_iceberg::check_table;
-use connector_local::{Files, check_topic_name};
+use connector_local::{Encoding, Files, check_topic_name};
 use dataflow::{Error, EventTime, KeyGroups, NodeKind, Result, StepContext, TimedFiles};
 use seam::archive_schema;
 use sql::{CheckedPlan, History, Start, Stream, Target};
@@ -72,7 +72,7 @@ impl Project {
                 self.table(stream, table)?.0
             }
             Some(History::Files(pattern)) if Files::are_there(pattern, &self.folder.root)? => {
-                let files = Files::open_with_errors(pattern, &self.folder.root)?.with_types(&file_types(stream))?;
+                let files = Files::open(pattern, &self.folder.root, &file_columns(stream), Encoding::default())?;
                 Some(Arc::new(DeclaredFiles::new(Arc::new(files), stream)?))
             }
             _ => None,

@@ -2,13 +2,16 @@
 
 use std::fmt::Write;
 
-pub(crate) const SECOND: i64 = 1_000_000;
-pub(crate) const MINUTE: i64 = 60 * SECOND;
-pub(crate) const HOUR: i64 = 60 * MINUTE;
-pub(crate) const DAY: i64 = 24 * HOUR;
+/// The digits of the greatest year of a DATE.
+const YEAR_DIGITS_MAX: usize = 7;
+
+pub const SECOND: i64 = 1_000_000;
+pub const MINUTE: i64 = 60 * SECOND;
+pub const HOUR: i64 = 60 * MINUTE;
+pub const DAY: i64 = 24 * HOUR;
 
 /// Days since 1970-01-01 of a date in the Gregorian calendar.
-pub(crate) fn days(year: i64, month: i64, day: i64) -> i64 {
+pub fn days(year: i64, month: i64, day: i64) -> i64 {
     // Years begin in March, so that the leap day is the last of its year.
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
@@ -18,7 +21,7 @@ pub(crate) fn days(year: i64, month: i64, day: i64) -> i64 {
 }
 
 /// Year, month and day of a day since 1970-01-01.
-pub(crate) fn date(days: i64) -> (i64, i64, i64) {
+pub fn date(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
     let of_era = days.rem_euclid(146_097);
@@ -31,13 +34,13 @@ pub(crate) fn date(days: i64) -> (i64, i64, i64) {
 }
 
 /// How many days a month has.
-pub(crate) fn days_of_month(year: i64, month: i64) -> i64 {
+pub fn days_of_month(year: i64, month: i64) -> i64 {
     let (next_year, next) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
     days(next_year, next, 1) - days(year, month, 1)
 }
 
 /// The same time of day some months later; a day that the month lacks becomes its last.
-pub(crate) fn add_months(micros: i64, months: i64) -> Option<i64> {
+pub fn add_months(micros: i64, months: i64) -> Option<i64> {
     let (year, month, day) = date(micros.div_euclid(DAY));
     let total = year.checked_mul(12)?.checked_add(month - 1)?.checked_add(months)?;
     let (year, month) = (total.div_euclid(12), total.rem_euclid(12) + 1);
@@ -46,19 +49,19 @@ pub(crate) fn add_months(micros: i64, months: i64) -> Option<i64> {
 }
 
 /// ISO 8601: the year that the week belongs to, and the week.
-pub(crate) fn iso_week(day: i64) -> (i64, i64) {
+pub fn iso_week(day: i64) -> (i64, i64) {
     let thursday = day - weekday(day) + 3;
     let (year, ..) = date(thursday);
     (year, (thursday - days(year, 1, 1)) / 7 + 1)
 }
 
 /// 0 is Monday.
-pub(crate) fn weekday(day: i64) -> i64 {
+pub fn weekday(day: i64) -> i64 {
     (day + 3).rem_euclid(7)
 }
 
 /// A date as text.
-pub(crate) fn write_date(day: i64) -> String {
+pub fn write_date(day: i64) -> String {
     let (year, month, day) = date(day);
     if year > 0 {
         return format!("{year:04}-{month:02}-{day:02}");
@@ -67,7 +70,7 @@ pub(crate) fn write_date(day: i64) -> String {
 }
 
 /// A timestamp as text: the fraction has as few digits as it needs.
-pub(crate) fn write_timestamp(micros: i64) -> String {
+pub fn write_timestamp(micros: i64) -> String {
     format!("{} {}", write_date(micros.div_euclid(DAY)), write_time(micros.rem_euclid(DAY)))
 }
 
@@ -85,7 +88,7 @@ fn write_time(micros: i64) -> String {
 }
 
 /// A length of time as text: days, then hours, minutes and seconds.
-pub(crate) fn write_length(micros: i64) -> String {
+pub fn write_length(micros: i64) -> String {
     let (days, rest) = (micros / DAY, micros % DAY);
     let mut text = String::new();
     if days != 0 {
@@ -116,14 +119,41 @@ impl Cursor<'_> {
         Some(first)
     }
 
+    /// Days since 1970. Years before 1 have a sign, or `(BC)` after the day.
     fn date(&mut self) -> Option<i64> {
-        let year = self.number(6)?;
+        let sign = if self.one_of(&['-']).is_some() { -1 } else { 1 };
+        let year = sign * self.number(YEAR_DIGITS_MAX)?;
         let separator = self.one_of(&['-', '/'])?;
         let month = self.number(2)?;
         self.one_of(&[separator])?;
         let day = self.number(2)?;
+        let year = match self.0.strip_prefix(" (BC)") {
+            Some(rest) => {
+                self.0 = rest;
+                1 - year
+            }
+            None => year,
+        };
         let known = (1..=12).contains(&month) && day >= 1 && day <= days_of_month(year, month);
         known.then(|| days(year, month, day))
+    }
+
+    /// What follows a date: the time of day, and the offset from UTC.
+    fn time_and_offset(&mut self) -> Option<(i64, i64)> {
+        if self.one_of(&['T']).is_none() {
+            self.one_of(&[' '])?;
+        }
+        self.0 = self.0.trim_start();
+        let time = self.time()?;
+        self.0 = self.0.trim();
+        let offset = match self.0 {
+            "UTC" | "GMT" => 0,
+            _ => {
+                let offset = self.offset()?;
+                self.0.is_empty().then_some(offset)?
+            }
+        };
+        Some((time, offset))
     }
 
     fn time(&mut self) -> Option<i64> {
@@ -156,44 +186,168 @@ impl Cursor<'_> {
             return Some(0);
         }
         let Some(sign) = self.one_of(&['+', '-']) else { return Some(0) };
-        let hours = self.number(2)?;
+        let hours = self.two_digits()?;
         let colon = self.one_of(&[':']).is_some();
-        let minutes = if colon || !self.0.is_empty() { self.number(2)? } else { 0 };
-        let offset = hours * HOUR + minutes * MINUTE;
+        let minutes = if colon || !self.0.is_empty() { self.two_digits()? } else { 0 };
+        let seconds = if self.one_of(&[':']).is_some() { self.two_digits()? } else { 0 };
+        let offset = hours * HOUR + minutes * MINUTE + seconds * SECOND;
         Some(if sign == '-' { -offset } else { offset })
+    }
+
+    fn two_digits(&mut self) -> Option<i64> {
+        let both = self.0.get(..2).filter(|both| both.bytes().all(|digit| digit.is_ascii_digit()))?;
+        let value = both.parse().ok()?;
+        self.0 = &self.0[2..];
+        Some(value)
     }
 }
 
 /// Reads a date; a time of day after it is read and ignored.
-pub(crate) fn read_date(text: &str) -> Option<i64> {
-    let mut front = Cursor(text.trim());
-    let day = front.date()?;
-    if front.0.is_empty() { Some(day) } else { Some(read_timestamp(text)?.0.div_euclid(DAY)) }
-}
-
-/// Reads a timestamp: its wall-clock time, and the offset from UTC that follows it.
-pub(crate) fn read_timestamp(text: &str) -> Option<(i64, i64)> {
+pub fn read_date(text: &str) -> Option<i32> {
     let text = text.trim();
     if text == "epoch" {
+        return Some(0);
+    }
+    let mut front = Cursor(text);
+    let day = front.date()?;
+    if !front.0.is_empty() {
+        front.time_and_offset()?;
+    }
+    // The greatest number and its opposite stand for infinity in DuckDB.
+    i32::try_from(day).ok().filter(|day| (-i32::MAX + 1..i32::MAX).contains(day))
+}
+
+/// Reads the wall-clock time of a timestamp, whatever offset follows it.
+pub fn read_timestamp(text: &str) -> Option<i64> {
+    read_parts(text).map(|(wall, _)| wall)
+}
+
+/// Reads a timestamp as an instant: an offset moves it to UTC, and without one it is in UTC.
+pub fn read_instant(text: &str) -> Option<i64> {
+    if let Some(micros) = read_plain(text.as_bytes()) {
+        return Some(micros);
+    }
+    let (wall, offset) = read_parts(text)?;
+    finite(wall.checked_sub(offset)?)
+}
+
+/// The wall-clock time of a timestamp, and the offset from UTC that follows it.
+fn read_parts(text: &str) -> Option<(i64, i64)> {
+    let text = text.trim_start();
+    if text.trim_end() == "epoch" {
         return Some((0, 0));
     }
     let mut front = Cursor(text);
     let day = front.date()?;
-    if front.0.is_empty() {
-        return Some((day.checked_mul(DAY)?, 0));
+    let (time, offset) = if front.0.is_empty() { (0, 0) } else { front.time_and_offset()? };
+    finite(day.checked_mul(DAY)?.checked_add(time)?).map(|wall| (wall, offset))
+}
+
+/// The greatest number of microseconds and its opposite stand for infinity in DuckDB.
+fn finite(micros: i64) -> Option<i64> {
+    (micros != i64::MAX && micros != -i64::MAX).then_some(micros)
+}
+
+/// Reads the most frequent form, `YYYY-MM-DD?HH:MM:SS[.f{1,6}][Z]`; `None` when the text has another form or is wrong.
+fn read_plain(text: &[u8]) -> Option<i64> {
+    let text = text.strip_suffix(b"Z").unwrap_or(text);
+    let (whole, fraction) = text.split_at_checked(19)?;
+    let separators = [whole[4], whole[7], whole[13], whole[16]];
+    if separators != *b"--::" || !matches!(whole[10], b'T' | b' ') {
+        return None;
     }
-    if front.one_of(&['T']).is_none() {
-        front.one_of(&[' '])?;
-        front.0 = front.0.trim_start();
-    }
-    let time = front.time()?;
-    front.0 = front.0.trim_start();
-    let offset = match front.0 {
-        "UTC" | "GMT" => 0,
-        _ => {
-            let offset = front.offset()?;
-            front.0.is_empty().then_some(offset)?
-        }
+    let number = |digits: &[u8]| {
+        let digit = |sum: i64, &digit: &u8| digit.is_ascii_digit().then(|| sum * 10 + i64::from(digit - b'0'));
+        digits.iter().try_fold(0i64, digit)
     };
-    Some((day.checked_mul(DAY)?.checked_add(time)?, offset))
+    let (year, month, day) = (number(&whole[0..4])?, number(&whole[5..7])?, number(&whole[8..10])?);
+    let (hour, minute, second) = (number(&whole[11..13])?, number(&whole[14..16])?, number(&whole[17..19])?);
+    let is_date = (1..=12).contains(&month) && day >= 1 && (day <= 28 || day <= days_of_month(year, month));
+    if !is_date || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let micros = match fraction {
+        [] => 0,
+        [b'.', digits @ ..] if (1..=6).contains(&digits.len()) => number(digits)? * 10i64.pow(6 - digits.len() as u32),
+        _ => return None,
+    };
+    Some(days(year, month, day) * DAY + hour * HOUR + minute * MINUTE + second * SECOND + micros)
+}
+
+/// Writes a timestamp as messages carry it: `2013-01-01T05:15:00.000000Z`, or another form that
+/// [`read_instant`] reads where the year has not four digits.
+pub fn put_instant(out: &mut Vec<u8>, micros: i64) {
+    let (year, month, day) = date(micros.div_euclid(DAY));
+    if !(0..=9999).contains(&year) {
+        return out.extend_from_slice(write_timestamp(micros).as_bytes());
+    }
+    let (second, micro) = (micros.rem_euclid(DAY) / SECOND, micros.rem_euclid(SECOND));
+    let mut text = *b"0000-00-00T00:00:00.000000Z";
+    let fields = [
+        (0, 4, year),
+        (5, 7, month),
+        (8, 10, day),
+        (11, 13, second / 3600),
+        (14, 16, second / 60 % 60),
+        (17, 19, second % 60),
+        (20, 26, micro),
+    ];
+    for (from, to, mut value) in fields {
+        for at in (from..to).rev() {
+            text[at] = b'0' + (value % 10) as u8;
+            value /= 10;
+        }
+    }
+    out.extend_from_slice(&text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn forms_that_are_read() {
+        let at = 1_357_017_300_000_000;
+        for (text, micros) in [
+            ("2013-01-01T05:15:00Z", at),
+            ("2013-01-01 05:15", at),
+            ("2013-01-01T05:15:00.123456789Z", at + 123_456),
+            ("2013-01-01T07:15:00+02:00", at),
+            ("2013-01-01 00:15:00 -0500", at),
+            ("1969-12-31T23:59:59.999999Z", -1),
+            ("2000-02-29T00:00:00Z", 951_782_400_000_000),
+        ] {
+            assert_eq!(read_instant(text), Some(micros), "{text}");
+        }
+        for text in ["", "yesterday", "2013-02-29T00:00:00Z", "2013-01-01T25:00:00", "12:00", "294247-01-11"] {
+            assert_eq!(read_instant(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(micros in prop_oneof![
+            any::<i64>(),
+            -62_167_219_200_000_000i64..253_402_300_800_000_000,
+        ]) {
+            prop_assume!(finite(micros).is_some());
+            let mut text = Vec::new();
+            put_instant(&mut text, micros);
+            let text = String::from_utf8(text).expect("it is text");
+            // The least of all numbers lie before the first day that has a number.
+            let expected = micros.div_euclid(DAY).checked_mul(DAY).map(|_| micros);
+            prop_assert_eq!(read_instant(&text), expected, "{}", text);
+            prop_assert_eq!(read_timestamp(&write_timestamp(micros)), expected);
+        }
+
+        #[test]
+        fn the_short_way_reads_as_the_long_one(micros in -62_167_219_200_000_000i64..253_402_300_800_000_000) {
+            let mut text = Vec::new();
+            put_instant(&mut text, micros);
+            prop_assert_eq!(read_plain(&text), Some(micros));
+            let text = String::from_utf8(text).expect("it is text");
+            prop_assert_eq!(read_parts(&text), Some((micros, 0)));
+        }
+    }
 }

@@ -221,7 +221,14 @@ fn infer(declared: &statement::Stream, catalog: &dyn Catalog) -> Outcome<Vec<Bou
                 .err();
         };
         let raw = Some(Field::new(field.name(), data_type, true));
-        let (name, source) = (field.name().clone(), StreamColumnSource::Named);
+        let name = field.name().clone();
+        // Fields of nested objects of files have their path in their name.
+        let source = match &declared.history {
+            Some(statement::History::Files(_)) => {
+                StreamColumnSource::Path(name.split('.').map(str::to_owned).collect())
+            }
+            _ => StreamColumnSource::Named,
+        };
         Ok(BoundColumn { name, raw, source, data_type: None, declared: None })
     };
     fields.map(column).collect()
