@@ -2,11 +2,12 @@
 
 use crate::failure;
 use crate::name::TableName;
+use crate::projection::{FieldNames, one_value, partition_values};
 use crate::storage::path_of;
 use crate::table;
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array};
+use arrow::compute::{cast, take};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use dataflow::{Bounds, Error, RecordBatches, Result, RowGroup, TimedFile, TimedFiles};
 use iceberg::spec::{
     DataContentType, DataFile, DataFileFormat, Datum, ManifestContentType, NestedField, Operation, PrimitiveLiteral,
@@ -17,9 +18,9 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
+use parquet::basic::Type as PhysicalType;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
-use parquet::schema::types::SchemaDescriptor;
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::ops::Range;
@@ -36,6 +37,9 @@ pub struct TableFiles {
     table: String,
     schema: SchemaRef,
     fields: Vec<Arc<NestedField>>,
+    names: FieldNames,
+    // What stands for columns that a file lacks, by their id, for each file: one value of it.
+    constants: Vec<HashMap<i32, ArrayRef>>,
     files: Vec<TimedFile>,
     paths: Vec<PathBuf>,
     // Where the row groups of each file begin, by its manifest.
@@ -60,13 +64,29 @@ impl TableFiles {
             Some(frontier) => properties.insert(FRONTIER.to_owned(), frontier),
             None => properties.remove(FRONTIER),
         };
-        let mut files = Vec::with_capacity(data_files.len());
-        for file in &data_files {
+        let schema = table::plain_schema(&*table::arrow_schema(name, metadata.current_schema())?);
+        let (mut files, mut constants) = (Vec::with_capacity(data_files.len()), Vec::with_capacity(data_files.len()));
+        for (file, spec) in &data_files {
             files.push(timed_file(name, file, columns)?);
+            let partition = partition_values(metadata.partition_spec_by_id(*spec).map(|spec| &**spec), file);
+            let mut own = HashMap::new();
+            for (column, field) in columns.iter().zip(schema.fields()) {
+                let value = match partition.get(&column.id) {
+                    Some(value) => value.as_ref(),
+                    None => column.initial_default.as_ref(),
+                };
+                if let Some(value) = value {
+                    own.insert(column.id, one_value(name, column, value, field.data_type())?);
+                }
+            }
+            constants.push(own);
         }
+        let data_files: Vec<DataFile> = data_files.into_iter().map(|(file, _)| file).collect();
         Ok(TableFiles {
             table: name.to_string(),
-            schema: table::plain_schema(&*table::arrow_schema(name, metadata.current_schema())?),
+            schema,
+            names: FieldNames::of_table(name, metadata)?,
+            constants,
             fields: columns.to_vec(),
             paths: data_files.iter().map(|file| path_of(file.file_path())).collect(),
             starts: data_files.iter().map(group_starts).collect(),
@@ -105,6 +125,7 @@ impl TableFiles {
         // The types come from Parquet's own schema: what a writer noted of its Arrow types may differ per file.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let read = ArrowReaderMetadata::load(opened, options).map_err(|error| self.broken(file, error))?;
+        let read = with_int96_as_micros(read).map_err(|error| self.broken(file, error))?;
         let mut kept = kept();
         kept.truncate(FOOTERS_KEPT - 1);
         kept.push_front((file, read.clone()));
@@ -123,6 +144,26 @@ impl TableFiles {
         let groups = footer.row_groups().iter().enumerate().filter(|(_, group)| range.contains(&told(group)));
         Ok(groups.map(|(index, _)| index).collect())
     }
+}
+
+/// The same footer, where timestamps of 96 bits are read as microseconds: as nanoseconds they would wrap around
+/// outside of the years 1677 to 2262.
+fn with_int96_as_micros(metadata: ArrowReaderMetadata) -> std::result::Result<ArrowReaderMetadata, ParquetError> {
+    let leaves = metadata.metadata().file_metadata().schema_descr().columns();
+    let is_int96 = |name: &str| {
+        let leaf = leaves.iter().find(|leaf| matches!(leaf.path().parts(), [own] if own == name));
+        leaf.is_some_and(|leaf| leaf.physical_type() == PhysicalType::INT96)
+    };
+    if !metadata.schema().fields().iter().any(|field| is_int96(field.name())) {
+        return Ok(metadata);
+    }
+    let fields = metadata.schema().fields().iter().map(|field| match is_int96(field.name()) {
+        true => field.as_ref().clone().with_data_type(DataType::Timestamp(TimeUnit::Microsecond, None)),
+        false => field.as_ref().clone(),
+    });
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true).with_schema(schema);
+    ArrowReaderMetadata::try_new(metadata.metadata().clone(), options)
 }
 
 /// Where a row group begins in its file.
@@ -160,16 +201,9 @@ impl TimedFiles for TableFiles {
         let opened = self.open_file(file)?;
         let footer = self.footer(file, &opened)?;
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(opened, footer);
-        let roots = root_columns(builder.parquet_schema());
-        let at: Vec<Option<usize>> = wanted.iter().map(|(column, _)| roots.find(column.id, &column.name)).collect();
-        let defaulted =
-            wanted.iter().zip(&at).find(|((column, _), at)| at.is_none() && column.initial_default.is_some());
-        if let Some(((column, _), _)) = defaulted {
-            return Err(Error::invalid(format!(
-                "table \"{}\": column \"{}\" has a default for older files, which is not supported yet; leave it out",
-                self.table, column.name
-            )));
-        }
+        let at: Vec<Option<usize>> =
+            wanted.iter().map(|(column, _)| self.names.find(builder.parquet_schema(), column)).collect();
+        let constants = wanted.iter().map(|(column, _)| self.constants[file].get(&column.id).cloned()).collect();
         let mask = ProjectionMask::roots(builder.parquet_schema(), at.iter().flatten().copied());
         let groups = self.groups_between(file, &groups, builder.metadata())?;
         let reader = builder.with_projection(mask).with_row_groups(groups).with_batch_size(batch_rows.max(1)).build();
@@ -178,6 +212,7 @@ impl TimedFiles for TableFiles {
             place: format!("table \"{}\": data file \"{}\"", self.table, self.paths[file].display()),
             schema: Arc::new(Schema::new(wanted.into_iter().map(|(_, field)| field).collect::<Vec<_>>())),
             columns: places_in_batch(&at),
+            constants,
             reader,
         }))
     }
@@ -189,6 +224,8 @@ struct FileRows {
     schema: SchemaRef,
     // Where each column is in what the reader gives; `None` when the file lacks it.
     columns: Vec<Option<usize>>,
+    // What stands for each column where the file lacks it: one value, or NULL.
+    constants: Vec<Option<ArrayRef>>,
     reader: ParquetRecordBatchReader,
 }
 
@@ -207,10 +244,11 @@ impl Iterator for FileRows {
 impl FileRows {
     fn arranged(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
-        for (field, at) in self.schema.fields().iter().zip(&self.columns) {
-            columns.push(match at {
-                None => new_null_array(field.data_type(), batch.num_rows()),
-                Some(at) => self.typed(field, batch.column(*at))?,
+        for ((field, at), constant) in self.schema.fields().iter().zip(&self.columns).zip(&self.constants) {
+            columns.push(match (at, constant) {
+                (Some(at), _) => self.typed(field, batch.column(*at))?,
+                (None, Some(value)) => take(value, &UInt32Array::from(vec![0; batch.num_rows()]), None)?,
+                (None, None) => new_null_array(field.data_type(), batch.num_rows()),
             });
         }
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
@@ -244,30 +282,6 @@ impl FileRows {
     }
 }
 
-/// The columns of a file by field id, and by name when it has no ids.
-struct RootColumns {
-    by_id: HashMap<i32, usize>,
-    by_name: HashMap<String, usize>,
-}
-
-impl RootColumns {
-    fn find(&self, id: i32, name: &str) -> Option<usize> {
-        if self.by_id.is_empty() { self.by_name.get(name).copied() } else { self.by_id.get(&id).copied() }
-    }
-}
-
-fn root_columns(schema: &SchemaDescriptor) -> RootColumns {
-    let mut roots = RootColumns { by_id: HashMap::new(), by_name: HashMap::new() };
-    for (index, field) in schema.root_schema().get_fields().iter().enumerate() {
-        let info = field.get_basic_info();
-        if info.has_id() {
-            roots.by_id.insert(info.id(), index);
-        }
-        roots.by_name.insert(field.name().to_owned(), index);
-    }
-    roots
-}
-
 /// A reader gives the columns of a mask in the file's sequence, each once.
 fn places_in_batch(at: &[Option<usize>]) -> Vec<Option<usize>> {
     let mut given: Vec<usize> = at.iter().flatten().copied().collect();
@@ -276,8 +290,8 @@ fn places_in_batch(at: &[Option<usize>]) -> Vec<Option<usize>> {
     at.iter().map(|root| root.and_then(|root| given.binary_search(&root).ok())).collect()
 }
 
-/// The data files that a snapshot holds. Delete files are an error.
-async fn live_files(name: &TableName, table: &Table, snapshot: &Arc<Snapshot>) -> Result<Vec<DataFile>> {
+/// The data files that a snapshot holds, each with the id of its partition spec. Delete files are an error.
+async fn live_files(name: &TableName, table: &Table, snapshot: &Arc<Snapshot>) -> Result<Vec<(DataFile, i32)>> {
     let wrong = |what: &str, error| failure::iceberg(format!("table \"{name}\": {what} cannot be read"), error);
     let list = table.manifest_list_reader(snapshot).load().await;
     let list = list.map_err(|error| wrong(&format!("manifest list \"{}\"", snapshot.manifest_list()), error))?;
@@ -301,7 +315,7 @@ async fn live_files(name: &TableName, table: &Table, snapshot: &Arc<Snapshot>) -
                     file.file_format()
                 )));
             }
-            files.push(file.clone());
+            files.push((file.clone(), entry.partition_spec_id));
         }
     }
     Ok(files)

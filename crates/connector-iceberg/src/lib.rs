@@ -27,6 +27,7 @@ mod catalog;
 mod commit;
 mod files;
 mod parquet_file;
+mod projection;
 
 mod write;
 
