@@ -4,6 +4,7 @@
 //! purpose. Each test takes one way in and compares all answers.
 
 mod answers;
+mod edges;
 mod folder;
 mod parquet_file;
 

@@ -23,6 +23,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use dataflow::{Error, RecordBatches, Result, TimedFile, TimedFiles};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use values::Encoding;
 
 use self::format::{Format, Packing};
 use self::parquet::ParquetFiles;
@@ -30,7 +31,6 @@ use self::rows::TextFile;
 use self::text::TextFiles;
 
 pub use self::parquet::write_parquet;
-pub use self::text_input::Encoding;
 
 /// A column that is read from files: its path, which CSV and Parquet have joined by dots, and its type.
 pub type FileColumn = (Vec<String>, DataType);

@@ -8,13 +8,14 @@ use arrow::array::{
 };
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef, TimeUnit};
-use connector_local::{Encoding, FileColumn, Files, write_parquet};
+use connector_local::{FileColumn, Files, write_parquet};
 use dataflow::{Bounds, ErrorKind, RecordBatches, Result, RowGroup, TimedFiles};
 use parquet::arrow::ArrowWriter;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
+use values::Encoding;
 
 fn write(folder: &Path, name: &str, content: &str) {
     std::fs::write(folder.join(name), content).unwrap();

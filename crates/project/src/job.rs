@@ -10,7 +10,7 @@ use crate::output::{Begin, WiredSink, begin_tables, claim_tables, refuse_history
 use crate::output_check::wrong_outputs;
 use crate::tally::{RuleTally, TallySink};
 use codec::JsonDecode;
-use connector_local::{Encoding, Files};
+use connector_local::Files;
 use dataflow::{
     Background, Clock, Coordinator, Decode, Error, ErrorKind, EventTime, JobGraph, NodeKind, Output, Reader, Result,
     Sink, TimedFiles, Topic,
@@ -244,8 +244,8 @@ impl Project {
         };
         let (history, history_frontier) = match &stream.history {
             Some(History::Table(table)) => self.table(stream, table)?,
-            Some(History::Files(pattern)) => {
-                let files = Files::open(pattern, &self.folder.root, &file_columns(stream), Encoding::default())?;
+            Some(History::Files(pattern, encoding)) => {
+                let files = Files::open(pattern, &self.folder.root, &file_columns(stream), *encoding)?;
                 let files = Arc::new(files);
                 (Some(Arc::new(DeclaredFiles::new(files, stream)?) as Arc<dyn TimedFiles>), None)
             }

@@ -7,13 +7,14 @@ use arrow::array::{Array, AsArray, BooleanArray, StringArray, TimestampMicroseco
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Schema, SchemaRef, TimestampMicrosecondType};
 use codec::JsonEncode;
-use connector_local::{Encoding, FileColumn, Files, Outgoing, Watch};
+use connector_local::{FileColumn, Files, Outgoing, Watch};
 use dataflow::{
     BadRowPolicy, ERROR_COLUMN, Encode, Error, EventTime, Message, Quiet, RAW_COLUMN, Result, Span, TimedFiles, Topic,
 };
 use sql::{Stream, Target};
 use std::path::Path;
 use std::sync::Arc;
+use values::Encoding;
 
 const READ_ROWS: usize = 8192;
 
@@ -40,6 +41,7 @@ impl Project {
         &self,
         stream: &str,
         file: &Path,
+        encoding: Encoding,
         partitions: u32,
         each: &mut dyn FnMut(usize),
     ) -> Result<PublishSummary, Failure> {
@@ -49,7 +51,7 @@ impl Project {
         };
         let pattern = file.to_string_lossy();
         let declared = file_columns(&stream);
-        let found = Arc::new(Files::open(&pattern, Path::new("."), &declared, Encoding::default())?);
+        let found = Arc::new(Files::open(&pattern, Path::new("."), &declared, encoding)?);
         let looked = look(&DeclaredFiles::new(found.clone(), &stream)?, &stream)?;
         let topics = self.topics()?.clone();
         let partitions = topics.topic_or_create(topic, partitions)?.partitions();

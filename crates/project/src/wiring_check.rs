@@ -8,7 +8,7 @@ use crate::job::{decoder, stream_spec};
 use crate::open::Project;
 use crate::output_check::{placed, wrong_outputs};
 use connector_iceberg::check_table;
-use connector_local::{Encoding, Files, check_topic_name};
+use connector_local::{Files, check_topic_name};
 use dataflow::{Error, EventTime, KeyGroups, NodeKind, Result, StepContext, TimedFiles};
 use seam::archive_schema;
 use sql::{CheckedPlan, History, Start, Stream, Target};
@@ -71,8 +71,8 @@ impl Project {
                 check_table(table, &arrow::datatypes::Schema::empty())?;
                 self.table(stream, table)?.0
             }
-            Some(History::Files(pattern)) if Files::are_there(pattern, &self.folder.root)? => {
-                let files = Files::open(pattern, &self.folder.root, &file_columns(stream), Encoding::default())?;
+            Some(History::Files(pattern, encoding)) if Files::are_there(pattern, &self.folder.root)? => {
+                let files = Files::open(pattern, &self.folder.root, &file_columns(stream), *encoding)?;
                 Some(Arc::new(DeclaredFiles::new(Arc::new(files), stream)?))
             }
             _ => None,

@@ -10,16 +10,17 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use values::Encoding;
 
 /// Puts the rows of a file on a stream's topic.
-pub fn publish(project: &Project, stream: &str, file: &Path, partitions: u32) -> Outcome {
+pub fn publish(project: &Project, stream: &str, file: &Path, encoding: Encoding, partitions: u32) -> Outcome {
     let watch = Stopwatch::start();
     let spinner = ProgressBar::new_spinner().with_style(
         ProgressStyle::with_template("{spinner} publish  {human_pos} messages")
             .unwrap_or_else(|_| ProgressStyle::default_spinner()),
     );
     spinner.enable_steady_tick(Duration::from_millis(100));
-    let published = project.publish(stream, file, partitions, &mut |rows| spinner.set_position(rows as u64));
+    let published = project.publish(stream, file, encoding, partitions, &mut |rows| spinner.set_position(rows as u64));
     spinner.finish_and_clear();
     let published = published?;
     if let Some(warning) = &published.warning {

@@ -6,6 +6,7 @@ use dataflow::{BadRowPolicy, Late, Output, Quiet, Span as Length};
 use sqlparser::ast::{Expr, Ident, Query};
 use sqlparser::tokenizer::{Location, Span};
 use std::collections::HashSet;
+use values::Encoding;
 
 /// The statements of all files of a project.
 #[derive(Clone, Debug, Default)]
@@ -96,7 +97,7 @@ pub(crate) struct NamedOutput {
 #[derive(Clone, Debug)]
 pub(crate) enum History {
     Table(Name),
-    Files(Name),
+    Files(Name, Encoding),
 }
 
 #[derive(Clone, Debug)]
@@ -304,7 +305,7 @@ impl Statements {
         self.statements.iter().find_map(|placed| match &placed.statement {
             Statement::Stream(found) if found.name.text.eq_ignore_ascii_case(stream) => {
                 let span = match &found.history {
-                    Some(History::Table(name) | History::Files(name)) => name.span,
+                    Some(History::Table(name) | History::Files(name, _)) => name.span,
                     None => found.live.as_ref().map_or(found.name.span, |topic| topic.span),
                 };
                 Some(Fault::new(span, message).in_file(self.files.get(placed.file)?))

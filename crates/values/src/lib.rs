@@ -8,12 +8,14 @@ mod number;
 
 mod cast;
 mod column;
+mod encoding;
 mod expected;
 mod name;
 mod stored;
 
 pub use cast::{arrow_cast, cast, is_cast, rescale};
 pub use column::{Column, Value};
+pub use encoding::Encoding;
 pub use expected::{expected, hint, shown};
 pub use name::{find_name, name};
 pub use number::{moved, power_of_ten, read_exact};

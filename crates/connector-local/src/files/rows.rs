@@ -3,7 +3,7 @@
 use super::csv::CsvRecords;
 use super::format::{Format, Packing};
 use super::lines::{Lines, too_long};
-use super::text_input::{self, Encoding};
+use super::text_input;
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::compute::{max, min};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
@@ -11,7 +11,7 @@ use codec::{JsonDecode, JsonRows};
 use dataflow::{Bounds, ERROR_COLUMN, Error, RAW_COLUMN, RecordBatches, Result, bad_row_fields};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use values::{Column, Value, expected, shown};
+use values::{Column, Encoding, Value, expected, shown};
 
 /// About how many bytes of lines one batch takes.
 const BATCH_BYTES: usize = 8 << 20;

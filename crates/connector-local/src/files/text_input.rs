@@ -7,32 +7,9 @@ use flate2::bufread::MultiGzDecoder;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
+use values::Encoding;
 
 const BUFFER_BYTES: usize = 1 << 18;
-
-/// How letters are stored in text files.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Encoding {
-    /// UTF-8, or UTF-16 where a byte order mark says so.
-    #[default]
-    Unicode,
-    /// ISO 8859-1: a byte per letter.
-    Latin1,
-    /// UTF-16, the low byte first unless a byte order mark says otherwise.
-    Utf16,
-}
-
-impl Encoding {
-    /// The encoding of a name.
-    pub fn named(name: &str) -> Option<Encoding> {
-        match name.to_ascii_lowercase().as_str() {
-            "utf-8" | "utf8" => Some(Encoding::Unicode),
-            "latin1" | "latin-1" | "iso-8859-1" => Some(Encoding::Latin1),
-            "utf-16" | "utf16" => Some(Encoding::Utf16),
-            _ => None,
-        }
-    }
-}
 
 /// Opens a file as UTF-8 without a byte order mark.
 pub(super) fn open(path: &Path, packing: Packing, encoding: Encoding) -> Result<Box<dyn BufRead + Send>> {

@@ -375,7 +375,7 @@ fn on_disk(folder: &Path, files: &[Vec<Vec<FileRow>>], format: &str) -> Arc<dyn 
     }
     let columns: Vec<_> =
         schema().fields().iter().map(|field| (vec![field.name().clone()], field.data_type().clone())).collect();
-    let (pattern, encoding) = (format!("*.{format}"), connector_local::Encoding::default());
+    let (pattern, encoding) = (format!("*.{format}"), Default::default());
     Arc::new(connector_local::Files::open(&pattern, folder, &columns, encoding).unwrap())
 }
 
