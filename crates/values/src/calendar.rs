@@ -223,6 +223,7 @@ pub fn read_timestamp(text: &str) -> Option<i64> {
 }
 
 /// Reads a timestamp as an instant: an offset moves it to UTC, and without one it is in UTC.
+#[inline]
 pub fn read_instant(text: &str) -> Option<i64> {
     if let Some(micros) = read_plain(text.as_bytes()) {
         return Some(micros);
@@ -249,6 +250,7 @@ fn finite(micros: i64) -> Option<i64> {
 }
 
 /// Reads the most frequent form, `YYYY-MM-DD?HH:MM:SS[.f{1,6}][Z]`; `None` when the text has another form or is wrong.
+#[inline]
 fn read_plain(text: &[u8]) -> Option<i64> {
     let text = text.strip_suffix(b"Z").unwrap_or(text);
     let (whole, fraction) = text.split_at_checked(19)?;

@@ -3,7 +3,7 @@
 use crate::calendar;
 use crate::number::{read_boolean, read_float, read_whole};
 use crate::stored::finite;
-use arrow::array::{ArrayRef, BooleanBuilder, PrimitiveBuilder, StringBuilder};
+use arrow::array::{Array, ArrayRef, BooleanBuilder, PrimitiveBuilder, StringBuilder};
 use arrow::datatypes::{
     DataType, Date32Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimeUnit,
     TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
@@ -86,6 +86,7 @@ impl Column {
     /// A number of JSON is the text that it is written as, so that the digits of an identifier stay, and for a BOOLEAN
     /// whether it differs from zero. An offset moves a timestamp to UTC. No number becomes infinite.
     #[must_use]
+    #[inline]
     pub fn append(&mut self, value: Value<'_>) -> bool {
         let appended = match self {
             Column::Boolean(column) => boolean(value).map(|value| column.append_value(value)),
@@ -116,6 +117,7 @@ impl Column {
     }
 
     /// Appends NULL.
+    #[inline]
     pub fn append_null(&mut self) {
         match self {
             Column::Boolean(column) => column.append_null(),
@@ -149,7 +151,12 @@ impl Column {
             Column::UInt64(column) => Arc::new(column.finish()),
             Column::Float32(column) => Arc::new(column.finish()),
             Column::Float64(column) => Arc::new(column.finish()),
-            Column::Text(column) => Arc::new(column.finish()),
+            Column::Text(column) => {
+                let mut texts = column.finish();
+                // It grew by doubling, and rows may wait for long.
+                texts.shrink_to_fit();
+                Arc::new(texts)
+            }
             Column::Date(column) => Arc::new(column.finish()),
             Column::Timestamp(column) => Arc::new(column.finish()),
         }

@@ -134,3 +134,13 @@ fn nanoseconds_as_text(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     });
     Ok(Arc::new(with_rest.collect::<StringArray>()))
 }
+
+/// Any values as text for people and comparisons: as CAST gives it, bytes as two digits each.
+pub fn texts(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    if plain_type(array.data_type()) != DataType::Binary {
+        return read_stored(array, &DataType::Utf8);
+    }
+    let bytes = plain(array)?;
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    Ok(Arc::new(bytes.as_binary::<i32>().iter().map(|bytes| bytes.map(hex)).collect::<StringArray>()))
+}

@@ -53,14 +53,14 @@ pub(super) enum Slot<'a> {
 pub(super) struct Found<'a> {
     /// One per column.
     pub slots: Vec<Slot<'a>>,
-    /// The name, quotes included, of the field that counts for each field that is asked for, by its id.
-    names: Vec<Option<&'a str>>,
+    /// Which fields count in the objects that are being walked, by the id of the field that is asked for.
+    counted: Vec<Counted<'a>>,
 }
 
 impl Found<'_> {
     /// Nothing yet, about so many columns at such fields.
     pub fn new(columns: usize, fields: &[Field]) -> Self {
-        Found { slots: vec![Slot::Absent; columns], names: vec![None; paths::count(fields)] }
+        Found { slots: vec![Slot::Absent; columns], counted: vec![Counted::None; paths::count(fields)] }
     }
 }
 
@@ -125,7 +125,7 @@ impl<'a> Walk<'a> {
     /// Walks an object whose brace is next.
     fn object(&mut self, fields: &[Field], found: &mut Found<'a>, depth: usize) -> Result<(), String> {
         let mut likely = 0;
-        fields.iter().for_each(|field| found.names[field.id] = None);
+        fields.iter().for_each(|field| found.counted[field.id] = Counted::None);
         self.at += 1;
         loop {
             self.blanks();
@@ -138,7 +138,10 @@ impl<'a> Walk<'a> {
                     self.at += 1;
                     self.blanks();
                     match find(fields, name, likely) {
-                        Some(at) if counts(&fields[at], name, found) => {
+                        Some((at, is_exact)) if is_exact || counts_too(&fields[at], name, found) => {
+                            if is_exact {
+                                found.counted[fields[at].id] = Counted::Exact;
+                            }
                             likely = at + 1;
                             self.field(&fields[at], found, depth)?;
                         }
@@ -225,39 +228,48 @@ fn check_depth(depth: usize) -> Result<(), String> {
     }
 }
 
-/// The field of a name as it is written: that of the exact name, else the first without the case of its letters.
-/// Producers tend to write fields in one order, so the likely one is tried first.
-fn find(fields: &[Field], written: &str, likely: usize) -> Option<usize> {
-    let name = plain_name(written)?;
-    match fields.get(likely) {
-        Some(field) if field.name == *name => Some(likely),
-        _ => {
-            let exact = fields.iter().position(|field| field.name == *name);
-            exact.or_else(|| fields.iter().position(|field| field.name.eq_ignore_ascii_case(&name)))
-        }
+/// The field of a name as it is written, and whether it is its exact name: else the first that is it without the case of
+/// its letters. Producers tend to write fields in one order, so the likely one is tried first.
+fn find(fields: &[Field], written: &str, likely: usize) -> Option<(usize, bool)> {
+    let name = &written[1..written.len() - 1];
+    if let Some(field) = fields.get(likely)
+        && field.name == name
+    {
+        return Some((likely, true));
+    }
+    match name.contains('\\') {
+        true => find_plain(fields, &unquote(written)?),
+        false => find_plain(fields, name),
     }
 }
 
-fn plain_name(written: &str) -> Option<Cow<'_, str>> {
-    match written.contains('\\') {
-        true => unquote(written),
-        false => Some(Cow::Borrowed(&written[1..written.len() - 1])),
+fn find_plain(fields: &[Field], name: &str) -> Option<(usize, bool)> {
+    if let Some(exact) = fields.iter().position(|field| field.name == name) {
+        return Some((exact, true));
     }
+    fields.iter().position(|field| field.name.eq_ignore_ascii_case(name)).map(|at| (at, false))
 }
 
-/// Whether a field of the payload counts for the field that it was found for, and remembers it if so.
-fn counts<'a>(field: &Field, written: &'a str, found: &mut Found<'a>) -> bool {
-    let is_exact = |written: &str| plain_name(written).is_some_and(|name| name == field.name);
-    let counted = found.names[field.id];
-    match counted {
-        Some(counted) if counted != written && !is_exact(written) => {
-            if !is_exact(counted) {
-                field.all.iter().for_each(|&column| found.slots[column] = Slot::Ambiguous(counted, written));
-            }
+/// How the field of an object that counts for a field that is asked for is named.
+#[derive(Clone, Copy, Debug)]
+enum Counted<'a> {
+    /// There is none yet.
+    None,
+    Exact,
+    /// By another case of the letters, as it is written.
+    Like(&'a str),
+}
+
+/// Whether a field of the payload that is not named exactly counts for the field that it was found for.
+fn counts_too<'a>(field: &Field, written: &'a str, found: &mut Found<'a>) -> bool {
+    match found.counted[field.id] {
+        Counted::Exact => false,
+        Counted::Like(counted) if counted != written => {
+            field.all.iter().for_each(|&column| found.slots[column] = Slot::Ambiguous(counted, written));
             false
         }
-        _ => {
-            found.names[field.id] = Some(written);
+        Counted::None | Counted::Like(_) => {
+            found.counted[field.id] = Counted::Like(written);
             true
         }
     }
