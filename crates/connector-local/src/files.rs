@@ -17,9 +17,8 @@ mod infer;
 mod parquet;
 mod text;
 
-use crate::disk::io_error;
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use dataflow::{Error, RecordBatches, Result, TimedFile, TimedFiles};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -30,10 +29,9 @@ use self::parquet::ParquetFiles;
 use self::rows::TextFile;
 use self::text::TextFiles;
 
+pub use self::format::FileColumn;
+pub use self::lines::JsonLines;
 pub use self::parquet::write_parquet;
-
-/// A column that is read from files: its path, which CSV and Parquet have joined by dots, and its type.
-pub type FileColumn = (Vec<String>, DataType);
 
 /// The files that match a pattern, with one schema.
 ///
@@ -102,24 +100,6 @@ impl Files {
     }
 }
 
-/// The rows of a file of JSON lines, as they are.
-pub struct JsonLines {
-    lines: lines::Lines,
-}
-
-impl Iterator for JsonLines {
-    type Item = Result<Vec<u8>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            match self.lines.next(Vec::new()).transpose()? {
-                Ok(line) if line.is_blank() => {}
-                line => return Some(line.map(|line| line.content().trim_ascii().to_vec())),
-            }
-        }
-    }
-}
-
 /// Files of one format.
 enum Found {
     Parquet(Vec<PathBuf>),
@@ -147,10 +127,6 @@ impl Found {
             |(path, (format, packing)): (PathBuf, (Format, Packing))| TextFile { path, format, packing, encoding };
         Ok(Found::Text(paths.into_iter().zip(formats).map(file).collect()))
     }
-}
-
-fn file_bytes(path: &Path) -> Result<u64> {
-    Ok(std::fs::metadata(path).map_err(|e| io_error("look at", path, e))?.len())
 }
 
 impl TimedFiles for Files {

@@ -145,7 +145,7 @@ fn difference(expected: &RecordBatch, found: &RecordBatch) -> Result<(Vec<usize>
 
 fn cells(batch: &RecordBatch, row: usize) -> Result<Vec<String>> {
     let cell = |column: &ArrayRef| {
-        let text = values::cast(&column.slice(row, 1), &DataType::Utf8)?;
+        let text = values::texts(&column.slice(row, 1))?;
         let text = text.as_string::<i32>();
         Ok(if text.is_null(0) { "NULL".to_owned() } else { text.value(0).to_owned() })
     };

@@ -1,7 +1,6 @@
 //! Rows and numbers as people read them.
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::DataType;
 use dataflow::Result;
 
 /// The widest cell that is shown whole.
@@ -56,7 +55,7 @@ fn pad(cell: &str, width: usize, right: bool) -> String {
 /// The cells of each column as text, as CAST gives it; NULL is empty.
 pub fn cells(batch: &RecordBatch) -> Result<Vec<Vec<String>>> {
     let column = |column: &ArrayRef| -> Result<Vec<String>> {
-        let texts = values::cast(column, &DataType::Utf8)?;
+        let texts = values::texts(column)?;
         Ok(texts.as_string::<i32>().iter().map(|text| text.unwrap_or_default().to_owned()).collect())
     };
     batch.columns().iter().map(column).collect()

@@ -1,7 +1,11 @@
 //! File formats, by the names of files.
 
+use arrow::datatypes::DataType;
 use dataflow::{Error, Result};
 use std::path::Path;
+
+/// A column that is read from files: its path, which CSV and Parquet have joined by dots, and its type.
+pub type FileColumn = (Vec<String>, DataType);
 
 /// The format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

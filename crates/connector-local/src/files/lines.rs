@@ -88,6 +88,22 @@ impl Lines {
     }
 }
 
+/// The rows of a file of JSON lines, as they are.
+pub struct JsonLines(pub(super) Lines);
+
+impl Iterator for JsonLines {
+    type Item = Result<Vec<u8>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.0.next(Vec::new()).transpose()? {
+                Ok(line) if line.is_blank() => {}
+                line => return Some(line.map(|line| line.content().trim_ascii().to_vec())),
+            }
+        }
+    }
+}
+
 /// What is wrong with a row that is too long.
 pub(super) fn too_long() -> String {
     format!(

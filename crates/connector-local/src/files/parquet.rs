@@ -1,8 +1,8 @@
 //! Parquet files: what their footers say, their rows, and a file of rows.
 
+use super::format::FileColumn;
 use super::path_values::path_values;
-use super::{FileColumn, file_bytes};
-use crate::disk::{io_error, sync_folder};
+use crate::disk::{file_bytes, io_error, sync_folder};
 use arrow::array::{
     Array, ArrayRef, BinaryArray, RecordBatch, RecordBatchOptions, StringArray, UInt32Array, new_null_array,
 };

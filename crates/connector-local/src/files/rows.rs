@@ -99,6 +99,16 @@ fn decoder(path: &Path, columns: &[TextColumn]) -> Result<JsonDecode> {
     JsonDecode::of_lines(&path.display().to_string(), Arc::new(Schema::new(fields.collect::<Vec<_>>())), paths)
 }
 
+/// Where a header has a column.
+pub(super) fn header_place(header: &[String], name: &str, path: &Path) -> Result<Option<usize>> {
+    values::find_name(header.iter().map(String::as_str), name).map_err(|[one, other]| {
+        Error::invalid(format!(
+            "\"{}\": columns \"{one}\" and \"{other}\" are both column \"{name}\", expected one of them",
+            path.display()
+        ))
+    })
+}
+
 /// The one value of a column that stands in the path, and why it is none of its type.
 fn constant(column: &TextColumn) -> Result<(ArrayRef, Option<String>)> {
     let mut values = new_column(column)?;
@@ -152,15 +162,7 @@ impl Source {
         let mut places = vec![None; records.header().len()];
         let mut columns = Vec::new();
         for column in stored {
-            let names = records.header().iter().map(String::as_str);
-            let found = values::find_name(names, &column.name).map_err(|[one, other]| {
-                Error::invalid(format!(
-                    "\"{}\": columns \"{one}\" and \"{other}\" are both column \"{}\", expected one of them",
-                    path.display(),
-                    column.name
-                ))
-            })?;
-            if let Some(at) = found {
+            if let Some(at) = header_place(records.header(), &column.name, path)? {
                 places[at] = Some(columns.len());
             }
             columns.push((column.name.clone(), column.data_type.clone(), new_column(column)?));

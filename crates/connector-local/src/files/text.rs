@@ -1,9 +1,10 @@
 //! CSV files and files of JSON lines: which columns they have, and their rows.
 
-use super::format::Format;
+use super::format::{FileColumn, Format};
+use super::lines::JsonLines;
 use super::path_values::path_values;
-use super::rows::{TextColumn, TextFile};
-use super::{FileColumn, JsonLines, file_bytes};
+use super::rows::{TextColumn, TextFile, header_place};
+use crate::disk::file_bytes;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use dataflow::{ERROR_COLUMN, Error, RAW_COLUMN, RecordBatches, Result, RowGroup, TimedFile, bad_row_fields};
 use std::sync::Arc;
@@ -47,7 +48,7 @@ impl TextFiles {
     pub fn json_lines(&self, file: usize) -> Result<Option<JsonLines>> {
         let (file, _) = self.file(file)?;
         match file.format {
-            Format::JsonLines => Ok(Some(JsonLines { lines: file.json_lines()? })),
+            Format::JsonLines => Ok(Some(JsonLines(file.json_lines()?))),
             _ => Ok(None),
         }
     }
@@ -57,33 +58,35 @@ impl TextFiles {
     }
 }
 
-/// The declared columns that any of the files has, then the others that headers and paths name, as text. An object of
-/// JSON may lack any field, and a file without a header lacks nothing.
+/// The columns that headers and paths name, as they are declared, or else as text; where a file is of JSON, whose
+/// objects may lack any field, and where no file has a header, all that are declared too.
 fn columns(files: &[TextFile], declared: &[FileColumn]) -> Result<Vec<FileColumn>> {
-    let mut names: Vec<String> = Vec::new();
-    let mut is_any = true;
+    let mut columns: Vec<FileColumn> = Vec::new();
+    let mut are_all = true;
     for file in files {
-        let mut add = |name: &str| {
-            if !names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
-                names.push(name.to_owned());
-            }
-        };
-        path_values(&file.path).iter().for_each(|(name, _)| add(name));
+        let mut names: Vec<String> = path_values(&file.path).into_iter().map(|(name, _)| name).collect();
         if file.format == Format::Csv {
             let records = file.records()?;
-            is_any &= records.header().is_empty();
-            records.header().iter().for_each(|name| add(name));
+            for (path, _) in declared {
+                header_place(records.header(), &path.join("."), &file.path)?;
+            }
+            are_all &= records.header().is_empty();
+            names.extend(records.header().iter().cloned());
+        }
+        for name in names.iter().filter(|name| ![ERROR_COLUMN, RAW_COLUMN].contains(&name.as_str())) {
+            let is_named = |path: &[String]| path.join(".").eq_ignore_ascii_case(name);
+            let is_known = columns.iter().any(|(path, _)| is_named(path));
+            let own =
+                declared.iter().filter(|(path, _)| is_named(path) && !columns.iter().any(|(known, _)| known == path));
+            let own: Vec<FileColumn> = own.cloned().collect();
+            match own.is_empty() && !is_known {
+                true => columns.push((vec![name.clone()], DataType::Utf8)),
+                false => columns.extend(own),
+            }
         }
     }
-    let is_named = |name: &str| names.iter().any(|known| known.eq_ignore_ascii_case(name));
-    let mut columns: Vec<FileColumn> =
-        declared.iter().filter(|(path, _)| is_any || is_named(&path.join("."))).cloned().collect();
-    let is_declared = |name: &str| {
-        let hidden = [ERROR_COLUMN, RAW_COLUMN].contains(&name);
-        hidden || columns.iter().any(|(path, _)| path.join(".").eq_ignore_ascii_case(name))
-    };
-    let others: Vec<FileColumn> =
-        names.iter().filter(|name| !is_declared(name)).map(|name| (vec![name.clone()], DataType::Utf8)).collect();
+    let others = declared.iter().filter(|(path, _)| are_all && !columns.iter().any(|(known, _)| known == path));
+    let others: Vec<FileColumn> = others.cloned().collect();
     columns.extend(others);
     Ok(columns)
 }
