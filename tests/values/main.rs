@@ -116,7 +116,7 @@ fn answers_are_those_of_duckdb() {
 fn casts_of_sql() {
     let folder = Folder::new(&stream(&TYPES, |_| "TEXT".to_owned(), "HISTORY FILES 'rows.jsonl'"));
     let answers = of_form("text");
-    folder.write("rows.jsonl", &json_lines(&answers));
+    folder.write("rows.jsonl", json_lines(&answers));
     let casts: Vec<_> = TYPES.iter().map(|of| format!("TRY_CAST({0} AS {of})::TEXT AS {0}", column(of))).collect();
     compare(&answers, &query(&folder, &format!("SELECT id, {} FROM given", casts.join(", "))), Expect::Cast);
 }
@@ -125,7 +125,7 @@ fn casts_of_sql() {
 fn json_lines_of_files() {
     let folder = Folder::new(&typed("HISTORY FILES 'rows.jsonl'"));
     let answers = in_json();
-    folder.write("rows.jsonl", &json_lines(&answers));
+    folder.write("rows.jsonl", json_lines(&answers));
     compare(&answers, &query(&folder, &texts()), Expect::Readers);
 }
 
@@ -133,7 +133,7 @@ fn json_lines_of_files() {
 fn csv_files() {
     let folder = Folder::new(&typed("HISTORY FILES 'rows.csv'"));
     let answers = csv_answers();
-    folder.write("rows.csv", &csv(&answers));
+    folder.write("rows.csv", csv(&answers));
     compare(&answers, &query(&folder, &texts()), Expect::Readers);
 }
 
@@ -141,7 +141,7 @@ fn csv_files() {
 fn published_json_lines() {
     let folder = Folder::new(&typed("LIVE given"));
     let answers = in_json();
-    folder.write("rows.jsonl", &json_lines(&answers));
+    folder.write("rows.jsonl", json_lines(&answers));
     folder.done(&["publish", "given", "rows.jsonl"]);
     compare(&answers, &query(&folder, &texts()), Expect::Readers);
 }
@@ -150,7 +150,7 @@ fn published_json_lines() {
 fn published_csv() {
     let folder = Folder::new(&typed("LIVE given"));
     let answers = csv_answers();
-    folder.write("rows.csv", &csv(&answers));
+    folder.write("rows.csv", csv(&answers));
     folder.done(&["publish", "given", "rows.csv"]);
     compare(&answers, &query(&folder, &texts()), Expect::Readers);
 }
@@ -160,9 +160,9 @@ fn published_as_they_are_and_read_by_other_types() {
     // Nothing is read as a type when all is declared as TEXT: what the topic then holds is what the file held.
     let folder = Folder::new(&stream(&TYPES, |_| "TEXT".to_owned(), "LIVE given"));
     let answers = in_json();
-    folder.write("rows.jsonl", &json_lines(&answers));
+    folder.write("rows.jsonl", json_lines(&answers));
     folder.done(&["publish", "given", "rows.jsonl"]);
-    folder.write("pipelines/all.sql", &typed("LIVE given"));
+    folder.write("pipelines/all.sql", typed("LIVE given"));
     compare(&answers, &query(&folder, &texts()), Expect::Readers);
 }
 
@@ -173,7 +173,7 @@ fn archived_and_read_from_the_table() {
     let declared = |of: &str| types[TYPES.iter().position(|one| *one == of).expect("it is one of them")].to_owned();
     let folder = Folder::new(&(stream(&TYPES, declared, "HISTORY raw.given LIVE given") + "ARCHIVE given;\n"));
     let answers: Vec<_> = in_json().into_iter().filter(|answer| answer.data_type != "SMALLINT").collect();
-    folder.write("rows.jsonl", &json_lines(&answers));
+    folder.write("rows.jsonl", json_lines(&answers));
     folder.done(&["publish", "given", "rows.jsonl"]);
     folder.done(&["run", "archive", "--until-caught-up"]);
     compare(&answers, &query(&folder, &texts()), Expect::Readers);
@@ -194,7 +194,7 @@ fn texts_of_tables() {
     let answers = of_form("text");
     parquet_file::write(&folder.path().join("rows.parquet"), "text", &answers, &TYPES);
     folder.done(&["run"]);
-    folder.write("pipelines/all.sql", &typed("HISTORY lake.given"));
+    folder.write("pipelines/all.sql", typed("HISTORY lake.given"));
     compare(&answers, &query(&folder, &texts()), Expect::Readers);
 }
 
@@ -244,6 +244,28 @@ fn physical_types_that_are_published() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+#[test]
+fn types_of_tables() {
+    let stored = [
+        ("int32", "INTEGER"),
+        ("int64", "BIGINT"),
+        ("float", "FLOAT"),
+        ("double", "DOUBLE"),
+        ("bool", "BOOLEAN"),
+        ("date", "DATE"),
+        ("micros", "TIMESTAMP"),
+    ];
+    for (form, own) in stored {
+        let (types, answers) = castable(form);
+        let copied = "INSERT INTO lake.given SELECT * FROM given;\n";
+        let folder = Folder::new(&(stream(&types, |_| own.to_owned(), "HISTORY FILES 'rows.parquet'") + copied));
+        parquet_file::write(&folder.path().join("rows.parquet"), form, &answers, &types);
+        folder.done(&["run"]);
+        folder.write("pipelines/all.sql", stream(&types, str::to_owned, "HISTORY lake.given"));
+        compare(&answers, &query(&folder, &texts_of(&types)), Expect::Readers);
+    }
 }
 
 #[test]

@@ -329,7 +329,7 @@ fn text_files_that_are_packed_or_encoded() {
     zstd.write_all(text.as_bytes()).unwrap();
     zstd.finish().unwrap();
     let wide = |mark: &str, bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
-        format!("{mark}{}", text.repeat(1)).encode_utf16().flat_map(bytes).collect()
+        format!("{mark}{text}").encode_utf16().flat_map(bytes).collect()
     };
     std::fs::write(folder.path().join("little.tsv"), wide("\u{feff}", u16::to_le_bytes)).unwrap();
     std::fs::write(folder.path().join("big.tsv"), wide("\u{feff}", u16::to_be_bytes)).unwrap();
