@@ -133,7 +133,7 @@ fn a_project_without_outputs_is_checked() {
     for more in ["", "CREATE VIEW v AS SELECT id FROM m;\n"] {
         folder.write("pipelines/spam.sql", &format!("{}{more}", stream("BIGINT")));
         let told = folder.done(&["check"]).err;
-        assert!(told.contains("1 streams and 1 outputs, all planned"), "dead letters alone: {told}");
+        assert!(told.contains("1 stream and 1 output, all planned"), "dead letters alone: {told}");
         let told = folder.run(&["run", "--until-caught-up"]);
         assert!(told.code == 1 && told.err.contains("no statement writes anything"), "{}", told.err);
     }
@@ -325,7 +325,7 @@ fn a_project_that_writes_nothing_is_checked_and_says_that_nothing_runs() {
 }
 
 #[test]
-fn a_row_of_a_csv_file_that_never_ends_is_no_bad_row() {
+fn a_quote_of_a_csv_file_that_is_not_closed_makes_one_bad_row() {
     let folder = Folder::empty();
     let stream = "CREATE STREAM m (id BIGINT, text TEXT, at TIMESTAMP, WATERMARK FOR at AS at) HISTORY FILES 'm.csv'";
     folder.write("pipelines/m.sql", &format!("{stream} ON BAD ROW SKIP;\nINSERT INTO lake.m SELECT id FROM m;\n"));
@@ -333,5 +333,8 @@ fn a_row_of_a_csv_file_that_never_ends_is_no_bad_row() {
         .map(|id| format!("{id},{}aaaaaaaaaaaaaaaaaaaaaaaaaa,2026-01-01 10:00:00\n", if id == 9 { "\"" } else { "" }));
     folder.write("m.csv", &(String::from("id,text,at\n") + &rows.collect::<String>()));
     let ran = folder.run(&["run"]);
-    assert!(ran.code == 1 && ran.err.contains("a row of more than 64 MiB"), "{}", ran.err);
+    assert!(ran.code == 0 && ran.err.contains("bad 1 +") && ran.err.contains("lake.m 1,399,999 rows"), "{}", ran.err);
+    folder.replace("pipelines/m.sql", "ON BAD ROW SKIP", "ON BAD ROW FAIL");
+    let ran = folder.run(&["run", "--fresh"]);
+    assert!(ran.code == 1 && ran.err.contains("line 11: a row of more than 64 MiB begins"), "{}", ran.err);
 }

@@ -1,10 +1,10 @@
 //! JSON messages: one object per payload.
 
-mod column;
 mod decode;
 mod encode;
 mod paths;
+mod physical;
 mod scan;
 
-pub use decode::JsonDecode;
+pub use decode::{JsonDecode, JsonRows};
 pub use encode::JsonEncode;

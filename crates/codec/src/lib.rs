@@ -1,9 +1,8 @@
-//! Bytes to rows and back: JSON messages.
+//! Bytes to rows and back: JSON, in messages and in lines of files.
 //!
 //! A payload becomes one row of a declared schema, or is listed with the reason why it could not. Only this crate
 //! knows what a message looks like; it does no I/O.
 
 mod json;
-mod time;
 
-pub use json::{JsonDecode, JsonEncode};
+pub use json::{JsonDecode, JsonEncode, JsonRows};

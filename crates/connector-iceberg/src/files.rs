@@ -1,25 +1,28 @@
 //! The data files of a table's current snapshot, with their bounds, opened one by one.
 
+use crate::columns::{
+    ColumnSource, FileColumns, PartitionValues, name_mapping, partition_values, places_in_batch, repeated,
+};
 use crate::failure;
 use crate::name::TableName;
 use crate::storage::path_of;
 use crate::table;
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use dataflow::{Bounds, Error, RecordBatches, Result, RowGroup, TimedFile, TimedFiles};
 use iceberg::spec::{
-    DataContentType, DataFile, DataFileFormat, Datum, ManifestContentType, NestedField, Operation, PrimitiveLiteral,
-    PrimitiveType, Snapshot, TableMetadata,
+    DataContentType, DataFile, DataFileFormat, Datum, Literal, ManifestContentType, NestedField, Operation,
+    PrimitiveLiteral, PrimitiveType, Snapshot, TableMetadata,
 };
 use iceberg::table::Table;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
+use parquet::basic::Type as PhysicalType;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
-use parquet::schema::types::SchemaDescriptor;
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::ops::Range;
@@ -40,6 +43,10 @@ pub struct TableFiles {
     paths: Vec<PathBuf>,
     // Where the row groups of each file begin, by its manifest.
     starts: Vec<Vec<u64>>,
+    // What the partition of each file says of its rows.
+    partitions: Vec<PartitionValues>,
+    // The ids of the columns of files that have none.
+    mapping: Option<HashMap<String, i32>>,
     // The footers that were used last, so that a file of many row groups is not parsed again for each of them.
     footers: Mutex<VecDeque<(usize, ArrowReaderMetadata)>>,
     properties: HashMap<String, String>,
@@ -60,16 +67,20 @@ impl TableFiles {
             Some(frontier) => properties.insert(FRONTIER.to_owned(), frontier),
             None => properties.remove(FRONTIER),
         };
-        let mut files = Vec::with_capacity(data_files.len());
-        for file in &data_files {
-            files.push(timed_file(name, file, columns)?);
+        let (mut files, mut partitions) = (Vec::with_capacity(data_files.len()), Vec::with_capacity(data_files.len()));
+        for (file, spec) in &data_files {
+            let partition = partition_values(name, metadata, *spec, file)?;
+            files.push(timed_file(name, file, columns, &partition)?);
+            partitions.push(partition);
         }
         Ok(TableFiles {
             table: name.to_string(),
             schema: table::plain_schema(&*table::arrow_schema(name, metadata.current_schema())?),
             fields: columns.to_vec(),
-            paths: data_files.iter().map(|file| path_of(file.file_path())).collect(),
-            starts: data_files.iter().map(group_starts).collect(),
+            paths: data_files.iter().map(|(file, _)| path_of(file.file_path())).collect(),
+            starts: data_files.iter().map(|(file, _)| group_starts(file)).collect(),
+            partitions,
+            mapping: name_mapping(name, metadata)?,
             footers: Mutex::default(),
             files,
             properties,
@@ -105,6 +116,7 @@ impl TableFiles {
         // The types come from Parquet's own schema: what a writer noted of its Arrow types may differ per file.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let read = ArrowReaderMetadata::load(opened, options).map_err(|error| self.broken(file, error))?;
+        let read = with_int96_as_micros(read).map_err(|error| self.broken(file, error))?;
         let mut kept = kept();
         kept.truncate(FOOTERS_KEPT - 1);
         kept.push_front((file, read.clone()));
@@ -123,6 +135,26 @@ impl TableFiles {
         let groups = footer.row_groups().iter().enumerate().filter(|(_, group)| range.contains(&told(group)));
         Ok(groups.map(|(index, _)| index).collect())
     }
+}
+
+/// The same footer, where timestamps of 96 bits are read as microseconds: as nanoseconds they would wrap around
+/// outside of the years 1677 to 2262.
+fn with_int96_as_micros(metadata: ArrowReaderMetadata) -> std::result::Result<ArrowReaderMetadata, ParquetError> {
+    let leaves = metadata.metadata().file_metadata().schema_descr().columns();
+    let is_int96 = |name: &str| {
+        let leaf = leaves.iter().find(|leaf| matches!(leaf.path().parts(), [own] if own == name));
+        leaf.is_some_and(|leaf| leaf.physical_type() == PhysicalType::INT96)
+    };
+    if !metadata.schema().fields().iter().any(|field| is_int96(field.name())) {
+        return Ok(metadata);
+    }
+    let fields = metadata.schema().fields().iter().map(|field| match is_int96(field.name()) {
+        true => field.as_ref().clone().with_data_type(DataType::Timestamp(TimeUnit::Microsecond, None)),
+        false => field.as_ref().clone(),
+    });
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true).with_schema(schema);
+    ArrowReaderMetadata::try_new(metadata.metadata().clone(), options)
 }
 
 /// Where a row group begins in its file.
@@ -160,24 +192,27 @@ impl TimedFiles for TableFiles {
         let opened = self.open_file(file)?;
         let footer = self.footer(file, &opened)?;
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(opened, footer);
-        let roots = root_columns(builder.parquet_schema());
-        let at: Vec<Option<usize>> = wanted.iter().map(|(column, _)| roots.find(column.id, &column.name)).collect();
-        let defaulted =
-            wanted.iter().zip(&at).find(|((column, _), at)| at.is_none() && column.initial_default.is_some());
-        if let Some(((column, _), _)) = defaulted {
-            return Err(Error::invalid(format!(
-                "table \"{}\": column \"{}\" has a default for older files, which is not supported yet; leave it out",
-                self.table, column.name
-            )));
-        }
-        let mask = ProjectionMask::roots(builder.parquet_schema(), at.iter().flatten().copied());
+        let own = FileColumns::new(builder.parquet_schema(), self.mapping.as_ref(), &self.partitions[file]);
+        let sources = wanted.iter().map(|(column, field)| {
+            let source = own.source(column, field);
+            source.map_err(|why| {
+                Error::invalid(format!("table \"{}\": data file \"{}\" {why}", self.table, self.files[file].path))
+            })
+        });
+        let sources = sources.collect::<Result<Vec<_>>>()?;
+        let stored = sources.iter().filter_map(|source| match source {
+            ColumnSource::Stored(root) => Some(*root),
+            _ => None,
+        });
+        let mask = ProjectionMask::roots(builder.parquet_schema(), stored);
         let groups = self.groups_between(file, &groups, builder.metadata())?;
         let reader = builder.with_projection(mask).with_row_groups(groups).with_batch_size(batch_rows.max(1)).build();
         let reader = reader.map_err(|error| self.broken(file, error))?;
         Ok(Box::new(FileRows {
             place: format!("table \"{}\": data file \"{}\"", self.table, self.paths[file].display()),
             schema: Arc::new(Schema::new(wanted.into_iter().map(|(_, field)| field).collect::<Vec<_>>())),
-            columns: places_in_batch(&at),
+            places: places_in_batch(&sources),
+            sources,
             reader,
         }))
     }
@@ -187,8 +222,9 @@ impl TimedFiles for TableFiles {
 struct FileRows {
     place: String,
     schema: SchemaRef,
-    // Where each column is in what the reader gives; `None` when the file lacks it.
-    columns: Vec<Option<usize>>,
+    sources: Vec<ColumnSource>,
+    // Where each column is in what the reader gives; `None` when the file does not store it.
+    places: Vec<Option<usize>>,
     reader: ParquetRecordBatchReader,
 }
 
@@ -206,18 +242,20 @@ impl Iterator for FileRows {
 
 impl FileRows {
     fn arranged(&self, batch: &RecordBatch) -> Result<RecordBatch> {
-        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
-        for (field, at) in self.schema.fields().iter().zip(&self.columns) {
-            columns.push(match at {
-                None => new_null_array(field.data_type(), batch.num_rows()),
-                Some(at) => self.typed(field, batch.column(*at))?,
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.places.len());
+        for (field, (source, place)) in self.schema.fields().iter().zip(self.sources.iter().zip(&self.places)) {
+            columns.push(match (source, place) {
+                (_, Some(place)) => self.typed(field, batch.column(*place))?,
+                (ColumnSource::Constant(value), None) => repeated(Some(value), field, batch.num_rows())?,
+                (_, None) => repeated(None, field, batch.num_rows())?,
             });
         }
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
     }
 
-    /// A column that was widened since the file was written, or is an instant with a zone, gets the table's type.
+    /// A column that was widened since the file was written, has fewer bits than the table's types have, or is an instant
+    /// with a zone, gets the table's type.
     fn typed(&self, field: &Field, column: &ArrayRef) -> Result<ArrayRef> {
         let (from, to) = (column.data_type(), field.data_type());
         if from == to {
@@ -225,7 +263,9 @@ impl FileRows {
         }
         let widened = matches!(
             (from, to),
-            (DataType::Int32, DataType::Int64)
+            (DataType::Int8 | DataType::Int16 | DataType::UInt8 | DataType::UInt16, DataType::Int32 | DataType::Int64)
+                | (DataType::Int32 | DataType::UInt32, DataType::Int64)
+                | (DataType::Float16, DataType::Float32 | DataType::Float64)
                 | (DataType::Float32, DataType::Float64)
                 | (DataType::Timestamp(..), DataType::Timestamp(..))
                 | (DataType::Decimal128(..), DataType::Decimal128(..))
@@ -244,40 +284,8 @@ impl FileRows {
     }
 }
 
-/// The columns of a file by field id, and by name when it has no ids.
-struct RootColumns {
-    by_id: HashMap<i32, usize>,
-    by_name: HashMap<String, usize>,
-}
-
-impl RootColumns {
-    fn find(&self, id: i32, name: &str) -> Option<usize> {
-        if self.by_id.is_empty() { self.by_name.get(name).copied() } else { self.by_id.get(&id).copied() }
-    }
-}
-
-fn root_columns(schema: &SchemaDescriptor) -> RootColumns {
-    let mut roots = RootColumns { by_id: HashMap::new(), by_name: HashMap::new() };
-    for (index, field) in schema.root_schema().get_fields().iter().enumerate() {
-        let info = field.get_basic_info();
-        if info.has_id() {
-            roots.by_id.insert(info.id(), index);
-        }
-        roots.by_name.insert(field.name().to_owned(), index);
-    }
-    roots
-}
-
-/// A reader gives the columns of a mask in the file's sequence, each once.
-fn places_in_batch(at: &[Option<usize>]) -> Vec<Option<usize>> {
-    let mut given: Vec<usize> = at.iter().flatten().copied().collect();
-    given.sort_unstable();
-    given.dedup();
-    at.iter().map(|root| root.and_then(|root| given.binary_search(&root).ok())).collect()
-}
-
-/// The data files that a snapshot holds. Delete files are an error.
-async fn live_files(name: &TableName, table: &Table, snapshot: &Arc<Snapshot>) -> Result<Vec<DataFile>> {
+/// The data files that a snapshot holds, each with the id of its partition spec. Delete files are an error.
+async fn live_files(name: &TableName, table: &Table, snapshot: &Arc<Snapshot>) -> Result<Vec<(DataFile, i32)>> {
     let wrong = |what: &str, error| failure::iceberg(format!("table \"{name}\": {what} cannot be read"), error);
     let list = table.manifest_list_reader(snapshot).load().await;
     let list = list.map_err(|error| wrong(&format!("manifest list \"{}\"", snapshot.manifest_list()), error))?;
@@ -301,13 +309,18 @@ async fn live_files(name: &TableName, table: &Table, snapshot: &Arc<Snapshot>) -
                     file.file_format()
                 )));
             }
-            files.push(file.clone());
+            files.push((file.clone(), entry.partition_spec_id));
         }
     }
     Ok(files)
 }
 
-fn timed_file(name: &TableName, file: &DataFile, columns: &[Arc<NestedField>]) -> Result<TimedFile> {
+fn timed_file(
+    name: &TableName,
+    file: &DataFile,
+    columns: &[Arc<NestedField>],
+    partition: &PartitionValues,
+) -> Result<TimedFile> {
     let location = file.file_path();
     let local = location.starts_with('/') || location.starts_with("file:");
     if !local {
@@ -317,7 +330,13 @@ fn timed_file(name: &TableName, file: &DataFile, columns: &[Arc<NestedField>]) -
         path: path_of(location).display().to_string(),
         rows: file.record_count(),
         bytes: file.file_size_in_bytes(),
-        bounds: columns.iter().filter_map(|column| Some((column.name.clone(), bounds_of(file, column)?))).collect(),
+        bounds: columns
+            .iter()
+            .filter_map(|column| {
+                let bounds = bounds_of(file, column).or_else(|| bounds_in(partition, column))?;
+                Some((column.name.clone(), bounds))
+            })
+            .collect(),
         groups: row_groups(file),
     })
 }
@@ -356,6 +375,19 @@ fn bounds_of(file: &DataFile, column: &NestedField) -> Option<Bounds> {
         max: file.upper_bounds().get(&column.id).and_then(micros)?,
         nulls,
     })
+}
+
+/// The bounds of a timestamp column whose one value the partition of its file tells.
+fn bounds_in(partition: &PartitionValues, column: &NestedField) -> Option<Bounds> {
+    let timestamp =
+        matches!(column.field_type.as_primitive_type(), Some(PrimitiveType::Timestamp | PrimitiveType::Timestamptz));
+    let (_, value) = partition.iter().find(|(id, _)| *id == column.id).filter(|_| timestamp)?;
+    match value {
+        Some(Literal::Primitive(PrimitiveLiteral::Long(micros))) => {
+            Some(Bounds { min: *micros, max: *micros, nulls: 0 })
+        }
+        _ => None,
+    }
 }
 
 /// Up to where an archive holds its topic; `None` when the table is not an archive.

@@ -20,6 +20,11 @@ pub(crate) fn io_error(doing: &str, path: &Path, error: io::Error) -> Error {
     }
 }
 
+/// The size of a file.
+pub(crate) fn file_bytes(path: &Path) -> dataflow::Result<u64> {
+    Ok(std::fs::metadata(path).map_err(|e| io_error("look at", path, e))?.len())
+}
+
 /// Makes the entries of a folder durable.
 pub(crate) fn sync_folder(folder: &Path) -> dataflow::Result<()> {
     File::open(folder).and_then(|opened| opened.sync_all()).map_err(|e| io_error("sync the folder", folder, e))

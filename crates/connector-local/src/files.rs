@@ -1,62 +1,85 @@
 //! Files in folders as history: `data/*.parquet`, and CSV and JSON lines the same way.
 
-mod cell;
-mod column_builder;
 mod format;
 mod glob;
-mod infer;
-mod object;
-mod parquet;
-mod projection;
-mod row_reader;
+mod path_values;
 
-use crate::disk::io_error;
-use arrow::compute::can_cast_types;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use dataflow::{Error, RecordBatches, Result, TimedFile, TimedFiles, bad_row_fields};
+mod lines;
+mod text_input;
+
+mod csv;
+mod rows;
+
+mod cell;
+mod object;
+
+mod infer;
+mod parquet;
+mod text;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use dataflow::{Error, RecordBatches, Result, TimedFile, TimedFiles};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use values::Encoding;
 
-use self::format::{FileSummary, Format};
+use self::format::{Format, Packing};
+use self::parquet::ParquetFiles;
+use self::path_values::{FoundFile, path_values};
+use self::rows::TextFile;
+use self::text::TextFiles;
 
+pub use self::format::FileColumn;
+pub use self::lines::JsonLines;
 pub use self::parquet::write_parquet;
-
-const BATCH_ROWS: usize = 8192;
 
 /// The files that match a pattern, with one schema.
 ///
-/// Parquet files have their schema and the bounds of their timestamps in their footers, and must agree on the
-/// schema. CSV files have a header and must agree on it; they and JSON lines are read once to find the types: BOOLEAN,
-/// BIGINT, DOUBLE, TIMESTAMP where every value is one, else TEXT. Fields of nested objects become columns such as
-/// `payload.user.id`. Timestamps of any unit and zone are microseconds in UTC. Files are sorted by path.
+/// Columns are found by name, as SQL finds them ([`values::find_name`]), in the objects of JSON lines by path; a
+/// file that lacks a column has NULL there, unless a folder of its path names it, as in `dt=2024-01-01/`. Values are
+/// read as CAST reads them, whatever type a file has for them. Rows that cannot be read come with the reason in a
+/// column `_error`, their text in `_raw`, and NULL in columns that have no value. Columns that are not asked for come
+/// after the others, as they are. Files are sorted by path.
 pub struct Files {
     pattern: String,
-    format: Format,
     schema: SchemaRef,
-    paths: Vec<PathBuf>,
     files: Vec<TimedFile>,
-    // A row that cannot be read comes with the reason; else it is an error.
-    with_errors: bool,
-    footers: parquet::Footers,
+    contents: Contents,
+}
+
+enum Contents {
+    Parquet(ParquetFiles),
+    Text(TextFiles),
 }
 
 impl Files {
     /// Finds the files that a pattern such as `data/*.parquet` names, in a folder unless the pattern begins at the
-    /// root. `*` and `?` stand for characters within one step of a path. An error when nothing matches.
-    pub fn open(pattern: &str, folder: &Path) -> Result<Files> {
-        Files::find(pattern, folder, false)
+    /// root. `*` and `?` stand for characters within one step of a path. An error when nothing matches. A column of a
+    /// Parquet file that CAST does not take to its declared type is an error.
+    pub fn open(pattern: &str, folder: &Path, columns: &[FileColumn], encoding: Encoding) -> Result<Files> {
+        let found = Found::by(pattern, folder, encoding)?;
+        let (schema, contents, files) = match found {
+            Found::Parquet(files) => {
+                let (parquet, schema, files) = ParquetFiles::open(pattern, files, columns)?;
+                (schema, Contents::Parquet(parquet), files)
+            }
+            Found::Text(files) => {
+                let (text, schema, files) = TextFiles::open(files, columns)?;
+                (schema, Contents::Text(text), files)
+            }
+        };
+        Ok(Files { pattern: pattern.to_owned(), schema, files, contents })
     }
 
-    /// The same, where rows that cannot be read come with the reason in a column `_error`, its text in `_raw`,
-    /// and NULL in columns that have no value. Values of Parquet files come as they are, whatever types are declared.
-    pub fn open_with_errors(pattern: &str, folder: &Path) -> Result<Files> {
-        let mut files = Files::find(pattern, folder, true)?;
-        if files.format != Format::Parquet {
-            let fields = files.schema.fields().iter().map(|field| field.as_ref().clone()).chain(bad_row_fields());
-            files.schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    /// The columns of files of which nothing is declared: those of Parquet files are in their footers; CSV and JSON
+    /// lines are read once to find the types: BOOLEAN, BIGINT, DOUBLE, TIMESTAMP where every value is one, else TEXT.
+    /// Fields of nested objects become columns such as `payload.user.id`. Where files differ, the wider type holds.
+    pub fn inferred_schema(pattern: &str, folder: &Path, encoding: Encoding) -> Result<SchemaRef> {
+        match Found::by(pattern, folder, encoding)? {
+            Found::Parquet(files) => parquet::common_schema(&files),
+            Found::Text(files) => infer::schema(&files),
         }
-        Ok(files)
     }
 
     /// Whether a pattern names any file.
@@ -64,58 +87,54 @@ impl Files {
         Ok(!glob::matching(pattern, folder)?.is_empty())
     }
 
-    fn find(pattern: &str, folder: &Path, with_errors: bool) -> Result<Files> {
-        let paths = glob::matching(pattern, folder)?;
-        let Some(first) = paths.first() else {
-            return Err(Error::invalid(format!("no file matches \"{pattern}\" in \"{}\"", folder.display())));
-        };
-        let format = Format::of(first)?;
-        if let Some(other) = paths.iter().find(|path| !matches!(Format::of(path), Ok(other) if other == format)) {
-            return Err(Error::invalid(format!(
-                "files \"{pattern}\": \"{}\" and \"{}\" have different formats, expected one",
-                first.display(),
-                other.display()
-            )));
+    /// The lines of a file of JSON, one for each of its rows, as they are; `None` for other formats.
+    pub fn json_lines(&self, file: usize) -> Result<Option<JsonLines>> {
+        match &self.contents {
+            Contents::Text(text) => text.json_lines(file),
+            Contents::Parquet(_) => Ok(None),
         }
-        let (schema, summaries) = match format {
-            Format::Parquet => parquet::summaries(&paths)?,
-            Format::Csv | Format::JsonLines => infer::summaries(&paths, format, with_errors)?,
-        };
-        let files = summaries.into_iter().map(timed_file).collect::<Result<_>>()?;
-        let (pattern, footers) = (pattern.to_owned(), parquet::Footers::default());
-        Ok(Files { pattern, format, schema, paths, files, with_errors, footers })
     }
 
-    /// The same files with declared types for some columns, named without regard to case. CSV and JSON lines are
-    /// parsed as the declared type, so that `00123` stays text where TEXT is declared; values of Parquet files are
-    /// cast. An error when a Parquet column cannot be.
-    pub fn with_types(mut self, declared: &[(String, DataType)]) -> Result<Files> {
-        let fields = self.schema.fields().iter().map(|field| {
-            let Some((_, data_type)) = declared.iter().find(|(name, _)| name.eq_ignore_ascii_case(field.name())) else {
-                return Ok(field.as_ref().clone());
-            };
-            if self.format == Format::Parquet && !can_cast_types(field.data_type(), data_type) {
-                return Err(Error::invalid(format!(
-                    "files \"{}\": column \"{}\" is {}, which cannot become the declared {data_type}",
-                    self.pattern,
-                    field.name(),
-                    field.data_type(),
-                )));
-            }
-            let is_kept = self.format == Format::Parquet && self.with_errors;
-            let data_type = if is_kept { field.data_type() } else { data_type };
-            Ok(field.as_ref().clone().with_data_type(data_type.clone()))
-        });
-        self.schema = Arc::new(Schema::new(fields.collect::<Result<Vec<Field>>>()?));
-        Ok(self)
+    /// Whether the columns that are not asked for have no type of their own, and are text as it stands in the file.
+    pub fn are_texts(&self) -> bool {
+        matches!(self.contents, Contents::Text(_))
     }
 }
 
-fn timed_file(summary: FileSummary) -> Result<TimedFile> {
-    let metadata = std::fs::metadata(&summary.path).map_err(|e| io_error("look at", &summary.path, e))?;
-    let path = summary.path.display().to_string();
-    let FileSummary { rows, bounds, groups, .. } = summary;
-    Ok(TimedFile { path, rows, bytes: metadata.len(), bounds, groups })
+/// Files of one format.
+enum Found {
+    Parquet(Vec<FoundFile>),
+    Text(Vec<TextFile>),
+}
+
+impl Found {
+    fn by(pattern: &str, folder: &Path, encoding: Encoding) -> Result<Found> {
+        let paths = glob::matching(pattern, folder)?;
+        let formats = paths.iter().map(|path| Format::of(path)).collect::<Result<Vec<_>>>()?;
+        let Some((format, _)) = formats.first().copied() else {
+            return Err(Error::invalid(format!("no file matches \"{pattern}\" in \"{}\"", folder.display())));
+        };
+        if let Some(other) = formats.iter().position(|(other, _)| *other != format) {
+            return Err(Error::invalid(format!(
+                "files \"{pattern}\": \"{}\" and \"{}\" have different formats, expected one",
+                paths[0].display(),
+                paths[other].display()
+            )));
+        }
+        // Where the project itself lies says nothing about its data.
+        let files = paths.into_iter().map(|path| FoundFile { of_path: path_values(&path, folder), path });
+        if format == Format::Parquet {
+            return Ok(Found::Parquet(files.collect()));
+        }
+        let file = |(FoundFile { path, of_path }, (format, packing)): (FoundFile, (Format, Packing))| TextFile {
+            path,
+            of_path,
+            format,
+            packing,
+            encoding,
+        };
+        Ok(Found::Text(files.zip(formats).map(file).collect()))
+    }
 }
 
 impl TimedFiles for Files {
@@ -136,46 +155,28 @@ impl TimedFiles for Files {
     }
 
     fn open(&self, file: usize, groups: Range<usize>, columns: &[String], batch_rows: usize) -> Result<RecordBatches> {
-        let fields = columns.iter().map(|name| {
-            self.schema
-                .column_with_name(name)
-                .map(|(_, field)| field.clone())
-                .ok_or_else(|| Error::internal(format!("files \"{}\" have no column \"{name}\"", self.pattern)))
-        });
-        let schema = Arc::new(Schema::new(fields.collect::<Result<Vec<Field>>>()?));
-        let path = self
-            .paths
-            .get(file)
-            .ok_or_else(|| Error::internal(format!("files \"{}\": there is no file {file}", self.pattern)))?;
-        match self.format {
-            Format::Parquet => parquet::read_groups(&self.footers, path, groups, schema, batch_rows.max(1)),
+        if let Some(unknown) = columns.iter().find(|name| self.schema.index_of(name).is_err()) {
+            return Err(Error::internal(format!("files \"{}\" have no column \"{unknown}\"", self.pattern)));
+        }
+        let rows = match &self.contents {
+            Contents::Parquet(parquet) => parquet.read(file, groups, columns, batch_rows.max(1))?,
             // A text file is one group.
-            _ if groups != (0..1) => Err(Error::internal(format!(
-                "\"{}\" is a text file of one row group; the row groups {groups:?} of it were asked for",
-                path.display()
-            ))),
-            format => read(path, format, schema, batch_rows, self.with_errors),
-        }
+            Contents::Text(_) if groups != (0..1) => {
+                return Err(Error::internal(format!(
+                    "\"{}\" is a text file of one row group; the row groups {groups:?} of it were asked for",
+                    self.files[file].path
+                )));
+            }
+            Contents::Text(text) => text.read(file, columns, batch_rows.max(1))?,
+        };
+        let columns = columns.to_vec();
+        Ok(Box::new(rows.map(move |rows| in_sequence(&rows?, &columns))))
     }
 }
 
-/// Reads a file as the schema says.
-fn read(path: &Path, format: Format, schema: SchemaRef, batch_rows: usize, with_errors: bool) -> Result<RecordBatches> {
-    match format {
-        Format::Parquet => {
-            parquet::read_groups(&parquet::Footers::default(), path, 0..usize::MAX, schema, batch_rows.max(1))
-        }
-        Format::Csv | Format::JsonLines => infer::read(path, format, schema, batch_rows.max(1), with_errors),
-    }
-}
-
-/// The schema and the rows of one file.
-pub fn read_rows(path: &Path) -> Result<(SchemaRef, RecordBatches)> {
-    let format = Format::of(path)?;
-    let paths = [path.to_owned()];
-    let (schema, _) = match format {
-        Format::Parquet => parquet::summaries(&paths)?,
-        Format::Csv | Format::JsonLines => infer::summaries(&paths, format, false)?,
-    };
-    Ok((schema.clone(), read(path, format, schema, BATCH_ROWS, false)?))
+/// Columns by name.
+fn in_sequence(rows: &RecordBatch, names: &[String]) -> Result<RecordBatch> {
+    let schema = rows.schema_ref();
+    let places = names.iter().map(|name| Ok(schema.index_of(name)?)).collect::<Result<Vec<_>>>()?;
+    Ok(rows.project(&places)?)
 }

@@ -37,7 +37,7 @@ mod topics;
 mod files;
 
 pub use claim::Claim;
-pub use files::{Files, read_rows, write_parquet};
+pub use files::{FileColumn, Files, JsonLines, write_parquet};
 pub use frame::Outgoing;
 pub use producer::Producer;
 pub use sink::{TopicCommitter, TopicSink};

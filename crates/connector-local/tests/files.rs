@@ -3,17 +3,19 @@
 #![allow(clippy::unwrap_used)]
 
 use arrow::array::{
-    ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
-    TimestampMillisecondArray, TimestampNanosecondArray,
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int32Array, Int64Array, NullArray, RecordBatch, StringArray,
+    TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray,
 };
 use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Date32Type, Field, Int32Type, Int64Type, Schema, TimeUnit, TimestampMicrosecondType};
-use connector_local::{Files, read_rows, write_parquet};
+use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef, TimeUnit};
+use connector_local::{FileColumn, Files, write_parquet};
 use dataflow::{Bounds, ErrorKind, RecordBatches, Result, RowGroup, TimedFiles};
 use parquet::arrow::ArrowWriter;
 use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
+use values::Encoding;
 
 fn write(folder: &Path, name: &str, content: &str) {
     std::fs::write(folder.join(name), content).unwrap();
@@ -38,7 +40,33 @@ fn error(batches: Result<RecordBatches>) -> dataflow::Error {
     batches.into_iter().find_map(Result::err).expect("one batch was to fail")
 }
 
-fn failed(files: Result<Files>) -> String {
+const MICROS: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
+
+fn declared(columns: &[(&str, DataType)]) -> Vec<FileColumn> {
+    let path = |name: &str| name.split('.').map(str::to_owned).collect();
+    columns.iter().map(|(name, data_type)| (path(name), data_type.clone())).collect()
+}
+
+fn open(pattern: &str, folder: &Path, columns: &[(&str, DataType)]) -> Result<Files> {
+    Files::open(pattern, folder, &declared(columns), Encoding::Unicode)
+}
+
+fn inferred(pattern: &str, folder: &Path) -> Result<Vec<(String, DataType)>> {
+    let schema: SchemaRef = Files::inferred_schema(pattern, folder, Encoding::Unicode)?;
+    Ok(schema.fields().iter().map(|field| (field.name().clone(), field.data_type().clone())).collect())
+}
+
+fn names(names: &[(&str, DataType)]) -> Vec<(String, DataType)> {
+    names.iter().map(|(name, data_type)| ((*name).to_owned(), data_type.clone())).collect()
+}
+
+/// A column as text, with `-` for NULL.
+fn texts(rows: &RecordBatch, column: &str) -> Vec<String> {
+    let values = arrow::compute::cast(rows.column_by_name(column).unwrap(), &DataType::Utf8).unwrap();
+    values.as_string::<i32>().iter().map(|text| text.unwrap_or("-").to_owned()).collect()
+}
+
+fn failed<T>(files: Result<T>) -> String {
     files.err().expect("this was to fail").chain()
 }
 
@@ -65,7 +93,7 @@ fn row_groups_of_parquet_files_have_their_own_bounds_and_are_read_alone() {
         writer.flush().unwrap();
     }
     writer.close().unwrap();
-    let files = Files::open("a.parquet", folder.path()).unwrap();
+    let files = open("a.parquet", folder.path(), &[("n", DataType::Int64), ("at", MICROS)]).unwrap();
     let at = |min, max, nulls| vec![("at".to_owned(), Bounds { min, max, nulls })];
     assert_eq!(files.files()[0].bounds, at(-2, 9, 2));
     // A group without a value has no bounds of its own.
@@ -86,7 +114,7 @@ fn row_groups_of_parquet_files_have_their_own_bounds_and_are_read_alone() {
 fn a_text_file_is_one_row_group() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "a.csv", "n\n1\n2\n");
-    let files = Files::open("a.csv", folder.path()).unwrap();
+    let files = open("a.csv", folder.path(), &[("n", DataType::Int64)]).unwrap();
     assert_eq!(files.files()[0].groups, [RowGroup { rows: Some(2), bounds: Vec::new() }]);
     let error = files.open(0, 0..2, &["n".to_owned()], 10).err().unwrap().to_string();
     assert!(error.contains("a.csv\" is a text file of one row group"), "{error}");
@@ -100,63 +128,71 @@ fn parquet_files_with_timestamps_of_any_unit_and_zone() {
     let nanoseconds = TimestampNanosecondArray::from(vec![1_999, 9_000]);
     write_rows(folder.path(), "b.parquet", vec![("n", int(&[4, 5])), ("at", Arc::new(nanoseconds))]);
     write(folder.path(), "ignored.txt", "");
-    let files = Files::open("*.parquet", folder.path()).unwrap();
-    let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
-    assert_eq!(
-        *files.schema(),
-        Schema::new(vec![Field::new("at", micros, true), Field::new("n", DataType::Int64, true)])
-    );
+    assert_eq!(inferred("*.parquet", folder.path()).unwrap(), names(&[("at", MICROS), ("n", DataType::Int64)]));
+    let files = open("*.parquet", folder.path(), &[("at", MICROS), ("n", DataType::Int64)]).unwrap();
     assert_eq!(files.files().iter().map(|file| file.rows).collect::<Vec<_>>(), [3, 2]);
     assert!(files.files()[0].path.ends_with("a.parquet") && files.files()[0].bytes > 0);
     assert_eq!(files.files()[0].bounds, [("at".to_owned(), Bounds { min: -7000, max: 5000, nulls: 1 })]);
-    assert_eq!(files.files()[1].bounds, [("at".to_owned(), Bounds { min: 1, max: 9, nulls: 0 })]);
+    assert_eq!(files.files()[1].bounds, [("at".to_owned(), Bounds { min: 2, max: 9, nulls: 0 })]);
     let rows = all(&files, 0, &["n", "at"]);
     assert_eq!(rows.columns(), [int(&[1, 2, 3]), times(&[Some(5000), None, Some(-7000)])]);
-    assert_eq!(all(&files, 1, &["at"]).columns(), [times(&[Some(1), Some(9)])]);
+    assert_eq!(all(&files, 1, &["at"]).columns(), [times(&[Some(2), Some(9)])]);
     assert_eq!(files.name(), "*.parquet");
     assert!(files.open(0, 0..1, &["nothing".to_owned()], 10).is_err());
 }
 
 #[test]
-fn declared_types_over_parquet() {
+fn values_of_parquet_files_that_are_none_of_their_type() {
     let folder = tempfile::tempdir().unwrap();
-    write_rows(folder.path(), "a.parquet", vec![("N", int(&[1, 2])), ("x", int(&[3, 4]))]);
-    let declared = [("n".to_owned(), DataType::Int32)];
-    let files = Files::open("a.parquet", folder.path()).unwrap().with_types(&declared).unwrap();
-    let rows = all(&files, 0, &["x", "N"]);
-    assert_eq!(rows.column(0), &int(&[3, 4]));
-    assert_eq!(rows.column(1).as_primitive::<Int32Type>().values(), &[1, 2]);
-    write_rows(folder.path(), "b.parquet", vec![("n", int(&[1, i64::MAX]))]);
-    let files = Files::open("b.parquet", folder.path()).unwrap().with_types(&declared).unwrap();
-    let error = error(files.open(0, 0..1, &["n".to_owned()], 10));
-    assert_eq!(error.kind(), ErrorKind::Data);
-    assert!(error.to_string().contains("b.parquet\": a value of column \"n\" (Int64) is no Int32"), "{error}");
+    write_rows(folder.path(), "a.parquet", vec![("N", int(&[1, i64::MAX])), ("x", int(&[3, 4]))]);
+    let files = open("a.parquet", folder.path(), &[("n", DataType::Int32)]).unwrap();
+    let rows = all(&files, 0, &["x", "n", "_error", "_raw"]);
+    assert_eq!((rows.column(0), texts(&rows, "n")), (&int(&[3, 4]), vec!["1".to_owned(), "-".to_owned()]));
+    assert_eq!(texts(&rows, "_error"), ["-", "column \"n\" is 9223372036854775807, expected INTEGER"]);
     write_rows(folder.path(), "c.parquet", vec![("n", times(&[Some(1)]))]);
-    let refused = Files::open("c.parquet", folder.path()).unwrap().with_types(&[("n".to_owned(), DataType::Boolean)]);
-    assert!(failed(refused).ends_with("which cannot become the declared Boolean"));
+    let refused = failed(open("c.parquet", folder.path(), &[("n", DataType::Boolean)]));
+    assert!(refused.ends_with("column \"n\" is TIMESTAMP, which cannot become the declared BOOLEAN"), "{refused}");
+    let refused = failed(open("a.parquet", folder.path(), &[("n", MICROS)]));
+    assert!(refused.contains("\"N\" is BIGINT") && refused.contains("`TIMESTAMP AS epoch_ms(x)`"), "{refused}");
+    write_rows(folder.path(), "d.parquet", vec![("n", int(&[1])), ("N", int(&[2]))]);
+    assert_eq!(
+        texts(&all(&open("d.parquet", folder.path(), &[("N", DataType::Int64)]).unwrap(), 0, &["N"]), "N"),
+        ["2"]
+    );
+    write_rows(folder.path(), "d.parquet", vec![("NAME", int(&[1])), ("Name", int(&[2]))]);
+    let message = failed(open("d.parquet", folder.path(), &[("name", DataType::Int64)]));
+    assert!(message.contains("columns \"NAME\" and \"Name\" of"), "{message}");
 }
 
 #[test]
-fn parquet_files_that_disagree_or_are_damaged() {
+fn parquet_files_that_differ_or_are_damaged() {
     let folder = tempfile::tempdir().unwrap();
-    write_rows(folder.path(), "a.parquet", vec![("n", int(&[1]))]);
-    write_rows(folder.path(), "b.parquet", vec![("n", Arc::new(StringArray::from(vec!["x"])))]);
-    let message = failed(Files::open("*.parquet", folder.path()));
-    assert!(message.contains("a.parquet\" and \""), "{message}");
-    assert!(
-        message.ends_with("b.parquet\" differ: column \"n\" is Int64 in the first, Utf8 in the second"),
-        "{message}"
+    write_rows(folder.path(), "a.parquet", vec![("n", int(&[1])), ("x", int(&[1]))]);
+    write_rows(folder.path(), "b.parquet", vec![("m", int(&[7])), ("n", Arc::new(Int32Array::from(vec![2])))]);
+    write_rows(
+        folder.path(),
+        "c.parquet",
+        vec![("n", Arc::new(NullArray::new(1))), ("x", Arc::new(Float64Array::from(vec![0.5])))],
     );
-    write_rows(folder.path(), "b.parquet", vec![("n", int(&[1])), ("m", int(&[1]))]);
-    assert!(failed(Files::open("*.parquet", folder.path())).ends_with("differ: the first has no column \"m\""));
+    let all_of = [("n", DataType::Int64), ("x", DataType::Float64), ("m", DataType::Int64)];
+    assert_eq!(inferred("*.parquet", folder.path()).unwrap(), names(&all_of));
+    let files = open("*.parquet", folder.path(), &all_of).unwrap();
+    let given = [0, 1, 2].map(|file| {
+        let rows = all(&files, file, &["n", "x", "m", "_error"]);
+        ["n", "x", "m", "_error"].map(|name| texts(&rows, name).remove(0)).join(" ")
+    });
+    assert_eq!(given, ["1 1.0 - -", "2 - 7 -", "- 0.5 - -"]);
+    write_rows(folder.path(), "b.parquet", vec![("n", Arc::new(StringArray::from(vec!["x"])))]);
+    let message = failed(inferred("*.parquet", folder.path()));
+    assert!(message.ends_with("column \"n\" is BIGINT in the first, TEXT in the second; declare it"), "{message}");
     write(folder.path(), "b.parquet", "PAR1 nonsense");
-    let message = failed(Files::open("*.parquet", folder.path()));
+    let message = failed(open("*.parquet", folder.path(), &[]));
     assert!(message.contains("b.parquet\" is no Parquet file, or its footer is damaged"), "{message}");
     let path = folder.path().join("a.parquet");
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[4..30].fill(0xff);
     std::fs::write(&path, bytes).unwrap();
-    let files = Files::open("a.parquet", folder.path()).unwrap();
+    let files = open("a.parquet", folder.path(), &[("n", DataType::Int64)]).unwrap();
     let error = error(files.open(0, 0..1, &["n".to_owned()], 10));
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert!(error.to_string().ends_with("a.parquet\": row group 0 cannot be read"), "{error}");
@@ -171,11 +207,18 @@ fn csv_files() {
         "data/a.csv",
         "at,n,x,ok,name,empty\n2013-01-01T00:00:00Z,1,1,true,\"a,\"\"b\",\n1970-01-01 00:00:01,-2,0.5,FALSE,2,\n,,,,,\n",
     );
-    write(folder.path(), "data/b.csv", "at,n,x,ok,name,empty\n1970-01-01,3,1e3,,x,\n");
-    let files = Files::open("data/*.csv", folder.path()).unwrap();
-    let types: Vec<_> = files.schema().fields().iter().map(|field| field.data_type().clone()).collect();
-    let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
-    assert_eq!(types, [micros, DataType::Int64, DataType::Float64, DataType::Boolean, DataType::Utf8, DataType::Utf8]);
+    write(folder.path(), "data/b.csv", "n;zip;at\n3;00123;1970-01-01\n");
+    let columns = [
+        ("at", MICROS),
+        ("n", DataType::Int64),
+        ("x", DataType::Float64),
+        ("ok", DataType::Boolean),
+        ("name", DataType::Utf8),
+        ("empty", DataType::Utf8),
+        ("zip", DataType::Int64),
+    ];
+    assert_eq!(inferred("data/*.csv", folder.path()).unwrap(), names(&columns));
+    let files = open("data/*.csv", folder.path(), &columns[..5]).unwrap();
     let expected: Vec<ArrayRef> = vec![
         times(&[Some(1_356_998_400_000_000), Some(1_000_000), None]),
         Arc::new(Int64Array::from(vec![Some(1), Some(-2), None])),
@@ -187,133 +230,206 @@ fn csv_files() {
     assert_eq!(files.files()[0].rows, 3);
     let bounds = Bounds { min: 1_000_000, max: 1_356_998_400_000_000, nulls: 1 };
     assert_eq!(files.files()[0].bounds, [("at".to_owned(), bounds)]);
-    assert_eq!(all(&files, 1, &["x"]).column(0).as_ref(), &Float64Array::from(vec![1000.0]));
-    write(folder.path(), "data/c.csv", "at,m\n");
-    let message = failed(Files::open("data/*.csv", folder.path()));
-    assert!(message.contains("c.csv\" has the header at,m, expected at,n,x,ok,name,empty as in"), "{message}");
-    write(folder.path(), "data/c.csv", "at,m\n1\n");
-    let message = failed(Files::open("data/c.csv", folder.path()));
-    assert!(message.contains("c.csv\" line 2 has 1 values, expected 2 as in the header"), "{message}");
+    // What the second file lacks is NULL, and what nothing declares is as it stands there.
+    let second = all(&files, 1, &["n", "x", "zip", "at"]);
+    assert_eq!(["n", "x", "zip"].map(|name| texts(&second, name).remove(0)), ["3", "-", "00123"]);
+}
+
+#[test]
+fn rows_that_cannot_be_read_come_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "a.csv", "n,m\n1,2\n\nx,3\n4\n99999999999,5\n\"6,7\n8,9\n");
+    write(
+        folder.path(),
+        "b.jsonl",
+        "{\"n\":1,\"m\":2}\n\n{\"n\":\n{\"N\":3,\"m\":5}\n{\"N\":3,\"n\":4}\n{\"NO\":1,\"No\":2}\n[1]\n{\"n\":1704067200,\"at\":1704067200}\n",
+    );
+    let columns = [("n", DataType::Int32), ("m", DataType::Int64), ("no", DataType::Int64), ("at", MICROS)];
+    let read = |name: &str, count: usize| {
+        let files = open(name, folder.path(), &columns[..count]).unwrap();
+        let mut asked = vec!["n", "m", "_error", "_raw"];
+        asked.extend(columns[2..count.max(2)].iter().map(|(name, _)| *name));
+        let rows = all(&files, 0, &asked);
+        assert_eq!(rows.num_rows() as u64, files.files()[0].rows);
+        ["n", "m", "_error", "_raw"].map(|name| texts(&rows, name))
+    };
+    let [n, m, errors, raw] = read("a.csv", 2);
+    assert_eq!((n.join(" "), m.join(" ")), ("1 - - - - 8".to_owned(), "2 3 - 5 - 9".to_owned()));
+    let expected = [
+        "-",
+        "line 4: column \"n\" is \"x\", expected INTEGER",
+        "line 5: it has 1 values, expected 2 as in the header",
+        "line 6: column \"n\" is \"99999999999\", expected INTEGER",
+        "line 7: a quote is not closed",
+        "-",
+    ];
+    assert_eq!(errors, expected);
+    assert_eq!(raw, ["-", "x,3", "4", "99999999999,5", "\"6,7", "-"]);
+    let [n, m, errors, raw] = read("b.jsonl", 4);
+    assert_eq!((n.join(" "), m.join(" ")), ("1 - 3 4 - - 1704067200".to_owned(), "2 - 5 - - - -".to_owned()));
+    assert!(
+        errors[1].starts_with("line 3: the payload is not JSON: EOF while parsing a value at character 5"),
+        "{errors:?}"
+    );
+    assert_eq!(errors[4], "line 6: fields \"NO\" and \"No\" are both column \"no\", expected one of them");
+    assert_eq!(errors[5], "line 7: the payload is an array, expected an object");
+    assert!(errors[6].contains("is 1704067200, expected TIMESTAMP; it looks like seconds"), "{errors:?}");
+    assert_eq!(raw[1], "{\"n\":");
+    assert_eq!([&errors[0], &errors[2], &errors[3]], ["-", "-", "-"]);
 }
 
 #[test]
 fn json_lines() {
     let folder = tempfile::tempdir().unwrap();
-    write(
-        folder.path(),
-        "a.jsonl",
-        concat!(
-            "{\"at\":\"2013-01-01T00:00:00Z\",\"user\":{\"id\":1,\"name\":\"\\u00e9\\\"\"},\"tags\":[1,\"}\"],\"big\":9007199254740993}\n",
-            "\n",
-            "{\"user\":{\"name\":\"x\"},\"x\":0.30000000000000004,\"ok\":false,\"at\":null}",
-        ),
+    let lines = concat!(
+        "{\"at\":\"2013-01-01T00:00:00Z\",\"user\":{\"id\":1,\"name\":\"\\u00e9\\\"\"},\"tags\":[1,\"}\"],\"big\":12345678901234567890}\n",
+        "\n",
+        "{\"user\":{\"name\":\"x\"},\"x\":0.30000000000000004,\"ok\":false,\"at\":null}\n{\"user\":null}",
     );
-    let (schema, batches) = read_rows(&folder.path().join("a.jsonl")).unwrap();
-    let rows = batches.collect::<Result<Vec<_>>>().unwrap().remove(0);
-    let names: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-    assert_eq!(names, ["at", "user.id", "user.name", "tags", "big", "x", "ok"]);
-    let expected: Vec<ArrayRef> = vec![
-        times(&[Some(1_356_998_400_000_000), None]),
-        Arc::new(Int64Array::from(vec![Some(1), None])),
-        Arc::new(StringArray::from(vec!["é\"", "x"])),
-        Arc::new(StringArray::from(vec![Some("[1,\"}\"]"), None])),
-        Arc::new(Int64Array::from(vec![Some(9_007_199_254_740_993), None])),
-        Arc::new(Float64Array::from(vec![None, Some(0.30000000000000004)])),
-        Arc::new(BooleanArray::from(vec![None, Some(false)])),
+    write(folder.path(), "a.jsonl", lines);
+    let columns = [
+        ("at", MICROS),
+        ("user.id", DataType::Int64),
+        ("user.name", DataType::Utf8),
+        ("tags", DataType::Utf8),
+        ("big", DataType::Utf8),
+        ("x", DataType::Float64),
+        ("ok", DataType::Boolean),
     ];
-    assert_eq!(rows.columns(), expected);
-    for (content, expected) in [
-        ("{}\n[1]\n", "line 2 is no JSON object, expected one object per line"),
-        ("{\"a\":}\n", "line 1 is not JSON: "),
-    ] {
-        write(folder.path(), "bad.jsonl", content);
-        let message = failed(Files::open("bad.jsonl", folder.path()));
-        assert!(message.contains(expected), "{message}");
-    }
+    assert_eq!(inferred("a.jsonl", folder.path()).unwrap(), names(&columns));
+    let mut more = columns.to_vec();
+    more.extend([("user", DataType::Utf8), ("nothing", DataType::Int64)]);
+    let files = open("a.jsonl", folder.path(), &more).unwrap();
+    let rows = all(&files, 0, &["at", "user.id", "user.name", "tags", "big", "user", "nothing", "_error"]);
+    assert_eq!(texts(&rows, "user.id"), ["1", "-", "-"]);
+    assert_eq!(texts(&rows, "user.name"), ["é\"", "x", "-"]);
+    assert_eq!(texts(&rows, "tags"), ["[1,\"}\"]", "-", "-"]);
+    assert_eq!(texts(&rows, "big"), ["12345678901234567890", "-", "-"]);
+    assert_eq!(texts(&rows, "user"), ["{\"id\":1,\"name\":\"\\u00e9\\\"\"}", "{\"name\":\"x\"}", "-"]);
+    assert_eq!(
+        (rows.column_by_name("nothing").unwrap().null_count(), rows.column_by_name("_error").unwrap().null_count()),
+        (3, 3)
+    );
+    let kept = files.json_lines(0).unwrap().unwrap().collect::<Result<Vec<_>>>().unwrap();
+    let expected: Vec<&[u8]> = lines.lines().filter(|line| !line.is_empty()).map(str::as_bytes).collect();
+    assert_eq!(kept, expected);
 }
 
 #[test]
-fn declared_types_over_text() {
+fn text_files_that_are_packed_or_encoded() {
     let folder = tempfile::tempdir().unwrap();
-    write(folder.path(), "a.csv", "at,n,day,zip\n1000000,7,2013-01-02,00123\n2013-01-01,8,2013-01-03,9\n");
-    let declared = [
-        ("n".to_owned(), DataType::Int32),
-        ("at".to_owned(), DataType::Timestamp(TimeUnit::Microsecond, None)),
-        ("day".to_owned(), DataType::Date32),
-        ("ZIP".to_owned(), DataType::Utf8),
-    ];
-    let files = Files::open("a.csv", folder.path()).unwrap();
-    assert_eq!(*files.schema().field_with_name("zip").unwrap().data_type(), DataType::Int64);
-    let files = files.with_types(&declared).unwrap();
-    let rows = all(&files, 0, &["n", "at", "day", "zip"]);
-    assert_eq!(rows.column(0).as_primitive::<Int32Type>().values(), &[7, 8]);
-    let at = rows.column(1).as_primitive::<TimestampMicrosecondType>().values();
-    assert_eq!(at, &[1_000_000, 1_356_998_400_000_000]);
-    assert_eq!(rows.column(2).as_primitive::<Date32Type>().values(), &[15_707, 15_708]);
-    assert_eq!(rows.column(3).as_ref(), &StringArray::from(vec!["00123", "9"]));
-    write(folder.path(), "b.csv", "n\n1\nx\n");
-    let files = Files::open("b.csv", folder.path()).unwrap().with_types(&declared).unwrap();
-    let error = error(files.open(0, 0..1, &["n".to_owned()], 1));
-    assert!(error.to_string().ends_with("b.csv\" line 3: column \"n\" is \"x\", expected an integer"), "{error}");
+    let text = "name\tn\né\t1\n\u{1f600}\t2\n";
+    write(folder.path(), "plain.tsv", text);
+    write(folder.path(), "mark.tsv", &format!("\u{feff}{text}"));
+    let packed = |name: &str| File::create(folder.path().join(name)).unwrap();
+    let mut gzip = flate2::write::GzEncoder::new(packed("a.tsv.gz"), flate2::Compression::default());
+    gzip.write_all(text.as_bytes()).unwrap();
+    gzip.finish().unwrap();
+    let mut zstd = zstd::stream::write::Encoder::new(packed("a.tsv.zst"), 1).unwrap();
+    zstd.write_all(text.as_bytes()).unwrap();
+    zstd.finish().unwrap();
+    let wide = |mark: &str, bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
+        format!("{mark}{text}").encode_utf16().flat_map(bytes).collect()
+    };
+    std::fs::write(folder.path().join("little.tsv"), wide("\u{feff}", u16::to_le_bytes)).unwrap();
+    std::fs::write(folder.path().join("big.tsv"), wide("\u{feff}", u16::to_be_bytes)).unwrap();
+    std::fs::write(folder.path().join("unmarked.tsv"), wide("", u16::to_le_bytes)).unwrap();
+    let columns = declared(&[("name", DataType::Utf8), ("n", DataType::Int64)]);
+    let read = |name: &str, encoding| {
+        let rows = all(&Files::open(name, folder.path(), &columns, encoding).unwrap(), 0, &["name", "n", "_error"]);
+        ["name", "n", "_error"].map(|name| texts(&rows, name).join(" "))
+    };
+    for name in ["plain.tsv", "mark.tsv", "a.tsv.gz", "a.tsv.zst", "little.tsv", "big.tsv"] {
+        assert_eq!(read(name, Encoding::Unicode), ["é \u{1f600}", "1 2", "- -"], "{name}");
+    }
+    assert_eq!(read("unmarked.tsv", Encoding::Utf16), ["é \u{1f600}", "1 2", "- -"]);
+    std::fs::write(folder.path().join("latin.tsv"), b"name\tn\n\xe9\t1\n").unwrap();
+    assert_eq!(read("latin.tsv", Encoding::Latin1), ["é", "1", "-"]);
+    assert!(read("latin.tsv", Encoding::Unicode)[2].contains("it is not UTF-8"));
+    let bytes = std::fs::read(folder.path().join("a.tsv.gz")).unwrap();
+    std::fs::write(folder.path().join("cut.tsv.gz"), &bytes[..bytes.len() - 12]).unwrap();
+    let message = failed(Files::open("cut.tsv.gz", folder.path(), &columns, Encoding::Unicode));
+    assert!(message.contains("cut.tsv.gz\" is damaged"), "{message}");
+}
+
+#[test]
+fn folders_name_columns() {
+    let folder = tempfile::tempdir().unwrap();
+    for (day, text) in [("2024-01-01", "1"), ("2024-01-02", "2"), ("yesterday", "3")] {
+        std::fs::create_dir_all(folder.path().join(format!("dt={day}"))).unwrap();
+        write(folder.path(), &format!("dt={day}/a.csv"), &format!("n\n{text}\n"));
+        write(folder.path(), &format!("dt={day}/a.jsonl"), &format!("{{\"n\":{text}}}\n"));
+        write_rows(folder.path(), &format!("dt={day}/a.parquet"), vec![("n", int(&[text.parse().unwrap()]))]);
+    }
+    for format in ["csv", "jsonl", "parquet"] {
+        let columns = [("n", DataType::Int64), ("dt", DataType::Date32)];
+        let files = open(&format!("dt=*/*.{format}"), folder.path(), &columns).unwrap();
+        let given = [0, 1, 2].map(|file| {
+            let rows = all(&files, file, &["n", "dt", "_error"]);
+            ["n", "dt", "_error"].map(|name| texts(&rows, name).remove(0))
+        });
+        assert_eq!(given[0].join(" "), "1 2024-01-01 -", "{format}");
+        assert_eq!(given[1].join(" "), "2 2024-01-02 -", "{format}");
+        assert!(given[2][1] == "-" && given[2][2].ends_with("expected DATE"), "{format} {given:?}");
+    }
+    let days = inferred("dt=2024*/*.csv", folder.path()).unwrap();
+    assert_eq!(days, names(&[("n", DataType::Int64), ("dt", MICROS)]));
+    // One folder is enough, and a folder in which the project lies gives nothing.
+    let one = inferred("dt=2024-01-01/a.csv", folder.path()).unwrap();
+    assert_eq!(one, names(&[("n", DataType::Int64), ("dt", MICROS)]));
+    let inside = inferred("*.csv", &folder.path().join("dt=2024-01-01")).unwrap();
+    assert_eq!(inside, names(&[("n", DataType::Int64)]));
+}
+
+#[test]
+fn a_column_of_a_file_counts_before_one_of_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("n=5")).unwrap();
+    write(folder.path(), "n=5/a.csv", "n\n1\n");
+    write_rows(folder.path(), "n=5/a.parquet", vec![("n", int(&[1]))]);
+    for format in ["csv", "parquet"] {
+        let pattern = format!("*/*.{format}");
+        let files = open(&pattern, folder.path(), &[("n", DataType::Int64)]).unwrap();
+        assert_eq!(all(&files, 0, &["n"]).column(0), &int(&[1]), "{format}");
+        assert_eq!(inferred(&pattern, folder.path()).unwrap(), names(&[("n", DataType::Int64)]), "{format}");
+    }
 }
 
 #[test]
 fn patterns_that_find_nothing_and_files_of_no_known_format() {
     let folder = tempfile::tempdir().unwrap();
-    let message = failed(Files::open("data/*.parquet", folder.path()));
+    let message = failed(open("data/*.parquet", folder.path(), &[]));
     assert!(message.starts_with("no file matches \"data/*.parquet\" in \""), "{message}");
     write(folder.path(), "a.xml", "");
-    assert!(failed(Files::open("a.xml", folder.path())).contains("has no known format"));
+    assert!(failed(open("a.xml", folder.path(), &[])).contains("has no known format"));
     write(folder.path(), "a.csv", "n\n");
     write(folder.path(), "a.json", "{}");
-    assert!(failed(Files::open("a.*s*", folder.path())).contains("different formats"));
-    let missing = read_rows(&folder.path().join("none.csv")).err().unwrap();
-    assert!(missing.to_string().contains("none.csv\": it does not exist"), "{missing}");
+    assert!(failed(open("a.*s*", folder.path(), &[])).contains("different formats"));
+}
+
+#[test]
+fn files_without_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "a.csv", "");
+    write(folder.path(), "b.csv", "n\n");
+    write(folder.path(), "a.jsonl", "\n");
+    for (name, rows) in [("a.csv", 0), ("b.csv", 0), ("a.jsonl", 0)] {
+        let files = open(name, folder.path(), &[("n", DataType::Int64)]).unwrap();
+        assert_eq!(files.files()[0].rows, rows);
+        assert!(files.schema().index_of("n").is_ok());
+    }
 }
 
 #[test]
 fn a_parquet_file_that_could_not_be_finished_is_not_there() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("out.parquet");
-    let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true)]));
+    let schema = Arc::new(Schema::new(vec![arrow::datatypes::Field::new("n", DataType::Int64, true)]));
     let good = RecordBatch::try_new(schema.clone(), vec![int(&[1])]).unwrap();
     let batches = vec![Ok(good.clone()), Err(dataflow::Error::data("a bad row"))];
     let error = write_parquet(&path, schema.clone(), Box::new(batches.into_iter())).unwrap_err();
     assert_eq!(error.to_string(), "a bad row");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     assert_eq!(write_parquet(&path, schema, Box::new(vec![Ok(good.clone()), Ok(good)].into_iter())).unwrap(), 2);
-    assert_eq!(Files::open("out.parquet", folder.path()).unwrap().files()[0].rows, 2);
-}
-
-#[test]
-fn rows_that_cannot_be_read_come_with_the_reason() {
-    let folder = tempfile::tempdir().unwrap();
-    write(folder.path(), "a.csv", "n,m\n1,2\nx,3\n4\n99999999999,5\n6,7\n");
-    write(folder.path(), "b.jsonl", "{\"n\":1,\"m\":2}\n{\"n\":\n{\"n\":3,\"n\":4,\"m\":5}\n{\"n\":6,\"m\":7}\n");
-    let declared = [("n".to_owned(), DataType::Int32), ("m".to_owned(), DataType::Int64)];
-    let read = |name: &str| {
-        let files = Files::open_with_errors(name, folder.path()).unwrap().with_types(&declared).unwrap();
-        let names = ["n", "m", "_error", "_raw"].map(str::to_owned);
-        let batches: Vec<_> = files.open(0, 0..1, &names, 2).unwrap().map(|batch| batch.unwrap()).collect();
-        let rows: usize = batches.iter().map(|batch| batch.num_rows()).sum();
-        assert_eq!(rows as u64, files.files()[0].rows);
-        let text = |column: usize| {
-            let of = |batch: &RecordBatch| {
-                let column = arrow::compute::cast(batch.column(column), &DataType::Utf8).unwrap();
-                column.as_string::<i32>().iter().map(|text| text.unwrap_or("-").to_owned()).collect::<Vec<_>>()
-            };
-            batches.iter().flat_map(of).collect::<Vec<_>>()
-        };
-        [text(0), text(1), text(2), text(3)]
-    };
-    let [n, m, errors, raw] = read("a.csv");
-    assert_eq!((n.join(" "), m.join(" ")), ("1 - - - 6".to_owned(), "2 3 - 5 7".to_owned()));
-    assert_eq!(errors[1], "line 3: column \"n\" is \"x\", expected an integer");
-    assert!(errors[2].contains("line 4 has 1 values, expected 2"), "{errors:?}");
-    assert_eq!((errors[3].as_str(), errors[4].as_str()), ("a value of column \"n\" is no Int32", "-"));
-    assert_eq!((raw[1].as_str(), raw[4].as_str()), ("x,3", "-"));
-    let [n, _, errors, raw] = read("b.jsonl");
-    assert_eq!(n.join(" "), "1 - 3 6");
-    assert!(errors[1].contains("line 2 is not JSON") && errors[2].contains("\"n\" comes twice"), "{errors:?}");
-    assert_eq!(raw[1], "{\"n\":");
+    assert_eq!(open("out.parquet", folder.path(), &[]).unwrap().files()[0].rows, 2);
 }

@@ -4,10 +4,11 @@ use crate::load::within;
 use crate::open::Project;
 use arrow::datatypes::SchemaRef;
 use connector_local::Files;
-use dataflow::{Error, Result, Scorer, TimedFiles};
+use dataflow::{Error, Result, Scorer};
 use model::{Model, OutputSelector};
 use sql::statement;
 use std::sync::Arc;
+use values::Encoding;
 
 impl sql::Catalog for Project {
     fn table_schema(&self, table: &str) -> Result<SchemaRef> {
@@ -21,8 +22,8 @@ impl sql::Catalog for Project {
         }
     }
 
-    fn files_schema(&self, pattern: &str) -> Result<SchemaRef> {
-        let schema = Files::open(pattern, &self.folder.root)?.schema();
+    fn files_schema(&self, pattern: &str, encoding: Encoding) -> Result<SchemaRef> {
+        let schema = Files::inferred_schema(pattern, &self.folder.root, encoding)?;
         self.lock.columns(pattern, &schema)?;
         Ok(schema)
     }

@@ -3,8 +3,9 @@
 use arrow::array::{
     Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringArray, UInt32Array, new_null_array,
 };
-use arrow::compute::{CastOptions, cast_with_options, take};
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::compute::take;
+use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
+use connector_local::FileColumn;
 use dataflow::{
     Batch, Bounds, Decode, Decoded, ERROR_COLUMN, Error, RAW_COLUMN, RecordBatches, Result, RowGroup, RowOrder,
     TimedFile, TimedFiles, bad_row_fields,
@@ -12,6 +13,7 @@ use dataflow::{
 use sql::{ColumnSource, Stream};
 use std::ops::Range;
 use std::sync::Arc;
+use values::{find_name, is_cast, plain_type, read_with_reasons};
 
 /// Columns of all rows, and the rows on which one could not be computed, each with the reason.
 type ColumnsAndFailures<Reason> = (Vec<ArrayRef>, Vec<(usize, Reason)>);
@@ -61,10 +63,10 @@ impl DeclaredColumns {
     }
 }
 
-/// The names that a stream's decoded columns have in files (paths are joined by dots), and their declared types.
-pub fn file_types(stream: &Stream) -> Vec<(String, arrow::datatypes::DataType)> {
+/// The paths of a stream's decoded columns, and their declared types.
+pub fn file_columns(stream: &Stream) -> Vec<FileColumn> {
     let of = |(index, source): (usize, &ColumnSource)| match source {
-        ColumnSource::Path(path) => Some((path.join("."), stream.schema.field(index).data_type().clone())),
+        ColumnSource::Path(path) => Some((path.clone(), stream.schema.field(index).data_type().clone())),
         ColumnSource::Computed(_) => None,
     };
     stream.sources.iter().enumerate().filter_map(of).collect()
@@ -130,30 +132,8 @@ impl DeclaredFiles {
             let ColumnSource::Path(path) = source else { continue };
             let declared = stream.schema.field(index);
             let name = path.join(".");
-            let found =
-                schema.fields().iter().find(|field| field.name().eq_ignore_ascii_case(&name)).ok_or_else(|| {
-                    let names = schema.fields().iter().map(|field| field.name().as_str());
-                    // What the reader adds is no column of the file.
-                    let there: Vec<_> = names.filter(|name| ![ERROR_COLUMN, RAW_COLUMN].contains(name)).collect();
-                    let there = match there.as_slice() {
-                        [] => "it holds no row, so that no column of it is known".to_owned(),
-                        there => format!("its columns are: {}", there.join(", ")),
-                    };
-                    Error::invalid(format!(
-                        "stream \"{}\": column \"{name}\" is not in {}; {there}",
-                        stream.name,
-                        inner.name()
-                    ))
-                })?;
-            if !arrow::compute::can_cast_types(found.data_type(), declared.data_type()) {
-                return Err(Error::invalid(format!(
-                    "stream \"{}\": column \"{name}\" is {} in {}, declared as {}",
-                    stream.name,
-                    found.data_type(),
-                    inner.name(),
-                    declared.data_type()
-                )));
-            }
+            let found = found(inner.as_ref(), &schema, stream, &name)?;
+            check_cast(inner.as_ref(), stream, found, declared.data_type())?;
             if index == stream.time_column {
                 time = Some(found.name().clone());
             }
@@ -163,6 +143,44 @@ impl DeclaredFiles {
         let files = inner.files().iter().map(|file| with_bounds_of(file, time.as_deref(), time_name)).collect();
         Ok(DeclaredFiles { inner, columns: DeclaredColumns { stream: stream.clone() }, names, time, files })
     }
+}
+
+/// The column of files that a name means.
+fn found<'a>(files: &dyn TimedFiles, schema: &'a SchemaRef, stream: &Stream, name: &str) -> Result<&'a FieldRef> {
+    let names = || schema.fields().iter().map(|field| field.name().as_str());
+    let at = find_name(names(), name).map_err(|[one, other]| {
+        Error::invalid(format!(
+            "stream \"{}\": columns \"{one}\" and \"{other}\" of {} are both column \"{name}\", expected one of them",
+            stream.name,
+            files.name()
+        ))
+    })?;
+    at.map(|at| &schema.fields()[at]).ok_or_else(|| {
+        // What the reader adds is no column of the file.
+        let there: Vec<_> = names().filter(|name| ![ERROR_COLUMN, RAW_COLUMN].contains(name)).collect();
+        let there = match there.as_slice() {
+            [] => "it holds no row, so that no column of it is known".to_owned(),
+            there => format!("its columns are: {}", there.join(", ")),
+        };
+        Error::invalid(format!("stream \"{}\": column \"{name}\" is not in {}; {there}", stream.name, files.name()))
+    })
+}
+
+/// Refuses a column that CAST does not take to the declared type.
+fn check_cast(files: &dyn TimedFiles, stream: &Stream, found: &FieldRef, to: &DataType) -> Result<()> {
+    let from = plain_type(found.data_type());
+    if from == *to || is_cast(&from, to) || matches!((&from, to), (DataType::Binary, DataType::Utf8)) {
+        return Ok(());
+    }
+    let hint = values::hint(&from, to).map_or(String::new(), |hint| format!("; {hint}"));
+    Err(Error::invalid(format!(
+        "stream \"{}\": column \"{}\" is {} in {}, which cannot become the declared {}{hint}",
+        stream.name,
+        found.name(),
+        values::name(&from),
+        files.name(),
+        values::name(to)
+    )))
 }
 
 /// A file whose bounds are those of the time column alone, under its declared name.
@@ -266,13 +284,9 @@ fn errors_of(rows: usize, told: Option<&ArrayRef>, found: Vec<(usize, String)>) 
 fn cast_to(rows: &RecordBatch, schema: &SchemaRef) -> Result<ColumnsAndFailures<String>> {
     let (mut columns, mut lost) = (Vec::new(), Vec::new());
     for (column, field) in rows.columns().iter().zip(schema.fields()) {
-        let cast = cast_with_options(column, field.data_type(), &CastOptions::default())?;
-        let is_lost = |row: &usize| column.is_valid(*row) && cast.is_null(*row);
-        if cast.null_count() > column.null_count() {
-            let why = || format!("column \"{}\" does not fit {}", field.name(), field.data_type());
-            lost.extend((0..rows.num_rows()).filter(is_lost).map(|row| (row, why())));
-        }
-        columns.push(cast);
+        let (values, wrong) = read_with_reasons(column, field.data_type())?;
+        lost.extend(wrong.into_iter().map(|(row, why)| (row, format!("column \"{}\" {why}", field.name()))));
+        columns.push(values);
     }
     Ok((columns, lost))
 }

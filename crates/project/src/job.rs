@@ -2,7 +2,7 @@
 
 use crate::collected_rows::Rows;
 use crate::dead_letter::row_text;
-use crate::declared_columns::{ComputedDecode, DeclaredFiles, file_types};
+use crate::declared_columns::{ComputedDecode, DeclaredFiles, file_columns};
 use crate::failure::Failure;
 use crate::files_since::FilesSince;
 use crate::open::Project;
@@ -119,9 +119,7 @@ impl Project {
     /// Wires the job of a target. Nothing is written before everything that can be refused has been checked.
     pub fn job(&self, target: &Target, options: &JobOptions) -> Result<Wired, Failure> {
         let checked = self.check(target)?;
-        if *target == Target::All && !self.statements.has_outputs() {
-            let nothing = "no statement writes anything, expected an INSERT or a CREATE DECISION; `riverrun query NAME` shows \
-                           the rows of a stream or a view, and `riverrun run archive` copies what ARCHIVE names";
+        if let (Target::All, Some(nothing)) = (target, self.nothing_to_run()) {
             return Err(Error::invalid(nothing).into());
         }
         self.job_of(&checked, options)
@@ -147,6 +145,19 @@ impl Project {
             self.lock.write(&checked.models, &checked.states())?;
         }
         Ok(wired)
+    }
+
+    /// Why a run of the whole project would do nothing, if it would not.
+    pub fn nothing_to_run(&self) -> Option<&'static str> {
+        if self.statements.is_empty() {
+            return Some(
+                "no file in pipelines/ has a statement; write them there, or let `riverrun init` write a project that works",
+            );
+        }
+        (!self.statements.has_outputs()).then_some(
+            "no statement writes anything, expected an INSERT or a CREATE DECISION; `riverrun query 'SELECT * FROM NAME'` \
+             shows the rows of a stream or a view, and `riverrun run archive` copies what ARCHIVE names",
+        )
     }
 
     /// Wires planned outputs to inputs.
@@ -252,8 +263,8 @@ impl Project {
         };
         let (history, history_frontier) = match &stream.history {
             Some(History::Table(table)) => self.table(stream, table)?,
-            Some(History::Files(pattern)) => {
-                let files = Files::open_with_errors(pattern, &self.folder.root)?.with_types(&file_types(stream))?;
+            Some(History::Files(pattern, encoding)) => {
+                let files = Files::open(pattern, &self.folder.root, &file_columns(stream), *encoding)?;
                 let files = Arc::new(files);
                 (Some(Arc::new(DeclaredFiles::new(files, stream)?) as Arc<dyn TimedFiles>), None)
             }

@@ -1,19 +1,20 @@
 //! Events from a file onto a topic, and a topic's messages for people to watch.
 
-use crate::declared_columns::{DeclaredFiles, file_types};
+use crate::declared_columns::{DeclaredFiles, file_columns};
 use crate::failure::Failure;
 use crate::open::Project;
-use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, StringArray, TimestampMicrosecondArray};
-use arrow::compute::{cast, filter_record_batch};
-use arrow::datatypes::{Field, Schema, SchemaRef, TimestampMicrosecondType};
+use arrow::array::{Array, AsArray, BooleanArray, StringArray, TimestampMicrosecondArray};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{Schema, SchemaRef, TimestampMicrosecondType};
 use codec::JsonEncode;
-use connector_local::{Files, Outgoing, Watch};
+use connector_local::{FileColumn, Files, Outgoing, Watch};
 use dataflow::{
     BadRowPolicy, ERROR_COLUMN, Encode, Error, EventTime, Message, Quiet, RAW_COLUMN, Result, Span, TimedFiles, Topic,
 };
 use sql::{Stream, Target};
 use std::path::Path;
 use std::sync::Arc;
+use values::Encoding;
 
 const READ_ROWS: usize = 8192;
 
@@ -40,6 +41,7 @@ impl Project {
         &self,
         stream: &str,
         file: &Path,
+        encoding: Encoding,
         partitions: u32,
         each: &mut dyn FnMut(usize),
     ) -> Result<PublishSummary, Failure> {
@@ -48,31 +50,18 @@ impl Project {
             return Err(Error::invalid(format!("stream \"{}\" has no LIVE topic to publish to", stream.name)).into());
         };
         let pattern = file.to_string_lossy();
-        let (found, types) = (Files::open_with_errors(&pattern, Path::new("."))?, file_types(&stream));
-        let found: Arc<dyn TimedFiles> = Arc::new(found.with_types(&types)?);
+        let declared = file_columns(&stream);
+        let found = Arc::new(Files::open(&pattern, Path::new("."), &declared, encoding)?);
         let looked = look(&DeclaredFiles::new(found.clone(), &stream)?, &stream)?;
         let topics = self.topics()?.clone();
         let partitions = topics.topic_or_create(topic, partitions)?.partitions();
         let mut producer = topics.producer(topic, "", 0)?;
-        let typed = |field: &Arc<Field>| {
-            let declared = types.iter().find(|(name, _)| name.eq_ignore_ascii_case(field.name()));
-            let data_type = declared.map_or(field.data_type(), |(_, data_type)| data_type);
-            field.as_ref().clone().with_data_type(data_type.clone())
-        };
-        let schema = found.schema();
-        let shown = schema.fields().iter().filter(|field| ![ERROR_COLUMN, RAW_COLUMN].contains(&field.name().as_str()));
-        let schema: SchemaRef = Arc::new(Schema::new(shown.map(typed).collect::<Vec<_>>()));
-        let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
-        let paths = names.iter().map(|name| name.split('.').map(str::to_owned).collect()).collect();
-        let encode = JsonEncode::nested(schema.clone(), paths)?;
+        let payloads = Payloads::new(found, &declared)?;
         let mut published =
             PublishSummary { topic: topic.clone(), messages: 0, bytes: 0, times: looked.times, warning: None };
         for (index, bad) in looked.bad.iter().enumerate() {
-            let mut before = 0;
-            for rows in found.open(index, found.files()[index].all_groups(), &names, READ_ROWS)? {
-                let rows = rows?;
-                let payloads = encode.encode(&good(&rows, before, bad, &schema)?)?;
-                before += rows.num_rows();
+            for payloads in payloads.of_file(index, bad)? {
+                let payloads = payloads?;
                 let messages: Vec<_> =
                     payloads.iter().map(|payload| Outgoing { sequence: 0, key: None, payload }).collect();
                 // Runs of rows go to the partitions in turn.
@@ -206,14 +195,61 @@ fn why_bad(
     times.is_null(row).then(why)
 }
 
-/// The rows of a batch that are not among the bad ones of its file, in the declared types.
-fn good(rows: &RecordBatch, before: usize, bad: &[usize], schema: &SchemaRef) -> Result<RecordBatch> {
-    let is_good = |row: usize| bad.binary_search(&(before + row)).is_err();
-    let kept: BooleanArray = (0..rows.num_rows()).map(|row| Some(is_good(row))).collect();
-    let rows = filter_record_batch(rows, &kept)?;
-    let cast = rows.columns().iter().zip(schema.fields()).map(|(column, field)| Ok(cast(column, field.data_type())?));
-    Ok(RecordBatch::try_new(schema.clone(), cast.collect::<Result<Vec<_>>>()?)?)
+/// The payloads that the rows of files are.
+struct Payloads {
+    files: Arc<Files>,
+    names: Vec<String>,
+    encode: JsonEncode,
 }
+
+impl Payloads {
+    /// Objects of all columns that the files have, declared or not.
+    fn new(files: Arc<Files>, declared: &[FileColumn]) -> Result<Payloads> {
+        let schema = files.schema();
+        let shown = schema.fields().iter().filter(|field| ![ERROR_COLUMN, RAW_COLUMN].contains(&field.name().as_str()));
+        let schema: SchemaRef = Arc::new(Schema::new(shown.cloned().collect::<Vec<_>>()));
+        let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
+        let of_name = |name: &String| declared.iter().find(|(path, _)| path.join(".") == *name);
+        let path = |name: &String| match of_name(name) {
+            Some((path, _)) => path.clone(),
+            None => name.split('.').map(str::to_owned).collect(),
+        };
+        let is_cell = |name: &String| files.are_texts() && of_name(name).is_none();
+        let paths = names.iter().map(path).collect();
+        let cells = names.iter().map(is_cell).collect();
+        Ok(Payloads { files, encode: JsonEncode::with_cells(schema, paths, cells)?, names })
+    }
+
+    /// Those of the rows of a file that are not bad: the lines of JSON as they are, others as JSON, some at a time.
+    fn of_file<'a>(&'a self, file: usize, bad: &'a [usize]) -> Result<Batches<'a>> {
+        if let Some(mut lines) = self.files.json_lines(file)? {
+            let mut row = 0;
+            return Ok(Box::new(std::iter::from_fn(move || {
+                let mut some = Vec::new();
+                for line in lines.by_ref().take(READ_ROWS) {
+                    match line {
+                        Err(error) => return Some(Err(error)),
+                        Ok(line) if bad.binary_search(&row).is_err() => some.push(line),
+                        Ok(_) => {}
+                    }
+                    row += 1;
+                }
+                (!some.is_empty()).then_some(Ok(some))
+            })));
+        }
+        let groups = self.files.files()[file].all_groups();
+        let mut before = 0;
+        Ok(Box::new(self.files.open(file, groups, &self.names, READ_ROWS)?.map(move |rows| {
+            let rows = rows?;
+            let is_good = |row: usize| bad.binary_search(&(before + row)).is_err();
+            let kept: BooleanArray = (0..rows.num_rows()).map(|row| Some(is_good(row))).collect();
+            before += rows.num_rows();
+            self.encode.encode(&filter_record_batch(&rows, &kept)?)
+        })))
+    }
+}
+
+type Batches<'a> = Box<dyn Iterator<Item = Result<Vec<Vec<u8>>>> + 'a>;
 
 /// A topic being watched.
 pub struct TopicTail {

@@ -6,7 +6,7 @@ use crate::declared_columns::declared_rows;
 use crate::failure::Failure;
 use crate::job::{JobOptions, Wired, stream_spec};
 use crate::open::Project;
-use arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::row::{RowConverter, SortField};
 use dataflow::{Batch, Error, MemoryFiles, Result, Scorer, ScorerInput, TimedFile, TimedFiles};
@@ -144,11 +144,11 @@ fn difference(expected: &RecordBatch, found: &RecordBatch) -> Result<(Vec<usize>
 }
 
 fn cells(batch: &RecordBatch, row: usize) -> Result<Vec<String>> {
-    let options = arrow::util::display::FormatOptions::default()
-        .with_null("NULL")
-        .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"));
-    let cell =
-        |column: &ArrayRef| Ok(arrow::util::display::ArrayFormatter::try_new(column, &options)?.value(row).to_string());
+    let cell = |column: &ArrayRef| {
+        let text = values::texts(&column.slice(row, 1))?;
+        let text = text.as_string::<i32>();
+        Ok(if text.is_null(0) { "NULL".to_owned() } else { text.value(0).to_owned() })
+    };
     batch.columns().iter().map(cell).collect()
 }
 
@@ -186,8 +186,8 @@ impl Catalog for TestCatalog<'_> {
         self.project.table_schema(table)
     }
 
-    fn files_schema(&self, pattern: &str) -> Result<SchemaRef> {
-        self.project.files_schema(pattern)
+    fn files_schema(&self, pattern: &str, encoding: values::Encoding) -> Result<SchemaRef> {
+        self.project.files_schema(pattern, encoding)
     }
 
     fn scorer(&self, model: &statement::Model) -> Result<Arc<dyn Scorer>> {

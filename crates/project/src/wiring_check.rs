@@ -2,7 +2,7 @@
 //!
 //! What is there has to fit. What is not there yet, a table, files or a topic, is no fault; and no message is read.
 
-use crate::declared_columns::{DeclaredFiles, file_types};
+use crate::declared_columns::{DeclaredFiles, file_columns};
 use crate::failure::Failure;
 use crate::job::{decoder, stream_spec};
 use crate::open::Project;
@@ -71,8 +71,8 @@ impl Project {
                 check_table(table, &arrow::datatypes::Schema::empty())?;
                 self.table(stream, table)?.0
             }
-            Some(History::Files(pattern)) if Files::are_there(pattern, &self.folder.root)? => {
-                let files = Files::open_with_errors(pattern, &self.folder.root)?.with_types(&file_types(stream))?;
+            Some(History::Files(pattern, encoding)) if Files::are_there(pattern, &self.folder.root)? => {
+                let files = Files::open(pattern, &self.folder.root, &file_columns(stream), *encoding)?;
                 Some(Arc::new(DeclaredFiles::new(Arc::new(files), stream)?))
             }
             _ => None,

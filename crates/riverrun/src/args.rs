@@ -5,6 +5,7 @@ use project::{CommitEvery, Project};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
+use values::Encoding;
 
 /// One SQL project over history, then live: features, models and decisions.
 #[derive(Debug, Parser)]
@@ -69,12 +70,15 @@ A job starts from its beginning: it refuses when an output holds its rows, and -
     Publish {
         /// The stream
         stream: String,
-        /// The file: .parquet, .csv, .jsonl or .json
+        /// The file: .parquet, .csv, .tsv, .jsonl or .json, the text formats perhaps with .gz or .zst
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
         /// Partitions of the topic, when it is made by this command
         #[arg(long, default_value_t = 1)]
         partitions: u32,
+        /// How text is stored in the file: utf-8, utf-16 or latin1
+        #[arg(long, value_parser = encoding, default_value = "utf-8")]
+        encoding: Encoding,
     },
     /// Watch a topic
     Tail {
@@ -193,4 +197,9 @@ pub struct QueryArgs {
     /// Workers that share the work
     #[arg(long, value_name = "N")]
     pub workers: Option<NonZeroUsize>,
+}
+
+/// The encoding of a name.
+fn encoding(name: &str) -> Result<Encoding, String> {
+    Encoding::named(name).ok_or_else(|| format!("expected {}", Encoding::NAMES))
 }

@@ -9,20 +9,29 @@ use project::{Project, TailRow};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
+use values::Encoding;
 
 /// Puts the rows of a file on a stream's topic.
-pub fn publish(project: &Project, stream: &str, file: &Path, partitions: u32) -> Outcome {
+pub fn publish(project: &Project, stream: &str, file: &Path, encoding: Encoding, partitions: u32) -> Outcome {
     let watch = Stopwatch::start();
     let spinner = ProgressBar::new_spinner().with_style(
         ProgressStyle::with_template("{spinner} publish  {human_pos} messages")
             .unwrap_or_else(|_| ProgressStyle::default_spinner()),
     );
     spinner.enable_steady_tick(Duration::from_millis(100));
-    let published = project.publish(stream, file, partitions, &mut |rows| spinner.set_position(rows as u64));
+    let published = project.publish(stream, file, encoding, partitions, &mut |rows| spinner.set_position(rows as u64));
     spinner.finish_and_clear();
     let published = published?;
     if let Some(warning) = &published.warning {
         print::note(format_args!("warning: {warning}"));
+    }
+    if published.messages == 0 && published.warning.is_none() {
+        print::note(format_args!(
+            "\"{}\" has no row: nothing was published to topic {}",
+            file.display(),
+            published.topic
+        ));
+        return Ok(ExitCode::SUCCESS);
     }
     let times = published.times.map_or(String::new(), |(least, greatest)| format!(", from {least} to {greatest}"));
     print::note(format_args!(

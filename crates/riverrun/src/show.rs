@@ -1,7 +1,6 @@
 //! Rows and numbers as people read them.
 
-use arrow::array::RecordBatch;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use dataflow::Result;
 
 /// The widest cell that is shown whole.
@@ -53,14 +52,13 @@ fn pad(cell: &str, width: usize, right: bool) -> String {
     if right { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
 }
 
-/// The cells of each column as text.
+/// The cells of each column as text, as CAST gives it; NULL is empty.
 pub fn cells(batch: &RecordBatch) -> Result<Vec<Vec<String>>> {
-    let options = FormatOptions::default().with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"));
-    let column = |column| -> Result<Vec<String>> {
-        let formatter = ArrayFormatter::try_new(batch.column(column), &options)?;
-        Ok((0..batch.num_rows()).map(|row| formatter.value(row).to_string()).collect())
+    let column = |column: &ArrayRef| -> Result<Vec<String>> {
+        let texts = values::texts(column)?;
+        Ok(texts.as_string::<i32>().iter().map(|text| text.unwrap_or_default().to_owned()).collect())
     };
-    (0..batch.num_columns()).map(column).collect()
+    batch.columns().iter().map(column).collect()
 }
 
 /// A whole number with thousands apart: 336,776.

@@ -4,13 +4,14 @@ use crate::statement::Model;
 use arrow::datatypes::SchemaRef;
 use dataflow::{Result, Scorer};
 use std::sync::Arc;
+use values::Encoding;
 
 /// What planning asks of the project. Schemas are asked for only where a stream declares no columns.
 pub trait Catalog {
     /// The schema of a table.
     fn table_schema(&self, table: &str) -> Result<SchemaRef>;
     /// The schema of the files that match a pattern.
-    fn files_schema(&self, pattern: &str) -> Result<SchemaRef>;
+    fn files_schema(&self, pattern: &str, encoding: Encoding) -> Result<SchemaRef>;
     /// A model, loaded, with its output chosen.
     fn scorer(&self, model: &Model) -> Result<Arc<dyn Scorer>>;
 }

@@ -6,6 +6,7 @@ use dataflow::{BadRowPolicy, Late, Output, Quiet, Span as Length};
 use sqlparser::ast::{Expr, Ident, Query};
 use sqlparser::tokenizer::{Location, Span};
 use std::collections::HashSet;
+use values::Encoding;
 
 /// The statements of all files of a project.
 #[derive(Clone, Debug, Default)]
@@ -96,7 +97,7 @@ pub(crate) struct NamedOutput {
 #[derive(Clone, Debug)]
 pub(crate) enum History {
     Table(Name),
-    Files(Name),
+    Files(Name, Encoding),
 }
 
 #[derive(Clone, Debug)]
@@ -271,6 +272,11 @@ impl Statements {
         self.statements.iter().filter_map(archive).collect()
     }
 
+    /// Whether there is no statement at all.
+    pub fn is_empty(&self) -> bool {
+        self.statements.is_empty()
+    }
+
     /// Whether there is an INSERT or a decision: something that a job writes.
     pub fn has_outputs(&self) -> bool {
         self.statements.iter().any(|placed| matches!(placed.statement, Statement::Insert(_) | Statement::Decision(_)))
@@ -304,7 +310,7 @@ impl Statements {
         self.statements.iter().find_map(|placed| match &placed.statement {
             Statement::Stream(found) if found.name.text.eq_ignore_ascii_case(stream) => {
                 let span = match &found.history {
-                    Some(History::Table(name) | History::Files(name)) => name.span,
+                    Some(History::Table(name) | History::Files(name, _)) => name.span,
                     None => found.live.as_ref().map_or(found.name.span, |topic| topic.span),
                 };
                 Some(Fault::new(span, message).in_file(self.files.get(placed.file)?))

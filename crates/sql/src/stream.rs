@@ -3,6 +3,7 @@
 use arrow::datatypes::SchemaRef;
 use dataflow::{BadRowPolicy, Late, Output, Quiet, Scalar, Span};
 use std::sync::Arc;
+use values::Encoding;
 
 /// A stream, planned.
 #[derive(Clone, Debug)]
@@ -65,6 +66,6 @@ pub struct Dedup {
 pub enum History {
     /// A table, by its name in the project.
     Table(String),
-    /// Files that match a pattern in the project.
-    Files(String),
+    /// Files that match a pattern in the project, and how text is stored in them.
+    Files(String, Encoding),
 }

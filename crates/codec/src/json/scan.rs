@@ -2,7 +2,7 @@
 //!
 //! The grammar is checked first, by `serde_json`, in one pass that keeps nothing; so the walk may trust it.
 
-use super::paths::Field;
+use super::paths::{self, Field};
 use serde::de::IgnoredAny;
 use std::borrow::Cow;
 
@@ -45,22 +45,47 @@ pub(super) enum Slot<'a> {
     Value(Kind, &'a str),
     /// A field on the column's path is no object: how many steps down the path, and what it is.
     NotObject(usize, Kind),
+    /// Two fields have the name but for the case of letters, and none has it exactly: how they are written.
+    Ambiguous(&'a str, &'a str),
 }
 
-/// Fills the slots, one per column, from a payload. The last of several fields with one name counts.
-pub(super) fn scan<'a>(payload: &'a [u8], fields: &[Field], slots: &mut [Slot<'a>]) -> Result<(), String> {
-    slots.fill(Slot::Absent);
+/// What one payload says about columns, and how its fields are written.
+pub(super) struct Found<'a> {
+    /// One per column.
+    pub slots: Vec<Slot<'a>>,
+    /// Which fields count in the objects that are being walked, by the id of the field that is asked for.
+    counted: Vec<Counted<'a>>,
+}
+
+impl Found<'_> {
+    /// Nothing yet, about so many columns at such fields.
+    pub fn new(columns: usize, fields: &[Field]) -> Self {
+        Found { slots: vec![Slot::Absent; columns], counted: vec![Counted::None; paths::count(fields)] }
+    }
+}
+
+/// Fills the slots from a payload. The last of several fields with one name counts. A name matches exactly, or without
+/// the case of its letters where no other name does.
+pub(super) fn scan<'a>(payload: &'a [u8], fields: &[Field], found: &mut Found<'a>) -> Result<(), String> {
+    found.slots.fill(Slot::Absent);
     if payload.len() > PAYLOAD_BYTES_MAX {
         return Err(format!("the payload has {} bytes, expected at most {PAYLOAD_BYTES_MAX}", payload.len()));
     }
     let text = std::str::from_utf8(payload).map_err(|e| format!("the payload is not UTF-8: {e}"))?;
-    serde_json::from_str::<IgnoredAny>(text).map_err(|e| format!("the payload is not JSON: {e}"))?;
+    serde_json::from_str::<IgnoredAny>(text).map_err(|e| format!("the payload is not JSON: {}", shown(&e)))?;
     let mut walk = Walk { text, bytes: payload, at: 0 };
     walk.blanks();
     match kind_of(walk.bytes[walk.at]) {
-        Kind::Object => walk.object(fields, slots, 1),
+        Kind::Object => walk.object(fields, found, 1),
         kind => Err(format!("the payload is {}, expected an object", kind.name())),
     }
+}
+
+/// What is wrong with JSON, and where: a payload tends to be one line.
+fn shown(error: &serde_json::Error) -> String {
+    let told = error.to_string();
+    let line = if error.line() > 1 { format!("line {}, ", error.line()) } else { String::new() };
+    format!("{} at {line}character {}", told.split(" at line ").next().unwrap_or_default(), error.column())
 }
 
 fn kind_of(first: u8) -> Kind {
@@ -98,8 +123,9 @@ impl<'a> Walk<'a> {
     }
 
     /// Walks an object whose brace is next.
-    fn object(&mut self, fields: &[Field], slots: &mut [Slot<'a>], depth: usize) -> Result<(), String> {
+    fn object(&mut self, fields: &[Field], found: &mut Found<'a>, depth: usize) -> Result<(), String> {
         let mut likely = 0;
+        fields.iter().for_each(|field| found.counted[field.id] = Counted::None);
         self.at += 1;
         loop {
             self.blanks();
@@ -112,11 +138,14 @@ impl<'a> Walk<'a> {
                     self.at += 1;
                     self.blanks();
                     match find(fields, name, likely) {
-                        None => self.skip(depth)?,
-                        Some(found) => {
-                            likely = found + 1;
-                            self.field(&fields[found], slots, depth)?;
+                        Some((at, is_exact)) if is_exact || counts_too(&fields[at], name, found) => {
+                            if is_exact {
+                                found.counted[fields[at].id] = Counted::Exact;
+                            }
+                            likely = at + 1;
+                            self.field(&fields[at], found, depth)?;
                         }
+                        _ => self.skip(depth)?,
                     }
                 }
             }
@@ -126,22 +155,22 @@ impl<'a> Walk<'a> {
     }
 
     /// Takes a field's value, which is next.
-    fn field(&mut self, field: &Field, slots: &mut [Slot<'a>], depth: usize) -> Result<(), String> {
+    fn field(&mut self, field: &Field, found: &mut Found<'a>, depth: usize) -> Result<(), String> {
         let (from, kind) = (self.at, kind_of(self.bytes[self.at]));
         // An earlier field of this name counts no longer, nor does what was below it.
         let below = match kind {
             Kind::Object | Kind::Null => Slot::Absent,
             kind => Slot::NotObject(depth, kind),
         };
-        field.all.iter().for_each(|&column| slots[column] = below);
+        field.all.iter().for_each(|&column| found.slots[column] = below);
         if kind == Kind::Object && !field.below.is_empty() {
             check_depth(depth + 1)?;
-            self.object(&field.below, slots, depth + 1)?;
+            self.object(&field.below, found, depth + 1)?;
         } else {
             self.skip(depth)?;
         }
         let value = Slot::Value(kind, &self.text[from..self.at]);
-        field.columns.iter().for_each(|&column| slots[column] = value);
+        field.columns.iter().for_each(|&column| found.slots[column] = value);
         Ok(())
     }
 
@@ -199,15 +228,49 @@ fn check_depth(depth: usize) -> Result<(), String> {
     }
 }
 
-/// The field of a name as it is written. Producers tend to write fields in one order, so the likely one is tried first.
-fn find(fields: &[Field], written: &str, likely: usize) -> Option<usize> {
+/// The field of a name as it is written, and whether it is its exact name: else the first that is it without the case of
+/// its letters. Producers tend to write fields in one order, so the likely one is tried first.
+fn find(fields: &[Field], written: &str, likely: usize) -> Option<(usize, bool)> {
     let name = &written[1..written.len() - 1];
-    if name.contains('\\') {
-        let name = unquote(written)?;
-        return fields.iter().position(|field| field.name == *name);
+    if let Some(field) = fields.get(likely)
+        && field.name == name
+    {
+        return Some((likely, true));
     }
-    match fields.get(likely) {
-        Some(field) if field.name == name => Some(likely),
-        _ => fields.iter().position(|field| field.name == name),
+    match name.contains('\\') {
+        true => find_plain(fields, &unquote(written)?),
+        false => find_plain(fields, name),
+    }
+}
+
+fn find_plain(fields: &[Field], name: &str) -> Option<(usize, bool)> {
+    if let Some(exact) = fields.iter().position(|field| field.name == name) {
+        return Some((exact, true));
+    }
+    fields.iter().position(|field| field.name.eq_ignore_ascii_case(name)).map(|at| (at, false))
+}
+
+/// How the field of an object that counts for a field that is asked for is named.
+#[derive(Clone, Copy, Debug)]
+enum Counted<'a> {
+    /// There is none yet.
+    None,
+    Exact,
+    /// By another case of the letters, as it is written.
+    Like(&'a str),
+}
+
+/// Whether a field of the payload that is not named exactly counts for the field that it was found for.
+fn counts_too<'a>(field: &Field, written: &'a str, found: &mut Found<'a>) -> bool {
+    match found.counted[field.id] {
+        Counted::Exact => false,
+        Counted::Like(counted) if counted != written => {
+            field.all.iter().for_each(|&column| found.slots[column] = Slot::Ambiguous(counted, written));
+            false
+        }
+        Counted::None | Counted::Like(_) => {
+            found.counted[field.id] = Counted::Like(written);
+            true
+        }
     }
 }

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod environments;
+mod evolved;
 #[path = "../tables/rows.rs"]
 #[allow(dead_code)]
 mod rows;
@@ -127,6 +128,33 @@ fn what_pyiceberg_changes_we_read() {
             ["3000000000", "0.5", "c", "2013-01-01T05:00:02"].map(str::to_owned),
         ]
     );
+}
+
+/// The rows of a table as text, sorted, in the sequence of some columns.
+fn texts(warehouse: &Warehouse, table: &str, columns: &[&str]) -> Vec<String> {
+    let files = warehouse.read(table).unwrap();
+    let columns: Vec<String> = columns.iter().map(|&name| name.to_owned()).collect();
+    let mut rows = Vec::new();
+    for file in 0..files.files().len() {
+        for batch in files.open(file, files.files()[file].all_groups(), &columns, 100).unwrap() {
+            let batch = batch.unwrap();
+            let text = |column: &ArrayRef, row| arrow::util::display::array_value_to_string(column, row).unwrap();
+            let line = |row| batch.columns().iter().map(|column| text(column, row)).collect::<Vec<_>>().join(",");
+            rows.extend((0..batch.num_rows()).map(line));
+        }
+    }
+    rows.sort();
+    rows
+}
+
+#[test]
+fn what_data_files_lack_comes_from_the_table() {
+    let python = Environment::pyiceberg();
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = Warehouse::open(folder.path()).unwrap();
+    python.run(&script("pyiceberg_adds.py"), &[warehouse.dir().to_str().unwrap()]);
+    assert_eq!(texts(&warehouse, "made.added", &["n", "renamed", "later"]), ["1,a,", "2,b,", "3,c,7"]);
+    assert_eq!(texts(&warehouse, "made.parted", &["day", "n", "city"]), ["5,1,Oslo", "5,2,Oslo", "6,3,"]);
 }
 
 #[test]

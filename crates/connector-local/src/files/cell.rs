@@ -1,9 +1,7 @@
-//! One value in a line of text, and how it reads as a type.
+//! One value in a line of text, and which types it could be of.
 
-use arrow::array::timezone::Tz;
-use arrow::compute::kernels::cast_utils::string_to_datetime;
 use std::borrow::Cow;
-use std::str::FromStr;
+use values::calendar::read_instant;
 
 /// A value as it is written.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,7 +13,7 @@ pub(super) enum Cell<'a> {
     Boolean(bool),
     Number(&'a str),
     Text(Cow<'a, str>),
-    Array(&'a str),
+    Array,
 }
 
 impl Cell<'_> {
@@ -46,29 +44,25 @@ impl Cell<'_> {
         }
     }
 
-    /// As microseconds since 1970: ISO 8601 text, in UTC where it names no offset.
-    pub fn timestamp(&self) -> Option<i64> {
+    /// Whether it is an integer beyond 64 bits.
+    pub fn is_large_integer(&self) -> bool {
+        match self {
+            Cell::Number(text) | Cell::Bare(text) => {
+                let digits = text.strip_prefix('-').unwrap_or(text);
+                digits.bytes().all(|digit| digit.is_ascii_digit()) && self.integer().is_none()
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether it is a text that begins with a year and is a timestamp.
+    pub fn is_timestamp(&self) -> bool {
         let text = match self {
             Cell::Bare(text) => text,
             Cell::Text(text) => text.as_ref(),
-            _ => return None,
+            _ => return false,
         };
         // Most texts are no timestamps; those that are begin with a year.
-        if text.len() < 10 || text.as_bytes()[4] != b'-' {
-            return None;
-        }
-        let utc = Tz::from_str("+00:00").ok()?;
-        string_to_datetime(&utc, text).ok().map(|at| at.timestamp_micros())
-    }
-
-    /// As text: what is written, without the quotes of JSON.
-    pub fn text(&self) -> Cow<'_, str> {
-        match self {
-            Cell::Null => Cow::Borrowed(""),
-            Cell::Boolean(true) => Cow::Borrowed("true"),
-            Cell::Boolean(false) => Cow::Borrowed("false"),
-            Cell::Bare(text) | Cell::Number(text) | Cell::Array(text) => Cow::Borrowed(text),
-            Cell::Text(text) => Cow::Borrowed(text),
-        }
+        text.len() >= 10 && text.as_bytes()[4] == b'-' && read_instant(text).is_some()
     }
 }

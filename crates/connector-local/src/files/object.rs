@@ -5,13 +5,9 @@ use serde::de::IgnoredAny;
 use std::borrow::Cow;
 
 const DEPTH_MAX: usize = 64;
-const LINE_BYTES_MAX: usize = 64 << 20;
 
 /// Hands over the fields of one JSON object; those of nested objects as `outer.inner`.
 pub(super) fn put_object(line: &str, put: &mut dyn FnMut(&str, Cell<'_>)) -> Result<(), String> {
-    if line.len() > LINE_BYTES_MAX {
-        return Err(format!("has {} bytes, expected at most {LINE_BYTES_MAX}", line.len()));
-    }
     // The grammar is checked here, so that the walk below may trust it.
     serde_json::from_str::<IgnoredAny>(line.trim_end()).map_err(|error| {
         // A line of a file is the only line of its text.
@@ -78,7 +74,7 @@ impl<'a> Walk<'a> {
             b'"' => Cell::Text(self.string()?),
             b'[' => {
                 self.array()?;
-                Cell::Array(&self.text[from..self.at])
+                Cell::Array
             }
             first => {
                 let rest = &self.text[from..];
@@ -137,7 +133,16 @@ mod tests {
     /// The fields that the walk finds, as text.
     fn walked(line: &str) -> Result<Vec<(String, String)>, String> {
         let mut found = Vec::new();
-        put_object(line, &mut |name, cell| found.push((name.to_owned(), cell.text().into_owned())))?;
+        put_object(line, &mut |name, cell| {
+            let text = match cell {
+                Cell::Null => String::new(),
+                Cell::Boolean(value) => value.to_string(),
+                Cell::Bare(text) | Cell::Number(text) => text.to_owned(),
+                Cell::Text(text) => text.into_owned(),
+                Cell::Array => "[]".to_owned(),
+            };
+            found.push((name.to_owned(), text));
+        })?;
         found.sort();
         Ok(found)
     }
@@ -150,6 +155,7 @@ mod tests {
             }),
             Value::Null => found.push((prefix.to_owned(), String::new())),
             Value::String(text) => found.push((prefix.to_owned(), text.clone())),
+            Value::Array(_) => found.push((prefix.to_owned(), "[]".to_owned())),
             other => found.push((prefix.to_owned(), other.to_string())),
         }
     }
@@ -174,8 +180,6 @@ mod tests {
     proptest! {
         #[test]
         fn fields_are_those_of_a_tree(value in object(), pretty in any::<bool>()) {
-            // An array keeps the text that it was written with.
-            prop_assume!(!(pretty && value.to_string().contains('[')));
             let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };
             let mut expected = Vec::new();
             flattened("", &value, &mut expected);

@@ -1,15 +1,18 @@
 //! Parquet files: what their footers say, their rows, and a file of rows.
 
-use super::format::FileSummary;
-use super::projection::{plain_type, project};
-use crate::disk::{io_error, sync_folder};
-use arrow::array::RecordBatch;
+use super::format::FileColumn;
+use super::path_values::FoundFile;
+use crate::disk::{file_bytes, io_error, sync_folder};
+use arrow::array::{
+    Array, ArrayRef, BinaryArray, RecordBatch, RecordBatchOptions, StringArray, UInt32Array, new_null_array,
+};
+use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use dataflow::{Bounds, Error, RecordBatches, Result, RowGroup};
+use dataflow::{Bounds, ERROR_COLUMN, Error, RAW_COLUMN, RecordBatches, Result, RowGroup, TimedFile, bad_row_fields};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{Compression, Type as PhysicalType, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::properties::WriterProperties;
@@ -20,6 +23,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
+use values::{find_name, is_cast, micros_of, plain_type};
 
 /// How many footers are kept: about as many files overlap at one time.
 const FOOTERS_KEPT: usize = 8;
@@ -54,56 +58,254 @@ impl Footers {
 
 fn footer(path: &Path) -> Result<(File, ArrowReaderMetadata)> {
     let file = File::open(path).map_err(|e| io_error("open", path, e))?;
-    let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(|e| {
+    let damaged = |e: ParquetError| {
         Error::corrupt(format!("\"{}\" is no Parquet file, or its footer is damaged", path.display())).with_source(e)
-    })?;
-    Ok((file, metadata))
-}
-
-/// The schema of all files, which must agree, and the rows and bounds of each.
-pub(super) fn summaries(paths: &[PathBuf]) -> Result<(SchemaRef, Vec<FileSummary>)> {
-    let mut first: Option<(&Path, SchemaRef)> = None;
-    let mut summaries = Vec::new();
-    for path in paths {
-        let (_, metadata) = footer(path)?;
-        let fields = metadata.schema().fields().iter();
-        // Whether a file has NULLs says nothing about the next one.
-        let fields = fields.map(|field| Field::new(field.name(), plain_type(field.data_type()), true));
-        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        match &first {
-            None => first = Some((path, schema)),
-            Some((other, expected)) => agree(other, expected, path, &schema)?,
-        }
-        let rows = metadata.metadata().row_groups().iter().map(|group| group.num_rows() as u64).sum();
-        let (bounds, groups) = bounds(&metadata);
-        summaries.push(FileSummary { path: path.clone(), rows, bounds, groups });
-    }
-    let schema = first.map_or_else(|| Arc::new(Schema::empty()), |(_, schema)| schema);
-    Ok((schema, summaries))
-}
-
-/// Columns may come in another order, but not with other names or types.
-fn agree(first: &Path, expected: &Schema, other: &Path, found: &Schema) -> Result<()> {
-    let differ = |what: String| {
-        Err(Error::invalid(format!("\"{}\" and \"{}\" differ: {what}", first.display(), other.display())))
     };
-    for field in expected.fields() {
-        match found.column_with_name(field.name()) {
-            None => return differ(format!("the second has no column \"{}\"", field.name())),
-            Some((_, has)) if has.data_type() != field.data_type() => {
-                let (expected, found) = (field.data_type(), has.data_type());
-                return differ(format!(
-                    "column \"{}\" is {expected} in the first, {found} in the second",
-                    field.name()
-                ));
+    let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(damaged)?;
+    Ok((file, with_int96_as_micros(metadata).map_err(damaged)?))
+}
+
+/// The same footer, where timestamps of 96 bits are read as microseconds: as nanoseconds they would wrap around
+/// outside of the years 1677 to 2262.
+fn with_int96_as_micros(metadata: ArrowReaderMetadata) -> std::result::Result<ArrowReaderMetadata, ParquetError> {
+    let leaves = metadata.metadata().file_metadata().schema_descr().columns();
+    let is_int96 = |name: &str| {
+        let leaf = leaves.iter().find(|leaf| matches!(leaf.path().parts(), [own] if own == name));
+        leaf.is_some_and(|leaf| leaf.physical_type() == PhysicalType::INT96)
+    };
+    let fields = metadata.schema().fields().iter();
+    let fields: Vec<Field> = fields
+        .map(|field| match is_int96(field.name()) {
+            true => field.as_ref().clone().with_data_type(DataType::Timestamp(TimeUnit::Microsecond, None)),
+            false => field.as_ref().clone(),
+        })
+        .collect();
+    if fields.iter().zip(metadata.schema().fields()).all(|(new, old)| new.data_type() == old.data_type()) {
+        return Ok(metadata);
+    }
+    let options = ArrowReaderOptions::new().with_schema(Arc::new(Schema::new(fields)));
+    ArrowReaderMetadata::try_new(metadata.metadata().clone(), options)
+}
+
+/// The columns of all files, each of a type that holds the values of all.
+pub(super) fn common_schema(files: &[FoundFile]) -> Result<SchemaRef> {
+    let mut all: Vec<(&Path, Field)> = Vec::new();
+    for FoundFile { path, of_path } in files {
+        let (_, metadata) = footer(path)?;
+        // A column of the file counts before one of its folders.
+        let is_own = |name: &str| metadata.schema().field_with_name(name).is_ok();
+        let of_path = of_path.iter().filter(|(name, _)| !is_own(name));
+        let of_path = of_path.map(|(name, _)| Field::new(name, DataType::Utf8, true));
+        // Whether a file has NULLs says nothing about the next one.
+        let own = metadata.schema().fields().iter();
+        let own = own.map(|field| Field::new(field.name(), plain_type(field.data_type()), true));
+        for field in own.chain(of_path) {
+            match all.iter_mut().find(|(_, known)| known.name() == field.name()) {
+                None => all.push((path, field)),
+                Some((first, known)) => {
+                    let (one, other) = (known.data_type().clone(), field.data_type());
+                    let common = wider(&one, other).ok_or_else(|| {
+                        Error::invalid(format!(
+                            "\"{}\" and \"{}\" differ: column \"{}\" is {} in the first, {} in the second; declare it",
+                            first.display(),
+                            path.display(),
+                            field.name(),
+                            values::name(&one),
+                            values::name(other)
+                        ))
+                    })?;
+                    *known = known.clone().with_data_type(common);
+                }
             }
-            Some(_) => {}
         }
     }
-    match found.fields().iter().find(|field| expected.column_with_name(field.name()).is_none()) {
-        Some(field) => differ(format!("the first has no column \"{}\"", field.name())),
-        None => Ok(()),
+    Ok(Arc::new(Schema::new(all.into_iter().map(|(_, field)| field).collect::<Vec<_>>())))
+}
+
+/// The type that holds the values of two.
+fn wider(one: &DataType, other: &DataType) -> Option<DataType> {
+    let rank = |data_type: &DataType| {
+        let types = [
+            DataType::Int8,
+            DataType::UInt8,
+            DataType::Int16,
+            DataType::UInt16,
+            DataType::Int32,
+            DataType::UInt32,
+            DataType::Int64,
+            DataType::Float32,
+            DataType::Float64,
+        ];
+        types.iter().position(|known| known == data_type)
+    };
+    match (one, other) {
+        (one, other) if one == other => Some(one.clone()),
+        (DataType::Null, known) | (known, DataType::Null) => Some(known.clone()),
+        (DataType::Date32, DataType::Timestamp(..)) | (DataType::Timestamp(..), DataType::Date32) => {
+            Some(DataType::Timestamp(TimeUnit::Microsecond, None))
+        }
+        (one, other) if rank(one).is_some() && rank(other).is_some() => {
+            let greater = if rank(one) > rank(other) { one } else { other };
+            // A FLOAT does not hold every integer.
+            let is_mixed = one.is_integer() != other.is_integer();
+            Some(if is_mixed { DataType::Float64 } else { signed(greater) })
+        }
+        _ => None,
     }
+}
+
+/// An unsigned integer's type as the next signed one, which holds its values and negative ones.
+fn signed(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::UInt8 => DataType::Int16,
+        DataType::UInt16 => DataType::Int32,
+        DataType::UInt32 => DataType::Int64,
+        other => other.clone(),
+    }
+}
+
+/// Parquet files and the columns that are read from them.
+pub(super) struct ParquetFiles {
+    found: Vec<FoundFile>,
+    columns: Vec<(String, Option<DataType>)>,
+    footers: Footers,
+}
+
+impl ParquetFiles {
+    /// Finds the columns in the footers: those that are declared, if any file has them, then the others.
+    pub fn open(
+        pattern: &str,
+        found: Vec<FoundFile>,
+        declared: &[FileColumn],
+    ) -> Result<(ParquetFiles, SchemaRef, Vec<TimedFile>)> {
+        let declared: Vec<(String, DataType)> =
+            declared.iter().map(|(path, data_type)| (path.join("."), data_type.clone())).collect();
+        let (mut is_there, mut others, mut files) = (vec![false; declared.len()], Vec::<Field>::new(), Vec::new());
+        for file in &found {
+            let path = &file.path;
+            let (_, metadata) = footer(path)?;
+            let own = metadata.schema().fields();
+            let mut claimed = vec![false; own.len()];
+            for ((name, to), is_there) in declared.iter().zip(&mut is_there) {
+                let place = place(pattern, &metadata, file, name)?;
+                *is_there |= !matches!(place, Place::Nowhere);
+                let Place::Column(at) = place else { continue };
+                claimed[at] = true;
+                check_cast(path, &own[at], to)?;
+            }
+            let is_known = |others: &[Field], name: &str| others.iter().any(|known| known.name() == name);
+            for field in own.iter().zip(claimed).filter(|(_, claimed)| !claimed).map(|(field, _)| field) {
+                if !is_known(&others, field.name()) && !declared.iter().any(|(name, _)| name == field.name()) {
+                    others.push(Field::new(field.name(), plain_type(field.data_type()), true));
+                }
+            }
+            files.push(timed_file(file, &metadata, &declared)?);
+        }
+        let there = declared.iter().zip(is_there).filter(|(_, is_there)| *is_there).map(|(column, _)| column);
+        let columns: Vec<(String, Option<DataType>)> = there
+            .map(|(name, data_type)| (name.clone(), Some(data_type.clone())))
+            .chain(others.iter().map(|field| (field.name().clone(), None)))
+            .collect();
+        let typed = |(at, (name, to)): (usize, &(String, Option<DataType>))| {
+            let own = || others[at + others.len() - columns.len()].data_type().clone();
+            Field::new(name, to.clone().unwrap_or_else(own), true)
+        };
+        let fields = columns.iter().enumerate().map(typed).chain(bad_row_fields()).collect::<Vec<_>>();
+        let schema = Arc::new(Schema::new(fields));
+        Ok((ParquetFiles { found, columns, footers: Footers::default() }, schema, files))
+    }
+
+    /// Columns by name, one row group after the other, with why a row cannot be used; row groups that the file lacks
+    /// have no rows.
+    pub fn read(
+        &self,
+        file: usize,
+        groups: Range<usize>,
+        names: &[String],
+        batch_rows: usize,
+    ) -> Result<RecordBatches> {
+        let file = self.found.get(file).ok_or_else(|| Error::internal(format!("there is no file {file}")))?;
+        let metadata = self.footers.of(&file.path)?;
+        let asked = self.columns.iter().filter(|(name, _)| names.contains(name));
+        let columns = asked.map(|(name, to)| {
+            Ok(ReadColumn { name: name.clone(), to: to.clone(), place: place("", &metadata, file, name)? })
+        });
+        let projection =
+            Arc::new(Projection { columns: columns.collect::<Result<Vec<_>>>()?, path: file.path.clone() });
+        let groups = groups.start..groups.end.min(metadata.metadata().num_row_groups());
+        let batches = groups.flat_map(move |group| -> RecordBatches {
+            match read_group(&projection, &metadata, group, batch_rows) {
+                Ok(batches) => batches,
+                Err(error) => Box::new(std::iter::once(Err(error))),
+            }
+        });
+        Ok(Box::new(batches.scan(false, |failed, batch| {
+            let stop = std::mem::replace(failed, batch.is_err());
+            (!stop).then_some(batch)
+        })))
+    }
+}
+
+/// Where a file has a column.
+enum Place {
+    Column(usize),
+    /// In its path.
+    Constant(Option<String>),
+    Nowhere,
+}
+
+fn place(pattern: &str, metadata: &ArrowReaderMetadata, file: &FoundFile, name: &str) -> Result<Place> {
+    let names = metadata.schema().fields().iter().map(|field| field.name().as_str());
+    let found = find_name(names, name).map_err(|[one, other]| {
+        Error::invalid(format!(
+            "files \"{pattern}\": columns \"{one}\" and \"{other}\" of \"{}\" are both column \"{name}\", expected one \
+             of them",
+            file.path.display()
+        ))
+    })?;
+    if let Some(at) = found {
+        return Ok(Place::Column(at));
+    }
+    let of_path = file.of_path.iter().find(|(own, _)| own.eq_ignore_ascii_case(name));
+    Ok(of_path.map_or(Place::Nowhere, |(_, value)| Place::Constant(value.clone())))
+}
+
+fn check_cast(path: &Path, found: &Field, to: &DataType) -> Result<()> {
+    let from = plain_type(found.data_type());
+    if is_cast(&from, to) || from == *to || matches!((&from, to), (DataType::Binary, DataType::Utf8)) {
+        return Ok(());
+    }
+    let hint = values::hint(&from, to).map_or(String::new(), |hint| format!("; {hint}"));
+    Err(Error::invalid(format!(
+        "\"{}\": column \"{}\" is {}, which cannot become the declared {}{hint}",
+        path.display(),
+        found.name(),
+        values::name(&from),
+        values::name(to)
+    )))
+}
+
+fn timed_file(file: &FoundFile, metadata: &ArrowReaderMetadata, declared: &[(String, DataType)]) -> Result<TimedFile> {
+    let rows = metadata.metadata().row_groups().iter().map(|group| group.num_rows() as u64).sum();
+    // Bounds are told under the declared names, of columns that are declared as what they are.
+    let mut names = Vec::new();
+    for (name, to) in declared.iter().filter(|(_, to)| matches!(to, DataType::Timestamp(..))) {
+        if let Place::Column(at) = place("", metadata, file, name)?
+            && plain_type(metadata.schema().field(at).data_type()) == *to
+        {
+            names.push((metadata.schema().field(at).name().clone(), name.clone()));
+        }
+    }
+    let renamed = |bounds: Vec<(String, Bounds)>| {
+        let name = |(own, bounds): (String, Bounds)| {
+            names.iter().find(|(known, _)| *known == own).map(|(_, name)| (name.clone(), bounds))
+        };
+        bounds.into_iter().filter_map(name).collect::<Vec<_>>()
+    };
+    let (bounds, groups) = bounds(metadata);
+    let groups = groups.into_iter().map(|group| RowGroup { rows: group.rows, bounds: renamed(group.bounds) }).collect();
+    let bytes = file_bytes(&file.path)?;
+    Ok(TimedFile { path: file.path.display().to_string(), rows, bytes, bounds: renamed(bounds), groups })
 }
 
 /// The bounds of the timestamp columns for which every row group records them, and the row groups with their own.
@@ -150,7 +352,7 @@ fn group_bounds(group: &RowGroupMetaData, leaf: usize, unit: TimeUnit) -> Option
         return Some(GroupBounds::Nulls(nulls));
     }
     let Statistics::Int64(statistics) = statistics else { return None };
-    let (min, max) = (micros(*statistics.min_opt()?, unit)?, micros(*statistics.max_opt()?, unit)?);
+    let (min, max) = (micros_of(*statistics.min_opt()?, unit)?, micros_of(*statistics.max_opt()?, unit)?);
     Some(GroupBounds::Values(Bounds { min, max, nulls }))
 }
 
@@ -170,55 +372,89 @@ fn file_bounds(groups: &[GroupBounds]) -> Option<Bounds> {
     all.map(|bounds| Bounds { nulls, ..bounds })
 }
 
-/// As a cast does it, so that bounds and values agree.
-fn micros(value: i64, unit: TimeUnit) -> Option<i64> {
-    match unit {
-        TimeUnit::Second => value.checked_mul(1_000_000),
-        TimeUnit::Millisecond => value.checked_mul(1_000),
-        TimeUnit::Microsecond => Some(value),
-        TimeUnit::Nanosecond => Some(value / 1_000),
+/// A column that is read: its name, its declared type and where the file has it.
+struct ReadColumn {
+    name: String,
+    to: Option<DataType>,
+    place: Place,
+}
+
+/// The columns that are read from a file.
+struct Projection {
+    columns: Vec<ReadColumn>,
+    path: PathBuf,
+}
+
+impl Projection {
+    /// The columns that the file has, ascending: the sequence in which it gives them.
+    fn roots(&self) -> Vec<usize> {
+        let at = |column: &ReadColumn| if let Place::Column(at) = column.place { Some(at) } else { None };
+        let mut roots: Vec<usize> = self.columns.iter().filter_map(at).collect();
+        roots.sort_unstable();
+        roots.dedup();
+        roots
+    }
+
+    /// The columns as they are declared, then why a row cannot be used.
+    fn apply(&self, batch: &RecordBatch, roots: &[usize]) -> Result<RecordBatch> {
+        let rows = batch.num_rows();
+        let mut reasons: Vec<Option<String>> = vec![None; rows];
+        let (mut fields, mut columns): (Vec<Field>, Vec<ArrayRef>) = (Vec::new(), Vec::new());
+        for column in &self.columns {
+            let stored = match &column.place {
+                Place::Column(at) => roots.binary_search(at).ok().map(|at| batch.column(at).clone()),
+                Place::Constant(value) => {
+                    let one: ArrayRef = Arc::new(StringArray::from(vec![value.clone()]));
+                    Some(take(&one, &UInt32Array::from(vec![0; rows]), None)?)
+                }
+                Place::Nowhere => None,
+            };
+            let to = match (&column.to, &stored) {
+                (Some(to), _) => to.clone(),
+                (None, Some(stored)) => plain_type(stored.data_type()),
+                (None, None) => DataType::Null,
+            };
+            let values = match stored {
+                Some(stored) => read(&column.name, &stored, &to, &mut reasons)?,
+                None => new_null_array(&to, rows),
+            };
+            fields.push(Field::new(&column.name, to, true));
+            columns.push(values);
+        }
+        fields.extend([ERROR_COLUMN, RAW_COLUMN].map(|name| {
+            let data_type = if name == ERROR_COLUMN { DataType::Utf8 } else { DataType::Binary };
+            Field::new(name, data_type, true)
+        }));
+        columns.push(Arc::new(StringArray::from(reasons)));
+        columns.push(Arc::new(BinaryArray::new_null(rows)));
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        Ok(RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?)
     }
 }
 
-/// The columns of a schema, one row group after the other; row groups that the file lacks have no rows.
-pub(super) fn read_groups(
-    footers: &Footers,
-    path: &Path,
-    groups: Range<usize>,
-    schema: SchemaRef,
-    batch_rows: usize,
-) -> Result<RecordBatches> {
-    let metadata = footers.of(path)?;
-    let roots: Vec<usize> =
-        schema.fields().iter().filter_map(|field| metadata.schema().index_of(field.name()).ok()).collect();
-    let path = path.to_owned();
-    let groups = groups.start..groups.end.min(metadata.metadata().num_row_groups());
-    let batches = groups.flat_map(move |group| -> RecordBatches {
-        match read_group(&path, &metadata, group, &roots, &schema, batch_rows) {
-            Ok(batches) => batches,
-            Err(error) => Box::new(std::iter::once(Err(error))),
-        }
-    });
-    Ok(Box::new(batches.scan(false, |failed, batch| {
-        let stop = std::mem::replace(failed, batch.is_err());
-        (!stop).then_some(batch)
-    })))
+/// Stored values in a declared type, with a reason for each that is none of it.
+fn read(name: &str, stored: &ArrayRef, to: &DataType, reasons: &mut [Option<String>]) -> Result<ArrayRef> {
+    let (values, wrong) = values::read_with_reasons(stored, to)?;
+    for (row, why) in wrong {
+        reasons[row].get_or_insert_with(|| format!("column \"{name}\" {why}"));
+    }
+    Ok(values)
 }
 
 fn read_group(
-    path: &Path,
+    projection: &Arc<Projection>,
     metadata: &ArrowReaderMetadata,
     group: usize,
-    roots: &[usize],
-    schema: &SchemaRef,
     batch_rows: usize,
 ) -> Result<RecordBatches> {
-    let (path, schema) = (path.to_owned(), schema.clone());
+    let projection = projection.clone();
     let damaged = move |path: &Path, error: Box<dyn std::error::Error + Send + Sync>| {
         Error::corrupt(format!("\"{}\": row group {group} cannot be read", path.display())).with_source(error)
     };
+    let path = projection.path.clone();
     let file = File::open(&path).map_err(|e| io_error("open", &path, e))?;
     let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.clone());
+    let roots = projection.roots();
     let mask = ProjectionMask::roots(builder.parquet_schema(), roots.iter().copied());
     let reader = builder
         .with_projection(mask)
@@ -226,7 +462,7 @@ fn read_group(
         .with_batch_size(batch_rows)
         .build()
         .map_err(|e| damaged(&path, e.into()))?;
-    Ok(Box::new(reader.map(move |batch| project(&batch.map_err(|e| damaged(&path, e.into()))?, &schema, &path))))
+    Ok(Box::new(reader.map(move |batch| projection.apply(&batch.map_err(|e| damaged(&path, e.into()))?, &roots))))
 }
 
 /// Writes rows as a Parquet file, which is there as a whole or not at all, and returns how many rows it has. A file

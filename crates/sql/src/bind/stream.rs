@@ -43,7 +43,7 @@ pub(crate) fn bind(declared: &statement::Stream, catalog: &dyn Catalog, span: Sp
             ))
             .err();
     }
-    if let (Some(statement::History::Files(_)), Some(topic)) = (&declared.history, &declared.live) {
+    if let (Some(statement::History::Files(..)), Some(topic)) = (&declared.history, &declared.live) {
         return Fault::new(topic.span, format!("stream \"{}\" cannot go on live where files end", name.text))
             .found("HISTORY FILES and LIVE")
             .expected("HISTORY that is a table of ARCHIVE, which says where it ends on the topic")
@@ -66,7 +66,7 @@ pub(crate) fn bind(declared: &statement::Stream, catalog: &dyn Catalog, span: Sp
         dedup,
         history: declared.history.as_ref().map(|history| match history {
             statement::History::Table(table) => History::Table(table.text.clone()),
-            statement::History::Files(pattern) => History::Files(pattern.text.clone()),
+            statement::History::Files(pattern, encoding) => History::Files(pattern.text.clone(), *encoding),
         }),
         live: declared.live.as_ref().map(|topic| topic.text.clone()),
         bad_rows: declared.bad_rows,
@@ -213,7 +213,7 @@ fn arrow_type(column: &StreamColumn, data_type: &SqlType) -> Outcome<DataType> {
 fn infer(declared: &statement::Stream, catalog: &dyn Catalog) -> Outcome<Vec<BoundColumn>> {
     let (place, schema) = match &declared.history {
         Some(statement::History::Table(table)) => (table, catalog.table_schema(&table.text)),
-        Some(statement::History::Files(pattern)) => (pattern, catalog.files_schema(&pattern.text)),
+        Some(statement::History::Files(pattern, encoding)) => (pattern, catalog.files_schema(&pattern.text, *encoding)),
         None => {
             return Fault::new(declared.name.span, format!("stream \"{}\" declares no columns", declared.name.text))
                 .hint("declare them, or name a table or files that have them with HISTORY")
@@ -236,7 +236,14 @@ fn infer(declared: &statement::Stream, catalog: &dyn Catalog) -> Outcome<Vec<Bou
                 .err();
         };
         let raw = Some(Field::new(field.name(), data_type, true));
-        let (name, source) = (field.name().clone(), StreamColumnSource::Named);
+        let name = field.name().clone();
+        // Fields of nested objects of files have their path in their name.
+        let source = match &declared.history {
+            Some(statement::History::Files(..)) => {
+                StreamColumnSource::Path(name.split('.').map(str::to_owned).collect())
+            }
+            _ => StreamColumnSource::Named,
+        };
         Ok(BoundColumn { name, raw, source, data_type: None, declared: None })
     };
     fields.map(column).collect()

@@ -1,7 +1,7 @@
 //! `+ - * / // %` over numbers, times and intervals.
 
 use super::bound::{Bound, Fails, OpenLiteral, call, partial};
-use super::cast::{cast_to, power_of_ten};
+use super::cast::cast_to;
 use super::kernel::{Argument, KernelResult, fails};
 use super::operator::{Operator, no_operator};
 use super::pairs::{pairs, try_pairs};
@@ -87,7 +87,7 @@ fn failure(
     error: ArrowError,
 ) -> ArrowError {
     let shown = |argument: &Argument| {
-        let text = super::cast::arrow_cast(&argument.raw().slice(0, 1), &DataType::Utf8);
+        let text = values::arrow_cast(&argument.raw().slice(0, 1), &DataType::Utf8);
         text.map_or(String::new(), |text| text.as_string::<i32>().value(0).to_string())
     };
     if matches!(error, ArrowError::DivideByZero) {
@@ -171,7 +171,7 @@ fn decimals(operator: Operator, left: Bound, right: Bound, common: &DataType) ->
     let nullable = left.nullable || right.nullable;
     let Decimal128(digits, scale) = result else { return Err(Problem::new("not a decimal")) };
     partial("decimals", vec![left, right], result.clone(), nullable, move |arguments, rows| {
-        let limit = power_of_ten(u32::from(digits)).unwrap_or(i128::MAX);
+        let limit = values::power_of_ten(u32::from(digits)).unwrap_or(i128::MAX);
         let values =
             try_pairs::<Decimal128Type, Decimal128Type, Decimal128Type>(&arguments[0], &arguments[1], rows, |a, b| {
                 let value = match operator {
@@ -209,10 +209,8 @@ pub(crate) fn negate(value: Bound) -> Result<Bound, Problem> {
         move |arguments, rows| {
             let array = arguments[0].array(rows)?;
             if data_type.is_unsigned_integer() {
-                let zero: ArrayRef = super::cast::arrow_cast(
-                    &(Arc::new(arrow::array::Int64Array::from(vec![0; rows])) as _),
-                    &data_type,
-                )?;
+                let zero: ArrayRef =
+                    values::arrow_cast(&(Arc::new(arrow::array::Int64Array::from(vec![0; rows])) as _), &data_type)?;
                 return numeric::sub(&zero, &array).map_err(|_| fails("a negative number does not fit"));
             }
             numeric::neg(&array)

@@ -104,7 +104,7 @@ fn number(text: &str) -> Result<(ArrayRef, Option<OpenLiteral>), Problem> {
     if let (Some((whole, fraction)), false) = (text.split_once('.'), text.contains(['e', 'E'])) {
         let (digits, scale) = ((whole.len() + fraction.len()).max(1), fraction.len());
         if digits <= usize::from(sql_type::DIGITS_MAX) {
-            let value = cast::read_exact(text, scale as i32).ok_or_else(bad)?;
+            let value = values::read_exact(text, scale as i32).ok_or_else(bad)?;
             let value = Decimal128Array::from(vec![value]).with_precision_and_scale(digits as u8, scale as i8);
             return Ok((one(value.map_err(|error| Problem::new(error.to_string()))?), None));
         }

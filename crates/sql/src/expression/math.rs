@@ -3,7 +3,7 @@
 use super::arguments::exactly;
 use super::arithmetic::arithmetic;
 use super::bound::{Bound, Fails, OpenLiteral, call, partial, total};
-use super::cast::{cast_to, moved};
+use super::cast::cast_to;
 use super::kernel::fails;
 use super::operator::Operator;
 use super::scope::Problem;
@@ -203,17 +203,17 @@ fn decimal(how: Rounding, value: Bound, width: u8, scale: i8, digits: i32) -> Re
     partial("round", vec![value], result, nullable, move |arguments, rows| {
         let array = arguments[0].array(rows)?;
         let too_wide = || fails(format!("the rounded number does not fit into DECIMAL({width},{to})"));
-        let factor = super::cast::power_of_ten(drop.unsigned_abs());
+        let factor = values::power_of_ten(drop.unsigned_abs());
         let round = |value: i128| {
             let whole = match (how, factor) {
                 (_, None) => Some(0),
-                (Rounding::Nearest, _) => moved(value, -drop),
+                (Rounding::Nearest, _) => values::moved(value, -drop),
                 (Rounding::Floor, Some(factor)) => Some(value.div_euclid(factor)),
                 (Rounding::Ceiling, Some(factor)) => Some(-(-value).div_euclid(factor)),
                 (Rounding::Truncate, Some(factor)) => Some(value / factor),
             };
-            let value = if digits < 0 { whole.and_then(|whole| moved(whole, -digits)) } else { whole };
-            let limit = super::cast::power_of_ten(u32::from(width)).unwrap_or(i128::MAX);
+            let value = if digits < 0 { whole.and_then(|whole| values::moved(whole, -digits)) } else { whole };
+            let limit = values::power_of_ten(u32::from(width)).unwrap_or(i128::MAX);
             value.filter(|value| value.abs() < limit)
         };
         let rounded = array
@@ -229,10 +229,12 @@ fn integer(how: Rounding, value: Bound, digits: u32) -> Result<Bound, Problem> {
     let rounded =
         partial("round", vec![wide], Decimal128(sql_type::DIGITS_MAX, 0), nullable, move |arguments, rows| {
             let array = arguments[0].array(rows)?;
-            let round = |value: i128| match super::cast::power_of_ten(digits) {
+            let round = |value: i128| match values::power_of_ten(digits) {
                 None => 0,
                 Some(factor) if how == Rounding::Truncate => value / factor * factor,
-                Some(factor) => moved(value, -(digits as i32)).and_then(|whole| whole.checked_mul(factor)).unwrap_or(0),
+                Some(factor) => {
+                    values::moved(value, -(digits as i32)).and_then(|whole| whole.checked_mul(factor)).unwrap_or(0)
+                }
             };
             let rounded = array.as_primitive::<Decimal128Type>().unary::<_, Decimal128Type>(round);
             Ok(Arc::new(rounded.with_precision_and_scale(sql_type::DIGITS_MAX, 0)?))

@@ -17,7 +17,6 @@ mod arithmetic;
 mod arm;
 mod bind;
 mod bound;
-mod calendar;
 mod cast;
 mod choice;
 mod compare;
@@ -39,6 +38,8 @@ mod text;
 mod time;
 mod time_arithmetic;
 mod tree;
+
+use values::calendar;
 
 pub use functions_page::functions_page;
 pub use scalar::{Compiled, compile, constant, interval_micros};

@@ -4,11 +4,13 @@ use super::bound::{Bound, OpenLiteral};
 use super::scope::Problem;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::DataType::{
-    Date32, Decimal128, Duration, Float32, Float64, Int8, Int16, Int32, Int64, Interval, Null, Timestamp, UInt8,
-    UInt16, UInt32, UInt64,
+    Date32, Decimal128, Duration, Float32, Float64, Int8, Int16, Int32, Int64, Interval, Timestamp, UInt8, UInt16,
+    UInt32, UInt64,
 };
 use arrow::datatypes::{DataType, Int32Type, Int64Type, IntervalUnit, TimeUnit};
 use sqlparser::ast::{DataType as Written, ExactNumberInfo, TimezoneInfo};
+
+pub(crate) use values::name;
 
 /// TIMESTAMP: microseconds since 1970 in UTC.
 pub(crate) const TIMESTAMP: DataType = Timestamp(TimeUnit::Microsecond, None);
@@ -19,32 +21,6 @@ pub(crate) const MONTHS: DataType = Interval(IntervalUnit::MonthDayNano);
 
 /// The most digits of a DECIMAL.
 pub(crate) const DIGITS_MAX: u8 = 38;
-
-/// The type's name in SQL.
-pub(crate) fn name(data_type: &DataType) -> String {
-    match data_type {
-        Null => "NULL".into(),
-        DataType::Boolean => "BOOLEAN".into(),
-        Int8 => "TINYINT".into(),
-        Int16 => "SMALLINT".into(),
-        Int32 => "INTEGER".into(),
-        Int64 => "BIGINT".into(),
-        UInt8 => "UTINYINT".into(),
-        UInt16 => "USMALLINT".into(),
-        UInt32 => "UINTEGER".into(),
-        UInt64 => "UBIGINT".into(),
-        Float32 => "FLOAT".into(),
-        Float64 => "DOUBLE".into(),
-        Decimal128(digits, scale) => format!("DECIMAL({digits},{scale})"),
-        DataType::Utf8 => "TEXT".into(),
-        DataType::Binary => "BLOB".into(),
-        Date32 => "DATE".into(),
-        Timestamp(_, None) => "TIMESTAMP".into(),
-        Timestamp(_, Some(_)) => "TIMESTAMPTZ".into(),
-        Duration(_) | Interval(_) => "INTERVAL".into(),
-        other => other.to_string(),
-    }
-}
 
 /// The type that a CAST or a column definition names.
 pub(crate) fn parse(written: &Written) -> Result<DataType, Problem> {

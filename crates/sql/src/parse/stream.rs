@@ -7,6 +7,7 @@ use crate::statement::{History, Name, NamedOutput, Stream, StreamColumn, StreamC
 use dataflow::{BadRowPolicy, Late, Output, Quiet, Span as Length};
 use sqlparser::ast::{BinaryOperator, Expr};
 use sqlparser::tokenizer::{Span, Token};
+use values::Encoding;
 
 /// How long a partition may be silent before it stops holding others back, where nothing is declared.
 const QUIET_AFTER: Length = Length::seconds(1);
@@ -61,9 +62,25 @@ impl ClausesSeen {
 
 fn history(reader: &mut TokenReader) -> Outcome<History> {
     if reader.take("FILES") {
-        return Ok(History::Files(reader.string("a pattern of files, in quotes")?));
+        let pattern = reader.string("a pattern of files, in quotes")?;
+        return Ok(History::Files(pattern, encoding(reader)?));
     }
     Ok(History::Table(reader.dotted("the name of a table, or FILES and a pattern")?))
+}
+
+/// How text is stored in files, where it is said.
+fn encoding(reader: &mut TokenReader) -> Outcome<Encoding> {
+    if !reader.take("ENCODING") {
+        return Ok(Encoding::default());
+    }
+    let name = reader.string("the name of an encoding, in quotes")?;
+    match Encoding::named(&name.text) {
+        Some(encoding) => Ok(encoding),
+        None => Fault::new(name.span, format!("the encoding '{}' is not known", name.text))
+            .found(name.text)
+            .expected(Encoding::NAMES)
+            .err(),
+    }
 }
 
 fn bad_rows(reader: &mut TokenReader) -> Outcome<(BadRowPolicy, Option<NamedOutput>)> {

@@ -24,7 +24,7 @@ fn streams_carry_their_declaration() {
     let checked = checked("windows.sql", Target::All);
     let plays = &checked.streams[0];
     assert_eq!((plays.delay, plays.quiet, plays.late), (Span::seconds(10), Quiet::After(Span::seconds(3)), Late::Drop));
-    assert_eq!(plays.history, Some(History::Files("data/plays*.parquet".to_owned())));
+    assert_eq!(plays.history, Some(History::Files("data/plays*.parquet".to_owned(), Default::default())));
     assert_eq!(plays.schema.field(plays.time_column).name(), "played_at");
     assert_eq!((plays.schema.fields().len(), plays.raw.fields().len()), (6, 5));
     assert!(matches!(plays.sources[5], ColumnSource::Computed(_)));

@@ -373,9 +373,10 @@ fn on_disk(folder: &Path, files: &[Vec<Vec<FileRow>>], format: &str) -> Arc<dyn 
             |row: &FileRow| format!("{{\"id\": {}, \"at\": {}}}\n", row.id, row.at.map_or("null".to_owned(), time));
         std::fs::write(&path, rows.iter().map(line).collect::<String>()).unwrap();
     }
-    let types =
-        schema().fields().iter().map(|field| (field.name().clone(), field.data_type().clone())).collect::<Vec<_>>();
-    Arc::new(connector_local::Files::open(&format!("*.{format}"), folder).unwrap().with_types(&types).unwrap())
+    let columns: Vec<_> =
+        schema().fields().iter().map(|field| (vec![field.name().clone()], field.data_type().clone())).collect();
+    let (pattern, encoding) = (format!("*.{format}"), Default::default());
+    Arc::new(connector_local::Files::open(&pattern, folder, &columns, encoding).unwrap())
 }
 
 #[test]

@@ -1,0 +1,113 @@
+//! The lines of a text file, with their numbers.
+
+use super::text_input::read_error;
+use dataflow::Result;
+use std::collections::VecDeque;
+use std::io::{BufRead, Read};
+use std::path::{Path, PathBuf};
+
+/// The most bytes that one row may have; a message has the same limit.
+pub(super) const ROW_BYTES_MAX: usize = 64 << 20;
+
+/// A line.
+pub(super) struct Line {
+    /// Its number, from 1.
+    pub number: u64,
+    /// Its bytes, the line break among them; of one that is too long, the beginning.
+    pub bytes: Vec<u8>,
+    /// Whether it is longer than [`ROW_BYTES_MAX`].
+    pub is_too_long: bool,
+}
+
+impl Line {
+    /// Whether nothing stands on it.
+    pub fn is_blank(&self) -> bool {
+        self.bytes.iter().all(u8::is_ascii_whitespace)
+    }
+
+    /// Its bytes without the line break.
+    pub fn content(&self) -> &[u8] {
+        let bytes = self.bytes.strip_suffix(b"\n").unwrap_or(&self.bytes);
+        bytes.strip_suffix(b"\r").unwrap_or(bytes)
+    }
+}
+
+/// The lines of a file, one after the other.
+pub(super) struct Lines {
+    path: PathBuf,
+    input: Box<dyn BufRead + Send>,
+    number: u64,
+    // Lines that were given back, to be read again.
+    again: VecDeque<Line>,
+}
+
+impl Lines {
+    pub fn new(path: &Path, input: Box<dyn BufRead + Send>) -> Lines {
+        Lines { path: path.to_owned(), input, number: 0, again: VecDeque::new() }
+    }
+
+    /// The next line, of the memory of one that is not needed any more; `None` at the end.
+    pub fn next(&mut self, mut bytes: Vec<u8>) -> Result<Option<Line>> {
+        if let Some(line) = self.again.pop_front() {
+            return Ok(Some(line));
+        }
+        bytes.clear();
+        let limit = ROW_BYTES_MAX as u64 + 1;
+        let read =
+            (&mut self.input).take(limit).read_until(b'\n', &mut bytes).map_err(|e| read_error(&self.path, e))?;
+        if read == 0 {
+            return Ok(None);
+        }
+        self.number += 1;
+        let is_too_long = read as u64 == limit;
+        if is_too_long {
+            self.pass_line()?;
+            bytes.truncate(1 << 10);
+        }
+        Ok(Some(Line { number: self.number, bytes, is_too_long }))
+    }
+
+    /// Takes lines back: they come next, in this sequence.
+    pub fn give_back(&mut self, lines: Vec<Line>) {
+        lines.into_iter().rev().for_each(|line| self.again.push_front(line));
+    }
+
+    /// Passes what is left of a line.
+    fn pass_line(&mut self) -> Result<()> {
+        loop {
+            let some = self.input.fill_buf().map_err(|e| read_error(&self.path, e))?;
+            let (count, is_end) = match some.iter().position(|&byte| byte == b'\n') {
+                Some(at) => (at + 1, true),
+                None => (some.len(), some.is_empty()),
+            };
+            self.input.consume(count);
+            if is_end {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// The rows of a file of JSON lines, as they are.
+pub struct JsonLines(pub(super) Lines);
+
+impl Iterator for JsonLines {
+    type Item = Result<Vec<u8>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.0.next(Vec::new()).transpose()? {
+                Ok(line) if line.is_blank() => {}
+                line => return Some(line.map(|line| line.content().trim_ascii().to_vec())),
+            }
+        }
+    }
+}
+
+/// What is wrong with a row that is too long.
+pub(super) fn too_long() -> String {
+    format!(
+        "a row of more than {} MiB begins, expected the row to end; is a quote or a line break missing?",
+        ROW_BYTES_MAX >> 20
+    )
+}

@@ -1,0 +1,270 @@
+//! The rows of text files as columns of declared types, those that cannot be read among them.
+
+use super::csv::CsvRecords;
+use super::format::{Format, Packing};
+use super::lines::{Lines, too_long};
+use super::path_values::PathValues;
+use super::text_input;
+use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, RecordBatch, RecordBatchOptions, StringArray};
+use arrow::compute::{max, min};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
+use codec::{JsonDecode, JsonRows};
+use dataflow::{Bounds, ERROR_COLUMN, Error, RAW_COLUMN, RecordBatches, Result, bad_row_fields};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use values::{Column, Encoding, Value, expected, shown};
+
+/// About how many bytes of lines one batch takes.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// A column to be read from a text file.
+#[derive(Clone, Debug)]
+pub(super) struct TextColumn {
+    pub name: String,
+    /// Where it is in an object of JSON; CSV has it under its name.
+    pub path: Vec<String>,
+    pub data_type: DataType,
+    /// The value of all rows, where it stands in the path of the file: a text, or NULL.
+    pub constant: Option<Option<String>>,
+}
+
+/// A text file.
+#[derive(Clone, Debug)]
+pub(super) struct TextFile {
+    pub path: PathBuf,
+    pub of_path: PathValues,
+    pub format: Format,
+    pub packing: Packing,
+    pub encoding: Encoding,
+}
+
+impl TextFile {
+    fn lines(&self) -> Result<Lines> {
+        Ok(Lines::new(&self.path, text_input::open(&self.path, self.packing, self.encoding)?))
+    }
+
+    /// The lines as JSON has them.
+    pub fn json_lines(&self) -> Result<Lines> {
+        self.lines()
+    }
+
+    /// The records of CSV.
+    pub fn records(&self) -> Result<CsvRecords> {
+        CsvRecords::open(self.lines()?).map_err(|error| error.context(format!("\"{}\"", self.path.display())))
+    }
+
+    /// The columns, then why a row cannot be used and its text, in batches.
+    pub fn read(&self, columns: &[TextColumn], batch_rows: usize) -> Result<RecordBatches> {
+        let fields = columns.iter().map(|column| Field::new(&column.name, column.data_type.clone(), true));
+        let schema: SchemaRef = Arc::new(Schema::new(fields.chain(bad_row_fields()).collect::<Vec<_>>()));
+        let (of_path, stored): (Vec<_>, Vec<_>) = columns.iter().cloned().partition(|column| column.constant.is_some());
+        let source = match self.format {
+            Format::JsonLines => Source::Json { lines: self.json_lines()?, decode: decoder(&self.path, &stored)? },
+            _ => Source::csv(self.records()?, &stored, &self.path)?,
+        };
+        let of_path = of_path.iter().map(constant).collect::<Result<Vec<_>>>()?;
+        let is_of_path = columns.iter().map(|column| column.constant.is_some()).collect();
+        let mut reading = Reading { source, schema, of_path, is_of_path, batch_rows: batch_rows.max(1) };
+        Ok(Box::new(std::iter::from_fn(move || reading.batch().transpose()).scan(false, |failed, batch| {
+            // After an error it is not known where the next row begins.
+            let stop = std::mem::replace(failed, batch.is_err());
+            (!stop).then_some(batch)
+        })))
+    }
+
+    /// How many rows there are, and the bounds of timestamp columns. Reads the whole file.
+    pub fn summary(&self, columns: &[TextColumn]) -> Result<(u64, Vec<(String, Bounds)>)> {
+        let is_time = |column: &&TextColumn| matches!(column.data_type, DataType::Timestamp(..));
+        let times: Vec<TextColumn> = columns.iter().filter(is_time).cloned().collect();
+        let (mut rows, mut bounds) = (0, vec![None::<Bounds>; times.len()]);
+        let mut nulls = vec![0; times.len()];
+        for batch in self.read(&times, 8192)? {
+            let batch = batch?;
+            rows += batch.num_rows() as u64;
+            for (at, own) in bounds.iter_mut().enumerate() {
+                let values = batch.column(at).as_primitive::<TimestampMicrosecondType>();
+                nulls[at] += values.null_count() as u64;
+                let (Some(least), Some(greatest)) = (min(values), max(values)) else { continue };
+                let known = own.unwrap_or(Bounds { min: least, max: greatest, nulls: 0 });
+                *own = Some(Bounds { min: known.min.min(least), max: known.max.max(greatest), nulls: 0 });
+            }
+        }
+        let named = times.iter().zip(bounds).zip(nulls);
+        let told = named.filter_map(|((column, own), nulls)| Some((column.name.clone(), Bounds { nulls, ..own? })));
+        Ok((rows, told.collect()))
+    }
+}
+
+fn decoder(path: &Path, columns: &[TextColumn]) -> Result<JsonDecode> {
+    let fields = columns.iter().map(|column| Field::new(&column.name, column.data_type.clone(), true));
+    let paths = columns.iter().map(|column| column.path.clone()).collect();
+    JsonDecode::of_lines(&path.display().to_string(), Arc::new(Schema::new(fields.collect::<Vec<_>>())), paths)
+}
+
+/// Where a header has a column.
+pub(super) fn header_place(header: &[String], name: &str, path: &Path) -> Result<Option<usize>> {
+    values::find_name(header.iter().map(String::as_str), name).map_err(|[one, other]| {
+        Error::invalid(format!(
+            "\"{}\": columns \"{one}\" and \"{other}\" are both column \"{name}\", expected one of them",
+            path.display()
+        ))
+    })
+}
+
+/// The one value of a column that stands in the path, and why it is none of its type.
+fn constant(column: &TextColumn) -> Result<(ArrayRef, Option<String>)> {
+    let mut values = new_column(column)?;
+    let wrong = match column.constant.iter().flatten().next() {
+        Some(text) if values.append(Value::Text(text)) => None,
+        Some(text) => {
+            values.append_null();
+            let expected = expected(text, &column.data_type);
+            Some(format!("the folder \"{}={text}\" names its column, {expected}", column.name))
+        }
+        None => {
+            values.append_null();
+            None
+        }
+    };
+    Ok((values.finish(), wrong))
+}
+
+fn new_column(column: &TextColumn) -> Result<Column> {
+    Column::new(&column.data_type, 0).ok_or_else(|| {
+        Error::invalid(format!(
+            "column \"{}\" has type {}, which text files cannot carry",
+            column.name,
+            values::name(&column.data_type)
+        ))
+    })
+}
+
+enum Source {
+    Json {
+        lines: Lines,
+        decode: JsonDecode,
+    },
+    Csv {
+        records: CsvRecords,
+        columns: Vec<(String, DataType, Column)>,
+        // The column of each value of a record, if it is asked for.
+        places: Vec<Option<usize>>,
+    },
+}
+
+/// Rows that were read: the stored columns, and which rows cannot be used: why, and their text.
+struct Rows {
+    count: usize,
+    columns: Vec<ArrayRef>,
+    wrong: Vec<(usize, String, Option<Vec<u8>>)>,
+}
+
+impl Source {
+    fn csv(records: CsvRecords, stored: &[TextColumn], path: &Path) -> Result<Source> {
+        let mut places = vec![None; records.header().len()];
+        let mut columns = Vec::new();
+        for column in stored {
+            if let Some(at) = header_place(records.header(), &column.name, path)? {
+                places[at] = Some(columns.len());
+            }
+            columns.push((column.name.clone(), column.data_type.clone(), new_column(column)?));
+        }
+        Ok(Source::Csv { records, columns, places })
+    }
+
+    fn rows(&mut self, rows_max: usize) -> Result<Rows> {
+        match self {
+            Source::Json { lines, decode } => json_rows(lines, decode, rows_max),
+            Source::Csv { records, columns, places } => csv_rows(records, columns, places, rows_max),
+        }
+    }
+}
+
+fn json_rows(lines: &mut Lines, decode: &JsonDecode, rows_max: usize) -> Result<Rows> {
+    let (mut taken, mut bytes) = (Vec::new(), 0);
+    while taken.len() < rows_max && bytes < BATCH_BYTES {
+        let Some(line) = lines.next(Vec::new())? else { break };
+        if !line.is_blank() {
+            bytes += line.bytes.len();
+            taken.push(line);
+        }
+    }
+    let payloads: Vec<&[u8]> = taken.iter().map(|line| line.content().trim_ascii_end()).collect();
+    let JsonRows { columns, wrong } = decode.rows(&payloads)?;
+    let told = |(row, why): (usize, String)| {
+        let why = if taken[row].is_too_long { too_long() } else { why };
+        (row, format!("line {}: {why}", taken[row].number), Some(payloads[row].to_vec()))
+    };
+    Ok(Rows { count: taken.len(), columns, wrong: wrong.into_iter().map(told).collect() })
+}
+
+fn csv_rows(
+    records: &mut CsvRecords,
+    columns: &mut [(String, DataType, Column)],
+    places: &[Option<usize>],
+    rows_max: usize,
+) -> Result<Rows> {
+    let (mut count, mut wrong) = (0, Vec::new());
+    let (mut is_filled, mut bytes) = (vec![false; columns.len()], 0);
+    while count < rows_max && bytes < BATCH_BYTES {
+        let Some(record) = records.next()? else { break };
+        is_filled.fill(false);
+        let mut why = record.err();
+        if why.is_none() {
+            for (text, place) in records.values().zip(places) {
+                let Some(place) = *place else { continue };
+                let (name, data_type, column) = &mut columns[place];
+                if text.is_empty() {
+                    continue;
+                }
+                is_filled[place] = column.append(Value::Text(text));
+                if !is_filled[place] {
+                    let (shown, expected) = (shown(text), expected(text, data_type));
+                    why.get_or_insert_with(|| format!("column \"{name}\" is \"{shown}\", {expected}"));
+                }
+            }
+        }
+        let absent = columns.iter_mut().zip(&is_filled).filter(|(_, is_filled)| !**is_filled);
+        absent.for_each(|((_, _, column), _)| column.append_null());
+        if let Some(why) = why {
+            wrong.push((count, format!("line {}: {why}", records.line()), Some(records.raw().to_vec())));
+        }
+        bytes += records.raw().len();
+        count += 1;
+    }
+    Ok(Rows { count, columns: columns.iter_mut().map(|(_, _, column)| column.finish()).collect(), wrong })
+}
+
+struct Reading {
+    source: Source,
+    schema: SchemaRef,
+    // Columns that stand in the path, of one row, and what is wrong with them.
+    of_path: Vec<(ArrayRef, Option<String>)>,
+    is_of_path: Vec<bool>,
+    batch_rows: usize,
+}
+
+impl Reading {
+    fn batch(&mut self) -> Result<Option<RecordBatch>> {
+        let Rows { count, columns, wrong } = self.source.rows(self.batch_rows)?;
+        if count == 0 {
+            return Ok(None);
+        }
+        let repeated = arrow::array::UInt32Array::from(vec![0; count]);
+        let of_path = self.of_path.iter().map(|(value, _)| Ok(arrow::compute::take(value, &repeated, None)?));
+        let (mut of_path, mut stored) = (of_path.collect::<Result<Vec<_>>>()?.into_iter(), columns.into_iter());
+        let next = |is_of_path: &bool| if *is_of_path { of_path.next() } else { stored.next() };
+        let mut columns: Vec<ArrayRef> = self.is_of_path.iter().filter_map(next).collect();
+        let of_all = self.of_path.iter().find_map(|(_, wrong)| wrong.clone());
+        let (mut reasons, mut raw) = (vec![of_all; count], vec![None; count]);
+        for (row, why, text) in wrong {
+            reasons[row].get_or_insert(why);
+            raw[row] = text;
+        }
+        columns.push(Arc::new(StringArray::from(reasons)));
+        columns.push(Arc::new(raw.iter().map(|text| text.as_deref()).collect::<BinaryArray>()));
+        debug_assert!(self.schema.index_of(ERROR_COLUMN).is_ok() && self.schema.index_of(RAW_COLUMN).is_ok());
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
+        Ok(Some(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?))
+    }
+}

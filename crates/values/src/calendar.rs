@@ -1,0 +1,355 @@
+//! Dates and times as text and as their parts, for years far beyond those of any log.
+
+use std::fmt::Write;
+
+/// The digits of the greatest year of a DATE.
+const YEAR_DIGITS_MAX: usize = 7;
+
+pub const SECOND: i64 = 1_000_000;
+pub const MINUTE: i64 = 60 * SECOND;
+pub const HOUR: i64 = 60 * MINUTE;
+pub const DAY: i64 = 24 * HOUR;
+
+/// Days since 1970-01-01 of a date in the Gregorian calendar.
+pub fn days(year: i64, month: i64, day: i64) -> i64 {
+    // Years begin in March, so that the leap day is the last of its year.
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let of_era = year.rem_euclid(400);
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+}
+
+/// Year, month and day of a day since 1970-01-01.
+pub fn date(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let of_era = days.rem_euclid(146_097);
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (year + era * 400 + i64::from(month <= 2), month, day)
+}
+
+/// How many days a month has.
+pub fn days_of_month(year: i64, month: i64) -> i64 {
+    let (next_year, next) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
+    days(next_year, next, 1) - days(year, month, 1)
+}
+
+/// The same time of day some months later; a day that the month lacks becomes its last.
+pub fn add_months(micros: i64, months: i64) -> Option<i64> {
+    let (year, month, day) = date(micros.div_euclid(DAY));
+    let total = year.checked_mul(12)?.checked_add(month - 1)?.checked_add(months)?;
+    let (year, month) = (total.div_euclid(12), total.rem_euclid(12) + 1);
+    let day = day.min(days_of_month(year, month));
+    days(year, month, day).checked_mul(DAY)?.checked_add(micros.rem_euclid(DAY))
+}
+
+/// ISO 8601: the year that the week belongs to, and the week.
+pub fn iso_week(day: i64) -> (i64, i64) {
+    let thursday = day - weekday(day) + 3;
+    let (year, ..) = date(thursday);
+    (year, (thursday - days(year, 1, 1)) / 7 + 1)
+}
+
+/// 0 is Monday.
+pub fn weekday(day: i64) -> i64 {
+    (day + 3).rem_euclid(7)
+}
+
+/// A date as text.
+pub fn write_date(day: i64) -> String {
+    let (year, month, day) = date(day);
+    if year > 0 {
+        return format!("{year:04}-{month:02}-{day:02}");
+    }
+    format!("{:04}-{month:02}-{day:02} (BC)", 1 - year)
+}
+
+/// A timestamp as text: the fraction has as few digits as it needs.
+pub fn write_timestamp(micros: i64) -> String {
+    format!("{} {}", write_date(micros.div_euclid(DAY)), write_time(micros.rem_euclid(DAY)))
+}
+
+/// Hours, minutes and seconds; hours may exceed a day.
+fn write_time(micros: i64) -> String {
+    let seconds = micros / SECOND;
+    let mut text = format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let fraction = micros % SECOND;
+    if fraction != 0 {
+        let digits = format!("{fraction:06}");
+        text.push('.');
+        text.push_str(digits.trim_end_matches('0'));
+    }
+    text
+}
+
+/// A length of time as text: days, then hours, minutes and seconds.
+pub fn write_length(micros: i64) -> String {
+    let (days, rest) = (micros / DAY, micros % DAY);
+    let mut text = String::new();
+    if days != 0 {
+        let _ = write!(text, "{days} {}", if days.abs() == 1 { "day" } else { "days" });
+    }
+    if rest != 0 || days == 0 {
+        let sign = if rest < 0 { "-" } else { "" };
+        let space = if days == 0 { "" } else { " " };
+        let _ = write!(text, "{space}{sign}{}", write_time(rest.abs()));
+    }
+    text
+}
+
+/// Reads text from its front.
+struct Cursor<'a>(&'a str);
+
+impl Cursor<'_> {
+    fn number(&mut self, digits_max: usize) -> Option<i64> {
+        let count = self.0.bytes().take(digits_max).take_while(u8::is_ascii_digit).count();
+        let value = self.0[..count].parse().ok()?;
+        self.0 = &self.0[count..];
+        Some(value)
+    }
+
+    fn one_of(&mut self, options: &[char]) -> Option<char> {
+        let first = self.0.chars().next().filter(|first| options.contains(first))?;
+        self.0 = &self.0[first.len_utf8()..];
+        Some(first)
+    }
+
+    /// Days since 1970. Years before 1 have a sign, or `(BC)` after the day.
+    fn date(&mut self) -> Option<i64> {
+        let sign = if self.one_of(&['-']).is_some() { -1 } else { 1 };
+        let year = sign * self.number(YEAR_DIGITS_MAX)?;
+        let separator = self.one_of(&['-', '/'])?;
+        let month = self.number(2)?;
+        self.one_of(&[separator])?;
+        let day = self.number(2)?;
+        let year = match self.0.strip_prefix(" (BC)") {
+            Some(rest) => {
+                self.0 = rest;
+                1 - year
+            }
+            None => year,
+        };
+        let known = (1..=12).contains(&month) && day >= 1 && day <= days_of_month(year, month);
+        known.then(|| days(year, month, day))
+    }
+
+    /// What follows a date: the time of day, and the offset from UTC.
+    fn time_and_offset(&mut self) -> Option<(i64, i64)> {
+        if self.one_of(&['T']).is_none() {
+            self.one_of(&[' '])?;
+        }
+        self.0 = self.0.trim_start();
+        let time = self.time()?;
+        self.0 = self.0.trim();
+        let offset = match self.0 {
+            "UTC" | "GMT" => 0,
+            _ => {
+                let offset = self.offset()?;
+                self.0.is_empty().then_some(offset)?
+            }
+        };
+        Some((time, offset))
+    }
+
+    fn time(&mut self) -> Option<i64> {
+        let hour = self.number(2)?;
+        self.one_of(&[':'])?;
+        let minute = self.number(2)?;
+        let (mut second, mut fraction) = (0, 0);
+        if self.one_of(&[':']).is_some() {
+            second = self.number(2)?;
+            if self.one_of(&['.']).is_some() {
+                fraction = self.fraction();
+            }
+        }
+        let micros = hour * HOUR + minute * MINUTE + second * SECOND + fraction;
+        (hour <= 24 && minute < 60 && second < 60 && micros <= DAY).then_some(micros)
+    }
+
+    fn fraction(&mut self) -> i64 {
+        let count = self.0.bytes().take_while(u8::is_ascii_digit).count();
+        let mut digits = self.0[..count.min(6)].to_string();
+        self.0 = &self.0[count..];
+        while digits.len() < 6 {
+            digits.push('0');
+        }
+        digits.parse().unwrap_or(0)
+    }
+
+    fn offset(&mut self) -> Option<i64> {
+        if self.one_of(&['Z']).is_some() {
+            return Some(0);
+        }
+        let Some(sign) = self.one_of(&['+', '-']) else { return Some(0) };
+        let hours = self.two_digits()?;
+        let colon = self.one_of(&[':']).is_some();
+        let minutes = if colon || !self.0.is_empty() { self.two_digits()? } else { 0 };
+        let seconds = if self.one_of(&[':']).is_some() { self.two_digits()? } else { 0 };
+        let offset = hours * HOUR + minutes * MINUTE + seconds * SECOND;
+        Some(if sign == '-' { -offset } else { offset })
+    }
+
+    fn two_digits(&mut self) -> Option<i64> {
+        let both = self.0.get(..2).filter(|both| both.bytes().all(|digit| digit.is_ascii_digit()))?;
+        let value = both.parse().ok()?;
+        self.0 = &self.0[2..];
+        Some(value)
+    }
+}
+
+/// Reads a date; a time of day after it is read and ignored.
+pub fn read_date(text: &str) -> Option<i32> {
+    let text = text.trim();
+    if text == "epoch" {
+        return Some(0);
+    }
+    let mut front = Cursor(text);
+    let day = front.date()?;
+    if !front.0.is_empty() {
+        front.time_and_offset()?;
+    }
+    // The greatest number and its opposite stand for infinity in DuckDB.
+    i32::try_from(day).ok().filter(|day| (-i32::MAX + 1..i32::MAX).contains(day))
+}
+
+/// Reads the wall-clock time of a timestamp, whatever offset follows it.
+pub fn read_timestamp(text: &str) -> Option<i64> {
+    read_parts(text).map(|(wall, _)| wall)
+}
+
+/// Reads a timestamp as an instant: an offset moves it to UTC, and without one it is in UTC.
+#[inline]
+pub fn read_instant(text: &str) -> Option<i64> {
+    if let Some(micros) = read_plain(text.as_bytes()) {
+        return Some(micros);
+    }
+    let (wall, offset) = read_parts(text)?;
+    finite(wall.checked_sub(offset)?)
+}
+
+/// The wall-clock time of a timestamp, and the offset from UTC that follows it.
+fn read_parts(text: &str) -> Option<(i64, i64)> {
+    let text = text.trim_start();
+    if text.trim_end() == "epoch" {
+        return Some((0, 0));
+    }
+    let mut front = Cursor(text);
+    let day = front.date()?;
+    let (time, offset) = if front.0.is_empty() { (0, 0) } else { front.time_and_offset()? };
+    finite(day.checked_mul(DAY)?.checked_add(time)?).map(|wall| (wall, offset))
+}
+
+/// The greatest number of microseconds and its opposite stand for infinity in DuckDB.
+fn finite(micros: i64) -> Option<i64> {
+    (micros != i64::MAX && micros != -i64::MAX).then_some(micros)
+}
+
+/// Reads the most frequent form, `YYYY-MM-DD?HH:MM:SS[.f{1,6}][Z]`; `None` when the text has another form or is wrong.
+#[inline]
+fn read_plain(text: &[u8]) -> Option<i64> {
+    let text = text.strip_suffix(b"Z").unwrap_or(text);
+    let (whole, fraction) = text.split_at_checked(19)?;
+    let separators = [whole[4], whole[7], whole[13], whole[16]];
+    if separators != *b"--::" || !matches!(whole[10], b'T' | b' ') {
+        return None;
+    }
+    let number = |digits: &[u8]| {
+        let digit = |sum: i64, &digit: &u8| digit.is_ascii_digit().then(|| sum * 10 + i64::from(digit - b'0'));
+        digits.iter().try_fold(0i64, digit)
+    };
+    let (year, month, day) = (number(&whole[0..4])?, number(&whole[5..7])?, number(&whole[8..10])?);
+    let (hour, minute, second) = (number(&whole[11..13])?, number(&whole[14..16])?, number(&whole[17..19])?);
+    let is_date = (1..=12).contains(&month) && day >= 1 && (day <= 28 || day <= days_of_month(year, month));
+    if !is_date || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let micros = match fraction {
+        [] => 0,
+        [b'.', digits @ ..] if (1..=6).contains(&digits.len()) => number(digits)? * 10i64.pow(6 - digits.len() as u32),
+        _ => return None,
+    };
+    Some(days(year, month, day) * DAY + hour * HOUR + minute * MINUTE + second * SECOND + micros)
+}
+
+/// Writes a timestamp as messages carry it: `2013-01-01T05:15:00.000000Z`, or another form that
+/// [`read_instant`] reads where the year has not four digits.
+pub fn put_instant(out: &mut Vec<u8>, micros: i64) {
+    let (year, month, day) = date(micros.div_euclid(DAY));
+    if !(0..=9999).contains(&year) {
+        return out.extend_from_slice(write_timestamp(micros).as_bytes());
+    }
+    let (second, micro) = (micros.rem_euclid(DAY) / SECOND, micros.rem_euclid(SECOND));
+    let mut text = *b"0000-00-00T00:00:00.000000Z";
+    let fields = [
+        (0, 4, year),
+        (5, 7, month),
+        (8, 10, day),
+        (11, 13, second / 3600),
+        (14, 16, second / 60 % 60),
+        (17, 19, second % 60),
+        (20, 26, micro),
+    ];
+    for (from, to, mut value) in fields {
+        for at in (from..to).rev() {
+            text[at] = b'0' + (value % 10) as u8;
+            value /= 10;
+        }
+    }
+    out.extend_from_slice(&text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn forms_that_are_read() {
+        let at = 1_357_017_300_000_000;
+        for (text, micros) in [
+            ("2013-01-01T05:15:00Z", at),
+            ("2013-01-01 05:15", at),
+            ("2013-01-01T05:15:00.123456789Z", at + 123_456),
+            ("2013-01-01T07:15:00+02:00", at),
+            ("2013-01-01 00:15:00 -0500", at),
+            ("1969-12-31T23:59:59.999999Z", -1),
+            ("2000-02-29T00:00:00Z", 951_782_400_000_000),
+        ] {
+            assert_eq!(read_instant(text), Some(micros), "{text}");
+        }
+        for text in ["", "yesterday", "2013-02-29T00:00:00Z", "2013-01-01T25:00:00", "12:00", "294247-01-11"] {
+            assert_eq!(read_instant(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(micros in prop_oneof![
+            any::<i64>(),
+            -62_167_219_200_000_000i64..253_402_300_800_000_000,
+        ]) {
+            prop_assume!(finite(micros).is_some());
+            let mut text = Vec::new();
+            put_instant(&mut text, micros);
+            let text = String::from_utf8(text).expect("it is text");
+            // The least of all numbers lie before the first day that has a number.
+            let expected = micros.div_euclid(DAY).checked_mul(DAY).map(|_| micros);
+            prop_assert_eq!(read_instant(&text), expected, "{}", text);
+            prop_assert_eq!(read_timestamp(&write_timestamp(micros)), expected);
+        }
+
+        #[test]
+        fn the_short_way_reads_as_the_long_one(micros in -62_167_219_200_000_000i64..253_402_300_800_000_000) {
+            let mut text = Vec::new();
+            put_instant(&mut text, micros);
+            prop_assert_eq!(read_plain(&text), Some(micros));
+            let text = String::from_utf8(text).expect("it is text");
+            prop_assert_eq!(read_parts(&text), Some((micros, 0)));
+        }
+    }
+}

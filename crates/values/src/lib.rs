@@ -1,0 +1,22 @@
+//! One reading of a value: text, what JSON writes, and stored columns become values of SQL's types as CAST makes them.
+//!
+//! Files, messages, tables and the CAST of SQL all read by these functions, so that a value means the same whichever
+//! way it came. Nothing here knows a file or a message, or does I/O.
+
+pub mod calendar;
+mod number;
+
+mod cast;
+mod column;
+mod encoding;
+mod expected;
+mod name;
+mod stored;
+
+pub use cast::{arrow_cast, cast, is_cast, rescale};
+pub use column::{Column, Value};
+pub use encoding::Encoding;
+pub use expected::{expected, hint, shown};
+pub use name::{find_name, name};
+pub use number::{moved, power_of_ten, read_exact};
+pub use stored::{micros_of, plain_type, read_stored, read_with_reasons, texts};

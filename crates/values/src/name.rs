@@ -1,0 +1,51 @@
+//! The names of types.
+
+use arrow::datatypes::DataType;
+
+/// The type's name in SQL.
+pub fn name(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Null => "NULL".into(),
+        DataType::Boolean => "BOOLEAN".into(),
+        DataType::Int8 => "TINYINT".into(),
+        DataType::Int16 => "SMALLINT".into(),
+        DataType::Int32 => "INTEGER".into(),
+        DataType::Int64 => "BIGINT".into(),
+        DataType::UInt8 => "UTINYINT".into(),
+        DataType::UInt16 => "USMALLINT".into(),
+        DataType::UInt32 => "UINTEGER".into(),
+        DataType::UInt64 => "UBIGINT".into(),
+        DataType::Float32 => "FLOAT".into(),
+        DataType::Float64 => "DOUBLE".into(),
+        DataType::Decimal128(digits, scale) => format!("DECIMAL({digits},{scale})"),
+        DataType::Utf8 => "TEXT".into(),
+        DataType::Binary => "BLOB".into(),
+        DataType::Date32 => "DATE".into(),
+        DataType::Timestamp(_, None) => "TIMESTAMP".into(),
+        DataType::Timestamp(_, Some(_)) => "TIMESTAMPTZ".into(),
+        DataType::Duration(_) | DataType::Interval(_) => "INTERVAL".into(),
+        DataType::List(of) | DataType::LargeList(of) => format!("{}[]", name(of.data_type())),
+        DataType::Struct(_) => "STRUCT".into(),
+        DataType::Map(..) => "MAP".into(),
+        other => other.to_string(),
+    }
+}
+
+/// The name that is meant among several: the exact one, or else the only one that differs in the case of letters
+/// alone; two of those are an error.
+pub fn find_name<'a>(names: impl Iterator<Item = &'a str>, wanted: &str) -> Result<Option<usize>, [String; 2]> {
+    let mut found: Option<(usize, &str)> = None;
+    let mut ambiguous = None;
+    for (at, name) in names.enumerate() {
+        if name == wanted {
+            return Ok(Some(at));
+        }
+        if name.eq_ignore_ascii_case(wanted) {
+            match found {
+                None => found = Some((at, name)),
+                Some((_, other)) => ambiguous = Some([other.to_owned(), name.to_owned()]),
+            }
+        }
+    }
+    ambiguous.map_or(Ok(found.map(|(at, _)| at)), Err)
+}
