@@ -21,7 +21,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use dataflow::{Error, RecordBatches, Result, TimedFile, TimedFiles};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use values::Encoding;
 
 use self::format::{Format, Packing};

@@ -10,6 +10,7 @@ use crate::stream::{History, Stream};
 use dataflow::{Late, Quiet};
 use operators::predict::Part;
 use std::collections::HashMap;
+use values::Encoding;
 
 /// The version of the canonical bytes.
 const VERSION: u8 = 1;
@@ -157,7 +158,14 @@ impl Identities {
         let place = match (&stream.live, &stream.history) {
             (Some(topic), _) => Canonical::new("topic").text(topic).0,
             (None, Some(History::Table(table))) => Canonical::new("table").text(table).0,
-            (None, Some(History::Files(pattern))) => Canonical::new("files").text(pattern).0,
+            (None, Some(History::Files(pattern, encoding))) => {
+                let encoding = match encoding {
+                    Encoding::Unicode => 0,
+                    Encoding::Latin1 => 1,
+                    Encoding::Utf16 => 2,
+                };
+                Canonical::new("files").text(pattern).number(encoding).0
+            }
             (None, None) => 0,
         };
         for ((&id, origin), field) in columns.iter().zip(&stream.origins).zip(stream.schema.fields()) {

@@ -58,7 +58,7 @@ impl Catalog for Known {
         Err(Error::invalid(format!("table \"{table}\" does not exist")))
     }
 
-    fn files_schema(&self, pattern: &str) -> Result<SchemaRef> {
+    fn files_schema(&self, pattern: &str, _: values::Encoding) -> Result<SchemaRef> {
         Err(Error::invalid(format!("no file matches \"{pattern}\"")))
     }
 
