@@ -7,7 +7,7 @@ pub const TYPES: [&str; 9] =
     ["BIGINT", "INTEGER", "SMALLINT", "DOUBLE", "FLOAT", "BOOLEAN", "TEXT", "TIMESTAMP", "DATE"];
 
 /// What is made of a value: nothing where it is refused, else its text or NULL.
-pub type Made = Option<Option<String>>;
+pub type CastResult = Option<Option<String>>;
 
 /// A line of the table.
 #[derive(Clone, Debug)]
@@ -19,9 +19,9 @@ pub struct Answer {
     /// How it is written.
     pub spelling: String,
     /// What CAST makes of it.
-    pub cast: Made,
+    pub cast: CastResult,
     /// What readers make of it.
-    pub readers: Made,
+    pub readers: CastResult,
 }
 
 impl fmt::Display for Answer {

@@ -79,6 +79,10 @@ fn wrong_payloads_say_what_is_wrong() {
         (r#"{"ok":"maybe"}"#, r#"topic "plays": field "ok" is "maybe", expected BOOLEAN"#),
         (r#"{"n":{"a":1}}"#, r#"topic "plays": field "n" is {"a":1}, expected BIGINT"#),
         (
+            r#"{"Name":"a","NAME":"b","Name":"c"}"#,
+            r#"topic "plays": fields "Name" and "NAME" are both column "name", expected one of them"#,
+        ),
+        (
             r#"{"Name":"a","NAME":"b"}"#,
             r#"topic "plays": fields "Name" and "NAME" are both column "name", expected one of them"#,
         ),

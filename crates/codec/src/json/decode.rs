@@ -1,7 +1,7 @@
 //! JSON payloads to rows.
 
 use super::paths::{self, Field};
-use super::scan::{Found, Kind, Slot, scan, unquote};
+use super::scan::{Kind, PayloadFields, Slot, scan, unquote};
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
@@ -71,7 +71,7 @@ impl JsonDecode {
         let mut columns: Vec<Column> = columns
             .collect::<Option<_>>()
             .ok_or_else(|| Error::internal("a column's type was accepted and cannot be decoded"))?;
-        let (mut found, mut wrong) = (Found::new(columns.len(), &self.fields), Vec::new());
+        let (mut found, mut wrong) = (PayloadFields::new(columns.len(), &self.fields), Vec::new());
         for (at, payload) in payloads.iter().enumerate() {
             let scanned = scan(payload, &self.fields, &mut found);
             if scanned.is_err() {

@@ -50,23 +50,23 @@ pub(super) enum Slot<'a> {
 }
 
 /// What one payload says about columns, and how its fields are written.
-pub(super) struct Found<'a> {
+pub(super) struct PayloadFields<'a> {
     /// One per column.
     pub slots: Vec<Slot<'a>>,
     /// Which fields count in the objects that are being walked, by the id of the field that is asked for.
-    counted: Vec<Counted<'a>>,
+    counted: Vec<NameMatch<'a>>,
 }
 
-impl Found<'_> {
+impl PayloadFields<'_> {
     /// Nothing yet, about so many columns at such fields.
     pub fn new(columns: usize, fields: &[Field]) -> Self {
-        Found { slots: vec![Slot::Absent; columns], counted: vec![Counted::None; paths::count(fields)] }
+        PayloadFields { slots: vec![Slot::Absent; columns], counted: vec![NameMatch::None; paths::count(fields)] }
     }
 }
 
 /// Fills the slots from a payload. The last of several fields with one name counts. A name matches exactly, or without
 /// the case of its letters where no other name does.
-pub(super) fn scan<'a>(payload: &'a [u8], fields: &[Field], found: &mut Found<'a>) -> Result<(), String> {
+pub(super) fn scan<'a>(payload: &'a [u8], fields: &[Field], found: &mut PayloadFields<'a>) -> Result<(), String> {
     found.slots.fill(Slot::Absent);
     if payload.len() > PAYLOAD_BYTES_MAX {
         return Err(format!("the payload has {} bytes, expected at most {PAYLOAD_BYTES_MAX}", payload.len()));
@@ -123,9 +123,9 @@ impl<'a> Walk<'a> {
     }
 
     /// Walks an object whose brace is next.
-    fn object(&mut self, fields: &[Field], found: &mut Found<'a>, depth: usize) -> Result<(), String> {
+    fn object(&mut self, fields: &[Field], found: &mut PayloadFields<'a>, depth: usize) -> Result<(), String> {
         let mut likely = 0;
-        fields.iter().for_each(|field| found.counted[field.id] = Counted::None);
+        fields.iter().for_each(|field| found.counted[field.id] = NameMatch::None);
         self.at += 1;
         loop {
             self.blanks();
@@ -140,7 +140,7 @@ impl<'a> Walk<'a> {
                     match find(fields, name, likely) {
                         Some((at, is_exact)) if is_exact || counts_too(&fields[at], name, found) => {
                             if is_exact {
-                                found.counted[fields[at].id] = Counted::Exact;
+                                found.counted[fields[at].id] = NameMatch::Exact;
                             }
                             likely = at + 1;
                             self.field(&fields[at], found, depth)?;
@@ -155,7 +155,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Takes a field's value, which is next.
-    fn field(&mut self, field: &Field, found: &mut Found<'a>, depth: usize) -> Result<(), String> {
+    fn field(&mut self, field: &Field, found: &mut PayloadFields<'a>, depth: usize) -> Result<(), String> {
         let (from, kind) = (self.at, kind_of(self.bytes[self.at]));
         // An earlier field of this name counts no longer, nor does what was below it.
         let below = match kind {
@@ -252,24 +252,27 @@ fn find_plain(fields: &[Field], name: &str) -> Option<(usize, bool)> {
 
 /// How the field of an object that counts for a field that is asked for is named.
 #[derive(Clone, Copy, Debug)]
-enum Counted<'a> {
+enum NameMatch<'a> {
     /// There is none yet.
     None,
     Exact,
     /// By another case of the letters, as it is written.
     Like(&'a str),
+    /// By several that are not exact.
+    Several,
 }
 
 /// Whether a field of the payload that is not named exactly counts for the field that it was found for.
-fn counts_too<'a>(field: &Field, written: &'a str, found: &mut Found<'a>) -> bool {
+fn counts_too<'a>(field: &Field, written: &'a str, found: &mut PayloadFields<'a>) -> bool {
     match found.counted[field.id] {
-        Counted::Exact => false,
-        Counted::Like(counted) if counted != written => {
+        NameMatch::Exact | NameMatch::Several => false,
+        NameMatch::Like(counted) if counted != written => {
             field.all.iter().for_each(|&column| found.slots[column] = Slot::Ambiguous(counted, written));
+            found.counted[field.id] = NameMatch::Several;
             false
         }
-        Counted::None | Counted::Like(_) => {
-            found.counted[field.id] = Counted::Like(written);
+        NameMatch::None | NameMatch::Like(_) => {
+            found.counted[field.id] = NameMatch::Like(written);
             true
         }
     }

@@ -64,7 +64,7 @@ impl TextFile {
         };
         let of_path = of_path.iter().map(constant).collect::<Result<Vec<_>>>()?;
         let is_of_path = columns.iter().map(|column| column.constant.is_some()).collect();
-        let mut reading = Reading { source, schema, of_path, is_of_path, batch_rows: batch_rows.max(1) };
+        let mut reading = BatchReader { source, schema, of_path, is_of_path, batch_rows: batch_rows.max(1) };
         Ok(Box::new(std::iter::from_fn(move || reading.batch().transpose()).scan(false, |failed, batch| {
             // After an error it is not known where the next row begins.
             let stop = std::mem::replace(failed, batch.is_err());
@@ -235,7 +235,7 @@ fn csv_rows(
     Ok(Rows { count, columns: columns.iter_mut().map(|(_, _, column)| column.finish()).collect(), wrong })
 }
 
-struct Reading {
+struct BatchReader {
     source: Source,
     schema: SchemaRef,
     // Columns that stand in the path, of one row, and what is wrong with them.
@@ -244,7 +244,7 @@ struct Reading {
     batch_rows: usize,
 }
 
-impl Reading {
+impl BatchReader {
     fn batch(&mut self) -> Result<Option<RecordBatch>> {
         let Rows { count, columns, wrong } = self.source.rows(self.batch_rows)?;
         if count == 0 {

@@ -34,9 +34,9 @@ pub(super) fn open(path: &Path, packing: Packing, encoding: Encoding) -> Result<
     Ok(match (is_wide, is_latin) {
         (false, false) => bytes,
         (true, _) => {
-            Box::new(BufReader::new(Transcoded { bytes, letters: Letters::Utf16 { is_big }, out: Vec::new() }))
+            Box::new(BufReader::new(Utf8Reader { bytes, letters: Letters::Utf16 { is_big }, out: Vec::new() }))
         }
-        (_, true) => Box::new(BufReader::new(Transcoded { bytes, letters: Letters::Latin1, out: Vec::new() })),
+        (_, true) => Box::new(BufReader::new(Utf8Reader { bytes, letters: Letters::Latin1, out: Vec::new() })),
     })
 }
 
@@ -55,14 +55,14 @@ enum Letters {
 }
 
 /// Text of another encoding as UTF-8.
-struct Transcoded {
+struct Utf8Reader {
     bytes: Box<dyn BufRead + Send>,
     letters: Letters,
     // What is transcoded and not yet read.
     out: Vec<u8>,
 }
 
-impl Read for Transcoded {
+impl Read for Utf8Reader {
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
         if self.out.is_empty() {
             self.fill()?;
@@ -74,7 +74,7 @@ impl Read for Transcoded {
     }
 }
 
-impl Transcoded {
+impl Utf8Reader {
     /// Transcodes some more; nothing at the end.
     fn fill(&mut self) -> std::io::Result<()> {
         let mut some = Vec::new();
