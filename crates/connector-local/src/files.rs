@@ -21,11 +21,12 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use dataflow::{Error, RecordBatches, Result, TimedFile, TimedFiles};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use values::Encoding;
 
 use self::format::{Format, Packing};
 use self::parquet::ParquetFiles;
+use self::path_values::{FoundFile, path_values};
 use self::rows::TextFile;
 use self::text::TextFiles;
 
@@ -59,8 +60,8 @@ impl Files {
     pub fn open(pattern: &str, folder: &Path, columns: &[FileColumn], encoding: Encoding) -> Result<Files> {
         let found = Found::by(pattern, folder, encoding)?;
         let (schema, contents, files) = match found {
-            Found::Parquet(paths) => {
-                let (parquet, schema, files) = ParquetFiles::open(pattern, paths, columns)?;
+            Found::Parquet(files) => {
+                let (parquet, schema, files) = ParquetFiles::open(pattern, files, columns)?;
                 (schema, Contents::Parquet(parquet), files)
             }
             Found::Text(files) => {
@@ -76,7 +77,7 @@ impl Files {
     /// Fields of nested objects become columns such as `payload.user.id`. Where files differ, the wider type holds.
     pub fn inferred_schema(pattern: &str, folder: &Path, encoding: Encoding) -> Result<SchemaRef> {
         match Found::by(pattern, folder, encoding)? {
-            Found::Parquet(paths) => parquet::common_schema(&paths),
+            Found::Parquet(files) => parquet::common_schema(&files),
             Found::Text(files) => infer::schema(&files),
         }
     }
@@ -102,7 +103,7 @@ impl Files {
 
 /// Files of one format.
 enum Found {
-    Parquet(Vec<PathBuf>),
+    Parquet(Vec<FoundFile>),
     Text(Vec<TextFile>),
 }
 
@@ -120,12 +121,19 @@ impl Found {
                 paths[other].display()
             )));
         }
+        // Where the project itself lies says nothing about its data.
+        let files = paths.into_iter().map(|path| FoundFile { of_path: path_values(&path, folder), path });
         if format == Format::Parquet {
-            return Ok(Found::Parquet(paths));
+            return Ok(Found::Parquet(files.collect()));
         }
-        let file =
-            |(path, (format, packing)): (PathBuf, (Format, Packing))| TextFile { path, format, packing, encoding };
-        Ok(Found::Text(paths.into_iter().zip(formats).map(file).collect()))
+        let file = |(FoundFile { path, of_path }, (format, packing)): (FoundFile, (Format, Packing))| TextFile {
+            path,
+            of_path,
+            format,
+            packing,
+            encoding,
+        };
+        Ok(Found::Text(files.zip(formats).map(file).collect()))
     }
 }
 

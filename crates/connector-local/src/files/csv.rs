@@ -19,7 +19,7 @@ impl CsvRecords {
     /// Reads the header, whose line tells what separates values. A file without a line has none.
     pub fn open(mut lines: Lines) -> Result<CsvRecords> {
         let mut first = lines.next(Vec::new())?;
-        while let Some(blank) = first.take_if(|line| line.is_blank()) {
+        while let Some(blank) = first.take_if(|line| is_blank(line)) {
             first = lines.next(blank.bytes)?;
         }
         let delimiter = first.as_ref().map_or(b',', |line| delimiter_of(line.content()));
@@ -32,7 +32,13 @@ impl CsvRecords {
             return Err(dataflow::Error::invalid(format!("the header in line {number} cannot be read: {why}")));
         }
         records.header = records.values().map(|name| name.trim().to_owned()).collect();
-        Ok(records)
+        let twice = |(at, name): &(usize, &String)| !name.is_empty() && records.header[..*at].contains(name);
+        match records.header.iter().enumerate().find(twice) {
+            Some((_, name)) => Err(dataflow::Error::invalid(format!(
+                "the header in line {number} names the column \"{name}\" twice, expected different names"
+            ))),
+            None => Ok(records),
+        }
     }
 
     /// The names of the columns.
@@ -63,7 +69,7 @@ impl CsvRecords {
             let memory = std::mem::take(&mut self.raw);
             match self.lines.next(memory)? {
                 None => return Ok(None),
-                Some(line) if line.is_blank() => self.raw = line.bytes,
+                Some(line) if is_blank(&line) => self.raw = line.bytes,
                 Some(line) => break line,
             }
         };
@@ -79,7 +85,8 @@ impl CsvRecords {
                 fed = Err(if first + bytes > ROW_BYTES_MAX { too_long() } else { "a quote is not closed".to_owned() });
                 break;
             };
-            bytes += next.bytes.len();
+            // With what a line takes beside its bytes: many short ones would else fill the memory.
+            bytes += next.bytes.len() + size_of::<Line>();
             fed = if next.is_too_long { Err(too_long()) } else { self.splitter.feed(&next) };
             taken.push(next);
         }
@@ -98,6 +105,11 @@ impl CsvRecords {
             false => Err(format!("it has {found} values, expected {expected} as in the header")),
         }
     }
+}
+
+/// Whether a line is no record. One of tabs alone is a record whose values are all empty.
+fn is_blank(line: &Line) -> bool {
+    line.content().iter().all(|&byte| byte == b' ')
 }
 
 /// What separates the values of a line: what stands there most often outside of quotes.
@@ -255,6 +267,15 @@ mod tests {
         assert_eq!(all[4], (6, Err("it has 3 values, expected 2 as in the header".to_owned())));
         assert_eq!(all[5].0, 7);
         assert_eq!(all[6], good(8, ["9", "10"]));
+    }
+
+    #[test]
+    fn a_line_of_tabs_is_a_record_and_a_name_comes_once() {
+        let all = records("a\tb\n\t\n1\t2\n\n");
+        assert_eq!(all, [good(2, ["", ""]), good(3, ["1", "2"])]);
+        let input = Box::new(std::io::Cursor::new(b"\na,b,a\n1,2,3\n".to_vec()));
+        let error = CsvRecords::open(Lines::new(Path::new("a.csv"), input)).err().unwrap().to_string();
+        assert_eq!(error, "the header in line 2 names the column \"a\" twice, expected different names");
     }
 
     #[test]

@@ -4,7 +4,6 @@ use super::cell::Cell;
 use super::format::Format;
 use super::lines::Lines;
 use super::object::put_object;
-use super::path_values::path_values;
 use super::rows::TextFile;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use dataflow::Result;
@@ -60,8 +59,8 @@ pub(super) fn schema(files: &[TextFile]) -> Result<SchemaRef> {
             Format::Csv => see_csv(file, &mut all)?,
             _ => see_lines(&mut file.json_lines()?, &mut all)?,
         }
-        for (name, value) in path_values(&file.path) {
-            let at = find(&mut all, &name, 0);
+        for (name, value) in &file.of_path {
+            let at = find(&mut all, name, 0);
             all[at].see(&value.as_deref().map_or(Cell::Null, Cell::Bare));
         }
     }

@@ -1,7 +1,7 @@
 //! Parquet files: what their footers say, their rows, and a file of rows.
 
 use super::format::FileColumn;
-use super::path_values::path_values;
+use super::path_values::FoundFile;
 use crate::disk::{file_bytes, io_error, sync_folder};
 use arrow::array::{
     Array, ArrayRef, BinaryArray, RecordBatch, RecordBatchOptions, StringArray, UInt32Array, new_null_array,
@@ -88,11 +88,14 @@ fn with_int96_as_micros(metadata: ArrowReaderMetadata) -> std::result::Result<Ar
 }
 
 /// The columns of all files, each of a type that holds the values of all.
-pub(super) fn common_schema(paths: &[PathBuf]) -> Result<SchemaRef> {
+pub(super) fn common_schema(files: &[FoundFile]) -> Result<SchemaRef> {
     let mut all: Vec<(&Path, Field)> = Vec::new();
-    for path in paths {
+    for FoundFile { path, of_path } in files {
         let (_, metadata) = footer(path)?;
-        let of_path = path_values(path).into_iter().map(|(name, _)| Field::new(name, DataType::Utf8, true));
+        // A column of the file counts before one of its folders.
+        let is_own = |name: &str| metadata.schema().field_with_name(name).is_ok();
+        let of_path = of_path.iter().filter(|(name, _)| !is_own(name));
+        let of_path = of_path.map(|(name, _)| Field::new(name, DataType::Utf8, true));
         // Whether a file has NULLs says nothing about the next one.
         let own = metadata.schema().fields().iter();
         let own = own.map(|field| Field::new(field.name(), plain_type(field.data_type()), true));
@@ -163,7 +166,7 @@ fn signed(data_type: &DataType) -> DataType {
 
 /// Parquet files and the columns that are read from them.
 pub(super) struct ParquetFiles {
-    paths: Vec<PathBuf>,
+    found: Vec<FoundFile>,
     columns: Vec<(String, Option<DataType>)>,
     footers: Footers,
 }
@@ -172,18 +175,19 @@ impl ParquetFiles {
     /// Finds the columns in the footers: those that are declared, if any file has them, then the others.
     pub fn open(
         pattern: &str,
-        paths: Vec<PathBuf>,
+        found: Vec<FoundFile>,
         declared: &[FileColumn],
     ) -> Result<(ParquetFiles, SchemaRef, Vec<TimedFile>)> {
         let declared: Vec<(String, DataType)> =
             declared.iter().map(|(path, data_type)| (path.join("."), data_type.clone())).collect();
         let (mut is_there, mut others, mut files) = (vec![false; declared.len()], Vec::<Field>::new(), Vec::new());
-        for path in &paths {
+        for file in &found {
+            let path = &file.path;
             let (_, metadata) = footer(path)?;
             let own = metadata.schema().fields();
             let mut claimed = vec![false; own.len()];
             for ((name, to), is_there) in declared.iter().zip(&mut is_there) {
-                let place = place(pattern, &metadata, path, name)?;
+                let place = place(pattern, &metadata, file, name)?;
                 *is_there |= !matches!(place, Place::Nowhere);
                 let Place::Column(at) = place else { continue };
                 claimed[at] = true;
@@ -195,7 +199,7 @@ impl ParquetFiles {
                     others.push(Field::new(field.name(), plain_type(field.data_type()), true));
                 }
             }
-            files.push(timed_file(path, &metadata, &declared)?);
+            files.push(timed_file(file, &metadata, &declared)?);
         }
         let there = declared.iter().zip(is_there).filter(|(_, is_there)| *is_there).map(|(column, _)| column);
         let columns: Vec<(String, Option<DataType>)> = there
@@ -208,7 +212,7 @@ impl ParquetFiles {
         };
         let fields = columns.iter().enumerate().map(typed).chain(bad_row_fields()).collect::<Vec<_>>();
         let schema = Arc::new(Schema::new(fields));
-        Ok((ParquetFiles { paths, columns, footers: Footers::default() }, schema, files))
+        Ok((ParquetFiles { found, columns, footers: Footers::default() }, schema, files))
     }
 
     /// Columns by name, one row group after the other, with why a row cannot be used; row groups that the file lacks
@@ -220,13 +224,14 @@ impl ParquetFiles {
         names: &[String],
         batch_rows: usize,
     ) -> Result<RecordBatches> {
-        let path = self.paths.get(file).ok_or_else(|| Error::internal(format!("there is no file {file}")))?;
-        let metadata = self.footers.of(path)?;
+        let file = self.found.get(file).ok_or_else(|| Error::internal(format!("there is no file {file}")))?;
+        let metadata = self.footers.of(&file.path)?;
         let asked = self.columns.iter().filter(|(name, _)| names.contains(name));
         let columns = asked.map(|(name, to)| {
-            Ok(ReadColumn { name: name.clone(), to: to.clone(), place: place("", &metadata, path, name)? })
+            Ok(ReadColumn { name: name.clone(), to: to.clone(), place: place("", &metadata, file, name)? })
         });
-        let projection = Arc::new(Projection { columns: columns.collect::<Result<Vec<_>>>()?, path: path.clone() });
+        let projection =
+            Arc::new(Projection { columns: columns.collect::<Result<Vec<_>>>()?, path: file.path.clone() });
         let groups = groups.start..groups.end.min(metadata.metadata().num_row_groups());
         let batches = groups.flat_map(move |group| -> RecordBatches {
             match read_group(&projection, &metadata, group, batch_rows) {
@@ -249,20 +254,20 @@ enum Place {
     Nowhere,
 }
 
-fn place(pattern: &str, metadata: &ArrowReaderMetadata, path: &Path, name: &str) -> Result<Place> {
+fn place(pattern: &str, metadata: &ArrowReaderMetadata, file: &FoundFile, name: &str) -> Result<Place> {
     let names = metadata.schema().fields().iter().map(|field| field.name().as_str());
     let found = find_name(names, name).map_err(|[one, other]| {
         Error::invalid(format!(
             "files \"{pattern}\": columns \"{one}\" and \"{other}\" of \"{}\" are both column \"{name}\", expected one \
              of them",
-            path.display()
+            file.path.display()
         ))
     })?;
     if let Some(at) = found {
         return Ok(Place::Column(at));
     }
-    let of_path = path_values(path).into_iter().find(|(own, _)| own.eq_ignore_ascii_case(name));
-    Ok(of_path.map_or(Place::Nowhere, |(_, value)| Place::Constant(value)))
+    let of_path = file.of_path.iter().find(|(own, _)| own.eq_ignore_ascii_case(name));
+    Ok(of_path.map_or(Place::Nowhere, |(_, value)| Place::Constant(value.clone())))
 }
 
 fn check_cast(path: &Path, found: &Field, to: &DataType) -> Result<()> {
@@ -280,12 +285,12 @@ fn check_cast(path: &Path, found: &Field, to: &DataType) -> Result<()> {
     )))
 }
 
-fn timed_file(path: &Path, metadata: &ArrowReaderMetadata, declared: &[(String, DataType)]) -> Result<TimedFile> {
+fn timed_file(file: &FoundFile, metadata: &ArrowReaderMetadata, declared: &[(String, DataType)]) -> Result<TimedFile> {
     let rows = metadata.metadata().row_groups().iter().map(|group| group.num_rows() as u64).sum();
     // Bounds are told under the declared names, of columns that are declared as what they are.
     let mut names = Vec::new();
     for (name, to) in declared.iter().filter(|(_, to)| matches!(to, DataType::Timestamp(..))) {
-        if let Place::Column(at) = place("", metadata, path, name)?
+        if let Place::Column(at) = place("", metadata, file, name)?
             && plain_type(metadata.schema().field(at).data_type()) == *to
         {
             names.push((metadata.schema().field(at).name().clone(), name.clone()));
@@ -299,8 +304,8 @@ fn timed_file(path: &Path, metadata: &ArrowReaderMetadata, declared: &[(String, 
     };
     let (bounds, groups) = bounds(metadata);
     let groups = groups.into_iter().map(|group| RowGroup { rows: group.rows, bounds: renamed(group.bounds) }).collect();
-    let bytes = file_bytes(path)?;
-    Ok(TimedFile { path: path.display().to_string(), rows, bytes, bounds: renamed(bounds), groups })
+    let bytes = file_bytes(&file.path)?;
+    Ok(TimedFile { path: file.path.display().to_string(), rows, bytes, bounds: renamed(bounds), groups })
 }
 
 /// The bounds of the timestamp columns for which every row group records them, and the row groups with their own.

@@ -3,6 +3,7 @@
 use super::csv::CsvRecords;
 use super::format::{Format, Packing};
 use super::lines::{Lines, too_long};
+use super::path_values::PathValues;
 use super::text_input;
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::compute::{max, min};
@@ -31,6 +32,7 @@ pub(super) struct TextColumn {
 #[derive(Clone, Debug)]
 pub(super) struct TextFile {
     pub path: PathBuf,
+    pub of_path: PathValues,
     pub format: Format,
     pub packing: Packing,
     pub encoding: Encoding,

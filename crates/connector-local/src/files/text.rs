@@ -2,7 +2,6 @@
 
 use super::format::{FileColumn, Format};
 use super::lines::JsonLines;
-use super::path_values::path_values;
 use super::rows::{TextColumn, TextFile, header_place};
 use crate::disk::file_bytes;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -20,10 +19,11 @@ impl TextFiles {
         let schema = Arc::new(Schema::new(fields.chain(bad_row_fields()).collect::<Vec<_>>()));
         let (mut with_columns, mut timed) = (Vec::new(), Vec::new());
         for file in files {
-            let of_path = path_values(&file.path);
+            let header = if file.format == Format::Csv { file.records()?.header().to_vec() } else { Vec::new() };
             let column = |(path, data_type): &FileColumn| {
                 let name = path.join(".");
-                let constant = of_path.iter().find(|(own, _)| own.eq_ignore_ascii_case(&name));
+                let is_stored = header.iter().any(|own| own.eq_ignore_ascii_case(&name));
+                let constant = file.of_path.iter().find(|(own, _)| !is_stored && own.eq_ignore_ascii_case(&name));
                 let constant = constant.map(|(_, value)| value.clone());
                 TextColumn { name, path: path.clone(), data_type: data_type.clone(), constant }
             };
@@ -64,7 +64,7 @@ fn columns(files: &[TextFile], declared: &[FileColumn]) -> Result<Vec<FileColumn
     let mut columns: Vec<FileColumn> = Vec::new();
     let mut are_all = true;
     for file in files {
-        let mut names: Vec<String> = path_values(&file.path).into_iter().map(|(name, _)| name).collect();
+        let mut names: Vec<String> = file.of_path.iter().map(|(name, _)| name.clone()).collect();
         if file.format == Format::Csv {
             let records = file.records()?;
             for (path, _) in declared {
