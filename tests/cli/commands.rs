@@ -133,7 +133,7 @@ fn a_project_without_outputs_is_checked() {
     for more in ["", "CREATE VIEW v AS SELECT id FROM m;\n"] {
         folder.write("pipelines/spam.sql", &format!("{}{more}", stream("BIGINT")));
         let told = folder.done(&["check"]).err;
-        assert!(told.contains("1 streams and 1 outputs, all planned"), "dead letters alone: {told}");
+        assert!(told.contains("1 stream and 1 output, all planned"), "dead letters alone: {told}");
         let told = folder.run(&["run", "--until-caught-up"]);
         assert!(told.code == 1 && told.err.contains("no statement writes anything"), "{}", told.err);
     }

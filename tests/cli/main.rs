@@ -7,5 +7,6 @@ mod disk;
 mod folder;
 mod help;
 mod long;
+mod nothing;
 mod starts;
 mod wrong;

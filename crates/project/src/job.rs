@@ -117,9 +117,7 @@ impl Project {
     /// Wires the job of a target. Nothing is written before everything that can be refused has been checked.
     pub fn job(&self, target: &Target, options: &JobOptions) -> Result<Wired, Failure> {
         let checked = self.check(target)?;
-        if *target == Target::All && !self.statements.has_outputs() {
-            let nothing = "no statement writes anything, expected an INSERT or a CREATE DECISION; `riverrun query NAME` shows \
-                           the rows of a stream or a view, and `riverrun run archive` copies what ARCHIVE names";
+        if let (Target::All, Some(nothing)) = (target, self.nothing_to_run()) {
             return Err(Error::invalid(nothing).into());
         }
         refuse_history(self, &checked.outputs)?;
@@ -140,6 +138,19 @@ impl Project {
             self.lock.write(&checked.models)?;
         }
         Ok(wired)
+    }
+
+    /// Why a run of the whole project would do nothing, if it would not.
+    pub fn nothing_to_run(&self) -> Option<&'static str> {
+        if self.statements.is_empty() {
+            return Some(
+                "no file in pipelines/ has a statement; write them there, or let `riverrun init` write a project that works",
+            );
+        }
+        (!self.statements.has_outputs()).then_some(
+            "no statement writes anything, expected an INSERT or a CREATE DECISION; `riverrun query 'SELECT * FROM NAME'` \
+             shows the rows of a stream or a view, and `riverrun run archive` copies what ARCHIVE names",
+        )
     }
 
     /// Wires planned outputs to inputs.

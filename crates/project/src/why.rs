@@ -3,6 +3,7 @@
 use crate::open::Project;
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
+use arrow::datatypes::SchemaRef;
 use dataflow::{Error, RecordBatches, Result, TimedFiles};
 
 const READ_ROWS: usize = 65_536;
@@ -65,12 +66,10 @@ fn rows_of(files: &dyn TimedFiles, id: &str) -> Result<Vec<RecordBatch>> {
 
 impl Project {
     /// Writes the rows of a query as a Parquet file as they come; it is there as a whole or not at all, and gives how
-    /// many rows it has.
-    pub fn write_parquet(&self, path: &std::path::Path, mut rows: RecordBatches) -> Result<u64> {
-        let Some(first) = rows.next().transpose()? else {
-            return Err(Error::invalid(format!("the query gave no rows, so {} was not written", path.display())));
-        };
-        let schema = first.schema();
-        connector_local::write_parquet(path, schema, Box::new(std::iter::once(Ok(first)).chain(rows)))
+    /// many rows it has. Without a row it has the columns that are planned.
+    pub fn write_parquet(&self, path: &std::path::Path, planned: SchemaRef, mut rows: RecordBatches) -> Result<u64> {
+        let first = rows.next().transpose()?;
+        let schema = first.as_ref().map_or(planned, |first| first.schema());
+        connector_local::write_parquet(path, schema, Box::new(first.into_iter().map(Ok).chain(rows)))
     }
 }

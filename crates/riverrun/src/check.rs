@@ -1,7 +1,7 @@
 //! `check` and `explain`: plans, and what is wrong with them.
 
 use crate::outcome::Outcome;
-use crate::{print, report};
+use crate::{print, report, show};
 use project::Project;
 use serde_json::{Value, json};
 use sql::{Explained, ExplainedColumn, ExplainedInput, ExplainedNode, ExplainedOutput, Target};
@@ -15,7 +15,15 @@ pub fn check(project: &Project, json: bool) -> Outcome {
             if json {
                 print::line(&serde_json::json!({ "streams": streams, "outputs": outputs }).to_string())?;
             } else {
-                print::note(format_args!("{}: {streams} streams and {outputs} outputs, all planned", project.name()));
+                let counted =
+                    |count, one| format!("{} {one}{}", show::count(count as i64), if count == 1 { "" } else { "s" });
+                let nothing = project.nothing_to_run().map_or(String::new(), |why| format!("; {why}"));
+                print::note(format_args!(
+                    "{}: {} and {}, all planned{nothing}",
+                    project.name(),
+                    counted(streams, "stream"),
+                    counted(outputs, "output")
+                ));
             }
             Ok(ExitCode::SUCCESS)
         }

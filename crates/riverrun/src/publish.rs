@@ -26,6 +26,14 @@ pub fn publish(project: &Project, stream: &str, file: &Path, encoding: Encoding,
     if let Some(warning) = &published.warning {
         print::note(format_args!("warning: {warning}"));
     }
+    if published.messages == 0 && published.warning.is_none() {
+        print::note(format_args!(
+            "\"{}\" has no row: nothing was published to topic {}",
+            file.display(),
+            published.topic
+        ));
+        return Ok(ExitCode::SUCCESS);
+    }
     let times = published.times.map_or(String::new(), |(least, greatest)| format!(", from {least} to {greatest}"));
     print::note(format_args!(
         "published {} messages ({}) to topic {} in {}{times}",

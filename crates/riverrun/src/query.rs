@@ -32,7 +32,8 @@ pub fn query(project: &Project, args: &QueryArgs) -> Outcome {
     let to = args.to.as_deref().map(instant).transpose()?.unwrap_or(EventTime::MAX);
     let options = JobOptions { until_caught_up: true, begin: Begin::Refuse, from };
     let target = Target::Query(args.sql.clone());
-    let of_sql = project.check(&target)?.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let checked = project.check(&target)?;
+    let of_sql = checked.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
     // The lesser of --limit and the LIMIT of the SELECT.
     let least = args.limit.into_iter().chain(of_sql).min();
     let wired = project.job(&target, &options)?;
@@ -42,9 +43,11 @@ pub fn query(project: &Project, args: &QueryArgs) -> Outcome {
     let (job, _, _spill) = engine_job(wired, args.workers.map(usize::from))?;
     let limit = least.unwrap_or(usize::MAX);
     if let Some(path) = &args.out {
+        let planned = checked.outputs.first().map(|output| output.schema.clone());
+        let planned = planned.ok_or_else(|| Error::internal("a query has no output"))?;
         let written = std::thread::scope(|scope| {
             let (send, batches) = sync_channel(UNWRITTEN_BATCHES);
-            let writer = scope.spawn(move || project.write_parquet(path, Box::new(batches.into_iter())));
+            let writer = scope.spawn(move || project.write_parquet(path, planned, Box::new(batches.into_iter())));
             let mut taken = Taken { rows, stats, count: 0, limit, to, print: Print::File(send.clone()) };
             if let Err(error) = taken.run(job) {
                 // What was written of the file so far goes with the error.

@@ -17,6 +17,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+/// How many streams one line names.
+const STREAMS_NAMED: usize = 5;
+
 /// Runs a job to its end, or until Ctrl-C.
 pub fn run(project: &Project, args: &RunArgs) -> Outcome {
     let target = project.job_target(args.job.as_deref())?;
@@ -213,6 +216,7 @@ impl Summary<'_> {
             show::count((read as f64 / self.took.as_secs_f64().max(1e-3)) as i64)
         );
         text += &self.streams();
+        text += &self.without_rows();
         text += &self.conservation();
         text += &self.peak.text();
         text += &self.decisions();
@@ -251,6 +255,23 @@ impl Summary<'_> {
             ]);
         }
         show::align(&names, &[false, true, true, true, true, false], &rows)
+    }
+
+    /// The streams of which nothing came, since a zero among others is easily not seen.
+    fn without_rows(&self) -> String {
+        let is_empty = |stream: &&Arc<StreamStats>| {
+            let counts = stream.counts();
+            let read = counts.history_rows + counts.live_rows + counts.late_dropped;
+            read + counts.quarantined + counts.bad + counts.dead_lettered == 0
+        };
+        let names: Vec<&str> = self.stats.iter().filter(is_empty).map(|stream| stream.name.as_str()).collect();
+        let of = match names.as_slice() {
+            [] => return String::new(),
+            [name] => format!("stream {name}"),
+            all if all.len() <= STREAMS_NAMED => format!("streams {}", all.join(", ")),
+            all => format!("streams {} and {} more", all[..STREAMS_NAMED].join(", "), all.len() - STREAMS_NAMED),
+        };
+        format!("nothing was read of {of}: no row for this run in HISTORY or LIVE\n")
     }
 
     fn conservation(&self) -> String {

@@ -272,6 +272,11 @@ impl Statements {
         self.statements.iter().filter_map(archive).collect()
     }
 
+    /// Whether there is no statement at all.
+    pub fn is_empty(&self) -> bool {
+        self.statements.is_empty()
+    }
+
     /// Whether there is an INSERT or a decision: something that a job writes.
     pub fn has_outputs(&self) -> bool {
         self.statements.iter().any(|placed| matches!(placed.statement, Statement::Insert(_) | Statement::Decision(_)))
