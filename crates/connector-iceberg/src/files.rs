@@ -1,17 +1,19 @@
 //! The data files of a table's current snapshot, with their bounds, opened one by one.
 
+use crate::columns::{
+    ColumnSource, FileColumns, PartitionValues, name_mapping, partition_values, places_in_batch, repeated,
+};
 use crate::failure;
 use crate::name::TableName;
-use crate::projection::{FieldNames, one_value, partition_values};
 use crate::storage::path_of;
 use crate::table;
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array};
-use arrow::compute::{cast, take};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use dataflow::{Bounds, Error, RecordBatches, Result, RowGroup, TimedFile, TimedFiles};
 use iceberg::spec::{
-    DataContentType, DataFile, DataFileFormat, Datum, ManifestContentType, NestedField, Operation, PrimitiveLiteral,
-    PrimitiveType, Snapshot, TableMetadata,
+    DataContentType, DataFile, DataFileFormat, Datum, Literal, ManifestContentType, NestedField, Operation,
+    PrimitiveLiteral, PrimitiveType, Snapshot, TableMetadata,
 };
 use iceberg::table::Table;
 use parquet::arrow::ProjectionMask;
@@ -37,13 +39,14 @@ pub struct TableFiles {
     table: String,
     schema: SchemaRef,
     fields: Vec<Arc<NestedField>>,
-    names: FieldNames,
-    // What stands for columns that a file lacks, by their id, for each file: one value of it.
-    constants: Vec<HashMap<i32, ArrayRef>>,
     files: Vec<TimedFile>,
     paths: Vec<PathBuf>,
     // Where the row groups of each file begin, by its manifest.
     starts: Vec<Vec<u64>>,
+    // What the partition of each file says of its rows.
+    partitions: Vec<PartitionValues>,
+    // The ids of the columns of files that have none.
+    mapping: Option<HashMap<String, i32>>,
     // The footers that were used last, so that a file of many row groups is not parsed again for each of them.
     footers: Mutex<VecDeque<(usize, ArrowReaderMetadata)>>,
     properties: HashMap<String, String>,
@@ -64,32 +67,20 @@ impl TableFiles {
             Some(frontier) => properties.insert(FRONTIER.to_owned(), frontier),
             None => properties.remove(FRONTIER),
         };
-        let schema = table::plain_schema(&*table::arrow_schema(name, metadata.current_schema())?);
-        let (mut files, mut constants) = (Vec::with_capacity(data_files.len()), Vec::with_capacity(data_files.len()));
+        let (mut files, mut partitions) = (Vec::with_capacity(data_files.len()), Vec::with_capacity(data_files.len()));
         for (file, spec) in &data_files {
-            files.push(timed_file(name, file, columns)?);
-            let partition = partition_values(metadata.partition_spec_by_id(*spec).map(|spec| &**spec), file);
-            let mut own = HashMap::new();
-            for (column, field) in columns.iter().zip(schema.fields()) {
-                let value = match partition.get(&column.id) {
-                    Some(value) => value.as_ref(),
-                    None => column.initial_default.as_ref(),
-                };
-                if let Some(value) = value {
-                    own.insert(column.id, one_value(name, column, value, field.data_type())?);
-                }
-            }
-            constants.push(own);
+            let partition = partition_values(name, metadata, *spec, file)?;
+            files.push(timed_file(name, file, columns, &partition)?);
+            partitions.push(partition);
         }
-        let data_files: Vec<DataFile> = data_files.into_iter().map(|(file, _)| file).collect();
         Ok(TableFiles {
             table: name.to_string(),
-            schema,
-            names: FieldNames::of_table(name, metadata)?,
-            constants,
+            schema: table::plain_schema(&*table::arrow_schema(name, metadata.current_schema())?),
             fields: columns.to_vec(),
-            paths: data_files.iter().map(|file| path_of(file.file_path())).collect(),
-            starts: data_files.iter().map(group_starts).collect(),
+            paths: data_files.iter().map(|(file, _)| path_of(file.file_path())).collect(),
+            starts: data_files.iter().map(|(file, _)| group_starts(file)).collect(),
+            partitions,
+            mapping: name_mapping(name, metadata)?,
             footers: Mutex::default(),
             files,
             properties,
@@ -201,18 +192,27 @@ impl TimedFiles for TableFiles {
         let opened = self.open_file(file)?;
         let footer = self.footer(file, &opened)?;
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(opened, footer);
-        let at: Vec<Option<usize>> =
-            wanted.iter().map(|(column, _)| self.names.find(builder.parquet_schema(), column)).collect();
-        let constants = wanted.iter().map(|(column, _)| self.constants[file].get(&column.id).cloned()).collect();
-        let mask = ProjectionMask::roots(builder.parquet_schema(), at.iter().flatten().copied());
+        let own = FileColumns::new(builder.parquet_schema(), self.mapping.as_ref(), &self.partitions[file]);
+        let sources = wanted.iter().map(|(column, field)| {
+            let source = own.source(column, field);
+            source.map_err(|why| {
+                Error::invalid(format!("table \"{}\": data file \"{}\" {why}", self.table, self.files[file].path))
+            })
+        });
+        let sources = sources.collect::<Result<Vec<_>>>()?;
+        let stored = sources.iter().filter_map(|source| match source {
+            ColumnSource::Stored(root) => Some(*root),
+            _ => None,
+        });
+        let mask = ProjectionMask::roots(builder.parquet_schema(), stored);
         let groups = self.groups_between(file, &groups, builder.metadata())?;
         let reader = builder.with_projection(mask).with_row_groups(groups).with_batch_size(batch_rows.max(1)).build();
         let reader = reader.map_err(|error| self.broken(file, error))?;
         Ok(Box::new(FileRows {
             place: format!("table \"{}\": data file \"{}\"", self.table, self.paths[file].display()),
             schema: Arc::new(Schema::new(wanted.into_iter().map(|(_, field)| field).collect::<Vec<_>>())),
-            columns: places_in_batch(&at),
-            constants,
+            places: places_in_batch(&sources),
+            sources,
             reader,
         }))
     }
@@ -222,10 +222,9 @@ impl TimedFiles for TableFiles {
 struct FileRows {
     place: String,
     schema: SchemaRef,
-    // Where each column is in what the reader gives; `None` when the file lacks it.
-    columns: Vec<Option<usize>>,
-    // What stands for each column where the file lacks it: one value, or NULL.
-    constants: Vec<Option<ArrayRef>>,
+    sources: Vec<ColumnSource>,
+    // Where each column is in what the reader gives; `None` when the file does not store it.
+    places: Vec<Option<usize>>,
     reader: ParquetRecordBatchReader,
 }
 
@@ -243,19 +242,20 @@ impl Iterator for FileRows {
 
 impl FileRows {
     fn arranged(&self, batch: &RecordBatch) -> Result<RecordBatch> {
-        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
-        for ((field, at), constant) in self.schema.fields().iter().zip(&self.columns).zip(&self.constants) {
-            columns.push(match (at, constant) {
-                (Some(at), _) => self.typed(field, batch.column(*at))?,
-                (None, Some(value)) => take(value, &UInt32Array::from(vec![0; batch.num_rows()]), None)?,
-                (None, None) => new_null_array(field.data_type(), batch.num_rows()),
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.places.len());
+        for (field, (source, place)) in self.schema.fields().iter().zip(self.sources.iter().zip(&self.places)) {
+            columns.push(match (source, place) {
+                (_, Some(place)) => self.typed(field, batch.column(*place))?,
+                (ColumnSource::Constant(value), None) => repeated(Some(value), field, batch.num_rows())?,
+                (_, None) => repeated(None, field, batch.num_rows())?,
             });
         }
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
     }
 
-    /// A column that was widened since the file was written, or is an instant with a zone, gets the table's type.
+    /// A column that was widened since the file was written, has fewer bits than the table's types have, or is an instant
+    /// with a zone, gets the table's type.
     fn typed(&self, field: &Field, column: &ArrayRef) -> Result<ArrayRef> {
         let (from, to) = (column.data_type(), field.data_type());
         if from == to {
@@ -263,7 +263,9 @@ impl FileRows {
         }
         let widened = matches!(
             (from, to),
-            (DataType::Int32, DataType::Int64)
+            (DataType::Int8 | DataType::Int16 | DataType::UInt8 | DataType::UInt16, DataType::Int32 | DataType::Int64)
+                | (DataType::Int32 | DataType::UInt32, DataType::Int64)
+                | (DataType::Float16, DataType::Float32 | DataType::Float64)
                 | (DataType::Float32, DataType::Float64)
                 | (DataType::Timestamp(..), DataType::Timestamp(..))
                 | (DataType::Decimal128(..), DataType::Decimal128(..))
@@ -280,14 +282,6 @@ impl FileRows {
         }
         Ok(cast(column, to)?)
     }
-}
-
-/// A reader gives the columns of a mask in the file's sequence, each once.
-fn places_in_batch(at: &[Option<usize>]) -> Vec<Option<usize>> {
-    let mut given: Vec<usize> = at.iter().flatten().copied().collect();
-    given.sort_unstable();
-    given.dedup();
-    at.iter().map(|root| root.and_then(|root| given.binary_search(&root).ok())).collect()
 }
 
 /// The data files that a snapshot holds, each with the id of its partition spec. Delete files are an error.
@@ -321,7 +315,12 @@ async fn live_files(name: &TableName, table: &Table, snapshot: &Arc<Snapshot>) -
     Ok(files)
 }
 
-fn timed_file(name: &TableName, file: &DataFile, columns: &[Arc<NestedField>]) -> Result<TimedFile> {
+fn timed_file(
+    name: &TableName,
+    file: &DataFile,
+    columns: &[Arc<NestedField>],
+    partition: &PartitionValues,
+) -> Result<TimedFile> {
     let location = file.file_path();
     let local = location.starts_with('/') || location.starts_with("file:");
     if !local {
@@ -331,7 +330,13 @@ fn timed_file(name: &TableName, file: &DataFile, columns: &[Arc<NestedField>]) -
         path: path_of(location).display().to_string(),
         rows: file.record_count(),
         bytes: file.file_size_in_bytes(),
-        bounds: columns.iter().filter_map(|column| Some((column.name.clone(), bounds_of(file, column)?))).collect(),
+        bounds: columns
+            .iter()
+            .filter_map(|column| {
+                let bounds = bounds_of(file, column).or_else(|| bounds_in(partition, column))?;
+                Some((column.name.clone(), bounds))
+            })
+            .collect(),
         groups: row_groups(file),
     })
 }
@@ -370,6 +375,19 @@ fn bounds_of(file: &DataFile, column: &NestedField) -> Option<Bounds> {
         max: file.upper_bounds().get(&column.id).and_then(micros)?,
         nulls,
     })
+}
+
+/// The bounds of a timestamp column whose one value the partition of its file tells.
+fn bounds_in(partition: &PartitionValues, column: &NestedField) -> Option<Bounds> {
+    let timestamp =
+        matches!(column.field_type.as_primitive_type(), Some(PrimitiveType::Timestamp | PrimitiveType::Timestamptz));
+    let (_, value) = partition.iter().find(|(id, _)| *id == column.id).filter(|_| timestamp)?;
+    match value {
+        Some(Literal::Primitive(PrimitiveLiteral::Long(micros))) => {
+            Some(Bounds { min: *micros, max: *micros, nulls: 0 })
+        }
+        _ => None,
+    }
 }
 
 /// Up to where an archive holds its topic; `None` when the table is not an archive.

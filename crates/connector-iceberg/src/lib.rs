@@ -13,6 +13,7 @@
 //! offers blocks; the asynchronous runtime that the iceberg library asks for stays inside a [`Warehouse`].
 //! Modules are listed from the bottom up: each group refers only to itself and to those above it.
 
+mod columns;
 mod encoding;
 mod failure;
 mod name;
@@ -27,7 +28,6 @@ mod catalog;
 mod commit;
 mod files;
 mod parquet_file;
-mod projection;
 
 mod write;
 

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod environments;
+mod evolved;
 #[path = "../tables/rows.rs"]
 #[allow(dead_code)]
 mod rows;
