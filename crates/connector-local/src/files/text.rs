@@ -23,8 +23,7 @@ impl TextFiles {
             let column = |(path, data_type): &FileColumn| {
                 let name = path.join(".");
                 let is_stored = header.iter().any(|own| own.eq_ignore_ascii_case(&name));
-                let of_path = file.of_path.iter().filter(|_| !is_stored);
-                let constant = of_path.clone().find(|(own, _)| own.eq_ignore_ascii_case(&name));
+                let constant = file.of_path.iter().find(|(own, _)| !is_stored && own.eq_ignore_ascii_case(&name));
                 let constant = constant.map(|(_, value)| value.clone());
                 TextColumn { name, path: path.clone(), data_type: data_type.clone(), constant }
             };
