@@ -210,10 +210,21 @@ impl Stage {
     /// Moves the watermark of an input; `None`: it is absent, and holds nobody back. One below what the input has had
     /// before, also before a restore, leaves it there.
     pub fn advance(&mut self, input: usize, watermark: Option<EventTime>) -> Result<Progress> {
-        self.expect_done()?;
+        self.set_watermark(input, watermark);
+        self.settle()
+    }
+
+    /// Sets the watermark of an input as [`advance`](Self::advance) does, and calls nothing. At a barrier several inputs
+    /// may turn present at once, and no operator may see some of them without the others.
+    pub fn set_watermark(&mut self, input: usize, watermark: Option<EventTime>) {
         let at = &mut self.inputs[input];
         at.given = at.given.max(watermark.unwrap_or(at.given));
         at.watermark = watermark.map(|_| at.given);
+    }
+
+    /// Advances the operators that the watermarks of the inputs let go on.
+    pub fn settle(&mut self) -> Result<Progress> {
+        self.expect_done()?;
         for at in (0..self.nodes.len()).rev() {
             let node = &self.nodes[at];
             if let Some(least) = self.least(&node.reached_by).filter(|&least| least > node.watermark) {

@@ -31,6 +31,8 @@ pub struct StageInstance {
     // Per input the streams that reach it.
     streams: Vec<Vec<usize>>,
     coordination: Arc<Coordination>,
+    // Whether inputs have turned present, and no operator was told yet.
+    settles: bool,
     // When what it holds comes out, per stream, as it was told last; `None` before the first time.
     holds: Option<Vec<(usize, EventTime)>>,
 }
@@ -44,8 +46,17 @@ impl StageInstance {
         delays: &[Span],
         coordination: Arc<Coordination>,
     ) -> Result<StageInstance> {
-        let mut instance =
-            StageInstance { id, finished: false, lanes, stage, destinations, streams, coordination, holds: None };
+        let mut instance = StageInstance {
+            id,
+            finished: false,
+            lanes,
+            stage,
+            destinations,
+            streams,
+            coordination,
+            settles: false,
+            holds: None,
+        };
         for input in 0..instance.streams.len() {
             // An input that no sender of this worker feeds holds nobody back.
             if !instance.lanes.iter().any(|lane| lane.input == input) {
@@ -70,7 +81,7 @@ impl StageInstance {
             Destination::Edges { edges, .. } => edges.iter().all(OutEdge::has_credit),
             Destination::Queue(queue) => queue.has_room(),
         };
-        let has_event = || self.stage.is_pending() || self.lanes.iter().any(Lane::can_pop);
+        let has_event = || self.settles || self.stage.is_pending() || self.lanes.iter().any(Lane::can_pop);
         !self.finished && has_event() && self.destinations.iter().all(has_room)
     }
 
@@ -81,6 +92,9 @@ impl StageInstance {
     }
 
     fn take_event(&mut self, choose: &mut dyn FnMut(usize) -> usize, out: &mut dyn Outbox) -> Result<Progress> {
+        if std::mem::take(&mut self.settles) {
+            return self.stage.settle();
+        }
         let ready: Vec<usize> = (0..self.lanes.len()).filter(|&lane| self.lanes[lane].can_pop()).collect();
         let Some(&lane) = ready.get(choose(ready.len())) else { return Ok(Progress::Done) };
         let input = self.lanes[lane].input;
@@ -94,9 +108,12 @@ impl StageInstance {
 
     /// Moves an input to the least watermark of its senders that are present; without any it holds nobody back.
     fn advance(&mut self, input: usize) -> Result<Progress> {
-        let lanes = self.lanes.iter().filter(|lane| lane.input == input);
-        let least = lanes.filter_map(|lane| lane.watermark).min();
+        let least = self.least(input);
         if least == self.stage.input_watermark(input) { Ok(Progress::Done) } else { self.stage.advance(input, least) }
+    }
+
+    fn least(&self, input: usize) -> Option<EventTime> {
+        self.lanes.iter().filter(|lane| lane.input == input).filter_map(|lane| lane.watermark).min()
     }
 
     /// Takes part in a barrier once all lanes have it.
@@ -111,17 +128,19 @@ impl StageInstance {
         self.coordination.tell(CoordinatorEvent::StageFrozen { stage: self.id, levels })?;
         let absent: Vec<bool> =
             (0..self.destinations.len()).map(|outlet| self.stage.watermark(outlet).is_none()).collect();
-        // All levels are those at the barrier, as the coordinator takes them, and the least goes first: no operator is moved
-        // beyond the level of another lane that reaches it.
+        // All levels are those at the barrier, as the coordinator takes them. What comes out since a step waits for nobody
+        // who is absent any more comes after the barrier.
         let joined = self.lanes.iter().enumerate().filter(|(_, lane)| lane.turns_present());
-        let mut joined: Vec<(EventTime, usize)> =
+        let joined: Vec<(EventTime, usize)> =
             joined.map(|(at, lane)| (self.stage.present_at(lane.input), at)).collect();
-        joined.sort_unstable();
-        for (level, lane) in joined {
+        for &(level, lane) in &joined {
             self.lanes[lane].watermark = Some(level);
-            // Nothing comes out of this: no operator is behind the level.
-            self.advance(self.lanes[lane].input)?;
         }
+        for &(_, lane) in &joined {
+            let input = self.lanes[lane].input;
+            self.stage.set_watermark(input, self.least(input));
+        }
+        self.settles = !joined.is_empty();
         for (outlet, destination) in self.destinations.iter_mut().enumerate() {
             let turns_present = absent[outlet] && self.stage.watermark(outlet).is_some();
             match destination {
@@ -165,7 +184,7 @@ impl StageInstance {
 
     /// Tells the coordinator when what the stage holds comes out, if that has changed; whether it has.
     pub fn tell_holds(&mut self) -> Result<bool> {
-        if self.finished || self.stage.is_pending() {
+        if self.finished || self.settles || self.stage.is_pending() {
             return Ok(false);
         }
         let mut due: Vec<(usize, EventTime)> = Vec::new();

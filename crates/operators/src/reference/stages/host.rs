@@ -125,17 +125,17 @@ impl Host<'_> {
                 }
             }
             worker.set_delays(self.plan, self.job);
-            // The least first: none of them passes an operator that another one reaches too.
-            let mut inputs: Vec<usize> = (0..edges.len()).collect();
-            inputs.sort_by_key(|&input| worker.least(input));
-            for input in inputs {
+            for input in 0..edges.len() {
                 let (before, now) = (worker.stage.input_watermark(input), worker.least(input));
                 self.seen.joins += usize::from(passed > 0 && before.is_none() && now.is_some());
-                assert_eq!(worker.stage.advance(input, now).unwrap(), Progress::Done);
+                worker.stage.set_watermark(input, now);
             }
-            assert_eq!(worker.stage.drain().count(), 0, "rows come out where a barrier passes");
             present.push((0..self.plan.outlets.len()).map(|at| worker.stage.watermark(at).is_some()).collect());
-            worker.tell(self.plan, self.job);
+            let progress = worker.stage.settle().unwrap();
+            worker.drain(progress, self.budget, self.plan, self.seen);
+            if progress == Progress::Done {
+                worker.tell(self.plan, self.job);
+            }
         }
         present
     }
