@@ -1,11 +1,9 @@
 //! How deep and how long expressions may be: what reads them calls itself once per level.
 
-use super::token_reader::is_word;
+use super::token_reader::{NESTED_MAX, is_word};
 use crate::diagnostic::{Fault, Outcome};
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
-/// How deep parentheses, CASE, function calls and signs in front of each other may be nested.
-pub(super) const NESTED_MAX: usize = 100;
 /// How many operators may follow each other without a comma, a clause or a parenthesis between them.
 const OPERATORS_MAX: usize = 10_000;
 

@@ -1,12 +1,14 @@
 //! A statement as a sequence of tokens.
 
-use super::depth::NESTED_MAX;
 use crate::diagnostic::{Fault, Outcome, did_you_mean};
 use crate::statement::Name;
 use sqlparser::ast::{Expr, Query};
 use sqlparser::dialect::DuckDbDialect;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan};
+
+/// How deep parentheses, CASE, function calls and signs in front of each other may be nested.
+pub(super) const NESTED_MAX: usize = 100;
 
 /// Words that begin the clauses of a SELECT and are easily mistyped.
 const CLAUSES: [&str; 3] = ["FROM", "WHERE", "WINDOW"];
