@@ -116,7 +116,8 @@ impl FrozenReader {
 ///
 /// A host carries reports, and what comes of [`Reader::freeze`], to the coordinator in their sequence.
 pub trait Reader: Send {
-    /// How far its watermark stays behind what it has read, as its stream declares.
+    /// How far its watermark stays behind what it reads live, as its stream declares; zero for a stream that is history
+    /// alone, of which no first row comes later.
     fn delay(&self) -> crate::Span;
     /// Takes splits, new ones or ones taken up again. It gives no row of them before it is told to.
     fn add(&mut self, splits: Vec<SplitState>) -> Result<()>;

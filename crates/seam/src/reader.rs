@@ -66,7 +66,7 @@ enum State {
 
 impl Reader for StreamReader {
     fn delay(&self) -> Span {
-        self.source.spec.delay
+        if self.live.is_some() { self.source.spec.delay } else { Span::ZERO }
     }
 
     fn add(&mut self, splits: Vec<SplitState>) -> Result<()> {

@@ -14,7 +14,7 @@ const ENDS: [&str; 14] =
 /// Refuses a statement with an expression that is nested too deeply, or too long.
 pub(super) fn check(tokens: &[TokenWithSpan]) -> Outcome<()> {
     // Per open parenthesis or CASE how many operators have come in it since the last end of a row of them.
-    let (mut open, mut signs) = (vec![0], 0);
+    let (mut open, mut signs, mut selects) = (vec![0], 0, 0);
     for (at, token) in tokens.iter().enumerate() {
         let before = at.checked_sub(1).map(|before| &tokens[before]);
         let is_sign = is_word(token, "NOT") || (is_plus_or_minus(&token.token) && before.is_none_or(begins_operand));
@@ -25,6 +25,8 @@ pub(super) fn check(tokens: &[TokenWithSpan]) -> Outcome<()> {
             Token::Comma => set(&mut open, 0),
             _ if is_word(token, "CASE") => open.push(0),
             _ if is_word(token, "END") && open.len() > 1 => drop(open.pop()),
+            // IS [NOT] DISTINCT FROM is an operator like others.
+            _ if is_word(token, "FROM") && before.is_some_and(|before| is_word(before, "DISTINCT")) => {}
             _ if ENDS.iter().any(|end| is_word(token, end)) => set(&mut open, 0),
             _ if is_operator(token) && !is_sign => {
                 let here = open.last().copied().unwrap_or(0);
@@ -36,6 +38,13 @@ pub(super) fn check(tokens: &[TokenWithSpan]) -> Outcome<()> {
             return Fault::new(token.span, "the expression is nested too deeply")
                 .expected(format!("at most {NESTED_MAX} parentheses, CASE, calls and signs within each other"))
                 .hint("compute parts of it in a view, or in a SELECT inside FROM, and use their columns here")
+                .err();
+        }
+        selects += usize::from(is_word(token, "SELECT"));
+        if selects > OPERATORS_MAX {
+            return Fault::new(token.span, "the statement is too long")
+                .expected(format!("at most {OPERATORS_MAX} SELECTs in one statement"))
+                .hint("write views, and statements of their own")
                 .err();
         }
         if open.last().is_some_and(|&operators| operators > OPERATORS_MAX) {

@@ -76,9 +76,9 @@ fn needs(node: &LogicalNode, side: usize, of_node: &Needed, input: &[OutputColum
         }
         Operator::Window { keys, functions } => {
             passed_on(&mut needed);
-            needed.extend(keys);
             let kept = functions.iter().filter(|function| of_node.contains(&function.id) || function.can_fail(columns));
-            kept.for_each(|f| needed.extend(f.argument.iter().chain(&f.filter).chain(&f.order)));
+            // A window of which no function is kept goes, and needs no key.
+            kept.for_each(|f| needed.extend(keys.iter().chain(&f.argument).chain(&f.filter).chain(&f.order)));
         }
         Operator::AsOf(join) if side == 0 => {
             passed_on(&mut needed);
