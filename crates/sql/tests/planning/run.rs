@@ -5,7 +5,7 @@ use crate::{folder, source};
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use dataflow::{
-    Batch, Context, Edge, EventTime, Exchange, Input, KeyGroups, MakeOperator, NodeKind, Output, Port, Progress,
+    Batch, Context, Edge, EventTime, Exchange, Fates, Input, KeyGroups, MakeOperator, NodeKind, Output, Port, Progress,
     RowOrder, StepContext, concat, key_group, key_hashes,
 };
 use sql::{BoundTest, CheckedPlan, ColumnSource, ExpectedRows, SourceFile, Start, Stream, Target, check, parse};
@@ -59,8 +59,13 @@ fn along(edge: &Edge, from: &Emitted, worker: usize) -> Vec<Batch> {
     }
 }
 
-/// Runs a step over all rows of its inputs.
-fn step(make: &MakeOperator, groups: KeyGroups, inputs: &[Vec<Batch>], name: &str) -> Vec<(Port, Batch)> {
+/// Runs a step over all rows of its inputs; adds what became of them.
+fn step(
+    make: &MakeOperator,
+    groups: KeyGroups,
+    inputs: &[Vec<Batch>],
+    (name, fates): (&str, &mut Fates),
+) -> Vec<(Port, Batch)> {
     let mut operator = make(StepContext { groups }).unwrap();
     let mut cx = Context::new(groups);
     for (input, batches) in inputs.iter().enumerate() {
@@ -72,18 +77,25 @@ fn step(make: &MakeOperator, groups: KeyGroups, inputs: &[Vec<Batch>], name: &st
     loop {
         cx.set_room(ROOM);
         if operator.advance(EventTime::MAX, &mut cx).unwrap() == Progress::Done {
+            fates.merge(cx.fates());
             return cx.take_emitted();
         }
     }
 }
 
-/// Runs every node over all rows of its inputs on some workers, and gives what came to each table.
-pub fn run(checked: &CheckedPlan, test: &BoundTest, workers: usize) -> HashMap<String, Batch> {
+/// What came to each table, and what became of rows in all steps together.
+pub struct Ran {
+    pub tables: HashMap<String, Batch>,
+    pub fates: Fates,
+}
+
+/// Runs every node over all rows of its inputs on some workers.
+pub fn run(checked: &CheckedPlan, test: &BoundTest, workers: usize) -> Ran {
     let graph = checked
         .lower(&Start { after: EventTime::MIN, revision: "test".to_owned(), row_text: crate::row_text })
         .unwrap();
     let mut emitted: Vec<Emitted> = Vec::new();
-    let mut tables = HashMap::new();
+    let (mut tables, mut fates) = (HashMap::new(), Fates::default());
     for node in &graph.nodes {
         let inputs = |worker| -> Vec<Vec<Batch>> {
             node.inputs.iter().map(|edge| along(edge, &emitted[edge.from], worker)).collect()
@@ -96,7 +108,9 @@ pub fn run(checked: &CheckedPlan, test: &BoundTest, workers: usize) -> HashMap<S
                 vec![(Port::MAIN, rows.take(&mine).unwrap())]
             }
             NodeKind::Sink(_) => inputs(worker).into_iter().flatten().map(|batch| (Port::MAIN, batch)).collect(),
-            NodeKind::Step(make) => step(make, KeyGroups::of_worker(worker, workers), &inputs(worker), &node.name),
+            NodeKind::Step(make) => {
+                step(make, KeyGroups::of_worker(worker, workers), &inputs(worker), (&node.name, &mut fates))
+            }
         });
         let out: Emitted = out.collect();
         if let NodeKind::Sink(Output::Table(name)) = &node.kind {
@@ -105,7 +119,7 @@ pub fn run(checked: &CheckedPlan, test: &BoundTest, workers: usize) -> HashMap<S
         }
         emitted.push(out);
     }
-    tables
+    Ran { tables, fates }
 }
 
 /// Checks what the test of a text expects; gives the rows of its outputs.
@@ -117,7 +131,7 @@ fn run_test(file: SourceFile, workers: usize) -> HashMap<String, Batch> {
     let target = Target::Collect(test.targets());
     let checked = check(&statements, &Known, &target).unwrap_or_else(|wrong| panic!("{}", wrong[0]));
     let bound = checked.bind_test(test).unwrap_or_else(|wrong| panic!("{}", wrong[0]));
-    let tables = run(&checked, &bound, workers);
+    let tables = run(&checked, &bound, workers).tables;
     for expect in &bound.expects {
         let table = &tables[&expect.target];
         match &expect.rows {
