@@ -90,9 +90,9 @@ pub fn check_with(
         return Err(in_order(binding.wrong, &statements));
     }
     let bound = printed_views(&binding);
-    let built = plan::build(&binding);
-    let mut streams = binding.streams;
     let ours = |problem| vec![fault(problem).in_file(&statements.files[0])];
+    let built = plan::build(&binding).map_err(ours)?;
+    let mut streams = binding.streams;
     let (logical, fired) = rules::apply(built, rules).map_err(ours)?;
     let lowered = lower(&logical, &streams);
     let (mut plan, mut outputs) = lowered.map_err(|(file, fault)| vec![fault.in_file(&statements.files[file])])?;

@@ -41,7 +41,7 @@ pub use diagnostic::Diagnostic;
 pub use explain::{Explained, ExplainedColumn, ExplainedInput, ExplainedNode, ExplainedOutput, ExplainedState};
 pub use look_back::LookBack;
 pub use output::OutputSpec;
-pub use parse::parse;
+pub use parse::{SqlDialect, parse};
 pub use rules::Rule;
 pub use source_file::SourceFile;
 pub use statement::{Expect, Given, Model, ModelOutput, Name, Statements, Test};

@@ -52,6 +52,19 @@ impl BoundSelect {
         let joins = self.joins.iter().map(|join| join.right);
         [self.from].into_iter().chain(joins).chain(ranges.map(|call| call.right)).collect()
     }
+
+    /// Whether rows wait for those of other streams.
+    pub fn holds(&self) -> bool {
+        self.calls.ranges.iter().any(|call| call.to > 0)
+    }
+
+    /// The expressions that stand after the calls.
+    pub fn after_calls(&mut self) -> impl Iterator<Item = &mut Tree> {
+        let late = self.late_filter.iter_mut().filter(|late| late.before_windows.is_none());
+        let inputs = self.calls.scores.iter_mut().flat_map(|call| &mut call.inputs);
+        let items = self.items.iter_mut().map(|item| &mut item.tree);
+        late.map(|late| &mut late.condition).chain(inputs).chain(items)
+    }
 }
 
 /// A condition over the answers of subqueries.

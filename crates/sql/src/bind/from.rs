@@ -8,7 +8,7 @@ use super::relation::Relation;
 use super::syntax::table_name;
 use crate::diagnostic::{Fault, Outcome, place_of};
 use sqlparser::ast::{JoinOperator, Select, Spanned, TableFactor, TableWithJoins};
-use sqlparser::tokenizer::Span;
+use sqlparser::tokenizer::{Location, Span};
 
 impl Binding<'_> {
     /// FROM with its as-of joins: what can be named after them, and the joins.
@@ -57,11 +57,7 @@ impl Binding<'_> {
 
     /// Whether ASOF stood in front of the join.
     fn is_as_of(&self, relation: &TableFactor) -> bool {
-        let start = match relation {
-            TableFactor::Table { name, .. } => name.span().start,
-            _ => return false,
-        };
-        self.statements.as_of.contains(&(self.file, start))
+        begin(relation).is_some_and(|start| self.statements.as_of.contains(&(self.file, start)))
     }
 
     fn table(&mut self, owner: &str, factor: &TableFactor, span: Span) -> Outcome<Relation> {
@@ -76,5 +72,15 @@ impl Binding<'_> {
         }
         let (name, alias) = table_name(factor, span)?;
         Ok(self.relation(&name)?.named(&alias))
+    }
+}
+
+/// Where a side of a join begins, after its parentheses.
+fn begin(relation: &TableFactor) -> Option<Location> {
+    match relation {
+        TableFactor::Table { name, .. } => Some(name.span().start),
+        TableFactor::Derived { subquery, .. } => Some(subquery.span().start),
+        TableFactor::NestedJoin { table_with_joins, .. } => begin(&table_with_joins.relation),
+        _ => None,
     }
 }

@@ -5,7 +5,8 @@ use super::relation::{Relation, RelationColumn};
 use super::syntax::object_name;
 use crate::diagnostic::{Fault, Outcome, did_you_mean, place_of};
 use sqlparser::ast::{
-    ExcludeSelectItem, Expr, Ident, Select, SelectItem, SelectItemQualifiedWildcardKind, WildcardAdditionalOptions,
+    ExcludeSelectItem, Expr, Ident, Select, SelectFlavor, SelectItem, SelectItemQualifiedWildcardKind,
+    WildcardAdditionalOptions,
 };
 use sqlparser::tokenizer::Span;
 use std::collections::HashSet;
@@ -20,6 +21,9 @@ pub(crate) struct Item {
 /// The columns of a SELECT over a relation; `*` is written out.
 pub(crate) fn items(select: &Select, relation: &Relation, span: Span) -> Outcome<Vec<Item>> {
     let mut items = Vec::new();
+    if select.flavor == SelectFlavor::FromFirstNoSelect {
+        star(None, &WildcardAdditionalOptions::default(), relation, &mut items, span)?;
+    }
     for item in &select.projection {
         match item {
             SelectItem::Wildcard(options) => star(None, options, relation, &mut items, span)?,

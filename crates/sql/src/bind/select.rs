@@ -150,17 +150,20 @@ impl Selected {
     fn define(self, binding: &mut Binding, owner: &str, clauses: Clauses, written: &[Item], span: Span) -> Relation {
         let Selected { relation, joins, items } = self;
         let Clauses { filter, late_filter, calls } = clauses;
-        let shift = relation.shift + hold(&calls);
+        let hold = hold(&calls);
+        let shift = relation.shift + hold;
         let scores: HashSet<ColumnId> = calls.scores.iter().flat_map(|call| &call.columns).map(|(_, id)| *id).collect();
         let mut models = relation.models.clone();
         models.extend(calls.scores.iter().map(|call| (call.model.clone(), call.scorer.version().to_owned())));
         let column = |(item, written): (&BoundItem, &Item)| {
             let mut scored = relation.is_scored(&item.tree);
             item.tree.each_column(&mut |id| scored |= scores.contains(&id));
-            // Where rows wait, only `_time` is the time at which they are known.
-            let time = relation
-                .place(&written.expr)
-                .is_some_and(|place| place == Place::Time || (shift == 0 && relation.is_time_at(place)));
+            // Where rows wait, the time that they come with is before the one at which they are known.
+            let is_time = |place| match place {
+                Place::Time => hold == 0,
+                place => shift == 0 && relation.is_time_at(place),
+            };
+            let time = relation.place(&written.expr).is_some_and(is_time);
             let (name, id) = (item.name.clone(), item.id);
             RelationColumn { qualifier: None, name, id, data_type: item.tree.settled_type(), time, scored }
         };

@@ -11,8 +11,8 @@ use super::tree::{Op, Tree};
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, DurationMicrosecondType, TimeUnit};
 use sqlparser::ast::{
-    self, BinaryOperator, CastKind, CeilFloorKind, Expr, FunctionArg, FunctionArgExpr, FunctionArgOperator,
-    FunctionArguments, Ident, Spanned, TrimWhereField, UnaryOperator, Value,
+    self, BinaryOperator, CastKind, CeilFloorKind, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
+    Spanned, TrimWhereField, UnaryOperator, Value,
 };
 
 /// Gives what stands for a part of an expression that is more than a function of the row; `None` for all other parts.
@@ -71,14 +71,6 @@ impl<'a> Binder<'a> {
             }
             Expr::Interval(written) => self.interval(written),
             Expr::UnaryOp { op, expr } => self.unary(op, expr),
-            // The parser lets ^ bind looser than *, DuckDB tighter.
-            Expr::BinaryOp { left, op: BinaryOperator::BitwiseXor, right }
-                if [left, right].iter().any(|side| matches!(***side, Expr::BinaryOp { .. })) =>
-            {
-                Err(Problem::new("^ next to another operator is not clear")
-                    .found(expr.to_string())
-                    .hint("put parentheses around each ^, or write power(a, b)"))
-            }
             Expr::BinaryOp { left, op, right } => {
                 let arguments = self.all([&**left, &**right])?;
                 binary(op, arguments)
@@ -232,13 +224,6 @@ impl<'a> Binder<'a> {
         for argument in list {
             match argument {
                 FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => arguments.push(self.bind(expr)?),
-                FunctionArg::Named {
-                    name,
-                    arg: FunctionArgExpr::Expr(value),
-                    operator: FunctionArgOperator::Equals,
-                } => {
-                    arguments.push(self.bind(&equal_to(name, value)?)?);
-                }
                 other if name == "count" => {
                     return call("count", vec![]).map_err(|problem| problem.found(format!("count({other})")));
                 }
@@ -250,48 +235,6 @@ impl<'a> Binder<'a> {
         }
         call(&name, arguments)
     }
-}
-
-/// `f(a = b AND c)`: the parser takes `a =` for the name of an argument, here it is a comparison again.
-fn equal_to(name: &Ident, value: &Expr) -> Result<Expr, Problem> {
-    match value {
-        Expr::BinaryOp { left, op: op @ (BinaryOperator::And | BinaryOperator::Or), right } => {
-            let left = Box::new(equal_to(name, left)?);
-            Ok(Expr::BinaryOp { left, op: op.clone(), right: right.clone() })
-        }
-        Expr::BinaryOp { op, .. } if !binds_tighter(op) => Err(in_parentheses(name, value)),
-        Expr::BinaryOp { .. }
-        | Expr::Value(_)
-        | Expr::Identifier(_)
-        | Expr::CompoundIdentifier(_)
-        | Expr::Nested(_)
-        | Expr::Function(_)
-        | Expr::Cast { .. }
-        | Expr::Case { .. }
-        | Expr::TypedString(_)
-        | Expr::Interval(_)
-        | Expr::UnaryOp { .. } => Ok(Expr::BinaryOp {
-            left: Box::new(Expr::Identifier(name.clone())),
-            op: BinaryOperator::Eq,
-            right: Box::new(value.clone()),
-        }),
-        _ => Err(in_parentheses(name, value)),
-    }
-}
-
-fn binds_tighter(operator: &BinaryOperator) -> bool {
-    use BinaryOperator as B;
-    matches!(
-        operator,
-        B::Plus | B::Minus | B::Multiply | B::Divide | B::DuckIntegerDivide | B::Modulo | B::StringConcat
-    )
-}
-
-fn in_parentheses(name: &Ident, value: &Expr) -> Problem {
-    Problem::new("a comparison as an argument is read as a named argument")
-        .at(name.span)
-        .found(format!("{name} = {value}"))
-        .hint("put the comparison in parentheses")
 }
 
 fn plain_rounding(kind: &CeilFloorKind) -> bool {
@@ -327,7 +270,7 @@ fn binary(operator: &BinaryOperator, arguments: Vec<Tree>) -> Result<Tree, Probl
         B::StringConcat => Op::Concatenate,
         B::PGRegexMatch => return call("regexp_full_match", arguments),
         B::PGRegexNotMatch => return maybe_not(true, call("regexp_full_match", arguments)?),
-        B::PGExp | B::BitwiseXor => return call("power", arguments),
+        B::BitwiseXor => return call("power", arguments),
         B::Eq => Op::Compare(Comparison::Equal),
         B::NotEq => Op::Compare(Comparison::NotEqual),
         B::Lt => Op::Compare(Comparison::Less),

@@ -1,7 +1,7 @@
 //! Functions that choose between their arguments.
 
 use super::arguments::exactly;
-use super::bound::{Bound, OpenLiteral, partial, total};
+use super::bound::{Bound, partial, total};
 use super::cast::cast_to;
 use super::compare::{self, Case, Coalesce, Comparison, Try};
 use super::scope::Problem;
@@ -11,24 +11,12 @@ use std::sync::Arc;
 
 /// All in the one type that DuckDB gives them together.
 fn mixed(place: &str, parts: Vec<Bound>) -> Result<(Vec<Bound>, DataType), Problem> {
-    let mut widest = parts[0].clone();
-    for part in &parts[1..] {
-        let Some(common) = sql_type::common(&widest, part, true) else {
-            let (left, right) = (sql_type::name(&widest.data_type), sql_type::name(&part.data_type));
-            return Err(Problem::new(format!("{left} and {right} cannot be mixed in {place}"))
-                .found(format!("{left} and {right}"))
-                .hint("cast them to one type, e.g. x::TEXT"));
-        };
-        // Only the type matters from here on, and which literals are still open.
-        let open = match (widest.open, part.open) {
-            (Some(open), Some(OpenLiteral::Null)) => Some(open),
-            (Some(_), open) => open,
-            (None, _) => None,
-        };
-        let value = if open.is_some() { part.value.clone() } else { None };
-        widest = Bound { data_type: common, open, value, ..widest };
-    }
-    let data_type = widest.settled().data_type;
+    let data_type = sql_type::common_of(&parts, true).map_err(|[left, right]| {
+        let (left, right) = (sql_type::name(&left), sql_type::name(&right));
+        Problem::new(format!("{left} and {right} cannot be mixed in {place}"))
+            .found(format!("{left} and {right}"))
+            .hint("cast them to one type, e.g. x::TEXT")
+    })?;
     let parts = parts.into_iter().map(|part| cast_to(part, &data_type)).collect::<Result<_, _>>()?;
     Ok((parts, data_type))
 }

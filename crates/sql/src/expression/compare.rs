@@ -53,13 +53,25 @@ pub(crate) fn compare(operation: Comparison, left: Bound, right: Bound) -> Resul
 /// The two in their common type.
 pub(crate) fn meet(left: Bound, right: Bound) -> Result<[Bound; 2], Problem> {
     let common = sql_type::common(&left, &right, false).filter(|common| *common != sql_type::MONTHS);
-    let Some(common) = common else {
-        let (left, right) = (sql_type::name(&left.data_type), sql_type::name(&right.data_type));
-        let problem =
-            Problem::new(format!("{left} and {right} cannot be compared")).found(format!("{left} and {right}"));
-        return Err(problem.hint("cast one of them, e.g. x::DOUBLE; intervals with months have no length"));
-    };
+    let Some(common) = common else { return Err(incomparable(&left.data_type, &right.data_type)) };
     Ok([cast_to(left, &common)?, cast_to(right, &common)?])
+}
+
+/// All in the one type that they have in common.
+fn meet_all(parts: Vec<Bound>) -> Result<Vec<Bound>, Problem> {
+    let common = match sql_type::common_of(&parts, false) {
+        Ok(common) if common == sql_type::MONTHS => return Err(incomparable(&common, &common)),
+        Ok(common) => common,
+        Err([left, right]) => return Err(incomparable(&left, &right)),
+    };
+    parts.into_iter().map(|part| cast_to(part, &common)).collect()
+}
+
+fn incomparable(left: &DataType, right: &DataType) -> Problem {
+    let (left, right) = (sql_type::name(left), sql_type::name(right));
+    Problem::new(format!("{left} and {right} cannot be compared"))
+        .found(format!("{left} and {right}"))
+        .hint("cast one of them, e.g. x::DOUBLE; intervals with months have no length")
 }
 
 fn compared(
@@ -130,26 +142,28 @@ fn floats<T: ArrowPrimitiveType<Native: PartialOrd>>(
     }
 }
 
-/// `x BETWEEN low AND high`.
+/// `x BETWEEN low AND high`: all three in one type.
 pub(crate) fn between(value: Bound, low: Bound, high: Bound) -> Result<Bound, Problem> {
-    let from = compare(Comparison::GreaterOrEqual, value.clone(), low)?;
-    let to = compare(Comparison::LessOrEqual, value, high)?;
-    let nullable = from.nullable || to.nullable;
-    total("between", vec![from, to], DataType::Boolean, nullable, |arguments, rows| {
-        let (from, to) = (arguments[0].array(rows)?, arguments[1].array(rows)?);
-        Ok(Arc::new(boolean::and_kleene(from.as_boolean(), to.as_boolean())?))
+    let parts = meet_all(vec![value, low, high])?;
+    let nullable = parts.iter().any(|part| part.nullable);
+    total("between", parts, DataType::Boolean, nullable, |arguments, rows| {
+        let value = Argument::column(arguments[0].array(rows)?);
+        let from = compared(Comparison::GreaterOrEqual, &value, &arguments[1], rows)?;
+        let to = compared(Comparison::LessOrEqual, &value, &arguments[2], rows)?;
+        Ok(Arc::new(boolean::and_kleene(&from, &to)?))
     })
 }
 
-/// `x IN (a, b)`: true when one is equal, else NULL when one is NULL.
+/// `x IN (a, b)`: true when one is equal, else NULL when one is NULL. All of them are of one type.
 pub(crate) fn in_list(value: Bound, list: Vec<Bound>) -> Result<Bound, Problem> {
-    let same =
-        list.into_iter().map(|one| compare(Comparison::Equal, value.clone(), one)).collect::<Result<Vec<_>, _>>()?;
-    let nullable = same.iter().any(|one| one.nullable);
-    total("in", same, DataType::Boolean, nullable, |arguments, rows| {
+    let parts = meet_all([vec![value], list].concat())?;
+    let nullable = parts.iter().any(|part| part.nullable);
+    total("in", parts, DataType::Boolean, nullable, |arguments, rows| {
+        let (value, list) = arguments.split_first().ok_or_else(|| fails("no value for IN"))?;
+        let value = Argument::column(value.array(rows)?);
         let mut any = BooleanArray::from(vec![false; rows]);
-        for argument in arguments {
-            any = boolean::or_kleene(&any, argument.array(rows)?.as_boolean())?;
+        for one in list {
+            any = boolean::or_kleene(&any, &compared(Comparison::Equal, &value, one, rows)?)?;
         }
         Ok(Arc::new(any))
     })
@@ -329,7 +343,13 @@ pub(crate) struct Try(pub(crate) NodeRef);
 
 impl Node for Try {
     fn evaluate(&self, batch: &Batch) -> dataflow::Result<Values> {
-        Ok(Values { failed: Failures::new(), ..self.0.evaluate(batch)? })
+        let Values { array, scalar, failed } = self.0.evaluate(batch)?;
+        if failed.is_empty() {
+            return Ok(Values { array, scalar, failed });
+        }
+        // A function that has a value for NULL has one for a row that has failed as well.
+        let null: BooleanArray = (0..batch.rows()).map(|row| Some(failed.contains_key(&row))).collect();
+        Ok(Values::column(arrow::compute::nullif(&array, &null)?))
     }
 }
 

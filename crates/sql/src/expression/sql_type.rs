@@ -201,3 +201,23 @@ pub(crate) fn common(left: &Bound, right: &Bound, mixed: bool) -> Option<DataTyp
         _ => None,
     }
 }
+
+/// The type that all of some values have in common; the two that have none where there is none.
+pub(crate) fn common_of(parts: &[Bound], mixed: bool) -> Result<DataType, [DataType; 2]> {
+    let Some((first, rest)) = parts.split_first() else { return Ok(DataType::Null) };
+    let mut widest = first.clone();
+    for part in rest {
+        let Some(data_type) = common(&widest, part, mixed) else {
+            return Err([widest.data_type, part.data_type.clone()]);
+        };
+        // Only the type matters from here on, and which literals are still open.
+        let open = match (widest.open, part.open) {
+            (Some(open), Some(OpenLiteral::Null)) => Some(open),
+            (Some(_), open) => open,
+            (None, _) => None,
+        };
+        let value = if open.is_some() { part.value.clone() } else { None };
+        widest = Bound { data_type, open, value, ..widest };
+    }
+    Ok(widest.settled().data_type)
+}

@@ -199,11 +199,19 @@ impl Tree {
 
     /// The same with other expressions in the place of columns; columns for which nothing is given stay.
     pub(crate) fn with_columns(&self, with: &impl Fn(ColumnId) -> Option<Tree>) -> Result<Tree, Problem> {
+        self.with_places(&|place| match place {
+            Place::Column(id) => with(id),
+            _ => None,
+        })
+    }
+
+    /// The same with other expressions in the place of columns and of what stands beside them.
+    pub(crate) fn with_places(&self, with: &impl Fn(Place) -> Option<Tree>) -> Result<Tree, Problem> {
         match self.0.op {
-            Op::Column(Place::Column(id)) => Ok(with(id).unwrap_or_else(|| self.clone())),
+            Op::Column(place) => Ok(with(place).unwrap_or_else(|| self.clone())),
             _ if self.0.arguments.is_empty() => Ok(self.clone()),
             _ => {
-                let arguments = self.0.arguments.iter().map(|argument| argument.with_columns(with));
+                let arguments = self.0.arguments.iter().map(|argument| argument.with_places(with));
                 Tree::of(self.0.op.clone(), arguments.collect::<Result<_, _>>()?)
             }
         }

@@ -11,6 +11,9 @@ const OPERATORS_MAX: usize = 10_000;
 const ENDS: [&str; 14] =
     ["SELECT", "FROM", "WHERE", "GROUP", "ORDER", "WINDOW", "JOIN", "ON", "AS", "WHEN", "THEN", "ELSE", "END", "UNION"];
 
+/// Words that are operators.
+const OPERATORS: [&str; 9] = ["AND", "OR", "IS", "ISNULL", "NOTNULL", "LIKE", "ILIKE", "IN", "BETWEEN"];
+
 /// Refuses a statement with an expression that is nested too deeply, or too long.
 pub(super) fn check(tokens: &[TokenWithSpan]) -> Outcome<()> {
     // Per open parenthesis or CASE how many operators have come in it since the last end of a row of them.
@@ -77,7 +80,7 @@ fn begins_operand(before: &TokenWithSpan) -> bool {
 
 fn is_operator(token: &TokenWithSpan) -> bool {
     match &token.token {
-        Token::Word(_) => ["AND", "OR", "IS", "LIKE", "ILIKE", "IN", "BETWEEN"].iter().any(|word| is_word(token, word)),
+        Token::Word(_) => OPERATORS.iter().any(|word| is_word(token, word)),
         Token::Plus
         | Token::Minus
         | Token::Mul

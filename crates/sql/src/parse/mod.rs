@@ -1,6 +1,7 @@
 //! SQL text to statements: our own statements from tokens, SELECT bodies by sqlparser.
 
 mod depth;
+mod dialect;
 mod token_reader;
 
 mod decision;
@@ -10,8 +11,8 @@ mod test;
 use crate::diagnostic::{Diagnostic, Fault, Outcome, did_you_mean};
 use crate::source_file::SourceFile;
 use crate::statement::{Insert, Model, ModelOutput, PlacedStatement, Statement, Statements, View};
+pub use dialect::SqlDialect;
 use sqlparser::ast::Query;
-use sqlparser::dialect::DuckDbDialect;
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 use std::collections::HashSet;
 use token_reader::{TokenReader, is_word, lower_first};
@@ -84,7 +85,7 @@ fn place(into: &mut Statements, file: usize, span: Span, parsed: StatementOrClau
 }
 
 fn tokens_of(text: &str) -> Outcome<Vec<TokenWithSpan>> {
-    let tokens = Tokenizer::new(&DuckDbDialect {}, text).tokenize_with_location();
+    let tokens = Tokenizer::new(&SqlDialect, text).tokenize_with_location();
     let tokens = tokens.or_else(|error| {
         let end = Location::new(error.location.line, error.location.column + 1);
         Fault::new(Span::new(error.location, end), lower_first(&error.message)).err()
@@ -104,8 +105,8 @@ fn span_over(tokens: &[TokenWithSpan]) -> Span {
     }
 }
 
-/// Leaves out the word ASOF in front of a join and remembers where the right side begins: sqlparser knows another
-/// form of as-of joins only.
+/// Leaves out the word ASOF in front of a join and remembers where the right side begins, after its parentheses:
+/// sqlparser knows another form of as-of joins only.
 fn take_as_of(tokens: Vec<TokenWithSpan>) -> (Vec<TokenWithSpan>, HashSet<Location>) {
     let mut marks = HashSet::new();
     let mut kept = Vec::with_capacity(tokens.len());
@@ -118,7 +119,8 @@ fn take_as_of(tokens: Vec<TokenWithSpan>) -> (Vec<TokenWithSpan>, HashSet<Locati
             true if next(1, "LEFT") && next(2, "OUTER") && next(3, "JOIN") => Some(4),
             true => None,
         };
-        match join.and_then(|words| tokens.get(at + words)) {
+        let right = join.and_then(|words| tokens[at..].iter().skip(words).find(|token| token.token != Token::LParen));
+        match right {
             Some(right) => drop(marks.insert(right.span.start)),
             None => kept.push(token.clone()),
         }
@@ -201,15 +203,15 @@ fn parse_insert(reader: &mut TokenReader) -> Outcome<Statement> {
     reader.next();
     reader.expect("INTO")?;
     // A table may be called topic: the word is the marker only when a name follows it.
-    let topic = reader.is("TOPIC")
-        && matches!(reader.peek_at(1), Token::Word(word) if !word.value.eq_ignore_ascii_case("SELECT"));
+    let begins_query = |word: &str| ["SELECT", "FROM", "WITH"].iter().any(|first| word.eq_ignore_ascii_case(first));
+    let topic = reader.is("TOPIC") && matches!(reader.peek_at(1), Token::Word(word) if !begins_query(&word.value));
     if topic {
         reader.next();
     } else {
         reader.take("TABLE");
     }
     let target = reader.dotted("the name of a table or topic")?;
-    let selects = matches!(reader.peek_at(1), Token::Word(word) if word.value.eq_ignore_ascii_case("SELECT"));
+    let selects = matches!(reader.peek_at(1), Token::Word(word) if begins_query(&word.value));
     if reader.is_token(&Token::LParen) && !selects {
         return Fault::new(reader.here(), "INSERT has no list of columns: they are those of the SELECT")
             .hint("leave it out, and name the columns with AS in the SELECT")

@@ -1,9 +1,9 @@
 //! A statement as a sequence of tokens.
 
+use super::dialect::SqlDialect;
 use crate::diagnostic::{Fault, Outcome, did_you_mean};
 use crate::statement::Name;
 use sqlparser::ast::{Expr, Query};
-use sqlparser::dialect::DuckDbDialect;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan};
 
@@ -205,7 +205,7 @@ impl<'a> TokenReader<'a> {
     pub fn sqlparser<T>(&mut self, read: impl FnOnce(&mut Parser) -> Result<T, ParserError>) -> Outcome<T> {
         let rest = self.tokens.get(self.at..).unwrap_or(&[]).to_vec();
         // What is nested deeper was refused by name; a level of ours takes a few of the parser's.
-        let parser = Parser::new(&DuckDbDialect {}).with_recursion_limit(8 * NESTED_MAX);
+        let parser = Parser::new(&SqlDialect).with_recursion_limit(8 * NESTED_MAX);
         let mut parser = parser.with_tokens_with_locations(rest);
         let read = read(&mut parser);
         let next = parser.peek_token_ref();

@@ -4,23 +4,23 @@ use super::builder::Builder;
 use super::logical::{Decision, LogicalNode, LogicalPlan, Operator, Origin, ProjectColumn, SinkRows};
 use super::select;
 use crate::bind::{Binding, BoundDecision, BoundOutput, Definition, RelationId};
-use crate::expression::ColumnId;
+use crate::expression::{ColumnId, Problem};
 use dataflow::Output;
 use sqlparser::tokenizer::Span;
 use std::collections::{HashMap, HashSet};
 
 /// The plan of all outputs of a binding; of all that is bound where there is no output.
-pub(crate) fn build(binding: &Binding) -> LogicalPlan {
+pub(crate) fn build(binding: &Binding) -> Result<LogicalPlan, Problem> {
     let plan = LogicalPlan { columns: binding.columns.clone(), nodes: Vec::new() };
     let mut build = Build { binding, builder: Builder::new(plan) };
     for id in needed(binding) {
-        build.relation(id);
+        build.relation(id)?;
     }
     let mut decisions = HashMap::new();
     for output in &binding.outputs {
         build.add_output(output, &mut decisions);
     }
-    build.builder.plan
+    Ok(build.builder.plan)
 }
 
 /// The relations that outputs need, each after those that it reads.
@@ -51,13 +51,14 @@ struct Build<'b> {
 }
 
 impl Build<'_> {
-    fn relation(&mut self, id: RelationId) {
+    fn relation(&mut self, id: RelationId) -> Result<(), Problem> {
         let binding = self.binding;
         let node = match &binding.relations[id.0] {
             Definition::Stream { at, columns } => self.stream(*at, columns),
-            Definition::Select(select) => select::plan(&mut self.builder, select),
+            Definition::Select(select) => select::plan(&mut self.builder, select)?,
         };
         self.builder.nodes.insert(id, node);
+        Ok(())
     }
 
     fn stream(&mut self, at: usize, columns: &[ColumnId]) -> usize {

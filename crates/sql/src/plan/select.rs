@@ -5,7 +5,7 @@ use super::logical::{
     AsOf, LogicalNode, Operator, Origin, ProjectColumn, Range, RangeAggregate, Score, WindowFunction,
 };
 use crate::bind::{BoundItem, BoundJoin, BoundSelect, Calls, LateFilter, RangeCall, ScoreCall, WindowCall};
-use crate::expression::{ColumnId, Tree};
+use crate::expression::{ColumnId, Place, Problem, TIMESTAMP, Tree};
 use sqlparser::tokenizer::Span;
 use std::collections::HashMap;
 
@@ -13,7 +13,9 @@ use std::collections::HashMap;
 type Ids = HashMap<Tree, ColumnId>;
 
 /// Adds the operators of a SELECT. `nodes` gives the node of each relation that it reads.
-pub(crate) fn plan(builder: &mut Builder, select: &BoundSelect) -> usize {
+pub(crate) fn plan(builder: &mut Builder, select: &BoundSelect) -> Result<usize, Problem> {
+    let held;
+    let mut select = select;
     let origin = Origin { file: select.file, span: select.span };
     let node = builder.node_of(select.from);
     let placed = builder.placed(node);
@@ -28,6 +30,10 @@ pub(crate) fn plan(builder: &mut Builder, select: &BoundSelect) -> usize {
         steps.calls(calls, "where.");
         steps.push("where", Operator::Filter(condition.clone()));
     }
+    if select.holds() {
+        held = steps.keep_time(select)?;
+        select = &held;
+    }
     steps.calls(&select.calls, "");
     if let Some(LateFilter { condition, before_windows: None }) = &select.late_filter {
         steps.push("where", Operator::Filter(condition.clone()));
@@ -36,7 +42,7 @@ pub(crate) fn plan(builder: &mut Builder, select: &BoundSelect) -> usize {
     if !select.keeps_input {
         steps.push("", Operator::Project(select.items.iter().map(project).collect()));
     }
-    steps.node
+    Ok(steps.node)
 }
 
 /// A bound column as one of a projection.
@@ -109,6 +115,27 @@ impl Steps<'_> {
         let columns = &self.builder.plan.columns;
         all.splice(0..0, plain.map(|column| ProjectColumn::kept(column, columns)));
         (self.add(step, Operator::Project(all), vec![node]), known)
+    }
+
+    /// Where rows wait, `_time` becomes that of the end of the wait. A SELECT means the one before, which is kept in a
+    /// column.
+    fn keep_time(&mut self, select: &BoundSelect) -> Result<BoundSelect, Problem> {
+        let mut select = select.clone();
+        let mut named = false;
+        let mut each = |tree: &Tree| tree.each_place(&mut |place| named |= place == Place::Time);
+        select.after_calls().for_each(|tree| each(tree));
+        if !named {
+            return Ok(select);
+        }
+        let time = Tree::place(Place::Time, TIMESTAMP);
+        let (node, ids) = self.computed(self.node, "time", std::slice::from_ref(&time));
+        self.node = node;
+        let before = Tree::column(ids[&time], TIMESTAMP);
+        let with = |place| (place == Place::Time).then(|| before.clone());
+        for tree in select.after_calls() {
+            *tree = tree.with_places(&with)?;
+        }
+        Ok(select)
     }
 
     fn join(&mut self, join: &BoundJoin) {

@@ -3,6 +3,7 @@
 
 mod answers;
 mod functions;
+mod precedence;
 mod problems;
 mod random;
 mod table;

@@ -6,8 +6,7 @@ use arrow::datatypes::{DurationMicrosecondType, TimestampMicrosecondType};
 use sql::expression::{ColumnId, Place, Scope, ScopeColumn, constant, interval_micros};
 
 /// Expression, the text at its place, a part of the message, a part of the hint.
-const WRONG: [(&str, &str, &str, &str); 30] = [
-    ("n ^ 3 * 2", "n ^ 3 * 2", "^ next to another operator", "power(a, b)"),
+const WRONG: [(&str, &str, &str, &str); 29] = [
     ("lenght(t)", "lenght", "no function is named \"lenght\"", "did you mean \"length\"?"),
     ("i + nn", "nn", "no column is named \"nn\"", "did you mean \"n\"?"),
     ("y.i + 1", "y", "no stream or view is named \"y\"", "did you mean \"x\"?"),

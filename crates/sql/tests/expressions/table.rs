@@ -6,10 +6,11 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, TimeUnit};
 use dataflow::{Batch, RowOrder};
+use sql::SqlDialect;
 use sql::expression::{ColumnId, Compiled, Place, Problem, Scope, ScopeColumn, compile};
 use sqlparser::ast::Expr;
-use sqlparser::dialect::DuckDbDialect;
 use sqlparser::parser::Parser;
+use sqlparser::tokenizer::Token;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -75,11 +76,15 @@ pub fn scope(batch: &Batch) -> Scope {
     columns.chain([time, late]).collect()
 }
 
+/// The whole text as one expression; nothing when it is none.
+pub fn read_expression(text: &str) -> Option<Expr> {
+    let mut parser = Parser::new(&SqlDialect).try_with_sql(text).ok()?;
+    let expr = parser.parse_expr().ok()?;
+    (parser.peek_token().token == Token::EOF).then_some(expr)
+}
+
 pub fn parse(text: &str) -> Expr {
-    let mut parser = Parser::new(&DuckDbDialect {}).try_with_sql(text).unwrap();
-    let expr = parser.parse_expr().unwrap_or_else(|error| panic!("{text}: {error}"));
-    assert_eq!(parser.peek_token().token.to_string(), "EOF", "{text}");
-    expr
+    read_expression(text).unwrap_or_else(|| panic!("{text} is no expression"))
 }
 
 pub fn compiled(text: &str, scope: &Scope) -> Result<Compiled, Problem> {
