@@ -225,7 +225,7 @@ impl Node for Logic {
         add(&mut failed, right.failed, |row| !decided.value(row));
         let (left, right) = (left.array.as_boolean(), right.array.as_boolean());
         let array = if self.and { boolean::and_kleene(left, right)? } else { boolean::or_kleene(left, right)? };
-        Ok(Values { array: Arc::new(array), scalar: false, failed })
+        Ok(Values::with_failures(Arc::new(array), failed)?)
     }
 }
 
@@ -343,13 +343,7 @@ pub(crate) struct Try(pub(crate) NodeRef);
 
 impl Node for Try {
     fn evaluate(&self, batch: &Batch) -> dataflow::Result<Values> {
-        let Values { array, scalar, failed } = self.0.evaluate(batch)?;
-        if failed.is_empty() {
-            return Ok(Values { array, scalar, failed });
-        }
-        // A function that has a value for NULL has one for a row that has failed as well.
-        let null: BooleanArray = (0..batch.rows()).map(|row| Some(failed.contains_key(&row))).collect();
-        Ok(Values::column(arrow::compute::nullif(&array, &null)?))
+        Ok(Values { failed: Failures::new(), ..self.0.evaluate(batch)? })
     }
 }
 

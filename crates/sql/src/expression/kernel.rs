@@ -96,7 +96,7 @@ impl Node for Call {
         };
         debug_assert_eq!(array.data_type(), &self.data_type, "{}", self.name);
         debug_assert_eq!(array.len(), batch.rows(), "{}", self.name);
-        Ok(Values { array, scalar: false, failed })
+        Ok(Values::with_failures(array, failed)?)
     }
 }
 

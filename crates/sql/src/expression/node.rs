@@ -1,7 +1,7 @@
 //! The parts of a compiled expression.
 
 use super::scope::{ColumnId, Place};
-use arrow::array::{Array, ArrayRef, StringArray, UInt32Array, new_null_array};
+use arrow::array::{Array, ArrayRef, BooleanArray, StringArray, UInt32Array, new_null_array};
 use arrow::compute;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
@@ -25,6 +25,16 @@ pub(crate) struct Values {
 impl Values {
     pub(crate) fn column(array: ArrayRef) -> Values {
         Values { array, scalar: false, failed: Failures::new() }
+    }
+
+    /// A column of which some rows failed: a function that has a value for NULL has one for them as well, which nothing
+    /// above may take for theirs.
+    pub(crate) fn with_failures(array: ArrayRef, failed: Failures) -> Result<Values, ArrowError> {
+        if failed.is_empty() {
+            return Ok(Values::column(array));
+        }
+        let is_failed: BooleanArray = (0..array.len()).map(|row| Some(failed.contains_key(&row))).collect();
+        Ok(Values { array: compute::nullif(&array, &is_failed)?, scalar: false, failed })
     }
 
     /// The same as a column: one value is repeated.

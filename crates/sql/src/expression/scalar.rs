@@ -5,8 +5,7 @@ use super::node::NodeRef;
 use super::print::{print, quoted};
 use super::scope::{ColumnId, Place, Problem, Scope};
 use super::tree::Tree;
-use arrow::array::{ArrayRef, BooleanArray};
-use arrow::compute::nullif;
+use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use dataflow::{Batch, Evaluated, Scalar};
 use sqlparser::ast::Expr;
@@ -71,11 +70,7 @@ impl Scalar for Expression {
     }
 
     fn evaluate(&self, batch: &Batch) -> dataflow::Result<Evaluated> {
-        let mut values = self.node.evaluate(batch)?.into_column(batch.rows())?;
-        if !values.failed.is_empty() {
-            let failed: BooleanArray = (0..batch.rows()).map(|row| Some(values.failed.contains_key(&row))).collect();
-            values.array = nullif(&values.array, &failed)?;
-        }
+        let values = self.node.evaluate(batch)?.into_column(batch.rows())?;
         let failed = values.failed.into_iter().map(|(row, message)| (row, dataflow::Error::data(&*message)));
         Ok(Evaluated { failed: failed.collect(), values: values.array })
     }

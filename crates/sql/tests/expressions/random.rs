@@ -127,4 +127,29 @@ proptest! {
         prop_assert!(failed.next().is_none());
         prop_assert!(compiled.can_fail || all.failed.is_empty(), "{} fails, and it is said that it cannot", text);
     }
+
+    #[test]
+    fn a_failure_is_no_value_for_what_stands_around_it(
+        rows in rows(),
+        text in prop_oneof![number(), condition(number())],
+    ) {
+        let whole = batch(&rows);
+        let scope = scope(&whole);
+        let of = |text: &str| compiled(text, &scope).ok().map(|compiled| compiled.scalar.evaluate(&whole).unwrap());
+        let Some(alone) = of(&text) else { return Ok(()) };
+        let failed: Vec<usize> = alone.failed.iter().map(|(row, _)| *row).collect();
+        let failed_of = |around: &str| of(around).map(|all| all.failed.iter().map(|(row, _)| *row).collect::<Vec<_>>());
+        let attempt = of(&format!("TRY({text})")).unwrap();
+        prop_assert!(attempt.failed.is_empty());
+        prop_assert_eq!(&attempt.values.to_data(), &alone.values.to_data(), "TRY({})", text);
+        for around in [
+            format!("({text}) IS NULL"),
+            format!("coalesce(({text})::TEXT, 'none')"),
+            format!("CASE WHEN ({text}) IS NULL THEN 'null' ELSE 'some' END"),
+            format!("greatest(({text})::TEXT, 'a')"),
+            format!("concat(({text})::TEXT, 'a')"),
+        ] {
+            prop_assert_eq!(failed_of(&around).as_ref(), Some(&failed), "{}", around);
+        }
+    }
 }
