@@ -109,6 +109,30 @@ fn a_query_is_bounded_by_from_to_and_limit() {
 }
 
 #[test]
+fn a_query_groups_and_sorts_streams_views_and_tables() {
+    let folder = Folder::demo();
+    folder.done(&["run"]);
+    let rows = |sql: &str| json_lines(&folder.done(&["query", sql, "--json"]).out);
+    let all = rows("SELECT sender_id, text_len FROM messages");
+    let counted = rows("SELECT sender_id, count(*) AS n FROM messages GROUP BY sender_id ORDER BY n DESC, 1 LIMIT 3");
+    let count = |sender: &Value| all.iter().filter(|row| row["sender_id"] == *sender).count();
+    assert_eq!(counted.len(), 3);
+    assert!(counted.iter().all(|row| row["n"] == count(&row["sender_id"])), "{counted:?}");
+    assert!(counted.windows(2).all(|pair| pair[0]["n"].as_i64() >= pair[1]["n"].as_i64()), "{counted:?}");
+    // The log of the decision and the table of features are there now.
+    let log = rows("SELECT count(*) AS n, count(action) AS acted FROM dm_spam__log");
+    assert_eq!(log[0]["n"], 1682, "{log:?}");
+    let acted =
+        rows("SELECT action, count(*) AS n FROM dm_spam__log WHERE action IS NOT NULL GROUP BY ALL ORDER BY ALL");
+    let sum: i64 = acted.iter().filter_map(|row| row["n"].as_i64()).sum();
+    assert_eq!(log[0]["acted"], sum, "{acted:?}");
+    let joined = rows("SELECT count(*) AS n FROM messages m JOIN dm_spam__log l ON l.message_id = m.message_id");
+    assert_eq!(joined[0]["n"], 1682);
+    let refused = folder.run(&["query", "SELECT count(*) FROM dm_spam__log", "--from", "2026-01-01"]);
+    assert!(refused.code == 1 && refused.err.contains("use WHERE"), "{}", refused.err);
+}
+
+#[test]
 fn check_and_test_speak_json() {
     let folder = Folder::demo();
     assert_eq!(json_lines(&folder.done(&["check", "--json"]).out).len(), 1);

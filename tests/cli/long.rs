@@ -24,10 +24,10 @@ fn events(rows: usize) -> Folder {
 }
 
 /// The most memory that a query over so many rows takes.
-fn peak(rows: usize) -> u64 {
+fn peak(rows: usize, select: &str) -> u64 {
     let folder = events(rows);
     let mut command = Command::new(tests::riverrun());
-    command.arg("--project").arg(folder.path()).args(["query", "SELECT * FROM numbered", "--json", "--workers", "1"]);
+    command.arg("--project").arg(folder.path()).args(["query", select, "--json", "--workers", "1"]);
     let mut program = Program::spawn(command);
     let (begun, mut peak) = (now(), 0);
     while program.ended(0).is_none() {
@@ -42,10 +42,20 @@ fn peak(rows: usize) -> u64 {
 
 #[test]
 fn a_query_holds_a_part_of_its_rows() {
-    let (few, many) = (peak(50_000), peak(2_400_000));
+    let select = "SELECT * FROM numbered";
+    let (few, many) = (peak(50_000, select), peak(2_400_000, select));
     // Their text alone takes 648 MiB; what a history holds before it spills (256 MiB), what waits in the queue of the
     // output (64 MiB) and what waits to be printed (32 MiB) has bounds of its own.
     assert!(many < few + (400 << 20), "{} MiB for 2,400,000 rows, {} MiB for 50,000", many >> 20, few >> 20);
+}
+
+#[test]
+fn a_sort_holds_a_part_of_its_rows() {
+    // Rows and keys take 1,300 MiB; the sort holds 256 MiB of them beside what a query holds anyway.
+    let select = "SELECT n, text FROM numbered ORDER BY text, n DESC OFFSET";
+    let few = peak(50_000, &format!("{select} 49999"));
+    let many = peak(2_400_000, &format!("{select} 2399999"));
+    assert!(many < few + (700 << 20), "{} MiB for 2,400,000 rows, {} MiB for 50,000", many >> 20, few >> 20);
 }
 
 #[test]

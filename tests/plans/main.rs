@@ -25,6 +25,10 @@ impl Catalog for Models {
         Err(Error::invalid(format!("no file matches \"{pattern}\"")))
     }
 
+    fn stored_table(&self, _: &str) -> Result<Option<(String, SchemaRef)>> {
+        Ok(None)
+    }
+
     fn scorer(&self, model: &Model) -> Result<Arc<dyn Scorer>> {
         let inputs = model.inputs.iter().flatten();
         Ok(Arc::new(Half(inputs.map(|name| ScorerInput { name: Some(name.text.clone()) }).collect())))

@@ -5,7 +5,7 @@ use crate::place::{Place, wrong};
 use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use dataflow::{Error, Output, Result, Span};
+use dataflow::{Error, Output, RecordBatches, Result, Span};
 use project::{Begin, JobOptions, Rows, Wired};
 use sql::{Rule, Target};
 use sqllogictest::{DB, DBOutput, DefaultColumnType};
@@ -132,7 +132,7 @@ impl Bench {
             ["ADVANCE", count, unit] => self.place.advance(span(number(count)?, unit)?),
             ["ARCHIVE", _] => self.archive(sql)?,
             ["TAKE", ..] => return self.take(after(sql, "TAKE")),
-            ["SELECT", ..] => return self.select(sql),
+            ["SELECT" | "FROM" | "WITH" | "(SELECT", ..] => return self.select(sql),
             _ => return Err(Error::invalid(format!("no statement of such files begins like {sql:?}"))),
         }
         Ok(DBOutput::StatementComplete(0))
@@ -158,8 +158,18 @@ impl Bench {
     }
 
     fn select(&mut self, sql: &str) -> Result<Answer> {
-        let ended = self.ended(&Target::Query(sql.to_owned()), self.host.by)?;
-        let rows = cells(&ended[0], None)?;
+        let target = Target::Query(sql.to_owned());
+        let project = self.place.open()?;
+        let checked = project.check_with(&target, &self.rules).map_err(wrong)?;
+        let query = checked.query.clone().ok_or_else(|| Error::internal("a query has no plan"))?;
+        let ended = if checked.outputs.is_empty() { Vec::new() } else { self.ended(&target, self.host.by)? };
+        let stream = |rows: &Rows| -> RecordBatches {
+            let batches: Vec<_> = rows.take().iter().map(|batch| Ok(batch.columns().clone())).collect();
+            Box::new(batches.into_iter())
+        };
+        let spill = project.spill_folder();
+        let answer = project.answer(&query, ended.iter().map(stream).collect(), spill.path())?;
+        let rows = cells_of(&answer.collect::<Result<Vec<_>>>()?)?;
         self.ask(Asked::Select(sql.to_owned(), rows.rows.clone()));
         Ok(rows.answer())
     }
@@ -220,7 +230,7 @@ impl Bench {
         let wired = self.wired(&target, &options)?;
         let at = wired.sinks.iter().position(|sink| match &sink.output {
             Output::Table(table) | Output::Topic(table) => table == name,
-            Output::Query => true,
+            Output::Query(_) => true,
         });
         let at = at.ok_or_else(|| Error::invalid(format!("the project gives out no {name}")))?;
         let rows = wired.collected[at].clone();
@@ -281,8 +291,14 @@ fn cells(rows: &Rows, columns: Option<&str>) -> Result<Cells> {
             all.project(&names.split(',').map(index).collect::<Result<Vec<_>>>()?)?
         }
     };
-    let types = all.schema().fields().iter().map(|field| column_type(field.data_type())).collect();
-    Ok(Cells { types, rows: texts(&all)? })
+    cells_of(&[all])
+}
+
+fn cells_of(batches: &[RecordBatch]) -> Result<Cells> {
+    let fields = batches.first().map(|first| first.schema().fields().clone()).unwrap_or_default();
+    let types = fields.iter().map(|field| column_type(field.data_type())).collect();
+    let rows = batches.iter().map(texts).collect::<Result<Vec<_>>>()?.concat();
+    Ok(Cells { types, rows })
 }
 
 fn column_type(data_type: &DataType) -> DefaultColumnType {

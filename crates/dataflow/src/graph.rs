@@ -46,8 +46,8 @@ pub enum Output {
     Table(String),
     /// A topic, by its name in the project.
     Topic(String),
-    /// The caller of a query.
-    Query,
+    /// The caller of a query, which may read several: by the number among them.
+    Query(usize),
 }
 
 /// What a node does.

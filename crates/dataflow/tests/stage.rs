@@ -43,7 +43,7 @@ fn stage() -> Stage {
             node("one", NodeKind::Source("one".to_owned()), vec![]),
             node("other", NodeKind::Source("other".to_owned()), vec![]),
             node("meet", step, vec![edge(0, Exchange::Single), edge(1, Exchange::Single)]),
-            node("out", NodeKind::Sink(Output::Query), vec![edge(2, Exchange::Forward)]),
+            node("out", NodeKind::Sink(Output::Query(0)), vec![edge(2, Exchange::Forward)]),
         ],
     };
     let plan = stages(&graph).into_iter().find(|plan| plan.nodes.contains(&2)).unwrap();

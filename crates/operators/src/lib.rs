@@ -48,4 +48,5 @@ pub use predict::Predict;
 pub use project::Project;
 pub use range_aggregate as range;
 pub use range_aggregate::{RangeAggregate, RangeFunction};
+pub use sweep::GroupAggregate;
 pub use window::Window;

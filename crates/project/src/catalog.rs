@@ -28,6 +28,14 @@ impl sql::Catalog for Project {
         Ok(schema)
     }
 
+    fn stored_table(&self, table: &str) -> Result<Option<(String, SchemaRef)>> {
+        let Some(warehouse) = self.warehouse_if_there()? else { return Ok(None) };
+        let tables = warehouse.tables()?;
+        let found = tables.iter().find(|known| *known == table);
+        let found = found.or_else(|| tables.iter().find(|known| known.eq_ignore_ascii_case(table)));
+        found.map(|name| Ok((name.clone(), warehouse.schema(name)?))).transpose()
+    }
+
     fn scorer(&self, model: &statement::Model) -> Result<Arc<dyn Scorer>> {
         let path = within(&self.folder.root, &model.path.text);
         let loaded = Model::load(&model.name.text, &path)?;

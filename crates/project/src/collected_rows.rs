@@ -1,46 +1,126 @@
 //! Rows of an output that the caller takes from memory.
 
-use dataflow::{Batch, Committable, Committer, Result, Sink};
+use dataflow::{Batch, Committable, Committer, Error, Result, Sink};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Rows of a query on their way to the caller, who takes them while the job runs, in (`_time`, `_ord`) order.
+/// Rows of an output on their way to the caller, who takes them while the job runs or after it. Those of a query come in
+/// (`_time`, `_ord`) order.
 #[derive(Clone, Debug, Default)]
-pub struct Rows(Arc<(Mutex<QueryBuffer>, Condvar)>);
+pub struct Rows(Arc<(Mutex<Buffer>, Condvar)>);
 
 #[derive(Debug, Default)]
-struct QueryBuffer {
+struct Buffer {
     batches: Vec<Batch>,
     bytes: usize,
     bytes_max: Option<usize>,
+    end: End,
+}
+
+/// Whether more rows come.
+#[derive(Debug, Default)]
+enum End {
+    #[default]
+    Open,
+    /// All rows have come.
+    Ended,
+    /// No more rows come, and some are missing.
+    Failed(Option<Error>),
+    /// Nobody wants more rows.
+    Closed,
 }
 
 impl Rows {
     /// Makes the writer wait while this many bytes have not been taken yet.
     pub fn keep_at_most(&self, bytes: usize) {
-        self.untaken().bytes_max = Some(bytes);
+        self.buffer().bytes_max = Some(bytes);
     }
 
     /// The rows that came since the last call.
     pub fn take(&self) -> Vec<Batch> {
-        let mut untaken = self.untaken();
-        untaken.bytes = 0;
-        self.0.1.notify_all();
-        std::mem::take(&mut untaken.batches)
+        self.buffer().take(&self.0.1)
     }
 
-    fn untaken(&self) -> MutexGuard<'_, QueryBuffer> {
+    /// The rows that came since the last call; waits until there are some. None when all have come.
+    fn wait(&self) -> Result<Vec<Batch>> {
+        let mut buffer = self.buffer();
+        while buffer.batches.is_empty() {
+            match &mut buffer.end {
+                End::Open => buffer = self.0.1.wait(buffer).unwrap_or_else(PoisonError::into_inner),
+                End::Failed(error) => {
+                    return Err(error.take().unwrap_or_else(|| Error::unavailable("the rows ended too early")));
+                }
+                End::Ended | End::Closed => return Ok(Vec::new()),
+            }
+        }
+        Ok(buffer.take(&self.0.1))
+    }
+
+    /// Batches as they come, up to the end.
+    pub fn batches(&self) -> impl Iterator<Item = Result<Batch>> + Send + 'static {
+        let (rows, mut failed) = (self.clone(), false);
+        let more = move || {
+            if failed {
+                return None;
+            }
+            let some = rows.wait();
+            failed = some.is_err();
+            match some {
+                Ok(batches) if batches.is_empty() => None,
+                Ok(batches) => Some(batches.into_iter().map(Ok).collect::<Vec<_>>()),
+                Err(error) => Some(vec![Err(error)]),
+            }
+        };
+        std::iter::from_fn(more).flatten()
+    }
+
+    /// All rows have come.
+    pub fn end(&self) {
+        self.set(End::Ended);
+    }
+
+    /// No more rows come although some are missing.
+    pub fn fail(&self, error: Error) {
+        self.set(End::Failed(Some(error)));
+    }
+
+    /// No more rows are wanted: they are dropped, and nobody waits for them to be taken.
+    pub fn close(&self) {
+        self.set(End::Closed);
+    }
+
+    /// The first end holds.
+    fn set(&self, end: End) {
+        let mut buffer = self.buffer();
+        if matches!(buffer.end, End::Open) {
+            buffer.end = end;
+        }
+        self.0.1.notify_all();
+    }
+
+    fn buffer(&self) -> MutexGuard<'_, Buffer> {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Buffer {
+    fn take(&mut self, taken: &Condvar) -> Vec<Batch> {
+        self.bytes = 0;
+        taken.notify_all();
+        std::mem::take(&mut self.batches)
     }
 }
 
 impl Sink for Rows {
     fn write(&mut self, batch: &Batch) -> Result<()> {
-        let mut untaken = self.untaken();
-        while untaken.bytes_max.is_some_and(|most| untaken.bytes >= most) {
-            untaken = self.0.1.wait(untaken).unwrap_or_else(PoisonError::into_inner);
+        let mut buffer = self.buffer();
+        while buffer.bytes_max.is_some_and(|most| buffer.bytes >= most) && matches!(buffer.end, End::Open) {
+            buffer = self.0.1.wait(buffer).unwrap_or_else(PoisonError::into_inner);
         }
-        untaken.bytes += batch.bytes();
-        untaken.batches.push(batch.clone());
+        if matches!(buffer.end, End::Open) {
+            buffer.bytes += batch.bytes();
+            buffer.batches.push(batch.clone());
+            self.0.1.notify_all();
+        }
         Ok(())
     }
 

@@ -57,9 +57,7 @@ pub struct Wired {
     pub stats: Vec<Arc<StreamStats>>,
     /// `W`: where topics and actions begin.
     pub start: EventTime,
-    /// The rows of a query.
-    pub rows: Rows,
-    /// The rows of each output, in the order of the sinks, where they are collected.
+    /// The rows of each output, in the order of the sinks, where they are collected or those of a query.
     pub collected: Vec<Rows>,
     /// What the rules of each decision do.
     pub tallies: Vec<(String, RuleTally)>,
@@ -92,7 +90,7 @@ pub struct SpillFolder(PathBuf);
 
 impl SpillFolder {
     /// A folder of this process's own; it is made when the first row is spilled.
-    fn new(warehouse: &Path) -> SpillFolder {
+    pub(crate) fn new(warehouse: &Path) -> SpillFolder {
         static JOBS: AtomicU64 = AtomicU64::new(0);
         let job = JOBS.fetch_add(1, Ordering::Relaxed);
         SpillFolder(warehouse.join(SPILL).join(format!("{}-{job}", std::process::id())))
@@ -141,7 +139,7 @@ impl Project {
             look_back(checked, &mut inputs, from);
         }
         let wired = self.wire(checked, inputs, options)?;
-        if checked.outputs.iter().any(|spec| spec.output != Output::Query) {
+        if checked.outputs.iter().any(|spec| !matches!(spec.output, Output::Query(_))) {
             self.lock.write(&checked.models, &checked.states())?;
         }
         Ok(wired)
@@ -182,7 +180,6 @@ impl Project {
         )?;
         let start = seam.start().max(options.from.unwrap_or(EventTime::MIN));
         let graph = checked.lower(&Start { after: start, revision: self.revision(), row_text })?;
-        let rows = Rows::default();
         let (mut sinks, mut tallies, mut collected) = (Vec::new(), Vec::new(), Vec::new());
         let collects = options.begin == Begin::Collect;
         let claims = if collects { None } else { Some(claim_tables(self, &checked.outputs)?) };
@@ -191,7 +188,7 @@ impl Project {
             let spec = checked.outputs.iter().find(|spec| spec.output == *output).ok_or_else(|| {
                 Failure::Error(Error::internal(format!("sink {} writes no output of the job", node.name)))
             })?;
-            let rows = if options.begin == Begin::Collect { Rows::default() } else { rows.clone() };
+            let rows = Rows::default();
             let mut sink = wire(self, spec, claims.as_ref(), (options.begin, start), &rows)?;
             collected.push(rows);
             sink.after = sink.after.max(options.from.unwrap_or(EventTime::MIN));
@@ -219,7 +216,6 @@ impl Project {
             sinks,
             stats,
             start,
-            rows,
             collected,
             tallies,
             waiting,

@@ -22,6 +22,7 @@ mod output;
 mod output_check;
 
 mod job;
+mod query;
 mod wiring_check;
 
 mod archive;

@@ -68,7 +68,7 @@ pub fn refuse_used(project: &Project, outputs: &[OutputSpec]) -> Result<()> {
                 refuse_rows(table, rows)?;
             }
             Output::Topic(topic) => refuse_messages(project, topic, &spec.name)?,
-            Output::Query => {}
+            Output::Query(_) => {}
         }
     }
     Ok(())
@@ -145,7 +145,7 @@ pub fn wire(
     match &spec.output {
         Output::Table(table) => table_sink(table, spec, claims),
         Output::Topic(topic) => topic_sink(project, topic, spec, begin, start),
-        Output::Query => Ok(collect(spec, rows)),
+        Output::Query(_) => Ok(collect(spec, rows)),
     }
 }
 

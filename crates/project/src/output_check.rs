@@ -33,6 +33,6 @@ fn check_output(spec: &OutputSpec) -> Result<()> {
             check_topic_name(topic)?;
             encoder(&spec.schema).map(drop)
         }
-        Output::Query => Ok(()),
+        Output::Query(_) => Ok(()),
     }
 }

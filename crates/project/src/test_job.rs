@@ -190,6 +190,10 @@ impl Catalog for TestCatalog<'_> {
         self.project.files_schema(pattern, encoding)
     }
 
+    fn stored_table(&self, table: &str) -> Result<Option<(String, SchemaRef)>> {
+        self.project.stored_table(table)
+    }
+
     fn scorer(&self, model: &statement::Model) -> Result<Arc<dyn Scorer>> {
         let fixed = self.scores.iter().find(|(name, _)| name.eq_ignore_ascii_case(&model.name.text));
         match (fixed, &model.inputs) {

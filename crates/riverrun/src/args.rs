@@ -44,7 +44,7 @@ pub enum Command {
 It commits every 60 s (--commit-every), every 128 MiB, and at the end.
 A job starts from its beginning: it refuses when an output holds its rows, and --fresh starts it over.")]
     Run(RunArgs),
-    /// Run a SELECT over the project's streams and views, with the meaning it has in a job
+    /// Run a SELECT over the project's streams, views and tables, up to now
     Query(QueryArgs),
     /// Plan everything and show what is wrong, as path:line:column
     Check {

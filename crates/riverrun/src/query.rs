@@ -1,4 +1,4 @@
-//! `query`: a SELECT over the project's streams and views, bounded. Rows are printed as they come.
+//! `query`: a SELECT over the project's streams, views and tables, bounded. Rows are printed as they come.
 
 use crate::args::QueryArgs;
 use crate::outcome::Outcome;
@@ -6,99 +6,210 @@ use crate::run::{engine_job, instant};
 use crate::signals::Stop;
 use crate::{print, show};
 use arrow::array::RecordBatch;
-use dataflow::{Batch, Encode, Error, EventTime, Fate, Result};
+use dataflow::{Batch, Encode, Error, EventTime, Fate, RecordBatches, Result};
 use engine::{Control, JobReport};
-use project::{Begin, JobOptions, JsonEncode, Project, Rows};
+use project::{Begin, JobOptions, JsonEncode, Project, Rows, Wired};
 use seam::StreamStats;
-use sql::Target;
+use sql::{QueryPlan, Target};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Rows of a table that are shown when no limit is given and stdout is for people.
 const SHOWN_MAX: usize = 40;
 /// Rows whose cells are aligned with each other; those that come after have a header of their own.
 const TABLE_ROWS: usize = 1_000;
-/// Bytes of rows that may wait to be printed.
-const UNPRINTED_BYTES: usize = 32 << 20;
-/// Batches that may wait to be written to a file.
-const UNWRITTEN_BATCHES: usize = 16;
+/// Bytes of rows of a stream that may wait to be taken.
+const UNTAKEN_BYTES: usize = 32 << 20;
 
 /// Runs a SELECT up to where its inputs end now, or until enough rows have come.
 pub fn query(project: &Project, args: &QueryArgs) -> Outcome {
     let from = args.from.as_deref().map(instant).transpose()?;
     let to = args.to.as_deref().map(instant).transpose()?.unwrap_or(EventTime::MAX);
-    let options = JobOptions { until_caught_up: true, begin: Begin::Refuse, from };
     let target = Target::Query(args.sql.clone());
     let checked = project.check(&target)?;
-    let of_sql = checked.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    // The lesser of --limit and the LIMIT of the SELECT.
-    let least = args.limit.into_iter().chain(of_sql).min();
-    let wired = project.job(&target, &options)?;
-    let rows = wired.rows.clone();
-    rows.keep_at_most(UNPRINTED_BYTES);
-    let stats = wired.stats.clone();
-    let (job, _, _spill) = engine_job(wired, args.workers.map(usize::from))?;
-    let limit = least.unwrap_or(usize::MAX);
-    let stop = Stop::listen()?;
-    if let Some(path) = &args.out {
-        let planned = checked.outputs.first().map(|output| output.schema.clone());
-        let planned = planned.ok_or_else(|| Error::internal("a query has no output"))?;
-        let written = std::thread::scope(|scope| {
-            let (send, batches) = sync_channel(UNWRITTEN_BATCHES);
-            let writer = scope.spawn(move || project.write_parquet(path, planned, Box::new(batches.into_iter())));
-            let mut taken = Taken { rows, stats, count: 0, limit, to, print: Print::File(send.clone()) };
-            let early = || Error::unavailable(format!("stopped before the end: {} was not written", path.display()));
-            let ran = taken.run(job, &stop);
-            if let Err(error) = ran.and_then(|()| if stop.is_asked() { Err(early()) } else { Ok(()) }) {
-                // What was written of the file so far goes with the error.
-                let _ = send.send(Err(error));
-            }
-            drop((send, taken));
-            writer.join().unwrap_or_else(|_| Err(Error::internal("the writer of the file ended without a word")))
-        });
-        return match written {
-            Err(error) if stop.is_asked() => {
-                print::note(format_args!("{}", error.chain()));
-                Ok(stop.exit_code())
-            }
-            written => Ok(told(written?, path)),
-        };
-    }
-    let print = match (args.json, args.csv) {
-        (true, _) => Print::Json,
-        (_, true) => Print::Csv { header: true },
-        _ => Print::Table { block: Vec::new(), rows: 0, left: least.unwrap_or(SHOWN_MAX) },
+    let planned = checked.query.clone().ok_or_else(|| Error::internal("a query has no plan"))?;
+    let planned = match args.limit {
+        Some(limit) => planned.at_most(limit),
+        None => planned,
     };
-    let people = matches!(print, Print::Table { .. });
-    let mut taken = Taken { rows, stats, count: 0, limit, to, print };
-    taken.run(job, &stop)?;
-    taken.print.finish()?;
-    if people {
-        let more = taken.count > SHOWN_MAX && least.is_none();
-        let hint = if more { ", the first of them shown; --json or --limit shows more" } else { "" };
-        print::note(format_args!("{} rows{hint}", show::count(taken.count as i64)));
+    let stop = Stop::listen()?;
+    let asking = Asking { project, args, planned: &planned, stop: &stop };
+    let answered = match checked.outputs.is_empty() {
+        true => of_tables(&asking)?,
+        false => {
+            let options = JobOptions { until_caught_up: true, begin: Begin::Refuse, from };
+            let wired = project.job_of(&checked, &options)?;
+            of_streams(&asking, wired, to)?
+        }
+    };
+    match answered {
+        Err(error) if stop.is_asked() => {
+            print::note(format_args!("{}", error.chain()));
+            Ok(stop.exit_code())
+        }
+        answered => Ok(answered?.told(&asking)),
     }
-    if let Some(by) = stop.name() {
-        print::note(format_args!("stopped by {by} before the end: more rows may come"));
-    }
-    Ok(stop.exit_code())
 }
 
-fn told(rows: u64, path: &Path) -> ExitCode {
-    print::note(format_args!("wrote {} rows to {}", show::count(rows as i64), path.display()));
-    ExitCode::SUCCESS
+/// The answer of a query that reads tables alone.
+fn of_tables(asking: &Asking) -> Result<Result<Answered>> {
+    if asking.args.from.is_some() || asking.args.to.is_some() {
+        return Err(Error::invalid(
+            "--from and --to leave out rows of streams by their time, and this query reads tables alone: use WHERE",
+        ));
+    }
+    let spill = asking.project.spill_folder();
+    let rows = asking.project.answer(asking.planned, Vec::new(), spill.path())?;
+    Ok(asking.take(rows))
 }
 
-/// The rows of a query as they come.
-struct Taken {
-    rows: Rows,
+/// The answer of a query over what streams give to it: the job runs beside it.
+fn of_streams(asking: &Asking, wired: Wired, to: EventTime) -> Result<Result<Answered>> {
+    let streams = Streams { rows: wired.collected.clone(), stats: wired.stats.clone(), to };
+    let (job, _, spill) = engine_job(wired, asking.args.workers.map(usize::from))?;
+    let is_done = AtomicBool::new(false);
+    Ok(std::thread::scope(|scope| {
+        let answer = scope.spawn(|| {
+            let rows = asking.project.answer(asking.planned, streams.inputs(), spill.path());
+            let taken = rows.and_then(|rows| asking.take(rows));
+            is_done.store(true, Ordering::SeqCst);
+            streams.close();
+            taken
+        });
+        let ended = streams.run(job, asking.stop, &is_done);
+        let answer = answer.join().unwrap_or_else(|_| Err(Error::internal("the query ended without a word")));
+        ended.and(answer)
+    }))
+}
+
+/// What is asked, and how the answer is shown.
+struct Asking<'a> {
+    project: &'a Project,
+    args: &'a QueryArgs,
+    planned: &'a QueryPlan,
+    stop: &'a Stop,
+}
+
+fn stopped() -> Error {
+    Error::unavailable("stopped before the end: more rows may come")
+}
+
+/// How many rows have come.
+struct Answered {
+    rows: usize,
+}
+
+impl Asking<'_> {
+    /// Takes the rows of the answer to where they are wanted.
+    fn take(&self, rows: RecordBatches) -> Result<Answered> {
+        let stop = self.stop.clone();
+        let rows = rows.map(move |rows| if stop.is_asked() { Err(stopped()) } else { rows });
+        if let Some(path) = &self.args.out {
+            let schema = self.planned.plan.schema()?;
+            let rows = self.project.write_parquet(path, schema, Box::new(rows))?;
+            return Ok(Answered { rows: usize::try_from(rows).unwrap_or(usize::MAX) });
+        }
+        let mut print = match (self.args.json, self.args.csv) {
+            (true, _) => Print::Json,
+            (_, true) => Print::Csv { header: true },
+            _ => Print::Table { block: Vec::new(), rows: 0, left: self.planned.limit().unwrap_or(SHOWN_MAX) },
+        };
+        let mut count = 0;
+        for rows in rows {
+            let rows = rows?;
+            count += rows.num_rows();
+            if rows.num_rows() > 0 && !print.rows(rows)? {
+                break;
+            }
+        }
+        print.finish()?;
+        Ok(Answered { rows: count })
+    }
+}
+
+impl Answered {
+    /// Says what came.
+    fn told(&self, asked: &Asking) -> ExitCode {
+        let count = show::count(self.rows as i64);
+        match &asked.args.out {
+            Some(path) => print::note(format_args!("wrote {count} rows to {}", Path::display(path))),
+            None if asked.args.json || asked.args.csv => {}
+            None => {
+                let more = self.rows > SHOWN_MAX && asked.planned.limit().is_none();
+                let hint = if more { ", the first of them shown; --json or --limit shows more" } else { "" };
+                print::note(format_args!("{count} rows{hint}"));
+            }
+        }
+        asked.stop.exit_code()
+    }
+}
+
+/// What streams give to the query.
+struct Streams {
+    /// By output of the job.
+    rows: Vec<Rows>,
     stats: Vec<Arc<StreamStats>>,
-    count: usize,
-    limit: usize,
     to: EventTime,
-    print: Print,
+}
+
+impl Streams {
+    /// The rows of each output, as they come.
+    fn inputs(&self) -> Vec<RecordBatches> {
+        let to = self.to;
+        let until = move |batch: Result<Batch>| {
+            let batch = batch?;
+            let wanted = batch.times().iter().map(|&time| Some(EventTime(time) <= to)).collect();
+            Ok(batch.filter(&wanted)?.columns().clone())
+        };
+        let input = |rows: &Rows| -> RecordBatches {
+            rows.keep_at_most(UNTAKEN_BYTES);
+            Box::new(rows.batches().map(until))
+        };
+        self.rows.iter().map(input).collect()
+    }
+
+    fn close(&self) {
+        self.rows.iter().for_each(Rows::close);
+    }
+
+    /// Runs the job to its end, or until the answer is complete.
+    fn run(&self, job: engine::Job, stop: &Stop, is_done: &AtomicBool) -> Result<()> {
+        let control = Arc::new(Control::default());
+        let ended = engine::run(job, &control, &mut |_| {
+            if stop.is_asked() {
+                self.rows.iter().for_each(|rows| rows.fail(stopped()));
+            }
+            if stop.is_asked() || is_done.load(Ordering::SeqCst) {
+                control.finish();
+            }
+        });
+        match ended {
+            Ok(ended) => {
+                self.rows.iter().for_each(Rows::end);
+                self.tell_bad(&ended);
+                Ok(())
+            }
+            Err(error) => {
+                self.rows.iter().for_each(|rows| rows.fail(Error::unavailable("the job of the query failed")));
+                Err(error)
+            }
+        }
+    }
+
+    /// Says how many rows readers and steps left out.
+    fn tell_bad(&self, ended: &JobReport) {
+        let nodes = ended.status.nodes();
+        let of_steps = nodes.iter().map(|node| node.fates.of(Fate::Bad) + node.fates.of(Fate::DeadLettered));
+        let of_readers = self.stats.iter().map(|stream| stream.counts());
+        let of_readers = of_readers.map(|counts| (counts.bad + counts.quarantined + counts.dead_lettered) as i64);
+        let bad: i64 = of_steps.chain(of_readers).sum();
+        if bad > 0 {
+            let bad = show::count(bad);
+            print::note(format_args!("{bad} bad rows are left out, as ON BAD ROW of their streams says"));
+        }
+    }
 }
 
 /// Where rows go.
@@ -113,89 +224,30 @@ enum Print {
     Csv {
         header: bool,
     },
-    File(SyncSender<Result<RecordBatch>>),
-    /// Whoever read them has gone.
-    Nowhere,
-}
-
-impl Taken {
-    /// Runs the job to its end, or until enough rows have come.
-    fn run(&mut self, job: engine::Job, stop: &Stop) -> Result<()> {
-        let control = Arc::new(Control::default());
-        let mut failed = Ok(());
-        let ended = engine::run(job, &control, &mut |_| {
-            if failed.is_ok() {
-                failed = self.take();
-            }
-            let enough = self.count >= self.limit || matches!(self.print, Print::Nowhere);
-            if stop.is_asked() || enough || failed.is_err() {
-                // The writer of the job waits for room, and is to see the end.
-                self.rows.take();
-                control.finish();
-            }
-        })?;
-        failed.and_then(|()| self.take())?;
-        let bad = self.bad(&ended);
-        if bad > 0 {
-            print::note(format_args!(
-                "{} bad rows are left out, as ON BAD ROW of their streams says",
-                show::count(bad)
-            ));
-        }
-        Ok(())
-    }
-
-    /// The rows that readers and steps left out.
-    fn bad(&self, ended: &JobReport) -> i64 {
-        let nodes = ended.status.nodes();
-        let of_steps = nodes.iter().map(|node| node.fates.of(Fate::Bad) + node.fates.of(Fate::DeadLettered));
-        let of_readers = self.stats.iter().map(|stream| stream.counts());
-        let of_readers = of_readers.map(|counts| (counts.bad + counts.quarantined + counts.dead_lettered) as i64);
-        of_steps.chain(of_readers).sum()
-    }
-
-    fn take(&mut self) -> Result<()> {
-        for batch in self.rows.take() {
-            let wanted = batch.times().iter().map(|&time| Some(EventTime(time) <= self.to)).collect();
-            let batch: Batch = batch.filter(&wanted)?;
-            let batch = batch.slice(0, batch.rows().min(self.limit - self.count));
-            self.count += batch.rows();
-            if batch.rows() > 0 {
-                self.print.rows(batch.columns().clone())?;
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Print {
-    fn rows(&mut self, batch: RecordBatch) -> Result<()> {
-        let gone = match self {
+    /// Prints rows; whether there is still someone who reads them.
+    fn rows(&mut self, batch: RecordBatch) -> Result<bool> {
+        match self {
             Print::Table { block, rows, left } => {
                 let batch = batch.slice(0, batch.num_rows().min(*left));
                 *left -= batch.num_rows();
                 *rows += batch.num_rows();
                 block.push(batch);
-                if *rows >= TABLE_ROWS { self.finish()? } else { false }
+                if *rows >= TABLE_ROWS { self.finish() } else { Ok(true) }
             }
-            Print::Json => !print_json(&[batch])?,
-            Print::Csv { header } => !print_csv(&batch, std::mem::take(header))?,
-            // A file that cannot be written ends its writer, whose error is the one to tell.
-            Print::File(file) => file.send(Ok(batch)).is_err(),
-            Print::Nowhere => false,
-        };
-        if gone {
-            *self = Print::Nowhere;
+            Print::Json => print_json(&[batch]),
+            Print::Csv { header } => print_csv(&batch, std::mem::take(header)),
         }
-        Ok(())
     }
 
-    /// Prints what is left of a table; whether its reader has gone.
+    /// Prints what is left of a table; whether there is still someone who reads it.
     fn finish(&mut self) -> Result<bool> {
-        let Print::Table { block, rows, .. } = self else { return Ok(false) };
+        let Print::Table { block, rows, .. } = self else { return Ok(true) };
         *rows = 0;
         let text = show::table(&std::mem::take(block))?;
-        print::data(&text).map(|is_read| !is_read)
+        print::data(&text)
     }
 }
 

@@ -112,7 +112,7 @@ impl Written {
             (Output::Table(table), _) => (format!("table {table}"), false),
             (Output::Topic(topic), Some(epoch)) => (format!("topic {topic} (epoch {epoch})"), true),
             (Output::Topic(topic), None) => (format!("topic {topic}"), true),
-            (Output::Query, _) => ("query".to_owned(), false),
+            (Output::Query(_), _) => ("query".to_owned(), false),
         };
         Written { line, node: sink.node.clone(), topic }
     }

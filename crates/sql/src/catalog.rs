@@ -12,6 +12,8 @@ pub trait Catalog {
     fn table_schema(&self, table: &str) -> Result<SchemaRef>;
     /// The schema of the files that match a pattern.
     fn files_schema(&self, pattern: &str, encoding: Encoding) -> Result<SchemaRef>;
+    /// The name and the schema of a table that a job has written, if there is one of the name in any case of letters.
+    fn stored_table(&self, table: &str) -> Result<Option<(String, SchemaRef)>>;
     /// A model, loaded, with its output chosen.
     fn scorer(&self, model: &Model) -> Result<Arc<dyn Scorer>>;
 }

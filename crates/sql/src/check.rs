@@ -4,16 +4,16 @@ use crate::bind::{Binding, Target, bind_query, bind_targets, once, printed_views
 use crate::catalog::Catalog;
 use crate::diagnostic::{Diagnostic, fault};
 use crate::lower::physical::{Plan, PlanKind};
-use crate::lower::{lower, name_apart, removed_rows};
-use crate::output::OutputSpec;
+use crate::lower::{bounded, lower, name_apart, removed_rows};
+use crate::output::{OutputSpec, QueryPlan};
 use crate::plan;
 use crate::plan::logical::{LogicalPlan, Operator, Score};
 use crate::rules::{self, Rule};
 use crate::source_file::SourceFile;
 use crate::statement::{Insert, Name, PlacedStatement, Statement, Statements};
 use crate::stream::Stream;
+use arrow::datatypes::SchemaRef;
 use dataflow::{EventTime, RowText};
-use sqlparser::ast::LimitClause;
 use sqlparser::tokenizer::{Location, Span};
 use std::collections::HashMap;
 
@@ -37,8 +37,8 @@ pub struct CheckedPlan {
     pub outputs: Vec<OutputSpec>,
     /// The models that score rows, with their versions.
     pub models: Vec<(String, String)>,
-    /// LIMIT of a query: the caller stops after this many rows.
-    pub limit: Option<u64>,
+    /// What a query does where the streams end.
+    pub query: Option<QueryPlan>,
     /// Every SELECT as a view of its own, as it is bound.
     pub(crate) bound: String,
     pub(crate) logical: LogicalPlan,
@@ -78,9 +78,9 @@ pub fn check_with(
     rules: &[Rule],
 ) -> Result<CheckedPlan, Vec<Diagnostic>> {
     let mut statements = statements.clone();
-    let (query, limit) = match target {
-        Target::Query(text) => add_query(&mut statements, text).map_err(|diagnostic| vec![diagnostic])?,
-        _ => (None, None),
+    let query = match target {
+        Target::Query(text) => Some(add_query(&mut statements, text).map_err(|diagnostic| vec![diagnostic])?),
+        _ => None,
     };
     let mut binding = Binding::new(&statements, catalog, bind_query);
     once::names(&mut binding);
@@ -92,10 +92,15 @@ pub fn check_with(
     let bound = printed_views(&binding);
     let ours = |problem| vec![fault(problem).in_file(&statements.files[0])];
     let built = plan::build(&binding).map_err(ours)?;
-    let mut streams = binding.streams;
+    let Binding { mut streams, relations, answer, .. } = binding;
     let (logical, fired) = rules::apply(built, rules).map_err(ours)?;
     let lowered = lower(&logical, &streams);
     let (mut plan, mut outputs) = lowered.map_err(|(file, fault)| vec![fault.in_file(&statements.files[file])])?;
+    let query = answer.map(|answer| {
+        let given: Vec<SchemaRef> = outputs.iter().map(|output| output.schema.clone()).collect();
+        bounded::query(&relations, &logical.columns, &given, answer).map_err(ours)
+    });
+    let query = query.transpose()?;
     let is_read = |stream: &Stream| {
         plan.nodes.iter().any(|node| matches!(&node.kind, PlanKind::Source(name) if *name == stream.name))
     };
@@ -106,7 +111,7 @@ pub fn check_with(
     }
     name_apart(&mut plan);
     let models = models(&logical);
-    Ok(CheckedPlan { streams, outputs, models, limit, bound, logical, fired, plan, files: statements.files })
+    Ok(CheckedPlan { streams, outputs, models, query, bound, logical, fired, plan, files: statements.files })
 }
 
 /// What is wrong, in the order of the files and their lines.
@@ -131,25 +136,16 @@ fn models(logical: &LogicalPlan) -> Vec<(String, String)> {
     models
 }
 
-/// A query is an INSERT whose target is the caller; its LIMIT is the caller's business.
-fn add_query(statements: &mut Statements, text: &str) -> Result<(Option<PlacedStatement>, Option<u64>), Diagnostic> {
+/// A query is an INSERT whose target is the caller.
+fn add_query(statements: &mut Statements, text: &str) -> Result<PlacedStatement, Diagnostic> {
     let file = SourceFile { path: "<query>".to_owned(), text: text.to_owned() };
-    let (mut query, marks) = crate::parse::parse_query(text).map_err(|fault| fault.in_file(&file))?;
+    let (query, marks) = crate::parse::parse_query(text).map_err(|fault| fault.in_file(&file))?;
     let number = statements.files.len();
     statements.files.push(file);
     statements.as_of.extend(marks.into_iter().map(|at| (number, at)));
     let span = first_character();
-    let limit = match &query.limit_clause {
-        Some(LimitClause::LimitOffset { limit: Some(limit), offset: None, limit_by }) if limit_by.is_empty() => {
-            limit.to_string().parse().ok()
-        }
-        _ => None,
-    };
-    if limit.is_some() {
-        query.limit_clause = None;
-    }
     let insert = Insert { target: Name { text: String::new(), span }, topic: false, query };
-    Ok((Some(PlacedStatement { file: number, span, statement: Statement::Insert(insert) }), limit))
+    Ok(PlacedStatement { file: number, span, statement: Statement::Insert(insert) })
 }
 
 fn first_character() -> Span {

@@ -40,7 +40,7 @@ pub use check::{CheckedPlan, Start, check, check_with};
 pub use diagnostic::Diagnostic;
 pub use explain::{Explained, ExplainedColumn, ExplainedInput, ExplainedNode, ExplainedOutput, ExplainedState};
 pub use look_back::LookBack;
-pub use output::OutputSpec;
+pub use output::{OutputSpec, QueryInput, QueryPlan};
 pub use parse::{SqlDialect, parse};
 pub use rules::Rule;
 pub use source_file::SourceFile;

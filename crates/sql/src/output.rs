@@ -1,6 +1,7 @@
 //! An output of a plan.
 
 use arrow::datatypes::SchemaRef;
+use bounded::Plan;
 use dataflow::Output;
 
 /// Where rows come out.
@@ -16,4 +17,38 @@ pub struct OutputSpec {
     pub from_decision: Option<String>,
     /// The decision's rules in their order, and whether each reads a model's score.
     pub rules: Vec<(String, bool)>,
+}
+
+/// What a query does with what streams give and tables hold.
+#[derive(Clone, Debug)]
+pub struct QueryPlan {
+    /// The steps.
+    pub plan: Plan,
+    /// The inputs, in the order in which the plan numbers them.
+    pub inputs: Vec<QueryInput>,
+}
+
+/// An input of a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QueryInput {
+    /// What streams give as the output of this number.
+    Stream(usize),
+    /// A table, by its name.
+    Table(String),
+}
+
+impl QueryPlan {
+    /// The same with so many rows at most.
+    pub fn at_most(self, rows: usize) -> QueryPlan {
+        let QueryPlan { plan, inputs } = self;
+        QueryPlan { plan: Plan::Limit { from: Box::new(plan), offset: 0, limit: Some(rows) }, inputs }
+    }
+
+    /// How many rows it gives at most, where it says so.
+    pub fn limit(&self) -> Option<usize> {
+        match self.plan {
+            Plan::Limit { limit, .. } => limit,
+            _ => None,
+        }
+    }
 }

@@ -325,7 +325,7 @@ impl Statements {
             let (_, _, span) = placed.statement.writes().into_iter().find(|(is_topic, name, _)| match output {
                 Output::Topic(topic) => *is_topic && name == topic,
                 Output::Table(table) => !*is_topic && name == table,
-                Output::Query => false,
+                Output::Query(_) => false,
             })?;
             Some(Fault::new(span, message).in_file(self.files.get(placed.file)?))
         })

@@ -78,9 +78,9 @@ pub const WRONG: &[Wrong] = &[
     },
     Wrong { name: "query_column_typo", before: Folder::demo, command: &["query", "SELECT sender FROM messages"] },
     Wrong {
-        name: "query_without_end",
+        name: "query_outside_groups",
         before: Folder::demo,
-        command: &["query", "SELECT sender_id, count(*) FROM messages GROUP BY sender_id"],
+        command: &["query", "SELECT sender_id, text_len FROM messages GROUP BY sender_id"],
     },
     Wrong { name: "feature_name", before: || with("INPUTS (msgs_1m,", "INPUTS (msgs_1min,"), command: &["run"] },
     Wrong {

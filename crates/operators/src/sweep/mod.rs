@@ -22,6 +22,8 @@ pub(crate) mod function_values;
 mod steps;
 mod sums;
 
+mod groups;
+
 use crate::Aggregate;
 use crate::restored_rows::RestoredRows;
 use accumulator::Accumulator;
@@ -31,6 +33,7 @@ use cells::LogColumns;
 use chunk::{PassedRows, Probes};
 use dataflow::{Batch, Error, Result};
 use function_values::FunctionValues;
+pub use groups::GroupAggregate;
 use state::{BlobKeys, Decoder, GroupBlobs, KeyIndex, Keys, Log, LogSnapshot, NO_KEY, Shape, Values, ValuesSnapshot};
 use steps::{Entrances, KEYS_MAX, Steps};
 

@@ -155,6 +155,12 @@ impl<N: Narrow> Exact<N> {
         self.by_key.capacity() * size_of::<Cell<N>>() + self.wide.len() * wide + self.wide.allocation_size()
     }
 
+    /// Adds a value.
+    #[inline]
+    pub(super) fn enter(&mut self, key: u32, bits: u64) {
+        self.change(key, bits, true);
+    }
+
     #[inline]
     fn change(&mut self, key: u32, bits: u64, is_added: bool) {
         let cell = &mut self.by_key[key as usize];
@@ -187,7 +193,7 @@ impl<N: Narrow> Exact<N> {
     }
 
     #[inline]
-    fn read_cell(&mut self, key: u32) {
+    pub(super) fn read_cell(&mut self, key: u32) {
         let cell = &self.by_key[key as usize];
         self.counts.push(i64::from(cell.count));
         let wide = if cell.exponent == WIDE { self.wide.get(&key) } else { None };

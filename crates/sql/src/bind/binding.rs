@@ -1,6 +1,6 @@
 //! Binding: each stream, view and model is bound once, when the first that needs it asks.
 
-use super::bound::{BoundDecision, BoundOutput, Definition, RelationId};
+use super::bound::{BoundDecision, BoundOutput, BoundedStep, Definition, RelationId};
 use super::columns::Columns;
 use super::relation::{Relation, RelationColumn};
 use super::{model_inputs, stream, syntax};
@@ -8,6 +8,7 @@ use crate::catalog::Catalog;
 use crate::diagnostic::{Diagnostic, Fault, Outcome, did_you_mean};
 use crate::statement::{Model, Name, PlacedStatement, Statement, Statements};
 use crate::stream::Stream;
+use arrow::datatypes::Field;
 use dataflow::Scorer;
 use sqlparser::ast::Query;
 use sqlparser::tokenizer::Span;
@@ -34,6 +35,10 @@ pub(crate) struct Binding<'a> {
     pub local: Vec<(String, Relation)>,
     /// The file of the statement that is being bound.
     pub file: usize,
+    /// Whether what is being bound is a query over input that ends, and not a view.
+    pub is_bounded: bool,
+    /// The answer of the query.
+    pub answer: Option<RelationId>,
     /// Binds a query: set by whoever knows how, so that names do not have to know SELECT.
     bind_query: BindQuery,
 }
@@ -57,6 +62,8 @@ impl<'a> Binding<'a> {
             open: Vec::new(),
             local: Vec::new(),
             file: 0,
+            is_bounded: false,
+            answer: None,
             bind_query,
         }
     }
@@ -91,7 +98,10 @@ impl<'a> Binding<'a> {
             return known.clone().ok_or_else(|| Box::new(Fault::reported()));
         }
         let Some(placed) = self.definition(&key) else {
-            return self.unknown_relation(name).err();
+            return match if self.is_bounded { self.stored(name)? } else { None } {
+                Some(relation) => Ok(relation),
+                None => self.unknown_relation(name).err(),
+            };
         };
         self.define_what_is_read(placed);
         let outcome = self.define(placed, &key);
@@ -142,6 +152,7 @@ impl<'a> Binding<'a> {
     fn define(&mut self, placed: &PlacedStatement, key: &str) -> Outcome<Relation> {
         let file = std::mem::replace(&mut self.file, placed.file);
         let local = std::mem::take(&mut self.local);
+        let is_bounded = std::mem::replace(&mut self.is_bounded, false);
         self.open.push(key.to_owned());
         let outcome = match &placed.statement {
             Statement::Stream(stream) => self.define_stream(stream, placed),
@@ -150,8 +161,29 @@ impl<'a> Binding<'a> {
         };
         self.open.pop();
         self.local = local;
+        self.is_bounded = is_bounded;
         self.file = file;
         outcome
+    }
+
+    /// A table that a job has written.
+    fn stored(&mut self, name: &Name) -> Outcome<Option<Relation>> {
+        let stored = self.catalog.stored_table(&name.text);
+        let stored = stored.map_err(|error| Box::new(Fault::new(name.span, error.chain())))?;
+        let Some((table, schema)) = stored else { return Ok(None) };
+        let column = |field: &Arc<Field>| RelationColumn {
+            qualifier: Some(name.text.clone()),
+            name: field.name().clone(),
+            id: self.columns.add(field.name(), field.data_type().clone()),
+            data_type: field.data_type().clone(),
+            time: false,
+            scored: false,
+        };
+        let columns: Vec<RelationColumn> = schema.fields().iter().map(column).collect();
+        let ids = columns.iter().map(|column| column.id).collect();
+        let step = BoundedStep::Table { name: table, schema, columns: ids };
+        let id = self.add(Definition::Bounded(Box::new(step)));
+        Ok(Some(Relation::bounded(id, columns)))
     }
 
     fn define_stream(&mut self, declared: &crate::statement::Stream, placed: &PlacedStatement) -> Outcome<Relation> {
@@ -171,6 +203,28 @@ impl<'a> Binding<'a> {
         let id = self.add(Definition::Stream { at: self.streams.len(), columns: ids });
         self.streams.push(stream);
         Ok(Relation::new(id, columns, BTreeMap::new(), 0))
+    }
+
+    /// How many streams and tables steps over rows that end read, each as often as it is read.
+    pub fn inputs_of(&self, answer: RelationId) -> usize {
+        let mut counts: Vec<usize> = Vec::with_capacity(answer.0 + 1);
+        for definition in &self.relations[..=answer.0] {
+            let reads = match definition {
+                Definition::Bounded(step) => step.reads(),
+                _ => vec![],
+            };
+            let count = reads.iter().fold(0_usize, |sum, read| sum.saturating_add(counts[read.0]));
+            counts.push(count.max(1));
+        }
+        counts[answer.0]
+    }
+
+    /// What streams give to steps over rows that end, in the order in which these read it.
+    pub fn streams_of(&self, answer: RelationId) -> Vec<RelationId> {
+        match &self.relations[answer.0] {
+            Definition::Bounded(step) => step.reads().into_iter().flat_map(|read| self.streams_of(read)).collect(),
+            _ => vec![answer],
+        }
     }
 
     /// Binds a query whose steps are called after an owner.

@@ -1,6 +1,7 @@
 //! The bound tree: relations over column ids, with the calls that are more than a function of the row beside them.
 
 use crate::expression::{ColumnId, Tree};
+use arrow::datatypes::SchemaRef;
 use dataflow::{Output, Scorer, Span as Length};
 use operators::predict::Part;
 use operators::window::Frame;
@@ -21,6 +22,97 @@ pub(crate) enum Definition {
         columns: Vec<ColumnId>,
     },
     Select(Box<BoundSelect>),
+    /// A step over rows that end.
+    Bounded(Box<BoundedStep>),
+}
+
+/// What a query does with rows that end. What it reads comes before it.
+#[derive(Clone, Debug)]
+pub(crate) enum BoundedStep {
+    /// The rows of a table.
+    Table {
+        name: String,
+        schema: SchemaRef,
+        columns: Vec<ColumnId>,
+    },
+    Filter {
+        from: RelationId,
+        condition: Tree,
+    },
+    Project {
+        from: RelationId,
+        items: Vec<BoundItem>,
+    },
+    /// A row for each group of equal keys.
+    Group {
+        from: RelationId,
+        keys: Vec<ColumnId>,
+        calls: Vec<GroupCall>,
+    },
+    /// The rows in order; how many of them are wanted.
+    Sort {
+        from: RelationId,
+        keys: Vec<SortColumn>,
+        limit: Option<u64>,
+    },
+    Limit {
+        from: RelationId,
+        offset: u64,
+        limit: Option<u64>,
+    },
+    /// The rows of all sides, whose columns are alike.
+    Union {
+        sides: Vec<RelationId>,
+        columns: Vec<ColumnId>,
+    },
+    Join(BoundedJoin),
+}
+
+/// An aggregate of a group.
+#[derive(Clone, Debug)]
+pub(crate) struct GroupCall {
+    pub id: ColumnId,
+    pub aggregate: Aggregate,
+    pub argument: Option<ColumnId>,
+    pub filter: Option<ColumnId>,
+}
+
+/// What rows are ordered by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SortColumn {
+    pub id: ColumnId,
+    pub descending: bool,
+    pub nulls_first: bool,
+}
+
+/// A join of two results: columns of the right side get ids of their own.
+#[derive(Clone, Debug)]
+pub(crate) struct BoundedJoin {
+    pub left: RelationId,
+    pub right: RelationId,
+    /// Of the right side: the id here, and the id there.
+    pub columns: Vec<(ColumnId, ColumnId)>,
+    /// Keys of the left and of the right side.
+    pub keys: Vec<(ColumnId, ColumnId)>,
+    pub condition: Option<Tree>,
+    pub keeps_left: bool,
+    pub keeps_right: bool,
+}
+
+impl BoundedStep {
+    /// The relations that it reads, in the order of their inputs.
+    pub fn reads(&self) -> Vec<RelationId> {
+        match self {
+            BoundedStep::Table { .. } => vec![],
+            BoundedStep::Filter { from, .. }
+            | BoundedStep::Project { from, .. }
+            | BoundedStep::Group { from, .. }
+            | BoundedStep::Sort { from, .. }
+            | BoundedStep::Limit { from, .. } => vec![*from],
+            BoundedStep::Union { sides, .. } => sides.clone(),
+            BoundedStep::Join(join) => vec![join.left, join.right],
+        }
+    }
 }
 
 /// A SELECT.

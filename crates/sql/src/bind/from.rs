@@ -56,11 +56,11 @@ impl Binding<'_> {
     }
 
     /// Whether ASOF stood in front of the join.
-    fn is_as_of(&self, relation: &TableFactor) -> bool {
+    pub fn is_as_of(&self, relation: &TableFactor) -> bool {
         begin(relation).is_some_and(|start| self.statements.as_of.contains(&(self.file, start)))
     }
 
-    fn table(&mut self, owner: &str, factor: &TableFactor, span: Span) -> Outcome<Relation> {
+    pub fn table(&mut self, owner: &str, factor: &TableFactor, span: Span) -> Outcome<Relation> {
         if let TableFactor::Derived { lateral: false, subquery, alias, .. } = factor {
             let Some(alias) = alias else {
                 return Fault::new(place_of(subquery.as_ref(), span), "a query in FROM has no name")

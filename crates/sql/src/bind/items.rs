@@ -18,8 +18,11 @@ pub(crate) struct Item {
     pub span: Span,
 }
 
+/// The name of a column that is given none.
+pub(crate) type Naming = fn(&Expr, Span) -> Outcome<String>;
+
 /// The columns of a SELECT over a relation; `*` is written out.
-pub(crate) fn items(select: &Select, relation: &Relation, span: Span) -> Outcome<Vec<Item>> {
+pub(crate) fn items(select: &Select, relation: &Relation, span: Span, name: Naming) -> Outcome<Vec<Item>> {
     let mut items = Vec::new();
     if select.flavor == SelectFlavor::FromFirstNoSelect {
         star(None, &WildcardAdditionalOptions::default(), relation, &mut items, span)?;
@@ -34,7 +37,7 @@ pub(crate) fn items(select: &Select, relation: &Relation, span: Span) -> Outcome
                 items.push(Item { expr: expr.clone(), name: alias.value.clone(), span: alias.span });
             }
             SelectItem::UnnamedExpr(expr) => {
-                items.push(Item { expr: expr.clone(), name: name_of(expr, span)?, span: place_of(expr, span) });
+                items.push(Item { expr: expr.clone(), name: name(expr, span)?, span: place_of(expr, span) });
             }
             other => {
                 return Fault::new(place_of(other, span), "this kind of column is not supported")
@@ -43,8 +46,13 @@ pub(crate) fn items(select: &Select, relation: &Relation, span: Span) -> Outcome
             }
         }
     }
+    Ok(items)
+}
+
+/// Refuses two columns of one name, and aggregates over all rows.
+pub(crate) fn check(items: &[Item]) -> Outcome<()> {
     let mut names = HashSet::new();
-    for item in &items {
+    for item in items {
         if !names.insert(item.name.to_lowercase()) {
             return Fault::new(item.span, format!("two columns are named \"{}\"", item.name))
                 .hint("give one of them another name with AS, or leave it out with * EXCLUDE (name)")
@@ -52,11 +60,24 @@ pub(crate) fn items(select: &Select, relation: &Relation, span: Span) -> Outcome
         }
         refuse::aggregate(&item.expr, item.span)?;
     }
-    Ok(items)
+    Ok(())
 }
 
-/// The name of a column that is given none.
-fn name_of(expr: &Expr, span: Span) -> Outcome<String> {
+/// Gives columns of one name numbers, but for the first.
+pub(crate) fn number_names(items: &mut [Item]) {
+    let mut names = HashSet::new();
+    for item in items {
+        let name = item.name.clone();
+        let mut number = 0;
+        while !names.insert(item.name.to_lowercase()) {
+            number += 1;
+            item.name = format!("{name}_{number}");
+        }
+    }
+}
+
+/// A column has a name of its own.
+pub(crate) fn own_name(expr: &Expr, span: Span) -> Outcome<String> {
     match expr {
         Expr::Identifier(name) => Ok(name.value.clone()),
         Expr::CompoundIdentifier(parts) => Ok(parts.last().map_or(String::new(), |name| name.value.clone())),
@@ -64,6 +85,14 @@ fn name_of(expr: &Expr, span: Span) -> Outcome<String> {
             .found(other.to_string())
             .expected("AS and a name")
             .err(),
+    }
+}
+
+/// A column is called as it is written.
+pub(crate) fn name_or_text(expr: &Expr, span: Span) -> Outcome<String> {
+    match expr {
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => own_name(expr, span),
+        other => Ok(other.to_string()),
     }
 }
 

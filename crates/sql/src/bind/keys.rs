@@ -42,6 +42,6 @@ pub(crate) fn order(tree: &Tree) -> (usize, String) {
 }
 
 /// Whether values of two types are the same key when they are equal.
-fn same(left: &DataType, right: &DataType) -> bool {
+pub(crate) fn same(left: &DataType, right: &DataType) -> bool {
     left == right || (left.is_integer() && right.is_integer()) || (left.is_floating() && right.is_floating())
 }

@@ -27,6 +27,8 @@ mod from;
 mod items;
 mod select;
 
+mod bounded;
+
 mod decision;
 
 pub(crate) mod once;
@@ -38,11 +40,11 @@ mod round_trip;
 
 pub(crate) use binding::Binding;
 pub(crate) use bound::{
-    BoundDecision, BoundItem, BoundJoin, BoundOutput, BoundRule, BoundSelect, Calls, Definition, LateFilter, RangeCall,
-    RelationId, ScoreCall, WindowCall,
+    BoundDecision, BoundItem, BoundJoin, BoundOutput, BoundRule, BoundSelect, BoundedJoin, BoundedStep, Calls,
+    Definition, GroupCall, LateFilter, RangeCall, RelationId, ScoreCall, SortColumn, WindowCall,
 };
+pub(crate) use bounded::query as bind_query;
 pub(crate) use columns::Columns;
 pub(crate) use print::views as printed_views;
-pub(crate) use select::query as bind_query;
 pub use targets::Target;
 pub(crate) use targets::bind as bind_targets;

@@ -30,6 +30,7 @@ fn names(binding: &Binding) -> Vec<String> {
     let name = |definition: &Definition| match definition {
         Definition::Stream { at, .. } => binding.streams[*at].name.clone(),
         Definition::Select(select) => select.owner.clone(),
+        Definition::Bounded(_) => "query".to_owned(),
     };
     binding.relations.iter().map(|definition| free(&name(definition), &mut taken)).collect()
 }
@@ -127,6 +128,8 @@ impl Printer<'_> {
                 columns.iter().copied().zip(fields.map(|field| name(field.name()))).collect()
             }
             Definition::Select(select) => select.items.iter().map(|item| (item.id, name(&item.name))).collect(),
+            // No SELECT that is printed reads what comes after the end of the streams.
+            Definition::Bounded(_) => HashMap::new(),
         };
         Scope { qualifier: qualifier.to_owned(), columns }
     }

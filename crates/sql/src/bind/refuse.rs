@@ -4,7 +4,7 @@ use super::syntax::{any, function_name, is_subquery, is_window, score_call};
 use crate::diagnostic::{Fault, Outcome, place_of};
 use crate::expression::is_aggregate;
 use arrow::datatypes::DataType;
-use sqlparser::ast::{Expr, GroupByExpr, OrderByKind, Query, Select, Visit, Visitor};
+use sqlparser::ast::{Expr, Function, GroupByExpr, OrderByKind, Query, Select, Visit, Visitor};
 use sqlparser::tokenizer::Span;
 use std::ops::ControlFlow;
 
@@ -49,35 +49,51 @@ pub(crate) fn in_where(condition: &Expr, span: Span) -> Outcome<()> {
 
 /// An aggregate without a window or a subquery around it would be one over all rows.
 pub(crate) fn aggregate(expr: &Expr, within: Span) -> Outcome<()> {
-    let ControlFlow::Break(part) = Visit::visit(expr, &mut LoneAggregate { around: 0 }) else { return Ok(()) };
+    let Some(part) = lone_aggregate(expr) else { return Ok(()) };
     Fault::new(place_of(&part, within), "an aggregate over all rows of a stream never has an answer")
         .found(part.to_string())
         .expected(format!("{part} OVER (PARTITION BY key ORDER BY time RANGE INTERVAL '1' HOUR PRECEDING)"))
-        .hint("write a trailing window: its value is known at each row")
+        .hint("write a trailing window: its value is known at each row; riverrun query answers aggregates up to now")
         .err()
 }
 
-/// Looks for an aggregate outside of windows and subqueries.
-struct LoneAggregate {
-    /// How many windows and subqueries are around.
-    around: usize,
+/// The first aggregate without a window or a subquery around it.
+pub(crate) fn lone_aggregate(expr: &Expr) -> Option<Expr> {
+    let mut first = None;
+    each_lone_aggregate(expr, &mut |function| {
+        first.get_or_insert_with(|| Expr::Function(function.clone()));
+    });
+    first
 }
 
-impl Visitor for LoneAggregate {
-    type Break = Expr;
+/// Calls with every aggregate without a window or a subquery around it.
+pub(crate) fn each_lone_aggregate(expr: &Expr, found: &mut dyn FnMut(&Function)) {
+    // Nothing stops the walk.
+    let _: ControlFlow<()> = Visit::visit(expr, &mut LoneAggregates { around: 0, found });
+}
 
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Expr> {
+/// Looks for aggregates outside of windows and subqueries.
+struct LoneAggregates<'f> {
+    /// How many windows and subqueries are around.
+    around: usize,
+    found: &'f mut dyn FnMut(&Function),
+}
+
+impl Visitor for LoneAggregates<'_> {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
         match expr {
             expr if is_subquery(expr) || is_window(expr) => self.around += 1,
             Expr::Function(function) if self.around == 0 && is_aggregate(&function_name(function)) => {
-                return ControlFlow::Break(expr.clone());
+                (self.found)(function);
             }
             _ => {}
         }
         ControlFlow::Continue(())
     }
 
-    fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Expr> {
+    fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
         if is_subquery(expr) || is_window(expr) {
             self.around -= 1;
         }
@@ -92,15 +108,20 @@ pub(crate) fn endings(query: &Query, span: Span) -> Outcome<()> {
             OrderByKind::All(_) => span,
         };
         return Fault::new(at, "ORDER BY at the end of a query: a stream has no end to sort at")
-            .hint("leave it out: rows come in the order of their time")
+            .hint("leave it out: rows come in the order of their time; riverrun query sorts what a SELECT gives up to now")
             .err();
     }
     if let Some(limit) = &query.limit_clause {
         return Fault::new(place_of(limit, span), "LIMIT of a stream is not supported")
             .found(limit.to_string().trim())
-            .hint("leave it out; riverrun query has --limit")
+            .hint("leave it out; riverrun query takes LIMIT")
             .err();
     }
+    unknown_endings(query, span)
+}
+
+/// What no query may end with.
+pub(crate) fn unknown_endings(query: &Query, span: Span) -> Outcome<()> {
     if query.fetch.is_some() || !query.pipe_operators.is_empty() || query.for_clause.is_some() {
         return Fault::new(span, "FETCH, FOR and |> are not supported").err();
     }
@@ -114,7 +135,7 @@ pub(crate) fn clauses(select: &Select, span: Span) -> Outcome<()> {
     if let Some(distinct) = &select.distinct {
         return Fault::new(place_of(select, span), "SELECT DISTINCT of a stream would keep every row for ever")
             .found(distinct.to_string())
-            .hint("write DEDUP ON (columns) WITHIN INTERVAL .. in CREATE STREAM, or count(DISTINCT x) over a window")
+            .hint("write DEDUP ON (columns) WITHIN INTERVAL .. in CREATE STREAM, or count(DISTINCT x) over a window; riverrun query takes DISTINCT")
             .err();
     }
     let grouped = match &select.group_by {
@@ -124,7 +145,7 @@ pub(crate) fn clauses(select: &Select, span: Span) -> Outcome<()> {
     if let Some(at) = grouped {
         return Fault::new(at, "GROUP BY over a stream never has an answer: rows keep coming")
             .found(format!("GROUP BY {}", select.group_by).replace("GROUP BY GROUP BY", "GROUP BY"))
-            .hint("write a trailing window, whose value is known at each row: count(*) OVER (PARTITION BY key ORDER BY time RANGE INTERVAL '1' HOUR PRECEDING)")
+            .hint("write a trailing window, whose value is known at each row: count(*) OVER (PARTITION BY key ORDER BY time RANGE INTERVAL '1' HOUR PRECEDING); riverrun query takes GROUP BY, up to now")
             .err();
     }
     if let Some(having) = &select.having {
@@ -132,6 +153,11 @@ pub(crate) fn clauses(select: &Select, span: Span) -> Outcome<()> {
             .hint("put the SELECT in a view and filter that view")
             .err();
     }
+    unknown_clauses(select, span)
+}
+
+/// What no SELECT may have.
+pub(crate) fn unknown_clauses(select: &Select, span: Span) -> Outcome<()> {
     if let Some(qualify) = &select.qualify {
         return Fault::new(place_of(qualify, span), "QUALIFY is not supported")
             .hint("put the windows in a view and filter that view with WHERE")

@@ -23,6 +23,8 @@ pub(crate) struct Relation {
     pub models: BTreeMap<String, String>,
     /// How much later `_time` is than the time columns, in microseconds: the reach of aggregates with a forward bound.
     pub shift: i64,
+    /// Whether the rows are known only where the input ends, so that no stream can go on from them.
+    pub is_bounded: bool,
     scope: Arc<Scope>,
     times: Arc<HashSet<ColumnId>>,
     scored: Arc<HashSet<ColumnId>>,
@@ -47,14 +49,30 @@ impl Relation {
             Arc::new(columns.iter().filter(|column| is(column)).map(|column| column.id).collect())
         };
         let (times, scored) = (with(|column| column.time), with(|column| column.scored));
-        Relation { id, scope: Arc::new(scope(&columns)), columns, models, shift, times, scored }
+        let scope = Arc::new(named(&columns).chain(beside(&columns)).collect());
+        Relation { id, scope, columns, models, shift, is_bounded: false, times, scored }
+    }
+
+    /// Rows that end: beside their columns there is nothing.
+    pub fn bounded(id: RelationId, columns: Vec<RelationColumn>) -> Relation {
+        let scope = Arc::new(named(&columns).collect());
+        let (times, scored) = (Arc::default(), Arc::default());
+        Relation { id, scope, columns, models: BTreeMap::new(), shift: 0, is_bounded: true, times, scored }
     }
 
     /// The same rows under another name.
     pub fn named(&self, qualifier: &str) -> Relation {
         let columns = self.columns.iter();
         let columns = columns.map(|column| RelationColumn { qualifier: Some(qualifier.to_owned()), ..column.clone() });
-        Relation::new(self.id, columns.collect(), self.models.clone(), self.shift)
+        match self.is_bounded {
+            true => Relation::bounded(self.id, columns.collect()),
+            false => Relation::new(self.id, columns.collect(), self.models.clone(), self.shift),
+        }
+    }
+
+    /// The columns of another relation under the same names.
+    pub fn with_id(self, id: RelationId) -> Relation {
+        Relation { id, ..self }
     }
 
     /// An expression of the row alone.
@@ -161,22 +179,25 @@ impl RelationColumn {
     }
 }
 
-/// What expressions over columns can name: them, and what stands beside them.
-fn scope(columns: &[RelationColumn]) -> Scope {
-    let named = columns.iter().map(|column| ScopeColumn {
+/// What expressions over columns can name.
+fn named(columns: &[RelationColumn]) -> impl Iterator<Item = ScopeColumn> {
+    columns.iter().map(|column| ScopeColumn {
         qualifier: column.qualifier.clone(),
         name: column.name.clone(),
         data_type: column.data_type.clone(),
         place: Place::Column(column.id),
-    });
+    })
+}
+
+/// What can be named beside the columns.
+fn beside(columns: &[RelationColumn]) -> impl Iterator<Item = ScopeColumn> {
     let qualifier = columns.first().and_then(|column| column.qualifier.clone());
     let hidden = [(TIME, TIMESTAMP, Place::Time), ("_late", DataType::Boolean, Place::Late)];
     let hidden = hidden.into_iter().filter(|(name, ..)| !columns.iter().any(|c| c.name.eq_ignore_ascii_case(name)));
-    let hidden = hidden.map(|(name, data_type, place)| ScopeColumn {
+    hidden.map(move |(name, data_type, place)| ScopeColumn {
         qualifier: qualifier.clone(),
         name: name.to_owned(),
         data_type,
         place,
-    });
-    named.chain(hidden).collect()
+    })
 }

@@ -62,6 +62,10 @@ impl Catalog for Known {
         Err(Error::invalid(format!("no file matches \"{pattern}\"")))
     }
 
+    fn stored_table(&self, _: &str) -> Result<Option<(String, SchemaRef)>> {
+        Ok(None)
+    }
+
     fn scorer(&self, _: &Model) -> Result<Arc<dyn Scorer>> {
         Ok(Arc::new(Half([ScorerInput { name: None }, ScorerInput { name: None }])))
     }

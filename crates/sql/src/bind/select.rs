@@ -3,7 +3,7 @@
 use super::binding::Binding;
 use super::bound::{BoundItem, BoundJoin, BoundSelect, Calls, Definition, LateFilter};
 use super::calls::SelectCalls;
-use super::items::{Item, items};
+use super::items::{self, Item};
 use super::refuse;
 use super::relation::{Relation, RelationColumn};
 use super::syntax::{and, any, conjuncts, is_subquery, is_window};
@@ -33,7 +33,7 @@ pub(crate) fn query(binding: &mut Binding, owner: &str, query: &Query, span: Spa
 }
 
 /// The names that WITH gives can be read until the query ends.
-fn with(binding: &mut Binding, owner: &str, query: &Query, span: Span) -> Outcome<()> {
+pub(crate) fn with(binding: &mut Binding, owner: &str, query: &Query, span: Span) -> Outcome<()> {
     for table in query.with.iter().flat_map(|with| &with.cte_tables) {
         let name = &table.alias.name.value;
         let owner = format!("{owner}.{name}");
@@ -46,9 +46,22 @@ fn with(binding: &mut Binding, owner: &str, query: &Query, span: Span) -> Outcom
 fn select(binding: &mut Binding, owner: &str, select: &Select, span: Span) -> Outcome<Relation> {
     refuse::clauses(select, span)?;
     let (relation, joins) = binding.from(owner, select, span)?;
+    let items = items::items(select, &relation, span, items::own_name)?;
+    items::check(&items)?;
+    over(binding, owner, select, (relation, joins), &items, span)
+}
+
+/// The items of a SELECT over what its FROM gives.
+pub(crate) fn over(
+    binding: &mut Binding,
+    owner: &str,
+    select: &Select,
+    (relation, joins): (Relation, Vec<BoundJoin>),
+    items: &[Item],
+    span: Span,
+) -> Outcome<Relation> {
     let (plain, late) = conditions(select, span)?;
     let filter = plain.map(|condition| relation.condition(&condition, span)).transpose()?;
-    let items = items(select, &relation, span)?;
     let before_windows = items.iter().any(|item| any(&item.expr, is_window));
     let mut late_calls = Calls::default();
     let early = match &late {
@@ -58,7 +71,7 @@ fn select(binding: &mut Binding, owner: &str, select: &Select, span: Span) -> Ou
         _ => None,
     };
     let mut calls = Calls::default();
-    let bound = bind_items(binding, select, &relation, &items, &mut calls, span)?;
+    let bound = bind_items(binding, select, &relation, items, &mut calls, span)?;
     let late_filter = match (late, early) {
         (_, Some(condition)) => Some(LateFilter { condition, before_windows: Some(late_calls) }),
         (None, None) => None,
@@ -70,7 +83,7 @@ fn select(binding: &mut Binding, owner: &str, select: &Select, span: Span) -> Ou
     };
     let selected = Selected { relation, joins, items: bound };
     let clauses = Clauses { filter, late_filter, calls };
-    Ok(selected.define(binding, owner, clauses, &items, span))
+    Ok(selected.define(binding, owner, clauses, items, span))
 }
 
 /// The conditions of WHERE: those of the row alone, and those with subqueries.

@@ -124,6 +124,12 @@ fn open(binding: &mut Binding, query: &Query, span: Span) -> Outcome<(Select, In
     }
     let (name, alias) = table_name(&from.relation, span)?;
     let relation = binding.relation(&name)?.named(&alias);
+    if relation.is_bounded {
+        return Fault::new(name.span, "a subquery with a bound of time reads a stream or a view")
+            .found(name.text)
+            .hint("join the table instead: LEFT JOIN .. ON .. and GROUP BY")
+            .err();
+    }
     Ok(((**select).clone(), InnerRelation { relation, name }))
 }
 

@@ -28,6 +28,9 @@ pub enum Target {
     All,
 }
 
+/// How often a query may read streams and tables, each time with files and memory of its own.
+const INPUTS_MAX: usize = 100;
+
 /// Binds what a target needs.
 pub(crate) struct Targets<'t, 'a> {
     binding: &'t mut Binding<'a>,
@@ -41,8 +44,8 @@ pub(crate) fn bind(binding: &mut Binding, target: &Target, query: Option<&Placed
         Target::Archives => targets.archives(),
         Target::Outputs(patterns) => targets.matching(patterns),
         Target::Collect(names) => names.iter().for_each(|name| targets.collect(name)),
-        Target::View(name) => targets.view(name, |_| Output::Query),
-        Target::Query(_) => query.iter().for_each(|placed| targets.insert(placed)),
+        Target::View(name) => targets.view(name, |_| Output::Query(0)),
+        Target::Query(_) => query.iter().for_each(|placed| targets.query(placed)),
     }
 }
 
@@ -160,7 +163,6 @@ impl Targets<'_, '_> {
         let Statement::Insert(insert) = &placed.statement else { return };
         self.binding.file = placed.file;
         let (owner, output) = match (insert.target.text.as_str(), insert.topic) {
-            ("", _) => ("query", Output::Query),
             (name, true) => (name, Output::Topic(name.to_owned())),
             (name, false) => (name, Output::Table(name.to_owned())),
         };
@@ -168,6 +170,28 @@ impl Targets<'_, '_> {
         if let Some(relation) = self.binding.note(placed, outcome) {
             self.put_out(&relation, owner.to_owned(), output);
         }
+    }
+
+    /// Binds the query: streams give rows to it, and it goes on where they end.
+    fn query(&mut self, placed: &PlacedStatement) {
+        let Statement::Insert(insert) = &placed.statement else { return };
+        self.binding.file = placed.file;
+        self.binding.is_bounded = true;
+        let outcome = self.binding.query("query", &insert.query, placed.span);
+        self.binding.is_bounded = false;
+        let Some(relation) = self.binding.note(placed, outcome) else { return };
+        let inputs = self.binding.inputs_of(relation.id);
+        if inputs > INPUTS_MAX {
+            let fault = Fault::new(Span::empty(), "the query reads streams, tables and queries of WITH too often");
+            let fault = fault.found(format!("{inputs} times")).expected(format!("at most {INPUTS_MAX} times"));
+            self.binding.note::<()>(placed, fault.err());
+            return;
+        }
+        for (number, id) in self.binding.streams_of(relation.id).into_iter().enumerate() {
+            let name = if number == 0 { "query".to_owned() } else { format!("query {}", number + 1) };
+            self.binding.outputs.push(BoundOutput::Rows { relation: id, name, output: Output::Query(number) });
+        }
+        self.binding.answer = Some(relation.id);
     }
 
     fn put_out(&mut self, relation: &Relation, name: String, output: Output) {

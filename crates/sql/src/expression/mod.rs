@@ -53,4 +53,4 @@ pub(crate) use bind::{Binder, RowAlone, Special};
 pub(crate) use print::print;
 pub(crate) use scalar::scalar_over;
 pub(crate) use sql_type::{TIMESTAMP, name as type_name};
-pub(crate) use tree::{Op, Tree};
+pub(crate) use tree::{Op, Tree, common_type, common_type_of};

@@ -9,7 +9,7 @@ use super::constant::{Constant, literal};
 use super::node::NodeRef;
 use super::operator::Operator;
 use super::scope::{ColumnId, Place, Problem};
-use super::{choice, functions};
+use super::{choice, functions, sql_type};
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::DataType;
 use sqlparser::ast::Value;
@@ -244,6 +244,20 @@ impl Tree {
         cast_to(self.0.bound.clone(), to)?;
         Tree::of(Op::Cast { to: to.clone(), tries: false }, vec![self.clone()])
     }
+}
+
+/// The type in which two are compared.
+pub(crate) fn common_type(left: &Tree, right: &Tree) -> Option<DataType> {
+    sql_type::common(&left.0.bound, &right.0.bound, false).filter(|common| *common != sql_type::MONTHS)
+}
+
+/// The type that holds the values of all.
+pub(crate) fn common_type_of(all: &[Tree]) -> Result<DataType, Problem> {
+    let parts: Vec<Bound> = all.iter().map(Tree::bound).collect();
+    sql_type::common_of(&parts, true).map_err(|[left, right]| {
+        let (left, right) = (sql_type::name(&left), sql_type::name(&right));
+        Problem::new(format!("{left} and {right} have no type in common")).found(format!("{left} and {right}"))
+    })
 }
 
 fn apply(op: &Op, arguments: Vec<Bound>) -> Result<Bound, Problem> {

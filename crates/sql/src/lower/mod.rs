@@ -7,6 +7,7 @@ mod nodes;
 mod names;
 pub(crate) mod removed_rows;
 
+pub(crate) mod bounded;
 mod graph;
 
 pub(crate) use names::name_apart;

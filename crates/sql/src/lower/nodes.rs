@@ -319,7 +319,7 @@ impl Lowering<'_> {
         let from = match output {
             Output::Table(_) => input,
             // A topic and a query have one writer, which gets rows in order.
-            Output::Topic(_) | Output::Query => self.plan.merge(input, Exchange::Single, &format!("to[{name}]")),
+            Output::Topic(_) | Output::Query(_) => self.plan.merge(input, Exchange::Single, &format!("to[{name}]")),
         };
         let (name, output) = (name.to_owned(), output.clone());
         self.outputs.push(OutputSpec { name, output: output.clone(), schema: schema.clone(), from_decision, rules });

@@ -117,7 +117,8 @@ impl Dialect for SqlDialect {
             let (left, op) = (Box::new(left.clone()), BinaryOperator::BitwiseXor);
             return Some(operand(parser, POWER).map(|right| Expr::BinaryOp { left, op, right: Box::new(right) }));
         }
-        let tokens = 1 + usize::from(is_negated || next(0, "SIMILAR"));
+        let at = usize::from(is_negated);
+        let tokens = at + 1 + usize::from(next(at, "SIMILAR"));
         if precedence >= LIKE && next(tokens, "NOT") { Some(Err(not_here(parser, tokens))) } else { None }
     }
 
@@ -240,7 +241,9 @@ fn refuse_chain(parser: &Parser, left: &Expr, precedence: u8) -> Result<(), Pars
         (COMPARISON, COMPARISON) | (IS_DISTINCT, IS_DISTINCT) => {
             "a comparison of a comparison is not clear: write a < b AND b < c, or put parentheses around one of them"
         }
-        (LIKE | IS, LIKE) => "a condition of a condition is not clear: put parentheses around the first of them",
+        (LIKE | IS, LIKE) if !ends_in_parenthesis(left) => {
+            "a condition of a condition is not clear: put parentheses around the first of them"
+        }
         (LIKE, after) if after > LIKE && after < CAST && ends_in_parenthesis(left) => {
             "an operator after IN (..) is not clear: put parentheses around the condition with IN"
         }

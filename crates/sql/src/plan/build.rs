@@ -26,7 +26,7 @@ pub(crate) fn build(binding: &Binding) -> Result<LogicalPlan, Problem> {
 /// The relations that outputs need, each after those that it reads.
 fn needed(binding: &Binding) -> Vec<RelationId> {
     let all = (0..binding.relations.len()).map(RelationId);
-    if binding.outputs.is_empty() {
+    if binding.outputs.is_empty() && binding.answer.is_none() {
         return all.collect();
     }
     let of_output = |output: &BoundOutput| match output {
@@ -56,6 +56,8 @@ impl Build<'_> {
         let node = match &binding.relations[id.0] {
             Definition::Stream { at, columns } => self.stream(*at, columns),
             Definition::Select(select) => select::plan(&mut self.builder, select)?,
+            // It comes after what streams give.
+            Definition::Bounded(_) => return Ok(()),
         };
         self.builder.nodes.insert(id, node);
         Ok(())

@@ -61,7 +61,7 @@ pub(crate) fn sink(output: &Output) -> String {
     match output {
         Output::Table(table) => format!("writes table {table}"),
         Output::Topic(topic) => format!("writes topic {topic}, one writer, in time order"),
-        Output::Query => "gives rows to the query".to_owned(),
+        Output::Query(_) => "gives rows to the query".to_owned(),
     }
 }
 

@@ -15,15 +15,17 @@ PREFIX = ["NOT", "-", "+", "~"]
 POSTFIX = ["IS NULL", "IS NOT NULL", "ISNULL", "NOTNULL", "IS TRUE", "IS NOT FALSE", "IS UNKNOWN", "::BIGINT"]
 BETWEEN = ["BETWEEN", "NOT BETWEEN"]
 IN = ["IN", "NOT IN"]
+# A sign and an operator between two may be written alike.
+KINDS = {"binary": BINARY, "prefix": PREFIX, "postfix": POSTFIX, "between": BETWEEN, "in": IN}
 
 
-def after(operator, names):
+def after(kind, operator, names):
     """What follows the left side of an operator."""
-    if operator in BINARY:
+    if kind == "binary":
         return [operator, names.pop(0)]
-    if operator in BETWEEN:
+    if kind == "between":
         return [operator, names.pop(0), "AND", names.pop(0)]
-    if operator in IN:
+    if kind == "in":
         return [operator, f"({names.pop(0)})"]
     return [operator]
 
@@ -31,21 +33,23 @@ def after(operator, names):
 def pairs(first, second):
     """The ways in which two operators follow each other."""
     names = list("abcdef")
-    if first in PREFIX:
-        if second in PREFIX:
-            return [[first, second, "a"]]
-        return [[first, names.pop(0), *after(second, names)]]
-    if second in PREFIX:
-        if first in BINARY:
-            return [["a", first, second, "b"]]
-        if first in BETWEEN:
-            return [["a", first, second, "b", "AND", "c"], ["a", first, "b", "AND", second, "c"]]
+    (first_kind, first_operator), (second_kind, second_operator) = first, second
+    if first_kind == "prefix":
+        if second_kind == "prefix":
+            return [[first_operator, second_operator, "a"]]
+        return [[first_operator, names.pop(0), *after(*second, names)]]
+    if second_kind == "prefix":
+        if first_kind == "binary":
+            return [["a", first_operator, second_operator, "b"]]
+        if first_kind == "between":
+            sides = [[second_operator, "b", "AND", "c"], ["b", "AND", second_operator, "c"]]
+            return [["a", first_operator, *side] for side in sides]
         return []
     left = names.pop(0)
-    ways = [[left, *after(first, names), *after(second, names)]]
-    if first in BETWEEN:
+    ways = [[left, *after(*first, names), *after(*second, names)]]
+    if first_kind == "between":
         names = list("bcdef")
-        ways.append([left, first, names.pop(0), *after(second, names), "AND", names.pop(0)])
+        ways.append([left, first_operator, names.pop(0), *after(*second, names), "AND", names.pop(0)])
     return ways
 
 
@@ -85,7 +89,7 @@ def trees(expressions):
 
 
 def main():
-    operators = BINARY + PREFIX + POSTFIX + BETWEEN + IN
+    operators = [(kind, operator) for kind, all_of_kind in KINDS.items() for operator in all_of_kind]
     all_pairs = [way for first in operators for second in operators for way in pairs(first, second)]
     read = trees([text for tokens in all_pairs for text in [written(tokens), *grouped(tokens)]])
     seen = set()

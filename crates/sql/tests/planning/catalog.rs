@@ -24,6 +24,10 @@ impl Catalog for Known {
         }
     }
 
+    fn stored_table(&self, table: &str) -> Result<Option<(String, SchemaRef)>> {
+        Ok((table == "lake.events").then(|| (table.to_owned(), events())))
+    }
+
     fn scorer(&self, model: &Model) -> Result<Arc<dyn Scorer>> {
         let inputs = match model.path.text.as_str() {
             "models/missing.onnx" => return Err(Error::invalid("file \"models/missing.onnx\" does not exist")),

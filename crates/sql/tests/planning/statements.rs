@@ -49,7 +49,8 @@ fn a_target_plans_only_what_it_needs() {
     let query =
         checked("dm_spam.sql", Target::Query("SELECT message_id, _late AS late FROM messages LIMIT 9".to_owned()));
     assert_eq!(query.streams.len(), 1);
-    assert_eq!((&query.outputs[0].output, query.limit), (&Output::Query, Some(9)));
+    assert_eq!(query.outputs[0].output, Output::Query(0));
+    assert_eq!(query.query.and_then(|query| query.limit()), Some(9));
 }
 
 #[test]

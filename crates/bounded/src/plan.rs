@@ -1,0 +1,158 @@
+//! The tree of steps.
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use dataflow::{Result, Scalar};
+use operators::Aggregate;
+use std::sync::Arc;
+
+/// What is done with rows that end. Columns are named by their places.
+#[derive(Clone, Debug)]
+pub enum Plan {
+    /// The rows of an input, by its number.
+    Input {
+        /// The number.
+        input: usize,
+        /// Its columns.
+        schema: SchemaRef,
+    },
+    /// The rows on which a condition is true.
+    Filter {
+        /// The rows.
+        from: Box<Plan>,
+        /// The condition.
+        condition: Arc<dyn Scalar>,
+    },
+    /// Functions of each row.
+    Project {
+        /// The rows.
+        from: Box<Plan>,
+        /// The functions.
+        columns: Vec<PlanColumn>,
+    },
+    /// A row for each group of equal keys: the keys of its first row, then the aggregates. Without a key there is one
+    /// group, also of no row.
+    Group {
+        /// The rows.
+        from: Box<Plan>,
+        /// The columns of the key.
+        keys: Vec<usize>,
+        /// The aggregates.
+        aggregates: Vec<Aggregation>,
+    },
+    /// The rows in order; rows of equal keys stay in theirs.
+    Sort {
+        /// The rows.
+        from: Box<Plan>,
+        /// What orders them, the first before the second.
+        keys: Vec<SortKey>,
+        /// How many rows are wanted.
+        limit: Option<usize>,
+    },
+    /// Some rows after the first ones.
+    Limit {
+        /// The rows.
+        from: Box<Plan>,
+        /// How many are left out.
+        offset: usize,
+        /// How many come at most.
+        limit: Option<usize>,
+    },
+    /// The rows of one after those of the other, all with the columns of the first.
+    Union(Vec<Plan>),
+    /// Pairs of rows.
+    Join(Box<Join>),
+}
+
+/// A column that is computed.
+#[derive(Clone, Debug)]
+pub struct PlanColumn {
+    /// Its name.
+    pub name: String,
+    /// What computes it.
+    pub scalar: Arc<dyn Scalar>,
+}
+
+/// An aggregate of a group.
+#[derive(Clone, Debug)]
+pub struct Aggregation {
+    /// The name of its column.
+    pub name: String,
+    /// What is computed.
+    pub aggregate: Aggregate,
+    /// The column that it is computed of; `None` for `count(*)`.
+    pub argument: Option<usize>,
+    /// A boolean column; only rows where it is true count.
+    pub filter: Option<usize>,
+}
+
+/// What rows are ordered by.
+#[derive(Clone, Copy, Debug)]
+pub struct SortKey {
+    /// The column.
+    pub column: usize,
+    /// From the greatest to the least.
+    pub descending: bool,
+    /// Whether NULL comes before all values.
+    pub nulls_first: bool,
+}
+
+/// Pairs of rows whose keys are equal and on which a condition is true: the columns of the left and of the right side.
+#[derive(Clone, Debug)]
+pub struct Join {
+    /// The left side.
+    pub left: Plan,
+    /// The right side, of which as much as fits is held in memory.
+    pub right: Plan,
+    /// Columns of the left and of the right side that are equal; NULL equals nothing.
+    pub keys: Vec<(usize, usize)>,
+    /// A condition over the columns of both.
+    pub condition: Option<Arc<dyn Scalar>>,
+    /// Whether left rows without a pair come with NULL on the right.
+    pub keeps_left: bool,
+    /// Whether right rows without a pair come with NULL on the left.
+    pub keeps_right: bool,
+}
+
+impl Plan {
+    /// The columns that come out.
+    pub fn schema(&self) -> Result<SchemaRef> {
+        match self {
+            Plan::Input { schema, .. } => Ok(schema.clone()),
+            Plan::Filter { from, .. } | Plan::Sort { from, .. } | Plan::Limit { from, .. } => from.schema(),
+            Plan::Project { columns, .. } => {
+                let field = |column: &PlanColumn| Field::new(&column.name, column.scalar.data_type(), true);
+                Ok(Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>())))
+            }
+            Plan::Group { from, keys, aggregates } => {
+                let from = from.schema()?;
+                let mut fields: Vec<Field> = keys.iter().map(|&key| from.field(key).clone()).collect();
+                for Aggregation { name, aggregate, argument, .. } in aggregates {
+                    let argument = argument.map(|column| from.field(column).data_type());
+                    fields.push(Field::new(name, aggregate.output_type(argument)?, aggregate.is_nullable()));
+                }
+                Ok(Arc::new(Schema::new(fields)))
+            }
+            Plan::Union(sides) => match sides.first() {
+                Some(first) => first.schema(),
+                None => Ok(Arc::new(Schema::empty())),
+            },
+            Plan::Join(join) => {
+                let (left, right) = (join.left.schema()?, join.right.schema()?);
+                let fields = left.fields().iter().chain(right.fields());
+                let fields = fields.map(|field| field.as_ref().clone().with_nullable(true));
+                Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
+            }
+        }
+    }
+
+    /// How many of its steps hold rows.
+    pub fn holding(&self) -> usize {
+        match self {
+            Plan::Input { .. } => 0,
+            Plan::Filter { from, .. } | Plan::Project { from, .. } | Plan::Limit { from, .. } => from.holding(),
+            Plan::Group { from, .. } | Plan::Sort { from, .. } => 1 + from.holding(),
+            Plan::Union(sides) => sides.iter().map(Plan::holding).sum(),
+            Plan::Join(join) => 1 + join.left.holding() + join.right.holding(),
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! ORDER BY: sorted runs in files, merged; where only the first rows are wanted, no more than those are kept.
+
+use crate::plan::SortKey;
+use crate::spill::{Run, RunWriter, Spill, bytes_of};
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray, RecordBatch};
+use arrow::compute::{SortOptions, interleave_record_batch};
+use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef};
+use arrow::row::{RowConverter, Rows, SortField};
+use dataflow::{Error, RecordBatches, Result};
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+/// Rows that come out at once.
+const OUT_ROWS: usize = 8_192;
+/// Runs that are merged at once: each has a file open.
+const MERGED_MAX: usize = 64;
+
+/// What is sorted how.
+pub(crate) struct Sort {
+    pub schema: SchemaRef,
+    pub keys: Vec<SortKey>,
+    pub limit: Option<usize>,
+    pub memory: usize,
+    pub spill: Spill,
+}
+
+/// Brings the columns of keys to bytes whose order is SQL's.
+struct KeyOrder {
+    keys: Vec<SortKey>,
+    converter: RowConverter,
+}
+
+impl KeyOrder {
+    fn new(schema: &SchemaRef, keys: &[SortKey]) -> Result<KeyOrder> {
+        let field = |key: &SortKey| {
+            let options = SortOptions { descending: key.descending, nulls_first: key.nulls_first };
+            SortField::new_with_options(schema.field(key.column).data_type().clone(), options)
+        };
+        let converter = RowConverter::new(keys.iter().map(field).collect())?;
+        Ok(KeyOrder { keys: keys.to_vec(), converter })
+    }
+
+    fn rows(&self, batch: &RecordBatch) -> Result<Rows> {
+        let columns: Vec<ArrayRef> = self.keys.iter().map(|key| canonical(batch.column(key.column))).collect();
+        Ok(self.converter.convert_columns(&columns)?)
+    }
+}
+
+/// Floats of one kind where SQL has one: the order of bytes tells -0.0 from 0.0, and NaNs from each other.
+fn canonical(column: &ArrayRef) -> ArrayRef {
+    fn of<T: ArrowPrimitiveType>(column: &ArrayRef, value: impl Fn(T::Native) -> T::Native) -> ArrayRef {
+        Arc::new(column.as_primitive::<T>().unary::<_, T>(value)) as Arc<PrimitiveArray<T>>
+    }
+    match column.data_type() {
+        DataType::Float64 => of::<Float64Type>(column, |value| if value.is_nan() { f64::NAN } else { value + 0.0 }),
+        DataType::Float32 => of::<Float32Type>(column, |value| if value.is_nan() { f32::NAN } else { value + 0.0 }),
+        _ => column.clone(),
+    }
+}
+
+impl Sort {
+    /// The rows in order.
+    pub fn run(self, input: RecordBatches) -> Result<RecordBatches> {
+        let order = KeyOrder::new(&self.schema, &self.keys)?;
+        let (mut held, mut runs) = (Held::default(), Vec::new());
+        for batch in input {
+            let batch = batch?;
+            if batch.num_rows() == 0 {
+                continue;
+            }
+            held.push(batch, &order)?;
+            if held.bytes <= self.memory {
+                continue;
+            }
+            // Where only the first rows are wanted they may all stay.
+            let wanted = held.rows.min(self.limit.unwrap_or(usize::MAX));
+            if wanted <= held.rows / 2 {
+                held = held.first(wanted, &order)?;
+            }
+            if held.bytes > self.memory / 2 {
+                runs.push(held.write(&self)?);
+                held = Held::default();
+            }
+        }
+        if runs.is_empty() {
+            return Ok(Box::new(held.into_sorted(self.limit)));
+        }
+        if held.rows > 0 {
+            runs.push(held.write(&self)?);
+        }
+        while runs.len() > MERGED_MAX {
+            let mut merged = Vec::with_capacity(runs.len().div_ceil(MERGED_MAX));
+            let mut rest = runs.into_iter();
+            loop {
+                let some: Vec<Run> = rest.by_ref().take(MERGED_MAX).collect();
+                if some.is_empty() {
+                    break;
+                }
+                let mut writer = self.spill.writer(&self.schema)?;
+                for rows in Merge::new(some, KeyOrder::new(&self.schema, &self.keys)?)? {
+                    writer.write(&rows?)?;
+                }
+                merged.push(writer.finish()?);
+            }
+            runs = merged;
+        }
+        Ok(Box::new(Merge::new(runs, order)?))
+    }
+}
+
+/// Rows in memory with their keys.
+#[derive(Default)]
+struct Held {
+    batches: Vec<RecordBatch>,
+    keys: Vec<Rows>,
+    rows: usize,
+    bytes: usize,
+}
+
+/// A row by its batch and its place there.
+type Place = (usize, usize);
+
+impl Held {
+    fn push(&mut self, batch: RecordBatch, order: &KeyOrder) -> Result<()> {
+        let keys = order.rows(&batch)?;
+        self.rows += batch.num_rows();
+        self.bytes += bytes_of(&batch) + keys.size() + batch.num_rows() * size_of::<Place>();
+        self.batches.push(batch);
+        self.keys.push(keys);
+        Ok(())
+    }
+
+    /// The places of the first rows in order. The sort is stable.
+    fn places(&self, limit: Option<usize>) -> Vec<Place> {
+        let rows = |(batch, rows): (usize, &RecordBatch)| (0..rows.num_rows()).map(move |row| (batch, row));
+        let mut places: Vec<Place> = self.batches.iter().enumerate().flat_map(rows).collect();
+        let key = |&(batch, row): &Place| self.keys[batch].row(row);
+        places.sort_by(|one, other| key(one).cmp(&key(other)));
+        places.truncate(limit.unwrap_or(usize::MAX));
+        places
+    }
+
+    fn at(&self, places: &[Place]) -> Result<RecordBatch> {
+        let batches: Vec<&RecordBatch> = self.batches.iter().collect();
+        Ok(interleave_record_batch(&batches, places)?)
+    }
+
+    /// The first of its rows alone.
+    fn first(self, rows: usize, order: &KeyOrder) -> Result<Held> {
+        let mut first = Held::default();
+        for some in self.places(Some(rows)).chunks(OUT_ROWS) {
+            first.push(self.at(some)?, order)?;
+        }
+        Ok(first)
+    }
+
+    /// Its rows in order, a part at a time.
+    fn into_sorted(self, limit: Option<usize>) -> impl Iterator<Item = Result<RecordBatch>> {
+        let places = self.places(limit);
+        let count = places.len().div_ceil(OUT_ROWS);
+        (0..count).map(move |part| {
+            let from = part * OUT_ROWS;
+            self.at(&places[from..places.len().min(from + OUT_ROWS)])
+        })
+    }
+
+    /// Its first rows in order, in a file.
+    fn write(self, sort: &Sort) -> Result<Run> {
+        let mut writer: RunWriter = sort.spill.writer(&sort.schema)?;
+        for rows in self.into_sorted(sort.limit) {
+            writer.write(&rows?)?;
+        }
+        writer.finish()
+    }
+}
+
+/// Sorted runs as one; of equal rows those of earlier runs come first.
+struct Merge {
+    order: KeyOrder,
+    runs: Vec<RecordBatches>,
+    /// The files, which go with the merge.
+    _files: Vec<Run>,
+    heads: BinaryHeap<Head>,
+    /// Batches that rows which come out next are taken from.
+    batches: Vec<RecordBatch>,
+    failed: bool,
+}
+
+/// The next row of a run.
+struct Head {
+    run: usize,
+    keys: Arc<Rows>,
+    row: usize,
+    /// Among the batches of the merge.
+    batch: usize,
+}
+
+impl Ord for Head {
+    /// The greatest head of the heap is the row that comes first.
+    fn cmp(&self, other: &Head) -> Ordering {
+        other.keys.row(other.row).cmp(&self.keys.row(self.row)).then_with(|| other.run.cmp(&self.run))
+    }
+}
+
+impl PartialOrd for Head {
+    fn partial_cmp(&self, other: &Head) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Head {
+    fn eq(&self, other: &Head) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Head {}
+
+impl Merge {
+    fn new(files: Vec<Run>, order: KeyOrder) -> Result<Merge> {
+        let runs = files.iter().map(Run::read).collect::<Result<Vec<_>>>()?;
+        let count = runs.len();
+        let (heads, batches) = (BinaryHeap::with_capacity(count), Vec::new());
+        let mut merge = Merge { order, runs, _files: files, heads, batches, failed: false };
+        (0..count).try_for_each(|run| merge.open(run))?;
+        Ok(merge)
+    }
+
+    /// Takes the next batch of a run.
+    fn open(&mut self, run: usize) -> Result<()> {
+        let Some(batch) = self.runs[run].next().transpose()? else { return Ok(()) };
+        if batch.num_rows() == 0 {
+            return Err(Error::internal("a sorted run has an empty batch"));
+        }
+        let keys = Arc::new(self.order.rows(&batch)?);
+        self.heads.push(Head { run, keys, row: 0, batch: self.batches.len() });
+        self.batches.push(batch);
+        Ok(())
+    }
+
+    fn take(&mut self) -> Result<Option<RecordBatch>> {
+        let mut places = Vec::with_capacity(OUT_ROWS);
+        while places.len() < OUT_ROWS {
+            let Some(head) = self.heads.pop() else { break };
+            places.push((head.batch, head.row));
+            if head.row + 1 < head.keys.num_rows() {
+                self.heads.push(Head { row: head.row + 1, ..head });
+            } else {
+                self.open(head.run)?;
+            }
+        }
+        if places.is_empty() {
+            return Ok(None);
+        }
+        let batches: Vec<&RecordBatch> = self.batches.iter().collect();
+        let rows = interleave_record_batch(&batches, &places)?;
+        // Only batches that a head stands in are needed again.
+        let mut heads = std::mem::take(&mut self.heads).into_vec();
+        self.batches = heads.iter().map(|head| self.batches[head.batch].clone()).collect();
+        heads.iter_mut().enumerate().for_each(|(at, head)| head.batch = at);
+        self.heads = heads.into();
+        Ok(Some(rows))
+    }
+}
+
+impl Iterator for Merge {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let rows = self.take();
+        self.failed = rows.is_err();
+        rows.transpose()
+    }
+}

@@ -1,0 +1,72 @@
+//! What a query gives, of the rows of streams and of tables.
+
+use crate::job::SpillFolder;
+use crate::open::Project;
+use bounded::Resources;
+use dataflow::{Error, RecordBatches, Result};
+use sql::{QueryInput, QueryPlan};
+use std::path::Path;
+
+/// The memory that the steps of a query take before rows are spilled.
+const QUERY_BYTES_MAX: usize = 256 << 20;
+/// The memory that rows of several streams take while they wait for each other.
+const STREAMS_BYTES_MAX: usize = 128 << 20;
+/// Rows of a table that are read at once.
+const READ_ROWS: usize = 16_384;
+
+impl Project {
+    /// The rows of a query, of those that streams give and those of tables. What does not fit in memory goes to the
+    /// folder. Where there are several streams, returns when all of them have ended.
+    pub fn answer(&self, query: &QueryPlan, streams: Vec<RecordBatches>, spill: &Path) -> Result<RecordBatches> {
+        let mut streams = put_down(streams, spill)?.into_iter().map(Some).collect::<Vec<_>>();
+        let mut input = |input: &QueryInput| match input {
+            QueryInput::Table(table) => self.table_rows(table),
+            QueryInput::Stream(number) => {
+                let rows = streams.get_mut(*number).and_then(Option::take);
+                rows.ok_or_else(|| Error::internal(format!("the job of the query has no output {number}")))
+            }
+        };
+        let inputs = query.inputs.iter().map(&mut input).collect::<Result<Vec<_>>>()?;
+        let resources = Resources { memory_bytes: QUERY_BYTES_MAX, folder: spill.to_owned() };
+        bounded::run(&query.plan, inputs, &resources)
+    }
+
+    /// A folder for rows that do not fit in memory.
+    pub fn spill_folder(&self) -> SpillFolder {
+        SpillFolder::new(&self.warehouse_path())
+    }
+
+    /// The rows of the current snapshot of a table, file by file.
+    fn table_rows(&self, table: &str) -> Result<RecordBatches> {
+        let files = self.warehouse()?.read(table)?;
+        let names: Vec<String> = files.schema().fields().iter().map(|field| field.name().clone()).collect();
+        let count = files.files().len();
+        let open = move |file: usize| -> RecordBatches {
+            match files.open(file, files.files()[file].all_groups(), &names, READ_ROWS) {
+                Ok(rows) => rows,
+                Err(error) => Box::new(std::iter::once(Err(error))),
+            }
+        };
+        Ok(Box::new((0..count).flat_map(open)))
+    }
+}
+
+/// Takes the rows of all streams as they come, where there are several. A join asks for one side before the other, and a
+/// job in which nobody takes one of its outputs stands still.
+fn put_down(streams: Vec<RecordBatches>, spill: &Path) -> Result<Vec<RecordBatches>> {
+    if streams.len() < 2 {
+        return Ok(streams);
+    }
+    let memory_bytes = STREAMS_BYTES_MAX / streams.len();
+    std::thread::scope(|scope| {
+        let take = |rows: RecordBatches| {
+            scope.spawn(move || {
+                let resources = Resources { memory_bytes, folder: spill.to_owned() };
+                bounded::put_down(rows, &resources)
+            })
+        };
+        let taking: Vec<_> = streams.into_iter().map(take).collect();
+        let panicked = |_| Err(Error::internal("what takes the rows of a stream ended without a word"));
+        taking.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect()
+    })
+}

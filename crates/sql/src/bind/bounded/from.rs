@@ -1,0 +1,317 @@
+//! FROM of a query over input that ends: what a stream can answer, or a join of results.
+
+use super::define;
+use crate::bind::as_of::{self, AsOfJoin};
+use crate::bind::binding::Binding;
+use crate::bind::bound::{BoundItem, BoundJoin, BoundSelect, BoundedJoin, BoundedStep, Calls, Definition};
+use crate::bind::keys;
+use crate::bind::relation::{Relation, RelationColumn};
+use crate::bind::syntax::{and, conjuncts, object_name};
+use crate::diagnostic::{Fault, Outcome, fault, place_of};
+use crate::expression::{ColumnId, Op, Tree, common_type};
+use sqlparser::ast::{BinaryOperator, Expr, Ident, JoinConstraint, JoinOperator, Select, TableWithJoins};
+use sqlparser::tokenizer::Span;
+
+/// What a SELECT reads.
+pub(super) enum FromClause {
+    /// Rows of streams as they come, with as-of joins that are answered on the way.
+    Stream(Relation, Vec<BoundJoin>),
+    /// Rows that end.
+    Bounded(Relation),
+}
+
+impl FromClause {
+    pub fn relation(&self) -> &Relation {
+        match self {
+            FromClause::Stream(relation, _) | FromClause::Bounded(relation) => relation,
+        }
+    }
+
+    fn of(relation: Relation) -> FromClause {
+        if relation.is_bounded { FromClause::Bounded(relation) } else { FromClause::Stream(relation, Vec::new()) }
+    }
+}
+
+/// Binds FROM; a comma is a join of every row with every row.
+pub(super) fn from(binding: &mut Binding, owner: &str, select: &Select, span: Span) -> Outcome<FromClause> {
+    let mut sides = select.from.iter();
+    let Some(first) = sides.next() else {
+        return Fault::new(place_of(select, span), "a SELECT without FROM has no rows")
+            .expected("FROM and a stream, a view, a table or a query")
+            .err();
+    };
+    let mut left = joins(binding, owner, first, span)?;
+    for side in sides {
+        let at = place_of(&side.relation, span);
+        let right = joins(binding, owner, side, span)?;
+        left = Joining { kind: (false, false), constraint: &JoinConstraint::None, span: at }
+            .join(binding, owner, left, right)?;
+    }
+    Ok(left)
+}
+
+fn joins(binding: &mut Binding, owner: &str, from: &TableWithJoins, span: Span) -> Outcome<FromClause> {
+    let mut left = FromClause::of(binding.table(owner, &from.relation, span)?);
+    for join in &from.joins {
+        let at = place_of(&join.relation, span);
+        let right = binding.table(owner, &join.relation, span)?;
+        if binding.is_as_of(&join.relation) {
+            left = as_of(binding, left, right, &join.join_operator, at)?;
+            continue;
+        }
+        let (kind, constraint) = match &join.join_operator {
+            JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) => ((false, false), constraint),
+            JoinOperator::CrossJoin(constraint) => ((false, false), constraint),
+            JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) => ((true, false), constraint),
+            JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) => ((false, true), constraint),
+            JoinOperator::FullOuter(constraint) => ((true, true), constraint),
+            _ => {
+                return Fault::new(at, "this kind of join is not supported")
+                    .expected("JOIN, LEFT, RIGHT, FULL or CROSS JOIN, or ASOF JOIN")
+                    .err();
+            }
+        };
+        left = Joining { kind, constraint, span: at }.join(binding, owner, left, FromClause::of(right))?;
+    }
+    Ok(left)
+}
+
+/// An as-of join, which streams answer as their rows come.
+fn as_of(
+    binding: &mut Binding,
+    left: FromClause,
+    right: Relation,
+    operator: &JoinOperator,
+    at: Span,
+) -> Outcome<FromClause> {
+    let (inner, constraint) = match operator {
+        JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) => (false, constraint),
+        JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) => (true, constraint),
+        _ => return Fault::new(at, "an as-of join is ASOF JOIN or ASOF LEFT JOIN").err(),
+    };
+    let FromClause::Stream(left, mut joined) = left else { return of_streams(at) };
+    if right.is_bounded {
+        return of_streams(at);
+    }
+    let alias = alias(&right);
+    distinct_names(&left, &right, at)?;
+    let join = AsOfJoin { right, alias, inner, constraint, span: at };
+    let (relation, join) = as_of::bind(&mut binding.columns, left, join)?;
+    joined.push(join);
+    Ok(FromClause::Stream(relation, joined))
+}
+
+fn of_streams<T>(at: Span) -> Outcome<T> {
+    Fault::new(at, "an as-of join is of streams and views, before anything that needs the end of the rows")
+        .hint("write the as-of join in a query of its own in FROM, and join its result")
+        .err()
+}
+
+fn alias(relation: &Relation) -> String {
+    relation.columns.first().and_then(|column| column.qualifier.clone()).unwrap_or_default()
+}
+
+/// Refuses two sides of one name.
+fn distinct_names(left: &Relation, right: &Relation, at: Span) -> Outcome<()> {
+    let alias = alias(right);
+    let same = |column: &RelationColumn| column.qualifier.as_ref().is_some_and(|q| q.eq_ignore_ascii_case(&alias));
+    if !left.columns.iter().any(same) {
+        return Ok(());
+    }
+    Fault::new(at, format!("two sides of a join are named \"{alias}\""))
+        .hint("give one of them another name: name AS other")
+        .err()
+}
+
+/// A join of two results.
+struct Joining<'a> {
+    /// Whether rows of the left and of the right side stay that have no pair.
+    kind: (bool, bool),
+    constraint: &'a JoinConstraint,
+    span: Span,
+}
+
+/// Equal expressions of both sides, and conditions on both.
+#[derive(Default)]
+struct Matching {
+    keys: Vec<(Tree, Tree)>,
+    conditions: Vec<Expr>,
+    /// Names of columns that USING makes one.
+    using: Vec<Ident>,
+}
+
+impl Joining<'_> {
+    fn join(&self, binding: &mut Binding, owner: &str, left: FromClause, right: FromClause) -> Outcome<FromClause> {
+        let (left, right) = (closed(binding, owner, left, self.span), closed(binding, owner, right, self.span));
+        distinct_names(&left, &right, self.span)?;
+        let matching = self.matching(&left, &right)?;
+        let (ours, theirs) = matching.keys.iter().cloned().unzip();
+        let (left_id, left_keys) = with_keys(binding, &left, ours);
+        let (right_id, right_keys) = with_keys(binding, &right, theirs);
+        let (mut columns, mut ids) = (left.columns.clone(), Vec::with_capacity(right.columns.len()));
+        for column in &right.columns {
+            let id = binding.columns.add(&column.name, column.data_type.clone());
+            ids.push((id, column.id));
+            columns.push(RelationColumn { id, time: false, ..column.clone() });
+        }
+        let all = Relation::bounded(left.id, columns.clone());
+        let condition = and(matching.conditions).map(|condition| all.condition(&condition, self.span)).transpose()?;
+        let keys = left_keys.into_iter().zip(right_keys).collect();
+        let (keeps_left, keeps_right) = self.kind;
+        let step =
+            BoundedJoin { left: left_id, right: right_id, columns: ids, keys, condition, keeps_left, keeps_right };
+        let joined = define::relation(binding, BoundedStep::Join(step), columns);
+        Ok(FromClause::Bounded(self.used_once(binding, joined, left.columns.len(), &matching.using)?))
+    }
+
+    fn matching(&self, left: &Relation, right: &Relation) -> Outcome<Matching> {
+        let mut matching = Matching::default();
+        match self.constraint {
+            JoinConstraint::None => {}
+            JoinConstraint::On(condition) => {
+                for condition in conjuncts(condition) {
+                    matching.add(condition, left, right, self.span)?;
+                }
+            }
+            JoinConstraint::Using(names) => {
+                for name in names {
+                    let written = Expr::Identifier(Ident::new(object_name(name)));
+                    let pair = (left.bind(&written, self.span)?, right.bind(&written, self.span)?);
+                    matching.key(pair, &written, left, right, self.span)?;
+                    matching.using.push(Ident::new(object_name(name)));
+                }
+            }
+            JoinConstraint::Natural => {
+                return Fault::new(self.span, "NATURAL JOIN is not supported")
+                    .hint("write USING and the columns that are to be equal")
+                    .err();
+            }
+        }
+        Ok(matching)
+    }
+
+    /// Columns of USING come once: that of the left side, or of the right side where the left one has no row.
+    fn used_once(&self, binding: &mut Binding, joined: Relation, left: usize, using: &[Ident]) -> Outcome<Relation> {
+        if using.is_empty() {
+            return Ok(joined);
+        }
+        let is_used = |column: &RelationColumn| using.iter().any(|name| name.value.eq_ignore_ascii_case(&column.name));
+        let mut items = Vec::new();
+        let mut columns = Vec::new();
+        for (at, column) in joined.columns.iter().enumerate() {
+            if at >= left && is_used(column) {
+                continue;
+            }
+            let mut tree = Tree::column(column.id, column.data_type.clone());
+            let mut column = column.clone();
+            let other = joined.columns[left..].iter().find(|other| other.name.eq_ignore_ascii_case(&column.name));
+            if let (true, true, Some(other)) = (at < left && is_used(&column), self.kind.1, other) {
+                let other = Tree::column(other.id, other.data_type.clone());
+                let both = Tree::of(Op::Function("coalesce"), vec![tree, other]);
+                tree = both.map_err(|problem| Box::new(fault(problem).within(self.span)))?;
+                column.data_type = tree.settled_type();
+                column.id = binding.columns.add(&column.name, column.data_type.clone());
+            }
+            items.push(BoundItem { id: column.id, name: column.name.clone(), tree });
+            columns.push(column);
+        }
+        Ok(define::relation(binding, BoundedStep::Project { from: joined.id, items }, columns))
+    }
+}
+
+impl Matching {
+    /// An equality of both sides is a key; everything else is looked at for each pair.
+    fn add(&mut self, condition: &Expr, left: &Relation, right: &Relation, span: Span) -> Outcome<()> {
+        if let Expr::BinaryOp { left: one, op: BinaryOperator::Eq, right: other } = condition {
+            let sides = |relation: &Relation| (relation.has_all_names(one), relation.has_all_names(other));
+            let pair = match (sides(left), sides(right)) {
+                ((true, false), (false, true)) => Some((one, other)),
+                ((false, true), (true, false)) => Some((other, one)),
+                _ => None,
+            };
+            if let Some((ours, theirs)) = pair {
+                let pair = (left.bind(ours, span)?, right.bind(theirs, span)?);
+                return self.key(pair, condition, left, right, span);
+            }
+        }
+        self.conditions.push(condition.clone());
+        Ok(())
+    }
+
+    /// Both sides of a key in the type in which they are compared.
+    fn key(
+        &mut self,
+        (ours, theirs): (Tree, Tree),
+        written: &Expr,
+        left: &Relation,
+        right: &Relation,
+        span: Span,
+    ) -> Outcome<()> {
+        let (one, other) = (ours.settled_type(), theirs.settled_type());
+        if keys::same(&one, &other) {
+            self.keys.push((ours, theirs));
+            return Ok(());
+        }
+        let within = |problem| Box::new(fault(problem).within(place_of(written, span)));
+        let Some(common) = common_type(&ours, &theirs) else {
+            return Fault::new(place_of(written, span), "the two sides of a join cannot be compared")
+                .found(format!("{} and {}", left.key_name(written), right.key_name(written)))
+                .hint("cast one of them")
+                .err();
+        };
+        self.keys.push((ours.cast_to(&common).map_err(within)?, theirs.cast_to(&common).map_err(within)?));
+        Ok(())
+    }
+}
+
+/// A side as a relation of its own.
+fn closed(binding: &mut Binding, owner: &str, side: FromClause, span: Span) -> Relation {
+    let (relation, joins) = match side {
+        FromClause::Bounded(relation) => return relation,
+        FromClause::Stream(relation, joins) => (relation, joins),
+    };
+    if joins.is_empty() {
+        return relation;
+    }
+    let item = |column: &RelationColumn| BoundItem {
+        id: column.id,
+        name: column.full_name(),
+        tree: Tree::column(column.id, column.data_type.clone()),
+    };
+    let select = BoundSelect {
+        owner: owner.to_owned(),
+        file: binding.file,
+        span,
+        from: relation.id,
+        joins,
+        filter: None,
+        late_filter: None,
+        calls: Calls::default(),
+        items: relation.columns.iter().map(item).collect(),
+        keeps_input: false,
+    };
+    let id = binding.add(Definition::Select(Box::new(select)));
+    relation.with_id(id)
+}
+
+/// The side with a column for each of its keys.
+fn with_keys(binding: &mut Binding, side: &Relation, keys: Vec<Tree>) -> (crate::bind::RelationId, Vec<ColumnId>) {
+    if let Some(ids) = keys.iter().map(Tree::as_column).collect::<Option<Vec<_>>>() {
+        return (side.id, ids);
+    }
+    let kept = |column: &RelationColumn| BoundItem {
+        id: column.id,
+        name: column.name.clone(),
+        tree: Tree::column(column.id, column.data_type.clone()),
+    };
+    let mut items: Vec<BoundItem> = side.columns.iter().map(kept).collect();
+    let mut ids = Vec::with_capacity(keys.len());
+    for tree in keys {
+        let name = binding.columns.text(&tree);
+        let id = binding.columns.add_part(&name, tree.settled_type());
+        items.push(BoundItem { id, name, tree });
+        ids.push(id);
+    }
+    let id = binding.add(Definition::Bounded(Box::new(BoundedStep::Project { from: side.id, items })));
+    (id, ids)
+}

@@ -1,0 +1,221 @@
+//! GROUP BY: the keys and the arguments of aggregates are columns of the rows below, and what stands around them is
+//! computed of the groups.
+
+use super::canonical::canonical;
+use super::define;
+use super::from::FromClause;
+use super::order::{ordinal, with_aliases};
+use super::plain;
+use crate::bind::binding::Binding;
+use crate::bind::bound::{BoundedStep, GroupCall};
+use crate::bind::items::Item;
+use crate::bind::refuse;
+use crate::bind::relation::{Relation, RelationColumn};
+use crate::bind::syntax::{argument, arguments, function_name, is_distinct, is_window};
+use crate::bind::window::{argument_fault, without_distinct};
+use crate::diagnostic::{Fault, Outcome, place_of};
+use crate::expression::{Problem, Special, Tree, aggregate_names, aggregate_of};
+use operators::Aggregate;
+use sqlparser::ast::{Expr, Function, GroupByExpr, Select, Value};
+use sqlparser::tokenizer::Span;
+
+/// The rows of a SELECT with groups; its items over them.
+pub(super) fn rows(
+    binding: &mut Binding,
+    owner: &str,
+    select: &Select,
+    read: FromClause,
+    items: &[Item],
+    span: Span,
+) -> Outcome<Relation> {
+    let below = read.relation().clone();
+    let keys = keys(select, items, &below, span)?;
+    let having = select.having.as_ref().map(|having| canonical(&with_aliases(having, items, &below), &below));
+    let written: Vec<Expr> = items.iter().map(|item| canonical(&item.expr, &below)).collect();
+    let mut gathered = Gathered { inputs: keys.clone(), calls: Vec::new() };
+    for expr in written.iter().chain(&having) {
+        gathered.gather(expr, span)?;
+    }
+    let input = |expr: &Expr| Item { expr: expr.clone(), name: expr.to_string(), span: place_of(expr, span) };
+    let inputs: Vec<Item> = gathered.inputs.iter().map(input).collect();
+    let rows = plain::rows(binding, owner, select, read, &inputs, span)?;
+    let mut calls = Vec::with_capacity(gathered.calls.len());
+    for call in &gathered.calls {
+        calls.push(call.bind(binding, &rows, span)?);
+    }
+    let key_columns: Vec<RelationColumn> = rows.columns[..keys.len()].to_vec();
+    let call_column = |(id, call): (&GroupCall, &Call)| {
+        let tree = Tree::column(id.id, binding.columns.get(id.id).data_type.clone());
+        define::column(&call.function.to_string(), id.id, &tree)
+    };
+    let columns: Vec<RelationColumn> =
+        key_columns.iter().cloned().chain(calls.iter().zip(&gathered.calls).map(call_column)).collect();
+    let known: Vec<(Expr, Tree)> = keys
+        .into_iter()
+        .chain(gathered.calls.iter().map(|call| Expr::Function(call.function.clone())))
+        .zip(&columns)
+        .map(|(expr, column)| (expr, Tree::column(column.id, column.data_type.clone())))
+        .collect();
+    let ids = key_columns.iter().map(|column| column.id).collect();
+    let mut groups = define::relation(binding, BoundedStep::Group { from: rows.id, keys: ids, calls }, columns);
+    if let Some(having) = &having {
+        let condition = groups.condition_with(having, &mut OfGroups { known: &known, below: &below }, span)?;
+        groups = define::same_columns(binding, &groups, |from| BoundedStep::Filter { from, condition });
+    }
+    let mut trees = Vec::with_capacity(items.len());
+    for (item, expr) in items.iter().zip(&written) {
+        let at = if item.span.start.line == 0 { span } else { item.span };
+        let tree = groups.bind_with(expr, &mut OfGroups { known: &known, below: &below }, at)?;
+        trees.push((item.name.clone(), tree, expr));
+    }
+    define::project(binding, groups.id, trees, span)
+}
+
+/// The expressions of GROUP BY, each once.
+fn keys(select: &Select, items: &[Item], below: &Relation, span: Span) -> Outcome<Vec<Expr>> {
+    let written: Vec<Expr> = match &select.group_by {
+        GroupByExpr::All(modifiers) if modifiers.is_empty() => {
+            let plain = items.iter().filter(|item| refuse::lone_aggregate(&item.expr).is_none());
+            plain.map(|item| item.expr.clone()).collect()
+        }
+        GroupByExpr::Expressions(all, modifiers) if modifiers.is_empty() => all.clone(),
+        _ => return sets(span),
+    };
+    let mut keys = Vec::with_capacity(written.len());
+    for expr in written {
+        let at = place_of(&expr, span);
+        let key = match &expr {
+            Expr::Tuple(parts) if parts.is_empty() => continue,
+            Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_) => return sets(at),
+            Expr::Value(_) if !matches!(select.group_by, GroupByExpr::All(_)) => {
+                ordinal(&expr, items.len(), "GROUP BY", at)?.map_or(expr, |item| items[item].expr.clone())
+            }
+            _ => with_aliases(&expr, items, below),
+        };
+        if let Some(aggregate) = refuse::lone_aggregate(&key) {
+            return Fault::new(at, "an aggregate in GROUP BY").found(aggregate.to_string()).err();
+        }
+        let key = canonical(&key, below);
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    Ok(keys)
+}
+
+fn sets<T>(at: Span) -> Outcome<T> {
+    Fault::new(at, "GROUPING SETS, ROLLUP and CUBE are not supported yet")
+        .hint("write a SELECT for each set, and UNION ALL between them")
+        .err()
+}
+
+/// What has to be known of each row: keys, and arguments and filters of aggregates.
+struct Gathered {
+    inputs: Vec<Expr>,
+    calls: Vec<Call>,
+}
+
+/// A call of an aggregate: its argument and filter by their places among the inputs.
+struct Call {
+    function: Function,
+    aggregate: Aggregate,
+    argument: Option<usize>,
+    filter: Option<usize>,
+    span: Span,
+}
+
+impl Gathered {
+    /// Gathers the aggregates of an expression, those of the same text once.
+    fn gather(&mut self, expr: &Expr, span: Span) -> Outcome<()> {
+        let mut found = Vec::new();
+        refuse::each_lone_aggregate(expr, &mut |function| found.push(function.clone()));
+        for function in found {
+            if !self.calls.iter().any(|known| known.function == function) {
+                let call = self.call(function, span)?;
+                self.calls.push(call);
+            }
+        }
+        Ok(())
+    }
+
+    fn call(&mut self, function: Function, within: Span) -> Outcome<Call> {
+        let name = function_name(&function);
+        let span = place_of(&Expr::Function(function.clone()), within);
+        if function.null_treatment.is_some() || !function.within_group.is_empty() {
+            return Fault::new(span, "IGNORE NULLS, RESPECT NULLS and WITHIN GROUP are not supported yet").err();
+        }
+        let Some(signature) = aggregate_of(&name) else {
+            return Fault::new(span, format!("the aggregate {name} is not known"))
+                .expected(aggregate_names(false).join(", "))
+                .err();
+        };
+        let Some(aggregate) = signature.over_frame(is_distinct(&function)) else {
+            return without_distinct(&name, span);
+        };
+        let args = arguments(&function);
+        if args.len() > 1 {
+            return Fault::new(span, format!("{name} has {} arguments", args.len())).expected("one argument").err();
+        }
+        // Every row has a literal: count(1) is count(*).
+        let literal = |expr: &Expr| matches!(expr, Expr::Value(value) if value.value != Value::Null);
+        let value = args.first().and_then(argument);
+        let value = value.filter(|value| !(aggregate == Aggregate::Count && literal(value))).cloned();
+        let filter = function.filter.as_deref().cloned();
+        let argument = value.map(|value| self.input(value));
+        let filter = filter.map(|filter| self.input(filter));
+        Ok(Call { function, aggregate, argument, filter, span })
+    }
+
+    fn input(&mut self, expr: Expr) -> usize {
+        let known = self.inputs.iter().position(|known| *known == expr);
+        known.unwrap_or_else(|| {
+            self.inputs.push(expr);
+            self.inputs.len() - 1
+        })
+    }
+}
+
+impl Call {
+    fn bind(&self, binding: &mut Binding, rows: &Relation, within: Span) -> Outcome<GroupCall> {
+        let of = |place: usize| &rows.columns[place];
+        let data_type = self.argument.map(|place| of(place).data_type.clone());
+        let given = self.aggregate.output_type(data_type.as_ref()).map_err(|error| {
+            let value = arguments(&self.function).first().and_then(argument);
+            Box::new(argument_fault(&function_name(&self.function), value, data_type.as_ref(), &error, self.span))
+        })?;
+        if let Some(filter) = self.filter.map(of)
+            && filter.data_type != arrow::datatypes::DataType::Boolean
+        {
+            return Fault::new(self.span, "a FILTER is true or false").found(filter.name.clone()).within(within).err();
+        }
+        let id = binding.columns.add_part(&self.function.to_string(), given);
+        let (argument, filter) = (self.argument.map(|at| of(at).id), self.filter.map(|at| of(at).id));
+        Ok(GroupCall { id, aggregate: self.aggregate, argument, filter })
+    }
+}
+
+/// Keys and aggregates stand for their columns; other columns of the rows have no one value in a group.
+struct OfGroups<'a> {
+    known: &'a [(Expr, Tree)],
+    below: &'a Relation,
+}
+
+impl Special for OfGroups<'_> {
+    fn bind(&mut self, expr: &Expr) -> Result<Option<Tree>, Problem> {
+        if let Some((_, tree)) = self.known.iter().find(|(known, _)| known == expr) {
+            return Ok(Some(tree.clone()));
+        }
+        match expr {
+            Expr::Identifier(_) | Expr::CompoundIdentifier(_) if self.below.place(expr).is_some() => {
+                let name = self.below.key_name(expr);
+                Err(Problem::new(format!("{name} is neither in GROUP BY nor inside an aggregate"))
+                    .found(&name)
+                    .hint(format!("add it to GROUP BY, or write min({name}) or max({name})")))
+            }
+            Expr::Function(function) if is_window(expr) => {
+                Err(Problem::new("a window over groups is not supported yet").found(function.to_string()))
+            }
+            _ => Ok(None),
+        }
+    }
+}

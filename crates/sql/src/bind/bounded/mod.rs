@@ -1,0 +1,19 @@
+//! Queries over input that ends: GROUP BY, DISTINCT, ORDER BY, LIMIT, UNION and joins, over streams, views, output tables
+//! and the results of each other. What a stream can answer by itself is bound as in a view, and everything after it
+//! becomes steps over rows that end.
+
+mod define;
+
+mod canonical;
+mod from;
+mod order;
+
+mod plain;
+
+mod grouped;
+
+mod select;
+
+mod query;
+
+pub(crate) use query::query;

@@ -1,0 +1,193 @@
+//! Random queries over input that ends give DuckDB's answers: over NULL, NaN, infinities and -0.0, grouped, joined,
+//! united, sorted and cut off.
+
+use crate::harness::{Bench, By, Host};
+use crate::oracle;
+use sqllogictest::DB;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use tests::Chance;
+
+const STREAMS: [&str; 2] = ["one", "two"];
+const COLUMNS: [&str; 4] = ["i", "d", "t", "f"];
+
+fn value(chance: &mut Chance, column: &str) -> String {
+    if chance.permille(150) {
+        return "NULL".to_owned();
+    }
+    match column {
+        "i" => chance.between(-3, 4).to_string(),
+        "d" => {
+            let some =
+                ["'NaN'::DOUBLE", "'inf'::DOUBLE", "'-inf'::DOUBLE", "'-0.0'::DOUBLE", "0.0", "0.25", "1.5", "-7.75"];
+            chance.of(&some).to_owned()
+        }
+        "t" => format!("'{}'", chance.of(&["", "a", "b", "ab", "é", "Z"])),
+        _ => chance.of(&["true", "false"]).to_owned(),
+    }
+}
+
+fn rows(chance: &mut Chance, stream: &str) -> String {
+    let count = chance.between(1, 40);
+    let row = |at: i64, chance: &mut Chance| {
+        let values: Vec<String> = COLUMNS.iter().map(|column| value(chance, column)).collect();
+        format!("({}, TIMESTAMP '2025-12-01 00:00:00' + INTERVAL '{at}' SECOND)", values.join(", "))
+    };
+    let rows: Vec<String> = (0..count).map(|at| row(at, chance)).collect();
+    format!("INSERT INTO {stream} VALUES {}", rows.join(", "))
+}
+
+/// A condition over the columns of a name.
+fn condition(chance: &mut Chance, of: &str) -> String {
+    let some = [
+        format!("{of}.i > 0"),
+        format!("{of}.d < 1.5"),
+        format!("{of}.t IS DISTINCT FROM 'a'"),
+        format!("{of}.f"),
+        format!("{of}.i BETWEEN -1 AND 2.5 OR {of}.t LIKE '%b'"),
+        format!("{of}.i IN (1, 2, NULL) IS NULL"),
+    ];
+    some[chance.below(some.len() as u64) as usize].clone()
+}
+
+fn aggregate(chance: &mut Chance, of: &str) -> String {
+    let some = [
+        "count(*)".to_owned(),
+        format!("count({of}.t)"),
+        format!("count(DISTINCT {of}.t)"),
+        format!("count(DISTINCT {of}.d)"),
+        format!("sum({of}.i)"),
+        format!("sum({of}.d)"),
+        format!("avg({of}.i)"),
+        format!("min({of}.d)"),
+        format!("max({of}.d)"),
+        format!("min({of}.t)"),
+        format!("max({of}.f)"),
+        format!("max({of}.ts)"),
+        format!("stddev({of}.i)"),
+        format!("var_pop({of}.i)"),
+        format!("sum({of}.i * 2) + count(*)"),
+    ];
+    let call = some[chance.below(some.len() as u64) as usize].clone();
+    if chance.permille(200) && !call.contains('+') {
+        return format!("{call} FILTER (WHERE {})", condition(chance, of));
+    }
+    call
+}
+
+fn key(chance: &mut Chance, of: &str) -> String {
+    let some = [
+        format!("{of}.i"),
+        format!("{of}.d"),
+        format!("{of}.t"),
+        format!("{of}.f"),
+        format!("{of}.i % 2"),
+        format!("length({of}.t) > 1"),
+        format!("coalesce({of}.t, 'none')"),
+    ];
+    some[chance.below(some.len() as u64) as usize].clone()
+}
+
+/// Every column of the answer orders it, so that only equal rows are in no order.
+fn order(chance: &mut Chance, columns: usize) -> String {
+    let mut places: Vec<usize> = (1..=columns).collect();
+    for at in (1..places.len()).rev() {
+        places.swap(at, chance.below(at as u64 + 1) as usize);
+    }
+    let key = |place: usize, chance: &mut Chance| {
+        let direction = chance.of(&["", " ASC", " DESC"]);
+        format!("{place}{direction}{}", chance.of(&["", " NULLS FIRST", " NULLS LAST"]))
+    };
+    let keys: Vec<String> = places.into_iter().map(|place| key(place, chance)).collect();
+    let limit = chance.of(&["", "", " LIMIT 7", " LIMIT 5 OFFSET 3", " OFFSET 4", " LIMIT 0"]);
+    format!(" ORDER BY {}{limit}", keys.join(", "))
+}
+
+/// What a SELECT reads, and a name in it with all columns.
+fn from(chance: &mut Chance) -> (String, &'static str) {
+    let (one, other) = (chance.of(&STREAMS), chance.of(&STREAMS));
+    let filter = condition(chance, "s");
+    let on =
+        chance.of(&["a.i = b.i", "a.t = b.t AND a.f = b.f", "a.i = b.d", "a.i = b.i AND a.d < b.d", "a.i + 1 = b.i"]);
+    let join = chance.of(&["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"]);
+    match chance.below(6) {
+        0 | 1 => (format!("{one} a"), "a"),
+        2 => (format!("(SELECT * FROM {one} s WHERE {filter}) a"), "a"),
+        3 => (format!("{one} a {join} {other} b ON {on}"), "a"),
+        4 => (format!("{one} b {join} (SELECT * FROM {other} s WHERE {filter}) a ON {on}"), "a"),
+        _ => (format!("(SELECT DISTINCT i, d, t, f, ts FROM {one} UNION ALL FROM {other}) a"), "a"),
+    }
+}
+
+fn grouped(chance: &mut Chance) -> (String, usize) {
+    let (from, of) = from(chance);
+    let mut keys: Vec<String> = Vec::new();
+    for _ in 0..chance.below(3) {
+        let key = key(chance, of);
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    let aggregates: Vec<String> = (0..chance.between(1, 3)).map(|_| aggregate(chance, of)).collect();
+    let all: Vec<String> = keys.iter().chain(&aggregates).cloned().collect();
+    let named: Vec<String> = all.iter().enumerate().map(|(at, expr)| format!("{expr} AS c{at}")).collect();
+    let mut select = format!("SELECT {} FROM {from}", named.join(", "));
+    if chance.permille(400) {
+        select += &format!(" WHERE {}", condition(chance, of));
+    }
+    let by: Vec<String> = match chance.below(3) {
+        0 => keys.clone(),
+        1 => (1..=keys.len()).map(|place| place.to_string()).collect(),
+        _ => (0..keys.len()).map(|at| format!("c{at}")).collect(),
+    };
+    if !by.is_empty() {
+        select += &format!(" GROUP BY {}", by.join(", "));
+    }
+    if chance.permille(300) {
+        select += chance.of(&[" HAVING count(*) > 1", " HAVING count(*) > 1 OR count(DISTINCT t_) = 0"]);
+    }
+    (select.replace("t_", &format!("{of}.t")), all.len())
+}
+
+fn plain(chance: &mut Chance) -> (String, usize) {
+    let (from, of) = from(chance);
+    let distinct = chance.of(&["", "DISTINCT "]);
+    let columns: Vec<String> = (0..chance.between(1, 3)).map(|at| format!("{} AS c{at}", key(chance, of))).collect();
+    let select = format!("SELECT {distinct}{} FROM {from} WHERE {}", columns.join(", "), condition(chance, of));
+    (select, columns.len())
+}
+
+fn query(chance: &mut Chance) -> String {
+    let (select, columns) = if chance.permille(600) { grouped(chance) } else { plain(chance) };
+    match chance.below(8) {
+        0 => format!("WITH w AS ({select}) SELECT c0, count(*) AS n FROM w GROUP BY c0{}", order(chance, 2)),
+        1 => format!("{select} UNION {select}{}", order(chance, columns)),
+        2 => format!("SELECT * FROM ({select}) x{}", order(chance, columns)),
+        _ => select + &order(chance, columns),
+    }
+}
+
+fn agreed(seed: u64) -> usize {
+    let mut chance = Chance::new(seed);
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let mut bench = Bench::new(Host { workers: 2, archives: false, by: By::Seed(seed) }, asked.clone());
+    for stream in STREAMS {
+        let columns = "i BIGINT, d DOUBLE, t TEXT, f BOOLEAN, ts TIMESTAMP";
+        let create = format!("CREATE STREAM {stream} ({columns}, WATERMARK FOR ts AS ts) LIVE {stream}");
+        bench.run(&create).unwrap_or_else(|error| panic!("{create}: {error}"));
+        let insert = rows(&mut chance, stream);
+        bench.run(&insert).unwrap_or_else(|error| panic!("{insert}: {error}"));
+    }
+    for _ in 0..25 {
+        let select = query(&mut chance);
+        bench.run(&select).unwrap_or_else(|error| panic!("seed {seed}: {select}: {error}"));
+    }
+    let asked = asked.lock().expect("no other thread fails");
+    oracle::agree(&PathBuf::from(format!("seed {seed}")), &asked).unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"))
+}
+
+#[test]
+fn random_queries_give_duckdbs_answers() {
+    let agreed: usize = (0..16).map(agreed).sum();
+    assert!(agreed > 350, "DuckDB took only {agreed} of 400 queries");
+}
