@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod arrivals;
 mod ended;
 mod frontiers;
 mod joined;
