@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod alone;
+mod arrivals;
 mod ended;
 mod frontiers;
 mod joined;

@@ -31,6 +31,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// The property that says up to where an archive holds its topic.
 const FRONTIER: &str = "riverrun.frontier";
+/// The property that says which of the table's schemas its columns are of.
+const CURRENT_SCHEMA: &str = "current-schema";
 /// How many footers are kept: about as many files overlap at one time.
 const FOOTERS_KEPT: usize = 8;
 
@@ -58,6 +60,7 @@ impl TableFiles {
         let metadata = table.metadata();
         let columns = metadata.current_schema().as_struct().fields();
         let mut properties = metadata.properties().clone();
+        properties.insert(CURRENT_SCHEMA.to_owned(), metadata.current_schema_id().to_string());
         let mut data_files = Vec::new();
         if let Some(snapshot) = metadata.current_snapshot() {
             properties.extend(snapshot.summary().additional_properties.clone());

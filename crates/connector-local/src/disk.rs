@@ -3,6 +3,7 @@
 use dataflow::{Error, no_room};
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// An error of the operating system. A disk that is full or a file that may not grow is named as such; both may pass, so the kind is `Unavailable`.
@@ -23,6 +24,14 @@ pub(crate) fn io_error(doing: &str, path: &Path, error: io::Error) -> Error {
 /// The size of a file.
 pub(crate) fn file_bytes(path: &Path) -> dataflow::Result<u64> {
     Ok(std::fs::metadata(path).map_err(|e| io_error("look at", path, e))?.len())
+}
+
+/// What the system says of a file that was changed: which one it is, and when it changed last. Its time of
+/// modification can be set by anyone, that of its last change of any kind cannot.
+pub(crate) fn file_state(path: &Path) -> dataflow::Result<String> {
+    let found = std::fs::metadata(path).map_err(|e| io_error("look at", path, e))?;
+    let changed = (found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec());
+    Ok(format!("{}:{}.{}:{}.{} ", found.ino(), changed.0, changed.1, changed.2, changed.3))
 }
 
 /// Makes the entries of a folder durable.

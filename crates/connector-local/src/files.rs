@@ -21,8 +21,10 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use dataflow::{Error, RecordBatches, Result, TimedFile, TimedFiles};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use values::Encoding;
+
+use crate::disk::file_state;
 
 use self::format::{Format, Packing};
 use self::parquet::ParquetFiles;
@@ -46,6 +48,7 @@ pub struct Files {
     schema: SchemaRef,
     files: Vec<TimedFile>,
     contents: Contents,
+    state: String,
 }
 
 enum Contents {
@@ -58,7 +61,10 @@ impl Files {
     /// root. `*` and `?` stand for characters within one step of a path. An error when nothing matches. A column of a
     /// Parquet file that CAST does not take to its declared type is an error.
     pub fn open(pattern: &str, folder: &Path, columns: &[FileColumn], encoding: Encoding) -> Result<Files> {
-        let found = Found::by(pattern, folder, encoding)?;
+        // Before they are read, so that a change in the meantime is seen the next time.
+        let paths = glob::matching(pattern, folder)?;
+        let state = paths.iter().map(|path| file_state(path)).collect::<Result<String>>()?;
+        let found = Found::of(pattern, folder, paths, encoding)?;
         let (schema, contents, files) = match found {
             Found::Parquet(files) => {
                 let (parquet, schema, files) = ParquetFiles::open(pattern, files, columns)?;
@@ -69,17 +75,22 @@ impl Files {
                 (schema, Contents::Text(text), files)
             }
         };
-        Ok(Files { pattern: pattern.to_owned(), schema, files, contents })
+        Ok(Files { pattern: pattern.to_owned(), schema, files, contents, state })
     }
 
     /// The columns of files of which nothing is declared: those of Parquet files are in their footers; CSV and JSON
     /// lines are read once to find the types: BOOLEAN, BIGINT, DOUBLE, TIMESTAMP where every value is one, else TEXT.
     /// Fields of nested objects become columns such as `payload.user.id`. Where files differ, the wider type holds.
     pub fn inferred_schema(pattern: &str, folder: &Path, encoding: Encoding) -> Result<SchemaRef> {
-        match Found::by(pattern, folder, encoding)? {
+        match Found::of(pattern, folder, glob::matching(pattern, folder)?, encoding)? {
             Found::Parquet(files) => parquet::common_schema(&files),
             Found::Text(files) => infer::schema(&files),
         }
+    }
+
+    /// What differs when a file was changed, even where its size is the same.
+    pub fn state(&self) -> &str {
+        &self.state
     }
 
     /// Whether a pattern names any file.
@@ -108,8 +119,7 @@ enum Found {
 }
 
 impl Found {
-    fn by(pattern: &str, folder: &Path, encoding: Encoding) -> Result<Found> {
-        let paths = glob::matching(pattern, folder)?;
+    fn of(pattern: &str, folder: &Path, paths: Vec<PathBuf>, encoding: Encoding) -> Result<Found> {
         let formats = paths.iter().map(|path| Format::of(path)).collect::<Result<Vec<_>>>()?;
         let Some((format, _)) = formats.first().copied() else {
             return Err(Error::invalid(format!("no file matches \"{pattern}\" in \"{}\"", folder.display())));

@@ -127,7 +127,7 @@ impl DeclaredFiles {
     /// Checks that every column that is not computed is there with a type that can be cast to the declared one.
     pub fn new(inner: Arc<dyn TimedFiles>, stream: &Stream) -> Result<DeclaredFiles> {
         let schema = inner.schema();
-        let (mut names, mut time) = (Vec::new(), None);
+        let (mut names, mut time, mut bounded) = (Vec::new(), None, Vec::new());
         for (index, source) in stream.sources.iter().enumerate() {
             let ColumnSource::Path(path) = source else { continue };
             let declared = stream.schema.field(index);
@@ -137,10 +137,12 @@ impl DeclaredFiles {
             if index == stream.time_column {
                 time = Some(found.name().clone());
             }
+            if index == stream.time_column || Some(index) == stream.arrival {
+                bounded.push((found.name().clone(), declared.name().clone()));
+            }
             names.push(found.name().clone());
         }
-        let time_name = stream.schema.field(stream.time_column).name();
-        let files = inner.files().iter().map(|file| with_bounds_of(file, time.as_deref(), time_name)).collect();
+        let files = inner.files().iter().map(|file| with_bounds_of(file, &bounded)).collect();
         Ok(DeclaredFiles { inner, columns: DeclaredColumns { stream: stream.clone() }, names, time, files })
     }
 }
@@ -183,11 +185,11 @@ fn check_cast(files: &dyn TimedFiles, stream: &Stream, found: &FieldRef, to: &Da
     )))
 }
 
-/// A file whose bounds are those of the time column alone, under its declared name.
-fn with_bounds_of(file: &TimedFile, from: Option<&str>, to: &str) -> TimedFile {
+/// A file whose bounds are those of some of its columns, under their declared names.
+fn with_bounds_of(file: &TimedFile, columns: &[(String, String)]) -> TimedFile {
     let renamed = |bounds: &[(String, Bounds)]| {
-        let bounds = bounds.iter().filter(|(name, _)| Some(name.as_str()) == from);
-        bounds.map(|(_, bounds)| (to.to_owned(), *bounds)).collect()
+        let of = |name: &String| bounds.iter().find(|(own, _)| own == name).map(|(_, bounds)| *bounds);
+        columns.iter().filter_map(|(own, declared)| Some((declared.clone(), of(own)?))).collect()
     };
     let groups = file.groups.iter().map(|group| RowGroup { bounds: renamed(&group.bounds), rows: group.rows });
     let (groups, bounds) = (groups.collect(), renamed(&file.bounds));

@@ -95,6 +95,7 @@ mod tests {
             delay: Span(10),
             quiet: Quiet::Never,
             late: Late::Move,
+            arrival: None,
             dedup_key: vec![],
             bad_rows: BadRowPolicy::Fail,
             row_text: crate::dead_letter::row_text,

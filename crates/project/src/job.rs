@@ -1,5 +1,6 @@
 //! A job: the graph of a target, its readers over history and topics, and its sinks.
 
+use crate::arrivals::with_clocks;
 use crate::collected_rows::Rows;
 use crate::dead_letter::row_text;
 use crate::declared_columns::{ComputedDecode, DeclaredFiles, file_columns};
@@ -28,6 +29,9 @@ const READ_BYTES: usize = 4 << 20;
 
 /// The memory that reading history may take before rows are spilled, per stream.
 const HISTORY_BYTES_MAX: usize = 256 << 20;
+
+/// The properties of a table that say which columns the values of its files are.
+const TABLE_STATE: [&str; 2] = ["current-schema", "schema.name-mapping.default"];
 
 /// The folder of a warehouse for rows that do not fit in memory.
 const SPILL: &str = "_riverrun/spill";
@@ -258,11 +262,18 @@ impl Project {
             None => None,
         };
         let (history, history_frontier) = match &stream.history {
-            Some(History::Table(table)) => self.table(stream, table)?,
+            Some(History::Table(table)) => match self.table(stream, table)? {
+                // Beside a topic, and in an archive, the broker's arrivals stand.
+                (Some(files), None) if stream.live.is_none() => {
+                    let state = TABLE_STATE.map(|property| files.property(property).unwrap_or_default()).concat();
+                    (Some(self.with_clocks(files, stream, &state)?), None)
+                }
+                archived => archived,
+            },
             Some(History::Files(pattern, encoding)) => {
-                let files = Files::open(pattern, &self.folder.root, &file_columns(stream), *encoding)?;
-                let files = Arc::new(files);
-                (Some(Arc::new(DeclaredFiles::new(files, stream)?) as Arc<dyn TimedFiles>), None)
+                let files = Arc::new(Files::open(pattern, &self.folder.root, &file_columns(stream), *encoding)?);
+                let declared = Arc::new(DeclaredFiles::new(files.clone(), stream)?);
+                (Some(self.with_clocks(declared, stream, files.state())?), None)
             }
             None => (None, None),
         };
@@ -273,6 +284,12 @@ impl Project {
             )));
         }
         Ok(StreamInput { spec: stream_spec(stream), history, history_frontier, live })
+    }
+
+    fn with_clocks(&self, files: Arc<dyn TimedFiles>, stream: &Stream, state: &str) -> Result<Arc<dyn TimedFiles>> {
+        let (warehouse, spec) = (self.warehouse_path(), stream_spec(stream));
+        let spill = SpillFolder::new(&warehouse);
+        with_clocks(files, (stream, &spec), state, (&warehouse, spill.path()))
     }
 
     /// The topic of a stream, if it is there.
@@ -368,6 +385,7 @@ pub(crate) fn stream_spec(stream: &Stream) -> StreamSpec {
         delay: stream.delay,
         quiet: stream.quiet,
         late: stream.late,
+        arrival: stream.arrival,
         dedup_key: stream.dedup.as_ref().map(|dedup| dedup.keys.clone()).unwrap_or_default(),
         bad_rows: stream.bad_rows,
         row_text,

@@ -12,6 +12,7 @@ mod lock;
 
 mod open;
 
+mod arrivals;
 mod collected_rows;
 mod dead_letter;
 mod declared_columns;

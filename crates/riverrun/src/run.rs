@@ -222,6 +222,7 @@ impl Summary<'_> {
         );
         text += &self.streams();
         text += &self.without_rows();
+        text += &self.without_arrival();
         text += &self.conservation();
         text += &self.peak.text();
         text += &self.decisions();
@@ -277,6 +278,19 @@ impl Summary<'_> {
             all => format!("streams {} and {} more", all[..STREAMS_NAMED].join(", "), all.len() - STREAMS_NAMED),
         };
         format!("nothing was read of {of}: no row for this run in HISTORY or LIVE\n")
+    }
+
+    /// The streams whose rows were all on time because nothing says when they came.
+    fn without_arrival(&self) -> String {
+        let lacks = |stream: &&Arc<StreamStats>| stream.history_lacks_arrival;
+        let names: Vec<&str> = self.stats.iter().filter(lacks).map(|stream| stream.name.as_str()).collect();
+        let (of, them) = match names.as_slice() {
+            [] => return String::new(),
+            [name] => ((*name).to_owned(), "it"),
+            all if all.len() <= STREAMS_NAMED => (all.join(", "), "them"),
+            all => (format!("{} and {} more", all[..STREAMS_NAMED].join(", "), all.len() - STREAMS_NAMED), "them"),
+        };
+        format!("history of {of} has no arrival: no row of {them} can be late\n")
     }
 
     fn conservation(&self) -> String {
@@ -367,7 +381,7 @@ impl Summary<'_> {
             .map(|stream| {
                 let counts = stream.counts();
                 json!({
-                    "stream": stream.name, "history_rows": counts.history_rows, "live_rows": counts.live_rows,
+                    "stream": stream.name, "history_rows": counts.history_rows, "history_lacks_arrival": stream.history_lacks_arrival, "live_rows": counts.live_rows,
                     "late_moved": counts.late_moved, "late_dropped": counts.late_dropped, "quarantined": counts.quarantined,
                     "bad": counts.bad, "dead_lettered": counts.dead_lettered, "joined": counts.joined, "watermark": counts.watermark.to_string(),
                 })

@@ -3,14 +3,21 @@
 //! The row groups of all files are dealt to 64 shares, once per stream (`plan`). A reader merges those of its shares
 //! (`merge`) on a background thread, and finds pieces that are ready (`ahead`); a checkpoint has a position per share
 //! (`position`), from which any other reader goes on.
+//!
+//! Files whose rows have an arrival of their own (`arrived`) get their clocks from a pass over all of them (`clock_pass`)
+//! that comes before.
 
 mod ahead;
+mod arrived;
 mod bytes;
+mod clock_pass;
 mod merge;
 mod plan;
 mod position;
 mod share_rows;
+mod sorter;
 mod spill;
+mod stored_clocks;
 #[cfg(test)]
 mod tests;
 mod waiting;
@@ -28,6 +35,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Waker;
 
+pub use arrived::ArrivedFiles;
 pub(crate) use merge::HistoryRoom;
 pub(crate) use plan::{HistoryPlan, SHARES};
 pub(crate) use position::SharePosition;

@@ -3,7 +3,7 @@
 //!
 //! This crate knows no connector: it reads through [`dataflow::TimedFiles`], [`dataflow::Topic`] and
 //! [`dataflow::Decode`]. It starts no thread of its own, gives what is read ahead to [`dataflow::Background`], and reads no clock; its only
-//! files are those that it spills to.
+//! files are those that it spills to, and the clocks of files that have arrivals.
 //! Modules are listed in the order in which a row meets them.
 
 mod archive;
@@ -12,6 +12,7 @@ mod clock;
 mod coordinator;
 mod frontier;
 mod history;
+mod layout;
 mod live;
 mod open;
 mod partition;
@@ -29,6 +30,7 @@ pub use archive::{Archiver, CLOCK_PROPERTY, archive_schema, check_clock_property
 pub use clock::{PartitionClock, Placed};
 pub use dataflow::{BadRowPolicy, Late, Quiet};
 pub use frontier::{FRONTIER_PROPERTY, Frontier, PartitionFrontier};
+pub use history::ArrivedFiles;
 pub use open::{Options, Readers, Seam, StreamInput, check_stream};
 pub use source::{Lead, Live};
 pub use spec::StreamSpec;

@@ -276,7 +276,7 @@ impl LiveReader {
             let shown_at = || format!("topic \"{topic}\", partition {index}, message {}", shown(Some(position)));
             let clock = partition.clock.at(arrival);
             let coordinate = Coordinate { partition: index, position, arrival, clock };
-            let place = RowPlace { row, coordinate: Some(coordinate), at: &shown_at };
+            let place = RowPlace { row, coordinate: Some(coordinate), arrival: Some(arrival), at: &shown_at };
             let is_bad = bad.peek().is_some_and(|(bad, _)| *bad == at);
             let event = if is_bad { None } else { event_time(&events, row as usize) };
             // The clock rules that out, unless the partition was said to be drained up to a time after this arrival. One

@@ -4,7 +4,7 @@ use crate::archive::{CLOCK_PROPERTY, check_clock_property};
 use crate::coordinator::{JobCoordinator, StreamTime};
 use crate::frontier::{FRONTIER_PROPERTY, Frontier};
 use crate::history::{HistoryPlan, HistoryRoom, SharePosition};
-use crate::placing::Layout;
+use crate::layout::{Layout, Stamps};
 use crate::position::{PartitionPosition, ShareBytes};
 use crate::probe::{begin, history_cap, resume};
 use crate::reader::StreamReader;
@@ -214,7 +214,9 @@ fn open_stream(
     }
     let rows = stream.history.as_ref().map_or(0, |history| history.files().iter().map(|file| file.rows).sum());
     let all = splits_of(&stream, history.as_deref());
-    let stats = Arc::new(StreamStats::new(&spec.name, rows, all.len().max(1)));
+    let lacks_arrival = |plan: &Arc<HistoryPlan>| rows > 0 && plan.layout.stamps == Stamps::Nothing;
+    let stats = StreamStats::new(&spec.name, rows, all.len().max(1));
+    let stats = Arc::new(stats.of_history(history.as_ref().is_some_and(lacks_arrival)));
     let known: Vec<&SplitState> = restored
         .iter()
         .flat_map(|state| &state.splits)
@@ -275,7 +277,7 @@ fn frontier_of(stream: &StreamInput, topic: &dyn Topic, rows: u64) -> Result<Fro
         Some(frontier) => Some(frontier.clone()),
         None => property().map_err(|error| error.context(format!("history \"{}\"", files.name())))?,
     };
-    if rows > 0 && !Layout::of(&stream.spec, files.name(), &files.schema())?.archive {
+    if rows > 0 && Layout::of(&stream.spec, files.name(), &files.schema())?.stamps != Stamps::Coordinates {
         return Err(Error::invalid(format!(
             "stream \"{name}\": history \"{}\" has no message coordinates, so topic \"{}\" cannot continue it exactly; \
              write it with ARCHIVE {name}, or leave out LIVE",

@@ -1,17 +1,17 @@
 //! Turns rows as they were stored or sent into a batch with times and orders, and counts those that fall out.
 
 use crate::clock::Placed;
-use crate::frontier::{message_id, parse_message_id};
+use crate::frontier::message_id;
 use crate::{StreamSpec, StreamStats};
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanBufferBuilder, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray,
     UInt32Array,
 };
 use arrow::compute::{CastOptions, cast_with_options, take_record_batch};
-use arrow::datatypes::{DataType, Int32Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Schema, TimeUnit, TimestampMicrosecondType};
 use dataflow::{
-    BadRowPolicy, Batch, DeadLetter, ERROR_COLUMN, Error, EventTime, Late, Port, Position, ProcessingTime, RAW_COLUMN,
-    Result, RowOrder, Span, dead_letters, key_hashes, late_schema,
+    BadRowPolicy, Batch, DeadLetter, Error, EventTime, Late, Port, Position, ProcessingTime, Result, RowOrder, Span,
+    dead_letters, key_hashes, late_schema,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -39,7 +39,7 @@ pub(crate) fn instants(column: &ArrayRef) -> Result<TimestampMicrosecondArray> {
     }
 }
 
-fn cast_to(column: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
+pub(crate) fn cast_to(column: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
     if column.data_type() == to {
         return Ok(column.clone());
     }
@@ -61,6 +61,7 @@ pub(crate) struct Coordinate {
 pub(crate) struct RowPlace<'a> {
     pub row: u32,
     pub coordinate: Option<Coordinate>,
+    pub arrival: Option<ProcessingTime>,
     pub at: &'a dyn Fn() -> String,
 }
 
@@ -110,6 +111,11 @@ impl<'a> Rows<'a> {
         }
     }
 
+    /// The same, where rows before one leave at no other port.
+    pub fn aside_from(self, row: usize) -> Self {
+        Rows { aside_from: row, ..self }
+    }
+
     /// Takes a row as its clock placed it.
     pub fn put(&mut self, placed: Placed, place: &RowPlace) -> Result<()> {
         let (time, late) = match placed {
@@ -152,8 +158,8 @@ impl<'a> Rows<'a> {
         }
         self.removed.rows.push(place.row);
         self.removed.times.push(time.0);
-        self.removed.orders.push(place.order()?.unwrap_or_default());
-        self.removed.arrivals.push(place.coordinate.map(|at| at.arrival.0));
+        self.removed.orders.extend(place.order()?);
+        self.removed.arrivals.push(place.arrival.map(|arrival| arrival.0));
         Ok(())
     }
 
@@ -209,7 +215,7 @@ impl<'a> Rows<'a> {
         let declared = self.declared(columns, &self.kept)?;
         let orders = match self.orders.len() == self.kept.len() {
             true => self.orders,
-            false => content_orders(&declared, &self.spec.dedup_key)?,
+            false => content_orders(declared.columns(), declared.num_rows(), &self.spec.dedup_key)?,
         };
         let batch = Batch::new(declared, self.times, orders)?;
         Ok((if self.any_late { batch.with_late(self.late.finish())? } else { batch }, aside))
@@ -218,10 +224,14 @@ impl<'a> Rows<'a> {
     fn late_rows(&self, columns: &RecordBatch) -> Result<Batch> {
         let LateRows { rows, times, orders, arrivals } = &self.removed;
         let mut columns = self.declared(columns, rows)?.columns().to_vec();
+        let orders = match orders.len() == rows.len() {
+            true => orders.clone(),
+            false => content_orders(&columns, rows.len(), &self.spec.dedup_key)?,
+        };
         columns.push(Arc::new(TimestampMicrosecondArray::from(times.clone())));
         columns.push(Arc::new(TimestampMicrosecondArray::from(arrivals.clone())));
         let columns = RecordBatch::try_new(late_schema(&self.spec.schema), columns)?;
-        Batch::new(columns, times.clone(), orders.clone())
+        Batch::new(columns, times.clone(), orders)
     }
 
     /// Gives dead letters whose bytes could be decoded the text of their row.
@@ -287,145 +297,14 @@ impl RowPlace<'_> {
     }
 }
 
-fn content_orders(columns: &RecordBatch, dedup_key: &[usize]) -> Result<Vec<RowOrder>> {
-    let rows = columns.num_rows();
-    let whole = key_hashes(columns.columns(), rows)?;
+/// The orders of rows that have no coordinates: by their DEDUP key, then by all of their declared columns.
+pub(crate) fn content_orders(columns: &[ArrayRef], rows: usize, dedup_key: &[usize]) -> Result<Vec<RowOrder>> {
+    let whole = key_hashes(columns, rows)?;
     if dedup_key.is_empty() {
         let none = key_hashes(&[], 1)?[0];
         return Ok(whole.into_iter().map(|row| RowOrder::of_hashes(none, row)).collect());
     }
-    let key = key_hashes(columns.project(dedup_key)?.columns(), rows)?;
+    let key: Vec<ArrayRef> = dedup_key.iter().map(|&column| columns[column].clone()).collect();
+    let key = key_hashes(&key, rows)?;
     Ok(key.into_iter().zip(whole).map(|(key, row)| RowOrder::of_hashes(key, row)).collect())
-}
-
-/// How the rows of a history are read: which columns, and what their times and orders come from.
-pub(crate) struct Layout {
-    /// The names of the columns to read: the declared ones, then those that the time needs.
-    pub columns: Vec<String>,
-    /// The names of the columns from which a row's time can be told, event time first.
-    pub time_columns: Vec<String>,
-    /// Whether the rows have coordinates, arrivals and clocks.
-    pub archive: bool,
-    /// Whether rows come with the reason why they cannot be used, and with their bytes.
-    errors: bool,
-    raw: bool,
-}
-
-impl Layout {
-    /// Finds the declared and the hidden columns; an error names a declared one that is missing.
-    pub fn of(spec: &StreamSpec, history: &str, schema: &SchemaRef) -> Result<Layout> {
-        let mut columns = Vec::new();
-        for field in spec.schema.fields() {
-            let Some(name) = find(schema, field.name()) else {
-                let found: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-                return Err(Error::invalid(format!(
-                    "stream \"{}\": history \"{history}\" has no column \"{}\"; it has {}",
-                    spec.name,
-                    field.name(),
-                    found.join(", ")
-                )));
-            };
-            columns.push(name);
-        }
-        let hidden = [PARTITION, MESSAGE_ID, ARRIVAL, CLOCK, ERROR_COLUMN];
-        let archive = hidden.iter().all(|name| schema.field_with_name(name).is_ok());
-        let mut time_columns = vec![columns[spec.time_column].clone()];
-        let has = |name: &str| schema.field_with_name(name).is_ok();
-        let (errors, raw) =
-            (has(ERROR_COLUMN), has(ERROR_COLUMN) && has(RAW_COLUMN) && spec.bad_rows == BadRowPolicy::DeadLetter);
-        if archive {
-            columns.extend(hidden.map(str::to_owned));
-            time_columns.push(CLOCK.to_owned());
-            if spec.bad_rows == BadRowPolicy::DeadLetter {
-                time_columns.push(ARRIVAL.to_owned());
-            }
-        } else if errors {
-            columns.push(ERROR_COLUMN.to_owned());
-        }
-        if raw {
-            columns.push(RAW_COLUMN.to_owned());
-        }
-        Ok(Layout { columns, time_columns, archive, errors, raw })
-    }
-
-    /// Places rows of a file, read by the columns of this layout. `at` names the row at an index. Rows before
-    /// `aside_from` are counted, but leave at no other port.
-    pub fn place(
-        &self,
-        spec: &StreamSpec,
-        stats: &StreamStats,
-        columns: &RecordBatch,
-        aside_from: usize,
-        at: &dyn Fn(usize) -> String,
-    ) -> Result<(Batch, Aside)> {
-        let events = instants(columns.column(spec.time_column))?;
-        let hidden = if self.archive { Some(Archived::of(spec, columns)?) } else { None };
-        let by_name = |name: &str| columns.column_by_name(name).filter(|_| self.errors);
-        let errors = by_name(ERROR_COLUMN).map(|column| cast_to(column, &DataType::Utf8)).transpose()?;
-        let errors = errors.as_ref().map(|column| column.as_string::<i32>());
-        let raw =
-            by_name(RAW_COLUMN).filter(|_| self.raw).map(|column| cast_to(column, &DataType::Binary)).transpose()?;
-        let raw = raw.as_ref().map(|column| column.as_binary::<i32>());
-        let mut rows = Rows { aside_from, ..Rows::new(spec, stats, columns.num_rows()) };
-        for row in 0..columns.num_rows() {
-            let coordinate = hidden.as_ref().map(|hidden| hidden.coordinate(row, at)).transpose()?;
-            let place = RowPlace { row: row as u32, coordinate, at: &|| at(row) };
-            if let Some(why) = errors.filter(|errors| errors.is_valid(row)).map(|errors| errors.value(row)) {
-                let raw = raw.filter(|raw| raw.is_valid(row)).map(|raw| raw.value(row));
-                rows.bad(why, raw, &place)?;
-                continue;
-            }
-            let Some(event) = event_time(&events, row) else {
-                rows.bad("it has no event time", None, &place)?;
-                continue;
-            };
-            // Rows that others wrote have no arrival: their time is their event time, and nothing is late.
-            let placed = coordinate
-                .map_or(Placed::OnTime(event), |at| crate::clock::place(event, at.arrival, at.clock, spec.delay));
-            rows.put(placed, &place)?;
-        }
-        rows.finish(columns)
-    }
-}
-
-/// The hidden columns that give the rows of an archive their time.
-struct Archived {
-    partitions: ArrayRef,
-    message_ids: ArrayRef,
-    arrivals: TimestampMicrosecondArray,
-    clocks: TimestampMicrosecondArray,
-}
-
-impl Archived {
-    fn of(spec: &StreamSpec, columns: &RecordBatch) -> Result<Archived> {
-        let hidden = |index: usize| columns.column(spec.schema.fields().len() + index);
-        Ok(Archived {
-            partitions: cast_to(hidden(0), &DataType::Int32)?,
-            message_ids: cast_to(hidden(1), &DataType::Utf8)?,
-            arrivals: instants(hidden(2))?,
-            clocks: instants(hidden(3))?,
-        })
-    }
-
-    fn coordinate(&self, row: usize, at: &dyn Fn(usize) -> String) -> Result<Coordinate> {
-        let message_id = self.message_ids.as_string::<i32>().value(row);
-        let position = parse_message_id(message_id)
-            .ok_or_else(|| Error::corrupt(format!("{}: {MESSAGE_ID} is \"{message_id}\"", at(row))))?;
-        Ok(Coordinate {
-            partition: self.partitions.as_primitive::<Int32Type>().value(row) as u32,
-            position,
-            arrival: ProcessingTime(self.arrivals.value(row)),
-            clock: self.clocks.is_valid(row).then(|| EventTime(self.clocks.value(row))),
-        })
-    }
-}
-
-/// The name that a column has in a schema: the same, or else the only one that differs in case alone.
-fn find(schema: &SchemaRef, name: &str) -> Option<String> {
-    if schema.field_with_name(name).is_ok() {
-        return Some(name.to_owned());
-    }
-    let mut alike = schema.fields().iter().filter(|field| field.name().eq_ignore_ascii_case(name));
-    let found = alike.next()?.name().clone();
-    alike.next().is_none().then_some(found)
 }

@@ -18,6 +18,8 @@ pub struct StreamSpec {
     pub quiet: Quiet,
     /// What happens to late rows.
     pub late: Late,
+    /// Which column says when a row of a history without coordinates arrived, if one does.
+    pub arrival: Option<usize>,
     /// The columns of the DEDUP key; they order rows of equal time that have no coordinates.
     pub dedup_key: Vec<usize>,
     /// What happens to bad rows.
@@ -32,18 +34,20 @@ impl StreamSpec {
         self.schema.field(self.time_column).name()
     }
 
-    /// Refuses what cannot be read: a time column that is no timestamp, a negative delay.
+    /// Refuses what cannot be read: an event time or an arrival that is no timestamp, a negative delay.
     pub(crate) fn check(&self) -> Result<()> {
-        let Some(time) = self.schema.fields().get(self.time_column) else {
-            return Err(Error::internal(format!("stream \"{}\" has no column {}", self.name, self.time_column)));
-        };
-        if !matches!(time.data_type(), DataType::Timestamp(..)) {
-            return Err(Error::invalid(format!(
-                "stream \"{}\": the watermark's column \"{}\" is {}, expected a timestamp",
-                self.name,
-                time.name(),
-                time.data_type()
-            )));
+        for column in [Some(self.time_column), self.arrival].into_iter().flatten() {
+            let Some(time) = self.schema.fields().get(column) else {
+                return Err(Error::internal(format!("stream \"{}\" has no column {column}", self.name)));
+            };
+            if !matches!(time.data_type(), DataType::Timestamp(..)) {
+                return Err(Error::invalid(format!(
+                    "stream \"{}\": the watermark's column \"{}\" is {}, expected a timestamp",
+                    self.name,
+                    time.name(),
+                    time.data_type()
+                )));
+            }
         }
         if self.delay < Span::ZERO || self.quiet.allowance() < Span::ZERO {
             return Err(Error::invalid(format!("stream \"{}\": a span of its watermark is negative", self.name)));

@@ -10,6 +10,8 @@ pub struct StreamStats {
     pub name: String,
     /// How many rows the files of its history have.
     pub history_total: u64,
+    /// Whether its history has rows, none of which says when it arrived, so that none can be late.
+    pub history_lacks_arrival: bool,
     pub(crate) history_rows: AtomicU64,
     pub(crate) live_rows: AtomicU64,
     pub(crate) late_moved: AtomicU64,
@@ -65,6 +67,7 @@ impl StreamStats {
         StreamStats {
             name: name.to_owned(),
             history_total,
+            history_lacks_arrival: false,
             history_rows: zero(),
             live_rows: zero(),
             late_moved: zero(),
@@ -80,6 +83,11 @@ impl StreamStats {
             history_readers: zero(),
             history_begun: AtomicBool::new(false),
         }
+    }
+
+    /// The same for a stream of whose history rows may say when they arrived, or none does.
+    pub(crate) fn of_history(self, lacks_arrival: bool) -> StreamStats {
+        StreamStats { history_lacks_arrival: lacks_arrival, ..self }
     }
 
     /// The counters now.

@@ -178,7 +178,10 @@ impl Identities {
         };
         let late = i64::from(stream.late != Late::Move);
         let time = columns.get(stream.time_column).map_or(0, |id| self.column(*id));
-        Canonical::new("stream").id(place).id(time).number(stream.delay.0).number(quiet).number(late).0
+        let decided = Canonical::new("stream").id(place).id(time).number(stream.delay.0).number(quiet).number(late);
+        // Beside a topic the broker's arrivals decide.
+        let arrival = stream.arrival.filter(|_| stream.live.is_none()).and_then(|column| columns.get(column));
+        arrival.map_or(decided.0, |id| Canonical::new("arrived").id(decided.0).id(self.column(*id)).0)
     }
 
     fn window(&mut self, input: u128, keys: &[ColumnId], functions: &[WindowFunction]) -> u128 {

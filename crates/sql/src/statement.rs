@@ -82,6 +82,8 @@ pub(crate) struct Watermark {
     pub delay: Length,
     pub quiet: Quiet,
     pub late: Late,
+    /// What ARRIVAL names: the column that says when a row of a history without coordinates arrived.
+    pub arrival: Option<Name>,
     /// What LATE TO names.
     pub late_rows: Option<NamedOutput>,
 }

@@ -23,6 +23,8 @@ pub struct Stream {
     pub delay: Span,
     /// When a silent partition stops holding others back.
     pub quiet: Quiet,
+    /// The column that says when a row arrived, where history does not say it otherwise.
+    pub arrival: Option<usize>,
     /// What happens to late rows.
     pub late: Late,
     /// Where late rows are written that are put aside.
@@ -40,7 +42,7 @@ pub struct Stream {
     /// Names of columns and their tags, e.g. `pii`.
     pub tags: Vec<(String, Vec<String>)>,
     /// What each column is, whatever it is called: its path, or its expression over paths.
-    pub(crate) origins: Vec<String>,
+    pub origins: Vec<String>,
 }
 
 /// Where the value of a column comes from.

@@ -70,9 +70,20 @@ pub fn read_exact(text: &str, scale: i32) -> Option<i128> {
     }
     let (mut value, mut point) = (0i128, exponent.checked_add(scale)?);
     let mut last = b'_';
+    // The first digit before the point that does not fit, for an exponent that moves it after the point.
+    let mut beyond = None;
     for digit in whole.bytes() {
         match digit {
-            b'0'..=b'9' => value = value.checked_mul(10)?.checked_add(i128::from(digit - b'0'))?,
+            b'0'..=b'9' => {
+                let digit = i128::from(digit - b'0');
+                match value.checked_mul(10).and_then(|more| more.checked_add(digit)).filter(|_| beyond.is_none()) {
+                    Some(more) => value = more,
+                    None => {
+                        beyond.get_or_insert(digit);
+                        point = point.checked_add(1)?;
+                    }
+                }
+            }
             b'_' if last != b'_' => {}
             _ => return None,
         }
@@ -83,7 +94,7 @@ pub fn read_exact(text: &str, scale: i32) -> Option<i128> {
             return None;
         }
         // Digits that no decimal can hold are too small to matter.
-        if value < i128::MAX / 100 {
+        if value < i128::MAX / 100 && beyond.is_none() {
             value = value * 10 + i128::from(digit - b'0');
             point = point.checked_sub(1)?;
         }
@@ -91,7 +102,12 @@ pub fn read_exact(text: &str, scale: i32) -> Option<i128> {
     if last == b'_' && !whole.is_empty() {
         return None;
     }
-    let value = if value == 0 { 0 } else { moved(value, point)? };
+    let value = match beyond {
+        _ if value == 0 => 0,
+        Some(_) if point > 0 => return None,
+        Some(first) if point == 0 => value.checked_add(i128::from(first >= 5))?,
+        _ => moved(value, point)?,
+    };
     Some(if negative { -value } else { value })
 }
 
@@ -156,5 +172,23 @@ mod tests {
         assert_eq!(moved(1, -40), Some(0));
         assert_eq!(read_exact("1.55e1", 0), Some(16));
         assert_eq!(read_exact("1__0", 0), None);
+    }
+
+    #[test]
+    fn digits_beyond_the_range_count_where_the_exponent_moves_them_after_the_point() {
+        let forty = "1234567890123456789012345678901234567890";
+        assert_eq!(read_exact(&format!("{forty}e-30"), 0), Some(1_234_567_890));
+        assert_eq!(read_exact(&format!("-{forty}.25e-30"), 2), Some(-123_456_789_012));
+        assert_eq!(read_exact(&format!("{forty}5e-30"), 3), Some(12_345_678_901_235));
+        assert_eq!(read_exact(&format!("{forty}e-1"), 0), Some(123_456_789_012_345_678_901_234_567_890_123_456_789));
+        assert_eq!(
+            read_exact("1234567890123456789012345678901234567896e-1", 0),
+            Some(123_456_789_012_345_678_901_234_567_890_123_456_790)
+        );
+        assert_eq!(read_exact(forty, 0), None);
+        assert_eq!(read_exact(&format!("{forty}e-41"), 0), Some(0));
+        assert_eq!(read_exact(&format!("6{forty}e-41"), 0), Some(1));
+        assert_eq!(read_exact(&"9".repeat(60), 0), None);
+        assert_eq!(read_exact(&format!("{}e-59", "9".repeat(60)), 0), Some(10));
     }
 }

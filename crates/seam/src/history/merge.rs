@@ -18,6 +18,7 @@ use super::share_rows::ShareRows;
 use super::spill::{Run, RunWriter};
 use super::waiting::WaitingRows;
 use crate::StreamStats;
+use crate::layout::Stamps;
 use crate::placing::{Aside, event_time, instants};
 use arrow::array::{Array, BooleanArray, RecordBatch, TimestampMicrosecondArray};
 use dataflow::{Batch, Error, EventTime, RecordBatches, Result, RowOrder};
@@ -349,9 +350,9 @@ impl Merge {
         for columns in self.open(group, &layout.time_columns, CHUNK_ROWS)? {
             let columns = columns?;
             let events = instants(columns.column(0))?;
-            let clocks = if layout.archive { Some(instants(columns.column(1))?) } else { None };
-            let arrivals = match (&clocks, gives_letters(spec)) {
-                (Some(_), true) => Some(instants(columns.column(2))?),
+            let clocks = if layout.stamps == Stamps::Nothing { None } else { Some(instants(columns.column(1))?) };
+            let arrivals = match (layout.stamps, gives_letters(spec)) {
+                (Stamps::Coordinates, true) => Some(instants(columns.column(2))?),
                 _ => None,
             };
             for index in 0..columns.num_rows() {

@@ -2,8 +2,9 @@
 
 use super::position::{PlanDigest, SharePosition};
 use crate::StreamSpec;
-use crate::placing::{CLOCK, Layout};
-use dataflow::{BadRowPolicy, Bounds, Error, EventTime, Result, RowGroup, TimedFile, TimedFiles};
+use crate::layout::{Layout, Stamps};
+use crate::placing::CLOCK;
+use dataflow::{BadRowPolicy, Bounds, Error, EventTime, Quiet, Result, RowGroup, TimedFile, TimedFiles};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
@@ -210,9 +211,10 @@ impl GroupBounds<'_> {
         let Some((event, rows)) = self.of(&layout.time_columns[0]) else {
             return (i64::MIN, i64::MAX);
         };
-        let clock = if layout.archive { self.of(CLOCK) } else { None };
+        let has_clocks = layout.stamps != Stamps::Nothing;
+        let clock = if has_clocks { self.of(CLOCK) } else { None };
         let open = |clock: i64| EventTime(clock).minus(spec.delay).0;
-        if layout.archive && gives_letters(spec) {
+        if layout.stamps == Stamps::Coordinates && gives_letters(spec) {
             // Rows that are bad leave at the moment still open, which bounds of event times do not tell.
             let clock = clock.filter(|(clock, _)| clock.nulls == 0);
             return (clock.map_or(i64::MIN, |(clock, _)| open(clock.min)), i64::MAX);
@@ -223,7 +225,7 @@ impl GroupBounds<'_> {
         match clock {
             Some((clock, _)) if clock.nulls == 0 => (event.min.max(open(clock.min)), event.max.max(open(clock.max))),
             Some((clock, rows)) if clock.nulls < rows => (event.min, event.max.max(open(clock.max))),
-            _ => (event.min, if layout.archive { i64::MAX } else { event.max }),
+            _ => (event.min, if has_clocks { i64::MAX } else { event.max }),
         }
     }
 }
@@ -247,9 +249,16 @@ fn digest(spec: &StreamSpec, layout: &Layout, files: &dyn TimedFiles, groups: &[
     }
     text(spec.time_name());
     let mut number = |number: u64| hash.update(&number.to_le_bytes());
-    number(u64::from(layout.archive));
+    number(u64::from(layout.stamps == Stamps::Coordinates));
     number(spec.delay.0 as u64);
     spec.dedup_key.iter().for_each(|&column| number(column as u64));
+    if let (Stamps::Arrivals, Some(arrival)) = (layout.stamps, spec.arrival) {
+        number(arrival as u64);
+        number(match spec.quiet {
+            Quiet::After(quiet) => quiet.0 as u64,
+            Quiet::Never => u64::MAX,
+        });
+    }
     for (least, group) in groups {
         let file = &files.files()[group.file];
         [xxh3_64(file.path.as_bytes()), file.bytes, group.index as u64, *least as u64]

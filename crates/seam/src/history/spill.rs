@@ -57,11 +57,8 @@ impl RunWriter {
         self.writer.finish().map_err(|error| of_arrow(dir, error))?;
         let file = self.writer.into_inner().map_err(|error| of_arrow(dir, error))?;
         let mut file = file.into_inner().map_err(|error| cannot_write(dir, error.into_error()))?;
-        let read = |error: io::Error| {
-            Error::unavailable(format!("a temporary file in {} cannot be read", dir.display())).with_source(error)
-        };
-        let bytes = file.stream_position().map_err(read)?;
-        file.seek(SeekFrom::Start(0)).map_err(read)?;
+        let bytes = file.stream_position().map_err(|error| cannot_read(dir, error))?;
+        file.seek(SeekFrom::Start(0)).map_err(|error| cannot_read(dir, error))?;
         let reader = StreamReader::try_new(BufReader::new(file), None)?;
         Ok((Run { reader, schema: self.schema, firsts: self.firsts }, bytes))
     }
@@ -85,11 +82,16 @@ impl Run {
 }
 
 /// What is wrong when a file in a folder cannot be written, and what to do.
-fn cannot_write(dir: &Path, error: io::Error) -> Error {
+pub(crate) fn cannot_write(dir: &Path, error: io::Error) -> Error {
     let why = no_room(&error).map(|why| format!(": {why}")).unwrap_or_default();
     let dir = dir.display();
     Error::unavailable(format!("rows that exceed the memory bound cannot be written to a temporary file in {dir}{why}"))
         .with_source(error)
+}
+
+/// What is wrong when what was written to a file in a folder cannot be read.
+pub(crate) fn cannot_read(dir: &Path, error: io::Error) -> Error {
+    Error::unavailable(format!("a temporary file in {} cannot be read", dir.display())).with_source(error)
 }
 
 fn of_arrow(dir: &Path, error: ArrowError) -> Error {

@@ -1,5 +1,6 @@
 //! Shares of files in time order: sorted, complete, within a memory bound, and taken up again by any readers.
 
+mod arrivals;
 mod files;
 mod resume;
 

@@ -61,6 +61,7 @@ pub fn spec(delay: i64, quiet: Quiet) -> StreamSpec {
         delay: Span(delay),
         quiet,
         late: Late::Move,
+        arrival: None,
         dedup_key: vec![0],
         bad_rows: BadRowPolicy::Skip,
         row_text: |_| Ok(Arc::new(AnyRow)),

@@ -5,11 +5,11 @@ use crate::statement::{self, NamedOutput, Statement, Watermark};
 use dataflow::Output;
 use sqlparser::tokenizer::Span;
 
-/// Refuses topics for rows that have no arrivals.
+/// Refuses topics for rows that have no coordinates, and so no place on a topic.
 pub(crate) fn check(declared: &statement::Stream, watermark: &Watermark) -> Outcome<()> {
     let refuse = |to: &NamedOutput, rows: &str| {
         Fault::new(to.name.span, format!("{rows} of stream \"{}\" cannot go to a topic", declared.name.text))
-            .found("a stream without LIVE, whose rows have no arrival")
+            .found("a stream without LIVE, whose rows have no place in a log")
             .expected("the name of a table")
             .hint("leave out TOPIC: they are written to a table of that name")
             .err()

@@ -27,7 +27,7 @@ pub(crate) fn bind(declared: &statement::Stream, catalog: &dyn Catalog, span: Sp
         origins.push(origin);
     }
     let schema: SchemaRef = Arc::new(Schema::new(fields));
-    let time_column = time_column(declared, &schema)?;
+    let (time_column, arrival) = time_columns(declared, &schema)?;
     let dedup = match &declared.dedup {
         None => None,
         Some((keys, within)) => {
@@ -61,6 +61,7 @@ pub(crate) fn bind(declared: &statement::Stream, catalog: &dyn Catalog, span: Sp
         time_column,
         delay: watermark.delay,
         quiet: watermark.quiet,
+        arrival,
         late: watermark.late,
         late_rows: watermark.late_rows.as_ref().map(|to| to.output.clone()),
         dedup,
@@ -265,7 +266,8 @@ fn inferred_type(data_type: &DataType) -> Option<DataType> {
     })
 }
 
-fn time_column(declared: &statement::Stream, schema: &SchemaRef) -> Outcome<usize> {
+/// The columns that WATERMARK FOR and ARRIVAL name.
+fn time_columns(declared: &statement::Stream, schema: &SchemaRef) -> Outcome<(usize, Option<usize>)> {
     let stream = &declared.name;
     let Some(watermark) = &declared.watermark else {
         let timestamps = schema.fields().iter().find(|field| *field.data_type() == TIMESTAMP);
@@ -277,15 +279,20 @@ fn time_column(declared: &statement::Stream, schema: &SchemaRef) -> Outcome<usiz
             ))
             .err();
     };
-    let index = find(schema, &watermark.column, &stream.text)?;
-    if *schema.field(index).data_type() != TIMESTAMP {
-        return Fault::new(watermark.column.span, "the column of a watermark is a TIMESTAMP")
-            .found(format!("{} {}", watermark.column.text, type_name(schema.field(index).data_type())))
+    let timestamp = |name: &Name, what: &str, example: &str| {
+        let index = find(schema, name, &stream.text)?;
+        if *schema.field(index).data_type() == TIMESTAMP {
+            return Ok(index);
+        }
+        Fault::new(name.span, format!("{what} is a TIMESTAMP"))
+            .found(format!("{} {}", name.text, type_name(schema.field(index).data_type())))
             .expected("TIMESTAMP")
-            .hint(format!("compute one, e.g. happened_at TIMESTAMP AS epoch_ms({})", watermark.column.text))
-            .err();
-    }
-    Ok(index)
+            .hint(format!("compute one, e.g. {example} TIMESTAMP AS epoch_ms({})", name.text))
+            .err()
+    };
+    let time_column = timestamp(&watermark.column, "the column of a watermark", "happened_at")?;
+    let arrival = watermark.arrival.as_ref().map(|name| timestamp(name, "the column of ARRIVAL", "arrived_at"));
+    Ok((time_column, arrival.transpose()?))
 }
 
 fn find(schema: &SchemaRef, name: &Name, stream: &str) -> Outcome<usize> {

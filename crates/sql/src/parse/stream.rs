@@ -167,11 +167,14 @@ fn watermark(reader: &mut TokenReader) -> Outcome<Watermark> {
     let start = reader.here();
     let delay = delay(&column, &reader.expression()?, start)?;
     let mut watermark =
-        Watermark { column, delay, quiet: Quiet::After(QUIET_AFTER), late: Late::Move, late_rows: None };
+        Watermark { column, delay, quiet: Quiet::After(QUIET_AFTER), late: Late::Move, arrival: None, late_rows: None };
     let mut said = ClausesSeen::default();
     loop {
         let at = reader.here();
-        if reader.take("QUIET") {
+        if reader.take("ARRIVAL") {
+            said.once("ARRIVAL", at)?;
+            watermark.arrival = Some(reader.name("the name of the column that says when a row arrived")?);
+        } else if reader.take("QUIET") {
             said.once("QUIET", at)?;
             watermark.quiet = quiet(reader)?;
         } else if reader.take("LATE") {

@@ -78,6 +78,7 @@ pub fn spec() -> StreamSpec {
         delay: Span(DELAY),
         quiet: Quiet::Never,
         late: Late::Aside,
+        arrival: None,
         dedup_key: vec![],
         bad_rows: BadRowPolicy::DeadLetter,
         row_text: |_| Ok(Arc::new(Ids)),

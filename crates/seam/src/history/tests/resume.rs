@@ -198,7 +198,7 @@ fn one_reader_gives_the_rows_as_a_sort_does() {
 
 /// The rows of the only row group of a set of files, with their times and orders, in the sequence of the file.
 fn all_rows(files: &MemoryFiles) -> Batch {
-    let layout = crate::placing::Layout::of(&spec(), "all", &files.schema()).unwrap();
+    let layout = crate::layout::Layout::of(&spec(), "all", &files.schema()).unwrap();
     let mut rows = files.open(0, 0..1, &layout.columns, usize::MAX).unwrap();
     let stats = StreamStats::new("events", 0, 1);
     match rows.next() {
