@@ -13,6 +13,8 @@ mod rows;
 mod cell;
 mod object;
 
+mod feed;
+mod growing;
 mod infer;
 mod parquet;
 mod text;
@@ -21,17 +23,18 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use dataflow::{Error, RecordBatches, Result, TimedFile, TimedFiles};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use values::Encoding;
 
-use self::format::{Format, Packing};
+use self::format::Packing;
 use self::parquet::ParquetFiles;
 use self::path_values::{FoundFile, path_values};
 use self::rows::TextFile;
 use self::text::TextFiles;
 
-pub use self::format::FileColumn;
-pub use self::lines::JsonLines;
+pub use self::feed::{TextFeed, TextFeeds, TextRows};
+pub use self::format::{FileColumn, Format};
+pub use self::growing::{GrowingEnd, GrowingFile, StopSignal};
 pub use self::parquet::write_parquet;
 
 /// The files that match a pattern, with one schema.
@@ -58,7 +61,7 @@ impl Files {
     /// root. `*` and `?` stand for characters within one step of a path. An error when nothing matches. A column of a
     /// Parquet file that CAST does not take to its declared type is an error.
     pub fn open(pattern: &str, folder: &Path, columns: &[FileColumn], encoding: Encoding) -> Result<Files> {
-        let found = Found::by(pattern, folder, encoding)?;
+        let found = Found::by(pattern, folder, encoding, None)?;
         let (schema, contents, files) = match found {
             Found::Parquet(files) => {
                 let (parquet, schema, files) = ParquetFiles::open(pattern, files, columns)?;
@@ -76,7 +79,7 @@ impl Files {
     /// lines are read once to find the types: BOOLEAN, BIGINT, DOUBLE, TIMESTAMP where every value is one, else TEXT.
     /// Fields of nested objects become columns such as `payload.user.id`. Where files differ, the wider type holds.
     pub fn inferred_schema(pattern: &str, folder: &Path, encoding: Encoding) -> Result<SchemaRef> {
-        match Found::by(pattern, folder, encoding)? {
+        match Found::by(pattern, folder, encoding, None)? {
             Found::Parquet(files) => parquet::common_schema(&files),
             Found::Text(files) => infer::schema(&files),
         }
@@ -87,17 +90,19 @@ impl Files {
         Ok(!glob::matching(pattern, folder)?.is_empty())
     }
 
-    /// The lines of a file of JSON, one for each of its rows, as they are; `None` for other formats.
-    pub fn json_lines(&self, file: usize) -> Result<Option<JsonLines>> {
-        match &self.contents {
-            Contents::Text(text) => text.json_lines(file),
-            Contents::Parquet(_) => Ok(None),
+    /// The text files that a pattern names, to be passed on row by row; `None` where they are Parquet files. The format
+    /// is that of their names, unless one is given.
+    pub fn feeds(
+        pattern: &str,
+        folder: &Path,
+        columns: &[FileColumn],
+        encoding: Encoding,
+        format: Option<Format>,
+    ) -> Result<Option<TextFeeds>> {
+        match Found::by(pattern, folder, encoding, format)? {
+            Found::Parquet(_) => Ok(None),
+            Found::Text(files) => TextFeeds::new(pattern, files, columns).map(Some),
         }
-    }
-
-    /// Whether the columns that are not asked for have no type of their own, and are text as it stands in the file.
-    pub fn are_texts(&self) -> bool {
-        matches!(self.contents, Contents::Text(_))
     }
 }
 
@@ -108,9 +113,13 @@ enum Found {
 }
 
 impl Found {
-    fn by(pattern: &str, folder: &Path, encoding: Encoding) -> Result<Found> {
+    fn by(pattern: &str, folder: &Path, encoding: Encoding, given: Option<Format>) -> Result<Found> {
         let paths = glob::matching(pattern, folder)?;
-        let formats = paths.iter().map(|path| Format::of(path)).collect::<Result<Vec<_>>>()?;
+        let format = |path: &PathBuf| match given {
+            Some(format) => Ok((format, Format::by_ending(path).1)),
+            None => Format::of(path),
+        };
+        let formats = paths.iter().map(format).collect::<Result<Vec<_>>>()?;
         let Some((format, _)) = formats.first().copied() else {
             return Err(Error::invalid(format!("no file matches \"{pattern}\" in \"{}\"", folder.display())));
         };
