@@ -190,7 +190,12 @@ fn a_file_that_may_not_grow_is_said_as_a_full_disk_is() {
     clear(&with_small_files(&folder, 1, &query), "rows.parquet");
     assert!(!folder.files().iter().any(|file| file.contains("rows.parquet")), "{:?}", folder.files());
     folder.done(&query);
-    clear(&with_small_files(&Folder::empty(), 0, &["init", "new"]), "new/riverrun.toml");
+    for (kib, part) in [(0, "new/riverrun.toml"), (8, "new/data/messages.csv")] {
+        let folder = Folder::empty();
+        clear(&with_small_files(&folder, kib, &["init", "new"]), part);
+        assert!(folder.files().is_empty(), "{:?}", folder.files());
+        folder.done(&["init", "new"]);
+    }
 }
 
 #[test]

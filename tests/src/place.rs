@@ -101,6 +101,6 @@ pub fn archive(project: &Project, ends: BTreeMap<String, ArchiveEnd>) -> Result<
 pub fn told(failure: Failure) -> String {
     match failure {
         Failure::Diagnostics(all) => all.iter().map(|one| format!("{one}\n")).collect(),
-        Failure::Error(error) => error.chain(),
+        Failure::Error(error) | Failure::Begun(error) => error.chain(),
     }
 }

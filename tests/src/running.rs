@@ -2,7 +2,7 @@
 
 use dataflow::{AtOnce, Background, Error, EventTime, Fate, Result};
 use engine::{Control, Driver, Job, Pool, SinkBinding, Step};
-use project::{Rows, SpillFolder, Wired, WiredSink};
+use project::{NewTables, Rows, SpillFolder, Wired, WiredSink};
 use seam::{Counts, StreamStats};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ pub struct Running {
     /// The rows of each output, where the job collects them.
     pub collected: Vec<Rows>,
     stats: Vec<Arc<StreamStats>>,
+    new_tables: NewTables,
     _spill: SpillFolder,
 }
 
@@ -74,9 +75,10 @@ pub fn engine_job(mut wired: Wired, workers: usize, background: Arc<dyn Backgrou
 
 /// Runs a job, which is to end by itself, on threads as users do; gives the rows of each output.
 pub fn run_on_threads(wired: Wired, workers: usize) -> Result<Vec<Rows>> {
-    let collected = wired.collected.clone();
+    let (collected, new_tables) = (wired.collected.clone(), wired.new_tables.clone());
     let (job, _spill) = engine_job(wired, workers, Arc::new(Pool::new(workers)?))?;
     engine::run(job, &Arc::new(Control::default()), &mut |_| {})?;
+    new_tables.take_places()?;
     Ok(collected)
 }
 
@@ -84,9 +86,10 @@ impl Running {
     /// Starts a job on so many workers with the choices of a seed.
     pub fn new(wired: Wired, workers: usize, seed: u64) -> Running {
         let (start, stats, collected) = (wired.start, wired.stats.clone(), wired.collected.clone());
+        let new_tables = wired.new_tables.clone();
         let (job, spill) = engine_job(wired, workers, Arc::new(AtOnce)).expect("the job has readers");
         let driver = Driver::new(job, seed).expect("the job can be built");
-        Running { driver, start, collected, stats, _spill: spill }
+        Running { driver, start, collected, stats, new_tables, _spill: spill }
     }
 
     /// Makes steps until nothing moves before something comes from outside; whether the job has ended.
@@ -104,7 +107,11 @@ impl Running {
 
     /// Makes steps until the job, which is to end by itself, has ended.
     pub fn run_to_end(mut self) -> Result<Running> {
-        if self.settle()? { Ok(self) } else { Err(Error::internal("the job stands still before its end")) }
+        if !self.settle()? {
+            return Err(Error::internal("the job stands still before its end"));
+        }
+        self.new_tables.take_places()?;
+        Ok(self)
     }
 
     /// The counts of a stream.

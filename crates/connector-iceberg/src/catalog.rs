@@ -42,6 +42,11 @@ impl SqliteCatalog {
         SqliteCatalog { base: Some(base.clone()), ..self.clone() }
     }
 
+    /// The tables of the same file that are to take the place of others.
+    pub fn staged(&self) -> SqliteCatalog {
+        SqliteCatalog { store: Arc::new(self.store.staged()), ..self.clone() }
+    }
+
     /// The catalog file.
     pub fn store(&self) -> &Store {
         &self.store

@@ -10,7 +10,7 @@ use crate::commit::{Fence, PreparedFiles, TableChange, WaitNotice};
 use crate::failure;
 use crate::name::TableName;
 use crate::storage::create_folder;
-use crate::table::TableOptions;
+use crate::table::{TableOptions, plain_schema};
 use crate::warehouse::Warehouse;
 use crate::write::TableWriter;
 use arrow::datatypes::SchemaRef;
@@ -18,15 +18,16 @@ use dataflow::{Committable, Committer, Error, EventTime, Result};
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How long a commit waits for a catalog or a disk that does not answer.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The right to write a table, until the last clone is dropped or another claim takes a younger epoch.
 ///
-/// The table need not exist yet: the holder of the claim creates it, and drops it.
+/// The table need not exist yet: the holder of the claim creates it. One that exists can be replaced: rows go to a new
+/// one, which nobody sees until it takes the place of the old one.
 #[derive(Clone)]
 pub struct TableClaim {
     shared: Arc<ClaimState>,
@@ -38,11 +39,26 @@ struct ClaimState {
     warehouse: Warehouse,
     table: TableName,
     sink: String,
-    // `None` while there is no table.
-    fence: Mutex<Option<Fence>>,
-    // The epoch that a table gets that is made under this claim.
-    epoch_if_made: Mutex<u64>,
-    _lock: LockFile,
+    fences: Mutex<Fences>,
+    lock: LockFile,
+}
+
+/// What a claim holds.
+#[derive(Default)]
+struct Fences {
+    // The table of the name; `None` while there is none.
+    table: Option<Fence>,
+    // The table that is to take its place.
+    staged: Option<Fence>,
+}
+
+impl Drop for ClaimState {
+    fn drop(&mut self) {
+        if let Some(staged) = self.fences().staged.take() {
+            // What stays costs space and nothing else: the next run that makes a new table gives it up.
+            let _ = self.warehouse.discard_staged(&self.table, Some(staged.table_uuid));
+        }
+    }
 }
 
 impl Warehouse {
@@ -62,13 +78,14 @@ impl TableClaim {
                 warehouse: warehouse.clone(),
                 table,
                 sink: sink.to_owned(),
-                fence: Mutex::new(None),
-                epoch_if_made: Mutex::new(1),
-                _lock: lock,
+                fences: Mutex::default(),
+                lock,
             }),
             patience: PATIENCE,
             tell: Arc::new(|_| {}),
         };
+        let now = claim.shared.lock.taken().map_err(|error| failure::file("a lock file cannot be looked at", error))?;
+        warehouse.collect_replaced(&claim.shared.table, now)?;
         if claim.exists()? {
             claim.take_epoch()?;
         }
@@ -93,7 +110,7 @@ impl TableClaim {
 
     /// The epoch of the sink that this claim has taken; `None` while there is no table.
     pub fn epoch(&self) -> Option<u64> {
-        self.shared.fence().as_ref().map(|fence| fence.epoch)
+        self.shared.fences().table.as_ref().map(|fence| fence.epoch)
     }
 
     /// How many rows the table has; 0 while there is no table.
@@ -105,37 +122,65 @@ impl TableClaim {
     ///
     /// Someone who does not see the lock may make it at the same time: then the epoch is taken on theirs.
     pub fn create(&self, schema: &SchemaRef, options: &TableOptions) -> Result<bool> {
-        if self.shared.fence().is_some() {
+        if self.shared.fences().table.is_some() {
             return Ok(false);
         }
         if self.exists()? {
             return self.take_epoch().map(|()| false);
         }
         let ClaimState { warehouse, table, sink, .. } = &*self.shared;
-        let epoch = *self.shared.epoch_if_made.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut options = options.clone();
-        options.properties.push((Fence::property(sink), epoch.to_string()));
-        match warehouse.create_table(table, schema, &options)? {
+        match warehouse.create_table(table, schema, &with_epoch(options, sink, 1))? {
             Some(table_uuid) => {
-                *self.shared.fence() = Some(Fence { sink: sink.clone(), epoch, table_uuid });
+                self.shared.fences().table = Some(Fence { sink: sink.clone(), epoch: 1, table_uuid });
                 Ok(true)
             }
             None => self.take_epoch().map(|()| false),
         }
     }
 
-    /// Removes the table from the catalog, if it is there, and its files if it lives in a folder of its own.
-    pub fn drop_table(&self) -> Result<()> {
-        let Some(fence) = self.shared.fence().clone() else { return Ok(()) };
-        self.shared.warehouse.drop_fenced(&self.shared.table, &fence)?;
-        *self.shared.epoch_if_made.lock().unwrap_or_else(PoisonError::into_inner) = fence.epoch + 1;
-        *self.shared.fence() = None;
+    /// Makes a new table without rows, which takes the rows that are written under this claim from here on. The one
+    /// that is there stays as it is until [`TableClaim::take_places`]; where there is none, the new one is there at once.
+    pub fn replace(&self, schema: &SchemaRef, options: &TableOptions) -> Result<()> {
+        self.create(schema, options)?;
+        let ClaimState { warehouse, table, sink, .. } = &*self.shared;
+        let mut fences = self.shared.fences();
+        if self.rows()? == 0 && plain_schema(schema) == warehouse.schema(&self.table())? {
+            return Ok(());
+        }
+        let epoch = fences.table.as_ref().map_or(0, |fence| fence.epoch) + 1;
+        let table_uuid = warehouse.stage_table(table, schema, &with_epoch(options, sink, epoch))?;
+        fences.staged = Some(Fence { sink: sink.clone(), epoch, table_uuid });
+        Ok(())
+    }
+
+    /// Whether a new table waits to take the place of the one that is there.
+    pub fn is_replacing(&self) -> bool {
+        self.shared.fences().staged.is_some()
+    }
+
+    /// Lets the new tables of claims on one warehouse take the places of the old ones, in one step: a reader sees either
+    /// all old ones or all new ones. Does nothing for claims that replace none.
+    pub fn take_places<'a>(claims: impl IntoIterator<Item = &'a TableClaim>) -> Result<()> {
+        // Commits wait meanwhile: they go to the table that is there before, or to the one that is there after.
+        let mut waiting: Vec<(&TableClaim, MutexGuard<'_, Fences>)> =
+            claims.into_iter().map(|claim| (claim, claim.shared.fences())).collect();
+        waiting.retain(|(_, fences)| fences.staged.is_some());
+        let warehouse = waiting.first().map(|one| one.0.shared.warehouse.clone());
+        let Some(warehouse) = warehouse else { return Ok(()) };
+        let old = |(claim, fences): &(&TableClaim, MutexGuard<'_, Fences>)| {
+            let fence = fences.table.clone();
+            let fence = fence.ok_or_else(|| Error::internal(format!("table \"{}\" replaces none", claim.shared.table)));
+            Ok((claim.shared.table.clone(), fence?))
+        };
+        let old = waiting.iter().map(old).collect::<Result<Vec<_>>>()?;
+        warehouse.replace_tables(&old)?;
+        waiting.iter_mut().for_each(|(_, fences)| fences.table = fences.staged.take());
         Ok(())
     }
 
     /// A writer of one worker. Columns are matched by name; those that a batch lacks become NULL.
     pub fn writer(&self, worker: usize) -> Result<TableWriter> {
-        self.shared.warehouse.table_writer(&self.shared.table, worker)
+        self.shared.warehouse.table_writer(&self.shared.table, self.is_replacing(), worker)
     }
 
     /// The committer of the table. It leaves it to its host to try again while the catalog or the disk does not answer.
@@ -164,23 +209,33 @@ impl TableClaim {
             return Ok(());
         }
         let ClaimState { warehouse, table, .. } = &*self.shared;
-        let fence = self.shared.fence().clone();
+        // Held throughout, so that no table takes its place under a commit.
+        let fences = self.shared.fences();
+        let fence = fences.staged.as_ref().or(fences.table.as_ref()).cloned();
         let fence = fence.ok_or_else(|| Error::invalid(format!("there is no table \"{table}\"")))?;
-        warehouse.commit(table, change, fence, self.patience, self.tell.clone())
+        let place = (table, fences.staged.is_some());
+        warehouse.commit(place, change, fence, self.patience, self.tell.clone())
     }
 
     fn take_epoch(&self) -> Result<()> {
         let ClaimState { warehouse, table, sink, .. } = &*self.shared;
         let fence = warehouse.take_epoch(table, sink)?;
-        *self.shared.fence() = Some(fence);
+        self.shared.fences().table = Some(fence);
         Ok(())
     }
 }
 
 impl ClaimState {
-    fn fence(&self) -> std::sync::MutexGuard<'_, Option<Fence>> {
-        self.fence.lock().unwrap_or_else(PoisonError::into_inner)
+    fn fences(&self) -> MutexGuard<'_, Fences> {
+        self.fences.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The options of a table that is made by a sink under an epoch.
+fn with_epoch(options: &TableOptions, sink: &str, epoch: u64) -> TableOptions {
+    let mut options = options.clone();
+    options.properties.push((Fence::property(sink), epoch.to_string()));
+    options
 }
 
 impl Committer for TableClaim {
@@ -218,6 +273,11 @@ impl LockFile {
         }
         sign(&mut file).map_err(failed)?;
         Ok(LockFile(file))
+    }
+
+    /// When it was taken, by the clock of the disk.
+    fn taken(&self) -> io::Result<SystemTime> {
+        self.0.metadata()?.modified()
     }
 }
 

@@ -155,8 +155,9 @@ impl Fence {
 
 fn made_again(table: &TableName) -> Error {
     Error::invalid(format!(
-        "table \"{table}\" was dropped and made again since its rows were prepared; start the job with --fresh, or \
-         restore the table"
+        "table \"{table}\" is another one by now than that for which rows were prepared: a run with --fresh has taken its \
+         place, or somebody has made it again; nothing of this commit was written. Stop the other run, and start this \
+         one with --fresh"
     ))
 }
 

@@ -27,6 +27,7 @@ mod catalog;
 
 mod commit;
 mod files;
+mod generations;
 mod parquet_file;
 
 mod write;

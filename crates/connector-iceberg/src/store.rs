@@ -7,11 +7,13 @@ use crate::name::TableName;
 use dataflow::{Error, Result};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// The name of the catalog within the file; PyIceberg's `SqlCatalog` takes it as its first argument.
 pub const CATALOG: &str = "riverrun";
+/// The name under which tables stand that are to take the place of others; no other tool looks there.
+const STAGED: &str = "riverrun.staged";
 
 /// How long a statement waits for another process that holds the file.
 const BUSY_MS: u64 = 5_000;
@@ -45,7 +47,17 @@ pub enum Swap {
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
-    connection: Mutex<Connection>,
+    connection: Arc<Mutex<Connection>>,
+    // The name of the catalog within the file.
+    catalog: &'static str,
+}
+
+/// A table whose current metadata file gives way to that of the table that is staged under its name.
+#[derive(Debug)]
+pub struct Replacement {
+    pub table: TableName,
+    pub from: String,
+    pub to: String,
 }
 
 impl Store {
@@ -53,9 +65,15 @@ impl Store {
     pub fn open(path: &Path) -> Result<Store> {
         let doing = || format!("catalog \"{}\"", path.display());
         let connection = Connection::open(path).map_err(|error| failure::sqlite(doing(), error))?;
-        let store = Store { path: path.to_owned(), connection: Mutex::new(connection) };
+        let connection = Arc::new(Mutex::new(connection));
+        let store = Store { path: path.to_owned(), connection, catalog: CATALOG };
         store.prepare().map_err(|error| failure::sqlite(doing(), error))?;
         Ok(store)
+    }
+
+    /// The tables of the same file that are to take the place of others.
+    pub fn staged(&self) -> Store {
+        Store { path: self.path.clone(), connection: self.connection.clone(), catalog: STAGED }
     }
 
     fn prepare(&self) -> rusqlite::Result<()> {
@@ -105,7 +123,7 @@ impl Store {
                 "SELECT metadata_location FROM iceberg_tables
                  WHERE catalog_name = ?1 AND table_namespace = ?2 AND table_name = ?3
                    AND (iceberg_type = 'TABLE' OR iceberg_type IS NULL)",
-                params![CATALOG, table.namespace, table.name],
+                params![self.catalog, table.namespace, table.name],
                 |row| row.get::<_, Option<String>>(0),
             )
             .optional()?;
@@ -122,7 +140,7 @@ impl Store {
                    AND (iceberg_type = 'TABLE' OR iceberg_type IS NULL)
                  ORDER BY table_namespace, table_name",
             )?;
-            let rows = rows.query_map([CATALOG], |row| {
+            let rows = rows.query_map([self.catalog], |row| {
                 Ok((TableName { namespace: row.get(0)?, name: row.get(1)? }, row.get(2)?))
             })?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
@@ -135,12 +153,12 @@ impl Store {
         let insert = || {
             let mut connection = self.lock();
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            add_namespace(&transaction, &table.namespace)?;
+            self.add_namespace(&transaction, &table.namespace)?;
             let rows = transaction.execute(
                 "INSERT OR IGNORE INTO iceberg_tables
                  (catalog_name, table_namespace, table_name, metadata_location, iceberg_type)
                  VALUES (?1, ?2, ?3, ?4, 'TABLE')",
-                params![CATALOG, table.namespace, table.name, location],
+                params![self.catalog, table.namespace, table.name, location],
             )?;
             transaction.commit()?;
             Ok(rows == 1)
@@ -156,7 +174,7 @@ impl Store {
             let rows = transaction.execute(
                 "DELETE FROM iceberg_tables
                  WHERE catalog_name = ?1 AND table_namespace = ?2 AND table_name = ?3 AND metadata_location = ?4",
-                params![CATALOG, table.namespace, table.name, location],
+                params![self.catalog, table.namespace, table.name, location],
             )?;
             transaction.commit()?;
             Ok(rows > 0)
@@ -185,7 +203,7 @@ impl Store {
         let rows = transaction.execute(
             "UPDATE iceberg_tables SET metadata_location = ?5, previous_metadata_location = ?4
              WHERE catalog_name = ?1 AND table_namespace = ?2 AND table_name = ?3 AND metadata_location = ?4",
-            params![CATALOG, table.namespace, table.name, from, to],
+            params![self.catalog, table.namespace, table.name, from, to],
         )?;
         transaction.commit()?;
         Ok(if rows == 1 { Swap::Done } else { Swap::Conflict })
@@ -199,7 +217,7 @@ impl Store {
                 "SELECT namespace FROM iceberg_namespace_properties WHERE catalog_name = ?1
                  UNION SELECT table_namespace FROM iceberg_tables WHERE catalog_name = ?1 ORDER BY 1",
             )?;
-            let rows = rows.query_map([CATALOG], |row| row.get(0))?;
+            let rows = rows.query_map([self.catalog], |row| row.get(0))?;
             rows.collect::<rusqlite::Result<Vec<String>>>()
         };
         read().map_err(|error| self.failed("list the namespaces", error))
@@ -210,19 +228,57 @@ impl Store {
         let create = || {
             let mut connection = self.lock();
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            add_namespace(&transaction, namespace)?;
+            self.add_namespace(&transaction, namespace)?;
             transaction.commit()
         };
         create().map_err(|error| self.failed(&format!("add namespace \"{namespace}\""), error))
     }
-}
 
-fn add_namespace(connection: &Connection, namespace: &str) -> rusqlite::Result<usize> {
-    connection.execute(
-        "INSERT OR IGNORE INTO iceberg_namespace_properties
-         (catalog_name, namespace, property_key, property_value) VALUES (?1, ?2, 'exists', 'true')",
-        params![CATALOG, namespace],
-    )
+    fn add_namespace(&self, connection: &Connection, namespace: &str) -> rusqlite::Result<usize> {
+        connection.execute(
+            "INSERT OR IGNORE INTO iceberg_namespace_properties
+             (catalog_name, namespace, property_key, property_value) VALUES (?1, ?2, 'exists', 'true')",
+            params![self.catalog, namespace],
+        )
+    }
+
+    /// Gives all these tables the metadata files of those that are staged, in one transaction; a conflict when one of
+    /// them is not what was seen of it. Errors mean what they mean for [`Store::swap`].
+    pub fn replace(&self, replacements: &[Replacement]) -> Result<Swap> {
+        match self.try_replace(replacements) {
+            Ok(swap) => Ok(swap),
+            Err(error) => {
+                let is_done =
+                    |one: &Replacement| self.location(&one.table).is_ok_and(|at| at.as_ref() == Some(&one.to));
+                match replacements.iter().all(is_done) {
+                    true => Ok(Swap::Done),
+                    false => Err(self.failed("put the new tables in place", error)),
+                }
+            }
+        }
+    }
+
+    fn try_replace(&self, replacements: &[Replacement]) -> rusqlite::Result<Swap> {
+        let mut connection = self.lock();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for Replacement { table, from, to } in replacements {
+            let swapped = transaction.execute(
+                "UPDATE iceberg_tables SET metadata_location = ?5, previous_metadata_location = ?4
+                 WHERE catalog_name = ?1 AND table_namespace = ?2 AND table_name = ?3 AND metadata_location = ?4",
+                params![self.catalog, table.namespace, table.name, from, to],
+            )?;
+            let left = transaction.execute(
+                "DELETE FROM iceberg_tables
+                 WHERE catalog_name = ?1 AND table_namespace = ?2 AND table_name = ?3 AND metadata_location = ?4",
+                params![STAGED, table.namespace, table.name, to],
+            )?;
+            if (swapped, left) != (1, 1) {
+                return Ok(Swap::Conflict);
+            }
+        }
+        transaction.commit()?;
+        Ok(Swap::Done)
+    }
 }
 
 /// What a failed commit has done, by what is found in the file afterwards; `None` when it has not happened, or when a
@@ -258,6 +314,28 @@ mod tests {
         assert!(store.remove(&name(), "b").unwrap());
         assert!(!store.remove(&name(), "b").unwrap());
         assert_eq!(store.namespaces().unwrap(), ["lake"]);
+    }
+
+    #[test]
+    fn staged_tables_take_their_places_together_or_not_at_all() {
+        let (_folder, store) = store();
+        let (staged, other) = (store.staged(), TableName::parse("lake.u").unwrap());
+        for (table, from, to) in [(name(), "a", "b"), (other.clone(), "c", "d")] {
+            assert!(store.insert(&table, from).unwrap() && staged.insert(&table, to).unwrap());
+        }
+        let of = |table: &TableName, from: &str, to: &str| Replacement {
+            table: table.clone(),
+            from: from.to_owned(),
+            to: to.to_owned(),
+        };
+        assert_eq!(store.tables().unwrap().len(), 2, "what is staged is nobody's table");
+        let wrong = store.replace(&[of(&name(), "a", "b"), of(&other, "x", "d")]).unwrap();
+        assert_eq!(wrong, Swap::Conflict);
+        assert_eq!(store.location(&name()).unwrap().as_deref(), Some("a"));
+        assert_eq!(store.replace(&[of(&name(), "a", "b"), of(&other, "c", "d")]).unwrap(), Swap::Done);
+        let at = |table: &TableName| store.location(table).unwrap();
+        assert_eq!((at(&name()).as_deref(), at(&other).as_deref()), (Some("b"), Some("d")));
+        assert_eq!(staged.tables().unwrap(), []);
     }
 
     #[test]

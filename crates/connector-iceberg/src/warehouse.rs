@@ -4,9 +4,10 @@ use crate::catalog::SqliteCatalog;
 use crate::commit::{Fence, TableChange, TableCommitter, WaitNotice, take_epoch};
 use crate::failure;
 use crate::files::TableFiles;
+use crate::generations;
 use crate::name::TableName;
 use crate::storage::{DurableFilesFactory, create_folder, path_of, sync_folder};
-use crate::store::Store;
+use crate::store::{Replacement, Store, Swap};
 use crate::table::{self, TableOptions};
 use crate::write::TableWriter;
 use arrow::datatypes::SchemaRef;
@@ -15,12 +16,13 @@ use iceberg::Catalog;
 use iceberg::io::{FileIOBuilder, StorageFactory};
 use iceberg::table::Table;
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use uuid::Uuid;
+
+/// How often new tables are tried to be put in place when others change the old ones at the same time.
+const REPLACE_ATTEMPTS: u32 = 40;
 
 /// A folder of Iceberg tables. Cloning gives another handle of the same; all calls block and may come from any thread.
 ///
@@ -32,6 +34,8 @@ pub struct Warehouse(Arc<WarehouseState>);
 struct WarehouseState {
     folder: PathBuf,
     catalog: SqliteCatalog,
+    // Tables that are to take the place of those of their names.
+    staged: SqliteCatalog,
     runtime: tokio::runtime::Runtime,
     // Commits to one table take turns within a process, so that they conflict only with other processes.
     turns: Mutex<HashMap<TableName, Arc<Mutex<()>>>>,
@@ -57,7 +61,8 @@ impl Warehouse {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(failed)?;
         let library_runtime = iceberg::Runtime::new(&runtime);
         let catalog = SqliteCatalog::new(store, folder.clone(), FileIOBuilder::new(files).build(), library_runtime);
-        Ok(Warehouse(Arc::new(WarehouseState { folder, catalog, runtime, turns: Mutex::default() })))
+        let staged = catalog.staged();
+        Ok(Warehouse(Arc::new(WarehouseState { folder, catalog, staged, runtime, turns: Mutex::default() })))
     }
 
     /// The folder, absolute.
@@ -95,8 +100,29 @@ impl Warehouse {
         schema: &SchemaRef,
         options: &TableOptions,
     ) -> Result<Option<Uuid>> {
-        let creation = table::creation(name, self.0.catalog.location_of(name), schema, options)?;
-        let created = self.0.runtime.block_on(self.0.catalog.create_table(&name.ident().namespace, creation));
+        self.create_in(&self.0.catalog, name, self.0.catalog.location_of(name), schema, options)
+    }
+
+    /// Makes a table without rows that nobody sees before it takes the place of the one of its name; in a folder of its
+    /// own, so that both are whole. One that an earlier run left is given up.
+    pub(crate) fn stage_table(&self, name: &TableName, schema: &SchemaRef, options: &TableOptions) -> Result<Uuid> {
+        self.discard_staged(name, None)?;
+        let location = generations::new_location(&self.0.catalog.location_of(name));
+        self.create_in(&self.0.staged, name, location, schema, options)?.ok_or_else(|| {
+            Error::unavailable(format!("table \"{name}\": another process makes a new one at the same time; stop it"))
+        })
+    }
+
+    fn create_in(
+        &self,
+        catalog: &SqliteCatalog,
+        name: &TableName,
+        location: String,
+        schema: &SchemaRef,
+        options: &TableOptions,
+    ) -> Result<Option<Uuid>> {
+        let creation = table::creation(name, location, schema, options)?;
+        let created = self.0.runtime.block_on(catalog.create_table(&name.ident().namespace, creation));
         match created {
             Ok(table) => Ok(Some(table.metadata().uuid())),
             Err(error) if error.kind() == iceberg::ErrorKind::TableAlreadyExists => Ok(None),
@@ -104,40 +130,58 @@ impl Warehouse {
         }
     }
 
-    /// Removes a table from the catalog, and its files if it lives in a folder of its own in this warehouse. Nothing is
-    /// removed when someone else has taken the table.
-    pub(crate) fn drop_fenced(&self, name: &TableName, fence: &Fence) -> Result<()> {
-        let loaded = self.load(name)?;
-        fence.check(name, loaded.metadata())?;
-        let wrong = |error| failure::iceberg(format!("table \"{name}\" cannot be dropped"), error);
-        let location = loaded.metadata_location_result().map_err(wrong)?;
-        if !self.0.catalog.store().remove(name, location)? {
-            return Err(Error::unavailable(format!(
-                "table \"{name}\" was changed by someone else while it was dropped"
-            )));
-        }
-        // The catalog comes first: a table without files would be broken, files without a table are only in the way.
-        let own = path_of(&self.0.catalog.location_of(name));
-        if path_of(location).parent().and_then(Path::parent) != Some(&own) || self.is_shared(&own)? {
+    /// Gives up the staged table of this name with its files, if there is one, or if it is the one with this uuid.
+    pub(crate) fn discard_staged(&self, name: &TableName, only: Option<Uuid>) -> Result<()> {
+        let store = self.0.staged.store();
+        let Some(location) = store.location(name)? else { return Ok(()) };
+        if let Some(uuid) = only
+            && self.load_from(&self.0.staged, name)?.metadata().uuid() != uuid
+        {
             return Ok(());
         }
-        let failed = |error| {
-            failure::file(format!("table \"{name}\" is dropped; its files in \"{}\" stay", own.display()), error)
-        };
-        for part in ["data", "metadata"] {
-            ignore_missing(fs::remove_dir_all(own.join(part))).map_err(failed)?;
+        if store.remove(name, &location)? {
+            generations::remove_of(&self.folder_of(name), &location);
         }
-        match fs::remove_dir(&own) {
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
-            other => ignore_missing(other).map_err(failed),
-        }
+        Ok(())
     }
 
-    /// Whether a table of another name has its metadata in the folder, or the folder is a link to elsewhere.
-    fn is_shared(&self, folder: &Path) -> Result<bool> {
-        let elsewhere = folder.canonicalize().is_ok_and(|real| real != folder);
-        let tables = self.0.catalog.store().tables()?;
-        Ok(elsewhere || tables.iter().any(|(_, location)| path_of(location).starts_with(folder)))
+    /// Lets staged tables take the places of those of their names, all at once. The fences are those of the tables that
+    /// are there: where one has changed hands, none is replaced.
+    pub(crate) fn replace_tables(&self, fences: &[(TableName, Fence)]) -> Result<()> {
+        for _ in 0..REPLACE_ATTEMPTS {
+            let mut replacements = Vec::new();
+            for (table, fence) in fences {
+                let current = self.load(table)?;
+                fence.check(table, current.metadata())?;
+                let from = current.metadata_location_result().map(str::to_owned);
+                let from = from.map_err(|error| failure::iceberg(format!("table \"{table}\" has no place"), error))?;
+                let to = self.0.staged.store().location(table)?.ok_or_else(|| {
+                    Error::invalid(format!("table \"{table}\": the new one is gone, since another run has begun one"))
+                })?;
+                generations::retire(&self.folder_of(table), &from)?;
+                replacements.push(Replacement { table: table.clone(), from, to });
+            }
+            if self.0.catalog.store().replace(&replacements)? == Swap::Done {
+                return Ok(());
+            }
+        }
+        Err(Error::unavailable(format!(
+            "{REPLACE_ATTEMPTS} attempts to put new tables in place met changes by others; stop some of them"
+        )))
+    }
+
+    /// Removes the files of tables that were replaced long before a moment, by the clock of the disk.
+    pub(crate) fn collect_replaced(&self, name: &TableName, now: SystemTime) -> Result<()> {
+        let stores = [self.0.catalog.store(), self.0.staged.store()];
+        let tables = stores.map(Store::tables).into_iter().collect::<Result<Vec<_>>>()?;
+        let named: Vec<PathBuf> = tables.iter().flatten().map(|(_, location)| path_of(location)).collect();
+        generations::collect(&self.folder_of(name), &named, now);
+        Ok(())
+    }
+
+    /// The folder of a table and of those that had its name before.
+    fn folder_of(&self, name: &TableName) -> PathBuf {
+        path_of(&self.0.catalog.location_of(name))
     }
 
     /// The properties of a table.
@@ -172,7 +216,7 @@ impl Warehouse {
 
     pub(crate) fn commit(
         &self,
-        table: &TableName,
+        (table, is_staged): (&TableName, bool),
         change: TableChange<'_>,
         fence: Fence,
         patience: Duration,
@@ -181,13 +225,18 @@ impl Warehouse {
         let turn =
             self.0.turns.lock().unwrap_or_else(PoisonError::into_inner).entry(table.clone()).or_default().clone();
         let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let (catalog, table) = (self.0.catalog.clone(), table.clone());
+        let (catalog, table) = (self.catalog(is_staged).clone(), table.clone());
         let committer = TableCommitter { catalog, table, fence, patience, tell };
         self.0.runtime.block_on(committer.commit(change))
     }
 
-    pub(crate) fn table_writer(&self, table: &TableName, worker: usize) -> Result<TableWriter> {
-        TableWriter::new(table.clone(), self.load(table)?.metadata_ref(), worker)
+    /// A writer into the table of this name, or into the one that is to take its place.
+    pub(crate) fn table_writer(&self, table: &TableName, is_staged: bool, worker: usize) -> Result<TableWriter> {
+        TableWriter::new(table.clone(), self.load_from(self.catalog(is_staged), table)?.metadata_ref(), worker)
+    }
+
+    fn catalog(&self, is_staged: bool) -> &SqliteCatalog {
+        if is_staged { &self.0.staged } else { &self.0.catalog }
     }
 
     fn read_files(&self, name: &TableName, table: &Table) -> Result<TableFiles> {
@@ -203,15 +252,12 @@ impl Warehouse {
 
     fn load(&self, table: &TableName) -> Result<Table> {
         self.location(table)?;
-        let loaded = self.0.runtime.block_on(self.0.catalog.load_table(&table.ident()));
-        loaded.map_err(|error| failure::iceberg(format!("table \"{table}\" cannot be loaded"), error))
+        self.load_from(&self.0.catalog, table)
     }
-}
 
-fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
+    fn load_from(&self, catalog: &SqliteCatalog, table: &TableName) -> Result<Table> {
+        let loaded = self.0.runtime.block_on(catalog.load_table(&table.ident()));
+        loaded.map_err(|error| failure::iceberg(format!("table \"{table}\" cannot be loaded"), error))
     }
 }
 

@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! <topic>/producers/<name>.lock      held until the run ends; says who holds it
+//! <topic>/producers/<name>.input     what was published under it, where the name is one that goes on
 //! <topic>/<partition>/epochs         what fences an older run that did not see the lock
 //! ```
 
 use crate::disk::io_error;
 use crate::epochs::Epochs;
+use crate::input_mark::PublishedInput;
 use crate::producer::{Appender, Producer};
 use crate::producer_states::ProducerStates;
 use crate::topic::LocalTopic;
@@ -57,6 +59,29 @@ impl Claim {
         Ok(Claim { topic, producer: producer.to_owned(), epoch, lock })
     }
 
+    /// Takes the name again, with the epoch under which it has written: a message whose sequence is there already is
+    /// not written again. Two runs that do not see each other's locks give rows once all the same.
+    pub(crate) fn go_on(topic: Arc<LocalTopic>, producer: &str) -> Result<Claim> {
+        let claimed = Producer::open(topic.clone(), producer, 0)?;
+        let lock = lock(&topic, producer)?;
+        let epoch = claimed.last_epoch()?.unwrap_or(1);
+        Ok(Claim { topic, producer: producer.to_owned(), epoch, lock })
+    }
+
+    /// What was published under this name, if anything was.
+    pub fn input(&self) -> Result<Option<PublishedInput>> {
+        PublishedInput::read(&self.input_path())
+    }
+
+    /// Records what is published under this name, durably.
+    pub fn set_input(&self, input: &PublishedInput) -> Result<()> {
+        input.write(&self.input_path())
+    }
+
+    fn input_path(&self) -> PathBuf {
+        producer_path(self.topic.folder().join("producers"), &self.producer, "input")
+    }
+
     /// The epoch: greater than any before it on any partition.
     pub fn epoch(&self) -> u64 {
         self.epoch
@@ -79,7 +104,7 @@ impl Drop for Claim {
 fn lock(topic: &LocalTopic, producer: &str) -> Result<File> {
     let folder = topic.folder().join("producers");
     std::fs::create_dir_all(&folder).map_err(|e| io_error("make the folder", &folder, e))?;
-    let path = lock_path(folder, producer);
+    let path = producer_path(folder, producer, "lock");
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -121,7 +146,7 @@ fn held(topic: &LocalTopic, producer: &str, file: &mut File) -> Error {
 
 /// A producer's name as a file's: bytes that a folder could not hold are written as %XX, a long name ends in its
 /// checksum.
-fn lock_path(folder: PathBuf, producer: &str) -> PathBuf {
+fn producer_path(folder: PathBuf, producer: &str, ending: &str) -> PathBuf {
     let mut name = String::new();
     for byte in producer.bytes() {
         match byte {
@@ -134,7 +159,7 @@ fn lock_path(folder: PathBuf, producer: &str) -> PathBuf {
         name.truncate(FILE_NAME_BYTES_MAX);
         name.push_str(&format!("%{:08x}", crc32c::crc32c(producer.as_bytes())));
     }
-    folder.join(format!("{name}.lock"))
+    folder.join(format!("{name}.{ending}"))
 }
 
 /// Finds an epoch above all that were written or claimed, and records it on every partition. The first partition is

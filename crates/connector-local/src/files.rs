@@ -13,6 +13,8 @@ mod rows;
 mod cell;
 mod object;
 
+mod feed;
+mod growing;
 mod infer;
 mod parquet;
 mod text;
@@ -26,14 +28,15 @@ use values::Encoding;
 
 use crate::disk::file_state;
 
-use self::format::{Format, Packing};
+use self::format::Packing;
 use self::parquet::ParquetFiles;
 use self::path_values::{FoundFile, path_values};
 use self::rows::TextFile;
 use self::text::TextFiles;
 
-pub use self::format::FileColumn;
-pub use self::lines::JsonLines;
+pub use self::feed::{TextFeed, TextFeeds, TextRows};
+pub use self::format::{FileColumn, Format};
+pub use self::growing::{GrowingEnd, GrowingFile, StopSignal};
 pub use self::parquet::write_parquet;
 
 /// The files that match a pattern, with one schema.
@@ -64,7 +67,7 @@ impl Files {
         // Before they are read, so that a change in the meantime is seen the next time.
         let paths = glob::matching(pattern, folder)?;
         let state = paths.iter().map(|path| file_state(path)).collect::<Result<String>>()?;
-        let found = Found::of(pattern, folder, paths, encoding)?;
+        let found = Found::of(pattern, (folder, paths), encoding, None)?;
         let (schema, contents, files) = match found {
             Found::Parquet(files) => {
                 let (parquet, schema, files) = ParquetFiles::open(pattern, files, columns)?;
@@ -82,7 +85,7 @@ impl Files {
     /// lines are read once to find the types: BOOLEAN, BIGINT, DOUBLE, TIMESTAMP where every value is one, else TEXT.
     /// Fields of nested objects become columns such as `payload.user.id`. Where files differ, the wider type holds.
     pub fn inferred_schema(pattern: &str, folder: &Path, encoding: Encoding) -> Result<SchemaRef> {
-        match Found::of(pattern, folder, glob::matching(pattern, folder)?, encoding)? {
+        match Found::of(pattern, (folder, glob::matching(pattern, folder)?), encoding, None)? {
             Found::Parquet(files) => parquet::common_schema(&files),
             Found::Text(files) => infer::schema(&files),
         }
@@ -98,17 +101,19 @@ impl Files {
         Ok(!glob::matching(pattern, folder)?.is_empty())
     }
 
-    /// The lines of a file of JSON, one for each of its rows, as they are; `None` for other formats.
-    pub fn json_lines(&self, file: usize) -> Result<Option<JsonLines>> {
-        match &self.contents {
-            Contents::Text(text) => text.json_lines(file),
-            Contents::Parquet(_) => Ok(None),
+    /// The text files that a pattern names, to be passed on row by row; `None` where they are Parquet files. The format
+    /// is that of their names, unless one is given.
+    pub fn feeds(
+        pattern: &str,
+        folder: &Path,
+        columns: &[FileColumn],
+        encoding: Encoding,
+        format: Option<Format>,
+    ) -> Result<Option<TextFeeds>> {
+        match Found::of(pattern, (folder, glob::matching(pattern, folder)?), encoding, format)? {
+            Found::Parquet(_) => Ok(None),
+            Found::Text(files) => TextFeeds::new(pattern, files, columns).map(Some),
         }
-    }
-
-    /// Whether the columns that are not asked for have no type of their own, and are text as it stands in the file.
-    pub fn are_texts(&self) -> bool {
-        matches!(self.contents, Contents::Text(_))
     }
 }
 
@@ -119,8 +124,17 @@ enum Found {
 }
 
 impl Found {
-    fn of(pattern: &str, folder: &Path, paths: Vec<PathBuf>, encoding: Encoding) -> Result<Found> {
-        let formats = paths.iter().map(|path| Format::of(path)).collect::<Result<Vec<_>>>()?;
+    fn of(
+        pattern: &str,
+        (folder, paths): (&Path, Vec<PathBuf>),
+        encoding: Encoding,
+        given: Option<Format>,
+    ) -> Result<Found> {
+        let format = |path: &PathBuf| match given {
+            Some(format) => Ok((format, Format::by_ending(path).1)),
+            None => Format::of(path),
+        };
+        let formats = paths.iter().map(format).collect::<Result<Vec<_>>>()?;
         let Some((format, _)) = formats.first().copied() else {
             return Err(Error::invalid(format!("no file matches \"{pattern}\" in \"{}\"", folder.display())));
         };

@@ -28,6 +28,7 @@ mod tail;
 mod topic;
 
 mod claim;
+mod input_mark;
 mod producer;
 mod sink;
 mod trim;
@@ -37,8 +38,11 @@ mod topics;
 mod files;
 
 pub use claim::Claim;
-pub use files::{FileColumn, Files, JsonLines, write_parquet};
+pub use files::{
+    FileColumn, Files, Format, GrowingEnd, GrowingFile, StopSignal, TextFeed, TextFeeds, TextRows, write_parquet,
+};
 pub use frame::Outgoing;
+pub use input_mark::{InputMark, PublishedInput};
 pub use producer::Producer;
 pub use sink::{TopicCommitter, TopicSink};
 pub use tail::Watch;

@@ -117,6 +117,12 @@ impl Topics {
         Claim::take(self.existing(topic)?, producer)
     }
 
+    /// Takes a producer's name on a topic that exists, to go on under it where it stopped. An error that names the holder
+    /// when another run has it.
+    pub fn go_on(&self, topic: &str, producer: &str) -> Result<Claim> {
+        Claim::go_on(self.existing(topic)?, producer)
+    }
+
     /// Removes the oldest messages of a topic, in whole segments: those that arrived before a time and lie before the
     /// position in `keep_after` of their partition, which the topic's archive goes on after (`Some` with `None` for a
     /// partition that it has nothing of; `None` when no archive holds messages back). The last message of a partition

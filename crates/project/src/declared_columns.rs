@@ -112,28 +112,28 @@ impl Decode for ComputedDecode {
     }
 }
 
-/// Files that others wrote, read as a stream declares its columns.
-pub struct DeclaredFiles {
-    inner: Arc<dyn TimedFiles>,
+/// The columns that a stream declares, found in rows of files.
+pub struct DeclaredRows {
     columns: DeclaredColumns,
     // The file column of each raw column.
     names: Vec<String>,
     // The time column's own name in the files, whose bounds hold for it; `None` when it is computed.
     time: Option<String>,
-    files: Vec<TimedFile>,
+    // The columns whose bounds are of use: the names of the files' own, and the declared ones.
+    bounded: Vec<(String, String)>,
 }
 
-impl DeclaredFiles {
-    /// Checks that every column that is not computed is there with a type that can be cast to the declared one.
-    pub fn new(inner: Arc<dyn TimedFiles>, stream: &Stream) -> Result<DeclaredFiles> {
-        let schema = inner.schema();
+impl DeclaredRows {
+    /// Checks that every column that is not computed is there with a type that can be cast to the declared one. `files`
+    /// is where the rows come from, for messages.
+    pub fn new(files: &str, schema: &SchemaRef, stream: &Stream) -> Result<DeclaredRows> {
         let (mut names, mut time, mut bounded) = (Vec::new(), None, Vec::new());
         for (index, source) in stream.sources.iter().enumerate() {
             let ColumnSource::Path(path) = source else { continue };
             let declared = stream.schema.field(index);
             let name = path.join(".");
-            let found = found(inner.as_ref(), &schema, stream, &name)?;
-            check_cast(inner.as_ref(), stream, found, declared.data_type())?;
+            let found = found(files, schema, stream, &name)?;
+            check_cast(files, stream, found, declared.data_type())?;
             if index == stream.time_column {
                 time = Some(found.name().clone());
             }
@@ -142,19 +142,49 @@ impl DeclaredFiles {
             }
             names.push(found.name().clone());
         }
-        let files = inner.files().iter().map(|file| with_bounds_of(file, &bounded)).collect();
-        Ok(DeclaredFiles { inner, columns: DeclaredColumns { stream: stream.clone() }, names, time, files })
+        Ok(DeclaredRows { columns: DeclaredColumns { stream: stream.clone() }, names, time, bounded })
+    }
+
+    /// The declared columns of rows, then why each cannot be used, and its text.
+    pub fn of(&self, rows: &RecordBatch) -> Result<RecordBatch> {
+        let hidden = [ERROR_COLUMN, RAW_COLUMN];
+        let names = self.names.iter().map(String::as_str).chain(hidden);
+        let places: Vec<usize> = names.filter_map(|name| rows.schema_ref().index_of(name).ok()).collect();
+        let all = self.columns.with_errors(&rows.project(&places)?)?;
+        let schema = self.schema();
+        let nullable = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+        Ok(RecordBatch::try_new(Arc::new(Schema::new(nullable.collect::<Vec<_>>())), all)?)
+    }
+
+    fn schema(&self) -> SchemaRef {
+        let declared = self.columns.stream.schema.fields().iter().cloned();
+        Arc::new(Schema::new(declared.chain(bad_row_fields().map(Arc::new)).collect::<Vec<_>>()))
+    }
+}
+
+/// Files that others wrote, read as a stream declares its columns.
+pub struct DeclaredFiles {
+    inner: Arc<dyn TimedFiles>,
+    rows: Arc<DeclaredRows>,
+    files: Vec<TimedFile>,
+}
+
+impl DeclaredFiles {
+    /// Checks that every column that is not computed is there with a type that can be cast to the declared one.
+    pub fn new(inner: Arc<dyn TimedFiles>, stream: &Stream) -> Result<DeclaredFiles> {
+        let rows = DeclaredRows::new(inner.name(), &inner.schema(), stream)?;
+        let files = inner.files().iter().map(|file| with_bounds_of(file, &rows.bounded)).collect();
+        Ok(DeclaredFiles { inner, rows: Arc::new(rows), files })
     }
 }
 
 /// The column of files that a name means.
-fn found<'a>(files: &dyn TimedFiles, schema: &'a SchemaRef, stream: &Stream, name: &str) -> Result<&'a FieldRef> {
+fn found<'a>(files: &str, schema: &'a SchemaRef, stream: &Stream, name: &str) -> Result<&'a FieldRef> {
     let names = || schema.fields().iter().map(|field| field.name().as_str());
     let at = find_name(names(), name).map_err(|[one, other]| {
         Error::invalid(format!(
-            "stream \"{}\": columns \"{one}\" and \"{other}\" of {} are both column \"{name}\", expected one of them",
-            stream.name,
-            files.name()
+            "stream \"{}\": columns \"{one}\" and \"{other}\" of {files} are both column \"{name}\", expected one of them",
+            stream.name
         ))
     })?;
     at.map(|at| &schema.fields()[at]).ok_or_else(|| {
@@ -164,23 +194,22 @@ fn found<'a>(files: &dyn TimedFiles, schema: &'a SchemaRef, stream: &Stream, nam
             [] => "it holds no row, so that no column of it is known".to_owned(),
             there => format!("its columns are: {}", there.join(", ")),
         };
-        Error::invalid(format!("stream \"{}\": column \"{name}\" is not in {}; {there}", stream.name, files.name()))
+        Error::invalid(format!("stream \"{}\": column \"{name}\" is not in {files}; {there}", stream.name))
     })
 }
 
 /// Refuses a column that CAST does not take to the declared type.
-fn check_cast(files: &dyn TimedFiles, stream: &Stream, found: &FieldRef, to: &DataType) -> Result<()> {
+fn check_cast(files: &str, stream: &Stream, found: &FieldRef, to: &DataType) -> Result<()> {
     let from = plain_type(found.data_type());
     if from == *to || is_cast(&from, to) || matches!((&from, to), (DataType::Binary, DataType::Utf8)) {
         return Ok(());
     }
     let hint = values::hint(&from, to).map_or(String::new(), |hint| format!("; {hint}"));
     Err(Error::invalid(format!(
-        "stream \"{}\": column \"{}\" is {} in {}, which cannot become the declared {}{hint}",
+        "stream \"{}\": column \"{}\" is {} in {files}, which cannot become the declared {}{hint}",
         stream.name,
         found.name(),
         values::name(&from),
-        files.name(),
         values::name(to)
     )))
 }
@@ -202,8 +231,7 @@ impl TimedFiles for DeclaredFiles {
     }
 
     fn schema(&self) -> SchemaRef {
-        let declared = self.columns.stream.schema.fields().iter().cloned();
-        Arc::new(Schema::new(declared.chain(bad_row_fields().map(Arc::new)).collect::<Vec<_>>()))
+        self.rows.schema()
     }
 
     fn files(&self) -> &[TimedFile] {
@@ -215,10 +243,10 @@ impl TimedFiles for DeclaredFiles {
     }
 
     fn open(&self, file: usize, groups: Range<usize>, columns: &[String], batch_rows: usize) -> Result<RecordBatches> {
-        let stream = &self.columns.stream;
+        let stream = &self.rows.columns.stream;
         let time_name = stream.schema.field(stream.time_column).name();
         // A pass over the time alone reads one column of the file.
-        if let ([only], Some(time)) = (columns, &self.time)
+        if let ([only], Some(time)) = (columns, &self.rows.time)
             && only == time_name
         {
             let rows = self.inner.open(file, groups, std::slice::from_ref(time), batch_rows)?;
@@ -230,15 +258,14 @@ impl TimedFiles for DeclaredFiles {
                 Ok(RecordBatch::try_new(Arc::new(Schema::new(vec![schema])), columns)?)
             })));
         }
-        let mut names = self.names.clone();
+        let mut names = self.rows.names.clone();
         let hidden = [ERROR_COLUMN, RAW_COLUMN].map(str::to_owned);
         names.extend(hidden.into_iter().filter(|name| self.inner.schema().index_of(name).is_ok()));
         let rows = self.inner.open(file, groups, &names, batch_rows)?;
-        let (of_stream, schema, wanted) = (self.columns.clone(), self.schema(), columns.to_vec());
+        let (declared, wanted) = (self.rows.clone(), columns.to_vec());
         Ok(Box::new(rows.map(move |rows| {
-            let all = of_stream.with_errors(&rows?)?;
-            let nullable: Vec<_> = schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect();
-            let all = RecordBatch::try_new(Arc::new(Schema::new(nullable)), all)?;
+            let all = declared.of(&rows?)?;
+            let schema = all.schema();
             let wanted = wanted.iter().map(|name| Ok(schema.index_of(name)?)).collect::<Result<Vec<_>>>()?;
             Ok(all.project(&wanted)?)
         })))

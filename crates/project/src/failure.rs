@@ -10,6 +10,8 @@ pub enum Failure {
     Diagnostics(Vec<Diagnostic>),
     /// Everything else.
     Error(Error),
+    /// What ended a job that had begun to write.
+    Begun(Error),
 }
 
 impl Failure {

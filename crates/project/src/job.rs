@@ -7,7 +7,7 @@ use crate::declared_columns::{ComputedDecode, DeclaredFiles, file_columns};
 use crate::failure::Failure;
 use crate::files_since::FilesSince;
 use crate::open::Project;
-use crate::output::{Begin, WiredSink, begin_tables, claim_tables, refuse_history, refuse_used, wire};
+use crate::output::{Begin, NewTables, WiredSink, begin_tables, claim_tables, refuse_history, refuse_used, wire};
 use crate::output_check::wrong_outputs;
 use crate::tally::{RuleTally, TallySink};
 use codec::JsonDecode;
@@ -55,6 +55,8 @@ pub struct Wired {
     seam: Seam,
     /// Whether its inputs end, so that it ends by itself.
     pub bounded: bool,
+    /// Tables that take the places of others at the end of a job that starts over.
+    pub new_tables: NewTables,
     /// One per sink node.
     pub sinks: Vec<WiredSink>,
     /// What becomes of the rows of each stream.
@@ -186,14 +188,15 @@ impl Project {
         let graph = checked.lower(&Start { after: start, revision: self.revision(), row_text })?;
         let (mut sinks, mut tallies, mut collected) = (Vec::new(), Vec::new(), Vec::new());
         let collects = options.begin == Begin::Collect;
-        let claims = if collects { None } else { Some(claim_tables(self, &checked.outputs)?) };
+        let claims = if collects { None } else { Some(Arc::new(claim_tables(self, &checked.outputs)?)) };
         for node in &graph.nodes {
             let NodeKind::Sink(output) = &node.kind else { continue };
             let spec = checked.outputs.iter().find(|spec| spec.output == *output).ok_or_else(|| {
                 Failure::Error(Error::internal(format!("sink {} writes no output of the job", node.name)))
             })?;
             let rows = Rows::default();
-            let mut sink = wire(self, spec, claims.as_ref(), (options.begin, start), &rows)?;
+            let begin = (options.begin, seam.is_bounded(), start);
+            let mut sink = wire(self, spec, claims.as_ref(), begin, &rows)?;
             collected.push(rows);
             sink.after = sink.after.max(options.from.unwrap_or(EventTime::MIN));
             sink.node = node.name.clone();
@@ -215,6 +218,7 @@ impl Project {
         let stats = seam.stats();
         Ok(Wired {
             graph,
+            new_tables: claims.map(NewTables).unwrap_or_default(),
             bounded: seam.is_bounded(),
             seam,
             sinks,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub enum Begin {
     /// The job is refused.
     Refuse,
-    /// Tables are dropped, and topics are written under a new epoch.
+    /// New tables take the places of those that are there, and topics are written under a new epoch.
     Fresh,
     /// Nothing outside is touched: rows of every output are collected in memory.
     Collect,
@@ -43,7 +43,7 @@ fn producer_name(project: &Project, output: &str) -> String {
     format!("{}.{output}", project.name())
 }
 
-/// Refuses outputs that are the history of a stream: a job never writes, and `--fresh` never drops, what it reads.
+/// Refuses outputs that are the history of a stream: a job never writes, and `--fresh` never replaces, what it reads.
 pub fn refuse_history(project: &Project, outputs: &[OutputSpec]) -> Result<()> {
     for (table, stream) in project.statements.history_tables() {
         let written =
@@ -93,7 +93,23 @@ fn last_epoch(project: &Project, topic: &str, output: &str) -> Result<Option<u64
 /// The claims of a job's tables, by table.
 pub type Claims = BTreeMap<String, TableClaim>;
 
-/// Claims all tables that outputs write, before anything is dropped, made or written.
+/// The tables of a job that starts over: new ones, which nobody sees before they take the places of the old ones.
+#[derive(Clone, Default)]
+pub struct NewTables(pub(crate) Arc<Claims>);
+
+impl NewTables {
+    /// The tables that are to be replaced and keep the rows of an earlier run until then.
+    pub fn waiting(&self) -> Vec<&str> {
+        self.0.iter().filter(|(_, claim)| claim.is_replacing()).map(|(table, _)| table.as_str()).collect()
+    }
+
+    /// Lets the new tables take the places of the old ones, all in one step. A second call changes nothing.
+    pub fn take_places(&self) -> Result<()> {
+        TableClaim::take_places(self.0.values())
+    }
+}
+
+/// Claims all tables that outputs write, before anything is made or written.
 pub fn claim_tables(project: &Project, outputs: &[OutputSpec]) -> Result<Claims> {
     let mut claims = Claims::new();
     for spec in outputs {
@@ -115,10 +131,11 @@ pub fn begin_tables(claims: &Claims, outputs: &[OutputSpec], begin: Begin) -> Re
         let Output::Table(table) = &spec.output else { continue };
         let Some(claim) = claims.get(table) else { continue };
         if begin == Begin::Fresh {
-            claim.drop_table()?;
+            claim.replace(&spec.schema, &TableOptions::default())?;
+        } else {
+            claim.create(&spec.schema, &TableOptions::default())?;
+            refuse_rows(table, claim.rows()?)?;
         }
-        claim.create(&spec.schema, &TableOptions::default())?;
-        refuse_rows(table, claim.rows()?)?;
     }
     Ok(())
 }
@@ -128,8 +145,8 @@ fn refuse_rows(table: &str, rows: u64) -> Result<()> {
         return Ok(());
     }
     Err(Error::invalid(format!(
-        "table {table} holds {rows} rows, and the job starts from its beginning: `--fresh` drops the job's output tables \
-         and starts over"
+        "table {table} holds {rows} rows, and the job starts from its beginning: `--fresh` writes the job's output tables \
+         anew, and keeps these rows until then"
     )))
 }
 
@@ -137,13 +154,21 @@ fn refuse_rows(table: &str, rows: u64) -> Result<()> {
 pub fn wire(
     project: &Project,
     spec: &OutputSpec,
-    claims: Option<&Claims>,
-    (begin, start): (Begin, EventTime),
+    claims: Option<&Arc<Claims>>,
+    (begin, is_bounded, start): (Begin, bool, EventTime),
     rows: &Rows,
 ) -> Result<WiredSink> {
     let Some(claims) = claims else { return Ok(collect(spec, rows)) };
     match &spec.output {
-        Output::Table(table) => table_sink(table, spec, claims),
+        Output::Table(table) => {
+            let sink = table_sink(table, spec, claims)?;
+            if begin != Begin::Fresh || is_bounded {
+                return Ok(sink);
+            }
+            // Without an end of its own, the job has put out something new with its first commit.
+            let committer = FirstCommit { inner: sink.committer, new: NewTables(claims.clone()) };
+            Ok(WiredSink { committer: Box::new(committer), ..sink })
+        }
         Output::Topic(topic) => topic_sink(project, topic, spec, begin, start),
         Output::Query(_) => Ok(collect(spec, rows)),
     }
@@ -174,6 +199,19 @@ fn table_sink(table: &str, spec: &OutputSpec, claims: &Claims) -> Result<WiredSi
         after: EventTime::MIN,
         epoch: None,
     })
+}
+
+/// The committer of a table of a job without end: with the first commit of any of them all new tables are seen.
+struct FirstCommit {
+    inner: Box<dyn Committer>,
+    new: NewTables,
+}
+
+impl Committer for FirstCommit {
+    fn commit(&mut self, committables: Vec<Committable>) -> Result<()> {
+        self.inner.commit(committables)?;
+        self.new.take_places()
+    }
 }
 
 fn topic_sink(project: &Project, topic: &str, spec: &OutputSpec, begin: Begin, start: EventTime) -> Result<WiredSink> {

@@ -1,25 +1,51 @@
-//! Events from a file onto a topic, and a topic's messages for people to watch.
+//! Events onto a topic: the rows of files, of a stream of bytes, or of a file that grows.
+//!
+//! ```text
+//! input -> thread: rows, checked, as messages -> (at most two batches wait) -> append and sync, row n to partition n mod p
+//! ```
+//!
+//! A batch is what was there when the one before it was being written, so that rows go out as they come and many that
+//! come at once are synced at once.
 
-use crate::declared_columns::{DeclaredFiles, file_columns};
 use crate::failure::Failure;
 use crate::open::Project;
-use arrow::array::{Array, AsArray, BooleanArray, StringArray, TimestampMicrosecondArray};
-use arrow::compute::filter_record_batch;
-use arrow::datatypes::{Schema, SchemaRef, TimestampMicrosecondType};
-use codec::JsonEncode;
-use connector_local::{FileColumn, Files, Outgoing, Watch};
-use dataflow::{
-    BadRowPolicy, ERROR_COLUMN, Encode, Error, EventTime, Message, Quiet, RAW_COLUMN, Result, Span, TimedFiles, Topic,
-};
+use crate::publish_input::{Input, InputEvent, InputOptions, InputRow};
+use crate::publish_place::{InputPart, PublishPlace};
+use connector_local::{InputMark, Outgoing, Producer, StopSignal};
+use dataflow::{BadRowPolicy, Error, ErrorKind, EventTime, Quiet, Result, Span, Topic};
 use sql::{Stream, Target};
-use std::path::Path;
 use std::sync::Arc;
-use values::Encoding;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-const READ_ROWS: usize = 8192;
+/// How often it is looked whether the publisher was asked to stop.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Names of producers that go on are told from those of jobs, in which a project's name comes first.
+const PRODUCERS: &str = "publish:";
+
+/// How rows are published.
+#[derive(Clone, Debug)]
+pub struct PublishOptions {
+    /// Where they come from.
+    pub input: InputOptions,
+    /// How many partitions the topic gets, when it is made.
+    pub partitions: u32,
+    /// The name under which a run goes on where another one of the name stopped.
+    pub producer: Option<String>,
+}
+
+/// What is told while rows are published.
+pub enum PublishEvent<'a> {
+    /// So many messages were put so far.
+    Messages(usize),
+    /// What people should know.
+    Note(&'a str),
+}
 
 /// What `publish` wrote to a topic.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct PublishSummary {
     /// The topic.
     pub topic: String,
@@ -27,59 +53,59 @@ pub struct PublishSummary {
     pub messages: usize,
     /// Their size together.
     pub bytes: usize,
-    /// The least and greatest event time among them.
+    /// Rows of the input that were on the topic before.
+    pub known: u64,
+    /// The least and greatest event time among the rows that are on the topic.
     pub times: Option<(EventTime, EventTime)>,
     /// What the publisher should know.
-    pub warning: Option<String>,
+    pub warnings: Vec<String>,
+    /// Whether the input was read to its end.
+    pub is_whole: bool,
+    /// Whether the input has no end of its own.
+    pub is_live: bool,
 }
 
 impl Project {
-    /// Publishes the rows of a file to the topic of a stream, which is created if it does not exist. `each` gets the
-    /// number of rows so far. All rows are checked against the stream's columns first; where the stream declares
-    /// FAIL, nothing is put when one is wrong, and else the others are.
+    /// Publishes the rows of an input to the topic of a stream, which is created if it does not exist, until the input
+    /// ends or `is_stopped` says so. Bad rows follow the policy of the stream: under FAIL nothing of a file is put when
+    /// one is wrong, and nothing after it of what is read as it comes.
     pub fn publish(
         &self,
         stream: &str,
-        file: &Path,
-        encoding: Encoding,
-        partitions: u32,
-        each: &mut dyn FnMut(usize),
+        options: &PublishOptions,
+        is_stopped: &dyn Fn() -> bool,
+        tell: &mut dyn FnMut(PublishEvent<'_>),
     ) -> Result<PublishSummary, Failure> {
-        let stream = self.stream(stream)?;
+        let mut stream = self.stream(stream)?;
+        stream.bad_rows = self.statements.bad_rows(&stream.name).unwrap_or(stream.bad_rows);
         let Some(topic) = &stream.live else {
             return Err(Error::invalid(format!("stream \"{}\" has no LIVE topic to publish to", stream.name)).into());
         };
-        let pattern = file.to_string_lossy();
-        let declared = file_columns(&stream);
-        let found = Arc::new(Files::open(&pattern, Path::new("."), &declared, encoding)?);
-        let looked = look(&DeclaredFiles::new(found.clone(), &stream)?, &stream)?;
-        let topics = self.topics()?.clone();
-        let partitions = topics.topic_or_create(topic, partitions)?.partitions();
-        let mut producer = topics.producer(topic, "", 0)?;
-        let payloads = Payloads::new(found, &declared)?;
-        let mut published =
-            PublishSummary { topic: topic.clone(), messages: 0, bytes: 0, times: looked.times, warning: None };
-        for (index, bad) in looked.bad.iter().enumerate() {
-            for payloads in payloads.of_file(index, bad)? {
-                let payloads = payloads?;
-                let messages: Vec<_> =
-                    payloads.iter().map(|payload| Outgoing { sequence: 0, key: None, payload }).collect();
-                // Runs of rows go to the partitions in turn.
-                let run = messages.len().div_ceil(partitions as usize).max(1);
-                for (partition, some) in messages.chunks(run).enumerate() {
-                    let appended = producer.append(partition as u32, some);
-                    appended.map_err(|error| partly(error, published.messages, topic))?;
-                    published.messages += some.len();
-                }
-                published.bytes += payloads.iter().map(Vec::len).sum::<usize>();
-                each(published.messages);
-            }
+        let stop = Arc::new(StopSignal::default());
+        let input = Input::open(&options.input, &stream, stop.clone())?;
+        let is_live = input.is_live();
+        if stream.bad_rows == BadRowPolicy::Fail && !is_live {
+            refuse_bad(&input, is_stopped)?;
         }
-        let left_out: usize = looked.bad.iter().map(Vec::len).sum();
-        let left_out = looked.first.map(|first| format!("{left_out} rows are left out as bad; the first: {first}"));
-        let warnings: Vec<String> = left_out.into_iter().chain(self.warn_of_old(&published, &stream)).collect();
-        published.warning = (!warnings.is_empty()).then(|| warnings.join("\nwarning: "));
-        Ok(published)
+        let topics = self.topics()?.clone();
+        topics.topic_or_create(topic, options.partitions)?;
+        let (producer, place) = match &options.producer {
+            Some(name) => {
+                let claim = topics.go_on(topic, &format!("{PRODUCERS}{name}"))?;
+                let mut producer = claim.producer()?;
+                let place = PublishPlace::open(claim, name, &input.name(), &mut producer)?;
+                (producer, Some(place))
+            }
+            None => (topics.producer(topic, "", 0)?, None),
+        };
+        let summary = PublishSummary { topic: topic.clone(), is_live, ..PublishSummary::default() };
+        let mut publisher =
+            Publisher { stream: &stream, producer, place, rows: 0, bad: 0, first_bad: None, summary, tell };
+        let reading = Reading::start(input)?;
+        publisher.summary.is_whole = publisher.all(reading, &stop, is_stopped)?;
+        let (mut summary, told) = (publisher.told(), self.warn_of_old(&publisher.summary, &stream));
+        summary.warnings.extend(told);
+        Ok(summary)
     }
 
     /// One stream of the project, planned.
@@ -102,187 +128,195 @@ impl Project {
             )
         })
     }
+}
 
-    /// Opens a topic to watch it: by a stream's name, or by its own.
-    pub fn tail(&self, name: &str, from_start: bool) -> Result<TopicTail, Failure> {
-        let topic = match self.stream(name) {
-            Ok(Stream { live: Some(topic), .. }) => topic,
-            _ => name.to_owned(),
-        };
-        let there = if self.topics_path().is_dir() { self.topics()?.topic(&topic)? } else { None };
-        let Some(topic) = there else {
-            let known = if self.topics_path().is_dir() { self.topics()?.names()? } else { Vec::new() };
-            return Err(Error::invalid(format!(
-                "topic {topic} does not exist in {}; there are: {}",
-                self.topics_path().display(),
-                known.join(", ")
-            ))
-            .into());
-        };
-        let mut logs = Vec::new();
-        for (partition, end) in topic.ends()?.into_iter().enumerate() {
-            let after = if from_start { None } else { end.last };
-            logs.push(topic.watch(partition as u32, after)?);
+/// Reads a whole input, and refuses it when a row of it is bad.
+fn refuse_bad(input: &Input, is_stopped: &dyn Fn() -> bool) -> Result<()> {
+    let mut bad = None;
+    input.read(&mut |event| {
+        if let InputEvent::Rows(rows) = event {
+            bad = rows.into_iter().find_map(|row| row.time.err());
         }
-        Ok(TopicTail { logs })
+        bad.is_none() && !is_stopped()
+    })?;
+    match bad {
+        Some(bad) => Err(Error::data(bad.why)),
+        None => Ok(()),
     }
 }
 
-/// Why a file was not published to its end. Its first rows are on the topic by then, and are not to be put again.
-fn partly(error: Error, messages: usize, topic: &str) -> Error {
-    if messages == 0 {
-        return error;
+/// An input that is being read on a thread of its own.
+struct Reading {
+    events: Receiver<InputEvent>,
+    // Whether it waits for whoever writes the input.
+    is_waiting: Arc<AtomicBool>,
+    // Gives whether the input was read to its end.
+    thread: JoinHandle<Result<bool>>,
+}
+
+impl Reading {
+    fn start(input: Input) -> Result<Reading> {
+        let ((send, events), is_waiting) = (sync_channel(1), input.waiting());
+        let read = move || input.read(&mut |event| send.send(event).is_ok());
+        let thread = thread::Builder::new().name("publish-input".to_owned()).spawn(read);
+        let thread =
+            thread.map_err(|error| Error::unavailable("the thread that reads cannot be started").with_source(error))?;
+        Ok(Reading { events, is_waiting, thread })
     }
-    let there = format!(
-        "the first {messages} good rows of the file are on topic {topic}, and the rest is not: publish the rest alone, \
-         since publishing the file again would put these twice"
-    );
-    Error::invalid(there).with_source(error)
+
+    /// How reading ended, once nothing more comes of it.
+    fn end(self) -> Result<bool> {
+        self.thread.join().unwrap_or_else(|_| Err(Error::internal("the thread that reads has panicked")))
+    }
 }
 
-/// What the rows of files showed: the least and greatest event time, and by file the rows that are bad, ascending.
-#[derive(Default)]
-struct FileScan {
-    times: Option<(EventTime, EventTime)>,
-    bad: Vec<Vec<usize>>,
-    first: Option<String>,
+/// Puts rows on a topic.
+struct Publisher<'a> {
+    stream: &'a Stream,
+    producer: Producer,
+    place: Option<PublishPlace>,
+    // Rows of the input that were read so far.
+    rows: u64,
+    bad: u64,
+    first_bad: Option<String>,
+    summary: PublishSummary,
+    tell: &'a mut dyn FnMut(PublishEvent<'_>),
 }
 
-/// Reads every value of every row. One that is wrong is an error where the stream declares FAIL.
-fn look(files: &DeclaredFiles, stream: &Stream) -> Result<FileScan> {
-    let mut columns: Vec<String> = stream.schema.fields().iter().map(|field| field.name().clone()).collect();
-    columns.push(ERROR_COLUMN.to_owned());
-    let mut looked = FileScan::default();
-    for (index, file) in files.files().iter().enumerate() {
-        let (mut before, mut bad) = (0, Vec::new());
-        for rows in files.open(index, file.all_groups(), &columns, READ_ROWS)? {
-            let rows = rows?;
-            let times = rows.column(stream.time_column).as_primitive::<TimestampMicrosecondType>();
-            let errors = rows.column(columns.len() - 1).as_string::<i32>();
-            for row in 0..rows.num_rows() {
-                let Some(why) = why_bad(times, errors, row, &columns[stream.time_column], stream) else {
-                    let time = EventTime(times.value(row));
-                    let (low, high) = looked.times.unwrap_or((time, time));
-                    looked.times = Some((low.min(time), high.max(time)));
-                    continue;
-                };
-                let text = format!("\"{}\" row {}: {why}", file.path, before + row + 1);
-                if stream.bad_rows == BadRowPolicy::Fail {
-                    return Err(Error::data(text));
+impl Publisher<'_> {
+    /// Puts all rows; whether they are all that the input has.
+    fn all(&mut self, reading: Reading, stop: &StopSignal, is_stopped: &dyn Fn() -> bool) -> Result<bool> {
+        let mut is_stopping = false;
+        loop {
+            match reading.events.recv_timeout(LOOK_EVERY) {
+                Ok(event) => self.take(event)?,
+                Err(RecvTimeoutError::Disconnected) => break,
+                // Whoever writes to the input has its next row still.
+                Err(RecvTimeoutError::Timeout) if is_stopping && reading.is_waiting.load(SeqCst) => {
+                    self.place.as_mut().map_or(Ok(()), |place| place.finish(false))?;
+                    return Ok(false);
                 }
-                looked.first.get_or_insert(text);
-                bad.push(before + row);
+                Err(RecvTimeoutError::Timeout) => {}
             }
-            before += rows.num_rows();
+            if !is_stopping && is_stopped() {
+                is_stopping = true;
+                stop.ask();
+            }
         }
-        looked.bad.push(bad);
+        let is_whole = reading.end().map_err(|error| self.partly(error))?;
+        self.place.as_mut().map_or(Ok(()), |place| place.finish(is_whole))?;
+        Ok(is_whole)
     }
-    Ok(looked)
-}
 
-/// Why a row cannot be published, if it cannot.
-fn why_bad(
-    times: &TimestampMicrosecondArray,
-    errors: &StringArray,
-    row: usize,
-    time_name: &str,
-    stream: &Stream,
-) -> Option<String> {
-    if errors.is_valid(row) {
-        return Some(errors.value(row).to_owned());
+    fn take(&mut self, event: InputEvent) -> Result<()> {
+        match event {
+            InputEvent::Rows(rows) => self.put(rows),
+            InputEvent::NextFile(why) => {
+                (self.tell)(PublishEvent::Note(&why));
+                self.place.as_mut().map_or(Ok(()), PublishPlace::next_file)
+            }
+        }
     }
-    let why = || format!("column \"{time_name}\" has no value, and it is the event time of stream \"{}\"", stream.name);
-    times.is_null(row).then(why)
-}
 
-/// The payloads that the rows of files are.
-struct Payloads {
-    files: Arc<Files>,
-    names: Vec<String>,
-    encode: JsonEncode,
-}
-
-impl Payloads {
-    /// Objects of all columns that the files have, declared or not.
-    fn new(files: Arc<Files>, declared: &[FileColumn]) -> Result<Payloads> {
-        let schema = files.schema();
-        let shown = schema.fields().iter().filter(|field| ![ERROR_COLUMN, RAW_COLUMN].contains(&field.name().as_str()));
-        let schema: SchemaRef = Arc::new(Schema::new(shown.cloned().collect::<Vec<_>>()));
-        let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
-        let of_name = |name: &String| declared.iter().find(|(path, _)| path.join(".") == *name);
-        let path = |name: &String| match of_name(name) {
-            Some((path, _)) => path.clone(),
-            None => name.split('.').map(str::to_owned).collect(),
+    /// Puts some rows, up to one that ends all under the policy FAIL.
+    fn put(&mut self, mut rows: Vec<InputRow>) -> Result<()> {
+        let mut ends = None;
+        if self.stream.bad_rows == BadRowPolicy::Fail
+            && let Some(at) = rows.iter().position(|row| row.time.is_err())
+        {
+            ends = rows.drain(at..).next().and_then(|row| row.time.err());
+        }
+        let first = self.rows;
+        self.rows += rows.len() as u64;
+        let parts = match &mut self.place {
+            Some(place) => place.take(rows)?,
+            None => vec![InputPart { first, rows, end: InputMark::default() }],
         };
-        let is_cell = |name: &String| files.are_texts() && of_name(name).is_none();
-        let paths = names.iter().map(path).collect();
-        let cells = names.iter().map(is_cell).collect();
-        Ok(Payloads { files, encode: JsonEncode::with_cells(schema, paths, cells)?, names })
+        parts.iter().try_for_each(|part| self.append(part)).map_err(|error| self.partly(error))?;
+        (self.tell)(PublishEvent::Messages(self.summary.messages));
+        match ends {
+            Some(bad) => Err(self.partly(Error::data(bad.why))),
+            None => Ok(()),
+        }
     }
 
-    /// Those of the rows of a file that are not bad: the lines of JSON as they are, others as JSON, some at a time.
-    fn of_file<'a>(&'a self, file: usize, bad: &'a [usize]) -> Result<Batches<'a>> {
-        if let Some(mut lines) = self.files.json_lines(file)? {
-            let mut row = 0;
-            return Ok(Box::new(std::iter::from_fn(move || {
-                let mut some = Vec::new();
-                for line in lines.by_ref().take(READ_ROWS) {
-                    match line {
-                        Err(error) => return Some(Err(error)),
-                        Ok(line) if bad.binary_search(&row).is_err() => some.push(line),
-                        Ok(_) => {}
+    fn append(&mut self, part: &InputPart) -> Result<()> {
+        let partitions = u64::from(self.producer.topic().partitions());
+        let mut batches: Vec<(u32, Vec<Outgoing<'_>>)> = (0..partitions as u32).map(|at| (at, Vec::new())).collect();
+        let mut bytes = 0;
+        for (sequence, row) in (part.first..).zip(&part.rows) {
+            match &row.time {
+                Ok(time) => {
+                    let (low, high) = self.summary.times.unwrap_or((*time, *time));
+                    self.summary.times = Some((low.min(*time), high.max(*time)));
+                }
+                Err(bad) => {
+                    self.bad += 1;
+                    if self.first_bad.is_none() {
+                        self.first_bad = Some(bad.why.clone());
+                        if self.summary.is_live {
+                            (self.tell)(PublishEvent::Note(&format!("the first bad row: {}", bad.why)));
+                        }
                     }
-                    row += 1;
+                    if !bad.is_told || self.stream.bad_rows != BadRowPolicy::DeadLetter {
+                        continue;
+                    }
                 }
-                (!some.is_empty()).then_some(Ok(some))
-            })));
-        }
-        let groups = self.files.files()[file].all_groups();
-        let mut before = 0;
-        Ok(Box::new(self.files.open(file, groups, &self.names, READ_ROWS)?.map(move |rows| {
-            let rows = rows?;
-            let is_good = |row: usize| bad.binary_search(&(before + row)).is_err();
-            let kept: BooleanArray = (0..rows.num_rows()).map(|row| Some(is_good(row))).collect();
-            before += rows.num_rows();
-            self.encode.encode(&filter_record_batch(&rows, &kept)?)
-        })))
-    }
-}
-
-type Batches<'a> = Box<dyn Iterator<Item = Result<Vec<Vec<u8>>>> + 'a>;
-
-/// A topic being watched.
-pub struct TopicTail {
-    logs: Vec<Watch>,
-}
-
-/// A message and the partition that it lies in.
-#[derive(Debug)]
-pub struct TailRow {
-    /// The partition.
-    pub partition: usize,
-    /// The message.
-    pub message: Message,
-    /// The producer that wrote it and its epoch; `None` for messages of `publish`.
-    pub producer: Option<(String, u64)>,
-}
-
-impl TopicTail {
-    /// Waits until there are messages that were not taken yet, or until the time is over.
-    pub fn wait(&mut self, timeout: std::time::Duration) -> Result<()> {
-        Watch::wait_any(&mut self.logs, timeout).map(drop)
-    }
-
-    /// The messages since the last call, up to a limit per partition. Never waits.
-    pub fn next(&mut self, messages_max: usize) -> Result<Vec<TailRow>> {
-        let mut rows = Vec::new();
-        for (partition, log) in self.logs.iter_mut().enumerate() {
-            for (message, producer, epoch) in log.next(messages_max)? {
-                let producer = (!producer.is_empty()).then_some((producer, epoch));
-                rows.push(TailRow { partition, message, producer });
             }
+            bytes += row.payload.len();
+            let (_, messages) = &mut batches[(sequence % partitions) as usize];
+            messages.push(Outgoing { sequence, key: None, payload: &row.payload });
         }
-        rows.sort_by_key(|row| row.message.arrival);
-        Ok(rows)
+        batches.retain(|(_, messages)| !messages.is_empty());
+        let count: usize = batches.iter().map(|(_, messages)| messages.len()).sum();
+        if count > 0 {
+            self.place.as_mut().map_or(Ok(()), |place| place.begin(part.end))?;
+            let put = self.producer.append_all(&batches)?;
+            self.summary.messages += put;
+            self.summary.bytes += bytes;
+        }
+        self.place.as_mut().into_iter().for_each(|place| place.done(part.end));
+        Ok(())
+    }
+
+    /// Why an input was not published to its end, where some of it is on the topic.
+    fn partly(&self, error: Error) -> Error {
+        let PublishSummary { messages, topic, .. } = &self.summary;
+        let there = match &self.place {
+            Some(_) if error.kind() == ErrorKind::Data => {
+                format!(
+                    "{messages} good rows before it are on topic {topic}: mend it, and the same command goes on there"
+                )
+            }
+            // The same command goes on, as the hint of the kind says.
+            Some(_) => return error,
+            None if *messages == 0 => return error,
+            None => format!(
+                "the first {messages} good rows of the input are on topic {topic}, and the rest is not: publish the rest \
+                 alone, since publishing it all again would put these twice; under a name, --producer NAME, the same \
+                 command would go on"
+            ),
+        };
+        Error::invalid(there).with_source(error)
+    }
+
+    /// What became of the rows.
+    fn told(&self) -> PublishSummary {
+        let mut summary = self.summary.clone();
+        let skipped = if self.stream.bad_rows == BadRowPolicy::Skip { self.bad } else { 0 };
+        summary.known = self.rows.saturating_sub(summary.messages as u64 + skipped);
+        if let Some(first) = &self.first_bad {
+            let count = self.bad;
+            summary.warnings.push(match self.stream.bad_rows {
+                BadRowPolicy::DeadLetter => format!(
+                    "{count} bad rows are on the topic as they stand: jobs that read it write them where dead letters go; \
+                     the first: {first}"
+                ),
+                BadRowPolicy::Fail | BadRowPolicy::Skip => {
+                    format!("{count} rows are left out as bad; the first: {first}")
+                }
+            });
+        }
+        summary
     }
 }

@@ -1,7 +1,7 @@
 //! What can be typed, and the help that teaches it.
 
 use clap::{Args, Parser, Subcommand, ValueHint};
-use project::{CommitEvery, Project};
+use project::{CommitEvery, Format, Project};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -42,7 +42,8 @@ pub enum Command {
     #[command(after_help = "\
 `run archive` copies LIVE to HISTORY for every ARCHIVE statement, exactly once, until Ctrl-C.
 It commits every 60 s (--commit-every), every 128 MiB, and at the end.
-A job starts from its beginning: it refuses when an output holds its rows, and --fresh starts it over.")]
+A job starts from its beginning: it refuses when an output holds its rows, and --fresh starts it over.
+A --fresh run that fails or is stopped on its way leaves the tables that were there as they are.")]
     Run(RunArgs),
     /// Run a SELECT over the project's streams, views and tables, up to now
     Query(QueryArgs),
@@ -67,19 +68,15 @@ A job starts from its beginning: it refuses when an output holds its rows, and -
         sql: bool,
     },
     /// Put events on the topic of a stream, from JSON lines, CSV or Parquet
-    Publish {
-        /// The stream
-        stream: String,
-        /// The file: .parquet, .csv, .tsv, .jsonl or .json, the text formats perhaps with .gz or .zst
-        #[arg(value_hint = ValueHint::FilePath)]
-        file: PathBuf,
-        /// Partitions of the topic, when it is made by this command
-        #[arg(long, default_value_t = 1)]
-        partitions: u32,
-        /// How text is stored in the file: utf-8, utf-16 or latin1
-        #[arg(long, value_parser = encoding, default_value = "utf-8")]
-        encoding: Encoding,
-    },
+    #[command(after_help = "\
+Examples:
+  riverrun publish plays plays.csv                       # a file, once
+  producer | riverrun publish plays -                    # JSON lines as they come, until the producer ends
+  riverrun publish plays app.log --format jsonl --follow # a file that grows, until Ctrl-C
+  riverrun publish plays plays.csv --producer import-7   # killed? the same command goes on where it stopped
+Rows that cannot be used follow ON BAD ROW of the stream: FAIL (the default) refuses a file as a whole, and ends a
+stream of rows at the first one; SKIP leaves them out; DEAD LETTER puts them on the topic for whoever reads it.")]
+    Publish(PublishArgs),
     /// Watch a topic
     Tail {
         /// A stream, or the topic that a decision or INSERT writes
@@ -139,13 +136,39 @@ pub enum ModelCommand {
 }
 
 #[derive(Debug, Args)]
+pub struct PublishArgs {
+    /// The stream
+    pub stream: String,
+    /// A file (.parquet, .csv, .tsv, .jsonl or .json, the text formats perhaps with .gz or .zst), a FIFO, or `-` for
+    /// standard input
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub file: String,
+    /// The format, where the name does not tell it: jsonl, csv, tsv or parquet; standard input is jsonl unless told
+    #[arg(long, value_parser = format)]
+    pub format: Option<Format>,
+    /// Wait for more at the end of the file, and go on with the next one when it is rotated or cut, until Ctrl-C
+    #[arg(long)]
+    pub follow: bool,
+    /// A name for this input, under which each row comes once: the same command, run again, goes on where it stopped
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub producer: Option<String>,
+    /// Partitions of the topic, when it is made by this command
+    #[arg(long, default_value_t = 1)]
+    pub partitions: u32,
+    /// How text is stored: utf-8, utf-16 or latin1
+    #[arg(long, value_parser = encoding, default_value = "utf-8")]
+    pub encoding: Encoding,
+}
+
+#[derive(Debug, Args)]
 pub struct RunArgs {
     /// A job of riverrun.toml, or `archive`; all outputs when left out
     pub job: Option<String>,
     /// End where the topics end now, once everything up to there has been released
     #[arg(long)]
     pub until_caught_up: bool,
-    /// Drop the job's output tables, and write its topics under a new producer epoch
+    /// Start over: new tables take the places of the old ones at the end, or with the first commit of a job without end,
+    /// and topics are written again under a new producer epoch
     #[arg(long)]
     pub fresh: bool,
     /// Where `archive` stops: stream=PARTITION:LEDGER:ENTRY:INDEX,.. (may be repeated)
@@ -202,4 +225,9 @@ pub struct QueryArgs {
 /// The encoding of a name.
 fn encoding(name: &str) -> Result<Encoding, String> {
     Encoding::named(name).ok_or_else(|| format!("expected {}", Encoding::NAMES))
+}
+
+/// The format of a name.
+fn format(name: &str) -> Result<Format, String> {
+    Format::named(name).ok_or_else(|| format!("expected {}", Format::NAMES))
 }

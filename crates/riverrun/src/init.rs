@@ -21,8 +21,10 @@ pub fn init(folder: &Path) -> Outcome {
     if used {
         return Err(Error::invalid(format!("{} is there and not empty; name a new folder", folder.display())).into());
     }
-    for (name, bytes) in TEMPLATE {
-        write(&folder.join(name), bytes)?;
+    let was_there = folder.exists();
+    if let Err(error) = TEMPLATE.iter().try_for_each(|(name, bytes)| write(&folder.join(name), bytes)) {
+        remove(folder, was_there);
+        return Err(error.into());
     }
     print::note(format_args!("made {}: messages of two hours, features, a model and a decision\n", folder.display()));
     print::note(format_args!("  cd {}", folder.display()));
@@ -30,6 +32,17 @@ pub fn init(folder: &Path) -> Outcome {
     print::note(format_args!("  riverrun test                # tests/spam.test.sql"));
     print::note(format_args!("  riverrun query \"SELECT * FROM scored WHERE score > 0.9\" -n 10"));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Removes what was written of a project, so that the command can be run again. What stays is in its way by name.
+fn remove(folder: &Path, was_there: bool) {
+    for path in TEMPLATE.map(|(name, _)| folder.join(name)) {
+        let _ = std::fs::remove_file(&path);
+        let _ = path.parent().filter(|parent| *parent != folder).map(std::fs::remove_dir);
+    }
+    if !was_there {
+        let _ = std::fs::remove_dir(folder);
+    }
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {

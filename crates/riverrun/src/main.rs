@@ -73,9 +73,7 @@ fn command(cli: &Cli) -> Outcome {
             };
             check::explain(&open()?, name.as_deref(), form)
         }
-        Command::Publish { stream, file, partitions, encoding } => {
-            publish::publish(&open()?, stream, file, *encoding, *partitions)
-        }
+        Command::Publish(args) => publish::publish(&open()?, args),
         Command::Tail { name, limit, from_start, until_caught_up, json } => publish::tail(
             &open()?,
             name,

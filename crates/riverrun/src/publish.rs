@@ -1,47 +1,79 @@
 //! `publish` and `tail`: events onto a topic, and a topic watched.
 
+use crate::args::PublishArgs;
 use crate::clock::Stopwatch;
 use crate::outcome::Outcome;
 use crate::signals::Stop;
 use crate::{print, show};
 use indicatif::{ProgressBar, ProgressStyle};
-use project::{Project, TailRow};
-use std::path::Path;
+use project::{InputOptions, Project, PublishEvent, PublishOptions, PublishSummary, TailRow};
 use std::process::ExitCode;
 use std::time::Duration;
-use values::Encoding;
 
-/// Puts the rows of a file on a stream's topic.
-pub fn publish(project: &Project, stream: &str, file: &Path, encoding: Encoding, partitions: u32) -> Outcome {
-    let watch = Stopwatch::start();
+/// Puts the rows of an input on a stream's topic.
+pub fn publish(project: &Project, args: &PublishArgs) -> Outcome {
+    let options = PublishOptions {
+        input: InputOptions {
+            from: args.file.clone(),
+            format: args.format,
+            encoding: args.encoding,
+            follow: args.follow,
+        },
+        partitions: args.partitions,
+        producer: args.producer.clone(),
+    };
+    let (watch, stop) = (Stopwatch::start(), Stop::listen()?);
     let spinner = ProgressBar::new_spinner().with_style(
         ProgressStyle::with_template("{spinner} publish  {human_pos} messages")
             .unwrap_or_else(|_| ProgressStyle::default_spinner()),
     );
     spinner.enable_steady_tick(Duration::from_millis(100));
-    let published = project.publish(stream, file, encoding, partitions, &mut |rows| spinner.set_position(rows as u64));
+    let published = project.publish(&args.stream, &options, &|| stop.is_asked(), &mut |event| match event {
+        PublishEvent::Messages(count) => spinner.set_position(count as u64),
+        PublishEvent::Note(note) => spinner.suspend(|| print::note(format_args!("{note}"))),
+    });
     spinner.finish_and_clear();
     let published = published?;
-    if let Some(warning) = &published.warning {
+    for warning in &published.warnings {
         print::note(format_args!("warning: {warning}"));
     }
-    if published.messages == 0 && published.warning.is_none() {
-        print::note(format_args!(
-            "\"{}\" has no row: nothing was published to topic {}",
-            file.display(),
-            published.topic
-        ));
-        return Ok(ExitCode::SUCCESS);
+    let is_early = !published.is_whole && !published.is_live;
+    print::note_text(&summary(args, &published, watch.elapsed(), is_early));
+    // An input without an end of its own was read as long as it was to be.
+    Ok(if is_early { stop.exit_code() } else { ExitCode::SUCCESS })
+}
+
+fn summary(args: &PublishArgs, published: &PublishSummary, took: Duration, is_early: bool) -> String {
+    let topic = &published.topic;
+    let known = match (&args.producer, published.known) {
+        (Some(name), known @ 1..) => {
+            format!("; {} rows were there already, of producer {name}", show::count(known as i64))
+        }
+        _ => String::new(),
+    };
+    if published.messages == 0 && !is_early {
+        let nothing = format!("nothing was published to topic {topic}");
+        return match (known.is_empty(), published.warnings.is_empty()) {
+            (true, true) if args.file == "-" => format!("no row came: {nothing}\n"),
+            (true, true) => format!("\"{}\" has no row: {nothing}\n", args.file),
+            (true, false) => format!("{nothing}\n"),
+            (false, _) => format!("{nothing}{known}\n"),
+        };
     }
     let times = published.times.map_or(String::new(), |(least, greatest)| format!(", from {least} to {greatest}"));
-    print::note(format_args!(
-        "published {} messages ({}) to topic {} in {}{times}",
+    let mut text = format!(
+        "published {} messages ({}) to topic {topic} in {}{times}{known}\n",
         show::count(published.messages as i64),
         show::bytes(published.bytes),
-        published.topic,
-        show::duration(watch.elapsed())
-    ));
-    Ok(ExitCode::SUCCESS)
+        show::duration(took)
+    );
+    if is_early {
+        text += match &args.producer {
+            Some(_) => "it was stopped before the end of the input: the same command goes on there\n",
+            None => "it was stopped before the end of the input: publish the rest alone, since these rows are there\n",
+        };
+    }
+    text
 }
 
 /// How often a command that waits for messages looks whether Ctrl-C was pressed.

@@ -17,18 +17,30 @@ pub fn failure(failure: &Failure) {
             let count = diagnostics.len();
             print::note(format_args!("\n{count} {}", if count == 1 { "error" } else { "errors" }));
         }
-        Failure::Error(error) => print::note(format_args!("error: {}{}", error.chain(), advice(error))),
+        Failure::Error(error) => print::note(format_args!("error: {}{}", error.chain(), advice(error, false))),
+        Failure::Begun(error) => print::note(format_args!("error: {}{}", error.chain(), advice(error, true))),
     }
 }
 
 /// What the kind of an error asks of a person, where the message does not say it already.
-fn advice(error: &Error) -> &'static str {
+fn advice(error: &Error, has_begun: bool) -> &'static str {
     match error.kind() {
         ErrorKind::Invalid | ErrorKind::Data => "",
-        ErrorKind::Unavailable => {
-            "\nhint: nothing was lost; run the command again when what is named above works again, with --fresh if its job had begun"
+        ErrorKind::Unavailable if has_begun => {
+            "\nhint: what was committed is whole; when what is named above works again, run the job with --fresh, which \
+             starts it over"
         }
-        ErrorKind::Corrupt => "\nhint: nothing was changed; restore the file named above, or start over with --fresh",
+        ErrorKind::Unavailable => {
+            "\nhint: nothing was lost; run the command again when what is named above works again"
+        }
+        ErrorKind::Corrupt if has_begun => {
+            "\nhint: what was committed is whole; put the file named above back from a copy, or take what reads it out of \
+             the project, and run the job with --fresh, which starts it over"
+        }
+        ErrorKind::Corrupt => {
+            "\nhint: nothing was changed; put the file named above back from a copy, or take what reads it out of the \
+             project"
+        }
         ErrorKind::Internal => "\nhint: this is a bug in riverrun; please report it with the message above",
     }
 }
@@ -45,6 +57,6 @@ pub fn failure_json(failure: &Failure) -> Vec<serde_json::Value> {
                 })
             })
             .collect(),
-        Failure::Error(error) => vec![serde_json::json!({ "message": error.chain() })],
+        Failure::Error(error) | Failure::Begun(error) => vec![serde_json::json!({ "message": error.chain() })],
     }
 }

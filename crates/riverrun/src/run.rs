@@ -36,6 +36,7 @@ pub fn run(project: &Project, args: &RunArgs) -> Outcome {
     announce(&wired);
     let outputs = wired.sinks.iter().map(Written::of).collect::<Vec<_>>();
     let (stats, tallies, start) = (wired.stats.clone(), wired.tallies.clone(), wired.start);
+    let new_tables = wired.new_tables.clone();
     let (job, names, _spill) = engine_job(wired, args.workers.map(usize::from))?;
     let commit_every = args.commit_every(project);
     let control = Arc::new(Control::default());
@@ -58,7 +59,11 @@ pub fn run(project: &Project, args: &RunArgs) -> Outcome {
         progress.tick(status);
     });
     let took = progress.finish();
-    let ended = ended?;
+    let ended = ended.map_err(Failure::Begun)?;
+    // What a run has not read to its end takes no place.
+    if !bounded || !stop.is_asked() {
+        new_tables.take_places().map_err(Failure::Begun)?;
+    }
     let summary = Summary {
         project,
         stats: &stats,
@@ -71,6 +76,7 @@ pub fn run(project: &Project, args: &RunArgs) -> Outcome {
         took,
         stopped: stop.name(),
         bounded,
+        kept: new_tables.waiting(),
     };
     if args.json {
         print::line(&summary.json().to_string())?;
@@ -179,6 +185,8 @@ struct Summary<'a> {
     stopped: Option<&'static str>,
     // Whether its inputs end.
     bounded: bool,
+    // Tables that keep the rows of an earlier run, since this one has not come to its end.
+    kept: Vec<&'a str>,
 }
 
 /// The most state that was seen while a job ran, and the steps that held the most of it.
@@ -355,9 +363,18 @@ impl Summary<'_> {
 
     fn next(&self) -> String {
         let mut text = String::new();
-        if self.stopped.is_some() && self.bounded {
+        if self.stopped.is_some() && self.bounded && self.kept.is_empty() {
             text += "not all inputs were read: what is written is committed, and what was not read or still waits for later rows \
                      is not in it\n";
+        }
+        if !self.kept.is_empty() {
+            text += &format!(
+                "not all inputs were read: {} as before this run; a run with --fresh takes the place of that at its end\n",
+                match self.kept.as_slice() {
+                    [one] => format!("table {one} is"),
+                    all => format!("tables {} are", all.join(", ")),
+                }
+            );
         }
         if self.stopped.is_some() {
             text += "the next run starts over, with --fresh\n";

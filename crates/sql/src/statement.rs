@@ -307,6 +307,14 @@ impl Statements {
         self.statements.iter().filter_map(stream).collect()
     }
 
+    /// What a stream declares of bad rows, also where a query of it would only count them.
+    pub fn bad_rows(&self, stream: &str) -> Option<BadRowPolicy> {
+        self.statements.iter().find_map(|placed| match &placed.statement {
+            Statement::Stream(found) if found.name.text.eq_ignore_ascii_case(stream) => Some(found.bad_rows),
+            _ => None,
+        })
+    }
+
     /// What is wrong with the inputs of a stream, at the place where its HISTORY or LIVE stands.
     pub fn at_inputs(&self, stream: &str, message: &str) -> Option<Diagnostic> {
         self.statements.iter().find_map(|placed| match &placed.statement {

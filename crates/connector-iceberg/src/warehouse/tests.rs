@@ -264,7 +264,7 @@ fn old_metadata_files_go_and_the_newest_stay() {
 }
 
 #[test]
-fn only_the_folder_of_its_own_is_deleted_with_a_table() {
+fn files_that_another_name_has_outlive_a_table_that_is_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let warehouse = Warehouse::open(folder.path()).unwrap();
     create(&warehouse);
@@ -272,12 +272,22 @@ fn only_the_folder_of_its_own_is_deleted_with_a_table() {
     // A second name for the same files, as a tool that registers tables makes it.
     let location = format!("file://{}", warehouse.metadata_file("lake.t").unwrap().display());
     warehouse.0.catalog.store().insert(&TableName::parse("other.u").unwrap(), &location).unwrap();
-    warehouse.claim("other.u", "test").unwrap().drop_table().unwrap();
-    assert_eq!(warehouse.read("lake.t").unwrap().files().len(), 1);
-    assert!(Path::new(&warehouse.read("lake.t").unwrap().files()[0].path).exists());
-    warehouse.0.catalog.store().insert(&TableName::parse("other.u").unwrap(), &location).unwrap();
-    claim(&warehouse).drop_table().unwrap();
-    assert!(Path::new(&warehouse.read("other.u").unwrap().files()[0].path).exists());
+    let replace = |claim: TableClaim| {
+        claim.replace(&numbers(0..0).schema(), &TableOptions::default()).unwrap();
+        TableClaim::take_places([&claim]).unwrap();
+    };
+    let files_of = |table: &str| warehouse.read(table).unwrap().files().to_vec();
+    replace(warehouse.claim("other.u", "test").unwrap());
+    assert_eq!((files_of("lake.t").len(), files_of("other.u").len()), (1, 0));
+    let store = warehouse.0.catalog.store();
+    let other = TableName::parse("other.u").unwrap();
+    assert!(store.remove(&other, &store.location(&other).unwrap().unwrap()).unwrap());
+    store.insert(&other, &format!("file://{}", warehouse.metadata_file("lake.t").unwrap().display())).unwrap();
+    replace(claim(&warehouse));
+    assert_eq!(files_of("lake.t").len(), 0);
+    fs::File::open(folder.path().join("lake/t/replaced")).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    drop(claim(&warehouse));
+    assert!(Path::new(&files_of("other.u")[0].path).exists());
 }
 
 /// Files of a table's metadata folder with an end.

@@ -28,6 +28,10 @@ fn make(claim: &TableClaim) -> bool {
     claim.create(&numbers([]).schema(), &TableOptions::default()).unwrap()
 }
 
+fn replace(claim: &TableClaim) {
+    claim.replace(&numbers([]).schema(), &TableOptions::default()).unwrap();
+}
+
 fn prepared(claim: &TableClaim, rows: std::ops::Range<i64>) -> Committable {
     let mut writer = claim.writer(0).unwrap();
     writer.write_rows(&numbers(rows)).unwrap();
@@ -74,7 +78,9 @@ fn without_the_lock_the_younger_fences_the_older_by_name() {
         let told = error.to_string();
         assert!(told.contains("fenced: epoch 2 of sink \"a.counts\" has taken over table \"lake.t\""), "{told}");
     }
-    assert!(older.drop_table().unwrap_err().to_string().contains("fenced"), "nor does it drop the table");
+    replace(&older);
+    let error = TableClaim::take_places([&older]).unwrap_err();
+    assert!(error.to_string().contains("fenced"), "nor does it replace the table: {error}");
     younger.committer().commit(vec![prepared(&younger, 10..20)]).unwrap();
     let warehouse = Warehouse::open(folder.path()).unwrap();
     assert_eq!(sorted_numbers(&warehouse, "lake.t"), (0..20).collect::<Vec<_>>());
@@ -126,21 +132,23 @@ fn writers_that_take_over_from_each_other_while_they_commit_double_nothing() {
 }
 
 #[test]
-fn a_table_that_was_dropped_and_made_again_refuses_who_wrote_the_old_one() {
+fn a_table_that_was_replaced_refuses_who_wrote_the_old_one() {
     let folder = tempfile::tempdir().unwrap();
     let older = blind_claim(folder.path(), "s");
     make(&older);
     let late = prepared(&older, 0..10);
     let younger = blind_claim(folder.path(), "s");
-    younger.drop_table().unwrap();
-    assert_eq!(younger.epoch(), None);
-    assert!(make(&younger));
-    assert_eq!(younger.epoch(), Some(3), "an epoch is used once, also over a drop");
-    let error = older.committer().commit(vec![late]).unwrap_err();
-    assert!(error.to_string().contains("was dropped and made again"), "{}", error.chain());
-    assert!(older.drop_table().unwrap_err().to_string().contains("was dropped and made again"));
+    younger.committer().commit(vec![prepared(&younger, 20..23)]).unwrap();
+    replace(&younger);
     younger.committer().commit(vec![prepared(&younger, 0..10)]).unwrap();
-    assert_eq!(Warehouse::open(folder.path()).unwrap().rows("lake.t").unwrap(), 10);
+    let warehouse = Warehouse::open(folder.path()).unwrap();
+    assert_eq!((warehouse.rows("lake.t").unwrap(), younger.epoch()), (3, Some(2)), "nobody sees the new one yet");
+    TableClaim::take_places([&younger]).unwrap();
+    assert_eq!(younger.epoch(), Some(3), "an epoch is used once, also over a replacement");
+    let error = older.committer().commit(vec![late]).unwrap_err();
+    assert!(error.to_string().contains("is another one by now"), "{}", error.chain());
+    younger.committer().commit(vec![prepared(&younger, 10..15)]).unwrap();
+    assert_eq!(sorted_numbers(&warehouse, "lake.t"), (0..15).collect::<Vec<_>>());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::rows::{DAY, all_types, append, archive, batch, create, numbers, read,
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take_record_batch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
-use connector_iceberg::{TableOptions, Warehouse};
+use connector_iceberg::{TableClaim, TableOptions, Warehouse};
 use dataflow::{Bounds, RowGroup, Sink};
 use std::sync::Arc;
 
@@ -187,23 +187,41 @@ fn long_texts_have_short_bounds_and_are_whole() {
 }
 
 #[test]
-fn a_dropped_table_is_gone_with_its_files_and_its_neighbours_stay() {
+fn a_replaced_table_keeps_its_readers_and_a_new_one_that_takes_no_place_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let warehouse = Warehouse::open(folder.path()).unwrap();
     for table in ["lake.t", "lake.t2", "lake.u"] {
         create(&warehouse, table, &numbers([]).schema(), &TableOptions::default()).unwrap();
         append(&warehouse, table, &[numbers(0..3)]).unwrap();
     }
-    let claim = warehouse.claim("lake.t", "test").unwrap();
-    let mut writer = claim.writer(0).unwrap();
-    writer.write(&batch(&numbers(7..8))).unwrap();
-    let late = writer.prepare(1).unwrap().unwrap();
-    claim.drop_table().unwrap();
-    assert!(!warehouse.exists("lake.t").unwrap());
-    assert!(!folder.path().join("lake/t").exists());
-    assert_eq!(sorted_numbers(&warehouse, "lake.t2"), [0, 1, 2]);
-    assert!(claim.create(&numbers([]).schema(), &TableOptions::default()).unwrap());
-    let error = claim.committer().commit(vec![late]).unwrap_err();
-    assert!(error.to_string().contains("dropped and made again"), "{error}");
-    assert_eq!(warehouse.rows("lake.t").unwrap(), 0);
+    let folders = || std::fs::read_dir(folder.path().join("lake/t")).unwrap().count();
+    let claim = |table: &str| warehouse.claim(table, "test").unwrap();
+    let new = |claim: &TableClaim, row: i64| {
+        claim.replace(&numbers([]).schema(), &TableOptions::default()).unwrap();
+        let mut writer = claim.writer(0).unwrap();
+        writer.write(&batch(&numbers(row..row + 1))).unwrap();
+        claim.committer().commit(vec![writer.prepare(1).unwrap().unwrap()]).unwrap();
+    };
+    let before = folders();
+    new(&claim("lake.t"), 5);
+    assert_eq!(folders(), before, "what has taken no place is gone with its claim");
+    assert_eq!(sorted_numbers(&warehouse, "lake.t"), [0, 1, 2]);
+    // A reader that has found the old tables, and both claims.
+    let reader = warehouse.read("lake.t").unwrap();
+    let (one, other) = (claim("lake.t"), claim("lake.t2"));
+    new(&one, 7);
+    new(&other, 8);
+    TableClaim::take_places([&one, &other]).unwrap();
+    assert_eq!(sorted_numbers(&warehouse, "lake.t"), [7]);
+    assert_eq!(sorted_numbers(&warehouse, "lake.t2"), [8]);
+    assert_eq!(sorted_numbers(&warehouse, "lake.u"), [0, 1, 2]);
+    drop((one, other));
+    drop(claim("lake.t"));
+    assert_eq!(read(&*reader, &["n"]).num_rows(), 3, "whoever found the old table reads it to its end");
+    // An hour later whoever claims the table removes the files.
+    let hours_ago = std::time::UNIX_EPOCH;
+    std::fs::File::open(folder.path().join("lake/t/replaced")).unwrap().set_modified(hours_ago).unwrap();
+    drop(claim("lake.t"));
+    assert_eq!(folders(), 1, "the folder of the one that is there");
+    assert_eq!(sorted_numbers(&warehouse, "lake.t"), [7]);
 }

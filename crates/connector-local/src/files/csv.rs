@@ -47,6 +47,11 @@ impl CsvRecords {
         &self.header
     }
 
+    /// Whether a line is there already, so that reading it does not wait.
+    pub fn is_ready(&self) -> bool {
+        self.lines.is_ready()
+    }
+
     /// The line on which the last record begins.
     pub fn line(&self) -> u64 {
         self.line

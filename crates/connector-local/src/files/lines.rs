@@ -3,7 +3,7 @@
 use super::text_input::read_error;
 use dataflow::Result;
 use std::collections::VecDeque;
-use std::io::{BufRead, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 /// The most bytes that one row may have; a message has the same limit.
@@ -32,10 +32,14 @@ impl Line {
     }
 }
 
+const BUFFER_BYTES: usize = 1 << 18;
+
 /// The lines of a file, one after the other.
 pub(super) struct Lines {
     path: PathBuf,
-    input: Box<dyn BufRead + Send>,
+    input: BufReader<Box<dyn BufRead + Send>>,
+    // Whether the end of what is there may not be the end of the input.
+    grows: bool,
     number: u64,
     // The last byte of a line.
     end: u8,
@@ -45,7 +49,8 @@ pub(super) struct Lines {
 
 impl Lines {
     pub fn new(path: &Path, input: Box<dyn BufRead + Send>) -> Lines {
-        Lines { path: path.to_owned(), input, number: 0, end: b'\n', again: VecDeque::new() }
+        let input = BufReader::with_capacity(BUFFER_BYTES, input);
+        Lines { path: path.to_owned(), input, grows: false, number: 0, end: b'\n', again: VecDeque::new() }
     }
 
     /// Lets lines end with a carriage return alone, as on old Macs, if the first one does. A quoted value may hold one.
@@ -63,6 +68,16 @@ impl Lines {
             self.end = b'\r';
         }
         Ok(())
+    }
+
+    /// The lines of an input that others still write to, so that reading it may wait.
+    pub fn of_growing(path: &Path, input: Box<dyn BufRead + Send>) -> Lines {
+        Lines { grows: true, ..Lines::new(path, input) }
+    }
+
+    /// Whether the next line is there already, so that reading it does not wait.
+    pub fn is_ready(&self) -> bool {
+        !self.grows || !self.again.is_empty() || self.input.buffer().contains(&self.end)
     }
 
     /// The next line, of the memory of one that is not needed any more; `None` at the end.
@@ -103,22 +118,6 @@ impl Lines {
             self.input.consume(count);
             if is_end {
                 return Ok(());
-            }
-        }
-    }
-}
-
-/// The rows of a file of JSON lines, as they are.
-pub struct JsonLines(pub(super) Lines);
-
-impl Iterator for JsonLines {
-    type Item = Result<Vec<u8>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            match self.0.next(Vec::new()).transpose()? {
-                Ok(line) if line.is_blank() => {}
-                line => return Some(line.map(|line| line.content().trim_ascii().to_vec())),
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::csv::CsvRecords;
 use super::format::{Format, Packing};
-use super::lines::{Lines, too_long};
+use super::lines::{Line, Lines, too_long};
 use super::path_values::{PathValues, contradictions};
 use super::text_input;
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, RecordBatch, RecordBatchOptions, StringArray};
@@ -55,15 +55,11 @@ impl TextFile {
 
     /// The columns, then why a row cannot be used and its text, in batches.
     pub fn read(&self, columns: &[TextColumn], batch_rows: usize) -> Result<RecordBatches> {
-        let fields = columns.iter().map(|column| Field::new(&column.name, column.data_type.clone(), true));
-        let schema: SchemaRef = Arc::new(Schema::new(fields.chain(bad_row_fields()).collect::<Vec<_>>()));
         let source = match self.format {
-            Format::JsonLines => Source::Json { lines: self.json_lines()?, decode: decoder(&self.path, columns)? },
-            _ => Source::csv(self.records()?, columns, &self.path)?,
+            Format::JsonLines => TextSource::Lines(self.json_lines()?),
+            _ => TextSource::Records(self.records()?),
         };
-        let of_path = columns.iter().enumerate().filter(|(_, column)| column.constant.is_some());
-        let of_path = of_path.map(|(at, column)| PathColumn::of(at, column)).collect::<Result<Vec<_>>>()?;
-        let mut reading = BatchReader { source, schema, of_path, batch_rows: batch_rows.max(1) };
+        let mut reading = BatchReader::new(source, columns, &self.path, batch_rows)?;
         Ok(Box::new(std::iter::from_fn(move || reading.batch().transpose()).scan(false, |failed, batch| {
             // After an error it is not known where the next row begins.
             let stop = std::mem::replace(failed, batch.is_err());
@@ -150,6 +146,12 @@ fn new_column(column: &TextColumn) -> Result<Column> {
     })
 }
 
+/// A text, opened.
+pub(super) enum TextSource {
+    Lines(Lines),
+    Records(CsvRecords),
+}
+
 enum Source {
     Json {
         lines: Lines,
@@ -158,42 +160,95 @@ enum Source {
     Csv {
         records: CsvRecords,
         columns: Vec<(String, DataType, Column)>,
-        // The column of each value of a record, if it is asked for.
-        places: Vec<Option<usize>>,
+        places: Places,
+        // What comes after the rows that were given out.
+        failed: Option<Error>,
     },
 }
 
 /// Rows that were read: the stored columns, and which rows cannot be used: why, and their text.
-struct Rows {
-    count: usize,
+pub(super) struct Rows {
     columns: Vec<ArrayRef>,
-    wrong: Vec<(usize, String, Option<Vec<u8>>)>,
+    wrong: Vec<WrongRow>,
+    /// The line on which each row begins.
+    pub lines: Vec<u64>,
+    /// The rows as lines of JSON, where they are such lines.
+    pub payloads: Option<Vec<Vec<u8>>>,
+    /// Those that cannot be used as messages, by row.
+    pub messages: Vec<(usize, Vec<u8>)>,
+}
+
+/// Where the values of a record go.
+struct Places {
+    // The column of each, if it is asked for.
+    columns: Vec<Option<usize>>,
+    // Where each is in an object of JSON.
+    paths: Vec<Vec<String>>,
+}
+
+impl Places {
+    /// A record as an object of texts.
+    fn object<'a>(&self, values: impl Iterator<Item = &'a str>) -> Vec<u8> {
+        let mut object = serde_json::Map::new();
+        for (path, text) in self.paths.iter().zip(values).filter(|(_, text)| !text.is_empty()) {
+            put(&mut object, path, text);
+        }
+        serde_json::Value::Object(object).to_string().into_bytes()
+    }
+}
+
+/// Puts a text at a path of an object. A path through what is no object is left out.
+fn put(object: &mut serde_json::Map<String, serde_json::Value>, path: &[String], text: &str) {
+    match path {
+        [] => {}
+        [name] => drop(object.insert(name.clone(), text.into())),
+        [name, below @ ..] => {
+            let inner = object.entry(name).or_insert_with(|| serde_json::Map::new().into());
+            inner.as_object_mut().into_iter().for_each(|inner| put(inner, below, text));
+        }
+    }
+}
+
+/// A row that cannot be used.
+struct WrongRow {
+    row: usize,
+    why: String,
+    text: Vec<u8>,
+    // As a message, where that is not its text.
+    message: Option<Vec<u8>>,
 }
 
 impl Source {
     fn csv(records: CsvRecords, stored: &[TextColumn], path: &Path) -> Result<Source> {
-        let mut places = vec![None; records.header().len()];
+        let split = |name: &String| name.split('.').map(str::to_owned).collect();
+        let paths = records.header().iter().map(split).collect();
+        let mut places = Places { columns: vec![None; records.header().len()], paths };
         let mut columns = Vec::new();
         for column in stored {
             if let Some(at) = header_place(records.header(), &column.name, path)? {
-                places[at] = Some(columns.len());
+                places.columns[at] = Some(columns.len());
+                places.paths[at].clone_from(&column.path);
             }
             columns.push((column.name.clone(), column.data_type.clone(), new_column(column)?));
         }
-        Ok(Source::Csv { records, columns, places })
+        Ok(Source::Csv { records, columns, places, failed: None })
     }
 
     fn rows(&mut self, rows_max: usize) -> Result<Rows> {
         match self {
             Source::Json { lines, decode } => json_rows(lines, decode, rows_max),
-            Source::Csv { records, columns, places } => csv_rows(records, columns, places, rows_max),
+            Source::Csv { records, columns, places, failed } => match failed.take() {
+                Some(error) => Err(error),
+                None => csv_rows(records, columns, places, (rows_max, failed)),
+            },
         }
     }
 }
 
 fn json_rows(lines: &mut Lines, decode: &JsonDecode, rows_max: usize) -> Result<Rows> {
     let (mut taken, mut bytes) = (Vec::new(), 0);
-    while taken.len() < rows_max && bytes < BATCH_BYTES {
+    // Rows that are there do not wait for those that are not.
+    while taken.len() < rows_max && bytes < BATCH_BYTES && (taken.is_empty() || lines.is_ready()) {
         let Some(line) = lines.next(Vec::new())? else { break };
         if !line.is_blank() {
             bytes += line.bytes.len();
@@ -206,24 +261,40 @@ fn json_rows(lines: &mut Lines, decode: &JsonDecode, rows_max: usize) -> Result<
     let too_long = taken.iter().enumerate().filter(|(_, line)| line.is_too_long).map(|(row, _)| (row, too_long()));
     let wrong = wrong.into_iter().filter(|(row, _)| !taken[*row].is_too_long).chain(too_long);
     let told =
-        |(row, why): (usize, String)| (row, format!("line {}: {why}", taken[row].number), Some(payloads[row].to_vec()));
-    Ok(Rows { count: taken.len(), columns, wrong: wrong.map(told).collect() })
+        |(row, why): (usize, String)| WrongRow { row, why, text: payloads[row].to_vec(), message: None };
+    let wrong = wrong.map(told).collect();
+    let lines = taken.iter().map(|line| line.number).collect();
+    let trimmed = |line: Line| match line.content().trim_ascii() {
+        text if text.len() == line.bytes.len() => line.bytes,
+        text => text.to_vec(),
+    };
+    let payloads = Some(taken.into_iter().map(trimmed).collect());
+    Ok(Rows { columns, wrong, lines, payloads, messages: Vec::new() })
 }
 
 fn csv_rows(
     records: &mut CsvRecords,
     columns: &mut [(String, DataType, Column)],
-    places: &[Option<usize>],
-    rows_max: usize,
+    places: &Places,
+    (rows_max, failed): (usize, &mut Option<Error>),
 ) -> Result<Rows> {
-    let (mut count, mut wrong) = (0, Vec::new());
+    let (mut lines, mut wrong) = (Vec::new(), Vec::new());
     let (mut is_filled, mut bytes) = (vec![false; columns.len()], 0);
-    while count < rows_max && bytes < BATCH_BYTES {
-        let Some(record) = records.next()? else { break };
+    while lines.len() < rows_max && bytes < BATCH_BYTES && (lines.is_empty() || records.is_ready()) {
+        let record = match records.next() {
+            Ok(Some(record)) => record,
+            Ok(None) => break,
+            Err(error) if lines.is_empty() => return Err(error),
+            Err(error) => {
+                *failed = Some(error);
+                break;
+            }
+        };
         is_filled.fill(false);
         let mut why = record.err();
-        if why.is_none() {
-            for (text, place) in records.values().zip(places) {
+        let is_split = why.is_none();
+        if is_split {
+            for (text, place) in records.values().zip(&places.columns) {
                 let Some(place) = *place else { continue };
                 let (name, data_type, column) = &mut columns[place];
                 if text.is_empty() {
@@ -239,15 +310,18 @@ fn csv_rows(
         let absent = columns.iter_mut().zip(&is_filled).filter(|(_, is_filled)| !**is_filled);
         absent.for_each(|((_, _, column), _)| column.append_null());
         if let Some(why) = why {
-            wrong.push((count, format!("line {}: {why}", records.line()), Some(records.raw().to_vec())));
+            let message = is_split.then(|| places.object(records.values()));
+            wrong.push(WrongRow { row: lines.len(), why, text: records.raw().to_vec(), message });
         }
         bytes += records.raw().len();
-        count += 1;
+        lines.push(records.line());
     }
-    Ok(Rows { count, columns: columns.iter_mut().map(|(_, _, column)| column.finish()).collect(), wrong })
+    let columns = columns.iter_mut().map(|(_, _, column)| column.finish()).collect();
+    Ok(Rows { columns, wrong, lines, payloads: None, messages: Vec::new() })
 }
 
-struct BatchReader {
+/// Reads a text in batches.
+pub(super) struct BatchReader {
     source: Source,
     schema: SchemaRef,
     of_path: Vec<PathColumn>,
@@ -255,16 +329,50 @@ struct BatchReader {
 }
 
 impl BatchReader {
+    pub fn new(source: TextSource, columns: &[TextColumn], path: &Path, batch_rows: usize) -> Result<BatchReader> {
+        let fields = columns.iter().map(|column| Field::new(&column.name, column.data_type.clone(), true));
+        let schema: SchemaRef = Arc::new(Schema::new(fields.chain(bad_row_fields()).collect::<Vec<_>>()));
+        let source = match source {
+            TextSource::Lines(lines) => Source::Json { lines, decode: decoder(path, columns)? },
+            TextSource::Records(records) => Source::csv(records, columns, path)?,
+        };
+        let of_path = columns.iter().enumerate().filter(|(_, column)| column.constant.is_some());
+        let of_path = of_path.map(|(at, column)| PathColumn::of(at, column)).collect::<Result<Vec<_>>>()?;
+        Ok(BatchReader { source, schema, of_path, batch_rows: batch_rows.max(1) })
+    }
+
+    /// Whether a line is there already, so that reading it does not wait.
+    pub fn is_ready(&self) -> bool {
+        match &self.source {
+            Source::Json { lines, .. } => lines.is_ready(),
+            Source::Csv { records, failed, .. } => failed.is_some() || records.is_ready(),
+        }
+    }
+
+    /// The next rows; why one cannot be used begins with its line.
     fn batch(&mut self) -> Result<Option<RecordBatch>> {
-        let Rows { count, mut columns, wrong } = self.source.rows(self.batch_rows)?;
+        let mut rows = self.source.rows(self.batch_rows)?;
+        rows.wrong.iter_mut().for_each(|wrong| wrong.why = format!("line {}: {}", rows.lines[wrong.row], wrong.why));
+        self.arranged(&mut rows)
+    }
+
+    /// The next rows, and what else is known of them.
+    pub fn batch_with_lines(&mut self) -> Result<Option<(RecordBatch, Rows)>> {
+        let mut rows = self.source.rows(self.batch_rows)?;
+        Ok(self.arranged(&mut rows)?.map(|batch| (batch, rows)))
+    }
+
+    fn arranged(&self, rows: &mut Rows) -> Result<Option<RecordBatch>> {
+        let (count, mut columns) = (rows.lines.len(), std::mem::take(&mut rows.columns));
         if count == 0 {
             return Ok(None);
         }
         let of_all = self.of_path.iter().find_map(|column| column.wrong.clone());
         let (mut reasons, mut raw) = (vec![of_all; count], vec![None; count]);
-        for (row, why, text) in wrong {
+        for WrongRow { row, why, text, message } in std::mem::take(&mut rows.wrong) {
             reasons[row].get_or_insert(why);
-            raw[row] = text;
+            rows.messages.push((row, message.unwrap_or_else(|| text.clone())));
+            raw[row] = Some(text);
         }
         let repeated = arrow::array::UInt32Array::from(vec![0; count]);
         for PathColumn { at, name, value, .. } in &self.of_path {

@@ -1,7 +1,7 @@
 //! CSV files and files of JSON lines: which columns they have, and their rows.
 
 use super::format::{FileColumn, Format};
-use super::lines::JsonLines;
+use super::path_values::PathValues;
 use super::rows::{TextColumn, TextFile, header_place};
 use crate::disk::file_bytes;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -14,25 +14,36 @@ pub(super) struct TextFiles(Vec<(TextFile, Vec<TextColumn>)>);
 impl TextFiles {
     /// Finds the columns, and reads each file once for the bounds of its timestamps.
     pub fn open(files: Vec<TextFile>, declared: &[FileColumn]) -> Result<(TextFiles, SchemaRef, Vec<TimedFile>)> {
-        let columns = columns(&files, declared)?;
-        let fields = columns.iter().map(|(path, data_type)| Field::new(path.join("."), data_type.clone(), true));
-        let schema = Arc::new(Schema::new(fields.chain(bad_row_fields()).collect::<Vec<_>>()));
-        let (mut with_columns, mut timed) = (Vec::new(), Vec::new());
-        for file in files {
-            let column = |(path, data_type): &FileColumn| {
-                let name = path.join(".");
-                let constant = file.of_path.iter().find(|(own, _)| own.eq_ignore_ascii_case(&name));
-                let constant = constant.map(|(_, value)| value.clone());
-                TextColumn { name, path: path.clone(), data_type: data_type.clone(), constant }
-            };
-            let columns: Vec<TextColumn> = columns.iter().map(column).collect();
-            let (rows, bounds) = file.summary(&columns)?;
+        let (files, schema) = TextFiles::with_columns(files, declared)?;
+        let mut timed = Vec::new();
+        for (file, columns) in &files.0 {
+            let (rows, bounds) = file.summary(columns)?;
             let groups = vec![RowGroup { rows: Some(rows), bounds: Vec::new() }];
             let path = file.path.display().to_string();
             timed.push(TimedFile { path, rows, bytes: file_bytes(&file.path)?, bounds, groups });
-            with_columns.push((file, columns));
         }
-        Ok((TextFiles(with_columns), schema, timed))
+        Ok((files, schema, timed))
+    }
+
+    /// Finds the columns, which stand in the headers and in the paths.
+    pub fn with_columns(files: Vec<TextFile>, declared: &[FileColumn]) -> Result<(TextFiles, SchemaRef)> {
+        let mut headers = Vec::new();
+        for file in &files {
+            headers.push(if file.format == Format::Csv { file.records()?.header().to_vec() } else { Vec::new() });
+        }
+        let columns = columns(files.iter().zip(headers.iter().map(Vec::as_slice)), declared)?;
+        let fields = columns.iter().map(|(path, data_type)| Field::new(path.join("."), data_type.clone(), true));
+        let schema = Arc::new(Schema::new(fields.chain(bad_row_fields()).collect::<Vec<_>>()));
+        let own = |file: TextFile| {
+            let columns = text_columns(&columns, &file.of_path);
+            (file, columns)
+        };
+        Ok((TextFiles(files.into_iter().map(own).collect()), schema))
+    }
+
+    /// How many files there are.
+    pub fn count(&self) -> usize {
+        self.0.len()
     }
 
     /// The columns of a file by name, in batches; why a row cannot be used and its text are the last two.
@@ -43,34 +54,38 @@ impl TextFiles {
         file.read(&columns, batch_rows)
     }
 
-    pub fn json_lines(&self, file: usize) -> Result<Option<JsonLines>> {
-        let (file, _) = self.file(file)?;
-        match file.format {
-            Format::JsonLines => Ok(Some(JsonLines(file.json_lines()?))),
-            _ => Ok(None),
-        }
-    }
-
-    fn file(&self, file: usize) -> Result<&(TextFile, Vec<TextColumn>)> {
+    /// A file and its columns.
+    pub fn file(&self, file: usize) -> Result<&(TextFile, Vec<TextColumn>)> {
         self.0.get(file).ok_or_else(|| Error::internal(format!("there is no file {file}")))
     }
 }
 
+/// The columns of a text, those that stand in its path with their value.
+pub(super) fn text_columns(columns: &[FileColumn], of_path: &PathValues) -> Vec<TextColumn> {
+    let column = |(path, data_type): &FileColumn| {
+        let name = path.join(".");
+        let constant = of_path.iter().find(|(own, _)| own.eq_ignore_ascii_case(&name));
+        let constant = constant.map(|(_, value)| value.clone());
+        TextColumn { name, path: path.clone(), data_type: data_type.clone(), constant }
+    };
+    columns.iter().map(column).collect()
+}
+
 /// The columns that headers and paths name, as they are declared, or else as text; where a file is of JSON, whose
 /// objects may lack any field, and where no file has a header, all that are declared too.
-fn columns(files: &[TextFile], declared: &[FileColumn]) -> Result<Vec<FileColumn>> {
+pub(super) fn columns<'a>(
+    files: impl Iterator<Item = (&'a TextFile, &'a [String])>,
+    declared: &[FileColumn],
+) -> Result<Vec<FileColumn>> {
     let mut columns: Vec<FileColumn> = Vec::new();
     let mut are_all = true;
-    for file in files {
+    for (file, header) in files {
         let mut names: Vec<String> = file.of_path.iter().map(|(name, _)| name.clone()).collect();
-        if file.format == Format::Csv {
-            let records = file.records()?;
-            for (path, _) in declared {
-                header_place(records.header(), &path.join("."), &file.path)?;
-            }
-            are_all &= records.header().is_empty();
-            names.extend(records.header().iter().cloned());
+        for (path, _) in declared {
+            header_place(header, &path.join("."), &file.path)?;
         }
+        are_all &= header.is_empty();
+        names.extend(header.iter().cloned());
         for name in names.iter().filter(|name| ![ERROR_COLUMN, RAW_COLUMN].contains(&name.as_str())) {
             let is_named = |path: &[String]| path.join(".").eq_ignore_ascii_case(name);
             let is_known = columns.iter().any(|(path, _)| is_named(path));

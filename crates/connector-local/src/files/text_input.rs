@@ -13,12 +13,23 @@ const BUFFER_BYTES: usize = 1 << 18;
 
 /// Opens a file as UTF-8 without a byte order mark.
 pub(super) fn open(path: &Path, packing: Packing, encoding: Encoding) -> Result<Box<dyn BufRead + Send>> {
-    let file = BufReader::with_capacity(BUFFER_BYTES, File::open(path).map_err(|e| io_error("open", path, e))?);
+    let file = File::open(path).map_err(|e| io_error("open", path, e))?;
+    utf8(path, Box::new(file), packing, encoding)
+}
+
+/// Bytes as UTF-8 without a byte order mark; the path is for messages.
+pub(super) fn utf8(
+    path: &Path,
+    bytes: Box<dyn Read + Send>,
+    packing: Packing,
+    encoding: Encoding,
+) -> Result<Box<dyn BufRead + Send>> {
+    let bytes = BufReader::with_capacity(BUFFER_BYTES, bytes);
     let mut bytes: Box<dyn BufRead + Send> = match packing {
-        Packing::Plain => Box::new(file),
-        Packing::Gzip => Box::new(BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(file))),
+        Packing::Plain => Box::new(bytes),
+        Packing::Gzip => Box::new(BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(bytes))),
         Packing::Zstd => {
-            let unpacked = zstd::stream::read::Decoder::with_buffer(file).map_err(|e| read_error(path, e))?;
+            let unpacked = zstd::stream::read::Decoder::with_buffer(bytes).map_err(|e| read_error(path, e))?;
             Box::new(BufReader::with_capacity(BUFFER_BYTES, unpacked))
         }
     };

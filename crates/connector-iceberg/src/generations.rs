@@ -1,0 +1,91 @@
+//! The folders of a table: its own, and one for each table that took its place.
+//!
+//! ```text
+//! <namespace>/<table>/{data,metadata}         the first table of the name
+//! <namespace>/<table>/<uuid>/{data,metadata}  one that took its place, or is to
+//! <namespace>/<table>/[<uuid>/]replaced       when another one took its place
+//! ```
+//!
+//! Readers that have found the old table go on with its files for an hour. Whoever claims the table after that removes
+//! them.
+
+use crate::failure;
+use crate::storage::path_of;
+use dataflow::Result;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+use uuid::Uuid;
+
+/// The file that says when a table was replaced, by when it was written.
+const REPLACED: &str = "replaced";
+/// So long the files of a table stay that was replaced, and those of one that nobody has put in place.
+const KEPT: Duration = Duration::from_secs(3600);
+
+/// The location of a table that is to take the place of the one at another location.
+pub fn new_location(own: &str) -> String {
+    format!("{own}/{}", Uuid::new_v4())
+}
+
+/// Notes that the table with this metadata file gives way now, if its folder is one of the table's own.
+pub fn retire(own: &Path, metadata: &str) -> Result<()> {
+    let Some(folder) = folder_with(own, metadata) else { return Ok(()) };
+    let path = folder.join(REPLACED);
+    let noted = File::create(&path).and_then(|mut file| {
+        // A file that is empty already keeps its time.
+        file.write_all(b"1")?;
+        file.sync_all()
+    });
+    noted.map_err(|error| failure::file(format!("\"{}\" cannot be written", path.display()), error))
+}
+
+/// Removes the folder of a table that nobody has seen.
+pub fn remove_of(own: &Path, metadata: &str) {
+    folder_with(own, metadata).filter(|folder| folder != own).into_iter().for_each(|folder| remove(&folder));
+}
+
+/// Removes folders of tables that were replaced, or never took a place, long before a moment. Those in which a metadata
+/// file lies that has a name stay, and so does everything behind a link.
+pub fn collect(own: &Path, named: &[PathBuf], now: SystemTime) {
+    let is_linked = |folder: &Path| folder.canonicalize().map_or(true, |real| real != folder);
+    let inner = fs::read_dir(own).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let is_new = |folder: &PathBuf| {
+        folder.file_name().and_then(|name| name.to_str()).is_some_and(|name| Uuid::try_parse(name).is_ok())
+    };
+    let folders = inner.filter(is_new).chain([own.to_owned()]);
+    for folder in folders.filter(|folder| !is_linked(folder)) {
+        let metadata = folder.join("metadata");
+        // Tables that others have dropped are theirs to remove.
+        let mark = if folder == own { folder.join(REPLACED) } else { first_of(folder.join(REPLACED), &metadata) };
+        let since = fs::metadata(mark).and_then(|mark| mark.modified());
+        let is_old = since.is_ok_and(|since| now.duration_since(since).is_ok_and(|age| age > KEPT));
+        if is_old && !named.iter().any(|file| file.starts_with(&metadata)) {
+            remove(&folder);
+        }
+    }
+}
+
+fn first_of(mark: PathBuf, other: &Path) -> PathBuf {
+    if mark.exists() { mark } else { other.to_owned() }
+}
+
+/// The folder of the table that has this metadata file, if it is one of the table's own.
+fn folder_with(own: &Path, metadata: &str) -> Option<PathBuf> {
+    let folder = path_of(metadata).parent()?.parent()?.to_owned();
+    (folder == own || folder.parent() == Some(own)).then_some(folder)
+}
+
+/// Removes a table's files. What stays costs space and nothing else, and is come by again.
+fn remove(folder: &Path) {
+    // The mark goes last: without it nobody would look here again.
+    let parts = ["data", "metadata"].map(|part| fs::remove_dir_all(folder.join(part)));
+    let is_gone = |part: &io::Result<()>| match part {
+        Ok(()) => true,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    };
+    if parts.iter().all(is_gone) {
+        let _ = fs::remove_file(folder.join(REPLACED));
+        let _ = fs::remove_dir(folder);
+    }
+}

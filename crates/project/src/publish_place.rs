@@ -1,0 +1,152 @@
+//! Where a named producer is in its input, so that a run that was killed goes on there.
+//!
+//! ```text
+//! row n of the input -> sequence n in the log, which takes each once
+//! before an append:  what is on the topic as a whole, and up to where the append goes, each with a checksum
+//! after a kill:      the same rows again? -> those on the topic are passed, the others appended
+//! ```
+
+use crate::publish_input::InputRow;
+use connector_local::{Claim, InputMark, Producer, PublishedInput};
+use dataflow::{Error, Result, Topic};
+
+/// Rows that follow each other in an input.
+pub struct InputPart {
+    /// The sequence of the first.
+    pub first: u64,
+    /// The rows.
+    pub rows: Vec<InputRow>,
+    /// Where they end in the input.
+    pub end: InputMark,
+}
+
+/// The place of a producer in its input.
+pub struct PublishPlace {
+    claim: Claim,
+    producer: String,
+    input: PublishedInput,
+    // What is on the topic as a whole by the file.
+    recorded: InputMark,
+    // What was read in this run.
+    read: InputMark,
+    // What an earlier run read: rows up to there are held until they are known to be the same.
+    known: Option<InputMark>,
+    held: Vec<InputRow>,
+}
+
+impl PublishPlace {
+    /// The place at which a producer stands in an input of this name.
+    pub fn open(claim: Claim, producer: &str, name: &str, log: &mut Producer) -> Result<PublishPlace> {
+        let mut last = None;
+        for partition in 0..log.topic().partitions() {
+            last = last.max(log.last_sequence(partition)?);
+        }
+        let there = last.map_or(0, |last| last + 1);
+        let (input, known) = match claim.input()? {
+            Some(input) => {
+                let is_begun = there > input.first + input.before.rows;
+                let known = if is_begun { input.after } else { input.before };
+                (input, (known.rows > 0).then_some(known))
+            }
+            None if there > 0 => {
+                return Err(Error::corrupt(format!(
+                    "producer \"{producer}\" has put {there} rows on the topic, and the file that says which is gone from \
+                     its folder: take another name"
+                )));
+            }
+            None => {
+                let empty = InputMark::default();
+                (PublishedInput { name: name.to_owned(), first: 0, before: empty, after: empty }, None)
+            }
+        };
+        let (recorded, read) = (input.before, InputMark::default());
+        Ok(PublishPlace { claim, producer: producer.to_owned(), input, recorded, read, known, held: Vec::new() })
+    }
+
+    /// Takes rows of the input; gives those that may be missing on the topic, in parts that are appended one by one.
+    pub fn take(&mut self, rows: Vec<InputRow>) -> Result<Vec<InputPart>> {
+        let mut parts = Vec::new();
+        for row in rows {
+            self.read = self.read.after(&row.payload);
+            let known = self.known;
+            if known.is_some() && [known, Some(self.input.before)].into_iter().flatten().any(|mark| self.is_other(mark))
+            {
+                return Err(self.differs(&format!("differs from it in its first {} rows", self.read.rows)));
+            }
+            if self.read.rows > self.input.before.rows {
+                self.held.push(row);
+            }
+            if known == Some(self.read) {
+                self.known = None;
+                parts.extend(self.part());
+            }
+        }
+        if self.known.is_none() {
+            parts.extend(self.part());
+        }
+        Ok(parts)
+    }
+
+    /// Whether a mark is at this row, and over other rows.
+    fn is_other(&self, mark: InputMark) -> bool {
+        mark.rows == self.read.rows && mark != self.read
+    }
+
+    /// The rows that are held, up to the last one that was read.
+    fn part(&mut self) -> Option<InputPart> {
+        let rows = std::mem::take(&mut self.held);
+        let first = self.input.first + self.read.rows - rows.len() as u64;
+        (!rows.is_empty()).then_some(InputPart { first, rows, end: self.read })
+    }
+
+    /// Records that the rows up to the end of a part are about to be put on the topic.
+    pub fn begin(&mut self, end: InputMark) -> Result<()> {
+        self.input.after = end;
+        self.claim.set_input(&self.input)?;
+        self.recorded = self.input.before;
+        Ok(())
+    }
+
+    /// They are there.
+    pub fn done(&mut self, end: InputMark) {
+        self.input.before = end;
+    }
+
+    /// Records what is on the topic. An input that has ended before what was published of it is refused.
+    pub fn finish(&mut self, is_whole: bool) -> Result<()> {
+        if is_whole {
+            self.at_end()?;
+        }
+        // What was not read again is on the topic all the same.
+        if self.known.is_some() || self.recorded == self.input.before {
+            return Ok(());
+        }
+        self.begin(self.input.before)
+    }
+
+    /// Another file follows under the name of the input.
+    pub fn next_file(&mut self) -> Result<()> {
+        self.at_end()?;
+        self.input.first += self.read.rows;
+        self.read = InputMark::default();
+        self.input.before = self.read;
+        self.begin(self.read)
+    }
+
+    fn at_end(&self) -> Result<()> {
+        match self.known {
+            Some(known) => {
+                Err(self.differs(&format!("has {} rows, fewer than the {} of it", self.read.rows, known.rows)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn differs(&self, how: &str) -> Error {
+        Error::invalid(format!(
+            "producer \"{}\" has published {}, and what is given now {how}: it is another input, or has been changed \
+             since; nothing was published. Publish the input as it was to go on, and give another input another name",
+            self.producer, self.input.name
+        ))
+    }
+}

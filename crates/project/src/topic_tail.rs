@@ -1,0 +1,69 @@
+//! A topic's messages, for people to watch.
+
+use crate::failure::Failure;
+use crate::open::Project;
+use connector_local::Watch;
+use dataflow::{Error, Message, Result};
+use sql::Stream;
+
+impl Project {
+    /// Opens a topic to watch it: by a stream's name, or by its own.
+    pub fn tail(&self, name: &str, from_start: bool) -> Result<TopicTail, Failure> {
+        let topic = match self.stream(name) {
+            Ok(Stream { live: Some(topic), .. }) => topic,
+            _ => name.to_owned(),
+        };
+        let there = if self.topics_path().is_dir() { self.topics()?.topic(&topic)? } else { None };
+        let Some(topic) = there else {
+            let known = if self.topics_path().is_dir() { self.topics()?.names()? } else { Vec::new() };
+            return Err(Error::invalid(format!(
+                "topic {topic} does not exist in {}; there are: {}",
+                self.topics_path().display(),
+                known.join(", ")
+            ))
+            .into());
+        };
+        let mut logs = Vec::new();
+        for (partition, end) in topic.ends()?.into_iter().enumerate() {
+            let after = if from_start { None } else { end.last };
+            logs.push(topic.watch(partition as u32, after)?);
+        }
+        Ok(TopicTail { logs })
+    }
+}
+
+/// A topic being watched.
+pub struct TopicTail {
+    logs: Vec<Watch>,
+}
+
+/// A message and the partition that it lies in.
+#[derive(Debug)]
+pub struct TailRow {
+    /// The partition.
+    pub partition: usize,
+    /// The message.
+    pub message: Message,
+    /// The producer that wrote it and its epoch; `None` for messages of `publish`.
+    pub producer: Option<(String, u64)>,
+}
+
+impl TopicTail {
+    /// Waits until there are messages that were not taken yet, or until the time is over.
+    pub fn wait(&mut self, timeout: std::time::Duration) -> Result<()> {
+        Watch::wait_any(&mut self.logs, timeout).map(drop)
+    }
+
+    /// The messages since the last call, up to a limit per partition. Never waits.
+    pub fn next(&mut self, messages_max: usize) -> Result<Vec<TailRow>> {
+        let mut rows = Vec::new();
+        for (partition, log) in self.logs.iter_mut().enumerate() {
+            for (message, producer, epoch) in log.next(messages_max)? {
+                let producer = (!producer.is_empty()).then_some((producer, epoch));
+                rows.push(TailRow { partition, message, producer });
+            }
+        }
+        rows.sort_by_key(|row| row.message.arrival);
+        Ok(rows)
+    }
+}
