@@ -1,5 +1,6 @@
 //! Chores of this repository that are no tests. `bench` measures the reference workloads beside their peers.
 
+mod answers;
 mod bench;
 mod contender;
 mod data;
@@ -17,6 +18,7 @@ mod report;
 mod seeds;
 mod stall;
 mod tables;
+mod watched;
 
 use bench::{Options, Target};
 use clap::{Args, Parser, Subcommand, ValueHint};
@@ -73,24 +75,12 @@ Exit code 1: two outputs differ, a run failed, or a bar is not met.")]
         #[arg(long, default_value_t = 2_000)]
         cases: u32,
     },
-    /// Try broken files until the time is up: each is refused, or does no harm; or random SELECTs
-    Fuzz {
-        /// What to try: broken models, or SELECTs, which bind again as they are printed
-        #[arg(value_parser = ["onnx", "select"])]
-        what: String,
-        /// The folder with whole files
-        #[arg(long, default_value = "crates/model/tests/exports", value_hint = ValueHint::DirPath)]
-        files: PathBuf,
-        /// How long to go on with broken files
-        #[arg(long, default_value_t = 60)]
-        seconds: u64,
-        /// How many SELECTs to try
-        #[arg(long, default_value_t = 20_000)]
-        cases: u32,
-        /// The seed of the first mutant
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
-    },
+    /// Try hostile inputs, random SELECTs or random projects: none ends a process, hangs, or gives another answer
+    #[command(after_help = "\
+Inputs come from tests/corpora and are changed at random; what gives an outcome that was not seen before is changed further.
+Each may take 5 s and 2 GiB. What is found stays in a folder that is printed; a seed repeats its inputs or projects.
+Exit code 1: something was found.")]
+    Fuzz(fuzz::Arguments),
     /// Make the inputs of the workloads and print their folder
     Generate(DataArgs),
     /// Run a workload's hand-written loop
@@ -102,6 +92,12 @@ Exit code 1: two outputs differ, a run failed, or a bar is not met.")]
         #[arg(long, value_hint = ValueHint::FilePath)]
         output: PathBuf,
     },
+    /// Try inputs one after the other until the process is ended
+    #[command(hide = true)]
+    FuzzInputs { target: fuzz::Target, seed: u64, folder: PathBuf },
+    /// Run random projects one after the other
+    #[command(hide = true)]
+    FuzzAnswers { first: u64, end: u64, cache: PathBuf },
     /// Score rows with a model and print rows and CPU seconds
     #[command(hide = true)]
     Score { model: PathBuf, rows: PathBuf, batch: usize, scores: PathBuf },
@@ -140,7 +136,6 @@ struct DataArgs {
 
 impl DataArgs {
     fn folder(&self) -> PathBuf {
-        let cache = || std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default().join(".cache/riverrun/bench");
         self.dir.clone().unwrap_or_else(cache)
     }
 
@@ -152,6 +147,11 @@ impl DataArgs {
     fn dataset(&self) -> Result<Dataset> {
         Dataset::prepare(&self.folder(), &self.recipe())
     }
+}
+
+/// Where chores keep what they make, unless they are told.
+fn cache() -> PathBuf {
+    std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default().join(".cache/riverrun/bench")
 }
 
 const DIFFER: &str = "outputs differ that must be the same";
@@ -188,13 +188,11 @@ fn run(cli: Cli) -> Result<Option<&'static str>> {
         Command::Spin { threads } => decode::spin(threads),
         Command::Stall { seconds } => return stall::run(seconds).map(|same| (!same).then_some(DIFFER)),
         Command::Seeds { seeds, cases } => return seeds::run(seeds, cases).map(|holds| (!holds).then_some(FAILS)),
-        Command::Fuzz { what, cases, .. } if what == "select" => {
-            return seeds::selects(cases).map(|holds| (!holds).then_some(FAILS));
+        Command::Fuzz(arguments) => {
+            return fuzz::run(&arguments, &cache()).map(|holds| (!holds).then_some(FAILS));
         }
-        Command::Fuzz { files, seconds, seed, .. } => {
-            let cache = std::env::temp_dir().join("riverrun-fuzz");
-            return fuzz::onnx(&files, seconds, seed, &cache).map(|holds| (!holds).then_some(FAILS));
-        }
+        Command::FuzzInputs { target, seed, folder } => fuzz::child(target, seed, &folder)?,
+        Command::FuzzAnswers { first, end, cache } => answers::child(first..end, &cache)?,
         Command::Generate(data) => println!("{}", data.dataset()?.folder.display()),
         Command::Floor { data: DataArgs { spread: true, .. }, .. } => {
             return Err(Error::invalid(

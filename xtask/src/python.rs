@@ -19,7 +19,8 @@ pub const MODELS: &[(&str, &str)] = &[
     ("skl2onnx", ""),
 ];
 
-const SCRIPTS: [(&str, &str); 3] = [
+const SCRIPTS: [(&str, &str); 4] = [
+    ("answers.py", include_str!("../bench/answers.py")),
     ("measure.py", include_str!("../bench/measure.py")),
     ("duckdb_peer.py", include_str!("../bench/duckdb_peer.py")),
     ("model_peer.py", include_str!("../bench/model_peer.py")),

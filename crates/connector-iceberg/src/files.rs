@@ -10,7 +10,7 @@ use crate::table;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use dataflow::{Bounds, Error, RecordBatches, Result, RowGroup, TimedFile, TimedFiles};
+use dataflow::{Bounds, Error, RecordBatches, Result, RowGroup, TimedFile, TimedFiles, guarded};
 use iceberg::spec::{
     DataContentType, DataFile, DataFileFormat, Datum, Literal, ManifestContentType, NestedField, Operation,
     PrimitiveLiteral, PrimitiveType, Snapshot, TableMetadata,
@@ -118,8 +118,11 @@ impl TableFiles {
         }
         // The types come from Parquet's own schema: what a writer noted of its Arrow types may differ per file.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let read = ArrowReaderMetadata::load(opened, options).map_err(|error| self.broken(file, error))?;
-        let read = with_int96_as_micros(read).map_err(|error| self.broken(file, error))?;
+        let load = || {
+            let read = ArrowReaderMetadata::load(opened, options).and_then(with_int96_as_micros);
+            read.map_err(|error| self.broken(file, error))
+        };
+        let read = guarded(|why| self.broken(file, ParquetError::General(why.to_owned())), load)?;
         let mut kept = kept();
         kept.truncate(FOOTERS_KEPT - 1);
         kept.push_front((file, read.clone()));
@@ -209,14 +212,17 @@ impl TimedFiles for TableFiles {
         });
         let mask = ProjectionMask::roots(builder.parquet_schema(), stored);
         let groups = self.groups_between(file, &groups, builder.metadata())?;
-        let reader = builder.with_projection(mask).with_row_groups(groups).with_batch_size(batch_rows.max(1)).build();
-        let reader = reader.map_err(|error| self.broken(file, error))?;
+        let open = || {
+            let builder = builder.with_projection(mask).with_row_groups(groups).with_batch_size(batch_rows.max(1));
+            builder.build().map_err(|error| self.broken(file, error))
+        };
+        let reader = guarded(|why| self.broken(file, ParquetError::General(why.to_owned())), open)?;
         Ok(Box::new(FileRows {
             place: format!("table \"{}\": data file \"{}\"", self.table, self.paths[file].display()),
             schema: Arc::new(Schema::new(wanted.into_iter().map(|(_, field)| field).collect::<Vec<_>>())),
             places: places_in_batch(&sources),
             sources,
-            reader,
+            reader: Some(reader),
         }))
     }
 }
@@ -228,18 +234,25 @@ struct FileRows {
     sources: Vec<ColumnSource>,
     // Where each column is in what the reader gives; `None` when the file does not store it.
     places: Vec<Option<usize>>,
-    reader: ParquetRecordBatchReader,
+    // Until it has failed.
+    reader: Option<ParquetRecordBatchReader>,
 }
 
 impl Iterator for FileRows {
     type Item = Result<RecordBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let batch = self.reader.next()?;
-        let read = batch.map_err(|error| {
-            Error::corrupt(format!("{} cannot be read; restore the file", self.place)).with_source(error)
-        });
-        Some(read.and_then(|batch| self.arranged(&batch)))
+        let mut reader = self.reader.take()?;
+        let damaged = |why: Box<dyn std::error::Error + Send + Sync>| {
+            Error::corrupt(format!("{} cannot be read; restore the file", self.place)).with_source(why)
+        };
+        let next = || reader.next().transpose().map_err(|error| damaged(error.into()));
+        let batch = match guarded(|why| damaged(why.into()), next) {
+            Ok(batch) => batch?,
+            Err(error) => return Some(Err(error)),
+        };
+        self.reader = Some(reader);
+        Some(self.arranged(&batch))
     }
 }
 

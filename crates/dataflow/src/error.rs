@@ -1,6 +1,8 @@
 //! The one error type. The kind says only what should happen now.
 
+use std::any::Any;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The result of everything that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -113,6 +115,25 @@ pub fn no_room(error: &std::io::Error) -> Option<&'static str> {
         Kind::FileTooLarge => Some("the file may not grow any further, raise the limit that `ulimit -f` shows"),
         _ => None,
     }
+}
+
+/// Lets a library read stored bytes that nobody has checked. Where it panics, an error is made of what it said; what it
+/// was reading with must not be used again.
+///
+/// ```
+/// use dataflow::Error;
+/// let bytes: Vec<u8> = Vec::new();
+/// let read = dataflow::guarded(|why| Error::corrupt(format!("no bytes: {why}")), || Ok(bytes[7]));
+/// assert!(read.unwrap_err().to_string().starts_with("no bytes: index out of bounds"));
+/// ```
+pub fn guarded<T>(damaged: impl FnOnce(&str) -> Error, read: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| Err(damaged(panic_text(panic.as_ref()))))
+}
+
+/// What a panic said.
+pub fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("a panic without a message")
 }
 
 impl fmt::Display for Error {

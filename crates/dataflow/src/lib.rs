@@ -46,7 +46,7 @@ pub use cut::{Outlet, StagePlan, stages};
 pub use dead_letter::{
     DeadLetter, ERROR_COLUMN, RAW_COLUMN, RowText, bad_row_fields, dead_letter_schema, dead_letters, late_schema,
 };
-pub use error::{Error, ErrorKind, Result, no_room};
+pub use error::{Error, ErrorKind, Result, guarded, no_room, panic_text};
 pub use files::{Bounds, RecordBatches, RowGroup, TimedFile, TimedFiles};
 pub use graph::{Edge, Exchange, JobGraph, MakeOperator, Meeting, Node, NodeKind, Output, StepContext};
 pub use key::{KEY_GROUPS, KeyGroup, KeyGroups, key_bytes, key_group, key_hashes};

@@ -10,7 +10,7 @@ use crate::sink::WriterStep;
 use crate::status::Status;
 use crate::worker::{Worker, WorkerStep};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
-use dataflow::{Error, Result};
+use dataflow::{Error, Result, panic_text};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -120,6 +120,5 @@ fn drive(mut worker: Worker, control: &Control) -> Result<()> {
 }
 
 fn bug(panic: &(dyn std::any::Any + Send)) -> Error {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    Error::internal(format!("a bug in riverrun, please report it: {}", text.unwrap_or("a panic without a message")))
+    Error::internal(format!("a bug in riverrun, please report it: {}", panic_text(panic)))
 }

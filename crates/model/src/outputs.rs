@@ -60,6 +60,9 @@ pub fn columns(builder: &Builder, graph: &GraphProto) -> Checked<Vec<(Output, Co
             return Err(format!("the model gives more than {COLUMNS_MAX} columns"));
         }
     }
+    if found.is_empty() {
+        return Err("the outputs of the graph have no columns, expected scores or a class label".to_string());
+    }
     Ok(found)
 }
 

@@ -1,6 +1,7 @@
 //! What can be typed, and the help that teaches it.
 
 use clap::{Args, Parser, Subcommand, ValueHint};
+use dataflow::KEY_GROUPS;
 use project::{CommitEvery, Format, Project};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -181,7 +182,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "DURATION")]
     pub commit_every: Option<CommitEvery>,
     /// Workers that share the work
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = workers)]
     pub workers: Option<NonZeroUsize>,
     /// Print the summary as JSON
     #[arg(long)]
@@ -218,8 +219,14 @@ pub struct QueryArgs {
     #[arg(long)]
     pub csv: bool,
     /// Workers that share the work
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = workers)]
     pub workers: Option<NonZeroUsize>,
+}
+
+/// A number of workers: one that has no group of keys has nothing to do.
+fn workers(number: &str) -> Result<NonZeroUsize, String> {
+    let known = number.parse().ok().filter(|workers: &NonZeroUsize| workers.get() <= usize::from(KEY_GROUPS));
+    known.ok_or_else(|| format!("expected a number from 1 to {KEY_GROUPS}"))
 }
 
 /// The encoding of a name.

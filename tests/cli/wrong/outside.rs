@@ -203,6 +203,7 @@ pub const WRONG: &[Wrong] = &[
     },
     Wrong { name: "usage_workers", before: Folder::demo, command: &["run", "--workers", "two"] },
     Wrong { name: "usage_no_workers", before: Folder::demo, command: &["run", "--workers", "0"] },
+    Wrong { name: "usage_many_workers", before: Folder::demo, command: &["run", "--workers", "60000"] },
 ];
 
 #[test]

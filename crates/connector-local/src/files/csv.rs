@@ -81,7 +81,7 @@ impl CsvRecords {
         };
         self.line = line.number;
         self.splitter.clear();
-        let mut fed = if line.is_too_long { Err(too_long()) } else { self.splitter.feed(&line) };
+        let mut fed = self.feed(&line);
         self.raw = std::mem::take(&mut line.bytes);
         // The lines that an open quote takes in. Where it does not end well they are rows of their own.
         let (first, mut taken, mut bytes) = (self.raw.len(), Vec::new(), 0);
@@ -93,7 +93,7 @@ impl CsvRecords {
             };
             // With what a line takes beside its bytes: many short ones would else fill the memory.
             bytes += next.bytes.len() + size_of::<Line>();
-            fed = if next.is_too_long { Err(too_long()) } else { self.splitter.feed(&next) };
+            fed = self.feed(&next);
             taken.push(next);
         }
         let checked = fed.and_then(|_| self.check_count());
@@ -102,6 +102,20 @@ impl CsvRecords {
             Err(_) => self.lines.give_back(taken),
         }
         Ok(Some(checked))
+    }
+
+    /// Takes a line of a record; says whether the record ends with it. One that has too many values already is not
+    /// followed to its end: if every line opens a quote that the next one closes, that would be the end of the file.
+    fn feed(&mut self, line: &Line) -> std::result::Result<bool, String> {
+        if line.is_too_long {
+            return Err(too_long());
+        }
+        let is_whole = self.splitter.feed(line)?;
+        let expected = self.header.len();
+        match is_whole || expected == 0 || self.splitter.ends.len() < expected {
+            true => Ok(is_whole),
+            false => Err(format!("it has more than {expected} values, expected {expected} as in the header")),
+        }
     }
 
     fn check_count(&self) -> std::result::Result<(), String> {
@@ -281,6 +295,15 @@ mod tests {
         assert_eq!(all[4], (6, Err("it has 3 values, expected 2 as in the header".to_owned())));
         assert_eq!(all[5].0, 7);
         assert_eq!(all[6], good(8, ["9", "10"]));
+    }
+
+    #[test]
+    fn lines_that_each_open_a_quote_are_not_followed_to_the_end_of_the_file() {
+        let lines = 200_000;
+        let all = records(&format!("a,b\n{}1,2\n", "x\",\"y\n".repeat(lines)));
+        assert_eq!(all.len(), lines + 1);
+        let more = "it has more than 2 values, expected 2 as in the header".to_owned();
+        assert_eq!((&all[0].1, &all[lines]), (&Err(more), &good(lines as u64 + 2, ["1", "2"])));
     }
 
     #[test]

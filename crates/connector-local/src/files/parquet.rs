@@ -8,7 +8,9 @@ use arrow::array::{
 };
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use dataflow::{Bounds, ERROR_COLUMN, Error, RAW_COLUMN, RecordBatches, Result, RowGroup, TimedFile, bad_row_fields};
+use dataflow::{
+    Bounds, ERROR_COLUMN, Error, RAW_COLUMN, RecordBatches, Result, RowGroup, TimedFile, bad_row_fields, guarded,
+};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
@@ -27,6 +29,9 @@ use values::{find_name, is_cast, micros_of, plain_type};
 
 /// How many footers are kept: about as many files overlap at one time.
 const FOOTERS_KEPT: usize = 8;
+
+/// What is wrong with stored bytes.
+type Damage = Box<dyn std::error::Error + Send + Sync>;
 
 /// The footers that were used last, so that a file of many row groups is not parsed again for each of them.
 #[derive(Default)]
@@ -58,11 +63,28 @@ impl Footers {
 
 fn footer(path: &Path) -> Result<(File, ArrowReaderMetadata)> {
     let file = File::open(path).map_err(|e| io_error("open", path, e))?;
-    let damaged = |e: ParquetError| {
-        Error::corrupt(format!("\"{}\" is no Parquet file, or its footer is damaged", path.display())).with_source(e)
+    let damaged = |why: Damage| {
+        Error::corrupt(format!("\"{}\" is no Parquet file, or its footer is damaged", path.display())).with_source(why)
     };
-    let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(damaged)?;
-    Ok((file, with_int96_as_micros(metadata).map_err(damaged)?))
+    let load = || {
+        let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new());
+        let metadata = metadata.and_then(with_int96_as_micros).map_err(|e| damaged(e.into()))?;
+        check_groups(metadata.metadata().row_groups()).map_err(|why| damaged(why.into()))?;
+        Ok(metadata)
+    };
+    let metadata = guarded(|why| damaged(why.into()), load)?;
+    Ok((file, metadata))
+}
+
+/// Checks what the library takes as it is: numbers of rows.
+fn check_groups(groups: &[RowGroupMetaData]) -> std::result::Result<(), String> {
+    let mut all: i64 = 0;
+    for (at, group) in groups.iter().enumerate() {
+        let rows = Some(group.num_rows()).filter(|rows| *rows >= 0);
+        let sum = rows.and_then(|rows| all.checked_add(rows));
+        all = sum.ok_or_else(|| format!("row group {at} has {} rows", group.num_rows()))?;
+    }
+    Ok(())
 }
 
 /// The same footer, where timestamps of 96 bits are read as microseconds: as nanoseconds they would wrap around
@@ -462,21 +484,26 @@ fn read_group(
     batch_rows: usize,
 ) -> Result<RecordBatches> {
     let projection = projection.clone();
-    let damaged = move |path: &Path, error: Box<dyn std::error::Error + Send + Sync>| {
-        Error::corrupt(format!("\"{}\": row group {group} cannot be read", path.display())).with_source(error)
+    let damaged = move |path: &Path, why: Damage| {
+        Error::corrupt(format!("\"{}\": row group {group} cannot be read", path.display())).with_source(why)
     };
     let path = projection.path.clone();
     let file = File::open(&path).map_err(|e| io_error("open", &path, e))?;
-    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.clone());
     let roots = projection.roots();
-    let mask = ProjectionMask::roots(builder.parquet_schema(), roots.iter().copied());
-    let reader = builder
-        .with_projection(mask)
-        .with_row_groups(vec![group])
-        .with_batch_size(batch_rows)
-        .build()
-        .map_err(|e| damaged(&path, e.into()))?;
-    Ok(Box::new(reader.map(move |batch| projection.apply(&batch.map_err(|e| damaged(&path, e.into()))?, &roots))))
+    let open = || {
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.clone());
+        let mask = ProjectionMask::roots(builder.parquet_schema(), roots.iter().copied());
+        let reader = builder.with_projection(mask).with_row_groups(vec![group]).with_batch_size(batch_rows).build();
+        reader.map_err(|e| damaged(&path, e.into()))
+    };
+    let mut reader = guarded(|why| damaged(&path, why.into()), open)?;
+    // Whoever reads stops at the first error, so what has panicked is not asked again.
+    let mut next = move || {
+        let read = || reader.next().transpose().map_err(|e| damaged(&path, e.into()));
+        let batch = guarded(|why| damaged(&path, why.into()), read)?;
+        batch.map(|batch| projection.apply(&batch, &roots)).transpose()
+    };
+    Ok(Box::new(std::iter::from_fn(move || next().transpose())))
 }
 
 /// Writes rows as a Parquet file, which is there as a whole or not at all, and returns how many rows it has. A file

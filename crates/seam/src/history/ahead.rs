@@ -1,8 +1,7 @@
 //! Reads pieces of a history ahead, off the caller's thread.
 
 use super::merge::{Merge, Piece};
-use dataflow::{Background, Error, Result};
-use std::any::Any;
+use dataflow::{Background, Error, Result, panic_text};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -88,7 +87,7 @@ impl ReadAhead {
     fn make_piece(self: Arc<Self>, mut merge: Box<Merge>) {
         let made = catch_unwind(AssertUnwindSafe(|| merge.next_piece(&self.is_stopped)));
         let made = made.unwrap_or_else(|panic| {
-            Err(Error::internal(format!("reading history \"{}\" ahead panicked: {}", self.name, text_of(&*panic))))
+            Err(Error::internal(format!("reading history \"{}\" ahead panicked: {}", self.name, panic_text(&*panic))))
         });
         let goes_on = made.as_ref().is_ok_and(|piece| !piece.is_last);
         let mut state = self.state();
@@ -104,9 +103,4 @@ impl ReadAhead {
         }
         self.go_on();
     }
-}
-
-fn text_of(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
 }

@@ -17,7 +17,10 @@ use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 use std::collections::HashSet;
 use token_reader::{TokenReader, is_word, lower_first};
 
-/// Reads the statements of all files. Every statement that is wrong gives one diagnostic.
+/// So many wrong statements are told of. What is no SQL at all has one at every semicolon, and each is shown with its line.
+const WRONG_MAX: usize = 100;
+
+/// Reads the statements of all files. Every statement that is wrong gives one diagnostic, the first hundred of them.
 pub fn parse(files: &[SourceFile]) -> Result<Statements, Vec<Diagnostic>> {
     let mut statements = Statements { files: files.to_vec(), ..Statements::default() };
     let mut wrong = Vec::new();
@@ -32,6 +35,9 @@ pub fn parse(files: &[SourceFile]) -> Result<Statements, Vec<Diagnostic>> {
         let (tokens, marks) = take_as_of(tokens);
         statements.as_of.extend(marks.into_iter().map(|at| (number, at)));
         for tokens in split(tokens) {
+            if wrong.len() >= WRONG_MAX {
+                return Err(wrong);
+            }
             match depth::check(&tokens).and_then(|()| parse_statement(&tokens)) {
                 Ok(statement) => place(&mut statements, number, span_over(&tokens), statement, &mut wrong),
                 Err(fault) => wrong.push(fault.within(span_over(&tokens)).in_file(file)),
@@ -244,4 +250,11 @@ fn parse_model(reader: &mut TokenReader) -> Outcome<Model> {
             return Ok(Model { name, path, inputs, output });
         }
     }
+}
+
+#[test]
+fn a_hundred_wrong_statements_are_told_of() {
+    let file = SourceFile { path: "a.sql".to_owned(), text: "words;\n".repeat(10_000) };
+    let wrong = parse(&[file]).expect_err("no statement begins so");
+    assert_eq!((wrong.len(), wrong[99].line), (WRONG_MAX, 100));
 }
