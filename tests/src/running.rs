@@ -24,8 +24,9 @@ pub struct Running {
 }
 
 /// What a step may do with rows beside passing them on, as far as it is the same wherever the step stands in the plan: how
-/// many rows a condition removes depends on what stands before it.
-const FATES: [Fate; 9] = [
+/// many rows a condition removes depends on what stands before it, and scores of rows that nobody wants need not be computed,
+/// nor fail.
+const FATES: [Fate; 8] = [
     Fate::LateMoved,
     Fate::LateDropped,
     Fate::Quarantined,
@@ -33,7 +34,6 @@ const FATES: [Fate; 9] = [
     Fate::Bad,
     Fate::DeadLettered,
     Fate::RuleFailed,
-    Fate::ScoreFailed,
     Fate::Joined,
 ];
 

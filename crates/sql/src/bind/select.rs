@@ -60,7 +60,7 @@ pub(crate) fn over(
     items: &[Item],
     span: Span,
 ) -> Outcome<Relation> {
-    let (plain, late) = conditions(select, span)?;
+    let (plain, late) = conditions(select, &relation, span)?;
     let filter = plain.map(|condition| relation.condition(&condition, span)).transpose()?;
     let before_windows = items.iter().any(|item| any(&item.expr, is_window));
     let mut late_calls = Calls::default();
@@ -75,25 +75,60 @@ pub(crate) fn over(
     let late_filter = match (late, early) {
         (_, Some(condition)) => Some(LateFilter { condition, before_windows: Some(late_calls) }),
         (None, None) => None,
-        (Some(condition), None) => {
-            let mut special = SelectCalls::new(binding, select, &relation, &mut calls, span);
-            let condition = relation.condition_with(&condition, &mut special, span)?;
-            Some(LateFilter { condition, before_windows: None })
-        }
+        (Some(condition), None) => Some(late_filter(binding, select, &relation, &condition, &mut calls, span)?),
     };
+    check_bounds(&calls, relation.shift, span)?;
     let selected = Selected { relation, joins, items: bound };
     let clauses = Clauses { filter, late_filter, calls };
     Ok(selected.define(binding, owner, clauses, items, span))
 }
 
-/// The conditions of WHERE: those of the row alone, and those with subqueries.
-fn conditions(select: &Select, span: Span) -> Outcome<(Option<Expr>, Option<Expr>)> {
-    let all = select.selection.as_ref().map(conjuncts).unwrap_or_default();
-    let (plain, late): (Vec<&Expr>, Vec<&Expr>) = all.into_iter().partition(|part| !any(*part, is_subquery));
-    for condition in plain.iter().chain(&late) {
+/// The conditions of WHERE: those of the row alone, and those with subqueries. After one with a subquery comes one that
+/// can fail, since AND goes from left to right.
+fn conditions(select: &Select, relation: &Relation, span: Span) -> Outcome<(Option<Expr>, Option<Expr>)> {
+    let (mut plain, mut late): (Vec<&Expr>, Vec<&Expr>) = (Vec::new(), Vec::new());
+    for condition in select.selection.as_ref().map(conjuncts).unwrap_or_default() {
         refuse::in_where(condition, span)?;
+        let waits =
+            any(condition, is_subquery) || (!late.is_empty() && relation.condition(condition, span)?.can_fail());
+        if waits { late.push(condition) } else { plain.push(condition) }
     }
     Ok((and(plain.into_iter().cloned()), and(late.into_iter().cloned())))
+}
+
+/// WHERE with subqueries in a SELECT without windows. It comes before what the columns ask of other streams where that
+/// can fail on a row; elsewhere both share their subqueries.
+fn late_filter(
+    binding: &mut Binding,
+    select: &Select,
+    relation: &Relation,
+    condition: &Expr,
+    calls: &mut Calls,
+    span: Span,
+) -> Outcome<LateFilter> {
+    if calls.ranges.iter().any(|call| call.keys.iter().any(|(ours, _)| ours.can_fail())) {
+        let mut own = Calls::default();
+        let mut special = SelectCalls::of_subqueries(binding, relation, &mut own, span);
+        let tree = relation.condition_with(condition, &mut special, span)?;
+        if hold(&own) == 0 {
+            return Ok(LateFilter { condition: tree, before_windows: Some(own) });
+        }
+    }
+    let mut special = SelectCalls::new(binding, select, relation, calls, span);
+    let condition = relation.condition_with(condition, &mut special, span)?;
+    Ok(LateFilter { condition, before_windows: None })
+}
+
+/// Refuses bounds of time that add up, over this SELECT and those that it reads, to more than there is time.
+fn check_bounds(calls: &Calls, shift: i64, span: Span) -> Outcome<()> {
+    let ahead: i128 = calls.ranges.iter().map(|call| i128::from(call.to.max(0))).sum();
+    let back = calls.ranges.iter().map(|call| i128::from(call.from.min(0)).abs()).max().unwrap_or(0);
+    if ahead + back + i128::from(shift) <= i128::from(i64::MAX / 2) {
+        return Ok(());
+    }
+    Fault::new(span, "the bounds of time of these subqueries add up to more than 146,000 years")
+        .hint("take shorter intervals; an interval longer than the stream's history changes nothing")
+        .err()
 }
 
 /// WHERE comes before windows, so a bound that waits for rows to come cannot stand in it beside them.

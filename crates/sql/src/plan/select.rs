@@ -5,8 +5,9 @@ use super::logical::{
     AsOf, LogicalNode, Operator, Origin, ProjectColumn, Range, RangeAggregate, Score, WindowFunction,
 };
 use crate::bind::{BoundItem, BoundJoin, BoundSelect, Calls, LateFilter, RangeCall, ScoreCall, WindowCall};
-use crate::expression::{ColumnId, Place, Problem, TIMESTAMP, Tree};
+use crate::expression::{ColumnId, Op, Place, Problem, TIMESTAMP, Tree};
 use sqlparser::tokenizer::Span;
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// The columns of expressions.
@@ -27,14 +28,14 @@ pub(crate) fn plan(builder: &mut Builder, select: &BoundSelect) -> Result<usize,
         steps.push("filter", Operator::Filter(condition.clone()));
     }
     if let Some(LateFilter { condition, before_windows: Some(calls) }) = &select.late_filter {
-        steps.calls(calls, "where.");
+        steps.calls(calls, "where.")?;
         steps.push("where", Operator::Filter(condition.clone()));
     }
     if select.holds() {
         held = steps.keep_time(select)?;
         select = &held;
     }
-    steps.calls(&select.calls, "");
+    steps.calls(&select.calls, "")?;
     if let Some(LateFilter { condition, before_windows: None }) = &select.late_filter {
         steps.push("where", Operator::Filter(condition.clone()));
     }
@@ -158,7 +159,8 @@ impl Steps<'_> {
 
     /// Windows by their keys, and aggregates over other streams by relation and keys. What waits for rows to come is
     /// after everything else. Steps are called after a prefix.
-    fn calls(&mut self, calls: &Calls, prefix: &str) {
+    fn calls(&mut self, calls: &Calls, prefix: &str) -> Result<(), Problem> {
+        let calls = &guarded(calls)?;
         let mut waiting = groups(calls);
         // The sort is stable: the order is otherwise that of the text.
         waiting.sort_by_key(Group::hold);
@@ -177,6 +179,7 @@ impl Steps<'_> {
                 Group::Ranges(calls) => shift += self.range(&calls, &at, shift, prefix),
             }
         }
+        Ok(())
     }
 
     fn window(&mut self, calls: &[&WindowCall], at: &Ids, prefix: &str) {
@@ -237,6 +240,28 @@ impl Steps<'_> {
         };
         self.push("predict", Operator::Predict(calls.scores.iter().map(score).collect()));
     }
+}
+
+/// Rows that the WHERE of a subquery leaves out do not fail in its keys, nor in what it computes: these stand in one
+/// projection with those of other subqueries, which a row that failed would be missing from.
+fn guarded(calls: &Calls) -> Result<Cow<'_, Calls>, Problem> {
+    let can_fail = |call: &RangeCall| {
+        call.filter.is_some() && call.keys.iter().map(|(_, theirs)| theirs).chain(&call.argument).any(Tree::can_fail)
+    };
+    if !calls.ranges.iter().any(can_fail) {
+        return Ok(Cow::Borrowed(calls));
+    }
+    let mut calls = calls.clone();
+    for call in calls.ranges.iter_mut().filter(|call| can_fail(call)) {
+        let Some(filter) = &call.filter else { continue };
+        for tree in call.keys.iter_mut().map(|(_, theirs)| theirs).chain(&mut call.argument) {
+            if tree.can_fail() {
+                let case = Op::Case { operand: false, otherwise: false };
+                *tree = Tree::of(case, vec![filter.clone(), tree.clone()])?;
+            }
+        }
+    }
+    Ok(Cow::Owned(calls))
 }
 
 /// Calls by the operators that answer them.

@@ -6,7 +6,8 @@
 //! asked too, and the row may be bad. It passes
 //!
 //! - a projection, where it is on columns that are passed on;
-//! - windows, where it is on their key alone: else it would change which rows are counted;
+//! - windows, where it is on their key alone, and that is no floating-point number, of which 0.0 and -0.0 are one key: else
+//!   it would change which rows are counted;
 //! - an as-of join and aggregates over another stream, where it is on their left side: each row of it stands alone;
 //! - models.
 //!
@@ -101,7 +102,7 @@ fn path_to_work(plan: &LogicalPlan, from: usize) -> Option<Vec<usize>> {
 fn below_all(condition: &Tree, plan: &LogicalPlan, path: &[usize]) -> Result<Option<Tree>, Problem> {
     let mut moved = condition.clone();
     for &node in path {
-        match below_of(&moved, &plan.nodes[node].operator)? {
+        match below_of(&moved, &plan.nodes[node].operator, &plan.columns)? {
             Some(below) => moved = below,
             None => return Ok(None),
         }
@@ -148,7 +149,7 @@ fn split(condition: &Tree, below: &Operator, columns: &Columns) -> Result<(Vec<T
     let (mut passing, mut staying) = (Vec::new(), Vec::new());
     let open = !below.can_fail(columns);
     for (part, is_settled) in settled(condition) {
-        match if open && is_settled { below_of(part, below)? } else { None } {
+        match if open && is_settled { below_of(part, below, columns)? } else { None } {
             Some(moved) => passing.push(moved),
             None => staying.push(part.clone()),
         }
@@ -184,7 +185,7 @@ fn and(conditions: Vec<Tree>) -> Result<Option<Tree>, Problem> {
 }
 
 /// A condition as it is below an operator; `None` where it cannot pass.
-fn below_of(condition: &Tree, below: &Operator) -> Result<Option<Tree>, Problem> {
+fn below_of(condition: &Tree, below: &Operator, columns: &Columns) -> Result<Option<Tree>, Problem> {
     let (mut used, mut beside) = (HashSet::new(), false);
     condition.each_place(&mut |place| match place {
         Place::Column(id) => {
@@ -196,7 +197,10 @@ fn below_of(condition: &Tree, below: &Operator) -> Result<Option<Tree>, Problem>
     let without = |appended: Vec<ColumnId>| !appended.iter().any(|id| used.contains(id));
     let passes = match below {
         Operator::Project(all) => return through_projection(condition, &used, all),
-        Operator::Window { keys, .. } => within(keys),
+        // 0.0 and -0.0 are one key, and a condition may tell them apart.
+        Operator::Window { keys, .. } => {
+            within(keys) && !keys.iter().any(|&id| columns.get(id).data_type.is_floating())
+        }
         Operator::AsOf(join) => without(join.columns.iter().map(|(id, ..)| *id).collect()),
         // Rows that wait have another `_time` before.
         Operator::Range(range) => {

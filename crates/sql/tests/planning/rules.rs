@@ -9,8 +9,8 @@ use sql::{Rule, SourceFile, Target, check_with, parse};
 use std::collections::BTreeMap;
 
 /// What becomes of rows that no plan may change: how many a condition removes depends on what stands before it, but
-/// not how many are repeated, or fail in a step.
-const FATES: [Fate; 5] = [Fate::Deduplicated, Fate::Bad, Fate::DeadLettered, Fate::RuleFailed, Fate::ScoreFailed];
+/// not how many are repeated, or fail in a step. Scores of rows that nobody wants need not be computed, nor fail.
+const FATES: [Fate; 4] = [Fate::Deduplicated, Fate::Bad, Fate::DeadLettered, Fate::RuleFailed];
 
 /// What a plan makes of its rows.
 #[derive(Debug, PartialEq, Eq)]
