@@ -31,9 +31,16 @@ impl sql::Catalog for Project {
     fn stored_table(&self, table: &str) -> Result<Option<(String, SchemaRef)>> {
         let Some(warehouse) = self.warehouse_if_there()? else { return Ok(None) };
         let tables = warehouse.tables()?;
-        let found = tables.iter().find(|known| *known == table);
-        let found = found.or_else(|| tables.iter().find(|known| known.eq_ignore_ascii_case(table)));
-        found.map(|name| Ok((name.clone(), warehouse.schema(name)?))).transpose()
+        // A table of the default namespace is known by its last part alone.
+        let names = |known: &String| [known.clone(), known.rsplit('.').next().unwrap_or_default().to_owned()];
+        let names: Vec<String> = tables.iter().flat_map(names).collect();
+        let exact = names.iter().filter(|name| *name == table);
+        for name in exact.chain(names.iter().filter(|name| name.eq_ignore_ascii_case(table))) {
+            if warehouse.exists(name)? {
+                return Ok(Some((name.clone(), warehouse.schema(name)?)));
+            }
+        }
+        Ok(None)
     }
 
     fn scorer(&self, model: &statement::Model) -> Result<Arc<dyn Scorer>> {
