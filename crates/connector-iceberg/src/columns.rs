@@ -194,6 +194,30 @@ mod tests {
     use super::*;
     use arrow::array::{AsArray, TimestampMicrosecondArray};
     use arrow::datatypes::{Int64Type, TimeUnit};
+    use iceberg::spec::{PrimitiveType, Type};
+    use parquet::schema::parser::parse_message_type;
+
+    #[test]
+    fn a_file_from_before_a_column_came_has_its_initial_default() {
+        let stored = parse_message_type("message rows { optional int64 n = 1; }").unwrap();
+        let stored = SchemaDescriptor::new(Arc::new(stored));
+        let partition = PartitionValues::default();
+        let file = FileColumns::new(&stored, None, &partition);
+        let source = |column: NestedField| file.source(&column, &Field::new(&column.name, DataType::Int64, true));
+        let long = || Type::Primitive(PrimitiveType::Long);
+        assert!(matches!(source(NestedField::optional(1, "renamed", long())), Ok(ColumnSource::Stored(0))));
+        for column in [NestedField::optional(2, "x", long()), NestedField::required(2, "x", long())] {
+            let Ok(ColumnSource::Constant(value)) = source(column.with_initial_default(Literal::long(7))) else {
+                panic!("the column has a default");
+            };
+            assert_eq!(value.as_primitive::<Int64Type>().values(), &[7]);
+        }
+        assert!(matches!(source(NestedField::optional(2, "x", long())), Ok(ColumnSource::Null)));
+        let why = source(NestedField::required(2, "x", long())).unwrap_err();
+        assert_eq!(why, "lacks column \"x\", which the table requires");
+        let text = NestedField::optional(2, "x", long()).with_initial_default(Literal::string("seven"));
+        assert!(source(text).unwrap_err().contains("has a value for column \"x\" that is no long"));
+    }
 
     #[test]
     fn values_of_partitions_and_defaults() {

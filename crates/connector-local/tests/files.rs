@@ -373,26 +373,12 @@ fn folders_name_columns() {
         assert!(given[2][1] == "-" && given[2][2].ends_with("expected DATE"), "{format} {given:?}");
     }
     let days = inferred("dt=2024*/*.csv", folder.path()).unwrap();
-    assert_eq!(days, names(&[("n", DataType::Int64), ("dt", MICROS)]));
+    assert_eq!(days, names(&[("n", DataType::Int64), ("dt", DataType::Date32)]));
     // One folder is enough, and a folder in which the project lies gives nothing.
     let one = inferred("dt=2024-01-01/a.csv", folder.path()).unwrap();
-    assert_eq!(one, names(&[("n", DataType::Int64), ("dt", MICROS)]));
+    assert_eq!(one, names(&[("n", DataType::Int64), ("dt", DataType::Date32)]));
     let inside = inferred("*.csv", &folder.path().join("dt=2024-01-01")).unwrap();
     assert_eq!(inside, names(&[("n", DataType::Int64)]));
-}
-
-#[test]
-fn a_column_of_a_file_counts_before_one_of_its_folder() {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir_all(folder.path().join("n=5")).unwrap();
-    write(folder.path(), "n=5/a.csv", "n\n1\n");
-    write_rows(folder.path(), "n=5/a.parquet", vec![("n", int(&[1]))]);
-    for format in ["csv", "parquet"] {
-        let pattern = format!("*/*.{format}");
-        let files = open(&pattern, folder.path(), &[("n", DataType::Int64)]).unwrap();
-        assert_eq!(all(&files, 0, &["n"]).column(0), &int(&[1]), "{format}");
-        assert_eq!(inferred(&pattern, folder.path()).unwrap(), names(&[("n", DataType::Int64)]), "{format}");
-    }
 }
 
 #[test]
@@ -432,4 +418,83 @@ fn a_parquet_file_that_could_not_be_finished_is_not_there() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     assert_eq!(write_parquet(&path, schema, Box::new(vec![Ok(good.clone()), Ok(good)].into_iter())).unwrap(), 2);
     assert_eq!(open("out.parquet", folder.path(), &[]).unwrap().files()[0].rows, 2);
+}
+
+#[test]
+fn a_folder_says_what_its_column_is_and_no_row_says_otherwise_unseen() {
+    let folder = tempfile::tempdir().unwrap();
+    let day = "day=2024-01-31/site=7/run=01";
+    for format in ["csv", "jsonl", "parquet"] {
+        std::fs::create_dir_all(folder.path().join(format).join(day)).unwrap();
+    }
+    write(folder.path(), &format!("csv/{day}/a.csv"), "n,day\n1,2024-01-31\n2,\n3,2023-05-05\n");
+    let lines = "{\"n\":1,\"day\":\"2024-01-31\"}\n{\"n\":2}\n{\"n\":3,\"day\":\"2023-05-05\"}\n";
+    write(folder.path(), &format!("jsonl/{day}/a.jsonl"), lines);
+    let own: ArrayRef = Arc::new(StringArray::from(vec![Some("2024-01-31"), None, Some("2023-05-05")]));
+    write_rows(folder.path(), &format!("parquet/{day}/a.parquet"), vec![("n", int(&[1, 2, 3])), ("day", own)]);
+    let columns = [("n", DataType::Int64), ("day", DataType::Date32), ("site", DataType::Int64)];
+    for format in ["csv", "jsonl", "parquet"] {
+        let pattern = format!("{format}/*/*/*/a.{format}");
+        let files = open(&pattern, folder.path(), &columns).unwrap();
+        let rows = all(&files, 0, &["n", "day", "site", "_error"]);
+        assert_eq!(texts(&rows, "day"), ["2024-01-31"; 3], "{format}");
+        assert_eq!(
+            (texts(&rows, "n"), texts(&rows, "site")),
+            (vec!["1".into(), "2".into(), "3".into()], vec!["7".to_owned(); 3])
+        );
+        let errors = texts(&rows, "_error");
+        let why = "column \"day\" is 2023-05-05, expected 2024-01-31 as in the name of its folder";
+        assert!(errors[..2] == ["-", "-"] && errors[2].ends_with(why), "{format}: {errors:?}");
+        let inferred = inferred(&pattern, folder.path()).unwrap();
+        for (name, data_type) in [("site", DataType::Int64), ("run", DataType::Utf8)] {
+            assert!(inferred.contains(&(name.to_owned(), data_type)), "{format}: {inferred:?}");
+        }
+    }
+    std::fs::create_dir_all(folder.path().join("own/at=2024-01-31T10%3A00%3A00/day=2024-01-31")).unwrap();
+    let path = "own/at=2024-01-31T10%3A00%3A00/day=2024-01-31/a";
+    write_rows(folder.path(), &format!("{path}.parquet"), vec![("n", int(&[1]))]);
+    write(folder.path(), &format!("{path}.csv"), "n\n1\n");
+    for format in ["csv", "parquet"] {
+        let mut found = inferred(&format!("own/*/*/a.{format}"), folder.path()).unwrap();
+        found.sort();
+        assert_eq!(found, names(&[("at", MICROS), ("day", DataType::Date32), ("n", DataType::Int64)]), "{format}");
+    }
+}
+
+#[test]
+fn a_line_that_is_too_long_is_one_bad_row() {
+    const MOST: usize = 64 << 20;
+    let folder = tempfile::tempdir().unwrap();
+    let line = |n: usize, bytes: usize| {
+        let object = format!("{{\"n\":{n}}}");
+        object.clone() + &" ".repeat(bytes - object.len())
+    };
+    let text = [line(1, 20), line(2, MOST), line(3, MOST + 1), line(4, MOST + 2), line(5, MOST * 2), line(6, 20)];
+    write(folder.path(), "a.jsonl", &(text.join("\n") + "\n"));
+    let files = open("a.jsonl", folder.path(), &[("n", DataType::Int64)]).unwrap();
+    assert_eq!(files.files()[0].rows, 6);
+    let rows = all(&files, 0, &["n", "_error"]);
+    let errors = texts(&rows, "_error");
+    for row in [2, 3, 4] {
+        let expected = format!("line {}: a row of more than 64 MiB begins", row + 1);
+        assert!(errors[row].starts_with(&expected), "{errors:?}");
+    }
+    assert_eq!([&errors[0], &errors[1], &errors[5]], ["-", "-", "-"]);
+    assert_eq!(files.json_lines(0).unwrap().unwrap().count(), 6);
+}
+
+#[test]
+fn a_file_that_was_changed_has_another_state() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "a.csv", "n\n1\n");
+    write(folder.path(), "b.csv", "n\n1\n");
+    let state = || open("*.csv", folder.path(), &[("n", DataType::Int64)]).unwrap().state().to_owned();
+    let first = state();
+    assert_eq!(state(), first);
+    let before = std::fs::metadata(folder.path().join("b.csv")).unwrap().modified().unwrap();
+    // Of another file of the same name, size and time of modification.
+    write(folder.path(), "c", "n\n2\n");
+    File::open(folder.path().join("c")).unwrap().set_modified(before).unwrap();
+    std::fs::rename(folder.path().join("c"), folder.path().join("b.csv")).unwrap();
+    assert_ne!(state(), first);
 }

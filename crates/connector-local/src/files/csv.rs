@@ -18,6 +18,7 @@ pub(super) struct CsvRecords {
 impl CsvRecords {
     /// Reads the header, whose line tells what separates values. A file without a line has none.
     pub fn open(mut lines: Lines) -> Result<CsvRecords> {
+        lines.find_end()?;
         let mut first = lines.next(Vec::new())?;
         while let Some(blank) = first.take_if(|line| is_blank(line)) {
             first = lines.next(blank.bytes)?;
@@ -172,7 +173,15 @@ impl Splitter {
                 Within::Start | Within::Plain => {
                     let end = until(self.delimiter);
                     let size = end.unwrap_or(rest.len());
-                    self.text.push_str(&whole[at..at + size]);
+                    let value = &whole[at..at + size];
+                    if value.contains('\r') {
+                        let column = self.ends.len() + 1;
+                        return Err(format!(
+                            "value {column} holds a carriage return without quotes, and lines of this file end with a \
+                             line feed"
+                        ));
+                    }
+                    self.text.push_str(value);
                     self.within = Within::Plain;
                     at += size;
                     if end.is_some() {
@@ -276,6 +285,30 @@ mod tests {
         let input = Box::new(std::io::Cursor::new(b"\na,b,a\n1,2,3\n".to_vec()));
         let error = CsvRecords::open(Lines::new(Path::new("a.csv"), input)).err().unwrap().to_string();
         assert_eq!(error, "the header in line 2 names the column \"a\" twice, expected different names");
+    }
+
+    #[test]
+    fn lines_may_end_with_a_carriage_return_alone() {
+        let expected = [good(2, ["1", "x"]), good(4, ["2", "two\rlines"]), good(6, ["3", ""])];
+        assert_eq!(records("a,b\r1,x\r\r2,\"two\rlines\"\r3,\r"), expected);
+        assert_eq!(records("a,b\r1,x"), [good(2, ["1", "x"])]);
+        assert_eq!(records("a,\"b\rc\"\n1,x\n"), [good(2, ["1", "x"])]);
+        let all = records("a,b\n1,x\ry\n2,z\n\"3\",\"p\rq\"\r\n");
+        assert_eq!(all[1..], [good(3, ["2", "z"]), good(4, ["3", "p\rq"])]);
+        assert_eq!(all[0].0, 2);
+        let why = "value 2 holds a carriage return without quotes, and lines of this file end with a line feed";
+        assert_eq!(all[0].1, Err(why.to_owned()));
+    }
+
+    #[test]
+    fn a_row_of_just_the_greatest_size_ends_where_its_line_does() {
+        let text = format!("a,b\n1,{}\n2,y\n", "x".repeat(ROW_BYTES_MAX - 2));
+        let all = records(&text);
+        assert!(all[0].1.is_ok() && all[1..] == [good(3, ["2", "y"])], "{:?}", &all[1..]);
+        let text = format!("a,b\n1,{}\n2,y\n", "x".repeat(ROW_BYTES_MAX - 1));
+        let all = records(&text);
+        assert!(all[0].1.as_ref().is_err_and(|why| why.contains("more than 64 MiB")));
+        assert_eq!(all[1..], [good(3, ["2", "y"])]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::cell::Cell;
 use super::format::Format;
 use super::lines::Lines;
 use super::object::put_object;
+use super::path_values::path_type;
 use super::rows::TextFile;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use dataflow::Result;
@@ -51,7 +52,7 @@ impl InferredColumn {
 }
 
 /// The columns of text files: BOOLEAN, BIGINT, DOUBLE, TIMESTAMP where every value is one, else TEXT. Reads every
-/// file once; rows that cannot be read say nothing.
+/// file once; rows that cannot be read say nothing. Folders of paths have the types of [`path_type`].
 pub(super) fn schema(files: &[TextFile]) -> Result<SchemaRef> {
     let mut all: Vec<InferredColumn> = Vec::new();
     for file in files {
@@ -59,9 +60,16 @@ pub(super) fn schema(files: &[TextFile]) -> Result<SchemaRef> {
             Format::Csv => see_csv(file, &mut all)?,
             _ => see_lines(&mut file.json_lines()?, &mut all)?,
         }
-        for (name, value) in &file.of_path {
-            let at = find(&mut all, name, 0);
-            all[at].see(&value.as_deref().map_or(Cell::Null, Cell::Bare));
+    }
+    let mut of_path: Vec<(&String, Vec<&Option<String>>)> = Vec::new();
+    for (name, value) in files.iter().flat_map(|file| &file.of_path) {
+        // What the rows of some file have as well is what the values of both are.
+        if let Some(own) = all.iter_mut().find(|own| own.name == *name) {
+            own.see(&value.as_deref().map_or(Cell::Null, Cell::Bare));
+        } else if let Some((_, values)) = of_path.iter_mut().find(|(known, _)| *known == name) {
+            values.push(value);
+        } else {
+            of_path.push((name, vec![value]));
         }
     }
     // A field that is an object in some rows and NULL in others is that object.
@@ -70,8 +78,9 @@ pub(super) fn schema(files: &[TextFile]) -> Result<SchemaRef> {
         column.values == 0 && all.iter().any(|other| other.name.starts_with(&inner))
     };
     let columns = all.iter().filter(|column| !is_null_object(column));
-    let fields = columns.map(|column| Field::new(&column.name, column.data_type(), true)).collect::<Vec<_>>();
-    Ok(Arc::new(Schema::new(fields)))
+    let fields = columns.map(|column| Field::new(&column.name, column.data_type(), true));
+    let of_path = of_path.into_iter().map(|(name, values)| Field::new(name, path_type(values.into_iter()), true));
+    Ok(Arc::new(Schema::new(fields.chain(of_path).collect::<Vec<_>>())))
 }
 
 fn see_csv(file: &TextFile, all: &mut Vec<InferredColumn>) -> Result<()> {

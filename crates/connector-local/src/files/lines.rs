@@ -37,13 +37,32 @@ pub(super) struct Lines {
     path: PathBuf,
     input: Box<dyn BufRead + Send>,
     number: u64,
+    // The last byte of a line.
+    end: u8,
     // Lines that were given back, to be read again.
     again: VecDeque<Line>,
 }
 
 impl Lines {
     pub fn new(path: &Path, input: Box<dyn BufRead + Send>) -> Lines {
-        Lines { path: path.to_owned(), input, number: 0, again: VecDeque::new() }
+        Lines { path: path.to_owned(), input, number: 0, end: b'\n', again: VecDeque::new() }
+    }
+
+    /// Lets lines end with a carriage return alone, as on old Macs, if the first one does. A quoted value may hold one.
+    pub fn find_end(&mut self) -> Result<()> {
+        let some = self.input.fill_buf().map_err(|e| read_error(&self.path, e))?;
+        let mut is_quoted = false;
+        let first = some.iter().position(|&byte| {
+            is_quoted ^= byte == b'"';
+            !is_quoted && matches!(byte, b'\n' | b'\r')
+        });
+        let after = first.and_then(|first| some.get(first..)).unwrap_or_default();
+        if let [b'\r', next, ..] = after
+            && *next != b'\n'
+        {
+            self.end = b'\r';
+        }
+        Ok(())
     }
 
     /// The next line, of the memory of one that is not needed any more; `None` at the end.
@@ -54,12 +73,13 @@ impl Lines {
         bytes.clear();
         let limit = ROW_BYTES_MAX as u64 + 1;
         let read =
-            (&mut self.input).take(limit).read_until(b'\n', &mut bytes).map_err(|e| read_error(&self.path, e))?;
+            (&mut self.input).take(limit).read_until(self.end, &mut bytes).map_err(|e| read_error(&self.path, e))?;
         if read == 0 {
             return Ok(None);
         }
         self.number += 1;
-        let is_too_long = read as u64 == limit;
+        // One byte more than a row may have may be the end of the line.
+        let is_too_long = read as u64 == limit && bytes.last() != Some(&self.end);
         if is_too_long {
             self.pass_line()?;
             bytes.truncate(1 << 10);
@@ -76,7 +96,7 @@ impl Lines {
     fn pass_line(&mut self) -> Result<()> {
         loop {
             let some = self.input.fill_buf().map_err(|e| read_error(&self.path, e))?;
-            let (count, is_end) = match some.iter().position(|&byte| byte == b'\n') {
+            let (count, is_end) = match some.iter().position(|&byte| byte == self.end) {
                 Some(at) => (at + 1, true),
                 None => (some.len(), some.is_empty()),
             };

@@ -1,7 +1,7 @@
 //! Parquet files: what their footers say, their rows, and a file of rows.
 
 use super::format::FileColumn;
-use super::path_values::FoundFile;
+use super::path_values::{FoundFile, contradictions, path_type};
 use crate::disk::{file_bytes, io_error, sync_folder};
 use arrow::array::{
     Array, ArrayRef, BinaryArray, RecordBatch, RecordBatchOptions, StringArray, UInt32Array, new_null_array,
@@ -95,7 +95,10 @@ pub(super) fn common_schema(files: &[FoundFile]) -> Result<SchemaRef> {
         // A column of the file counts before one of its folders.
         let is_own = |name: &str| metadata.schema().field_with_name(name).is_ok();
         let of_path = of_path.iter().filter(|(name, _)| !is_own(name));
-        let of_path = of_path.map(|(name, _)| Field::new(name, DataType::Utf8, true));
+        let type_of = |name: &String| {
+            path_type(files.iter().flat_map(|f| &f.of_path).filter(|(of, _)| of == name).map(|(_, v)| v))
+        };
+        let of_path = of_path.map(|(name, _)| Field::new(name, type_of(name), true));
         // Whether a file has NULLs says nothing about the next one.
         let own = metadata.schema().fields().iter();
         let own = own.map(|field| Field::new(field.name(), plain_type(field.data_type()), true));
@@ -188,8 +191,8 @@ impl ParquetFiles {
             let mut claimed = vec![false; own.len()];
             for ((name, to), is_there) in declared.iter().zip(&mut is_there) {
                 let place = place(pattern, &metadata, file, name)?;
-                *is_there |= !matches!(place, Place::Nowhere);
-                let Place::Column(at) = place else { continue };
+                *is_there |= place.own.is_some() || place.of_path.is_some();
+                let Some(at) = place.own else { continue };
                 claimed[at] = true;
                 check_cast(path, &own[at], to)?;
             }
@@ -246,28 +249,25 @@ impl ParquetFiles {
     }
 }
 
-/// Where a file has a column.
-enum Place {
-    Column(usize),
-    /// In its path.
-    Constant(Option<String>),
-    Nowhere,
+/// Where a file has a column, if it has it.
+struct Place {
+    /// Among its columns.
+    own: Option<usize>,
+    /// In its path, which says what the value is.
+    of_path: Option<Option<String>>,
 }
 
 fn place(pattern: &str, metadata: &ArrowReaderMetadata, file: &FoundFile, name: &str) -> Result<Place> {
     let names = metadata.schema().fields().iter().map(|field| field.name().as_str());
-    let found = find_name(names, name).map_err(|[one, other]| {
+    let own = find_name(names, name).map_err(|[one, other]| {
         Error::invalid(format!(
             "files \"{pattern}\": columns \"{one}\" and \"{other}\" of \"{}\" are both column \"{name}\", expected one \
              of them",
             file.path.display()
         ))
     })?;
-    if let Some(at) = found {
-        return Ok(Place::Column(at));
-    }
     let of_path = file.of_path.iter().find(|(own, _)| own.eq_ignore_ascii_case(name));
-    Ok(of_path.map_or(Place::Nowhere, |(_, value)| Place::Constant(value.clone())))
+    Ok(Place { own, of_path: of_path.map(|(_, value)| value.clone()) })
 }
 
 fn check_cast(path: &Path, found: &Field, to: &DataType) -> Result<()> {
@@ -290,7 +290,7 @@ fn timed_file(file: &FoundFile, metadata: &ArrowReaderMetadata, declared: &[(Str
     // Bounds are told under the declared names, of columns that are declared as what they are.
     let mut names = Vec::new();
     for (name, to) in declared.iter().filter(|(_, to)| matches!(to, DataType::Timestamp(..))) {
-        if let Place::Column(at) = place("", metadata, file, name)?
+        if let Place { own: Some(at), of_path: None } = place("", metadata, file, name)?
             && plain_type(metadata.schema().field(at).data_type()) == *to
         {
             names.push((metadata.schema().field(at).name().clone(), name.clone()));
@@ -388,8 +388,7 @@ struct Projection {
 impl Projection {
     /// The columns that the file has, ascending: the sequence in which it gives them.
     fn roots(&self) -> Vec<usize> {
-        let at = |column: &ReadColumn| if let Place::Column(at) = column.place { Some(at) } else { None };
-        let mut roots: Vec<usize> = self.columns.iter().filter_map(at).collect();
+        let mut roots: Vec<usize> = self.columns.iter().filter_map(|column| column.place.own).collect();
         roots.sort_unstable();
         roots.dedup();
         roots
@@ -401,22 +400,19 @@ impl Projection {
         let mut reasons: Vec<Option<String>> = vec![None; rows];
         let (mut fields, mut columns): (Vec<Field>, Vec<ArrayRef>) = (Vec::new(), Vec::new());
         for column in &self.columns {
-            let stored = match &column.place {
-                Place::Column(at) => roots.binary_search(at).ok().map(|at| batch.column(at).clone()),
-                Place::Constant(value) => {
-                    let one: ArrayRef = Arc::new(StringArray::from(vec![value.clone()]));
-                    Some(take(&one, &UInt32Array::from(vec![0; rows]), None)?)
-                }
-                Place::Nowhere => None,
-            };
+            let at = column.place.own.and_then(|own| roots.binary_search(&own).ok());
+            let stored = at.map(|at| batch.column(at).clone());
             let to = match (&column.to, &stored) {
                 (Some(to), _) => to.clone(),
                 (None, Some(stored)) => plain_type(stored.data_type()),
+                (None, None) if column.place.of_path.is_some() => DataType::Utf8,
                 (None, None) => DataType::Null,
             };
-            let values = match stored {
-                Some(stored) => read(&column.name, &stored, &to, &mut reasons)?,
-                None => new_null_array(&to, rows),
+            let own = stored.map(|stored| read(&column.name, &stored, &to, &mut reasons)).transpose()?;
+            let values = match (&column.place.of_path, own) {
+                (Some(value), own) => of_path(&column.name, (value, &to), own, &mut reasons)?,
+                (None, Some(own)) => own,
+                (None, None) => new_null_array(&to, rows),
             };
             fields.push(Field::new(&column.name, to, true));
             columns.push(values);
@@ -430,6 +426,24 @@ impl Projection {
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         Ok(RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?)
     }
+}
+
+/// The value of a path in all rows, with a reason for each row that has another one of its own.
+fn of_path(
+    name: &str,
+    (value, to): (&Option<String>, &DataType),
+    own: Option<ArrayRef>,
+    reasons: &mut [Option<String>],
+) -> Result<ArrayRef> {
+    let text: ArrayRef = Arc::new(StringArray::from(vec![value.clone()]));
+    let all = UInt32Array::from(vec![0; reasons.len()]);
+    let values = read(name, &take(&text, &all, None)?, to, reasons)?;
+    if let Some(own) = own.filter(|own| !own.is_empty()) {
+        for (row, why) in contradictions(name, &values, &own)? {
+            reasons[row].get_or_insert(why);
+        }
+    }
+    Ok(values)
 }
 
 /// Stored values in a declared type, with a reason for each that is none of it.

@@ -3,7 +3,7 @@
 use super::csv::CsvRecords;
 use super::format::{Format, Packing};
 use super::lines::{Lines, too_long};
-use super::path_values::PathValues;
+use super::path_values::{PathValues, contradictions};
 use super::text_input;
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::compute::{max, min};
@@ -57,14 +57,13 @@ impl TextFile {
     pub fn read(&self, columns: &[TextColumn], batch_rows: usize) -> Result<RecordBatches> {
         let fields = columns.iter().map(|column| Field::new(&column.name, column.data_type.clone(), true));
         let schema: SchemaRef = Arc::new(Schema::new(fields.chain(bad_row_fields()).collect::<Vec<_>>()));
-        let (of_path, stored): (Vec<_>, Vec<_>) = columns.iter().cloned().partition(|column| column.constant.is_some());
         let source = match self.format {
-            Format::JsonLines => Source::Json { lines: self.json_lines()?, decode: decoder(&self.path, &stored)? },
-            _ => Source::csv(self.records()?, &stored, &self.path)?,
+            Format::JsonLines => Source::Json { lines: self.json_lines()?, decode: decoder(&self.path, columns)? },
+            _ => Source::csv(self.records()?, columns, &self.path)?,
         };
-        let of_path = of_path.iter().map(constant).collect::<Result<Vec<_>>>()?;
-        let is_of_path = columns.iter().map(|column| column.constant.is_some()).collect();
-        let mut reading = BatchReader { source, schema, of_path, is_of_path, batch_rows: batch_rows.max(1) };
+        let of_path = columns.iter().enumerate().filter(|(_, column)| column.constant.is_some());
+        let of_path = of_path.map(|(at, column)| PathColumn::of(at, column)).collect::<Result<Vec<_>>>()?;
+        let mut reading = BatchReader { source, schema, of_path, batch_rows: batch_rows.max(1) };
         Ok(Box::new(std::iter::from_fn(move || reading.batch().transpose()).scan(false, |failed, batch| {
             // After an error it is not known where the next row begins.
             let stop = std::mem::replace(failed, batch.is_err());
@@ -111,22 +110,34 @@ pub(super) fn header_place(header: &[String], name: &str, path: &Path) -> Result
     })
 }
 
-/// The one value of a column that stands in the path, and why it is none of its type.
-fn constant(column: &TextColumn) -> Result<(ArrayRef, Option<String>)> {
-    let mut values = new_column(column)?;
-    let wrong = match column.constant.iter().flatten().next() {
-        Some(text) if values.append(Value::Text(text)) => None,
-        Some(text) => {
-            values.append_null();
-            let expected = expected(text, &column.data_type);
-            Some(format!("the folder \"{}={text}\" names its column, {expected}", column.name))
-        }
-        None => {
-            values.append_null();
-            None
-        }
-    };
-    Ok((values.finish(), wrong))
+/// A column whose value stands in the path of the file.
+struct PathColumn {
+    // Its place among the columns.
+    at: usize,
+    name: String,
+    // Of one row.
+    value: ArrayRef,
+    // Why the value is none of its type.
+    wrong: Option<String>,
+}
+
+impl PathColumn {
+    fn of(at: usize, column: &TextColumn) -> Result<PathColumn> {
+        let mut values = new_column(column)?;
+        let wrong = match column.constant.iter().flatten().next() {
+            Some(text) if values.append(Value::Text(text)) => None,
+            Some(text) => {
+                values.append_null();
+                let expected = expected(text, &column.data_type);
+                Some(format!("the folder \"{}={text}\" names its column, {expected}", column.name))
+            }
+            None => {
+                values.append_null();
+                None
+            }
+        };
+        Ok(PathColumn { at, name: column.name.clone(), value: values.finish(), wrong })
+    }
 }
 
 fn new_column(column: &TextColumn) -> Result<Column> {
@@ -191,11 +202,12 @@ fn json_rows(lines: &mut Lines, decode: &JsonDecode, rows_max: usize) -> Result<
     }
     let payloads: Vec<&[u8]> = taken.iter().map(|line| line.content().trim_ascii_end()).collect();
     let JsonRows { columns, wrong } = decode.rows(&payloads)?;
-    let told = |(row, why): (usize, String)| {
-        let why = if taken[row].is_too_long { too_long() } else { why };
-        (row, format!("line {}: {why}", taken[row].number), Some(payloads[row].to_vec()))
-    };
-    Ok(Rows { count: taken.len(), columns, wrong: wrong.into_iter().map(told).collect() })
+    // The beginning of a row that is too long may be a whole object.
+    let too_long = taken.iter().enumerate().filter(|(_, line)| line.is_too_long).map(|(row, _)| (row, too_long()));
+    let wrong = wrong.into_iter().filter(|(row, _)| !taken[*row].is_too_long).chain(too_long);
+    let told =
+        |(row, why): (usize, String)| (row, format!("line {}: {why}", taken[row].number), Some(payloads[row].to_vec()));
+    Ok(Rows { count: taken.len(), columns, wrong: wrong.map(told).collect() })
 }
 
 fn csv_rows(
@@ -238,28 +250,28 @@ fn csv_rows(
 struct BatchReader {
     source: Source,
     schema: SchemaRef,
-    // Columns that stand in the path, of one row, and what is wrong with them.
-    of_path: Vec<(ArrayRef, Option<String>)>,
-    is_of_path: Vec<bool>,
+    of_path: Vec<PathColumn>,
     batch_rows: usize,
 }
 
 impl BatchReader {
     fn batch(&mut self) -> Result<Option<RecordBatch>> {
-        let Rows { count, columns, wrong } = self.source.rows(self.batch_rows)?;
+        let Rows { count, mut columns, wrong } = self.source.rows(self.batch_rows)?;
         if count == 0 {
             return Ok(None);
         }
-        let repeated = arrow::array::UInt32Array::from(vec![0; count]);
-        let of_path = self.of_path.iter().map(|(value, _)| Ok(arrow::compute::take(value, &repeated, None)?));
-        let (mut of_path, mut stored) = (of_path.collect::<Result<Vec<_>>>()?.into_iter(), columns.into_iter());
-        let next = |is_of_path: &bool| if *is_of_path { of_path.next() } else { stored.next() };
-        let mut columns: Vec<ArrayRef> = self.is_of_path.iter().filter_map(next).collect();
-        let of_all = self.of_path.iter().find_map(|(_, wrong)| wrong.clone());
+        let of_all = self.of_path.iter().find_map(|column| column.wrong.clone());
         let (mut reasons, mut raw) = (vec![of_all; count], vec![None; count]);
         for (row, why, text) in wrong {
             reasons[row].get_or_insert(why);
             raw[row] = text;
+        }
+        let repeated = arrow::array::UInt32Array::from(vec![0; count]);
+        for PathColumn { at, name, value, .. } in &self.of_path {
+            for (row, why) in contradictions(name, value, &columns[*at])? {
+                reasons[row].get_or_insert(why);
+            }
+            columns[*at] = arrow::compute::take(value, &repeated, None)?;
         }
         columns.push(Arc::new(StringArray::from(reasons)));
         columns.push(Arc::new(raw.iter().map(|text| text.as_deref()).collect::<BinaryArray>()));

@@ -19,11 +19,9 @@ impl TextFiles {
         let schema = Arc::new(Schema::new(fields.chain(bad_row_fields()).collect::<Vec<_>>()));
         let (mut with_columns, mut timed) = (Vec::new(), Vec::new());
         for file in files {
-            let header = if file.format == Format::Csv { file.records()?.header().to_vec() } else { Vec::new() };
             let column = |(path, data_type): &FileColumn| {
                 let name = path.join(".");
-                let is_stored = header.iter().any(|own| own.eq_ignore_ascii_case(&name));
-                let constant = file.of_path.iter().find(|(own, _)| !is_stored && own.eq_ignore_ascii_case(&name));
+                let constant = file.of_path.iter().find(|(own, _)| own.eq_ignore_ascii_case(&name));
                 let constant = constant.map(|(_, value)| value.clone());
                 TextColumn { name, path: path.clone(), data_type: data_type.clone(), constant }
             };
