@@ -373,26 +373,12 @@ fn folders_name_columns() {
         assert!(given[2][1] == "-" && given[2][2].ends_with("expected DATE"), "{format} {given:?}");
     }
     let days = inferred("dt=2024*/*.csv", folder.path()).unwrap();
-    assert_eq!(days, names(&[("n", DataType::Int64), ("dt", MICROS)]));
+    assert_eq!(days, names(&[("n", DataType::Int64), ("dt", DataType::Date32)]));
     // One folder is enough, and a folder in which the project lies gives nothing.
     let one = inferred("dt=2024-01-01/a.csv", folder.path()).unwrap();
-    assert_eq!(one, names(&[("n", DataType::Int64), ("dt", MICROS)]));
+    assert_eq!(one, names(&[("n", DataType::Int64), ("dt", DataType::Date32)]));
     let inside = inferred("*.csv", &folder.path().join("dt=2024-01-01")).unwrap();
     assert_eq!(inside, names(&[("n", DataType::Int64)]));
-}
-
-#[test]
-fn a_column_of_a_file_counts_before_one_of_its_folder() {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir_all(folder.path().join("n=5")).unwrap();
-    write(folder.path(), "n=5/a.csv", "n\n1\n");
-    write_rows(folder.path(), "n=5/a.parquet", vec![("n", int(&[1]))]);
-    for format in ["csv", "parquet"] {
-        let pattern = format!("*/*.{format}");
-        let files = open(&pattern, folder.path(), &[("n", DataType::Int64)]).unwrap();
-        assert_eq!(all(&files, 0, &["n"]).column(0), &int(&[1]), "{format}");
-        assert_eq!(inferred(&pattern, folder.path()).unwrap(), names(&[("n", DataType::Int64)]), "{format}");
-    }
 }
 
 #[test]

@@ -114,7 +114,7 @@ pub(super) fn common_schema(files: &[FoundFile]) -> Result<SchemaRef> {
     let mut all: Vec<(&Path, Field)> = Vec::new();
     for FoundFile { path, of_path } in files {
         let (_, metadata) = footer(path)?;
-        // A column of the file counts before one of its folders.
+        // The type is that of a column of the file, where it has one.
         let is_own = |name: &str| metadata.schema().field_with_name(name).is_ok();
         let of_path = of_path.iter().filter(|(name, _)| !is_own(name));
         let type_of = |name: &String| {

@@ -202,7 +202,7 @@ fn rows_have_the_times_of_the_rule_however_they_are_cut_into_files() {
         let files = files(&cut(&mut random, &log, is_in_order), told);
         let memory = random.of(&[1, 1 << 10, 1 << 20]);
         let readers = random.of(&[1, 2, 3, 4]);
-        let (rows, counts) = read_all(&spec, opened(&spec, files, dir.path(), memory, "a"), readers);
+        let (rows, counts) = read_all(&spec, opened(&spec, files, dir.path(), memory, &seed.to_string()), readers);
         let expected = expected(&log, delay, quiet);
         assert_eq!(rows, expected, "seed {seed}");
         assert_eq!(counts.late_moved as usize, expected.iter().filter(|row| row.2).count(), "seed {seed}");
@@ -221,9 +221,10 @@ fn rows_that_arrive_at_once_have_the_same_times_however_they_are_cut() {
         let spec = spec(10, Quiet::After(Span(100)));
         let log = log(&mut random, 200, 10, 100, &[0, 0, 0, 5, 200]);
         let mut readings = Vec::new();
-        for _ in 0..3 {
+        for reading in 0..3 {
             let files = files(&cut(&mut random, &log, false), Told::Groups);
-            readings.push(read_all(&spec, opened(&spec, files, dir.path(), 1 << 10, "a"), 2).0);
+            let origin = format!("{seed}.{reading}");
+            readings.push(read_all(&spec, opened(&spec, files, dir.path(), 1 << 10, &origin), 2).0);
         }
         assert!(readings.windows(2).all(|pair| pair[0] == pair[1]), "seed {seed}");
         late += readings[0].iter().filter(|row| row.2).count();
