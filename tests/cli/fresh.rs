@@ -11,16 +11,21 @@ const ROWS: usize = 30_000;
 /// A project that writes two tables of a file.
 fn project(rows: usize) -> Folder {
     let folder = Folder::empty();
-    let sql = "CREATE STREAM events (id BIGINT, at TIMESTAMP, WATERMARK FOR at AS at) HISTORY FILES 'events.csv';\n\
-               INSERT INTO lake.ids SELECT id FROM events;\nINSERT INTO lake.twice SELECT id * 7919 % 1000003 AS id FROM events;\n";
+    let sql = "CREATE STREAM events (id BIGINT, noise BIGINT, at TIMESTAMP, WATERMARK FOR at AS at) HISTORY FILES 'events.csv';\n\
+               INSERT INTO lake.ids SELECT id FROM events;\nINSERT INTO lake.twice SELECT noise FROM events;\n";
     folder.write("pipelines/events.sql", sql);
     write_events(&folder, rows);
     folder
 }
 
 fn write_events(folder: &Folder, rows: usize) {
-    let row = |id: usize| format!("{id},2026-01-01 {:02}:{:02}:{:02}\n", id / 3600 % 24, id / 60 % 60, id % 60);
-    folder.write("events.csv", &format!("id,at\n{}", (0..rows).map(row).collect::<String>()));
+    // Numbers that take their room on a disk, however they are packed.
+    let mut chance = Chance::new(1);
+    let row = |id: usize| {
+        let noise = chance.number() >> 2;
+        format!("{id},{noise},2026-01-01 {:02}:{:02}:{:02}\n", id / 3600 % 24, id / 60 % 60, id % 60)
+    };
+    folder.write("events.csv", &format!("id,noise,at\n{}", (0..rows).map(row).collect::<String>()));
 }
 
 /// How many rows the tables have.

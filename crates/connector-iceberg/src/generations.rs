@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 /// The file that says when a table was replaced, by when it was written.
 const REPLACED: &str = "replaced";
-/// So long the files of a table stay that was replaced, and those of one that nobody has put in place.
+/// So long the files of a table stay that was replaced.
 const KEPT: Duration = Duration::from_secs(3600);
 
 /// The location of a table that is to take the place of the one at another location.
@@ -45,29 +45,25 @@ pub fn remove_of(own: &Path, metadata: &str) {
     folder_with(own, metadata).filter(|folder| folder != own).into_iter().for_each(|folder| remove(&folder));
 }
 
-/// Removes folders of tables that were replaced, or never took a place, long before a moment. Those in which a metadata
-/// file lies that has a name stay, and so does everything behind a link.
+/// Removes folders of tables that were replaced long before a moment, and those that a run left which never put them in
+/// place. Those in which a metadata file lies that has a name stay, and so does everything behind a link.
 pub fn collect(own: &Path, named: &[PathBuf], now: SystemTime) {
     let is_linked = |folder: &Path| folder.canonicalize().map_or(true, |real| real != folder);
     let inner = fs::read_dir(own).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
     let is_new = |folder: &PathBuf| {
         folder.file_name().and_then(|name| name.to_str()).is_some_and(|name| Uuid::try_parse(name).is_ok())
     };
-    let folders = inner.filter(is_new).chain([own.to_owned()]);
-    for folder in folders.filter(|folder| !is_linked(folder)) {
+    for folder in inner.filter(is_new).chain([own.to_owned()]).filter(|folder| !is_linked(folder)) {
+        let is_due = match fs::metadata(folder.join(REPLACED)).and_then(|mark| mark.modified()) {
+            Ok(since) => now.duration_since(since).is_ok_and(|age| age > KEPT),
+            // Nobody has seen it, unless it is the table's own: what others have dropped is theirs to remove.
+            Err(error) => error.kind() == io::ErrorKind::NotFound && folder != own,
+        };
         let metadata = folder.join("metadata");
-        // Tables that others have dropped are theirs to remove.
-        let mark = if folder == own { folder.join(REPLACED) } else { first_of(folder.join(REPLACED), &metadata) };
-        let since = fs::metadata(mark).and_then(|mark| mark.modified());
-        let is_old = since.is_ok_and(|since| now.duration_since(since).is_ok_and(|age| age > KEPT));
-        if is_old && !named.iter().any(|file| file.starts_with(&metadata)) {
+        if is_due && !named.iter().any(|file| file.starts_with(&metadata)) {
             remove(&folder);
         }
     }
-}
-
-fn first_of(mark: PathBuf, other: &Path) -> PathBuf {
-    if mark.exists() { mark } else { other.to_owned() }
 }
 
 /// The folder of the table that has this metadata file, if it is one of the table's own.

@@ -143,7 +143,7 @@ impl Input {
             if self.stop.is_asked() && !(self.is_live() && feed.is_ready()) {
                 return Ok(false);
             }
-            let Some(rows) = feed.next()? else { return Ok(true) };
+            let Some(rows) = feed.next_rows()? else { return Ok(true) };
             if !put(InputEvent::Rows(messages.of(rows)?)) {
                 return Ok(false);
             }

@@ -126,7 +126,7 @@ impl TextFeed {
     }
 
     /// The next rows: at least one, and no more than are there; `None` at the end.
-    pub fn next(&mut self) -> Result<Option<TextRows>> {
+    pub fn next_rows(&mut self) -> Result<Option<TextRows>> {
         let next = self.reader.batch_with_lines()?;
         Ok(next.map(|(rows, read)| TextRows { rows, lines: read.lines, payloads: read.payloads, wrong: read.messages }))
     }
