@@ -274,7 +274,8 @@ fn words_changed(bytes: &[u8], other: &[u8], known: &[&str], chance: &mut Chance
     let to = (at + 1 + below(chance, 12)).min(cut.len());
     let (before, part, after) = (&cut[..at], &cut[at.min(to)..to], &cut[to..]);
     let word = chance.of(known).as_bytes();
-    let times = chance.of(&[2, 3, 50, 500, 5000]);
+    // Not so often that nothing but this would be left of it.
+    let times = chance.of(&[2, 3, 50, 500, 5000]).min(BYTES_MAX / part.concat().len().max(1));
     let joined = |parts: &[&[&[u8]]]| parts.concat().concat();
     match chance.below(8) {
         0 => joined(&[before, after]),

@@ -100,7 +100,8 @@ impl Place {
         }
         Ok(match opened {
             Ok(said) => Outcome { accepted: true, said },
-            Err(said) => Outcome { accepted: false, said },
+            // The lines after the first show the settings themselves.
+            Err(said) => Outcome { accepted: false, said: said.lines().next().unwrap_or_default().to_owned() },
         })
     }
 }

@@ -9,6 +9,7 @@ use crate::stream::{ColumnSource, Dedup, History, Stream};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use sqlparser::ast::{CastKind, DataType as SqlType, Expr};
 use sqlparser::tokenizer::Span;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 const TYPES: &str = "BIGINT, INTEGER, SMALLINT, DOUBLE, FLOAT, BOOLEAN, TEXT, TIMESTAMP or DATE";
@@ -141,9 +142,9 @@ fn scope<'f>(raw: impl Iterator<Item = (&'f String, &'f Arc<Field>)>) -> Scope {
 }
 
 fn typed(declared: &statement::Stream) -> Outcome<Vec<BoundColumn>> {
-    let mut columns: Vec<BoundColumn> = Vec::new();
+    let (mut columns, mut names): (Vec<BoundColumn>, HashSet<String>) = (Vec::new(), HashSet::new());
     for column in &declared.columns {
-        if columns.iter().any(|other| other.name.eq_ignore_ascii_case(&column.name.text)) {
+        if !names.insert(column.name.text.to_ascii_lowercase()) {
             let message = format!("stream \"{}\" has two columns \"{}\"", declared.name.text, column.name.text);
             return Fault::new(column.name.span, message).hint("give one of them another name").err();
         }

@@ -143,7 +143,7 @@ fn column(reader: &mut TokenReader) -> Outcome<StreamColumn> {
     let name = reader.name("the name of a column, WATERMARK or DEDUP")?;
     let start = reader.here();
     let bare = matches!(reader.peek_at(0), Token::Comma | Token::RParen | Token::EOF) || reader.is("AS");
-    let data_type = if bare { None } else { Some(reader.sqlparser(|parser| parser.parse_data_type())?) };
+    let data_type = if bare { None } else { Some(reader.data_type()?) };
     let type_span = Span::new(start.start, start.end);
     let mut column = StreamColumn { name, data_type, type_span, source: StreamColumnSource::Named, tags: Vec::new() };
     loop {

@@ -3,7 +3,7 @@
 use super::dialect::SqlDialect;
 use crate::diagnostic::{Fault, Outcome, did_you_mean};
 use crate::statement::Name;
-use sqlparser::ast::{Expr, Query};
+use sqlparser::ast::{DataType, Expr, Query};
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan};
 
@@ -194,16 +194,36 @@ impl<'a> TokenReader<'a> {
         {
             return self.unexpected("expected a SELECT", "SELECT").err();
         }
-        self.sqlparser(|parser| parser.parse_query())
+        self.sqlparser(self.tokens.len(), |parser| parser.parse_query())
     }
 
     pub fn expression(&mut self) -> Outcome<Expr> {
-        self.sqlparser(|parser| parser.parse_expr())
+        self.sqlparser(self.item_end(), |parser| parser.parse_expr())
     }
 
-    /// Lets sqlparser read from here on.
-    pub fn sqlparser<T>(&mut self, read: impl FnOnce(&mut Parser) -> Result<T, ParserError>) -> Outcome<T> {
-        let rest = self.tokens.get(self.at..).unwrap_or(&[]).to_vec();
+    pub fn data_type(&mut self) -> Outcome<DataType> {
+        self.sqlparser(self.item_end(), |parser| parser.parse_data_type())
+    }
+
+    /// The place after the comma or the parenthesis that ends the item of a list that is next: sqlparser is given a copy
+    /// of what it reads, and a copy of all that follows for each of thousands of columns would take their square.
+    fn item_end(&self) -> usize {
+        let mut open = 0;
+        for (at, token) in self.tokens.iter().enumerate().skip(self.at) {
+            match token.token {
+                Token::LParen | Token::LBracket | Token::LBrace => open += 1,
+                Token::RParen | Token::RBracket | Token::RBrace if open > 0 => open -= 1,
+                Token::RParen | Token::RBracket | Token::RBrace => return at + 1,
+                Token::Comma if open == 0 => return at + 1,
+                _ => {}
+            }
+        }
+        self.tokens.len()
+    }
+
+    /// Lets sqlparser read from here up to an end.
+    fn sqlparser<T>(&mut self, end: usize, read: impl FnOnce(&mut Parser) -> Result<T, ParserError>) -> Outcome<T> {
+        let rest = self.tokens.get(self.at..end).unwrap_or(&[]).to_vec();
         // What is nested deeper was refused by name; a level of ours takes a few of the parser's.
         let parser = Parser::new(&SqlDialect).with_recursion_limit(8 * NESTED_MAX);
         let mut parser = parser.with_tokens_with_locations(rest);
@@ -212,8 +232,11 @@ impl<'a> TokenReader<'a> {
         match read {
             Ok(value) => {
                 self.at = match next.token {
-                    Token::EOF => self.tokens.len(),
-                    _ => self.tokens.iter().position(|t| t.span.start == next.span.start).unwrap_or(self.tokens.len()),
+                    Token::EOF => end,
+                    _ => {
+                        let left = self.tokens.iter().skip(self.at).position(|t| t.span.start == next.span.start);
+                        left.map_or(self.tokens.len(), |left| self.at + left)
+                    }
                 };
                 Ok(value)
             }
