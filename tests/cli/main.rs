@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
 mod bad_rows;
+mod checked;
 mod commands;
 mod disk;
 mod folder;
@@ -9,4 +10,5 @@ mod help;
 mod long;
 mod nothing;
 mod starts;
+mod terminal;
 mod wrong;

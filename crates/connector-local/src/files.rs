@@ -82,11 +82,6 @@ impl Files {
         }
     }
 
-    /// Whether a pattern names any file.
-    pub fn are_there(pattern: &str, folder: &Path) -> Result<bool> {
-        Ok(!glob::matching(pattern, folder)?.is_empty())
-    }
-
     /// The lines of a file of JSON, one for each of its rows, as they are; `None` for other formats.
     pub fn json_lines(&self, file: usize) -> Result<Option<JsonLines>> {
         match &self.contents {

@@ -22,10 +22,13 @@ mod output;
 mod output_check;
 
 mod job;
-mod wiring_check;
+
+mod archive_check;
+mod archive_commit;
 
 mod archive;
-mod archive_commit;
+mod wiring_check;
+
 mod catalog;
 mod publish;
 mod retention;
@@ -35,7 +38,7 @@ mod why;
 pub use archive::{Archive, ArchiveCommit, ArchiveEnd, ArchiveOptions, ArchiveStep, Archived};
 pub use codec::JsonEncode;
 pub use collected_rows::Rows;
-pub use config::{CommitEvery, Config, Environment};
+pub use config::{CommitEvery, Config, Environment, is_letter_of_name};
 pub use failure::Failure;
 pub use job::{JobOptions, Readers, SpillFolder, Wired};
 pub use load::Folder;

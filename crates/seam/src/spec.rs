@@ -33,16 +33,16 @@ impl StreamSpec {
     }
 
     /// Refuses what cannot be read: a time column that is no timestamp, a negative delay.
-    pub(crate) fn check(&self) -> Result<()> {
+    pub fn check(&self) -> Result<()> {
         let Some(time) = self.schema.fields().get(self.time_column) else {
             return Err(Error::internal(format!("stream \"{}\" has no column {}", self.name, self.time_column)));
         };
         if !matches!(time.data_type(), DataType::Timestamp(..)) {
             return Err(Error::invalid(format!(
-                "stream \"{}\": the watermark's column \"{}\" is {}, expected a timestamp",
+                "stream \"{}\": the watermark's column \"{}\" is {}, expected TIMESTAMP",
                 self.name,
                 time.name(),
-                time.data_type()
+                values::name(time.data_type())
             )));
         }
         if self.delay < Span::ZERO || self.quiet.allowance() < Span::ZERO {
