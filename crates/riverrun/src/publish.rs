@@ -35,8 +35,8 @@ pub fn publish(project: &Project, stream: &str, file: &Path, encoding: Encoding,
     }
     let times = published.times.map_or(String::new(), |(least, greatest)| format!(", from {least} to {greatest}"));
     print::note(format_args!(
-        "published {} messages ({}) to topic {} in {}{times}",
-        show::count(published.messages as i64),
+        "published {} ({}) to topic {} in {}{times}",
+        show::counted(published.messages as i64, "message"),
         show::bytes(published.bytes),
         published.topic,
         show::duration(watch.elapsed())
@@ -60,11 +60,15 @@ pub fn tail(project: &Project, name: &str, options: &TailOptions) -> Outcome {
     let mut tail = project.tail(name, options.from_start)?;
     let stop = Stop::listen()?;
     let mut left = options.limit.unwrap_or(usize::MAX);
+    let mut waits = false;
     while left > 0 && !stop.is_asked() {
         let rows = tail.next(1024.min(left))?;
         if rows.is_empty() {
             if options.until_caught_up {
                 break;
+            }
+            if !std::mem::replace(&mut waits, true) {
+                print::note(format_args!("waiting for messages on topic {}; Ctrl-C ends it", tail.topic()));
             }
             tail.wait(LOOK_EVERY)?;
         }

@@ -2,6 +2,7 @@
 
 use crate::args::QueryArgs;
 use crate::outcome::Outcome;
+use crate::progress::Spinner;
 use crate::run::{engine_job, instant};
 use crate::signals::Stop;
 use crate::{print, show};
@@ -31,6 +32,8 @@ pub fn query(project: &Project, args: &QueryArgs) -> Outcome {
     let to = args.to.as_deref().map(instant).transpose()?.unwrap_or(EventTime::MAX);
     let options = JobOptions { until_caught_up: true, begin: Begin::Refuse, from };
     let target = Target::Query(args.sql.clone());
+    // Until the end: rows are printed above it.
+    let _moving = Spinner::start("query");
     let checked = project.check(&target)?;
     let of_sql = checked.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
     // The lesser of --limit and the LIMIT of the SELECT.
@@ -39,12 +42,12 @@ pub fn query(project: &Project, args: &QueryArgs) -> Outcome {
     let rows = wired.rows.clone();
     rows.keep_at_most(UNPRINTED_BYTES);
     let stats = wired.stats.clone();
-    let (job, _, _spill) = engine_job(wired, args.workers.map(usize::from))?;
+    let (job, _spill) = engine_job(wired, args.workers.map(usize::from))?;
     let limit = least.unwrap_or(usize::MAX);
     let stop = Stop::listen()?;
+    let planned = checked.outputs.first().map(|output| output.schema.clone());
+    let planned = planned.ok_or_else(|| Error::internal("a query has no output"))?;
     if let Some(path) = &args.out {
-        let planned = checked.outputs.first().map(|output| output.schema.clone());
-        let planned = planned.ok_or_else(|| Error::internal("a query has no output"))?;
         let written = std::thread::scope(|scope| {
             let (send, batches) = sync_channel(UNWRITTEN_BATCHES);
             let writer = scope.spawn(move || project.write_parquet(path, planned, Box::new(batches.into_iter())));
@@ -74,11 +77,15 @@ pub fn query(project: &Project, args: &QueryArgs) -> Outcome {
     let people = matches!(print, Print::Table { .. });
     let mut taken = Taken { rows, stats, count: 0, limit, to, print };
     taken.run(job, &stop)?;
+    if taken.count == 0 {
+        // The names of the columns are an answer too.
+        taken.print.rows(RecordBatch::new_empty(planned))?;
+    }
     taken.print.finish()?;
     if people {
         let more = taken.count > SHOWN_MAX && least.is_none();
         let hint = if more { ", the first of them shown; --json or --limit shows more" } else { "" };
-        print::note(format_args!("{} rows{hint}", show::count(taken.count as i64)));
+        print::note(format_args!("{}{hint}", show::counted(taken.count as i64, "row")));
     }
     if let Some(by) = stop.name() {
         print::note(format_args!("stopped by {by} before the end: more rows may come"));
@@ -87,7 +94,7 @@ pub fn query(project: &Project, args: &QueryArgs) -> Outcome {
 }
 
 fn told(rows: u64, path: &Path) -> ExitCode {
-    print::note(format_args!("wrote {} rows to {}", show::count(rows as i64), path.display()));
+    print::note(format_args!("wrote {} to {}", show::counted(rows as i64, "row"), path.display()));
     ExitCode::SUCCESS
 }
 
@@ -138,8 +145,8 @@ impl Taken {
         let bad = self.bad(&ended);
         if bad > 0 {
             print::note(format_args!(
-                "{} bad rows are left out, as ON BAD ROW of their streams says",
-                show::count(bad)
+                "{} left out, as ON BAD ROW of their streams says",
+                show::counted(bad, "bad row")
             ));
         }
         Ok(())
