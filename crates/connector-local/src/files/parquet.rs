@@ -59,7 +59,7 @@ impl Footers {
 fn footer(path: &Path) -> Result<(File, ArrowReaderMetadata)> {
     let file = File::open(path).map_err(|e| io_error("open", path, e))?;
     let damaged = |e: ParquetError| {
-        Error::corrupt(format!("\"{}\" is no Parquet file, or its footer is damaged", path.display())).with_source(e)
+        Error::corrupt(format!("\"{}\" is not a Parquet file, or its footer is damaged", path.display())).with_source(e)
     };
     let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(damaged)?;
     Ok((file, with_int96_as_micros(metadata).map_err(damaged)?))
