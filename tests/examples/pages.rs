@@ -1,4 +1,5 @@
-//! The pages docs/sql.md and docs/reading.md: every block on them runs, as its kind says.
+//! The pages docs/sql.md and docs/reading.md: every block on them runs, as its kind says. Statements and settings of other
+//! pages are checked.
 
 use crate::environment::{environment, printed};
 use std::fs;
@@ -157,6 +158,14 @@ fn the_sql_of_its_page_runs() {
         let rows = project.riverrun(&["query", &format!("SELECT * FROM {name}"), "--json"]);
         assert!(!rows.is_empty(), "{name} has no row");
     }
+}
+
+#[test]
+fn what_other_pages_declare_is_taken() {
+    let project = Project(tempfile::tempdir().expect("a folder for the test can be made"));
+    project.write("pipelines/page.sql", all_of(&blocks("bad-rows.md"), "sql"));
+    project.write("riverrun.toml", all_of(&blocks("live.md"), "toml"));
+    project.riverrun(&["check"]);
 }
 
 /// A home whose DuckDB finds its extensions installed.
