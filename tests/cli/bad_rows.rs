@@ -53,7 +53,7 @@ fn a_row_that_fails_ends_the_run_with_its_place_and_the_reason() {
 #[test]
 fn rows_that_are_skipped_are_counted() {
     let folder = project("ON BAD ROW SKIP");
-    assert_says(&folder.run(&["run", "--workers", "2"]), 0, &["bad 342", "lake.large 22 rows"]);
+    assert_says(&folder.run(&["run", "--workers", "2"]), 0, &["in steps: 342 bad\n", "lake.large 22 rows"]);
     assert_eq!(written(&folder, "lake.large").len(), 22);
 }
 
@@ -126,7 +126,7 @@ fn rows_of_files_follow_the_policy() {
     let ran = unreadable("").run(&["run"]);
     assert_says(&ran, 1, &["stream \"events\": file ", "row 2: line 3: column \"id\" is \"many\"", "ON BAD ROW SKIP"]);
     let folder = unreadable("ON BAD ROW SKIP");
-    assert_says(&folder.run(&["run"]), 0, &["rows in 5 = used 2 + ", " + bad 3 + ", "lake.ids 2 rows"]);
+    assert_says(&folder.run(&["run"]), 0, &["rows in: 5 = 2 used + 3 bad\n", "lake.ids 2 rows"]);
     let folder = unreadable("ON BAD ROW DEAD LETTER TO lake.bad");
     assert_says(&folder.run(&["run"]), 0, &["lake.ids 2 rows", "lake.bad 3 rows"]);
     let letters = written(&folder, "lake.bad").join("\n");

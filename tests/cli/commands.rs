@@ -16,9 +16,16 @@ fn init_writes_a_project_that_runs_and_whose_tests_pass() {
     let files: Vec<String> = folder.files().into_iter().filter(|name| !name.ends_with('/')).collect();
     let expected: Vec<String> = template_files().into_iter().map(|name| format!("demo/{name}")).collect();
     assert_eq!(files, expected);
+    let name = |folder: &Folder, path: &str| std::fs::read_to_string(folder.path().join(path)).unwrap();
+    assert!(name(&folder, "demo/riverrun.toml").contains("name = \"demo\""));
+    folder.done(&["init", "spam of 2026"]);
+    assert!(name(&folder, "spam of 2026/riverrun.toml").contains("name = \"spam_of_2026\""));
+    folder.done(&["check", "-C", "spam of 2026"]);
     let ran = folder.done(&["run", "-C", "demo"]);
     assert!(ran.out.is_empty() && ran.err.lines().count() <= 20, "{}", ran.err);
-    for part in ["1,682 rows", "decision dm_spam", "model_high", "riverrun tail actions", "riverrun why "] {
+    for part in
+        ["demo done in", "1,682 rows", "decision dm_spam", "model_high", "riverrun tail actions", "riverrun why "]
+    {
         assert!(ran.err.contains(part), "no {part:?} in\n{}", ran.err);
     }
     let tested = folder.done(&["test", "-C", "demo"]);
@@ -37,6 +44,41 @@ fn the_commands_that_the_summary_names_work() {
         count += 1;
     }
     assert_eq!(count, 2, "{summary}");
+}
+
+#[test]
+fn the_summary_names_a_decision_that_is_in_the_log_though_no_rule_acted() {
+    let folder = Folder::demo();
+    folder.replace("pipelines/spam.sql", "msgs_1m > 20 ", "msgs_1m > 2000 ");
+    folder.replace("pipelines/spam.sql", "score > 0.9 ", "score > 9 ");
+    let summary = folder.done(&["run"]).err;
+    let command = summary.lines().find_map(|line| line.trim().strip_prefix("riverrun why ")).expect("it is named");
+    assert!(folder.done(&["why", command]).out.contains("decision dm_spam"), "{command}");
+    // Without a row there is nothing to ask for.
+    folder.write("data/messages.csv", "message_id,sender_id,recipient_id,text_len,has_link,sent_at\n");
+    let summary = folder.done(&["run", "--fresh"]).err;
+    assert!(!summary.contains("riverrun why"), "{summary}");
+}
+
+#[test]
+fn tail_says_that_it_waits() {
+    let folder = published();
+    let mut program = tests::Program::start(&folder.path(), &["tail", "plays"]);
+    program.ready();
+    program.interrupt();
+    let ended = program.ended(20_000_000).expect("it ends");
+    assert!(ended.told.contains("waiting for messages on topic plays; Ctrl-C ends it"), "{}", ended.told);
+    let silent = folder.done(&["tail", "plays", "--from-start", "--until-caught-up"]);
+    assert!(silent.err.is_empty(), "{}", silent.err);
+}
+
+#[test]
+fn an_answer_without_rows_has_its_columns() {
+    let folder = Folder::demo();
+    let sql = "SELECT message_id, sender_id FROM messages WHERE sender_id < 0";
+    assert_eq!(folder.done(&["query", sql, "--csv"]).out, "message_id,sender_id\n");
+    assert_eq!(folder.done(&["query", sql]).out, "message_id  sender_id\n----------  ---------\n");
+    assert_eq!(folder.done(&["query", sql, "--json"]).out, "");
 }
 
 #[test]
@@ -179,7 +221,7 @@ fn archive_finds_its_stream_however_its_name_is_written() {
         folder.write("one.jsonl", "{\"id\": 1, \"at\": \"2026-01-01T00:00:00Z\"}\n");
         folder.done(&["publish", stream.trim_matches('"'), "one.jsonl"]);
         let told = folder.done(&["run", "archive", "--until-caught-up"]);
-        assert!(told.err.contains("committed 1 rows to raw.m"), "{}{}", told.out, told.err);
+        assert!(told.err.contains("committed 1 row to raw.m"), "{}{}", told.out, told.err);
     }
 }
 
@@ -357,7 +399,11 @@ fn a_quote_of_a_csv_file_that_is_not_closed_makes_one_bad_row() {
         .map(|id| format!("{id},{}aaaaaaaaaaaaaaaaaaaaaaaaaa,2026-01-01 10:00:00\n", if id == 9 { "\"" } else { "" }));
     folder.write("m.csv", &(String::from("id,text,at\n") + &rows.collect::<String>()));
     let ran = folder.run(&["run"]);
-    assert!(ran.code == 0 && ran.err.contains("bad 1 +") && ran.err.contains("lake.m 1,399,999 rows"), "{}", ran.err);
+    assert!(
+        ran.code == 0 && ran.err.contains(" used + 1 bad") && ran.err.contains("lake.m 1,399,999 rows"),
+        "{}",
+        ran.err
+    );
     folder.replace("pipelines/m.sql", "ON BAD ROW SKIP", "ON BAD ROW FAIL");
     let ran = folder.run(&["run", "--fresh"]);
     assert!(ran.code == 1 && ran.err.contains("line 11: a row of more than 64 MiB begins"), "{}", ran.err);

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
 mod bad_rows;
+mod checked;
 mod commands;
 mod disk;
 mod folder;
@@ -11,4 +12,5 @@ mod long;
 mod nothing;
 mod publish;
 mod starts;
+mod terminal;
 mod wrong;

@@ -105,7 +105,7 @@ fn old_messages_go_and_those_that_no_archive_holds_stay() {
     assert_eq!(warehouse.rows("lake.play_counts").expect("the table is there"), 40);
     let wrong = SETTINGS.replace("\"1h\"", "\"soon\"");
     let ran = folder.write("riverrun.toml", &wrong).run(&["run"]);
-    assert!(ran.code == 1 && ran.err.contains("\"soon\" is no duration") && ran.err.contains("7d"), "{}", ran.err);
+    assert!(ran.code == 1 && ran.err.contains("\"soon\" is not a duration") && ran.err.contains("7d"), "{}", ran.err);
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! The Python environment of examples/flights, made from its requirements.txt once, under `~/.cache/riverrun`.
+//! Python environments of tests, each made once under `~/.cache/riverrun`; that of examples/flights from its
+//! requirements.txt.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -14,13 +15,20 @@ pub fn cache() -> PathBuf {
 
 /// The interpreter of an environment with the packages of a requirements file; other requirements make it anew.
 pub fn python(requirements: &Path) -> PathBuf {
-    let folder = cache().join("venv-tests-flights");
     let wanted = fs::read_to_string(requirements).expect("the requirements can be read");
+    environment("venv-tests-flights", &wanted)
+}
+
+/// The interpreter of an environment of this name, with what a requirements file would say.
+pub fn environment(name: &str, wanted: &str) -> PathBuf {
+    let (cache, folder) = (cache(), cache().join(name));
     // Several processes may want it at once, and it is complete when its file `ready` holds the requirements.
-    let lock = File::create(cache().join("venv-tests-flights.lock")).expect("the lock file can be made");
+    let lock = File::create(cache.join(format!("{name}.lock"))).expect("the lock file can be made");
     lock.lock().expect("the lock file can be locked");
     if !fs::read_to_string(folder.join("ready")).is_ok_and(|ready| ready == wanted) {
         printed(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder));
+        let requirements = folder.join("requirements.txt");
+        fs::write(&requirements, wanted).expect("the requirements can be written");
         printed(Command::new(folder.join("bin/pip")).args(["install", "--quiet", "-r"]).arg(requirements));
         fs::write(folder.join("ready"), wanted).expect("the environment can be marked as complete");
     }

@@ -1,8 +1,10 @@
 //! The examples as their readers run them, by the real program: examples/flights from nothing to its decisions, against
-//! DuckDB, at seven frontiers of the archive, against the future, and against onnxruntime; and the tests of each.
+//! DuckDB, at seven frontiers of the archive, against the future, and against onnxruntime; the tests of each; and what
+//! stands on the pages of docs.
 
 mod environment;
 mod flights;
+mod pages;
 
 use environment::{cache, output, printed, python};
 use flights::{Flights, Ran, STREAMS};

@@ -1,6 +1,7 @@
 //! Holds the layers: who imports whom, who owns which library, one arrow, names, sizes, and the documents.
 
 mod circles;
+mod messages;
 mod modules;
 mod source;
 

@@ -50,7 +50,7 @@ pub fn partition_values(
 pub fn name_mapping(name: &TableName, metadata: &TableMetadata) -> Result<Option<HashMap<String, i32>>> {
     let Some(text) = metadata.properties().get(DEFAULT_SCHEMA_NAME_MAPPING) else { return Ok(None) };
     let mapping: NameMapping = serde_json::from_str(text).map_err(|error| {
-        Error::invalid(format!("table \"{name}\": the property {DEFAULT_SCHEMA_NAME_MAPPING} is no name mapping"))
+        Error::invalid(format!("table \"{name}\": the property {DEFAULT_SCHEMA_NAME_MAPPING} is not a name mapping"))
             .with_source(error)
     })?;
     let mut names = HashMap::new();

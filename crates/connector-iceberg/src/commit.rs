@@ -125,7 +125,7 @@ impl Fence {
         let key = Fence::property(sink);
         let Some(text) = metadata.properties().get(&key) else { return Ok(0) };
         text.parse().map_err(|_| {
-            Error::corrupt(format!("table \"{table}\": its property {key} is {text:?}, expected a whole number"))
+            Error::corrupt(format!("table \"{table}\": its property {key} is \"{text}\", expected a whole number"))
         })
     }
 

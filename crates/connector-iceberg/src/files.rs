@@ -291,9 +291,11 @@ impl FileRows {
         );
         if !widened {
             return Err(Error::corrupt(format!(
-                "{}: column \"{}\" has type {from}, expected {to}",
+                "{}: column \"{}\" has type {}, expected {}",
                 self.place,
-                field.name()
+                field.name(),
+                values::name(from),
+                values::name(to)
             )));
         }
         Ok(cast(column, to)?)

@@ -24,7 +24,7 @@ impl TableName {
             let good = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '$');
             if part.is_empty() || !part.chars().all(good) || part.len() > 200 {
                 return Err(Error::invalid(format!(
-                    "table \"{text}\": \"{part}\" is no name; expected letters, digits, _, - or $, at most 200 bytes"
+                    "table \"{text}\": \"{part}\" is not a name; expected letters, digits, _, - or $, at most 200 bytes"
                 )));
             }
         }

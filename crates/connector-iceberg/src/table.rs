@@ -135,9 +135,10 @@ fn primitive_type(name: &TableName, field: &Field) -> Result<PrimitiveType> {
         DataType::Timestamp(TimeUnit::Microsecond, None) => PrimitiveType::Timestamp,
         other => {
             return Err(Error::invalid(format!(
-                "table \"{name}\": column \"{}\" has type {other}, which tables cannot hold; expected BIGINT, INT, \
-                 DOUBLE, FLOAT, BOOLEAN, TEXT, TIMESTAMP (microseconds, no zone), DATE or BINARY; cast it",
-                field.name()
+                "table \"{name}\": column \"{}\" has type {}, which tables cannot hold; expected BIGINT, INTEGER, \
+                 DOUBLE, FLOAT, BOOLEAN, TEXT, TIMESTAMP (microseconds, no zone), DATE or BLOB; cast it",
+                field.name(),
+                values::name(other)
             )));
         }
     })

@@ -129,8 +129,8 @@ impl TableWriter {
                     "table \"{}\": column \"{}\" gets {}, expected {}",
                     self.table,
                     field.name(),
-                    column.data_type(),
-                    field.data_type()
+                    values::name(column.data_type()),
+                    values::name(field.data_type())
                 )));
             }
             Ok(column.clone())

@@ -96,11 +96,6 @@ impl Files {
         &self.state
     }
 
-    /// Whether a pattern names any file.
-    pub fn are_there(pattern: &str, folder: &Path) -> Result<bool> {
-        Ok(!glob::matching(pattern, folder)?.is_empty())
-    }
-
     /// The text files that a pattern names, to be passed on row by row; `None` where they are Parquet files. The format
     /// is that of their names, unless one is given.
     pub fn feeds(

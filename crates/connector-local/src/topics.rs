@@ -161,7 +161,7 @@ impl Topics {
                 Ok(()) => sync_folder(&self.folder).map(|()| true),
                 Err(_) if folder.join("topic.json").exists() => Ok(false),
                 Err(_) if folder.exists() => Err(Error::invalid(format!(
-                    "cannot make the topic \"{name}\": \"{}\" is there and is no topic (it has no topic.json): move it \
+                    "cannot make the topic \"{name}\": \"{}\" already exists and is not a topic (it has no topic.json): move it \
                      away",
                     folder.display()
                 ))),

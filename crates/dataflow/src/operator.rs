@@ -58,7 +58,7 @@ pub enum Fate {
     ScoreFailed,
     /// Wait in state for the watermark; counted up when they are taken in, down when they are let go.
     Held,
-    /// Came in partitions that joined behind the watermark, and were moved to the microsecond after it.
+    /// Came in partitions that joined before the watermark, and were moved to the microsecond after it.
     Joined,
 }
 

@@ -47,7 +47,7 @@ pub struct ReadBounds {
     pub clock: Option<EventTime>,
     /// How far a reader goes that has given a watermark and has nothing left to wait for: as far as the other readers of
     /// its stream have come, or, where there are none, as the furthest stream that meets it. So what steps hold of its
-    /// rows comes out in time. While nobody leads (`None`) it goes on to what is due, once that lies as far behind now
+    /// rows comes out in time. While nobody leads (`None`) it goes on to what is due, once that lies as far before now
     /// as `window` says.
     pub follow: Option<EventTime>,
     /// Where bounded inputs end, once every reader of the job has given out everything: its watermark goes there.
@@ -116,7 +116,7 @@ impl FrozenReader {
 ///
 /// A host carries reports, and what comes of [`Reader::freeze`], to the coordinator in their sequence.
 pub trait Reader: Send {
-    /// How far its watermark stays behind what it reads live, as its stream declares; zero for a stream that is history
+    /// How far its watermark trails what it reads live, as its stream declares; zero for a stream that is history
     /// alone, of which no first row comes later.
     fn delay(&self) -> crate::Span;
     /// Takes splits, new ones or ones taken up again. It gives no row of them before it is told to.

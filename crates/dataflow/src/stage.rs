@@ -87,7 +87,7 @@ struct StageInput {
     delays: Delays,
 }
 
-/// How far the streams that reach an input stay behind their clocks; zero where none can.
+/// How far the streams that reach an input trail their clocks; zero where none can.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Delays {
     /// The shortest delay of them.

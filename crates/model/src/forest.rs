@@ -162,7 +162,7 @@ pub fn reals(node: &Node, name: &str, tensor_name: &str) -> Checked<Vec<f64>> {
     let (name, numbers) = match node.tensor(tensor_name)? {
         None => (name, node.any_floats(name)?.iter().copied().map(f64::from).collect()),
         Some(tensor) => {
-            let wrong = |fault: String| format!("attribute {tensor_name:?}: {fault}");
+            let wrong = |fault: String| format!("attribute \"{tensor_name}\": {fault}");
             let numbers = match constant(tensor).map_err(wrong)? {
                 (_, dims, _) if dims.rank() > 1 => return Err(wrong(format!("has shape {dims}, expected a list"))),
                 (_, _, Numbers::Floats(numbers)) => numbers.into_iter().map(f64::from).collect(),
@@ -173,7 +173,7 @@ pub fn reals(node: &Node, name: &str, tensor_name: &str) -> Checked<Vec<f64>> {
         }
     };
     match numbers.iter().position(|number: &f64| number.is_nan()) {
-        Some(at) => Err(format!("attribute {name:?}: entry {at} is NaN, expected a number")),
+        Some(at) => Err(format!("attribute \"{name}\": entry {at} is NaN, expected a number")),
         None => Ok(numbers),
     }
 }
@@ -326,18 +326,21 @@ fn read_votes(
     let VoteLists { tree_ids, node_ids, targets: target_ids, weights } = votes;
     let count = target_ids.len();
     if count == 0 || count > TREE_NODES_MAX {
-        return Err(format!("attribute {:?} has {count} entries, expected 1 to {TREE_NODES_MAX}", names.target_ids));
+        return Err(format!("attribute \"{}\" has {count} entries, expected 1 to {TREE_NODES_MAX}", names.target_ids));
     }
     same_length(names.tree_ids, tree_ids.len(), count, names.target_ids)?;
     same_length(names.node_ids, node_ids.len(), count, names.target_ids)?;
     same_length(names.weights, weights.len(), count, names.target_ids)?;
     if let Some(at) = weights.iter().position(|weight| !weight.is_finite()) {
-        return Err(format!("attribute {:?}: entry {at} is {}, expected a finite number", names.weights, weights[at]));
+        return Err(format!(
+            "attribute \"{}\": entry {at} is {}, expected a finite number",
+            names.weights, weights[at]
+        ));
     }
     let mut places = Vec::with_capacity(count);
     for at in 0..count {
         let (tree, id, target) = (tree_ids[at], node_ids[at], target_ids[at]);
-        let wrong = |what: String| format!("vote {at} of {:?}: {what}", names.target_ids);
+        let wrong = |what: String| format!("vote {at} of \"{}\": {what}", names.target_ids);
         let place =
             index.find(tree, id).ok_or_else(|| wrong(format!("tree {tree} has no node {id}, expected a leaf")))?;
         if lists.modes[place].is_some() {

@@ -19,13 +19,17 @@ impl<'a> Node<'a> {
         for attribute in &proto.attribute {
             let name = attribute.name.as_str();
             if !known.contains(&name) {
-                return Err(format!("attribute {name:?} is not supported, expected one of {}", known.join(", ")));
+                return Err(format!(
+                    "attribute {} is not supported, expected one of {}",
+                    shown(name),
+                    known.join(", ")
+                ));
             }
             if !attribute.ref_attr_name.is_empty() {
-                return Err(format!("attribute {name:?} refers to a function's attribute, expected a value"));
+                return Err(format!("attribute \"{name}\" refers to a function's attribute, expected a value"));
             }
             if attributes.insert(name, attribute).is_some() {
-                return Err(format!("attribute {name:?} is there twice"));
+                return Err(format!("attribute \"{name}\" is there twice"));
             }
         }
         Ok(Node { attributes })
@@ -36,7 +40,7 @@ impl<'a> Node<'a> {
         let Some(attribute) = self.attributes.get(name) else { return Ok(None) };
         if attribute.r#type != expected {
             return Err(format!(
-                "attribute {name:?} is {}, expected {}",
+                "attribute \"{name}\" is {}, expected {}",
                 kind::name(attribute.r#type),
                 kind::name(expected)
             ));
@@ -58,7 +62,7 @@ impl<'a> Node<'a> {
     pub fn floats(&self, name: &str) -> Checked<&'a [f32]> {
         let floats = self.any_floats(name)?;
         match floats.iter().position(|value| !value.is_finite()) {
-            Some(at) => Err(format!("attribute {name:?}: entry {at} is {}, expected a finite number", floats[at])),
+            Some(at) => Err(format!("attribute \"{name}\": entry {at} is {}, expected a finite number", floats[at])),
             None => Ok(floats),
         }
     }
@@ -79,7 +83,7 @@ impl<'a> Node<'a> {
         let texts = attribute.strings.iter().enumerate();
         texts
             .map(|(at, bytes)| {
-                std::str::from_utf8(bytes).map_err(|_| format!("attribute {name:?}: entry {at} is not UTF-8"))
+                std::str::from_utf8(bytes).map_err(|_| format!("attribute \"{name}\": entry {at} is not UTF-8"))
             })
             .collect()
     }
@@ -88,7 +92,7 @@ impl<'a> Node<'a> {
     pub fn text(&self, name: &str, default: &'static str) -> Checked<&'a str> {
         match self.get(name, kind::STRING)? {
             Some(attribute) => {
-                std::str::from_utf8(&attribute.s).map_err(|_| format!("attribute {name:?} is not UTF-8"))
+                std::str::from_utf8(&attribute.s).map_err(|_| format!("attribute \"{name}\" is not UTF-8"))
             }
             None => Ok(default),
         }
@@ -105,14 +109,24 @@ pub fn same_length(name: &str, found: usize, expected: usize, of: &str) -> Check
     if found == expected {
         return Ok(());
     }
-    Err(format!("attribute {name:?} has {found} entries, expected {expected} as {of:?} has"))
+    Err(format!("attribute \"{name}\" has {found} entries, expected {expected} as \"{of}\" has"))
+}
+
+/// Sizes or places as a message lists them.
+pub fn listed<T: ToString>(numbers: &[T]) -> String {
+    numbers.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Shortens what a file says so that it fits into a message.
 pub fn shown(text: &str) -> String {
     const CHARACTERS_MAX: usize = 60;
     match text.char_indices().nth(CHARACTERS_MAX) {
-        Some((end, _)) => format!("{:?}..", &text[..end]),
-        None => format!("{text:?}"),
+        Some((end, _)) => format!("\"{}..\"", plain(&text[..end])),
+        None => format!("\"{}\"", plain(text)),
     }
+}
+
+/// A text in one line, without signs that move a terminal's cursor.
+fn plain(text: &str) -> String {
+    text.chars().map(|sign| if sign.is_control() { '\u{fffd}' } else { sign }).collect()
 }

@@ -28,7 +28,7 @@ pub fn read_input_names(text: &str) -> Checked<Vec<String>> {
     let mut sorted: Vec<&String> = names.iter().collect();
     sorted.sort_unstable();
     match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(twice) => Err(format!("metadata \"riverrun.inputs\" lists {:?} twice", twice[0])),
+        Some(twice) => Err(format!("metadata \"riverrun.inputs\" lists \"{}\" twice", twice[0])),
         None => Ok(names),
     }
 }
@@ -42,7 +42,7 @@ impl Samples {
         let list = |name: &str| {
             json.get(name)
                 .and_then(Value::as_array)
-                .ok_or_else(|| wrong(format!("{name:?} is not there, expected a list")))
+                .ok_or_else(|| wrong(format!("\"{name}\" is not there, expected a list")))
         };
         let (rows, scores) = (list("rows")?, list("scores")?);
         if rows.len() != scores.len() || rows.len() > SAMPLE_ROWS_MAX {

@@ -49,7 +49,7 @@ struct Inner {
 impl Model {
     /// Reads and checks a model's file. `name` is what the project calls it.
     pub fn load(name: &str, path: &Path) -> Result<Model> {
-        let place = format!("model {name:?} ({})", path.display());
+        let place = format!("model \"{name}\" ({})", path.display());
         let fail = |what: String| Error::invalid(format!("{place}: {what}"));
         let missing = |error| fail("the file cannot be opened".to_string()).with_source(error);
         // Before it is opened: opening a named pipe would wait for its other end.
@@ -66,7 +66,7 @@ impl Model {
 
     /// Checks a model that is in memory already.
     pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Model> {
-        let place = format!("model {name:?}");
+        let place = format!("model \"{name}\"");
         Model::read(place.clone(), name, bytes).map_err(|fault| Error::invalid(format!("{place}: {fault}")))
     }
 
@@ -228,10 +228,10 @@ fn metadata(proto: &ModelProto) -> Checked<BTreeMap<&str, &str>> {
             return Err(format!("metadata {} is unknown, expected {}", shown(&entry.key), KEYS.join(", ")));
         }
         if entry.value.len() > METADATA_BYTES_MAX {
-            return Err(format!("metadata {:?} is longer than {} MiB", entry.key, METADATA_BYTES_MAX >> 20));
+            return Err(format!("metadata \"{}\" is longer than {} MiB", entry.key, METADATA_BYTES_MAX >> 20));
         }
         if found.insert(entry.key.as_str(), entry.value.as_str()).is_some() {
-            return Err(format!("metadata {:?} is there twice", entry.key));
+            return Err(format!("metadata \"{}\" is there twice", entry.key));
         }
     }
     Ok(found)

@@ -278,7 +278,7 @@ pub struct Block<T> {
     pub sums: Vec<T>,
 }
 
-/// The nodes of a tree, and what lies behind them.
+/// The nodes of a tree, and what lies below them.
 fn window<I>(items: &[I], first: usize) -> &[I; WINDOW] {
     items[first..].first_chunk().expect("the layout is padded by a window")
 }

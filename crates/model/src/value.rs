@@ -2,7 +2,7 @@
 
 use crate::dims::{Dims, Extent};
 use crate::labels::Labels;
-use crate::node::{Checked, shown};
+use crate::node::{Checked, listed, shown};
 use crate::onnx::{TensorProto, element};
 use std::sync::Arc;
 
@@ -158,7 +158,7 @@ pub fn constant(tensor: &TensorProto) -> Checked<(Element, Dims, Numbers)> {
     let numbers = numbers(tensor, element)?;
     let claimed = tensor.dims.iter().try_fold(1u64, |product, &dim| u64::try_from(dim).ok()?.checked_mul(product));
     if claimed != Some(numbers.len() as u64) {
-        return Err(format!("dimensions {:?} for {} numbers", first(&tensor.dims), numbers.len()));
+        return Err(format!("dimensions {} for {} numbers", listed(first(&tensor.dims)), numbers.len()));
     }
     let sizes: Vec<usize> = tensor.dims.iter().map(|dim| *dim as usize).collect();
     Ok((element, Dims::fixed(&sizes)?, numbers))

@@ -5,16 +5,17 @@
 //!            frontier ------------------------------------------------------------------------^
 //! ```
 
+use crate::archive_check::{check_archive, frontier_in, places_of, topic_is_gone};
 use crate::archive_commit::{ArchiveEvent, CommitThread};
 use crate::failure::Failure;
 use crate::job::{decoder, stream_spec};
 use crate::open::Project;
-use connector_iceberg::{TableClaim, TableOptions, TableWriter, Warehouse};
+use connector_iceberg::{TableClaim, TableOptions, TableWriter};
 use dataflow::{Error, ErrorKind, Position, ProcessingTime, Result, Topic};
 use seam::{
     Archiver, CLOCK_PROPERTY, FRONTIER_PROPERTY, Frontier, archive_schema, check_clock_property, clock_property,
 };
-use sql::{History, Stream, Target};
+use sql::{Stream, Target};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -131,7 +132,7 @@ impl<'a> Archive<'a> {
         }
         if let Some(unknown) = options.ends.keys().find(|name| !names.contains(name)) {
             return Err(Error::invalid(format!(
-                "--to names {unknown}, which is not archived; archived are: {}",
+                "--to names {unknown}, which no ARCHIVE statement copies; those copy: {}",
                 names.join(", ")
             ))
             .into());
@@ -141,7 +142,7 @@ impl<'a> Archive<'a> {
         for name in &names {
             checked.push(project.stream(name)?);
         }
-        checked.iter().try_for_each(|stream| places_of(stream).map(drop))?;
+        checked.iter().try_for_each(|stream| check_archive(project, stream))?;
         let (answer, answers) = channel();
         let growth = Arc::new(GrowthWaker { answer: Mutex::new(answer.clone()), called: AtomicBool::new(false) });
         let mut archive = Archive {
@@ -279,10 +280,6 @@ impl StreamArchive {
     ) -> Result<StreamArchive> {
         let (table, name) = places_of(stream)?;
         let (spec, warehouse) = (stream_spec(stream), project.warehouse()?);
-        if warehouse.exists(table)? {
-            // Before the claim, which leaves a mark: the table of someone else stays as it is.
-            frontier_in(&warehouse, &stream.name, table)?;
-        }
         let claim = warehouse.claim(table, SINK)?;
         // With the frontier of a topic of which nothing was read, a table without rows is an archive already.
         let properties = vec![
@@ -371,29 +368,6 @@ fn last_arrival(batch: &arrow::array::RecordBatch) -> Option<ProcessingTime> {
     arrivals.values().last().map(|&micros| ProcessingTime(micros))
 }
 
-/// The clock and the frontier of an archive. A table that no archive has made is refused.
-fn frontier_in(warehouse: &Warehouse, stream: &str, table: &str) -> Result<(String, Option<String>)> {
-    let files = warehouse.read(table)?;
-    let (clock, frontier) = (files.property(CLOCK_PROPERTY), files.property(FRONTIER_PROPERTY));
-    match clock {
-        Some(clock) if frontier.is_some() || files.files().is_empty() => Ok((clock, frontier)),
-        _ => Err(Error::invalid(format!(
-            "ARCHIVE {stream}: table {table} was not made by an archive; name another table"
-        ))),
-    }
-}
-
-/// The table that a stream's archive writes and the topic that it copies.
-fn places_of(stream: &Stream) -> Result<(&str, &str)> {
-    match (&stream.history, &stream.live) {
-        (Some(History::Table(table)), Some(topic)) => Ok((table, topic)),
-        _ => Err(Error::invalid(format!(
-            "ARCHIVE {}: the stream needs HISTORY with a table and LIVE with a topic",
-            stream.name
-        ))),
-    }
-}
-
 /// The topic of a stream, made when it is not there. The inner error says why it cannot be made for now.
 fn topic_of(project: &Project, stream: &Stream, table: &str, name: &str) -> Result<Result<Arc<dyn Topic>, Error>> {
     let topics = project.topics()?;
@@ -406,12 +380,7 @@ fn topic_of(project: &Project, stream: &Stream, table: &str, name: &str) -> Resu
     let archived = project.warehouse_if_there()?.map_or(Ok(false), |warehouse| warehouse.exists(table))?;
     match found {
         Some(error) => Ok(Err(error)),
-        None if archived => Err(Error::invalid(format!(
-            "ARCHIVE {}: topic {name} does not exist in {}, and table {table} was archived from it: restore the topic, \
-             or archive a new one into a new table",
-            stream.name,
-            project.topics_path().display()
-        ))),
+        None if archived => Err(topic_is_gone(project, stream, table, name)),
         None => match topics.topic_or_create(name, 1) {
             Ok(topic) => Ok(Ok(topic)),
             Err(error) if error.kind() == ErrorKind::Corrupt => Err(error),

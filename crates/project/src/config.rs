@@ -35,6 +35,11 @@ pub struct About {
     pub commit_every: CommitEvery,
 }
 
+/// Whether the name of a project may have this letter.
+pub fn is_letter_of_name(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || letter == '_' || letter == '-'
+}
+
 /// How often tables are committed. A commit makes rows visible, and costs files and a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -78,9 +83,9 @@ impl TryFrom<String> for Retention {
 
 /// A number and a unit.
 fn duration(text: &str, range: RangeInclusive<Duration>, expected: &str) -> Result<Duration> {
-    let wrong = |what: &str| Error::invalid(format!("{text:?} {what}, expected {expected}"));
+    let wrong = |what: &str| Error::invalid(format!("\"{text}\" {what}, expected {expected}"));
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 = text[..digits].parse().map_err(|_| wrong("is no duration"))?;
+    let number: u64 = text[..digits].parse().map_err(|_| wrong("is not a duration"))?;
     let unit_ms = match &text[digits..] {
         "ms" => 1,
         "s" => 1_000,
@@ -88,7 +93,7 @@ fn duration(text: &str, range: RangeInclusive<Duration>, expected: &str) -> Resu
         "h" => 3_600_000,
         "d" => 86_400_000,
         "" => return Err(wrong("has no unit")),
-        _ => return Err(wrong("is no duration")),
+        _ => return Err(wrong("is not a duration")),
     };
     let duration = Duration::from_millis(number.saturating_mul(unit_ms));
     if duration < *range.start() {
@@ -179,9 +184,9 @@ impl Config {
             Failure::Diagnostics(vec![placed(path, &text, error.span().unwrap_or_default(), error.message())])
         })?;
         let name = &config.project.name;
-        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') {
+        if name.is_empty() || !name.chars().all(is_letter_of_name) {
             return Err(Error::invalid(format!(
-                "{}: project.name is {name:?}, expected letters, digits, _ and -",
+                "{}: project.name is \"{name}\", expected letters, digits, _ and -",
                 path.display()
             ))
             .into());
@@ -216,7 +221,10 @@ impl Config {
             return Config::embedded(&self.project.name).environment(name);
         }
         let known: Vec<_> = self.environments.keys().map(String::as_str).collect();
-        Err(Error::invalid(format!("no environment {name:?} in riverrun.toml; there are: {}", known.join(", "))))
+        Err(Error::invalid(format!(
+            "riverrun.toml has no environment \"{name}\"; its environments are: {}",
+            known.join(", ")
+        )))
     }
 }
 
@@ -230,13 +238,13 @@ mod tests {
             assert_eq!(text.parse::<CommitEvery>().unwrap().0, Duration::from_millis(ms), "{text}");
         }
         for (text, what) in [
-            ("", "is no duration"),
-            ("s", "is no duration"),
+            ("", "is not a duration"),
+            ("s", "is not a duration"),
             ("60", "has no unit"),
-            ("1 s", "is no duration"),
-            ("-1s", "is no duration"),
-            ("1.5s", "is no duration"),
-            ("1w", "is no duration"),
+            ("1 s", "is not a duration"),
+            ("-1s", "is not a duration"),
+            ("1.5s", "is not a duration"),
+            ("1w", "is not a duration"),
             ("0s", "is too short"),
             ("99ms", "is too short"),
             ("25h", "is too long"),
@@ -260,6 +268,6 @@ mod tests {
         assert_eq!(read("commit_every = \"1s\"").ok().unwrap().commit_every(), Duration::from_secs(1));
         let Err(Failure::Diagnostics(wrong)) = read("commit_every = \"1 day\"") else { panic!("it is refused") };
         assert_eq!(wrong[0].line, 3);
-        assert!(wrong[0].message.contains("\"1 day\" is no duration"), "{}", wrong[0].message);
+        assert!(wrong[0].message.contains("\"1 day\" is not a duration"), "{}", wrong[0].message);
     }
 }

@@ -172,18 +172,8 @@ impl Project {
         options: &JobOptions,
     ) -> Result<Wired, Failure> {
         let waiting = inputs.iter().map(waiting).sum::<Result<u64>>()?;
-        let spill = SpillFolder::new(&self.warehouse_path());
-        let seam = Seam::open(
-            inputs,
-            &Options {
-                until_caught_up: options.until_caught_up,
-                from: options.from,
-                memory_bytes: HISTORY_BYTES_MAX,
-                spill_dir: spill.0.clone(),
-                lead: Lead::default(),
-            },
-            None,
-        )?;
+        let (seam_options, spill) = self.seam_options(options);
+        let seam = Seam::open(inputs, &seam_options, None)?;
         let start = seam.start().max(options.from.unwrap_or(EventTime::MIN));
         let graph = checked.lower(&Start { after: start, revision: self.revision(), row_text })?;
         let (mut sinks, mut tallies, mut collected) = (Vec::new(), Vec::new(), Vec::new());
@@ -256,44 +246,76 @@ impl Project {
 
     /// The history and the topic of a stream. A job that continues live gets an empty topic where none exists yet.
     fn input(&self, stream: &Stream, options: &JobOptions) -> Result<StreamInput> {
-        let live = match &stream.live {
-            Some(topic) => {
-                if !options.until_caught_up && options.begin != Begin::Collect {
-                    self.topics()?.topic_or_create(topic, 1)?;
-                }
-                self.live(stream, topic)?
-            }
-            None => None,
-        };
-        let (history, history_frontier) = match &stream.history {
+        if let Some(topic) = &stream.live
+            && !options.until_caught_up
+            && options.begin != Begin::Collect
+        {
+            self.topics()?.topic_or_create(topic, 1)?;
+        }
+        let (mut input, state) = self.input_there(stream)?;
+        if input.history.is_none() && input.live.is_none() {
+            return Err(self.nothing_there(stream));
+        }
+        if let (Some(files), Some(state)) = (&input.history, state) {
+            input.history = Some(self.with_clocks(files.clone(), stream, &state)?);
+        }
+        Ok(input)
+    }
+
+    /// The history and the topic of a stream, as far as they are there. The text is the state of a history whose rows
+    /// may have an arrival of their own; their clocks are not looked for, since that reads them all and writes a file.
+    pub(crate) fn input_there(&self, stream: &Stream) -> Result<(StreamInput, Option<String>)> {
+        let live = stream.live.as_ref().map_or(Ok(None), |topic| self.live(stream, topic))?;
+        let (history, history_frontier, state) = match &stream.history {
             Some(History::Table(table)) => match self.table(stream, table)? {
                 // Beside a topic, and in an archive, the broker's arrivals stand.
                 (Some(files), None) if stream.live.is_none() => {
                     let state = TABLE_STATE.map(|property| files.property(property).unwrap_or_default()).concat();
-                    (Some(self.with_clocks(files, stream, &state)?), None)
+                    (Some(files), None, Some(state))
                 }
-                archived => archived,
+                (files, frontier) => (files, frontier, None),
             },
             Some(History::Files(pattern, encoding)) => {
                 let files = Arc::new(Files::open(pattern, &self.folder.root, &file_columns(stream), *encoding)?);
-                let declared = Arc::new(DeclaredFiles::new(files.clone(), stream)?);
-                (Some(self.with_clocks(declared, stream, files.state())?), None)
+                let declared: Arc<dyn TimedFiles> = Arc::new(DeclaredFiles::new(files.clone(), stream)?);
+                (Some(declared), None, Some(files.state().to_owned()))
             }
-            None => (None, None),
+            None => (None, None, None),
         };
-        if history.is_none() && live.is_none() {
-            return Err(Error::invalid(format!(
-                "stream \"{}\" has neither history nor topic yet: `riverrun publish {} FILE` makes its topic",
-                stream.name, stream.name
-            )));
-        }
-        Ok(StreamInput { spec: stream_spec(stream), history, history_frontier, live })
+        Ok((StreamInput { spec: stream_spec(stream), history, history_frontier, live }, state))
     }
 
     fn with_clocks(&self, files: Arc<dyn TimedFiles>, stream: &Stream, state: &str) -> Result<Arc<dyn TimedFiles>> {
         let (warehouse, spec) = (self.warehouse_path(), stream_spec(stream));
         let spill = SpillFolder::new(&warehouse);
         with_clocks(files, (stream, &spec), state, (&warehouse, spill.path()))
+    }
+
+    /// Why a stream cannot be read of which there is nothing.
+    pub(crate) fn nothing_there(&self, stream: &Stream) -> Error {
+        let name = &stream.name;
+        Error::invalid(match (&stream.history, &stream.live) {
+            (Some(History::Table(table)), None) => format!(
+                "stream \"{name}\": table {table} does not exist in {}, and no LIVE names a topic to read instead",
+                self.warehouse_path().display()
+            ),
+            _ => format!(
+                "stream \"{name}\" has neither history nor a topic yet: `riverrun publish {name} FILE` makes its topic"
+            ),
+        })
+    }
+
+    /// How a job opens its streams.
+    pub(crate) fn seam_options(&self, options: &JobOptions) -> (Options, SpillFolder) {
+        let spill = SpillFolder::new(&self.warehouse_path());
+        let options = Options {
+            until_caught_up: options.until_caught_up,
+            from: options.from,
+            memory_bytes: HISTORY_BYTES_MAX,
+            spill_dir: spill.0.clone(),
+            lead: Lead::default(),
+        };
+        (options, spill)
     }
 
     /// The topic of a stream, if it is there.

@@ -24,10 +24,13 @@ mod output_check;
 
 mod job;
 mod query;
-mod wiring_check;
+
+mod archive_check;
+mod archive_commit;
 
 mod archive;
-mod archive_commit;
+mod wiring_check;
+
 mod catalog;
 mod publish_input;
 mod publish_place;
@@ -41,7 +44,7 @@ mod why;
 pub use archive::{Archive, ArchiveCommit, ArchiveEnd, ArchiveOptions, ArchiveStep, Archived};
 pub use codec::JsonEncode;
 pub use collected_rows::Rows;
-pub use config::{CommitEvery, Config, Environment};
+pub use config::{CommitEvery, Config, Environment, is_letter_of_name};
 pub use connector_local::Format;
 pub use failure::Failure;
 pub use job::{JobOptions, Readers, SpillFolder, Wired};

@@ -82,7 +82,9 @@ impl Lock {
         let Some((name, _)) = differ else { return Ok(()) };
         let shown = |columns: &[(String, String)]| {
             let kind = columns.iter().find(|(column, _)| column == name);
-            kind.map_or("no such column".to_owned(), |(_, kind)| kind.clone())
+            // The file has Arrow's names of types, and people know those of SQL.
+            let of_sql = |kind: &String| kind.parse().map_or(kind.clone(), |kind| values::name(&kind));
+            kind.map_or("no such column".to_owned(), |(_, kind)| of_sql(kind))
         };
         Err(Error::invalid(format!(
             "{of}: column \"{name}\" has changed: found {}, {} expects {}; declare the stream's columns, or remove the \
@@ -187,7 +189,7 @@ mod tests {
         again.columns("data/*.csv", &schema(DataType::Int64)).unwrap();
         let error = again.columns("data/*.csv", &schema(DataType::Float64)).unwrap_err().to_string();
         assert!(
-            error.contains("column \"n\" has changed: found Float64") && error.contains("expects Int64"),
+            error.contains("column \"n\" has changed: found DOUBLE") && error.contains("expects BIGINT"),
             "{error}"
         );
     }

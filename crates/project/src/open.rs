@@ -94,7 +94,7 @@ impl Project {
         let job = jobs.get(name).ok_or_else(|| {
             let mut known: Vec<_> = jobs.keys().map(String::as_str).collect();
             known.push("archive");
-            Error::invalid(format!("no job {name:?} in riverrun.toml; there are: {}", known.join(", ")))
+            Error::invalid(format!("riverrun.toml has no job \"{name}\"; the jobs are: {}", known.join(", ")))
         })?;
         Ok(Target::Outputs(job.outputs.clone()))
     }

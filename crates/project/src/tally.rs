@@ -12,8 +12,17 @@ pub struct RuleTally(Arc<Mutex<RuleCounts>>);
 #[derive(Debug, Default)]
 struct RuleCounts {
     rows: i64,
-    last_action: Option<String>,
+    // The id of the row that is most worth a look, and how much it is.
+    example: Option<(Worth, String)>,
     rules: BTreeMap<String, Rule>,
+}
+
+/// How much a row of a log is worth a look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Worth {
+    Evaluated,
+    Acted,
+    Published,
 }
 
 /// What one rule of a decision did.
@@ -53,9 +62,10 @@ impl RuleTally {
         self.counts().rows
     }
 
-    /// The id of an action that was published, the latest that was counted.
-    pub fn last_action(&self) -> Option<String> {
-        self.counts().last_action.clone()
+    /// The id of a row in the log: of the latest action that was published, or else that was taken, or else of the
+    /// latest row.
+    pub fn example(&self) -> Option<String> {
+        self.counts().example.as_ref().map(|(_, id)| id.clone())
     }
 
     fn counts(&self) -> MutexGuard<'_, RuleCounts> {
@@ -71,19 +81,29 @@ impl RuleTally {
         let (acted, published) = (column("acted")?.as_string::<i32>(), column("published")?.as_boolean());
         let mut counts = self.counts();
         counts.rows += log.rows() as i64;
+        let mut example: Option<(Worth, usize)> = None;
         for row in 0..log.rows() {
             for name in matched.value(row).split(',').filter(|name| !name.is_empty()) {
                 counts.rule(name).matched += 1;
             }
-            if acted.is_null(row) {
-                continue;
+            let worth = match (acted.is_valid(row), published.value(row)) {
+                (false, _) => Worth::Evaluated,
+                (true, false) => Worth::Acted,
+                (true, true) => Worth::Published,
+            };
+            if worth >= Worth::Acted {
+                let rule = counts.rule(acted.value(row));
+                rule.acted += 1;
+                rule.published += i64::from(worth == Worth::Published);
             }
-            let rule = counts.rule(acted.value(row));
-            rule.acted += 1;
-            if published.value(row) {
-                rule.published += 1;
-                counts.last_action = Some(ids.value(row).to_owned());
+            if example.is_none_or(|(other, _)| worth >= other) {
+                example = Some((worth, row));
             }
+        }
+        if let Some((worth, row)) = example
+            && counts.example.as_ref().is_none_or(|(other, _)| worth >= *other)
+        {
+            counts.example = Some((worth, ids.value(row).to_owned()));
         }
         Ok(())
     }

@@ -16,24 +16,25 @@ impl Project {
         let there = if self.topics_path().is_dir() { self.topics()?.topic(&topic)? } else { None };
         let Some(topic) = there else {
             let known = if self.topics_path().is_dir() { self.topics()?.names()? } else { Vec::new() };
-            return Err(Error::invalid(format!(
-                "topic {topic} does not exist in {}; there are: {}",
-                self.topics_path().display(),
-                known.join(", ")
-            ))
-            .into());
+            let known = match known.as_slice() {
+                [] => "there is none yet: `riverrun publish` and `riverrun run` make topics".to_owned(),
+                names => format!("there are: {}", names.join(", ")),
+            };
+            let place = self.topics_path();
+            return Err(Error::invalid(format!("topic {topic} does not exist in {}; {known}", place.display())).into());
         };
         let mut logs = Vec::new();
         for (partition, end) in topic.ends()?.into_iter().enumerate() {
             let after = if from_start { None } else { end.last };
             logs.push(topic.watch(partition as u32, after)?);
         }
-        Ok(TopicTail { logs })
+        Ok(TopicTail { topic: topic.name().to_owned(), logs })
     }
 }
 
 /// A topic being watched.
 pub struct TopicTail {
+    topic: String,
     logs: Vec<Watch>,
 }
 
@@ -49,6 +50,11 @@ pub struct TailRow {
 }
 
 impl TopicTail {
+    /// The name of the topic.
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
     /// Waits until there are messages that were not taken yet, or until the time is over.
     pub fn wait(&mut self, timeout: std::time::Duration) -> Result<()> {
         Watch::wait_any(&mut self.logs, timeout).map(drop)

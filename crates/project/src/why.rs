@@ -26,9 +26,13 @@ impl Project {
             }
         }
         if found.is_empty() {
-            let looked = if looked.is_empty() { "no decision has a log yet".to_owned() } else { looked.join(", ") };
+            let looked = if looked.is_empty() {
+                "no decision has a log yet".to_owned()
+            } else {
+                format!("looked in: {}", looked.join(", "))
+            };
             return Err(Error::invalid(format!(
-                "no decision has an id that begins with {id:?} (looked in: {looked}); actions on the topic carry it as decision_id"
+                "no decision has an id that begins with \"{id}\" ({looked}); actions on the topic carry it as decision_id"
             )));
         }
         Ok(found)
@@ -39,7 +43,10 @@ fn rows_of(files: &dyn TimedFiles, id: &str) -> Result<Vec<RecordBatch>> {
     let names: Vec<String> = files.schema().fields().iter().map(|field| field.name().clone()).collect();
     let id_column = names.iter().position(|name| name == "decision_id");
     let Some(id_column) = id_column else {
-        return Err(Error::corrupt(format!("table {} is no decision log: it has no column decision_id", files.name())));
+        return Err(Error::corrupt(format!(
+            "table {} is not a decision log: it has no column decision_id",
+            files.name()
+        )));
     };
     let mut found = Vec::new();
     for file in 0..files.files().len() {

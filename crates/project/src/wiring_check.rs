@@ -1,19 +1,20 @@
-//! What a run would refuse, told before it: inputs and outputs that do not fit their statements.
+//! What a run would refuse, told before it: inputs, outputs, archives and jobs that do not fit their statements.
 //!
-//! What is there has to fit. What is not there yet, a table, files or a topic, is no fault; and no message is read.
+//! Inputs are opened as a run opens them, up to the first thing that it would make or write, so that both refuse the
+//! same. A topic that is not there is no fault, since a run makes it.
 
-use crate::declared_columns::{DeclaredFiles, file_columns};
+use crate::archive_check::check_archive;
 use crate::failure::Failure;
-use crate::job::{decoder, stream_spec};
+use crate::job::{JobOptions, decoder};
 use crate::open::Project;
+use crate::output::Begin;
 use crate::output_check::{placed, wrong_outputs};
 use connector_iceberg::check_table;
-use connector_local::{Files, check_topic_name};
-use dataflow::{Error, EventTime, KeyGroups, NodeKind, Result, StepContext, TimedFiles};
-use seam::archive_schema;
-use sql::{CheckedPlan, History, Start, Stream, Target};
+use connector_local::check_topic_name;
+use dataflow::{Error, EventTime, KeyGroups, NodeKind, Result, StepContext};
+use seam::Seam;
+use sql::{CheckedPlan, Diagnostic, History, Start, Stream, Target};
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 impl Project {
     /// Plans what a target needs, as [`Project::check`] does, and refuses what a job of it would be refused for.
@@ -25,24 +26,13 @@ impl Project {
                 wrong.push(placed(error, |message| self.statements.at_inputs(&stream.name, message))?);
             }
         }
-        let mut archives = BTreeSet::new();
-        for name in self.statements.archives() {
-            for stream in &self.check(&Target::View(name))?.streams {
-                let Some(History::Table(table)) = &stream.history else { continue };
-                let fits = check_table(table, &archive_schema(&stream_spec(stream).schema));
-                let once = fits.and_then(|()| match archives.insert(table.to_lowercase()) {
-                    true => Ok(()),
-                    false => Err(Error::invalid(format!("two ARCHIVE write the table {table}, expected one"))),
-                });
-                if let Err(error) = once {
-                    let found = placed(error, |message| self.statements.at_inputs(&stream.name, message))?;
-                    if !wrong.contains(&found) {
-                        wrong.push(found);
-                    }
-                }
+        for found in self.wrong_archives()? {
+            if !wrong.contains(&found) {
+                wrong.push(found);
             }
         }
         wrong.extend(wrong_outputs(self, &checked.outputs)?);
+        wrong.extend(self.wrong_jobs()?);
         if !wrong.is_empty() {
             return Err(Failure::Diagnostics(wrong));
         }
@@ -61,22 +51,55 @@ impl Project {
         Ok(checked)
     }
 
+    /// What is wrong with ARCHIVE statements, where the text names the inputs of their streams.
+    fn wrong_archives(&self) -> Result<Vec<Diagnostic>, Failure> {
+        let (mut wrong, mut tables) = (Vec::new(), BTreeSet::new());
+        for name in self.statements.archives() {
+            for stream in &self.check(&Target::View(name))?.streams {
+                let Some(History::Table(table)) = &stream.history else { continue };
+                let fits = check_archive(self, stream);
+                let once = fits.and_then(|()| match tables.insert(table.to_lowercase()) {
+                    true => Ok(()),
+                    false => Err(Error::invalid(format!("two ARCHIVE write the table {table}, expected one"))),
+                });
+                if let Err(error) = once {
+                    wrong.push(placed(error, |message| self.statements.at_inputs(&stream.name, message))?);
+                }
+            }
+        }
+        Ok(wrong)
+    }
+
+    /// What is wrong with the jobs of the settings: outputs that no statement writes.
+    fn wrong_jobs(&self) -> Result<Vec<Diagnostic>, Failure> {
+        let mut wrong = Vec::new();
+        for name in self.folder.config.jobs.keys() {
+            match self.check(&self.job_target(Some(name))?) {
+                Ok(_) => {}
+                Err(Failure::Diagnostics(found)) => wrong.extend(found),
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(wrong)
+    }
+
     fn check_inputs(&self, stream: &Stream) -> Result<()> {
         if let Some(topic) = &stream.live {
             check_topic_name(topic)?;
             decoder(stream, topic)?;
         }
-        let history: Option<Arc<dyn TimedFiles>> = match &stream.history {
-            Some(History::Table(table)) => {
-                check_table(table, &arrow::datatypes::Schema::empty())?;
-                self.table(stream, table)?.0
+        if let Some(History::Table(table)) = &stream.history {
+            check_table(table, &arrow::datatypes::Schema::empty())?;
+        }
+        let (input, _) = self.input_there(stream)?;
+        match (&input.history, &input.live, &stream.live) {
+            (None, None, None) => Err(self.nothing_there(stream)),
+            (None, None, Some(_)) => input.spec.check(),
+            _ => {
+                let options = JobOptions { until_caught_up: false, begin: Begin::Refuse, from: None };
+                let (options, _spill) = self.seam_options(&options);
+                Seam::open(vec![input], &options, None).map(drop)
             }
-            Some(History::Files(pattern, encoding)) if Files::are_there(pattern, &self.folder.root)? => {
-                let files = Files::open(pattern, &self.folder.root, &file_columns(stream), *encoding)?;
-                Some(Arc::new(DeclaredFiles::new(Arc::new(files), stream)?))
-            }
-            _ => None,
-        };
-        seam::check_stream(&stream_spec(stream), history.as_deref())
+        }
     }
 }

@@ -3,10 +3,10 @@
 use crate::args::RunArgs;
 use crate::clock::Stopwatch;
 use crate::outcome::Outcome;
+use crate::progress::Spinner;
 use crate::signals::Stop;
 use crate::{print, show};
 use dataflow::{Error, Position, Result};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use project::{Archive, ArchiveEnd, ArchiveOptions, ArchiveStep, Archived, Project};
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -27,9 +27,9 @@ pub fn archive(project: &Project, args: &RunArgs) -> Outcome {
         ends.entry(stream).or_default().extend(end);
     }
     let bounded = args.until_caught_up || !ends.is_empty();
-    let mut archive = Archive::open(project, ArchiveOptions { ends, commit_every: args.commit_every(project) })?;
     let stop = Stop::listen()?;
     let mut view = View::start();
+    let mut archive = Archive::open(project, ArchiveOptions { ends, commit_every: args.commit_every(project) })?;
     view.absent(&archive);
     while !archive.is_done() {
         if stop.is_asked() {
@@ -75,12 +75,12 @@ fn table(archived: &[Archived]) -> String {
     let line = |one: &Archived| {
         vec![one.stream.clone(), one.table.clone(), count(one.rows), count(one.commits), count(one.total)]
     };
-    show::align(&header, &[false, false, true, true, true], &archived.iter().map(line).collect::<Vec<_>>())
+    show::fit(&header, &[false, false, true, true, true], &archived.iter().map(line).collect::<Vec<_>>())
 }
 
 /// What the job does, while it does it: one line that changes on a terminal, lines when piped.
 struct View {
-    spinner: ProgressBar,
+    spinner: Spinner,
     watch: Stopwatch,
     terminal: bool,
     // When the next plain line is due.
@@ -92,30 +92,31 @@ struct View {
 
 impl View {
     fn start() -> View {
-        let terminal = std::io::stderr().is_terminal();
-        let style = ProgressStyle::with_template("{spinner} archive  {msg}");
-        let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let spinner = ProgressBar::with_draw_target(None, target)
-            .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-        spinner.enable_steady_tick(Duration::from_millis(100));
-        let watch = Stopwatch::start();
-        View { spinner, watch, terminal, due: PLAIN_EVERY, rows: 0, commits: 0, last_commit: None }
+        View {
+            spinner: Spinner::start("archive"),
+            watch: Stopwatch::start(),
+            terminal: std::io::stderr().is_terminal(),
+            due: PLAIN_EVERY,
+            rows: 0,
+            commits: 0,
+            last_commit: None,
+        }
     }
 
     /// Names the streams that wait for their topics.
     fn absent(&self, archive: &Archive<'_>) {
         for (stream, why) in archive.absent() {
-            self.line(&format!("{stream} waits for its topic, and the others go on: {why}"));
+            print::note(format_args!("{stream} waits for its topic, and the others go on: {why}"));
         }
     }
 
     fn show(&mut self, step: &ArchiveStep, lag: Option<Duration>) {
         self.rows += step.rows;
-        step.told.iter().for_each(|line| self.line(line));
+        step.told.iter().for_each(|line| print::note(format_args!("{line}")));
         for commit in &step.committed {
             (self.commits, self.last_commit) = (self.commits + 1, Some(self.watch.elapsed()));
             if !self.terminal {
-                print::note(format_args!("committed {} rows to {}", show::count(commit.rows as i64), commit.table));
+                print::note(format_args!("committed {} to {}", show::counted(commit.rows as i64, "row"), commit.table));
             }
         }
         let now = self.watch.elapsed();
@@ -123,25 +124,20 @@ impl View {
         if !self.terminal && !due {
             return;
         }
-        let lag = lag.map_or("caught up".to_owned(), |lag| format!("{} behind", show::duration(lag)));
+        let lag = lag.map_or("caught up".to_owned(), |lag| format!("lag {}", show::duration(lag)));
         let commits = self.last_commit.map_or("no commit yet".to_owned(), |at| {
-            format!("{} commits, the last {} ago", show::count(self.commits as i64), show::duration(now - at))
+            format!("{}, the last {} ago", show::counted(self.commits as i64, "commit"), show::duration(now - at))
         });
-        let message = format!("{} rows, {lag}, {commits}", show::count(self.rows as i64));
+        let message = format!("{}, {lag}, {commits}", show::counted(self.rows as i64, "row"));
         if self.terminal {
-            self.spinner.set_message(message);
+            self.spinner.show(message);
         } else {
             self.due = now + PLAIN_EVERY;
             print::note(format_args!("archive: {message}"));
         }
     }
 
-    fn line(&self, line: &str) {
-        self.spinner.suspend(|| print::note(format_args!("{line}")));
-    }
-
     fn finish(self) -> Duration {
-        self.spinner.finish_and_clear();
         self.watch.elapsed()
     }
 }
@@ -149,7 +145,9 @@ impl View {
 /// `stream=PARTITION:LEDGER:ENTRY:INDEX,..`
 fn positions(text: &str) -> Result<(String, ArchiveEnd)> {
     let wrong = || {
-        Error::invalid(format!("--to {text:?} is no list of positions; write stream=PARTITION:LEDGER:ENTRY:INDEX,.."))
+        Error::invalid(format!(
+            "--to \"{text}\" is not a list of positions; write stream=PARTITION:LEDGER:ENTRY:INDEX,.."
+        ))
     };
     let (stream, list) = text.split_once('=').ok_or_else(wrong)?;
     let mut ends = ArchiveEnd::new();

@@ -1,6 +1,6 @@
 //! What can be typed, and the help that teaches it.
 
-use clap::{Args, Parser, Subcommand, ValueHint};
+use clap::{Args, ColorChoice, Parser, Subcommand, ValueHint};
 use dataflow::KEY_GROUPS;
 use project::{CommitEvery, Format, Project};
 use std::num::NonZeroUsize;
@@ -27,15 +27,34 @@ pub struct Cli {
     /// The environment of riverrun.toml that says where tables and topics are
     #[arg(long, global = true, default_value = "dev")]
     pub env: String,
+    /// When output has colors; auto is on a terminal, unless NO_COLOR is set
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: ColorChoice,
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// The colors that a command line asks for, known before it is read as a whole: what is wrong with it, and help, are in
+/// colors too.
+pub fn color(arguments: impl Iterator<Item = String>) -> ColorChoice {
+    let mut arguments = arguments.take_while(|argument| argument != "--");
+    let mut choice = ColorChoice::Auto;
+    while let Some(argument) = arguments.next() {
+        let asked = match argument.strip_prefix("--color") {
+            Some("") => arguments.next(),
+            Some(rest) => rest.strip_prefix('=').map(str::to_owned),
+            None => None,
+        };
+        choice = asked.and_then(|when| when.parse().ok()).unwrap_or(choice);
+    }
+    choice
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Write a working project: SQL, sample data, and a test that passes
     Init {
-        /// The folder to make
+        /// The folder to create
         #[arg(value_hint = ValueHint::DirPath)]
         folder: PathBuf,
     },
@@ -43,20 +62,20 @@ pub enum Command {
     #[command(after_help = "\
 `run archive` copies LIVE to HISTORY for every ARCHIVE statement, exactly once, until Ctrl-C.
 It commits every 60 s (--commit-every), every 128 MiB, and at the end.
-A job starts from its beginning: it refuses when an output holds its rows, and --fresh starts it over.
+A job starts from its beginning: it is refused when an output already holds its rows, and --fresh starts it over.
 A --fresh run that fails or is stopped on its way leaves the tables that were there as they are.")]
     Run(RunArgs),
     /// Run a SELECT over the project's streams, views and tables, up to now
     Query(QueryArgs),
-    /// Plan everything and show what is wrong, as path:line:column
+    /// Find what a run would refuse, and show it as path:line:column
     Check {
         /// Print JSON lines
         #[arg(long)]
         json: bool,
     },
-    /// Show how a view, a decision or everything is computed, and what bounds its state
+    /// Show how a view, a decision or everything is computed, and what limits its state
     Explain {
-        /// A view, a decision or an INSERT target; all outputs when left out
+        /// A view, a decision or the target of an INSERT; all outputs if left out
         name: Option<String>,
         /// Print JSON
         #[arg(long, conflicts_with_all = ["dot", "sql"])]
@@ -82,13 +101,13 @@ stream of rows at the first one; SKIP leaves them out; DEAD LETTER puts them on 
     Tail {
         /// A stream, or the topic that a decision or INSERT writes
         name: String,
-        /// Stop after so many messages
+        /// Stop after this many messages
         #[arg(long, short = 'n')]
         limit: Option<usize>,
-        /// Start at the first message rather than at the end
+        /// Start at the first message instead of the end
         #[arg(long)]
         from_start: bool,
-        /// End at the topic's end rather than waiting for more
+        /// Stop at the topic's end instead of waiting for more
         #[arg(long)]
         until_caught_up: bool,
         /// Print JSON lines
@@ -97,7 +116,7 @@ stream of rows at the first one; SKIP leaves them out; DEAD LETTER puts them on 
     },
     /// Show one decision: the rules that matched, its features and its score
     Why {
-        /// The decision id, as actions and the log carry it, or the first characters of it
+        /// The decision id, as actions and the log have it, or its first characters
         id: String,
         /// Print JSON
         #[arg(long)]
@@ -105,7 +124,7 @@ stream of rows at the first one; SKIP leaves them out; DEAD LETTER puts them on 
     },
     /// Run every TEST of tests/*.test.sql
     Test {
-        /// Only tests whose name holds this text
+        /// Only tests whose name contains this text
         filter: Option<String>,
         /// Print JSON lines
         #[arg(long)]
@@ -163,9 +182,9 @@ pub struct PublishArgs {
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// A job of riverrun.toml, or `archive`; all outputs when left out
+    /// A job of riverrun.toml, or `archive`; all outputs if left out
     pub job: Option<String>,
-    /// End where the topics end now, once everything up to there has been released
+    /// Stop where the topics end now, after everything up to there has come out
     #[arg(long)]
     pub until_caught_up: bool,
     /// Start over: new tables take the places of the old ones at the end, or with the first commit of a job without end,
@@ -175,13 +194,13 @@ pub struct RunArgs {
     /// Where `archive` stops: stream=PARTITION:LEDGER:ENTRY:INDEX,.. (may be repeated)
     #[arg(long, value_name = "POSITIONS")]
     pub to: Vec<String>,
-    /// Give out only rows after this instant: 2013-12-01 or 2013-12-01T00:00:00
-    #[arg(long, value_name = "INSTANT")]
+    /// Write only rows after this time, in UTC: 2013-12-01 or 2013-12-01T00:00:00
+    #[arg(long, value_name = "TIME")]
     pub from: Option<String>,
-    /// How often tables are committed: 500ms, 10s, 2m; `commit_every` of riverrun.toml when left out, else 60s
+    /// How often tables are committed: 500ms, 10s, 2m; if left out, `commit_every` of riverrun.toml, or 60s
     #[arg(long, value_name = "DURATION")]
     pub commit_every: Option<CommitEvery>,
-    /// Workers that share the work
+    /// How many threads do the work; one per core if left out
     #[arg(long, value_name = "N", value_parser = workers)]
     pub workers: Option<NonZeroUsize>,
     /// Print the summary as JSON
@@ -200,14 +219,14 @@ impl RunArgs {
 pub struct QueryArgs {
     /// The SELECT
     pub sql: String,
-    /// Rows to stop at
+    /// Stop after this many rows
     #[arg(long, short = 'n')]
     pub limit: Option<usize>,
-    /// Give out only rows after this instant
-    #[arg(long, value_name = "INSTANT")]
+    /// Show only rows after this time, in UTC
+    #[arg(long, value_name = "TIME")]
     pub from: Option<String>,
-    /// Give out only rows at or before this instant
-    #[arg(long, value_name = "INSTANT")]
+    /// Show only rows at or before this time, in UTC
+    #[arg(long, value_name = "TIME")]
     pub to: Option<String>,
     /// Write the rows to a Parquet file instead
     #[arg(long, value_hint = ValueHint::FilePath)]
@@ -218,7 +237,7 @@ pub struct QueryArgs {
     /// Print CSV
     #[arg(long)]
     pub csv: bool,
-    /// Workers that share the work
+    /// How many threads do the work; one per core if left out
     #[arg(long, value_name = "N", value_parser = workers)]
     pub workers: Option<NonZeroUsize>,
 }

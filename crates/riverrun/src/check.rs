@@ -1,6 +1,7 @@
 //! `check` and `explain`: plans, and what is wrong with them.
 
 use crate::outcome::Outcome;
+use crate::progress::Spinner;
 use crate::{print, report, show};
 use project::Project;
 use serde_json::{Value, json};
@@ -9,20 +10,21 @@ use std::process::ExitCode;
 
 /// Plans everything.
 pub fn check(project: &Project, json: bool) -> Outcome {
-    match project.check_wiring(&Target::All) {
+    let opening = Spinner::start("opening inputs");
+    let wired = project.check_wiring(&Target::All);
+    drop(opening);
+    match wired {
         Ok(checked) => {
             let (streams, outputs) = (checked.streams.len(), checked.outputs.len());
             if json {
                 print::line(&serde_json::json!({ "streams": streams, "outputs": outputs }).to_string())?;
             } else {
-                let counted =
-                    |count, one| format!("{} {one}{}", show::count(count as i64), if count == 1 { "" } else { "s" });
                 let nothing = project.nothing_to_run().map_or(String::new(), |why| format!("; {why}"));
                 print::note(format_args!(
                     "{}: {} and {}, all planned{nothing}",
                     project.name(),
-                    counted(streams, "stream"),
-                    counted(outputs, "output")
+                    show::counted(streams as i64, "stream"),
+                    show::counted(outputs as i64, "output")
                 ));
             }
             Ok(ExitCode::SUCCESS)

@@ -4,6 +4,7 @@ mod archive;
 mod args;
 mod check;
 mod clock;
+mod color;
 mod init;
 mod model;
 mod outcome;
@@ -16,11 +17,12 @@ mod retention;
 mod run;
 mod show;
 mod signals;
+mod summary;
 mod test;
 mod why;
 
 use args::{Cli, Command, ModelCommand};
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
 use dataflow::Error;
 use outcome::Outcome;
 use project::{Failure, Project};
@@ -31,7 +33,10 @@ use std::sync::Arc;
 const STACK_BYTES: usize = 512 << 20;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let typed = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
+    let read = Cli::command().color(args::color(typed)).get_matches();
+    let cli = Cli::from_arg_matches(&read).unwrap_or_else(|wrong| wrong.exit());
+    color::choose(cli.color);
     let run = move || match signals::survive_file_limit().map_err(Failure::Error).and_then(|()| command(&cli)) {
         Ok(code) => code,
         Err(failure) => {

@@ -2,6 +2,7 @@
 
 use crate::clock::Stopwatch;
 use crate::outcome::Outcome;
+use crate::print;
 use dataflow::Scorer;
 use model::{Model, Output};
 use std::path::Path;
@@ -22,9 +23,9 @@ pub fn check(file: &Path, json: bool) -> Outcome {
     scorer.score(&rows)?;
     let nanoseconds = watch.elapsed().as_nanos() / ROWS as u128;
     if json {
-        println!("{:#}", as_json(&loaded, nanoseconds));
+        print::line(&format!("{:#}", as_json(&loaded, nanoseconds)))?;
     } else {
-        print(&loaded, &name, file, nanoseconds);
+        print::data(&text(&loaded, &name, file, nanoseconds))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -52,17 +53,21 @@ fn as_json(model: &Model, nanoseconds: u128) -> serde_json::Value {
     })
 }
 
-fn print(model: &Model, name: &str, file: &Path, nanoseconds: u128) {
+fn text(model: &Model, name: &str, file: &Path, nanoseconds: u128) -> String {
     let names = input_names(model);
-    println!("version    {}", model.version());
-    println!("operators  {}", model.operators().join(", "));
-    println!("a row      {nanoseconds} ns in batches of {ROWS}, on this machine");
-    println!("inputs");
-    names.iter().enumerate().for_each(|(at, name)| println!("  {name}: {}", model.describe_input(at)));
-    println!("outputs");
-    model.outputs().iter().for_each(|output| println!("  {output}"));
     // A score is what most pipelines ask for: the last class is the positive one of two.
     let scores = model.outputs().iter().rev().find(|output| **output != Output::Label);
     let output = scores.or(model.outputs().first()).map_or(String::new(), |output| format!("\n  OUTPUT {output}"));
-    println!("\nCREATE MODEL {name} FROM '{}'\n  INPUTS ({}){output};", file.display(), names.join(", "));
+    let inputs = names.iter().enumerate().map(|(at, name)| format!("  {name}: {}\n", model.describe_input(at)));
+    let outputs = model.outputs().iter().map(|output| format!("  {output}\n"));
+    format!(
+        "version    {}\noperators  {}\na row      {nanoseconds} ns in batches of {ROWS}, on this machine\n\
+         inputs\n{}outputs\n{}\nCREATE MODEL {name} FROM '{}'\n  INPUTS ({}){output};\n",
+        model.version(),
+        model.operators().join(", "),
+        inputs.collect::<String>(),
+        outputs.collect::<String>(),
+        file.display(),
+        names.join(", ")
+    )
 }

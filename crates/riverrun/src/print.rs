@@ -1,13 +1,35 @@
 //! What is printed: data on stdout, what people are told on stderr.
 
 use dataflow::{Error, Result, no_room};
+use indicatif::ProgressBar;
 use std::fmt::Arguments;
 use std::io::{ErrorKind, Write, stderr, stdout};
+use std::sync::{Mutex, PoisonError};
+
+/// The line that moves on the terminal while a command works, if there is one.
+static MOVING: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+/// Names the line that moves on the terminal from now on: all that is printed goes above it.
+pub fn moving(bar: Option<&ProgressBar>) {
+    *MOVING.lock().unwrap_or_else(PoisonError::into_inner) = bar.cloned();
+}
+
+/// Writes while the line that moves is out of the way.
+fn above_what_moves<T>(write: impl FnOnce() -> T) -> T {
+    let bar = MOVING.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    match bar {
+        Some(bar) => bar.suspend(write),
+        None => write(),
+    }
+}
 
 /// Writes data to stdout. False when whoever read it has gone away, which is no error; that it cannot be written is one.
 pub fn data(text: &str) -> Result<bool> {
-    let mut out = stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    let write = || {
+        let mut out = stdout().lock();
+        out.write_all(text.as_bytes()).and_then(|()| out.flush())
+    };
+    match above_what_moves(write) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
         Err(error) => {
@@ -29,5 +51,7 @@ pub fn note(text: Arguments<'_>) {
 
 /// Tells people a text of lines, as [`note`] does.
 pub fn note_text(text: &str) {
-    let _ = stderr().lock().write_all(text.as_bytes());
+    above_what_moves(|| {
+        let _ = stderr().lock().write_all(text.as_bytes());
+    });
 }

@@ -1,9 +1,10 @@
-//! A running job on the terminal: a bar over history, then one line of what is live. Plain lines when piped.
+//! A running job on the terminal: a bar over history, then what is live, in two lines. Plain lines when piped.
 
 use crate::clock::{Stopwatch, SystemClock};
+use crate::color;
 use crate::print;
 use crate::show;
-use dataflow::{Clock, ProcessingTime};
+use dataflow::{Clock, EventTime, ProcessingTime};
 use engine::{Backlog, Status};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use seam::StreamStats;
@@ -14,10 +15,41 @@ use std::time::Duration;
 
 /// How often a line is printed when stderr is no terminal.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
+/// How often what moves on a terminal is drawn.
+const TICK: Duration = Duration::from_millis(100);
 /// Rows that wait for an output are told of when they are so many bytes.
 const WAITING_BYTES: usize = 1 << 20;
 /// An output that takes nothing for so long is told of, however little waits.
 const STANDS_SECONDS: i64 = 3;
+/// Until then nobody knows how long it will take.
+const ESTIMATE_AFTER: Duration = Duration::from_secs(1);
+
+/// A line that moves on the terminal while a command works, until it is dropped.
+pub struct Spinner(ProgressBar);
+
+impl Spinner {
+    /// Says what the command does, and since when if that is long.
+    pub fn start(doing: &'static str) -> Spinner {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
+            .with_style(style("{spinner} {prefix}{took}  {wide_msg}"))
+            .with_prefix(doing);
+        bar.enable_steady_tick(TICK);
+        print::moving(Some(&bar));
+        Spinner(bar)
+    }
+
+    /// Says how far it is.
+    pub fn show(&self, message: String) {
+        self.0.set_message(message);
+    }
+}
+
+impl Drop for Spinner {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+        print::moving(None);
+    }
+}
 
 /// Shows how far the streams of a job have been read.
 pub struct Progress {
@@ -35,18 +67,18 @@ pub struct Progress {
 impl Progress {
     /// Starts with the history of all streams ahead.
     pub fn start(stats: &[Arc<StreamStats>]) -> Progress {
-        let terminal = std::io::stderr().is_terminal();
         let total = stats.iter().map(|stream| stream.history_total).sum();
-        let bar = ProgressBar::with_draw_target(
-            Some(total),
-            if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() },
-        );
-        bar.set_style(style("history [{bar:32}] {human_pos}/{human_len} rows  {rate} rows/s  {eta} left  {msg}"));
+        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+        let filled = if color::is_on_err() { "\x1b[36m{wide_bar}\x1b[0m" } else { "{wide_bar}" };
+        let history = format!("{{spinner}} history [{filled}] {{human_pos}}/{{human_len}} rows  {{rate}}/s{{left}}");
+        bar.set_style(style(&format!("{history}\n  {{wide_msg}}")));
+        bar.enable_steady_tick(TICK);
+        print::moving(Some(&bar));
         Progress {
             stats: stats.to_vec(),
             bar,
             watch: Stopwatch::start(),
-            terminal,
+            terminal: std::io::stderr().is_terminal(),
             due: PLAIN_EVERY,
             in_history: true,
             told: Vec::new(),
@@ -58,50 +90,51 @@ impl Progress {
         let counts: Vec<_> = self.stats.iter().map(|stream| stream.counts()).collect();
         let history = counts.iter().map(|one| one.history_rows).sum::<u64>();
         let live = counts.iter().map(|one| one.live_rows).sum::<u64>();
-        let watermark = status.held_by().map_or(String::new(), |(stream, at)| format!("watermark {at} ({stream})"));
+        let watermark = match status.held_by() {
+            Some((stream, at)) => format!("watermark {} ({stream})", show::to_the_second(at)),
+            None if counts.iter().all(|one| one.watermark == EventTime::MAX) => "all inputs are read".to_owned(),
+            None => "no watermark yet".to_owned(),
+        };
         let in_history = counts.iter().any(|one| one.in_history);
         if self.in_history && !in_history {
-            self.bar.set_style(style("{spinner} {msg}"));
+            self.bar.set_style(style("{spinner} {prefix}\n  {wide_msg}"));
         }
         self.in_history = in_history;
-        let message = if in_history {
-            watermark
-        } else {
-            let (read, written) = (show::count(live as i64), show::count(status.rows_out()));
-            format!("live: {read} rows read, {written} written, {watermark}")
+        let (rows, written) = (|count: u64| show::count(count as i64), show::count(status.rows_out()));
+        let read = match (in_history, live) {
+            (true, _) => format!("history: {} rows", rows(history)),
+            (false, 0) if history > 0 => format!("history: all {} rows, {written} written", rows(history)),
+            (false, _) => format!("live: {} rows read, {written} written", rows(live)),
         };
-        let message = format!("{message}{}", waiting(status, SystemClock.now()));
+        let message = format!("{watermark}{}", waiting(status, SystemClock.now()));
         self.tell(status.notes().all());
-        self.bar.set_position(history);
-        self.bar.set_message(message.clone());
-        if !in_history {
-            self.bar.tick();
-        }
         if !self.terminal && self.watch.elapsed() >= self.due {
             self.due = self.watch.elapsed() + PLAIN_EVERY;
-            let side =
-                if in_history { format!("history: {} rows, ", show::count(history as i64)) } else { String::new() };
-            print::note(format_args!("{side}{message}"));
+            print::note(format_args!("{read}, {message}"));
         }
-    }
-
-    /// Prints a line beside the bar.
-    pub fn say(&self, line: &str) {
-        self.bar.suspend(|| print::note(format_args!("{line}")));
+        self.bar.set_position(history);
+        self.bar.set_prefix(read);
+        self.bar.set_message(message);
     }
 
     /// Says once what outputs have to wait for.
     fn tell(&mut self, notes: Vec<String>) {
         for note in notes.iter().filter(|note| !self.told.contains(note)) {
-            self.say(note);
+            print::note(format_args!("{note}"));
         }
         self.told = notes;
     }
 
     /// Takes the bar away and tells how long it all took.
     pub fn finish(self) -> Duration {
-        self.bar.finish_and_clear();
         self.watch.elapsed()
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+        print::moving(None);
     }
 }
 
@@ -120,16 +153,53 @@ fn waiting(status: &Status, now: ProcessingTime) -> String {
             seconds if seconds >= STANDS_SECONDS => format!(", which has taken nothing for {seconds} s"),
             _ => String::new(),
         };
-        format!("; {} wait for {output}{disk}{stands}", show::bytes(waiting.memory_bytes + waiting.spilled_bytes))
+        // Nodes of outputs are called `into NAME`.
+        let name = output.strip_prefix("into ").unwrap_or(&output);
+        format!("; {} wait for {name}{disk}{stands}", show::bytes(waiting.memory_bytes + waiting.spilled_bytes))
     });
     all.collect()
 }
 
+/// How long the rest takes if it goes on as it went so far.
+fn estimate(done: u64, total: u64, elapsed: Duration) -> Option<Duration> {
+    if elapsed < ESTIMATE_AFTER || done == 0 || done >= total {
+        return None;
+    }
+    let seconds = elapsed.as_secs_f64() * (total - done) as f64 / done as f64;
+    // A second is the least that is worth telling.
+    Some(Duration::from_secs(seconds.ceil().min(1e9) as u64))
+}
+
+/// A style with the keys `rate`, `left` and `took`. A bar that cannot be written is not worth an error.
 fn style(template: &str) -> ProgressStyle {
     let rate = |state: &ProgressState, out: &mut dyn Write| {
-        // A bar that cannot be written is not worth an error.
         let _ = out.write_str(&show::count(state.per_sec() as i64));
     };
+    let left = |state: &ProgressState, out: &mut dyn Write| {
+        if let Some(left) = estimate(state.pos(), state.len().unwrap_or(0), state.elapsed()) {
+            let _ = write!(out, "  {} left", show::whole_seconds(left));
+        }
+    };
+    let took = |state: &ProgressState, out: &mut dyn Write| {
+        if state.elapsed() >= ESTIMATE_AFTER {
+            let _ = write!(out, "  {}", show::whole_seconds(state.elapsed()));
+        }
+    };
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    style.with_key("rate", rate).progress_chars("=> ")
+    style.with_key("rate", rate).with_key("left", left).with_key("took", took).progress_chars("=> ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_estimated_from_nothing() {
+        let seconds = Duration::from_secs;
+        assert_eq!(estimate(0, 1_000, seconds(5)), None);
+        assert_eq!(estimate(500, 1_000, Duration::from_millis(900)), None);
+        assert_eq!(estimate(250, 1_000, seconds(5)), Some(seconds(15)));
+        assert_eq!(estimate(999, 1_000, seconds(1)), Some(seconds(1)));
+        assert_eq!(estimate(1_000, 1_000, seconds(5)), None);
+    }
 }

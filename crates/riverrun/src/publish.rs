@@ -62,8 +62,8 @@ fn summary(args: &PublishArgs, published: &PublishSummary, took: Duration, is_ea
     }
     let times = published.times.map_or(String::new(), |(least, greatest)| format!(", from {least} to {greatest}"));
     let mut text = format!(
-        "published {} messages ({}) to topic {topic} in {}{times}{known}\n",
-        show::count(published.messages as i64),
+        "published {} ({}) to topic {topic} in {}{times}{known}\n",
+        show::counted(published.messages as i64, "message"),
         show::bytes(published.bytes),
         show::duration(took)
     );
@@ -92,11 +92,15 @@ pub fn tail(project: &Project, name: &str, options: &TailOptions) -> Outcome {
     let mut tail = project.tail(name, options.from_start)?;
     let stop = Stop::listen()?;
     let mut left = options.limit.unwrap_or(usize::MAX);
+    let mut waits = false;
     while left > 0 && !stop.is_asked() {
         let rows = tail.next(1024.min(left))?;
         if rows.is_empty() {
             if options.until_caught_up {
                 break;
+            }
+            if !std::mem::replace(&mut waits, true) {
+                print::note(format_args!("waiting for messages on topic {}; Ctrl-C ends it", tail.topic()));
             }
             tail.wait(LOOK_EVERY)?;
         }

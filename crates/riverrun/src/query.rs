@@ -2,6 +2,7 @@
 
 use crate::args::QueryArgs;
 use crate::outcome::Outcome;
+use crate::progress::Spinner;
 use crate::run::{engine_job, instant};
 use crate::signals::Stop;
 use crate::{print, show};
@@ -28,6 +29,8 @@ pub fn query(project: &Project, args: &QueryArgs) -> Outcome {
     let from = args.from.as_deref().map(instant).transpose()?;
     let to = args.to.as_deref().map(instant).transpose()?.unwrap_or(EventTime::MAX);
     let target = Target::Query(args.sql.clone());
+    // Until the end: rows are printed above it.
+    let _moving = Spinner::start("query");
     let checked = project.check(&target)?;
     let planned = checked.query.clone().ok_or_else(|| Error::internal("a query has no plan"))?;
     let planned = match args.limit {
@@ -68,7 +71,7 @@ fn of_tables(asking: &Asking) -> Result<Result<Answered>> {
 /// The answer of a query over what streams give to it: the job runs beside it.
 fn of_streams(asking: &Asking, wired: Wired, to: EventTime) -> Result<Result<Answered>> {
     let streams = Streams { rows: wired.collected.clone(), stats: wired.stats.clone(), to };
-    let (job, _, spill) = engine_job(wired, asking.args.workers.map(usize::from))?;
+    let (job, spill) = engine_job(wired, asking.args.workers.map(usize::from))?;
     let is_done = AtomicBool::new(false);
     Ok(std::thread::scope(|scope| {
         let answer = scope.spawn(|| {
@@ -124,6 +127,10 @@ impl Asking<'_> {
                 break;
             }
         }
+        if count == 0 {
+            // The names of the columns are an answer too.
+            print.rows(RecordBatch::new_empty(self.planned.plan.schema()?))?;
+        }
         print.finish()?;
         Ok(Answered { rows: count })
     }
@@ -132,14 +139,14 @@ impl Asking<'_> {
 impl Answered {
     /// Says what came.
     fn told(&self, asked: &Asking) -> ExitCode {
-        let count = show::count(self.rows as i64);
+        let rows = show::counted(self.rows as i64, "row");
         match &asked.args.out {
-            Some(path) => print::note(format_args!("wrote {count} rows to {}", Path::display(path))),
+            Some(path) => print::note(format_args!("wrote {rows} to {}", Path::display(path))),
             None if asked.args.json || asked.args.csv => {}
             None => {
                 let more = self.rows > SHOWN_MAX && asked.planned.limit().is_none();
                 let hint = if more { ", the first of them shown; --json or --limit shows more" } else { "" };
-                print::note(format_args!("{count} rows{hint}"));
+                print::note(format_args!("{rows}{hint}"));
             }
         }
         asked.stop.exit_code()
@@ -206,8 +213,8 @@ impl Streams {
         let of_readers = of_readers.map(|counts| (counts.bad + counts.quarantined + counts.dead_lettered) as i64);
         let bad: i64 = of_steps.chain(of_readers).sum();
         if bad > 0 {
-            let bad = show::count(bad);
-            print::note(format_args!("{bad} bad rows are left out, as ON BAD ROW of their streams says"));
+            let rows = show::counted(bad, "bad row");
+            print::note(format_args!("{rows} left out, as ON BAD ROW of their streams says"));
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Errors as people read them.
 
+use crate::color::{self, Meaning};
 use crate::print;
 use dataflow::{Error, ErrorKind};
 use project::Failure;
+use sql::Diagnostic;
 
 /// Prints why a command failed, on stderr.
 pub fn failure(failure: &Failure) {
@@ -12,36 +14,67 @@ pub fn failure(failure: &Failure) {
                 if at > 0 {
                     print::note(format_args!(""));
                 }
-                print::note(format_args!("{diagnostic}"));
+                print::note(format_args!("{}", in_color(diagnostic)));
             }
             let count = diagnostics.len();
             print::note(format_args!("\n{count} {}", if count == 1 { "error" } else { "errors" }));
         }
-        Failure::Error(error) => print::note(format_args!("error: {}{}", error.chain(), advice(error, false))),
-        Failure::Begun(error) => print::note(format_args!("error: {}{}", error.chain(), advice(error, true))),
+        Failure::Error(error) => told(error, advice(error, false)),
+        Failure::Begun(error) => told(error, advice(error, true)),
     }
 }
 
+fn told(error: &Error, advice: Option<&str>) {
+    print::note(format_args!("{} {}", color::err(Meaning::Error, "error:"), error.chain()));
+    if let Some(hint) = advice {
+        print::note(format_args!("{} {hint}", color::err(Meaning::Label, "hint:")));
+    }
+}
+
+/// A diagnostic as it prints itself, in colors where there are any.
+fn in_color(diagnostic: &Diagnostic) -> String {
+    let Diagnostic { path, line, column, message, .. } = diagnostic;
+    let text = diagnostic.to_string();
+    let place = format!("{path}:{line}:{column}:");
+    let Some(rest) = text.strip_prefix(&format!("{place} error: {message}")) else { return text };
+    let head = color::err(Meaning::Heading, message);
+    let mut told = format!("{} {} {head}", color::err(Meaning::Label, &place), color::err(Meaning::Error, "error:"));
+    // An empty line for the end of the head, the margin, the line of the text, and the carets under it.
+    for (at, line) in rest.lines().enumerate().skip(1) {
+        told.push('\n');
+        let label = line.split_once(" = ").and_then(|(margin, note)| Some((margin, note.split_once(": ")?)));
+        match (at, line.find('^'), label) {
+            (3, Some(carets), _) => {
+                told += &format!("{}{}", &line[..carets], color::err(Meaning::Error, &line[carets..]))
+            }
+            (4.., _, Some((margin, (label, note)))) => {
+                told += &format!("{margin} = {}: {note}", color::err(Meaning::Label, label));
+            }
+            _ => told += line,
+        }
+    }
+    told
+}
+
 /// What the kind of an error asks of a person, where the message does not say it already.
-fn advice(error: &Error, has_begun: bool) -> &'static str {
+fn advice(error: &Error, has_begun: bool) -> Option<&'static str> {
     match error.kind() {
-        ErrorKind::Invalid | ErrorKind::Data => "",
-        ErrorKind::Unavailable if has_begun => {
-            "\nhint: what was committed is whole; when what is named above works again, run the job with --fresh, which \
-             starts it over"
-        }
+        ErrorKind::Invalid | ErrorKind::Data => None,
+        ErrorKind::Unavailable if has_begun => Some(
+            "what was committed is whole; when what is named above works again, run the job with --fresh, which starts it \
+             over",
+        ),
         ErrorKind::Unavailable => {
-            "\nhint: nothing was lost; run the command again when what is named above works again"
+            Some("nothing was lost; run the command again when what is named above works again")
         }
-        ErrorKind::Corrupt if has_begun => {
-            "\nhint: what was committed is whole; put the file named above back from a copy, or take what reads it out of \
-             the project, and run the job with --fresh, which starts it over"
-        }
-        ErrorKind::Corrupt => {
-            "\nhint: nothing was changed; put the file named above back from a copy, or take what reads it out of the \
-             project"
-        }
-        ErrorKind::Internal => "\nhint: this is a bug in riverrun; please report it with the message above",
+        ErrorKind::Corrupt if has_begun => Some(
+            "what was committed is whole; put the file named above back from a copy, or take what reads it out of the \
+             project, and run the job with --fresh, which starts it over",
+        ),
+        ErrorKind::Corrupt => Some(
+            "nothing was changed; put the file named above back from a copy, or take what reads it out of the project",
+        ),
+        ErrorKind::Internal => Some("this is a bug in riverrun; please report it with the message above"),
     }
 }
 

@@ -1,10 +1,16 @@
 //! Rows and numbers as people read them.
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
-use dataflow::Result;
+use dataflow::{EventTime, Result};
 
 /// The widest cell that is shown whole.
 const CELL_WIDTH_MAX: usize = 48;
+/// The columns of a terminal that hold what people are told.
+const WIDTH: usize = 80;
+/// How narrow the first column of a table becomes at most, so that the table fits.
+const FIRST_WIDTH_MIN: usize = 12;
+/// What the lines of a list after the first begin with.
+const INDENT: &str = "  ";
 
 /// Rows as lines of aligned cells under a header; numbers to the right, NULL as an empty cell.
 pub fn table(batches: &[RecordBatch]) -> Result<String> {
@@ -24,11 +30,28 @@ pub fn table(batches: &[RecordBatch]) -> Result<String> {
 
 /// Lines of aligned cells under a header.
 pub fn align(header: &[String], right: &[bool], rows: &[Vec<String>]) -> String {
+    lines(header, right, rows, &widths(header, rows))
+}
+
+/// The same for a terminal: where it is too wide, names in the first column are cut.
+pub fn fit(header: &[String], right: &[bool], rows: &[Vec<String>]) -> String {
+    let mut widths = widths(header, rows);
+    let total = widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1) + INDENT.len();
+    if let Some(first) = widths.first_mut() {
+        *first = (*first).min((*first + WIDTH).saturating_sub(total).max(FIRST_WIDTH_MIN));
+    }
+    lines(header, right, rows, &widths)
+}
+
+fn widths(header: &[String], rows: &[Vec<String>]) -> Vec<usize> {
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells.chain([header[column].chars().count()]).max().unwrap_or(0).min(CELL_WIDTH_MAX)
     };
-    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    (0..header.len()).map(width).collect()
+}
+
+fn lines(header: &[String], right: &[bool], rows: &[Vec<String>], widths: &[usize]) -> String {
     let mut text = String::new();
     let rule: Vec<String> = widths.iter().map(|&width| "-".repeat(width)).collect();
     for (line, cells) in [header, rule.as_slice()].into_iter().chain(rows.iter().map(Vec::as_slice)).enumerate() {
@@ -43,12 +66,37 @@ pub fn align(header: &[String], right: &[bool], rows: &[Vec<String>]) -> String 
     text
 }
 
-fn pad(cell: &str, width: usize, right: bool) -> String {
-    let cell: String = if cell.chars().count() > width {
-        cell.chars().take(width - 1).chain(['…']).collect()
+/// A text of at most so many characters, with a sign where some are left out.
+pub fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() > width {
+        text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
     } else {
-        cell.to_owned()
-    };
+        text.to_owned()
+    }
+}
+
+/// A list after its heading, in lines that a terminal holds; none is cut within a part.
+pub fn list(heading: &str, parts: &[String], separator: &str) -> String {
+    let (mut text, mut line) = (String::new(), heading.to_owned());
+    for (at, part) in parts.iter().enumerate() {
+        let part = if at + 1 < parts.len() { format!("{part}{separator}") } else { part.clone() };
+        if at > 0 && line.chars().count() + part.trim_end().chars().count() > WIDTH {
+            text.push_str(line.trim_end());
+            text.push('\n');
+            line = INDENT.to_owned();
+        }
+        line.push_str(&part);
+    }
+    text + line.trim_end() + "\n"
+}
+
+/// A sentence in lines that a terminal holds.
+pub fn sentence(text: &str) -> String {
+    list("", &text.split(' ').map(str::to_owned).collect::<Vec<_>>(), " ")
+}
+
+fn pad(cell: &str, width: usize, right: bool) -> String {
+    let cell = cut(cell, width);
     if right { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
 }
 
@@ -74,6 +122,19 @@ pub fn count(number: i64) -> String {
     if number < 0 { format!("-{text}") } else { text }
 }
 
+/// A number of things: 1 row, 2,000 rows.
+pub fn counted(number: i64, one: &str) -> String {
+    format!("{} {one}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
+/// The second in which a time lies.
+pub fn to_the_second(time: EventTime) -> EventTime {
+    match time {
+        EventTime::MIN | EventTime::MAX => time,
+        EventTime(micros) => EventTime(micros.div_euclid(1_000_000).saturating_mul(1_000_000)),
+    }
+}
+
 /// A number of bytes with a unit: 12.5 MiB.
 pub fn bytes(bytes: usize) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -88,10 +149,14 @@ pub fn bytes(bytes: usize) -> String {
 
 /// A length of time: 0.8 s, 12 s, 3 min 5 s.
 pub fn duration(length: std::time::Duration) -> String {
+    if length.as_secs() < 10 { format!("{:.1} s", length.as_secs_f64()) } else { whole_seconds(length) }
+}
+
+/// A length of time that changes as one looks: 3 s, 12 s, 3 min 5 s.
+pub fn whole_seconds(length: std::time::Duration) -> String {
     let seconds = length.as_secs();
     match seconds {
-        0..10 => format!("{:.1} s", length.as_secs_f64()),
-        10..60 => format!("{seconds} s"),
+        0..60 => format!("{seconds} s"),
         60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
         _ => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
     }
@@ -108,6 +173,21 @@ mod tests {
         assert_eq!(count(1_000_000), "1,000,000");
         assert_eq!(bytes(13_107_200), "12.5 MiB");
         assert_eq!(duration(std::time::Duration::from_millis(185_000)), "3 min 5 s");
+    }
+
+    #[test]
+    fn what_people_are_told_fits_a_terminal() {
+        let parts = |count: usize| (0..count).map(|n| format!("table lake.number_{n} 1,000 rows")).collect::<Vec<_>>();
+        assert_eq!(list("wrote ", &parts(1), ", "), "wrote table lake.number_0 1,000 rows\n");
+        let many = list("wrote ", &parts(9), ", ");
+        assert!(many.lines().count() == 5 && many.lines().all(|line| line.chars().count() <= WIDTH), "{many}");
+        assert!(many.lines().skip(1).all(|line| line.starts_with("  table ")), "{many}");
+        let told = sentence(&"so many words ".repeat(20));
+        assert!(told.lines().all(|line| line.chars().count() <= WIDTH), "{told}");
+        let header = ["stream", "history", "watermark"].map(str::to_owned);
+        let row = |name: &str| vec![name.to_owned(), "1,000,000,000".to_owned(), "w".repeat(40)];
+        let wide = fit(&header, &[false, true, false], &[row(&"s".repeat(40)), row("short")]);
+        assert!(wide.lines().all(|line| line.chars().count() <= WIDTH) && wide.contains("sss…  1,000"), "{wide}");
     }
 
     #[test]

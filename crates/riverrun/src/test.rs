@@ -1,6 +1,7 @@
 //! `test`: every TEST as a stream.
 
 use crate::clock::Stopwatch;
+use crate::color::{self, Meaning};
 use crate::outcome::Outcome;
 use crate::run::engine_job;
 use crate::{print, report, show};
@@ -29,7 +30,11 @@ pub fn test(project: &Project, filter: Option<&str>, json: bool) -> Outcome {
             print::line(&told.to_string())?;
             continue;
         }
-        print::line(&format!("{} {}", if texts.is_empty() { "ok    " } else { "FAILED" }, test.name))?;
+        let verdict = match texts.is_empty() {
+            true => format!("{}    ", color::out(Meaning::Good, "ok")),
+            false => color::out(Meaning::Error, "FAILED"),
+        };
+        print::line(&format!("{verdict} {}", test.name))?;
         match &failures {
             Ok(texts) => texts.iter().try_for_each(|text| print::line(&format!("       {text}")).map(drop))?,
             Err(failure) => report::failure(failure),
@@ -42,7 +47,7 @@ pub fn test(project: &Project, filter: Option<&str>, json: bool) -> Outcome {
 
 fn run(project: &Project, statements: &Statements, test: &Test) -> Result<Vec<String>, Failure> {
     let of_test = project.test_job(statements, test)?;
-    let (job, _, _spill) = engine_job(of_test.wired, None)?;
+    let (job, _spill) = engine_job(of_test.wired, None)?;
     engine::run(job, &Arc::new(Control::default()), &mut |_| ())?;
     Ok(of_test.expected.failures()?)
 }

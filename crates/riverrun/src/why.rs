@@ -18,7 +18,7 @@ pub fn why(project: &Project, id: &str, json: bool) -> Outcome {
     let rows: usize = found.iter().map(|(_, batch)| batch.num_rows()).sum();
     if rows > 1 {
         return Err(
-            Error::invalid(format!("{rows} decisions have an id that begins with {id:?}; give more of it")).into()
+            Error::invalid(format!("{rows} decisions have an id that begins with \"{id}\"; give more of it")).into()
         );
     }
     for (decision, row) in &found {

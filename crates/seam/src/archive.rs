@@ -17,7 +17,7 @@ use std::task::Waker;
 /// The property of a table that says which clock its rows carry.
 pub const CLOCK_PROPERTY: &str = "riverrun.clock";
 const CLOCK_VERSION: u64 = 1;
-/// How many messages are read of one partition before another may be further behind.
+/// How many messages are read of one partition before another may lag further.
 const TURN_MESSAGES: usize = 4_096;
 /// About how many bytes of messages one read takes.
 const READ_BYTES: usize = 4 << 20;
@@ -160,7 +160,7 @@ impl Archiver {
         let (mut batches, mut room, mut bytes) = (Vec::new(), rows_max, 0);
         let mut left: Vec<usize> = (0..self.partitions.len()).collect();
         while room > 0 && bytes < BATCH_BYTES {
-            // The partition that is furthest behind comes first, so that the files of the archive lie in time order.
+            // The partition that lags most comes first, so that the files of the archive lie in time order.
             let furthest = left.iter().copied().min_by_key(|&index| self.partitions[index].clock.clock());
             let Some(index) = furthest else { break };
             let messages = self.partitions[index].read(room.min(TURN_MESSAGES))?;

@@ -66,10 +66,10 @@ impl Frontier {
             None => return Err(corrupt("\"version\" is missing".to_owned())),
         }
         let field = |name: &str| {
-            value[name].as_str().map(str::to_owned).ok_or_else(|| corrupt(format!("\"{name}\" is missing or no text")))
+            value[name].as_str().map(str::to_owned).ok_or_else(|| corrupt(format!("\"{name}\" is missing or not text")))
         };
         let partitions =
-            value["partitions"].as_array().ok_or_else(|| corrupt("\"partitions\" is no list".to_owned()))?;
+            value["partitions"].as_array().ok_or_else(|| corrupt("\"partitions\" is not a list".to_owned()))?;
         Ok(Frontier {
             topic: field("topic")?,
             id: TopicId { cluster: field("cluster")?, topic: field("topic_id")? },

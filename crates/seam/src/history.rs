@@ -108,7 +108,7 @@ impl History {
     }
 
     /// Takes shares, new ones or ones taken up again. What was read ahead is read again when rows were asked for
-    /// before; the rows of a share that lies behind the others come first, and the watermark goes back for them.
+    /// before; the rows of a share that lags the others come first, and the watermark goes back for them.
     pub fn add(&mut self, shares: Vec<(u16, SharePosition)>) -> Result<()> {
         self.plan.check(&shares)?;
         let mut all: BTreeMap<u16, SharePosition> = self.positions().into_iter().collect();

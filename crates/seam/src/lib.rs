@@ -31,7 +31,7 @@ pub use clock::{PartitionClock, Placed};
 pub use dataflow::{BadRowPolicy, Late, Quiet};
 pub use frontier::{FRONTIER_PROPERTY, Frontier, PartitionFrontier};
 pub use history::ArrivedFiles;
-pub use open::{Options, Readers, Seam, StreamInput, check_stream};
+pub use open::{Options, Readers, Seam, StreamInput};
 pub use source::{Lead, Live};
 pub use spec::StreamSpec;
 pub use stats::{Counts, StreamStats};

@@ -260,12 +260,6 @@ fn open_stream(
     })
 }
 
-/// Refuses a stream that cannot be read: its time is none, or its history lacks a column of it.
-pub fn check_stream(spec: &StreamSpec, history: Option<&dyn TimedFiles>) -> Result<()> {
-    spec.check()?;
-    history.map_or(Ok(()), |files| Layout::of(spec, files.name(), &files.schema()).map(drop))
-}
-
 /// The frontier after which the topic is read, checked against the topic and the history.
 fn frontier_of(stream: &StreamInput, topic: &dyn Topic, rows: u64) -> Result<Frontier> {
     let name = &stream.spec.name;

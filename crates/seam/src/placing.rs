@@ -43,8 +43,10 @@ pub(crate) fn cast_to(column: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
     if column.data_type() == to {
         return Ok(column.clone());
     }
-    cast_with_options(column, to, &CastOptions { safe: false, ..CastOptions::default() })
-        .map_err(|error| Error::invalid(format!("{} cannot become {to}", column.data_type())).with_source(error))
+    cast_with_options(column, to, &CastOptions { safe: false, ..CastOptions::default() }).map_err(|error| {
+        Error::invalid(format!("{} cannot become {}", values::name(column.data_type()), values::name(to)))
+            .with_source(error)
+    })
 }
 
 /// Where a message lies, and what gives its row its time.

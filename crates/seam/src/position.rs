@@ -170,7 +170,7 @@ fn read_flag(from: &mut ByteReader) -> Result<bool> {
 }
 
 fn read_text(from: &mut ByteReader) -> Result<String> {
-    String::from_utf8(from.bytes()?.to_vec()).map_err(|_| from.corrupt("a name is no text"))
+    String::from_utf8(from.bytes()?.to_vec()).map_err(|_| from.corrupt("a name is not text"))
 }
 
 #[cfg(test)]

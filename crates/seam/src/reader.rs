@@ -57,7 +57,7 @@ enum State {
     Present,
     /// It has given its last own watermark; from the next poll on it follows, or is absent.
     Leaves,
-    /// It has given a watermark, has nothing left to wait for, and goes on behind others: steps may hold rows of it that
+    /// It has given a watermark, has nothing left to wait for, and goes on after others: steps may hold rows of it that
     /// would come too late after a watermark that went on without it.
     Follows,
     /// It has nothing to wait for, and never gave a watermark.
@@ -212,7 +212,7 @@ impl StreamReader {
         if free { EventTime::MAX } else { self.bounds.least.plus(self.bounds.window) }
     }
 
-    /// The next rows, of the side that is further behind in time where there are both.
+    /// The next rows, of the side that is earlier in time where there are both.
     fn poll_rows(&mut self, rows_max: usize, aside: &mut Aside) -> Result<Option<Batch>> {
         let live = self.live.as_ref().and_then(|live| live.watermark(false));
         let live_first = self.switched && live.is_some_and(|live| live < self.history_watermark());
@@ -242,7 +242,7 @@ impl StreamReader {
         let Some(batch) = batch else { return Ok(None) };
         if batch.time(0) <= self.given {
             return Err(Error::internal(format!(
-                "stream \"{}\": a row of history at {} lies behind the watermark {}",
+                "stream \"{}\": a row of history at {} is not after the watermark {}",
                 self.source.spec.name,
                 batch.time(0),
                 self.given

@@ -35,17 +35,17 @@ impl StreamSpec {
     }
 
     /// Refuses what cannot be read: an event time or an arrival that is no timestamp, a negative delay.
-    pub(crate) fn check(&self) -> Result<()> {
+    pub fn check(&self) -> Result<()> {
         for column in [Some(self.time_column), self.arrival].into_iter().flatten() {
             let Some(time) = self.schema.fields().get(column) else {
                 return Err(Error::internal(format!("stream \"{}\" has no column {column}", self.name)));
             };
             if !matches!(time.data_type(), DataType::Timestamp(..)) {
                 return Err(Error::invalid(format!(
-                    "stream \"{}\": the watermark's column \"{}\" is {}, expected a timestamp",
+                    "stream \"{}\": the watermark's column \"{}\" is {}, expected TIMESTAMP",
                     self.name,
                     time.name(),
-                    time.data_type()
+                    values::name(time.data_type())
                 )));
             }
         }

@@ -47,7 +47,7 @@ pub struct Counts {
     pub bad: u64,
     /// Rows that were bad or lay more than a day ahead, and left as dead letters; they are not among those.
     pub dead_lettered: u64,
-    /// Rows that lay behind a watermark already given, and were moved to just after it; they are among those given out.
+    /// Rows at or before a watermark already given, and were moved to just after it; they are among those given out.
     pub joined: u64,
     /// Bytes of history rows in memory now.
     pub history_held_bytes: u64,

@@ -128,7 +128,7 @@ impl CheckedPlan {
                 let compiled = compile(condition, &scope(&output.schema), span)?;
                 if compiled.data_type != DataType::Boolean {
                     let found = type_name(&compiled.data_type);
-                    return Fault::new(place_of(condition, span), "a condition is true or false")
+                    return Fault::new(place_of(condition, span), "a condition must be true or false")
                         .found(found)
                         .expected("BOOLEAN")
                         .err();

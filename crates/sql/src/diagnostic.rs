@@ -1,6 +1,7 @@
 //! Diagnostics: what is wrong in the text, where, what was found and expected, and what to write instead.
 
 use crate::expression::Problem;
+use crate::nearest::nearest;
 use crate::source_file::SourceFile;
 use sqlparser::ast::Spanned;
 use sqlparser::tokenizer::{Location, Span};
@@ -157,39 +158,7 @@ pub(crate) fn place_of(part: &impl Spanned, within: Span) -> Span {
     if span.start.line == 0 { within } else { span }
 }
 
-/// Names that are near a wrong one, as a hint: `did you mean "sent_at"?`.
+/// A name that is near a wrong one, as a hint: `did you mean "sent_at"?`.
 pub(crate) fn did_you_mean<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
-    let wrong = wrong.to_lowercase();
-    let limit = match wrong.chars().count() {
-        0..3 => 0,
-        length => length / 3,
-    };
-    let near = |name: &str| match name.starts_with(&wrong) && wrong.len() > 2 {
-        true => 0,
-        false => distance(&wrong, name),
-    };
-    names
-        .map(|name| (near(&name.to_lowercase()), name))
-        .filter(|(distance, _)| *distance <= limit)
-        .min()
-        .map(|(_, name)| format!("did you mean \"{name}\"?"))
-}
-
-/// How many characters have to be put in, left out, changed or swapped with their neighbour to get from one to the other.
-fn distance(one: &str, other: &str) -> usize {
-    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
-    let mut rows = vec![(0..=other.len()).collect::<Vec<usize>>()];
-    for i in 1..=one.len() {
-        let mut row = vec![i];
-        for j in 1..=other.len() {
-            let change = usize::from(one[i - 1] != other[j - 1]);
-            let mut least = (rows[i - 1][j] + 1).min(row[j - 1] + 1).min(rows[i - 1][j - 1] + change);
-            if i > 1 && j > 1 && one[i - 1] == other[j - 2] && one[i - 2] == other[j - 1] {
-                least = least.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(least);
-        }
-        rows.push(row);
-    }
-    rows[one.len()][other.len()]
+    nearest(wrong, names).map(|name| format!("did you mean \"{name}\"?"))
 }

@@ -5,6 +5,8 @@
 
 mod source_file;
 
+mod nearest;
+
 mod diagnostic;
 pub mod statement;
 

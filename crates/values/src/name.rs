@@ -15,19 +15,31 @@ pub fn name(data_type: &DataType) -> String {
         DataType::UInt16 => "USMALLINT".into(),
         DataType::UInt32 => "UINTEGER".into(),
         DataType::UInt64 => "UBIGINT".into(),
-        DataType::Float32 => "FLOAT".into(),
+        DataType::Float16 | DataType::Float32 => "FLOAT".into(),
         DataType::Float64 => "DOUBLE".into(),
         DataType::Decimal128(digits, scale) => format!("DECIMAL({digits},{scale})"),
-        DataType::Utf8 => "TEXT".into(),
-        DataType::Binary => "BLOB".into(),
-        DataType::Date32 => "DATE".into(),
+        DataType::Decimal32(digits, scale)
+        | DataType::Decimal64(digits, scale)
+        | DataType::Decimal256(digits, scale) => {
+            format!("DECIMAL({digits},{scale})")
+        }
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "TEXT".into(),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => "BLOB".into(),
+        DataType::Date32 | DataType::Date64 => "DATE".into(),
+        DataType::Time32(_) | DataType::Time64(_) => "TIME".into(),
         DataType::Timestamp(_, None) => "TIMESTAMP".into(),
         DataType::Timestamp(_, Some(_)) => "TIMESTAMPTZ".into(),
         DataType::Duration(_) | DataType::Interval(_) => "INTERVAL".into(),
-        DataType::List(of) | DataType::LargeList(of) => format!("{}[]", name(of.data_type())),
+        DataType::List(of)
+        | DataType::LargeList(of)
+        | DataType::ListView(of)
+        | DataType::LargeListView(of)
+        | DataType::FixedSizeList(of, _) => format!("{}[]", name(of.data_type())),
         DataType::Struct(_) => "STRUCT".into(),
         DataType::Map(..) => "MAP".into(),
-        other => other.to_string(),
+        DataType::Union(..) => "UNION".into(),
+        DataType::Dictionary(_, of) => name(of),
+        DataType::RunEndEncoded(_, of) => name(of.data_type()),
     }
 }
 

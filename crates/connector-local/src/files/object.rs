@@ -18,7 +18,7 @@ pub(super) fn put_object(line: &str, put: &mut dyn FnMut(&str, Cell<'_>)) -> Res
     walk.blanks();
     match walk.next() {
         b'{' => walk.object(1, put),
-        _ => Err("is no JSON object, expected one object per line".to_owned()),
+        _ => Err("is not a JSON object, expected one object per line".to_owned()),
     }
 }
 

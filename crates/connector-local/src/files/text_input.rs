@@ -103,7 +103,7 @@ impl Utf8Reader {
                     (&mut self.bytes).take(2).read_to_end(&mut some)?;
                 }
                 let wrong =
-                    |what| std::io::Error::new(std::io::ErrorKind::InvalidData, format!("it is no UTF-16: {what}"));
+                    |what| std::io::Error::new(std::io::ErrorKind::InvalidData, format!("it is not UTF-16: {what}"));
                 let (pairs, []) = some.as_chunks::<2>() else { return Err(wrong("it ends within a letter")) };
                 let unit = |pair: &[u8; 2]| if is_big { u16::from_be_bytes(*pair) } else { u16::from_le_bytes(*pair) };
                 for one in char::decode_utf16(pairs.iter().map(unit)) {

@@ -280,7 +280,7 @@ pub fn clip(builder: &mut Builder, operation: &Operation) -> Checked<Vec<Value>>
             (None, Some(limit)) => {
                 Tensor::new(Element::Float, crate::dims::Dims::fixed(&[])?, vec![Cell::Float(limit)])
             }
-            (Some(_), Some(_)) => return Err(format!("has {name:?} as an input and as an attribute, expected one")),
+            (Some(_), Some(_)) => return Err(format!("has \"{name}\" as an input and as an attribute, expected one")),
             (None, None) => continue,
         };
         // The number comes first: it stays missing where it is.

@@ -33,11 +33,11 @@ impl Window {
                 list => {
                     let number = |number: &i64| usize::try_from(*number).ok().filter(|number| *number <= 1 << 20);
                     let list: Option<Vec<usize>> = list.iter().map(number).collect();
-                    list.ok_or_else(|| format!("attribute {name:?} has a number out of range"))?
+                    list.ok_or_else(|| format!("attribute \"{name}\" has a number out of range"))?
                 }
             };
             if found.len() != length {
-                return Err(format!("attribute {name:?} has {} entries, expected {length}", found.len()));
+                return Err(format!("attribute \"{name}\" has {} entries, expected {length}", found.len()));
             }
             Ok(found)
         };

@@ -3,7 +3,7 @@
 use super::operation::{Operation, one};
 use crate::builder::Builder;
 use crate::dims::{Dim, Dims, Extent};
-use crate::node::Checked;
+use crate::node::{Checked, listed};
 use crate::value::{Cell, Tensor, Value};
 use std::sync::Arc;
 
@@ -88,7 +88,7 @@ pub fn transpose(builder: &mut Builder, operation: &Operation) -> Checked<Vec<Va
     let mut sorted = order.clone();
     sorted.sort_unstable();
     if sorted != (0..rank).collect::<Vec<_>>() {
-        return Err(format!("attribute \"perm\" is {order:?}, expected each of the {rank} dimensions once"));
+        return Err(format!("attribute \"perm\" is {}, expected each of the {rank} dimensions once", listed(&order)));
     }
     let list = input.dims.list();
     let dims = Dims::new(order.iter().map(|axis| list[*axis]).collect())?;
@@ -194,7 +194,7 @@ pub fn split(builder: &mut Builder, operation: &Operation) -> Checked<Vec<Value>
     let total = sizes.iter().try_fold(0i64, |sum, size| sum.checked_add((*size >= 0).then_some(*size)?));
     if sizes.len() != parts || total != Some(size as i64) {
         let sizes = &sizes[..sizes.len().min(8)];
-        return Err(format!("splits {size} into {sizes:?} for {parts} outputs, which do not fit"));
+        return Err(format!("splits {size} into {} for {parts} outputs, which do not fit", listed(sizes)));
     }
     let mut from = 0;
     let mut values = Vec::with_capacity(parts);

@@ -271,7 +271,7 @@ pub fn coefficients<'a>(node: &Node<'a>, name: &str, expected: usize) -> Checked
     if found.len() == expected {
         return Ok(found);
     }
-    Err(format!("attribute {name:?} has {} entries, expected {expected}", found.len()))
+    Err(format!("attribute \"{name}\" has {} entries, expected {expected}", found.len()))
 }
 
 /// LinearClassifier.

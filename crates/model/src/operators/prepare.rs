@@ -22,7 +22,7 @@ pub fn scaler(builder: &mut Builder, operation: &Operation) -> Checked<Vec<Value
         let cells = match node.floats(name)? {
             [] => vec![Cell::Float(absent)],
             list if list.len() == 1 || list.len() == width => list.iter().copied().map(Cell::Float).collect(),
-            list => return Err(format!("attribute {name:?} has {} entries, expected 1 or {width}", list.len())),
+            list => return Err(format!("attribute \"{name}\" has {} entries, expected 1 or {width}", list.len())),
         };
         Ok(Tensor::new(Element::Float, Dims::fixed(&[cells.len()])?, cells))
     };

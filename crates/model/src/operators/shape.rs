@@ -4,7 +4,7 @@ use super::layout::{filled, regroup};
 use super::operation::{Operation, one};
 use crate::builder::Builder;
 use crate::dims::{Dim, Dims, Extent, broadcast, spread};
-use crate::node::{Checked, shown};
+use crate::node::{Checked, listed, shown};
 use crate::value::{Cell, Element, Tensor, Value};
 
 /// The shape at an input: one that the graph looked at, or constant integers.
@@ -70,7 +70,7 @@ pub fn arithmetic(builder: &Builder, operation: &Operation) -> Checked<Vec<Value
 }
 
 fn calculated(op: &str, x: Extent, y: Extent) -> Checked<Extent> {
-    let odd = || format!("calculates {x:?} and {y:?} of shapes, expected a product");
+    let odd = || "calculates something else than a product of the sizes of shapes".to_owned();
     let by = |number: i64| usize::try_from(number).ok().filter(|number| *number > 0).ok_or_else(odd);
     Ok(match (op, x, y) {
         ("Add", Extent::Known(x), Extent::Known(y)) => Extent::Known(x.checked_add(y).ok_or_else(odd)?),
@@ -173,7 +173,7 @@ pub fn unsqueeze(builder: &mut Builder, operation: &Operation) -> Checked<Vec<Va
     added.sort_unstable();
     added.dedup();
     if added.len() != axes.len() || added.iter().any(|axis| *axis < 0 || *axis >= rank) {
-        return Err(format!("adds dimensions {axes:?} to {}, which do not fit", input.describe()));
+        return Err(format!("adds dimensions {} to {}, which do not fit", listed(&axes), input.describe()));
     }
     let mut dims = input.dims.list().to_vec();
     for axis in added {

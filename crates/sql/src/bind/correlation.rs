@@ -49,7 +49,7 @@ impl Correlation {
                 Side::Outer => {
                     return Fault::new(
                         place_of(condition, span),
-                        "a condition of a subquery is on the row outside alone",
+                        "a condition of a subquery looks at the outer row alone",
                     )
                     .found(condition.to_string())
                     .hint("use it around the subquery: CASE WHEN condition THEN (SELECT ..) END")

@@ -60,10 +60,10 @@ pub(crate) fn outputs(binding: &mut Binding) {
                     seen.insert((topic, name.to_lowercase()), place);
                 }
                 Some(other) => {
-                    let fault = Fault::new(span, format!("{kind} \"{name}\" has another use already"))
+                    let fault = Fault::new(span, format!("{kind} \"{name}\" is already used elsewhere"))
                         .found(other)
                         .expected(format!("a {kind} that nothing else writes or reads as input"))
-                        .hint("write to another name");
+                        .hint("choose another name");
                     binding.note::<()>(placed, fault.err());
                 }
             }

@@ -98,7 +98,7 @@ impl Relation {
         if data_type == DataType::Boolean {
             return Ok(tree);
         }
-        Fault::new(span_of(expr), "a condition is true or false")
+        Fault::new(span_of(expr), "a condition must be true or false")
             .found(format!("{expr}, which is {}", type_name(&data_type)))
             .expected("BOOLEAN")
             .within(within)

@@ -149,8 +149,8 @@ fn typed(declared: &statement::Stream) -> Outcome<Vec<BoundColumn>> {
             return Fault::new(column.name.span, message).hint("give one of them another name").err();
         }
         if column.name.text.starts_with('_') {
-            return Fault::new(column.name.span, format!("column \"{}\" has a name of ours", column.name.text))
-                .hint("names that begin with _ are kept for hidden columns; write a FROM path to rename it")
+            return Fault::new(column.name.span, format!("column \"{}\" has a reserved name", column.name.text))
+                .hint("names that begin with _ are reserved for hidden columns; rename it with a FROM path")
                 .err();
         }
         columns.push(typed_column(column)?);
@@ -225,7 +225,7 @@ fn infer(declared: &statement::Stream, catalog: &dyn Catalog) -> Outcome<Vec<Bou
     let schema = schema.map_err(|error| {
         Box::new(
             Fault::new(place.span, error.chain())
-                .hint("declare the columns of the stream when its past is not there yet"),
+                .hint("declare the columns of the stream if its history does not exist yet"),
         )
     })?;
     let fields = schema.fields().iter().filter(|field| !field.name().starts_with('_'));

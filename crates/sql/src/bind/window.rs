@@ -158,7 +158,7 @@ pub(crate) fn argument_fault(
     span: Span,
 ) -> Fault {
     match value.zip(data_type) {
-        Some((value, data_type)) => Fault::new(place_of(value, span), format!("{name} is of numbers"))
+        Some((value, data_type)) => Fault::new(place_of(value, span), format!("{name} takes numbers"))
             .found(format!("{value} {}", type_name(data_type)))
             .expected("BIGINT, INTEGER, SMALLINT, DOUBLE, FLOAT or BOOLEAN")
             .hint(format!("cast it: {name}(CAST({value} AS DOUBLE))")),
@@ -223,7 +223,7 @@ fn order(order_by: &[OrderByExpr], is_lag: bool, relation: &Relation, span: Span
     if let Some(wrong) =
         order_by.iter().find(|item| item.options.asc == Some(false) || item.options.nulls_first == Some(true))
     {
-        return Fault::new(place_of(&wrong.expr, span), "a window goes from earlier to later rows")
+        return Fault::new(place_of(&wrong.expr, span), "a window runs from earlier to later rows")
             .found(wrong.to_string())
             .expected(wrong.expr.to_string())
             .err();
@@ -291,7 +291,7 @@ fn frame(frame: Option<&WindowFrame>, call: &Function, span: Span) -> Outcome<Fr
 fn bound(length: &Expr, span: Span) -> Outcome<Length> {
     let length_us = interval::literal(length).map_err(|fault| Box::new(fault.within(span)))?;
     if length_us.0 < 0 {
-        return Fault::new(span_of(length), "a frame reaches back a positive interval")
+        return Fault::new(span_of(length), "a frame reaches back by a positive interval")
             .found(length.to_string())
             .within(span)
             .err();

@@ -55,8 +55,8 @@ pub(crate) static AGGREGATES: [AggregateSignature; 10] = [
         "the exact sum; a row whose sum of integers does not fit is bad",
     ),
     aggregate(&["avg", "mean"], "x", "DOUBLE", Plain(Aggregate::Avg), "the exact sum over the count"),
-    aggregate(&["min"], "x", "as x", Either(Aggregate::Min), "the least value"),
-    aggregate(&["max"], "x", "as x", Either(Aggregate::Max), "the greatest value; NaN is above all numbers"),
+    aggregate(&["min"], "x", "as x", Either(Aggregate::Min), "the smallest value"),
+    aggregate(&["max"], "x", "as x", Either(Aggregate::Max), "the greatest value; NaN is greater than all numbers"),
     aggregate(
         &["stddev", "stddev_samp"],
         "x",
@@ -67,7 +67,7 @@ pub(crate) static AGGREGATES: [AggregateSignature; 10] = [
     aggregate(&["stddev_pop"], "x", "DOUBLE", Plain(Aggregate::StddevPop), "the standard deviation of all values"),
     aggregate(&["variance", "var_samp"], "x", "DOUBLE", Plain(Aggregate::VarSamp), "the variance of a sample"),
     aggregate(&["var_pop"], "x", "DOUBLE", Plain(Aggregate::VarPop), "the variance of all values"),
-    aggregate(&["lag"], "x, n", "as x", Lag, "the value n rows before, 1 if n is left out; of windows alone"),
+    aggregate(&["lag"], "x, n", "as x", Lag, "the value n rows before, or 1 row if n is left out; in windows only"),
 ];
 
 /// Names of aggregates that are known and not supported: they are none of a row alone either.

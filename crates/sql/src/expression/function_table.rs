@@ -128,28 +128,33 @@ const HOLDS: Gives = Gives::Boolean;
 
 /// Functions of texts.
 static TEXTS: [Signature; 28] = [
-    texts(&["lower", "lcase"], ONE, TEXT, Never, "in small letters", |a, n| text::map(a, n, text::lower)),
-    texts(&["upper", "ucase"], ONE, TEXT, Never, "in capital letters", |a, n| text::map(a, n, text::upper)),
-    texts(&["reverse"], ONE, TEXT, Never, "the letters from last to first", |a, n| {
+    texts(&["lower", "lcase"], ONE, TEXT, Never, "in lower case", |a, n| text::map(a, n, text::lower)),
+    texts(&["upper", "ucase"], ONE, TEXT, Never, "in upper case", |a, n| text::map(a, n, text::upper)),
+    texts(&["reverse"], ONE, TEXT, Never, "the characters from last to first", |a, n| {
         text::map(a, n, |t| t.chars().rev().collect())
     }),
-    texts(&["length", "len", "char_length", "character_length"], ONE, COUNT, Never, "how many letters", |a, n| {
-        text::count(a, n, |t| t.chars().count() as i64)
-    }),
-    texts(&["strlen"], ONE, COUNT, Never, "how many bytes", |a, n| text::count(a, n, |t| t.len() as i64)),
+    texts(
+        &["length", "len", "char_length", "character_length"],
+        ONE,
+        COUNT,
+        Never,
+        "the number of characters",
+        |a, n| text::count(a, n, |t| t.chars().count() as i64),
+    ),
+    texts(&["strlen"], ONE, COUNT, Never, "the number of bytes", |a, n| text::count(a, n, |t| t.len() as i64)),
     texts(
         &["strpos", "instr", "position"],
         PART,
         COUNT,
         Never,
-        "where the part begins, from 1; 0 if nowhere",
+        "where the part begins, from 1; 0 if it does not occur",
         text::position,
     ),
     texts(&["contains"], PART, HOLDS, Never, "whether the part occurs", |a, n| text::test(a, n, |t, p| t.contains(p))),
-    texts(&["starts_with", "prefix"], PART, HOLDS, Never, "whether it begins so", |a, n| {
+    texts(&["starts_with", "prefix"], PART, HOLDS, Never, "whether the text begins with the part", |a, n| {
         text::test(a, n, |t, p| t.starts_with(p))
     }),
-    texts(&["ends_with", "suffix"], PART, HOLDS, Never, "whether it ends so", |a, n| {
+    texts(&["ends_with", "suffix"], PART, HOLDS, Never, "whether the text ends with the part", |a, n| {
         text::test(a, n, |t, p| t.ends_with(p))
     }),
     texts(
@@ -160,8 +165,10 @@ static TEXTS: [Signature; 28] = [
         "a part; a negative start counts from the end",
         text::substring,
     ),
-    texts(&["left"], COUNTED, TEXT, Never, "the first n letters; all but the last -n", |a, n| text::end(a, n, true)),
-    texts(&["right"], COUNTED, TEXT, Never, "the last n letters; all but the first -n", |a, n| text::end(a, n, false)),
+    texts(&["left"], COUNTED, TEXT, Never, "the first n characters; all but the last -n", |a, n| text::end(a, n, true)),
+    texts(&["right"], COUNTED, TEXT, Never, "the last n characters; all but the first -n", |a, n| {
+        text::end(a, n, false)
+    }),
     texts(
         &["replace"],
         ("text, from, to", &[Text, Text, Text], 3),
@@ -170,7 +177,7 @@ static TEXTS: [Signature; 28] = [
         "with every `from` replaced",
         text::replace,
     ),
-    texts(&["trim"], LETTERS, TEXT, Never, "without spaces, or these letters, at both ends", |a, n| {
+    texts(&["trim"], LETTERS, TEXT, Never, "without spaces, or these characters, at both ends", |a, n| {
         text::trim(a, n, true, true)
     }),
     texts(&["ltrim"], LETTERS, TEXT, Never, "the same at the beginning", |a, n| text::trim(a, n, true, false)),
@@ -180,12 +187,14 @@ static TEXTS: [Signature; 28] = [
         ("text, separator, n", &[Text, Text, Whole], 3),
         TEXT,
         Never,
-        "the n-th part from 1, from the end if negative",
+        "the n-th part, counted from 1, or from the end if negative",
         text::split_part,
     ),
-    texts(&["lpad"], PADDED, TEXT, OnSome, "exactly n letters, filled at the beginning", |a, n| text::pad(a, n, true)),
-    texts(&["rpad"], PADDED, TEXT, OnSome, "exactly n letters, filled at the end", |a, n| text::pad(a, n, false)),
-    texts(&["repeat"], COUNTED, TEXT, OnSome, "n times one after the other", text::repeat),
+    texts(&["lpad"], PADDED, TEXT, OnSome, "exactly n characters, padded at the beginning", |a, n| {
+        text::pad(a, n, true)
+    }),
+    texts(&["rpad"], PADDED, TEXT, OnSome, "exactly n characters, padded at the end", |a, n| text::pad(a, n, false)),
+    texts(&["repeat"], COUNTED, TEXT, OnSome, "repeated n times", text::repeat),
     joined(&["concat"], ("any, ..", &[AsText], 1), "joined, without NULL", |a, n| text::join(a, n, true)),
     joined(
         &["concat_ws"],
@@ -220,10 +229,10 @@ static TEXTS: [Signature; 28] = [
         ONE,
         Gives::Integer,
         Never,
-        "the number of the first letter",
+        "the code point of the first character",
         text::first_letter,
     ),
-    texts(&["chr"], ("n", &[Whole], 1), TEXT, OnSome, "the letter of a number", text::letter),
+    texts(&["chr"], ("n", &[Whole], 1), TEXT, OnSome, "the character of a code point", text::letter),
 ];
 
 /// What LIKE becomes; nobody can write these names.
@@ -240,7 +249,7 @@ static LIKES: [Signature; 4] = [
 
 /// Functions of numbers.
 static NUMBERS: [Signature; 31] = [
-    typed(&["abs"], ("x", "as x"), Null, OnSome, math::numeric, "without its sign"),
+    typed(&["abs"], ("x", "as x"), Null, OnSome, math::numeric, "the absolute value"),
     typed(&["sign"], ("x", "TINYINT"), Null, Never, math::numeric, "-1, 0 or 1"),
     typed(&["round"], ("x, digits?", "as x"), Null, OnSome, math::numeric, "to the nearest; halves away from zero"),
     typed(&["trunc"], ("x, digits?", "as x"), Null, OnSome, math::numeric, "towards zero"),
@@ -275,7 +284,7 @@ static NUMBERS: [Signature; 31] = [
     numbers(&["tanh"], "x", Double(f64::tanh), "the hyperbolic tangent"),
     numbers(&["degrees"], "x", Double(|value| value * (180.0 / std::f64::consts::PI)), "radians as degrees"),
     numbers(&["radians"], "x", Double(f64::to_radians), "degrees as radians"),
-    numbers(&["isnan"], "x", Test(f64::is_nan), "whether it is no number"),
+    numbers(&["isnan"], "x", Test(f64::is_nan), "whether it is NaN"),
     numbers(&["isinf"], "x", Test(f64::is_infinite), "whether it is infinite"),
     numbers(&["isfinite"], "x", Test(f64::is_finite), "whether it is neither infinite nor NaN"),
 ];
@@ -298,7 +307,7 @@ static OTHERS: [Signature; 40] = [
         Null,
         OnSome,
         time::temporal,
-        "milliseconds since 1970; of a number the time of so many",
+        "milliseconds since 1970; for a number, the time that many after 1970",
     ),
     typed(&["epoch_us"], (WHEN, "BIGINT"), Null, Never, time::temporal, "microseconds since 1970"),
     typed(&["make_timestamp"], ("n", "TIMESTAMP"), Null, OnSome, time::temporal, "n microseconds after 1970"),
@@ -324,7 +333,7 @@ static OTHERS: [Signature; 40] = [
         Null,
         Never,
         time::temporal,
-        "how many borders of the unit lie between",
+        "how many boundaries of the unit lie between them",
     ),
     typed(
         &["date_sub", "datesub"],
@@ -332,7 +341,7 @@ static OTHERS: [Signature; 40] = [
         Null,
         Never,
         time::temporal,
-        "how many whole units lie between",
+        "how many whole units lie between them",
     ),
     typed(
         &["time_bucket"],
@@ -369,11 +378,11 @@ static OTHERS: [Signature; 40] = [
 ];
 
 const fn part_of_time(names: &'static [&'static str]) -> Signature {
-    typed(names, (WHEN, "BIGINT"), Null, Never, time::temporal, "the part of that name")
+    typed(names, (WHEN, "BIGINT"), Null, Never, time::temporal, "the part that it is named after")
 }
 
 const fn interval(names: &'static [&'static str]) -> Signature {
-    typed(names, ("n", "INTERVAL"), Null, OnSome, time::interval_of, "so many of the unit; also INTERVAL (n) HOURS")
+    typed(names, ("n", "INTERVAL"), Null, OnSome, time::interval_of, "n of that unit; also INTERVAL (n) HOURS")
 }
 
 /// All functions that can be written, in the order of the documentation.

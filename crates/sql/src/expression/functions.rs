@@ -18,7 +18,7 @@ fn refused(name: &str) -> Option<Problem> {
         | "get_current_timestamp"
         | "transaction_timestamp" => "use the row's own time: the stream's time column, or _time",
         "random" | "setseed" => "derive it from the row, e.g. from a key",
-        "uuid" | "gen_random_uuid" | "uuidv4" | "uuidv7" => "use a column of the row that names it, or row_position()",
+        "uuid" | "gen_random_uuid" | "uuidv4" | "uuidv7" => "use a column that identifies the row",
         _ => return None,
     };
     let problem = Problem::new(format!("{name}() is refused: a replay could not give the same rows"));

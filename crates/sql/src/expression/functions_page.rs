@@ -8,12 +8,12 @@ use std::fmt::Write;
 const INTRODUCTION: &str = "\
 # Functions
 
-This page is made of the tables in `crates/sql/src/expression`; a test compares them.
+This page is generated from the tables in `crates/sql/src/expression`; a test compares them.
 Answers are DuckDB's; [where they differ](sql-differences.md) says why.
 
 ## Aggregates
 
-They stand in a window, or in a subquery over another stream.
+They are used in a window, or in a subquery over another stream.
 Values that are NULL do not count; where none is left the result is NULL, except of `count`.
 
 | function | takes | gives | |

@@ -1,5 +1,6 @@
 //! The columns that an expression may name, and what is said when it is wrong.
 
+use crate::nearest::nearest;
 use arrow::datatypes::DataType;
 use sqlparser::ast::Ident;
 use sqlparser::tokenizer::Span;
@@ -176,37 +177,13 @@ pub(crate) fn suggest<'a>(problem: Problem, name: &str, known: impl Iterator<Ite
     let mut known: Vec<&str> = known.collect();
     known.sort_unstable();
     known.dedup();
-    let wanted = name.to_lowercase();
-    let nearest = known.iter().map(|candidate| (distance(&wanted, &candidate.to_lowercase()), *candidate)).min();
-    let problem = match nearest {
-        Some((steps, candidate)) if steps <= 1 + wanted.chars().count() / 3 => {
-            problem.hint(format!("did you mean \"{candidate}\"?"))
-        }
-        _ => problem,
+    let problem = match nearest(name, known.iter().copied()) {
+        Some(near) => problem.hint(format!("did you mean \"{near}\"?")),
+        None => problem,
     };
     if known.is_empty() || known.len() > 20 {
         problem
     } else {
         problem.expected(format!("one of {}", known.join(", ")))
     }
-}
-
-/// How many letters must be added, removed, changed or swapped with their neighbour.
-fn distance(left: &str, right: &str) -> usize {
-    let (left, right): (Vec<char>, Vec<char>) = (left.chars().collect(), right.chars().collect());
-    let mut before: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=right.len()).collect();
-    for row in 1..=left.len() {
-        let mut next = vec![row];
-        for column in 1..=right.len() {
-            let changed = usize::from(left[row - 1] != right[column - 1]);
-            let mut best = (last[column - 1] + changed).min(last[column] + 1).min(next[column - 1] + 1);
-            if row > 1 && column > 1 && left[row - 1] == right[column - 2] && left[row - 2] == right[column - 1] {
-                best = best.min(before[column - 2] + 1);
-            }
-            next.push(best);
-        }
-        before = std::mem::replace(&mut last, next);
-    }
-    last[right.len()]
 }

@@ -95,6 +95,11 @@ fn part(name: &str) -> Result<Part, Problem> {
 }
 
 impl Part {
+    /// A name by which it can be asked for.
+    fn name(self) -> &'static str {
+        PARTS.iter().find(|(_, part)| *part == self).map_or("part", |(name, _)| name)
+    }
+
     /// The length of units that have one.
     fn micros(self) -> Option<i64> {
         Some(match self {
@@ -261,8 +266,9 @@ fn date_part(part: Part, value: Bound) -> Result<Bound, Problem> {
     let nullable = value.nullable;
     if value.data_type == LENGTH {
         if part.of_length(0).is_none() {
-            return Err(Problem::new(format!("an interval has no {part:?}").to_lowercase())
-                .hint("write epoch(x) for its seconds"));
+            return Err(
+                Problem::new(format!("an interval has no {}", part.name())).hint("write epoch(x) for its seconds")
+            );
         }
         return total("part of interval", vec![value], Int64, nullable, move |arguments, rows| {
             each::<D, Int64Type>(&arguments[0], rows, |micros| part.of_length(micros).unwrap_or(0))

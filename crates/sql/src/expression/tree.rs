@@ -319,7 +319,7 @@ fn unary(op: &Op, value: Bound) -> Result<Bound, Problem> {
         Op::IsNull { negated } => compare::null_test(value, !negated),
         Op::Arm(arms) => arm(arms, value),
         Op::Is { wanted, negated } => compare::truth(value, *wanted, *negated),
-        other => Err(Problem::new(format!("{other:?} is no operator of one argument"))),
+        _ => Err(Problem::new("an operator has one argument, expected two")),
     }
 }
 

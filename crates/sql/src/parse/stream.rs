@@ -218,7 +218,7 @@ fn delay(column: &Name, expression: &Expr, start: Span) -> Outcome<Length> {
         Expr::BinaryOp { left, op: BinaryOperator::Minus, right } if is_column(left) => {
             let length = interval::literal(right)?;
             if length.0 < 0 {
-                return Fault::new(span_of(right.as_ref()), "the delay of a watermark is not negative")
+                return Fault::new(span_of(right.as_ref()), "the delay of a watermark cannot be negative")
                     .within(start)
                     .err();
             }
@@ -238,7 +238,7 @@ pub(crate) fn length(reader: &mut TokenReader) -> Outcome<Length> {
     let expression = reader.expression()?;
     let length = interval::literal(&expression).map_err(|fault| Box::new(fault.within(start)))?;
     if length.0 <= 0 {
-        return Fault::new(span_of(&expression), "the interval has to be longer than nothing")
+        return Fault::new(span_of(&expression), "the interval must be longer than zero")
             .found(expression.to_string())
             .within(start)
             .err();

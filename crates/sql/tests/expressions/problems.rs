@@ -8,8 +8,8 @@ use sql::expression::{ColumnId, Place, Scope, ScopeColumn, constant, interval_mi
 /// Expression, the text at its place, a part of the message, a part of the hint.
 const WRONG: [(&str, &str, &str, &str); 29] = [
     ("lenght(t)", "lenght", "no function is named \"lenght\"", "did you mean \"length\"?"),
-    ("i + nn", "nn", "no column is named \"nn\"", "did you mean \"n\"?"),
-    ("y.i + 1", "y", "no stream or view is named \"y\"", "did you mean \"x\"?"),
+    ("i + nn", "nn", "no column is named \"nn\"", ""),
+    ("y.i + 1", "y", "no stream or view is named \"y\"", ""),
     ("x.tss", "tss", "no column is named \"tss\"", "did you mean \"ts\"?"),
     ("t + 1", "t + 1", "no operator TEXT + INTEGER", "cast the text to a number"),
     ("f * 2", "f * 2", "no operator BOOLEAN * INTEGER", "x::INT"),
@@ -18,8 +18,8 @@ const WRONG: [(&str, &str, &str, &str); 29] = [
     ("now()", "now", "now() is refused", "the row's own time"),
     ("ts > current_timestamp", "current_timestamp", "current_timestamp() is refused", "the row's own time"),
     ("random() < 0.5", "random", "random() is refused", "derive it from the row"),
-    ("uuid()", "uuid", "uuid() is refused", "row_position()"),
-    ("gen_random_uuid()", "gen_random_uuid", "is refused", "row_position()"),
+    ("uuid()", "uuid", "uuid() is refused", "a column that identifies the row"),
+    ("gen_random_uuid()", "gen_random_uuid", "is refused", "a column that identifies the row"),
     ("sum(i)", "sum", "sum is an aggregate", "OVER"),
     ("count(*) OVER ()", "count", "over a window cannot stand here", "SELECT list"),
     ("i IN (SELECT 1)", "i IN (SELECT 1", "a subquery cannot stand here", "SELECT list"),
