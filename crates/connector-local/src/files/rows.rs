@@ -260,8 +260,7 @@ fn json_rows(lines: &mut Lines, decode: &JsonDecode, rows_max: usize) -> Result<
     // The beginning of a row that is too long may be a whole object.
     let too_long = taken.iter().enumerate().filter(|(_, line)| line.is_too_long).map(|(row, _)| (row, too_long()));
     let wrong = wrong.into_iter().filter(|(row, _)| !taken[*row].is_too_long).chain(too_long);
-    let told =
-        |(row, why): (usize, String)| WrongRow { row, why, text: payloads[row].to_vec(), message: None };
+    let told = |(row, why): (usize, String)| WrongRow { row, why, text: payloads[row].to_vec(), message: None };
     let wrong = wrong.map(told).collect();
     let lines = taken.iter().map(|line| line.number).collect();
     let trimmed = |line: Line| match line.content().trim_ascii() {
