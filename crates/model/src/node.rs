@@ -114,7 +114,7 @@ pub fn same_length(name: &str, found: usize, expected: usize, of: &str) -> Check
 
 /// Sizes or places as a message lists them.
 pub fn listed<T: ToString>(numbers: &[T]) -> String {
-    numbers.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
+    format!("[{}]", numbers.iter().map(T::to_string).collect::<Vec<_>>().join(", "))
 }
 
 /// Shortens what a file says so that it fits into a message.
