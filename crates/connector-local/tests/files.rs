@@ -187,7 +187,7 @@ fn parquet_files_that_differ_or_are_damaged() {
     assert!(message.ends_with("column \"n\" is BIGINT in the first, TEXT in the second; declare it"), "{message}");
     write(folder.path(), "b.parquet", "PAR1 nonsense");
     let message = failed(open("*.parquet", folder.path(), &[]));
-    assert!(message.contains("b.parquet\" is no Parquet file, or its footer is damaged"), "{message}");
+    assert!(message.contains("b.parquet\" is not a Parquet file, or its footer is damaged"), "{message}");
     let path = folder.path().join("a.parquet");
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[4..30].fill(0xff);
@@ -310,9 +310,6 @@ fn json_lines() {
         (rows.column_by_name("nothing").unwrap().null_count(), rows.column_by_name("_error").unwrap().null_count()),
         (3, 3)
     );
-    let kept = files.json_lines(0).unwrap().unwrap().collect::<Result<Vec<_>>>().unwrap();
-    let expected: Vec<&[u8]> = lines.lines().filter(|line| !line.is_empty()).map(str::as_bytes).collect();
-    assert_eq!(kept, expected);
 }
 
 #[test]
@@ -480,7 +477,6 @@ fn a_line_that_is_too_long_is_one_bad_row() {
         assert!(errors[row].starts_with(&expected), "{errors:?}");
     }
     assert_eq!([&errors[0], &errors[1], &errors[5]], ["-", "-", "-"]);
-    assert_eq!(files.json_lines(0).unwrap().unwrap().count(), 6);
 }
 
 #[test]

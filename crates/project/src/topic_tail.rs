@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::open::Project;
 use connector_local::Watch;
-use dataflow::{Error, Message, Result};
+use dataflow::{Error, Message, Result, Topic};
 use sql::Stream;
 
 impl Project {

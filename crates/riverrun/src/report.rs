@@ -64,9 +64,7 @@ fn advice(error: &Error, has_begun: bool) -> Option<&'static str> {
             "what was committed is whole; when what is named above works again, run the job with --fresh, which starts it \
              over",
         ),
-        ErrorKind::Unavailable => {
-            Some("nothing was lost; run the command again when what is named above works again")
-        }
+        ErrorKind::Unavailable => Some("nothing was lost; run the command again when what is named above works again"),
         ErrorKind::Corrupt if has_begun => Some(
             "what was committed is whole; put the file named above back from a copy, or take what reads it out of the \
              project, and run the job with --fresh, which starts it over",

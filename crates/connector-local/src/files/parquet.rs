@@ -64,7 +64,8 @@ impl Footers {
 fn footer(path: &Path) -> Result<(File, ArrowReaderMetadata)> {
     let file = File::open(path).map_err(|e| io_error("open", path, e))?;
     let damaged = |why: Damage| {
-        Error::corrupt(format!("\"{}\" is not a Parquet file, or its footer is damaged", path.display())).with_source(why)
+        Error::corrupt(format!("\"{}\" is not a Parquet file, or its footer is damaged", path.display()))
+            .with_source(why)
     };
     let load = || {
         let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new());

@@ -149,7 +149,8 @@ proptest! {
             format!("greatest(({text})::TEXT, 'a')"),
             format!("concat(({text})::TEXT, 'a')"),
         ] {
-            prop_assert_eq!(failed_of(&around), Some(failed.clone()), "{}", around);
+            let of_all = failed_of(&around);
+            prop_assert_eq!(of_all.as_ref(), Some(&failed), "{}", around);
         }
     }
 }
