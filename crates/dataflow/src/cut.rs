@@ -1,6 +1,8 @@
 //! Cuts a job graph into stages: what lies between two exchanges and can run as one chain.
 
 use crate::{Edge, Exchange, JobGraph, NodeKind, Port};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashSet};
 
 /// Where rows leave a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +33,7 @@ pub struct StagePlan {
 /// wait for itself there. A source is no part of a stage: its readers are.
 pub fn stages(graph: &JobGraph) -> Vec<StagePlan> {
     let single = singles(graph);
-    let mut cut = Cut { graph, stage: (0..graph.nodes.len()).collect() };
+    let mut cut = Cut::new(graph);
     for (node, taker) in graph.nodes.iter().enumerate() {
         for edge in taker.inputs.iter().filter(|edge| edge.exchange == Exchange::Forward) {
             if !is_source(graph, edge.from) && single[edge.from] == single[node] {
@@ -39,8 +41,13 @@ pub fn stages(graph: &JobGraph) -> Vec<StagePlan> {
             }
         }
     }
+    let mut takers: Vec<Vec<(usize, Port)>> = vec![Vec::new(); graph.nodes.len()];
+    for (node, taker) in graph.nodes.iter().enumerate() {
+        taker.inputs.iter().for_each(|edge| takers[edge.from].push((node, edge.port)));
+    }
     let plan = |stage: usize| {
-        let nodes: Vec<usize> = (0..graph.nodes.len()).filter(|&node| cut.stage[node] == stage).collect();
+        let mut nodes = cut.members[stage].clone();
+        nodes.sort_unstable();
         let (mut inputs, mut outlets) = (Vec::<Edge>::new(), Vec::new());
         for &node in &nodes {
             for edge in graph.nodes[node].inputs.iter().filter(|edge| cut.stage[edge.from] != stage) {
@@ -48,12 +55,8 @@ pub fn stages(graph: &JobGraph) -> Vec<StagePlan> {
                     inputs.push(edge.clone());
                 }
             }
-            let leaves = |port: &&Port| {
-                let leads_out = |(taker, other): (usize, &crate::Node)| {
-                    cut.stage[taker] != stage && other.inputs.iter().any(|e| e.from == node && e.port == **port)
-                };
-                graph.nodes.iter().enumerate().any(leads_out)
-            };
+            let leaves =
+                |port: &&Port| takers[node].iter().any(|(taker, other)| cut.stage[*taker] != stage && other == *port);
             outlets.extend(graph.nodes[node].ports.iter().filter(leaves).map(|&port| Outlet::Port(node, port)));
             if matches!(graph.nodes[node].kind, NodeKind::Sink(_)) {
                 outlets.push(Outlet::Sink(node));
@@ -62,7 +65,7 @@ pub fn stages(graph: &JobGraph) -> Vec<StagePlan> {
         let single = single[nodes[0]];
         StagePlan { nodes, inputs, outlets, single }
     };
-    cut.order().into_iter().map(plan).collect()
+    cut.order(graph).into_iter().map(plan).collect()
 }
 
 /// Whether a node reads a stream.
@@ -84,60 +87,105 @@ fn singles(graph: &JobGraph) -> Vec<bool> {
     single
 }
 
-struct Cut<'a> {
-    graph: &'a JobGraph,
-    // Per node the stage that it is in, named by the least node that began it.
+/// Nodes in stages. Invariant: no path leads out of a stage and back.
+struct Cut {
+    // Per node the stage that it is in, named by its least node.
     stage: Vec<usize>,
+    // What follows is by stage; of a name that no stage has any more it is empty.
+    members: Vec<Vec<usize>>,
+    // The edges that leave it: the node that takes them, and whether they are forward ones.
+    takers: Vec<Vec<(usize, bool)>>,
+    // Its place in `ranks`.
+    rank: Vec<usize>,
+    // Stages in an order in which each comes after those that it takes rows from, so that a search between two stages
+    // looks only at what lies between them.
+    ranks: Vec<Option<usize>>,
 }
 
-impl Cut<'_> {
-    /// Puts two nodes' stages together, if no path leads out of the stage and back.
-    fn join(&mut self, one: usize, other: usize) {
-        let (keep, gone) = (self.stage[one].min(self.stage[other]), self.stage[one].max(self.stage[other]));
-        let before = self.stage.clone();
-        self.stage.iter_mut().filter(|stage| **stage == gone).for_each(|stage| *stage = keep);
-        if self.returns_to(keep) {
-            self.stage = before;
+impl Cut {
+    /// Every node in a stage of its own.
+    fn new(graph: &JobGraph) -> Cut {
+        let nodes = graph.nodes.len();
+        let mut takers: Vec<Vec<(usize, bool)>> = vec![Vec::new(); nodes];
+        for (node, taker) in graph.nodes.iter().enumerate() {
+            let edges = taker.inputs.iter();
+            edges.for_each(|edge| takers[edge.from].push((node, edge.exchange == Exchange::Forward)));
+        }
+        Cut {
+            stage: (0..nodes).collect(),
+            members: (0..nodes).map(|node| vec![node]).collect(),
+            takers,
+            rank: (0..nodes).collect(),
+            ranks: (0..nodes).map(Some).collect(),
         }
     }
 
-    /// The stages that take rows of a stage.
-    fn behind(&self, stage: usize) -> Vec<usize> {
-        let mut behind = Vec::new();
-        for (node, taker) in self.graph.nodes.iter().enumerate() {
-            for edge in &taker.inputs {
-                if self.stage[edge.from] == stage && (self.stage[node] != stage || edge.exchange != Exchange::Forward) {
-                    behind.push(self.stage[node]);
+    /// Puts the stages of two nodes that a forward edge joins together, if no path leads out of the stage and back.
+    fn join(&mut self, from: usize, node: usize) {
+        let (above, below) = (self.stage[from], self.stage[node]);
+        if above == below {
+            return;
+        }
+        let Some(between) = self.reached_before(above, below) else { return };
+        let (keep, gone) = (above.min(below), above.max(below));
+        let members = std::mem::take(&mut self.members[gone]);
+        members.iter().for_each(|&node| self.stage[node] = keep);
+        self.members[keep].extend(members);
+        let takers = std::mem::take(&mut self.takers[gone]);
+        self.takers[keep].extend(takers);
+        let stage = &self.stage;
+        self.takers[keep].retain(|&(taker, _)| stage[taker] != keep);
+        self.rank_again((above, below), keep, &between);
+    }
+
+    /// The stages between two in rank that the rows of the first reach; `None` when they come to the second on the way,
+    /// or over an edge that leaves a stage.
+    fn reached_before(&self, above: usize, below: usize) -> Option<HashSet<usize>> {
+        let (mut open, mut seen) = (vec![above], HashSet::new());
+        while let Some(at) = open.pop() {
+            for &(taker, is_forward) in &self.takers[at] {
+                let next = self.stage[taker];
+                if next == below && (at != above || !is_forward) {
+                    return None;
+                }
+                if self.rank[next] < self.rank[below] && seen.insert(next) {
+                    open.push(next);
                 }
             }
         }
-        behind
+        Some(seen)
     }
 
-    fn returns_to(&self, stage: usize) -> bool {
-        let (mut open, mut seen) = (self.behind(stage), Vec::new());
-        while let Some(next) = open.pop() {
-            if next == stage {
-                return true;
-            }
-            if !seen.contains(&next) {
-                seen.push(next);
-                open.extend(self.behind(next));
-            }
+    /// Ranks the stage that two have become: after what feeds the second, before what the first feeds.
+    fn rank_again(&mut self, (above, below): (usize, usize), joined: usize, after: &HashSet<usize>) {
+        let (first, last) = (self.rank[above], self.rank[below]);
+        let others = self.ranks[first + 1..last].iter().flatten().copied();
+        let (later, sooner): (Vec<usize>, Vec<usize>) = others.partition(|other| after.contains(other));
+        self.ranks[first..=last].fill(None);
+        let places = (first..=last).rev();
+        let stages = later.into_iter().rev().chain([joined]).chain(sooner.into_iter().rev());
+        for (place, stage) in places.zip(stages) {
+            (self.ranks[place], self.rank[stage]) = (Some(stage), place);
         }
-        false
     }
 
-    /// The stages in an order in which each comes after those that it takes rows from.
-    fn order(&self) -> Vec<usize> {
-        let mut left: Vec<usize> = (0..self.graph.nodes.len())
-            .filter(|&node| self.stage[node] == node && !is_source(self.graph, node))
-            .collect();
+    /// The stages in an order in which each comes after those that it takes rows from: of those that can be next the one
+    /// with the least name.
+    fn order(&self, graph: &JobGraph) -> Vec<usize> {
+        let stages = || (0..self.stage.len()).filter(|&node| self.stage[node] == node && !is_source(graph, node));
+        let mut feeders = vec![0_usize; self.stage.len()];
+        stages().for_each(|stage| self.takers[stage].iter().for_each(|&(taker, _)| feeders[self.stage[taker]] += 1));
+        let mut next: BinaryHeap<Reverse<usize>> = stages().filter(|&stage| feeders[stage] == 0).map(Reverse).collect();
         let mut order = Vec::new();
-        while !left.is_empty() {
-            let waits = |stage: usize| left.iter().any(|&other| other != stage && self.behind(other).contains(&stage));
-            let next = left.iter().position(|&stage| !waits(stage)).unwrap_or(0);
-            order.push(left.remove(next));
+        while let Some(Reverse(stage)) = next.pop() {
+            order.push(stage);
+            for &(taker, _) in &self.takers[stage] {
+                let fed = self.stage[taker];
+                feeders[fed] -= 1;
+                if feeders[fed] == 0 {
+                    next.push(Reverse(fed));
+                }
+            }
         }
         order
     }
@@ -148,6 +196,7 @@ mod tests {
     use super::*;
     use crate::{Error, Node, Output};
     use arrow::datatypes::Schema;
+    use proptest::prelude::*;
     use std::sync::Arc;
 
     fn node(kind: NodeKind, inputs: Vec<Edge>) -> Node {
@@ -230,5 +279,86 @@ mod tests {
         let stages = stages(&graph);
         assert_eq!(nodes(&stages), [vec![1, 2, 3]]);
         assert_eq!(stages[0].inputs, [hash(0)]);
+    }
+
+    #[test]
+    fn a_long_chain_is_cut_at_once() {
+        for exchange in [Exchange::Forward, Exchange::Hash(vec![0])] {
+            let views = 4000;
+            let mut steps = vec![source(), step(vec![forward(0)])];
+            steps.extend((1..views).map(|from| step(vec![on(from, exchange.clone())])));
+            steps.push(sink((1..=views).map(letters).collect()));
+            let graph = JobGraph { nodes: steps };
+            let is_one = exchange == Exchange::Forward;
+            assert_eq!(stages(&graph).len(), if is_one { 1 } else { views });
+        }
+    }
+
+    /// The same cut by trying every path.
+    fn naive(graph: &JobGraph) -> Vec<Vec<usize>> {
+        let (single, count) = (singles(graph), graph.nodes.len());
+        let mut stage: Vec<usize> = (0..count).collect();
+        let takers = |stage: &[usize], of: usize| {
+            let mut takers = Vec::new();
+            for (node, taker) in graph.nodes.iter().enumerate() {
+                for edge in taker.inputs.iter().filter(|edge| stage[edge.from] == of) {
+                    if stage[node] != of || edge.exchange != Exchange::Forward {
+                        takers.push(stage[node]);
+                    }
+                }
+            }
+            takers
+        };
+        for (node, taker) in graph.nodes.iter().enumerate() {
+            for edge in taker.inputs.iter().filter(|edge| edge.exchange == Exchange::Forward) {
+                if is_source(graph, edge.from) || single[edge.from] != single[node] {
+                    continue;
+                }
+                let (keep, gone) = (stage[edge.from].min(stage[node]), stage[edge.from].max(stage[node]));
+                let joined: Vec<usize> = stage.iter().map(|&of| if of == gone { keep } else { of }).collect();
+                let (mut open, mut seen) = (takers(&joined, keep), HashSet::new());
+                while let Some(next) = open.pop() {
+                    if seen.insert(next) {
+                        open.extend(takers(&joined, next));
+                    }
+                }
+                if !seen.contains(&keep) {
+                    stage = joined;
+                }
+            }
+        }
+        let mut left: Vec<usize> = (0..count).filter(|&node| stage[node] == node && !is_source(graph, node)).collect();
+        let mut order = Vec::new();
+        while !left.is_empty() {
+            let waits = |of: usize| left.iter().any(|&other| other != of && takers(&stage, other).contains(&of));
+            let next = left.iter().position(|&of| !waits(of)).expect("some stage waits for none");
+            order.push(left.remove(next));
+        }
+        order.iter().map(|&of| (0..count).filter(|&node| stage[node] == of).collect()).collect()
+    }
+
+    fn any_graph() -> impl Strategy<Value = JobGraph> {
+        let edge = (any::<prop::sample::Index>(), 0..6_u8);
+        proptest::collection::vec(proptest::collection::vec(edge, 0..4), 1..16).prop_map(|all| {
+            let mut nodes = vec![source(), source()];
+            for edges in all {
+                let exchange = |kind| match kind {
+                    0 => Exchange::Hash(vec![0]),
+                    1 => Exchange::Single,
+                    _ => Exchange::Forward,
+                };
+                let inputs: Vec<Edge> =
+                    edges.iter().map(|(from, kind)| on(from.index(nodes.len()), exchange(*kind))).collect();
+                nodes.push(if inputs.is_empty() { source() } else { step(inputs) });
+            }
+            JobGraph { nodes }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn stages_are_those_that_a_search_of_every_path_finds(graph in any_graph()) {
+            prop_assert_eq!(nodes(&stages(&graph)), naive(&graph));
+        }
     }
 }

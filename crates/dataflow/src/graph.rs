@@ -2,6 +2,7 @@
 
 use crate::{Error, KeyGroups, Operator, Port, Result};
 use arrow::datatypes::SchemaRef;
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -92,7 +93,7 @@ impl fmt::Debug for Node {
 /// Where the rows of a source go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meeting {
-    /// The sources that reach a step which this one reaches too, itself among them; ascending.
+    /// The sources whose main rows reach a step which this one's reach too, itself among them; ascending.
     pub streams: Vec<usize>,
     /// The nodes of the steps that it reaches; ascending.
     pub steps: Vec<usize>,
@@ -107,21 +108,34 @@ pub struct JobGraph {
 
 impl JobGraph {
     /// Per source, in the order of the sources: which steps its rows reach, and which sources meet it there. An output
-    /// writes rows as they come: in it none waits for another.
+    /// writes rows as they come: in it none waits for another. Neither does one wait in the merge that orders removed
+    /// rows for a topic: a quiet stream may hold back the dead letters of another, but not its main rows.
     pub fn meetings(&self) -> Vec<Meeting> {
         let reach = self.sources_by_node();
+        let removed = self.takes_removed_rows();
         let steps: Vec<usize> =
             (0..self.nodes.len()).filter(|&node| matches!(self.nodes[node].kind, NodeKind::Step(_))).collect();
         let sources = self.nodes.iter().filter(|node| matches!(node.kind, NodeKind::Source(_))).count();
         let of = |source: usize| {
             let steps: Vec<usize> = steps.iter().copied().filter(|&step| reach[step].contains(&source)).collect();
-            let mut streams: Vec<usize> = steps.iter().flat_map(|&step| reach[step].iter().copied()).collect();
+            let places = steps.iter().filter(|&&step| !removed[step]);
+            let mut streams: Vec<usize> = places.flat_map(|&step| reach[step].iter().copied()).collect();
             streams.push(source);
             streams.sort_unstable();
             streams.dedup();
             Meeting { streams, steps }
         };
         (0..sources).map(of).collect()
+    }
+
+    /// Per node whether it takes nothing but removed rows: bad ones and late ones.
+    fn takes_removed_rows(&self) -> Vec<bool> {
+        let mut removed: Vec<bool> = Vec::new();
+        for node in &self.nodes {
+            let is_removed = |edge: &Edge| [Port::LATE, Port::DEAD_LETTER].contains(&edge.port) || removed[edge.from];
+            removed.push(!node.inputs.is_empty() && node.inputs.iter().all(is_removed));
+        }
+        removed
     }
 
     /// Per node the sources that reach it, by their place among the sources; ascending.
@@ -143,6 +157,8 @@ impl JobGraph {
     /// Refuses edges that point forwards, edges from ports that put nothing out, and ports that no edge leaves from:
     /// their rows would vanish.
     pub fn check(&self) -> Result<()> {
+        let edges = || self.nodes.iter().flat_map(|node| &node.inputs);
+        let taken: HashSet<(usize, Port)> = edges().map(|edge| (edge.from, edge.port)).collect();
         for (at, node) in self.nodes.iter().enumerate() {
             for edge in &node.inputs {
                 if edge.from >= at {
@@ -156,10 +172,7 @@ impl JobGraph {
                     )));
                 }
             }
-            let has_edge = |port: Port| {
-                self.nodes.iter().flat_map(|node| &node.inputs).any(|edge| edge.from == at && edge.port == port)
-            };
-            if let Some(port) = node.ports.iter().find(|&&port| !has_edge(port)) {
+            if let Some(port) = node.ports.iter().find(|&&port| !taken.contains(&(at, port))) {
                 return Err(Error::internal(format!(
                     "node {} puts rows out at port {}, and no edge takes them",
                     node.name, port.0
@@ -202,6 +215,23 @@ mod tests {
         let meeting = |streams: &[usize], steps: &[usize]| Meeting { streams: streams.into(), steps: steps.into() };
         let expected = [meeting(&[0, 1], &[3, 5, 6]), meeting(&[0, 1, 2], &[3, 4, 5, 6]), meeting(&[1, 2], &[4])];
         assert_eq!(JobGraph { nodes }.meetings(), expected);
+    }
+
+    #[test]
+    fn streams_whose_removed_rows_share_a_topic_do_not_meet_in_its_merge() {
+        let source = || node("s", NodeKind::Source(String::new()), vec![Port::MAIN], &[]);
+        let step = |from: &[(usize, Port)]| {
+            let never: MakeOperator = Arc::new(|_| Err(Error::internal("nothing is run here")));
+            node("n", NodeKind::Step(never), vec![Port::MAIN], from)
+        };
+        // A filter after each source; their dead letters and the late rows of the first go through merge 4.
+        let letters = [(2, Port::DEAD_LETTER), (3, Port::DEAD_LETTER), (0, Port::LATE)];
+        let mut nodes = vec![source(), source(), step(&[(0, Port::MAIN)]), step(&[(1, Port::MAIN)]), step(&letters)];
+        let topic = NodeKind::Sink(Output::Topic("letters".to_owned()));
+        nodes.push(node("into letters", topic, vec![], &[(4, Port::MAIN)]));
+        // Whoever joins still joins no lower than the merge has come.
+        let meeting = |streams: &[usize], steps: &[usize]| Meeting { streams: streams.into(), steps: steps.into() };
+        assert_eq!(JobGraph { nodes }.meetings(), [meeting(&[0], &[2, 4]), meeting(&[1], &[3, 4])]);
     }
 
     fn refused(ports: Vec<Port>, from: &[(usize, Port)]) -> Option<String> {

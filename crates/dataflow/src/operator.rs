@@ -111,7 +111,10 @@ impl Fates {
 pub struct Context {
     groups: KeyGroups,
     room: usize,
+    room_bytes: usize,
     emitted: Vec<(Port, Batch)>,
+    // So many of the batches that were put out are taken off the room in bytes.
+    measured: usize,
     fates: Fates,
     state_bytes: usize,
 }
@@ -119,7 +122,8 @@ pub struct Context {
 impl Context {
     /// A context of an operator that holds some key groups.
     pub fn new(groups: KeyGroups) -> Self {
-        Context { groups, room: 0, emitted: Vec::new(), fates: Fates::default(), state_bytes: 0 }
+        let (emitted, fates) = (Vec::new(), Fates::default());
+        Context { groups, room: 0, room_bytes: 0, emitted, measured: 0, fates, state_bytes: 0 }
     }
 
     /// The key groups that this instance of the operator holds.
@@ -130,6 +134,25 @@ impl Context {
     /// How many rows may still be put out on all ports together in this call.
     pub fn room(&self) -> usize {
         self.room
+    }
+
+    /// How many bytes of rows may still be put out on the main port in this call. Only operators that release what they
+    /// hold ask: others put out what they were just given.
+    pub fn room_bytes(&mut self) -> usize {
+        let main = self.emitted[self.measured..].iter().filter(|(port, _)| *port == Port::MAIN);
+        let bytes: usize = main.map(|(_, batch)| batch.bytes()).sum();
+        self.measured = self.emitted.len();
+        self.room_bytes = self.room_bytes.saturating_sub(bytes);
+        self.room_bytes
+    }
+
+    /// How many rows of about so many bytes may still be put out in this call. While there is room for a byte there is
+    /// room for a row, so that a row of any size goes on.
+    pub fn room_for(&mut self, row_bytes: usize) -> usize {
+        match self.room_bytes() {
+            0 => 0,
+            bytes => (bytes / row_bytes.max(1)).max(1).min(self.room),
+        }
     }
 
     /// Puts rows out. Empty batches vanish. Never more rows than there is room for on the main port.
@@ -159,9 +182,9 @@ impl Context {
         self.state_bytes = bytes;
     }
 
-    /// For hosts: gives room for a call.
-    pub fn set_room(&mut self, rows: usize) {
-        self.room = rows;
+    /// For hosts: gives room for a call, in rows and in bytes; both more than zero.
+    pub fn set_room(&mut self, rows: usize, bytes: usize) {
+        (self.room, self.room_bytes) = (rows, bytes);
     }
 
     /// For hosts: what was put out and not taken yet.
@@ -171,6 +194,7 @@ impl Context {
 
     /// For hosts: takes what was put out, in the order in which it was.
     pub fn take_emitted(&mut self) -> Vec<(Port, Batch)> {
+        self.measured = 0;
         std::mem::take(&mut self.emitted)
     }
 

@@ -18,7 +18,8 @@ use std::sync::Arc;
 pub struct Budget {
     /// Rows that one call of an operator takes and puts out at most; a call of the stage ends when an outlet has as many.
     pub rows: usize,
-    /// A call of the stage ends when an outlet has so many bytes.
+    /// Bytes of rows that one call of an operator releases of what it holds, or a row more; a call of the stage ends
+    /// when an outlet has as many.
     pub bytes: usize,
 }
 
@@ -388,7 +389,7 @@ impl Stage {
                 Call::Advance(_, reached) => *watermark = reached,
             },
             Kind::Step(operator) => {
-                cx.set_room(room);
+                cx.set_room(room, self.budget.bytes);
                 let progress = match &call {
                     Call::Process(_, input, batch) => operator.process(*input, batch, cx)?,
                     Call::Advance(_, reached) => operator.advance(*reached, cx)?,
@@ -461,7 +462,7 @@ impl StageNode {
 /// Hands on the rows after the start of a sink.
 fn write(cx: &mut Context, batch: Batch, after: EventTime) -> Result<()> {
     cx.count(Fate::In, batch.rows());
-    cx.set_room(batch.rows());
+    cx.set_room(batch.rows(), usize::MAX);
     if batch.times().iter().all(|&time| EventTime(time) > after) {
         cx.emit(Port::MAIN, batch);
         return Ok(());

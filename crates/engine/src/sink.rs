@@ -57,6 +57,7 @@ pub struct SinkQueue {
     busy_since: AtomicI64,
     worker: Arc<Caller>,
     memory_max: usize,
+    spill_max: usize,
 }
 
 struct Items {
@@ -95,6 +96,7 @@ impl SinkQueue {
             busy_since: AtomicI64::new(i64::MAX),
             worker,
             memory_max,
+            spill_max: SPILL_BYTES,
         }
     }
 
@@ -167,8 +169,9 @@ impl SinkQueue {
         Some(group)
     }
 
+    /// Rows pass the bound in memory only where the disk takes none; else it is what lies on disk that counts.
     fn room(&self, items: &Items) -> bool {
-        items.memory <= self.memory_max || (!items.disk_full && items.spilled < SPILL_BYTES)
+        if items.disk_full { items.memory <= self.memory_max } else { items.spilled < self.spill_max }
     }
 
     fn items(&self) -> MutexGuard<'_, Items> {
@@ -266,5 +269,79 @@ impl SinkWriter {
         self.sink.write(&rows)?;
         self.written.fetch_add(rows.rows() as i64, Relaxed);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mailbox::Mailbox;
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+    use dataflow::RowOrder;
+    use std::path::Path;
+
+    fn batch(time: i64) -> Batch {
+        let values: ArrayRef = Arc::new(Int64Array::from(vec![time; ALONE_ROWS]));
+        let columns = RecordBatch::try_from_iter([("value", values)]).unwrap();
+        Batch::new(columns, vec![time; ALONE_ROWS], vec![RowOrder::default(); ALONE_ROWS]).unwrap()
+    }
+
+    /// A queue with room for two batches in memory, and for three on disk.
+    fn queue(mailbox: &Mailbox, folder: &Path) -> SinkQueue {
+        let bytes = batch(0).bytes();
+        let whole = SinkQueue::new(mailbox.caller().clone(), 1, folder.to_owned());
+        SinkQueue { memory_max: 2 * bytes, spill_max: 3 * bytes, ..whole }
+    }
+
+    fn fill(queue: &SinkQueue, from: i64) -> i64 {
+        let mut next = from;
+        while queue.has_room() {
+            assert!(next < 100, "the queue takes rows without end");
+            queue.push(batch(next));
+            next += 1;
+        }
+        next
+    }
+
+    fn take(queue: &SinkQueue) -> Vec<i64> {
+        let Some(Group::Rows(items)) = queue.take(false) else { return vec![] };
+        let read = |item| match item {
+            Item::Rows(batch, _) => batch,
+            Item::Spilled(place) => place.read().unwrap(),
+            Item::Barrier(_) => panic!("no barrier was put in"),
+        };
+        items.into_iter().map(|item| read(item).times()[0]).collect()
+    }
+
+    #[test]
+    fn a_queue_is_full_when_so_much_lies_on_disk_whatever_room_there_is_in_memory() {
+        let (mailbox, folder) = (Mailbox::new(), tempfile::tempdir().unwrap());
+        let queue = queue(&mailbox, folder.path());
+        let next = fill(&queue, 0);
+        let (memory, spilled, _) = queue.waiting();
+        assert!(memory <= queue.memory_max && spilled < queue.spill_max + 2 * batch(0).bytes(), "{memory}, {spilled}");
+        // The two in memory are written first. What comes out of the call that filled the queue goes in after the rest.
+        assert_eq!([take(&queue), take(&queue)], [vec![0], vec![1]]);
+        assert!(!queue.has_room() && mailbox.take().is_none());
+        queue.push(batch(next));
+        assert_eq!(take(&queue), (2..next).collect::<Vec<_>>());
+        assert!(queue.has_room() && mailbox.take().is_some(), "the worker is called when there is room");
+        queue.push(batch(next + 1));
+        assert_eq!([take(&queue), take(&queue), take(&queue)], [vec![next], vec![next + 1], vec![]]);
+    }
+
+    #[test]
+    fn where_the_disk_takes_nothing_a_queue_is_full_beyond_its_memory() {
+        let (mailbox, folder) = (Mailbox::new(), tempfile::tempdir().unwrap());
+        let file = folder.path().join("no folder");
+        std::fs::write(&file, "").unwrap();
+        let queue = queue(&mailbox, &file);
+        assert_eq!(fill(&queue, 0), 3, "two fit, and the third is kept all the same");
+        assert!(mailbox.take().is_none());
+        assert_eq!(take(&queue), [0]);
+        assert!(queue.has_room() && mailbox.take().is_some());
+        assert_eq!(fill(&queue, 3), 4);
+        assert_eq!([take(&queue), take(&queue), take(&queue)], [vec![1], vec![2], vec![3]]);
+        assert_eq!(queue.waiting(), (0, 0, None));
     }
 }

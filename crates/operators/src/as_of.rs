@@ -386,7 +386,7 @@ impl Operator for AsOf {
         self.settle();
         self.watermark = self.watermark.max(watermark);
         while self.pending.first_time().is_some_and(|first| first <= watermark.0) {
-            let Some(batch) = self.pending.pop_until(watermark.0, cx.room()) else {
+            let Some(batch) = self.pending.pop_until(watermark.0, cx) else {
                 self.count_state(cx);
                 return Ok(Progress::More);
             };

@@ -270,7 +270,8 @@ impl Instance {
         mut call: impl FnMut(&mut dyn Operator, &mut Context) -> dataflow::Result<Progress>,
     ) {
         loop {
-            self.cx.set_room(room);
+            // Rows of any size go on, whichever of the two is used up first.
+            self.cx.set_room(room, 100 * room);
             let progress = call(self.operator.as_mut(), &mut self.cx).unwrap();
             let mut is_any = false;
             for (port, batch) in self.cx.take_emitted() {

@@ -72,8 +72,8 @@ impl Merge {
         Ok(())
     }
 
-    /// The next rows in order up to a time, at most `rows_max`.
-    fn next_chunk(&mut self, until: i64, rows_max: usize) -> Result<Batch> {
+    /// The next rows in order up to a time, at most `rows_max`, and of about `bytes_max` unless one row has more.
+    fn next_chunk(&mut self, until: i64, rows_max: usize, bytes_max: usize) -> Result<Batch> {
         let mut cursors: Vec<Cursor> = self.runs.iter().map(|_| Cursor::default()).collect();
         let mut heads = BinaryHeap::new();
         let push = |heads: &mut BinaryHeap<_>, run: usize, place: Option<Place>| {
@@ -86,12 +86,15 @@ impl Merge {
         }
         // Which run the next rows come from, and how many.
         let mut picks: Vec<(usize, usize)> = Vec::new();
-        let mut rows = 0;
-        while rows < rows_max {
+        let (mut rows, mut bytes) = (0, 0);
+        while rows < rows_max && bytes < bytes_max {
             let Some(Reverse((_, index))) = heads.pop() else { break };
             let bound = heads.peek().map_or((until, u128::MAX), |Reverse((place, _))| *place);
-            let taken = cursors[index].take_until(&self.runs[index], bound, rows_max - rows);
+            let row_bytes = cursors[index].row_bytes(&self.runs[index]);
+            let fit = ((bytes_max - bytes) / row_bytes).max(1).min(rows_max - rows);
+            let taken = cursors[index].take_until(&self.runs[index], bound, fit);
             rows += taken;
+            bytes = bytes.saturating_add(taken * row_bytes);
             picks.push((index, taken));
             if picks.len() == 1 && taken >= STRETCH_ROWS {
                 break;
@@ -154,6 +157,11 @@ impl Cursor {
         run.queue.get(self.batch).map(|batch| place(batch, self.row))
     }
 
+    /// The bytes that a row of the current batch takes.
+    fn row_bytes(&self, run: &Run) -> usize {
+        run.queue.row_size(self.batch).unwrap_or(0).max(1)
+    }
+
     /// Takes rows of the current batch up to a place, at least one, at most `rows_max`.
     fn take_until(&mut self, run: &Run, bound: Place, rows_max: usize) -> usize {
         let Some(batch) = run.queue.get(self.batch) else { return 0 };
@@ -193,10 +201,11 @@ impl Operator for Merge {
         self.watermark = self.watermark.max(watermark);
         let is_due = |run: &Run| run.queue.first_time().is_some_and(|time| time <= watermark.0);
         while self.runs.iter().any(is_due) {
-            if cx.room() == 0 {
+            let (rows, bytes) = (cx.room(), cx.room_bytes());
+            if rows == 0 || bytes == 0 {
                 return Ok(Progress::More);
             }
-            let chunk = self.next_chunk(watermark.0, cx.room())?;
+            let chunk = self.next_chunk(watermark.0, rows, bytes)?;
             cx.count(Fate::Out, chunk.rows());
             cx.release(chunk.rows());
             cx.emit(Port::MAIN, chunk);
@@ -251,5 +260,50 @@ impl Frozen for FrozenMerge {
         let mut blobs = GroupBlobs::default();
         queue::put_by_hashes(&mut blobs, HELD, &self.batches, self.home)?;
         blobs.write(self.fingerprint, self.watermark, out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{ArrayRef, RecordBatch, StringArray};
+    use dataflow::{KeyGroups, RowOrder};
+
+    const LARGE: usize = 64 << 10;
+
+    fn batch(times: &[i64], row_bytes: usize) -> Batch {
+        let texts = StringArray::from_iter_values(times.iter().map(|_| "x".repeat(row_bytes)));
+        let columns = RecordBatch::try_from_iter([("text", Arc::new(texts) as ArrayRef)]).unwrap();
+        Batch::new(columns, times.to_vec(), vec![RowOrder::default(); times.len()]).unwrap()
+    }
+
+    #[test]
+    fn a_call_releases_no_more_bytes_than_there_is_room_for_and_a_row() {
+        let bytes_max = 1 << 20;
+        let mut cx = Context::new(KeyGroups::ALL);
+        let small: Vec<i64> = (0..1000).collect();
+        let mut merge = Merge::new(batch(&small, 1).schema()).unwrap();
+        // Small rows, then large ones of two runs that lie between each other, then small ones again.
+        let large: Vec<i64> = (1000..1100).collect();
+        let (even, odd): (Vec<i64>, Vec<i64>) = large.iter().partition(|&time| time % 2 == 0);
+        for (times, row_bytes) in [(small, 1), (even, LARGE), (odd, LARGE), ((1100..2000).collect(), 1)] {
+            cx.set_room(8192, bytes_max);
+            assert_eq!(merge.process(Input(0), &batch(&times, row_bytes), &mut cx).unwrap(), Progress::Done);
+        }
+        let (mut times, mut calls) = (Vec::new(), 0);
+        loop {
+            cx.set_room(8192, bytes_max);
+            let progress = merge.advance(EventTime::MAX, &mut cx).unwrap();
+            let put: Vec<Batch> = cx.take_emitted().into_iter().map(|(_, batch)| batch).collect();
+            let bytes: usize = put.iter().map(Batch::bytes).sum();
+            assert!(bytes <= bytes_max + 2 * LARGE, "{bytes} bytes in one call");
+            times.extend(put.iter().flat_map(|batch| batch.times().to_vec()));
+            calls += 1;
+            if progress == Progress::Done {
+                break;
+            }
+        }
+        assert!(times.iter().copied().eq(0..2000), "all rows, in order");
+        assert!((6..=9).contains(&calls), "{calls} calls for 6.4 MiB");
     }
 }

@@ -99,6 +99,11 @@ impl Queue {
         self.batches.get(at).map(|waiting| &waiting.batch)
     }
 
+    /// The bytes that a row of a batch takes, by the place of the batch.
+    pub(crate) fn row_size(&self, at: usize) -> Option<usize> {
+        self.batches.get(at).map(|waiting| waiting.row_size)
+    }
+
     /// The time of the first row.
     pub(crate) fn first_time(&self) -> Option<i64> {
         self.batches.front().map(|waiting| waiting.batch.times()[0])
@@ -133,11 +138,12 @@ impl Queue {
         rows
     }
 
-    /// Takes rows of the first batch with a time at or before `until`, at most so many.
-    pub(crate) fn pop_until(&mut self, until: i64, rows_max: usize) -> Option<Batch> {
-        let first = &self.batches.front()?.batch;
-        let due = first.times().partition_point(|&time| time <= until);
-        self.pop(due.min(rows_max))
+    /// Takes rows of the first batch with a time at or before `until`, at most as many as there is room for.
+    pub(crate) fn pop_until(&mut self, until: i64, cx: &mut Context) -> Option<Batch> {
+        let first = self.batches.front()?;
+        let due = first.batch.times().partition_point(|&time| time <= until);
+        let room = cx.room_for(first.row_size);
+        self.pop(due.min(room))
     }
 
     /// Takes at most so many rows of the first batch.
@@ -159,7 +165,7 @@ impl Queue {
 
     /// Puts out as many rows as there is room for, and lets go of them.
     pub(crate) fn drain(&mut self, cx: &mut Context) -> Progress {
-        while let Some(batch) = self.pop(cx.room()) {
+        while let Some(batch) = self.pop_until(i64::MAX, cx) {
             cx.count(Fate::Out, batch.rows());
             cx.release(batch.rows());
             cx.emit(dataflow::Port::MAIN, batch);
@@ -248,7 +254,7 @@ mod tests {
     fn rows_that_a_merge_puts_out_keep_no_more_than_themselves_in_memory() {
         let (batch, source) = picked(0);
         let (mut merge, mut cx) = (Merge::new(batch.schema()).unwrap(), Context::new(KeyGroups::ALL));
-        cx.set_room(100);
+        cx.set_room(100, usize::MAX);
         merge.process(Input(0), &batch, &mut cx).unwrap();
         drop(batch);
         assert_eq!(merge.advance(EventTime(50), &mut cx).unwrap(), Progress::Done);

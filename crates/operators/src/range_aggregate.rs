@@ -241,7 +241,7 @@ impl Operator for RangeAggregate {
         while self.pending.first_time().is_some_and(is_due) {
             // At the end of all rows everything is due, also what is held beyond the range of time.
             let until = if watermark == EventTime::MAX { i64::MAX } else { watermark.0.saturating_sub(hold_us) };
-            let Some(batch) = self.pending.pop_until(until, cx.room()) else {
+            let Some(batch) = self.pending.pop_until(until, cx) else {
                 self.count_state(cx);
                 return Ok(Progress::More);
             };

@@ -35,11 +35,11 @@ fn bytes(mut operator: impl Operator, inputs: &[usize], period: i64) -> (usize, 
     for step in 0..STEPS {
         let batch = batch(&schema(), &rows(step, period));
         for &input in inputs {
-            cx.set_room(1000);
+            cx.set_room(1000, usize::MAX);
             operator.process(Input(input), &batch, &mut cx).unwrap();
         }
         loop {
-            cx.set_room(1000);
+            cx.set_room(1000, usize::MAX);
             let progress = operator.advance(EventTime(step * 10 + 9), &mut cx).unwrap();
             cx.take_emitted();
             if progress == Progress::Done {

@@ -57,10 +57,10 @@ fn blobs(operator: &mut dyn Operator, name: &str) -> Vec<(dataflow::Scope, Vec<u
     let inputs = if matches!(name, "as-of" | "range") { 2 } else { 1 };
     for (rows, watermark) in [([row(1), row(2)], 2), ([row(3), row(3)], 2)] {
         for input in 0..inputs {
-            cx.set_room(10);
+            cx.set_room(10, usize::MAX);
             operator.process(Input(input), &batch(&schema(), &rows), &mut cx).unwrap();
         }
-        cx.set_room(10);
+        cx.set_room(10, usize::MAX);
         operator.advance(EventTime(watermark), &mut cx).unwrap();
     }
     let mut snapshot = Snapshot::default();

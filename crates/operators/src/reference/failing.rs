@@ -18,7 +18,7 @@ fn row(time: i64, number: i64) -> Row {
 /// The error that rows of the inputs end a step with.
 fn failed(mut operator: impl Operator, inputs: &[&[Row]]) -> String {
     let mut cx = Context::new(KeyGroups::ALL);
-    cx.set_room(100);
+    cx.set_room(100, usize::MAX);
     let mut run = || {
         for (input, rows) in inputs.iter().enumerate() {
             operator.process(Input(input), &batch(&schema(), rows), &mut cx)?;

@@ -144,11 +144,11 @@ proptest! {
         let mut sorted = rows;
         sorted.sort_by_key(|row| (row.time, row.order));
         for chunk in sorted.chunks(plan.cuts[0]) {
-            cx.set_room(100);
+            cx.set_room(100, usize::MAX);
             let batch = crate::harness::batch(&schema(), chunk);
             dataflow::Operator::process(&mut window, dataflow::Input(0), &batch, &mut cx).unwrap();
         }
-        cx.set_room(100);
+        cx.set_room(100, usize::MAX);
         dataflow::Operator::advance(&mut window, dataflow::EventTime(1000), &mut cx).unwrap();
         prop_assert_eq!(window.keys(), 0);
     }

@@ -70,12 +70,12 @@ fn step(
     let mut cx = Context::new(groups);
     for (input, batches) in inputs.iter().enumerate() {
         for batch in batches.iter().filter(|batch| batch.rows() > 0) {
-            cx.set_room(ROOM);
+            cx.set_room(ROOM, usize::MAX);
             assert_eq!(operator.process(Input(input), batch, &mut cx).unwrap(), Progress::Done, "{name}");
         }
     }
     loop {
-        cx.set_room(ROOM);
+        cx.set_room(ROOM, usize::MAX);
         if operator.advance(EventTime::MAX, &mut cx).unwrap() == Progress::Done {
             fates.merge(cx.fates());
             return cx.take_emitted();
