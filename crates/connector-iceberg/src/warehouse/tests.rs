@@ -21,7 +21,6 @@ use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 use std::{fs, io};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::{fs, io};
 
 /// Files on a disk that becomes full after a number of writes.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
