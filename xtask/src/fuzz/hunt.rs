@@ -30,7 +30,7 @@ const LAST: &str = "last";
 /// Tries inputs for so long; whether all kept within the limits.
 #[expect(clippy::disallowed_methods, reason = "a chore measures time")]
 pub fn run(target: Target, time: Duration, seed: u64) -> Result<bool> {
-    let (begin, folder) = (Instant::now(), found().join(format!("{}-{seed}", target.name())));
+    let (begin, folder) = (Instant::now(), found().join(format!("{}-{seed}-{}", target.name(), std::process::id())));
     let (mut counts, mut wrong, mut children) = (Counts::default(), 0u64, 0u64);
     while begin.elapsed() < time {
         let arguments = ["fuzz-inputs".to_owned(), target.name().to_owned(), (seed + children).to_string()];
