@@ -8,8 +8,9 @@ use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use connector_local::FileColumn;
 use dataflow::{
     Batch, Bounds, Decode, Decoded, ERROR_COLUMN, Error, RAW_COLUMN, RecordBatches, Result, RowGroup, RowOrder,
-    TimedFile, TimedFiles, bad_row_fields,
+    TimedFile, TimedFiles, bad_row_fields, is_bad_row_column,
 };
+use seam::CLOCK_PROPERTY;
 use sql::{ColumnSource, Stream};
 use std::ops::Range;
 use std::sync::Arc;
@@ -118,21 +119,37 @@ pub struct DeclaredFiles {
     columns: DeclaredColumns,
     // The file column of each raw column.
     names: Vec<String>,
+    // Whether the files tell which of their rows are bad, and why, in columns of their own.
+    tells_bad_rows: bool,
     // The time column's own name in the files, whose bounds hold for it; `None` when it is computed.
     time: Option<String>,
     files: Vec<TimedFile>,
 }
 
 impl DeclaredFiles {
-    /// Checks that every column that is not computed is there with a type that can be cast to the declared one.
+    /// Files of a table. Only an archive tells of bad rows: the columns that another table has under those names are
+    /// columns like any other.
+    pub fn of_table(inner: Arc<dyn TimedFiles>, stream: &Stream) -> Result<DeclaredFiles> {
+        let tells_bad_rows = inner.property(CLOCK_PROPERTY).is_some();
+        DeclaredFiles::checked(inner, stream, tells_bad_rows)
+    }
+
+    /// Files whose reader tells of bad rows.
     pub fn new(inner: Arc<dyn TimedFiles>, stream: &Stream) -> Result<DeclaredFiles> {
+        DeclaredFiles::checked(inner, stream, true)
+    }
+
+    /// Checks that every column that is not computed is there with a type that can be cast to the declared one.
+    fn checked(inner: Arc<dyn TimedFiles>, stream: &Stream, tells_bad_rows: bool) -> Result<DeclaredFiles> {
         let schema = inner.schema();
+        let own = schema.fields().iter().filter(|field| !tells_bad_rows || !is_bad_row_column(field.name()));
+        let own: Vec<&FieldRef> = own.collect();
         let (mut names, mut time) = (Vec::new(), None);
         for (index, source) in stream.sources.iter().enumerate() {
             let ColumnSource::Path(path) = source else { continue };
             let declared = stream.schema.field(index);
             let name = path.join(".");
-            let found = found(inner.as_ref(), &schema, stream, &name)?;
+            let found = found(inner.as_ref(), &own, stream, &name)?;
             check_cast(inner.as_ref(), stream, found, declared.data_type())?;
             if index == stream.time_column {
                 time = Some(found.name().clone());
@@ -141,13 +158,14 @@ impl DeclaredFiles {
         }
         let time_name = stream.schema.field(stream.time_column).name();
         let files = inner.files().iter().map(|file| with_bounds_of(file, time.as_deref(), time_name)).collect();
-        Ok(DeclaredFiles { inner, columns: DeclaredColumns { stream: stream.clone() }, names, time, files })
+        let columns = DeclaredColumns { stream: stream.clone() };
+        Ok(DeclaredFiles { inner, columns, names, tells_bad_rows, time, files })
     }
 }
 
 /// The column of files that a name means.
-fn found<'a>(files: &dyn TimedFiles, schema: &'a SchemaRef, stream: &Stream, name: &str) -> Result<&'a FieldRef> {
-    let names = || schema.fields().iter().map(|field| field.name().as_str());
+fn found<'a>(files: &dyn TimedFiles, own: &[&'a FieldRef], stream: &Stream, name: &str) -> Result<&'a FieldRef> {
+    let names = || own.iter().map(|field| field.name().as_str());
     let at = find_name(names(), name).map_err(|[one, other]| {
         Error::invalid(format!(
             "stream \"{}\": columns \"{one}\" and \"{other}\" of {} are both column \"{name}\", expected one of them",
@@ -155,10 +173,12 @@ fn found<'a>(files: &dyn TimedFiles, schema: &'a SchemaRef, stream: &Stream, nam
             files.name()
         ))
     })?;
-    at.map(|at| &schema.fields()[at]).ok_or_else(|| {
-        // What the reader adds is no column of the file.
-        let there: Vec<_> = names().filter(|name| ![ERROR_COLUMN, RAW_COLUMN].contains(name)).collect();
-        let there = match there.as_slice() {
+    at.map(|at| own[at]).ok_or_else(|| {
+        let there = match names().collect::<Vec<_>>().as_slice() {
+            _ if is_bad_row_column(name) => {
+                "a column of files that has this name is not read: it would say which rows are bad; give it another name"
+                    .to_owned()
+            }
             [] => "it holds no row, so that no column of it is known".to_owned(),
             there => format!("its columns are: {}", there.join(", ")),
         };
@@ -230,11 +250,13 @@ impl TimedFiles for DeclaredFiles {
         }
         let mut names = self.names.clone();
         let hidden = [ERROR_COLUMN, RAW_COLUMN].map(str::to_owned);
-        names.extend(hidden.into_iter().filter(|name| self.inner.schema().index_of(name).is_ok()));
+        let is_told = |name: &String| self.tells_bad_rows && self.inner.schema().index_of(name).is_ok();
+        names.extend(hidden.into_iter().filter(is_told));
         let rows = self.inner.open(file, groups, &names, batch_rows)?;
         let (of_stream, schema, wanted) = (self.columns.clone(), self.schema(), columns.to_vec());
+        let tells_bad_rows = self.tells_bad_rows;
         Ok(Box::new(rows.map(move |rows| {
-            let all = of_stream.with_errors(&rows?)?;
+            let all = of_stream.with_errors(&rows?, tells_bad_rows)?;
             let nullable: Vec<_> = schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect();
             let all = RecordBatch::try_new(Arc::new(Schema::new(nullable)), all)?;
             let wanted = wanted.iter().map(|name| Ok(schema.index_of(name)?)).collect::<Result<Vec<_>>>()?;
@@ -245,7 +267,7 @@ impl TimedFiles for DeclaredFiles {
 
 impl DeclaredColumns {
     /// The declared columns of rows of a file, then the reason why each cannot be used, and its text.
-    fn with_errors(&self, rows: &RecordBatch) -> Result<Vec<ArrayRef>> {
+    fn with_errors(&self, rows: &RecordBatch, tells_bad_rows: bool) -> Result<Vec<ArrayRef>> {
         let count = rows.num_rows();
         let (raw, lost) = cast_to(rows, &self.stream.raw)?;
         let nullable: Vec<_> =
@@ -253,10 +275,11 @@ impl DeclaredColumns {
         let options = RecordBatchOptions::new().with_row_count(Some(count));
         let raw = RecordBatch::try_new_with_options(Arc::new(Schema::new(nullable)), raw, &options)?;
         let (mut columns, failed) = self.columns(raw)?;
-        let told = rows.column_by_name(ERROR_COLUMN);
+        let told_in = |name: &str| rows.column_by_name(name).filter(|_| tells_bad_rows);
+        let told = told_in(ERROR_COLUMN);
         let failed = failed.into_iter().map(|(row, error)| (row, error.chain()));
         columns.push(errors_of(count, told, lost.into_iter().chain(failed).collect()));
-        columns.push(match rows.column_by_name(RAW_COLUMN) {
+        columns.push(match told_in(RAW_COLUMN) {
             Some(raw) => raw.clone(),
             None => new_null_array(&DataType::Binary, count),
         });

@@ -9,7 +9,8 @@ use arrow::datatypes::{Schema, SchemaRef, TimestampMicrosecondType};
 use codec::JsonEncode;
 use connector_local::{FileColumn, Files, Outgoing, Watch};
 use dataflow::{
-    BadRowPolicy, ERROR_COLUMN, Encode, Error, EventTime, Message, Quiet, RAW_COLUMN, Result, Span, TimedFiles, Topic,
+    BadRowPolicy, ERROR_COLUMN, Encode, Error, EventTime, Message, Quiet, Result, Span, TimedFiles, Topic,
+    is_bad_row_column,
 };
 use sql::{Stream, Target};
 use std::path::Path;
@@ -206,7 +207,7 @@ impl Payloads {
     /// Objects of all columns that the files have, declared or not.
     fn new(files: Arc<Files>, declared: &[FileColumn]) -> Result<Payloads> {
         let schema = files.schema();
-        let shown = schema.fields().iter().filter(|field| ![ERROR_COLUMN, RAW_COLUMN].contains(&field.name().as_str()));
+        let shown = schema.fields().iter().filter(|field| !is_bad_row_column(field.name()));
         let schema: SchemaRef = Arc::new(Schema::new(shown.cloned().collect::<Vec<_>>()));
         let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
         let of_name = |name: &String| declared.iter().find(|(path, _)| path.join(".") == *name);
