@@ -169,3 +169,20 @@ fn jobs_that_read_one_stream_keep_its_bad_rows_apart() {
     assert_says(&folder.run(&["run", "two"]), 0, &["lake.twice 2 rows", "lake.bad__two 3 rows"]);
     assert_eq!(written(&folder, "lake.bad__one").len(), written(&folder, "lake.bad__two").len());
 }
+
+#[test]
+fn a_column_of_a_table_that_has_the_name_of_ours_makes_no_row_bad() {
+    let folder = Folder::empty();
+    folder.write("data/jobs.csv", "id,at,error\n1,2026-01-01 00:00:00,\n2,2026-01-01 00:00:01,it timed out once\n");
+    let columns = "id BIGINT, at TIMESTAMP, error TEXT";
+    let insert = "INSERT INTO lake.jobs SELECT id, at, error AS \"_error\", error AS \"_raw\" FROM jobs;";
+    let stream = format!("CREATE STREAM jobs ({columns}, WATERMARK FOR at AS at)");
+    folder.write("pipelines/jobs.sql", &format!("{stream} HISTORY FILES 'data/jobs.csv';\n{insert}\n"));
+    assert_says(&folder.run(&["run"]), 0, &["lake.jobs 2 rows"]);
+    folder.write(
+        "pipelines/jobs.sql",
+        &format!("{} HISTORY lake.jobs ON BAD ROW SKIP;\n", stream.replace("error TEXT", "error TEXT FROM _error")),
+    );
+    let ran = folder.run(&["query", "--csv", "SELECT id, error FROM jobs"]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "id,error\n1,\n2,it timed out once\n"), "{}", ran.err);
+}

@@ -494,3 +494,25 @@ fn a_file_that_was_changed_has_another_state() {
     std::fs::rename(folder.path().join("c"), folder.path().join("b.csv")).unwrap();
     assert_ne!(state(), first);
 }
+
+#[test]
+fn columns_of_files_that_have_the_names_of_ours_are_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let texts = |texts: [Option<&str>; 2]| -> ArrayRef { Arc::new(StringArray::from(texts.to_vec())) };
+    let own = [Some("it timed out once"), None];
+    let columns = vec![("x", texts([Some("1"), Some("many")])), ("_error", texts(own)), ("_raw", texts(own))];
+    write_rows(folder.path(), "jobs.parquet", columns);
+    write(folder.path(), "jobs.jsonl", "{\"x\":1,\"_error\":\"it timed out once\",\"_raw\":\"\"}\n{\"x\":\"many\"}\n");
+    for name in ["jobs.parquet", "jobs.jsonl"] {
+        for more in [vec![], vec![("_error", DataType::Utf8), ("_raw", DataType::Utf8)]] {
+            let declared: Vec<_> = [("x", DataType::Int64)].into_iter().chain(more).collect();
+            let files = open(name, folder.path(), &declared).unwrap();
+            let found: Vec<_> = files.schema().fields().iter().map(|field| field.name().clone()).collect();
+            assert_eq!(found, ["x", "_error", "_raw"], "{name}");
+            let rows = all(&files, 0, &["x", "_error"]);
+            let reasons = rows.column_by_name("_error").unwrap().as_string::<i32>();
+            assert!(reasons.is_null(0), "{name}: the file says that its first row is bad");
+            assert!(reasons.is_valid(1) && reasons.value(1).contains("many"), "{name}: {reasons:?}");
+        }
+    }
+}

@@ -23,6 +23,16 @@ pub fn bad_row_fields() -> [Field; 2] {
     [Field::new(ERROR_COLUMN, DataType::Utf8, true), Field::new(RAW_COLUMN, DataType::Binary, true)]
 }
 
+/// Whether a column of files that others wrote has the name of one of [`bad_row_fields`]: it is not read, since its
+/// values would be taken for reasons.
+///
+/// ```
+/// assert!(dataflow::is_bad_row_column("_error") && !dataflow::is_bad_row_column("error"));
+/// ```
+pub fn is_bad_row_column(name: &str) -> bool {
+    [ERROR_COLUMN, RAW_COLUMN].contains(&name)
+}
+
 /// A row that could not be used.
 #[derive(Clone, Debug)]
 pub struct DeadLetter {

@@ -44,7 +44,8 @@ pub use codec::{Decode, Decoded, Encode};
 pub use coordinator::{Barrier, Command, Coordinator, CoordinatorAction, CoordinatorEvent, CoordinatorState, StageId};
 pub use cut::{Outlet, StagePlan, stages};
 pub use dead_letter::{
-    DeadLetter, ERROR_COLUMN, RAW_COLUMN, RowText, bad_row_fields, dead_letter_schema, dead_letters, late_schema,
+    DeadLetter, ERROR_COLUMN, RAW_COLUMN, RowText, bad_row_fields, dead_letter_schema, dead_letters, is_bad_row_column,
+    late_schema,
 };
 pub use error::{Error, ErrorKind, Result, guarded, no_room, panic_text};
 pub use files::{Bounds, RecordBatches, RowGroup, TimedFile, TimedFiles};

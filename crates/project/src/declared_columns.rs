@@ -8,8 +8,9 @@ use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use connector_local::FileColumn;
 use dataflow::{
     Batch, Bounds, Decode, Decoded, ERROR_COLUMN, Error, RAW_COLUMN, RecordBatches, Result, RowGroup, RowOrder,
-    TimedFile, TimedFiles, bad_row_fields,
+    TimedFile, TimedFiles, bad_row_fields, is_bad_row_column,
 };
+use seam::CLOCK_PROPERTY;
 use sql::{ColumnSource, Stream};
 use std::ops::Range;
 use std::sync::Arc;
@@ -117,6 +118,8 @@ pub struct DeclaredRows {
     columns: DeclaredColumns,
     // The file column of each raw column.
     names: Vec<String>,
+    // Whether the files tell which of their rows are bad, and why, in columns of their own.
+    tells_bad_rows: bool,
     // The time column's own name in the files, whose bounds hold for it; `None` when it is computed.
     time: Option<String>,
     // The columns whose bounds are of use: the names of the files' own, and the declared ones.
@@ -125,14 +128,20 @@ pub struct DeclaredRows {
 
 impl DeclaredRows {
     /// Checks that every column that is not computed is there with a type that can be cast to the declared one. `files`
-    /// is where the rows come from, for messages.
+    /// is where the rows come from, for messages; their reader tells which of them are bad.
     pub fn new(files: &str, schema: &SchemaRef, stream: &Stream) -> Result<DeclaredRows> {
+        DeclaredRows::checked(files, schema, stream, true)
+    }
+
+    fn checked(files: &str, schema: &SchemaRef, stream: &Stream, tells_bad_rows: bool) -> Result<DeclaredRows> {
+        let own = schema.fields().iter().filter(|field| !tells_bad_rows || !is_bad_row_column(field.name()));
+        let own: Vec<&FieldRef> = own.collect();
         let (mut names, mut time, mut bounded) = (Vec::new(), None, Vec::new());
         for (index, source) in stream.sources.iter().enumerate() {
             let ColumnSource::Path(path) = source else { continue };
             let declared = stream.schema.field(index);
             let name = path.join(".");
-            let found = found(files, schema, stream, &name)?;
+            let found = found(files, &own, stream, &name)?;
             check_cast(files, stream, found, declared.data_type())?;
             if index == stream.time_column {
                 time = Some(found.name().clone());
@@ -142,15 +151,15 @@ impl DeclaredRows {
             }
             names.push(found.name().clone());
         }
-        Ok(DeclaredRows { columns: DeclaredColumns { stream: stream.clone() }, names, time, bounded })
+        Ok(DeclaredRows { columns: DeclaredColumns { stream: stream.clone() }, names, tells_bad_rows, time, bounded })
     }
 
     /// The declared columns of rows, then why each cannot be used, and its text.
     pub fn of(&self, rows: &RecordBatch) -> Result<RecordBatch> {
-        let hidden = [ERROR_COLUMN, RAW_COLUMN];
+        let hidden = [ERROR_COLUMN, RAW_COLUMN].into_iter().filter(|_| self.tells_bad_rows);
         let names = self.names.iter().map(String::as_str).chain(hidden);
         let places: Vec<usize> = names.filter_map(|name| rows.schema_ref().index_of(name).ok()).collect();
-        let all = self.columns.with_errors(&rows.project(&places)?)?;
+        let all = self.columns.with_errors(&rows.project(&places)?, self.tells_bad_rows)?;
         let schema = self.schema();
         let nullable = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
         Ok(RecordBatch::try_new(Arc::new(Schema::new(nullable.collect::<Vec<_>>())), all)?)
@@ -170,27 +179,40 @@ pub struct DeclaredFiles {
 }
 
 impl DeclaredFiles {
-    /// Checks that every column that is not computed is there with a type that can be cast to the declared one.
+    /// Files of a table. Only an archive tells of bad rows: the columns that another table has under those names are
+    /// columns like any other.
+    pub fn of_table(inner: Arc<dyn TimedFiles>, stream: &Stream) -> Result<DeclaredFiles> {
+        let tells_bad_rows = inner.property(CLOCK_PROPERTY).is_some();
+        DeclaredFiles::checked(inner, stream, tells_bad_rows)
+    }
+
+    /// Files whose reader tells of bad rows.
     pub fn new(inner: Arc<dyn TimedFiles>, stream: &Stream) -> Result<DeclaredFiles> {
-        let rows = DeclaredRows::new(inner.name(), &inner.schema(), stream)?;
+        DeclaredFiles::checked(inner, stream, true)
+    }
+
+    fn checked(inner: Arc<dyn TimedFiles>, stream: &Stream, tells_bad_rows: bool) -> Result<DeclaredFiles> {
+        let rows = DeclaredRows::checked(inner.name(), &inner.schema(), stream, tells_bad_rows)?;
         let files = inner.files().iter().map(|file| with_bounds_of(file, &rows.bounded)).collect();
         Ok(DeclaredFiles { inner, rows: Arc::new(rows), files })
     }
 }
 
 /// The column of files that a name means.
-fn found<'a>(files: &str, schema: &'a SchemaRef, stream: &Stream, name: &str) -> Result<&'a FieldRef> {
-    let names = || schema.fields().iter().map(|field| field.name().as_str());
+fn found<'a>(files: &str, own: &[&'a FieldRef], stream: &Stream, name: &str) -> Result<&'a FieldRef> {
+    let names = || own.iter().map(|field| field.name().as_str());
     let at = find_name(names(), name).map_err(|[one, other]| {
         Error::invalid(format!(
             "stream \"{}\": columns \"{one}\" and \"{other}\" of {files} are both column \"{name}\", expected one of them",
             stream.name
         ))
     })?;
-    at.map(|at| &schema.fields()[at]).ok_or_else(|| {
-        // What the reader adds is no column of the file.
-        let there: Vec<_> = names().filter(|name| ![ERROR_COLUMN, RAW_COLUMN].contains(name)).collect();
-        let there = match there.as_slice() {
+    at.map(|at| own[at]).ok_or_else(|| {
+        let there = match names().collect::<Vec<_>>().as_slice() {
+            _ if is_bad_row_column(name) => {
+                "a column of files that has this name is not read: it would say which rows are bad; give it another name"
+                    .to_owned()
+            }
             [] => "it holds no row, so that no column of it is known".to_owned(),
             there => format!("its columns are: {}", there.join(", ")),
         };
@@ -260,7 +282,8 @@ impl TimedFiles for DeclaredFiles {
         }
         let mut names = self.rows.names.clone();
         let hidden = [ERROR_COLUMN, RAW_COLUMN].map(str::to_owned);
-        names.extend(hidden.into_iter().filter(|name| self.inner.schema().index_of(name).is_ok()));
+        let is_told = |name: &String| self.rows.tells_bad_rows && self.inner.schema().index_of(name).is_ok();
+        names.extend(hidden.into_iter().filter(is_told));
         let rows = self.inner.open(file, groups, &names, batch_rows)?;
         let (declared, wanted) = (self.rows.clone(), columns.to_vec());
         Ok(Box::new(rows.map(move |rows| {
@@ -274,7 +297,7 @@ impl TimedFiles for DeclaredFiles {
 
 impl DeclaredColumns {
     /// The declared columns of rows of a file, then the reason why each cannot be used, and its text.
-    fn with_errors(&self, rows: &RecordBatch) -> Result<Vec<ArrayRef>> {
+    fn with_errors(&self, rows: &RecordBatch, tells_bad_rows: bool) -> Result<Vec<ArrayRef>> {
         let count = rows.num_rows();
         let (raw, lost) = cast_to(rows, &self.stream.raw)?;
         let nullable: Vec<_> =
@@ -282,10 +305,11 @@ impl DeclaredColumns {
         let options = RecordBatchOptions::new().with_row_count(Some(count));
         let raw = RecordBatch::try_new_with_options(Arc::new(Schema::new(nullable)), raw, &options)?;
         let (mut columns, failed) = self.columns(raw)?;
-        let told = rows.column_by_name(ERROR_COLUMN);
+        let told_in = |name: &str| rows.column_by_name(name).filter(|_| tells_bad_rows);
+        let told = told_in(ERROR_COLUMN);
         let failed = failed.into_iter().map(|(row, error)| (row, error.chain()));
         columns.push(errors_of(count, told, lost.into_iter().chain(failed).collect()));
-        columns.push(match rows.column_by_name(RAW_COLUMN) {
+        columns.push(match told_in(RAW_COLUMN) {
             Some(raw) => raw.clone(),
             None => new_null_array(&DataType::Binary, count),
         });

@@ -354,7 +354,7 @@ impl Project {
                 stream.name,
                 stream.live.as_deref().unwrap_or_default()
             ))),
-            None => Ok((Some(Arc::new(DeclaredFiles::new(files, stream)?)), None)),
+            None => Ok((Some(Arc::new(DeclaredFiles::of_table(files, stream)?)), None)),
         }
     }
 }

@@ -10,6 +10,7 @@ use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use dataflow::{
     Bounds, ERROR_COLUMN, Error, RAW_COLUMN, RecordBatches, Result, RowGroup, TimedFile, bad_row_fields, guarded,
+    is_bad_row_column,
 };
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::ProjectionMask;
@@ -206,6 +207,7 @@ impl ParquetFiles {
     ) -> Result<(ParquetFiles, SchemaRef, Vec<TimedFile>)> {
         let declared: Vec<(String, DataType)> =
             declared.iter().map(|(path, data_type)| (path.join("."), data_type.clone())).collect();
+        let declared: Vec<_> = declared.into_iter().filter(|(name, _)| !is_bad_row_column(name)).collect();
         let (mut is_there, mut others, mut files) = (vec![false; declared.len()], Vec::<Field>::new(), Vec::new());
         for file in &found {
             let path = &file.path;
@@ -221,7 +223,9 @@ impl ParquetFiles {
             }
             let is_known = |others: &[Field], name: &str| others.iter().any(|known| known.name() == name);
             for field in own.iter().zip(claimed).filter(|(_, claimed)| !claimed).map(|(field, _)| field) {
-                if !is_known(&others, field.name()) && !declared.iter().any(|(name, _)| name == field.name()) {
+                let is_read = !is_bad_row_column(field.name());
+                if is_read && !is_known(&others, field.name()) && !declared.iter().any(|(name, _)| name == field.name())
+                {
                     others.push(Field::new(field.name(), plain_type(field.data_type()), true));
                 }
             }

@@ -5,7 +5,7 @@ use super::path_values::PathValues;
 use super::rows::{TextColumn, TextFile, header_place};
 use crate::disk::file_bytes;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use dataflow::{ERROR_COLUMN, Error, RAW_COLUMN, RecordBatches, Result, RowGroup, TimedFile, bad_row_fields};
+use dataflow::{Error, RecordBatches, Result, RowGroup, TimedFile, bad_row_fields, is_bad_row_column};
 use std::sync::Arc;
 
 /// Text files, each with its columns.
@@ -86,7 +86,7 @@ pub(super) fn columns<'a>(
         }
         are_all &= header.is_empty();
         names.extend(header.iter().cloned());
-        for name in names.iter().filter(|name| ![ERROR_COLUMN, RAW_COLUMN].contains(&name.as_str())) {
+        for name in names.iter().filter(|name| !is_bad_row_column(name)) {
             let is_named = |path: &[String]| path.join(".").eq_ignore_ascii_case(name);
             let is_known = columns.iter().any(|(path, _)| is_named(path));
             let own =
@@ -99,7 +99,7 @@ pub(super) fn columns<'a>(
         }
     }
     let others = declared.iter().filter(|(path, _)| are_all && !columns.iter().any(|(known, _)| known == path));
-    let others: Vec<FileColumn> = others.cloned().collect();
+    let others: Vec<FileColumn> = others.filter(|(path, _)| !is_bad_row_column(&path.join("."))).cloned().collect();
     columns.extend(others);
     Ok(columns)
 }
