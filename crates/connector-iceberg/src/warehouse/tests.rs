@@ -19,8 +19,8 @@ use iceberg::transaction::{ApplyTransactionAction, Transaction};
 use iceberg::{MetadataLocation, Result as IcebergResult};
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
-use std::{fs, io};
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::{fs, io};
 
 /// Files on a disk that becomes full after a number of writes.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
