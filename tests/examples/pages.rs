@@ -164,6 +164,7 @@ fn the_sql_of_its_page_runs() {
 fn what_other_pages_declare_is_taken() {
     let project = Project(tempfile::tempdir().expect("a folder for the test can be made"));
     project.write("pipelines/page.sql", all_of(&blocks("bad-rows.md"), "sql"));
+    project.write("data/mails/one.csv", "id,sent_at,received_at\na,2026-01-01 10:00,2026-01-01 10:01\n");
     project.write("riverrun.toml", all_of(&blocks("live.md"), "toml"));
     project.riverrun(&["check"]);
 }

@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn a_type_that_tables_cannot_hold_is_named() {
         let error = create(Field::new("n", DataType::UInt64, true), None).unwrap_err();
-        assert!(error.to_string().contains("column \"n\" has type UInt64"), "{error}");
+        assert!(error.to_string().contains("column \"n\" has type UBIGINT"), "{error}");
     }
 
     #[test]

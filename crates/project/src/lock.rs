@@ -56,13 +56,8 @@ impl Lock {
     /// Reads the lock file of a project folder, if it is there.
     pub fn read(root: &Path) -> Result<Lock> {
         let path = root.join(NAME);
-        let empty = PinnedModel { version: VERSION, columns: BTreeMap::new(), models: BTreeMap::new(), states: vec![] };
-        let read = match std::fs::read_to_string(&path) {
-            Ok(text) => Some(parse(&path, &text)?),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(error) => return Err(Error::invalid(format!("{} cannot be read", path.display())).with_source(error)),
-        };
-        let now = read.clone().unwrap_or(empty);
+        let read = read(&path)?;
+        let now = read.clone().unwrap_or_else(PinnedModel::empty);
         Ok(Lock { path, pinned: Mutex::new((read, now)) })
     }
 
@@ -102,25 +97,63 @@ impl Lock {
     }
 
     /// Records the models and the states of a job and writes the file when anything in it is new. States have the
-    /// name of their step and what they hold.
+    /// name of their step and what they hold. What another run has written in the meantime stays.
     pub fn write(&self, models: &[(String, String)], states: &[(String, u128)]) -> Result<()> {
         let mut pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
-        pinned.1.models.extend(models.iter().cloned());
-        pin_states(&mut pinned.1.states, states);
-        let PinnedModel { columns, models, states, .. } = &pinned.1;
-        let nothing = columns.is_empty() && models.is_empty() && states.is_empty();
-        if nothing || pinned.0.as_ref() == Some(&pinned.1) {
-            return Ok(());
-        }
         let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
             let why = error.downcast_ref().and_then(no_room).map(|why| format!(": {why}")).unwrap_or_default();
             Error::unavailable(format!("{} cannot be written{why}", self.path.display())).with_source(error)
         };
-        let text = toml::to_string(&pinned.1).map_err(|error| failed(error.into()))?;
-        write_durably(&self.path, &format!("{HEADER}{text}")).map_err(|error| failed(error.into()))?;
-        pinned.0 = Some(pinned.1.clone());
+        // Held until the file is in its place: another run waits, and then adds to what it finds.
+        let _turn = self.turn().map_err(|error| failed(error.into()))?;
+        let there = read(&self.path)?;
+        let mut all = there.clone().unwrap_or_else(PinnedModel::empty);
+        let was = |of: &String| pinned.0.as_ref().is_some_and(|was| was.columns.contains_key(of));
+        for (of, columns) in pinned.1.columns.iter().filter(|(of, _)| !was(of)) {
+            if all.columns.entry(of.clone()).or_insert_with(|| columns.clone()) != columns {
+                return Err(Error::invalid(format!(
+                    "{of}: another run has just recorded other columns of it in {}; run the command again, which says \
+                     what has changed",
+                    self.path.display()
+                )));
+            }
+        }
+        all.models.extend(models.iter().cloned());
+        pin_states(&mut all.states, states);
+        let nothing = all.columns.is_empty() && all.models.is_empty() && all.states.is_empty();
+        if !nothing && there.as_ref() != Some(&all) {
+            let text = toml::to_string(&all).map_err(|error| failed(error.into()))?;
+            write_durably(&self.path, &format!("{HEADER}{text}")).map_err(|error| failed(error.into()))?;
+        }
+        *pinned = (Some(all.clone()), all);
         Ok(())
     }
+
+    /// Waits for the turn of this run to write.
+    fn turn(&self) -> std::io::Result<std::fs::File> {
+        let folder = std::fs::File::open(folder_of(&self.path))?;
+        folder.lock()?;
+        Ok(folder)
+    }
+}
+
+impl PinnedModel {
+    fn empty() -> PinnedModel {
+        PinnedModel { version: VERSION, columns: BTreeMap::new(), models: BTreeMap::new(), states: vec![] }
+    }
+}
+
+/// The file, if it is there.
+fn read(path: &Path) -> Result<Option<PinnedModel>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => parse(path, &text).map(Some),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::invalid(format!("{} cannot be read", path.display())).with_source(error)),
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn digest_text(digest: u128) -> String {
@@ -152,7 +185,7 @@ fn pin_states(pinned: &mut Vec<PinnedState>, states: &[(String, u128)]) {
 /// Puts a file in place as a whole, or leaves what is there. Several processes may do so at once, so each writes under
 /// a name of its own first.
 fn write_durably(path: &Path, text: &str) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     let mut unfinished = tempfile::Builder::new().prefix(".riverrun.lock.").tempfile_in(folder)?;
     std::io::Write::write_all(&mut unfinished, text.as_bytes())?;
     // People read it as any other file of the project.
@@ -192,6 +225,25 @@ mod tests {
             error.contains("column \"n\" has changed: found DOUBLE") && error.contains("expects BIGINT"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn runs_that_begin_together_keep_what_each_of_them_records() {
+        let folder = tempfile::tempdir().unwrap();
+        let schema = |kind| Schema::new(vec![Field::new("n", kind, true)]);
+        let [one, other, third] = [0, 1, 2].map(|_| Lock::read(folder.path()).unwrap());
+        one.columns("a.csv", &schema(DataType::Int64)).unwrap();
+        one.write(&[("spam".to_owned(), "abc".to_owned())], &[("one".to_owned(), 1)]).unwrap();
+        other.columns("b.csv", &schema(DataType::Int64)).unwrap();
+        other.write(&[], &[("other".to_owned(), 2)]).unwrap();
+        let text = std::fs::read_to_string(folder.path().join(NAME)).unwrap();
+        for part in ["a.csv", "b.csv", "spam", "name = \"one\"", "name = \"other\""] {
+            assert!(text.contains(part), "{part} is not in {text}");
+        }
+        third.columns("a.csv", &schema(DataType::Utf8)).unwrap();
+        let error = third.write(&[], &[]).unwrap_err().to_string();
+        assert!(error.contains("a.csv: another run has just recorded other columns"), "{error}");
+        assert_eq!(std::fs::read_to_string(folder.path().join(NAME)).unwrap(), text);
     }
 
     #[test]

@@ -126,7 +126,7 @@ fn tables_and_columns_that_do_not_fit_are_named() {
     check(warehouse.read("lake.u"), ErrorKind::Invalid, &["no table \"lake.u\""]);
     check(warehouse.claim("lake.u", "test").unwrap().writer(0), ErrorKind::Invalid, &["no table \"lake.u\""]);
     assert!(!create(&warehouse, "lake.t", &rows.schema(), &TableOptions::default()).unwrap(), "it is there already");
-    check(create(&warehouse, "../t", &rows.schema(), &TableOptions::default()), ErrorKind::Invalid, &["no name"]);
+    check(create(&warehouse, "../t", &rows.schema(), &TableOptions::default()), ErrorKind::Invalid, &["is not a name"]);
     let other = crate::rows::all_types(&[Some(1)]);
     check(append(&warehouse, "lake.t", &[other]), ErrorKind::Invalid, &["\"lake.t\"", "no column \"long\""]);
     let text = arrow::array::StringArray::from(vec!["1"]);

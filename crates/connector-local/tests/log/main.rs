@@ -300,7 +300,10 @@ fn a_folder_that_is_half_a_topic_is_no_topic() {
     assert!(topics.topic("plays").unwrap().is_none());
     let error = topics.topic_or_create("plays", 1).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Invalid);
-    assert!(error.to_string().contains("is there and is no topic (it has no topic.json): move it away"), "{error}");
+    assert!(
+        error.to_string().contains("already exists and is not a topic (it has no topic.json): move it away"),
+        "{error}"
+    );
     append(
         &mut topics.topic_or_create("empty", 1).and_then(|_| topics.producer("empty", "p", 0)).unwrap(),
         0,

@@ -7,7 +7,7 @@ use crate::lineage::Lineage;
 use crate::lower::physical::{NodeState, PlanKind, PlanNode, shown};
 use crate::plan::logical::Operator;
 use arrow::datatypes::{Field, SchemaRef};
-use dataflow::{Edge, Encode, Error, EventTime, Exchange, Port, stages};
+use dataflow::{Edge, Encode, Error, EventTime, Exchange, Output, Port, stages};
 use std::sync::Arc;
 
 /// A plan as data.
@@ -141,16 +141,22 @@ impl CheckedPlan {
         ExplainedInput { from: edge.from, port, exchange, columns }
     }
 
-    /// The outputs whose columns come from columns of streams; what a decision adds of its own does not.
+    /// The outputs whose columns come from columns of streams; what a decision adds of its own does not, so its log is one of
+    /// them and its topic is none.
     fn explained_outputs(&self) -> Vec<ExplainedOutput> {
         let lineage = Lineage::of(&self.logical);
         let outputs = self.logical.outputs();
         let mut explained = Vec::new();
         for node in &self.logical.nodes {
-            let (Operator::Sink { name, .. }, Some(&input)) = (&node.operator, node.inputs.first()) else { continue };
+            let (Operator::Sink { name, output, .. }, Some(&input)) = (&node.operator, node.inputs.first()) else {
+                continue;
+            };
             // The log of a decision has the columns of the view that it is on.
             let input = match &self.logical.nodes[input] {
-                decision if matches!(decision.operator, Operator::Decision(_)) => decision.inputs[0],
+                decision if matches!(decision.operator, Operator::Decision(_)) => match output {
+                    Output::Topic(_) => continue,
+                    _ => decision.inputs[0],
+                },
                 _ => input,
             };
             let columns = outputs[input].iter().map(|column| ExplainedColumn {
