@@ -44,14 +44,18 @@ fn folders(folder: &Folder) -> usize {
 fn a_run_that_is_killed_or_stopped_leaves_what_it_was_to_replace() {
     let folder = project(100);
     folder.done(&["run"]);
-    let mut sizes = [100; 2];
-    let (mut chance, mut ended, mut early) = (Chance::new(3), 0, 0);
-    for round in 0..16 {
+    write_events(&folder, ROWS);
+    let begun = now();
+    folder.done(&["run", "--fresh", "--workers", "2"]);
+    let whole = now() - begun;
+    let mut sizes = [ROWS as u64; 2];
+    let (mut chance, mut ended, mut early) = (Chance::new(3), 1, 0);
+    for round in 1..17 {
         let all = [(ROWS + round) as u64; 2];
         write_events(&folder, ROWS + round);
         let mut command = folder.command(&["run", "--fresh", "--workers", "2"]);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the command starts");
-        pause(chance.between(20_000, 900_000));
+        pause(chance.between(whole / 20, whole + whole / 4));
         if round % 2 == 0 {
             let _ = child.kill();
         } else {
@@ -66,7 +70,7 @@ fn a_run_that_is_killed_or_stopped_leaves_what_it_was_to_replace() {
     }
     assert!(early > 0, "none of {ended} runs was ended on its way");
     folder.done(&["run", "--fresh"]);
-    assert_eq!(rows(&folder), [(ROWS + 15) as u64; 2]);
+    assert_eq!(rows(&folder), [(ROWS + 16) as u64; 2]);
     // What runs left that were killed is gone; replaced tables stay for their readers.
     assert!(folders(&folder) <= ended + 2, "{} folders after {ended} runs that ended", folders(&folder));
 }
