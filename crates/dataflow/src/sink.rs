@@ -15,6 +15,11 @@ pub trait Sink: Send {
     /// Makes durable what was written since the checkpoint before, for the checkpoint of this number. `None` when there is
     /// nothing to commit.
     fn prepare(&mut self, checkpoint: u64) -> Result<Option<Committable>>;
+    /// Where a writer of a later run goes on after what was prepared last, kept in the checkpoint; `None` where a writer
+    /// counts nothing.
+    fn position(&self) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 /// Makes what writers prepared visible, all of a barrier at once.

@@ -1,0 +1,121 @@
+//! What a host gathers at a barrier, where it is kept, and what a later run takes up.
+//!
+//! Everything in it is known by names that come from SQL, never by places in a plan.
+
+use crate::{
+    Committable, CoordinatorState, Edge, EventTime, Exchange, Frozen, FrozenInput, JobGraph, KeyGroups, Port, Result,
+    Scope, StateReader,
+};
+use std::sync::Arc;
+
+/// All parts of a job at a barrier.
+pub struct Checkpoint {
+    /// Positions and watermarks; its number is that of the checkpoint.
+    pub coordinator: CoordinatorState,
+    /// The steps of every worker.
+    pub steps: Vec<StepState<Arc<dyn Frozen>>>,
+    /// Per input of a stage, by the name of its edge, what it was given in every worker.
+    pub inputs: Vec<(String, Vec<FrozenInput>)>,
+    /// The outputs.
+    pub outputs: Vec<OutputState>,
+    /// Nothing comes after it: the job was stopped, or its inputs have ended.
+    pub last: bool,
+}
+
+/// The state of a step in one worker.
+#[derive(Clone, Debug)]
+pub struct StepState<S> {
+    /// The node's name.
+    pub step: String,
+    /// Everything at or before this had been released.
+    pub watermark: EventTime,
+    /// The state.
+    pub state: S,
+}
+
+/// An output at a barrier.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OutputState {
+    /// The node's name.
+    pub output: String,
+    /// Where its writer goes on, if it counts what it has written.
+    pub position: Option<Vec<u8>>,
+    /// What was prepared at this barrier or an earlier one and is not known to be committed, oldest first.
+    pub pending: Vec<Committable>,
+    /// The number of the last checkpoint whose rows are known to be committed; 0 for none.
+    pub known: u64,
+}
+
+/// Pieces of state as they were written, shared among the workers that take them up.
+pub type Pieces = Arc<Vec<(Scope, Vec<u8>)>>;
+
+/// What a run goes on from.
+#[derive(Clone, Debug)]
+pub struct RestoredJob {
+    /// Positions and watermarks.
+    pub coordinator: CoordinatorState,
+    /// The steps of every worker that there was.
+    pub steps: Vec<StepState<Pieces>>,
+    /// Per input of a stage, by the name of its edge, what it was given in every worker.
+    pub inputs: Vec<(String, Vec<FrozenInput>)>,
+    /// The outputs.
+    pub outputs: Vec<OutputState>,
+    /// Whether nothing came after the checkpoint.
+    pub last: bool,
+}
+
+/// Where a host puts checkpoints; on a thread of its own, while processing goes on.
+pub trait CheckpointStore: Send {
+    /// Makes a checkpoint durable: once this has returned, a later run goes on from it. After an error of kind
+    /// `Unavailable` the same call may be made again.
+    fn put(&mut self, checkpoint: &Checkpoint) -> Result<()>;
+}
+
+/// The pieces of some key groups, in the order in which they were written.
+pub struct PiecesOf<'a> {
+    pieces: std::slice::Iter<'a, (Scope, Vec<u8>)>,
+    groups: KeyGroups,
+}
+
+impl<'a> PiecesOf<'a> {
+    /// Those of these groups, and those that every worker has.
+    pub fn new(pieces: &'a [(Scope, Vec<u8>)], groups: KeyGroups) -> PiecesOf<'a> {
+        PiecesOf { pieces: pieces.iter(), groups }
+    }
+}
+
+impl StateReader for PiecesOf<'_> {
+    fn next(&mut self) -> Result<Option<(Scope, Vec<u8>)>> {
+        let wanted = |scope: &Scope| match scope {
+            Scope::Group(group) => self.groups.contains(*group),
+            Scope::Uniform => true,
+        };
+        Ok(self.pieces.find(|(scope, _)| wanted(scope)).cloned())
+    }
+}
+
+impl JobGraph {
+    /// The name of an edge into a stage, e.g. `m.dedup[id] by author_id`: that of the node that puts the rows out, its
+    /// port where that is not the main one, and how they travel.
+    pub fn edge_name(&self, edge: &Edge) -> String {
+        let from = &self.nodes[edge.from];
+        let mut name = from.name.clone();
+        if edge.port != Port::MAIN {
+            name.push_str(&format!(" port {}", edge.port.0));
+        }
+        let column = |&column: &usize| match from.schema.fields().get(column) {
+            Some(field) if edge.port == Port::MAIN => field.name().clone(),
+            _ => column.to_string(),
+        };
+        match &edge.exchange {
+            Exchange::Forward => {}
+            Exchange::Hash(columns) => {
+                let columns: Vec<String> = columns.iter().map(column).collect();
+                name.push_str(&format!(" by {}", columns.join(", ")));
+            }
+            Exchange::Broadcast => name.push_str(" to all"),
+            Exchange::Single => name.push_str(" to one"),
+        }
+        name
+    }
+}
