@@ -47,11 +47,11 @@ fn archive_half(place: &Place, project: &Project) {
 }
 
 fn job(project: &Project, begin: Begin, until_caught_up: bool) -> Result<Wired, String> {
-    project.job(&Target::All, &JobOptions { until_caught_up, begin, from: None }).map_err(told)
+    project.job(&Target::All, &JobOptions { until_caught_up, begin, from: None, ..JobOptions::default() }).map_err(told)
 }
 
 fn refusal(project: &Project) -> String {
-    job(project, Begin::Refuse, true).err().expect("the job is refused")
+    job(project, Begin::GoOn, true).err().expect("the job is refused")
 }
 
 fn tables(project: &Project) -> Vec<Vec<String>> {
@@ -85,7 +85,7 @@ fn a_stopped_job_starts_over_with_fresh_and_gives_the_same() {
     archive_half(&place, &project);
     let before = inputs(&place, &project);
 
-    let mut stopped = Running::new(job(&project, Begin::Refuse, false).unwrap(), 2, 3);
+    let mut stopped = Running::new(job(&project, Begin::GoOn, false).unwrap(), 2, 3);
     let mut polls = 0;
     while stopped.counts("messages").history_rows < MESSAGES as u64 / 3 {
         stopped.driver.step().unwrap();
@@ -125,7 +125,7 @@ fn a_topic_that_holds_actions_is_enough_to_refuse() {
     let place = place();
     let project = place.project("dev");
     archive_half(&place, &project);
-    Running::new(job(&project, Begin::Refuse, true).unwrap(), 1, 0).run_to_end().unwrap();
+    Running::new(job(&project, Begin::GoOn, true).unwrap(), 1, 0).run_to_end().unwrap();
     assert_eq!(actions(&project).into_keys().collect::<Vec<_>>(), [1]);
     let warehouse = project.warehouse().unwrap();
     // Somebody has dropped the tables with a tool of theirs.

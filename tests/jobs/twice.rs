@@ -40,7 +40,9 @@ fn forget_locks(place: &Place) {
 }
 
 fn job(project: &Project, begin: Begin) -> Result<Wired, String> {
-    project.job(&Target::All, &JobOptions { until_caught_up: true, begin, from: None }).map_err(told)
+    project
+        .job(&Target::All, &JobOptions { until_caught_up: true, begin, from: None, ..JobOptions::default() })
+        .map_err(told)
 }
 
 fn archive(project: &Project) -> Result<Archive<'_>, String> {
@@ -74,14 +76,14 @@ fn ids(project: &Project, table: &str) -> usize {
 fn a_second_job_is_refused_while_the_first_holds_its_tables() {
     let place = place();
     let (one, two) = (place.project("dev"), place.project("dev"));
-    let first = job(&one, Begin::Refuse).unwrap();
-    for begin in [Begin::Refuse, Begin::Fresh] {
+    let first = job(&one, Begin::GoOn).unwrap();
+    for begin in [Begin::GoOn, Begin::Fresh] {
         let refused = job(&two, begin).err().expect("the tables are claimed");
         assert!(refused.contains("\"lake.copies\" is being written: process"), "{refused}");
     }
     Running::new(first, 2, 1).run_to_end().unwrap();
     assert_eq!(ids(&one, "lake.copies"), MESSAGES);
-    let refused = job(&two, Begin::Refuse).err().expect("the table holds rows");
+    let refused = job(&two, Begin::GoOn).err().expect("the table holds rows");
     assert!(refused.contains("holds 300 rows"), "{refused}");
     Running::new(job(&two, Begin::Fresh).unwrap(), 1, 2).run_to_end().unwrap();
     assert_eq!(ids(&one, "lake.copies"), MESSAGES);
@@ -89,11 +91,11 @@ fn a_second_job_is_refused_while_the_first_holds_its_tables() {
 
 #[test]
 fn of_two_jobs_that_see_no_locks_the_older_is_fenced() {
-    for begin in [Begin::Refuse, Begin::Fresh] {
+    for begin in [Begin::GoOn, Begin::Fresh] {
         let place = place();
         let (one, two) = (place.project("dev"), place.project("dev"));
         // Both start before either has written a row.
-        let older = job(&one, Begin::Refuse).unwrap();
+        let older = job(&one, Begin::GoOn).unwrap();
         forget_locks(&place);
         let younger = job(&two, begin).unwrap();
         let error = Running::new(older, 2, 3).run_to_end().err().expect("it is fenced").chain();

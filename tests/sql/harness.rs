@@ -176,7 +176,7 @@ impl Bench {
 
     /// The rows of each output where the inputs end.
     fn ended(&self, target: &Target, by: By) -> Result<Vec<Rows>> {
-        let options = JobOptions { until_caught_up: true, begin: Begin::Collect, from: None };
+        let options = JobOptions { until_caught_up: true, begin: Begin::Collect, from: None, ..JobOptions::default() };
         let wired = self.wired(target, &options)?;
         match by {
             By::Threads => tests::run_on_threads(wired, self.host.workers),
@@ -226,7 +226,7 @@ impl Bench {
     /// Starts a job that goes on, for a view or for the log of a decision, and looks at one of its outputs.
     fn start(&self, name: &str, view: &str) -> Result<(Running, Rows)> {
         let target = target(view);
-        let options = JobOptions { until_caught_up: false, begin: Begin::Collect, from: None };
+        let options = JobOptions { until_caught_up: false, begin: Begin::Collect, from: None, ..JobOptions::default() };
         let wired = self.wired(&target, &options)?;
         let at = wired.sinks.iter().position(|sink| match &sink.output {
             Output::Table(table) | Output::Topic(table) => table == name,

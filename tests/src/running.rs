@@ -60,7 +60,10 @@ impl RowCounts {
 /// What the engine runs of a wired job, and what has to live as long.
 pub fn engine_job(mut wired: Wired, workers: usize, background: Arc<dyn Background>) -> Result<(Job, SpillFolder)> {
     let (readers, coordinator) = wired.readers(workers, background)?;
-    let bind = |sink: WiredSink| SinkBinding { writer: sink.writer, committer: sink.committer, after: sink.after };
+    let bind = |sink: WiredSink| {
+        let WiredSink { writer, committer, after, replay, .. } = sink;
+        SinkBinding { writer, committer, after, replay }
+    };
     let job = Job {
         graph: wired.graph,
         readers,
@@ -69,6 +72,8 @@ pub fn engine_job(mut wired: Wired, workers: usize, background: Arc<dyn Backgrou
         workers,
         clock: wired.clock,
         spill_dir: wired.spill.path().to_owned(),
+        checkpoints: wired.checkpoints,
+        restored: wired.restored,
     };
     Ok((job, wired.spill))
 }

@@ -6,15 +6,21 @@ use crate::dead_letter::row_text;
 use crate::declared_columns::{ComputedDecode, DeclaredFiles, file_columns};
 use crate::failure::Failure;
 use crate::files_since::FilesSince;
+use crate::fingerprint;
+use crate::going_on::GoingOn;
 use crate::open::Project;
-use crate::output::{Begin, NewTables, WiredSink, begin_tables, claim_tables, refuse_history, refuse_used, wire};
+use crate::output::{
+    Begin, Claims, NewTables, WiredSink, begin_tables, claim_tables, go_on_with_table, refuse_history, refuse_used,
+    wire,
+};
 use crate::output_check::wrong_outputs;
 use crate::tally::{RuleTally, TallySink};
+use checkpoint::JobFacts;
 use codec::JsonDecode;
 use connector_local::Files;
 use dataflow::{
-    Background, Clock, Coordinator, Decode, Error, ErrorKind, EventTime, JobGraph, NodeKind, Output, Reader, Result,
-    Sink, TimedFiles, Topic,
+    Background, CheckpointStore, Clock, Coordinator, Decode, Error, ErrorKind, EventTime, JobGraph, NodeKind, Output,
+    OutputState, ProcessingTime, Reader, RestoredJob, Result, Sink, TimedFiles, Topic,
 };
 use seam::{CLOCK_PROPERTY, FRONTIER_PROPERTY, Frontier, Lead, Options, Seam, StreamInput, StreamSpec, StreamStats};
 use sql::{CheckedPlan, ColumnSource, History, LookBack, Start, Stream, Target};
@@ -37,8 +43,10 @@ const TABLE_STATE: [&str; 2] = ["current-schema", "schema.name-mapping.default"]
 const SPILL: &str = "_riverrun/spill";
 
 /// How a job runs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct JobOptions {
+    /// The job of `riverrun.toml`; none for all outputs of the project.
+    pub job: Option<String>,
     /// Ends where the topics end now.
     pub until_caught_up: bool,
     /// What happens when an output holds rows of the job.
@@ -69,10 +77,24 @@ pub struct Wired {
     pub tallies: Vec<(String, RuleTally)>,
     /// How many messages topics hold after the archives' frontiers.
     pub waiting: u64,
+    /// Where its checkpoints go.
+    pub checkpoints: Option<Box<dyn CheckpointStore>>,
+    /// What it goes on from.
+    pub restored: Option<RestoredJob>,
+    /// When that was written.
+    pub restored_of: Option<ProcessingTime>,
     /// Tells the time to what runs the job.
     pub clock: Arc<dyn Clock>,
     /// Where rows go that do not fit in memory; to be kept as long as the job runs.
     pub spill: SpillFolder,
+}
+
+/// The outputs of a job, bound.
+struct Outputs {
+    sinks: Vec<WiredSink>,
+    tallies: Vec<(String, RuleTally)>,
+    collected: Vec<Rows>,
+    claims: Option<Arc<Claims>>,
 }
 
 /// The readers of each stream, in the order of the source nodes.
@@ -136,7 +158,13 @@ impl Project {
         if !wrong.is_empty() {
             return Err(Failure::Diagnostics(wrong));
         }
-        if options.begin == Begin::Refuse {
+        let going_on = match options.begin {
+            Begin::Collect => None,
+            begin => Some(GoingOn::open(self, options.job.as_deref(), begin == Begin::Fresh)?),
+        };
+        if let Some(GoingOn { last: None, .. }) = &going_on
+            && options.begin == Begin::GoOn
+        {
             refuse_used(self, &checked.outputs)?;
         }
         let input = |stream| self.input(stream, options).map_err(|error| self.at_inputs(stream, error));
@@ -144,7 +172,7 @@ impl Project {
         if let Some(from) = options.from {
             look_back(checked, &mut inputs, from);
         }
-        let wired = self.wire(checked, inputs, options)?;
+        let wired = self.wire(checked, inputs, options, going_on)?;
         if checked.outputs.iter().any(|spec| !matches!(spec.output, Output::Query(_))) {
             self.lock.write(&checked.models, &checked.states())?;
         }
@@ -164,46 +192,50 @@ impl Project {
         )
     }
 
-    /// Wires planned outputs to inputs.
+    /// Wires planned outputs to inputs. Everything that can be refused is, before anything is written.
     pub(crate) fn wire(
         &self,
         checked: &CheckedPlan,
         inputs: Vec<StreamInput>,
         options: &JobOptions,
+        mut going_on: Option<GoingOn>,
     ) -> Result<Wired, Failure> {
-        let waiting = inputs.iter().map(waiting).sum::<Result<u64>>()?;
-        let (seam_options, spill) = self.seam_options(options);
-        let seam = Seam::open(inputs, &seam_options, None)?;
-        let start = seam.start().max(options.from.unwrap_or(EventTime::MIN));
-        let graph = checked.lower(&Start { after: start, revision: self.revision(), row_text })?;
-        let (mut sinks, mut tallies, mut collected) = (Vec::new(), Vec::new(), Vec::new());
-        let collects = options.begin == Begin::Collect;
-        let claims = if collects { None } else { Some(Arc::new(claim_tables(self, &checked.outputs)?)) };
-        for node in &graph.nodes {
-            let NodeKind::Sink(output) = &node.kind else { continue };
-            let spec = checked.outputs.iter().find(|spec| spec.output == *output).ok_or_else(|| {
-                Failure::Error(Error::internal(format!("sink {} writes no output of the job", node.name)))
-            })?;
-            let rows = Rows::default();
-            let begin = (options.begin, seam.is_bounded(), start);
-            let mut sink = wire(self, spec, claims.as_ref(), begin, &rows)?;
-            collected.push(rows);
-            sink.after = sink.after.max(options.from.unwrap_or(EventTime::MIN));
-            sink.node = node.name.clone();
-            if let (Some(decision), Output::Table(_)) = (&spec.from_decision, output)
-                && options.begin != Begin::Collect
-            {
-                let tally = RuleTally::new(&spec.rules);
-                let (writer, of_writer) = (sink.writer, tally.clone());
-                sink.writer = Box::new(move |worker| {
-                    Ok(Box::new(TallySink { inner: writer(worker)?, tally: of_writer.clone() }) as Box<dyn Sink>)
-                });
-                tallies.push((decision.clone(), tally));
-            }
-            sinks.push(sink);
+        let last = going_on.as_ref().and_then(|going_on| going_on.last.clone());
+        let waiting = if last.is_some() { 0 } else { inputs.iter().map(waiting).sum::<Result<u64>>()? };
+        let from = last.as_ref().map_or(options.from, |last| last.facts.from);
+        let lowered = |start: EventTime| checked.lower(&Start { after: start, revision: self.revision(), row_text });
+        if let (Some(going_on), Some(last)) = (&going_on, &last) {
+            going_on.check(&fingerprint::plan(checked, &lowered(last.facts.start)?), options.from)?;
         }
-        if let Some(claims) = &claims {
-            begin_tables(claims, &checked.outputs, options.begin)?;
+        let (seam_options, spill) = self.seam_options(options, from);
+        let seam = Seam::open(inputs, &seam_options, last.as_ref().map(|last| (&last.coordinator, last.last)))?;
+        let begins = || seam.start().max(from.unwrap_or(EventTime::MIN));
+        let start = last.as_ref().map_or_else(begins, |last| last.facts.start);
+        let graph = lowered(start)?;
+        let facts = JobFacts {
+            job: options.job.clone().unwrap_or_else(|| self.name().to_owned()),
+            fingerprint: fingerprint::plan(checked, &graph),
+            revision: self.revision(),
+            start,
+            from,
+            bounded: seam.is_bounded(),
+            histories: Vec::new(),
+            generation: last.as_ref().map_or(0, |last| last.facts.generation),
+        };
+        let outputs = self.outputs(checked, &graph, (options.begin, seam.is_bounded(), start), going_on.as_ref())?;
+        let begun = going_on.as_mut().map(|going_on| going_on.begin(facts, seam.state().clone())).transpose()?;
+        let Outputs { mut sinks, tallies, collected, claims } = outputs;
+        for sink in &mut sinks {
+            sink.after = sink.after.max(from.unwrap_or(EventTime::MIN));
+            // What a checkpoint holds is durable, and what it had prepared is committed before anything new is.
+            let output = last.iter().flat_map(|last| &last.outputs).find(|output| output.output == sink.node);
+            if let Some(OutputState { pending, .. }) = output.filter(|output| !output.pending.is_empty()) {
+                sink.committer.commit(pending.clone())?;
+            }
+            if let (Output::Table(table), Some(claims), Some(_)) = (&sink.output, &claims, &last) {
+                let pending = output.map(|output| output.pending.as_slice()).unwrap_or_default();
+                claims.get(table).map(|claim| claim.collect_orphans(pending)).transpose()?;
+            }
         }
         let stats = seam.stats();
         Ok(Wired {
@@ -217,9 +249,52 @@ impl Project {
             collected,
             tallies,
             waiting,
+            checkpoints: going_on.map(|going_on| Box::new(going_on.checkpoints) as Box<dyn CheckpointStore>),
+            restored: begun.flatten(),
+            restored_of: last.map(|last| last.written_at),
             spill,
             clock: self.clock.clone(),
         })
+    }
+
+    /// Binds every sink node of a job's graph, and brings its tables to where they begin or go on.
+    fn outputs(
+        &self,
+        checked: &CheckedPlan,
+        graph: &JobGraph,
+        begin: (Begin, bool, EventTime),
+        going_on: Option<&GoingOn>,
+    ) -> Result<Outputs, Failure> {
+        let (mut sinks, mut tallies, mut collected) = (Vec::new(), Vec::new(), Vec::new());
+        let collects = begin.0 == Begin::Collect;
+        let claims = if collects { None } else { Some(Arc::new(claim_tables(self, &checked.outputs)?)) };
+        for node in &graph.nodes {
+            let NodeKind::Sink(output) = &node.kind else { continue };
+            let spec = checked.outputs.iter().find(|spec| spec.output == *output).ok_or_else(|| {
+                Failure::Error(Error::internal(format!("sink {} writes no output of the job", node.name)))
+            })?;
+            let rows = Rows::default();
+            let before = going_on.and_then(|going_on| going_on.output(&node.name));
+            let mut sink = wire(self, spec, claims.as_ref(), begin, (&rows, before))?;
+            collected.push(rows);
+            sink.node = node.name.clone();
+            if let (Some(claims), Some(before)) = (&claims, before) {
+                go_on_with_table(claims, spec, before)?;
+            }
+            if let (Some(decision), Output::Table(_), false) = (&spec.from_decision, output, collects) {
+                let tally = RuleTally::new(&spec.rules);
+                let (writer, of_writer) = (sink.writer, tally.clone());
+                sink.writer = Box::new(move |worker| {
+                    Ok(Box::new(TallySink { inner: writer(worker)?, tally: of_writer.clone() }) as Box<dyn Sink>)
+                });
+                tallies.push((decision.clone(), tally));
+            }
+            sinks.push(sink);
+        }
+        if let (Some(claims), Some(GoingOn { last: None, .. })) = (&claims, going_on) {
+            begin_tables(claims, &checked.outputs, begin.0)?;
+        }
+        Ok(Outputs { sinks, tallies, collected, claims })
     }
 
     /// Shows what is wrong with the inputs of a stream where its text names them.
@@ -306,11 +381,11 @@ impl Project {
     }
 
     /// How a job opens its streams.
-    pub(crate) fn seam_options(&self, options: &JobOptions) -> (Options, SpillFolder) {
+    pub(crate) fn seam_options(&self, options: &JobOptions, from: Option<EventTime>) -> (Options, SpillFolder) {
         let spill = SpillFolder::new(&self.warehouse_path());
         let options = Options {
             until_caught_up: options.until_caught_up,
-            from: options.from,
+            from,
             memory_bytes: HISTORY_BYTES_MAX,
             spill_dir: spill.0.clone(),
             lead: Lead::default(),

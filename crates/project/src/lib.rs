@@ -5,8 +5,9 @@
 
 mod config;
 mod failure;
-mod fingerprint;
 mod load;
+
+mod fingerprint;
 
 mod lock;
 
@@ -19,6 +20,7 @@ mod declared_columns;
 mod files_since;
 mod tally;
 
+mod going_on;
 mod output;
 mod output_check;
 

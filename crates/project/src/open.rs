@@ -110,6 +110,20 @@ impl Project {
         within(&self.folder.root, &self.environment.history.warehouse)
     }
 
+    /// The folder of the checkpoints of a job; of the whole project without a name.
+    pub fn checkpoints_path(&self, job: Option<&str>) -> PathBuf {
+        let all = match &self.environment.checkpoints {
+            Some(folder) => within(&self.folder.root, folder),
+            None => self.warehouse_path().join(CHECKPOINTS),
+        };
+        all.join(job.map_or_else(|| WHOLE_PROJECT.to_owned(), |job| format!("job-{job}")))
+    }
+
+    /// How many checkpoints of a job are kept.
+    pub(crate) fn checkpoints_kept(&self) -> usize {
+        self.folder.config.project.checkpoints_kept.0
+    }
+
     /// The folder of the topics.
     pub fn topics_path(&self) -> PathBuf {
         within(&self.folder.root, &self.environment.live.topics)

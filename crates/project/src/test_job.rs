@@ -51,8 +51,8 @@ impl Project {
             let history = Some(Arc::new(given) as Arc<dyn TimedFiles>);
             inputs.push(StreamInput { spec: stream_spec(stream), history, history_frontier: None, live: None });
         }
-        let options = JobOptions { until_caught_up: true, begin: Begin::Collect, from: None };
-        let wired = self.wire(&checked, inputs, &options)?;
+        let options = JobOptions { until_caught_up: true, begin: Begin::Collect, from: None, ..JobOptions::default() };
+        let wired = self.wire(&checked, inputs, &options, None)?;
         let rows = wired.sinks.iter().zip(&wired.collected).map(|(sink, rows)| {
             let schema = checked.outputs.iter().find(|spec| spec.output == sink.output).map(|spec| spec.schema.clone());
             (sink.name.clone(), (schema.unwrap_or_else(|| Arc::new(arrow::datatypes::Schema::empty())), rows.clone()))

@@ -42,7 +42,7 @@ pub fn query(project: &Project, args: &QueryArgs) -> Outcome {
     let answered = match checked.outputs.is_empty() {
         true => of_tables(&asking)?,
         false => {
-            let options = JobOptions { until_caught_up: true, begin: Begin::Refuse, from };
+            let options = JobOptions { until_caught_up: true, begin: Begin::Collect, from, ..JobOptions::default() };
             let wired = project.job_of(&checked, &options)?;
             of_streams(&asking, wired, to)?
         }

@@ -19,8 +19,9 @@ use std::time::Duration;
 pub fn run(project: &Project, args: &RunArgs) -> Outcome {
     let target = project.job_target(args.job.as_deref())?;
     let options = JobOptions {
+        job: args.job.clone(),
         until_caught_up: args.until_caught_up,
-        begin: if args.fresh { Begin::Fresh } else { Begin::Refuse },
+        begin: if args.fresh { Begin::Fresh } else { Begin::GoOn },
         from: args.from.as_deref().map(instant).transpose()?,
     };
     let stop = Stop::listen()?;
@@ -106,7 +107,10 @@ fn wait_for_topics(project: &Project, target: &Target, stop: &Stop) -> Result<bo
 pub fn engine_job(mut wired: Wired, workers: Option<usize>) -> Result<(Job, project::SpillFolder)> {
     let workers = workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
     let (readers, coordinator) = wired.readers(workers, Arc::new(Pool::new(workers)?))?;
-    let bind = |sink: WiredSink| SinkBinding { writer: sink.writer, committer: sink.committer, after: sink.after };
+    let bind = |sink: WiredSink| {
+        let WiredSink { writer, committer, after, replay, .. } = sink;
+        SinkBinding { writer, committer, after, replay }
+    };
     let job = Job {
         graph: wired.graph,
         readers,
@@ -115,12 +119,21 @@ pub fn engine_job(mut wired: Wired, workers: Option<usize>) -> Result<(Job, proj
         workers,
         clock: wired.clock,
         spill_dir: wired.spill.path().to_owned(),
+        checkpoints: wired.checkpoints,
+        restored: wired.restored,
     };
     Ok((job, wired.spill))
 }
 
-/// Says before a job starts where its actions begin.
+/// Says before a job starts where it goes on, or where its actions begin.
 fn announce(wired: &Wired) {
+    if let (Some(restored), Some(written_at)) = (&wired.restored, wired.restored_of) {
+        print::note_text(&show::sentence(&format!(
+            "goes on from checkpoint {}, written at {written_at}; `--fresh` would start over",
+            restored.coordinator.number
+        )));
+        return;
+    }
     if wired.sinks.iter().any(|sink| matches!(sink.output, Output::Topic(_))) {
         match wired.start {
             EventTime::MIN => {
