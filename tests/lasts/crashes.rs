@@ -122,7 +122,7 @@ fn trial(seed: u64) {
 
     let (dev, oracle) = (trial.place.project("dev"), trial.place.project("oracle"));
     Running::new(job(&oracle, Begin::Fresh, true), 1, seed).run_to_end().unwrap();
-    check_outputs(&dev, &oracle, Some(start), &format!("seed {seed}"));
+    check_outputs(&dev, &oracle, start, &format!("seed {seed}"));
 }
 
 #[test]

@@ -121,7 +121,8 @@ fn trial(seed: u64) {
     trial.to_end(&["--until-caught-up"]);
     trial.to_end(&["--until-caught-up", "--env", "oracle", "--fresh"]);
     let (dev, oracle) = (trial.project("dev"), trial.project("oracle"));
-    check_outputs(&dev, &oracle, None, &format!("seed {seed}, {kills} kills"));
+    let start = checkpoint::look(&dev.checkpoints_path(None)).unwrap().expect("there are checkpoints").facts.start;
+    check_outputs(&dev, &oracle, start, &format!("seed {seed}, {kills} kills"));
 }
 
 #[test]

@@ -7,14 +7,14 @@ use project::Project;
 use tests::{all_rows, table_rows, told};
 
 /// Compares tables row by row, and the topic of actions, where it begins after `start`, message by message.
-pub fn check_outputs(found: &Project, oracle: &Project, start: Option<EventTime>, what: &str) {
+pub fn check_outputs(found: &Project, oracle: &Project, start: EventTime, what: &str) {
     for table in ["lake.counted", "lake.labelled"] {
         let rows = |project: &Project| table_rows(&project.warehouse().unwrap(), table);
         assert_eq!(rows(found), rows(oracle), "{what}: {table}");
     }
     let (of_found, of_oracle) = (decided(found), decided(oracle));
     assert_eq!(texts(&of_found), texts(&of_oracle), "{what}: guard__log");
-    let acts = |row: &&Decided| row.action.is_some() && start.is_none_or(|start| EventTime(row.time) > start);
+    let acts = |row: &&Decided| row.action.is_some() && EventTime(row.time) > start;
     let mut wanted: Vec<&str> = of_oracle.iter().filter(acts).map(|row| row.id.as_str()).collect();
     let published = published(found, 1);
     let mut published: Vec<&str> = published.iter().map(String::as_str).collect();

@@ -13,6 +13,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+/// The folder of a warehouse for checkpoints.
+const CHECKPOINTS: &str = "_riverrun/checkpoints";
+/// The folder of the checkpoints of a job of all outputs.
+const WHOLE_PROJECT: &str = "project";
+
 /// A project: its statements, and where its names live in one environment.
 pub struct Project {
     pub(crate) folder: Folder,

@@ -9,11 +9,12 @@ use sql::OutputSpec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What happens when an output holds rows of the job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where a job begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Begin {
-    /// The job is refused.
-    Refuse,
+    /// At its last checkpoint; where there is none, at the beginning, and then no output may hold rows of it.
+    #[default]
+    GoOn,
     /// At the beginning: new tables take the places of those that are there, and topics are written under a new epoch.
     Fresh,
     /// At the beginning, and nothing outside is touched: rows of every output are collected in memory.
