@@ -208,7 +208,7 @@ impl Project {
             going_on.check(&fingerprint::plan(checked, &lowered(last.facts.start)?), options.from)?;
         }
         let (seam_options, spill) = self.seam_options(options, from);
-        let seam = Seam::open(inputs, &seam_options, last.as_ref().map(|last| (&last.coordinator, last.last)))?;
+        let seam = Seam::open(inputs, &seam_options, last.as_ref().map(|last| &last.coordinator))?;
         let begins = || seam.start().max(from.unwrap_or(EventTime::MIN));
         let start = last.as_ref().map_or_else(begins, |last| last.facts.start);
         let graph = lowered(start)?;

@@ -248,8 +248,9 @@ fn topic_sink(
             claim
         }
     };
-    let position = position.map_or_else(|| Ok(TopicPosition::start(&claim.producer()?)), Ok)?;
-    let replay = position.replay(&claim.producer()?)?;
+    let producer = claim.producer()?;
+    let position = position.unwrap_or_else(|| TopicPosition::start(&producer));
+    let replay = position.replay(&producer)?;
     let claim = Arc::new(claim);
     let (epoch, of_writer) = (claim.epoch(), claim.clone());
     let (encode, key) = (crate::dead_letter::encoder(&spec.schema)?, spec.schema.index_of("subject").ok());
