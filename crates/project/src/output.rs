@@ -3,7 +3,7 @@
 use crate::collected_rows::Rows;
 use crate::open::Project;
 use connector_iceberg::{TableClaim, TableOptions};
-use connector_local::{Claim, TopicCommitter, TopicSink};
+use connector_local::{Claim, TopicCommitter, TopicPosition, TopicSink};
 use dataflow::{Committable, Committer, Error, EventTime, Output, Result, Sink};
 use sql::OutputSpec;
 use std::collections::BTreeMap;
@@ -228,7 +228,11 @@ fn topic_sink(project: &Project, topic: &str, spec: &OutputSpec, begin: Begin, s
         name: spec.name.clone(),
         node: String::new(),
         output: spec.output.clone(),
-        writer: Box::new(move |_| Ok(Box::new(TopicSink::new(of_writer.producer()?, encode.clone(), key, 0)))),
+        writer: Box::new(move |_| {
+            let producer = of_writer.producer()?;
+            let position = TopicPosition::start(&producer);
+            Ok(Box::new(TopicSink::new(producer, encode.clone(), key, position)?))
+        }),
         committer: Box::new(ClaimedTopic { committer: TopicCommitter, _claim: claim }),
         after: start,
         epoch: Some(epoch),
