@@ -7,7 +7,7 @@ use crate::store::{Store, Swap};
 use crate::upkeep::{self, DELETE_OLD_METADATA};
 use async_trait::async_trait;
 use iceberg::io::FileIO;
-use iceberg::spec::{TableMetadata, TableMetadataBuilder};
+use iceberg::spec::{SnapshotReference, SnapshotRetention, TableMetadata, TableMetadataBuilder};
 use iceberg::table::Table;
 use iceberg::{
     Catalog, Error, ErrorKind, MetadataLocation, Namespace, NamespaceIdent, Result, Runtime, TableCommit,
@@ -100,6 +100,37 @@ impl SqliteCatalog {
         }
     }
 
+    /// Sets a tag on a snapshot, or removes it.
+    pub async fn set_tag(&self, base: &Table, tag: &str, snapshot: Option<i64>) -> Result<Swap> {
+        let name = TableName::of(base.identifier());
+        let from = base.metadata_location_result()?.to_owned();
+        let builder = base.metadata().clone().into_builder(Some(from.clone()));
+        let builder = match snapshot {
+            Some(snapshot) => {
+                let retention = SnapshotRetention::Tag { max_ref_age_ms: None };
+                builder.set_ref(tag, SnapshotReference::new(snapshot, retention))?
+            }
+            None => builder.remove_ref(tag),
+        };
+        let next = builder.build()?.metadata;
+        let location = MetadataLocation::from_str(&from)?.with_next_version().with_new_metadata(&next);
+        next.write_to(&self.file_io, &location).await?;
+        self.put_in_place(&name, base, (&next, &location.to_string())).await
+    }
+
+    /// Lets a metadata file take the place of a base, which leaves nothing that is out of use.
+    async fn put_in_place(&self, name: &TableName, base: &Table, (next, to): (&TableMetadata, &str)) -> Result<Swap> {
+        let swap = self.store.swap(name, base.metadata_location_result()?, to).map_err(failure::for_iceberg)?;
+        match swap {
+            Swap::Done => self.delete_old(base.metadata(), next).await,
+            Swap::Conflict => {
+                // Nothing points to the file, so one that stays costs space and nothing else.
+                let _ = self.file_io.delete(to).await;
+            }
+        }
+        Ok(swap)
+    }
+
     async fn swap(&self, base: Table, mut commit: TableCommit) -> Result<Table> {
         let name = TableName::of(commit.identifier());
         let from = base.metadata_location_result()?.to_owned();
@@ -120,9 +151,8 @@ impl SqliteCatalog {
         let location = MetadataLocation::from_str(&from)?.with_next_version().with_new_metadata(&next);
         next.write_to(&self.file_io, &location).await?;
         let to = location.to_string();
-        match self.store.swap(&name, &from, &to).map_err(failure::for_iceberg)? {
+        match self.put_in_place(&name, &base, (&next, &to)).await? {
             Swap::Done => {
-                self.delete_old(base.metadata(), &next).await;
                 let table = self.table(&name, next, to)?;
                 if let (Some(now_ms), false) = (added, expired.is_empty()) {
                     // The commit has happened: files that stay cost space and nothing else.
@@ -130,14 +160,10 @@ impl SqliteCatalog {
                 }
                 Ok(table)
             }
-            Swap::Conflict => {
-                // Nothing points to the file, so one that stays costs space and nothing else.
-                let _ = self.file_io.delete(&to).await;
-                Err(Error::new(
-                    ErrorKind::CatalogCommitConflicts,
-                    format!("table \"{name}\" was changed by someone else at the same time"),
-                ))
-            }
+            Swap::Conflict => Err(Error::new(
+                ErrorKind::CatalogCommitConflicts,
+                format!("table \"{name}\" was changed by someone else at the same time"),
+            )),
         }
     }
 }

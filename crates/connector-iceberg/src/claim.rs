@@ -30,31 +30,45 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// one, which nobody sees until it takes the place of the old one.
 #[derive(Clone)]
 pub struct TableClaim {
-    shared: Arc<ClaimState>,
+    pub(crate) shared: Arc<ClaimState>,
     pub(crate) patience: Duration,
     tell: WaitNotice,
 }
 
-struct ClaimState {
-    warehouse: Warehouse,
-    table: TableName,
-    sink: String,
+pub(crate) struct ClaimState {
+    pub(crate) warehouse: Warehouse,
+    pub(crate) table: TableName,
+    pub(crate) sink: String,
     fences: Mutex<Fences>,
     lock: LockFile,
 }
 
 /// What a claim holds.
 #[derive(Default)]
-struct Fences {
+pub(crate) struct Fences {
     // The table of the name; `None` while there is none.
-    table: Option<Fence>,
+    pub table: Option<Fence>,
     // The table that is to take its place.
-    staged: Option<Fence>,
+    pub staged: Option<Fence>,
+    // Whether a checkpoint names that one, so that it stays when the claim ends before it has taken its place.
+    pub keeps_staged: bool,
+}
+
+impl Fences {
+    /// The table that rows are written to, and whether it is still to take its place.
+    pub fn written(&self) -> Option<(&Fence, bool)> {
+        let staged = self.staged.as_ref().map(|fence| (fence, true));
+        staged.or_else(|| self.table.as_ref().map(|fence| (fence, false)))
+    }
 }
 
 impl Drop for ClaimState {
     fn drop(&mut self) {
-        if let Some(staged) = self.fences().staged.take() {
+        let mut fences = self.fences();
+        if fences.keeps_staged {
+            return;
+        }
+        if let Some(staged) = fences.staged.take() {
             // What stays costs space and nothing else: the next run that makes a new table gives it up.
             let _ = self.warehouse.discard_staged(&self.table, Some(staged.table_uuid));
         }
@@ -122,7 +136,10 @@ impl TableClaim {
     ///
     /// Someone who does not see the lock may make it at the same time: then the epoch is taken on theirs.
     pub fn create(&self, schema: &SchemaRef, options: &TableOptions) -> Result<bool> {
-        if self.shared.fences().table.is_some() {
+        if let Some(fence) = self.shared.fences().table.clone() {
+            if self.rows()? == 0 {
+                self.shared.warehouse.forget_commits(&self.shared.table, &fence)?;
+            }
             return Ok(false);
         }
         if self.exists()? {
@@ -153,6 +170,12 @@ impl TableClaim {
         Ok(())
     }
 
+    /// Keeps the new table although it has not taken its place when the last clone of the claim is dropped: a checkpoint
+    /// names it, and a later run goes on with it.
+    pub fn keep_staged(&self) {
+        self.shared.fences().keeps_staged = true;
+    }
+
     /// Whether a new table waits to take the place of the one that is there.
     pub fn is_replacing(&self) -> bool {
         self.shared.fences().staged.is_some()
@@ -180,7 +203,10 @@ impl TableClaim {
 
     /// A writer of one worker. Columns are matched by name; those that a batch lacks become NULL.
     pub fn writer(&self, worker: usize) -> Result<TableWriter> {
-        self.shared.warehouse.table_writer(&self.shared.table, self.is_replacing(), worker)
+        let ClaimState { warehouse, table, .. } = &*self.shared;
+        let fences = self.shared.fences();
+        let (fence, is_staged) = fences.written().ok_or_else(|| absent(table))?;
+        warehouse.table_writer((table, is_staged), fence, worker)
     }
 
     /// The committer of the table. It leaves it to its host to try again while the catalog or the disk does not answer.
@@ -200,7 +226,7 @@ impl TableClaim {
         self.commit_change(TableChange { prepared: &prepared, properties, from_frontier: Some(from) })
     }
 
-    fn prepared(&self, committables: &[Committable]) -> Result<Vec<PreparedFiles>> {
+    pub(crate) fn prepared(&self, committables: &[Committable]) -> Result<Vec<PreparedFiles>> {
         committables.iter().map(|bytes| PreparedFiles::from_committable(&self.shared.table, bytes)).collect()
     }
 
@@ -211,24 +237,27 @@ impl TableClaim {
         let ClaimState { warehouse, table, .. } = &*self.shared;
         // Held throughout, so that no table takes its place under a commit.
         let fences = self.shared.fences();
-        let fence = fences.staged.as_ref().or(fences.table.as_ref()).cloned();
-        let fence = fence.ok_or_else(|| Error::invalid(format!("there is no table \"{table}\"")))?;
-        let place = (table, fences.staged.is_some());
-        warehouse.commit(place, change, fence, self.patience, self.tell.clone())
+        let (fence, is_staged) = fences.written().ok_or_else(|| absent(table))?;
+        warehouse.commit((table, is_staged), change, fence.clone(), self.patience, self.tell.clone())
     }
 
     fn take_epoch(&self) -> Result<()> {
         let ClaimState { warehouse, table, sink, .. } = &*self.shared;
-        let fence = warehouse.take_epoch(table, sink)?;
+        let fence = warehouse.take_epoch((table, false), sink)?;
         self.shared.fences().table = Some(fence);
         Ok(())
     }
 }
 
 impl ClaimState {
-    fn fences(&self) -> MutexGuard<'_, Fences> {
+    pub(crate) fn fences(&self) -> MutexGuard<'_, Fences> {
         self.fences.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A claim without a table.
+pub fn absent(table: &TableName) -> Error {
+    Error::invalid(format!("there is no table \"{table}\""))
 }
 
 /// The options of a table that is made by a sink under an epoch.

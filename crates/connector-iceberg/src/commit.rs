@@ -1,6 +1,7 @@
 //! Makes prepared files part of a table, each exactly once.
 
 use crate::catalog::SqliteCatalog;
+use crate::commit_record::{CommitRecord, TOKENS};
 use crate::failure;
 use crate::files::frontier_of;
 use crate::name::TableName;
@@ -17,15 +18,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// The tokens of a commit, in the summary of its snapshot.
-const TOKENS: &str = "riverrun.tokens";
 /// The last checkpoint of a commit, and the epoch of the writer that counts its checkpoints, in the summary.
 const CHECKPOINT: &str = "riverrun.checkpoint";
 const EPOCH: &str = "riverrun.epoch";
-/// The tokens of the last commits, in a property of the table: they stay when snapshots expire.
-const LAST_TOKENS: &str = "riverrun.last-tokens";
-/// How many tokens the property keeps beside those of the newest commit.
-const LAST_TOKENS_MAX: usize = 64;
 /// How often a commit is tried when others change the table at the same time.
 const ATTEMPTS_MAX: u32 = 40;
 /// The longest wait between two attempts.
@@ -82,7 +77,18 @@ impl PreparedFiles {
         }
     }
 
-    fn data_files(&self, table: &TableName, metadata: &TableMetadata) -> Result<Vec<DataFile>> {
+    /// The table that they were written for.
+    pub fn table_uuid(&self) -> Uuid {
+        self.table_uuid
+    }
+
+    /// What shows whether they have become part of it.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// The files, if the table is the one that they were written for.
+    pub fn data_files(&self, table: &TableName, metadata: &TableMetadata) -> Result<Vec<DataFile>> {
         if self.table_uuid != metadata.uuid() {
             return Err(made_again(table));
         }
@@ -96,14 +102,6 @@ impl PreparedFiles {
         };
         self.files.iter().map(read).collect::<iceberg::Result<Vec<_>>>().map_err(wrong)
     }
-}
-
-/// Which of the tokens a table has, in its snapshots or in its property.
-pub fn tokens_in(metadata: &TableMetadata, tokens: &[String]) -> Vec<String> {
-    let summaries = metadata.snapshots().filter_map(|snapshot| snapshot.summary().additional_properties.get(TOKENS));
-    let there: std::collections::HashSet<&str> =
-        summaries.chain(metadata.properties().get(LAST_TOKENS)).flat_map(|list| list.split(',')).collect();
-    tokens.iter().filter(|token| there.contains(token.as_str())).cloned().collect()
 }
 
 /// The right to write a table: the sink, its epoch, and the table on which the epoch was taken.
@@ -153,7 +151,8 @@ impl Fence {
     }
 }
 
-fn made_again(table: &TableName) -> Error {
+/// A table that is another one than that of a writer.
+pub fn made_again(table: &TableName) -> Error {
     Error::invalid(format!(
         "table \"{table}\" is another one by now than that for which rows were prepared: a run with --fresh has taken its \
          place, or somebody has made it again; nothing of this commit was written. Stop the other run, and start this \
@@ -224,14 +223,14 @@ impl TableCommitter {
         for attempt in 0..ATTEMPTS_MAX {
             wait(attempt).await;
             let base = self.catalog.load_table(&ident).await.map_err(|error| self.failed(error))?;
-            let there = tokens_in(base.metadata(), &tokens);
+            let record = CommitRecord::of(&self.table, base.metadata(), &self.fence.sink)?;
+            record.check_line(&self.table, base.metadata())?;
+            let there = record.tokens_in(base.metadata(), &tokens);
             if !tokens.is_empty() && there.len() == tokens.len() {
                 return Ok(());
             }
             self.check(base.metadata(), change)?;
-            let missing = change.prepared.iter().filter(|prepared| !there.contains(&prepared.token));
-            let missing: Vec<&PreparedFiles> = missing.collect();
-            let error = match self.attempt(&base, &missing, change.properties).await? {
+            let error = match self.attempt(&base, change, (record, &there)).await? {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
@@ -243,11 +242,7 @@ impl TableCommitter {
             }
         }
         let last = conflict.map(|error| error.message().to_owned()).unwrap_or_default();
-        Err(Error::unavailable(format!(
-            "table \"{}\": {ATTEMPTS_MAX} attempts to commit met changes by others; stop some of them",
-            self.table
-        ))
-        .with_source(last))
+        Err(too_many_changes(&self.table).with_source(last))
     }
 
     /// Checks what has to hold on a base.
@@ -272,27 +267,32 @@ impl TableCommitter {
     async fn attempt(
         &self,
         base: &Table,
-        prepared: &[&PreparedFiles],
-        properties: &[(String, String)],
+        change: TableChange<'_>,
+        (record, there): (CommitRecord, &[String]),
     ) -> Result<iceberg::Result<()>> {
         let mut files = Vec::new();
-        for prepared in prepared {
+        let missing = change.prepared.iter().filter(|prepared| !there.contains(&prepared.token));
+        let missing: Vec<&PreparedFiles> = missing.collect();
+        for prepared in &missing {
             files.extend(prepared.data_files(&self.table, base.metadata())?);
         }
-        let tokens: Vec<String> = prepared.iter().map(|prepared| prepared.token.clone()).collect();
-        let mut summary: HashMap<String, String> = properties.iter().cloned().collect();
+        let mut summary: HashMap<String, String> = change.properties.iter().cloned().collect();
         let transaction = Transaction::new(base);
         let mut update = transaction.update_table_properties();
-        for (key, value) in properties {
+        for (key, value) in change.properties {
             update = update.set(key.clone(), value.clone());
         }
-        if !tokens.is_empty() {
+        if !missing.is_empty() {
+            let tokens: Vec<&str> = missing.iter().map(|prepared| prepared.token.as_str()).collect();
             summary.insert(TOKENS.to_owned(), tokens.join(","));
-            if let Some(checkpoint) = prepared.iter().filter_map(|prepared| prepared.checkpoint).max() {
+            let checkpoint = change.prepared.iter().filter_map(|prepared| prepared.checkpoint).max();
+            if let Some(checkpoint) = checkpoint {
                 summary.insert(CHECKPOINT.to_owned(), checkpoint.to_string());
                 summary.insert(EPOCH.to_owned(), self.fence.epoch.to_string());
             }
-            update = update.set(LAST_TOKENS.to_owned(), last_tokens(base.metadata(), &tokens));
+            let all = change.prepared.iter().map(|prepared| prepared.token.clone()).collect();
+            let record = record.followed_by(self.fence.epoch, checkpoint, all);
+            update = update.set(CommitRecord::property(&self.fence.sink), record.to_text()?);
         }
         let append = transaction
             .fast_append()
@@ -310,8 +310,10 @@ impl TableCommitter {
     }
 
     async fn has_all(&self, ident: &TableIdent, tokens: &[String]) -> bool {
-        let table = self.catalog.load_table(ident).await;
-        !tokens.is_empty() && table.is_ok_and(|table| tokens_in(table.metadata(), tokens).len() == tokens.len())
+        let Ok(table) = self.catalog.load_table(ident).await else { return false };
+        let record = CommitRecord::of(&self.table, table.metadata(), &self.fence.sink);
+        let has_all = |record: CommitRecord| record.tokens_in(table.metadata(), tokens).len() == tokens.len();
+        !tokens.is_empty() && record.is_ok_and(has_all)
     }
 
     fn failed(&self, error: iceberg::Error) -> Error {
@@ -326,36 +328,60 @@ fn failed(table: &TableName, error: iceberg::Error) -> Error {
     }
 }
 
-/// Takes the next epoch of a sink on a table: from then on, no writer with an older one commits. The property is set
-/// alone, without a snapshot, by the same swap that commits go through.
+/// Takes the next epoch of a sink on a table: from then on, no writer with an older one commits.
 pub async fn take_epoch(catalog: &SqliteCatalog, table: &TableName, sink: &str) -> Result<Fence> {
+    let next = |metadata: &TableMetadata| {
+        let epoch = Fence::epoch_in(table, metadata, sink)? + 1;
+        let fence = Fence { sink: sink.to_owned(), epoch, table_uuid: metadata.uuid() };
+        Ok((Some((Fence::property(sink), epoch.to_string())), fence))
+    };
+    set_property(catalog, table, next).await
+}
+
+/// Lets a table without rows say that nothing of a sink was committed to it: a job that begins knows of no commit.
+pub async fn forget_commits(catalog: &SqliteCatalog, table: &TableName, fence: &Fence) -> Result<()> {
+    let next = |metadata: &TableMetadata| {
+        fence.check(table, metadata)?;
+        let record = CommitRecord::of(table, metadata, &fence.sink)?;
+        if record.tokens.is_empty() {
+            return Ok((None, ()));
+        }
+        let record = record.followed_by(fence.epoch, None, Vec::new()).to_text()?;
+        Ok((Some((CommitRecord::property(&fence.sink), record)), ()))
+    };
+    set_property(catalog, table, next).await
+}
+
+/// Sets a property alone, without a snapshot, by the same swap that commits go through, to what follows from the base;
+/// nothing where nothing does.
+async fn set_property<T>(
+    catalog: &SqliteCatalog,
+    table: &TableName,
+    next: impl Fn(&TableMetadata) -> Result<(Option<(String, String)>, T)>,
+) -> Result<T> {
     let mut conflict = None;
     for attempt in 0..ATTEMPTS_MAX {
         wait(attempt).await;
         let base = catalog.load_table(&table.ident()).await.map_err(|error| failed(table, error))?;
-        let epoch = Fence::epoch_in(table, base.metadata(), sink)? + 1;
-        let fence = Fence { sink: sink.to_owned(), epoch, table_uuid: base.metadata().uuid() };
+        let (property, gives) = next(base.metadata())?;
+        let Some((key, value)) = property else { return Ok(gives) };
         let transaction = Transaction::new(&base);
-        let update = transaction.update_table_properties().set(Fence::property(sink), epoch.to_string());
+        let update = transaction.update_table_properties().set(key, value);
         let transaction = update.apply(transaction).map_err(|error| failed(table, error))?;
         match transaction.commit(&catalog.pinned(&base)).await {
-            Ok(_) => return Ok(fence),
+            Ok(_) => return Ok(gives),
             Err(error) if error.kind() == iceberg::ErrorKind::CatalogCommitConflicts => conflict = Some(error),
             Err(error) => return Err(failed(table, error)),
         }
     }
     let last = conflict.map(|error| error.message().to_owned()).unwrap_or_default();
-    let told =
-        format!("table \"{table}\": {ATTEMPTS_MAX} attempts to take it met changes by others; stop some of them");
-    Err(Error::unavailable(told).with_source(last))
+    Err(too_many_changes(table).with_source(last))
 }
 
-/// The tokens of this commit after those of earlier commits, as the property holds them.
-fn last_tokens(metadata: &TableMetadata, tokens: &[String]) -> String {
-    let before = metadata.properties().get(LAST_TOKENS).map(String::as_str).unwrap_or_default();
-    let before: Vec<&str> = before.split(',').filter(|token| !token.is_empty()).collect();
-    let kept = &before[before.len().saturating_sub(LAST_TOKENS_MAX)..];
-    kept.iter().copied().chain(tokens.iter().map(String::as_str)).collect::<Vec<_>>().join(",")
+fn too_many_changes(table: &TableName) -> Error {
+    Error::unavailable(format!(
+        "table \"{table}\": {ATTEMPTS_MAX} attempts to change it met changes by others; stop some of them"
+    ))
 }
 
 /// Waits longer with every attempt, and never as long as others do.
@@ -411,18 +437,5 @@ mod tests {
         assert_eq!(files[1].upper_bounds()[&1], iceberg::spec::Datum::long(2));
         let again = PreparedFiles::new(&metadata, files.clone(), checkpoint).unwrap();
         assert_eq!(again.data_files(&name, &metadata).unwrap(), files);
-    }
-
-    #[test]
-    fn the_property_keeps_a_bounded_number_of_tokens() {
-        let mut builder = metadata(Uuid::new_v4()).into_builder(None);
-        for n in 0..500 {
-            let tokens = last_tokens(&builder.clone().build().unwrap().metadata, &[format!("t{n}")]);
-            builder = builder.set_properties(HashMap::from([(LAST_TOKENS.to_owned(), tokens)])).unwrap();
-        }
-        let metadata = builder.build().unwrap().metadata;
-        let all: Vec<String> = (0..500).map(|n| format!("t{n}")).collect();
-        let kept = tokens_in(&metadata, &all);
-        assert_eq!(kept, all[500 - LAST_TOKENS_MAX - 1..]);
     }
 }

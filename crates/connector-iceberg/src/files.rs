@@ -13,7 +13,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use dataflow::{Bounds, Error, RecordBatches, Result, RowGroup, TimedFile, TimedFiles, guarded};
 use iceberg::spec::{
     DataContentType, DataFile, DataFileFormat, Datum, Literal, ManifestContentType, NestedField, Operation,
-    PrimitiveLiteral, PrimitiveType, Snapshot, TableMetadata,
+    PrimitiveLiteral, PrimitiveType, SnapshotRef, TableMetadata,
 };
 use iceberg::table::Table;
 use parquet::arrow::ProjectionMask;
@@ -33,6 +33,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 const FRONTIER: &str = "riverrun.frontier";
 /// The property that says which of the table's schemas its columns are of.
 const CURRENT_SCHEMA: &str = "current-schema";
+/// The property that says which snapshot is read; a table that nothing was committed to has none.
+pub const SNAPSHOT: &str = "current-snapshot-id";
 /// How many footers are kept: about as many files overlap at one time.
 const FOOTERS_KEPT: usize = 8;
 
@@ -55,18 +57,19 @@ pub struct TableFiles {
 }
 
 impl TableFiles {
-    /// The current snapshot of a table.
-    pub async fn load(name: &TableName, table: &Table) -> Result<TableFiles> {
+    /// A snapshot of a table; without one there are no files.
+    pub async fn load(name: &TableName, table: &Table, snapshot: Option<&SnapshotRef>) -> Result<TableFiles> {
         let metadata = table.metadata();
         let columns = metadata.current_schema().as_struct().fields();
         let mut properties = metadata.properties().clone();
         properties.insert(CURRENT_SCHEMA.to_owned(), metadata.current_schema_id().to_string());
         let mut data_files = Vec::new();
-        if let Some(snapshot) = metadata.current_snapshot() {
+        if let Some(snapshot) = snapshot {
             properties.extend(snapshot.summary().additional_properties.clone());
+            properties.insert(SNAPSHOT.to_owned(), snapshot.snapshot_id().to_string());
             data_files = live_files(name, table, snapshot).await?;
         }
-        match frontier_of(name, metadata)? {
+        match frontier_at(name, metadata, snapshot)? {
             Some(frontier) => properties.insert(FRONTIER.to_owned(), frontier),
             None => properties.remove(FRONTIER),
         };
@@ -303,7 +306,7 @@ impl FileRows {
 }
 
 /// The data files that a snapshot holds, each with the id of its partition spec. Delete files are an error.
-async fn live_files(name: &TableName, table: &Table, snapshot: &Arc<Snapshot>) -> Result<Vec<(DataFile, i32)>> {
+async fn live_files(name: &TableName, table: &Table, snapshot: &SnapshotRef) -> Result<Vec<(DataFile, i32)>> {
     let wrong = |what: &str, error| failure::iceberg(format!("table \"{name}\": {what} cannot be read"), error);
     let list = table.manifest_list_reader(snapshot).load().await;
     let list = list.map_err(|error| wrong(&format!("manifest list \"{}\"", snapshot.manifest_list()), error))?;
@@ -410,7 +413,11 @@ fn bounds_in(partition: &PartitionValues, column: &NestedField) -> Option<Bounds
 
 /// Up to where an archive holds its topic; `None` when the table is not an archive.
 pub fn frontier_of(name: &TableName, metadata: &TableMetadata) -> Result<Option<String>> {
-    match metadata.current_snapshot() {
+    frontier_at(name, metadata, metadata.current_snapshot())
+}
+
+fn frontier_at(name: &TableName, metadata: &TableMetadata, snapshot: Option<&SnapshotRef>) -> Result<Option<String>> {
+    match snapshot {
         Some(snapshot) => frontier(name, metadata, snapshot),
         // An archive of an empty topic says so when it is made.
         None => Ok(metadata.properties().get(FRONTIER).cloned()),
@@ -421,7 +428,7 @@ pub fn frontier_of(name: &TableName, metadata: &TableMetadata) -> Result<Option<
 ///
 /// `None` when the table is not an archive. Rows that something else than the archive has added or removed are an
 /// error, because the frontier does not speak for them.
-fn frontier(name: &TableName, metadata: &TableMetadata, current: &Arc<Snapshot>) -> Result<Option<String>> {
+fn frontier(name: &TableName, metadata: &TableMetadata, current: &SnapshotRef) -> Result<Option<String>> {
     let mut next = Some(current.clone());
     let mut foreign = None;
     while let Some(snapshot) = next {

@@ -14,16 +14,19 @@
 //! Modules are listed from the bottom up: each group refers only to itself and to those above it.
 
 mod columns;
+mod data_name;
 mod encoding;
 mod failure;
 mod name;
 mod storage;
+mod writer_position;
 
 mod store;
 mod table;
 mod upkeep;
 
 mod catalog;
+mod commit_record;
 
 mod commit;
 mod files;
@@ -35,8 +38,10 @@ mod write;
 mod warehouse;
 
 mod claim;
+mod go_on;
 
 pub use claim::TableClaim;
+pub use files::SNAPSHOT;
 pub use table::{TableOptions, check_table};
 pub use warehouse::Warehouse;
 pub use write::TableWriter;

@@ -74,7 +74,7 @@ pub fn expired(metadata: &TableMetadata) -> Result<Vec<i64>> {
 }
 
 /// A snapshot and those that it came from, the newest first.
-fn ancestors(metadata: &TableMetadata, newest: i64) -> Vec<&SnapshotRef> {
+pub fn ancestors(metadata: &TableMetadata, newest: i64) -> Vec<&SnapshotRef> {
     let parent = |snapshot: &&SnapshotRef| snapshot.parent_snapshot_id().and_then(|id| metadata.snapshot_by_id(id));
     std::iter::successors(metadata.snapshot_by_id(newest), parent).collect()
 }

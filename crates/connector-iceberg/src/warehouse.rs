@@ -1,7 +1,7 @@
 //! A warehouse: a folder with a catalog and tables, for callers that block.
 
 use crate::catalog::SqliteCatalog;
-use crate::commit::{Fence, TableChange, TableCommitter, WaitNotice, take_epoch};
+use crate::commit::{Fence, TableChange, TableCommitter, WaitNotice, forget_commits, take_epoch};
 use crate::failure;
 use crate::files::TableFiles;
 use crate::generations;
@@ -14,12 +14,16 @@ use arrow::datatypes::SchemaRef;
 use dataflow::{Error, Result, TimedFiles};
 use iceberg::Catalog;
 use iceberg::io::{FileIOBuilder, StorageFactory};
+use iceberg::spec::SnapshotRef;
 use iceberg::table::Table;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 use uuid::Uuid;
+
+mod orphans;
+mod tags;
 
 /// How often new tables are tried to be put in place when others change the old ones at the same time.
 const REPLACE_ATTEMPTS: u32 = 40;
@@ -88,8 +92,14 @@ impl Warehouse {
         Ok(table::plain_schema(&*table::arrow_schema(&name, loaded.metadata().current_schema())?))
     }
 
-    pub(crate) fn take_epoch(&self, table: &TableName, sink: &str) -> Result<Fence> {
-        self.0.runtime.block_on(take_epoch(&self.0.catalog, table, sink))
+    /// Takes the next epoch of a sink on the table of this name, or on the one that is to take its place.
+    pub(crate) fn take_epoch(&self, (table, is_staged): (&TableName, bool), sink: &str) -> Result<Fence> {
+        self.0.runtime.block_on(take_epoch(self.catalog(is_staged), table, sink))
+    }
+
+    /// Lets a table without rows know of no commit of a sink.
+    pub(crate) fn forget_commits(&self, table: &TableName, fence: &Fence) -> Result<()> {
+        self.0.runtime.block_on(forget_commits(&self.0.catalog, table, fence))
     }
 
     /// Makes a table without rows, and gives its uuid. All columns may be NULL, whatever the schema says. `None` when
@@ -198,7 +208,7 @@ impl Warehouse {
         let total = snapshot.summary().additional_properties.get("total-records");
         match total.and_then(|rows| rows.parse().ok()) {
             Some(rows) => Ok(rows),
-            None => Ok(self.read_files(&name, &loaded)?.files().iter().map(|file| file.rows).sum()),
+            None => Ok(self.read_files(&name, &loaded, Some(snapshot))?.files().iter().map(|file| file.rows).sum()),
         }
     }
 
@@ -211,7 +221,15 @@ impl Warehouse {
     pub fn read(&self, table: &str) -> Result<Arc<dyn TimedFiles>> {
         let name = TableName::parse(table)?;
         let loaded = self.load(&name)?;
-        Ok(Arc::new(self.read_files(&name, &loaded)?))
+        Ok(Arc::new(self.read_files(&name, &loaded, loaded.metadata().current_snapshot())?))
+    }
+
+    /// The files of a snapshot, as [`SNAPSHOT`] names it; one that the table has no more is an error.
+    pub fn read_at(&self, table: &str, snapshot: i64) -> Result<Arc<dyn TimedFiles>> {
+        let name = TableName::parse(table)?;
+        let loaded = self.load(&name)?;
+        let snapshot = loaded.metadata().snapshot_by_id(snapshot).ok_or_else(|| gone(&name, snapshot))?;
+        Ok(Arc::new(self.read_files(&name, &loaded, Some(snapshot))?))
     }
 
     pub(crate) fn commit(
@@ -231,16 +249,29 @@ impl Warehouse {
     }
 
     /// A writer into the table of this name, or into the one that is to take its place.
-    pub(crate) fn table_writer(&self, table: &TableName, is_staged: bool, worker: usize) -> Result<TableWriter> {
-        TableWriter::new(table.clone(), self.load_from(self.catalog(is_staged), table)?.metadata_ref(), worker)
+    pub(crate) fn table_writer(
+        &self,
+        (table, is_staged): (&TableName, bool),
+        fence: &Fence,
+        worker: usize,
+    ) -> Result<TableWriter> {
+        let loaded = self.load_from(self.catalog(is_staged), table)?;
+        TableWriter::new(table.clone(), loaded.metadata_ref(), fence, worker)
+    }
+
+    /// The table of this name, or the one that is to take its place, if there is one.
+    pub(crate) fn find(&self, table: &TableName, is_staged: bool) -> Result<Option<Table>> {
+        let catalog = self.catalog(is_staged);
+        let location = catalog.store().location(table)?;
+        location.map(|_| self.load_from(catalog, table)).transpose()
     }
 
     fn catalog(&self, is_staged: bool) -> &SqliteCatalog {
         if is_staged { &self.0.staged } else { &self.0.catalog }
     }
 
-    fn read_files(&self, name: &TableName, table: &Table) -> Result<TableFiles> {
-        self.0.runtime.block_on(TableFiles::load(name, table))
+    fn read_files(&self, name: &TableName, table: &Table, snapshot: Option<&SnapshotRef>) -> Result<TableFiles> {
+        self.0.runtime.block_on(TableFiles::load(name, table, snapshot))
     }
 
     fn location(&self, table: &TableName) -> Result<String> {
@@ -259,6 +290,14 @@ impl Warehouse {
         let loaded = self.0.runtime.block_on(catalog.load_table(&table.ident()));
         loaded.map_err(|error| failure::iceberg(format!("table \"{table}\" cannot be loaded"), error))
     }
+}
+
+/// A snapshot that a table has no more.
+fn gone(table: &TableName, snapshot: i64) -> Error {
+    Error::invalid(format!(
+        "table \"{table}\" has no snapshot {snapshot} any more, which the job reads as history: it has expired, or the \
+         table was made again; start over with --fresh"
+    ))
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! Writes rows of an output into Parquet files that a commit names later.
 
-use crate::commit::PreparedFiles;
+use crate::commit::{Fence, PreparedFiles};
+use crate::data_name::DataPrefix;
 use crate::name::TableName;
 use crate::parquet_file::{FilePlacement, ParquetFile};
 use crate::storage::path_of;
 use crate::table;
+use crate::writer_position::WriterPosition;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
@@ -12,7 +14,6 @@ use dataflow::{Batch, Committable, Error, Result, Sink};
 use iceberg::spec::{DataFile, Literal, PartitionKey, PartitionSpecRef, Struct, TableMetadataRef, Transform};
 use std::collections::HashMap;
 use std::path::PathBuf;
-use uuid::Uuid;
 
 /// How many partitions a writer has open at once; the one that was written longest ago is closed for another.
 const OPEN_PARTITIONS_MAX: usize = 16;
@@ -33,7 +34,7 @@ pub struct TableWriter {
     // Index of the column that cuts the table by day.
     day: Option<usize>,
     folder: PathBuf,
-    prefix: String,
+    prefix: DataPrefix,
     files_begun: usize,
     open: HashMap<Day, OpenFile>,
     writes: u64,
@@ -55,12 +56,17 @@ struct PartitionOrder {
 }
 
 impl TableWriter {
-    /// A writer of one worker into a table as it is now.
-    pub(crate) fn new(table: TableName, metadata: TableMetadataRef, worker: usize) -> Result<TableWriter> {
+    /// A writer of one worker into a table as it is now, under an epoch of a sink.
+    pub(crate) fn new(
+        table: TableName,
+        metadata: TableMetadataRef,
+        fence: &Fence,
+        worker: usize,
+    ) -> Result<TableWriter> {
         let schema = table::arrow_schema(&table, metadata.current_schema())?;
         let day = day_column(&table, &metadata, metadata.default_partition_spec())?;
         let folder = path_of(metadata.location()).join("data");
-        let prefix = format!("w{worker}-{}", Uuid::new_v4());
+        let prefix = DataPrefix::new(&fence.sink, fence.epoch, worker);
         Ok(TableWriter {
             table,
             metadata,
@@ -160,7 +166,7 @@ impl TableWriter {
     }
 
     fn begin(&mut self, day: Day) -> Result<OpenFile> {
-        let name = format!("{}-{:05}.parquet", self.prefix, self.files_begun);
+        let name = self.prefix.file(self.files_begun);
         self.files_begun += 1;
         let (path, location) = match self.day {
             None => (self.folder.join(&name), format!("{}/data/{name}", self.metadata.location())),
@@ -207,6 +213,10 @@ impl Sink for TableWriter {
 
     fn prepare(&mut self, checkpoint: u64) -> Result<Option<Committable>> {
         self.finish(Some(checkpoint))
+    }
+
+    fn position(&self) -> Option<Vec<u8>> {
+        Some(WriterPosition { table_uuid: self.metadata.uuid() }.to_bytes())
     }
 }
 

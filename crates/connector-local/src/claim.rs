@@ -68,6 +68,20 @@ impl Claim {
         Ok(Claim { topic, producer: producer.to_owned(), epoch, lock })
     }
 
+    /// Takes the name again, with the epoch of a checkpoint. A later epoch, under which all was begun anew, is an error.
+    pub(crate) fn resume(topic: Arc<LocalTopic>, producer: &str, epoch: u64) -> Result<Claim> {
+        let claimed = Producer::open(topic.clone(), producer, epoch)?;
+        let lock = lock(&topic, producer)?;
+        match claimed.greatest_epoch()? {
+            Some(greatest) if greatest > epoch => Err(Error::invalid(format!(
+                "topic \"{}\": producer \"{producer}\" was begun anew with epoch {greatest}, and the checkpoint goes on \
+                 with epoch {epoch}: start over with --fresh, which writes all messages again",
+                topic.name()
+            ))),
+            _ => Ok(Claim { topic, producer: producer.to_owned(), epoch, lock }),
+        }
+    }
+
     /// What was published under this name, if anything was.
     pub fn input(&self) -> Result<Option<PublishedInput>> {
         PublishedInput::read(&self.input_path())

@@ -30,6 +30,8 @@ mod topic;
 mod claim;
 mod input_mark;
 mod producer;
+mod topic_position;
+
 mod sink;
 mod trim;
 
@@ -47,5 +49,6 @@ pub use producer::Producer;
 pub use sink::{TopicCommitter, TopicSink};
 pub use tail::Watch;
 pub use topic::LocalTopic;
+pub use topic_position::TopicPosition;
 pub use topics::{Topics, check_topic_name};
 pub use trim::TrimSummary;

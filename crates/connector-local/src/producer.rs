@@ -51,6 +51,11 @@ impl Producer {
         &self.topic
     }
 
+    /// The epoch that it appends under.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     /// The same producer with smaller or larger segments.
     #[must_use]
     pub fn with_segment_bytes(mut self, segment_bytes: u64) -> Producer {
@@ -110,7 +115,7 @@ impl Producer {
     }
 
     /// The last sequence of this producer and epoch in a partition, if it has written there.
-    pub fn last_sequence(&mut self, partition: u32) -> Result<Option<u64>> {
+    pub fn last_sequence(&self, partition: u32) -> Result<Option<u64>> {
         let last = Appender::new(self.topic.to_write(partition)?).last(&self.name)?;
         Ok(last.filter(|last| last.epoch == self.epoch).map(|last| last.sequence))
     }
@@ -121,6 +126,15 @@ impl Producer {
         for partition in 0..self.topic.partitions() {
             let last = Appender::new(self.topic.to_write(partition)?).last(&self.name)?;
             greatest = greatest.max(last.map(|last| last.epoch));
+        }
+        Ok(greatest)
+    }
+
+    /// The greatest epoch under which this producer's name has written to the topic, or was claimed, if it was.
+    pub(crate) fn greatest_epoch(&self) -> Result<Option<u64>> {
+        let mut greatest = None;
+        for partition in 0..self.topic.partitions() {
+            greatest = greatest.max(Appender::new(self.topic.to_write(partition)?).greatest_epoch(&self.name)?);
         }
         Ok(greatest)
     }

@@ -2,10 +2,9 @@
 
 use crate::frame::Outgoing;
 use crate::producer::Producer;
+use crate::topic_position::TopicPosition;
 use dataflow::{Batch, Committable, Committer, Encode, Error, Result, Sink, Topic, key_group, key_hashes};
 use std::sync::Arc;
-
-const COMMITTABLE_VERSION: u8 = 1;
 
 /// Writes rows to a topic as they come: each is durable, and seen by readers, when `write` returns. A call appends
 /// and syncs once per partition, so it pays to give it many rows.
@@ -17,25 +16,22 @@ pub struct TopicSink {
     producer: Producer,
     encode: Arc<dyn Encode>,
     key: Option<usize>,
-    rows: u64,
-    prepared: u64,
+    position: TopicPosition,
 }
 
 impl TopicSink {
-    /// Writes with a producer. `rows` is how many rows were written before the place at which this job resumes: 0 at
-    /// the output's start, else [`TopicSink::rows_of`] the last committable.
-    pub fn new(producer: Producer, encode: Arc<dyn Encode>, key: Option<usize>, rows: u64) -> TopicSink {
-        TopicSink { producer, encode, key, rows, prepared: rows }
-    }
-
-    /// How many rows had been written when a committable was prepared.
-    pub fn rows_of(committable: &Committable) -> Result<u64> {
-        match committable.0.as_slice() {
-            [COMMITTABLE_VERSION, rows @ ..] if rows.len() == 8 => {
-                Ok(u64::from_le_bytes(rows.try_into().expect("eight bytes")))
-            }
-            _ => Err(Error::corrupt("what a topic output left in a checkpoint cannot be read")),
+    /// Writes with a producer, from the output's start or from where the checkpoint is that the job goes on from.
+    pub fn new(
+        producer: Producer,
+        encode: Arc<dyn Encode>,
+        key: Option<usize>,
+        position: TopicPosition,
+    ) -> Result<TopicSink> {
+        if producer.epoch() == position.epoch && producer.topic().partitions() as usize == position.last.len() {
+            return Ok(TopicSink { producer, encode, key, position });
         }
+        let (topic, epoch) = (producer.topic().name(), producer.epoch());
+        Err(Error::internal(format!("topic \"{topic}\": a producer of epoch {epoch} cannot go on from {position:?}")))
     }
 
     fn partitions_of(&self, batch: &Batch) -> Result<Vec<u32>> {
@@ -62,23 +58,24 @@ impl Sink for TopicSink {
         }
         let mut by_partition = vec![Vec::new(); self.producer.topic().partitions() as usize];
         for (row, payload) in payloads.iter().enumerate() {
-            let sequence = self.rows + row as u64;
+            let sequence = self.position.rows + row as u64;
             by_partition[partitions[row] as usize].push(Outgoing { sequence, key: None, payload });
         }
         let batches: Vec<_> = (0..).zip(by_partition).filter(|(_, messages)| !messages.is_empty()).collect();
         self.producer.append_all(&batches)?;
-        self.rows += batch.rows() as u64;
+        self.position.rows += batch.rows() as u64;
+        for (partition, messages) in &batches {
+            self.position.last[*partition as usize] = messages.last().map(|message| message.sequence);
+        }
         Ok(())
     }
 
     fn prepare(&mut self, _: u64) -> Result<Option<Committable>> {
-        if self.rows == self.prepared {
-            return Ok(None);
-        }
-        self.prepared = self.rows;
-        let mut bytes = vec![COMMITTABLE_VERSION];
-        bytes.extend_from_slice(&self.rows.to_le_bytes());
-        Ok(Some(Committable(bytes)))
+        Ok(None)
+    }
+
+    fn position(&self) -> Option<Vec<u8>> {
+        Some(self.position.to_bytes())
     }
 }
 
@@ -86,7 +83,7 @@ impl Sink for TopicSink {
 pub struct TopicCommitter;
 
 impl Committer for TopicCommitter {
-    fn commit(&mut self, committables: Vec<Committable>) -> Result<()> {
-        committables.iter().try_for_each(|committable| TopicSink::rows_of(committable).map(|_| ()))
+    fn commit(&mut self, _: Vec<Committable>) -> Result<()> {
+        Ok(())
     }
 }

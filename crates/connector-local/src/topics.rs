@@ -123,6 +123,12 @@ impl Topics {
         Claim::go_on(self.existing(topic)?, producer)
     }
 
+    /// Takes a producer's name on a topic that exists, with the epoch under which a checkpoint has written. An error that
+    /// names the holder when another run has it, and one when a later epoch was begun.
+    pub fn resume(&self, topic: &str, producer: &str, epoch: u64) -> Result<Claim> {
+        Claim::resume(self.existing(topic)?, producer, epoch)
+    }
+
     /// Removes the oldest messages of a topic, in whole segments: those that arrived before a time and lie before the
     /// position in `keep_after` of their partition, which the topic's archive goes on after (`Some` with `None` for a
     /// partition that it has nothing of; `None` when no archive holds messages back). The last message of a partition

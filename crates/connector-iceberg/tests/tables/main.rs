@@ -3,6 +3,7 @@
 
 mod claims;
 mod commits;
+mod going_on;
 mod kills;
 mod round_trips;
 mod rows;

@@ -1,0 +1,147 @@
+//! A run that goes on from a checkpoint with the table that an earlier one has written.
+//!
+//! ```text
+//! claim -> the table of the checkpoint, by its uuid: there, or still to take its place?
+//!       -> its columns fit, its last commit is one that the checkpoint knows of or has pending
+//!       -> pending files are whole -> the committer commits them -> what nobody will commit is collected
+//! ```
+
+use crate::claim::{ClaimState, TableClaim, absent};
+use crate::commit::{Fence, PreparedFiles, made_again};
+use crate::commit_record::CommitRecord;
+use crate::failure;
+use crate::name::TableName;
+use crate::storage::path_of;
+use crate::table::{arrow_schema, plain_schema};
+use crate::writer_position::WriterPosition;
+use arrow::datatypes::{Schema, SchemaRef};
+use dataflow::{Committable, Error, OutputState, Result};
+use iceberg::spec::TableMetadata;
+use iceberg::table::Table;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use uuid::Uuid;
+
+impl TableClaim {
+    /// Goes on with the table that a checkpoint names, which must be where the checkpoint left it, or further by
+    /// nothing but what the checkpoint has pending. That is left to the committer, as it is at any other time.
+    ///
+    /// `known` of the state is the number that [`dataflow::Sink::prepare`] got for the newest of what was committed;
+    /// after a commit [`TableClaim::checkpoint`] gives it. Rows that other tools added and files that they rewrote do
+    /// not matter. A new table that has not taken its place yet goes on waiting for that.
+    pub fn go_on(&self, schema: &SchemaRef, state: &OutputState) -> Result<()> {
+        let name = &self.shared.table;
+        let prepared = self.prepared(&state.pending)?;
+        let position = state.position.as_deref().map(WriterPosition::parse).transpose()?;
+        let of_pending = prepared.first().map(PreparedFiles::table_uuid);
+        let table = self.find(position.map(|position| position.table_uuid).or(of_pending))?;
+        check_columns(name, schema, table.metadata())?;
+        let record = CommitRecord::of(name, table.metadata(), &self.shared.sink)?;
+        record.check_line(name, table.metadata())?;
+        let tokens: Vec<&str> = prepared.iter().map(PreparedFiles::token).collect();
+        record.check_fits(name, &tokens, state.known)?;
+        let tokens: Vec<String> = tokens.into_iter().map(str::to_owned).collect();
+        let there = record.tokens_in(table.metadata(), &tokens);
+        for prepared in prepared.iter().filter(|prepared| !there.iter().any(|token| token == prepared.token())) {
+            for file in prepared.data_files(name, table.metadata())? {
+                check_whole(name, &path_of(file.file_path()), file.file_size_in_bytes())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The number of the last checkpoint of which the sink has committed rows; 0 while there is none.
+    pub fn checkpoint(&self) -> Result<u64> {
+        let ClaimState { warehouse, table, sink, .. } = &*self.shared;
+        let is_staged = self.is_replacing();
+        let Some(found) = warehouse.find(table, is_staged)? else { return Ok(0) };
+        Ok(CommitRecord::of(table, found.metadata(), sink)?.checkpoint.unwrap_or(0))
+    }
+
+    /// Deletes data files that earlier runs of the sink have written and nobody will commit: those that no snapshot of
+    /// the table names, and that are not pending in any checkpoint that is kept. Gives their number. Files of others are
+    /// never touched.
+    pub fn collect_orphans(&self, pending: &[Committable]) -> Result<usize> {
+        let ClaimState { warehouse, table, .. } = &*self.shared;
+        let fences = self.shared.fences();
+        let Some((fence, is_staged)) = fences.written() else { return Ok(0) };
+        let Some(found) = warehouse.find(table, is_staged)? else { return Ok(0) };
+        let mut files: HashSet<PathBuf> = HashSet::new();
+        for prepared in self.prepared(pending)? {
+            let of_prepared = prepared.data_files(table, found.metadata())?;
+            files.extend(of_prepared.iter().map(|file| path_of(file.file_path())));
+        }
+        warehouse.collect_orphans((table, is_staged), fence, &files)
+    }
+
+    /// The table with a uuid: that of the name, or the one that is to take its place, on which the epoch is taken then.
+    /// A checkpoint without any writer names none, and means that of the name.
+    fn find(&self, uuid: Option<Uuid>) -> Result<Table> {
+        let ClaimState { warehouse, table: name, sink, .. } = &*self.shared;
+        let is_it = |table: &Table| uuid.is_none_or(|uuid| table.metadata().uuid() == uuid);
+        let current = warehouse.find(name, false)?;
+        if let Some(table) = current.as_ref().filter(|table| is_it(table)) {
+            self.check_held(table)?;
+            return Ok(table.clone());
+        }
+        if let Some(table) = warehouse.find(name, true)?.filter(is_it) {
+            let fence = warehouse.take_epoch((name, true), sink)?;
+            let mut fences = self.shared.fences();
+            (fences.staged, fences.keeps_staged) = (Some(fence), true);
+            return Ok(table);
+        }
+        Err(if current.is_some() { replaced(name) } else { dropped(name) })
+    }
+
+    /// Refuses a table that is another one than that on which the claim has taken its epoch.
+    fn check_held(&self, table: &Table) -> Result<()> {
+        let (name, fences) = (&self.shared.table, self.shared.fences());
+        let held: &Fence = fences.table.as_ref().ok_or_else(|| absent(name))?;
+        if held.table_uuid == table.metadata().uuid() { Ok(()) } else { Err(made_again(name)) }
+    }
+}
+
+fn replaced(table: &TableName) -> Error {
+    Error::invalid(format!(
+        "table \"{table}\" is another one than that which the checkpoint goes on with: somebody has dropped that and made \
+         one of its name; start over with --fresh, which replaces it"
+    ))
+}
+
+fn dropped(table: &TableName) -> Error {
+    Error::invalid(format!(
+        "there is no table \"{table}\" any more, and the checkpoint goes on with it: somebody has dropped it; start over \
+         with --fresh"
+    ))
+}
+
+/// Refuses a table that cannot take the columns of the output.
+fn check_columns(name: &TableName, schema: &Schema, metadata: &TableMetadata) -> Result<()> {
+    let found = plain_schema(&*arrow_schema(name, metadata.current_schema())?);
+    for field in schema.fields() {
+        let has = found.field_with_name(field.name()).map(|field| values::name(field.data_type())).ok();
+        let wanted = values::name(field.data_type());
+        if has.as_ref() != Some(&wanted) {
+            return Err(Error::invalid(format!(
+                "table \"{name}\": column \"{}\" is {}, and the job writes {wanted}; change the output or the table, or \
+                 start over with --fresh",
+                field.name(),
+                has.map_or_else(|| "not there".to_owned(), |has| has.to_string())
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a file that is not as it was prepared: a commit would make the table unreadable.
+fn check_whole(table: &TableName, path: &Path, expected: u64) -> Result<()> {
+    let file = || format!("table \"{table}\": data file \"{}\", which the checkpoint has prepared,", path.display());
+    let hint = "restore the file, or start over with --fresh";
+    let bytes = std::fs::metadata(path)
+        .map_err(|error| failure::file(format!("{} cannot be looked at; {hint}", file()), error))?
+        .len();
+    if bytes == expected {
+        return Ok(());
+    }
+    Err(Error::corrupt(format!("{} has {bytes} bytes, expected {expected}; {hint}", file())))
+}

@@ -1,0 +1,100 @@
+//! Data files that a run left and nobody will commit.
+
+use super::Warehouse;
+use crate::commit::Fence;
+use crate::data_name::epoch_of;
+use crate::failure;
+use crate::name::TableName;
+use crate::storage::path_of;
+use dataflow::Result;
+use iceberg::table::Table;
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+impl Warehouse {
+    /// Deletes data files that the sink of a fence has written under an older epoch, and that neither a snapshot of the
+    /// table names nor `pending` does. Gives their number.
+    ///
+    /// What cannot be read leads to an error, and nothing is deleted. Who has an older epoch commits no more, so that no
+    /// snapshot comes to name such a file afterwards.
+    pub(crate) fn collect_orphans(
+        &self,
+        (name, is_staged): (&TableName, bool),
+        fence: &Fence,
+        pending: &HashSet<PathBuf>,
+    ) -> Result<usize> {
+        let Some(table) = self.find(name, is_staged)? else { return Ok(0) };
+        fence.check(name, table.metadata())?;
+        let folder = path_of(table.metadata().location());
+        if self.has_other_table(name, is_staged, &folder)? {
+            return Ok(0);
+        }
+        let is_older = |file: &str| epoch_of(file, &fence.sink).is_some_and(|epoch| epoch < fence.epoch);
+        let found = files_below(&folder.join("data"), &is_older);
+        let mut found = found.map_err(|error| {
+            failure::file(format!("table \"{name}\": cannot look through \"{}\"", folder.display()), error)
+        })?;
+        found.retain(|file| !pending.contains(file));
+        if found.is_empty() {
+            return Ok(0);
+        }
+        let named = self.0.runtime.block_on(named_files(name, &table))?;
+        let orphans = found.iter().filter(|file| !named.contains(*file));
+        // A file that stays costs space and nothing else, and the next start comes by it again.
+        Ok(orphans.filter(|file| std::fs::remove_file(file).is_ok()).count())
+    }
+
+    /// Whether a table of another name, or the one that is to take its place, has its metadata in a folder.
+    fn has_other_table(&self, name: &TableName, is_staged: bool, folder: &Path) -> Result<bool> {
+        for (catalog, is_of_staged) in [(&self.0.catalog, false), (&self.0.staged, true)] {
+            let others = catalog.store().tables()?;
+            let is_other = |(other, _): &&(TableName, String)| other != name || is_of_staged != is_staged;
+            let metadata = folder.join("metadata");
+            if others.iter().filter(is_other).any(|(_, location)| path_of(location).starts_with(&metadata)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// The data files that any snapshot of a table names.
+async fn named_files(name: &TableName, table: &Table) -> Result<HashSet<PathBuf>> {
+    let wrong = |what: &str, error| failure::iceberg(format!("table \"{name}\": {what} cannot be read"), error);
+    let (mut read, mut named) = (HashSet::new(), HashSet::new());
+    for snapshot in table.metadata().snapshots() {
+        let list = table.manifest_list_reader(snapshot).load().await;
+        let list = list.map_err(|error| wrong(&format!("manifest list \"{}\"", snapshot.manifest_list()), error))?;
+        for entry in list.entries() {
+            if !read.insert(entry.manifest_path.clone()) {
+                continue;
+            }
+            let manifest = entry.load_manifest(table.file_io()).await;
+            let manifest = manifest.map_err(|error| wrong(&format!("manifest \"{}\"", entry.manifest_path), error))?;
+            named.extend(manifest.entries().iter().map(|entry| path_of(entry.file_path())));
+        }
+    }
+    Ok(named)
+}
+
+/// The files of a folder, and of those in it, whose names are wanted. Nothing behind a link.
+fn files_below(folder: &Path, is_wanted: &dyn Fn(&str) -> bool) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        // Nobody has written yet.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        let (kind, name) = (entry.file_type()?, entry.file_name());
+        if kind.is_dir() {
+            found.append(&mut files_below(&entry.path(), is_wanted)?);
+        } else if kind.is_file() && name.to_str().is_some_and(is_wanted) {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,378 @@
+//! Runs that go on from a checkpoint with the table of an earlier one: each row once, whatever became of the earlier
+//! run, and an error by name where the table is not where the checkpoint left it.
+
+use crate::rows::{numbers, read, sorted_numbers};
+use arrow::datatypes::{DataType, Field, Schema};
+use connector_iceberg::{SNAPSHOT, TableClaim, TableOptions, TableWriter, Warehouse};
+use dataflow::{Committable, ErrorKind, OutputState, Result, Sink};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const SINK: &str = "job.counts";
+
+/// A run of a job with one output.
+struct Run {
+    claim: TableClaim,
+    writer: TableWriter,
+    number: u64,
+    // Numbers from here on are written next.
+    next: i64,
+    pending: Vec<(u64, Committable)>,
+    known: u64,
+}
+
+/// What a checkpoint holds.
+#[derive(Clone)]
+struct Kept {
+    number: u64,
+    next: i64,
+    output: OutputState,
+}
+
+fn claim(warehouse: &Warehouse) -> TableClaim {
+    warehouse.claim("lake.t", SINK).unwrap()
+}
+
+impl Run {
+    fn begin(warehouse: &Warehouse, is_fresh: bool) -> Run {
+        let claim = claim(warehouse);
+        let (schema, options) = (numbers([]).schema(), TableOptions::default());
+        match is_fresh {
+            true => claim.replace(&schema, &options).unwrap(),
+            false => drop(claim.create(&schema, &options).unwrap()),
+        }
+        Run { writer: claim.writer(0).unwrap(), claim, number: 0, next: 0, pending: Vec::new(), known: 0 }
+    }
+
+    fn go_on(warehouse: &Warehouse, kept: &Kept) -> Result<Run> {
+        let claim = claim(warehouse);
+        claim.go_on(&numbers([]).schema(), &kept.output)?;
+        claim.committer().commit(kept.output.pending.clone())?;
+        claim.collect_orphans(&[])?;
+        let (writer, known) = (claim.writer(0)?, claim.checkpoint()?);
+        Ok(Run { claim, writer, number: kept.number + 1, next: kept.next, pending: Vec::new(), known })
+    }
+
+    fn write(&mut self, rows: i64) {
+        self.writer.write_rows(&numbers(self.next..self.next + rows)).unwrap();
+        self.next += rows;
+    }
+
+    fn checkpoint(&mut self) -> Kept {
+        self.number += 1;
+        self.pending.extend(self.writer.prepare(self.number).unwrap().map(|prepared| (self.number, prepared)));
+        let pending = self.pending.iter().map(|(_, prepared)| prepared.clone()).collect();
+        let output =
+            OutputState { output: "counts".to_owned(), position: self.writer.position(), pending, known: self.known };
+        Kept { number: self.number, next: self.next, output }
+    }
+
+    /// Commits the oldest of what is pending; the answer may get lost.
+    fn commit(&mut self, count: usize, is_heard: bool) {
+        let some: Vec<Committable> = self.pending.iter().take(count).map(|(_, prepared)| prepared.clone()).collect();
+        self.claim.committer().commit(some).unwrap();
+        if let Some((number, _)) = self.pending.get(count.wrapping_sub(1)).filter(|_| is_heard) {
+            self.known = *number;
+            self.pending.drain(..count);
+        }
+    }
+
+    /// Dies, as the system sees it: nothing is given up that was to be.
+    fn die(self) {
+        self.claim.keep_staged();
+    }
+}
+
+fn open(folder: &Path) -> Warehouse {
+    Warehouse::open(folder).unwrap()
+}
+
+fn refused(warehouse: &Warehouse, kept: &Kept) -> String {
+    let error = Run::go_on(warehouse, kept).err().expect("it is refused");
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{}", error.chain());
+    error.chain()
+}
+
+/// The data files in the table's folder, below all of its generations.
+fn data_files(folder: &Path) -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.append(&mut data_files(&path));
+        } else if path.extension().is_some_and(|end| end == "parquet") {
+            found.insert(path);
+        }
+    }
+    found
+}
+
+#[test]
+fn what_was_pending_is_committed_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = open(folder.path());
+    for is_committed in [false, true] {
+        let before = warehouse.rows("lake.t").unwrap_or(0) as i64;
+        let mut run = Run::begin(&warehouse, before > 0);
+        run.write(10);
+        let kept = run.checkpoint();
+        if is_committed {
+            run.commit(1, false);
+            TableClaim::take_places([&run.claim]).unwrap();
+        }
+        run.write(5);
+        run.checkpoint();
+        run.die();
+        let mut run = Run::go_on(&warehouse, &kept).unwrap();
+        assert_eq!((run.next, run.known, run.claim.checkpoint().unwrap()), (10, 1, 1));
+        TableClaim::take_places([&run.claim]).unwrap();
+        assert_eq!(sorted_numbers(&warehouse, "lake.t"), (0..10).collect::<Vec<_>>());
+        run.write(10);
+        let kept = run.checkpoint();
+        run.commit(1, true);
+        drop(run);
+        Run::go_on(&warehouse, &kept).unwrap();
+        assert_eq!(sorted_numbers(&warehouse, "lake.t"), (0..20).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_table_ahead_of_or_before_the_checkpoint_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = open(folder.path());
+    let mut run = Run::begin(&warehouse, false);
+    let first = run.checkpoint();
+    run.write(10);
+    let second = run.checkpoint();
+    run.commit(1, true);
+    run.write(10);
+    let third = run.checkpoint();
+    run.commit(1, true);
+    let last = run.checkpoint();
+    drop(run);
+    for (kept, knows) in [(&first, 0), (&second, 0)] {
+        let told = refused(&warehouse, kept);
+        let knows = format!("it holds rows up to checkpoint 3, and the checkpoint knows of {knows}");
+        assert!(told.contains("is ahead of the checkpoint") && told.contains(&knows), "{told}");
+    }
+    drop(Run::go_on(&warehouse, &third).unwrap());
+    drop(Run::go_on(&warehouse, &last).unwrap());
+    let ahead = Kept { output: OutputState { known: 5, ..last.output.clone() }, ..last.clone() };
+    let told = refused(&warehouse, &ahead);
+    assert!(told.contains("is before the checkpoint") && told.contains("--fresh"), "{told}");
+    assert_eq!(sorted_numbers(&warehouse, "lake.t"), (0..20).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_table_that_was_made_again_or_dropped_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = open(folder.path());
+    let mut run = Run::begin(&warehouse, false);
+    run.write(1);
+    let kept = run.checkpoint();
+    run.commit(1, true);
+    drop(run);
+    let fresh = Run::begin(&warehouse, true);
+    TableClaim::take_places([&fresh.claim]).unwrap();
+    drop(fresh);
+    let told = refused(&warehouse, &kept);
+    assert!(told.contains("is another one than that which the checkpoint goes on with"), "{told}");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let told = refused(&open(elsewhere.path()), &kept);
+    assert!(told.contains("there is no table \"lake.t\" any more"), "{told}");
+}
+
+#[test]
+fn columns_that_do_not_fit_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = open(folder.path());
+    let kept = Run::begin(&warehouse, false).checkpoint();
+    let claim = claim(&warehouse);
+    for (name, of, told) in [
+        ("m", DataType::Int64, "column \"m\" is not there, and the job writes BIGINT"),
+        ("n", DataType::Utf8, "column \"n\" is BIGINT, and the job writes TEXT"),
+    ] {
+        let schema = Arc::new(Schema::new(vec![Field::new(name, of, true)]));
+        let error = claim.go_on(&schema, &kept.output).unwrap_err();
+        assert!(error.to_string().contains(told), "{error}");
+    }
+}
+
+#[test]
+fn a_new_table_that_waits_for_its_place_is_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = open(folder.path());
+    let mut old = Run::begin(&warehouse, false);
+    old.write(3);
+    old.checkpoint();
+    old.commit(1, true);
+    drop(old);
+    let mut fresh = Run::begin(&warehouse, true);
+    let begun = fresh.checkpoint();
+    fresh.write(7);
+    let kept = fresh.checkpoint();
+    fresh.die();
+    for kept in [begun, kept] {
+        let claim = claim(&warehouse);
+        claim.go_on(&numbers([]).schema(), &kept.output).unwrap();
+        assert!(claim.is_replacing());
+        claim.committer().commit(kept.output.pending).unwrap();
+        assert_eq!(sorted_numbers(&warehouse, "lake.t"), [0, 1, 2], "nobody sees the new one yet");
+    }
+    let run = claim(&warehouse);
+    assert_eq!(run.epoch(), Some(5));
+    drop(run);
+    let fresh = Kept {
+        output: OutputState { known: 2, pending: Vec::new(), ..Run::begin(&warehouse, true).checkpoint().output },
+        number: 2,
+        next: 7,
+    };
+    assert!(refused(&warehouse, &fresh).contains("is another one"), "a new table that was given up");
+}
+
+#[test]
+fn files_that_nobody_will_commit_are_collected_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = open(folder.path());
+    let mut run = Run::begin(&warehouse, false);
+    run.write(10);
+    run.checkpoint();
+    run.commit(1, true);
+    run.write(10);
+    let kept = run.checkpoint();
+    let there = data_files(folder.path());
+    run.write(10);
+    run.checkpoint();
+    let orphans: Vec<PathBuf> = data_files(folder.path()).difference(&there).cloned().collect();
+    let data = orphans[0].parent().unwrap().to_owned();
+    // Of another sink, of a younger epoch, and of another tool.
+    let name = orphans[0].file_name().unwrap().to_str().unwrap().to_owned();
+    let hash = name.split('-').nth(1).unwrap();
+    let others = [name.replace(hash, "0000000000000000"), name.replace("e1-", "e9-"), "part-0.parquet".to_owned()];
+    let others: Vec<PathBuf> = others.iter().map(|name| data.join(name)).collect();
+    others.iter().for_each(|path| std::fs::write(path, "x").unwrap());
+    run.die();
+    let claim = claim(&warehouse);
+    claim.go_on(&numbers([]).schema(), &kept.output).unwrap();
+    assert_eq!(claim.collect_orphans(&kept.output.pending).unwrap(), 1);
+    let left: BTreeSet<PathBuf> = there.iter().chain(&others).cloned().collect();
+    assert_eq!(data_files(folder.path()), left);
+    claim.committer().commit(kept.output.pending.clone()).unwrap();
+    assert_eq!(claim.collect_orphans(&[]).unwrap(), 0);
+    assert_eq!(sorted_numbers(&warehouse, "lake.t"), (0..20).collect::<Vec<_>>());
+    assert!(orphans.iter().all(|path| !path.exists()));
+}
+
+#[test]
+fn a_pending_file_that_is_gone_or_cut_is_named_before_anything_is_committed() {
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = open(folder.path());
+    let mut run = Run::begin(&warehouse, false);
+    run.write(10);
+    let kept = run.checkpoint();
+    run.die();
+    let file = data_files(folder.path()).pop_first().unwrap();
+    let whole = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &whole[..whole.len() - 1]).unwrap();
+    for told in ["bytes, expected", "cannot be looked at"] {
+        let error = Run::go_on(&warehouse, &kept).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert!(error.chain().contains(told) && error.chain().contains(file.to_str().unwrap()), "{}", error.chain());
+        let _ = std::fs::remove_file(&file);
+    }
+    std::fs::write(&file, &whole).unwrap();
+    drop(Run::go_on(&warehouse, &kept).unwrap());
+    assert_eq!(warehouse.rows("lake.t").unwrap(), 10);
+}
+
+#[test]
+fn a_snapshot_that_is_held_is_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = open(folder.path());
+    let claim = claim(&warehouse);
+    let properties = [("riverrun.history.max-snapshots", "1"), ("history.expire.min-snapshots-to-keep", "1")];
+    let properties = properties.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
+    claim.create(&numbers([]).schema(), &TableOptions { properties, ..TableOptions::default() }).unwrap();
+    let append = |n: i64| {
+        let mut writer = claim.writer(0).unwrap();
+        writer.write_rows(&numbers([n])).unwrap();
+        claim.committer().commit(vec![writer.prepare(1).unwrap().unwrap()]).unwrap();
+        warehouse.read("lake.t").unwrap().property(SNAPSHOT).unwrap().parse::<i64>().unwrap()
+    };
+    let (first, second) = (append(0), append(1));
+    warehouse.hold("lake.t", "job.t", first).unwrap();
+    warehouse.hold("lake.t", "job.t", second).unwrap();
+    warehouse.hold("lake.t", "job.t", second).unwrap();
+    (2..80).for_each(|n| drop(append(n)));
+    let rows =
+        |snapshot: i64| warehouse.read_at("lake.t", snapshot).map(|files| read(files.as_ref(), &["n"]).num_rows());
+    assert_eq!(rows(second).unwrap(), 2);
+    assert_eq!(warehouse.read_at("lake.t", second).unwrap().property(SNAPSHOT), Some(second.to_string()));
+    let error = rows(first).unwrap_err();
+    assert!(error.to_string().contains(&format!("has no snapshot {first} any more")), "{error}");
+    assert!(warehouse.hold("lake.t", "job.t", first).unwrap_err().to_string().contains("it has expired"));
+    warehouse.release("lake.t", "job.t").unwrap();
+    warehouse.release("lake.t", "job.t").unwrap();
+    warehouse.release("lake.nothing", "job.t").unwrap();
+    let metadata = std::fs::read_to_string(warehouse.metadata_file("lake.t").unwrap()).unwrap();
+    assert!(metadata.contains("\"main\"") && !metadata.contains("job.t"), "{metadata}");
+    assert_eq!(warehouse.rows("lake.t").unwrap(), 80);
+}
+
+/// Numbers by a seed.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+#[test]
+fn runs_that_are_killed_anywhere_write_each_row_once() {
+    for seed in 0..20 {
+        let mut chance = Chance(seed);
+        let folder = tempfile::tempdir().unwrap();
+        let warehouse = open(folder.path());
+        let mut first = Run::begin(&warehouse, false);
+        let mut kept = first.checkpoint();
+        let mut running = Some(first);
+        for _ in 0..40 {
+            let mut run = match running.take() {
+                Some(run) => run,
+                None => Run::go_on(&warehouse, &kept).unwrap_or_else(|error| panic!("seed {seed}: {}", error.chain())),
+            };
+            match chance.below(8) {
+                0..=2 => run.write(1 + chance.below(20) as i64),
+                3 => kept = run.checkpoint(),
+                // A checkpoint that is given up: its files stay pending.
+                4 => drop(run.checkpoint()),
+                // Only what a durable checkpoint has pending is committed.
+                5 | 6 => {
+                    let durable = run.pending.iter().filter(|(number, _)| *number <= kept.number).count();
+                    if durable > 0 {
+                        let count = 1 + chance.below(durable as u64) as usize;
+                        run.commit(count, chance.below(3) > 0);
+                    }
+                }
+                _ => {
+                    run.die();
+                    continue;
+                }
+            }
+            running = Some(run);
+        }
+        drop(running);
+        let mut run = Run::go_on(&warehouse, &kept).unwrap_or_else(|error| panic!("seed {seed}: {}", error.chain()));
+        run.write(10);
+        let kept = run.checkpoint();
+        run.commit(run.pending.len(), true);
+        drop(run);
+        drop(Run::go_on(&warehouse, &kept).unwrap());
+        assert_eq!(sorted_numbers(&warehouse, "lake.t"), (0..kept.next).collect::<Vec<_>>(), "seed {seed}");
+        let named = warehouse.read("lake.t").unwrap().files().len();
+        assert_eq!(data_files(folder.path()).len(), named, "seed {seed}: files without a name are left");
+    }
+}
