@@ -41,6 +41,12 @@ impl GoingOn {
         Ok(())
     }
 
+    /// The snapshot that the job reads as a stream's history.
+    pub fn snapshot(&self, stream: &str) -> Option<i64> {
+        let histories = &self.last.as_ref()?.facts.histories;
+        histories.iter().find(|(name, _)| name == stream)?.1.parse().ok()
+    }
+
     /// What an output left, by the name of its node.
     pub fn output(&self, node: &str) -> Option<&OutputState> {
         self.last.as_ref()?.outputs.iter().find(|output| output.output == node)

@@ -17,6 +17,7 @@ use crate::output_check::wrong_outputs;
 use crate::tally::{RuleTally, TallySink};
 use checkpoint::JobFacts;
 use codec::JsonDecode;
+use connector_iceberg::SNAPSHOT;
 use connector_local::Files;
 use dataflow::{
     Background, CheckpointStore, Clock, Coordinator, Decode, Error, ErrorKind, EventTime, JobGraph, NodeKind, Output,
@@ -167,7 +168,10 @@ impl Project {
         {
             refuse_used(self, &checked.outputs)?;
         }
-        let input = |stream| self.input(stream, options).map_err(|error| self.at_inputs(stream, error));
+        let snapshot = |stream: &Stream| going_on.as_ref()?.snapshot(&stream.name);
+        let input = |stream| {
+            self.input(stream, options, snapshot(stream)).map_err(|error| self.at_inputs(stream, error))
+        };
         let mut inputs = checked.streams.iter().map(input).collect::<Result<Vec<_>, _>>()?;
         if let Some(from) = options.from {
             look_back(checked, &mut inputs, from);
@@ -208,6 +212,7 @@ impl Project {
             going_on.check(&fingerprint::plan(checked, &lowered(last.facts.start)?), options.from)?;
         }
         let (seam_options, spill) = self.seam_options(options, from);
+        let histories: Vec<(String, String)> = inputs.iter().filter_map(snapshot_of).collect();
         let seam = Seam::open(inputs, &seam_options, last.as_ref().map(|last| &last.coordinator))?;
         let begins = || seam.start().max(from.unwrap_or(EventTime::MIN));
         let start = last.as_ref().map_or_else(begins, |last| last.facts.start);
@@ -219,10 +224,13 @@ impl Project {
             start,
             from,
             bounded: seam.is_bounded(),
-            histories: Vec::new(),
+            histories,
             generation: last.as_ref().map_or(0, |last| last.facts.generation),
         };
         let outputs = self.outputs(checked, &graph, (options.begin, seam.is_bounded(), start), going_on.as_ref())?;
+        if going_on.is_some() {
+            self.hold_histories(checked, &facts)?;
+        }
         let begun = going_on.as_mut().map(|going_on| going_on.begin(facts, seam.state().clone())).transpose()?;
         let Outputs { mut sinks, tallies, collected, claims } = outputs;
         for sink in &mut sinks {
@@ -255,6 +263,19 @@ impl Project {
             spill,
             clock: self.clock.clone(),
         })
+    }
+
+    /// Keeps the snapshots that a job reads from expiring: a later run goes on in the same.
+    fn hold_histories(&self, checked: &CheckedPlan, facts: &JobFacts) -> Result<()> {
+        for stream in &checked.streams {
+            let snapshot = facts.histories.iter().find(|(name, _)| *name == stream.name);
+            if let (Some(History::Table(table)), Some((_, snapshot))) = (&stream.history, snapshot)
+                && let Ok(snapshot) = snapshot.parse()
+            {
+                self.warehouse()?.hold(table, &format!("riverrun-{}-{}", self.name(), facts.job), snapshot)?;
+            }
+        }
+        Ok(())
     }
 
     /// Binds every sink node of a job's graph, and brings its tables to where they begin or go on.
@@ -320,14 +341,14 @@ impl Project {
     }
 
     /// The history and the topic of a stream. A job that continues live gets an empty topic where none exists yet.
-    fn input(&self, stream: &Stream, options: &JobOptions) -> Result<StreamInput> {
+    fn input(&self, stream: &Stream, options: &JobOptions, snapshot: Option<i64>) -> Result<StreamInput> {
         if let Some(topic) = &stream.live
             && !options.until_caught_up
             && options.begin != Begin::Collect
         {
             self.topics()?.topic_or_create(topic, 1)?;
         }
-        let (mut input, state) = self.input_there(stream)?;
+        let (mut input, state) = self.input_there(stream, snapshot)?;
         if input.history.is_none() && input.live.is_none() {
             return Err(self.nothing_there(stream));
         }
@@ -339,10 +360,14 @@ impl Project {
 
     /// The history and the topic of a stream, as far as they are there. The text is the state of a history whose rows
     /// may have an arrival of their own; their clocks are not looked for, since that reads them all and writes a file.
-    pub(crate) fn input_there(&self, stream: &Stream) -> Result<(StreamInput, Option<String>)> {
+    pub(crate) fn input_there(
+        &self,
+        stream: &Stream,
+        snapshot: Option<i64>,
+    ) -> Result<(StreamInput, Option<String>)> {
         let live = stream.live.as_ref().map_or(Ok(None), |topic| self.live(stream, topic))?;
         let (history, history_frontier, state) = match &stream.history {
-            Some(History::Table(table)) => match self.table(stream, table)? {
+            Some(History::Table(table)) => match self.table(stream, table, snapshot)? {
                 // Beside a topic, and in an archive, the broker's arrivals stand.
                 (Some(files), None) if stream.live.is_none() => {
                     let state = TABLE_STATE.map(|property| files.property(property).unwrap_or_default()).concat();
@@ -403,17 +428,21 @@ impl Project {
         Ok(Some(seam::Live { topic, decode }))
     }
 
-    /// The current snapshot of a stream's history, with its frontier where it is an archive.
+    /// A snapshot of a stream's history, the current one where none is named, with its frontier where it is an archive. One
+    /// that has expired is read as it is now: a job that had read it to its end does not need it, and any other is refused,
+    /// since its files are others.
     pub(crate) fn table(
         &self,
         stream: &Stream,
         table: &str,
+        snapshot: Option<i64>,
     ) -> Result<(Option<Arc<dyn TimedFiles>>, Option<Frontier>)> {
         let warehouse = match self.warehouse_if_there()? {
             Some(warehouse) if warehouse.exists(table)? => warehouse,
             _ => return Ok((None, None)),
         };
-        let files = warehouse.read(table)?;
+        let at = snapshot.and_then(|snapshot| warehouse.read_at(table, snapshot).ok());
+        let files = at.map_or_else(|| warehouse.read(table), Ok)?;
         match files.property(FRONTIER_PROPERTY) {
             Some(text) => {
                 let frontier = Frontier::parse(&text).map_err(|error| error.context(format!("table {table}")))?;
@@ -432,6 +461,11 @@ impl Project {
             None => Ok((Some(Arc::new(DeclaredFiles::of_table(files, stream)?)), None)),
         }
     }
+}
+
+/// The snapshot that is read as a stream's history.
+fn snapshot_of(input: &StreamInput) -> Option<(String, String)> {
+    Some((input.spec.name.clone(), input.history.as_ref()?.property(SNAPSHOT)?))
 }
 
 /// Leaves out the files of each history that no output after an instant looks back to.

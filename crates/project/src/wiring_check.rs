@@ -91,7 +91,7 @@ impl Project {
         if let Some(History::Table(table)) = &stream.history {
             check_table(table, &arrow::datatypes::Schema::empty())?;
         }
-        let (input, _) = self.input_there(stream)?;
+        let (input, _) = self.input_there(stream, None)?;
         match (&input.history, &input.live, &stream.live) {
             (None, None, None) => Err(self.nothing_there(stream)),
             (None, None, Some(_)) => input.spec.check(),
