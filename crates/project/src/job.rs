@@ -54,6 +54,17 @@ pub struct JobOptions {
     pub begin: Begin,
     /// Only rows after this are written.
     pub from: Option<EventTime>,
+    /// The run that a job goes on from whose rows are collected.
+    pub earlier: Option<CollectedRun>,
+}
+
+/// A run whose rows were collected, as its last checkpoint has it.
+#[derive(Clone, Debug)]
+pub struct CollectedRun {
+    /// The checkpoint.
+    pub restored: Arc<RestoredJob>,
+    /// The rows of each output, none of which were taken.
+    pub rows: Vec<Rows>,
 }
 
 /// A job that a host can run.
@@ -88,6 +99,18 @@ pub struct Wired {
     pub clock: Arc<dyn Clock>,
     /// Where rows go that do not fit in memory; to be kept as long as the job runs.
     pub spill: SpillFolder,
+}
+
+impl CollectedRun {
+    /// The rows of the output of a node, which is the one of this number.
+    fn rows_of(&self, node: &str, number: usize) -> Result<Rows> {
+        let state = self.restored.outputs.iter().find(|output| output.output == node);
+        let position = state.and_then(|state| state.position.as_deref());
+        match (position, self.rows.get(number)) {
+            (Some(position), Some(rows)) => Rows::after(rows, position),
+            _ => Err(Error::internal(format!("the earlier run has collected no rows of {node}"))),
+        }
+    }
 }
 
 /// The outputs of a job, bound.
@@ -213,7 +236,9 @@ impl Project {
         }
         let (seam_options, spill) = self.seam_options(options, from);
         let histories: Vec<(String, String)> = inputs.iter().filter_map(snapshot_of).collect();
-        let seam = Seam::open(inputs, &seam_options, last.as_ref().map(|last| &last.coordinator))?;
+        let earlier = options.earlier.as_ref().map(|earlier| &earlier.restored);
+        let positions = last.as_ref().map(|last| &last.coordinator);
+        let seam = Seam::open(inputs, &seam_options, positions.or(earlier.map(|earlier| &earlier.coordinator)))?;
         let begins = || seam.start().max(from.unwrap_or(EventTime::MIN));
         let start = last.as_ref().map_or_else(begins, |last| last.facts.start);
         let graph = lowered(start)?;
@@ -227,7 +252,7 @@ impl Project {
             histories,
             generation: last.as_ref().map_or(0, |last| last.facts.generation),
         };
-        let outputs = self.outputs(checked, &graph, (options.begin, seam.is_bounded(), start), going_on.as_ref())?;
+        let outputs = self.outputs(checked, &graph, (options, seam.is_bounded(), start), going_on.as_ref())?;
         if going_on.is_some() {
             self.hold_histories(checked, &facts)?;
         }
@@ -258,7 +283,7 @@ impl Project {
             tallies,
             waiting,
             checkpoints: going_on.map(|going_on| Box::new(going_on.checkpoints) as Box<dyn CheckpointStore>),
-            restored: begun.flatten(),
+            restored: begun.flatten().or_else(|| earlier.map(|earlier| RestoredJob::clone(earlier))),
             restored_of: last.map(|last| last.written_at),
             spill,
             clock: self.clock.clone(),
@@ -283,9 +308,10 @@ impl Project {
         &self,
         checked: &CheckedPlan,
         graph: &JobGraph,
-        begin: (Begin, bool, EventTime),
+        (options, is_bounded, start): (&JobOptions, bool, EventTime),
         going_on: Option<&GoingOn>,
     ) -> Result<Outputs, Failure> {
+        let begin = (options.begin, is_bounded, start);
         let (mut sinks, mut tallies, mut collected) = (Vec::new(), Vec::new(), Vec::new());
         let collects = begin.0 == Begin::Collect;
         let claims = if collects { None } else { Some(Arc::new(claim_tables(self, &checked.outputs)?)) };
@@ -294,7 +320,8 @@ impl Project {
             let spec = checked.outputs.iter().find(|spec| spec.output == *output).ok_or_else(|| {
                 Failure::Error(Error::internal(format!("sink {} writes no output of the job", node.name)))
             })?;
-            let rows = Rows::default();
+            let rows = options.earlier.as_ref().map(|earlier| earlier.rows_of(&node.name, collected.len()));
+            let rows = rows.transpose()?.unwrap_or_default();
             let before = going_on.and_then(|going_on| going_on.output(&node.name));
             let mut sink = wire(self, spec, claims.as_ref(), begin, (&rows, before))?;
             collected.push(rows);

@@ -275,7 +275,8 @@ impl Summary<'_> {
         }
         if !self.kept.is_empty() {
             text += &show::sentence(&format!(
-                "not all inputs were read: {} as before this run; a run with --fresh takes the place of that at its end",
+                "not all inputs were read: {} as before this run; the next run goes on, and takes the place of that at its \
+                 end",
                 match self.kept.as_slice() {
                     [one] => format!("table {one} is"),
                     all => format!("tables {} are", all.join(", ")),
@@ -283,7 +284,7 @@ impl Summary<'_> {
             ));
         }
         if self.stopped.is_some() {
-            text += "the next run starts over, with --fresh\n";
+            text += "the next run goes on from here; with --fresh it would start over\n";
         }
         let command = |line: String| format!("  {}\n", color::err(Meaning::Label, &line));
         if let Some(topic) = self.outputs.iter().find_map(|output| output.topic.as_ref()) {
