@@ -2,6 +2,7 @@
 
 use crate::names;
 use crate::reading;
+use crate::seeded::{self, Bug};
 use crate::store::Store;
 use dataflow::Result;
 use std::collections::HashSet;
@@ -31,6 +32,7 @@ impl Collection<'_> {
         let (older, kept) = numbers.split_at(numbers.len().saturating_sub(self.kept));
         let (earlier, kept) = kept.split_at(kept.partition_point(|&number| number < self.first));
         let mut named = HashSet::new();
+        let kept = if seeded::has(Bug::NamedByNewest) { &kept[kept.len() - 1..] } else { kept };
         for &number in kept {
             let Some(manifest) = reading::manifest(self.store, number)? else { return Ok(()) };
             named.extend(manifest.files.into_iter().map(|file| file.name));
@@ -39,7 +41,8 @@ impl Collection<'_> {
             self.store.delete(&names::manifest(number))?;
         }
         for name in self.store.list(names::STATE)? {
-            if names::epoch_of_state(&name).is_some_and(|epoch| epoch <= self.epoch) && !named.contains(&name) {
+            let is_own = |epoch| epoch <= self.epoch || seeded::has(Bug::CollectAnyEpoch);
+            if names::epoch_of_state(&name).is_some_and(is_own) && !named.contains(&name) {
                 self.store.delete(&name)?;
             }
         }

@@ -3,6 +3,7 @@
 //!
 //! Modules are listed from what is stored to what a run does with it.
 
+mod seeded;
 mod store;
 
 mod folder;

@@ -13,6 +13,7 @@ use crate::manifest::Manifest;
 use crate::names;
 use crate::reading;
 use crate::run_lock::RunLock;
+use crate::seeded::{self, Bug};
 use crate::state_file::StateFiles;
 use crate::store::{Created, Store};
 use dataflow::{Checkpoint, CheckpointStore, Clock, Error, ErrorKind, RestoredJob, Result, StepState};
@@ -100,17 +101,29 @@ impl Checkpoints {
         if newest.epoch > self.epoch {
             return Err(self.succeeded(newest));
         }
+        if seeded::has(Bug::CollectAnyRun) {
+            self.collect_as(newest.number, 0);
+        }
+        let early = match seeded::has(Bug::ReadBeforeFence) {
+            true => Some(reading::restore(&*self.store, newest)?),
+            false => None,
+        };
         let (number, epoch) = (newest.number + 1, self.epoch);
         // What comes after it is no longer nothing.
         let again = Manifest { number, epoch, facts: facts.clone(), last: false, ..newest.clone() };
-        if let Put::Taken(number) = self.put_manifest(&again)? {
+        if !seeded::has(Bug::NoFence)
+            && let Put::Taken(number) = self.put_manifest(&again)?
+        {
             return Err(Error::unavailable(format!(
                 "checkpoint {} was put by an older run while this one began from checkpoint {}",
                 self.store.place(&names::manifest(number)),
                 newest.number
             )));
         }
-        let mut restored = reading::restore(&*self.store, &again).map_err(|e| self.unless_succeeded(e))?;
+        let mut restored = match early {
+            Some(early) => early,
+            None => reading::restore(&*self.store, &again).map_err(|e| self.unless_succeeded(e))?,
+        };
         restored.last = newest.last;
         let facts = facts.clone();
         self.generation = Some(Generation { facts, first: 0, number, last: Some(again), unheard: None });
@@ -120,7 +133,9 @@ impl Checkpoints {
     /// Begins a generation: no state is read, and older checkpoints go once the first one is durable.
     pub fn begin(&mut self, facts: JobFacts) -> Result<()> {
         let number = match self.newest() {
-            Ok(Some(newest)) if newest.epoch > self.epoch => return Err(self.succeeded(&newest)),
+            Ok(Some(newest)) if newest.epoch > self.epoch && !seeded::has(Bug::BeginAfterSuccessor) => {
+                return Err(self.succeeded(&newest));
+            }
             Ok(newest) => newest.map_or(0, |newest| newest.number),
             // The job need not go on from what is damaged.
             Err(e) if e.kind() == ErrorKind::Corrupt => names::manifests(&*self.store)?.last().copied().unwrap_or(0),
@@ -133,12 +148,13 @@ impl Checkpoints {
     /// Makes a manifest durable; an error if this run has a successor.
     fn put_manifest(&self, manifest: &Manifest) -> Result<Put> {
         let (name, bytes) = (names::manifest(manifest.number), manifest.to_bytes());
-        if self.store.create(&name, &bytes)? == Created::Exists && self.store.read(&name)?.is_some_and(|b| b != bytes) {
+        let exists = self.store.create(&name, &bytes)? == Created::Exists && !seeded::has(Bug::ExistsTrusted);
+        if exists && self.store.read(&name)?.is_some_and(|other| other != bytes) {
             return self.taken(manifest.number);
         }
         // A number that was taken and collected is free again, hence the list.
         match names::manifests(&*self.store)?.last() {
-            Some(&newest) if newest == manifest.number => Ok(Put::Newest),
+            Some(&newest) if newest == manifest.number || seeded::has(Bug::PutTrusted) => Ok(Put::Newest),
             _ => self.taken(manifest.number),
         }
     }
@@ -212,11 +228,16 @@ impl Checkpoints {
         for _ in 0..RIVALS_MAX {
             let Some(manifest) = self.generation()?.unheard.take() else { return Ok(()) };
             let put = self.put_manifest(&manifest);
+            if put.is_err() && seeded::has(Bug::DeleteOnUnheard) {
+                manifest.files.iter().try_for_each(|file| self.store.delete(&file.name))?;
+            }
             let generation = self.generation()?;
             match put {
                 Ok(Put::Newest) => {
                     generation.number = manifest.number;
-                    generation.last = Some(manifest);
+                    if generation.last.is_none() || !seeded::has(Bug::NameUnwritten) {
+                        generation.last = Some(manifest);
+                    }
                     return Ok(());
                 }
                 // Before the first manifest of a generation an older run may still put one; it is of no use.
@@ -228,7 +249,7 @@ impl Checkpoints {
                     return Err(Error::internal(format!("manifest {number} is not the one that this run has put")));
                 }
                 Err(e) => {
-                    generation.unheard = Some(manifest);
+                    generation.unheard = Some(manifest).filter(|_| !seeded::has(Bug::UnheardForgotten));
                     return Err(e);
                 }
             }
@@ -238,8 +259,13 @@ impl Checkpoints {
 
     /// What cannot be deleted now is deleted after a later checkpoint; this one is durable.
     fn collect(&self) {
-        let Some(Generation { first, number, .. }) = self.generation else { return };
-        let (store, epoch, own, kept) = (&*self.store, self.epoch, number, self.kept);
+        if let Some(Generation { first, number, .. }) = self.generation {
+            self.collect_as(number, first);
+        }
+    }
+
+    fn collect_as(&self, own: u64, first: u64) {
+        let (store, epoch, kept) = (&*self.store, self.epoch, self.kept);
         if let Err(e) = (Collection { store, epoch, own, first, kept }).collect() {
             (self.warn)(&e.context("old checkpoints could not be deleted"));
         }
@@ -273,6 +299,9 @@ fn take_epoch(store: &dyn Store) -> Result<u64> {
             Err(e) if e.kind() == ErrorKind::Corrupt => {}
             Err(e) => return Err(e),
         }
+    }
+    if seeded::has(Bug::EpochShared) && greatest.is_some() {
+        return Ok(greatest.unwrap_or(0));
     }
     let first = greatest.unwrap_or(0).saturating_add(1);
     for epoch in first..first.saturating_add(RIVALS_MAX) {

@@ -3,6 +3,7 @@
 
 use crate::manifest::{Manifest, Piece, StateFile};
 use crate::names;
+use crate::seeded::{self, Bug};
 use crate::store::{Created, Store};
 use dataflow::{Error, Result, Scope, StateWriter};
 use std::collections::HashMap;
@@ -65,11 +66,19 @@ impl<'a> StateFiles<'a> {
             // A file that stays is collected after a later checkpoint; the error that matters is the first one.
             let _ = self.store.delete(name);
         }
+        if seeded::has(Bug::NamesReused) {
+            *self.serial -= self.created.len() as u64;
+        }
         error
     }
 
     fn place(&mut self, bytes: &[u8], checksum: u128) -> Result<(usize, u64)> {
-        if let Some((file, offset)) = self.known.get_mut(&(checksum, bytes.len() as u64)).and_then(Vec::pop) {
+        let places = self.known.get_mut(&(checksum, bytes.len() as u64));
+        let known = match seeded::has(Bug::PlaceNamedTwice) {
+            true => places.and_then(|places| places.last().copied()),
+            false => places.and_then(Vec::pop),
+        };
+        if let Some((file, offset)) = known {
             let file = *self.named.entry(file).or_insert_with(|| {
                 self.files.push(self.before[file].clone());
                 self.files.len() - 1
@@ -112,6 +121,7 @@ impl<'a> StateFiles<'a> {
         self.created.push(name.clone());
         match self.store.create(name, bytes)? {
             Created::New => Ok(()),
+            Created::Exists if seeded::has(Bug::NamesReused) => Ok(()),
             // A request of this run that was long under way; the next try has another name.
             Created::Exists => Err(Error::unavailable(format!("{} is there already", self.store.place(name)))),
         }
