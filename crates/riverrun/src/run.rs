@@ -23,6 +23,7 @@ pub fn run(project: &Project, args: &RunArgs) -> Outcome {
         until_caught_up: args.until_caught_up,
         begin: if args.fresh { Begin::Fresh } else { Begin::GoOn },
         from: args.from.as_deref().map(instant).transpose()?,
+        earlier: None,
     };
     let stop = Stop::listen()?;
     let opening = Spinner::start("opening inputs and outputs");
