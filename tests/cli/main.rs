@@ -9,6 +9,7 @@ mod folder;
 mod fresh;
 mod help;
 mod long;
+mod models;
 mod nothing;
 mod publish;
 mod starts;
