@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
 mod bad_rows;
+mod begins;
 mod checked;
 mod commands;
 mod disk;

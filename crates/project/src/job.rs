@@ -67,12 +67,22 @@ pub struct Wired {
     pub collected: Vec<Rows>,
     /// What the rules of each decision do.
     pub tallies: Vec<(String, RuleTally)>,
-    /// How many messages topics hold after the archives' frontiers.
-    pub waiting: u64,
+    /// What waits on the topics of its streams.
+    pub waiting: Vec<WaitingMessages>,
     /// Tells the time to what runs the job.
     pub clock: Arc<dyn Clock>,
     /// Where rows go that do not fit in memory; to be kept as long as the job runs.
     pub spill: SpillFolder,
+}
+
+/// Messages that wait on the topic of a stream.
+pub struct WaitingMessages {
+    /// The stream.
+    pub stream: String,
+    /// Whether they follow what an archive holds, and not the topic's beginning.
+    pub after_archive: bool,
+    /// How many there are; about [`WAITING_MAX`] where there are so many or more.
+    pub messages: u64,
 }
 
 /// The readers of each stream, in the order of the source nodes.
@@ -171,7 +181,7 @@ impl Project {
         inputs: Vec<StreamInput>,
         options: &JobOptions,
     ) -> Result<Wired, Failure> {
-        let waiting = inputs.iter().map(waiting).sum::<Result<u64>>()?;
+        let waiting = inputs.iter().filter_map(|input| waiting(input).transpose()).collect::<Result<_>>()?;
         let (seam_options, spill) = self.seam_options(options);
         let seam = Seam::open(inputs, &seam_options, None)?;
         let start = seam.start().max(options.from.unwrap_or(EventTime::MIN));
@@ -288,7 +298,8 @@ impl Project {
     fn with_clocks(&self, files: Arc<dyn TimedFiles>, stream: &Stream, state: &str) -> Result<Arc<dyn TimedFiles>> {
         let (warehouse, spec) = (self.warehouse_path(), stream_spec(stream));
         let spill = SpillFolder::new(&warehouse);
-        with_clocks(files, (stream, &spec), state, (&warehouse, spill.path()))
+        let tell = |rows: u64| self.reads_arrivals.get().into_iter().for_each(|tell| tell(&stream.name, rows));
+        with_clocks(files, (stream, &spec), state, (&warehouse, spill.path()), &tell)
     }
 
     /// Why a stream cannot be read of which there is nothing.
@@ -370,12 +381,12 @@ fn look_back(checked: &CheckedPlan, inputs: &mut [StreamInput], from: EventTime)
     }
 }
 
-/// The most messages after an archive's frontier that are counted before a job starts.
-const WAITING_MAX: u64 = 1_000_000;
+/// The most messages of a topic that are counted before a job starts.
+pub const WAITING_MAX: u64 = 1_000_000;
 
-/// How many messages of a stream's topic follow its archive's frontier, counted up to [`WAITING_MAX`].
-fn waiting(input: &StreamInput) -> Result<u64> {
-    let Some(live) = &input.live else { return Ok(0) };
+/// How many messages of a stream's topic follow its archive's frontier, or its beginning where there is no archive.
+fn waiting(input: &StreamInput) -> Result<Option<WaitingMessages>> {
+    let Some(live) = &input.live else { return Ok(None) };
     let mut count = 0;
     for partition in 0..live.topic.partitions() {
         let frontier = input.history_frontier.as_ref().and_then(|frontier| frontier.partitions.get(partition as usize));
@@ -388,7 +399,8 @@ fn waiting(input: &StreamInput) -> Result<u64> {
             }
         }
     }
-    Ok(count)
+    let after_archive = input.history_frontier.is_some();
+    Ok(Some(WaitingMessages { stream: input.spec.name.clone(), after_archive, messages: count }))
 }
 
 /// The decoder of a stream's messages.

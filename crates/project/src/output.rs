@@ -36,6 +36,8 @@ pub struct WiredSink {
     pub after: EventTime,
     /// The producer epoch of a topic.
     pub epoch: Option<u64>,
+    /// Whether the topic holds messages of earlier runs, under lower epochs.
+    pub has_earlier: bool,
 }
 
 /// The producer that writes an output's topic; stable, so that a later run fences an earlier one.
@@ -184,6 +186,7 @@ fn collect(spec: &OutputSpec, rows: &Rows) -> WiredSink {
         committer: Box::new(rows.clone()),
         after: EventTime::MIN,
         epoch: None,
+        has_earlier: false,
     }
 }
 
@@ -198,6 +201,7 @@ fn table_sink(table: &str, spec: &OutputSpec, claims: &Claims) -> Result<WiredSi
         writer: Box::new(move |worker| Ok(Box::new(claim.writer(worker)?))),
         after: EventTime::MIN,
         epoch: None,
+        has_earlier: false,
     })
 }
 
@@ -217,6 +221,7 @@ impl Committer for FirstCommit {
 fn topic_sink(project: &Project, topic: &str, spec: &OutputSpec, begin: Begin, start: EventTime) -> Result<WiredSink> {
     let topics = project.topics()?;
     topics.topic_or_create(topic, 1)?;
+    let has_earlier = last_epoch(project, topic, &spec.name)?.is_some();
     let claim = Arc::new(topics.claim(topic, &producer_name(project, &spec.name))?);
     if begin != Begin::Fresh {
         // Another run may have written since this one was allowed to start, and none can from now on.
@@ -232,6 +237,7 @@ fn topic_sink(project: &Project, topic: &str, spec: &OutputSpec, begin: Begin, s
         committer: Box::new(ClaimedTopic { committer: TopicCommitter, _claim: claim }),
         after: start,
         epoch: Some(epoch),
+        has_earlier,
     })
 }
 
