@@ -87,8 +87,8 @@ pub struct Wired {
     pub collected: Vec<Rows>,
     /// What the rules of each decision do.
     pub tallies: Vec<(String, RuleTally)>,
-    /// How many messages topics hold after the archives' frontiers.
-    pub waiting: u64,
+    /// What waits on the topics of its streams.
+    pub waiting: Vec<WaitingMessages>,
     /// Where its checkpoints go.
     pub checkpoints: Option<Box<dyn CheckpointStore>>,
     /// What it goes on from.
@@ -119,6 +119,16 @@ struct Outputs {
     tallies: Vec<(String, RuleTally)>,
     collected: Vec<Rows>,
     claims: Option<Arc<Claims>>,
+}
+
+/// Messages that wait on the topic of a stream.
+pub struct WaitingMessages {
+    /// The stream.
+    pub stream: String,
+    /// Whether they follow what an archive holds, and not the topic's beginning.
+    pub after_archive: bool,
+    /// How many there are; about [`WAITING_MAX`] where there are so many or more.
+    pub messages: u64,
 }
 
 /// The readers of each stream, in the order of the source nodes.
@@ -228,7 +238,8 @@ impl Project {
         mut going_on: Option<GoingOn>,
     ) -> Result<Wired, Failure> {
         let last = going_on.as_ref().and_then(|going_on| going_on.last.clone());
-        let waiting = if last.is_some() { 0 } else { inputs.iter().map(waiting).sum::<Result<u64>>()? };
+        let unread = inputs.iter().filter(|_| last.is_none());
+        let waiting = unread.filter_map(|input| waiting(input).transpose()).collect::<Result<_>>()?;
         let from = last.as_ref().map_or(options.from, |last| last.facts.from);
         let lowered = |start: EventTime| checked.lower(&Start { after: start, revision: self.revision(), row_text });
         if let (Some(going_on), Some(last)) = (&going_on, &last) {
@@ -415,7 +426,8 @@ impl Project {
     fn with_clocks(&self, files: Arc<dyn TimedFiles>, stream: &Stream, state: &str) -> Result<Arc<dyn TimedFiles>> {
         let (warehouse, spec) = (self.warehouse_path(), stream_spec(stream));
         let spill = SpillFolder::new(&warehouse);
-        with_clocks(files, (stream, &spec), state, (&warehouse, spill.path()))
+        let tell = |rows: u64| self.reads_arrivals.get().into_iter().for_each(|tell| tell(&stream.name, rows));
+        with_clocks(files, (stream, &spec), state, (&warehouse, spill.path()), &tell)
     }
 
     /// Why a stream cannot be read of which there is nothing.
@@ -506,12 +518,12 @@ fn look_back(checked: &CheckedPlan, inputs: &mut [StreamInput], from: EventTime)
     }
 }
 
-/// The most messages after an archive's frontier that are counted before a job starts.
-const WAITING_MAX: u64 = 1_000_000;
+/// The most messages of a topic that are counted before a job starts.
+pub const WAITING_MAX: u64 = 1_000_000;
 
-/// How many messages of a stream's topic follow its archive's frontier, counted up to [`WAITING_MAX`].
-fn waiting(input: &StreamInput) -> Result<u64> {
-    let Some(live) = &input.live else { return Ok(0) };
+/// How many messages of a stream's topic follow its archive's frontier, or its beginning where there is no archive.
+fn waiting(input: &StreamInput) -> Result<Option<WaitingMessages>> {
+    let Some(live) = &input.live else { return Ok(None) };
     let mut count = 0;
     for partition in 0..live.topic.partitions() {
         let frontier = input.history_frontier.as_ref().and_then(|frontier| frontier.partitions.get(partition as usize));
@@ -524,7 +536,8 @@ fn waiting(input: &StreamInput) -> Result<u64> {
             }
         }
     }
-    Ok(count)
+    let after_archive = input.history_frontier.is_some();
+    Ok(Some(WaitingMessages { stream: input.spec.name.clone(), after_archive, messages: count }))
 }
 
 /// The decoder of a stream's messages.

@@ -49,7 +49,7 @@ pub use collected_rows::Rows;
 pub use config::{CommitEvery, Config, Environment, is_letter_of_name};
 pub use connector_local::Format;
 pub use failure::Failure;
-pub use job::{CollectedRun, JobOptions, Readers, SpillFolder, Wired};
+pub use job::{CollectedRun, JobOptions, Readers, SpillFolder, WAITING_MAX, WaitingMessages, Wired};
 pub use load::Folder;
 pub use open::Project;
 pub use output::{Begin, NewTables, WiredSink};

@@ -27,7 +27,11 @@ pub struct Project {
     pub(crate) clock: Arc<dyn Clock>,
     warehouse: OnceLock<Warehouse>,
     topics: OnceLock<Topics>,
+    pub(crate) reads_arrivals: OnceLock<ReadsArrivals>,
 }
+
+/// Is told the name of a stream and how many rows of its history were read for their arrivals.
+type ReadsArrivals = Box<dyn Fn(&str, u64) + Send + Sync>;
 
 impl Project {
     /// Reads a project and parses its pipelines. Makes no file. The clock stamps messages that are published.
@@ -44,7 +48,13 @@ impl Project {
             clock,
             warehouse: OnceLock::new(),
             topics: OnceLock::new(),
+            reads_arrivals: OnceLock::new(),
         })
+    }
+
+    /// Tells from now on how far a history is read for the arrivals of its rows, before a job begins.
+    pub fn tell_arrivals(&self, tell: impl Fn(&str, u64) + Send + Sync + 'static) {
+        let _ = self.reads_arrivals.set(Box::new(tell));
     }
 
     /// Takes the project for one of its jobs. Where there are several, each keeps the bad and late rows of the streams

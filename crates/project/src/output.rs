@@ -39,6 +39,8 @@ pub struct WiredSink {
     pub epoch: Option<u64>,
     /// How many rows a topic has from after the checkpoint that the job goes on from.
     pub replay: u64,
+    /// Whether the topic holds messages of earlier runs, under lower epochs.
+    pub has_earlier: bool,
 }
 
 /// The producer that writes an output's topic; stable, so that a later run fences an earlier one.
@@ -196,6 +198,7 @@ fn collect(spec: &OutputSpec, rows: &Rows) -> WiredSink {
         after: EventTime::MIN,
         epoch: None,
         replay: 0,
+        has_earlier: false,
     }
 }
 
@@ -211,6 +214,7 @@ fn table_sink(table: &str, spec: &OutputSpec, claims: &Claims) -> Result<WiredSi
         after: EventTime::MIN,
         epoch: None,
         replay: 0,
+        has_earlier: false,
     })
 }
 
@@ -236,6 +240,7 @@ fn topic_sink(
 ) -> Result<WiredSink> {
     let (topics, producer) = (project.topics()?, producer_name(project, &spec.name));
     let position = before.and_then(|before| before.position.as_deref()).map(TopicPosition::parse).transpose()?;
+    let has_earlier = position.is_none() && last_epoch(project, topic, &spec.name)?.is_some();
     let claim = match &position {
         Some(position) => topics.resume(topic, &producer, position.epoch)?,
         None => {
@@ -265,6 +270,7 @@ fn topic_sink(
         committer: Box::new(ClaimedTopic { committer: TopicCommitter, _claim: claim }),
         after: start,
         epoch: Some(epoch),
+        has_earlier,
     })
 }
 

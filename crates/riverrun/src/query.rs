@@ -30,7 +30,8 @@ pub fn query(project: &Project, args: &QueryArgs) -> Outcome {
     let to = args.to.as_deref().map(instant).transpose()?.unwrap_or(EventTime::MAX);
     let target = Target::Query(args.sql.clone());
     // Until the end: rows are printed above it.
-    let _moving = Spinner::start("query");
+    let moving = Spinner::start("query");
+    moving.show_arrivals(project);
     let checked = project.check(&target)?;
     let planned = checked.query.clone().ok_or_else(|| Error::internal("a query has no plan"))?;
     let planned = match args.limit {

@@ -9,7 +9,7 @@ use crate::summary::{Peak, Summary, Written};
 use crate::{print, show};
 use dataflow::{Error, EventTime, Output, Result};
 use engine::{Control, Job, Pool, SinkBinding};
-use project::{Begin, Failure, JobOptions, Project, Wired, WiredSink};
+use project::{Begin, Failure, JobOptions, Project, WAITING_MAX, WaitingMessages, Wired, WiredSink};
 use sql::Target;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -27,6 +27,7 @@ pub fn run(project: &Project, args: &RunArgs) -> Outcome {
     };
     let stop = Stop::listen()?;
     let opening = Spinner::start("opening inputs and outputs");
+    opening.show_arrivals(project);
     if !options.until_caught_up && !wait_for_topics(project, &target, &stop)? {
         return Ok(ExitCode::SUCCESS);
     }
@@ -140,11 +141,28 @@ fn announce(wired: &Wired) {
             EventTime::MIN => {
                 print::note(format_args!("topics and actions begin with the first row: no stream has an archived past"))
             }
-            start => print::note_text(&show::sentence(&format!(
-                "topics and actions begin after {start}; {} messages wait after the archive's end, and what they lead to \
-                 is acted on",
-                show::count(wired.waiting as i64)
-            ))),
+            start => print::note_text(&show::sentence(&begin_text(start, &wired.waiting))),
+        }
+    }
+}
+
+/// Where topics and actions begin, and the messages that wait for the job.
+fn begin_text(start: EventTime, waiting: &[WaitingMessages]) -> String {
+    let count = |messages: u64| match messages >= WAITING_MAX {
+        true => format!("{} or more", show::count(WAITING_MAX as i64)),
+        false => show::count(messages as i64),
+    };
+    let of_stream = |of: &WaitingMessages| {
+        let after = if of.after_archive { " (after its archive)" } else { "" };
+        format!("{} of {}{after}", count(of.messages), of.stream)
+    };
+    let some: Vec<String> = waiting.iter().filter(|of| of.messages > 0).map(of_stream).collect();
+    let begin = format!("topics and actions begin after {start}");
+    match (waiting, some.as_slice()) {
+        ([], _) => begin,
+        (_, []) => format!("{begin}; no message waits"),
+        (_, some) => {
+            format!("{begin}; these messages wait, and what they lead to is acted on: {}", some.join(", "))
         }
     }
 }

@@ -41,6 +41,8 @@ pub struct Written {
     node: String,
     // The name of the topic, if it is one.
     topic: Option<String>,
+    // The epoch of its messages, where the topic holds those of earlier runs too.
+    beside_earlier: Option<u64>,
 }
 
 impl Written {
@@ -52,7 +54,8 @@ impl Written {
             (Output::Topic(topic), None) => (format!("topic {topic}"), Some(topic.clone())),
             (Output::Query(_), _) => ("query".to_owned(), None),
         };
-        Written { line, node: sink.node.clone(), topic }
+        let beside_earlier = sink.epoch.filter(|_| sink.has_earlier);
+        Written { line, node: sink.node.clone(), topic, beside_earlier }
     }
 }
 
@@ -109,6 +112,7 @@ impl Summary<'_> {
         text += &self.peak.text();
         text += &self.decisions();
         text += &self.written();
+        text += &self.beside_earlier();
         text += &self.next();
         text
     }
@@ -263,6 +267,17 @@ impl Summary<'_> {
             .map(|output| format!("{} {}", output.line, show::counted(rows(&output.node), "row")))
             .collect();
         show::list("wrote ", &parts, ", ")
+    }
+
+    /// The topics that now hold the same messages twice: of this run, and of earlier ones.
+    fn beside_earlier(&self) -> String {
+        let earlier = |output: &Written| {
+            let (topic, epoch) = (output.topic.as_ref()?, output.beside_earlier?);
+            Some(show::sentence(&format!(
+                "topic {topic} keeps the messages of earlier runs: those of this run have epoch {epoch}"
+            )))
+        };
+        self.outputs.iter().filter_map(earlier).collect()
     }
 
     fn next(&self) -> String {
