@@ -65,7 +65,7 @@ pub(crate) struct Piece {
 impl Manifest {
     /// How many bytes of state it names.
     pub fn state_bytes(&self) -> u64 {
-        self.pieces().map(|piece| piece.bytes).sum()
+        self.pieces().fold(0, |sum, piece| sum.saturating_add(piece.bytes))
     }
 
     pub(crate) fn pieces(&self) -> impl Iterator<Item = &Piece> {

@@ -14,6 +14,8 @@ pub(crate) enum Bug {
     ReadBeforeFence,
     /// A run goes on with an epoch that another run has had.
     EpochShared,
+    /// After an epoch was taken nobody looks for greater ones.
+    EpochTrusted,
     /// A generation begins after a successor's manifest.
     BeginAfterSuccessor,
     /// A run collects before it has put a manifest.

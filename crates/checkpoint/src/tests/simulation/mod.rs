@@ -24,12 +24,13 @@ use crate::seeded::Bug;
 use play::play;
 
 /// A bug, and a seed that notices it.
-const BUGS: [(Bug, u64); 14] = [
+const BUGS: [(Bug, u64); 15] = [
     (Bug::PutTrusted, 35),
     (Bug::ExistsTrusted, 27),
     (Bug::NoFence, 0),
     (Bug::ReadBeforeFence, 35),
     (Bug::EpochShared, 0),
+    (Bug::EpochTrusted, 0),
     (Bug::BeginAfterSuccessor, 95),
     (Bug::CollectAnyRun, 27),
     (Bug::CollectAnyEpoch, 32),

@@ -6,46 +6,11 @@ use crate::manifest::Manifest;
 use crate::names;
 use crate::reading;
 use crate::store::{Created, Store};
-use dataflow::Result;
+use crate::tests::objects::Objects;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
 
 /// How many checkpoints are kept.
 pub const KEPT: usize = 2;
-
-/// The objects alone, for checks to read.
-#[derive(Default)]
-pub struct Objects(Mutex<BTreeMap<String, Vec<u8>>>);
-
-impl Store for Objects {
-    fn create(&self, name: &str, bytes: &[u8]) -> Result<Created> {
-        match self.0.lock().unwrap().entry(name.to_owned()) {
-            std::collections::btree_map::Entry::Occupied(_) => Ok(Created::Exists),
-            std::collections::btree_map::Entry::Vacant(place) => {
-                place.insert(bytes.to_vec());
-                Ok(Created::New)
-            }
-        }
-    }
-
-    fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        Ok(self.0.lock().unwrap().get(name).cloned())
-    }
-
-    fn list(&self, prefix: &str) -> Result<Vec<String>> {
-        let objects = self.0.lock().unwrap();
-        Ok(objects.keys().filter(|name| name.starts_with(prefix)).cloned().collect())
-    }
-
-    fn delete(&self, name: &str) -> Result<()> {
-        self.0.lock().unwrap().remove(name);
-        Ok(())
-    }
-
-    fn place(&self, name: &str) -> String {
-        name.to_owned()
-    }
-}
 
 /// A change that is asked for.
 #[derive(Clone)]
@@ -209,12 +174,14 @@ impl World {
         }
     }
 
-    /// Kept manifests name only what is there.
+    /// Kept manifests of the newest generation name only what is there; nothing is taken up from earlier ones.
     fn check_named(&mut self) {
         let numbers = names::manifests(&self.objects).unwrap();
-        for &number in &numbers[numbers.len().saturating_sub(KEPT)..] {
-            let files = self.manifest(number).map(|manifest| manifest.files).unwrap_or_default();
-            let there = files.iter().all(|file| self.objects.read(&file.name).unwrap().is_some());
+        let kept = numbers[numbers.len().saturating_sub(KEPT)..].iter();
+        let kept: Vec<Manifest> = kept.filter_map(|&number| self.manifest(number)).collect();
+        let newest = kept.last().map(|newest| newest.facts.generation);
+        for manifest in kept.iter().filter(|kept| Some(kept.facts.generation) == newest) {
+            let there = manifest.files.iter().all(|file| self.objects.read(&file.name).unwrap().is_some());
             self.check(there, "state that a manifest names is gone");
         }
     }
