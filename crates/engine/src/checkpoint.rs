@@ -13,7 +13,7 @@ use crate::parts::{Part, Preparation};
 use crate::patience::Patience;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use dataflow::{
-    Checkpoint, CheckpointStore, Committable, CoordinatorEvent, CoordinatorState, Error, ErrorKind, Frozen,
+    Checkpoint, CheckpointStore, Committable, CoordinatorEvent, CoordinatorState, Error, ErrorKind, EventTime, Frozen,
     FrozenInput, FrozenStage, OutputState, Result, StageId, StepState,
 };
 use std::collections::{BTreeMap, VecDeque};
@@ -211,6 +211,9 @@ impl Checkpointer {
 
     fn checkpoint(&mut self, gathered: Gathered) -> Option<(Checkpoint, Vec<(usize, Preparation)>)> {
         let coordinator = gathered.state?;
+        let last = gathered.prepared.iter().any(|(_, preparation)| preparation.barrier.last);
+        // Where time has come to its end nothing can follow, and nobody will ask for what steps remember.
+        let is_over = last && coordinator.watermarks.iter().all(|watermark| *watermark == EventTime::MAX);
         let (mut steps, mut inputs) = (Vec::new(), BTreeMap::<String, Vec<FrozenInput>>::new());
         for (id, frozen) in gathered.stages {
             for (input, frozen) in frozen.inputs.into_iter().enumerate() {
@@ -223,9 +226,7 @@ impl Checkpointer {
             };
             steps.extend(frozen.nodes.into_iter().map(step));
         }
-        let mut last = false;
         for (output, preparation) in &gathered.prepared {
-            last |= preparation.barrier.last;
             let output = &mut self.outputs[*output];
             if let Some(position) = &preparation.position {
                 output.position = Some(position.clone());
