@@ -310,6 +310,7 @@ impl Project {
         let spill = SpillFolder::new(&self.warehouse_path());
         let options = Options {
             until_caught_up: options.until_caught_up,
+            new_ends: false,
             from: options.from,
             memory_bytes: HISTORY_BYTES_MAX,
             spill_dir: spill.0.clone(),
