@@ -152,7 +152,10 @@ fn a_table_that_was_dropped_since_the_checkpoint_is_refused_by_name() {
     let catalog = rusqlite::Connection::open(project.warehouse().unwrap().dir().join("catalog.db")).unwrap();
     assert_eq!(catalog.execute("DELETE FROM iceberg_tables WHERE table_name = 'counted'", []).unwrap(), 1);
     let refused = refusal(&project);
-    assert!(refused.contains("there is no table \"lake.counted\" any more") && refused.contains("--fresh"), "{refused}");
+    assert!(
+        refused.contains("there is no table \"lake.counted\" any more") && refused.contains("--fresh"),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -173,8 +176,14 @@ fn a_job_that_has_changed_is_refused_and_one_that_reads_the_same_is_not() {
         assert!(SQL.contains(from), "{from}");
         write(SQL.replacen(from, to, 1));
         let refused = refusal(&place.project("dev"));
-        assert!(refused.contains("the job has changed since its checkpoint") && refused.contains("--fresh"), "{refused}");
+        assert!(
+            refused.contains("the job has changed since its checkpoint") && refused.contains("--fresh"),
+            "{refused}"
+        );
     }
-    write(format!("-- What counts.\n{}", SQL.replace("count(*) OVER w AS n", "count( * )   OVER w AS n -- all of them\n")));
+    write(format!(
+        "-- What counts.\n{}",
+        SQL.replace("count(*) OVER w AS n", "count( * )   OVER w AS n -- all of them\n")
+    ));
     Running::new(job(&place.project("dev"), Begin::GoOn, true).unwrap(), 1, 0).run_to_end().unwrap();
 }

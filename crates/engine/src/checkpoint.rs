@@ -219,10 +219,9 @@ impl Checkpointer {
             for (input, frozen) in frozen.inputs.into_iter().enumerate() {
                 inputs.entry(self.names.inputs[id.stage][input].clone()).or_default().push(frozen);
             }
-            let step = |(node, watermark, state): (usize, _, Arc<dyn Frozen>)| StepState {
-                step: self.names.nodes[node].clone(),
-                watermark,
-                state,
+            let step = |(node, watermark, state): (usize, _, Arc<dyn Frozen>)| {
+                let state = if is_over { Arc::new(()) } else { state };
+                StepState { step: self.names.nodes[node].clone(), watermark, state }
             };
             steps.extend(frozen.nodes.into_iter().map(step));
         }

@@ -3,6 +3,7 @@
 use crate::open::Project;
 use checkpoint::{Checkpoints, JobFacts, Manifest};
 use dataflow::{CoordinatorState, Error, EventTime, OutputState, RestoredJob, Result};
+use seam::has_read_nothing;
 
 /// The checkpoints of a job, held by this run, and the one that it goes on from.
 pub(crate) struct GoingOn {
@@ -18,6 +19,11 @@ impl GoingOn {
         let warn = Box::new(|error: &Error| eprintln!("warning: {}", error.chain()));
         let checkpoints = Checkpoints::open(&folder, project.checkpoints_kept(), project.clock.clone(), warn)?;
         let last = if fresh { None } else { checkpoints.newest()? };
+        // Inputs that had nothing in them have ended where time does, and nothing could come after that.
+        let last = match last {
+            Some(last) if last.last && has_read_nothing(&last.coordinator)? => None,
+            last => last,
+        };
         Ok(GoingOn { checkpoints, last })
     }
 

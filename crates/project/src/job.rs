@@ -23,7 +23,10 @@ use dataflow::{
     Background, CheckpointStore, Clock, Coordinator, Decode, Error, ErrorKind, EventTime, JobGraph, NodeKind, Output,
     OutputState, ProcessingTime, Reader, RestoredJob, Result, Sink, TimedFiles, Topic,
 };
-use seam::{CLOCK_PROPERTY, FRONTIER_PROPERTY, Frontier, Lead, Options, Seam, StreamInput, StreamSpec, StreamStats};
+use seam::{
+    CLOCK_PROPERTY, FRONTIER_PROPERTY, Frontier, Lead, Options, Seam, StreamInput, StreamSpec, StreamStats,
+    UnreadHistory,
+};
 use sql::{CheckedPlan, ColumnSource, History, LookBack, Start, Stream, Target};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -93,6 +96,8 @@ pub struct Wired {
     pub checkpoints: Option<Box<dyn CheckpointStore>>,
     /// What it goes on from.
     pub restored: Option<RestoredJob>,
+    /// Histories that were read to their end and have other files now, none of which are read.
+    pub unread: Vec<UnreadHistory>,
     /// When that was written.
     pub restored_of: Option<ProcessingTime>,
     /// Tells the time to what runs the job.
@@ -202,9 +207,8 @@ impl Project {
             refuse_used(self, &checked.outputs)?;
         }
         let snapshot = |stream: &Stream| going_on.as_ref()?.snapshot(&stream.name);
-        let input = |stream| {
-            self.input(stream, options, snapshot(stream)).map_err(|error| self.at_inputs(stream, error))
-        };
+        let input =
+            |stream| self.input(stream, options, snapshot(stream)).map_err(|error| self.at_inputs(stream, error));
         let mut inputs = checked.streams.iter().map(input).collect::<Result<Vec<_>, _>>()?;
         if let Some(from) = options.from {
             look_back(checked, &mut inputs, from);
@@ -245,9 +249,10 @@ impl Project {
         if let (Some(going_on), Some(last)) = (&going_on, &last) {
             going_on.check(&fingerprint::plan(checked, &lowered(last.facts.start)?), options.from)?;
         }
-        let (seam_options, spill) = self.seam_options(options, from);
-        let histories: Vec<(String, String)> = inputs.iter().filter_map(snapshot_of).collect();
         let earlier = options.earlier.as_ref().map(|earlier| &earlier.restored);
+        let had_ended = last.as_ref().map_or(earlier.is_some_and(|earlier| earlier.last), |last| last.last);
+        let (seam_options, spill) = self.seam_options(options, from, had_ended);
+        let histories: Vec<(String, String)> = inputs.iter().filter_map(snapshot_of).collect();
         let positions = last.as_ref().map(|last| &last.coordinator);
         let seam = Seam::open(inputs, &seam_options, positions.or(earlier.map(|earlier| &earlier.coordinator)))?;
         let begins = || seam.start().max(from.unwrap_or(EventTime::MIN));
@@ -286,6 +291,7 @@ impl Project {
             graph,
             new_tables: claims.map(NewTables).unwrap_or_default(),
             bounded: seam.is_bounded(),
+            unread: seam.unread().to_vec(),
             seam,
             sinks,
             stats,
@@ -398,11 +404,7 @@ impl Project {
 
     /// The history and the topic of a stream, as far as they are there. The text is the state of a history whose rows
     /// may have an arrival of their own; their clocks are not looked for, since that reads them all and writes a file.
-    pub(crate) fn input_there(
-        &self,
-        stream: &Stream,
-        snapshot: Option<i64>,
-    ) -> Result<(StreamInput, Option<String>)> {
+    pub(crate) fn input_there(&self, stream: &Stream, snapshot: Option<i64>) -> Result<(StreamInput, Option<String>)> {
         let live = stream.live.as_ref().map_or(Ok(None), |topic| self.live(stream, topic))?;
         let (history, history_frontier, state) = match &stream.history {
             Some(History::Table(table)) => match self.table(stream, table, snapshot)? {
@@ -445,10 +447,16 @@ impl Project {
     }
 
     /// How a job opens its streams.
-    pub(crate) fn seam_options(&self, options: &JobOptions, from: Option<EventTime>) -> (Options, SpillFolder) {
+    pub(crate) fn seam_options(
+        &self,
+        options: &JobOptions,
+        from: Option<EventTime>,
+        new_ends: bool,
+    ) -> (Options, SpillFolder) {
         let spill = SpillFolder::new(&self.warehouse_path());
         let options = Options {
             until_caught_up: options.until_caught_up,
+            new_ends,
             from,
             memory_bytes: HISTORY_BYTES_MAX,
             spill_dir: spill.0.clone(),

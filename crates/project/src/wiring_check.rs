@@ -98,7 +98,7 @@ impl Project {
             _ => {
                 let options =
                     JobOptions { until_caught_up: false, begin: Begin::GoOn, from: None, ..JobOptions::default() };
-                let (options, _spill) = self.seam_options(&options, None);
+                let (options, _spill) = self.seam_options(&options, None, false);
                 Seam::open(vec![input], &options, None).map(drop)
             }
         }

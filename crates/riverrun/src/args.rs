@@ -122,7 +122,7 @@ stream of rows at the first one; SKIP leaves them out; DEAD LETTER puts them on 
         #[arg(long)]
         json: bool,
     },
-    /// Run every TEST of tests/*.test.sql
+    /// Run every TEST of tests/*.test.sql, and kill each on its way
     Test {
         /// Only tests whose name contains this text
         filter: Option<String>,

@@ -130,10 +130,26 @@ pub fn engine_job(mut wired: Wired, workers: Option<usize>) -> Result<(Job, proj
 /// Says before a job starts where it goes on, or where its actions begin.
 fn announce(wired: &Wired) {
     if let (Some(restored), Some(written_at)) = (&wired.restored, wired.restored_of) {
-        print::note_text(&show::sentence(&format!(
-            "goes on from checkpoint {}, written at {written_at}; `--fresh` would start over",
-            restored.coordinator.number
-        )));
+        let number = restored.coordinator.number;
+        let is_over = restored.last && restored.coordinator.watermarks.iter().all(|at| *at == EventTime::MAX);
+        print::note_text(&show::sentence(&match is_over {
+            true => format!(
+                "all inputs were read to their end at checkpoint {number}, written at {written_at}, and nothing follows; \
+                 `--fresh` runs the job again"
+            ),
+            false => {
+                format!("goes on from checkpoint {number}, written at {written_at}; `--fresh` would start over")
+            }
+        }));
+        for history in &wired.unread {
+            print::note_text(&show::sentence(&format!(
+                "{} has changed since stream {} read it to its end: {} files were read, and what has come since is not; \
+                 `--fresh` would read all of it",
+                history.history,
+                history.stream,
+                show::count(history.read.0 as i64)
+            )));
+        }
         return;
     }
     if wired.sinks.iter().any(|sink| matches!(sink.output, Output::Topic(_))) {

@@ -224,7 +224,7 @@ impl History {
 
     fn position(&self, share: u16, start: &SharePosition) -> SharePosition {
         if self.is_finished() {
-            return SharePosition::finished();
+            return SharePosition::finished(start.plan);
         }
         let mut position = start.clone();
         if let Some(last) = self.last.as_ref().filter(|last| Some(last.place) >= start.place) {

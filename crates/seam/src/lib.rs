@@ -25,6 +25,7 @@ mod report;
 mod source;
 mod spec;
 mod stats;
+mod stream_checkpoint;
 mod unreleased;
 
 pub use archive::{Archiver, CLOCK_PROPERTY, archive_schema, check_clock_property, clock_property};
@@ -32,7 +33,8 @@ pub use clock::{PartitionClock, Placed};
 pub use dataflow::{BadRowPolicy, Late, Quiet};
 pub use frontier::{FRONTIER_PROPERTY, Frontier, PartitionFrontier};
 pub use history::ArrivedFiles;
-pub use open::{Options, Readers, Seam, StreamInput};
-pub use source::{Lead, Live};
+pub use open::{Options, Readers, Seam};
+pub use source::{Lead, Live, StreamInput};
 pub use spec::StreamSpec;
 pub use stats::{Counts, StreamStats};
+pub use stream_checkpoint::{UnreadHistory, has_read_history, has_read_nothing};

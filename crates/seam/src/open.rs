@@ -1,40 +1,32 @@
 //! Opens the streams of a job: checks that both sides of each belong together, and finds where outputs begin.
 
+use crate::StreamStats;
 use crate::archive::{CLOCK_PROPERTY, check_clock_property};
 use crate::coordinator::{JobCoordinator, StreamTime};
 use crate::frontier::{FRONTIER_PROPERTY, Frontier};
 use crate::history::{HistoryPlan, HistoryRoom, SharePosition};
 use crate::layout::{Layout, Stamps};
 use crate::position::{PartitionPosition, ShareBytes};
-use crate::probe::{begin, history_cap, resume};
+use crate::probe::{Ends, begin, history_cap, resume};
 use crate::reader::StreamReader;
-use crate::source::{Lead, Live, Source, check_decode};
+use crate::source::{Lead, Source, StreamInput, check_decode};
+use crate::stream_checkpoint::{StreamCheckpoint, UnreadHistory};
 use crate::unreleased::OutRows;
-use crate::{StreamSpec, StreamStats};
 use dataflow::{
     Background, Coordinator, CoordinatorState, Error, EventTime, Meeting, Reader, Result, Span, Split, SplitState,
-    TimedFiles, Topic,
+    Topic,
 };
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// A stream with its two sides; one of them may be missing.
-pub struct StreamInput {
-    /// What it declares.
-    pub spec: StreamSpec,
-    /// Its history.
-    pub history: Option<Arc<dyn TimedFiles>>,
-    /// How far its history was archived; when it is not given, the history's own property says so.
-    pub history_frontier: Option<Frontier>,
-    /// Its topic.
-    pub live: Option<Live>,
-}
-
 /// How the streams of a job are read.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Ends topics where they end when they are opened.
+    /// Ends topics where they end when they are opened; a job that goes on from a checkpoint of a run which had ends keeps
+    /// those, unless `new_ends` says otherwise.
     pub until_caught_up: bool,
+    /// Gives topics new ends: the run that the job goes on from had come to its own.
+    pub new_ends: bool,
     /// Where output is to begin; all is read all the same.
     pub from: Option<EventTime>,
     /// How many bytes of history rows may be in memory, over all streams.
@@ -54,15 +46,24 @@ pub struct Seam {
     state: CoordinatorState,
     start: EventTime,
     from: Option<EventTime>,
+    unread: Vec<UnreadHistory>,
 }
 
 impl Seam {
-    /// Opens streams; their index is the source's index. Reads no rows, except to find where partitions begin. A job
-    /// that goes on from a checkpoint takes the positions from there.
+    /// Opens streams; their index is the source's index. Reads no rows, except to find where partitions begin.
+    ///
+    /// A job that goes on from a checkpoint takes the positions from there. A history that it has read to its end is not
+    /// opened again, whatever has become of its files; one that it has read in part has to be as it was. Partitions of a
+    /// topic that the checkpoint does not have are read from their beginning.
     pub fn open(streams: Vec<StreamInput>, options: &Options, restored: Option<&CoordinatorState>) -> Result<Seam> {
         // Where no stream has a topic nothing can follow what is there.
         let bounded = options.until_caught_up || streams.iter().all(|stream| stream.live.is_none());
-        let plans = streams.iter().map(plan_history).collect::<Result<Vec<_>>>()?;
+        let known = restored.map(|state| StreamCheckpoint::of_all(&streams, state)).transpose()?;
+        let known = |index: usize| known.as_ref().map(|known| &known[index]);
+        let plan = |(index, stream): (usize, &StreamInput)| plan_history(stream, known(index));
+        let plans = streams.iter().enumerate().map(plan).collect::<Result<Vec<_>>>()?;
+        let unread = |(index, stream): (usize, &StreamInput)| known(index)?.unread(stream);
+        let unread = streams.iter().enumerate().filter_map(unread).collect();
         let memory_bytes = options.memory_bytes / plans.iter().flatten().count().max(1);
         let mut seam = Seam {
             sources: Vec::new(),
@@ -73,13 +74,13 @@ impl Seam {
             },
             start: EventTime::MAX,
             from: options.from,
+            unread,
         };
         if let Some(state) = restored {
-            check_splits(&streams, &plans, state)?;
             seam.state.watermarks.clone_from(&state.watermarks);
         }
         for (index, (stream, plan)) in streams.into_iter().zip(plans).enumerate() {
-            let mut opened = open_stream(index, (stream, plan), options, memory_bytes, restored)?;
+            let mut opened = open_stream((stream, plan), options, memory_bytes, known(index))?;
             opened.source.bounded = bounded;
             seam.start = seam.start.min(opened.start.unwrap_or(EventTime::MAX));
             seam.state.splits.extend(opened.splits.into_iter().map(|split| (index, split)));
@@ -145,6 +146,12 @@ impl Seam {
         &self.state
     }
 
+    /// Histories that an earlier run of the job has read to their end and that have other files now, none of which are
+    /// read. Those of streams with a topic are not among them: what an archive gains is read from the topic.
+    pub fn unread(&self) -> &[UnreadHistory] {
+        &self.unread
+    }
+
     /// Where output is to begin, as the options say.
     pub fn from(&self) -> Option<EventTime> {
         self.from
@@ -156,47 +163,20 @@ impl Seam {
     }
 }
 
-/// Plans the reading of a stream's history; what cannot be read is said before anything runs.
-fn plan_history(stream: &StreamInput) -> Result<Option<Arc<HistoryPlan>>> {
-    let Some(files) = &stream.history else { return Ok(None) };
+/// Plans the reading of a stream's history; what cannot be read is said before anything runs. There is no plan for what
+/// has no shares.
+fn plan_history(stream: &StreamInput, known: Option<&StreamCheckpoint>) -> Result<Option<Arc<HistoryPlan>>> {
+    if let Some(known) = known.filter(|known| known.has_read_history()) {
+        return known.plan_of_nothing(&stream.spec);
+    }
+    let Some(files) = &stream.history else { return known.map_or(Ok(None), |known| Err(known.lost_history(stream))) };
     stream.spec.check()?;
     if let Some(property) = files.property(CLOCK_PROPERTY) {
         check_clock_property(&stream.spec, files.name(), &property)?;
     }
-    Ok(Some(Arc::new(HistoryPlan::new(&stream.spec, files.clone())?)))
-}
-
-/// The splits of a stream.
-fn splits_of(stream: &StreamInput, history: Option<&HistoryPlan>) -> Vec<Split> {
-    let shares = history.iter().flat_map(|plan| plan.shares()).map(|(share, _)| Split::Share(share));
-    let partitions = stream.live.iter().flat_map(|live| (0..live.topic.partitions()).map(Split::Partition));
-    shares.chain(partitions).collect()
-}
-
-/// Refuses a checkpoint that does not have every split of every stream, each once.
-fn check_splits(streams: &[StreamInput], plans: &[Option<Arc<HistoryPlan>>], state: &CoordinatorState) -> Result<()> {
-    let wrong = |what: String| Error::corrupt(format!("the checkpoint {} does not fit the job: {what}", state.number));
-    let mut expected: Vec<(usize, Split)> = Vec::new();
-    for (index, (stream, plan)) in streams.iter().zip(plans).enumerate() {
-        expected.extend(splits_of(stream, plan.as_deref()).into_iter().map(|split| (index, split)));
-    }
-    let name = |index: usize| streams.get(index).map_or_else(|| index.to_string(), |stream| stream.spec.name.clone());
-    let mut found: Vec<(usize, Split)> = state.splits.iter().map(|(index, state)| (*index, state.split)).collect();
-    found.sort_unstable();
-    expected.sort_unstable();
-    if let Some(twice) = found.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(wrong(format!("it has {} of stream \"{}\" twice", twice[0].1, name(twice[0].0))));
-    }
-    if let Some((index, split)) = expected.iter().find(|split| found.binary_search(split).is_err()) {
-        return Err(wrong(format!("it lacks {split} of stream \"{}\"", name(*index))));
-    }
-    if let Some((index, split)) = found.iter().find(|split| expected.binary_search(split).is_err()) {
-        return Err(wrong(format!("it has {split} of stream \"{}\", which has none such", name(*index))));
-    }
-    if state.watermarks.len() != streams.len() {
-        return Err(wrong(format!("it has {} watermarks for {} streams", state.watermarks.len(), streams.len())));
-    }
-    Ok(())
+    let plan = HistoryPlan::new(&stream.spec, files.clone())?;
+    known.map_or(Ok(()), |known| known.check_shares(&plan))?;
+    Ok(Some(Arc::new(plan)))
 }
 
 struct OpenStream {
@@ -206,49 +186,29 @@ struct OpenStream {
 }
 
 fn open_stream(
-    index: usize,
     (stream, history): (StreamInput, Option<Arc<HistoryPlan>>),
     options: &Options,
     memory_bytes: usize,
-    restored: Option<&CoordinatorState>,
+    known: Option<&StreamCheckpoint>,
 ) -> Result<OpenStream> {
     let spec = &stream.spec;
     spec.check()?;
-    if stream.history.is_none() && stream.live.is_none() {
+    if stream.history.is_none() && stream.live.is_none() && known.is_none() {
         return Err(Error::invalid(format!("stream \"{}\" has neither HISTORY nor LIVE here", spec.name)));
     }
-    let rows = stream.history.as_ref().map_or(0, |history| history.files().iter().map(|file| file.rows).sum());
-    let all = splits_of(&stream, history.as_deref());
-    let lacks_arrival = |plan: &Arc<HistoryPlan>| rows > 0 && plan.layout.stamps == Stamps::Nothing;
-    let stats = StreamStats::new(&spec.name, rows, all.len().max(1));
-    let stats = Arc::new(stats.of_history(history.as_ref().is_some_and(lacks_arrival)));
-    let known: Vec<&SplitState> = restored
-        .iter()
-        .flat_map(|state| &state.splits)
-        .filter(|(of, _)| *of == index)
-        .map(|(_, split)| split)
-        .collect();
-    let partitions = match &stream.live {
-        Some(live) => {
-            check_decode(spec, live.decode.as_ref())?;
-            let frontier = frontier_of(&stream, live.topic.as_ref(), rows)?;
-            match restored {
-                Some(_) => resume(spec, live, &known, options.until_caught_up)?,
-                None => begin(spec, live, &frontier, options.until_caught_up)?,
-            }
-        }
-        None => Vec::new(),
-    };
+    let rows = history.as_ref().map_or(0, |plan| plan.files.files().iter().map(|file| file.rows).sum());
+    let partitions = partitions_of(&stream, rows, options, known)?;
     let begins = |(share, position): (u16, SharePosition)| SplitState {
         split: Split::Share(share),
         position: ShareBytes { position: position.to_bytes(), out: OutRows::NONE }.to_bytes(),
     };
-    let shares: Vec<SplitState> = match restored {
-        Some(_) => {
-            known.iter().filter(|known| matches!(known.split, Split::Share(_))).map(|&known| known.clone()).collect()
-        }
+    let shares: Vec<SplitState> = match known {
+        Some(known) => known.shares.iter().map(|(state, _)| state.clone()).collect(),
         None => history.iter().flat_map(|plan| plan.shares()).map(begins).collect(),
     };
+    let lacks_arrival = |plan: &Arc<HistoryPlan>| rows > 0 && plan.layout.stamps == Stamps::Nothing;
+    let stats = StreamStats::new(&spec.name, rows, (shares.len() + partitions.len()).max(1));
+    let stats = Arc::new(stats.of_history(history.as_ref().is_some_and(lacks_arrival)));
     let cap = if stream.live.is_some() { history_cap(&partitions) } else { EventTime::MAX };
     let position = |(partition, position): (usize, &PartitionPosition)| SplitState {
         split: Split::Partition(partition as u32),
@@ -263,6 +223,30 @@ fn open_stream(
         splits,
         start,
     })
+}
+
+/// Where each partition of a stream's topic goes on.
+fn partitions_of(
+    stream: &StreamInput,
+    rows: u64,
+    options: &Options,
+    known: Option<&StreamCheckpoint>,
+) -> Result<Vec<PartitionPosition>> {
+    let Some(live) = &stream.live else {
+        return known.map_or(Ok(()), |known| known.check_no_topic(&stream.spec)).map(|()| Vec::new());
+    };
+    check_decode(&stream.spec, live.decode.as_ref())?;
+    let Some(known) = known else {
+        let frontier = frontier_of(stream, live.topic.as_ref(), rows)?;
+        return begin(&stream.spec, live, &frontier, options.until_caught_up);
+    };
+    known.check_topic(&stream.spec, live.topic.as_ref())?;
+    let ends = match (options.until_caught_up, options.new_ends) {
+        (false, _) => Ends::None,
+        (true, false) => Ends::Known,
+        (true, true) => Ends::Now,
+    };
+    resume(&stream.spec, live, &known.partitions, ends)
 }
 
 /// The frontier after which the topic is read, checked against the topic and the history.

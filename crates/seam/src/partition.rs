@@ -4,7 +4,7 @@ use crate::clock::{PartitionClock, Placed};
 use crate::position::{ClockPosition, LastMessage, PartitionPosition};
 use crate::unreleased::OutRows;
 use crate::{StreamSpec, frontier};
-use dataflow::{Error, EventTime, Message, PartitionLog, Position, ProcessingTime, Result, Span, Topic, TopicId};
+use dataflow::{EventTime, Message, PartitionLog, Position, ProcessingTime, Result, Span, Topic, TopicId};
 use std::collections::VecDeque;
 use std::task::Waker;
 
@@ -65,18 +65,6 @@ pub(crate) enum Presence {
 impl Partition {
     /// Takes a partition up where it was read to.
     pub fn open(spec: &StreamSpec, topic: &dyn Topic, index: u32, at: PartitionPosition) -> Result<Partition> {
-        if at.topic != *topic.id() {
-            return Err(Error::invalid(format!(
-                "stream \"{}\": the checkpoint was made with a topic of id {}/{}, but topic \"{}\" has id {}/{}; a topic \
-                 that was made again needs a new start",
-                spec.name,
-                at.topic.cluster,
-                at.topic.topic,
-                topic.name(),
-                topic.id().cluster,
-                topic.id().topic
-            )));
-        }
         let mut partition = Partition {
             index,
             margin: topic.margin(),

@@ -3,7 +3,7 @@
 use crate::StreamSpec;
 use crate::clock::PartitionClock;
 use crate::unreleased::OutRows;
-use dataflow::{ByteReader, ByteWriter, EventTime, Position, ProcessingTime, Result, Span, TopicId};
+use dataflow::{ByteReader, ByteWriter, EventTime, Position, ProcessingTime, Result, Span, Topic, TopicId};
 
 const VERSION: u8 = 1;
 
@@ -40,6 +40,20 @@ pub(crate) struct ClockPosition {
 pub(crate) struct LastMessage(pub Option<Position>);
 
 impl PartitionPosition {
+    /// The beginning of a partition that a job which goes on has not known.
+    pub fn unread(topic: &dyn Topic) -> PartitionPosition {
+        PartitionPosition {
+            topic: topic.id().clone(),
+            message: None,
+            clock: ClockPosition::default(),
+            alone: None,
+            absent: true,
+            end: None,
+            start: None,
+            out: OutRows::NONE,
+        }
+    }
+
     /// The byte form.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = ByteWriter::new(VERSION);

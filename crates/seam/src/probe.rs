@@ -8,12 +8,27 @@ use crate::placing::{event_time, instants};
 use crate::position::{ClockPosition, LastMessage, PartitionPosition};
 use crate::unreleased::OutRows;
 use crate::{Live, StreamSpec};
-use dataflow::{Error, EventTime, Position, Result, Split, SplitState};
+use dataflow::{Error, ErrorKind, EventTime, Position, Result, Split, Topic};
+use std::collections::BTreeMap;
 
 /// How many messages are read at once to find the first one that moves a partition's clock.
 const PROBE_MESSAGES: usize = 256;
 /// About how many bytes of messages one read takes.
 const READ_BYTES: usize = 4 << 20;
+
+/// What to do about a topic that is not what it was.
+pub(crate) const BRING_BACK: &str = "bring the topic back as it was, or begin anew with --fresh";
+
+/// Where the partitions of a job that goes on end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// Nowhere.
+    None,
+    /// Where the run before ended them; where they end now, if it had no ends.
+    Known,
+    /// Where they end now.
+    Now,
+}
 
 /// The positions of all partitions after the frontier. Reads no row, except to find where a partition begins that has
 /// rows but none before the frontier.
@@ -54,27 +69,61 @@ pub(crate) fn begin(
 }
 
 /// The positions of a checkpoint. A run that was not bounded may go on as one that is, and the other way round.
+///
+/// A partition that is new begins at its beginning, and is absent also where it has messages: what came out before came
+/// out in the belief that it gives nothing, so that its first row has to wait for a checkpoint.
 pub(crate) fn resume(
     spec: &StreamSpec,
     live: &Live,
-    known: &[&SplitState],
-    bounded: bool,
+    known: &BTreeMap<u32, PartitionPosition>,
+    ends: Ends,
 ) -> Result<Vec<PartitionPosition>> {
-    let mut partitions = Vec::new();
-    for index in 0..live.topic.partitions() {
-        let split = Split::Partition(index);
-        let Some(known) = known.iter().find(|known| known.split == split) else {
-            return Err(Error::internal(format!("stream \"{}\": {split} has no position", spec.name)));
-        };
-        let in_split = |error: Error| error.context(format!("stream \"{}\", {split}", spec.name));
-        let mut position = PartitionPosition::parse(&known.position).map_err(in_split)?;
-        let end = live.topic.open(index, position.message)?.end()?;
-        check_end(spec, live, index, position.message, end.last)?;
-        let known_end = position.end.unwrap_or(LastMessage(end.last));
-        position.end = bounded.then_some(known_end);
-        partitions.push(position);
+    let (topic, partitions) = (live.topic.as_ref(), live.topic.partitions());
+    if let Some(gone) = known.keys().find(|&&index| index >= partitions) {
+        return Err(Error::invalid(format!(
+            "stream \"{}\": topic \"{}\" has {partitions} partitions, and the checkpoint has read partition {gone}; {}",
+            spec.name,
+            topic.name(),
+            BRING_BACK
+        )));
     }
-    Ok(partitions)
+    let position = |index: u32| {
+        let known = known.get(&index).cloned();
+        if let Some(known) = &known {
+            check_topic(spec, known, topic)?;
+        }
+        let position = known.unwrap_or_else(|| PartitionPosition::unread(topic));
+        let end = topic.open(index, position.message).and_then(|mut log| log.end()).map_err(|error| {
+            let place = format!("stream \"{}\", {}", spec.name, Split::Partition(index));
+            let hint = if error.kind() == ErrorKind::Corrupt { format!("; {BRING_BACK}") } else { String::new() };
+            error.context(format!("{place}: its topic cannot be read where the checkpoint goes on{hint}"))
+        })?;
+        check_end(spec, live, index, position.message, end.last)?;
+        let end = match ends {
+            Ends::None => None,
+            Ends::Now => Some(LastMessage(end.last)),
+            Ends::Known => Some(position.end.unwrap_or(LastMessage(end.last))),
+        };
+        Ok(PartitionPosition { end, ..position })
+    };
+    (0..partitions).map(position).collect()
+}
+
+/// Refuses a topic that is not the one that was read.
+fn check_topic(spec: &StreamSpec, at: &PartitionPosition, topic: &dyn Topic) -> Result<()> {
+    if at.topic == *topic.id() {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "stream \"{}\": the checkpoint was made with a topic of id {}/{}, but topic \"{}\" has id {}/{}: it was made again; \
+         {BRING_BACK}",
+        spec.name,
+        at.topic.cluster,
+        at.topic.topic,
+        topic.name(),
+        topic.id().cluster,
+        topic.id().topic
+    )))
 }
 
 fn check_end(

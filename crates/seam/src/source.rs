@@ -1,8 +1,9 @@
 //! What all readers of a stream know, and none of them changes.
 
+use crate::frontier::Frontier;
 use crate::history::{HistoryPlan, HistoryRoom};
 use crate::{StreamSpec, StreamStats};
-use dataflow::{Decode, Error, EventTime, Result, Split, Topic};
+use dataflow::{Decode, Error, EventTime, Result, Split, TimedFiles, Topic};
 use std::sync::Arc;
 
 /// The live side of a stream.
@@ -12,6 +13,18 @@ pub struct Live {
     pub topic: Arc<dyn Topic>,
     /// Turns its messages into rows of the declared columns.
     pub decode: Arc<dyn Decode>,
+}
+
+/// A stream with its two sides; one of them may be missing.
+pub struct StreamInput {
+    /// What it declares.
+    pub spec: StreamSpec,
+    /// Its history.
+    pub history: Option<Arc<dyn TimedFiles>>,
+    /// How far its history was archived; when it is not given, the history's own property says so.
+    pub history_frontier: Option<Frontier>,
+    /// Its topic.
+    pub live: Option<Live>,
 }
 
 /// How much a reader may have given out that the watermark of the streams that meet has not reached, whatever others

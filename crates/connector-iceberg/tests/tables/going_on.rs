@@ -304,7 +304,9 @@ fn a_snapshot_that_is_held_is_read_again() {
     warehouse.hold("lake.t", "job.t", first).unwrap();
     warehouse.hold("lake.t", "job.t", second).unwrap();
     warehouse.hold("lake.t", "job.t", second).unwrap();
-    (2..80).for_each(|n| drop(append(n)));
+    for n in 2..80 {
+        append(n);
+    }
     let rows =
         |snapshot: i64| warehouse.read_at("lake.t", snapshot).map(|files| read(files.as_ref(), &["n"]).num_rows());
     assert_eq!(rows(second).unwrap(), 2);

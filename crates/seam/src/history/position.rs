@@ -41,7 +41,7 @@ pub(crate) struct SharePosition {
     /// Of row groups, by their number in the plan, so many rows were read whose dead letters and late rows have left
     /// at other ports. Row groups of which none have left are not listed.
     pub aside: BTreeMap<u64, u64>,
-    /// Whether every row was given out. A finished share asks for no files.
+    /// Whether every row was given out. A finished share asks for no files, and names none.
     pub is_finished: bool,
 }
 
@@ -49,10 +49,11 @@ impl SharePosition {
     /// The versioned form.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION, if self.is_finished { FINISHED } else { UNFINISHED }];
+        for number in [self.plan.digest, self.plan.files, self.plan.bytes] {
+            bytes.extend(number.to_le_bytes());
+        }
         if !self.is_finished {
-            for number in [self.plan.digest, self.plan.files, self.plan.bytes, self.files.len() as u64] {
-                bytes.extend(number.to_le_bytes());
-            }
+            bytes.extend((self.files.len() as u64).to_le_bytes());
             for (path, size) in self.files.iter() {
                 bytes.extend((path.len() as u64).to_le_bytes());
                 bytes.extend(path.as_bytes());
@@ -91,12 +92,16 @@ impl SharePosition {
             return Err(format!("the checksum of its {} bytes is wrong", bytes.len()));
         }
         let mut left = Bytes(&bytes[1..]);
-        let mut position = SharePosition::finished();
-        match left.byte()? {
+        let state = left.byte()?;
+        if ![UNFINISHED, FINISHED].contains(&state) {
+            return Err(format!("it has state {state}, expected {UNFINISHED} or {FINISHED}"));
+        }
+        let plan = PlanDigest { digest: left.number()?, files: left.number()?, bytes: left.number()? };
+        let mut position = SharePosition::finished(plan);
+        match state {
             FINISHED => {}
-            UNFINISHED => {
+            _ => {
                 position.is_finished = false;
-                position.plan = PlanDigest { digest: left.number()?, files: left.number()?, bytes: left.number()? };
                 position.files = (0..left.number()?).map(|_| left.file()).collect::<Result<_, _>>()?;
                 if left.byte()? != 0 {
                     position.place = Some((EventTime(left.number()? as i64), RowOrder(left.order()?)));
@@ -105,15 +110,14 @@ impl SharePosition {
                 position.aside =
                     (0..left.number()?).map(|_| Ok((left.number()?, left.number()?))).collect::<Result<_, String>>()?;
             }
-            other => return Err(format!("it has state {other}, expected {UNFINISHED} or {FINISHED}")),
         }
         if left.0.is_empty() { Ok(position) } else { Err(format!("{} bytes follow its end", left.0.len())) }
     }
 
     /// The position of a share of which every row was given out.
-    pub fn finished() -> SharePosition {
+    pub fn finished(plan: PlanDigest) -> SharePosition {
         SharePosition {
-            plan: PlanDigest { digest: 0, files: 0, bytes: 0 },
+            plan,
             files: Arc::new([]),
             place: None,
             rows_at_place: 0,
@@ -190,7 +194,7 @@ mod tests {
         assert_eq!(hex(&bytes), STORED);
         assert_eq!(SharePosition::parse(3, &bytes).unwrap(), sample());
         let start = SharePosition { place: None, rows_at_place: 0, ..sample() };
-        for position in [start, SharePosition::finished()] {
+        for position in [start, SharePosition::finished(sample().plan)] {
             assert_eq!(SharePosition::parse(3, &position.to_bytes()).unwrap(), position);
         }
     }

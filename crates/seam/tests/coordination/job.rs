@@ -322,6 +322,7 @@ impl Job {
         };
         let options = Options {
             until_caught_up: false,
+            new_ends: false,
             from: None,
             memory_bytes: 1 << 20,
             spill_dir: std::env::temp_dir(),

@@ -23,6 +23,8 @@ const REST: Span = Span::millis(500);
 #[derive(Clone, Copy)]
 pub struct Run {
     pub until_caught_up: bool,
+    /// Whether topics get new ends where the job goes on.
+    pub new_ends: bool,
     pub workers: usize,
     pub memory_bytes: usize,
     pub lead: Lead,
@@ -32,12 +34,13 @@ pub struct Run {
 
 impl Run {
     pub fn new(until_caught_up: bool, workers: usize) -> Run {
-        Run { until_caught_up, workers, memory_bytes: 64 << 20, lead: Lead::default(), now: 0 }
+        Run { until_caught_up, new_ends: false, workers, memory_bytes: 64 << 20, lead: Lead::default(), now: 0 }
     }
 
     pub fn options(&self) -> Options {
         Options {
             until_caught_up: self.until_caught_up,
+            new_ends: self.new_ends,
             from: None,
             memory_bytes: self.memory_bytes,
             spill_dir: std::env::temp_dir(),
@@ -67,6 +70,18 @@ impl Wake for Bell {
     }
 }
 
+/// A durable checkpoint.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    pub state: CoordinatorState,
+    /// How far the step was advanced.
+    pub level: EventTime,
+    /// How many rows of each stream had come.
+    pub rows: Vec<usize>,
+    /// Whether nothing came after it.
+    pub last: bool,
+}
+
 /// A job that is run.
 pub struct Host {
     slots: BTreeMap<ReaderId, Slot>,
@@ -86,8 +101,9 @@ pub struct Host {
     pub ahead_most: usize,
     /// Where inputs end, once the coordinator says so.
     pub end: Option<EventTime>,
-    /// The checkpoints that were made durable.
+    /// The checkpoints that were made durable, and the last of them.
     pub checkpoints: u64,
+    pub kept: Option<Kept>,
     /// Whether the last barrier was sent.
     ended: bool,
     events: VecDeque<CoordinatorEvent>,
@@ -98,8 +114,13 @@ pub struct Host {
 
 impl Host {
     pub fn open(streams: Vec<StreamInput>, run: Run) -> Result<Host> {
+        Host::go_on(streams, run, None)
+    }
+
+    /// Goes on from a checkpoint, if there is one.
+    pub fn go_on(streams: Vec<StreamInput>, run: Run, kept: Option<&Kept>) -> Result<Host> {
         let count = streams.len();
-        let seam = Seam::open(streams, &run.options(), None)?;
+        let seam = Seam::open(streams, &run.options(), kept.map(|kept| &kept.state))?;
         let all = Meeting { streams: (0..count).collect(), steps: vec![STEP] };
         let (readers, coordinator) = seam.begin(run.workers, Arc::new(AtOnce), &vec![all; count])?;
         let counts: Vec<usize> = readers.iter().map(Vec::len).collect();
@@ -119,7 +140,7 @@ impl Host {
             stats: seam.stats(),
             start: seam.start(),
             now: run.now,
-            level: EventTime::MIN,
+            level: kept.map_or(EventTime::MIN, |kept| kept.level),
             rows: vec![Vec::new(); count],
             aside: (0..count).map(|_| Vec::new()).collect(),
             batches: 0,
@@ -127,6 +148,7 @@ impl Host {
             ahead_most: 0,
             end: None,
             checkpoints: 0,
+            kept: None,
             ended: false,
             events: VecDeque::new(),
             ceiling: None,
@@ -156,6 +178,11 @@ impl Host {
 
     pub fn is_finished(&self) -> bool {
         self.ended && self.slots.values().all(|slot| slot.state == ReaderState::Finished)
+    }
+
+    /// Asks for a checkpoint.
+    pub fn want_checkpoint(&mut self) -> Result<()> {
+        self.tell(CoordinatorEvent::CheckpointWanted { last: false })
     }
 
     pub fn state(&self, id: ReaderId) -> ReaderState {
@@ -269,6 +296,8 @@ impl Host {
                     CoordinatorAction::Persist(state) => {
                         assert_eq!(CoordinatorState::parse(&state.to_bytes())?, state);
                         self.checkpoints += 1;
+                        let (rows, last) = (self.rows.iter().map(Vec::len).collect(), self.ended);
+                        self.kept = Some(Kept { state: state.clone(), level: self.level, rows, last });
                         self.events.push_back(CoordinatorEvent::Durable(state.number));
                     }
                 }

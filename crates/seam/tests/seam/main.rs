@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod archiver;
+mod going_on;
 mod history;
 mod host;
 mod memory;

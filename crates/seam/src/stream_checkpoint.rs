@@ -1,0 +1,182 @@
+//! What a checkpoint says of a stream, and whether what is there now fits it.
+
+use crate::StreamSpec;
+use crate::history::{HistoryPlan, SharePosition};
+use crate::position::{PartitionPosition, ShareBytes};
+use crate::probe::BRING_BACK;
+use crate::source::StreamInput;
+use dataflow::{CoordinatorState, Error, EventTime, MemoryFiles, Result, Split, SplitState, Topic};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The splits of a stream in a checkpoint.
+pub(crate) struct StreamCheckpoint {
+    /// Its shares.
+    pub shares: Vec<(SplitState, SharePosition)>,
+    /// Its partitions.
+    pub partitions: BTreeMap<u32, PartitionPosition>,
+    // The watermark that the stream had given.
+    watermark: EventTime,
+}
+
+/// Whether a checkpoint has read the history of a stream to its end, so that a job which goes on from it does not open
+/// that again.
+pub fn has_read_history(state: &CoordinatorState, stream: usize) -> Result<bool> {
+    let of_stream = state.splits.iter().filter(|(of, _)| *of == stream).map(|(_, split)| split);
+    let mut known = StreamCheckpoint::empty(EventTime::MIN);
+    of_stream.map(|split| known.take(split)).collect::<Result<Vec<bool>>>()?;
+    Ok(known.has_read_history())
+}
+
+/// Whether a checkpoint has read nothing at all, so that a job begins as it does without one. Where its inputs had ended
+/// then it cannot go on.
+pub fn has_read_nothing(state: &CoordinatorState) -> Result<bool> {
+    let mut known = StreamCheckpoint::empty(EventTime::MIN);
+    for (_, split) in &state.splits {
+        known.take(split)?;
+        if !known.shares.is_empty() || known.partitions.values().any(|partition| partition.message.is_some()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// A history that was read to its end and has other files now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnreadHistory {
+    /// The stream.
+    pub stream: String,
+    /// Its history.
+    pub history: String,
+    /// How many files were read, and how many bytes they had.
+    pub read: (u64, u64),
+    /// How many there are now, and how many bytes they have.
+    pub now: (u64, u64),
+}
+
+impl StreamCheckpoint {
+    fn empty(watermark: EventTime) -> StreamCheckpoint {
+        StreamCheckpoint { shares: Vec::new(), partitions: BTreeMap::new(), watermark }
+    }
+
+    /// Those of all streams; an error of kind `Corrupt` says what is wrong with the checkpoint.
+    pub fn of_all(streams: &[StreamInput], state: &CoordinatorState) -> Result<Vec<StreamCheckpoint>> {
+        let wrong =
+            |what: String| Error::corrupt(format!("the checkpoint {} does not fit the job: {what}", state.number));
+        if state.watermarks.len() != streams.len() {
+            return Err(wrong(format!("it has {} watermarks for {} streams", state.watermarks.len(), streams.len())));
+        }
+        let mut all: Vec<StreamCheckpoint> = state.watermarks.iter().copied().map(StreamCheckpoint::empty).collect();
+        for (index, split) in &state.splits {
+            let (Some(stream), Some(known)) = (streams.get(*index), all.get_mut(*index)) else {
+                return Err(wrong(format!(
+                    "it has {} of stream {index}, which is none of {}",
+                    split.split,
+                    streams.len()
+                )));
+            };
+            let name = &stream.spec.name;
+            let is_new = known.take(split);
+            if !is_new.map_err(|error| error.context(format!("stream \"{name}\", {}", split.split)))? {
+                return Err(wrong(format!("it has {} of stream \"{name}\" twice", split.split)));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Takes a split; false when it is there already.
+    fn take(&mut self, state: &SplitState) -> Result<bool> {
+        match state.split {
+            Split::Share(share) => {
+                let position = SharePosition::parse(share, &ShareBytes::parse(&state.position)?.position)?;
+                let is_new = self.shares.iter().all(|(known, _)| known.split != state.split);
+                self.shares.push((state.clone(), position));
+                Ok(is_new)
+            }
+            Split::Partition(partition) => {
+                let position = PartitionPosition::parse(&state.position)?;
+                Ok(self.partitions.insert(partition, position).is_none())
+            }
+        }
+    }
+
+    /// Whether all rows of the history were given out; so were those of none.
+    pub fn has_read_history(&self) -> bool {
+        self.shares.iter().all(|(_, position)| position.is_finished)
+    }
+
+    /// The plan of a history that was read to its end: its readers keep the positions of its shares, and open nothing.
+    pub fn plan_of_nothing(&self, spec: &StreamSpec) -> Result<Option<Arc<HistoryPlan>>> {
+        if self.shares.is_empty() {
+            return Ok(None);
+        }
+        let files = MemoryFiles::new(spec.name.clone(), spec.schema.clone(), Vec::new());
+        Ok(Some(Arc::new(HistoryPlan::new(spec, Arc::new(files))?)))
+    }
+
+    /// Refuses a history that is not what it was when part of it was read.
+    pub fn check_shares(&self, plan: &HistoryPlan) -> Result<()> {
+        let share_of = |split: Split| if let Split::Share(share) = split { Some(share) } else { None };
+        let positions = self.shares.iter().filter_map(|(state, at)| Some((share_of(state.split)?, at.clone())));
+        let mut positions: Vec<(u16, SharePosition)> = positions.collect();
+        positions.sort_unstable_by_key(|(share, _)| *share);
+        plan.check(&positions)?;
+        let expected = plan.shares();
+        if positions.iter().map(|(share, _)| share).eq(expected.iter().map(|(share, _)| share)) {
+            return Ok(());
+        }
+        Err(Error::corrupt(format!(
+            "stream \"{}\": the checkpoint has {} shares of history \"{}\", expected {}",
+            plan.spec.name,
+            positions.len(),
+            plan.files.name(),
+            expected.len()
+        )))
+    }
+
+    /// A history of which a part was read is gone.
+    pub fn lost_history(&self, stream: &StreamInput) -> Error {
+        Error::invalid(format!(
+            "stream \"{}\": its history is gone, and the checkpoint has read part of it; bring it back as it was, or begin \
+             anew with --fresh",
+            stream.spec.name
+        ))
+    }
+
+    /// Refuses to go on without a topic that was read.
+    pub fn check_no_topic(&self, spec: &StreamSpec) -> Result<()> {
+        if self.partitions.is_empty() {
+            return Ok(());
+        }
+        let name = &spec.name;
+        Err(Error::invalid(format!(
+            "stream \"{name}\": its topic is gone, and the checkpoint goes on with it; {BRING_BACK}"
+        )))
+    }
+
+    /// Refuses a topic whose next row would have no place: one that came after the stream was read without it, and one
+    /// of a run that has ended before any message of the job had a time.
+    pub fn check_topic(&self, spec: &StreamSpec, topic: &dyn Topic) -> Result<()> {
+        let why = if self.watermark == EventTime::MAX {
+            "the inputs of the job had ended for good when the checkpoint was made, since no message had a time"
+        } else if self.partitions.is_empty() && !self.shares.is_empty() {
+            "was not there when the checkpoint was made, and the history of the stream may hold messages of it"
+        } else {
+            return Ok(());
+        };
+        let (name, topic) = (&spec.name, topic.name());
+        Err(Error::invalid(format!("stream \"{name}\", topic \"{topic}\": {why}; begin anew with --fresh")))
+    }
+
+    /// What there is of a history that was read to its end, if that is something else. What an archive gains is read from
+    /// its topic.
+    pub fn unread(&self, stream: &StreamInput) -> Option<UnreadHistory> {
+        let files = stream.history.as_ref().filter(|_| stream.live.is_none() && self.has_read_history())?;
+        let read = self.shares.first().map_or((0, 0), |(_, position)| (position.plan.files, position.plan.bytes));
+        let now = (files.files().len() as u64, files.files().iter().map(|file| file.bytes).sum());
+        if now == read {
+            return None;
+        }
+        Some(UnreadHistory { stream: stream.spec.name.clone(), history: files.name().to_owned(), read, now })
+    }
+}
