@@ -149,3 +149,18 @@ INSERT INTO lake.twice SELECT user_id * 2 AS user_id FROM plays WHERE user_id < 
     assert_eq!(ended.code, Some(0), "{}", ended.told);
     assert_eq!(rows(&folder), [6, 2]);
 }
+
+#[test]
+fn a_summary_says_that_a_topic_keeps_the_messages_of_earlier_runs() {
+    let folder = Folder::demo();
+    let first = folder.done(&["run"]);
+    assert!(!first.err.contains("earlier runs"), "{}", first.err);
+    for epoch in 2..4 {
+        let again = folder.done(&["run", "--fresh"]);
+        let told = format!("topic actions keeps the messages of earlier runs: those of this run have epoch {epoch}\n");
+        assert!(again.err.contains(&told), "{}", again.err);
+    }
+    let tail = folder.done(&["tail", "actions", "--from-start", "--until-caught-up", "--json"]);
+    let of_epoch = |epoch: u64| tail.out.lines().filter(|line| line.contains(&format!("\"epoch\":{epoch},"))).count();
+    assert!(of_epoch(1) > 0 && of_epoch(2) == of_epoch(1) && of_epoch(3) == of_epoch(1), "{}", tail.out);
+}

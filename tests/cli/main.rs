@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
 mod bad_rows;
+mod begins;
 mod checked;
 mod commands;
 mod disk;
@@ -9,8 +10,11 @@ mod folder;
 mod fresh;
 mod help;
 mod long;
+mod models;
+mod names;
 mod nothing;
 mod publish;
+mod queries;
 mod starts;
 mod terminal;
 mod wrong;

@@ -2,11 +2,14 @@
 
 use crate::folder::{Folder, Ran};
 use crate::wrong::plays;
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use parquet::arrow::ArrowWriter;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use tests::Chance;
 use tests::machine::{SECOND, now, pause};
 
@@ -196,7 +199,7 @@ fn bad_rows_of_what_comes_follow_the_policy() {
     let folder = with_policy("ON BAD ROW SKIP");
     let ran = run(&folder);
     assert_eq!((ran.code, on_topic(&folder)), (0, users(0..3)), "{}", ran.err);
-    assert!(ran.err.contains("1 rows are left out as bad; the first: stdin line 3: field"), "{}", ran.err);
+    assert!(ran.err.contains("1 row is left out as bad: stdin line 3: field"), "{}", ran.err);
 }
 
 #[test]
@@ -348,4 +351,78 @@ fn a_named_publisher_that_finds_no_room_goes_on_when_there_is_some() {
     }
     folder.done(&arguments);
     assert_eq!(sorted(&folder), (0..20_000).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_followed_file_under_a_name_goes_on_and_one_that_took_its_name_unseen_is_refused_with_what_to_do() {
+    let folder = plays();
+    folder.write("app.log", &all_plays(0..2));
+    let arguments = ["publish", "plays", "app.log", "--format", "jsonl", "--follow", "--producer", "log"];
+    let mut publishing = Publishing::start(&folder, &arguments);
+    publishing.wait_for(2);
+    publishing.signal("INT");
+    assert_eq!(publishing.end().code, 0);
+    // What it grew by while nobody read it comes once, and so does what comes then.
+    append(&folder.path().join("app.log"), &all_plays(2..4));
+    let mut publishing = Publishing::start(&folder, &arguments);
+    publishing.wait_for(4);
+    append(&folder.path().join("app.log"), &play(4));
+    publishing.wait_for(5);
+    // A rotation that it sees is followed, also by the next run.
+    std::fs::rename(folder.path().join("app.log"), folder.path().join("app.log.1")).expect("it can be renamed");
+    folder.write("app.log", &play(5));
+    publishing.wait_for(6);
+    publishing.signal("INT");
+    let ran = publishing.end();
+    assert!(ran.code == 0 && ran.err.contains("2 rows were there already, of producer log"), "{}", ran.err);
+    append(&folder.path().join("app.log"), &play(6));
+    let mut publishing = Publishing::start(&folder, &arguments);
+    publishing.wait_for(7);
+    publishing.signal("INT");
+    let ran = publishing.end();
+    assert!(ran.err.contains("published 1 message ") && ran.err.contains("1 row was there already"), "{}", ran.err);
+    assert_eq!(on_topic(&folder), users(0..7));
+    // One that nobody saw is refused, and the way out works.
+    append(&folder.path().join("app.log"), &play(7));
+    std::fs::rename(folder.path().join("app.log"), folder.path().join("app.log.2")).expect("it can be renamed");
+    folder.write("app.log", &all_plays(8..11));
+    let ran = folder.run(&arguments);
+    for part in ["producer \"log\" has published \"app.log\"", "Where a log was rotated", "without --follow"] {
+        assert!(ran.code == 1 && ran.err.contains(part), "no {part:?} in\n{}", ran.err);
+    }
+    assert_eq!(on_topic(&folder), users(0..7));
+    folder.done(&["publish", "plays", "app.log.2", "--format", "jsonl", "--producer", "log"]);
+    let mut publishing = Publishing::start(&folder, &[&arguments[..7], &["log-2"]].concat());
+    publishing.wait_for(11);
+    publishing.signal("INT");
+    assert_eq!(publishing.end().code, 0);
+    assert_eq!(on_topic(&folder), users(0..11));
+}
+
+#[test]
+fn bad_rows_of_parquet_go_to_dead_letters_as_they_are_stored() {
+    let folder = with_policy("ON BAD ROW DEAD LETTER TO lake.bad");
+    let texts = |values: [Option<&str>; 3]| -> ArrayRef { Arc::new(StringArray::from(values.to_vec())) };
+    let at = ["2026-01-01 08:00:00", "2026-01-01 08:00:01", "2026-01-01 08:00:02"].map(Some);
+    let columns = [
+        ("user_id", texts([Some("0"), Some("many"), Some("2")])),
+        ("track", texts([Some("a"), None, Some("b")])),
+        ("at", texts(at)),
+    ];
+    let rows = RecordBatch::try_from_iter(columns).expect("columns of one length");
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, rows.schema(), None).expect("it can be written");
+    writer.write(&rows).expect("it can be written");
+    writer.close().expect("it can be written");
+    folder.write_bytes("rows.parquet", &bytes);
+    let ran = folder.done(&["publish", "plays", "rows.parquet"]);
+    let told = "1 bad row is on the topic as it stands: jobs that read it write it where dead letters go: \
+                \"rows.parquet\" row 2: ";
+    assert!(ran.err.contains(told) && ran.err.contains("published 3 messages"), "{}", ran.err);
+    assert_eq!(on_topic(&folder), ["0", "\"many\"", "2"]);
+    let ran = folder.done(&["run", "--until-caught-up"]);
+    assert!(ran.err.contains("lake.play_counts 2 rows") && ran.err.contains("lake.bad 1 row"), "{}", ran.err);
+    let warehouse = connector_iceberg::Warehouse::open(&folder.path().join("warehouse")).expect("it opens");
+    let letters = tests::table_rows(&warehouse, "lake.bad").join("\n");
+    assert!(letters.contains("\"user_id\" is \"many\", expected BIGINT"), "{letters}");
 }

@@ -86,7 +86,7 @@ fn large() -> Folder {
     folder.write("data.csv", &rows).write(
         "pipelines/plays.sql",
         "CREATE STREAM plays_of_a_service_with_a_long_name (user_of_the_service BIGINT, track TEXT, at TIMESTAMP,
-           WATERMARK FOR at AS at) HISTORY FILES 'data.csv';
+           WATERMARK FOR at AS at ARRIVAL at) HISTORY FILES 'data.csv';
          CREATE VIEW counted_plays_of_a_service AS SELECT user_of_the_service, at,
            count(*) OVER (PARTITION BY user_of_the_service ORDER BY at RANGE INTERVAL '1' DAY PRECEDING) AS plays_1d
          FROM plays_of_a_service_with_a_long_name;
@@ -109,7 +109,9 @@ fn a_terminal_of_80_columns_holds_what_moves_and_the_summary() {
         let (width, second) = (line.chars().count(), line.chars().skip(COLUMNS).collect::<String>());
         assert!(width <= COLUMNS || (width <= 2 * COLUMNS && second.starts_with("  ")), "{width} columns: {line}");
     }
-    for part in ["opening inputs", "history [", " rows  ", "/s", "too_many_plays"] {
+    for part in
+        ["opening inputs", "arrivals of plays_of_a_service_with", "history [", " rows  ", "/s", "too_many_plays"]
+    {
         assert!(all.contains(part), "no {part:?} in\n{all}");
     }
     assert!(plain(&all).contains("project done in "), "{all}");

@@ -1,5 +1,5 @@
-//! The pages docs/sql.md and docs/reading.md: every block on them runs, as its kind says. Statements and settings of other
-//! pages are checked.
+//! The pages docs/sql.md, docs/query.md, docs/publish.md and docs/reading.md: every block on them runs, as its kind says.
+//! Statements and settings of other pages are checked.
 
 use crate::environment::{environment, printed};
 use std::fs;
@@ -80,10 +80,34 @@ impl Project {
         warehouse.rows(table).unwrap_or_else(|error| panic!("{table}: {error}"))
     }
 
+    /// A line of a shell in the project, to which `riverrun` is known.
+    fn shell(&self, line: &str) -> Command {
+        let folder = tests::riverrun().parent().expect("the program lies in a folder").to_owned();
+        let path =
+            std::env::join_paths([folder].into_iter().chain(std::env::split_paths(&env_path()))).expect("a path");
+        let mut command = Command::new("bash");
+        command.args(["-euo", "pipefail", "-c", line]).current_dir(self.path()).env("PATH", path);
+        command
+    }
+
+    /// Runs a line that is to succeed, and gives the lines of its data.
+    fn line(&self, line: &str) -> Vec<String> {
+        printed(&mut self.shell(line)).lines().map(str::to_owned).collect()
+    }
+
     fn publish(&self, stream: &str) {
         let file = self.path().join(format!("{stream}.jsonl"));
         self.riverrun(&["publish", stream, &file.to_string_lossy()]);
     }
+}
+
+fn env_path() -> std::ffi::OsString {
+    std::env::var_os("PATH").unwrap_or_default()
+}
+
+/// The lines of all blocks of a kind.
+fn lines_of(blocks: &[Block], kind: &str) -> Vec<String> {
+    all_of(blocks, kind).lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
 /// The project that the SQL of docs/sql.md is, with a few rows for each of its streams.
@@ -157,6 +181,51 @@ fn the_sql_of_its_page_runs() {
     for name in named {
         let rows = project.riverrun(&["query", &format!("SELECT * FROM {name}"), "--json"]);
         assert!(!rows.is_empty(), "{name} has no row");
+    }
+    ask_as_its_page_says(&project);
+}
+
+/// Asks the queries of docs/query.md of the project of docs/sql.md.
+fn ask_as_its_page_says(project: &Project) {
+    let blocks = blocks("query.md");
+    only(&blocks, &["sh"]);
+    let lines = lines_of(&blocks, "sh");
+    assert!(lines.len() >= 5, "{lines:?}");
+    for line in lines {
+        let rows = project.line(&format!("{line} --csv"));
+        assert!(rows.len() > 1, "no row comes of\n{line}");
+    }
+}
+
+#[test]
+fn a_topic_is_filled_as_its_page_says() {
+    let blocks = blocks("publish.md");
+    only(&blocks, &["bash"]);
+    let project = Project(tempfile::tempdir().expect("a folder for the test can be made"));
+    let stream = "CREATE STREAM plays (user_id BIGINT, at TIMESTAMP, WATERMARK FOR at AS at - INTERVAL '1' SECOND) LIVE plays;\n";
+    project.write("pipelines/page.sql", stream);
+    let row = |user: usize| format!("{{\"user_id\":{user},\"at\":\"2026-01-01 10:00:0{user}\"}}\n");
+    for (name, user) in [("produced.jsonl", 0), ("app.log", 1), ("plays.jsonl", 3)] {
+        project.write(name, row(user));
+    }
+    project.write("plays.csv", "user_id,at\n2,2026-01-01 10:00:02\n");
+    project.line("gzip plays.jsonl");
+    let on_topic = || project.riverrun(&["tail", "plays", "--from-start", "--until-caught-up", "--json"]);
+    for (before, line) in lines_of(&blocks, "bash").iter().enumerate() {
+        let mut shell = project.shell(&format!(
+            "producer() {{ cat produced.jsonl; }}; {}",
+            line.replace("riverrun publish plays app.log", "exec riverrun publish plays app.log")
+        ));
+        let mut child = shell.spawn().expect("the shell starts");
+        while line.ends_with("--follow") && (before == 0 || on_topic().len() == before) {
+            assert!(child.try_wait().expect("it is ours").is_none(), "it has ended: {line}");
+        }
+        if line.ends_with("--follow") {
+            let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+            assert!(sent.is_ok_and(|sent| sent.success()), "{line} has ended by itself");
+        }
+        assert!(child.wait().expect("it is ours").success(), "{line}");
+        assert_eq!(on_topic().len(), before + 1, "after {line}");
     }
 }
 

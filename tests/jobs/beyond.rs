@@ -33,7 +33,7 @@ fn rows_of_files_beyond_the_topics_are_held_also_beside_an_empty_topic() {
         place.advance(dataflow::Span(HAPPENED * 1_000_000));
         place.put("one", 0, &format!(r#"{{"k":1,"ts":"{}"}}"#, at(HAPPENED)));
         let project = place.project("dev");
-        let options = JobOptions { until_caught_up: true, begin: Begin::Refuse, from: None };
+        let options = JobOptions { until_caught_up: true, begin: Begin::GoOn, from: None, ..JobOptions::default() };
         let wired = project.job(&Target::All, &options).map_err(told).unwrap();
         Running::new(wired, workers, seed).run_to_end().unwrap();
         let rows = table_rows(&project.warehouse().unwrap(), "lake.joined");

@@ -82,7 +82,7 @@ impl Traffic {
     }
 
     fn job(&self, workers: usize, seed: u64) -> Running {
-        let options = JobOptions { until_caught_up: false, begin: Begin::Collect, from: None };
+        let options = JobOptions { until_caught_up: false, begin: Begin::Collect, from: None, ..JobOptions::default() };
         let wired = self.place.project("dev").job(&Target::All, &options).map_err(told).unwrap();
         Running::new(wired, workers, seed)
     }

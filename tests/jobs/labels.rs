@@ -36,7 +36,7 @@ fn labels_over_files_come_out_as_the_topic_goes_on() {
         place.topics().create("looks", 2).unwrap();
         place.topics().create("flags", 2).unwrap();
         let project = place.project("dev");
-        let options = JobOptions { until_caught_up: false, begin: Begin::Refuse, from: None };
+        let options = JobOptions { until_caught_up: false, begin: Begin::GoOn, from: None, ..JobOptions::default() };
         let wired = project.job(&Target::All, &options).map_err(told).unwrap();
         let mut running = Running::new(wired, workers, seed);
         assert!(!running.settle().unwrap());
@@ -91,7 +91,7 @@ fn rows_of_files_alone_come_out_when_their_time_has_passed() {
         place.topics().create("looks", 2).unwrap();
         place.topics().create("flags", 1).unwrap();
         let project = place.project("dev");
-        let options = JobOptions { until_caught_up: false, begin: Begin::Refuse, from: None };
+        let options = JobOptions { until_caught_up: false, begin: Begin::GoOn, from: None, ..JobOptions::default() };
         let wired = project.job(&Target::All, &options).map_err(told).unwrap();
         let mut running = Running::new(wired, workers, seed);
         assert!(!running.settle().unwrap());

@@ -1,4 +1,5 @@
-//! A job that was stopped or has ended starts over: the same tables, nothing of others touched, a new epoch.
+//! A job that was stopped goes on, and one that starts over gives the same: the same tables, nothing of others touched, a
+//! new epoch.
 
 use dataflow::{EventTime, Message};
 use project::{ArchiveEnd, Begin, JobOptions, Project, Wired};
@@ -47,11 +48,11 @@ fn archive_half(place: &Place, project: &Project) {
 }
 
 fn job(project: &Project, begin: Begin, until_caught_up: bool) -> Result<Wired, String> {
-    project.job(&Target::All, &JobOptions { until_caught_up, begin, from: None }).map_err(told)
+    project.job(&Target::All, &JobOptions { until_caught_up, begin, from: None, ..JobOptions::default() }).map_err(told)
 }
 
 fn refusal(project: &Project) -> String {
-    job(project, Begin::Refuse, true).err().expect("the job is refused")
+    job(project, Begin::GoOn, true).err().expect("the job is refused")
 }
 
 fn tables(project: &Project) -> Vec<Vec<String>> {
@@ -79,13 +80,13 @@ fn inputs(place: &Place, project: &Project) -> (Vec<String>, std::path::PathBuf,
 }
 
 #[test]
-fn a_stopped_job_starts_over_with_fresh_and_gives_the_same() {
+fn a_stopped_job_goes_on_or_starts_over_and_gives_the_same() {
     let place = place();
     let project = place.project("dev");
     archive_half(&place, &project);
     let before = inputs(&place, &project);
 
-    let mut stopped = Running::new(job(&project, Begin::Refuse, false).unwrap(), 2, 3);
+    let mut stopped = Running::new(job(&project, Begin::GoOn, false).unwrap(), 2, 3);
     let mut polls = 0;
     while stopped.counts("messages").history_rows < MESSAGES as u64 / 3 {
         stopped.driver.step().unwrap();
@@ -97,10 +98,7 @@ fn a_stopped_job_starts_over_with_fresh_and_gives_the_same() {
     assert!(read.history_rows + read.live_rows < MESSAGES as u64, "it was stopped on its way: {read:?}");
     let partly = tables(&project);
 
-    let refused = refusal(&project);
-    assert!(refused.contains("lake.counted holds") && refused.contains("--fresh"), "{refused}");
-
-    let start = Running::new(job(&project, Begin::Fresh, true).unwrap(), 1, 0).run_to_end().unwrap().start;
+    let start = Running::new(job(&project, Begin::GoOn, true).unwrap(), 1, 0).run_to_end().unwrap().start;
     let whole = tables(&project);
     assert!(whole[0].len() > MESSAGES * 9 / 10 && whole[0].len() == whole[1].len(), "{}", whole[0].len());
     assert!(!partly[0].is_empty() && partly[0].len() < whole[0].len());
@@ -120,14 +118,22 @@ fn a_stopped_job_starts_over_with_fresh_and_gives_the_same() {
     assert_eq!(inputs(&place, &project), before, "inputs stay as they are");
 }
 
+/// As when somebody has removed the folder of the checkpoints.
+fn forget_checkpoints(place: &Place) {
+    std::fs::remove_dir_all(place.path().join("dev/_riverrun/checkpoints")).unwrap();
+}
+
 #[test]
-fn a_topic_that_holds_actions_is_enough_to_refuse() {
+fn without_checkpoints_outputs_that_hold_rows_are_enough_to_refuse() {
     let place = place();
     let project = place.project("dev");
     archive_half(&place, &project);
-    Running::new(job(&project, Begin::Refuse, true).unwrap(), 1, 0).run_to_end().unwrap();
+    Running::new(job(&project, Begin::GoOn, true).unwrap(), 1, 0).run_to_end().unwrap();
     assert_eq!(actions(&project).into_keys().collect::<Vec<_>>(), [1]);
     let warehouse = project.warehouse().unwrap();
+    forget_checkpoints(&place);
+    let refused = refusal(&project);
+    assert!(refused.contains("lake.counted holds") && refused.contains("--fresh"), "{refused}");
     // Somebody has dropped the tables with a tool of theirs.
     let catalog = rusqlite::Connection::open(warehouse.dir().join("catalog.db")).unwrap();
     assert_eq!(catalog.execute("DELETE FROM iceberg_tables WHERE table_namespace <> 'raw'", []).unwrap(), 2);
@@ -136,4 +142,48 @@ fn a_topic_that_holds_actions_is_enough_to_refuse() {
     assert!(!warehouse.exists("lake.counted").unwrap(), "a refused job makes nothing");
     Running::new(job(&project, Begin::Fresh, true).unwrap(), 1, 0).run_to_end().unwrap();
     assert_eq!(actions(&project).into_keys().collect::<Vec<_>>(), [1, 2]);
+}
+
+#[test]
+fn a_table_that_was_dropped_since_the_checkpoint_is_refused_by_name() {
+    let place = place();
+    let project = place.project("dev");
+    Running::new(job(&project, Begin::GoOn, true).unwrap(), 1, 0).run_to_end().unwrap();
+    let catalog = rusqlite::Connection::open(project.warehouse().unwrap().dir().join("catalog.db")).unwrap();
+    assert_eq!(catalog.execute("DELETE FROM iceberg_tables WHERE table_name = 'counted'", []).unwrap(), 1);
+    let refused = refusal(&project);
+    assert!(
+        refused.contains("there is no table \"lake.counted\" any more") && refused.contains("--fresh"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_job_that_has_changed_is_refused_and_one_that_reads_the_same_is_not() {
+    let place = place();
+    Running::new(job(&place.project("dev"), Begin::GoOn, true).unwrap(), 1, 0).run_to_end().unwrap();
+    let pipeline = place.path().join("pipelines/all.sql");
+    let write = |text: String| std::fs::write(&pipeline, text).unwrap();
+    for (from, to) in [
+        ("n > 20", "n > 21"),
+        ("INTERVAL '2' SECOND", "INTERVAL '3' SECOND"),
+        ("INTERVAL '1' MINUTE", "INTERVAL '2' MINUTE"),
+        ("'slow_down'", "'block'"),
+        ("SUBJECT sender", "SUBJECT id"),
+        ("SELECT * FROM counted", "SELECT id, n FROM counted"),
+        ("LIVE messages;", "LIVE messages;\nINSERT INTO lake.more SELECT id FROM messages;"),
+    ] {
+        assert!(SQL.contains(from), "{from}");
+        write(SQL.replacen(from, to, 1));
+        let refused = refusal(&place.project("dev"));
+        assert!(
+            refused.contains("the job has changed since its checkpoint") && refused.contains("--fresh"),
+            "{refused}"
+        );
+    }
+    write(format!(
+        "-- What counts.\n{}",
+        SQL.replace("count(*) OVER w AS n", "count( * )   OVER w AS n -- all of them\n")
+    ));
+    Running::new(job(&place.project("dev"), Begin::GoOn, true).unwrap(), 1, 0).run_to_end().unwrap();
 }

@@ -45,7 +45,7 @@ fn a_topic_that_is_missing_is_made_and_its_archive_goes_on_later() {
     archive(&project, BTreeMap::new()).unwrap();
     assert_eq!((rows(&project, "raw.messages"), rows(&project, "raw.reports")), (20, 0));
     // An archive of nothing is an archive: jobs read it, and what comes later comes after it.
-    let options = JobOptions { until_caught_up: true, begin: Begin::Refuse, from: None };
+    let options = JobOptions { until_caught_up: true, begin: Begin::GoOn, from: None, ..JobOptions::default() };
     let wired = project.job(&Target::All, &options).map_err(told).unwrap();
     Running::new(wired, 1, 0).run_to_end().unwrap();
     put(&place, "reports", 0..5);

@@ -142,7 +142,7 @@ fn no_action_at_or_before_w_and_those_behind_it_once() {
     let project = place.project("dev");
     archive(&place, &project);
 
-    let options = JobOptions { until_caught_up: true, begin: Begin::Refuse, from: None };
+    let options = JobOptions { until_caught_up: true, begin: Begin::GoOn, from: None, ..JobOptions::default() };
     let wired = project.job(&Target::All, &options).map_err(told).unwrap();
     let (start, stats) = (wired.start, wired.stats.clone());
     // The second partition was archived less far. The accounts' two weeks of silence are drained, and hold nobody.

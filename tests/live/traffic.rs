@@ -13,8 +13,6 @@ use tests::time_rule::{PartitionTimes, Stamp};
 /// What the streams declare as their delays.
 const MESSAGES_DELAY: i64 = 2 * SECOND;
 const OTHERS_DELAY: i64 = SECOND;
-/// So long after the first messages all their partitions have joined.
-const JOINED: i64 = SECOND / 2;
 /// A message comes so often, for so long.
 const APART: i64 = SECOND / 20;
 const LONG: i64 = 5 * SECOND;
@@ -175,9 +173,7 @@ impl Traffic {
 
     fn publish_others(&self, end: i64) {
         let Some((apart, count)) = self.others.pace() else { return };
-        // A partition that joins after rows that lie hours ahead is moved there: those of `messages` come first.
-        let begun = now() + if self.others == Others::Ahead { JOINED } else { 0 };
-        let (mut producer, mut level) = (self.producer("others"), USERS);
+        let (mut producer, mut level, begun) = (self.producer("others"), USERS, now());
         for turn in 0.. {
             until(begun + turn * apart);
             let at = now();

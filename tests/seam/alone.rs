@@ -28,7 +28,7 @@ fn a_stream_without_a_topic_or_a_row_holds_nobody_back_for_its_delay() {
         place.topics().create("events", 1).unwrap();
         let project = place.project("dev");
         let target = Target::Collect(vec!["known".to_owned()]);
-        let options = JobOptions { until_caught_up: false, begin: Begin::Collect, from: None };
+        let options = JobOptions { until_caught_up: false, begin: Begin::Collect, from: None, ..JobOptions::default() };
         let mut running = Running::new(project.job(&target, &options).map_err(told).unwrap(), workers, 7);
         place.put("events", 0, &format!(r#"{{"id":1,"user_id":1,"sent_at":"{}"}}"#, EventTime(START)));
         assert!(!running.settle().unwrap());

@@ -97,7 +97,7 @@ fn write_files(place: &Place, chance: &mut Chance, mails: &[String]) {
 
 /// Runs the job of an output to its end; gives its rows, and how many of the stream's came late.
 fn run(project: &Project, output: &str, (stream, mails): (&str, usize), workers: usize) -> (Vec<String>, u64) {
-    let options = JobOptions { until_caught_up: true, begin: Begin::Fresh, from: None };
+    let options = JobOptions { until_caught_up: true, begin: Begin::Fresh, from: None, ..JobOptions::default() };
     let target = Target::Outputs(vec![output.to_owned()]);
     let wired = project.job(&target, &options).map_err(told).unwrap();
     let ended = Running::new(wired, workers, workers as u64).run_to_end().unwrap();

@@ -36,7 +36,7 @@ fn all_rows_of_files_come_out_beside_a_stream_that_goes_on() {
         put(&place, "songs/early.csv", "changed_at", 0..10);
         put(&place, "songs/all.csv", "changed_at", 5..30);
         let project = place.project("dev");
-        let options = JobOptions { until_caught_up: false, begin: Begin::Fresh, from: None };
+        let options = JobOptions { until_caught_up: false, begin: Begin::Fresh, from: None, ..JobOptions::default() };
         let mut running = Running::new(project.job(&Target::All, &options).map_err(told).unwrap(), workers, seed);
         assert!(!running.settle().unwrap());
         running.driver.control().finish();

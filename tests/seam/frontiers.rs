@@ -43,7 +43,7 @@ fn archive(project: &Project, to: &ArchiveEnd) {
 
 /// Checks a job's tables and counts against the truth.
 fn check(project: &Project, workers: usize, seed: u64, logs: &Logs, archived: u64, run: &str) {
-    let options = JobOptions { until_caught_up: true, begin: Begin::Fresh, from: None };
+    let options = JobOptions { until_caught_up: true, begin: Begin::Fresh, from: None, ..JobOptions::default() };
     let wired = project.job(&Target::All, &options).map_err(told).unwrap();
     let ended =
         Running::new(wired, workers, seed).run_to_end().unwrap_or_else(|error| panic!("{run}: {}", error.chain()));

@@ -31,7 +31,7 @@ fn line(id: &str, event: i64, time: i64, late: bool) -> String {
 }
 
 fn options(until_caught_up: bool) -> JobOptions {
-    JobOptions { until_caught_up, begin: Begin::Fresh, from: None }
+    JobOptions { until_caught_up, begin: Begin::Fresh, from: None, ..JobOptions::default() }
 }
 
 fn rows(project: &Project) -> Vec<String> {

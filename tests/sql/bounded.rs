@@ -47,6 +47,27 @@ fn condition(chance: &mut Chance, of: &str) -> String {
         format!("{of}.i BETWEEN -1 AND 2.5 OR {of}.t LIKE '%b'"),
         format!("{of}.i IN (1, 2, NULL) IS NULL"),
     ];
+    if chance.permille(250) {
+        return of_subquery(chance, of);
+    }
+    some[chance.below(some.len() as u64) as usize].clone()
+}
+
+/// A condition on what a query of its own answers.
+fn of_subquery(chance: &mut Chance, of: &str) -> String {
+    let stream = chance.of(&STREAMS);
+    let some = [
+        format!("{of}.i IN (SELECT i FROM {stream} WHERE i > 0)"),
+        format!("{of}.i NOT IN (SELECT d FROM {stream} WHERE d < 2)"),
+        format!("({of}.d NOT IN (SELECT d FROM {stream})) IS NULL"),
+        format!("{of}.t IN (SELECT t FROM {stream} WHERE i = 3 OR t IS NULL) IS DISTINCT FROM false"),
+        format!("{of}.t NOT IN (SELECT min(t) FROM {stream} GROUP BY i ORDER BY 1 LIMIT 2)"),
+        format!("{of}.i >= (SELECT avg(i) FROM {stream})"),
+        format!("{of}.d IS DISTINCT FROM (SELECT d FROM {stream} ORDER BY ts, i, d, t, f LIMIT 1)"),
+        format!("EXISTS (SELECT 1 FROM {stream} WHERE i = 2) AND {of}.f"),
+        format!("NOT EXISTS (FROM {stream} WHERE t = 'ab' AND f) OR {of}.i = 0"),
+        format!("{of}.i = (SELECT count(*) FROM {stream} x WHERE x.i IN (SELECT y.i FROM {stream} y WHERE y.f)) % 4"),
+    ];
     some[chance.below(some.len() as u64) as usize].clone()
 }
 
@@ -84,6 +105,8 @@ fn key(chance: &mut Chance, of: &str) -> String {
         format!("{of}.i % 2"),
         format!("length({of}.t) > 1"),
         format!("coalesce({of}.t, 'none')"),
+        format!("{of}.i + (SELECT max(i) FROM {})", chance.of(&STREAMS)),
+        format!("{of}.t IN (SELECT t FROM {})", chance.of(&STREAMS)),
     ];
     some[chance.below(some.len() as u64) as usize].clone()
 }
@@ -144,9 +167,14 @@ fn grouped(chance: &mut Chance) -> (String, usize) {
         select += &format!(" GROUP BY {}", by.join(", "));
     }
     if chance.permille(300) {
-        select += chance.of(&[" HAVING count(*) > 1", " HAVING count(*) > 1 OR count(DISTINCT t_) = 0"]);
+        select += chance.of(&[
+            " HAVING count(*) > 1",
+            " HAVING count(*) > 1 OR count(DISTINCT t_) = 0",
+            " HAVING count(*) > (SELECT count(*) // 9 FROM one)",
+            " HAVING sum(t_i) NOT IN (SELECT i FROM two WHERE i IS NOT NULL)",
+        ]);
     }
-    (select.replace("t_", &format!("{of}.t")), all.len())
+    (select.replace("t_i", &format!("{of}.i")).replace("t_", &format!("{of}.t")), all.len())
 }
 
 fn plain(chance: &mut Chance) -> (String, usize) {

@@ -84,7 +84,7 @@ impl Case {
             }
             place.put("m", 0, &[payload.clone().into_bytes()])?;
         }
-        let options = JobOptions { until_caught_up: true, begin: Begin::Collect, from: None };
+        let options = JobOptions { until_caught_up: true, begin: Begin::Collect, from: None, ..JobOptions::default() };
         let project = place.open()?;
         let checked = project.check_with(&Target::Collect(vec!["v".to_owned()]), rules).map_err(wrong)?;
         let wired = project.job_of(&checked, &options).map_err(wrong)?;

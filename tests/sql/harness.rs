@@ -32,12 +32,15 @@ pub enum By {
     /// Threads, as users have them: jobs that end by themselves. Those that go on are the driver's, since nothing says
     /// when threads have done what can be done at a virtual time.
     Threads,
+    /// The driver, by a seed that also says when jobs that end by themselves are killed, and with how many workers they go
+    /// on.
+    Kills(u64),
 }
 
 impl By {
     fn seed(self) -> u64 {
         match self {
-            By::Seed(seed) => seed,
+            By::Seed(seed) | By::Kills(seed) => seed,
             By::Threads => 0,
         }
     }
@@ -176,12 +179,13 @@ impl Bench {
 
     /// The rows of each output where the inputs end.
     fn ended(&self, target: &Target, by: By) -> Result<Vec<Rows>> {
-        let options = JobOptions { until_caught_up: true, begin: Begin::Collect, from: None };
-        let wired = self.wired(target, &options)?;
+        let options = JobOptions { until_caught_up: true, begin: Begin::Collect, from: None, ..JobOptions::default() };
+        let wired = |earlier| self.wired(target, &JobOptions { earlier, ..options.clone() });
         match by {
-            By::Threads => tests::run_on_threads(wired, self.host.workers),
+            By::Threads => tests::run_on_threads(wired(None)?, self.host.workers),
+            By::Kills(seed) => tests::run_with_kills(&wired, seed),
             By::Seed(seed) => {
-                let ran = Running::new(wired, self.host.workers, seed).run_to_end()?;
+                let ran = Running::new(wired(None)?, self.host.workers, seed).run_to_end()?;
                 self.count(&ran);
                 Ok(ran.collected)
             }
@@ -226,7 +230,7 @@ impl Bench {
     /// Starts a job that goes on, for a view or for the log of a decision, and looks at one of its outputs.
     fn start(&self, name: &str, view: &str) -> Result<(Running, Rows)> {
         let target = target(view);
-        let options = JobOptions { until_caught_up: false, begin: Begin::Collect, from: None };
+        let options = JobOptions { until_caught_up: false, begin: Begin::Collect, from: None, ..JobOptions::default() };
         let wired = self.wired(&target, &options)?;
         let at = wired.sinks.iter().position(|sink| match &sink.output {
             Output::Table(table) | Output::Topic(table) => table == name,

@@ -23,8 +23,9 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-/// Workers, whether what ARCHIVE names is copied or stays on its topic, and who chooses what happens next.
-const HOSTS: [Host; 9] = [
+/// Workers, whether what ARCHIVE names is copied or stays on its topic, who chooses what happens next, and whether jobs are
+/// killed on their way.
+const HOSTS: [Host; 11] = [
     Host { workers: 1, archives: false, by: By::Seed(1) },
     Host { workers: 2, archives: false, by: By::Seed(2) },
     Host { workers: 4, archives: false, by: By::Seed(3) },
@@ -34,6 +35,8 @@ const HOSTS: [Host; 9] = [
     Host { workers: 4, archives: true, by: By::Seed(7) },
     Host { workers: 2, archives: true, by: By::Threads },
     Host { workers: 3, archives: false, by: By::Threads },
+    Host { workers: 2, archives: true, by: By::Kills(8) },
+    Host { workers: 2, archives: false, by: By::Kills(9) },
 ];
 
 fn files() -> Vec<PathBuf> {

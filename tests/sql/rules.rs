@@ -40,7 +40,8 @@ fn files_give_the_same_rows_and_counts_with_any_rule_left_out() {
         removed += all.iter().map(RowCounts::removed_or_moved).sum::<u64>();
         for (name, rules) in left_out() {
             let some = counts(&path, &rules).unwrap_or_else(|wrong| panic!("without {name}: {wrong}"));
-            assert_eq!(all, some, "{} without {name}", path.display());
+            let agree = all.len() == some.len() && all.iter().zip(&some).all(|(all, some)| all.agree(some));
+            assert!(agree, "{} without {name}: {all:?}, and then {some:?}", path.display());
         }
     }
     assert!(removed >= 20, "only {removed} rows are late, bad or repeated");
@@ -55,7 +56,9 @@ fn random_projects_give_the_same_counts_with_any_rule_left_out() {
         let all = of(&Rule::ALL);
         for (name, rules) in left_out() {
             match (&all, of(&rules)) {
-                (Ok(all), Ok(some)) => assert_eq!(*all, some, "seed {seed} without {name}"),
+                (Ok(all), Ok(some)) => {
+                    assert!(all.agree(&some), "seed {seed} without {name}: {all:?}, and then {some:?}");
+                }
                 (Err(_), Err(_)) => {}
                 (all, some) => panic!("seed {seed}: {all:?}, without {name} {some:?}"),
             }

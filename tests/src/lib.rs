@@ -1,6 +1,7 @@
 //! What the test binaries of this folder share.
 
 mod chance;
+mod killed;
 pub mod machine;
 mod place;
 mod program;
@@ -10,6 +11,7 @@ mod running;
 pub mod time_rule;
 
 pub use chance::Chance;
+pub use killed::run_with_kills;
 pub use place::{Place, archive, told};
 pub use program::{Ended, Program, Taken};
 pub use python::duckdb;

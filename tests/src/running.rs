@@ -24,8 +24,7 @@ pub struct Running {
 }
 
 /// What a step may do with rows beside passing them on, as far as it is the same wherever the step stands in the plan: how
-/// many rows a condition removes depends on what stands before it, and scores of rows that nobody wants need not be computed,
-/// nor fail.
+/// many rows a condition removes depends on what stands before it.
 const FATES: [Fate; 8] = [
     Fate::LateMoved,
     Fate::LateDropped,
@@ -45,11 +44,20 @@ pub struct RowCounts {
     pub streams: BTreeMap<String, [u64; 8]>,
     /// What all steps did.
     pub fates: [i64; FATES.len()],
+    /// How many scores models failed to give.
+    pub failed_scores: i64,
     /// The rows that came to each output.
     pub outputs: BTreeMap<String, i64>,
 }
 
 impl RowCounts {
+    /// Whether a plan with more rules makes the same of all rows, and computes no more scores: those of rows that nobody
+    /// wants need not be computed, nor fail.
+    pub fn agree(&self, without: &RowCounts) -> bool {
+        let failed_scores = without.failed_scores;
+        self.failed_scores <= failed_scores && RowCounts { failed_scores, ..self.clone() } == *without
+    }
+
     /// The rows that are late, bad, repeated or fail in a step.
     pub fn removed_or_moved(&self) -> u64 {
         let of_streams = self.streams.values().flat_map(|counts| &counts[2..]).sum::<u64>();
@@ -60,7 +68,10 @@ impl RowCounts {
 /// What the engine runs of a wired job, and what has to live as long.
 pub fn engine_job(mut wired: Wired, workers: usize, background: Arc<dyn Background>) -> Result<(Job, SpillFolder)> {
     let (readers, coordinator) = wired.readers(workers, background)?;
-    let bind = |sink: WiredSink| SinkBinding { writer: sink.writer, committer: sink.committer, after: sink.after };
+    let bind = |sink: WiredSink| {
+        let WiredSink { writer, committer, after, replay, .. } = sink;
+        SinkBinding { writer, committer, after, replay }
+    };
     let job = Job {
         graph: wired.graph,
         readers,
@@ -69,6 +80,8 @@ pub fn engine_job(mut wired: Wired, workers: usize, background: Arc<dyn Backgrou
         workers,
         clock: wired.clock,
         spill_dir: wired.spill.path().to_owned(),
+        checkpoints: wired.checkpoints,
+        restored: wired.restored,
     };
     Ok((job, wired.spill))
 }
@@ -143,7 +156,12 @@ impl Running {
             *outputs.entry(node.name.clone()).or_default() += node.fates.of(Fate::In);
         }
         let all = |fate| nodes.iter().map(|node| node.fates.of(fate)).sum();
-        RowCounts { streams: self.stats.iter().map(of_stream).collect(), fates: FATES.map(all), outputs }
+        RowCounts {
+            streams: self.stats.iter().map(of_stream).collect(),
+            fates: FATES.map(all),
+            failed_scores: all(Fate::ScoreFailed),
+            outputs,
+        }
     }
 
     /// The bytes of rows that the job holds: in operators, and in readers of history.

@@ -14,9 +14,6 @@ pub(crate) struct RowKeys {
 
 impl RowKeys {
     pub fn of(rows: &RecordBatch, columns: &[usize]) -> Result<RowKeys> {
-        if rows.num_rows() == 0 {
-            return Ok(RowKeys { bytes: Vec::new(), ends: vec![0], hashes: Vec::new() });
-        }
         let columns: Vec<ArrayRef> = columns.iter().map(|&column| rows.column(column).clone()).collect();
         let (bytes, ends) = key_bytes(&columns, rows.num_rows())?;
         let hashes = ends.windows(2).map(|ends| xxh3_64(&bytes[ends[0] as usize..ends[1] as usize])).collect();

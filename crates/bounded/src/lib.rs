@@ -11,6 +11,7 @@ mod plan;
 mod keys;
 mod spill;
 
+mod answer;
 mod cut;
 mod group;
 mod join;
@@ -19,5 +20,5 @@ mod sort;
 
 mod run;
 
-pub use plan::{Aggregation, Join, Plan, PlanColumn, SortKey};
+pub use plan::{Aggregation, Answer, Answered, Join, Plan, PlanColumn, SortKey};
 pub use run::{Resources, put_down, run};

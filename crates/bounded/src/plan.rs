@@ -1,6 +1,6 @@
 //! The tree of steps.
 
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use dataflow::{Result, Scalar};
 use operators::Aggregate;
 use std::sync::Arc;
@@ -61,6 +61,8 @@ pub enum Plan {
     Union(Vec<Plan>),
     /// Pairs of rows.
     Join(Box<Join>),
+    /// The rows with the answer of a query beside their columns.
+    Answered(Box<Answered>),
 }
 
 /// A column that is computed.
@@ -113,6 +115,33 @@ pub struct Join {
     pub keeps_right: bool,
 }
 
+/// The rows, in their order, with a column that says what a query answers.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    /// The rows.
+    pub from: Plan,
+    /// The query, whose rows are taken before the first of these comes out.
+    pub query: Plan,
+    /// The name of the column.
+    pub name: String,
+    /// What it says.
+    pub answer: Answer,
+}
+
+/// What the answer of a query is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The first value of its only row, and NULL where it has none; several rows are an error.
+    Value,
+    /// Whether it has a row.
+    Exists,
+    /// Whether a column of each row is among its first values: NULL where an unknown value might be the same.
+    In {
+        /// The column.
+        key: usize,
+    },
+}
+
 impl Plan {
     /// The columns that come out.
     pub fn schema(&self) -> Result<SchemaRef> {
@@ -142,6 +171,15 @@ impl Plan {
                 let fields = fields.map(|field| field.as_ref().clone().with_nullable(true));
                 Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
             }
+            Plan::Answered(answered) => {
+                let data_type = match answered.answer {
+                    Answer::Value => answered.query.schema()?.field(0).data_type().clone(),
+                    Answer::Exists | Answer::In { .. } => DataType::Boolean,
+                };
+                let mut fields = answered.from.schema()?.fields().to_vec();
+                fields.push(Arc::new(Field::new(&answered.name, data_type, true)));
+                Ok(Arc::new(Schema::new(fields)))
+            }
         }
     }
 
@@ -153,6 +191,7 @@ impl Plan {
             Plan::Group { from, .. } | Plan::Sort { from, .. } => 1 + from.holding(),
             Plan::Union(sides) => sides.iter().map(Plan::holding).sum(),
             Plan::Join(join) => 1 + join.left.holding() + join.right.holding(),
+            Plan::Answered(answered) => 1 + answered.from.holding() + answered.query.holding(),
         }
     }
 }

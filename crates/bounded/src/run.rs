@@ -1,5 +1,6 @@
 //! A plan as rows.
 
+use crate::answer;
 use crate::group::{Group, Source, Spec};
 use crate::join;
 use crate::plan::{Join, Plan};
@@ -103,6 +104,18 @@ impl Steps {
                 Ok(Box::new(sides.into_iter().flatten().map(alike)))
             }
             Plan::Join(join) => self.join(join, plan),
+            Plan::Answered(answered) => {
+                let spec = answer::Spec {
+                    input: answered.from.schema()?,
+                    output: plan.schema()?,
+                    values: answered.query.schema()?,
+                    answer: answered.answer,
+                    memory: self.memory,
+                    spill: self.spill.clone(),
+                };
+                let (rows, of_query) = (self.rows(&answered.from)?, self.rows(&answered.query)?);
+                Ok(later(move || answer::answered(spec, rows, of_query)))
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
-use bounded::{Aggregation, Join, Plan, Resources, SortKey, run};
+use bounded::{Aggregation, Answer, Answered, Join, Plan, PlanColumn, Resources, SortKey, run};
 use dataflow::{RecordBatches, Result, Scalar};
 use operators::Aggregate;
 use proptest::prelude::*;
@@ -85,6 +85,7 @@ fn value(column: &ArrayRef, row: usize) -> Value {
         _ if column.is_null(row) => Value::Null,
         DataType::Int64 => Value::Integer(column.as_primitive::<Int64Type>().value(row)),
         DataType::Float64 => Value::Float(column.as_primitive::<Float64Type>().value(row)),
+        DataType::Boolean => Value::Integer(i64::from(column.as_boolean().value(row))),
         _ => Value::Text(column.as_string::<i32>().value(row).to_owned()),
     }
 }
@@ -213,8 +214,60 @@ fn joined((keeps_left, keeps_right): (bool, bool), keyed: bool) -> Plan {
     Plan::Join(Box::new(Join { left: input(0), right: input(1), keys, condition, keeps_left, keeps_right }))
 }
 
+/// Whether the value of each row is among those of others: 1, 0 or NULL.
+fn naive_among(rows: &[Row], others: &[Row], column: usize) -> Vec<Row> {
+    let answer = |row: &Row| {
+        let (value, mut unknown) = (&row[column], false);
+        for other in others.iter().map(|other| &other[column]) {
+            match (value, other) {
+                (Value::Null, _) | (_, Value::Null) => unknown = true,
+                (value, other) if order(value, other).is_eq() => return Value::Integer(1),
+                _ => {}
+            }
+        }
+        if unknown { Value::Null } else { Value::Integer(0) }
+    };
+    rows.iter().map(|row| row.iter().cloned().chain([answer(row)]).collect()).collect()
+}
+
+/// The rows of the first input with what the second one answers. The columns of the second are the wanted one alone.
+fn answered(column: usize, what: Answer) -> Plan {
+    let of = Column(column, batch(&[]).schema().field(column).data_type().clone());
+    let of = PlanColumn { name: "value".to_owned(), scalar: Arc::new(of) };
+    let query = Plan::Project { from: Box::new(input(1)), columns: vec![of] };
+    Plan::Answered(Box::new(Answered { from: input(0), query, name: "answer".to_owned(), answer: what }))
+}
+
+/// A column.
+#[derive(Debug)]
+struct Column(usize, DataType);
+
+impl Scalar for Column {
+    fn data_type(&self) -> DataType {
+        self.1.clone()
+    }
+
+    fn evaluate(&self, batch: &dataflow::Batch) -> Result<dataflow::Evaluated> {
+        Ok(batch.column(self.0).clone().into())
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_value_is_among_others_as_the_loop_says(
+        rows in rows(60), others in rows(60), cut in 1..30usize, column in 0..3usize
+    ) {
+        let expected = naive_among(&rows, &others, column);
+        for memory in [0, 2_000, 1 << 30] {
+            let ours = answer(&answered(column, Answer::In { key: column }), &[&rows, &others], cut, memory);
+            prop_assert!(same(&ours, &expected), "{memory}");
+        }
+        let any = Value::Integer(i64::from(!others.is_empty()));
+        let expected: Vec<Row> = rows.iter().map(|row| row.iter().cloned().chain([any.clone()]).collect()).collect();
+        prop_assert!(same(&answer(&answered(0, Answer::Exists), &[&rows, &others], cut, 0), &expected));
+    }
 
     #[test]
     fn groups_are_those_of_the_loop(rows in rows(300), cut in 1..80usize, keys in proptest::sample::subsequence(vec![0, 1, 2], 0..=3)) {
@@ -298,4 +351,20 @@ fn files_go_with_the_answer() {
     assert_eq!(first.column(0).as_primitive::<Int64Type>().value(0), 4_999);
     assert_eq!(answer.map(|rows| rows.unwrap().num_rows()).sum::<usize>() + first.num_rows(), 5_000);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "files have no names");
+}
+
+#[test]
+fn a_value_is_that_of_one_row_or_null_and_several_rows_are_refused() {
+    let row = |n: i64| vec![Value::Integer(n), Value::Null, Value::Null, Value::Integer(n)];
+    let (rows, one) = ([row(1), row(2)], [row(7)]);
+    let of = |others: &[Row]| answer(&answered(0, Answer::Value), &[&rows, others], 1, 0);
+    let with = |value: Value| rows.iter().map(|row| row.iter().cloned().chain([value.clone()]).collect()).collect();
+    let (seven, nothing): (Vec<Row>, Vec<Row>) = (with(Value::Integer(7)), with(Value::Null));
+    assert!(same(&of(&one), &seven) && same(&of(&[]), &nothing));
+    let resources = Resources { memory_bytes: 0, folder: std::env::temp_dir() };
+    for cut in [1, 2] {
+        let inputs = vec![batches(&rows, 1), batches(&rows, cut)];
+        let first = run(&answered(0, Answer::Value), inputs, &resources).unwrap().next().unwrap();
+        assert!(first.unwrap_err().to_string().contains("several rows"));
+    }
 }

@@ -9,7 +9,7 @@ use crate::storage::path_of;
 use crate::table;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use dataflow::{Bounds, Error, RecordBatches, Result, RowGroup, TimedFile, TimedFiles, guarded};
 use iceberg::spec::{
     DataContentType, DataFile, DataFileFormat, Datum, Literal, ManifestContentType, NestedField, Operation,
@@ -146,22 +146,14 @@ impl TableFiles {
     }
 }
 
-/// The same footer, where timestamps of 96 bits are read as microseconds: as nanoseconds they would wrap around
-/// outside of the years 1677 to 2262.
+/// The same footer, where timestamps of 96 bits are read as microseconds.
 fn with_int96_as_micros(metadata: ArrowReaderMetadata) -> std::result::Result<ArrowReaderMetadata, ParquetError> {
     let leaves = metadata.metadata().file_metadata().schema_descr().columns();
     let is_int96 = |name: &str| {
         let leaf = leaves.iter().find(|leaf| matches!(leaf.path().parts(), [own] if own == name));
         leaf.is_some_and(|leaf| leaf.physical_type() == PhysicalType::INT96)
     };
-    if !metadata.schema().fields().iter().any(|field| is_int96(field.name())) {
-        return Ok(metadata);
-    }
-    let fields = metadata.schema().fields().iter().map(|field| match is_int96(field.name()) {
-        true => field.as_ref().clone().with_data_type(DataType::Timestamp(TimeUnit::Microsecond, None)),
-        false => field.as_ref().clone(),
-    });
-    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let Some(schema) = values::int96_as_micros(metadata.schema(), is_int96) else { return Ok(metadata) };
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true).with_schema(schema);
     ArrowReaderMetadata::try_new(metadata.metadata().clone(), options)
 }

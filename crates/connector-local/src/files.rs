@@ -17,6 +17,7 @@ mod feed;
 mod growing;
 mod infer;
 mod parquet;
+mod parquet_footer;
 mod text;
 
 use arrow::array::RecordBatch;

@@ -4,9 +4,9 @@
 
 use crate::{
     Committable, CoordinatorState, Edge, EventTime, Exchange, Frozen, FrozenInput, JobGraph, KeyGroups, Port, Result,
-    Scope, StateReader,
+    Scope, StateReader, StateWriter,
 };
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// All parts of a job at a barrier.
 pub struct Checkpoint {
@@ -69,6 +69,46 @@ pub trait CheckpointStore: Send {
     /// Makes a checkpoint durable: once this has returned, a later run goes on from it. After an error of kind
     /// `Unavailable` the same call may be made again.
     fn put(&mut self, checkpoint: &Checkpoint) -> Result<()>;
+}
+
+/// Keeps the last checkpoint in memory: for jobs whose rows are collected there, too.
+#[derive(Clone, Default)]
+pub struct MemoryCheckpoints(Arc<Mutex<Option<RestoredJob>>>);
+
+impl MemoryCheckpoints {
+    /// The last checkpoint.
+    pub fn last(&self) -> Option<RestoredJob> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl CheckpointStore for MemoryCheckpoints {
+    fn put(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        let step = |step: &StepState<Arc<dyn Frozen>>| {
+            let mut pieces = PieceWriter::default();
+            step.state.write(&mut pieces)?;
+            Ok(StepState { step: step.step.clone(), watermark: step.watermark, state: Arc::new(pieces.0) })
+        };
+        let restored = RestoredJob {
+            coordinator: checkpoint.coordinator.clone(),
+            steps: checkpoint.steps.iter().map(step).collect::<Result<_>>()?,
+            inputs: checkpoint.inputs.clone(),
+            outputs: checkpoint.outputs.clone(),
+            last: checkpoint.last,
+        };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(restored);
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct PieceWriter(Vec<(Scope, Vec<u8>)>);
+
+impl StateWriter for PieceWriter {
+    fn put(&mut self, scope: Scope, bytes: &[u8]) -> Result<()> {
+        self.0.push((scope, bytes.to_vec()));
+        Ok(())
+    }
 }
 
 /// The pieces of some key groups, in the order in which they were written.

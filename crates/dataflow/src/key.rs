@@ -121,6 +121,10 @@ const HASHED_ROWS: usize = 256;
 fn write_rows(columns: &[Column], from: usize, to: usize, bytes: &mut Vec<u8>, ends: &mut Vec<u32>) -> Result<()> {
     ends.clear();
     bytes.clear();
+    if from == to {
+        // The second of several columns would stand after the end of no bytes.
+        return Ok(());
+    }
     let too_long = |_| Error::invalid("the keys of one batch exceed 4 GiB");
     if let Some(length) = columns.iter().map(Column::length).sum::<Option<usize>>() {
         u32::try_from(length * (to - from)).map_err(too_long)?;
@@ -384,6 +388,16 @@ mod tests {
         let of = |row: usize| xxh3_64(&bytes[offsets[row] as usize..offsets[row + 1] as usize]);
         assert_eq!(key_hashes(&columns, 2).unwrap(), [of(0), of(1)]);
         assert_eq!(key_hashes(&[], 1).unwrap(), [xxh3_64(&[])]);
+    }
+
+    #[test]
+    fn no_rows_have_no_bytes_however_many_columns_there_are() {
+        let (integers, texts): (ArrayRef, ArrayRef) =
+            (Arc::new(Int64Array::from(Vec::<i64>::new())), Arc::new(StringArray::from(Vec::<&str>::new())));
+        for columns in [vec![], vec![integers.clone(); 3], vec![integers, texts]] {
+            assert_eq!(key_bytes(&columns, 0).unwrap(), (vec![], vec![0]));
+            assert_eq!(key_hashes(&columns, 0).unwrap(), Vec::<u64>::new());
+        }
     }
 
     #[test]

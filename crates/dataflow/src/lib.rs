@@ -40,7 +40,9 @@ pub use background::{AtOnce, Background};
 pub use batch::{Batch, concat, interleave};
 pub use bytes::{ByteReader, ByteWriter};
 pub use checked::Checked;
-pub use checkpoint::{Checkpoint, CheckpointStore, OutputState, Pieces, PiecesOf, RestoredJob, StepState};
+pub use checkpoint::{
+    Checkpoint, CheckpointStore, MemoryCheckpoints, OutputState, Pieces, PiecesOf, RestoredJob, StepState,
+};
 pub use clock::{Clock, ManualClock};
 pub use codec::{Decode, Decoded, Encode};
 pub use coordinator::{Barrier, Command, Coordinator, CoordinatorAction, CoordinatorEvent, CoordinatorState, StageId};

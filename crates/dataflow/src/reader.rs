@@ -50,6 +50,9 @@ pub struct ReadBounds {
     /// rows comes out in time. While nobody leads (`None`) it goes on to what is due, once that lies as far before now
     /// as `window` says.
     pub follow: Option<EventTime>,
+    /// Whether a stream with a topic that meets this one is absent or follows, so that its next row joins where steps
+    /// have come: a watermark that leaps far ahead leaves it a moment to do so.
+    pub meets_absent: bool,
     /// Where bounded inputs end, once every reader of the job has given out everything: its watermark goes there.
     pub end: Option<EventTime>,
 }

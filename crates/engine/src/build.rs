@@ -1,20 +1,24 @@
 //! Cuts a job into workers, writers and committers that have not started yet.
 
-use crate::commit::SinkCommitter;
+use crate::checkpoint::{Checkpointer, Names, OutputParts};
+use crate::commit::{SinkCommitter, TellCommitted};
 use crate::control::Control;
 use crate::coordination::Coordination;
 use crate::instance::{Destination, StageInstance};
 use crate::job::{Job, SinkBinding};
 use crate::layout::Layout;
 use crate::mailbox::{Caller, Mailbox, SourceWaker};
+use crate::parts::{Part, Preparation};
+use crate::patience::Patience;
+use crate::restore::Restore;
 use crate::sink::{SinkQueue, SinkWriter};
 use crate::source::Source;
 use crate::status::Status;
 use crate::worker::Worker;
-use crossbeam_channel::unbounded;
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use dataflow::{
-    Budget, Clock, CoordinatorEvent, EventTime, JobGraph, KeyGroups, NodeKind, Outlet, Reader, ReaderId, Result, Span,
-    Stage, StageId,
+    Budget, CheckpointStore, Clock, CoordinatorEvent, EventTime, JobGraph, KeyGroups, NodeKind, Outlet, Reader,
+    ReaderId, RestoredJob, Result, Span, Stage, StageId, StagePlan,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -35,6 +39,7 @@ pub struct JobReport {
 pub struct Parts {
     pub workers: Vec<Worker>,
     pub writers: Vec<SinkWriter>,
+    pub checkpointer: Option<Checkpointer>,
     pub committers: Vec<SinkCommitter>,
     pub queues: Vec<Arc<SinkQueue>>,
     pub status: Arc<Status>,
@@ -44,13 +49,16 @@ pub struct Parts {
 /// Cuts a job into what its threads run, and tells its coordinator that it starts.
 pub fn build(job: Job, control: &Arc<Control>) -> Result<Parts> {
     job.check()?;
-    let Job { graph, readers, coordinator, sinks, workers: count, clock, spill_dir } = job;
+    let Job { graph, readers, coordinator, sinks, workers: count, clock, spill_dir, checkpoints, restored } = job;
     let mailboxes: Vec<Mailbox> = (0..count).map(|_| Mailbox::new()).collect();
     let callers: Vec<Arc<Caller>> = mailboxes.iter().map(|mailbox| mailbox.caller().clone()).collect();
     let delays: Vec<Span> = readers.iter().map(|readers| readers[0].delay()).collect();
     let of_streams: Vec<usize> = readers.iter().map(Vec::len).collect();
     let layout = Layout::new(&graph, &of_streams, &callers);
-    let coordination = Coordination::new(coordinator, layout.readers.clone(), callers.clone(), clock.clone());
+    let (parts_in, parts) = unbounded();
+    let parts_in = checkpoints.is_some().then_some(parts_in);
+    let coordination =
+        Coordination::new(coordinator, layout.readers.clone(), callers.clone(), clock.clone(), parts_in.clone());
     let coordination = Arc::new(coordination);
     let status = Arc::new(Status::new(&graph, count, coordination.clone()));
     let worker = |(index, mailbox)| {
@@ -59,12 +67,24 @@ pub fn build(job: Job, control: &Arc<Control>) -> Result<Parts> {
     };
     let workers = mailboxes.into_iter().enumerate().map(worker).collect();
     let commits = Arc::new(AtomicU64::new(0));
-    let built = Parts { workers, writers: vec![], committers: vec![], queues: vec![], status, commits };
-    let mut builder =
-        Builder { graph, layout, callers, coordination, clock, spill_dir, queues: BTreeMap::new(), built };
+    let (writers, checkpointer, committers, queues) = (vec![], None, vec![], vec![]);
+    let built = Parts { workers, writers, checkpointer, committers, queues, status, commits };
+    let mut builder = Builder {
+        graph,
+        layout,
+        callers,
+        coordination,
+        clock,
+        spill_dir,
+        parts: parts_in,
+        outputs: vec![],
+        queues: BTreeMap::new(),
+        built,
+    };
     builder.sources(readers)?;
-    let after = builder.sinks(sinks)?;
-    let stages = builder.stages(&after, &delays)?;
+    let after = builder.sinks(sinks, restored.as_ref())?;
+    let stages = builder.stages(&after, &delays, restored.as_ref())?;
+    builder.checkpointer(checkpoints, parts);
     let Builder { coordination, built, callers, .. } = builder;
     coordination.tell(CoordinatorEvent::Start { readers: of_streams, stages })?;
     control.attach(coordination, callers);
@@ -78,6 +98,9 @@ struct Builder {
     coordination: Arc<Coordination>,
     clock: Arc<dyn Clock>,
     spill_dir: PathBuf,
+    // Where parts of checkpoints go, if there are any.
+    parts: Option<Sender<Part>>,
+    outputs: Vec<OutputParts>,
     // By sink node and worker.
     queues: BTreeMap<(usize, usize), Arc<SinkQueue>>,
     built: Parts,
@@ -104,16 +127,27 @@ impl Builder {
     }
 
     /// Makes the stages of all workers; `after` tells where each sink node starts, and `delays` what each stream declares.
-    fn stages(&mut self, after: &BTreeMap<usize, EventTime>, delays: &[Span]) -> Result<Vec<StageId>> {
+    fn stages(
+        &mut self,
+        after: &BTreeMap<usize, EventTime>,
+        delays: &[Span],
+        restored: Option<&RestoredJob>,
+    ) -> Result<Vec<StageId>> {
         let mut ids = Vec::new();
+        let restore = restored.map(|job| Restore::new(job, &self.graph, &self.layout.stages)).transpose()?;
         let reach = self.graph.sources_by_node();
         for stage in 0..self.layout.stages.len() {
             let plan = &self.layout.stages[stage];
             let streams: Vec<Vec<usize>> = plan.inputs.iter().map(|edge| reach[edge.from].clone()).collect();
             for &worker in &self.layout.places[stage] {
-                let groups = KeyGroups::of_worker(worker, self.callers.len());
+                // What has one writer has the rows of all keys.
+                let all = plan.single.then_some(KeyGroups::ALL);
+                let groups = all.unwrap_or_else(|| KeyGroups::of_worker(worker, self.callers.len()));
                 let begins = |node: usize| after.get(&node).copied().unwrap_or(EventTime::MIN);
-                let made = Stage::new(&self.graph, plan, groups, &begins, Budget::default())?;
+                let mut made = Stage::new(&self.graph, plan, groups, &begins, Budget::default())?;
+                if let Some(restore) = &restore {
+                    restore.stage(&mut made, &self.graph, plan, groups)?;
+                }
                 let destination = |outlet: &Outlet| match *outlet {
                     Outlet::Port(node, port) => {
                         let edges = self.layout.edges(node, port, worker);
@@ -134,25 +168,30 @@ impl Builder {
     }
 
     /// Makes the writers and committers of all sinks; gives where each sink node starts.
-    fn sinks(&mut self, bindings: Vec<SinkBinding>) -> Result<BTreeMap<usize, EventTime>> {
+    fn sinks(
+        &mut self,
+        bindings: Vec<SinkBinding>,
+        restored: Option<&RestoredJob>,
+    ) -> Result<BTreeMap<usize, EventTime>> {
         let nodes =
             (0..self.graph.nodes.len()).filter(|&node| matches!(self.graph.nodes[node].kind, NodeKind::Sink(_)));
         let nodes: Vec<usize> = nodes.collect();
         let mut starts = BTreeMap::new();
         for (node, binding) in nodes.into_iter().zip(bindings) {
             starts.insert(node, binding.after);
-            self.sink(node, binding)?;
+            self.sink(node, binding, restored)?;
         }
         Ok(starts)
     }
 
-    fn sink(&mut self, node: usize, SinkBinding { writer, committer, .. }: SinkBinding) -> Result<()> {
+    fn sink(&mut self, node: usize, binding: SinkBinding, restored: Option<&RestoredJob>) -> Result<()> {
+        let SinkBinding { writer, committer, replay, .. } = binding;
         let name = self.graph.nodes[node].name.clone();
         let stage = self.layout.stages.iter().position(|plan| plan.nodes.contains(&node));
         let places = stage.map(|stage| self.layout.places[stage].clone()).unwrap_or_default();
         let (prepared_in, prepared) = unbounded();
         for &worker in &places {
-            let queue = SinkQueue::new(self.callers[worker].clone(), places.len(), self.spill_dir.clone());
+            let queue = SinkQueue::new(self.callers[worker].clone(), places.len(), replay, self.spill_dir.clone());
             let queue = Arc::new(queue);
             self.queues.insert((node, worker), queue.clone());
             self.built.status.add_queue(node, queue.clone());
@@ -161,15 +200,58 @@ impl Builder {
                 name: name.clone(),
                 sink: writer(worker)?,
                 queue,
-                prepared: prepared_in.clone(),
+                prepared: self.prepared_to(prepared_in.clone()),
                 written: self.built.status.written(node).clone(),
                 clock: self.clock.clone(),
             });
         }
         let notes = self.built.status.notes().clone();
-        let from = (prepared, places.len());
-        let commits = self.built.commits.clone();
-        self.built.committers.push(SinkCommitter::new(name, committer, from, self.clock.clone(), commits, notes));
+        let tell: TellCommitted = match self.parts.clone() {
+            // What takes it has gone only when nothing comes any more.
+            Some(parts) => {
+                let output = self.outputs.len();
+                Box::new(move |upto| drop(parts.send(Part::Committed(output, upto))))
+            }
+            None => Box::new(|_| {}),
+        };
+        self.built.committers.push(SinkCommitter::new(
+            name.clone(),
+            committer,
+            (prepared, places.len()),
+            (self.built.commits.clone(), notes),
+            (Patience::new(self.clock.clone()), tell),
+        ));
+        let before = restored.and_then(|job| {
+            let output = job.outputs.iter().find(|output| output.output == name)?;
+            Some((job.coordinator.number, output.clone()))
+        });
+        self.outputs.push(OutputParts { name, writers: places.len(), committer: prepared_in, before });
         Ok(())
+    }
+
+    /// Where a writer of the output that is made next hands over what it prepares: to its committer, or into checkpoints.
+    fn prepared_to(&self, committer: Sender<Preparation>) -> Box<dyn Fn(Preparation) + Send> {
+        // Those who take it have gone only when the job has failed.
+        match self.parts.clone() {
+            Some(parts) => {
+                let output = self.outputs.len();
+                Box::new(move |preparation| drop(parts.send(Part::Prepared(output, preparation))))
+            }
+            None => Box::new(move |preparation| drop(committer.send(preparation))),
+        }
+    }
+
+    fn checkpointer(&mut self, store: Option<Box<dyn CheckpointStore>>, parts: Receiver<Part>) {
+        // Without a store only the writers may hold what ends the committers.
+        let outputs = std::mem::take(&mut self.outputs);
+        let Some(store) = store else { return };
+        let inputs = |plan: &StagePlan| plan.inputs.iter().map(|edge| self.graph.edge_name(edge)).collect();
+        let names = Names {
+            nodes: self.graph.nodes.iter().map(|node| node.name.clone()).collect(),
+            inputs: self.layout.stages.iter().map(inputs).collect(),
+        };
+        let waits = (Patience::new(self.clock.clone()), self.built.status.notes().clone());
+        let made = Checkpointer::new(parts, store, self.coordination.clone(), (names, outputs), waits);
+        self.built.checkpointer = Some(made);
     }
 }

@@ -1,25 +1,16 @@
 //! Gathers what the writers of an output prepared at a barrier, and commits it when all have, on a thread of its own.
 
 use crate::notes::Notes;
+use crate::parts::Preparation;
+use crate::patience::Patience;
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
-use dataflow::{Clock, Committable, Committer, Error, ErrorKind, ProcessingTime, Result, Span};
+use dataflow::{Committable, Committer, Error, ErrorKind, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
 
-/// For how long a commit is tried again while its catalog cannot be reached.
-const COMMIT_AGE: Span = Span::seconds(600);
-/// The pauses between attempts: the first, and the longest.
-const PAUSE: Duration = Duration::from_millis(100);
-const PAUSE_MAX: Duration = Duration::from_secs(2);
-
-/// What one writer prepared at a barrier.
-#[derive(Debug)]
-pub struct Preparation {
-    pub barrier: u64,
-    pub committable: Option<Committable>,
-}
+/// Is told the number of a checkpoint up to which an output is committed.
+pub type TellCommitted = Box<dyn Fn(u64) + Send>;
 
 /// The committer of one output and what waits for it.
 pub struct SinkCommitter {
@@ -27,15 +18,17 @@ pub struct SinkCommitter {
     pub committer: Box<dyn Committer>,
     pub prepared: Receiver<Preparation>,
     pub writers: usize,
-    pub clock: Arc<dyn Clock>,
     /// How many commits were made, over all outputs.
     pub commits: Arc<AtomicU64>,
     pub notes: Notes,
+    tell: TellCommitted,
+    patience: Patience,
     // Per barrier: how many writers have prepared, and what.
     waiting: BTreeMap<u64, (usize, Vec<Committable>)>,
     // What all writers have prepared, and no commit has made visible.
     due: Vec<Committable>,
-    failing: Option<(ProcessingTime, Duration)>,
+    // The number of the last checkpoint that put something there.
+    due_upto: u64,
 }
 
 /// What a step of a committer gave.
@@ -51,12 +44,11 @@ impl SinkCommitter {
         name: String,
         committer: Box<dyn Committer>,
         (prepared, writers): (Receiver<Preparation>, usize),
-        clock: Arc<dyn Clock>,
-        commits: Arc<AtomicU64>,
-        notes: Notes,
+        (commits, notes): (Arc<AtomicU64>, Notes),
+        (patience, tell): (Patience, TellCommitted),
     ) -> SinkCommitter {
         let (waiting, due) = (BTreeMap::new(), Vec::new());
-        SinkCommitter { name, committer, prepared, writers, clock, commits, notes, waiting, due, failing: None }
+        SinkCommitter { name, committer, prepared, writers, commits, notes, tell, patience, waiting, due, due_upto: 0 }
     }
 
     /// Takes what writers prepared, and commits what is due. A catalog that cannot be reached is asked again later;
@@ -69,7 +61,8 @@ impl SinkCommitter {
         match self.committer.commit(self.due.clone()) {
             Ok(()) => {
                 self.due.clear();
-                self.failing = None;
+                self.patience.succeed();
+                (self.tell)(self.due_upto);
                 self.notes.clear(&self.name);
                 self.commits.fetch_add(1, Relaxed);
                 Ok(CommitterStep::Moved)
@@ -85,26 +78,18 @@ impl SinkCommitter {
     }
 
     fn again(&mut self, error: Error) -> Result<CommitterStep> {
-        let now = self.clock.now();
-        let (since, pause) = self.failing.unwrap_or((now, PAUSE));
-        if now > since.plus(COMMIT_AGE) {
-            return Err(error.context(format!(
-                "{} could not be committed for {} s",
-                self.name,
-                COMMIT_AGE.0 / 1_000_000
-            )));
-        }
-        self.notes.set(&self.name, format!("{} waits to be committed: {}", self.name, error.chain()));
-        self.failing = Some((since, (pause * 2).min(PAUSE_MAX)));
+        let note = format!("{} waits to be committed: {}", self.name, error.chain());
+        self.patience.fail(error, &format!("{} could not be committed", self.name))?;
+        self.notes.set(&self.name, note);
         Ok(CommitterStep::Idle)
     }
 
     /// Takes one or more of what writers prepared; waits for the first, or for the next attempt.
     fn take(&mut self, wait: bool) -> Result<CommitterStep> {
         if wait {
-            let first = match (self.due.is_empty(), self.failing) {
-                (true, _) => self.prepared.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                (false, failing) => self.prepared.recv_timeout(failing.map_or(PAUSE, |(_, pause)| pause)),
+            let first = match self.due.is_empty() {
+                true => self.prepared.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                false => self.prepared.recv_timeout(self.patience.pause()),
             };
             match first {
                 Ok(prepared) => self.put(prepared)?,
@@ -127,19 +112,23 @@ impl SinkCommitter {
     }
 
     fn pause(&self) {
-        let never = crossbeam_channel::never::<()>();
-        let pause = self.failing.map_or(Duration::ZERO, |(_, pause)| pause);
-        // The channel never gives anything: this is a wait with a bound.
-        let _ = never.recv_timeout(pause);
+        if self.patience.is_failing() {
+            // The channel never gives anything: this is a wait with a bound.
+            let _ = crossbeam_channel::never::<()>().recv_timeout(self.patience.pause());
+        }
     }
 
     fn put(&mut self, prepared: Preparation) -> Result<()> {
-        let (seen, committables) = self.waiting.entry(prepared.barrier).or_default();
+        let (seen, committables) = self.waiting.entry(prepared.barrier.number).or_default();
         *seen += 1;
         committables.extend(prepared.committable);
         // Barriers are complete in their order, since every writer prepares them in it.
         while let Some(first) = self.waiting.first_entry().filter(|first| first.get().0 == self.writers) {
-            self.due.extend(first.remove().1);
+            let (number, (_, committables)) = first.remove_entry();
+            if !committables.is_empty() {
+                self.due_upto = number;
+                self.due.extend(committables);
+            }
         }
         Ok(())
     }

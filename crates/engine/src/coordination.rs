@@ -1,7 +1,11 @@
 //! Carries what readers and stages report to the job's coordinator, and its commands to the readers.
 
 use crate::mailbox::Caller;
-use dataflow::{Clock, Coordinator, CoordinatorAction, CoordinatorEvent, EventTime, ReaderId, Result};
+use crate::parts::Part;
+use crossbeam_channel::Sender;
+use dataflow::{
+    Clock, Coordinator, CoordinatorAction, CoordinatorEvent, EventTime, FrozenStage, ReaderId, Result, StageId,
+};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,6 +17,8 @@ pub struct Coordination {
     places: Vec<Vec<usize>>,
     workers: Vec<Arc<Caller>>,
     clock: Arc<dyn Clock>,
+    // Where what outlives the process goes.
+    parts: Option<Sender<Part>>,
 }
 
 impl Coordination {
@@ -21,8 +27,22 @@ impl Coordination {
         places: Vec<Vec<usize>>,
         workers: Vec<Arc<Caller>>,
         clock: Arc<dyn Clock>,
+        parts: Option<Sender<Part>>,
     ) -> Coordination {
-        Coordination { coordinator: Mutex::new(coordinator), places, workers, clock }
+        Coordination { coordinator: Mutex::new(coordinator), places, workers, clock, parts }
+    }
+
+    /// Whether checkpoints outlive the process.
+    pub fn keeps_state(&self) -> bool {
+        self.parts.is_some()
+    }
+
+    /// Hands over the state of a stage for a checkpoint; before the coordinator is told that it has frozen.
+    pub fn keep(&self, number: u64, stage: StageId, frozen: FrozenStage) {
+        if let Some(parts) = &self.parts {
+            // What takes them has gone only when the job has failed.
+            let _ = parts.send(Part::Stage(number, stage, frozen));
+        }
     }
 
     /// Tells the coordinator something, and carries out what it wants done.
@@ -35,8 +55,11 @@ impl Coordination {
                     CoordinatorAction::Send(reader, command) => {
                         self.workers[self.worker_of(reader)].command(reader, command)
                     }
-                    // Nothing outlives this process yet: a checkpoint is durable once all parts have frozen.
-                    CoordinatorAction::Persist(state) => events.push_back(CoordinatorEvent::Durable(state.number)),
+                    CoordinatorAction::Persist(state) => match &self.parts {
+                        Some(parts) => drop(parts.send(Part::State(state))),
+                        // Nothing outlives this process: a checkpoint is over once all parts have frozen.
+                        None => events.push_back(CoordinatorEvent::Durable(state.number)),
+                    },
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! Runs a job in one thread, choosing by a seed among everything that could happen next.
 
 use crate::build::{JobReport, Parts, build};
+use crate::checkpoint::CheckpointerStep;
 use crate::commit::CommitterStep;
 use crate::control::Control;
 use crate::job::Job;
@@ -20,7 +21,7 @@ pub struct Driver {
     built: Parts,
     control: Arc<Control>,
     chance: Chance,
-    // Of the workers, the writers and the committers, in this sequence.
+    // Of the workers, the writers, the checkpointer and the committers, in this sequence.
     finished: Vec<bool>,
 }
 
@@ -40,7 +41,7 @@ impl Driver {
     pub fn new(job: Job, seed: u64) -> Result<Driver> {
         let control = Arc::new(Control::default());
         let built = build(job, &control)?;
-        let finished = vec![false; built.workers.len() + built.writers.len() + built.committers.len()];
+        let finished = vec![false; built.workers.len() + built.writers.len() + 1 + built.committers.len()];
         Ok(Driver { built, control, chance: Chance(seed), finished })
     }
 
@@ -54,7 +55,7 @@ impl Driver {
         &self.built.status
     }
 
-    /// Makes one call in one worker, writer or committer. The first error of any of them, or of what was asked for from
+    /// Makes one call in one worker, writer, checkpointer or committer. The first error of any of them, or of what was asked for from
     /// outside, ends the job; there is no step after it.
     pub fn step(&mut self) -> Result<Step> {
         if !self.control.has_failed() {
@@ -93,10 +94,17 @@ impl Driver {
                 WriterStep::Idle => WorkerStep::Idle,
                 WriterStep::Ended => WorkerStep::Finished,
             }
+        } else if part == workers + writers {
+            match self.built.checkpointer.as_mut().map(|checkpointer| checkpointer.step(false)).transpose()? {
+                Some(CheckpointerStep::Moved) => WorkerStep::Moved,
+                Some(CheckpointerStep::Idle) => WorkerStep::Idle,
+                None | Some(CheckpointerStep::Ended) => WorkerStep::Finished,
+            }
         } else {
+            // Nothing more can come to a committer once the writers, and what stores checkpoints, have ended.
             let (writers_done, committers) =
-                (self.finished[workers..workers + writers].iter().all(|&done| done), &mut self.built.committers);
-            let committer = &mut committers[part - workers - writers];
+                (self.finished[workers..=workers + writers].iter().all(|&done| done), &mut self.built.committers);
+            let committer = &mut committers[part - workers - writers - 1];
             match committer.step(false)? {
                 CommitterStep::Moved => WorkerStep::Moved,
                 CommitterStep::Idle if writers_done && committer.is_done() => WorkerStep::Finished,

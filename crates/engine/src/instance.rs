@@ -20,6 +20,16 @@ pub enum Destination {
     Queue(Arc<SinkQueue>),
 }
 
+impl Destination {
+    /// Whether everything has come that the output had before a restart.
+    fn is_replayed(&self) -> bool {
+        match self {
+            Destination::Edges { .. } => true,
+            Destination::Queue(queue) => queue.is_replayed(),
+        }
+    }
+}
+
 /// A stage in one worker.
 pub struct StageInstance {
     pub id: StageId,
@@ -34,7 +44,7 @@ pub struct StageInstance {
     // Whether inputs have turned present, and no operator was told yet.
     settles: bool,
     // When what it holds comes out, per stream, as it was told last; `None` before the first time.
-    holds: Option<Vec<(usize, EventTime)>>,
+    holds: Option<(Vec<(usize, EventTime)>, bool)>,
 }
 
 impl StageInstance {
@@ -124,6 +134,9 @@ impl StageInstance {
         if self.lanes.iter().any(|lane| lane.barrier() != Some(barrier)) {
             return Err(Error::internal(format!("lanes disagree on barrier {}", barrier.number)));
         }
+        if self.coordination.keeps_state() {
+            self.coordination.keep(barrier.number, self.id, self.stage.freeze()?);
+        }
         let levels = self.stage.nodes().map(|node| (node.node, node.watermark)).collect();
         self.coordination.tell(CoordinatorEvent::StageFrozen { stage: self.id, levels })?;
         let absent: Vec<bool> =
@@ -198,11 +211,13 @@ impl StageInstance {
                 }
             }
         }
-        if self.holds.as_ref() == Some(&due) {
+        let replayed = self.destinations.iter().all(Destination::is_replayed);
+        let holds = (due.clone(), replayed);
+        if self.holds.as_ref() == Some(&holds) {
             return Ok(false);
         }
-        self.holds = Some(due.clone());
-        self.coordination.tell(CoordinatorEvent::Holds { stage: self.id, due, replayed: true })?;
+        self.holds = Some(holds);
+        self.coordination.tell(CoordinatorEvent::Holds { stage: self.id, due, replayed })?;
         Ok(true)
     }
 }

@@ -1,6 +1,9 @@
 //! A job as the engine takes it: the graph, and what its sources and sinks are bound to.
 
-use dataflow::{Clock, Committer, Coordinator, Error, EventTime, JobGraph, NodeKind, Reader, Result, Sink};
+use dataflow::{
+    CheckpointStore, Clock, Committer, Coordinator, Error, EventTime, JobGraph, NodeKind, Reader, RestoredJob, Result,
+    Sink,
+};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,6 +15,8 @@ pub struct SinkBinding {
     pub committer: Box<dyn Committer>,
     /// `W`: only rows with `_time` above this are written.
     pub after: EventTime,
+    /// How many rows the output has from after the checkpoint that the job goes on from: they come again.
+    pub replay: u64,
 }
 
 /// A job that can be run.
@@ -30,6 +35,10 @@ pub struct Job {
     pub clock: Arc<dyn Clock>,
     /// Where rows go that wait for an output and do not fit in memory.
     pub spill_dir: PathBuf,
+    /// Where checkpoints are kept; without it the job does not outlive the process.
+    pub checkpoints: Option<Box<dyn CheckpointStore>>,
+    /// What the job goes on from. What was pending there is committed by now.
+    pub restored: Option<RestoredJob>,
 }
 
 impl Job {

@@ -15,13 +15,20 @@ mod edge;
 mod lane;
 mod layout;
 
+mod parts;
+
 mod control;
 mod coordination;
 
-mod commit;
 mod notes;
+mod patience;
+
+mod checkpoint;
+mod commit;
 mod sink;
 mod spill;
+
+mod restore;
 
 mod instance;
 mod source;

@@ -1,6 +1,8 @@
-//! Runs a job on threads: one per worker, and one for each writer and each committer of its outputs.
+//! Runs a job on threads: one per worker, and one for each writer and each committer of its
+//! outputs, and one that stores checkpoints.
 
 use crate::build::{JobReport, Parts, build};
+use crate::checkpoint::CheckpointerStep;
 use crate::commit::CommitterStep;
 use crate::control::Control;
 use crate::job::Job;
@@ -25,7 +27,7 @@ const GRACE_TICKS: usize = 10;
 /// for commits and for the end. The first error of a worker, a writer or a commit ends the job and is returned; what
 /// was prepared and not committed stays invisible.
 pub fn run(job: Job, control: &Arc<Control>, tick: &mut dyn FnMut(&Status)) -> Result<JobReport> {
-    let Parts { workers, writers, committers, queues, status, commits } = build(job, control)?;
+    let Parts { workers, writers, checkpointer, committers, queues, status, commits } = build(job, control)?;
     let mut threads = Threads::new(control.clone());
     for (index, worker) in workers.into_iter().enumerate() {
         let control = control.clone();
@@ -34,6 +36,13 @@ pub fn run(job: Job, control: &Arc<Control>, tick: &mut dyn FnMut(&Status)) -> R
     for mut writer in writers {
         threads.start(format!("writer {}", writer.name), move || {
             while writer.step(true)? != WriterStep::Ended {}
+            Ok(())
+        })?;
+    }
+    if let Some(mut checkpointer) = checkpointer {
+        let control = control.clone();
+        threads.start("checkpoints".to_owned(), move || {
+            while !control.has_failed() && checkpointer.step(true)? != CheckpointerStep::Ended {}
             Ok(())
         })?;
     }

@@ -6,10 +6,9 @@
 //!
 //! A worker never waits for a writer: while the queue is full the stage before it does not run.
 
-use crate::commit::Preparation;
 use crate::mailbox::Caller;
+use crate::parts::Preparation;
 use crate::spill::{Place, SpillFile};
-use crossbeam_channel::Sender;
 use dataflow::{Barrier, Batch, Clock, ProcessingTime, Result, Sink, concat};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -56,6 +55,8 @@ pub struct SinkQueue {
     // Since when the writer has been in a call to the output; MAX while it is in none.
     busy_since: AtomicI64,
     worker: Arc<Caller>,
+    // How many rows are still to come that the output has from before a restart.
+    replay: AtomicI64,
     memory_max: usize,
     spill_max: usize,
 }
@@ -79,8 +80,9 @@ enum Group {
 }
 
 impl SinkQueue {
-    /// A queue of one of so many writers, whose worker is called when there is room again.
-    pub fn new(worker: Arc<Caller>, writers: usize, spill_dir: PathBuf) -> SinkQueue {
+    /// A queue of one of so many writers, whose worker is called when there is room again. The output has `replay` rows
+    /// of an earlier run that come again.
+    pub fn new(worker: Arc<Caller>, writers: usize, replay: u64, spill_dir: PathBuf) -> SinkQueue {
         let items = Items {
             queue: VecDeque::new(),
             memory: 0,
@@ -95,9 +97,15 @@ impl SinkQueue {
             changed: Condvar::new(),
             busy_since: AtomicI64::new(i64::MAX),
             worker,
+            replay: AtomicI64::new(i64::try_from(replay).unwrap_or(i64::MAX)),
             memory_max,
             spill_max: SPILL_BYTES,
         }
+    }
+
+    /// Whether everything has come that the output had before a restart.
+    pub fn is_replayed(&self) -> bool {
+        self.replay.load(Relaxed) <= 0
     }
 
     /// Whether the queue takes the output of one more call.
@@ -109,6 +117,9 @@ impl SinkQueue {
     pub fn push(&self, batch: Batch) {
         let mut items = self.items();
         let bytes = batch.bytes();
+        if !self.is_replayed() {
+            self.replay.fetch_sub(i64::try_from(batch.rows()).unwrap_or(i64::MAX), Relaxed);
+        }
         let item = if items.memory + bytes <= self.memory_max || items.disk_full {
             None
         } else {
@@ -224,7 +235,7 @@ pub struct SinkWriter {
     pub name: String,
     pub sink: Box<dyn Sink>,
     pub queue: Arc<SinkQueue>,
-    pub prepared: Sender<Preparation>,
+    pub prepared: Box<dyn Fn(Preparation) + Send>,
     /// Rows of the output that were written, over all its writers.
     pub written: Arc<AtomicI64>,
     pub clock: Arc<dyn Clock>,
@@ -250,8 +261,7 @@ impl SinkWriter {
             Group::Ended => Ok(WriterStep::Ended),
             Group::Rows(items) => self.write(items).map(|()| WriterStep::Moved),
             Group::Barrier(barrier) => self.sink.prepare(barrier.number).map(|committable| {
-                // The committer has gone only when the job has failed.
-                let _ = self.prepared.send(Preparation { barrier: barrier.number, committable });
+                (self.prepared)(Preparation { barrier, committable, position: self.sink.position() });
                 if barrier.last { WriterStep::Ended } else { WriterStep::Moved }
             }),
         }
@@ -289,7 +299,7 @@ mod tests {
     /// A queue with room for two batches in memory, and for three on disk.
     fn queue(mailbox: &Mailbox, folder: &Path) -> SinkQueue {
         let bytes = batch(0).bytes();
-        let whole = SinkQueue::new(mailbox.caller().clone(), 1, folder.to_owned());
+        let whole = SinkQueue::new(mailbox.caller().clone(), 1, 0, folder.to_owned());
         SinkQueue { memory_max: 2 * bytes, spill_max: 3 * bytes, ..whole }
     }
 

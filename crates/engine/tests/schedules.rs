@@ -185,6 +185,7 @@ fn job(inputs: [Vec<(i64, i64, i64)>; 2], workers: usize, after: i64, fail_at: O
         writer: Box::new(|_| Ok(Box::new(Writer::default()))),
         committer: Box::new(Table(written.clone())),
         after: EventTime(after),
+        replay: 0,
     };
     let [left, right] = inputs;
     let job = Job {
@@ -195,6 +196,8 @@ fn job(inputs: [Vec<(i64, i64, i64)>; 2], workers: usize, after: i64, fail_at: O
         workers,
         clock: Arc::new(ManualClock::new(ProcessingTime(0))),
         spill_dir: std::env::temp_dir(),
+        checkpoints: None,
+        restored: None,
     };
     (job, table, topic)
 }

@@ -182,6 +182,7 @@ impl Running {
                 writer: Box::new(move |_| Ok(Box::new(Writes { numbers: numbers.clone(), gate: gate.clone() }))),
                 committer: Box::new(Commits { failures, commits: commits[n].clone() }),
                 after: EventTime::MIN,
+                replay: 0,
             }
         };
         let job = Job {
@@ -192,6 +193,8 @@ impl Running {
             workers,
             clock: Arc::new(SystemClock),
             spill_dir: std::env::temp_dir(),
+            checkpoints: None,
+            restored: None,
         };
         let control = Arc::new(Control::default());
         let (memory, spilled, told) =

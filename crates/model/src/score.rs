@@ -171,6 +171,49 @@ impl Model {
         Ok(scorer)
     }
 
+    /// The output whose scores the file's sample rows have: the one that the file names, or else the first that gives
+    /// them. None without sample rows.
+    pub fn sampled_output(&self) -> Result<Option<&Output>> {
+        let Some(samples) = &self.inner.samples else { return Ok(None) };
+        let output = match &samples.output {
+            Some(name) => self.named(name).map(Some),
+            None => self.sampled(samples),
+        };
+        Ok(output.map_err(|what| self.fault(&what))?.and_then(|output| self.outputs().get(output)))
+    }
+
+    /// The place of the output that sample rows name.
+    fn named(&self, name: &str) -> Checked<usize> {
+        let found = self.outputs().iter().position(|output| output.to_string() == name);
+        found.ok_or_else(|| format!("metadata \"riverrun.samples\": the model has no output {}", shown(name)))
+    }
+
+    /// The first output that gives the scores of sample rows; otherwise what the first of all gives instead. None where
+    /// no output is a score.
+    fn sampled(&self, samples: &Samples) -> Checked<Option<usize>> {
+        let is_score =
+            |output: &usize| self.outputs()[*output] != Output::Label && self.inner.columns[*output].element.is_real();
+        let mut wrong = None;
+        for output in (0..self.outputs().len()).filter(is_score) {
+            match self.agrees(output, samples) {
+                Ok(()) => return Ok(Some(output)),
+                Err(what) => wrong = wrong.or(Some(what)),
+            }
+        }
+        wrong.map_or(Ok(None), Err)
+    }
+
+    /// Compares what an output gives for sample rows with their scores.
+    fn agrees(&self, output: usize, samples: &Samples) -> Checked<()> {
+        let column = &self.inner.columns[output];
+        if !column.element.is_real() {
+            return Ok(());
+        }
+        let (inputs, rows) = self.inputs(&samples.columns).map_err(|error| error.to_string())?;
+        let scores = self.inner.program.run(&inputs, rows, &[column]);
+        samples.compare(scores.iter().flat_map(|scores| scores.as_primitive::<Float64Type>().iter()))
+    }
+
     fn fault(&self, what: &str) -> Error {
         Error::invalid(format!("{}: {what}", self.inner.place))
     }
@@ -265,24 +308,13 @@ impl OutputScorer {
         }
     }
 
+    /// Where all outputs are chosen and the file does not say whose the scores are, some output has to give them.
     fn check_samples(&self, samples: &Samples) -> Checked<()> {
-        let outputs = self.model.outputs();
-        let output = match (&samples.output, self.chosen) {
-            (None, Chosen::One(output)) => output,
-            (None, Chosen::All) => outputs.iter().position(|output| *output != Output::Label).unwrap_or(0),
-            (Some(name), _) => outputs
-                .iter()
-                .position(|output| output.to_string() == *name)
-                .ok_or_else(|| format!("metadata \"riverrun.samples\": the model has no output {}", shown(name)))?,
-        };
-        let inner = &self.model.inner;
-        let column = &inner.columns[output];
-        if !column.element.is_real() {
-            return Ok(());
+        match (&samples.output, self.chosen) {
+            (None, Chosen::One(output)) => self.model.agrees(output, samples),
+            (None, Chosen::All) => self.model.sampled(samples).map(|_| ()),
+            (Some(name), _) => self.model.agrees(self.model.named(name)?, samples),
         }
-        let (inputs, rows) = self.model.inputs(&samples.columns).map_err(|error| error.to_string())?;
-        let scores = inner.program.run(&inputs, rows, &[column]);
-        samples.compare(scores.iter().flat_map(|scores| scores.as_primitive::<Float64Type>().iter()))
     }
 
     fn columns(&self) -> Vec<&Column> {

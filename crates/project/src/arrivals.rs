@@ -12,18 +12,19 @@ use xxhash_rust::xxh3::xxh3_64;
 const CLOCKS: &str = "_riverrun/clocks";
 
 /// A history without coordinates, with the clocks that its rows met where the stream says when they arrived. `state`
-/// differs when files were changed that have the same names and sizes.
+/// differs when files were changed that have the same names and sizes. Reading all rows takes a while, and is told.
 pub(crate) fn with_clocks(
     files: Arc<dyn TimedFiles>,
     (stream, spec): (&Stream, &StreamSpec),
     state: &str,
     (warehouse, spill_dir): (&Path, &Path),
+    tell: &dyn Fn(u64),
 ) -> Result<Arc<dyn TimedFiles>> {
     if spec.arrival.is_none() {
         return Ok(files);
     }
     let kept_at = warehouse.join(CLOCKS).join(format!("{:016x}", xxh3_64(stream.name.as_bytes())));
-    let arrived = ArrivedFiles::open(spec, files, &origin(stream, state), &kept_at, spill_dir);
+    let arrived = ArrivedFiles::open(spec, files, &origin(stream, state), &kept_at, spill_dir, tell);
     Ok(Arc::new(arrived.map_err(|error| error.context(format!("stream \"{}\"", stream.name)))?))
 }
 

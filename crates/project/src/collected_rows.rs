@@ -12,6 +12,8 @@ pub struct Rows(Arc<(Mutex<Buffer>, Condvar)>);
 struct Buffer {
     batches: Vec<Batch>,
     bytes: usize,
+    // How many rows were written, taken or not.
+    written: u64,
     bytes_max: Option<usize>,
     end: End,
 }
@@ -30,6 +32,23 @@ enum End {
 }
 
 impl Rows {
+    /// The rows that those of an earlier run held at a checkpoint, to which this run adds; nobody has taken any of them.
+    pub(crate) fn after(earlier: &Rows, position: &[u8]) -> Result<Rows> {
+        let wrong = || Error::corrupt("what collected rows left in a checkpoint cannot be read");
+        let mut left = u64::from_le_bytes(position.try_into().map_err(|_| wrong())?);
+        let rows = Rows::default();
+        {
+            let mut buffer = rows.buffer();
+            buffer.written = left;
+            for batch in &earlier.buffer().batches {
+                let taken = batch.rows().min(usize::try_from(left).unwrap_or(usize::MAX));
+                left -= taken as u64;
+                buffer.batches.push(batch.slice(0, taken));
+            }
+        }
+        if left == 0 { Ok(rows) } else { Err(wrong()) }
+    }
+
     /// Makes the writer wait while this many bytes have not been taken yet.
     pub fn keep_at_most(&self, bytes: usize) {
         self.buffer().bytes_max = Some(bytes);
@@ -118,6 +137,7 @@ impl Sink for Rows {
         }
         if matches!(buffer.end, End::Open) {
             buffer.bytes += batch.bytes();
+            buffer.written += batch.rows() as u64;
             buffer.batches.push(batch.clone());
             self.0.1.notify_all();
         }
@@ -126,6 +146,10 @@ impl Sink for Rows {
 
     fn prepare(&mut self, _: u64) -> Result<Option<Committable>> {
         Ok(None)
+    }
+
+    fn position(&self) -> Option<Vec<u8>> {
+        Some(self.buffer().written.to_le_bytes().to_vec())
     }
 }
 

@@ -33,6 +33,31 @@ pub struct About {
     /// How often tables are committed while a job runs: `"60s"`, which it is without this key.
     #[serde(default)]
     pub commit_every: CommitEvery,
+    /// How many checkpoints of a job are kept; 3 without this key.
+    #[serde(default)]
+    pub checkpoints_kept: CheckpointsKept,
+}
+
+/// How many checkpoints of a job are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "u64")]
+pub struct CheckpointsKept(pub usize);
+
+impl Default for CheckpointsKept {
+    fn default() -> Self {
+        CheckpointsKept(3)
+    }
+}
+
+impl TryFrom<u64> for CheckpointsKept {
+    type Error = Error;
+
+    fn try_from(count: u64) -> Result<Self> {
+        match usize::try_from(count) {
+            Ok(kept @ 1..=1000) => Ok(CheckpointsKept(kept)),
+            _ => Err(Error::invalid(format!("{count} checkpoints cannot be kept, expected a number from 1 to 1000"))),
+        }
+    }
 }
 
 /// Whether the name of a project may have this letter.
@@ -121,6 +146,9 @@ pub struct Environment {
     pub history: History,
     /// Where topics are.
     pub live: Live,
+    /// The folder of the checkpoints, relative to the project; in the warehouse without this key.
+    #[serde(default)]
+    pub checkpoints: Option<PathBuf>,
 }
 
 /// Where tables are.
@@ -199,9 +227,14 @@ impl Config {
         let dev = Environment {
             history: History { warehouse: "warehouse".into() },
             live: Live { topics: "topics".into(), retention: None },
+            checkpoints: None,
         };
         Config {
-            project: About { name: name.to_owned(), commit_every: CommitEvery::default() },
+            project: About {
+                name: name.to_owned(),
+                commit_every: CommitEvery::default(),
+                checkpoints_kept: CheckpointsKept::default(),
+            },
             environments: BTreeMap::from([("dev".to_owned(), dev)]),
             jobs: BTreeMap::new(),
         }

@@ -6,15 +6,22 @@ use crate::dead_letter::row_text;
 use crate::declared_columns::{ComputedDecode, DeclaredFiles, file_columns};
 use crate::failure::Failure;
 use crate::files_since::FilesSince;
+use crate::fingerprint;
+use crate::going_on::GoingOn;
 use crate::open::Project;
-use crate::output::{Begin, NewTables, WiredSink, begin_tables, claim_tables, refuse_history, refuse_used, wire};
+use crate::output::{
+    Begin, Claims, NewTables, WiredSink, begin_tables, claim_tables, go_on_with_table, refuse_history, refuse_used,
+    wire,
+};
 use crate::output_check::wrong_outputs;
 use crate::tally::{RuleTally, TallySink};
+use checkpoint::JobFacts;
 use codec::JsonDecode;
+use connector_iceberg::SNAPSHOT;
 use connector_local::Files;
 use dataflow::{
-    Background, Clock, Coordinator, Decode, Error, ErrorKind, EventTime, JobGraph, NodeKind, Output, Reader, Result,
-    Sink, TimedFiles, Topic,
+    Background, CheckpointStore, Clock, Coordinator, Decode, Error, ErrorKind, EventTime, JobGraph, NodeKind, Output,
+    OutputState, ProcessingTime, Reader, RestoredJob, Result, Sink, TimedFiles, Topic,
 };
 use seam::{CLOCK_PROPERTY, FRONTIER_PROPERTY, Frontier, Lead, Options, Seam, StreamInput, StreamSpec, StreamStats};
 use sql::{CheckedPlan, ColumnSource, History, LookBack, Start, Stream, Target};
@@ -37,14 +44,27 @@ const TABLE_STATE: [&str; 2] = ["current-schema", "schema.name-mapping.default"]
 const SPILL: &str = "_riverrun/spill";
 
 /// How a job runs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct JobOptions {
+    /// The job of `riverrun.toml`; none for all outputs of the project.
+    pub job: Option<String>,
     /// Ends where the topics end now.
     pub until_caught_up: bool,
     /// What happens when an output holds rows of the job.
     pub begin: Begin,
     /// Only rows after this are written.
     pub from: Option<EventTime>,
+    /// The run that a job goes on from whose rows are collected.
+    pub earlier: Option<CollectedRun>,
+}
+
+/// A run whose rows were collected, as its last checkpoint has it.
+#[derive(Clone, Debug)]
+pub struct CollectedRun {
+    /// The checkpoint.
+    pub restored: Arc<RestoredJob>,
+    /// The rows of each output, none of which were taken.
+    pub rows: Vec<Rows>,
 }
 
 /// A job that a host can run.
@@ -67,12 +87,48 @@ pub struct Wired {
     pub collected: Vec<Rows>,
     /// What the rules of each decision do.
     pub tallies: Vec<(String, RuleTally)>,
-    /// How many messages topics hold after the archives' frontiers.
-    pub waiting: u64,
+    /// What waits on the topics of its streams.
+    pub waiting: Vec<WaitingMessages>,
+    /// Where its checkpoints go.
+    pub checkpoints: Option<Box<dyn CheckpointStore>>,
+    /// What it goes on from.
+    pub restored: Option<RestoredJob>,
+    /// When that was written.
+    pub restored_of: Option<ProcessingTime>,
     /// Tells the time to what runs the job.
     pub clock: Arc<dyn Clock>,
     /// Where rows go that do not fit in memory; to be kept as long as the job runs.
     pub spill: SpillFolder,
+}
+
+impl CollectedRun {
+    /// The rows of the output of a node, which is the one of this number.
+    fn rows_of(&self, node: &str, number: usize) -> Result<Rows> {
+        let state = self.restored.outputs.iter().find(|output| output.output == node);
+        let position = state.and_then(|state| state.position.as_deref());
+        match (position, self.rows.get(number)) {
+            (Some(position), Some(rows)) => Rows::after(rows, position),
+            _ => Err(Error::internal(format!("the earlier run has collected no rows of {node}"))),
+        }
+    }
+}
+
+/// The outputs of a job, bound.
+struct Outputs {
+    sinks: Vec<WiredSink>,
+    tallies: Vec<(String, RuleTally)>,
+    collected: Vec<Rows>,
+    claims: Option<Arc<Claims>>,
+}
+
+/// Messages that wait on the topic of a stream.
+pub struct WaitingMessages {
+    /// The stream.
+    pub stream: String,
+    /// Whether they follow what an archive holds, and not the topic's beginning.
+    pub after_archive: bool,
+    /// How many there are; about [`WAITING_MAX`] where there are so many or more.
+    pub messages: u64,
 }
 
 /// The readers of each stream, in the order of the source nodes.
@@ -136,15 +192,23 @@ impl Project {
         if !wrong.is_empty() {
             return Err(Failure::Diagnostics(wrong));
         }
-        if options.begin == Begin::Refuse {
+        let going_on = match options.begin {
+            Begin::Collect => None,
+            begin => Some(GoingOn::open(self, options.job.as_deref(), begin == Begin::Fresh)?),
+        };
+        if let Some(GoingOn { last: None, .. }) = &going_on
+            && options.begin == Begin::GoOn
+        {
             refuse_used(self, &checked.outputs)?;
         }
-        let input = |stream| self.input(stream, options).map_err(|error| self.at_inputs(stream, error));
+        let snapshot = |stream: &Stream| going_on.as_ref()?.snapshot(&stream.name);
+        let input =
+            |stream| self.input(stream, options, snapshot(stream)).map_err(|error| self.at_inputs(stream, error));
         let mut inputs = checked.streams.iter().map(input).collect::<Result<Vec<_>, _>>()?;
         if let Some(from) = options.from {
             look_back(checked, &mut inputs, from);
         }
-        let wired = self.wire(checked, inputs, options)?;
+        let wired = self.wire(checked, inputs, options, going_on)?;
         if checked.outputs.iter().any(|spec| !matches!(spec.output, Output::Query(_))) {
             self.lock.write(&checked.models, &checked.states())?;
         }
@@ -164,46 +228,59 @@ impl Project {
         )
     }
 
-    /// Wires planned outputs to inputs.
+    /// Wires planned outputs to inputs. Everything that can be refused is, before anything is written.
     pub(crate) fn wire(
         &self,
         checked: &CheckedPlan,
         inputs: Vec<StreamInput>,
         options: &JobOptions,
+        mut going_on: Option<GoingOn>,
     ) -> Result<Wired, Failure> {
-        let waiting = inputs.iter().map(waiting).sum::<Result<u64>>()?;
-        let (seam_options, spill) = self.seam_options(options);
-        let seam = Seam::open(inputs, &seam_options, None)?;
-        let start = seam.start().max(options.from.unwrap_or(EventTime::MIN));
-        let graph = checked.lower(&Start { after: start, revision: self.revision(), row_text })?;
-        let (mut sinks, mut tallies, mut collected) = (Vec::new(), Vec::new(), Vec::new());
-        let collects = options.begin == Begin::Collect;
-        let claims = if collects { None } else { Some(Arc::new(claim_tables(self, &checked.outputs)?)) };
-        for node in &graph.nodes {
-            let NodeKind::Sink(output) = &node.kind else { continue };
-            let spec = checked.outputs.iter().find(|spec| spec.output == *output).ok_or_else(|| {
-                Failure::Error(Error::internal(format!("sink {} writes no output of the job", node.name)))
-            })?;
-            let rows = Rows::default();
-            let begin = (options.begin, seam.is_bounded(), start);
-            let mut sink = wire(self, spec, claims.as_ref(), begin, &rows)?;
-            collected.push(rows);
-            sink.after = sink.after.max(options.from.unwrap_or(EventTime::MIN));
-            sink.node = node.name.clone();
-            if let (Some(decision), Output::Table(_)) = (&spec.from_decision, output)
-                && options.begin != Begin::Collect
-            {
-                let tally = RuleTally::new(&spec.rules);
-                let (writer, of_writer) = (sink.writer, tally.clone());
-                sink.writer = Box::new(move |worker| {
-                    Ok(Box::new(TallySink { inner: writer(worker)?, tally: of_writer.clone() }) as Box<dyn Sink>)
-                });
-                tallies.push((decision.clone(), tally));
-            }
-            sinks.push(sink);
+        let last = going_on.as_ref().and_then(|going_on| going_on.last.clone());
+        let unread = inputs.iter().filter(|_| last.is_none());
+        let waiting = unread.filter_map(|input| waiting(input).transpose()).collect::<Result<_>>()?;
+        let from = last.as_ref().map_or(options.from, |last| last.facts.from);
+        let lowered = |start: EventTime| checked.lower(&Start { after: start, revision: self.revision(), row_text });
+        if let (Some(going_on), Some(last)) = (&going_on, &last) {
+            going_on.check(&fingerprint::plan(checked, &lowered(last.facts.start)?), options.from)?;
         }
-        if let Some(claims) = &claims {
-            begin_tables(claims, &checked.outputs, options.begin)?;
+        let (seam_options, spill) = self.seam_options(options, from);
+        let new_ends = last.as_ref().is_some_and(|last| last.last);
+        let seam_options = Options { new_ends, ..seam_options };
+        let histories: Vec<(String, String)> = inputs.iter().filter_map(snapshot_of).collect();
+        let earlier = options.earlier.as_ref().map(|earlier| &earlier.restored);
+        let positions = last.as_ref().map(|last| &last.coordinator);
+        let seam = Seam::open(inputs, &seam_options, positions.or(earlier.map(|earlier| &earlier.coordinator)))?;
+        let begins = || seam.start().max(from.unwrap_or(EventTime::MIN));
+        let start = last.as_ref().map_or_else(begins, |last| last.facts.start);
+        let graph = lowered(start)?;
+        let facts = JobFacts {
+            job: options.job.clone().unwrap_or_else(|| self.name().to_owned()),
+            fingerprint: fingerprint::plan(checked, &graph),
+            revision: self.revision(),
+            start,
+            from,
+            bounded: seam.is_bounded(),
+            histories,
+            generation: last.as_ref().map_or(0, |last| last.facts.generation),
+        };
+        let outputs = self.outputs(checked, &graph, (options, seam.is_bounded(), start), going_on.as_ref())?;
+        if going_on.is_some() {
+            self.hold_histories(checked, &facts)?;
+        }
+        let begun = going_on.as_mut().map(|going_on| going_on.begin(facts, seam.state().clone())).transpose()?;
+        let Outputs { mut sinks, tallies, collected, claims } = outputs;
+        for sink in &mut sinks {
+            sink.after = sink.after.max(from.unwrap_or(EventTime::MIN));
+            // What a checkpoint holds is durable, and what it had prepared is committed before anything new is.
+            let output = last.iter().flat_map(|last| &last.outputs).find(|output| output.output == sink.node);
+            if let Some(OutputState { pending, .. }) = output.filter(|output| !output.pending.is_empty()) {
+                sink.committer.commit(pending.clone())?;
+            }
+            if let (Output::Table(table), Some(claims), Some(_)) = (&sink.output, &claims, &last) {
+                let pending = output.map(|output| output.pending.as_slice()).unwrap_or_default();
+                claims.get(table).map(|claim| claim.collect_orphans(pending)).transpose()?;
+            }
         }
         let stats = seam.stats();
         Ok(Wired {
@@ -217,9 +294,67 @@ impl Project {
             collected,
             tallies,
             waiting,
+            checkpoints: going_on.map(|going_on| Box::new(going_on.checkpoints) as Box<dyn CheckpointStore>),
+            restored: begun.flatten().or_else(|| earlier.map(|earlier| RestoredJob::clone(earlier))),
+            restored_of: last.map(|last| last.written_at),
             spill,
             clock: self.clock.clone(),
         })
+    }
+
+    /// Keeps the snapshots that a job reads from expiring: a later run goes on in the same.
+    fn hold_histories(&self, checked: &CheckedPlan, facts: &JobFacts) -> Result<()> {
+        for stream in &checked.streams {
+            let snapshot = facts.histories.iter().find(|(name, _)| *name == stream.name);
+            if let (Some(History::Table(table)), Some((_, snapshot))) = (&stream.history, snapshot)
+                && let Ok(snapshot) = snapshot.parse()
+            {
+                self.warehouse()?.hold(table, &format!("riverrun-{}-{}", self.name(), facts.job), snapshot)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Binds every sink node of a job's graph, and brings its tables to where they begin or go on.
+    fn outputs(
+        &self,
+        checked: &CheckedPlan,
+        graph: &JobGraph,
+        (options, is_bounded, start): (&JobOptions, bool, EventTime),
+        going_on: Option<&GoingOn>,
+    ) -> Result<Outputs, Failure> {
+        let begin = (options.begin, is_bounded, start);
+        let (mut sinks, mut tallies, mut collected) = (Vec::new(), Vec::new(), Vec::new());
+        let collects = begin.0 == Begin::Collect;
+        let claims = if collects { None } else { Some(Arc::new(claim_tables(self, &checked.outputs)?)) };
+        for node in &graph.nodes {
+            let NodeKind::Sink(output) = &node.kind else { continue };
+            let spec = checked.outputs.iter().find(|spec| spec.output == *output).ok_or_else(|| {
+                Failure::Error(Error::internal(format!("sink {} writes no output of the job", node.name)))
+            })?;
+            let rows = options.earlier.as_ref().map(|earlier| earlier.rows_of(&node.name, collected.len()));
+            let rows = rows.transpose()?.unwrap_or_default();
+            let before = going_on.and_then(|going_on| going_on.output(&node.name));
+            let mut sink = wire(self, spec, claims.as_ref(), begin, (&rows, before))?;
+            collected.push(rows);
+            sink.node = node.name.clone();
+            if let (Some(claims), Some(before)) = (&claims, before) {
+                go_on_with_table(claims, spec, before)?;
+            }
+            if let (Some(decision), Output::Table(_), false) = (&spec.from_decision, output, collects) {
+                let tally = RuleTally::new(&spec.rules);
+                let (writer, of_writer) = (sink.writer, tally.clone());
+                sink.writer = Box::new(move |worker| {
+                    Ok(Box::new(TallySink { inner: writer(worker)?, tally: of_writer.clone() }) as Box<dyn Sink>)
+                });
+                tallies.push((decision.clone(), tally));
+            }
+            sinks.push(sink);
+        }
+        if let (Some(claims), Some(GoingOn { last: None, .. })) = (&claims, going_on) {
+            begin_tables(claims, &checked.outputs, begin.0)?;
+        }
+        Ok(Outputs { sinks, tallies, collected, claims })
     }
 
     /// Shows what is wrong with the inputs of a stream where its text names them.
@@ -245,14 +380,14 @@ impl Project {
     }
 
     /// The history and the topic of a stream. A job that continues live gets an empty topic where none exists yet.
-    fn input(&self, stream: &Stream, options: &JobOptions) -> Result<StreamInput> {
+    fn input(&self, stream: &Stream, options: &JobOptions, snapshot: Option<i64>) -> Result<StreamInput> {
         if let Some(topic) = &stream.live
             && !options.until_caught_up
             && options.begin != Begin::Collect
         {
             self.topics()?.topic_or_create(topic, 1)?;
         }
-        let (mut input, state) = self.input_there(stream)?;
+        let (mut input, state) = self.input_there(stream, snapshot)?;
         if input.history.is_none() && input.live.is_none() {
             return Err(self.nothing_there(stream));
         }
@@ -264,10 +399,10 @@ impl Project {
 
     /// The history and the topic of a stream, as far as they are there. The text is the state of a history whose rows
     /// may have an arrival of their own; their clocks are not looked for, since that reads them all and writes a file.
-    pub(crate) fn input_there(&self, stream: &Stream) -> Result<(StreamInput, Option<String>)> {
+    pub(crate) fn input_there(&self, stream: &Stream, snapshot: Option<i64>) -> Result<(StreamInput, Option<String>)> {
         let live = stream.live.as_ref().map_or(Ok(None), |topic| self.live(stream, topic))?;
         let (history, history_frontier, state) = match &stream.history {
-            Some(History::Table(table)) => match self.table(stream, table)? {
+            Some(History::Table(table)) => match self.table(stream, table, snapshot)? {
                 // Beside a topic, and in an archive, the broker's arrivals stand.
                 (Some(files), None) if stream.live.is_none() => {
                     let state = TABLE_STATE.map(|property| files.property(property).unwrap_or_default()).concat();
@@ -288,7 +423,8 @@ impl Project {
     fn with_clocks(&self, files: Arc<dyn TimedFiles>, stream: &Stream, state: &str) -> Result<Arc<dyn TimedFiles>> {
         let (warehouse, spec) = (self.warehouse_path(), stream_spec(stream));
         let spill = SpillFolder::new(&warehouse);
-        with_clocks(files, (stream, &spec), state, (&warehouse, spill.path()))
+        let tell = |rows: u64| self.reads_arrivals.get().into_iter().for_each(|tell| tell(&stream.name, rows));
+        with_clocks(files, (stream, &spec), state, (&warehouse, spill.path()), &tell)
     }
 
     /// Why a stream cannot be read of which there is nothing.
@@ -306,12 +442,12 @@ impl Project {
     }
 
     /// How a job opens its streams.
-    pub(crate) fn seam_options(&self, options: &JobOptions) -> (Options, SpillFolder) {
+    pub(crate) fn seam_options(&self, options: &JobOptions, from: Option<EventTime>) -> (Options, SpillFolder) {
         let spill = SpillFolder::new(&self.warehouse_path());
         let options = Options {
             until_caught_up: options.until_caught_up,
             new_ends: false,
-            from: options.from,
+            from,
             memory_bytes: HISTORY_BYTES_MAX,
             spill_dir: spill.0.clone(),
             lead: Lead::default(),
@@ -329,17 +465,21 @@ impl Project {
         Ok(Some(seam::Live { topic, decode }))
     }
 
-    /// The current snapshot of a stream's history, with its frontier where it is an archive.
+    /// A snapshot of a stream's history, the current one where none is named, with its frontier where it is an archive. One
+    /// that has expired is read as it is now: a job that had read it to its end does not need it, and any other is refused,
+    /// since its files are others.
     pub(crate) fn table(
         &self,
         stream: &Stream,
         table: &str,
+        snapshot: Option<i64>,
     ) -> Result<(Option<Arc<dyn TimedFiles>>, Option<Frontier>)> {
         let warehouse = match self.warehouse_if_there()? {
             Some(warehouse) if warehouse.exists(table)? => warehouse,
             _ => return Ok((None, None)),
         };
-        let files = warehouse.read(table)?;
+        let at = snapshot.and_then(|snapshot| warehouse.read_at(table, snapshot).ok());
+        let files = at.map_or_else(|| warehouse.read(table), Ok)?;
         match files.property(FRONTIER_PROPERTY) {
             Some(text) => {
                 let frontier = Frontier::parse(&text).map_err(|error| error.context(format!("table {table}")))?;
@@ -360,6 +500,11 @@ impl Project {
     }
 }
 
+/// The snapshot that is read as a stream's history.
+fn snapshot_of(input: &StreamInput) -> Option<(String, String)> {
+    Some((input.spec.name.clone(), input.history.as_ref()?.property(SNAPSHOT)?))
+}
+
 /// Leaves out the files of each history that no output after an instant looks back to.
 fn look_back(checked: &CheckedPlan, inputs: &mut [StreamInput], from: EventTime) {
     for (name, reach) in checked.look_back() {
@@ -371,12 +516,12 @@ fn look_back(checked: &CheckedPlan, inputs: &mut [StreamInput], from: EventTime)
     }
 }
 
-/// The most messages after an archive's frontier that are counted before a job starts.
-const WAITING_MAX: u64 = 1_000_000;
+/// The most messages of a topic that are counted before a job starts.
+pub const WAITING_MAX: u64 = 1_000_000;
 
-/// How many messages of a stream's topic follow its archive's frontier, counted up to [`WAITING_MAX`].
-fn waiting(input: &StreamInput) -> Result<u64> {
-    let Some(live) = &input.live else { return Ok(0) };
+/// How many messages of a stream's topic follow its archive's frontier, or its beginning where there is no archive.
+fn waiting(input: &StreamInput) -> Result<Option<WaitingMessages>> {
+    let Some(live) = &input.live else { return Ok(None) };
     let mut count = 0;
     for partition in 0..live.topic.partitions() {
         let frontier = input.history_frontier.as_ref().and_then(|frontier| frontier.partitions.get(partition as usize));
@@ -389,7 +534,8 @@ fn waiting(input: &StreamInput) -> Result<u64> {
             }
         }
     }
-    Ok(count)
+    let after_archive = input.history_frontier.is_some();
+    Ok(Some(WaitingMessages { stream: input.spec.name.clone(), after_archive, messages: count }))
 }
 
 /// The decoder of a stream's messages.

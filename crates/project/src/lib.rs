@@ -5,8 +5,9 @@
 
 mod config;
 mod failure;
-mod fingerprint;
 mod load;
+
+mod fingerprint;
 
 mod lock;
 
@@ -19,6 +20,7 @@ mod declared_columns;
 mod files_since;
 mod tally;
 
+mod going_on;
 mod output;
 mod output_check;
 
@@ -47,7 +49,7 @@ pub use collected_rows::Rows;
 pub use config::{CommitEvery, Config, Environment, is_letter_of_name};
 pub use connector_local::Format;
 pub use failure::Failure;
-pub use job::{JobOptions, Readers, SpillFolder, Wired};
+pub use job::{CollectedRun, JobOptions, Readers, SpillFolder, WAITING_MAX, WaitingMessages, Wired};
 pub use load::Folder;
 pub use open::Project;
 pub use output::{Begin, NewTables, WiredSink};

@@ -13,6 +13,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+/// The folder of a warehouse for checkpoints.
+const CHECKPOINTS: &str = "_riverrun/checkpoints";
+/// The folder of the checkpoints of a job of all outputs.
+const WHOLE_PROJECT: &str = "project";
+
 /// A project: its statements, and where its names live in one environment.
 pub struct Project {
     pub(crate) folder: Folder,
@@ -22,7 +27,11 @@ pub struct Project {
     pub(crate) clock: Arc<dyn Clock>,
     warehouse: OnceLock<Warehouse>,
     topics: OnceLock<Topics>,
+    pub(crate) reads_arrivals: OnceLock<ReadsArrivals>,
 }
+
+/// Is told the name of a stream and how many rows of its history were read for their arrivals.
+type ReadsArrivals = Box<dyn Fn(&str, u64) + Send + Sync>;
 
 impl Project {
     /// Reads a project and parses its pipelines. Makes no file. The clock stamps messages that are published.
@@ -39,7 +48,13 @@ impl Project {
             clock,
             warehouse: OnceLock::new(),
             topics: OnceLock::new(),
+            reads_arrivals: OnceLock::new(),
         })
+    }
+
+    /// Tells from now on how far a history is read for the arrivals of its rows, before a job begins.
+    pub fn tell_arrivals(&self, tell: impl Fn(&str, u64) + Send + Sync + 'static) {
+        let _ = self.reads_arrivals.set(Box::new(tell));
     }
 
     /// Takes the project for one of its jobs. Where there are several, each keeps the bad and late rows of the streams
@@ -108,6 +123,20 @@ impl Project {
     /// The folder of the tables.
     pub fn warehouse_path(&self) -> PathBuf {
         within(&self.folder.root, &self.environment.history.warehouse)
+    }
+
+    /// The folder of the checkpoints of a job; of the whole project without a name.
+    pub fn checkpoints_path(&self, job: Option<&str>) -> PathBuf {
+        let all = match &self.environment.checkpoints {
+            Some(folder) => within(&self.folder.root, folder),
+            None => self.warehouse_path().join(CHECKPOINTS),
+        };
+        all.join(job.map_or_else(|| WHOLE_PROJECT.to_owned(), |job| format!("job-{job}")))
+    }
+
+    /// How many checkpoints of a job are kept.
+    pub(crate) fn checkpoints_kept(&self) -> usize {
+        self.folder.config.project.checkpoints_kept.0
     }
 
     /// The folder of the topics.

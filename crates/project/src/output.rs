@@ -4,19 +4,20 @@ use crate::collected_rows::Rows;
 use crate::open::Project;
 use connector_iceberg::{TableClaim, TableOptions};
 use connector_local::{Claim, TopicCommitter, TopicPosition, TopicSink};
-use dataflow::{Committable, Committer, Error, EventTime, Output, Result, Sink};
+use dataflow::{Committable, Committer, Error, EventTime, Output, OutputState, Result, Sink};
 use sql::OutputSpec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What happens when an output holds rows of the job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where a job begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Begin {
-    /// The job is refused.
-    Refuse,
-    /// New tables take the places of those that are there, and topics are written under a new epoch.
+    /// At its last checkpoint; where there is none, at the beginning, and then no output may hold rows of it.
+    #[default]
+    GoOn,
+    /// At the beginning: new tables take the places of those that are there, and topics are written under a new epoch.
     Fresh,
-    /// Nothing outside is touched: rows of every output are collected in memory.
+    /// At the beginning, and nothing outside is touched: rows of every output are collected in memory.
     Collect,
 }
 
@@ -36,6 +37,10 @@ pub struct WiredSink {
     pub after: EventTime,
     /// The producer epoch of a topic.
     pub epoch: Option<u64>,
+    /// How many rows a topic has from after the checkpoint that the job goes on from.
+    pub replay: u64,
+    /// Whether the topic holds messages of earlier runs, under lower epochs.
+    pub has_earlier: bool,
 }
 
 /// The producer that writes an output's topic; stable, so that a later run fences an earlier one.
@@ -121,6 +126,12 @@ pub fn claim_tables(project: &Project, outputs: &[OutputSpec]) -> Result<Claims>
     Ok(claims)
 }
 
+/// Goes on with a claimed table where a checkpoint left it.
+pub fn go_on_with_table(claims: &Claims, spec: &OutputSpec, before: &OutputState) -> Result<()> {
+    let Output::Table(table) = &spec.output else { return Ok(()) };
+    claims.get(table).map_or(Ok(()), |claim| claim.go_on(&spec.schema, before))
+}
+
 /// Brings claimed tables to where a job begins: they exist and are empty. This is checked once more, because another
 /// run may have committed since the job was allowed to start, and none can from now on.
 pub fn begin_tables(claims: &Claims, outputs: &[OutputSpec], begin: Begin) -> Result<()> {
@@ -132,6 +143,8 @@ pub fn begin_tables(claims: &Claims, outputs: &[OutputSpec], begin: Begin) -> Re
         let Some(claim) = claims.get(table) else { continue };
         if begin == Begin::Fresh {
             claim.replace(&spec.schema, &TableOptions::default())?;
+            // A run that is killed on its way goes on from its checkpoints, and these name the new table.
+            claim.keep_staged();
         } else {
             claim.create(&spec.schema, &TableOptions::default())?;
             refuse_rows(table, claim.rows()?)?;
@@ -156,20 +169,20 @@ pub fn wire(
     spec: &OutputSpec,
     claims: Option<&Arc<Claims>>,
     (begin, is_bounded, start): (Begin, bool, EventTime),
-    rows: &Rows,
+    (rows, before): (&Rows, Option<&OutputState>),
 ) -> Result<WiredSink> {
     let Some(claims) = claims else { return Ok(collect(spec, rows)) };
     match &spec.output {
         Output::Table(table) => {
             let sink = table_sink(table, spec, claims)?;
-            if begin != Begin::Fresh || is_bounded {
+            if is_bounded {
                 return Ok(sink);
             }
-            // Without an end of its own, the job has put out something new with its first commit.
+            // Without an end of its own, a job that starts over has put out something new with its first commit.
             let committer = FirstCommit { inner: sink.committer, new: NewTables(claims.clone()) };
             Ok(WiredSink { committer: Box::new(committer), ..sink })
         }
-        Output::Topic(topic) => topic_sink(project, topic, spec, begin, start),
+        Output::Topic(topic) => topic_sink(project, topic, spec, (begin, start), before),
         Output::Query(_) => Ok(collect(spec, rows)),
     }
 }
@@ -184,6 +197,8 @@ fn collect(spec: &OutputSpec, rows: &Rows) -> WiredSink {
         committer: Box::new(rows.clone()),
         after: EventTime::MIN,
         epoch: None,
+        replay: 0,
+        has_earlier: false,
     }
 }
 
@@ -198,6 +213,8 @@ fn table_sink(table: &str, spec: &OutputSpec, claims: &Claims) -> Result<WiredSi
         writer: Box::new(move |worker| Ok(Box::new(claim.writer(worker)?))),
         after: EventTime::MIN,
         epoch: None,
+        replay: 0,
+        has_earlier: false,
     })
 }
 
@@ -214,14 +231,32 @@ impl Committer for FirstCommit {
     }
 }
 
-fn topic_sink(project: &Project, topic: &str, spec: &OutputSpec, begin: Begin, start: EventTime) -> Result<WiredSink> {
-    let topics = project.topics()?;
-    topics.topic_or_create(topic, 1)?;
-    let claim = Arc::new(topics.claim(topic, &producer_name(project, &spec.name))?);
-    if begin != Begin::Fresh {
-        // Another run may have written since this one was allowed to start, and none can from now on.
-        refuse_messages(project, topic, &spec.name)?;
-    }
+fn topic_sink(
+    project: &Project,
+    topic: &str,
+    spec: &OutputSpec,
+    (begin, start): (Begin, EventTime),
+    before: Option<&OutputState>,
+) -> Result<WiredSink> {
+    let (topics, producer) = (project.topics()?, producer_name(project, &spec.name));
+    let position = before.and_then(|before| before.position.as_deref()).map(TopicPosition::parse).transpose()?;
+    let has_earlier = position.is_none() && last_epoch(project, topic, &spec.name)?.is_some();
+    let claim = match &position {
+        Some(position) => topics.resume(topic, &producer, position.epoch)?,
+        None => {
+            topics.topic_or_create(topic, 1)?;
+            let claim = topics.claim(topic, &producer)?;
+            if begin != Begin::Fresh {
+                // Another run may have written since this one was allowed to start, and none can from now on.
+                refuse_messages(project, topic, &spec.name)?;
+            }
+            claim
+        }
+    };
+    let producer = claim.producer()?;
+    let position = position.unwrap_or_else(|| TopicPosition::start(&producer));
+    let replay = position.replay(&producer)?;
+    let claim = Arc::new(claim);
     let (epoch, of_writer) = (claim.epoch(), claim.clone());
     let (encode, key) = (crate::dead_letter::encoder(&spec.schema)?, spec.schema.index_of("subject").ok());
     Ok(WiredSink {
@@ -229,13 +264,13 @@ fn topic_sink(project: &Project, topic: &str, spec: &OutputSpec, begin: Begin, s
         node: String::new(),
         output: spec.output.clone(),
         writer: Box::new(move |_| {
-            let producer = of_writer.producer()?;
-            let position = TopicPosition::start(&producer);
-            Ok(Box::new(TopicSink::new(producer, encode.clone(), key, position)?))
+            Ok(Box::new(TopicSink::new(of_writer.producer()?, encode.clone(), key, position.clone())?))
         }),
+        replay,
         committer: Box::new(ClaimedTopic { committer: TopicCommitter, _claim: claim }),
         after: start,
         epoch: Some(epoch),
+        has_earlier,
     })
 }
 

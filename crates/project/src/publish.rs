@@ -88,12 +88,13 @@ impl Project {
             refuse_bad(&input, is_stopped)?;
         }
         let topics = self.topics()?.clone();
+        let is_new = topics.topic(topic)?.is_none();
         topics.topic_or_create(topic, options.partitions)?;
         let (producer, place) = match &options.producer {
             Some(name) => {
                 let claim = topics.go_on(topic, &format!("{PRODUCERS}{name}"))?;
                 let mut producer = claim.producer()?;
-                let place = PublishPlace::open(claim, name, &input.name(), &mut producer)?;
+                let place = PublishPlace::open(claim, (name, options.input.follow), &input.name(), &mut producer)?;
                 (producer, Some(place))
             }
             None => (topics.producer(topic, "", 0)?, None),
@@ -103,8 +104,9 @@ impl Project {
             Publisher { stream: &stream, producer, place, rows: 0, bad: 0, first_bad: None, summary, tell };
         let reading = Reading::start(input)?;
         publisher.summary.is_whole = publisher.all(reading, &stop, is_stopped)?;
-        let (mut summary, told) = (publisher.told(), self.warn_of_old(&publisher.summary, &stream));
-        summary.warnings.extend(told);
+        let mut summary = publisher.told();
+        // Whoever goes on with a topic was told when it was made.
+        summary.warnings.extend(self.warn_of_old(&summary, &stream).filter(|_| is_new));
         Ok(summary)
     }
 
@@ -128,6 +130,11 @@ impl Project {
             )
         })
     }
+}
+
+/// A number of things and what they are: `1 row is`, `2 rows are`.
+fn counted(number: usize, one: &str, more: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { more })
 }
 
 /// Reads a whole input, and refuses it when a row of it is bad.
@@ -284,17 +291,17 @@ impl Publisher<'_> {
         let PublishSummary { messages, topic, .. } = &self.summary;
         let there = match &self.place {
             Some(_) if error.kind() == ErrorKind::Data => {
-                format!(
-                    "{messages} good rows before it are on topic {topic}: mend it, and the same command goes on there"
-                )
+                let rows = counted(*messages, "good row before it is", "good rows before it are");
+                format!("{rows} on topic {topic}: mend it, and the same command goes on there")
             }
             // The same command goes on, as the hint of the kind says.
             Some(_) => return error,
             None if *messages == 0 => return error,
             None => format!(
-                "the first {messages} good rows of the input are on topic {topic}, and the rest is not: publish the rest \
-                 alone, since publishing it all again would put these twice; under a name, --producer NAME, the same \
-                 command would go on"
+                "the first {} on topic {topic}, and the rest is not: publish the rest alone, since publishing it all again \
+                 would put {} twice; under a name, --producer NAME, the same command would go on",
+                counted(*messages, "good row of the input is", "good rows of the input are"),
+                if *messages == 1 { "it" } else { "these" }
             ),
         };
         Error::invalid(there).with_source(error)
@@ -308,10 +315,14 @@ impl Publisher<'_> {
         if let Some(first) = &self.first_bad {
             let count = self.bad;
             summary.warnings.push(match self.stream.bad_rows {
+                BadRowPolicy::DeadLetter if count == 1 => format!(
+                    "1 bad row is on the topic as it stands: jobs that read it write it where dead letters go: {first}"
+                ),
                 BadRowPolicy::DeadLetter => format!(
                     "{count} bad rows are on the topic as they stand: jobs that read it write them where dead letters go; \
                      the first: {first}"
                 ),
+                BadRowPolicy::Fail | BadRowPolicy::Skip if count == 1 => format!("1 row is left out as bad: {first}"),
                 BadRowPolicy::Fail | BadRowPolicy::Skip => {
                     format!("{count} rows are left out as bad; the first: {first}")
                 }

@@ -24,6 +24,8 @@ pub struct InputPart {
 pub struct PublishPlace {
     claim: Claim,
     producer: String,
+    // Whether the input is a file that grows, another one of which may have taken its name.
+    is_followed: bool,
     input: PublishedInput,
     // What is on the topic as a whole by the file.
     recorded: InputMark,
@@ -36,7 +38,12 @@ pub struct PublishPlace {
 
 impl PublishPlace {
     /// The place at which a producer stands in an input of this name.
-    pub fn open(claim: Claim, producer: &str, name: &str, log: &mut Producer) -> Result<PublishPlace> {
+    pub fn open(
+        claim: Claim,
+        (producer, is_followed): (&str, bool),
+        name: &str,
+        log: &mut Producer,
+    ) -> Result<PublishPlace> {
         let mut last = None;
         for partition in 0..log.topic().partitions() {
             last = last.max(log.last_sequence(partition)?);
@@ -50,8 +57,9 @@ impl PublishPlace {
             }
             None if there > 0 => {
                 return Err(Error::corrupt(format!(
-                    "producer \"{producer}\" has put {there} rows on the topic, and the file that says which is gone from \
-                     its folder: take another name"
+                    "producer \"{producer}\" has put {} on the topic, and the file that says which is gone from \
+                     its folder: take another name",
+                    counted_rows(there)
                 )));
             }
             None => {
@@ -60,7 +68,8 @@ impl PublishPlace {
             }
         };
         let (recorded, read) = (input.before, InputMark::default());
-        Ok(PublishPlace { claim, producer: producer.to_owned(), input, recorded, read, known, held: Vec::new() })
+        let producer = producer.to_owned();
+        Ok(PublishPlace { claim, producer, is_followed, input, recorded, read, known, held: Vec::new() })
     }
 
     /// Takes rows of the input; gives those that may be missing on the topic, in parts that are appended one by one.
@@ -71,7 +80,7 @@ impl PublishPlace {
             let known = self.known;
             if known.is_some() && [known, Some(self.input.before)].into_iter().flatten().any(|mark| self.is_other(mark))
             {
-                return Err(self.differs(&format!("differs from it in its first {} rows", self.read.rows)));
+                return Err(self.differs(&format!("differs from it in its first {}", counted_rows(self.read.rows))));
             }
             if self.read.rows > self.input.before.rows {
                 self.held.push(row);
@@ -136,17 +145,29 @@ impl PublishPlace {
     fn at_end(&self) -> Result<()> {
         match self.known {
             Some(known) => {
-                Err(self.differs(&format!("has {} rows, fewer than the {} of it", self.read.rows, known.rows)))
+                Err(self.differs(&format!("has {}, fewer than the {} of it", counted_rows(self.read.rows), known.rows)))
             }
             None => Ok(()),
         }
     }
 
     fn differs(&self, how: &str) -> Error {
+        let next = match self.is_followed {
+            true => {
+                "Where a log was rotated, publish the rest of the old file under this name, without --follow, and follow \
+                 the new one under another name"
+            }
+            false => "Publish the input as it was to go on, and give another input another name",
+        };
         Error::invalid(format!(
             "producer \"{}\" has published {}, and what is given now {how}: it is another input, or has been changed \
-             since; nothing was published. Publish the input as it was to go on, and give another input another name",
+             since; nothing was published. {next}",
             self.producer, self.input.name
         ))
     }
+}
+
+/// A number of rows.
+fn counted_rows(number: u64) -> String {
+    format!("{number} row{}", if number == 1 { "" } else { "s" })
 }

@@ -4,7 +4,7 @@ use crate::Begin;
 use crate::collected_rows::Rows;
 use crate::declared_columns::declared_rows;
 use crate::failure::Failure;
-use crate::job::{JobOptions, Wired, stream_spec};
+use crate::job::{CollectedRun, JobOptions, Wired, stream_spec};
 use crate::open::Project;
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
@@ -32,7 +32,13 @@ pub struct ExpectedOutputs {
 
 impl Project {
     /// Plans a TEST and wires it to the rows that it gives. `statements` are those of pipelines and tests together.
-    pub fn test_job(&self, statements: &Statements, test: &Test) -> Result<TestJob, Failure> {
+    /// The job goes on from an earlier run of the same, if there is one.
+    pub fn test_job(
+        &self,
+        statements: &Statements,
+        test: &Test,
+        earlier: Option<CollectedRun>,
+    ) -> Result<TestJob, Failure> {
         let catalog = TestCatalog { project: self, scores: &test.scores };
         let checked = sql::check(statements, &catalog, &Target::Collect(test.targets()))?;
         let bound = checked.bind_test(test)?;
@@ -51,8 +57,8 @@ impl Project {
             let history = Some(Arc::new(given) as Arc<dyn TimedFiles>);
             inputs.push(StreamInput { spec: stream_spec(stream), history, history_frontier: None, live: None });
         }
-        let options = JobOptions { until_caught_up: true, begin: Begin::Collect, from: None };
-        let wired = self.wire(&checked, inputs, &options)?;
+        let options = JobOptions { until_caught_up: true, begin: Begin::Collect, earlier, ..JobOptions::default() };
+        let wired = self.wire(&checked, inputs, &options, None)?;
         let rows = wired.sinks.iter().zip(&wired.collected).map(|(sink, rows)| {
             let schema = checked.outputs.iter().find(|spec| spec.output == sink.output).map(|spec| spec.schema.clone());
             (sink.name.clone(), (schema.unwrap_or_else(|| Arc::new(arrow::datatypes::Schema::empty())), rows.clone()))

@@ -91,13 +91,14 @@ impl Project {
         if let Some(History::Table(table)) = &stream.history {
             check_table(table, &arrow::datatypes::Schema::empty())?;
         }
-        let (input, _) = self.input_there(stream)?;
+        let (input, _) = self.input_there(stream, None)?;
         match (&input.history, &input.live, &stream.live) {
             (None, None, None) => Err(self.nothing_there(stream)),
             (None, None, Some(_)) => input.spec.check(),
             _ => {
-                let options = JobOptions { until_caught_up: false, begin: Begin::Refuse, from: None };
-                let (options, _spill) = self.seam_options(&options);
+                let options =
+                    JobOptions { until_caught_up: false, begin: Begin::GoOn, from: None, ..JobOptions::default() };
+                let (options, _spill) = self.seam_options(&options, None);
                 Seam::open(vec![input], &options, None).map(drop)
             }
         }

@@ -62,8 +62,8 @@ pub enum Command {
     #[command(after_help = "\
 `run archive` copies LIVE to HISTORY for every ARCHIVE statement, exactly once, until Ctrl-C.
 It commits every 60 s (--commit-every), every 128 MiB, and at the end.
-A job starts from its beginning: it is refused when an output already holds its rows, and --fresh starts it over.
-A --fresh run that fails or is stopped on its way leaves the tables that were there as they are.")]
+A job goes on from its last checkpoint, whether it was stopped or killed; --fresh starts it over.
+A --fresh run that fails or is stopped on its way leaves the tables that were there as they are, and `run` goes on with it.")]
     Run(RunArgs),
     /// Run a SELECT over the project's streams, views and tables, up to now
     Query(QueryArgs),
@@ -197,7 +197,7 @@ pub struct RunArgs {
     /// Write only rows after this time, in UTC: 2013-12-01 or 2013-12-01T00:00:00
     #[arg(long, value_name = "TIME")]
     pub from: Option<String>,
-    /// How often tables are committed: 500ms, 10s, 2m; if left out, `commit_every` of riverrun.toml, or 60s
+    /// How often checkpoints are taken and tables committed: 500ms, 10s, 2m; if left out, `commit_every` of riverrun.toml, or 60s
     #[arg(long, value_name = "DURATION")]
     pub commit_every: Option<CommitEvery>,
     /// How many threads do the work; one per core if left out

@@ -3,7 +3,7 @@
 use crate::clock::Stopwatch;
 use crate::outcome::Outcome;
 use crate::print;
-use dataflow::Scorer;
+use dataflow::{Result, Scorer};
 use model::{Model, Output};
 use std::path::Path;
 use std::process::ExitCode;
@@ -25,7 +25,7 @@ pub fn check(file: &Path, json: bool) -> Outcome {
     if json {
         print::line(&format!("{:#}", as_json(&loaded, nanoseconds)))?;
     } else {
-        print::data(&text(&loaded, &name, file, nanoseconds))?;
+        print::data(&text(&loaded, &name, file, nanoseconds)?)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -53,14 +53,19 @@ fn as_json(model: &Model, nanoseconds: u128) -> serde_json::Value {
     })
 }
 
-fn text(model: &Model, name: &str, file: &Path, nanoseconds: u128) -> String {
+fn text(model: &Model, name: &str, file: &Path, nanoseconds: u128) -> Result<String> {
     let names = input_names(model);
-    // A score is what most pipelines ask for: the last class is the positive one of two.
+    // The file's sample rows say which output a pipeline asks for. Without them it is a score, since that is what most
+    // ask for: the last class is the positive one of two.
     let scores = model.outputs().iter().rev().find(|output| **output != Output::Label);
-    let output = scores.or(model.outputs().first()).map_or(String::new(), |output| format!("\n  OUTPUT {output}"));
+    let output = model
+        .sampled_output()?
+        .or(scores)
+        .or(model.outputs().first())
+        .map_or(String::new(), |output| format!("\n  OUTPUT {output}"));
     let inputs = names.iter().enumerate().map(|(at, name)| format!("  {name}: {}\n", model.describe_input(at)));
     let outputs = model.outputs().iter().map(|output| format!("  {output}\n"));
-    format!(
+    Ok(format!(
         "version    {}\noperators  {}\na row      {nanoseconds} ns in batches of {ROWS}, on this machine\n\
          inputs\n{}outputs\n{}\nCREATE MODEL {name} FROM '{}'\n  INPUTS ({}){output};\n",
         model.version(),
@@ -69,5 +74,5 @@ fn text(model: &Model, name: &str, file: &Path, nanoseconds: u128) -> String {
         outputs.collect::<String>(),
         file.display(),
         names.join(", ")
-    )
+    ))
 }

@@ -7,10 +7,11 @@ use crate::show;
 use dataflow::{Clock, EventTime, ProcessingTime};
 use engine::{Backlog, Status};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use project::Project;
 use seam::StreamStats;
 use std::fmt::Write;
 use std::io::IsTerminal;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How often a line is printed when stderr is no terminal.
@@ -41,6 +42,21 @@ impl Spinner {
     /// Says how far it is.
     pub fn show(&self, message: String) {
         self.0.set_message(message);
+    }
+
+    /// Says how far a history is read for the arrivals of its rows.
+    pub fn show_arrivals(&self, project: &Project) {
+        let (bar, watch, terminal) = (self.0.clone(), Stopwatch::start(), std::io::stderr().is_terminal());
+        let due = Mutex::new(PLAIN_EVERY);
+        project.tell_arrivals(move |stream, rows| {
+            let message = format!("arrivals of {stream}: {} rows", show::count(rows as i64));
+            let mut due = due.lock().unwrap_or_else(PoisonError::into_inner);
+            if !terminal && watch.elapsed() >= *due {
+                *due = watch.elapsed() + PLAIN_EVERY;
+                print::note(format_args!("{message}"));
+            }
+            bar.set_message(message);
+        });
     }
 }
 

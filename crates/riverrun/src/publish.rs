@@ -47,7 +47,8 @@ fn summary(args: &PublishArgs, published: &PublishSummary, took: Duration, is_ea
     let topic = &published.topic;
     let known = match (&args.producer, published.known) {
         (Some(name), known @ 1..) => {
-            format!("; {} rows were there already, of producer {name}", show::count(known as i64))
+            let were = if known == 1 { "was" } else { "were" };
+            format!("; {} {were} there already, of producer {name}", show::counted(known as i64, "row"))
         }
         _ => String::new(),
     };

@@ -30,7 +30,8 @@ pub fn query(project: &Project, args: &QueryArgs) -> Outcome {
     let to = args.to.as_deref().map(instant).transpose()?.unwrap_or(EventTime::MAX);
     let target = Target::Query(args.sql.clone());
     // Until the end: rows are printed above it.
-    let _moving = Spinner::start("query");
+    let moving = Spinner::start("query");
+    moving.show_arrivals(project);
     let checked = project.check(&target)?;
     let planned = checked.query.clone().ok_or_else(|| Error::internal("a query has no plan"))?;
     let planned = match args.limit {
@@ -42,7 +43,7 @@ pub fn query(project: &Project, args: &QueryArgs) -> Outcome {
     let answered = match checked.outputs.is_empty() {
         true => of_tables(&asking)?,
         false => {
-            let options = JobOptions { until_caught_up: true, begin: Begin::Refuse, from };
+            let options = JobOptions { until_caught_up: true, begin: Begin::Collect, from, ..JobOptions::default() };
             let wired = project.job_of(&checked, &options)?;
             of_streams(&asking, wired, to)?
         }

@@ -61,13 +61,13 @@ fn advice(error: &Error, has_begun: bool) -> Option<&'static str> {
     match error.kind() {
         ErrorKind::Invalid | ErrorKind::Data => None,
         ErrorKind::Unavailable if has_begun => Some(
-            "what was committed is whole; when what is named above works again, run the job with --fresh, which starts it \
-             over",
+            "what was committed is whole; when what is named above works again, run the command again: it goes on where it \
+             was",
         ),
         ErrorKind::Unavailable => Some("nothing was lost; run the command again when what is named above works again"),
         ErrorKind::Corrupt if has_begun => Some(
-            "what was committed is whole; put the file named above back from a copy, or take what reads it out of the \
-             project, and run the job with --fresh, which starts it over",
+            "what was committed is whole; put the file named above back from a copy, and run the command again: it goes on \
+             where it was. Without the file, take what reads it out of the project, and start over with --fresh",
         ),
         ErrorKind::Corrupt => Some(
             "nothing was changed; put the file named above back from a copy, or take what reads it out of the project",

@@ -9,7 +9,7 @@ use crate::summary::{Peak, Summary, Written};
 use crate::{print, show};
 use dataflow::{Error, EventTime, Output, Result};
 use engine::{Control, Job, Pool, SinkBinding};
-use project::{Begin, Failure, JobOptions, Project, Wired, WiredSink};
+use project::{Begin, Failure, JobOptions, Project, WAITING_MAX, WaitingMessages, Wired, WiredSink};
 use sql::Target;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -19,12 +19,15 @@ use std::time::Duration;
 pub fn run(project: &Project, args: &RunArgs) -> Outcome {
     let target = project.job_target(args.job.as_deref())?;
     let options = JobOptions {
+        job: args.job.clone(),
         until_caught_up: args.until_caught_up,
-        begin: if args.fresh { Begin::Fresh } else { Begin::Refuse },
+        begin: if args.fresh { Begin::Fresh } else { Begin::GoOn },
         from: args.from.as_deref().map(instant).transpose()?,
+        earlier: None,
     };
     let stop = Stop::listen()?;
     let opening = Spinner::start("opening inputs and outputs");
+    opening.show_arrivals(project);
     if !options.until_caught_up && !wait_for_topics(project, &target, &stop)? {
         return Ok(ExitCode::SUCCESS);
     }
@@ -106,7 +109,10 @@ fn wait_for_topics(project: &Project, target: &Target, stop: &Stop) -> Result<bo
 pub fn engine_job(mut wired: Wired, workers: Option<usize>) -> Result<(Job, project::SpillFolder)> {
     let workers = workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
     let (readers, coordinator) = wired.readers(workers, Arc::new(Pool::new(workers)?))?;
-    let bind = |sink: WiredSink| SinkBinding { writer: sink.writer, committer: sink.committer, after: sink.after };
+    let bind = |sink: WiredSink| {
+        let WiredSink { writer, committer, after, replay, .. } = sink;
+        SinkBinding { writer, committer, after, replay }
+    };
     let job = Job {
         graph: wired.graph,
         readers,
@@ -115,22 +121,48 @@ pub fn engine_job(mut wired: Wired, workers: Option<usize>) -> Result<(Job, proj
         workers,
         clock: wired.clock,
         spill_dir: wired.spill.path().to_owned(),
+        checkpoints: wired.checkpoints,
+        restored: wired.restored,
     };
     Ok((job, wired.spill))
 }
 
-/// Says before a job starts where its actions begin.
+/// Says before a job starts where it goes on, or where its actions begin.
 fn announce(wired: &Wired) {
+    if let (Some(restored), Some(written_at)) = (&wired.restored, wired.restored_of) {
+        print::note_text(&show::sentence(&format!(
+            "goes on from checkpoint {}, written at {written_at}; `--fresh` would start over",
+            restored.coordinator.number
+        )));
+        return;
+    }
     if wired.sinks.iter().any(|sink| matches!(sink.output, Output::Topic(_))) {
         match wired.start {
             EventTime::MIN => {
                 print::note(format_args!("topics and actions begin with the first row: no stream has an archived past"))
             }
-            start => print::note_text(&show::sentence(&format!(
-                "topics and actions begin after {start}; {} messages wait after the archive's end, and what they lead to \
-                 is acted on",
-                show::count(wired.waiting as i64)
-            ))),
+            start => print::note_text(&show::sentence(&begin_text(start, &wired.waiting))),
+        }
+    }
+}
+
+/// Where topics and actions begin, and the messages that wait for the job.
+fn begin_text(start: EventTime, waiting: &[WaitingMessages]) -> String {
+    let count = |messages: u64| match messages >= WAITING_MAX {
+        true => format!("{} or more", show::count(WAITING_MAX as i64)),
+        false => show::count(messages as i64),
+    };
+    let of_stream = |of: &WaitingMessages| {
+        let after = if of.after_archive { " (after its archive)" } else { "" };
+        format!("{} of {}{after}", count(of.messages), of.stream)
+    };
+    let some: Vec<String> = waiting.iter().filter(|of| of.messages > 0).map(of_stream).collect();
+    let begin = format!("topics and actions begin after {start}");
+    match (waiting, some.as_slice()) {
+        ([], _) => begin,
+        (_, []) => format!("{begin}; no message waits"),
+        (_, some) => {
+            format!("{begin}; these messages wait, and what they lead to is acted on: {}", some.join(", "))
         }
     }
 }

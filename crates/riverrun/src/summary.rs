@@ -41,6 +41,8 @@ pub struct Written {
     node: String,
     // The name of the topic, if it is one.
     topic: Option<String>,
+    // The epoch of its messages, where the topic holds those of earlier runs too.
+    beside_earlier: Option<u64>,
 }
 
 impl Written {
@@ -52,7 +54,8 @@ impl Written {
             (Output::Topic(topic), None) => (format!("topic {topic}"), Some(topic.clone())),
             (Output::Query(_), _) => ("query".to_owned(), None),
         };
-        Written { line, node: sink.node.clone(), topic }
+        let beside_earlier = sink.epoch.filter(|_| sink.has_earlier);
+        Written { line, node: sink.node.clone(), topic, beside_earlier }
     }
 }
 
@@ -109,6 +112,7 @@ impl Summary<'_> {
         text += &self.peak.text();
         text += &self.decisions();
         text += &self.written();
+        text += &self.beside_earlier();
         text += &self.next();
         text
     }
@@ -265,6 +269,17 @@ impl Summary<'_> {
         show::list("wrote ", &parts, ", ")
     }
 
+    /// The topics that now hold the same messages twice: of this run, and of earlier ones.
+    fn beside_earlier(&self) -> String {
+        let earlier = |output: &Written| {
+            let (topic, epoch) = (output.topic.as_ref()?, output.beside_earlier?);
+            Some(show::sentence(&format!(
+                "topic {topic} keeps the messages of earlier runs: those of this run have epoch {epoch}"
+            )))
+        };
+        self.outputs.iter().filter_map(earlier).collect()
+    }
+
     fn next(&self) -> String {
         let mut text = String::new();
         if self.stopped.is_some() && self.bounded && self.kept.is_empty() {
@@ -275,7 +290,8 @@ impl Summary<'_> {
         }
         if !self.kept.is_empty() {
             text += &show::sentence(&format!(
-                "not all inputs were read: {} as before this run; a run with --fresh takes the place of that at its end",
+                "not all inputs were read: {} as before this run; the next run goes on, and takes the place of that at its \
+                 end",
                 match self.kept.as_slice() {
                     [one] => format!("table {one} is"),
                     all => format!("tables {} are", all.join(", ")),
@@ -283,7 +299,7 @@ impl Summary<'_> {
             ));
         }
         if self.stopped.is_some() {
-            text += "the next run starts over, with --fresh\n";
+            text += "the next run goes on from here; with --fresh it would start over\n";
         }
         let command = |line: String| format!("  {}\n", color::err(Meaning::Label, &line));
         if let Some(topic) = self.outputs.iter().find_map(|output| output.topic.as_ref()) {

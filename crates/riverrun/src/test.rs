@@ -1,12 +1,13 @@
-//! `test`: every TEST as a stream.
+//! `test`: every TEST as a stream, and killed on its way.
 
 use crate::clock::Stopwatch;
 use crate::color::{self, Meaning};
 use crate::outcome::Outcome;
 use crate::run::engine_job;
 use crate::{print, report, show};
-use engine::Control;
-use project::{Failure, Project};
+use dataflow::MemoryCheckpoints;
+use engine::{Control, Driver, Step};
+use project::{CollectedRun, Failure, Project};
 use sql::{Statements, Test};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -45,9 +46,50 @@ pub fn test(project: &Project, filter: Option<&str>, json: bool) -> Outcome {
     Ok(ExitCode::from(u8::from(failed > 0)))
 }
 
+/// How often a test that holds as a stream is killed and taken up again.
+const KILLS: u64 = 8;
+/// After how many steps at most a run is killed.
+const STEPS_MAX: u64 = 120;
+
+/// Runs a test as a stream, on threads; then, in one thread, so that it is killed at some steps and goes on from its
+/// checkpoints with other numbers of workers. Gives what did not come out as it should.
 fn run(project: &Project, statements: &Statements, test: &Test) -> Result<Vec<String>, Failure> {
-    let of_test = project.test_job(statements, test)?;
+    let of_test = project.test_job(statements, test, None)?;
     let (job, _spill) = engine_job(of_test.wired, None)?;
     engine::run(job, &Arc::new(Control::default()), &mut |_| ())?;
-    Ok(of_test.expected.failures()?)
+    let failures = of_test.expected.failures()?;
+    if !failures.is_empty() {
+        return Ok(failures);
+    }
+    let killed = run_killed(project, statements, test)?;
+    Ok(killed.into_iter().map(|text| format!("killed and taken up again, which changed it: {text}")).collect())
+}
+
+fn run_killed(project: &Project, statements: &Statements, test: &Test) -> Result<Vec<String>, Failure> {
+    let mut earlier: Option<CollectedRun> = None;
+    for run in 0..=KILLS {
+        let mut of_test = project.test_job(statements, test, earlier.clone())?;
+        let (store, rows) = (MemoryCheckpoints::default(), of_test.wired.collected.clone());
+        of_test.wired.checkpoints = Some(Box::new(store.clone()));
+        let (job, _spill) = engine_job(of_test.wired, Some(1 + run as usize % 3))?;
+        let mut driver = Driver::new(job, run)?;
+        if run == KILLS {
+            driver.run(&mut || Ok(()))?;
+            return Ok(of_test.expected.failures()?);
+        }
+        // Runs are of all lengths up to the longest.
+        let steps = 1 + run * STEPS_MAX / KILLS;
+        for step in 0..steps {
+            if driver.step()? == Step::Finished {
+                return Ok(of_test.expected.failures()?);
+            }
+            if step == steps / 2 {
+                driver.control().commit();
+            }
+        }
+        if let Some(restored) = store.last() {
+            earlier = Some(CollectedRun { restored: Arc::new(restored), rows });
+        }
+    }
+    Ok(vec![])
 }

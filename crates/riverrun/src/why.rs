@@ -25,8 +25,14 @@ pub fn why(project: &Project, id: &str, json: bool) -> Outcome {
         let cells = show::cells(row)?;
         let width = row.schema().fields().iter().map(|field| field.name().chars().count()).max().unwrap_or(0);
         print::line(&format!("decision {decision}"))?;
+        // The columns of the decision itself come first; what is empty or NULL among them is nothing that happened.
+        let own = row.schema().fields().iter().position(|field| field.name() == "revision");
         for (column, field) in row.schema().fields().iter().enumerate() {
-            let cell = if row.column(column).is_null(0) { "NULL" } else { &cells[column][0] };
+            let cell = match (row.column(column).is_null(0), cells[column][0].as_str()) {
+                (true, _) | (_, "") if own.is_some_and(|own| column <= own) => "-",
+                (true, _) => "NULL",
+                (_, cell) => cell,
+            };
             print::line(&format!("  {:<width$}  {cell}", field.name()))?;
         }
     }

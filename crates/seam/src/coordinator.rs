@@ -334,6 +334,7 @@ impl JobCoordinator {
             due: self.due(stream, &levels),
             clock: self.clock(),
             follow: self.watermark(stream).or_else(|| levels.iter().flatten().copied().max()),
+            meets_absent: meeting.streams.iter().any(|&other| other != stream && self.may_join(other)),
             end: self.input_end(),
         }
     }
@@ -347,6 +348,14 @@ impl JobCoordinator {
             None => Some(self.durable.watermarks[stream]),
         };
         self.readers_of(stream).filter_map(|(_, report)| level(report)).min()
+    }
+
+    /// Whether a stream holds nobody back and may yet: nothing of its topic was given out, or nothing waits for more.
+    fn may_join(&self, stream: usize) -> bool {
+        let has_more = |report: &Option<Report>| report.as_ref().is_none_or(|report| !report.finished);
+        self.streams[stream].live
+            && self.watermark(stream).is_none()
+            && self.readers_of(stream).any(|(_, report)| has_more(report))
     }
 
     fn readers_of(&self, stream: usize) -> impl Iterator<Item = (&ReaderId, &Option<Report>)> {

@@ -11,6 +11,7 @@ mod checkpoint;
 mod clock;
 mod coordinator;
 mod frontier;
+mod grace;
 mod history;
 mod layout;
 mod live;

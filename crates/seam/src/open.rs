@@ -147,6 +147,11 @@ impl Seam {
         &self.unread
     }
 
+    /// Where every split is, and what each stream has given: what a checkpoint of the job would hold now.
+    pub fn state(&self) -> &CoordinatorState {
+        &self.state
+    }
+
     /// Where output is to begin, as the options say.
     pub fn from(&self) -> Option<EventTime> {
         self.from

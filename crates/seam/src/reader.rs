@@ -7,6 +7,7 @@
 //!                    cap                   at the frontier; from there on the topic is read beside what is left
 //! ```
 
+use crate::grace::Grace;
 use crate::history::{History, HistoryRoom, SharePosition};
 use crate::live::{LiveBounds, LiveReader};
 use crate::placing::Aside;
@@ -49,6 +50,7 @@ pub(crate) struct StreamReader {
     leap: Span,
     // The least watermark at which a split at its ceiling goes on.
     goes_on: Option<EventTime>,
+    grace: Grace,
     reporter: Reporter,
 }
 
@@ -116,6 +118,9 @@ impl Reader for StreamReader {
             let before = self.given;
             batch = self.poll_rows(rows_max, &mut aside)?;
             if let Some(live) = self.live.as_mut().filter(|_| self.switched) {
+                if !live.has_more() {
+                    self.grace.rest();
+                }
                 if self.bounds.may_join {
                     until = live.look_at_absent(now)?;
                 }
@@ -155,6 +160,7 @@ impl Reader for StreamReader {
         if let Some(level) = live.durable(&joined)? {
             self.state = State::Present;
             self.given = self.given.max(level);
+            self.grace.rest();
         }
         self.reporter.touch();
         Ok(())
@@ -181,6 +187,7 @@ impl StreamReader {
             due: None,
             clock: None,
             follow: None,
+            meets_absent: false,
             end: None,
         };
         let room = HistoryRoom { readers, ..source.room.clone() };
@@ -200,6 +207,7 @@ impl StreamReader {
             unreleased: UnreleasedRows::default(),
             leap: LEAP_MIN,
             goes_on: None,
+            grace: Grace::default(),
             reporter: Reporter::default(),
             source,
         }
@@ -329,7 +337,7 @@ impl StreamReader {
         match (self.level(), self.state) {
             (Some(level), _) => {
                 self.state = State::Present;
-                self.given = self.given.max(level);
+                return self.go_to(level, now);
             }
             (None, State::Present) => {
                 // The last rows of history wait for no later one; but what lies ahead of now may still meet a row that
@@ -346,6 +354,22 @@ impl StreamReader {
                 return self.follow(now);
             }
         }
+        None
+    }
+
+    /// Moves the watermark to a level; gives when, if a stream that meets this one may still join before it does.
+    fn go_to(&mut self, level: EventTime, now: ProcessingTime) -> Option<ProcessingTime> {
+        if level <= self.given {
+            return None;
+        }
+        if self.switched && self.bounds.meets_absent && self.bounds.may_join && !self.source.bounded {
+            let until = self.grace.until((self.given, level), self.bounds.window, now);
+            if until.is_some() {
+                return until;
+            }
+        }
+        self.grace.moved(now);
+        self.given = level;
         None
     }
 

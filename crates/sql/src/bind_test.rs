@@ -93,9 +93,15 @@ impl CheckedPlan {
         let name = &given.stream;
         let found = self.streams.iter().find(|stream| stream.name.eq_ignore_ascii_case(&name.text));
         let stream = found.ok_or_else(|| {
-            let mut fault =
-                Fault::new(name.span, format!("no expectation of the test reads a stream \"{}\"", name.text));
-            let known = self.streams.iter().map(|stream| stream.name.as_str());
+            if self.declared.iter().any(|stream| stream.eq_ignore_ascii_case(&name.text)) {
+                let message = format!("nothing that the test expects reads stream \"{}\"", name.text);
+                let fault = Fault::new(name.span, message);
+                return Box::new(
+                    fault.hint(format!("leave the GIVEN out, or EXPECT rows of what reads {}", name.text)),
+                );
+            }
+            let mut fault = Fault::new(name.span, format!("no stream is named \"{}\"", name.text));
+            let known = self.declared.iter().map(String::as_str);
             fault.expected = Some(known.clone().collect::<Vec<_>>().join(", "));
             fault.hint = did_you_mean(&name.text, known);
             Box::new(fault)

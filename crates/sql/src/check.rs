@@ -45,6 +45,8 @@ pub struct CheckedPlan {
     pub(crate) fired: Vec<(Rule, usize)>,
     pub(crate) plan: Plan,
     pub(crate) files: Vec<SourceFile>,
+    /// The names of all streams that are declared, read or not.
+    pub(crate) declared: Vec<String>,
 }
 
 impl CheckedPlan {
@@ -110,8 +112,9 @@ pub fn check_with(
         _ => removed_rows::plan(&mut plan, &streams, &mut outputs),
     }
     name_apart(&mut plan);
-    let models = models(&logical);
-    Ok(CheckedPlan { streams, outputs, models, query, bound, logical, fired, plan, files: statements.files })
+    let (models, declared) = (models(&logical), statements.streams());
+    let files = statements.files;
+    Ok(CheckedPlan { streams, outputs, models, query, bound, logical, fired, plan, files, declared })
 }
 
 /// What is wrong, in the order of the files and their lines.

@@ -19,4 +19,4 @@ pub use encoding::Encoding;
 pub use expected::{expected, hint, shown};
 pub use name::{find_name, name};
 pub use number::{moved, power_of_ten, read_exact};
-pub use stored::{micros_of, plain_type, read_stored, read_with_reasons, texts};
+pub use stored::{int96_as_micros, micros_of, plain_type, read_stored, read_with_reasons, texts};

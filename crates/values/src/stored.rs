@@ -8,8 +8,8 @@ use arrow::array::{
 };
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Int64Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
-    TimestampNanosecondType, TimestampSecondType,
+    ArrowPrimitiveType, DataType, FieldRef, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
+    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
 };
 use arrow::error::ArrowError;
 use std::sync::Arc;
@@ -27,6 +27,18 @@ pub fn plain_type(data_type: &DataType) -> DataType {
         DataType::Dictionary(_, values) => plain_type(values),
         other => other.clone(),
     }
+}
+
+/// The columns of a file, of which those with timestamps of 96 bits hold microseconds: as nanoseconds these would wrap
+/// around outside of the years 1677 to 2262. `None` where there are none.
+pub fn int96_as_micros(schema: &Schema, is_int96: impl Fn(&str) -> bool) -> Option<SchemaRef> {
+    let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
+    let field = |field: &FieldRef| match is_int96(field.name()) {
+        true => Arc::new(field.as_ref().clone().with_data_type(micros.clone())),
+        false => field.clone(),
+    };
+    let fields: Vec<FieldRef> = schema.fields().iter().map(field).collect();
+    schema.fields().iter().any(|field| is_int96(field.name())).then(|| Arc::new(Schema::new(fields)))
 }
 
 /// Stored values in the type that a stream declares; NULL where a value is none of that type.

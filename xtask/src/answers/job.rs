@@ -164,7 +164,7 @@ impl Laid {
     /// Runs the job to where its inputs end, and writes the rows of each output to a file.
     pub fn run(&self, chance: &mut Chance) -> Result<Answers> {
         let project = self.place.project(ENVIRONMENT);
-        let options = JobOptions { until_caught_up: true, begin: Begin::Collect, from: None };
+        let options = JobOptions { until_caught_up: true, begin: Begin::Collect, from: None, ..JobOptions::default() };
         let wired = project.job(&Target::All, &options).map_err(|wrong| Error::invalid(told(wrong)))?;
         let outputs: Vec<Output> = wired.sinks.iter().map(|sink| sink.output.clone()).collect();
         let workers = chance.of(&[1, 1, 2, 3, 4]);

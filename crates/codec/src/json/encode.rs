@@ -51,7 +51,7 @@ impl JsonEncode {
 fn put_object(template: &mut Vec<ObjectPart>, fields: &[Field]) -> Result<()> {
     for (at, field) in fields.iter().enumerate() {
         let mut literal = vec![if at == 0 { b'{' } else { b',' }];
-        put_text(&mut literal, &field.name);
+        put_text(&mut literal, &field.name)?;
         literal.push(b':');
         template.push(ObjectPart::Literal(literal));
         match (field.columns.as_slice(), field.below.as_slice()) {
@@ -82,18 +82,18 @@ impl Encode for JsonEncode {
         let columns =
             columns.map(|(column, is_cell)| PhysicalColumn::new(column, *is_cell)).collect::<Result<Vec<_>>>()?;
         let mut size = 64;
-        Ok((0..rows.num_rows())
+        (0..rows.num_rows())
             .map(|row| {
                 let mut out = Vec::with_capacity(size);
                 for part in &self.template {
                     match part {
                         ObjectPart::Literal(text) => out.extend_from_slice(text),
-                        ObjectPart::Value(column) => columns[*column].put(row, &mut out),
+                        ObjectPart::Value(column) => columns[*column].put(row, &mut out)?,
                     }
                 }
                 size = out.len() + 16;
-                out
+                Ok(out)
             })
-            .collect())
+            .collect()
     }
 }

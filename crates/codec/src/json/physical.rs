@@ -3,7 +3,7 @@
 use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type, TimestampMicrosecondType, UInt64Type};
-use dataflow::Result;
+use dataflow::{Error, Result};
 use std::sync::Arc;
 use values::{calendar, plain_type, read_stored};
 
@@ -55,7 +55,7 @@ impl PhysicalColumn {
             DataType::Struct(fields) => {
                 let of = |(field, values): (&Arc<arrow::datatypes::Field>, &ArrayRef)| {
                     let mut name = Vec::new();
-                    put_text(&mut name, field.name());
+                    put_text(&mut name, field.name())?;
                     name.push(b':');
                     Ok((name, PhysicalColumn::new(values, false)?))
                 };
@@ -70,21 +70,22 @@ impl PhysicalColumn {
         Ok(PhysicalColumn { kind, values })
     }
 
-    pub fn put(&self, row: usize, out: &mut Vec<u8>) {
+    pub fn put(&self, row: usize, out: &mut Vec<u8>) -> Result<()> {
         if self.values.is_null(row) {
-            return out.extend_from_slice(b"null");
+            out.extend_from_slice(b"null");
+            return Ok(());
         }
         match &self.kind {
             PhysicalType::Boolean if self.values.as_boolean().value(row) => out.extend_from_slice(b"true"),
             PhysicalType::Boolean => out.extend_from_slice(b"false"),
-            PhysicalType::Integer => put_number(out, self.values.as_primitive::<Int64Type>().value(row)),
-            PhysicalType::Unsigned => put_number(out, self.values.as_primitive::<UInt64Type>().value(row)),
+            PhysicalType::Integer => put_number(out, self.values.as_primitive::<Int64Type>().value(row))?,
+            PhysicalType::Unsigned => put_number(out, self.values.as_primitive::<UInt64Type>().value(row))?,
             PhysicalType::Real => match self.values.as_primitive::<Float32Type>().value(row) {
-                value if value.is_finite() => put_number(out, value),
+                value if value.is_finite() => put_number(out, value)?,
                 value => put_special(out, value.into()),
             },
             PhysicalType::Double => match self.values.as_primitive::<Float64Type>().value(row) {
-                value if value.is_finite() => put_number(out, value),
+                value if value.is_finite() => put_number(out, value)?,
                 value => put_special(out, value),
             },
             PhysicalType::Timestamp => {
@@ -92,10 +93,10 @@ impl PhysicalColumn {
                 calendar::put_instant(out, self.values.as_primitive::<TimestampMicrosecondType>().value(row));
                 out.push(b'"');
             }
-            PhysicalType::Text => put_text(out, self.values.as_string::<i32>().value(row)),
+            PhysicalType::Text => put_text(out, self.values.as_string::<i32>().value(row))?,
             PhysicalType::Cell => match self.values.as_string::<i32>().value(row) {
                 text if is_number_or_boolean(text) => out.extend_from_slice(text.as_bytes()),
-                text => put_text(out, text),
+                text => put_text(out, text)?,
             },
             PhysicalType::List(elements) => {
                 let offsets = self.values.as_list::<i32>().value_offsets();
@@ -104,7 +105,7 @@ impl PhysicalColumn {
                     if element > offsets[row] {
                         out.push(b',');
                     }
-                    elements.put(element as usize, out);
+                    elements.put(element as usize, out)?;
                 }
                 out.push(b']');
             }
@@ -115,11 +116,12 @@ impl PhysicalColumn {
                         out.push(b',');
                     }
                     out.extend_from_slice(name);
-                    field.put(row, out);
+                    field.put(row, out)?;
                 }
                 out.push(b'}');
             }
         }
+        Ok(())
     }
 }
 
@@ -151,10 +153,10 @@ fn put_special(out: &mut Vec<u8>, value: f64) {
     out.extend_from_slice(word);
 }
 
-pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
-    serde_json::to_writer(out, text).expect("writing text to memory cannot fail");
+pub(super) fn put_text(out: &mut Vec<u8>, text: &str) -> Result<()> {
+    serde_json::to_writer(out, text).map_err(|error| Error::internal("a text is no JSON").with_source(error))
 }
 
-fn put_number(out: &mut Vec<u8>, number: impl serde::Serialize) {
-    serde_json::to_writer(out, &number).expect("writing a number to memory cannot fail");
+fn put_number(out: &mut Vec<u8>, number: impl serde::Serialize) -> Result<()> {
+    serde_json::to_writer(out, &number).map_err(|error| Error::internal("a number is no JSON").with_source(error))
 }

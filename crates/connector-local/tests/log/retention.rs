@@ -1,6 +1,7 @@
 //! Retention: old segments go, what an archive or a producer needs stays, and readers are told of gaps.
 
-use crate::{append, child, clock, payloads, read_all, topics};
+use crate::processes::child;
+use crate::{append, clock, payloads, read_all, topics};
 use connector_local::{Producer, Topics, TrimSummary};
 use dataflow::{ErrorKind, Message, PartitionLog, Position, ProcessingTime, Span, Topic};
 use proptest::prelude::*;

@@ -1,6 +1,7 @@
 //! Readers are woken when their partition changes, by any process, and miss nothing.
 
-use crate::{append, child_at, payloads, topics};
+use crate::processes::child_at;
+use crate::{append, payloads, topics};
 use connector_local::Watch;
 use dataflow::Topic;
 use std::path::PathBuf;

@@ -34,6 +34,7 @@ impl Free {
             due: None,
             clock: None,
             follow: None,
+            meets_absent: false,
             end,
         }))
     }

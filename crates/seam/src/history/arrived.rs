@@ -34,15 +34,17 @@ pub struct ArrivedFiles {
 
 impl ArrivedFiles {
     /// Takes the clocks that are kept at a path, or makes and keeps them there. `origin` tells these rows from others
-    /// that files of the same names and sizes may hold; a pass over more rows than memory holds spills to a folder.
+    /// that files of the same names and sizes may hold; a pass over more rows than memory holds spills to a folder, and
+    /// tells how many rows it has read.
     pub fn open(
         spec: &StreamSpec,
         inner: Arc<dyn TimedFiles>,
         origin: &str,
         kept_at: &Path,
         spill_dir: &Path,
+        tell: &dyn Fn(u64),
     ) -> Result<ArrivedFiles> {
-        ArrivedFiles::open_within(spec, inner, origin, kept_at, (spill_dir, MEMORY_BYTES))
+        ArrivedFiles::open_within(spec, inner, origin, kept_at, (spill_dir, MEMORY_BYTES, tell))
     }
 
     /// The same with so many bytes of memory.
@@ -51,7 +53,7 @@ impl ArrivedFiles {
         inner: Arc<dyn TimedFiles>,
         origin: &str,
         kept_at: &Path,
-        room: (&Path, usize),
+        room: (&Path, usize, &dyn Fn(u64)),
     ) -> Result<ArrivedFiles> {
         spec.check()?;
         let key = key_of(spec, inner.as_ref(), origin);

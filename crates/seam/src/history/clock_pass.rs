@@ -39,15 +39,17 @@ pub(crate) struct ClockPass<'a> {
     rows: u64,
     // Every row that arrived before this has its clock.
     settled: i64,
+    // Is told how many rows were read.
+    tell: &'a dyn Fn(u64),
 }
 
 impl<'a> ClockPass<'a> {
-    /// A pass that has so much memory, a folder to spill to, and a file to write.
+    /// A pass with a file to write, a folder to spill to, so much memory, and whoever is told how far it is.
     pub fn new(
         spec: &'a StreamSpec,
         files: &'a dyn TimedFiles,
         path: &Path,
-        (spill_dir, memory_bytes): (&Path, usize),
+        (spill_dir, memory_bytes, tell): (&Path, usize, &'a dyn Fn(u64)),
     ) -> Result<ClockPass<'a>> {
         let Some(arrival) = spec.arrival else {
             return Err(Error::internal(format!("stream \"{}\" declares no arrival", spec.name)));
@@ -68,6 +70,7 @@ impl<'a> ClockPass<'a> {
             written: 0,
             rows: 0,
             settled: i64::MIN,
+            tell,
         })
     }
 
@@ -98,6 +101,7 @@ impl<'a> ClockPass<'a> {
         let first = self.rows;
         for columns in self.files.open(file, group..group + 1, &self.columns, BATCH_ROWS)? {
             self.take(&columns?, file)?;
+            (self.tell)(self.rows);
         }
         self.groups.push(GroupClocks { file, group, first, rows: self.rows - first, bounds: None });
         Ok(())

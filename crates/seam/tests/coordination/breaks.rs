@@ -27,6 +27,8 @@ pub enum Break {
     AbsentMin,
     /// An absent split joins without asking.
     AbsentMax,
+    /// A watermark that leaps leaves no moment to those that begin; noticed by jobs whose streams begin together.
+    LeapsAtOnce,
     /// Operators go on as if an absent stream had no delay.
     AbsentForgotten,
     /// A reader is absent before all splits of its stream are given out.
@@ -275,6 +277,7 @@ fn bounds(job: &Job, reader: ReaderId, mut bounds: ReadBounds) -> ReadBounds {
     let met = &meetings(job)[stream].streams;
     let own = met.iter().zip(&bounds.watermarks).find(|(met, _)| **met == stream).map_or(NEVER, |(_, own)| own.0);
     match job.broken {
+        Some(Break::LeapsAtOnce) => bounds.meets_absent = false,
         Some(Break::NoCeiling) => bounds.window = Span(i64::MAX / 4),
         Some(Break::RowsFirst) => bounds.go = true,
         Some(Break::OnlyLeast) if own > bounds.least.0 => bounds.due = None,

@@ -4,8 +4,8 @@ use crate::job::{FOREVER, Job, MILLI, meet};
 use crate::stage::{Entry, GROUPS, NEVER, Row, STEPS, Step};
 use std::collections::BTreeSet;
 
-/// How long the protocol may take beyond the rule.
-pub const BOUND: i64 = 400 * MILLI;
+/// How long the protocol may take beyond the rule; twice a leap of a watermark may wait for others that begin.
+pub const BOUND: i64 = (400 + 2 * 250) * MILLI;
 
 /// A partition: event time, arrival, key, and whether a filter lets the row pass.
 pub type Log = Vec<(i64, i64, i64, bool)>;
@@ -81,6 +81,8 @@ fn truth(job: &Job, number: usize) -> Truth {
 struct Rule<'a> {
     job: &'a Job,
     truths: &'a [Truth],
+    // After each crash, when what was published before it can have come out again.
+    replayed: Vec<i64>,
 }
 
 impl Rule<'_> {
@@ -125,19 +127,49 @@ impl Rule<'_> {
     /// The rule's moment, which is looked for again after a crash, and the protocol's time.
     fn allowed(&self, streams: &[usize], level: i64, start: i64) -> i64 {
         let mut time = self.time(streams, level, start);
-        for &(since, until) in &self.job.crashes {
+        for (&(since, until), &replayed) in self.job.crashes.iter().zip(&self.replayed) {
             if time + BOUND >= since {
-                time = self.time(streams, level, time.max(until));
+                // A partition that had not joined does so when everything has come out again.
+                let marks = || streams.iter().filter_map(|&stream| self.truths.get(stream)).flat_map(|of| &of.marks);
+                let joins = marks().any(|of| of.first().is_some_and(|first| first.shown + BOUND >= since));
+                time = self.time(streams, level, time.max(if joins { replayed } else { until }));
             }
         }
         time + BOUND
     }
+
+    /// When everything that was published before a crash can have come out again after it.
+    fn again(&self, (since, until): (i64, i64)) -> i64 {
+        let before = self.job.published.entries.iter().flat_map(|(&(step, _), entries)| {
+            let before = entries.values().filter(move |(_, published)| *published < since);
+            before.map(move |((time, ..), _)| (STEPS[step], *time))
+        });
+        let again = before.map(|(step, time)| {
+            let stream = step.inputs[0];
+            let goes_on = self.time(meet(stream), time - self.job.window(stream), until);
+            self.time(step.inputs, time, goes_on)
+        });
+        again.filter(|&time| time < FOREVER).max().unwrap_or(until)
+    }
+}
+
+/// How many rows do not lie at their event times.
+pub fn moved(job: &Job) -> usize {
+    let of_stream = |number: usize| {
+        let mut events: Vec<i64> = job.streams[number].logs.iter().flatten().map(|(event, ..)| *event).collect();
+        let mut times: Vec<i64> = truth(job, number).rows.iter().map(|row| row.time).collect();
+        events.sort_unstable();
+        times.sort_unstable();
+        events.iter().zip(&times).filter(|(event, time)| event != time).count()
+    };
+    (0..job.streams.len()).map(of_stream).sum()
 }
 
 /// Checks what was published.
 pub fn compare(job: &Job) -> Result<crate::job::Figures, String> {
     let truths: Vec<Truth> = (0..job.streams.len()).map(|number| truth(job, number)).collect();
-    let rule = Rule { job, truths: &truths };
+    let mut rule = Rule { job, truths: &truths, replayed: Vec::new() };
+    rule.replayed = job.crashes.iter().map(|&crash| rule.again(crash)).collect();
     let mut figures = job.figures.clone();
     for (at, step) in STEPS.iter().enumerate().filter(|(_, step)| step.inputs[0] < job.streams.len()) {
         for group in 0..GROUPS {

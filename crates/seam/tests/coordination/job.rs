@@ -108,6 +108,8 @@ pub struct Job {
     pub joins: BTreeMap<(usize, u32), BTreeMap<usize, Option<i64>>>,
     store: Option<Store>,
     pub crashes: Vec<(i64, i64)>,
+    // Whether it may crash.
+    crashes_happen: bool,
     coordinator: Option<Box<dyn Coordinator>>,
     pub readers: BTreeMap<ReaderId, ReaderSlot>,
     pub stages: BTreeMap<StageId, Stage>,
@@ -152,6 +154,7 @@ impl Job {
             joins: BTreeMap::new(),
             store: None,
             crashes: Vec::new(),
+            crashes_happen: true,
             coordinator: None,
             readers: BTreeMap::new(),
             stages: BTreeMap::new(),
@@ -167,6 +170,22 @@ impl Job {
             caps: Vec::new(),
             outputs_begin: NEVER,
         }
+    }
+
+    /// A job without crashes, whose two streams meet and begin in the same moment, far apart in event time. The one ahead
+    /// may have had rows before that were not ahead.
+    pub fn beginning(seed: u64, broken: Option<Break>) -> Job {
+        const FAR: i64 = -10_000 * MILLI;
+        let mut job = Job::new(seed, broken);
+        let (at, ahead) = (job.millis(5_000, 7_000), job.random.below(2));
+        let before = job.random.percent(50).then_some(FAR);
+        job.streams.truncate(2);
+        for number in 0..2 {
+            let (shift, before) = if number == ahead { (0, before) } else { (FAR, None) };
+            job.streams[number] = Stream::beginning(&mut job.random, number, at, shift, before);
+        }
+        (job.durable, job.released, job.crashes_happen) = (vec![NEVER; 2], vec![NEVER; 2], false);
+        job
     }
 
     pub fn is(&self, broken: Break) -> bool {
@@ -206,7 +225,7 @@ impl Job {
         self.crashes.push((NEVER, now));
         if self.random.percent(15) {
             let at = now + self.millis(10, 150);
-            self.net.always_at(at, Event::Crash);
+            self.crash_at(at);
         }
         self.start()?;
         let firsts = self.streams.iter().flat_map(|stream| &stream.shown);
@@ -215,7 +234,7 @@ impl Job {
             // Half of them where a partition gets its first row.
             let near = if firsts.is_empty() { 500 * MILLI } else { self.random.of(&firsts) };
             let time = if self.random.percent(50) { self.millis(50, 9_000) } else { near + self.millis(-300, 300) };
-            self.net.always_at(time.max(now + 50 * MILLI), Event::Crash);
+            self.crash_at(time.max(now + 50 * MILLI));
         }
         let last =
             self.streams.iter().flat_map(|stream| &stream.logs).filter_map(|log| log.last().map(|row| row.1)).max();
@@ -265,6 +284,12 @@ impl Job {
         let slow = if self.net.now > 12_000 * MILLI { 10 } else { 1 };
         let at = self.net.now + self.millis(self.pace / 2, self.pace * 2) * slow;
         self.net.at(at, Event::Periodic);
+    }
+
+    fn crash_at(&mut self, at: i64) {
+        if self.crashes_happen {
+            self.net.always_at(at, Event::Crash);
+        }
     }
 
     pub fn crash(&mut self) {
@@ -428,7 +453,7 @@ impl Job {
             self.joins.entry(split).or_default().insert(row, clock);
             if self.crashes.len() < 5 && self.random.percent(20) {
                 let at = self.net.now + self.millis(1, 800);
-                self.net.always_at(at, Event::Crash);
+                self.crash_at(at);
             }
         }
         self.tell(CoordinatorEvent::Durable(number))

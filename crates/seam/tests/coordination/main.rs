@@ -76,6 +76,21 @@ fn what_is_published_is_what_a_naive_run_gives() {
 }
 
 #[test]
+fn streams_that_begin_in_the_same_moment_do_not_move_each_other() {
+    let moved = |seed: u64, broken: Option<Break>| {
+        let mut job = Job::beginning(seed, broken);
+        let ran = job.run().and_then(|()| expected::compare(&job));
+        let joined = ran.unwrap_or_else(|failure| panic!("seed {seed}: {failure}")).joined;
+        assert!(joined > 0, "nothing joins with seed {seed}");
+        expected::moved(&job)
+    };
+    let seeds = 0..SEEDS / 2;
+    assert_eq!(seeds.clone().find(|&seed| moved(seed, None) > 0), None, "a seed that moves rows");
+    let noticed = seeds.filter(|&seed| moved(seed, Some(Break::LeapsAtOnce)) > 0).count();
+    assert!(noticed as u64 > SEEDS / 10, "{noticed} seeds move rows where leaps do not wait");
+}
+
+#[test]
 fn every_rule_that_is_left_out_is_noticed() {
     let (next, missed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let search = || {

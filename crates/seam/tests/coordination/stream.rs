@@ -64,6 +64,32 @@ impl Stream {
     pub fn new(random: &mut Random, number: usize, margin: i64, lag: i64) -> Stream {
         let (delay, quiet) = (random.of(&[0, 50 * MILLI, 2_000 * MILLI]), random.of(&[100 * MILLI, 1_000 * MILLI]));
         let logs = random_logs(random, delay, quiet);
+        Stream::of(random, number, (delay, quiet), logs, (margin, lag))
+    }
+
+    /// A stream whose partitions begin within some milliseconds after a moment, with a row every 50 ms and so far between
+    /// event times and arrivals. It may have had a row each before, as far from its arrival as `before` says.
+    pub fn beginning(random: &mut Random, number: usize, at: i64, ahead: i64, before: Option<i64>) -> Stream {
+        // Its partitions may be apart by what joining takes.
+        let (delay, quiet) = (random.of(&[500 * MILLI, 2_000 * MILLI]), 1_000 * MILLI);
+        let mut log = || {
+            let first = at + random.below(20) as i64 * MILLI;
+            let early = before.map(|ahead| (at - 2_000 * MILLI, ahead)).into_iter();
+            let rows = early.chain((0..20).map(|turn| (first + turn * 50 * MILLI, ahead)));
+            let row = |(arrival, ahead)| (arrival + ahead, arrival, random.below(6) as i64, random.percent(50));
+            rows.map(row).collect()
+        };
+        let logs = (0..2).map(|_| log()).collect();
+        Stream::of(random, number, (delay, quiet), logs, (0, 0))
+    }
+
+    fn of(
+        random: &mut Random,
+        number: usize,
+        (delay, quiet): (i64, i64),
+        logs: Vec<Log>,
+        (margin, lag): (i64, i64),
+    ) -> Stream {
         let messages = logs.iter().map(|log| {
             let mut messages = Vec::new();
             for (event, arrival, key, good) in log {

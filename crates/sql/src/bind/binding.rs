@@ -242,8 +242,16 @@ impl<'a> Binding<'a> {
         let kinds = self.statements.statements.iter().filter_map(|placed| placed.statement.defines());
         let other = kinds.clone().find(|(_, defined)| defined.text.eq_ignore_ascii_case(&name.text));
         if let Some((kind, defined)) = other {
-            return Fault::new(name.span, format!("\"{}\" is a {kind}, and cannot be read", defined.text))
+            let fault = Fault::new(name.span, format!("\"{}\" is a {kind}, and cannot be read", defined.text))
                 .expected("a stream or a view");
+            let log = format!("{}__log", defined.text);
+            return match kind {
+                "decision" => fault.hint(format!("its records are rows of {log}: {}", self.reading(&log))),
+                _ => fault,
+            };
+        }
+        if let Some(fault) = self.written(name) {
+            return fault;
         }
         let names = kinds.filter(|(kind, _)| matches!(*kind, "stream" | "view")).map(|(_, name)| name.text.as_str());
         let fault = Fault::new(name.span, format!("no stream or view is named \"{}\"", name.text));
@@ -254,6 +262,40 @@ impl<'a> Binding<'a> {
             None => format!("declare it with CREATE STREAM {0} (..) or CREATE VIEW {0} AS SELECT ..", name.text),
         });
         fault.hint(hint)
+    }
+
+    /// What is said of a name that is none of a stream or view, but of a table or a topic that the project writes.
+    fn written(&self, name: &Name) -> Option<Fault> {
+        let mut written = self.statements.statements.iter().flat_map(|placed| {
+            let all = placed.statement.writes().into_iter();
+            all.map(move |(is_topic, name, _)| (&placed.statement, is_topic, name))
+        });
+        let (statement, is_topic, found) = written.find(|(.., found)| found.eq_ignore_ascii_case(&name.text))?;
+        if !is_topic {
+            let fault = Fault::new(name.span, format!("\"{found}\" is a table that the project writes"));
+            return Some(match self.is_bounded {
+                true => fault.found("no such table yet").hint("`riverrun run` writes it"),
+                false => fault.expected("a stream or a view").hint(self.reading(&found)),
+            });
+        }
+        let fault = Fault::new(name.span, format!("\"{found}\" is a topic that the project writes, and no table"));
+        let fault = fault.expected("a stream, a view or a table");
+        let shown = format!("`riverrun tail {found}` shows its messages");
+        Some(match statement {
+            Statement::Decision(decision) => {
+                let log = decision.log_table();
+                fault.hint(format!("{shown}; all that was decided is in {log}: {}", self.reading(&log)))
+            }
+            _ => fault.hint(shown),
+        })
+    }
+
+    /// How a table that the project writes is read.
+    fn reading(&self, table: &str) -> String {
+        match self.is_bounded {
+            true => format!("FROM {table}"),
+            false => format!("`riverrun query \"FROM {table}\"` reads it once a job has written it"),
+        }
     }
 
     /// The declared model of a name, and the model itself.

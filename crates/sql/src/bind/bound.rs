@@ -66,6 +66,24 @@ pub(crate) enum BoundedStep {
         columns: Vec<ColumnId>,
     },
     Join(BoundedJoin),
+    /// The rows with the answer of a subquery beside their columns.
+    Answered {
+        from: RelationId,
+        query: RelationId,
+        id: ColumnId,
+        answer: Answer,
+    },
+}
+
+/// What the answer of a subquery is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Answer {
+    /// The value of its only row; NULL where there is none.
+    Value,
+    /// Whether there is a row.
+    Exists,
+    /// Whether a column of the row is among its values.
+    In { key: ColumnId },
 }
 
 /// An aggregate of a group.
@@ -111,6 +129,7 @@ impl BoundedStep {
             | BoundedStep::Limit { from, .. } => vec![*from],
             BoundedStep::Union { sides, .. } => sides.clone(),
             BoundedStep::Join(join) => vec![join.left, join.right],
+            BoundedStep::Answered { from, query, .. } => vec![*from, *query],
         }
     }
 }
@@ -276,12 +295,14 @@ pub(crate) struct ScoreCall {
 }
 
 /// What leaves the job.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum BoundOutput {
     /// The rows of a relation.
     Rows { relation: RelationId, name: String, output: Output },
-    /// The actions and the log of a decision.
-    Decision { decision: usize, topic: String, log: String },
+    /// The actions of a decision.
+    Actions { decision: usize, topic: String },
+    /// The log of a decision.
+    Log { decision: usize, log: String },
     /// The log rows with an action of a decision.
     Acted { decision: usize, name: String },
 }

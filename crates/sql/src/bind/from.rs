@@ -2,12 +2,13 @@
 
 use super::as_of::{self, AsOfJoin};
 use super::binding::Binding;
-use super::bound::BoundJoin;
+use super::bound::{BoundItem, BoundJoin, BoundSelect, BoundedStep, Calls, Definition};
 use super::refuse;
-use super::relation::Relation;
+use super::relation::{Relation, RelationColumn};
 use super::syntax::table_name;
 use crate::diagnostic::{Fault, Outcome, place_of};
-use sqlparser::ast::{JoinOperator, Select, Spanned, TableFactor, TableWithJoins};
+use crate::expression::Tree;
+use sqlparser::ast::{JoinOperator, Select, Spanned, TableAlias, TableFactor, TableWithJoins};
 use sqlparser::tokenizer::{Location, Span};
 
 impl Binding<'_> {
@@ -61,18 +62,68 @@ impl Binding<'_> {
     }
 
     pub fn table(&mut self, owner: &str, factor: &TableFactor, span: Span) -> Outcome<Relation> {
-        if let TableFactor::Derived { lateral: false, subquery, alias, .. } = factor {
+        if let TableFactor::Derived { lateral: false, subquery, alias, sample: None } = factor {
             let Some(alias) = alias else {
                 return Fault::new(place_of(subquery.as_ref(), span), "a query in FROM has no name")
                     .hint("write (SELECT ..) AS name")
                     .err();
             };
             let name = &alias.name.value;
-            return Ok(self.query(&format!("{owner}.{name}"), subquery, span)?.named(name));
+            let relation = self.query(&format!("{owner}.{name}"), subquery, span)?.named(name);
+            return with_column_names(self, owner, relation, alias, span);
         }
-        let (name, alias) = table_name(factor, span)?;
-        Ok(self.relation(&name)?.named(&alias))
+        let (name, called) = table_name(factor, span)?;
+        let relation = self.relation(&name)?.named(&called);
+        match factor {
+            TableFactor::Table { alias: Some(alias), .. } => with_column_names(self, owner, relation, alias, span),
+            _ => Ok(relation),
+        }
     }
+}
+
+/// The relation with other names for its first columns: `FROM s AS t(a, b)`.
+pub(crate) fn with_column_names(
+    binding: &mut Binding,
+    owner: &str,
+    relation: Relation,
+    alias: &TableAlias,
+    span: Span,
+) -> Outcome<Relation> {
+    if alias.columns.is_empty() {
+        return Ok(relation);
+    }
+    if alias.columns.len() > relation.columns.len() {
+        return Fault::new(alias.name.span, format!("\"{}\" names more columns than there are", alias.name.value))
+            .found(format!("{} names", alias.columns.len()))
+            .expected(format!("at most {}", relation.columns.len()))
+            .within(span)
+            .err();
+    }
+    let from = relation.id;
+    let renamed = relation.with_names(alias.columns.iter().map(|column| column.name.value.as_str()));
+    let item = |column: &RelationColumn| BoundItem {
+        id: column.id,
+        name: column.name.clone(),
+        tree: Tree::column(column.id, column.data_type.clone()),
+    };
+    let items = renamed.columns.iter().map(item).collect();
+    let definition = match relation.is_bounded {
+        true => Definition::Bounded(Box::new(BoundedStep::Project { from, items })),
+        false => Definition::Select(Box::new(BoundSelect {
+            owner: owner.to_owned(),
+            file: binding.file,
+            span,
+            from,
+            joins: Vec::new(),
+            filter: None,
+            late_filter: None,
+            calls: Calls::default(),
+            items,
+            keeps_input: false,
+        })),
+    };
+    let id = binding.add(definition);
+    Ok(renamed.with_id(id))
 }
 
 /// Where a side of a join begins, after its parentheses.

@@ -49,6 +49,13 @@ pub(crate) fn items(select: &Select, relation: &Relation, span: Span, name: Nami
     Ok(items)
 }
 
+/// All columns of a relation.
+pub(crate) fn all(relation: &Relation, span: Span) -> Outcome<Vec<Item>> {
+    let mut items = Vec::with_capacity(relation.columns.len());
+    star(None, &WildcardAdditionalOptions::default(), relation, &mut items, span)?;
+    Ok(items)
+}
+
 /// Refuses two columns of one name, and aggregates over all rows.
 pub(crate) fn check(items: &[Item]) -> Outcome<()> {
     let mut names = HashSet::new();

@@ -40,7 +40,7 @@ mod round_trip;
 
 pub(crate) use binding::Binding;
 pub(crate) use bound::{
-    BoundDecision, BoundItem, BoundJoin, BoundOutput, BoundRule, BoundSelect, BoundedJoin, BoundedStep, Calls,
+    Answer, BoundDecision, BoundItem, BoundJoin, BoundOutput, BoundRule, BoundSelect, BoundedJoin, BoundedStep, Calls,
     Definition, GroupCall, LateFilter, RangeCall, RelationId, ScoreCall, SortColumn, WindowCall,
 };
 pub(crate) use bounded::query as bind_query;

@@ -169,10 +169,12 @@ pub(crate) fn unknown_clauses(select: &Select, span: Span) -> Outcome<()> {
         || !select.sort_by.is_empty()
         || select.prewhere.is_some()
         || !select.connect_by.is_empty()
+        || !select.cluster_by.is_empty()
+        || !select.distribute_by.is_empty()
     {
         return Fault::new(
             place_of(select, span),
-            "TOP, INTO, LATERAL VIEW, SORT BY, PREWHERE and CONNECT BY are not supported",
+            "TOP, INTO, LATERAL VIEW, SORT BY, CLUSTER BY, DISTRIBUTE BY, PREWHERE and CONNECT BY are not supported",
         )
         .err();
     }

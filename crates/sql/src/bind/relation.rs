@@ -5,7 +5,7 @@ use super::syntax::names_in;
 use crate::diagnostic::{Fault, Outcome, fault, span_of};
 use crate::expression::{Binder, ColumnId, Place, RowAlone, Scope, ScopeColumn, Special, TIMESTAMP, Tree, type_name};
 use arrow::datatypes::DataType;
-use sqlparser::ast::Expr;
+use sqlparser::ast::{Expr, Ident};
 use sqlparser::tokenizer::Span;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -70,6 +70,18 @@ impl Relation {
         }
     }
 
+    /// The same rows, the first columns of which have other names.
+    pub fn with_names<'n>(&self, names: impl Iterator<Item = &'n str>) -> Relation {
+        let mut columns = self.columns.clone();
+        for (column, name) in columns.iter_mut().zip(names) {
+            name.clone_into(&mut column.name);
+        }
+        match self.is_bounded {
+            true => Relation::bounded(self.id, columns),
+            false => Relation::new(self.id, columns, self.models.clone(), self.shift),
+        }
+    }
+
     /// The columns of another relation under the same names.
     pub fn with_id(self, id: RelationId) -> Relation {
         Relation { id, ..self }
@@ -118,6 +130,11 @@ impl Relation {
             _ => return None,
         };
         found.ok().map(|column| column.place)
+    }
+
+    /// Whether no column has a name, under whatever qualifier.
+    pub fn is_unknown(&self, name: &Ident) -> bool {
+        !self.columns.iter().any(|column| column.name.eq_ignore_ascii_case(&name.value))
     }
 
     /// The column that an expression is.

@@ -1,9 +1,11 @@
 //! Where streams keep the rows that they remove, as it is declared.
 
+use super::syntax::tables_in;
 use crate::diagnostic::{Fault, Outcome};
-use crate::statement::{self, NamedOutput, Statement, Watermark};
+use crate::statement::{self, NamedOutput, PlacedStatement, Statement, Statements, Watermark};
 use dataflow::Output;
 use sqlparser::tokenizer::Span;
+use std::collections::HashSet;
 
 /// Refuses topics for rows that have no coordinates, and so no place on a topic.
 pub(crate) fn check(declared: &statement::Stream, watermark: &Watermark) -> Outcome<()> {
@@ -21,15 +23,28 @@ pub(crate) fn check(declared: &statement::Stream, watermark: &Watermark) -> Outc
     watermark.late_rows.as_ref().filter(on_topic).map_or(Ok(()), |to| refuse(to, "late rows"))
 }
 
-/// The outputs to which a stream writes what it removes: dead letters, then late rows.
-fn outputs(stream: &statement::Stream) -> impl Iterator<Item = &NamedOutput> {
-    let late_rows = stream.watermark.as_ref().and_then(|watermark| watermark.late_rows.as_ref());
-    stream.dead_letters.iter().chain(late_rows)
-}
-
-/// Whether an output is where a stream keeps what it removes.
-pub(crate) fn is_kept_by(stream: &statement::Stream, name: &str) -> bool {
-    outputs(stream).any(|to| to.name.text.eq_ignore_ascii_case(name))
+/// What writes rows that come of a stream, whose steps may make dead letters of it.
+pub(crate) fn writers_from<'s>(statements: &'s Statements, stream: &str) -> Vec<&'s PlacedStatement> {
+    let mut of_stream: HashSet<String> = HashSet::from([stream.to_lowercase()]);
+    let reads = |names: &[String], of: &HashSet<String>| names.iter().any(|name| of.contains(&name.to_lowercase()));
+    loop {
+        let known = of_stream.len();
+        for placed in &statements.statements {
+            let Statement::View(view) = &placed.statement else { continue };
+            if reads(&tables_in(&view.query), &of_stream) {
+                of_stream.insert(view.name.text.to_lowercase());
+            }
+        }
+        if of_stream.len() == known {
+            break;
+        }
+    }
+    let writes = |placed: &&PlacedStatement| match &placed.statement {
+        Statement::Insert(insert) => reads(&tables_in(&insert.query), &of_stream),
+        Statement::Decision(decision) => reads(std::slice::from_ref(&decision.view.text), &of_stream),
+        _ => false,
+    };
+    statements.statements.iter().filter(writes).collect()
 }
 
 /// Whether the name at a place is that of a stream's dead letters.

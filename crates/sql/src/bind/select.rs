@@ -3,6 +3,7 @@
 use super::binding::Binding;
 use super::bound::{BoundItem, BoundJoin, BoundSelect, Calls, Definition, LateFilter};
 use super::calls::SelectCalls;
+use super::from::with_column_names;
 use super::items::{self, Item};
 use super::refuse;
 use super::relation::{Relation, RelationColumn};
@@ -38,6 +39,7 @@ pub(crate) fn with(binding: &mut Binding, owner: &str, query: &Query, span: Span
         let name = &table.alias.name.value;
         let owner = format!("{owner}.{name}");
         let relation = binding.query(&owner, &table.query, place_of(table.query.as_ref(), span))?;
+        let relation = with_column_names(binding, &owner, relation, &table.alias, span)?;
         binding.local.push((name.to_lowercase(), relation));
     }
     Ok(())

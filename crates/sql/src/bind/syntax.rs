@@ -138,10 +138,44 @@ pub(crate) fn is_plain(query: &Query) -> bool {
     query.with.is_none() && query.order_by.is_none() && query.limit_clause.is_none() && query.fetch.is_none()
 }
 
+/// Refuses what stands after the name of a table and would change its rows.
+fn plain_table(factor: &TableFactor, span: Span) -> Outcome<()> {
+    let TableFactor::Table {
+        name,
+        with_hints,
+        version,
+        with_ordinality,
+        partitions,
+        json_path,
+        sample,
+        index_hints,
+        ..
+    } = factor
+    else {
+        return Ok(());
+    };
+    let found = match sample {
+        Some(_) => "TABLESAMPLE",
+        None if version.is_some() => "a version of the table",
+        None if *with_ordinality => "WITH ORDINALITY",
+        None if !with_hints.is_empty() || !index_hints.is_empty() => "hints",
+        None if !partitions.is_empty() => "PARTITION",
+        None if json_path.is_some() => "a path into the table",
+        None => return Ok(()),
+    };
+    let fault = Fault::new(place_of(name, span), format!("FROM takes a name, and {found} after it is not supported"));
+    let fault = fault.found(factor.to_string());
+    match sample {
+        Some(_) => fault.hint("write a condition in WHERE on the hash of a column: hash(id) % 100 = 0").err(),
+        None => fault.err(),
+    }
+}
+
 /// The name of a table in FROM, and the name that its columns have in front.
 pub(crate) fn table_name(factor: &TableFactor, span: Span) -> Outcome<(Name, String)> {
     match factor {
         TableFactor::Table { name, alias, args: None, .. } => {
+            plain_table(factor, span)?;
             let text = object_name(name);
             let alias = alias.as_ref().map_or_else(|| text.clone(), |alias| alias.name.value.clone());
             Ok((Name { text, span: place_of(name, span) }, alias))

@@ -19,7 +19,8 @@ pub enum Target {
     Query(String),
     /// The rows of a view or stream.
     View(String),
-    /// The rows of views and the log rows with an action of decisions, each as a table of that name: for tests.
+    /// The rows of views and streams, the log rows with an action of decisions, and what the project writes to tables and
+    /// topics, each under its name: for tests.
     Collect(Vec<String>),
     /// The ARCHIVE statements.
     Archives,
@@ -166,9 +167,13 @@ impl Targets<'_, '_> {
             (name, true) => (name, Output::Topic(name.to_owned())),
             (name, false) => (name, Output::Table(name.to_owned())),
         };
+        let is_it = |known: &BoundOutput| matches!(known, BoundOutput::Rows { output: known, .. } if *known == output);
+        if self.binding.outputs.iter().any(is_it) {
+            return;
+        }
         let outcome = self.binding.query(owner, &insert.query, placed.span);
         if let Some(relation) = self.binding.note(placed, outcome) {
-            self.put_out(&relation, owner.to_owned(), output);
+            self.put(BoundOutput::Rows { relation: relation.id, name: owner.to_owned(), output });
         }
     }
 
@@ -194,12 +199,19 @@ impl Targets<'_, '_> {
         self.binding.answer = Some(relation.id);
     }
 
-    fn put_out(&mut self, relation: &Relation, name: String, output: Output) {
-        self.binding.outputs.push(BoundOutput::Rows { relation: relation.id, name, output });
+    /// Adds an output, unless it is there already.
+    fn put(&mut self, output: BoundOutput) {
+        if !self.binding.outputs.contains(&output) {
+            self.binding.outputs.push(output);
+        }
     }
 
     /// Binds a decision: its place among the bound ones.
     fn decided(&mut self, placed: &PlacedStatement, declared: &Decision) -> Option<usize> {
+        let known = self.binding.decisions.iter().position(|known| known.name == declared.name.text);
+        if known.is_some() {
+            return known;
+        }
         self.binding.file = placed.file;
         let outcome = decision::bind(self.binding, declared, placed.span);
         self.binding.note(placed, outcome)
@@ -208,7 +220,8 @@ impl Targets<'_, '_> {
     fn decision(&mut self, placed: &PlacedStatement, declared: &Decision) {
         let Some(decision) = self.decided(placed, declared) else { return };
         let (topic, log) = (declared.topic.text.clone(), declared.log_table());
-        self.binding.outputs.push(BoundOutput::Decision { decision, topic, log });
+        self.put(BoundOutput::Actions { decision, topic });
+        self.put(BoundOutput::Log { decision, log });
     }
 
     fn view(&mut self, wanted: &str, output: fn(&str) -> Output) {
@@ -221,30 +234,67 @@ impl Targets<'_, '_> {
             return self.unknown(wanted, "view", &known);
         };
         if let Some(relation) = self.relation(placed, name) {
-            self.put_out(&relation, name.text.clone(), output(&name.text));
+            let (name, output) = (name.text.clone(), output(&name.text));
+            self.put(BoundOutput::Rows { relation: relation.id, name, output });
         }
     }
 
     fn collect(&mut self, name: &str) {
         let statements = self.binding.statements;
-        let decision = statements.statements.iter().find_map(|placed| match &placed.statement {
-            Statement::Decision(decision) if decision.name.text.eq_ignore_ascii_case(name) => Some((placed, decision)),
-            _ => None,
+        let all = || statements.statements.iter();
+        let as_table = |name: &str| Output::Table(name.to_owned());
+        let defined = all().find(|placed| match &placed.statement {
+            Statement::Stream(_) | Statement::View(_) | Statement::Decision(_) => {
+                placed.statement.defines().is_some_and(|(_, defined)| defined.text.eq_ignore_ascii_case(name))
+            }
+            _ => false,
         });
-        // What a stream keeps of the rows that it removes comes with the stream.
-        let keeper = statements.statements.iter().find_map(|placed| match &placed.statement {
-            Statement::Stream(stream) if removed_rows::is_kept_by(stream, name) => Some(stream.name.text.clone()),
-            _ => None,
-        });
-        if let Some(stream) = keeper {
-            return self.view(&stream, |name| Output::Table(name.to_owned()));
-        }
-        let Some((placed, declared)) = decision else {
-            return self.view(name, |name| Output::Table(name.to_owned()));
+        let writes = |placed: &&PlacedStatement| {
+            placed.statement.writes().iter().any(|(_, written, _)| written.eq_ignore_ascii_case(name))
         };
-        if let Some(decision) = self.decided(placed, declared) {
-            self.binding.outputs.push(BoundOutput::Acted { decision, name: declared.name.text.clone() });
+        match defined.or_else(|| all().find(writes)).map(|placed| (placed, &placed.statement)) {
+            Some((placed, Statement::Decision(declared))) => self.collect_decision(placed, declared, name),
+            Some((placed, Statement::Insert(_))) => self.insert(placed),
+            Some(_) if defined.is_some() => self.view(name, as_table),
+            Some(_) => all().filter(writes).for_each(|placed| self.collect_removed(&placed.statement, name)),
+            None => {
+                let defined = all().filter_map(|placed| placed.statement.defines());
+                let defined = defined.filter(|(kind, _)| matches!(*kind, "view" | "stream" | "decision"));
+                let written = all().flat_map(|placed| placed.statement.writes()).map(|(_, name, _)| name);
+                let known: Vec<String> = defined.map(|(_, name)| name.text.clone()).chain(written).collect();
+                self.unknown(name, "view, decision or output", &known);
+            }
         }
+    }
+
+    /// What a stream keeps of the rows that it removes comes with the stream, and dead letters with all that is written of
+    /// it too, since each step may make some.
+    fn collect_removed(&mut self, stream: &Statement, name: &str) {
+        let Statement::Stream(stream) = stream else { return };
+        self.view(&stream.name.text, |name| Output::Table(name.to_owned()));
+        let letters = stream.dead_letters.as_ref().filter(|to| to.name.text.eq_ignore_ascii_case(name));
+        let statements = self.binding.statements;
+        for placed in letters.iter().flat_map(|_| removed_rows::writers_from(statements, &stream.name.text)) {
+            match &placed.statement {
+                Statement::Decision(decision) => self.decision(placed, decision),
+                _ => self.insert(placed),
+            }
+        }
+    }
+
+    /// The log rows with an action of a decision under its own name, all of them under that of its log, and the actions
+    /// under that of its topic.
+    fn collect_decision(&mut self, placed: &PlacedStatement, declared: &Decision, name: &str) {
+        let Some(decision) = self.decided(placed, declared) else { return };
+        let (topic, log) = (declared.topic.text.clone(), declared.log_table());
+        if name.eq_ignore_ascii_case(&declared.name.text) {
+            return self.put(BoundOutput::Acted { decision, name: declared.name.text.clone() });
+        }
+        // A step that puts out actions puts out its log too.
+        if name.eq_ignore_ascii_case(&topic) {
+            self.put(BoundOutput::Actions { decision, topic });
+        }
+        self.put(BoundOutput::Log { decision, log });
     }
 }
 

@@ -1,6 +1,6 @@
 //! Steps over rows that end as a plan of theirs, with its inputs.
 
-use crate::bind::{BoundedJoin, BoundedStep, Columns, Definition, GroupCall, RelationId, SortColumn};
+use crate::bind::{Answer, BoundedJoin, BoundedStep, Columns, Definition, GroupCall, RelationId, SortColumn};
 use crate::expression::{ColumnId, Problem, Tree, scalar_over};
 use crate::output::{QueryInput, QueryPlan};
 use arrow::datatypes::SchemaRef;
@@ -101,6 +101,18 @@ impl Lowering<'_> {
                 Ok(Lowered { plan: Plan::Union(sides), columns: columns.clone() })
             }
             BoundedStep::Join(join) => self.join(join),
+            BoundedStep::Answered { from, query, id, answer } => {
+                let (rows, query) = (self.relation(*from)?, self.relation(*query)?);
+                let answer = match answer {
+                    Answer::Value => bounded::Answer::Value,
+                    Answer::Exists => bounded::Answer::Exists,
+                    Answer::In { key } => bounded::Answer::In { key: rows.place(*key)? },
+                };
+                let columns = rows.columns.iter().copied().chain([*id]).collect();
+                let name = self.columns.name(*id).to_owned();
+                let answered = bounded::Answered { from: rows.plan, query: query.plan, name, answer };
+                Ok(Lowered { plan: Plan::Answered(Box::new(answered)), columns })
+            }
         }
     }
 

@@ -43,12 +43,12 @@ pub(crate) fn parse_clause(reader: &mut TokenReader) -> Outcome<TestClause> {
     reader.expect("EXPECT")?;
     if reader.take("NO") {
         reader.expect("ROWS")?;
-        let target = reader.name("the name of a view or decision")?;
+        let target = reader.dotted("the name of a view, a decision or an output")?;
         let condition = if reader.take("WHERE") { Some(reader.expression()?) } else { None };
         return Ok(TestClause::Expect(Expect { target, expectation: Expectation::NoRows(condition) }));
     }
     let exactly = reader.take("EXACTLY");
-    let target = reader.name("the name of a view or decision")?;
+    let target = reader.dotted("the name of a view, a decision or an output")?;
     let columns = columns(reader)?;
     let query = reader.query()?;
     Ok(TestClause::Expect(Expect { target, expectation: Expectation::Rows { columns, query, exactly } }))

@@ -31,9 +31,9 @@ fn needed(binding: &Binding) -> Vec<RelationId> {
     }
     let of_output = |output: &BoundOutput| match output {
         BoundOutput::Rows { relation, .. } => *relation,
-        BoundOutput::Decision { decision, .. } | BoundOutput::Acted { decision, .. } => {
-            binding.decisions[*decision].view
-        }
+        BoundOutput::Actions { decision, .. }
+        | BoundOutput::Log { decision, .. }
+        | BoundOutput::Acted { decision, .. } => binding.decisions[*decision].view,
     };
     let mut needed: HashSet<RelationId> = binding.outputs.iter().map(of_output).collect();
     for id in all.clone().rev() {
@@ -85,9 +85,12 @@ impl Build<'_> {
             BoundOutput::Rows { relation, name, output } => {
                 self.sink(self.builder.node_of(*relation), name, output.clone(), SinkRows::Main);
             }
-            BoundOutput::Decision { decision, topic, log } => {
+            BoundOutput::Actions { decision, topic } => {
                 let node = self.decision(*decision, &binding.decisions[*decision], decisions);
                 self.sink(node, topic, Output::Topic(topic.clone()), SinkRows::Main);
+            }
+            BoundOutput::Log { decision, log } => {
+                let node = self.decision(*decision, &binding.decisions[*decision], decisions);
                 self.sink(node, log, Output::Table(log.clone()), SinkRows::Records);
             }
             BoundOutput::Acted { decision, name } => {

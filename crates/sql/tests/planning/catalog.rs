@@ -1,6 +1,7 @@
 //! A project's tables and models as the tests see them: known by name, without files.
 
 use arrow::array::{ArrayRef, Float32Array};
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use dataflow::{Error, Result, Scorer, ScorerInput};
 use sql::{Catalog, Model};
@@ -35,7 +36,8 @@ impl Catalog for Known {
             "models/two.onnx" => vec![ScorerInput { name: None }; 2],
             _ => vec![ScorerInput { name: None }; model.inputs.as_ref().map_or(0, Vec::len)],
         };
-        Ok(Arc::new(Half { inputs }))
+        let whole = model.path.text == "models/whole.onnx";
+        Ok(Arc::new(Half { inputs, whole }))
     }
 }
 
@@ -52,6 +54,8 @@ fn events() -> SchemaRef {
 #[derive(Debug)]
 struct Half {
     inputs: Vec<ScorerInput>,
+    // Whether it fails on rows with an input that is NULL.
+    whole: bool,
 }
 
 impl Scorer for Half {
@@ -69,6 +73,8 @@ impl Scorer for Half {
 
     fn score(&self, inputs: &[ArrayRef]) -> Result<ArrayRef> {
         let rows = inputs.first().map_or(0, |input| input.len());
-        Ok(Arc::new(Float32Array::from(vec![0.5; rows])))
+        let missing = |nulls: Option<NullBuffer>, input: &ArrayRef| NullBuffer::union(nulls.as_ref(), input.nulls());
+        let nulls = if self.whole { inputs.iter().fold(None, missing) } else { None };
+        Ok(Arc::new(Float32Array::new(vec![0.5; rows].into(), nulls)))
     }
 }

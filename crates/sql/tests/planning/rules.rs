@@ -1,15 +1,16 @@
-//! Rules change no row, no dead letter and no count: every plan gives the same with each of them left out, and with none.
+//! Rules change no row, no dead letter and no count of what becomes of rows: every plan gives the same with each of them
+//! left out, and with none. Scores of rows that nobody wants are work that a rule may spare.
 
 use crate::catalog::Known;
 use crate::run::{run, texts};
 use crate::{files, folder, source};
-use dataflow::Fate;
+use dataflow::{Batch, Fate};
 use proptest::prelude::*;
 use sql::{Rule, SourceFile, Target, check_with, parse};
 use std::collections::BTreeMap;
 
 /// What becomes of rows that no plan may change: how many a condition removes depends on what stands before it, but
-/// not how many are repeated, or fail in a step. Scores of rows that nobody wants need not be computed, nor fail.
+/// not how many are repeated, or fail in a step.
 const FATES: [Fate; 4] = [Fate::Deduplicated, Fate::Bad, Fate::DeadLettered, Fate::RuleFailed];
 
 /// What a plan makes of its rows.
@@ -21,8 +22,35 @@ struct Outcome {
     fates: [i64; FATES.len()],
 }
 
-/// Runs the test of a file; also how many rules fired.
-fn outcome(file: &SourceFile, rules: &[Rule], workers: usize) -> (Outcome, usize) {
+/// How many scores failed, and how many rows at least came out with a fault: a table shows it as `fault`.
+#[derive(Clone, Copy, Debug)]
+struct FailedScores {
+    counted: i64,
+    shown: i64,
+}
+
+/// What a plan makes of its rows, its failed scores, and how many rules fired.
+struct Ran {
+    outcome: Outcome,
+    scores: FailedScores,
+    fired: usize,
+}
+
+/// A plan with rules gives what it gives without some of them, and no score more fails than without them, but all that
+/// come out.
+fn agree(with: &Ran, without: &Ran) -> Result<(), String> {
+    if with.outcome != without.outcome {
+        return Err(format!("{:?}, and without it {:?}", with.outcome, without.outcome));
+    }
+    let all_that_show = |of: FailedScores| of.shown <= of.counted;
+    let agree = with.scores.counted <= without.scores.counted
+        && with.scores.shown == without.scores.shown
+        && all_that_show(with.scores);
+    if agree { Ok(()) } else { Err(format!("{:?}, and without it {:?}", with.scores, without.scores)) }
+}
+
+/// Runs the test of a file.
+fn outcome(file: &SourceFile, rules: &[Rule], workers: usize) -> Ran {
     let statements = parse(std::slice::from_ref(file)).unwrap_or_else(|wrong| panic!("{}", wrong[0]));
     let tests = statements.tests();
     let test = &tests[0];
@@ -30,6 +58,12 @@ fn outcome(file: &SourceFile, rules: &[Rule], workers: usize) -> (Outcome, usize
     let checked = check_with(&statements, &Known, &target, rules).unwrap_or_else(|wrong| panic!("{}", wrong[0]));
     let bound = checked.bind_test(test).unwrap_or_else(|wrong| panic!("{}", wrong[0]));
     let ran = run(&checked, &bound, workers);
+    let faults = |table: &Batch| {
+        let fault = table.columns().column_by_name("fault");
+        fault.map_or(0, |fault| fault.len() - fault.null_count()) as i64
+    };
+    let shown = ran.tables.values().map(faults).max().unwrap_or(0);
+    let scores = FailedScores { counted: ran.fates.of(Fate::ScoreFailed), shown };
     let tables = ran.tables.into_iter().map(|(name, table)| {
         let schema = table.schema();
         let told = |name: &str| !["step", "row"].contains(&name);
@@ -39,7 +73,7 @@ fn outcome(file: &SourceFile, rules: &[Rule], workers: usize) -> (Outcome, usize
         (name, rows)
     });
     let fates = FATES.map(|fate| ran.fates.of(fate));
-    (Outcome { tables: tables.collect(), fates }, checked.fired().len())
+    Ran { outcome: Outcome { tables: tables.collect(), fates }, scores, fired: checked.fired().len() }
 }
 
 #[test]
@@ -47,23 +81,28 @@ fn every_rule_can_be_left_out() {
     let mut cases = files(&folder().join("answers"), ".sql");
     cases.extend(files(&folder().join("rules"), ".sql"));
     cases.push(folder().join("plans/dm_spam.sql"));
-    let (mut dead_letters, mut fired) = (0, 0);
+    let (mut dead_letters, mut fired, mut shown, mut spared) = (0, 0, 0, 0);
     for path in cases {
         let file = source(&path);
-        let (all, rules) = outcome(&file, &Rule::ALL, 2);
-        fired += rules;
-        dead_letters += all.tables.get("lake.bad").map_or(0, Vec::len);
-        assert!(all.tables.values().any(|rows| !rows.is_empty()), "{} gives no rows", path.display());
-        let (none, _) = outcome(&file, &[], 3);
-        assert_eq!(all, none, "{} without any rule", path.display());
+        let all = outcome(&file, &Rule::ALL, 2);
+        let tables = &all.outcome.tables;
+        fired += all.fired;
+        dead_letters += tables.get("lake.bad").map_or(0, Vec::len);
+        assert!(tables.values().any(|rows| !rows.is_empty()), "{} gives no rows", path.display());
+        let none = outcome(&file, &[], 3);
+        agree(&all, &none).unwrap_or_else(|wrong| panic!("{} with every rule: {wrong}", path.display()));
+        shown += all.scores.shown;
+        spared += none.scores.counted - all.scores.counted;
         for left_out in Rule::ALL {
             let others: Vec<Rule> = Rule::ALL.into_iter().filter(|rule| *rule != left_out).collect();
-            let (some, _) = outcome(&file, &others, 1);
-            assert_eq!(all, some, "{} without the rule \"{}\"", path.display(), left_out.name());
+            let name = left_out.name();
+            agree(&all, &outcome(&file, &others, 1))
+                .unwrap_or_else(|wrong| panic!("{} with the rule \"{name}\": {wrong}", path.display()));
         }
     }
     assert!(dead_letters >= 5, "only {dead_letters} rows are bad");
     assert!(fired >= 8, "rules fired {fired} times");
+    assert!(shown > 0 && spared > 0, "{shown} failed scores come out, and {spared} are spared");
 }
 
 fn value() -> BoxedStrategy<String> {
@@ -184,13 +223,13 @@ proptest! {
         if check_with(&statements, &Known, &target, &[]).is_err() {
             return Ok(());
         }
-        let (none, _) = outcome(&file, &[], 1);
-        let (all, _) = outcome(&file, &Rule::ALL, 2);
-        prop_assert_eq!(&all, &none, "{}", file.text);
+        let all = outcome(&file, &Rule::ALL, 2);
+        let same = agree(&all, &outcome(&file, &[], 1));
+        prop_assert_eq!(same, Ok(()), "{}", file.text);
         for left_out in Rule::ALL {
             let others: Vec<Rule> = Rule::ALL.into_iter().filter(|rule| *rule != left_out).collect();
-            let (some, _) = outcome(&file, &others, 1);
-            prop_assert_eq!(&all, &some, "without the rule \"{}\": {}", left_out.name(), file.text);
+            let same = agree(&all, &outcome(&file, &others, 1));
+            prop_assert_eq!(same, Ok(()), "with the rule \"{}\": {}", left_out.name(), file.text);
         }
     }
 }

@@ -152,3 +152,29 @@ fn a_test_of_no_view_has_its_place() {
     assert_eq!((wrong[0].path.as_str(), wrong[0].line, wrong[0].column), ("dm_spam.sql", lines, 8));
     assert_eq!(wrong[0].hint.as_deref(), Some("did you mean \"sender_features\"?"));
 }
+
+#[test]
+fn intervals_of_thousands_of_years_are_planned_or_refused() {
+    let planned = |ahead: i64, back: i64| {
+        let text = format!(
+            "CREATE STREAM a (k BIGINT, ts TIMESTAMP, WATERMARK FOR ts AS ts) LIVE a;
+             CREATE STREAM b (k BIGINT, ts TIMESTAMP, WATERMARK FOR ts AS ts) LIVE b;
+             CREATE VIEW v AS SELECT *, EXISTS (SELECT 1 FROM b WHERE b.k = a.k
+                AND b.ts BETWEEN a.ts - INTERVAL '{back}' DAY AND a.ts + INTERVAL '{ahead}' DAY) AS x FROM a;
+             CREATE VIEW w AS SELECT *, EXISTS (SELECT 1 FROM b WHERE b.k = v.k
+                AND b.ts BETWEEN v._time AND v._time + INTERVAL '{ahead}' DAY) AS y FROM v;"
+        );
+        let statements = parse(&[SourceFile { path: "long.sql".to_owned(), text }]).unwrap();
+        let checked =
+            check(&statements, &Known, &Target::View("w".to_owned())).map_err(|wrong| wrong[0].message.clone())?;
+        Ok::<_, String>((checked.look_back(), checked.explained().unwrap().to_string()))
+    };
+    let (look_back, explained) = planned(20_000_000, 10_000_000).unwrap();
+    let days = |days: i64| LookBack::For(Span(days * Span::DAY.0));
+    assert!(look_back.contains(&("b".to_owned(), days(50_000_000))), "{look_back:?}");
+    assert!(explained.contains("rows of b of the last 30000000 d"), "{explained}");
+    let refused = "the bounds of time of these subqueries add up to more than 146,000 years";
+    for (ahead, back) in [(30_000_000, 10_000_000), (0, 106_751_991), (106_751_991, 0), (106_751_991, 106_751_991)] {
+        assert_eq!(planned(ahead, back).unwrap_err(), refused, "{ahead} days ahead and {back} back");
+    }
+}

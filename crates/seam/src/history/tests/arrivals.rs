@@ -156,7 +156,7 @@ fn expected(log: &[Mail], delay: i64, quiet: Option<i64>) -> Vec<(i64, i64, bool
 }
 
 fn opened(spec: &StreamSpec, files: Counted, dir: &Path, memory: usize, origin: &str) -> Arc<ArrivedFiles> {
-    let room = (dir, memory);
+    let room: (&Path, usize, &dyn Fn(u64)) = (dir, memory, &|_| ());
     Arc::new(ArrivedFiles::open_within(spec, Arc::new(files), origin, &dir.join("clocks"), room).unwrap())
 }
 

@@ -54,12 +54,39 @@ pub(super) fn project(
 
 /// The first columns of a relation alone.
 pub(super) fn first_columns(binding: &mut Binding, from: &Relation, count: usize) -> Relation {
-    let columns = from.columns[..count].to_vec();
-    let item = |column: &RelationColumn| BoundItem {
-        id: column.id,
-        name: column.name.clone(),
-        tree: Tree::column(column.id, column.data_type.clone()),
-    };
-    let items = columns.iter().map(item).collect();
+    columns_alone(binding, from, from.columns[..count].to_vec())
+}
+
+/// Some columns of a relation alone.
+pub(super) fn columns_alone(binding: &mut Binding, from: &Relation, columns: Vec<RelationColumn>) -> Relation {
+    let items = columns.iter().map(kept).collect();
     relation(binding, BoundedStep::Project { from: from.id, items }, columns)
+}
+
+/// A column as it is.
+fn kept(column: &RelationColumn) -> BoundItem {
+    let tree = Tree::column(column.id, column.data_type.clone());
+    BoundItem { id: column.id, name: column.name.clone(), tree }
+}
+
+/// The rows with a column for each key; one that is computed has no name. Columns beside those that can be named stay.
+pub(super) fn with_keys(
+    binding: &mut Binding,
+    side: &Relation,
+    beside: &[RelationColumn],
+    keys: Vec<Tree>,
+) -> (Relation, Vec<ColumnId>) {
+    if let Some(ids) = keys.iter().map(Tree::as_column).collect::<Option<Vec<_>>>() {
+        return (side.clone(), ids);
+    }
+    let mut items: Vec<BoundItem> = side.columns.iter().chain(beside).map(kept).collect();
+    let mut ids = Vec::with_capacity(keys.len());
+    for tree in keys {
+        let name = binding.columns.text(&tree);
+        let id = binding.columns.add_part(&name, tree.settled_type());
+        items.push(BoundItem { id, name, tree });
+        ids.push(id);
+    }
+    let with = same_columns(binding, side, |from| BoundedStep::Project { from, items });
+    (with, ids)
 }

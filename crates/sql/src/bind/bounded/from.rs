@@ -8,7 +8,7 @@ use crate::bind::keys;
 use crate::bind::relation::{Relation, RelationColumn};
 use crate::bind::syntax::{and, conjuncts, object_name};
 use crate::diagnostic::{Fault, Outcome, fault, place_of};
-use crate::expression::{ColumnId, Op, Tree, common_type};
+use crate::expression::{Op, Tree, common_type};
 use sqlparser::ast::{BinaryOperator, Expr, Ident, JoinConstraint, JoinOperator, Select, TableWithJoins};
 use sqlparser::tokenizer::Span;
 
@@ -146,8 +146,8 @@ impl Joining<'_> {
         distinct_names(&left, &right, self.span)?;
         let matching = self.matching(&left, &right)?;
         let (ours, theirs) = matching.keys.iter().cloned().unzip();
-        let (left_id, left_keys) = with_keys(binding, &left, ours);
-        let (right_id, right_keys) = with_keys(binding, &right, theirs);
+        let (left_rows, left_keys) = define::with_keys(binding, &left, &[], ours);
+        let (right_rows, right_keys) = define::with_keys(binding, &right, &[], theirs);
         let (mut columns, mut ids) = (left.columns.clone(), Vec::with_capacity(right.columns.len()));
         for column in &right.columns {
             let id = binding.columns.add(&column.name, column.data_type.clone());
@@ -158,6 +158,7 @@ impl Joining<'_> {
         let condition = and(matching.conditions).map(|condition| all.condition(&condition, self.span)).transpose()?;
         let keys = left_keys.into_iter().zip(right_keys).collect();
         let (keeps_left, keeps_right) = self.kind;
+        let (left_id, right_id) = (left_rows.id, right_rows.id);
         let step =
             BoundedJoin { left: left_id, right: right_id, columns: ids, keys, condition, keeps_left, keeps_right };
         let joined = define::relation(binding, BoundedStep::Join(step), columns);
@@ -292,26 +293,4 @@ fn closed(binding: &mut Binding, owner: &str, side: FromClause, span: Span) -> R
     };
     let id = binding.add(Definition::Select(Box::new(select)));
     relation.with_id(id)
-}
-
-/// The side with a column for each of its keys.
-fn with_keys(binding: &mut Binding, side: &Relation, keys: Vec<Tree>) -> (crate::bind::RelationId, Vec<ColumnId>) {
-    if let Some(ids) = keys.iter().map(Tree::as_column).collect::<Option<Vec<_>>>() {
-        return (side.id, ids);
-    }
-    let kept = |column: &RelationColumn| BoundItem {
-        id: column.id,
-        name: column.name.clone(),
-        tree: Tree::column(column.id, column.data_type.clone()),
-    };
-    let mut items: Vec<BoundItem> = side.columns.iter().map(kept).collect();
-    let mut ids = Vec::with_capacity(keys.len());
-    for tree in keys {
-        let name = binding.columns.text(&tree);
-        let id = binding.columns.add_part(&name, tree.settled_type());
-        items.push(BoundItem { id, name, tree });
-        ids.push(id);
-    }
-    let id = binding.add(Definition::Bounded(Box::new(BoundedStep::Project { from: side.id, items })));
-    (id, ids)
 }

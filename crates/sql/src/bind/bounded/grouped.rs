@@ -4,17 +4,18 @@
 use super::canonical::canonical;
 use super::define;
 use super::from::FromClause;
-use super::order::{ordinal, with_aliases};
-use super::plain;
+use super::known::Known;
+use super::order::{check_names, ordinal, with_aliases};
+use super::{plain, subqueries};
 use crate::bind::binding::Binding;
 use crate::bind::bound::{BoundedStep, GroupCall};
 use crate::bind::items::Item;
 use crate::bind::refuse;
 use crate::bind::relation::{Relation, RelationColumn};
-use crate::bind::syntax::{argument, arguments, function_name, is_distinct, is_window};
+use crate::bind::syntax::{argument, arguments, function_name, is_distinct};
 use crate::bind::window::{argument_fault, without_distinct};
 use crate::diagnostic::{Fault, Outcome, place_of};
-use crate::expression::{Problem, Special, Tree, aggregate_names, aggregate_of};
+use crate::expression::{Tree, aggregate_names, aggregate_of};
 use operators::Aggregate;
 use sqlparser::ast::{Expr, Function, GroupByExpr, Select, Value};
 use sqlparser::tokenizer::Span;
@@ -30,6 +31,9 @@ pub(super) fn rows(
 ) -> Outcome<Relation> {
     let below = read.relation().clone();
     let keys = keys(select, items, &below, span)?;
+    if let Some(having) = &select.having {
+        check_names(having, items, &below, place_of(having, span))?;
+    }
     let having = select.having.as_ref().map(|having| canonical(&with_aliases(having, items, &below), &below));
     let written: Vec<Expr> = items.iter().map(|item| canonical(&item.expr, &below)).collect();
     let mut gathered = Gathered { inputs: keys.clone(), calls: Vec::new() };
@@ -50,22 +54,24 @@ pub(super) fn rows(
     };
     let columns: Vec<RelationColumn> =
         key_columns.iter().cloned().chain(calls.iter().zip(&gathered.calls).map(call_column)).collect();
-    let known: Vec<(Expr, Tree)> = keys
-        .into_iter()
-        .chain(gathered.calls.iter().map(|call| Expr::Function(call.function.clone())))
-        .zip(&columns)
-        .map(|(expr, column)| (expr, Tree::column(column.id, column.data_type.clone())))
-        .collect();
+    let known = keys.into_iter().chain(gathered.calls.iter().map(|call| Expr::Function(call.function.clone())));
+    let known = known.zip(&columns).map(|(expr, column)| (expr, Tree::column(column.id, column.data_type.clone())));
+    let mut known = Known::of_groups(known.collect(), &below);
     let ids = key_columns.iter().map(|column| column.id).collect();
     let mut groups = define::relation(binding, BoundedStep::Group { from: rows.id, keys: ids, calls }, columns);
     if let Some(having) = &having {
-        let condition = groups.condition_with(having, &mut OfGroups { known: &known, below: &below }, span)?;
+        let answered = subqueries::bind(binding, owner, [having], (&below, &known), span)?;
+        groups = subqueries::answer(binding, &groups, &answered, &mut known)?;
+        let condition = groups.condition_with(having, &mut known, span)?;
         groups = define::same_columns(binding, &groups, |from| BoundedStep::Filter { from, condition });
     }
+    let answered = subqueries::bind(binding, owner, &written, (&below, &known), span)?;
+    groups = subqueries::answer(binding, &groups, &answered, &mut known)?;
     let mut trees = Vec::with_capacity(items.len());
     for (item, expr) in items.iter().zip(&written) {
+        check_names(&item.expr, &[], &below, item.span)?;
         let at = if item.span.start.line == 0 { span } else { item.span };
-        let tree = groups.bind_with(expr, &mut OfGroups { known: &known, below: &below }, at)?;
+        let tree = groups.bind_with(expr, &mut known, at)?;
         trees.push((item.name.clone(), tree, expr));
     }
     define::project(binding, groups.id, trees, span)
@@ -84,6 +90,9 @@ fn keys(select: &Select, items: &[Item], below: &Relation, span: Span) -> Outcom
     let mut keys = Vec::with_capacity(written.len());
     for expr in written {
         let at = place_of(&expr, span);
+        if !matches!(expr, Expr::Tuple(_) | Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_)) {
+            check_names(&expr, items, below, at)?;
+        }
         let key = match &expr {
             Expr::Tuple(parts) if parts.is_empty() => continue,
             Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_) => return sets(at),
@@ -191,31 +200,5 @@ impl Call {
         let id = binding.columns.add_part(&self.function.to_string(), given);
         let (argument, filter) = (self.argument.map(|at| of(at).id), self.filter.map(|at| of(at).id));
         Ok(GroupCall { id, aggregate: self.aggregate, argument, filter })
-    }
-}
-
-/// Keys and aggregates stand for their columns; other columns of the rows have no one value in a group.
-struct OfGroups<'a> {
-    known: &'a [(Expr, Tree)],
-    below: &'a Relation,
-}
-
-impl Special for OfGroups<'_> {
-    fn bind(&mut self, expr: &Expr) -> Result<Option<Tree>, Problem> {
-        if let Some((_, tree)) = self.known.iter().find(|(known, _)| known == expr) {
-            return Ok(Some(tree.clone()));
-        }
-        match expr {
-            Expr::Identifier(_) | Expr::CompoundIdentifier(_) if self.below.place(expr).is_some() => {
-                let name = self.below.key_name(expr);
-                Err(Problem::new(format!("{name} is neither in GROUP BY nor inside an aggregate"))
-                    .found(&name)
-                    .hint(format!("add it to GROUP BY, or write min({name}) or max({name})")))
-            }
-            Expr::Function(function) if is_window(expr) => {
-                Err(Problem::new("a window over groups is not supported yet").found(function.to_string()))
-            }
-            _ => Ok(None),
-        }
     }
 }

@@ -1,12 +1,15 @@
 //! Queries over input that ends: GROUP BY, DISTINCT, ORDER BY, LIMIT, UNION and joins, over streams, views, output tables
-//! and the results of each other. What a stream can answer by itself is bound as in a view, and everything after it
+//! and the results of each other, with subqueries that are answered once. What a stream can answer by itself is bound as in a view, and everything after it
 //! becomes steps over rows that end.
 
 mod define;
 
 mod canonical;
 mod from;
+mod known;
 mod order;
+
+mod subqueries;
 
 mod plain;
 

@@ -3,7 +3,8 @@
 use super::canonical::{canonical, changed};
 use crate::bind::items::Item;
 use crate::bind::relation::Relation;
-use crate::diagnostic::{Fault, Outcome, place_of};
+use crate::bind::syntax::{any, score_call};
+use crate::diagnostic::{Fault, Outcome, did_you_mean, place_of};
 use sqlparser::ast::{Expr, LimitClause, OrderBy, OrderByKind, OrderByOptions, Query, Value};
 use sqlparser::tokenizer::Span;
 
@@ -72,6 +73,7 @@ fn item(expr: &Expr, items: &mut Vec<Item>, seen: usize, relation: Option<&Relat
             .expected(items.iter().map(|item| item.name.as_str()).collect::<Vec<_>>().join(", "))
             .err();
     };
+    check_names(expr, &items[..seen], relation, at)?;
     let wanted = canonical(&with_aliases(expr, &items[..seen], relation), relation);
     if let Some(place) = items.iter().position(|item| canonical(&item.expr, relation) == wanted) {
         return Ok(place);
@@ -94,6 +96,30 @@ pub(super) fn ordinal(expr: &Expr, columns: usize, clause: &str, at: Span) -> Ou
             .expected(format!("1 to {columns}"))
             .err(),
     }
+}
+
+/// Refuses a name that is neither a column of FROM nor of the SELECT, and offers both.
+pub(super) fn check_names(expr: &Expr, items: &[Item], relation: &Relation, at: Span) -> Outcome<()> {
+    let mut unknown = None;
+    changed(expr, |part| {
+        let Expr::Identifier(name) = &*part else { return };
+        let is_alias = || items.iter().any(|item| item.name.eq_ignore_ascii_case(&name.value));
+        if unknown.is_none() && relation.place(part).is_none() && relation.is_unknown(name) && !is_alias() {
+            unknown = Some(name.clone());
+        }
+    });
+    // The name of a model is none of a column.
+    let Some(name) = unknown.filter(|_| !any(expr, |part| score_call(part).is_some())) else { return Ok(()) };
+    let of_items = items.iter().map(|item| item.name.as_str());
+    let mut known: Vec<&str> = of_items.chain(relation.columns.iter().map(|column| column.name.as_str())).collect();
+    known.sort_unstable();
+    known.dedup();
+    let mut fault = Fault::new(name.span, format!("no column is named \"{}\"", name.value)).found(&name.value);
+    fault.hint = did_you_mean(&name.value, known.iter().copied());
+    if known.len() <= 20 {
+        fault.expected = Some(format!("one of {}", known.join(", ")));
+    }
+    fault.within(at).err()
 }
 
 /// The expression with what the names of columns of the SELECT mean, where FROM has no column of the name.

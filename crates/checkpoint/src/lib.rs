@@ -1,0 +1,30 @@
+//! Checkpoints of jobs as named objects that are made once: state files, and a manifest per checkpoint that names them.
+//! One run of a job holds its checkpoints at a time, under an epoch that no other run has.
+//!
+//! Modules are listed from what is stored to what a run does with it.
+
+mod seeded;
+mod store;
+
+mod folder;
+mod run_lock;
+
+mod names;
+
+mod facts;
+mod manifest;
+mod reading;
+mod state_file;
+
+mod collection;
+mod run;
+
+pub use facts::JobFacts;
+pub use folder::Folder;
+pub use manifest::Manifest;
+pub use reading::look;
+pub use run::Checkpoints;
+pub use store::{Created, Store};
+
+#[cfg(test)]
+mod tests;

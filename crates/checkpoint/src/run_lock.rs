@@ -1,0 +1,59 @@
+//! The lock of a folder of checkpoints: one run at a time, as long as its process lives.
+
+use crate::folder::io_error;
+use dataflow::{Clock, Error, ProcessingTime, Result};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
+use std::path::Path;
+
+/// The right to put checkpoints into a folder, until this is dropped or the process ends.
+#[derive(Debug)]
+pub(crate) struct RunLock {
+    // The system gives the lock back at a kill.
+    file: File,
+}
+
+impl RunLock {
+    /// Takes the lock of a folder, or names who holds it.
+    pub fn take(folder: &Path, clock: &dyn Clock) -> Result<RunLock> {
+        let path = folder.join("lock");
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let mut file = options.open(&path).map_err(|e| io_error("open", &path, e))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(held(folder, &mut file)),
+            Err(TryLockError::Error(e)) => return Err(io_error("lock", &path, e)),
+        }
+        let holder = format!("{} {}\n", std::process::id(), clock.now().0);
+        let written = file.set_len(0).and_then(|()| file.write_all(holder.as_bytes()));
+        written.map_err(|e| io_error("write", &path, e))?;
+        Ok(RunLock { file })
+    }
+}
+
+impl Drop for RunLock {
+    fn drop(&mut self) {
+        // A program that is being started at this moment has the file open too, and closing ours would not free the lock.
+        let _ = self.file.unlock();
+    }
+}
+
+/// The folder is held by another run.
+fn held(folder: &Path, file: &mut File) -> Error {
+    let mut text = String::new();
+    // The holder may be about to write this; that it holds the lock is all that counts.
+    let holder = file.read_to_string(&mut text).ok().and_then(|_| {
+        let (process, since) = text.trim_end().split_once(' ')?;
+        Some((process.parse::<u32>().ok()?, ProcessingTime(since.parse().ok()?)))
+    });
+    let who = match holder {
+        Some((process, since)) => format!("process {process} since {since}"),
+        None => "another process".to_owned(),
+    };
+    Error::invalid(format!(
+        "the checkpoints in \"{}\" are held by {who}, and only one run of a job may go on from them: stop that run, or \
+         wait until it ends",
+        folder.display()
+    ))
+}

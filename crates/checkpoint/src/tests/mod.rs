@@ -1,0 +1,9 @@
+//! Tests of checkpoints: jobs whose state is a few pieces, in a folder, in memory, and in a simulated store.
+
+mod sample;
+
+mod folder;
+mod objects;
+
+mod damage;
+mod simulation;

@@ -1,0 +1,113 @@
+//! Checkpoints as tests write them.
+
+use crate::{Checkpoints, JobFacts};
+use dataflow::{
+    Checkpoint, Committable, CoordinatorState, EventTime, Frozen, FrozenInput, KeyGroup, ManualClock, OutputState,
+    ProcessingTime, RestoredJob, Result, Scope, Split, SplitState, StateWriter, StepState,
+};
+use std::path::Path;
+use std::sync::Arc;
+
+/// State that was frozen as these pieces.
+pub struct Pieces(pub Vec<(Scope, Vec<u8>)>);
+
+impl Frozen for Pieces {
+    fn write(&self, out: &mut dyn StateWriter) -> Result<()> {
+        self.0.iter().try_for_each(|(scope, bytes)| out.put(*scope, bytes))
+    }
+}
+
+pub fn group(group: u16, text: &str) -> (Scope, Vec<u8>) {
+    (Scope::Group(KeyGroup(group)), text.as_bytes().to_vec())
+}
+
+pub fn uniform(text: &str) -> (Scope, Vec<u8>) {
+    (Scope::Uniform, text.as_bytes().to_vec())
+}
+
+pub fn facts(job: &str) -> JobFacts {
+    JobFacts {
+        job: job.to_owned(),
+        fingerprint: "9a1c".to_owned(),
+        revision: "of May".to_owned(),
+        start: EventTime(7),
+        from: Some(EventTime(-3)),
+        bounded: false,
+        histories: vec![("plays".to_owned(), "snapshot 4".to_owned())],
+        generation: 2,
+    }
+}
+
+/// A checkpoint of a job with one step in two workers.
+pub fn checkpoint(number: u64, left: Vec<(Scope, Vec<u8>)>, right: Vec<(Scope, Vec<u8>)>) -> Checkpoint {
+    let step = |pieces, watermark| StepState {
+        step: "m.dedup[id]".to_owned(),
+        watermark: EventTime(watermark),
+        state: Arc::new(Pieces(pieces)) as Arc<dyn Frozen>,
+    };
+    let position = vec![number as u8, 0xff];
+    Checkpoint {
+        coordinator: CoordinatorState {
+            number,
+            splits: vec![(0, SplitState { split: Split::Partition(1), position })],
+            watermarks: vec![EventTime(number as i64)],
+        },
+        steps: vec![step(left, 10), step(right, EventTime::MIN.0)],
+        inputs: vec![("m by id".to_owned(), vec![FrozenInput { given: EventTime(5), is_absent: number == 2 }])],
+        outputs: vec![OutputState {
+            output: "counts".to_owned(),
+            position: Some(vec![3]),
+            pending: vec![Committable(vec![1, 2]), Committable(vec![])],
+            known: number - 1,
+        }],
+        last: false,
+    }
+}
+
+/// Whether a job was restored as it was frozen.
+pub fn check_same(restored: &RestoredJob, frozen: &Checkpoint) {
+    assert_eq!(restored.coordinator, frozen.coordinator);
+    assert_eq!(restored.inputs, frozen.inputs);
+    assert_eq!(restored.outputs, frozen.outputs);
+    assert_eq!(restored.last, frozen.last);
+    assert_eq!(restored.steps.len(), frozen.steps.len());
+    for (restored, frozen) in restored.steps.iter().zip(&frozen.steps) {
+        assert_eq!((&restored.step, restored.watermark), (&frozen.step, frozen.watermark));
+        assert_eq!(*restored.state, pieces_of(&*frozen.state));
+    }
+}
+
+fn pieces_of(frozen: &dyn Frozen) -> Vec<(Scope, Vec<u8>)> {
+    struct All(Vec<(Scope, Vec<u8>)>);
+    impl StateWriter for All {
+        fn put(&mut self, scope: Scope, bytes: &[u8]) -> Result<()> {
+            self.0.push((scope, bytes.to_vec()));
+            Ok(())
+        }
+    }
+    let mut all = All(Vec::new());
+    frozen.write(&mut all).unwrap();
+    all.0
+}
+
+/// Opens a folder; it is an error if anything could not be collected.
+pub fn open(folder: &Path, kept: usize) -> Result<Checkpoints> {
+    let clock = Arc::new(ManualClock::new(ProcessingTime(1_700_000_000_000_000)));
+    Checkpoints::open(folder, kept, clock, Box::new(|e| panic!("{}", e.chain())))
+}
+
+/// Goes on from the newest checkpoint in a folder.
+pub fn go_on(folder: &Path, kept: usize) -> Result<(Checkpoints, RestoredJob)> {
+    let mut run = open(folder, kept)?;
+    let newest = run.newest()?.unwrap();
+    let restored = run.go_on(&newest, &facts("counts"))?;
+    Ok((run, restored))
+}
+
+/// The names in a folder.
+pub fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort_unstable();
+    names
+}

@@ -1,0 +1,94 @@
+//! Runs of a job over the real [`crate::Checkpoints`] and a simulated store, driven by one seed.
+//!
+//! Every request to the store is a step of its own. At each step a run may be killed, be paused and wake up long after
+//! its successor began, or be taken for dead although it works on; the power may go. A request may never arrive, arrive
+//! and lose its answer, or arrive much later, even from a run that is dead. Then nothing goes wrong any more, and the
+//! job has to come to its end.
+//!
+//! ```text
+//! SIMULATION_SEEDS=5000 cargo test --lib        plays so many seeds, and hunts every bug in so many
+//! SIMULATION_SEED=7 cargo test --lib            plays one, and prints what happens
+//! ```
+
+mod chance;
+
+mod job;
+mod world;
+
+mod turn;
+
+mod life;
+mod play;
+
+use crate::seeded::Bug;
+use play::play;
+
+/// A bug, and a seed that notices it.
+const BUGS: [(Bug, u64); 15] = [
+    (Bug::PutTrusted, 35),
+    (Bug::ExistsTrusted, 27),
+    (Bug::NoFence, 0),
+    (Bug::ReadBeforeFence, 35),
+    (Bug::EpochShared, 0),
+    (Bug::EpochTrusted, 0),
+    (Bug::BeginAfterSuccessor, 95),
+    (Bug::CollectAnyRun, 27),
+    (Bug::CollectAnyEpoch, 32),
+    (Bug::NamedByNewest, 0),
+    (Bug::NameUnwritten, 20),
+    (Bug::NamesReused, 15),
+    (Bug::UnheardForgotten, 1),
+    (Bug::DeleteOnUnheard, 0),
+    (Bug::PlaceNamedTwice, 0),
+];
+
+fn number_in(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().expect("a number"))
+}
+
+#[test]
+fn a_job_comes_to_its_end_whatever_happens() {
+    if let Some(seed) = number_in("SIMULATION_SEED") {
+        let played = play(seed, None, false, true);
+        assert!(played.wrong.is_none(), "seed {seed}: {:?}", played.wrong);
+    }
+    let mut seen = std::collections::BTreeMap::new();
+    for seed in 0..number_in("SIMULATION_SEEDS").unwrap_or(150) {
+        let played = play(seed, None, false, false);
+        assert!(played.wrong.is_none(), "seed {seed}: {:?}", played.wrong);
+        for (what, times) in played.seen {
+            *seen.entry(what).or_insert(0) += times;
+        }
+    }
+    println!("{seen:?}");
+    for what in ["crash", "power cut", "late", "lost", "unheard", "succeeded", "generations", "restored", "given up"] {
+        assert!(seen.contains_key(what), "no seed has seen: {what}");
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    for seed in 0..5 {
+        let (once, again) = (play(seed, None, false, false), play(seed, None, false, false));
+        assert_eq!((once.steps, once.seen), (again.steps, again.seen), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_rule_that_is_left_out_is_noticed() {
+    for (bug, seed) in BUGS {
+        if let Some(seeds) = number_in("SIMULATION_SEEDS") {
+            let noticed = (0..seeds).find_map(|seed| Some((seed, play(seed, Some(bug), false, false).wrong?)));
+            println!("{bug:?}: {noticed:?}");
+            assert!(noticed.is_some(), "{bug:?} is not noticed within {seeds} seeds");
+            continue;
+        }
+        assert!(play(seed, Some(bug), false, false).wrong.is_some(), "{bug:?} is not noticed with seed {seed}");
+    }
+}
+
+#[test]
+fn a_store_that_does_not_sync_is_noticed() {
+    let noticed = (0..200).find_map(|seed| play(seed, None, true, false).wrong);
+    assert!(noticed.is_some(), "no power cut has lost anything");
+}

@@ -1,0 +1,260 @@
+//! Gathers what the parts of a job hand over at a barrier, and has it made durable on a thread of its own.
+//!
+//! ```text
+//! barrier -> readers and stages freeze ---> coordinator: Persist -+
+//!         -> writers prepare -------------------------------------+-> store -> Durable -> committers
+//! ```
+//!
+//! Processing goes on meanwhile; the next barrier waits for the checkpoint.
+
+use crate::coordination::Coordination;
+use crate::notes::Notes;
+use crate::parts::{Part, Preparation};
+use crate::patience::Patience;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use dataflow::{
+    Checkpoint, CheckpointStore, Committable, CoordinatorEvent, CoordinatorState, Error, ErrorKind, EventTime, Frozen,
+    FrozenInput, FrozenStage, OutputState, Result, StageId, StepState,
+};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a step waits for a part before it looks whether the job has failed.
+const TICK: Duration = Duration::from_millis(100);
+/// The name of its note.
+const NOTE: &str = "checkpoint";
+
+/// What the parts of a job are called in a checkpoint.
+pub struct Names {
+    /// By node.
+    pub nodes: Vec<String>,
+    /// Per stage those of its inputs.
+    pub inputs: Vec<Vec<String>>,
+}
+
+/// An output of the job.
+pub struct OutputParts {
+    /// The node's name.
+    pub name: String,
+    /// How many writers it has.
+    pub writers: usize,
+    /// What is prepared goes here once it is durable.
+    pub committer: Sender<Preparation>,
+    /// What an earlier run left, and at which checkpoint. What was pending there is committed by now; checkpoints name it
+    /// until more is.
+    pub before: Option<(u64, OutputState)>,
+}
+
+/// Gathers checkpoints and has them stored.
+pub struct Checkpointer {
+    parts: Receiver<Part>,
+    store: Box<dyn CheckpointStore>,
+    coordination: Arc<Coordination>,
+    names: Names,
+    outputs: Vec<Output>,
+    // What is handed over for checkpoints to come.
+    gathered: BTreeMap<u64, Gathered>,
+    // What waits to be stored.
+    ready: Option<(Checkpoint, Vec<(usize, Preparation)>)>,
+    patience: Patience,
+    notes: Notes,
+    ended: bool,
+}
+
+struct Output {
+    parts: OutputParts,
+    position: Option<Vec<u8>>,
+    known: u64,
+    // By the number of the checkpoint at which it was prepared.
+    pending: VecDeque<(u64, Vec<Committable>)>,
+}
+
+#[derive(Default)]
+struct Gathered {
+    state: Option<CoordinatorState>,
+    stages: Vec<(StageId, FrozenStage)>,
+    prepared: Vec<(usize, Preparation)>,
+}
+
+/// What a step of the checkpointer gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckpointerStep {
+    Moved,
+    Idle,
+    Ended,
+}
+
+impl Checkpointer {
+    pub fn new(
+        parts: Receiver<Part>,
+        store: Box<dyn CheckpointStore>,
+        coordination: Arc<Coordination>,
+        (names, outputs): (Names, Vec<OutputParts>),
+        (patience, notes): (Patience, Notes),
+    ) -> Checkpointer {
+        let output = |mut parts: OutputParts| {
+            let (number, before) = parts.before.take().unwrap_or_default();
+            let pending = if before.pending.is_empty() { vec![] } else { vec![(number, before.pending)] };
+            Output { parts, position: before.position, known: before.known, pending: pending.into() }
+        };
+        let outputs = outputs.into_iter().map(output).collect();
+        let gathered = BTreeMap::new();
+        Checkpointer {
+            parts,
+            store,
+            coordination,
+            names,
+            outputs,
+            gathered,
+            ready: None,
+            patience,
+            notes,
+            ended: false,
+        }
+    }
+
+    /// Takes what was handed over, and stores a checkpoint whose parts are all there. A store that takes nothing is
+    /// asked again later.
+    pub fn step(&mut self, wait: bool) -> Result<CheckpointerStep> {
+        let taken = self.take(wait)?;
+        if self.ended {
+            return Ok(CheckpointerStep::Ended);
+        }
+        let Some((checkpoint, _)) = &self.ready else {
+            return Ok(if taken { CheckpointerStep::Moved } else { CheckpointerStep::Idle });
+        };
+        match self.store.put(checkpoint) {
+            Ok(()) => self.durable(),
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                let note = format!("the checkpoint waits to be stored: {}", error.chain());
+                self.patience.fail(error, "the checkpoint could not be stored")?;
+                self.notes.set(NOTE, note);
+                Ok(CheckpointerStep::Idle)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The checkpoint that was ready is durable: the coordinator and the committers go on.
+    fn durable(&mut self) -> Result<CheckpointerStep> {
+        let Some((checkpoint, prepared)) = self.ready.take() else { return Ok(CheckpointerStep::Idle) };
+        self.patience.succeed();
+        self.notes.clear(NOTE);
+        for (output, preparation) in prepared {
+            // The committer has gone only when the job has failed.
+            let _ = self.outputs[output].parts.committer.send(preparation);
+        }
+        self.coordination.tell(CoordinatorEvent::Durable(checkpoint.coordinator.number))?;
+        if checkpoint.last {
+            self.ended = true;
+            // Committers end when nothing more can come.
+            self.outputs.clear();
+            return Ok(CheckpointerStep::Ended);
+        }
+        Ok(CheckpointerStep::Moved)
+    }
+
+    /// Takes all parts that are there; waits for the first. Whether there were any.
+    fn take(&mut self, wait: bool) -> Result<bool> {
+        if wait && !self.ended {
+            match self.parts.recv_timeout(if self.ready.is_some() { self.patience.pause() } else { TICK }) {
+                Ok(part) => self.put(part)?,
+                Err(RecvTimeoutError::Timeout) => return Ok(false),
+                Err(RecvTimeoutError::Disconnected) => return Err(gone()),
+            }
+        }
+        let mut any = wait;
+        while let Ok(part) = self.parts.try_recv() {
+            self.put(part)?;
+            any = true;
+        }
+        Ok(any)
+    }
+
+    fn put(&mut self, part: Part) -> Result<()> {
+        let number = match part {
+            Part::State(state) => {
+                let number = state.number;
+                self.gathered.entry(number).or_default().state = Some(state);
+                number
+            }
+            Part::Stage(number, id, frozen) => {
+                self.gathered.entry(number).or_default().stages.push((id, frozen));
+                number
+            }
+            Part::Prepared(output, preparation) => {
+                let number = preparation.barrier.number;
+                self.gathered.entry(number).or_default().prepared.push((output, preparation));
+                number
+            }
+            Part::Committed(output, upto) => {
+                if let Some(output) = self.outputs.get_mut(output) {
+                    output.pending.retain(|(number, _)| *number > upto);
+                    output.known = output.known.max(upto);
+                }
+                return Ok(());
+            }
+        };
+        let writers: usize = self.outputs.iter().map(|output| output.parts.writers).sum();
+        let is_whole = |gathered: &Gathered| gathered.state.is_some() && gathered.prepared.len() == writers;
+        if self.gathered.get(&number).is_some_and(is_whole) {
+            if self.ready.is_some() {
+                return Err(Error::internal(format!(
+                    "checkpoint {number} was gathered before the one before it is durable"
+                )));
+            }
+            self.ready = self.gathered.remove(&number).and_then(|gathered| self.checkpoint(gathered));
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, gathered: Gathered) -> Option<(Checkpoint, Vec<(usize, Preparation)>)> {
+        let coordinator = gathered.state?;
+        let last = gathered.prepared.iter().any(|(_, preparation)| preparation.barrier.last);
+        // Where time has come to its end nothing can follow, and nobody will ask for what steps remember.
+        let is_over = last && coordinator.watermarks.iter().all(|watermark| *watermark == EventTime::MAX);
+        let (mut steps, mut inputs) = (Vec::new(), BTreeMap::<String, Vec<FrozenInput>>::new());
+        for (id, frozen) in gathered.stages {
+            for (input, frozen) in frozen.inputs.into_iter().enumerate() {
+                inputs.entry(self.names.inputs[id.stage][input].clone()).or_default().push(frozen);
+            }
+            let step = |(node, watermark, state): (usize, _, Arc<dyn Frozen>)| StepState {
+                step: self.names.nodes[node].clone(),
+                watermark,
+                state,
+            };
+            steps.extend(frozen.nodes.into_iter().map(step));
+        }
+        for (output, preparation) in &gathered.prepared {
+            let output = &mut self.outputs[*output];
+            if let Some(position) = &preparation.position {
+                output.position = Some(position.clone());
+            }
+            if let Some(committable) = &preparation.committable {
+                match output.pending.back_mut().filter(|(number, _)| *number == coordinator.number) {
+                    Some((_, committables)) => committables.push(committable.clone()),
+                    None => output.pending.push_back((coordinator.number, vec![committable.clone()])),
+                }
+            }
+        }
+        let outputs = self.outputs.iter().map(Output::state).collect();
+        let inputs = inputs.into_iter().collect();
+        Some((Checkpoint { coordinator, steps, inputs, outputs, last }, gathered.prepared))
+    }
+}
+
+impl Output {
+    fn state(&self) -> OutputState {
+        OutputState {
+            output: self.parts.name.clone(),
+            position: self.position.clone(),
+            pending: self.pending.iter().flat_map(|(_, committables)| committables).cloned().collect(),
+            known: self.known,
+        }
+    }
+}
+
+fn gone() -> Error {
+    Error::internal("the parts of a job have gone before its last checkpoint")
+}

@@ -1,0 +1,122 @@
+//! Queries: subqueries and names of columns that are answered, and what is said of what is not.
+
+use crate::folder::Folder;
+
+fn project() -> Folder {
+    let folder = Folder::empty();
+    let sql = "CREATE STREAM orders (id BIGINT, user_id BIGINT, amount DOUBLE, at TIMESTAMP,\n  \
+               WATERMARK FOR at AS at - INTERVAL '1' SECOND) HISTORY FILES 'orders.csv';\n\
+               CREATE STREAM refunds (id BIGINT, order_id BIGINT, at TIMESTAMP,\n  \
+               WATERMARK FOR at AS at - INTERVAL '1' SECOND) HISTORY FILES 'refunds.csv';\n\
+               INSERT INTO lake.big SELECT user_id FROM orders WHERE amount > 20;\n";
+    folder.write("pipelines/all.sql", sql);
+    folder.write(
+        "orders.csv",
+        "id,user_id,amount,at\n1,7,10,2026-01-01 00:00:01\n2,8,20,2026-01-01 00:00:02\n3,7,30,2026-01-01 00:00:03\n4,,40,2026-01-01 00:00:04\n",
+    );
+    folder.write("refunds.csv", "id,order_id,at\n1,3,2026-01-01 00:00:05\n2,,2026-01-01 00:00:06\n");
+    folder
+}
+
+#[test]
+fn subqueries_that_name_nothing_around_them_are_answered_once() {
+    let folder = project();
+    folder.done(&["run"]);
+    let rows = [
+        ("SELECT id FROM orders WHERE amount > (SELECT avg(amount) FROM orders)", "3 4"),
+        ("SELECT id FROM orders WHERE id IN (SELECT order_id FROM refunds)", "3"),
+        ("SELECT id FROM orders WHERE id NOT IN (SELECT order_id FROM refunds)", ""),
+        ("SELECT id FROM orders WHERE id NOT IN (SELECT order_id FROM refunds WHERE order_id > 0)", "1 2 4"),
+        ("SELECT id FROM orders WHERE user_id IN (SELECT user_id FROM lake.big)", "1 3"),
+        ("SELECT id FROM orders WHERE EXISTS (SELECT 1 FROM refunds WHERE order_id = 3) AND amount < 25", "1 2"),
+        ("SELECT id FROM orders WHERE amount < 25 AND NOT EXISTS (SELECT 1 FROM refunds WHERE order_id = 9)", "1 2"),
+        ("SELECT id - (SELECT max(order_id) FROM refunds) AS n FROM orders", "-2 -1 0 1"),
+        ("SELECT count(*) AS n FROM orders GROUP BY user_id HAVING count(*) > (SELECT min(id) FROM refunds)", "2"),
+        ("SELECT sum(amount - (SELECT min(amount) FROM orders)) AS n FROM orders", "60.0"),
+        (
+            "SELECT id FROM lake.big b JOIN orders o USING (user_id) WHERE amount = (SELECT max(amount) FROM orders WHERE user_id = 7)",
+            "3",
+        ),
+        ("WITH big AS (SELECT id FROM orders WHERE amount >= 30) SELECT id FROM orders WHERE id IN (FROM big)", "3 4"),
+        ("SELECT id FROM orders WHERE _time > (SELECT min(at) FROM orders) AND NOT _late", "2 3 4"),
+        ("SELECT id, (SELECT order_id FROM refunds WHERE id = 99) IS NULL AS n FROM orders WHERE id = 1", "1,true"),
+        (
+            "SELECT id + (SELECT max(order_id) FROM refunds) AS n, 2 * id IN (SELECT id FROM orders) AS m FROM orders WHERE id < 3",
+            "4,true 5,true",
+        ),
+        // Those that look back from each row stay what they are in a view, also beside the others.
+        (
+            "SELECT id FROM orders o WHERE EXISTS (SELECT 1 FROM refunds r WHERE r.order_id = o.id AND r.at BETWEEN o.at AND o.at + INTERVAL '1' DAY) AND id IN (SELECT id FROM orders)",
+            "3",
+        ),
+    ];
+    for (query, expected) in rows {
+        let ran = folder.done(&["query", query, "--csv"]);
+        let rows: Vec<&str> = ran.out.lines().skip(1).collect();
+        assert_eq!(rows.join(" "), expected, "{query}");
+    }
+}
+
+#[test]
+fn what_is_not_answered_is_refused_with_its_own_reason() {
+    let folder = project();
+    folder.done(&["run"]);
+    let wrong = [
+        ("SELECT id FROM orders WHERE id = (SELECT order_id FROM refunds)", "has several rows: add LIMIT 1"),
+        ("SELECT id FROM orders WHERE id IN (SELECT id, order_id FROM refunds)", "a subquery gives one column here"),
+        ("SELECT id FROM orders WHERE id IN (SELECT ordr_id FROM refunds)", "did you mean \"order_id\"?"),
+        ("SELECT id FROM orders WHERE id IN (SELECT at FROM refunds)", "cannot be compared with those of the subquery"),
+        (
+            "SELECT user_id FROM lake.big b WHERE EXISTS (SELECT 1 FROM orders o WHERE o.user_id = b.user_id)",
+            "a subquery that names columns of the query around it",
+        ),
+        (
+            "SELECT count(*) OVER (PARTITION BY user_id ORDER BY at RANGE INTERVAL '1' DAY PRECEDING) AS n FROM orders WHERE id IN (SELECT id FROM refunds)",
+            "write the window in a SELECT over a stream or a view, inside FROM",
+        ),
+    ];
+    for (query, expected) in wrong {
+        let ran = folder.run(&["query", query]);
+        assert!(ran.code == 1 && ran.err.contains(expected), "{query}\n{}", ran.err);
+    }
+}
+
+#[test]
+fn names_for_columns_are_taken_in_from_and_with() {
+    let folder = project();
+    folder
+        .write("pipelines/more.sql", "CREATE VIEW named AS SELECT a, b FROM orders AS o(a, b) WHERE o.amount > 15;\n");
+    for query in [
+        "SELECT a, b FROM orders AS o(a, b) WHERE amount > 15",
+        "WITH w(a, b) AS (SELECT id, user_id FROM orders WHERE amount > 15) FROM w",
+        "SELECT * FROM (SELECT id, user_id FROM orders WHERE amount > 15) AS t(a, b)",
+        "FROM named",
+    ] {
+        let ran = folder.done(&["query", query, "--csv"]);
+        assert_eq!(ran.out, "a,b\n2,8\n3,7\n4,\n", "{query}");
+    }
+    let ran = folder.run(&["query", "SELECT id FROM (SELECT id FROM orders) AS t(a)"]);
+    assert!(ran.code == 1 && ran.err.contains("no column is named \"id\""), "{}", ran.err);
+    let ran = folder.run(&["query", "FROM (SELECT id FROM orders) AS t(a, b)"]);
+    assert!(ran.code == 1 && ran.err.contains("\"t\" names more columns than there are"), "{}", ran.err);
+}
+
+#[test]
+fn a_clause_that_would_change_the_rows_is_never_passed_over() {
+    let folder = project();
+    for (query, expected) in [
+        ("SELECT id FROM orders TABLESAMPLE 10 PERCENT", "FROM takes a name, and TABLESAMPLE after it"),
+        ("SELECT id FROM orders o TABLESAMPLE SYSTEM (1)", "FROM takes a name, and TABLESAMPLE after it"),
+        ("SELECT id FROM (SELECT id FROM orders) o TABLESAMPLE 10 PERCENT", "error: "),
+        ("SELECT id FROM orders WITH ORDINALITY", "WITH ORDINALITY after it is not supported"),
+        ("SELECT id FROM orders WITH (NOLOCK)", "hints after it is not supported"),
+        ("SELECT id FROM orders CLUSTER BY id", "CLUSTER BY"),
+        ("SELECT id FROM orders DISTRIBUTE BY id", "DISTRIBUTE BY"),
+    ] {
+        let ran = folder.run(&["query", query]);
+        assert!(ran.code == 1 && ran.err.contains(expected), "{query}\n{}{}", ran.out, ran.err);
+        folder.write("pipelines/wrong.sql", &format!("CREATE VIEW wrong AS {query};\n"));
+        let ran = folder.run(&["check"]);
+        assert!(ran.code == 1 && ran.err.contains(expected), "{query}\n{}{}", ran.out, ran.err);
+    }
+}

@@ -1,0 +1,133 @@
+//! A seed draws messages, how a job is stepped, and when it is killed, stopped and started with other workers. All of
+//! it is on real files; what a kill takes is what the process had in memory. At the end a run in a warehouse of its own,
+//! which reads the topics from their beginning at once, says which rows there are.
+
+use crate::outputs::check_outputs;
+use crate::scene::{PARTITIONS, SQL, message, report};
+use dataflow::{EventTime, Message, Span};
+use project::{ArchiveEnd, Begin, JobOptions, Project, Wired};
+use sql::Target;
+use std::collections::BTreeMap;
+use tests::{Chance, Place, Running, told};
+
+const START: i64 = 1_767_225_600_000_000;
+const SECOND: i64 = 1_000_000;
+
+/// A trial: a project, and what a seed has in mind for it.
+struct Trial {
+    place: Place,
+    chance: Chance,
+    messages: u64,
+}
+
+impl Trial {
+    fn new(seed: u64) -> Trial {
+        let environments = ["dev", "oracle"].map(str::to_owned);
+        let place = Place::new("lasts", SQL, &environments, START);
+        for topic in ["messages", "reports"] {
+            place.topics().create(topic, PARTITIONS).unwrap();
+        }
+        let mut trial = Trial { place, chance: Chance::new(seed), messages: 0 };
+        // Every partition has rows from the beginning: one that joins a running job is moved, and a replay says otherwise.
+        for topic in ["messages", "reports"] {
+            (0..PARTITIONS).for_each(|partition| trial.put(topic, partition));
+        }
+        trial
+    }
+
+    fn put(&mut self, topic: &str, partition: u32) {
+        self.place.advance(Span(self.chance.between(0, 700_000)));
+        let event = EventTime(self.place.now() - self.chance.between(0, 3 * SECOND));
+        let payload = match topic {
+            "messages" => message(&mut self.chance, &mut self.messages, event),
+            _ => report(&mut self.chance, event),
+        };
+        self.place.put(topic, partition, &payload);
+    }
+
+    fn put_some(&mut self) {
+        for _ in 0..self.chance.below(12) {
+            let topic = self.chance.of(&["messages", "messages", "reports"]);
+            let partition = self.chance.below(PARTITIONS.into()) as u32;
+            self.put(topic, partition);
+        }
+        if self.chance.permille(150) {
+            self.place.advance(Span(self.chance.between(0, 6 * SECOND)));
+        }
+    }
+
+    fn archive(&mut self, project: &Project) {
+        let upto = |(partition, log): (usize, &Vec<Message>)| {
+            let count = self.chance.below(log.len() as u64 + 1) as usize;
+            Some((partition as u32, log.get(count.checked_sub(1)?)?.position))
+        };
+        let to: ArchiveEnd = self.place.messages("messages").iter().enumerate().filter_map(upto).collect();
+        if !to.is_empty() {
+            tests::archive(project, BTreeMap::from([("messages".to_owned(), to)])).unwrap();
+        }
+    }
+
+    fn start(&mut self, until_caught_up: bool) -> Running {
+        // Opened anew, as by a new process.
+        let project = self.place.project("dev");
+        let wired = job(&project, Begin::GoOn, until_caught_up);
+        Running::new(wired, 1 + self.chance.below(4) as usize, self.chance.number())
+    }
+
+    /// Steps a job for a while. It may be asked for commits, and to stop.
+    fn live(&mut self, mut running: Running) {
+        for _ in 0..1 + self.chance.below(12) {
+            self.put_some();
+            for _ in 0..self.chance.below(300) {
+                running.driver.step().unwrap();
+            }
+            if self.chance.permille(300) {
+                running.driver.control().commit();
+            }
+        }
+        if self.chance.permille(300) {
+            running.driver.control().finish();
+            running.run_to_end().unwrap();
+        }
+    }
+}
+
+fn job(project: &Project, begin: Begin, until_caught_up: bool) -> Wired {
+    let options = JobOptions { until_caught_up, begin, ..JobOptions::default() };
+    project.job(&Target::All, &options).map_err(told).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn trial(seed: u64) {
+    let mut trial = Trial::new(seed);
+    (0..trial.chance.below(6)).for_each(|_| trial.put_some());
+    if trial.chance.permille(700) {
+        let project = trial.place.project("dev");
+        trial.archive(&project);
+    }
+    let first = trial.start(false);
+    let start = first.start;
+    trial.live(first);
+    for _ in 0..trial.chance.below(6) {
+        if trial.chance.permille(300) {
+            let project = trial.place.project("dev");
+            trial.archive(&project);
+        }
+        let running = trial.start(false);
+        assert_eq!(running.start, start, "seed {seed}: W has moved");
+        trial.live(running);
+    }
+    let last = trial.start(true).run_to_end().unwrap();
+    assert_eq!(last.start, start, "seed {seed}: W has moved");
+    drop(last);
+
+    let (dev, oracle) = (trial.place.project("dev"), trial.place.project("oracle"));
+    Running::new(job(&oracle, Begin::Fresh, true), 1, seed).run_to_end().unwrap();
+    check_outputs(&dev, &oracle, start, &format!("seed {seed}"));
+}
+
+#[test]
+fn rows_are_those_of_a_run_that_nobody_killed() {
+    let trials = std::env::var("LASTS_SEEDS").map_or(40, |seeds| seeds.parse().unwrap());
+    let first = std::env::var("LASTS_FIRST").map_or(0, |seed| seed.parse().unwrap());
+    (first..first + trials).for_each(trial);
+}

@@ -1,0 +1,8 @@
+//! Jobs that are killed, stopped, resized and started again give each row once, and the rows of a run that was not.
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
+
+mod outputs;
+mod scene;
+
+mod crashes;
+mod kills;

@@ -1,0 +1,68 @@
+//! What came out of a job, against what came out of a run that nobody disturbed.
+
+use arrow::array::{Array, AsArray, StringArray};
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use dataflow::EventTime;
+use project::Project;
+use tests::{all_rows, table_rows, told};
+
+/// Compares tables row by row, and the topic of actions, where it begins after `start`, message by message.
+pub fn check_outputs(found: &Project, oracle: &Project, start: EventTime, what: &str) {
+    for table in ["lake.counted", "lake.labelled"] {
+        let rows = |project: &Project| table_rows(&project.warehouse().unwrap(), table);
+        assert_eq!(rows(found), rows(oracle), "{what}: {table}");
+    }
+    let (of_found, of_oracle) = (decided(found), decided(oracle));
+    assert_eq!(texts(&of_found), texts(&of_oracle), "{what}: guard__log");
+    let acts = |row: &&Decided| row.action.is_some() && EventTime(row.time) > start;
+    let mut wanted: Vec<&str> = of_oracle.iter().filter(acts).map(|row| row.id.as_str()).collect();
+    let published = published(found, 1);
+    let mut published: Vec<&str> = published.iter().map(String::as_str).collect();
+    wanted.sort_unstable();
+    published.sort_unstable();
+    assert_eq!(published, wanted, "{what}: topic actions");
+}
+
+/// Of a row of the decision's log what does not depend on where outputs begin.
+struct Decided {
+    id: String,
+    time: i64,
+    subject: i64,
+    action: Option<String>,
+}
+
+fn texts(rows: &[Decided]) -> Vec<String> {
+    let text = |row: &Decided| format!("{} {} {} {:?}", row.id, row.time, row.subject, row.action);
+    let mut texts: Vec<String> = rows.iter().map(text).collect();
+    texts.sort_unstable();
+    texts
+}
+
+fn decided(project: &Project) -> Vec<Decided> {
+    let mut rows = Vec::new();
+    for batch in all_rows(&project.warehouse().unwrap(), "guard__log") {
+        let column = |name: &str| batch.column_by_name(name).unwrap().clone();
+        let text = |name: &str| -> StringArray { column(name).as_string().clone() };
+        let subjects = column("subject").as_primitive::<Int64Type>().clone();
+        let times = column("time").as_primitive::<TimestampMicrosecondType>().clone();
+        let (ids, actions) = (text("decision_id"), text("action"));
+        rows.extend((0..batch.num_rows()).map(|row| Decided {
+            id: ids.value(row).to_owned(),
+            time: times.value(row),
+            subject: subjects.value(row),
+            action: actions.is_valid(row).then(|| actions.value(row).to_owned()),
+        }));
+    }
+    rows
+}
+
+/// The ids of decisions on the topic of actions that were written under an epoch, in their sequence.
+fn published(project: &Project, epoch: u64) -> Vec<String> {
+    let rows = project.tail("actions", true).map_err(told).unwrap().next(1_000_000).unwrap();
+    let of_epoch = rows.into_iter().filter(|row| row.producer.as_ref().is_some_and(|(_, of)| *of == epoch));
+    let id = |payload: &[u8]| {
+        let value: serde_json::Value = serde_json::from_slice(payload).unwrap();
+        value["decision_id"].as_str().unwrap().to_owned()
+    };
+    of_epoch.map(|row| id(&row.message.payload)).collect()
+}
