@@ -18,12 +18,14 @@ impl GoingOn {
         let folder = project.checkpoints_path(job);
         let warn = Box::new(|error: &Error| eprintln!("warning: {}", error.chain()));
         let checkpoints = Checkpoints::open(&folder, project.checkpoints_kept(), project.clock.clone(), warn)?;
-        let last = if fresh { None } else { checkpoints.newest()? };
-        // Inputs that had nothing in them have ended where time does, and nothing could come after that.
-        let last = match last {
-            Some(last) if last.last && has_read_nothing(&last.coordinator)? => None,
-            last => last,
-        };
+        let mut last = if fresh { None } else { checkpoints.newest()? };
+        // Its streams had ended for good before they had a row, so that none could come after it, and nothing came out.
+        let is_over = last.as_ref().is_some_and(|last| last.coordinator.watermarks.contains(&EventTime::MAX));
+        if let Some(Manifest { coordinator, .. }) = last.as_ref().filter(|_| is_over)
+            && has_read_nothing(coordinator)?
+        {
+            last = None;
+        }
         Ok(GoingOn { checkpoints, last })
     }
 

@@ -141,15 +141,15 @@ impl Seam {
         self.start
     }
 
-    /// Where every split is, and what each stream has given: what a checkpoint of the job would hold now.
-    pub fn state(&self) -> &CoordinatorState {
-        &self.state
-    }
-
     /// Histories that an earlier run of the job has read to their end and that have other files now, none of which are
     /// read. Those of streams with a topic are not among them: what an archive gains is read from the topic.
     pub fn unread(&self) -> &[UnreadHistory] {
         &self.unread
+    }
+
+    /// Where every split is, and what each stream has given: what a checkpoint of the job would hold now.
+    pub fn state(&self) -> &CoordinatorState {
+        &self.state
     }
 
     /// Where output is to begin, as the options say.
