@@ -32,6 +32,7 @@ fn subqueries_that_name_nothing_around_them_are_answered_once() {
         ("SELECT id FROM orders WHERE amount < 25 AND NOT EXISTS (SELECT 1 FROM refunds WHERE order_id = 9)", "1 2"),
         ("SELECT id - (SELECT max(order_id) FROM refunds) AS n FROM orders", "-2 -1 0 1"),
         ("SELECT count(*) AS n FROM orders GROUP BY user_id HAVING count(*) > (SELECT min(id) FROM refunds)", "2"),
+        ("SELECT user_id FROM orders GROUP BY user_id HAVING count(*) IN (SELECT id FROM refunds WHERE id > 1)", "7"),
         ("SELECT sum(amount - (SELECT min(amount) FROM orders)) AS n FROM orders", "60.0"),
         (
             "SELECT id FROM lake.big b JOIN orders o USING (user_id) WHERE amount = (SELECT max(amount) FROM orders WHERE user_id = 7)",
