@@ -32,6 +32,7 @@ fn subqueries_that_name_nothing_around_them_are_answered_once() {
         ("SELECT id FROM orders WHERE amount < 25 AND NOT EXISTS (SELECT 1 FROM refunds WHERE order_id = 9)", "1 2"),
         ("SELECT id - (SELECT max(order_id) FROM refunds) AS n FROM orders", "-2 -1 0 1"),
         ("SELECT count(*) AS n FROM orders GROUP BY user_id HAVING count(*) > (SELECT min(id) FROM refunds)", "2"),
+        ("SELECT user_id FROM orders GROUP BY user_id HAVING count(*) IN (SELECT id FROM refunds WHERE id > 1)", "7"),
         ("SELECT sum(amount - (SELECT min(amount) FROM orders)) AS n FROM orders", "60.0"),
         (
             "SELECT id FROM lake.big b JOIN orders o USING (user_id) WHERE amount = (SELECT max(amount) FROM orders WHERE user_id = 7)",
@@ -62,6 +63,22 @@ fn what_is_not_answered_is_refused_with_its_own_reason() {
     let folder = project();
     folder.done(&["run"]);
     let wrong = [
+        (
+            "SELECT id FROM orders o WHERE id IN (SELECT order_id FROM refunds r WHERE r.at > o.at)",
+            "IN with a subquery that names columns of the query around it",
+        ),
+        (
+            "SELECT o.id FROM orders o JOIN refunds r ON r.id = (SELECT min(id) FROM refunds)",
+            "a subquery in ON is not supported",
+        ),
+        ("SELECT id FROM orders WHERE id = ANY (SELECT id FROM refunds)", "write IN or NOT IN"),
+        ("SELECT predict(spam) FROM lake.big", "a model scores the rows of streams and views, as they come"),
+        ("SELECT user_id, sum(amount) AS total FROM orders GROUP BY user_id ORDER BY totl", "did you mean \"total\"?"),
+        (
+            "SELECT user_id, sum(amount) AS total FROM orders GROUP BY user_id HAVING totl > 1",
+            "did you mean \"total\"?",
+        ),
+        ("SELECT count(*) AS n FROM orders GROUP BY usr_id", "one of amount, at, id, n, user_id"),
         ("SELECT id FROM orders WHERE id = (SELECT order_id FROM refunds)", "has several rows: add LIMIT 1"),
         ("SELECT id FROM orders WHERE id IN (SELECT id, order_id FROM refunds)", "a subquery gives one column here"),
         ("SELECT id FROM orders WHERE id IN (SELECT ordr_id FROM refunds)", "did you mean \"order_id\"?"),

@@ -82,9 +82,19 @@ struct LoneAggregates<'f> {
 impl Visitor for LoneAggregates<'_> {
     type Break = ();
 
+    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        self.around += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        self.around -= 1;
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
         match expr {
-            expr if is_subquery(expr) || is_window(expr) => self.around += 1,
+            expr if is_window(expr) => self.around += 1,
             Expr::Function(function) if self.around == 0 && is_aggregate(&function_name(function)) => {
                 (self.found)(function);
             }
@@ -94,9 +104,7 @@ impl Visitor for LoneAggregates<'_> {
     }
 
     fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        if is_subquery(expr) || is_window(expr) {
-            self.around -= 1;
-        }
+        self.around -= usize::from(is_window(expr));
         ControlFlow::Continue(())
     }
 }

@@ -32,6 +32,12 @@ pub(crate) fn bind(binding: &mut Binding, expr: &Expr, outside: &mut Outside, wi
             if *negated { not(exists, span) } else { Ok(exists) }
         }
         Expr::Subquery(query) => aggregate(binding, query, outside, place_of(expr, within)),
+        other if binding.is_bounded => {
+            let message = "IN with a subquery that names columns of the query around it is not supported";
+            Fault::new(place_of(other, within), message)
+                .hint("write EXISTS with equal keys and a range of time, or a join, and DISTINCT")
+                .err()
+        }
         other => Fault::new(place_of(other, within), "IN with a subquery is not supported")
             .hint("write EXISTS (SELECT 1 FROM s WHERE s.k = r.k AND s.t BETWEEN r.t - INTERVAL .. AND r.t)")
             .err(),

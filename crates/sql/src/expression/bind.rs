@@ -157,6 +157,9 @@ impl<'a> Binder<'a> {
                     .found(expr.to_string())
                     .hint("write it as a column of its own in the SELECT list of a view, and use that column here"))
             }
+            Expr::AnyOp { .. } | Expr::AllOp { .. } => Err(Problem::new("ANY and ALL are not known")
+                .found(expr.to_string())
+                .hint("write IN or NOT IN, or compare with min(..) or max(..)")),
             Expr::AtTimeZone { .. } => Err(Problem::new("AT TIME ZONE is not known: all times are in UTC")
                 .found("AT TIME ZONE")
                 .hint("leave it out, or add the offset as an interval")),

@@ -6,7 +6,7 @@ use crate::bind::binding::Binding;
 use crate::bind::bound::{BoundItem, BoundJoin, BoundSelect, BoundedJoin, BoundedStep, Calls, Definition};
 use crate::bind::keys;
 use crate::bind::relation::{Relation, RelationColumn};
-use crate::bind::syntax::{and, conjuncts, object_name};
+use crate::bind::syntax::{and, any, conjuncts, is_subquery, object_name};
 use crate::diagnostic::{Fault, Outcome, fault, place_of};
 use crate::expression::{Op, Tree, common_type};
 use sqlparser::ast::{BinaryOperator, Expr, Ident, JoinConstraint, JoinOperator, Select, TableWithJoins};
@@ -171,6 +171,12 @@ impl Joining<'_> {
             JoinConstraint::None => {}
             JoinConstraint::On(condition) => {
                 for condition in conjuncts(condition) {
+                    if any(condition, is_subquery) {
+                        return Fault::new(place_of(condition, self.span), "a subquery in ON is not supported")
+                            .found(condition.to_string())
+                            .hint("write it in WHERE, or as a column of a SELECT in FROM")
+                            .err();
+                    }
                     matching.add(condition, left, right, self.span)?;
                 }
             }

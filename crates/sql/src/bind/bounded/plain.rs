@@ -101,7 +101,7 @@ impl StreamBelow<'_> {
             exprs.flat_map(names_in).any(|expr| is_it(&expr))
         };
         let visible = columns.len();
-        for name in BESIDE.into_iter().filter(|name| named(name)) {
+        for name in BESIDE.into_iter().filter(|name| named(name) && from.is_unknown(&Ident::new(*name))) {
             let expr = Expr::Identifier(Ident::new(name));
             columns.push(Item { expr, name: name.to_owned(), span: self.span });
         }
