@@ -2,7 +2,6 @@
 
 /// A rule that can be left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(test), expect(dead_code, reason = "only tests leave rules out"))]
 pub(crate) enum Bug {
     /// After a manifest was made nobody looks for newer ones.
     PutTrusted,
