@@ -39,6 +39,7 @@ impl Target {
             Target::Csv => vec![("tests/corpora/csv", &[])],
             Target::Parquet => vec![("tests/corpora/parquet", &[])],
             Target::Toml => vec![("tests/corpora/toml", &[])],
+            Target::Checkpoint => vec![("tests/corpora/checkpoint", &[])],
             Target::Select | Target::Answers => vec![],
         }
     }

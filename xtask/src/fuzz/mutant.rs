@@ -3,11 +3,14 @@
 use super::input::Input;
 use super::target::Target;
 use tests::Chance;
+use xxhash_rust::xxh3::xxh3_128;
 
 /// The greatest mutant.
 const BYTES_MAX: usize = 1 << 20;
 /// The end of a Parquet file: the size of the footer and four letters.
 const PARQUET_END: usize = 8;
+/// Where the fields of a checkpoint's manifest begin, after eight letters and the checksum.
+const MANIFEST_FIELDS: usize = 24;
 
 /// A mutant of one of some inputs: every other time of one of the first, which are stored, since most mutants are
 /// refused, and what is changed further is often refused for the same reason.
@@ -21,7 +24,8 @@ pub fn mutant(target: Target, inputs: &[Input], stored: usize, chance: &mut Chan
     for _ in 0..=chance.of(&[0, 0, 0, 1, 2, 5]) {
         input.bytes = match (target, chance.below(4)) {
             (Target::Parquet, 0..3) => footer_changed(&input.bytes, chance),
-            (Target::Parquet | Target::Onnx, _) => bytes_changed(input.bytes, chance),
+            (Target::Checkpoint, 0..3) => fields_changed(&input.bytes, chance),
+            (Target::Parquet | Target::Onnx | Target::Checkpoint, _) => bytes_changed(input.bytes, chance),
             // Packed text is bytes.
             _ if input.ending.ends_with("gz") || input.ending.ends_with("zst") => bytes_changed(input.bytes, chance),
             (_, 0) => bytes_changed(input.bytes, chance),
@@ -70,6 +74,15 @@ fn footer_changed(bytes: &[u8], chance: &mut Chance) -> Vec<u8> {
     changed.extend_from_slice(&(footer.len() as u32).to_le_bytes());
     changed.extend_from_slice(b"PAR1");
     changed
+}
+
+/// A manifest with its fields changed, whose checksum is then told rightly, so that the fields are read at all.
+fn fields_changed(bytes: &[u8], chance: &mut Chance) -> Vec<u8> {
+    let Some((magic, fields)) = bytes.split_at_checked(MANIFEST_FIELDS) else {
+        return bytes_changed(bytes.to_vec(), chance);
+    };
+    let fields = bytes_changed(fields.to_vec(), chance);
+    [&magic[..8], &xxh3_128(&fields).to_le_bytes(), &fields].concat()
 }
 
 /// Words that the readers of a target know.

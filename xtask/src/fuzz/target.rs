@@ -17,6 +17,8 @@ pub enum Target {
     Onnx,
     /// riverrun.toml and riverrun.lock
     Toml,
+    /// Manifests of checkpoints, with the state that they name
+    Checkpoint,
     /// Random SELECTs, which bind again as they are printed
     Select,
     /// Random projects, whose rows DuckDB has too
@@ -33,6 +35,7 @@ impl Target {
             Target::Parquet => "parquet",
             Target::Onnx => "onnx",
             Target::Toml => "toml",
+            Target::Checkpoint => "checkpoint",
             Target::Select => "select",
             Target::Answers => "answers",
         }

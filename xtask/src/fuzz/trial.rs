@@ -48,6 +48,9 @@ impl Place {
         if matches!(target, Target::Sql | Target::Toml) {
             lay(&root)?;
         }
+        if target == Target::Checkpoint {
+            lay_state(&root)?;
+        }
         let project = if target == Target::Sql { Some(open(&root).map_err(Error::invalid)?) } else { None };
         Ok(Place { target, project, root })
     }
@@ -64,6 +67,7 @@ impl Place {
             Target::Csv | Target::Parquet => Ok(files(path, encoding(input))),
             Target::Onnx => scores(input.bytes.clone()),
             Target::Toml => self.settings(input),
+            Target::Checkpoint => self.restored(&input.bytes),
             Target::Select | Target::Answers => Err(Error::internal(format!("{} has no inputs", self.target.name()))),
         }
     }
@@ -104,6 +108,48 @@ impl Place {
             Err(said) => Outcome { accepted: false, said: said.lines().next().unwrap_or_default().to_owned() },
         })
     }
+
+    /// Goes on from a checkpoint.
+    fn restored(&self, bytes: &[u8]) -> Result<Outcome> {
+        let is_state =
+            |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("state-"));
+        for path in paths(&self.root)?.into_iter().filter(|path| !is_state(path)) {
+            std::fs::remove_file(&path).map_err(|error| failure::file("remove", &path, error))?;
+        }
+        write(&self.root.join(MANIFEST), bytes)?;
+        let restored = checkpoint::look(&self.root).and_then(|newest| {
+            let Some(newest) = newest else { return Err(Error::internal("a manifest is not seen")) };
+            let clock = Arc::new(ManualClock::new(ProcessingTime(0)));
+            let mut run = checkpoint::Checkpoints::open(&self.root, 1, clock, Box::new(|_| {}))?;
+            let restored = run.go_on(&newest, &newest.facts)?;
+            Ok(format!("{} steps, {} outputs", restored.steps.len(), restored.outputs.len()))
+        });
+        Ok(match restored {
+            Ok(said) => Outcome { accepted: true, said },
+            Err(error) if error.kind() == dataflow::ErrorKind::Internal => return Err(error),
+            Err(error) => Outcome { accepted: false, said: error.chain() },
+        })
+    }
+}
+
+/// The name of an input that is a manifest.
+const MANIFEST: &str = "manifest-0000000001";
+
+/// Lays the state that stored manifests name.
+fn lay_state(root: &Path) -> Result<()> {
+    let stored = tests::root().join("tests/compat/checkpoint-1");
+    std::fs::create_dir_all(root).map_err(|error| failure::file("make", root, error))?;
+    for path in paths(&stored)? {
+        let name = path.file_name().unwrap_or_default();
+        std::fs::copy(&path, root.join(name)).map_err(|error| failure::file("read", &path, error))?;
+    }
+    Ok(())
+}
+
+/// What lies in a folder.
+fn paths(folder: &Path) -> Result<Vec<PathBuf>> {
+    let list = std::fs::read_dir(folder).map_err(|error| failure::file("read", folder, error))?;
+    list.map(|entry| Ok(entry.map_err(|error| failure::file("read", folder, error))?.path())).collect()
 }
 
 const SETTINGS: &str = "[project]\nname = \"fuzzed\"\n";

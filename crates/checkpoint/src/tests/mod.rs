@@ -5,5 +5,7 @@ mod sample;
 mod folder;
 mod objects;
 
+mod compat;
 mod damage;
+mod faults;
 mod simulation;

@@ -25,19 +25,19 @@ use play::play;
 
 /// A bug, and a seed that notices it.
 const BUGS: [(Bug, u64); 15] = [
-    (Bug::PutTrusted, 35),
-    (Bug::ExistsTrusted, 27),
+    (Bug::PutTrusted, 207),
+    (Bug::ExistsTrusted, 19),
     (Bug::NoFence, 0),
-    (Bug::ReadBeforeFence, 35),
+    (Bug::ReadBeforeFence, 33),
     (Bug::EpochShared, 0),
-    (Bug::EpochTrusted, 0),
-    (Bug::BeginAfterSuccessor, 95),
-    (Bug::CollectAnyRun, 27),
-    (Bug::CollectAnyEpoch, 32),
+    (Bug::EpochTrusted, 211),
+    (Bug::BeginAfterSuccessor, 288),
+    (Bug::CollectAnyRun, 10),
+    (Bug::CollectAnyEpoch, 27),
     (Bug::NamedByNewest, 0),
     (Bug::NameUnwritten, 20),
-    (Bug::NamesReused, 15),
-    (Bug::UnheardForgotten, 1),
+    (Bug::NamesReused, 14),
+    (Bug::UnheardForgotten, 6),
     (Bug::DeleteOnUnheard, 0),
     (Bug::PlaceNamedTwice, 0),
 ];

@@ -1,0 +1,42 @@
+//! Checkpoints as earlier versions stored them are read.
+
+use super::sample::{check_same, checkpoint, facts, go_on, group, open, uniform};
+use dataflow::{Checkpoint, CheckpointStore};
+use std::path::{Path, PathBuf};
+
+fn sample() -> Checkpoint {
+    let left = vec![uniform("all"), group(0, "a"), group(3, ""), group(7, &"long ".repeat(20))];
+    Checkpoint { last: true, ..checkpoint(2, left, vec![uniform("all"), group(255, "b")]) }
+}
+
+fn stored(version: u32) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../tests/compat/checkpoint-{version}"))
+}
+
+/// The names and bytes of a checkpoint's files.
+fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let names = super::sample::names(folder).into_iter();
+    let files = names.filter(|name| name.starts_with("manifest") || name.starts_with("state"));
+    files.map(|name| (name.clone(), std::fs::read(folder.join(&name)).unwrap())).collect()
+}
+
+#[test]
+fn format_1_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in files(&stored(1)) {
+        std::fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    let newest = crate::look(folder.path()).unwrap().unwrap();
+    assert_eq!(newest.facts, facts("counts"));
+    check_same(&go_on(folder.path(), 1).unwrap().1, &sample());
+}
+
+#[test]
+fn format_1_is_what_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = open(folder.path(), 1).unwrap();
+    run.begin(facts("counts")).unwrap();
+    run.put(&sample()).unwrap();
+    let (written, stored) = (files(folder.path()), files(&stored(1)));
+    assert!(written == stored, "the format has changed, and needs a version: {}", folder.keep().display());
+}
