@@ -8,7 +8,7 @@ use crate::bind::binding::Binding;
 use crate::bind::bound::{BoundJoin, BoundedStep};
 use crate::bind::items::{self, Item};
 use crate::bind::relation::{Relation, RelationColumn};
-use crate::bind::syntax::{and, any, conjuncts, is_subquery, is_window, names_in, score_call};
+use crate::bind::syntax::{and, any, conjuncts, is_subquery, is_window, names_in};
 use crate::bind::{refuse, select as stream};
 use crate::diagnostic::{Fault, Outcome};
 use sqlparser::ast::{Expr, Ident, Select};
@@ -75,10 +75,7 @@ struct StreamBelow<'s> {
 impl StreamBelow<'_> {
     /// The rows as far as the stream can answer, and the conditions that are left.
     fn rows(&self, binding: &mut Binding, from: Relation, joins: Vec<BoundJoin>) -> Outcome<(Relation, Option<Expr>)> {
-        let of_stream = |expr: &Expr| {
-            (is_subquery(expr) && !subqueries::has_any(expr, self.answered)) || score_call(expr).is_some()
-        };
-        if let Some(item) = self.items.iter().find(|item| any(&item.expr, of_stream)) {
+        if let Some(item) = self.items.iter().find(|item| subqueries::has_other(&item.expr, self.answered)) {
             return Fault::new(
                 item.span,
                 "this column is answered as the rows come, and the SELECT where they have ended",

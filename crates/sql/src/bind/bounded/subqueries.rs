@@ -5,7 +5,7 @@ use super::known::Known;
 use crate::bind::binding::Binding;
 use crate::bind::bound::{Answer, BoundedStep};
 use crate::bind::relation::Relation;
-use crate::bind::syntax::{any, is_subquery, names_in};
+use crate::bind::syntax::{any, is_subquery, names_in, score_call};
 use crate::diagnostic::{Fault, Outcome, fault, place_of};
 use crate::expression::{Op, Tree, common_type};
 use arrow::datatypes::DataType;
@@ -50,7 +50,7 @@ pub(super) fn bind<'e>(
     Ok(all)
 }
 
-/// Looks for subqueries outside of each other, and outside of what is known.
+/// Looks for subqueries and calls of models outside of each other, and outside of what is known.
 struct Finder<'k> {
     known: &'k Known<'k>,
     /// How many queries and known expressions are around.
@@ -78,7 +78,7 @@ impl Visitor for Finder<'_> {
     }
 
     fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        if self.queries == 0 && self.known_parts == 0 && is_subquery(expr) {
+        if self.queries == 0 && self.known_parts == 0 && (is_subquery(expr) || score_call(expr).is_some()) {
             self.found.push(expr.clone());
         }
         self.known_parts -= usize::from(self.known.has(expr));
@@ -103,6 +103,15 @@ fn query_of(expr: &Expr) -> Option<&Query> {
         Expr::Exists { subquery, .. } | Expr::InSubquery { subquery, .. } => Some(subquery),
         _ => None,
     }
+}
+
+/// Whether an expression holds a call of a model, or a subquery that is none of these and in none of them.
+pub(super) fn has_other(expr: &Expr, subqueries: &[Subquery]) -> bool {
+    let known = Known::default();
+    let mut finder = Finder { known: &known, queries: 0, known_parts: 0, found: Vec::new() };
+    // Nothing stops the walk.
+    let _: ControlFlow<()> = Visit::visit(expr, &mut finder);
+    finder.found.iter().any(|part| !subqueries.iter().any(|subquery| subquery.expr == *part))
 }
 
 /// Whether a part of an expression is one of the subqueries.
