@@ -145,6 +145,30 @@ fn without_checkpoints_outputs_that_hold_rows_are_enough_to_refuse() {
 }
 
 #[test]
+fn a_run_that_starts_over_and_is_killed_goes_on_with_its_new_tables() {
+    let place = place();
+    let project = place.project("dev");
+    Running::new(job(&project, Begin::GoOn, true).unwrap(), 1, 0).run_to_end().unwrap();
+    let whole = tables(&project);
+    let mut killed = Running::new(job(&project, Begin::Fresh, true).unwrap(), 2, 5);
+    while killed.counts("messages").live_rows < MESSAGES as u64 / 2 {
+        killed.driver.control().commit();
+        (0..20).for_each(|_| drop(killed.driver.step().unwrap()));
+    }
+    drop(killed);
+    assert_eq!(tables(&project), whole, "until the new ones take their places");
+    let uuids = |project: &Project| {
+        let warehouse = project.warehouse().unwrap();
+        ["lake.counted", "guard__log"].map(|table| warehouse.metadata_file(table).unwrap().parent().unwrap().to_owned())
+    };
+    let before = uuids(&project);
+    Running::new(job(&place.project("dev"), Begin::GoOn, true).unwrap(), 3, 6).run_to_end().unwrap();
+    assert_eq!(tables(&project), whole);
+    let after = uuids(&project);
+    assert!(before[0] != after[0] && before[1] != after[1], "both are new: {before:?}, {after:?}");
+}
+
+#[test]
 fn a_table_that_was_dropped_since_the_checkpoint_is_refused_by_name() {
     let place = place();
     let project = place.project("dev");

@@ -130,4 +130,8 @@ impl Sink for TallySink {
     fn prepare(&mut self, checkpoint: u64) -> Result<Option<Committable>> {
         self.inner.prepare(checkpoint)
     }
+
+    fn position(&self) -> Option<Vec<u8>> {
+        self.inner.position()
+    }
 }
