@@ -17,12 +17,13 @@ pub fn revision(folder: &Folder) -> String {
 }
 
 /// The fingerprint of a plan: 32 hex digits that change when rows, their times, or what is kept of them would. Comments,
-/// spaces and statements that the job does not use are no part of it, nor are the versions of models.
+/// spaces and statements that the job does not use are no part of it; the versions of its models are.
 pub fn plan(checked: &CheckedPlan, graph: &JobGraph) -> String {
     let mut hash = Text(Xxh3::new());
     hash.number(VERSION);
     hash.text(checked.bound());
     hash.text(&checked.logical());
+    checked.rules().iter().for_each(|rule| hash.text(rule));
     checked.streams.iter().for_each(|stream| hash.stream(stream));
     hash.number(graph.nodes.len() as u64);
     for node in &graph.nodes {

@@ -2,31 +2,43 @@
 
 use crate::open::Project;
 use checkpoint::{Checkpoints, JobFacts, Manifest};
-use dataflow::{CoordinatorState, Error, EventTime, OutputState, RestoredJob, Result};
+use dataflow::{CheckpointStore, CoordinatorState, Error, EventTime, OutputState, RestoredJob, Result};
 use seam::has_read_nothing;
+use std::path::PathBuf;
 
-/// The checkpoints of a job, held by this run, and the one that it goes on from.
+/// The checkpoints of a job, and the one that a run goes on from.
 pub(crate) struct GoingOn {
-    pub checkpoints: Checkpoints,
+    folder: PathBuf,
+    // The number of the newest manifest, as it was looked at before anything was held.
+    seen: Option<u64>,
     pub last: Option<Manifest>,
+    held: Option<Checkpoints>,
 }
 
 impl GoingOn {
-    /// Takes the checkpoints of a job; refused by name while another run holds them. A run that starts over goes on from
-    /// none of them.
-    pub fn open(project: &Project, job: Option<&str>, fresh: bool) -> Result<GoingOn> {
+    /// Looks at the checkpoints of a job, and writes nothing. A run that starts over goes on from none of them.
+    pub fn look(project: &Project, job: Option<&str>, fresh: bool) -> Result<GoingOn> {
         let folder = project.checkpoints_path(job);
-        let warn = Box::new(|error: &Error| eprintln!("warning: {}", error.chain()));
-        let checkpoints = Checkpoints::open(&folder, project.checkpoints_kept(), project.clock.clone(), warn)?;
-        let mut last = if fresh { None } else { checkpoints.newest()? };
+        let newest = if fresh { None } else { checkpoint::look(&folder)? };
+        let seen = newest.as_ref().map(|newest| newest.number);
         // Its streams had ended for good before they had a row, so that none could come after it, and nothing came out.
-        let is_over = last.as_ref().is_some_and(|last| last.coordinator.watermarks.contains(&EventTime::MAX));
-        if let Some(Manifest { coordinator, .. }) = last.as_ref().filter(|_| is_over)
-            && has_read_nothing(coordinator)?
-        {
-            last = None;
+        let is_over = newest.as_ref().is_some_and(|last| last.coordinator.watermarks.contains(&EventTime::MAX));
+        let last = match newest {
+            Some(newest) if is_over && has_read_nothing(&newest.coordinator)? => None,
+            newest => newest,
+        };
+        Ok(GoingOn { folder, seen, last, held: None })
+    }
+
+    /// Takes the checkpoints; refused by name while another run holds them.
+    pub fn hold(&mut self, project: &Project, fresh: bool) -> Result<()> {
+        let warn = Box::new(|error: &Error| eprintln!("warning: {}", error.chain()));
+        let held = Checkpoints::open(&self.folder, project.checkpoints_kept(), project.clock.clone(), warn)?;
+        if !fresh && held.newest()?.map(|newest| newest.number) != self.seen {
+            return Err(Error::unavailable("another run of the job has put a checkpoint while this one began"));
         }
-        Ok(GoingOn { checkpoints, last })
+        self.held = Some(held);
+        Ok(())
     }
 
     /// Refuses a checkpoint of which the job that is planned now would make something else.
@@ -63,10 +75,16 @@ impl GoingOn {
     /// Makes this run the one that the checkpoints belong to. With a checkpoint to go on from, gives what it holds, with
     /// the positions as they are to be read on.
     pub fn begin(&mut self, facts: JobFacts, positions: CoordinatorState) -> Result<Option<RestoredJob>> {
+        let held = self.held.as_mut().ok_or_else(|| Error::internal("a job begins whose checkpoints nobody holds"))?;
         let Some(last) = &mut self.last else {
-            return self.checkpoints.begin(facts).map(|()| None);
+            return held.begin(facts).map(|()| None);
         };
         last.coordinator = positions;
-        self.checkpoints.go_on(last, &facts).map(Some)
+        held.go_on(last, &facts).map(Some)
+    }
+
+    /// Where checkpoints go.
+    pub fn into_store(self) -> Option<Box<dyn CheckpointStore>> {
+        self.held.map(|held| Box::new(held) as Box<dyn CheckpointStore>)
     }
 }

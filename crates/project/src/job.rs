@@ -197,10 +197,18 @@ impl Project {
         if !wrong.is_empty() {
             return Err(Failure::Diagnostics(wrong));
         }
-        let going_on = match options.begin {
+        let mut going_on = match options.begin {
             Begin::Collect => None,
-            begin => Some(GoingOn::open(self, options.job.as_deref(), begin == Begin::Fresh)?),
+            begin => Some(GoingOn::look(self, options.job.as_deref(), begin == Begin::Fresh)?),
         };
+        // After the first checkpoint a job may have read rows, and its outputs are as they were: it begins anew, so that
+        // what stopped it can be mended in its inputs.
+        if let Some(GoingOn { last, .. }) = &mut going_on
+            && last.as_ref().is_some_and(|last| last.coordinator.number == 1)
+            && refuse_used(self, &checked.outputs).is_ok()
+        {
+            *last = None;
+        }
         if let Some(GoingOn { last: None, .. }) = &going_on
             && options.begin == Begin::GoOn
         {
@@ -268,6 +276,13 @@ impl Project {
             histories,
             generation: last.as_ref().map_or(0, |last| last.facts.generation),
         };
+        if let Some(going_on) = &mut going_on {
+            if checked.outputs.iter().any(|spec| matches!(spec.output, Output::Table(_))) {
+                // Checkpoints lie beside the tables, and what is wrong with that folder is said of the tables.
+                self.warehouse()?;
+            }
+            going_on.hold(self, options.begin == Begin::Fresh)?;
+        }
         let outputs = self.outputs(checked, &graph, (options, seam.is_bounded(), start), going_on.as_ref())?;
         if going_on.is_some() {
             self.hold_histories(checked, &facts)?;
@@ -299,7 +314,7 @@ impl Project {
             collected,
             tallies,
             waiting,
-            checkpoints: going_on.map(|going_on| Box::new(going_on.checkpoints) as Box<dyn CheckpointStore>),
+            checkpoints: going_on.and_then(GoingOn::into_store),
             restored: begun.flatten().or_else(|| earlier.map(|earlier| RestoredJob::clone(earlier))),
             restored_of: last.map(|last| last.written_at),
             spill,

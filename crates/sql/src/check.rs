@@ -7,7 +7,7 @@ use crate::lower::physical::{Plan, PlanKind};
 use crate::lower::{bounded, lower, name_apart, removed_rows};
 use crate::output::{OutputSpec, QueryPlan};
 use crate::plan;
-use crate::plan::logical::{LogicalPlan, Operator, Score};
+use crate::plan::logical::{LogicalNode, LogicalPlan, Operator, Score};
 use crate::rules::{self, Rule};
 use crate::source_file::SourceFile;
 use crate::statement::{Insert, Name, PlacedStatement, Statement, Statements};
@@ -54,6 +54,15 @@ impl CheckedPlan {
     /// from. It is SQL that binds to the same again.
     pub fn bound(&self) -> &str {
         &self.bound
+    }
+
+    /// What each decision does, one text per rule.
+    pub fn rules(&self) -> Vec<String> {
+        let of = |node: &LogicalNode| match &node.operator {
+            Operator::Decision(decision) => plan::describe::rules(decision, &self.logical.columns),
+            _ => vec![],
+        };
+        self.logical.nodes.iter().flat_map(of).collect()
     }
 
     /// The logical plan as text.

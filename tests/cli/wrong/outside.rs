@@ -169,6 +169,8 @@ pub const WRONG: &[Wrong] = &[
         before: || {
             let folder = published();
             folder.done(&["run", "--until-caught-up"]);
+            let checkpoints = folder.path().join("warehouse/_riverrun/checkpoints");
+            std::fs::remove_dir_all(checkpoints).expect("the folder is there");
             folder
         },
         command: &["run", "--until-caught-up"],

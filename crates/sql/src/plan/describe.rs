@@ -1,7 +1,7 @@
 //! What operators compute, for people.
 
-use super::logical::{AsOf, Operator, ProjectColumn, Range, RangeAggregate, Score, WindowFunction};
-use crate::bind::Columns;
+use super::logical::{AsOf, Decision, Operator, ProjectColumn, Range, RangeAggregate, Score, WindowFunction};
+use crate::bind::{BoundRule, Columns};
 use crate::expression::ColumnId;
 use crate::interval::describe;
 use dataflow::{Output, Span as Length};
@@ -54,6 +54,17 @@ pub(crate) fn text(operator: &Operator, columns: &Columns) -> String {
         Operator::Acted => "keeps rows that led to an action".to_owned(),
         Operator::Sink { output, .. } => sink(output),
     }
+}
+
+/// What the rules of a decision do, whose subject comes first.
+pub(crate) fn rules(decision: &Decision, columns: &Columns) -> Vec<String> {
+    let rule = |rule: &BoundRule| {
+        let once = rule.once_per.map(|length| format!(" once per {}", describe(length))).unwrap_or_default();
+        let shadow = if rule.shadow { " in shadow" } else { "" };
+        format!("{}{shadow} when {} then '{}'{once}", rule.name, columns.text(&rule.condition), rule.action)
+    };
+    let subject = format!("{} of {}", decision.name, columns.names(&[decision.subject]));
+    std::iter::once(subject).chain(decision.rules.iter().map(rule)).collect()
 }
 
 /// Where rows go.
