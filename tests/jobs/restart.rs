@@ -151,7 +151,9 @@ fn a_run_that_starts_over_and_is_killed_goes_on_with_its_new_tables() {
     let mut killed = Running::new(job(&project, Begin::Fresh, true).unwrap(), 2, 5);
     while killed.counts("messages").live_rows < MESSAGES as u64 / 2 {
         killed.driver.control().commit();
-        (0..20).for_each(|_| drop(killed.driver.step().unwrap()));
+        for _ in 0..20 {
+            killed.driver.step().unwrap();
+        }
     }
     drop(killed);
     assert_eq!(tables(&project), whole, "until the new ones take their places");
