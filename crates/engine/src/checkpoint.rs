@@ -20,8 +20,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a step waits for a part before it looks whether the job has failed.
-const TICK: Duration = Duration::from_millis(100);
+/// How long a step waits for a part before it looks whether the job has failed; no more often, since a job that is idle
+/// costs nothing.
+const TICK: Duration = Duration::from_secs(1);
 /// The name of its note.
 const NOTE: &str = "checkpoint";
 
