@@ -5,7 +5,7 @@
 //!      ^--------------------- reports ------------------------'
 //! ```
 
-use crate::{Batch, EventTime, Port, ProcessingTime, Result, Split, SplitState};
+use crate::{Batch, EventTime, Port, ProcessingTime, Result, Span, Split, SplitState};
 use std::task::Waker;
 
 /// What a reader can do next.
@@ -35,7 +35,7 @@ pub struct ReadBounds {
     /// The least watermark of the streams that meet this one and have shown a row; rows at or before it are released.
     pub least: EventTime,
     /// How far beyond `least` the watermark of a split may lie whose reader has used up its lead.
-    pub window: crate::Span,
+    pub window: Span,
     /// The watermark of each stream that meets this one, itself among them, in the sequence of the streams; `MIN` for
     /// one that has shown no row. Reports say what waits above each of them.
     pub watermarks: Vec<EventTime>,
@@ -53,6 +53,14 @@ pub struct ReadBounds {
     /// Whether a stream with a topic that meets this one is absent or follows, so that its next row joins where steps
     /// have come: a watermark that leaps far ahead leaves it a moment to do so.
     pub meets_absent: bool,
+    /// Whether a stream that meets this one has asked to join and waits for its barrier, or for the checkpoint after it.
+    pub meets_joining: bool,
+    /// The furthest watermark of a reader of the streams that meet, while one of them is absent: what follows one that has
+    /// waited leaps only beyond it.
+    pub furthest: EventTime,
+    /// By how much more than the time that has passed the watermark leaps at least: by less it goes on at its pace after
+    /// silence, or moves no row of a stream that meets it, which its delay leaves where it is.
+    pub pace: Span,
     /// Where bounded inputs end, once every reader of the job has given out everything: its watermark goes there.
     pub end: Option<EventTime>,
 }
@@ -121,7 +129,7 @@ impl FrozenReader {
 pub trait Reader: Send {
     /// How far its watermark trails what it reads live, as its stream declares; zero for a stream that is history
     /// alone, of which no first row comes later.
-    fn delay(&self) -> crate::Span;
+    fn delay(&self) -> Span;
     /// Takes splits, new ones or ones taken up again. It gives no row of them before it is told to.
     fn add(&mut self, splits: Vec<SplitState>) -> Result<()>;
     /// Takes new bounds.

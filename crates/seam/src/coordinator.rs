@@ -28,6 +28,13 @@ pub(crate) struct StreamTime {
     pub cap: EventTime,
 }
 
+impl StreamTime {
+    /// How far its watermark stays after now at most once its partitions are silent, in microseconds.
+    fn silence(&self) -> i64 {
+        self.delay.0.saturating_add(self.quiet.0).saturating_add(self.margin.0)
+    }
+}
+
 /// The coordinator of a job.
 pub(crate) struct JobCoordinator {
     streams: Vec<StreamTime>,
@@ -321,9 +328,10 @@ impl JobCoordinator {
             Some(known) if joins => known.least,
             _ => levels.iter().flatten().copied().min().unwrap_or(EventTime::MIN),
         };
-        let window = meeting.streams.iter().map(|&other| &self.streams[other]);
-        let window = window.map(|time| time.delay.0.saturating_add(time.quiet.0).saturating_add(time.margin.0));
-        let window = window.max().unwrap_or(0);
+        let met = || meeting.streams.iter().map(|&other| &self.streams[other]);
+        let window = met().map(StreamTime::silence).max().unwrap_or(0);
+        let pace = met().map(|time| time.delay.0).chain([self.streams[stream].silence()]).max().unwrap_or(0);
+        let meets_absent = meeting.streams.iter().any(|&other| other != stream && self.may_join(other));
         ReadBounds {
             go: !self.is_first(),
             given: self.durable.watermarks[stream],
@@ -334,7 +342,10 @@ impl JobCoordinator {
             due: self.due(stream, &levels),
             clock: self.clock(),
             follow: self.watermark(stream).or_else(|| levels.iter().flatten().copied().max()),
-            meets_absent: meeting.streams.iter().any(|&other| other != stream && self.may_join(other)),
+            meets_absent,
+            furthest: if meets_absent { self.furthest(meeting) } else { EventTime::MIN },
+            meets_joining: joins,
+            pace: Span(pace),
             end: self.input_end(),
         }
     }
@@ -356,6 +367,12 @@ impl JobCoordinator {
         self.streams[stream].live
             && self.watermark(stream).is_none()
             && self.readers_of(stream).any(|(_, report)| has_more(report))
+    }
+
+    /// The greatest watermark that a reader of the streams that meet has given.
+    fn furthest(&self, meeting: &Meeting) -> EventTime {
+        let reports = meeting.streams.iter().flat_map(|&stream| self.readers_of(stream));
+        reports.filter_map(|(_, report)| report.as_ref()?.watermark).max().unwrap_or(EventTime::MIN)
     }
 
     fn readers_of(&self, stream: usize) -> impl Iterator<Item = (&ReaderId, &Option<Report>)> {

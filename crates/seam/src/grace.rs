@@ -10,16 +10,17 @@ const GRACE: Span = Span::millis(250);
 /// silence and delay are short.
 const LEAP_MIN: Span = Span::seconds(1);
 
-/// Says when a watermark that leaps moves on.
+/// Says whether a watermark that leaps waits.
 ///
 /// A stream that shows its first row joins where steps have come without it. Of streams that begin in the same moment,
 /// hours of event time apart, the one ahead would carry the steps with it, and the first rows of the others would be
-/// moved there: which one that is would hang on whose row is read first. So a watermark that leaps waits for a moment,
-/// in which the others may ask to join; they begin where steps stood before the leap. It is the watermark alone that
-/// waits: rows go out.
+/// moved there: which one that is would hang on whose row is read first. So a watermark that leaps waits for a moment, in
+/// which the others may ask to join, and for the barrier of one that has asked; they begin where steps stood before the
+/// leap. It is the watermark alone that waits: rows go out.
 ///
-/// A leap is a move, after a rest or as the first one, by more than the time that has passed and the window of the streams
-/// that meet: what goes on at its pace, however far apart its rows lie, and what is read of a backlog, waits for nobody.
+/// A leap is a move, after a rest or as the first one, by more than the time that has passed and the stream's pace: what
+/// goes on at its pace, however far apart its rows lie, and what is read of a backlog, waits for nobody. So the moment is
+/// no promise: none is left by a leap that is no longer than the silence before it, nor after a restart.
 #[derive(Debug, Default)]
 pub(crate) struct Grace {
     rested: bool,
@@ -30,25 +31,42 @@ pub(crate) struct Grace {
 }
 
 impl Grace {
-    /// Nothing was left to read, or the reader has just joined.
+    /// Nothing was left to read.
     pub fn rest(&mut self) {
         self.rested = true;
     }
 
-    /// When a watermark moves on from one level to another, if not now.
-    pub fn until(
+    /// The reader has joined: its first watermark of its own leaps, however long it has been silent.
+    pub fn join(&mut self) {
+        *self = Grace { rested: true, moved: None, until: None };
+    }
+
+    /// Whether a watermark stays at one level before it moves on to another. It does so once for each leap, and longer than
+    /// the moment only while another stream has asked to join.
+    pub fn holds(
         &mut self,
         (from, to): (EventTime, EventTime),
-        window: Span,
+        pace: Span,
         now: ProcessingTime,
-    ) -> Option<ProcessingTime> {
+        others_join: bool,
+    ) -> bool {
         let end = now.plus(GRACE);
         let passed = self.moved.map_or(0, |moved| now.0.saturating_sub(moved.0).max(0));
-        let leaps = to.0.saturating_sub(from.0) > passed.saturating_add(window.0.max(LEAP_MIN.0));
-        let until = self.until.or_else(|| (self.rested && leaps).then_some(end));
+        let leaps = to.0.saturating_sub(from.0) > passed.saturating_add(pace.0.max(LEAP_MIN.0));
+        self.until = self.until.or_else(|| (self.rested && leaps).then_some(end));
         // Where the clock was set back the moment is over.
-        self.until = until.filter(|&until| now < until && until <= end);
+        self.until = self.until.filter(|&until| others_join || (now < until && until <= end));
+        self.until.is_some()
+    }
+
+    /// When the moment of the leap that waits is over.
+    pub fn until(&self) -> Option<ProcessingTime> {
         self.until
+    }
+
+    /// The watermark leaps no more: what would have moved it on has been joined by something earlier.
+    pub fn stand(&mut self) {
+        self.until = None;
     }
 
     /// The watermark has moved.
@@ -62,7 +80,7 @@ mod tests {
     use super::*;
 
     const START: ProcessingTime = ProcessingTime(3_600_000_000);
-    const WINDOW: Span = Span::seconds(3);
+    const PACE: Span = Span::seconds(3);
 
     fn after(millis: i64) -> ProcessingTime {
         START.plus(Span::millis(millis))
@@ -84,31 +102,51 @@ mod tests {
     fn a_leap_after_a_rest_waits_for_a_moment_once() {
         let mut grace = rested();
         let end = after(10).plus(GRACE);
-        assert_eq!(grace.until((at(0), at(60)), WINDOW, after(10)), Some(end));
-        assert_eq!(grace.until((at(0), at(90)), WINDOW, after(200)), Some(end));
-        assert_eq!(grace.until((at(0), at(90)), WINDOW, end), None);
+        assert!(grace.holds((at(0), at(60)), PACE, after(10), false));
+        assert!(grace.holds((at(0), at(90)), PACE, after(200), false));
+        assert_eq!(grace.until(), Some(end));
+        assert!(!grace.holds((at(0), at(90)), PACE, end, false));
         grace.moved(end);
-        assert_eq!(grace.until((at(90), at(3_600)), WINDOW, end.plus(Span(1))), None, "more of a backlog");
+        assert!(!grace.holds((at(90), at(3_600)), PACE, end.plus(Span(1)), false), "more of a backlog");
+    }
+
+    #[test]
+    fn a_leap_that_waits_does_so_until_those_that_have_asked_have_joined() {
+        let mut grace = rested();
+        assert!(grace.holds((at(0), at(60)), PACE, after(10), true));
+        assert!(grace.holds((at(0), at(60)), PACE, after(5_000), true));
+        assert!(!grace.holds((at(0), at(60)), PACE, after(5_001), false));
+        assert!(!rested().holds((at(0), at(2)), PACE, START, true), "what does not leap waits for nobody");
     }
 
     #[test]
     fn what_goes_on_at_its_pace_waits_for_nobody() {
-        assert_eq!(rested().until((at(0), at(62)), WINDOW, after(60_000)), None);
-        assert_eq!(rested().until((at(0), at(2)), WINDOW, START), None);
+        assert!(!rested().holds((at(0), at(62)), PACE, after(60_000), false));
+        assert!(!rested().holds((at(0), at(2)), PACE, START, false));
     }
 
     #[test]
     fn the_first_watermark_of_a_stream_that_joins_leaps() {
         let mut grace = Grace::default();
-        assert_eq!(grace.until((EventTime::MIN, at(0)), WINDOW, START), None, "rows that were there at the start");
-        grace.rest();
-        assert_eq!(grace.until((EventTime::MIN, at(0)), WINDOW, START), Some(START.plus(GRACE)));
+        assert!(!grace.holds((EventTime::MIN, at(0)), PACE, START, false), "rows that were there at the start");
+        grace.moved(START);
+        grace.join();
+        assert!(grace.holds((at(0), at(60)), PACE, after(3_600_000), false), "it was silent for an hour");
+    }
+
+    #[test]
+    fn a_leap_that_is_called_off_leaves_the_next_one_its_moment() {
+        let mut grace = rested();
+        assert!(grace.holds((at(0), at(60)), PACE, START, false));
+        grace.stand();
+        assert!(grace.holds((at(0), at(60)), PACE, after(1_000), false));
+        assert_eq!(grace.until(), Some(after(1_250)));
     }
 
     #[test]
     fn a_clock_that_is_set_back_ends_the_moment() {
         let mut grace = rested();
-        assert!(grace.until((at(0), at(60)), WINDOW, START).is_some());
-        assert_eq!(grace.until((at(0), at(60)), WINDOW, ProcessingTime(0)), None);
+        assert!(grace.holds((at(0), at(60)), PACE, START, false));
+        assert!(!grace.holds((at(0), at(60)), PACE, ProcessingTime(0), false));
     }
 }

@@ -117,8 +117,10 @@ impl Reader for StreamReader {
         if self.bounds.go {
             let before = self.given;
             batch = self.poll_rows(rows_max, &mut aside)?;
+            let (ceiling, history_is_finished) = (self.ceiling(), self.history_is_finished());
             if let Some(live) = self.live.as_mut().filter(|_| self.switched) {
-                if !live.has_more() {
+                // What waits at the ceiling, and history beside the topic, is a backlog, of which more follows.
+                if !live.has_more() && live.at_ceiling(ceiling).next().is_none() && history_is_finished {
                     self.grace.rest();
                 }
                 if self.bounds.may_join {
@@ -160,7 +162,7 @@ impl Reader for StreamReader {
         if let Some(level) = live.durable(&joined)? {
             self.state = State::Present;
             self.given = self.given.max(level);
-            self.grace.rest();
+            self.grace.join();
         }
         self.reporter.touch();
         Ok(())
@@ -188,6 +190,9 @@ impl StreamReader {
             clock: None,
             follow: None,
             meets_absent: false,
+            meets_joining: false,
+            furthest: EventTime::MIN,
+            pace: Span::ZERO,
             end: None,
         };
         let room = HistoryRoom { readers, ..source.room.clone() };
@@ -343,7 +348,7 @@ impl StreamReader {
                 // The last rows of history wait for no later one; but what lies ahead of now may still meet a row that
                 // has not happened.
                 let reach = if self.source.bounded { EventTime::MIN } else { self.history_reach };
-                self.given = self.given.max(reach.min(EventTime(now.0)));
+                self.move_to(reach.min(EventTime(now.0)), now);
                 self.state = State::Leaves;
             }
             // Others have gone on without it since; only a checkpoint makes it present.
@@ -360,24 +365,32 @@ impl StreamReader {
     /// Moves the watermark to a level; gives when, if a stream that meets this one may still join before it does.
     fn go_to(&mut self, level: EventTime, now: ProcessingTime) -> Option<ProcessingTime> {
         if level <= self.given {
+            self.grace.stand();
             return None;
         }
-        if self.switched && self.bounds.meets_absent && self.bounds.may_join && !self.source.bounded {
-            let until = self.grace.until((self.given, level), self.bounds.window, now);
-            if until.is_some() {
-                return until;
-            }
+        let ReadBounds { meets_absent, meets_joining, furthest, may_join, pace, .. } = self.bounds;
+        let others_may_join = self.switched && meets_absent && may_join && !self.source.bounded;
+        if others_may_join && self.grace.holds((self.given.max(furthest), level), pace, now, meets_joining) {
+            return self.grace.until().filter(|&until| now < until);
         }
-        self.grace.moved(now);
-        self.given = level;
+        self.move_to(level, now);
         None
+    }
+
+    /// Moves the watermark on, if it does not stand there already.
+    fn move_to(&mut self, level: EventTime, now: ProcessingTime) {
+        if level > self.given {
+            self.grace.moved(now);
+            self.given = level;
+        }
     }
 
     /// Goes on with whoever leads. Where nobody does, what is due comes out when so much time has passed that a partition
     /// which was silent would hold nobody back any more.
     fn follow(&mut self, now: ProcessingTime) -> Option<ProcessingTime> {
         if let Some(follow) = self.bounds.follow {
-            (self.given, self.leap) = (self.given.max(follow), LEAP_MIN);
+            self.leap = LEAP_MIN;
+            self.move_to(follow, now);
             return None;
         }
         let due = self.bounds.due.filter(|&due| due > self.given)?;
@@ -386,7 +399,8 @@ impl StreamReader {
             return Some(ProcessingTime(due.plus(self.bounds.window).0));
         }
         // Only so far that what waits comes out in a few steps: a partition that joins begins where steps have come.
-        (self.given, self.leap) = (passed.min(due.plus(self.leap)), Span(self.leap.0.saturating_mul(2)));
+        self.move_to(passed.min(due.plus(self.leap)), now);
+        self.leap = Span(self.leap.0.saturating_mul(2));
         None
     }
 

@@ -35,6 +35,9 @@ impl Free {
             clock: None,
             follow: None,
             meets_absent: false,
+            meets_joining: false,
+            furthest: EventTime::MIN,
+            pace: Span::ZERO,
             end,
         }))
     }

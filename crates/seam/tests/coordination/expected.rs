@@ -1,11 +1,14 @@
 //! What has to come out, by the time rule alone, and when it has to be there.
 
-use crate::job::{FOREVER, Job, MILLI, meet};
+use crate::job::{FOREVER, Job, MILLI, WRITE, meet};
 use crate::stage::{Entry, GROUPS, NEVER, Row, STEPS, Step};
 use std::collections::BTreeSet;
 
-/// How long the protocol may take beyond the rule; twice a leap of a watermark may wait for others that begin.
-pub const BOUND: i64 = (400 + 2 * 250) * MILLI;
+/// How long the protocol may take beyond the rule: a leap of a watermark waits for others that begin. Where checkpoints
+/// take longer, one that runs, that of a reader which joins, and that of another one which does so next may come before.
+fn bound(job: &Job) -> i64 {
+    (400 + 250 + 3 * (job.write - WRITE)) * MILLI
+}
 
 /// A partition: event time, arrival, key, and whether a filter lets the row pass.
 pub type Log = Vec<(i64, i64, i64, bool)>;
@@ -91,7 +94,7 @@ impl Rule<'_> {
         let mut time = start;
         loop {
             let before = time;
-            let shows = |marks: &&Vec<Mark>| marks.first().is_some_and(|first| first.shown <= before + BOUND);
+            let shows = |marks: &&Vec<Mark>| marks.first().is_some_and(|first| first.shown <= before + bound(self.job));
             let met = || streams.iter().copied().filter(|&stream| stream < self.truths.len());
             let absent = met().filter(|&stream| !self.truths[stream].marks.iter().any(|marks| shows(&marks)));
             let delay = absent.map(|stream| self.job.streams[stream].delay).max().unwrap_or(0);
@@ -128,14 +131,14 @@ impl Rule<'_> {
     fn allowed(&self, streams: &[usize], level: i64, start: i64) -> i64 {
         let mut time = self.time(streams, level, start);
         for (&(since, until), &replayed) in self.job.crashes.iter().zip(&self.replayed) {
-            if time + BOUND >= since {
+            if time + bound(self.job) >= since {
                 // A partition that had not joined does so when everything has come out again.
                 let marks = || streams.iter().filter_map(|&stream| self.truths.get(stream)).flat_map(|of| &of.marks);
-                let joins = marks().any(|of| of.first().is_some_and(|first| first.shown + BOUND >= since));
+                let joins = marks().any(|of| of.first().is_some_and(|first| first.shown + bound(self.job) >= since));
                 time = self.time(streams, level, time.max(if joins { replayed } else { until }));
             }
         }
-        time + BOUND
+        time + bound(self.job)
     }
 
     /// When everything that was published before a crash can have come out again after it.
@@ -217,7 +220,7 @@ fn compare_group(
         let goes_on = rule.allowed(meet(stream), entry.0 - rule.job.window(stream), shown);
         let start = if step.inputs.len() == 1 { goes_on } else { shown };
         let allowed = rule.allowed(step.inputs, entry.0, start);
-        figures.worst = figures.worst.max(time - (allowed - BOUND));
+        figures.worst = figures.worst.max(time - (allowed - bound(rule.job)));
         if *time > allowed {
             let (time, allowed) = (time / MILLI, allowed / MILLI);
             return Err(format!("late: operator {at}, group {group}: {entry:?} at {time} ms, not by {allowed} ms"));

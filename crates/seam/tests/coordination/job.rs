@@ -17,9 +17,9 @@ use std::sync::Arc;
 
 pub const MILLI: i64 = 1_000;
 pub const FOREVER: i64 = i64::MAX / 4;
-/// How long a message takes at most, and how long a checkpoint is written.
+/// How long a message takes at most, and how long a checkpoint is written at most where its state is small.
 const HOP: i64 = 5;
-const WRITE: i64 = 40;
+pub const WRITE: i64 = 40;
 /// How many rows a reader gives per poll.
 pub const ROWS_MAX: usize = 3;
 
@@ -103,6 +103,8 @@ pub struct Job {
     pub streams: Vec<Stream>,
     pub lead: usize,
     pace: i64,
+    // How long a checkpoint is written at most, in milliseconds.
+    pub write: i64,
     pub published: Published,
     /// At which rows and clocks a partition joined; `None` where the stream had no watermark.
     pub joins: BTreeMap<(usize, u32), BTreeMap<usize, Option<i64>>>,
@@ -150,6 +152,7 @@ impl Job {
             streams,
             lead,
             pace,
+            write: WRITE,
             published: Published::default(),
             joins: BTreeMap::new(),
             store: None,
@@ -173,7 +176,7 @@ impl Job {
     }
 
     /// A job without crashes, whose two streams meet and begin in the same moment, far apart in event time. The one ahead
-    /// may have had rows before that were not ahead.
+    /// may have had rows before that were not ahead. A checkpoint may be on its way for longer than a leap waits.
     pub fn beginning(seed: u64, broken: Option<Break>) -> Job {
         const FAR: i64 = -10_000 * MILLI;
         let mut job = Job::new(seed, broken);
@@ -184,6 +187,7 @@ impl Job {
             let (shift, before) = if number == ahead { (0, before) } else { (FAR, None) };
             job.streams[number] = Stream::beginning(&mut job.random, number, at, shift, before);
         }
+        job.write = job.random.of(&[WRITE, 15 * WRITE]);
         (job.durable, job.released, job.crashes_happen) = (vec![NEVER; 2], vec![NEVER; 2], false);
         job
     }
@@ -429,7 +433,7 @@ impl Job {
                 CoordinatorAction::Persist(state) => {
                     self.check_stages()?;
                     self.note_joins(&state)?;
-                    let at = self.net.now + self.millis(1, WRITE);
+                    let at = self.net.now + self.millis(self.write / WRITE, self.write);
                     self.net.at(at, Event::Durable(state));
                 }
             }
