@@ -3,6 +3,7 @@
 use crate::contender::{self, Contender, Stage, Workload};
 use crate::data::{Dataset, Recipe};
 use crate::decode::{self, Decode};
+use crate::exchange::{self, Exchange};
 use crate::failure;
 use crate::live::{self, Live};
 use crate::measure::{Samples, measure};
@@ -41,6 +42,9 @@ pub enum Target {
     /// Ten times as many JSON messages as there are events, read by one worker and by two
     #[value(name = "decode")]
     Decode,
+    /// Columns that windows of three keys do not look at, through their exchanges and around them
+    #[value(name = "exchange")]
+    Exchange,
     /// All of them
     #[value(name = "all")]
     All,
@@ -98,6 +102,7 @@ pub struct Findings {
     pub models: Option<Models>,
     pub live: Option<Live>,
     pub decode: Option<Decode>,
+    pub exchange: Option<Exchange>,
 }
 
 impl Findings {
@@ -108,6 +113,7 @@ impl Findings {
             && self.models.as_ref().is_none_or(Models::agree)
             && self.live.as_ref().is_none_or(Live::agree)
             && self.decode.as_ref().is_none_or(|decode| decode.agreement.differ == 0)
+            && self.exchange.as_ref().is_none_or(Exchange::agree)
     }
 
     /// The case of a workload whose recipe fits.
@@ -152,6 +158,9 @@ pub fn run(target: Target, options: &Options) -> Result<Findings> {
     }
     if let Some(riverrun) = options.riverrun.as_ref().filter(|_| wanted(Target::Decode)) {
         findings.decode = Some(decode::run(&options.cache, riverrun, recipe.events * GROWTH, options.rounds)?);
+    }
+    if wanted(Target::Exchange) {
+        findings.exchange = Some(exchange::run(&options.cache, &ordered(recipe.events), options.rounds)?);
     }
     Ok(findings)
 }

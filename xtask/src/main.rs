@@ -6,6 +6,7 @@ mod contender;
 mod data;
 mod decode;
 mod events;
+mod exchange;
 mod failure;
 mod floor;
 mod fuzz;
@@ -98,6 +99,15 @@ Exit code 1: something was found.")]
     /// Run random projects one after the other
     #[command(hide = true)]
     FuzzAnswers { first: u64, end: u64, cache: PathBuf },
+    /// Run a project to its end, its wide rows around narrow branches or through all exchanges
+    #[command(hide = true)]
+    RunProject {
+        project: PathBuf,
+        #[arg(long)]
+        branches: bool,
+        #[arg(long, default_value_t = 2)]
+        workers: usize,
+    },
     /// Score rows with a model and print rows and CPU seconds
     #[command(hide = true)]
     Score { model: PathBuf, rows: PathBuf, batch: usize, scores: PathBuf },
@@ -180,6 +190,7 @@ fn run(cli: Cli) -> Result<Option<&'static str>> {
             }
             return Ok((!report::bars_are_met(&findings)).then_some("a bar is not met: the report says OVER which"));
         }
+        Command::RunProject { project, branches, workers } => exchange::run_project(&project, branches, workers)?,
         Command::Score { model, rows, batch, scores } => models::score(&model, &rows, batch, &scores)?,
         Command::LivePublish { topics, rate, micros } => {
             println!("{}", live::publish(&topics, live::Rate::from_number(rate), micros)?);

@@ -3,6 +3,7 @@
 use crate::bench::{Case, Findings};
 use crate::contender::{Contender, Workload};
 use crate::decode::Decode;
+use crate::exchange::Exchange;
 use crate::live;
 use crate::measure::Samples;
 use crate::models::Rates;
@@ -51,6 +52,7 @@ pub fn text(findings: &Findings) -> String {
     }
     lines.extend(findings.live.as_ref().map(live::text));
     lines.extend(findings.decode.as_ref().map(decode_text));
+    lines.extend(findings.exchange.as_ref().map(Exchange::text));
     lines.push(String::new());
     lines.extend(bars(findings).iter().map(|bar| {
         let said = if bar.met() { "ok  " } else { "OVER" };
@@ -218,6 +220,7 @@ pub fn json(findings: &Findings) -> Value {
             "rows": decode.agreement.rows,
             "differ": decode.agreement.differ,
         })),
+        "exchange": findings.exchange.as_ref().map(Exchange::json),
         "bars": bars(findings).iter().map(bar).collect::<Vec<_>>(),
         "agree": findings.agree(),
     })

@@ -1,7 +1,7 @@
 //! Everything that a row passes through between decoding and a sink: pure steps over batches.
 //!
 //! [`Merge`] brings rows into order; after it stand [`Filter`], [`Project`], [`Dedup`], [`Window`], [`AsOf`],
-//! [`RangeAggregate`], [`Predict`] and [`Decision`]. None of them knows a host, a connector, a clock or SQL.
+//! [`RangeAggregate`], [`Zip`], [`Predict`] and [`Decision`]. None of them knows a host, a connector, a clock or SQL.
 
 pub mod aggregate;
 pub mod bad_rows;
@@ -31,6 +31,8 @@ pub mod predict;
 pub mod range_aggregate;
 /// Operator: window.
 pub mod window;
+/// Operator: zip.
+pub mod zip;
 
 #[cfg(test)]
 mod harness;
@@ -50,3 +52,4 @@ pub use range_aggregate as range;
 pub use range_aggregate::{RangeAggregate, RangeFunction};
 pub use sweep::GroupAggregate;
 pub use window::Window;
+pub use zip::Zip;

@@ -8,8 +8,8 @@
 use crate::archive_check::{check_archive, frontier_in, places_of, topic_is_gone};
 use crate::archive_commit::{ArchiveEvent, CommitThread};
 use crate::failure::Failure;
-use crate::job::{decoder, stream_spec};
 use crate::open::Project;
+use crate::stream_input::{decoder, stream_spec};
 use connector_iceberg::{TableClaim, TableOptions, TableWriter};
 use dataflow::{Error, ErrorKind, Position, ProcessingTime, Result, Topic};
 use seam::{

@@ -1,7 +1,7 @@
 //! What ARCHIVE needs of its stream, its table and its topic, told before anything is made or written.
 
-use crate::job::{decoder, stream_spec};
 use crate::open::Project;
+use crate::stream_input::{decoder, stream_spec};
 use connector_iceberg::{Warehouse, check_table};
 use connector_local::check_topic_name;
 use dataflow::{Error, Result};

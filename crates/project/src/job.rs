@@ -1,9 +1,7 @@
 //! A job: the graph of a target, its readers over history and topics, and its sinks.
 
-use crate::arrivals::with_clocks;
 use crate::collected_rows::Rows;
 use crate::dead_letter::row_text;
-use crate::declared_columns::{ComputedDecode, DeclaredFiles, file_columns};
 use crate::failure::Failure;
 use crate::files_since::FilesSince;
 use crate::fingerprint;
@@ -14,37 +12,20 @@ use crate::output::{
     wire,
 };
 use crate::output_check::wrong_outputs;
+use crate::spill_folder::SpillFolder;
+use crate::stream_input::{WaitingMessages, snapshot_of, waiting};
 use crate::tally::{RuleTally, TallySink};
 use checkpoint::JobFacts;
-use codec::JsonDecode;
-use connector_iceberg::SNAPSHOT;
-use connector_local::Files;
 use dataflow::{
-    Background, CheckpointStore, Clock, Coordinator, Decode, Error, ErrorKind, EventTime, JobGraph, NodeKind, Output,
-    OutputState, ProcessingTime, Reader, RestoredJob, Result, Sink, TimedFiles, Topic,
+    Background, CheckpointStore, Clock, Coordinator, Error, EventTime, JobGraph, NodeKind, Output, OutputState,
+    ProcessingTime, Reader, RestoredJob, Result, Sink, TimedFiles,
 };
-use seam::{
-    CLOCK_PROPERTY, FRONTIER_PROPERTY, Frontier, Lead, Options, Seam, StreamInput, StreamSpec, StreamStats,
-    UnreadHistory,
-};
-use sql::{CheckedPlan, ColumnSource, History, LookBack, Start, Stream, Target};
-use std::path::{Path, PathBuf};
+use seam::{Lead, Options, Seam, StreamInput, StreamStats, UnreadHistory};
+use sql::{CheckedPlan, History, LookBack, Start, Stream, Target};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// Messages that are read at once to count them.
-const READ_MESSAGES: usize = 8192;
-/// About how many bytes of messages one read takes.
-const READ_BYTES: usize = 4 << 20;
 
 /// The memory that reading history may take before rows are spilled, per stream.
 const HISTORY_BYTES_MAX: usize = 256 << 20;
-
-/// The properties of a table that say which columns the values of its files are.
-const TABLE_STATE: [&str; 2] = ["current-schema", "schema.name-mapping.default"];
-
-/// The folder of a warehouse for rows that do not fit in memory.
-const SPILL: &str = "_riverrun/spill";
 
 /// How a job runs.
 #[derive(Clone, Debug, Default)]
@@ -126,16 +107,6 @@ struct Outputs {
     claims: Option<Arc<Claims>>,
 }
 
-/// Messages that wait on the topic of a stream.
-pub struct WaitingMessages {
-    /// The stream.
-    pub stream: String,
-    /// Whether they follow what an archive holds, and not the topic's beginning.
-    pub after_archive: bool,
-    /// How many there are; about [`WAITING_MAX`] where there are so many or more.
-    pub messages: u64,
-}
-
 /// The readers of each stream, in the order of the source nodes.
 pub type Readers = Vec<Vec<Box<dyn Reader>>>;
 
@@ -148,35 +119,6 @@ impl Wired {
         background: Arc<dyn Background>,
     ) -> Result<(Readers, Box<dyn Coordinator>)> {
         self.seam.begin(workers, background, &self.graph.meetings())
-    }
-}
-
-/// A folder for rows that do not fit in memory, in the warehouse, since a temporary folder may itself be memory.
-/// Removed when the job is.
-pub struct SpillFolder(PathBuf);
-
-impl SpillFolder {
-    /// A folder of this process's own; it is made when the first row is spilled.
-    pub(crate) fn new(warehouse: &Path) -> SpillFolder {
-        static JOBS: AtomicU64 = AtomicU64::new(0);
-        let job = JOBS.fetch_add(1, Ordering::Relaxed);
-        SpillFolder(warehouse.join(SPILL).join(format!("{}-{job}", std::process::id())))
-    }
-
-    /// Where it is, or will be.
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for SpillFolder {
-    fn drop(&mut self) {
-        // A folder that cannot be removed holds nothing that anyone reads again.
-        let _ = std::fs::remove_dir_all(&self.0);
-        // Other jobs may still have theirs beside it.
-        for folder in self.0.ancestors().skip(1).take(Path::new(SPILL).components().count()) {
-            let _ = std::fs::remove_dir(folder);
-        }
     }
 }
 
@@ -215,8 +157,9 @@ impl Project {
             refuse_used(self, &checked.outputs)?;
         }
         let snapshot = |stream: &Stream| going_on.as_ref()?.snapshot(&stream.name);
+        let makes_topics = !options.until_caught_up && options.begin != Begin::Collect;
         let input =
-            |stream| self.input(stream, options, snapshot(stream)).map_err(|error| self.at_inputs(stream, error));
+            |stream| self.input(stream, makes_topics, snapshot(stream)).map_err(|error| self.at_inputs(stream, error));
         let mut inputs = checked.streams.iter().map(input).collect::<Result<Vec<_>, _>>()?;
         if let Some(from) = options.from {
             look_back(checked, &mut inputs, from);
@@ -377,13 +320,6 @@ impl Project {
         Ok(Outputs { sinks, tallies, collected, claims })
     }
 
-    /// Shows what is wrong with the inputs of a stream where its text names them.
-    fn at_inputs(&self, stream: &Stream, error: Error) -> Failure {
-        let placed =
-            (error.kind() == ErrorKind::Invalid).then(|| self.statements.at_inputs(&stream.name, &error.chain()));
-        placed.flatten().map_or(Failure::Error(error), |placed| Failure::Diagnostics(vec![placed]))
-    }
-
     /// The topics that the live side of a target needs, that are not there and that cannot be made here, each with the
     /// reason. Those that can be made exist afterwards.
     pub fn missing_topics(&self, target: &Target) -> Result<Vec<(String, String)>, Failure> {
@@ -399,68 +335,6 @@ impl Project {
         Ok(missing)
     }
 
-    /// The history and the topic of a stream. A job that continues live gets an empty topic where none exists yet.
-    fn input(&self, stream: &Stream, options: &JobOptions, snapshot: Option<i64>) -> Result<StreamInput> {
-        if let Some(topic) = &stream.live
-            && !options.until_caught_up
-            && options.begin != Begin::Collect
-        {
-            self.topics()?.topic_or_create(topic, 1)?;
-        }
-        let (mut input, state) = self.input_there(stream, snapshot)?;
-        if input.history.is_none() && input.live.is_none() {
-            return Err(self.nothing_there(stream));
-        }
-        if let (Some(files), Some(state)) = (&input.history, state) {
-            input.history = Some(self.with_clocks(files.clone(), stream, &state)?);
-        }
-        Ok(input)
-    }
-
-    /// The history and the topic of a stream, as far as they are there. The text is the state of a history whose rows
-    /// may have an arrival of their own; their clocks are not looked for, since that reads them all and writes a file.
-    pub(crate) fn input_there(&self, stream: &Stream, snapshot: Option<i64>) -> Result<(StreamInput, Option<String>)> {
-        let live = stream.live.as_ref().map_or(Ok(None), |topic| self.live(stream, topic))?;
-        let (history, history_frontier, state) = match &stream.history {
-            Some(History::Table(table)) => match self.table(stream, table, snapshot)? {
-                // Beside a topic, and in an archive, the broker's arrivals stand.
-                (Some(files), None) if stream.live.is_none() => {
-                    let state = TABLE_STATE.map(|property| files.property(property).unwrap_or_default()).concat();
-                    (Some(files), None, Some(state))
-                }
-                (files, frontier) => (files, frontier, None),
-            },
-            Some(History::Files(pattern, encoding)) => {
-                let files = Arc::new(Files::open(pattern, &self.folder.root, &file_columns(stream), *encoding)?);
-                let declared: Arc<dyn TimedFiles> = Arc::new(DeclaredFiles::new(files.clone(), stream)?);
-                (Some(declared), None, Some(files.state().to_owned()))
-            }
-            None => (None, None, None),
-        };
-        Ok((StreamInput { spec: stream_spec(stream), history, history_frontier, live }, state))
-    }
-
-    fn with_clocks(&self, files: Arc<dyn TimedFiles>, stream: &Stream, state: &str) -> Result<Arc<dyn TimedFiles>> {
-        let (warehouse, spec) = (self.warehouse_path(), stream_spec(stream));
-        let spill = SpillFolder::new(&warehouse);
-        let tell = |rows: u64| self.reads_arrivals.get().into_iter().for_each(|tell| tell(&stream.name, rows));
-        with_clocks(files, (stream, &spec), state, (&warehouse, spill.path()), &tell)
-    }
-
-    /// Why a stream cannot be read of which there is nothing.
-    pub(crate) fn nothing_there(&self, stream: &Stream) -> Error {
-        let name = &stream.name;
-        Error::invalid(match (&stream.history, &stream.live) {
-            (Some(History::Table(table)), None) => format!(
-                "stream \"{name}\": table {table} does not exist in {}, and no LIVE names a topic to read instead",
-                self.warehouse_path().display()
-            ),
-            _ => format!(
-                "stream \"{name}\" has neither history nor a topic yet: `riverrun publish {name} FILE` makes its topic"
-            ),
-        })
-    }
-
     /// How a job opens its streams.
     pub(crate) fn seam_options(
         &self,
@@ -474,60 +348,11 @@ impl Project {
             new_ends,
             from,
             memory_bytes: HISTORY_BYTES_MAX,
-            spill_dir: spill.0.clone(),
+            spill_dir: spill.path().to_owned(),
             lead: Lead::default(),
         };
         (options, spill)
     }
-
-    /// The topic of a stream, if it is there.
-    pub(crate) fn live(&self, stream: &Stream, topic: &str) -> Result<Option<seam::Live>> {
-        if !self.topics_path().is_dir() {
-            return Ok(None);
-        }
-        let Some(topic) = self.topics()?.topic(topic)? else { return Ok(None) };
-        let decode = decoder(stream, topic.name())?;
-        Ok(Some(seam::Live { topic, decode }))
-    }
-
-    /// A snapshot of a stream's history, the current one where none is named, with its frontier where it is an archive. One
-    /// that has expired is read as it is now: a job that had read it to its end does not need it, and any other is refused,
-    /// since its files are others.
-    pub(crate) fn table(
-        &self,
-        stream: &Stream,
-        table: &str,
-        snapshot: Option<i64>,
-    ) -> Result<(Option<Arc<dyn TimedFiles>>, Option<Frontier>)> {
-        let warehouse = match self.warehouse_if_there()? {
-            Some(warehouse) if warehouse.exists(table)? => warehouse,
-            _ => return Ok((None, None)),
-        };
-        let at = snapshot.and_then(|snapshot| warehouse.read_at(table, snapshot).ok());
-        let files = at.map_or_else(|| warehouse.read(table), Ok)?;
-        match files.property(FRONTIER_PROPERTY) {
-            Some(text) => {
-                let frontier = Frontier::parse(&text).map_err(|error| error.context(format!("table {table}")))?;
-                Ok((Some(files), Some(frontier)))
-            }
-            // An archive of an empty topic: live begins where the topic does.
-            None if stream.live.is_some() && files.property(CLOCK_PROPERTY).is_some() && files.files().is_empty() => {
-                Ok((Some(files), None))
-            }
-            None if stream.live.is_some() => Err(Error::invalid(format!(
-                "stream \"{}\": table {table} was not written by ARCHIVE and holds no frontier, so where it ends on topic \
-                 {} is not known: leave out LIVE, or archive the topic into a table of its own",
-                stream.name,
-                stream.live.as_deref().unwrap_or_default()
-            ))),
-            None => Ok((Some(Arc::new(DeclaredFiles::of_table(files, stream)?)), None)),
-        }
-    }
-}
-
-/// The snapshot that is read as a stream's history.
-fn snapshot_of(input: &StreamInput) -> Option<(String, String)> {
-    Some((input.spec.name.clone(), input.history.as_ref()?.property(SNAPSHOT)?))
 }
 
 /// Leaves out the files of each history that no output after an instant looks back to.
@@ -538,54 +363,5 @@ fn look_back(checked: &CheckedPlan, inputs: &mut [StreamInput], from: EventTime)
             let since = |files| Arc::new(FilesSince::new(files, &input.spec, from.minus(span))) as Arc<dyn TimedFiles>;
             input.history = input.history.take().map(since);
         }
-    }
-}
-
-/// The most messages of a topic that are counted before a job starts.
-pub const WAITING_MAX: u64 = 1_000_000;
-
-/// How many messages of a stream's topic follow its archive's frontier, or its beginning where there is no archive.
-fn waiting(input: &StreamInput) -> Result<Option<WaitingMessages>> {
-    let Some(live) = &input.live else { return Ok(None) };
-    let mut count = 0;
-    for partition in 0..live.topic.partitions() {
-        let frontier = input.history_frontier.as_ref().and_then(|frontier| frontier.partitions.get(partition as usize));
-        let after = frontier.copied().flatten().map(|frontier| frontier.position);
-        let mut log = live.topic.open(partition, after)?;
-        while count < WAITING_MAX {
-            match log.read(READ_MESSAGES, READ_BYTES)?.len() {
-                0 => break,
-                messages => count += messages as u64,
-            }
-        }
-    }
-    let after_archive = input.history_frontier.is_some();
-    Ok(Some(WaitingMessages { stream: input.spec.name.clone(), after_archive, messages: count }))
-}
-
-/// The decoder of a stream's messages.
-pub(crate) fn decoder(stream: &Stream, topic: &str) -> Result<Arc<dyn Decode>> {
-    let paths = stream.sources.iter().filter_map(|source| match source {
-        ColumnSource::Path(path) => Some(path.clone()),
-        ColumnSource::Computed(_) => None,
-    });
-    let raw = JsonDecode::new(topic, stream.raw.clone(), paths.collect())?;
-    let computes = stream.sources.iter().any(|source| matches!(source, ColumnSource::Computed(_)));
-    Ok(if computes { Arc::new(ComputedDecode::new(Box::new(raw), stream)) } else { Arc::new(raw) })
-}
-
-/// A stream as its reader needs it.
-pub(crate) fn stream_spec(stream: &Stream) -> StreamSpec {
-    StreamSpec {
-        name: stream.name.clone(),
-        schema: stream.schema.clone(),
-        time_column: stream.time_column,
-        delay: stream.delay,
-        quiet: stream.quiet,
-        late: stream.late,
-        arrival: stream.arrival,
-        dedup_key: stream.dedup.as_ref().map(|dedup| dedup.keys.clone()).unwrap_or_default(),
-        bad_rows: stream.bad_rows,
-        row_text,
     }
 }

@@ -24,6 +24,9 @@ mod going_on;
 mod output;
 mod output_check;
 
+mod spill_folder;
+mod stream_input;
+
 mod job;
 mod query;
 
@@ -49,12 +52,14 @@ pub use collected_rows::Rows;
 pub use config::{CommitEvery, Config, Environment, is_letter_of_name};
 pub use connector_local::Format;
 pub use failure::Failure;
-pub use job::{CollectedRun, JobOptions, Readers, SpillFolder, WAITING_MAX, WaitingMessages, Wired};
+pub use job::{CollectedRun, JobOptions, Readers, Wired};
 pub use load::Folder;
 pub use open::Project;
 pub use output::{Begin, NewTables, WiredSink};
 pub use publish::{PublishEvent, PublishOptions, PublishSummary};
 pub use publish_input::InputOptions;
+pub use spill_folder::SpillFolder;
+pub use stream_input::{WAITING_MAX, WaitingMessages};
 pub use tally::{Rule, RuleTally};
 pub use test_job::{ExpectedOutputs, TestJob};
 pub use topic_tail::{TailRow, TopicTail};

@@ -1,7 +1,7 @@
 //! What a query gives, of the rows of streams and of tables.
 
-use crate::job::SpillFolder;
 use crate::open::Project;
+use crate::spill_folder::SpillFolder;
 use bounded::Resources;
 use dataflow::{Error, RecordBatches, Result};
 use sql::{QueryInput, QueryPlan};

@@ -5,10 +5,11 @@
 
 use crate::archive_check::check_archive;
 use crate::failure::Failure;
-use crate::job::{JobOptions, decoder};
+use crate::job::JobOptions;
 use crate::open::Project;
 use crate::output::Begin;
 use crate::output_check::{placed, wrong_outputs};
+use crate::stream_input::decoder;
 use connector_iceberg::check_table;
 use connector_local::check_topic_name;
 use dataflow::{Error, EventTime, KeyGroups, NodeKind, Result, StepContext};

@@ -149,7 +149,7 @@ impl Identities {
                 let state = state.id(self.column(decision.subject)).ids(rules).0;
                 (state, Some(state))
             }
-            Operator::Acted | Operator::Sink { .. } => (input, None),
+            Operator::Zip(_) | Operator::Acted | Operator::Sink { .. } => (input, None),
         }
     }
 

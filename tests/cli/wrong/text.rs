@@ -82,6 +82,11 @@ pub const WRONG: &[Wrong] = &[
         before: Folder::demo,
         command: &["query", "SELECT sender_id, text_len FROM messages GROUP BY sender_id"],
     },
+    Wrong {
+        name: "query_unknown_aggregate",
+        before: Folder::demo,
+        command: &["query", "SELECT sender_id, bool_or(text_len > 3) AS long FROM messages GROUP BY sender_id"],
+    },
     Wrong { name: "feature_name", before: || with("INPUTS (msgs_1m,", "INPUTS (msgs_1min,"), command: &["run"] },
     Wrong {
         name: "feature_order",

@@ -7,6 +7,7 @@
 mod target;
 
 mod input;
+mod words;
 
 mod mutant;
 mod trial;

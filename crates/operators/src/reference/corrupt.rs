@@ -3,7 +3,7 @@
 use super::bad_rows;
 use crate::harness::{Row, Value, batch, schema};
 use crate::window::{Frame, Function};
-use crate::{Aggregate, AsOf, Dedup, Merge, RangeAggregate, RangeFunction, Window, as_of, range, window};
+use crate::{Aggregate, AsOf, Dedup, Merge, RangeAggregate, RangeFunction, Window, Zip, as_of, range, window, zip};
 use dataflow::{
     BadRowPolicy, Context, ErrorKind, EventTime, Input, KeyGroups, Operator, Snapshot, Span, StateReader, StateWriter,
 };
@@ -36,12 +36,14 @@ fn operators() -> Vec<(&'static str, Box<dyn Operator>)> {
         to: 100,
     };
     let range = range::Spec { left_keys: vec![0], right_keys: vec![0], functions: vec![exists] };
+    let zip = zip::Spec { left_keys: vec![0], right_keys: vec![0], columns: vec![(3, "again".to_owned())] };
     vec![
         ("merge", Box::new(Merge::new(schema()).unwrap())),
         ("dedup", Box::new(Dedup::new(schema(), vec![0], Span(100)).unwrap())),
         ("window", Box::new(Window::new(schema(), window, bad_rows(BadRowPolicy::Skip)).unwrap())),
         ("as-of", Box::new(AsOf::new(schema(), schema(), as_of).unwrap())),
         ("range", Box::new(RangeAggregate::new(schema(), schema(), range, bad_rows(BadRowPolicy::Skip)).unwrap())),
+        ("zip", Box::new(Zip::new(schema(), schema(), zip).unwrap())),
     ]
 }
 
@@ -54,7 +56,7 @@ fn row(time: i64) -> Row {
 /// The blobs of an operator that has computed rows, and holds rows.
 fn blobs(operator: &mut dyn Operator, name: &str) -> Vec<(dataflow::Scope, Vec<u8>)> {
     let mut cx = Context::new(KeyGroups::ALL);
-    let inputs = if matches!(name, "as-of" | "range") { 2 } else { 1 };
+    let inputs = if matches!(name, "as-of" | "range" | "zip") { 2 } else { 1 };
     for (rows, watermark) in [([row(1), row(2)], 2), ([row(3), row(3)], 2)] {
         for input in 0..inputs {
             cx.set_room(10, usize::MAX);

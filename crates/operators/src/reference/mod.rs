@@ -19,6 +19,7 @@ mod range_aggregate;
 mod readable;
 mod stages;
 mod window;
+mod zip;
 
 use crate::Dedup;
 use crate::bad_rows::BadRows;

@@ -5,8 +5,7 @@ use super::relation::{Relation, RelationColumn};
 use super::syntax::object_name;
 use crate::diagnostic::{Fault, Outcome, did_you_mean, place_of};
 use sqlparser::ast::{
-    ExcludeSelectItem, Expr, Ident, Select, SelectFlavor, SelectItem, SelectItemQualifiedWildcardKind,
-    WildcardAdditionalOptions,
+    ExcludeSelectItem, Expr, Ident, Select, SelectItem, SelectItemQualifiedWildcardKind, WildcardAdditionalOptions,
 };
 use sqlparser::tokenizer::Span;
 use std::collections::HashSet;
@@ -24,9 +23,6 @@ pub(crate) type Naming = fn(&Expr, Span) -> Outcome<String>;
 /// The columns of a SELECT over a relation; `*` is written out.
 pub(crate) fn items(select: &Select, relation: &Relation, span: Span, name: Naming) -> Outcome<Vec<Item>> {
     let mut items = Vec::new();
-    if select.flavor == SelectFlavor::FromFirstNoSelect {
-        star(None, &WildcardAdditionalOptions::default(), relation, &mut items, span)?;
-    }
     for item in &select.projection {
         match item {
             SelectItem::Wildcard(options) => star(None, options, relation, &mut items, span)?,

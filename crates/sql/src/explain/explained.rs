@@ -184,6 +184,7 @@ fn kind(node: &PlanNode) -> &'static str {
         PlanKind::Window(_) => "windows",
         PlanKind::AsOf(_) => "as-of join",
         PlanKind::Range(_) => "aggregates over another stream",
+        PlanKind::Zip(_) => "zip",
         PlanKind::Predict(_) => "models",
         PlanKind::Decision(_) => "decision",
         PlanKind::Sink(_) => "sink",

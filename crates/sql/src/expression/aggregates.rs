@@ -71,7 +71,40 @@ pub(crate) static AGGREGATES: [AggregateSignature; 10] = [
 ];
 
 /// Names of aggregates that are known and not supported: they are none of a row alone either.
-const UNSUPPORTED: [&str; 2] = ["array_agg", "approx_count_distinct"];
+const UNSUPPORTED: [&str; 32] = [
+    "array_agg",
+    "approx_count_distinct",
+    "bool_or",
+    "bool_and",
+    "bit_or",
+    "bit_and",
+    "bit_xor",
+    "string_agg",
+    "group_concat",
+    "listagg",
+    "median",
+    "mode",
+    "quantile",
+    "quantile_cont",
+    "quantile_disc",
+    "approx_quantile",
+    "first",
+    "last",
+    "any_value",
+    "arg_min",
+    "arg_max",
+    "min_by",
+    "max_by",
+    "histogram",
+    "product",
+    "count_if",
+    "corr",
+    "covar_pop",
+    "covar_samp",
+    "skewness",
+    "kurtosis",
+    "entropy",
+];
 
 /// The aggregate of a name in lower case.
 pub(crate) fn aggregate_of(name: &str) -> Option<&'static AggregateSignature> {

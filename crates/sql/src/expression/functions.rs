@@ -1,6 +1,6 @@
 //! Functions by name, and what is said of those that are none.
 
-use super::aggregates::is_aggregate;
+use super::aggregates::{aggregate_of, is_aggregate, names};
 use super::bound::Bound;
 use super::function_table::{Signature, all, lookup};
 use super::scope::{Problem, suggest};
@@ -40,6 +40,11 @@ pub(crate) fn function(name: &str, arguments: Vec<Bound>) -> Result<Bound, Probl
 }
 
 fn unknown(name: &str) -> Problem {
+    if is_aggregate(name) && aggregate_of(name).is_none() {
+        return Problem::new(format!("the aggregate {name} is not known"))
+            .found(format!("{name}()"))
+            .hint(format!("the aggregates are {}", names(true).join(", ")));
+    }
     if is_aggregate(name) || name == "lag" {
         return Problem::new(format!("{name} is an aggregate and cannot stand here"))
             .found(format!("{name}()"))

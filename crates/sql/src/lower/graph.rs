@@ -7,7 +7,7 @@ use crate::stream::Stream;
 use arrow::datatypes::SchemaRef;
 use dataflow::{BadRowPolicy, Error, JobGraph, MakeOperator, Node, NodeKind, Operator, Port, Result};
 use operators::bad_rows::BadRows;
-use operators::{AsOf, Decision, Dedup, Filter, Merge, Predict, Project, RangeAggregate, Window};
+use operators::{AsOf, Decision, Dedup, Filter, Merge, Predict, Project, RangeAggregate, Window, Zip};
 use std::sync::Arc;
 
 impl CheckedPlan {
@@ -97,6 +97,7 @@ fn operator(
         PlanKind::Window(spec) => Box::new(Window::new(input(0)?, spec, bad_rows())?),
         PlanKind::AsOf(spec) => Box::new(AsOf::new(input(0)?, input(1)?, spec)?),
         PlanKind::Range(spec) => Box::new(RangeAggregate::new(input(0)?, input(1)?, spec, bad_rows())?),
+        PlanKind::Zip(spec) => Box::new(Zip::new(input(0)?, input(1)?, spec)?),
         PlanKind::Predict(spec) => Box::new(Predict::new(&input(0)?, spec, bad_rows())?),
         PlanKind::Decision(plan) => Box::new(Decision::new(input(0)?, plan.spec, bad_rows())?),
         PlanKind::Source(name) => return Err(Error::internal(format!("source \"{name}\" is not a step"))),

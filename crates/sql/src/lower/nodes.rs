@@ -7,13 +7,14 @@ use crate::identity::Identities;
 use crate::interval;
 use crate::output::OutputSpec;
 use crate::plan::logical::{
-    AsOf, Decision, LogicalNode, LogicalPlan, Operator, ProjectColumn, Range, Score, SinkRows, WindowFunction,
+    AsOf, Decision, LogicalNode, LogicalPlan, Operator, OutputColumn, ProjectColumn, Range, Score, SinkRows,
+    WindowFunction, Zip,
 };
 use crate::plan::{describe, state_size};
 use crate::stream::Stream;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use dataflow::{EventTime, Exchange, Output, Port, Scalar};
-use operators::{as_of, decision, predict, range, window};
+use operators::{as_of, decision, predict, range, window, zip};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -116,6 +117,7 @@ impl Lowering<'_> {
             Operator::Window { keys, functions } => self.window(input, keys, functions)?,
             Operator::AsOf(join) => self.as_of(input, self.nodes[node.inputs[1]], join)?,
             Operator::Range(range) => self.range(input, self.nodes[node.inputs[1]], range)?,
+            Operator::Zip(zip) => self.zip(input, self.nodes[node.inputs[1]], zip)?,
             Operator::Predict(scores) => self.predict(input, scores)?,
             Operator::Decision(_) | Operator::Acted | Operator::Sink { .. } => return Ok(None),
         }))
@@ -265,6 +267,26 @@ impl Lowering<'_> {
         let columns = from.columns.iter().copied().chain(range.functions.iter().map(|f| f.id)).collect();
         let (kind, inputs) = (PlanKind::Range(spec), vec![left, right]);
         Ok(Lowered { kind, inputs, schema, columns, placed: Some(ours), sorted: true })
+    }
+
+    fn zip(&mut self, left: usize, right: usize, zip: &Zip) -> Result<Lowered, Problem> {
+        let (left, right) = (self.plan.keyed(left, &zip.keys), self.plan.keyed(right, &zip.keys));
+        let (from, other) = (&self.plan.nodes[left], &self.plan.nodes[right]);
+        let (at, there) = (positions(from), positions(other));
+        let mut names = Names::of(&from.schema);
+        let appended = |column: &OutputColumn| {
+            let position = there.of(column.id)?;
+            Ok((position, names.free(other.schema.field(position).name())))
+        };
+        let spec = zip::Spec {
+            left_keys: at.all(zip.keys.iter().copied())?,
+            right_keys: there.all(zip.keys.iter().copied())?,
+            columns: zip.columns.iter().map(appended).collect::<Result<Vec<_>, Problem>>()?,
+        };
+        let schema = zip::output_schema(&from.schema, &other.schema, &spec).map_err(problem)?;
+        let columns = from.columns.iter().copied().chain(zip.columns.iter().map(|column| column.id)).collect();
+        let (kind, inputs) = (PlanKind::Zip(spec), vec![left, right]);
+        Ok(Lowered { kind, inputs, schema, columns, placed: Some(zip.keys.clone()), sorted: true })
     }
 
     /// Decisions and sinks.

@@ -5,7 +5,7 @@ use crate::expression::ColumnId;
 use crate::plan::describe;
 use arrow::datatypes::SchemaRef;
 use dataflow::{Edge, Exchange, Output, Port, Scalar, Span};
-use operators::{as_of, decision, predict, range, window};
+use operators::{as_of, decision, predict, range, window, zip};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -54,6 +54,7 @@ pub(crate) enum PlanKind {
     Window(window::Spec),
     AsOf(as_of::Spec),
     Range(range::Spec),
+    Zip(zip::Spec),
     Predict(predict::Spec),
     Decision(Box<DecisionPlan>),
     Sink(Output),
@@ -79,7 +80,9 @@ impl PlanKind {
             | PlanKind::Range(_)
             | PlanKind::Predict(_)
             | PlanKind::Decision(_) => true,
-            PlanKind::Merge | PlanKind::Dedup { .. } | PlanKind::AsOf(_) | PlanKind::Sink(_) => false,
+            PlanKind::Merge | PlanKind::Dedup { .. } | PlanKind::AsOf(_) | PlanKind::Zip(_) | PlanKind::Sink(_) => {
+                false
+            }
         }
     }
 }

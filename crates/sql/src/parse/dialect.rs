@@ -199,7 +199,7 @@ fn skip(parser: &mut Parser, tokens: usize) {
     (0..tokens).for_each(|_| parser.advance_token());
 }
 
-fn is_word(token: &Token, word: &str) -> bool {
+pub(super) fn is_word(token: &Token, word: &str) -> bool {
     matches!(token, Token::Word(found) if found.quote_style.is_none() && found.value.eq_ignore_ascii_case(word))
 }
 

@@ -2,6 +2,7 @@
 
 mod depth;
 mod dialect;
+mod from_first;
 mod token_reader;
 
 mod decision;

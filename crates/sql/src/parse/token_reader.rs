@@ -1,6 +1,7 @@
 //! A statement as a sequence of tokens.
 
 use super::dialect::SqlDialect;
+use super::from_first::with_selects;
 use crate::diagnostic::{Fault, Outcome, did_you_mean};
 use crate::statement::Name;
 use sqlparser::ast::{DataType, Expr, Query};
@@ -194,7 +195,8 @@ impl<'a> TokenReader<'a> {
         {
             return self.unexpected("expected a SELECT", "SELECT").err();
         }
-        self.sqlparser(self.tokens.len(), |parser| parser.parse_query())
+        let rest = with_selects(self.tokens.get(self.at..).unwrap_or(&[]));
+        self.read(rest, self.tokens.len(), |parser| parser.parse_query())
     }
 
     pub fn expression(&mut self) -> Outcome<Expr> {
@@ -224,6 +226,16 @@ impl<'a> TokenReader<'a> {
     /// Lets sqlparser read from here up to an end.
     fn sqlparser<T>(&mut self, end: usize, read: impl FnOnce(&mut Parser) -> Result<T, ParserError>) -> Outcome<T> {
         let rest = self.tokens.get(self.at..end).unwrap_or(&[]).to_vec();
+        self.read(rest, end, read)
+    }
+
+    /// Lets sqlparser read tokens that stand for those from here up to an end.
+    fn read<T>(
+        &mut self,
+        rest: Vec<TokenWithSpan>,
+        end: usize,
+        read: impl FnOnce(&mut Parser) -> Result<T, ParserError>,
+    ) -> Outcome<T> {
         // What is nested deeper was refused by name; a level of ours takes a few of the parser's.
         let parser = Parser::new(&SqlDialect).with_recursion_limit(8 * NESTED_MAX);
         let mut parser = parser.with_tokens_with_locations(rest);

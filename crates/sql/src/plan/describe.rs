@@ -1,6 +1,6 @@
 //! What operators compute, for people.
 
-use super::logical::{AsOf, Decision, Operator, ProjectColumn, Range, RangeAggregate, Score, WindowFunction};
+use super::logical::{AsOf, Decision, Operator, ProjectColumn, Range, RangeAggregate, Score, WindowFunction, Zip};
 use crate::bind::{BoundRule, Columns};
 use crate::expression::ColumnId;
 use crate::interval::describe;
@@ -17,6 +17,7 @@ pub(crate) fn kind(operator: &Operator) -> &'static str {
         Operator::Window { .. } => "windows",
         Operator::AsOf(_) => "as-of join",
         Operator::Range(_) => "aggregates over another stream",
+        Operator::Zip(_) => "zip",
         Operator::Predict(_) => "models",
         Operator::Decision(_) => "decision",
         Operator::Sink { .. } => "sink",
@@ -38,6 +39,13 @@ pub(crate) fn text(operator: &Operator, columns: &Columns) -> String {
         Operator::Window { functions, .. } => windows(functions, columns),
         Operator::AsOf(join) => as_of(join, columns),
         Operator::Range(range) => aggregates(range, columns),
+        Operator::Zip(Zip { columns: all, .. }) => {
+            let names: Vec<&str> = all.iter().map(|column| &*column.name).collect();
+            format!(
+                "puts {} back beside the rows that they were computed of; state: rows above the watermark",
+                names.join(", ")
+            )
+        }
         Operator::Predict(scores) => {
             let of = |score: &Score| {
                 let version: String = score.scorer.version().chars().take(12).collect();

@@ -55,6 +55,8 @@ pub(crate) enum Operator {
     },
     AsOf(AsOf),
     Range(Range),
+    /// Appends what was computed of the same rows on a branch of their own.
+    Zip(Zip),
     /// Appends the scores of models.
     Predict(Vec<Score>),
     Decision(Decision),
@@ -126,6 +128,14 @@ pub(crate) struct RangeAggregate {
     pub filter: Option<ColumnId>,
     pub from: i64,
     pub to: i64,
+}
+
+/// Appends columns of the row at the same place in a branch: both inputs hold the same rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Zip {
+    /// The key by which both lie.
+    pub keys: Vec<ColumnId>,
+    pub columns: Vec<OutputColumn>,
 }
 
 /// A score of a model.
@@ -210,6 +220,7 @@ impl LogicalNode {
                 output.extend(join.columns.iter().map(|(id, name, _)| OutputColumn { id: *id, name: name.clone() }));
             }
             Operator::Range(range) => output.extend(range.functions.iter().map(|function| of(function.id))),
+            Operator::Zip(zip) => output.extend(zip.columns.iter().cloned()),
             Operator::Predict(scores) => output.extend(scores.iter().flat_map(Score::ids).map(of)),
             Operator::Dedup { .. } | Operator::Filter(_) => {}
             Operator::Decision(_) | Operator::Acted | Operator::Sink { .. } => return vec![],
@@ -234,7 +245,9 @@ impl Operator {
     /// The key by which rows of an input have to lie; `None` where they may lie anywhere.
     pub fn keys(&self, side: usize) -> Option<Vec<ColumnId>> {
         match self {
-            Operator::Dedup { keys, .. } | Operator::Window { keys, .. } => Some(keys.clone()),
+            Operator::Dedup { keys, .. } | Operator::Window { keys, .. } | Operator::Zip(Zip { keys, .. }) => {
+                Some(keys.clone())
+            }
             Operator::AsOf(AsOf { keys, .. }) | Operator::Range(Range { keys, .. }) => {
                 Some(keys.iter().map(|(ours, theirs)| if side == 0 { *ours } else { *theirs }).collect())
             }
@@ -252,7 +265,9 @@ impl Operator {
             Operator::Window { functions, .. } => functions.iter().any(|function| function.can_fail(columns)),
             Operator::Range(range) => range.functions.iter().any(|function| function.can_fail(columns)),
             Operator::Predict(scores) => scores.iter().any(Score::can_fail),
-            Operator::Dedup { .. } | Operator::AsOf(_) | Operator::Acted | Operator::Sink { .. } => false,
+            Operator::Dedup { .. } | Operator::AsOf(_) | Operator::Zip(_) | Operator::Acted | Operator::Sink { .. } => {
+                false
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 //! The order is that of this list. What is sound where is said beside each rule.
 
 mod fold;
+mod narrow;
 mod pass_filters;
 mod place;
 mod prune;
@@ -23,14 +24,22 @@ pub enum Rule {
     ShareWork,
     /// Steps stand in the order in which rows travel least.
     PlaceExchanges,
+    /// Columns that a chain of steps does not look at go around it.
+    NarrowBranches,
     /// Columns that nobody needs are not carried.
     PruneColumns,
 }
 
 impl Rule {
     /// All rules, in the order in which they are applied.
-    pub const ALL: [Rule; 5] =
-        [Rule::FoldConstants, Rule::PassFilters, Rule::ShareWork, Rule::PlaceExchanges, Rule::PruneColumns];
+    pub const ALL: [Rule; 6] = [
+        Rule::FoldConstants,
+        Rule::PassFilters,
+        Rule::ShareWork,
+        Rule::PlaceExchanges,
+        Rule::NarrowBranches,
+        Rule::PruneColumns,
+    ];
 
     /// What plans call it.
     pub fn name(self) -> &'static str {
@@ -39,6 +48,7 @@ impl Rule {
             Rule::PassFilters => "pass filters",
             Rule::ShareWork => "share work",
             Rule::PlaceExchanges => "place exchanges",
+            Rule::NarrowBranches => "narrow branches",
             Rule::PruneColumns => "prune columns",
         }
     }
@@ -49,6 +59,7 @@ impl Rule {
             Rule::PassFilters => pass_filters::apply(plan),
             Rule::ShareWork => share::apply(plan),
             Rule::PlaceExchanges => Ok(place::apply(plan)),
+            Rule::NarrowBranches => Ok(narrow::apply(plan)),
             Rule::PruneColumns => Ok(prune::apply(plan)),
         }
     }

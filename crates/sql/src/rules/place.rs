@@ -19,14 +19,14 @@ use std::collections::HashSet;
 
 /// What an exchange costs for each row however few columns there are, in columns: hashes, `_time` and `_ord`, and the
 /// merge that brings the rows into order.
-const ROW_COLUMNS: usize = 8;
+pub(super) const ROW_COLUMNS: usize = 8;
 
-type Key = Vec<ColumnId>;
+pub(super) type Key = Vec<ColumnId>;
 
 pub(super) fn apply(plan: &LogicalPlan) -> (LogicalPlan, usize) {
     let outputs = plan.outputs();
     let needed = needed_of_all(plan, &outputs);
-    let mut chains: Vec<Chain> = chains(plan).iter().filter_map(|nodes| Chain::of(plan, nodes)).collect();
+    let mut chains = chains(plan);
     let mut times = 0;
     for at in 0..chains.len() {
         if let Some(better) = travel(plan, &chains, at, (&outputs, &needed)).better() {
@@ -66,7 +66,7 @@ fn reordered(plan: &LogicalPlan, chains: &[Chain]) -> LogicalPlan {
 }
 
 /// Steps that append columns, each the only reader of the one before; chains of one step are none.
-fn chains(plan: &LogicalPlan) -> Vec<Vec<usize>> {
+pub(super) fn chains(plan: &LogicalPlan) -> Vec<Chain> {
     let readers = plan.readers();
     let mut chains: Vec<Vec<usize>> = Vec::new();
     for (at, node) in plan.nodes.iter().enumerate().filter(|(_, node)| only_appends(&node.operator, &plan.columns)) {
@@ -77,7 +77,7 @@ fn chains(plan: &LogicalPlan) -> Vec<Vec<usize>> {
         }
     }
     chains.retain(|chain| chain.len() > 1);
-    chains
+    chains.iter().filter_map(|nodes| Chain::of(plan, nodes)).collect()
 }
 
 /// Whether a step only appends columns to the rows of its first input.
@@ -92,19 +92,19 @@ fn only_appends(operator: &Operator, columns: &Columns) -> bool {
 }
 
 /// Steps that may change places.
-struct Chain {
-    input: usize,
-    /// In the order of the text.
-    steps: Vec<Step>,
+pub(super) struct Chain {
+    pub input: usize,
+    /// As they stand in the plan.
+    pub steps: Vec<Step>,
     /// Places among the steps.
     order: Vec<usize>,
 }
 
-struct Step {
-    node: usize,
-    key: Key,
-    uses: HashSet<ColumnId>,
-    appends: Vec<ColumnId>,
+pub(super) struct Step {
+    pub node: usize,
+    pub key: Key,
+    pub uses: HashSet<ColumnId>,
+    pub appends: Vec<ColumnId>,
 }
 
 impl Step {
@@ -137,7 +137,7 @@ impl Chain {
 }
 
 /// How the rows of a chain travel, where the others are in their order.
-fn travel<'a>(
+pub(super) fn travel<'a>(
     plan: &LogicalPlan,
     chains: &'a [Chain],
     at: usize,
@@ -186,18 +186,18 @@ fn keys_after(plan: &LogicalPlan, node: usize) -> Vec<Key> {
 }
 
 /// How the rows of a chain travel.
-struct Travel<'a> {
-    steps: &'a [Step],
+pub(super) struct Travel<'a> {
+    pub steps: &'a [Step],
     /// The key by which rows lie before it.
-    begins: Option<Key>,
+    pub begins: Option<Key>,
     /// The keys by which others read the rows before it.
-    shared: Vec<Key>,
+    pub shared: Vec<Key>,
     /// The columns before it.
-    there: Vec<ColumnId>,
+    pub there: Vec<ColumnId>,
     /// The columns that are needed after it.
-    needed: &'a Needed,
+    pub needed: &'a Needed,
     /// The keys by which rows travel after it.
-    ends: Vec<Key>,
+    pub ends: Vec<Key>,
 }
 
 impl Travel<'_> {

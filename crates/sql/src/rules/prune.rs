@@ -97,6 +97,14 @@ fn needs(node: &LogicalNode, side: usize, of_node: &Needed, input: &[OutputColum
             let kept = kept_aggregates(range, of_node, columns);
             kept.for_each(|function| needed.extend(function.argument.iter().chain(&function.filter)));
         }
+        Operator::Zip(zip) => {
+            needed.extend(&zip.keys);
+            if side == 0 {
+                passed_on(&mut needed);
+            } else {
+                needed.extend(zip.columns.iter().map(|column| column.id).filter(|id| of_node.contains(id)));
+            }
+        }
         Operator::Predict(scores) => {
             passed_on(&mut needed);
             let kept = scores.iter().filter(|score| score.ids().any(|id| of_node.contains(&id)) || score.can_fail());
@@ -153,6 +161,10 @@ fn prune(operator: &mut Operator, needed: &Needed, columns: &Columns) -> bool {
         }
         Operator::AsOf(join) => {
             join.columns.retain(|(id, ..)| needed.contains(id));
+            false
+        }
+        Operator::Zip(zip) => {
+            zip.columns.retain(|column| needed.contains(&column.id));
             false
         }
         Operator::Range(range) => {

@@ -54,6 +54,10 @@ impl Operator {
                     function.argument.iter_mut().chain(&mut function.filter).for_each(change);
                 }
             }
+            Operator::Zip(zip) => {
+                zip.keys.iter_mut().for_each(change);
+                zip.columns.iter_mut().for_each(|column| change(&mut column.id));
+            }
             Operator::Decision(decision) => change(&mut decision.subject),
             _ => {}
         }

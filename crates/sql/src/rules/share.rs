@@ -147,7 +147,11 @@ fn computes(node: &LogicalNode, columns: &Columns) -> Option<String> {
             };
             write!(text, "predict {}", scores.iter().map(of).collect::<Vec<_>>().join("; "))
         }
-        Operator::Source { .. } | Operator::Decision(_) | Operator::Acted | Operator::Sink { .. } => return None,
+        Operator::Source { .. }
+        | Operator::Zip(_)
+        | Operator::Decision(_)
+        | Operator::Acted
+        | Operator::Sink { .. } => return None,
     };
     Some(text)
 }
