@@ -20,10 +20,13 @@ mod declared_columns;
 mod files_since;
 mod tally;
 
-mod going_on;
 mod output;
 mod output_check;
+mod savepoints;
 
+mod jobs;
+
+mod going_on;
 mod job;
 mod query;
 
@@ -50,11 +53,13 @@ pub use config::{CommitEvery, Config, Environment, is_letter_of_name};
 pub use connector_local::Format;
 pub use failure::Failure;
 pub use job::{CollectedRun, JobOptions, Readers, SpillFolder, WAITING_MAX, WaitingMessages, Wired};
+pub use jobs::{JobOnDisk, NewestCheckpoint};
 pub use load::Folder;
 pub use open::Project;
 pub use output::{Begin, NewTables, WiredSink};
 pub use publish::{PublishEvent, PublishOptions, PublishSummary};
 pub use publish_input::InputOptions;
+pub use savepoints::{SavedJob, SavepointRequests};
 pub use tally::{Rule, RuleTally};
 pub use test_job::{ExpectedOutputs, TestJob};
 pub use topic_tail::{TailRow, TopicTail};
