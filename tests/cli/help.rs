@@ -2,8 +2,24 @@
 
 use crate::folder::{Folder, committed};
 
-const COMMANDS: [&str; 12] =
-    ["init", "run", "query", "check", "explain", "publish", "tail", "why", "test", "model", "completions", ""];
+const COMMANDS: [&str; 16] = [
+    "init",
+    "run",
+    "jobs",
+    "savepoint",
+    "stop",
+    "resume",
+    "query",
+    "check",
+    "explain",
+    "publish",
+    "tail",
+    "why",
+    "test",
+    "model",
+    "completions",
+    "",
+];
 
 const HEAD: &str = "# The command line\n\n\
     Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 an error, 2 wrong usage.\n\

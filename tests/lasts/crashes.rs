@@ -14,20 +14,22 @@ const START: i64 = 1_767_225_600_000_000;
 const SECOND: i64 = 1_000_000;
 
 /// A trial: a project, and what a seed has in mind for it.
-struct Trial {
-    place: Place,
-    chance: Chance,
+pub struct Trial {
+    pub place: Place,
+    pub chance: Chance,
     messages: u64,
+    /// How many savepoints were refused.
+    pub refused: usize,
 }
 
 impl Trial {
-    fn new(seed: u64) -> Trial {
+    pub fn new(seed: u64) -> Trial {
         let environments = ["dev", "oracle"].map(str::to_owned);
         let place = Place::new("lasts", SQL, &environments, START);
         for topic in ["messages", "reports"] {
             place.topics().create(topic, PARTITIONS).unwrap();
         }
-        let mut trial = Trial { place, chance: Chance::new(seed), messages: 0 };
+        let mut trial = Trial { place, chance: Chance::new(seed), messages: 0, refused: 0 };
         // Every partition has rows from the beginning: one that joins a running job is moved, and a replay says otherwise.
         for topic in ["messages", "reports"] {
             (0..PARTITIONS).for_each(|partition| trial.put(topic, partition));
@@ -45,7 +47,7 @@ impl Trial {
         self.place.put(topic, partition, &payload);
     }
 
-    fn put_some(&mut self) {
+    pub fn put_some(&mut self) {
         for _ in 0..self.chance.below(12) {
             let topic = self.chance.of(&["messages", "messages", "reports"]);
             let partition = self.chance.below(PARTITIONS.into()) as u32;
@@ -56,7 +58,15 @@ impl Trial {
         }
     }
 
-    fn archive(&mut self, project: &Project) {
+    /// Puts a message on every partition, so late that silence has let no row out that the end of a run does not.
+    pub fn put_last(&mut self) {
+        self.place.advance(Span(10 * SECOND));
+        for topic in ["messages", "reports"] {
+            (0..PARTITIONS).for_each(|partition| self.put(topic, partition));
+        }
+    }
+
+    pub fn archive(&mut self, project: &Project) {
         let upto = |(partition, log): (usize, &Vec<Message>)| {
             let count = self.chance.below(log.len() as u64 + 1) as usize;
             Some((partition as u32, log.get(count.checked_sub(1)?)?.position))
@@ -79,6 +89,17 @@ impl Trial {
         let is_published = running.start != before && !published(&self.place.project("dev")).is_empty();
         assert!(!is_published, "seed {seed}: W has moved from {before} to {}", running.start);
         running.start
+    }
+
+    /// Lets the job come to the end of what there is, and compares its outputs with those of a run that nobody disturbed.
+    /// Where outputs on topics began so far is given where it is known.
+    pub fn finish(&mut self, before: Option<EventTime>, seed: u64) {
+        let last = self.start(true);
+        let start = before.map_or(last.start, |before| self.start_of(&last, before, seed));
+        last.run_to_end().unwrap();
+        let (dev, oracle) = (self.place.project("dev"), self.place.project("oracle"));
+        Running::new(job(&oracle, Begin::Fresh, true), 1, seed).run_to_end().unwrap();
+        check_outputs(&dev, &oracle, start, &format!("seed {seed}"));
     }
 
     /// Steps a job for a while. It may be asked for commits, and to stop.
@@ -123,13 +144,7 @@ fn trial(seed: u64) {
         start = trial.start_of(&running, start, seed);
         trial.live(running);
     }
-    let last = trial.start(true).run_to_end().unwrap();
-    start = trial.start_of(&last, start, seed);
-    drop(last);
-
-    let (dev, oracle) = (trial.place.project("dev"), trial.place.project("oracle"));
-    Running::new(job(&oracle, Begin::Fresh, true), 1, seed).run_to_end().unwrap();
-    check_outputs(&dev, &oracle, start, &format!("seed {seed}"));
+    trial.finish(Some(start), seed);
 }
 
 #[test]

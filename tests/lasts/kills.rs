@@ -11,9 +11,9 @@ use tests::machine::{Machine, SECOND, now, pause};
 use tests::{Chance, Program, told};
 
 /// For how long a run may take that has everything there.
-const RUN: i64 = 120 * SECOND;
+pub const RUN: i64 = 120 * SECOND;
 /// Messages that are published at once.
-const BURST: u64 = 400;
+pub const BURST: u64 = 400;
 
 const SETTINGS: &str = "
 [project]
@@ -27,15 +27,15 @@ history = { warehouse = \"oracle\" }
 live = { topics = \"topics\" }
 ";
 
-struct Trial {
+pub struct Trial {
     folder: tempfile::TempDir,
     topics: Topics,
-    chance: Chance,
+    pub chance: Chance,
     messages: u64,
 }
 
 impl Trial {
-    fn new(seed: u64) -> Trial {
+    pub fn new(seed: u64) -> Trial {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("pipelines")).unwrap();
         std::fs::write(folder.path().join("riverrun.toml"), SETTINGS).unwrap();
@@ -50,12 +50,12 @@ impl Trial {
         trial
     }
 
-    fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.folder.path()
     }
 
     /// Publishes so many messages, a third of them reports, to all partitions.
-    fn publish(&mut self, count: u64) {
+    pub fn publish(&mut self, count: u64) {
         for topic in ["messages", "reports"] {
             for partition in 0..PARTITIONS {
                 let payloads: Vec<String> = (0..count / 6 + 1)
@@ -74,7 +74,7 @@ impl Trial {
         }
     }
 
-    fn program(&mut self, arguments: &[&str]) -> Program {
+    pub fn program(&mut self, arguments: &[&str]) -> Program {
         let workers = (1 + self.chance.below(4)).to_string();
         let mut all = vec!["run"];
         all.extend(arguments);
@@ -89,7 +89,16 @@ impl Trial {
         ended.told
     }
 
-    fn project(&self, environment: &str) -> Project {
+    /// Runs the job to the end of what there is, and compares what came out with what a run gives that nobody disturbed.
+    pub fn finish(&mut self, what: &str) {
+        self.to_end(&["--until-caught-up"]);
+        self.to_end(&["--until-caught-up", "--env", "oracle", "--fresh"]);
+        let (dev, oracle) = (self.project("dev"), self.project("oracle"));
+        let start = checkpoint::look(&dev.checkpoints_path(None)).unwrap().expect("there are checkpoints").facts.start;
+        check_outputs(&dev, &oracle, start, what);
+    }
+
+    pub fn project(&self, environment: &str) -> Project {
         Project::open(self.path(), environment, Arc::new(Machine)).map_err(told).unwrap()
     }
 }
@@ -118,11 +127,7 @@ fn trial(seed: u64) {
         assert_eq!(ended.code, if signal == "KILL" { None } else { Some(0) }, "seed {seed}: {}", ended.told);
         kills += usize::from(signal == "KILL");
     }
-    trial.to_end(&["--until-caught-up"]);
-    trial.to_end(&["--until-caught-up", "--env", "oracle", "--fresh"]);
-    let (dev, oracle) = (trial.project("dev"), trial.project("oracle"));
-    let start = checkpoint::look(&dev.checkpoints_path(None)).unwrap().expect("there are checkpoints").facts.start;
-    check_outputs(&dev, &oracle, start, &format!("seed {seed}, {kills} kills"));
+    trial.finish(&format!("seed {seed}, {kills} kills"));
 }
 
 #[test]

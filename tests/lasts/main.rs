@@ -6,3 +6,6 @@ mod scene;
 
 mod crashes;
 mod kills;
+
+mod commands;
+mod savepoints;

@@ -61,7 +61,8 @@ impl Folder {
         Ok(())
     }
 
-    fn names(&self) -> Result<Vec<String>> {
+    /// The names of all that lies in it.
+    pub(crate) fn names(&self) -> Result<Vec<String>> {
         let failed = |e| io_error("list the folder", &self.path, e);
         let mut names = Vec::new();
         for entry in std::fs::read_dir(&self.path).map_err(failed)? {
@@ -131,12 +132,12 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Makes the entries of a folder durable.
-fn sync_folder(folder: &Path) -> Result<()> {
+pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
     File::open(folder).and_then(|opened| opened.sync_all()).map_err(|e| io_error("sync the folder", folder, e))
 }
 
 /// The folder that holds this one.
-fn parent(folder: &Path) -> &Path {
+pub(crate) fn parent(folder: &Path) -> &Path {
     folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 

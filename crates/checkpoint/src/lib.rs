@@ -16,14 +16,18 @@ mod manifest;
 mod reading;
 mod state_file;
 
+mod savepoint;
+
 mod collection;
 mod run;
 
 pub use facts::JobFacts;
 pub use folder::Folder;
 pub use manifest::Manifest;
-pub use reading::look;
-pub use run::Checkpoints;
+pub use reading::{count, look};
+pub use run::{Checkpoints, save_newest};
+pub use run_lock::{Holder, holder};
+pub use savepoint::{PendingFiles, Savepoint};
 pub use store::{Created, Store};
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //! ```
 
 use crate::facts::{JobFacts, flag, text};
+use crate::seeded::{self, Bug};
 use dataflow::{
     ByteReader, ByteWriter, Committable, CoordinatorState, Error, EventTime, FrozenInput, KEY_GROUPS, KeyGroup,
     OutputState, ProcessingTime, Result, Scope, StepState,
@@ -66,6 +67,18 @@ impl Manifest {
     /// How many bytes of state it names.
     pub fn state_bytes(&self) -> u64 {
         self.pieces().fold(0, |sum, piece| sum.saturating_add(piece.bytes))
+    }
+
+    /// Refuses a savepoint that was made before the job began anew: outputs may hold rows of what came after that.
+    pub fn check_same_generation(&self, saved: &Manifest) -> Result<()> {
+        if self.facts.generation == saved.facts.generation || seeded::has(Bug::OlderGeneration) {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "job \"{}\" was begun anew after this savepoint of checkpoint {} was made, and its outputs hold rows of the new \
+             beginning, which would be there twice: `riverrun run` goes on from the newest checkpoint, {}",
+            self.facts.job, saved.coordinator.number, self.coordinator.number
+        )))
     }
 
     pub(crate) fn pieces(&self) -> impl Iterator<Item = &Piece> {

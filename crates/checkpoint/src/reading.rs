@@ -20,6 +20,14 @@ pub fn look(folder: &Path) -> Result<Option<Manifest>> {
     }
 }
 
+/// How many checkpoints there are in a folder; nothing of them is read.
+pub fn count(folder: &Path) -> Result<usize> {
+    match folder.exists() {
+        true => names::manifests(&Folder::existing(folder)?).map(|manifests| manifests.len()),
+        false => Ok(0),
+    }
+}
+
 /// The newest manifest.
 pub(crate) fn newest(store: &dyn Store) -> Result<Option<Manifest>> {
     for _ in 0..LOOKS_MAX {
@@ -72,7 +80,8 @@ pub(crate) fn restore(store: &dyn Store, manifest: &Manifest) -> Result<Restored
     })
 }
 
-fn read_file(store: &dyn Store, file: &StateFile) -> Result<Vec<u8>> {
+/// Reads a whole file of state.
+pub(crate) fn read_file(store: &dyn Store, file: &StateFile) -> Result<Vec<u8>> {
     let place = store.place(&file.name);
     let Some(bytes) = store.read(&file.name)? else {
         return Err(lost(&format!("{place} is gone")));

@@ -3,6 +3,7 @@
 //! ```text
 //! start        lock; epoch; newest manifest; the same again under the next number: no older run can put one any more;
 //!              only then its state is read
+//! savepoint    the same start, with copies of the savepoint's state instead of the newest manifest's
 //! checkpoint   state; manifest, made if absent; list: a newer one means that this run has a successor; collect
 //! ```
 
@@ -13,11 +14,14 @@ use crate::manifest::Manifest;
 use crate::names;
 use crate::reading;
 use crate::run_lock::RunLock;
+#[cfg(test)]
+use crate::savepoint;
+use crate::savepoint::{PendingFiles, Savepoint};
 use crate::seeded::{self, Bug};
 use crate::state_file::StateFiles;
 use crate::store::{Created, Store};
 use dataflow::{Checkpoint, CheckpointStore, Clock, Error, ErrorKind, RestoredJob, Result, StepState};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// How many others may take an epoch or a number at the same time as this run.
@@ -26,6 +30,8 @@ const RIVALS_MAX: u64 = 100;
 /// The checkpoints of a job, held by one run of it.
 pub struct Checkpoints {
     store: Arc<dyn Store>,
+    // The store, where it is a folder.
+    folder: Option<Folder>,
     // Held as long as this is.
     _lock: Option<RunLock>,
     epoch: u64,
@@ -70,8 +76,8 @@ impl Checkpoints {
         let folder = Folder::create(folder)?;
         let lock = RunLock::take(folder.path(), &*clock)?;
         folder.remove_unfinished()?;
-        let run = Checkpoints::unlocked(Arc::new(folder), kept, clock, warn)?;
-        Ok(Checkpoints { _lock: Some(lock), ..run })
+        let run = Checkpoints::unlocked(Arc::new(folder.clone()), kept, clock, warn)?;
+        Ok(Checkpoints { _lock: Some(lock), folder: Some(folder), ..run })
     }
 
     /// Takes an epoch in a store that has no lock, or whose lock the caller holds.
@@ -82,7 +88,8 @@ impl Checkpoints {
         warn: Box<dyn Fn(&Error) + Send>,
     ) -> Result<Checkpoints> {
         let epoch = take_epoch(&*store)?;
-        Ok(Checkpoints { store, _lock: None, epoch, kept: kept.max(1), clock, warn, serial: 0, generation: None })
+        let (kept, serial) = (kept.max(1), 0);
+        Ok(Checkpoints { store, folder: None, _lock: None, epoch, kept, clock, warn, serial, generation: None })
     }
 
     /// The epoch of this run: greater than that of any run before.
@@ -108,26 +115,82 @@ impl Checkpoints {
             true => Some(reading::restore(&*self.store, newest)?),
             false => None,
         };
-        let (number, epoch) = (newest.number + 1, self.epoch);
+        self.take_up(newest.number, newest, facts, early)
+    }
+
+    /// Goes on from a savepoint: copies its state under names of this run, and puts it after the newest checkpoint, so that
+    /// no older run can put another. The savepoint itself is not named, and may be deleted afterwards.
+    pub fn resume(&mut self, savepoint: &Savepoint, as_read: &Manifest, facts: &JobFacts) -> Result<RestoredJob> {
+        self.resume_copy(savepoint.store(), as_read, facts)
+    }
+
+    pub(crate) fn resume_copy(&mut self, from: &dyn Store, saved: &Manifest, facts: &JobFacts) -> Result<RestoredJob> {
+        let newest = self.newest()?;
+        if let Some(newest) = newest.as_ref().filter(|newest| newest.epoch > self.epoch) {
+            return Err(self.succeeded(newest));
+        }
+        if let Some(newest) = &newest {
+            newest.check_same_generation(saved)?;
+        }
+        let after = newest.map_or(0, |newest| newest.number).max(saved.number);
+        let mut copied = saved.clone();
+        for file in &mut copied.files {
+            if seeded::has(Bug::SavepointNamed) {
+                continue;
+            }
+            let bytes = reading::read_file(from, file)?;
+            self.serial += 1;
+            file.name = names::state(self.epoch, self.serial);
+            if self.store.create(&file.name, &bytes)? == Created::Exists {
+                return Err(Error::unavailable(format!("{} is there already", self.store.place(&file.name))));
+            }
+        }
+        self.take_up(after, &copied, facts, None)
+    }
+
+    /// Puts what a run goes on from under the next number, then reads its state, unless that was read early.
+    fn take_up(
+        &mut self,
+        after: u64,
+        from: &Manifest,
+        facts: &JobFacts,
+        early: Option<RestoredJob>,
+    ) -> Result<RestoredJob> {
+        let (number, epoch) = (after + 1, self.epoch);
         // What comes after it is no longer nothing.
-        let again = Manifest { number, epoch, facts: facts.clone(), last: false, ..newest.clone() };
+        let again = Manifest { number, epoch, facts: facts.clone(), last: false, ..from.clone() };
         if !seeded::has(Bug::NoFence)
             && let Put::Taken(number) = self.put_manifest(&again)?
         {
             return Err(Error::unavailable(format!(
-                "checkpoint {} was put by an older run while this one began from checkpoint {}",
+                "checkpoint {} was put by an older run while this one began after checkpoint {after}",
                 self.store.place(&names::manifest(number)),
-                newest.number
             )));
         }
         let mut restored = match early {
             Some(early) => early,
             None => reading::restore(&*self.store, &again).map_err(|e| self.unless_succeeded(e))?,
         };
-        restored.last = newest.last;
+        restored.last = from.last;
         let facts = facts.clone();
         self.generation = Some(Generation { facts, first: 0, number, last: Some(again), unheard: None });
         Ok(restored)
+    }
+
+    /// Copies the checkpoint that this run has put last into a folder that is not there yet.
+    pub fn save(&self, to: &Path, pending: &PendingFiles) -> Result<Savepoint> {
+        let last = self.generation.as_ref().and_then(|generation| generation.last.clone());
+        match (&self.folder, last) {
+            (Some(folder), Some(last)) => Savepoint::write(folder, last, to, pending),
+            _ => Err(Error::internal("a savepoint is to be made of a job without a checkpoint in a folder")),
+        }
+    }
+
+    /// Copies the checkpoint that this run has put last into another store.
+    #[cfg(test)]
+    pub(crate) fn save_copy(&self, into: &dyn Store) -> Result<()> {
+        let last = self.generation.as_ref().and_then(|generation| generation.last.as_ref());
+        last.map_or(Ok(()), |last| savepoint::copy(&*self.store, last, into))
     }
 
     /// Begins a generation: no state is read, and older checkpoints go once the first one is durable.
@@ -287,6 +350,25 @@ impl CheckpointStore for Checkpoints {
         self.collect();
         Ok(())
     }
+}
+
+/// Copies the newest checkpoint of a job that nobody runs into a folder that is not there yet. Refused by name while a run
+/// holds the checkpoints.
+pub fn save_newest(
+    folder: &Path,
+    to: &dyn Fn(&Manifest) -> PathBuf,
+    clock: &dyn Clock,
+    pending: &PendingFiles,
+) -> Result<Savepoint> {
+    let none = || Error::invalid(format!("there is no checkpoint in \"{}\": the job has not run", folder.display()));
+    if !folder.is_dir() {
+        return Err(none());
+    }
+    let folder = Folder::existing(folder)?;
+    let _lock = RunLock::take(folder.path(), clock)?;
+    let newest = reading::newest(&folder)?.ok_or_else(none)?;
+    let to = to(&newest);
+    Savepoint::write(&folder, newest, &to, pending)
 }
 
 /// Takes an epoch that no other run has: greater than that of any run before.

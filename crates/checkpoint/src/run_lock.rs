@@ -6,6 +6,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::path::Path;
 
+const LOCK: &str = "lock";
+
 /// The right to put checkpoints into a folder, until this is dropped or the process ends.
 #[derive(Debug)]
 pub(crate) struct RunLock {
@@ -16,7 +18,7 @@ pub(crate) struct RunLock {
 impl RunLock {
     /// Takes the lock of a folder, or names who holds it.
     pub fn take(folder: &Path, clock: &dyn Clock) -> Result<RunLock> {
-        let path = folder.join("lock");
+        let path = folder.join(LOCK);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let mut file = options.open(&path).map_err(|e| io_error("open", &path, e))?;
@@ -39,16 +41,32 @@ impl Drop for RunLock {
     }
 }
 
+/// The process that has taken the lock of a folder last, which may be over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Its id.
+    pub process: u32,
+    /// When it took the lock.
+    pub since: ProcessingTime,
+}
+
+/// Who has taken the lock of a folder last; that he still holds it is not said.
+pub fn holder(folder: &Path) -> Option<Holder> {
+    read_holder(&mut File::open(folder.join(LOCK)).ok()?)
+}
+
+fn read_holder(file: &mut File) -> Option<Holder> {
+    let mut text = String::new();
+    file.read_to_string(&mut text).ok()?;
+    let (process, since) = text.trim_end().split_once(' ')?;
+    Some(Holder { process: process.parse().ok()?, since: ProcessingTime(since.parse().ok()?) })
+}
+
 /// The folder is held by another run.
 fn held(folder: &Path, file: &mut File) -> Error {
-    let mut text = String::new();
     // The holder may be about to write this; that it holds the lock is all that counts.
-    let holder = file.read_to_string(&mut text).ok().and_then(|_| {
-        let (process, since) = text.trim_end().split_once(' ')?;
-        Some((process.parse::<u32>().ok()?, ProcessingTime(since.parse().ok()?)))
-    });
-    let who = match holder {
-        Some((process, since)) => format!("process {process} since {since}"),
+    let who = match read_holder(file) {
+        Some(Holder { process, since }) => format!("process {process} since {since}"),
         None => "another process".to_owned(),
     };
     Error::invalid(format!(

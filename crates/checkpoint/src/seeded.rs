@@ -33,6 +33,10 @@ pub(crate) enum Bug {
     DeleteOnUnheard,
     /// What is named stays known, and is named again.
     PlaceNamedTwice,
+    /// A run goes on naming the state of the savepoint that it began from, and copies none of it.
+    SavepointNamed,
+    /// A savepoint of an earlier generation may be begun from.
+    OlderGeneration,
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use crate::commit_record::{CommitRecord, TOKENS};
 use crate::failure;
 use crate::files::frontier_of;
 use crate::name::TableName;
+use crate::storage::path_of;
 use dataflow::{Committable, Error, ErrorKind, Result};
 use iceberg::spec::{
     DataFile, FormatVersion, TableMetadata, deserialize_data_file_from_json, serialize_data_file_to_json,
@@ -14,6 +15,7 @@ use iceberg::transaction::{ApplyTransactionAction, Transaction};
 use iceberg::{Catalog, TableIdent};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -29,6 +31,8 @@ const WAIT_MS_MAX: u64 = 400;
 const RETRY_MS: u64 = 100;
 const RETRY_MS_MAX: u64 = 10_000;
 
+/// The path of a file, in the description of it.
+const PATH: &str = "file_path";
 /// The version of the byte form of [`PreparedFiles`].
 const VERSION: u32 = 2;
 
@@ -87,6 +91,22 @@ impl PreparedFiles {
         &self.token
     }
 
+    /// Where the files lie.
+    pub fn paths(&self, table: &TableName) -> Result<Vec<PathBuf>> {
+        self.files.iter().map(|file| Ok(path_of(&location(table, &parsed(table, file)?)?))).collect()
+    }
+
+    /// The same files at other places, under the same token.
+    pub fn at(&self, table: &TableName, place: &mut dyn FnMut(&str) -> Result<String>) -> Result<PreparedFiles> {
+        let mut moved = self.clone();
+        for file in &mut moved.files {
+            let mut description = parsed(table, file)?;
+            description[PATH] = place(&location(table, &description)?)?.into();
+            *file = description.to_string();
+        }
+        Ok(moved)
+    }
+
     /// The files, if the table is the one that they were written for.
     pub fn data_files(&self, table: &TableName, metadata: &TableMetadata) -> Result<Vec<DataFile>> {
         if self.table_uuid != metadata.uuid() {
@@ -102,6 +122,17 @@ impl PreparedFiles {
         };
         self.files.iter().map(read).collect::<iceberg::Result<Vec<_>>>().map_err(wrong)
     }
+}
+
+/// The description of a file, in Iceberg's own JSON form.
+fn parsed(table: &TableName, file: &str) -> Result<serde_json::Value> {
+    let wrong = || Error::corrupt(format!("table \"{table}\": a committable describes a file in no JSON"));
+    serde_json::from_str(file).map_err(|error| wrong().with_source(error))
+}
+
+fn location(table: &TableName, description: &serde_json::Value) -> Result<String> {
+    let wrong = || Error::corrupt(format!("table \"{table}\": a committable describes a file without a path"));
+    description[PATH].as_str().map(str::to_owned).ok_or_else(wrong)
 }
 
 /// The right to write a table: the sink, its epoch, and the table on which the epoch was taken.
@@ -435,6 +466,14 @@ mod tests {
         assert_eq!(files.iter().map(DataFile::record_count).collect::<Vec<_>>(), [1, 2]);
         assert!(files.iter().all(|file| file.file_path().starts_with("file:///warehouse/lake/t/data/at_day=")));
         assert_eq!(files[1].upper_bounds()[&1], iceberg::spec::Datum::long(2));
+        let moved = prepared.at(&name, &mut |path| Ok(path.replace("/data/", "/data/copied-"))).unwrap();
+        let (paths, moved_paths) = (prepared.paths(&name).unwrap(), moved.paths(&name).unwrap());
+        for (file, (path, moved)) in files.iter().zip(paths.iter().zip(&moved_paths)) {
+            assert_eq!(path_of(file.file_path()), *path);
+            assert_eq!(path.to_str().unwrap().replace("/data/", "/data/copied-"), moved.to_str().unwrap());
+        }
+        let moved_files = moved.data_files(&name, &metadata).unwrap();
+        assert_eq!((moved.token(), moved_files[1].upper_bounds()), (prepared.token(), files[1].upper_bounds()));
         let again = PreparedFiles::new(&metadata, files.clone(), checkpoint).unwrap();
         assert_eq!(again.data_files(&name, &metadata).unwrap(), files);
     }

@@ -9,9 +9,10 @@
 use crate::claim::{ClaimState, TableClaim, absent};
 use crate::commit::{Fence, PreparedFiles, made_again};
 use crate::commit_record::CommitRecord;
+use crate::data_name::DataPrefix;
 use crate::failure;
 use crate::name::TableName;
-use crate::storage::path_of;
+use crate::storage::{create_folder, path_of, sync_folder};
 use crate::table::{arrow_schema, plain_schema};
 use crate::writer_position::WriterPosition;
 use arrow::datatypes::{Schema, SchemaRef};
@@ -31,6 +32,62 @@ impl TableClaim {
     /// not matter. A new table that has not taken its place yet goes on waiting for that.
     pub fn go_on(&self, schema: &SchemaRef, state: &OutputState) -> Result<()> {
         let name = &self.shared.table;
+        let (table, pending) = self.fit(schema, state)?;
+        for prepared in pending.iter().filter(|(_, is_there)| !is_there).map(|(prepared, _)| prepared) {
+            for file in prepared.data_files(name, table.metadata())? {
+                check_whole(name, &path_of(file.file_path()), file.file_size_in_bytes())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on with the table as [`TableClaim::go_on`] does, from a savepoint, which has copies of the files that were
+    /// pending: those that are not in the table are copied to names of this claim. Gives what is pending then.
+    pub fn go_on_from_copies(
+        &self,
+        schema: &SchemaRef,
+        state: &OutputState,
+        copy_of: &dyn Fn(&Path) -> PathBuf,
+    ) -> Result<Vec<Committable>> {
+        let name = &self.shared.table;
+        let (table, pending) = self.fit(schema, state)?;
+        let fences = self.shared.fences();
+        let (fence, _) = fences.written().ok_or_else(|| absent(name))?;
+        let (names, mut count) = (DataPrefix::new(&fence.sink, fence.epoch, 0), 0);
+        let mut adopted = Vec::with_capacity(pending.len());
+        for (prepared, is_there) in pending {
+            if is_there {
+                adopted.push(prepared.to_committable()?);
+                continue;
+            }
+            for file in prepared.data_files(name, table.metadata())? {
+                check_whole(name, &copy_of(&path_of(file.file_path())), file.file_size_in_bytes())?;
+            }
+            let copied = prepared.at(name, &mut |location| {
+                let folder = location.rsplit_once('/').map_or("", |(folder, _)| folder);
+                let copy = format!("{folder}/{}", names.file(count));
+                count += 1;
+                copy_durably(&copy_of(&path_of(location)), &path_of(&copy))?;
+                Ok(copy)
+            })?;
+            adopted.push(copied.to_committable()?);
+        }
+        Ok(adopted)
+    }
+
+    /// The data files of what is pending.
+    pub fn pending_files(table: &str, pending: &[Committable]) -> Result<Vec<PathBuf>> {
+        let (name, mut files) = (TableName::parse(table)?, Vec::new());
+        for committable in pending {
+            files.extend(PreparedFiles::from_committable(&name, committable)?.paths(&name)?);
+        }
+        Ok(files)
+    }
+
+    /// The table of a checkpoint, which must be where that left it, and what the checkpoint has pending, each with whether
+    /// the table has it already.
+    fn fit(&self, schema: &SchemaRef, state: &OutputState) -> Result<(Table, Vec<(PreparedFiles, bool)>)> {
+        let name = &self.shared.table;
         let prepared = self.prepared(&state.pending)?;
         let position = state.position.as_deref().map(WriterPosition::parse).transpose()?;
         let of_pending = prepared.first().map(PreparedFiles::table_uuid);
@@ -42,12 +99,12 @@ impl TableClaim {
         record.check_fits(name, &tokens, state.known)?;
         let tokens: Vec<String> = tokens.into_iter().map(str::to_owned).collect();
         let there = record.tokens_in(table.metadata(), &tokens);
-        for prepared in prepared.iter().filter(|prepared| !there.iter().any(|token| token == prepared.token())) {
-            for file in prepared.data_files(name, table.metadata())? {
-                check_whole(name, &path_of(file.file_path()), file.file_size_in_bytes())?;
-            }
-        }
-        Ok(())
+        let is_there = |prepared: &PreparedFiles| there.iter().any(|token| token == prepared.token());
+        let pending = prepared.into_iter().map(|prepared| {
+            let is_there = is_there(&prepared);
+            (prepared, is_there)
+        });
+        Ok((table, pending.collect()))
     }
 
     /// The number of the last checkpoint of which the sink has committed rows; 0 while there is none.
@@ -131,6 +188,16 @@ fn check_columns(name: &TableName, schema: &Schema, metadata: &TableMetadata) ->
         }
     }
     Ok(())
+}
+
+/// Copies a data file of a savepoint to where a commit will name it.
+fn copy_durably(from: &Path, to: &Path) -> Result<()> {
+    let failed = |error| failure::file(format!("data file \"{}\" cannot be copied", from.display()), error);
+    let folder = to.parent().unwrap_or(Path::new("/"));
+    create_folder(folder).map_err(failed)?;
+    std::fs::copy(from, to).map_err(failed)?;
+    std::fs::File::open(to).and_then(|file| file.sync_all()).map_err(failed)?;
+    sync_folder(folder).map_err(failed)
 }
 
 /// Refuses a file that is not as it was prepared: a commit would make the table unreadable.

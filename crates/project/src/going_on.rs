@@ -1,38 +1,53 @@
 //! The checkpoints of a job, and how a run goes on from the last one.
 
 use crate::open::Project;
-use checkpoint::{Checkpoints, JobFacts, Manifest};
+use crate::output::{Begin, Claims, go_on_with_table};
+use crate::savepoints::{SavedCheckpoints, SavepointRequests};
+use checkpoint::{Checkpoints, JobFacts, Manifest, Savepoint};
 use dataflow::{CheckpointStore, CoordinatorState, Error, EventTime, OutputState, RestoredJob, Result};
 use seam::has_read_nothing;
-use std::path::PathBuf;
+use sql::OutputSpec;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 /// The checkpoints of a job, and the one that a run goes on from.
 pub(crate) struct GoingOn {
     folder: PathBuf,
+    // Where savepoints lie that are given no folder.
+    savepoints: PathBuf,
     // The number of the newest manifest, as it was looked at before anything was held.
     seen: Option<u64>,
+    // The savepoint that `last` is, if it is one.
+    savepoint: Option<Savepoint>,
     pub last: Option<Manifest>,
     held: Option<Checkpoints>,
+    warnings: (Sender<String>, Option<Receiver<String>>),
 }
 
 impl GoingOn {
-    /// Looks at the checkpoints of a job, and writes nothing. A run that starts over goes on from none of them.
-    pub fn look(project: &Project, job: Option<&str>, fresh: bool) -> Result<GoingOn> {
-        let folder = project.checkpoints_path(job);
-        let newest = if fresh { None } else { checkpoint::look(&folder)? };
+    /// Looks at the checkpoints of a job, or at a savepoint of it, and writes nothing. A run that starts over goes on from
+    /// none of them.
+    pub fn look(project: &Project, job: Option<&str>, begin: Begin, savepoint: Option<&Path>) -> Result<GoingOn> {
+        let (folder, savepoints) = (project.checkpoints_path(job), project.savepoints_path(job));
+        let newest = if begin == Begin::Fresh { None } else { checkpoint::look(&folder)? };
         let seen = newest.as_ref().map(|newest| newest.number);
-        // Its streams had ended for good before they had a row, so that none could come after it, and nothing came out.
-        let is_over = newest.as_ref().is_some_and(|last| last.coordinator.watermarks.contains(&EventTime::MAX));
-        let last = match newest {
-            Some(newest) if is_over && has_read_nothing(&newest.coordinator)? => None,
-            newest => newest,
+        let savepoint = savepoint.map(Savepoint::open).transpose()?;
+        let last = match &savepoint {
+            Some(savepoint) => Some(saved(savepoint, newest.as_ref(), job.unwrap_or(project.name()))?),
+            None => match newest {
+                Some(newest) if is_over_before_a_row(&newest)? => None,
+                newest => newest,
+            },
         };
-        Ok(GoingOn { folder, seen, last, held: None })
+        let (warn, warnings) = channel();
+        Ok(GoingOn { folder, savepoints, seen, savepoint, last, held: None, warnings: (warn, Some(warnings)) })
     }
 
     /// Takes the checkpoints; refused by name while another run holds them.
     pub fn hold(&mut self, project: &Project, fresh: bool) -> Result<()> {
-        let warn = Box::new(|error: &Error| eprintln!("warning: {}", error.chain()));
+        let warnings = self.warnings.0.clone();
+        // Whoever reads them has gone with the job.
+        let warn = Box::new(move |error: &Error| drop(warnings.send(error.chain())));
         let held = Checkpoints::open(&self.folder, project.checkpoints_kept(), project.clock.clone(), warn)?;
         if !fresh && held.newest()?.map(|newest| newest.number) != self.seen {
             return Err(Error::unavailable("another run of the job has put a checkpoint while this one began"));
@@ -41,20 +56,43 @@ impl GoingOn {
         Ok(())
     }
 
+    /// What people should know of the checkpoints while the job runs; given once.
+    pub fn take_warnings(&mut self) -> Option<Receiver<String>> {
+        self.warnings.1.take()
+    }
+
+    /// The savepoint that the job goes on from, if it is one.
+    pub fn savepoint(&self) -> Option<PathBuf> {
+        self.savepoint.as_ref().map(|savepoint| savepoint.path().to_owned())
+    }
+
+    /// What the job goes on from, as people call it.
+    fn what(&self, Manifest { coordinator, .. }: &Manifest) -> String {
+        match &self.savepoint {
+            Some(savepoint) => format!("savepoint \"{}\"", savepoint.path().display()),
+            None => format!("checkpoint {}", coordinator.number),
+        }
+    }
+
+    /// Whether the job had its first checkpoint, and no more, when it was left.
+    pub fn is_at_first(&self) -> bool {
+        self.savepoint.is_none() && self.last.as_ref().is_some_and(|last| last.coordinator.number == 1)
+    }
+
     /// Refuses a checkpoint of which the job that is planned now would make something else.
     pub fn check(&self, fingerprint: &str, from: Option<EventTime>) -> Result<()> {
-        let Some(Manifest { facts, coordinator, written_at, .. }) = &self.last else { return Ok(()) };
-        let number = coordinator.number;
+        let Some(last) = &self.last else { return Ok(()) };
+        let (Manifest { facts, written_at, .. }, what) = (last, self.what(last));
         if facts.fingerprint != fingerprint {
             return Err(Error::invalid(format!(
-                "the job has changed since its checkpoint {number} of {written_at} (revision {} of the pipelines), and what \
+                "the job has changed since its {what} of {written_at} (revision {} of the pipelines), and what \
                  that holds is of the job as it was: put the pipelines back, or start over from history with `--fresh`",
                 facts.revision
             )));
         }
         if from.is_some() && from != facts.from {
             return Err(Error::invalid(format!(
-                "--from says where outputs begin, and this job goes on from its checkpoint {number} of {written_at}: leave \
+                "--from says where outputs begin, and this job goes on from its {what} of {written_at}: leave \
                  it out, or start over with `--fresh`"
             )));
         }
@@ -72,19 +110,65 @@ impl GoingOn {
         self.last.as_ref()?.outputs.iter().find(|output| output.output == node)
     }
 
+    /// Goes on with a claimed table where the checkpoint or the savepoint left it. What a savepoint has pending is copied.
+    pub fn go_on_with_table(&mut self, claims: &Claims, spec: &OutputSpec, node: &str) -> Result<()> {
+        let Some(before) = self.output(node) else { return Ok(()) };
+        let saved = self.savepoint.as_ref();
+        let pending = go_on_with_table(claims, spec, before, saved).map_err(|error| match saved {
+            Some(saved) => error.context(format!(
+                "savepoint \"{}\" cannot be gone on from, while `riverrun run` goes on from the newest checkpoint",
+                saved.path().display()
+            )),
+            None => error,
+        })?;
+        let outputs = self.last.iter_mut().flat_map(|last| &mut last.outputs);
+        for output in outputs.filter(|output| output.output == node) {
+            output.pending.clone_from(&pending);
+        }
+        Ok(())
+    }
+
     /// Makes this run the one that the checkpoints belong to. With a checkpoint to go on from, gives what it holds, with
     /// the positions as they are to be read on.
     pub fn begin(&mut self, facts: JobFacts, positions: CoordinatorState) -> Result<Option<RestoredJob>> {
         let held = self.held.as_mut().ok_or_else(|| Error::internal("a job begins whose checkpoints nobody holds"))?;
         let Some(last) = &mut self.last else {
-            return held.begin(facts).map(|()| None);
+            // No two beginnings of a job have the same epoch.
+            return held.begin(JobFacts { generation: held.epoch(), ..facts }).map(|()| None);
         };
         last.coordinator = positions;
-        held.go_on(last, &facts).map(Some)
+        match &self.savepoint {
+            Some(savepoint) => held.resume(savepoint, last, &facts).map(Some),
+            None => held.go_on(last, &facts).map(Some),
+        }
     }
 
-    /// Where checkpoints go.
-    pub fn into_store(self) -> Option<Box<dyn CheckpointStore>> {
-        self.held.map(|held| Box::new(held) as Box<dyn CheckpointStore>)
+    /// Where checkpoints go, and savepoints that are asked for.
+    pub fn into_store(self, requests: SavepointRequests) -> Option<Box<dyn CheckpointStore>> {
+        let folder = self.savepoints;
+        self.held.map(|held| Box::new(SavedCheckpoints { held, requests, folder }) as Box<dyn CheckpointStore>)
     }
+}
+
+/// Whether streams had ended for good before they had a row, so that none could come after that, and nothing came out.
+fn is_over_before_a_row(newest: &Manifest) -> Result<bool> {
+    Ok(newest.coordinator.watermarks.contains(&EventTime::MAX) && has_read_nothing(&newest.coordinator)?)
+}
+
+/// The checkpoint of a savepoint, as a job goes on from it. The numbers of its checkpoints go on from those of the newest
+/// one, so that no two are alike that a table may know of.
+fn saved(savepoint: &Savepoint, newest: Option<&Manifest>, job: &str) -> Result<Manifest> {
+    let mut saved = savepoint.manifest.clone();
+    if saved.facts.job != job {
+        return Err(Error::invalid(format!(
+            "savepoint \"{}\" is one of job \"{}\", expected one of \"{job}\"",
+            savepoint.path().display(),
+            saved.facts.job
+        )));
+    }
+    if let Some(newest) = newest {
+        newest.check_same_generation(&saved)?;
+        saved.coordinator.number = saved.coordinator.number.max(newest.coordinator.number);
+    }
+    Ok(saved)
 }

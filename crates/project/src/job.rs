@@ -8,10 +8,10 @@ use crate::fingerprint;
 use crate::going_on::GoingOn;
 use crate::open::Project;
 use crate::output::{
-    Begin, Claims, NewTables, WiredSink, begin_tables, claim_tables, go_on_with_table, refuse_history, refuse_used,
-    wire,
+    Begin, Claims, NewTables, WiredSink, begin_tables, claim_tables, refuse_history, refuse_used, wire,
 };
 use crate::output_check::wrong_outputs;
+use crate::savepoints::SavepointRequests;
 use crate::spill_folder::SpillFolder;
 use crate::stream_input::{WaitingMessages, snapshot_of, waiting};
 use crate::tally::{RuleTally, TallySink};
@@ -22,7 +22,9 @@ use dataflow::{
 };
 use seam::{Lead, Options, Seam, StreamInput, StreamStats, UnreadHistory};
 use sql::{CheckedPlan, History, LookBack, Start, Stream, Target};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 
 /// The memory that reading history may take before rows are spilled, per stream.
 const HISTORY_BYTES_MAX: usize = 256 << 20;
@@ -38,6 +40,8 @@ pub struct JobOptions {
     pub begin: Begin,
     /// Only rows after this are written.
     pub from: Option<EventTime>,
+    /// The savepoint that the job goes on from instead of its last checkpoint.
+    pub savepoint: Option<PathBuf>,
     /// The run that a job goes on from whose rows are collected.
     pub earlier: Option<CollectedRun>,
 }
@@ -81,6 +85,12 @@ pub struct Wired {
     pub unread: Vec<UnreadHistory>,
     /// When that was written.
     pub restored_of: Option<ProcessingTime>,
+    /// The savepoint that it is, if it is one.
+    pub savepoint: Option<PathBuf>,
+    /// Takes what is to be copied of its checkpoints.
+    pub savepoints: SavepointRequests,
+    /// Gives what people should know of its checkpoints while it runs.
+    pub warnings: Option<Receiver<String>>,
     /// Tells the time to what runs the job.
     pub clock: Arc<dyn Clock>,
     /// Where rows go that do not fit in memory; to be kept as long as the job runs.
@@ -141,15 +151,14 @@ impl Project {
         }
         let mut going_on = match options.begin {
             Begin::Collect => None,
-            begin => Some(GoingOn::look(self, options.job.as_deref(), begin == Begin::Fresh)?),
+            begin => Some(GoingOn::look(self, options.job.as_deref(), begin, options.savepoint.as_deref())?),
         };
         // After the first checkpoint a job may have read rows, and its outputs are as they were: it begins anew, so that
         // what stopped it can be mended in its inputs.
-        if let Some(GoingOn { last, .. }) = &mut going_on
-            && last.as_ref().is_some_and(|last| last.coordinator.number == 1)
+        if let Some(going_on) = going_on.as_mut().filter(|going_on| going_on.is_at_first())
             && refuse_used(self, &checked.outputs).is_ok()
         {
-            *last = None;
+            going_on.last = None;
         }
         if let Some(GoingOn { last: None, .. }) = &going_on
             && options.begin == Begin::GoOn
@@ -226,11 +235,12 @@ impl Project {
             }
             going_on.hold(self, options.begin == Begin::Fresh)?;
         }
-        let outputs = self.outputs(checked, &graph, (options, seam.is_bounded(), start), going_on.as_ref())?;
+        let outputs = self.outputs(checked, &graph, (options, seam.is_bounded(), start), going_on.as_mut())?;
         if going_on.is_some() {
             self.hold_histories(checked, &facts)?;
         }
         let begun = going_on.as_mut().map(|going_on| going_on.begin(facts, seam.state().clone())).transpose()?;
+        let last = going_on.as_ref().and_then(|going_on| going_on.last.clone());
         let Outputs { mut sinks, tallies, collected, claims } = outputs;
         for sink in &mut sinks {
             sink.after = sink.after.max(from.unwrap_or(EventTime::MIN));
@@ -244,7 +254,7 @@ impl Project {
                 claims.get(table).map(|claim| claim.collect_orphans(pending)).transpose()?;
             }
         }
-        let stats = seam.stats();
+        let (stats, savepoints) = (seam.stats(), SavepointRequests::default());
         Ok(Wired {
             graph,
             new_tables: claims.map(NewTables).unwrap_or_default(),
@@ -257,7 +267,10 @@ impl Project {
             collected,
             tallies,
             waiting,
-            checkpoints: going_on.and_then(GoingOn::into_store),
+            savepoint: going_on.as_ref().and_then(GoingOn::savepoint),
+            warnings: going_on.as_mut().and_then(GoingOn::take_warnings),
+            checkpoints: going_on.and_then(|going_on| going_on.into_store(savepoints.clone())),
+            savepoints,
             restored: begun.flatten().or_else(|| earlier.map(|earlier| RestoredJob::clone(earlier))),
             restored_of: last.map(|last| last.written_at),
             spill,
@@ -284,7 +297,7 @@ impl Project {
         checked: &CheckedPlan,
         graph: &JobGraph,
         (options, is_bounded, start): (&JobOptions, bool, EventTime),
-        going_on: Option<&GoingOn>,
+        mut going_on: Option<&mut GoingOn>,
     ) -> Result<Outputs, Failure> {
         let begin = (options.begin, is_bounded, start);
         let (mut sinks, mut tallies, mut collected) = (Vec::new(), Vec::new(), Vec::new());
@@ -297,12 +310,12 @@ impl Project {
             })?;
             let rows = options.earlier.as_ref().map(|earlier| earlier.rows_of(&node.name, collected.len()));
             let rows = rows.transpose()?.unwrap_or_default();
-            let before = going_on.and_then(|going_on| going_on.output(&node.name));
+            let before = going_on.as_ref().and_then(|going_on| going_on.output(&node.name));
             let mut sink = wire(self, spec, claims.as_ref(), begin, (&rows, before))?;
             collected.push(rows);
             sink.node = node.name.clone();
-            if let (Some(claims), Some(before)) = (&claims, before) {
-                go_on_with_table(claims, spec, before)?;
+            if let (Some(claims), Some(going_on)) = (&claims, &mut going_on) {
+                going_on.go_on_with_table(claims, spec, &node.name)?;
             }
             if let (Some(decision), Output::Table(_), false) = (&spec.from_decision, output, collects) {
                 let tally = RuleTally::new(&spec.rules);

@@ -20,13 +20,16 @@ mod declared_columns;
 mod files_since;
 mod tally;
 
-mod going_on;
 mod output;
 mod output_check;
+mod savepoints;
+
+mod jobs;
 
 mod spill_folder;
 mod stream_input;
 
+mod going_on;
 mod job;
 mod query;
 
@@ -53,11 +56,13 @@ pub use config::{CommitEvery, Config, Environment, is_letter_of_name};
 pub use connector_local::Format;
 pub use failure::Failure;
 pub use job::{CollectedRun, JobOptions, Readers, Wired};
+pub use jobs::{JobOnDisk, NewestCheckpoint};
 pub use load::Folder;
 pub use open::Project;
 pub use output::{Begin, NewTables, WiredSink};
 pub use publish::{PublishEvent, PublishOptions, PublishSummary};
 pub use publish_input::InputOptions;
+pub use savepoints::{SavedJob, SavepointRequests};
 pub use spill_folder::SpillFolder;
 pub use stream_input::{WAITING_MAX, WaitingMessages};
 pub use tally::{Rule, RuleTally};

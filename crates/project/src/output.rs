@@ -2,6 +2,7 @@
 
 use crate::collected_rows::Rows;
 use crate::open::Project;
+use checkpoint::Savepoint;
 use connector_iceberg::{TableClaim, TableOptions};
 use connector_local::{Claim, TopicCommitter, TopicPosition, TopicSink};
 use dataflow::{Committable, Committer, Error, EventTime, Output, OutputState, Result, Sink};
@@ -126,10 +127,23 @@ pub fn claim_tables(project: &Project, outputs: &[OutputSpec]) -> Result<Claims>
     Ok(claims)
 }
 
-/// Goes on with a claimed table where a checkpoint left it.
-pub fn go_on_with_table(claims: &Claims, spec: &OutputSpec, before: &OutputState) -> Result<()> {
-    let Output::Table(table) = &spec.output else { return Ok(()) };
-    claims.get(table).map_or(Ok(()), |claim| claim.go_on(&spec.schema, before))
+/// Goes on with a claimed table where a checkpoint left it; gives what is pending there. What a savepoint has pending is
+/// copied from it.
+pub fn go_on_with_table(
+    claims: &Claims,
+    spec: &OutputSpec,
+    before: &OutputState,
+    savepoint: Option<&Savepoint>,
+) -> Result<Vec<Committable>> {
+    let as_before = || before.pending.clone();
+    let Output::Table(table) = &spec.output else { return Ok(as_before()) };
+    match (claims.get(table), savepoint) {
+        (Some(claim), None) => claim.go_on(&spec.schema, before).map(|()| as_before()),
+        (Some(claim), Some(savepoint)) => {
+            claim.go_on_from_copies(&spec.schema, before, &|original| savepoint.data_file(original))
+        }
+        (None, _) => Ok(as_before()),
+    }
 }
 
 /// Brings claimed tables to where a job begins: they exist and are empty. This is checked once more, because another

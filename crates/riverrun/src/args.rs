@@ -65,6 +65,32 @@ It commits every 60 s (--commit-every), every 128 MiB, and at the end.
 A job goes on from its last checkpoint, whether it was stopped or killed; --fresh starts it over.
 A --fresh run that fails or is stopped on its way leaves the tables that were there as they are, and `run` goes on with it.")]
     Run(RunArgs),
+    /// Show every job that runs or has run: its state, its newest checkpoint, where it is, and its savepoints
+    Jobs {
+        /// Print JSON lines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Copy a checkpoint of a job into a folder that is yours to keep
+    #[command(after_help = "\
+A running job copies its next checkpoint and goes on; of one that does not run the last checkpoint is copied.
+A savepoint holds all that the job needs from its checkpoints: `riverrun resume` goes on from it, here and in any number
+of workers, for as long as the outputs are where it left them. Move, copy and delete it as you like.")]
+    Savepoint(SavepointArgs),
+    /// End a running job, after it has finished what it read and made a savepoint
+    #[command(after_help = "\
+Examples:
+  riverrun stop                            # the job of all outputs; prints the folder of the savepoint
+  riverrun stop decide --to before-upgrade # one job of riverrun.toml, and a place for the savepoint
+  riverrun stop --no-savepoint             # like Ctrl-C: the last checkpoint is all that is kept")]
+    Stop(StopArgs),
+    /// Go on with a job from a savepoint, and run it
+    #[command(after_help = "\
+The rows that come out are those of a run that was never stopped, with any number of workers.
+Refused, by name and before anything is written, where that could not be so: a table holds rows that were committed after
+the savepoint, the job was begun anew since, or the pipelines have changed.
+Messages that a topic got after the savepoint come again, and are not written again.")]
+    Resume(ResumeArgs),
     /// Run a SELECT over the project's streams, views and tables, up to now
     Query(QueryArgs),
     /// Find what a run would refuse, and show it as path:line:column
@@ -213,6 +239,54 @@ impl RunArgs {
     pub fn commit_every(&self, project: &Project) -> Duration {
         self.commit_every.map_or_else(|| project.commit_every(), |every| every.0)
     }
+}
+
+#[derive(Debug, Args)]
+pub struct SavepointArgs {
+    /// A job of riverrun.toml; that of all outputs if left out
+    pub job: Option<String>,
+    /// The folder to make, which must not be there yet; if left out, one beside the checkpoints, named after the checkpoint
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub to: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct StopArgs {
+    /// A job of riverrun.toml; that of all outputs if left out
+    pub job: Option<String>,
+    /// Make no savepoint: `riverrun run` goes on from the last checkpoint
+    #[arg(long)]
+    pub no_savepoint: bool,
+    /// The folder to make for the savepoint; if left out, one beside the checkpoints, named after the checkpoint
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath, conflicts_with = "no_savepoint")]
+    pub to: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// A job of riverrun.toml; that of all outputs if left out
+    pub job: Option<String>,
+    /// The folder of the savepoint, as `riverrun savepoint`, `riverrun stop` or `riverrun jobs` prints it
+    #[arg(long, value_name = "SAVEPOINT", value_hint = ValueHint::DirPath)]
+    pub from: PathBuf,
+    /// Stop where the topics end now, after everything up to there has come out
+    #[arg(long)]
+    pub until_caught_up: bool,
+    /// How often checkpoints are taken and tables committed: 500ms, 10s, 2m; if left out, `commit_every` of riverrun.toml, or 60s
+    #[arg(long, value_name = "DURATION")]
+    pub commit_every: Option<CommitEvery>,
+    /// How many threads do the work; one per core if left out
+    #[arg(long, value_name = "N", value_parser = workers)]
+    pub workers: Option<NonZeroUsize>,
+    /// Print the summary as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -2,10 +2,14 @@
 
 mod archive;
 mod args;
+mod ask;
+mod channel;
 mod check;
 mod clock;
 mod color;
 mod init;
+mod jobs;
+mod listener;
 mod model;
 mod outcome;
 mod print;
@@ -15,6 +19,7 @@ mod query;
 mod report;
 mod retention;
 mod run;
+mod savepoint;
 mod show;
 mod signals;
 mod summary;
@@ -66,6 +71,15 @@ fn command(cli: &Cli) -> Outcome {
                 Some("archive") => archive::archive(&project, args),
                 _ => run::run(&project, args),
             })
+        }
+        Command::Jobs { json } => jobs::jobs(&open()?, *json),
+        Command::Savepoint(args) => savepoint::savepoint(&open()?, args),
+        Command::Stop(args) => savepoint::stop(&open()?, args),
+        Command::Resume(args) => {
+            let mut project = open()?;
+            savepoint::checked(&project, args.job.as_deref())?;
+            args.job.iter().for_each(|job| project.for_job(job));
+            retention::beside(&project, || run::resume(&project, args))
         }
         Command::Query(args) => query::query(&open()?, args),
         Command::Check { json } => check::check(&open()?, *json),

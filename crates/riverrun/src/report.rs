@@ -69,6 +69,8 @@ fn advice(error: &Error, has_begun: bool) -> Option<&'static str> {
             "what was committed is whole; put the file named above back from a copy, and run the command again: it goes on \
              where it was. Without the file, take what reads it out of the project, and start over with --fresh",
         ),
+        // What it names is nothing that a stream reads, and it says itself how to do without.
+        ErrorKind::Corrupt if error.chain().contains("--fresh") => Some("nothing was changed"),
         ErrorKind::Corrupt => Some(
             "nothing was changed; put the file named above back from a copy, or take what reads it out of the project",
         ),

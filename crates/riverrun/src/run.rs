@@ -1,7 +1,8 @@
 //! `run`: a job over history, then live.
 
-use crate::args::RunArgs;
+use crate::args::{ResumeArgs, RunArgs};
 use crate::clock::{Stopwatch, rest};
+use crate::listener::{Attended, RunningJob};
 use crate::outcome::Outcome;
 use crate::progress::{Progress, Spinner};
 use crate::signals::Stop;
@@ -9,38 +10,65 @@ use crate::summary::{Peak, Summary, Written};
 use crate::{print, show};
 use dataflow::{Error, EventTime, Output, Result};
 use engine::{Control, Job, Pool, SinkBinding};
-use project::{Begin, Failure, JobOptions, Project, WAITING_MAX, WaitingMessages, Wired, WiredSink};
+use project::{Begin, Failure, JobOptions, Project, SavepointRequests, WAITING_MAX, WaitingMessages, Wired, WiredSink};
 use sql::Target;
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 /// Runs a job to its end, or until it is stopped.
 pub fn run(project: &Project, args: &RunArgs) -> Outcome {
-    let target = project.job_target(args.job.as_deref())?;
     let options = JobOptions {
         job: args.job.clone(),
         until_caught_up: args.until_caught_up,
         begin: if args.fresh { Begin::Fresh } else { Begin::GoOn },
         from: args.from.as_deref().map(instant).transpose()?,
-        earlier: None,
+        ..JobOptions::default()
     };
+    run_job(project, &options, args.commit_every(project), args.workers, args.json)
+}
+
+/// Runs a job from a savepoint on.
+pub fn resume(project: &Project, args: &ResumeArgs) -> Outcome {
+    let options = JobOptions {
+        job: args.job.clone(),
+        until_caught_up: args.until_caught_up,
+        savepoint: Some(args.from.clone()),
+        ..JobOptions::default()
+    };
+    let commit_every = args.commit_every.map_or_else(|| project.commit_every(), |every| every.0);
+    run_job(project, &options, commit_every, args.workers, args.json)
+}
+
+fn run_job(
+    project: &Project,
+    options: &JobOptions,
+    commit_every: Duration,
+    workers: Option<NonZeroUsize>,
+    json: bool,
+) -> Outcome {
+    let target = project.job_target(options.job.as_deref())?;
     let stop = Stop::listen()?;
     let opening = Spinner::start("opening inputs and outputs");
     opening.show_arrivals(project);
     if !options.until_caught_up && !wait_for_topics(project, &target, &stop)? {
         return Ok(ExitCode::SUCCESS);
     }
-    let wired = project.job(&target, &options)?;
+    let mut wired = project.job(&target, options)?;
     drop(opening);
     let bounded = wired.bounded;
     announce(&wired);
     let outputs = wired.sinks.iter().map(Written::of).collect::<Vec<_>>();
     let (stats, tallies, start) = (wired.stats.clone(), wired.tallies.clone(), wired.start);
-    let new_tables = wired.new_tables.clone();
-    let (job, _spill) = engine_job(wired, args.workers.map(usize::from))?;
-    let commit_every = args.commit_every(project);
+    let (new_tables, savepoints, warnings) =
+        (wired.new_tables.clone(), wired.savepoints.clone(), wired.warnings.take());
+    let workers = workers.map_or_else(cores, usize::from);
     let control = Arc::new(Control::default());
+    let attended = attend(project, options, &mut wired, (workers, &control, &stop));
+    let (job, _spill) = engine_job(wired, Some(workers))?;
     let mut progress = Progress::start(&stats);
     let (watch, mut committed, mut peak) = (Stopwatch::start(), Duration::ZERO, Peak::default());
     // Looked at once, when the job's readers are being woken.
@@ -56,6 +84,8 @@ pub fn run(project: &Project, args: &RunArgs) -> Outcome {
         if let Some(reason) = polling.take().and_then(|()| project.topics().ok()?.watched_by_polling()) {
             print::note(format_args!("topics are looked at every 50 ms for new messages: {reason}"));
         }
+        attended.written.store(status.rows_out(), Relaxed);
+        tell_of_checkpoints(&savepoints, warnings.as_ref());
         peak.take(status);
         progress.tick(status);
     });
@@ -78,13 +108,55 @@ pub fn run(project: &Project, args: &RunArgs) -> Outcome {
         bounded,
         kept: new_tables.waiting(),
     };
-    if args.json {
+    if json {
         print::line(&summary.json().to_string())?;
     } else {
         print::note_text(&summary.text());
     }
     // A run that goes on for ever has done what it was asked for: all that it read is committed.
     Ok(if bounded { stop.exit_code() } else { ExitCode::SUCCESS })
+}
+
+/// Lets others ask the job while it runs.
+fn attend(
+    project: &Project,
+    options: &JobOptions,
+    wired: &mut Wired,
+    (workers, control, stop): (usize, &Arc<Control>, &Stop),
+) -> Arc<RunningJob> {
+    let job = Arc::new(RunningJob {
+        since: wired.clock.now(),
+        workers,
+        stats: wired.stats.clone(),
+        written: AtomicI64::new(0),
+        control: control.clone(),
+        stop: stop.clone(),
+        savepoints: wired.savepoints.clone(),
+    });
+    if let Some(checkpoints) = wired.checkpoints.take() {
+        let folder = project.checkpoints_path(options.job.as_deref());
+        wired.checkpoints = Some(Box::new(Attended::listen(&folder, job.clone(), checkpoints)));
+    }
+    job
+}
+
+/// Says what has become of savepoints, and what the checkpoints have to say.
+fn tell_of_checkpoints(savepoints: &SavepointRequests, warnings: Option<&Receiver<String>>) {
+    for saved in savepoints.take_answered() {
+        match saved {
+            Ok(saved) => {
+                print::note(format_args!("savepoint of checkpoint {} in {}", saved.checkpoint, saved.folder.display()))
+            }
+            Err(error) => print::note(format_args!("a savepoint could not be made: {error}")),
+        }
+    }
+    for warning in warnings.into_iter().flat_map(Receiver::try_iter) {
+        print::note(format_args!("warning: {warning}"));
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Waits until the topics that a job reads are there, if they cannot be made here; false when it was stopped before.
@@ -107,7 +179,7 @@ fn wait_for_topics(project: &Project, target: &Target, stop: &Stop) -> Result<bo
 
 /// The engine's job of what the project wired, and what must live as long as it runs.
 pub fn engine_job(mut wired: Wired, workers: Option<usize>) -> Result<(Job, project::SpillFolder)> {
-    let workers = workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
+    let workers = workers.unwrap_or_else(cores).max(1);
     let (readers, coordinator) = wired.readers(workers, Arc::new(Pool::new(workers)?))?;
     let bind = |sink: WiredSink| {
         let WiredSink { writer, committer, after, replay, .. } = sink;
@@ -132,12 +204,16 @@ fn announce(wired: &Wired) {
     if let (Some(restored), Some(written_at)) = (&wired.restored, wired.restored_of) {
         let number = restored.coordinator.number;
         let is_over = restored.last && restored.coordinator.watermarks.iter().all(|at| *at == EventTime::MAX);
-        print::note_text(&show::sentence(&match is_over {
-            true => format!(
+        print::note_text(&show::sentence(&match (is_over, &wired.savepoint) {
+            (true, _) => format!(
                 "all inputs were read to their end at checkpoint {number}, written at {written_at}, and nothing follows; \
                  `--fresh` runs the job again"
             ),
-            false => {
+            (false, Some(savepoint)) => format!(
+                "goes on from savepoint {}, whose checkpoint was written at {written_at}; it is not needed any more",
+                savepoint.display()
+            ),
+            (false, None) => {
                 format!("goes on from checkpoint {number}, written at {written_at}; `--fresh` would start over")
             }
         }));

@@ -1,4 +1,4 @@
-//! Signals of the system: those that ask a command to stop, and the limit of a file's size.
+//! What asks a command to stop: signals of the system, or another command; and the limit of a file's size.
 
 use crate::print;
 use dataflow::{Error, Result};
@@ -7,6 +7,9 @@ use signal_hook::iterator::Signals;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+/// Stands for `riverrun stop` among the signals that ask a command to stop.
+const BY_COMMAND: i32 = -1;
 
 /// Whether the command was asked to stop.
 #[derive(Clone)]
@@ -36,20 +39,28 @@ impl Stop {
         self.0.load(Ordering::Relaxed) != 0
     }
 
-    /// The name of the signal that asked for it.
+    /// Asks for it, as `riverrun stop` does.
+    pub fn ask(&self) {
+        if self.0.compare_exchange(0, BY_COMMAND, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            print::note(format_args!("`riverrun stop`: finishing what was read; Ctrl-C ends at once"));
+        }
+    }
+
+    /// The name of the signal or the command that asked for it.
     pub fn name(&self) -> Option<&'static str> {
         match self.0.load(Ordering::Relaxed) {
             SIGINT => Some("Ctrl-C"),
             SIGTERM => Some("SIGTERM"),
+            BY_COMMAND => Some("riverrun stop"),
             _ => None,
         }
     }
 
-    /// How a command ends that has an end of its own: 130 or 143, as a shell says it of the signal, where it was stopped
+    /// How a command ends that has an end of its own: 130 or 143, as a shell says it of the signal, where one stopped it
     /// before it came there.
     pub fn exit_code(&self) -> ExitCode {
         match self.0.load(Ordering::Relaxed) {
-            0 => ExitCode::SUCCESS,
+            0 | BY_COMMAND => ExitCode::SUCCESS,
             signal => ExitCode::from(code(signal)),
         }
     }

@@ -8,4 +8,5 @@ mod objects;
 mod compat;
 mod damage;
 mod faults;
+mod savepoint;
 mod simulation;

@@ -4,7 +4,11 @@ use super::job::{facts_of, position_of};
 use super::turn::Turn;
 use super::world::KEPT;
 use crate::Checkpoints;
-use dataflow::{CheckpointStore, ErrorKind, ManualClock, ProcessingTime, Result};
+use crate::manifest::Manifest;
+use crate::names;
+use crate::reading;
+use crate::tests::objects::Objects;
+use dataflow::{CheckpointStore, ErrorKind, ManualClock, ProcessingTime, RestoredJob, Result};
 use std::sync::Arc;
 
 /// Where a run goes on.
@@ -14,8 +18,19 @@ struct Place {
     position: usize,
 }
 
+/// Where a run is told to begin.
+#[derive(Clone, Copy, Debug)]
+pub enum Begin {
+    /// At the newest checkpoint.
+    GoOn,
+    /// At the beginning.
+    Anew,
+    /// At a savepoint.
+    From(usize),
+}
+
 /// Lives until the job has ended; sets the epoch once there is one.
-pub fn live(turn: &Arc<Turn>, workers: usize, is_fresh: bool, epoch: &mut u64) -> Result<()> {
+pub fn live(turn: &Arc<Turn>, workers: usize, begin: Begin, epoch: &mut u64) -> Result<()> {
     let mut run = repeated(|| {
         let (clock, warned) = (Arc::new(ManualClock::new(ProcessingTime(0))), turn.clone());
         let warn = move |e: &dataflow::Error| {
@@ -25,7 +40,7 @@ pub fn live(turn: &Arc<Turn>, workers: usize, is_fresh: bool, epoch: &mut u64) -
         Checkpoints::unlocked(turn.clone(), KEPT, clock, Box::new(warn))
     })?;
     *epoch = run.epoch();
-    let mut at = repeated(|| start(turn, &mut run, is_fresh))?;
+    let mut at = repeated(|| start(turn, &mut run, begin))?;
     loop {
         turn.wait()?;
         let (is_last, is_due) = {
@@ -38,6 +53,7 @@ pub fn live(turn: &Arc<Turn>, workers: usize, is_fresh: bool, epoch: &mut u64) -
         };
         if is_due {
             checkpoint(turn, &mut run, &mut at, workers, is_last)?;
+            save(turn, &run)?;
         }
         if is_last {
             return Ok(());
@@ -45,21 +61,69 @@ pub fn live(turn: &Arc<Turn>, workers: usize, is_fresh: bool, epoch: &mut u64) -
     }
 }
 
-fn start(turn: &Turn, run: &mut Checkpoints, is_fresh: bool) -> Result<Place> {
+fn start(turn: &Turn, run: &mut Checkpoints, begin: Begin) -> Result<Place> {
     let newest = run.newest()?;
-    let Some(newest) = newest.as_ref().filter(|_| !is_fresh) else {
+    let Some(newest) = newest.as_ref().filter(|_| !matches!(begin, Begin::Anew)) else {
         let generation = newest.map_or(1, |newest| newest.facts.generation + 1);
         run.begin(facts_of(generation))?;
         turn.world().count("generations");
         return Ok(Place { generation, number: 0, position: 0 });
     };
+    if let Begin::From(savepoint) = begin
+        && let Some(place) = resume(turn, run, savepoint)?
+    {
+        return Ok(place);
+    }
     let restored = run.go_on(newest, &newest.facts)?;
+    turn.world().count("restored");
+    Ok(place(turn, newest, &restored))
+}
+
+/// Begins from a savepoint; not where that is refused, since the job has begun anew.
+fn resume(turn: &Turn, run: &mut Checkpoints, savepoint: usize) -> Result<Option<Place>> {
+    let store = turn.world().savepoints[savepoint].clone();
+    let saved = reading::newest(&*store)?.expect("a savepoint is whole");
+    match run.resume_copy(&*store, &saved, &saved.facts) {
+        Ok(restored) => {
+            turn.world().count("resumed");
+            Ok(Some(place(turn, &saved, &restored)))
+        }
+        Err(e) if e.kind() == ErrorKind::Invalid && e.chain().contains("begun anew") => {
+            turn.world().count("of an earlier generation");
+            Ok(None)
+        }
+        Err(e) => Err(e),
+    }
+}
+
+/// Where a run goes on that was restored.
+fn place(turn: &Turn, from: &Manifest, restored: &RestoredJob) -> Place {
     let mut world = turn.world();
-    let right = world.job.is_right(&newest.facts, &restored);
+    let right = world.job.is_right(&from.facts, restored);
     world.check(right, "restored state differs from the naive run's");
-    world.count("restored");
     let (number, position) = (restored.coordinator.number, position_of(&restored.coordinator));
-    Ok(Place { generation: newest.facts.generation, number, position })
+    Place { generation: from.facts.generation, number, position }
+}
+
+/// Makes a savepoint, sometimes; one that a run is killed over is none.
+fn save(turn: &Turn, run: &Checkpoints) -> Result<()> {
+    if !turn.world().chance.hits(1500) {
+        return Ok(());
+    }
+    let copy = Objects::default();
+    match run.save_copy(&copy) {
+        Ok(()) => {
+            let mut world = turn.world();
+            if !names::manifests(&copy)?.is_empty() {
+                world.savepoints.push(Arc::new(copy));
+                world.count("saved");
+            }
+            Ok(())
+        }
+        // What it is a copy of was collected by a successor, or there was no answer.
+        Err(e) if matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::Unavailable) => Ok(()),
+        Err(e) => Err(e),
+    }
 }
 
 /// Puts a checkpoint, or gives it up after some tries.

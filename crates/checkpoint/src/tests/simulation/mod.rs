@@ -24,22 +24,24 @@ use crate::seeded::Bug;
 use play::play;
 
 /// A bug, and a seed that notices it.
-const BUGS: [(Bug, u64); 15] = [
-    (Bug::PutTrusted, 207),
-    (Bug::ExistsTrusted, 19),
+const BUGS: [(Bug, u64); 17] = [
+    (Bug::PutTrusted, 210),
+    (Bug::ExistsTrusted, 10),
     (Bug::NoFence, 0),
-    (Bug::ReadBeforeFence, 33),
+    (Bug::ReadBeforeFence, 56),
     (Bug::EpochShared, 0),
-    (Bug::EpochTrusted, 211),
-    (Bug::BeginAfterSuccessor, 288),
-    (Bug::CollectAnyRun, 10),
-    (Bug::CollectAnyEpoch, 27),
+    (Bug::EpochTrusted, 1235),
+    (Bug::BeginAfterSuccessor, 151),
+    (Bug::CollectAnyRun, 9),
+    (Bug::CollectAnyEpoch, 22),
     (Bug::NamedByNewest, 0),
     (Bug::NameUnwritten, 20),
-    (Bug::NamesReused, 14),
-    (Bug::UnheardForgotten, 6),
-    (Bug::DeleteOnUnheard, 0),
+    (Bug::NamesReused, 22),
+    (Bug::UnheardForgotten, 1),
+    (Bug::DeleteOnUnheard, 1),
     (Bug::PlaceNamedTwice, 0),
+    (Bug::SavepointNamed, 11),
+    (Bug::OlderGeneration, 94),
 ];
 
 fn number_in(variable: &str) -> Option<u64> {
@@ -61,7 +63,20 @@ fn a_job_comes_to_its_end_whatever_happens() {
         }
     }
     println!("{seen:?}");
-    for what in ["crash", "power cut", "late", "lost", "unheard", "succeeded", "generations", "restored", "given up"] {
+    for what in [
+        "crash",
+        "power cut",
+        "late",
+        "lost",
+        "unheard",
+        "succeeded",
+        "generations",
+        "restored",
+        "given up",
+        "saved",
+        "resumed",
+        "of an earlier generation",
+    ] {
         assert!(seen.contains_key(what), "no seed has seen: {what}");
     }
 }

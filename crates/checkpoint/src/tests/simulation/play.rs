@@ -1,6 +1,6 @@
 //! What happens, and when: all of it drawn from a seed.
 
-use super::life::live;
+use super::life::{Begin, live};
 use super::turn::{Report, Turn};
 use super::world::World;
 use crate::seeded::{self, Bug};
@@ -47,6 +47,7 @@ struct Play {
     crashes: usize,
     pauses: usize,
     fresh: usize,
+    resumes: usize,
 }
 
 /// Plays a seed.
@@ -55,9 +56,11 @@ pub fn play(seed: u64, bug: Option<Bug>, without_sync: bool, is_tracing: bool) -
     let is_local = world.chance.hits(2500) || without_sync;
     let (crashes, pauses) = (world.chance.of(&[0, 20, 100]), world.chance.of(&[0, 30, 100, 200]));
     let fresh = world.chance.of(&[0, 0, 1000, 4000]);
+    let resumes = world.chance.of(&[0, 2000, 6000]);
     let steps = world.chance.of(&[100, 400, 1200]);
     let world = Arc::new(Mutex::new(world));
-    let mut play = Play { world, bug, runs: vec![], started: 0, steps: 0, is_local, crashes, pauses, fresh };
+    let runs = Vec::new();
+    let mut play = Play { world, bug, runs, started: 0, steps: 0, is_local, crashes, pauses, fresh, resumes };
     for _ in 0..steps {
         play.misfortune();
         if play.world().wrong.is_some() {
@@ -85,7 +88,7 @@ impl Play {
             (world.closing, world.unreliable) = (true, 0);
             world.end = world.job.rows.len();
         }
-        self.fresh = 0;
+        (self.fresh, self.resumes) = (0, 0);
         for run in &mut self.runs {
             (run.is_paused, run.is_lapsed) = (false, true);
         }
@@ -222,18 +225,25 @@ impl Play {
         let (name, bug, fresh) = (self.started, self.bug, self.fresh);
         let (reports, heard) = channel();
         let (turns, told) = channel();
-        let (workers, is_fresh, pace) = {
+        let resumes = self.resumes;
+        let (workers, begin, pace) = {
             let mut world = self.world();
-            (1 + world.chance.below(4), world.chance.hits(fresh), world.chance.of(&[10, 10, 1]))
+            let (is_fresh, resumes) = (world.chance.hits(fresh), world.chance.hits(resumes));
+            let saved = world.savepoints.len();
+            let begin = match (is_fresh, resumes && saved > 0) {
+                (true, _) => Begin::Anew,
+                (_, true) => Begin::From(world.chance.below(saved)),
+                _ => Begin::GoOn,
+            };
+            (1 + world.chance.below(4), begin, world.chance.of(&[10, 10, 1]))
         };
-        self.world()
-            .trace(|| format!("run {name} starts with {workers} workers{}", if is_fresh { ", anew" } else { "" }));
+        self.world().trace(|| format!("run {name} starts with {workers} workers: {begin:?}"));
         let (world, turns_of, is_killed) = (self.world.clone(), Mutex::new(told), AtomicBool::new(false));
         let turn = Arc::new(Turn { world, reports, turns: turns_of, is_killed });
         let thread = std::thread::spawn(move || {
             seeded::seed(bug);
             let mut epoch = 0;
-            let ended = catch_unwind(AssertUnwindSafe(|| live(&turn, workers, is_fresh, &mut epoch)));
+            let ended = catch_unwind(AssertUnwindSafe(|| live(&turn, workers, begin, &mut epoch)));
             let panicked = |panic: Box<dyn std::any::Any + Send>| {
                 Err(dataflow::Error::internal(format!("panic: {}", dataflow::panic_text(panic.as_ref()))))
             };

@@ -8,6 +8,7 @@ use crate::reading;
 use crate::store::{Created, Store};
 use crate::tests::objects::Objects;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// How many checkpoints are kept.
 pub const KEPT: usize = 2;
@@ -24,6 +25,8 @@ pub struct World {
     pub chance: Chance,
     pub job: Job,
     pub objects: Objects,
+    /// Savepoints, which no run changes.
+    pub savepoints: Vec<Arc<Objects>>,
     /// Requests that arrive later.
     pub flights: Vec<Change>,
     /// Objects that a power cut may take.
@@ -56,6 +59,7 @@ impl World {
             chance,
             job,
             objects: Objects::default(),
+            savepoints: Vec::new(),
             flights: Vec::new(),
             unsynced: BTreeSet::new(),
             syncs,
@@ -129,6 +133,8 @@ impl World {
         }
         if let Some(newest) = self.newest().filter(|newest| names::manifest(newest.number) == name) {
             self.put.insert(newest.epoch, newest.number);
+            let is_earlier = before.as_ref().is_some_and(|before| before.facts.generation > newest.facts.generation);
+            self.check(!is_earlier, "manifest of an earlier generation after one of a later");
             let is_zombie = before.is_some_and(|before| before.epoch > newest.epoch);
             self.check(!is_zombie, "manifest of a zombie after its successor's");
             self.check_named();

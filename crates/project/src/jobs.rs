@@ -1,0 +1,101 @@
+//! The jobs of a project, as their checkpoints and savepoints on disk show them.
+
+use crate::open::Project;
+use crate::savepoints::SavedJob;
+use checkpoint::{Holder, Manifest, Savepoint};
+use dataflow::{Error, ProcessingTime, Result};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// What a job has left.
+#[derive(Debug)]
+pub struct JobOnDisk {
+    /// Its name in `riverrun.toml`; none for the job of all outputs.
+    pub name: Option<String>,
+    /// The folder of its checkpoints.
+    pub folder: PathBuf,
+    /// The newest checkpoint, or why it cannot be read.
+    pub newest: Result<Option<NewestCheckpoint>>,
+    /// How many checkpoints there are.
+    pub kept: usize,
+    /// The process that has run it last, or runs it now.
+    pub holder: Option<Holder>,
+    /// Savepoints beside its checkpoints, the oldest first; or why one cannot be read.
+    pub savepoints: Vec<Result<SavedJob>>,
+}
+
+/// The newest checkpoint of a job.
+#[derive(Debug)]
+pub struct NewestCheckpoint {
+    /// Its number.
+    pub number: u64,
+    /// When its state was written.
+    pub written_at: ProcessingTime,
+    /// The bytes of its state.
+    pub state_bytes: u64,
+    /// Tells one beginning of the job from another.
+    pub generation: u64,
+    /// The revision of the pipelines.
+    pub revision: String,
+    /// Whether the run that took it ended with it.
+    pub is_end: bool,
+}
+
+impl Project {
+    /// The jobs that have run, the one of all outputs first. What cannot be read of one is said of that one.
+    pub fn jobs_on_disk(&self) -> Result<Vec<JobOnDisk>> {
+        let whole = self.checkpoints_path(None);
+        let mut names: BTreeSet<Option<String>> = BTreeSet::new();
+        names.extend(Some(None).filter(|_| whole.is_dir()));
+        for folder in folders(whole.parent().unwrap_or(Path::new("")))? {
+            let name = folder.file_name().and_then(|name| name.to_str()?.strip_prefix("job-"));
+            names.extend(name.map(|name| Some(name.to_owned())));
+        }
+        names.into_iter().map(|name| self.job_on_disk(name)).collect()
+    }
+
+    /// What a job has left.
+    pub fn job_on_disk(&self, name: Option<String>) -> Result<JobOnDisk> {
+        let folder = self.checkpoints_path(name.as_deref());
+        let newest = checkpoint::look(&folder).map(|newest| newest.as_ref().map(NewestCheckpoint::of));
+        let saved = folders(&self.savepoints_path(name.as_deref()))?;
+        let savepoints = saved.iter().map(|folder| Savepoint::open(folder).map(|saved| SavedJob::of(&saved)));
+        Ok(JobOnDisk {
+            newest,
+            kept: checkpoint::count(&folder)?,
+            holder: checkpoint::holder(&folder),
+            savepoints: savepoints.collect(),
+            folder,
+            name,
+        })
+    }
+}
+
+impl NewestCheckpoint {
+    fn of(newest: &Manifest) -> NewestCheckpoint {
+        NewestCheckpoint {
+            number: newest.coordinator.number,
+            written_at: newest.written_at,
+            state_bytes: newest.state_bytes(),
+            generation: newest.facts.generation,
+            revision: newest.facts.revision.clone(),
+            is_end: newest.last,
+        }
+    }
+}
+
+/// The folders in a folder, sorted; those that are being written begin with a dot. None where there is no such folder.
+fn folders(path: &Path) -> Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(Vec::new());
+    }
+    let failed = |e| Error::unavailable(format!("cannot list the folder \"{}\"", path.display())).with_source(e);
+    let mut folders = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(failed)? {
+        let entry = entry.map_err(failed)?.path();
+        let is_hidden = entry.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        folders.extend(Some(entry).filter(|entry| !is_hidden && entry.is_dir()));
+    }
+    folders.sort_unstable();
+    Ok(folders)
+}

@@ -1,0 +1,127 @@
+//! `savepoint` and `stop`: what a running job is asked, and savepoints of one that does not run.
+
+use crate::args::{SavepointArgs, StopArgs};
+use crate::ask::{Answer, Connection};
+use crate::channel::{Ask, savepoint_json, savepoint_of};
+use crate::outcome::Outcome;
+use crate::print;
+use crate::show;
+use dataflow::{Error, Result};
+use project::{Project, SavedJob};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Makes a savepoint, of the next checkpoint of a running job or of the last one that a run has left.
+pub fn savepoint(project: &Project, args: &SavepointArgs) -> Outcome {
+    let job = checked(project, args.job.as_deref())?;
+    let to = args.to.as_deref().map(absolute).transpose()?;
+    let saved = match Connection::open(&project.checkpoints_path(job))? {
+        Some(mut running) => {
+            running.ask(&Ask::Savepoint(to))?;
+            match running.answer()? {
+                Answer::Savepoint(saved) => savepoint_of(&saved),
+                _ => None,
+            }
+            .ok_or_else(|| Error::unavailable("the job ended, or has too many others to answer: ask again"))?
+        }
+        None => project.save(job, to.as_deref())?,
+    };
+    told(job, &saved, args.json)
+}
+
+/// Ends a running job, by default with a savepoint.
+pub fn stop(project: &Project, args: &StopArgs) -> Outcome {
+    let job = checked(project, args.job.as_deref())?;
+    let folder = project.checkpoints_path(job);
+    let Some(mut running) = Connection::open(&folder)? else {
+        return Err(Error::invalid(format!(
+            "{} does not run here: `riverrun jobs` shows those that do, and `riverrun savepoint` makes a savepoint of one \
+             that does not",
+            called(job)
+        ))
+        .into());
+    };
+    let before = project.job_on_disk(job.map(str::to_owned))?;
+    let wanted = match args.no_savepoint {
+        true => None,
+        false => Some(args.to.as_deref().map(absolute).transpose()?),
+    };
+    running.ask(&Ask::Stop(wanted.clone()))?;
+    let (mut saved, mut failed) = (None, None);
+    loop {
+        match running.answer() {
+            Ok(Answer::Savepoint(made)) => saved = savepoint_of(&made),
+            Ok(Answer::End) => break,
+            Ok(_) => {}
+            // It ends all the same.
+            Err(error) if failed.is_none() => failed = Some(error),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if let Some(error) = failed {
+        return Err(error.context(format!("{} ends without a savepoint", called(job))).into());
+    }
+    if let Some(saved) = saved {
+        return told(job, &saved, args.json);
+    }
+    // Without a savepoint its last checkpoint shows how it ended.
+    let newest = project.job_on_disk(job.map(str::to_owned))?.newest?;
+    let has_moved = before.newest.ok().flatten().map(|newest| newest.number) != newest.as_ref().map(|one| one.number);
+    match newest.filter(|newest| newest.is_end && has_moved && wanted.is_none()) {
+        Some(newest) if args.json => {
+            print::line(&serde_json::json!({ "job": job, "stopped": true, "checkpoint": newest.number }).to_string())?;
+        }
+        Some(newest) => print::note(format_args!(
+            "{} has stopped at checkpoint {}; `riverrun run` goes on from there",
+            called(job),
+            newest.number
+        )),
+        None => {
+            return Err(
+                Error::unavailable(format!("{} ended before it came to its last checkpoint", called(job))).into()
+            );
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn told(job: Option<&str>, saved: &SavedJob, json: bool) -> Outcome {
+    if json {
+        print::line(&serde_json::json!({ "job": job, "savepoint": savepoint_json(saved) }).to_string())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    print::line(&saved.folder.display().to_string())?;
+    let name = job.map(|job| format!(" {job}")).unwrap_or_default();
+    print::note(format_args!(
+        "savepoint of checkpoint {}, written at {}, {} of state\n  riverrun resume{name} --from {}",
+        saved.checkpoint,
+        saved.written_at,
+        show::bytes(saved.bytes as usize),
+        saved.folder.display()
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a job is called in sentences.
+pub fn called(job: Option<&str>) -> String {
+    job.map_or_else(|| "the job of all outputs".to_owned(), |job| format!("job \"{job}\""))
+}
+
+/// The job, if the project has one of the name or one of that name has run.
+pub fn checked<'a>(project: &Project, job: Option<&'a str>) -> Result<Option<&'a str>> {
+    if job == Some("archive") {
+        return Err(Error::invalid(
+            "`archive` keeps its checkpoint in the tables that it writes, so that it has no savepoints: Ctrl-C stops it",
+        ));
+    }
+    if !project.checkpoints_path(job).is_dir() {
+        project.job_target(job)?;
+    }
+    Ok(job)
+}
+
+/// A path that means the same to a process in another folder.
+pub fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path)
+        .map_err(|e| Error::invalid(format!("\"{}\" is no path of a folder", path.display())).with_source(e))
+}
