@@ -4,6 +4,9 @@ mod format;
 mod glob;
 mod path_values;
 
+mod gzip;
+mod utf8;
+
 mod lines;
 mod text_input;
 
@@ -13,11 +16,14 @@ mod rows;
 mod cell;
 mod object;
 
+mod stop;
+
 mod feed;
 mod growing;
 mod infer;
 mod parquet;
 mod parquet_footer;
+mod pipe;
 mod text;
 
 use arrow::array::RecordBatch;
@@ -37,8 +43,10 @@ use self::text::TextFiles;
 
 pub use self::feed::{TextFeed, TextFeeds, TextRows};
 pub use self::format::{FileColumn, Format};
-pub use self::growing::{GrowingEnd, GrowingFile, StopSignal};
+pub use self::growing::{GrowingFile, GrowingFiles};
 pub use self::parquet::write_parquet;
+pub use self::pipe::Pipe;
+pub use self::stop::{InputEnd, StopSignal};
 
 /// The files that match a pattern, with one schema.
 ///
@@ -90,6 +98,11 @@ impl Files {
             Found::Parquet(files) => parquet::common_schema(&files),
             Found::Text(files) => infer::schema(&files),
         }
+    }
+
+    /// Whether a pattern names a file that need not be there yet. Its folder is given without links.
+    pub fn would_read(pattern: &str, below: &Path, folder: &Path, name: &str) -> Result<bool> {
+        glob::names_file(pattern, below, folder, name)
     }
 
     /// What differs when a file was changed, even where its size is the same.

@@ -26,6 +26,7 @@ mod output_check;
 
 mod job;
 mod query;
+mod query_out;
 
 mod archive_check;
 mod archive_commit;
@@ -34,6 +35,8 @@ mod archive;
 mod wiring_check;
 
 mod catalog;
+mod publish_messages;
+
 mod publish_input;
 mod publish_place;
 
