@@ -145,7 +145,11 @@ impl Found {
         };
         let formats = paths.iter().map(format).collect::<Result<Vec<_>>>()?;
         let Some((format, _)) = formats.first().copied() else {
-            return Err(Error::invalid(format!("no file matches \"{pattern}\" in \"{}\"", folder.display())));
+            let hint = match folder.join(pattern).is_dir() {
+                true => format!(", which is a folder; \"{}/*\" names its files", pattern.trim_end_matches('/')),
+                false => String::new(),
+            };
+            return Err(Error::invalid(format!("no file matches \"{pattern}\" in \"{}\"{hint}", folder.display())));
         };
         if let Some(other) = formats.iter().position(|(other, _)| *other != format) {
             return Err(Error::invalid(format!(

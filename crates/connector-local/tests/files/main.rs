@@ -275,6 +275,9 @@ fn patterns_that_find_nothing_and_files_of_no_known_format() {
     let folder = tempfile::tempdir().unwrap();
     let message = failed(open("data/*.parquet", folder.path(), &[]));
     assert!(message.starts_with("no file matches \"data/*.parquet\" in \""), "{message}");
+    std::fs::create_dir(folder.path().join("data")).unwrap();
+    let message = failed(open("data/", folder.path(), &[]));
+    assert!(message.ends_with("which is a folder; \"data/*\" names its files"), "{message}");
     write(folder.path(), "a.xml", "");
     assert!(failed(open("a.xml", folder.path(), &[])).contains("has no known format"));
     write(folder.path(), "a.csv", "n\n");
