@@ -182,6 +182,8 @@ fn check_and_test_speak_json() {
     assert_eq!(tests.len(), 2);
     assert!(tests.iter().all(|test| test["failures"] == Value::Array(vec![])), "{tests:?}");
     assert_eq!(json_lines(&folder.done(&["test", "--json", "bursts"]).out).len(), 1);
+    let ran = folder.run(&["test", "brusts"]);
+    assert!(ran.code == 1 && ran.err.contains("no test has \"brusts\" in its name; the tests are: "), "{}", ran.err);
     let summary = json_lines(&folder.done(&["run", "--json"]).out);
     assert_eq!(summary[0]["streams"][0]["history_rows"], 1682);
     assert!(summary[0]["decisions"][0]["rules"].as_array().is_some_and(|rules| rules.len() == 3));

@@ -2,7 +2,7 @@
 
 use crate::folder::{Folder, Ran};
 use crate::wrong::plays;
-use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, BinaryArray, RecordBatch, StringArray};
 use parquet::arrow::ArrowWriter;
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -409,12 +409,7 @@ fn bad_rows_of_parquet_go_to_dead_letters_as_they_are_stored() {
         ("track", texts([Some("a"), None, Some("b")])),
         ("at", texts(at)),
     ];
-    let rows = RecordBatch::try_from_iter(columns).expect("columns of one length");
-    let mut bytes = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut bytes, rows.schema(), None).expect("it can be written");
-    writer.write(&rows).expect("it can be written");
-    writer.close().expect("it can be written");
-    folder.write_bytes("rows.parquet", &bytes);
+    folder.write_bytes("rows.parquet", &parquet(columns));
     let ran = folder.done(&["publish", "plays", "rows.parquet"]);
     let told = "1 bad row is on the topic as it stands: jobs that read it write it where dead letters go: \
                 \"rows.parquet\" row 2: ";
@@ -425,4 +420,140 @@ fn bad_rows_of_parquet_go_to_dead_letters_as_they_are_stored() {
     let warehouse = connector_iceberg::Warehouse::open(&folder.path().join("warehouse")).expect("it opens");
     let letters = tests::table_rows(&warehouse, "lake.bad").join("\n");
     assert!(letters.contains("\"user_id\" is \"many\", expected BIGINT"), "{letters}");
+}
+
+#[test]
+fn rows_of_another_encoding_go_out_as_they_come_and_none_is_lost_at_the_end() {
+    let folder = plays();
+    let mut publishing = Publishing::start(&folder, &["publish", "plays", "-", "--encoding", "latin1"]);
+    publishing.write(&all_plays(0..2));
+    assert_eq!(publishing.wait_for(2), users(0..2));
+    publishing.write(&all_plays(2..500));
+    publishing.wait_for(500);
+    publishing.signal("INT");
+    let Publishing { folder, mut child } = publishing;
+    let _still_open = child.stdin.take();
+    let ran = folder.ran(&child.wait_with_output().expect("the process is ours"));
+    assert!(ran.code == 0 && ran.err.contains("published 500 messages"), "{}", ran.err);
+    assert_eq!(on_topic(folder), users(0..500));
+    folder.write("app.log", "");
+    let arguments = ["publish", "plays", "app.log", "--format", "jsonl", "--follow", "--encoding", "latin1"];
+    let mut publishing = Publishing::start(folder, &arguments);
+    append(&folder.path().join("app.log"), &play(500));
+    assert_eq!(publishing.wait_for(501), users(0..501));
+    publishing.signal("INT");
+    assert_eq!(publishing.end().code, 0);
+}
+
+#[test]
+fn a_file_that_is_followed_need_not_be_there_yet() {
+    let folder = plays();
+    let mut publishing = Publishing::start(&folder, &["publish", "plays", "app.jsonl", "--follow"]);
+    pause(SECOND / 5);
+    folder.write("app.jsonl", &play(0));
+    assert_eq!(publishing.wait_for(1), users(0..1));
+    publishing.signal("INT");
+    let ran = publishing.end();
+    assert!(ran.code == 0 && ran.err.contains("published 1 message "), "{}", ran.err);
+    for (name, why) in
+        [("*.jsonl2", "a pattern of names"), ("a.jsonl.gz", "not compressed"), ("a.parquet", "is Parquet")]
+    {
+        let refused = folder.run(&["publish", "plays", name, "--follow"]);
+        assert!(refused.code == 1 && refused.err.contains(why), "{}", refused.err);
+    }
+}
+
+/// The rows of the table of dead letters after a run, whose other rows are as many as those of plays.
+fn letters(folder: &Folder, good: &str, bad: &str) -> String {
+    let ran = folder.done(&["run", "--until-caught-up"]);
+    for part in [format!("lake.play_counts {good}"), format!("lake.bad {bad}")] {
+        assert!(ran.err.contains(&part), "no {part:?} in\n{}", ran.err);
+    }
+    let warehouse = connector_iceberg::Warehouse::open(&folder.path().join("warehouse")).expect("it opens");
+    tests::table_rows(&warehouse, "lake.bad").join("\n")
+}
+
+#[test]
+fn a_bad_row_is_bad_for_those_who_read_the_topic_whatever_its_message_would_say() {
+    let policy = "ON BAD ROW DEAD LETTER TO lake.bad";
+    // A line of CSV that is an object of JSON by itself.
+    let folder = with_policy(policy);
+    let forged = r#"{"user_id":7,"track":"x","at":"2026-01-01"}"#;
+    folder.write("rows.csv", &format!("user_id;track;at\n0;a;2026-01-01 08:00:00\n{forged}\n"));
+    let ran = folder.done(&["publish", "plays", "rows.csv", "--producer", "p"]);
+    assert!(ran.err.contains("1 bad row is on the topic") && !ran.err.contains("there already"), "{}", ran.err);
+    assert!(letters(&folder, "1 row", "1 row").contains("expected an object"));
+    // What a folder says of its rows, in CSV and in JSON.
+    for (name, text) in [
+        ("track=b/rows.csv", "user_id,track,at\n0,b,2026-01-01 08:00:00\n1,a,2026-01-01 08:00:01\n"),
+        (
+            "track=b/rows.jsonl",
+            "{\"user_id\":0,\"at\":\"2026-01-01 08:00:00\"}\n{\"user_id\":1,\"track\":\"a\",\"at\":\"2026-01-01 08:00:01\"}\n",
+        ),
+    ] {
+        let folder = with_policy(policy);
+        folder.write(name, text);
+        let ran = folder.done(&["publish", "plays", name, "--producer", "p"]);
+        assert!(ran.err.contains("1 bad row is on the topic") && !ran.err.contains("there already"), "{}", ran.err);
+        let ran = folder.done(&["tail", "plays", "--from-start", "--until-caught-up", "--json"]);
+        assert!(ran.out.contains(r#""track":"b""#), "{}", ran.out);
+        assert!(letters(&folder, "1 row", "1 row").contains("expected an object"));
+    }
+    // Bytes of Parquet that are no text.
+    let folder = with_policy(policy);
+    let texts = |values: [&str; 2]| -> ArrayRef { Arc::new(StringArray::from(values.to_vec())) };
+    let columns: [(&str, ArrayRef); 3] = [
+        ("user_id", texts(["0", "1"])),
+        ("track", Arc::new(BinaryArray::from(vec![&b"a"[..], &b"\xff\x01"[..]]))),
+        ("at", texts(["2026-01-01 08:00:00", "2026-01-01 08:00:01"])),
+    ];
+    folder.write_bytes("rows.parquet", &parquet(columns));
+    folder.done(&["publish", "plays", "rows.parquet"]);
+    assert!(letters(&folder, "1 row", "1 row").contains("expected an object"));
+}
+
+fn parquet<const N: usize>(columns: [(&str, ArrayRef); N]) -> Vec<u8> {
+    let rows = RecordBatch::try_from_iter(columns).expect("columns of one length");
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, rows.schema(), None).expect("it can be written");
+    writer.write(&rows).expect("it can be written");
+    writer.close().expect("it can be written");
+    bytes
+}
+
+#[test]
+fn a_row_that_is_no_message_is_bad() {
+    let folder = with_policy("ON BAD ROW DEAD LETTER TO lake.bad");
+    let great = "\u{1}".repeat(12 << 20);
+    folder.write(
+        "rows.csv",
+        &format!("user_id,track,at\n0,a,2026-01-01 08:00:00\n1,{great},2026-01-01 08:00:01\n2,a,2026-01-01 08:00:02\n"),
+    );
+    let ran = folder.done(&["publish", "plays", "rows.csv"]);
+    for part in ["published 3 messages", "\"rows.csv\" line 3: as a message it has ", "expected at most 67108864"] {
+        assert!(ran.err.contains(part), "no {part:?} in\n{}", ran.err);
+    }
+    assert!(letters(&folder, "2 rows", "1 row").contains("expected an object"));
+}
+
+#[test]
+fn columns_that_nothing_declares_are_published_under_names_of_any_kind() {
+    let folder = plays();
+    folder.write("rows.csv", "user_id,track,at,User_ID,a,a.b,c.d,.e,f..g,\n0,t,2026-01-01 08:00:00,9,1,2,3,4,5,6\n");
+    folder.done(&["publish", "plays", "rows.csv"]);
+    let ran = folder.done(&["tail", "plays", "--from-start", "--until-caught-up", "--json"]);
+    let row: serde_json::Value = serde_json::from_str(&ran.out).expect("tail prints JSON");
+    let expected = serde_json::json!({
+        "user_id": 0, "track": "t", "at": "2026-01-01T08:00:00.000000Z", "User_ID": 9, "a": 1, "a.b": 2, "c": {"d": 3},
+        ".e": 4, "f..g": 5, "": 6
+    });
+    assert_eq!(row["payload"], expected);
+}
+
+#[test]
+fn years_of_any_size_are_told() {
+    let folder = plays();
+    folder.write("rows.csv", "user_id,track,at\n0,a,0044-03-15 (BC)\n1,a,294000-01-01\n");
+    let ran = folder.done(&["publish", "plays", "rows.csv"]);
+    assert!(ran.err.contains("from 0044-03-15 (BC) 00:00:00 to 294000-01-01 00:00:00"), "{}", ran.err);
 }

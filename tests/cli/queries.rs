@@ -137,3 +137,59 @@ fn a_clause_that_would_change_the_rows_is_never_passed_over() {
         assert!(ran.code == 1 && ran.err.contains(expected), "{query}\n{}{}", ran.out, ran.err);
     }
 }
+
+#[test]
+fn rows_are_written_to_no_file_that_something_else_is() {
+    let folder = project();
+    folder.replace("pipelines/all.sql", "'orders.csv'", "'data/*.parquet'");
+    let query = |out: &str| folder.run(&["query", "SELECT id FROM refunds", "--out", out]);
+    folder.write("x", "");
+    std::fs::create_dir(folder.path().join("data")).expect("a folder can be made");
+    assert_eq!(query("orders.parquet").code, 0);
+    std::fs::rename(folder.path().join("orders.parquet"), folder.path().join("data/a.parquet"))
+        .expect("it can be moved");
+    folder.write("warehouse/x", "");
+    let link =
+        |to: &str, name: &str| std::os::unix::fs::symlink(to, folder.path().join(name)).expect("a link can be made");
+    link("data/a.parquet", "link.parquet");
+    link("nowhere.parquet", "dangling.parquet");
+    let fifo = folder.path().join("fifo.parquet");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().is_ok_and(|made| made.success()));
+    let before = std::fs::read(folder.path().join("data/a.parquet")).expect("it is there");
+    for (out, why) in [
+        ("refunds.csv", "expected a name ending in .parquet"),
+        ("data/a.parquet", "stream \"orders\" reads it as one of \"data/*.parquet\""),
+        ("data/new.parquet", "stream \"orders\" reads it as one of \"data/*.parquet\""),
+        ("link.parquet", "stream \"orders\" reads it as one of \"data/*.parquet\""),
+        ("dangling.parquet", "a link to what is not there"),
+        ("fifo.parquet", "no regular file"),
+        ("data", "expected a name ending in .parquet"),
+        ("none/a.parquet", "folder \"none\" does not exist"),
+        ("warehouse/a.parquet", "the tables of the project lie there"),
+    ] {
+        let ran = query(out);
+        assert!(ran.code == 1 && ran.err.contains(why), "{out}: {}", ran.err);
+    }
+    assert_eq!(std::fs::read(folder.path().join("data/a.parquet")).expect("it is there"), before);
+    link("real.parquet", "to.parquet");
+    folder.write("real.parquet", "");
+    assert_eq!(query("to.parquet").code, 0);
+    let is_link = folder.path().join("to.parquet").is_symlink();
+    assert!(is_link && std::fs::metadata(folder.path().join("real.parquet")).is_ok_and(|file| file.len() > 0));
+    let ran = folder.run(&["query", "SELECT id FROM refunds", "--csv", "--out", "b.parquet"]);
+    assert!(ran.code == 2 && ran.err.contains("cannot be used with"), "{}", ran.err);
+}
+
+#[test]
+fn an_instant_is_written_as_a_timestamp_is() {
+    let folder = project();
+    for (from, rows) in [
+        ("2026-01-01 00:00:02.5", "3 4"),
+        ("2026-01-01T02:00:02.5+02:00", "3 4"),
+        ("12026-01-01", ""),
+        ("2026-01-01", "1 2 3 4"),
+    ] {
+        let ran = folder.done(&["query", "SELECT id FROM orders", "--csv", "--from", from]);
+        assert_eq!(ran.out.lines().skip(1).collect::<Vec<_>>().join(" "), rows, "{from}");
+    }
+}

@@ -7,4 +7,5 @@ mod physical;
 mod scan;
 
 pub use decode::{JsonDecode, JsonRows};
-pub use encode::JsonEncode;
+pub use encode::{JsonEncode, text_payload, with_fields};
+pub use paths::free_paths;

@@ -4,6 +4,9 @@ mod format;
 mod glob;
 mod path_values;
 
+mod gzip;
+mod utf8;
+
 mod lines;
 mod text_input;
 
@@ -13,11 +16,14 @@ mod rows;
 mod cell;
 mod object;
 
+mod stop;
+
 mod feed;
 mod growing;
 mod infer;
 mod parquet;
 mod parquet_footer;
+mod pipe;
 mod text;
 
 use arrow::array::RecordBatch;
@@ -37,8 +43,10 @@ use self::text::TextFiles;
 
 pub use self::feed::{TextFeed, TextFeeds, TextRows};
 pub use self::format::{FileColumn, Format};
-pub use self::growing::{GrowingEnd, GrowingFile, StopSignal};
+pub use self::growing::{GrowingFile, GrowingFiles};
 pub use self::parquet::write_parquet;
+pub use self::pipe::Pipe;
+pub use self::stop::{InputEnd, StopSignal};
 
 /// The files that match a pattern, with one schema.
 ///
@@ -92,6 +100,11 @@ impl Files {
         }
     }
 
+    /// Whether a pattern names a file that need not be there yet. Its folder is given without links.
+    pub fn would_read(pattern: &str, below: &Path, folder: &Path, name: &str) -> Result<bool> {
+        glob::names_file(pattern, below, folder, name)
+    }
+
     /// What differs when a file was changed, even where its size is the same.
     pub fn state(&self) -> &str {
         &self.state
@@ -132,7 +145,11 @@ impl Found {
         };
         let formats = paths.iter().map(format).collect::<Result<Vec<_>>>()?;
         let Some((format, _)) = formats.first().copied() else {
-            return Err(Error::invalid(format!("no file matches \"{pattern}\" in \"{}\"", folder.display())));
+            let hint = match folder.join(pattern).is_dir() {
+                true => format!(", which is a folder; \"{}/*\" names its files", pattern.trim_end_matches('/')),
+                false => String::new(),
+            };
+            return Err(Error::invalid(format!("no file matches \"{pattern}\" in \"{}\"{hint}", folder.display())));
         };
         if let Some(other) = formats.iter().position(|(other, _)| *other != format) {
             return Err(Error::invalid(format!(

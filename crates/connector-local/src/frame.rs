@@ -18,7 +18,7 @@ pub(crate) const SEGMENT_HEADER: u64 = 16;
 const MAGIC: &[u8; 4] = b"RRTL";
 const VERSION: u32 = 1;
 /// The greatest key and payload together.
-pub(crate) const MESSAGE_BYTES_MAX: usize = 64 << 20;
+pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
 const FRAME_HEADER: usize = 8;
 const BODY_FIXED: usize = 46;
 const BODY_MAX: usize = BODY_FIXED + MESSAGE_BYTES_MAX + u16::MAX as usize;

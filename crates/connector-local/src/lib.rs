@@ -41,9 +41,10 @@ mod files;
 
 pub use claim::Claim;
 pub use files::{
-    FileColumn, Files, Format, GrowingEnd, GrowingFile, StopSignal, TextFeed, TextFeeds, TextRows, write_parquet,
+    FileColumn, Files, Format, GrowingFile, GrowingFiles, InputEnd, Pipe, StopSignal, TextFeed, TextFeeds, TextRows,
+    write_parquet,
 };
-pub use frame::Outgoing;
+pub use frame::{MESSAGE_BYTES_MAX, Outgoing};
 pub use input_mark::{InputMark, PublishedInput};
 pub use producer::Producer;
 pub use sink::{TopicCommitter, TopicSink};

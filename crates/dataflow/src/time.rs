@@ -89,8 +89,5 @@ impl fmt::Display for ProcessingTime {
 
 /// Writes `2013-04-18 19:04:00` with the fraction only where there is one.
 fn write_instant(f: &mut fmt::Formatter<'_>, micros: i64) -> fmt::Result {
-    match arrow::temporal_conversions::timestamp_us_to_datetime(micros) {
-        Some(at) => write!(f, "{}", at.format("%Y-%m-%d %H:%M:%S%.f")),
-        None => write!(f, "{micros} us"),
-    }
+    f.write_str(&values::calendar::write_timestamp(micros))
 }

@@ -32,6 +32,7 @@ mod stream_input;
 mod going_on;
 mod job;
 mod query;
+mod query_out;
 
 mod archive_check;
 mod archive_commit;
@@ -40,6 +41,8 @@ mod archive;
 mod wiring_check;
 
 mod catalog;
+mod publish_messages;
+
 mod publish_input;
 mod publish_place;
 

@@ -9,7 +9,8 @@
 
 use crate::failure::Failure;
 use crate::open::Project;
-use crate::publish_input::{Input, InputEvent, InputOptions, InputRow};
+use crate::publish_input::{Input, InputEvent, InputOptions};
+use crate::publish_messages::InputRow;
 use crate::publish_place::{InputPart, PublishPlace};
 use connector_local::{InputMark, Outgoing, Producer, StopSignal};
 use dataflow::{BadRowPolicy, Error, ErrorKind, EventTime, Quiet, Result, Span, Topic};
@@ -147,7 +148,7 @@ fn refuse_bad(input: &Input, is_stopped: &dyn Fn() -> bool) -> Result<()> {
         bad.is_none() && !is_stopped()
     })?;
     match bad {
-        Some(bad) => Err(Error::data(bad.why)),
+        Some(bad) => Err(Error::data(bad)),
         None => Ok(()),
     }
 }
@@ -155,20 +156,20 @@ fn refuse_bad(input: &Input, is_stopped: &dyn Fn() -> bool) -> Result<()> {
 /// An input that is being read on a thread of its own.
 struct Reading {
     events: Receiver<InputEvent>,
-    // Whether it waits for whoever writes the input.
-    is_waiting: Arc<AtomicBool>,
+    // Whether it waits until somebody opens the other end of a FIFO.
+    is_opening: Arc<AtomicBool>,
     // Gives whether the input was read to its end.
     thread: JoinHandle<Result<bool>>,
 }
 
 impl Reading {
     fn start(input: Input) -> Result<Reading> {
-        let ((send, events), is_waiting) = (sync_channel(1), input.waiting());
+        let ((send, events), is_opening) = (sync_channel(1), input.opening());
         let read = move || input.read(&mut |event| send.send(event).is_ok());
         let thread = thread::Builder::new().name("publish-input".to_owned()).spawn(read);
         let thread =
             thread.map_err(|error| Error::unavailable("the thread that reads cannot be started").with_source(error))?;
-        Ok(Reading { events, is_waiting, thread })
+        Ok(Reading { events, is_opening, thread })
     }
 
     /// How reading ended, once nothing more comes of it.
@@ -198,8 +199,8 @@ impl Publisher<'_> {
             match reading.events.recv_timeout(LOOK_EVERY) {
                 Ok(event) => self.take(event)?,
                 Err(RecvTimeoutError::Disconnected) => break,
-                // Whoever writes to the input has its next row still.
-                Err(RecvTimeoutError::Timeout) if is_stopping && reading.is_waiting.load(SeqCst) => {
+                // Nothing is taken from what is opened after it was asked to stop.
+                Err(RecvTimeoutError::Timeout) if is_stopping && reading.is_opening.load(SeqCst) => {
                     self.place.as_mut().map_or(Ok(()), |place| place.finish(false))?;
                     return Ok(false);
                 }
@@ -222,6 +223,10 @@ impl Publisher<'_> {
                 (self.tell)(PublishEvent::Note(&why));
                 self.place.as_mut().map_or(Ok(()), PublishPlace::next_file)
             }
+            InputEvent::Note(note) => {
+                (self.tell)(PublishEvent::Note(&note));
+                Ok(())
+            }
         }
     }
 
@@ -242,7 +247,7 @@ impl Publisher<'_> {
         parts.iter().try_for_each(|part| self.append(part)).map_err(|error| self.partly(error))?;
         (self.tell)(PublishEvent::Messages(self.summary.messages));
         match ends {
-            Some(bad) => Err(self.partly(Error::data(bad.why))),
+            Some(bad) => Err(self.partly(Error::data(bad))),
             None => Ok(()),
         }
     }
@@ -260,12 +265,12 @@ impl Publisher<'_> {
                 Err(bad) => {
                     self.bad += 1;
                     if self.first_bad.is_none() {
-                        self.first_bad = Some(bad.why.clone());
+                        self.first_bad = Some(bad.clone());
                         if self.summary.is_live {
-                            (self.tell)(PublishEvent::Note(&format!("the first bad row: {}", bad.why)));
+                            (self.tell)(PublishEvent::Note(&format!("the first bad row: {bad}")));
                         }
                     }
-                    if !bad.is_told || self.stream.bad_rows != BadRowPolicy::DeadLetter {
+                    if self.stream.bad_rows != BadRowPolicy::DeadLetter {
                         continue;
                     }
                 }

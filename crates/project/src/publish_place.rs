@@ -6,7 +6,7 @@
 //! after a kill:      the same rows again? -> those on the topic are passed, the others appended
 //! ```
 
-use crate::publish_input::InputRow;
+use crate::publish_messages::InputRow;
 use connector_local::{Claim, InputMark, Producer, PublishedInput};
 use dataflow::{Error, Result, Topic};
 

@@ -306,10 +306,10 @@ pub struct QueryArgs {
     #[arg(long, value_hint = ValueHint::FilePath)]
     pub out: Option<PathBuf>,
     /// Print JSON lines
-    #[arg(long, conflicts_with = "csv")]
+    #[arg(long, conflicts_with_all = ["csv", "out"])]
     pub json: bool,
     /// Print CSV
-    #[arg(long)]
+    #[arg(long, conflicts_with = "out")]
     pub csv: bool,
     /// How many threads do the work; one per core if left out
     #[arg(long, value_name = "N", value_parser = workers)]

@@ -12,7 +12,7 @@ use engine::{Control, JobReport};
 use project::{Begin, JobOptions, JsonEncode, Project, Rows, Wired};
 use seam::StreamStats;
 use sql::{QueryPlan, Target};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,6 +28,7 @@ const UNTAKEN_BYTES: usize = 32 << 20;
 pub fn query(project: &Project, args: &QueryArgs) -> Outcome {
     let from = args.from.as_deref().map(instant).transpose()?;
     let to = args.to.as_deref().map(instant).transpose()?.unwrap_or(EventTime::MAX);
+    let out = args.out.as_deref().map(|path| project.query_out(path)).transpose()?;
     let target = Target::Query(args.sql.clone());
     // Until the end: rows are printed above it.
     let moving = Spinner::start("query");
@@ -39,7 +40,7 @@ pub fn query(project: &Project, args: &QueryArgs) -> Outcome {
         None => planned,
     };
     let stop = Stop::listen()?;
-    let asking = Asking { project, args, planned: &planned, stop: &stop };
+    let asking = Asking { project, args, out, planned: &planned, stop: &stop };
     let answered = match checked.outputs.is_empty() {
         true => of_tables(&asking)?,
         false => {
@@ -92,6 +93,8 @@ fn of_streams(asking: &Asking, wired: Wired, to: EventTime) -> Result<Result<Ans
 struct Asking<'a> {
     project: &'a Project,
     args: &'a QueryArgs,
+    // The file that rows are written to.
+    out: Option<PathBuf>,
     planned: &'a QueryPlan,
     stop: &'a Stop,
 }
@@ -110,7 +113,7 @@ impl Asking<'_> {
     fn take(&self, rows: RecordBatches) -> Result<Answered> {
         let stop = self.stop.clone();
         let rows = rows.map(move |rows| if stop.is_asked() { Err(stopped()) } else { rows });
-        if let Some(path) = &self.args.out {
+        if let Some(path) = &self.out {
             let schema = self.planned.plan.schema()?;
             let rows = self.project.write_parquet(path, schema, Box::new(rows))?;
             return Ok(Answered { rows: usize::try_from(rows).unwrap_or(usize::MAX) });

@@ -261,14 +261,9 @@ fn begin_text(start: EventTime, waiting: &[WaitingMessages]) -> String {
 
 /// An instant as people write it: `2013-12-01`, `2013-12-01T05:00`, with or without seconds, fraction and Z.
 pub fn instant(text: &str) -> Result<EventTime> {
-    let bare = text.trim_end_matches('Z').replace(' ', "T");
-    let formats = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"];
-    let parsed = formats
-        .iter()
-        .find_map(|format| chrono::NaiveDateTime::parse_from_str(&bare, format).ok())
-        .or_else(|| chrono::NaiveDate::parse_from_str(&bare, "%Y-%m-%d").ok()?.and_hms_opt(0, 0, 0));
-    let at = parsed.ok_or_else(|| {
+    let parsed = values::calendar::read_instant(text);
+    let micros = parsed.ok_or_else(|| {
         Error::invalid(format!("\"{text}\" is not a time; write 2013-12-01 or 2013-12-01T05:00:00 (times are UTC)"))
     })?;
-    Ok(EventTime(at.and_utc().timestamp_micros()))
+    Ok(EventTime(micros))
 }

@@ -5,7 +5,7 @@ use crate::color::{self, Meaning};
 use crate::outcome::Outcome;
 use crate::run::engine_job;
 use crate::{print, report, show};
-use dataflow::MemoryCheckpoints;
+use dataflow::{Error, MemoryCheckpoints};
 use engine::{Control, Driver, Step};
 use project::{CollectedRun, Failure, Project};
 use sql::{Statements, Test};
@@ -15,10 +15,19 @@ use std::sync::Arc;
 /// Runs the tests whose name holds the filter. Exits with 1 when one fails.
 pub fn test(project: &Project, filter: Option<&str>, json: bool) -> Outcome {
     let statements = project.with_tests()?;
-    let tests: Vec<Test> =
-        statements.tests().into_iter().filter(|test| filter.is_none_or(|text| test.name.contains(text))).collect();
+    let all = statements.tests();
+    let tests: Vec<&Test> = all.iter().filter(|test| filter.is_none_or(|text| test.name.contains(text))).collect();
+    if let (Some(text), true) = (filter, tests.is_empty()) {
+        let names: Vec<&str> = all.iter().map(|test| test.name.as_str()).collect();
+        let known = if names.is_empty() {
+            "there is no test".to_owned()
+        } else {
+            format!("the tests are: {}", names.join(", "))
+        };
+        return Err(Error::invalid(format!("no test has \"{text}\" in its name; {known}")).into());
+    }
     let (watch, mut failed) = (Stopwatch::start(), 0);
-    for test in &tests {
+    for test in tests.iter().copied() {
         let failures = run(project, &statements, test);
         let texts = match &failures {
             Ok(texts) => texts.clone(),

@@ -341,6 +341,18 @@ impl Statements {
         })
     }
 
+    /// The patterns of the files that streams read as history, with the stream of each.
+    pub fn history_files(&self) -> Vec<(String, String)> {
+        let files = |placed: &PlacedStatement| match &placed.statement {
+            Statement::Stream(stream) => match &stream.history {
+                Some(History::Files(pattern, _)) => Some((pattern.text.clone(), stream.name.text.clone())),
+                _ => None,
+            },
+            _ => None,
+        };
+        self.statements.iter().filter_map(files).collect()
+    }
+
     /// The tables that streams have as HISTORY, each with its stream.
     pub fn history_tables(&self) -> Vec<(String, String)> {
         let history = |placed: &PlacedStatement| match &placed.statement {

@@ -48,6 +48,35 @@ impl JsonEncode {
     }
 }
 
+/// A payload that holds another one as text: no decoder takes it, since it is no object.
+pub fn text_payload(payload: &[u8]) -> Result<Vec<u8>> {
+    let mut text = Vec::with_capacity(payload.len() + 16);
+    put_text(&mut text, &String::from_utf8_lossy(payload))?;
+    Ok(text)
+}
+
+/// The same object with more fields, of text or NULL, after its own: of two with one name the last one counts.
+pub fn with_fields(object: &[u8], fields: &[(String, Option<String>)]) -> Result<Vec<u8>> {
+    let own = object.trim_ascii();
+    let Some(own) = own.strip_suffix(b"}").map(<[u8]>::trim_ascii_end) else {
+        return Err(Error::internal("fields are to be added to what is no object"));
+    };
+    let mut all = own.to_vec();
+    for (name, value) in fields {
+        if all.last() != Some(&b'{') {
+            all.push(b',');
+        }
+        put_text(&mut all, name)?;
+        all.push(b':');
+        match value {
+            Some(text) => put_text(&mut all, text)?,
+            None => all.extend_from_slice(b"null"),
+        }
+    }
+    all.push(b'}');
+    Ok(all)
+}
+
 fn put_object(template: &mut Vec<ObjectPart>, fields: &[Field]) -> Result<()> {
     for (at, field) in fields.iter().enumerate() {
         let mut literal = vec![if at == 0 { b'{' } else { b',' }];

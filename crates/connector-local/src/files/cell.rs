@@ -14,6 +14,7 @@ pub(super) enum Cell<'a> {
     Number(&'a str),
     Text(Cow<'a, str>),
     Array,
+    Object,
 }
 
 impl Cell<'_> {
@@ -30,7 +31,8 @@ impl Cell<'_> {
     /// As an integer, without a fraction.
     pub fn integer(&self) -> Option<i64> {
         match self {
-            Cell::Number(text) | Cell::Bare(text) if !text.starts_with('+') => text.parse().ok(),
+            Cell::Number(text) => text.parse().ok(),
+            Cell::Bare(text) if !is_code(text) => text.parse().ok(),
             _ => None,
         }
     }
@@ -39,7 +41,7 @@ impl Cell<'_> {
     pub fn double(&self) -> Option<f64> {
         match self {
             Cell::Number(text) => text.parse().ok().filter(|value: &f64| value.is_finite()),
-            Cell::Bare(text) => text.parse().ok(),
+            Cell::Bare(text) if !is_code(text) => text.parse().ok(),
             _ => None,
         }
     }
@@ -65,4 +67,11 @@ impl Cell<'_> {
         // Most texts are no timestamps; those that are begin with a year.
         text.len() >= 10 && text.as_bytes()[4] == b'-' && read_instant(text).is_some()
     }
+}
+
+/// Whether digits in CSV are no number but a code, such as a postcode or the number of a telephone: it begins with a zero
+/// or a plus, which a number would lose.
+fn is_code(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text).as_bytes();
+    text.starts_with('+') || matches!(digits, [b'0', b'0'..=b'9', ..])
 }

@@ -114,7 +114,7 @@ impl CsvRecords {
         let expected = self.header.len();
         match is_whole || expected == 0 || self.splitter.ends.len() < expected {
             true => Ok(is_whole),
-            false => Err(format!("it has more than {expected} values, expected {expected} as in the header")),
+            false => Err(format!("it has more values than the {expected} of the header")),
         }
     }
 
@@ -122,6 +122,7 @@ impl CsvRecords {
         let (found, expected) = (self.splitter.ends.len(), self.header.len());
         match expected == 0 || found == expected {
             true => Ok(()),
+            false if found == 1 => Err(format!("it has 1 value, expected {expected} as in the header")),
             false => Err(format!("it has {found} values, expected {expected} as in the header")),
         }
     }
@@ -302,7 +303,7 @@ mod tests {
         let lines = 200_000;
         let all = records(&format!("a,b\n{}1,2\n", "x\",\"y\n".repeat(lines)));
         assert_eq!(all.len(), lines + 1);
-        let more = "it has more than 2 values, expected 2 as in the header".to_owned();
+        let more = "it has more values than the 2 of the header".to_owned();
         assert_eq!((&all[0].1, &all[lines]), (&Err(more), &good(lines as u64 + 2, ["1", "2"])));
     }
 

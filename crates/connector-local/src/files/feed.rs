@@ -71,9 +71,10 @@ pub struct TextRows {
     pub rows: RecordBatch,
     /// The line on which each begins.
     pub lines: Vec<u64>,
-    /// The rows as they stand in the text, where they are messages as they are: lines of JSON.
+    /// The rows as they stand in the text, where they are messages as they are: lines of JSON, with the values that stand
+    /// in the path of their file.
     pub payloads: Option<Vec<Vec<u8>>>,
-    /// Rows that cannot be used, by place, as messages that whoever reads them refuses for the same reason.
+    /// Rows that cannot be used, by place, as messages.
     pub wrong: Vec<(usize, Vec<u8>)>,
 }
 
@@ -99,7 +100,8 @@ impl TextFeed {
         let (_, packing) = Format::by_ending(path);
         let lines = Lines::of_growing(path, utf8(path, bytes, packing, encoding)?);
         if format != Format::Csv {
-            let all = text_columns(declared, &PathValues::new());
+            let declared: Vec<_> = declared.iter().map(|column| (column.clone(), true)).collect();
+            let all = text_columns(&declared, &PathValues::new());
             return TextFeed::new(TextSource::Lines(lines), &all, path);
         }
         let records = CsvRecords::open(lines).map_err(|error| error.context(format!("\"{name}\"")))?;
@@ -118,11 +120,6 @@ impl TextFeed {
     /// The columns, why a row cannot be used and its text.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
-    }
-
-    /// Whether a row is there already, so that reading it does not wait.
-    pub fn is_ready(&self) -> bool {
-        self.reader.is_ready()
     }
 
     /// The next rows: at least one, and no more than are there; `None` at the end.

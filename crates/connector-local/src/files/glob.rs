@@ -7,13 +7,34 @@ use std::path::{Component, Path, PathBuf};
 /// The files that match a pattern, sorted by path. A step without `*` or `?` is taken as it is; hidden files match
 /// only a step that begins with a dot.
 pub(super) fn matching(pattern: &str, folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = matching_steps(pattern, Path::new(pattern), folder)?;
+    found.retain(|path| path.is_file());
+    let mut found: Vec<PathBuf> = found.iter().map(|path| path.strip_prefix(".").unwrap_or(path).to_owned()).collect();
+    found.sort();
+    Ok(found)
+}
+
+/// Whether a pattern names a file, which need not be there. Its folder is given without links.
+pub(super) fn names_file(pattern: &str, below: &Path, folder: &Path, name: &str) -> Result<bool> {
+    let whole = Path::new(pattern);
+    let (Some(last), Some(outer)) = (whole.file_name().and_then(|last| last.to_str()), whole.parent()) else {
+        return Ok(false);
+    };
+    let folders = matching_steps(pattern, outer, below)?;
+    let is_there = folders.iter().any(|found| found.canonicalize().is_ok_and(|found| found == folder));
+    let is_hidden = |name: &str| name.starts_with('.');
+    Ok(is_there && is_hidden(last) == is_hidden(name) && matches(last.as_bytes(), name.as_bytes()))
+}
+
+/// What the steps of a pattern lead to.
+fn matching_steps(pattern: &str, steps: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
     if pattern.contains("**") {
         return Err(Error::invalid(format!(
             "files \"{pattern}\": \"**\" is not supported, write one \"*\" per folder"
         )));
     }
     let mut found = vec![folder.to_owned()];
-    for step in Path::new(pattern).components() {
+    for step in steps.components() {
         found = match step.as_os_str().to_str() {
             Some(step) if step.contains(['*', '?']) => {
                 let mut next = Vec::new();
@@ -26,9 +47,6 @@ pub(super) fn matching(pattern: &str, folder: &Path) -> Result<Vec<PathBuf>> {
             _ => found.into_iter().map(|folder| folder.join(step)).collect(),
         };
     }
-    found.retain(|path| path.is_file());
-    let mut found: Vec<PathBuf> = found.iter().map(|path| path.strip_prefix(".").unwrap_or(path).to_owned()).collect();
-    found.sort();
     Ok(found)
 }
 

@@ -1,12 +1,14 @@
 //! A file that somebody appends to, read until another one takes its place.
 
+use super::stop::{InputEnd, StopSignal};
 use crate::disk::io_error;
 use dataflow::Result;
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// How often a file is looked at that has not grown.
@@ -14,41 +16,50 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// So many looks the file that was there before is still read: whoever writes to it may not know of the new one yet.
 const LOOKS_AFTER: u32 = 10;
 
-/// Tells those who wait that they are to stop.
-#[derive(Default)]
-pub struct StopSignal {
-    asked: Mutex<bool>,
-    changed: Condvar,
+/// The files that have a name, one after the other.
+pub struct GrowingFiles {
+    path: PathBuf,
+    stop: Arc<StopSignal>,
+    later: Arc<LaterFiles>,
 }
 
-impl StopSignal {
-    /// Asks everyone who waits to stop.
-    pub fn ask(&self) {
-        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.changed.notify_all();
+/// Files that were seen to have taken the name while the one before them is still read. They are held open, since
+/// another one may take it before they are read.
+type LaterFiles = Mutex<VecDeque<File>>;
+
+impl GrowingFiles {
+    /// The files of a name, of which the first one may not be there yet.
+    pub fn new(path: &Path, stop: &Arc<StopSignal>) -> GrowingFiles {
+        GrowingFiles { path: path.to_owned(), stop: stop.clone(), later: Arc::default() }
     }
 
-    /// Whether it was asked for.
-    pub fn is_asked(&self) -> bool {
-        *self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The next file, from its start, and where it will be told why reading it has ended. Waits until there is one;
+    /// `None` when it was asked to stop before.
+    pub fn next_file(&mut self) -> Result<Option<(GrowingFile, Arc<OnceLock<InputEnd>>)>> {
+        let seen = self.later.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let file = match seen {
+            Some(file) => Some(file),
+            None => self.named_file()?,
+        };
+        let (path, stop, later) = (self.path.clone(), self.stop.clone(), self.later.clone());
+        let end = Arc::new(OnceLock::new());
+        Ok(file.map(|file| {
+            let growing = GrowingFile { path, file, read: 0, looks_after: 0, later, stop, end: end.clone() };
+            (growing, end)
+        }))
     }
 
-    /// Waits so long, or until it is asked for.
-    fn wait(&self, at_most: Duration) {
-        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(self.changed.wait_timeout_while(asked, at_most, |asked| !*asked));
+    /// Opens the file that has the name, which may have to be made first.
+    fn named_file(&self) -> Result<Option<File>> {
+        while !self.stop.is_asked() {
+            match File::open(&self.path) {
+                Ok(file) => return Ok(Some(file)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => self.stop.wait(LOOK_EVERY),
+                Err(error) => return Err(io_error("open", &self.path, error)),
+            }
+        }
+        Ok(None)
     }
-}
-
-/// Why a growing file is read no further.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GrowingEnd {
-    /// Somebody asked for it; the rest of the file was not looked at.
-    Stopped,
-    /// Another file has its name.
-    Replaced,
-    /// It is shorter than what was read of it.
-    Truncated,
 }
 
 /// A file whose end is waited at for more.
@@ -56,56 +67,52 @@ pub struct GrowingFile {
     path: PathBuf,
     file: File,
     read: u64,
-    // How often the end was seen since another file has the name.
+    // How often it was looked at since another file has the name and it has grown last.
     looks_after: u32,
+    later: Arc<LaterFiles>,
     stop: Arc<StopSignal>,
-    end: Arc<OnceLock<GrowingEnd>>,
+    end: Arc<OnceLock<InputEnd>>,
 }
 
 impl GrowingFile {
-    /// Opens the file of this name at its start, and gives where it will be told why reading it has ended. Waits until
-    /// there is one; `None` when it was asked to stop before.
-    pub fn open(path: &Path, stop: &Arc<StopSignal>) -> Result<Option<(GrowingFile, Arc<OnceLock<GrowingEnd>>)>> {
-        let file = loop {
-            match File::open(path) {
-                _ if stop.is_asked() => return Ok(None),
-                Ok(file) => break file,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => stop.wait(LOOK_EVERY),
-                Err(error) => return Err(io_error("open", path, error)),
-            }
-        };
-        let end = Arc::new(OnceLock::new());
-        let growing =
-            GrowingFile { path: path.to_owned(), file, read: 0, looks_after: 0, stop: stop.clone(), end: end.clone() };
-        Ok(Some((growing, end)))
-    }
-
     /// Looks whether this is the file of its name still; a name that nothing has is being given to another one.
-    fn look(&mut self) -> io::Result<Option<GrowingEnd>> {
+    fn look(&mut self) -> io::Result<Option<InputEnd>> {
         let own = self.file.metadata()?;
         if own.len() < self.read {
-            return Ok(Some(GrowingEnd::Truncated));
+            return Ok(Some(InputEnd::Truncated));
         }
-        let is_own = match std::fs::metadata(&self.path) {
-            Ok(named) => (named.dev(), named.ino()) == (own.dev(), own.ino()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+        let mut later = self.later.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_replaced = match File::open(&self.path) {
+            Ok(named) => {
+                let (named_is, own_is) = (identity(&named)?, identity(&self.file)?);
+                let is_seen = later.back().map(identity).transpose()? == Some(named_is);
+                if named_is != own_is && !is_seen {
+                    later.push_back(named);
+                }
+                named_is != own_is
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => !later.is_empty(),
             Err(error) => return Err(error),
         };
-        self.looks_after = if is_own { 0 } else { self.looks_after + 1 };
-        Ok((self.looks_after > LOOKS_AFTER).then_some(GrowingEnd::Replaced))
+        self.looks_after = if is_replaced { self.looks_after + 1 } else { 0 };
+        Ok((self.looks_after > LOOKS_AFTER).then_some(InputEnd::Replaced))
     }
+}
+
+/// What tells a file from any other that is there at the same time.
+fn identity(file: &File) -> io::Result<(u64, u64)> {
+    let metadata = file.metadata()?;
+    Ok((metadata.dev(), metadata.ino()))
 }
 
 impl Read for GrowingFile {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         loop {
-            if self.stop.is_asked() {
-                let _ = self.end.set(GrowingEnd::Stopped);
-                return Err(io::Error::other("it is read no further"));
-            }
+            self.stop.check(&self.end)?;
             let count = self.file.read(into)?;
             if count > 0 || into.is_empty() {
                 self.read += count as u64;
+                self.looks_after = 0;
                 return Ok(count);
             }
             if let Some(end) = self.look()? {
@@ -122,9 +129,9 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    fn growing(path: &Path) -> (GrowingFile, Arc<OnceLock<GrowingEnd>>, Arc<StopSignal>) {
+    fn growing(path: &Path) -> (GrowingFile, Arc<OnceLock<InputEnd>>, Arc<StopSignal>) {
         let stop = Arc::new(StopSignal::default());
-        let (file, end) = GrowingFile::open(path, &stop).unwrap().unwrap();
+        let (file, end) = GrowingFiles::new(path, &stop).next_file().unwrap().unwrap();
         (file, end, stop)
     }
 
@@ -149,7 +156,42 @@ mod tests {
         // Whoever has the old file open may still write to it.
         writer.write_all(b"late").unwrap();
         assert_eq!((next(&mut file), next(&mut file)), ("late".to_owned(), String::new()));
-        assert_eq!(end.get(), Some(&GrowingEnd::Replaced));
+        assert_eq!(end.get(), Some(&InputEnd::Replaced));
+    }
+
+    /// Reads one file to the end of it that is told.
+    fn whole(file: &mut GrowingFile) -> String {
+        let mut text = String::new();
+        file.read_to_string(&mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn a_replaced_file_is_read_while_it_grows_and_none_that_came_between_is_passed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        std::fs::write(&path, "one.").unwrap();
+        let stop = Arc::new(StopSignal::default());
+        let mut files = GrowingFiles::new(&path, &stop);
+        let (mut file, end) = files.next_file().unwrap().unwrap();
+        let mut writer = File::options().append(true).open(&path).unwrap();
+        std::fs::rename(&path, folder.path().join("log.1")).unwrap();
+        std::fs::write(&path, "two.").unwrap();
+        assert_eq!(next(&mut file), "one.");
+        // It is looked at more often than it would be after its end, and grows between the looks.
+        for _ in 0..=2 * LOOKS_AFTER {
+            assert_eq!(file.look().unwrap(), None);
+            writer.write_all(b"more.").unwrap();
+            assert_eq!(next(&mut file), "more.");
+        }
+        std::fs::rename(&path, folder.path().join("log.2")).unwrap();
+        assert_eq!(file.look().unwrap(), None);
+        std::fs::write(&path, "three.").unwrap();
+        assert_eq!((whole(&mut file), end.get()), (String::new(), Some(&InputEnd::Replaced)));
+        let (mut file, end) = files.next_file().unwrap().unwrap();
+        assert_eq!((whole(&mut file), end.get()), ("two.".to_owned(), Some(&InputEnd::Replaced)));
+        let (mut file, end) = files.next_file().unwrap().unwrap();
+        assert_eq!((next(&mut file), end.get()), ("three.".to_owned(), None));
     }
 
     #[test]
@@ -161,7 +203,7 @@ mod tests {
         assert_eq!(next(&mut file), "a long line");
         std::fs::write(&path, "new").unwrap();
         assert_eq!(next(&mut file), "");
-        assert_eq!(end.get(), Some(&GrowingEnd::Truncated));
+        assert_eq!(end.get(), Some(&InputEnd::Truncated));
     }
 
     #[test]
@@ -173,7 +215,7 @@ mod tests {
         let waiting = std::thread::spawn(move || file.read(&mut [0; 8]).is_err());
         stop.ask();
         assert!(waiting.join().unwrap());
-        assert_eq!(end.get(), Some(&GrowingEnd::Stopped));
-        assert!(GrowingFile::open(&folder.path().join("none"), &stop).unwrap().is_none());
+        assert_eq!(end.get(), Some(&InputEnd::Stopped));
+        assert!(GrowingFiles::new(&folder.path().join("none"), &stop).next_file().unwrap().is_none());
     }
 }

@@ -14,7 +14,10 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 struct InferredColumn {
     name: String,
+    // The header or the object that has named it last.
+    seen_in: u64,
     values: u64,
+    objects: u64,
     boolean: bool,
     integer: bool,
     double: bool,
@@ -24,11 +27,24 @@ struct InferredColumn {
 impl InferredColumn {
     fn new(name: &str) -> InferredColumn {
         let name = name.to_owned();
-        InferredColumn { name, values: 0, boolean: true, integer: true, double: true, timestamp: true }
+        InferredColumn {
+            name,
+            seen_in: 0,
+            values: 0,
+            objects: 0,
+            boolean: true,
+            integer: true,
+            double: true,
+            timestamp: true,
+        }
     }
 
     fn see(&mut self, cell: &Cell<'_>) {
         if *cell == Cell::Null {
+            return;
+        }
+        if *cell == Cell::Object {
+            self.objects += 1;
             return;
         }
         self.values += 1;
@@ -41,7 +57,7 @@ impl InferredColumn {
 
     fn data_type(&self) -> DataType {
         match self {
-            InferredColumn { values: 0, .. } => DataType::Utf8,
+            InferredColumn { values: 0, .. } | InferredColumn { objects: 1.., .. } => DataType::Utf8,
             InferredColumn { boolean: true, .. } => DataType::Boolean,
             InferredColumn { integer: true, .. } => DataType::Int64,
             InferredColumn { double: true, .. } => DataType::Float64,
@@ -54,11 +70,11 @@ impl InferredColumn {
 /// The columns of text files: BOOLEAN, BIGINT, DOUBLE, TIMESTAMP where every value is one, else TEXT. Reads every
 /// file once; rows that cannot be read say nothing. Folders of paths have the types of [`path_type`].
 pub(super) fn schema(files: &[TextFile]) -> Result<SchemaRef> {
-    let mut all: Vec<InferredColumn> = Vec::new();
+    let (mut all, mut seen) = (Vec::<InferredColumn>::new(), 0);
     for file in files {
         match file.format {
-            Format::Csv => see_csv(file, &mut all)?,
-            _ => see_lines(&mut file.json_lines()?, &mut all)?,
+            Format::Csv => see_csv(file, &mut all, &mut seen)?,
+            _ => see_lines(&mut file.json_lines()?, &mut all, &mut seen)?,
         }
     }
     let mut of_path: Vec<(&String, Vec<&Option<String>>)> = Vec::new();
@@ -72,20 +88,29 @@ pub(super) fn schema(files: &[TextFile]) -> Result<SchemaRef> {
             of_path.push((name, vec![value]));
         }
     }
-    // A field that is an object in some rows and NULL in others is that object.
-    let is_null_object = |column: &InferredColumn| {
-        let inner = format!("{}.", column.name);
-        column.values == 0 && all.iter().any(|other| other.name.starts_with(&inner))
+    // A field is the object that it is in some rows, or text where it is a value in others.
+    let below = |column: &InferredColumn, outer: &InferredColumn| {
+        column.name.strip_prefix(outer.name.as_str()).is_some_and(|rest| rest.starts_with('.'))
     };
-    let columns = all.iter().filter(|column| !is_null_object(column));
+    let outer: Vec<&InferredColumn> = all.iter().filter(|column| column.objects > 0).collect();
+    let is_column = |column: &&InferredColumn| match column {
+        InferredColumn { values: 0, objects: 1.., .. } => !all.iter().any(|other| below(other, column)),
+        _ => !outer.iter().any(|outer| outer.values > 0 && below(column, outer)),
+    };
+    let columns = all.iter().filter(is_column);
     let fields = columns.map(|column| Field::new(&column.name, column.data_type(), true));
     let of_path = of_path.into_iter().map(|(name, values)| Field::new(name, path_type(values.into_iter()), true));
     Ok(Arc::new(Schema::new(fields.chain(of_path).collect::<Vec<_>>())))
 }
 
-fn see_csv(file: &TextFile, all: &mut Vec<InferredColumn>) -> Result<()> {
+fn see_csv(file: &TextFile, all: &mut Vec<InferredColumn>, seen: &mut u64) -> Result<()> {
     let mut records = file.records()?;
-    let places: Vec<usize> = records.header().iter().map(|name| find(all, name, 0)).collect();
+    *seen += 1;
+    // Exact names first: each of the others is a column of another case, unless the header has that one as well.
+    for column in all.iter_mut().filter(|column| records.header().contains(&column.name)) {
+        column.seen_in = *seen;
+    }
+    let places: Vec<usize> = records.header().iter().map(|name| find(all, name, 0, *seen)).collect();
     while let Some(record) = records.next()? {
         if record.is_ok() {
             for (text, &at) in records.values().zip(&places) {
@@ -96,13 +121,14 @@ fn see_csv(file: &TextFile, all: &mut Vec<InferredColumn>) -> Result<()> {
     Ok(())
 }
 
-fn see_lines(lines: &mut Lines, all: &mut Vec<InferredColumn>) -> Result<()> {
+fn see_lines(lines: &mut Lines, all: &mut Vec<InferredColumn>, seen: &mut u64) -> Result<()> {
     let (mut memory, mut likely) = (Vec::new(), 0);
     while let Some(line) = lines.next(memory)? {
+        *seen += 1;
         if let (false, Ok(text)) = (line.is_too_long || line.is_blank(), std::str::from_utf8(&line.bytes)) {
             // The reason for which a row is bad is told when it is read.
             let _ = put_object(text, &mut |name, cell| {
-                likely = find(all, name, likely);
+                likely = find(all, name, likely, *seen);
                 all[likely].see(&cell);
                 likely += 1;
             });
@@ -112,14 +138,19 @@ fn see_lines(lines: &mut Lines, all: &mut Vec<InferredColumn>) -> Result<()> {
     Ok(())
 }
 
-/// The place of a column, which is made when it is not there. Fields tend to come in one order, so the likely one is
+/// The place of a column, which is made when it is not there: of the exact name, or of one that differs in the case of
+/// letters alone and that this header or object has not named. Fields tend to come in one order, so the likely one is
 /// tried first.
-fn find(all: &mut Vec<InferredColumn>, name: &str, likely: usize) -> usize {
-    if all.get(likely).is_some_and(|column| column.name == name) {
-        return likely;
-    }
-    all.iter().position(|column| column.name == name).unwrap_or_else(|| {
+fn find(all: &mut Vec<InferredColumn>, name: &str, likely: usize, seen: u64) -> usize {
+    let exact = match all.get(likely).is_some_and(|column| column.name == name) {
+        true => Some(likely),
+        false => all.iter().position(|column| column.name == name),
+    };
+    let is_like = |column: &InferredColumn| column.seen_in != seen && column.name.eq_ignore_ascii_case(name);
+    let at = exact.or_else(|| all.iter().position(is_like)).unwrap_or_else(|| {
         all.push(InferredColumn::new(name));
         all.len() - 1
-    })
+    });
+    all[at].seen_in = seen;
+    at
 }

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 const DEPTH_MAX: usize = 64;
 
-/// Hands over the fields of one JSON object; those of nested objects as `outer.inner`.
+/// Hands over the fields of one JSON object, a nested one first as a whole and then its fields as `outer.inner`.
 pub(super) fn put_object(line: &str, put: &mut dyn FnMut(&str, Cell<'_>)) -> Result<(), String> {
     // The grammar is checked here, so that the walk below may trust it.
     serde_json::from_str::<IgnoredAny>(line.trim_end()).map_err(|error| {
@@ -70,7 +70,10 @@ impl<'a> Walk<'a> {
     fn value(&mut self, depth: usize, put: &mut dyn FnMut(&str, Cell<'_>)) -> Result<(), String> {
         let from = self.at;
         let cell = match self.next() {
-            b'{' => return self.object(depth + 1, put),
+            b'{' => {
+                put(&self.name, Cell::Object);
+                return self.object(depth + 1, put);
+            }
             b'"' => Cell::Text(self.string()?),
             b'[' => {
                 self.array()?;
@@ -140,6 +143,7 @@ mod tests {
                 Cell::Bare(text) | Cell::Number(text) => text.to_owned(),
                 Cell::Text(text) => text.into_owned(),
                 Cell::Array => "[]".to_owned(),
+                Cell::Object => "{}".to_owned(),
             };
             found.push((name.to_owned(), text));
         })?;
@@ -151,6 +155,9 @@ mod tests {
         match value {
             Value::Object(fields) => fields.iter().for_each(|(name, value)| {
                 let name = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+                if value.is_object() {
+                    found.push((name.clone(), "{}".to_owned()));
+                }
                 flattened(&name, value, found);
             }),
             Value::Null => found.push((prefix.to_owned(), String::new())),

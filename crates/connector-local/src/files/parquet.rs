@@ -41,7 +41,11 @@ pub(super) fn common_schema(files: &[FoundFile]) -> Result<SchemaRef> {
         let own = metadata.schema().fields().iter();
         let own = own.map(|field| Field::new(field.name(), plain_type(field.data_type()), true));
         for field in own.chain(of_path) {
-            match all.iter_mut().find(|(_, known)| known.name() == field.name()) {
+            let same = all.iter().position(|(_, known)| known.name() == field.name());
+            let is_like =
+                |(_, known): &(&Path, Field)| known.name().eq_ignore_ascii_case(field.name()) && !is_own(known.name());
+            let same = same.or_else(|| all.iter().position(is_like));
+            match same.map(|at| &mut all[at]) {
                 None => all.push((path, field)),
                 Some((first, known)) => {
                     let (one, other) = (known.data_type().clone(), field.data_type());
@@ -60,7 +64,12 @@ pub(super) fn common_schema(files: &[FoundFile]) -> Result<SchemaRef> {
             }
         }
     }
-    Ok(Arc::new(Schema::new(all.into_iter().map(|(_, field)| field).collect::<Vec<_>>())))
+    // A column without a value is text, as one of a text file is.
+    let typed = |field: Field| match field.data_type() {
+        DataType::Null => field.with_data_type(DataType::Utf8),
+        _ => field,
+    };
+    Ok(Arc::new(Schema::new(all.into_iter().map(|(_, field)| typed(field)).collect::<Vec<_>>())))
 }
 
 /// The type that holds the values of two.

@@ -8,7 +8,7 @@ use super::text_input;
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::compute::{max, min};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
-use codec::{JsonDecode, JsonRows};
+use codec::{JsonDecode, JsonRows, free_paths, with_fields};
 use dataflow::{Bounds, ERROR_COLUMN, Error, RAW_COLUMN, RecordBatches, Result, bad_row_fields};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,6 +26,8 @@ pub(super) struct TextColumn {
     pub data_type: DataType,
     /// The value of all rows, where it stands in the path of the file: a text, or NULL.
     pub constant: Option<Option<String>>,
+    /// Whether somebody has declared it: such a column has what others may mean by the same name.
+    pub is_declared: bool,
 }
 
 /// A text file.
@@ -155,6 +157,8 @@ pub(super) enum TextSource {
 enum Source {
     Json {
         lines: Lines,
+        // Whether a row was read.
+        is_begun: bool,
         decode: JsonDecode,
     },
     Csv {
@@ -220,23 +224,41 @@ struct WrongRow {
 
 impl Source {
     fn csv(records: CsvRecords, stored: &[TextColumn], path: &Path) -> Result<Source> {
-        let split = |name: &String| name.split('.').map(str::to_owned).collect();
-        let paths = records.header().iter().map(split).collect();
-        let mut places = Places { columns: vec![None; records.header().len()], paths };
+        let header = records.header();
+        let mut columns_at: Vec<Option<usize>> = vec![None; header.len()];
+        let mut paths: Vec<Option<&Vec<String>>> = vec![None; header.len()];
         let mut columns = Vec::new();
         for column in stored {
-            if let Some(at) = header_place(records.header(), &column.name, path)? {
-                places.columns[at] = Some(columns.len());
-                places.paths[at].clone_from(&column.path);
-            }
             columns.push((column.name.clone(), column.data_type.clone(), new_column(column)?));
         }
+        for (column, to) in stored.iter().zip(0..).filter(|(column, _)| column.is_declared) {
+            if let Some(at) = header_place(header, &column.name, path)? {
+                (columns_at[at], paths[at]) = (Some(to), Some(&column.path));
+            }
+        }
+        for (column, to) in stored.iter().zip(0..).filter(|(column, _)| !column.is_declared) {
+            // A folder names its column whatever the case of its letters.
+            let is_meant = |name: &String| {
+                *name == column.name || column.constant.is_some() && name.eq_ignore_ascii_case(&column.name)
+            };
+            let at = header.iter().position(is_meant);
+            // What a declared column means is that one alone.
+            if let Some(at) = at.filter(|at| columns_at[*at].is_none()) {
+                columns_at[at] = Some(to);
+            }
+        }
+        let known: Vec<Vec<String>> = paths.iter().flatten().map(|path| (*path).clone()).collect();
+        let free = header.iter().zip(&paths).filter(|(_, path)| path.is_none()).map(|(name, _)| name.clone());
+        let mut free = free_paths(&known, &free.collect::<Vec<_>>()).into_iter();
+        let of = |path: Option<&Vec<String>>| path.cloned().or_else(|| free.next()).unwrap_or_default();
+        let paths = paths.into_iter().map(of).collect();
+        let places = Places { columns: columns_at, paths };
         Ok(Source::Csv { records, columns, places, failed: None })
     }
 
     fn rows(&mut self, rows_max: usize) -> Result<Rows> {
         match self {
-            Source::Json { lines, decode } => json_rows(lines, decode, rows_max),
+            Source::Json { lines, is_begun, decode } => json_rows(lines, is_begun, decode, rows_max),
             Source::Csv { records, columns, places, failed } => match failed.take() {
                 Some(error) => Err(error),
                 None => csv_rows(records, columns, places, (rows_max, failed)),
@@ -245,12 +267,26 @@ impl Source {
     }
 }
 
-fn json_rows(lines: &mut Lines, decode: &JsonDecode, rows_max: usize) -> Result<Rows> {
+/// Whether a line begins an array that ends on another one. Its last element may be a line that reads as a row.
+pub(super) fn opens_array(line: &[u8]) -> bool {
+    let line = line.trim_ascii();
+    line.starts_with(b"[")
+        && serde_json::from_slice::<serde::de::IgnoredAny>(line)
+            .is_err_and(|error| error.is_eof() || line.ends_with(b","))
+}
+
+fn json_rows(lines: &mut Lines, is_begun: &mut bool, decode: &JsonDecode, rows_max: usize) -> Result<Rows> {
     let (mut taken, mut bytes) = (Vec::new(), 0);
     // Rows that are there do not wait for those that are not.
     while taken.len() < rows_max && bytes < BATCH_BYTES && (taken.is_empty() || lines.is_ready()) {
         let Some(line) = lines.next(Vec::new())? else { break };
         if !line.is_blank() {
+            if !std::mem::replace(is_begun, true) && opens_array(line.content()) {
+                return Err(Error::invalid(format!(
+                    "line {}: an array of JSON begins, expected an object a line, as `jq -c '.[]'` writes them",
+                    line.number
+                )));
+            }
             bytes += line.bytes.len();
             taken.push(line);
         }
@@ -324,6 +360,8 @@ pub(super) struct BatchReader {
     source: Source,
     schema: SchemaRef,
     of_path: Vec<PathColumn>,
+    // The same as fields of an object, which lines of JSON do not have.
+    path_fields: Vec<(String, Option<String>)>,
     batch_rows: usize,
 }
 
@@ -332,20 +370,17 @@ impl BatchReader {
         let fields = columns.iter().map(|column| Field::new(&column.name, column.data_type.clone(), true));
         let schema: SchemaRef = Arc::new(Schema::new(fields.chain(bad_row_fields()).collect::<Vec<_>>()));
         let source = match source {
-            TextSource::Lines(lines) => Source::Json { lines, decode: decoder(path, columns)? },
+            TextSource::Lines(lines) => Source::Json { lines, is_begun: false, decode: decoder(path, columns)? },
             TextSource::Records(records) => Source::csv(records, columns, path)?,
         };
         let of_path = columns.iter().enumerate().filter(|(_, column)| column.constant.is_some());
         let of_path = of_path.map(|(at, column)| PathColumn::of(at, column)).collect::<Result<Vec<_>>>()?;
-        Ok(BatchReader { source, schema, of_path, batch_rows: batch_rows.max(1) })
-    }
-
-    /// Whether a line is there already, so that reading it does not wait.
-    pub fn is_ready(&self) -> bool {
-        match &self.source {
-            Source::Json { lines, .. } => lines.is_ready(),
-            Source::Csv { records, failed, .. } => failed.is_some() || records.is_ready(),
-        }
+        let field = |column: &TextColumn| match column.path.as_slice() {
+            [name] => Some((name.clone(), column.constant.clone()?)),
+            _ => None,
+        };
+        let path_fields = columns.iter().filter_map(field).collect();
+        Ok(BatchReader { source, schema, of_path, path_fields, batch_rows: batch_rows.max(1) })
     }
 
     /// The next rows; why one cannot be used begins with its line.
@@ -372,6 +407,12 @@ impl BatchReader {
             reasons[row].get_or_insert(why);
             rows.messages.push((row, message.unwrap_or_else(|| text.clone())));
             raw[row] = Some(text);
+        }
+        if !self.path_fields.is_empty() {
+            let good = rows.payloads.iter_mut().flatten().zip(&reasons).filter(|(_, reason)| reason.is_none());
+            for (payload, _) in good {
+                *payload = with_fields(payload, &self.path_fields)?;
+            }
         }
         let repeated = arrow::array::UInt32Array::from(vec![0; count]);
         for PathColumn { at, name, value, .. } in &self.of_path {

@@ -32,7 +32,7 @@ impl TextFiles {
             headers.push(if file.format == Format::Csv { file.records()?.header().to_vec() } else { Vec::new() });
         }
         let columns = columns(files.iter().zip(headers.iter().map(Vec::as_slice)), declared)?;
-        let fields = columns.iter().map(|(path, data_type)| Field::new(path.join("."), data_type.clone(), true));
+        let fields = columns.iter().map(|((path, data_type), _)| Field::new(path.join("."), data_type.clone(), true));
         let schema = Arc::new(Schema::new(fields.chain(bad_row_fields()).collect::<Vec<_>>()));
         let own = |file: TextFile| {
             let columns = text_columns(&columns, &file.of_path);
@@ -60,13 +60,16 @@ impl TextFiles {
     }
 }
 
+/// A column, and whether it is declared.
+pub(super) type KnownColumn = (FileColumn, bool);
+
 /// The columns of a text, those that stand in its path with their value.
-pub(super) fn text_columns(columns: &[FileColumn], of_path: &PathValues) -> Vec<TextColumn> {
-    let column = |(path, data_type): &FileColumn| {
+pub(super) fn text_columns(columns: &[KnownColumn], of_path: &PathValues) -> Vec<TextColumn> {
+    let column = |((path, data_type), is_declared): &KnownColumn| {
         let name = path.join(".");
         let constant = of_path.iter().find(|(own, _)| own.eq_ignore_ascii_case(&name));
         let constant = constant.map(|(_, value)| value.clone());
-        TextColumn { name, path: path.clone(), data_type: data_type.clone(), constant }
+        TextColumn { name, path: path.clone(), data_type: data_type.clone(), constant, is_declared: *is_declared }
     };
     columns.iter().map(column).collect()
 }
@@ -76,30 +79,43 @@ pub(super) fn text_columns(columns: &[FileColumn], of_path: &PathValues) -> Vec<
 pub(super) fn columns<'a>(
     files: impl Iterator<Item = (&'a TextFile, &'a [String])>,
     declared: &[FileColumn],
-) -> Result<Vec<FileColumn>> {
-    let mut columns: Vec<FileColumn> = Vec::new();
+) -> Result<Vec<KnownColumn>> {
+    let mut columns: Vec<KnownColumn> = Vec::new();
     let mut are_all = true;
     for (file, header) in files {
-        let mut names: Vec<String> = file.of_path.iter().map(|(name, _)| name.clone()).collect();
-        for (path, _) in declared {
-            header_place(header, &path.join("."), &file.path)?;
-        }
         are_all &= header.is_empty();
-        names.extend(header.iter().cloned());
-        for name in names.iter().filter(|name| !is_bad_row_column(name)) {
+        // A name of a folder is that of a column whatever the case of its letters.
+        for (name, _) in file.of_path.iter().filter(|(name, _)| !is_bad_row_column(name)) {
             let is_named = |path: &[String]| path.join(".").eq_ignore_ascii_case(name);
-            let is_known = columns.iter().any(|(path, _)| is_named(path));
-            let own =
-                declared.iter().filter(|(path, _)| is_named(path) && !columns.iter().any(|(known, _)| known == path));
-            let own: Vec<FileColumn> = own.cloned().collect();
-            match own.is_empty() && !is_known {
-                true => columns.push((vec![name.clone()], DataType::Utf8)),
-                false => columns.extend(own),
+            let own: Vec<&FileColumn> = declared.iter().filter(|(path, _)| is_named(path)).collect();
+            own.iter().for_each(|column| add(&mut columns, column, true));
+            if own.is_empty() && !columns.iter().any(|((path, _), _)| is_named(path)) {
+                add(&mut columns, &(vec![name.clone()], DataType::Utf8), false);
+            }
+        }
+        let mut meant = vec![None; header.len()];
+        for column in declared {
+            if let Some(at) = header_place(header, &column.0.join("."), &file.path)? {
+                meant[at] = Some(column);
+            }
+        }
+        for (name, meant) in header.iter().zip(meant).filter(|(name, _)| !is_bad_row_column(name)) {
+            let is_of_path = file.of_path.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
+            match meant {
+                Some(column) => add(&mut columns, column, true),
+                None if is_of_path => {}
+                None => add(&mut columns, &(vec![name.clone()], DataType::Utf8), false),
             }
         }
     }
-    let others = declared.iter().filter(|(path, _)| are_all && !columns.iter().any(|(known, _)| known == path));
-    let others: Vec<FileColumn> = others.filter(|(path, _)| !is_bad_row_column(&path.join("."))).cloned().collect();
-    columns.extend(others);
+    let others = declared.iter().filter(|(path, _)| are_all && !is_bad_row_column(&path.join(".")));
+    others.for_each(|column| add(&mut columns, column, true));
     Ok(columns)
+}
+
+/// Adds a column, unless it is known.
+fn add(columns: &mut Vec<KnownColumn>, column: &FileColumn, is_declared: bool) {
+    if !columns.iter().any(|((path, _), known)| *path == column.0 && *known == is_declared) {
+        columns.push((column.clone(), is_declared));
+    }
 }

@@ -107,7 +107,7 @@ fn csv_files() {
         ("ok", DataType::Boolean),
         ("name", DataType::Utf8),
         ("empty", DataType::Utf8),
-        ("zip", DataType::Int64),
+        ("zip", DataType::Utf8),
     ];
     assert_eq!(inferred("data/*.csv", folder.path()).unwrap(), names(&columns));
     let files = open("data/*.csv", folder.path(), &columns[..5]).unwrap();
@@ -150,7 +150,7 @@ fn rows_that_cannot_be_read_come_with_the_reason() {
     let expected = [
         "-",
         "line 4: column \"n\" is \"x\", expected INTEGER",
-        "line 5: it has 1 values, expected 2 as in the header",
+        "line 5: it has 1 value, expected 2 as in the header",
         "line 6: column \"n\" is \"99999999999\", expected INTEGER",
         "line 7: a quote is not closed",
         "-",
@@ -275,6 +275,9 @@ fn patterns_that_find_nothing_and_files_of_no_known_format() {
     let folder = tempfile::tempdir().unwrap();
     let message = failed(open("data/*.parquet", folder.path(), &[]));
     assert!(message.starts_with("no file matches \"data/*.parquet\" in \""), "{message}");
+    std::fs::create_dir(folder.path().join("data")).unwrap();
+    let message = failed(open("data/", folder.path(), &[]));
+    assert!(message.ends_with("which is a folder; \"data/*\" names its files"), "{message}");
     write(folder.path(), "a.xml", "");
     assert!(failed(open("a.xml", folder.path(), &[])).contains("has no known format"));
     write(folder.path(), "a.csv", "n\n");
@@ -393,4 +396,91 @@ fn columns_of_files_that_have_the_names_of_ours_are_not_read() {
             assert!(reasons.is_valid(1) && reasons.value(1).contains("many"), "{name}: {reasons:?}");
         }
     }
+}
+
+#[test]
+fn codes_of_csv_that_a_number_would_lose_are_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let (codes, numbers) = (
+        ["0049", "01234", "+49301", "007.50", "-007", "00e5", "+1e3"],
+        ["0", "-0", "5", "1e3", ".5", "5.", "0.5", "0e5"],
+    );
+    for text in codes {
+        write(folder.path(), "a.csv", &format!("v,x\n{text},1\n1,2\n"));
+        assert_eq!(inferred("a.csv", folder.path()).unwrap()[0].1, DataType::Utf8, "{text}");
+    }
+    for text in numbers {
+        write(folder.path(), "a.csv", &format!("v,x\n{text},1\n1,2\n"));
+        let found = inferred("a.csv", folder.path()).unwrap()[0].1.clone();
+        let is_integer = text.parse::<i64>().is_ok();
+        assert_eq!(found, if is_integer { DataType::Int64 } else { DataType::Float64 }, "{text}");
+    }
+}
+
+#[test]
+fn a_field_that_is_an_object_in_some_rows_and_a_value_in_others_is_text() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "a.jsonl", "{\"o\":{\"p\":1},\"n\":{\"q\":1}}\n{\"o\":5,\"n\":null,\"e\":{}}\n");
+    let found = inferred("a.jsonl", folder.path()).unwrap();
+    assert_eq!(found, names(&[("o", DataType::Utf8), ("n.q", DataType::Int64), ("e", DataType::Utf8)]));
+    let columns: Vec<_> = found.iter().map(|(name, data_type)| (name.as_str(), data_type.clone())).collect();
+    let rows = all(&open("a.jsonl", folder.path(), &columns).unwrap(), 0, &["o", "n.q", "_error"]);
+    assert_eq!(["o", "n.q", "_error"].map(|name| texts(&rows, name).join(" ")), ["{\"p\":1} 5", "1 -", "- -"]);
+}
+
+#[test]
+fn names_that_differ_in_case_between_files_are_one_column_and_within_one_two() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "a.csv", "id,v\n1,5\n");
+    write(folder.path(), "b.csv", "ID,V\n2,7\n");
+    let two = names(&[("id", DataType::Int64), ("v", DataType::Int64)]);
+    assert_eq!(inferred("*.csv", folder.path()).unwrap(), two);
+    let files = open("*.csv", folder.path(), &[("id", DataType::Int64), ("v", DataType::Int64)]).unwrap();
+    assert_eq!(texts(&all(&files, 1, &["id", "v"]), "v"), ["7"]);
+    write(folder.path(), "c.jsonl", "{\"id\":1,\"v\":5}\n{\"ID\":2,\"V\":7}\n");
+    assert_eq!(inferred("c.jsonl", folder.path()).unwrap(), two);
+    write_rows(folder.path(), "a.parquet", vec![("id", int(&[1])), ("v", int(&[5]))]);
+    write_rows(folder.path(), "b.parquet", vec![("ID", int(&[2])), ("V", int(&[7]))]);
+    assert_eq!(inferred("*.parquet", folder.path()).unwrap(), two);
+    // What a file has beside a declared column is a column of its own.
+    write(folder.path(), "d.csv", "id,at,ID\n1,2,3\n");
+    assert_eq!(inferred("d.csv", folder.path()).unwrap().len(), 3);
+    let rows = all(&open("d.csv", folder.path(), &[("id", DataType::Int64)]).unwrap(), 0, &["id", "ID", "at"]);
+    assert_eq!(["id", "ID", "at"].map(|name| texts(&rows, name).remove(0)), ["1", "3", "2"]);
+}
+
+#[test]
+fn half_a_letter_of_utf_16_is_one_bad_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = |name: &[u16], n: &str| [name, &format!(",{n}\n").encode_utf16().collect::<Vec<_>>()].concat();
+    let text: Vec<u16> = "\u{feff}name,n\n".encode_utf16().collect();
+    let text = [text, line(&[0x61], "1"), line(&[0xd83d], "2"), line(&[0xd83d, 0xde00], "3")].concat();
+    let bytes: Vec<u8> = text.iter().flat_map(|unit| unit.to_le_bytes()).collect();
+    std::fs::write(folder.path().join("a.csv"), bytes).unwrap();
+    let columns = [("name", DataType::Utf8), ("n", DataType::Int64)];
+    let rows = all(&open("a.csv", folder.path(), &columns).unwrap(), 0, &["name", "n", "_error"]);
+    assert_eq!(texts(&rows, "name"), ["a", "-", "\u{1f600}"]);
+    let errors = texts(&rows, "_error");
+    assert!(errors[1].contains("line 3: it is not UTF-8") && errors[2] == "-", "{errors:?}");
+}
+
+#[test]
+fn an_array_over_several_lines_is_refused_and_one_on_a_line_is_a_bad_row() {
+    let folder = tempfile::tempdir().unwrap();
+    for text in ["[ {\"n\":1},\n{\"n\":2}\n]\n", "\n[\n{\"n\":1}\n]\n"] {
+        write(folder.path(), "a.json", text);
+        let message = failed(open("a.json", folder.path(), &[("n", DataType::Int64)]));
+        assert!(message.contains("an array of JSON begins, expected an object a line"), "{message}");
+    }
+    write(folder.path(), "a.json", "[{\"n\":1}]\n{\"n\":2}\n[1,\n");
+    let rows = all(&open("a.json", folder.path(), &[("n", DataType::Int64)]).unwrap(), 0, &["n"]);
+    assert_eq!(texts(&rows, "n"), ["-", "2", "-"]);
+}
+
+#[test]
+fn a_column_of_parquet_without_a_value_is_text() {
+    let folder = tempfile::tempdir().unwrap();
+    write_rows(folder.path(), "a.parquet", vec![("n", int(&[1])), ("nothing", Arc::new(NullArray::new(1)))]);
+    let columns = names(&[("n", DataType::Int64), ("nothing", DataType::Utf8)]);
+    assert_eq!(inferred("a.parquet", folder.path()).unwrap(), columns);
 }

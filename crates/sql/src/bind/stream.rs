@@ -229,6 +229,13 @@ fn infer(declared: &statement::Stream, catalog: &dyn Catalog) -> Outcome<Vec<Bou
         )
     })?;
     let fields = schema.fields().iter().filter(|field| !field.name().starts_with('_'));
+    let names: Vec<&String> = schema.fields().iter().map(|field| field.name()).collect();
+    // Where a step would have no name, or be a value in one column and an object in another, the dots are letters.
+    let is_below = |name: &str, outer: &str| name.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'));
+    let is_path = |name: &String| {
+        !name.split('.').any(str::is_empty)
+            && !names.iter().any(|&other| is_below(name, other) || is_below(other, name))
+    };
     let column = |field: &Arc<Field>| {
         let Some(data_type) = inferred_type(field.data_type()) else {
             return Fault::new(place.span, format!("column \"{}\" has a type that streams do not have", field.name()))
@@ -242,7 +249,8 @@ fn infer(declared: &statement::Stream, catalog: &dyn Catalog) -> Outcome<Vec<Bou
         // Fields of nested objects of files have their path in their name.
         let source = match &declared.history {
             Some(statement::History::Files(..)) => {
-                StreamColumnSource::Path(name.split('.').map(str::to_owned).collect())
+                let steps = if is_path(&name) { name.split('.').collect() } else { vec![name.as_str()] };
+                StreamColumnSource::Path(steps.into_iter().map(str::to_owned).collect())
             }
             _ => StreamColumnSource::Named,
         };
