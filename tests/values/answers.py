@@ -60,6 +60,13 @@ TIMES = """2024-01-01
 2024-01-01 25:00:00
 2024-01-01 10:60:00
 2024-01-01 10:00:60
+2024-01-01 10:
+2024-01-01 10:00:
+2024-01-01T10:00:Z
+2024-01-01 10:00:30.
+2024-01-01 24:
+2024-01-01 10::
+2024-01-01 10:00:.5
 2024-01-01T10:00:00+02:00
 2024-01-01T10:00:00-05:00
 2024-01-01T10:00:00+0530
@@ -151,12 +158,20 @@ def physical():
     yield "double", "DOUBLE", "'{}'", floats + ["1e300", "9.2e18", "-9223372036854775808", "0.30000000000000004"]
     yield "decimal", "DECIMAL(18,3)", "{} / 1000::DECIMAL(18,3)", [0, 1000, 1700, -1700, 500, 1500, 2500, -2500, 1499, 123456789]
     yield "bool", "BOOLEAN", "{}", ["true", "false"]
-    yield "date", "DATE", "DATE '1970-01-01' + {}", [0, 19723, -1, -719528, 2932897]
+    yield "date", "DATE", "DATE '1970-01-01' + {}", [0, 19723, -1, -719528, 2932897, 2147483646, -2147483646, 2147483647, -2147483647]
     micros = [0, -1, 1, 1704103200000000, 253402300800000000, -62167219200000001, -99999999999999999]
-    yield "micros", "TIMESTAMP", "make_timestamp({})", micros
+    ends = [9223372036854775806, -9223372022400000000, 9223372036854775807, -9223372036854775807]
+    yield "micros", "TIMESTAMP", "make_timestamp({})", micros + ends
     yield "millis", "TIMESTAMP_MS", "epoch_ms({})", [0, -1, 1704103200000, 253402300800000]
     yield "nanos", "TIMESTAMP_NS", "make_timestamp_ns({})", [0, -1, 1, 499, 500, 501, 1499, 1500, -500, -501, -1500, 1704103200123456789]
     yield "int96", "TIMESTAMP", "make_timestamp({})", micros
+
+
+def stored_value(expression, value):
+    """The greatest number of a time and its opposite are stored for infinity."""
+    if expression.startswith(("DATE", "make_timestamp(")) and abs(value) in (2147483647, 9223372036854775807):
+        return "'infinity'" if value > 0 else "'-infinity'"
+    return expression.format(value)
 
 
 def answer(connection, expression, parameters=()):
@@ -175,6 +190,8 @@ def policy(form, kind, spelling, connection, theirs):
             return '"nan"', '"nan"', SIGNED
         if "inf" in theirs and any(digit in spelling for digit in "0123456789"):
             return theirs, "refused", BEYOND
+    if form in ("date", "micros") and "infinity" in theirs:
+        return "refused", "refused", INFINITE
     if form != "text" or kind not in ("TIMESTAMP", "DATE") or theirs == "refused":
         return theirs, theirs, ""
     if "inf" in spelling.lower():
@@ -215,7 +232,7 @@ def main():
                 # A column of this type is refused as such.
                 continue
             for value in values:
-                cast = f"CAST(CAST({expression.format(value)} AS {stored}) AS {kind})"
+                cast = f"CAST(CAST({stored_value(expression, value)} AS {stored}) AS {kind})"
                 add(form, kind, str(value), answer(connection, cast))
     print("\n".join(lines))
 

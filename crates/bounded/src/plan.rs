@@ -1,6 +1,6 @@
 //! The tree of steps.
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use dataflow::{Result, Scalar};
 use operators::Aggregate;
 use std::sync::Arc;
@@ -161,10 +161,7 @@ impl Plan {
                 }
                 Ok(Arc::new(Schema::new(fields)))
             }
-            Plan::Union(sides) => match sides.first() {
-                Some(first) => first.schema(),
-                None => Ok(Arc::new(Schema::empty())),
-            },
+            Plan::Union(sides) => united(sides),
             Plan::Join(join) => {
                 let (left, right) = (join.left.schema()?, join.right.schema()?);
                 let fields = left.fields().iter().chain(right.fields());
@@ -194,4 +191,15 @@ impl Plan {
             Plan::Answered(answered) => 1 + answered.from.holding() + answered.query.holding(),
         }
     }
+}
+
+/// The columns of the first side; one may be NULL where it may be in any side.
+fn united(sides: &[Plan]) -> Result<SchemaRef> {
+    let schemas = sides.iter().map(Plan::schema).collect::<Result<Vec<_>>>()?;
+    let Some(first) = schemas.first() else { return Ok(Arc::new(Schema::empty())) };
+    let field = |(at, field): (usize, &FieldRef)| {
+        let is_nullable = schemas.iter().any(|side| side.fields().get(at).is_some_and(|field| field.is_nullable()));
+        field.as_ref().clone().with_nullable(is_nullable)
+    };
+    Ok(Arc::new(Schema::new(first.fields().iter().enumerate().map(field).collect::<Vec<_>>())))
 }

@@ -155,10 +155,15 @@ enum Places<'a> {
     Each(&'a mut [usize]),
 }
 
-/// A key column brought to one of the canonical physical types.
-fn canonical(column: &ArrayRef) -> Result<ArrayRef> {
+/// Whether values of a type can be keys.
+pub fn is_key(data_type: &DataType) -> bool {
+    canonical_type(data_type).is_some()
+}
+
+/// The canonical physical type of keys of a type.
+fn canonical_type(data_type: &DataType) -> Option<DataType> {
     use DataType::*;
-    let physical = match column.data_type() {
+    Some(match data_type {
         Int8 | Int16 | Int32 | Int64 | UInt8 | UInt16 | UInt32 => Int64,
         UInt64 => UInt64,
         Float16 | Float32 | Float64 => Float64,
@@ -168,11 +173,18 @@ fn canonical(column: &ArrayRef) -> Result<ArrayRef> {
         Date32 | Date64 => Timestamp(TimeUnit::Microsecond, None),
         Binary | LargeBinary | BinaryView | FixedSizeBinary(_) => Binary,
         Decimal128(precision, scale) => Decimal128(*precision, *scale),
-        Dictionary(_, values) => return canonical(&cast(column, values)?),
-        other => return Err(Error::invalid(format!("a key of type {other} is not supported"))),
-    };
+        Dictionary(_, values) => return canonical_type(values),
+        _ => return None,
+    })
+}
+
+/// A key column brought to one of the canonical physical types.
+fn canonical(column: &ArrayRef) -> Result<ArrayRef> {
+    let data_type = column.data_type();
+    let physical = canonical_type(data_type);
+    let physical = physical.ok_or_else(|| Error::invalid(format!("a key of type {data_type} is not supported")))?;
     match column.as_primitive_opt::<Int32Type>() {
-        _ if *column.data_type() == physical => Ok(column.clone()),
+        _ if *data_type == physical => Ok(column.clone()),
         // A cast would look at each value for whether it fits.
         Some(integers) => Ok(Arc::new(integers.unary::<_, Int64Type>(i64::from))),
         None => Ok(cast(column, &physical)?),

@@ -54,7 +54,7 @@ pub use dead_letter::{
 pub use error::{Error, ErrorKind, Result, guarded, no_room, panic_text};
 pub use files::{Bounds, RecordBatches, RowGroup, TimedFile, TimedFiles};
 pub use graph::{Edge, Exchange, JobGraph, MakeOperator, Meeting, Node, NodeKind, Output, StepContext};
-pub use key::{KEY_GROUPS, KeyGroup, KeyGroups, key_bytes, key_group, key_hashes};
+pub use key::{KEY_GROUPS, KeyGroup, KeyGroups, is_key, key_bytes, key_group, key_hashes};
 pub use log::{LogEnd, Message, PartitionLog, Topic, TopicId};
 pub use memory_files::MemoryFiles;
 pub use operator::{Context, Fate, Fates, Input, Operator, Port, Progress};

@@ -14,7 +14,7 @@ use seam::CLOCK_PROPERTY;
 use sql::{ColumnSource, Stream};
 use std::ops::Range;
 use std::sync::Arc;
-use values::{find_name, is_cast, plain_type, read_with_reasons};
+use values::{find_name, is_read, plain_type, read_with_reasons};
 
 /// Columns of all rows, and the rows on which one could not be computed, each with the reason.
 type ColumnsAndFailures<Reason> = (Vec<ArrayRef>, Vec<(usize, Reason)>);
@@ -222,10 +222,10 @@ fn found<'a>(files: &str, own: &[&'a FieldRef], stream: &Stream, name: &str) -> 
 
 /// Refuses a column that CAST does not take to the declared type.
 fn check_cast(files: &str, stream: &Stream, found: &FieldRef, to: &DataType) -> Result<()> {
-    let from = plain_type(found.data_type());
-    if from == *to || is_cast(&from, to) || matches!((&from, to), (DataType::Binary, DataType::Utf8)) {
+    if is_read(found.data_type(), to) {
         return Ok(());
     }
+    let from = plain_type(found.data_type());
     let hint = values::hint(&from, to).map_or(String::new(), |hint| format!("; {hint}"));
     Err(Error::invalid(format!(
         "stream \"{}\": column \"{}\" is {} in {files}, which cannot become the declared {}{hint}",

@@ -233,7 +233,8 @@ fn series(select: &Select, span: Span) -> Outcome<(Scope, Batch)> {
     let schema = Arc::new(Schema::new(vec![Field::new(&name, DataType::Int64, false)]));
     let rows = values.len();
     let columns = batch(schema, vec![Arc::new(Int64Array::from(values))], rows, span)?;
-    let column = ScopeColumn { qualifier, name, data_type: DataType::Int64, place: Place::Column(ColumnId(0)) };
+    let place = Place::Column(ColumnId(0));
+    let column = ScopeColumn { qualifier, name, data_type: DataType::Int64, place, needs_qualifier: false };
     Ok((Scope::from_iter([column]), with_times(columns, span)?))
 }
 
@@ -317,6 +318,7 @@ fn scope(schema: &SchemaRef) -> Scope {
         name: field.name().clone(),
         data_type: field.data_type().clone(),
         place: Place::Column(ColumnId(index)),
+        needs_qualifier: false,
     };
     schema.fields().iter().enumerate().map(column).collect()
 }

@@ -1,7 +1,5 @@
 //! Dates and times as text and as their parts, for years far beyond those of any log.
 
-use std::fmt::Write;
-
 /// The digits of the greatest year of a DATE.
 const YEAR_DIGITS_MAX: usize = 7;
 
@@ -9,6 +7,22 @@ pub const SECOND: i64 = 1_000_000;
 pub const MINUTE: i64 = 60 * SECOND;
 pub const HOUR: i64 = 60 * MINUTE;
 pub const DAY: i64 = 24 * HOUR;
+
+/// The beginning of 290309-12-22 (BC), the first day that begins within 64 bits of microseconds.
+const TIMESTAMP_MIN: i64 = -106_751_991 * DAY;
+
+/// Microseconds that are a TIMESTAMP: the greatest number of them stands for infinity in DuckDB and in the files that it
+/// writes, and its opposite for the other one.
+#[inline]
+pub fn timestamp(micros: i64) -> Option<i64> {
+    (TIMESTAMP_MIN..i64::MAX).contains(&micros).then_some(micros)
+}
+
+/// Days that are a DATE: the greatest number and its opposite stand for infinity here too.
+#[inline]
+pub fn day(days: i64) -> Option<i32> {
+    i32::try_from(days).ok().filter(|day| (-i32::MAX + 1..i32::MAX).contains(day))
+}
 
 /// Days since 1970-01-01 of a date in the Gregorian calendar.
 pub fn days(year: i64, month: i64, day: i64) -> i64 {
@@ -75,7 +89,7 @@ pub fn write_timestamp(micros: i64) -> String {
 }
 
 /// Hours, minutes and seconds; hours may exceed a day.
-fn write_time(micros: i64) -> String {
+pub fn write_time(micros: i64) -> String {
     let seconds = micros / SECOND;
     let mut text = format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
     let fraction = micros % SECOND;
@@ -89,17 +103,22 @@ fn write_time(micros: i64) -> String {
 
 /// A length of time as text: days, then hours, minutes and seconds.
 pub fn write_length(micros: i64) -> String {
-    let (days, rest) = (micros / DAY, micros % DAY);
-    let mut text = String::new();
-    if days != 0 {
-        let _ = write!(text, "{days} {}", if days.abs() == 1 { "day" } else { "days" });
+    write_interval(0, micros / DAY, micros % DAY)
+}
+
+/// An interval as text: years, months and days that are not zero, then hours, minutes and seconds.
+pub fn write_interval(months: i64, days: i64, micros: i64) -> String {
+    let mut parts = Vec::new();
+    for (count, unit) in [(months / 12, "year"), (months % 12, "month"), (days, "day")] {
+        if count != 0 {
+            parts.push(format!("{count} {unit}{}", if count.abs() == 1 { "" } else { "s" }));
+        }
     }
-    if rest != 0 || days == 0 {
-        let sign = if rest < 0 { "-" } else { "" };
-        let space = if days == 0 { "" } else { " " };
-        let _ = write!(text, "{space}{sign}{}", write_time(rest.abs()));
+    if micros != 0 || parts.is_empty() {
+        let sign = if micros < 0 { "-" } else { "" };
+        parts.push(format!("{sign}{}", write_time(micros.saturating_abs())));
     }
-    text
+    parts.join(" ")
 }
 
 /// Reads text from its front.
@@ -156,17 +175,15 @@ impl Cursor<'_> {
         Some((time, offset))
     }
 
+    /// A time of day, which may end with the colon that would lead to its minutes or seconds.
     fn time(&mut self) -> Option<i64> {
         let hour = self.number(2)?;
         self.one_of(&[':'])?;
-        let minute = self.number(2)?;
-        let (mut second, mut fraction) = (0, 0);
-        if self.one_of(&[':']).is_some() {
-            second = self.number(2)?;
-            if self.one_of(&['.']).is_some() {
-                fraction = self.fraction();
-            }
-        }
+        let minute = self.number(2);
+        let second = minute.and_then(|_| self.one_of(&[':'])).and_then(|_| self.number(2));
+        let point = second.and_then(|_| self.one_of(&['.']));
+        let fraction = point.map_or(0, |_| self.fraction());
+        let (minute, second) = (minute.unwrap_or(0), second.unwrap_or(0));
         let micros = hour * HOUR + minute * MINUTE + second * SECOND + fraction;
         (hour <= 24 && minute < 60 && second < 60 && micros <= DAY).then_some(micros)
     }
@@ -213,8 +230,7 @@ pub fn read_date(text: &str) -> Option<i32> {
     if !front.0.is_empty() {
         front.time_and_offset()?;
     }
-    // The greatest number and its opposite stand for infinity in DuckDB.
-    i32::try_from(day).ok().filter(|day| (-i32::MAX + 1..i32::MAX).contains(day))
+    self::day(day)
 }
 
 /// Reads the wall-clock time of a timestamp, whatever offset follows it.
@@ -229,7 +245,7 @@ pub fn read_instant(text: &str) -> Option<i64> {
         return Some(micros);
     }
     let (wall, offset) = read_parts(text)?;
-    finite(wall.checked_sub(offset)?)
+    timestamp(wall.checked_sub(offset)?)
 }
 
 /// The wall-clock time of a timestamp, and the offset from UTC that follows it.
@@ -241,12 +257,7 @@ fn read_parts(text: &str) -> Option<(i64, i64)> {
     let mut front = Cursor(text);
     let day = front.date()?;
     let (time, offset) = if front.0.is_empty() { (0, 0) } else { front.time_and_offset()? };
-    finite(day.checked_mul(DAY)?.checked_add(time)?).map(|wall| (wall, offset))
-}
-
-/// The greatest number of microseconds and its opposite stand for infinity in DuckDB.
-fn finite(micros: i64) -> Option<i64> {
-    (micros != i64::MAX && micros != -i64::MAX).then_some(micros)
+    timestamp(day.checked_mul(DAY)?.checked_add(time)?).map(|wall| (wall, offset))
 }
 
 /// Reads the most frequent form, `YYYY-MM-DD?HH:MM:SS[.f{1,6}][Z]`; `None` when the text has another form or is wrong.
@@ -319,11 +330,54 @@ mod tests {
             ("2013-01-01 00:15:00 -0500", at),
             ("1969-12-31T23:59:59.999999Z", -1),
             ("2000-02-29T00:00:00Z", 951_782_400_000_000),
+            ("2013-01-01 05:15:", at),
+            ("2013-01-01 05:15:Z", at),
+            ("2013-01-01 05:15:00.", at),
+            ("2013-01-01 05:", at - 15 * MINUTE),
+            ("2013-01-01 24:", at + 18 * HOUR + 45 * MINUTE),
         ] {
             assert_eq!(read_instant(text), Some(micros), "{text}");
         }
-        for text in ["", "yesterday", "2013-02-29T00:00:00Z", "2013-01-01T25:00:00", "12:00", "294247-01-11"] {
+        for text in [
+            "",
+            "yesterday",
+            "2013-02-29T00:00:00Z",
+            "2013-01-01T25:00:00",
+            "12:00",
+            "294247-01-11",
+            "2013-01-01 05",
+            "2013-01-01 05::",
+            "2013-01-01 05:15:.5",
+            "2013-01-01 25:",
+        ] {
             assert_eq!(read_instant(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_stand_for_infinity_are_no_times() {
+        for micros in [i64::MAX, -i64::MAX, i64::MIN, TIMESTAMP_MIN - 1] {
+            assert_eq!(timestamp(micros), None);
+        }
+        assert_eq!(write_timestamp(TIMESTAMP_MIN), "290309-12-22 (BC) 00:00:00");
+        assert_eq!(timestamp(i64::MAX - 1), Some(i64::MAX - 1));
+        for days in [i32::MAX, -i32::MAX, i32::MIN] {
+            assert_eq!(day(days.into()), None);
+        }
+        assert_eq!(day((i32::MAX - 1).into()), Some(i32::MAX - 1));
+    }
+
+    #[test]
+    fn intervals_are_written_in_years_months_days_and_a_time() {
+        for (months, days, micros, text) in [
+            (14, 0, 0, "1 year 2 months"),
+            (12, 0, 0, "1 year"),
+            (-14, 0, 0, "-1 year -2 months"),
+            (1, -2, 3 * HOUR, "1 month -2 days 03:00:00"),
+            (0, 0, 0, "00:00:00"),
+            (0, 0, -1, "-00:00:00.000001"),
+        ] {
+            assert_eq!(write_interval(months, days, micros), text);
         }
     }
 
@@ -333,14 +387,12 @@ mod tests {
             any::<i64>(),
             -62_167_219_200_000_000i64..253_402_300_800_000_000,
         ]) {
-            prop_assume!(finite(micros).is_some());
+            prop_assume!(timestamp(micros).is_some());
             let mut text = Vec::new();
             put_instant(&mut text, micros);
             let text = String::from_utf8(text).expect("it is text");
-            // The least of all numbers lie before the first day that has a number.
-            let expected = micros.div_euclid(DAY).checked_mul(DAY).map(|_| micros);
-            prop_assert_eq!(read_instant(&text), expected, "{}", text);
-            prop_assert_eq!(read_timestamp(&write_timestamp(micros)), expected);
+            prop_assert_eq!(read_instant(&text), Some(micros), "{}", text);
+            prop_assert_eq!(read_timestamp(&write_timestamp(micros)), Some(micros));
         }
 
         #[test]

@@ -1,20 +1,23 @@
 //! CAST between all types, with NULL for what does not fit.
 
 use crate::calendar;
+use crate::nested;
 use crate::number::{
-    moved, power_of_ten, read_boolean, read_exact, read_float, read_whole, write_decimal, write_float,
+    decimal_to_double, decimal_to_float, moved, power_of_ten, read_boolean, read_exact, read_float, read_whole,
+    scientific, scientific_single, write_decimal, write_float,
 };
+use crate::plain::{arrow_cast, plain};
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, StringArray,
-    TimestampMicrosecondArray, new_null_array,
+    Array, ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, PrimitiveArray,
+    StringArray, TimestampMicrosecondArray, new_null_array,
 };
-use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::DataType::{
     self, Binary, Boolean, Date32, Decimal128, Duration, Float32, Float64, Interval, Timestamp, Utf8,
 };
 use arrow::datatypes::{
-    Date32Type, Decimal128Type, DurationMicrosecondType, Float32Type, Float64Type, Int64Type, IntervalMonthDayNano,
-    IntervalMonthDayNanoType, TimestampMicrosecondType,
+    ArrowPrimitiveType, Date32Type, Decimal128Type, DurationMicrosecondType, Float32Type, Float64Type, Int64Type,
+    IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit, Time64MicrosecondType, TimeUnit,
+    TimestampMicrosecondType, TimestampNanosecondType,
 };
 use arrow::error::ArrowError;
 use std::sync::Arc;
@@ -30,12 +33,29 @@ pub fn is_cast(from: &DataType, to: &DataType) -> bool {
     match (from, to) {
         (DataType::Null, _) => true,
         (Utf8, Binary) => false,
-        (Utf8, _) | (_, Utf8) if *from != Binary => true,
+        (Utf8, _) => true,
+        (_, Utf8) => *from != Binary && has_text(from),
         (Boolean, to) => number(to),
         (from, Boolean) => number(from),
         (from, to) if number(from) && number(to) => true,
         (from, to) if is_time(from) && is_time(to) => true,
         (from, to) => matches!((from, to), (Duration(_), Interval(_))),
+    }
+}
+
+/// Whether values of a type have a text. The intervals of Parquet are none that can be read: the library that reads them
+/// leaves out their months, or all but these.
+fn has_text(data_type: &DataType) -> bool {
+    match nested::inner_types(data_type) {
+        Some(inner) => inner.into_iter().all(has_text),
+        None => !matches!(
+            data_type,
+            Interval(IntervalUnit::DayTime | IntervalUnit::YearMonth)
+                | DataType::Union(..)
+                | DataType::RunEndEncoded(..)
+                | DataType::ListView(_)
+                | DataType::LargeListView(_)
+        ),
     }
 }
 
@@ -99,8 +119,8 @@ fn from_float(array: &ArrayRef, to: &DataType) -> Cast {
         }
         Boolean => Ok(Arc::new(BooleanArray::from_unary(values, |value| value != 0.0))),
         Decimal128(digits, scale) => {
-            let factor = 10f64.powi(i32::from(*scale));
-            let limit = 10f64.powi(i32::from(*digits));
+            let power = |digits: u32| power_of_ten(digits).map_or(f64::INFINITY, |power| power as f64);
+            let (factor, limit) = (power(scale.unsigned_abs().into()), power((*digits).into()));
             let exact = |value: f64| {
                 let scaled = (value * factor).round();
                 (scaled.abs() < limit).then_some(scaled as i128)
@@ -119,10 +139,9 @@ fn from_float(array: &ArrayRef, to: &DataType) -> Cast {
 }
 
 fn from_decimal(values: &Decimal128Array, scale: i8, to: &DataType) -> Cast {
-    let factor = 10f64.powi(i32::from(scale));
     match to {
-        Float64 => Ok(Arc::new(values.unary::<_, Float64Type>(|value| value as f64 / factor))),
-        Float32 => Ok(Arc::new(values.unary::<_, Float32Type>(|value| (value as f64 / factor) as f32))),
+        Float64 => Ok(Arc::new(values.unary::<_, Float64Type>(|value| decimal_to_double(value, scale)))),
+        Float32 => Ok(Arc::new(values.unary::<_, Float32Type>(|value| decimal_to_float(value, scale)))),
         Boolean => Ok(Arc::new(BooleanArray::from_unary(values, |value| value != 0))),
         Decimal128(digits, to_scale) => rescale(values, scale, *digits, *to_scale),
         _ => arrow_cast(&rescale(values, scale, DIGITS_MAX, 0)?, to),
@@ -164,46 +183,77 @@ fn from_text(texts: &StringArray, to: &DataType) -> Cast {
 }
 
 fn to_text(array: &ArrayRef) -> Cast {
-    let rows = 0..array.len();
     let texts: StringArray = match array.data_type() {
+        from if nested::inner_types(from).is_some() => nested::texts(array, &inner_to_text)?,
         Boolean => array.as_boolean().iter().map(|value| value.map(|v| v.to_string())).collect(),
-        Float64 => array
-            .as_primitive::<Float64Type>()
-            .iter()
-            .map(|value| value.map(|v| write_float(&format!("{v:e}"))))
-            .collect(),
-        Float32 => array
-            .as_primitive::<Float32Type>()
-            .iter()
-            .map(|value| value.map(|v| write_float(&format!("{v:e}"))))
-            .collect(),
-        Decimal128(_, scale) => {
-            array.as_primitive::<Decimal128Type>().iter().map(|value| value.map(|v| write_decimal(v, *scale))).collect()
-        }
-        Date32 => {
-            array.as_primitive::<Date32Type>().iter().map(|day| day.map(|d| calendar::write_date(d.into()))).collect()
-        }
+        Float64 => written::<Float64Type>(array, |value| write_float(&scientific(value))),
+        Float32 => written::<Float32Type>(array, |value| write_float(&scientific_single(value))),
+        Decimal128(digits, scale) => written::<Decimal128Type>(array, |value| write_decimal(value, *digits, *scale)),
+        Date32 => written::<Date32Type>(array, |day| calendar::write_date(day.into())),
+        Timestamp(TimeUnit::Nanosecond, _) => return nanoseconds_to_text(array),
         Timestamp(_, zone) => {
             let zone = if zone.is_some() { "+00" } else { "" };
-            let micros = array.as_primitive::<TimestampMicrosecondType>();
-            micros.iter().map(|micros| micros.map(|m| calendar::write_timestamp(m) + zone)).collect()
+            written::<TimestampMicrosecondType>(array, |micros| calendar::write_timestamp(micros) + zone)
         }
-        Duration(_) => {
-            let micros = array.as_primitive::<DurationMicrosecondType>();
-            micros.iter().map(|micros| micros.map(calendar::write_length)).collect()
+        DataType::Time32(_) | DataType::Time64(_) => {
+            let micros = arrow_cast(array, &DataType::Time64(TimeUnit::Microsecond))?;
+            written::<Time64MicrosecondType>(&micros, calendar::write_time)
         }
+        Duration(_) => written::<DurationMicrosecondType>(array, calendar::write_length),
+        Interval(IntervalUnit::MonthDayNano) => written::<IntervalMonthDayNanoType>(array, |interval| {
+            calendar::write_interval(interval.months.into(), interval.days.into(), interval.nanoseconds / 1000)
+        }),
         DataType::UInt64 => return arrow_cast(array, &Utf8),
         from if from.is_integer() => {
             let wide = arrow_cast(array, &DataType::Int64)?;
-            let wide = wide.as_primitive::<Int64Type>();
-            rows.map(|row| wide.is_valid(row).then(|| wide.value(row).to_string())).collect()
+            written::<Int64Type>(&wide, |value| value.to_string())
         }
         _ => return arrow_cast(array, &Utf8),
     };
     Ok(Arc::new(texts))
 }
 
-/// Arrow's own cast with NULL for what fails.
-pub fn arrow_cast(array: &ArrayRef, to: &DataType) -> Cast {
-    cast_with_options(array, to, &CastOptions { safe: true, ..CastOptions::default() })
+fn written<T: ArrowPrimitiveType>(array: &ArrayRef, write: impl Fn(T::Native) -> String) -> StringArray {
+    array.as_primitive::<T>().iter().map(|value| value.map(&write)).collect()
+}
+
+/// The text of stored values inside of lists, structs and maps, where bytes are no text.
+fn inner_to_text(array: &ArrayRef) -> Cast {
+    if let Timestamp(TimeUnit::Nanosecond, _) = array.data_type() {
+        return nanoseconds_to_text(array);
+    }
+    let zone = matches!(array.data_type(), Timestamp(_, Some(_)));
+    let array = plain(array)?;
+    match array.data_type() {
+        Binary => {
+            let bytes = array.as_binary::<i32>().iter();
+            Ok(Arc::new(bytes.map(|bytes| bytes.map(bytes_to_text)).collect::<StringArray>()))
+        }
+        Timestamp(..) if zone => cast(&cast(&array, &Timestamp(TimeUnit::Microsecond, Some("UTC".into())))?, &Utf8),
+        _ => cast(&array, &Utf8),
+    }
+}
+
+/// Bytes as DuckDB writes them: those that are no letters of ASCII by two digits each.
+fn bytes_to_text(bytes: &[u8]) -> String {
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\'' | b'\\');
+    let written = |&byte: &u8| if is_plain(byte) { char::from(byte).to_string() } else { format!("\\x{byte:02X}") };
+    bytes.iter().map(written).collect()
+}
+
+/// Microseconds as text, and the nanoseconds after them.
+fn nanoseconds_to_text(array: &ArrayRef) -> Cast {
+    let nanos: &PrimitiveArray<TimestampNanosecondType> = array.as_primitive();
+    let whole: TimestampMicrosecondArray = nanos.unary(|nanos| nanos.div_euclid(1000));
+    let texts = to_text(&(Arc::new(whole) as ArrayRef))?;
+    let with_rest = texts.as_string::<i32>().iter().zip(nanos).map(|(text, nanos)| {
+        let (text, rest) = (text?, nanos?.rem_euclid(1000));
+        if rest == 0 {
+            return Some(text.to_owned());
+        }
+        let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
+        let digits = format!("{fraction:0<6}{rest:03}");
+        Some(format!("{seconds}.{}", digits.trim_end_matches('0')))
+    });
+    Ok(Arc::new(with_rest.collect::<StringArray>()))
 }

@@ -35,6 +35,9 @@ pub fn hint(from: &DataType, to: &DataType) -> Option<&'static str> {
         (DataType::Timestamp(..) | DataType::Date32, to) if to.is_numeric() => {
             Some("declare it TIMESTAMP and beside it a column `BIGINT AS epoch_ms(x)`")
         }
+        (DataType::Interval(_), _) => Some(
+            "the months of an INTERVAL of Parquet cannot be read: write the file with the interval as TEXT, or in seconds",
+        ),
         _ => None,
     }
 }

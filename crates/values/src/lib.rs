@@ -6,6 +6,10 @@
 pub mod calendar;
 mod number;
 
+mod plain;
+
+mod nested;
+
 mod cast;
 mod column;
 mod encoding;
@@ -13,10 +17,11 @@ mod expected;
 mod name;
 mod stored;
 
-pub use cast::{arrow_cast, cast, is_cast, rescale};
+pub use cast::{cast, is_cast, rescale};
 pub use column::{Column, Value};
 pub use encoding::Encoding;
 pub use expected::{expected, hint, shown};
 pub use name::{find_name, name};
 pub use number::{moved, power_of_ten, read_exact};
-pub use stored::{int96_as_micros, micros_of, plain_type, read_stored, read_with_reasons, texts};
+pub use plain::{arrow_cast, micros_of, plain_type};
+pub use stored::{int96_as_micros, is_read, read_stored, read_with_reasons, texts};

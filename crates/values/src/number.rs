@@ -10,7 +10,7 @@ pub fn power_of_ten(digits: u32) -> Option<i128> {
 /// Moves the point of a decimal; halves go away from zero.
 pub fn moved(value: i128, by: i32) -> Option<i128> {
     if by >= 0 {
-        return value.checked_mul(power_of_ten(by as u32)?);
+        return if value == 0 { Some(0) } else { value.checked_mul(power_of_ten(by as u32)?) };
     }
     let Some(factor) = power_of_ten(by.unsigned_abs()) else { return Some(0) };
     let (whole, rest) = (value / factor, value % factor);
@@ -111,12 +111,74 @@ pub fn read_exact(text: &str, scale: i32) -> Option<i128> {
     Some(if negative { -value } else { value })
 }
 
-/// A decimal as text.
-pub(crate) fn write_decimal(value: i128, scale: i8) -> String {
-    let digits = format!("{:0>width$}", value.unsigned_abs(), width = scale as usize + 1);
-    let (whole, fraction) = digits.split_at(digits.len() - scale as usize);
+/// A decimal as text. One that has all its digits after the point has none before it, as in DuckDB: `.005`.
+pub(crate) fn write_decimal(value: i128, digits: u8, scale: i8) -> String {
     let sign = if value < 0 { "-" } else { "" };
-    if scale == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
+    let value = value.unsigned_abs();
+    let Some(after) = usize::try_from(scale).ok().filter(|after| *after > 0) else { return format!("{sign}{value}") };
+    let before = usize::from(i16::from(digits) > i16::from(scale));
+    let written = format!("{value:0>width$}", width = after + before);
+    let (whole, fraction) = written.split_at(written.len() - after);
+    format!("{sign}{whole}.{fraction}")
+}
+
+/// The nearest DOUBLE to a decimal.
+///
+/// A division of two numbers that are whole and exact is rounded once. Others are read from their digits: what is
+/// rounded before it is divided, and again after it, may end up one off.
+pub(crate) fn decimal_to_double(value: i128, scale: i8) -> f64 {
+    match exact_power(value, scale, f64::MANTISSA_DIGITS, 22) {
+        Some(power) => value as f64 / power as f64,
+        None => digits_of(value, scale).parse().unwrap_or(f64::NAN),
+    }
+}
+
+/// The nearest FLOAT to a decimal.
+pub(crate) fn decimal_to_float(value: i128, scale: i8) -> f32 {
+    match exact_power(value, scale, f32::MANTISSA_DIGITS, 10) {
+        Some(power) => value as f32 / power as f32,
+        None => digits_of(value, scale).parse().unwrap_or(f32::NAN),
+    }
+}
+
+/// The power of ten that a decimal is divided by, where a float of so many bits holds both exactly.
+fn exact_power(value: i128, scale: i8, bits: u32, scale_max: i8) -> Option<i128> {
+    let is_exact = value.unsigned_abs() <= 1 << bits && (0..=scale_max).contains(&scale);
+    power_of_ten(scale.unsigned_abs().into()).filter(|_| is_exact)
+}
+
+fn digits_of(value: i128, scale: i8) -> String {
+    format!("{value}e{}", -i16::from(scale))
+}
+
+/// The shortest digits that are read back as the same number, with an exponent.
+///
+/// Where two of them are equally near, that with an even last digit is taken.
+pub(crate) fn scientific(value: f64) -> String {
+    unless_halfway(format!("{value:e}"), f64::DIGITS as usize, |digits| {
+        let even = format!("{value:.*e}", digits - 1);
+        even.parse().is_ok_and(|read: f64| read == value).then_some(even)
+    })
+}
+
+/// The same for a FLOAT, which DuckDB writes with all its digits where two shorter texts are equally near.
+pub(crate) fn scientific_single(value: f32) -> String {
+    unless_halfway(format!("{value:e}"), f32::DIGITS as usize, |digits| {
+        let longer = format!("{value:.digits$e}");
+        let ends_halfway = longer.split_once('e').is_some_and(|(mantissa, _)| mantissa.ends_with('5'));
+        // A DOUBLE tells whether there are digits after the 5.
+        (ends_halfway && longer.parse().is_ok_and(|read: f64| read == f64::from(value))).then_some(longer)
+    })
+}
+
+/// The shortest text of a number, or another one where the number may lie halfway between two of them. It does not
+/// where there are fewer digits than any text keeps: those two would be two numbers.
+fn unless_halfway(shortest: String, digits_kept: usize, other: impl Fn(usize) -> Option<String>) -> String {
+    let digits = shortest.bytes().take_while(|byte| *byte != b'e').filter(u8::is_ascii_digit).count();
+    if digits < digits_kept {
+        return shortest;
+    }
+    other(digits).unwrap_or(shortest)
 }
 
 /// From the shortest digits with an exponent: plain from 1e-4 up to 1e16, else `1e+16`.
@@ -145,7 +207,7 @@ mod tests {
 
     #[test]
     fn floats_are_written_with_their_shortest_digits() {
-        let written = |value: f64| write_float(&format!("{value:e}"));
+        let written = |value: f64| write_float(&scientific(value));
         let values = [0.1, 1.0, -2.5, 1e15, 1e16, 1e-4, 1e-5, 123.456, 0.0, -0.0, f64::INFINITY, f64::NAN];
         let texts = [
             "0.1",
@@ -162,6 +224,53 @@ mod tests {
             "nan",
         ];
         assert_eq!(values.map(written), texts);
+    }
+
+    #[test]
+    fn of_two_shortest_texts_the_even_one_is_written_and_of_a_float_all_digits() {
+        for (value, text) in [
+            (865_037_895_822_219.25, "865037895822219.2"),
+            (865_037_895_822_219.75, "865037895822219.8"),
+            (-562_949_953_421_312.75, "-562949953421312.8"),
+            (0.3, "0.3"),
+            (5e-324, "5e-324"),
+        ] {
+            assert_eq!(write_float(&scientific(value)), text);
+        }
+        for (value, text) in [
+            (1_234_567.25, "1234567.25"),
+            (47_573.062_5, "47573.0625"),
+            (38_839.312_5, "38839.3125"),
+            (0.1, "0.1"),
+            (16_777_216.0, "16777216.0"),
+            (3.4e38, "3.4e+38"),
+        ] {
+            assert_eq!(write_float(&scientific_single(value)), text);
+        }
+    }
+
+    #[test]
+    fn decimals_become_the_nearest_floats() {
+        assert_eq!(decimal_to_double(74_608_774_521_315_000, 3), 74_608_774_521_315.0);
+        assert_eq!(decimal_to_double(11 * 10i128.pow(29), 30), 1.1);
+        assert_eq!(decimal_to_double(90_071_992_547_409_930_000, 4), 9_007_199_254_740_992.0);
+        assert_eq!(decimal_to_double(-25, 1), -2.5);
+        assert_eq!(decimal_to_float(1_677_721_700_000_001, 8), 16_777_218.0);
+        assert_eq!(decimal_to_float(11 * 10i128.pow(29), 30), 1.1);
+        for (value, scale) in [(1, 38), (i128::MAX, 0), (123_456_789_012_345_678_901_234_567_890, 17), (7, 3)] {
+            let written = format!("{value}e-{scale}");
+            assert_eq!(decimal_to_double(value, scale), written.parse().unwrap(), "{written}");
+            assert_eq!(decimal_to_float(value, scale), written.parse().unwrap(), "{written}");
+        }
+    }
+
+    #[test]
+    fn decimals_are_written_with_the_digits_of_their_type() {
+        assert_eq!(write_decimal(5, 3, 3), ".005");
+        assert_eq!(write_decimal(-5, 3, 3), "-.005");
+        assert_eq!(write_decimal(5, 4, 3), "0.005");
+        assert_eq!(write_decimal(-1250, 4, 2), "-12.50");
+        assert_eq!(write_decimal(7, 1, 0), "7");
     }
 
     #[test]

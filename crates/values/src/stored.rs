@@ -1,33 +1,13 @@
 //! Columns of files and tables, as readers take them.
 
-use crate::cast::{arrow_cast, cast};
+use crate::cast::{cast, is_cast};
 use crate::expected::{expected, shown};
 use crate::number::read_float;
-use arrow::array::{
-    Array, ArrayRef, AsArray, Float32Array, Float64Array, PrimitiveArray, StringArray, TimestampMicrosecondArray,
-};
-use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, FieldRef, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
-    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
-};
+use crate::plain::{arrow_cast, plain, plain_type};
+use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Float64Array, StringArray};
+use arrow::datatypes::{DataType, FieldRef, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use std::sync::Arc;
-
-/// The type that values of a stored type have for SQL: other widths, units and encodings are the same values.
-pub fn plain_type(data_type: &DataType) -> DataType {
-    match data_type {
-        DataType::Timestamp(_, _) | DataType::Date64 => DataType::Timestamp(TimeUnit::Microsecond, None),
-        DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
-        DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => DataType::Binary,
-        DataType::Float16 => DataType::Float32,
-        DataType::Decimal32(digits, scale) | DataType::Decimal64(digits, scale) => {
-            DataType::Decimal128(*digits, *scale)
-        }
-        DataType::Dictionary(_, values) => plain_type(values),
-        other => other.clone(),
-    }
-}
 
 /// The columns of a file, of which those with timestamps of 96 bits hold microseconds: as nanoseconds these would wrap
 /// around outside of the years 1677 to 2262. `None` where there are none.
@@ -46,8 +26,10 @@ pub fn int96_as_micros(schema: &Schema, is_int96: impl Fn(&str) -> bool) -> Opti
 /// As CAST, but for two things: an offset in the text of a timestamp moves it to UTC, and a number in a text that is
 /// beyond the range of its type is refused rather than made infinite.
 pub fn read_stored(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
-    if let (DataType::Timestamp(TimeUnit::Nanosecond, _), DataType::Utf8) = (array.data_type(), to) {
-        return nanoseconds_as_text(array);
+    match (array.data_type(), to) {
+        (DataType::Timestamp(TimeUnit::Nanosecond, _), DataType::Utf8) => return cast(array, to),
+        (DataType::FixedSizeBinary(_), DataType::Binary) => return arrow_cast(array, to),
+        _ => {}
     }
     let array = plain(array)?;
     match (array.data_type(), to) {
@@ -70,6 +52,13 @@ pub fn read_stored(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowErr
     }
 }
 
+/// Whether readers take stored values to a type at all: those that CAST takes, and bytes that may be text.
+pub fn is_read(stored: &DataType, to: &DataType) -> bool {
+    let from = plain_type(stored);
+    let is_bytes = matches!((stored, to), (DataType::FixedSizeBinary(_), DataType::Binary));
+    from == *to || is_bytes || is_cast(&from, to) || matches!((&from, to), (DataType::Binary, DataType::Utf8))
+}
+
 /// A float, unless a number that is written with digits is beyond its range.
 pub(crate) fn finite<T: std::str::FromStr + Copy>(text: &str, is_infinite: fn(T) -> bool) -> Option<T> {
     let value = read_float(text)?;
@@ -86,65 +75,28 @@ pub fn read_with_reasons(stored: &ArrayRef, to: &DataType) -> Result<(ArrayRef, 
     let nulls = stored.logical_nulls();
     let is_lost = |row: &usize| nulls.as_ref().is_none_or(|nulls| nulls.is_valid(*row)) && values.is_null(*row);
     let why = |row| {
-        let text = read_stored(&stored.slice(row, 1), &DataType::Utf8).ok();
-        let text = text.as_ref().and_then(|text| text.as_string_opt::<i32>()).map_or("", |text| text.value(0));
+        let text = one_as_text(&stored.slice(row, 1));
         let quote = if plain_type(stored.data_type()) == DataType::Utf8 { "\"" } else { "" };
-        (row, format!("is {quote}{}{quote}, {}", shown(text), expected(text, to)))
+        (row, format!("is {quote}{}{quote}, {}", shown(&text), expected(&text, to)))
     };
     Ok((values.clone(), (0..stored.len()).filter(is_lost).map(why).collect()))
 }
 
-/// A stored time as microseconds; `None` beyond their range.
-pub fn micros_of(value: i64, unit: TimeUnit) -> Option<i64> {
-    match unit {
-        TimeUnit::Second => value.checked_mul(1_000_000),
-        TimeUnit::Millisecond => value.checked_mul(1_000),
-        TimeUnit::Microsecond => Some(value),
-        TimeUnit::Nanosecond => Some(rounded(value)),
+/// One value for people; a time that is none has the name of what it stands for, or the number that is stored.
+fn one_as_text(value: &ArrayRef) -> String {
+    let text = texts(value).ok();
+    if let Some(text) = text.as_ref().and_then(|text| text.as_string_opt::<i32>()).filter(|text| text.is_valid(0)) {
+        return text.value(0).to_owned();
     }
-}
-
-/// The same values in a type that SQL knows; NULL where a time is beyond the range of microseconds.
-fn plain(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
-    let to = plain_type(array.data_type());
-    match array.data_type() {
-        from if *from == to => Ok(array.clone()),
-        DataType::Dictionary(_, values) => plain(&arrow_cast(array, values)?),
-        DataType::Timestamp(unit @ TimeUnit::Nanosecond, _) => Ok(times::<TimestampNanosecondType>(array, *unit)),
-        DataType::Timestamp(unit @ TimeUnit::Microsecond, _) => Ok(times::<TimestampMicrosecondType>(array, *unit)),
-        DataType::Timestamp(unit @ TimeUnit::Millisecond, _) => Ok(times::<TimestampMillisecondType>(array, *unit)),
-        DataType::Timestamp(unit @ TimeUnit::Second, _) => Ok(times::<TimestampSecondType>(array, *unit)),
-        DataType::Date64 => Ok(times::<Int64Type>(&arrow_cast(array, &DataType::Int64)?, TimeUnit::Millisecond)),
-        _ => cast_with_options(array, &to, &CastOptions::default()),
+    let bits = if *value.data_type() == DataType::Date32 { DataType::Int32 } else { DataType::Int64 };
+    let number = arrow_cast(value, &bits).and_then(|number| arrow_cast(&number, &DataType::Int64));
+    let greatest = if bits == DataType::Int32 { i64::from(i32::MAX) } else { i64::MAX };
+    match number.ok().as_ref().and_then(|number| number.as_primitive_opt::<Int64Type>()).map(|number| number.value(0)) {
+        Some(number) if number == greatest => "infinity".to_owned(),
+        Some(number) if number == -greatest => "-infinity".to_owned(),
+        Some(number) => number.to_string(),
+        None => "a value that has no text".to_owned(),
     }
-}
-
-/// Nanoseconds as microseconds; halves go away from zero.
-fn rounded(nanos: i64) -> i64 {
-    let (micros, rest) = (nanos / 1000, nanos % 1000);
-    if rest.abs() >= 500 { micros + nanos.signum() } else { micros }
-}
-
-fn times<T: ArrowPrimitiveType<Native = i64>>(array: &ArrayRef, unit: TimeUnit) -> ArrayRef {
-    let values: &PrimitiveArray<T> = array.as_primitive();
-    Arc::new(values.unary_opt::<_, TimestampMicrosecondType>(|value| micros_of(value, unit)))
-}
-
-/// Microseconds as text, and the nanoseconds after them.
-fn nanoseconds_as_text(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
-    let nanos: &PrimitiveArray<TimestampNanosecondType> = array.as_primitive();
-    let whole: TimestampMicrosecondArray = nanos.unary(|nanos| nanos.div_euclid(1000));
-    let texts = cast(&(Arc::new(whole) as ArrayRef), &DataType::Utf8)?;
-    let with_rest = texts.as_string::<i32>().iter().zip(nanos).map(|(text, nanos)| {
-        let (text, rest) = (text?, nanos?.rem_euclid(1000));
-        if rest == 0 {
-            return Some(text.to_owned());
-        }
-        let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
-        let digits = format!("{fraction:0<6}{rest:03}");
-        Some(format!("{seconds}.{}", digits.trim_end_matches('0')))
-    });
-    Ok(Arc::new(with_rest.collect::<StringArray>()))
 }
 
 /// Any values as text for people and comparisons: as CAST gives it, bytes as two digits each.

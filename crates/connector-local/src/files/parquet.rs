@@ -23,7 +23,7 @@ use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use values::{find_name, is_cast, plain_type};
+use values::{find_name, is_read, plain_type};
 
 /// The columns of all files, each of a type that holds the values of all.
 pub(super) fn common_schema(files: &[FoundFile]) -> Result<SchemaRef> {
@@ -221,10 +221,10 @@ fn place(pattern: &str, metadata: &ArrowReaderMetadata, file: &FoundFile, name: 
 }
 
 fn check_cast(path: &Path, found: &Field, to: &DataType) -> Result<()> {
-    let from = plain_type(found.data_type());
-    if is_cast(&from, to) || from == *to || matches!((&from, to), (DataType::Binary, DataType::Utf8)) {
+    if is_read(found.data_type(), to) {
         return Ok(());
     }
+    let from = plain_type(found.data_type());
     let hint = values::hint(&from, to).map_or(String::new(), |hint| format!("; {hint}"));
     Err(Error::invalid(format!(
         "\"{}\": column \"{}\" is {}, which cannot become the declared {}{hint}",

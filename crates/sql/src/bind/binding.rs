@@ -178,6 +178,7 @@ impl<'a> Binding<'a> {
             data_type: field.data_type().clone(),
             time: false,
             scored: false,
+            needs_qualifier: false,
         };
         let columns: Vec<RelationColumn> = schema.fields().iter().map(column).collect();
         let ids = columns.iter().map(|column| column.id).collect();
@@ -197,6 +198,7 @@ impl<'a> Binding<'a> {
                 data_type: field.data_type().clone(),
                 time: at == stream.time_column,
                 scored: false,
+                needs_qualifier: false,
             });
         }
         let ids = columns.iter().map(|column| column.id).collect();

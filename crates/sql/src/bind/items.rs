@@ -122,7 +122,9 @@ fn star(
         Some(ExcludeSelectItem::Multiple(names)) => names.iter().map(object_name).collect(),
     };
     let of = |column: &&RelationColumn| {
-        qualifier.is_none_or(|wanted| column.qualifier.as_ref().is_some_and(|q| q.eq_ignore_ascii_case(wanted)))
+        qualifier.map_or(!column.needs_qualifier, |wanted| {
+            column.qualifier.as_ref().is_some_and(|q| q.eq_ignore_ascii_case(wanted))
+        })
     };
     let columns: Vec<&RelationColumn> = relation.columns.iter().filter(of).collect();
     if let (true, Some(qualifier)) = (columns.is_empty(), qualifier) {

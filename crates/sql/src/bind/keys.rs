@@ -25,12 +25,29 @@ pub(crate) fn bind(keys: &[WrittenKey], left: &Relation, right: &Relation, span:
                 .hint("cast one of them, e.g. CAST(x AS BIGINT)")
                 .err();
         }
+        check(&one.settled_type(), ours, span)?;
         if !bound.iter().any(|(known, known_other)| *known == one && *known_other == other) {
             bound.push((one, other));
         }
     }
     bound.sort_by_key(|(one, other)| (order(one), order(other)));
     Ok(bound)
+}
+
+/// Refuses a value by which rows cannot be told apart.
+pub(crate) fn check(data_type: &DataType, written: &Expr, span: Span) -> Outcome<()> {
+    if dataflow::is_key(data_type) {
+        return Ok(());
+    }
+    let name = type_name(data_type);
+    let hint = match data_type {
+        DataType::Duration(_) | DataType::Interval(_) => "write epoch(x), its length in seconds",
+        _ => "write CAST(x AS TEXT)",
+    };
+    Fault::new(place_of(written, span), format!("{name} cannot be a key"))
+        .found(format!("{written}, which is {name}"))
+        .hint(hint)
+        .err()
 }
 
 /// Where a key stands among others: columns as they were declared, then expressions.

@@ -41,6 +41,8 @@ pub(crate) struct RelationColumn {
     pub time: bool,
     /// Whether a model's score went into it.
     pub scored: bool,
+    /// Whether its name needs its qualifier, since USING has made it one with a column of the other side.
+    pub needs_qualifier: bool,
 }
 
 impl Relation {
@@ -203,6 +205,7 @@ fn named(columns: &[RelationColumn]) -> impl Iterator<Item = ScopeColumn> {
         name: column.name.clone(),
         data_type: column.data_type.clone(),
         place: Place::Column(column.id),
+        needs_qualifier: column.needs_qualifier,
     })
 }
 
@@ -216,5 +219,6 @@ fn beside(columns: &[RelationColumn]) -> impl Iterator<Item = ScopeColumn> {
         name: name.to_owned(),
         data_type,
         place,
+        needs_qualifier: false,
     })
 }

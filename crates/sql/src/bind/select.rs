@@ -215,7 +215,8 @@ impl Selected {
             };
             let time = relation.place(&written.expr).is_some_and(is_time);
             let (name, id) = (item.name.clone(), item.id);
-            RelationColumn { qualifier: None, name, id, data_type: item.tree.settled_type(), time, scored }
+            let data_type = item.tree.settled_type();
+            RelationColumn { qualifier: None, name, id, data_type, time, scored, needs_qualifier: false }
         };
         let columns = items.iter().zip(written).map(column).collect();
         let same = |(item, column): (&BoundItem, &RelationColumn)| {

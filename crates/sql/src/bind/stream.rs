@@ -137,6 +137,7 @@ fn scope<'f>(raw: impl Iterator<Item = (&'f String, &'f Arc<Field>)>) -> Scope {
         name: name.clone(),
         data_type: field.data_type().clone(),
         place: Place::Column(ColumnId(index)),
+        needs_qualifier: false,
     };
     raw.enumerate().map(column).collect()
 }

@@ -32,7 +32,9 @@ pub(crate) fn bind(
     let Computed { aggregate, argument, data_type } = computed(call, relation, span)?;
     let mut keys = Vec::with_capacity(spec.partition_by.len());
     for key in &spec.partition_by {
-        let key = relation.bind(key, span)?;
+        let written = key;
+        let key = relation.bind(written, span)?;
+        keys::check(&key.settled_type(), written, span)?;
         if !keys.contains(&key) {
             keys.push(key);
         }
@@ -138,6 +140,9 @@ fn computed(call: &Function, relation: &Relation, span: Span) -> Outcome<Compute
     // Every row has a literal: count(1) is count(*).
     let bound = bound.filter(|tree| !(aggregate == Aggregate::Count && tree.is_literal()));
     let data_type = bound.as_ref().map(Tree::settled_type);
+    if let (Aggregate::CountDistinct, Some(value), Some(data_type)) = (aggregate, value, &data_type) {
+        keys::check(data_type, value, span)?;
+    }
     match aggregate.output_type(data_type.as_ref()) {
         Ok(data_type) => Ok(Computed { aggregate, argument: bound, data_type }),
         Err(error) => Err(Box::new(argument_fault(&name, value, data_type.as_ref(), &error, span))),

@@ -51,7 +51,8 @@ pub(crate) fn cast_to(bound: Bound, to: &DataType) -> Result<Bound, Problem> {
 pub(crate) fn plain(bound: Bound) -> Result<Bound, Problem> {
     let to = match &bound.data_type {
         DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
-        DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => DataType::Binary,
+        stored @ DataType::FixedSizeBinary(_) => values::plain_type(stored),
+        DataType::LargeBinary | DataType::BinaryView => DataType::Binary,
         DataType::Timestamp(unit, zone) if *unit != TimeUnit::Microsecond => {
             DataType::Timestamp(TimeUnit::Microsecond, zone.clone())
         }
@@ -66,6 +67,11 @@ pub(crate) fn plain(bound: Bound) -> Result<Bound, Problem> {
     };
     let nullable = bound.nullable;
     let target = to.clone();
+    if let DataType::FixedSizeBinary(_) = bound.data_type {
+        return total("plain", vec![bound], to, nullable, move |arguments, _| {
+            values::read_stored(arguments[0].raw(), &target)
+        });
+    }
     total("plain", vec![bound], to, nullable, move |arguments, _| arrow_cast(arguments[0].raw(), &target))
 }
 

@@ -11,14 +11,16 @@ use std::sync::Arc;
 
 /// All in the one type that DuckDB gives them together.
 fn mixed(place: &str, parts: Vec<Bound>) -> Result<(Vec<Bound>, DataType), Problem> {
-    let data_type = sql_type::common_of(&parts, true).map_err(|[left, right]| {
-        let (left, right) = (sql_type::name(&left), sql_type::name(&right));
-        Problem::new(format!("{left} and {right} cannot be mixed in {place}"))
-            .found(format!("{left} and {right}"))
-            .hint("cast them to one type, e.g. x::TEXT")
-    })?;
+    let data_type = sql_type::common_of(&parts, true).map_err(|types| not_mixed(place, types))?;
     let parts = parts.into_iter().map(|part| cast_to(part, &data_type)).collect::<Result<_, _>>()?;
     Ok((parts, data_type))
+}
+
+fn not_mixed(place: &str, [left, right]: [DataType; 2]) -> Problem {
+    let (left, right) = (sql_type::name(&left), sql_type::name(&right));
+    Problem::new(format!("{left} and {right} cannot be mixed in {place}"))
+        .found(format!("{left} and {right}"))
+        .hint("cast them to one type, e.g. x::TEXT")
 }
 
 /// `coalesce(..)` and `ifnull(a, b)`.
@@ -75,14 +77,19 @@ pub(crate) fn case(branches: Vec<(Bound, Bound)>, otherwise: Option<Bound>) -> R
         Some(otherwise) => otherwise,
         None => Bound::null(),
     };
-    let results: Vec<Bound> = branches.into_iter().map(|(_, result)| result).chain([otherwise]).collect();
-    let (mut results, data_type) = mixed("CASE", results)?;
+    // DuckDB begins with ELSE, which matters where several results are literals.
+    let results: Vec<Bound> = [otherwise].into_iter().chain(branches.into_iter().map(|(_, result)| result)).collect();
+    let data_type =
+        sql_type::common_of(&results, true).map_err(|[otherwise, then]| not_mixed("CASE", [then, otherwise]))?;
+    let results = results.into_iter().map(|result| cast_to(result, &data_type)).collect::<Result<Vec<_>, _>>()?;
     let nullable = results.iter().any(|result| result.nullable);
     let parts: Vec<Bound> = conditions.iter().chain(&results).cloned().collect();
-    let Some(otherwise) = results.pop() else { return Err(Problem::new("a CASE needs a branch")) };
+    let Some((otherwise, results)) = results.split_first() else {
+        return Err(Problem::new("a CASE needs a branch"));
+    };
     let node = Arc::new(Case {
-        branches: conditions.iter().zip(&results).map(|(when, then)| (when.node.clone(), then.node.clone())).collect(),
-        otherwise: otherwise.node,
+        branches: conditions.iter().zip(results).map(|(when, then)| (when.node.clone(), then.node.clone())).collect(),
+        otherwise: otherwise.node.clone(),
         data_type: data_type.clone(),
     });
     Bound::over(node, data_type, nullable, &parts.iter().collect::<Vec<_>>())

@@ -127,7 +127,7 @@ const COUNT: Gives = Gives::BigInt;
 const HOLDS: Gives = Gives::Boolean;
 
 /// Functions of texts.
-static TEXTS: [Signature; 28] = [
+static TEXTS: [Signature; 29] = [
     texts(&["lower", "lcase"], ONE, TEXT, Never, "in lower case", |a, n| text::map(a, n, text::lower)),
     texts(&["upper", "ucase"], ONE, TEXT, Never, "in upper case", |a, n| text::map(a, n, text::upper)),
     texts(&["reverse"], ONE, TEXT, Never, "the characters from last to first", |a, n| {
@@ -225,12 +225,20 @@ static TEXTS: [Signature; 28] = [
         text::regexp_replace,
     ),
     texts(
-        &["ascii", "unicode", "ord"],
+        &["ascii"],
         ONE,
         Gives::Integer,
         Never,
-        "the code point of the first character",
-        text::first_letter,
+        "the code point of the first character; 0 if there is none",
+        |a, n| text::first_letter(a, n, 0),
+    ),
+    texts(
+        &["unicode", "ord"],
+        ONE,
+        Gives::Integer,
+        Never,
+        "the code point of the first character; -1 if there is none",
+        |a, n| text::first_letter(a, n, -1),
     ),
     texts(&["chr"], ("n", &[Whole], 1), TEXT, OnSome, "the character of a code point", text::letter),
 ];
@@ -345,11 +353,11 @@ static OTHERS: [Signature; 40] = [
     ),
     typed(
         &["time_bucket"],
-        ("interval, time", "TIMESTAMP"),
+        ("interval, time", "as time"),
         Null,
         OnSome,
         time::temporal,
-        "the beginning of its bucket, counted from Monday 2000-01-03",
+        "the beginning of its bucket, counted from Monday 2000-01-03, or of months from 2000-01-01",
     ),
     part_of_time(&["year"]),
     part_of_time(&["quarter"]),

@@ -163,11 +163,14 @@ fn round(how: Rounding, value: Bound, digits: Option<Bound>) -> Result<Bound, Pr
     }
 }
 
+/// More digits than any number has, on either side of its point.
+const ROUNDED_DIGITS_MAX: i32 = 400;
+
 fn constant_digits(digits: &Bound) -> Result<i32, Problem> {
     let problem = || Problem::new("the number of digits must be a constant whole number").expected("e.g. round(x, 2)");
     match &digits.value {
         Some(value) if *value.data_type() == Int32 && value.is_valid(0) => {
-            Ok(value.as_primitive::<Int32Type>().value(0))
+            Ok(value.as_primitive::<Int32Type>().value(0).clamp(-ROUNDED_DIGITS_MAX, ROUNDED_DIGITS_MAX))
         }
         _ => Err(problem()),
     }

@@ -90,6 +90,8 @@ pub struct ScopeColumn {
     pub data_type: DataType,
     /// Where they are.
     pub place: Place,
+    /// Whether it is only named with its qualifier.
+    pub needs_qualifier: bool,
 }
 
 /// The columns that an expression may name.
@@ -121,7 +123,7 @@ impl Scope {
     /// The column that a name means. Names match without case, as in DuckDB, quoted or not.
     pub(crate) fn resolve(&self, qualifier: Option<&Ident>, name: &Ident) -> Result<&ScopeColumn, Problem> {
         let of_table = |column: &&ScopeColumn| match qualifier {
-            None => true,
+            None => !column.needs_qualifier,
             Some(wanted) => column.qualifier.as_ref().is_some_and(|q| q.eq_ignore_ascii_case(&wanted.value)),
         };
         let named = self.by_name.get(&name.value.to_lowercase()).into_iter().flatten().map(|&at| &self.columns[at]);
@@ -130,6 +132,11 @@ impl Scope {
             [one] => Ok(one),
             [] => Err(self.unknown(qualifier, name)),
             [first, ..] => {
+                // A column that no qualifier names, as USING makes one of two, has no other name.
+                let without: Vec<_> = matches.iter().filter(|column| column.qualifier.is_none()).collect();
+                if let ([one], None) = (&without[..], qualifier) {
+                    return Ok(one);
+                }
                 let exact: Vec<_> = matches.iter().filter(|column| column.name == name.value).collect();
                 if let [one] = exact[..] {
                     return Ok(one);

@@ -210,14 +210,16 @@ pub(crate) fn common_of(parts: &[Bound], mixed: bool) -> Result<DataType, [DataT
         let Some(data_type) = common(&widest, part, mixed) else {
             return Err([widest.data_type, part.data_type.clone()]);
         };
-        // Only the type matters from here on, and which literals are still open.
+        // Only the type matters from here on. As in DuckDB, a whole number takes the type of a value beside it, but
+        // several literals have one of their own: the widest that any of them needs.
         let open = match (widest.open, part.open) {
-            (Some(open), Some(OpenLiteral::Null)) => Some(open),
-            (Some(_), open) => open,
-            (None, _) => None,
+            (Some(OpenLiteral::Null), Some(OpenLiteral::Null)) => Some(OpenLiteral::Null),
+            (Some(OpenLiteral::Null | OpenLiteral::Text), Some(OpenLiteral::Null | OpenLiteral::Text)) => {
+                Some(OpenLiteral::Text)
+            }
+            _ => None,
         };
-        let value = if open.is_some() { part.value.clone() } else { None };
-        widest = Bound { data_type, open, value, ..widest };
+        widest = Bound { data_type, open, value: None, ..widest };
     }
     Ok(widest.settled().data_type)
 }

@@ -408,7 +408,7 @@ pub(crate) fn regexp_replace(arguments: &[Argument], rows: usize) -> KernelResul
         };
         let regex = compiled.get(pattern, options, false)?;
         let count = if options.contains('g') { usize::MAX } else { 1 };
-        let (template, mut replaced, mut end) = (template(by), String::new(), 0);
+        let (template, mut replaced, mut end) = (template(by, regex.captures_len() - 1)?, String::new(), 0);
         for found in regex.captures_iter(text).take(count) {
             let whole = found.get_match();
             replaced.push_str(&text[end..whole.start()]);
@@ -424,31 +424,39 @@ pub(crate) fn regexp_replace(arguments: &[Argument], rows: usize) -> KernelResul
     Ok(Arc::new((0..rows).map(&mut replaced).collect::<Result<StringArray, _>>()?))
 }
 
-/// `\1` as the regex library writes it.
-fn template(by: &str) -> String {
+/// `\1` as the regex library writes it. As in DuckDB, a backslash stands before a digit, or before another one.
+fn template(by: &str, groups: usize) -> Result<String, ArrowError> {
     let mut template = String::new();
-    let mut letters = by.chars().peekable();
+    let mut letters = by.chars();
     while let Some(letter) = letters.next() {
-        match (letter, letters.peek()) {
-            ('\\', Some(digit)) if digit.is_ascii_digit() => {
-                template.push_str(&format!("${{{digit}}}"));
-                letters.next();
-            }
-            ('\\', Some('\\')) => {
-                template.push('\\');
-                letters.next();
-            }
-            ('$', _) => template.push_str("$$"),
-            _ => template.push(letter),
+        match letter {
+            '\\' => match letters.next() {
+                Some('\\') => template.push('\\'),
+                Some(digit) => {
+                    let group = digit.to_digit(10).filter(|group| *group as usize <= groups);
+                    let group = group.ok_or_else(|| no_group(by, digit, groups))?;
+                    template.push_str(&format!("${{{group}}}"));
+                }
+                None => return Err(fails(format!("the replacement '{by}' ends with a single backslash"))),
+            },
+            '$' => template.push_str("$$"),
+            letter => template.push(letter),
         }
     }
-    template
+    Ok(template)
 }
 
-/// The number of the first letter, 0 for an empty text.
-pub(crate) fn first_letter(arguments: &[Argument], rows: usize) -> KernelResult {
+fn no_group(by: &str, after: char, groups: usize) -> ArrowError {
+    if after.is_ascii_digit() {
+        return fails(format!("the replacement '{by}' names group {after}, and the pattern has {groups}"));
+    }
+    fails(format!("the replacement '{by}' has a backslash before '{after}', expected a digit or a backslash"))
+}
+
+/// The number of the first letter, and of an empty text the one given.
+pub(crate) fn first_letter(arguments: &[Argument], rows: usize, of_empty: i32) -> KernelResult {
     let texts = Texts::of(&arguments[0]);
-    let number = |text: &str| text.chars().next().map_or(0, |letter| letter as i32);
+    let number = |text: &str| text.chars().next().map_or(of_empty, |letter| letter as i32);
     let numbers: arrow::array::Int32Array = (0..rows).map(|row| texts.at(row).map(number)).collect();
     Ok(Arc::new(numbers) as ArrayRef)
 }

@@ -8,14 +8,19 @@ use super::interval_literal;
 use super::kernel::{Argument, KernelResult, fails};
 use super::pairs::{pairs, try_pairs};
 use super::scope::{Problem, suggest};
-use super::sql_type::{self, LENGTH, TIMESTAMP};
+use super::sql_type::{self, LENGTH, MONTHS, TIMESTAMP};
 use arrow::array::{Array, AsArray, PrimitiveArray};
-use arrow::datatypes::DataType::{Float64, Int64, Utf8};
-use arrow::datatypes::{ArrowPrimitiveType, DurationMicrosecondType, Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow::datatypes::DataType::{Date32, Float64, Int64, Utf8};
+use arrow::datatypes::{
+    ArrowPrimitiveType, DurationMicrosecondType, Float64Type, Int64Type, IntervalMonthDayNano,
+    IntervalMonthDayNanoType, TimestampMicrosecondType,
+};
+use arrow::error::ArrowError;
 use std::sync::Arc;
 
 type T = TimestampMicrosecondType;
 type D = DurationMicrosecondType;
+type M = IntervalMonthDayNanoType;
 
 /// A unit of time or a part of a date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,7 +149,9 @@ impl Part {
                     Part::Month => month,
                     Part::Quarter => (month + 2) / 3,
                     Part::Decade => year / 10,
-                    Part::Century => (year - 1).div_euclid(100) + 1,
+                    // There is no century 0: the one before Christ is -1.
+                    Part::Century if year > 0 => (year - 1) / 100 + 1,
+                    Part::Century => year / 100 - 1,
                     Part::DayOfYear => day - calendar::days(year, 1, 1) + 1,
                     _ => year,
                 }
@@ -182,8 +189,9 @@ impl Part {
                 let (year, month) = match self {
                     Part::Month => (year, month),
                     Part::Quarter => (year, (month - 1) / 3 * 3 + 1),
-                    Part::Decade => (year.div_euclid(10) * 10, 1),
-                    Part::Century => (year.div_euclid(100) * 100, 1),
+                    // Years before Christ are cut towards year 0, as in DuckDB.
+                    Part::Decade => (year / 10 * 10, 1),
+                    Part::Century => (year / 100 * 100, 1),
                     _ => (year, 1),
                 };
                 calendar::days(year, month, 1)
@@ -197,15 +205,20 @@ impl Part {
         if let Some(unit) = self.micros() {
             return to.div_euclid(unit) - from.div_euclid(unit);
         }
-        let months = |micros: i64| {
+        let year_and_months = |micros: i64| {
             let (year, month, _) = calendar::date(micros.div_euclid(DAY));
-            year * 12 + month - 1
+            (year, year * 12 + month - 1)
         };
+        let ((from_year, from_months), (to_year, to_months)) = (year_and_months(from), year_and_months(to));
         match self {
             // DuckDB counts whole weeks of days here, not Mondays.
             Part::Week => (to.div_euclid(DAY) - from.div_euclid(DAY)) / 7,
             Part::IsoYear => calendar::iso_week(to.div_euclid(DAY)).0 - calendar::iso_week(from.div_euclid(DAY)).0,
-            _ => months(to).div_euclid(self.months()) - months(from).div_euclid(self.months()),
+            Part::Year => to_year - from_year,
+            // Before Christ these are cut towards year 0, as in DuckDB.
+            Part::Decade => to_year / 10 - from_year / 10,
+            Part::Century => to_year / 100 - from_year / 100,
+            _ => to_months / self.months() - from_months / self.months(),
         }
     }
 
@@ -285,7 +298,7 @@ fn date_trunc(part: Part, value: Bound) -> Result<Bound, Problem> {
     partial("date_trunc", vec![as_time(value)?], TIMESTAMP, nullable, move |arguments, rows| {
         let array = arguments[0].array(rows)?;
         let truncated = array.as_primitive::<T>().try_unary::<_, T, _>(|micros| {
-            part.truncate(micros).ok_or_else(|| fails("the timestamp is out of range"))
+            part.truncate(micros).and_then(calendar::timestamp).ok_or_else(|| fails(OUT_OF_RANGE))
         })?;
         Ok(Arc::new(truncated))
     })
@@ -339,31 +352,59 @@ fn from_epoch(unit: i64, value: Bound) -> Result<Bound, Problem> {
     partial("timestamp", vec![cast_to(value, &Int64)?], TIMESTAMP, nullable, move |arguments, rows| {
         let array = arguments[0].array(rows)?;
         let times = array.as_primitive::<Int64Type>().try_unary::<_, T, _>(|count| {
-            count.checked_mul(unit).ok_or_else(|| fails(format!("{count} is out of the range of timestamps")))
+            let micros = count.checked_mul(unit).and_then(calendar::timestamp);
+            micros.ok_or_else(|| fails(format!("{count} is out of the range of timestamps")))
         })?;
         Ok(Arc::new(times))
     })
 }
 
-/// `time_bucket(interval, x)`: the beginning of the bucket; buckets of days and less begin on Monday 2000-01-03.
+/// The beginning of Monday 2000-01-03, where buckets of days and less begin.
+const BUCKET_ORIGIN: i64 = 10_959 * DAY;
+/// The month 2000-01 since year 0, where buckets of months begin.
+const BUCKET_ORIGIN_MONTH: i64 = 2000 * 12;
+
+/// `time_bucket(interval, x)`: the beginning of the bucket, which of a DATE is the day that it is on.
 fn time_bucket(width: Bound, value: Bound) -> Result<Bound, Problem> {
-    const ORIGIN: i64 = 10_959 * DAY;
-    if width.data_type != LENGTH {
-        return Err(Problem::new("the width of a bucket must be an interval without months")
-            .expected("e.g. INTERVAL '5' MINUTE"));
-    }
+    let is_date = value.data_type == Date32;
     let nullable = width.nullable || value.nullable;
-    partial("time_bucket", vec![width, as_time(value)?], TIMESTAMP, nullable, |arguments, rows| {
-        let begin = try_pairs::<D, T, T>(&arguments[0], &arguments[1], rows, |width, time| {
-            if width <= 0 {
-                return Err(fails("the width of a bucket must be greater than zero"));
-            }
-            let since = time.checked_sub(ORIGIN).ok_or_else(|| fails("the timestamp is out of range"))?;
-            Ok(time - since.rem_euclid(width))
-        })?;
-        Ok(Arc::new(begin))
-    })
+    let time = as_time(value)?;
+    let begin = match width.data_type {
+        LENGTH => partial("time_bucket", vec![width, time], TIMESTAMP, nullable, |arguments, rows| {
+            Ok(Arc::new(try_pairs::<D, T, T>(&arguments[0], &arguments[1], rows, bucket_of_length)?))
+        }),
+        MONTHS => partial("time_bucket", vec![width, time], TIMESTAMP, nullable, |arguments, rows| {
+            Ok(Arc::new(try_pairs::<M, T, T>(&arguments[0], &arguments[1], rows, bucket_of_months)?))
+        }),
+        _ => return Err(Problem::new("the width of a bucket must be an interval").expected("e.g. INTERVAL '5' MINUTE")),
+    }?;
+    if is_date { cast_to(begin, &Date32) } else { Ok(begin) }
 }
+
+fn bucket_of_length(width: i64, time: i64) -> Result<i64, ArrowError> {
+    if width <= 0 {
+        return Err(fails(NO_WIDTH));
+    }
+    let since = time.checked_sub(BUCKET_ORIGIN).ok_or_else(|| fails(OUT_OF_RANGE))?;
+    time.checked_sub(since.rem_euclid(width)).and_then(calendar::timestamp).ok_or_else(|| fails(OUT_OF_RANGE))
+}
+
+fn bucket_of_months(width: IntervalMonthDayNano, time: i64) -> Result<i64, ArrowError> {
+    if width.days != 0 || width.nanoseconds != 0 {
+        return Err(fails("the width of a bucket has months or days, not both"));
+    }
+    if width.months <= 0 {
+        return Err(fails(NO_WIDTH));
+    }
+    let (year, month, _) = calendar::date(time.div_euclid(DAY));
+    let month = year * 12 + month - 1;
+    let begin = month - (month - BUCKET_ORIGIN_MONTH).rem_euclid(width.months.into());
+    let day = calendar::days(begin.div_euclid(12), begin.rem_euclid(12) + 1, 1);
+    day.checked_mul(DAY).and_then(calendar::timestamp).ok_or_else(|| fails(OUT_OF_RANGE))
+}
+
+const NO_WIDTH: &str = "the width of a bucket must be greater than zero";
+const OUT_OF_RANGE: &str = "the timestamp is out of range";
 
 /// The functions over times, by name.
 pub(crate) fn temporal(name: &str, arguments: Vec<Bound>) -> Result<Bound, Problem> {

@@ -62,7 +62,8 @@ fn plus(time: Bound, interval: Bound, sign: i64) -> Result<Bound, Problem> {
     }
     let time = cast_to(time, &TIMESTAMP)?;
     let function = if sign < 0 { i64::checked_sub } else { i64::checked_add };
-    lengths::<T, D, T>("time plus interval", time, interval, TIMESTAMP, function)
+    let time_plus = move |time, length| function(time, length).and_then(calendar::timestamp);
+    lengths::<T, D, T>("time plus interval", time, interval, TIMESTAMP, time_plus)
 }
 
 fn lengths<A, B, O>(
@@ -93,7 +94,7 @@ fn date_plus_days(date: Bound, days: Bound, sign: i64) -> Result<Bound, Problem>
     partial("date plus days", vec![date, days], Date32, nullable, move |arguments, rows| {
         let sum = try_pairs::<Date32Type, Int64Type, Date32Type>(&arguments[0], &arguments[1], rows, |date, days| {
             let sum = days.checked_mul(sign).and_then(|days| days.checked_add(i64::from(date)));
-            sum.and_then(|sum| i32::try_from(sum).ok()).ok_or_else(|| fails("the date is out of range"))
+            sum.and_then(calendar::day).ok_or_else(|| fails("the date is out of range"))
         })?;
         Ok(Arc::new(sum))
     })
@@ -105,9 +106,11 @@ fn plus_months(time: Bound, interval: Bound, sign: i64) -> Result<Bound, Problem
     let nullable = time.nullable || interval.nullable;
     partial("plus months", vec![time, interval], TIMESTAMP, nullable, move |arguments, rows| {
         let sum = try_pairs::<T, IntervalMonthDayNanoType, T>(&arguments[0], &arguments[1], rows, |time, interval| {
+            // At most 2^31 days and 2^63 nanoseconds: far from the ends of 64 bits of microseconds.
             let rest = i64::from(interval.days) * DAY + interval.nanoseconds / 1000;
             let moved = calendar::add_months(time, sign * i64::from(interval.months));
-            moved.and_then(|time| time.checked_add(sign * rest)).ok_or_else(|| fails("the timestamp is out of range"))
+            let sum = moved.and_then(|time| time.checked_add(rest.checked_mul(sign)?)).and_then(calendar::timestamp);
+            sum.ok_or_else(|| fails("the timestamp is out of range"))
         })?;
         Ok(Arc::new(sum))
     })

@@ -148,8 +148,7 @@ fn column(reader: &mut TokenReader) -> Outcome<StreamColumn> {
     let mut column = StreamColumn { name, data_type, type_span, source: StreamColumnSource::Named, tags: Vec::new() };
     loop {
         if reader.take("FROM") {
-            let path = reader.dotted("a path in the payload")?;
-            column.source = StreamColumnSource::Path(path.text.split('.').map(str::to_owned).collect());
+            column.source = StreamColumnSource::Path(reader.path("a path in the payload")?);
         } else if reader.take("AS") {
             column.source = StreamColumnSource::Computed(reader.expression()?);
         } else if reader.take("TAGS") {

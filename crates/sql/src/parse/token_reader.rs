@@ -128,6 +128,15 @@ impl<'a> TokenReader<'a> {
         Ok(name)
     }
 
+    /// Names with dots between them; a dot in quotes is part of a name.
+    pub fn path(&mut self, what: &str) -> Outcome<Vec<String>> {
+        let mut path = vec![self.name(what)?.text];
+        while self.take_token(&Token::Period) {
+            path.push(self.name(what)?.text);
+        }
+        Ok(path)
+    }
+
     /// Names in parentheses.
     pub fn names(&mut self, what: &str) -> Outcome<Vec<Name>> {
         self.in_parentheses(|reader| reader.name(what))

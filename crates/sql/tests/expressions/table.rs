@@ -63,13 +63,20 @@ pub fn batch() -> Batch {
 
 /// The batch's columns as stream `x`, and those beside them.
 pub fn scope(batch: &Batch) -> Scope {
-    let beside = |name: &str, data_type, place| ScopeColumn { qualifier: None, name: name.into(), data_type, place };
+    let beside = |name: &str, data_type, place| ScopeColumn {
+        qualifier: None,
+        name: name.into(),
+        data_type,
+        place,
+        needs_qualifier: false,
+    };
     let schema = batch.schema();
     let columns = schema.fields().iter().enumerate().map(|(at, field)| ScopeColumn {
         qualifier: Some("x".into()),
         name: field.name().clone(),
         data_type: field.data_type().clone(),
         place: Place::Column(ColumnId(at)),
+        needs_qualifier: false,
     });
     let time = beside("_time", DataType::Timestamp(TimeUnit::Microsecond, None), Place::Time);
     let late = beside("_late", DataType::Boolean, Place::Late);

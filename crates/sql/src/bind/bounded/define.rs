@@ -29,7 +29,15 @@ pub(super) fn same_columns(
 /// A column under no qualifier.
 pub(super) fn column(name: &str, id: ColumnId, tree: &Tree) -> RelationColumn {
     let data_type = tree.settled_type();
-    RelationColumn { qualifier: None, name: name.to_owned(), id, data_type, time: false, scored: false }
+    RelationColumn {
+        qualifier: None,
+        name: name.to_owned(),
+        id,
+        data_type,
+        time: false,
+        scored: false,
+        needs_qualifier: false,
+    }
 }
 
 /// A projection: expressions with their names, and the text that they were. A column that is only passed on keeps its

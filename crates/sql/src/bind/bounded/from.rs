@@ -8,7 +8,7 @@ use crate::bind::keys;
 use crate::bind::relation::{Relation, RelationColumn};
 use crate::bind::syntax::{and, any, conjuncts, is_subquery, object_name};
 use crate::diagnostic::{Fault, Outcome, fault, place_of};
-use crate::expression::{Op, Tree, common_type};
+use crate::expression::{ColumnId, Op, Tree, common_type};
 use sqlparser::ast::{BinaryOperator, Expr, Ident, JoinConstraint, JoinOperator, Select, TableWithJoins};
 use sqlparser::tokenizer::Span;
 
@@ -136,15 +136,21 @@ struct Joining<'a> {
 struct Matching {
     keys: Vec<(Tree, Tree)>,
     conditions: Vec<Expr>,
-    /// Names of columns that USING makes one.
-    using: Vec<Ident>,
+    /// Columns that USING makes one.
+    using: Vec<UsedColumn>,
+}
+
+/// A column of each side that USING makes one.
+struct UsedColumn {
+    left: ColumnId,
+    right: ColumnId,
 }
 
 impl Joining<'_> {
     fn join(&self, binding: &mut Binding, owner: &str, left: FromClause, right: FromClause) -> Outcome<FromClause> {
         let (left, right) = (closed(binding, owner, left, self.span), closed(binding, owner, right, self.span));
         distinct_names(&left, &right, self.span)?;
-        let matching = self.matching(&left, &right)?;
+        let mut matching = self.matching(&left, &right)?;
         let (ours, theirs) = matching.keys.iter().cloned().unzip();
         let (left_rows, left_keys) = define::with_keys(binding, &left, &[], ours);
         let (right_rows, right_keys) = define::with_keys(binding, &right, &[], theirs);
@@ -153,6 +159,7 @@ impl Joining<'_> {
             let id = binding.columns.add(&column.name, column.data_type.clone());
             ids.push((id, column.id));
             columns.push(RelationColumn { id, time: false, ..column.clone() });
+            matching.using.iter_mut().filter(|used| used.right == column.id).for_each(|used| used.right = id);
         }
         let all = Relation::bounded(left.id, columns.clone());
         let condition = and(matching.conditions).map(|condition| all.condition(&condition, self.span)).transpose()?;
@@ -162,7 +169,7 @@ impl Joining<'_> {
         let step =
             BoundedJoin { left: left_id, right: right_id, columns: ids, keys, condition, keeps_left, keeps_right };
         let joined = define::relation(binding, BoundedStep::Join(step), columns);
-        Ok(FromClause::Bounded(self.used_once(binding, joined, left.columns.len(), &matching.using)?))
+        Ok(FromClause::Bounded(self.used_once(binding, joined, &matching.using)?))
     }
 
     fn matching(&self, left: &Relation, right: &Relation) -> Outcome<Matching> {
@@ -184,8 +191,10 @@ impl Joining<'_> {
                 for name in names {
                     let written = Expr::Identifier(Ident::new(object_name(name)));
                     let pair = (left.bind(&written, self.span)?, right.bind(&written, self.span)?);
+                    if let (Some(left), Some(right)) = (pair.0.as_column(), pair.1.as_column()) {
+                        matching.using.push(UsedColumn { left, right });
+                    }
                     matching.key(pair, &written, left, right, self.span)?;
-                    matching.using.push(Ident::new(object_name(name)));
                 }
             }
             JoinConstraint::Natural => {
@@ -197,32 +206,40 @@ impl Joining<'_> {
         Ok(matching)
     }
 
-    /// Columns of USING come once: that of the left side, or of the right side where the left one has no row.
-    fn used_once(&self, binding: &mut Binding, joined: Relation, left: usize, using: &[Ident]) -> Outcome<Relation> {
+    /// Columns of USING come once: that of the left side, or of the right side where the left one has no row. Those of
+    /// the sides are still there under the names of the sides.
+    fn used_once(&self, binding: &mut Binding, joined: Relation, using: &[UsedColumn]) -> Outcome<Relation> {
         if using.is_empty() {
             return Ok(joined);
         }
-        let is_used = |column: &RelationColumn| using.iter().any(|name| name.value.eq_ignore_ascii_case(&column.name));
-        let mut items = Vec::new();
-        let mut columns = Vec::new();
-        for (at, column) in joined.columns.iter().enumerate() {
-            if at >= left && is_used(column) {
-                continue;
+        let (mut items, mut columns) = (Vec::new(), Vec::new());
+        for column in &joined.columns {
+            let used = using.iter().find(|used| column.id == used.left || column.id == used.right);
+            let is_left = used.is_some_and(|used| column.id == used.left);
+            if let (true, true, Some(used)) = (is_left, self.kind.1, used) {
+                let both = self.first_of(&joined, used)?;
+                let merged =
+                    define::column(&column.name, binding.columns.add(&column.name, both.settled_type()), &both);
+                items.push(BoundItem { id: merged.id, name: merged.name.clone(), tree: both });
+                columns.push(merged);
             }
-            let mut tree = Tree::column(column.id, column.data_type.clone());
-            let mut column = column.clone();
-            let other = joined.columns[left..].iter().find(|other| other.name.eq_ignore_ascii_case(&column.name));
-            if let (true, true, Some(other)) = (at < left && is_used(&column), self.kind.1, other) {
-                let other = Tree::column(other.id, other.data_type.clone());
-                let both = Tree::of(Op::Function("coalesce"), vec![tree, other]);
-                tree = both.map_err(|problem| Box::new(fault(problem).within(self.span)))?;
-                column.data_type = tree.settled_type();
-                column.id = binding.columns.add(&column.name, column.data_type.clone());
-            }
-            items.push(BoundItem { id: column.id, name: column.name.clone(), tree });
-            columns.push(column);
+            let stands_for_both = is_left && !self.kind.1;
+            let needs_qualifier = column.needs_qualifier || (used.is_some() && !stands_for_both);
+            let tree = Tree::column(column.id, column.data_type.clone());
+            items.push(BoundItem { id: column.id, name: column.full_name(), tree });
+            columns.push(RelationColumn { needs_qualifier, ..column.clone() });
         }
         Ok(define::relation(binding, BoundedStep::Project { from: joined.id, items }, columns))
+    }
+
+    /// The value of the left side, or of the right one where the left one has no row.
+    fn first_of(&self, joined: &Relation, used: &UsedColumn) -> Outcome<Tree> {
+        let of = |id| {
+            let column = joined.columns.iter().find(|column| column.id == id);
+            column.map(|column| Tree::column(id, column.data_type.clone()))
+        };
+        let both = [used.left, used.right].into_iter().filter_map(of).collect();
+        Tree::of(Op::Function("coalesce"), both).map_err(|problem| Box::new(fault(problem).within(self.span)))
     }
 }
 
@@ -256,6 +273,7 @@ impl Matching {
     ) -> Outcome<()> {
         let (one, other) = (ours.settled_type(), theirs.settled_type());
         if keys::same(&one, &other) {
+            keys::check(&one, written, span)?;
             self.keys.push((ours, theirs));
             return Ok(());
         }
@@ -266,6 +284,7 @@ impl Matching {
                 .hint("cast one of them")
                 .err();
         };
+        keys::check(&common, written, span)?;
         self.keys.push((ours.cast_to(&common).map_err(within)?, theirs.cast_to(&common).map_err(within)?));
         Ok(())
     }
