@@ -1,7 +1,7 @@
 //! Rows as messages: objects of JSON, and of rows that cannot be used what nobody takes for a good one.
 
 use crate::declared_columns::DeclaredRows;
-use crate::job::decoder;
+use crate::stream_input::decoder;
 use arrow::array::{Array, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{Schema, SchemaRef, TimestampMicrosecondType};
 use codec::{JsonEncode, free_paths, text_payload};
