@@ -133,7 +133,10 @@ fn from(chance: &mut Chance) -> (String, &'static str) {
     let on =
         chance.of(&["a.i = b.i", "a.t = b.t AND a.f = b.f", "a.i = b.d", "a.i = b.i AND a.d < b.d", "a.i + 1 = b.i"]);
     let join = chance.of(&["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"]);
-    match chance.below(6) {
+    let using = chance.of(&["i", "t", "i, t"]);
+    match chance.below(8) {
+        6 => (format!("{one} a {join} {other} b USING ({using})"), chance.of(&["a", "b"])),
+        7 => (format!("(SELECT 1 AS i, d, t, f, ts FROM {one} UNION ALL FROM {other}) a"), "a"),
         0 | 1 => (format!("{one} a"), "a"),
         2 => (format!("(SELECT * FROM {one} s WHERE {filter}) a"), "a"),
         3 => (format!("{one} a {join} {other} b ON {on}"), "a"),

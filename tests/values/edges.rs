@@ -124,3 +124,44 @@ fn times_have_text_over_their_whole_range() {
         );
     }
 }
+
+#[test]
+fn stored_uuids_lists_structs_and_maps_have_duckdbs_text() {
+    use arrow::array::{
+        ArrayRef, FixedSizeBinaryArray, IntervalDayTimeArray, ListArray, RecordBatch, StringArray, StructArray,
+        Time64MicrosecondArray, TimestampMicrosecondArray,
+    };
+    use arrow::buffer::OffsetBuffer;
+    use arrow::datatypes::{DataType, Field, IntervalDayTime};
+    let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("a,b"), None, Some(""), Some("x y")]));
+    let of_list = Arc::new(Field::new("item", DataType::Utf8, true));
+    let list = ListArray::new(of_list, OffsetBuffer::from_lengths([4]), texts, None);
+    let name: ArrayRef = Arc::new(StringArray::from(vec!["it's"]));
+    let object = StructArray::from(vec![(Arc::new(Field::new("name", DataType::Utf8, true)), name)]);
+    let uuid = FixedSizeBinaryArray::try_from_iter(std::iter::once([0xabu8; 16])).expect("16 bytes");
+    let columns: [(&str, ArrayRef); 6] = [
+        ("at", Arc::new(TimestampMicrosecondArray::from(vec![1_704_067_200_000_000]))),
+        ("l", Arc::new(list)),
+        ("s", Arc::new(object)),
+        ("u", Arc::new(uuid)),
+        ("t", Arc::new(Time64MicrosecondArray::from(vec![36_000_500_000]))),
+        ("p", Arc::new(IntervalDayTimeArray::from(vec![IntervalDayTime::new(2, 0)]))),
+    ];
+    let rows = RecordBatch::try_from_iter(columns).expect("the columns fit");
+    let declared = |more: &str| {
+        format!(
+            "CREATE STREAM given (at TIMESTAMP, l TEXT, s TEXT, u TEXT, t TEXT{more}, WATERMARK FOR at AS at)\n  HISTORY FILES 'rows.parquet';"
+        )
+    };
+    let folder = Folder::new(&declared(""));
+    let file = std::fs::File::create(folder.path().join("rows.parquet")).expect("the file can be made");
+    let mut writer = parquet::arrow::ArrowWriter::try_new(file, rows.schema(), None).expect("it can be written");
+    writer.write(&rows).expect("it can be written");
+    writer.close().expect("it can be written");
+    let told = folder.done(&["query", "SELECT l, s, u, t FROM given", "--csv"]).out;
+    let uuid = "abababab-abab-abab-abab-abababababab";
+    assert_eq!(told, format!("l,s,u,t\n\"['a,b', NULL, '', x y]\",{{'name': 'it\\'s'}},{uuid},10:00:00.5\n"));
+    folder.write("pipelines/all.sql", declared(", p TEXT"));
+    let ran = folder.run(&["check"]);
+    assert!(ran.code == 1 && ran.err.contains("\"p\" is INTERVAL") && ran.err.contains("months"), "{}", ran.err);
+}
