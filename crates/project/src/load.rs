@@ -23,6 +23,10 @@ impl Folder {
     /// Reads a project: a folder with `pipelines/*.sql`, or one `.sql` file.
     pub fn read(path: &Path) -> Result<Folder, Failure> {
         if path.is_file() {
+            if path.extension().is_none_or(|extension| extension != "sql") {
+                let what = "is a file, expected a folder with pipelines/*.sql or one .sql file";
+                return Err(Error::invalid(format!("project {} {what}", path.display())).into());
+            }
             return Ok(Folder::of_file(path)?);
         }
         if !path.is_dir() {

@@ -109,7 +109,11 @@ impl Project {
         let job = jobs.get(name).ok_or_else(|| {
             let mut known: Vec<_> = jobs.keys().map(String::as_str).collect();
             known.push("archive");
-            Error::invalid(format!("riverrun.toml has no job \"{name}\"; the jobs are: {}", known.join(", ")))
+            let settings = match self.folder.root.join("riverrun.toml").exists() {
+                true => "riverrun.toml has no job",
+                false => "there is no riverrun.toml, and so no job",
+            };
+            Error::invalid(format!("{settings} \"{name}\"; the jobs are: {}", known.join(", ")))
         })?;
         Ok(Target::Outputs(job.outputs.clone()))
     }

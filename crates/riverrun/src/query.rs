@@ -72,7 +72,8 @@ fn of_tables(asking: &Asking) -> Result<Result<Answered>> {
 
 /// The answer of a query over what streams give to it: the job runs beside it.
 fn of_streams(asking: &Asking, wired: Wired, to: EventTime) -> Result<Result<Answered>> {
-    let streams = Streams { rows: wired.collected.clone(), stats: wired.stats.clone(), to };
+    let ends_early = asking.planned.limit().is_some();
+    let streams = Streams { rows: wired.collected.clone(), stats: wired.stats.clone(), to, ends_early };
     let (job, spill) = engine_job(wired, asking.args.workers.map(usize::from))?;
     let is_done = AtomicBool::new(false);
     Ok(std::thread::scope(|scope| {
@@ -163,6 +164,8 @@ struct Streams {
     rows: Vec<Rows>,
     stats: Vec<Arc<StreamStats>>,
     to: EventTime,
+    // Whether a number of rows suffices.
+    ends_early: bool,
 }
 
 impl Streams {
@@ -216,9 +219,17 @@ impl Streams {
         let of_readers = self.stats.iter().map(|stream| stream.counts());
         let of_readers = of_readers.map(|counts| (counts.bad + counts.quarantined + counts.dead_lettered) as i64);
         let bad: i64 = of_steps.chain(of_readers).sum();
+        // The query ends early where it has rows enough: what was read by then is another count each time.
+        let at_least = if self.ends_early { "at least " } else { "" };
         if bad > 0 {
             let rows = show::counted(bad, "bad row");
-            print::note(format_args!("{rows} left out, as ON BAD ROW of their streams says"));
+            print::note(format_args!("{at_least}{rows} left out, as ON BAD ROW of their streams says"));
+        }
+        let held: i64 = nodes.iter().map(|node| node.fates.of(Fate::Held)).sum();
+        if held > 0 && !self.ends_early {
+            let rows = show::counted(held, "row");
+            let why = "the watermark has not reached their time, which lies ahead of all that has happened";
+            print::note(format_args!("{rows} held, and not in the answer: {why}"));
         }
     }
 }

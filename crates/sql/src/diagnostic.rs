@@ -6,6 +6,10 @@ use crate::source_file::SourceFile;
 use sqlparser::ast::Spanned;
 use sqlparser::tokenizer::{Location, Span};
 use std::fmt;
+use std::ops::Range;
+
+/// How many characters of a line are shown at most.
+const EXCERPT_MAX: usize = 400;
 
 /// One error in the text of a project, with its place.
 ///
@@ -38,15 +42,33 @@ impl fmt::Display for Diagnostic {
         writeln!(f, "{}:{}:{}: error: {}", self.path, self.line, self.column, self.message)?;
         let margin = self.line.to_string().len();
         writeln!(f, "{:margin$} |", "")?;
-        writeln!(f, "{} | {}", self.line, self.source_line)?;
-        let before: String = self.source_line.chars().take(self.column.saturating_sub(1) as usize).map(blank).collect();
-        write!(f, "{:margin$} | {before}{}", "", "^".repeat(self.span_len as usize))?;
+        let (line, place) = self.excerpt();
+        writeln!(f, "{} | {line}", self.line)?;
+        let before: String = line.chars().take(place.start).map(blank).collect();
+        write!(f, "{:margin$} | {before}{}", "", "^".repeat(place.len()))?;
         for (label, text) in [("found", &self.found), ("expected", &self.expected), ("hint", &self.hint)] {
             if let Some(text) = text {
                 write!(f, "\n{:margin$} = {label}: {text}", "")?;
             }
         }
         Ok(())
+    }
+}
+
+impl Diagnostic {
+    /// The line of the text, or what is around the place of a long one, and which characters of it the place covers.
+    fn excerpt(&self) -> (String, Range<usize>) {
+        let (start, length) = (self.column.saturating_sub(1) as usize, self.span_len as usize);
+        if self.source_line.chars().nth(EXCERPT_MAX).is_none() {
+            return (self.source_line.clone(), start..start + length);
+        }
+        let first = start.saturating_sub(EXCERPT_MAX / 2);
+        let shown: String = self.source_line.chars().skip(first).take(EXCERPT_MAX).collect();
+        let is_cut = self.source_line.chars().nth(first + EXCERPT_MAX).is_some();
+        let (before, after) = (if first > 0 { ".." } else { "" }, if is_cut { ".." } else { "" });
+        let start = start - first + before.len();
+        let length = length.min(EXCERPT_MAX + before.len() - start.min(EXCERPT_MAX)).max(1);
+        (format!("{before}{shown}{after}"), start..start + length)
     }
 }
 
@@ -161,4 +183,36 @@ pub(crate) fn place_of(part: &impl Spanned, within: Span) -> Span {
 /// A name that is near a wrong one, as a hint: `did you mean "sent_at"?`.
 pub(crate) fn did_you_mean<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
     nearest(wrong, names).map(|name| format!("did you mean \"{name}\"?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_line_the_place_is_shown() {
+        let source_line = format!("{}wrong{}", "é".repeat(1_000_000), "b".repeat(1_000_000));
+        let text = |column: u64, span_len: u64| {
+            let diagnostic = Diagnostic {
+                path: "a.sql".to_owned(),
+                line: 1,
+                column,
+                span_len,
+                message: "it is wrong".to_owned(),
+                found: None,
+                expected: None,
+                hint: None,
+                source_line: source_line.clone(),
+            };
+            let text = diagnostic.to_string();
+            let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            assert!(text.chars().count() < 3 * EXCERPT_MAX, "{}", text.len());
+            let marks = lines[3].chars().position(|mark| mark == '^').unwrap();
+            lines[2].chars().skip(marks).take(lines[3].matches('^').count()).collect::<String>()
+        };
+        assert_eq!(text(1_000_001, 5), "wrong");
+        assert_eq!(text(1, 1), "é");
+        assert_eq!(text(2_000_005, 1), "b");
+        assert!(text(1_000_001, 1_000_000).starts_with("wrongbbb"));
+    }
 }

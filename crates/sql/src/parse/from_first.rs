@@ -6,39 +6,62 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 /// Words between two queries of one.
 const BETWEEN: [&str; 3] = ["UNION", "EXCEPT", "INTERSECT"];
 
+/// Words that may stand between those and the next query.
+const AFTER_BETWEEN: [&str; 4] = ["ALL", "DISTINCT", "BY", "NAME"];
+
+/// What may come next inside a pair of parentheses, or outside of all.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// A query begins here, if one does.
+    Start,
+    /// The named queries of a WITH, after which its query begins.
+    With,
+    /// No query begins here: a FROM belongs to a SELECT, a function or IS DISTINCT FROM.
+    Inside,
+}
+
 /// The tokens of a query in which every FROM has its SELECT, at the place of the FROM.
 pub(super) fn with_selects(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
     let mut written = Vec::with_capacity(tokens.len());
-    // Per open parenthesis whether a query in it waits for its SELECT.
-    let mut waits = vec![true];
+    let mut places = vec![Place::Start];
     for (at, token) in tokens.iter().enumerate() {
-        let begins = |word: &str| tokens.get(at + 1).is_some_and(|next| is_word(&next.token, word));
+        let mut place = places.pop().unwrap_or(Place::Inside);
+        let is = |word: &str| is_word(&token.token, word);
         match &token.token {
-            Token::LParen => {
-                let nested = tokens.get(at + 1).is_some_and(|next| next.token == Token::LParen);
-                waits.push(nested || ["SELECT", "FROM", "WITH"].into_iter().any(begins));
+            Token::Whitespace(_) => places.push(place),
+            Token::LParen => places.extend([place, start(&tokens[at + 1..])]),
+            Token::RParen => {
+                // A query in parentheses was the whole one, up to a UNION.
+                let outer = places.pop().unwrap_or(Place::Inside);
+                places.push(if outer == Place::Start { Place::Inside } else { outer });
             }
-            Token::RParen => drop(waits.pop()),
-            _ if BETWEEN.iter().any(|word| is_word(&token.token, word)) => set(&mut waits, true),
-            _ if is_word(&token.token, "SELECT") => set(&mut waits, false),
-            _ if is_word(&token.token, "FROM") && waits.last() == Some(&true) => {
-                if !has_select(&tokens[at..]) {
-                    let select = Token::make_keyword("SELECT");
-                    written
-                        .extend([select, Token::Mul].map(|token_before| TokenWithSpan::new(token_before, token.span)));
+            _ => {
+                if place != Place::Inside && is("FROM") && !has_select(&tokens[at..]) {
+                    let select = [Token::make_keyword("SELECT"), Token::Mul];
+                    written.extend(select.map(|before| TokenWithSpan::new(before, token.span)));
                 }
-                set(&mut waits, false);
+                place = match place {
+                    _ if BETWEEN.into_iter().any(is) => Place::Start,
+                    _ if is("SELECT") || is("FROM") => Place::Inside,
+                    Place::Start if is("WITH") => Place::With,
+                    Place::Start if !AFTER_BETWEEN.into_iter().any(is) => Place::Inside,
+                    place => place,
+                };
+                places.push(place);
             }
-            _ => {}
         }
         written.push(token.clone());
     }
     written
 }
 
-fn set(waits: &mut [bool], is_waiting: bool) {
-    if let Some(last) = waits.last_mut() {
-        *last = is_waiting;
+/// What comes after an opening parenthesis.
+fn start(tokens: &[TokenWithSpan]) -> Place {
+    let next = tokens.iter().map(|token| &token.token).find(|token| !matches!(token, Token::Whitespace(_)));
+    let begins = |token: &Token| ["SELECT", "FROM", "WITH"].into_iter().any(|word| is_word(token, word));
+    match next {
+        Some(token) if *token == Token::LParen || begins(token) => Place::Start,
+        _ => Place::Inside,
     }
 }
 
@@ -78,6 +101,9 @@ mod tests {
             ),
             ("FROM t WHERE a UNION ALL FROM u WHERE b", "SELECT * FROM t WHERE a UNION ALL SELECT * FROM u WHERE b"),
             ("SELECT extract(hour FROM at) FROM t", "SELECT extract(hour FROM at) FROM t"),
+            ("SELECT substring((a) FROM 2) FROM t", "SELECT substring((a) FROM 2) FROM t"),
+            ("FROM t WHERE ((a + b) IS NOT DISTINCT FROM c)", "SELECT * FROM t WHERE ((a + b) IS NOT DISTINCT FROM c)"),
+            ("(FROM t WHERE a) UNION (FROM u)", "(SELECT * FROM t WHERE a) UNION (SELECT * FROM u)"),
             (
                 "FROM (FROM t WHERE (SELECT 1) IS DISTINCT FROM x) AS q",
                 "SELECT * FROM (SELECT * FROM t WHERE (SELECT 1) IS DISTINCT FROM x) AS q",
