@@ -5,9 +5,9 @@ use crate::error::{Error, Result};
 use crate::machine::Machine;
 use crate::message::Message;
 use crate::partitions::PartitionQuestion;
-use crate::position::{MessageId, Position};
+use crate::position::Position;
 use crate::producer::{OutgoingMessage, ProducerMachine, ProducerOptions};
-use crate::reader::{ReaderMachine, ReaderOptions};
+use crate::reader::{PartitionEnd, ReaderMachine, ReaderOptions};
 use crate::settings::Settings;
 use crate::topic::TopicName;
 use std::convert::Infallible;
@@ -71,8 +71,8 @@ impl PartitionReader {
         }
     }
 
-    /// The last message that the partition has now; none if it has none.
-    pub async fn end(&mut self) -> Result<Option<MessageId>> {
+    /// Where the partition ends now.
+    pub async fn end(&mut self) -> Result<PartitionEnd> {
         loop {
             if let Some(end) = self.machine.take_end() {
                 return Ok(end);

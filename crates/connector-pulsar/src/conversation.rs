@@ -103,7 +103,7 @@ impl Conversation {
 
     /// The next thing that the broker said, if it is here whole.
     pub fn hear(&mut self) -> Result<Option<Heard>> {
-        while let Some(frame) = self.decoder.next()? {
+        while let Some(frame) = self.decoder.next_frame()? {
             match frame.command {
                 Command::Ping(_) => encode(Command::Pong(Pong {}), &mut self.output),
                 Command::Pong(_) => {}

@@ -43,7 +43,7 @@ impl Error {
     }
 
     /// The same error, when it has become clear that trying again does not help.
-    pub(crate) fn as_lost(self) -> Self {
+    pub(crate) fn into_lost(self) -> Self {
         Error { kind: ErrorKind::Lost, ..self }
     }
 

@@ -36,6 +36,6 @@ pub use keys::{Hashing, Key};
 pub use message::{EntryFacts, IncompleteMessage, Message, Payload};
 pub use position::{EntryId, MessageId, Position};
 pub use producer::{Guarantee, OutgoingMessage, ProducerOptions};
-pub use reader::{ReaderOptions, Start};
+pub use reader::{PartitionEnd, ReaderOptions, Start};
 pub use settings::{Address, Credentials, Settings, Token};
 pub use topic::TopicName;

@@ -62,6 +62,7 @@ pub struct ProducerOptions {
 struct Flight {
     first: u64,
     last: u64,
+    sent_at: Duration,
     /// Sent to learn whether it is stored already.
     is_question: bool,
 }
@@ -80,6 +81,8 @@ pub struct ProducerMachine {
     options: ProducerOptions,
     phase: Phase,
     epoch: u64,
+    /// The time as of the last advance.
+    now: Duration,
     busy_since: Option<Duration>,
     queue: VecDeque<OutgoingMessage>,
     queue_bytes: usize,
@@ -99,6 +102,7 @@ impl ProducerMachine {
             link: Link::new(settings, options.topic.clone(), seed),
             phase: Phase::Detached,
             epoch: 0,
+            now: Duration::ZERO,
             busy_since: None,
             queue: VecDeque::new(),
             queue_bytes: 0,
@@ -283,7 +287,7 @@ impl ProducerMachine {
     fn send(&mut self, at: usize, count: usize, is_question: bool) {
         let messages: Vec<&OutgoingMessage> = self.queue.iter().skip(at).take(count).collect();
         let (Some(first), Some(last)) = (messages.first(), messages.last()) else { return };
-        let flight = Flight { first: first.sequence, last: last.sequence, is_question };
+        let flight = Flight { first: first.sequence, last: last.sequence, sent_at: self.now, is_question };
         // A payload that does not compress is sent as it is.
         let entry = batching::entry(&self.options.name, &messages, self.options.compression)
             .or_else(|_| batching::entry(&self.options.name, &messages, CompressionType::None));
@@ -365,7 +369,15 @@ impl Machine for ProducerMachine {
     }
 
     fn advance(&mut self, now: Duration) -> Result<()> {
+        self.now = now;
         self.link.advance(now);
+        let within = self.link.settings().answer_within;
+        if let Some(flight) = self.flights.front().filter(|flight| now.saturating_sub(flight.sent_at) >= within) {
+            let (sequence, within) = (flight.first, within.as_secs_f64());
+            let error = format!("the broker did not acknowledge message {sequence} within {within} s");
+            self.flights.clear();
+            self.link.fail(Error::unavailable(error), now);
+        }
         while let Some(event) = self.link.next_event(now)? {
             self.on_event(event, now).map_err(|error| error.context(self.place()))?;
         }

@@ -7,25 +7,22 @@
 //! The reader's subscription ends with its connection, has a fresh name each time, and begins at the last entry that
 //! was received, which has to come first: then nothing after it was taken away.
 
-use super::chunks::Chunks;
-use super::continuity::{Continuity, Expectation, Verdict};
-use super::opening::{self, Opening};
-use super::permits::Permits;
+use super::continuity::Expectation;
+use super::intake::Intake;
 use super::watch::{self, Watch};
 use crate::conversation::{Heard, RequestId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::link::{Event, Link};
 use crate::machine::Machine;
-use crate::message::{IncompleteMessage, Message};
+use crate::message::Message;
 use crate::position::{EntryId, MessageId, Position};
 use crate::settings::Settings;
 use crate::topic::TopicName;
-use crate::wire::frame::{Frame, decode_entry};
+use crate::wire::frame::Frame;
 use crate::wire::protocol::{
     Command, Delivery, Flow, GetLastMessageId, GetLastMessageIdResponse, MessageIdData, ServerError, Subscribe,
 };
 use bytes::Bytes;
-use std::collections::VecDeque;
 use std::time::Duration;
 
 /// The number of the consumer that gets the messages.
@@ -63,6 +60,19 @@ pub struct ReaderOptions {
     pub allows_gaps: bool,
 }
 
+/// Where a partition ended when the broker was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionEnd {
+    /// The last message; none if there is none.
+    pub last: Option<MessageId>,
+    /// The broker's time at the question, or a little earlier; none where the broker does not stamp, no entry has come
+    /// on this connection of late, or messages become visible later than they are stamped, since they belong to
+    /// transactions.
+    ///
+    /// What is not there yet is stamped later, except for what was on its way into storage at that moment.
+    pub broker_time_ms: Option<u64>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Detached,
@@ -83,18 +93,12 @@ pub struct ReaderMachine {
     watch: Watch,
     /// Where `Start::End` turned out to be: the end, or none if there was no message.
     end_at_start: Option<Option<MessageId>>,
-    received: Option<Position>,
-    continuity: Continuity,
-    chunks: Chunks,
-    permits: Permits,
-    waiting: VecDeque<Message>,
-    waiting_bytes: usize,
-    given_up: Vec<IncompleteMessage>,
+    intake: Intake,
     is_terminated: bool,
     /// The entry at which something was wrong, and how often.
     doubted: Option<(EntryId, u32)>,
-    end_request: Option<RequestId>,
-    end: Option<Option<MessageId>>,
+    end_request: Option<(RequestId, Duration)>,
+    end: Option<PartitionEnd>,
 }
 
 impl ReaderMachine {
@@ -103,22 +107,15 @@ impl ReaderMachine {
             Start::After(position) => Some(position),
             Start::Oldest | Start::Beginning | Start::End => None,
         };
-        let message_bytes_max = settings.message_bytes_max;
         ReaderMachine {
             watch: Watch::new(options.anchor.clone(), received.map(|position| position.oldest_needed())),
-            permits: Permits::new(options.budget_bytes),
+            intake: Intake::new(options.budget_bytes, settings.message_bytes_max, options.allows_gaps, received),
             link: Link::new(settings, options.topic.clone(), seed),
             options,
             phase: Phase::Detached,
             attempt: 0,
             busy_since: None,
             end_at_start: None,
-            received,
-            continuity: Continuity::new(Expectation::Oldest, false),
-            chunks: Chunks::new(message_bytes_max),
-            waiting: VecDeque::new(),
-            waiting_bytes: 0,
-            given_up: Vec::new(),
             is_terminated: false,
             doubted: None,
             end_request: None,
@@ -128,15 +125,14 @@ impl ReaderMachine {
 
     /// The next message, if one is here.
     pub fn take(&mut self) -> Option<Message> {
-        let message = self.waiting.pop_front()?;
-        self.waiting_bytes -= message.bytes();
+        let message = self.intake.pop()?;
         self.flow();
         Some(message)
     }
 
     /// Whether no message can come any more, since the topic was terminated.
     pub fn has_ended(&self) -> bool {
-        self.is_terminated && self.waiting.is_empty()
+        self.is_terminated && self.intake.is_empty()
     }
 
     /// Whether the broker gives out messages to this reader now.
@@ -167,15 +163,17 @@ impl ReaderMachine {
     pub fn ask_end(&mut self, now: Duration) {
         self.end = None;
         self.end_request = match (self.phase, self.link.conversation()) {
-            (Phase::Reading, Some(conversation)) => Some(conversation.ask("where the topic ends", end_question, now)),
+            (Phase::Reading, Some(conversation)) => {
+                Some((conversation.ask("where the topic ends", end_question, now), now))
+            }
             _ => None,
         };
     }
 
-    /// The last message of the partition as of the last question; `Some(None)` if it has none.
+    /// The answer to the last question.
     ///
     /// A question that a connection took with it has to be asked again.
-    pub fn take_end(&mut self) -> Option<Option<MessageId>> {
+    pub fn take_end(&mut self) -> Option<PartitionEnd> {
         self.end.take()
     }
 
@@ -188,9 +186,7 @@ impl ReaderMachine {
         if self.phase != Phase::Reading {
             return;
         }
-        // A message in chunks may be larger than the budget, and its next chunk has to come.
-        let bytes = if self.waiting.is_empty() { 0 } else { self.waiting_bytes + self.chunks.bytes() };
-        let grant = self.permits.grant(bytes);
+        let grant = self.intake.grant();
         if let Some(conversation) = self.link.conversation().filter(|_| grant > 0) {
             conversation.tell(Command::Flow(Flow { consumer_id: CONSUMER, message_permits: grant }));
         }
@@ -230,12 +226,7 @@ impl ReaderMachine {
 
     fn on_answer(&mut self, request: RequestId, command: Command, now: Duration) -> Result<()> {
         match (self.phase, command) {
-            (_, Command::GetLastMessageIdResponse(answer)) if self.end_request == Some(request) => {
-                self.end_request = None;
-                self.watch.check(&answer)?;
-                self.end = Some(last_message(&answer));
-                Ok(())
-            }
+            (Phase::Reading, Command::GetLastMessageIdResponse(answer)) => self.on_end(request, &answer),
             (phase, Command::Error(error)) => self.on_refusal(phase, &error.message, error.error, now),
             (Phase::Watching(asked), Command::Success(_)) if asked == request => {
                 self.busy_since = None;
@@ -251,13 +242,21 @@ impl ReaderMachine {
             }
             (Phase::Subscribing(asked), Command::Success(_)) if asked == request => {
                 self.phase = Phase::Reading;
-                self.permits.reset();
                 self.flow();
                 self.move_anchor();
                 Ok(())
             }
             _ => Ok(()),
         }
+    }
+
+    fn on_end(&mut self, request: RequestId, answer: &GetLastMessageIdResponse) -> Result<()> {
+        self.watch.check(answer)?;
+        if let Some((_, asked_at)) = self.end_request.take_if(|(asked, _)| *asked == request) {
+            self.end =
+                Some(PartitionEnd { last: last_message(answer), broker_time_ms: self.intake.broker_time_ms(asked_at) });
+        }
+        Ok(())
     }
 
     fn on_refusal(&mut self, phase: Phase, message: &str, code: i32, now: Duration) -> Result<()> {
@@ -283,8 +282,9 @@ impl ReaderMachine {
     fn subscribe(&mut self, end: Option<MessageId>, now: Duration) -> Result<()> {
         if self.options.start == Start::End && self.end_at_start.is_none() {
             self.end_at_start = Some(end);
+            self.intake.skip_to(end);
         }
-        if let Some(position) = self.received
+        if let Some(position) = self.intake.received()
             && end.is_none_or(|end| end.entry < position.last.entry)
         {
             let end = end.map_or("empty".to_owned(), |end| format!("at {end}"));
@@ -294,9 +294,7 @@ impl ReaderMachine {
             )));
         }
         let (expectation, start) = self.expectation();
-        self.continuity = Continuity::new(expectation, self.options.allows_gaps);
-        self.chunks = Chunks::new(self.link.settings().message_bytes_max);
-        self.given_up.clear();
+        self.intake.begin(expectation);
         let topic = self.options.topic.to_string();
         let subscription = self.fresh_name("read");
         let Some(conversation) = self.link.conversation() else { return Ok(()) };
@@ -320,7 +318,7 @@ impl ReaderMachine {
 
     /// What has to come first, and where to begin for that.
     fn expectation(&self) -> (Expectation, MessageIdData) {
-        match (self.received, self.options.start, self.end_at_start) {
+        match (self.intake.received(), self.options.start, self.end_at_start) {
             (Some(position), _, _) => {
                 let first = position.oldest_needed();
                 (Expectation::Exactly(first), first.to_wire_inclusive())
@@ -357,7 +355,7 @@ impl ReaderMachine {
             self.link.fail(Error::unavailable("the broker sent an entry without a place"), now);
             return Ok(());
         };
-        match self.read_entry(id, rest) {
+        match self.intake.take_entry(id, rest, now) {
             Ok(()) => {
                 self.doubted = self.doubted.filter(|(doubted, _)| id < *doubted);
                 self.link.succeed();
@@ -368,57 +366,13 @@ impl ReaderMachine {
             Err(error) => {
                 let doubts = self.doubted.filter(|(doubted, _)| id == *doubted).map_or(0, |(_, doubts)| doubts);
                 if doubts == DOUBTS_MAX {
-                    return Err(error.as_lost());
+                    return Err(error.into_lost());
                 }
                 self.doubted = Some((id, doubts + 1));
                 self.link.fail(error, now);
                 Ok(())
             }
         }
-    }
-
-    fn read_entry(&mut self, id: EntryId, rest: Bytes) -> Result<()> {
-        let entry = decode_entry(rest).map_err(|error| error.context(format_args!("entry {id}")))?;
-        let metadata = &entry.metadata;
-        opening::check_readable(metadata).map_err(|error| error.context(format_args!("entry {id}")))?;
-        let messages = opening::messages_of(metadata);
-        let index = entry.broker.and_then(|broker| broker.index);
-        if self.continuity.follow(id, messages, index)? == Verdict::Repeated {
-            self.permits.take(messages, 0);
-            return Ok(());
-        }
-        let stamp = entry.broker.and_then(|broker| broker.broker_timestamp).unwrap_or(metadata.publish_time);
-        let mut given_up = std::mem::take(&mut self.given_up);
-        self.chunks.pass(stamp, &mut given_up);
-        let payload = if opening::is_chunk(metadata) {
-            self.chunks.take(id, metadata, &entry.payload, stamp, &mut given_up)
-        } else {
-            Some(entry.payload.clone())
-        };
-        let seen = self.received.map(|position| position.last);
-        let seen = seen.or(self.end_at_start.flatten().map(|end| MessageId { index: u32::MAX, ..end }));
-        if seen.is_some_and(|seen| id <= seen.entry) {
-            // Before this place it was given out already.
-            given_up.clear();
-        }
-        self.given_up = given_up;
-        let is_marker = metadata.marker_type.is_some();
-        let Some(payload) = payload.filter(|_| !is_marker) else {
-            self.permits.take(messages, entry.payload.len());
-            return Ok(());
-        };
-        let oldest_chunk = self.chunks.oldest();
-        let message_bytes_max = self.link.settings().message_bytes_max;
-        let opened = opening::open(&Opening { id, entry: &entry, payload, oldest_chunk, message_bytes_max });
-        let largest = opened.iter().map(Message::bytes).max().unwrap_or_default();
-        self.permits.take(messages, largest);
-        for mut message in opened.into_iter().filter(|message| seen.is_none_or(|seen| message.id > seen)) {
-            message.given_up = std::mem::take(&mut self.given_up);
-            self.received = Some(message.position);
-            self.waiting_bytes += message.bytes();
-            self.waiting.push_back(message);
-        }
-        Ok(())
     }
 }
 
@@ -436,7 +390,7 @@ impl Machine for ReaderMachine {
     }
 
     fn wants_input(&self) -> bool {
-        self.phase != Phase::Reading || self.permits.has_room(self.waiting_bytes)
+        self.phase != Phase::Reading || self.intake.has_room()
     }
 }
 

@@ -5,7 +5,7 @@ use crate::position::EntryId;
 use crate::wire::frame::{FrameDecoder, decode_entry, encode, encode_with};
 use crate::wire::protocol::{
     BrokerEntryMetadata, Command, Connected, Delivery, GetLastMessageIdResponse, LookupTopicResponse, LookupType,
-    MessageIdData, ProducerSuccess, Send, SendError, SendReceipt, Subscribe, Success,
+    MessageIdData, Pong, ProducerSuccess, Send, SendError, SendReceipt, Subscribe, Success,
 };
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
@@ -25,10 +25,12 @@ pub struct Troubles {
     pub damage: u64,
     pub close: u64,
     pub failed_add: u64,
+    pub swallow: u64,
 }
 
 impl Troubles {
-    pub const NONE: Troubles = Troubles { repeat: 0, go_back: 0, skip: 0, damage: 0, close: 0, failed_add: 0 };
+    pub const NONE: Troubles =
+        Troubles { repeat: 0, go_back: 0, skip: 0, damage: 0, close: 0, failed_add: 0, swallow: 0 };
 }
 
 pub struct ScriptedBroker {
@@ -92,7 +94,7 @@ impl ScriptedBroker {
     pub fn receive(&mut self, bytes: &[u8], chance: &mut Chance) -> bool {
         self.session.input.push(bytes);
         while !self.session.is_broken {
-            let Some(frame) = self.session.input.next().expect("the client speaks the protocol") else { break };
+            let Some(frame) = self.session.input.next_frame().expect("the client speaks the protocol") else { break };
             self.on_command(frame.command, &frame.rest, chance);
         }
         self.give_out(chance);
@@ -143,7 +145,8 @@ impl ScriptedBroker {
                 self.answer(Command::ProducerSuccess(answer));
             }
             Command::Send(send) => self.on_send(send, rest, chance),
-            Command::Ping(_) | Command::Pong(_) | Command::Ack(_) => {}
+            Command::Ping(_) => self.answer(Command::Pong(Pong {})),
+            Command::Ack(_) => {}
             other => panic!("the client sent {other:?}"),
         }
     }
@@ -192,7 +195,7 @@ impl ScriptedBroker {
                 return;
             }
             let dropped = MessageIdData { ledger_id: u64::MAX, entry_id: u64::MAX, partition: None, batch_index: None };
-            self.receipt(first, last, dropped);
+            self.receipt(first, last, dropped, chance);
             return;
         }
         // Adds complete in order, so after one that failed all fail until the failure is noticed.
@@ -208,10 +211,13 @@ impl ScriptedBroker {
         }
         self.stored = Some(last);
         let id = self.store(rest, u64::try_from(send.num_messages.unwrap()).unwrap());
-        self.receipt(first, last, id.to_wire());
+        self.receipt(first, last, id.to_wire(), chance);
     }
 
-    fn receipt(&mut self, first: u64, last: u64, id: MessageIdData) {
+    fn receipt(&mut self, first: u64, last: u64, id: MessageIdData, chance: &mut Chance) {
+        if chance.happens(self.troubles.swallow) {
+            return;
+        }
         let message_id = Some(id);
         let receipt = SendReceipt { producer_id: 1, sequence_id: first, message_id, highest_sequence_id: Some(last) };
         self.answer(Command::SendReceipt(receipt));

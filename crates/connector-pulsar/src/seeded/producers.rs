@@ -58,7 +58,7 @@ fn stored(broker: &ScriptedBroker) -> Vec<u64> {
 fn write(seed: u64, guarantee: Guarantee, deduplicates: bool) -> Vec<u64> {
     let mut chance = Chance(seed);
     let mut broker = ScriptedBroker::new(10, deduplicates);
-    broker.troubles = Troubles { failed_add: if deduplicates { 20 } else { 0 }, ..Troubles::NONE };
+    broker.troubles = Troubles { failed_add: if deduplicates { 20 } else { 0 }, swallow: 5, ..Troubles::NONE };
     let mut harness = Harness::new(seed % 20);
     let batch = 1 + chance.below(20) as usize;
     let mut producer = machine(guarantee, None, batch);

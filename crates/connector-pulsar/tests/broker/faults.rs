@@ -13,7 +13,7 @@ use std::time::Duration;
 const MESSAGES: u64 = 6000;
 
 /// Each kind comes at least so often.
-const FAULTS_EACH: u32 = 4;
+const FAULTS_EACH: u32 = 3;
 
 /// Runs a client through the proxy until it is done, and tells how often each fault came.
 async fn through_proxy(broker: &Standalone, seed: u64, bytes_max: u64, client: impl Future<Output = ()>) -> Counts {
@@ -75,7 +75,7 @@ fn a_reader_through_faults_gets_every_message_once_and_in_order() {
         options.budget_bytes = 60_000;
         let mut reader = PartitionReader::new(proxied(&broker), options);
         let seed = 7;
-        let counts = through_proxy(&broker, seed, 25_000, async {
+        let counts = through_proxy(&broker, seed, 40_000, async {
             let mut messages = Vec::new();
             for (at, text) in expected(0..MESSAGES).into_iter().enumerate() {
                 let message = reader.next().await.expect("the reader reads").expect("the topic goes on");
@@ -108,7 +108,7 @@ fn a_producer_through_faults_stores_every_message_once_and_in_order() {
         options.budget_bytes = 30_000;
         let mut producer = PartitionProducer::new(proxied(&broker), options);
         let seed = 11;
-        let counts = through_proxy(&broker, seed, 25_000, async {
+        let counts = through_proxy(&broker, seed, 40_000, async {
             for sequence in 0..MESSAGES {
                 producer.push(outgoing(sequence)).await.expect("the producer takes messages");
             }
@@ -131,7 +131,7 @@ fn a_producer_through_faults_stores_every_message_at_least_once_without_deduplic
         let mut options = producer_options(&topic, "faulty", Guarantee::AtLeastOnce);
         options.budget_bytes = 30_000;
         let mut producer = PartitionProducer::new(proxied(&broker), options);
-        let counts = through_proxy(&broker, 13, 25_000, async {
+        let counts = through_proxy(&broker, 13, 40_000, async {
             for sequence in 0..MESSAGES {
                 producer.push(outgoing(sequence)).await.expect("the producer takes messages");
             }

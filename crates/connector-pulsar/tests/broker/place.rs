@@ -13,7 +13,7 @@ use std::sync::{Mutex, OnceLock, RwLock};
 use std::time::Duration;
 
 /// Far beyond what anything here takes on a slow machine: who waits longer, waits for ever.
-pub const PATIENCE: Duration = Duration::from_secs(240);
+pub const PATIENCE: Duration = Duration::from_secs(400);
 
 /// Signs the tokens of the tests: 32 bytes in base64.
 pub const SECRET: &str = "cml2ZXJydW4gdGVzdHMgc2lnbiB0b2tlbnMgd2l0aCE=";

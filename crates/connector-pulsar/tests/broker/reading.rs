@@ -61,17 +61,20 @@ fn a_reader_begins_at_the_end_that_there_was() {
     run(async {
         let topic = topic(&broker, "end");
         let mut at_none = reader(&broker, &topic, Start::End);
-        assert_eq!(at_none.end().await.expect("an empty topic has no end"), None);
+        assert_eq!(at_none.end().await.expect("an empty topic has no end").last, None);
         publish(&broker, &topic, 0..10).await;
         assert_eq!(texts(&take(&mut at_none, 10).await), expected(0..10));
         let mut at_ten = reader(&broker, &topic, Start::End);
-        let end = at_ten.end().await.expect("the topic has an end").expect("it has messages");
+        let end = at_ten.end().await.expect("the topic has an end").last.expect("it has messages");
         publish(&broker, &topic, 10..20).await;
         let messages = take(&mut at_ten, 10).await;
         assert_eq!(texts(&messages), expected(10..20));
         assert!(messages[0].id > end);
-        let end = at_ten.end().await.expect("the topic has an end").expect("it has messages");
-        assert_eq!(messages[9].id, end);
+        let end = at_ten.end().await.expect("the topic has an end");
+        assert_eq!(messages[9].id, end.last.expect("it has messages"));
+        // An entry is received after it was stamped, and the question came after that.
+        let broker_time = end.broker_time_ms.expect("entries came with stamps");
+        assert!(Some(broker_time) >= messages[9].entry.broker_time_ms);
     });
 }
 

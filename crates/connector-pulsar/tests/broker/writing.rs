@@ -87,7 +87,7 @@ fn what_is_sent_again_under_a_name_is_there_once() {
         }
         let mut reader = reader(&broker, &topic, Start::Beginning);
         assert_eq!(texts(&take(&mut reader, 200).await), expected(0..200));
-        let end = reader.end().await.expect("the topic has an end").expect("it has messages");
+        let end = reader.end().await.expect("the topic has an end").last.expect("it has messages");
         assert_eq!(end.entry, take_last(&broker, &topic).await, "nothing follows");
     });
 }
