@@ -1,0 +1,156 @@
+//! Readers and producers over sockets, for code that waits.
+
+use crate::driver::Driver;
+use crate::error::{Error, Result};
+use crate::machine::Machine;
+use crate::message::Message;
+use crate::partitions::PartitionQuestion;
+use crate::position::Position;
+use crate::producer::{OutgoingMessage, ProducerMachine, ProducerOptions};
+use crate::reader::{PartitionEnd, ReaderMachine, ReaderOptions};
+use crate::settings::Settings;
+use crate::topic::TopicName;
+use std::convert::Infallible;
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+/// A number that nobody else has: it spreads attempts over time, and makes names fresh.
+fn chance() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// How many partitions a topic has; 0 is a topic without partitions.
+///
+/// A broker that cannot be reached is waited for: give this a time-out.
+pub async fn partition_count(settings: &Settings, topic: &TopicName) -> Result<u32> {
+    let mut driver = Driver::new(settings.token.clone());
+    let mut question = PartitionQuestion::new(settings.clone(), topic.clone(), chance());
+    loop {
+        if let Some(answer) = question.answer() {
+            return Ok(answer);
+        }
+        driver.turn(&mut question).await?;
+    }
+}
+
+/// Reads one partition.
+///
+/// Nothing happens between calls: while messages are not wanted, `keep` answers the broker's questions.
+pub struct PartitionReader {
+    machine: ReaderMachine,
+    driver: Driver,
+}
+
+impl PartitionReader {
+    /// A reader that connects with its first call.
+    pub fn new(settings: Settings, options: ReaderOptions) -> Self {
+        let chance = chance();
+        let driver = Driver::new(settings.token.clone());
+        let options = ReaderOptions { name: format!("{}-{chance:016x}", options.name), ..options };
+        PartitionReader { machine: ReaderMachine::new(settings, options, chance), driver }
+    }
+
+    /// The next message; none after the last one of a topic that was terminated.
+    ///
+    /// A call that is dropped while it waits has lost nothing.
+    pub async fn next(&mut self) -> Result<Option<Message>> {
+        loop {
+            if let Some(message) = self.machine.take() {
+                return Ok(Some(message));
+            }
+            if self.machine.has_ended() {
+                return Ok(None);
+            }
+            self.driver.turn(&mut self.machine).await?;
+        }
+    }
+
+    /// Keeps the connection alive, and fills the memory that the reader may have; returns on errors alone.
+    pub async fn keep(&mut self) -> Result<Infallible> {
+        loop {
+            self.driver.turn(&mut self.machine).await?;
+        }
+    }
+
+    /// Where the partition ends now.
+    pub async fn end(&mut self) -> Result<PartitionEnd> {
+        loop {
+            if let Some(end) = self.machine.take_end() {
+                return Ok(end);
+            }
+            if self.machine.is_reading() && !self.machine.is_asking_end() {
+                self.machine.ask_end(self.driver.now());
+            }
+            self.driver.turn(&mut self.machine).await?;
+        }
+    }
+
+    /// Nothing before this position is needed any more, by any checkpoint: the anchor moves with the next call.
+    pub fn release(&mut self, position: &Position) {
+        self.machine.release(position);
+    }
+
+    /// How often the reader has come to the topic's broker; more than once is a connection that was lost.
+    pub fn connections(&self) -> u64 {
+        self.machine.connections()
+    }
+
+    /// What the reader waits for, if its broker cannot be reached.
+    pub fn trouble(&mut self) -> Option<Error> {
+        self.machine.link().trouble().cloned()
+    }
+}
+
+/// Writes one partition.
+pub struct PartitionProducer {
+    machine: ProducerMachine,
+    driver: Driver,
+}
+
+impl PartitionProducer {
+    /// A producer that connects with its first call.
+    pub fn new(settings: Settings, options: ProducerOptions) -> Self {
+        let driver = Driver::new(settings.token.clone());
+        PartitionProducer { machine: ProducerMachine::new(settings, options, chance()), driver }
+    }
+
+    /// Takes a message as soon as there is room for it.
+    ///
+    /// An error of the kind `Invalid` for the message's size has changed nothing. A call that is dropped while it waits
+    /// has not taken the message.
+    pub async fn push(&mut self, message: OutgoingMessage) -> Result<()> {
+        while !self.machine.has_room() {
+            self.driver.turn(&mut self.machine).await?;
+        }
+        self.machine.push(message)
+    }
+
+    /// Waits until all that was pushed is stored.
+    pub async fn flush(&mut self) -> Result<()> {
+        while !self.machine.is_flushed() {
+            self.driver.turn(&mut self.machine).await?;
+        }
+        Ok(())
+    }
+
+    /// Keeps the connection alive, and sends what is waiting; returns on errors alone.
+    pub async fn keep(&mut self) -> Result<Infallible> {
+        loop {
+            self.driver.turn(&mut self.machine).await?;
+        }
+    }
+
+    /// The greatest sequence up to which all is stored.
+    pub fn stored(&self) -> Option<u64> {
+        self.machine.stored()
+    }
+
+    /// Whether the broker removes duplicates, once it has shown that.
+    pub fn is_deduplicated(&self) -> Option<bool> {
+        self.machine.is_deduplicated()
+    }
+
+    /// What the producer waits for, if its broker cannot be reached.
+    pub fn trouble(&mut self) -> Option<Error> {
+        self.machine.link().trouble().cloned()
+    }
+}

@@ -1,0 +1,98 @@
+//! What went wrong, and what should happen now.
+
+use crate::wire::protocol::ServerError;
+use std::fmt;
+
+/// The result of everything that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Says what a host or a person should do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// A name, a setting or a right is wrong; trying again gives the same.
+    Invalid,
+    /// The broker does not let the client in: its credentials are wrong, or no longer right.
+    Denied,
+    /// The broker or the network does not answer; trying again later may succeed.
+    Unavailable,
+    /// What was stored is gone or cannot be read; going on would lose messages.
+    Lost,
+}
+
+/// An error: a kind, and a message that names the thing, its place and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+}
+
+impl Error {
+    /// A name, a setting or a right is wrong.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Error { kind: ErrorKind::Invalid, message: message.into() }
+    }
+
+    /// The broker or the network does not answer.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Error { kind: ErrorKind::Unavailable, message: message.into() }
+    }
+
+    /// What was stored is gone or cannot be read.
+    pub fn lost(message: impl Into<String>) -> Self {
+        Error { kind: ErrorKind::Lost, message: message.into() }
+    }
+
+    /// The same error, when it has become clear that trying again does not help.
+    pub(crate) fn into_lost(self) -> Self {
+        Error { kind: ErrorKind::Lost, ..self }
+    }
+
+    /// What should happen now.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// Says where this error happened; keeps the kind.
+    #[must_use]
+    pub fn context(self, place: impl fmt::Display) -> Self {
+        Error { kind: self.kind, message: format!("{place}: {}", self.message) }
+    }
+
+    /// The error that a broker answered with.
+    pub(crate) fn from_broker(code: i32, message: &str) -> Self {
+        let name = ServerError::try_from(code).map_or_else(|_| format!("error {code}"), |error| format!("{error:?}"));
+        // Brokers put stack traces after the first line.
+        let text = format!("the broker answered {name}: {}", message.lines().next().unwrap_or_default());
+        let kind = match code {
+            _ if code == ServerError::AuthenticationError as i32 => ErrorKind::Denied,
+            _ if is_final(code) => ErrorKind::Invalid,
+            _ => ErrorKind::Unavailable,
+        };
+        Error { kind, message: text }
+    }
+}
+
+/// Whether a broker would answer the same to the same question, whatever time goes by.
+fn is_final(code: i32) -> bool {
+    use ServerError as E;
+    let errors = [
+        E::AuthorizationError,
+        E::UnsupportedVersionError,
+        E::TopicNotFound,
+        E::SubscriptionNotFound,
+        E::TopicTerminatedError,
+        E::InvalidTopicName,
+        E::IncompatibleSchema,
+        E::NotAllowedError,
+        E::ProducerFenced,
+    ];
+    errors.iter().any(|error| *error as i32 == code)
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}

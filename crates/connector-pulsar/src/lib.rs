@@ -1,0 +1,41 @@
+//! Pulsar, over its binary protocol: readers that notice what is missing, and producers that write each row once.
+//!
+//! In reading order: `wire` turns bytes into commands and entries, and refuses what does not fit; `conversation` is one
+//! connection, and `link` the way to the broker that owns a topic. `reader` and `producer` are state machines over a
+//! link, and `partitions` a question; none of them does I/O, knows a clock or starts a task, so they run under a seed.
+//! `driver` moves their bytes over a socket, and `client` is what other code calls. `standalone` starts a real broker
+//! for development and tests.
+
+mod error;
+pub mod wire;
+
+mod keys;
+mod message;
+mod position;
+mod settings;
+mod topic;
+
+mod conversation;
+mod link;
+mod machine;
+mod partitions;
+mod producer;
+mod reader;
+
+mod client;
+mod driver;
+
+pub mod standalone;
+
+#[cfg(test)]
+mod seeded;
+
+pub use client::{PartitionProducer, PartitionReader, partition_count};
+pub use error::{Error, ErrorKind, Result};
+pub use keys::{Hashing, Key};
+pub use message::{EntryFacts, IncompleteMessage, Message, Payload};
+pub use position::{EntryId, MessageId, Position};
+pub use producer::{Guarantee, OutgoingMessage, ProducerOptions};
+pub use reader::{PartitionEnd, ReaderOptions, Start};
+pub use settings::{Address, Credentials, Settings, Token};
+pub use topic::TopicName;

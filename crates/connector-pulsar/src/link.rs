@@ -1,0 +1,507 @@
+//! The way to the broker that owns a topic: look it up, follow redirects, go through a proxy, and come back after a
+//! loss.
+//!
+//! ```text
+//! Away -> Dialling -> Greeting -> LookingUp -> Attached     the broker that was asked owns the topic
+//!   ^                                |
+//!   |                                +-> Dialling -> Greeting -> Attached      another one does
+//!   +------ whenever something fails, after a wait that doubles
+//! ```
+//!
+//! There is no I/O here: the owner of a link carries out its actions, and tells it what came of them.
+
+use crate::conversation::{Conversation, Heard, RequestId};
+use crate::error::{Error, ErrorKind, Result};
+use crate::settings::{Address, Credentials, Settings};
+use crate::topic::TopicName;
+use crate::wire::protocol::{Command, LookupTopic, LookupTopicResponse, LookupType};
+use bytes::Bytes;
+use std::time::Duration;
+
+const REDIRECTS_MAX: u32 = 20;
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+
+/// What the owner of a link has to do for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Connect, read the credentials, and call `dialled` or `fail`. A connection that was there is closed before.
+    Dial(Address),
+    /// Read the credentials again, and call `authenticate` or `fail`.
+    Authenticate,
+    /// Close the connection.
+    HangUp,
+}
+
+/// What a link tells the state machine that uses it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The connection is with the broker that owns the topic.
+    Attached,
+    /// The connection is gone, with everything that was asked or opened on it.
+    Detached,
+    /// An answer, or something that the broker said by itself.
+    Heard(Heard),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    LookUp { authoritative: bool },
+    Attach,
+}
+
+#[derive(Debug)]
+enum State {
+    Away { until: Duration },
+    Dialling { purpose: Purpose, until: Duration },
+    Greeting { purpose: Purpose },
+    LookingUp { request: RequestId },
+    Attached,
+}
+
+/// The way of one topic's reader or producer to its broker.
+#[derive(Debug)]
+pub struct Link {
+    settings: Settings,
+    topic: TopicName,
+    /// What the first connection is for: most are to the owner of the topic, some to any broker.
+    begins_with: Purpose,
+    state: State,
+    conversation: Option<Conversation>,
+    action: Option<Action>,
+    address: Address,
+    proxied_to: Option<String>,
+    redirects: u32,
+    backoff: Duration,
+    chance: u64,
+    is_detached: bool,
+    /// Once the client was let in, a broker that denies it may have met a token that is about to be replaced.
+    was_attached: bool,
+    trouble: Option<Error>,
+}
+
+impl Link {
+    /// A link that begins at once; the seed spreads the attempts of many links over time.
+    pub fn new(settings: Settings, topic: TopicName, seed: u64) -> Self {
+        Link {
+            address: settings.service.clone(),
+            settings,
+            topic,
+            begins_with: Purpose::LookUp { authoritative: false },
+            state: State::Away { until: Duration::ZERO },
+            conversation: None,
+            action: None,
+            proxied_to: None,
+            redirects: 0,
+            backoff: BACKOFF_MIN,
+            chance: seed | 1,
+            is_detached: false,
+            was_attached: false,
+            trouble: None,
+        }
+    }
+
+    /// A link to any broker, for questions that each of them can answer.
+    pub fn to_service(settings: Settings, topic: TopicName, seed: u64) -> Self {
+        Link { begins_with: Purpose::Attach, ..Link::new(settings, topic, seed) }
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub fn topic(&self) -> &TopicName {
+        &self.topic
+    }
+
+    /// What last went wrong, for whoever asks what the link waits for; none while all is well.
+    pub fn trouble(&self) -> Option<&Error> {
+        self.trouble.as_ref()
+    }
+
+    /// The conversation with the owner of the topic, while there is one.
+    pub fn conversation(&mut self) -> Option<&mut Conversation> {
+        if matches!(self.state, State::Attached) { self.conversation.as_mut() } else { None }
+    }
+
+    /// The next thing to do for the link.
+    pub fn take_action(&mut self) -> Option<Action> {
+        self.action.take()
+    }
+
+    /// The bytes to send on the connection.
+    pub fn take_output(&mut self) -> Bytes {
+        self.conversation.as_mut().map(Conversation::take_output).unwrap_or_default()
+    }
+
+    /// When `advance` has something to do.
+    pub fn due(&self) -> Duration {
+        match (&self.state, &self.conversation) {
+            (State::Away { until } | State::Dialling { until, .. }, _) => *until,
+            (_, Some(conversation)) => conversation.due(),
+            (_, None) => Duration::MAX,
+        }
+    }
+
+    /// Does what is due.
+    pub fn advance(&mut self, now: Duration) {
+        match &self.state {
+            State::Away { until } if now >= *until => {
+                self.redirects = 0;
+                let service = self.settings.service.clone();
+                self.dial(service, None, self.begins_with, now);
+            }
+            State::Dialling { until, .. } if now >= *until => {
+                let within = self.settings.answer_within.as_secs_f64();
+                self.fail(Error::unavailable(format!("no connection within {within} s")), now);
+            }
+            State::Away { .. } | State::Dialling { .. } => {}
+            State::Greeting { .. } | State::LookingUp { .. } | State::Attached => {
+                if let Some(Err(error)) = self.conversation.as_mut().map(|conversation| conversation.advance(now)) {
+                    self.fail(error, now);
+                }
+            }
+        }
+    }
+
+    fn dial(&mut self, address: Address, proxied_to: Option<String>, purpose: Purpose, now: Duration) {
+        self.conversation = None;
+        self.address = address.clone();
+        self.proxied_to = proxied_to;
+        self.state = State::Dialling { purpose, until: now + self.settings.answer_within };
+        self.action = Some(Action::Dial(address));
+    }
+
+    /// The connection that was asked for is there.
+    pub fn dialled(&mut self, credentials: Option<Credentials>, now: Duration) {
+        if let State::Dialling { purpose, .. } = self.state {
+            let proxied_to = self.proxied_to.clone();
+            self.conversation = Some(Conversation::begin(&self.settings, credentials, proxied_to, now));
+            self.state = State::Greeting { purpose };
+        }
+    }
+
+    /// The credentials that the broker asked for again.
+    pub fn authenticate(&mut self, credentials: Option<Credentials>) {
+        if let (Some(conversation), Some(credentials)) = (&mut self.conversation, credentials) {
+            conversation.authenticate(credentials);
+        }
+    }
+
+    /// Takes bytes from the connection.
+    pub fn receive(&mut self, bytes: &[u8], now: Duration) {
+        if let Some(conversation) = &mut self.conversation {
+            conversation.receive(bytes, now);
+        }
+    }
+
+    /// Nothing is read from the connection now, so that nothing is late.
+    pub fn hold(&mut self, now: Duration) {
+        if let Some(conversation) = &mut self.conversation {
+            conversation.hold(now);
+        }
+    }
+
+    /// Something failed; the link begins again after a wait.
+    pub fn fail(&mut self, error: Error, now: Duration) {
+        self.is_detached |= matches!(self.state, State::Attached);
+        self.trouble = Some(error.context(format_args!("topic {:?} at {}", self.topic.as_str(), self.address)));
+        self.conversation = None;
+        self.action = Some(Action::HangUp);
+        // A quarter of the wait is chance, so that links that broke together do not come back together.
+        self.chance ^= self.chance << 13;
+        self.chance ^= self.chance >> 7;
+        self.chance ^= self.chance << 17;
+        let wait = self.backoff - self.backoff / 4 * ((self.chance % 1024) as u32) / 1024;
+        self.state = State::Away { until: now + wait };
+        self.backoff = (2 * self.backoff).min(self.settings.backoff_max);
+    }
+
+    /// Leaves the broker, and comes back at once.
+    pub fn renew(&mut self, now: Duration) {
+        self.is_detached |= matches!(self.state, State::Attached);
+        self.conversation = None;
+        self.action = Some(Action::HangUp);
+        self.state = State::Away { until: now };
+    }
+
+    /// What the link is used for has come a step further, so its next failure is a new one.
+    pub fn succeed(&mut self) {
+        self.backoff = BACKOFF_MIN;
+        self.trouble = None;
+    }
+
+    /// The next thing that concerns the user of the link. Errors are those that waiting does not mend.
+    pub fn next_event(&mut self, now: Duration) -> Result<Option<Event>> {
+        loop {
+            if std::mem::take(&mut self.is_detached) {
+                return Ok(Some(Event::Detached));
+            }
+            let Some(conversation) = &mut self.conversation else { return Ok(None) };
+            match conversation.hear() {
+                Ok(None) => return Ok(None),
+                Ok(Some(Heard::Challenged)) => self.action = Some(Action::Authenticate),
+                Ok(Some(Heard::Greeted)) => {
+                    if self.greeted(now) {
+                        return Ok(Some(Event::Attached));
+                    }
+                }
+                Ok(Some(heard)) => {
+                    if let State::LookingUp { request } = self.state {
+                        if self.looked_up(request, heard, now)? {
+                            return Ok(Some(Event::Attached));
+                        }
+                    } else {
+                        return Ok(Some(Event::Heard(heard)));
+                    }
+                }
+                Err(error) => self.refused(error, now)?,
+            }
+        }
+    }
+
+    /// An error ends the link if the same would come again, and a connection otherwise.
+    fn refused(&mut self, error: Error, now: Duration) -> Result<()> {
+        let is_passing = match error.kind() {
+            ErrorKind::Unavailable => true,
+            ErrorKind::Denied => self.was_attached,
+            ErrorKind::Invalid | ErrorKind::Lost => false,
+        };
+        if is_passing {
+            self.fail(error, now);
+            return Ok(());
+        }
+        Err(error.context(format_args!("topic {:?} at {}", self.topic.as_str(), self.address)))
+    }
+
+    /// Goes on after the greeting; true if the link is attached by that.
+    fn greeted(&mut self, now: Duration) -> bool {
+        let State::Greeting { purpose } = self.state else { return false };
+        match (purpose, &mut self.conversation) {
+            (Purpose::LookUp { authoritative }, Some(conversation)) => {
+                let topic = self.topic.to_string();
+                let (authoritative, advertised_listener_name) = (Some(authoritative), self.settings.listener.clone());
+                let lookup = |request_id| {
+                    Command::LookupTopic(LookupTopic { topic, request_id, authoritative, advertised_listener_name })
+                };
+                let request = conversation.ask("where the topic is", lookup, now);
+                self.state = State::LookingUp { request };
+                false
+            }
+            _ => {
+                self.attach();
+                true
+            }
+        }
+    }
+
+    fn attach(&mut self) {
+        self.state = State::Attached;
+        self.was_attached = true;
+    }
+
+    /// Goes where a lookup says; true if that is where the link is.
+    fn looked_up(&mut self, request: RequestId, heard: Heard, now: Duration) -> Result<bool> {
+        let answer = match heard {
+            Heard::Answer(id, Command::LookupTopicResponse(answer)) if id == request => answer,
+            Heard::Answer(_, Command::Error(error)) => {
+                self.refused(Error::from_broker(error.error, &error.message), now)?;
+                return Ok(false);
+            }
+            _ => return Ok(false),
+        };
+        let is_proxied = answer.proxy_through_service_url.unwrap_or_default();
+        let (kind, address) = match found(&answer) {
+            Ok(found) => found,
+            Err(error) => {
+                self.refused(error, now)?;
+                return Ok(false);
+            }
+        };
+        if kind == LookupType::Redirect {
+            self.redirects += 1;
+            if self.redirects > REDIRECTS_MAX {
+                self.fail(Error::unavailable(format!("more than {REDIRECTS_MAX} redirects")), now);
+                return Ok(false);
+            }
+        }
+        let purpose = match kind {
+            LookupType::Redirect => Purpose::LookUp { authoritative: answer.authoritative.unwrap_or_default() },
+            _ => Purpose::Attach,
+        };
+        if is_proxied {
+            let service = self.settings.service.clone();
+            self.dial(service, Some(address.to_string()), purpose, now);
+        } else if purpose == Purpose::Attach && address == self.address && self.proxied_to.is_none() {
+            self.attach();
+            return Ok(true);
+        } else {
+            self.dial(address, None, purpose, now);
+        }
+        Ok(false)
+    }
+}
+
+/// Where a lookup's answer points.
+fn found(answer: &LookupTopicResponse) -> Result<(LookupType, Address)> {
+    let kind = answer.response.and_then(|kind| LookupType::try_from(kind).ok()).unwrap_or(LookupType::Failed);
+    if kind == LookupType::Failed {
+        return Err(Error::from_broker(
+            answer.error.unwrap_or_default(),
+            answer.message.as_deref().unwrap_or_default(),
+        ));
+    }
+    let missing = || Error::unavailable("the broker that has the topic has no address without TLS");
+    let url = answer.broker_service_url.as_deref().filter(|url| !url.is_empty()).ok_or_else(missing)?;
+    Ok((kind, Address::parse(url)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::frame::{FrameDecoder, encode};
+    use crate::wire::protocol::{Connect, Connected, ErrorReply, ServerError};
+    use bytes::BytesMut;
+
+    fn address(host: &str) -> Address {
+        Address { host: host.into(), port: 1 }
+    }
+
+    fn link() -> Link {
+        Link::new(Settings::new(address("service")), TopicName::parse("topic").unwrap(), 1)
+    }
+
+    /// What the link has sent.
+    fn sent(link: &mut Link) -> Vec<Command> {
+        let mut decoder = FrameDecoder::default();
+        decoder.push(&link.take_output());
+        std::iter::from_fn(|| decoder.next_frame().unwrap()).map(|frame| frame.command).collect()
+    }
+
+    /// Gives the link a command of the broker, and what comes of it.
+    fn say(link: &mut Link, command: Command) -> Result<Option<Event>> {
+        let mut bytes = BytesMut::new();
+        encode(command, &mut bytes);
+        link.receive(&bytes, Duration::ZERO);
+        link.next_event(Duration::ZERO)
+    }
+
+    /// Makes the connection that the link wants, and lets the client in; gives the greeting and what comes of it.
+    fn connect(link: &mut Link, to: &str) -> (Connect, Option<Event>) {
+        assert_eq!(link.take_action(), Some(Action::Dial(address(to))));
+        link.dialled(None, Duration::ZERO);
+        let greeting = sent(link);
+        let [Command::Connect(greeting)] = &greeting[..] else { panic!("{greeting:?}") };
+        (greeting.clone(), say(link, Command::Connected(Connected::default())).unwrap())
+    }
+
+    fn answer(link: &mut Link, answer: LookupTopicResponse) -> (LookupTopic, Result<Option<Event>>) {
+        let lookup = sent(link);
+        let [Command::LookupTopic(lookup)] = &lookup[..] else { panic!("{lookup:?}") };
+        let answer = LookupTopicResponse { request_id: lookup.request_id, ..answer };
+        (lookup.clone(), say(link, Command::LookupTopicResponse(answer)))
+    }
+
+    fn at(kind: LookupType, url: &str) -> LookupTopicResponse {
+        LookupTopicResponse { response: Some(kind as i32), broker_service_url: Some(url.into()), ..Default::default() }
+    }
+
+    #[test]
+    fn redirects_are_followed_to_the_owner() {
+        let mut link = link();
+        link.advance(Duration::ZERO);
+        connect(&mut link, "service");
+        let redirect = LookupTopicResponse { authoritative: Some(true), ..at(LookupType::Redirect, "pulsar://a:1") };
+        let (lookup, event) = answer(&mut link, redirect);
+        assert_eq!((lookup.authoritative, event), (Some(false), Ok(None)));
+        connect(&mut link, "a");
+        let (lookup, event) = answer(&mut link, at(LookupType::Connect, "pulsar://b:1"));
+        assert_eq!((lookup.authoritative, event), (Some(true), Ok(None)));
+        let (greeting, event) = connect(&mut link, "b");
+        assert_eq!((greeting.proxy_to_broker_url, event), (None, Some(Event::Attached)));
+        assert!(link.conversation().is_some());
+    }
+
+    #[test]
+    fn a_proxy_is_told_the_owner() {
+        let mut link = link();
+        link.advance(Duration::ZERO);
+        connect(&mut link, "service");
+        let answered = at(LookupType::Connect, "pulsar://b:1");
+        let proxied = LookupTopicResponse { proxy_through_service_url: Some(true), ..answered };
+        assert_eq!(answer(&mut link, proxied).1, Ok(None));
+        let (greeting, event) = connect(&mut link, "service");
+        assert_eq!((greeting.proxy_to_broker_url.as_deref(), event), (Some("b:1"), Some(Event::Attached)));
+    }
+
+    #[test]
+    fn a_redirect_in_a_circle_is_a_failure_that_is_tried_again() {
+        let mut link = link();
+        link.advance(Duration::ZERO);
+        for _ in 0..=REDIRECTS_MAX {
+            connect(&mut link, "service");
+            assert_eq!(answer(&mut link, at(LookupType::Redirect, "pulsar://service:1")).1, Ok(None));
+        }
+        assert_eq!(link.take_action(), Some(Action::HangUp));
+        assert!(link.trouble().unwrap().to_string().ends_with("more than 20 redirects"));
+        assert!(link.due() > Duration::ZERO);
+    }
+
+    #[test]
+    fn waits_double_up_to_the_longest_and_begin_anew_after_success() {
+        let mut link = link();
+        let mut now = Duration::ZERO;
+        let mut waits = Vec::new();
+        for _ in 0..12 {
+            link.fail(Error::unavailable("gone"), now);
+            waits.push(link.due() - now);
+            now = link.due();
+        }
+        let longest = link.settings().backoff_max;
+        assert!(waits[0] <= BACKOFF_MIN && waits[11] <= longest && waits[11] > longest / 2, "{waits:?}");
+        assert!(waits[..7].windows(2).all(|pair| pair[0] < pair[1]), "{waits:?}");
+        link.succeed();
+        link.fail(Error::unavailable("gone"), now);
+        assert!(link.due() - now <= BACKOFF_MIN);
+    }
+
+    #[test]
+    fn a_client_that_is_denied_ends_unless_it_was_let_in_before() {
+        let denied = || {
+            let error = ServerError::AuthenticationError as i32;
+            Command::Error(ErrorReply { request_id: u64::MAX, error, message: "bad token\nat a line".into() })
+        };
+        let mut link = link();
+        link.advance(Duration::ZERO);
+        assert_eq!(link.take_action(), Some(Action::Dial(address("service"))));
+        link.dialled(None, Duration::ZERO);
+        let error = say(&mut link, denied()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Denied);
+        assert!(error.to_string().ends_with("AuthenticationError: bad token"), "{error}");
+
+        link.renew(Duration::ZERO);
+        link.advance(Duration::ZERO);
+        connect(&mut link, "service");
+        assert_eq!(answer(&mut link, at(LookupType::Connect, "pulsar://service:1")).1, Ok(Some(Event::Attached)));
+        link.renew(Duration::ZERO);
+        assert_eq!(link.next_event(Duration::ZERO), Ok(Some(Event::Detached)));
+        link.advance(Duration::ZERO);
+        link.take_action();
+        link.dialled(None, Duration::ZERO);
+        assert_eq!(say(&mut link, denied()), Ok(None));
+        assert!(link.trouble().unwrap().to_string().contains("bad token"));
+    }
+
+    #[test]
+    fn a_broker_that_says_nothing_is_given_up() {
+        let mut link = link();
+        link.advance(Duration::ZERO);
+        connect(&mut link, "service");
+        assert_eq!(answer(&mut link, at(LookupType::Connect, "pulsar://service:1")).1, Ok(Some(Event::Attached)));
+        let keep_alive = link.settings().keep_alive;
+        link.advance(keep_alive);
+        assert!(matches!(sent(&mut link)[..], [Command::Ping(_)]));
+        link.advance(2 * keep_alive);
+        assert_eq!(link.next_event(2 * keep_alive), Ok(Some(Event::Detached)));
+        assert!(link.trouble().unwrap().to_string().contains("did not answer a ping"));
+    }
+}

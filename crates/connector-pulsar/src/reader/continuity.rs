@@ -1,0 +1,145 @@
+//! Notices entries that are missing.
+
+use crate::error::{Error, Result};
+use crate::position::EntryId;
+
+/// What the first entry of a consumer has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expectation {
+    /// Whatever is the oldest.
+    Oldest,
+    /// The first message that the partition ever had.
+    Beginning,
+    /// This very entry: the broker takes away from the front alone, so if it is there, all after it are.
+    Exactly(EntryId),
+    /// This entry or a later one.
+    From(EntryId),
+}
+
+/// Follows the entries of one consumer.
+#[derive(Debug)]
+pub struct Continuity {
+    expectation: Expectation,
+    /// Transactions and replicated subscriptions write entries that are never given out.
+    allows_gaps: bool,
+    previous: Option<EntryId>,
+    /// The index of the last message of the entry before, where the broker counts.
+    index: Option<u64>,
+}
+
+/// What to do with an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Take,
+    /// It was there before.
+    Repeated,
+}
+
+impl Continuity {
+    pub fn new(expectation: Expectation, allows_gaps: bool) -> Self {
+        Continuity { expectation, allows_gaps, previous: None, index: None }
+    }
+
+    /// Looks at an entry with so many messages; the index is that of its last one.
+    pub fn follow(&mut self, id: EntryId, messages: u32, index: Option<u64>) -> Result<Verdict> {
+        match self.previous {
+            None => self.check_first(id, messages, index)?,
+            Some(previous) if id <= previous => return Ok(Verdict::Repeated),
+            Some(previous) => self.check_next(previous, id, messages, index)?,
+        }
+        self.previous = Some(id);
+        self.index = index;
+        Ok(Verdict::Take)
+    }
+
+    fn check_first(&self, id: EntryId, messages: u32, index: Option<u64>) -> Result<()> {
+        let gone = |expected: &str| {
+            Error::lost(format!("the oldest entry is {id}, expected {expected}: messages between were taken away"))
+        };
+        match self.expectation {
+            Expectation::Exactly(expected) if id != expected => Err(gone(&format!("{expected}"))),
+            Expectation::From(expected) if id < expected => {
+                Err(Error::lost(format!("the broker began with entry {id}, before the {expected} that was asked for")))
+            }
+            Expectation::Beginning => match index {
+                Some(index) if index.saturating_add(1) != u64::from(messages) => Err(gone("the first of the topic")),
+                _ => Ok(()),
+            },
+            Expectation::Oldest | Expectation::Exactly(_) | Expectation::From(_) => Ok(()),
+        }
+    }
+
+    fn check_next(&self, previous: EntryId, id: EntryId, messages: u32, index: Option<u64>) -> Result<()> {
+        if self.allows_gaps {
+            return Ok(());
+        }
+        let advice = "if the topic has transactions or replicated subscriptions, declare that it has gaps";
+        if !previous.is_before(id) {
+            return Err(Error::lost(format!(
+                "entry {id} came after {previous}: entries between are missing; {advice}"
+            )));
+        }
+        if let (Some(before), Some(index)) = (self.index, index) {
+            let expected = before.saturating_add(u64::from(messages));
+            if index != expected {
+                return Err(Error::lost(format!(
+                    "entry {id} ends with the topic's message {index}, expected {expected} after {previous}: \
+                     messages between are missing; {advice}"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A log of entries with their messages and index: ledgers of chance sizes.
+    fn log(ledgers: &[usize], counts: &[u32]) -> Vec<(EntryId, u32, u64)> {
+        let (mut log, mut messages) = (Vec::new(), 0u64);
+        let mut counts = counts.iter().cycle();
+        for (at, size) in ledgers.iter().enumerate() {
+            for entry in 0..*size {
+                let count = *counts.next().unwrap();
+                messages += u64::from(count);
+                let id = EntryId { ledger: 3 * at as u64, entry: entry as u64 };
+                log.push((id, count, messages - 1));
+            }
+        }
+        log
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_whole_passes_and_any_missing_entry_is_noticed(
+            ledgers in proptest::collection::vec(1usize..5, 1..5),
+            counts in proptest::collection::vec(1u32..4, 1..5),
+            missing: proptest::sample::Index,
+            repeated: proptest::sample::Index,
+        ) {
+            let log = log(&ledgers, &counts);
+            let run = |entries: &[(EntryId, u32, u64)], expectation| {
+                let mut continuity = Continuity::new(expectation, false);
+                entries.iter().map(|(id, count, index)| continuity.follow(*id, *count, Some(*index))).collect::<Result<Vec<_>>>()
+            };
+            for expectation in [Expectation::Oldest, Expectation::Beginning, Expectation::Exactly(log[0].0)] {
+                prop_assert!(run(&log, expectation).unwrap().iter().all(|verdict| *verdict == Verdict::Take));
+            }
+            let mut again = log.clone();
+            let at = repeated.index(log.len());
+            again.insert(at + 1, log[at]);
+            prop_assert_eq!(run(&again, Expectation::Oldest).unwrap()[at + 1], Verdict::Repeated);
+            let mut gapped = log.clone();
+            let at = missing.index(log.len());
+            gapped.remove(at);
+            // What is missing at the end cannot be noticed before more comes.
+            if at + 1 < log.len() {
+                prop_assert!(run(&gapped, Expectation::Beginning).is_err());
+                prop_assert!(run(&gapped, Expectation::Exactly(log[0].0)).is_err());
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Entries to messages that wait to be taken: each once, in order, and within the memory that there is.
+
+use super::broker_clock::BrokerClock;
+use super::chunks::Chunks;
+use super::continuity::{Continuity, Expectation, Verdict};
+use super::opening::{self, Opening};
+use super::permits::Permits;
+use crate::error::Result;
+use crate::message::{IncompleteMessage, Message};
+use crate::position::{EntryId, MessageId, Position};
+use crate::wire::frame::{WireEntry, decode_entry};
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// What a reader has received. Messages stay when a connection is lost; the rest begins anew with the next one.
+#[derive(Debug)]
+pub struct Intake {
+    message_bytes_max: usize,
+    allows_gaps: bool,
+    /// Where the last message stands that was received, taken or not.
+    received: Option<Position>,
+    /// Messages up to here are passed over.
+    seen: Option<MessageId>,
+    continuity: Continuity,
+    chunks: Chunks,
+    permits: Permits,
+    waiting: VecDeque<Message>,
+    waiting_bytes: usize,
+    /// For the next message.
+    given_up: Vec<IncompleteMessage>,
+    broker_clock: BrokerClock,
+    has_transactions: bool,
+}
+
+impl Intake {
+    pub fn new(budget_bytes: usize, message_bytes_max: usize, allows_gaps: bool, received: Option<Position>) -> Self {
+        Intake {
+            message_bytes_max,
+            allows_gaps,
+            received,
+            seen: received.map(|position| position.last),
+            continuity: Continuity::new(Expectation::Oldest, allows_gaps),
+            chunks: Chunks::new(message_bytes_max),
+            permits: Permits::new(budget_bytes),
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            given_up: Vec::new(),
+            broker_clock: BrokerClock::default(),
+            has_transactions: false,
+        }
+    }
+
+    /// Another consumer begins, which has no permits, and is at its first entry.
+    pub fn begin(&mut self, expectation: Expectation) {
+        self.continuity = Continuity::new(expectation, self.allows_gaps);
+        self.chunks = Chunks::new(self.message_bytes_max);
+        self.permits.reset();
+        self.given_up.clear();
+        self.broker_clock = BrokerClock::default();
+    }
+
+    /// Passes over what was there up to the end of a partition.
+    pub fn skip_to(&mut self, end: Option<MessageId>) {
+        // The entry is passed over whole, whatever is said of its last message.
+        self.seen = end.map(|end| MessageId { index: u32::MAX, ..end });
+    }
+
+    /// Where a reader goes on after what was received.
+    pub fn received(&self) -> Option<Position> {
+        self.received
+    }
+
+    pub fn pop(&mut self) -> Option<Message> {
+        let message = self.waiting.pop_front()?;
+        self.waiting_bytes -= message.bytes();
+        Some(message)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// The permits to give to the broker now.
+    pub fn grant(&mut self) -> u32 {
+        // A message in chunks may be larger than the budget, and its next chunk has to come.
+        let bytes = if self.waiting.is_empty() { 0 } else { self.waiting_bytes + self.chunks.bytes() };
+        self.permits.grant(bytes)
+    }
+
+    /// Whether bytes should be taken from the connection at all.
+    pub fn has_room(&self) -> bool {
+        self.permits.has_room(self.waiting_bytes)
+    }
+
+    /// The broker's time at a moment of this connection, where it bounds what is not there yet.
+    pub fn broker_time_ms(&mut self, moment: Duration) -> Option<u64> {
+        if self.has_transactions { None } else { self.broker_clock.at(moment) }
+    }
+
+    /// Takes what followed a MESSAGE command.
+    pub fn take_entry(&mut self, id: EntryId, rest: Bytes, now: Duration) -> Result<()> {
+        let entry = decode_entry(rest).map_err(|error| error.context(format_args!("entry {id}")))?;
+        let metadata = &entry.metadata;
+        opening::check_readable(metadata).map_err(|error| error.context(format_args!("entry {id}")))?;
+        let messages = opening::messages_of(metadata);
+        let index = entry.broker.and_then(|broker| broker.index);
+        if self.continuity.follow(id, messages, index)? == Verdict::Repeated {
+            self.permits.take(messages, 0);
+            return Ok(());
+        }
+        self.has_transactions |= metadata.txnid_most_bits.is_some() || metadata.txnid_least_bits.is_some();
+        let payload = self.whole_payload(id, &entry, now);
+        let is_marker = metadata.marker_type.is_some();
+        let Some(payload) = payload.filter(|_| !is_marker) else {
+            self.permits.take(messages, entry.payload.len());
+            return Ok(());
+        };
+        let (oldest_chunk, message_bytes_max) = (self.chunks.oldest(), self.message_bytes_max);
+        let opened = opening::open(&Opening { id, entry: &entry, payload, oldest_chunk, message_bytes_max });
+        self.permits.take(messages, opened.iter().map(Message::bytes).max().unwrap_or_default());
+        let seen = self.seen;
+        for mut message in opened.into_iter().filter(|message| seen.is_none_or(|seen| message.id > seen)) {
+            message.given_up = std::mem::take(&mut self.given_up);
+            self.received = Some(message.position);
+            self.seen = Some(message.id);
+            self.waiting_bytes += message.bytes();
+            self.waiting.push_back(message);
+        }
+        Ok(())
+    }
+
+    /// The payload of an entry, or of the message that is whole with this chunk.
+    fn whole_payload(&mut self, id: EntryId, entry: &WireEntry, now: Duration) -> Option<Bytes> {
+        let stamp = entry.broker.and_then(|broker| broker.broker_timestamp);
+        if let Some(stamp) = stamp {
+            self.broker_clock.observe(stamp, now);
+        }
+        let stamp = stamp.unwrap_or(entry.metadata.publish_time);
+        self.chunks.pass(stamp, &mut self.given_up);
+        let payload = if opening::is_chunk(&entry.metadata) {
+            self.chunks.take(id, &entry.metadata, &entry.payload, stamp, &mut self.given_up)
+        } else {
+            Some(entry.payload.clone())
+        };
+        if self.seen.is_some_and(|seen| id <= seen.entry) {
+            // What was given up before this place was told with a message before it.
+            self.given_up.clear();
+        }
+        payload
+    }
+}

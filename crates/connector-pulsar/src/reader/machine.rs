@@ -1,0 +1,406 @@
+//! The reader of a partition as a state machine without I/O.
+//!
+//! ```text
+//! attached -> SUBSCRIBE anchor -> where does it stand, and where does the partition end? -> SUBSCRIBE reader -> FLOW
+//! ```
+//!
+//! The reader's subscription ends with its connection, has a fresh name each time, and begins at the last entry that
+//! was received, which has to come first: then nothing after it was taken away.
+
+use super::continuity::Expectation;
+use super::intake::Intake;
+use super::watch::{self, Watch};
+use crate::conversation::{Heard, RequestId};
+use crate::error::{Error, ErrorKind, Result};
+use crate::link::{Event, Link};
+use crate::machine::Machine;
+use crate::message::Message;
+use crate::position::{EntryId, MessageId, Position};
+use crate::settings::Settings;
+use crate::topic::TopicName;
+use crate::wire::frame::Frame;
+use crate::wire::protocol::{
+    Command, Delivery, Flow, GetLastMessageId, GetLastMessageIdResponse, MessageIdData, ServerError, Subscribe,
+};
+use bytes::Bytes;
+use std::time::Duration;
+
+/// The number of the consumer that gets the messages.
+const CONSUMER: u64 = 2;
+
+/// What is wrong once may be an accident of the connection; what is wrong at the same entry again and again is not.
+const DOUBTS_MAX: u32 = 2;
+
+/// Where a reader begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// At the oldest message that is there.
+    Oldest,
+    /// At the first message that the partition ever had; it is an error if that is gone.
+    Beginning,
+    /// After the message that is the last when the reader begins.
+    End,
+    /// Where another reader has come to; it is an error if that place is gone.
+    After(Position),
+}
+
+/// What a reader is told.
+#[derive(Clone, Debug)]
+pub struct ReaderOptions {
+    /// A topic without partitions, or one partition of a topic.
+    pub topic: TopicName,
+    pub start: Start,
+    /// The durable subscription that keeps messages from being taken away while they are needed.
+    pub anchor: Option<String>,
+    /// What the fresh names of the reader's subscriptions begin with. No other reader may have it.
+    pub name: String,
+    /// What may wait in memory, but for one read of the broker.
+    pub budget_bytes: usize,
+    /// The topic has entries that are never given out, so gaps are no loss.
+    pub allows_gaps: bool,
+}
+
+/// Where a partition ended when the broker was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionEnd {
+    /// The last message; none if there is none.
+    pub last: Option<MessageId>,
+    /// The broker's time at the question, or a little earlier; none where the broker does not stamp, no entry has come
+    /// on this connection of late, or messages become visible later than they are stamped, since they belong to
+    /// transactions.
+    ///
+    /// What is not there yet is stamped later, except for what was on its way into storage at that moment.
+    pub broker_time_ms: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Detached,
+    Watching(RequestId),
+    FindingEnd(RequestId),
+    Subscribing(RequestId),
+    Reading,
+}
+
+/// The reader of one partition.
+#[derive(Debug)]
+pub struct ReaderMachine {
+    link: Link,
+    options: ReaderOptions,
+    phase: Phase,
+    attempt: u64,
+    busy_since: Option<Duration>,
+    watch: Watch,
+    /// Where `Start::End` turned out to be: the end, or none if there was no message.
+    end_at_start: Option<Option<MessageId>>,
+    intake: Intake,
+    is_terminated: bool,
+    /// The entry at which something was wrong, and how often.
+    doubted: Option<(EntryId, u32)>,
+    end_request: Option<(RequestId, Duration)>,
+    end: Option<PartitionEnd>,
+}
+
+impl ReaderMachine {
+    pub fn new(settings: Settings, options: ReaderOptions, seed: u64) -> Self {
+        let received = match options.start {
+            Start::After(position) => Some(position),
+            Start::Oldest | Start::Beginning | Start::End => None,
+        };
+        ReaderMachine {
+            watch: Watch::new(options.anchor.clone(), received.map(|position| position.oldest_needed())),
+            intake: Intake::new(options.budget_bytes, settings.message_bytes_max, options.allows_gaps, received),
+            link: Link::new(settings, options.topic.clone(), seed),
+            options,
+            phase: Phase::Detached,
+            attempt: 0,
+            busy_since: None,
+            end_at_start: None,
+            is_terminated: false,
+            doubted: None,
+            end_request: None,
+            end: None,
+        }
+    }
+
+    /// The next message, if one is here.
+    pub fn take(&mut self) -> Option<Message> {
+        let message = self.intake.pop()?;
+        self.flow();
+        Some(message)
+    }
+
+    /// Whether no message can come any more, since the topic was terminated.
+    pub fn has_ended(&self) -> bool {
+        self.is_terminated && self.intake.is_empty()
+    }
+
+    /// Whether the broker gives out messages to this reader now.
+    pub fn is_reading(&self) -> bool {
+        self.phase == Phase::Reading
+    }
+
+    /// How often the reader has come to the topic's broker.
+    pub fn connections(&self) -> u64 {
+        self.attempt
+    }
+
+    /// Nothing before this position is needed any more, by any checkpoint.
+    pub fn release(&mut self, position: &Position) {
+        self.watch.release_before(position.oldest_needed());
+        if matches!(self.phase, Phase::Subscribing(_) | Phase::Reading) {
+            self.move_anchor();
+        }
+    }
+
+    fn move_anchor(&mut self) {
+        if let (Some(command), Some(conversation)) = (self.watch.acknowledge(), self.link.conversation()) {
+            conversation.tell(command);
+        }
+    }
+
+    /// Asks where the partition ends; `take_end` has the answer once it is here.
+    pub fn ask_end(&mut self, now: Duration) {
+        self.end = None;
+        self.end_request = match (self.phase, self.link.conversation()) {
+            (Phase::Reading, Some(conversation)) => {
+                Some((conversation.ask("where the topic ends", end_question, now), now))
+            }
+            _ => None,
+        };
+    }
+
+    /// The answer to the last question.
+    ///
+    /// A question that a connection took with it has to be asked again.
+    pub fn take_end(&mut self) -> Option<PartitionEnd> {
+        self.end.take()
+    }
+
+    /// Whether a question for the end is on its way.
+    pub fn is_asking_end(&self) -> bool {
+        self.end_request.is_some()
+    }
+
+    fn flow(&mut self) {
+        if self.phase != Phase::Reading {
+            return;
+        }
+        let grant = self.intake.grant();
+        if let Some(conversation) = self.link.conversation().filter(|_| grant > 0) {
+            conversation.tell(Command::Flow(Flow { consumer_id: CONSUMER, message_permits: grant }));
+        }
+    }
+
+    fn place(&self) -> String {
+        format!("topic {:?}", self.options.topic.as_str())
+    }
+
+    fn on_event(&mut self, event: Event, now: Duration) -> Result<()> {
+        match event {
+            Event::Detached => {
+                self.phase = Phase::Detached;
+                self.end_request = None;
+                Ok(())
+            }
+            Event::Attached => {
+                self.attempt += 1;
+                let topic = self.options.topic.to_string();
+                let fresh = self.fresh_name("watch");
+                let watch = &self.watch;
+                if let Some(conversation) = self.link.conversation() {
+                    let ask = |request| watch.subscribe(topic, fresh, request);
+                    self.phase = Phase::Watching(conversation.ask("a subscription", ask, now));
+                }
+                Ok(())
+            }
+            Event::Heard(Heard::Answer(request, command)) => self.on_answer(request, command, now),
+            Event::Heard(Heard::Frame(frame)) => self.on_frame(frame, now),
+            Event::Heard(Heard::Greeted | Heard::Challenged) => Ok(()),
+        }
+    }
+
+    fn fresh_name(&self, role: &str) -> String {
+        format!("{}-{role}-{}", self.options.name, self.attempt)
+    }
+
+    fn on_answer(&mut self, request: RequestId, command: Command, now: Duration) -> Result<()> {
+        match (self.phase, command) {
+            (Phase::Reading, Command::GetLastMessageIdResponse(answer)) => self.on_end(request, &answer),
+            (phase, Command::Error(error)) => self.on_refusal(phase, &error.message, error.error, now),
+            (Phase::Watching(asked), Command::Success(_)) if asked == request => {
+                self.busy_since = None;
+                if let Some(conversation) = self.link.conversation() {
+                    let request = conversation.ask("where the topic ends", end_question, now);
+                    self.phase = Phase::FindingEnd(request);
+                }
+                Ok(())
+            }
+            (Phase::FindingEnd(asked), Command::GetLastMessageIdResponse(answer)) if asked == request => {
+                self.watch.check(&answer)?;
+                self.subscribe(last_message(&answer), now)
+            }
+            (Phase::Subscribing(asked), Command::Success(_)) if asked == request => {
+                self.phase = Phase::Reading;
+                self.flow();
+                self.move_anchor();
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn on_end(&mut self, request: RequestId, answer: &GetLastMessageIdResponse) -> Result<()> {
+        self.watch.check(answer)?;
+        if let Some((_, asked_at)) = self.end_request.take_if(|(asked, _)| *asked == request) {
+            self.end =
+                Some(PartitionEnd { last: last_message(answer), broker_time_ms: self.intake.broker_time_ms(asked_at) });
+        }
+        Ok(())
+    }
+
+    fn on_refusal(&mut self, phase: Phase, message: &str, code: i32, now: Duration) -> Result<()> {
+        let error = Error::from_broker(code, message);
+        if code == ServerError::ConsumerBusy as i32 && matches!(phase, Phase::Watching(_)) {
+            let since = *self.busy_since.get_or_insert(now);
+            if now.saturating_sub(since) >= self.link.settings().busy_max {
+                let name = self.watch.name();
+                return Err(Error::invalid(format!(
+                    "the subscription {name:?} is held by another consumer, {error}; stop what holds it, or take \
+                     another name"
+                )));
+            }
+        }
+        if error.kind() == ErrorKind::Unavailable {
+            self.link.fail(error, now);
+            return Ok(());
+        }
+        Err(error)
+    }
+
+    /// Opens the consumer that gets messages, now that the partition's end is known.
+    fn subscribe(&mut self, end: Option<MessageId>, now: Duration) -> Result<()> {
+        if self.options.start == Start::End && self.end_at_start.is_none() {
+            self.end_at_start = Some(end);
+            self.intake.skip_to(end);
+        }
+        if let Some(position) = self.intake.received()
+            && end.is_none_or(|end| end.entry < position.last.entry)
+        {
+            let end = end.map_or("empty".to_owned(), |end| format!("at {end}"));
+            return Err(Error::lost(format!(
+                "it is {end}, behind the position {}: it was deleted, restored or is of another cluster",
+                position.last
+            )));
+        }
+        let (expectation, start) = self.expectation();
+        self.intake.begin(expectation);
+        let topic = self.options.topic.to_string();
+        let subscription = self.fresh_name("read");
+        let Some(conversation) = self.link.conversation() else { return Ok(()) };
+        let ask = |request_id| {
+            Command::Subscribe(Subscribe {
+                topic,
+                subscription,
+                sub_type: 0,
+                consumer_id: CONSUMER,
+                request_id,
+                consumer_name: None,
+                durable: Some(false),
+                start_message_id: Some(start),
+                initial_position: Some(1),
+                force_topic_creation: Some(false),
+            })
+        };
+        self.phase = Phase::Subscribing(conversation.ask("a reader's subscription", ask, now));
+        Ok(())
+    }
+
+    /// What has to come first, and where to begin for that.
+    fn expectation(&self) -> (Expectation, MessageIdData) {
+        match (self.intake.received(), self.options.start, self.end_at_start) {
+            (Some(position), _, _) => {
+                let first = position.oldest_needed();
+                (Expectation::Exactly(first), first.to_wire_inclusive())
+            }
+            (None, Start::End, Some(Some(end))) => (Expectation::From(end.entry), end.entry.to_wire_inclusive()),
+            (None, Start::Beginning, _) => (Expectation::Beginning, watch::BEFORE_ALL),
+            _ => (Expectation::Oldest, watch::BEFORE_ALL),
+        }
+    }
+
+    fn on_frame(&mut self, frame: Frame, now: Duration) -> Result<()> {
+        match frame.command {
+            Command::Delivery(delivery) if delivery.consumer_id == CONSUMER && self.phase == Phase::Reading => {
+                self.on_delivery(delivery, frame.rest, now)
+            }
+            Command::CloseConsumer(_) => {
+                self.link.fail(Error::unavailable("the broker gave the topic to another broker"), now);
+                Ok(())
+            }
+            Command::ReachedEndOfTopic(end) if end.consumer_id == CONSUMER => {
+                self.is_terminated = true;
+                Ok(())
+            }
+            Command::TopicMigrated(moved) => Err(Error::invalid(format!(
+                "it moved to the cluster at {:?}; name that cluster",
+                moved.broker_service_url.unwrap_or_default()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn on_delivery(&mut self, delivery: Delivery, rest: Bytes, now: Duration) -> Result<()> {
+        let Some(id) = EntryId::from_wire(&delivery.message_id) else {
+            self.link.fail(Error::unavailable("the broker sent an entry without a place"), now);
+            return Ok(());
+        };
+        match self.intake.take_entry(id, rest, now) {
+            Ok(()) => {
+                self.doubted = self.doubted.filter(|(doubted, _)| id < *doubted);
+                self.link.succeed();
+                self.flow();
+                Ok(())
+            }
+            Err(error) if error.kind() == ErrorKind::Invalid => Err(error),
+            Err(error) => {
+                let doubts = self.doubted.filter(|(doubted, _)| id == *doubted).map_or(0, |(_, doubts)| doubts);
+                if doubts == DOUBTS_MAX {
+                    return Err(error.into_lost());
+                }
+                self.doubted = Some((id, doubts + 1));
+                self.link.fail(error, now);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Machine for ReaderMachine {
+    fn link(&mut self) -> &mut Link {
+        &mut self.link
+    }
+
+    fn advance(&mut self, now: Duration) -> Result<()> {
+        self.link.advance(now);
+        while let Some(event) = self.link.next_event(now)? {
+            self.on_event(event, now).map_err(|error| error.context(self.place()))?;
+        }
+        Ok(())
+    }
+
+    fn wants_input(&self) -> bool {
+        self.phase != Phase::Reading || self.intake.has_room()
+    }
+}
+
+fn end_question(request_id: RequestId) -> Command {
+    Command::GetLastMessageId(GetLastMessageId { consumer_id: watch::CONSUMER, request_id })
+}
+
+/// The last message of a partition that has one.
+fn last_message(answer: &GetLastMessageIdResponse) -> Option<MessageId> {
+    let entry = EntryId::from_wire(&answer.last_message_id)?;
+    let index = answer.last_message_id.batch_index.and_then(|index| u32::try_from(index).ok()).unwrap_or(0);
+    Some(MessageId { entry, index })
+}

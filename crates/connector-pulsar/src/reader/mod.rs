@@ -1,0 +1,12 @@
+//! Reads one partition from a position on, and notices what is missing.
+
+mod broker_clock;
+mod chunks;
+mod continuity;
+mod intake;
+mod machine;
+mod opening;
+mod permits;
+mod watch;
+
+pub use machine::{PartitionEnd, ReaderMachine, ReaderOptions, Start};

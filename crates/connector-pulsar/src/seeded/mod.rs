@@ -1,0 +1,7 @@
+//! Readers and producers against a scripted broker, under seeds: connections that break anywhere, frames that come
+//! twice, go back or are damaged, adds that fail, and runs that end and are taken up again.
+
+mod broker;
+mod harness;
+mod producers;
+mod readers;

@@ -1,0 +1,72 @@
+//! Names of topics and of their partitions.
+
+use crate::error::{Error, Result};
+use std::fmt;
+
+const SCHEME: &str = "persistent://";
+const PARTITION: &str = "-partition-";
+
+/// The full name of a persistent topic: `persistent://tenant/namespace/name`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicName(String);
+
+impl TopicName {
+    /// Reads a name; `name` and `tenant/namespace/name` are completed as other clients do.
+    pub fn parse(text: &str) -> Result<Self> {
+        let wrong = |what: &str| {
+            let expected = "expected name, tenant/namespace/name or persistent://tenant/namespace/name";
+            Error::invalid(format!("topic {text:?}: {what}, {expected}"))
+        };
+        if text.starts_with("non-persistent://") {
+            return Err(wrong("topics that are not persistent cannot be read again"));
+        }
+        let path = text.strip_prefix(SCHEME);
+        let parts: Vec<&str> = path.unwrap_or(text).splitn(3, '/').collect();
+        let name = match (path, &parts[..]) {
+            (None, [name]) => format!("{SCHEME}public/default/{name}"),
+            (_, [tenant, namespace, name]) => format!("{SCHEME}{tenant}/{namespace}/{name}"),
+            _ => return Err(wrong("the name has too few parts")),
+        };
+        if parts.iter().any(|part| part.is_empty()) {
+            return Err(wrong("a part is empty"));
+        }
+        Ok(TopicName(name))
+    }
+
+    /// The name of one of the topic's partitions, which is a topic of its own.
+    pub fn partition(&self, number: u32) -> TopicName {
+        TopicName(format!("{}{PARTITION}{number}", self.0))
+    }
+
+    /// The full name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TopicName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_completed_or_refused() {
+        let full = |text: &str| TopicName::parse(text).map(|name| name.to_string()).map_err(|error| error.to_string());
+        assert_eq!(full("plays").unwrap(), "persistent://public/default/plays");
+        assert_eq!(full("a/b/c").unwrap(), "persistent://a/b/c");
+        assert_eq!(full("persistent://a/b/c/d").unwrap(), "persistent://a/b/c/d");
+        assert_eq!(
+            TopicName::parse("plays").unwrap().partition(3).as_str(),
+            "persistent://public/default/plays-partition-3"
+        );
+        for wrong in ["", "a/b", "a//c", "persistent://plays", "non-persistent://a/b/c"] {
+            let error = full(wrong).unwrap_err();
+            assert!(error.contains("expected name, tenant/namespace/name"), "{wrong}: {error}");
+        }
+    }
+}

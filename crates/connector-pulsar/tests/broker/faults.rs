@@ -1,0 +1,154 @@
+//! Messages through connections that break in every way: none lost, none doubled, all in order.
+
+use crate::place::{
+    admin, broker, expected, namespace, outgoing, place, producer_options, publish, reader, reader_options, run,
+    settings, take, texts, topic, topic_in,
+};
+use crate::proxy::{Counts, serve};
+use connector_pulsar::standalone::Standalone;
+use connector_pulsar::{Address, Guarantee, PartitionProducer, PartitionReader, Settings, Start};
+use std::future::Future;
+use std::time::Duration;
+
+const MESSAGES: u64 = 6000;
+
+/// Each kind comes at least so often.
+const FAULTS_EACH: u32 = 3;
+
+/// Runs a client through the proxy until it is done, and tells how often each fault came.
+async fn through_proxy(broker: &Standalone, seed: u64, bytes_max: u64, client: impl Future<Output = ()>) -> Counts {
+    let counts = Counts::default();
+    let listener = {
+        let listener = place().proxy.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        listener.try_clone().expect("the proxy's listener can be used")
+    };
+    listener.set_nonblocking(true).expect("the proxy's listener can wait");
+    let listener = tokio::net::TcpListener::from_std(listener).expect("the proxy listens");
+    let local = tokio::task::LocalSet::new();
+    let serving = serve(listener, broker.service_url(), seed, bytes_max, counts.clone());
+    local
+        .run_until(async {
+            tokio::select! {
+                () = serving => {}
+                () = client => {}
+            }
+        })
+        .await;
+    counts
+}
+
+/// Settings that lead through the proxy, and give up soon on what has stalled.
+fn proxied(broker: &Standalone) -> Settings {
+    let proxy = place().proxy.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let port = proxy.local_addr().expect("a bound listener has a port").port();
+    Settings {
+        service: Address { host: "127.0.0.1".to_owned(), port },
+        listener: Some("proxied".to_owned()),
+        keep_alive: Duration::from_millis(500),
+        answer_within: Duration::from_secs(10),
+        backoff_max: Duration::from_millis(400),
+        ..settings(broker)
+    }
+}
+
+fn check(counts: &Counts, seed: u64) {
+    let counts = counts.borrow();
+    println!("seed {seed}: {counts:?}");
+    assert!(counts.len() == 5 && counts.values().all(|count| *count >= FAULTS_EACH), "seed {seed}: {counts:?}");
+}
+
+/// The proxy has one address, so its tests take turns.
+fn turn() -> std::sync::MutexGuard<'static, ()> {
+    static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[test]
+fn a_reader_through_faults_gets_every_message_once_and_in_order() {
+    let _turn = turn();
+    let broker = broker();
+    run(async {
+        let topic = topic(&broker, "faulty");
+        publish(&broker, &topic, 0..MESSAGES).await;
+        let mut options = reader_options(&topic, Start::Beginning);
+        options.anchor = Some("faulty".to_owned());
+        options.budget_bytes = 60_000;
+        let mut reader = PartitionReader::new(proxied(&broker), options);
+        let seed = 7;
+        let counts = through_proxy(&broker, seed, 40_000, async {
+            let mut messages = Vec::new();
+            for (at, text) in expected(0..MESSAGES).into_iter().enumerate() {
+                let message = reader.next().await.expect("the reader reads").expect("the topic goes on");
+                assert_eq!(
+                    (texts(std::slice::from_ref(&message))[0].as_str(), message.index),
+                    (text.as_str(), Some(at as u64))
+                );
+                if at % 500 == 0 {
+                    reader.release(&message.position);
+                }
+                messages.push(message.id);
+            }
+            assert!(messages.windows(2).all(|pair| pair[0] < pair[1]));
+        })
+        .await;
+        check(&counts, seed);
+    });
+}
+
+#[test]
+fn a_producer_through_faults_stores_every_message_once_and_in_order() {
+    let _turn = turn();
+    let broker = broker();
+    let namespace = namespace(&broker, "faulty");
+    admin(&broker, "POST", &format!("namespaces/{namespace}/deduplication"), "true");
+    run(async {
+        let topic = topic_in(&broker, &namespace, "faulty");
+        let mut options = producer_options(&topic, "faulty", Guarantee::EffectivelyOnce);
+        options.batch_messages_max = 20;
+        options.budget_bytes = 30_000;
+        let mut producer = PartitionProducer::new(proxied(&broker), options);
+        let seed = 11;
+        let counts = through_proxy(&broker, seed, 40_000, async {
+            for sequence in 0..MESSAGES {
+                producer.push(outgoing(sequence)).await.expect("the producer takes messages");
+            }
+            producer.flush().await.expect("the messages are stored");
+        })
+        .await;
+        check(&counts, seed);
+        publish(&broker, &topic, MESSAGES..MESSAGES + 1).await;
+        let found = take(&mut reader(&broker, &topic, Start::Beginning), MESSAGES as usize + 1).await;
+        assert_eq!(texts(&found), expected(0..MESSAGES + 1));
+    });
+}
+
+#[test]
+fn a_producer_through_faults_stores_every_message_at_least_once_without_deduplication() {
+    let _turn = turn();
+    let broker = broker();
+    run(async {
+        let topic = topic(&broker, "twice");
+        let mut options = producer_options(&topic, "faulty", Guarantee::AtLeastOnce);
+        options.budget_bytes = 30_000;
+        let mut producer = PartitionProducer::new(proxied(&broker), options);
+        let counts = through_proxy(&broker, 13, 40_000, async {
+            for sequence in 0..MESSAGES {
+                producer.push(outgoing(sequence)).await.expect("the producer takes messages");
+            }
+            producer.flush().await.expect("the messages are stored");
+        })
+        .await;
+        check(&counts, 13);
+        publish(&broker, &topic, MESSAGES..MESSAGES + 1).await;
+        let mut reader = reader(&broker, &topic, Start::Beginning);
+        let mut missing = expected(0..MESSAGES + 1).into_iter();
+        let mut next = missing.next();
+        while let Some(text) = next.clone() {
+            let message = reader.next().await.expect("the reader reads").expect("the topic goes on");
+            // What is there again was there before.
+            if texts(std::slice::from_ref(&message))[0] == text {
+                next = missing.next();
+            }
+        }
+    });
+}

@@ -1,0 +1,175 @@
+//! Data that is taken away stops a reader by name, before a later message is given out.
+
+use crate::place::{
+    admin, broker, expected, namespace, next, path_of, publish_singly, reader, reader_options, run, settings, take,
+    texts, topic, topic_in,
+};
+use connector_pulsar::standalone::Standalone;
+use connector_pulsar::{Error, ErrorKind, PartitionReader, Position, Start, TopicName};
+
+fn anchored(broker: &Standalone, topic: &TopicName, start: Start) -> PartitionReader {
+    let mut options = reader_options(topic, start);
+    options.anchor = Some("job".to_owned());
+    PartitionReader::new(settings(broker), options)
+}
+
+/// What a reader stops with, which must come before any message.
+async fn refusal(reader: &mut PartitionReader) -> Error {
+    match reader.next().await {
+        Ok(message) => panic!("a message came: {:?}", message.map(|message| message.id)),
+        Err(error) => error,
+    }
+}
+
+/// Ends the ledger that the topic writes to, by loading it anew.
+fn end_ledger(broker: &Standalone, topic: &TopicName) {
+    admin(broker, "PUT", &format!("{}/unload", path_of(topic)), "");
+}
+
+/// A topic whose namespace keeps nothing that no subscription needs.
+fn forgetful(broker: &Standalone, name: &str) -> TopicName {
+    let namespace = namespace(broker, name);
+    let retention = r#"{"retentionTimeInMinutes":0,"retentionSizeInMB":0}"#;
+    admin(broker, "POST", &format!("namespaces/{namespace}/retention"), retention);
+    topic_in(broker, &namespace, name)
+}
+
+/// The oldest ledger that the topic has.
+fn oldest_ledger(broker: &Standalone, topic: &TopicName) -> u64 {
+    let stats = admin(broker, "GET", &format!("{}/internalStats", path_of(topic)), "");
+    let stats: serde_json::Value = serde_json::from_str(&stats).expect("statistics are JSON");
+    stats["ledgers"][0]["ledgerId"].as_u64().expect("a ledger has a number")
+}
+
+/// Lets the broker take away what nobody needs, and waits until a ledger is gone.
+async fn trim(broker: &Standalone, topic: &TopicName, ledger: u64) {
+    while oldest_ledger(broker, topic) <= ledger {
+        admin(broker, "POST", &format!("{}/trim", path_of(topic)), "");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}
+
+#[test]
+fn a_position_that_was_trimmed_is_refused_and_an_anchor_prevents_it() {
+    let broker = broker();
+    run(async {
+        let topic = forgetful(&broker, "trimmed");
+        let mut holder = anchored(&broker, &topic, Start::Beginning);
+        assert_eq!(holder.end().await.expect("an empty topic has no end").last, None);
+        publish_singly(&broker, &topic, 0..10).await;
+        end_ledger(&broker, &topic);
+        publish_singly(&broker, &topic, 10..20).await;
+        let messages = take(&mut holder, 20).await;
+        let position = messages[9].position;
+
+        // The anchor stands before what its job needs, so nothing is taken away.
+        holder.release(&position);
+        holder.end().await.expect("the anchor stands where it was put");
+        admin(&broker, "POST", &format!("{}/trim", path_of(&topic)), "");
+        let mut again = reader(&broker, &topic, Start::After(position));
+        assert_eq!(texts(&take(&mut again, 10).await), expected(10..20));
+
+        // Without what the job needs, the place itself goes, exactly to its last message.
+        holder.release(&messages[19].position);
+        holder.end().await.expect("the anchor stands where it was put");
+        drop((holder, again));
+        end_ledger(&broker, &topic);
+        publish_singly(&broker, &topic, 20..21).await;
+        let mut mover = anchored(&broker, &topic, Start::After(messages[19].position));
+        let last = next(&mut mover).await.position;
+        mover.release(&last);
+        mover.end().await.expect("the anchor stands where it was put");
+        trim(&broker, &topic, position.last.entry.ledger).await;
+        let error = refusal(&mut reader(&broker, &topic, Start::After(position))).await;
+        assert_eq!(error.kind(), ErrorKind::Lost);
+        assert!(error.to_string().contains("messages between were taken away"), "{error}");
+        let error = refusal(&mut reader(&broker, &topic, Start::Beginning)).await;
+        assert!(error.to_string().contains("expected the first of the topic"), "{error}");
+        assert!(take(&mut reader(&broker, &topic, Start::Oldest), 1).await[0].index >= Some(10));
+    });
+}
+
+#[test]
+fn a_topic_that_was_made_again_is_behind_the_position() {
+    let broker = broker();
+    run(async {
+        let topic = topic(&broker, "deleted");
+        publish_singly(&broker, &topic, 0..10).await;
+        let position = take(&mut reader(&broker, &topic, Start::Beginning), 10).await[9].position;
+        admin(&broker, "DELETE", &format!("{}?force=true", path_of(&topic)), "");
+        let error = refusal(&mut reader(&broker, &topic, Start::After(position))).await;
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(error.to_string().contains("TopicNotFound"), "{error}");
+        admin(&broker, "PUT", &path_of(&topic), "");
+        let error = refusal(&mut reader(&broker, &topic, Start::After(position))).await;
+        assert!(error.to_string().contains("it is empty, behind the position"), "{error}");
+        publish_singly(&broker, &topic, 0..20).await;
+        // Numbers of ledgers rise in the whole cluster, so the new topic is ahead, and has not the position's entry.
+        let error = refusal(&mut reader(&broker, &topic, Start::After(position))).await;
+        assert_eq!(error.kind(), ErrorKind::Lost);
+        assert!(error.to_string().contains(&format!("expected {}", position.last.entry)), "{error}");
+    });
+}
+
+#[test]
+fn a_position_beyond_the_end_is_refused() {
+    let broker = broker();
+    run(async {
+        let topic = topic(&broker, "beyond");
+        publish_singly(&broker, &topic, 0..10).await;
+        let mut last = take(&mut reader(&broker, &topic, Start::Beginning), 10).await[9].id;
+        last.entry.entry += 1;
+        let error = refusal(&mut reader(&broker, &topic, Start::After(Position::after(last)))).await;
+        assert_eq!(error.kind(), ErrorKind::Lost);
+        assert!(error.to_string().contains("behind the position"), "{error}");
+    });
+}
+
+#[test]
+fn an_anchor_that_others_moved_is_noticed() {
+    let broker = broker();
+    run(async {
+        let topic = topic(&broker, "skipped");
+        publish_singly(&broker, &topic, 0..10).await;
+        let mut holder = anchored(&broker, &topic, Start::Beginning);
+        let position = next(&mut holder).await.position;
+        holder.release(&position);
+        holder.end().await.expect("the anchor stands where it was put");
+        admin(&broker, "POST", &format!("{}/subscription/job/skip_all", path_of(&topic)), "");
+        publish_singly(&broker, &topic, 10..20).await;
+        let error = loop {
+            if let Err(error) = holder.end().await {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::Lost);
+        assert!(error.to_string().contains("is still needed: messages expired, were evicted or skipped"), "{error}");
+        drop(holder);
+        let error = refusal(&mut anchored(&broker, &topic, Start::After(position))).await;
+        assert!(error.to_string().contains("is still needed"), "{error}");
+    });
+}
+
+#[test]
+fn an_anchor_has_one_holder() {
+    let broker = broker();
+    run(async {
+        let topic = topic(&broker, "held");
+        publish_singly(&broker, &topic, 0..10).await;
+        let mut holder = anchored(&broker, &topic, Start::Beginning);
+        next(&mut holder).await;
+        let mut options = reader_options(&topic, Start::Beginning);
+        options.anchor = Some("job".to_owned());
+        let mut impatient = settings(&broker);
+        impatient.busy_max = std::time::Duration::from_secs(1);
+        let mut other = PartitionReader::new(impatient, options);
+        // The broker asks a holder whether it is there before it refuses another.
+        let error = tokio::select! {
+            error = refusal(&mut other) => error,
+            result = holder.keep() => panic!("the holder ended: {result:?}"),
+        };
+        assert!(error.to_string().contains("the subscription \"job\" is held by another consumer"), "{error}");
+        drop(holder);
+        assert_eq!(texts(&take(&mut anchored(&broker, &topic, Start::Beginning), 10).await), expected(0..10));
+    });
+}

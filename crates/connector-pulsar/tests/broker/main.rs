@@ -1,0 +1,14 @@
+//! The client against a real broker, and against other people's clients.
+//!
+//! One broker serves all tests; it ends with this process. Without Java and Maven nothing here can run, and every test
+//! fails and says so.
+
+mod faults;
+mod loss;
+mod other_clients;
+mod place;
+mod proxy;
+mod reading;
+mod restarts;
+mod rights;
+mod writing;

@@ -1,0 +1,113 @@
+"""Pulsar's Python client, for tests: publishes what a test asks for, and prints what it reads."""
+
+import base64
+import hashlib
+import hmac
+import json
+import sys
+import time
+
+import pulsar
+
+COMPRESSIONS = {
+    "none": pulsar.CompressionType.NONE,
+    "lz4": pulsar.CompressionType.LZ4,
+    "zlib": pulsar.CompressionType.ZLib,
+    "zstd": pulsar.CompressionType.ZSTD,
+    "snappy": pulsar.CompressionType.SNAPPY,
+}
+
+
+def pattern(number, size):
+    """Bytes that depend on a number and repeat after 251."""
+    part = bytes((number + at) % 251 for at in range(251))
+    return (part * (size // 251 + 1))[:size]
+
+
+def publish_kinds(client, topic):
+    """Batches and single messages of every compression, and messages in chunks; prints number and size of each."""
+    number = 0
+    failures = []
+
+    def sent(result, _):
+        if result != pulsar.Result.Ok:
+            failures.append(result)
+
+    def send(producer, size):
+        nonlocal number
+        producer.send_async(
+            pattern(number, size),
+            sent,
+            partition_key=f"key {number % 5}",
+            properties={"number": str(number)},
+            event_timestamp=1_700_000_000_000 + number,
+        )
+        print(json.dumps({"number": number, "size": size}))
+        number += 1
+
+    for name, compression in COMPRESSIONS.items():
+        batches = client.create_producer(
+            topic, compression_type=compression, batching_enabled=True, batching_max_publish_delay_ms=1000
+        )
+        for size in [0, 1, 100, 5000] * 3:
+            send(batches, size)
+        batches.flush()
+        batches.close()
+        single = client.create_producer(topic, compression_type=compression, batching_enabled=False)
+        for size in [1, 3000]:
+            send(single, size)
+        single.flush()
+        single.close()
+    # A payload that does not repeat would be better, but chunks are cut after compression.
+    for compression in ["none", "snappy"]:
+        chunks = client.create_producer(
+            topic, compression_type=COMPRESSIONS[compression], batching_enabled=False, chunking_enabled=True,
+        )
+        send(chunks, 12_000_000)
+        chunks.flush()
+        send(chunks, 10)
+        chunks.flush()
+        chunks.close()
+    assert not failures, failures
+
+
+def read(client, topic, count):
+    """Prints the messages of a topic."""
+    reader = client.create_reader(topic, pulsar.MessageId.earliest)
+    for _ in range(int(count)):
+        message = reader.read_next(60_000)
+        print(json.dumps({
+            "payload": message.data().decode(),
+            "key": message.partition_key(),
+            "properties": message.properties(),
+            "event_time": message.event_timestamp(),
+            "publish_time": message.publish_timestamp(),
+            "producer": message.producer_name(),
+        }))
+    assert not reader.has_message_available(), "there are more messages"
+
+
+def token(secret, role, seconds):
+    """A token that is signed as the broker expects it."""
+
+    def part(data):
+        return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+    claims = {"sub": role, "exp": int(time.time()) + int(seconds)}
+    signed = part(b'{"alg":"HS256"}') + b"." + part(json.dumps(claims).encode())
+    signature = hmac.new(base64.b64decode(secret), signed, hashlib.sha256).digest()
+    print((signed + b"." + part(signature)).decode())
+
+
+def main():
+    what, *rest = sys.argv[1:]
+    if what == "token":
+        token(*rest)
+        return
+    url, *rest = rest
+    client = pulsar.Client(url, logger=pulsar.FileLogger(pulsar.LoggerLevel.Error, "/dev/null"))
+    {"publish-kinds": publish_kinds, "read": read}[what](client, *rest)
+    client.close()
+
+
+main()

@@ -1,0 +1,60 @@
+//! The broker crashes, and comes back.
+
+use crate::place::{
+    PATIENCE, admin, expected, namespace, outgoing, place, producer_options, reader_options, run, settings, take,
+    texts, topic_in,
+};
+use connector_pulsar::{Guarantee, PartitionProducer, PartitionReader, Start};
+
+#[test]
+fn a_broker_that_is_killed_loses_and_doubles_nothing() {
+    let mut broker = place().broker.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let namespace = namespace(&broker, "killed");
+    admin(&broker, "POST", &format!("namespaces/{namespace}/deduplication"), "true");
+    let topic = topic_in(&broker, &namespace, "killed");
+    let settings = settings(&broker);
+    let (stored, is_half_stored) = tokio::sync::oneshot::channel();
+    let writer = {
+        let (settings, topic) = (settings.clone(), topic.clone());
+        std::thread::spawn(move || {
+            run(async move {
+                let options = producer_options(&topic, "survivor", Guarantee::EffectivelyOnce);
+                let mut producer = PartitionProducer::new(settings, options);
+                let mut stored = Some(stored);
+                for sequence in 0..3000 {
+                    producer.push(outgoing(sequence)).await.expect("the producer takes messages");
+                    if sequence == 1500 {
+                        producer.flush().await.expect("the messages are stored");
+                        if let Some(stored) = stored.take() {
+                            stored.send(()).expect("the test waits for this");
+                        }
+                    }
+                }
+                producer.flush().await.expect("the messages are stored");
+            });
+        })
+    };
+    let reader = std::thread::spawn(move || {
+        run(async move {
+            let mut options = reader_options(&topic, Start::Beginning);
+            options.anchor = Some("survivor".to_owned());
+            options.budget_bytes = 100_000;
+            let mut reader = PartitionReader::new(settings, options);
+            assert_eq!(texts(&take(&mut reader, 3000).await), expected(0..3000));
+            let end = reader.end().await.expect("the topic has an end").last.expect("it has messages");
+            assert_eq!(end.entry, reader_end(&mut reader, end).await);
+        });
+    });
+    run(async { tokio::time::timeout(PATIENCE, is_half_stored).await.expect("half is stored in time") })
+        .expect("the producer goes on");
+    broker.restart().expect("the broker starts again");
+    writer.join().expect("the producer loses nothing");
+    reader.join().expect("the reader loses nothing");
+}
+
+/// The entry of the end if no message follows.
+async fn reader_end(reader: &mut PartitionReader, end: connector_pulsar::MessageId) -> connector_pulsar::EntryId {
+    let more = tokio::time::timeout(std::time::Duration::from_millis(200), reader.next()).await;
+    assert!(more.is_err(), "a message is there twice: {more:?}");
+    end.entry
+}
