@@ -11,6 +11,7 @@ pub const VERSION: &str = "4.0.7";
 const POM: &str = include_str!("files/pom.xml");
 const PLUGIN: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies";
 const JAVA_MIN: u32 = 17;
+const ATTEMPTS: usize = 3;
 
 /// The folder with the broker's jars below a cache folder; what is not there is fetched, some 180 MB.
 pub fn fetch(cache: &Path) -> Result<PathBuf> {
@@ -36,9 +37,20 @@ fn copy_dependencies(pom: &Path, jars: &Path) -> Result<()> {
     let mut command = Command::new("mvn");
     command.args(["--batch-mode", "--quiet", "--file"]).arg(pom).arg(PLUGIN).arg("-DincludeScope=runtime");
     command.arg(format!("-DoutputDirectory={}", jars.display())).stdin(Stdio::null());
-    let output = command.output().map_err(|error| {
-        Error::invalid(format!("a local Pulsar broker needs Maven, and mvn does not start: {error}; install Maven 3"))
-    })?;
+    let mut run = || {
+        command.output().map_err(|error| {
+            let needs = "a local Pulsar broker needs Maven, and mvn does not start";
+            Error::invalid(format!("{needs}: {error}; install Maven 3"))
+        })
+    };
+    // What came is kept, and one of several hundred files fails now and then.
+    let mut output = run()?;
+    for _ in 1..ATTEMPTS {
+        if output.status.success() {
+            return Ok(());
+        }
+        output = run()?;
+    }
     if output.status.success() {
         return Ok(());
     }
