@@ -60,7 +60,7 @@ impl Error {
 
     /// The error that a broker answered with.
     pub(crate) fn from_broker(code: i32, message: &str) -> Self {
-        let name = ServerError::try_from(code).map_or_else(|_| format!("error {code}"), |error| format!("{error:?}"));
+        let name = ServerError::try_from(code).map_or_else(|_| format!("error {code}"), |error| error.to_string());
         // Brokers put stack traces after the first line.
         let text = format!("the broker answered {name}: {}", message.lines().next().unwrap_or_default());
         let kind = match code {

@@ -204,7 +204,7 @@ impl Link {
     /// Something failed; the link begins again after a wait.
     pub fn fail(&mut self, error: Error, now: Duration) {
         self.is_detached |= matches!(self.state, State::Attached);
-        self.trouble = Some(error.context(format_args!("topic {:?} at {}", self.topic.as_str(), self.address)));
+        self.trouble = Some(error.context(format_args!("topic \"{}\" at {}", self.topic.as_str(), self.address)));
         self.conversation = None;
         self.action = Some(Action::HangUp);
         // A quarter of the wait is chance, so that links that broke together do not come back together.
@@ -270,7 +270,7 @@ impl Link {
             self.fail(error, now);
             return Ok(());
         }
-        Err(error.context(format_args!("topic {:?} at {}", self.topic.as_str(), self.address)))
+        Err(error.context(format_args!("topic \"{}\" at {}", self.topic.as_str(), self.address)))
     }
 
     /// Goes on after the greeting; true if the link is attached by that.

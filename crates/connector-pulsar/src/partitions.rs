@@ -72,7 +72,7 @@ impl PartitionQuestion {
             self.link.fail(error, now);
             return Ok(());
         }
-        Err(error.context(format_args!("topic {:?}", self.link.topic().as_str())))
+        Err(error.context(format_args!("topic \"{}\"", self.link.topic().as_str())))
     }
 }
 

@@ -20,7 +20,7 @@ impl Address {
     /// Reads `pulsar://host:port`.
     pub fn parse(url: &str) -> Result<Self> {
         let wrong =
-            |what: &str| Error::invalid(format!("Pulsar's address {url:?}: {what}, expected pulsar://host:port"));
+            |what: &str| Error::invalid(format!("Pulsar's address \"{url}\": {what}, expected pulsar://host:port"));
         let Some(rest) = url.strip_prefix(SCHEME) else {
             let is_tls = url.starts_with("pulsar+ssl://");
             return Err(wrong(if is_tls { "connections with TLS are not supported" } else { "the scheme is unknown" }));

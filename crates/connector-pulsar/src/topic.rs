@@ -15,7 +15,7 @@ impl TopicName {
     pub fn parse(text: &str) -> Result<Self> {
         let wrong = |what: &str| {
             let expected = "expected name, tenant/namespace/name or persistent://tenant/namespace/name";
-            Error::invalid(format!("topic {text:?}: {what}, {expected}"))
+            Error::invalid(format!("topic \"{text}\": {what}, {expected}"))
         };
         if text.starts_with("non-persistent://") {
             return Err(wrong("topics that are not persistent cannot be read again"));

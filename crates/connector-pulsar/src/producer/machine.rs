@@ -129,9 +129,9 @@ impl ProducerMachine {
             )));
         }
         let before = self.queue.back().map(|message| message.sequence).or(self.stored);
-        if before.is_some_and(|before| message.sequence <= before) {
+        if let Some(before) = before.filter(|&before| message.sequence <= before) {
             let place = self.place();
-            return Err(Error::invalid(format!("{place}: message {} came after {before:?}", message.sequence)));
+            return Err(Error::invalid(format!("{place}: message {} came after {before}", message.sequence)));
         }
         self.queue_bytes += bytes;
         self.queue.push_back(message);
@@ -160,7 +160,7 @@ impl ProducerMachine {
     }
 
     fn place(&self) -> String {
-        format!("producer {:?} of topic {:?}", self.options.name, self.options.topic.as_str())
+        format!("producer \"{}\" of topic \"{}\"", self.options.name, self.options.topic.as_str())
     }
 
     fn on_event(&mut self, event: Event, now: Duration) -> Result<()> {
@@ -312,7 +312,7 @@ impl ProducerMachine {
                 Ok(())
             }
             Command::TopicMigrated(moved) => Err(Error::invalid(format!(
-                "it moved to the cluster at {:?}; name that cluster",
+                "it moved to the cluster at \"{}\"; name that cluster",
                 moved.broker_service_url.unwrap_or_default()
             ))),
             _ => Ok(()),

@@ -193,7 +193,7 @@ impl ReaderMachine {
     }
 
     fn place(&self) -> String {
-        format!("topic {:?}", self.options.topic.as_str())
+        format!("topic \"{}\"", self.options.topic.as_str())
     }
 
     fn on_event(&mut self, event: Event, now: Duration) -> Result<()> {
@@ -266,7 +266,7 @@ impl ReaderMachine {
             if now.saturating_sub(since) >= self.link.settings().busy_max {
                 let name = self.watch.name();
                 return Err(Error::invalid(format!(
-                    "the subscription {name:?} is held by another consumer, {error}; stop what holds it, or take \
+                    "the subscription \"{name}\" is held by another consumer, {error}; stop what holds it, or take \
                      another name"
                 )));
             }
@@ -343,7 +343,7 @@ impl ReaderMachine {
                 Ok(())
             }
             Command::TopicMigrated(moved) => Err(Error::invalid(format!(
-                "it moved to the cluster at {:?}; name that cluster",
+                "it moved to the cluster at \"{}\"; name that cluster",
                 moved.broker_service_url.unwrap_or_default()
             ))),
             _ => Ok(()),

@@ -24,7 +24,7 @@ pub fn is_chunk(metadata: &MessageMetadata) -> bool {
 pub fn check_readable(metadata: &MessageMetadata) -> Result<()> {
     match metadata.encryption_keys.first() {
         Some(key) => Err(Error::invalid(format!(
-            "its messages are encrypted with the key {:?}, which is not supported; publish them in the clear",
+            "its messages are encrypted with the key \"{}\", which is not supported; publish them in the clear",
             key.key
         ))),
         None => Ok(()),

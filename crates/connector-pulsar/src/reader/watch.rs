@@ -74,7 +74,7 @@ impl Watch {
         let stands_at = answer.consumer_mark_delete_position.as_ref().and_then(EntryId::from_wire);
         match stands_at {
             Some(stands_at) if stands_at >= needed => Err(Error::lost(format!(
-                "the subscription {anchor:?} stands at {stands_at}, and {needed} is still needed: messages expired, \
+                "the subscription \"{anchor}\" stands at {stands_at}, and {needed} is still needed: messages expired, \
                  were evicted or skipped, or were acknowledged by somebody else"
             ))),
             _ => Ok(()),

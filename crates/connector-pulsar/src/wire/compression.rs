@@ -20,7 +20,7 @@ pub fn by_number(number: Option<i32>) -> Result<CompressionType> {
 }
 
 fn wrong(kind: CompressionType, what: impl std::fmt::Display) -> Error {
-    Error::lost(format!("a payload compressed by {kind:?} does not decompress: {what}"))
+    Error::lost(format!("a payload compressed by {kind} does not decompress: {what}"))
 }
 
 /// Decompresses to exactly the declared size.
@@ -74,13 +74,13 @@ fn read_declared(stream: impl Read, declared: usize, kind: CompressionType) -> R
 
 /// Compresses a payload.
 pub fn compress(kind: CompressionType, payload: &[u8]) -> Result<Bytes> {
-    let failed = |error: std::io::Error| Error::invalid(format!("a payload does not compress by {kind:?}: {error}"));
+    let failed = |error: std::io::Error| Error::invalid(format!("a payload does not compress by {kind}: {error}"));
     let bytes = match kind {
         CompressionType::None => payload.to_vec(),
         CompressionType::Lz4 => lz4_flex::block::compress(payload),
         CompressionType::Snappy => snap::raw::Encoder::new()
             .compress_vec(payload)
-            .map_err(|error| Error::invalid(format!("a payload does not compress by {kind:?}: {error}")))?,
+            .map_err(|error| Error::invalid(format!("a payload does not compress by {kind}: {error}")))?,
         CompressionType::Zlib => {
             let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
             encoder.write_all(payload).map_err(failed)?;

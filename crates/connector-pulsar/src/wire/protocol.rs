@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 use prost::{Enumeration, Message, Oneof};
+use std::fmt;
 
 /// Where a message lies; -1 stands for "none" in every field.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
@@ -35,6 +36,18 @@ pub enum CompressionType {
     Zlib = 2,
     Zstd = 3,
     Snappy = 4,
+}
+
+impl fmt::Display for CompressionType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            CompressionType::None => "none",
+            CompressionType::Lz4 => "LZ4",
+            CompressionType::Zlib => "zlib",
+            CompressionType::Zstd => "zstd",
+            CompressionType::Snappy => "Snappy",
+        })
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]
@@ -155,6 +168,13 @@ pub enum ServerError {
     ConsumerAssignError = 19,
     NotAllowedError = 22,
     ProducerFenced = 25,
+}
+
+/// The name that brokers' logs and documentation have for it.
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Message)]

@@ -297,7 +297,16 @@ fn time_columns(declared: &statement::Stream, schema: &SchemaRef) -> Outcome<(us
         Fault::new(name.span, format!("{what} is a TIMESTAMP"))
             .found(format!("{} {}", name.text, type_name(schema.field(index).data_type())))
             .expected("TIMESTAMP")
-            .hint(format!("compute one, e.g. {example} TIMESTAMP AS epoch_ms({})", name.text))
+            .hint(match (schema.field(index).data_type(), declared.columns.is_empty()) {
+                (DataType::Utf8, false) => format!("declare {} TIMESTAMP: text is read as one", name.text),
+                (DataType::Utf8, true) => {
+                    format!(
+                        "declare the columns that you need, among them {} TIMESTAMP: text is read as one",
+                        name.text
+                    )
+                }
+                _ => format!("compute one, e.g. {example} TIMESTAMP AS epoch_ms({})", name.text),
+            })
             .err()
     };
     let time_column = timestamp(&watermark.column, "the column of a watermark", "happened_at")?;
