@@ -65,7 +65,7 @@ It commits every 60 s (--commit-every), every 128 MiB, and at the end.
 A job goes on from its last checkpoint, whether it was stopped or killed; --fresh starts it over.
 A --fresh run that fails or is stopped on its way leaves the tables that were there as they are, and `run` goes on with it.")]
     Run(RunArgs),
-    /// Show every job that runs or has run: its state, its newest checkpoint, where it is, and its savepoints
+    /// Show the jobs, their newest checkpoints and their savepoints
     Jobs {
         /// Print JSON lines
         #[arg(long)]
