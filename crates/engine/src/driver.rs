@@ -13,6 +13,7 @@ use crate::worker::WorkerStep;
 use dataflow::{Error, ProcessingTime, Result};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 /// A job that is stepped by a seed: the same seed over the same inputs makes the same choices.
 ///
@@ -132,14 +133,21 @@ impl Driver {
                 Step::Idle => {
                     still += 1;
                     idle()?;
+                    if still > SPINS_MAX {
+                        // What is read ahead comes from other threads, which a busy machine may leave waiting.
+                        std::thread::park_timeout(PAUSE);
+                    }
                 }
             }
         }
     }
 }
 
-/// How often in a row nothing may move before the driver says that the job stands still.
-const IDLE_MAX: usize = 100_000;
+/// How often in a row nothing may move before the driver leaves the processor to other threads, and for how long.
+const SPINS_MAX: usize = 1_000;
+const PAUSE: Duration = Duration::from_micros(100);
+/// How often in a row nothing may move before the driver says that the job stands still: after ten seconds at least.
+const IDLE_MAX: usize = 101_000;
 
 /// A splitmix64 sequence.
 struct Chance(u64);
