@@ -28,7 +28,13 @@ pub(crate) struct Grace {
     moved: Option<ProcessingTime>,
     // When the leap that waits moves on.
     until: Option<ProcessingTime>,
+    // How many checkpoints have become durable since it waits.
+    checkpoints: u32,
 }
+
+/// How many checkpoints a leap waits for at most: one that was on its way when another stream asked to join, and its own.
+/// Streams whose partitions join one after another would hold it for as long as they do.
+const CHECKPOINTS_MAX: u32 = 2;
 
 impl Grace {
     /// Nothing was left to read.
@@ -38,7 +44,7 @@ impl Grace {
 
     /// The reader has joined: its first watermark of its own leaps, however long it has been silent.
     pub fn join(&mut self) {
-        *self = Grace { rested: true, moved: None, until: None };
+        *self = Grace { rested: true, ..Grace::default() };
     }
 
     /// Whether a watermark stays at one level before it moves on to another. It does so once for each leap, and longer than
@@ -53,7 +59,10 @@ impl Grace {
         let end = now.plus(GRACE);
         let passed = self.moved.map_or(0, |moved| now.0.saturating_sub(moved.0).max(0));
         let leaps = to.0.saturating_sub(from.0) > passed.saturating_add(pace.0.max(LEAP_MIN.0));
-        self.until = self.until.or_else(|| (self.rested && leaps).then_some(end));
+        if self.until.is_none() && self.rested && leaps {
+            (self.until, self.checkpoints) = (Some(end), 0);
+        }
+        let others_join = others_join && self.checkpoints < CHECKPOINTS_MAX;
         // Where the clock was set back the moment is over.
         self.until = self.until.filter(|&until| others_join || (now < until && until <= end));
         self.until.is_some()
@@ -64,6 +73,11 @@ impl Grace {
         self.until
     }
 
+    /// A checkpoint is durable: who asked before its barrier has joined.
+    pub fn durable(&mut self) {
+        self.checkpoints = self.checkpoints.saturating_add(1);
+    }
+
     /// The watermark leaps no more: what would have moved it on has been joined by something earlier.
     pub fn stand(&mut self) {
         self.until = None;
@@ -71,7 +85,7 @@ impl Grace {
 
     /// The watermark has moved.
     pub fn moved(&mut self, now: ProcessingTime) {
-        *self = Grace { rested: false, moved: Some(now), until: None };
+        *self = Grace { moved: Some(now), ..Grace::default() };
     }
 }
 
@@ -116,6 +130,12 @@ mod tests {
         assert!(grace.holds((at(0), at(60)), PACE, after(10), true));
         assert!(grace.holds((at(0), at(60)), PACE, after(5_000), true));
         assert!(!grace.holds((at(0), at(60)), PACE, after(5_001), false));
+        let mut grace = rested();
+        assert!(grace.holds((at(0), at(60)), PACE, after(10), true));
+        grace.durable();
+        assert!(grace.holds((at(0), at(60)), PACE, after(5_000), true));
+        grace.durable();
+        assert!(!grace.holds((at(0), at(60)), PACE, after(5_001), true), "others join one after another");
         assert!(!rested().holds((at(0), at(2)), PACE, START, true), "what does not leap waits for nobody");
     }
 

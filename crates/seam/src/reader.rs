@@ -158,6 +158,7 @@ impl Reader for StreamReader {
     }
 
     fn durable(&mut self, joined: Vec<SplitState>) -> Result<()> {
+        self.grace.durable();
         let Some(live) = &mut self.live else { return Ok(()) };
         if let Some(level) = live.durable(&joined)? {
             self.state = State::Present;
