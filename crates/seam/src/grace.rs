@@ -28,12 +28,12 @@ pub(crate) struct Grace {
     moved: Option<ProcessingTime>,
     // When the leap that waits moves on.
     until: Option<ProcessingTime>,
-    // How many checkpoints have become durable since it waits.
-    checkpoints: u32,
+    // How many checkpoints have become durable since its moment was over; none is counted before.
+    checkpoints: Option<u32>,
 }
 
-/// How many checkpoints a leap waits for at most: one that was on its way when another stream asked to join, and its own.
-/// Streams whose partitions join one after another would hold it for as long as they do.
+/// How many checkpoints a leap waits for at most after its moment: one that was on its way when another stream asked to
+/// join, and its own. Streams whose partitions join one after another would hold it for as long as they do.
 const CHECKPOINTS_MAX: u32 = 2;
 
 impl Grace {
@@ -60,9 +60,12 @@ impl Grace {
         let passed = self.moved.map_or(0, |moved| now.0.saturating_sub(moved.0).max(0));
         let leaps = to.0.saturating_sub(from.0) > passed.saturating_add(pace.0.max(LEAP_MIN.0));
         if self.until.is_none() && self.rested && leaps {
-            (self.until, self.checkpoints) = (Some(end), 0);
+            self.until = Some(end);
         }
-        let others_join = others_join && self.checkpoints < CHECKPOINTS_MAX;
+        if self.until.is_some_and(|until| until <= now) {
+            self.checkpoints.get_or_insert(0);
+        }
+        let others_join = others_join && self.checkpoints.is_none_or(|durable| durable < CHECKPOINTS_MAX);
         // Where the clock was set back the moment is over.
         self.until = self.until.filter(|&until| others_join || (now < until && until <= end));
         self.until.is_some()
@@ -75,12 +78,12 @@ impl Grace {
 
     /// A checkpoint is durable: who asked before its barrier has joined.
     pub fn durable(&mut self) {
-        self.checkpoints = self.checkpoints.saturating_add(1);
+        self.checkpoints = self.checkpoints.map(|durable| durable.saturating_add(1));
     }
 
     /// The watermark leaps no more: what would have moved it on has been joined by something earlier.
     pub fn stand(&mut self) {
-        self.until = None;
+        (self.until, self.checkpoints) = (None, None);
     }
 
     /// The watermark has moved.
@@ -132,6 +135,8 @@ mod tests {
         assert!(!grace.holds((at(0), at(60)), PACE, after(5_001), false));
         let mut grace = rested();
         assert!(grace.holds((at(0), at(60)), PACE, after(10), true));
+        (0..3).for_each(|_| grace.durable());
+        assert!(grace.holds((at(0), at(60)), PACE, after(260), true), "who asks within the moment is waited for");
         grace.durable();
         assert!(grace.holds((at(0), at(60)), PACE, after(5_000), true));
         grace.durable();
