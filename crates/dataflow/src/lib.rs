@@ -41,11 +41,13 @@ pub use batch::{Batch, concat, interleave};
 pub use bytes::{ByteReader, ByteWriter};
 pub use checked::Checked;
 pub use checkpoint::{
-    Checkpoint, CheckpointStore, MemoryCheckpoints, OutputState, Pieces, PiecesOf, RestoredJob, StepState,
+    Checkpoint, CheckpointStore, JobRows, MemoryCheckpoints, OutputState, Pieces, PiecesOf, RestoredJob, StepState,
 };
 pub use clock::{Clock, ManualClock};
 pub use codec::{Decode, Decoded, Encode};
-pub use coordinator::{Barrier, Command, Coordinator, CoordinatorAction, CoordinatorEvent, CoordinatorState, StageId};
+pub use coordinator::{
+    Barrier, CheckpointPurpose, Command, Coordinator, CoordinatorAction, CoordinatorEvent, CoordinatorState, StageId,
+};
 pub use cut::{Outlet, StagePlan, stages};
 pub use dead_letter::{
     DeadLetter, ERROR_COLUMN, RAW_COLUMN, RowText, bad_row_fields, dead_letter_schema, dead_letters, is_bad_row_column,

@@ -76,6 +76,11 @@ impl Project {
         self.folder.config.commit_every()
     }
 
+    /// How often checkpoints are taken while a job runs, beside those at commits.
+    pub fn checkpoint_every(&self) -> Option<Duration> {
+        self.folder.config.checkpoint_every()
+    }
+
     /// The revision of the pipelines: 16 hex digits.
     pub fn revision(&self) -> String {
         revision(&self.folder)

@@ -1,7 +1,7 @@
 //! Rows and numbers as people read them.
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
-use dataflow::{EventTime, Result};
+use dataflow::{EventTime, Fate, Result};
 
 /// The widest cell that is shown whole.
 const CELL_WIDTH_MAX: usize = 48;
@@ -160,6 +160,11 @@ pub fn whole_seconds(length: std::time::Duration) -> String {
         60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
         _ => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
     }
+}
+
+/// The name of a fate in JSON.
+pub fn fate(fate: Fate) -> String {
+    format!("{fate:?}").to_lowercase()
 }
 
 #[cfg(test)]

@@ -332,10 +332,8 @@ impl Summary<'_> {
             .nodes()
             .iter()
             .map(|node| {
-                let fates: serde_json::Map<_, _> = Fate::ALL
-                    .iter()
-                    .map(|&fate| (format!("{fate:?}").to_lowercase(), json!(node.fates.of(fate))))
-                    .collect();
+                let fates: serde_json::Map<_, _> =
+                    Fate::ALL.iter().map(|&fate| (show::fate(fate), json!(node.fates.of(fate)))).collect();
                 json!({ "node": node.name, "state_bytes": node.state_bytes, "rows": fates })
             })
             .collect();

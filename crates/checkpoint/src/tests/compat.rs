@@ -1,7 +1,7 @@
 //! Checkpoints as earlier versions stored them are read.
 
 use super::sample::{check_same, checkpoint, facts, go_on, group, open, uniform};
-use dataflow::{Checkpoint, CheckpointStore};
+use dataflow::{Checkpoint, CheckpointStore, JobRows};
 use std::path::{Path, PathBuf};
 
 fn sample() -> Checkpoint {
@@ -28,15 +28,25 @@ fn format_1_is_read() {
     }
     let newest = crate::look(folder.path()).unwrap().unwrap();
     assert_eq!(newest.facts, facts("counts"));
+    // What became of rows was not stored.
+    check_same(&go_on(folder.path(), 1).unwrap().1, &Checkpoint { rows: JobRows::default(), ..sample() });
+}
+
+#[test]
+fn format_2_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in files(&stored(2)) {
+        std::fs::write(folder.path().join(name), bytes).unwrap();
+    }
     check_same(&go_on(folder.path(), 1).unwrap().1, &sample());
 }
 
 #[test]
-fn format_1_is_what_is_written() {
+fn format_2_is_what_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let mut run = open(folder.path(), 1).unwrap();
     run.begin(facts("counts")).unwrap();
     run.put(&sample()).unwrap();
-    let (written, stored) = (files(folder.path()), files(&stored(1)));
+    let (written, stored) = (files(folder.path()), files(&stored(2)));
     assert!(written == stored, "the format has changed, and needs a version: {}", folder.keep().display());
 }
