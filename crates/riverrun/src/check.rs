@@ -44,7 +44,7 @@ pub enum Form {
     Json,
     /// For Graphviz.
     Dot,
-    /// Each SELECT as a view of its own, as it is bound.
+    /// The statements as they are bound.
     Sql,
 }
 
