@@ -93,7 +93,7 @@ fn tests_give_and_expect_rows_of_the_declared_types() {
     assert_eq!(tests[0].targets(), ["sender_features", "dm_spam"]);
     let checked = check(&statements, &Known, &Target::Collect(tests[0].targets())).unwrap();
     let bound = checked.bind_test(&tests[0]).unwrap_or_else(|wrong| panic!("{}", wrong[0]));
-    let (stream, rows) = &bound.givens[0];
+    let sql::GivenRows { stream, rows, .. } = &bound.givens[0];
     assert_eq!((stream.as_str(), rows.num_rows(), rows.num_columns()), ("messages", 61, 6));
     assert_eq!(rows.column(0).as_string::<i32>().value(60), "m61");
     let first = rows.column(5).as_primitive::<TimestampMicrosecondType>();
