@@ -243,11 +243,11 @@ fn announce(wired: &Wired) {
         }));
         for history in &wired.unread {
             print::note_text(&show::sentence(&format!(
-                "{} has changed since stream {} read it to its end: {} files were read, and what has come since is not; \
-                 `--fresh` would read all of it",
+                "{} has changed since stream {} read it to its end, {} of it; it is not read again, and `--fresh` would \
+                 read it as it is now",
                 history.history,
                 history.stream,
-                show::count(history.read.0 as i64)
+                show::counted(history.read.0 as i64, "file")
             )));
         }
         return;
