@@ -102,6 +102,11 @@ fn trial(seed: u64) {
     // Silence has let no row out then that the end of a run does not.
     trial.publish(BURST);
     trial.finish(&format!("seed {seed}"));
+    let shown = job(trial.path());
+    let rows = &shown["checkpoint"]["rows"];
+    assert!(rows["streams"]["messages"]["in"].is_i64() && rows["outputs"]["lake.counted"]["out"].is_i64(), "{shown}");
+    let text = printed(trial.path(), &["jobs"]);
+    assert!(text.contains("rows read") && text.contains("lake.counted "), "{text}");
 }
 
 #[test]

@@ -10,7 +10,8 @@ use std::collections::HashSet;
 
 /// The tokens that a commit adds, in the summary of its snapshot.
 pub const TOKENS: &str = "riverrun.tokens";
-/// How many tokens of commits before the last one are kept.
+/// How many tokens are kept of commits before the last two. All of those two are: a checkpoint that was put before the last
+/// one names both.
 const EARLIER_MAX: usize = 64;
 const VERSION: u32 = 1;
 
@@ -56,9 +57,10 @@ impl CommitRecord {
 
     /// The record after the next commit.
     pub fn followed_by(self, epoch: u64, checkpoint: Option<u64>, tokens: Vec<String>) -> CommitRecord {
-        let mut earlier: Vec<String> = self.earlier.into_iter().chain(self.tokens).collect();
-        earlier.retain(|token| !tokens.contains(token));
+        let mut earlier = self.earlier;
         earlier.drain(..earlier.len().saturating_sub(EARLIER_MAX));
+        earlier.extend(self.tokens);
+        earlier.retain(|token| !tokens.contains(token));
         CommitRecord { version: VERSION, epoch, checkpoint, tokens, earlier }
     }
 
@@ -139,9 +141,17 @@ mod tests {
         for n in 0..500 {
             kept = kept.followed_by(1, Some(n), vec![format!("t{n}"), "again".to_owned()]);
         }
-        let expected: Vec<String> = (500 - EARLIER_MAX - 1..499).map(|n| format!("t{n}")).collect();
+        let expected: Vec<String> = (500 - EARLIER_MAX - 2..499).map(|n| format!("t{n}")).collect();
         assert_eq!(kept.earlier, expected);
         assert_eq!(kept.tokens, ["t499", "again"]);
+    }
+
+    #[test]
+    fn no_token_of_the_last_two_commits_is_forgotten_however_many_there_are() {
+        let many = |commit: &str| -> Vec<String> { (0..500).map(|n| format!("{commit}{n}")).collect() };
+        let kept = record(0, &[]).followed_by(1, Some(1), many("a")).followed_by(1, Some(2), many("b"));
+        assert_eq!((kept.earlier.clone(), kept.tokens.clone()), (many("a"), many("b")));
+        assert_eq!(kept.followed_by(1, Some(3), many("c")).earlier.len(), EARLIER_MAX + 500);
     }
 
     #[test]

@@ -254,9 +254,12 @@ impl Builder {
         let outputs = std::mem::take(&mut self.outputs);
         let Some(store) = store else { return };
         let inputs = |plan: &StagePlan| plan.inputs.iter().map(|edge| self.graph.edge_name(edge)).collect();
+        let first =
+            |plan: &StagePlan| plan.nodes.first().map_or_else(String::new, |&node| self.graph.nodes[node].name.clone());
         let names = Names {
             nodes: self.graph.nodes.iter().map(|node| node.name.clone()).collect(),
             is_source: self.graph.nodes.iter().map(|node| matches!(node.kind, NodeKind::Source(_))).collect(),
+            stages: self.layout.stages.iter().map(first).collect(),
             inputs: self.layout.stages.iter().map(inputs).collect(),
         };
         let waits = (Patience::new(self.clock.clone()), self.built.status.notes().clone());

@@ -41,12 +41,13 @@ impl Conservation {
     pub fn check(&self, names: &Names, checkpoint: u64) -> Result<()> {
         let differ = |from: &str, to: &str, (sent, received): (u64, u64)| {
             Err(Error::internal(format!(
-                "rows do not add up at checkpoint {checkpoint}, which was not put: {from} has sent {sent} to {to}, which \
-                 has received {received}; nothing after the checkpoint before it is committed"
+                "rows do not add up at checkpoint {checkpoint}: {from} has sent {sent} to {to}, which has received {received}; \
+                 the checkpoint was not put, and tables hold nothing after the one before it; where the job writes topics, \
+                 start over with --fresh"
             )))
         };
         for (&(stage, input), &rows) in self.edges.iter().filter(|(_, (sent, received))| sent != received) {
-            return differ(&names.inputs[stage][input], &format!("stage {stage}"), rows);
+            return differ(&names.inputs[stage][input], &names.stages[stage], rows);
         }
         for (&node, &rows) in self.outputs.iter().filter(|(_, (queued, written))| queued != written) {
             return differ("the stage before it", &names.nodes[node], rows);
@@ -83,6 +84,7 @@ mod tests {
         Names {
             nodes: vec!["m".to_owned(), "w".to_owned(), "lake.t".to_owned()],
             is_source: vec![true, false, false],
+            stages: vec!["w".to_owned()],
             inputs: vec![vec!["m".to_owned()]],
         }
     }
@@ -126,7 +128,7 @@ mod tests {
         all.add_written(2, 4);
         all.add(&PartRows { received: vec![((0, 0), 1)], ..PartRows::default() });
         let error = all.check(&names(), 7).unwrap_err().to_string();
-        assert!(error.contains("m has sent 5 to stage 0, which has received 6"), "{error}");
+        assert!(error.contains("m has sent 5 to w, which has received 6"), "{error}");
     }
 
     #[test]

@@ -8,6 +8,8 @@ pub struct Names {
     pub nodes: Vec<String>,
     /// By node, whether it is the source of a stream.
     pub is_source: Vec<bool>,
+    /// Per stage that of its first node.
+    pub stages: Vec<String>,
     /// Per stage those of its inputs.
     pub inputs: Vec<Vec<String>>,
 }

@@ -239,8 +239,8 @@ impl Config {
             && every > config.commit_every()
         {
             return Err(Error::invalid(format!(
-                "{}: project.checkpoint_every is {every:?}, and every commit is a checkpoint, which tables have every {:?}: \
-                 leave checkpoint_every out, or make it shorter than commit_every",
+                "{}: project.checkpoint_every is {every:?}, expected at most commit_every, which is {:?}: every commit is a \
+                 checkpoint; leave checkpoint_every out, or make it shorter",
                 path.display(),
                 config.commit_every()
             ))
@@ -336,7 +336,7 @@ mod tests {
         let often = read("checkpoint_every = \"10s\"").ok().unwrap();
         assert_eq!(often.checkpoint_every(), Some(Duration::from_secs(10)));
         let Err(Failure::Error(seldom)) = read("checkpoint_every = \"2m\"") else { panic!("it is refused") };
-        assert!(seldom.to_string().contains("every commit is a checkpoint, which tables have every 60s"), "{seldom}");
+        assert!(seldom.to_string().contains("is 120s, expected at most commit_every, which is 60s"), "{seldom}");
         let Err(Failure::Diagnostics(wrong)) = read("commit_every = \"1 day\"") else { panic!("it is refused") };
         assert_eq!(wrong[0].line, 3);
         assert!(wrong[0].message.contains("\"1 day\" is not a duration"), "{}", wrong[0].message);

@@ -3,7 +3,7 @@
 use crate::open::Project;
 use crate::savepoints::SavedJob;
 use checkpoint::{Holder, Manifest, Savepoint};
-use dataflow::{Error, JobRows, ProcessingTime, Result};
+use dataflow::{Error, Fates, ProcessingTime, Result};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -39,10 +39,12 @@ pub struct NewestCheckpoint {
     pub revision: String,
     /// Whether the run that took it ended with it.
     pub is_end: bool,
-    /// What had become of rows since the job began; nothing in a checkpoint of an older riverrun.
-    pub rows: JobRows,
-    /// The names of the outputs, which are among the steps.
-    pub outputs: Vec<String>,
+    /// What had become of the rows of each stream since the job began; nothing in a checkpoint of an older riverrun.
+    pub streams: Vec<(String, Fates)>,
+    /// What had become of rows in each step.
+    pub steps: Vec<(String, Fates)>,
+    /// What came in at each output, and was written.
+    pub outputs: Vec<(String, Fates)>,
 }
 
 impl Project {
@@ -77,6 +79,11 @@ impl Project {
 
 impl NewestCheckpoint {
     fn of(newest: &Manifest) -> NewestCheckpoint {
+        let output = |(node, fates): &(String, Fates)| {
+            let is_output = newest.outputs.iter().any(|output| output.output == *node);
+            is_output.then(|| (node.strip_prefix("into ").unwrap_or(node).to_owned(), *fates))
+        };
+        let steps = || newest.rows.steps.iter();
         NewestCheckpoint {
             number: newest.coordinator.number,
             written_at: newest.written_at,
@@ -84,8 +91,9 @@ impl NewestCheckpoint {
             generation: newest.facts.generation,
             revision: newest.facts.revision.clone(),
             is_end: newest.last,
-            rows: newest.rows.clone(),
-            outputs: newest.outputs.iter().map(|output| output.output.clone()).collect(),
+            streams: newest.rows.streams.clone(),
+            steps: steps().filter(|step| output(step).is_none()).cloned().collect(),
+            outputs: steps().filter_map(output).collect(),
         }
     }
 }

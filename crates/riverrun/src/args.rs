@@ -109,7 +109,7 @@ Messages that a topic got after the savepoint come again, and are not written ag
         /// Print a graph for Graphviz
         #[arg(long, conflicts_with = "sql")]
         dot: bool,
-        /// Print the statements but streams as they are understood, with stars written out and every name
+        /// Print all statements except streams as they are understood, with stars written out and every name
         /// qualified
         #[arg(long)]
         sql: bool,
@@ -224,7 +224,7 @@ pub struct RunArgs {
     /// Write only rows after this time, in UTC: 2013-12-01 or 2013-12-01T00:00:00
     #[arg(long, value_name = "TIME")]
     pub from: Option<String>,
-    /// How often checkpoints are taken and tables committed: 500ms, 10s, 2m; if left out, `commit_every` of riverrun.toml, or 60s
+    /// How often tables are committed: 500ms, 10s, 2m; if left out, `commit_every` of riverrun.toml, or 60s
     #[arg(long, value_name = "DURATION")]
     pub commit_every: Option<CommitEvery>,
     /// How many threads do the work; one per core if left out
@@ -279,7 +279,7 @@ pub struct ResumeArgs {
     /// Stop where the topics end now, after everything up to there has come out
     #[arg(long)]
     pub until_caught_up: bool,
-    /// How often checkpoints are taken and tables committed: 500ms, 10s, 2m; if left out, `commit_every` of riverrun.toml, or 60s
+    /// How often tables are committed: 500ms, 10s, 2m; if left out, `commit_every` of riverrun.toml, or 60s
     #[arg(long, value_name = "DURATION")]
     pub commit_every: Option<CommitEvery>,
     /// How many threads do the work; one per core if left out

@@ -5,7 +5,7 @@ use crate::channel::{Ask, savepoint_json};
 use crate::outcome::Outcome;
 use crate::savepoint::called;
 use crate::{print, show};
-use dataflow::{Error, Fate, Fates, JobRows, Result};
+use dataflow::{Error, Fate, Fates, Result};
 use project::{JobOnDisk, NewestCheckpoint, Project};
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -66,17 +66,18 @@ fn rows_json(newest: &NewestCheckpoint) -> Value {
     let nodes = |nodes: &[(String, Fates)]| -> Value {
         nodes.iter().map(|(node, fates)| (node.clone(), Value::from(counts(fates)))).collect()
     };
-    json!({ "streams": nodes(&newest.rows.streams), "steps": nodes(&newest.rows.steps) })
+    json!({ "streams": nodes(&newest.streams), "steps": nodes(&newest.steps), "outputs": nodes(&newest.outputs) })
 }
 
 /// How many rows were read and written since the job began, if the checkpoint says so.
 fn rows_text(newest: &NewestCheckpoint) -> Option<String> {
-    let JobRows { streams, steps } = &newest.rows;
-    let read: i64 = streams.iter().map(|(_, fates)| fates.of(Fate::In)).sum();
-    let outputs = steps.iter().filter(|(node, _)| newest.outputs.contains(node));
-    let written: i64 = outputs.map(|(_, fates)| fates.of(Fate::Out)).sum();
-    let read = (!streams.is_empty()).then(|| show::counted(read, "row"))?;
-    Some(format!("  since it began {read} read, {} written", show::count(written)))
+    let sum = |fate| newest.streams.iter().map(|(_, fates)| fates.of(fate)).sum::<i64>();
+    let (read, used) = (sum(Fate::In), sum(Fate::Out));
+    let removed = if read == used { String::new() } else { format!(", {} of them used", show::count(used)) };
+    let written = |(name, fates): &(String, Fates)| format!("{name} {}", show::count(fates.of(Fate::Out)));
+    let written: Vec<String> = newest.outputs.iter().map(written).collect();
+    let heading = format!("  since it began {} read{removed}; written to ", show::counted(read, "row"));
+    (!newest.streams.is_empty()).then(|| show::list(&heading, &written, ", ").trim_end().to_owned())
 }
 
 /// What a job does, in one word.

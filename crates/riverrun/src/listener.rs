@@ -116,10 +116,11 @@ fn attend(listener: &UnixListener, job: &Arc<RunningJob>) {
         asking.fetch_add(1, Relaxed);
         let (job, of_thread) = (job.clone(), asking.clone());
         let serve = move || {
-            let stays = answer(&stream, &job).unwrap_or(false);
-            while stays {
+            if answer(&stream, &job).unwrap_or(false) {
                 // The connection of who has asked for the end ends with the process.
-                std::thread::park();
+                loop {
+                    std::thread::park();
+                }
             }
             of_thread.fetch_sub(1, Relaxed);
         };

@@ -174,13 +174,13 @@ impl Drop for Progress {
     }
 }
 
-/// Where the watermark is and whose it is; where it has stood for a while, how far others have come that wait for it.
+/// Where the watermark is and whose it is; where it has stood for a while, how far the furthest of the others has come.
 fn held(stream: &str, at: EventTime, stands: Duration, others: impl Iterator<Item = EventTime>) -> String {
     let shown = show::to_the_second(at);
     let furthest = others.filter(|other| *other != EventTime::MAX && *other > at).max();
     match furthest.filter(|_| stands >= HELD_AFTER) {
         Some(furthest) => format!(
-            "held at {shown} by {stream} for {}; others: {}",
+            "held at {shown} by {stream} for {}; the furthest is at {}",
             show::whole_seconds(stands),
             show::to_the_second(furthest)
         ),
@@ -254,7 +254,7 @@ mod tests {
         assert_eq!(of(60, &[minutes(3), EventTime::MAX, minutes(1)]), plain);
         assert_eq!(
             of(12, &[minutes(3), minutes(75), minutes(70)]),
-            "held at 1970-01-01 00:03:00 by cards for 12 s; others: 1970-01-01 01:15:00"
+            "held at 1970-01-01 00:03:00 by cards for 12 s; the furthest is at 1970-01-01 01:15:00"
         );
     }
 

@@ -115,27 +115,35 @@ fn run_job(
     Ok(if bounded { stop.exit_code() } else { ExitCode::SUCCESS })
 }
 
+/// How many checkpoints are asked for at most before one commits: each leaves files and tokens to the commit after it.
+const CHECKPOINTS_MAX: u32 = 20;
+
 /// When checkpoints are asked for: one that commits whenever that is due, others in between.
 struct Pace {
     commit_every: Duration,
     checkpoint_every: Duration,
     committed: Duration,
     checkpointed: Duration,
+    // Since the last one that commits.
+    checkpoints: u32,
 }
 
 impl Pace {
     fn new(commit_every: Duration, checkpoint_every: Option<Duration>) -> Pace {
         // Commits that were asked for on the command line may be more frequent than checkpoints are in the settings.
         let checkpoint_every = checkpoint_every.unwrap_or(commit_every);
-        Pace { commit_every, checkpoint_every, committed: Duration::ZERO, checkpointed: Duration::ZERO }
+        let (committed, checkpointed, checkpoints) = (Duration::ZERO, Duration::ZERO, 0);
+        Pace { commit_every, checkpoint_every, committed, checkpointed, checkpoints }
     }
 
     fn ask(&mut self, now: Duration, control: &Control) {
-        if now - self.committed > self.commit_every {
-            (self.committed, self.checkpointed) = (now, now);
+        let checkpoint_is_due = now - self.checkpointed > self.checkpoint_every;
+        if now - self.committed > self.commit_every || (checkpoint_is_due && self.checkpoints + 1 >= CHECKPOINTS_MAX) {
+            (self.committed, self.checkpointed, self.checkpoints) = (now, now, 0);
             control.commit();
-        } else if now - self.checkpointed > self.checkpoint_every {
+        } else if checkpoint_is_due {
             self.checkpointed = now;
+            self.checkpoints += 1;
             control.checkpoint();
         }
     }

@@ -56,7 +56,7 @@ pub(crate) struct History {
     current: Piece,
     // How many rows of `current` were given out.
     given: usize,
-    // Rows that leave at other ports, until they are taken.
+    // Rows that do not go on, until they are taken.
     aside: Vec<GroupAside>,
     // Of row groups: how many rows were read with what was taken of `aside`.
     aside_taken: BTreeMap<u64, u64>,

@@ -71,7 +71,7 @@ impl Layout {
     }
 
     /// Places rows of a file, read by the columns of this layout. `at` names the row at an index. Rows before
-    /// `aside_from` are counted, but leave at no other port.
+    /// `aside_from` that are removed leave at no other port, and are not counted: that was done before a restart.
     pub fn place(
         &self,
         spec: &StreamSpec,

@@ -134,6 +134,10 @@ impl Reader for StreamReader {
                     until = until.into_iter().chain(live.look_at_silence(due, now)?).min();
                 }
             }
+            // Also of partitions that were looked at, whose positions pass such messages.
+            if let Some(live) = &mut self.live {
+                count_removed(&mut self.fates, &self.source, &live.take_removed());
+            }
             until = until.into_iter().chain(self.advance(now)).min();
             let goes_on = self.goes_on_above(EventTime::MIN);
             if batch.is_some() || self.given > before || goes_on != self.goes_on {
@@ -282,8 +286,6 @@ impl StreamReader {
         let bounds = LiveBounds { rows_max, ceiling, given, cap };
         let Some(live) = &mut self.live else { return Ok(None) };
         let batches = live.read(bounds)?;
-        let removed = live.take_removed();
-        count_removed(&mut self.fates, &self.source, &removed);
         for (split, letters) in live.take_aside() {
             self.unreleased.add(split, &letters.1);
             aside.push(letters);
@@ -484,5 +486,5 @@ impl StreamReader {
 fn count_removed(fates: &mut Fates, source: &Source, removed: &Fates) {
     fates.add(Fate::In, removed.sum());
     fates.merge(removed);
-    source.stats.remove(removed);
+    source.stats.count_removed(removed);
 }

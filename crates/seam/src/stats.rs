@@ -113,7 +113,7 @@ impl StreamStats {
     }
 
     /// Counts rows that a reader has removed.
-    pub(crate) fn remove(&self, fates: &Fates) {
+    pub(crate) fn count_removed(&self, fates: &Fates) {
         let counters = [
             (Fate::LateDropped, &self.late_dropped),
             (Fate::Quarantined, &self.quarantined),

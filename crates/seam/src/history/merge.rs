@@ -73,7 +73,7 @@ pub(crate) struct Piece {
     pub _held: HeldBytes,
 }
 
-/// What does not go on of a chunk of a row group.
+/// The rows of a chunk of a row group that do not go on.
 pub(crate) struct GroupAside {
     pub group: usize,
     /// How many rows of the group were read with it.

@@ -38,8 +38,8 @@ pub(crate) struct SharePosition {
     pub place: Option<Place>,
     /// How many rows of this share exactly at `place` were given out.
     pub rows_at_place: u64,
-    /// Of row groups, by their number in the plan, so many rows were read whose dead letters and late rows have left
-    /// at other ports. Row groups of which none have left are not listed.
+    /// Of row groups, by their number in the plan, so many rows were read, of which those that do not go on were counted
+    /// and have left at other ports. Row groups without such rows are not listed.
     pub aside: BTreeMap<u64, u64>,
     /// Whether every row was given out. A finished share asks for no files, and names none.
     pub is_finished: bool,

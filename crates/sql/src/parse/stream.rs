@@ -160,9 +160,16 @@ fn refuse_other_items(reader: &TokenReader) -> Outcome<()> {
             Err(Box::new(Fault { hint, ..fault }))
         }
         ("PRIMARY" | "FOREIGN", "KEY") | ("UNIQUE" | "CHECK", "(") => constraint(reader, &word),
-        ("CONSTRAINT", _) if matches!(reader.peek_at(2), Token::Word(_)) => constraint(reader, &word),
+        // CONSTRAINT and a name; a column of that name has a type, and then one of the words of a column.
+        ("CONSTRAINT", _) if is_of_constraint(reader.peek_at(2)) => constraint(reader, &word),
         _ => Ok(()),
     }
+}
+
+/// Whether what follows CONSTRAINT and another word makes them a constraint and its name.
+fn is_of_constraint(token: &Token) -> bool {
+    let Token::Word(word) = token else { return false };
+    ["PRIMARY", "UNIQUE", "CHECK", "FOREIGN", "NOT"].iter().any(|kind| word.value.eq_ignore_ascii_case(kind))
 }
 
 /// Words that begin what a table would demand of a column.
