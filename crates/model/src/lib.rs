@@ -3,7 +3,8 @@
 //! A model file is untrusted. In the order in which its bytes meet the modules: `wire` budgets what they would decode
 //! into, `onnx` holds the decoded structs, `node` reads attributes, `dims` and `value` say what a name stands for,
 //! `graph` follows the nodes, each of which is read by its module in `operators`; `builder` gives out `registers` and
-//! counts what a row costs. For ensembles `forest` makes sure that trees are trees, `aggregate` says what their sums
+//! counts what a row costs. For ensembles `forest` makes sure that trees are trees
+//! (`tree_ensemble` reads the newest form of them), `aggregate` says what their sums
 //! mean, `layout` lays them out, and `trees` walks them fast. `outputs` names what comes out, `signature` and `samples` hold what the
 //! file promises, `program` runs over batches, `probe` makes rows to try a
 //! model with, and `score` puts it together.
@@ -33,6 +34,7 @@ mod score;
 mod scores;
 mod signature;
 mod threshold;
+mod tree_ensemble;
 mod trees;
 mod value;
 mod wire;
