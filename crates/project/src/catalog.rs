@@ -51,6 +51,7 @@ impl sql::Catalog for Project {
             statement::ModelOutput::Named(name) if name.text.eq_ignore_ascii_case("label") => OutputSelector::Label,
             statement::ModelOutput::Named(name) if name.text.eq_ignore_ascii_case("value") => OutputSelector::Value,
             statement::ModelOutput::Named(name) => OutputSelector::Probability { label: name.text.clone() },
+            statement::ModelOutput::ValueOf(target) => OutputSelector::ValueOf { target: target.text.clone() },
             statement::ModelOutput::ProbabilityOf(label) => OutputSelector::Probability { label: label.text.clone() },
         };
         Ok(Arc::new(loaded.select(&selector)?))

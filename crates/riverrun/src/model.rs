@@ -3,7 +3,7 @@
 use crate::clock::Stopwatch;
 use crate::outcome::Outcome;
 use crate::print;
-use dataflow::{Result, Scorer};
+use dataflow::{Result, Scorer, ScorerInput};
 use model::{Model, Output};
 use std::path::Path;
 use std::process::ExitCode;
@@ -38,11 +38,9 @@ fn input_names(model: &Model) -> Vec<String> {
 
 fn as_json(model: &Model, nanoseconds: u128) -> serde_json::Value {
     let names = input_names(model);
-    let inputs: Vec<serde_json::Value> = names
-        .iter()
-        .enumerate()
-        .map(|(at, name)| serde_json::json!({ "name": name, "takes": model.describe_input(at) }))
-        .collect();
+    let takes = model.signature().inputs.iter().map(ScorerInput::to_string);
+    let input = |(name, takes): (&String, String)| serde_json::json!({ "name": name, "takes": takes });
+    let inputs: Vec<serde_json::Value> = names.iter().zip(takes).map(input).collect();
     let outputs: Vec<String> = model.outputs().iter().map(Output::to_string).collect();
     serde_json::json!({
         "version": model.version(),
@@ -63,7 +61,7 @@ fn text(model: &Model, name: &str, file: &Path, nanoseconds: u128) -> Result<Str
         .or(scores)
         .or(model.outputs().first())
         .map_or(String::new(), |output| format!("\n  OUTPUT {output}"));
-    let inputs = names.iter().enumerate().map(|(at, name)| format!("  {name}: {}\n", model.describe_input(at)));
+    let inputs = names.iter().zip(&model.signature().inputs).map(|(name, input)| format!("  {name}: {input}\n"));
     let outputs = model.outputs().iter().map(|output| format!("  {output}\n"));
     Ok(format!(
         "version    {}\noperators  {}\na row      {nanoseconds} ns in batches of {ROWS}, on this machine\n\
