@@ -5,7 +5,7 @@ use crate::open::Project;
 use arrow::datatypes::SchemaRef;
 use connector_local::Files;
 use dataflow::{Error, Result, Scorer};
-use model::{Model, OutputSelector};
+use model::{ModelFile, OutputSelector};
 use sql::statement;
 use std::sync::Arc;
 use values::Encoding;
@@ -45,7 +45,7 @@ impl sql::Catalog for Project {
 
     fn scorer(&self, model: &statement::Model) -> Result<Arc<dyn Scorer>> {
         let path = within(&self.folder.root, &model.path.text);
-        let loaded = Model::load(&model.name.text, &path)?;
+        let loaded = self.load_model(ModelFile::read(&model.name.text, &path)?)?;
         let selector = match &model.output {
             statement::ModelOutput::Only => OutputSelector::Only,
             statement::ModelOutput::Named(name) if name.text.eq_ignore_ascii_case("label") => OutputSelector::Label,
