@@ -7,6 +7,7 @@ use crate::forest::{Forest, Lists, Mode, TREE_NODES_MAX, VoteAttributes, VoteLis
 use crate::node::{Checked, Node, same_length};
 use crate::onnx::{TensorProto, element};
 use crate::value::{Numbers, constant};
+use std::ops::Range;
 
 /// The attributes of a TreeEnsemble.
 pub const ATTRIBUTES: [&str; 16] = [
@@ -99,8 +100,8 @@ impl<'a> File<'a> {
     fn read(node: &Node<'a>) -> Checked<File<'a>> {
         let modes = modes(node)?;
         let count = modes.len();
-        if count == 0 || count > TREE_NODES_MAX / 4 {
-            return Err(format!("attribute \"nodes_modes\" has {count} entries, expected 1 to {}", TREE_NODES_MAX / 4));
+        if count == 0 || count > TREE_NODES_MAX / 8 {
+            return Err(format!("attribute \"nodes_modes\" has {count} entries, expected 1 to {}", TREE_NODES_MAX / 8));
         }
         let (splits, weights) = (reals(node, "nodes_splits")?, reals(node, "leaf_weights")?);
         let ints = |name: &str| -> Checked<&'a [i64]> {
@@ -171,6 +172,16 @@ struct List {
     vote_weights: Vec<f64>,
 }
 
+/// A node or a leaf that is yet to be put down.
+struct Open {
+    is_leaf: bool,
+    at: usize,
+    /// The entries of the list that lead to it.
+    parents: Range<usize>,
+    /// From which of their sides.
+    is_yes: bool,
+}
+
 impl List {
     /// Appends a tree from its root on. A branch is one node of the list, or several in a row; each is called after its
     /// place there.
@@ -178,13 +189,11 @@ impl List {
         let count = file.modes.len();
         let root = usize::try_from(root).ok().filter(|root| *root < count);
         let root = root.ok_or_else(|| format!("tree {tree}: its root is no node, expected 0 to {count} exclusive"))?;
-        // What is yet to be put down, and the entries of the list that lead to it.
-        let mut open: Vec<((bool, usize), Vec<(usize, bool)>)> = vec![((false, root), Vec::new())];
-        while let Some(((is_leaf, at), parents)) = open.pop() {
+        let mut open = vec![Open { is_leaf: false, at: root, parents: 0..0, is_yes: true }];
+        while let Some(Open { is_leaf, at, parents, is_yes }) = open.pop() {
             let here = self.ids.len() as i64;
-            for (parent, is_yes) in parents {
-                if is_yes { self.yes[parent] = here } else { self.no[parent] = here }
-            }
+            let side = if is_yes { &mut self.yes } else { &mut self.no };
+            side[parents].fill(here);
             if is_leaf {
                 self.leaf(tree, file.targets[at], file.weights[at]);
                 continue;
@@ -193,15 +202,16 @@ impl List {
                 return Err(format!("tree {tree}: node {at} is reached twice, expected trees"));
             }
             let entries = self.branch(file, tree, at)?;
-            let yes = entries.clone().map(|entry| (entry, true)).collect();
-            open.push((file.child(at, "true")?, yes));
-            open.push((file.child(at, "false")?, entries.last().map(|entry| (entry, false)).into_iter().collect()));
+            let (is_leaf, at_yes) = file.child(at, "true")?;
+            open.push(Open { is_leaf, at: at_yes, parents: entries.clone(), is_yes: true });
+            let (is_leaf, at_no) = file.child(at, "false")?;
+            open.push(Open { is_leaf, at: at_no, parents: entries.end - 1..entries.end, is_yes: false });
         }
         Ok(())
     }
 
     /// Appends the equalities of a set, or the one comparison of another branch; those of a chain lead on to the next.
-    fn branch(&mut self, file: &File, tree: i64, at: usize) -> Checked<std::ops::Range<usize>> {
+    fn branch(&mut self, file: &File, tree: i64, at: usize) -> Checked<Range<usize>> {
         let from = self.ids.len();
         let own = [file.splits[at]];
         let (mode, thresholds) = match file.modes[at] {

@@ -325,17 +325,18 @@ fn walk_wide<K: Key>(nodes: &[Wide<K>], lanes: &[Lane<K>], depth: usize) -> [u32
 #[inline(always)]
 fn until_settled<const N: usize>(depth: usize, step: impl Fn([u32; N]) -> [u32; N]) -> [u32; N] {
     let mut at = [0; N];
-    let mut left = depth;
-    loop {
+    for _ in 0..depth.min(STEPS) {
+        at = step(at);
+    }
+    let mut left = depth.saturating_sub(STEPS);
+    while left > 0 {
         let before = at;
         for _ in 0..left.min(STEPS) {
             at = step(at);
         }
-        left = left.saturating_sub(STEPS);
-        if left == 0 || at == before {
-            return at;
-        }
+        left = if at == before { 0 } else { left.saturating_sub(STEPS) };
     }
+    at
 }
 
 /// The sum that every leaf of a tree votes for exactly once, if there is one.
