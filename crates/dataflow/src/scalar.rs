@@ -64,7 +64,7 @@ impl ScorerInput {
     /// and lists of numbers may be written as text.
     ///
     /// ```
-    /// use arrow::datatypes::{DataType, Field};
+    /// use arrow::datatypes::DataType;
     /// use dataflow::{ScorerInput, ScorerValue};
     ///
     /// let numbers = ScorerInput { name: None, value: ScorerValue::Number, list: Some(3) };
