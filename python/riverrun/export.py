@@ -139,7 +139,7 @@ def _pick(answers, output):
     if len(numbers) == 1:
         (matrix,) = numbers.values()
         if label is None:
-            place = int(output.removeprefix("value").strip() or 0)
+            place = int(output.removeprefix("value").removeprefix(" OF").strip() or 0)
             return matrix[:, place]
         if label.isdigit() and int(label) < matrix.shape[1]:
             return matrix[:, int(label)]

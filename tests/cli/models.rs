@@ -1,6 +1,18 @@
-//! `model check`: what it says of a model's file.
+//! Models: what `model check` says of a file, what `model add` writes, and columns of every type that models take.
 
 use crate::folder::Folder;
+use arrow::array::{
+    ArrayRef, AsArray, Float32Builder, Float64Array, Int64Array, ListBuilder, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
+};
+use arrow::datatypes::Float64Type;
+use dataflow::Scorer;
+use model::{Model, OutputSelector};
+use parquet::arrow::ArrowWriter;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
 
 #[test]
 fn check_takes_the_model_of_a_new_project_and_names_the_output_of_its_sample_rows() {
@@ -23,4 +35,225 @@ fn check_refuses_a_model_none_of_whose_outputs_gives_the_scores_of_its_sample_ro
     folder.write_bytes("models/spam.onnx", &bytes);
     let checked = folder.run(&["model", "check", "models/spam.onnx"]);
     assert!(checked.code == 1 && checked.err.contains("sample row 0 scores"), "{}", checked.err);
+}
+
+/// What a command prints for people, where it has to fail.
+fn refused(folder: &Folder, arguments: &[&str]) -> String {
+    let ran = folder.run(arguments);
+    assert_eq!(ran.code, 1, "riverrun {arguments:?}\n{}{}", ran.out, ran.err);
+    // On a terminal of any width a message may be in several lines.
+    ran.err.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A model of the usual exporters.
+fn exported(name: &str) -> PathBuf {
+    tests::root().join("crates/model/tests/exports").join(format!("{name}.onnx"))
+}
+
+#[test]
+fn a_file_that_has_changed_since_the_first_run_is_refused_until_its_line_is_removed() {
+    let folder = Folder::demo();
+    folder.done(&["run"]);
+    let before = Model::load("spam", &folder.path().join("models/spam.onnx")).unwrap().version().to_owned();
+    let lock = std::fs::read_to_string(folder.path().join("riverrun.lock")).unwrap();
+    assert!(lock.contains(&format!("spam = \"{before}\"")), "{lock}");
+    // The same model from another version of its exporter.
+    let mut bytes = std::fs::read(folder.path().join("models/spam.onnx")).unwrap();
+    bytes.extend([0x28, 7]);
+    folder.write_bytes("models/spam.onnx", &bytes);
+    let after = Model::load("spam", &folder.path().join("models/spam.onnx")).unwrap().version().to_owned();
+    folder.write(
+        "tests/scored.test.sql",
+        "TEST 'what is scored has a score';\n\
+         GIVEN messages (message_id, sender_id, recipient_id, text_len, has_link, sent_at)\n  \
+         VALUES ('m1', 1, 1, 20, false, TIMESTAMP '2026-01-01 00:00:00');\n\
+         EXPECT NO ROWS scored WHERE score IS NULL;\n",
+    );
+    for command in [&["check"][..], &["run"], &["test"], &["query", "SELECT * FROM scored"]] {
+        let message = refused(&folder, command);
+        for part in ["the file has changed", &before, &after, "remove the line of \"spam\""] {
+            assert!(message.contains(part), "{command:?} does not say {part:?}: {message}");
+        }
+    }
+    folder.replace("riverrun.lock", &format!("spam = \"{before}\"\n"), "");
+    folder.done(&["run", "--fresh"]);
+    let lock = std::fs::read_to_string(folder.path().join("riverrun.lock")).unwrap();
+    assert!(lock.contains(&format!("spam = \"{after}\"")), "{lock}");
+}
+
+/// A project of rows with numbers and texts.
+fn shop() -> Folder {
+    let folder = Folder::empty();
+    folder.write(
+        "pipelines/shop.sql",
+        "CREATE STREAM visits (id BIGINT, amount DOUBLE, age DOUBLE, country TEXT, plan TEXT, at TIMESTAMP,\n  \
+         WATERMARK FOR at AS at) HISTORY FILES 'visits.csv';\n\
+         CREATE VIEW young AS SELECT id, age FROM visits WHERE age < 30;\n",
+    );
+    folder.write(
+        "visits.csv",
+        "id,amount,age,country,plan,at\n\
+         1,0.5,-1,de,fr,2026-01-01 00:00:01\n\
+         2,-1.25,,us,de,2026-01-01 00:00:02\n\
+         3,2,0.25,unseen,xx,2026-01-01 00:00:03\n\
+         4,,1.5,,jp,2026-01-01 00:00:04\n",
+    );
+    folder
+}
+
+#[test]
+fn a_model_of_numbers_and_texts_is_added_and_scores_as_it_does_by_itself() {
+    let folder = shop();
+    let file = exported("mixed_one_hot");
+    let file = file.to_str().unwrap();
+    let added = folder.done(&["model", "add", file, "--name", "buys"]);
+    assert_eq!(added.out, "SELECT *, predict(buys) AS score FROM visits;\n", "{}", added.err);
+    assert!(added.err.contains("wrote models/buys.onnx\nwrote pipelines/model_buys.sql\npinned buys"), "{}", added.err);
+    assert_eq!(
+        std::fs::read_to_string(folder.path().join("pipelines/model_buys.sql")).unwrap(),
+        "CREATE MODEL buys FROM 'models/buys.onnx'\n  INPUTS (amount, age, country, plan)\n  OUTPUT probability OF 1;\n"
+    );
+    let lock = std::fs::read_to_string(folder.path().join("riverrun.lock")).unwrap();
+    let model = Model::load("buys", Path::new(file)).unwrap();
+    assert!(lock.contains(&format!("buys = \"{}\"", model.version())), "{lock}");
+    folder.done(&["check"]);
+    let scored = folder.done(&["query", "SELECT id, predict(buys) AS score FROM visits", "--json"]);
+    let inputs: Vec<ArrayRef> = vec![
+        Arc::new(Float64Array::from(vec![Some(0.5), Some(-1.25), Some(2.0), None])),
+        Arc::new(Float64Array::from(vec![Some(-1.0), None, Some(0.25), Some(1.5)])),
+        Arc::new(StringArray::from(vec![Some("de"), Some("us"), Some("unseen"), None])),
+        Arc::new(StringArray::from(vec![Some("fr"), Some("de"), Some("xx"), Some("jp")])),
+    ];
+    let scorer = model.select(&OutputSelector::Probability { label: "1".to_owned() }).unwrap();
+    let expected = scorer.score(&inputs).unwrap();
+    let rows: Vec<serde_json::Value> = scored.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    // The library that reads JSON here may miss the last bit of a double.
+    let scores: Vec<Option<f32>> = rows.iter().map(|row| row["score"].as_f64().map(|score| score as f32)).collect();
+    let expected = expected.as_primitive::<Float64Type>().iter().map(|score| score.map(|score| score as f32));
+    assert_eq!(scores, expected.collect::<Vec<_>>(), "{}", scored.out);
+    assert!(scores.iter().flatten().count() >= 2, "the rows score: {}", scored.out);
+}
+
+#[test]
+fn add_writes_over_nothing_and_leaves_nothing_of_what_fails() {
+    let folder = shop();
+    let file = exported("mixed_one_hot");
+    let file = file.to_str().unwrap();
+    folder.done(&["model", "add", file, "--name", "buys"]);
+    let before = folder.files();
+    let message = refused(&folder, &["model", "add", file, "--name", "Buys"]);
+    assert!(message.contains("the project has a model \"buys\" already, from 'models/buys.onnx'"), "{message}");
+    folder.write("pipelines/model_other.sql", "-- Of somebody else.\n");
+    let message = refused(&folder, &["model", "add", file, "--name", "other"]);
+    assert!(message.contains("pipelines/model_other.sql is there already"), "{message}");
+    let message = refused(&folder, &["model", "add", file, "--name", "no name"]);
+    assert!(message.contains("choose one with --name"), "{message}");
+    let unnamed = exported("sk_linear");
+    let message = refused(&folder, &["model", "add", unnamed.to_str().unwrap()]);
+    assert!(message.contains("--inputs NAME,NAME"), "{message}");
+    std::fs::remove_file(folder.path().join("pipelines/model_other.sql")).unwrap();
+    assert_eq!(folder.files(), before, "what was refused has left nothing");
+}
+
+#[test]
+fn a_file_of_the_project_is_not_copied_and_inputs_may_be_named() {
+    let folder = shop();
+    let model = exported("sk_linear");
+    let width = Model::load("m", &model).unwrap().signature().inputs.len();
+    folder.write_bytes("models/price-1.onnx", &std::fs::read(model).unwrap());
+    let names: Vec<String> = (0..width).map(|at| format!("f{at}")).collect();
+    let added = folder.done(&["model", "add", "models/price-1.onnx", "--inputs", &names.join(",")]);
+    let statement = std::fs::read_to_string(folder.path().join("pipelines/model_price_1.sql")).unwrap();
+    let inputs = format!("INPUTS ({})\n  OUTPUT value;\n", names.join(", "));
+    assert_eq!(statement, format!("CREATE MODEL price_1 FROM 'models/price-1.onnx'\n  {inputs}"));
+    assert!(added.out.is_empty() && added.err.contains("no stream and no view has all inputs"), "{}", added.err);
+    assert!(!folder.files().contains("models/price_1.onnx"));
+}
+
+#[test]
+fn columns_of_another_type_are_refused_with_what_the_model_takes() {
+    let folder = shop();
+    let file = exported("mixed_integer_one_hot");
+    folder.done(&["model", "add", file.to_str().unwrap(), "--name", "buys"]);
+    let wrong = [
+        (
+            "country => id, count => 1",
+            "input \"country\" of model \"buys\" is a text",
+            "found: id BIGINT = expected: TEXT = hint: write id::TEXT",
+        ),
+        (
+            "count => amount",
+            "input \"count\" of model \"buys\" is an integer",
+            "expected: BIGINT, INTEGER, SMALLINT, TINYINT or BOOLEAN = hint: write amount::BIGINT",
+        ),
+        ("age => plan, count => 1", "input \"age\" of model \"buys\" is a number", "found: plan TEXT"),
+    ];
+    for (inputs, what, more) in wrong {
+        let message = refused(&folder, &["query", &format!("SELECT predict(buys, {inputs}) AS score FROM visits")]);
+        assert!(message.contains(what) && message.contains(more), "{message}");
+    }
+}
+
+/// Rows whose column `x` has a list each, as Parquet.
+fn lists(lengths: &[usize]) -> Vec<u8> {
+    let mut lists = ListBuilder::new(Float32Builder::new());
+    for (row, length) in lengths.iter().enumerate() {
+        (0..*length).for_each(|at| lists.values().append_value((row * 7 + at) as f32 / 16.0 - 1.0));
+        lists.append(true);
+    }
+    let rows = lengths.len() as i64;
+    let times = TimestampMicrosecondArray::from_iter_values((1..=rows).map(|at| at * 1_000_000));
+    let columns: [(&str, ArrayRef); 3] = [
+        ("id", Arc::new(Int64Array::from_iter_values(0..rows))),
+        ("at", Arc::new(times)),
+        ("x", Arc::new(lists.finish())),
+    ];
+    let rows = RecordBatch::try_from_iter(columns).unwrap();
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, rows.schema(), None).unwrap();
+    writer.write(&rows).unwrap();
+    writer.close().unwrap();
+    bytes
+}
+
+#[test]
+fn a_net_over_sequences_scores_columns_of_lists() {
+    let folder = Folder::empty();
+    folder.write(
+        "pipelines/all.sql",
+        "CREATE STREAM steps (id BIGINT, at TIMESTAMP, x TEXT, WATERMARK FOR at AS at) HISTORY FILES 'steps.parquet';\n\
+         CREATE MODEL net FROM 'models/net.onnx';\n",
+    );
+    folder.write_bytes("models/net.onnx", &std::fs::read(exported("torch_lstm")).unwrap());
+    folder.write_bytes("steps.parquet", &lists(&[24, 24, 23, 24]));
+    let query = "SELECT id, predict(net) AS score, predict_fault(net) AS fault FROM steps";
+    let scored = folder.done(&["query", query, "--json"]);
+    let rows: Vec<serde_json::Value> = scored.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let file = exported("torch_lstm");
+    let scorer = Model::load("net", &file).unwrap().select(&OutputSelector::Only).unwrap();
+    for (row, told) in rows.iter().enumerate() {
+        let mut list = ListBuilder::new(Float32Builder::new());
+        (0..24).for_each(|at| list.values().append_value((row * 7 + at) as f32 / 16.0 - 1.0));
+        list.append(true);
+        let alone = scorer.score(&[Arc::new(list.finish())]).unwrap();
+        let expected = (row != 2).then(|| alone.as_primitive::<Float64Type>().value(0) as f32);
+        assert_eq!(told["score"].as_f64().map(|score| score as f32), expected, "{}", scored.out);
+    }
+    assert!(scored.out.contains("\\\"x\\\" has 23 values, expected 24"), "{}", scored.out);
+    let message = refused(&folder, &["query", "SELECT predict(net, x => id) AS score FROM steps"]);
+    assert!(message.contains("input \"x\" of model \"net\" is a list of 24 numbers"), "{message}");
+    assert!(message.contains("found: id BIGINT") && message.contains("TEXT that holds a list"), "{message}");
+}
+
+#[test]
+fn a_model_is_tried_in_a_process_of_its_own_whatever_it_is() {
+    let folder = Folder::demo();
+    let good = std::fs::read(folder.path().join("models/spam.onnx")).unwrap();
+    for bytes in [&good[..], &good[..good.len() / 2], b"", b"no model"] {
+        let mut command = folder.command(&["model", "try"]);
+        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(bytes).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
 }

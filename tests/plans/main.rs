@@ -6,7 +6,7 @@ mod statements;
 
 use arrow::array::{ArrayRef, Float32Array};
 use arrow::datatypes::{DataType, SchemaRef};
-use dataflow::{Error, Result, Scorer, ScorerInput};
+use dataflow::{Error, Result, Scorer, ScorerInput, ScorerValue};
 use sql::{Catalog, Model, Rule, SourceFile, Statements, Target, check_with, parse};
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -31,7 +31,7 @@ impl Catalog for Models {
 
     fn scorer(&self, model: &Model) -> Result<Arc<dyn Scorer>> {
         let inputs = model.inputs.iter().flatten();
-        Ok(Arc::new(Half(inputs.map(|name| ScorerInput { name: Some(name.text.clone()) }).collect())))
+        Ok(Arc::new(Half(inputs.map(|name| ScorerInput::one(Some(name.text.clone()), ScorerValue::Number)).collect())))
     }
 }
 

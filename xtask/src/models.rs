@@ -3,8 +3,8 @@
 use crate::failure;
 use crate::python::{self, MODELS, Python};
 use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, Float32Array, Int64Array};
-use arrow::datatypes::{DataType, Field, Float64Type};
-use dataflow::{Error, Result, Scorer};
+use arrow::datatypes::{Field, Float64Type};
+use dataflow::{Error, Result, Scorer, ScorerValue};
 use model::{Model, Output, OutputSelector};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -122,19 +122,19 @@ pub fn score(model: &Path, rows: &Path, batch: usize, scores: &Path) -> Result<(
 
 /// Rows as columns of the types that the model takes.
 fn columns(model: &Model, values: &[f32]) -> Vec<ArrayRef> {
-    let inputs = 0..model.signature().inputs.len();
-    let widths: Vec<usize> = inputs.map(|at| model.list_length(at).unwrap_or(1)).collect();
-    let width: usize = widths.iter().sum();
+    let inputs = &model.signature().inputs;
+    let width: usize = inputs.iter().map(|input| input.list.unwrap_or(1)).sum();
     let mut from = 0;
     let mut found: Vec<ArrayRef> = Vec::new();
-    for (at, count) in widths.into_iter().enumerate() {
+    for input in inputs {
+        let count = input.list.unwrap_or(1);
         let numbers = values.chunks(width).flat_map(|row| &row[from..from + count]).copied();
-        let numbers: ArrayRef = match model.takes(at, &DataType::Float32) || model.list_length(at).is_some() {
+        let numbers: ArrayRef = match input.value == ScorerValue::Number || input.list.is_some() {
             true => Arc::new(numbers.collect::<Float32Array>()),
             false => Arc::new(numbers.map(|number| number as i64).collect::<Int64Array>()),
         };
         from += count;
-        found.push(match model.list_length(at) {
+        found.push(match input.list {
             None => numbers,
             Some(length) => {
                 let field = Arc::new(Field::new("item", numbers.data_type().clone(), true));

@@ -65,7 +65,7 @@ pub use operator::{Context, Fate, Fates, Input, Operator, Port, Progress};
 pub use order::{Position, RowOrder};
 pub use policy::{BadRowPolicy, Late, Quiet};
 pub use reader::{FrozenReader, Polled, ReadBounds, Reader, ReaderState, Report};
-pub use scalar::{Evaluated, Scalar, Scorer, ScorerInput};
+pub use scalar::{Evaluated, Scalar, Scorer, ScorerInput, ScorerValue};
 pub use sink::{Committable, Committer, Sink};
 pub use snapshot::{Frozen, Scope, Snapshot, StateReader, StateWriter};
 pub use split::{ReaderId, Split, SplitState};

@@ -6,6 +6,7 @@ use crate::math::logistic;
 use crate::node::{Checked, Node, shown};
 use crate::scores::{Transform, greatest_of};
 use crate::threshold::Threshold;
+use crate::tree_ensemble;
 
 /// How sums become scores.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,6 +53,42 @@ impl Ensemble {
         };
         let base = base_values(node, &[0, targets])?;
         Ok(Ensemble { forest, aggregate: Aggregate::Values { base, divisor }, labels: None })
+    }
+
+    /// Reads and checks a TreeEnsemble of ai.onnx.ml 5 that is fed `features` columns.
+    pub fn of_targets(node: &Node, features: usize) -> Checked<Ensemble> {
+        let targets = match node.int("n_targets")? {
+            Some(count) if (1..=CLASSES_MAX as i64).contains(&count) => count as usize,
+            other => {
+                let found = other.map_or("missing".to_string(), |other| other.to_string());
+                return Err(format!("attribute \"n_targets\" is {found}, expected 1 to {CLASSES_MAX}"));
+            }
+        };
+        let transform = match node.int("post_transform")?.unwrap_or(0) {
+            0 => Transform::None,
+            1 => Transform::Softmax,
+            2 => Transform::Logistic,
+            3 => Transform::SoftmaxZero,
+            other => return Err(format!("attribute \"post_transform\" is {other}, expected 0 to 3")),
+        };
+        let mut forest = tree_ensemble::read(node, features, targets)?;
+        let mut divisor = 1.0;
+        match node.int("aggregate_function")?.unwrap_or(1) {
+            0 if transform == Transform::None => divisor = forest.trees.len() as f64,
+            1 => {}
+            2 => forest.gathering = Gathering::Least,
+            3 => forest.gathering = Gathering::Greatest,
+            other => {
+                return Err(format!(
+                    "attribute \"aggregate_function\" is {other}, expected 0 to 3, and 0 only without \"post_transform\""
+                ));
+            }
+        }
+        let aggregate = match transform {
+            Transform::None => Aggregate::Values { base: Vec::new(), divisor },
+            _ => Aggregate::Classes { base: Vec::new(), voted: vec![true; targets], transform },
+        };
+        Ok(Ensemble { forest, aggregate, labels: None })
     }
 
     /// Reads and checks a TreeEnsembleClassifier that is fed `features` columns.

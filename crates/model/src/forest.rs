@@ -140,7 +140,7 @@ pub fn read(node: &Node, names: &VoteAttributes, features: usize, targets: usize
 }
 
 /// Makes trees of lists.
-fn build(
+pub fn build(
     lists: &Lists,
     votes: &VoteLists,
     names: &VoteAttributes,
@@ -179,15 +179,15 @@ pub fn reals(node: &Node, name: &str, tensor_name: &str) -> Checked<Vec<f64>> {
 }
 
 /// The node lists, all of one length.
-struct Lists<'a> {
-    tree_ids: &'a [i64],
-    node_ids: &'a [i64],
-    features: &'a [i64],
-    modes: Vec<Option<Mode>>,
-    thresholds: Vec<f64>,
-    yes: &'a [i64],
-    no: &'a [i64],
-    missing_yes: &'a [i64],
+pub struct Lists<'a> {
+    pub tree_ids: &'a [i64],
+    pub node_ids: &'a [i64],
+    pub features: &'a [i64],
+    pub modes: Vec<Option<Mode>>,
+    pub thresholds: Vec<f64>,
+    pub yes: &'a [i64],
+    pub no: &'a [i64],
+    pub missing_yes: &'a [i64],
 }
 
 impl<'a> Lists<'a> {
@@ -308,11 +308,11 @@ fn find_in_tree(nodes: &[(i64, u32)], id: i64) -> Option<usize> {
 }
 
 /// The vote lists, before they are checked.
-struct VoteLists<'a> {
-    tree_ids: &'a [i64],
-    node_ids: &'a [i64],
-    targets: &'a [i64],
-    weights: Vec<f64>,
+pub struct VoteLists<'a> {
+    pub tree_ids: &'a [i64],
+    pub node_ids: &'a [i64],
+    pub targets: &'a [i64],
+    pub weights: Vec<f64>,
 }
 
 /// All votes, those of a leaf side by side in the file's order, and for each place in the lists where its votes begin.

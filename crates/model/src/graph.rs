@@ -12,6 +12,7 @@ use crate::outputs::{Column, columns};
 use crate::refusal::unknown_operator;
 use crate::signature::Output;
 use crate::value::{Cell, Element, Tensor, Value};
+use dataflow::{ScorerInput, ScorerValue};
 use std::collections::HashSet;
 
 /// The most features that a model may take.
@@ -27,6 +28,19 @@ pub struct Feature {
     pub register: u32,
     /// How many numbers a list has, where the column holds lists.
     pub list: Option<usize>,
+}
+
+impl Feature {
+    /// The input that takes it, as planning sees it.
+    pub fn input(&self, name: Option<String>) -> ScorerInput {
+        let value = match self.element {
+            Element::Float | Element::Double => ScorerValue::Number,
+            Element::Int64 | Element::Int32 => ScorerValue::Integer,
+            Element::Bool => ScorerValue::Boolean,
+            Element::Text => ScorerValue::Text,
+        };
+        ScorerInput { name, value, list: self.list }
+    }
 }
 
 /// A checked model.

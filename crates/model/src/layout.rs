@@ -6,8 +6,8 @@ use crate::threshold::Threshold;
 
 /// A node of any tree.
 #[derive(Clone, Copy, Debug)]
-pub struct Wide<T> {
-    pub threshold: T,
+pub struct Wide<K> {
+    pub threshold: K,
     pub left: u32,
     pub column: u32,
 }
@@ -73,7 +73,7 @@ struct Layout<'a> {
 pub fn lay_out<T: Threshold>(
     tree: &Tree,
     features: usize,
-    nodes: &mut Vec<Wide<T>>,
+    nodes: &mut Vec<Wide<T::Key>>,
     leaves: &mut Vec<(u32, u32)>,
 ) -> usize {
     let places = vec![None; tree.nodes.len()];
@@ -90,7 +90,7 @@ pub fn lay_out<T: Threshold>(
             _ => (0, 0),
         };
         let (threshold, left, column) = layout.node(next as u32, put);
-        nodes.push(Wide { threshold: T::from_f64(threshold), left, column });
+        nodes.push(Wide { threshold: T::from_f64(threshold).key(), left, column });
         leaves.push(votes);
         next += 1;
     }

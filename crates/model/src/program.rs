@@ -2,13 +2,16 @@
 
 use crate::builder::Built;
 use crate::graph::Feature;
+use crate::list_text;
 use crate::outputs::Column;
 use crate::registers::{LANES, Registers, Step};
 use crate::value::{Cell, Element};
+use arrow::array::builder::NullBufferBuilder;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, StringArray};
+use arrow::buffer::{NullBuffer, ScalarBuffer};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type};
-use dataflow::{Error, Result};
+use dataflow::Result;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -82,72 +85,17 @@ impl Program {
         results.into_iter().map(|result| result.finish(&self.texts)).collect()
     }
 
-    /// What a feature takes, as messages and the command line say it.
-    pub fn describe(&self, feature: usize) -> String {
-        let Feature { element, list, .. } = self.features[feature];
-        let name = match element {
-            Element::Float | Element::Double => "number",
-            Element::Int64 | Element::Int32 => "integer",
-            Element::Bool => "boolean",
-            Element::Text => "text",
-        };
-        list.map_or(name.to_string(), |width| format!("list of {width} {name}s"))
-    }
-
-    /// How many values the lists of a feature have, where it takes lists.
-    pub fn list_length(&self, feature: usize) -> Option<usize> {
-        self.features[feature].list
-    }
-
     /// Columns of the features' types, to try the program out with.
     pub fn probe(&self, rows: usize) -> Vec<ArrayRef> {
         self.features.iter().map(|feature| crate::probe::column(feature, &self.texts, rows)).collect()
     }
 
-    /// Whether a column of a type can be the feature at a place.
-    pub fn takes(&self, feature: usize, data_type: &DataType) -> bool {
-        match (self.features[feature].list, item(data_type)) {
-            (None, _) => self.takes_value(feature, data_type),
-            (Some(_), Some(item)) => self.takes_item(feature, item),
-            (Some(_), None) => false,
-        }
-    }
-
-    /// Whether lists may hold values of a type; lists of lists lie one after the other.
-    fn takes_item(&self, feature: usize, data_type: &DataType) -> bool {
-        match item(data_type) {
-            Some(item) => self.takes_item(feature, item),
-            None => self.takes_value(feature, data_type),
-        }
-    }
-
-    fn takes_value(&self, feature: usize, data_type: &DataType) -> bool {
-        let number = data_type.is_numeric() || matches!(data_type, DataType::Boolean | DataType::Null);
-        match self.features[feature].element {
-            Element::Float | Element::Double => number,
-            Element::Bool => matches!(data_type, DataType::Boolean | DataType::Null),
-            Element::Text => is_text(data_type),
-            Element::Int64 | Element::Int32 => {
-                data_type.is_integer() || matches!(data_type, DataType::Boolean | DataType::Null)
-            }
-        }
-    }
-
-    /// The values of a column as a feature takes them. The message says what is wrong with its type.
+    /// The values of a column as a feature takes them, whose type it takes.
     pub fn input<'a>(&self, column: &'a ArrayRef, feature: usize) -> Result<Input<'a>> {
         let Feature { element, list, .. } = self.features[feature];
-        if !self.takes(feature, column.data_type()) {
-            let expected = match element {
-                Element::Float | Element::Double => "a number or a boolean",
-                Element::Bool => "a boolean",
-                Element::Text => "a text",
-                Element::Int64 | Element::Int32 => "an integer or a boolean",
-            };
-            let lists = if list.is_some() { "a list, each value " } else { "" };
-            return Err(Error::invalid(format!("is {}, expected {lists}{expected}", column.data_type())));
-        }
         match list {
             None => self.values(column, element),
+            Some(width) if is_text(column.data_type()) => written_lists(column, element, width),
             Some(width) => {
                 let (values, ranges) = flatten(column);
                 let fits = |range: Option<(usize, usize)>| range.filter(|(from, to)| to - from == width);
@@ -170,18 +118,33 @@ impl Program {
     fn texts<'a>(&self, column: &ArrayRef) -> Result<Input<'a>> {
         let column = cast(column, &DataType::Utf8)?;
         let place = |text: Option<&str>| self.text_places.get(text.unwrap_or("")).copied().unwrap_or(-1);
-        Ok(Input::Ints(column.as_string::<i32>().iter().map(place).collect(), None))
+        Ok(Input::Ints(column.as_string::<i32>().iter().map(place).collect::<Vec<i64>>().into(), None))
     }
 }
 
-/// What a column of lists has in its lists.
-fn item(data_type: &DataType) -> Option<&DataType> {
-    match data_type {
-        DataType::List(field) | DataType::LargeList(field) | DataType::FixedSizeList(field, _) => {
-            Some(field.data_type())
+fn is_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Dictionary(..))
+}
+
+/// Lists that are written as text.
+fn written_lists<'a>(column: &ArrayRef, element: Element, width: usize) -> Result<Input<'a>> {
+    let column = cast(column, &DataType::Utf8)?;
+    let texts = column.as_string::<i32>().iter();
+    let (values, starts) = match element {
+        Element::Float => {
+            let (values, starts) = list_text::read::<f32>(texts, width);
+            (Input::Floats(values.into()), starts)
         }
-        _ => None,
-    }
+        Element::Double => {
+            let (values, starts) = list_text::read::<f64>(texts, width);
+            (Input::Doubles(values.into()), starts)
+        }
+        _ => {
+            let (values, starts) = list_text::read::<i64>(texts, width);
+            (Input::Ints(values.into(), None), starts)
+        }
+    };
+    Ok(Input::Lists { values: Box::new(values), starts, width })
 }
 
 /// Where the values of each row are: none for a missing list.
@@ -208,7 +171,7 @@ fn flatten(column: &ArrayRef) -> (&ArrayRef, Ranges) {
         }
     };
     let present = ranges.into_iter().enumerate().map(|(row, range)| range.filter(|_| column.is_valid(row)));
-    if item(values.data_type()).is_none() {
+    if !matches!(values.data_type(), DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(_, _)) {
         return (values, present.collect());
     }
     let (values, inner) = flatten(values);
@@ -219,21 +182,13 @@ fn flatten(column: &ArrayRef) -> (&ArrayRef, Ranges) {
     (values, present.map(|range| range.and_then(whole)).collect())
 }
 
-/// Whether a column holds texts, or nothing.
-fn is_text(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::Dictionary(_, values) => is_text(values),
-        other => matches!(other, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null),
-    }
-}
-
 /// A column as a feature takes it.
 pub enum Input<'a> {
     /// A missing value is NaN.
     Floats(std::borrow::Cow<'a, [f32]>),
     Doubles(std::borrow::Cow<'a, [f64]>),
     /// Where a value is missing the row fails: integers have no value for it.
-    Ints(Vec<i64>, Option<arrow::buffer::NullBuffer>),
+    Ints(ScalarBuffer<i64>, Option<NullBuffer>),
     /// Lists of a length; a row whose list has another, or none, fails.
     Lists {
         values: Box<Input<'a>>,
@@ -317,13 +272,12 @@ fn doubles(column: &ArrayRef) -> Result<Input<'_>> {
 fn ints(column: &ArrayRef) -> Result<Input<'_>> {
     let column = cast(column, &DataType::Int64)?;
     let column = column.as_primitive::<Int64Type>();
-    let values = column.iter().map(|value| value.unwrap_or(0)).collect();
-    Ok(Input::Ints(values, column.nulls().filter(|nulls| nulls.null_count() > 0).cloned()))
+    Ok(Input::Ints(column.values().clone(), column.nulls().filter(|nulls| nulls.null_count() > 0).cloned()))
 }
 
 /// A column of results while it grows.
 enum Results {
-    Numbers(Vec<Option<f64>>),
+    Numbers(Vec<f64>, NullBufferBuilder),
     Ints(Vec<Option<i64>>),
     Truths(Vec<Option<i64>>),
     Texts(Vec<Option<i64>>),
@@ -332,7 +286,9 @@ enum Results {
 impl Results {
     fn new(column: &Column, rows: usize) -> Results {
         match column.element {
-            Element::Float | Element::Double => Results::Numbers(Vec::with_capacity(rows)),
+            Element::Float | Element::Double => {
+                Results::Numbers(Vec::with_capacity(rows), NullBufferBuilder::new(rows))
+            }
             Element::Int64 | Element::Int32 => Results::Ints(Vec::with_capacity(rows)),
             Element::Bool => Results::Truths(Vec::with_capacity(rows)),
             Element::Text => Results::Texts(Vec::with_capacity(rows)),
@@ -342,16 +298,31 @@ impl Results {
     fn take(&mut self, column: &Column, registers: &Registers, count: usize) {
         let failed = registers.failed;
         match self {
-            Results::Numbers(numbers) => numbers.extend((0..count).map(|row| {
-                let number = match (column.cell, column.element) {
-                    (Cell::Register(register), Element::Float) => f64::from(registers.floats[register as usize][row]),
-                    (Cell::Register(register), _) => registers.doubles[register as usize][row],
-                    (Cell::Float(number), _) => f64::from(number),
-                    (Cell::Double(number), _) => number,
-                    (Cell::Int(number), _) => number as f64,
-                };
-                (number.is_finite() && !failed.contains(row)).then_some(number)
-            })),
+            Results::Numbers(numbers, nulls) => {
+                let from = numbers.len();
+                match (column.cell, column.element) {
+                    (Cell::Register(register), Element::Float) => {
+                        let lane = &registers.floats[register as usize][..count];
+                        numbers.extend(lane.iter().map(|number| f64::from(*number)));
+                    }
+                    (Cell::Register(register), _) => {
+                        numbers.extend_from_slice(&registers.doubles[register as usize][..count]);
+                    }
+                    (Cell::Float(number), _) => numbers.extend(std::iter::repeat_n(f64::from(number), count)),
+                    (Cell::Double(number), _) => numbers.extend(std::iter::repeat_n(number, count)),
+                    (Cell::Int(number), _) => numbers.extend(std::iter::repeat_n(number as f64, count)),
+                }
+                let numbers = &mut numbers[from..];
+                if failed.is_empty() && numbers.iter().all(|number| number.is_finite()) {
+                    nulls.append_n_non_nulls(count);
+                    return;
+                }
+                for (row, number) in numbers.iter_mut().enumerate() {
+                    let is_score = number.is_finite() && !failed.contains(row);
+                    nulls.append(is_score);
+                    *number = if is_score { *number } else { 0.0 };
+                }
+            }
             Results::Ints(numbers) | Results::Truths(numbers) | Results::Texts(numbers) => {
                 numbers.extend((0..count).map(|row| {
                     let number = match column.cell {
@@ -368,7 +339,7 @@ impl Results {
 
     fn finish(self, texts: &[String]) -> ArrayRef {
         match self {
-            Results::Numbers(numbers) => Arc::new(Float64Array::from(numbers)),
+            Results::Numbers(numbers, mut nulls) => Arc::new(Float64Array::new(numbers.into(), nulls.finish())),
             Results::Ints(numbers) => Arc::new(Int64Array::from(numbers)),
             Results::Truths(numbers) => {
                 Arc::new(numbers.into_iter().map(|number| number.map(|number| number != 0)).collect::<BooleanArray>())

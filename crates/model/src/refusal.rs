@@ -18,7 +18,6 @@ pub fn unknown_operator(proto: &NodeProto) -> String {
 
 /// What helps, by operator: the option of the exporter, or how to train otherwise.
 const ADVICE: &[(&str, &str)] = &[
-    ("TreeEnsemble", "export for ai.onnx.ml 3: target_opset={'': 18, 'ai.onnx.ml': 3}"),
     ("DictVectorizer", "give the model columns instead of maps: export the pipeline without DictVectorizer"),
     ("CastMap", "give the model columns instead of maps"),
     ("TfIdfVectorizer", "count words in SQL and train on the counts"),

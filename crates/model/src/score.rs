@@ -1,5 +1,6 @@
 //! A loaded model, and the scoring of batches through one of its outputs.
 
+use crate::file::ModelFile;
 use crate::graph::Graph;
 use crate::node::{Checked, shown};
 use crate::onnx::ModelProto;
@@ -10,19 +11,13 @@ use crate::signature::{Output, OutputSelector, Signature};
 use crate::wire::check_budget;
 use arrow::array::{ArrayRef, AsArray, StructArray};
 use arrow::datatypes::{DataType, Field, Fields, Float64Type};
-use dataflow::{Error, Result, Scorer, ScorerInput};
+use dataflow::{Error, Result, Scorer, ScorerInput, ScorerValue};
 use prost::Message;
 use prost::bytes::Bytes;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
-use xxhash_rust::xxh3::xxh3_128;
-
-/// The largest model file that is read.
-pub const FILE_BYTES_MAX: u64 = 256 << 20;
 
 /// The longest entry of ours in a file's metadata: JSON takes many times its length once parsed.
 const METADATA_BYTES_MAX: usize = 8 << 20;
@@ -49,42 +44,35 @@ struct Inner {
 impl Model {
     /// Reads and checks a model's file. `name` is what the project calls it.
     pub fn load(name: &str, path: &Path) -> Result<Model> {
-        let place = format!("model \"{name}\" ({})", path.display());
-        let fail = |what: String| Error::invalid(format!("{place}: {what}"));
-        let missing = |error| fail("the file cannot be opened".to_string()).with_source(error);
-        // Before it is opened: opening a named pipe would wait for its other end.
-        if !std::fs::metadata(path).map_err(missing)?.is_file() {
-            return Err(fail("is not a file, expected an ONNX model".to_string()));
-        }
-        let file = File::open(path).map_err(missing)?;
-        let mut bytes = Vec::new();
-        file.take(FILE_BYTES_MAX + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|error| fail("the file cannot be read".to_string()).with_source(error))?;
-        Model::read(place.clone(), name, bytes).map_err(fail)
+        Model::from_file(ModelFile::read(name, path)?)
     }
 
     /// Checks a model that is in memory already.
     pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Model> {
-        let place = format!("model \"{name}\"");
-        Model::read(place.clone(), name, bytes).map_err(|fault| Error::invalid(format!("{place}: {fault}")))
+        Model::from_file(ModelFile::from_bytes(name, bytes)?)
     }
 
-    fn read(place: String, name: &str, bytes: Vec<u8>) -> Checked<Model> {
-        check_file(&bytes)?;
+    /// Checks the model of a file that was read.
+    pub fn from_file(file: ModelFile) -> Result<Model> {
+        let place = file.place.clone();
+        Model::read(file).map_err(|fault| Error::invalid(format!("{place}: {fault}")))
+    }
+
+    fn read(file: ModelFile) -> Checked<Model> {
+        let ModelFile { place, name, version, bytes } = file;
         check_budget(&bytes)?;
-        let version = format!("{:032x}", xxh3_128(&bytes));
         let proto = ModelProto::decode(Bytes::from(bytes))
             .map_err(|error| format!("the file is truncated or not an ONNX model: {error}"))?;
         let metadata = metadata(&proto)?;
         let input_names = metadata.get("riverrun.inputs").map(|text| read_input_names(text)).transpose()?;
         let graph = Graph::new(&proto, input_names)?;
-        let inputs: Vec<ScorerInput> = graph.names.into_iter().map(|name| ScorerInput { name }).collect();
+        let named = graph.names.into_iter().zip(&graph.features);
+        let inputs: Vec<ScorerInput> = named.map(|(name, feature)| feature.input(name)).collect();
         let samples = metadata.get("riverrun.samples").map(|text| Samples::read(text, inputs.len())).transpose()?;
         let (outputs, columns) = graph.outputs.into_iter().unzip();
         let inner = Inner {
             place,
-            name: name.to_string(),
+            name,
             version,
             declared_version: Some(proto.model_version).filter(|version| *version != 0),
             signature: Signature { inputs, outputs },
@@ -129,21 +117,6 @@ impl Model {
     /// How many elementary calculations a row takes, about.
     pub fn cost(&self) -> u64 {
         self.inner.program.cost()
-    }
-
-    /// Whether a column of a type can be the input at a place.
-    pub fn takes(&self, input: usize, data_type: &DataType) -> bool {
-        self.inner.program.takes(input, data_type)
-    }
-
-    /// What the input at a place takes: a number, an integer, a boolean, a text, or a list of them.
-    pub fn describe_input(&self, input: usize) -> String {
-        self.inner.program.describe(input)
-    }
-
-    /// How many values the lists of an input have, where it takes lists.
-    pub fn list_length(&self, input: usize) -> Option<usize> {
-        self.inner.program.list_length(input)
     }
 
     /// Rows to try the model out with, as columns of the types that it takes, some values missing.
@@ -234,30 +207,31 @@ impl Model {
             if column.len() != rows {
                 return Err(wrong(format!("has {} rows, expected {rows} as the first input has", column.len())));
             }
+            if !input.takes(column.data_type()) {
+                return Err(wrong(format!("is {}, expected {}", column.data_type(), named_kind(input))));
+            }
             columns.push(self.inner.program.input(column, at).map_err(|error| wrong(error.to_string()))?);
         }
         Ok((columns, rows))
     }
 }
 
+/// What an input takes, as messages say it.
+fn named_kind(input: &ScorerInput) -> String {
+    let value = match input.value {
+        ScorerValue::Any => "a value",
+        ScorerValue::Number => "a number or a boolean",
+        ScorerValue::Integer => "an integer or a boolean",
+        ScorerValue::Boolean => "a boolean",
+        ScorerValue::Text => "a text",
+    };
+    if input.list.is_some() { format!("a list, each value {value}") } else { value.to_owned() }
+}
+
 impl fmt::Debug for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Model").field("name", &self.inner.name).field("version", &self.inner.version).finish()
     }
-}
-
-/// Refuses what is plainly no model, saying what it is.
-fn check_file(bytes: &[u8]) -> Checked<()> {
-    if bytes.is_empty() {
-        return Err("the file is empty, expected an ONNX model".to_string());
-    }
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(format!("the file is larger than {} MiB", FILE_BYTES_MAX >> 20));
-    }
-    if bytes.starts_with(b"version https://git-lfs") {
-        return Err("the file is a Git LFS pointer, expected an ONNX model (run git lfs pull)".to_string());
-    }
-    Ok(())
 }
 
 /// The entries of ours that a file may have. The quantiles of the training data are for whoever watches the features.

@@ -32,7 +32,7 @@ impl fmt::Display for Output {
             Output::Probability { label } => write!(f, "probability OF {label}"),
             Output::Label => write!(f, "label"),
             Output::Value { target: 0 } => write!(f, "value"),
-            Output::Value { target } => write!(f, "value {target}"),
+            Output::Value { target } => write!(f, "value OF {target}"),
             Output::Named { name } => write!(f, "{name}"),
         }
     }
@@ -49,6 +49,8 @@ pub enum OutputSelector {
     Label,
     /// `value`.
     Value,
+    /// `value OF 2`, the place of a target as text.
+    ValueOf { target: String },
 }
 
 impl fmt::Display for OutputSelector {
@@ -58,6 +60,7 @@ impl fmt::Display for OutputSelector {
             OutputSelector::Probability { label } => write!(f, "probability OF {}", shown(label)),
             OutputSelector::Label => write!(f, "label"),
             OutputSelector::Value => write!(f, "value"),
+            OutputSelector::ValueOf { target } => write!(f, "value OF {}", shown(target)),
         }
     }
 }
@@ -73,9 +76,14 @@ impl Signature {
             OutputSelector::Probability { label } => Output::Probability { label: label.clone() },
             OutputSelector::Label => Output::Label,
             OutputSelector::Value => Output::Value { target: 0 },
+            OutputSelector::ValueOf { target } => {
+                let target =
+                    target.parse().map_err(|_| format!("has no output {selector}, expected a place from 0 on"))?;
+                Output::Value { target }
+            }
         };
-        if wanted == (Output::Value { target: 0 }) && self.outputs.contains(&Output::Value { target: 1 }) {
-            return Err("gives several values, expected a model with one".to_string());
+        if *selector == OutputSelector::Value && self.outputs.contains(&Output::Value { target: 1 }) {
+            return Err("gives several values, expected value OF 0, value OF 1 and so on".to_string());
         }
         let place = self.outputs.iter().position(|output| *output == wanted).or_else(|| self.find_name(selector));
         place.ok_or_else(|| format!("has no output {selector}, expected one of: {}", self.list()))
@@ -87,7 +95,7 @@ impl Signature {
             OutputSelector::Probability { label } => label.as_str(),
             OutputSelector::Label => "label",
             OutputSelector::Value => "value",
-            OutputSelector::Only => return None,
+            OutputSelector::Only | OutputSelector::ValueOf { .. } => return None,
         };
         let named = |output: &Output| matches!(output, Output::Named { name } if name.eq_ignore_ascii_case(wanted));
         self.outputs.iter().position(named)

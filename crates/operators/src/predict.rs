@@ -2,7 +2,7 @@
 
 use crate::bad_rows::{BadRows, by_row, good_rows};
 use crate::filter::no_state;
-use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use dataflow::{
     Batch, Context, Error, EventTime, Fate, Frozen, Input, Operator, Port, Progress, Result, Scalar, Scorer,
@@ -72,9 +72,29 @@ impl Score {
     fn fault(&self, row: usize, inputs: &[ArrayRef]) -> String {
         let names = self.inputs.iter().map(|(name, _)| name.as_str()).zip(inputs);
         let null: Vec<&str> = names.filter(|(_, values)| values.is_null(row)).map(|(name, _)| name).collect();
-        let told = format!("model \"{}\" gives no finite number", self.model);
-        if null.is_empty() { told } else { format!("{told}; NULL: {}", null.join(", ")) }
+        let mut told = format!("model \"{}\" gives no finite number", self.model);
+        if !null.is_empty() {
+            told += &format!("; NULL: {}", null.join(", "));
+        }
+        for (((name, _), values), input) in self.inputs.iter().zip(inputs).zip(self.scorer.inputs()) {
+            if let (Some(expected), Some(found)) = (input.list, length(values, row))
+                && expected != found
+            {
+                told += &format!("; \"{name}\" has {found} values, expected {expected}");
+            }
+        }
+        told
     }
+}
+
+/// How many values the list of a row has, in a column of lists of values or of such lists as texts.
+fn length(lists: &ArrayRef, row: usize) -> Option<usize> {
+    if let Some(texts) = lists.as_string_opt::<i32>().filter(|texts| texts.is_valid(row)) {
+        let text = texts.value(row).trim();
+        return Some(if text.starts_with('[') { text.matches(',').count() + 1 } else { 0 });
+    }
+    let lists = lists.as_list_opt::<i32>().filter(|lists| lists.is_valid(row))?;
+    if lists.values().data_type().is_nested() { None } else { usize::try_from(lists.value_length(row)).ok() }
 }
 
 /// The columns of the input, then those of each score.

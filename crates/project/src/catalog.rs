@@ -6,7 +6,7 @@ use crate::query::read_schema;
 use arrow::datatypes::SchemaRef;
 use connector_local::Files;
 use dataflow::{Error, Result, Scorer};
-use model::{Model, OutputSelector};
+use model::{ModelFile, OutputSelector};
 use sql::statement;
 use std::sync::Arc;
 use values::Encoding;
@@ -46,12 +46,13 @@ impl sql::Catalog for Project {
 
     fn scorer(&self, model: &statement::Model) -> Result<Arc<dyn Scorer>> {
         let path = within(&self.folder.root, &model.path.text);
-        let loaded = Model::load(&model.name.text, &path)?;
+        let loaded = self.load_model(ModelFile::read(&model.name.text, &path)?)?;
         let selector = match &model.output {
             statement::ModelOutput::Only => OutputSelector::Only,
             statement::ModelOutput::Named(name) if name.text.eq_ignore_ascii_case("label") => OutputSelector::Label,
             statement::ModelOutput::Named(name) if name.text.eq_ignore_ascii_case("value") => OutputSelector::Value,
             statement::ModelOutput::Named(name) => OutputSelector::Probability { label: name.text.clone() },
+            statement::ModelOutput::ValueOf(target) => OutputSelector::ValueOf { target: target.text.clone() },
             statement::ModelOutput::ProbabilityOf(label) => OutputSelector::Probability { label: label.text.clone() },
         };
         Ok(Arc::new(loaded.select(&selector)?))

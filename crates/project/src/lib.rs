@@ -10,6 +10,7 @@ mod load;
 mod fingerprint;
 
 mod lock;
+mod model_trial;
 
 mod open;
 
@@ -41,6 +42,7 @@ mod archive;
 mod wiring_check;
 
 mod catalog;
+mod new_model;
 mod publish_messages;
 
 mod publish_input;
@@ -61,6 +63,7 @@ pub use failure::Failure;
 pub use job::{CollectedRun, JobOptions, Readers, Wired};
 pub use jobs::{JobOnDisk, NewestCheckpoint};
 pub use load::Folder;
+pub use new_model::{AddedModel, NewModel, create_statement, name_of};
 pub use open::Project;
 pub use output::{Begin, NewTables, WiredSink};
 pub use publish::{PublishEvent, PublishOptions, PublishSummary};

@@ -1,8 +1,8 @@
 //! `riverrun.lock`: what planning found outside the SQL, pinned so that it cannot change unseen.
 //!
 //! Columns of streams that declare none are inferred from their table or files once; another answer later is an
-//! error until the entry is removed. Digests of models are recorded with each run, so that the file's history in git
-//! tells which model a revision ran with. States are found by what they hold: a state gets its id when a job with it
+//! error until the entry is removed. So it is with models: the file that a job first scored with is the one that is
+//! meant, and the file's history in git tells which model a revision ran with. States are found by what they hold: a state gets its id when a job with it
 //! first runs, and keeps it while the same is computed of the same rows, whatever it is called.
 //!
 //! What statements are gone leaves with the next run: a state when no job has it, columns and digests when no statement
@@ -119,6 +119,25 @@ impl Lock {
         )))
     }
 
+    /// Checks the digest of a model's file against the one that is pinned, if one is.
+    pub fn model(&self, name: &str, place: &str, digest: &str) -> Result<()> {
+        let pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
+        match pinned.1.models.get(name).filter(|wanted| *wanted != digest) {
+            None => Ok(()),
+            Some(wanted) => Err(Error::invalid(format!(
+                "{place}: the file has changed: found {digest}, {} expects {wanted}; put the file \
+                 back, or remove the line of \"{name}\" below [models] in {NAME} to accept what is there",
+                self.path.display()
+            ))),
+        }
+    }
+
+    /// Whether a model's file is the one that is pinned.
+    pub fn knows_model(&self, name: &str, digest: &str) -> bool {
+        let pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
+        pinned.1.models.get(name).is_some_and(|wanted| wanted == digest)
+    }
+
     /// The id of the state that holds what a digest says.
     pub fn state_id(&self, digest: u128) -> String {
         let pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
@@ -147,7 +166,15 @@ impl Lock {
                 )));
             }
         }
-        all.models.extend(found.models.iter().cloned());
+        for (name, digest) in found.models {
+            if all.models.entry(name.clone()).or_insert_with(|| digest.clone()) != digest {
+                return Err(Error::invalid(format!(
+                    "model \"{name}\": another run has just recorded another file of it in {}; run the command again, \
+                     which says what has changed",
+                    self.path.display()
+                )));
+            }
+        }
         pin_states(&mut all.states, found);
         all.let_go(named);
         let nothing = all.columns.is_empty() && all.models.is_empty() && all.states.is_empty();
@@ -305,6 +332,27 @@ mod tests {
         let error = write(&third, "all", &[], &[]).unwrap_err().to_string();
         assert!(error.contains("a.csv: another run has just recorded other columns"), "{error}");
         assert_eq!(text(&folder), written);
+    }
+
+    #[test]
+    fn a_model_is_pinned_by_the_first_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = Lock::read(folder.path()).unwrap();
+        lock.model("spam", "model \"spam\"", "abc").unwrap();
+        write(&lock, "all", &["spam"], &[]).unwrap();
+        lock.model("spam", "model \"spam\"", "abc").unwrap();
+        let again = Lock::read(folder.path()).unwrap();
+        assert!(again.knows_model("spam", "abc") && !again.knows_model("spam", "def"));
+        let error = again.model("spam", "model \"spam\"", "def").unwrap_err().to_string();
+        assert!(error.starts_with("model \"spam\": the file has changed") && error.contains("found def"), "{error}");
+        assert!(
+            error.contains("riverrun.lock expects abc") && error.contains("remove the line of \"spam\""),
+            "{error}"
+        );
+        let models = [("spam".to_owned(), "def".to_owned())];
+        let found = Found { job: "all", models: &models, states: &[] };
+        let error = again.write(found, &named()).unwrap_err().to_string();
+        assert!(error.contains("another run has just recorded another file"), "{error}");
     }
 
     #[test]

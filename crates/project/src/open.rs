@@ -5,9 +5,11 @@ use crate::failure::Failure;
 use crate::fingerprint::revision;
 use crate::load::{Folder, within};
 use crate::lock::{Lock, Named};
+use crate::model_trial::ModelTrial;
 use connector_iceberg::Warehouse;
 use connector_local::Topics;
 use dataflow::{Clock, Error, Result};
+use model::{Model, ModelFile};
 use sql::{CheckedPlan, Rule, Statements, Target};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -28,6 +30,7 @@ pub struct Project {
     warehouse: OnceLock<Warehouse>,
     topics: OnceLock<Topics>,
     pub(crate) reads_arrivals: OnceLock<ReadsArrivals>,
+    trial: OnceLock<ModelTrial>,
 }
 
 /// Is told the name of a stream and how many rows of its history were read for their arrivals.
@@ -49,12 +52,28 @@ impl Project {
             warehouse: OnceLock::new(),
             topics: OnceLock::new(),
             reads_arrivals: OnceLock::new(),
+            trial: OnceLock::new(),
         })
     }
 
     /// Tells from now on how far a history is read for the arrivals of its rows, before a job begins.
     pub fn tell_arrivals(&self, tell: impl Fn(&str, u64) + Send + Sync + 'static) {
         let _ = self.reads_arrivals.set(Box::new(tell));
+    }
+
+    /// Has models tried out from now on before they are loaded, unless `riverrun.lock` knows their files.
+    pub fn try_models(&self, attempt: impl Fn(&ModelFile) -> Result<()> + Send + Sync + 'static) {
+        let _ = self.trial.set(ModelTrial::new(Box::new(attempt)));
+    }
+
+    /// Loads a model's file, which has to be the one that is pinned.
+    pub(crate) fn load_model(&self, file: ModelFile) -> Result<Model> {
+        let is_known = self.lock.knows_model(file.name(), file.version());
+        self.lock.model(file.name(), file.place(), file.version())?;
+        if let Some(trial) = self.trial.get().filter(|_| !is_known) {
+            trial.pass(&file)?;
+        }
+        Model::from_file(file)
     }
 
     /// Takes the project for one of its jobs. Where there are several, each keeps the bad and late rows of the streams

@@ -10,7 +10,7 @@ use crate::stream_input::stream_spec;
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::row::{RowConverter, SortField};
-use dataflow::{Batch, Error, MemoryFiles, Result, Scorer, ScorerInput, TimedFile, TimedFiles};
+use dataflow::{Batch, Error, MemoryFiles, Result, Scorer, ScorerInput, ScorerValue, TimedFile, TimedFiles};
 use seam::StreamInput;
 use sql::{BoundExpect, Catalog, ExpectedRows, GivenRows, Statements, Stream, Target, Test, statement};
 use std::collections::BTreeMap;
@@ -196,7 +196,8 @@ impl Catalog for TestCatalog<'_> {
         let fixed = self.scores.iter().find(|(name, _)| name.eq_ignore_ascii_case(&model.name.text));
         match (fixed, &model.inputs) {
             (Some((_, score)), Some(inputs)) => {
-                let inputs = inputs.iter().map(|name| ScorerInput { name: Some(name.text.clone()) }).collect();
+                let inputs =
+                    inputs.iter().map(|name| ScorerInput::one(Some(name.text.clone()), ScorerValue::Any)).collect();
                 Ok(Arc::new(FixedScorer { score: *score, inputs }))
             }
             (Some((_, score)), None) => {

@@ -157,7 +157,7 @@ stream of rows at the first one; SKIP leaves them out; DEAD LETTER puts them on 
         #[arg(long)]
         json: bool,
     },
-    /// Look at a model's file before a pipeline uses it
+    /// Look at a model's file, and make it a model of the project
     Model {
         #[command(subcommand)]
         command: ModelCommand,
@@ -180,6 +180,24 @@ pub enum ModelCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Copy a model into the project, write its CREATE MODEL, and pin its digest in riverrun.lock
+    Add(AddModelArgs),
+    /// Load and score the model on standard input, within limits of time and memory
+    #[command(hide = true)]
+    Try,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct AddModelArgs {
+    /// The ONNX file
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// What the project calls the model; the name of the file if left out
+    #[arg(long)]
+    pub name: Option<String>,
+    /// The names of the inputs in the order of the file, where it does not have them
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub inputs: Vec<String>,
 }
 
 #[derive(Debug, Args)]

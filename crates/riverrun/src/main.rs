@@ -11,6 +11,7 @@ mod init;
 mod jobs;
 mod listener;
 mod model;
+mod model_trial;
 mod outcome;
 mod print;
 mod progress;
@@ -61,7 +62,11 @@ fn main() -> ExitCode {
 }
 
 fn command(cli: &Cli) -> Outcome {
-    let open = || Project::open(&cli.project, &cli.env, Arc::new(clock::SystemClock));
+    let open = || {
+        let project = Project::open(&cli.project, &cli.env, Arc::new(clock::SystemClock))?;
+        project.try_models(model_trial::attempt);
+        Ok::<Project, Failure>(project)
+    };
     match &cli.command {
         Command::Init { folder } => init::init(folder),
         Command::Run(args) => {
@@ -106,6 +111,8 @@ fn command(cli: &Cli) -> Outcome {
         Command::Why { id, json } => why::why(&open()?, id, *json),
         Command::Test { filter, json } => test::test(&open()?, filter.as_deref(), *json),
         Command::Model { command: ModelCommand::Check { file, json } } => model::check(file, *json),
+        Command::Model { command: ModelCommand::Add(args) } => model::add(&open()?, args),
+        Command::Model { command: ModelCommand::Try } => model_trial::child(),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "riverrun", &mut script);

@@ -1,10 +1,13 @@
-//! `model check`: what a model's file takes and gives, what a row costs on this machine, and how a statement names it.
+//! `model check` and `model add`: what a model's file takes and gives, what a row costs on this machine, and how a
+//! statement names it.
 
+use crate::args::AddModelArgs;
 use crate::clock::Stopwatch;
 use crate::outcome::Outcome;
 use crate::print;
-use dataflow::{Result, Scorer};
+use dataflow::{Result, Scorer, ScorerInput};
 use model::{Model, Output};
+use project::{NewModel, Project};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -13,8 +16,7 @@ const ROWS: usize = 4096;
 
 /// Loads a model as CREATE MODEL would, and shows it.
 pub fn check(file: &Path, json: bool) -> Outcome {
-    let name =
-        file.file_stem().map_or_else(|| "model".to_owned(), |stem| stem.to_string_lossy().replace(['-', '.'], "_"));
+    let name = project::name_of(file);
     let loaded = Model::load(&name, file)?;
     let scorer = loaded.select_all()?;
     let rows = loaded.probe(ROWS);
@@ -38,11 +40,9 @@ fn input_names(model: &Model) -> Vec<String> {
 
 fn as_json(model: &Model, nanoseconds: u128) -> serde_json::Value {
     let names = input_names(model);
-    let inputs: Vec<serde_json::Value> = names
-        .iter()
-        .enumerate()
-        .map(|(at, name)| serde_json::json!({ "name": name, "takes": model.describe_input(at) }))
-        .collect();
+    let takes = model.signature().inputs.iter().map(ScorerInput::to_string);
+    let input = |(name, takes): (&String, String)| serde_json::json!({ "name": name, "takes": takes });
+    let inputs: Vec<serde_json::Value> = names.iter().zip(takes).map(input).collect();
     let outputs: Vec<String> = model.outputs().iter().map(Output::to_string).collect();
     serde_json::json!({
         "version": model.version(),
@@ -55,24 +55,38 @@ fn as_json(model: &Model, nanoseconds: u128) -> serde_json::Value {
 
 fn text(model: &Model, name: &str, file: &Path, nanoseconds: u128) -> Result<String> {
     let names = input_names(model);
-    // The file's sample rows say which output a pipeline asks for. Without them it is a score, since that is what most
-    // ask for: the last class is the positive one of two.
-    let scores = model.outputs().iter().rev().find(|output| **output != Output::Label);
-    let output = model
-        .sampled_output()?
-        .or(scores)
-        .or(model.outputs().first())
-        .map_or(String::new(), |output| format!("\n  OUTPUT {output}"));
-    let inputs = names.iter().enumerate().map(|(at, name)| format!("  {name}: {}\n", model.describe_input(at)));
+    let inputs = names.iter().zip(&model.signature().inputs).map(|(name, input)| format!("  {name}: {input}\n"));
     let outputs = model.outputs().iter().map(|output| format!("  {output}\n"));
     Ok(format!(
         "version    {}\noperators  {}\na row      {nanoseconds} ns in batches of {ROWS}, on this machine\n\
-         inputs\n{}outputs\n{}\nCREATE MODEL {name} FROM '{}'\n  INPUTS ({}){output};\n",
+         inputs\n{}outputs\n{}\n{}",
         model.version(),
         model.operators().join(", "),
         inputs.collect::<String>(),
         outputs.collect::<String>(),
-        file.display(),
-        names.join(", ")
+        project::create_statement(model, name, &file.display().to_string(), &names)?
     ))
+}
+
+/// Makes a file a model of the project, and shows a SELECT that scores with it.
+pub fn add(project: &Project, args: &AddModelArgs) -> Outcome {
+    let AddModelArgs { file, name, inputs } = args.clone();
+    let added = project.add_model(&NewModel { file, name, inputs })?;
+    for file in &added.written {
+        print::note(format_args!("wrote {file}"));
+    }
+    print::note(format_args!("pinned {} in riverrun.lock: {}\n", added.name, added.version));
+    print::note(format_args!("{}", added.statement));
+    match &added.query {
+        Some(query) => {
+            print::data(&format!("{query};\n"))?;
+        }
+        None => print::note(format_args!(
+            "no stream and no view has all inputs of {0} as columns: {1}\n\
+             select them in a view, then: SELECT *, predict({0}) AS score FROM that_view;",
+            added.name,
+            added.inputs.join(", ")
+        )),
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -137,6 +137,8 @@ pub enum ModelOutput {
     Named(Name),
     /// `OUTPUT probability OF 1`: the probability of a class by its label, as it is written.
     ProbabilityOf(Name),
+    /// `OUTPUT value OF 1`: one of several values by its place.
+    ValueOf(Name),
 }
 
 /// An experiment: a share of the keys for each arm.
@@ -371,6 +373,12 @@ impl Statements {
             _ => None,
         };
         self.statements.iter().filter_map(test).collect()
+    }
+
+    /// The names of streams and views, in the order of the text.
+    pub fn relations(&self) -> Vec<&str> {
+        let defined = self.statements.iter().filter_map(|placed| placed.statement.defines());
+        defined.filter(|(kind, _)| matches!(*kind, "stream" | "view")).map(|(_, name)| name.text.as_str()).collect()
     }
 
     /// The models, in the order of the text.

@@ -1,12 +1,13 @@
-//! TreeEnsembleClassifier and TreeEnsembleRegressor.
+//! TreeEnsembleClassifier and TreeEnsembleRegressor, and TreeEnsemble, which is both.
 
-use super::linear::class_values;
+use super::classes::class_values;
 use super::operation::{Operation, one};
 use crate::aggregate::{Aggregate, Ensemble, classifier_attributes, regressor_attributes};
 use crate::builder::{Builder, matrix};
 use crate::dims::Dim;
 use crate::node::{Checked, shown};
 use crate::registers::{Registers, Step, Walked};
+use crate::tree_ensemble;
 use crate::trees::{BLOCK_ROWS, Trees};
 use crate::value::{Element, Tensor, Value};
 use std::sync::Arc;
@@ -27,6 +28,18 @@ pub fn regressor(builder: &mut Builder, operation: &Operation) -> Checked<Vec<Va
     let input = input(builder, operation)?;
     let ensemble = Ensemble::regressor(&node, input.cells.len())?;
     add(builder, &input, ensemble)
+}
+
+/// A tree ensemble of either kind, whose leaves have lists of their own.
+pub fn ensemble(builder: &mut Builder, operation: &Operation) -> Checked<Vec<Value>> {
+    operation.expect_inputs(1, 1)?;
+    let node = operation.node(&tree_ensemble::ATTRIBUTES)?;
+    let input = input(builder, operation)?;
+    let ensemble = Ensemble::of_targets(&node, input.cells.len())?;
+    match add(builder, &input, ensemble)?.as_slice() {
+        [Value::Tensor(scores)] => one(super::cast::convert(builder, scores, input.element)?),
+        values => Ok(values.to_vec()),
+    }
 }
 
 /// The features, as doubles where they are doubles and as floats else.
@@ -86,7 +99,7 @@ struct Outputs {
 }
 
 #[derive(Debug)]
-struct EnsembleStep<T> {
+struct EnsembleStep<T: Walked> {
     trees: Trees<T>,
     aggregate: Aggregate,
     inputs: Vec<u32>,

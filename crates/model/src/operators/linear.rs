@@ -1,15 +1,15 @@
 //! MatMul and Gemm with constant weights, LinearRegressor and LinearClassifier.
 
 use super::arithmetic;
+use super::classes::class_of;
 use super::elementwise::{Binary, Real};
 use super::operation::{Operation, one};
 use crate::builder::{Builder, matrix};
 use crate::dims::{Dim, Dims, broadcast, spread};
 use crate::labels::{CLASSES_MAX, Labels};
-use crate::math::logistic;
 use crate::node::{Checked, Node, shown};
 use crate::registers::{LANES, Lane, Registers, Step, split};
-use crate::scores::{Transform, greatest};
+use crate::scores::Transform;
 use crate::value::{Cell, Element, Tensor, Value};
 use std::sync::Arc;
 
@@ -37,44 +37,59 @@ pub struct LinearStep<T> {
     pub first: u32,
 }
 
-/// The sums that are made together, and the rows.
+/// The most sums that are made together, and the rows.
 const SUMS: usize = 4;
 const CHUNK: usize = 8;
 
 impl<T: Real> Step for LinearStep<T> {
     fn run(&self, registers: &mut Registers, rows: usize) {
         let (read, written) = split::<T>(registers, self.first);
-        let size = self.inputs.len();
         for (at, out) in written[..self.bias.len()].chunks_mut(SUMS).enumerate() {
-            // The last few sums take the last weights along, and drop what comes of them.
-            let last = self.bias.len() - 1;
-            let lines: [&[T]; SUMS] = std::array::from_fn(|line| {
-                let line = (at * SUMS + line).min(last);
-                &self.weights[line * size..(line + 1) * size]
-            });
-            for from in (0..rows).step_by(CHUNK) {
-                let sums = sums_of(read, &self.inputs, lines, from);
-                for ((out, sums), bias) in out.iter_mut().zip(sums).zip(&self.bias[at * SUMS..]) {
-                    for (out, sum) in out[from..from + CHUNK].iter_mut().zip(sums) {
-                        *out = sum.plus(*bias);
-                    }
+            match out.len() {
+                1 => self.sum::<1>(read, out, at * SUMS, rows),
+                2 => self.sum::<2>(read, out, at * SUMS, rows),
+                _ => self.sum::<SUMS>(read, out, at * SUMS, rows),
+            }
+        }
+    }
+}
+
+impl<T: Real> LinearStep<T> {
+    /// The sums from a place on.
+    fn sum<const N: usize>(&self, read: &[Lane<T>], out: &mut [Lane<T>], from: usize, rows: usize) {
+        // The last few sums take the last weights along, and drop what comes of them.
+        let (size, last) = (self.inputs.len(), self.bias.len() - 1);
+        let lines: [&[T]; N] = std::array::from_fn(|line| {
+            let line = (from + line).min(last);
+            &self.weights[line * size..(line + 1) * size]
+        });
+        for row in (0..rows).step_by(CHUNK) {
+            let sums = sums_of(read, &self.inputs, lines, row);
+            for ((out, sums), bias) in out.iter_mut().zip(sums).zip(&self.bias[from..]) {
+                for (out, sum) in out[row..row + CHUNK].iter_mut().zip(sums) {
+                    *out = sum.plus(*bias);
                 }
             }
         }
     }
 }
 
-/// Four sums of eight rows, each in the order of the inputs.
+/// Sums of eight rows, each in the order of the inputs.
 #[inline(always)]
-fn sums_of<T: Real>(read: &[Lane<T>], inputs: &[u32], lines: [&[T]; SUMS], from: usize) -> [[T; CHUNK]; SUMS] {
-    let mut sums = [[T::default(); CHUNK]; SUMS];
-    let weights = lines[0].iter().zip(lines[1]).zip(lines[2]).zip(lines[3]);
-    for (input, (((w0, w1), w2), w3)) in inputs.iter().zip(weights) {
+fn sums_of<T: Real, const N: usize>(
+    read: &[Lane<T>],
+    inputs: &[u32],
+    lines: [&[T]; N],
+    from: usize,
+) -> [[T; CHUNK]; N] {
+    let mut sums = [[T::default(); CHUNK]; N];
+    let lines = lines.map(|line| &line[..inputs.len()]);
+    for (at, input) in inputs.iter().enumerate() {
         let (chunks, _) = read[*input as usize].as_chunks::<CHUNK>();
         let x = chunks[from / CHUNK];
-        for (sum, weight) in sums.iter_mut().zip([w0, w1, w2, w3]) {
+        for (sum, line) in sums.iter_mut().zip(lines) {
             for (sum, x) in sum.iter_mut().zip(x) {
-                *sum = sum.plus(x.times(*weight));
+                *sum = sum.plus(x.times(line[at]));
             }
         }
     }
@@ -293,62 +308,5 @@ pub fn classifier(builder: &mut Builder, operation: &Operation) -> Checked<Vec<V
     let cost = sums * inputs.len();
     let first = builder.allocate(Element::Float, sums)?;
     builder.push(cost, LinearStep { inputs, weights: weights.into(), bias, first })?;
-    let codes = builder.label_codes(&labels);
-    let scores = builder.allocate(Element::Float, labels.len())?;
-    let label = builder.allocate(Element::Int64, 1)?;
-    let width = labels.len();
-    builder.push(16 * width, ClassStep { sums: first, scores, label, codes, transform, single: sums == 1 })?;
-    class_values(labels, label, matrix(Element::Float, scores, width)?)
-}
-
-/// A label and its scores.
-pub fn class_values(labels: Labels, label: u32, scores: Tensor) -> Checked<Vec<Value>> {
-    let element = if matches!(labels, Labels::Ints(_)) { Element::Int64 } else { Element::Text };
-    let labels = Arc::new(labels);
-    let label = Tensor::new(element, Dims::new(vec![Dim::ROWS])?, vec![Cell::Register(label)]);
-    let labels = Some(labels);
-    Ok(vec![Value::Tensor(label.with_labels(labels.clone())), Value::Tensor(scores.with_labels(labels))])
-}
-
-/// The class with the greatest sum, and the sums as scores.
-#[derive(Debug)]
-struct ClassStep {
-    sums: u32,
-    scores: u32,
-    label: u32,
-    codes: Arc<[i64]>,
-    transform: Transform,
-    /// Whether one sum stands for two classes.
-    single: bool,
-}
-
-impl Step for ClassStep {
-    fn run(&self, registers: &mut Registers, rows: usize) {
-        let Registers { floats, ints, failed, .. } = registers;
-        let (sums, count) = (self.sums as usize, self.codes.len());
-        let mut scores = vec![0.0f32; count];
-        for row in 0..rows {
-            let class = if self.single {
-                let sum = floats[sums][row];
-                let second = if self.transform == Transform::Logistic { logistic(sum) } else { sum };
-                let first = if self.transform == Transform::Logistic { 1.0 - second } else { 1.0 - sum };
-                scores.copy_from_slice(&[first, second]);
-                usize::from(sum > 0.0)
-            } else {
-                for (at, score) in scores.iter_mut().enumerate() {
-                    *score = floats[sums + at][row];
-                }
-                let class = greatest(&scores);
-                self.transform.apply(&mut scores);
-                class
-            };
-            if scores.iter().any(|score| score.is_nan()) {
-                failed.insert(row);
-            }
-            for (at, score) in scores.iter().enumerate() {
-                floats[self.scores as usize + at][row] = *score;
-            }
-            ints[self.label as usize][row] = self.codes[class];
-        }
-    }
+    class_of(builder, labels, transform, (first, sums))
 }

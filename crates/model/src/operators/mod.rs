@@ -4,6 +4,7 @@
 mod activation;
 mod arithmetic;
 mod cast;
+mod classes;
 mod convolution;
 mod elementwise;
 mod encode;
@@ -45,6 +46,7 @@ const ML: &[(&str, Operator)] = &[
     ("SVMClassifier", svm::classifier),
     ("SVMRegressor", svm::regressor),
     ("Scaler", prepare::scaler),
+    ("TreeEnsemble", ensemble::ensemble),
     ("TreeEnsembleClassifier", ensemble::classifier),
     ("TreeEnsembleRegressor", ensemble::regressor),
     ("ZipMap", zip_map::zip_map),

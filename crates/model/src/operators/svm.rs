@@ -1,6 +1,7 @@
 //! SVMClassifier and SVMRegressor.
 
-use super::linear::{LinearStep, class_values, coefficients, features};
+use super::classes::class_values;
+use super::linear::{LinearStep, coefficients, features};
 use super::operation::{Operation, one};
 use crate::builder::{Builder, matrix};
 use crate::labels::Labels;

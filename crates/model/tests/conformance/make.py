@@ -213,10 +213,47 @@ def random_tree():
     return name, attributes, x, 2 if classes else 1
 
 
+def random_tree_ensemble():
+    """Trees of two branches each in the form of ai.onnx.ml 5, some of which branch by a set of values."""
+    features, targets, trees = 3, int(RNG.integers(1, 4)), int(RNG.integers(1, 5))
+    modes, sets, weights, ids = [], [], [], []
+    for tree in range(trees):
+        for _ in range(2):
+            modes.append(int(RNG.integers(0, 7)))
+            if modes[-1] == 6:
+                values = RNG.choice([1.0, 2.0, 3.0, 4.0, 5.0], size=int(RNG.integers(1, 4)), replace=False)
+                sets.extend([*map(float, values), float("nan")])
+        weights.extend(listed(floats(3)))
+        ids.extend(int(target) for target in RNG.integers(0, targets, 3))
+    roots = list(range(0, 2 * trees, 2))
+    # The first branch of a tree has a leaf and the second branch, the second has two leaves.
+    attributes = dict(
+        n_targets=targets,
+        aggregate_function=int(RNG.integers(0, 4)),
+        post_transform=0,
+        tree_roots=roots,
+        nodes_modes=numpy_helper.from_array(np.array(modes, np.uint8), "modes"),
+        nodes_featureids=[int(feature) for feature in RNG.integers(0, features, 2 * trees)],
+        nodes_splits=numpy_helper.from_array(RNG.choice([1.0, 2.0, 3.0], 2 * trees).astype(np.float32), "splits"),
+        nodes_truenodeids=[id for tree in range(trees) for id in (3 * tree, 3 * tree + 1)],
+        nodes_trueleafs=[1, 1] * trees,
+        nodes_falsenodeids=[id for tree in range(trees) for id in (2 * tree + 1, 3 * tree + 2)],
+        nodes_falseleafs=[0, 1] * trees,
+        nodes_missing_value_tracks_true=[int(tracks) for tracks in RNG.integers(0, 2, 2 * trees)],
+        leaf_targetids=ids,
+        leaf_weights=numpy_helper.from_array(np.array(weights, np.float32), "weights"),
+    )
+    if sets:
+        attributes["membership_values"] = numpy_helper.from_array(np.array(sets, np.float32), "sets")
+    x = RNG.choice([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 2.5, np.nan, np.inf, -np.inf], size=(60, features))
+    return "TreeEnsemble", attributes, x.astype(np.float32), 1
+
+
 def random_graphs():
     makers = [random_linear] * 40 + [random_linear_regressor] * 15 + [random_svm] * 40 + [random_svm_regressor] * 25
     makers += [random_scaler] * 10 + [random_normalizer] * 15 + [random_imputer] * 15 + [random_binarizer] * 5
     makers += [random_one_hot] * 10 + [random_label_encoder] * 30 + [random_extractor] * 10 + [random_tree] * 120
+    makers += [random_tree_ensemble] * 40
     types = {"f": TensorProto.FLOAT, "i": TensorProto.INT64, "O": TensorProto.STRING}
     found = []
     for at, maker in enumerate(makers):
@@ -230,7 +267,7 @@ def random_graphs():
         given = [helper.make_tensor_value_info("x", types[x.dtype.kind], [None, x.shape[1]])]
         loose = [helper.make_empty_tensor_value_info(name) for name in names]
         graph = helper.make_graph([node], "g", given, loose, constants)
-        sets = [helper.make_opsetid("ai.onnx.ml", 3), helper.make_opsetid("", 18)]
+        sets = [helper.make_opsetid("ai.onnx.ml", 5 if op == "TreeEnsemble" else 3), helper.make_opsetid("", 18)]
         model = helper.make_model(graph, opset_imports=sets, ir_version=8)
         session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
         answers = session.run(None, {"x": x})

@@ -6,7 +6,7 @@ use crate::harness::{Row, Stream, Value, assert_same, drive, schema, sort};
 use crate::predict::{Part, Predict, Score, Spec};
 use arrow::array::{ArrayRef, AsArray, BooleanArray};
 use arrow::datatypes::DataType;
-use dataflow::{Fate, Result, Scorer, ScorerInput};
+use dataflow::{Fate, Result, Scorer, ScorerInput, ScorerValue};
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ proptest! {
                     .map(|(part, name)| (part, name.to_owned()))
                     .to_vec(),
                 model: "not".to_owned(),
-                scorer: Arc::new(Not([ScorerInput { name: None }])),
+                scorer: Arc::new(Not([ScorerInput::one(None, ScorerValue::Boolean)])),
                 inputs: vec![("flag".to_owned(), Arc::new(*condition))],
             };
             let spec = Spec { scores: conditions.iter().map(score).collect() };

@@ -9,7 +9,7 @@ use crate::diagnostic::{Fault, Outcome, did_you_mean, place_of};
 use crate::expression::{ColumnId, Tree, type_name};
 use crate::statement::{Model, Name};
 use arrow::datatypes::DataType;
-use dataflow::Scorer;
+use dataflow::{Scorer, ScorerInput, ScorerValue};
 use operators::predict::Part;
 use sqlparser::ast::{Expr, Function, FunctionArg, FunctionArgExpr, Ident};
 use sqlparser::tokenizer::Span;
@@ -27,6 +27,7 @@ pub(crate) struct NamedInputs {
 pub(crate) struct NamedInput {
     pub expr: Expr,
     name: String,
+    takes: ScorerInput,
 }
 
 /// Reads a call of a model: every input has an expression.
@@ -61,12 +62,12 @@ pub(crate) fn open(
         fault.hint = did_you_mean(&unknown.value, names.iter().map(String::as_str));
         return fault.expected(names.join(", ")).err();
     }
-    let input = |name: &String| {
+    let input = |(name, takes): (&String, &ScorerInput)| {
         let given = overrides.iter().find(|(given, _)| given.value.eq_ignore_ascii_case(name)).map(|(_, expr)| *expr);
         let expr = given.map_or_else(|| by_name(name, &model, relation, span), |expr| Ok(expr.clone()))?;
-        Ok(NamedInput { expr, name: name.clone() })
+        Ok(NamedInput { expr, name: name.clone(), takes: takes.clone() })
     };
-    let inputs = names.iter().map(input).collect::<Outcome<Vec<_>>>()?;
+    let inputs = names.iter().zip(scorer.inputs()).map(input).collect::<Outcome<Vec<_>>>()?;
     Ok(NamedInputs { inputs, span, model, scorer })
 }
 
@@ -110,25 +111,59 @@ fn by_name(input: &str, model: &Model, relation: &Relation, span: Span) -> Outco
         .err()
 }
 
-/// Checks that an input is a number.
+/// Checks that an input is of a type that the model takes.
 pub(crate) fn check(input: &NamedInput, tree: &Tree, call: &NamedInputs) -> Outcome<()> {
     let data_type = tree.settled_type();
-    if data_type.is_numeric() || data_type == DataType::Boolean {
+    let NamedInput { expr, name, takes } = input;
+    if takes.takes(&data_type) {
         return Ok(());
     }
-    let NamedInput { expr, name } = input;
     let model = &call.model.name.text;
-    let fault = Fault::new(place_of(expr, call.span), format!("input \"{name}\" of model \"{model}\" is a number"))
-        .found(format!("{expr} {}", type_name(&data_type)))
-        .expected("BIGINT, INTEGER, SMALLINT, DOUBLE, FLOAT or BOOLEAN");
-    match data_type {
-        DataType::Timestamp(..) => {
-            fault.hint(format!("write epoch({expr}), or the difference of two times in seconds")).err()
+    let article = if takes.value == ScorerValue::Integer && takes.list.is_none() { "an" } else { "a" };
+    let fault =
+        Fault::new(place_of(expr, call.span), format!("input \"{name}\" of model \"{model}\" is {article} {takes}"))
+            .found(format!("{expr} {}", type_name(&data_type)))
+            .expected(types_for(takes));
+    match hint(takes, expr, &data_type) {
+        Some(hint) => fault.hint(hint).err(),
+        None => fault.err(),
+    }
+}
+
+/// The types of SQL that an input takes.
+fn types_for(input: &ScorerInput) -> String {
+    if input.list.is_some() && input.value != ScorerValue::Text {
+        return "TEXT that holds a list, such as [0.5, 1.5]".to_owned();
+    }
+    let types: &[&str] = match input.value {
+        ScorerValue::Any | ScorerValue::Number => &["BIGINT", "INTEGER", "SMALLINT", "DOUBLE", "FLOAT", "BOOLEAN"],
+        ScorerValue::Integer => &["BIGINT", "INTEGER", "SMALLINT", "TINYINT", "BOOLEAN"],
+        ScorerValue::Boolean => &["BOOLEAN"],
+        ScorerValue::Text => &["TEXT"],
+    };
+    let lists = if input.list.is_some() { "[]" } else { "" };
+    match types {
+        [before @ .., last] if !before.is_empty() => format!("{} or {last}{lists}", before.join(", ")),
+        only => format!("{}{lists}", only.concat()),
+    }
+}
+
+/// What to write instead.
+fn hint(input: &ScorerInput, expr: &Expr, data_type: &DataType) -> Option<String> {
+    if input.list.is_some() {
+        return None;
+    }
+    match (input.value, data_type) {
+        (ScorerValue::Text, of) if !of.is_nested() => Some(format!("write {expr}::TEXT")),
+        (ScorerValue::Number | ScorerValue::Integer, DataType::Timestamp(..)) => {
+            Some(format!("write epoch({expr}), or the difference of two times in seconds"))
         }
-        DataType::Duration(_) | DataType::Interval(_) => {
-            fault.hint(format!("write epoch({expr}): the length in seconds")).err()
+        (ScorerValue::Number | ScorerValue::Integer, DataType::Duration(_) | DataType::Interval(_)) => {
+            Some(format!("write epoch({expr}): the length in seconds"))
         }
-        _ => fault.err(),
+        (ScorerValue::Integer, of) if of.is_numeric() => Some(format!("write {expr}::BIGINT, which rounds")),
+        (ScorerValue::Boolean, of) if of.is_numeric() => Some(format!("write {expr} <> 0")),
+        _ => None,
     }
 }
 

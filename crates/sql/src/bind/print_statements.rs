@@ -146,6 +146,7 @@ fn model_text(model: &Model) -> String {
         ModelOutput::ProbabilityOf(label) => {
             text.push_str(&format!(" OUTPUT probability OF {}", text_literal(&label.text)));
         }
+        ModelOutput::ValueOf(place) => text.push_str(&format!(" OUTPUT value OF {}", text_literal(&place.text))),
     }
     text
 }

@@ -11,7 +11,7 @@ use crate::source_file::SourceFile;
 use crate::statement::{Model, Statements};
 use arrow::array::{Array, ArrayRef, Float32Array};
 use arrow::datatypes::{DataType, SchemaRef};
-use dataflow::{Error, Result, Scorer, ScorerInput};
+use dataflow::{Error, Result, Scorer, ScorerInput, ScorerValue};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::TestRunner;
@@ -74,7 +74,7 @@ impl Catalog for Known {
     }
 
     fn scorer(&self, _: &Model) -> Result<Arc<dyn Scorer>> {
-        Ok(Arc::new(Half([ScorerInput { name: None }, ScorerInput { name: None }])))
+        Ok(Arc::new(Half([ScorerInput::one(None, ScorerValue::Number), ScorerInput::one(None, ScorerValue::Number)])))
     }
 }
 

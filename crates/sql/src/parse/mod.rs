@@ -243,7 +243,9 @@ fn parse_model(reader: &mut TokenReader) -> Outcome<Model> {
             let named = reader.name("the name of an output")?;
             output = ModelOutput::Named(named.clone());
             if reader.take("OF") {
-                output = ModelOutput::ProbabilityOf(reader.label()?);
+                let is_value = named.text.eq_ignore_ascii_case("value");
+                let of = reader.label()?;
+                output = if is_value { ModelOutput::ValueOf(of) } else { ModelOutput::ProbabilityOf(of) };
             }
         } else if reader.is("VERSION") || reader.is("SHADOW") || reader.is("CANARY") {
             return Fault::new(reader.here(), "versions of a model beside each other are not supported yet")

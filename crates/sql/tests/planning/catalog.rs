@@ -3,7 +3,7 @@
 use arrow::array::{ArrayRef, Float32Array};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use dataflow::{Error, Result, Scorer, ScorerInput};
+use dataflow::{Error, Result, Scorer, ScorerInput, ScorerValue};
 use sql::{Catalog, Model};
 use std::sync::Arc;
 
@@ -36,9 +36,11 @@ impl Catalog for Known {
     fn scorer(&self, model: &Model) -> Result<Arc<dyn Scorer>> {
         let inputs = match model.path.text.as_str() {
             "models/missing.onnx" => return Err(Error::invalid("file \"models/missing.onnx\" does not exist")),
-            "models/named.onnx" => ["a", "b"].map(|name| ScorerInput { name: Some(name.to_owned()) }).to_vec(),
-            "models/two.onnx" => vec![ScorerInput { name: None }; 2],
-            _ => vec![ScorerInput { name: None }; model.inputs.as_ref().map_or(0, Vec::len)],
+            "models/named.onnx" => {
+                ["a", "b"].map(|name| ScorerInput::one(Some(name.to_owned()), ScorerValue::Number)).to_vec()
+            }
+            "models/two.onnx" => vec![ScorerInput::one(None, ScorerValue::Number); 2],
+            _ => vec![ScorerInput::one(None, ScorerValue::Number); model.inputs.as_ref().map_or(0, Vec::len)],
         };
         let whole = model.path.text == "models/whole.onnx";
         Ok(Arc::new(Half { inputs, whole }))
