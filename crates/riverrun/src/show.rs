@@ -220,7 +220,7 @@ mod tests {
         let text = format!("a: b  <- c\n    ({})\n\n{}\n", columns.join(", "), "x".repeat(100));
         let wrapped = wrapped(&text);
         let lines: Vec<&str> = wrapped.lines().collect();
-        assert_eq!((lines[0], lines.last()), ("a: b  <- c", Some(&*"x".repeat(100))));
+        assert_eq!((lines[0], lines[lines.len() - 1]), ("a: b  <- c", &*"x".repeat(100)));
         let of_columns = &lines[1..lines.len() - 2];
         assert!(of_columns.len() > 3 && of_columns.iter().all(|line| line.chars().count() <= WIDTH), "{wrapped}");
         assert!(of_columns[1..].iter().all(|line| line.starts_with("        ") && !line.starts_with("         ")));
