@@ -118,6 +118,24 @@ fn expressions_that_are_too_deep_or_too_long_are_refused_by_name() {
     }
     let (code, told) = select(&format!("{}(n = 1) AS x", "NOT ".repeat(150)));
     assert!(code == 1 && told.contains("nested too deeply"), "{code} {told}");
+    // Each level is read twice where something inside is wrong.
+    let rereads = [
+        "CAST(",
+        "INTERVAL ",
+        "INTERVAL -",
+        "INTERVAL abs(",
+        "n + INTERVAL (",
+        "SUBSTRING(",
+        "ARRAY[",
+        "abs(a := ",
+        "(n, n) -> ",
+    ];
+    for before in rereads {
+        let (code, told) = select(&format!("{}) y", before.repeat(40)));
+        assert!(code == 1 && told.contains("nested too deeply"), "{before}: {code} {told}");
+    }
+    let (code, told) = select(&nested("CAST(FLOOR(", ") AS BIGINT)", 6));
+    assert!(code == 0, "{code} {told}");
     for (term, operator) in [("n = 1", " OR "), ("n = 1", " AND "), ("n IS DISTINCT FROM 1", " AND ")] {
         let (code, told) = select(&format!("({}) AS x", vec![term; 50_000].join(operator)));
         assert!(code == 1 && told.contains("the expression is too long"), "{operator}: {code}");

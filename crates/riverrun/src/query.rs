@@ -223,7 +223,8 @@ impl Streams {
         let at_least = if self.ends_early { "at least " } else { "" };
         if bad > 0 {
             let rows = show::counted(bad, "bad row");
-            print::note(format_args!("{at_least}{rows} left out, as ON BAD ROW of their streams says"));
+            let rest = "left out, as ON BAD ROW of their streams says; with FAIL there, a query ends at the first and says why";
+            print::note_text(&show::sentence(&format!("{at_least}{rows} {rest}")));
         }
         let held: i64 = nodes.iter().map(|node| node.fates.of(Fate::Held)).sum();
         if held > 0 && !self.ends_early {

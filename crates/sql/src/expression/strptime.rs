@@ -289,10 +289,10 @@ impl Read {
 
 /// Which of some names a text begins with, and what is left of it.
 fn name<'t>(names: &[&str], short: bool, text: &'t [u8]) -> Option<(usize, &'t [u8])> {
-    let begins = |name: &&str| {
+    let begins = |name: &str| {
         let length = if short { SHORT } else { name.len() };
         let written = text.get(..length)?;
         written.eq_ignore_ascii_case(&name.as_bytes()[..length]).then_some(length)
     };
-    names.iter().enumerate().find_map(|(at, name)| Some((at, &text[begins(&name)?..])))
+    names.iter().enumerate().find_map(|(at, name)| Some((at, &text[begins(name)?..])))
 }

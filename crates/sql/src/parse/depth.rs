@@ -14,14 +14,90 @@ const ENDS: [&str; 14] =
 /// Words that are operators.
 const OPERATORS: [&str; 9] = ["AND", "OR", "IS", "ISNULL", "NOTNULL", "LIKE", "ILIKE", "IN", "BETWEEN"];
 
+/// How many of those that are read again as names may stand within each other: where something in the innermost one is
+/// wrong, each level doubles the time that it takes to find that out.
+const REREAD_MAX: usize = 12;
+
+/// Words with a syntax of their own that may be names too: when what follows is wrong, it is read again as a call.
+const REREAD: [&str; 25] = [
+    "ARRAY",
+    "CAST",
+    "CEIL",
+    "CONVERT",
+    "CURRENT_DATE",
+    "CURRENT_TIME",
+    "CURRENT_TIMESTAMP",
+    "DATE",
+    "EXISTS",
+    "EXTRACT",
+    "FLOOR",
+    "LOCALTIME",
+    "LOCALTIMESTAMP",
+    "MATCH",
+    "OVERLAY",
+    "POSITION",
+    "SAFE_CAST",
+    "STRUCT",
+    "SUBSTR",
+    "SUBSTRING",
+    "TIME",
+    "TIMESTAMP",
+    "TRIM",
+    "TRY_CAST",
+    "TRY_CONVERT",
+];
+
+/// How many levels around a token are read again when something in them is wrong.
+#[derive(Default)]
+struct Reread {
+    /// Of each open parenthesis the INTERVALs whose value it is in, and one more where it follows one of these words.
+    levels: Vec<usize>,
+    /// INTERVALs whose value has not ended, in the innermost parenthesis.
+    intervals: usize,
+    /// Arrows and names of arguments: what stands after them is read twice.
+    arrows: usize,
+}
+
+impl Reread {
+    fn take(&mut self, token: &TokenWithSpan, before: Option<&TokenWithSpan>, is_sign: bool) {
+        match &token.token {
+            Token::LParen | Token::LBracket => {
+                let follows = before.is_some_and(|before| REREAD.iter().any(|word| is_word(before, word)));
+                self.levels.push(self.intervals + usize::from(follows));
+                self.intervals = 0;
+            }
+            Token::RParen | Token::RBracket => {
+                self.levels.pop();
+                self.intervals = 0;
+            }
+            Token::Arrow | Token::RArrow | Token::Assignment => self.arrows += 1,
+            Token::Word(_) if is_word(token, "INTERVAL") => self.intervals += 1,
+            Token::Word(_) if !ENDS.iter().any(|end| is_word(token, end)) && !is_operator(token) => {}
+            _ if is_sign || matches!(token.token, Token::Tilde) => {}
+            _ => self.intervals = 0,
+        }
+    }
+
+    fn depth(&self) -> usize {
+        self.levels.iter().sum::<usize>() + self.intervals + self.arrows
+    }
+}
+
 /// Refuses a statement with an expression that is nested too deeply, or too long.
 pub(super) fn check(tokens: &[TokenWithSpan]) -> Outcome<()> {
     // Per open parenthesis or CASE how many operators have come in it since the last end of a row of them.
-    let (mut open, mut signs, mut selects) = (vec![0], 0, 0);
+    let (mut open, mut signs, mut selects, mut reread) = (vec![0], 0, 0, Reread::default());
     for (at, token) in tokens.iter().enumerate() {
         let before = at.checked_sub(1).map(|before| &tokens[before]);
         let is_sign = is_word(token, "NOT") || (is_plus_or_minus(&token.token) && before.is_none_or(begins_operand));
         signs = if is_sign { signs + 1 } else { 0 };
+        reread.take(token, before, is_sign);
+        if reread.depth() > REREAD_MAX {
+            return Fault::new(token.span, "CAST, EXTRACT, SUBSTRING, INTERVAL and the like are nested too deeply")
+                .expected(format!("at most {REREAD_MAX} of them within each other"))
+                .hint("compute parts of it in a view, or in a SELECT inside FROM, and use their columns here")
+                .err();
+        }
         match &token.token {
             Token::LParen | Token::LBracket => open.push(0),
             Token::RParen | Token::RBracket if open.len() > 1 => drop(open.pop()),
@@ -75,7 +151,10 @@ fn is_plus_or_minus(token: &Token) -> bool {
 fn begins_operand(before: &TokenWithSpan) -> bool {
     is_operator(before)
         || matches!(before.token, Token::LParen | Token::LBracket | Token::Comma)
-        || ENDS.iter().chain(&["CASE", "NOT", "BETWEEN"]).any(|word| is_word(before, word) && *word != "END")
+        || ENDS
+            .iter()
+            .chain(&["CASE", "NOT", "BETWEEN", "INTERVAL"])
+            .any(|word| is_word(before, word) && *word != "END")
 }
 
 fn is_operator(token: &TokenWithSpan) -> bool {
