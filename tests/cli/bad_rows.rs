@@ -186,3 +186,33 @@ fn a_column_of_a_table_that_has_the_name_of_ours_makes_no_row_bad() {
     let ran = folder.run(&["query", "--csv", "SELECT id, error FROM jobs"]);
     assert_eq!((ran.code, ran.out.as_str()), (0, "id,error\n1,\n2,it timed out once\n"), "{}", ran.err);
 }
+
+/// A project with a computed column, and a test that gives rows of which it fails on the second.
+fn computing(policy: &str, expects: &str) -> Folder {
+    let folder = Folder::empty();
+    let stream = "CREATE STREAM rides (id TEXT, started TEXT, at TIMESTAMP AS CAST(started AS TIMESTAMP), WATERMARK FOR at AS at)\n  LIVE rides";
+    folder.write(
+        "pipelines/rides.sql",
+        &format!("{stream} {policy};\nINSERT INTO lake.rides SELECT id, at FROM rides;\n"),
+    );
+    let rows = "('a', '2026-01-01 00:00:00'), ('b', 'soon'), ('c', '2026-01-01 00:00:01'), ('d', NULL)";
+    let test = format!("TEST 'rides';\n  GIVEN rides (id, started) VALUES {rows};\n{expects}\n");
+    folder.write("tests/rides.test.sql", &test);
+    folder
+}
+
+#[test]
+fn rows_that_a_test_gives_follow_the_policy_where_a_column_cannot_be_computed() {
+    let good = "EXPECT EXACTLY lake.rides (id) VALUES ('a'), ('c');";
+    let letters = "EXPECT EXACTLY lake.bad (reason, row) VALUES\n  \
+        ('column \"at\": the text ''soon'' cannot be read as TIMESTAMP', '{\"id\":\"b\",\"started\":\"soon\",\"at\":null}'),\n  \
+        ('it has no event time', '{\"id\":\"d\",\"started\":null,\"at\":null}');";
+    let dead = computing("ON BAD ROW DEAD LETTER TO lake.bad", &format!("{good}\n{letters}"));
+    let ran = dead.run(&["test"]);
+    assert!(ran.code == 0, "{}{}", ran.out, ran.err);
+    let ran = computing("ON BAD ROW SKIP", good).run(&["test"]);
+    assert!(ran.code == 0, "{}{}", ran.out, ran.err);
+    let ran = computing("", good).run(&["test"]);
+    let place = "stream \"rides\": file tests/rides.test.sql:2:9 (GIVEN rides), row 2: column \"at\": the text 'soon'";
+    assert_says(&ran, 1, &[place, "ON BAD ROW SKIP would count it and go on"]);
+}

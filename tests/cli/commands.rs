@@ -260,6 +260,15 @@ fn explain_shows_steps_and_what_bounds_their_state() {
     assert!(dot.starts_with("digraph plan {") && dot.contains("style = dashed") && dot.ends_with("}\n"), "{dot}");
     let sql = folder.done(&["explain", "scored", "--sql"]).out;
     assert!(sql.contains("CREATE VIEW \"scored\" AS") && sql.contains("predict(\"spam\", \"msgs_1m\" => "), "{sql}");
+    let sql = folder.done(&["explain", "--sql"]).out;
+    for statement in [
+        "CREATE MODEL \"spam\" FROM 'models/",
+        "CREATE DECISION \"dm_spam\" ON \"scored\" SUBJECT \"sender_id\" TO \"",
+        "INSERT INTO \"lake\".\"sender_features\"\nSELECT ",
+        "THEN 'block'",
+    ] {
+        assert!(sql.contains(statement), "{statement} is not in {sql}");
+    }
     assert!(!folder.files().iter().any(|name| name.starts_with("warehouse")), "explaining writes nothing");
 }
 

@@ -193,3 +193,44 @@ fn an_instant_is_written_as_a_timestamp_is() {
         assert_eq!(ran.out.lines().skip(1).collect::<Vec<_>>().join(" "), rows, "{from}");
     }
 }
+
+#[test]
+fn queries_in_from_need_no_name() {
+    let folder = project();
+    for (query, expected) in [
+        ("SELECT count(*) AS n FROM (SELECT DISTINCT user_id FROM orders)", "n\n3\n"),
+        ("SELECT id FROM (SELECT id, amount FROM orders WHERE amount > 15) WHERE amount < 35", "id\n2\n3\n"),
+        (
+            "SELECT unnamed_subquery.id FROM (SELECT id FROM orders) JOIN refunds r ON r.order_id = unnamed_subquery.id",
+            "id\n3\n",
+        ),
+    ] {
+        assert_eq!(folder.done(&["query", query, "--csv"]).out, expected, "{query}");
+    }
+    let two = "SELECT count(*) AS n FROM (SELECT id FROM orders) JOIN (SELECT id FROM refunds) USING (id)";
+    let ran = folder.run(&["query", two]);
+    assert!(ran.code == 1 && ran.err.contains("two sides of a join are named \"unnamed_subquery\""), "{}", ran.err);
+    folder
+        .write("pipelines/more.sql", "CREATE VIEW few AS SELECT id FROM (SELECT id FROM orders WHERE amount > 25);\n");
+    assert_eq!(folder.done(&["query", "FROM few", "--csv"]).out, "id\n3\n4\n");
+}
+
+#[test]
+fn beside_a_text_everything_is_a_text_in_a_union() {
+    let folder = project();
+    for (query, expected) in [
+        ("SELECT 'a' AS t FROM orders UNION SELECT user_id FROM orders ORDER BY t", "t\n7\n8\na\n\n"),
+        (
+            "SELECT at AS t FROM refunds UNION ALL SELECT 'x' FROM refunds ORDER BY t",
+            "t\n2026-01-01 00:00:05\n2026-01-01 00:00:06\nx\nx\n",
+        ),
+        ("SELECT NULL AS t FROM refunds UNION SELECT 'x' FROM refunds ORDER BY t", "t\nx\n\n"),
+        ("SELECT amount > 15 AS t FROM orders UNION SELECT 'x' FROM orders ORDER BY t", "t\nfalse\ntrue\nx\n"),
+    ] {
+        assert_eq!(folder.done(&["query", query, "--csv"]).out, expected, "{query}");
+    }
+    let ran = folder.run(&["query", "SELECT id, at FROM orders UNION ALL SELECT id, order_id FROM refunds"]);
+    let parts =
+        [":1:48: error: column \"at\" of a UNION: TIMESTAMP and BIGINT have no type in common", "cast one of them"];
+    assert!(ran.code == 1 && parts.iter().all(|part| ran.err.contains(part)), "{}", ran.err);
+}

@@ -111,6 +111,8 @@ impl Trial {
             }
             if self.chance.permille(300) {
                 running.driver.control().commit();
+            } else if self.chance.permille(300) {
+                running.driver.control().checkpoint();
             }
         }
         if self.chance.permille(300) {
@@ -144,6 +146,7 @@ fn trial(seed: u64) {
         start = trial.start_of(&running, start, seed);
         trial.live(running);
     }
+    trial.put_last();
     trial.finish(Some(start), seed);
 }
 

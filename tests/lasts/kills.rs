@@ -18,7 +18,8 @@ pub const BURST: u64 = 400;
 const SETTINGS: &str = "
 [project]
 name = \"lasts\"
-commit_every = \"200ms\"
+commit_every = \"300ms\"
+checkpoint_every = \"100ms\"
 [env.dev]
 history = { warehouse = \"dev\" }
 live = { topics = \"topics\" }

@@ -94,8 +94,8 @@ impl Place {
         });
         let encode = JsonEncode::nested(planned.raw.clone(), paths.collect())?;
         let mut payloads = Vec::new();
-        for (_, rows) in &bound.givens {
-            payloads.extend(encode.encode(rows)?);
+        for given in &bound.givens {
+            payloads.extend(encode.encode(&given.rows)?);
         }
         let topic = planned.live.clone().ok_or_else(|| Error::invalid(format!("stream {stream} has no LIVE")))?;
         Ok((topic, payloads))

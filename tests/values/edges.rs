@@ -164,4 +164,27 @@ fn stored_uuids_lists_structs_and_maps_have_duckdbs_text() {
     folder.write("pipelines/all.sql", declared(", p TEXT"));
     let ran = folder.run(&["check"]);
     assert!(ran.code == 1 && ran.err.contains("\"p\" is INTERVAL") && ran.err.contains("months"), "{}", ran.err);
+    folder.write("pipelines/all.sql", "CREATE STREAM given (at TIMESTAMP, WATERMARK FOR at AS at) LIVE given;");
+    let ran = folder.run(&["publish", "given", "rows.parquet"]);
+    let parts = ["column \"p\" of ", " is INTERVAL, which no message can hold", "months"];
+    assert!(ran.code == 1 && parts.iter().all(|part| ran.err.contains(part)), "{}", ran.err);
+}
+
+#[test]
+fn a_field_with_a_dot_in_its_name_is_not_taken_for_a_field_of_an_object() {
+    let stream = |columns: &str| {
+        format!(
+            "CREATE STREAM given (id BIGINT, at TIMESTAMP, {columns}, WATERMARK FOR at AS at) HISTORY FILES 'rows.jsonl';"
+        )
+    };
+    let line = "{\"id\":1,\"at\":\"2024-01-01\",\"q.r\":\"dot\",\"q\":{\"r\":\"nest\"}}\n";
+    for (columns, expected) in [("note TEXT FROM \"q.r\"", "dot"), ("note TEXT FROM q.r", "nest")] {
+        let folder = Folder::new(&stream(columns));
+        folder.write("rows.jsonl", line);
+        assert_eq!(folder.done(&["query", "SELECT note FROM given", "--csv"]).out, format!("note\n{expected}\n"));
+    }
+    let folder = Folder::new(&stream("note TEXT FROM \"q.r\", other TEXT FROM q.r"));
+    folder.write("rows.jsonl", line);
+    let ran = folder.run(&["check"]);
+    assert!(ran.code == 1 && ran.err.contains("columns \"note\" and \"other\" are both \"q.r\""), "{}", ran.err);
 }

@@ -11,13 +11,14 @@ use crate::facts::JobFacts;
 use crate::fields::{flag, text};
 use crate::seeded::{self, Bug};
 use dataflow::{
-    ByteReader, ByteWriter, Committable, CoordinatorState, Error, EventTime, FrozenInput, KEY_GROUPS, KeyGroup,
-    OutputState, ProcessingTime, Result, Scope, StepState,
+    ByteReader, ByteWriter, Committable, CoordinatorState, Error, EventTime, Fate, Fates, FrozenInput, JobRows,
+    KEY_GROUPS, KeyGroup, OutputState, ProcessingTime, Result, Scope, StepState,
 };
 use xxhash_rust::xxh3::xxh3_128;
 
 const MAGIC: &[u8; 8] = b"RRCKPT\r\n";
-const VERSION: u8 = 1;
+/// The first version has no rows.
+const VERSION: u8 = 2;
 const CHECKSUM_BYTES: usize = 16;
 
 /// A checkpoint as it is stored.
@@ -35,6 +36,8 @@ pub struct Manifest {
     pub coordinator: CoordinatorState,
     /// The outputs.
     pub outputs: Vec<OutputState>,
+    /// What had become of rows since the job began.
+    pub rows: JobRows,
     /// Whether nothing came after the checkpoint.
     pub last: bool,
     /// Per input of a stage, by the name of its edge, what it was given in every worker.
@@ -120,6 +123,8 @@ impl Manifest {
             out.u64(file.bytes);
         }
         write_steps(&mut out, &self.steps);
+        write_rows(&mut out, &self.rows.streams);
+        write_rows(&mut out, &self.rows.steps);
         let fields = out.finish();
         [&MAGIC[..], &xxh3_128(&fields).to_le_bytes(), &fields].concat()
     }
@@ -155,7 +160,8 @@ impl Manifest {
     }
 
     fn parse_fields(fields: &[u8]) -> Result<Manifest> {
-        let from = &mut ByteReader::new("a manifest", fields, VERSION)?;
+        let version = fields.first().copied().filter(|version| (1..VERSION).contains(version)).unwrap_or(VERSION);
+        let from = &mut ByteReader::new("a manifest", fields, version)?;
         let (number, epoch, written_at) = (from.u64()?, from.u64()?, ProcessingTime(from.i64()?));
         let facts = JobFacts::parse(from.bytes()?)?;
         let coordinator = CoordinatorState::parse(from.bytes()?)?;
@@ -167,8 +173,13 @@ impl Manifest {
             files.push(StateFile { name: text(from)?, bytes: from.u64()? });
         }
         let steps = parse_steps(from)?;
+        let rows = match version {
+            1 => JobRows::default(),
+            _ => JobRows { streams: parse_rows(from)?, steps: parse_rows(from)? },
+        };
         from.end()?;
-        let manifest = Manifest { number, epoch, written_at, facts, coordinator, outputs, last, inputs, files, steps };
+        let manifest =
+            Manifest { number, epoch, written_at, facts, coordinator, outputs, rows, last, inputs, files, steps };
         manifest.check_pieces(from)?;
         Ok(manifest)
     }
@@ -190,6 +201,54 @@ impl Manifest {
             false => Ok(()),
         }
     }
+}
+
+/// The fates that are stored, each at its code.
+const FATES: [Fate; Fate::ALL.len()] = [
+    Fate::In,
+    Fate::Out,
+    Fate::Filtered,
+    Fate::LateMoved,
+    Fate::LateDropped,
+    Fate::Quarantined,
+    Fate::Deduplicated,
+    Fate::Bad,
+    Fate::DeadLettered,
+    Fate::RuleFailed,
+    Fate::ScoreFailed,
+    Fate::Held,
+    Fate::Joined,
+];
+
+/// Counts that are zero are left out.
+fn write_rows(out: &mut ByteWriter, rows: &[(String, Fates)]) {
+    out.u64(rows.len() as u64);
+    for (node, fates) in rows {
+        out.bytes(node.as_bytes());
+        let counts: Vec<(u8, i64)> = (0..).zip(FATES).map(|(code, fate)| (code, fates.of(fate))).collect();
+        let counts = || counts.iter().filter(|(_, count)| *count != 0);
+        out.u64(counts().count() as u64);
+        for (code, count) in counts() {
+            out.u8(*code);
+            out.i64(*count);
+        }
+    }
+}
+
+fn parse_rows(from: &mut ByteReader) -> Result<Vec<(String, Fates)>> {
+    let mut rows = Vec::new();
+    for _ in 0..from.u64()? {
+        let (node, mut fates) = (text(from)?, Fates::default());
+        for _ in 0..from.u64()? {
+            let (code, count) = (from.u8()?, from.i64()?);
+            let Some(&fate) = FATES.get(usize::from(code)) else {
+                return Err(from.corrupt(&format!("rows of {node} have a fate with the code {code}")));
+            };
+            fates.add(fate, count.saturating_sub(fates.of(fate)));
+        }
+        rows.push((node, fates));
+    }
+    Ok(rows)
 }
 
 fn write_outputs(out: &mut ByteWriter, outputs: &[OutputState]) {

@@ -76,6 +76,7 @@ pub(crate) fn restore(store: &dyn Store, manifest: &Manifest) -> Result<Restored
         steps: manifest.steps.iter().zip(steps).map(step).collect(),
         inputs: manifest.inputs.clone(),
         outputs: manifest.outputs.clone(),
+        rows: manifest.rows.clone(),
         last: manifest.last,
     })
 }

@@ -281,6 +281,7 @@ impl Checkpoints {
             facts: facts.clone(),
             coordinator: checkpoint.coordinator.clone(),
             outputs: checkpoint.outputs.clone(),
+            rows: checkpoint.rows.clone(),
             last: checkpoint.last,
             inputs: checkpoint.inputs.clone(),
             files: files.finish()?,

@@ -2,8 +2,8 @@
 
 use crate::folder::io_error;
 use dataflow::{Clock, Error, ProcessingTime, Result};
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, Write};
 use std::path::Path;
 
 const LOCK: &str = "lock";
@@ -22,13 +22,12 @@ impl RunLock {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let mut file = options.open(&path).map_err(|e| io_error("open", &path, e))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(held(folder, &mut file)),
-            Err(TryLockError::Error(e)) => return Err(io_error("lock", &path, e)),
+        let locked = locks::lock_file(&file, |file| Some(read_holder(file)?.process));
+        if !locked.map_err(|e| io_error("lock", &path, e))? {
+            return Err(held(folder, &file));
         }
         let holder = format!("{} {}\n", std::process::id(), clock.now().0);
-        let written = file.set_len(0).and_then(|()| file.write_all(holder.as_bytes()));
+        let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(holder.as_bytes()));
         written.map_err(|e| io_error("write", &path, e))?;
         Ok(RunLock { file })
     }
@@ -52,18 +51,18 @@ pub struct Holder {
 
 /// Who has taken the lock of a folder last; that he still holds it is not said.
 pub fn holder(folder: &Path) -> Option<Holder> {
-    read_holder(&mut File::open(folder.join(LOCK)).ok()?)
+    read_holder(&File::open(folder.join(LOCK)).ok()?)
 }
 
-fn read_holder(file: &mut File) -> Option<Holder> {
+fn read_holder(mut file: &File) -> Option<Holder> {
     let mut text = String::new();
-    file.read_to_string(&mut text).ok()?;
+    file.rewind().and_then(|()| file.read_to_string(&mut text)).ok()?;
     let (process, since) = text.trim_end().split_once(' ')?;
     Some(Holder { process: process.parse().ok()?, since: ProcessingTime(since.parse().ok()?) })
 }
 
 /// The folder is held by another run.
-fn held(folder: &Path, file: &mut File) -> Error {
+fn held(folder: &Path, file: &File) -> Error {
     // The holder may be about to write this; that it holds the lock is all that counts.
     let who = match read_holder(file) {
         Some(Holder { process, since }) => format!("process {process} since {since}"),

@@ -2,10 +2,12 @@
 
 mod decode;
 mod encode;
+mod grammar;
 mod paths;
 mod physical;
 mod scan;
 
 pub use decode::{JsonDecode, JsonRows};
 pub use encode::{JsonEncode, text_payload, with_fields};
+pub use grammar::check_grammar;
 pub use paths::free_paths;

@@ -5,4 +5,4 @@
 
 mod json;
 
-pub use json::{JsonDecode, JsonEncode, JsonRows, free_paths, text_payload, with_fields};
+pub use json::{JsonDecode, JsonEncode, JsonRows, check_grammar, free_paths, text_payload, with_fields};

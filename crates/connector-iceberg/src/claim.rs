@@ -15,14 +15,17 @@ use crate::warehouse::Warehouse;
 use crate::write::TableWriter;
 use arrow::datatypes::SchemaRef;
 use dataflow::{Committable, Committer, Error, EventTime, Result};
-use std::fs::{File, TryLockError};
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How long a commit waits for a catalog or a disk that does not answer.
 const PATIENCE: Duration = Duration::from_secs(600);
+
+/// How a lock file names its holder.
+const PROCESS: &str = "process ";
 
 /// The right to write a table, until the last clone is dropped or another claim takes a younger epoch.
 ///
@@ -302,10 +305,8 @@ impl LockFile {
         path.parent().map_or(Ok(()), create_folder).map_err(failed)?;
         let mut file =
             File::options().create(true).truncate(false).read(true).write(true).open(path).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(held(path, table, file)),
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        if !locks::lock_file(&file, holder_process).map_err(failed)? {
+            return Err(held(path, table, &file));
         }
         sign(&mut file).map_err(failed)?;
         Ok(LockFile(file))
@@ -320,17 +321,29 @@ impl LockFile {
 /// Writes who holds the lock, and since when by the clock of the disk.
 fn sign(file: &mut File) -> io::Result<()> {
     file.set_len(0)?;
-    let process = format!("process {}", std::process::id());
+    file.rewind()?;
+    let process = format!("{PROCESS}{}", std::process::id());
     file.write_all(process.as_bytes())?;
     let since = file.metadata()?.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
     let since = EventTime(i64::try_from(since.as_micros()).unwrap_or(i64::MAX));
     file.write_all(format!(", since {since}").as_bytes())
 }
 
-fn held(path: &Path, table: &TableName, mut file: File) -> Error {
-    let mut holder = String::new();
-    let read = file.read_to_string(&mut holder);
-    let holder = if read.is_ok() && !holder.is_empty() { holder } else { "another process".to_owned() };
+/// What the holder of a lock has written, if it has come to that.
+fn holder(mut file: &File) -> Option<String> {
+    let mut text = String::new();
+    file.rewind().and_then(|()| file.read_to_string(&mut text)).ok()?;
+    Some(text).filter(|text| !text.is_empty())
+}
+
+fn holder_process(file: &File) -> Option<u32> {
+    let text = holder(file)?;
+    let (process, _) = text.strip_prefix(PROCESS)?.split_once(',')?;
+    process.parse().ok()
+}
+
+fn held(path: &Path, table: &TableName, file: &File) -> Error {
+    let holder = holder(file).unwrap_or_else(|| "another process".to_owned());
     Error::unavailable(format!(
         "table \"{table}\" is being written: {holder}, holds \"{}\"; stop it, or wait until it has ended",
         path.display()

@@ -15,7 +15,7 @@ use crate::topic::LocalTopic;
 use dataflow::{Error, ProcessingTime, Result, Topic};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -126,10 +126,9 @@ fn lock(topic: &LocalTopic, producer: &str) -> Result<File> {
         .truncate(false)
         .open(&path)
         .map_err(|e| io_error("open", &path, e))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(std::fs::TryLockError::WouldBlock) => return Err(held(topic, producer, &mut file)),
-        Err(std::fs::TryLockError::Error(e)) => return Err(io_error("lock", &path, e)),
+    let locked = locks::lock_file(&file, |file| Some(holder(file)?.process));
+    if !locked.map_err(|e| io_error("lock", &path, e))? {
+        return Err(held(topic, producer, &file));
     }
     let holder = Holder {
         version: HOLDER_VERSION,
@@ -138,16 +137,21 @@ fn lock(topic: &LocalTopic, producer: &str) -> Result<File> {
         since: topic.clock().now().0,
     };
     let text = serde_json::to_vec(&holder).map_err(|e| Error::internal("cannot name a holder").with_source(e))?;
-    file.set_len(0).and_then(|()| file.write_all(&text)).map_err(|e| io_error("write", &path, e))?;
+    let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(&text));
+    written.map_err(|e| io_error("write", &path, e))?;
     Ok(file)
 }
 
-/// The name is held by another run.
-fn held(topic: &LocalTopic, producer: &str, file: &mut File) -> Error {
+/// Who holds a name, or has held it last. The holder may be about to write this.
+fn holder(mut file: &File) -> Option<Holder> {
     let mut text = Vec::new();
-    // The holder may be about to write this; that it holds the lock is all that counts.
-    let holder = file.read_to_end(&mut text).ok().and_then(|_| serde_json::from_slice::<Holder>(&text).ok());
-    let who = match holder {
+    file.rewind().and_then(|()| file.read_to_end(&mut text)).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+/// The name is held by another run.
+fn held(topic: &LocalTopic, producer: &str, file: &File) -> Error {
+    let who = match holder(file) {
         Some(holder) => format!("process {} since {}", holder.process, ProcessingTime(holder.since)),
         None => "another process".to_owned(),
     };

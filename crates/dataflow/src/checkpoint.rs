@@ -3,8 +3,8 @@
 //! Everything in it is known by names that come from SQL, never by places in a plan.
 
 use crate::{
-    Committable, CoordinatorState, Edge, EventTime, Exchange, Frozen, FrozenInput, JobGraph, KeyGroups, Port, Result,
-    Scope, StateReader, StateWriter,
+    Committable, CoordinatorState, Edge, EventTime, Exchange, Fates, Frozen, FrozenInput, JobGraph, KeyGroups, Port,
+    Result, Scope, StateReader, StateWriter,
 };
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,6 +18,8 @@ pub struct Checkpoint {
     pub inputs: Vec<(String, Vec<FrozenInput>)>,
     /// The outputs.
     pub outputs: Vec<OutputState>,
+    /// What became of rows since the job began.
+    pub rows: JobRows,
     /// Nothing comes after it: the job was stopped, or its inputs have ended.
     pub last: bool,
 }
@@ -46,6 +48,15 @@ pub struct OutputState {
     pub known: u64,
 }
 
+/// What became of rows up to a barrier since a job began, by the names of its nodes. Rows that are held are held there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobRows {
+    /// Of each stream: what was read, and of that what was used and what was removed.
+    pub streams: Vec<(String, Fates)>,
+    /// Of each step and output: what came in and went out, and what became of the rest.
+    pub steps: Vec<(String, Fates)>,
+}
+
 /// Pieces of state as they were written, shared among the workers that take them up.
 pub type Pieces = Arc<Vec<(Scope, Vec<u8>)>>;
 
@@ -60,6 +71,8 @@ pub struct RestoredJob {
     pub inputs: Vec<(String, Vec<FrozenInput>)>,
     /// The outputs.
     pub outputs: Vec<OutputState>,
+    /// What had become of rows since the job began.
+    pub rows: JobRows,
     /// Whether nothing came after the checkpoint.
     pub last: bool,
 }
@@ -102,6 +115,7 @@ impl CheckpointStore for MemoryCheckpoints {
             steps: checkpoint.steps.iter().map(step).collect::<Result<_>>()?,
             inputs: checkpoint.inputs.clone(),
             outputs: checkpoint.outputs.clone(),
+            rows: checkpoint.rows.clone(),
             last: checkpoint.last,
         };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(restored);

@@ -15,6 +15,27 @@ pub struct Barrier {
     pub number: u64,
     /// Nothing comes after it.
     pub last: bool,
+    /// What was prepared up to it is committed once its checkpoint is durable; else at a later one.
+    pub commits: bool,
+}
+
+impl Barrier {
+    /// The barrier of a checkpoint.
+    pub fn new(number: u64, purpose: CheckpointPurpose) -> Barrier {
+        let (last, commits) = (purpose == CheckpointPurpose::End, purpose >= CheckpointPurpose::Commit);
+        Barrier { number, last, commits }
+    }
+}
+
+/// What a checkpoint is taken for; each serves what those before it serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CheckpointPurpose {
+    /// A later run goes on from it.
+    GoOn,
+    /// What was prepared up to it is committed.
+    Commit,
+    /// The job ends with it.
+    End,
 }
 
 /// A stage in one worker.
@@ -62,11 +83,8 @@ pub enum CoordinatorEvent {
     },
     /// The host has made a checkpoint durable.
     Durable(u64),
-    /// A checkpoint is wanted; the last one ends the job.
-    CheckpointWanted {
-        /// Whether the job ends with it.
-        last: bool,
-    },
+    /// A checkpoint is wanted.
+    CheckpointWanted(CheckpointPurpose),
 }
 
 /// A command to a reader. Commands to one reader come in the sequence in which they were given.

@@ -21,6 +21,7 @@ mod error;
 mod files;
 mod graph;
 mod key;
+mod limits;
 mod log;
 mod memory_files;
 mod operator;
@@ -41,11 +42,13 @@ pub use batch::{Batch, concat, interleave};
 pub use bytes::{ByteReader, ByteWriter};
 pub use checked::Checked;
 pub use checkpoint::{
-    Checkpoint, CheckpointStore, MemoryCheckpoints, OutputState, Pieces, PiecesOf, RestoredJob, StepState,
+    Checkpoint, CheckpointStore, JobRows, MemoryCheckpoints, OutputState, Pieces, PiecesOf, RestoredJob, StepState,
 };
 pub use clock::{Clock, ManualClock};
 pub use codec::{Decode, Decoded, Encode};
-pub use coordinator::{Barrier, Command, Coordinator, CoordinatorAction, CoordinatorEvent, CoordinatorState, StageId};
+pub use coordinator::{
+    Barrier, CheckpointPurpose, Command, Coordinator, CoordinatorAction, CoordinatorEvent, CoordinatorState, StageId,
+};
 pub use cut::{Outlet, StagePlan, stages};
 pub use dead_letter::{
     DeadLetter, ERROR_COLUMN, RAW_COLUMN, RowText, bad_row_fields, dead_letter_schema, dead_letters, is_bad_row_column,
@@ -55,6 +58,7 @@ pub use error::{Error, ErrorKind, Result, guarded, no_room, panic_text};
 pub use files::{Bounds, RecordBatches, RowGroup, TimedFile, TimedFiles};
 pub use graph::{Edge, Exchange, JobGraph, MakeOperator, Meeting, Node, NodeKind, Output, StepContext};
 pub use key::{KEY_GROUPS, KeyGroup, KeyGroups, is_key, key_bytes, key_group, key_hashes};
+pub use limits::{BATCH_ROWS, LANE_BYTES, LANE_ROWS};
 pub use log::{LogEnd, Message, PartitionLog, Topic, TopicId};
 pub use memory_files::MemoryFiles;
 pub use operator::{Context, Fate, Fates, Input, Operator, Port, Progress};

@@ -91,6 +91,11 @@ impl Fates {
         self.0[fate as usize]
     }
 
+    /// The rows of all fates together.
+    pub fn sum(&self) -> i64 {
+        self.0.iter().sum()
+    }
+
     /// Adds rows to a fate.
     pub fn add(&mut self, fate: Fate, rows: i64) {
         self.0[fate as usize] += rows;

@@ -5,7 +5,7 @@
 //!      ^--------------------- reports ------------------------'
 //! ```
 
-use crate::{Batch, EventTime, Port, ProcessingTime, Result, Span, Split, SplitState};
+use crate::{Batch, EventTime, Fates, Port, ProcessingTime, Result, Span, Split, SplitState};
 use std::task::Waker;
 
 /// What a reader can do next.
@@ -111,6 +111,9 @@ pub struct FrozenReader {
     pub absent: bool,
     /// The splits whose first row waits for this checkpoint.
     pub joining: Vec<Split>,
+    /// What became of the rows that it has read in this run, and that its positions cover: those that went out at the main
+    /// port, and those that were removed.
+    pub fates: Fates,
 }
 
 impl FrozenReader {

@@ -24,6 +24,11 @@ impl Splitter {
         }
     }
 
+    /// How often each row is sent.
+    pub fn copies(&self) -> usize {
+        if matches!(self.exchange, Exchange::Broadcast) { self.workers } else { 1 }
+    }
+
     /// The batch with the hashes of its keys, where it is cut by them; those that it carries already are used again.
     pub fn hash(&self, batch: Batch) -> Result<Batch> {
         match &self.exchange {

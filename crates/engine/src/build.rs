@@ -1,6 +1,6 @@
 //! Cuts a job into workers, writers and committers that have not started yet.
 
-use crate::checkpoint::{Checkpointer, Names, OutputParts};
+use crate::checkpoint::{Checkpointer, OutputParts};
 use crate::commit::{SinkCommitter, TellCommitted};
 use crate::control::Control;
 use crate::coordination::Coordination;
@@ -8,7 +8,7 @@ use crate::instance::{Destination, StageInstance};
 use crate::job::{Job, SinkBinding};
 use crate::layout::Layout;
 use crate::mailbox::{Caller, Mailbox, SourceWaker};
-use crate::parts::{Part, Preparation};
+use crate::parts::{Names, Part, Preparation};
 use crate::patience::Patience;
 use crate::restore::Restore;
 use crate::sink::{SinkQueue, SinkWriter};
@@ -84,7 +84,7 @@ pub fn build(job: Job, control: &Arc<Control>) -> Result<Parts> {
     builder.sources(readers)?;
     let after = builder.sinks(sinks, restored.as_ref())?;
     let stages = builder.stages(&after, &delays, restored.as_ref())?;
-    builder.checkpointer(checkpoints, parts);
+    builder.checkpointer(checkpoints, parts, restored.as_ref());
     let Builder { coordination, built, callers, .. } = builder;
     coordination.tell(CoordinatorEvent::Start { readers: of_streams, stages })?;
     control.attach(coordination, callers);
@@ -154,7 +154,9 @@ impl Builder {
                         let edges = self.layout.edges(node, port, worker);
                         Destination::Edges { edges, watermark: Some(EventTime::MIN) }
                     }
-                    Outlet::Sink(node) => Destination::Queue(self.queues[&(node, worker)].clone()),
+                    Outlet::Sink(node) => {
+                        Destination::Queue { queue: self.queues[&(node, worker)].clone(), node, queued: 0 }
+                    }
                 };
                 let destinations = plan.outlets.iter().map(destination).collect();
                 let id = StageId { stage, worker };
@@ -203,6 +205,7 @@ impl Builder {
                 queue,
                 prepared: self.prepared_to(prepared_in.clone()),
                 written: self.built.status.written(node).clone(),
+                rows: 0,
                 clock: self.clock.clone(),
             });
         }
@@ -226,7 +229,7 @@ impl Builder {
             let output = job.outputs.iter().find(|output| output.output == name)?;
             Some((job.coordinator.number, output.clone()))
         });
-        self.outputs.push(OutputParts { name, writers: places.len(), committer: prepared_in, before });
+        self.outputs.push(OutputParts { node, name, writers: places.len(), committer: prepared_in, before });
         Ok(())
     }
 
@@ -242,17 +245,24 @@ impl Builder {
         }
     }
 
-    fn checkpointer(&mut self, store: Option<Box<dyn CheckpointStore>>, parts: Receiver<Part>) {
+    fn checkpointer(
+        &mut self,
+        store: Option<Box<dyn CheckpointStore>>,
+        parts: Receiver<Part>,
+        restored: Option<&RestoredJob>,
+    ) {
         // Without a store only the writers may hold what ends the committers.
         let outputs = std::mem::take(&mut self.outputs);
         let Some(store) = store else { return };
         let inputs = |plan: &StagePlan| plan.inputs.iter().map(|edge| self.graph.edge_name(edge)).collect();
         let names = Names {
             nodes: self.graph.nodes.iter().map(|node| node.name.clone()).collect(),
+            is_source: self.graph.nodes.iter().map(|node| matches!(node.kind, NodeKind::Source(_))).collect(),
             inputs: self.layout.stages.iter().map(inputs).collect(),
         };
         let waits = (Patience::new(self.clock.clone()), self.built.status.notes().clone());
-        let made = Checkpointer::new(parts, store, self.coordination.clone(), (names, outputs), waits);
+        let before = restored.map(|restored| restored.rows.clone()).unwrap_or_default();
+        let made = Checkpointer::new(parts, store, self.coordination.clone(), (names, outputs, before), waits);
         self.built.checkpointer = Some(made);
     }
 }

@@ -7,14 +7,15 @@
 //!
 //! Processing goes on meanwhile; the next barrier waits for the checkpoint.
 
+use crate::conservation::Conservation;
 use crate::coordination::Coordination;
 use crate::notes::Notes;
-use crate::parts::{Part, Preparation};
+use crate::parts::{Names, Part, Preparation};
 use crate::patience::Patience;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use dataflow::{
     Checkpoint, CheckpointStore, Committable, CoordinatorEvent, CoordinatorState, Error, ErrorKind, EventTime, Frozen,
-    FrozenInput, FrozenStage, OutputState, Result, StageId, StepState,
+    FrozenInput, FrozenStage, JobRows, OutputState, Result, StageId, StepState,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -26,17 +27,11 @@ const TICK: Duration = Duration::from_secs(1);
 /// The name of its note.
 const NOTE: &str = "checkpoint";
 
-/// What the parts of a job are called in a checkpoint.
-pub struct Names {
-    /// By node.
-    pub nodes: Vec<String>,
-    /// Per stage those of its inputs.
-    pub inputs: Vec<Vec<String>>,
-}
-
 /// An output of the job.
 pub struct OutputParts {
-    /// The node's name.
+    /// The node.
+    pub node: usize,
+    /// Its name.
     pub name: String,
     /// How many writers it has.
     pub writers: usize,
@@ -54,6 +49,8 @@ pub struct Checkpointer {
     coordination: Arc<Coordination>,
     names: Names,
     outputs: Vec<Output>,
+    // What had become of rows before this run.
+    rows_before: JobRows,
     // What is handed over for checkpoints to come.
     gathered: BTreeMap<u64, Gathered>,
     // What waits to be stored.
@@ -76,6 +73,7 @@ struct Gathered {
     state: Option<CoordinatorState>,
     stages: Vec<(StageId, FrozenStage)>,
     prepared: Vec<(usize, Preparation)>,
+    rows: Conservation,
 }
 
 /// What a step of the checkpointer gave.
@@ -91,7 +89,7 @@ impl Checkpointer {
         parts: Receiver<Part>,
         store: Box<dyn CheckpointStore>,
         coordination: Arc<Coordination>,
-        (names, outputs): (Names, Vec<OutputParts>),
+        (names, outputs, rows_before): (Names, Vec<OutputParts>, JobRows),
         (patience, notes): (Patience, Notes),
     ) -> Checkpointer {
         let output = |mut parts: OutputParts| {
@@ -107,6 +105,7 @@ impl Checkpointer {
             coordination,
             names,
             outputs,
+            rows_before,
             gathered,
             ready: None,
             patience,
@@ -184,9 +183,15 @@ impl Checkpointer {
                 self.gathered.entry(number).or_default().stages.push((id, frozen));
                 number
             }
+            Part::Rows(number, rows) => {
+                self.gathered.entry(number).or_default().rows.add(&rows);
+                number
+            }
             Part::Prepared(output, preparation) => {
                 let number = preparation.barrier.number;
-                self.gathered.entry(number).or_default().prepared.push((output, preparation));
+                let gathered = self.gathered.entry(number).or_default();
+                gathered.rows.add_written(self.outputs[output].parts.node, preparation.rows);
+                gathered.prepared.push((output, preparation));
                 number
             }
             Part::Committed(output, upto) => {
@@ -205,7 +210,13 @@ impl Checkpointer {
                     "checkpoint {number} was gathered before the one before it is durable"
                 )));
             }
-            self.ready = self.gathered.remove(&number).and_then(|gathered| self.checkpoint(gathered));
+            self.ready = match self.gathered.remove(&number) {
+                Some(gathered) => {
+                    gathered.rows.check(&self.names, number)?;
+                    self.checkpoint(gathered)
+                }
+                None => None,
+            };
         }
         Ok(())
     }
@@ -240,7 +251,8 @@ impl Checkpointer {
         }
         let outputs = self.outputs.iter().map(Output::state).collect();
         let inputs = inputs.into_iter().collect();
-        Some((Checkpoint { coordinator, steps, inputs, outputs, last }, gathered.prepared))
+        let rows = gathered.rows.job_rows(&self.names, &self.rows_before);
+        Some((Checkpoint { coordinator, steps, inputs, outputs, rows, last }, gathered.prepared))
     }
 }
 

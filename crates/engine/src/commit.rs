@@ -23,9 +23,12 @@ pub struct SinkCommitter {
     pub notes: Notes,
     tell: TellCommitted,
     patience: Patience,
-    // Per barrier: how many writers have prepared, and what.
-    waiting: BTreeMap<u64, (usize, Vec<Committable>)>,
-    // What all writers have prepared, and no commit has made visible.
+    // Per barrier: how many writers have prepared, what, and whether it commits.
+    waiting: BTreeMap<u64, (usize, Vec<Committable>, bool)>,
+    // What all writers have prepared and a later checkpoint commits, with the number of the last one that put something
+    // there.
+    gathered: (u64, Vec<Committable>),
+    // What is to be committed, and no commit has made visible.
     due: Vec<Committable>,
     // The number of the last checkpoint that put something there.
     due_upto: u64,
@@ -47,8 +50,21 @@ impl SinkCommitter {
         (commits, notes): (Arc<AtomicU64>, Notes),
         (patience, tell): (Patience, TellCommitted),
     ) -> SinkCommitter {
-        let (waiting, due) = (BTreeMap::new(), Vec::new());
-        SinkCommitter { name, committer, prepared, writers, commits, notes, tell, patience, waiting, due, due_upto: 0 }
+        let (waiting, gathered, due, due_upto) = (BTreeMap::new(), (0, Vec::new()), Vec::new(), 0);
+        SinkCommitter {
+            name,
+            committer,
+            prepared,
+            writers,
+            commits,
+            notes,
+            tell,
+            patience,
+            waiting,
+            gathered,
+            due,
+            due_upto,
+        }
     }
 
     /// Takes what writers prepared, and commits what is due. A catalog that cannot be reached is asked again later;
@@ -74,7 +90,7 @@ impl SinkCommitter {
 
     /// Whether everything that writers have prepared is committed.
     pub fn is_done(&self) -> bool {
-        self.due.is_empty() && self.waiting.is_empty() && self.prepared.is_empty()
+        self.due.is_empty() && self.gathered.1.is_empty() && self.waiting.is_empty() && self.prepared.is_empty()
     }
 
     fn again(&mut self, error: Error) -> Result<CommitterStep> {
@@ -119,15 +135,19 @@ impl SinkCommitter {
     }
 
     fn put(&mut self, prepared: Preparation) -> Result<()> {
-        let (seen, committables) = self.waiting.entry(prepared.barrier.number).or_default();
-        *seen += 1;
+        let (seen, committables, commits) = self.waiting.entry(prepared.barrier.number).or_default();
+        (*seen, *commits) = (*seen + 1, prepared.barrier.commits);
         committables.extend(prepared.committable);
         // Barriers are complete in their order, since every writer prepares them in it.
         while let Some(first) = self.waiting.first_entry().filter(|first| first.get().0 == self.writers) {
-            let (number, (_, committables)) = first.remove_entry();
+            let (number, (_, committables, commits)) = first.remove_entry();
             if !committables.is_empty() {
-                self.due_upto = number;
-                self.due.extend(committables);
+                self.gathered.0 = number;
+                self.gathered.1.extend(committables);
+            }
+            if commits && !self.gathered.1.is_empty() {
+                self.due_upto = self.gathered.0;
+                self.due.append(&mut self.gathered.1);
             }
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use crate::coordination::Coordination;
 use crate::mailbox::Caller;
-use dataflow::{CoordinatorEvent, Error};
+use dataflow::{CheckpointPurpose, CoordinatorEvent, Error};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,9 +18,8 @@ pub struct Control {
 struct Requests {
     coordination: Option<Arc<Coordination>>,
     workers: Vec<Arc<Caller>>,
-    // What was asked for before the job was there.
-    commit: bool,
-    finish: bool,
+    // The checkpoint that was asked for before the job was there.
+    wanted: Option<CheckpointPurpose>,
 }
 
 impl std::fmt::Debug for Control {
@@ -30,15 +29,25 @@ impl std::fmt::Debug for Control {
 }
 
 impl Control {
+    /// Asks for a checkpoint. What is prepared for tables up to there is committed with a later one.
+    pub fn checkpoint(&self) {
+        self.want(CheckpointPurpose::GoOn);
+    }
+
     /// Asks for a checkpoint, at which tables are committed.
     pub fn commit(&self) {
-        lock(&self.job).commit = true;
-        self.pass_on();
+        self.want(CheckpointPurpose::Commit);
     }
 
     /// Asks for the last checkpoint: what was read is finished and committed, then the job ends.
     pub fn finish(&self) {
-        lock(&self.job).finish = true;
+        self.want(CheckpointPurpose::End);
+    }
+
+    fn want(&self, purpose: CheckpointPurpose) {
+        let mut job = lock(&self.job);
+        job.wanted = job.wanted.max(Some(purpose));
+        drop(job);
         self.pass_on();
     }
 
@@ -70,12 +79,11 @@ impl Control {
     fn pass_on(&self) {
         let mut job = lock(&self.job);
         let Some(coordination) = job.coordination.clone() else { return };
-        let requests = [(std::mem::take(&mut job.commit), false), (std::mem::take(&mut job.finish), true)];
+        let wanted = job.wanted.take();
         drop(job);
-        for (_, last) in requests.into_iter().filter(|(wanted, _)| *wanted) {
-            if let Err(error) = coordination.tell(CoordinatorEvent::CheckpointWanted { last }) {
-                self.fail(error);
-            }
+        let told = wanted.map(|purpose| coordination.tell(CoordinatorEvent::CheckpointWanted(purpose)));
+        if let Some(Err(error)) = told {
+            self.fail(error);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Carries what readers and stages report to the job's coordinator, and its commands to the readers.
 
 use crate::mailbox::Caller;
-use crate::parts::Part;
+use crate::parts::{Part, PartRows};
 use crossbeam_channel::Sender;
 use dataflow::{
     Clock, Coordinator, CoordinatorAction, CoordinatorEvent, EventTime, FrozenStage, ReaderId, Result, StageId,
@@ -42,6 +42,14 @@ impl Coordination {
         if let Some(parts) = &self.parts {
             // What takes them has gone only when the job has failed.
             let _ = parts.send(Part::Stage(number, stage, frozen));
+        }
+    }
+
+    /// Hands over the rows that passed a reader or a stage up to a barrier; before the coordinator is told that it has
+    /// frozen.
+    pub fn keep_rows(&self, number: u64, rows: PartRows) {
+        if let Some(parts) = &self.parts {
+            let _ = parts.send(Part::Rows(number, rows));
         }
     }
 

@@ -2,7 +2,9 @@
 
 use crate::event::{Envelope, Event};
 use crate::lane::Credit;
+use crate::parts::EdgeId;
 use dataflow::{Batch, Result, Splitter};
+use std::cell::Cell;
 
 /// Takes envelopes for one worker: its own queue, or the mailbox of another worker.
 pub trait Outbox {
@@ -17,6 +19,10 @@ pub struct OutEdge {
     pub sender: usize,
     /// The stage that takes the rows.
     pub stage: usize,
+    /// Which of its inputs.
+    pub input: usize,
+    /// The rows that were sent so far.
+    pub sent: Cell<u64>,
     /// Per worker the lane in which this sender's events arrive there, and its credit; `None` where none goes.
     pub lanes: Vec<Option<(usize, Credit)>>,
 }
@@ -38,6 +44,7 @@ impl OutEdge {
 
     /// Sends rows to where they belong.
     pub fn rows(&self, batch: Batch, out: &mut dyn Outbox) -> Result<()> {
+        self.sent.set(self.sent.get() + (batch.rows() * self.splitter.copies()) as u64);
         for (worker, part) in self.splitter.split(self.sender, batch)? {
             if let Some((lane, credit)) = &self.lanes[worker] {
                 let bytes = credit.add(&part);
@@ -46,6 +53,11 @@ impl OutEdge {
         }
         Ok(())
     }
+}
+
+/// The rows that were sent by each edge.
+pub fn sent(edges: &[OutEdge]) -> impl Iterator<Item = (EdgeId, u64)> + '_ {
+    edges.iter().map(|edge| ((edge.stage, edge.input), edge.sent.get()))
 }
 
 /// Sends rows by several edges; their keys are hashed once for all edges that cut by the same columns, and the last edge

@@ -1,9 +1,10 @@
 //! A stage in one worker: its lanes, the edges that its rows leave by, and the queues of its outputs.
 
 use crate::coordination::Coordination;
-use crate::edge::{OutEdge, Outbox, send_rows};
+use crate::edge::{OutEdge, Outbox, send_rows, sent};
 use crate::event::Event;
 use crate::lane::Lane;
+use crate::parts::PartRows;
 use crate::sink::SinkQueue;
 use dataflow::{Barrier, Batch, CoordinatorEvent, Delays, Error, EventTime, Progress, Result, Span, Stage, StageId};
 use std::sync::Arc;
@@ -17,7 +18,13 @@ pub enum Destination {
         watermark: Option<EventTime>,
     },
     /// To the writer of an output.
-    Queue(Arc<SinkQueue>),
+    Queue {
+        queue: Arc<SinkQueue>,
+        /// The node of the output.
+        node: usize,
+        /// The rows that were put into the queue.
+        queued: u64,
+    },
 }
 
 impl Destination {
@@ -25,7 +32,7 @@ impl Destination {
     fn is_replayed(&self) -> bool {
         match self {
             Destination::Edges { .. } => true,
-            Destination::Queue(queue) => queue.is_replayed(),
+            Destination::Queue { queue, .. } => queue.is_replayed(),
         }
     }
 }
@@ -38,6 +45,8 @@ pub struct StageInstance {
     stage: Stage,
     // By outlet.
     destinations: Vec<Destination>,
+    // Per input the rows that came.
+    received: Vec<u64>,
     // Per input the streams that reach it.
     streams: Vec<Vec<usize>>,
     coordination: Arc<Coordination>,
@@ -62,6 +71,7 @@ impl StageInstance {
             lanes,
             stage,
             destinations,
+            received: vec![0; streams.len()],
             streams,
             coordination,
             settles: false,
@@ -89,7 +99,7 @@ impl StageInstance {
     pub fn can_run(&self) -> bool {
         let has_room = |destination: &Destination| match destination {
             Destination::Edges { edges, .. } => edges.iter().all(OutEdge::has_credit),
-            Destination::Queue(queue) => queue.has_room(),
+            Destination::Queue { queue, .. } => queue.has_room(),
         };
         let has_event = || self.settles || self.stage.is_pending() || self.lanes.iter().any(Lane::can_pop);
         !self.finished && has_event() && self.destinations.iter().all(has_room)
@@ -109,7 +119,10 @@ impl StageInstance {
         let Some(&lane) = ready.get(choose(ready.len())) else { return Ok(Progress::Done) };
         let input = self.lanes[lane].input;
         match self.lanes[lane].pop() {
-            Some(Event::Rows(batch, _)) => self.stage.push(input, batch),
+            Some(Event::Rows(batch, _)) => {
+                self.received[input] += batch.rows() as u64;
+                self.stage.push(input, batch)
+            }
             Some(Event::Watermark(_)) => self.advance(input),
             Some(Event::Barrier { barrier, .. }) => self.align(barrier, out),
             None => Ok(Progress::Done),
@@ -136,6 +149,7 @@ impl StageInstance {
         }
         if self.coordination.keeps_state() {
             self.coordination.keep(barrier.number, self.id, self.stage.freeze()?);
+            self.coordination.keep_rows(barrier.number, self.rows());
         }
         let levels = self.stage.nodes().map(|node| (node.node, node.watermark)).collect();
         self.coordination.tell(CoordinatorEvent::StageFrozen { stage: self.id, levels })?;
@@ -163,7 +177,7 @@ impl StageInstance {
                     }
                     edges.iter().for_each(|edge| edge.control(&Event::Barrier { barrier, turns_present }, out));
                 }
-                Destination::Queue(queue) => queue.barrier(barrier),
+                Destination::Queue { queue, .. } => queue.barrier(barrier),
             }
         }
         self.lanes.iter_mut().for_each(Lane::unblock);
@@ -171,14 +185,31 @@ impl StageInstance {
         Ok(Progress::Done)
     }
 
+    /// The rows that passed so far.
+    fn rows(&self) -> PartRows {
+        let mut rows = PartRows::default();
+        let received = self.received.iter().enumerate();
+        rows.received = received.map(|(input, &rows)| ((self.id.stage, input), rows)).collect();
+        for destination in &self.destinations {
+            match destination {
+                Destination::Edges { edges, .. } => rows.sent.extend(sent(edges)),
+                Destination::Queue { node, queued, .. } => rows.queued.push((*node, *queued)),
+            }
+        }
+        rows.fates = self.stage.nodes().map(|node| (node.node, *node.fates)).collect();
+        rows
+    }
+
     /// Sends what was put out, and, when the call is done, the watermarks that have moved.
     fn send(&mut self, progress: Progress, out: &mut dyn Outbox) -> Result<()> {
-        let destinations = &self.destinations;
         let put: Vec<(usize, Batch)> = self.stage.drain().collect();
         for (outlet, batch) in put {
-            match &destinations[outlet] {
+            match &mut self.destinations[outlet] {
                 Destination::Edges { edges, .. } => send_rows(edges, batch, out)?,
-                Destination::Queue(queue) => queue.push(batch),
+                Destination::Queue { queue, queued, .. } => {
+                    *queued += batch.rows() as u64;
+                    queue.push(batch);
+                }
             }
         }
         if progress == Progress::Done {

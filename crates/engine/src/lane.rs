@@ -1,9 +1,8 @@
 //! The lanes in which events wait for a stage, and the credit that their senders have.
 
 use crate::event::Event;
-use crate::limits::{LANE_BYTES, LANE_ROWS};
 use crate::mailbox::Caller;
-use dataflow::{Barrier, Batch, EventTime};
+use dataflow::{Barrier, Batch, EventTime, LANE_BYTES, LANE_ROWS};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};

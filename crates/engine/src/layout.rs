@@ -4,6 +4,7 @@ use crate::edge::OutEdge;
 use crate::lane::{Credit, Lane};
 use crate::mailbox::Caller;
 use dataflow::{Edge, Exchange, JobGraph, NodeKind, Port, Splitter, StagePlan, stages};
+use std::cell::Cell;
 use std::sync::Arc;
 
 /// The stages of a graph on workers.
@@ -87,7 +88,7 @@ impl Layout {
                     let at = self.lane_senders(edge, worker).iter().position(|&other| other == sender);
                     lanes[worker] = at.map(|at| (before + at, self.credits[stage][worker][before + at].clone()));
                 }
-                edges.push(OutEdge { splitter, sender, stage, lanes });
+                edges.push(OutEdge { splitter, sender, stage, input, sent: Cell::default(), lanes });
             }
         }
         edges

@@ -17,6 +17,8 @@ mod layout;
 
 mod parts;
 
+mod conservation;
+
 mod control;
 mod coordination;
 

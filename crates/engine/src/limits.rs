@@ -1,13 +1,4 @@
-//! How much may be on its way at once.
-
-/// The most rows that one call of an operator takes or puts out.
-pub const BATCH_ROWS: usize = 8192;
-
-/// The most rows that may wait in one lane before its sender has no credit.
-pub const LANE_ROWS: usize = 4 * BATCH_ROWS;
-
-/// The most bytes of rows that may wait in one lane before its sender has no credit.
-pub const LANE_BYTES: usize = 16 << 20;
+//! How much a thread may take.
 
 /// The stack of a thread that evaluates expressions, which may be as long as SQL allows. Only what is used of it is
 /// memory.

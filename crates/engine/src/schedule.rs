@@ -1,7 +1,6 @@
 //! What runs next.
 
-use crate::limits::BATCH_ROWS;
-use dataflow::{ProcessingTime, Span};
+use dataflow::{BATCH_ROWS, ProcessingTime, Span};
 
 /// Sources are polled after so many calls of stages at least, since others may wait for their rows, watermarks and barriers.
 const CALLS_MAX: u32 = 16;

@@ -238,6 +238,8 @@ pub struct SinkWriter {
     pub prepared: Box<dyn Fn(Preparation) + Send>,
     /// Rows of the output that were written, over all its writers.
     pub written: Arc<AtomicI64>,
+    /// Those that this writer has written.
+    pub rows: u64,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -261,7 +263,8 @@ impl SinkWriter {
             Group::Ended => Ok(WriterStep::Ended),
             Group::Rows(items) => self.write(items).map(|()| WriterStep::Moved),
             Group::Barrier(barrier) => self.sink.prepare(barrier.number).map(|committable| {
-                (self.prepared)(Preparation { barrier, committable, position: self.sink.position() });
+                let (position, rows) = (self.sink.position(), self.rows);
+                (self.prepared)(Preparation { barrier, committable, position, rows });
                 if barrier.last { WriterStep::Ended } else { WriterStep::Moved }
             }),
         }
@@ -278,6 +281,7 @@ impl SinkWriter {
         let rows = concat(&first.schema(), &batches)?;
         self.sink.write(&rows)?;
         self.written.fetch_add(rows.rows() as i64, Relaxed);
+        self.rows += rows.rows() as u64;
         Ok(())
     }
 }

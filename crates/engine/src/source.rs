@@ -1,9 +1,10 @@
 //! A reader in its worker, and the edges that its rows leave by.
 
 use crate::coordination::Coordination;
-use crate::edge::{OutEdge, Outbox, send_rows};
+use crate::edge::{OutEdge, Outbox, send_rows, sent};
 use crate::event::Event;
 use crate::mailbox::SourceWaker;
+use crate::parts::PartRows;
 use dataflow::{
     Barrier, Command, Context, CoordinatorEvent, Error, EventTime, Fate, KeyGroups, Port, ProcessingTime, Reader,
     ReaderId, ReaderState, Result, Span,
@@ -111,6 +112,9 @@ impl Source {
         let event = Event::Barrier { barrier, turns_present: frozen.turns_present() };
         self.control(&event, out);
         self.finished = barrier.last;
+        let sent = self.edges.iter().flat_map(|(_, edges)| sent(edges)).collect();
+        let rows = PartRows { sent, fates: vec![(self.node, frozen.fates)], ..PartRows::default() };
+        self.coordination.keep_rows(barrier.number, rows);
         self.coordination.tell(CoordinatorEvent::ReaderFrozen(self.id, frozen))
     }
 

@@ -8,9 +8,9 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use coordinator::Free;
 use dataflow::{
     Batch, Committable, Committer, Context, Coordinator, CoordinatorAction, CoordinatorEvent, Edge, Error, ErrorKind,
-    EventTime, Exchange, Frozen, FrozenReader, Input, JobGraph, ManualClock, Node, NodeKind, Operator, Output, Polled,
-    Port, ProcessingTime, Progress, ReadBounds, Reader, ReaderState, Report, Result, RowOrder, Sink, Span, SplitState,
-    StateReader,
+    EventTime, Exchange, Fates, Frozen, FrozenReader, Input, JobGraph, ManualClock, Node, NodeKind, Operator, Output,
+    Polled, Port, ProcessingTime, Progress, ReadBounds, Reader, ReaderState, Report, Result, RowOrder, Sink, Span,
+    SplitState, StateReader,
 };
 use engine::{Control, Driver, Job, SinkBinding};
 use proptest::prelude::*;
@@ -70,7 +70,13 @@ impl Reader for Rows {
         Ok(Polled { batch: Some(batch), aside: Vec::new(), watermark, report: Some(report), state })
     }
     fn freeze(&mut self) -> Result<FrozenReader> {
-        Ok(FrozenReader { splits: vec![], watermark: EventTime::MIN, absent: false, joining: vec![] })
+        Ok(FrozenReader {
+            splits: vec![],
+            watermark: EventTime::MIN,
+            absent: false,
+            joining: vec![],
+            fates: Fates::default(),
+        })
     }
     fn durable(&mut self, _: Vec<SplitState>) -> Result<()> {
         Ok(())
@@ -298,7 +304,7 @@ struct Broken(Free);
 impl Coordinator for Broken {
     fn handle(&mut self, event: CoordinatorEvent, now: ProcessingTime) -> Result<Vec<CoordinatorAction>> {
         match event {
-            CoordinatorEvent::CheckpointWanted { .. } => Err(Error::internal("no checkpoint is taken")),
+            CoordinatorEvent::CheckpointWanted(_) => Err(Error::internal("no checkpoint is taken")),
             event => self.0.handle(event, now),
         }
     }

@@ -8,8 +8,9 @@ use arrow::array::{AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use coordinator::Free;
 use dataflow::{
-    Batch, Clock, Committable, Committer, Edge, Error, EventTime, Exchange, FrozenReader, JobGraph, Node, NodeKind,
-    Output, Polled, Port, ProcessingTime, ReadBounds, Reader, ReaderState, Result, RowOrder, Sink, Span, SplitState,
+    Batch, Clock, Committable, Committer, Edge, Error, EventTime, Exchange, Fates, FrozenReader, JobGraph, Node,
+    NodeKind, Output, Polled, Port, ProcessingTime, ReadBounds, Reader, ReaderState, Result, RowOrder, Sink, Span,
+    SplitState,
 };
 use engine::{Control, Job, SinkBinding};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -91,7 +92,13 @@ impl Reader for Source {
     }
 
     fn freeze(&mut self) -> Result<FrozenReader> {
-        Ok(FrozenReader { splits: vec![], watermark: EventTime::MIN, absent: false, joining: vec![] })
+        Ok(FrozenReader {
+            splits: vec![],
+            watermark: EventTime::MIN,
+            absent: false,
+            joining: vec![],
+            fates: Fates::default(),
+        })
     }
     fn durable(&mut self, _: Vec<SplitState>) -> Result<()> {
         Ok(())

@@ -78,7 +78,11 @@ impl Scan {
                     self.part(kind, field, part)?;
                 }
                 5 => drop(cursor.take(4)?),
-                other => return Err(format!("the file is not an ONNX model: field {field} has wire type {other}")),
+                other => {
+                    return Err(format!(
+                        "the file is not an ONNX model, or is damaged: field {field} of it has a type, {other}, that none has"
+                    ));
+                }
             }
             self.spend(8)?;
         }

@@ -4,7 +4,7 @@ use crate::columns;
 use crate::fingerprint::Fingerprint;
 use crate::queue::{self, Queue};
 use crate::restored_rows::RestoredRows;
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use dataflow::{
     Batch, Context, Error, EventTime, Fate, Frozen, Input, Operator, Port, Progress, Result, Span, StateReader,
@@ -55,39 +55,41 @@ pub struct AsOf {
     columns: Vec<Values>,
     // Right rows that were not applied, with the appended columns.
     log: Log,
-    last: Last,
+    // By key id.
+    last: RightRows,
     pending: Queue,
     staged: RestoredRows,
-    // By key id: the last row of the chunk at hand and 1; 0 outside of chunks.
-    newest: Vec<u32>,
     watermark: EventTime,
     fingerprint: u64,
 }
 
-/// The last right row of each key, by key id: the values of a row side by side, since all are looked at together.
-#[derive(Clone, Debug, Default)]
-struct Last {
-    values: Vec<u64>,
-    // Per key whether there is a row, then for each value whether it is there.
-    flags: Vec<u8>,
+/// Right rows as words side by side, so that a row which is looked at takes few lines of a cache: a bit that says whether
+/// it is there, one for each column, then the values.
+#[derive(Clone, Debug)]
+struct RightRows {
+    words: Vec<u64>,
     columns: usize,
 }
 
-/// Right rows that are applied in a chunk, in rows as in [`Last`].
-#[derive(Debug, Default)]
+/// A right row that is there.
+#[derive(Clone, Copy)]
+struct RightRow<'a> {
+    bits: &'a [u64],
+    values: &'a [u64],
+}
+
+/// Right rows that become last ones. Each that has become one leaves the row here that it replaces.
 struct AppliedRows {
     times: Vec<i64>,
     keys: Vec<u32>,
-    values: Vec<u64>,
-    flags: Vec<u8>,
+    rows: RightRows,
 }
 
-/// Where the columns of a left row come from.
-#[derive(Clone, Copy)]
-enum Match {
-    Nothing,
-    Applied(u32),
-    Last(u32),
+/// What left rows meet, by column.
+struct MetRows {
+    values: Vec<Vec<u64>>,
+    flags: Vec<Vec<u8>>,
+    is_met: Vec<bool>,
 }
 
 /// How many rows before it is needed an entry is asked for.
@@ -116,7 +118,6 @@ impl AsOf {
         let columns = spec.columns.iter().map(|(column, _)| Values::new(right.field(*column).data_type()));
         let columns = columns.collect::<Result<Vec<_>>>()?;
         let shape = Shape { values: columns.len(), flags: columns.len() };
-        let last = Last { values: Vec::new(), flags: Vec::new(), columns: columns.len() };
         Ok(AsOf {
             fingerprint: fingerprint((&left, &right), &spec)?,
             left,
@@ -124,11 +125,10 @@ impl AsOf {
             keys: KeyIndex::new(&types, false),
             log: Log::new(shape),
             staged: RestoredRows::new(shape),
-            last,
+            last: RightRows { words: Vec::new(), columns: columns.len() },
             columns,
             spec,
             pending: Queue::default(),
-            newest: Vec::new(),
             watermark: EventTime::MIN,
         })
     }
@@ -136,9 +136,12 @@ impl AsOf {
     fn take_right(&mut self, batch: &Batch) -> Result<()> {
         let mut keys = Vec::new();
         self.keys.intern(batch, &self.spec.right_keys, &mut keys)?;
-        let with_keys: Vec<u32> = (0..keys.len() as u32).filter(|&row| keys[row as usize] != NO_KEY).collect();
-        let batch = if with_keys.len() == keys.len() { batch.clone() } else { batch.take(&with_keys)? };
-        keys.retain(|&key| key != NO_KEY);
+        let mut batch = batch.clone();
+        if keys.contains(&NO_KEY) {
+            let with_keys: Vec<u32> = (0..keys.len() as u32).filter(|&row| keys[row as usize] != NO_KEY).collect();
+            batch = batch.take(&with_keys)?;
+            keys.retain(|&key| key != NO_KEY);
+        }
         if batch.times().first().is_some_and(|&first| self.log.last_time().is_some_and(|last| first < last)) {
             return Err(Error::internal("right rows came to an as-of join out of order; it stands after a merge"));
         }
@@ -160,122 +163,90 @@ impl AsOf {
 
     /// Takes the right rows up to a time out of the log.
     fn take_until(&mut self, limit: i64) -> AppliedRows {
-        let columns = self.columns.len();
-        let mut applied = AppliedRows::default();
         let end = self.log.first_above(self.log.start(), limit);
         let rows = (end - self.log.start()) as usize;
-        applied.values.resize(rows * columns, 0);
-        applied.flags.resize(rows * columns, 0);
+        let mut applied = AppliedRows {
+            times: Vec::with_capacity(rows),
+            keys: Vec::with_capacity(rows),
+            rows: RightRows { words: Vec::new(), columns: self.columns.len() },
+        };
+        applied.rows.grow(rows);
         self.log.drop_before(end, |page, from, to| {
-            let first = applied.keys.len() * columns;
+            let first = applied.keys.len();
             applied.times.extend_from_slice(&page.times[from..to]);
             applied.keys.extend_from_slice(&page.keys[from..to]);
-            for column in 0..columns {
-                let values = applied.values[first + column..].iter_mut().step_by(columns);
-                values.zip(&page.values[column][from..to]).for_each(|(value, &source)| *value = source);
-                let flags = applied.flags[first + column..].iter_mut().step_by(columns);
-                flags.zip(&page.flags[column][from..to]).for_each(|(flag, &source)| *flag = source);
+            applied.rows.set_there(first, to - from);
+            for (column, (values, flags)) in page.values.iter().zip(&page.flags).enumerate() {
+                applied.rows.set_column(first, column, &values[from..to], &flags[from..to]);
             }
         });
         applied
     }
 
-    /// The appended columns for left rows in order, and which rows met a right row.
-    fn join(&mut self, times: &[i64], keys: &[u32]) -> Result<(Vec<ArrayRef>, Vec<bool>)> {
-        let Some(&last) = times.last() else { return Ok((Vec::new(), Vec::new())) };
-        let applied = self.take_until(self.limit(last));
-        self.newest.resize(self.keys.ids(), 0);
-        let met = self.meet(times, keys, &applied);
-        let mut arrays = Vec::with_capacity(self.columns.len());
-        for (index, values) in self.columns.iter().enumerate() {
-            let (mut bits, mut there) = (Vec::with_capacity(met.len()), Vec::with_capacity(met.len()));
-            for met in &met {
-                let (value, flag) = match *met {
-                    Match::Nothing => (0, 0),
-                    Match::Applied(row) => {
-                        let at = row as usize * self.columns.len() + index;
-                        (applied.values[at], applied.flags[at])
-                    }
-                    Match::Last(key) => self.last.get(key as usize, index),
-                };
-                bits.push(value);
-                there.push(flag);
-            }
-            arrays.push(values.decode(&bits, &there)?);
-        }
-        self.apply(&applied);
-        Ok((arrays, met.iter().map(|met| !matches!(met, Match::Nothing)).collect()))
-    }
-
-    /// Which right row each left row meets.
-    fn meet(&mut self, times: &[i64], keys: &[u32], applied: &AppliedRows) -> Vec<Match> {
-        let mut met = Vec::with_capacity(keys.len());
+    /// What left rows in order meet: each the last row of its key once the right rows up to its limit have been applied.
+    fn meet(&mut self, times: &[i64], keys: &[u32], applied: &mut AppliedRows) -> MetRows {
+        let (rows, columns) = (keys.len(), self.columns.len());
+        let mut met = MetRows {
+            values: vec![vec![0; rows]; columns],
+            flags: vec![vec![0; rows]; columns],
+            is_met: vec![false; rows],
+        };
         let mut at = 0;
         for (row, (&time, &key)) in times.iter().zip(keys).enumerate() {
             if let Some(&soon) = keys.get(row + AHEAD) {
-                state::prefetch(&self.newest, soon as usize);
-                self.last.prefetch(soon as usize);
+                self.last.prefetch(soon);
             }
             let limit = self.limit(time);
             while applied.times.get(at).is_some_and(|&time| time <= limit) {
-                if let Some(&soon) = applied.keys.get(at + AHEAD) {
-                    state::prefetch(&self.newest, soon as usize);
-                }
-                self.newest[applied.keys[at] as usize] = at as u32 + 1;
+                self.apply(applied, at);
                 at += 1;
             }
-            met.push(match self.newest.get(key as usize) {
-                Some(0) if self.last.is_there(key as usize) => Match::Last(key),
-                Some(0) | None => Match::Nothing,
-                Some(&row) => Match::Applied(row - 1),
-            });
+            if let Some(last) = self.last.get(key) {
+                met.is_met[row] = true;
+                for (column, (values, flags)) in met.values.iter_mut().zip(&mut met.flags).enumerate() {
+                    values[row] = last.values[column];
+                    flags[row] = u8::from(last.has(column));
+                }
+            }
         }
         met
     }
 
-    /// Makes the last applied row of each key the last row of its key; what it replaces is let go.
-    fn apply(&mut self, applied: &AppliedRows) {
-        self.newest.resize(self.keys.ids(), 0);
-        self.last.grow(self.keys.ids());
-        for (row, &key) in applied.keys.iter().enumerate() {
-            if let Some(&soon) = applied.keys.get(row + AHEAD) {
-                state::prefetch(&self.newest, soon as usize);
-                self.last.prefetch(soon as usize);
-            }
-            self.newest[key as usize] = row as u32 + 1;
+    /// Makes a right row the last one of its key, and leaves in its place the one that it replaces.
+    fn apply(&mut self, applied: &mut AppliedRows, row: usize) {
+        if let Some(&soon) = applied.keys.get(row + AHEAD) {
+            self.last.prefetch(soon);
         }
-        let columns = self.columns.len();
-        for (row, &key) in applied.keys.iter().enumerate() {
-            let slot = key as usize;
-            let values = &applied.values[row * columns..][..columns];
-            let flags = &applied.flags[row * columns..][..columns];
-            if self.newest[slot] != row as u32 + 1 {
-                release(&mut self.columns, values, flags);
-                self.keys.release(key);
-                continue;
-            }
-            self.newest[slot] = 0;
-            let (last_values, last_flags) = self.last.row_mut(slot);
-            release(&mut self.columns, last_values, &last_flags[1..]);
-            // The entry of the key holds one reference; that of the first row becomes it.
-            if std::mem::replace(&mut last_flags[0], 1) != 0 {
-                self.keys.release(key);
-            }
-            last_values.copy_from_slice(values);
-            last_flags[1..].copy_from_slice(flags);
+        let key = applied.keys[row];
+        self.last.words_mut(key as usize).swap_with_slice(applied.rows.words_mut(row));
+    }
+
+    /// Lets go of rows that were replaced: of their values, and of a reference to the key, since an entry holds one.
+    fn release(&mut self, replaced: &AppliedRows) {
+        let AppliedRows { keys, rows, .. } = replaced;
+        for (column, values) in self.columns.iter_mut().enumerate().filter(|(_, values)| values.is_interned()) {
+            let rows = rows.iter().map(|(_, row)| row).filter(|row| row.has(column));
+            rows.for_each(|row| values.release(row.values[column]));
         }
+        let keys: Vec<u32> = rows.iter().map(|(row, _)| keys[row as usize]).collect();
+        self.keys.release_all(&keys);
     }
 
     /// Joins left rows and puts them out.
     fn put_out(&mut self, batch: &Batch, cx: &mut Context) -> Result<()> {
         let mut keys = Vec::new();
         self.keys.find(batch, &self.spec.left_keys, &mut keys)?;
-        let (appended, met) = self.join(batch.times(), &keys)?;
+        let mut applied = self.take_until(batch.times().last().map_or(i64::MIN, |&last| self.limit(last)));
+        self.last.grow(self.keys.ids());
+        let met = self.meet(batch.times(), &keys, &mut applied);
         let mut columns = batch.columns().columns().to_vec();
-        columns.extend(appended);
+        for (values, (bits, there)) in self.columns.iter().zip(met.values.iter().zip(&met.flags)) {
+            columns.push(values.decode(bits, there)?);
+        }
+        self.release(&applied);
         let mut joined = batch.with_columns(RecordBatch::try_new(self.output.clone(), columns)?)?;
         if self.spec.inner {
-            joined = joined.filter(&met.into())?;
+            joined = joined.filter(&met.is_met.into())?;
         }
         cx.release(batch.rows());
         cx.count(Fate::Out, joined.rows());
@@ -286,7 +257,7 @@ impl AsOf {
 
     fn count_state(&self, cx: &mut Context) {
         let values: usize = self.columns.iter().map(Values::size).sum();
-        let state = self.keys.size() + values + self.log.size() + self.last.size() + self.newest.capacity() * 4;
+        let state = self.keys.size() + values + self.log.size() + self.last.size();
         cx.set_state_bytes(state + self.pending.size());
     }
 
@@ -304,14 +275,14 @@ impl AsOf {
     fn restore_last(&mut self, keys: &state::BlobKeys, blob: &mut state::Decoder) -> Result<()> {
         let key = self.keys.intern_canonical(keys.get(blob)?)?;
         self.last.grow(self.keys.ids());
-        let (values, flags) = self.last.row_mut(key as usize);
-        if std::mem::replace(&mut flags[0], 1) != 0 {
+        if self.last.get(key).is_some() {
             return Err(Error::corrupt("the state of an as-of join has two last rows of one key"));
         }
+        self.last.set_there(key as usize, 1);
         for (index, column) in self.columns.iter_mut().enumerate() {
             let there = blob.u8()?;
-            flags[1 + index] = there;
-            values[index] = if there != 0 { column.get(blob)? } else { 0 };
+            let value = if there != 0 { column.get(blob)? } else { 0 };
+            self.last.set_column(key as usize, index, &[value], &[there]);
         }
         Ok(())
     }
@@ -322,49 +293,78 @@ impl AsOf {
     }
 }
 
-/// Lets go of the values of a right row.
-fn release(columns: &mut [Values], values: &[u64], flags: &[u8]) {
-    for ((column, &value), _) in columns.iter_mut().zip(values).zip(flags).filter(|(_, there)| **there != 0) {
-        column.release(value);
+impl RightRows {
+    /// The words of the bits of a row.
+    fn bit_words(&self) -> usize {
+        self.columns / 64 + 1
     }
-}
 
-impl Last {
-    fn grow(&mut self, ids: usize) {
-        if self.flags.len() < ids * (self.columns + 1) {
-            self.values.resize(ids * self.columns, 0);
-            self.flags.resize(ids * (self.columns + 1), 0);
+    /// The words of a row.
+    fn width(&self) -> usize {
+        self.bit_words() + self.columns
+    }
+
+    /// Makes places for so many rows, none of which is there.
+    fn grow(&mut self, rows: usize) {
+        if self.words.len() < rows * self.width() {
+            self.words.resize(rows * self.width(), 0);
         }
     }
 
-    fn is_there(&self, key: usize) -> bool {
-        self.flags.get(key * (self.columns + 1)).is_some_and(|&flag| flag != 0)
+    fn words_mut(&mut self, row: usize) -> &mut [u64] {
+        let width = self.width();
+        &mut self.words[row * width..][..width]
     }
 
-    /// A value, and whether it is there, of a key that has a row.
-    fn get(&self, key: usize, column: usize) -> (u64, u8) {
-        (self.values[key * self.columns + column], self.flags[key * (self.columns + 1) + 1 + column])
+    /// A row that is there.
+    fn get(&self, row: u32) -> Option<RightRow<'_>> {
+        let words = self.words.get(row as usize * self.width()..)?.get(..self.width())?;
+        self.of_words(words)
     }
 
-    fn row_mut(&mut self, key: usize) -> (&mut [u64], &mut [u8]) {
-        let width = self.columns + 1;
-        (&mut self.values[key * self.columns..][..self.columns], &mut self.flags[key * width..][..width])
+    fn of_words<'a>(&self, words: &'a [u64]) -> Option<RightRow<'a>> {
+        let (bits, values) = words.split_at(self.bit_words());
+        (bits[0] & 1 != 0).then_some(RightRow { bits, values })
     }
 
-    /// The row of a key is needed soon.
-    fn prefetch(&self, key: usize) {
-        state::prefetch(&self.values, key * self.columns);
-        state::prefetch(&self.flags, key * (self.columns + 1));
+    /// The rows that are there, each with its place.
+    fn iter(&self) -> impl Iterator<Item = (u32, RightRow<'_>)> {
+        let rows = self.words.chunks_exact(self.width()).enumerate();
+        rows.filter_map(|(row, words)| Some((row as u32, self.of_words(words)?)))
     }
 
-    /// The keys that have a row, with its values and flags.
-    fn rows(&self) -> impl Iterator<Item = (u32, &[u64], &[u8])> {
-        let flags = self.flags.chunks_exact(self.columns + 1).enumerate().filter(|(_, flags)| flags[0] != 0);
-        flags.map(|(key, flags)| (key as u32, &self.values[key * self.columns..][..self.columns], &flags[1..]))
+    /// So many rows from one on are there.
+    fn set_there(&mut self, first: usize, rows: usize) {
+        (first..first + rows).for_each(|row| self.words_mut(row)[0] |= 1);
+    }
+
+    /// The values of a column from one row on, and whether they are there; none was before.
+    fn set_column(&mut self, first: usize, column: usize, values: &[u64], flags: &[u8]) {
+        let (width, place, bit) = (self.width(), self.bit_words() + column, 1 + column);
+        let rows = self.words[first * width..].chunks_exact_mut(width);
+        for ((row, &value), &flag) in rows.zip(values).zip(flags) {
+            row[place] = value;
+            row[bit / 64] |= u64::from(flag != 0) << (bit % 64);
+        }
+    }
+
+    /// A row is needed soon; it may lie in two lines of a cache.
+    fn prefetch(&self, row: u32) {
+        let first = row as usize * self.width();
+        state::prefetch(&self.words, first);
+        state::prefetch(&self.words, first + self.width() - 1);
     }
 
     fn size(&self) -> usize {
-        self.values.capacity() * 8 + self.flags.capacity()
+        self.words.capacity() * 8
+    }
+}
+
+impl RightRow<'_> {
+    /// Whether the value of a column is there.
+    fn has(&self, column: usize) -> bool {
+        let bit = 1 + column;
+        self.bits[bit / 64] >> (bit % 64) & 1 != 0
     }
 }
 
@@ -393,8 +393,10 @@ impl Operator for AsOf {
             self.put_out(&batch, cx)?;
         }
         // The next left row is above the watermark, so that it meets these or later ones.
-        let passed = self.take_until(self.limit(watermark.0.saturating_add(1)).min(watermark.0));
-        self.apply(&passed);
+        let mut passed = self.take_until(self.limit(watermark.0.saturating_add(1)).min(watermark.0));
+        self.last.grow(self.keys.ids());
+        (0..passed.keys.len()).for_each(|row| self.apply(&mut passed, row));
+        self.release(&passed);
         self.count_state(cx);
         Ok(Progress::Done)
     }
@@ -441,7 +443,7 @@ struct FrozenAsOf {
     log: LogSnapshot,
     keys: Keys,
     columns: Vec<ValuesSnapshot>,
-    last: Last,
+    last: RightRows,
     pending: Vec<Batch>,
     left_keys: Vec<usize>,
     watermark: EventTime,
@@ -461,12 +463,12 @@ impl Frozen for FrozenAsOf {
                 }
             }
         });
-        for (key, values, flags) in self.last.rows() {
+        for (key, row) in self.last.iter() {
             let record = blobs.record(LAST, &self.keys, key);
             for (index, column) in self.columns.iter().enumerate() {
-                record.u8(flags[index]);
-                if flags[index] != 0 {
-                    column.put(values[index], record);
+                record.u8(u8::from(row.has(index)));
+                if row.has(index) {
+                    column.put(row.values[index], record);
                 }
             }
         }

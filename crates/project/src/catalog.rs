@@ -2,6 +2,7 @@
 
 use crate::load::within;
 use crate::open::Project;
+use crate::query::read_schema;
 use arrow::datatypes::SchemaRef;
 use connector_local::Files;
 use dataflow::{Error, Result, Scorer};
@@ -37,7 +38,7 @@ impl sql::Catalog for Project {
         let exact = names.iter().filter(|name| *name == table);
         for name in exact.chain(names.iter().filter(|name| name.eq_ignore_ascii_case(table))) {
             if warehouse.exists(name)? {
-                return Ok(Some((name.clone(), warehouse.schema(name)?)));
+                return Ok(Some((name.clone(), read_schema(&warehouse.schema(name)?))));
             }
         }
         Ok(None)

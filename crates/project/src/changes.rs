@@ -54,7 +54,11 @@ impl Changes {
                 *place = watermark;
             }
         }
-        for (stream, _) in &mut checkpoint.facts.histories {
+        for (step, _) in &mut checkpoint.rows.steps {
+            *step = of(&steps, step);
+        }
+        let histories = checkpoint.facts.histories.iter_mut().map(|(stream, _)| stream);
+        for stream in histories.chain(checkpoint.rows.streams.iter_mut().map(|(stream, _)| stream)) {
             let was = before.streams.iter().position(|was| was.name == *stream);
             if let Some(now) = was.and_then(|was| now.streams.get(number(was))) {
                 stream.clone_from(&now.name);

@@ -33,9 +33,25 @@ pub struct About {
     /// How often tables are committed while a job runs: `"60s"`, which it is without this key.
     #[serde(default)]
     pub commit_every: CommitEvery,
+    /// How often checkpoints are taken while a job runs: `"10s"`; at every commit without this key.
+    #[serde(default)]
+    pub checkpoint_every: Option<CheckpointEvery>,
     /// How many checkpoints of a job are kept; 3 without this key.
     #[serde(default)]
     pub checkpoints_kept: CheckpointsKept,
+}
+
+/// How often checkpoints are taken. One that takes longer than this is followed by the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct CheckpointEvery(pub Duration);
+
+impl TryFrom<String> for CheckpointEvery {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        CommitEvery::try_from(text).map(|every| CheckpointEvery(every.0))
+    }
 }
 
 /// How many checkpoints of a job are kept.
@@ -219,6 +235,17 @@ impl Config {
             ))
             .into());
         }
+        if let Some(CheckpointEvery(every)) = config.project.checkpoint_every
+            && every > config.commit_every()
+        {
+            return Err(Error::invalid(format!(
+                "{}: project.checkpoint_every is {every:?}, and every commit is a checkpoint, which tables have every {:?}: \
+                 leave checkpoint_every out, or make it shorter than commit_every",
+                path.display(),
+                config.commit_every()
+            ))
+            .into());
+        }
         Ok(config)
     }
 
@@ -233,6 +260,7 @@ impl Config {
             project: About {
                 name: name.to_owned(),
                 commit_every: CommitEvery::default(),
+                checkpoint_every: None,
                 checkpoints_kept: CheckpointsKept::default(),
             },
             environments: BTreeMap::from([("dev".to_owned(), dev)]),
@@ -243,6 +271,11 @@ impl Config {
     /// How often tables are committed while a job runs.
     pub fn commit_every(&self) -> Duration {
         self.project.commit_every.0
+    }
+
+    /// How often checkpoints are taken while a job runs, beside those at commits.
+    pub fn checkpoint_every(&self) -> Option<Duration> {
+        self.project.checkpoint_every.map(|every| every.0)
     }
 
     /// One environment by name.
@@ -299,6 +332,11 @@ mod tests {
         };
         assert_eq!(read("").ok().unwrap().commit_every(), Duration::from_secs(60));
         assert_eq!(read("commit_every = \"1s\"").ok().unwrap().commit_every(), Duration::from_secs(1));
+        assert_eq!(read("").ok().unwrap().checkpoint_every(), None);
+        let often = read("checkpoint_every = \"10s\"").ok().unwrap();
+        assert_eq!(often.checkpoint_every(), Some(Duration::from_secs(10)));
+        let Err(Failure::Error(seldom)) = read("checkpoint_every = \"2m\"") else { panic!("it is refused") };
+        assert!(seldom.to_string().contains("every commit is a checkpoint, which tables have every 60s"), "{seldom}");
         let Err(Failure::Diagnostics(wrong)) = read("commit_every = \"1 day\"") else { panic!("it is refused") };
         assert_eq!(wrong[0].line, 3);
         assert!(wrong[0].message.contains("\"1 day\" is not a duration"), "{}", wrong[0].message);

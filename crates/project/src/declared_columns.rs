@@ -73,9 +73,9 @@ pub fn file_columns(stream: &Stream) -> Vec<FileColumn> {
     stream.sources.iter().enumerate().filter_map(of).collect()
 }
 
-/// The declared columns of rows that hold the decoded ones.
-pub fn declared_rows(stream: &Stream, raw: RecordBatch) -> Result<Decoded> {
-    DeclaredColumns { stream: stream.clone() }.declared(raw)
+/// The declared columns of rows that hold the decoded ones, then why each cannot be used, and its text.
+pub fn declared_rows(stream: &Stream, raw: &RecordBatch) -> Result<RecordBatch> {
+    DeclaredColumns { stream: stream.clone() }.rows_with_errors(raw, false)
 }
 
 /// Decodes the columns of a payload, then computes the others.
@@ -141,6 +141,7 @@ impl DeclaredRows {
             let ColumnSource::Path(path) = source else { continue };
             let declared = stream.schema.field(index);
             let name = path.join(".");
+            refuse_two_paths(files, stream, index, path)?;
             let found = found(files, &own, stream, &name)?;
             check_cast(files, stream, found, declared.data_type())?;
             if index == stream.time_column {
@@ -159,15 +160,7 @@ impl DeclaredRows {
         let hidden = [ERROR_COLUMN, RAW_COLUMN].into_iter().filter(|_| self.tells_bad_rows);
         let names = self.names.iter().map(String::as_str).chain(hidden);
         let places: Vec<usize> = names.filter_map(|name| rows.schema_ref().index_of(name).ok()).collect();
-        let all = self.columns.with_errors(&rows.project(&places)?, self.tells_bad_rows)?;
-        let schema = self.schema();
-        let nullable = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
-        Ok(RecordBatch::try_new(Arc::new(Schema::new(nullable.collect::<Vec<_>>())), all)?)
-    }
-
-    fn schema(&self) -> SchemaRef {
-        let declared = self.columns.stream.schema.fields().iter().cloned();
-        Arc::new(Schema::new(declared.chain(bad_row_fields().map(Arc::new)).collect::<Vec<_>>()))
+        self.columns.rows_with_errors(&rows.project(&places)?, self.tells_bad_rows)
     }
 }
 
@@ -196,6 +189,24 @@ impl DeclaredFiles {
         let files = inner.files().iter().map(|file| with_bounds_of(file, &rows.bounded)).collect();
         Ok(DeclaredFiles { inner, rows: Arc::new(rows), files })
     }
+}
+
+/// Refuses two columns whose paths are one name in files: a field with a dot in its name, and a field of an object.
+fn refuse_two_paths(files: &str, stream: &Stream, index: usize, path: &[String]) -> Result<()> {
+    let is_other = |source: &ColumnSource| match source {
+        ColumnSource::Path(other) => other.as_slice() != path && other.join(".") == path.join("."),
+        ColumnSource::Computed(_) => false,
+    };
+    let Some(other) = stream.sources[..index].iter().position(is_other) else { return Ok(()) };
+    let name = |at: usize| stream.schema.field(at).name();
+    Err(Error::invalid(format!(
+        "stream \"{}\": columns \"{}\" and \"{}\" are both \"{}\" in {files}, where a field of that name and a field \
+         within an object cannot be told apart: declare one of them",
+        stream.name,
+        name(other),
+        name(index),
+        path.join(".")
+    )))
 }
 
 /// The column of files that a name means.
@@ -253,7 +264,7 @@ impl TimedFiles for DeclaredFiles {
     }
 
     fn schema(&self) -> SchemaRef {
-        self.rows.schema()
+        self.rows.columns.schema_with_errors()
     }
 
     fn files(&self) -> &[TimedFile] {
@@ -296,6 +307,20 @@ impl TimedFiles for DeclaredFiles {
 }
 
 impl DeclaredColumns {
+    /// The declared columns, then those that say why a row cannot be used.
+    fn schema_with_errors(&self) -> SchemaRef {
+        let declared = self.stream.schema.fields().iter().cloned();
+        Arc::new(Schema::new(declared.chain(bad_row_fields().map(Arc::new)).collect::<Vec<_>>()))
+    }
+
+    /// Rows with those columns; all may be NULL, since a row that cannot be used is among them.
+    fn rows_with_errors(&self, rows: &RecordBatch, tells_bad_rows: bool) -> Result<RecordBatch> {
+        let all = self.with_errors(rows, tells_bad_rows)?;
+        let schema = self.schema_with_errors();
+        let nullable = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+        Ok(RecordBatch::try_new(Arc::new(Schema::new(nullable.collect::<Vec<_>>())), all)?)
+    }
+
     /// The declared columns of rows of a file, then the reason why each cannot be used, and its text.
     fn with_errors(&self, rows: &RecordBatch, tells_bad_rows: bool) -> Result<Vec<ArrayRef>> {
         let count = rows.num_rows();

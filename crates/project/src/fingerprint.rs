@@ -21,7 +21,7 @@ pub fn revision(folder: &Folder) -> String {
 pub fn plan(checked: &CheckedPlan, graph: &JobGraph) -> String {
     let mut hash = Text(Xxh3::new());
     hash.number(VERSION);
-    hash.text(checked.bound());
+    hash.text(checked.selects());
     hash.text(&checked.logical());
     checked.rules().iter().for_each(|rule| hash.text(rule));
     checked.streams.iter().for_each(|stream| hash.stream(stream));

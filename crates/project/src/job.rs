@@ -7,6 +7,7 @@ use crate::files_since::FilesSince;
 use crate::fingerprint;
 use crate::going_on::GoingOn;
 use crate::job_plan::job_plan;
+use crate::lock::Found;
 use crate::open::Project;
 use crate::output::{
     Begin, Claims, NewTables, WiredSink, begin_tables, claim_tables, refuse_history, refuse_used, wire,
@@ -184,7 +185,8 @@ impl Project {
         }
         let wired = self.wire(checked, inputs, options, going_on)?;
         if checked.outputs.iter().any(|spec| !matches!(spec.output, Output::Query(_))) {
-            self.lock.write(&checked.models, &checked.states())?;
+            let (job, states) = (options.job.as_deref().unwrap_or(self.name()), checked.states());
+            self.lock.write(Found { job, models: &checked.models, states: &states }, &self.named())?;
         }
         Ok(wired)
     }

@@ -3,7 +3,7 @@
 use crate::open::Project;
 use crate::savepoints::SavedJob;
 use checkpoint::{Holder, Manifest, Savepoint};
-use dataflow::{Error, ProcessingTime, Result};
+use dataflow::{Error, JobRows, ProcessingTime, Result};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -39,6 +39,10 @@ pub struct NewestCheckpoint {
     pub revision: String,
     /// Whether the run that took it ended with it.
     pub is_end: bool,
+    /// What had become of rows since the job began; nothing in a checkpoint of an older riverrun.
+    pub rows: JobRows,
+    /// The names of the outputs, which are among the steps.
+    pub outputs: Vec<String>,
 }
 
 impl Project {
@@ -80,6 +84,8 @@ impl NewestCheckpoint {
             generation: newest.facts.generation,
             revision: newest.facts.revision.clone(),
             is_end: newest.last,
+            rows: newest.rows.clone(),
+            outputs: newest.outputs.iter().map(|output| output.output.clone()).collect(),
         }
     }
 }

@@ -4,16 +4,22 @@
 //! error until the entry is removed. Digests of models are recorded with each run, so that the file's history in git
 //! tells which model a revision ran with. States are found by what they hold: a state gets its id when a job with it
 //! first runs, and keeps it while the same is computed of the same rows, whatever it is called.
+//!
+//! What statements are gone leaves with the next run: a state when no job has it, columns and digests when no statement
+//! names what they are of. No checkpoint and no savepoint needs them: a job goes on from these with the statements that
+//! made them alone, and a state that comes back has the same id again, since that is the beginning of its digest.
 
 use arrow::datatypes::Schema;
 use dataflow::{Error, Result, no_room};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 const NAME: &str = "riverrun.lock";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// In which no state says which jobs have it.
+const VERSION_BEFORE: u32 = 1;
 const HEADER: &str = "# Written by riverrun; keep it in git.\n\n";
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +45,29 @@ struct PinnedState {
     name: String,
     /// What it holds.
     digest: String,
+    /// The jobs that have it.
+    #[serde(default)]
+    jobs: BTreeSet<String>,
+}
+
+/// What a run of a job has found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found<'a> {
+    /// The job.
+    pub job: &'a str,
+    /// The models with their digests.
+    pub models: &'a [(String, String)],
+    /// The name of each step with state, and what it holds.
+    pub states: &'a [(String, u128)],
+}
+
+/// What the statements and the settings of a project name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Named {
+    pub jobs: BTreeSet<String>,
+    pub models: BTreeSet<String>,
+    /// The tables and file patterns that streams have as history.
+    pub histories: BTreeSet<String>,
 }
 
 /// The digits of a digest that are its state's id, unless another state has them.
@@ -96,9 +125,9 @@ impl Lock {
         id_of(&pinned.1.states, &digest_text(digest))
     }
 
-    /// Records the models and the states of a job and writes the file when anything in it is new. States have the
-    /// name of their step and what they hold. What another run has written in the meantime stays.
-    pub fn write(&self, models: &[(String, String)], states: &[(String, u128)]) -> Result<()> {
+    /// Records what a run has found, lets go of what nothing names, and writes the file when that changes it. What
+    /// another run has written in the meantime stays.
+    pub fn write(&self, found: Found, named: &Named) -> Result<()> {
         let mut pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
         let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
             let why = error.downcast_ref().and_then(no_room).map(|why| format!(": {why}")).unwrap_or_default();
@@ -118,8 +147,9 @@ impl Lock {
                 )));
             }
         }
-        all.models.extend(models.iter().cloned());
-        pin_states(&mut all.states, states);
+        all.models.extend(found.models.iter().cloned());
+        pin_states(&mut all.states, found);
+        all.let_go(named);
         let nothing = all.columns.is_empty() && all.models.is_empty() && all.states.is_empty();
         if !nothing && there.as_ref() != Some(&all) {
             let text = toml::to_string(&all).map_err(|error| failed(error.into()))?;
@@ -140,6 +170,14 @@ impl Lock {
 impl PinnedModel {
     fn empty() -> PinnedModel {
         PinnedModel { version: VERSION, columns: BTreeMap::new(), models: BTreeMap::new(), states: vec![] }
+    }
+
+    /// Forgets what nothing names.
+    fn let_go(&mut self, named: &Named) {
+        self.columns.retain(|of, _| named.histories.contains(of));
+        self.models.retain(|model, _| named.models.contains(model));
+        self.states.iter_mut().for_each(|state| state.jobs.retain(|job| named.jobs.contains(job)));
+        self.states.retain(|state| !state.jobs.is_empty());
     }
 }
 
@@ -170,13 +208,20 @@ fn id_of(states: &[PinnedState], digest: &str) -> String {
     ids.find(is_free).unwrap_or(digest).to_owned()
 }
 
-/// Gives states that are new an id, and the others the name that they have now.
-fn pin_states(pinned: &mut Vec<PinnedState>, states: &[(String, u128)]) {
-    for (name, digest) in states {
+/// Gives states that are new an id, and the others the name that they have now; the job has no others.
+fn pin_states(pinned: &mut Vec<PinnedState>, found: Found) {
+    for state in pinned.iter_mut() {
+        state.jobs.remove(found.job);
+    }
+    for (name, digest) in found.states {
         let digest = digest_text(*digest);
+        let jobs = BTreeSet::from([found.job.to_owned()]);
         match pinned.iter_mut().find(|state| state.digest == digest) {
-            Some(known) => known.name.clone_from(name),
-            None => pinned.push(PinnedState { id: id_of(pinned, &digest), name: name.clone(), digest }),
+            Some(known) => {
+                known.name.clone_from(name);
+                known.jobs.extend(jobs);
+            }
+            None => pinned.push(PinnedState { id: id_of(pinned, &digest), name: name.clone(), digest, jobs }),
         }
     }
     pinned.sort_by(|one, other| (&one.name, &one.id).cmp(&(&other.name, &other.id)));
@@ -201,7 +246,7 @@ fn parse(path: &Path, text: &str) -> Result<PinnedModel> {
     let pinned: PinnedModel = toml::from_str(text)
         .map_err(|error| Error::invalid(format!("{}: {}; {hint}", path.display(), error.to_string().trim_end())))?;
     match pinned.version {
-        VERSION => Ok(pinned),
+        VERSION_BEFORE | VERSION => Ok(PinnedModel { version: VERSION, ..pinned }),
         other => Err(Error::invalid(format!("{} has version {other}, expected {VERSION}; {hint}", path.display()))),
     }
 }
@@ -211,13 +256,29 @@ mod tests {
     use super::*;
     use arrow::datatypes::{DataType, Field};
 
+    /// A run of a job that has a model of these names and states of these, in a project with two jobs.
+    fn write(lock: &Lock, job: &str, models: &[&str], states: &[(&str, u128)]) -> Result<()> {
+        let models: Vec<_> = models.iter().map(|model| ((*model).to_owned(), "abc".to_owned())).collect();
+        let states: Vec<_> = states.iter().map(|(name, digest)| ((*name).to_owned(), *digest)).collect();
+        lock.write(Found { job, models: &models, states: &states }, &named())
+    }
+
+    fn named() -> Named {
+        let all = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Named { jobs: all(&["all", "some"]), models: all(&["spam"]), histories: all(&["data/*.csv", "a.csv", "b.csv"]) }
+    }
+
+    fn text(folder: &tempfile::TempDir) -> String {
+        std::fs::read_to_string(folder.path().join(NAME)).unwrap()
+    }
+
     #[test]
     fn columns_are_pinned_by_the_first_run() {
         let folder = tempfile::tempdir().unwrap();
         let schema = |kind| Schema::new(vec![Field::new("id", DataType::Utf8, true), Field::new("n", kind, true)]);
         let lock = Lock::read(folder.path()).unwrap();
         lock.columns("data/*.csv", &schema(DataType::Int64)).unwrap();
-        lock.write(&[("spam".to_owned(), "abc".to_owned())], &[]).unwrap();
+        write(&lock, "all", &["spam"], &[]).unwrap();
         let again = Lock::read(folder.path()).unwrap();
         again.columns("data/*.csv", &schema(DataType::Int64)).unwrap();
         let error = again.columns("data/*.csv", &schema(DataType::Float64)).unwrap_err().to_string();
@@ -233,17 +294,17 @@ mod tests {
         let schema = |kind| Schema::new(vec![Field::new("n", kind, true)]);
         let [one, other, third] = [0, 1, 2].map(|_| Lock::read(folder.path()).unwrap());
         one.columns("a.csv", &schema(DataType::Int64)).unwrap();
-        one.write(&[("spam".to_owned(), "abc".to_owned())], &[("one".to_owned(), 1)]).unwrap();
+        write(&one, "all", &["spam"], &[("one", 1)]).unwrap();
         other.columns("b.csv", &schema(DataType::Int64)).unwrap();
-        other.write(&[], &[("other".to_owned(), 2)]).unwrap();
-        let text = std::fs::read_to_string(folder.path().join(NAME)).unwrap();
+        write(&other, "some", &[], &[("other", 2)]).unwrap();
+        let written = text(&folder);
         for part in ["a.csv", "b.csv", "spam", "name = \"one\"", "name = \"other\""] {
-            assert!(text.contains(part), "{part} is not in {text}");
+            assert!(written.contains(part), "{part} is not in {written}");
         }
         third.columns("a.csv", &schema(DataType::Utf8)).unwrap();
-        let error = third.write(&[], &[]).unwrap_err().to_string();
+        let error = write(&third, "all", &[], &[]).unwrap_err().to_string();
         assert!(error.contains("a.csv: another run has just recorded other columns"), "{error}");
-        assert_eq!(std::fs::read_to_string(folder.path().join(NAME)).unwrap(), text);
+        assert_eq!(text(&folder), written);
     }
 
     #[test]
@@ -252,7 +313,7 @@ mod tests {
         // A folder of this name stands for the file that another process has half written.
         std::fs::create_dir(folder.path().join("riverrun.lock.unfinished")).unwrap();
         let lock = Lock::read(folder.path()).unwrap();
-        lock.write(&[("spam".to_owned(), "abc".to_owned())], &[]).unwrap();
+        write(&lock, "all", &["spam"], &[]).unwrap();
         assert!(Lock::read(folder.path()).is_ok());
         let files = std::fs::read_dir(folder.path()).unwrap().count();
         assert_eq!(files, 2, "nothing is left over beside the lock file");
@@ -263,21 +324,64 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let lock = Lock::read(folder.path()).unwrap();
         let (first, second) = (7 << 100, (7 << 100) + 1);
-        lock.write(&[], &[("v.window[k]".to_owned(), first), ("v.dedup".to_owned(), second)]).unwrap();
+        write(&lock, "all", &[], &[("v.window[k]", first), ("v.dedup", second)]).unwrap();
         let ids = [first, second].map(|digest| lock.state_id(digest));
         assert!(ids[0] != ids[1] && ids[0].len() == 12, "two digests that begin alike have ids of their own: {ids:?}");
         let again = Lock::read(folder.path()).unwrap();
-        again.write(&[], &[("renamed.window[k]".to_owned(), first), ("renamed.more".to_owned(), 9)]).unwrap();
+        let renamed = [("renamed.window[k]", first), ("v.dedup", second), ("renamed.more", 9)];
+        write(&again, "all", &[], &renamed).unwrap();
         assert_eq!([first, second].map(|digest| Lock::read(folder.path()).unwrap().state_id(digest)), ids);
-        let text = std::fs::read_to_string(folder.path().join(NAME)).unwrap();
+        let text = text(&folder);
         assert!(text.contains("name = \"renamed.window[k]\"") && !text.contains("\"v.window[k]\""), "{text}");
         assert_eq!(text.matches("[[states]]").count(), 3, "{text}");
     }
 
     #[test]
+    fn what_no_statement_has_leaves_and_has_the_same_id_when_it_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = Lock::read(folder.path()).unwrap();
+        let (first, second) = (7 << 100, (7 << 100) + 1);
+        lock.columns("a.csv", &Schema::new(vec![Field::new("n", DataType::Int64, true)])).unwrap();
+        write(&lock, "all", &["spam"], &[("one", first), ("two", second)]).unwrap();
+        let id = lock.state_id(second);
+        write(&lock, "some", &[], &[("two", second)]).unwrap();
+        write(&lock, "all", &[], &[("one", first)]).unwrap();
+        assert!(text(&folder).contains("name = \"two\""), "the other job has it");
+        write(&lock, "some", &[], &[]).unwrap();
+        assert!(!text(&folder).contains("name = \"two\""), "{}", text(&folder));
+        assert_eq!(lock.state_id(second), id);
+        write(&lock, "all", &[], &[("one", first), ("two", second)]).unwrap();
+        assert_eq!(Lock::read(folder.path()).unwrap().state_id(second), id);
+        // A job, a model and a stream that the project has no more.
+        let nothing = Named { jobs: BTreeSet::from(["some".to_owned()]), ..Named::default() };
+        lock.write(Found { job: "some", models: &[], states: &[("three".to_owned(), 3)] }, &nothing).unwrap();
+        let text = text(&folder);
+        assert!(["one", "two", "spam", "a.csv"].iter().all(|gone| !text.contains(gone)), "{text}");
+        assert!(text.contains("name = \"three\""), "{text}");
+    }
+
+    #[test]
+    fn a_file_that_names_no_jobs_keeps_what_the_next_run_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = |name: &str, digest: u128| {
+            format!("[[states]]\nid = \"{name}-id\"\nname = \"{name}\"\ndigest = \"{digest:032x}\"\n")
+        };
+        let before = format!("version = 1\n{}{}", state("one", 1), state("two", 2));
+        std::fs::write(folder.path().join(NAME), before).unwrap();
+        let lock = Lock::read(folder.path()).unwrap();
+        assert_eq!(lock.state_id(2), "two-id");
+        write(&lock, "all", &[], &[("renamed", 1)]).unwrap();
+        let text = text(&folder);
+        assert!(
+            text.contains("id = \"one-id\"") && text.contains("jobs = [\"all\"]") && !text.contains("two"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn nothing_to_pin_writes_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        Lock::read(folder.path()).unwrap().write(&[], &[]).unwrap();
+        write(&Lock::read(folder.path()).unwrap(), "all", &[], &[]).unwrap();
         assert!(!folder.path().join(NAME).exists());
     }
 
@@ -286,6 +390,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(NAME), "version = 9").unwrap();
         let error = Lock::read(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("riverrun.lock has version 9, expected 1"), "{error}");
+        assert!(error.contains("riverrun.lock has version 9, expected 2"), "{error}");
     }
 }

@@ -4,7 +4,7 @@ use crate::config::Environment;
 use crate::failure::Failure;
 use crate::fingerprint::revision;
 use crate::load::{Folder, within};
-use crate::lock::Lock;
+use crate::lock::{Lock, Named};
 use connector_iceberg::Warehouse;
 use connector_local::Topics;
 use dataflow::{Clock, Error, Result};
@@ -76,6 +76,11 @@ impl Project {
         self.folder.config.commit_every()
     }
 
+    /// How often checkpoints are taken while a job runs, beside those at commits.
+    pub fn checkpoint_every(&self) -> Option<Duration> {
+        self.folder.config.checkpoint_every()
+    }
+
     /// The revision of the pipelines: 16 hex digits.
     pub fn revision(&self) -> String {
         revision(&self.folder)
@@ -100,6 +105,18 @@ impl Project {
     /// What a state is known by: its id in `riverrun.lock`, or the one that it gets there when a job first runs.
     pub fn state_id(&self, digest: u128) -> String {
         self.lock.state_id(digest)
+    }
+
+    /// What the statements and the settings name.
+    pub(crate) fn named(&self) -> Named {
+        let jobs = self.folder.config.jobs.keys().map(String::as_str).chain([self.name()]);
+        let models = self.statements.models().into_iter().map(|model| model.name.text);
+        let histories = self.statements.history_tables().into_iter().chain(self.statements.history_files());
+        Named {
+            jobs: jobs.map(str::to_owned).collect(),
+            models: models.collect(),
+            histories: histories.map(|(history, _)| history).collect(),
+        }
     }
 
     /// The outputs of a job of `riverrun.toml`; of all jobs without a name.

@@ -2,6 +2,7 @@
 
 use crate::declared_columns::{DeclaredFiles, DeclaredRows, file_columns};
 use crate::publish_messages::{BadMessages, Found, InputRow, Payloads, TextMessages, found};
+use arrow::datatypes::DataType;
 use connector_local::{FileColumn, Files, Format, GrowingFiles, InputEnd, Pipe, StopSignal, TextFeed, TextFeeds};
 use dataflow::{BadRowPolicy, Error, RecordBatches, Result, TimedFiles};
 use sql::Stream;
@@ -245,6 +246,7 @@ impl Source {
             None => {
                 let files = Arc::new(Files::open(from, Path::new("."), declared, options.encoding)?);
                 DeclaredFiles::new(files.clone(), stream)?;
+                check_texts(&files)?;
                 Ok(Source::Parquet(files))
             }
         }
@@ -269,6 +271,21 @@ impl Source {
             )),
         }
     }
+}
+
+/// Refuses files with a column whose values no message can hold, declared or not: they would be others there.
+fn check_texts(files: &Files) -> Result<()> {
+    let schema = files.schema();
+    let Some(field) = schema.fields().iter().find(|field| !values::is_read(field.data_type(), &DataType::Utf8)) else {
+        return Ok(());
+    };
+    let hint = values::hint(field.data_type(), &DataType::Utf8).unwrap_or("leave the column out of the file");
+    Err(Error::invalid(format!(
+        "column \"{}\" of {} is {}, which no message can hold; {hint}",
+        field.name(),
+        files.name(),
+        values::name(field.data_type())
+    )))
 }
 
 /// The format that a name's ending tells.

@@ -2,10 +2,13 @@
 
 use crate::open::Project;
 use crate::spill_folder::SpillFolder;
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use bounded::Resources;
 use dataflow::{Error, RecordBatches, Result};
 use sql::{QueryInput, QueryPlan};
 use std::path::Path;
+use std::sync::Arc;
 
 /// The memory that the steps of a query take before rows are spilled.
 const QUERY_BYTES_MAX: usize = 256 << 20;
@@ -40,15 +43,37 @@ impl Project {
     fn table_rows(&self, table: &str) -> Result<RecordBatches> {
         let files = self.warehouse()?.read(table)?;
         let names: Vec<String> = files.schema().fields().iter().map(|field| field.name().clone()).collect();
-        let count = files.files().len();
+        let (count, schema) = (files.files().len(), read_schema(&files.schema()));
         let open = move |file: usize| -> RecordBatches {
+            let schema = schema.clone();
             match files.open(file, files.files()[file].all_groups(), &names, READ_ROWS) {
-                Ok(rows) => rows,
+                Ok(rows) => Box::new(rows.map(move |rows| as_read(&rows?, &schema))),
                 Err(error) => Box::new(std::iter::once(Err(error))),
             }
         };
         Ok(Box::new((0..count).flat_map(open)))
     }
+}
+
+/// The schema of a table as a query reads it: bytes of a fixed length are a UUID or bytes.
+pub(crate) fn read_schema(stored: &SchemaRef) -> SchemaRef {
+    let field = |field: &FieldRef| match field.data_type() {
+        DataType::FixedSizeBinary(_) => {
+            Arc::new(field.as_ref().clone().with_data_type(values::plain_type(field.data_type())))
+        }
+        _ => field.clone(),
+    };
+    Arc::new(Schema::new(stored.fields().iter().map(field).collect::<Vec<_>>()))
+}
+
+/// Rows of a table in the types of that schema.
+fn as_read(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let column = |(column, field): (&ArrayRef, &FieldRef)| match column.data_type() {
+        DataType::FixedSizeBinary(_) => Ok(values::read_stored(column, field.data_type())?),
+        _ => Ok(column.clone()),
+    };
+    let columns = rows.columns().iter().zip(schema.fields()).map(column).collect::<Result<Vec<_>>>()?;
+    Ok(RecordBatch::try_new(schema.clone(), columns)?)
 }
 
 /// Takes the rows of all streams as they come, where there are several. A join asks for one side before the other, and a

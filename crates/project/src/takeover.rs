@@ -5,7 +5,7 @@
 
 use checkpoint::{Feed, JobPlan, Manifest, OutputCut, PlannedOutput};
 use dataflow::{
-    Batch, Committable, CoordinatorState, Error, EventTime, OutputState, RestoredJob, Result, RowOrder, Sink,
+    Batch, Committable, CoordinatorState, Error, EventTime, JobRows, OutputState, RestoredJob, Result, RowOrder, Sink,
 };
 use seam::{ReadSoFar, read_so_far};
 use std::collections::BTreeMap;
@@ -56,7 +56,14 @@ impl Takeover {
 
     /// What the engine goes on from: nothing but the outputs.
     pub fn restored(&self, coordinator: CoordinatorState) -> RestoredJob {
-        RestoredJob { coordinator, steps: vec![], inputs: vec![], outputs: self.outputs.clone(), last: false }
+        RestoredJob {
+            coordinator,
+            steps: vec![],
+            inputs: vec![],
+            outputs: self.outputs.clone(),
+            rows: JobRows::default(),
+            last: false,
+        }
     }
 }
 

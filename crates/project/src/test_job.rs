@@ -12,7 +12,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use arrow::row::{RowConverter, SortField};
 use dataflow::{Batch, Error, MemoryFiles, Result, Scorer, ScorerInput, TimedFile, TimedFiles};
 use seam::StreamInput;
-use sql::{BoundExpect, Catalog, ExpectedRows, Statements, Target, Test, statement};
+use sql::{BoundExpect, Catalog, ExpectedRows, GivenRows, Statements, Stream, Target, Test, statement};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -45,17 +45,8 @@ impl Project {
         let bound = checked.bind_test(test)?;
         let mut inputs = Vec::new();
         for stream in &checked.streams {
-            let given = bound.givens.iter().filter(|(name, _)| name.eq_ignore_ascii_case(&stream.name));
-            let mut batches = Vec::new();
-            for (_, raw) in given {
-                let declared = declared_rows(stream, raw.clone())?;
-                if let Some((row, error)) = declared.bad.into_iter().next() {
-                    return Err(error.context(format!("GIVEN {}: row {row} cannot be computed", stream.name)).into());
-                }
-                batches.push(declared.rows);
-            }
-            let given = given_files(&stream.name, stream.schema.clone(), batches);
-            let history = Some(Arc::new(given) as Arc<dyn TimedFiles>);
+            let given = bound.givens.iter().filter(|given| given.stream.eq_ignore_ascii_case(&stream.name));
+            let history = Some(Arc::new(given_files(stream, &test.path, given)?) as Arc<dyn TimedFiles>);
             inputs.push(StreamInput { spec: stream_spec(stream), history, history_frontier: None, live: None });
         }
         let options = JobOptions { until_caught_up: true, begin: Begin::Collect, earlier, ..JobOptions::default() };
@@ -243,11 +234,15 @@ impl Scorer for FixedScorer {
     }
 }
 
-/// Rows of a test as the files of a history.
-fn given_files(stream: &str, schema: SchemaRef, batches: Vec<RecordBatch>) -> MemoryFiles {
-    let file = |(at, batch): (usize, RecordBatch)| {
-        let (rows, bytes) = (batch.num_rows() as u64, batch.get_array_memory_size() as u64);
-        (TimedFile::of_one_group(format!("GIVEN {stream} ({at})"), rows, bytes, Vec::new()), vec![batch])
-    };
-    MemoryFiles::new(format!("GIVEN {stream}"), schema, batches.into_iter().enumerate().map(file).collect())
+/// Rows of a test as the files of a history, which tell of those that cannot be used.
+fn given_files<'g>(stream: &Stream, path: &str, givens: impl Iterator<Item = &'g GivenRows>) -> Result<MemoryFiles> {
+    let schema = declared_rows(stream, &RecordBatch::new_empty(stream.raw.clone()))?.schema();
+    let mut files = Vec::new();
+    for given in givens {
+        let rows = declared_rows(stream, &given.rows)?;
+        let place = format!("{path}:{}:{} (GIVEN {})", given.line, given.column, stream.name);
+        let (count, bytes) = (rows.num_rows() as u64, rows.get_array_memory_size() as u64);
+        files.push((TimedFile::of_one_group(place, count, bytes, Vec::new()), vec![rows]));
+    }
+    Ok(MemoryFiles::new(format!("GIVEN {}", stream.name), schema, files))
 }

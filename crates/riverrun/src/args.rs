@@ -115,7 +115,8 @@ Messages that a topic got after the savepoint come again, and are not written ag
         /// Print a graph for Graphviz
         #[arg(long, conflicts_with = "sql")]
         dot: bool,
-        /// Print the SELECTs as they are understood, with stars written out and every name qualified
+        /// Print the statements but streams as they are understood, with stars written out and every name
+        /// qualified
         #[arg(long)]
         sql: bool,
     },

@@ -6,6 +6,7 @@ use crate::{print, report, show};
 use project::Project;
 use serde_json::{Value, json};
 use sql::{Explained, ExplainedColumn, ExplainedInput, ExplainedNode, ExplainedOutput, ExplainedState, Target};
+use std::io::{IsTerminal, stdout};
 use std::process::ExitCode;
 
 /// Plans everything.
@@ -44,7 +45,7 @@ pub enum Form {
     Json,
     /// For Graphviz.
     Dot,
-    /// Each SELECT as a view of its own, as it is bound.
+    /// The statements as they are bound.
     Sql,
 }
 
@@ -62,6 +63,7 @@ pub fn explain(project: &Project, name: Option<&str>, form: Form) -> Outcome {
         state.id = project.state_id(state.digest);
     }
     let text = match form {
+        Form::Text if stdout().is_terminal() => show::wrapped(&explained.to_string()),
         Form::Text => explained.to_string(),
         Form::Json => format!("{}\n", as_json(&explained)),
         Form::Dot => explained.dot(),

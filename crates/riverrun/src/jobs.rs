@@ -5,7 +5,7 @@ use crate::channel::{Ask, savepoint_json};
 use crate::outcome::Outcome;
 use crate::savepoint::called;
 use crate::{print, show};
-use dataflow::{Error, Result};
+use dataflow::{Error, Fate, Fates, JobRows, Result};
 use project::{JobOnDisk, NewestCheckpoint, Project};
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -43,6 +43,7 @@ fn as_json(job: &JobOnDisk, status: &Result<Option<Value>>) -> Value {
             json!({
                 "number": newest.number, "written_at": newest.written_at.to_string(), "state_bytes": newest.state_bytes,
                 "revision": newest.revision, "begun_with_run": newest.generation, "is_end": newest.is_end,
+                "rows": rows_json(newest),
             })
         }),
         Err(error) => message(error),
@@ -54,6 +55,28 @@ fn as_json(job: &JobOnDisk, status: &Result<Option<Value>>) -> Value {
         "checkpoint": newest, "checkpoints_kept": job.kept,
         "savepoints": job.savepoints.iter().map(saved).collect::<Vec<_>>(),
     })
+}
+
+/// What had become of rows, by node; counts that are zero are left out.
+fn rows_json(newest: &NewestCheckpoint) -> Value {
+    let counts = |fates: &Fates| -> serde_json::Map<_, _> {
+        let there = Fate::ALL.into_iter().filter(|&fate| fates.of(fate) != 0);
+        there.map(|fate| (show::fate(fate), json!(fates.of(fate)))).collect()
+    };
+    let nodes = |nodes: &[(String, Fates)]| -> Value {
+        nodes.iter().map(|(node, fates)| (node.clone(), Value::from(counts(fates)))).collect()
+    };
+    json!({ "streams": nodes(&newest.rows.streams), "steps": nodes(&newest.rows.steps) })
+}
+
+/// How many rows were read and written since the job began, if the checkpoint says so.
+fn rows_text(newest: &NewestCheckpoint) -> Option<String> {
+    let JobRows { streams, steps } = &newest.rows;
+    let read: i64 = streams.iter().map(|(_, fates)| fates.of(Fate::In)).sum();
+    let outputs = steps.iter().filter(|(node, _)| newest.outputs.contains(node));
+    let written: i64 = outputs.map(|(_, fates)| fates.of(Fate::Out)).sum();
+    let read = (!streams.is_empty()).then(|| show::counted(read, "row"))?;
+    Some(format!("  since it began {read} read, {} written", show::count(written)))
 }
 
 /// What a job does, in one word.
@@ -70,14 +93,17 @@ fn state(job: &JobOnDisk, status: &Result<Option<Value>>) -> &'static str {
 fn text(job: &JobOnDisk, status: &Result<Option<Value>>) -> String {
     let mut lines = vec![format!("{}: {}", called(job.name.as_deref()), running_text(job, status))];
     match &job.newest {
-        Ok(Some(newest)) => lines.push(format!(
-            "  checkpoint {}, written at {}, {} of state, {} kept; begun with run {}",
-            newest.number,
-            newest.written_at,
-            show::bytes(newest.state_bytes as usize),
-            job.kept,
-            newest.generation
-        )),
+        Ok(Some(newest)) => {
+            lines.push(format!(
+                "  checkpoint {}, written at {}, {} of state, {} kept; begun with run {}",
+                newest.number,
+                newest.written_at,
+                show::bytes(newest.state_bytes as usize),
+                job.kept,
+                newest.generation
+            ));
+            lines.extend(rows_text(newest));
+        }
         Ok(None) => lines.push("  no checkpoint yet".to_owned()),
         Err(error) => lines.push(format!("  {}", error.chain())),
     }

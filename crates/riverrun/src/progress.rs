@@ -22,6 +22,8 @@ const TICK: Duration = Duration::from_millis(100);
 const WAITING_BYTES: usize = 1 << 20;
 /// An output that takes nothing for so long is told of, however little waits.
 const STANDS_SECONDS: i64 = 3;
+/// A stream that stands for so long while others go on is told of.
+const HELD_AFTER: Duration = Duration::from_secs(10);
 /// Until then nobody knows how long it will take.
 const ESTIMATE_AFTER: Duration = Duration::from_secs(1);
 
@@ -78,6 +80,8 @@ pub struct Progress {
     in_history: bool,
     // The notes that were said and still hold.
     told: Vec<String>,
+    // The stream that the others wait for, where it stands, and since when.
+    held: Option<(String, EventTime, Duration)>,
 }
 
 impl Progress {
@@ -98,6 +102,7 @@ impl Progress {
             due: PLAIN_EVERY,
             in_history: true,
             told: Vec::new(),
+            held: None,
         }
     }
 
@@ -107,7 +112,10 @@ impl Progress {
         let history = counts.iter().map(|one| one.history_rows).sum::<u64>();
         let live = counts.iter().map(|one| one.live_rows).sum::<u64>();
         let watermark = match status.held_by() {
-            Some((stream, at)) => format!("watermark {} ({stream})", show::to_the_second(at)),
+            Some((stream, at)) => {
+                let stands = self.stands(&stream, at);
+                held(&stream, at, stands, counts.iter().map(|one| one.watermark))
+            }
             None if counts.iter().all(|one| one.watermark == EventTime::MAX) => "all inputs are read".to_owned(),
             None => "no watermark yet".to_owned(),
         };
@@ -133,6 +141,18 @@ impl Progress {
         self.bar.set_message(message);
     }
 
+    /// For how long a stream has stood where it is.
+    fn stands(&mut self, stream: &str, at: EventTime) -> Duration {
+        let now = self.watch.elapsed();
+        match &self.held {
+            Some((known, stood, since)) if known == stream && *stood == at => now.saturating_sub(*since),
+            _ => {
+                self.held = Some((stream.to_owned(), at, now));
+                Duration::ZERO
+            }
+        }
+    }
+
     /// Says once what outputs have to wait for.
     fn tell(&mut self, notes: Vec<String>) {
         for note in notes.iter().filter(|note| !self.told.contains(note)) {
@@ -151,6 +171,20 @@ impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
         print::moving(None);
+    }
+}
+
+/// Where the watermark is and whose it is; where it has stood for a while, how far others have come that wait for it.
+fn held(stream: &str, at: EventTime, stands: Duration, others: impl Iterator<Item = EventTime>) -> String {
+    let shown = show::to_the_second(at);
+    let furthest = others.filter(|other| *other != EventTime::MAX && *other > at).max();
+    match furthest.filter(|_| stands >= HELD_AFTER) {
+        Some(furthest) => format!(
+            "held at {shown} by {stream} for {}; others: {}",
+            show::whole_seconds(stands),
+            show::to_the_second(furthest)
+        ),
+        None => format!("watermark {shown} ({stream})"),
     }
 }
 
@@ -208,6 +242,21 @@ fn style(template: &str) -> ProgressStyle {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stream_that_others_wait_for_is_told_of_after_a_while() {
+        let minutes = |minutes: i64| EventTime(minutes * 60_000_000);
+        let of = |seconds, others: &[EventTime]| {
+            held("cards", minutes(3), Duration::from_secs(seconds), others.iter().copied())
+        };
+        let plain = "watermark 1970-01-01 00:03:00 (cards)";
+        assert_eq!(of(9, &[minutes(3), minutes(75)]), plain);
+        assert_eq!(of(60, &[minutes(3), EventTime::MAX, minutes(1)]), plain);
+        assert_eq!(
+            of(12, &[minutes(3), minutes(75), minutes(70)]),
+            "held at 1970-01-01 00:03:00 by cards for 12 s; others: 1970-01-01 01:15:00"
+        );
+    }
 
     #[test]
     fn nothing_is_estimated_from_nothing() {

@@ -71,17 +71,15 @@ fn run_job(
     let attended = attend(project, options, &mut wired, (workers, &control, &stop));
     let (job, _spill) = engine_job(wired, Some(workers))?;
     let mut progress = Progress::start(&stats);
-    let (watch, mut committed, mut peak) = (Stopwatch::start(), Duration::ZERO, Peak::default());
+    let (watch, mut peak) = (Stopwatch::start(), Peak::default());
+    let mut pace = Pace::new(commit_every, project.checkpoint_every());
     // Looked at once, when the job's readers are being woken.
     let mut polling = Some(());
     let ended = engine::run(job, &control, &mut |status| {
         if stop.is_asked() {
             control.finish();
         }
-        if watch.elapsed() - committed > commit_every {
-            committed = watch.elapsed();
-            control.commit();
-        }
+        pace.ask(watch.elapsed(), &control);
         if let Some(reason) = polling.take().and_then(|()| project.topics().ok()?.watched_by_polling()) {
             print::note(format_args!("topics are looked at every 50 ms for new messages: {reason}"));
         }
@@ -116,6 +114,32 @@ fn run_job(
     }
     // A run that goes on for ever has done what it was asked for: all that it read is committed.
     Ok(if bounded { stop.exit_code() } else { ExitCode::SUCCESS })
+}
+
+/// When checkpoints are asked for: one that commits whenever that is due, others in between.
+struct Pace {
+    commit_every: Duration,
+    checkpoint_every: Duration,
+    committed: Duration,
+    checkpointed: Duration,
+}
+
+impl Pace {
+    fn new(commit_every: Duration, checkpoint_every: Option<Duration>) -> Pace {
+        // Commits that were asked for on the command line may be more frequent than checkpoints are in the settings.
+        let checkpoint_every = checkpoint_every.unwrap_or(commit_every);
+        Pace { commit_every, checkpoint_every, committed: Duration::ZERO, checkpointed: Duration::ZERO }
+    }
+
+    fn ask(&mut self, now: Duration, control: &Control) {
+        if now - self.committed > self.commit_every {
+            (self.committed, self.checkpointed) = (now, now);
+            control.commit();
+        } else if now - self.checkpointed > self.checkpoint_every {
+            self.checkpointed = now;
+            control.checkpoint();
+        }
+    }
 }
 
 /// Lets others ask the job while it runs.
@@ -227,11 +251,11 @@ fn announce(wired: &Wired) {
         }));
         for history in &wired.unread {
             print::note_text(&show::sentence(&format!(
-                "{} has changed since stream {} read it to its end: {} files were read, and what has come since is not; \
-                 `--fresh` would read all of it",
+                "{} has changed since stream {} read it to its end, {} of it; it is not read again, and `--fresh` would \
+                 read it as it is now",
                 history.history,
                 history.stream,
-                show::count(history.read.0 as i64)
+                show::counted(history.read.0 as i64, "file")
             )));
         }
         return;

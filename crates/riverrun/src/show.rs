@@ -1,7 +1,7 @@
 //! Rows and numbers as people read them.
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
-use dataflow::{EventTime, Result};
+use dataflow::{EventTime, Fate, Result};
 
 /// The widest cell that is shown whole.
 const CELL_WIDTH_MAX: usize = 48;
@@ -95,6 +95,30 @@ pub fn sentence(text: &str) -> String {
     list("", &text.split(' ').map(str::to_owned).collect::<Vec<_>>(), " ")
 }
 
+/// Lines that a terminal holds: what is too long goes on below, further to the right. None is cut within a word.
+pub fn wrapped(text: &str) -> String {
+    let mut out = String::new();
+    for line in text.lines() {
+        let indent = line.len() - line.trim_start_matches(' ').len();
+        let mut width = 0;
+        for (at, word) in line[indent..].split(' ').enumerate() {
+            let length = word.chars().count();
+            if at > 0 && width + 1 + length > WIDTH {
+                out.push_str(&format!("\n{:1$}", "", indent + 2 * INDENT.len()));
+                width = indent + 2 * INDENT.len();
+            } else {
+                let blanks = if at > 0 { 1 } else { indent };
+                out.push_str(&" ".repeat(blanks));
+                width += blanks;
+            }
+            out.push_str(word);
+            width += length;
+        }
+        out.push('\n');
+    }
+    out
+}
+
 fn pad(cell: &str, width: usize, right: bool) -> String {
     let cell = cut(cell, width);
     if right { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
@@ -162,6 +186,11 @@ pub fn whole_seconds(length: std::time::Duration) -> String {
     }
 }
 
+/// The name of a fate in JSON.
+pub fn fate(fate: Fate) -> String {
+    format!("{fate:?}").to_lowercase()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,6 +217,19 @@ mod tests {
         let row = |name: &str| vec![name.to_owned(), "1,000,000,000".to_owned(), "w".repeat(40)];
         let wide = fit(&header, &[false, true, false], &[row(&"s".repeat(40)), row("short")]);
         assert!(wide.lines().all(|line| line.chars().count() <= WIDTH) && wide.contains("sss…  1,000"), "{wide}");
+    }
+
+    #[test]
+    fn long_lines_go_on_below() {
+        let columns: Vec<String> = (0..20).map(|n| format!("column_{n} TIMESTAMP")).collect();
+        let text = format!("a: b  <- c\n    ({})\n\n{}\n", columns.join(", "), "x".repeat(100));
+        let wrapped = wrapped(&text);
+        let lines: Vec<&str> = wrapped.lines().collect();
+        assert_eq!((lines[0], lines.last().copied()), ("a: b  <- c", Some(&*"x".repeat(100))));
+        let of_columns = &lines[1..lines.len() - 2];
+        assert!(of_columns.len() > 3 && of_columns.iter().all(|line| line.chars().count() <= WIDTH), "{wrapped}");
+        assert!(of_columns[1..].iter().all(|line| line.starts_with("        ") && !line.starts_with("         ")));
+        assert_eq!(wrapped.split_whitespace().collect::<Vec<_>>(), text.split_whitespace().collect::<Vec<_>>());
     }
 
     #[test]

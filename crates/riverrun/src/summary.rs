@@ -98,10 +98,10 @@ impl Summary<'_> {
             Some(by) => color::err(Meaning::Warning, &format!("stopped by {by}")),
         };
         text += &format!(
-            "{} {ended} in {}: {} rows, {} rows/s\n",
+            "{} {ended} in {}: {}, {} rows/s\n",
             color::err(Meaning::Heading, self.project.name()),
             show::duration(self.took),
-            show::count(read as i64),
+            show::counted(read as i64, "row"),
             show::count((read as f64 / self.took.as_secs_f64().max(1e-3)) as i64)
         );
         text += &self.streams();
@@ -332,10 +332,8 @@ impl Summary<'_> {
             .nodes()
             .iter()
             .map(|node| {
-                let fates: serde_json::Map<_, _> = Fate::ALL
-                    .iter()
-                    .map(|&fate| (format!("{fate:?}").to_lowercase(), json!(node.fates.of(fate))))
-                    .collect();
+                let fates: serde_json::Map<_, _> =
+                    Fate::ALL.iter().map(|&fate| (show::fate(fate), json!(node.fates.of(fate)))).collect();
                 json!({ "node": node.name, "state_bytes": node.state_bytes, "rows": fates })
             })
             .collect();

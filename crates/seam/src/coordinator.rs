@@ -6,8 +6,8 @@
 use crate::checkpoint::{Checkpoint, Gathered};
 use crate::position::PartitionPosition;
 use dataflow::{
-    Barrier, Command, Coordinator, CoordinatorAction, CoordinatorEvent, CoordinatorState, Error, EventTime, Meeting,
-    ProcessingTime, ReadBounds, ReaderId, Report, Result, Span, Split, SplitState, StageId,
+    Barrier, CheckpointPurpose, Command, Coordinator, CoordinatorAction, CoordinatorEvent, CoordinatorState, Error,
+    EventTime, Meeting, ProcessingTime, ReadBounds, ReaderId, Report, Result, Span, Split, SplitState, StageId,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,8 +49,8 @@ pub(crate) struct JobCoordinator {
     stages: BTreeMap<StageId, StageHolds>,
     bounds: Vec<Option<ReadBounds>>,
     running: Option<Checkpoint>,
-    // A checkpoint that is wanted while another is on its way, or before the first one; whether it is the last.
-    wanted: Option<bool>,
+    // A checkpoint that is wanted while another is on its way, or before the first one.
+    wanted: Option<CheckpointPurpose>,
     // Absent readers that wait to be present. Until they count, the least watermark stands still: it would fall again.
     joining: BTreeSet<ReaderId>,
     // Whether the last barrier was sent.
@@ -89,7 +89,7 @@ impl Coordinator for JobCoordinator {
                 self.complete(&mut actions)?;
             }
             CoordinatorEvent::Durable(number) => self.durable(number, &mut actions)?,
-            CoordinatorEvent::CheckpointWanted { last } => self.want(last),
+            CoordinatorEvent::CheckpointWanted(purpose) => self.want(purpose),
         }
         self.begin_checkpoint(&mut actions);
         self.bound(&mut actions);
@@ -151,7 +151,8 @@ impl JobCoordinator {
         }
         self.stages = stages.into_iter().map(|stage| (stage, StageHolds::default())).collect();
         self.bounds = vec![None; self.streams.len()];
-        (self.running, self.wanted, self.ended) = (None, self.wanted.filter(|last| *last), false);
+        (self.running, self.wanted, self.ended) =
+            (None, self.wanted.filter(|wanted| *wanted == CheckpointPurpose::End), false);
         self.joining.clear();
         let mut assigned: BTreeMap<ReaderId, Vec<SplitState>> = BTreeMap::new();
         for (stream, state) in &self.durable.splits {
@@ -181,18 +182,18 @@ impl JobCoordinator {
         }
         *known = Some(report);
         if joins && !asked {
-            self.want(false);
+            self.want(CheckpointPurpose::Commit);
         }
         if self.is_first() && self.wanted.is_none() {
-            self.want(false);
+            self.want(CheckpointPurpose::Commit);
         }
         self.want_last();
         Ok(())
     }
 
-    fn want(&mut self, last: bool) {
+    fn want(&mut self, purpose: CheckpointPurpose) {
         if !self.ended {
-            self.wanted = Some(self.wanted.unwrap_or(false) || last);
+            self.wanted = self.wanted.max(Some(purpose));
         }
     }
 
@@ -203,7 +204,7 @@ impl JobCoordinator {
             report.as_ref().and_then(|report| report.watermark).is_some_and(|watermark| watermark >= end)
         };
         if self.readers.values().all(there) {
-            self.want(true);
+            self.want(CheckpointPurpose::End);
         }
     }
 
@@ -217,10 +218,10 @@ impl JobCoordinator {
         {
             return;
         }
-        let Some(last) = self.wanted.take() else { return };
+        let Some(purpose) = self.wanted.take() else { return };
         self.number += 1;
-        self.ended = last;
-        let barrier = Command::Barrier(Barrier { number: self.number, last });
+        self.ended = purpose == CheckpointPurpose::End;
+        let barrier = Command::Barrier(Barrier::new(self.number, purpose));
         actions.extend(self.readers.keys().map(|&reader| CoordinatorAction::Send(reader, barrier.clone())));
         let (readers, stages) = (self.readers.keys().copied(), self.stages.keys().copied());
         self.running = Some(Checkpoint::new(self.number, readers, stages));
@@ -304,7 +305,7 @@ impl JobCoordinator {
             actions.push(CoordinatorAction::Send(reader, Command::Durable(splits.unwrap_or_default())));
         }
         if self.readers.values().flatten().any(|report| report.joins) {
-            self.want(false);
+            self.want(CheckpointPurpose::Commit);
         }
         Ok(())
     }

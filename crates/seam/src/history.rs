@@ -23,7 +23,7 @@ mod tests;
 mod waiting;
 
 use crate::StreamStats;
-use crate::placing::Aside;
+use crate::placing::Removed;
 use ahead::ReadAhead;
 use bytes::HeldBytes;
 use dataflow::{Background, Batch, Error, EventTime, Result};
@@ -185,13 +185,14 @@ impl History {
         }
     }
 
-    /// Rows that leave at other ports, since the last call: ahead of the watermark, in no order.
-    pub fn take_aside(&mut self) -> Aside {
-        let mut all = Vec::new();
+    /// Rows that do not go on, since the last call; those that leave at other ports are ahead of the watermark, in no order.
+    pub fn take_removed(&mut self) -> Removed {
+        let mut all = Removed::default();
         for taken in self.aside.drain(..) {
             let rows = self.aside_taken.entry(taken.group as u64).or_default();
             *rows = (*rows).max(taken.rows_read as u64);
-            all.extend(taken.ports);
+            all.ports.extend(taken.removed.ports);
+            all.fates.merge(&taken.removed.fates);
         }
         all
     }
@@ -258,7 +259,7 @@ impl History {
             match ahead.next_piece() {
                 Some(Ok(piece)) => {
                     self.take_piece(piece);
-                    if !self.is_given() || !self.aside.is_empty() {
+                    if !self.is_given() || self.aside.iter().any(|aside| !aside.removed.ports.is_empty()) {
                         break;
                     }
                 }

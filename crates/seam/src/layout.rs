@@ -3,7 +3,7 @@
 use crate::clock::{Placed, place};
 use crate::frontier::parse_message_id;
 use crate::placing::{
-    ARRIVAL, Aside, CLOCK, Coordinate, MESSAGE_ID, PARTITION, RowPlace, Rows, cast_to, event_time, instants,
+    ARRIVAL, CLOCK, Coordinate, MESSAGE_ID, PARTITION, Removed, RowPlace, Rows, cast_to, event_time, instants,
 };
 use crate::{StreamSpec, StreamStats};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, TimestampMicrosecondArray};
@@ -79,7 +79,7 @@ impl Layout {
         columns: &RecordBatch,
         aside_from: usize,
         at: &dyn Fn(usize) -> String,
-    ) -> Result<(Batch, Aside)> {
+    ) -> Result<(Batch, Removed)> {
         let events = instants(columns.column(spec.time_column))?;
         let stamps = StampColumns::of(self.stamps, spec, columns)?;
         let by_name = |name: &str| columns.column_by_name(name).filter(|_| self.errors);

@@ -7,7 +7,9 @@ use crate::placing::{Coordinate, RowPlace, Rows, event_time, instants};
 use crate::position::PartitionPosition;
 use crate::unreleased::OutRows;
 use crate::{Live, StreamSpec, StreamStats};
-use dataflow::{BadRowPolicy, Batch, Error, EventTime, Message, Port, ProcessingTime, Result, Span, Split, SplitState};
+use dataflow::{
+    BadRowPolicy, Batch, Error, EventTime, Fates, Message, Port, ProcessingTime, Result, Span, Split, SplitState,
+};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -35,6 +37,8 @@ pub(crate) struct LiveReader {
     waker: Option<Waker>,
     // Rows that leave at other ports, with their splits, until they are taken.
     aside: Vec<(Split, (Port, Batch))>,
+    // What became of rows that do not go on, until that is taken.
+    removed: Fates,
     // Whether the last poll may have left messages that the next one can read.
     more: bool,
 }
@@ -61,6 +65,7 @@ impl LiveReader {
             partitions: Vec::new(),
             waker: None,
             aside: Vec::new(),
+            removed: Fates::default(),
             more: false,
         }
     }
@@ -257,6 +262,11 @@ impl LiveReader {
         Ok(until)
     }
 
+    /// What became of rows that do not go on, since the last call.
+    pub fn take_removed(&mut self) -> Fates {
+        std::mem::take(&mut self.removed)
+    }
+
     /// Rows that leave at other ports, since the last call.
     pub fn take_aside(&mut self) -> Vec<(Split, (Port, Batch))> {
         std::mem::take(&mut self.aside)
@@ -305,7 +315,9 @@ impl LiveReader {
             }
             row += 1;
         }
-        let (batch, aside) = rows.finish(&decoded.rows)?;
+        let (batch, removed) = rows.finish(&decoded.rows)?;
+        self.removed.merge(&removed.fates);
+        let aside = removed.ports;
         if partition.clock.clock().is_none() {
             let rows: usize = aside.iter().map(|(_, batch)| batch.rows()).sum();
             let bytes: usize = aside.iter().map(|(_, batch)| batch.bytes()).sum();

@@ -10,11 +10,11 @@ use arrow::array::{
 use arrow::compute::{CastOptions, cast_with_options, take_record_batch};
 use arrow::datatypes::{DataType, Schema, TimeUnit, TimestampMicrosecondType};
 use dataflow::{
-    BadRowPolicy, Batch, DeadLetter, Error, EventTime, Late, Port, Position, ProcessingTime, Result, RowOrder, Span,
-    dead_letters, key_hashes, late_schema,
+    BadRowPolicy, Batch, DeadLetter, Error, EventTime, Fate, Fates, Late, Port, Position, ProcessingTime, Result,
+    RowOrder, Span, dead_letters, key_hashes, late_schema,
 };
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 /// The hidden columns of an archive, in their order after the declared ones.
 pub(crate) const PARTITION: &str = "_partition";
@@ -70,6 +70,22 @@ pub(crate) struct RowPlace<'a> {
 /// Rows that leave at other ports than the main one.
 pub(crate) type Aside = Vec<(Port, Batch)>;
 
+/// Rows that do not go on.
+#[derive(Default)]
+pub(crate) struct Removed {
+    /// Those that leave at other ports.
+    pub ports: Aside,
+    /// How many there are, for what reason.
+    pub fates: Fates,
+}
+
+impl Removed {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.fates == Fates::default()
+    }
+}
+
 /// Late rows that the stream removes.
 #[derive(Default)]
 struct LateRows {
@@ -83,6 +99,8 @@ struct LateRows {
 pub(crate) struct Rows<'a> {
     spec: &'a StreamSpec,
     stats: &'a StreamStats,
+    // What became of the rows that go no further.
+    removed_as: Fates,
     kept: Vec<u32>,
     times: Vec<i64>,
     orders: Vec<RowOrder>,
@@ -92,7 +110,7 @@ pub(crate) struct Rows<'a> {
     letters: Vec<DeadLetter>,
     // The letters that show their row: which letter, and which row.
     shown: Vec<(usize, u32)>,
-    // Rows before this one leave at no other port: what they had to show was given out before a restart.
+    // Rows before this one leave at no other port, and are not counted as removed: that was done before a restart.
     aside_from: usize,
 }
 
@@ -101,6 +119,7 @@ impl<'a> Rows<'a> {
         Rows {
             spec,
             stats,
+            removed_as: Fates::default(),
             kept: Vec::with_capacity(rows),
             times: Vec::with_capacity(rows),
             orders: Vec::with_capacity(rows),
@@ -113,7 +132,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// The same, where rows before one leave at no other port.
+    /// The same, where rows before one leave at no other port and are not counted as removed.
     pub fn aside_from(self, row: usize) -> Self {
         Rows { aside_from: row, ..self }
     }
@@ -135,13 +154,15 @@ impl<'a> Rows<'a> {
                 (time, true)
             }
             Placed::Late(time) | Placed::Joined { time, .. } => {
-                self.stats.late_dropped.fetch_add(1, Relaxed);
+                if self.is_again(place) {
+                    return Ok(());
+                }
+                self.removed_as.add(Fate::LateDropped, 1);
                 return if self.spec.late == Late::Aside { self.put_aside(time, place) } else { Ok(()) };
             }
             Placed::Quarantined => {
-                return self.refuse("its event time lies more than a day ahead of its arrival", None, place, |stats| {
-                    &stats.quarantined
-                });
+                let why = "its event time lies more than a day ahead of its arrival";
+                return self.refuse(why, None, place, Fate::Quarantined);
             }
         };
         self.kept.push(place.row);
@@ -154,10 +175,12 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
+    /// Whether what becomes of a removed row was seen to before a restart.
+    fn is_again(&self, place: &RowPlace) -> bool {
+        (place.row as usize) < self.aside_from
+    }
+
     fn put_aside(&mut self, time: EventTime, place: &RowPlace) -> Result<()> {
-        if (place.row as usize) < self.aside_from {
-            return Ok(());
-        }
         self.removed.rows.push(place.row);
         self.removed.times.push(time.0);
         self.removed.orders.extend(place.order()?);
@@ -167,32 +190,21 @@ impl<'a> Rows<'a> {
 
     /// Follows the policy for a row that is bad; `raw` are its bytes where they could not be decoded.
     pub fn bad(&mut self, why: &str, raw: Option<&[u8]>, place: &RowPlace) -> Result<()> {
-        self.refuse(why, raw, place, |stats| &stats.bad)
+        self.refuse(why, raw, place, Fate::Bad)
     }
 
-    fn refuse(
-        &mut self,
-        why: &str,
-        raw: Option<&[u8]>,
-        place: &RowPlace,
-        counter: fn(&StreamStats) -> &AtomicU64,
-    ) -> Result<()> {
+    fn refuse(&mut self, why: &str, raw: Option<&[u8]>, place: &RowPlace, fate: Fate) -> Result<()> {
         match self.spec.bad_rows {
-            BadRowPolicy::Skip => {
-                counter(self.stats).fetch_add(1, Relaxed);
-            }
+            BadRowPolicy::Skip | BadRowPolicy::DeadLetter if self.is_again(place) => {}
+            BadRowPolicy::Skip => self.removed_as.add(fate, 1),
             BadRowPolicy::DeadLetter => {
-                self.stats.dead_lettered.fetch_add(1, Relaxed);
-                if (place.row as usize) < self.aside_from {
-                    return Ok(());
-                }
+                self.removed_as.add(Fate::DeadLettered, 1);
                 if raw.is_none() {
                     self.shown.push((self.letters.len(), place.row));
                 }
                 self.letters.push(place.letter(why, raw, self.spec.delay)?);
             }
             BadRowPolicy::Fail => {
-                counter(self.stats).fetch_add(1, Relaxed);
                 return Err(Error::data(format!(
                     "stream \"{}\": {}: {why}; ON BAD ROW SKIP would count it and go on",
                     self.spec.name,
@@ -204,8 +216,8 @@ impl<'a> Rows<'a> {
     }
 
     /// The rows that stay, with orders from coordinates, or from the rows themselves where there are none; and those
-    /// that leave at other ports.
-    pub fn finish(mut self, columns: &RecordBatch) -> Result<(Batch, Aside)> {
+    /// that do not go on.
+    pub fn finish(mut self, columns: &RecordBatch) -> Result<(Batch, Removed)> {
         let mut aside = Vec::new();
         if !self.removed.rows.is_empty() {
             aside.push((Port::LATE, self.late_rows(columns)?));
@@ -220,7 +232,8 @@ impl<'a> Rows<'a> {
             false => content_orders(declared.columns(), declared.num_rows(), &self.spec.dedup_key)?,
         };
         let batch = Batch::new(declared, self.times, orders)?;
-        Ok((if self.any_late { batch.with_late(self.late.finish())? } else { batch }, aside))
+        let removed = Removed { ports: aside, fates: self.removed_as };
+        Ok((if self.any_late { batch.with_late(self.late.finish())? } else { batch }, removed))
     }
 
     fn late_rows(&self, columns: &RecordBatch) -> Result<Batch> {

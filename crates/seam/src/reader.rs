@@ -16,8 +16,8 @@ use crate::report::Reporter;
 use crate::source::Source;
 use crate::unreleased::{OutRows, UnreleasedRows};
 use dataflow::{
-    Background, Batch, Error, EventTime, FrozenReader, Polled, ProcessingTime, ReadBounds, Reader, ReaderState, Report,
-    Result, Span, Split, SplitState, concat,
+    Background, Batch, Error, EventTime, Fate, Fates, FrozenReader, Polled, ProcessingTime, ReadBounds, Reader,
+    ReaderState, Report, Result, Span, Split, SplitState, concat,
 };
 use std::sync::Arc;
 use std::task::Waker;
@@ -51,6 +51,8 @@ pub(crate) struct StreamReader {
     // The least watermark at which a split at its ceiling goes on.
     goes_on: Option<EventTime>,
     grace: Grace,
+    // What became of the rows that were read.
+    fates: Fates,
     reporter: Reporter,
 }
 
@@ -117,6 +119,8 @@ impl Reader for StreamReader {
         if self.bounds.go {
             let before = self.given;
             batch = self.poll_rows(rows_max, &mut aside)?;
+            let given = batch.as_ref().map_or(0, |batch| batch.rows() as i64);
+            [Fate::In, Fate::Out].into_iter().for_each(|fate| self.fates.add(fate, given));
             let (ceiling, history_is_finished) = (self.ceiling(), self.history_is_finished());
             if let Some(live) = self.live.as_mut().filter(|_| self.switched) {
                 // What waits at the ceiling, and history beside the topic, is a backlog, of which more follows.
@@ -154,6 +158,7 @@ impl Reader for StreamReader {
             watermark: self.given,
             absent: self.state == State::Absent,
             joining,
+            fates: self.fates,
         })
     }
 
@@ -214,6 +219,7 @@ impl StreamReader {
             leap: LEAP_MIN,
             goes_on: None,
             grace: Grace::default(),
+            fates: Fates::default(),
             reporter: Reporter::default(),
             source,
         }
@@ -252,7 +258,9 @@ impl StreamReader {
         let ceiling = if self.is_past_topic() { EventTime::MAX } else { self.ceiling() };
         let Some(history) = &mut self.history else { return Ok(None) };
         let batch = history.next(rows_max, ceiling)?;
-        aside.extend(history.take_aside());
+        let removed = history.take_removed();
+        aside.extend(removed.ports);
+        count_removed(&mut self.fates, &self.source, &removed.fates);
         let Some(batch) = batch else { return Ok(None) };
         if batch.time(0) <= self.given {
             return Err(Error::internal(format!(
@@ -274,6 +282,8 @@ impl StreamReader {
         let bounds = LiveBounds { rows_max, ceiling, given, cap };
         let Some(live) = &mut self.live else { return Ok(None) };
         let batches = live.read(bounds)?;
+        let removed = live.take_removed();
+        count_removed(&mut self.fates, &self.source, &removed);
         for (split, letters) in live.take_aside() {
             self.unreleased.add(split, &letters.1);
             aside.push(letters);
@@ -468,4 +478,11 @@ impl StreamReader {
         positions.extend(self.live.iter().flat_map(|live| live.positions(&out)));
         positions
     }
+}
+
+/// Counts rows that do not go on.
+fn count_removed(fates: &mut Fates, source: &Source, removed: &Fates) {
+    fates.add(Fate::In, removed.sum());
+    fates.merge(removed);
+    source.stats.remove(removed);
 }

@@ -1,6 +1,6 @@
 //! What became of a stream's rows, readable while the job runs.
 
-use dataflow::EventTime;
+use dataflow::{EventTime, Fate, Fates};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 
 /// The counters of one stream; its reader writes them, anyone reads them at any time.
@@ -109,6 +109,19 @@ impl StreamStats {
                 true => self.history_readers.load(Relaxed) > 0,
                 false => self.history_total > 0,
             },
+        }
+    }
+
+    /// Counts rows that a reader has removed.
+    pub(crate) fn remove(&self, fates: &Fates) {
+        let counters = [
+            (Fate::LateDropped, &self.late_dropped),
+            (Fate::Quarantined, &self.quarantined),
+            (Fate::Bad, &self.bad),
+            (Fate::DeadLettered, &self.dead_lettered),
+        ];
+        for (fate, counter) in counters {
+            counter.fetch_add(u64::try_from(fates.of(fate)).unwrap_or(0), Relaxed);
         }
     }
 

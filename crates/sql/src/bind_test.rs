@@ -11,18 +11,31 @@ use arrow::compute::{concat, concat_batches};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use dataflow::{Batch, RowOrder, Scalar};
 use sqlparser::ast::{Expr, Query, Select, SelectItem, SetExpr, TableFactor, TableFunctionArgs, Value};
-use sqlparser::tokenizer::Span;
+use sqlparser::tokenizer::{Location, Span};
 use std::sync::Arc;
 
 /// A test with its rows as columns.
 #[derive(Debug)]
 pub struct BoundTest {
-    /// Rows of streams: the name, and the decoded columns (those of `Stream::raw`).
-    pub givens: Vec<(String, RecordBatch)>,
+    /// Rows of streams.
+    pub givens: Vec<GivenRows>,
     /// Models that give one score for every row.
     pub scores: Vec<(String, f64)>,
     /// What should come out.
     pub expects: Vec<BoundExpect>,
+}
+
+/// Rows that a test gives to a stream.
+#[derive(Debug)]
+pub struct GivenRows {
+    /// The name of the stream.
+    pub stream: String,
+    /// Its decoded columns (those of `Stream::raw`).
+    pub rows: RecordBatch,
+    /// The line of the GIVEN, counted from 1.
+    pub line: u64,
+    /// Where in the line the stream is named, counted from 1.
+    pub column: u64,
 }
 
 /// What should come out of an output of the plan.
@@ -89,7 +102,7 @@ impl CheckedPlan {
         if wrong.is_empty() { Ok(BoundTest { givens, scores: test.scores.clone(), expects }) } else { Err(wrong) }
     }
 
-    fn bind_given(&self, given: &Given, span: Span) -> Outcome<(String, RecordBatch)> {
+    fn bind_given(&self, given: &Given, span: Span) -> Outcome<GivenRows> {
         let name = &given.stream;
         let found = self.streams.iter().find(|stream| stream.name.eq_ignore_ascii_case(&name.text));
         let stream = found.ok_or_else(|| {
@@ -114,7 +127,9 @@ impl CheckedPlan {
                 None => new_null_array(stream.raw.field(index).data_type(), rows.num_rows()),
             });
         let arrays: Vec<ArrayRef> = arrays.collect();
-        batch(stream.raw.clone(), arrays, rows.num_rows(), name.span).map(|batch| (stream.name.clone(), batch))
+        let rows = batch(stream.raw.clone(), arrays, rows.num_rows(), name.span)?;
+        let Location { line, column } = name.span.start;
+        Ok(GivenRows { stream: stream.name.clone(), rows, line, column })
     }
 
     fn bind_expect(&self, expect: &Expect, span: Span) -> Outcome<BoundExpect> {

@@ -1,6 +1,6 @@
 //! Checking: everything that a target needs is bound and planned, and everything wrong with it is said.
 
-use crate::bind::{Binding, Target, bind_query, bind_targets, once, printed_views};
+use crate::bind::{Binding, Target, bind_query, bind_targets, once, printed_statements, printed_views};
 use crate::catalog::Catalog;
 use crate::diagnostic::{Diagnostic, fault};
 use crate::lower::physical::{Plan, PlanKind};
@@ -39,7 +39,7 @@ pub struct CheckedPlan {
     pub models: Vec<(String, String)>,
     /// What a query does where the streams end.
     pub query: Option<QueryPlan>,
-    /// Every SELECT as a view of its own, as it is bound.
+    pub(crate) selects: String,
     pub(crate) bound: String,
     pub(crate) logical: LogicalPlan,
     pub(crate) fired: Vec<(Rule, usize)>,
@@ -50,10 +50,15 @@ pub struct CheckedPlan {
 }
 
 impl CheckedPlan {
-    /// The SELECTs as they are bound, each as a view of its own: stars are written out, and names say where they come
-    /// from. It is SQL that binds to the same again.
+    /// The statements as they are bound, but streams: stars are written out, names say where they come from, and a SELECT
+    /// within another is a view of its own. It is SQL that binds to the same again.
     pub fn bound(&self) -> &str {
         &self.bound
+    }
+
+    /// The SELECTs of these statements, each as a view.
+    pub fn selects(&self) -> &str {
+        &self.selects
     }
 
     /// What each decision does, one text per rule.
@@ -100,7 +105,7 @@ pub fn check_with(
     if !binding.wrong.is_empty() {
         return Err(in_order(binding.wrong, &statements));
     }
-    let bound = printed_views(&binding);
+    let (selects, bound) = (printed_views(&binding), printed_statements(&binding));
     let ours = |problem| vec![fault(problem).in_file(&statements.files[0])];
     let built = plan::build(&binding).map_err(ours)?;
     let Binding { mut streams, relations, answer, .. } = binding;
@@ -123,7 +128,7 @@ pub fn check_with(
     name_apart(&mut plan);
     let (models, declared) = (models(&logical), statements.streams());
     let files = statements.files;
-    Ok(CheckedPlan { streams, outputs, models, query, bound, logical, fired, plan, files, declared })
+    Ok(CheckedPlan { streams, outputs, models, query, selects, bound, logical, fired, plan, files, declared })
 }
 
 /// What is wrong, in the order of the files and their lines.

@@ -37,7 +37,7 @@ mod node_identity;
 mod explain;
 
 pub use bind::Target;
-pub use bind_test::{BoundExpect, BoundTest, ExpectedRows};
+pub use bind_test::{BoundExpect, BoundTest, ExpectedRows, GivenRows};
 pub use catalog::Catalog;
 pub use check::{CheckedPlan, Start, check, check_with};
 pub use diagnostic::Diagnostic;

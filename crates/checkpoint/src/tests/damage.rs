@@ -7,8 +7,9 @@ use crate::reading;
 use crate::store::Store;
 use crate::{Checkpoints, JobFacts};
 use dataflow::{
-    Checkpoint, CheckpointStore, Committable, CoordinatorState, Error, ErrorKind, EventTime, Frozen, FrozenInput,
-    KEY_GROUPS, KeyGroup, ManualClock, OutputState, ProcessingTime, RestoredJob, Scope, Split, SplitState, StepState,
+    Checkpoint, CheckpointStore, Committable, CoordinatorState, Error, ErrorKind, EventTime, Fate, Fates, Frozen,
+    FrozenInput, JobRows, KEY_GROUPS, KeyGroup, ManualClock, OutputState, ProcessingTime, RestoredJob, Scope, Split,
+    SplitState, StepState,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -58,8 +59,19 @@ fn frozen(job: &RestoredJob) -> Checkpoint {
         steps: job.steps.iter().map(step).collect(),
         inputs: job.inputs.clone(),
         outputs: job.outputs.clone(),
+        rows: job.rows.clone(),
         last: job.last,
     }
+}
+
+/// What became of rows in some nodes.
+fn counts() -> impl Strategy<Value = Vec<(String, Fates)>> {
+    let fates = vec(any::<i32>(), Fate::ALL.len()).prop_map(|counts| {
+        let mut fates = Fates::default();
+        Fate::ALL.into_iter().zip(counts).for_each(|(fate, rows)| fates.add(fate, rows.into()));
+        fates
+    });
+    vec((".{0,3}", fates), 0..3)
 }
 
 prop_compose! {
@@ -68,13 +80,15 @@ prop_compose! {
         steps in vec(step(), 0..4),
         inputs in vec((".{0,3}", vec((time(), any::<bool>()), 0..3)), 0..3),
         outputs in vec(output(), 0..3),
+        rows in (counts(), counts()),
         last in any::<bool>(),
     ) -> RestoredJob {
         let workers = |workers: Vec<(EventTime, bool)>| {
             workers.into_iter().map(|(given, is_absent)| FrozenInput { given, is_absent }).collect()
         };
         let inputs = inputs.into_iter().map(|(edge, of)| (edge, workers(of))).collect();
-        RestoredJob { coordinator, steps, inputs, outputs, last }
+        let rows = JobRows { streams: rows.0, steps: rows.1 };
+        RestoredJob { coordinator, steps, inputs, outputs, rows, last }
     }
 }
 
@@ -181,14 +195,14 @@ proptest! {
 #[test]
 fn a_newer_format_is_named() {
     let store = Objects::default();
-    let fields = [2u8];
+    let fields = [3u8];
     store
         .create("manifest-0000000001", &[&b"RRCKPT\r\n"[..], &xxh3_128(&fields).to_le_bytes(), &fields].concat())
         .unwrap();
     let error = reading::newest(&store).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "checkpoint manifest-0000000001 has format 2, and this riverrun reads formats up to 1: use the riverrun that wrote \
+        "checkpoint manifest-0000000001 has format 3, and this riverrun reads formats up to 2: use the riverrun that wrote \
          it, or a newer one"
     );
 }

@@ -2,8 +2,9 @@
 
 use crate::{Checkpoints, Feed, JobFacts, JobPlan, OutputCut, PlannedOutput, PlannedPart, PlannedStream};
 use dataflow::{
-    Checkpoint, Committable, CoordinatorState, EventTime, Frozen, FrozenInput, KeyGroup, ManualClock, OutputState,
-    ProcessingTime, RestoredJob, Result, RowOrder, Scope, Split, SplitState, StateWriter, StepState,
+    Checkpoint, Committable, CoordinatorState, EventTime, Fate, Fates, Frozen, FrozenInput, JobRows, KeyGroup,
+    ManualClock, OutputState, ProcessingTime, RestoredJob, Result, RowOrder, Scope, Split, SplitState, StateWriter,
+    StepState,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -65,6 +66,12 @@ fn plan() -> JobPlan {
 }
 
 /// A checkpoint of a job with one step in two workers.
+fn fates<const N: usize>(counts: [(Fate, i64); N]) -> Fates {
+    let mut fates = Fates::default();
+    counts.into_iter().for_each(|(fate, rows)| fates.add(fate, rows));
+    fates
+}
+
 pub fn checkpoint(number: u64, left: Vec<(Scope, Vec<u8>)>, right: Vec<(Scope, Vec<u8>)>) -> Checkpoint {
     let step = |pieces, watermark| StepState {
         step: "m.dedup[id]".to_owned(),
@@ -80,6 +87,10 @@ pub fn checkpoint(number: u64, left: Vec<(Scope, Vec<u8>)>, right: Vec<(Scope, V
         },
         steps: vec![step(left, 10), step(right, EventTime::MIN.0)],
         inputs: vec![("m by id".to_owned(), vec![FrozenInput { given: EventTime(5), is_absent: number == 2 }])],
+        rows: JobRows {
+            streams: vec![("m".to_owned(), fates([(Fate::In, 13), (Fate::Out, 12), (Fate::Bad, 1)]))],
+            steps: vec![("lake.t".to_owned(), fates([(Fate::In, 9), (Fate::Out, 7), (Fate::Filtered, 2)]))],
+        },
         outputs: vec![OutputState {
             output: "counts".to_owned(),
             position: Some(vec![3]),
@@ -95,6 +106,7 @@ pub fn check_same(restored: &RestoredJob, frozen: &Checkpoint) {
     assert_eq!(restored.coordinator, frozen.coordinator);
     assert_eq!(restored.inputs, frozen.inputs);
     assert_eq!(restored.outputs, frozen.outputs);
+    assert_eq!(restored.rows, frozen.rows);
     assert_eq!(restored.last, frozen.last);
     assert_eq!(restored.steps.len(), frozen.steps.len());
     for (restored, frozen) in restored.steps.iter().zip(&frozen.steps) {

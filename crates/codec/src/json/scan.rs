@@ -2,8 +2,8 @@
 //!
 //! The grammar is checked first, by `serde_json`, in one pass that keeps nothing; so the walk may trust it.
 
+use super::grammar::check_grammar;
 use super::paths::{self, Field};
-use serde::de::IgnoredAny;
 use std::borrow::Cow;
 
 /// How deep objects and arrays may be nested.
@@ -71,21 +71,15 @@ pub(super) fn scan<'a>(payload: &'a [u8], fields: &[Field], found: &mut PayloadF
     if payload.len() > PAYLOAD_BYTES_MAX {
         return Err(format!("the payload has {} bytes, expected at most {PAYLOAD_BYTES_MAX}", payload.len()));
     }
-    let text = std::str::from_utf8(payload).map_err(|e| format!("the payload is not UTF-8: {e}"))?;
-    serde_json::from_str::<IgnoredAny>(text).map_err(|e| format!("the payload is not JSON: {}", shown(&e)))?;
+    let text = std::str::from_utf8(payload)
+        .map_err(|e| format!("the payload is not UTF-8: byte {} begins no character", e.valid_up_to() + 1))?;
+    check_grammar(text).map_err(|why| format!("the payload is not JSON: {why}"))?;
     let mut walk = Walk { text, bytes: payload, at: 0 };
     walk.blanks();
     match kind_of(walk.bytes[walk.at]) {
         Kind::Object => walk.object(fields, found, 1),
         kind => Err(format!("the payload is {}, expected an object", kind.name())),
     }
-}
-
-/// What is wrong with JSON, and where: a payload tends to be one line.
-fn shown(error: &serde_json::Error) -> String {
-    let told = error.to_string();
-    let line = if error.line() > 1 { format!("line {}, ", error.line()) } else { String::new() };
-    format!("{} at {line}character {}", told.split(" at line ").next().unwrap_or_default(), error.column())
 }
 
 fn kind_of(first: u8) -> Kind {

@@ -1,7 +1,6 @@
 //! The fields of one JSON object, as cells.
 
 use super::cell::Cell;
-use serde::de::IgnoredAny;
 use std::borrow::Cow;
 
 const DEPTH_MAX: usize = 64;
@@ -9,11 +8,7 @@ const DEPTH_MAX: usize = 64;
 /// Hands over the fields of one JSON object, a nested one first as a whole and then its fields as `outer.inner`.
 pub(super) fn put_object(line: &str, put: &mut dyn FnMut(&str, Cell<'_>)) -> Result<(), String> {
     // The grammar is checked here, so that the walk below may trust it.
-    serde_json::from_str::<IgnoredAny>(line.trim_end()).map_err(|error| {
-        // A line of a file is the only line of its text.
-        let (text, column) = (error.to_string(), error.column());
-        format!("is not JSON: {} at character {column}", text.split(" at line ").next().unwrap_or_default())
-    })?;
+    codec::check_grammar(line.trim_end()).map_err(|why| format!("is not JSON: {why}"))?;
     let mut walk = Walk { text: line, at: 0, name: String::new() };
     walk.blanks();
     match walk.next() {
@@ -131,6 +126,7 @@ impl<'a> Walk<'a> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use serde::de::IgnoredAny;
     use serde_json::{Map, Value};
 
     /// The fields that the walk finds, as text.

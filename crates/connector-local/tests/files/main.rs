@@ -160,7 +160,7 @@ fn rows_that_cannot_be_read_come_with_the_reason() {
     let [n, m, errors, raw] = read("b.jsonl", 4);
     assert_eq!((n.join(" "), m.join(" ")), ("1 - 3 4 - - 1704067200".to_owned(), "2 - 5 - - - -".to_owned()));
     assert!(
-        errors[1].starts_with("line 3: the payload is not JSON: EOF while parsing a value at character 5"),
+        errors[1].starts_with("line 3: the payload is not JSON: it ends where a value should stand (at character 5)"),
         "{errors:?}"
     );
     assert_eq!(errors[4], "line 6: fields \"NO\" and \"No\" are both column \"no\", expected one of them");

@@ -2,8 +2,8 @@
 //! every reader has given out everything.
 
 use dataflow::{
-    Barrier, Command, Coordinator, CoordinatorAction, CoordinatorEvent, CoordinatorState, EventTime, ProcessingTime,
-    ReadBounds, ReaderId, Report, Result, Span,
+    Barrier, CheckpointPurpose, Command, Coordinator, CoordinatorAction, CoordinatorEvent, CoordinatorState, EventTime,
+    ProcessingTime, ReadBounds, ReaderId, Report, Result, Span,
 };
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ pub struct Free {
     number: u64,
     // The parts that have not frozen for the running checkpoint, and whether it is the last one.
     running: Option<(usize, bool)>,
-    wanted: Option<bool>,
+    wanted: Option<CheckpointPurpose>,
     ended: bool,
 }
 
@@ -42,14 +42,14 @@ impl Free {
         }))
     }
 
-    fn checkpoint(&mut self, last: bool) -> Vec<CoordinatorAction> {
+    fn checkpoint(&mut self, purpose: CheckpointPurpose) -> Vec<CoordinatorAction> {
         if self.running.is_some() {
-            self.wanted = Some(last || self.wanted == Some(true));
+            self.wanted = self.wanted.max(Some(purpose));
             return vec![];
         }
         self.number += 1;
-        self.running = Some((self.parts, last));
-        self.send(&Command::Barrier(Barrier { number: self.number, last }))
+        self.running = Some((self.parts, purpose == CheckpointPurpose::End));
+        self.send(&Command::Barrier(Barrier::new(self.number, purpose)))
     }
 
     fn frozen(&mut self) -> Vec<CoordinatorAction> {
@@ -81,7 +81,7 @@ impl Coordinator for Free {
                 match (finished, at_end, self.ended) {
                     (true, true, false) => {
                         self.ended = true;
-                        self.checkpoint(true)
+                        self.checkpoint(CheckpointPurpose::End)
                     }
                     (true, false, _) => self.bounds(Some(EventTime::MAX)),
                     _ => vec![],
@@ -97,9 +97,9 @@ impl Coordinator for Free {
                 }
                 actions
             }
-            CoordinatorEvent::CheckpointWanted { last } => {
-                self.ended |= last;
-                self.checkpoint(last)
+            CoordinatorEvent::CheckpointWanted(purpose) => {
+                self.ended |= purpose == CheckpointPurpose::End;
+                self.checkpoint(purpose)
             }
         })
     }

@@ -3,8 +3,8 @@
 use super::bad_rows;
 use crate::harness::{Row, Value, batch, schema};
 use crate::window::{Frame, Function, Spec, Window};
-use crate::{Aggregate, AsOf, Dedup, RangeAggregate, RangeFunction, as_of, range};
-use dataflow::{BadRowPolicy, Context, EventTime, Input, KeyGroups, Operator, Progress, Span};
+use crate::{Aggregate, AsOf, Dedup, RangeAggregate, RangeFunction, Zip, as_of, range, zip};
+use dataflow::{BadRowPolicy, Context, EventTime, Input, KeyGroups, Operator, Progress, Snapshot, Span};
 
 const STEPS: i64 = 400;
 const STEP_ROWS: i64 = 300;
@@ -111,6 +111,36 @@ fn a_dense_right_side_leaves_while_the_left_one_is_silent() {
     let as_of = || AsOf::new(schema(), schema(), spec.clone()).unwrap();
     assert_flat("an as-of join", bytes(as_of(), &[1], 1000));
     assert_flat("an as-of join of both", bytes(as_of(), &[0, 1], 1000));
+}
+
+#[test]
+fn a_zip_lets_go_of_what_it_had_restored() {
+    let columns = vec![(4, "again".to_owned())];
+    let spec = zip::Spec { left_keys: vec![0], right_keys: vec![0], columns };
+    let zip = || Zip::new(schema(), schema(), spec.clone()).unwrap();
+    let (mut operator, mut cx, mut bytes) = (zip(), Context::new(KeyGroups::ALL), Vec::new());
+    // Right rows come so many steps after the left ones.
+    let behind = 20;
+    for step in 0..STEPS {
+        for (input, step) in [(0, step), (1, step - behind)] {
+            if step >= 0 {
+                cx.set_room(1000, usize::MAX);
+                operator.process(Input(input), &batch(&schema(), &rows(step, NEVER)), &mut cx).unwrap();
+            }
+        }
+        cx.set_room(1000, usize::MAX);
+        let progress = operator.advance(EventTime((step - behind) * 10 + 9), &mut cx).unwrap();
+        assert_eq!(progress, Progress::Done);
+        cx.take_emitted();
+        if step % 50 == 40 {
+            let mut snapshot = Snapshot::default();
+            operator.freeze().unwrap().write(&mut snapshot).unwrap();
+            (operator, cx) = (zip(), Context::new(KeyGroups::ALL));
+            operator.restore(&mut snapshot, &mut cx).unwrap();
+            bytes.push(cx.state_bytes());
+        }
+    }
+    assert_flat("a zip that is restored", (bytes[bytes.len() / 2], bytes[bytes.len() - 1]));
 }
 
 #[test]

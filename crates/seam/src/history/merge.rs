@@ -19,7 +19,7 @@ use super::spill::{Run, RunWriter};
 use super::waiting::WaitingRows;
 use crate::StreamStats;
 use crate::layout::Stamps;
-use crate::placing::{Aside, event_time, instants};
+use crate::placing::{Removed, event_time, instants};
 use arrow::array::{Array, BooleanArray, RecordBatch, TimestampMicrosecondArray};
 use dataflow::{Batch, Error, EventTime, RecordBatches, Result, RowOrder};
 use std::cmp::Reverse;
@@ -73,12 +73,12 @@ pub(crate) struct Piece {
     pub _held: HeldBytes,
 }
 
-/// What leaves at other ports of a chunk of a row group.
+/// What does not go on of a chunk of a row group.
 pub(crate) struct GroupAside {
     pub group: usize,
     /// How many rows of the group were read with it.
     pub rows_read: usize,
-    pub ports: Aside,
+    pub removed: Removed,
 }
 
 /// The row groups of some shares, being merged.
@@ -312,11 +312,11 @@ impl Merge {
         let at = |row: usize| row_name(path, &group, first_row + row);
         let aside_given = self.aside_given.get(&(number as u64)).map_or(0, |&rows| rows as usize);
         let aside_from = aside_given.saturating_sub(first_row);
-        let (batch, aside) = self.plan.layout.place(&self.plan.spec, &self.stats, columns, aside_from, &at)?;
+        let (batch, removed) = self.plan.layout.place(&self.plan.spec, &self.stats, columns, aside_from, &at)?;
         open.rows_read += columns.num_rows();
         let share = HistoryPlan::share_of(number);
         let batch = self.starts[usize::from(share)].after(batch)?;
-        let all = aside.iter().map(|(_, batch)| batch).chain([&batch]);
+        let all = removed.ports.iter().map(|(_, batch)| batch).chain([&batch]);
         let early = |batch: &Batch| (0..batch.rows()).find(|&row| batch.times()[row] < self.bound);
         if let Some((batch, row)) = all.filter_map(|batch| Some((batch, early(batch)?))).next() {
             return Err(Error::corrupt(format!(
@@ -324,9 +324,9 @@ impl Merge {
                 batch.time(row)
             )));
         }
-        if !aside.is_empty() {
-            self.aside_rows += aside.iter().map(|(_, batch)| batch.rows()).sum::<usize>();
-            self.aside.push(GroupAside { group: number, rows_read: open.rows_read, ports: aside });
+        if !removed.is_empty() {
+            self.aside_rows += removed.ports.iter().map(|(_, batch)| batch.rows()).sum::<usize>();
+            self.aside.push(GroupAside { group: number, rows_read: open.rows_read, removed });
         }
         self.fresh_bytes += batch.bytes();
         self.waiting.push(ShareRows::new(batch, share));

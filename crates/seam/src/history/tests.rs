@@ -5,6 +5,7 @@ mod files;
 mod resume;
 
 use super::*;
+use crate::placing::Aside;
 use dataflow::{AtOnce, ErrorKind, Port};
 use files::*;
 use std::collections::BTreeSet;
@@ -43,7 +44,7 @@ fn read(history: &mut History) -> (Vec<i64>, usize) {
             ids.extend(ids_of(batch));
             batches += 1;
         }
-        history.take_aside();
+        history.take_removed();
         given = history.watermark();
     }
     assert_eq!(history.watermark(), EventTime::MAX);

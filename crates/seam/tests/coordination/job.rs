@@ -9,8 +9,8 @@ use crate::network::{Channel, Event, Network};
 use crate::stage::{Done, Entry, Frozen, GROUPS, HOLD, Lane, NEVER, Row, STEPS, Stage, inputs_of};
 use crate::stream::Stream;
 use dataflow::{
-    AtOnce, Command, Coordinator, CoordinatorAction, CoordinatorEvent, CoordinatorState, FrozenReader, Meeting,
-    ProcessingTime, Reader, ReaderId, ReaderState, Split, StageId,
+    AtOnce, CheckpointPurpose, Command, Coordinator, CoordinatorAction, CoordinatorEvent, CoordinatorState,
+    FrozenReader, Meeting, ProcessingTime, Reader, ReaderId, ReaderState, Split, StageId,
 };
 use seam::{Lead, Options, Seam};
 use std::collections::{BTreeMap, BTreeSet};
@@ -274,7 +274,11 @@ impl Job {
             },
             Event::Periodic => {
                 self.plan_checkpoint();
-                if self.first { Ok(()) } else { self.tell(CoordinatorEvent::CheckpointWanted { last: false }) }
+                if self.first {
+                    Ok(())
+                } else {
+                    self.tell(CoordinatorEvent::CheckpointWanted(CheckpointPurpose::Commit))
+                }
             }
             Event::Durable(state) => self.durable(state),
             Event::Crash => {

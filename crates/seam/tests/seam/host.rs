@@ -3,9 +3,9 @@
 
 use crate::memory::{Row, rows_of};
 use dataflow::{
-    AtOnce, Batch, Command, Coordinator, CoordinatorAction, CoordinatorEvent, CoordinatorState, EventTime,
-    FrozenReader, Meeting, Polled, Port, ProcessingTime, ReadBounds, Reader, ReaderId, ReaderState, Result, Span,
-    StageId,
+    AtOnce, Batch, CheckpointPurpose, Command, Coordinator, CoordinatorAction, CoordinatorEvent, CoordinatorState,
+    EventTime, FrozenReader, Meeting, Polled, Port, ProcessingTime, ReadBounds, Reader, ReaderId, ReaderState, Result,
+    Span, StageId,
 };
 use seam::{Counts, Lead, Options, Seam, StreamInput, StreamStats};
 use std::collections::{BTreeMap, VecDeque};
@@ -182,7 +182,7 @@ impl Host {
 
     /// Asks for a checkpoint.
     pub fn want_checkpoint(&mut self) -> Result<()> {
-        self.tell(CoordinatorEvent::CheckpointWanted { last: false })
+        self.tell(CoordinatorEvent::CheckpointWanted(CheckpointPurpose::Commit))
     }
 
     pub fn state(&self, id: ReaderId) -> ReaderState {

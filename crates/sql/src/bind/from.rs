@@ -11,6 +11,9 @@ use crate::expression::Tree;
 use sqlparser::ast::{JoinOperator, Select, Spanned, TableAlias, TableFactor, TableWithJoins};
 use sqlparser::tokenizer::{Location, Span};
 
+/// What a query in FROM is called that has no name, as in DuckDB.
+const UNNAMED: &str = "unnamed_subquery";
+
 impl Binding<'_> {
     /// FROM with its as-of joins: what can be named after them, and the joins.
     pub fn from(&mut self, owner: &str, select: &Select, span: Span) -> Outcome<(Relation, Vec<BoundJoin>)> {
@@ -63,14 +66,12 @@ impl Binding<'_> {
 
     pub fn table(&mut self, owner: &str, factor: &TableFactor, span: Span) -> Outcome<Relation> {
         if let TableFactor::Derived { lateral: false, subquery, alias, sample: None } = factor {
-            let Some(alias) = alias else {
-                return Fault::new(place_of(subquery.as_ref(), span), "a query in FROM has no name")
-                    .hint("write (SELECT ..) AS name")
-                    .err();
-            };
-            let name = &alias.name.value;
+            let name = alias.as_ref().map_or(UNNAMED, |alias| alias.name.value.as_str());
             let relation = self.query(&format!("{owner}.{name}"), subquery, span)?.named(name);
-            return with_column_names(self, owner, relation, alias, span);
+            return match alias {
+                Some(alias) => with_column_names(self, owner, relation, alias, span),
+                None => Ok(relation),
+            };
         }
         let (name, called) = table_name(factor, span)?;
         let relation = self.relation(&name)?.named(&called);

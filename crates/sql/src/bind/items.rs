@@ -17,6 +17,13 @@ pub(crate) struct Item {
     pub span: Span,
 }
 
+impl Item {
+    /// Where it stands, or what it stands in where the parser kept no place.
+    pub fn place(&self, within: Span) -> Span {
+        if self.span.start.line == 0 { within } else { self.span }
+    }
+}
+
 /// The name of a column that is given none.
 pub(crate) type Naming = fn(&Expr, Span) -> Outcome<String>;
 

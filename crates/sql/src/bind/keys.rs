@@ -36,6 +36,15 @@ pub(crate) fn bind(keys: &[WrittenKey], left: &Relation, right: &Relation, span:
 
 /// Refuses a value by which rows cannot be told apart.
 pub(crate) fn check(data_type: &DataType, written: &Expr, span: Span) -> Outcome<()> {
+    check_named(data_type, &written.to_string(), place_of(written, span), "cannot be a key")
+}
+
+/// Refuses a column of rows that are to differ, by UNION or DISTINCT.
+pub(crate) fn check_distinct(data_type: &DataType, name: &str, at: Span) -> Outcome<()> {
+    check_named(data_type, name, at, "cannot tell rows apart")
+}
+
+fn check_named(data_type: &DataType, written: &str, at: Span, cannot: &str) -> Outcome<()> {
     if dataflow::is_key(data_type) {
         return Ok(());
     }
@@ -44,9 +53,18 @@ pub(crate) fn check(data_type: &DataType, written: &Expr, span: Span) -> Outcome
         DataType::Duration(_) | DataType::Interval(_) => "write epoch(x), its length in seconds",
         _ => "write CAST(x AS TEXT)",
     };
-    Fault::new(place_of(written, span), format!("{name} cannot be a key"))
+    Fault::new(at, format!("{name} {cannot}")).found(format!("{written}, which is {name}")).hint(hint).err()
+}
+
+/// Refuses a value that neither is less than another nor greater.
+pub(crate) fn check_order(data_type: &DataType, written: &str, at: Span) -> Outcome<()> {
+    if !data_type.is_nested() {
+        return Ok(());
+    }
+    let name = type_name(data_type);
+    Fault::new(at, format!("{name} has no order here"))
         .found(format!("{written}, which is {name}"))
-        .hint(hint)
+        .hint("write CAST(x AS TEXT)")
         .err()
 }
 

@@ -35,6 +35,7 @@ pub(crate) mod once;
 mod targets;
 
 mod print;
+mod print_statements;
 #[cfg(test)]
 mod round_trip;
 
@@ -46,5 +47,6 @@ pub(crate) use bound::{
 pub(crate) use bounded::query as bind_query;
 pub(crate) use columns::Columns;
 pub(crate) use print::views as printed_views;
+pub(crate) use print_statements::statements as printed_statements;
 pub use targets::Target;
 pub(crate) use targets::bind as bind_targets;

@@ -1,5 +1,4 @@
-//! What is bound, as SQL that binds to the same again: every SELECT is a view of its own, stars are written out, and names
-//! say where they come from.
+//! What is bound, as SQL that binds to the same again: stars are written out, and names say where they come from.
 
 use super::binding::Binding;
 use super::bound::{
@@ -12,9 +11,9 @@ use dataflow::Span as Length;
 use operators::{Aggregate, RangeFunction};
 use std::collections::{HashMap, HashSet};
 
-/// The SELECTs of a binding, each after those that it reads.
+/// The SELECTs of a binding, each as a view of its own after those that it reads.
 pub(crate) fn views(binding: &Binding) -> String {
-    let printer = Printer { binding, names: names(binding) };
+    let printer = Printer { binding, names: names(binding, 0..binding.relations.len()) };
     let mut all = String::new();
     for (definition, name) in binding.relations.iter().zip(&printer.names) {
         if let Definition::Select(select) = definition {
@@ -24,15 +23,20 @@ pub(crate) fn views(binding: &Binding) -> String {
     all
 }
 
-/// A name for every relation: that of the stream, or of what owns the SELECT.
-fn names(binding: &Binding) -> Vec<String> {
+/// A name for every relation: that of the stream, or of what owns the SELECT. Of several with one owner the first in an
+/// order has the name as it is.
+fn names(binding: &Binding, order: impl Iterator<Item = usize>) -> Vec<String> {
     let mut taken = HashSet::new();
-    let name = |definition: &Definition| match definition {
-        Definition::Stream { at, .. } => binding.streams[*at].name.clone(),
-        Definition::Select(select) => select.owner.clone(),
-        Definition::Bounded(_) => "query".to_owned(),
-    };
-    binding.relations.iter().map(|definition| free(&name(definition), &mut taken)).collect()
+    let mut names = vec![String::new(); binding.relations.len()];
+    for at in order {
+        let name = match &binding.relations[at] {
+            Definition::Stream { at, .. } => binding.streams[*at].name.as_str(),
+            Definition::Select(select) => select.owner.as_str(),
+            Definition::Bounded(_) => "query",
+        };
+        names[at] = free(name, &mut taken);
+    }
+    names
 }
 
 /// A name that is not taken, which it then is.
@@ -44,27 +48,32 @@ fn free(name: &str, taken: &mut HashSet<String>) -> String {
     name
 }
 
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-struct Printer<'b> {
+pub(super) fn text_literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// Prints what is bound.
+pub(super) struct Printer<'b> {
     binding: &'b Binding<'b>,
     /// By relation.
-    names: Vec<String>,
+    pub names: Vec<String>,
 }
 
 /// What can be named where an expression stands.
 #[derive(Clone, Default)]
-struct Scope {
+pub(super) struct Scope {
     /// What the first relation is called, and with it what stands beside the columns.
     qualifier: String,
     /// Columns as they are named, and calls as they are written.
-    columns: HashMap<ColumnId, String>,
+    pub columns: HashMap<ColumnId, String>,
 }
 
 impl Scope {
-    fn text(&self, tree: &Tree) -> String {
+    pub fn text(&self, tree: &Tree) -> String {
         print(tree, &|place| match place {
             Place::Column(id) => self.columns.get(&id).cloned().unwrap_or_default(),
             Place::Position => place.name().to_owned(),
@@ -87,8 +96,16 @@ impl Scope {
     }
 }
 
-impl Printer<'_> {
-    fn select(&self, select: &BoundSelect) -> String {
+impl<'b> Printer<'b> {
+    /// Streams are called as they are, and so is the last SELECT of a view: those before it have other names.
+    pub fn new(binding: &'b Binding<'b>) -> Printer<'b> {
+        let all = || 0..binding.relations.len();
+        let is_stream = |at: &usize| matches!(binding.relations[*at], Definition::Stream { .. });
+        let order = all().filter(is_stream).chain(all().rev().filter(|at| !is_stream(at)));
+        Printer { binding, names: names(binding, order) }
+    }
+
+    pub fn select(&self, select: &BoundSelect) -> String {
         let mut taken: HashSet<String> = select.joins.iter().map(|join| join.alias.to_lowercase()).collect();
         let first = free(&self.names[select.from.0], &mut taken);
         let mut scope = self.scope(select.from, &first);
@@ -119,18 +136,23 @@ impl Printer<'_> {
         }
     }
 
-    /// The columns of a relation under a qualifier.
-    fn scope(&self, relation: RelationId, qualifier: &str) -> Scope {
-        let name = |name: &str| format!("{}.{}", quoted(qualifier), quoted(name));
-        let columns = match &self.binding.relations[relation.0] {
+    /// The columns of a relation with their names.
+    pub fn columns(&self, relation: RelationId) -> Vec<(ColumnId, &'b str)> {
+        match &self.binding.relations[relation.0] {
             Definition::Stream { at, columns } => {
                 let fields = self.binding.streams[*at].schema.fields().iter();
-                columns.iter().copied().zip(fields.map(|field| name(field.name()))).collect()
+                columns.iter().copied().zip(fields.map(|field| field.name().as_str())).collect()
             }
-            Definition::Select(select) => select.items.iter().map(|item| (item.id, name(&item.name))).collect(),
+            Definition::Select(select) => select.items.iter().map(|item| (item.id, item.name.as_str())).collect(),
             // No SELECT that is printed reads what comes after the end of the streams.
-            Definition::Bounded(_) => HashMap::new(),
-        };
+            Definition::Bounded(_) => vec![],
+        }
+    }
+
+    /// The columns of a relation under a qualifier.
+    pub fn scope(&self, relation: RelationId, qualifier: &str) -> Scope {
+        let name = |name: &str| format!("{}.{}", quoted(qualifier), quoted(name));
+        let columns = self.columns(relation).into_iter().map(|(id, column)| (id, name(column))).collect();
         Scope { qualifier: qualifier.to_owned(), columns }
     }
 

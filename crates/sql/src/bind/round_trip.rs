@@ -1,7 +1,9 @@
-//! Random SELECTs bind, are printed as SQL, and bind again to the same tree.
+//! Random projects bind, are printed as SQL, and bind again to the same trees.
 
-use super::bound::{BoundJoin, BoundSelect, Calls, Definition, LateFilter, RangeCall, ScoreCall, WindowCall};
-use super::print::views;
+use super::bound::{
+    BoundDecision, BoundJoin, BoundSelect, Calls, Definition, LateFilter, RangeCall, ScoreCall, WindowCall,
+};
+use super::print_statements::statements;
 use super::{Binding, Target, bind_query, bind_targets, once};
 use crate::catalog::Catalog;
 use crate::expression::{ColumnId, Tree};
@@ -21,7 +23,12 @@ const STREAMS: &str = "
 CREATE STREAM rows (k BIGINT, b BIGINT, d DOUBLE, t TEXT, f BOOLEAN, at TIMESTAMP, WATERMARK FOR at AS at) LIVE rows;
 CREATE STREAM others (k BIGINT, x INTEGER, s TEXT, at TIMESTAMP, WATERMARK FOR at AS at) LIVE others;
 CREATE STREAM \"Odd names\" (\"a \"\"b\"\"\" BIGINT, k BIGINT, \"select\" TEXT, ts TIMESTAMP, WATERMARK FOR ts AS ts) LIVE odd;
-CREATE MODEL half FROM 'half.onnx' INPUTS (one, two);
+";
+
+/// What the SELECTs and the decisions name beside streams.
+const NAMED: &str = "
+CREATE MODEL half FROM 'models/it''s half.onnx' INPUTS (one, two) OUTPUT probability OF '1';
+CREATE EXPERIMENT cut ON k ARMS (control 99.93, \"other arm\" 0.07);
 ";
 
 /// Knows one model.
@@ -134,7 +141,9 @@ impl Same<'_> {
     }
 
     fn select(&mut self, one: &BoundSelect, other: &BoundSelect) {
-        same!(one, other, owner from keeps_input);
+        same!(one, other, from keeps_input);
+        // Of two SELECTs that one view owns, the first is a view of another name.
+        assert_eq!(one.owner.trim_end_matches('_'), other.owner.trim_end_matches('_'));
         assert_eq!(one.joins.len(), other.joins.len());
         one.joins.iter().zip(&other.joins).for_each(|(one, other)| self.join(one, other));
         self.trees(&one.filter, &other.filter);
@@ -189,6 +198,21 @@ impl Same<'_> {
         self.trees(&one.argument, &other.argument);
         self.trees(&one.filter, &other.filter);
         self.id(one.id, other.id);
+    }
+
+    fn decision(&mut self, one: &BoundDecision, other: &BoundDecision) {
+        same!(one, other, name view model_versions);
+        assert_eq!(self.ids[&one.subject], other.subject);
+        assert_eq!((one.arms.len(), one.rules.len()), (other.arms.len(), other.rules.len()));
+        for (one, other) in one.arms.iter().zip(&other.arms) {
+            same!(one, other, name);
+            self.tree(&one.tree, &other.tree);
+            self.id(one.id, other.id);
+        }
+        for (one, other) in one.rules.iter().zip(&other.rules) {
+            same!(one, other, scored name action shadow once_per);
+            self.tree(&one.condition, &other.condition);
+        }
     }
 
     fn score(&mut self, one: &ScoreCall, other: &ScoreCall) {
@@ -342,6 +366,7 @@ fn from() -> BoxedStrategy<String> {
     let joins = prop::collection::vec(prop_oneof![join, odd], 0..2).prop_map(|all| all.join(" "));
     let first = prop_oneof![
         2 => Just("rows r".to_owned()),
+        1 => Just("rows AS r(b, k)".to_owned()),
         1 => condition().prop_map(|c| format!("(SELECT * FROM rows r WHERE {c}) AS r")),
         1 => (value(), condition())
             .prop_map(|(v, c)| format!("(WITH c AS (SELECT *, {v} AS more FROM rows r) SELECT r.* FROM c AS r WHERE {c}) AS r")),
@@ -349,13 +374,42 @@ fn from() -> BoxedStrategy<String> {
     (first, joins).prop_map(|(first, joins)| format!("FROM {first} {joins}")).boxed()
 }
 
+/// A decision on a view or a stream, or none.
+fn decision() -> BoxedStrategy<String> {
+    let rule = (
+        select(vec![
+            "r.k > 1",
+            "arm(cut) = 'control' AND b + 1 > 2",
+            "_late OR f",
+            "CASE WHEN f THEN arm(cut) ELSE t END LIKE 'c%'",
+            "r._time > TIMESTAMP '2026-01-01 00:00:03'",
+        ]),
+        select(vec!["'hold'", "'it''s \"held\"'"]),
+        select(vec!["", " ONCE PER INTERVAL '90' SECOND", " ONCE PER INTERVAL '2' HOUR"]),
+        any::<bool>(),
+    );
+    let rules = prop::collection::vec(rule, 1..4);
+    (select(vec!["rows", "decided"]), rules)
+        .prop_map(|(on, rules)| {
+            let rules = rules.into_iter().enumerate().map(|(at, (condition, action, once, shadow))| {
+                let (name, shadow) = (["one", "\"and two\"", "three"][at], if shadow { " SHADOW" } else { "" });
+                format!("RULE {name}{shadow} WHEN {} THEN {action}{once}", condition.replace("r.", &format!("{on}.")))
+            });
+            let rules: Vec<String> = rules.collect();
+            format!("CREATE DECISION act ON {on} SUBJECT k TO \"some topic\".actions AS {};", rules.join(", "))
+        })
+        .boxed()
+}
+
 fn project() -> BoxedStrategy<String> {
     let items = prop::collection::vec(prop_oneof![value(), call()], 1..5);
     let star = select(vec!["", "r.*, ", "r.* EXCLUDE (t, f), ", "r.k, r.at AS moment, _late, "]);
     let late = prop_oneof![2 => Just(None), 1 => subquery(false).prop_map(Some)];
     let filter = prop_oneof![1 => Just(None), 1 => condition().prop_map(Some)];
-    (star, items, from(), filter, late)
-        .prop_map(|(star, items, from, filter, late)| {
+    let decisions = prop_oneof![1 => Just([String::new(), String::new()]),
+        1 => decision().prop_map(|one| [one, String::new()]), 1 => decision().prop_map(|one| [String::new(), one])];
+    (star, items, from(), filter, late, decisions, any::<bool>())
+        .prop_map(|(star, items, from, filter, late, [before, after], topic)| {
             let items = items.iter().enumerate().map(|(at, item)| format!("{item} AS e{at}")).collect::<Vec<_>>();
             let late = late.map(|late| if late.contains("EXISTS") { late } else { format!("{late} IS NOT NULL") });
             let conditions: Vec<String> = filter.into_iter().chain(late).collect();
@@ -366,26 +420,31 @@ fn project() -> BoxedStrategy<String> {
                  WINDOW w AS (PARTITION BY t ORDER BY r.at RANGE INTERVAL '1' DAY PRECEDING);
                  CREATE VIEW two AS SELECT * FROM one WHERE e0 IS NOT NULL;
                  CREATE VIEW three AS SELECT e0, _time AS again FROM one;
-                 INSERT INTO lake.out SELECT o.again, t.* EXCLUDE (e0) FROM two t
-                   ASOF JOIN three AS o ON o.e0 = t.e0 AND o._time <= t._time;",
-                items.join(", ")
+                 CREATE VIEW decided AS SELECT * FROM rows WHERE k IS NOT NULL;
+                 {before}
+                 INSERT INTO {}lake.out SELECT o.again, t.* EXCLUDE (e0) FROM two t
+                   ASOF JOIN three AS o ON o.e0 = t.e0 AND o._time <= t._time;
+                 {after}
+                 INSERT INTO \"odd lake\".\"more\" SELECT o.* FROM three AS o(x);",
+                items.join(", "),
+                if topic { "TOPIC " } else { "" }
             )
         })
         .boxed()
 }
 
 #[test]
-fn random_selects_bind_again_as_they_are_printed() {
+fn random_projects_bind_again_as_they_are_printed() {
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     let (tried, checked) = (Cell::new(0), Cell::new(0));
     let mut runner = TestRunner::new(config);
     let ran = runner.run(&project(), |text| {
         tried.set(tried.get() + 1);
-        let written = parsed(&format!("{STREAMS}{text}"));
+        let written = parsed(&format!("{STREAMS}{NAMED}{text}"));
         // Some have no answer: decimals that grow too wide, keys of no type, a WHERE that waits beside windows.
         let Ok(one) = bound(&written) else { return Ok(()) };
         checked.set(checked.get() + 1);
-        let printed = views(&one);
+        let printed = statements(&one);
         let again = parsed(&format!("{STREAMS}{printed}"));
         let other = bound(&again).unwrap_or_else(|wrong| panic!("{wrong}\n{text}\nis printed as\n{printed}"));
         assert_eq!(one.relations.len(), other.relations.len(), "{printed}");
@@ -393,8 +452,12 @@ fn random_selects_bind_again_as_they_are_printed() {
         for (definition, other) in one.relations.iter().zip(&other.relations) {
             same.definition(definition, other);
         }
+        assert_eq!(one.outputs, other.outputs, "{printed}");
+        assert_eq!(one.decisions.len(), other.decisions.len());
+        one.decisions.iter().zip(&other.decisions).for_each(|(one, other)| same.decision(one, other));
+        assert_eq!(statements(&other), printed);
         Ok(())
     });
     ran.unwrap_or_else(|failed| panic!("{failed}"));
-    assert!(checked.get() * 2 > tried.get(), "{} of {} SELECTs bind", checked.get(), tried.get());
+    assert!(checked.get() * 2 > tried.get(), "{} of {} projects bind", checked.get(), tried.get());
 }

@@ -13,6 +13,20 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 const TYPES: &str = "BIGINT, INTEGER, SMALLINT, DOUBLE, FLOAT, BOOLEAN, TEXT, TIMESTAMP or DATE";
+const TYPE_NAMES: [&str; 12] = [
+    "BIGINT",
+    "INTEGER",
+    "INT",
+    "SMALLINT",
+    "DOUBLE",
+    "FLOAT",
+    "BOOLEAN",
+    "TEXT",
+    "VARCHAR",
+    "STRING",
+    "TIMESTAMP",
+    "DATE",
+];
 
 pub(crate) fn bind(declared: &statement::Stream, catalog: &dyn Catalog, span: Span) -> Outcome<Stream> {
     let name = &declared.name;
@@ -207,7 +221,8 @@ fn arrow_type(column: &StreamColumn, data_type: &SqlType) -> Outcome<DataType> {
                 SqlType::Varchar(_) | SqlType::Char(_) => "write TEXT: it has no length",
                 _ => "write one of these types, or leave the column out",
             };
-            return fault.hint(hint).err();
+            let near = did_you_mean(&other.to_string(), TYPE_NAMES.into_iter());
+            return fault.hint(near.unwrap_or_else(|| hint.to_owned())).err();
         }
     })
 }
@@ -240,9 +255,9 @@ fn infer(declared: &statement::Stream, catalog: &dyn Catalog) -> Outcome<Vec<Bou
     let column = |field: &Arc<Field>| {
         let Some(data_type) = inferred_type(field.data_type()) else {
             return Fault::new(place.span, format!("column \"{}\" has a type that streams do not have", field.name()))
-                .found(field.data_type().to_string())
+                .found(type_name(field.data_type()))
                 .expected(TYPES)
-                .hint("declare the columns that are needed")
+                .hint("declare the columns that are needed; TEXT takes every type")
                 .err();
         };
         let raw = Some(Field::new(field.name(), data_type, true));

@@ -71,7 +71,7 @@ pub(crate) static AGGREGATES: [AggregateSignature; 10] = [
 ];
 
 /// Names of aggregates that are known and not supported: they are none of a row alone either.
-const UNSUPPORTED: [&str; 32] = [
+pub(crate) const UNSUPPORTED: [&str; 32] = [
     "array_agg",
     "approx_count_distinct",
     "bool_or",

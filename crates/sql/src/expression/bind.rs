@@ -188,6 +188,13 @@ impl<'a> Binder<'a> {
     }
 
     fn unary(&mut self, operator: &UnaryOperator, expr: &Expr) -> Result<Tree, Problem> {
+        if let (UnaryOperator::Minus, Expr::Value(value)) = (operator, expr)
+            && let Value::Number(text, long) = &value.value
+            && [i64::MIN.unsigned_abs(), i32::MIN.unsigned_abs().into()].contains(&text.parse().unwrap_or(0))
+        {
+            // These fit into their type with their sign alone.
+            return Tree::of(Op::Literal(Value::Number(format!("-{text}"), *long)), vec![]);
+        }
         let value = self.bind(expr)?;
         match operator {
             UnaryOperator::Not | UnaryOperator::BangNot => Tree::of(Op::Not, vec![value]),
@@ -231,6 +238,7 @@ impl<'a> Binder<'a> {
                     return call("count", vec![]).map_err(|problem| problem.found(format!("count({other})")));
                 }
                 other => {
+                    find(&name)?;
                     let problem = Problem::new(format!("{name} takes plain arguments")).found(other.to_string());
                     return Err(problem.expected("an expression"));
                 }

@@ -50,6 +50,10 @@ pub(crate) fn extreme(name: &str, arguments: Vec<Bound>) -> Result<Bound, Proble
         return Err(Problem::new(format!("{name} takes at least one argument")).found("0"));
     }
     let (arguments, data_type) = mixed(name, arguments)?;
+    if data_type.is_nested() {
+        let found = sql_type::name(&data_type);
+        return Err(Problem::new(format!("{name} of {found} is not supported")).found(found).hint("write x::TEXT"));
+    }
     let nullable = arguments.iter().all(|argument| argument.nullable);
     let greatest = name == "greatest";
     total("extreme", arguments, data_type, nullable, move |a, n| compare::extreme(greatest, a, n))

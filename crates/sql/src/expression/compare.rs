@@ -52,7 +52,7 @@ pub(crate) fn compare(operation: Comparison, left: Bound, right: Bound) -> Resul
 
 /// The two in their common type.
 pub(crate) fn meet(left: Bound, right: Bound) -> Result<[Bound; 2], Problem> {
-    let common = sql_type::common(&left, &right, false).filter(|common| *common != sql_type::MONTHS);
+    let common = sql_type::common(&left, &right, false).filter(is_compared);
     let Some(common) = common else { return Err(incomparable(&left.data_type, &right.data_type)) };
     Ok([cast_to(left, &common)?, cast_to(right, &common)?])
 }
@@ -60,18 +60,25 @@ pub(crate) fn meet(left: Bound, right: Bound) -> Result<[Bound; 2], Problem> {
 /// All in the one type that they have in common.
 fn meet_all(parts: Vec<Bound>) -> Result<Vec<Bound>, Problem> {
     let common = match sql_type::common_of(&parts, false) {
-        Ok(common) if common == sql_type::MONTHS => return Err(incomparable(&common, &common)),
-        Ok(common) => common,
+        Ok(common) if is_compared(&common) => common,
+        Ok(common) => return Err(incomparable(&common, &common)),
         Err([left, right]) => return Err(incomparable(&left, &right)),
     };
     parts.into_iter().map(|part| cast_to(part, &common)).collect()
 }
 
+/// Whether values of a type are compared at all.
+fn is_compared(data_type: &DataType) -> bool {
+    *data_type != sql_type::MONTHS && !data_type.is_nested()
+}
+
 fn incomparable(left: &DataType, right: &DataType) -> Problem {
+    let hint = match left.is_nested() || right.is_nested() {
+        true => "compare their texts, e.g. x::TEXT",
+        false => "cast one of them, e.g. x::DOUBLE; intervals with months have no length",
+    };
     let (left, right) = (sql_type::name(left), sql_type::name(right));
-    Problem::new(format!("{left} and {right} cannot be compared"))
-        .found(format!("{left} and {right}"))
-        .hint("cast one of them, e.g. x::DOUBLE; intervals with months have no length")
+    Problem::new(format!("{left} and {right} cannot be compared")).found(format!("{left} and {right}")).hint(hint)
 }
 
 fn compared(

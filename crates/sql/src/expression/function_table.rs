@@ -6,7 +6,7 @@ use super::arguments::{Gives, TextFunction, exactly};
 use super::bound::{Bound, Fails};
 use super::kernel::{Argument, KernelResult};
 use super::scope::Problem;
-use super::{choice, math, text, time};
+use super::{choice, math, strptime, text, time};
 
 /// What NULL in an argument makes of the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -300,7 +300,7 @@ static NUMBERS: [Signature; 31] = [
 const WHEN: &str = "time or interval";
 
 /// Functions that choose, and functions of times.
-static OTHERS: [Signature; 40] = [
+static OTHERS: [Signature; 42] = [
     typed(&["coalesce"], ("x, ..", "as x"), Own, Never, choice::coalesce, "the first that is not NULL"),
     typed(&["ifnull"], ("x, y", "as x"), Own, Never, choice::coalesce, "x, or y where x is NULL"),
     typed(&["nullif"], ("x, y", "as x"), Own, Never, choice::null_if, "x, NULL where both are equal"),
@@ -319,6 +319,22 @@ static OTHERS: [Signature; 40] = [
     ),
     typed(&["epoch_us"], (WHEN, "BIGINT"), Null, Never, time::temporal, "microseconds since 1970"),
     typed(&["make_timestamp"], ("n", "TIMESTAMP"), Null, OnSome, time::temporal, "n microseconds after 1970"),
+    typed(
+        &["strptime"],
+        ("text, format", "TIMESTAMP"),
+        Null,
+        OnSome,
+        strptime::strptime,
+        "a time that is written as the format says, such as `%d/%m/%Y %H:%M`",
+    ),
+    typed(
+        &["try_strptime"],
+        ("text, format", "TIMESTAMP"),
+        Null,
+        Never,
+        strptime::strptime,
+        "the same, NULL where the text is not written so",
+    ),
     typed(
         &["date_trunc", "datetrunc"],
         ("part, time", "TIMESTAMP"),

@@ -1,9 +1,10 @@
 //! Functions by name, and what is said of those that are none.
 
-use super::aggregates::{aggregate_of, is_aggregate, names};
+use super::aggregates::{UNSUPPORTED, aggregate_of, is_aggregate, names};
 use super::bound::Bound;
 use super::function_table::{Signature, all, lookup};
 use super::scope::{Problem, suggest};
+use crate::nearest::nearest;
 
 /// Functions whose value a replay could not give again.
 fn refused(name: &str) -> Option<Problem> {
@@ -39,6 +40,28 @@ pub(crate) fn function(name: &str, arguments: Vec<Bound>) -> Result<Bound, Probl
     find(name)?.call(name, arguments)
 }
 
+/// What to write for a function that other systems have.
+fn elsewhere(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "nvl" | "isnull" => "write coalesce(x, y)",
+        "iff" | "iif" => "write if(condition, x, y)",
+        "to_timestamp" | "from_unixtime" => {
+            "write epoch_ms(x) for milliseconds since 1970, epoch_ms(x * 1000) for seconds, x::TIMESTAMP for a text"
+        }
+        "unix_timestamp" => "write epoch(x) for seconds, epoch_ms(x) for milliseconds",
+        "to_date" => "write x::DATE for a text such as 2024-01-31",
+        "to_char" | "strftime" | "date_format" => {
+            "write x::TEXT for 2024-01-31 10:00:00, or year(x), month(x) and the like and join them with ||"
+        }
+        "dateadd" | "date_add" => "write x + INTERVAL '1' DAY",
+        "timestampdiff" => "write date_diff('second', a, b), or a - b",
+        "charindex" | "locate" => "write strpos(text, part)",
+        "substring_index" => "write split_part(text, separator, n)",
+        "to_number" => "write x::DOUBLE or x::BIGINT",
+        _ => return None,
+    })
+}
+
 fn unknown(name: &str) -> Problem {
     if is_aggregate(name) && aggregate_of(name).is_none() {
         return Problem::new(format!("the aggregate {name} is not known"))
@@ -50,6 +73,13 @@ fn unknown(name: &str) -> Problem {
             .found(format!("{name}()"))
             .hint(format!("write {name}(..) OVER (..) in the SELECT list of a view, and use its column here"));
     }
-    let names = all().flat_map(|signature| signature.names.iter().copied());
-    suggest(Problem::new(format!("no function is named \"{name}\"")).found(name), name, names)
+    let problem = Problem::new(format!("no function is named \"{name}\"")).found(name);
+    if let Some(hint) = elsewhere(name) {
+        return problem.hint(hint);
+    }
+    if let Some(near) = nearest(name, UNSUPPORTED.into_iter()) {
+        return problem.hint(format!("the aggregate {near} is not supported; those are {}", names(true).join(", ")));
+    }
+    let of_rows = all().flat_map(|signature| signature.names.iter().copied());
+    suggest(problem, name, of_rows.chain(names(true)))
 }

@@ -54,16 +54,19 @@ pub(crate) enum Unit {
 
 pub(crate) fn unit(name: &str) -> Option<Unit> {
     Some(match &name.to_ascii_lowercase()[..] {
+        "millennium" | "millennia" | "millenniums" | "millenium" | "mil" | "mils" => Unit::Months(12_000),
+        "century" | "centuries" | "c" | "cent" => Unit::Months(1_200),
+        "decade" | "decades" | "dec" | "decs" => Unit::Months(120),
         "y" | "yr" | "yrs" | "year" | "years" => Unit::Months(12),
         "quarter" | "quarters" => Unit::Months(3),
         "mon" | "mons" | "month" | "months" => Unit::Months(1),
-        "w" | "week" | "weeks" => Unit::Days(7),
-        "d" | "day" | "days" => Unit::Days(1),
+        "w" | "week" | "weeks" | "weekofyear" => Unit::Days(7),
+        "d" | "day" | "days" | "dayofmonth" => Unit::Days(1),
         "h" | "hr" | "hrs" | "hour" | "hours" => Unit::Micros(HOUR),
         "m" | "min" | "mins" | "minute" | "minutes" => Unit::Micros(MINUTE),
         "s" | "sec" | "secs" | "second" | "seconds" => Unit::Micros(SECOND),
-        "ms" | "msec" | "msecs" | "millisecond" | "milliseconds" => Unit::Micros(1000),
-        "us" | "usec" | "usecs" | "microsecond" | "microseconds" => Unit::Micros(1),
+        "ms" | "msec" | "msecs" | "msecond" | "mseconds" | "millisecond" | "milliseconds" => Unit::Micros(1000),
+        "us" | "usec" | "usecs" | "usecond" | "useconds" | "microsecond" | "microseconds" => Unit::Micros(1),
         _ => return None,
     })
 }

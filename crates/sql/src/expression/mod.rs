@@ -34,9 +34,11 @@ mod pairs;
 mod print;
 mod scalar;
 mod sql_type;
+mod strptime;
 mod text;
 mod time;
 mod time_arithmetic;
+mod time_part;
 mod tree;
 
 use values::calendar;
@@ -53,4 +55,4 @@ pub(crate) use bind::{Binder, RowAlone, Special};
 pub(crate) use print::print;
 pub(crate) use scalar::scalar_over;
 pub(crate) use sql_type::{TIMESTAMP, name as type_name};
-pub(crate) use tree::{Op, Tree, common_type, common_type_of};
+pub(crate) use tree::{Op, Tree, common_type, union_type};

@@ -58,6 +58,8 @@ fn not(negated: bool) -> &'static str {
 fn operand(tree: &Tree, names: ColumnNames) -> String {
     let text = print(tree, names);
     match tree.op() {
+        // A sign before another one would begin a comment.
+        Op::Literal(_) if text.starts_with('-') => format!("({text})"),
         Op::Column(_)
         | Op::Literal(_)
         | Op::Constant(_)

@@ -251,12 +251,16 @@ pub(crate) fn common_type(left: &Tree, right: &Tree) -> Option<DataType> {
     sql_type::common(&left.0.bound, &right.0.bound, false).filter(|common| *common != sql_type::MONTHS)
 }
 
-/// The type that holds the values of all.
-pub(crate) fn common_type_of(all: &[Tree]) -> Result<DataType, Problem> {
-    let parts: Vec<Bound> = all.iter().map(Tree::bound).collect();
-    sql_type::common_of(&parts, true).map_err(|[left, right]| {
+/// The type that holds the values of both sides of a UNION: beside a text everything is one, as in DuckDB.
+pub(crate) fn union_type(left: &Tree, right: &Tree) -> Result<DataType, Problem> {
+    let parts = [left.bound(), right.bound()];
+    sql_type::common_of(&parts, true).or_else(|[left, right]| {
+        let is_text = |one: &DataType, other: &DataType| *one == DataType::Utf8 && values::is_cast(other, one);
+        if is_text(&left, &right) || is_text(&right, &left) {
+            return Ok(DataType::Utf8);
+        }
         let (left, right) = (sql_type::name(&left), sql_type::name(&right));
-        Problem::new(format!("{left} and {right} have no type in common")).found(format!("{left} and {right}"))
+        Err(Problem::new(format!("{left} and {right} have no type in common")).found(format!("{left} and {right}")))
     })
 }
 

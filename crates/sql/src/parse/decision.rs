@@ -68,10 +68,12 @@ pub(crate) fn parse_experiment(reader: &mut TokenReader) -> Outcome<Experiment> 
         let arm = reader.name("the name of an arm")?;
         let at = reader.here();
         let share = reader.number("the share of the arm in percent")? * 100.0;
-        if share < 0.0 || share > BUCKETS as f64 || share.fract() != 0.0 {
+        // 0.07 times 100 is no whole number of a DOUBLE.
+        let hundredths = share.round();
+        if share < 0.0 || share > BUCKETS as f64 || (share - hundredths).abs() > 1e-9 {
             return Fault::new(at, "a share is a percentage with at most two decimals").err();
         }
-        Ok((arm, share as u64))
+        Ok((arm, hundredths as u64))
     })?;
     let sum: u64 = arms.iter().map(|(_, share)| share).sum();
     if sum != BUCKETS {

@@ -14,7 +14,7 @@ use crate::source_file::SourceFile;
 use crate::statement::{Insert, Model, ModelOutput, PlacedStatement, Statement, Statements, View};
 pub use dialect::SqlDialect;
 use sqlparser::ast::Query;
-use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
+use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, Word};
 use std::collections::HashSet;
 use token_reader::{TokenReader, is_word, lower_first};
 
@@ -210,15 +210,17 @@ fn parse_insert(reader: &mut TokenReader) -> Outcome<Statement> {
     reader.next();
     reader.expect("INTO")?;
     // A table may be called topic: the word is the marker only when a name follows it.
-    let begins_query = |word: &str| ["SELECT", "FROM", "WITH"].iter().any(|first| word.eq_ignore_ascii_case(first));
-    let topic = reader.is("TOPIC") && matches!(reader.peek_at(1), Token::Word(word) if !begins_query(&word.value));
+    let begins_query = |word: &Word| {
+        word.quote_style.is_none() && matches!(word.value.to_uppercase().as_str(), "SELECT" | "FROM" | "WITH")
+    };
+    let topic = reader.is("TOPIC") && matches!(reader.peek_at(1), Token::Word(word) if !begins_query(word));
     if topic {
         reader.next();
     } else {
         reader.take("TABLE");
     }
     let target = reader.dotted("the name of a table or topic")?;
-    let selects = matches!(reader.peek_at(1), Token::Word(word) if begins_query(&word.value));
+    let selects = matches!(reader.peek_at(1), Token::Word(word) if begins_query(word));
     if reader.is_token(&Token::LParen) && !selects {
         return Fault::new(reader.here(), "INSERT has no list of columns: they are those of the SELECT")
             .hint("leave it out, and name the columns with AS in the SELECT")

@@ -1,7 +1,7 @@
 //! CREATE STREAM, from tokens.
 
 use super::token_reader::TokenReader;
-use crate::diagnostic::{Fault, Outcome, span_of};
+use crate::diagnostic::{Fault, Outcome, did_you_mean, span_of};
 use crate::interval;
 use crate::statement::{History, Name, NamedOutput, Stream, StreamColumn, StreamColumnSource, Watermark};
 use dataflow::{BadRowPolicy, Late, Output, Quiet, Span as Length};
@@ -123,6 +123,10 @@ fn item(reader: &mut TokenReader, stream: &mut Stream) -> Outcome<()> {
     } else if reader.is("DEDUP") && next_is_name {
         reader.next();
         reader.expect("ON")?;
+        if !reader.is_token(&Token::LParen) {
+            let fault = reader.unexpected("the columns of DEDUP stand in parentheses", "(");
+            return fault.hint("write DEDUP ON (id) WITHIN INTERVAL '1' HOUR").err();
+        }
         let keys = reader.names("the name of a column")?;
         if !reader.is("WITHIN") {
             return reader
@@ -133,10 +137,62 @@ fn item(reader: &mut TokenReader, stream: &mut Stream) -> Outcome<()> {
         reader.next();
         stream.dedup = Some((keys, length(reader)?));
     } else {
+        refuse_other_items(reader)?;
         let column = column(reader)?;
         stream.columns.push(column);
     }
     Ok(())
+}
+
+/// Refuses what begins as a clause that is mistyped, or as a constraint of a table.
+fn refuse_other_items(reader: &TokenReader) -> Outcome<()> {
+    let Some(word) = reader.word_upper() else { return Ok(()) };
+    let next = match reader.peek_at(1) {
+        Token::Word(next) if next.quote_style.is_none() => next.value.to_uppercase(),
+        Token::LParen => "(".to_owned(),
+        _ => return Ok(()),
+    };
+    match (word.as_str(), next.as_str()) {
+        (wrong, "ON" | "FOR") => {
+            let fault =
+                reader.unexpected(format!("no clause of a stream is {wrong} {next}"), "a column, WATERMARK or DEDUP");
+            let hint = did_you_mean(wrong, ["WATERMARK", "DEDUP"].into_iter());
+            Err(Box::new(Fault { hint, ..fault }))
+        }
+        ("PRIMARY" | "FOREIGN", "KEY") | ("UNIQUE" | "CHECK", "(") => constraint(reader, &word),
+        ("CONSTRAINT", _) if matches!(reader.peek_at(2), Token::Word(_)) => constraint(reader, &word),
+        _ => Ok(()),
+    }
+}
+
+/// Words that begin what a table would demand of a column.
+const CONSTRAINTS: [&str; 12] = [
+    "NOT",
+    "NULL",
+    "PRIMARY",
+    "UNIQUE",
+    "DEFAULT",
+    "CHECK",
+    "REFERENCES",
+    "CONSTRAINT",
+    "GENERATED",
+    "COLLATE",
+    "COMMENT",
+    "FOREIGN",
+];
+
+/// Refuses a constraint, and says how a stream does what it is for.
+fn constraint<T>(reader: &TokenReader, word: &str) -> Outcome<T> {
+    let hint = match word {
+        "NOT" => "leave it out, and write WHERE x IS NOT NULL in a view to be rid of such rows",
+        "PRIMARY" | "UNIQUE" => "leave it out; DEDUP ON (id) WITHIN INTERVAL '1' HOUR removes rows that come again",
+        "DEFAULT" => "leave it out, and compute a column beside it, such as y BIGINT AS coalesce(x, 0)",
+        "CHECK" => "leave it out, and write the condition in WHERE of a view",
+        "GENERATED" => "write x BIGINT AS expression",
+        _ => "leave it out",
+    };
+    let fault = reader.unexpected("a stream takes its rows as they come, and has no constraints", "a comma or )");
+    fault.hint(hint).err()
 }
 
 fn column(reader: &mut TokenReader) -> Outcome<StreamColumn> {
@@ -154,7 +210,8 @@ fn column(reader: &mut TokenReader) -> Outcome<StreamColumn> {
         } else if reader.take("TAGS") {
             column.tags = reader.names("the name of a tag")?.into_iter().map(|tag| tag.text).collect();
         } else {
-            return Ok(column);
+            let word = reader.word_upper().filter(|word| CONSTRAINTS.contains(&word.as_str()));
+            return word.map_or(Ok(column), |word| constraint(reader, &word));
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::bind::Columns;
 use crate::expression::ColumnId;
 use crate::plan::logical::{LogicalNode, LogicalPlan, Operator, OutputColumn, ProjectColumn, Zip};
 use arrow::datatypes::DataType;
+use dataflow::{LANE_BYTES, LANE_ROWS};
 use operators::Aggregate;
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -29,8 +30,8 @@ const ZIP_COLUMNS: usize = 8;
 /// How much a branch has to spare, in columns, beside what it costs. Keys that are texts are hashed and copied once more,
 /// live rows come in small batches, and one worker cuts no rows, so that nothing is spared there.
 const SPARED_MIN: usize = 16;
-/// The most bytes of a row that go around: the bytes that a host lets wait in a lane over the rows that it does.
-const AROUND_BYTES: usize = (16 << 20) / (32 << 10);
+/// The most bytes of a row that go around: a row's share of what may wait in a lane.
+const AROUND_BYTES: usize = LANE_BYTES / LANE_ROWS;
 
 pub(super) fn apply(plan: &LogicalPlan) -> (LogicalPlan, usize) {
     let outputs = plan.outputs();

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
 mod answers;
+mod differences;
 mod functions;
 mod precedence;
 mod problems;

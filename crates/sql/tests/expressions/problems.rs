@@ -6,8 +6,24 @@ use arrow::datatypes::{DurationMicrosecondType, TimestampMicrosecondType};
 use sql::expression::{ColumnId, Place, Scope, ScopeColumn, constant, interval_micros};
 
 /// Expression, the text at its place, a part of the message, a part of the hint.
-const WRONG: [(&str, &str, &str, &str); 29] = [
+const WRONG: [(&str, &str, &str, &str); 45] = [
     ("lenght(t)", "lenght", "no function is named \"lenght\"", "did you mean \"length\"?"),
+    ("cuont(*)", "cuont", "no function is named \"cuont\"", "did you mean \"count\"?"),
+    ("smu(i)", "smu", "no function is named \"smu\"", "did you mean \"sum\"?"),
+    ("medain(i)", "medain", "no function is named \"medain\"", "the aggregate median is not supported"),
+    ("nvl(i, 0)", "nvl", "no function is named \"nvl\"", "coalesce(x, y)"),
+    ("to_timestamp(i)", "to_timestamp", "no function is named", "epoch_ms(x * 1000)"),
+    ("strftime(ts, '%Y')", "strftime", "no function is named", "x::TEXT"),
+    ("strptime(t, u)", "strptime", "the format of strptime must be a constant text", ""),
+    ("strptime(i, '%Y')", "strptime", "strptime reads TEXT", "x::TEXT"),
+    ("strptime(t, '%Y-%q')", "strptime", "the format of a time is wrong", ""),
+    ("strptime(t, '%Y-%é')", "strptime", "the format of a time is wrong", ""),
+    ("strptime(t, '%Y-%')", "strptime", "the format of a time is wrong", ""),
+    ("strptime(t, '')", "strptime", "the format of a time is wrong", ""),
+    ("strptime(t, '%-p')", "strptime", "the format of a time is wrong", ""),
+    ("try_strptime(t, '%z')", "try_strptime", "the format of a time is wrong", "x::TIMESTAMPTZ"),
+    ("date_trunc('huor', ts)", "date_trunc", "\"huor\" is not a part of a time", "did you mean \"hour\"?"),
+    ("9223372036854775808", "9223372036854775808", "does not fit into 64 bits", "1e20"),
     ("i + nn", "nn", "no column is named \"nn\"", ""),
     ("y.i + 1", "y", "no stream or view is named \"y\"", ""),
     ("x.tss", "tss", "no column is named \"tss\"", "did you mean \"ts\"?"),

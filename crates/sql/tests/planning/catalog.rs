@@ -26,7 +26,11 @@ impl Catalog for Known {
     }
 
     fn stored_table(&self, table: &str) -> Result<Option<(String, SchemaRef)>> {
-        Ok((table == "lake.events").then(|| (table.to_owned(), events())))
+        Ok(match table {
+            "lake.events" => Some((table.to_owned(), events())),
+            "lake.nested" => Some((table.to_owned(), nested())),
+            _ => None,
+        })
     }
 
     fn scorer(&self, model: &Model) -> Result<Arc<dyn Scorer>> {
@@ -47,6 +51,21 @@ fn events() -> SchemaRef {
         Field::new("at", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true),
         Field::new("amount", DataType::Float64, true),
         Field::new("_partition", DataType::Int32, true),
+    ]))
+}
+
+/// What other writers put into tables.
+fn nested() -> SchemaRef {
+    let number = || Arc::new(Field::new("element", DataType::Int64, true));
+    let entry = DataType::Struct(
+        vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Int64, true)].into(),
+    );
+    Arc::new(Schema::new(vec![
+        Field::new("id", DataType::Int64, true),
+        Field::new("tags", DataType::List(number()), true),
+        Field::new("who", DataType::Struct(vec![Field::new("p", DataType::Int64, true)].into()), true),
+        Field::new("props", DataType::Map(Arc::new(Field::new("entries", entry, false)), false), true),
+        Field::new("opens", DataType::Time64(TimeUnit::Microsecond), true),
     ]))
 }
 

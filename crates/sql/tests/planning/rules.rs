@@ -194,15 +194,24 @@ fn project() -> impl Strategy<Value = String> {
     // Columns that only pass go around steps by several keys.
     let passing: Vec<String> = (0..48).map(|at| format!("p{at} BIGINT, ")).collect();
     let passing = prop::sample::select(vec![String::new(), passing.concat()]);
-    let views = (value(), call(), filter(), filter());
-    (value(), call(), call(), filter(), views, given(), policy, passing).prop_map(
-        |(e1, w1, w2, f1, (e2, w3, f2, f3), rows, policy, passing)| {
+    let dedup = prop::sample::select(vec!["", "", ", DEDUP ON (b, t) WITHIN INTERVAL '2' SECOND"]);
+    let joined = (
+        prop::sample::select(vec!["JOIN", "LEFT JOIN", "LEFT JOIN"]),
+        prop::sample::select(vec!["r.k", "r.b", "r.b % 3"]),
+        prop::sample::select(vec!["<=", "<"]),
+        prop::sample::select(vec!["one", "joined"]),
+    );
+    let views = (value(), call(), filter(), filter(), joined);
+    (value(), call(), call(), filter(), views, given(), policy, (passing, dedup)).prop_map(
+        |(e1, w1, w2, f1, (e2, w3, f2, f3, joined), rows, policy, (passing, dedup))| {
+            let (join, key, less, from) = joined;
             format!(
-                "CREATE STREAM rows (k BIGINT, b BIGINT, d DOUBLE, t TEXT, {passing}ts TIMESTAMP, WATERMARK FOR ts AS ts) LIVE rows
+                "CREATE STREAM rows (k BIGINT, b BIGINT, d DOUBLE, t TEXT, {passing}ts TIMESTAMP, WATERMARK FOR ts AS ts{dedup}) LIVE rows
                    ON BAD ROW {policy};
                  CREATE STREAM others (k BIGINT, x BIGINT, ts TIMESTAMP, WATERMARK FOR ts AS ts) LIVE others;
                  CREATE VIEW one AS SELECT *, {e1} AS e1, {w1} AS w1, {w2} AS w2 FROM rows r{f1};
-                 CREATE VIEW two AS SELECT k, t, b, d, e1, {e2} AS e2, {w3} AS w3 FROM one r{f2};
+                 CREATE VIEW joined AS SELECT r.*, o.x AS x FROM one r ASOF {join} others o ON o.k = {key} AND o.ts {less} r._time;
+                 CREATE VIEW two AS SELECT *, {e2} AS e2, {w3} AS w3 FROM {from} r{f2};
                  CREATE VIEW three AS SELECT k, t, w3 FROM two r{f3};
                  CREATE VIEW again AS SELECT b, {w1} AS w1 FROM rows r;
                  TEST 'rows';

@@ -15,7 +15,7 @@ const ROOM: usize = 1 << 16;
 
 /// The rows of each stream, with their times and orders.
 fn stream_rows(stream: &Stream, test: &BoundTest) -> Batch {
-    let given = test.givens.iter().filter(|(name, _)| *name == stream.name).map(|(_, rows)| rows);
+    let given = test.givens.iter().filter(|given| given.stream == stream.name).map(|given| &given.rows);
     let raw = arrow::compute::concat_batches(&stream.raw, given).unwrap();
     let rows = raw.num_rows();
     let orders: Vec<RowOrder> = (0..rows as u128).map(RowOrder).collect();

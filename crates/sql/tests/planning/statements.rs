@@ -93,7 +93,7 @@ fn tests_give_and_expect_rows_of_the_declared_types() {
     assert_eq!(tests[0].targets(), ["sender_features", "dm_spam"]);
     let checked = check(&statements, &Known, &Target::Collect(tests[0].targets())).unwrap();
     let bound = checked.bind_test(&tests[0]).unwrap_or_else(|wrong| panic!("{}", wrong[0]));
-    let (stream, rows) = &bound.givens[0];
+    let sql::GivenRows { stream, rows, .. } = &bound.givens[0];
     assert_eq!((stream.as_str(), rows.num_rows(), rows.num_columns()), ("messages", 61, 6));
     assert_eq!(rows.column(0).as_string::<i32>().value(60), "m61");
     let first = rows.column(5).as_primitive::<TimestampMicrosecondType>();
@@ -176,5 +176,46 @@ fn intervals_of_thousands_of_years_are_planned_or_refused() {
     let refused = "the bounds of time of these subqueries add up to more than 146,000 years";
     for (ahead, back) in [(30_000_000, 10_000_000), (0, 106_751_991), (106_751_991, 0), (106_751_991, 106_751_991)] {
         assert_eq!(planned(ahead, back).unwrap_err(), refused, "{ahead} days ahead and {back} back");
+    }
+}
+
+#[test]
+fn values_that_are_no_keys_are_refused_where_they_are_written() {
+    let statements = parse(&[]).unwrap();
+    let refused = |query: &str| {
+        let target = Target::Query(query.to_owned());
+        check(&statements, &Known, &target).expect_err(query).remove(0)
+    };
+    for (column, name) in [("tags", "BIGINT[]"), ("who", "STRUCT"), ("props", "MAP"), ("opens", "TIME")] {
+        for (query, message) in [
+            ("SELECT $, count(*) FROM lake.nested GROUP BY $", "cannot be a key"),
+            ("SELECT count(*) FROM lake.nested GROUP BY id, $", "cannot be a key"),
+            ("SELECT DISTINCT id, $ FROM lake.nested", "cannot tell rows apart"),
+            ("SELECT count(DISTINCT $) FROM lake.nested", "cannot be a key"),
+            ("SELECT $ FROM lake.nested UNION SELECT $ FROM lake.nested", "cannot tell rows apart"),
+            ("SELECT id FROM lake.nested WHERE $ IN (SELECT $ FROM lake.nested)", "cannot be a key"),
+            ("SELECT a.id FROM lake.nested a JOIN lake.nested b ON a.$ = b.$", "cannot be a key"),
+            ("SELECT id FROM lake.nested a JOIN lake.nested b USING ($)", "cannot be a key"),
+        ] {
+            let (query, wrong) = (query.replace('$', column), refused(&query.replace('$', column)));
+            assert_eq!(wrong.message, format!("{name} {message}"), "{query}");
+            assert_eq!(wrong.hint.as_deref(), Some("write CAST(x AS TEXT)"), "{query}");
+            assert!(wrong.column > 1, "{query}: no place\n{wrong}");
+        }
+        if name == "TIME" {
+            continue;
+        }
+        for query in [
+            "SELECT id FROM lake.nested ORDER BY $",
+            "SELECT max($) FROM lake.nested",
+            "SELECT $ FROM lake.nested UNION ALL SELECT $ FROM lake.nested ORDER BY 1",
+        ] {
+            let wrong = refused(&query.replace('$', column));
+            assert_eq!(wrong.message, format!("{name} has no order here"), "{query}");
+        }
+        let wrong = refused(&format!("SELECT id FROM lake.nested WHERE {column} = {column}"));
+        assert_eq!(wrong.message, format!("{name} and {name} cannot be compared"));
+        let text = format!("SELECT {column}::TEXT AS t, count(*) FROM lake.nested GROUP BY 1 ORDER BY t");
+        assert!(check(&statements, &Known, &Target::Query(text)).is_ok());
     }
 }

@@ -4,8 +4,8 @@ use super::chance::Chance;
 use crate::JobFacts;
 use crate::tests::sample::{Pieces, facts};
 use dataflow::{
-    Checkpoint, CoordinatorState, EventTime, Frozen, KeyGroup, KeyGroups, RestoredJob, Scope, Split, SplitState,
-    StepState,
+    Checkpoint, CoordinatorState, EventTime, Frozen, JobRows, KeyGroup, KeyGroups, RestoredJob, Scope, Split,
+    SplitState, StepState,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -68,7 +68,7 @@ impl Job {
         }
         let split = SplitState { split: Split::Partition(0), position: (position as u64).to_le_bytes().to_vec() };
         let coordinator = CoordinatorState { number, splits: vec![(0, split)], watermarks: vec![] };
-        Checkpoint { coordinator, steps, inputs: vec![], outputs: vec![], last }
+        Checkpoint { coordinator, steps, inputs: vec![], outputs: vec![], rows: JobRows::default(), last }
     }
 
     /// Whether a job was restored as the naive run is at its position.

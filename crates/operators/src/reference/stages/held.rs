@@ -1,6 +1,6 @@
 //! Which inputs reach a node, and which rows each node holds, by the naive twins.
 
-use super::job::{Job, Step};
+use super::job::Job;
 use super::naive::Naive;
 use dataflow::{Edge, EventTime, Port, StagePlan};
 use std::collections::BTreeSet;
@@ -50,7 +50,7 @@ pub(super) fn next_due(
 fn due(stage: &Arrivals, levels: &[EventTime], node: usize) -> Vec<i64> {
     let Some(hold) = stage.job.steps[node].hold() else { return Vec::new() };
     let came = came(stage, levels, node);
-    let left = matches!(stage.job.steps[node], Step::AsOf(_) | Step::Range(..)).then_some(0);
+    let left = stage.job.steps[node].has_sides().then_some(0);
     let rows = stage.naive.into(stage.job, node, left).into_iter().filter(|row| came.contains(&row.order));
     rows.map(|row| row.time + hold).filter(|&time| EventTime(time) > level(stage, levels, node)).collect()
 }
@@ -59,10 +59,10 @@ fn level(stage: &Arrivals, levels: &[EventTime], node: usize) -> EventTime {
     levels[stage.plan.nodes.iter().position(|&other| other == node).unwrap()]
 }
 
-/// The orders of the rows that came into a node, of a join into its left input.
+/// The orders of the rows that came into a node, of one with sides into its first input.
 fn came(stage: &Arrivals, levels: &[EventTime], node: usize) -> BTreeSet<u128> {
-    let joins = matches!(stage.job.steps[node], Step::AsOf(_) | Step::Range(..));
-    let edges = stage.job.graph.nodes[node].inputs.iter().take(if joins { 1 } else { usize::MAX });
+    let counted = if stage.job.steps[node].has_sides() { 1 } else { usize::MAX };
+    let edges = stage.job.graph.nodes[node].inputs.iter().take(counted);
     let of_edge = |edge: &Edge| match stage.plan.inputs.iter().position(|other| other == edge) {
         Some(input) => stage.orders[input].iter().copied().collect(),
         None => went(stage, levels, edge.from, edge.port),

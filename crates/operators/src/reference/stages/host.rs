@@ -269,7 +269,7 @@ impl Host<'_> {
     fn check_fates(&self) {
         for (&node, fates) in self.plan.nodes.iter().zip(&self.fates) {
             let (step, of) = (&self.job.steps[node], |fate| fates.of(fate));
-            let input = matches!(step, Step::AsOf(_) | Step::Range(..)).then_some(0);
+            let input = step.has_sides().then_some(0);
             let came = self.naive.into(self.job, node, input).len() as i64;
             assert_eq!(of(Fate::In), came, "rows into node {node}");
             let removed = of(Fate::Filtered) + of(Fate::Deduplicated) + of(Fate::Bad) + of(Fate::DeadLettered);

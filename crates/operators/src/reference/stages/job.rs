@@ -6,7 +6,9 @@ use super::super::decision::TestRule;
 use super::dice::Dice;
 use super::specs;
 use crate::harness::schema;
-use crate::{AsOf, Decision, Dedup, Filter, Merge, Project, RangeAggregate, Window, as_of, decision, range, window};
+use crate::{
+    AsOf, Decision, Dedup, Filter, Merge, Project, RangeAggregate, Window, Zip, as_of, decision, range, window, zip,
+};
 use arrow::datatypes::SchemaRef;
 use dataflow::{
     BadRowPolicy, Delays, Edge, EventTime, Exchange, JobGraph, Node, NodeKind, Operator, Output, Port, Result, Span,
@@ -26,6 +28,9 @@ pub(super) enum Step {
     Window(window::Spec, BadRowPolicy),
     AsOf(as_of::Spec),
     Range(range::Spec, BadRowPolicy),
+    /// Some columns as they are.
+    Keep(Vec<usize>),
+    Zip(zip::Spec),
     Decision(Vec<TestRule>, BadRowPolicy),
     Sink(EventTime),
 }
@@ -55,10 +60,15 @@ impl Step {
     /// How long it holds rows beyond their time; `None`: it holds none.
     pub(super) fn hold(&self) -> Option<i64> {
         match self {
-            Step::Merge | Step::Window(..) | Step::AsOf(_) => Some(0),
+            Step::Merge | Step::Window(..) | Step::AsOf(_) | Step::Zip(_) => Some(0),
             Step::Range(spec, _) => Some(spec.hold_us()),
             _ => None,
         }
+    }
+
+    /// Whether the rows of the first input alone are counted, and come out.
+    pub(super) fn has_sides(&self) -> bool {
+        matches!(self, Step::AsOf(_) | Step::Range(..) | Step::Zip(_))
     }
 
     fn operator(&self, inputs: &[SchemaRef]) -> Result<Box<dyn Operator>> {
@@ -69,6 +79,11 @@ impl Step {
             Step::Project(condition, policy) => {
                 Box::new(Project::new(schema(), specs::projection(condition), bad_rows(policy))?)
             }
+            Step::Keep(columns) => {
+                let kept = Arc::new(first.project(&columns)?);
+                Box::new(Project::new(kept, specs::kept(&first, &columns), bad_rows(BadRowPolicy::Fail))?)
+            }
+            Step::Zip(spec) => Box::new(Zip::new(first, inputs[1].clone(), spec)?),
             Step::Dedup(keys, within) => Box::new(Dedup::new(first, keys, Span(within))?),
             Step::Window(spec, policy) => Box::new(Window::new(first, spec, bad_rows(policy))?),
             Step::AsOf(spec) => Box::new(AsOf::new(first, inputs[1].clone(), spec)?),
@@ -208,7 +223,7 @@ impl Builder<'_> {
             Some(keys) if self.dice.chance(80) => keys.clone(),
             _ => self.dice.pick(&[vec![0], vec![0], vec![3]]),
         };
-        let kind = self.dice.below(12);
+        let kind = self.dice.below(13);
         let grown = match kind {
             0 | 1 => self.row_wise(from),
             2 => self.union(from, keys),
@@ -221,6 +236,7 @@ impl Builder<'_> {
             }
             6..=8 => self.join(from, &keys, false),
             9 | 10 => self.join(from, &keys, true),
+            11 => self.around(from, keys),
             _ => {
                 let (from, within) = (self.keyed(from, &keys), self.dice.between(0, 20));
                 let schema = self.schema(from, Port::MAIN);
@@ -270,6 +286,40 @@ impl Builder<'_> {
         let spec = specs::as_of(self.dice, keys.to_vec(), at);
         let schema = as_of::output_schema(&schema, &other, &spec).unwrap();
         self.push(Step::AsOf(spec), inputs, schema)
+    }
+
+    /// Steps on a branch, while some columns go around them to the key at which both are zipped.
+    fn around(&mut self, from: usize, keys: Vec<usize>) -> usize {
+        let before = self.schema(from, Port::MAIN);
+        let more = (schema().fields().len()..before.fields().len()).filter(|_| self.dice.chance(50));
+        let kept: Vec<usize> = (0..schema().fields().len()).chain(more).collect();
+        let narrow = Arc::new(before.project(&kept).unwrap());
+        let around = self.push(Step::Keep(kept.clone()), vec![forward(from)], narrow.clone());
+        let mut branch = from;
+        for _ in 0..=self.dice.below(2) {
+            let by = self.dice.pick(&[vec![0], vec![3], vec![3, 0]]);
+            branch = self.append(branch, by);
+        }
+        let spec = specs::zip(keys.clone(), &kept, &self.schema(branch, Port::MAIN));
+        let (left, right) = (self.keyed(around, &keys), self.keyed(branch, &keys));
+        let whole = zip::output_schema(&narrow, &self.schema(branch, Port::MAIN), &spec).unwrap();
+        self.push(Step::Zip(spec), vec![forward(left), forward(right)], whole)
+    }
+
+    /// A step that appends columns to each row and removes none.
+    fn append(&mut self, from: usize, keys: Vec<usize>) -> usize {
+        let (from, at) = (self.keyed(from, &keys), self.job.steps.len());
+        let schema = self.schema(from, Port::MAIN);
+        if self.dice.chance(60) {
+            let (spec, policy) = (specs::safe_window(self.dice, keys, at), self.policy());
+            let schema = window::output_schema(&schema, &spec).unwrap();
+            return self.push(Step::Window(spec, policy), vec![forward(from)], schema);
+        }
+        let right = self.dice.pick(&self.open);
+        let right = self.keyed(right, &keys);
+        let spec = as_of::Spec { inner: false, ..specs::as_of(self.dice, keys, self.job.steps.len()) };
+        let schema = as_of::output_schema(&schema, &self.schema(right, Port::MAIN), &spec).unwrap();
+        self.push(Step::AsOf(spec), vec![forward(from), forward(right)], schema)
     }
 
     fn decision(&mut self, from: usize) {

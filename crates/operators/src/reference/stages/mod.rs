@@ -120,9 +120,9 @@ fn cases_go_through_everything() {
         let (seed, size, streams) = cases().new_tree(&mut runner).unwrap().current();
         check(seed, size, &streams, &mut seen);
     }
-    let Seen { more, freezes, rescales, joins, due, fused, shared, meeting, letters, records } = seen;
+    let Seen { more, freezes, rescales, joins, due, fused, shared, meeting, letters, records, zipped } = seen;
     let often = [more, freezes, due];
     assert!(often.iter().all(|&times| times > 1000), "{seen:?}");
-    let rarely = [rescales, joins, fused, shared, meeting, letters, records];
+    let rarely = [rescales, joins, fused, shared, meeting, letters, records, zipped];
     assert!(rarely.iter().all(|&times| times > 30), "{seen:?}");
 }

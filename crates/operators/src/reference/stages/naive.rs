@@ -1,6 +1,6 @@
 //! The naive twins composed: what every node of a job puts out over whole streams.
 
-use super::super::{as_of, decision, dedup, letters, range_aggregate, window};
+use super::super::{as_of, decision, dedup, letters, range_aggregate, window, zip};
 use super::job::{Job, Step};
 use crate::harness::{Row, Value, sort};
 use dataflow::{BadRowPolicy, EventTime, NodeKind, Port};
@@ -85,6 +85,14 @@ fn put_out(job: &Job, node: usize, step: &Step, naive: &Naive) -> (Vec<Row>, Vec
         Step::Dedup(keys, within) => alone(dedup::twin(&all, keys, *within)),
         Step::Window(spec, _) => with_bad(window::twin(spec, &all)),
         Step::AsOf(spec) => alone(as_of::twin(spec, &left, &right())),
+        Step::Keep(columns) => {
+            let kept = |row: Row| {
+                let values = columns.iter().map(|&column| row.values[column].clone()).collect();
+                Row { values, ..row }
+            };
+            alone(all.into_iter().map(kept).collect())
+        }
+        Step::Zip(spec) => alone(zip::twin(spec, &left, &right())),
         Step::Range(spec, _) => with_bad(range_aggregate::twin(spec, &left, &right())),
         Step::Decision(rules, _) => {
             let (actions, records, bad) = decision::twin(rules, &all);

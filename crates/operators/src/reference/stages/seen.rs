@@ -1,7 +1,7 @@
 //! What runs have gone through, so that a test can say that they go through everything.
 
 use super::held;
-use super::job::Job;
+use super::job::{Job, Step};
 use super::naive::Naive;
 use dataflow::{Edge, Port, StagePlan};
 
@@ -18,6 +18,7 @@ pub(super) struct Seen {
     pub(super) meeting: usize,
     pub(super) letters: usize,
     pub(super) records: usize,
+    pub(super) zipped: usize,
 }
 
 impl Seen {
@@ -34,6 +35,7 @@ impl Seen {
         for &node in &plan.nodes {
             self.letters += leaves(node, Port::DEAD_LETTER);
             self.records += leaves(node, Port::RECORDS);
+            self.zipped += usize::from(matches!(job.steps[node], Step::Zip(_))) * leaves(node, Port::MAIN);
         }
     }
 }

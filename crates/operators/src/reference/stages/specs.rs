@@ -4,46 +4,71 @@ use super::super::condition::Condition;
 use super::super::decision::TestRule;
 use super::dice::Dice;
 use crate::harness::schema;
-use crate::{Aggregate, RangeFunction, as_of, range, window};
-use arrow::datatypes::DataType;
+use crate::{Aggregate, RangeFunction, as_of, range, window, zip};
+use arrow::datatypes::{DataType, SchemaRef};
 use dataflow::{Batch, Evaluated, Result, Scalar, Span};
 use std::sync::Arc;
 
 /// A column of the input.
 #[derive(Debug)]
-struct Column(usize);
+struct Column {
+    at: usize,
+    data_type: DataType,
+}
 
 impl Scalar for Column {
     fn data_type(&self) -> DataType {
-        schema().field(self.0).data_type().clone()
+        self.data_type.clone()
     }
 
     fn evaluate(&self, batch: &Batch) -> Result<Evaluated> {
-        Ok(batch.column(self.0).clone().into())
+        Ok(batch.column(self.at).clone().into())
     }
+}
+
+/// Some columns of a schema as they are.
+pub(super) fn kept(schema: &SchemaRef, columns: &[usize]) -> Vec<Arc<dyn Scalar>> {
+    let column = |&at: &usize| Arc::new(Column { at, data_type: schema.field(at).data_type().clone() }) as _;
+    columns.iter().map(column).collect()
 }
 
 /// The columns of the test schema, with a condition as the flag.
 pub(super) fn projection(condition: Condition) -> Vec<Arc<dyn Scalar>> {
-    let mut columns: Vec<Arc<dyn Scalar>> = (0..4).map(|column| Arc::new(Column(column)) as _).collect();
+    let mut columns = kept(&schema(), &[0, 1, 2, 3]);
     columns.push(Arc::new(condition));
     columns
 }
 
+/// Functions of windows on which no row fails.
+const SAFE: [(Aggregate, Option<usize>); 7] = [
+    (Aggregate::Count, None),
+    (Aggregate::Count, Some(2)),
+    (Aggregate::CountDistinct, Some(3)),
+    (Aggregate::Min, Some(3)),
+    (Aggregate::Max, Some(1)),
+    (Aggregate::Lag { offset: 1 }, Some(3)),
+    (Aggregate::Lag { offset: 2 }, Some(1)),
+];
+
 pub(super) fn window(dice: &mut Dice, partition_by: Vec<usize>, node: usize) -> window::Spec {
-    use Aggregate::*;
+    let all = [&SAFE[..], &[(Aggregate::Sum, Some(1))]].concat();
+    window_of(&all, dice, partition_by, node)
+}
+
+/// A window that only appends columns: no row fails, and leaves.
+pub(super) fn safe_window(dice: &mut Dice, partition_by: Vec<usize>, node: usize) -> window::Spec {
+    window_of(&SAFE, dice, partition_by, node)
+}
+
+fn window_of(
+    known: &[(Aggregate, Option<usize>)],
+    dice: &mut Dice,
+    partition_by: Vec<usize>,
+    node: usize,
+) -> window::Spec {
+    use Aggregate::Lag;
     let functions = (0..=dice.below(3)).map(|index| {
-        let exact = [
-            (Count, None),
-            (Count, Some(2)),
-            (CountDistinct, Some(3)),
-            (Sum, Some(1)),
-            (Min, Some(3)),
-            (Max, Some(1)),
-            (Lag { offset: 1 }, Some(3)),
-            (Lag { offset: 2 }, Some(1)),
-        ];
-        let (aggregate, argument) = dice.pick(&exact);
+        let (aggregate, argument) = dice.pick(known);
         let is_lag = matches!(aggregate, Lag { .. });
         let to = if dice.chance(80) { 0 } else { dice.between(1, 8) };
         window::Function {
@@ -88,6 +113,13 @@ pub(super) fn as_of(dice: &mut Dice, keys: Vec<usize>, node: usize) -> as_of::Sp
         strict: dice.chance(50),
         inner: dice.chance(30),
     }
+}
+
+/// Appends to rows that went around what a branch has computed of them, and their own columns that did not go.
+pub(super) fn zip(keys: Vec<usize>, kept: &[usize], branch: &SchemaRef) -> zip::Spec {
+    let stayed = (0..branch.fields().len()).filter(|column| !kept.contains(column));
+    let columns = stayed.map(|column| (column, branch.field(column).name().clone())).collect();
+    zip::Spec { left_keys: keys.clone(), right_keys: keys, columns }
 }
 
 pub(super) fn rules(dice: &mut Dice) -> Vec<TestRule> {

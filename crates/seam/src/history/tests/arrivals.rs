@@ -178,7 +178,7 @@ fn read_all(spec: &StreamSpec, files: Arc<ArrivedFiles>, readers: u16) -> (Vec<(
                     rows.push((ids.value(row), last, batch.is_late(row)));
                 }
             }
-            history.take_aside();
+            stats.remove(&history.take_removed().fates);
         }
     }
     rows.sort_unstable();

@@ -1,14 +1,17 @@
 //! Shares that are taken up again, by as many readers as there happen to be.
 
 use super::*;
-use dataflow::{Background, TimedFiles};
+use crate::StreamSpec;
+use crate::placing::Removed;
+use dataflow::{Background, BadRowPolicy, Late, TimedFiles};
 use std::path::Path;
 
-/// What a run gives out: ids of rows, and names of what left at other ports.
+/// What a run gives out: ids of rows, names of what left at other ports, and how many rows were counted as removed.
 #[derive(Default)]
 struct Given {
     ids: Vec<i64>,
     aside: Vec<String>,
+    removed: i64,
 }
 
 /// Random files: overlapping or not, with ties, whole rows twice, rows without a time, and late ones in an archive.
@@ -65,7 +68,7 @@ fn expected(files: &[Vec<Vec<FileRow>>], archive: bool, named: impl Fn(usize, us
     }
     rows.sort_unstable();
     aside.sort_unstable();
-    Given { ids: rows.into_iter().map(|(_, id)| id).collect(), aside }
+    Given { ids: rows.into_iter().map(|(_, id)| id).collect(), removed: aside.len() as i64, aside }
 }
 
 /// A reader of some shares, and what it must keep to.
@@ -87,7 +90,8 @@ impl Checked {
             false => EventTime::MAX,
         };
         let batch = self.history.next(1 + random.below(40), ceiling).unwrap();
-        let aside = self.history.take_aside();
+        let Removed { ports: aside, fates } = self.history.take_removed();
+        given.removed += fates.sum();
         for batch in batch.iter().chain(aside.iter().map(|(_, batch)| batch)) {
             let early = batch.times().iter().find(|&&time| time <= self.watermark.0);
             assert_eq!(early, None, "a row comes behind the watermark {}", self.watermark);
@@ -174,10 +178,16 @@ fn any_readers_go_on_where_others_stopped() {
         };
         let mut expected = expected(&files, archive, name);
         expected.ids.sort_unstable();
-        let plan = Arc::new(HistoryPlan::new(&spec(), Arc::new(memory)).unwrap());
+        let memory = Arc::new(memory);
+        let plan = Arc::new(HistoryPlan::new(&spec(), memory.clone()).unwrap());
         let given = read_in_phases(&mut random, &plan);
         assert_eq!(given.ids, expected.ids, "seed {seed}");
         assert_eq!(given.aside, expected.aside, "seed {seed}");
+        assert_eq!(given.removed, expected.removed, "seed {seed}");
+        let silent = StreamSpec { bad_rows: BadRowPolicy::Skip, late: Late::Drop, ..spec() };
+        let given = read_in_phases(&mut random, &Arc::new(HistoryPlan::new(&silent, memory).unwrap()));
+        assert_eq!((given.ids, given.aside.len()), (expected.ids, 0), "seed {seed}");
+        assert_eq!(given.removed, expected.removed, "seed {seed}, removed without a trace");
     }
 }
 
@@ -246,13 +256,13 @@ fn rows_without_a_time_are_read_though_all_others_of_their_row_group_were_given_
     let (mut ids, mut names) = (Vec::new(), Vec::new());
     while ids.len() < 400 {
         ids.extend(before.next(50, EventTime::MAX).unwrap().iter().flat_map(ids_of));
-        names.extend(names_of(before.take_aside()));
+        names.extend(names_of(before.take_removed().ports));
     }
     assert!(names.len() < 200, "all of them were read before");
     let mut after = again(&before, &files, room(1 << 12));
     while !after.is_finished() {
         ids.extend(after.next(50, EventTime::MAX).unwrap().iter().flat_map(ids_of));
-        names.extend(names_of(after.take_aside()));
+        names.extend(names_of(after.take_removed().ports));
     }
     assert_eq!(ids, (0..300).chain(500..1_500).collect::<Vec<_>>());
     assert_eq!(names, (300..500).map(|id| format!("file 0.parquet, row {}", id + 1)).collect::<Vec<_>>());
@@ -274,7 +284,7 @@ fn what_was_not_taken_comes_again() {
         let mut names = Vec::new();
         while !history.is_finished() {
             assert!(history.next(10, EventTime::MAX).unwrap().is_none());
-            names.extend(names_of(history.take_aside()));
+            names.extend(names_of(history.take_removed().ports));
         }
         assert_eq!(names, ["file 0.parquet, row 2"]);
     }

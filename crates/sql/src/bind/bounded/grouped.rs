@@ -10,6 +10,7 @@ use super::{plain, subqueries};
 use crate::bind::binding::Binding;
 use crate::bind::bound::{BoundedStep, GroupCall};
 use crate::bind::items::Item;
+use crate::bind::keys;
 use crate::bind::refuse;
 use crate::bind::relation::{Relation, RelationColumn};
 use crate::bind::syntax::{argument, arguments, function_name, is_distinct};
@@ -30,7 +31,7 @@ pub(super) fn rows(
     span: Span,
 ) -> Outcome<Relation> {
     let below = read.relation().clone();
-    let keys = keys(select, items, &below, span)?;
+    let keys = keys_of(select, items, &below, span)?;
     if let Some(having) = &select.having {
         check_names(having, items, &below, place_of(having, span))?;
     }
@@ -43,6 +44,9 @@ pub(super) fn rows(
     let input = |expr: &Expr| Item { expr: expr.clone(), name: expr.to_string(), span: place_of(expr, span) };
     let inputs: Vec<Item> = gathered.inputs.iter().map(input).collect();
     let rows = plain::rows(binding, owner, select, read, &inputs, span)?;
+    for (key, column) in keys.iter().zip(&rows.columns) {
+        keys::check(&column.data_type, key, span)?;
+    }
     let mut calls = Vec::with_capacity(gathered.calls.len());
     for call in &gathered.calls {
         calls.push(call.bind(binding, &rows, span)?);
@@ -70,7 +74,7 @@ pub(super) fn rows(
     let mut trees = Vec::with_capacity(items.len());
     for (item, expr) in items.iter().zip(&written) {
         check_names(&item.expr, &[], &below, item.span)?;
-        let at = if item.span.start.line == 0 { span } else { item.span };
+        let at = item.place(span);
         let tree = groups.bind_with(expr, &mut known, at)?;
         trees.push((item.name.clone(), tree, expr));
     }
@@ -78,7 +82,7 @@ pub(super) fn rows(
 }
 
 /// The expressions of GROUP BY, each once.
-fn keys(select: &Select, items: &[Item], below: &Relation, span: Span) -> Outcome<Vec<Expr>> {
+fn keys_of(select: &Select, items: &[Item], below: &Relation, span: Span) -> Outcome<Vec<Expr>> {
     let written: Vec<Expr> = match &select.group_by {
         GroupByExpr::All(modifiers) if modifiers.is_empty() => {
             let plain = items.iter().filter(|item| refuse::lone_aggregate(&item.expr).is_none());
@@ -192,6 +196,15 @@ impl Call {
             let value = arguments(&self.function).first().and_then(argument);
             Box::new(argument_fault(&function_name(&self.function), value, data_type.as_ref(), &error, self.span))
         })?;
+        if let (Some(written), Some(data_type)) = (arguments(&self.function).first().and_then(argument), &data_type) {
+            match self.aggregate {
+                Aggregate::CountDistinct => keys::check(data_type, written, self.span)?,
+                Aggregate::Min | Aggregate::Max => {
+                    keys::check_order(data_type, &written.to_string(), place_of(written, self.span))?;
+                }
+                _ => {}
+            }
+        }
         if let Some(filter) = self.filter.map(of)
             && filter.data_type != arrow::datatypes::DataType::Boolean
         {

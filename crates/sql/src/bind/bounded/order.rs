@@ -2,6 +2,7 @@
 
 use super::canonical::{canonical, changed};
 use crate::bind::items::Item;
+use crate::bind::keys;
 use crate::bind::relation::Relation;
 use crate::bind::syntax::{any, score_call};
 use crate::diagnostic::{Fault, Outcome, did_you_mean, place_of};
@@ -48,6 +49,15 @@ pub(super) fn keys(
             Ok(keys)
         }
     }
+}
+
+/// Refuses keys whose values have no order.
+pub(super) fn check(keys: &[OrderKey], items: &[Item], relation: &Relation, span: Span) -> Outcome<()> {
+    for key in keys {
+        let (item, column) = (&items[key.item], &relation.columns[key.item]);
+        keys::check_order(&column.data_type, &item.name, item.place(span))?;
+    }
+    Ok(())
 }
 
 /// Without NULLS FIRST, NULL comes last, in both directions.

@@ -57,7 +57,7 @@ pub(super) fn rows(
     }
     let mut trees = Vec::with_capacity(items.len());
     for item in items {
-        let at = if item.span.start.line == 0 { span } else { item.span };
+        let at = item.place(span);
         trees.push((item.name.clone(), relation.bind_with(&item.expr, &mut known, at)?, &item.expr));
     }
     define::project(binding, relation.id, trees, span)

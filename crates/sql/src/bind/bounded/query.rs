@@ -8,9 +8,10 @@ use crate::bind::bound::{BoundItem, BoundedStep, RelationId, SortColumn};
 use crate::bind::items::Item;
 use crate::bind::relation::{Relation, RelationColumn};
 use crate::bind::{refuse, select as stream};
-use crate::diagnostic::{Fault, Outcome, fault};
-use crate::expression::{ColumnId, Tree, common_type_of};
-use sqlparser::ast::{Expr, Ident, OrderBy, Query, SetExpr, SetOperator, SetQuantifier};
+use crate::diagnostic::{Fault, Outcome, fault, place_of};
+use crate::expression::{ColumnId, Tree, union_type};
+use arrow::datatypes::DataType;
+use sqlparser::ast::{Expr, Ident, OrderBy, Query, SelectItem, SetExpr, SetOperator, SetQuantifier};
 use sqlparser::tokenizer::Span;
 
 /// Binds a query whose steps are called after an owner: as in a view, or with everything that input with an end allows.
@@ -47,10 +48,11 @@ fn body(
             let relation = query(binding, owner, inner, span)?;
             of_result(relation, order_by, span)
         }
-        SetExpr::SetOperation { op: SetOperator::Union, set_quantifier, left, right } => {
-            let sides = [left, right].map(|side| body_alone(binding, owner, side, span));
+        SetExpr::SetOperation { op: SetOperator::Union, set_quantifier, left: left_body, right: right_body } => {
+            let sides = [left_body, right_body].map(|side| body_alone(binding, owner, side, span));
             let [left, right] = sides;
-            let united = union(binding, left?, right?, *set_quantifier, span)?;
+            let places = [left_body, right_body].map(|side| column_places(side, span));
+            let united = Union { quantifier: *set_quantifier, places, span }.of(binding, left?, right?)?;
             of_result(united, order_by, span)
         }
         SetExpr::SetOperation { op, .. } => Fault::new(span, format!("{op} is not supported yet"))
@@ -74,6 +76,7 @@ fn of_result(relation: Relation, order_by: Option<&OrderBy>, span: Span) -> Outc
     };
     let mut items: Vec<Item> = relation.columns.iter().map(item).collect();
     let keys = order::keys(order_by, &mut items, None, span)?;
+    order::check(&keys, &items, &relation, span)?;
     let seen = relation.columns.len();
     Ok((relation, seen, keys))
 }
@@ -97,54 +100,79 @@ fn sorted(binding: &mut Binding, relation: Relation, keys: &[OrderKey], bounds: 
     relation
 }
 
-/// Rows of both sides, by the places of their columns and under the names of the left ones.
-fn union(
-    binding: &mut Binding,
-    left: Relation,
-    right: Relation,
+/// Where the columns of a side stand in the text; empty where they are not written one by one.
+fn column_places(side: &SetExpr, within: Span) -> Vec<Span> {
+    let SetExpr::Select(select) = side else { return Vec::new() };
+    let is_star = |item: &&SelectItem| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..));
+    match select.projection.iter().any(|item| is_star(&item)) {
+        true => Vec::new(),
+        false => select.projection.iter().map(|item| place_of(item, within)).collect(),
+    }
+}
+
+/// A UNION that is about to be bound.
+struct Union {
     quantifier: SetQuantifier,
+    /// Where the columns of the left and of the right side stand.
+    places: [Vec<Span>; 2],
     span: Span,
-) -> Outcome<Relation> {
-    let all = match quantifier {
-        SetQuantifier::All => true,
-        SetQuantifier::None | SetQuantifier::Distinct => false,
-        other => {
-            return Fault::new(span, format!("UNION {other} is not supported")).expected("UNION or UNION ALL").err();
+}
+
+impl Union {
+    /// Rows of both sides, by the places of their columns and under the names of the left ones.
+    fn of(&self, binding: &mut Binding, left: Relation, right: Relation) -> Outcome<Relation> {
+        let all = match self.quantifier {
+            SetQuantifier::All => true,
+            SetQuantifier::None | SetQuantifier::Distinct => false,
+            other => {
+                let fault = Fault::new(self.span, format!("UNION {other} is not supported"));
+                return fault.expected("UNION or UNION ALL").err();
+            }
+        };
+        let columns = self.types(&left, &right)?;
+        let sides = [&left, &right].map(|side| with_types(binding, side, &columns, self.span));
+        let [left, right] = sides;
+        let sides = vec![left?, right?];
+        let ids: Vec<ColumnId> =
+            columns.iter().map(|(name, data_type)| binding.columns.add(name, data_type.clone())).collect();
+        let column = |((name, data_type), id): (&(String, DataType), &ColumnId)| {
+            define::column(name, *id, &Tree::column(*id, data_type.clone()))
+        };
+        let columns: Vec<RelationColumn> = columns.iter().zip(&ids).map(column).collect();
+        let united = define::relation(binding, BoundedStep::Union { sides, columns: ids }, columns);
+        if all { Ok(united) } else { select::distinct(binding, &united, |column| self.place(0, column)) }
+    }
+
+    /// The names of the columns, and the types that their values on both sides have in common.
+    fn types(&self, left: &Relation, right: &Relation) -> Outcome<Vec<(String, DataType)>> {
+        if left.columns.len() != right.columns.len() {
+            return Fault::new(self.span, "the sides of a UNION have different numbers of columns")
+                .found(format!("{} and {}", left.columns.len(), right.columns.len()))
+                .err();
         }
-    };
-    if left.columns.len() != right.columns.len() {
-        return Fault::new(span, "the sides of a UNION have different numbers of columns")
-            .found(format!("{} and {}", left.columns.len(), right.columns.len()))
-            .err();
+        let tree = |column: &RelationColumn| Tree::column(column.id, column.data_type.clone());
+        let mut columns = Vec::with_capacity(left.columns.len());
+        for (at, (ours, theirs)) in left.columns.iter().zip(&right.columns).enumerate() {
+            let common = union_type(&tree(ours), &tree(theirs)).map_err(|problem| {
+                let mut fault = fault(problem).within(self.place(1, at));
+                fault.message = format!("column \"{}\" of a UNION: {}", ours.name, fault.message);
+                Box::new(fault.hint("cast one of them"))
+            })?;
+            columns.push((ours.name.clone(), common));
+        }
+        Ok(columns)
     }
-    let tree = |column: &RelationColumn| Tree::column(column.id, column.data_type.clone());
-    let mut columns = Vec::with_capacity(left.columns.len());
-    for (ours, theirs) in left.columns.iter().zip(&right.columns) {
-        let common = common_type_of(&[tree(ours), tree(theirs)]).map_err(|problem| {
-            let mut fault = fault(problem).within(span);
-            fault.message = format!("column \"{}\" of a UNION: {}", ours.name, fault.message);
-            Box::new(fault)
-        })?;
-        columns.push((ours.name.clone(), common));
+
+    fn place(&self, side: usize, column: usize) -> Span {
+        self.places[side].get(column).copied().unwrap_or(self.span)
     }
-    let sides = [&left, &right].map(|side| with_types(binding, side, &columns, span));
-    let [left, right] = sides;
-    let sides = vec![left?, right?];
-    let ids: Vec<ColumnId> =
-        columns.iter().map(|(name, data_type)| binding.columns.add(name, data_type.clone())).collect();
-    let column = |((name, data_type), id): (&(String, arrow::datatypes::DataType), &ColumnId)| {
-        define::column(name, *id, &Tree::column(*id, data_type.clone()))
-    };
-    let columns: Vec<RelationColumn> = columns.iter().zip(&ids).map(column).collect();
-    let united = define::relation(binding, BoundedStep::Union { sides, columns: ids }, columns);
-    Ok(if all { united } else { select::distinct(binding, &united) })
 }
 
 /// A side with its columns in other types.
 fn with_types(
     binding: &mut Binding,
     side: &Relation,
-    columns: &[(String, arrow::datatypes::DataType)],
+    columns: &[(String, DataType)],
     span: Span,
 ) -> Outcome<RelationId> {
     if side.columns.iter().zip(columns).all(|(column, (_, data_type))| column.data_type == *data_type) {

@@ -8,6 +8,7 @@ use super::plain;
 use crate::bind::binding::Binding;
 use crate::bind::bound::BoundedStep;
 use crate::bind::items::{self, Item};
+use crate::bind::keys;
 use crate::bind::refuse;
 use crate::bind::relation::{Relation, RelationColumn};
 use crate::diagnostic::{Fault, Outcome, place_of};
@@ -54,7 +55,11 @@ pub(super) fn select(
             plain::rows(binding, owner, select, read, &items, span)?
         }
     };
-    let relation = if is_distinct { distinct(binding, &relation) } else { relation };
+    order::check(&keys, &items, &relation, span)?;
+    let relation = match is_distinct {
+        true => distinct(binding, &relation, |column| items[column].place(span))?,
+        false => relation,
+    };
     Ok((relation, seen, keys))
 }
 
@@ -67,10 +72,13 @@ fn is_grouped(select: &Select, items: &[Item]) -> bool {
     grouped || items.iter().any(|item| aggregates(&item.expr)) || select.having.iter().any(aggregates)
 }
 
-/// Each different row once.
-pub(super) fn distinct(binding: &mut Binding, relation: &Relation) -> Relation {
+/// Each different row once. `place` is where a column stands in the text.
+pub(super) fn distinct(binding: &mut Binding, relation: &Relation, place: impl Fn(usize) -> Span) -> Outcome<Relation> {
+    for (at, column) in relation.columns.iter().enumerate() {
+        keys::check_distinct(&column.data_type, &column.name, place(at))?;
+    }
     let keys = relation.columns.iter().map(|column| column.id).collect();
     let columns: Vec<RelationColumn> = relation.columns.clone();
     let step = BoundedStep::Group { from: relation.id, keys, calls: Vec::new() };
-    define::relation(binding, step, columns)
+    Ok(define::relation(binding, step, columns))
 }

@@ -4,6 +4,7 @@ use super::define;
 use super::known::Known;
 use crate::bind::binding::Binding;
 use crate::bind::bound::{Answer, BoundedStep};
+use crate::bind::keys;
 use crate::bind::relation::Relation;
 use crate::bind::syntax::{any, is_subquery, names_in, score_call};
 use crate::diagnostic::{Fault, Outcome, fault, place_of};
@@ -182,6 +183,7 @@ impl Subquery {
                 .hint("cast one of them")
                 .err();
         };
+        keys::check(&common, &self.expr, self.span)?;
         let values = vec![column.cast_to(&common).map_err(within)?];
         let (rows, ids) = define::with_keys(binding, &self.rows, &[], values);
         let column = rows.columns.iter().find(|column| column.id == ids[0]).cloned();
