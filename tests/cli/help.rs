@@ -2,9 +2,10 @@
 
 use crate::folder::{Folder, committed};
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 17] = [
     "init",
     "run",
+    "plan",
     "jobs",
     "savepoint",
     "stop",

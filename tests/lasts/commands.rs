@@ -26,13 +26,13 @@ fn connected(socket: &Path, running: &mut Program) -> UnixStream {
 }
 
 /// What a command prints for programs, which is to be a success.
-fn printed(project: &Path, arguments: &[&str]) -> String {
+pub fn printed(project: &Path, arguments: &[&str]) -> String {
     let output = Command::new(riverrun()).arg("--project").arg(project).args(arguments).output().unwrap();
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn job(project: &Path) -> Value {
+pub fn job(project: &Path) -> Value {
     serde_json::from_str(&printed(project, &["jobs", "--json"])).unwrap()
 }
 
@@ -42,7 +42,7 @@ impl Trial {
     }
 
     /// Runs the job until it listens.
-    fn listening(&mut self, arguments: &[&str]) -> Program {
+    pub fn listening(&mut self, arguments: &[&str]) -> Program {
         let mut running = Program::start(self.path(), arguments);
         connected(&self.socket(), &mut running);
         running

@@ -40,12 +40,12 @@ impl Trial {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("pipelines")).unwrap();
         std::fs::write(folder.path().join("riverrun.toml"), SETTINGS).unwrap();
-        std::fs::write(folder.path().join("pipelines/all.sql"), SQL).unwrap();
         let topics = Topics::open(folder.path().join("topics"), Arc::new(Machine)).unwrap();
         for topic in ["messages", "reports"] {
             topics.create(topic, PARTITIONS).unwrap();
         }
         let mut trial = Trial { folder, topics, chance: Chance::new(seed), messages: 0 };
+        trial.write(SQL);
         // Every partition has rows from the beginning: one that joins a running job is moved, and a replay says otherwise.
         trial.publish(BURST);
         trial
@@ -84,7 +84,7 @@ impl Trial {
     }
 
     /// Runs a job to its end, which is to be a success.
-    fn to_end(&mut self, arguments: &[&str]) -> String {
+    pub fn to_end(&mut self, arguments: &[&str]) -> String {
         let ended = self.program(arguments).ended(RUN).expect("it ends");
         assert_eq!(ended.code, Some(0), "{}", ended.told);
         ended.told
@@ -93,6 +93,16 @@ impl Trial {
     /// Runs the job to the end of what there is, and compares what came out with what a run gives that nobody disturbed.
     pub fn finish(&mut self, what: &str) {
         self.to_end(&["--until-caught-up"]);
+        self.compare(what);
+    }
+
+    /// Writes other pipelines.
+    pub fn write(&self, sql: &str) {
+        std::fs::write(self.path().join("pipelines/all.sql"), sql).unwrap();
+    }
+
+    /// Compares what came out with what a run gives that nobody disturbed.
+    pub fn compare(&mut self, what: &str) {
         self.to_end(&["--until-caught-up", "--env", "oracle", "--fresh"]);
         let (dev, oracle) = (self.project("dev"), self.project("oracle"));
         let start = checkpoint::look(&dev.checkpoints_path(None)).unwrap().expect("there are checkpoints").facts.start;

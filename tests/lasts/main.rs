@@ -7,5 +7,6 @@ mod scene;
 mod crashes;
 mod kills;
 
+mod changed;
 mod commands;
 mod savepoints;

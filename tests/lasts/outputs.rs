@@ -7,12 +7,17 @@ use project::Project;
 use std::collections::BTreeMap;
 use tests::{all_rows, table_rows, told};
 
-/// Compares tables row by row, and the topic of actions, where it begins after `start`, message by message.
+/// Compares tables row by row, and what was decided.
 pub fn check_outputs(found: &Project, oracle: &Project, start: EventTime, what: &str) {
     for table in ["lake.counted", "lake.labelled"] {
         let rows = |project: &Project| table_rows(&project.warehouse().unwrap(), table);
         assert_eq!(rows(found), rows(oracle), "{what}: {table}");
     }
+    check_decisions(found, oracle, start, what);
+}
+
+/// Compares the decision's log row by row, and the topic of actions, where it begins after `start`, message by message.
+pub fn check_decisions(found: &Project, oracle: &Project, start: EventTime, what: &str) {
     let (of_found, of_oracle) = (decided(found), decided(oracle));
     assert_eq!(texts(&of_found), texts(&of_oracle), "{what}: guard__log");
     let acts = |row: &&Decided| row.action.is_some() && EventTime(row.time) > start;

@@ -1,9 +1,12 @@
 //! What a job is to those who start it.
 
+use crate::fields::{flag, text};
+use crate::job_plan::{JobPlan, OutputCut};
 use dataflow::{ByteReader, ByteWriter, EventTime, Result};
 
-/// The version of the byte form.
-const VERSION: u8 = 1;
+/// The version of the byte form; the first one has no plan.
+const VERSION: u8 = 2;
+const WITHOUT_PLAN: u8 = 1;
 
 /// What the start of a job has decided, kept in every manifest. Nothing here is looked at by this crate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +27,13 @@ pub struct JobFacts {
     pub histories: Vec<(String, String)>,
     /// Counts the times that the job began anew.
     pub generation: u64,
+    /// What the job is; nothing in a checkpoint of the first version.
+    pub plan: JobPlan,
+    /// What an earlier plan of the job has written of its outputs.
+    pub cuts: Vec<OutputCut>,
+    /// From when on rows had to come out when the job began, where that was not all of them: history before what these
+    /// rows look back to is not read.
+    pub reads_from: Option<EventTime>,
 }
 
 impl JobFacts {
@@ -42,12 +52,18 @@ impl JobFacts {
             out.bytes(snapshot.as_bytes());
         }
         out.u64(self.generation);
+        out.bytes(&self.plan.to_bytes());
+        out.u64(self.cuts.len() as u64);
+        self.cuts.iter().for_each(|cut| cut.write(&mut out));
+        out.option(self.reads_from.map(|from| from.0));
         out.finish()
     }
 
     /// Reads the byte form.
     pub(crate) fn parse(bytes: &[u8]) -> Result<JobFacts> {
-        let from = &mut ByteReader::new("what a checkpoint says of its job", bytes, VERSION)?;
+        let has_plan = bytes.first() != Some(&WITHOUT_PLAN);
+        let version = if has_plan { VERSION } else { WITHOUT_PLAN };
+        let from = &mut ByteReader::new("what a checkpoint says of its job", bytes, version)?;
         let (job, fingerprint, revision) = (text(from)?, text(from)?, text(from)?);
         let (start, begin) = (EventTime(from.i64()?), from.option()?.map(EventTime));
         let bounded = flag(from)?;
@@ -56,22 +72,27 @@ impl JobFacts {
             histories.push((text(from)?, text(from)?));
         }
         let generation = from.u64()?;
+        let mut facts = JobFacts {
+            job,
+            fingerprint,
+            revision,
+            start,
+            from: begin,
+            bounded,
+            histories,
+            generation,
+            plan: JobPlan::default(),
+            cuts: Vec::new(),
+            reads_from: None,
+        };
+        if has_plan {
+            facts.plan = JobPlan::parse(from.bytes()?)?;
+            for _ in 0..from.u64()? {
+                facts.cuts.push(OutputCut::read(from)?);
+            }
+            facts.reads_from = from.option()?.map(EventTime);
+        }
         from.end()?;
-        Ok(JobFacts { job, fingerprint, revision, start, from: begin, bounded, histories, generation })
-    }
-}
-
-/// A text with its length.
-pub(crate) fn text(from: &mut ByteReader) -> Result<String> {
-    let bytes = from.bytes()?;
-    String::from_utf8(bytes.to_vec()).map_err(|e| from.corrupt("a text in it is no UTF-8").with_source(e))
-}
-
-/// A byte that is 0 or 1.
-pub(crate) fn flag(from: &mut ByteReader) -> Result<bool> {
-    match from.u8()? {
-        0 => Ok(false),
-        1 => Ok(true),
-        other => Err(from.corrupt(&format!("byte {other} where 0 or 1 is expected"))),
+        Ok(facts)
     }
 }

@@ -11,6 +11,10 @@ mod run_lock;
 
 mod names;
 
+mod fields;
+
+mod job_plan;
+
 mod facts;
 mod manifest;
 mod reading;
@@ -23,6 +27,7 @@ mod run;
 
 pub use facts::JobFacts;
 pub use folder::Folder;
+pub use job_plan::{Feed, JobPlan, OutputCut, PlannedOutput, PlannedPart, PlannedStream};
 pub use manifest::Manifest;
 pub use reading::{count, look};
 pub use run::{Checkpoints, save_newest};

@@ -7,7 +7,8 @@
 //! ...        fields, one after the other
 //! ```
 
-use crate::facts::{JobFacts, flag, text};
+use crate::facts::JobFacts;
+use crate::fields::{flag, text};
 use crate::seeded::{self, Bug};
 use dataflow::{
     ByteReader, ByteWriter, Committable, CoordinatorState, Error, EventTime, Fate, Fates, FrozenInput, JobRows,
@@ -82,6 +83,23 @@ impl Manifest {
              beginning, which would be there twice: `riverrun run` goes on from the newest checkpoint, {}",
             self.facts.job, saved.coordinator.number, self.coordinator.number
         )))
+    }
+
+    /// Up to when a step had released everything, in every worker; none for a step that is none of the job.
+    pub fn watermark_of(&self, step: &str) -> Option<EventTime> {
+        self.steps.iter().filter(|state| state.step == step).map(|state| state.watermark).min()
+    }
+
+    /// How many bytes of state a step has.
+    pub fn bytes_of(&self, step: &str) -> u64 {
+        let pieces = self.steps.iter().filter(|state| state.step == step).flat_map(|state| &state.state);
+        pieces.fold(0, |sum, piece| sum.saturating_add(piece.bytes))
+    }
+
+    /// Gives steps and inputs the names that they have in a plan which does the same under others.
+    pub fn rename(&mut self, step: &dyn Fn(&str) -> String, input: &dyn Fn(&str) -> String) {
+        self.steps.iter_mut().for_each(|state| state.step = step(&state.step));
+        self.inputs.iter_mut().for_each(|(edge, _)| *edge = input(edge));
     }
 
     pub(crate) fn pieces(&self) -> impl Iterator<Item = &Piece> {

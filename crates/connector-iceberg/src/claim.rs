@@ -158,6 +158,13 @@ impl TableClaim {
         }
     }
 
+    /// Gives the table the columns of an output that it lacks; its rows have NULL in them.
+    pub fn add_columns(&self, schema: &SchemaRef) -> Result<()> {
+        let ClaimState { warehouse, table, .. } = &*self.shared;
+        let fence = self.shared.fences().table.clone().ok_or_else(|| absent(table))?;
+        warehouse.add_columns(table, &fence, schema)
+    }
+
     /// Makes a new table without rows, which takes the rows that are written under this claim from here on. The one
     /// that is there stays as it is until [`TableClaim::take_places`]; where there is none, the new one is there at once.
     pub fn replace(&self, schema: &SchemaRef, options: &TableOptions) -> Result<()> {

@@ -6,12 +6,14 @@ use crate::failure;
 use crate::files::frontier_of;
 use crate::name::TableName;
 use crate::storage::path_of;
+use crate::table::missing_columns;
+use arrow::datatypes::Schema;
 use dataflow::{Committable, Error, ErrorKind, Result};
 use iceberg::spec::{
     DataFile, FormatVersion, TableMetadata, deserialize_data_file_from_json, serialize_data_file_to_json,
 };
 use iceberg::table::Table;
-use iceberg::transaction::{ApplyTransactionAction, Transaction};
+use iceberg::transaction::{AddColumn, ApplyTransactionAction, Transaction};
 use iceberg::{Catalog, TableIdent};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -383,22 +385,51 @@ pub async fn forget_commits(catalog: &SqliteCatalog, table: &TableName, fence: &
     set_property(catalog, table, next).await
 }
 
-/// Sets a property alone, without a snapshot, by the same swap that commits go through, to what follows from the base;
-/// nothing where nothing does.
+/// Gives a table the columns that it lacks; its rows have NULL in them.
+pub async fn add_columns(catalog: &SqliteCatalog, table: &TableName, fence: &Fence, schema: &Schema) -> Result<()> {
+    let next = |base: &Table| {
+        fence.check(table, base.metadata())?;
+        let missing = missing_columns(table, schema, base.metadata().current_schema())?;
+        if missing.is_empty() {
+            return Ok((None, ()));
+        }
+        let transaction = Transaction::new(base);
+        let update = missing
+            .into_iter()
+            .fold(transaction.update_schema(), |update, (name, of)| update.add_column(AddColumn::optional(name, of)));
+        Ok((Some(update.apply(transaction).map_err(|error| failed(table, error))?), ()))
+    };
+    change(catalog, table, next).await
+}
+
+/// Sets a property alone, without a snapshot, to what follows from the base; nothing where nothing does.
 async fn set_property<T>(
     catalog: &SqliteCatalog,
     table: &TableName,
     next: impl Fn(&TableMetadata) -> Result<(Option<(String, String)>, T)>,
 ) -> Result<T> {
+    let next = |base: &Table| {
+        let (property, gives) = next(base.metadata())?;
+        let Some((key, value)) = property else { return Ok((None, gives)) };
+        let transaction = Transaction::new(base);
+        let update = transaction.update_table_properties().set(key, value);
+        Ok((Some(update.apply(transaction).map_err(|error| failed(table, error))?), gives))
+    };
+    change(catalog, table, next).await
+}
+
+/// Changes a table by the same swap that commits go through, to what follows from the base; nothing where nothing does.
+async fn change<T>(
+    catalog: &SqliteCatalog,
+    table: &TableName,
+    next: impl Fn(&Table) -> Result<(Option<Transaction>, T)>,
+) -> Result<T> {
     let mut conflict = None;
     for attempt in 0..ATTEMPTS_MAX {
         wait(attempt).await;
         let base = catalog.load_table(&table.ident()).await.map_err(|error| failed(table, error))?;
-        let (property, gives) = next(base.metadata())?;
-        let Some((key, value)) = property else { return Ok(gives) };
-        let transaction = Transaction::new(&base);
-        let update = transaction.update_table_properties().set(key, value);
-        let transaction = update.apply(transaction).map_err(|error| failed(table, error))?;
+        let (transaction, gives) = next(&base)?;
+        let Some(transaction) = transaction else { return Ok(gives) };
         match transaction.commit(&catalog.pinned(&base)).await {
             Ok(_) => return Ok(gives),
             Err(error) if error.kind() == iceberg::ErrorKind::CatalogCommitConflicts => conflict = Some(error),

@@ -122,6 +122,13 @@ fn iceberg_schema(name: &TableName, schema: &Schema) -> Result<IcebergSchema> {
     schema.map_err(|error| failure::iceberg(format!("table \"{name}\" cannot be made"), error))
 }
 
+/// The columns that a table lacks.
+pub fn missing_columns(name: &TableName, wanted: &Schema, there: &IcebergSchema) -> Result<Vec<(String, Type)>> {
+    let is_missing = |field: &&Arc<Field>| there.field_by_name(field.name()).is_none();
+    let missing = wanted.fields().iter().filter(is_missing);
+    missing.map(|field| Ok((field.name().clone(), Type::Primitive(primitive_type(name, field)?)))).collect()
+}
+
 fn primitive_type(name: &TableName, field: &Field) -> Result<PrimitiveType> {
     Ok(match field.data_type() {
         DataType::Boolean => PrimitiveType::Boolean,

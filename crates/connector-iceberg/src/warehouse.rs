@@ -1,7 +1,7 @@
 //! A warehouse: a folder with a catalog and tables, for callers that block.
 
 use crate::catalog::SqliteCatalog;
-use crate::commit::{Fence, TableChange, TableCommitter, WaitNotice, forget_commits, take_epoch};
+use crate::commit::{Fence, TableChange, TableCommitter, WaitNotice, add_columns, forget_commits, take_epoch};
 use crate::failure;
 use crate::files::TableFiles;
 use crate::generations;
@@ -10,7 +10,7 @@ use crate::storage::{DurableFilesFactory, create_folder, path_of, sync_folder};
 use crate::store::{Replacement, Store, Swap};
 use crate::table::{self, TableOptions};
 use crate::write::TableWriter;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use dataflow::{Error, Result, TimedFiles};
 use iceberg::Catalog;
 use iceberg::io::{FileIOBuilder, StorageFactory};
@@ -95,6 +95,11 @@ impl Warehouse {
     /// Takes the next epoch of a sink on the table of this name, or on the one that is to take its place.
     pub(crate) fn take_epoch(&self, (table, is_staged): (&TableName, bool), sink: &str) -> Result<Fence> {
         self.0.runtime.block_on(take_epoch(self.catalog(is_staged), table, sink))
+    }
+
+    /// Gives a table the columns that it lacks.
+    pub(crate) fn add_columns(&self, table: &TableName, fence: &Fence, schema: &Schema) -> Result<()> {
+        self.0.runtime.block_on(add_columns(&self.0.catalog, table, fence, schema))
     }
 
     /// Lets a table without rows know of no commit of a sink.

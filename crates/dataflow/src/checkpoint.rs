@@ -77,6 +77,14 @@ pub struct RestoredJob {
     pub last: bool,
 }
 
+impl RestoredJob {
+    /// Whether nothing but outputs is gone on with: the job begins, and writes on what another plan of it has written.
+    pub fn is_beginning(&self) -> bool {
+        // The rows of every job come in at one input at least.
+        self.steps.is_empty() && self.inputs.is_empty()
+    }
+}
+
 /// Where a host puts checkpoints; on a thread of its own, while processing goes on.
 pub trait CheckpointStore: Send {
     /// Makes a checkpoint durable: once this has returned, a later run goes on from it. After an error of kind

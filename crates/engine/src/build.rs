@@ -134,7 +134,8 @@ impl Builder {
         restored: Option<&RestoredJob>,
     ) -> Result<Vec<StageId>> {
         let mut ids = Vec::new();
-        let restore = restored.map(|job| Restore::new(job, &self.graph, &self.layout.stages)).transpose()?;
+        let restore = restored.filter(|job| !job.is_beginning());
+        let restore = restore.map(|job| Restore::new(job, &self.graph, &self.layout.stages)).transpose()?;
         let reach = self.graph.sources_by_node();
         for stage in 0..self.layout.stages.len() {
             let plan = &self.layout.stages[stage];

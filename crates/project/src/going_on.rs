@@ -1,10 +1,12 @@
 //! The checkpoints of a job, and how a run goes on from the last one.
 
+use crate::changes::Changes;
 use crate::open::Project;
 use crate::output::{Begin, Claims, go_on_with_table};
 use crate::savepoints::{SavedCheckpoints, SavepointRequests};
-use checkpoint::{Checkpoints, JobFacts, Manifest, Savepoint};
-use dataflow::{CheckpointStore, CoordinatorState, Error, EventTime, OutputState, RestoredJob, Result};
+use crate::takeover::Takeover;
+use checkpoint::{Checkpoints, JobFacts, JobPlan, Manifest, OutputCut, Savepoint};
+use dataflow::{CheckpointStore, CoordinatorState, Error, EventTime, Output, OutputState, RestoredJob, Result};
 use seam::has_read_nothing;
 use sql::OutputSpec;
 use std::path::{Path, PathBuf};
@@ -20,6 +22,8 @@ pub(crate) struct GoingOn {
     // The savepoint that `last` is, if it is one.
     savepoint: Option<Savepoint>,
     pub last: Option<Manifest>,
+    // What a job takes over from it instead whose pipelines have changed.
+    pub takeover: Option<Takeover>,
     held: Option<Checkpoints>,
     warnings: (Sender<String>, Option<Receiver<String>>),
 }
@@ -40,7 +44,16 @@ impl GoingOn {
             },
         };
         let (warn, warnings) = channel();
-        Ok(GoingOn { folder, savepoints, seen, savepoint, last, held: None, warnings: (warn, Some(warnings)) })
+        Ok(GoingOn {
+            folder,
+            savepoints,
+            seen,
+            savepoint,
+            last,
+            takeover: None,
+            held: None,
+            warnings: (warn, Some(warnings)),
+        })
     }
 
     /// Takes the checkpoints; refused by name while another run holds them.
@@ -79,23 +92,40 @@ impl GoingOn {
         self.savepoint.is_none() && self.last.as_ref().is_some_and(|last| last.coordinator.number == 1)
     }
 
-    /// Refuses a checkpoint of which the job that is planned now would make something else.
-    pub fn check(&self, fingerprint: &str, from: Option<EventTime>) -> Result<()> {
-        let Some(last) = &self.last else { return Ok(()) };
-        let (Manifest { facts, written_at, .. }, what) = (last, self.what(last));
-        if facts.fingerprint != fingerprint {
+    /// Refuses a checkpoint of which the job that is planned now would make something else. What it does under other names
+    /// keeps its state; other changes are taken over if that is asked for.
+    pub fn fit(&mut self, (fingerprint, plan): (&str, &JobPlan), applies: bool, from: Option<EventTime>) -> Result<()> {
+        let Some(mut last) = self.last.take() else { return Ok(()) };
+        let what = self.what(&last);
+        if last.facts.fingerprint != fingerprint {
+            let changes = Changes::between(&last.facts.plan, plan);
+            if !changes.is_same() && applies && self.savepoint.is_none() {
+                if from.is_some() {
+                    return Err(Error::invalid(
+                        "--from says where outputs begin, and outputs that are taken over go on where they are: leave it out",
+                    ));
+                }
+                self.takeover = Some(Takeover::of(&last, plan)?);
+                return Ok(());
+            }
+            if !changes.is_same() {
+                return Err(Error::invalid(format!(
+                    "the job has changed since its {what} of {} (revision {} of the pipelines), and what that holds is of \
+                     the job as it was: `riverrun plan` shows what would become of it, and `riverrun run --apply` does that; \
+                     or put the pipelines back, or start over from history with `--fresh`",
+                    last.written_at, last.facts.revision
+                )));
+            }
+            changes.rename(&mut last, plan);
+        }
+        if from.is_some() && from != last.facts.from {
             return Err(Error::invalid(format!(
-                "the job has changed since its {what} of {written_at} (revision {} of the pipelines), and what \
-                 that holds is of the job as it was: put the pipelines back, or start over from history with `--fresh`",
-                facts.revision
+                "--from says where outputs begin, and this job goes on from its {what} of {}: leave \
+                 it out, or start over with `--fresh`",
+                last.written_at
             )));
         }
-        if from.is_some() && from != facts.from {
-            return Err(Error::invalid(format!(
-                "--from says where outputs begin, and this job goes on from its {what} of {written_at}: leave \
-                 it out, or start over with `--fresh`"
-            )));
-        }
+        self.last = Some(last);
         Ok(())
     }
 
@@ -105,14 +135,47 @@ impl GoingOn {
         histories.iter().find(|(name, _)| name == stream)?.1.parse().ok()
     }
 
-    /// What an output left, by the name of its node.
-    pub fn output(&self, node: &str) -> Option<&OutputState> {
-        self.last.as_ref()?.outputs.iter().find(|output| output.output == node)
+    /// What an earlier plan of the job has written of its outputs.
+    pub fn cuts(&self) -> &[OutputCut] {
+        match (&self.takeover, &self.last) {
+            (Some(takeover), _) => &takeover.cuts,
+            (None, Some(last)) => &last.facts.cuts,
+            (None, None) => &[],
+        }
     }
 
-    /// Goes on with a claimed table where the checkpoint or the savepoint left it. What a savepoint has pending is copied.
+    /// Where outputs on topics begin, as an earlier run has decided.
+    pub fn start(&self) -> Option<EventTime> {
+        let taken_over = self.takeover.as_ref().map(|takeover| takeover.start);
+        taken_over.or(self.last.as_ref().map(|last| last.facts.start))
+    }
+
+    /// From when on rows have to come out, where an earlier plan of the job has written those before.
+    pub fn reads_from(&self) -> Option<EventTime> {
+        match &self.takeover {
+            Some(takeover) => takeover.reads_from,
+            None => self.last.as_ref().and_then(|last| last.facts.reads_from.or(last.facts.from)),
+        }
+    }
+
+    /// What an output left, by the name of its node.
+    pub fn output(&self, node: &str) -> Option<&OutputState> {
+        self.outputs().find(|output| output.output == node)
+    }
+
+    /// What the outputs left.
+    pub fn outputs(&self) -> impl Iterator<Item = &OutputState> {
+        let taken_over = self.takeover.iter().flat_map(|takeover| &takeover.outputs);
+        self.last.iter().flat_map(|last| &last.outputs).chain(taken_over)
+    }
+
+    /// Goes on with a claimed table where the checkpoint or the savepoint left it. One that is taken over gets the columns
+    /// that it lacks. What a savepoint has pending is copied.
     pub fn go_on_with_table(&mut self, claims: &Claims, spec: &OutputSpec, node: &str) -> Result<()> {
         let Some(before) = self.output(node) else { return Ok(()) };
+        if let (Some(_), Output::Table(table)) = (&self.takeover, &spec.output) {
+            claims.get(table).map(|claim| claim.add_columns(&spec.schema)).transpose()?;
+        }
         let saved = self.savepoint.as_ref();
         let pending = go_on_with_table(claims, spec, before, saved).map_err(|error| match saved {
             Some(saved) => error.context(format!(
@@ -128,13 +191,14 @@ impl GoingOn {
         Ok(())
     }
 
-    /// Makes this run the one that the checkpoints belong to. With a checkpoint to go on from, gives what it holds, with
-    /// the positions as they are to be read on.
+    /// Makes this run the one that the checkpoints belong to. With a checkpoint to go on from, or outputs to take over, gives
+    /// what it holds, with the positions as they are to be read on.
     pub fn begin(&mut self, facts: JobFacts, positions: CoordinatorState) -> Result<Option<RestoredJob>> {
         let held = self.held.as_mut().ok_or_else(|| Error::internal("a job begins whose checkpoints nobody holds"))?;
         let Some(last) = &mut self.last else {
             // No two beginnings of a job have the same epoch.
-            return held.begin(JobFacts { generation: held.epoch(), ..facts }).map(|()| None);
+            held.begin(JobFacts { generation: held.epoch(), ..facts })?;
+            return Ok(self.takeover.as_ref().map(|takeover| takeover.restored(positions)));
         };
         last.coordinator = positions;
         match &self.savepoint {

@@ -6,6 +6,7 @@ use crate::failure::Failure;
 use crate::files_since::FilesSince;
 use crate::fingerprint;
 use crate::going_on::GoingOn;
+use crate::job_plan::job_plan;
 use crate::lock::Found;
 use crate::open::Project;
 use crate::output::{
@@ -13,16 +14,17 @@ use crate::output::{
 };
 use crate::output_check::wrong_outputs;
 use crate::savepoints::SavepointRequests;
+use crate::settle::settle;
 use crate::spill_folder::SpillFolder;
 use crate::stream_input::{WaitingMessages, snapshot_of, waiting};
 use crate::tally::{RuleTally, TallySink};
 use checkpoint::JobFacts;
 use dataflow::{
-    Background, CheckpointStore, Clock, Coordinator, Error, EventTime, JobGraph, NodeKind, Output, OutputState,
-    ProcessingTime, Reader, RestoredJob, Result, Sink, TimedFiles,
+    Background, CheckpointStore, Clock, Coordinator, Error, EventTime, JobGraph, NodeKind, Output, ProcessingTime,
+    Reader, RestoredJob, Result, Sink, TimedFiles,
 };
 use seam::{Lead, Options, Seam, StreamInput, StreamStats, UnreadHistory};
-use sql::{CheckedPlan, History, LookBack, Start, Stream, Target};
+use sql::{CheckedPlan, History, LookBack, OutputSpec, Start, Stream, Target};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -41,6 +43,8 @@ pub struct JobOptions {
     pub begin: Begin,
     /// Only rows after this are written.
     pub from: Option<EventTime>,
+    /// Takes over the outputs of the job as it was where the pipelines have changed.
+    pub applies_changes: bool,
     /// The savepoint that the job goes on from instead of its last checkpoint.
     pub savepoint: Option<PathBuf>,
     /// The run that a job goes on from whose rows are collected.
@@ -90,6 +94,8 @@ pub struct Wired {
     pub savepoint: Option<PathBuf>,
     /// Takes what is to be copied of its checkpoints.
     pub savepoints: SavepointRequests,
+    /// The number of the checkpoint whose outputs it takes over, if its pipelines have changed since.
+    pub takes_over: Option<u64>,
     /// Gives what people should know of its checkpoints while it runs.
     pub warnings: Option<Receiver<String>>,
     /// Tells the time to what runs the job.
@@ -166,12 +172,15 @@ impl Project {
         {
             refuse_used(self, &checked.outputs)?;
         }
+        if let Some(going_on) = &mut going_on {
+            self.fit(checked, going_on, options)?;
+        }
         let snapshot = |stream: &Stream| going_on.as_ref()?.snapshot(&stream.name);
         let makes_topics = !options.until_caught_up && options.begin != Begin::Collect;
         let input =
             |stream| self.input(stream, makes_topics, snapshot(stream)).map_err(|error| self.at_inputs(stream, error));
         let mut inputs = checked.streams.iter().map(input).collect::<Result<Vec<_>, _>>()?;
-        if let Some(from) = options.from {
+        if let Some(from) = options.from.or(going_on.as_ref().and_then(GoingOn::reads_from)) {
             look_back(checked, &mut inputs, from);
         }
         let wired = self.wire(checked, inputs, options, going_on)?;
@@ -207,19 +216,18 @@ impl Project {
         let unread = inputs.iter().filter(|_| last.is_none());
         let waiting = unread.filter_map(|input| waiting(input).transpose()).collect::<Result<_>>()?;
         let from = last.as_ref().map_or(options.from, |last| last.facts.from);
-        let lowered = |start: EventTime| checked.lower(&Start { after: start, revision: self.revision(), row_text });
-        if let (Some(going_on), Some(last)) = (&going_on, &last) {
-            going_on.check(&fingerprint::plan(checked, &lowered(last.facts.start)?), options.from)?;
-        }
         let earlier = options.earlier.as_ref().map(|earlier| &earlier.restored);
         let had_ended = last.as_ref().map_or(earlier.is_some_and(|earlier| earlier.last), |last| last.last);
         let (seam_options, spill) = self.seam_options(options, from, had_ended);
         let histories: Vec<(String, String)> = inputs.iter().filter_map(snapshot_of).collect();
         let positions = last.as_ref().map(|last| &last.coordinator);
-        let seam = Seam::open(inputs, &seam_options, positions.or(earlier.map(|earlier| &earlier.coordinator)))?;
-        let begins = || seam.start().max(from.unwrap_or(EventTime::MIN));
-        let start = last.as_ref().map_or_else(begins, |last| last.facts.start);
-        let graph = lowered(start)?;
+        let mut seam = Seam::open(inputs, &seam_options, positions.or(earlier.map(|earlier| &earlier.coordinator)))?;
+        if let Some(takeover) = going_on.as_ref().and_then(|going_on| going_on.takeover.as_ref()) {
+            seam = seam.numbered_after(takeover.number);
+        }
+        let start = going_on.as_ref().and_then(GoingOn::start);
+        let start = start.unwrap_or_else(|| seam.start().max(from.unwrap_or(EventTime::MIN)));
+        let graph = self.lowered(checked, start)?;
         let facts = JobFacts {
             job: options.job.clone().unwrap_or_else(|| self.name().to_owned()),
             fingerprint: fingerprint::plan(checked, &graph),
@@ -229,6 +237,9 @@ impl Project {
             bounded: seam.is_bounded(),
             histories,
             generation: last.as_ref().map_or(0, |last| last.facts.generation),
+            plan: job_plan(checked, &graph),
+            cuts: going_on.as_ref().map(GoingOn::cuts).unwrap_or_default().to_vec(),
+            reads_from: going_on.as_ref().and_then(GoingOn::reads_from),
         };
         if let Some(going_on) = &mut going_on {
             if checked.outputs.iter().any(|spec| matches!(spec.output, Output::Table(_))) {
@@ -243,19 +254,8 @@ impl Project {
         }
         let begun = going_on.as_mut().map(|going_on| going_on.begin(facts, seam.state().clone())).transpose()?;
         let last = going_on.as_ref().and_then(|going_on| going_on.last.clone());
-        let Outputs { mut sinks, tallies, collected, claims } = outputs;
-        for sink in &mut sinks {
-            sink.after = sink.after.max(from.unwrap_or(EventTime::MIN));
-            // What a checkpoint holds is durable, and what it had prepared is committed before anything new is.
-            let output = last.iter().flat_map(|last| &last.outputs).find(|output| output.output == sink.node);
-            if let Some(OutputState { pending, .. }) = output.filter(|output| !output.pending.is_empty()) {
-                sink.committer.commit(pending.clone())?;
-            }
-            if let (Output::Table(table), Some(claims), Some(_)) = (&sink.output, &claims, &last) {
-                let pending = output.map(|output| output.pending.as_slice()).unwrap_or_default();
-                claims.get(table).map(|claim| claim.collect_orphans(pending)).transpose()?;
-            }
-        }
+        let Outputs { sinks, tallies, collected, claims } = outputs;
+        let sinks = settle(sinks, from, going_on.as_ref(), claims.as_deref())?;
         let (stats, savepoints) = (seam.stats(), SavepointRequests::default());
         Ok(Wired {
             graph,
@@ -270,6 +270,7 @@ impl Project {
             tallies,
             waiting,
             savepoint: going_on.as_ref().and_then(GoingOn::savepoint),
+            takes_over: going_on.as_ref().and_then(|going_on| Some(going_on.takeover.as_ref()?.number)),
             warnings: going_on.as_mut().and_then(GoingOn::take_warnings),
             checkpoints: going_on.and_then(|going_on| going_on.into_store(savepoints.clone())),
             savepoints,
@@ -278,6 +279,19 @@ impl Project {
             spill,
             clock: self.clock.clone(),
         })
+    }
+
+    /// Refuses to go on from a checkpoint of another job than the plan makes.
+    fn fit(&self, checked: &CheckedPlan, going_on: &mut GoingOn, options: &JobOptions) -> Result<(), Failure> {
+        let graph = self.lowered(checked, EventTime::MIN)?;
+        let planned = (fingerprint::plan(checked, &graph), job_plan(checked, &graph));
+        going_on.fit((&planned.0, &planned.1), options.applies_changes, options.from)?;
+        Ok(())
+    }
+
+    /// The graph of a plan whose outputs on topics begin after an instant.
+    pub(crate) fn lowered(&self, checked: &CheckedPlan, start: EventTime) -> Result<JobGraph, Failure> {
+        Ok(checked.lower(&Start { after: start, revision: self.revision(), row_text })?)
     }
 
     /// Keeps the snapshots that a job reads from expiring: a later run goes on in the same.
@@ -329,8 +343,10 @@ impl Project {
             }
             sinks.push(sink);
         }
-        if let (Some(claims), Some(GoingOn { last: None, .. })) = (&claims, going_on) {
-            begin_tables(claims, &checked.outputs, begin.0)?;
+        if let (Some(claims), Some(going_on @ GoingOn { last: None, .. })) = (&claims, going_on) {
+            let is_new = |spec: &&OutputSpec| going_on.output(&format!("into {}", spec.name)).is_none();
+            let new: Vec<&OutputSpec> = checked.outputs.iter().filter(is_new).collect();
+            begin_tables(claims, &new, begin.0)?;
         }
         Ok(Outputs { sinks, tallies, collected, claims })
     }
@@ -371,7 +387,7 @@ impl Project {
 }
 
 /// Leaves out the files of each history that no output after an instant looks back to.
-fn look_back(checked: &CheckedPlan, inputs: &mut [StreamInput], from: EventTime) {
+pub(crate) fn look_back(checked: &CheckedPlan, inputs: &mut [StreamInput], from: EventTime) {
     for (name, reach) in checked.look_back() {
         let LookBack::For(span) = reach else { continue };
         for input in inputs.iter_mut().filter(|input| input.spec.name == name) {

@@ -8,6 +8,9 @@ mod failure;
 mod load;
 
 mod fingerprint;
+mod job_plan;
+
+mod changes;
 
 mod lock;
 mod model_trial;
@@ -30,8 +33,13 @@ mod jobs;
 mod spill_folder;
 mod stream_input;
 
+mod takeover;
+
 mod going_on;
+mod settle;
+
 mod job;
+mod plan_change;
 mod query;
 mod query_out;
 
@@ -66,6 +74,7 @@ pub use load::Folder;
 pub use new_model::{AddedModel, NewModel, create_statement, name_of};
 pub use open::Project;
 pub use output::{Begin, NewTables, WiredSink};
+pub use plan_change::{OutputChange, PlannedChange, Presence, StepChange, StreamChange, StreamRead};
 pub use publish::{PublishEvent, PublishOptions, PublishSummary};
 pub use publish_input::InputOptions;
 pub use savepoints::{SavedJob, SavepointRequests};

@@ -146,11 +146,13 @@ pub fn go_on_with_table(
     }
 }
 
-/// Brings claimed tables to where a job begins: they exist and are empty. This is checked once more, because another
-/// run may have committed since the job was allowed to start, and none can from now on.
-pub fn begin_tables(claims: &Claims, outputs: &[OutputSpec], begin: Begin) -> Result<()> {
+/// Brings claimed tables of outputs to where a job begins: they exist and are empty. This is checked once more, because
+/// another run may have committed since the job was allowed to start, and none can from now on.
+pub fn begin_tables(claims: &Claims, outputs: &[&OutputSpec], begin: Begin) -> Result<()> {
+    let of_outputs = |table: &str| outputs.iter().any(|spec| spec.output == Output::Table(table.to_owned()));
     if begin != Begin::Fresh {
-        claims.iter().try_for_each(|(table, claim)| refuse_rows(table, claim.rows()?))?;
+        let claims = claims.iter().filter(|(table, _)| of_outputs(table));
+        claims.map(|(table, claim)| refuse_rows(table, claim.rows()?)).collect::<Result<()>>()?;
     }
     for spec in outputs {
         let Output::Table(table) = &spec.output else { continue };

@@ -65,6 +65,12 @@ It commits every 60 s (--commit-every), every 128 MiB, and at the end.
 A job goes on from its last checkpoint, whether it was stopped or killed; --fresh starts it over.
 A --fresh run that fails or is stopped on its way leaves the tables that were there as they are, and `run` goes on with it.")]
     Run(RunArgs),
+    /// Show what becomes of a job's state and outputs now that its pipelines have changed
+    #[command(after_help = "\
+Compares the pipelines with the newest checkpoint of the job, and writes nothing. `riverrun run --apply` does what it shows.
+What only has another name is no change: `riverrun run` goes on with it.
+It exits with 1 when the job cannot go on as it is now, and says why.")]
+    Plan(PlanArgs),
     /// Show the jobs, their newest checkpoints and their savepoints
     Jobs {
         /// Print JSON lines
@@ -236,6 +242,9 @@ pub struct RunArgs {
     /// and topics are written again under a new producer epoch
     #[arg(long)]
     pub fresh: bool,
+    /// Go on with pipelines that have changed, as `riverrun plan` shows
+    #[arg(long, conflicts_with = "fresh")]
+    pub apply: bool,
     /// Where `archive` stops: stream=PARTITION:LEDGER:ENTRY:INDEX,.. (may be repeated)
     #[arg(long, value_name = "POSITIONS")]
     pub to: Vec<String>,
@@ -258,6 +267,18 @@ impl RunArgs {
     pub fn commit_every(&self, project: &Project) -> Duration {
         self.commit_every.map_or_else(|| project.commit_every(), |every| every.0)
     }
+}
+
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// A job of riverrun.toml; that of all outputs if left out
+    pub job: Option<String>,
+    /// Compare with a savepoint instead
+    #[arg(long, value_name = "SAVEPOINT", value_hint = ValueHint::DirPath)]
+    pub from: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -13,6 +13,7 @@ mod listener;
 mod model;
 mod model_trial;
 mod outcome;
+mod plan;
 mod print;
 mod progress;
 mod publish;
@@ -76,6 +77,11 @@ fn command(cli: &Cli) -> Outcome {
                 Some("archive") => archive::archive(&project, args),
                 _ => run::run(&project, args),
             })
+        }
+        Command::Plan(args) => {
+            let mut project = open()?;
+            args.job.iter().for_each(|job| project.for_job(job));
+            plan::plan(&project, args)
         }
         Command::Jobs { json } => jobs::jobs(&open()?, *json),
         Command::Savepoint(args) => savepoint::savepoint(&open()?, args),

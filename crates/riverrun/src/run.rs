@@ -26,6 +26,7 @@ pub fn run(project: &Project, args: &RunArgs) -> Outcome {
         until_caught_up: args.until_caught_up,
         begin: if args.fresh { Begin::Fresh } else { Begin::GoOn },
         from: args.from.as_deref().map(instant).transpose()?,
+        applies_changes: args.apply,
         ..JobOptions::default()
     };
     run_job(project, &options, args.commit_every(project), args.workers, args.json)
@@ -233,6 +234,13 @@ pub fn engine_job(mut wired: Wired, workers: Option<usize>) -> Result<(Job, proj
 
 /// Says before a job starts where it goes on, or where its actions begin.
 fn announce(wired: &Wired) {
+    if let Some(number) = wired.takes_over {
+        print::note_text(&show::sentence(&format!(
+            "the pipelines have changed since checkpoint {number}: state is built again from history, and outputs go on after \
+             the rows that they have"
+        )));
+        return;
+    }
     if let (Some(restored), Some(written_at)) = (&wired.restored, wired.restored_of) {
         let number = restored.coordinator.number;
         let is_over = restored.last && restored.coordinator.watermarks.iter().all(|at| *at == EventTime::MAX);

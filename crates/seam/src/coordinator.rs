@@ -39,8 +39,10 @@ impl StreamTime {
 pub(crate) struct JobCoordinator {
     streams: Vec<StreamTime>,
     meetings: Vec<Meeting>,
-    // What a run goes on from: the last durable checkpoint, or the beginning, whose number is 0.
+    // What a run goes on from: the last durable checkpoint, or the beginning.
     durable: CoordinatorState,
+    // The number at which nothing is durable yet.
+    begins_after: u64,
     // The number of the newest checkpoint that was begun.
     number: u64,
     readers: BTreeMap<ReaderId, Option<Report>>,
@@ -116,6 +118,7 @@ impl JobCoordinator {
             bounds: vec![None; streams.len()],
             streams,
             meetings: meetings.to_vec(),
+            begins_after: 0,
             number: state.number,
             durable: state,
             readers: BTreeMap::new(),
@@ -127,9 +130,15 @@ impl JobCoordinator {
         })
     }
 
+    /// The same for a job of which nothing is read at the checkpoint of this number.
+    #[must_use]
+    pub fn beginning_after(self, checkpoint: u64) -> JobCoordinator {
+        JobCoordinator { begins_after: checkpoint, ..self }
+    }
+
     /// Whether nothing was made durable yet, so that nothing may be given out.
     fn is_first(&self) -> bool {
-        self.durable.number == 0
+        self.durable.number == self.begins_after
     }
 
     fn start(&mut self, readers: &[usize], stages: Vec<StageId>, actions: &mut Vec<CoordinatorAction>) -> Result<()> {

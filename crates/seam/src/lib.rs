@@ -37,4 +37,4 @@ pub use open::{Options, Readers, Seam};
 pub use source::{Lead, Live, StreamInput};
 pub use spec::StreamSpec;
 pub use stats::{Counts, StreamStats};
-pub use stream_checkpoint::{UnreadHistory, has_read_history, has_read_nothing};
+pub use stream_checkpoint::{ReadSoFar, UnreadHistory, has_read_history, has_read_nothing, read_so_far};

@@ -47,6 +47,8 @@ pub struct Seam {
     start: EventTime,
     from: Option<EventTime>,
     unread: Vec<UnreadHistory>,
+    // The number of the checkpoint at which nothing is read yet.
+    begins_after: u64,
 }
 
 impl Seam {
@@ -75,6 +77,7 @@ impl Seam {
             start: EventTime::MAX,
             from: options.from,
             unread,
+            begins_after: 0,
         };
         if let Some(state) = restored {
             seam.state.watermarks.clone_from(&state.watermarks);
@@ -90,6 +93,13 @@ impl Seam {
             seam.start = EventTime::MIN;
         }
         Ok(seam)
+    }
+
+    /// Numbers the checkpoints of a job that begins after one of an earlier plan.
+    #[must_use]
+    pub fn numbered_after(mut self, checkpoint: u64) -> Seam {
+        (self.state.number, self.begins_after) = (checkpoint, checkpoint);
+        self
     }
 
     /// The readers of every stream, in the sequence of the streams and without splits, and the coordinator of the job:
@@ -127,7 +137,8 @@ impl Seam {
             cap: if source.live.is_some() { source.cap } else { EventTime::MIN },
         };
         let streams = self.sources.iter().map(time_of).collect();
-        Ok(Box::new(JobCoordinator::new(streams, meetings, self.state.clone())?))
+        let coordinator = JobCoordinator::new(streams, meetings, self.state.clone())?;
+        Ok(Box::new(coordinator.beginning_after(self.begins_after)))
     }
 
     /// Whether every stream ends: all are history, or topics are read only up to where they end now.

@@ -5,7 +5,7 @@ use crate::history::{HistoryPlan, SharePosition};
 use crate::position::{PartitionPosition, ShareBytes};
 use crate::probe::BRING_BACK;
 use crate::source::StreamInput;
-use dataflow::{CoordinatorState, Error, EventTime, MemoryFiles, Result, Split, SplitState, Topic};
+use dataflow::{CoordinatorState, Error, EventTime, MemoryFiles, Result, RowOrder, Split, SplitState, Topic};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -26,6 +26,34 @@ pub fn has_read_history(state: &CoordinatorState, stream: usize) -> Result<bool>
     let mut known = StreamCheckpoint::empty(EventTime::MIN);
     of_stream.map(|split| known.take(split)).collect::<Result<Vec<bool>>>()?;
     Ok(known.has_read_history())
+}
+
+/// How far a checkpoint has read a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadSoFar {
+    /// Whether all rows of the history were given out.
+    pub has_read_history: bool,
+    /// Whether the stream has a topic.
+    pub has_topic: bool,
+    /// The last message that was given out of each partition that has given one.
+    pub messages: Vec<RowOrder>,
+    /// A partition that joined late, and whose clock is another one than its messages alone give.
+    pub apart: Option<u32>,
+}
+
+/// How far a checkpoint has read a stream.
+pub fn read_so_far(state: &CoordinatorState, stream: usize) -> Result<ReadSoFar> {
+    let mut known = StreamCheckpoint::empty(EventTime::MIN);
+    for (_, split) in state.splits.iter().filter(|(of, _)| *of == stream) {
+        known.take(split)?;
+    }
+    let last = |(&partition, at): (&u32, &PartitionPosition)| Some(RowOrder::of_position(partition, at.message?));
+    Ok(ReadSoFar {
+        has_read_history: known.has_read_history(),
+        has_topic: !known.partitions.is_empty(),
+        messages: known.partitions.iter().filter_map(last).collect::<Result<_>>()?,
+        apart: known.partitions.iter().find(|(_, at)| at.alone.is_some()).map(|(&partition, _)| partition),
+    })
 }
 
 /// Whether a checkpoint has read nothing at all, so that a job begins as it does without one. Where its inputs had ended

@@ -24,10 +24,10 @@ pub(crate) struct Identities {
 }
 
 /// Canonical bytes as they are hashed: FNV-1a of 128 bits, the same in every version of the program.
-struct Canonical(u128);
+pub(crate) struct Canonical(u128);
 
 impl Canonical {
-    fn new(kind: &str) -> Canonical {
+    pub fn new(kind: &str) -> Canonical {
         Canonical(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d).bytes(&[VERSION]).text(kind)
     }
 
@@ -39,21 +39,26 @@ impl Canonical {
     }
 
     /// A text with its length, so that two texts are not one.
-    fn text(self, text: &str) -> Canonical {
+    pub fn text(self, text: &str) -> Canonical {
         self.number(text.len() as i64).bytes(text.as_bytes())
     }
 
-    fn number(self, number: i64) -> Canonical {
+    pub fn number(self, number: i64) -> Canonical {
         self.bytes(&number.to_le_bytes())
     }
 
-    fn id(self, id: u128) -> Canonical {
+    pub fn id(self, id: u128) -> Canonical {
         self.bytes(&id.to_le_bytes())
     }
 
     fn ids(self, ids: impl IntoIterator<Item = u128>) -> Canonical {
         let ids: Vec<u128> = ids.into_iter().collect();
         ids.iter().fold(self.number(ids.len() as i64), |canonical, id| canonical.id(*id))
+    }
+
+    /// The number that stands for all that was written.
+    pub fn finish(self) -> u128 {
+        self.0
     }
 
     /// Ids whose order says nothing.
@@ -79,6 +84,16 @@ impl Identities {
     /// What the state of a node holds; `None` where it has none.
     pub fn state(&self, node: usize) -> Option<u128> {
         self.states[node]
+    }
+
+    /// What a node computes of its input, without the columns that it only passes on.
+    pub fn computed(&self, node: usize) -> u128 {
+        Canonical::new("computed").id(self.rows[node]).id(self.states[node].unwrap_or_default()).0
+    }
+
+    /// What rows hold that have these columns, in their order.
+    pub fn layout(&self, columns: &[ColumnId]) -> u128 {
+        Canonical::new("layout").ids(self.columns_of(columns)).0
     }
 
     fn column(&self, id: ColumnId) -> u128 {

@@ -37,7 +37,7 @@ pub(crate) fn column_plus(expression: &Expr) -> Option<(&Expr, i64)> {
 }
 
 /// A length as people read it: `7 d`, `1 h`, `90 s`.
-pub(crate) fn describe(length: Length) -> String {
+pub fn describe(length: Length) -> String {
     match UNITS.iter().find(|(_, unit)| length.0 != 0 && length.0 % unit == 0) {
         Some((name, unit)) => format!("{} {name}", length.0 / unit),
         None if length.0 == 0 => "0 s".to_owned(),

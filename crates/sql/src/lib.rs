@@ -32,6 +32,7 @@ mod check;
 mod bind_test;
 mod lineage;
 mod look_back;
+mod node_identity;
 
 mod explain;
 
@@ -41,7 +42,9 @@ pub use catalog::Catalog;
 pub use check::{CheckedPlan, Start, check, check_with};
 pub use diagnostic::Diagnostic;
 pub use explain::{Explained, ExplainedColumn, ExplainedInput, ExplainedNode, ExplainedOutput, ExplainedState};
+pub use interval::describe as length_text;
 pub use look_back::LookBack;
+pub use node_identity::NodeIdentity;
 pub use output::{OutputSpec, QueryInput, QueryPlan};
 pub use parse::{SqlDialect, parse};
 pub use rules::Rule;

@@ -3,19 +3,21 @@
 //! | bytes | what |
 //! | --- | --- |
 //! | 4 | magic `RRST` |
-//! | 2 | format version, 1 |
-//! | 8 | fingerprint of the operator: its columns and its spec |
+//! | 2 | format version, 2 |
+//! | 8 | fingerprint of the operator: the types of its columns, and its spec |
 //! | 8 | watermark of the operator when it was frozen |
 //! | .. | payload: sections, each a tag byte and what the operator put |
 //! | 4 | crc32c of everything before |
 //!
-//! Numbers are little endian.
+//! Numbers are little endian. In format version 1 the fingerprint is over the names of columns, too. It is not looked at:
+//! whoever restores such state has made sure that the job is the one that wrote it, names and all.
 
 use dataflow::{Error, EventTime, Result};
 use xxhash_rust::xxh3::xxh3_64;
 
 const MAGIC: [u8; 4] = *b"RRST";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
+const WITH_NAMES: u16 = 1;
 const HEADER: usize = 4 + 2 + 8 + 8;
 const CHECKSUM: usize = 4;
 
@@ -53,11 +55,11 @@ pub fn open(bytes: &[u8], fingerprint: u64) -> Result<(EventTime, &[u8])> {
         return Err(Error::corrupt("the checksum of state does not match its bytes"));
     }
     let version = u16::from_le_bytes(header.array()?);
-    if version != VERSION {
-        return Err(Error::corrupt(format!("state has format version {version}, expected {VERSION}")));
+    if ![WITH_NAMES, VERSION].contains(&version) {
+        return Err(Error::corrupt(format!("state has format version {version}, expected {WITH_NAMES} or {VERSION}")));
     }
     let written_by = header.u64()?;
-    if written_by != fingerprint {
+    if written_by != fingerprint && version != WITH_NAMES {
         return Err(Error::corrupt(format!(
             "state belongs to an operator with fingerprint {written_by:016x}, expected {fingerprint:016x}: its SQL or \
              its columns have changed"
@@ -193,6 +195,16 @@ mod tests {
     fn state_of_another_operator_is_refused() {
         let blob = seal(7, EventTime(1), b"");
         assert!(open(&blob, 8).unwrap_err().to_string().contains("fingerprint"));
+    }
+
+    #[test]
+    fn state_of_the_first_version_opens_whatever_its_columns_were_called() {
+        let mut blob = seal(7, EventTime(1), b"rows");
+        blob[4] = 1;
+        let end = blob.len() - CHECKSUM;
+        let checksum = crc32c::crc32c(&blob[..end]).to_le_bytes();
+        blob[end..].copy_from_slice(&checksum);
+        assert_eq!(open(&blob, 8).unwrap(), (EventTime(1), &b"rows"[..]));
     }
 
     #[test]

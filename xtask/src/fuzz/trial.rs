@@ -137,7 +137,7 @@ const MANIFEST: &str = "manifest-0000000001";
 
 /// Lays the state that stored manifests name.
 fn lay_state(root: &Path) -> Result<()> {
-    let stored = tests::root().join("tests/compat/checkpoint-1");
+    let stored = tests::root().join("tests/compat/checkpoint-3");
     std::fs::create_dir_all(root).map_err(|error| failure::file("make", root, error))?;
     for path in paths(&stored)? {
         let name = path.file_name().unwrap_or_default();

@@ -102,7 +102,7 @@ prop_compose! {
         generation in any::<u64>(),
     ) -> JobFacts {
         let (job, fingerprint, revision) = texts;
-        JobFacts { job, fingerprint, revision, start, from, bounded, histories, generation }
+        JobFacts { job, fingerprint, revision, start, from, bounded, histories, generation, ..facts("") }
     }
 }
 

@@ -1,9 +1,10 @@
 //! Checkpoints as tests write them.
 
-use crate::{Checkpoints, JobFacts};
+use crate::{Checkpoints, Feed, JobFacts, JobPlan, OutputCut, PlannedOutput, PlannedPart, PlannedStream};
 use dataflow::{
     Checkpoint, Committable, CoordinatorState, EventTime, Fate, Fates, Frozen, FrozenInput, JobRows, KeyGroup,
-    ManualClock, OutputState, ProcessingTime, RestoredJob, Result, Scope, Split, SplitState, StateWriter, StepState,
+    ManualClock, OutputState, ProcessingTime, RestoredJob, Result, RowOrder, Scope, Split, SplitState, StateWriter,
+    StepState,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -35,6 +36,32 @@ pub fn facts(job: &str) -> JobFacts {
         bounded: false,
         histories: vec![("plays".to_owned(), "snapshot 4".to_owned())],
         generation: 2,
+        plan: plan(),
+        cuts: vec![OutputCut {
+            output: "counts".to_owned(),
+            after: EventTime(5),
+            messages: vec![RowOrder(3), RowOrder(u128::MAX)],
+        }],
+        reads_from: Some(EventTime(-9)),
+    }
+}
+
+fn plan() -> JobPlan {
+    let texts = |one: &str, other: &str| (one.to_owned(), other.to_owned());
+    let part = |name: &str, content| PlannedPart { name: name.to_owned(), content, computes: "the first".to_owned() };
+    let feed =
+        |is_ordered| Feed { node: "m.dedup[id]".to_owned(), stream: Some(0), is_ordered, is_removed: !is_ordered };
+    JobPlan {
+        streams: vec![PlannedStream { name: "m".to_owned(), settings: vec![texts("delay", "2 seconds")] }],
+        steps: vec![part("m.dedup[id]", u128::MAX - 1)],
+        inputs: vec![part("m by id", 7)],
+        outputs: vec![PlannedOutput {
+            name: "counts".to_owned(),
+            content: 9 << 100,
+            is_topic: true,
+            columns: vec![texts("id", "TEXT"), texts("n", "BIGINT")],
+            feeds: vec![feed(true), feed(false)],
+        }],
     }
 }
 

@@ -7,6 +7,8 @@ mod nodes;
 mod names;
 pub(crate) mod removed_rows;
 
+pub(crate) mod contents;
+
 pub(crate) mod bounded;
 mod graph;
 

@@ -3,7 +3,7 @@
 use super::physical::{DecisionPlan, NodeState, PART, Plan, PlanKind, PlanNode, forward};
 use crate::diagnostic::{Fault, Outcome};
 use crate::expression::{ColumnId, Problem, Tree, scalar_over};
-use crate::identity::Identities;
+use crate::identity::{Canonical, Identities};
 use crate::interval;
 use crate::output::OutputSpec;
 use crate::plan::logical::{
@@ -26,8 +26,12 @@ pub(crate) fn lower(logical: &LogicalPlan, streams: &[Stream]) -> Result<(Plan, 
         let lowered = lowering.node(node).map_err(|fault| (node.origin.file, fault))?;
         let bytes = state_size::bytes_each(&node.operator, &logical.columns);
         let state = identities.state(at).zip(bytes).map(|(digest, bytes_each)| NodeState { digest, bytes_each });
-        lowering.plan.nodes[lowered].state = state;
+        let node = &mut lowering.plan.nodes[lowered];
+        (node.state, node.identity) = (state, identities.computed(at));
         lowering.nodes.push(lowered);
+    }
+    for node in &mut lowering.plan.nodes {
+        node.identity = Canonical::new("node").id(node.identity).id(identities.layout(&node.columns)).finish();
     }
     Ok((lowering.plan, lowering.outputs))
 }
@@ -88,7 +92,18 @@ impl Lowering<'_> {
         };
         let inputs = inputs.into_iter().map(|from| forward(from, Port::MAIN)).collect();
         let name = node.name.clone();
-        Ok(self.plan.push(PlanNode { name, kind, inputs, schema, columns, describe, placed, sorted, state: None }))
+        Ok(self.plan.push(PlanNode {
+            name,
+            kind,
+            inputs,
+            schema,
+            columns,
+            describe,
+            placed,
+            sorted,
+            state: None,
+            identity: 0,
+        }))
     }
 
     fn by_time(&self, stream: &str) -> String {
@@ -377,6 +392,7 @@ impl Lowering<'_> {
             placed: None,
             sorted,
             state: None,
+            identity: 0,
         })
     }
 }

@@ -33,6 +33,9 @@ pub(crate) struct PlanNode {
     pub sorted: bool,
     /// Its state, where it has one that lasts.
     pub state: Option<NodeState>,
+    /// What it computes and which columns come out, as a number that does not change with names; 0 for nodes that only
+    /// bring rows of others into order or out of the job.
+    pub identity: u128,
 }
 
 /// The state of a node.
@@ -134,6 +137,7 @@ impl Plan {
             placed: None,
             sorted: true,
             state: None,
+            identity: 0,
         };
         self.push(node)
     }
@@ -162,6 +166,7 @@ impl Plan {
             placed: None,
             sorted: false,
             state: None,
+            identity: 0,
         };
         if !is_topic {
             self.push(sink);

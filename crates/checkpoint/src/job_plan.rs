@@ -1,0 +1,195 @@
+//! What a job was when it wrote a checkpoint: parts that are found again by what they do, whatever they are called.
+
+use crate::fields::{flag, text};
+use dataflow::{ByteReader, ByteWriter, EventTime, Result, RowOrder};
+
+/// The version of the byte form.
+const VERSION: u8 = 1;
+
+/// The parts of a job. Nothing here is looked at by this crate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobPlan {
+    /// Its streams, in the order in which positions and watermarks number them.
+    pub streams: Vec<PlannedStream>,
+    /// Its steps.
+    pub steps: Vec<PlannedPart>,
+    /// The inputs of its stages.
+    pub inputs: Vec<PlannedPart>,
+    /// Its outputs.
+    pub outputs: Vec<PlannedOutput>,
+}
+
+/// A stream of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedStream {
+    /// Its name.
+    pub name: String,
+    /// What decides its rows and their times: what it is called, and its value.
+    pub settings: Vec<(String, String)>,
+}
+
+/// A step, or an input of a stage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedPart {
+    /// Its name.
+    pub name: String,
+    /// What it does with which rows.
+    pub content: u128,
+    /// The same for people.
+    pub computes: String,
+}
+
+/// An output of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedOutput {
+    /// The name of its node.
+    pub name: String,
+    /// What is written.
+    pub content: u128,
+    /// Whether it is a topic.
+    pub is_topic: bool,
+    /// Its columns and their types.
+    pub columns: Vec<(String, String)>,
+    /// Where its rows come from.
+    pub feeds: Vec<Feed>,
+}
+
+/// Where rows of an output come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Feed {
+    /// The name of the node.
+    pub node: String,
+    /// The number of the stream whose coordinates the rows have.
+    pub stream: Option<u64>,
+    /// Whether they come in time order, each once the watermark has reached it.
+    pub is_ordered: bool,
+    /// Whether they are rows that were removed: bad ones, or late ones.
+    pub is_removed: bool,
+}
+
+/// What an earlier plan of a job has written of an output, and is not written again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputCut {
+    /// The name of its node.
+    pub output: String,
+    /// The rows up to this time.
+    pub after: EventTime,
+    /// The rows of messages up to these, at most one of each partition.
+    pub messages: Vec<RowOrder>,
+}
+
+impl PlannedOutput {
+    /// The table or the topic.
+    pub fn place(&self) -> &str {
+        self.name.strip_prefix("into ").unwrap_or(&self.name)
+    }
+}
+
+impl JobPlan {
+    /// The output whose node has a name.
+    pub fn output(&self, name: &str) -> Option<&PlannedOutput> {
+        self.outputs.iter().find(|output| output.name == name)
+    }
+
+    /// The byte form.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let mut out = ByteWriter::new(VERSION);
+        out.u64(self.streams.len() as u64);
+        for stream in &self.streams {
+            out.bytes(stream.name.as_bytes());
+            write_pairs(&mut out, &stream.settings);
+        }
+        for parts in [&self.steps, &self.inputs] {
+            out.u64(parts.len() as u64);
+            for part in parts {
+                out.bytes(part.name.as_bytes());
+                out.bytes(&part.content.to_le_bytes());
+                out.bytes(part.computes.as_bytes());
+            }
+        }
+        out.u64(self.outputs.len() as u64);
+        for output in &self.outputs {
+            out.bytes(output.name.as_bytes());
+            out.bytes(&output.content.to_le_bytes());
+            out.u8(u8::from(output.is_topic));
+            write_pairs(&mut out, &output.columns);
+            out.u64(output.feeds.len() as u64);
+            for feed in &output.feeds {
+                out.bytes(feed.node.as_bytes());
+                out.option(feed.stream.map(|stream| stream as i64));
+                out.u8(u8::from(feed.is_ordered));
+                out.u8(u8::from(feed.is_removed));
+            }
+        }
+        out.finish()
+    }
+
+    /// Reads the byte form.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<JobPlan> {
+        let from = &mut ByteReader::new("the plan of a job", bytes, VERSION)?;
+        let mut plan = JobPlan::default();
+        for _ in 0..from.u64()? {
+            plan.streams.push(PlannedStream { name: text(from)?, settings: pairs(from)? });
+        }
+        (plan.steps, plan.inputs) = (parts(from)?, parts(from)?);
+        for _ in 0..from.u64()? {
+            let (name, content) = (text(from)?, content(from)?);
+            let (is_topic, columns) = (flag(from)?, pairs(from)?);
+            let mut feeds = Vec::new();
+            for _ in 0..from.u64()? {
+                let (node, stream) = (text(from)?, from.option()?.map(|stream| stream as u64));
+                feeds.push(Feed { node, stream, is_ordered: flag(from)?, is_removed: flag(from)? });
+            }
+            plan.outputs.push(PlannedOutput { name, content, is_topic, columns, feeds });
+        }
+        from.end()?;
+        Ok(plan)
+    }
+}
+
+impl OutputCut {
+    pub(crate) fn write(&self, out: &mut ByteWriter) {
+        out.bytes(self.output.as_bytes());
+        out.i64(self.after.0);
+        out.u64(self.messages.len() as u64);
+        self.messages.iter().for_each(|message| out.bytes(&message.0.to_le_bytes()));
+    }
+
+    pub(crate) fn read(from: &mut ByteReader) -> Result<OutputCut> {
+        let (output, after, mut messages) = (text(from)?, EventTime(from.i64()?), Vec::new());
+        for _ in 0..from.u64()? {
+            messages.push(RowOrder(content(from)?));
+        }
+        Ok(OutputCut { output, after, messages })
+    }
+}
+
+fn parts(from: &mut ByteReader) -> Result<Vec<PlannedPart>> {
+    let mut parts = Vec::new();
+    for _ in 0..from.u64()? {
+        parts.push(PlannedPart { name: text(from)?, content: content(from)?, computes: text(from)? });
+    }
+    Ok(parts)
+}
+
+fn content(from: &mut ByteReader) -> Result<u128> {
+    let bytes = from.bytes()?;
+    let bytes = bytes.try_into().map_err(|_| from.corrupt("a number in it has no 16 bytes"))?;
+    Ok(u128::from_le_bytes(bytes))
+}
+
+fn write_pairs(out: &mut ByteWriter, pairs: &[(String, String)]) {
+    out.u64(pairs.len() as u64);
+    for (name, value) in pairs {
+        out.bytes(name.as_bytes());
+        out.bytes(value.as_bytes());
+    }
+}
+
+fn pairs(from: &mut ByteReader) -> Result<Vec<(String, String)>> {
+    let mut pairs = Vec::new();
+    for _ in 0..from.u64()? {
+        pairs.push((text(from)?, text(from)?));
+    }
+    Ok(pairs)
+}

@@ -1,0 +1,260 @@
+//! What becomes of a job's state and outputs when it goes on with the pipelines as they are now; nothing is written.
+
+use crate::changes::Changes;
+use crate::failure::Failure;
+use crate::fingerprint;
+use crate::going_on::GoingOn;
+use crate::job::look_back;
+use crate::job_plan::job_plan;
+use crate::open::Project;
+use crate::output::Begin;
+use crate::stream_input::waiting;
+use crate::takeover::{Takeover, refusals};
+use checkpoint::{JobPlan, Manifest, OutputCut, PlannedPart};
+use dataflow::{EventTime, ProcessingTime, Result};
+use sql::{CheckedPlan, LookBack};
+use std::path::Path;
+
+/// What becomes of a job.
+#[derive(Clone, Debug)]
+pub struct PlannedChange {
+    /// The number of the checkpoint that it is compared with.
+    pub checkpoint: u64,
+    /// When that was written.
+    pub written_at: ProcessingTime,
+    /// The revision of the pipelines that it was written with.
+    pub revision: String,
+    /// The bytes of its state.
+    pub state_bytes: u64,
+    /// Whether the job does the same, whatever its parts are called.
+    pub is_same: bool,
+    /// Why it cannot go on as it is now.
+    pub refusals: Vec<String>,
+    /// Streams that are new, gone or declared otherwise.
+    pub streams: Vec<StreamChange>,
+    /// The steps with their state, those that are gone last.
+    pub steps: Vec<StepChange>,
+    /// The outputs, those that are gone last.
+    pub outputs: Vec<OutputChange>,
+    /// What is read to build state again; nothing where it is kept.
+    pub reads: Vec<StreamRead>,
+    /// Where actions and new topics begin, and the stream whose watermark says so.
+    pub start: Option<(EventTime, String)>,
+}
+
+/// Whether a part of a job was there, and is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It does what it did.
+    Kept,
+    /// It is there under its name, and does something else.
+    Changed,
+    /// It was not there.
+    New,
+    /// It is there no more.
+    Gone,
+}
+
+/// A stream that has changed.
+#[derive(Clone, Debug)]
+pub struct StreamChange {
+    /// Its name.
+    pub name: String,
+    /// How it has changed.
+    pub presence: Presence,
+    /// What is declared otherwise: what it is called, and how it was and is.
+    pub settings: Vec<(String, String, String)>,
+}
+
+/// A step of a job.
+#[derive(Clone, Debug)]
+pub struct StepChange {
+    /// Its name.
+    pub name: String,
+    /// The name that it had, if that was another one.
+    pub was_called: Option<String>,
+    /// How it has changed.
+    pub presence: Presence,
+    /// What it computes, as it is now; of one that is gone as it was.
+    pub computes: String,
+    /// The bytes of the state that it had.
+    pub bytes: u64,
+}
+
+/// An output of a job.
+#[derive(Clone, Debug)]
+pub struct OutputChange {
+    /// The table or the topic.
+    pub name: String,
+    /// Whether it is a topic.
+    pub is_topic: bool,
+    /// How it has changed.
+    pub presence: Presence,
+    /// Columns that it gets, with their types.
+    pub added: Vec<(String, String)>,
+    /// What it holds of the job as it was, where that is written on.
+    pub cut: Option<OutputCut>,
+}
+
+/// What is read of a stream.
+#[derive(Clone, Debug)]
+pub struct StreamRead {
+    /// Its name.
+    pub stream: String,
+    /// How far before the first row that comes out.
+    pub look_back: LookBack,
+    /// Rows of history.
+    pub rows: u64,
+    /// Bytes of history.
+    pub bytes: u64,
+    /// Messages of the topic that the history does not have; about [`crate::WAITING_MAX`] where there are more.
+    pub messages: u64,
+}
+
+impl Project {
+    /// What becomes of a job that has a checkpoint, or is compared with a savepoint.
+    pub fn plan_change(&self, job: Option<&str>, savepoint: Option<&Path>) -> Result<Option<PlannedChange>, Failure> {
+        let checked = self.check(&self.job_target(job)?)?;
+        let Some(mut before) = GoingOn::look(self, job, Begin::GoOn, savepoint)?.last else { return Ok(None) };
+        let graph = self.lowered(&checked, EventTime::MIN)?;
+        let now = job_plan(&checked, &graph);
+        if before.facts.fingerprint == fingerprint::plan(&checked, &graph) {
+            // Checkpoints of the first version say no more than this of the job.
+            before.facts.plan.clone_from(&now);
+        }
+        let changes = Changes::between(&before.facts.plan, &now);
+        let is_same = changes.is_same();
+        let refusals = if is_same { vec![] } else { refusals(&before, &now)? };
+        let takeover = if is_same || !refusals.is_empty() { None } else { Some(Takeover::of(&before, &now)?) };
+        let cuts = takeover.as_ref().map_or(&[][..], |takeover| &takeover.cuts);
+        let reads = match is_same {
+            true => vec![],
+            false => self.reads(&checked, takeover.as_ref().and_then(|takeover| takeover.reads_from))?,
+        };
+        Ok(Some(PlannedChange {
+            checkpoint: before.coordinator.number,
+            written_at: before.written_at,
+            revision: before.facts.revision.clone(),
+            state_bytes: before.state_bytes(),
+            is_same,
+            refusals,
+            streams: streams(&before.facts.plan, &now, &changes),
+            steps: steps(&before, &now, &changes),
+            outputs: outputs(&before.facts.plan, &now, cuts),
+            reads,
+            start: takeover.map(|takeover| (takeover.start, held_by(&before, takeover.start))),
+        }))
+    }
+
+    /// What is read of each stream so that rows from an instant on come out; all of it where there is none.
+    fn reads(&self, checked: &CheckedPlan, from: Option<EventTime>) -> Result<Vec<StreamRead>> {
+        let reaches = checked.look_back();
+        let mut reads = Vec::new();
+        for stream in &checked.streams {
+            let mut inputs = vec![self.input_there(stream, None)?.0];
+            if let Some(from) = from {
+                look_back(checked, &mut inputs, from);
+            }
+            let found = reaches.iter().find(|(name, _)| *name == stream.name).map(|(_, reach)| *reach);
+            for input in inputs {
+                let files = input.history.iter().flat_map(|files| files.files());
+                let (rows, bytes) = files.fold((0, 0), |sum, file| (sum.0 + file.rows, sum.1 + file.bytes));
+                reads.push(StreamRead {
+                    stream: stream.name.clone(),
+                    look_back: found.filter(|_| from.is_some()).unwrap_or(LookBack::All),
+                    rows,
+                    bytes,
+                    messages: waiting(&input)?.map_or(0, |waiting| waiting.messages),
+                });
+            }
+        }
+        Ok(reads)
+    }
+}
+
+/// The stream that had come no further than outputs begin.
+fn held_by(before: &Manifest, start: EventTime) -> String {
+    let at = before.coordinator.watermarks.iter().position(|watermark| *watermark == start);
+    let stream = at.and_then(|at| before.facts.plan.streams.get(at));
+    stream.map(|stream| stream.name.clone()).unwrap_or_default()
+}
+
+fn streams(before: &JobPlan, now: &JobPlan, changes: &Changes) -> Vec<StreamChange> {
+    let mut found = Vec::new();
+    for (stream, _) in now.streams.iter().zip(&changes.streams).filter(|(_, was)| was.is_none()) {
+        let was = before.streams.iter().find(|was| was.name == stream.name);
+        let differs = |((name, was), (_, now)): (&(String, String), &(String, String))| {
+            (was != now).then(|| (name.clone(), was.clone(), now.clone()))
+        };
+        let settings = was.map(|was| was.settings.iter().zip(&stream.settings).filter_map(differs).collect());
+        let presence = if was.is_some() { Presence::Changed } else { Presence::New };
+        found.push(StreamChange { name: stream.name.clone(), presence, settings: settings.unwrap_or_default() });
+    }
+    let is_gone = |&at: &usize| {
+        let name = &before.streams[at].name;
+        !changes.streams.contains(&Some(at)) && now.streams.iter().all(|stream| stream.name != *name)
+    };
+    found.extend((0..before.streams.len()).filter(is_gone).map(|at| StreamChange {
+        name: before.streams[at].name.clone(),
+        presence: Presence::Gone,
+        settings: vec![],
+    }));
+    found
+}
+
+fn steps(before: &Manifest, now: &JobPlan, changes: &Changes) -> Vec<StepChange> {
+    let was = &before.facts.plan.steps;
+    let change = |(step, found): (&PlannedPart, &Option<usize>)| {
+        let kept = found.and_then(|at| was.get(at));
+        let namesake = was.iter().find(|was| was.name == step.name).filter(|_| kept.is_none());
+        StepChange {
+            name: step.name.clone(),
+            was_called: kept.map(|kept| kept.name.clone()).filter(|name| *name != step.name),
+            presence: match (kept, namesake) {
+                (Some(_), _) => Presence::Kept,
+                (None, Some(_)) => Presence::Changed,
+                (None, None) => Presence::New,
+            },
+            computes: step.computes.clone(),
+            bytes: kept.or(namesake).map_or(0, |was| before.bytes_of(&was.name)),
+        }
+    };
+    let mut steps: Vec<StepChange> = now.steps.iter().zip(&changes.steps).map(change).collect();
+    let is_gone =
+        |&at: &usize| !changes.steps.contains(&Some(at)) && now.steps.iter().all(|step| step.name != was[at].name);
+    steps.extend((0..was.len()).filter(is_gone).map(|at| StepChange {
+        name: was[at].name.clone(),
+        was_called: None,
+        presence: Presence::Gone,
+        computes: was[at].computes.clone(),
+        bytes: before.bytes_of(&was[at].name),
+    }));
+    steps
+}
+
+fn outputs(before: &JobPlan, now: &JobPlan, cuts: &[OutputCut]) -> Vec<OutputChange> {
+    let mut outputs = Vec::new();
+    for output in &now.outputs {
+        let was = before.output(&output.name);
+        let is_new = |column: &&(String, String)| was.is_some_and(|was| !was.columns.contains(column));
+        outputs.push(OutputChange {
+            name: output.place().to_owned(),
+            is_topic: output.is_topic,
+            presence: match was {
+                Some(was) if (was.content, &was.columns) == (output.content, &output.columns) => Presence::Kept,
+                Some(_) => Presence::Changed,
+                None => Presence::New,
+            },
+            added: output.columns.iter().filter(is_new).cloned().collect(),
+            cut: cuts.iter().find(|cut| cut.output == output.name).cloned(),
+        });
+    }
+    outputs.extend(before.outputs.iter().filter(|was| now.output(&was.name).is_none()).map(|was| OutputChange {
+        name: was.place().to_owned(),
+        is_topic: was.is_topic,
+        presence: Presence::Gone,
+        added: vec![],
+        cut: None,
+    }));
+    outputs
+}

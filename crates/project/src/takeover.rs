@@ -1,0 +1,225 @@
+//! What a job whose pipelines have changed takes over from the one that it was: each output goes on after what is there.
+//!
+//! All state is built again from history, with nothing written that the job before has written. What that is, the last
+//! checkpoint of a job that was stopped says: rows that came in time order up to a time, and other rows up to a message.
+
+use checkpoint::{Feed, JobPlan, Manifest, OutputCut, PlannedOutput};
+use dataflow::{
+    Batch, Committable, CoordinatorState, Error, EventTime, JobRows, OutputState, RestoredJob, Result, RowOrder, Sink,
+};
+use seam::{ReadSoFar, read_so_far};
+use std::collections::BTreeMap;
+
+/// What a job takes over.
+pub struct Takeover {
+    /// Where outputs go on that there were.
+    pub cuts: Vec<OutputCut>,
+    /// Where actions, and topics that are new, begin.
+    pub start: EventTime,
+    /// From when on rows have to come out, where that is not all of them.
+    pub reads_from: Option<EventTime>,
+    /// The number of the checkpoint.
+    pub number: u64,
+    /// The outputs that there were and are written on.
+    pub outputs: Vec<OutputState>,
+}
+
+impl Takeover {
+    /// What the job of a plan takes over from a checkpoint, or why it cannot.
+    pub fn of(before: &Manifest, now: &JobPlan) -> Result<Takeover> {
+        let wrong = refusals(before, now)?;
+        if !wrong.is_empty() {
+            return Err(Error::invalid(format!("the job cannot go on as it is now: {}", wrong.join("; "))));
+        }
+        let was = |output: &PlannedOutput| before.facts.plan.outputs.iter().find(|was| was.name == output.name);
+        let cuts = now.outputs.iter().filter_map(was).map(|was| cut(before, was)).collect::<Result<Vec<_>>>()?;
+        let stopped = stopped_at(before);
+        let is_new_table = |output: &&PlannedOutput| was(output).is_none() && !output.is_topic;
+        let reads_from = match now.outputs.iter().find(is_new_table) {
+            // It gets all rows.
+            Some(_) => None,
+            None => {
+                let afters = cuts.iter().filter(|cut| cut.messages.is_empty()).map(|cut| cut.after);
+                let from = afters.chain([stopped]).min();
+                from.filter(|from| *from > EventTime::MIN)
+            }
+        };
+        let is_written = |state: &&OutputState| cuts.iter().any(|cut| cut.output == state.output);
+        Ok(Takeover {
+            start: before.facts.start.max(stopped),
+            reads_from,
+            number: before.coordinator.number,
+            outputs: before.outputs.iter().filter(is_written).cloned().collect(),
+            cuts,
+        })
+    }
+
+    /// What the engine goes on from: nothing but the outputs.
+    pub fn restored(&self, coordinator: CoordinatorState) -> RestoredJob {
+        RestoredJob {
+            coordinator,
+            steps: vec![],
+            inputs: vec![],
+            outputs: self.outputs.clone(),
+            rows: JobRows::default(),
+            last: false,
+        }
+    }
+}
+
+/// Where the job was stopped: what its streams had all released.
+fn stopped_at(before: &Manifest) -> EventTime {
+    let given = before.coordinator.watermarks.iter().copied();
+    given.filter(|at| ![EventTime::MIN, EventTime::MAX].contains(at)).min().unwrap_or(EventTime::MIN)
+}
+
+/// Why a job cannot go on from a checkpoint as it is planned now.
+pub fn refusals(before: &Manifest, now: &JobPlan) -> Result<Vec<String>> {
+    let mut wrong = Vec::new();
+    let was = &before.facts.plan;
+    if was.streams.is_empty() {
+        wrong.push(
+            "its checkpoint was written by an earlier riverrun, which did not record what the job was: run the pipelines as \
+             they were once more, and stop that run"
+                .to_owned(),
+        );
+        return Ok(wrong);
+    }
+    if before.facts.bounded {
+        wrong.push(
+            "its last run released all rows up to the end of its inputs (`--until-caught-up`, or no stream is LIVE), and \
+             what comes after that has no place any more in what was written: start over with `--fresh`, or, where streams \
+             are LIVE, run the pipelines as they were once without it, until all that waits has come out, and stop that run"
+                .to_owned(),
+        );
+    } else if !before.last {
+        wrong.push(
+            "it was killed or still runs, and what it has written after its checkpoint is not known: run the pipelines as \
+             they were once more, and end that run with `riverrun stop` or Ctrl-C"
+                .to_owned(),
+        );
+    }
+    for (number, stream) in was.streams.iter().enumerate() {
+        let read = read_so_far(&before.coordinator, number)?;
+        if !read.has_read_history {
+            wrong.push(format!(
+                "it was stopped before it had read the history of stream \"{}\" to its end: run the pipelines as they were \
+                 until it has, or start over with `--fresh`",
+                stream.name
+            ));
+        }
+        if let Some(partition) = read.apart {
+            wrong.push(format!(
+                "partition {partition} of stream \"{}\" joined late, and its rows have not caught up with the others: run \
+                 the pipelines as they were until they have",
+                stream.name
+            ));
+        }
+    }
+    for (was, output) in now.outputs.iter().filter_map(|now| Some((was.output(&now.name)?, now))) {
+        wrong.extend(wrong_columns(was, output));
+        wrong.extend(wrong_order(before, now, (was, output)));
+    }
+    Ok(wrong)
+}
+
+/// Columns that rows which are there have, and the output has no more, or of another type.
+fn wrong_columns(was: &PlannedOutput, now: &PlannedOutput) -> Vec<String> {
+    let name = was.place();
+    let wrong = |(column, of): &(String, String)| match now.columns.iter().find(|(other, _)| other == column) {
+        Some((_, found)) if found == of => None,
+        Some((_, found)) => Some(format!(
+            "column \"{column}\" of {name} would be {found}, and the rows that are there have {of}: cast it, write it into a \
+             column of another name, or write all to another output"
+        )),
+        None => Some(format!(
+            "column \"{column}\" of {name} is gone, and readers of the rows that are there may use it: write it on (NULL, \
+             cast to {of}, will do), or write to another output"
+        )),
+    };
+    was.columns.iter().filter_map(wrong).collect()
+}
+
+/// Rows that were written as their messages came have to be of the same messages.
+fn wrong_order(before: &Manifest, now: &JobPlan, (was, output): (&PlannedOutput, &PlannedOutput)) -> Option<String> {
+    let topic = |plan: &JobPlan, feed: &Feed| {
+        let stream = plan.streams.get(usize::try_from(feed.stream?).ok()?)?;
+        stream.settings.iter().find(|(name, _)| name == "live").map(|(_, topic)| topic.clone())
+    };
+    let unordered = was.feeds.iter().find(|feed| !feed.is_ordered && !feed.is_removed)?;
+    let from = topic(&before.facts.plan, unordered);
+    let is_same = output.feeds.iter().all(|feed| topic(now, feed) == from);
+    (!is_same).then(|| {
+        format!(
+            "{} was written as the messages of topic {} came, and now gets rows of others: write them to another output",
+            was.place(),
+            from.unwrap_or_default()
+        )
+    })
+}
+
+/// What was written of an output.
+fn cut(before: &Manifest, output: &PlannedOutput) -> Result<OutputCut> {
+    let (mut after, mut messages): (Option<EventTime>, BTreeMap<u32, RowOrder>) = (None, BTreeMap::new());
+    for feed in &output.feeds {
+        let stream = feed.stream.and_then(|stream| usize::try_from(stream).ok());
+        let of_stream = stream.and_then(|stream| before.coordinator.watermarks.get(stream)).copied();
+        if feed.is_ordered || feed.is_removed {
+            let released = before.watermark_of(&feed.node).or(of_stream).unwrap_or(EventTime::MIN);
+            after = Some(after.map_or(released, |after| after.min(released)));
+            continue;
+        }
+        let ReadSoFar { messages: read, has_topic, .. } = match stream {
+            Some(stream) => read_so_far(&before.coordinator, stream)?,
+            None => return Err(Error::internal(format!("rows of {} are of no stream", output.name))),
+        };
+        if !has_topic {
+            // The history was read to its end, and all of it is written.
+            after = Some(EventTime::MAX);
+        }
+        messages.extend(read.into_iter().map(|message| (message.position().0, message)));
+    }
+    let mut after = after.unwrap_or(EventTime::MIN);
+    // An output that was taken over before, and that may not have come that far, holds what it held then.
+    if let Some(earlier) = before.facts.cuts.iter().find(|cut| cut.output == output.name) {
+        after = after.max(earlier.after);
+        for &message in &earlier.messages {
+            let at = messages.entry(message.position().0).or_insert(message);
+            *at = message.max(*at);
+        }
+    }
+    Ok(OutputCut { output: output.name.clone(), after, messages: messages.into_values().collect() })
+}
+
+/// A writer that leaves out rows of messages whose rows are there.
+pub struct UnwrittenRows {
+    pub inner: Box<dyn Sink>,
+    /// Per partition the last message whose row is there.
+    pub after: Vec<RowOrder>,
+}
+
+impl UnwrittenRows {
+    fn is_written(&self, row: RowOrder) -> bool {
+        let partition = row.position().0;
+        self.after.iter().any(|last| last.position().0 == partition && row <= *last)
+    }
+}
+
+impl Sink for UnwrittenRows {
+    fn write(&mut self, batch: &Batch) -> Result<()> {
+        let rows = (0..batch.rows() as u32).filter(|&row| !self.is_written(batch.order(row as usize)));
+        let rows: Vec<u32> = rows.collect();
+        match rows.len() == batch.rows() {
+            true => self.inner.write(batch),
+            false => self.inner.write(&batch.take(&rows)?),
+        }
+    }
+
+    fn prepare(&mut self, checkpoint: u64) -> Result<Option<Committable>> {
+        self.inner.prepare(checkpoint)
+    }
+
+    fn position(&self) -> Option<Vec<u8>> {
+        self.inner.position()
+    }
+}
