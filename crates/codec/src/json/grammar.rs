@@ -4,7 +4,7 @@ use serde::de::IgnoredAny;
 use serde_json::Error;
 
 /// What the parser says, up to the place, and what it means.
-const MEANINGS: [(&str, &str); 18] = [
+const MEANINGS: [(&str, &str); 15] = [
     ("EOF while parsing an object", "it ends within an object"),
     ("EOF while parsing a list", "it ends within an array"),
     ("EOF while parsing a string", "it ends within a text, whose closing quote is missing"),
@@ -23,9 +23,6 @@ const MEANINGS: [(&str, &str); 18] = [
     ),
     ("key must be a string", "the name of a field is not in double quotes"),
     ("trailing characters", "something follows the end of the value"),
-    ("recursion limit exceeded", "objects and arrays are nested more than 128 deep"),
-    ("lone leading surrogate", "an escape stands for half a character"),
-    ("unexpected end of hex escape", "an escape stands for half a character"),
 ];
 
 /// Checks that a text is JSON, or says what is wrong and where.
@@ -48,7 +45,6 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said_without_words_of_the_parser() {
-        let deep = "[".repeat(200);
         for (text, expected) in [
             ("{\"id\":2,\"card:\"a\"}", "a colon is missing after a name (at character 16)"),
             ("{\"id\":01}", "a number is not written as JSON has them (at character 8)"),
@@ -66,7 +62,6 @@ mod tests {
             ("[1,]", "a value is missing, or is a word without quotes (at character 4)"),
             ("{\"id\":\"\\x\"}", "a backslash stands before a letter with which it means nothing (at character 9)"),
             ("{\n\"id\":\"\t\"}", "a text holds a tab, a line feed or another control character"),
-            (&deep, "objects and arrays are nested more than 128 deep"),
         ] {
             let said = check_grammar(text).unwrap_err();
             assert!(said.starts_with(expected), "{text}: {said}");
