@@ -66,6 +66,8 @@ fn of_subquery(chance: &mut Chance, of: &str) -> String {
         format!("{of}.d IS DISTINCT FROM (SELECT d FROM {stream} ORDER BY ts, i, d, t, f LIMIT 1)"),
         format!("EXISTS (SELECT 1 FROM {stream} WHERE i = 2) AND {of}.f"),
         format!("NOT EXISTS (SELECT 1 FROM {stream} WHERE t = 'ab' AND f) OR {of}.i = 0"),
+        format!("NOT EXISTS (SELECT 1 FROM {stream} WHERE i = 2) IS NULL OR {of}.f"),
+        format!("NOT EXISTS (SELECT 1 FROM {stream} WHERE i = 3) IN (SELECT f FROM {stream} WHERE {stream}.f)"),
         format!("{of}.i = (SELECT count(*) FROM {stream} x WHERE x.i IN (SELECT y.i FROM {stream} y WHERE y.f)) % 4"),
     ];
     some[chance.below(some.len() as u64) as usize].clone()

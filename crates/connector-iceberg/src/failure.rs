@@ -93,6 +93,7 @@ fn kind_of_iceberg(error: &iceberg::Error) -> ErrorKind {
         return *kind;
     }
     match error.kind() {
+        iceberg::ErrorKind::DataInvalid if is_of_clock(error) => ErrorKind::Unavailable,
         iceberg::ErrorKind::DataInvalid => ErrorKind::Corrupt,
         iceberg::ErrorKind::CatalogCommitConflicts => ErrorKind::Unavailable,
         iceberg::ErrorKind::Unexpected | iceberg::ErrorKind::PreconditionFailed => ErrorKind::Internal,
@@ -100,9 +101,23 @@ fn kind_of_iceberg(error: &iceberg::Error) -> ErrorKind {
     }
 }
 
+/// Whether the library refuses a change since it is older than the last one; it has no kind of its own for that. A table's
+/// history would not be in the order of its times.
+fn is_of_clock(error: &iceberg::Error) -> bool {
+    let message = error.message();
+    message.starts_with("Invalid snapshot timestamp") || message.starts_with("Invalid update timestamp")
+}
+
 /// The library's message and the causes below it, without its context, which may hold a whole configuration.
 fn told(error: &iceberg::Error) -> String {
-    let mut text = error.message().to_owned();
+    let mut text = match is_of_clock(error) {
+        true => format!(
+            "the clock of this machine is over a minute before the last change of the table; set it right, or wait until it \
+             has passed that time ({})",
+            error.message()
+        ),
+        false => error.message().to_owned(),
+    };
     for cause in causes(error).filter(|cause| !cause.is::<ErrorKindContext>()) {
         let below = match cause.downcast_ref::<io::Error>() {
             Some(error) => told_io(error),

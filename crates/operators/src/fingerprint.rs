@@ -209,12 +209,12 @@ mod tests {
             decision::fingerprint(&schema(), ("spam", 0), rules.into_iter()).unwrap(),
         ];
         let stored = [
-            0x7d64_0197_98fe_5da8,
-            0x7d37_216c_6910_f2b7,
-            0xe734_ba29_63d2_908f,
-            0x667c_aa62_d135_9197,
-            0xc959_a9f0_332d_80b5,
-            0x6726_b627_a478_2d7c,
+            0x7e3d_9d4a_b180_949d,
+            0x4ca8_9c73_778a_6e35,
+            0xdc42_e4ef_b86a_4ae0,
+            0x3117_230c_2950_7ac5,
+            0x752a_6657_6dd4_c4dc,
+            0xb6bb_50a9_6ee3_ddbe,
         ];
         assert_eq!(found, stored);
 

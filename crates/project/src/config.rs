@@ -238,11 +238,16 @@ impl Config {
         if let Some(CheckpointEvery(every)) = config.project.checkpoint_every
             && every > config.commit_every()
         {
+            let shown = |duration: Duration| match duration.as_millis() {
+                millis if millis % 1_000 == 0 => format!("{}s", millis / 1_000),
+                millis => format!("{millis}ms"),
+            };
             return Err(Error::invalid(format!(
-                "{}: project.checkpoint_every is {every:?}, expected at most commit_every, which is {:?}: every commit is a \
+                "{}: project.checkpoint_every is {}, expected at most commit_every, which is {}: every commit is a \
                  checkpoint; leave checkpoint_every out, or make it shorter",
                 path.display(),
-                config.commit_every()
+                shown(every),
+                shown(config.commit_every())
             ))
             .into());
         }

@@ -116,7 +116,9 @@ impl Project {
         let query = format!("SELECT * FROM \"{}\"", name.replace('"', "\"\""));
         let checked = self.check(&Target::Query(query)).map_err(Failure::of_a_name)?;
         let found = checked.streams.into_iter().find(|stream| stream.name.eq_ignore_ascii_case(name));
-        found.ok_or_else(|| Error::invalid(format!("{name} is a view; events are published to streams")).into())
+        found.ok_or_else(|| {
+            Error::invalid(format!("{name} is no stream but a view or a table; events are published to streams")).into()
+        })
     }
 
     fn warn_of_old(&self, published: &PublishSummary, stream: &Stream) -> Option<String> {

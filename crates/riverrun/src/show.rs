@@ -188,7 +188,22 @@ pub fn whole_seconds(length: std::time::Duration) -> String {
 
 /// The name of a fate in JSON.
 pub fn fate(fate: Fate) -> String {
-    format!("{fate:?}").to_lowercase()
+    let name = match fate {
+        Fate::In => "in",
+        Fate::Out => "out",
+        Fate::Filtered => "filtered",
+        Fate::LateMoved => "late_moved",
+        Fate::LateDropped => "late_dropped",
+        Fate::Quarantined => "quarantined",
+        Fate::Deduplicated => "deduplicated",
+        Fate::Bad => "bad",
+        Fate::DeadLettered => "dead_lettered",
+        Fate::RuleFailed => "rule_failed",
+        Fate::ScoreFailed => "score_failed",
+        Fate::Held => "held",
+        Fate::Joined => "joined",
+    };
+    name.to_owned()
 }
 
 #[cfg(test)]

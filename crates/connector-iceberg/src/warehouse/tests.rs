@@ -179,15 +179,33 @@ fn a_table_with_delete_files_is_refused_by_name() {
     append(&warehouse, 0..10);
     let name = TableName::parse("lake.t").unwrap();
     let table = warehouse.load(&name).unwrap();
-    warehouse.0.runtime.block_on(add_delete_file(&warehouse, &name, &table));
+    warehouse.0.runtime.block_on(add_delete_file(&warehouse, &name, &table, 1));
     let error = warehouse.read("lake.t").err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(error.to_string().contains("delete files, which are not supported yet"), "{error}");
     assert!(error.to_string().contains("deletes.parquet"), "{error}");
 }
 
-/// Commits a snapshot that has one file of deletes and no data, as a tool that deletes rows would.
-async fn add_delete_file(warehouse: &Warehouse, name: &TableName, table: &Table) {
+/// A clock that was ahead when a table was committed to, and was set right since.
+#[test]
+fn a_commit_from_before_the_last_one_waits_and_names_the_clock() {
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = Warehouse::open(folder.path()).unwrap();
+    create(&warehouse);
+    append(&warehouse, 0..10);
+    let claim = claim(&warehouse);
+    let prepared = prepared(&claim, 10..20);
+    let name = TableName::parse("lake.t").unwrap();
+    let table = warehouse.load(&name).unwrap();
+    warehouse.0.runtime.block_on(add_delete_file(&warehouse, &name, &table, 3_600_000));
+    let error = commit(&claim, &prepared).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", error.chain());
+    assert!(error.chain().contains("the clock of this machine is over a minute before"), "{}", error.chain());
+}
+
+/// Commits a snapshot that has one file of deletes and no data, as a tool that deletes rows would, so many milliseconds
+/// after the last change.
+async fn add_delete_file(warehouse: &Warehouse, name: &TableName, table: &Table, after_ms: i64) {
     const SNAPSHOT: i64 = 77;
     let (metadata, file_io) = (table.metadata(), table.file_io());
     let at = |file: &str| format!("{}/metadata/{file}", metadata.location());
@@ -214,7 +232,7 @@ async fn add_delete_file(warehouse: &Warehouse, name: &TableName, table: &Table)
         .with_snapshot_id(SNAPSHOT)
         .with_parent_snapshot_id(metadata.current_snapshot_id())
         .with_sequence_number(sequence)
-        .with_timestamp_ms(metadata.last_updated_ms() + 1)
+        .with_timestamp_ms(metadata.last_updated_ms() + after_ms)
         .with_manifest_list(at("list.avro"))
         .with_summary(Summary { operation: Operation::Delete, additional_properties: HashMap::new() })
         .with_schema_id(metadata.current_schema_id())

@@ -166,7 +166,7 @@ fn plain_table(factor: &TableFactor, span: Span) -> Outcome<()> {
     let fault = Fault::new(place_of(name, span), format!("FROM takes a name, and {found} after it is not supported"));
     let fault = fault.found(factor.to_string());
     match sample {
-        Some(_) => fault.hint("write a condition in WHERE on the hash of a column: hash(id) % 100 = 0").err(),
+        Some(_) => fault.hint("write a condition in WHERE instead, such as id % 100 = 0").err(),
         None => fault.err(),
     }
 }

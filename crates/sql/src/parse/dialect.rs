@@ -85,6 +85,10 @@ impl Dialect for SqlDialect {
             Token::Minus => (UnaryOperator::Minus, SIGN),
             Token::Plus => (UnaryOperator::Plus, SIGN),
             Token::Tilde => (UnaryOperator::BitwiseNot, BITS),
+            not if is_word(not, "NOT") && is_word(&parser.peek_nth_token_ref(1).token, "EXISTS") => {
+                parser.advance_token();
+                return Some(parser.parse_subexpr(NOT).map(negated));
+            }
             _ => return None,
         };
         parser.advance_token();
@@ -217,6 +221,14 @@ fn operand(parser: &mut Parser, precedence: u8) -> Parsed {
         return Err(not_here(parser, 0));
     }
     parser.parse_subexpr(precedence)
+}
+
+/// NOT of what it binds; EXISTS has a form of its own for it.
+fn negated(of: Expr) -> Expr {
+    match of {
+        Expr::Exists { subquery, negated: false } => Expr::Exists { subquery, negated: true },
+        other => Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(other) },
+    }
 }
 
 fn between(parser: &mut Parser, left: &Expr, negated: bool) -> Parsed {
