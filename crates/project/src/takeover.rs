@@ -5,7 +5,8 @@
 
 use checkpoint::{Feed, JobPlan, Manifest, OutputCut, PlannedOutput};
 use dataflow::{
-    Batch, Committable, CoordinatorState, Error, EventTime, JobRows, OutputState, RestoredJob, Result, RowOrder, Sink,
+    Batch, Committable, CoordinatorState, Error, EventTime, Fate, Fates, JobRows, OutputState, RestoredJob, Result,
+    RowOrder, Sink,
 };
 use seam::{ReadSoFar, read_so_far};
 use std::collections::BTreeMap;
@@ -22,6 +23,8 @@ pub struct Takeover {
     pub number: u64,
     /// The outputs that there were and are written on.
     pub outputs: Vec<OutputState>,
+    // What was written to them.
+    written: Vec<(String, Fates)>,
 }
 
 impl Takeover {
@@ -45,11 +48,18 @@ impl Takeover {
             }
         };
         let is_written = |state: &&OutputState| cuts.iter().any(|cut| cut.output == state.output);
+        let written = before.rows.steps.iter().filter(|(node, _)| cuts.iter().any(|cut| cut.output == *node));
+        let only_out = |(node, fates): &(String, Fates)| {
+            let mut written = Fates::default();
+            written.add(Fate::Out, fates.of(Fate::Out));
+            (node.clone(), written)
+        };
         Ok(Takeover {
             start: before.facts.start.max(stopped),
             reads_from,
             number: before.coordinator.number,
             outputs: before.outputs.iter().filter(is_written).cloned().collect(),
+            written: written.map(only_out).collect(),
             cuts,
         })
     }
@@ -61,7 +71,7 @@ impl Takeover {
             steps: vec![],
             inputs: vec![],
             outputs: self.outputs.clone(),
-            rows: JobRows::default(),
+            rows: JobRows { streams: vec![], steps: self.written.clone() },
             last: false,
         }
     }

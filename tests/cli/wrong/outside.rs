@@ -156,7 +156,7 @@ pub const WRONG: &[Wrong] = &[
         before: || archived("track TEXT", "song TEXT"),
         command: &["run", "--until-caught-up"],
     },
-    Wrong { name: "foreign_history", before: foreign, command: &["run", "--until-caught-up"] },
+    Wrong { name: "foreign_history", before: foreign, command: &["run", "--fresh", "--until-caught-up"] },
     Wrong {
         name: "catalog_corrupt",
         before: || catalog(b"this is no database, and long enough to be read as one by mistake"),
