@@ -46,10 +46,10 @@ impl Conservation {
                  start over with --fresh"
             )))
         };
-        for (&(stage, input), &rows) in self.edges.iter().filter(|(_, (sent, received))| sent != received) {
+        if let Some((&(stage, input), &rows)) = self.edges.iter().find(|(_, (sent, received))| sent != received) {
             return differ(&names.inputs[stage][input], &names.stages[stage], rows);
         }
-        for (&node, &rows) in self.outputs.iter().filter(|(_, (queued, written))| queued != written) {
+        if let Some((&node, &rows)) = self.outputs.iter().find(|(_, (queued, written))| queued != written) {
             return differ("the stage before it", &names.nodes[node], rows);
         }
         Ok(())
