@@ -181,7 +181,7 @@ fn a_job_carries_the_five_of_200_columns_that_it_uses_through_three_views_and_a_
 
 #[test]
 #[allow(clippy::disallowed_methods)]
-fn large_projects_are_planned_in_seconds() {
+fn large_projects_are_planned_within_two_seconds() {
     let features: Vec<String> = (0..2_000)
         .map(|at| {
             let (key, minutes) = (["a", "b", "a + b", "a % 10"][at % 4], at / 4 + 1);
@@ -205,8 +205,7 @@ fn large_projects_are_planned_in_seconds() {
         let nodes = widths(&checked).len();
         let took = begun.elapsed();
         eprintln!("{what}: {nodes} nodes in {took:?}");
-        // It takes half a second on a machine that does nothing else, and this may be a slow one that is busy.
-        assert!(took.as_secs() < 30, "{what} took {took:?}");
+        assert!(took.as_secs_f64() < 2.0, "{what} took {took:?}");
     }
 }
 
