@@ -7,7 +7,7 @@ mod statements;
 use arrow::array::{ArrayRef, Float32Array};
 use arrow::datatypes::{DataType, SchemaRef};
 use dataflow::{Error, Result, Scorer, ScorerInput, ScorerValue};
-use sql::{Catalog, Model, Rule, SourceFile, Statements, Target, check_with, parse};
+use sql::{Catalog, Model, Rule, SourceFile, Statements, StoredTable, Target, check_with, parse};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -25,8 +25,8 @@ impl Catalog for Models {
         Err(Error::invalid(format!("no file matches \"{pattern}\"")))
     }
 
-    fn stored_table(&self, _: &str) -> Result<Option<(String, SchemaRef)>> {
-        Ok(None)
+    fn stored_table(&self, _: &str) -> Result<StoredTable> {
+        Ok(StoredTable::Absent { tables: Vec::new() })
     }
 
     fn scorer(&self, model: &Model) -> Result<Arc<dyn Scorer>> {

@@ -33,6 +33,15 @@ pub fn is_bad_row_column(name: &str) -> bool {
     [ERROR_COLUMN, RAW_COLUMN].contains(&name)
 }
 
+/// A row that was removed because it could not be used, as people are told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadRow {
+    /// The stream whose row it is.
+    pub stream: String,
+    /// Where it lies, and why it could not be used.
+    pub text: String,
+}
+
 /// A row that could not be used.
 #[derive(Clone, Debug)]
 pub struct DeadLetter {

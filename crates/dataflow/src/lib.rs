@@ -51,8 +51,8 @@ pub use coordinator::{
 };
 pub use cut::{Outlet, StagePlan, stages};
 pub use dead_letter::{
-    DeadLetter, ERROR_COLUMN, RAW_COLUMN, RowText, bad_row_fields, dead_letter_schema, dead_letters, is_bad_row_column,
-    late_schema,
+    BadRow, DeadLetter, ERROR_COLUMN, RAW_COLUMN, RowText, bad_row_fields, dead_letter_schema, dead_letters,
+    is_bad_row_column, late_schema,
 };
 pub use error::{Error, ErrorKind, Result, guarded, no_room, panic_text};
 pub use files::{Bounds, RecordBatches, RowGroup, TimedFile, TimedFiles};

@@ -1,6 +1,6 @@
 //! The operator: a pure step of a job over batches.
 
-use crate::{Batch, EventTime, Frozen, KeyGroups, Result, StateReader};
+use crate::{BadRow, Batch, EventTime, Frozen, KeyGroups, Result, StateReader};
 use std::sync::Arc;
 
 /// Which input of an operator rows come in at: 0 is the first one in the plan.
@@ -121,14 +121,15 @@ pub struct Context {
     // So many of the batches that were put out are taken off the room in bytes.
     measured: usize,
     fates: Fates,
+    first_bad: Option<Arc<BadRow>>,
     state_bytes: usize,
 }
 
 impl Context {
     /// A context of an operator that holds some key groups.
     pub fn new(groups: KeyGroups) -> Self {
-        let (emitted, fates) = (Vec::new(), Fates::default());
-        Context { groups, room: 0, room_bytes: 0, emitted, measured: 0, fates, state_bytes: 0 }
+        let (emitted, fates, first_bad) = (Vec::new(), Fates::default(), None);
+        Context { groups, room: 0, room_bytes: 0, emitted, measured: 0, fates, first_bad, state_bytes: 0 }
     }
 
     /// The key groups that this instance of the operator holds.
@@ -175,6 +176,19 @@ impl Context {
     /// Counts what became of rows.
     pub fn count(&mut self, fate: Fate, rows: usize) {
         self.fates.add(fate, rows as i64);
+    }
+
+    /// Tells of a bad row, for whoever watches the job; the first that is told of stays.
+    pub fn tell_bad(&mut self, row: impl FnOnce() -> Result<BadRow>) -> Result<()> {
+        if self.first_bad.is_none() {
+            self.first_bad = Some(Arc::new(row()?));
+        }
+        Ok(())
+    }
+
+    /// The first bad row that was told of.
+    pub fn first_bad(&self) -> Option<&Arc<BadRow>> {
+        self.first_bad.as_ref()
     }
 
     /// Counts held rows that were let go.

@@ -7,8 +7,8 @@
 
 use crate::cut::{Outlet, StagePlan};
 use crate::{
-    Batch, Checked, Context, Error, EventTime, Fate, Fates, Frozen, Input, JobGraph, KeyGroups, NodeKind, Operator,
-    Port, Progress, Result, Span, StateReader, StepContext,
+    BadRow, Batch, Checked, Context, Error, EventTime, Fate, Fates, Frozen, Input, JobGraph, KeyGroups, NodeKind,
+    Operator, Port, Progress, Result, Span, StateReader, StepContext,
 };
 use arrow::array::BooleanArray;
 use std::sync::Arc;
@@ -110,6 +110,8 @@ pub struct StageNodeStatus<'a> {
     pub node: usize,
     /// The rows by what became of them.
     pub fates: &'a Fates,
+    /// The first row that a step removed because it failed on it.
+    pub first_bad: Option<&'a Arc<BadRow>>,
     /// Bytes of state.
     pub state_bytes: usize,
     /// Everything at or before this has been released.
@@ -305,6 +307,7 @@ impl Stage {
         self.nodes.iter().map(|node| StageNodeStatus {
             node: node.node,
             fates: node.cx.fates(),
+            first_bad: node.cx.first_bad(),
             state_bytes: node.cx.state_bytes(),
             watermark: node.watermark,
         })

@@ -3,7 +3,7 @@
 use crate::coordination::Coordination;
 use crate::notes::Notes;
 use crate::sink::SinkQueue;
-use dataflow::{EventTime, Fate, Fates, JobGraph, NodeKind, ProcessingTime};
+use dataflow::{BadRow, EventTime, Fate, Fates, JobGraph, NodeKind, ProcessingTime};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +15,8 @@ pub struct NodeStatus {
     pub name: String,
     /// Rows by what became of them.
     pub fates: Fates,
+    /// A row that the step removed because it failed on it, the first of one of its workers.
+    pub first_bad: Option<Arc<BadRow>>,
     /// Bytes of state that the operator holds.
     pub state_bytes: usize,
     /// The least watermark of its workers.
@@ -52,9 +54,10 @@ impl std::fmt::Debug for Status {
 }
 
 /// A node in one worker.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Slot {
     pub fates: Fates,
+    pub first_bad: Option<Arc<BadRow>>,
     pub state_bytes: usize,
     /// `None`: the worker has no share of the node.
     pub watermark: Option<EventTime>,
@@ -116,13 +119,15 @@ impl Status {
         let mut all = NodeStatus {
             name: self.names[node].0.clone(),
             fates: Fates::default(),
+            first_bad: None,
             state_bytes: 0,
             watermark: EventTime::MAX,
         };
         for worker in &self.slots {
-            let slot = worker.lock().unwrap_or_else(PoisonError::into_inner)[node];
+            let slot = worker.lock().unwrap_or_else(PoisonError::into_inner)[node].clone();
             let Some(watermark) = slot.watermark else { continue };
             all.fates.merge(&slot.fates);
+            all.first_bad = all.first_bad.or(slot.first_bad);
             all.state_bytes += slot.state_bytes;
             all.watermark = all.watermark.min(watermark);
         }

@@ -220,11 +220,14 @@ impl Worker {
 fn show_source(source: &Source, slots: &mut [Slot]) {
     let cx = source.context();
     let watermark = Some(source.watermark());
-    slots[source.node] = Slot { fates: *cx.fates(), state_bytes: cx.state_bytes(), watermark };
+    let first_bad = cx.first_bad().cloned();
+    slots[source.node] = Slot { fates: *cx.fates(), first_bad, state_bytes: cx.state_bytes(), watermark };
 }
 
 fn show_stage(stage: &StageInstance, slots: &mut [Slot]) {
     for node in stage.stage().nodes() {
-        slots[node.node] = Slot { fates: *node.fates, state_bytes: node.state_bytes, watermark: Some(node.watermark) };
+        let first_bad = node.first_bad.cloned();
+        let watermark = Some(node.watermark);
+        slots[node.node] = Slot { fates: *node.fates, first_bad, state_bytes: node.state_bytes, watermark };
     }
 }

@@ -1,7 +1,9 @@
 //! What becomes of the rows on which a step fails.
 
 use crate::columns::is_added;
-use dataflow::{BadRowPolicy, Batch, Context, DeadLetter, Error, Fate, Port, Result, RowOrder, RowText, dead_letters};
+use dataflow::{
+    BadRow, BadRowPolicy, Batch, Context, DeadLetter, Error, Fate, Port, Result, RowOrder, RowText, dead_letters,
+};
 
 /// What a stream declares for its bad rows, as its steps need it.
 #[derive(Clone, Debug)]
@@ -36,24 +38,31 @@ impl BadRows {
     fn tell(&self, batch: &Batch, bad: &[(usize, Error)], fate: Fate, cx: &mut Context) -> Result<()> {
         let Some((first, reason)) = bad.first() else { return Ok(()) };
         if self.policy == BadRowPolicy::Fail {
-            let text = self.texts(batch, &[*first])?.remove(0);
-            let text = match text.char_indices().nth(SHOWN_MAX) {
-                Some((end, _)) => format!("{}..", &text[..end]),
-                None => text,
-            };
             return Err(Error::data(format!(
-                "stream \"{}\": the row at {} ({}) {text}: {}; ON BAD ROW SKIP would count it and go on",
+                "stream \"{}\": {}; ON BAD ROW SKIP would count it and go on",
                 self.stream,
-                batch.time(*first),
-                self.position(batch.order(*first)),
-                reason.chain()
+                self.shown(batch, *first, reason)?
             )));
+        }
+        if fate != Fate::RuleFailed {
+            cx.tell_bad(|| Ok(BadRow { stream: self.stream.clone(), text: self.shown(batch, *first, reason)? }))?;
         }
         cx.count(fate, bad.len());
         if self.policy == BadRowPolicy::DeadLetter {
             cx.emit(Port::DEAD_LETTER, self.letters(batch, bad)?);
         }
         Ok(())
+    }
+
+    /// A row with its place and why the step failed on it.
+    fn shown(&self, batch: &Batch, row: usize, reason: &Error) -> Result<String> {
+        let text = self.texts(batch, &[row])?.remove(0);
+        let text = match text.char_indices().nth(SHOWN_MAX) {
+            Some((end, _)) => format!("{}..", &text[..end]),
+            None => text,
+        };
+        let (time, position) = (batch.time(row), self.position(batch.order(row)));
+        Ok(format!("the row at {time} ({position}) {text}: {}", reason.chain()))
     }
 
     fn letters(&self, batch: &Batch, bad: &[(usize, Error)]) -> Result<Batch> {

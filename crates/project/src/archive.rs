@@ -15,7 +15,7 @@ use dataflow::{Error, ErrorKind, Position, ProcessingTime, Result, Topic};
 use seam::{
     Archiver, CLOCK_PROPERTY, FRONTIER_PROPERTY, Frontier, archive_schema, check_clock_property, clock_property,
 };
-use sql::{Stream, Target};
+use sql::{Stream, Target, near_or_all};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -132,8 +132,8 @@ impl<'a> Archive<'a> {
         }
         if let Some(unknown) = options.ends.keys().find(|name| !names.contains(name)) {
             return Err(Error::invalid(format!(
-                "--to names {unknown}, which no ARCHIVE statement copies; those copy: {}",
-                names.join(", ")
+                "--to names {unknown}, which no ARCHIVE statement copies; {}",
+                near_or_all(unknown, names.iter().map(String::as_str), "those copy:", "")
             ))
             .into());
         }

@@ -7,7 +7,7 @@ use arrow::datatypes::SchemaRef;
 use connector_local::Files;
 use dataflow::{Error, Result, Scorer};
 use model::{ModelFile, OutputSelector};
-use sql::statement;
+use sql::{StoredTable, near_or_all, statement};
 use std::sync::Arc;
 use values::Encoding;
 
@@ -19,7 +19,15 @@ impl sql::Catalog for Project {
                 self.lock.columns(table, &schema)?;
                 Ok(schema)
             }
-            _ => Err(Error::invalid(format!("table {table} does not exist in {}", self.warehouse_path().display()))),
+            there => {
+                let tables = there.map(|warehouse| warehouse.tables()).transpose()?.unwrap_or_default();
+                let known = tables.iter().map(String::as_str);
+                Err(Error::invalid(format!(
+                    "table {table} does not exist in {}; {}",
+                    self.warehouse_path().display(),
+                    near_or_all(table, known, "its tables are", "it has no table yet")
+                )))
+            }
         }
     }
 
@@ -29,8 +37,8 @@ impl sql::Catalog for Project {
         Ok(schema)
     }
 
-    fn stored_table(&self, table: &str) -> Result<Option<(String, SchemaRef)>> {
-        let Some(warehouse) = self.warehouse_if_there()? else { return Ok(None) };
+    fn stored_table(&self, table: &str) -> Result<StoredTable> {
+        let Some(warehouse) = self.warehouse_if_there()? else { return Ok(StoredTable::Absent { tables: Vec::new() }) };
         let tables = warehouse.tables()?;
         // A table of the default namespace is known by its last part alone.
         let names = |known: &String| [known.clone(), known.rsplit('.').next().unwrap_or_default().to_owned()];
@@ -38,10 +46,10 @@ impl sql::Catalog for Project {
         let exact = names.iter().filter(|name| *name == table);
         for name in exact.chain(names.iter().filter(|name| name.eq_ignore_ascii_case(table))) {
             if warehouse.exists(name)? {
-                return Ok(Some((name.clone(), read_schema(&warehouse.schema(name)?))));
+                return Ok(StoredTable::There { name: name.clone(), schema: read_schema(&warehouse.schema(name)?) });
             }
         }
-        Ok(None)
+        Ok(StoredTable::Absent { tables })
     }
 
     fn scorer(&self, model: &statement::Model) -> Result<Arc<dyn Scorer>> {

@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use dataflow::{Error, Result};
 use serde::Deserialize;
-use sql::Diagnostic;
+use sql::{Diagnostic, did_you_mean, near_or_all};
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -205,6 +205,7 @@ pub fn placed(path: &Path, text: &str, bytes: std::ops::Range<usize>, message: &
         Some((message, expected)) => (message, Some(expected.to_owned())),
         None => (message, None),
     };
+    let hint = wrong_key(message, expected.as_deref());
     Diagnostic {
         path: path.to_string_lossy().into_owned(),
         line: before.matches('\n').count() as u64 + 1,
@@ -213,9 +214,15 @@ pub fn placed(path: &Path, text: &str, bytes: std::ops::Range<usize>, message: &
         message: message.to_owned(),
         found: None,
         expected,
-        hint: None,
+        hint,
         source_line,
     }
+}
+
+/// The key that is meant by one that the settings do not have: both stand in what the reader of TOML says, in marks.
+fn wrong_key(message: &str, expected: Option<&str>) -> Option<String> {
+    let wrong = message.strip_prefix("unknown field `")?.split('`').next()?;
+    did_you_mean(wrong, expected?.split('`').skip(1).step_by(2))
 }
 
 impl Config {
@@ -292,10 +299,9 @@ impl Config {
             return Config::embedded(&self.project.name).environment(name);
         }
         let known: Vec<_> = self.environments.keys().map(String::as_str).collect();
-        Err(Error::invalid(format!(
-            "riverrun.toml has no environment \"{name}\"; its environments are: {}",
-            known.join(", ")
-        )))
+        let known =
+            near_or_all(name, known.into_iter(), "its environments are:", "without [env.NAME] there is dev alone");
+        Err(Error::invalid(format!("riverrun.toml has no environment \"{name}\"; {known}")))
     }
 }
 

@@ -15,14 +15,20 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Whether all that is wrong is a name that was given outside of the project's text.
+    pub fn is_of_a_name(&self) -> bool {
+        matches!(self, Failure::Diagnostics(wrong) if wrong.iter().all(|one| one.path.starts_with('<')))
+    }
+
     /// For a name that was given outside of the project's text: its place in a text of ours would say nothing.
     #[must_use]
     pub fn of_a_name(self) -> Failure {
         match self {
             Failure::Diagnostics(wrong) if wrong.iter().all(|one| one.path.starts_with('<')) => {
                 let told = |one: &Diagnostic| {
-                    let hint = one.hint.as_ref().map_or(String::new(), |hint| format!("; {hint}"));
-                    format!("{}{hint}", one.message)
+                    let expected = one.expected.as_ref().map(|expected| format!("expected {expected}"));
+                    let rest = one.hint.clone().or(expected).map_or(String::new(), |rest| format!("; {rest}"));
+                    format!("{}{rest}", one.message)
                 };
                 Error::invalid(wrong.iter().map(told).collect::<Vec<_>>().join("; ")).into()
             }

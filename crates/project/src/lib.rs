@@ -81,5 +81,5 @@ pub use savepoints::{SavedJob, SavepointRequests};
 pub use spill_folder::SpillFolder;
 pub use stream_input::{WAITING_MAX, WaitingMessages};
 pub use tally::{Rule, RuleTally};
-pub use test_job::{ExpectedOutputs, TestJob};
+pub use test_job::{ExpectedOutputs, TestJob, Unmet};
 pub use topic_tail::{TailRow, TopicTail};

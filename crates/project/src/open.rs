@@ -8,9 +8,9 @@ use crate::lock::{Lock, Named};
 use crate::model_trial::ModelTrial;
 use connector_iceberg::Warehouse;
 use connector_local::Topics;
-use dataflow::{Clock, Error, Result};
+use dataflow::{Clock, Error, Output, Result};
 use model::{Model, ModelFile};
-use sql::{CheckedPlan, Rule, Statements, Target};
+use sql::{CheckedPlan, Rule, Statements, Target, near_or_all};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -149,9 +149,15 @@ impl Project {
                 true => "riverrun.toml has no job",
                 false => "there is no riverrun.toml, and so no job",
             };
-            Error::invalid(format!("{settings} \"{name}\"; the jobs are: {}", known.join(", ")))
+            let known = near_or_all(name, known.into_iter(), "the jobs are:", "");
+            Error::invalid(format!("{settings} \"{name}\"; {known}"))
         })?;
         Ok(Target::Outputs(job.outputs.clone()))
+    }
+
+    /// Where the dead letters of a stream go.
+    pub fn dead_letters(&self, stream: &str) -> Option<&Output> {
+        self.statements.dead_letters(stream)
     }
 
     /// The tests of the project, parsed with the pipelines.

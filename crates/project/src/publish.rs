@@ -14,7 +14,7 @@ use crate::publish_messages::InputRow;
 use crate::publish_place::{InputPart, PublishPlace};
 use connector_local::{InputMark, Outgoing, Producer, StopSignal};
 use dataflow::{BadRowPolicy, Error, ErrorKind, EventTime, Quiet, Result, Span, Topic};
-use sql::{Stream, Target};
+use sql::{Stream, Target, near_or_all};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -113,12 +113,22 @@ impl Project {
 
     /// One stream of the project, planned.
     pub fn stream(&self, name: &str) -> Result<Stream, Failure> {
+        let streams = self.statements.streams();
+        if !streams.iter().any(|stream| stream.eq_ignore_ascii_case(name)) {
+            return Err(self.no_stream(name, &streams).into());
+        }
         let query = format!("SELECT * FROM \"{}\"", name.replace('"', "\"\""));
         let checked = self.check(&Target::Query(query)).map_err(Failure::of_a_name)?;
         let found = checked.streams.into_iter().find(|stream| stream.name.eq_ignore_ascii_case(name));
-        found.ok_or_else(|| {
-            Error::invalid(format!("{name} is no stream but a view or a table; events are published to streams")).into()
-        })
+        found.ok_or_else(|| Error::internal(format!("stream \"{name}\" has no plan")).into())
+    }
+
+    fn no_stream(&self, name: &str, streams: &[String]) -> Error {
+        let is_view = self.statements.relations().iter().any(|known| known.eq_ignore_ascii_case(name));
+        let what = if is_view { "is a view, and no stream" } else { "is no stream" };
+        let none = "the project has no stream; declare one with CREATE STREAM";
+        let known = near_or_all(name, streams.iter().map(String::as_str), "the streams are", none);
+        Error::invalid(format!("\"{name}\" {what}; {known}"))
     }
 
     fn warn_of_old(&self, published: &PublishSummary, stream: &Stream) -> Option<String> {

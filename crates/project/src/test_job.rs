@@ -12,7 +12,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use arrow::row::{RowConverter, SortField};
 use dataflow::{Batch, Error, MemoryFiles, Result, Scorer, ScorerInput, ScorerValue, TimedFile, TimedFiles};
 use seam::StreamInput;
-use sql::{BoundExpect, Catalog, ExpectedRows, GivenRows, Statements, Stream, Target, Test, statement};
+use sql::{BoundExpect, Catalog, ExpectedRows, GivenRows, Statements, StoredTable, Stream, Target, Test, statement};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -60,9 +60,21 @@ impl Project {
     }
 }
 
+/// What did not come out as a test expects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmet {
+    /// What it is: the expectation with its place, and a row.
+    pub text: String,
+    /// How many more rows are so, after the last of them that is shown.
+    pub more: usize,
+}
+
+/// For so many missing rows the nearest of the output is looked for: each takes a look at all.
+const NEAREST_MAX: usize = 10;
+
 impl ExpectedOutputs {
-    /// What did not come out as it should, one text each; none when the test holds.
-    pub fn failures(&self) -> Result<Vec<String>> {
+    /// What did not come out as it should, with so many rows of each kind at most; none when the test holds.
+    pub fn failures(&self, rows_max: usize) -> Result<Vec<Unmet>> {
         let mut failures = Vec::new();
         let mut outputs = BTreeMap::new();
         for (name, (schema, rows)) in &self.rows {
@@ -74,33 +86,35 @@ impl ExpectedOutputs {
                 return Err(Error::internal(format!("the test has no output {}", expect.target)));
             };
             let at = format!("{}:{}: {}", self.path, expect.line, expect.target);
-            failures.extend(unmet(&expect.rows, output)?.into_iter().map(|text| format!("{at}: {text}")));
+            let at_expect = |unmet: Unmet| Unmet { text: format!("{at}: {}", unmet.text), ..unmet };
+            failures.extend(unmet(&expect.rows, output, rows_max)?.into_iter().map(at_expect));
         }
         Ok(failures)
     }
 }
 
-fn unmet(expected: &ExpectedRows, output: &Batch) -> Result<Vec<String>> {
+fn unmet(expected: &ExpectedRows, output: &Batch, rows_max: usize) -> Result<Vec<Unmet>> {
+    let missing_rows = |missing: &[usize], rows: &RecordBatch, found: &RecordBatch| {
+        some_of(missing, rows_max, "no row", |at, row| {
+            let near = if at < NEAREST_MAX { nearest(rows, row, found)? } else { String::new() };
+            Ok(format!("{}{near}", text(rows, row)?))
+        })
+    };
+    let unexpected_rows = |unexpected: &[usize], found: &RecordBatch| {
+        some_of(unexpected, rows_max, "unexpected row", |_, row| text(found, row))
+    };
     match expected {
         ExpectedRows::Among { columns, rows } => {
             let found = output.columns().project(columns)?;
             let (missing, _) = difference(rows, &found)?;
-            missing
-                .iter()
-                .map(|&row| Ok(format!("no row {}{}", text(rows, row)?, nearest(rows, row, &found)?)))
-                .collect()
+            missing_rows(&missing, rows, &found)
         }
         ExpectedRows::Exactly { columns, rows } => {
             let found = output.columns().project(columns)?;
             let (missing, extra) = difference(rows, &found)?;
-            let mut texts = Vec::new();
-            for &row in &missing {
-                texts.push(format!("no row {}{}", text(rows, row)?, nearest(rows, row, &found)?));
-            }
-            for &row in extra.iter().take(10) {
-                texts.push(format!("unexpected row {}", text(&found, row)?));
-            }
-            Ok(texts)
+            let mut unmet = missing_rows(&missing, rows, &found)?;
+            unmet.extend(unexpected_rows(&extra, &found)?);
+            Ok(unmet)
         }
         ExpectedRows::None { condition } => {
             let rows: Vec<usize> = match condition {
@@ -113,9 +127,26 @@ fn unmet(expected: &ExpectedRows, output: &Batch) -> Result<Vec<String>> {
                         .collect()
                 }
             };
-            rows.iter().take(10).map(|&row| Ok(format!("unexpected row {}", text(output.columns(), row)?))).collect()
+            unexpected_rows(&rows, output.columns())
         }
     }
+}
+
+/// The first of some rows, and how many more there are.
+fn some_of(
+    rows: &[usize],
+    rows_max: usize,
+    what: &str,
+    mut text: impl FnMut(usize, usize) -> Result<String>,
+) -> Result<Vec<Unmet>> {
+    let shown = rows.iter().take(rows_max).enumerate();
+    let mut some = shown
+        .map(|(at, &row)| Ok(Unmet { text: format!("{what} {}", text(at, row)?), more: 0 }))
+        .collect::<Result<Vec<_>>>()?;
+    if let (Some(last), more @ 1..) = (some.last_mut(), rows.len().saturating_sub(rows_max)) {
+        last.more = more;
+    }
+    Ok(some)
 }
 
 /// Rows of the first that the second lacks, and of the second that the first lacks, as multisets.
@@ -188,7 +219,7 @@ impl Catalog for TestCatalog<'_> {
         self.project.files_schema(pattern, encoding)
     }
 
-    fn stored_table(&self, table: &str) -> Result<Option<(String, SchemaRef)>> {
+    fn stored_table(&self, table: &str) -> Result<StoredTable> {
         self.project.stored_table(table)
     }
 

@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::open::Project;
 use connector_local::Watch;
 use dataflow::{Error, Message, Result, Topic};
-use sql::Stream;
+use sql::{Stream, did_you_mean, near_or_all};
 
 impl Project {
     /// Opens a topic to watch it: by a stream's name, or by its own.
@@ -16,10 +16,13 @@ impl Project {
         let there = if self.topics_path().is_dir() { self.topics()?.topic(&topic)? } else { None };
         let Some(topic) = there else {
             let known = if self.topics_path().is_dir() { self.topics()?.names()? } else { Vec::new() };
-            let known = match known.as_slice() {
-                [] => "there is none yet: `riverrun publish` and `riverrun run` make topics".to_owned(),
-                names => format!("there are: {}", names.join(", ")),
-            };
+            let none = "there is none yet: `riverrun publish` and `riverrun run` make topics";
+            let streams = self.statements.streams();
+            let names = known.iter().map(String::as_str);
+            // A stream may be called otherwise than its topic.
+            let stream =
+                did_you_mean(name, streams.iter().map(String::as_str)).filter(|_| !streams.contains(&name.to_owned()));
+            let known = stream.unwrap_or_else(|| near_or_all(name, names, "there are:", none));
             let place = self.topics_path();
             return Err(Error::invalid(format!("topic {topic} does not exist in {}; {known}", place.display())).into());
         };

@@ -32,10 +32,24 @@ impl Project {
                 format!("looked in: {}", looked.join(", "))
             };
             return Err(Error::invalid(format!(
-                "no decision has an id that begins with \"{id}\" ({looked}); actions on the topic carry it as decision_id"
+                "no decision has an id that begins with \"{id}\" ({looked}); {}",
+                self.some_ids(id)
             )));
         }
         Ok(found)
+    }
+}
+
+impl Project {
+    /// Where ids of decisions are found: for the name of a decision in place of an id, its log.
+    fn some_ids(&self, id: &str) -> String {
+        let decisions = self.statements.decisions();
+        match decisions.iter().find(|name| name.eq_ignore_ascii_case(id)) {
+            Some(name) => format!(
+                "it is the name of a decision: `riverrun query \"SELECT decision_id FROM {name}{LOG}\" -n 5` shows ids"
+            ),
+            None => "actions on the topic carry it as decision_id".to_owned(),
+        }
     }
 }
 

@@ -55,7 +55,12 @@ pub fn explain(project: &Project, name: Option<&str>, form: Form) -> Outcome {
         None => project.check(&Target::All)?,
         Some(name) => match project.check(&Target::View(name.to_owned())) {
             Ok(checked) => checked,
-            Err(view) => project.check(&Target::Outputs(vec![name.to_owned()])).map_err(|_| view.of_a_name())?,
+            // A view that is wrong is none that is not there.
+            Err(view) if !view.is_of_a_name() => return Err(view),
+            Err(view) => match project.check(&Target::Outputs(vec![name.to_owned()])) {
+                Err(output) if !output.is_of_a_name() => return Err(output),
+                output => output.map_err(|_| view.of_a_name())?,
+            },
         },
     };
     let mut explained = checked.explained()?;

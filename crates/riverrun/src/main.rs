@@ -3,6 +3,7 @@
 mod archive;
 mod args;
 mod ask;
+mod bad_rows;
 mod channel;
 mod check;
 mod clock;

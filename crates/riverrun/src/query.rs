@@ -1,6 +1,7 @@
 //! `query`: a SELECT over the project's streams, views and tables, bounded. Rows are printed as they come.
 
 use crate::args::QueryArgs;
+use crate::bad_rows::{Command, LeftOut};
 use crate::outcome::Outcome;
 use crate::progress::Spinner;
 use crate::run::{engine_job, instant};
@@ -84,7 +85,7 @@ fn of_streams(asking: &Asking, wired: Wired, to: EventTime) -> Result<Result<Ans
             streams.close();
             taken
         });
-        let ended = streams.run(job, asking.stop, &is_done);
+        let ended = streams.run(asking.project, job, (asking.stop, &is_done));
         let answer = answer.join().unwrap_or_else(|_| Err(Error::internal("the query ended without a word")));
         ended.and(answer)
     }))
@@ -189,7 +190,7 @@ impl Streams {
     }
 
     /// Runs the job to its end, or until the answer is complete.
-    fn run(&self, job: engine::Job, stop: &Stop, is_done: &AtomicBool) -> Result<()> {
+    fn run(&self, project: &Project, job: engine::Job, (stop, is_done): (&Stop, &AtomicBool)) -> Result<()> {
         let control = Arc::new(Control::default());
         let ended = engine::run(job, &control, &mut |_| {
             if stop.is_asked() {
@@ -202,7 +203,7 @@ impl Streams {
         match ended {
             Ok(ended) => {
                 self.rows.iter().for_each(Rows::end);
-                self.tell_bad(&ended);
+                self.tell_bad(project, &ended);
                 Ok(())
             }
             Err(error) => {
@@ -213,18 +214,17 @@ impl Streams {
     }
 
     /// Says how many rows readers and steps left out.
-    fn tell_bad(&self, ended: &JobReport) {
+    fn tell_bad(&self, project: &Project, ended: &JobReport) {
         let nodes = ended.status.nodes();
-        let of_steps = nodes.iter().map(|node| node.fates.of(Fate::Bad) + node.fates.of(Fate::DeadLettered));
-        let of_readers = self.stats.iter().map(|stream| stream.counts());
-        let of_readers = of_readers.map(|counts| (counts.bad + counts.quarantined + counts.dead_lettered) as i64);
-        let bad: i64 = of_steps.chain(of_readers).sum();
+        let left_out = LeftOut::of(&self.stats, &ended.status);
         // The query ends early where it has rows enough: what was read by then is another count each time.
         let at_least = if self.ends_early { "at least " } else { "" };
-        if bad > 0 {
-            let rows = show::counted(bad, "bad row");
-            let rest = "left out, as ON BAD ROW of their streams says; with FAIL there, a query ends at the first and says why";
-            print::note_text(&show::sentence(&format!("{at_least}{rows} {rest}")));
+        if left_out.count > 0 {
+            let rows = show::counted(left_out.count, "bad row");
+            print::note_text(&show::sentence(&format!(
+                "{at_least}{rows} left out, as ON BAD ROW of their streams says"
+            )));
+            print::note_text(&left_out.text(project, Command::Query));
         }
         let held: i64 = nodes.iter().map(|node| node.fates.of(Fate::Held)).sum();
         if held > 0 && !self.ends_early {

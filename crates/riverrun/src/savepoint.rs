@@ -7,13 +7,14 @@ use crate::outcome::Outcome;
 use crate::print;
 use crate::show;
 use dataflow::{Error, Result};
-use project::{Project, SavedJob};
+use project::{JobOnDisk, Project, SavedJob};
+use sql::some_of;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Makes a savepoint, of the next checkpoint of a running job or of the last one that a run has left.
 pub fn savepoint(project: &Project, args: &SavepointArgs) -> Outcome {
-    let job = checked(project, args.job.as_deref())?;
+    let job = asked(project, args.job.as_deref())?;
     let to = args.to.as_deref().map(absolute).transpose()?;
     let saved = match Connection::open(&project.checkpoints_path(job))? {
         Some(mut running) => {
@@ -31,7 +32,7 @@ pub fn savepoint(project: &Project, args: &SavepointArgs) -> Outcome {
 
 /// Ends a running job, by default with a savepoint.
 pub fn stop(project: &Project, args: &StopArgs) -> Outcome {
-    let job = checked(project, args.job.as_deref())?;
+    let job = asked(project, args.job.as_deref())?;
     let folder = project.checkpoints_path(job);
     let Some(mut running) = Connection::open(&folder)? else {
         return Err(Error::invalid(format!(
@@ -105,6 +106,25 @@ fn told(job: Option<&str>, saved: &SavedJob, json: bool) -> Outcome {
 /// What a job is called in sentences.
 pub fn called(job: Option<&str>) -> String {
     job.map_or_else(|| "the job of all outputs".to_owned(), |job| format!("job \"{job}\""))
+}
+
+/// The job to stop, or to ask for a savepoint. Of a name that is none the jobs that run are told.
+fn asked<'a>(project: &Project, job: Option<&'a str>) -> Result<Option<&'a str>> {
+    checked(project, job).map_err(|error| {
+        let running = project.jobs_on_disk().map_or(Vec::new(), |jobs| jobs.into_iter().filter(runs).collect());
+        let names = running
+            .iter()
+            .map(|job: &JobOnDisk| job.name.as_deref().unwrap_or("that of all outputs, which has no name"));
+        match running.len() {
+            0 => Error::invalid(format!("{error}; no job runs here now")),
+            _ => Error::invalid(format!("{error}; running now: {}", some_of(names))),
+        }
+    })
+}
+
+/// Whether a job runs.
+fn runs(job: &JobOnDisk) -> bool {
+    matches!(Connection::open(&job.folder), Ok(Some(_)))
 }
 
 /// The job, if the project has one of the name or one of that name has run.

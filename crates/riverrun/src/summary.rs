@@ -1,5 +1,6 @@
 //! What a run did, as people and programs read it after its end.
 
+use crate::bad_rows::{Command, LeftOut};
 use crate::color::{self, Meaning};
 use crate::show;
 use dataflow::{EventTime, Fate, Output};
@@ -109,6 +110,7 @@ impl Summary<'_> {
         text += &self.without_rows();
         text += &self.without_arrival();
         text += &self.conservation();
+        text += &LeftOut::of(self.stats, &self.ended.status).text(self.project, Command::Run);
         text += &self.peak.text();
         text += &self.decisions();
         text += &self.written();

@@ -16,6 +16,9 @@ use dataflow::{
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+/// So many letters of what is told of a bad row.
+const TOLD_MAX: usize = 300;
+
 /// The hidden columns of an archive, in their order after the declared ones.
 pub(crate) const PARTITION: &str = "_partition";
 pub(crate) const MESSAGE_ID: &str = "_message_id";
@@ -196,8 +199,12 @@ impl<'a> Rows<'a> {
     fn refuse(&mut self, why: &str, raw: Option<&[u8]>, place: &RowPlace, fate: Fate) -> Result<()> {
         match self.spec.bad_rows {
             BadRowPolicy::Skip | BadRowPolicy::DeadLetter if self.is_again(place) => {}
-            BadRowPolicy::Skip => self.removed_as.add(fate, 1),
+            BadRowPolicy::Skip => {
+                self.tell(why, place);
+                self.removed_as.add(fate, 1);
+            }
             BadRowPolicy::DeadLetter => {
+                self.tell(why, place);
                 self.removed_as.add(Fate::DeadLettered, 1);
                 if raw.is_none() {
                     self.shown.push((self.letters.len(), place.row));
@@ -213,6 +220,17 @@ impl<'a> Rows<'a> {
             }
         }
         Ok(())
+    }
+
+    fn tell(&self, why: &str, place: &RowPlace) {
+        let text = || {
+            let text = format!("{}: {why}", (place.at)());
+            match text.char_indices().nth(TOLD_MAX) {
+                Some((end, _)) => format!("{}..", &text[..end]),
+                None => text,
+            }
+        };
+        self.stats.first_bad.get_or_init(text);
     }
 
     /// The rows that stay, with orders from coordinates, or from the rows themselves where there are none; and those

@@ -1,6 +1,7 @@
 //! What became of a stream's rows, readable while the job runs.
 
 use dataflow::{EventTime, Fate, Fates};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 
 /// The counters of one stream; its reader writes them, anyone reads them at any time.
@@ -18,6 +19,7 @@ pub struct StreamStats {
     pub(crate) late_dropped: AtomicU64,
     pub(crate) quarantined: AtomicU64,
     pub(crate) bad: AtomicU64,
+    pub(crate) first_bad: OnceLock<String>,
     pub(crate) dead_lettered: AtomicU64,
     pub(crate) joined: AtomicU64,
     pub(crate) held_bytes: AtomicU64,
@@ -74,6 +76,7 @@ impl StreamStats {
             late_dropped: zero(),
             quarantined: zero(),
             bad: zero(),
+            first_bad: OnceLock::new(),
             dead_lettered: zero(),
             joined: zero(),
             held_bytes: zero(),
@@ -88,6 +91,11 @@ impl StreamStats {
     /// The same for a stream of whose history rows may say when they arrived, or none does.
     pub(crate) fn of_history(self, lacks_arrival: bool) -> StreamStats {
         StreamStats { history_lacks_arrival: lacks_arrival, ..self }
+    }
+
+    /// A row that a reader removed as bad, with its place and the reason: the first of one of the readers.
+    pub fn first_bad(&self) -> Option<&str> {
+        self.first_bad.get().map(String::as_str)
     }
 
     /// The counters now.

@@ -2,7 +2,7 @@
 
 use crate::bind::syntax::{argument, object_name};
 use crate::check::CheckedPlan;
-use crate::diagnostic::{Diagnostic, Fault, Outcome, did_you_mean, fault, place_of};
+use crate::diagnostic::{Diagnostic, Fault, Outcome, fault, place_of};
 use crate::expression::{self, ColumnId, Compiled, Place, Scope, ScopeColumn, type_name};
 use crate::source_file::SourceFile;
 use crate::statement::{Expect, Expectation, Given, Name, Test};
@@ -113,11 +113,8 @@ impl CheckedPlan {
                     fault.hint(format!("leave the GIVEN out, or EXPECT rows of what reads {}", name.text)),
                 );
             }
-            let mut fault = Fault::new(name.span, format!("no stream is named \"{}\"", name.text));
-            let known = self.declared.iter().map(String::as_str);
-            fault.expected = Some(known.clone().collect::<Vec<_>>().join(", "));
-            fault.hint = did_you_mean(&name.text, known);
-            Box::new(fault)
+            let fault = Fault::new(name.span, format!("no stream is named \"{}\"", name.text));
+            Box::new(fault.offer(&name.text, self.declared.iter().map(String::as_str)))
         })?;
         let columns = find_columns(given.columns.as_deref(), &stream.raw, name)?;
         let rows = rows(&given.query, &columns, &stream.raw, span)?;
@@ -136,7 +133,11 @@ impl CheckedPlan {
         let name = &expect.target;
         let found = self.outputs.iter().find(|output| output.name.eq_ignore_ascii_case(&name.text));
         let output = found.ok_or_else(|| {
-            Box::new(Fault::new(name.span, format!("no view or decision is named \"{}\"", name.text)))
+            let known = self.outputs.iter().map(|output| output.name.as_str());
+            Box::new(
+                Fault::new(name.span, format!("no view or decision is named \"{}\"", name.text))
+                    .offer(&name.text, known),
+            )
         })?;
         let rows = match &expect.expectation {
             Expectation::Rows { columns, query, exactly } => {
@@ -166,10 +167,9 @@ fn find_columns(names: Option<&[Name]>, schema: &SchemaRef, of: &Name) -> Outcom
     let find = |name: &Name| {
         let found = schema.fields().iter().position(|field| field.name().eq_ignore_ascii_case(&name.text));
         found.ok_or_else(|| {
-            let known: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-            let mut fault = Fault::new(name.span, format!("\"{}\" has no column \"{}\"", of.text, name.text));
-            fault.hint = did_you_mean(&name.text, known.iter().copied());
-            Box::new(fault.expected(known.join(", ")))
+            let known = schema.fields().iter().map(|field| field.name().as_str());
+            let fault = Fault::new(name.span, format!("\"{}\" has no column \"{}\"", of.text, name.text));
+            Box::new(fault.offer(&name.text, known))
         })
     };
     names.iter().map(find).collect()

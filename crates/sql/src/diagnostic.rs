@@ -1,7 +1,7 @@
 //! Diagnostics: what is wrong in the text, where, what was found and expected, and what to write instead.
 
 use crate::expression::Problem;
-use crate::nearest::nearest;
+use crate::nearest::offered;
 use crate::source_file::SourceFile;
 use sqlparser::ast::Spanned;
 use sqlparser::tokenizer::{Location, Span};
@@ -128,6 +128,18 @@ impl Fault {
         self
     }
 
+    /// What to do where nothing nearer to what is wrong is known.
+    pub fn hint_if_none(mut self, hint: impl Into<String>) -> Fault {
+        self.hint.get_or_insert_with(|| hint.into());
+        self
+    }
+
+    /// Offers the names that there are in place of a wrong one.
+    pub fn offer<'a>(mut self, wrong: &str, names: impl Iterator<Item = &'a str>) -> Fault {
+        (self.hint, self.expected) = offered(wrong, names);
+        self
+    }
+
     /// Gives a fault without a place the place of the statement or clause that it is in.
     pub fn within(mut self, span: Span) -> Fault {
         if self.span.start.line == 0 {
@@ -178,11 +190,6 @@ pub(crate) fn span_of(part: &impl Spanned) -> Span {
 pub(crate) fn place_of(part: &impl Spanned, within: Span) -> Span {
     let span = span_of(part);
     if span.start.line == 0 { within } else { span }
-}
-
-/// A name that is near a wrong one, as a hint: `did you mean "sent_at"?`.
-pub(crate) fn did_you_mean<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
-    nearest(wrong, names).map(|name| format!("did you mean \"{name}\"?"))
 }
 
 #[cfg(test)]

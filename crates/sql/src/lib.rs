@@ -5,6 +5,7 @@
 
 mod source_file;
 
+mod file_hint;
 mod nearest;
 
 mod diagnostic;
@@ -38,12 +39,13 @@ mod explain;
 
 pub use bind::Target;
 pub use bind_test::{BoundExpect, BoundTest, ExpectedRows, GivenRows};
-pub use catalog::Catalog;
+pub use catalog::{Catalog, StoredTable};
 pub use check::{CheckedPlan, Start, check, check_with};
 pub use diagnostic::Diagnostic;
 pub use explain::{Explained, ExplainedColumn, ExplainedInput, ExplainedNode, ExplainedOutput, ExplainedState};
 pub use interval::describe as length_text;
 pub use look_back::LookBack;
+pub use nearest::{did_you_mean, near_or_all, some_of};
 pub use node_identity::NodeIdentity;
 pub use output::{OutputSpec, QueryInput, QueryPlan};
 pub use parse::{SqlDialect, parse};

@@ -317,6 +317,16 @@ impl Statements {
         })
     }
 
+    /// Where the dead letters of a stream go, by the name that its declaration gives.
+    pub fn dead_letters(&self, stream: &str) -> Option<&Output> {
+        self.statements.iter().find_map(|placed| match &placed.statement {
+            Statement::Stream(found) if found.name.text.eq_ignore_ascii_case(stream) => {
+                found.dead_letters.as_ref().map(|to| &to.output)
+            }
+            _ => None,
+        })
+    }
+
     /// What is wrong with the inputs of a stream, at the place where its HISTORY or LIVE stands.
     pub fn at_inputs(&self, stream: &str, message: &str) -> Option<Diagnostic> {
         self.statements.iter().find_map(|placed| match &placed.statement {
@@ -379,6 +389,12 @@ impl Statements {
     pub fn relations(&self) -> Vec<&str> {
         let defined = self.statements.iter().filter_map(|placed| placed.statement.defines());
         defined.filter(|(kind, _)| matches!(*kind, "stream" | "view")).map(|(_, name)| name.text.as_str()).collect()
+    }
+
+    /// The names of decisions, in the order of the text.
+    pub fn decisions(&self) -> Vec<&str> {
+        let defined = self.statements.iter().filter_map(|placed| placed.statement.defines());
+        defined.filter(|(kind, _)| *kind == "decision").map(|(_, name)| name.text.as_str()).collect()
     }
 
     /// The models, in the order of the text.

@@ -4,8 +4,9 @@ use super::bound::{BoundDecision, BoundOutput, BoundedStep, Definition, Relation
 use super::columns::Columns;
 use super::relation::{Relation, RelationColumn};
 use super::{model_inputs, stream, syntax};
-use crate::catalog::Catalog;
-use crate::diagnostic::{Diagnostic, Fault, Outcome, did_you_mean};
+use crate::catalog::{Catalog, StoredTable};
+use crate::diagnostic::{Diagnostic, Fault, Outcome};
+use crate::file_hint::file_hint;
 use crate::statement::{Model, Name, PlacedStatement, Statement, Statements};
 use crate::stream::Stream;
 use arrow::datatypes::Field;
@@ -98,9 +99,9 @@ impl<'a> Binding<'a> {
             return known.clone().ok_or_else(|| Box::new(Fault::reported()));
         }
         let Some(placed) = self.definition(&key) else {
-            return match if self.is_bounded { self.stored(name)? } else { None } {
-                Some(relation) => Ok(relation),
-                None => self.unknown_relation(name).err(),
+            return match self.is_bounded {
+                true => self.stored(name),
+                false => self.unknown_relation(name, &[]).err(),
             };
         };
         self.define_what_is_read(placed);
@@ -167,10 +168,13 @@ impl<'a> Binding<'a> {
     }
 
     /// A table that a job has written.
-    fn stored(&mut self, name: &Name) -> Outcome<Option<Relation>> {
+    fn stored(&mut self, name: &Name) -> Outcome<Relation> {
         let stored = self.catalog.stored_table(&name.text);
         let stored = stored.map_err(|error| Box::new(Fault::new(name.span, error.chain())))?;
-        let Some((table, schema)) = stored else { return Ok(None) };
+        let (table, schema) = match stored {
+            StoredTable::There { name, schema } => (name, schema),
+            StoredTable::Absent { tables } => return self.unknown_relation(name, &tables).err(),
+        };
         let column = |field: &Arc<Field>| RelationColumn {
             qualifier: Some(name.text.clone()),
             name: field.name().clone(),
@@ -184,7 +188,7 @@ impl<'a> Binding<'a> {
         let ids = columns.iter().map(|column| column.id).collect();
         let step = BoundedStep::Table { name: table, schema, columns: ids };
         let id = self.add(Definition::Bounded(Box::new(step)));
-        Ok(Some(Relation::bounded(id, columns)))
+        Ok(Relation::bounded(id, columns))
     }
 
     fn define_stream(&mut self, declared: &crate::statement::Stream, placed: &PlacedStatement) -> Outcome<Relation> {
@@ -240,7 +244,8 @@ impl<'a> Binding<'a> {
         RelationId(self.relations.len() - 1)
     }
 
-    fn unknown_relation(&self, name: &Name) -> Fault {
+    /// What is said of a name that is none of what can be read: streams, views, and tables where a query is bound.
+    fn unknown_relation(&self, name: &Name, tables: &[String]) -> Fault {
         let kinds = self.statements.statements.iter().filter_map(|placed| placed.statement.defines());
         let other = kinds.clone().find(|(_, defined)| defined.text.eq_ignore_ascii_case(&name.text));
         if let Some((kind, defined)) = other {
@@ -255,15 +260,20 @@ impl<'a> Binding<'a> {
         if let Some(fault) = self.written(name) {
             return fault;
         }
+        if let Some(hint) = file_hint(&name.text) {
+            let fault = Fault::new(name.span, format!("\"{}\" is a file, and FROM reads streams and views", name.text));
+            return fault.hint(hint);
+        }
         let names = kinds.filter(|(kind, _)| matches!(*kind, "stream" | "view")).map(|(_, name)| name.text.as_str());
-        let fault = Fault::new(name.span, format!("no stream or view is named \"{}\"", name.text));
-        let hint = did_you_mean(&name.text, names).unwrap_or_else(|| match name.text.rsplit_once('.') {
+        let names = names.chain(tables.iter().map(String::as_str));
+        let kind = if self.is_bounded { "stream, view or table" } else { "stream or view" };
+        let fault = Fault::new(name.span, format!("no {kind} is named \"{}\"", name.text)).offer(&name.text, names);
+        fault.hint_if_none(match name.text.rsplit_once('.') {
             Some((_, last)) => {
                 format!("declare a stream over the table: CREATE STREAM {last} (..) HISTORY {}", name.text)
             }
             None => format!("declare it with CREATE STREAM {0} (..) or CREATE VIEW {0} AS SELECT ..", name.text),
-        });
-        fault.hint(hint)
+        })
     }
 
     /// What is said of a name that is none of a stream or view, but of a table or a topic that the project writes.
@@ -311,10 +321,10 @@ impl<'a> Binding<'a> {
             })
         };
         let Some((placed, model)) = models().find(|(_, model)| model.name.text.eq_ignore_ascii_case(&key)) else {
-            let known = did_you_mean(&name.text, models().map(|(_, model)| model.name.text.as_str()));
-            let hint =
-                known.unwrap_or_else(|| format!("declare it with CREATE MODEL {} FROM 'models/..onnx'", name.text));
-            return Fault::new(name.span, format!("no model is named \"{}\"", name.text)).hint(hint).err();
+            let fault = Fault::new(name.span, format!("no model is named \"{}\"", name.text));
+            let fault = fault.offer(&name.text, models().map(|(_, model)| model.name.text.as_str()));
+            let declare = format!("declare it with CREATE MODEL {} FROM 'models/..onnx'", name.text);
+            return fault.hint_if_none(declare).err();
         };
         if !self.models.contains_key(&key) {
             let loaded =

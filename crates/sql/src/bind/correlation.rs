@@ -3,7 +3,7 @@
 use super::keys::WrittenKey;
 use super::relation::Relation;
 use super::syntax::{any, conjuncts, is_subquery, names_in};
-use crate::diagnostic::{Fault, Outcome, did_you_mean, place_of};
+use crate::diagnostic::{Fault, Outcome, place_of};
 use crate::interval;
 use crate::statement::Name;
 use sqlparser::ast::{BinaryOperator, Expr, Select};
@@ -200,11 +200,6 @@ fn unknown(name: &Expr, inner: &Relation, outer: &Relation, span: Span) -> Outco
         columns.map(|column| column.name.clone()).collect::<Vec<_>>()
     };
     let names = [known(inner), known(outer)].concat();
-    let mut fault =
-        Fault::new(place_of(name, span), format!("no column is named \"{column}\"")).found(name.to_string());
-    fault.hint = did_you_mean(&column, names.iter().map(String::as_str));
-    if names.len() <= 20 && !names.is_empty() {
-        fault.expected = Some(format!("one of {}", names.join(", ")));
-    }
-    fault.err()
+    let fault = Fault::new(place_of(name, span), format!("no column is named \"{column}\"")).found(name.to_string());
+    fault.offer(&column, names.iter().map(String::as_str)).err()
 }

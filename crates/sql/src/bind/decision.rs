@@ -4,7 +4,7 @@ use super::binding::Binding;
 use super::bound::{BoundDecision, BoundItem, BoundRule};
 use super::relation::Relation;
 use super::syntax::{any, argument, arguments, call, is_subquery, is_window, score_call};
-use crate::diagnostic::{Fault, Outcome, did_you_mean, fault, place_of};
+use crate::diagnostic::{Fault, Outcome, fault, place_of};
 use crate::expression::{Arms, ColumnId, Op, Problem, Special, Tree};
 use crate::statement::{Decision, Experiment, Statement};
 use arrow::datatypes::DataType;
@@ -48,13 +48,11 @@ pub(crate) fn bind(binding: &mut Binding, declared: &Decision, span: Span) -> Ou
 fn subject(declared: &Decision, relation: &Relation) -> Outcome<ColumnId> {
     relation.plain_column(&Expr::Identifier(declared.subject.clone())).ok_or_else(|| {
         let names = relation.columns.iter().map(|column| column.name.as_str());
-        let mut fault = Fault::new(
+        let fault = Fault::new(
             declared.subject.span,
             format!("\"{}\" has no column \"{}\"", declared.view.text, declared.subject.value),
         );
-        fault.expected = Some(names.clone().collect::<Vec<_>>().join(", "));
-        fault.hint = did_you_mean(&declared.subject.value, names);
-        Box::new(fault)
+        Box::new(fault.offer(&declared.subject.value, names))
     })
 }
 
@@ -128,9 +126,9 @@ fn experiment<'a>(binding: &Binding<'a>, name: &str, span: Span) -> Outcome<&'a 
     });
     let found = experiments.clone().find(|experiment| experiment.name.text.eq_ignore_ascii_case(name));
     found.ok_or_else(|| {
-        let mut fault = Fault::new(span, format!("no experiment is named \"{name}\""));
-        fault.hint = did_you_mean(name, experiments.map(|experiment| experiment.name.text.as_str()))
-            .or_else(|| Some(format!("declare it with CREATE EXPERIMENT {name} ON key ARMS (control 90, other 10)")));
-        Box::new(fault)
+        let names = experiments.map(|experiment| experiment.name.text.as_str());
+        let declare = format!("declare it with CREATE EXPERIMENT {name} ON key ARMS (control 90, other 10)");
+        let fault = Fault::new(span, format!("no experiment is named \"{name}\"")).offer(name, names);
+        Box::new(fault.hint_if_none(declare))
     })
 }

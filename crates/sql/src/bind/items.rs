@@ -3,7 +3,7 @@
 use super::refuse;
 use super::relation::{Relation, RelationColumn};
 use super::syntax::object_name;
-use crate::diagnostic::{Fault, Outcome, did_you_mean, place_of};
+use crate::diagnostic::{Fault, Outcome, place_of};
 use sqlparser::ast::{
     ExcludeSelectItem, Expr, Ident, Select, SelectItem, SelectItemQualifiedWildcardKind, WildcardAdditionalOptions,
 };
@@ -135,17 +135,16 @@ fn star(
     };
     let columns: Vec<&RelationColumn> = relation.columns.iter().filter(of).collect();
     if let (true, Some(qualifier)) = (columns.is_empty(), qualifier) {
-        let known: Vec<&str> = relation.columns.iter().filter_map(|column| column.qualifier.as_deref()).collect();
-        let mut fault = Fault::new(at, format!("no stream or view is named \"{qualifier}\" here"));
-        fault.hint = did_you_mean(qualifier, known.into_iter());
-        return fault.err();
+        let mut known: Vec<&str> = relation.columns.iter().filter_map(|column| column.qualifier.as_deref()).collect();
+        known.dedup();
+        let fault = Fault::new(at, format!("no stream or view is named \"{qualifier}\" here"));
+        return fault.offer(qualifier, known.into_iter()).err();
     }
     if let Some(unknown) =
         excluded.iter().find(|name| !columns.iter().any(|column| column.name.eq_ignore_ascii_case(name)))
     {
-        let mut fault = Fault::new(at, format!("EXCLUDE names \"{unknown}\", and no column is named so"));
-        fault.hint = did_you_mean(unknown, columns.iter().map(|column| column.name.as_str()));
-        return fault.err();
+        let fault = Fault::new(at, format!("EXCLUDE names \"{unknown}\", and no column is named so"));
+        return fault.offer(unknown, columns.iter().map(|column| column.name.as_str())).err();
     }
     for column in columns {
         if excluded.iter().any(|name| name.eq_ignore_ascii_case(&column.name)) {

@@ -5,8 +5,9 @@ use super::bound::ScoreCall;
 use super::columns::Columns;
 use super::relation::Relation;
 use super::syntax::arguments;
-use crate::diagnostic::{Fault, Outcome, did_you_mean, place_of};
+use crate::diagnostic::{Fault, Outcome, place_of};
 use crate::expression::{ColumnId, Tree, type_name};
+use crate::nearest::did_you_mean;
 use crate::statement::{Model, Name};
 use arrow::datatypes::DataType;
 use dataflow::{Scorer, ScorerInput, ScorerValue};
@@ -57,10 +58,9 @@ pub(crate) fn open(
     if let Some((unknown, _)) =
         overrides.iter().find(|(name, _)| !names.iter().any(|n| n.eq_ignore_ascii_case(&name.value)))
     {
-        let mut fault =
+        let fault =
             Fault::new(unknown.span, format!("model \"{}\" has no input \"{}\"", model.name.text, unknown.value));
-        fault.hint = did_you_mean(&unknown.value, names.iter().map(String::as_str));
-        return fault.expected(names.join(", ")).err();
+        return fault.offer(&unknown.value, names.iter().map(String::as_str)).err();
     }
     let input = |(name, takes): (&String, &ScorerInput)| {
         let given = overrides.iter().find(|(given, _)| given.value.eq_ignore_ascii_case(name)).map(|(_, expr)| *expr);

@@ -5,7 +5,7 @@ use super::bound::{
 };
 use super::print_statements::statements;
 use super::{Binding, Target, bind_query, bind_targets, once};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, StoredTable};
 use crate::expression::{ColumnId, Tree};
 use crate::source_file::SourceFile;
 use crate::statement::{Model, Statements};
@@ -69,8 +69,8 @@ impl Catalog for Known {
         Err(Error::invalid(format!("no file matches \"{pattern}\"")))
     }
 
-    fn stored_table(&self, _: &str) -> Result<Option<(String, SchemaRef)>> {
-        Ok(None)
+    fn stored_table(&self, _: &str) -> Result<StoredTable> {
+        Ok(StoredTable::Absent { tables: Vec::new() })
     }
 
     fn scorer(&self, _: &Model) -> Result<Arc<dyn Scorer>> {

@@ -2,8 +2,9 @@
 
 use super::removed_rows;
 use crate::catalog::Catalog;
-use crate::diagnostic::{Fault, Outcome, did_you_mean, fault, span_of};
+use crate::diagnostic::{Fault, Outcome, fault, span_of};
 use crate::expression::{self, ColumnId, Place, Scope, ScopeColumn, TIMESTAMP, type_name};
+use crate::nearest::did_you_mean;
 use crate::statement::{self, Name, StreamColumn, StreamColumnSource};
 use crate::stream::{ColumnSource, Dedup, History, Stream};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
@@ -332,9 +333,7 @@ fn time_columns(declared: &statement::Stream, schema: &SchemaRef) -> Outcome<(us
 fn find(schema: &SchemaRef, name: &Name, stream: &str) -> Outcome<usize> {
     let found = schema.fields().iter().position(|field| field.name().eq_ignore_ascii_case(&name.text));
     found.ok_or_else(|| {
-        let mut fault = Fault::new(name.span, format!("stream \"{stream}\" has no column \"{}\"", name.text));
-        fault.hint = did_you_mean(&name.text, schema.fields().iter().map(|field| field.name().as_str()));
-        fault.expected = Some(schema.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", "));
-        Box::new(fault)
+        let fault = Fault::new(name.span, format!("stream \"{stream}\" has no column \"{}\"", name.text));
+        Box::new(fault.offer(&name.text, schema.fields().iter().map(|field| field.name().as_str())))
     })
 }

@@ -1,11 +1,12 @@
 //! Walks over syntax trees: names that are used, and parts that are found.
 
 use crate::diagnostic::{Fault, Outcome, place_of};
+use crate::file_hint::file_hint;
 use crate::statement::Name;
 use operators::predict::Part;
 use sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, Query, TableFactor,
-    Visit, Visitor, visit_relations,
+    Value, Visit, Visitor, visit_relations,
 };
 use sqlparser::tokenizer::Span;
 use std::ops::ControlFlow;
@@ -181,7 +182,22 @@ pub(crate) fn table_name(factor: &TableFactor, span: Span) -> Outcome<(Name, Str
             Ok((Name { text, span: place_of(name, span) }, alias))
         }
         other => {
-            Fault::new(place_of(other, span), "FROM reads a stream, a view or a query").found(other.to_string()).err()
+            let fault = Fault::new(place_of(other, span), "FROM reads a stream, a view or a query");
+            let fault = fault.found(other.to_string());
+            match file_of(other).as_deref().and_then(file_hint) {
+                Some(hint) => fault.hint(hint).err(),
+                None => fault.err(),
+            }
         }
+    }
+}
+
+/// The file that a function in FROM reads: `read_parquet('plays.parquet')`.
+fn file_of(factor: &TableFactor) -> Option<String> {
+    let TableFactor::Table { args: Some(arguments), .. } = factor else { return None };
+    let FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value))) = arguments.args.first()? else { return None };
+    match &value.value {
+        Value::SingleQuotedString(text) => Some(text.clone()),
+        _ => None,
     }
 }

@@ -4,7 +4,7 @@ use super::binding::Binding;
 use super::bound::BoundOutput;
 use super::relation::Relation;
 use super::{decision, removed_rows};
-use crate::diagnostic::{Fault, did_you_mean};
+use crate::diagnostic::Fault;
 use crate::source_file::SourceFile;
 use crate::statement::{Decision, History, Name, PlacedStatement, Statement};
 use dataflow::Output;
@@ -96,9 +96,8 @@ impl Targets<'_, '_> {
         let found = streams().find(|stream| stream.name.text.eq_ignore_ascii_case(&name.text));
         let fault = match found {
             None => {
-                let mut fault = Fault::new(name.span, format!("no stream is named \"{}\"", name.text));
-                fault.hint = did_you_mean(&name.text, streams().map(|stream| stream.name.text.as_str()));
-                fault
+                let fault = Fault::new(name.span, format!("no stream is named \"{}\"", name.text));
+                fault.offer(&name.text, streams().map(|stream| stream.name.text.as_str()))
             }
             Some(stream) if stream.live.is_none() || !matches!(stream.history, Some(History::Table(_))) => {
                 Fault::new(name.span, format!("stream \"{}\" cannot be archived", name.text))
@@ -146,17 +145,18 @@ impl Targets<'_, '_> {
             _ => None,
         });
         if let Some((placed, expect)) = expected {
-            let mut fault = Fault::new(expect.target.span, format!("no {kind} is named \"{name}\""));
-            fault.hint = did_you_mean(name, known.iter().map(String::as_str));
+            let fault = Fault::new(expect.target.span, format!("no {kind} is named \"{name}\""));
+            let fault = fault.offer(name, known.iter().map(String::as_str));
             self.binding.note::<()>(placed, fault.err());
             return;
         }
         let file = SourceFile { path: format!("<{kind}>"), text: name.to_owned() };
         let end = Location::new(1, 1 + name.chars().count() as u64);
-        let mut fault = Fault::new(Span::new(Location::new(1, 1), end), format!("no {kind} is named \"{name}\""));
-        fault.hint = did_you_mean(name, known.iter().map(String::as_str));
-        fault.expected =
-            Some(if known.is_empty() { format!("none: the project has no {kind}") } else { known.join(", ") });
+        let fault = Fault::new(Span::new(Location::new(1, 1), end), format!("no {kind} is named \"{name}\""));
+        let mut fault = fault.offer(name, known.iter().map(String::as_str));
+        if known.is_empty() {
+            fault.hint = Some(format!("the project has no {kind}"));
+        }
         self.binding.wrong.push(fault.in_file(&file));
     }
 
@@ -230,8 +230,9 @@ impl Targets<'_, '_> {
         let readable = kinds.filter(|(_, (kind, _))| matches!(*kind, "view" | "stream"));
         let found = readable.clone().find(|(_, (_, name))| name.text.eq_ignore_ascii_case(wanted));
         let Some((placed, (_, name))) = found else {
-            let known: Vec<String> = readable.map(|(_, (_, name))| name.text.clone()).collect();
-            return self.unknown(wanted, "view", &known);
+            let written = statements.statements.iter().flat_map(|placed| names_of(&placed.statement));
+            let known: Vec<String> = readable.map(|(_, (_, name))| name.text.clone()).chain(written).collect();
+            return self.unknown(wanted, "stream, view, decision or output", &known);
         };
         if let Some(relation) = self.relation(placed, name) {
             let (name, output) = (name.text.clone(), output(&name.text));

@@ -5,9 +5,10 @@ use super::columns::Columns;
 use super::keys;
 use super::relation::Relation;
 use super::syntax::{argument, arguments, function_name, is_distinct};
-use crate::diagnostic::{Fault, Outcome, did_you_mean, place_of, span_of};
+use crate::diagnostic::{Fault, Outcome, place_of, span_of};
 use crate::expression::{Tree, aggregate_names, aggregate_of, type_name};
 use crate::interval;
+use crate::nearest::did_you_mean;
 use arrow::datatypes::DataType;
 use dataflow::Span as Length;
 use operators::Aggregate;
@@ -77,10 +78,10 @@ fn named_spec(name: &Ident, named: &[NamedWindowDefinition], depth: usize) -> Ou
         named.iter().find(|NamedWindowDefinition(other, _)| other.value.eq_ignore_ascii_case(&name.value))
     else {
         let known = named.iter().map(|NamedWindowDefinition(name, _)| name.value.as_str());
-        let hint = crate::diagnostic::did_you_mean(&name.value, known).unwrap_or_else(|| {
-            format!("add WINDOW {} AS (PARTITION BY .. ORDER BY .. RANGE INTERVAL '1' HOUR PRECEDING)", name.value)
-        });
-        return Fault::new(name.span, format!("no window is named \"{}\"", name.value)).hint(hint).err();
+        let add =
+            format!("add WINDOW {} AS (PARTITION BY .. ORDER BY .. RANGE INTERVAL '1' HOUR PRECEDING)", name.value);
+        let fault = Fault::new(name.span, format!("no window is named \"{}\"", name.value)).offer(&name.value, known);
+        return fault.hint_if_none(add).err();
     };
     if depth > named.len() {
         return Fault::new(name.span, format!("window \"{}\" is defined by itself", name.value)).err();

@@ -3,8 +3,8 @@
 use super::aggregates::{UNSUPPORTED, aggregate_of, is_aggregate, names};
 use super::bound::Bound;
 use super::function_table::{Signature, all, lookup};
-use super::scope::{Problem, suggest};
-use crate::nearest::nearest;
+use super::scope::Problem;
+use crate::nearest::{did_you_mean, nearest};
 
 /// Functions whose value a replay could not give again.
 fn refused(name: &str) -> Option<Problem> {
@@ -81,5 +81,6 @@ fn unknown(name: &str) -> Problem {
         return problem.hint(format!("the aggregate {near} is not supported; those are {}", names(true).join(", ")));
     }
     let of_rows = all().flat_map(|signature| signature.names.iter().copied());
-    suggest(problem, name, of_rows.chain(names(true)))
+    let near = did_you_mean(name, of_rows.chain(names(true)));
+    problem.hint(near.unwrap_or_else(|| "docs/sql-functions.md lists all functions".to_owned()))
 }

@@ -1,6 +1,6 @@
 //! The columns that an expression may name, and what is said when it is wrong.
 
-use crate::nearest::nearest;
+use crate::nearest::offered;
 use arrow::datatypes::DataType;
 use sqlparser::ast::Ident;
 use sqlparser::tokenizer::Span;
@@ -179,18 +179,11 @@ impl ScopeColumn {
     }
 }
 
-/// Adds the nearest known name as a hint, or the list of names as what was expected.
+/// Adds the nearest known name as a hint, and the list of names as what was expected.
 pub(crate) fn suggest<'a>(problem: Problem, name: &str, known: impl Iterator<Item = &'a str>) -> Problem {
     let mut known: Vec<&str> = known.collect();
     known.sort_unstable();
     known.dedup();
-    let problem = match nearest(name, known.iter().copied()) {
-        Some(near) => problem.hint(format!("did you mean \"{near}\"?")),
-        None => problem,
-    };
-    if known.is_empty() || known.len() > 20 {
-        problem
-    } else {
-        problem.expected(format!("one of {}", known.join(", ")))
-    }
+    let (hint, expected) = offered(name, known.into_iter());
+    Problem { hint: hint.map(Box::from), expected: expected.map(Box::from), ..problem }
 }

@@ -9,7 +9,8 @@ mod decision;
 mod stream;
 mod test;
 
-use crate::diagnostic::{Diagnostic, Fault, Outcome, did_you_mean};
+use crate::diagnostic::{Diagnostic, Fault, Outcome};
+use crate::nearest::did_you_mean;
 use crate::source_file::SourceFile;
 use crate::statement::{Insert, Model, ModelOutput, PlacedStatement, Statement, Statements, View};
 pub use dialect::SqlDialect;

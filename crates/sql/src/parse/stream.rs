@@ -1,8 +1,9 @@
 //! CREATE STREAM, from tokens.
 
 use super::token_reader::TokenReader;
-use crate::diagnostic::{Fault, Outcome, did_you_mean, span_of};
+use crate::diagnostic::{Fault, Outcome, span_of};
 use crate::interval;
+use crate::nearest::did_you_mean;
 use crate::statement::{History, Name, NamedOutput, Stream, StreamColumn, StreamColumnSource, Watermark};
 use dataflow::{BadRowPolicy, Late, Output, Quiet, Span as Length};
 use sqlparser::ast::{BinaryOperator, Expr};

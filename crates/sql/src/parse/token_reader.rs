@@ -2,7 +2,9 @@
 
 use super::dialect::SqlDialect;
 use super::from_first::with_selects;
-use crate::diagnostic::{Fault, Outcome, did_you_mean};
+use crate::diagnostic::{Fault, Outcome};
+use crate::file_hint::file_hint;
+use crate::nearest::did_you_mean;
 use crate::statement::Name;
 use sqlparser::ast::{DataType, Expr, Query};
 use sqlparser::parser::{Parser, ParserError};
@@ -87,14 +89,20 @@ impl<'a> TokenReader<'a> {
             Token::EOF => "the end of the statement".to_owned(),
             token => token.to_string(),
         };
-        Fault::new(self.here(), message).found(found).expected(expected)
+        self.before_statement(Fault::new(self.here(), message).found(found).expected(expected))
     }
 
     pub fn end(&self) -> Outcome<()> {
         if self.at >= self.tokens.len() {
             return Ok(());
         }
+        if let Some(fault) = self.bare_path() {
+            return fault.err();
+        }
         let fault = self.unexpected("the statement goes on where it should end", "; and the next statement");
+        if fault.hint.is_some() {
+            return fault.err();
+        }
         let before = self.at.checked_sub(1).and_then(|at| self.tokens.get(at));
         let hint = before.and_then(|token| match &token.token {
             Token::Word(word) if !CLAUSES.contains(&word.value.to_uppercase().as_str()) => {
@@ -103,6 +111,36 @@ impl<'a> TokenReader<'a> {
             _ => None,
         });
         Err(Box::new(Fault { hint, ..fault }))
+    }
+
+    /// A path that is not in quotes, and ends here for SQL: a name, and then `/` and what follows without a blank.
+    fn bare_path(&self) -> Option<Fault> {
+        let is_adjacent = |at: usize| {
+            self.tokens.get(at - 1).zip(self.tokens.get(at)).is_some_and(|(a, b)| a.span.end == b.span.start)
+        };
+        let first =
+            (1..=self.at.min(self.tokens.len().saturating_sub(1))).rev().find(|at| !is_adjacent(*at)).unwrap_or(0);
+        let end = (self.at..self.tokens.len()).find(|at| *at > first && !is_adjacent(*at)).unwrap_or(self.tokens.len());
+        let path: String = self.tokens.get(first..end)?.iter().map(|token| token.token.to_string()).collect();
+        let hint = file_hint(&path).filter(|_| path.contains('/'))?;
+        let span = Span::new(self.tokens[first].span.start, self.tokens[end - 1].span.end);
+        Some(Fault::new(span, format!("\"{path}\" is a file, and FROM reads streams and views")).hint(hint))
+    }
+
+    /// Whether a token and those after it are the beginning of a statement.
+    fn begins_statement(&self, at: usize) -> bool {
+        let is = |ahead: usize, words: &[&str]| {
+            self.tokens.get(at + ahead).is_some_and(|token| words.iter().any(|word| is_word(token, word)))
+        };
+        let is_text = |ahead: usize| {
+            matches!(self.tokens.get(at + ahead).map(|token| &token.token), Some(Token::SingleQuotedString(_)))
+        };
+        let is_name =
+            |ahead: usize| matches!(self.tokens.get(at + ahead).map(|token| &token.token), Some(Token::Word(_)));
+        is(0, &["CREATE"]) && is(1, &["STREAM", "VIEW", "MODEL", "EXPERIMENT", "DECISION"])
+            || is(0, &["INSERT"]) && is(1, &["INTO"])
+            || is(0, &["TEST"]) && is_text(1)
+            || is(0, &["ARCHIVE", "GIVEN", "EXPECT"]) && is_name(1)
     }
 
     pub fn name(&mut self, what: &str) -> Outcome<Name> {
@@ -261,7 +299,19 @@ impl<'a> TokenReader<'a> {
                 };
                 Ok(value)
             }
-            Err(error) => self.parser_fault(&error, parser.get_current_index()).err(),
+            Err(error) => Err(Box::new(self.before_statement(self.parser_fault(&error, parser.get_current_index())))),
+        }
+    }
+
+    /// Where a fault lies at the beginning of a statement, the one before it has no end.
+    fn before_statement(&self, fault: Fault) -> Fault {
+        // sqlparser takes the first word as a name that AS gives, and stops at the second.
+        let at = self.tokens.iter().position(|token| token.span.start == fault.span.start);
+        let begins =
+            at.and_then(|at| [at, at.saturating_sub(1)].into_iter().find(|at| *at > 0 && self.begins_statement(*at)));
+        match begins {
+            Some(at) => missing_semicolon(&self.tokens[at - 1], &self.tokens[at]),
+            None => fault,
         }
     }
 
@@ -291,6 +341,15 @@ impl<'a> TokenReader<'a> {
             None => Fault::new(span, lower_first(&text)),
         }
     }
+}
+
+/// Two statements with nothing between them.
+fn missing_semicolon(before: &TokenWithSpan, next: &TokenWithSpan) -> Fault {
+    let end = before.span.end;
+    let span = Span::new(end, Location::new(end.line, end.column + 1));
+    let word = next.token.to_string().to_uppercase();
+    Fault::new(span, format!("a ; is missing before the {word} in line {}", next.span.start.line))
+        .hint("write ; at the end of each statement")
 }
 
 pub(crate) fn lower_first(text: &str) -> String {

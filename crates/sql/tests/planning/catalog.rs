@@ -4,7 +4,7 @@ use arrow::array::{ArrayRef, Float32Array};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use dataflow::{Error, Result, Scorer, ScorerInput, ScorerValue};
-use sql::{Catalog, Model};
+use sql::{Catalog, Model, StoredTable};
 use std::sync::Arc;
 
 /// Knows the table `raw.events`, the files `data/*.parquet`, and a model for every file but `models/missing.onnx`.
@@ -25,11 +25,12 @@ impl Catalog for Known {
         }
     }
 
-    fn stored_table(&self, table: &str) -> Result<Option<(String, SchemaRef)>> {
+    fn stored_table(&self, table: &str) -> Result<StoredTable> {
+        let there = |schema| StoredTable::There { name: table.to_owned(), schema };
         Ok(match table {
-            "lake.events" => Some((table.to_owned(), events())),
-            "lake.nested" => Some((table.to_owned(), nested())),
-            _ => None,
+            "lake.events" => there(events()),
+            "lake.nested" => there(nested()),
+            _ => StoredTable::Absent { tables: vec!["lake.events".to_owned(), "lake.nested".to_owned()] },
         })
     }
 

@@ -5,7 +5,7 @@ use crate::bind::items::Item;
 use crate::bind::keys;
 use crate::bind::relation::Relation;
 use crate::bind::syntax::{any, score_call};
-use crate::diagnostic::{Fault, Outcome, did_you_mean, place_of};
+use crate::diagnostic::{Fault, Outcome, place_of};
 use sqlparser::ast::{Expr, LimitClause, OrderBy, OrderByKind, OrderByOptions, Query, Value};
 use sqlparser::tokenizer::Span;
 
@@ -124,12 +124,8 @@ pub(super) fn check_names(expr: &Expr, items: &[Item], relation: &Relation, at: 
     let mut known: Vec<&str> = of_items.chain(relation.columns.iter().map(|column| column.name.as_str())).collect();
     known.sort_unstable();
     known.dedup();
-    let mut fault = Fault::new(name.span, format!("no column is named \"{}\"", name.value)).found(&name.value);
-    fault.hint = did_you_mean(&name.value, known.iter().copied());
-    if known.len() <= 20 {
-        fault.expected = Some(format!("one of {}", known.join(", ")));
-    }
-    fault.within(at).err()
+    let fault = Fault::new(name.span, format!("no column is named \"{}\"", name.value)).found(&name.value);
+    fault.offer(&name.value, known.into_iter()).within(at).err()
 }
 
 /// The expression with what the names of columns of the SELECT mean, where FROM has no column of the name.

@@ -1,0 +1,1 @@
+INSERT INTO lake.a SELECT * FROM 'data/plays.parquet';

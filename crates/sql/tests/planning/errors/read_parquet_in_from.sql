@@ -1,0 +1,1 @@
+INSERT INTO lake.a SELECT * FROM read_parquet('data/plays.parquet');
