@@ -124,6 +124,42 @@ fn a_terminal_of_80_columns_holds_what_moves_and_the_summary() {
 }
 
 #[test]
+fn a_terminal_of_80_columns_holds_tables_jobs_and_errors() {
+    let folder = Folder::demo();
+    folder.done(&["run"]);
+    let long = "SELECT *, 'a text that is much longer than one cell of a table may be' AS text, '東京都' AS city FROM scored LIMIT 3";
+    let id = folder.done(&["query", "SELECT decision_id FROM dm_spam__log", "--csv", "-n", "1"]).out;
+    let id = id.lines().nth(1).expect("the log has rows").to_owned();
+    let wrong = format!("SELECT {} nothing FROM messages", "sender_id, ".repeat(30));
+    let many = "SELECT nothing FROM scored";
+    let commands: [&[&str]; 8] = [
+        &["query", long],
+        &["query", "FROM dm_spam__log LIMIT 3"],
+        &["tail", "actions", "--from-start", "--until-caught-up"],
+        &["why", &id],
+        &["jobs"],
+        &["explain"],
+        &["query", &wrong],
+        &["query", many],
+    ];
+    for command in commands {
+        let shown = Shown::of(&folder, command, false);
+        let lines = shown.lines();
+        assert!(!lines.is_empty(), "{command:?}");
+        for line in &lines {
+            // What moves fills the line.
+            let is_moving = line.contains("query  ") || line.trim().len() < 3;
+            assert!(is_moving || line.chars().count() <= COLUMNS, "{command:?} {}: {line}", line.chars().count());
+        }
+    }
+    let table = Shown::of(&folder, &["query", "FROM dm_spam__log LIMIT 3"], false).all();
+    assert!(plain(&table).contains("more columns: "), "{table}");
+    // What is no terminal gets all of it.
+    let piped = folder.done(&["query", "FROM dm_spam__log LIMIT 3"]).out;
+    assert!(piped.lines().any(|line| line.chars().count() > COLUMNS) && !piped.contains("more columns"), "{piped}");
+}
+
+#[test]
 fn colors_come_and_go_as_they_are_asked_for() {
     let folder = Folder::demo();
     folder.replace("pipelines/spam.sql", "avg(has_link", "avg(has_lnk");

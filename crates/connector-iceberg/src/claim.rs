@@ -15,7 +15,7 @@ use crate::warehouse::Warehouse;
 use crate::write::TableWriter;
 use arrow::datatypes::SchemaRef;
 use dataflow::{Committable, Committer, Error, EventTime, Result};
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -83,6 +83,27 @@ impl Warehouse {
     /// another process, or another claim of this one, holds the table.
     pub fn claim(&self, table: &str, sink: &str) -> Result<TableClaim> {
         TableClaim::take(self, TableName::parse(table)?, sink)
+    }
+}
+
+impl Warehouse {
+    /// The process that holds the right to write a table, and since when, as it has signed.
+    pub fn writer_of(&self, table: &str) -> Result<Option<String>> {
+        let path = lock_path(self, &TableName::parse(table)?);
+        let failed = |error| failure::file(format!("lock file \"{}\" cannot be read", path.display()), error);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        // Whoever takes the lock of a process that is over waits while ours is there; before anybody has signed it is not
+        // looked at, so that nobody is refused for that.
+        let Some(signed) = holder(&file) else { return Ok(None) };
+        match file.try_lock_shared() {
+            Ok(()) => file.unlock().map(|()| None).map_err(failed),
+            Err(TryLockError::WouldBlock) => Ok(Some(signed)),
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
     }
 }
 

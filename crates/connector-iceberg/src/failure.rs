@@ -52,7 +52,10 @@ pub fn sqlite(doing: impl Into<String>, error: rusqlite::Error) -> Error {
             ErrorKind::Unavailable,
             "the catalog file cannot be written, look at its disk and at the limit that `ulimit -f` shows",
         ),
-        Some(Code::CannotOpen | Code::ReadOnly | Code::PermissionDenied | Code::SystemIoFailure) => {
+        Some(Code::ReadOnly) => {
+            (ErrorKind::Unavailable, "the catalog file cannot be written: it or its folder is read-only for this user")
+        }
+        Some(Code::CannotOpen | Code::PermissionDenied | Code::SystemIoFailure) => {
             (ErrorKind::Unavailable, "the catalog file cannot be read or written")
         }
         _ => (ErrorKind::Internal, "the catalog refused a statement"),

@@ -49,7 +49,9 @@ impl sql::Catalog for Project {
                 return Ok(StoredTable::There { name: name.clone(), schema: read_schema(&warehouse.schema(name)?) });
             }
         }
-        Ok(StoredTable::Absent { tables })
+        // As a query writes them.
+        let written = |table: String| table.strip_prefix("default.").map_or(table.clone(), str::to_owned);
+        Ok(StoredTable::Absent { tables: tables.into_iter().map(written).collect() })
     }
 
     fn scorer(&self, model: &statement::Model) -> Result<Arc<dyn Scorer>> {

@@ -211,6 +211,7 @@ pub fn placed(path: &Path, text: &str, bytes: std::ops::Range<usize>, message: &
         line: before.matches('\n').count() as u64 + 1,
         column: before[line_start..].chars().count() as u64 + 1,
         span_len: bytes.len().clamp(1, rest.max(1)) as u64,
+        is_warning: false,
         message: message.to_owned(),
         found: None,
         expected,

@@ -3,7 +3,7 @@
 use crate::open::Project;
 use crate::savepoints::SavedJob;
 use checkpoint::{Holder, Manifest, Savepoint};
-use dataflow::{Error, Fates, ProcessingTime, Result};
+use dataflow::{Error, EventTime, Fates, ProcessingTime, Result};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +24,15 @@ pub struct JobOnDisk {
     pub savepoints: Vec<Result<SavedJob>>,
 }
 
+/// What ARCHIVE statements have left, or write now. Their checkpoints are in the tables that they write.
+#[derive(Debug)]
+pub struct ArchiveOnDisk {
+    /// The streams and their tables.
+    pub tables: Vec<(String, String)>,
+    /// The process that writes them now, and since when.
+    pub writer: Option<String>,
+}
+
 /// The newest checkpoint of a job.
 #[derive(Debug)]
 pub struct NewestCheckpoint {
@@ -39,6 +48,8 @@ pub struct NewestCheckpoint {
     pub revision: String,
     /// Whether the run that took it ended with it.
     pub is_end: bool,
+    /// Whether it has read all of its inputs to their end, and none of them goes on.
+    pub is_over: bool,
     /// What had become of the rows of each stream since the job began; nothing in a checkpoint of an older riverrun.
     pub streams: Vec<(String, Fates)>,
     /// What had become of rows in each step.
@@ -58,6 +69,21 @@ impl Project {
             names.extend(name.map(|name| Some(name.to_owned())));
         }
         names.into_iter().map(|name| self.job_on_disk(name)).collect()
+    }
+
+    /// The archive, where one has begun.
+    pub fn archive_on_disk(&self) -> Result<Option<ArchiveOnDisk>> {
+        let Some(warehouse) = self.warehouse_if_there()? else { return Ok(None) };
+        let archives = self.statements.archives();
+        let of_archives = |(table, stream): (String, String)| archives.contains(&stream).then_some((stream, table));
+        let (mut tables, mut writer) = (Vec::new(), None);
+        for (stream, table) in self.statements.history_tables().into_iter().filter_map(of_archives) {
+            writer = writer.or(warehouse.writer_of(&table)?);
+            if writer.is_some() || warehouse.exists(&table)? {
+                tables.push((stream, table));
+            }
+        }
+        Ok((!tables.is_empty()).then_some(ArchiveOnDisk { tables, writer }))
     }
 
     /// What a job has left.
@@ -91,6 +117,7 @@ impl NewestCheckpoint {
             generation: newest.facts.generation,
             revision: newest.facts.revision.clone(),
             is_end: newest.last,
+            is_over: newest.last && newest.coordinator.watermarks.iter().all(|at| *at == EventTime::MAX),
             streams: newest.rows.streams.clone(),
             steps: steps().filter(|step| output(step).is_none()).cloned().collect(),
             outputs: steps().filter_map(output).collect(),

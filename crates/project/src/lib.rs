@@ -69,7 +69,7 @@ pub use config::{CommitEvery, Config, Environment, is_letter_of_name};
 pub use connector_local::Format;
 pub use failure::Failure;
 pub use job::{CollectedRun, JobOptions, Readers, Wired};
-pub use jobs::{JobOnDisk, NewestCheckpoint};
+pub use jobs::{ArchiveOnDisk, JobOnDisk, NewestCheckpoint};
 pub use load::Folder;
 pub use new_model::{AddedModel, NewModel, create_statement, name_of};
 pub use open::Project;

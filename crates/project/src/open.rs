@@ -40,8 +40,25 @@ impl Project {
     /// Reads a project and parses its pipelines. Makes no file. The clock stamps messages that are published.
     pub fn open(path: &Path, environment: &str, clock: Arc<dyn Clock>) -> Result<Project, Failure> {
         let folder = Folder::read(path)?;
-        let environment = folder.config.environment(environment)?;
         let statements = sql::parse(&folder.pipelines)?;
+        Project::of(folder, statements, environment, clock)
+    }
+
+    /// The same for a project in which statements may be wrong: planning it says what is wrong with those, and with the
+    /// others.
+    pub fn open_to_check(path: &Path, environment: &str, clock: Arc<dyn Clock>) -> Result<Project, Failure> {
+        let folder = Folder::read(path)?;
+        let statements = sql::parse_all(&folder.pipelines);
+        Project::of(folder, statements, environment, clock)
+    }
+
+    fn of(
+        folder: Folder,
+        statements: Statements,
+        environment: &str,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Project, Failure> {
+        let environment = folder.config.environment(environment)?;
         let lock = Lock::read(&folder.root)?;
         Ok(Project {
             folder,
@@ -117,7 +134,16 @@ impl Project {
 
     /// The same with some of the rules that make plans better.
     pub fn check_with(&self, target: &Target, rules: &[Rule]) -> Result<CheckedPlan, Failure> {
-        sql::check_with(&self.statements, self, target, rules)
+        self.plan(&self.statements, target, rules)
+    }
+
+    /// The same without what is wrong in the text of other statements.
+    pub(crate) fn check_apart(&self, target: &Target) -> Result<CheckedPlan, Failure> {
+        self.plan(&self.statements.as_far_as_read(), target, &Rule::ALL)
+    }
+
+    fn plan(&self, statements: &Statements, target: &Target, rules: &[Rule]) -> Result<CheckedPlan, Failure> {
+        sql::check_with(statements, self, target, rules)
             .map_err(|wrong| Failure::Diagnostics(wrong.into_iter().map(|one| self.folder.in_settings(one)).collect()))
     }
 

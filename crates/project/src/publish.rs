@@ -31,8 +31,8 @@ const PRODUCERS: &str = "publish:";
 pub struct PublishOptions {
     /// Where they come from.
     pub input: InputOptions,
-    /// How many partitions the topic gets, when it is made.
-    pub partitions: u32,
+    /// How many partitions the topic gets when it is made, 1 if left out; one that is there has to have as many.
+    pub partitions: Option<u32>,
     /// The name under which a run goes on where another one of the name stopped.
     pub producer: Option<String>,
 }
@@ -80,7 +80,11 @@ impl Project {
         let mut stream = self.stream(stream)?;
         stream.bad_rows = self.statements.bad_rows(&stream.name).unwrap_or(stream.bad_rows);
         let Some(topic) = &stream.live else {
-            return Err(Error::invalid(format!("stream \"{}\" has no LIVE topic to publish to", stream.name)).into());
+            return Err(Error::invalid(format!(
+                "stream \"{0}\" has no LIVE topic to publish to: add LIVE {0} at the end of its CREATE STREAM",
+                stream.name
+            ))
+            .into());
         };
         let stop = Arc::new(StopSignal::default());
         let input = Input::open(&options.input, &stream, stop.clone())?;
@@ -90,7 +94,15 @@ impl Project {
         }
         let topics = self.topics()?.clone();
         let is_new = topics.topic(topic)?.is_none();
-        topics.topic_or_create(topic, options.partitions)?;
+        let there = topics.topic_or_create(topic, options.partitions.unwrap_or(1))?.partitions();
+        if let Some(wanted) = options.partitions.filter(|wanted| *wanted != there) {
+            let has = counted(there as usize, "partition", "partitions");
+            return Err(Error::invalid(format!(
+                "topic \"{topic}\" is there and has {has}, and --partitions asks for {wanted}: leave --partitions out; a topic \
+                 keeps the number that it was made with"
+            ))
+            .into());
+        }
         let (producer, place) = match &options.producer {
             Some(name) => {
                 let claim = topics.go_on(topic, &format!("{PRODUCERS}{name}"))?;

@@ -19,6 +19,10 @@ impl Project {
             let none = "there is none yet: `riverrun publish` and `riverrun run` make topics";
             let streams = self.statements.streams();
             let names = known.iter().map(String::as_str);
+            if let Some(topic) = self.statements.topic_of(name) {
+                let known = format!("the actions of decision {name} go to topic {topic}, its log to table {name}__log");
+                return Err(Error::invalid(format!("no topic is named \"{name}\"; {known}")).into());
+            }
             // A stream may be called otherwise than its topic.
             let stream =
                 did_you_mean(name, streams.iter().map(String::as_str)).filter(|_| !streams.contains(&name.to_owned()));

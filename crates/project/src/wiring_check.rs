@@ -20,7 +20,11 @@ use std::collections::BTreeSet;
 impl Project {
     /// Plans what a target needs, as [`Project::check`] does, and refuses what a job of it would be refused for.
     pub fn check_wiring(&self, target: &Target) -> Result<CheckedPlan, Failure> {
-        let checked = self.check(target)?;
+        let checked = match self.check(target) {
+            Ok(checked) => checked,
+            Err(Failure::Diagnostics(wrong)) => return Err(Failure::Diagnostics(self.with_wrong_inputs(wrong)?)),
+            Err(other) => return Err(other),
+        };
         let mut wrong = Vec::new();
         for stream in &checked.streams {
             if let Err(error) = self.check_inputs(stream) {
@@ -50,6 +54,22 @@ impl Project {
         }
         graph.check()?;
         Ok(checked)
+    }
+
+    /// What is wrong with statements, and with the inputs of the streams that can be planned all the same.
+    fn with_wrong_inputs(&self, mut wrong: Vec<Diagnostic>) -> Result<Vec<Diagnostic>, Failure> {
+        for name in self.statements.streams() {
+            let Ok(planned) = self.check_apart(&Target::View(name)) else { continue };
+            for stream in &planned.streams {
+                if let Err(error) = self.check_inputs(stream) {
+                    let found = placed(error, |message| self.statements.at_inputs(&stream.name, message))?;
+                    if !wrong.contains(&found) {
+                        wrong.push(found);
+                    }
+                }
+            }
+        }
+        Ok(wrong)
     }
 
     /// What is wrong with ARCHIVE statements, where the text names the inputs of their streams.

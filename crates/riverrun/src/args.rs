@@ -223,9 +223,9 @@ pub struct PublishArgs {
     /// A name for this input, under which each row comes once: the same command, run again, goes on where it stopped
     #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub producer: Option<String>,
-    /// Partitions of the topic, when it is made by this command
-    #[arg(long, default_value_t = 1)]
-    pub partitions: u32,
+    /// Partitions of the topic, when it is made by this command; 1 if left out
+    #[arg(long)]
+    pub partitions: Option<u32>,
     /// How text is stored: utf-8, utf-16 or latin1
     #[arg(long, value_parser = encoding, default_value = "utf-8")]
     pub encoding: Encoding,

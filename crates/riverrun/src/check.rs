@@ -1,12 +1,12 @@
 //! `check` and `explain`: plans, and what is wrong with them.
 
 use crate::outcome::Outcome;
+use crate::print::for_terminal;
 use crate::progress::Spinner;
 use crate::{print, report, show};
 use project::Project;
 use serde_json::{Value, json};
 use sql::{Explained, ExplainedColumn, ExplainedInput, ExplainedNode, ExplainedOutput, ExplainedState, Target};
-use std::io::{IsTerminal, stdout};
 use std::process::ExitCode;
 
 /// Plans everything.
@@ -18,8 +18,11 @@ pub fn check(project: &Project, json: bool) -> Outcome {
         Ok(checked) => {
             let (streams, outputs) = (checked.streams.len(), checked.outputs.len());
             if json {
+                let warnings = checked.warnings.iter().map(|one| report::diagnostic_json(one).to_string());
+                warnings.into_iter().try_for_each(|line| print::line(&line).map(drop))?;
                 print::line(&serde_json::json!({ "streams": streams, "outputs": outputs }).to_string())?;
             } else {
+                report::warnings(&checked.warnings);
                 let nothing = project.nothing_to_run().map_or(String::new(), |why| format!("; {why}"));
                 print::note(format_args!(
                     "{}: {} and {}, all planned{nothing}",
@@ -68,8 +71,7 @@ pub fn explain(project: &Project, name: Option<&str>, form: Form) -> Outcome {
         state.id = project.state_id(state.digest);
     }
     let text = match form {
-        Form::Text if stdout().is_terminal() => show::wrapped(&explained.to_string()),
-        Form::Text => explained.to_string(),
+        Form::Text => for_terminal(explained.to_string()),
         Form::Json => format!("{}\n", as_json(&explained)),
         Form::Dot => explained.dot(),
         Form::Sql => checked.bound().to_owned(),

@@ -6,24 +6,48 @@ use crate::outcome::Outcome;
 use crate::savepoint::called;
 use crate::{print, show};
 use dataflow::{Error, Fate, Fates, Result};
-use project::{JobOnDisk, NewestCheckpoint, Project};
+use project::{ArchiveOnDisk, JobOnDisk, NewestCheckpoint, Project};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
 /// Shows every job that runs or has run.
 pub fn jobs(project: &Project, json: bool) -> Outcome {
     let jobs = project.jobs_on_disk()?;
-    if jobs.is_empty() {
+    let archive = project.archive_on_disk()?;
+    if jobs.is_empty() && archive.is_none() {
         print::note(format_args!("no job has run here yet; `riverrun run` runs one"));
     }
     for job in &jobs {
         let status = status(job);
         match json {
             true => print::line(&as_json(job, &status).to_string())?,
-            false => print::data(&text(job, &status))?,
+            false => print::data(&print::for_terminal(text(job, &status)))?,
+        };
+    }
+    if let Some(archive) = &archive {
+        match json {
+            true => print::line(&archive_json(archive).to_string())?,
+            false => print::data(&print::for_terminal(archive_text(archive)))?,
         };
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn archive_text(archive: &ArchiveOnDisk) -> String {
+    let state = match &archive.writer {
+        Some(writer) => format!("running, {writer}"),
+        None => "does not run; `riverrun run archive` goes on where it stopped".to_owned(),
+    };
+    let tables = archive.tables.iter().map(|(stream, table)| format!("  {stream} to table {table}\n"));
+    format!("archive: {state}\n{}", tables.collect::<String>())
+}
+
+fn archive_json(archive: &ArchiveOnDisk) -> Value {
+    let table = |(stream, table): &(String, String)| json!({ "stream": stream, "table": table });
+    json!({
+        "job": "archive", "state": if archive.writer.is_some() { "running" } else { "ended" },
+        "writer": archive.writer, "tables": archive.tables.iter().map(table).collect::<Vec<_>>(),
+    })
 }
 
 /// How a job stands if it runs; an error if it runs and does not say.
@@ -42,7 +66,7 @@ fn as_json(job: &JobOnDisk, status: &Result<Option<Value>>) -> Value {
         Ok(newest) => newest.as_ref().map_or(Value::Null, |newest| {
             json!({
                 "number": newest.number, "written_at": newest.written_at.to_string(), "state_bytes": newest.state_bytes,
-                "revision": newest.revision, "begun_with_run": newest.generation, "is_end": newest.is_end,
+                "revision": newest.revision, "begun_with_run": newest.generation, "is_end": newest.is_end, "is_over": newest.is_over,
                 "rows": rows_json(newest),
             })
         }),
@@ -130,6 +154,10 @@ fn running_text(job: &JobOnDisk, status: &Result<Option<Value>>) -> String {
             show::counted(status["rows_written"].as_i64().unwrap_or(0), "row")
         ),
         Ok(None) => match state(job, status) {
+            "ended" if job.newest.as_ref().is_ok_and(|newest| newest.as_ref().is_some_and(|newest| newest.is_over)) => {
+                let name = job.name.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
+                format!("done: it has read all inputs to their end; `riverrun run{name} --fresh` would run it again")
+            }
             "ended" => "ended; `riverrun run` goes on with what comes".to_owned(),
             "interrupted" => "interrupted; `riverrun run` goes on from its checkpoint".to_owned(),
             _ => "does not run, and cannot go on as it is".to_owned(),

@@ -28,6 +28,7 @@ mod signals;
 mod summary;
 mod test;
 mod why;
+mod width;
 
 use args::{Cli, Command, ModelCommand};
 use clap::{CommandFactory, FromArgMatches};
@@ -94,7 +95,11 @@ fn command(cli: &Cli) -> Outcome {
             retention::beside(&project, || run::resume(&project, args))
         }
         Command::Query(args) => query::query(&open()?, args),
-        Command::Check { json } => check::check(&open()?, *json),
+        Command::Check { json } => {
+            let project = Project::open_to_check(&cli.project, &cli.env, Arc::new(clock::SystemClock))?;
+            project.try_models(model_trial::attempt);
+            check::check(&project, *json)
+        }
         Command::Explain { name, json, dot, sql } => {
             let form = match (json, dot, sql) {
                 (true, ..) => check::Form::Json,

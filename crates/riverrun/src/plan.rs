@@ -22,7 +22,7 @@ pub fn plan(project: &Project, args: &PlanArgs) -> Outcome {
     };
     match args.json {
         true => print::line(&as_json(job, &change).to_string()).map(drop)?,
-        false => print::data(&text(job, &change)).map(drop)?,
+        false => print::data(&print::for_terminal(text(job, &change))).map(drop)?,
     }
     Ok(if change.refusals.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

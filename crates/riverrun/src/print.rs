@@ -1,5 +1,6 @@
 //! What is printed: data on stdout, what people are told on stderr.
 
+use crate::{show, width};
 use dataflow::{Error, Result, no_room};
 use indicatif::ProgressBar;
 use std::fmt::Arguments;
@@ -42,6 +43,22 @@ pub fn data(text: &str) -> Result<bool> {
 /// Writes a line to stdout, as [`data`] does.
 pub fn line(text: &str) -> Result<bool> {
     data(&format!("{text}\n"))
+}
+
+/// Writes a row to stdout, which a terminal does not wrap.
+pub fn row(text: &str) -> Result<bool> {
+    match width::of_stdout() {
+        Some(columns) => line(&width::cut(text, columns)),
+        None => line(text),
+    }
+}
+
+/// A text of lines as stdout holds them: on a terminal those that are too long go on below.
+pub fn for_terminal(text: String) -> String {
+    match width::of_stdout() {
+        Some(columns) => show::wrapped(&text, columns),
+        None => text,
+    }
 }
 
 /// Tells people something. That nobody can read it is no reason to stop.

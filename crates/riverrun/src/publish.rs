@@ -106,7 +106,8 @@ pub fn tail(project: &Project, name: &str, options: &TailOptions) -> Outcome {
             tail.wait(LOOK_EVERY)?;
         }
         for row in rows.iter().take(left) {
-            if !print::line(&line(row, options.json))? {
+            let line = line(row, options.json);
+            if !(if options.json { print::line(&line) } else { print::row(&line) })? {
                 return Ok(ExitCode::SUCCESS);
             }
         }

@@ -6,8 +6,8 @@ use crate::outcome::Outcome;
 use crate::progress::Spinner;
 use crate::run::{engine_job, instant};
 use crate::signals::Stop;
-use crate::{print, show};
-use arrow::array::RecordBatch;
+use crate::{print, show, width};
+use arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use dataflow::{Batch, Encode, Error, EventTime, Fate, RecordBatches, Result};
 use engine::{Control, JobReport};
 use project::{Begin, JobOptions, JsonEncode, Project, Rows, Wired};
@@ -269,7 +269,7 @@ impl Print {
     fn finish(&mut self) -> Result<bool> {
         let Print::Table { block, rows, .. } = self else { return Ok(true) };
         *rows = 0;
-        let text = show::table(&std::mem::take(block))?;
+        let text = show::table(&std::mem::take(block), width::of_stdout())?;
         print::data(&text)
     }
 }
@@ -291,12 +291,20 @@ pub fn print_json(batches: &[RecordBatch]) -> Result<bool> {
 
 /// Prints rows as CSV. False when the reader has gone away.
 fn print_csv(batch: &RecordBatch, header: bool) -> Result<bool> {
-    let quoted = |cell: &String| {
-        if cell.contains([',', '"', '\n']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.clone() }
+    // What is not quoted and empty is NULL.
+    let quoted = |cell: &str| match cell.is_empty() || cell.contains([',', '"', '\n', '\r']) {
+        true => format!("\"{}\"", cell.replace('"', "\"\"")),
+        false => cell.to_owned(),
     };
-    let cells = show::cells(batch)?;
+    let texts =
+        batch.columns().iter().map(|column| values::texts(column)).collect::<std::result::Result<Vec<_>, _>>()?;
+    let cells: Vec<_> = texts.iter().map(|texts| texts.as_string::<i32>()).collect();
+    let cell = |column: &&StringArray, row: usize| match column.is_null(row) {
+        true => String::new(),
+        false => quoted(column.value(row)),
+    };
     let names = batch.schema().fields().iter().map(|field| quoted(field.name())).collect::<Vec<_>>().join(",");
-    let line = |row: usize| cells.iter().map(|column| quoted(&column[row])).collect::<Vec<_>>().join(",");
+    let line = |row: usize| cells.iter().map(|column| cell(column, row)).collect::<Vec<_>>().join(",");
     let lines = (0..batch.num_rows()).map(line);
     let text: String = header.then_some(names).into_iter().chain(lines).map(|line| line + "\n").collect();
     print::data(&text)

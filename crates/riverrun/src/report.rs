@@ -1,7 +1,7 @@
 //! Errors as people read them.
 
 use crate::color::{self, Meaning};
-use crate::print;
+use crate::{print, show, width};
 use dataflow::{Error, ErrorKind};
 use project::Failure;
 use sql::Diagnostic;
@@ -14,7 +14,7 @@ pub fn failure(failure: &Failure) {
                 if at > 0 {
                     print::note(format_args!(""));
                 }
-                print::note(format_args!("{}", in_color(diagnostic)));
+                print::note_text(&on_terminal(&in_color(diagnostic)));
             }
             let count = diagnostics.len();
             print::note(format_args!("\n{count} {}", if count == 1 { "error" } else { "errors" }));
@@ -25,28 +25,40 @@ pub fn failure(failure: &Failure) {
 }
 
 fn told(error: &Error, advice: Option<&str>) {
-    print::note(format_args!("{} {}", color::err(Meaning::Error, "error:"), error.chain()));
+    print::note_text(&on_terminal(&format!("{} {}", color::err(Meaning::Error, "error:"), error.chain())));
     if let Some(hint) = advice {
-        print::note(format_args!("{} {hint}", color::err(Meaning::Label, "hint:")));
+        print::note_text(&on_terminal(&format!("{} {hint}", color::err(Meaning::Label, "hint:"))));
     }
+}
+
+/// Lines as stderr holds them: on a terminal those that are too long go on below, but the line of the project and the carets
+/// under it, which are as wide as it is.
+fn on_terminal(text: &str) -> String {
+    let Some(columns) = width::of_stderr() else { return format!("{text}\n") };
+    let of_project = |at: usize, line: &str| (1..=3).contains(&at) && line.contains(" |");
+    let line = |(at, line): (usize, &str)| match of_project(at, line) {
+        true => format!("{line}\n"),
+        false => show::wrapped(line, columns),
+    };
+    text.lines().enumerate().map(line).collect()
 }
 
 /// A diagnostic as it prints itself, in colors where there are any.
 fn in_color(diagnostic: &Diagnostic) -> String {
     let Diagnostic { path, line, column, message, .. } = diagnostic;
-    let text = diagnostic.to_string();
+    let text = width::of_stderr().map_or_else(|| diagnostic.to_string(), |columns| diagnostic.in_columns(columns));
     let place = format!("{path}:{line}:{column}:");
-    let Some(rest) = text.strip_prefix(&format!("{place} error: {message}")) else { return text };
+    let severity = format!("{}:", diagnostic.severity());
+    let Some(rest) = text.strip_prefix(&format!("{place} {severity} {message}")) else { return text };
     let head = color::err(Meaning::Heading, message);
-    let mut told = format!("{} {} {head}", color::err(Meaning::Label, &place), color::err(Meaning::Error, "error:"));
+    let meaning = if diagnostic.is_warning { Meaning::Warning } else { Meaning::Error };
+    let mut told = format!("{} {} {head}", color::err(Meaning::Label, &place), color::err(meaning, &severity));
     // An empty line for the end of the head, the margin, the line of the text, and the carets under it.
     for (at, line) in rest.lines().enumerate().skip(1) {
         told.push('\n');
         let label = line.split_once(" = ").and_then(|(margin, note)| Some((margin, note.split_once(": ")?)));
         match (at, line.find('^'), label) {
-            (3, Some(carets), _) => {
-                told += &format!("{}{}", &line[..carets], color::err(Meaning::Error, &line[carets..]))
-            }
+            (3, Some(carets), _) => told += &format!("{}{}", &line[..carets], color::err(meaning, &line[carets..])),
             (4.., _, Some((margin, (label, note)))) => {
                 told += &format!("{margin} = {}: {note}", color::err(Meaning::Label, label));
             }
@@ -78,18 +90,25 @@ fn advice(error: &Error, has_begun: bool) -> Option<&'static str> {
     }
 }
 
+/// Tells of what is wrong, and keeps nothing from going on.
+pub fn warnings(warnings: &[Diagnostic]) {
+    for warning in warnings {
+        print::note_text(&format!("{}\n", on_terminal(&in_color(warning))));
+    }
+}
+
+/// A place in the text of the project, and what is wrong there.
+pub fn diagnostic_json(one: &Diagnostic) -> serde_json::Value {
+    serde_json::json!({
+        "path": one.path, "line": one.line, "column": one.column, "length": one.span_len, "severity": one.severity(),
+        "message": one.message, "found": one.found, "expected": one.expected, "hint": one.hint,
+    })
+}
+
 /// A failure as one JSON object.
 pub fn failure_json(failure: &Failure) -> Vec<serde_json::Value> {
     match failure {
-        Failure::Diagnostics(diagnostics) => diagnostics
-            .iter()
-            .map(|one| {
-                serde_json::json!({
-                    "path": one.path, "line": one.line, "column": one.column, "length": one.span_len,
-                    "message": one.message, "found": one.found, "expected": one.expected, "hint": one.hint,
-                })
-            })
-            .collect(),
+        Failure::Diagnostics(diagnostics) => diagnostics.iter().map(diagnostic_json).collect(),
         Failure::Error(error) | Failure::Begun(error) => vec![serde_json::json!({ "message": error.chain() })],
     }
 }

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 /// Makes a savepoint, of the next checkpoint of a running job or of the last one that a run has left.
 pub fn savepoint(project: &Project, args: &SavepointArgs) -> Outcome {
-    let job = asked(project, args.job.as_deref())?;
+    let job = checked(project, args.job.as_deref())?;
     let to = args.to.as_deref().map(absolute).transpose()?;
     let saved = match Connection::open(&project.checkpoints_path(job))? {
         Some(mut running) => {
@@ -108,7 +108,7 @@ pub fn called(job: Option<&str>) -> String {
     job.map_or_else(|| "the job of all outputs".to_owned(), |job| format!("job \"{job}\""))
 }
 
-/// The job to stop, or to ask for a savepoint. Of a name that is none the jobs that run are told.
+/// The job to stop. Of a name that is none the jobs that run are told.
 fn asked<'a>(project: &Project, job: Option<&'a str>) -> Result<Option<&'a str>> {
     checked(project, job).map_err(|error| {
         let running = project.jobs_on_disk().map_or(Vec::new(), |jobs| jobs.into_iter().filter(runs).collect());

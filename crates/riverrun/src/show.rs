@@ -1,10 +1,15 @@
 //! Rows and numbers as people read them.
 
+use crate::width;
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use dataflow::{EventTime, Fate, Result};
 
 /// The widest cell that is shown whole.
 const CELL_WIDTH_MAX: usize = 48;
+/// How narrow a column of a table becomes before columns are left out.
+const CELL_WIDTH_MIN: usize = 8;
+/// The columns between two cells.
+const GAP: usize = 2;
 /// The columns of a terminal that hold what people are told.
 const WIDTH: usize = 80;
 /// How narrow the first column of a table becomes at most, so that the table fits.
@@ -12,8 +17,9 @@ const FIRST_WIDTH_MIN: usize = 12;
 /// What the lines of a list after the first begin with.
 const INDENT: &str = "  ";
 
-/// Rows as lines of aligned cells under a header; numbers to the right, NULL as an empty cell.
-pub fn table(batches: &[RecordBatch]) -> Result<String> {
+/// Rows as lines of aligned cells under a header; numbers to the right, NULL as an empty cell. On a terminal of so many
+/// columns cells are cut, and the last columns are named below where they have no room.
+pub fn table(batches: &[RecordBatch], columns: Option<usize>) -> Result<String> {
     let Some(first) = batches.first() else { return Ok(String::new()) };
     let schema = first.schema();
     let header: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
@@ -25,15 +31,42 @@ pub fn table(batches: &[RecordBatch]) -> Result<String> {
             (0..batch.num_rows()).map(|row| cells.iter().map(|column| column[row].clone()).collect::<Vec<_>>()),
         );
     }
-    Ok(align(&header, &right, &rows))
+    let widths = widths(&header, &rows);
+    let Some(columns) = columns else { return Ok(lines(&header, &right, &rows, &widths)) };
+    let widths = fitting(&widths, columns);
+    if widths.len() == header.len() {
+        return Ok(lines(&header, &right, &rows, &widths));
+    }
+    let shown = widths.len() - 1;
+    let with_sign = |cells: &[String]| cells[..shown].iter().cloned().chain(["…".to_owned()]).collect::<Vec<_>>();
+    let rows: Vec<_> = rows.iter().map(|row| with_sign(row)).collect();
+    let right = right[..shown].to_vec();
+    let names = format!("… {}: ", counted((header.len() - shown) as i64, "more column"));
+    Ok(lines(&with_sign(&header), &right, &rows, &widths) + &list_in(&names, &header[shown..], ", ", columns))
 }
 
-/// Lines of aligned cells under a header.
-pub fn align(header: &[String], right: &[bool], rows: &[Vec<String>]) -> String {
-    lines(header, right, rows, &widths(header, rows))
+/// The widths of the columns of a table that has so many columns of a terminal: the widest give way first. Where all of them
+/// have no room, those that have, and one for the sign that stands for the others.
+fn fitting(widths: &[usize], columns: usize) -> Vec<usize> {
+    let total = |widths: &[usize]| widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
+    let least = |widths: &[usize]| widths.iter().map(|width| (*width).min(CELL_WIDTH_MIN)).collect::<Vec<_>>();
+    let mut fitting = widths.to_vec();
+    if total(&least(&fitting)) > columns {
+        while fitting.len() > 1 && total(&least(&fitting)) + GAP + 1 > columns {
+            fitting.pop();
+        }
+        fitting.push(1);
+    }
+    let mut over = total(&fitting).saturating_sub(columns);
+    while over > 0 {
+        let Some(widest) = fitting.iter_mut().max_by_key(|width| **width).filter(|width| **width > 1) else { break };
+        *widest -= 1;
+        over -= 1;
+    }
+    fitting
 }
 
-/// The same for a terminal: where it is too wide, names in the first column are cut.
+/// Lines of aligned cells under a header, for a terminal: where it is too wide, names in the first column are cut.
 pub fn fit(header: &[String], right: &[bool], rows: &[Vec<String>]) -> String {
     let mut widths = widths(header, rows);
     let total = widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1) + INDENT.len();
@@ -45,8 +78,8 @@ pub fn fit(header: &[String], right: &[bool], rows: &[Vec<String>]) -> String {
 
 fn widths(header: &[String], rows: &[Vec<String>]) -> Vec<usize> {
     let width = |column: usize| {
-        let cells = rows.iter().map(|row| row[column].chars().count());
-        cells.chain([header[column].chars().count()]).max().unwrap_or(0).min(CELL_WIDTH_MAX)
+        let cells = rows.iter().map(|row| width::of(&row[column]));
+        cells.chain([width::of(&header[column])]).max().unwrap_or(0).min(CELL_WIDTH_MAX)
     };
     (0..header.len()).map(width).collect()
 }
@@ -66,21 +99,16 @@ fn lines(header: &[String], right: &[bool], rows: &[Vec<String>], widths: &[usiz
     text
 }
 
-/// A text of at most so many characters, with a sign where some are left out.
-pub fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() > width {
-        text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
-    } else {
-        text.to_owned()
-    }
-}
-
 /// A list after its heading, in lines that a terminal holds; none is cut within a part.
 pub fn list(heading: &str, parts: &[String], separator: &str) -> String {
+    list_in(heading, parts, separator, WIDTH)
+}
+
+fn list_in(heading: &str, parts: &[String], separator: &str, columns: usize) -> String {
     let (mut text, mut line) = (String::new(), heading.to_owned());
     for (at, part) in parts.iter().enumerate() {
         let part = if at + 1 < parts.len() { format!("{part}{separator}") } else { part.clone() };
-        if at > 0 && line.chars().count() + part.trim_end().chars().count() > WIDTH {
+        if at > 0 && width::of(&line) + width::of(part.trim_end()) > columns {
             text.push_str(line.trim_end());
             text.push('\n');
             line = INDENT.to_owned();
@@ -95,15 +123,16 @@ pub fn sentence(text: &str) -> String {
     list("", &text.split(' ').map(str::to_owned).collect::<Vec<_>>(), " ")
 }
 
-/// Lines that a terminal holds: what is too long goes on below, further to the right. None is cut within a word.
-pub fn wrapped(text: &str) -> String {
+/// Lines that a terminal of so many columns holds: what is too long goes on below, further to the right. None
+/// is cut within a word.
+pub fn wrapped(text: &str, columns: usize) -> String {
     let mut out = String::new();
     for line in text.lines() {
         let indent = line.len() - line.trim_start_matches(' ').len();
         let mut width = 0;
         for (at, word) in line[indent..].split(' ').enumerate() {
-            let length = word.chars().count();
-            if at > 0 && width + 1 + length > WIDTH {
+            let length = width::of(word);
+            if at > 0 && width + 1 + length > columns {
                 out.push_str(&format!("\n{:1$}", "", indent + 2 * INDENT.len()));
                 width = indent + 2 * INDENT.len();
             } else {
@@ -120,15 +149,18 @@ pub fn wrapped(text: &str) -> String {
 }
 
 fn pad(cell: &str, width: usize, right: bool) -> String {
-    let cell = cut(cell, width);
-    if right { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+    let cell = width::cut(cell, width);
+    let blanks = " ".repeat(width - width::of(&cell).min(width));
+    if right { blanks + &cell } else { cell + &blanks }
 }
 
-/// The cells of each column as text, as CAST gives it; NULL is empty.
+/// The cells of each column as text for people, as CAST gives it; NULL is empty, and a blank stands for what would move the
+/// cursor.
 pub fn cells(batch: &RecordBatch) -> Result<Vec<Vec<String>>> {
     let column = |column: &ArrayRef| -> Result<Vec<String>> {
         let texts = values::texts(column)?;
-        Ok(texts.as_string::<i32>().iter().map(|text| text.unwrap_or_default().to_owned()).collect())
+        let cell = |text: Option<&str>| text.unwrap_or_default().replace(char::is_control, " ");
+        Ok(texts.as_string::<i32>().iter().map(cell).collect())
     };
     batch.columns().iter().map(column).collect()
 }
@@ -238,7 +270,7 @@ mod tests {
     fn long_lines_go_on_below() {
         let columns: Vec<String> = (0..20).map(|n| format!("column_{n} TIMESTAMP")).collect();
         let text = format!("a: b  <- c\n    ({})\n\n{}\n", columns.join(", "), "x".repeat(100));
-        let wrapped = wrapped(&text);
+        let wrapped = wrapped(&text, WIDTH);
         let lines: Vec<&str> = wrapped.lines().collect();
         assert_eq!((lines[0], lines.last().copied()), ("a: b  <- c", Some(&*"x".repeat(100))));
         let of_columns = &lines[1..lines.len() - 2];
@@ -248,11 +280,21 @@ mod tests {
     }
 
     #[test]
+    fn a_table_fits_the_columns_that_there_are() {
+        assert_eq!(fitting(&[10, 20, 30], 64), [10, 20, 30]);
+        assert_eq!(fitting(&[10, 20, 30], 54), [10, 20, 20]);
+        assert_eq!(fitting(&[4, 48, 48], 40), [4, 16, 16]);
+        // Seven of eight columns and the gaps before them, and the sign for the others.
+        assert_eq!(fitting(&[12; 20], 80), [9, 9, 9, 9, 9, 10, 10, 1]);
+        assert_eq!(fitting(&[30], 20), [20]);
+    }
+
+    #[test]
     fn cells_are_aligned() {
         let header = ["name".to_owned(), "rows".to_owned()];
         let rows = [vec!["departures".to_owned(), "7".to_owned()], vec!["w".to_owned(), "1234".to_owned()]];
         assert_eq!(
-            align(&header, &[false, true], &rows),
+            lines(&header, &[false, true], &rows, &widths(&header, &rows)),
             "name        rows\n----------  ----\ndepartures     7\nw           1234\n"
         );
     }

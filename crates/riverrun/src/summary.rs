@@ -3,6 +3,7 @@
 use crate::bad_rows::{Command, LeftOut};
 use crate::color::{self, Meaning};
 use crate::show;
+use crate::width;
 use dataflow::{EventTime, Fate, Output};
 use engine::{JobReport, Status};
 use project::{Project, RuleTally, WiredSink};
@@ -82,7 +83,7 @@ impl Peak {
 
     fn text(&self) -> String {
         let of_step =
-            |(name, bytes): &(String, usize)| format!("{} {}", show::cut(name, STEP_WIDTH), show::bytes(*bytes));
+            |(name, bytes): &(String, usize)| format!("{} {}", width::cut(name, STEP_WIDTH), show::bytes(*bytes));
         let steps: Vec<String> = self.steps.iter().filter(|_| self.bytes > 0).map(of_step).collect();
         let colon = if steps.is_empty() { "" } else { ": " };
         show::list(&format!("state at most {}{colon}", show::bytes(self.bytes)), &steps, ", ")

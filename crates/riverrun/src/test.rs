@@ -23,6 +23,12 @@ pub fn test(project: &Project, filter: Option<&str>, json: bool) -> Outcome {
         let known = near_or_all(text, names, "the tests are:", "there is no test");
         return Err(Error::invalid(format!("no test has \"{text}\" in its name; {known}")).into());
     }
+    if tests.is_empty() && !json {
+        print::note(format_args!(
+            "the project has no test: write TEST 'what it shows'; GIVEN ..; EXPECT ..; in tests/*.test.sql"
+        ));
+        return Ok(ExitCode::SUCCESS);
+    }
     let (watch, mut failed) = (Stopwatch::start(), 0);
     for test in tests.iter().copied() {
         let failures = run(project, &statements, test, if json { usize::MAX } else { ROWS_MAX });
@@ -43,7 +49,10 @@ pub fn test(project: &Project, filter: Option<&str>, json: bool) -> Outcome {
         };
         print::line(&format!("{verdict} {}", test.name))?;
         match &failures {
-            Ok(texts) => texts.iter().try_for_each(|text| print::line(&format!("       {text}")).map(drop))?,
+            Ok(texts) => {
+                let lines: String = texts.iter().map(|text| format!("       {text}\n")).collect();
+                print::data(&print::for_terminal(lines)).map(drop)?;
+            }
             Err(failure) => report::failure(failure),
         }
     }

@@ -33,7 +33,7 @@ pub fn why(project: &Project, id: &str, json: bool) -> Outcome {
                 (true, _) => "NULL",
                 (_, cell) => cell,
             };
-            print::line(&format!("  {:<width$}  {cell}", field.name()))?;
+            print::row(&format!("  {:<width$}  {cell}", field.name()))?;
         }
     }
     Ok(ExitCode::SUCCESS)

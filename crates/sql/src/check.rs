@@ -39,6 +39,8 @@ pub struct CheckedPlan {
     pub models: Vec<(String, String)>,
     /// What a query does where the streams end.
     pub query: Option<QueryPlan>,
+    /// What is wrong with what nothing needs.
+    pub warnings: Vec<Diagnostic>,
     pub(crate) selects: String,
     pub(crate) bound: String,
     pub(crate) logical: LogicalPlan,
@@ -99,6 +101,7 @@ pub fn check_with(
         _ => None,
     };
     let mut binding = Binding::new(&statements, catalog, bind_query);
+    binding.wrong.clone_from(&statements.wrong);
     once::names(&mut binding);
     once::outputs(&mut binding);
     bind_targets(&mut binding, target, query.as_ref());
@@ -108,7 +111,7 @@ pub fn check_with(
     let (selects, bound) = (printed_views(&binding), printed_statements(&binding));
     let ours = |problem| vec![fault(problem).in_file(&statements.files[0])];
     let built = plan::build(&binding).map_err(ours)?;
-    let Binding { mut streams, relations, answer, .. } = binding;
+    let Binding { mut streams, relations, answer, warnings, .. } = binding;
     let (logical, fired) = rules::apply(built, rules).map_err(ours)?;
     let lowered = lower(&logical, &streams);
     let (mut plan, mut outputs) = lowered.map_err(|(file, fault)| vec![fault.in_file(&statements.files[file])])?;
@@ -128,7 +131,7 @@ pub fn check_with(
     name_apart(&mut plan);
     let (models, declared) = (models(&logical), statements.streams());
     let files = statements.files;
-    Ok(CheckedPlan { streams, outputs, models, query, selects, bound, logical, fired, plan, files, declared })
+    Ok(CheckedPlan { streams, outputs, models, query, warnings, selects, bound, logical, fired, plan, files, declared })
 }
 
 /// What is wrong, in the order of the files and their lines.

@@ -11,9 +11,9 @@ use std::ops::Range;
 /// How many characters of a line are shown at most.
 const EXCERPT_MAX: usize = 400;
 
-/// One error in the text of a project, with its place.
+/// One error or warning in the text of a project, with its place.
 ///
-/// `Display` prints `path:line:column: error: message`, the line with carets under the place, and what was found,
+/// `Display` prints `path:line:column: error: message` (or `warning`), the line with carets under the place, and what was found,
 /// what was expected and what to do where they are known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
@@ -25,6 +25,8 @@ pub struct Diagnostic {
     pub column: u64,
     /// How many characters of the line the place covers; at least 1.
     pub span_len: u64,
+    /// Whether a run goes on all the same.
+    pub is_warning: bool,
     /// What is wrong.
     pub message: String,
     /// What was found there.
@@ -39,10 +41,37 @@ pub struct Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}:{}:{}: error: {}", self.path, self.line, self.column, self.message)?;
+        self.write(f, EXCERPT_MAX)
+    }
+}
+
+/// A diagnostic whose line of the text has at most so many characters.
+struct Narrow<'a>(&'a Diagnostic, usize);
+
+impl fmt::Display for Narrow<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write(f, self.1)
+    }
+}
+
+impl Diagnostic {
+    /// The text for a terminal of so many columns: of a longer line of the project what is around the place is shown.
+    pub fn in_columns(&self, columns: usize) -> String {
+        let margin = self.line.to_string().len() + " | ".len();
+        // Dots stand for what is left out on both sides.
+        Narrow(self, columns.saturating_sub(margin + 4).clamp(1, EXCERPT_MAX)).to_string()
+    }
+
+    /// `error` or `warning`.
+    pub fn severity(&self) -> &'static str {
+        if self.is_warning { "warning" } else { "error" }
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>, excerpt_max: usize) -> fmt::Result {
+        writeln!(f, "{}:{}:{}: {}: {}", self.path, self.line, self.column, self.severity(), self.message)?;
         let margin = self.line.to_string().len();
         writeln!(f, "{:margin$} |", "")?;
-        let (line, place) = self.excerpt();
+        let (line, place) = self.excerpt(excerpt_max);
         writeln!(f, "{} | {line}", self.line)?;
         let before: String = line.chars().take(place.start).map(blank).collect();
         write!(f, "{:margin$} | {before}{}", "", "^".repeat(place.len()))?;
@@ -53,21 +82,19 @@ impl fmt::Display for Diagnostic {
         }
         Ok(())
     }
-}
 
-impl Diagnostic {
     /// The line of the text, or what is around the place of a long one, and which characters of it the place covers.
-    fn excerpt(&self) -> (String, Range<usize>) {
+    fn excerpt(&self, excerpt_max: usize) -> (String, Range<usize>) {
         let (start, length) = (self.column.saturating_sub(1) as usize, self.span_len as usize);
-        if self.source_line.chars().nth(EXCERPT_MAX).is_none() {
+        if self.source_line.chars().nth(excerpt_max).is_none() {
             return (self.source_line.clone(), start..start + length);
         }
-        let first = start.saturating_sub(EXCERPT_MAX / 2);
-        let shown: String = self.source_line.chars().skip(first).take(EXCERPT_MAX).collect();
-        let is_cut = self.source_line.chars().nth(first + EXCERPT_MAX).is_some();
+        let first = start.saturating_sub(excerpt_max / 2);
+        let shown: String = self.source_line.chars().skip(first).take(excerpt_max).collect();
+        let is_cut = self.source_line.chars().nth(first + excerpt_max).is_some();
         let (before, after) = (if first > 0 { ".." } else { "" }, if is_cut { ".." } else { "" });
         let start = start - first + before.len();
-        let length = length.min(EXCERPT_MAX + before.len() - start.min(EXCERPT_MAX)).max(1);
+        let length = length.min(excerpt_max + before.len() - start.min(excerpt_max)).max(1);
         (format!("{before}{shown}{after}"), start..start + length)
     }
 }
@@ -172,6 +199,7 @@ impl Fault {
             line,
             column,
             span_len: covered.clamp(1, rest),
+            is_warning: false,
             message: self.message,
             found: self.found,
             expected: self.expected,
@@ -205,6 +233,7 @@ mod tests {
                 line: 1,
                 column,
                 span_len,
+                is_warning: false,
                 message: "it is wrong".to_owned(),
                 found: None,
                 expected: None,

@@ -48,7 +48,7 @@ pub use look_back::LookBack;
 pub use nearest::{did_you_mean, near_or_all, some_of};
 pub use node_identity::NodeIdentity;
 pub use output::{OutputSpec, QueryInput, QueryPlan};
-pub use parse::{SqlDialect, parse};
+pub use parse::{SqlDialect, parse, parse_all};
 pub use rules::Rule;
 pub use source_file::SourceFile;
 pub use statement::{Expect, Given, Model, ModelOutput, Name, Statements, Test};

@@ -15,6 +15,24 @@ pub struct Statements {
     pub(crate) statements: Vec<PlacedStatement>,
     /// Where the right sides of as-of joins begin: file and location.
     pub(crate) as_of: HashSet<(usize, Location)>,
+    /// What is wrong in the text of statements, which are not among these.
+    pub(crate) wrong: Vec<Diagnostic>,
+    pub(crate) lost: LostNames,
+}
+
+/// What the statements that could not be read may define: a name of theirs that is not found has been told of.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LostNames {
+    /// In lower case.
+    pub names: HashSet<String>,
+    /// Whether a file could not be read at all, so that any name may be in it.
+    pub may_be_any: bool,
+}
+
+impl LostNames {
+    pub fn has(&self, name: &str) -> bool {
+        self.may_be_any || self.names.contains(&name.to_lowercase())
+    }
 }
 
 /// A statement and its place.
@@ -276,6 +294,12 @@ impl Statements {
         self.statements.iter().filter_map(archive).collect()
     }
 
+    /// The statements that could be read, as if the others were not there.
+    #[must_use]
+    pub fn as_far_as_read(&self) -> Statements {
+        Statements { wrong: Vec::new(), ..self.clone() }
+    }
+
     /// Whether there is no statement at all.
     pub fn is_empty(&self) -> bool {
         self.statements.is_empty()
@@ -395,6 +419,16 @@ impl Statements {
     pub fn decisions(&self) -> Vec<&str> {
         let defined = self.statements.iter().filter_map(|placed| placed.statement.defines());
         defined.filter(|(kind, _)| *kind == "decision").map(|(_, name)| name.text.as_str()).collect()
+    }
+
+    /// The topic that a decision writes its actions to.
+    pub fn topic_of(&self, decision: &str) -> Option<&str> {
+        self.statements.iter().find_map(|placed| match &placed.statement {
+            Statement::Decision(found) if found.name.text.eq_ignore_ascii_case(decision) => {
+                Some(found.topic.text.as_str())
+            }
+            _ => None,
+        })
     }
 
     /// The models, in the order of the text.

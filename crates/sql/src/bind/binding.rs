@@ -27,6 +27,8 @@ pub(crate) struct Binding<'a> {
     pub outputs: Vec<BoundOutput>,
     pub streams: Vec<Stream>,
     pub wrong: Vec<Diagnostic>,
+    /// What is wrong with what nothing needs.
+    pub warnings: Vec<Diagnostic>,
     /// Streams and views by lower-case name; `None` when they are wrong, which has been said.
     known: HashMap<String, Option<Relation>>,
     models: HashMap<String, Option<Arc<dyn Scorer>>>,
@@ -58,6 +60,7 @@ impl<'a> Binding<'a> {
             outputs: Vec::new(),
             streams: Vec::new(),
             wrong: Vec::new(),
+            warnings: Vec::new(),
             known: HashMap::new(),
             models: HashMap::new(),
             open: Vec::new(),
@@ -99,6 +102,9 @@ impl<'a> Binding<'a> {
             return known.clone().ok_or_else(|| Box::new(Fault::reported()));
         }
         let Some(placed) = self.definition(&key) else {
+            if self.statements.lost.has(&key) {
+                return Fault::reported().err();
+            }
             return match self.is_bounded {
                 true => self.stored(name),
                 false => self.unknown_relation(name, &[]).err(),
@@ -261,7 +267,9 @@ impl<'a> Binding<'a> {
             return fault;
         }
         if let Some(hint) = file_hint(&name.text) {
-            let fault = Fault::new(name.span, format!("\"{}\" is a file, and FROM reads streams and views", name.text));
+            let place = self.statements.files.get(self.file).and_then(|file| file.place_of_quoted(&name.text));
+            let span = place.unwrap_or(name.span);
+            let fault = Fault::new(span, format!("\"{}\" is a file, and FROM reads streams and views", name.text));
             return fault.hint(hint);
         }
         let names = kinds.filter(|(kind, _)| matches!(*kind, "stream" | "view")).map(|(_, name)| name.text.as_str());
@@ -310,6 +318,11 @@ impl<'a> Binding<'a> {
         }
     }
 
+    /// Whether something has asked for a model, loaded or not.
+    pub fn has_asked_for(&self, model: &Name) -> bool {
+        self.models.contains_key(&model.text.to_lowercase())
+    }
+
     /// The declared model of a name, and the model itself.
     pub fn model(&mut self, name: &Name) -> Outcome<(Model, Arc<dyn Scorer>)> {
         let key = name.text.to_lowercase();
@@ -321,6 +334,9 @@ impl<'a> Binding<'a> {
             })
         };
         let Some((placed, model)) = models().find(|(_, model)| model.name.text.eq_ignore_ascii_case(&key)) else {
+            if statements.lost.has(&key) {
+                return Fault::reported().err();
+            }
             let fault = Fault::new(name.span, format!("no model is named \"{}\"", name.text));
             let fault = fault.offer(&name.text, models().map(|(_, model)| model.name.text.as_str()));
             let declare = format!("declare it with CREATE MODEL {} FROM 'models/..onnx'", name.text);

@@ -126,6 +126,9 @@ fn experiment<'a>(binding: &Binding<'a>, name: &str, span: Span) -> Outcome<&'a 
     });
     let found = experiments.clone().find(|experiment| experiment.name.text.eq_ignore_ascii_case(name));
     found.ok_or_else(|| {
+        if binding.statements.lost.has(name) {
+            return Box::new(Fault::reported());
+        }
         let names = experiments.map(|experiment| experiment.name.text.as_str());
         let declare = format!("declare it with CREATE EXPERIMENT {name} ON key ARMS (control 90, other 10)");
         let fault = Fault::new(span, format!("no experiment is named \"{name}\"")).offer(name, names);

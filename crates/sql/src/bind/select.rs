@@ -10,7 +10,7 @@ use super::relation::{Relation, RelationColumn};
 use super::syntax::{and, any, conjuncts, is_subquery, is_window};
 use crate::diagnostic::{Fault, Outcome, place_of};
 use crate::expression::{ColumnId, Place, Tree};
-use sqlparser::ast::{Expr, Query, Select, SetExpr};
+use sqlparser::ast::{Expr, Query, Select, SetExpr, SetOperator};
 use sqlparser::tokenizer::Span;
 use std::collections::HashSet;
 
@@ -23,9 +23,13 @@ pub(crate) fn query(binding: &mut Binding, owner: &str, query: &Query, span: Spa
         SetExpr::Select(body) => select(binding, owner, body, span),
         SetExpr::Query(inner) => binding.query(owner, inner, span),
         SetExpr::SetOperation { op, .. } => {
-            Fault::new(place_of(query, span), format!("{op} of streams is not supported yet"))
-                .hint("write one view for each side, and an INSERT for each")
-                .err()
+            let fault = Fault::new(place_of(query, span), format!("{op} of streams is not supported yet"));
+            let exists = "EXISTS (SELECT 1 FROM b WHERE b.k = a.k AND b.t BETWEEN a.t - INTERVAL '1' HOUR AND a.t)";
+            match op {
+                SetOperator::Union => fault.hint("write one view for each side, and an INSERT for each").err(),
+                SetOperator::Intersect => fault.hint(format!("write SELECT .. FROM a WHERE {exists}")).err(),
+                _ => fault.hint(format!("write SELECT .. FROM a WHERE NOT {exists}")).err(),
+            }
         }
         _ => Fault::new(span, "a view is a SELECT over streams").err(),
     });

@@ -4,7 +4,7 @@ use super::binding::Binding;
 use super::bound::BoundOutput;
 use super::relation::Relation;
 use super::{decision, removed_rows};
-use crate::diagnostic::Fault;
+use crate::diagnostic::{Diagnostic, Fault};
 use crate::source_file::SourceFile;
 use crate::statement::{Decision, History, Name, PlacedStatement, Statement};
 use dataflow::Output;
@@ -58,15 +58,33 @@ impl Targets<'_, '_> {
             match &placed.statement {
                 Statement::Stream(stream) => drop(self.relation(placed, &stream.name)),
                 Statement::View(view) => drop(self.relation(placed, &view.name)),
-                Statement::Model(model) => {
-                    let outcome = self.binding.model(&model.name);
-                    self.binding.note(placed, outcome);
-                }
                 Statement::Archive(name) => self.archive(placed, name),
                 Statement::Insert(_) => self.insert(placed),
                 Statement::Decision(decision) => self.decision(placed, decision),
-                Statement::Experiment(_) | Statement::Test(_) => {}
+                Statement::Model(_) | Statement::Experiment(_) | Statement::Test(_) => {}
             }
+        }
+        self.unused_models();
+    }
+
+    /// Looks at the models that nothing scores: what is wrong with one keeps no job from running.
+    fn unused_models(&mut self) {
+        let statements = self.binding.statements;
+        for placed in &statements.statements {
+            let Statement::Model(model) = &placed.statement else { continue };
+            if self.binding.has_asked_for(&model.name) {
+                continue;
+            }
+            let before = self.binding.wrong.len();
+            let outcome = self.binding.model(&model.name);
+            self.binding.note(placed, outcome);
+            let wrong = self.binding.wrong.split_off(before);
+            let unused = |wrong: Diagnostic| Diagnostic {
+                is_warning: true,
+                message: format!("nothing uses model \"{}\": {}", model.name.text, wrong.message),
+                ..wrong
+            };
+            self.binding.warnings.extend(wrong.into_iter().map(unused));
         }
     }
 
@@ -95,6 +113,7 @@ impl Targets<'_, '_> {
         };
         let found = streams().find(|stream| stream.name.text.eq_ignore_ascii_case(&name.text));
         let fault = match found {
+            None if statements.lost.has(&name.text) => Fault::reported(),
             None => {
                 let fault = Fault::new(name.span, format!("no stream is named \"{}\"", name.text));
                 fault.offer(&name.text, streams().map(|stream| stream.name.text.as_str()))

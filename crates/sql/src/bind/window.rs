@@ -6,7 +6,7 @@ use super::keys;
 use super::relation::Relation;
 use super::syntax::{argument, arguments, function_name, is_distinct};
 use crate::diagnostic::{Fault, Outcome, place_of, span_of};
-use crate::expression::{Tree, aggregate_names, aggregate_of, type_name};
+use crate::expression::{Tree, aggregate_names, aggregate_of, instead_of, type_name};
 use crate::interval;
 use crate::nearest::did_you_mean;
 use arrow::datatypes::DataType;
@@ -183,7 +183,7 @@ fn unknown<T>(name: &str, span: Span) -> Outcome<T> {
         "row_number" | "rank" | "dense_rank" => {
             fault.hint("write count(*) over a RANGE frame: there is no first row of a stream").err()
         }
-        other => match did_you_mean(other, names.into_iter()) {
+        other => match instead_of(other).map(str::to_owned).or_else(|| did_you_mean(other, names.into_iter())) {
             Some(hint) => fault.hint(hint).err(),
             None => fault.err(),
         },

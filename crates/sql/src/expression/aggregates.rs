@@ -71,7 +71,8 @@ pub(crate) static AGGREGATES: [AggregateSignature; 10] = [
 ];
 
 /// Names of aggregates that are known and not supported: they are none of a row alone either.
-pub(crate) const UNSUPPORTED: [&str; 32] = [
+pub(crate) const UNSUPPORTED: [&str; 33] = [
+    "list",
     "array_agg",
     "approx_count_distinct",
     "bool_or",
@@ -105,6 +106,31 @@ pub(crate) const UNSUPPORTED: [&str; 32] = [
     "kurtosis",
     "entropy",
 ];
+
+/// What to write for an aggregate that is not supported.
+pub(crate) fn instead_of(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "list" | "array_agg" | "string_agg" | "group_concat" | "listagg" | "histogram" => {
+            "no aggregate gathers values: `riverrun query .. --out rows.parquet` writes the rows, for DuckDB or pandas to gather"
+        }
+        "median" | "mode" | "quantile" | "quantile_cont" | "quantile_disc" | "approx_quantile" => {
+            "avg, stddev, min and max tell of a distribution row by row, and count(CASE WHEN x > limit THEN 1 END) how much lies \
+             beyond a limit; over the past `riverrun query .. --out rows.parquet` writes the rows, for DuckDB or pandas"
+        }
+        "approx_count_distinct" => "write count(DISTINCT x), which is exact",
+        "bool_or" => "write max(CAST(x AS INTEGER)) = 1",
+        "bool_and" => "write min(CAST(x AS INTEGER)) = 1",
+        "count_if" => "write count(CASE WHEN condition THEN 1 END)",
+        "any_value" => "write min(x) or max(x)",
+        "first" | "last" | "arg_min" | "arg_max" | "min_by" | "max_by" => {
+            "write lag(x) for the row before, or ASOF LEFT JOIN for the last row at a time"
+        }
+        "product" => "write exp(sum(ln(x))) for numbers above 0",
+        "covar_pop" => "write avg(x * y) - avg(x) * avg(y)",
+        "corr" => "write (avg(x * y) - avg(x) * avg(y)) / (stddev_pop(x) * stddev_pop(y))",
+        _ => return None,
+    })
+}
 
 /// The aggregate of a name in lower case.
 pub(crate) fn aggregate_of(name: &str) -> Option<&'static AggregateSignature> {

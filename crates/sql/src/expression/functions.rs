@@ -1,6 +1,6 @@
 //! Functions by name, and what is said of those that are none.
 
-use super::aggregates::{UNSUPPORTED, aggregate_of, is_aggregate, names};
+use super::aggregates::{UNSUPPORTED, aggregate_of, instead_of, is_aggregate, names};
 use super::bound::Bound;
 use super::function_table::{Signature, all, lookup};
 use super::scope::Problem;
@@ -64,9 +64,12 @@ fn elsewhere(name: &str) -> Option<&'static str> {
 
 fn unknown(name: &str) -> Problem {
     if is_aggregate(name) && aggregate_of(name).is_none() {
-        return Problem::new(format!("the aggregate {name} is not known"))
-            .found(format!("{name}()"))
-            .hint(format!("the aggregates are {}", names(true).join(", ")));
+        let problem = Problem::new(format!("the aggregate {name} is not known")).found(format!("{name}()"));
+        let all = names(true).join(", ");
+        return match instead_of(name) {
+            Some(hint) => problem.expected(all).hint(hint),
+            None => problem.hint(format!("the aggregates are {all}")),
+        };
     }
     if is_aggregate(name) || name == "lag" {
         return Problem::new(format!("{name} is an aggregate and cannot stand here"))

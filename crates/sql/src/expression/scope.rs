@@ -166,7 +166,11 @@ impl Scope {
             (None, _) => true,
         });
         let problem = Problem::new(format!("no column is named \"{}\"", name.value)).at(name.span).found(&name.value);
-        suggest(problem, &name.value, in_table.map(|column| column.name.as_str()))
+        let problem = suggest(problem, &name.value, in_table.map(|column| column.name.as_str()));
+        match (&problem.hint, name.quote_style) {
+            (None, Some('"')) => problem.hint(format!("\"{0}\" is a name; a text is written '{0}'", name.value)),
+            _ => problem,
+        }
     }
 }
 

@@ -24,12 +24,19 @@ const WRONG_MAX: usize = 100;
 
 /// Reads the statements of all files. Every statement that is wrong gives one diagnostic, the first hundred of them.
 pub fn parse(files: &[SourceFile]) -> Result<Statements, Vec<Diagnostic>> {
+    let statements = parse_all(files);
+    if statements.wrong.is_empty() { Ok(statements) } else { Err(statements.wrong) }
+}
+
+/// The same, where those that can be read are there beside what is wrong with the others: checking them says both.
+pub fn parse_all(files: &[SourceFile]) -> Statements {
     let mut statements = Statements { files: files.to_vec(), ..Statements::default() };
     let mut wrong = Vec::new();
     for (number, file) in files.iter().enumerate() {
         let tokens = match tokens_of(&file.text) {
             Ok(tokens) => tokens,
             Err(fault) => {
+                statements.lost.may_be_any = true;
                 wrong.push(fault.in_file(file));
                 continue;
             }
@@ -38,15 +45,29 @@ pub fn parse(files: &[SourceFile]) -> Result<Statements, Vec<Diagnostic>> {
         statements.as_of.extend(marks.into_iter().map(|at| (number, at)));
         for tokens in split(tokens) {
             if wrong.len() >= WRONG_MAX {
-                return Err(wrong);
+                statements.lost.may_be_any = true;
+                return Statements { wrong, ..statements };
             }
             match depth::check(&tokens).and_then(|()| parse_statement(&tokens)) {
                 Ok(statement) => place(&mut statements, number, span_over(&tokens), statement, &mut wrong),
-                Err(fault) => wrong.push(fault.within(span_over(&tokens)).in_file(file)),
+                Err(fault) => {
+                    statements.lost.names.extend(names_in(&tokens));
+                    wrong.push(fault.within(span_over(&tokens)).in_file(file));
+                }
             }
         }
     }
-    if wrong.is_empty() { Ok(statements) } else { Err(wrong) }
+    Statements { wrong, ..statements }
+}
+
+/// The names that a statement which cannot be read may define: after CREATE and the kind, however these are written, and
+/// where another statement begins before this one has ended.
+fn names_in(tokens: &[TokenWithSpan]) -> impl Iterator<Item = String> {
+    let begins = (0..tokens.len()).filter(|&at| at == 0 || is_word(&tokens[at], "CREATE"));
+    begins.filter_map(|at| match tokens.get(at + 2).map(|token| &token.token) {
+        Some(Token::Word(word)) => Some(word.value.to_lowercase()),
+        _ => None,
+    })
 }
 
 /// Reads a query of its own, for `Target::Query`: the query, and where right sides of as-of joins begin.

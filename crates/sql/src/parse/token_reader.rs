@@ -240,7 +240,13 @@ impl<'a> TokenReader<'a> {
             || self.is("VALUES")
             || self.is_token(&Token::LParen))
         {
-            return self.unexpected("expected a SELECT", "SELECT").err();
+            let fault = self.unexpected("expected a SELECT", "SELECT");
+            return match self.word_upper().as_deref() {
+                Some("SHOW" | "DESCRIBE" | "DESC" | "PRAGMA") => fault
+                    .hint("`riverrun explain NAME` shows columns and how they are computed, `riverrun explain` those of all outputs")
+                    .err(),
+                _ => fault.err(),
+            };
         }
         let rest = with_selects(self.tokens.get(self.at..).unwrap_or(&[]));
         self.read(rest, self.tokens.len(), |parser| parser.parse_query())
@@ -335,6 +341,7 @@ impl<'a> TokenReader<'a> {
         let found_expected = text.strip_prefix("Expected: ").and_then(|rest| rest.split_once(", found: "));
         match found_expected {
             Some((expected, found)) => {
+                let expected = if expected == "identifier" { "a name" } else { expected };
                 let found = if found == "EOF" { "the end of the statement" } else { found };
                 Fault::new(span, "the statement is not valid SQL here").found(found).expected(expected)
             }

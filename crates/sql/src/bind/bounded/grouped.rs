@@ -16,7 +16,7 @@ use crate::bind::relation::{Relation, RelationColumn};
 use crate::bind::syntax::{argument, arguments, function_name, is_distinct};
 use crate::bind::window::{argument_fault, without_distinct};
 use crate::diagnostic::{Fault, Outcome, place_of};
-use crate::expression::{Tree, aggregate_names, aggregate_of};
+use crate::expression::{Tree, aggregate_names, aggregate_of, instead_of};
 use operators::Aggregate;
 use sqlparser::ast::{Expr, Function, GroupByExpr, Select, Value};
 use sqlparser::tokenizer::Span;
@@ -158,9 +158,12 @@ impl Gathered {
             return Fault::new(span, "IGNORE NULLS, RESPECT NULLS and WITHIN GROUP are not supported yet").err();
         }
         let Some(signature) = aggregate_of(&name) else {
-            return Fault::new(span, format!("the aggregate {name} is not known"))
-                .expected(aggregate_names(false).join(", "))
-                .err();
+            let fault = Fault::new(span, format!("the aggregate {name} is not known"));
+            let fault = fault.expected(aggregate_names(false).join(", "));
+            return match instead_of(&name) {
+                Some(hint) => fault.hint(hint).err(),
+                None => fault.err(),
+            };
         };
         let Some(aggregate) = signature.over_frame(is_distinct(&function)) else {
             return without_distinct(&name, span);

@@ -55,9 +55,16 @@ fn body(
             let united = Union { quantifier: *set_quantifier, places, span }.of(binding, left?, right?)?;
             of_result(united, order_by, span)
         }
-        SetExpr::SetOperation { op, .. } => Fault::new(span, format!("{op} is not supported yet"))
-            .hint("write a LEFT JOIN, and WHERE other.key IS NULL or IS NOT NULL")
-            .err(),
+        SetExpr::SetOperation { op, .. } => {
+            let is_in = if *op == SetOperator::Intersect { "IN" } else { "NOT IN" };
+            Fault::new(span, format!("{op} is not supported yet"))
+                .hint(format!(
+                    "for one column write SELECT DISTINCT x FROM a WHERE x {is_in} (SELECT x FROM b); for several a LEFT JOIN on \
+                     all of them, and WHERE b.x IS {}NULL",
+                    if *op == SetOperator::Intersect { "NOT " } else { "" }
+                ))
+                .err()
+        }
         _ => Fault::new(span, "a query is a SELECT").err(),
     }
 }

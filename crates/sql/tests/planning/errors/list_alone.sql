@@ -1,0 +1,4 @@
+CREATE STREAM s (a BIGINT, at TIMESTAMP, WATERMARK FOR at AS at) HISTORY raw.s;
+
+INSERT INTO lake.a
+SELECT list(a) AS l FROM s;
