@@ -285,7 +285,7 @@ mod tests {
         assert_eq!(fitting(&[10, 20, 30], 54), [10, 20, 20]);
         assert_eq!(fitting(&[4, 48, 48], 40), [4, 16, 16]);
         // Seven of eight columns and the gaps before them, and the sign for the others.
-        assert_eq!(fitting(&[12; 20], 80), [9, 9, 9, 9, 9, 10, 10, 1]);
+        assert_eq!(fitting(&[12; 20], 80), [10, 10, 9, 9, 9, 9, 9, 1]);
         assert_eq!(fitting(&[30], 20), [20]);
     }
 

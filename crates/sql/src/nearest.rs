@@ -97,7 +97,7 @@ mod tests {
         let tables = ["lake.features", "raw.plays"];
         assert_eq!(nearest("feature", tables.into_iter()), Some("lake.features"));
         assert_eq!(nearest("raw.play", tables.into_iter()), Some("raw.plays"));
-        assert_eq!(nearest("raw.features", tables.into_iter()), None);
+        assert_eq!(nearest("raw.users", tables.into_iter()), None);
     }
 
     #[test]
