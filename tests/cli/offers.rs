@@ -33,7 +33,7 @@ fn names_on_the_command_line() {
         &["explain", "dm_spm"],
         "no stream, view, decision or output is named \"dm_spm\"; did you mean \"dm_spam\"?",
     );
-    says(&folder, &["explain", "sender_feature"], "did you mean \"lake.sender_features\"?");
+    says(&folder, &["explain", "sender_feature"], "did you mean \"sender_features\"?");
     says(&folder, &["explain", "nothing"], "expected one of messages, sender_features, scored, ");
     says(&folder, &["query", "FROM scorde"], "did you mean \"scored\"?");
     says(&folder, &["query", "FROM nothing"], "expected: one of messages, sender_features, scored");

@@ -29,6 +29,12 @@ fn check_tells_of_errors_of_all_files_and_inputs_at_once() {
         "what depends is not told of again\n{}",
         ran.err
     );
+    // Settings that are wrong keep nothing of the SQL from being read.
+    let toml = std::fs::read_to_string(folder.path().join("riverrun.toml")).unwrap();
+    folder.write("riverrun.toml", &toml.replace("warehouse", "warehuose"));
+    let ran = folder.run(&["check"]);
+    assert!(ran.err.contains("unknown field `warehuose`") && ran.err.contains("pipelines/a.sql:1:"), "{}", ran.err);
+    folder.write("riverrun.toml", &toml);
     // Of a file that cannot be read at all any name may be.
     folder.write("pipelines/a.sql", "CREATE VIEW broken AS SELECT 'it never ends FROM messages;\n");
     folder.write(
@@ -113,6 +119,7 @@ fn a_row_that_a_step_fails_on_is_told_of() {
     folder.replace("pipelines/events.sql", "SELECT id FROM", "SELECT CAST(id AS INTEGER) AS id FROM");
     let told = joined(&folder.done(&["run"]).err);
     assert!(told.contains("a bad row of events: the row at 2026-01-01 08:00:01"), "{told}");
+    assert!(!told.contains("_ord"), "{told}");
     assert!(told.contains("{\"id\":7000000000,") && told.contains("column \"id\": "), "{told}");
 }
 

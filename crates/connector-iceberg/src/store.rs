@@ -385,4 +385,15 @@ mod tests {
         let store = Store::open(&path).unwrap();
         assert!(store.insert(&name(), "a").unwrap());
     }
+
+    #[test]
+    fn a_catalog_that_is_read_only_is_named_as_such() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("catalog.db");
+        Store::open(&path).unwrap();
+        let connection = Connection::open_with_flags(&path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+        let error = connection.execute("DELETE FROM iceberg_tables", []).unwrap_err();
+        let told = failure::sqlite("the catalog", error).chain();
+        assert!(told.contains("it or its folder is read-only for this user"), "{told}");
+    }
 }

@@ -61,8 +61,12 @@ impl BadRows {
             Some((end, _)) => format!("{}..", &text[..end]),
             None => text,
         };
-        let (time, position) = (batch.time(row), self.position(batch.order(row)));
-        Ok(format!("the row at {time} ({position}) {text}: {}", reason.chain()))
+        // Among rows of files the text itself tells more than an order does.
+        let place = match self.has_coordinates {
+            true => format!(" ({})", self.position(batch.order(row))),
+            false => String::new(),
+        };
+        Ok(format!("the row at {}{place} {text}: {}", batch.time(row), reason.chain()))
     }
 
     fn letters(&self, batch: &Batch, bad: &[(usize, Error)]) -> Result<Batch> {

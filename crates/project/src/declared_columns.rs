@@ -11,7 +11,7 @@ use dataflow::{
     TimedFile, TimedFiles, bad_row_fields, is_bad_row_column,
 };
 use seam::CLOCK_PROPERTY;
-use sql::{ColumnSource, Stream};
+use sql::{ColumnSource, Stream, did_you_mean, some_of};
 use std::ops::Range;
 use std::sync::Arc;
 use values::{find_name, is_read, plain_type, read_with_reasons};
@@ -225,7 +225,10 @@ fn found<'a>(files: &str, own: &[&'a FieldRef], stream: &Stream, name: &str) -> 
                     .to_owned()
             }
             [] => "it holds no row, so that no column of it is known".to_owned(),
-            there => format!("its columns are: {}", there.join(", ")),
+            there => {
+                let near = did_you_mean(name, there.iter().copied()).map_or(String::new(), |near| format!("{near} "));
+                format!("{near}its columns are: {}", some_of(there.iter().copied()))
+            }
         };
         Error::invalid(format!("stream \"{}\": column \"{name}\" is not in {files}; {there}", stream.name))
     })

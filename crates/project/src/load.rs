@@ -37,7 +37,7 @@ impl Folder {
         let toml = within(path, "riverrun.toml");
         let name = path.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
         let config = if toml.exists() { Config::read(&toml)? } else { Config::embedded(&name.unwrap_or_default()) };
-        let pipelines = read_all(&within(path, "pipelines"), ".sql")?;
+        let pipelines = Folder::pipelines_of(path)?;
         if pipelines.is_empty() {
             return Err(Error::invalid(format!(
                 "project {} has no pipelines/*.sql; `riverrun init` writes a working one",
@@ -47,6 +47,11 @@ impl Folder {
         }
         let tests = read_all(&within(path, "tests"), ".test.sql")?;
         Ok(Folder { root: path.to_owned(), config, pipelines, tests })
+    }
+
+    /// The SQL of a project folder.
+    pub fn pipelines_of(path: &Path) -> Result<Vec<SourceFile>> {
+        read_all(&within(path, "pipelines"), ".sql")
     }
 
     /// The outputs of a job are named in the settings: what is wrong with one is shown there.

@@ -47,7 +47,14 @@ impl Project {
     /// The same for a project in which statements may be wrong: planning it says what is wrong with those, and with the
     /// others.
     pub fn open_to_check(path: &Path, environment: &str, clock: Arc<dyn Clock>) -> Result<Project, Failure> {
-        let folder = Folder::read(path)?;
+        let folder = match Folder::read(path) {
+            // What is wrong with the settings is no reason to keep what is wrong with the SQL.
+            Err(Failure::Diagnostics(mut wrong)) => {
+                wrong.extend(sql::parse_all(&Folder::pipelines_of(path)?).wrong().iter().cloned());
+                return Err(Failure::Diagnostics(wrong));
+            }
+            read => read?,
+        };
         let statements = sql::parse_all(&folder.pipelines);
         Project::of(folder, statements, environment, clock)
     }

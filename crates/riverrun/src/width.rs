@@ -23,9 +23,11 @@ fn columns(of: impl AsFd) -> Option<usize> {
     (columns > 0).then(|| columns.max(LEAST))
 }
 
-/// How many columns a text takes.
+/// How many columns a text takes; colors take none.
 pub fn of(text: &str) -> usize {
-    text.width()
+    let mut parts = text.split("\x1b[");
+    let first = parts.next().map_or(0, UnicodeWidthStr::width);
+    first + parts.map(|part| part.split_once('m').map_or(0, |(_, rest)| rest.width())).sum::<usize>()
 }
 
 /// A text of at most so many columns, with a sign where it goes on.
@@ -55,6 +57,7 @@ mod tests {
         // Each of these takes two columns.
         assert_eq!((of("東京"), cut("東京都", 5)), (4, "東京…".to_owned()));
         assert_eq!(cut("東京都", 4), "東…");
+        assert_eq!(of("\x1b[1;31merror:\x1b[0m no"), 9);
         assert_eq!(cut("e\u{301}te\u{301}", 3), "e\u{301}te\u{301}");
     }
 }

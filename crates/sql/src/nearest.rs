@@ -56,9 +56,10 @@ pub(crate) fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> 
     let steps = |name: &str| {
         let name = name.to_lowercase();
         let last = name.rsplit_once('.').map(|(_, last)| last).filter(|_| !wrong.contains('.'));
-        to_name(&name).min(last.map_or(usize::MAX, to_name))
+        // Of two that are as near the one without a namespace is meant.
+        (to_name(&name), false).min(last.map_or((usize::MAX, true), |last| (to_name(last), true)))
     };
-    let near = names.map(|name| (steps(name), name)).filter(|(steps, _)| *steps <= limit);
+    let near = names.map(|name| (steps(name), name)).filter(|((steps, _), _)| *steps <= limit);
     near.min().map(|(_, name)| name)
 }
 
@@ -96,6 +97,7 @@ mod tests {
         }
         let tables = ["lake.features", "raw.plays"];
         assert_eq!(nearest("feature", tables.into_iter()), Some("lake.features"));
+        assert_eq!(nearest("feature", ["lake.features", "z.features", "features"].into_iter()), Some("features"));
         assert_eq!(nearest("raw.play", tables.into_iter()), Some("raw.plays"));
         assert_eq!(nearest("raw.users", tables.into_iter()), None);
     }

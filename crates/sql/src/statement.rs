@@ -294,6 +294,11 @@ impl Statements {
         self.statements.iter().filter_map(archive).collect()
     }
 
+    /// What is wrong with the statements that could not be read.
+    pub fn wrong(&self) -> &[Diagnostic] {
+        &self.wrong
+    }
+
     /// The statements that could be read, as if the others were not there.
     #[must_use]
     pub fn as_far_as_read(&self) -> Statements {

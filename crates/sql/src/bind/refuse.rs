@@ -2,7 +2,7 @@
 
 use super::syntax::{any, function_name, is_subquery, is_window, score_call};
 use crate::diagnostic::{Fault, Outcome, place_of};
-use crate::expression::is_aggregate;
+use crate::expression::{aggregate_names, aggregate_of, instead_of, is_aggregate};
 use arrow::datatypes::DataType;
 use sqlparser::ast::{Expr, Function, GroupByExpr, OrderByKind, Query, Select, Visit, Visitor};
 use sqlparser::tokenizer::Span;
@@ -50,6 +50,17 @@ pub(crate) fn in_where(condition: &Expr, span: Span) -> Outcome<()> {
 /// An aggregate without a window or a subquery around it would be one over all rows.
 pub(crate) fn aggregate(expr: &Expr, within: Span) -> Outcome<()> {
     let Some(part) = lone_aggregate(expr) else { return Ok(()) };
+    if let Expr::Function(function) = &part
+        && aggregate_of(&function_name(function)).is_none()
+    {
+        let name = function_name(function);
+        let fault = Fault::new(place_of(&part, within), format!("the aggregate {name} is not known"));
+        let fault = fault.expected(aggregate_names(true).join(", "));
+        return match instead_of(&name) {
+            Some(hint) => fault.hint(hint).err(),
+            None => fault.err(),
+        };
+    }
     Fault::new(place_of(&part, within), "an aggregate over all rows of a stream never has an answer")
         .found(part.to_string())
         .expected(format!("{part} OVER (PARTITION BY key ORDER BY time RANGE INTERVAL '1' HOUR PRECEDING)"))
