@@ -13,3 +13,8 @@ FROM plays p;
 -- A sum of integers can fail, and is bad once for each view.
 INSERT INTO lake.sums SELECT track, sum(seconds) OVER (PARTITION BY track ORDER BY at RANGE INTERVAL '1' DAY PRECEDING) AS s FROM plays;
 INSERT INTO lake.sums_again SELECT track, sum(seconds) OVER (PARTITION BY track ORDER BY at RANGE INTERVAL '1' DAY PRECEDING) AS s FROM plays;
+-- One evaluation of a model for all that is asked of it, whatever view asks.
+CREATE MODEL half FROM 'models/half.onnx' INPUTS (a, b);
+INSERT INTO lake.scored SELECT user_id, predict(half, a => seconds, b => user_id) AS score FROM plays;
+INSERT INTO lake.faults
+SELECT track, predict(half, a => seconds, b => user_id) AS score, predict_fault(half, a => seconds, b => user_id) AS fault FROM plays;

@@ -4,7 +4,8 @@
     duckdb_peer.py compare LEFT RIGHT
 
 `run` writes the query's rows to a Parquet file. `compare` prints, as JSON, how many rows of two sets of Parquet files
-differ, with the first of them: integers, texts and times must be equal, floats to a relative 1e-9. A float beside an
+differ, with the first of them: integers, texts and times must be equal, floats to a relative 1e-9, scores of models to
+1e-5. A float beside an
 integer must be that integer: DuckDB writes the 128 bits of its sums as such.
 """
 
@@ -43,6 +44,8 @@ def columns(connection, pattern):
 
 def same(name, kinds):
     left, right = f'l."{name}"', f'r."{name}"'
+    if name == "score":
+        return f"coalesce(abs({left} - {right}) <= 1e-5, {left} IS NULL AND {right} IS NULL)"
     if FLOATS >= set(kinds):
         within = f"({left} = {right} OR abs({left} - {right}) <= 1e-9 * greatest(abs({left}), abs({right})))"
         return f"coalesce({within}, {left} IS NULL AND {right} IS NULL)"

@@ -9,6 +9,7 @@ use crate::live::{self, Live};
 use crate::measure::{Samples, measure};
 use crate::models::{self, Models};
 use crate::python::{self, DUCKDB, Python};
+use crate::scored::{self, Scored};
 use dataflow::Result;
 use std::path::PathBuf;
 
@@ -27,6 +28,8 @@ pub enum Target {
     W1,
     /// As-of join of profiles
     W5,
+    /// W1 with a model of 300 trees that scores every row, beside DuckDB with onnxruntime
+    W3,
     /// W1 over 200 files that each span the whole time
     #[value(name = "spread")]
     Spread,
@@ -103,6 +106,7 @@ pub struct Findings {
     pub live: Option<Live>,
     pub decode: Option<Decode>,
     pub exchange: Option<Exchange>,
+    pub scored: Option<Scored>,
 }
 
 impl Findings {
@@ -114,6 +118,7 @@ impl Findings {
             && self.live.as_ref().is_none_or(Live::agree)
             && self.decode.as_ref().is_none_or(|decode| decode.agreement.differ == 0)
             && self.exchange.as_ref().is_none_or(Exchange::agree)
+            && self.scored.as_ref().is_none_or(Scored::agree)
     }
 
     /// The case of a workload whose recipe fits.
@@ -139,6 +144,9 @@ pub fn run(target: Target, options: &Options) -> Result<Findings> {
     }
     if wanted(Target::W5) {
         findings.cases.push(case(Workload::W5, recipe, &everyone, options)?);
+    }
+    if let Some(riverrun) = options.riverrun.as_ref().filter(|_| wanted(Target::W3)) {
+        findings.scored = Some(scored::run(&options.cache, riverrun, &ordered(recipe.events), options.rounds)?);
     }
     if matches!(target, Target::Spread | Target::Grow) {
         findings.cases.push(case(Workload::W1, &ordered(recipe.events), &alone, options)?);

@@ -7,6 +7,9 @@ use dataflow::Result;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// W1 as both sides run it.
+pub const W1: &str = include_str!("../bench/w1.sql");
+
 /// A reference workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 #[value(rename_all = "UPPER")]
@@ -28,7 +31,7 @@ impl Workload {
     /// The one query that both sides run.
     fn query(self) -> &'static str {
         match self {
-            Workload::W1 => include_str!("../bench/w1.sql"),
+            Workload::W1 => W1,
             Workload::W5 => include_str!("../bench/w5.sql"),
         }
     }
@@ -59,6 +62,13 @@ pub fn riverrun() -> Option<PathBuf> {
     let here = std::env::current_exe().ok()?;
     let path = here.with_file_name("riverrun");
     path.exists().then_some(path)
+}
+
+/// Writes the settings of a project and its stream of messages.
+pub fn riverrun_project(folder: &Path, dataset: &Dataset) -> Result<()> {
+    python::write(&folder.join("riverrun.toml"), include_str!("../bench/riverrun.toml"))?;
+    let messages = include_str!("../bench/messages.sql").replace("{messages}", &dataset.messages());
+    python::write(&folder.join("pipelines/messages.sql"), &messages)
 }
 
 /// A run that is ready: the command, and the files that it will have written.
@@ -119,9 +129,7 @@ impl Stage<'_> {
         let table = self.workload.name().to_lowercase();
         let pipelines = folder.join("pipelines");
         std::fs::create_dir(&pipelines).map_err(|error| failure::file("make", &pipelines, error))?;
-        python::write(&folder.join("riverrun.toml"), include_str!("../bench/riverrun.toml"))?;
-        let messages = include_str!("../bench/messages.sql").replace("{messages}", &self.dataset.messages());
-        python::write(&pipelines.join("messages.sql"), &messages)?;
+        riverrun_project(folder, self.dataset)?;
         if self.workload == Workload::W5 {
             let profiles = include_str!("../bench/profiles.sql").replace("{profiles}", &self.dataset.profiles());
             python::write(&pipelines.join("profiles.sql"), &profiles)?;

@@ -2,6 +2,7 @@
 //! their exchanges with the rows, or around them as the rule "narrow branches" has it; both in turns.
 
 use crate::bench::{self, Agreement};
+use crate::contender::riverrun_project;
 use crate::data::{Dataset, Recipe};
 use crate::failure;
 use crate::measure::{Samples, measure};
@@ -145,9 +146,7 @@ fn lay(folder: &Path, dataset: &Dataset, passing: usize) -> Result<()> {
     }
     let pipelines = folder.join("pipelines");
     std::fs::create_dir_all(&pipelines).map_err(|error| failure::file("make", &pipelines, error))?;
-    python::write(&folder.join("riverrun.toml"), include_str!("../bench/riverrun.toml"))?;
-    let messages = include_str!("../bench/messages.sql").replace("{messages}", &dataset.messages());
-    python::write(&pipelines.join("messages.sql"), &messages)?;
+    riverrun_project(folder, dataset)?;
     let passing: String = (0..passing).map(|at| format!(", content_hash AS p{at}")).collect();
     python::write(
         &pipelines.join("exchange.sql"),

@@ -16,6 +16,7 @@ mod models;
 mod python;
 mod random;
 mod report;
+mod scored;
 mod seeds;
 mod stall;
 mod tables;
@@ -111,6 +112,9 @@ Exit code 1: something was found.")]
     /// Score rows with a model and print rows and CPU seconds
     #[command(hide = true)]
     Score { model: PathBuf, rows: PathBuf, batch: usize, scores: PathBuf },
+    /// Score the rows of a table with a model and print rows and CPU seconds
+    #[command(hide = true)]
+    ScoreRows { model: PathBuf, tables: PathBuf },
     /// Put messages on a topic, for so many microseconds, and print how many
     #[command(hide = true)]
     LivePublish { topics: PathBuf, rate: u64, micros: i64 },
@@ -188,10 +192,13 @@ fn run(cli: Cli) -> Result<Option<&'static str>> {
             if !findings.agree() {
                 return Ok(Some(DIFFER));
             }
-            return Ok((!report::bars_are_met(&findings)).then_some("a bar is not met: the report says OVER which"));
+            return Ok(
+                (!report::bars_are_met(&findings)).then_some("a bar is not met: the report says OVER or UNDER which")
+            );
         }
         Command::RunProject { project, branches, workers } => exchange::run_project(&project, branches, workers)?,
         Command::Score { model, rows, batch, scores } => models::score(&model, &rows, batch, &scores)?,
+        Command::ScoreRows { model, tables } => scored::score_rows(&model, &tables)?,
         Command::LivePublish { topics, rate, micros } => {
             println!("{}", live::publish(&topics, live::Rate::from_number(rate), micros)?);
         }

@@ -2,6 +2,7 @@
 
 use crate::failure;
 use crate::python::{self, MODELS, Python};
+use crate::report::{Bar, CHECKED_MAX};
 use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, Float32Array, Int64Array};
 use arrow::datatypes::{Field, Float64Type};
 use dataflow::{Error, Result, Scorer, ScorerValue};
@@ -35,7 +36,52 @@ pub struct Models {
     pub difference: f64,
 }
 
+impl Rates {
+    /// How many times as many rows a second of CPU as onnxruntime.
+    pub fn ratio(&self) -> f64 {
+        self.ours / self.onnxruntime
+    }
+}
+
+/// How many times as many rows a second of CPU as onnxruntime each model has to score, by batch: trees in batches and
+/// one at a time, what is linear at every size.
+const LEAST: [(&str, &[usize], f64); 4] =
+    [("trees", &[64, 1024], 8.0), ("trees", &[1], 4.0), ("linear", &BATCHES, 1.5), ("encoders", &BATCHES, 1.5)];
+/// The neural nets, which are measured in batches of 64: half of them, and each.
+const NETS: [&str; 6] = ["mlp", "embeddings", "wide_and_deep", "lstm", "convolution", "encoder"];
+const NETS_BATCH: usize = 64;
+const NETS_MEDIAN: f64 = 0.45;
+const NETS_LEAST: f64 = 0.25;
+
 impl Models {
+    /// The figures that have to be reached, each against its bar.
+    pub fn bars(&self) -> Vec<Bar> {
+        let rates = |wanted: &'static str| self.rates.iter().filter(move |rates| rates.model == wanted);
+        let spare = if cfg!(debug_assertions) { CHECKED_MAX } else { 1.0 };
+        let bar = |what: String, found, least: f64| {
+            Bar::at_least(format!("{what}, rows per CPU second against onnxruntime"), found, least / spare)
+        };
+        let mut bars = Vec::new();
+        for (model, batches, least) in LEAST {
+            let wanted = rates(model).filter(|rates| batches.contains(&rates.batch));
+            bars.extend(
+                wanted.map(|rates| bar(format!("{model} in batches of {}", rates.batch), rates.ratio(), least)),
+            );
+        }
+        let nets = NETS.iter().flat_map(|net| rates(net)).filter(|rates| rates.batch == NETS_BATCH);
+        let mut ratios: Vec<(f64, &str)> = nets.map(|rates| (rates.ratio(), rates.model)).collect();
+        ratios.sort_by(|a, b| a.0.total_cmp(&b.0));
+        bars.extend(ratios.first().map(|(ratio, net)| {
+            bar(format!("the slowest neural net, {net}, in batches of {NETS_BATCH}"), *ratio, NETS_LEAST)
+        }));
+        if let (Some(low), Some(high)) = (ratios.get(ratios.len().saturating_sub(1) / 2), ratios.get(ratios.len() / 2))
+        {
+            let median = (low.0 + high.0) / 2.0;
+            bars.push(bar(format!("neural nets in batches of {NETS_BATCH}, the median"), median, NETS_MEDIAN));
+        }
+        bars
+    }
+
     pub fn agree(&self) -> bool {
         self.difference <= DIFFERENCE_MAX
     }
@@ -157,7 +203,7 @@ fn write_scores(scores: &ArrayRef, path: &Path) -> Result<()> {
 }
 
 /// The CPU seconds of this thread, the only one.
-fn cpu_s() -> Result<f64> {
+pub fn cpu_s() -> Result<f64> {
     let path = PathBuf::from("/proc/thread-self/schedstat");
     let text = std::fs::read_to_string(&path).map_err(|error| failure::file("read", &path, error))?;
     let first = text.split(' ').next().and_then(|text| text.parse::<f64>().ok());

@@ -19,11 +19,12 @@ pub const MODELS: &[(&str, &str)] = &[
     ("skl2onnx", ""),
 ];
 
-const SCRIPTS: [(&str, &str); 4] = [
+const SCRIPTS: [(&str, &str); 5] = [
     ("answers.py", include_str!("../bench/answers.py")),
     ("measure.py", include_str!("../bench/measure.py")),
     ("duckdb_peer.py", include_str!("../bench/duckdb_peer.py")),
     ("model_peer.py", include_str!("../bench/model_peer.py")),
+    ("scored_peer.py", include_str!("../bench/scored_peer.py")),
 ];
 
 /// The scripts, written to a folder of the cache, and the interpreter.

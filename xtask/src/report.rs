@@ -6,7 +6,8 @@ use crate::decode::Decode;
 use crate::exchange::Exchange;
 use crate::live;
 use crate::measure::Samples;
-use crate::models::Rates;
+use crate::models::{Models, Rates};
+use crate::scored::Scored;
 use serde_json::{Value, json};
 
 /// A floor takes at most this share of DuckDB's CPU, or it is none.
@@ -18,7 +19,7 @@ const W5_FLOOR_RATIO_MAX: f64 = 1.7;
 /// Of runs over at least so many events.
 const BAR_EVENTS_MIN: usize = 1_000_000;
 /// What the profile of the README's commands, which checks our own code as tests do, may add to that.
-const CHECKED_MAX: f64 = 1.15;
+pub const CHECKED_MAX: f64 = 1.15;
 
 /// A figure that has to stay at or under a bar.
 pub struct Bar {
@@ -26,11 +27,27 @@ pub struct Bar {
     pub found: f64,
     pub most: f64,
     pub unit: &'static str,
+    /// Whether the figure has to reach the bar instead.
+    pub is_least: bool,
 }
 
 impl Bar {
+    pub fn at_most(what: String, found: f64, most: f64, unit: &'static str) -> Bar {
+        Bar { what, found, most, unit, is_least: false }
+    }
+
+    pub fn at_least(what: String, found: f64, least: f64) -> Bar {
+        Bar { what, found, most: least, unit: "x", is_least: true }
+    }
+
     fn met(&self) -> bool {
-        self.found <= self.most
+        if self.is_least { self.found >= self.most } else { self.found <= self.most }
+    }
+
+    fn text(&self) -> String {
+        let Bar { what, found, most, unit, is_least } = self;
+        let (missed, word) = if *is_least { ("UNDER", "at least") } else { ("OVER ", "at most") };
+        format!("{} {what}: {found:.2}{unit}, {word} {most:.3}{unit}", if self.met() { "ok   " } else { missed })
     }
 }
 
@@ -43,7 +60,7 @@ pub fn text(findings: &Findings) -> String {
         lines
             .push(format!("{:<14} {:>8} {:>14} {:>14} {:>8}", "model", "batch", "onnxruntime", "model crate", "ratio"));
         lines.extend(models.rates.iter().map(|rates| {
-            let ratio = rates.ours / rates.onnxruntime;
+            let ratio = rates.ratio();
             let Rates { model, batch, onnxruntime, ours } = rates;
             format!("{model:<14} {batch:>8} {onnxruntime:>14.0} {ours:>14.0} {ratio:>8.2}")
         }));
@@ -53,11 +70,9 @@ pub fn text(findings: &Findings) -> String {
     lines.extend(findings.live.as_ref().map(live::text));
     lines.extend(findings.decode.as_ref().map(decode_text));
     lines.extend(findings.exchange.as_ref().map(Exchange::text));
+    lines.extend(findings.scored.as_ref().map(Scored::text));
     lines.push(String::new());
-    lines.extend(bars(findings).iter().map(|bar| {
-        let said = if bar.met() { "ok  " } else { "OVER" };
-        format!("{said} {}: {:.2}{}, at most {:.3}{}", bar.what, bar.found, bar.unit, bar.most, bar.unit)
-    }));
+    lines.extend(bars(findings).iter().map(Bar::text));
     lines.join("\n").trim_end().to_owned()
 }
 
@@ -141,14 +156,16 @@ fn floor_bar(case: &Case) -> Option<Bar> {
     // A smaller run is mostly the start of a process.
     let ratio = case.ratio(Contender::Riverrun(1), Contender::Floor).filter(|_| case.recipe.events >= BAR_EVENTS_MIN);
     let what = format!("{} over {} events, CPU against the floor's", case.workload.name(), case.recipe.events);
-    ratio.map(|found| Bar { what, found, most, unit: "x" })
+    ratio.map(|found| Bar::at_most(what, found, most, "x"))
 }
 
 fn bars(findings: &Findings) -> Vec<Bar> {
     let mut bars = findings.live.as_ref().map(live::bars).unwrap_or_default();
     bars.extend(findings.cases.iter().filter_map(floor_bar));
+    bars.extend(findings.models.as_ref().map(Models::bars).unwrap_or_default());
+    bars.extend(findings.scored.as_ref().map(Scored::bars).unwrap_or_default());
     let mut add = |what: &str, found: Option<f64>, most, unit| {
-        bars.extend(found.map(|found| Bar { what: what.to_owned(), found, most, unit }));
+        bars.extend(found.map(|found| Bar::at_most(what.to_owned(), found, most, unit)));
     };
     if let Some(decode) = &findings.decode {
         add("JSON, time of two workers against one", Some(decode.ratio()), decode.ratio_max(), "x");
@@ -206,7 +223,14 @@ pub fn json(findings: &Findings) -> Value {
         let rates: Vec<Value> = models.rates.iter().map(rate).collect();
         json!({ "rows_per_cpu_s": rates, "greatest_difference": models.difference })
     });
-    let bar = |bar: &Bar| json!({ "what": bar.what, "found": bar.found, "at_most": bar.most, "met": bar.met() });
+    let bar = |bar: &Bar| {
+        json!({
+            "what": bar.what,
+            "found": bar.found,
+            (if bar.is_least { "at_least" } else { "at_most" }): bar.most,
+            "met": bar.met(),
+        })
+    };
     json!({
         "cases": findings.cases.iter().map(case).collect::<Vec<_>>(),
         "models": models,
@@ -221,6 +245,7 @@ pub fn json(findings: &Findings) -> Value {
             "differ": decode.agreement.differ,
         })),
         "exchange": findings.exchange.as_ref().map(Exchange::json),
+        "scored": findings.scored.as_ref().map(Scored::json),
         "bars": bars(findings).iter().map(bar).collect::<Vec<_>>(),
         "agree": findings.agree(),
     })

@@ -7,7 +7,7 @@ use crate::failure;
 use crate::name::TableName;
 use crate::storage::path_of;
 use crate::table;
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StructArray, new_null_array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use dataflow::{Bounds, Error, RecordBatches, Result, RowGroup, TimedFile, TimedFiles, guarded};
@@ -271,6 +271,15 @@ impl FileRows {
         let (from, to) = (column.data_type(), field.data_type());
         if from == to {
             return Ok(column.clone());
+        }
+        if let (Some(given), DataType::Struct(fields)) = (column.as_struct_opt(), to) {
+            let inner = fields.iter().map(|field| match given.column_by_name(field.name()) {
+                Some(column) => self.typed(field, column),
+                // The table's struct has gained it since.
+                None => Ok(new_null_array(field.data_type(), column.len())),
+            });
+            let inner = inner.collect::<Result<Vec<_>>>()?;
+            return Ok(Arc::new(StructArray::try_new(fields.clone(), inner, given.nulls().cloned())?));
         }
         let widened = matches!(
             (from, to),

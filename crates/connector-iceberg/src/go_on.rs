@@ -15,7 +15,7 @@ use crate::name::TableName;
 use crate::storage::{create_folder, path_of, sync_folder};
 use crate::table::{arrow_schema, plain_schema};
 use crate::writer_position::WriterPosition;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use dataflow::{Committable, Error, OutputState, Result};
 use iceberg::spec::TableMetadata;
 use iceberg::table::Table;
@@ -176,9 +176,11 @@ fn dropped(table: &TableName) -> Error {
 fn check_columns(name: &TableName, schema: &Schema, metadata: &TableMetadata) -> Result<()> {
     let found = plain_schema(&*arrow_schema(name, metadata.current_schema())?);
     for field in schema.fields() {
-        let has = found.field_with_name(field.name()).map(|field| values::name(field.data_type())).ok();
-        let wanted = values::name(field.data_type());
-        if has.as_ref() != Some(&wanted) {
+        let there = found.field_with_name(field.name()).map(Field::data_type).ok();
+        let (has, wanted) = (there.map(values::name), values::name(field.data_type()));
+        // Types of one name hold the same, but for structs of many fields, whose names do not tell all.
+        let differs = matches!(field.data_type(), DataType::Struct(_)) && there != Some(field.data_type());
+        if differs || has.as_ref() != Some(&wanted) {
             return Err(Error::invalid(format!(
                 "table \"{name}\": column \"{}\" is {}, and the job writes {wanted}; change the output or the table, or \
                  start over with --fresh",

@@ -6,7 +6,9 @@ use crate::storage::{create_folder, sync_folder};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use dataflow::{Error, Result};
-use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat, Datum, PrimitiveType, Schema, Struct};
+use iceberg::spec::{
+    DataContentType, DataFile, DataFileBuilder, DataFileFormat, Datum, NestedField, PrimitiveType, Schema, Struct, Type,
+};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::errors::ParquetError;
@@ -190,8 +192,10 @@ struct ColumnMeasures {
 impl ColumnMeasures {
     fn of(metadata: &ParquetMetaData, schema: &Schema) -> Result<ColumnMeasures> {
         let mut measures = ColumnMeasures::default();
-        for (column, field) in schema.as_struct().fields().iter().enumerate() {
-            let Some(primitive) = field.field_type.as_primitive_type() else { continue };
+        let mut leaves = Vec::new();
+        schema.as_struct().fields().iter().for_each(|field| add_leaves(field, true, &mut leaves));
+        for (column, leaf) in leaves.into_iter().enumerate() {
+            let Some((field, primitive)) = leaf else { continue };
             let mut bounds = Some((None, None));
             for group in metadata.row_groups() {
                 let chunk = group.column(column);
@@ -214,6 +218,23 @@ impl ColumnMeasures {
             }
         }
         Ok(measures)
+    }
+}
+
+/// Adds the columns in which Parquet stores a field; what is inside of lists and maps is not measured.
+fn add_leaves<'f>(
+    field: &'f NestedField,
+    measured: bool,
+    leaves: &mut Vec<Option<(&'f NestedField, &'f PrimitiveType)>>,
+) {
+    match &*field.field_type {
+        Type::Primitive(primitive) => leaves.push(measured.then_some((field, primitive))),
+        Type::Struct(of) => of.fields().iter().for_each(|field| add_leaves(field, measured, leaves)),
+        Type::List(of) => add_leaves(&of.element_field, false, leaves),
+        Type::Map(of) => {
+            add_leaves(&of.key_field, false, leaves);
+            add_leaves(&of.value_field, false, leaves);
+        }
     }
 }
 

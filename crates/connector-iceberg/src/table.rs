@@ -3,13 +3,14 @@
 use crate::failure;
 use crate::name::TableName;
 use crate::upkeep::{self, DELETE_OLD_METADATA};
+use arrow::array::{Array, ArrayRef, AsArray, StructArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use dataflow::{Error, Result};
 use iceberg::TableCreation;
 use iceberg::arrow::type_to_arrow_type;
 use iceberg::spec::{
-    NestedField, NullOrder, PrimitiveType, Schema as IcebergSchema, SortDirection, SortField, SortOrder, Transform,
-    Type, UnboundPartitionSpec,
+    NestedField, NullOrder, PrimitiveType, Schema as IcebergSchema, SortDirection, SortField, SortOrder, StructType,
+    Transform, Type, UnboundPartitionSpec,
 };
 use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 use std::collections::{HashMap, HashSet};
@@ -96,8 +97,29 @@ pub fn arrow_schema(name: &TableName, schema: &IcebergSchema) -> Result<SchemaRe
 
 /// The same columns without field ids, as other crates see them.
 pub fn plain_schema(schema: &Schema) -> SchemaRef {
-    let plain = |field: &Arc<Field>| Field::new(field.name(), field.data_type().clone(), true);
+    let plain = |field: &Arc<Field>| Field::new(field.name(), plain_type(field.data_type()), true);
     Arc::new(Schema::new(schema.fields().iter().map(plain).collect::<Vec<_>>()))
+}
+
+/// The same type, the fields of structs without ids.
+pub fn plain_type(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::Struct(fields) => {
+            let plain = |field: &Arc<Field>| Field::new(field.name(), plain_type(field.data_type()), true);
+            DataType::Struct(fields.iter().map(plain).collect())
+        }
+        other => other.clone(),
+    }
+}
+
+/// The same values under the field ids of a table's type.
+pub fn with_field_ids(column: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
+    let (DataType::Struct(fields), Some(given)) = (data_type, column.as_struct_opt()) else {
+        return Ok(column.clone());
+    };
+    let columns = fields.iter().zip(given.columns());
+    let columns = columns.map(|(field, column)| with_field_ids(column, field.data_type()));
+    Ok(Arc::new(StructArray::try_new(fields.clone(), columns.collect::<Result<_>>()?, given.nulls().cloned())?))
 }
 
 /// Refuses a name that no table can have, and columns that no table can hold.
@@ -108,6 +130,7 @@ pub fn check_table(name: &str, schema: &Schema) -> Result<()> {
 fn iceberg_schema(name: &TableName, schema: &Schema) -> Result<IcebergSchema> {
     let mut seen = HashSet::new();
     let mut fields = Vec::with_capacity(schema.fields().len());
+    let mut inner_id = schema.fields().len() as i32;
     for (index, field) in schema.fields().iter().enumerate() {
         if !seen.insert(field.name().to_lowercase()) {
             return Err(Error::invalid(format!(
@@ -115,8 +138,8 @@ fn iceberg_schema(name: &TableName, schema: &Schema) -> Result<IcebergSchema> {
                 field.name()
             )));
         }
-        let primitive = primitive_type(name, field)?;
-        fields.push(Arc::new(NestedField::optional(index as i32 + 1, field.name(), Type::Primitive(primitive))));
+        let field_type = iceberg_type(name, field, &mut inner_id)?;
+        fields.push(Arc::new(NestedField::optional(index as i32 + 1, field.name(), field_type)));
     }
     let schema = IcebergSchema::builder().with_fields(fields).build();
     schema.map_err(|error| failure::iceberg(format!("table \"{name}\" cannot be made"), error))
@@ -126,7 +149,22 @@ fn iceberg_schema(name: &TableName, schema: &Schema) -> Result<IcebergSchema> {
 pub fn missing_columns(name: &TableName, wanted: &Schema, there: &IcebergSchema) -> Result<Vec<(String, Type)>> {
     let is_missing = |field: &&Arc<Field>| there.field_by_name(field.name()).is_none();
     let missing = wanted.fields().iter().filter(is_missing);
-    missing.map(|field| Ok((field.name().clone(), Type::Primitive(primitive_type(name, field)?)))).collect()
+    // The library gives the fields their ids, when it adds the columns.
+    missing.map(|field| Ok((field.name().clone(), iceberg_type(name, field, &mut 0)?))).collect()
+}
+
+/// The type of a column; the fields of a struct get ids after those that are taken.
+fn iceberg_type(name: &TableName, field: &Field, taken: &mut i32) -> Result<Type> {
+    let DataType::Struct(inner) = field.data_type() else { return primitive_type(name, field).map(Type::Primitive) };
+    let mut fields = Vec::with_capacity(inner.len());
+    for inner in inner {
+        *taken += 1;
+        let id = *taken;
+        let path = format!("{}.{}", field.name(), inner.name());
+        let field_type = iceberg_type(name, &inner.as_ref().clone().with_name(path), taken)?;
+        fields.push(Arc::new(NestedField::optional(id, inner.name(), field_type)));
+    }
+    Ok(Type::Struct(StructType::new(fields)))
 }
 
 fn primitive_type(name: &TableName, field: &Field) -> Result<PrimitiveType> {
@@ -143,7 +181,7 @@ fn primitive_type(name: &TableName, field: &Field) -> Result<PrimitiveType> {
         other => {
             return Err(Error::invalid(format!(
                 "table \"{name}\": column \"{}\" has type {}, which tables cannot hold; expected BIGINT, INTEGER, \
-                 DOUBLE, FLOAT, BOOLEAN, TEXT, TIMESTAMP (microseconds, no zone), DATE or BLOB; cast it",
+                 DOUBLE, FLOAT, BOOLEAN, TEXT, TIMESTAMP (microseconds, no zone), DATE, BLOB or a STRUCT of these; cast it",
                 field.name(),
                 values::name(other)
             )));

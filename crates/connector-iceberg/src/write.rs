@@ -130,7 +130,7 @@ impl TableWriter {
             let Some(column) = rows.column_by_name(field.name()) else {
                 return Ok(arrow::array::new_null_array(field.data_type(), rows.num_rows()));
             };
-            if column.data_type() != field.data_type() {
+            if column.data_type() != &table::plain_type(field.data_type()) {
                 return Err(Error::invalid(format!(
                     "table \"{}\": column \"{}\" gets {}, expected {}",
                     self.table,
@@ -139,7 +139,7 @@ impl TableWriter {
                     values::name(field.data_type())
                 )));
             }
-            Ok(column.clone())
+            table::with_field_ids(column, field.data_type())
         };
         let columns = self.schema.fields().iter().map(column).collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));

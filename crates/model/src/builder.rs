@@ -33,6 +33,7 @@ pub struct Builder {
     constants: HashMap<(bool, bool, u64), u32>,
     texts: Vec<String>,
     text_places: HashMap<String, i64>,
+    reads_texts: bool,
     cost: u64,
     cells: usize,
     ensembles: usize,
@@ -44,14 +45,16 @@ pub struct Built {
     pub registers: Registers,
     pub texts: Vec<String>,
     pub text_places: HashMap<String, i64>,
+    /// Whether a step looks into texts that the model does not know.
+    pub reads_texts: bool,
     pub cost: u64,
 }
 
 impl Builder {
     /// Ends the construction.
     pub fn finish(self) -> Built {
-        let Builder { steps, registers, texts, text_places, cost, .. } = self;
-        Built { steps, registers, texts, text_places, cost }
+        let Builder { steps, registers, texts, text_places, reads_texts, cost, .. } = self;
+        Built { steps, registers, texts, text_places, reads_texts, cost }
     }
 
     /// Gives a name its value. An empty name is an output that nobody wants.
@@ -120,6 +123,11 @@ impl Builder {
         self.texts.push(text.to_string());
         self.text_places.insert(text.to_string(), place);
         place
+    }
+
+    /// Says that a step looks into the texts of rows: without, all that the model does not know are alike.
+    pub fn read_texts(&mut self) {
+        self.reads_texts = true;
     }
 
     /// The texts of numbers, if all of them are texts of the list.

@@ -1,5 +1,6 @@
 //! A model's file: its bytes, nothing of which is believed yet.
 
+use crate::external_data::embed;
 use dataflow::{Error, Result};
 use std::fs::File;
 use std::io::Read;
@@ -9,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_128;
 /// The largest model file that is read.
 pub const FILE_BYTES_MAX: u64 = 256 << 20;
 
-/// The bytes of a model's file, with the digest that tells them from others.
+/// The bytes of a model's file, and of the weights beside it, with the digest that tells them from others.
 pub struct ModelFile {
     pub(crate) place: String,
     pub(crate) name: String,
@@ -32,7 +33,14 @@ impl ModelFile {
         file.take(FILE_BYTES_MAX + 1)
             .read_to_end(&mut bytes)
             .map_err(|error| fail("the file cannot be read").with_source(error))?;
-        ModelFile::new(place, name, bytes)
+        let read = ModelFile::new(place, name, bytes)?;
+        let embedded = embed(&read.bytes, path, FILE_BYTES_MAX)
+            .map_err(|what| Error::invalid(format!("{}: {what}", read.place)))?;
+        match embedded {
+            None => Ok(read),
+            // What lies beside the model is part of it, and of its digest.
+            Some(bytes) => ModelFile::new(read.place, name, bytes),
+        }
     }
 
     /// Takes a file that is in memory already.

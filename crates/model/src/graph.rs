@@ -9,7 +9,7 @@ use crate::node::{Checked, shown};
 use crate::onnx::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
 use crate::operators::{self, Operation};
 use crate::outputs::{Column, columns};
-use crate::refusal::unknown_operator;
+use crate::refusal::{of_file, unknown_operator};
 use crate::signature::Output;
 use crate::value::{Cell, Element, Tensor, Value};
 use dataflow::{ScorerInput, ScorerValue};
@@ -57,7 +57,8 @@ pub struct Graph {
 impl Graph {
     /// Checks a decoded model. `names` are those that the file's metadata lists, if it does.
     pub fn new(model: &ModelProto, names: Option<Vec<String>>) -> Checked<Graph> {
-        let opsets = check_operator_sets(model)?;
+        let told = |fault: String| of_file(model, &fault);
+        let opsets = check_operator_sets(model).map_err(told)?;
         let graph = model.graph.as_ref().ok_or("the file has no graph, expected an ONNX model")?;
         if graph.node.len() > GRAPH_NODES_MAX {
             return Err(format!("the graph has {} nodes, expected at most {GRAPH_NODES_MAX}", graph.node.len()));
@@ -67,13 +68,13 @@ impl Graph {
         }
         let mut builder = Builder::default();
         for tensor in &graph.initializer {
-            builder.define_constant(tensor)?;
+            builder.define_constant(tensor).map_err(told)?;
         }
-        let (names, features) = inputs(&mut builder, graph, names)?;
+        let (names, features) = inputs(&mut builder, graph, names).map_err(told)?;
         for (index, proto) in graph.node.iter().enumerate() {
             follow(&mut builder, proto, opsets).map_err(|fault| at_node(model, index, proto, &fault))?;
         }
-        let outputs = columns(&builder, graph)?;
+        let outputs = columns(&builder, graph).map_err(told)?;
         let mut operators: Vec<String> = graph.node.iter().map(|node| node.op_type.clone()).collect();
         operators.sort_unstable();
         operators.dedup();
@@ -230,6 +231,13 @@ fn open_rows(rows: Option<i64>) -> Checked<()> {
 }
 
 fn follow(builder: &mut Builder, proto: &NodeProto, (opset, ml_opset): Opsets) -> Checked<()> {
+    if let (Some(Value::Words(words)), "Flatten" | "Identity") =
+        (proto.input.first().and_then(|name| builder.find(name)).cloned(), proto.op_type.as_str())
+        && let [output] = proto.output.as_slice()
+    {
+        // The words of a row stay one list, whatever its shape.
+        return builder.define(output, Value::Words(words));
+    }
     let operator = operators::find(&proto.domain, &proto.op_type).ok_or_else(|| unknown_operator(proto))?;
     let values = operator(builder, &Operation { proto, opset, ml_opset })?;
     if proto.output.is_empty() || proto.output.len() > values.len() {

@@ -71,6 +71,7 @@ fn read<'a>(builder: &Builder, info: &'a ValueInfoProto) -> Checked<Given<'a>> {
     let (tensor, is_maps) = match value {
         Value::Tensor(tensor) => (tensor.clone(), false),
         Value::Maps(tensor) => (tensor.clone(), true),
+        Value::Words(_) => return Err("is words of texts, expected scores or a class label of a model".to_string()),
         Value::Shape(_) => return Err("is a shape, expected scores or a class label of a model".to_string()),
     };
     let rows = tensor.dims.list().iter().find(|dim| matches!(dim, Dim::Rows { .. }));

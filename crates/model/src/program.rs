@@ -5,6 +5,7 @@ use crate::graph::Feature;
 use crate::list_text;
 use crate::outputs::Column;
 use crate::registers::{LANES, Registers, Step};
+use crate::row_texts::RowTexts;
 use crate::value::{Cell, Element};
 use arrow::array::builder::NullBufferBuilder;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, StringArray};
@@ -26,8 +27,9 @@ pub struct Program {
     /// With the constants in place.
     registers: Registers,
     kept: Mutex<Vec<Registers>>,
-    texts: Vec<String>,
-    text_places: HashMap<String, i64>,
+    texts: Arc<[String]>,
+    text_places: Arc<HashMap<String, i64>>,
+    reads_texts: bool,
     cost: u64,
 }
 
@@ -40,8 +42,12 @@ impl fmt::Debug for Program {
 impl Program {
     /// Takes what was built.
     pub fn new(built: Built, features: Vec<Feature>) -> Program {
-        let Built { steps, registers, texts, text_places, cost } = built;
-        Program { steps, features, registers, kept: Mutex::default(), texts, text_places, cost }
+        let Built { steps, mut registers, texts, text_places, reads_texts, cost } = built;
+        let (texts, text_places): (Arc<[String]>, _) = (texts.into(), Arc::new(text_places));
+        if reads_texts {
+            registers.texts = RowTexts::new(texts.clone(), text_places.clone());
+        }
+        Program { steps, features, registers, kept: Mutex::default(), texts, text_places, reads_texts, cost }
     }
 
     /// How many elementary calculations a row takes, about.
@@ -67,6 +73,7 @@ impl Program {
         for from in (0..rows).step_by(LANES) {
             let count = LANES.min(rows - from);
             registers.failed = Default::default();
+            registers.texts.clear();
             for (input, feature) in inputs.iter().zip(&self.features) {
                 input.load(*feature, &mut registers, from, count);
             }
@@ -117,6 +124,9 @@ impl Program {
     /// The texts of a column by their place in the model's list. One that is not in it is -1; NULL is as an empty text.
     fn texts<'a>(&self, column: &ArrayRef) -> Result<Input<'a>> {
         let column = cast(column, &DataType::Utf8)?;
+        if self.reads_texts {
+            return Ok(Input::Texts(column.as_string::<i32>().clone()));
+        }
         let place = |text: Option<&str>| self.text_places.get(text.unwrap_or("")).copied().unwrap_or(-1);
         Ok(Input::Ints(column.as_string::<i32>().iter().map(place).collect::<Vec<i64>>().into(), None))
     }
@@ -189,6 +199,8 @@ pub enum Input<'a> {
     Doubles(std::borrow::Cow<'a, [f64]>),
     /// Where a value is missing the row fails: integers have no value for it.
     Ints(ScalarBuffer<i64>, Option<NullBuffer>),
+    /// Texts that a step looks into; NULL is as an empty text.
+    Texts(StringArray),
     /// Lists of a length; a row whose list has another, or none, fails.
     Lists {
         values: Box<Input<'a>>,
@@ -210,6 +222,12 @@ impl Input<'_> {
                 registers.ints[register][..count].copy_from_slice(&values[from..from + count]);
                 if let Some(nulls) = nulls {
                     (0..count).filter(|row| nulls.is_null(from + row)).for_each(|row| registers.failed.insert(row));
+                }
+            }
+            Input::Texts(values) => {
+                for row in 0..count {
+                    let text = if values.is_null(from + row) { "" } else { values.value(from + row) };
+                    registers.ints[register][row] = registers.texts.place(text);
                 }
             }
             Input::Lists { values, starts, width } => {
@@ -234,6 +252,10 @@ impl Input<'_> {
                     if nulls.as_ref().is_some_and(|nulls| nulls.is_null(place)) {
                         registers.failed.insert(row);
                     }
+                }
+                Input::Texts(values) => {
+                    let text = if values.is_null(place) { "" } else { values.value(place) };
+                    registers.ints[register][row] = registers.texts.place(text);
                 }
                 // Lists were laid one after the other.
                 Input::Lists { .. } => {}

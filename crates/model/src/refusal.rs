@@ -21,8 +21,8 @@ const ADVICE: &[(&str, &str)] = &[
     ("DictVectorizer", "give the model columns instead of maps: export the pipeline without DictVectorizer"),
     ("CastMap", "give the model columns instead of maps"),
     ("TfIdfVectorizer", "count words in SQL and train on the counts"),
-    ("StringNormalizer", "use lower() in SQL and train on what it gives"),
-    ("Tokenizer", "split texts in SQL and train on what it gives"),
+    ("StringNormalizer", "use lower() in SQL and export with CountVectorizer(lowercase=False)"),
+    ("Tokenizer", "export with options={CountVectorizer: {'tokenexp': '[a-zA-Z0-9_]+'}}"),
     ("Scan", "nearest neighbours need all training rows: train a tree or linear model instead"),
     ("CDist", "nearest neighbours need all training rows: train a tree or linear model instead"),
     ("Loop", "export the layer unrolled or as an LSTM or GRU operator"),
@@ -34,16 +34,39 @@ const ADVICE: &[(&str, &str)] = &[
     ("Erfc", "use tf.nn.gelu with approximate=True; tf2onnx writes no valid ONNX for the exact one"),
 ];
 
+/// What helps against a fault of the file around the nodes, by a part of the fault and the name of what made the file;
+/// an empty name stands for all.
+const FILE_ADVICE: &[(&str, &str, &str)] = &[
+    ("has a batch of exactly", "pytorch", "export with dynamic_shapes=({0: torch.export.Dim(\"rows\")},)"),
+    ("has a batch of exactly", "tf2onnx", "export with TensorSpec((None, ..)) as input_signature"),
+    ("has a batch of exactly", "", "export with a first size of None"),
+    ("has an open dimension beside the rows", "", "fill sequences up to one length before they go into the model"),
+    ("does not say how many features", "", "export with initial_types of shape [None, number of features]"),
+    ("element type float16", "", "export with weights of float32"),
+    ("defines functions of its own", "", "write them out with onnx.inliner.inline_local_functions"),
+];
+
 /// What to add to a refusal at a node.
 pub fn advice(model: &ModelProto, proto: &NodeProto) -> String {
-    let mut parts = Vec::new();
+    let advice = ADVICE.iter().find(|(name, _)| *name == proto.op_type);
+    added(maker(model), advice.map(|(_, advice)| *advice))
+}
+
+/// A fault of the file around its nodes, with what made the file and what helps.
+pub fn of_file(model: &ModelProto, fault: &str) -> String {
+    let advice =
+        FILE_ADVICE.iter().find(|(part, maker, _)| fault.contains(part) && model.producer_name.contains(maker));
+    fault.to_string() + &added(maker(model), advice.map(|(_, _, advice)| *advice))
+}
+
+/// What made the file, if it says so.
+fn maker(model: &ModelProto) -> Option<String> {
     let maker = [model.producer_name.as_str(), model.producer_version.as_str()];
     let maker: Vec<&str> = maker.into_iter().filter(|part| !part.is_empty()).collect();
-    if !maker.is_empty() {
-        parts.push(format!("made by {}", shown(&maker.join(" ")).trim_matches('"')));
-    }
-    if let Some((_, advice)) = ADVICE.iter().find(|(name, _)| *name == proto.op_type) {
-        parts.push((*advice).to_string());
-    }
+    (!maker.is_empty()).then(|| format!("made by {}", shown(&maker.join(" ")).trim_matches('"')))
+}
+
+fn added(maker: Option<String>, advice: Option<&str>) -> String {
+    let parts: Vec<String> = maker.into_iter().chain(advice.map(str::to_string)).collect();
     if parts.is_empty() { String::new() } else { format!(" ({})", parts.join("; ")) }
 }

@@ -3,6 +3,7 @@
 //! Every step works row by row, so what a row gives depends on the row alone, to the bit, whatever the batch is. Steps
 //! write only registers after those that they read, so a file is split in two and no step copies.
 
+use crate::row_texts::RowTexts;
 use crate::threshold::Threshold;
 use crate::trees::Block;
 use std::fmt::Debug;
@@ -20,6 +21,8 @@ pub struct Registers {
     pub doubles: Vec<Lane<f64>>,
     /// Integers, booleans as 0 and 1, and texts by their number in the model's list of texts.
     pub ints: Vec<Lane<i64>>,
+    /// The texts that numbers stand for, where a step reads them.
+    pub texts: RowTexts,
     /// The rows that a step could not calculate.
     pub failed: Rows,
     /// Where ensembles walk, one after the other.

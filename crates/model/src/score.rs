@@ -125,8 +125,11 @@ impl Model {
     }
 
     /// Chooses an output, and scores the file's sample rows through it (or through the output that they name): a score
-    /// that is off by more than 1e-5 refuses the model.
+    /// that is off by more than 1e-5 refuses the model. Where nothing is chosen and there are several, all are.
     pub fn select(&self, selector: &OutputSelector) -> Result<OutputScorer> {
+        if *selector == OutputSelector::Only && self.outputs().len() > 1 {
+            return self.select_all();
+        }
         let output = self.inner.signature.find(selector).map_err(|what| self.fault(&what))?;
         self.scorer(Chosen::One(output))
     }
@@ -330,8 +333,11 @@ impl Scorer for OutputScorer {
 
 impl OutputScorer {
     fn fields(&self, columns: &[&Column]) -> Fields {
-        let field =
-            |(output, column): (&Output, &&Column)| Field::new(output.to_string(), Program::data_type(column), true);
-        self.model.outputs().iter().zip(columns).map(field).collect()
+        let names = self.model.inner.signature.field_names();
+        names
+            .into_iter()
+            .zip(columns)
+            .map(|(name, column)| Field::new(name, Program::data_type(column), true))
+            .collect()
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::node::shown;
 use dataflow::ScorerInput;
+use std::collections::HashSet;
 use std::fmt;
 
 /// What a model takes and gives, as its file says it.
@@ -41,7 +42,7 @@ impl fmt::Display for Output {
 /// What a statement asks a model for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OutputSelector {
-    /// The statement names nothing: the model must have only one output.
+    /// The statement names nothing: the only output, or all of several.
     Only,
     /// `probability OF label`, the label as text, or the name of an output.
     Probability { label: String },
@@ -71,7 +72,7 @@ impl Signature {
         let wanted = match selector {
             OutputSelector::Only if self.outputs.len() == 1 => return Ok(0),
             OutputSelector::Only => {
-                return Err(format!("has {} outputs, expected OUTPUT and one of: {}", self.outputs.len(), self.list()));
+                return Err(format!("has {} outputs, expected one of: {}", self.outputs.len(), self.list()));
             }
             OutputSelector::Probability { label } => Output::Probability { label: label.clone() },
             OutputSelector::Label => Output::Label,
@@ -87,6 +88,29 @@ impl Signature {
         }
         let place = self.outputs.iter().position(|output| *output == wanted).or_else(|| self.find_name(selector));
         place.ok_or_else(|| format!("has no output {selector}, expected one of: {}", self.list()))
+    }
+
+    /// What the fields are called where all outputs come as a struct: `label`, `probability_1`, `value` or `value_0`
+    /// and `value_1`, and other outputs by their own names. Each name is there once, whatever the case of its letters.
+    pub fn field_names(&self) -> Vec<String> {
+        let has_several = self.outputs.contains(&Output::Value { target: 1 });
+        let mut taken = HashSet::new();
+        let mut name = |output: &Output| {
+            let name = match output {
+                Output::Probability { label } => format!("probability_{label}"),
+                Output::Label => "label".to_owned(),
+                Output::Value { target } if has_several => format!("value_{target}"),
+                Output::Value { .. } => "value".to_owned(),
+                Output::Named { name } => name.clone(),
+            };
+            let mut numbers = 1..;
+            let mut free = name.clone();
+            while !taken.insert(free.to_lowercase()) {
+                free = format!("{name}_{}", numbers.next().unwrap_or(0));
+            }
+            free
+        };
+        self.outputs.iter().map(&mut name).collect()
     }
 
     /// The place of an output that has a name of its own.

@@ -4,6 +4,7 @@ use crate::dims::{Dims, Extent};
 use crate::labels::Labels;
 use crate::node::{Checked, listed, shown};
 use crate::onnx::{TensorProto, element};
+use crate::words::Words;
 use std::sync::Arc;
 
 /// The type of a tensor's numbers.
@@ -115,6 +116,8 @@ pub enum Value {
     Shape(Vec<Extent>),
     /// A map from label to score for each row.
     Maps(Tensor),
+    /// The words of a text for each row, as many as it has.
+    Words(Words),
 }
 
 impl Value {
@@ -124,6 +127,7 @@ impl Value {
             Value::Tensor(tensor) => tensor.describe(),
             Value::Shape(_) => "a shape".to_string(),
             Value::Maps(_) => "maps".to_string(),
+            Value::Words(_) => "the words of texts".to_string(),
         }
     }
 }

@@ -17,7 +17,7 @@ const STRING_BYTES: u64 = 48;
 
 /// The messages whose insides are decoded.
 #[derive(Clone, Copy)]
-enum Kind {
+pub enum Kind {
     Model,
     Graph,
     Node,
@@ -32,7 +32,7 @@ enum Kind {
 
 impl Kind {
     /// The message that a field holds, if it is one that is decoded.
-    fn child(self, field: u64) -> Option<Kind> {
+    pub fn child(self, field: u64) -> Option<Kind> {
         Some(match (self, field) {
             (Kind::Model, 7) => Kind::Graph,
             (Kind::Model, 8 | 14) | (Kind::Tensor, 13) | (Kind::Shape, 1) => Kind::Pair,
@@ -46,6 +46,11 @@ impl Kind {
             (Kind::TensorType, 2) => Kind::Shape,
             _ => return None,
         })
+    }
+
+    /// Whether tensors can be in it.
+    pub fn holds_tensors(&self) -> bool {
+        matches!(self, Kind::Graph | Kind::Node | Kind::Attribute | Kind::Tensor)
     }
 
     /// Whether a field is a packed list of integers.
@@ -67,22 +72,9 @@ impl Scan {
     fn message(&mut self, kind: Kind, bytes: &[u8]) -> Checked<()> {
         let mut cursor = Cursor { bytes };
         while !cursor.bytes.is_empty() {
-            let tag = cursor.varint()?;
-            let field = tag >> 3;
-            match tag & 7 {
-                0 => drop(cursor.varint()?),
-                1 => drop(cursor.take(8)?),
-                2 => {
-                    let length = cursor.varint()?;
-                    let part = cursor.take(length)?;
-                    self.part(kind, field, part)?;
-                }
-                5 => drop(cursor.take(4)?),
-                other => {
-                    return Err(format!(
-                        "the file is not an ONNX model, or is damaged: field {field} of it has a type, {other}, that none has"
-                    ));
-                }
+            let field = cursor.field()?;
+            if let Some(part) = field.part {
+                self.part(kind, field.number, part)?;
             }
             self.spend(8)?;
         }
@@ -110,11 +102,44 @@ impl Scan {
     }
 }
 
-struct Cursor<'a> {
-    bytes: &'a [u8],
+/// A field of a message.
+pub struct WireField<'a> {
+    pub number: u64,
+    /// The number that it holds, if it is one of variable length.
+    pub value: u64,
+    /// What it holds, if it has a length.
+    pub part: Option<&'a [u8]>,
+}
+
+/// What is left of a message.
+pub struct Cursor<'a> {
+    pub bytes: &'a [u8],
 }
 
 impl<'a> Cursor<'a> {
+    /// Takes the next field.
+    pub fn field(&mut self) -> Checked<WireField<'a>> {
+        let tag = self.varint()?;
+        let (mut field, mut length) = (WireField { number: tag >> 3, value: 0, part: None }, 0);
+        match tag & 7 {
+            0 => field.value = self.varint()?,
+            1 => length = 8,
+            2 => {
+                let length = self.varint()?;
+                field.part = Some(self.take(length)?);
+            }
+            5 => length = 4,
+            other => {
+                return Err(format!(
+                    "the file is not an ONNX model, or is damaged: field {} of it has a type, {other}, that none has",
+                    field.number
+                ));
+            }
+        }
+        self.take(length)?;
+        Ok(field)
+    }
+
     fn varint(&mut self) -> Checked<u64> {
         let mut value = 0u64;
         for shift in (0..70).step_by(7) {

@@ -123,6 +123,15 @@ impl Fingerprint {
                 self.0.u8(19);
                 return self.data_type(item.data_type());
             }
+            DataType::Struct(fields) => {
+                self.0.u8(23);
+                self.0.i64(fields.len() as i64);
+                for field in fields {
+                    self.0.bytes(field.name().as_bytes());
+                    self.data_type(field.data_type())?;
+                }
+                return Ok(());
+            }
             DataType::Decimal128(precision, scale) => {
                 self.0.u8(20);
                 self.0.u8(*precision);

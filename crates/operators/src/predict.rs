@@ -3,6 +3,7 @@
 use crate::bad_rows::{BadRows, by_row, good_rows};
 use crate::filter::no_state;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use dataflow::{
     Batch, Context, Error, EventTime, Fate, Frozen, Input, Operator, Port, Progress, Result, Scalar, Scorer,
@@ -33,7 +34,7 @@ pub struct Score {
 /// What is told of a score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Part {
-    /// The score; NULL where the model fails.
+    /// The score, NULL where the model fails; a struct of several, each NULL where the model fails to give it.
     Score,
     /// The version of the model that scored the row, or failed on it.
     Version,
@@ -60,7 +61,9 @@ impl Score {
                     Arc::new(StringArray::from_iter_values(version))
                 }
                 Part::Fault => {
-                    let fault = |row| scores.is_null(row).then(|| self.fault(row, inputs));
+                    let present = present(scores);
+                    let is_failed = |row| present.as_ref().is_some_and(|present| present.is_null(row));
+                    let fault = |row| is_failed(row).then(|| self.fault(row, scores, inputs));
                     Arc::new((0..scores.len()).map(fault).collect::<StringArray>())
                 }
             }
@@ -68,11 +71,16 @@ impl Score {
         self.columns.iter().map(|(of, _)| part(*of)).collect()
     }
 
-    /// Why a row has no score, as far as its inputs tell.
-    fn fault(&self, row: usize, inputs: &[ArrayRef]) -> String {
+    /// Why a row has no score, or lacks one of several, as far as its inputs tell.
+    fn fault(&self, row: usize, scores: &ArrayRef, inputs: &[ArrayRef]) -> String {
         let names = self.inputs.iter().map(|(name, _)| name.as_str()).zip(inputs);
         let null: Vec<&str> = names.filter(|(_, values)| values.is_null(row)).map(|(name, _)| name).collect();
         let mut told = format!("model \"{}\" gives no finite number", self.model);
+        if let Some(all) = scores.as_struct_opt() {
+            let fields = all.column_names().into_iter().zip(all.columns());
+            let missing: Vec<&str> = fields.filter(|(_, of)| of.is_null(row)).map(|(name, _)| name).collect();
+            told += &format!(" for {}", missing.join(", "));
+        }
         if !null.is_empty() {
             told += &format!("; NULL: {}", null.join(", "));
         }
@@ -85,6 +93,12 @@ impl Score {
         }
         told
     }
+}
+
+/// The rows that have a score, and all of several; `None` where no row lacks one.
+fn present(scores: &ArrayRef) -> Option<NullBuffer> {
+    let Some(all) = scores.as_struct_opt() else { return scores.nulls().cloned() };
+    all.columns().iter().fold(all.nulls().cloned(), |rows, of| NullBuffer::union(rows.as_ref(), of.nulls()))
 }
 
 /// How many values the list of a row has, in a column of lists of values or of such lists as texts.
@@ -157,7 +171,7 @@ impl Predict {
         let mut faults = 0;
         for (score, inputs) in self.spec.scores.iter().zip(inputs) {
             let values = score.scorer.score(inputs)?;
-            faults += values.null_count();
+            faults += present(&values).map_or(0, |present| present.null_count());
             columns.extend(score.parts(&values, inputs));
         }
         Ok((batch.with_columns(RecordBatch::try_new(self.schema.clone(), columns)?)?, faults))

@@ -71,7 +71,7 @@ pub use failure::Failure;
 pub use job::{CollectedRun, JobOptions, Readers, Wired};
 pub use jobs::{ArchiveOnDisk, JobOnDisk, NewestCheckpoint};
 pub use load::Folder;
-pub use new_model::{AddedModel, NewModel, create_statement, name_of};
+pub use new_model::{AddedModel, NewModel, create_statement, identifier, name_of};
 pub use open::Project;
 pub use output::{Begin, NewTables, WiredSink};
 pub use plan_change::{OutputChange, PlannedChange, Presence, StepChange, StreamChange, StreamRead};

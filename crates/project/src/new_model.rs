@@ -76,7 +76,7 @@ fn is_plain(name: &str) -> bool {
 }
 
 /// A name as SQL has it, in quotes where it needs them.
-fn identifier(name: &str) -> String {
+pub fn identifier(name: &str) -> String {
     if is_plain(name) { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 

@@ -7,11 +7,12 @@ use crate::failure::Failure;
 use crate::job::{CollectedRun, JobOptions, Wired};
 use crate::open::Project;
 use crate::stream_input::stream_spec;
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, StructArray, new_null_array};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::row::{RowConverter, SortField};
 use dataflow::{Batch, Error, MemoryFiles, Result, Scorer, ScorerInput, ScorerValue, TimedFile, TimedFiles};
 use seam::StreamInput;
+use sql::statement::ModelOutput;
 use sql::{BoundExpect, Catalog, ExpectedRows, GivenRows, Statements, StoredTable, Stream, Target, Test, statement};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -229,22 +230,41 @@ impl Catalog for TestCatalog<'_> {
             (Some((_, score)), Some(inputs)) => {
                 let inputs =
                     inputs.iter().map(|name| ScorerInput::one(Some(name.text.clone()), ScorerValue::Any)).collect();
-                Ok(Arc::new(FixedScorer { score: *score, inputs }))
+                let output = match model.output {
+                    // Without OUTPUT the file says what it gives, if it is there already.
+                    ModelOutput::Only => self.project.scorer(model).map(|scorer| scorer.output()).ok(),
+                    _ => None,
+                };
+                let output = given_type(output.unwrap_or(DataType::Float64));
+                Ok(Arc::new(FixedScorer { score: *score, inputs, output }))
             }
             (Some((_, score)), None) => {
-                let inputs = self.project.scorer(model)?.inputs().to_vec();
-                Ok(Arc::new(FixedScorer { score: *score, inputs }))
+                let scorer = self.project.scorer(model)?;
+                Ok(Arc::new(FixedScorer {
+                    score: *score,
+                    inputs: scorer.inputs().to_vec(),
+                    output: given_type(scorer.output()),
+                }))
             }
             (None, _) => self.project.scorer(model),
         }
     }
 }
 
-/// `GIVEN MODEL m SCORES x`.
+/// A score that is given is a number, whatever output is chosen; a struct keeps its fields.
+fn given_type(output: DataType) -> DataType {
+    match output {
+        DataType::Struct(fields) => DataType::Struct(fields),
+        _ => DataType::Float64,
+    }
+}
+
+/// `GIVEN MODEL m SCORES x`. Where the model gives a struct, every number with a fraction in it is x, and the rest NULL.
 #[derive(Debug)]
 struct FixedScorer {
     score: f64,
     inputs: Vec<ScorerInput>,
+    output: DataType,
 }
 
 impl Scorer for FixedScorer {
@@ -253,7 +273,7 @@ impl Scorer for FixedScorer {
     }
 
     fn output(&self) -> DataType {
-        DataType::Float64
+        self.output.clone()
     }
 
     fn version(&self) -> &str {
@@ -262,7 +282,19 @@ impl Scorer for FixedScorer {
 
     fn score(&self, inputs: &[ArrayRef]) -> Result<ArrayRef> {
         let rows = inputs.first().map_or(0, |column| column.len());
-        Ok(Arc::new(Float64Array::from(vec![self.score; rows])))
+        let scores = |of: &DataType| -> ArrayRef {
+            match of {
+                DataType::Float64 => Arc::new(Float64Array::from(vec![self.score; rows])),
+                other => new_null_array(other, rows),
+            }
+        };
+        Ok(match &self.output {
+            DataType::Struct(fields) => {
+                let columns = fields.iter().map(|field| scores(field.data_type())).collect();
+                Arc::new(StructArray::try_new(fields.clone(), columns, None)?)
+            }
+            other => scores(other),
+        })
     }
 }
 

@@ -44,10 +44,12 @@ fn as_json(model: &Model, nanoseconds: u128) -> serde_json::Value {
     let input = |(name, takes): (&String, String)| serde_json::json!({ "name": name, "takes": takes });
     let inputs: Vec<serde_json::Value> = names.iter().zip(takes).map(input).collect();
     let outputs: Vec<String> = model.outputs().iter().map(Output::to_string).collect();
+    let fields = model.signature().field_names();
     serde_json::json!({
         "version": model.version(),
         "inputs": inputs,
         "outputs": outputs,
+        "fields": fields,
         "operators": model.operators(),
         "nanoseconds_per_row": u64::try_from(nanoseconds).unwrap_or(u64::MAX),
     })
@@ -56,7 +58,13 @@ fn as_json(model: &Model, nanoseconds: u128) -> serde_json::Value {
 fn text(model: &Model, name: &str, file: &Path, nanoseconds: u128) -> Result<String> {
     let names = input_names(model);
     let inputs = names.iter().zip(&model.signature().inputs).map(|(name, input)| format!("  {name}: {input}\n"));
-    let outputs = model.outputs().iter().map(|output| format!("  {output}\n"));
+    // Where there are several, predict without OUTPUT gives all of them.
+    let fields = model.signature().field_names();
+    let output = |(output, field): (&Output, &String)| match fields.as_slice() {
+        [_] => format!("  {output}\n"),
+        _ => format!("  {output}: predict({name}).{}\n", project::identifier(field)),
+    };
+    let outputs = model.outputs().iter().zip(&fields).map(output);
     Ok(format!(
         "version    {}\noperators  {}\na row      {nanoseconds} ns in batches of {ROWS}, on this machine\n\
          inputs\n{}outputs\n{}\n{}",

@@ -2,6 +2,9 @@
 
 use arrow::datatypes::DataType;
 
+/// So many fields of a STRUCT stand in its name.
+const FIELDS_SHOWN: usize = 20;
+
 /// The type's name in SQL.
 pub fn name(data_type: &DataType) -> String {
     match data_type {
@@ -35,7 +38,14 @@ pub fn name(data_type: &DataType) -> String {
         | DataType::ListView(of)
         | DataType::LargeListView(of)
         | DataType::FixedSizeList(of, _) => format!("{}[]", name(of.data_type())),
-        DataType::Struct(_) => "STRUCT".into(),
+        DataType::Struct(fields) => {
+            let mut parts: Vec<String> =
+                fields.iter().take(FIELDS_SHOWN).map(|of| format!("{} {}", of.name(), name(of.data_type()))).collect();
+            if fields.len() > FIELDS_SHOWN {
+                parts.push(format!("and {} more", fields.len() - FIELDS_SHOWN));
+            }
+            format!("STRUCT({})", parts.join(", "))
+        }
         DataType::Map(..) => "MAP".into(),
         DataType::Union(..) => "UNION".into(),
         DataType::Dictionary(_, of) => name(of),

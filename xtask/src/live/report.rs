@@ -69,7 +69,7 @@ pub fn text(live: &Live) -> String {
 /// What has to hold.
 pub fn bars(live: &Live) -> Vec<Bar> {
     let mut bars = Vec::new();
-    let mut add = |what: String, found, most, unit| bars.push(Bar { what, found, most, unit });
+    let mut add = |what: String, found, most, unit| bars.push(Bar::at_most(what, found, most, unit));
     for one in live.cases.iter().filter(|one| one.case.rule != Rule::Floor) {
         let named = |what: &str| {
             format!("live, {}, delay {} s, {}/s, {what}", one.case.rule.name(), one.case.delay_s, rate(one.case.rate))

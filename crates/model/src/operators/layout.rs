@@ -36,7 +36,7 @@ fn concat_shapes(values: &[Value]) -> Checked<Vec<Value>> {
                 Some(known) => joined.extend(known.into_iter().map(Extent::Known)),
                 None => return Err(format!("joins a shape and {}, expected constants", tensor.describe())),
             },
-            Value::Maps(_) => return Err("joins a shape and maps, expected constants".to_string()),
+            other => return Err(format!("joins a shape and {}, expected constants", other.describe())),
         }
     }
     Ok(vec![Value::Shape(joined)])
@@ -153,7 +153,7 @@ pub fn slice(builder: &mut Builder, operation: &Operation) -> Checked<Vec<Value>
                 let places = range(starts[at], ends[at], steps[at], extents.len())?;
                 Value::Shape(places.into_iter().map(|place| extents[place]).collect())
             }
-            Value::Maps(_) => return Err("of maps is not supported, expected a tensor".to_string()),
+            other => return Err(format!("of {} is not supported, expected a tensor", other.describe())),
         };
     }
     Ok(vec![value])

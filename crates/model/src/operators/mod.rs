@@ -20,6 +20,8 @@ mod reduce;
 mod select;
 mod shape;
 mod svm;
+mod word_counts;
+mod words;
 mod zip_map;
 
 pub use operation::Operation;
@@ -51,6 +53,9 @@ const ML: &[(&str, Operator)] = &[
     ("TreeEnsembleRegressor", ensemble::regressor),
     ("ZipMap", zip_map::zip_map),
 ];
+
+/// The operator of com.microsoft that the exporter of scikit-learn writes.
+const MICROSOFT: &[(&str, Operator)] = &[("Tokenizer", words::tokenizer)];
 
 /// The operators of ai.onnx.
 const PLAIN: &[(&str, Operator)] = &[
@@ -131,9 +136,11 @@ const PLAIN: &[(&str, Operator)] = &[
     ("Split", layout::split),
     ("Sqrt", arithmetic::unary),
     ("Squeeze", shape::squeeze),
+    ("StringNormalizer", words::string_normalizer),
     ("Sub", arithmetic::binary),
     ("Sum", arithmetic::variadic),
     ("Tanh", arithmetic::unary),
+    ("TfIdfVectorizer", word_counts::tf_idf),
     ("TopK", select::top_k),
     ("Transpose", layout::transpose),
     ("Unsqueeze", shape::unsqueeze),
@@ -146,6 +153,7 @@ pub fn find(domain: &str, name: &str) -> Option<Operator> {
     let table = match domain {
         "" | "ai.onnx" => PLAIN,
         "ai.onnx.ml" => ML,
+        "com.microsoft" => MICROSOFT,
         _ => return None,
     };
     table.binary_search_by_key(&name, |(known, _)| *known).ok().map(|at| table[at].1)
@@ -158,11 +166,11 @@ pub fn ml_names() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{ML, PLAIN};
+    use super::{MICROSOFT, ML, PLAIN};
 
     #[test]
     fn the_tables_are_sorted_so_that_names_are_found() {
-        for table in [ML, PLAIN] {
+        for table in [ML, MICROSOFT, PLAIN] {
             assert!(table.is_sorted_by_key(|(name, _)| *name));
         }
     }

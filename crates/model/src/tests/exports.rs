@@ -13,6 +13,21 @@ use std::sync::Arc;
 
 const ROWS: usize = 1000;
 const WORDS: [&str; 6] = ["de", "fr", "us", "jp", "", "xx"];
+const PARTS: [&str; 12] = [
+    "free",
+    "Money",
+    "meeting",
+    "notes",
+    "WIN",
+    "now",
+    "Tomorrow",
+    "x",
+    "caf\u{e9}",
+    "\u{130}zmir",
+    "42",
+    "unheard_of",
+];
+const GAPS: [&str; 6] = [" ", "  ", ", ", "! ", "-", ""];
 const EXTREMES: [f64; 8] = [f64::INFINITY, f64::NEG_INFINITY, 1e30, -1e30, 3.4028235e38, 1e-40, -0.0, 0.0];
 
 /// One entry of `exports.json`.
@@ -78,6 +93,7 @@ impl Fixture {
                 "known word" => {
                     Arc::new(StringArray::from_iter_values(rows.map(|row| WORDS[(self.bits(row, at) % 3) as usize])))
                 }
+                "sentence" => Arc::new(StringArray::from_iter_values(rows.map(|row| self.sentence(row, at)))),
                 "count" => Arc::new(rows.map(|row| Some((self.bits(row, at) % 10) as i64)).collect::<Int64Array>()),
                 kind if kind.starts_with("list") => Arc::new(self.lists(kind, at)),
                 "truth" => Arc::new(rows.map(|row| Some(self.bits(row, at) % 2 == 1)).collect::<BooleanArray>()),
@@ -85,6 +101,16 @@ impl Fixture {
             }
         };
         self.inputs.iter().enumerate().map(column).collect()
+    }
+
+    /// A text of several words, known and unknown, of both cases and with signs between them.
+    fn sentence(&self, row: usize, column: usize) -> String {
+        let bits = self.bits(row, column);
+        let part = |at: u64| {
+            let bits = mix(bits.wrapping_add(at));
+            PARTS[(bits % PARTS.len() as u64) as usize].to_owned() + GAPS[((bits >> 32) % GAPS.len() as u64) as usize]
+        };
+        (0..bits % 12).map(part).collect()
     }
 
     /// A column of lists of numbers: "list 24" has 24 in each.
@@ -112,7 +138,7 @@ impl Fixture {
         let scorer = self.scorer()?;
         let found = scorer.score(&self.columns()).map_err(|error| error.to_string())?;
         let found = found.as_struct();
-        let names: Vec<&str> = found.column_names();
+        let names: Vec<String> = scorer.model().outputs().iter().map(ToString::to_string).collect();
         if names.len() != self.columns.len() {
             return Err(format!("gives {names:?}, expected {} columns", self.columns.len()));
         }

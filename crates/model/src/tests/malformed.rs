@@ -233,14 +233,31 @@ fn a_refusal_names_the_exporter_and_what_helps() {
         }
     };
     refused(
-        by("TfIdfVectorizer", ""),
+        by("DictVectorizer", "ai.onnx.ml"),
         &[
-            "node 0 \"words\" (TfIdfVectorizer): operator \"TfIdfVectorizer\" of \"ai.onnx\" is not supported",
-            "(made by skl2onnx 1.20.0; count words in SQL and train on the counts)",
+            "node 0 \"words\" (DictVectorizer): operator \"DictVectorizer\" of \"ai.onnx.ml\" is not supported",
+            "(made by skl2onnx 1.20.0; give the model columns instead of maps: export the pipeline without DictVectorizer)",
         ],
     );
     refused(by("Scan", ""), &["made by skl2onnx 1.20.0; nearest neighbours need all training rows"]);
     refused(by("Gelu", "com.microsoft"), &["operator \"Gelu\" of \"com.microsoft\" is not supported"]);
+}
+
+#[test]
+fn a_refusal_of_the_file_names_the_exporter_and_its_option() {
+    for (maker, option) in [
+        ("pytorch", "(made by pytorch 2; export with dynamic_shapes="),
+        ("tf2onnx", "(made by tf2onnx 2; export with TensorSpec((None, ..))"),
+        ("skl2onnx", "(made by skl2onnx 2; export with a first size of None)"),
+    ] {
+        let fixed = |model: &mut ModelProto| {
+            (model.producer_name, model.producer_version) = (maker.into(), "2".into());
+            let input = &mut model.graph.as_mut().unwrap().input[0];
+            let shape = input.r#type.as_mut().unwrap().tensor_type.as_mut().unwrap().shape.as_mut().unwrap();
+            shape.dim[0].dim_value = Some(32);
+        };
+        refused(fixed, &["input \"x\": has a batch of exactly 32 rows", option]);
+    }
 }
 
 #[test]

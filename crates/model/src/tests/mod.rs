@@ -5,6 +5,8 @@ mod build;
 mod columns;
 mod conformance;
 mod exports;
+mod external_data;
 mod hostile;
 mod malformed;
 mod twin;
+mod words;

@@ -249,11 +249,33 @@ def random_tree_ensemble():
     return "TreeEnsemble", attributes, x.astype(np.float32), 1
 
 
+def random_tf_idf():
+    """Rows of one to three words, perhaps with others between them, of texts or of integers."""
+    words = ["a", "b", "c", "d"] if RNG.random() < 0.5 else [1, 2, 3, 4]
+    longest = int(RNG.integers(1, 4))
+    counts, pool, grams = [], [], 0
+    for length in range(1, longest + 1):
+        counts.append(len(pool))
+        rows = {tuple(int(at) for at in RNG.integers(0, 3, length)) for _ in range(int(RNG.integers(1, 5)))}
+        grams += len(rows)
+        pool.extend(words[at] for row in sorted(rows) for at in row)
+    indexes = [int(at) for at in RNG.permutation(grams)]
+    mode = str(RNG.choice(["TF", "IDF", "TFIDF"]))
+    weights = [0.5] * grams
+    if RNG.random() < 0.5:
+        indexes, weights = list(range(grams)), listed(RNG.random(grams).astype(np.float32))
+    side = "pool_strings" if words[0] == "a" else "pool_int64s"
+    attributes = dict(mode=mode, ngram_counts=counts, ngram_indexes=indexes, weights=weights, max_gram_length=longest)
+    attributes |= dict(min_gram_length=int(RNG.integers(1, longest + 1)), max_skip_count=int(RNG.integers(0, 4)))
+    x = np.array(words, dtype=object if words[0] == "a" else np.int64)[RNG.integers(0, 4, (40, int(RNG.integers(1, 9))))]
+    return "TfIdfVectorizer", {**attributes, side: pool}, x, 1
+
+
 def random_graphs():
     makers = [random_linear] * 40 + [random_linear_regressor] * 15 + [random_svm] * 40 + [random_svm_regressor] * 25
     makers += [random_scaler] * 10 + [random_normalizer] * 15 + [random_imputer] * 15 + [random_binarizer] * 5
     makers += [random_one_hot] * 10 + [random_label_encoder] * 30 + [random_extractor] * 10 + [random_tree] * 120
-    makers += [random_tree_ensemble] * 40
+    makers += [random_tree_ensemble] * 40 + [random_tf_idf] * 60
     types = {"f": TensorProto.FLOAT, "i": TensorProto.INT64, "O": TensorProto.STRING}
     found = []
     for at, maker in enumerate(makers):
@@ -263,7 +285,8 @@ def random_graphs():
             constants = [numpy_helper.from_array(attributes.pop("indices"), "indices")]
             inputs.append("indices")
         names = ["y", "z"][:outputs]
-        node = helper.make_node(op, inputs, names, domain="ai.onnx.ml", **attributes)
+        domain = "" if op == "TfIdfVectorizer" else "ai.onnx.ml"
+        node = helper.make_node(op, inputs, names, domain=domain, **attributes)
         given = [helper.make_tensor_value_info("x", types[x.dtype.kind], [None, x.shape[1]])]
         loose = [helper.make_empty_tensor_value_info(name) for name in names]
         graph = helper.make_graph([node], "g", given, loose, constants)

@@ -2,9 +2,10 @@
 
     python -m venv venv && venv/bin/pip install numpy pandas onnx onnxruntime==1.32.0 scikit-learn==1.9.1 \
         xgboost-cpu==3.2.0 lightgbm catboost onnxmltools==1.16.0 skl2onnx==1.20.0
-    PYTHONHASHSEED=0 venv/bin/python make.py
+    localedef -i en_US -f UTF-8 locale/en_US.UTF-8
+    LOCPATH=$PWD/locale PYTHONHASHSEED=0 venv/bin/python make.py
 
-Each fixture is NAME.onnx and NAME.scores: the columns of its outputs one after the other, 1,000 little-endian floats
+The locale is for onnxruntime, which changes the case of letters by it. Each fixture is NAME.onnx and NAME.scores: the columns of its outputs one after the other, 1,000 little-endian floats
 each; a label is its place in the list of labels. `exports.json` tells for each the kinds of its inputs and the names of
 its columns. Rows are not stored: `value` makes them from the fixture's seed, here and in the Rust test.
 """
@@ -46,6 +47,7 @@ from sklearn.ensemble import (
     VotingClassifier,
     VotingRegressor,
 )
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.feature_selection import SelectKBest
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import (
@@ -66,7 +68,7 @@ from sklearn.linear_model import (
 from sklearn.mixture import GaussianMixture
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
 from sklearn.multioutput import MultiOutputRegressor
-from sklearn.naive_bayes import BernoulliNB, GaussianNB
+from sklearn.naive_bayes import BernoulliNB, GaussianNB, MultinomialNB
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
@@ -90,6 +92,8 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 warnings.filterwarnings("ignore")
 ROWS = 1000
 WORDS = ["de", "fr", "us", "jp", "", "xx"]
+PARTS = ["free", "Money", "meeting", "notes", "WIN", "now", "Tomorrow", "x", "caf\u00e9", "\u0130zmir", "42", "unheard_of"]
+SIGNS = [" ", "  ", ", ", "! ", "-", ""]
 EXTREMES = [np.inf, -np.inf, 1e30, -1e30, 3.4028235e38, 1e-40, -0.0, 0.0]
 MASK = (1 << 64) - 1
 VERSIONS = {"": 18, "ai.onnx.ml": 3}
@@ -111,6 +115,9 @@ def value(kind, seed, row, column, columns):
         return WORDS[bits % len(WORDS)]
     if kind == "known word":
         return WORDS[bits % 3]
+    if kind == "sentence":
+        drawn = [mix((bits + at) & MASK) for at in range(bits % 12)]
+        return "".join(PARTS[each % len(PARTS)] + SIGNS[(each >> 32) % len(SIGNS)] for each in drawn)
     if kind == "count":
         return bits % 10
     if kind == "truth":
@@ -413,17 +420,54 @@ def catboost_models(fixtures):
     fit("poisson", catboost.CatBoostRegressor(loss_function="Poisson", **few), POSITIVE)
 
 
+def text_pipelines(fixtures):
+    """Words of texts, counted and weighed, alone and beside numbers."""
+    known = [part for part in PARTS if part not in ("x", "unheard_of", "\u0130zmir")]
+    draw = lambda: " ".join(known[at] for at in RNG.integers(0, len(known), 1 + RNG.integers(0, 9)))
+    mails = np.array([draw() for _ in range(400)], dtype=object)
+    spam = np.array(["free" in mail or "WIN" in mail for mail in mails]).astype(int)
+    frame = pandas.DataFrame({"mail": mails, "amount": X[:, 0], "age": X[:, 1]})
+
+    def fit(name, words, model, options=None, kinds=["sentence"], types=[("mail", StringTensorType([None, 1]))]):
+        if len(kinds) > 1:
+            parts = [("n", StandardScaler(), ["amount", "age"]), ("t", words, "mail")]
+            pipeline = make_pipeline(ColumnTransformer(parts, sparse_threshold=0), model).fit(frame, spam)
+        else:
+            pipeline = make_pipeline(words, model).fit(mails, spam)
+        options = {id(words): options} if options else None
+        if len(kinds) > 1 and options:
+            options = {type(words): next(iter(options.values()))}
+        exported = convert_sklearn(pipeline, name, types, target_opset=VERSIONS, options=options)
+        fixtures.add(f"text_{name}", "skl2onnx", kinds, exported)
+
+    linear = LogisticRegression()
+    fit("tf_idf", TfidfVectorizer(), linear)
+    fit("counts", CountVectorizer(), MultinomialNB())
+    fit("case", CountVectorizer(lowercase=False), linear)
+    fit("pairs", TfidfVectorizer(ngram_range=(1, 2)), linear)
+    fit("pairs_alone", CountVectorizer(ngram_range=(2, 2)), linear)
+    fit("sublinear", TfidfVectorizer(sublinear_tf=True, norm="l1"), linear)
+    fit("present", CountVectorizer(token_pattern="[a-z0-9]+"), RandomForestClassifier(**TREES))
+    separators = {"separators": [" ", "[.]", "\\?", ",", ";", ":", "!", "-"]}
+    fit("separators", TfidfVectorizer(token_pattern="[^ .?,;:!-]+"), linear, separators)
+    numbers = [("mail", StringTensorType([None, 1])), ("amount", FloatTensorType([None, 1])), ("age", FloatTensorType([None, 1]))]
+    fit("mixed", TfidfVectorizer(), linear, None, ["sentence", "float", "float missing"], numbers)
+
+
 def neural_nets(fixtures):
     """What PyTorch exported; `torch_models.py` made the files."""
     kinds = {"lstm": ["list 24"], "gru": ["list 24"], "encoder": ["list 24"], "conv": ["list 36"]}
     kinds |= {"wide": ["count"] * 3 + ["float"] * 4, "mlp": PLAIN, "gelu": PLAIN}
     for name, given in kinds.items():
         fixtures.add(f"torch_{name}", "pytorch", given, onnx.load(f"torch/{name}.onnx"))
+    # Weights in a file of their own, as the exporter of PyTorch 2 writes them for large nets.
+    apart = dict(save_as_external_data=True, location="torch_mlp.onnx.data", size_threshold=0)
+    onnx.save(onnx.load("torch_mlp.onnx"), "external/torch_mlp.onnx", **apart)
 
 
 if __name__ == "__main__":
     made = Fixtures()
-    for make in [scikit_learn, mixed_columns, xgboost_models, lightgbm_models, catboost_models, neural_nets]:
+    for make in [scikit_learn, mixed_columns, xgboost_models, lightgbm_models, catboost_models, neural_nets, text_pipelines]:
         make(made)
     made.save()
     print(len(made.index), "fixtures", file=sys.stderr)

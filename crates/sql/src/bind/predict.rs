@@ -4,7 +4,7 @@ use super::binding::Binding;
 use super::bound::ScoreCall;
 use super::columns::Columns;
 use super::relation::Relation;
-use super::syntax::arguments;
+use super::syntax::{arguments, score_call};
 use crate::diagnostic::{Fault, Outcome, place_of};
 use crate::expression::{ColumnId, Tree, type_name};
 use crate::nearest::did_you_mean;
@@ -40,17 +40,9 @@ pub(crate) fn open(
     call: &Expr,
 ) -> Outcome<NamedInputs> {
     let span = place_of(call, within);
-    let mut arguments = arguments(function).iter();
-    let name = match arguments.next() {
-        Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Identifier(name)))) => name.clone(),
-        _ => {
-            return Fault::new(span, "predict has no model")
-                .expected("predict(model), with the name of a CREATE MODEL")
-                .err();
-        }
-    };
-    let (model, scorer) = binding.model(&Name { text: name.value.clone(), span: name.span })?;
-    let overrides = arguments.map(|argument| given(argument, span)).collect::<Outcome<Vec<_>>>()?;
+    let (model, scorer) = binding.model(&model_name(function, span)?)?;
+    let overrides =
+        arguments(function).iter().skip(1).map(|argument| given(argument, span)).collect::<Outcome<Vec<_>>>()?;
     let names: Vec<String> = match &model.inputs {
         Some(inputs) => inputs.iter().map(|input| input.text.clone()).collect(),
         None => scorer.inputs().iter().filter_map(|input| input.name.clone()).collect(),
@@ -69,6 +61,27 @@ pub(crate) fn open(
     };
     let inputs = names.iter().zip(scorer.inputs()).map(input).collect::<Outcome<Vec<_>>>()?;
     Ok(NamedInputs { inputs, span, model, scorer })
+}
+
+/// The name of the model that is called.
+fn model_name(function: &Function, span: Span) -> Outcome<Name> {
+    match arguments(function).first() {
+        Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Identifier(name)))) => {
+            Ok(Name { text: name.value.clone(), span: name.span })
+        }
+        _ => Fault::new(span, "predict has no model").expected("predict(model), with the name of a CREATE MODEL").err(),
+    }
+}
+
+/// The type of an expression whose fields are asked for: a call of a model, or an expression of the row.
+pub(crate) fn type_of(binding: &mut Binding, relation: &Relation, expr: &Expr, within: Span) -> Outcome<DataType> {
+    match score_call(expr) {
+        Some((Part::Score, function)) => {
+            let name = model_name(function, place_of(expr, within))?;
+            binding.model(&name).map(|(_, scorer)| scorer.output())
+        }
+        _ => relation.bind(expr, within).map(|tree| tree.settled_type()),
+    }
 }
 
 /// An input that is given by name.

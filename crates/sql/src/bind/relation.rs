@@ -179,7 +179,12 @@ impl Relation {
     /// Whether all names of an expression, of which there is at least one, mean columns here.
     pub fn has_all_names(&self, expr: &Expr) -> bool {
         let names = names_in(expr);
-        !names.is_empty() && names.iter().all(|name| self.place(name).is_some())
+        !names.is_empty() && names.iter().all(|name| self.place(name).is_some() || self.is_field(name))
+    }
+
+    /// Whether an expression is a field of a STRUCT column.
+    fn is_field(&self, expr: &Expr) -> bool {
+        matches!(expr, Expr::CompoundIdentifier(_)) && self.bind(expr, Span::empty()).is_ok()
     }
 
     /// A plain column as messages call it, other expressions as they are written.

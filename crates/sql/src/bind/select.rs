@@ -5,9 +5,9 @@ use super::bound::{BoundItem, BoundJoin, BoundSelect, Calls, Definition, LateFil
 use super::calls::SelectCalls;
 use super::from::with_column_names;
 use super::items::{self, Item};
-use super::refuse;
 use super::relation::{Relation, RelationColumn};
 use super::syntax::{and, any, conjuncts, is_subquery, is_window};
+use super::{predict, refuse};
 use crate::diagnostic::{Fault, Outcome, place_of};
 use crate::expression::{ColumnId, Place, Tree};
 use sqlparser::ast::{Expr, Query, Select, SetExpr, SetOperator};
@@ -52,7 +52,9 @@ pub(crate) fn with(binding: &mut Binding, owner: &str, query: &Query, span: Span
 fn select(binding: &mut Binding, owner: &str, select: &Select, span: Span) -> Outcome<Relation> {
     refuse::clauses(select, span)?;
     let (relation, joins) = binding.from(owner, select, span)?;
-    let items = items::items(select, &relation, span, items::own_name)?;
+    let items = items::items(select, &relation, span, items::own_name, &mut |expr| {
+        predict::type_of(binding, &relation, expr, span)
+    })?;
     items::check(&items)?;
     over(binding, owner, select, (relation, joins), &items, span)
 }

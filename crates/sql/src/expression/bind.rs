@@ -11,8 +11,8 @@ use super::tree::{Op, Tree};
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, DurationMicrosecondType, TimeUnit};
 use sqlparser::ast::{
-    self, BinaryOperator, CastKind, CeilFloorKind, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
-    Spanned, TrimWhereField, UnaryOperator, Value,
+    self, AccessExpr, BinaryOperator, CastKind, CeilFloorKind, Expr, FunctionArg, FunctionArgExpr, FunctionArguments,
+    Ident, Spanned, Subscript, TrimWhereField, UnaryOperator, Value,
 };
 
 /// Gives what stands for a part of an expression that is more than a function of the row; `None` for all other parts.
@@ -60,10 +60,11 @@ impl<'a> Binder<'a> {
         }
         match expr {
             Expr::Identifier(name) => self.column(None, name),
-            Expr::CompoundIdentifier(path) => match &path[..] {
-                [table, name] => self.column(Some(table), name),
-                _ => Err(Problem::new(format!("\"{expr}\" is not a column")).expected("column or stream.column")),
-            },
+            Expr::CompoundIdentifier(path) => self.path(path),
+            Expr::CompoundFieldAccess { root, access_chain } => {
+                let root = self.bind(root)?;
+                access_chain.iter().try_fold(root, |of, access| field(of, access))
+            }
             Expr::Nested(inner) => self.bind(inner),
             Expr::Value(value) => literal(&value.value),
             Expr::TypedString(typed) => {
@@ -187,6 +188,21 @@ impl<'a> Binder<'a> {
         Ok(Tree::place(column.place, column.data_type.clone()))
     }
 
+    /// A column by its path: `stream.column` before `column.field`, as in DuckDB, and fields of fields after it.
+    fn path(&mut self, path: &[Ident]) -> Result<Tree, Problem> {
+        let [first, second, rest @ ..] = path else {
+            return Err(Problem::new("a name has no parts").expected("column or stream.column"));
+        };
+        let (column, fields) = match self.column(Some(first), second) {
+            Ok(column) => (column, rest),
+            Err(unknown) => match self.column(None, first) {
+                Ok(column) if matches!(column.data_type(), DataType::Struct(_)) => (column, &path[1..]),
+                _ => return Err(unknown),
+            },
+        };
+        fields.iter().try_fold(column, |of, name| named_field(of, name))
+    }
+
     fn unary(&mut self, operator: &UnaryOperator, expr: &Expr) -> Result<Tree, Problem> {
         if let (UnaryOperator::Minus, Expr::Value(value)) = (operator, expr)
             && let Value::Number(text, long) = &value.value
@@ -260,6 +276,26 @@ fn call(name: &str, arguments: Vec<Tree>) -> Result<Tree, Problem> {
         function(name, arguments.iter().map(Tree::bound).collect())?;
     }
     Tree::of(Op::Function(known), arguments)
+}
+
+/// A field of a struct, as the parser has it: `.name` or `['name']`.
+fn field(of: Tree, access: &AccessExpr) -> Result<Tree, Problem> {
+    match access {
+        AccessExpr::Dot(Expr::Identifier(name)) => named_field(of, name),
+        AccessExpr::Subscript(Subscript::Index { index: Expr::Value(value) })
+            if matches!(value.value, Value::SingleQuotedString(_)) =>
+        {
+            call("struct_extract", vec![of, literal(&value.value)?])
+        }
+        other => Err(Problem::new("only a field of a STRUCT can be taken out")
+            .found(other.to_string())
+            .expected("a name, as in s.field or s['field']")),
+    }
+}
+
+fn named_field(of: Tree, name: &Ident) -> Result<Tree, Problem> {
+    let text = Value::SingleQuotedString(name.value.clone());
+    call("struct_extract", vec![of, literal(&text)?]).map_err(|problem| problem.at(name.span))
 }
 
 /// NOT of a condition when `negated`.

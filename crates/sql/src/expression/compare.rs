@@ -73,9 +73,13 @@ fn is_compared(data_type: &DataType) -> bool {
 }
 
 fn incomparable(left: &DataType, right: &DataType) -> Problem {
-    let hint = match left.is_nested() || right.is_nested() {
-        true => "compare their texts, e.g. x::TEXT",
-        false => "cast one of them, e.g. x::DOUBLE; intervals with months have no length",
+    let hint = match (left, right) {
+        (DataType::Struct(fields), other) | (other, DataType::Struct(fields)) if !other.is_nested() => {
+            let names: Vec<&str> = fields.iter().take(20).map(|field| field.name().as_str()).collect();
+            format!("compare a field of it: s.field, with one of {}", names.join(", "))
+        }
+        _ if left.is_nested() || right.is_nested() => "compare their texts, e.g. x::TEXT".to_owned(),
+        _ => "cast one of them, e.g. x::DOUBLE; intervals with months have no length".to_owned(),
     };
     let (left, right) = (sql_type::name(left), sql_type::name(right));
     Problem::new(format!("{left} and {right} cannot be compared")).found(format!("{left} and {right}")).hint(hint)

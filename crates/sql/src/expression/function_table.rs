@@ -6,7 +6,7 @@ use super::arguments::{Gives, TextFunction, exactly};
 use super::bound::{Bound, Fails};
 use super::kernel::{Argument, KernelResult};
 use super::scope::Problem;
-use super::{choice, math, strptime, text, time};
+use super::{choice, math, strptime, struct_field, text, time};
 
 /// What NULL in an argument makes of the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -300,7 +300,7 @@ static NUMBERS: [Signature; 31] = [
 const WHEN: &str = "time or interval";
 
 /// Functions that choose, and functions of times.
-static OTHERS: [Signature; 42] = [
+static OTHERS: [Signature; 43] = [
     typed(&["coalesce"], ("x, ..", "as x"), Own, Never, choice::coalesce, "the first that is not NULL"),
     typed(&["ifnull"], ("x, y", "as x"), Own, Never, choice::coalesce, "x, or y where x is NULL"),
     typed(&["nullif"], ("x, y", "as x"), Own, Never, choice::null_if, "x, NULL where both are equal"),
@@ -308,6 +308,14 @@ static OTHERS: [Signature; 42] = [
     typed(&["least"], ("x, ..", "as x"), Skipped, Never, choice::extreme, "the least that is not NULL"),
     typed(&["if", "ifelse"], ("condition, x, y", "as x"), Own, Never, choice::condition, "x where it holds, else y"),
     typed(&["try"], ("x", "as x"), Null, Never, choice::attempt, "x, NULL where it fails"),
+    typed(
+        &["struct_extract"],
+        ("s, field", "as the field"),
+        Null,
+        Never,
+        struct_field::struct_extract,
+        "the field of a STRUCT, whose name is a text; also s.field",
+    ),
     typed(&["epoch"], (WHEN, "DOUBLE"), Null, Never, time::temporal, "seconds since 1970, or of the interval"),
     typed(
         &["epoch_ms"],

@@ -35,6 +35,7 @@ mod print;
 mod scalar;
 mod sql_type;
 mod strptime;
+mod struct_field;
 mod text;
 mod time;
 mod time_arithmetic;

@@ -190,6 +190,10 @@ impl Dialect for SqlDialect {
         true
     }
 
+    fn supports_select_expr_star(&self) -> bool {
+        true
+    }
+
     fn supports_notnull_operator(&self) -> bool {
         true
     }

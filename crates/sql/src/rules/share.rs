@@ -7,7 +7,6 @@ use super::rewrite::{Rebuilt, without_idle_nodes};
 use crate::bind::Columns;
 use crate::expression::{ColumnId, Place, Problem, Tree, print};
 use crate::plan::logical::{LogicalNode, LogicalPlan, Operator, RangeAggregate, Score, WindowFunction};
-use operators::predict::Part;
 use std::collections::HashMap;
 use std::fmt::Write;
 
@@ -87,7 +86,7 @@ impl Share {
                 other.functions.iter().zip(&range.functions).map(|(other, known)| (other.id, known.id)).collect()
             }
             (Operator::Predict(scores), Operator::Predict(others)) => {
-                others.iter().flat_map(Score::ids).zip(scores.iter().flat_map(Score::ids)).collect()
+                scores.iter_mut().zip(others).flat_map(|(score, other)| with_parts(score, other)).collect()
             }
             _ => vec![],
         };
@@ -107,8 +106,20 @@ fn with_function(functions: &mut Vec<WindowFunction>, other: &WindowFunction) ->
     }
 }
 
+/// Finds what is asked of a score among what is asked of an equal one, or adds it: which ids stand for which.
+fn with_parts(score: &mut Score, other: &Score) -> Vec<(ColumnId, ColumnId)> {
+    let mut pairs = Vec::new();
+    for (part, id) in &other.columns {
+        match score.columns.iter().find(|(known, _)| known == part) {
+            Some((_, known)) => pairs.push((*id, *known)),
+            None => score.columns.push((*part, *id)),
+        }
+    }
+    pairs
+}
+
 /// What a node computes of which rows; `None` for those that are not shared. Windows are equal as soon as their keys
-/// are.
+/// are, and scores as soon as their models and inputs are.
 fn computes(node: &LogicalNode, columns: &Columns) -> Option<String> {
     if node.operator.can_fail(columns) {
         return None;
@@ -142,8 +153,7 @@ fn computes(node: &LogicalNode, columns: &Columns) -> Option<String> {
         Operator::Predict(scores) => {
             let of = |score: &Score| {
                 let inputs: Vec<String> = score.inputs.iter().map(tree).collect();
-                let parts: Vec<Part> = score.columns.iter().map(|(part, _)| *part).collect();
-                format!("{parts:?} {} {} ({})", score.model, score.scorer.version(), inputs.join(", "))
+                format!("{} {} ({})", score.model, score.scorer.version(), inputs.join(", "))
             };
             write!(text, "predict {}", scores.iter().map(of).collect::<Vec<_>>().join("; "))
         }

@@ -186,7 +186,7 @@ fn values_that_are_no_keys_are_refused_where_they_are_written() {
         let target = Target::Query(query.to_owned());
         check(&statements, &Known, &target).expect_err(query).remove(0)
     };
-    for (column, name) in [("tags", "BIGINT[]"), ("who", "STRUCT"), ("props", "MAP"), ("opens", "TIME")] {
+    for (column, name) in [("tags", "BIGINT[]"), ("who", "STRUCT(p BIGINT)"), ("props", "MAP"), ("opens", "TIME")] {
         for (query, message) in [
             ("SELECT $, count(*) FROM lake.nested GROUP BY $", "cannot be a key"),
             ("SELECT count(*) FROM lake.nested GROUP BY id, $", "cannot be a key"),

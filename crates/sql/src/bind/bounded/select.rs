@@ -9,6 +9,7 @@ use crate::bind::binding::Binding;
 use crate::bind::bound::BoundedStep;
 use crate::bind::items::{self, Item};
 use crate::bind::keys;
+use crate::bind::predict;
 use crate::bind::refuse;
 use crate::bind::relation::{Relation, RelationColumn};
 use crate::diagnostic::{Fault, Outcome, place_of};
@@ -25,7 +26,9 @@ pub(super) fn select(
 ) -> Outcome<(Relation, usize, Vec<OrderKey>)> {
     refuse::unknown_clauses(select, span)?;
     let read = from(binding, owner, select, span)?;
-    let mut items = items::items(select, read.relation(), span, items::name_or_text)?;
+    let mut items = items::items(select, read.relation(), span, items::name_or_text, &mut |expr| {
+        predict::type_of(binding, read.relation(), expr, span)
+    })?;
     items::number_names(&mut items);
     let seen = items.len();
     let keys = order::keys(order_by, &mut items, Some(read.relation()), span)?;

@@ -6,5 +6,5 @@ CREATE STREAM messages (
 CREATE MODEL spam FROM 'models/spam.onnx';
 
 CREATE VIEW scored AS
-SELECT message_id, predict(spam, msgs_1m => 1, msgs_1h => 2, recipients_1h => 3, link_share_1h => 0.5) AS score
+SELECT message_id, predict(spam, msgs_1m => 1, msgs_1h => 2, recipients_1h => 3, link_share_1h => 0.5) > 0.5 AS is_spam
 FROM messages;
