@@ -2,8 +2,10 @@
 
 use crate::failure::Failure;
 use crate::open::Project;
-use connector_local::Watch;
-use dataflow::{Error, Message, Result, Topic};
+use crate::topics::Topics;
+use connector_local::{LocalTopic, Watch};
+use connector_pulsar::Tail;
+use dataflow::{Error, Message, Result};
 use sql::Stream;
 
 impl Project {
@@ -13,29 +15,45 @@ impl Project {
             Ok(Stream { live: Some(topic), .. }) => topic,
             _ => name.to_owned(),
         };
-        let there = if self.topics_path().is_dir() { self.topics()?.topic(&topic)? } else { None };
-        let Some(topic) = there else {
-            let known = if self.topics_path().is_dir() { self.topics()?.names()? } else { Vec::new() };
-            let known = match known.as_slice() {
-                [] => "there is none yet: `riverrun publish` and `riverrun run` make topics".to_owned(),
-                names => format!("there are: {}", names.join(", ")),
-            };
-            let place = self.topics_path();
-            return Err(Error::invalid(format!("topic {topic} does not exist in {}; {known}", place.display())).into());
+        let topics = self.topics()?;
+        let logs = match topics {
+            Topics::Local(local, _) => match topics.topic(&topic)?.map_or(Ok(None), |_| local.topic(&topic))? {
+                Some(topic) => Some(TailLogs::Local(local_logs(&topic, from_start)?)),
+                None => None,
+            },
+            Topics::Pulsar(pulsar) => match pulsar.topic(&topic)? {
+                Some(topic) => Some(TailLogs::Pulsar(Tail::open(&topic, from_start)?)),
+                None => None,
+            },
         };
-        let mut logs = Vec::new();
-        for (partition, end) in topic.ends()?.into_iter().enumerate() {
-            let after = if from_start { None } else { end.last };
-            logs.push(topic.watch(partition as u32, after)?);
-        }
-        Ok(TopicTail { topic: topic.name().to_owned(), logs })
+        let Some(logs) = logs else {
+            let known = match (topics, topics.names()?.as_slice()) {
+                (Topics::Local(..), names @ [_, ..]) => format!("there are: {}", names.join(", ")),
+                (Topics::Local(..), []) => {
+                    "there is none yet: `riverrun publish` and `riverrun run` make topics".to_owned()
+                }
+                (Topics::Pulsar(_), _) => "`riverrun publish` and `riverrun run` make topics".to_owned(),
+            };
+            return Err(Error::invalid(format!("topic {topic} does not exist in {}; {known}", topics.place())).into());
+        };
+        Ok(TopicTail { topic, logs })
     }
+}
+
+fn local_logs(topic: &LocalTopic, from_start: bool) -> Result<Vec<Watch>> {
+    let ends = topic.ends()?.into_iter().enumerate();
+    ends.map(|(partition, end)| topic.watch(partition as u32, if from_start { None } else { end.last })).collect()
 }
 
 /// A topic being watched.
 pub struct TopicTail {
     topic: String,
-    logs: Vec<Watch>,
+    logs: TailLogs,
+}
+
+enum TailLogs {
+    Local(Vec<Watch>),
+    Pulsar(Tail),
 }
 
 /// A message and the partition that it lies in.
@@ -45,8 +63,8 @@ pub struct TailRow {
     pub partition: usize,
     /// The message.
     pub message: Message,
-    /// The producer that wrote it and its epoch; `None` for messages of `publish`.
-    pub producer: Option<(String, u64)>,
+    /// The producer that wrote it and, on a local topic, its epoch; `None` for local messages of `publish`.
+    pub producer: Option<(String, Option<u64>)>,
 }
 
 impl TopicTail {
@@ -57,16 +75,31 @@ impl TopicTail {
 
     /// Waits until there are messages that were not taken yet, or until the time is over.
     pub fn wait(&mut self, timeout: std::time::Duration) -> Result<()> {
-        Watch::wait_any(&mut self.logs, timeout).map(drop)
+        match &mut self.logs {
+            TailLogs::Local(logs) => Watch::wait_any(logs, timeout).map(drop),
+            TailLogs::Pulsar(tail) => {
+                tail.wait(timeout);
+                Ok(())
+            }
+        }
     }
 
-    /// The messages since the last call, up to a limit per partition. Never waits.
+    /// The messages since the last call, up to a limit per partition. Does not wait for new ones.
     pub fn next(&mut self, messages_max: usize) -> Result<Vec<TailRow>> {
         let mut rows = Vec::new();
-        for (partition, log) in self.logs.iter_mut().enumerate() {
-            for (message, producer, epoch) in log.next(messages_max)? {
-                let producer = (!producer.is_empty()).then_some((producer, epoch));
-                rows.push(TailRow { partition, message, producer });
+        match &mut self.logs {
+            TailLogs::Local(logs) => {
+                for (partition, log) in logs.iter_mut().enumerate() {
+                    for (message, producer, epoch) in log.next(messages_max)? {
+                        let producer = (!producer.is_empty()).then_some((producer, Some(epoch)));
+                        rows.push(TailRow { partition, message, producer });
+                    }
+                }
+            }
+            TailLogs::Pulsar(tail) => {
+                for (partition, message, producer) in tail.next(messages_max)? {
+                    rows.push(TailRow { partition, message, producer: Some((producer, None)) });
+                }
             }
         }
         rows.sort_by_key(|row| row.message.arrival);

@@ -1,13 +1,8 @@
-//! A real broker on this machine, for development and tests: fetched once with Maven, started on free ports.
-//!
-//! Only this needs a JDK and Maven; the rest of the crate does not.
+//! The process of a broker, and what it is started with.
 
-mod http;
-mod jars;
-
+use super::http::Http;
+use super::jars::fetch;
 use crate::error::{Error, Result};
-pub use http::Http;
-pub use jars::{VERSION, fetch};
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -15,7 +10,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 /// Broker, admin interface and storage.
-type Ports = [u16; 3];
+pub(super) type Ports = [u16; 3];
 
 /// A start takes some 10 s, and much longer on a machine that is busy.
 const READY_ATTEMPTS: u32 = 3000;
@@ -62,14 +57,14 @@ const JVM: [&str; 14] = [
 
 /// A broker with its storage, in a process of its own. It is killed when this is dropped.
 pub struct Standalone {
-    folder: PathBuf,
-    jars: PathBuf,
-    settings: String,
-    ports: Ports,
-    process: Option<(Child, ChildStdin)>,
+    pub(super) folder: PathBuf,
+    pub(super) jars: PathBuf,
+    pub(super) settings: String,
+    pub(super) ports: Ports,
+    pub(super) process: Option<(Child, ChildStdin)>,
 }
 
-fn free_ports() -> Result<Ports> {
+pub(super) fn free_ports() -> Result<Ports> {
     let failed = |error: std::io::Error| Error::unavailable(format!("no port is free on 127.0.0.1: {error}"));
     let mut listeners = Vec::new();
     let mut ports = [0; 3];
@@ -81,9 +76,28 @@ fn free_ports() -> Result<Ports> {
     Ok(ports)
 }
 
-fn at(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+pub(super) fn at(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     let path = path.display().to_string();
     move |error| Error::unavailable(format!("{path}: {error}"))
+}
+
+/// Waits for what the broker makes last: it answers earlier, but its first namespace is not there then.
+pub(super) fn wait_until_ready(
+    admin: &Http,
+    log: &Path,
+    mut ended: impl FnMut() -> Result<Option<std::process::ExitStatus>>,
+) -> Result<()> {
+    let log = log.display();
+    for _ in 0..READY_ATTEMPTS {
+        if admin.get("/admin/v2/namespaces/pulsar/system").is_ok_and(|(status, _)| status == 200) {
+            return Ok(());
+        }
+        if let Some(status) = ended()? {
+            return Err(Error::unavailable(format!("the broker ended with {status} while it started, see {log}")));
+        }
+        std::thread::park_timeout(PAUSE);
+    }
+    Err(Error::unavailable(format!("the broker did not become ready, see {log}")))
 }
 
 impl Standalone {
@@ -104,13 +118,20 @@ impl Standalone {
     /// Starts the broker again with its data, on the same ports; one that runs is killed first.
     pub fn restart(&mut self) -> Result<()> {
         self.kill();
+        self.write_files()?;
+        self.spawn()?;
+        self.wait()
+    }
+
+    /// Writes what the broker reads when it starts.
+    pub(super) fn write_files(&self) -> Result<()> {
         let temporary = self.folder.join("tmp");
         // A broker that is killed leaves its unpacked libraries there.
         if temporary.exists() {
             fs::remove_dir_all(&temporary).map_err(at(&temporary))?;
         }
         fs::create_dir_all(&temporary).map_err(at(&temporary))?;
-        let [broker, admin, bookie] = self.ports;
+        let [broker, admin, _] = self.ports;
         let ports = format!("brokerServicePort={broker}\nwebServicePort={admin}\n");
         let settings = self.settings.replace("@broker@", &broker.to_string());
         let text = [include_str!("files/standalone.conf"), &ports, &settings].join("\n");
@@ -118,17 +139,27 @@ impl Standalone {
             let path = self.folder.join(name);
             fs::write(&path, text).map_err(at(&path))?;
         }
-        self.spawn(bookie)?;
-        self.wait()
+        Ok(())
     }
 
-    fn spawn(&mut self, bookie: u16) -> Result<()> {
+    fn spawn(&mut self) -> Result<()> {
+        let mut command = Command::new("sh");
+        command.args(["-c", SCRIPT, "sh", "java"]);
+        self.complete(&mut command)?;
+        let child = command.stdin(Stdio::piped()).spawn();
+        let mut child = child.map_err(|error| Error::unavailable(format!("no shell starts: {error}")))?;
+        let pipe = child.stdin.take().ok_or_else(|| Error::unavailable("the broker has no pipe to watch"))?;
+        self.process = Some((child, pipe));
+        Ok(())
+    }
+
+    /// Adds to a command that starts Java what makes it the broker.
+    pub(super) fn complete(&self, command: &mut Command) -> Result<()> {
         let log = self.log();
         let output = File::options().create(true).append(true).open(&log).map_err(at(&log))?;
         let errors = output.try_clone().map_err(at(&log))?;
         let folder = |name: &str| self.folder.join(name);
-        let mut command = Command::new("sh");
-        command.args(["-c", SCRIPT, "sh", "java"]).args(JVM);
+        command.args(JVM);
         for package in OPENED {
             command.args(["--add-opens", package]);
         }
@@ -137,32 +168,19 @@ impl Standalone {
         command.arg("--config").arg(folder("standalone.conf"));
         command.args(["--no-functions-worker", "--no-stream-storage"]);
         command.arg("--metadata-dir").arg(folder("metadata")).arg("--bookkeeper-dir").arg(folder("bookkeeper"));
-        command.args(["--bookkeeper-port", &bookie.to_string()]);
-        command.current_dir(&self.folder).stdin(Stdio::piped()).stdout(output).stderr(errors);
-        let mut child = command.spawn().map_err(|error| Error::unavailable(format!("no shell starts: {error}")))?;
-        let pipe = child.stdin.take().ok_or_else(|| Error::unavailable("the broker has no pipe to watch"))?;
-        self.process = Some((child, pipe));
+        command.args(["--bookkeeper-port", &self.ports[2].to_string()]);
+        command.current_dir(&self.folder).stdout(output).stderr(errors);
         Ok(())
     }
 
-    /// Waits for what the broker makes last: it answers earlier, but its first namespace is not there then.
     fn wait(&mut self) -> Result<()> {
-        let log = self.log();
-        for _ in 0..READY_ATTEMPTS {
-            if self.admin().get("/admin/v2/namespaces/pulsar/system").is_ok_and(|(status, _)| status == 200) {
-                return Ok(());
-            }
-            let ended = match &mut self.process {
-                Some((child, _)) => child.try_wait().map_err(at(&log))?,
-                None => None,
-            };
-            if let Some(status) = ended {
-                let log = log.display();
-                return Err(Error::unavailable(format!("the broker ended with {status} while it started, see {log}")));
-            }
-            std::thread::park_timeout(PAUSE);
-        }
-        Err(Error::unavailable(format!("the broker did not become ready, see {}", log.display())))
+        let (log, admin) = (self.log(), self.admin());
+        let process = self.process.as_mut();
+        let mut child = process.map(|(child, _)| child);
+        wait_until_ready(&admin, &log, || match &mut child {
+            Some(child) => child.try_wait().map_err(at(&log)),
+            None => Ok(None),
+        })
     }
 
     /// Kills the broker, which is what a crash does to it.
