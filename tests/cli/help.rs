@@ -2,7 +2,7 @@
 
 use crate::folder::{Folder, committed};
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "init",
     "run",
     "plan",
@@ -18,6 +18,7 @@ const COMMANDS: [&str; 17] = [
     "why",
     "test",
     "model",
+    "pulsar",
     "completions",
     "",
 ];

@@ -66,7 +66,7 @@ fn actions(project: &Project) -> BTreeMap<u64, Vec<String>> {
     for row in project.tail("actions", true).map_err(told).unwrap().next(10_000).unwrap() {
         let (producer, epoch) = row.producer.unwrap();
         assert_eq!(producer, "restart.actions");
-        epochs.entry(epoch).or_default().push(String::from_utf8(row.message.payload).unwrap());
+        epochs.entry(epoch.unwrap()).or_default().push(String::from_utf8(row.message.payload).unwrap());
     }
     epochs.values_mut().for_each(|rows| rows.sort_unstable());
     epochs

@@ -100,7 +100,7 @@ pub fn published(project: &Project) -> BTreeMap<u64, Vec<String>> {
     };
     for row in rows {
         let (_, epoch) = row.producer.unwrap();
-        by_epoch.entry(epoch).or_default().push(id(&row.message.payload));
+        by_epoch.entry(epoch.unwrap()).or_default().push(id(&row.message.payload));
     }
     by_epoch
 }

@@ -177,6 +177,14 @@ impl PartitionLog for LogReader {
         Ok(messages)
     }
 
+    fn is_behind(&self) -> bool {
+        false
+    }
+
+    fn wait(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     fn end(&mut self) -> Result<LogEnd> {
         let end = self.partition.drained(self.clock.as_ref(), self.answered)?;
         self.answered = Some(end);

@@ -12,24 +12,38 @@ use crate::settings::Settings;
 use crate::topic::TopicName;
 use std::convert::Infallible;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// A number that nobody else has: it spreads attempts over time, and makes names fresh.
-fn chance() -> u64 {
+pub fn chance() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-/// How many partitions a topic has; 0 is a topic without partitions.
+/// How many partitions a topic has, if it is there; 0 is a topic without partitions.
 ///
-/// A broker that cannot be reached is waited for: give this a time-out.
-pub async fn partition_count(settings: &Settings, topic: &TopicName) -> Result<u32> {
+/// A broker that cannot be reached for so long is an error that says what the last attempt met.
+pub async fn partition_count(settings: &Settings, topic: &TopicName, within: Duration) -> Result<Option<u32>> {
     let mut driver = Driver::new(settings.token.clone());
     let mut question = PartitionQuestion::new(settings.clone(), topic.clone(), chance());
-    loop {
-        if let Some(answer) = question.answer() {
-            return Ok(answer);
+    let asking = async {
+        loop {
+            if let Some(answer) = question.answer() {
+                return Ok(answer);
+            }
+            driver.turn(&mut question).await?;
         }
-        driver.turn(&mut question).await?;
+    };
+    match timeout(within, asking).await {
+        Ok(answer) => answer,
+        Err(_) => Err(unreached(question.link().trouble(), topic, within)),
     }
+}
+
+/// Why a broker was given up.
+pub(crate) fn unreached(trouble: Option<&Error>, topic: &TopicName, within: Duration) -> Error {
+    let silent = || Error::unavailable(format!("topic \"{topic}\": the broker did not answer"));
+    trouble.cloned().unwrap_or_else(silent).context(format_args!("gave up after {} s", within.as_secs_f64()))
 }
 
 /// Reads one partition.
@@ -62,6 +76,11 @@ impl PartitionReader {
             }
             self.driver.turn(&mut self.machine).await?;
         }
+    }
+
+    /// The next message, if it is here already.
+    pub fn ready(&mut self) -> Option<Message> {
+        self.machine.take()
     }
 
     /// Keeps the connection alive, and fills the memory that the reader may have; returns on errors alone.
@@ -111,6 +130,14 @@ impl PartitionProducer {
     pub fn new(settings: Settings, options: ProducerOptions) -> Self {
         let driver = Driver::new(settings.token.clone());
         PartitionProducer { machine: ProducerMachine::new(settings, options, chance()), driver }
+    }
+
+    /// Waits until the broker lets the producer write; gives the greatest sequence that it has taken from the name.
+    pub async fn open(&mut self) -> Result<Option<u64>> {
+        while !self.machine.is_open() {
+            self.driver.turn(&mut self.machine).await?;
+        }
+        Ok(self.machine.taken())
     }
 
     /// Takes a message as soon as there is room for it.

@@ -223,6 +223,7 @@ fn answered(command: &Command) -> Option<RequestId> {
         Command::LookupTopicResponse(answer) => Some(answer.request_id),
         Command::PartitionMetadataResponse(answer) => Some(answer.request_id),
         Command::GetLastMessageIdResponse(answer) => Some(answer.request_id),
+        Command::ConsumerStatsResponse(answer) => Some(answer.request_id),
         Command::AckResponse(answer) => answer.request_id,
         _ => None,
     }

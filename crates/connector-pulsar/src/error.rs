@@ -96,3 +96,14 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+impl From<Error> for dataflow::Error {
+    fn from(error: Error) -> Self {
+        let kind = match error.kind {
+            ErrorKind::Invalid | ErrorKind::Denied => dataflow::ErrorKind::Invalid,
+            ErrorKind::Unavailable => dataflow::ErrorKind::Unavailable,
+            ErrorKind::Lost => dataflow::ErrorKind::Corrupt,
+        };
+        dataflow::Error::new(kind, error.message)
+    }
+}

@@ -19,6 +19,14 @@ impl Key {
         }
     }
 
+    /// The key's bytes; of a text they are UTF-8.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Key::Text(text) => text.as_bytes(),
+            Key::Bytes(bytes) => bytes,
+        }
+    }
+
     /// The key that stands in metadata; bytes that are not base64 are taken as text.
     pub(crate) fn from_wire(text: String, is_base64: bool) -> Key {
         match if is_base64 { from_base64(&text) } else { None } {

@@ -3,8 +3,9 @@
 //! In reading order: `wire` turns bytes into commands and entries, and refuses what does not fit; `conversation` is one
 //! connection, and `link` the way to the broker that owns a topic. `reader` and `producer` are state machines over a
 //! link, and `partitions` a question; none of them does I/O, knows a clock or starts a task, so they run under a seed.
-//! `driver` moves their bytes over a socket, and `client` is what other code calls. `standalone` starts a real broker
-//! for development and tests.
+//! `driver` moves their bytes over a socket, and `client` is what code calls that waits. `runtime` is the thread on which
+//! all of them run in a process; `topics` has the topics of a namespace, which jobs read through `partition_log` and
+//! programs write through `topic_writer`. `standalone` starts a real broker for development and tests.
 
 mod error;
 pub mod wire;
@@ -25,17 +26,35 @@ mod reader;
 mod client;
 mod driver;
 
+mod runtime;
+
+mod partition_log;
+mod partition_writer;
+
+mod live_topic;
+mod tail;
+
+mod topic_writer;
+mod topics;
+
+mod sink;
+
 pub mod standalone;
 
 #[cfg(test)]
 mod seeded;
 
-pub use client::{PartitionProducer, PartitionReader, partition_count};
+pub use client::{PartitionProducer, PartitionReader, chance, partition_count};
 pub use error::{Error, ErrorKind, Result};
 pub use keys::{Hashing, Key};
+pub use live_topic::PulsarTopic;
 pub use message::{EntryFacts, IncompleteMessage, Message, Payload};
 pub use position::{EntryId, MessageId, Position};
 pub use producer::{Guarantee, OutgoingMessage, ProducerOptions};
 pub use reader::{PartitionEnd, ReaderOptions, Start};
 pub use settings::{Address, Credentials, Settings, Token};
-pub use topic::TopicName;
+pub use sink::{SinkPosition, TopicSink};
+pub use tail::Tail;
+pub use topic::{Namespace, TopicName};
+pub use topic_writer::TopicWriter;
+pub use topics::Topics;

@@ -6,7 +6,7 @@ use crate::link::{Event, Link};
 use crate::machine::Machine;
 use crate::settings::Settings;
 use crate::topic::TopicName;
-use crate::wire::protocol::{Command, PartitionedTopicMetadata};
+use crate::wire::protocol::{Command, PartitionedTopicMetadata, ServerError};
 use std::time::Duration;
 
 /// What LookupType's failure is in answers about partitions.
@@ -17,7 +17,8 @@ const FAILED: i32 = 1;
 pub struct PartitionQuestion {
     link: Link,
     request: Option<RequestId>,
-    answer: Option<u32>,
+    /// None inside is a topic that is not there.
+    answer: Option<Option<u32>>,
 }
 
 impl PartitionQuestion {
@@ -25,8 +26,8 @@ impl PartitionQuestion {
         PartitionQuestion { link: Link::to_service(settings, topic, seed), request: None, answer: None }
     }
 
-    /// The number of partitions once it is known; 0 is a topic that has none.
-    pub fn answer(&self) -> Option<u32> {
+    /// The number of partitions once it is known, of a topic that is there; 0 is one that has none.
+    pub fn answer(&self) -> Option<Option<u32>> {
         self.answer
     }
 
@@ -59,7 +60,11 @@ impl PartitionQuestion {
     fn on_answer(&mut self, command: Command, now: Duration) -> Result<()> {
         let error = match command {
             Command::PartitionMetadataResponse(answer) if answer.response != Some(FAILED) => {
-                self.answer = Some(answer.partitions.unwrap_or_default());
+                self.answer = Some(Some(answer.partitions.unwrap_or_default()));
+                return Ok(());
+            }
+            Command::PartitionMetadataResponse(answer) if answer.error == Some(ServerError::TopicNotFound as i32) => {
+                self.answer = Some(None);
                 return Ok(());
             }
             Command::PartitionMetadataResponse(answer) => {

@@ -50,6 +50,41 @@ impl fmt::Display for TopicName {
     }
 }
 
+/// A namespace: `tenant/namespace`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Namespace(String);
+
+impl Default for Namespace {
+    fn default() -> Self {
+        Namespace("public/default".to_owned())
+    }
+}
+
+impl Namespace {
+    /// Reads `tenant/namespace`.
+    pub fn parse(text: &str) -> Result<Self> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '=' | ':');
+        let is_part = |part: &str| !part.is_empty() && part.chars().all(allowed);
+        match text.split_once('/') {
+            Some((tenant, name)) if is_part(tenant) && is_part(name) => Ok(Namespace(text.to_owned())),
+            _ => Err(Error::invalid(format!(
+                "\"{text}\" is no namespace of Pulsar, expected tenant/namespace such as public/default"
+            ))),
+        }
+    }
+
+    /// The topic of a name in this namespace.
+    pub fn topic(&self, name: &str) -> Result<TopicName> {
+        TopicName::parse(&format!("{}/{name}", self.0))
+    }
+}
+
+impl fmt::Display for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +99,11 @@ mod tests {
             TopicName::parse("plays").unwrap().partition(3).as_str(),
             "persistent://public/default/plays-partition-3"
         );
+        assert_eq!(Namespace::parse("a/b").unwrap().topic("c").unwrap().as_str(), "persistent://a/b/c");
+        for wrong in ["", "a", "/a", "a/", "a/b/c", "a b/c"] {
+            let error = Namespace::parse(wrong).unwrap_err().to_string();
+            assert!(error.contains("expected tenant/namespace"), "{wrong}: {error}");
+        }
         for wrong in ["", "a/b", "a//c", "persistent://plays", "non-persistent://a/b/c"] {
             let error = full(wrong).unwrap_err();
             assert!(error.contains("expected name, tenant/namespace/name"), "{wrong}: {error}");

@@ -52,12 +52,29 @@ pub trait Topic: Send + Sync {
 
 /// One partition, read forward.
 pub trait PartitionLog: Send {
-    /// The next messages: at most so many, and about so many bytes; empty when there are none yet. Never waits.
+    /// The next messages: at most so many, and about so many bytes; empty when none are here. Never waits.
     fn read(&mut self, messages_max: usize, bytes_max: usize) -> Result<Vec<Message>>;
+    /// Whether messages are known to be there that were not read: they are on their way here, and a read that gave none
+    /// says nothing. Never where messages lie on a disk.
+    fn is_behind(&self) -> bool;
+    /// Waits until the next message that is known to be there is here; returns at once where none is. Only for callers
+    /// that may wait, which readers of a job may not.
+    fn wait(&mut self) -> Result<()>;
     /// The end of the partition now, and the time up to which it is drained there. Asking writes nothing, and keeps a
     /// producer waiting for no longer than a copy takes. While a producer appends, an older answer is given again,
     /// which stays true; only the first call may wait for it.
     fn end(&mut self) -> Result<LogEnd>;
     /// Remembers whom to wake when there may be new messages. Called once.
     fn wake(&mut self, waker: &Waker) -> Result<()>;
+}
+
+/// Reads for a caller that may wait: nothing is given only where nothing is known to be there.
+pub fn read_what_is_there(log: &mut dyn PartitionLog, messages_max: usize, bytes_max: usize) -> Result<Vec<Message>> {
+    loop {
+        let messages = log.read(messages_max, bytes_max)?;
+        if !messages.is_empty() || !log.is_behind() {
+            return Ok(messages);
+        }
+        log.wait()?;
+    }
 }

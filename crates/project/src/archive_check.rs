@@ -2,6 +2,7 @@
 
 use crate::open::Project;
 use crate::stream_input::{decoder, stream_spec};
+use crate::topics::Topics;
 use connector_iceberg::{Warehouse, check_table};
 use connector_local::check_topic_name;
 use dataflow::{Error, Result};
@@ -57,6 +58,6 @@ pub fn topic_is_gone(project: &Project, stream: &Stream, table: &str, topic: &st
         "ARCHIVE {}: topic {topic} does not exist in {}, and table {table} was archived from it: restore the topic, or \
          archive a new one into a new table",
         stream.name,
-        project.topics_path().display()
+        project.topics().map_or_else(|error| error.to_string(), Topics::place)
     ))
 }

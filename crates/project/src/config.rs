@@ -1,14 +1,18 @@
 //! `riverrun.toml`: text becomes typed values once, here.
 
+use crate::duration::duration;
 use crate::failure::Failure;
+use crate::topic_place::{Live, TOKEN_EXPECTED, TopicPlace, without_secrets};
 use dataflow::{Error, Result};
 use serde::Deserialize;
 use sql::{Diagnostic, did_you_mean, near_or_all};
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
+
+/// The environment in which a secret may stand in the settings, with a warning.
+pub const OWN_MACHINE: &str = "dev";
 
 /// A project's settings.
 #[derive(Clone, Debug, Deserialize)]
@@ -108,44 +112,6 @@ impl FromStr for CommitEvery {
     }
 }
 
-/// How long messages of local topics are kept at least. What no archive holds yet is kept longer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Retention(pub Duration);
-
-impl TryFrom<String> for Retention {
-    type Error = Error;
-
-    fn try_from(text: String) -> Result<Self> {
-        let range = Duration::from_secs(60)..=Duration::from_secs(3650 * 24 * 3600);
-        duration(&text, range, "a number and a unit from 1m to 3650d, such as 12h or 7d").map(Retention)
-    }
-}
-
-/// A number and a unit.
-fn duration(text: &str, range: RangeInclusive<Duration>, expected: &str) -> Result<Duration> {
-    let wrong = |what: &str| Error::invalid(format!("\"{text}\" {what}, expected {expected}"));
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 = text[..digits].parse().map_err(|_| wrong("is not a duration"))?;
-    let unit_ms = match &text[digits..] {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        "" => return Err(wrong("has no unit")),
-        _ => return Err(wrong("is not a duration")),
-    };
-    let duration = Duration::from_millis(number.saturating_mul(unit_ms));
-    if duration < *range.start() {
-        return Err(wrong("is too short"));
-    }
-    if duration > *range.end() {
-        return Err(wrong("is too long"));
-    }
-    Ok(duration)
-}
-
 impl TryFrom<String> for CommitEvery {
     type Error = Error;
 
@@ -175,17 +141,6 @@ pub struct History {
     pub warehouse: PathBuf,
 }
 
-/// Where topics are.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table such as { topics = \"./topics\" }")]
-pub struct Live {
-    /// The folder of the local topics, relative to the project.
-    pub topics: PathBuf,
-    /// How long their messages are kept at least: `"7d"`; for ever without this key.
-    #[serde(default)]
-    pub retention: Option<Retention>,
-}
-
 /// A set of outputs.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -194,8 +149,9 @@ pub struct JobConfig {
     pub outputs: Vec<String>,
 }
 
-/// What is wrong at some bytes of a settings file.
+/// What is wrong at some bytes of a settings file. The line is shown without secrets.
 pub fn placed(path: &Path, text: &str, bytes: std::ops::Range<usize>, message: &str) -> Diagnostic {
+    let text = &without_secrets(text);
     let start = (0..=bytes.start.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
     let before = &text[..start];
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
@@ -235,6 +191,7 @@ impl Config {
         let config: Config = toml::from_str(&text).map_err(|error| {
             Failure::Diagnostics(vec![placed(path, &text, error.span().unwrap_or_default(), error.message())])
         })?;
+        config.refuse_secrets(path, &text)?;
         let name = &config.project.name;
         if name.is_empty() || !name.chars().all(is_letter_of_name) {
             return Err(Error::invalid(format!(
@@ -262,11 +219,24 @@ impl Config {
         Ok(config)
     }
 
+    /// Refuses secrets that stand in the file, unless they are those of somebody's own machine.
+    fn refuse_secrets(&self, path: &Path, text: &str) -> Result<(), Failure> {
+        let plain = |(name, environment): (&String, &Environment)| {
+            let span = environment.live.plain_token().filter(|_| name != OWN_MACHINE)?;
+            let what = format!("environment \"{name}\" has its token in plain text, expected {TOKEN_EXPECTED}");
+            Some(placed(path, text, span, &what))
+        };
+        match self.environments.iter().filter_map(plain).collect::<Vec<_>>() {
+            plain if plain.is_empty() => Ok(()),
+            plain => Err(Failure::Diagnostics(plain)),
+        }
+    }
+
     /// The settings of a project that has no `riverrun.toml`: everything on disk beside it.
     pub fn embedded(name: &str) -> Config {
         let dev = Environment {
             history: History { warehouse: "warehouse".into() },
-            live: Live { topics: "topics".into(), retention: None },
+            live: Live { place: TopicPlace::Folder("topics".into()), retention: None },
             checkpoints: None,
         };
         Config {

@@ -18,6 +18,7 @@ use crate::settle::settle;
 use crate::spill_folder::SpillFolder;
 use crate::stream_input::{WaitingMessages, snapshot_of, waiting};
 use crate::tally::{RuleTally, TallySink};
+use crate::topics::Topics;
 use checkpoint::JobFacts;
 use dataflow::{
     Background, CheckpointStore, Clock, Coordinator, Error, EventTime, JobGraph, NodeKind, Output, ProcessingTime,
@@ -164,6 +165,7 @@ impl Project {
         // what stopped it can be mended in its inputs.
         if let Some(going_on) = going_on.as_mut().filter(|going_on| going_on.is_at_first())
             && refuse_used(self, &checked.outputs).is_ok()
+            && !self.publishes_unseen(&checked.outputs)?
         {
             going_on.last = None;
         }
@@ -189,6 +191,12 @@ impl Project {
             self.lock.write(Found { job, models: &checked.models, states: &states }, &self.named())?;
         }
         Ok(wired)
+    }
+
+    /// Whether outputs go where nobody can tell whether they hold rows of this job.
+    fn publishes_unseen(&self, outputs: &[OutputSpec]) -> Result<bool> {
+        let publishes = outputs.iter().any(|spec| matches!(spec.output, Output::Topic(_)));
+        Ok(publishes && matches!(self.topics()?, Topics::Pulsar(_)))
     }
 
     /// Why a run of the whole project would do nothing, if it would not.

@@ -3,6 +3,12 @@
 //! This is the only crate that knows which connectors exist.
 //! Modules are listed from the bottom up: each group refers only to itself and to those above it.
 
+mod dev_broker;
+
+mod duration;
+mod topic_place;
+mod topics;
+
 mod config;
 mod failure;
 mod load;
@@ -55,6 +61,7 @@ mod publish_messages;
 
 mod publish_input;
 mod publish_place;
+mod topic_producer;
 
 mod publish;
 mod retention;
@@ -67,13 +74,14 @@ pub use codec::JsonEncode;
 pub use collected_rows::Rows;
 pub use config::{CommitEvery, Config, Environment, is_letter_of_name};
 pub use connector_local::Format;
+pub use dev_broker::{DevBroker, start_dev_broker, stop_dev_broker};
 pub use failure::Failure;
 pub use job::{CollectedRun, JobOptions, Readers, Wired};
 pub use jobs::{ArchiveOnDisk, JobOnDisk, NewestCheckpoint};
 pub use load::Folder;
 pub use new_model::{AddedModel, NewModel, create_statement, identifier, name_of};
 pub use open::Project;
-pub use output::{Begin, NewTables, WiredSink};
+pub use output::{Begin, NewTables, Notice, WiredSink};
 pub use plan_change::{OutputChange, PlannedChange, Presence, StepChange, StreamChange, StreamRead};
 pub use publish::{PublishEvent, PublishOptions, PublishSummary};
 pub use publish_input::InputOptions;
@@ -83,3 +91,4 @@ pub use stream_input::{WAITING_MAX, WaitingMessages};
 pub use tally::{Rule, RuleTally};
 pub use test_job::{ExpectedOutputs, TestJob, Unmet};
 pub use topic_tail::{TailRow, TopicTail};
+pub use topics::Topics;

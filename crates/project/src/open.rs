@@ -6,8 +6,9 @@ use crate::fingerprint::revision;
 use crate::load::{Folder, within};
 use crate::lock::{Lock, Named};
 use crate::model_trial::ModelTrial;
+use crate::topic_place::TopicPlace;
+use crate::topics::Topics;
 use connector_iceberg::Warehouse;
-use connector_local::Topics;
 use dataflow::{Clock, Error, Output, Result};
 use model::{Model, ModelFile};
 use sql::{CheckedPlan, Rule, Statements, Target, near_or_all};
@@ -218,9 +219,12 @@ impl Project {
         self.folder.config.project.checkpoints_kept.0
     }
 
-    /// The folder of the topics.
-    pub fn topics_path(&self) -> PathBuf {
-        within(&self.folder.root, &self.environment.live.topics)
+    /// The folder of the topics, where they lie in one.
+    pub fn topics_path(&self) -> Option<PathBuf> {
+        match &self.environment.live.place {
+            TopicPlace::Folder(folder) => Some(within(&self.folder.root, folder)),
+            TopicPlace::Pulsar(_) => None,
+        }
     }
 
     /// The warehouse, made when it is not there.
@@ -242,12 +246,30 @@ impl Project {
         self.environment.live.retention.map(|retention| retention.0)
     }
 
-    /// The topics; their folder is made when the first one is.
+    /// What people should know of the settings.
+    pub fn settings_warning(&self) -> Option<&'static str> {
+        self.environment.live.plain_token().map(|_| {
+            "the token of Pulsar stands in riverrun.toml as plain text, and goes wherever the file goes: write \
+             token = \"env:NAME\" or \"file:PATH\"; other environments than dev refuse it"
+        })
+    }
+
+    /// The topics; their folder is made when the first one is, and a cluster is first asked for one of them.
     pub fn topics(&self) -> Result<&Topics> {
         if let Some(topics) = self.topics.get() {
             return Ok(topics);
         }
-        let opened = Topics::open(self.topics_path(), self.clock.clone())?;
+        let opened = match &self.environment.live.place {
+            TopicPlace::Folder(folder) => {
+                let folder = within(&self.folder.root, folder);
+                Topics::Local(connector_local::Topics::open(&folder, self.clock.clone())?, folder)
+            }
+            TopicPlace::Pulsar(place) => {
+                let mut settings = connector_pulsar::Settings::new(place.service.clone());
+                settings.token = place.token_in(&self.folder.root);
+                Topics::Pulsar(connector_pulsar::Topics::new(settings, place.namespace.clone()))
+            }
+        };
         Ok(self.topics.get_or_init(|| opened))
     }
 }

@@ -2,10 +2,12 @@
 
 use crate::collected_rows::Rows;
 use crate::open::Project;
+use crate::topics::Topics;
 use checkpoint::Savepoint;
 use connector_iceberg::{TableClaim, TableOptions};
 use connector_local::{Claim, TopicCommitter, TopicPosition, TopicSink};
-use dataflow::{Committable, Committer, Error, EventTime, Output, OutputState, Result, Sink};
+use connector_pulsar::{Guarantee, SinkPosition, TopicWriter};
+use dataflow::{Clock, Committable, Committer, Error, EventTime, Output, OutputState, Result, Sink, Topic};
 use sql::OutputSpec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,7 +44,12 @@ pub struct WiredSink {
     pub replay: u64,
     /// Whether the topic holds messages of earlier runs, under lower epochs.
     pub has_earlier: bool,
+    /// Says while the job runs what people should know of how rows are delivered.
+    pub notice: Option<Notice>,
 }
+
+/// What there is to say of an output by now; the same again until it changes.
+pub type Notice = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 
 /// The producer that writes an output's topic; stable, so that a later run fences an earlier one.
 fn producer_name(project: &Project, output: &str) -> String {
@@ -81,6 +88,7 @@ pub fn refuse_used(project: &Project, outputs: &[OutputSpec]) -> Result<()> {
 }
 
 fn refuse_messages(project: &Project, topic: &str, output: &str) -> Result<()> {
+    // A generation on Pulsar has producers of its own, of which a broker cannot be asked by the output's name.
     let Some(epoch) = last_epoch(project, topic, output)? else { return Ok(()) };
     Err(Error::invalid(format!(
         "topic {topic} holds messages of this job (producer {}, epoch {epoch}), and the job starts from its beginning: \
@@ -90,10 +98,12 @@ fn refuse_messages(project: &Project, topic: &str, output: &str) -> Result<()> {
 }
 
 fn last_epoch(project: &Project, topic: &str, output: &str) -> Result<Option<u64>> {
-    if !project.topics_path().is_dir() || project.topics()?.topic(topic)?.is_none() {
-        return Ok(None);
+    match project.topics()? {
+        Topics::Local(topics, _) if project.topics()?.topic(topic)?.is_some() => {
+            topics.producer(topic, &producer_name(project, output), 0)?.last_epoch()
+        }
+        Topics::Local(..) | Topics::Pulsar(_) => Ok(None),
     }
-    project.topics()?.producer(topic, &producer_name(project, output), 0)?.last_epoch()
 }
 
 /// The claims of a job's tables, by table.
@@ -215,6 +225,7 @@ fn collect(spec: &OutputSpec, rows: &Rows) -> WiredSink {
         epoch: None,
         replay: 0,
         has_earlier: false,
+        notice: None,
     }
 }
 
@@ -231,6 +242,7 @@ fn table_sink(table: &str, spec: &OutputSpec, claims: &Claims) -> Result<WiredSi
         epoch: None,
         replay: 0,
         has_earlier: false,
+        notice: None,
     })
 }
 
@@ -254,7 +266,13 @@ fn topic_sink(
     (begin, start): (Begin, EventTime),
     before: Option<&OutputState>,
 ) -> Result<WiredSink> {
-    let (topics, producer) = (project.topics()?, producer_name(project, &spec.name));
+    let producer = producer_name(project, &spec.name);
+    let topics = match project.topics()? {
+        Topics::Local(topics, _) => topics,
+        Topics::Pulsar(topics) => {
+            return pulsar_sink(topics, (topic, &producer), spec, (start, before), &project.clock);
+        }
+    };
     let position = before.and_then(|before| before.position.as_deref()).map(TopicPosition::parse).transpose()?;
     let has_earlier = position.is_none() && last_epoch(project, topic, &spec.name)?.is_some();
     let claim = match &position {
@@ -287,6 +305,7 @@ fn topic_sink(
         after: start,
         epoch: Some(epoch),
         has_earlier,
+        notice: None,
     })
 }
 
@@ -300,4 +319,55 @@ impl Committer for ClaimedTopic {
     fn commit(&mut self, committables: Vec<Committable>) -> Result<()> {
         self.committer.commit(committables)
     }
+}
+
+/// Binds a sink to a topic of Pulsar. The producers of all partitions are open before the job begins, so that an earlier
+/// run writes no more.
+fn pulsar_sink(
+    topics: &connector_pulsar::Topics,
+    (topic, producer): (&str, &str),
+    spec: &OutputSpec,
+    (start, before): (EventTime, Option<&OutputState>),
+    clock: &Arc<dyn Clock>,
+) -> Result<WiredSink> {
+    let there = topics.topic_or_create(topic, 1)?;
+    let position = before.and_then(|before| before.position.as_deref()).map(SinkPosition::parse).transpose()?;
+    let position = position.unwrap_or_else(|| SinkPosition::start(connector_pulsar::chance(), there.partitions()));
+    if position.last.len() != there.partitions() as usize {
+        return Err(Error::invalid(format!(
+            "topic {topic} has {} partitions, and the checkpoint has written to {}: rows that come again would go \
+             elsewhere; start over with --fresh",
+            there.partitions(),
+            position.last.len()
+        )));
+    }
+    let name = format!("{producer}-{:016x}", position.generation);
+    let writer = Arc::new(TopicWriter::open(&there, &name, Guarantee::AsTheBrokerHas, &position.last)?);
+    let replay = writer.taken().map_or(0, |taken| (taken + 1).saturating_sub(position.rows));
+    let (encode, key) = (crate::dead_letter::encoder(&spec.schema)?, spec.schema.index_of("subject").ok());
+    let (of_sink, of_notice, clock, topic) = (writer.clone(), writer, clock.clone(), topic.to_owned());
+    let notice = move || {
+        (of_notice.is_deduplicated() == Some(false)).then(|| {
+            format!(
+                "topic {topic}: the broker removes no duplicates there, so delivery is at least once: rows that were \
+                 written after the last checkpoint of a run that was killed are there twice, with the same property \
+                 riverrun.row; `pulsar-admin namespaces set-deduplication --enable` makes it once"
+            )
+        })
+    };
+    Ok(WiredSink {
+        name: spec.name.clone(),
+        node: String::new(),
+        output: spec.output.clone(),
+        writer: Box::new(move |_| {
+            let (writer, position) = (of_sink.clone(), position.clone());
+            Ok(Box::new(connector_pulsar::TopicSink::new(writer, encode.clone(), key, position, clock.clone())))
+        }),
+        replay,
+        committer: Box::new(TopicCommitter),
+        after: start,
+        epoch: None,
+        has_earlier: false,
+        notice: Some(Arc::new(notice)),
+    })
 }

@@ -12,8 +12,10 @@ use crate::open::Project;
 use crate::publish_input::{Input, InputEvent, InputOptions};
 use crate::publish_messages::InputRow;
 use crate::publish_place::{InputPart, PublishPlace};
-use connector_local::{InputMark, Outgoing, Producer, StopSignal};
-use dataflow::{BadRowPolicy, Error, ErrorKind, EventTime, Quiet, Result, Span, Topic};
+use crate::topic_producer::TopicProducer;
+use crate::topics::Topics;
+use connector_local::{InputMark, Outgoing, StopSignal};
+use dataflow::{BadRowPolicy, Error, ErrorKind, EventTime, Quiet, Result, Span};
 use sql::{Stream, Target, near_or_all};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -92,7 +94,7 @@ impl Project {
         if stream.bad_rows == BadRowPolicy::Fail && !is_live {
             refuse_bad(&input, is_stopped)?;
         }
-        let topics = self.topics()?.clone();
+        let topics = self.topics()?;
         let is_new = topics.topic(topic)?.is_none();
         let there = topics.topic_or_create(topic, options.partitions.unwrap_or(1))?.partitions();
         if let Some(wanted) = options.partitions.filter(|wanted| *wanted != there) {
@@ -103,15 +105,7 @@ impl Project {
             ))
             .into());
         }
-        let (producer, place) = match &options.producer {
-            Some(name) => {
-                let claim = topics.go_on(topic, &format!("{PRODUCERS}{name}"))?;
-                let mut producer = claim.producer()?;
-                let place = PublishPlace::open(claim, (name, options.input.follow), &input.name(), &mut producer)?;
-                (producer, Some(place))
-            }
-            None => (topics.producer(topic, "", 0)?, None),
-        };
+        let (producer, place) = self.producer(topic, options, &input)?;
         let summary = PublishSummary { topic: topic.clone(), is_live, ..PublishSummary::default() };
         let mut publisher =
             Publisher { stream: &stream, producer, place, rows: 0, bad: 0, first_bad: None, summary, tell };
@@ -121,6 +115,32 @@ impl Project {
         // Whoever goes on with a topic was told when it was made.
         summary.warnings.extend(self.warn_of_old(&summary, &stream).filter(|_| is_new));
         Ok(summary)
+    }
+
+    /// What puts the rows on the topic, and where a run that goes on under a name is in its input.
+    fn producer(
+        &self,
+        topic: &str,
+        options: &PublishOptions,
+        input: &Input,
+    ) -> Result<(TopicProducer, Option<PublishPlace>)> {
+        match (self.topics()?, &options.producer) {
+            (Topics::Local(topics, _), Some(name)) => {
+                let claim = topics.go_on(topic, &format!("{PRODUCERS}{name}"))?;
+                let mut producer = claim.producer()?;
+                let place = PublishPlace::open(claim, (name, options.input.follow), &input.name(), &mut producer)?;
+                Ok((TopicProducer::Local(producer), Some(place)))
+            }
+            (Topics::Local(topics, _), None) => Ok((TopicProducer::Local(topics.producer(topic, "", 0)?), None)),
+            (Topics::Pulsar(_), Some(_)) => Err(Error::invalid(
+                "--producer keeps beside a local topic how far its input is published, and topics of Pulsar have no such \
+                 place: publish without it",
+            )),
+            (Topics::Pulsar(topics), None) => {
+                let topic = topics.topic_or_create(topic, options.partitions.unwrap_or(1))?;
+                Ok((TopicProducer::of_pulsar(&topic, self.clock.clone())?, None))
+            }
+        }
     }
 
     /// One stream of the project, planned.
@@ -205,7 +225,7 @@ impl Reading {
 /// Puts rows on a topic.
 struct Publisher<'a> {
     stream: &'a Stream,
-    producer: Producer,
+    producer: TopicProducer,
     place: Option<PublishPlace>,
     // Rows of the input that were read so far.
     rows: u64,
@@ -277,7 +297,7 @@ impl Publisher<'_> {
     }
 
     fn append(&mut self, part: &InputPart) -> Result<()> {
-        let partitions = u64::from(self.producer.topic().partitions());
+        let partitions = u64::from(self.producer.partitions());
         let mut batches: Vec<(u32, Vec<Outgoing<'_>>)> = (0..partitions as u32).map(|at| (at, Vec::new())).collect();
         let mut bytes = 0;
         for (sequence, row) in (part.first..).zip(&part.rows) {

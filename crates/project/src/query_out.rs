@@ -40,7 +40,8 @@ impl Project {
                 return refused(format!("stream \"{stream}\" reads it as one of \"{pattern}\", expected another name"));
             }
         }
-        for (of, what) in [(self.warehouse_path(), "tables"), (self.topics_path(), "topics")] {
+        for (of, what) in [(Some(self.warehouse_path()), "tables"), (self.topics_path(), "topics")] {
+            let Some(of) = of else { continue };
             if of.canonicalize().is_ok_and(|of| folder.starts_with(of)) {
                 return refused(format!("the {what} of the project lie there, expected another folder"));
             }

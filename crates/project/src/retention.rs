@@ -15,14 +15,16 @@ impl Project {
     /// Removes what is older than the retention from the topics that the project reads or writes, and gives what was
     /// removed by topic. Without a retention nothing is. Messages that come after an archive's frontier stay.
     pub fn trim_topics(&self) -> Result<Vec<(String, TrimSummary)>, Failure> {
-        let Some(retention) = self.retention().filter(|_| self.topics_path().is_dir()) else { return Ok(Vec::new()) };
+        let Some(retention) = self.retention().filter(|_| self.topics_path().is_some_and(|path| path.is_dir())) else {
+            return Ok(Vec::new());
+        };
         let age = i64::try_from(retention.as_micros()).unwrap_or(i64::MAX);
         let before = ProcessingTime(self.clock.now().0.saturating_sub(age));
         let mut trimmed = Vec::new();
         for (name, archives) in self.kept_topics()? {
-            let Some(topic) = self.topics()?.topic(&name)? else { continue };
+            let Some(topic) = self.topics()?.local()?.topic(&name)? else { continue };
             let kept = self.archived_by(&archives, topic.as_ref())?;
-            let removed = self.topics()?.trim(&name, before, kept.as_deref())?;
+            let removed = self.topics()?.local()?.trim(&name, before, kept.as_deref())?;
             if removed.segments > 0 {
                 trimmed.push((name, removed));
             }

@@ -9,7 +9,7 @@ use crate::spill_folder::SpillFolder;
 use codec::JsonDecode;
 use connector_iceberg::SNAPSHOT;
 use connector_local::Files;
-use dataflow::{Decode, Error, ErrorKind, Result, TimedFiles, Topic};
+use dataflow::{Decode, Error, ErrorKind, Result, TimedFiles, read_what_is_there};
 use seam::{CLOCK_PROPERTY, FRONTIER_PROPERTY, Frontier, StreamInput, StreamSpec};
 use sql::{ColumnSource, History, Stream};
 use std::sync::Arc;
@@ -91,9 +91,6 @@ impl Project {
 
     /// The topic of a stream, if it is there.
     pub(crate) fn live(&self, stream: &Stream, topic: &str) -> Result<Option<seam::Live>> {
-        if !self.topics_path().is_dir() {
-            return Ok(None);
-        }
         let Some(topic) = self.topics()?.topic(topic)? else { return Ok(None) };
         let decode = decoder(stream, topic.name())?;
         Ok(Some(seam::Live { topic, decode }))
@@ -161,7 +158,7 @@ pub(crate) fn waiting(input: &StreamInput) -> Result<Option<WaitingMessages>> {
         let after = frontier.copied().flatten().map(|frontier| frontier.position);
         let mut log = live.topic.open(partition, after)?;
         while count < WAITING_MAX {
-            match log.read(READ_MESSAGES, READ_BYTES)?.len() {
+            match read_what_is_there(log.as_mut(), READ_MESSAGES, READ_BYTES)?.len() {
                 0 => break,
                 messages => count += messages as u64,
             }

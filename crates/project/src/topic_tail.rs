@@ -2,8 +2,10 @@
 
 use crate::failure::Failure;
 use crate::open::Project;
-use connector_local::Watch;
-use dataflow::{Error, Message, Result, Topic};
+use crate::topics::Topics;
+use connector_local::{LocalTopic, Watch};
+use connector_pulsar::Tail;
+use dataflow::{Error, Message, Result};
 use sql::{Stream, did_you_mean, near_or_all};
 
 impl Project {
@@ -13,36 +15,61 @@ impl Project {
             Ok(Stream { live: Some(topic), .. }) => topic,
             _ => name.to_owned(),
         };
-        let there = if self.topics_path().is_dir() { self.topics()?.topic(&topic)? } else { None };
-        let Some(topic) = there else {
-            let known = if self.topics_path().is_dir() { self.topics()?.names()? } else { Vec::new() };
-            let none = "there is none yet: `riverrun publish` and `riverrun run` make topics";
-            let streams = self.statements.streams();
-            let names = known.iter().map(String::as_str);
-            if let Some(topic) = self.statements.topic_of(name) {
-                let known = format!("the actions of decision {name} go to topic {topic}, its log to table {name}__log");
-                return Err(Error::invalid(format!("no topic is named \"{name}\"; {known}")).into());
-            }
-            // A stream may be called otherwise than its topic.
-            let stream =
-                did_you_mean(name, streams.iter().map(String::as_str)).filter(|_| !streams.contains(&name.to_owned()));
-            let known = stream.unwrap_or_else(|| near_or_all(name, names, "there are:", none));
-            let place = self.topics_path();
-            return Err(Error::invalid(format!("topic {topic} does not exist in {}; {known}", place.display())).into());
+        let topics = self.topics()?;
+        let logs = match topics {
+            Topics::Local(local, _) => match topics.topic(&topic)?.map_or(Ok(None), |_| local.topic(&topic))? {
+                Some(topic) => Some(TailLogs::Local(local_logs(&topic, from_start)?)),
+                None => None,
+            },
+            Topics::Pulsar(pulsar) => match pulsar.topic(&topic)? {
+                Some(topic) => Some(TailLogs::Pulsar(Tail::open(&topic, from_start)?)),
+                None => None,
+            },
         };
-        let mut logs = Vec::new();
-        for (partition, end) in topic.ends()?.into_iter().enumerate() {
-            let after = if from_start { None } else { end.last };
-            logs.push(topic.watch(partition as u32, after)?);
+        match logs {
+            Some(logs) => Ok(TopicTail { topic, logs }),
+            None => Err(self.no_topic(name, &topic)?.into()),
         }
-        Ok(TopicTail { topic: topic.name().to_owned(), logs })
     }
+
+    /// What is said of a topic that is not there, and what may have been meant.
+    fn no_topic(&self, name: &str, topic: &str) -> Result<Error> {
+        if let Some(topic) = self.statements.topic_of(name) {
+            let known = format!("the actions of decision {name} go to topic {topic}, its log to table {name}__log");
+            return Ok(Error::invalid(format!("no topic is named \"{name}\"; {known}")));
+        }
+        let topics = self.topics()?;
+        let (known, streams) = (topics.names()?, self.statements.streams());
+        // A stream may be called otherwise than its topic.
+        let stream =
+            did_you_mean(name, streams.iter().map(String::as_str)).filter(|_| !streams.contains(&name.to_owned()));
+        let made = "`riverrun publish` and `riverrun run` make topics";
+        let known = stream.unwrap_or_else(|| match topics {
+            Topics::Local(..) => {
+                let none = format!("there is none yet: {made}");
+                near_or_all(name, known.iter().map(String::as_str), "there are:", &none)
+            }
+            // Those of a cluster are not listed.
+            Topics::Pulsar(_) => made.to_owned(),
+        });
+        Ok(Error::invalid(format!("topic {topic} does not exist in {}; {known}", topics.place())))
+    }
+}
+
+fn local_logs(topic: &LocalTopic, from_start: bool) -> Result<Vec<Watch>> {
+    let ends = topic.ends()?.into_iter().enumerate();
+    ends.map(|(partition, end)| topic.watch(partition as u32, if from_start { None } else { end.last })).collect()
 }
 
 /// A topic being watched.
 pub struct TopicTail {
     topic: String,
-    logs: Vec<Watch>,
+    logs: TailLogs,
+}
+
+enum TailLogs {
+    Local(Vec<Watch>),
+    Pulsar(Tail),
 }
 
 /// A message and the partition that it lies in.
@@ -52,8 +79,8 @@ pub struct TailRow {
     pub partition: usize,
     /// The message.
     pub message: Message,
-    /// The producer that wrote it and its epoch; `None` for messages of `publish`.
-    pub producer: Option<(String, u64)>,
+    /// The producer that wrote it and, on a local topic, its epoch; `None` for local messages of `publish`.
+    pub producer: Option<(String, Option<u64>)>,
 }
 
 impl TopicTail {
@@ -64,16 +91,31 @@ impl TopicTail {
 
     /// Waits until there are messages that were not taken yet, or until the time is over.
     pub fn wait(&mut self, timeout: std::time::Duration) -> Result<()> {
-        Watch::wait_any(&mut self.logs, timeout).map(drop)
+        match &mut self.logs {
+            TailLogs::Local(logs) => Watch::wait_any(logs, timeout).map(drop),
+            TailLogs::Pulsar(tail) => {
+                tail.wait(timeout);
+                Ok(())
+            }
+        }
     }
 
-    /// The messages since the last call, up to a limit per partition. Never waits.
+    /// The messages since the last call, up to a limit per partition. Does not wait for new ones.
     pub fn next(&mut self, messages_max: usize) -> Result<Vec<TailRow>> {
         let mut rows = Vec::new();
-        for (partition, log) in self.logs.iter_mut().enumerate() {
-            for (message, producer, epoch) in log.next(messages_max)? {
-                let producer = (!producer.is_empty()).then_some((producer, epoch));
-                rows.push(TailRow { partition, message, producer });
+        match &mut self.logs {
+            TailLogs::Local(logs) => {
+                for (partition, log) in logs.iter_mut().enumerate() {
+                    for (message, producer, epoch) in log.next(messages_max)? {
+                        let producer = (!producer.is_empty()).then_some((producer, Some(epoch)));
+                        rows.push(TailRow { partition, message, producer });
+                    }
+                }
+            }
+            TailLogs::Pulsar(tail) => {
+                for (partition, message, producer) in tail.next(messages_max)? {
+                    rows.push(TailRow { partition, message, producer: Some((producer, None)) });
+                }
             }
         }
         rows.sort_by_key(|row| row.message.arrival);

@@ -168,10 +168,35 @@ stream of rows at the first one; SKIP leaves them out; DEAD LETTER puts them on 
         #[command(subcommand)]
         command: ModelCommand,
     },
+    /// Run a broker of Pulsar on this machine, for development
+    Pulsar {
+        #[command(subcommand)]
+        command: PulsarCommand,
+    },
     /// Print the script that completes this command line in a shell
     Completions {
         /// The shell
         shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PulsarCommand {
+    /// Start the broker, wait until it is ready, and print an environment for riverrun.toml
+    #[command(after_help = "\
+It needs a JDK, 17 or newer, and the first time Maven 3, which fetches the broker's program (some 180 MB) into
+~/.cache/riverrun. The broker stamps and counts messages, removes duplicates, and keeps what topics hold.
+It goes on when this command has ended; a broker that runs already is left as it is.")]
+    Start {
+        /// The folder of its data; the folder pulsar of the project if left out
+        #[arg(long, value_hint = ValueHint::DirPath)]
+        data: Option<PathBuf>,
+    },
+    /// Stop the broker; its data stays
+    Stop {
+        /// The folder of its data; the folder pulsar of the project if left out
+        #[arg(long, value_hint = ValueHint::DirPath)]
+        data: Option<PathBuf>,
     },
 }
 

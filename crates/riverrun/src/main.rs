@@ -18,6 +18,7 @@ mod plan;
 mod print;
 mod progress;
 mod publish;
+mod pulsar;
 mod query;
 mod report;
 mod retention;
@@ -30,7 +31,7 @@ mod test;
 mod why;
 mod width;
 
-use args::{Cli, Command, ModelCommand};
+use args::{Cli, Command, ModelCommand, PulsarCommand};
 use clap::{CommandFactory, FromArgMatches};
 use dataflow::Error;
 use outcome::Outcome;
@@ -68,6 +69,9 @@ fn command(cli: &Cli) -> Outcome {
     let open = || {
         let project = Project::open(&cli.project, &cli.env, Arc::new(clock::SystemClock))?;
         project.try_models(model_trial::attempt);
+        if let Some(warning) = project.settings_warning() {
+            print::note(format_args!("warning: {warning}"));
+        }
         Ok::<Project, Failure>(project)
     };
     match &cli.command {
@@ -125,6 +129,8 @@ fn command(cli: &Cli) -> Outcome {
         Command::Model { command: ModelCommand::Check { file, json } } => model::check(file, *json),
         Command::Model { command: ModelCommand::Add(args) } => model::add(&open()?, args),
         Command::Model { command: ModelCommand::Try } => model_trial::child(),
+        Command::Pulsar { command: PulsarCommand::Start { data } } => pulsar::start(&cli.project, data.as_deref()),
+        Command::Pulsar { command: PulsarCommand::Stop { data } } => pulsar::stop(&cli.project, data.as_deref()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "riverrun", &mut script);

@@ -126,12 +126,12 @@ fn line(row: &TailRow, json: bool) -> String {
             .unwrap_or_else(|_| serde_json::Value::String(payload.into_owned()));
         let arrival = row.message.arrival.to_string();
         serde_json::json!({
-            "position": position, "arrival": arrival, "epoch": producer.map(|producer| producer.1),
+            "position": position, "arrival": arrival, "epoch": producer.and_then(|producer| producer.1),
             "producer": producer.map(|producer| producer.0.clone()), "payload": payload,
         })
         .to_string()
     } else {
-        let epoch = producer.map_or(String::new(), |(_, epoch)| format!("  epoch {epoch}"));
+        let epoch = producer.and_then(|(_, epoch)| *epoch).map_or(String::new(), |epoch| format!("  epoch {epoch}"));
         format!("{}  {position}{epoch}  {payload}", row.message.arrival)
     }
 }

@@ -10,7 +10,9 @@ use crate::summary::{Peak, Summary, Written};
 use crate::{print, show};
 use dataflow::{Error, EventTime, Output, Result};
 use engine::{Control, Job, Pool, SinkBinding};
-use project::{Begin, Failure, JobOptions, Project, SavepointRequests, WAITING_MAX, WaitingMessages, Wired, WiredSink};
+use project::{
+    Begin, Failure, JobOptions, Notice, Project, SavepointRequests, WAITING_MAX, WaitingMessages, Wired, WiredSink,
+};
 use sql::Target;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
@@ -66,6 +68,7 @@ fn run_job(
     let (stats, tallies, start) = (wired.stats.clone(), wired.tallies.clone(), wired.start);
     let (new_tables, savepoints, warnings) =
         (wired.new_tables.clone(), wired.savepoints.clone(), wired.warnings.take());
+    let mut notices: Vec<Notice> = wired.sinks.iter().filter_map(|sink| sink.notice.clone()).collect();
     let workers = workers.map_or_else(cores, usize::from);
     let control = Arc::new(Control::default());
     let attended = attend(project, options, &mut wired, (workers, &control, &stop));
@@ -85,6 +88,7 @@ fn run_job(
         }
         attended.written.store(status.rows_out(), Relaxed);
         tell_of_checkpoints(&savepoints, warnings.as_ref());
+        notices.retain(|notice| notice().map(|text| print::note(format_args!("{text}"))).is_none());
         peak.take(status);
         progress.tick(status);
     });

@@ -9,7 +9,9 @@ use arrow::array::{
 };
 use arrow::compute::{concat_batches, take};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use dataflow::{Decode, ERROR_COLUMN, Error, Message, PartitionLog, Position, Quiet, RAW_COLUMN, Result, Topic};
+use dataflow::{
+    Decode, ERROR_COLUMN, Error, Message, PartitionLog, Position, Quiet, RAW_COLUMN, Result, Topic, read_what_is_there,
+};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::task::Waker;
@@ -249,9 +251,9 @@ impl Partition {
         let end = match self.stop {
             Stop::Reached => return Ok(Vec::new()),
             Stop::At(end) => end,
-            Stop::Nowhere => return self.log.read(messages_max, READ_BYTES),
+            Stop::Nowhere => return read_what_is_there(self.log.as_mut(), messages_max, READ_BYTES),
         };
-        let mut messages = self.log.read(messages_max, READ_BYTES)?;
+        let mut messages = read_what_is_there(self.log.as_mut(), messages_max, READ_BYTES)?;
         let wanted = messages.partition_point(|message| Some(message.position) <= end);
         if wanted < messages.len() || messages.last().is_some_and(|last| Some(last.position) == end) {
             self.stop = Stop::Reached;

@@ -155,7 +155,7 @@ impl Partition {
         if self.next.is_empty() {
             self.next = self.read_log(1, usize::MAX)?.into();
         }
-        self.caught_up = self.next.is_empty();
+        self.caught_up = self.next.is_empty() && !self.log.is_behind();
         Ok(self.next.front())
     }
 
@@ -165,7 +165,7 @@ impl Partition {
         if messages_max > messages.len() {
             messages.append(&mut self.read_log(messages_max - messages.len(), bytes_max)?);
         }
-        self.caught_up = messages.is_empty();
+        self.caught_up = messages.is_empty() && !self.log.is_behind();
         Ok(messages)
     }
 

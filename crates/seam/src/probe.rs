@@ -8,7 +8,7 @@ use crate::placing::{event_time, instants};
 use crate::position::{ClockPosition, LastMessage, PartitionPosition};
 use crate::unreleased::OutRows;
 use crate::{Live, StreamSpec};
-use dataflow::{Error, ErrorKind, EventTime, Position, Result, Split, Topic};
+use dataflow::{Error, ErrorKind, EventTime, Position, Result, Split, Topic, read_what_is_there};
 use std::collections::BTreeMap;
 
 /// How many messages are read at once to find the first one that moves a partition's clock.
@@ -164,7 +164,7 @@ fn first_clock(
     let mut log = live.topic.open(partition, after)?;
     let mut clock = PartitionClock::new(spec);
     loop {
-        let messages = log.read(PROBE_MESSAGES, READ_BYTES)?;
+        let messages = read_what_is_there(log.as_mut(), PROBE_MESSAGES, READ_BYTES)?;
         if messages.is_empty() {
             return Ok(None);
         }

@@ -37,6 +37,8 @@ const BATCHES_MAX: usize = 500;
 pub enum Guarantee {
     /// It may be there twice.
     AtLeastOnce,
+    /// It is there once if the broker removes duplicates, which is found out with the first message.
+    AsTheBrokerHas,
     /// It is there once; a broker that does not remove duplicates is an error.
     EffectivelyOnce,
 }
@@ -94,6 +96,8 @@ pub struct ProducerMachine {
     acknowledged: Option<u64>,
     /// Whether a session after the first acknowledgement has shown that the broker knows sequences.
     is_deduplicated: Option<bool>,
+    /// What the broker said when the producer was opened last.
+    taken: Option<u64>,
 }
 
 impl ProducerMachine {
@@ -111,6 +115,7 @@ impl ProducerMachine {
             stored: options.stored,
             acknowledged: options.stored,
             is_deduplicated: None,
+            taken: None,
             options,
         }
     }
@@ -147,6 +152,16 @@ impl ProducerMachine {
     /// Whether all that was pushed is stored.
     pub fn is_flushed(&self) -> bool {
         self.queue.is_empty()
+    }
+
+    /// Whether the broker lets the producer write now.
+    pub fn is_open(&self) -> bool {
+        self.phase == Phase::Open
+    }
+
+    /// The greatest sequence that the broker had taken when the producer was opened last, if it knows one.
+    pub fn taken(&self) -> Option<u64> {
+        self.taken
     }
 
     /// The greatest sequence up to which all is stored.
@@ -228,6 +243,7 @@ impl ProducerMachine {
     /// The broker has taken everything up to a sequence, as it says.
     fn opened(&mut self, taken: Option<u64>) -> Result<()> {
         self.phase = Phase::Open;
+        self.taken = taken;
         if let Some(acknowledged) = self.acknowledged {
             let knows = taken.is_some_and(|taken| taken >= acknowledged);
             if !knows && self.options.guarantee == Guarantee::EffectivelyOnce {
@@ -247,7 +263,7 @@ impl ProducerMachine {
 
     /// Whether it has still to be seen that the broker removes duplicates.
     fn is_unsure(&self) -> bool {
-        self.options.guarantee == Guarantee::EffectivelyOnce && self.is_deduplicated.is_none()
+        self.options.guarantee != Guarantee::AtLeastOnce && self.is_deduplicated.is_none()
     }
 
     /// Sends what is waiting, as far as it may.

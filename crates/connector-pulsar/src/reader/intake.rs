@@ -98,6 +98,16 @@ impl Intake {
         if self.has_transactions { None } else { self.broker_clock.at(moment) }
     }
 
+    /// The broker's clock showed this time at, or before, a moment of this connection.
+    pub fn observe_broker_time(&mut self, time_ms: u64, moment: Duration) {
+        self.broker_clock.observe(time_ms, moment);
+    }
+
+    /// Whether the broker's time can be told now.
+    pub fn knows_broker_time(&mut self, now: Duration) -> bool {
+        self.broker_clock.at(now).is_some()
+    }
+
     /// Takes what followed a MESSAGE command.
     pub fn take_entry(&mut self, id: EntryId, rest: Bytes, now: Duration) -> Result<()> {
         let entry = decode_entry(rest).map_err(|error| error.context(format_args!("entry {id}")))?;

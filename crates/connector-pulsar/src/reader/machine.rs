@@ -6,7 +6,11 @@
 //!
 //! The reader's subscription ends with its connection, has a fresh name each time, and begins at the last entry that
 //! was received, which has to come first: then nothing after it was taken away.
+//!
+//! The broker says when it took the subscription, by its own clock. That is forgotten after some minutes without
+//! messages, and then a question for the end subscribes anew.
 
+use super::broker_date;
 use super::continuity::Expectation;
 use super::intake::Intake;
 use super::watch::{self, Watch};
@@ -20,7 +24,8 @@ use crate::settings::Settings;
 use crate::topic::TopicName;
 use crate::wire::frame::Frame;
 use crate::wire::protocol::{
-    Command, Delivery, Flow, GetLastMessageId, GetLastMessageIdResponse, MessageIdData, ServerError, Subscribe,
+    Command, ConsumerStats, Delivery, Flow, GetLastMessageId, GetLastMessageIdResponse, MessageIdData, ServerError,
+    Subscribe,
 };
 use bytes::Bytes;
 use std::time::Duration;
@@ -65,9 +70,8 @@ pub struct ReaderOptions {
 pub struct PartitionEnd {
     /// The last message; none if there is none.
     pub last: Option<MessageId>,
-    /// The broker's time at the question, or a little earlier; none where the broker does not stamp, no entry has come
-    /// on this connection of late, or messages become visible later than they are stamped, since they belong to
-    /// transactions.
+    /// The broker's time at the question, or a little earlier; none where the broker does not tell its time, or messages
+    /// become visible later than they are stamped, since they belong to transactions.
     ///
     /// What is not there yet is stamped later, except for what was on its way into storage at that moment.
     pub broker_time_ms: Option<u64>,
@@ -99,6 +103,10 @@ pub struct ReaderMachine {
     doubted: Option<(EntryId, u32)>,
     end_request: Option<(RequestId, Duration)>,
     end: Option<PartitionEnd>,
+    /// Asks when the broker took the subscription, which it did before this moment.
+    since_request: Option<(RequestId, Duration)>,
+    /// Whether it has said that on this connection.
+    has_told_time: bool,
 }
 
 impl ReaderMachine {
@@ -120,6 +128,8 @@ impl ReaderMachine {
             doubted: None,
             end_request: None,
             end: None,
+            since_request: None,
+            has_told_time: false,
         }
     }
 
@@ -162,6 +172,10 @@ impl ReaderMachine {
     /// Asks where the partition ends; `take_end` has the answer once it is here.
     pub fn ask_end(&mut self, now: Duration) {
         self.end = None;
+        if self.phase == Phase::Reading && self.has_told_time && !self.intake.knows_broker_time(now) {
+            self.link.renew(now);
+            return;
+        }
         self.end_request = match (self.phase, self.link.conversation()) {
             (Phase::Reading, Some(conversation)) => {
                 Some((conversation.ask("where the topic ends", end_question, now), now))
@@ -180,6 +194,22 @@ impl ReaderMachine {
     /// Whether a question for the end is on its way.
     pub fn is_asking_end(&self) -> bool {
         self.end_request.is_some()
+    }
+
+    fn ask_since(&mut self, now: Duration) {
+        let ask = |request_id| Command::ConsumerStats(ConsumerStats { request_id, consumer_id: CONSUMER });
+        if let Some(conversation) = self.link.conversation() {
+            self.since_request = Some((conversation.ask("when it took the subscription", ask, now), now));
+        }
+    }
+
+    fn on_since(&mut self, request: RequestId, since: Option<&str>) {
+        if let Some((_, subscribed_at)) = self.since_request.take_if(|(asked, _)| *asked == request)
+            && let Some(since_ms) = since.and_then(broker_date::parse_ms)
+        {
+            self.intake.observe_broker_time(since_ms, subscribed_at);
+            self.has_told_time = true;
+        }
     }
 
     fn flow(&mut self) {
@@ -201,6 +231,8 @@ impl ReaderMachine {
             Event::Detached => {
                 self.phase = Phase::Detached;
                 self.end_request = None;
+                self.since_request = None;
+                self.has_told_time = false;
                 Ok(())
             }
             Event::Attached => {
@@ -227,6 +259,10 @@ impl ReaderMachine {
     fn on_answer(&mut self, request: RequestId, command: Command, now: Duration) -> Result<()> {
         match (self.phase, command) {
             (Phase::Reading, Command::GetLastMessageIdResponse(answer)) => self.on_end(request, &answer),
+            (Phase::Reading, Command::ConsumerStatsResponse(answer)) => {
+                self.on_since(request, answer.connected_since.as_deref());
+                Ok(())
+            }
             (phase, Command::Error(error)) => self.on_refusal(phase, &error.message, error.error, now),
             (Phase::Watching(asked), Command::Success(_)) if asked == request => {
                 self.busy_since = None;
@@ -242,6 +278,7 @@ impl ReaderMachine {
             }
             (Phase::Subscribing(asked), Command::Success(_)) if asked == request => {
                 self.phase = Phase::Reading;
+                self.ask_since(now);
                 self.flow();
                 self.move_anchor();
                 Ok(())

@@ -1,6 +1,7 @@
 //! Reads one partition from a position on, and notices what is missing.
 
 mod broker_clock;
+mod broker_date;
 mod chunks;
 mod continuity;
 mod intake;

@@ -4,8 +4,9 @@ use super::harness::Chance;
 use crate::position::EntryId;
 use crate::wire::frame::{FrameDecoder, decode_entry, encode, encode_with};
 use crate::wire::protocol::{
-    BrokerEntryMetadata, Command, Connected, Delivery, GetLastMessageIdResponse, LookupTopicResponse, LookupType,
-    MessageIdData, Pong, ProducerSuccess, Send, SendError, SendReceipt, Subscribe, Success,
+    BrokerEntryMetadata, Command, Connected, ConsumerStatsResponse, Delivery, GetLastMessageIdResponse,
+    LookupTopicResponse, LookupType, MessageIdData, Pong, ProducerSuccess, Send, SendError, SendReceipt, Subscribe,
+    Success,
 };
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
@@ -133,6 +134,11 @@ impl ScriptedBroker {
                 let answer =
                     GetLastMessageIdResponse { last_message_id, request_id, consumer_mark_delete_position: None };
                 self.answer(Command::GetLastMessageIdResponse(answer));
+            }
+            Command::ConsumerStats(question) => {
+                let connected_since = Some("1970-01-01T00:00:01.000Z".to_owned());
+                let answer = ConsumerStatsResponse { request_id: question.request_id, connected_since };
+                self.answer(Command::ConsumerStatsResponse(answer));
             }
             Command::Flow(flow) => self.session.permits += i64::from(flow.message_permits),
             Command::Producer(producer) => {

@@ -158,6 +158,8 @@ fn kind(command: &Command) -> i32 {
         Command::PartitionMetadataResponse(_) => 22,
         Command::LookupTopic(_) => 23,
         Command::LookupTopicResponse(_) => 24,
+        Command::ConsumerStats(_) => 25,
+        Command::ConsumerStatsResponse(_) => 26,
         Command::ReachedEndOfTopic(_) => 27,
         Command::GetLastMessageId(_) => 29,
         Command::GetLastMessageIdResponse(_) => 30,

@@ -521,6 +521,23 @@ pub struct GetLastMessageIdResponse {
     pub consumer_mark_delete_position: Option<MessageIdData>,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct ConsumerStats {
+    #[prost(uint64, required, tag = "1")]
+    pub request_id: u64,
+    #[prost(uint64, required, tag = "4")]
+    pub consumer_id: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct ConsumerStatsResponse {
+    #[prost(uint64, required, tag = "1")]
+    pub request_id: u64,
+    /// When the broker took the consumer, by its clock, as text.
+    #[prost(string, optional, tag = "12")]
+    pub connected_since: Option<String>,
+}
+
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct TopicMigrated {
     #[prost(uint64, required, tag = "1")]
@@ -576,6 +593,10 @@ pub enum Command {
     LookupTopic(LookupTopic),
     #[prost(message, tag = "24")]
     LookupTopicResponse(LookupTopicResponse),
+    #[prost(message, tag = "25")]
+    ConsumerStats(ConsumerStats),
+    #[prost(message, tag = "26")]
+    ConsumerStatsResponse(ConsumerStatsResponse),
     #[prost(message, tag = "27")]
     ReachedEndOfTopic(ReachedEndOfTopic),
     #[prost(message, tag = "29")]
@@ -599,7 +620,7 @@ pub struct BaseCommand {
     pub kind: i32,
     #[prost(
         oneof = "Command",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 21, 22, 23, 24, 27, 29, 30, 36, 37, 38, 68"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 21, 22, 23, 24, 25, 26, 27, 29, 30, 36, 37, 38, 68"
     )]
     pub command: Option<Command>,
 }

@@ -1,6 +1,6 @@
 //! Keys land where the Java client puts them.
 
-use crate::place::{admin, broker, java, run, settings};
+use crate::place::{PATIENCE, admin, broker, java, run, settings};
 use connector_pulsar::{Hashing, Key, TopicName, partition_count};
 
 #[test]
@@ -11,8 +11,10 @@ fn keys_land_where_the_java_client_puts_them() {
         let path = format!("persistent/public/default/keys-{partitions}/partitions");
         admin(&broker, "PUT", &path, &partitions.to_string());
         let topic = TopicName::parse(&name(partitions)).expect("a good name");
-        let count = run(partition_count(&settings(&broker), &topic)).expect("the topic is there");
-        assert_eq!(count, partitions);
+        let count = run(partition_count(&settings(&broker), &topic, PATIENCE)).expect("the broker answers");
+        assert_eq!(count, Some(partitions));
+        let absent = TopicName::parse(&format!("{topic}-absent")).expect("a good name");
+        assert_eq!(run(partition_count(&settings(&broker), &absent, PATIENCE)), Ok(None));
     }
     // Each line is what the key is, the key in hexadecimal digits, and the partition.
     let printed = java("JavaKeys.java", &[&broker.service_url(), &name(1), &name(3), &name(7)]);

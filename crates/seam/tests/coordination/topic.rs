@@ -96,6 +96,14 @@ impl PartitionLog for AskedLog {
         Ok(messages)
     }
 
+    fn is_behind(&self) -> bool {
+        self.inner.is_behind()
+    }
+
+    fn wait(&mut self) -> Result<()> {
+        self.inner.wait()
+    }
+
     fn end(&mut self) -> Result<LogEnd> {
         let now = self.topic.now.load(SeqCst);
         let (visible, drained_to) = (self.visible(now), now - self.topic.margin);

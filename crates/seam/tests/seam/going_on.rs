@@ -401,3 +401,22 @@ fn a_checkpoint_that_does_not_fit_the_job_is_named() {
         assert!(told.contains(expected), "{told}");
     }
 }
+
+#[test]
+fn a_partition_whose_messages_are_on_their_way_is_neither_empty_nor_silent() {
+    let mut logs = vec![Vec::new(), Vec::new()];
+    for id in 0..20 {
+        message(&mut logs[(id % 2) as usize], id, id * SECOND);
+    }
+    let mut topic = MemoryTopic::new("t", logs);
+    topic.ways = vec![0, 30];
+    let topic = Arc::new(topic);
+    let mut host =
+        Host::open(vec![only_live(&topic, 0, Quiet::After(dataflow::Span(SECOND)))], Run::new(false, 1)).unwrap();
+    host.rest(2000).unwrap();
+    let mut times: Vec<(i64, i64)> = host.rows[0].iter().map(|row| (row.id, row.time)).collect();
+    times.sort_unstable();
+    assert_eq!(times, (0..20).map(|id| (id, id * SECOND)).collect::<Vec<_>>());
+    let counts = host.counts(0);
+    assert_eq!((counts.joined, counts.late_moved), (0, 0));
+}

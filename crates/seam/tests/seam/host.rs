@@ -61,6 +61,13 @@ struct Slot {
     bell: Arc<Bell>,
 }
 
+impl Slot {
+    /// Whether it waits, and was woken since.
+    fn is_called(&self) -> bool {
+        matches!(self.state, ReaderState::Waiting { .. }) && self.bell.0.load(SeqCst)
+    }
+}
+
 /// Remembers that it was rung.
 struct Bell(AtomicBool);
 
@@ -256,6 +263,8 @@ impl Host {
             }
             if moved {
                 patience = self.now + REST.0;
+            }
+            if moved || self.slots.values().any(Slot::is_called) {
                 continue;
             }
             match self.next_until().filter(|&until| until <= patience) {

@@ -103,6 +103,8 @@ pub struct MemoryTopic {
     id: TopicId,
     pub partitions: Arc<Mutex<Vec<Vec<Message>>>>,
     pub now: Arc<AtomicI64>,
+    /// Per partition, so many reads give nothing before one gives messages, which are on their way so long.
+    pub ways: Vec<usize>,
 }
 
 impl MemoryTopic {
@@ -112,6 +114,7 @@ impl MemoryTopic {
             id: TopicId { cluster: "memory".to_owned(), topic: id.to_owned() },
             partitions: Arc::new(Mutex::new(partitions)),
             now: Arc::new(AtomicI64::new(now)),
+            ways: Vec::new(),
         }
     }
 
@@ -148,7 +151,9 @@ impl Topic for MemoryTopic {
         if after.is_some_and(|after| next == 0 || messages[partition][next - 1].position != after) {
             return Err(Error::corrupt("the message at the frontier is gone"));
         }
-        Ok(Box::new(MemoryLog { partitions: self.partitions.clone(), now: self.now.clone(), partition, next }))
+        let way = self.ways.get(partition).copied().unwrap_or(0);
+        let (partitions, now) = (self.partitions.clone(), self.now.clone());
+        Ok(Box::new(MemoryLog { partitions, now, partition, next, way, left: way, waker: None }))
     }
 }
 
@@ -157,6 +162,9 @@ struct MemoryLog {
     now: Arc<AtomicI64>,
     partition: usize,
     next: usize,
+    way: usize,
+    left: usize,
+    waker: Option<Waker>,
 }
 
 impl MemoryLog {
@@ -169,11 +177,27 @@ impl MemoryLog {
 }
 
 impl PartitionLog for MemoryLog {
-    fn wake(&mut self, _: &Waker) -> Result<()> {
+    fn wake(&mut self, waker: &Waker) -> Result<()> {
+        self.waker = Some(waker.clone());
+        Ok(())
+    }
+
+    fn is_behind(&self) -> bool {
+        self.way > 0 && self.visible(|log, _| log.len() > self.next)
+    }
+
+    fn wait(&mut self) -> Result<()> {
+        self.left = 0;
         Ok(())
     }
 
     fn read(&mut self, messages_max: usize, _: usize) -> Result<Vec<Message>> {
+        if self.left > 0 && self.is_behind() {
+            self.left -= 1;
+            self.waker.iter().for_each(Waker::wake_by_ref);
+            return Ok(Vec::new());
+        }
+        self.left = self.way;
         let next = self.next;
         let messages = self.visible(|log, _| log.iter().skip(next).take(messages_max).cloned().collect::<Vec<_>>());
         self.next += messages.len();

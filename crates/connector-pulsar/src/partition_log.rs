@@ -1,0 +1,326 @@
+//! One partition as a job reads it: messages that have come wait in memory, and nothing but opening waits for the broker.
+//!
+//! ```text
+//! job's thread:     open .. read, end, read, ..            (a waker says that there is more)
+//!                            |  ^
+//!                   questions v  | messages, answers, the error that ends it
+//! thread of Pulsar: reader.next / reader.end / reader.keep
+//! ```
+
+use crate::client::{PartitionReader, chance, unreached};
+use crate::error::{Error, Result};
+use crate::message::Message;
+use crate::position::{EntryId, MessageId};
+use crate::reader::{PartitionEnd, ReaderOptions, Start};
+use crate::runtime;
+use crate::settings::Settings;
+use crate::topic::TopicName;
+use dataflow::{LogEnd, PartitionLog, Position, ProcessingTime, Span};
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+/// How long a broker has until it gives out a partition that is opened.
+pub const OPEN_WITHIN: Duration = Duration::from_secs(20);
+/// An allowance for messages that are stamped and not yet stored, and for brokers whose clocks differ.
+pub const MARGIN: Span = Span::millis(250);
+/// What may wait in memory to be read, beside what the reader itself has.
+const WAITING_BYTES: usize = 4 << 20;
+/// What may wait in memory at the reader.
+const READER_BYTES: usize = 4 << 20;
+
+/// A message, and the producer that wrote it.
+pub struct ReadMessage {
+    pub message: dataflow::Message,
+    pub producer: String,
+}
+
+/// One partition, read forward.
+pub struct PulsarLog {
+    shared: Arc<Shared>,
+    given: Option<Position>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// Tells the thread of Pulsar that there is room, a question, or an end.
+    called: Notify,
+    /// Tells whoever waits that something has come.
+    came: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    messages: VecDeque<ReadMessage>,
+    bytes: usize,
+    /// What ended the reader; the messages before it come first.
+    failed: Option<Error>,
+    end: Option<LogEnd>,
+    /// Whether nobody has been given the newest end yet.
+    end_is_new: bool,
+    asks_end: bool,
+    /// No message comes any more, since the topic was terminated.
+    is_terminated: bool,
+    is_closed: bool,
+    waker: Option<Waker>,
+}
+
+/// What the reader does next.
+enum Step {
+    Read,
+    AskEnd,
+    Keep,
+}
+
+/// What came of it.
+enum Came {
+    Message(Option<Box<Message>>),
+    End(PartitionEnd),
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what is known, and calls whoever waits for that.
+    fn tell(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.state();
+        change(&mut state);
+        let waker = state.waker.clone();
+        drop(state);
+        self.came.notify_all();
+        waker.iter().for_each(Waker::wake_by_ref);
+    }
+
+    /// What to do next; none once nobody reads any more.
+    fn next_step(&self) -> Option<Step> {
+        let state = self.state();
+        match &*state {
+            State { is_closed: true, .. } => None,
+            State { asks_end: true, .. } => Some(Step::AskEnd),
+            State { bytes, is_terminated: false, .. } if *bytes < WAITING_BYTES => Some(Step::Read),
+            _ => Some(Step::Keep),
+        }
+    }
+}
+
+impl PulsarLog {
+    /// Opens a partition at the message after a position, at the first that is there, or at its end.
+    pub fn open(settings: &Settings, topic: &TopicName, start: Start) -> dataflow::Result<PulsarLog> {
+        let options = ReaderOptions {
+            topic: topic.clone(),
+            start,
+            anchor: None,
+            name: format!("riverrun-{:08x}", chance() as u32),
+            budget_bytes: READER_BYTES,
+            allows_gaps: false,
+        };
+        let given = match start {
+            Start::After(position) => Some(coordinate(position.last)),
+            Start::Oldest | Start::Beginning | Start::End => None,
+        };
+        let shared = Arc::new(Shared::default());
+        // The reader has a timer from the start, which belongs to that thread.
+        let (settings, topic, of_task) = (settings.clone(), topic.clone(), shared.clone());
+        runtime::handle()?.spawn(async move { run(settings, options, &topic, &of_task).await });
+        let mut log = PulsarLog { shared, given };
+        log.wait_until(|state| state.end.is_some())?;
+        if start == Start::End {
+            log.given = log.shared.state().end.and_then(|end| end.last);
+        }
+        Ok(log)
+    }
+
+    /// Waits until something is so, or until it cannot become so.
+    fn wait_until(&mut self, is_so: impl Fn(&State) -> bool) -> dataflow::Result<()> {
+        let state = self.shared.state();
+        let waits = |state: &mut State| state.failed.is_none() && !is_so(state);
+        let state = self.shared.came.wait_while(state, waits).unwrap_or_else(PoisonError::into_inner);
+        match &state.failed {
+            Some(error) if !is_so(&state) => Err(error.clone().into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The next messages with their producers, as [`PartitionLog::read`] gives them.
+    pub fn take(&mut self, messages_max: usize, bytes_max: usize) -> dataflow::Result<Vec<ReadMessage>> {
+        let mut state = self.shared.state();
+        let (mut taken, mut bytes) = (Vec::new(), 0usize);
+        while taken.len() < messages_max && bytes < bytes_max {
+            let Some(next) = state.messages.front() else { break };
+            let size = next.message.payload.len();
+            if !taken.is_empty() && bytes.saturating_add(size) > bytes_max {
+                break;
+            }
+            bytes += size;
+            taken.extend(state.messages.pop_front());
+        }
+        state.bytes = state.bytes.saturating_sub(bytes);
+        match (&state.failed, taken.last()) {
+            (Some(error), None) => return Err(error.clone().into()),
+            (_, Some(last)) => self.given = Some(last.message.position),
+            (None, None) => {}
+        }
+        drop(state);
+        if !taken.is_empty() {
+            self.shared.called.notify_one();
+        }
+        Ok(taken)
+    }
+}
+
+impl PartitionLog for PulsarLog {
+    fn read(&mut self, messages_max: usize, bytes_max: usize) -> dataflow::Result<Vec<dataflow::Message>> {
+        Ok(self.take(messages_max, bytes_max)?.into_iter().map(|read| read.message).collect())
+    }
+
+    fn is_behind(&self) -> bool {
+        self.shared.state().end.and_then(|end| end.last) > self.given
+    }
+
+    fn wait(&mut self) -> dataflow::Result<()> {
+        if self.is_behind() { self.wait_until(|state| !state.messages.is_empty()) } else { Ok(()) }
+    }
+
+    fn end(&mut self) -> dataflow::Result<LogEnd> {
+        let mut state = self.shared.state();
+        if let Some(error) = &state.failed {
+            return Err(error.clone().into());
+        }
+        let end = state.end.ok_or_else(|| dataflow::Error::internal("a partition of Pulsar has no end"))?;
+        if !std::mem::take(&mut state.end_is_new) && !state.asks_end {
+            state.asks_end = true;
+            drop(state);
+            self.shared.called.notify_one();
+        }
+        Ok(end)
+    }
+
+    fn wake(&mut self, waker: &Waker) -> dataflow::Result<()> {
+        self.shared.state().waker = Some(waker.clone());
+        Ok(())
+    }
+}
+
+impl Drop for PulsarLog {
+    fn drop(&mut self) {
+        self.shared.state().is_closed = true;
+        self.shared.called.notify_one();
+    }
+}
+
+/// Reads for a log until nobody reads it any more, or until an error that waiting does not mend.
+async fn run(settings: Settings, options: ReaderOptions, topic: &TopicName, shared: &Shared) {
+    let mut reader = PartitionReader::new(settings, options);
+    let opened = match timeout(OPEN_WITHIN, reader.end()).await {
+        Ok(opened) => opened,
+        Err(_) => Err(unreached(reader.trouble().as_ref(), topic, OPEN_WITHIN)),
+    };
+    let mut arrival_ms = 0;
+    let mut came = opened.map(Came::End);
+    loop {
+        let kept = came.and_then(|came| keep_what_came(came, &mut reader, shared, &mut arrival_ms));
+        if let Err(error) = kept {
+            return shared.tell(|state| state.failed = Some(error.context(format_args!("topic \"{topic}\""))));
+        }
+        came = loop {
+            let Some(step) = shared.next_step() else { return };
+            tokio::select! {
+                biased;
+                () = shared.called.notified() => {}
+                came = act(&mut reader, step) => break came,
+            }
+        };
+    }
+}
+
+/// A step that is dropped while it waits has lost nothing.
+async fn act(reader: &mut PartitionReader, step: Step) -> Result<Came> {
+    match step {
+        Step::Read => Ok(Came::Message(reader.next().await?.map(Box::new))),
+        Step::AskEnd => Ok(Came::End(reader.end().await?)),
+        Step::Keep => match reader.keep().await? {},
+    }
+}
+
+/// Puts what came where the job's thread finds it, with the messages that came with it.
+fn keep_what_came(came: Came, reader: &mut PartitionReader, shared: &Shared, arrival_ms: &mut u64) -> Result<()> {
+    let first = match came {
+        Came::End(end) => {
+            shared.tell(|state| {
+                state.end = Some(log_end(end));
+                (state.end_is_new, state.asks_end) = (true, false);
+            });
+            return Ok(());
+        }
+        Came::Message(None) => {
+            shared.tell(|state| state.is_terminated = true);
+            return Ok(());
+        }
+        Came::Message(Some(first)) => *first,
+    };
+    let (mut next, mut read, mut bytes, mut wrong) = (Some(first), Vec::new(), 0, None);
+    while let Some(message) = next {
+        match readable(message, arrival_ms) {
+            Ok(message) => read.push(message),
+            Err(error) => {
+                wrong = Some(error);
+                break;
+            }
+        }
+        bytes += read.last().map_or(0, |read| read.message.payload.len());
+        next = if bytes < WAITING_BYTES / 4 { reader.ready() } else { None };
+    }
+    shared.tell(|state| {
+        state.messages.extend(read);
+        state.bytes += bytes;
+    });
+    wrong.map_or(Ok(()), Err)
+}
+
+/// A message as the contract has it. Its arrival never goes back: where brokers do not stamp, it is the time of the
+/// producers, which are several.
+fn readable(message: Message, arrival_ms: &mut u64) -> Result<ReadMessage> {
+    if message.position.oldest_chunk.is_some() || !message.given_up.is_empty() {
+        let producer = message.given_up.first().map_or("another producer", |given_up| given_up.producer_name.as_str());
+        return Err(Error::invalid(format!(
+            "message {} lies among the chunks of a message of {producer} that is not whole, and a job cannot go on from \
+             there: send messages whole, which needs a greater maxMessageSize of the broker, or in a topic of their own",
+            message.id
+        )));
+    }
+    *arrival_ms = (*arrival_ms).max(message.entry.broker_time_ms.unwrap_or(message.entry.publish_time_ms));
+    let key = message.key.as_ref().map(|key| key.bytes().to_vec());
+    let read = dataflow::Message {
+        position: coordinate(message.id),
+        arrival: time_of(*arrival_ms),
+        key,
+        payload: message.payload.bytes().to_vec(),
+    };
+    Ok(ReadMessage { message: read, producer: message.entry.producer_name.clone() })
+}
+
+fn time_of(millis: u64) -> ProcessingTime {
+    ProcessingTime(i64::try_from(millis).unwrap_or(i64::MAX).saturating_mul(1000))
+}
+
+fn log_end(end: PartitionEnd) -> LogEnd {
+    // Where the broker does not tell its time, silence says nothing.
+    let drained = end.broker_time_ms.map(|millis| time_of(millis).0.saturating_sub(MARGIN.0));
+    LogEnd { last: end.last.map(coordinate), drained_to: ProcessingTime(drained.unwrap_or(i64::MIN)) }
+}
+
+/// A place in a partition as the contract has it.
+pub fn coordinate(id: MessageId) -> Position {
+    Position { ledger: id.entry.ledger, entry: id.entry.entry, batch_index: id.index }
+}
+
+/// The same place as the client has it.
+pub fn message_id(at: Position) -> MessageId {
+    MessageId { entry: EntryId { ledger: at.ledger, entry: at.entry }, index: at.batch_index }
+}

@@ -1,0 +1,117 @@
+//! One partition as programs write it: messages go to the thread of Pulsar, which keeps the producer's connection.
+
+use crate::client::{PartitionProducer, unreached};
+use crate::error::{Error, Result};
+use crate::partition_log::OPEN_WITHIN;
+use crate::producer::{OutgoingMessage, ProducerOptions};
+use crate::runtime;
+use crate::settings::Settings;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+/// So many calls wait for the producer, beside what it has in its own memory.
+const CALLS_MAX: usize = 4;
+
+enum Call {
+    Push(Vec<OutgoingMessage>),
+    Flush(oneshot::Sender<()>),
+}
+
+/// What the producer of a partition has shown.
+#[derive(Clone, Debug, Default)]
+pub struct WriterState {
+    /// The greatest sequence that the broker had taken from the name when the producer was opened first.
+    pub taken: Option<u64>,
+    /// Whether the broker removes duplicates, once it has shown that.
+    pub is_deduplicated: Option<bool>,
+    failed: Option<Error>,
+}
+
+/// Writes one partition. Messages that were not flushed are lost with it.
+pub struct PartitionWriter {
+    calls: mpsc::Sender<Call>,
+    state: Arc<Mutex<WriterState>>,
+}
+
+impl PartitionWriter {
+    /// Opens a producer, and waits until it may write.
+    pub fn open(settings: Settings, options: ProducerOptions) -> dataflow::Result<PartitionWriter> {
+        let (calls, called) = mpsc::channel(CALLS_MAX);
+        let state = Arc::new(Mutex::new(WriterState::default()));
+        let (of_task, (is_open, opened)) = (state.clone(), oneshot::channel());
+        runtime::handle()?.spawn(async move {
+            if let Err(error) = run(settings, options, called, &of_task, is_open).await {
+                of_task.lock().unwrap_or_else(PoisonError::into_inner).failed = Some(error);
+            }
+        });
+        let writer = PartitionWriter { calls, state };
+        opened.blocking_recv().map_err(|_| writer.failure())?;
+        Ok(writer)
+    }
+
+    /// What the producer has shown so far.
+    pub fn state(&self) -> WriterState {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Gives messages to the producer; waits while it has no room.
+    pub fn push(&self, messages: Vec<OutgoingMessage>) -> dataflow::Result<()> {
+        self.calls.blocking_send(Call::Push(messages)).map_err(|_| self.failure())
+    }
+
+    /// Begins to wait until all that was pushed is stored; the wait is over when the answer is.
+    pub fn begin_flush(&self) -> dataflow::Result<oneshot::Receiver<()>> {
+        let (done, is_done) = oneshot::channel();
+        self.calls.blocking_send(Call::Flush(done)).map_err(|_| self.failure())?;
+        Ok(is_done)
+    }
+
+    /// Waits until all that was pushed before is stored.
+    pub fn end_flush(&self, is_done: oneshot::Receiver<()>) -> dataflow::Result<()> {
+        is_done.blocking_recv().map_err(|_| self.failure())
+    }
+
+    fn failure(&self) -> dataflow::Error {
+        let ended = || Error::unavailable("the producer of a partition has ended");
+        self.state().failed.unwrap_or_else(ended).into()
+    }
+}
+
+async fn run(
+    settings: Settings,
+    options: ProducerOptions,
+    mut calls: mpsc::Receiver<Call>,
+    state: &Mutex<WriterState>,
+    is_open: oneshot::Sender<()>,
+) -> Result<()> {
+    let topic = options.topic.clone();
+    let mut producer = PartitionProducer::new(settings, options);
+    let taken = match timeout(OPEN_WITHIN, producer.open()).await {
+        Ok(taken) => taken?,
+        Err(_) => return Err(unreached(producer.trouble().as_ref(), &topic, OPEN_WITHIN)),
+    };
+    state.lock().unwrap_or_else(PoisonError::into_inner).taken = taken;
+    // Whoever waited for this may have gone.
+    let _ = is_open.send(());
+    loop {
+        let call = tokio::select! {
+            biased;
+            call = calls.recv() => call,
+            never = producer.keep() => match never? {},
+        };
+        match call {
+            Some(Call::Push(messages)) => {
+                for message in messages {
+                    producer.push(message).await?;
+                }
+            }
+            Some(Call::Flush(done)) => {
+                producer.flush().await?;
+                state.lock().unwrap_or_else(PoisonError::into_inner).is_deduplicated = producer.is_deduplicated();
+                let _ = done.send(());
+            }
+            None => return Ok(()),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! An output that goes to a topic.
+
+use crate::keys::{Hashing, Key};
+use crate::producer::OutgoingMessage;
+use crate::topic_writer::TopicWriter;
+use arrow::array::{Array, AsArray};
+use dataflow::{Batch, ByteReader, ByteWriter, Clock, Committable, Encode, Error, Result, Sink};
+use std::sync::Arc;
+
+const VERSION: u8 = 1;
+/// The property of a message that tells its row among all of its output: a replay gives the row the same one.
+const ROW_PROPERTY: &str = "riverrun.row";
+
+/// What an output to a topic of Pulsar leaves in a checkpoint: how many rows it has written, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SinkPosition {
+    /// Tells one beginning of the output from another; it is part of the names of its producers.
+    pub generation: u64,
+    /// How many rows were written.
+    pub rows: u64,
+    /// Per partition the sequence of the last message, which is the number of its row.
+    pub last: Vec<Option<u64>>,
+}
+
+impl SinkPosition {
+    /// Before the first row of a generation.
+    pub fn start(generation: u64, partitions: u32) -> SinkPosition {
+        SinkPosition { generation, rows: 0, last: vec![None; partitions as usize] }
+    }
+
+    /// The byte form, for checkpoints.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = ByteWriter::new(VERSION);
+        out.u64(self.generation);
+        out.u64(self.rows);
+        out.u64(self.last.len() as u64);
+        for last in &self.last {
+            out.u8(u8::from(last.is_some()));
+            out.u64(last.unwrap_or(0));
+        }
+        out.finish()
+    }
+
+    /// Reads the byte form; an error of kind `Corrupt` says what is wrong with it.
+    pub fn parse(bytes: &[u8]) -> Result<SinkPosition> {
+        let mut from = ByteReader::new("the position of the writer of a Pulsar topic", bytes, VERSION)?;
+        let (generation, rows, partitions) = (from.u64()?, from.u64()?, from.u64()?);
+        let mut last = Vec::new();
+        for _ in 0..partitions {
+            let (is_there, sequence) = (from.u8()?, from.u64()?);
+            last.push(match is_there {
+                0 => None,
+                1 if sequence < rows => Some(sequence),
+                _ => return Err(from.corrupt(&format!("sequence {sequence} among {rows} rows"))),
+            });
+        }
+        from.end()?;
+        Ok(SinkPosition { generation, rows, last })
+    }
+}
+
+/// Writes rows to a topic. A barrier waits until all rows before it are stored.
+///
+/// A row's sequence is its number among the rows given to this output since its start. A replay gives the same rows in
+/// the same order under the same producers' names, so that a broker that removes duplicates stores each once; where
+/// brokers do not, what was written after the last checkpoint is there twice, with the same property `riverrun.row`.
+/// Rows of one key go to one partition, which is the one that the Java client would choose; with no key column all go to
+/// the first.
+pub struct TopicSink {
+    writer: Arc<TopicWriter>,
+    encode: Arc<dyn Encode>,
+    key: Option<usize>,
+    position: SinkPosition,
+    clock: Arc<dyn Clock>,
+}
+
+impl TopicSink {
+    /// Writes with producers that are open, from the output's start or from where the checkpoint is that the job goes on
+    /// from.
+    pub fn new(
+        writer: Arc<TopicWriter>,
+        encode: Arc<dyn Encode>,
+        key: Option<usize>,
+        position: SinkPosition,
+        clock: Arc<dyn Clock>,
+    ) -> TopicSink {
+        TopicSink { writer, encode, key, position, clock }
+    }
+
+    fn keys_of(&self, batch: &Batch) -> Result<Vec<Option<Key>>> {
+        let Some(key) = self.key else { return Ok(vec![None; batch.rows()]) };
+        let column = batch.columns().columns().get(key);
+        let column = column.ok_or_else(|| Error::internal(format!("there is no key column {key}")))?;
+        let texts = values::texts(column)?;
+        let texts = texts.as_string::<i32>();
+        Ok((0..texts.len()).map(|row| texts.is_valid(row).then(|| Key::Text(texts.value(row).to_owned()))).collect())
+    }
+}
+
+impl Sink for TopicSink {
+    fn write(&mut self, batch: &Batch) -> Result<()> {
+        let (keys, payloads) = (self.keys_of(batch)?, self.encode.encode(batch.columns())?);
+        if payloads.len() != batch.rows() {
+            return Err(Error::internal(format!("{} rows were encoded as {} payloads", batch.rows(), payloads.len())));
+        }
+        let publish_time_ms = u64::try_from(self.clock.now().0 / 1000).unwrap_or(0);
+        let partitions = self.writer.partitions();
+        let mut by_partition = vec![Vec::new(); partitions as usize];
+        for (sequence, (payload, key)) in (self.position.rows..).zip(payloads.into_iter().zip(keys)) {
+            let partition = key.as_ref().map_or(0, |key| key.partition(Hashing::JavaString, partitions)) as usize;
+            let row = format!("{:016x}:{sequence}", self.position.generation);
+            by_partition[partition].push(OutgoingMessage {
+                sequence,
+                payload: Some(payload.into()),
+                key,
+                properties: vec![(ROW_PROPERTY.to_owned(), row)],
+                event_time_ms: None,
+                publish_time_ms,
+            });
+            self.position.last[partition] = Some(sequence);
+        }
+        self.position.rows += batch.rows() as u64;
+        for (partition, messages) in (0..).zip(by_partition).filter(|(_, messages)| !messages.is_empty()) {
+            self.writer.push(partition, messages)?;
+        }
+        Ok(())
+    }
+
+    fn prepare(&mut self, _: u64) -> Result<Option<Committable>> {
+        self.writer.flush()?;
+        Ok(None)
+    }
+
+    fn position(&self) -> Option<Vec<u8>> {
+        Some(self.position.to_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_comes_back() {
+        let position = SinkPosition { generation: u64::MAX, rows: 9, last: vec![None, Some(8)] };
+        let bytes = position.to_bytes();
+        assert_eq!(SinkPosition::parse(&bytes).unwrap(), position);
+        for end in 0..bytes.len() {
+            assert!(SinkPosition::parse(&bytes[..end]).is_err(), "{end}");
+        }
+        let beyond = SinkPosition { generation: 1, rows: 8, last: vec![Some(8)] };
+        let error = SinkPosition::parse(&beyond.to_bytes()).unwrap_err().chain();
+        assert!(error.contains("sequence 8 among 8 rows"), "{error}");
+    }
+}

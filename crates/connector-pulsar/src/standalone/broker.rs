@@ -1,0 +1,215 @@
+//! The process of a broker, and what it is started with.
+
+use super::http::Http;
+use super::jars::fetch;
+use crate::error::{Error, Result};
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::Duration;
+
+/// Broker, admin interface and storage.
+pub(super) type Ports = [u16; 3];
+
+/// A start takes some 10 s, and much longer on a machine that is busy.
+const READY_ATTEMPTS: u32 = 3000;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The broker ends when the process that started it does: a pipe from there closes, however that process ends.
+const SCRIPT: &str = r#"
+exec 3<&0
+"$@" &
+broker=$!
+(cat <&3 >/dev/null; kill -9 $broker) 2>/dev/null &
+watch=$!
+wait $broker
+kill $watch 2>/dev/null
+"#;
+
+const OPENED: [&str; 7] = [
+    "java.base/java.io=ALL-UNNAMED",
+    "java.base/java.util.zip=ALL-UNNAMED",
+    "java.base/java.nio=ALL-UNNAMED",
+    "java.base/jdk.internal.misc=ALL-UNNAMED",
+    "java.base/sun.net=ALL-UNNAMED",
+    "java.management/sun.management=ALL-UNNAMED",
+    "java.base/jdk.internal.platform=ALL-UNNAMED",
+];
+
+/// Small memory, a collector without threads, and the compiler that starts fast.
+const JVM: [&str; 14] = [
+    "-Xms128m",
+    "-Xmx384m",
+    "-XX:MaxDirectMemorySize=384m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+ExitOnOutOfMemoryError",
+    "-Dio.netty.tryReflectionSetAccessible=true",
+    "-Djava.net.preferIPv4Stack=true",
+    "-Dlog4j2.disableJmx=true",
+    "-Dlog4j.shutdownHookEnabled=false",
+    "-Dlog.level=info",
+    "-Dlog4j.configurationFile=log4j2.xml",
+    "-Dbookkeeper.metadata.bookie.drivers=org.apache.pulsar.metadata.bookkeeper.PulsarMetadataBookieDriver",
+    "-Dbookkeeper.metadata.client.drivers=org.apache.pulsar.metadata.bookkeeper.PulsarMetadataClientDriver",
+];
+
+/// A broker with its storage, in a process of its own. It is killed when this is dropped.
+pub struct Standalone {
+    pub(super) folder: PathBuf,
+    pub(super) jars: PathBuf,
+    pub(super) settings: String,
+    pub(super) ports: Ports,
+    pub(super) process: Option<(Child, ChildStdin)>,
+}
+
+pub(super) fn free_ports() -> Result<Ports> {
+    let failed = |error: std::io::Error| Error::unavailable(format!("no port is free on 127.0.0.1: {error}"));
+    let mut listeners = Vec::new();
+    let mut ports = [0; 3];
+    for port in &mut ports {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(failed)?;
+        *port = listener.local_addr().map_err(failed)?.port();
+        listeners.push(listener);
+    }
+    Ok(ports)
+}
+
+pub(super) fn at(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.display().to_string();
+    move |error| Error::unavailable(format!("{path}: {error}"))
+}
+
+/// Waits for what the broker makes last: it answers earlier, but its first namespace is not there then.
+pub(super) fn wait_until_ready(
+    admin: &Http,
+    log: &Path,
+    mut ended: impl FnMut() -> Result<Option<std::process::ExitStatus>>,
+) -> Result<()> {
+    let log = log.display();
+    for _ in 0..READY_ATTEMPTS {
+        if admin.get("/admin/v2/namespaces/pulsar/system").is_ok_and(|(status, _)| status == 200) {
+            return Ok(());
+        }
+        if let Some(status) = ended()? {
+            return Err(Error::unavailable(format!("the broker ended with {status} while it started, see {log}")));
+        }
+        std::thread::park_timeout(PAUSE);
+    }
+    Err(Error::unavailable(format!("the broker did not become ready, see {log}")))
+}
+
+impl Standalone {
+    /// Starts a broker whose data is in a folder, and waits until clients can use it.
+    ///
+    /// The settings are lines of `name=value` that go over the ones that are made for development; `@broker@` in them
+    /// stands for the broker's port.
+    pub fn start(cache: &Path, folder: &Path, settings: &str) -> Result<Self> {
+        let jars = fetch(cache)?;
+        fs::create_dir_all(folder).map_err(at(folder))?;
+        let folder = folder.canonicalize().map_err(at(folder))?;
+        let settings = settings.to_owned();
+        let mut broker = Standalone { folder, jars, settings, ports: free_ports()?, process: None };
+        broker.restart()?;
+        Ok(broker)
+    }
+
+    /// Starts the broker again with its data, on the same ports; one that runs is killed first.
+    pub fn restart(&mut self) -> Result<()> {
+        self.kill();
+        self.write_files()?;
+        self.spawn()?;
+        self.wait()
+    }
+
+    /// Writes what the broker reads when it starts.
+    pub(super) fn write_files(&self) -> Result<()> {
+        let temporary = self.folder.join("tmp");
+        // A broker that is killed leaves its unpacked libraries there.
+        if temporary.exists() {
+            fs::remove_dir_all(&temporary).map_err(at(&temporary))?;
+        }
+        fs::create_dir_all(&temporary).map_err(at(&temporary))?;
+        let [broker, admin, _] = self.ports;
+        let ports = format!("brokerServicePort={broker}\nwebServicePort={admin}\n");
+        let settings = self.settings.replace("@broker@", &broker.to_string());
+        let text = [include_str!("files/standalone.conf"), &ports, &settings].join("\n");
+        for (name, text) in [("standalone.conf", text.as_str()), ("log4j2.xml", include_str!("files/log4j2.xml"))] {
+            let path = self.folder.join(name);
+            fs::write(&path, text).map_err(at(&path))?;
+        }
+        Ok(())
+    }
+
+    fn spawn(&mut self) -> Result<()> {
+        let mut command = Command::new("sh");
+        command.args(["-c", SCRIPT, "sh", "java"]);
+        self.complete(&mut command)?;
+        let child = command.stdin(Stdio::piped()).spawn();
+        let mut child = child.map_err(|error| Error::unavailable(format!("no shell starts: {error}")))?;
+        let pipe = child.stdin.take().ok_or_else(|| Error::unavailable("the broker has no pipe to watch"))?;
+        self.process = Some((child, pipe));
+        Ok(())
+    }
+
+    /// Adds to a command that starts Java what makes it the broker.
+    pub(super) fn complete(&self, command: &mut Command) -> Result<()> {
+        let log = self.log();
+        let output = File::options().create(true).append(true).open(&log).map_err(at(&log))?;
+        let errors = output.try_clone().map_err(at(&log))?;
+        let folder = |name: &str| self.folder.join(name);
+        command.args(JVM);
+        for package in OPENED {
+            command.args(["--add-opens", package]);
+        }
+        command.arg(format!("-Djava.io.tmpdir={}", folder("tmp").display()));
+        command.arg("-cp").arg(self.jars.join("*")).arg("org.apache.pulsar.PulsarStandaloneStarter");
+        command.arg("--config").arg(folder("standalone.conf"));
+        command.args(["--no-functions-worker", "--no-stream-storage"]);
+        command.arg("--metadata-dir").arg(folder("metadata")).arg("--bookkeeper-dir").arg(folder("bookkeeper"));
+        command.args(["--bookkeeper-port", &self.ports[2].to_string()]);
+        command.current_dir(&self.folder).stdout(output).stderr(errors);
+        Ok(())
+    }
+
+    fn wait(&mut self) -> Result<()> {
+        let (log, admin) = (self.log(), self.admin());
+        let process = self.process.as_mut();
+        let mut child = process.map(|(child, _)| child);
+        wait_until_ready(&admin, &log, || match &mut child {
+            Some(child) => child.try_wait().map_err(at(&log)),
+            None => Ok(None),
+        })
+    }
+
+    /// Kills the broker, which is what a crash does to it.
+    pub fn kill(&mut self) {
+        if let Some((mut child, pipe)) = self.process.take() {
+            drop(pipe);
+            // It was killed by the end of the pipe; what is left is to wait for that.
+            let _ = child.wait();
+        }
+    }
+
+    /// The file that the broker logs to.
+    pub fn log(&self) -> PathBuf {
+        self.folder.join("broker.log")
+    }
+
+    /// Where clients connect.
+    pub fn service_url(&self) -> String {
+        format!("pulsar://127.0.0.1:{}", self.ports[0])
+    }
+
+    /// The admin interface.
+    pub fn admin(&self) -> Http {
+        Http::new("127.0.0.1", self.ports[1])
+    }
+}
+
+impl Drop for Standalone {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

@@ -1,0 +1,87 @@
+//! The topics of a namespace.
+
+use crate::client::{PartitionProducer, chance, partition_count, unreached};
+use crate::error::{Error, ErrorKind};
+use crate::live_topic::PulsarTopic;
+use crate::partition_log::OPEN_WITHIN;
+use crate::producer::{Guarantee, ProducerOptions};
+use crate::runtime;
+use crate::settings::Settings;
+use crate::topic::{Namespace, TopicName};
+use crate::wire::protocol::CompressionType;
+use dataflow::Result;
+use std::sync::Arc;
+use tokio::time::timeout;
+
+/// The topics of a namespace of a Pulsar cluster.
+#[derive(Clone)]
+pub struct Topics {
+    settings: Settings,
+    namespace: Namespace,
+}
+
+impl Topics {
+    /// Nothing is connected before a topic is asked for.
+    pub fn new(settings: Settings, namespace: Namespace) -> Topics {
+        Topics { settings, namespace }
+    }
+
+    /// Where the topics are, for messages to people.
+    pub fn place(&self) -> String {
+        format!("namespace {} at pulsar://{}", self.namespace, self.settings.service)
+    }
+
+    /// The topic of this name, if there is one.
+    pub fn topic(&self, name: &str) -> Result<Option<Arc<PulsarTopic>>> {
+        let full_name = self.namespace.topic(name)?;
+        let count = runtime::wait(async { partition_count(&self.settings, &full_name, OPEN_WITHIN).await })??;
+        Ok(count.map(|count| Arc::new(PulsarTopic::new(name, full_name, count, self.settings.clone()))))
+    }
+
+    /// The topic of this name, made without partitions if it is not there and the cluster lets clients make topics.
+    pub fn topic_or_create(&self, name: &str, partitions: u32) -> Result<Arc<PulsarTopic>> {
+        if let Some(topic) = self.topic(name)? {
+            return Ok(topic);
+        }
+        let full_name = self.namespace.topic(name)?;
+        if partitions != 1 {
+            let what = format!("there is no topic \"{full_name}\", and only administrators make partitions");
+            return Err(Error::invalid(format!("{what}: {}", create_with(&full_name, partitions))).into());
+        }
+        runtime::wait(self.create(&full_name))??;
+        let missing = || Error::unavailable(format!("topic \"{full_name}\" is not there after it was made"));
+        Ok(self.topic(name)?.ok_or_else(missing)?)
+    }
+
+    /// Opens a producer, for which brokers make a topic.
+    async fn create(&self, topic: &TopicName) -> crate::error::Result<()> {
+        let options = ProducerOptions {
+            topic: topic.clone(),
+            name: format!("riverrun-make-{:016x}", chance()),
+            guarantee: Guarantee::AtLeastOnce,
+            stored: None,
+            compression: CompressionType::None,
+            batch_messages_max: 1,
+            batch_bytes_max: 1,
+            budget_bytes: 1,
+        };
+        let mut producer = PartitionProducer::new(self.settings.clone(), options);
+        match timeout(OPEN_WITHIN, producer.open()).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) if error.kind() == ErrorKind::Invalid => {
+                Err(error.context(format_args!("topic \"{topic}\" cannot be made: {}", create_with(topic, 1))))
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(unreached(producer.trouble().as_ref(), topic, OPEN_WITHIN)),
+        }
+    }
+}
+
+fn create_with(topic: &TopicName, partitions: u32) -> String {
+    match partitions {
+        1 => format!("have it made with `pulsar-admin topics create {topic}`"),
+        _ => format!(
+            "have it made with `pulsar-admin topics create-partitioned-topic {topic} --partitions {partitions}`"
+        ),
+    }
+}
