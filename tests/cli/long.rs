@@ -127,6 +127,7 @@ fn expressions_that_are_too_deep_or_too_long_are_refused_by_name() {
         "n + INTERVAL (",
         "SUBSTRING(",
         "ARRAY[",
+        "n IN ((SELECT n FROM events WHERE ",
         "abs(a := ",
         "(n, n) -> ",
     ];

@@ -171,7 +171,8 @@ impl Bench {
             Box::new(batches.into_iter())
         };
         let spill = project.spill_folder();
-        let answer = project.answer(&query, ended.iter().map(stream).collect(), spill.path())?;
+        let answer =
+            project.answer(&query, ended.iter().map(stream).collect(), spill.path(), &project::StopCheck::never())?;
         let rows = cells_of(&answer.collect::<Result<Vec<_>>>()?)?;
         self.ask(Asked::Select(sql.to_owned(), rows.rows.clone()));
         Ok(rows.answer())

@@ -10,6 +10,7 @@
 
 mod bounded;
 mod conservation;
+mod early;
 mod errors;
 mod harness;
 mod oracle;

@@ -171,6 +171,29 @@ fn stored_uuids_lists_structs_and_maps_have_duckdbs_text() {
 }
 
 #[test]
+fn a_field_with_a_dot_in_its_name_is_read_where_nothing_is_declared() {
+    let folder = Folder::new("CREATE STREAM given (WATERMARK FOR at AS at) HISTORY FILES 'rows.jsonl';");
+    let row = |id: u32, rest: &str| format!("{{\"id\":{id},\"at\":\"2024-01-0{id} 00:00:00\",{rest}}}\n");
+    let (flat, nested) = ("\"q.r\":7", "\"q\":{\"r\":8}");
+    for (rows, expected) in [(flat, "7"), (nested, "8")] {
+        folder.write("rows.jsonl", &row(1, rows));
+        let ran = folder.done(&["query", "SELECT \"q.r\" AS x FROM given", "--csv"]);
+        assert_eq!(ran.out, format!("x\n{expected}\n"), "{rows}");
+    }
+    // Two columns of one name, in one object and in two, and in an object within one that has a dot itself.
+    for rows in [
+        row(1, &format!("{flat},{nested}")),
+        row(1, flat) + &row(2, nested),
+        row(1, "\"a\":{\"b.c\":1}"),
+        row(1, "\"a.b\":{\"c\":1}"),
+    ] {
+        folder.write("rows.jsonl", &rows);
+        let ran = folder.run(&["check"]);
+        assert!(ran.code == 1 && ran.err.contains("which are two columns: declare those"), "{rows}{}", ran.err);
+    }
+}
+
+#[test]
 fn a_field_with_a_dot_in_its_name_is_not_taken_for_a_field_of_an_object() {
     let stream = |columns: &str| {
         format!(

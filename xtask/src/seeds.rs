@@ -11,7 +11,7 @@ struct Simulation {
     variable: &'static str,
 }
 
-const SIMULATIONS: [Simulation; 3] = [
+const SIMULATIONS: [Simulation; 4] = [
     Simulation {
         name: "coordination: crashes and losses of a whole job",
         arguments: &["--test", "coordination", "--", "--nocapture", "what_is_published"],
@@ -26,6 +26,11 @@ const SIMULATIONS: [Simulation; 3] = [
         name: "operators and stages against their naive twins",
         arguments: &["--lib", "--", "reference::"],
         variable: "PROPTEST_CASES",
+    },
+    Simulation {
+        name: "random queries: DuckDB has the same rows",
+        arguments: &["--test", "sql", "--", "random_queries"],
+        variable: "QUERY_SEEDS",
     },
 ];
 

@@ -5,6 +5,7 @@ use crate::cut::Parts;
 use crate::keys::{KeyTable, RowKeys};
 use crate::plan::Aggregation;
 use crate::spill::{Run, Spill, bytes_of};
+use crate::stop::BATCH_ROWS;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type};
@@ -13,9 +14,6 @@ use operators::{Aggregate, GroupAggregate};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
-
-/// Rows that come out at once.
-const OUT_ROWS: usize = 8_192;
 
 /// A row for each group.
 pub(crate) struct Group {
@@ -48,7 +46,7 @@ impl Iterator for Group {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             if let Some(rows) = self.ready.pop_front() {
-                return Some(Ok(rows));
+                return Some(self.spec.spill.stop.look().map(|()| rows));
             }
             let (source, depth) = self.waiting.pop()?;
             if let Err(error) = self.group(source, depth) {
@@ -70,8 +68,8 @@ impl Group {
             groups.take(&batch?)?;
         }
         let (out, aside) = groups.finish()?;
-        for from in (0..out.num_rows()).step_by(OUT_ROWS) {
-            self.ready.push_back(out.slice(from, OUT_ROWS.min(out.num_rows() - from)));
+        for from in (0..out.num_rows()).step_by(BATCH_ROWS) {
+            self.ready.push_back(out.slice(from, BATCH_ROWS.min(out.num_rows() - from)));
         }
         self.waiting.extend(aside.into_iter().rev().map(|run| (Source::Run(run), depth + 1)));
         Ok(())

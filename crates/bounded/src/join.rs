@@ -4,6 +4,7 @@
 use crate::keys::{KeyTable, RowKeys};
 use crate::simple::{passing, with_columns};
 use crate::spill::{Run, Spill, bytes_of};
+use crate::stop::BATCH_ROWS;
 use arrow::array::AsArray;
 use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take};
@@ -11,8 +12,6 @@ use arrow::datatypes::{Field, Schema, SchemaRef, UInt32Type};
 use dataflow::{RecordBatches, Result, Scalar};
 use std::sync::Arc;
 
-/// Pairs that are looked at at once.
-const PAIRS: usize = 8_192;
 /// Pieces of the right side have at most so many rows.
 const PIECE_ROWS: usize = 1 << 30;
 
@@ -56,6 +55,8 @@ pub(crate) struct Joined {
     /// How many left rows came before the current batch.
     before: usize,
     batch: Option<LeftBatch>,
+    /// How many rows of the piece were looked at for whether they have a pair, after the last left row.
+    looked_at: usize,
     ended: bool,
 }
 
@@ -82,9 +83,13 @@ pub(crate) fn join(spec: Spec, left: RecordBatches, mut right: RecordBatches) ->
         paired: Vec::new(),
         before: 0,
         batch: None,
+        looked_at: 0,
         ended: false,
     };
-    if is_last {
+    if is_last && joined.piece.rows.num_rows() == 0 && !joined.spec.keeps_left {
+        // No row of the left side has a pair, and none is looked at.
+        joined.ended = true;
+    } else if is_last {
         joined.left = left;
     } else {
         let mut writer = joined.spec.spill.writer(&joined.spec.left)?;
@@ -123,22 +128,33 @@ impl Piece {
             rows,
         };
         // Rows of a key are linked from the first to the last.
-        let keys = RowKeys::of(&piece.rows, &columns)?;
         let mut last: Vec<u32> = Vec::new();
-        for row in 0..piece.rows.num_rows() {
-            if has_null(&piece.rows, &columns, row) {
-                continue;
-            }
-            let (key, is_new) = piece.keys.number(keys.hashes[row], keys.bytes(row));
-            if is_new {
-                piece.first.push(row as u32);
-                last.push(row as u32);
-            } else {
-                piece.next[last[key as usize] as usize] = row as u32;
-                last[key as usize] = row as u32;
-            }
+        for from in (0..piece.rows.num_rows()).step_by(BATCH_ROWS) {
+            spec.spill.stop.look()?;
+            let some = piece.rows.slice(from, BATCH_ROWS.min(piece.rows.num_rows() - from));
+            piece.link(&some, from, &columns, &mut last)?;
         }
         Ok((piece, is_last))
+    }
+
+    /// Takes some of its rows, from a place on, under their keys; `last` is the last row of each key.
+    fn link(&mut self, some: &RecordBatch, from: usize, columns: &[usize], last: &mut Vec<u32>) -> Result<()> {
+        let keys = RowKeys::of(some, columns)?;
+        for at in 0..some.num_rows() {
+            if has_null(some, columns, at) {
+                continue;
+            }
+            let row = (from + at) as u32;
+            let (key, is_new) = self.keys.number(keys.hashes[at], keys.bytes(at));
+            if is_new {
+                self.first.push(row);
+                last.push(row);
+            } else {
+                self.next[last[key as usize] as usize] = row;
+                last[key as usize] = row;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -167,6 +183,7 @@ impl Iterator for Joined {
 impl Joined {
     /// Some pairs, or the next batch, or the next piece.
     fn step(&mut self) -> Result<Option<RecordBatch>> {
+        self.spec.spill.stop.look()?;
         if let Some(batch) = &mut self.batch {
             let (left, right) = batch.pairs(&self.piece);
             if !left.is_empty() {
@@ -239,14 +256,26 @@ impl Joined {
         with_columns(&self.spec.output, columns, alone.len()).map(Some)
     }
 
-    /// The right rows of the piece without a pair; then the next piece, or the end.
+    /// Some right rows of the piece without a pair; then the next piece, or the end.
     fn end_piece(&mut self) -> Result<Option<RecordBatch>> {
-        let alone: Vec<u32> =
-            self.piece.paired.iter().enumerate().filter(|(_, paired)| !**paired).map(|(row, _)| row as u32).collect();
+        let mut alone = Vec::new();
+        while self.looked_at < self.piece.paired.len() && alone.len() < BATCH_ROWS {
+            if !self.piece.paired[self.looked_at] {
+                alone.push(self.looked_at as u32);
+            }
+            self.looked_at += 1;
+        }
+        if alone.is_empty() {
+            self.next_piece()?;
+            return Ok(None);
+        }
         let alone = UInt32Array::from(alone);
         let nobody = UInt32Array::new_null(alone.len());
         let columns = both(&RecordBatch::new_empty(self.spec.left.clone()), &nobody, &self.piece.rows, &alone)?;
-        let rows = with_columns(&self.spec.output, columns, alone.len())?;
+        with_columns(&self.spec.output, columns, alone.len()).map(Some)
+    }
+
+    fn next_piece(&mut self) -> Result<()> {
         match &self.file {
             Some(file) if !self.is_last => {
                 // The piece before goes first: there is room for one.
@@ -254,11 +283,11 @@ impl Joined {
                 self.piece.keys = KeyTable::default();
                 (self.piece, self.is_last) = Piece::read(&self.spec, &mut self.right)?;
                 self.left = file.read()?;
-                self.before = 0;
+                (self.before, self.looked_at) = (0, 0);
             }
             _ => self.ended = true,
         }
-        Ok(Some(rows))
+        Ok(())
     }
 }
 
@@ -286,7 +315,7 @@ impl LeftBatch {
     /// The next places of left and right rows with equal keys.
     fn pairs(&mut self, piece: &Piece) -> (Vec<u32>, Vec<u32>) {
         let (mut left, mut right) = (Vec::new(), Vec::new());
-        while self.row < self.firsts.len() && left.len() < PAIRS {
+        while self.row < self.firsts.len() && left.len() < BATCH_ROWS {
             if self.at == NONE {
                 self.row += 1;
                 self.at = self.firsts.get(self.row).copied().unwrap_or(NONE);

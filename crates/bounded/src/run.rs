@@ -7,6 +7,7 @@ use crate::plan::{Join, Plan};
 use crate::simple::{Limit, passing, project, with_columns};
 use crate::sort::Sort;
 use crate::spill::{RunWriter, Spill, bytes_of};
+use crate::stop::StopCheck;
 use arrow::array::RecordBatch;
 use dataflow::{Error, RecordBatches, Result};
 use std::collections::VecDeque;
@@ -19,27 +20,32 @@ pub struct Resources {
     pub memory_bytes: usize,
     /// Where files of rows are made that go beyond that.
     pub folder: PathBuf,
+    /// Whether the answer is still wanted.
+    pub stop: StopCheck,
 }
 
 /// The rows of a plan over the rows of its inputs, pulled from them as they are asked for.
 pub fn run(plan: &Plan, inputs: Vec<RecordBatches>, resources: &Resources) -> Result<RecordBatches> {
     let memory = resources.memory_bytes / plan.holding().max(1);
-    let mut steps =
-        Steps { inputs: inputs.into_iter().map(Some).collect(), memory, spill: Spill::new(resources.folder.clone()) };
-    steps.rows(plan)
+    let spill = Spill::new(resources.folder.clone(), resources.stop.clone());
+    let inputs = inputs.into_iter().map(|rows| Some(resources.stop.watch(rows))).collect();
+    Steps { inputs, memory, spill }.rows(plan)
 }
 
 /// Takes all rows, and gives them out again: what does not fit in memory lies in a file meanwhile.
 pub fn put_down(rows: RecordBatches, resources: &Resources) -> Result<RecordBatches> {
     let (mut held, mut bytes) = (Vec::new(), 0);
     let mut file: Option<RunWriter> = None;
-    for rows in rows {
+    for rows in resources.stop.watch(rows) {
         let rows = rows?;
         bytes += bytes_of(&rows);
         match &mut file {
             Some(file) => file.write(&rows)?,
             None if bytes <= resources.memory_bytes => held.push(rows),
-            none => none.insert(Spill::new(resources.folder.clone()).writer(&rows.schema())?).write(&rows)?,
+            none => {
+                let spill = Spill::new(resources.folder.clone(), resources.stop.clone());
+                none.insert(spill.writer(&rows.schema())?).write(&rows)?;
+            }
         }
     }
     let held = held.into_iter().map(Ok);

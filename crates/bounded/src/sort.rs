@@ -2,6 +2,7 @@
 
 use crate::plan::SortKey;
 use crate::spill::{Run, RunWriter, Spill, bytes_of};
+use crate::stop::{BATCH_ROWS, StopCheck};
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray, RecordBatch};
 use arrow::compute::{SortOptions, interleave_record_batch};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef};
@@ -9,10 +10,11 @@ use arrow::row::{RowConverter, Rows, SortField};
 use dataflow::{Error, RecordBatches, Result};
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 use std::sync::Arc;
 
-/// Rows that come out at once.
-const OUT_ROWS: usize = 8_192;
+/// Rows that are sorted at once; parts of so many are then merged.
+const SORTED_ROWS: usize = 65_536;
 /// Runs that are merged at once: each has a file open.
 const MERGED_MAX: usize = 64;
 
@@ -76,7 +78,7 @@ impl Sort {
             // Where only the first rows are wanted they may all stay.
             let wanted = held.rows.min(self.limit.unwrap_or(usize::MAX));
             if wanted <= held.rows / 2 {
-                held = held.first(wanted, &order)?;
+                held = held.first(wanted, &order, &self.spill.stop)?;
             }
             if held.bytes > self.memory / 2 {
                 runs.push(held.write(&self)?);
@@ -84,7 +86,7 @@ impl Sort {
             }
         }
         if runs.is_empty() {
-            return Ok(Box::new(held.into_sorted(self.limit)));
+            return Ok(Box::new(held.into_sorted(self.limit, &self.spill.stop)?));
         }
         if held.rows > 0 {
             runs.push(held.write(&self)?);
@@ -105,7 +107,7 @@ impl Sort {
             }
             runs = merged;
         }
-        Ok(Box::new(Merge::new(runs, order)?))
+        Ok(self.spill.stop.watch(Box::new(Merge::new(runs, order)?)))
     }
 }
 
@@ -113,7 +115,7 @@ impl Sort {
 #[derive(Default)]
 struct Held {
     batches: Vec<RecordBatch>,
-    keys: Vec<Rows>,
+    keys: Vec<Arc<Rows>>,
     rows: usize,
     bytes: usize,
 }
@@ -127,51 +129,94 @@ impl Held {
         self.rows += batch.num_rows();
         self.bytes += bytes_of(&batch) + keys.size() + batch.num_rows() * size_of::<Place>();
         self.batches.push(batch);
-        self.keys.push(keys);
+        self.keys.push(Arc::new(keys));
         Ok(())
     }
 
-    /// The places of the first rows in order. The sort is stable.
-    fn places(&self, limit: Option<usize>) -> Vec<Place> {
-        let rows = |(batch, rows): (usize, &RecordBatch)| (0..rows.num_rows()).map(move |row| (batch, row));
-        let mut places: Vec<Place> = self.batches.iter().enumerate().flat_map(rows).collect();
-        let key = |&(batch, row): &Place| self.keys[batch].row(row);
-        places.sort_by(|one, other| key(one).cmp(&key(other)));
-        places.truncate(limit.unwrap_or(usize::MAX));
-        places
-    }
-
-    fn at(&self, places: &[Place]) -> Result<RecordBatch> {
-        let batches: Vec<&RecordBatch> = self.batches.iter().collect();
-        Ok(interleave_record_batch(&batches, places)?)
-    }
-
     /// The first of its rows alone.
-    fn first(self, rows: usize, order: &KeyOrder) -> Result<Held> {
+    fn first(self, rows: usize, order: &KeyOrder, stop: &StopCheck) -> Result<Held> {
         let mut first = Held::default();
-        for some in self.places(Some(rows)).chunks(OUT_ROWS) {
-            first.push(self.at(some)?, order)?;
+        for some in self.into_sorted(Some(rows), stop)? {
+            first.push(some?, order)?;
         }
         Ok(first)
     }
 
-    /// Its rows in order, a part at a time.
-    fn into_sorted(self, limit: Option<usize>) -> impl Iterator<Item = Result<RecordBatch>> {
-        let places = self.places(limit);
-        let count = places.len().div_ceil(OUT_ROWS);
-        (0..count).map(move |part| {
-            let from = part * OUT_ROWS;
-            self.at(&places[from..places.len().min(from + OUT_ROWS)])
-        })
+    /// Its rows in order, as they are taken. The sort is stable.
+    fn into_sorted(self, limit: Option<usize>, stop: &StopCheck) -> Result<SortedRows> {
+        let left = self.rows.min(limit.unwrap_or(usize::MAX));
+        let rows = |(batch, rows): (usize, &RecordBatch)| (0..rows.num_rows()).map(move |row| (batch, row));
+        let mut places = self.batches.iter().enumerate().flat_map(rows);
+        let (mut parts, mut heads) = (Vec::new(), Vec::new());
+        loop {
+            stop.look()?;
+            let mut part: Vec<Place> = places.by_ref().take(SORTED_ROWS).collect();
+            let key = |&(batch, row): &Place| self.keys[batch].row(row);
+            part.sort_by(|one, other| key(one).cmp(&key(other)));
+            part.truncate(left);
+            let mut rest = part.into_iter();
+            let Some((batch, row)) = rest.next() else { break };
+            heads.push(Head { run: parts.len(), keys: self.keys[batch].clone(), row, batch });
+            parts.push(rest);
+        }
+        drop(places);
+        Ok(SortedRows { held: self, parts, heads: heads.into(), left, stop: stop.clone() })
     }
 
     /// Its first rows in order, in a file.
     fn write(self, sort: &Sort) -> Result<Run> {
         let mut writer: RunWriter = sort.spill.writer(&sort.schema)?;
-        for rows in self.into_sorted(sort.limit) {
+        for rows in self.into_sorted(sort.limit, &sort.spill.stop)? {
             writer.write(&rows?)?;
         }
         writer.finish()
+    }
+}
+
+/// Sorted parts of rows in memory as one; of equal rows those of earlier parts come first.
+struct SortedRows {
+    held: Held,
+    /// The places after the head of each part.
+    parts: Vec<std::vec::IntoIter<Place>>,
+    heads: BinaryHeap<Head>,
+    /// How many rows are still to come.
+    left: usize,
+    stop: StopCheck,
+}
+
+impl SortedRows {
+    fn take(&mut self) -> Result<Option<RecordBatch>> {
+        self.stop.look()?;
+        let mut places = Vec::with_capacity(BATCH_ROWS.min(self.left));
+        while places.len() < self.left.min(BATCH_ROWS) {
+            let Some(mut head) = self.heads.peek_mut() else { break };
+            places.push((head.batch, head.row));
+            match self.parts[head.run].next() {
+                Some((batch, row)) => {
+                    *head = Head { run: head.run, keys: self.held.keys[batch].clone(), row, batch };
+                }
+                None => drop(PeekMut::pop(head)),
+            }
+        }
+        self.left -= places.len();
+        if places.is_empty() {
+            return Ok(None);
+        }
+        let batches: Vec<&RecordBatch> = self.held.batches.iter().collect();
+        Ok(Some(interleave_record_batch(&batches, &places)?))
+    }
+}
+
+impl Iterator for SortedRows {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rows = self.take();
+        if rows.is_err() {
+            self.left = 0;
+            self.heads.clear();
+        }
+        rows.transpose()
     }
 }
 
@@ -240,8 +285,8 @@ impl Merge {
     }
 
     fn take(&mut self) -> Result<Option<RecordBatch>> {
-        let mut places = Vec::with_capacity(OUT_ROWS);
-        while places.len() < OUT_ROWS {
+        let mut places = Vec::with_capacity(BATCH_ROWS);
+        while places.len() < BATCH_ROWS {
             let Some(head) = self.heads.pop() else { break };
             places.push((head.batch, head.row));
             if head.row + 1 < head.keys.num_rows() {

@@ -1,5 +1,6 @@
 //! Rows that do not fit in memory, in files without names.
 
+use crate::stop::StopCheck;
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
@@ -14,18 +15,21 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug)]
 pub(crate) struct Spill {
     folder: PathBuf,
+    pub stop: StopCheck,
 }
 
 /// Rows on their way into a file.
 pub(crate) struct RunWriter {
     writer: StreamWriter<BufWriter<File>>,
     folder: PathBuf,
+    stop: StopCheck,
 }
 
 /// Rows in a file, which goes with its last reader.
 #[derive(Debug)]
 pub(crate) struct Run {
     file: File,
+    stop: StopCheck,
 }
 
 /// How many bytes the rows of a batch take. They may lie in buffers that many batches share.
@@ -35,8 +39,8 @@ pub(crate) fn bytes_of(rows: &RecordBatch) -> usize {
 }
 
 impl Spill {
-    pub fn new(folder: PathBuf) -> Spill {
-        Spill { folder }
+    pub fn new(folder: PathBuf, stop: StopCheck) -> Spill {
+        Spill { folder, stop }
     }
 
     /// Begins a file of rows.
@@ -47,7 +51,8 @@ impl Spill {
             Error::unavailable(format!("no file can be made in {}{why}", self.folder.display())).with_source(error)
         })?;
         let writer = StreamWriter::try_new(BufWriter::new(file), schema);
-        Ok(RunWriter { writer: writer.map_err(|error| failed(&self.folder, error))?, folder: self.folder.clone() })
+        let writer = writer.map_err(|error| failed(&self.folder, error))?;
+        Ok(RunWriter { writer, folder: self.folder.clone(), stop: self.stop.clone() })
     }
 }
 
@@ -57,11 +62,11 @@ impl RunWriter {
     }
 
     pub fn finish(self) -> Result<Run> {
-        let RunWriter { writer, folder } = self;
+        let RunWriter { writer, folder, stop } = self;
         let written = writer
             .into_inner()
             .and_then(|buffer| buffer.into_inner().map_err(|error| ArrowError::from(error.into_error())));
-        Ok(Run { file: written.map_err(|error| failed(&folder, error))? })
+        Ok(Run { file: written.map_err(|error| failed(&folder, error))?, stop })
     }
 }
 
@@ -72,7 +77,7 @@ impl Run {
         let mut file = self.file.try_clone().map_err(unreadable)?;
         file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
         let reader = StreamReader::try_new(BufReader::new(file), None)?;
-        Ok(Box::new(reader.map(|rows| rows.map_err(Error::from))))
+        Ok(self.stop.watch(Box::new(reader.map(|rows| rows.map_err(Error::from)))))
     }
 }
 

@@ -3,12 +3,13 @@
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
-use bounded::{Aggregation, Answer, Answered, Join, Plan, PlanColumn, Resources, SortKey, run};
+use bounded::{Aggregation, Answer, Answered, Join, Plan, PlanColumn, Resources, SortKey, StopCheck, run};
 use dataflow::{RecordBatches, Result, Scalar};
 use operators::Aggregate;
 use proptest::prelude::*;
 use std::cmp::Ordering;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 #[derive(Clone, Debug)]
 enum Value {
@@ -93,7 +94,7 @@ fn value(column: &ArrayRef, row: usize) -> Value {
 /// The rows of a plan where `memory` bytes are held at most.
 fn answer(plan: &Plan, sides: &[&[Row]], cut: usize, memory: usize) -> Vec<Row> {
     let folder = tempfile::tempdir().unwrap();
-    let resources = Resources { memory_bytes: memory, folder: folder.path().join("spilled") };
+    let resources = Resources { memory_bytes: memory, folder: folder.path().join("spilled"), stop: StopCheck::never() };
     let inputs = sides.iter().map(|rows| batches(rows, cut)).collect();
     let mut answer = Vec::new();
     for rows in run(plan, inputs, &resources).unwrap() {
@@ -334,13 +335,70 @@ proptest! {
     }
 }
 
+/// Every step once, over two inputs.
+fn steps() -> Vec<Plan> {
+    let key = SortKey { column: 0, descending: true, nulls_first: false };
+    vec![
+        joined((true, true), true),
+        joined((true, true), false),
+        grouped(&[0, 2]),
+        grouped(&[]),
+        Plan::Sort { from: Box::new(input(0)), keys: vec![key], limit: None },
+        Plan::Sort { from: Box::new(input(0)), keys: vec![key], limit: Some(5) },
+        answered(0, Answer::In { key: 0 }),
+        Plan::Union(vec![input(0), input(1)]),
+    ]
+}
+
+#[test]
+fn every_step_ends_where_it_is_told_to_stop() {
+    let row = |n: i64| vec![Value::Integer(n), Value::Float(n as f64), Value::Text("b".to_owned()), Value::Integer(n)];
+    let rows: Vec<Row> = (0..30_000).map(row).collect();
+    let folder = tempfile::tempdir().unwrap();
+    for plan in steps() {
+        for memory_bytes in [100_000, 1 << 30] {
+            // It looks once a batch at least, and what came before is no answer.
+            for looks in [0, 1, 3] {
+                let left = AtomicUsize::new(looks);
+                let check = move || match left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)) {
+                    Ok(_) => Ok(()),
+                    Err(_) => Err(dataflow::Error::unavailable("told to stop")),
+                };
+                let stop = StopCheck::new(check);
+                let resources = Resources { memory_bytes, folder: folder.path().to_owned(), stop };
+                let inputs = vec![batches(&rows, 30_000), batches(&rows, 30_000)];
+                let last = run(&plan, inputs, &resources).and_then(|answer| answer.collect::<Result<Vec<_>>>());
+                let stopped = last.is_err_and(|error| error.to_string().contains("told to stop"));
+                assert!(stopped, "{plan:?} does not stop at look {looks}");
+            }
+        }
+    }
+}
+
+#[test]
+fn pairs_that_all_fail_are_looked_at_for_no_longer_than_they_are_wanted() {
+    let row = |n: i64| vec![Value::Integer(n), Value::Null, Value::Text("b".to_owned()), Value::Integer(n)];
+    let rows: Vec<Row> = (0..2_000).map(row).collect();
+    let looks = Arc::new(AtomicUsize::new(0));
+    let counted = looks.clone();
+    let stop = StopCheck::new(move || {
+        counted.fetch_add(1, SeqCst);
+        Ok(())
+    });
+    let resources = Resources { memory_bytes: 1 << 30, folder: std::env::temp_dir(), stop };
+    let inputs = vec![batches(&rows, 2_000), batches(&rows, 2_000)];
+    let answer = run(&joined((false, false), false), inputs, &resources).unwrap();
+    assert_eq!(answer.map(|rows| rows.unwrap().num_rows()).sum::<usize>(), 0, "no text is less than itself");
+    assert!(looks.load(SeqCst) > 2_000 * 2_000 / 8_192, "{} looks", looks.load(SeqCst));
+}
+
 #[test]
 fn files_go_with_the_answer() {
     let rows: Vec<Row> = (0..5_000)
         .map(|n| vec![Value::Integer(n), Value::Float(n as f64), Value::Text(n.to_string()), Value::Integer(n)])
         .collect();
     let folder = tempfile::tempdir().unwrap();
-    let resources = Resources { memory_bytes: 10_000, folder: folder.path().to_owned() };
+    let resources = Resources { memory_bytes: 10_000, folder: folder.path().to_owned(), stop: StopCheck::never() };
     let plan = Plan::Sort {
         from: Box::new(grouped(&[0])),
         keys: vec![SortKey { column: 0, descending: true, nulls_first: false }],
@@ -361,7 +419,7 @@ fn a_value_is_that_of_one_row_or_null_and_several_rows_are_refused() {
     let with = |value: Value| rows.iter().map(|row| row.iter().cloned().chain([value.clone()]).collect()).collect();
     let (seven, nothing): (Vec<Row>, Vec<Row>) = (with(Value::Integer(7)), with(Value::Null));
     assert!(same(&of(&one), &seven) && same(&of(&[]), &nothing));
-    let resources = Resources { memory_bytes: 0, folder: std::env::temp_dir() };
+    let resources = Resources { memory_bytes: 0, folder: std::env::temp_dir(), stop: StopCheck::never() };
     for cut in [1, 2] {
         let inputs = vec![batches(&rows, 1), batches(&rows, cut)];
         let first = run(&answered(0, Answer::Value), inputs, &resources).unwrap().next().unwrap();

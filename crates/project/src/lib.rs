@@ -70,6 +70,7 @@ mod topic_tail;
 mod why;
 
 pub use archive::{Archive, ArchiveCommit, ArchiveEnd, ArchiveOptions, ArchiveStep, Archived};
+pub use bounded::StopCheck;
 pub use codec::JsonEncode;
 pub use collected_rows::Rows;
 pub use config::{CommitEvery, Config, Environment, is_letter_of_name};

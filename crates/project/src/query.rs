@@ -4,7 +4,7 @@ use crate::open::Project;
 use crate::spill_folder::SpillFolder;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
-use bounded::Resources;
+use bounded::{Resources, StopCheck};
 use dataflow::{Error, RecordBatches, Result};
 use sql::{QueryInput, QueryPlan};
 use std::path::Path;
@@ -19,9 +19,15 @@ const READ_ROWS: usize = 16_384;
 
 impl Project {
     /// The rows of a query, of those that streams give and those of tables. What does not fit in memory goes to the
-    /// folder. Where there are several streams, returns when all of them have ended.
-    pub fn answer(&self, query: &QueryPlan, streams: Vec<RecordBatches>, spill: &Path) -> Result<RecordBatches> {
-        let mut streams = put_down(streams, spill)?.into_iter().map(Some).collect::<Vec<_>>();
+    /// folder. Where there are several streams, returns when all of them have ended. An error of `stop` ends the rows.
+    pub fn answer(
+        &self,
+        query: &QueryPlan,
+        streams: Vec<RecordBatches>,
+        spill: &Path,
+        stop: &StopCheck,
+    ) -> Result<RecordBatches> {
+        let mut streams = put_down(streams, spill, stop)?.into_iter().map(Some).collect::<Vec<_>>();
         let mut input = |input: &QueryInput| match input {
             QueryInput::Table(table) => self.table_rows(table),
             QueryInput::Stream(number) => {
@@ -30,7 +36,7 @@ impl Project {
             }
         };
         let inputs = query.inputs.iter().map(&mut input).collect::<Result<Vec<_>>>()?;
-        let resources = Resources { memory_bytes: QUERY_BYTES_MAX, folder: spill.to_owned() };
+        let resources = Resources { memory_bytes: QUERY_BYTES_MAX, folder: spill.to_owned(), stop: stop.clone() };
         bounded::run(&query.plan, inputs, &resources)
     }
 
@@ -78,7 +84,7 @@ fn as_read(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
 
 /// Takes the rows of all streams as they come, where there are several. A join asks for one side before the other, and a
 /// job in which nobody takes one of its outputs stands still.
-fn put_down(streams: Vec<RecordBatches>, spill: &Path) -> Result<Vec<RecordBatches>> {
+fn put_down(streams: Vec<RecordBatches>, spill: &Path, stop: &StopCheck) -> Result<Vec<RecordBatches>> {
     if streams.len() < 2 {
         return Ok(streams);
     }
@@ -86,7 +92,7 @@ fn put_down(streams: Vec<RecordBatches>, spill: &Path) -> Result<Vec<RecordBatch
     std::thread::scope(|scope| {
         let take = |rows: RecordBatches| {
             scope.spawn(move || {
-                let resources = Resources { memory_bytes, folder: spill.to_owned() };
+                let resources = Resources { memory_bytes, folder: spill.to_owned(), stop: stop.clone() };
                 bounded::put_down(rows, &resources)
             })
         };

@@ -10,7 +10,7 @@ use crate::{print, show, width};
 use arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use dataflow::{Batch, Encode, Error, EventTime, Fate, RecordBatches, Result};
 use engine::{Control, JobReport};
-use project::{Begin, JobOptions, JsonEncode, Project, Rows, Wired};
+use project::{Begin, JobOptions, JsonEncode, Project, Rows, StopCheck, Wired};
 use seam::StreamStats;
 use sql::{QueryPlan, Target};
 use std::path::{Path, PathBuf};
@@ -67,7 +67,7 @@ fn of_tables(asking: &Asking) -> Result<Result<Answered>> {
         ));
     }
     let spill = asking.project.spill_folder();
-    let rows = asking.project.answer(asking.planned, Vec::new(), spill.path())?;
+    let rows = asking.project.answer(asking.planned, Vec::new(), spill.path(), &asking.stop_check())?;
     Ok(asking.take(rows))
 }
 
@@ -79,7 +79,7 @@ fn of_streams(asking: &Asking, wired: Wired, to: EventTime) -> Result<Result<Ans
     let is_done = AtomicBool::new(false);
     Ok(std::thread::scope(|scope| {
         let answer = scope.spawn(|| {
-            let rows = asking.project.answer(asking.planned, streams.inputs(), spill.path());
+            let rows = asking.project.answer(asking.planned, streams.inputs(), spill.path(), &asking.stop_check());
             let taken = rows.and_then(|rows| asking.take(rows));
             is_done.store(true, Ordering::SeqCst);
             streams.close();
@@ -111,13 +111,17 @@ struct Answered {
 }
 
 impl Asking<'_> {
+    /// Ends the answer when the command is asked to stop.
+    fn stop_check(&self) -> StopCheck {
+        let stop = self.stop.clone();
+        StopCheck::new(move || if stop.is_asked() { Err(stopped()) } else { Ok(()) })
+    }
+
     /// Takes the rows of the answer to where they are wanted.
     fn take(&self, rows: RecordBatches) -> Result<Answered> {
-        let stop = self.stop.clone();
-        let rows = rows.map(move |rows| if stop.is_asked() { Err(stopped()) } else { rows });
         if let Some(path) = &self.out {
             let schema = self.planned.plan.schema()?;
-            let rows = self.project.write_parquet(path, schema, Box::new(rows))?;
+            let rows = self.project.write_parquet(path, schema, rows)?;
             return Ok(Answered { rows: usize::try_from(rows).unwrap_or(usize::MAX) });
         }
         let mut print = match (self.args.json, self.args.csv) {

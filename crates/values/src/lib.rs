@@ -3,6 +3,9 @@
 //! Files, messages, tables and the CAST of SQL all read by these functions, so that a value means the same whichever
 //! way it came. Nothing here knows a file or a message, or does I/O.
 
+/// What the metadata of a field hold where the dots of its name are letters, and no way into an object.
+pub const WHOLE_NAME: &str = "riverrun.whole_name";
+
 pub mod calendar;
 mod number;
 

@@ -3,11 +3,12 @@
 use super::cell::Cell;
 use super::format::Format;
 use super::lines::Lines;
-use super::object::put_object;
+use super::object::{Dots, put_object};
 use super::path_values::path_type;
 use super::rows::TextFile;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use dataflow::Result;
+use dataflow::{Error, Result};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// What the values of a column have all been so far.
@@ -18,6 +19,8 @@ struct InferredColumn {
     seen_in: u64,
     values: u64,
     objects: u64,
+    // What the dots of its name were in objects.
+    dots: Vec<Dots>,
     boolean: bool,
     integer: bool,
     double: bool,
@@ -32,6 +35,7 @@ impl InferredColumn {
             seen_in: 0,
             values: 0,
             objects: 0,
+            dots: Vec::new(),
             boolean: true,
             integer: true,
             double: true,
@@ -98,9 +102,23 @@ pub(super) fn schema(files: &[TextFile]) -> Result<SchemaRef> {
         _ => !outer.iter().any(|outer| outer.values > 0 && below(column, outer)),
     };
     let columns = all.iter().filter(is_column);
-    let fields = columns.map(|column| Field::new(&column.name, column.data_type(), true));
+    let fields = columns.map(field).collect::<Result<Vec<_>>>()?.into_iter();
     let of_path = of_path.into_iter().map(|(name, values)| Field::new(name, path_type(values.into_iter()), true));
     Ok(Arc::new(Schema::new(fields.chain(of_path).collect::<Vec<_>>())))
+}
+
+/// A column, which says of itself where the dots of its name are letters.
+fn field(column: &InferredColumn) -> Result<Field> {
+    let (name, field) = (&column.name, Field::new(&column.name, column.data_type(), true));
+    match column.dots.as_slice() {
+        _ if !name.contains('.') => Ok(field),
+        [] | [Dots::Path] => Ok(field),
+        [Dots::Letters] => Ok(field.with_metadata(HashMap::from([(values::WHOLE_NAME.to_owned(), String::new())]))),
+        _ => Err(Error::invalid(format!(
+            "\"{name}\" is the name of a field in some objects and the way to a field within an object in others, \
+             which are two columns: declare those that are needed, as in `x TEXT FROM \"{name}\", y TEXT FROM {name}`"
+        ))),
+    }
 }
 
 fn see_csv(file: &TextFile, all: &mut Vec<InferredColumn>, seen: &mut u64) -> Result<()> {
@@ -127,9 +145,12 @@ fn see_lines(lines: &mut Lines, all: &mut Vec<InferredColumn>, seen: &mut u64) -
         *seen += 1;
         if let (false, Ok(text)) = (line.is_too_long || line.is_blank(), std::str::from_utf8(&line.bytes)) {
             // The reason for which a row is bad is told when it is read.
-            let _ = put_object(text, &mut |name, cell| {
+            let _ = put_object(text, &mut |name, dots, cell| {
                 likely = find(all, name, likely, *seen);
                 all[likely].see(&cell);
+                if !all[likely].dots.contains(&dots) {
+                    all[likely].dots.push(dots);
+                }
                 likely += 1;
             });
         }

@@ -5,11 +5,22 @@ use std::borrow::Cow;
 
 const DEPTH_MAX: usize = 64;
 
+/// Where the dots of the name of a field come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dots {
+    /// It has none, or they stand between the names of the objects around it and its own.
+    Path,
+    /// They are letters of its name, and no object is around it.
+    Letters,
+    /// They are both.
+    Both,
+}
+
 /// Hands over the fields of one JSON object, a nested one first as a whole and then its fields as `outer.inner`.
-pub(super) fn put_object(line: &str, put: &mut dyn FnMut(&str, Cell<'_>)) -> Result<(), String> {
+pub(super) fn put_object(line: &str, put: &mut dyn FnMut(&str, Dots, Cell<'_>)) -> Result<(), String> {
     // The grammar is checked here, so that the walk below may trust it.
     codec::check_grammar(line.trim_end()).map_err(|why| format!("is not JSON: {why}"))?;
-    let mut walk = Walk { text: line, at: 0, name: String::new() };
+    let mut walk = Walk { text: line, at: 0, name: String::new(), dots: Dots::Path };
     walk.blanks();
     match walk.next() {
         b'{' => walk.object(1, put),
@@ -22,6 +33,7 @@ struct Walk<'a> {
     text: &'a str,
     at: usize,
     name: String,
+    dots: Dots,
 }
 
 impl<'a> Walk<'a> {
@@ -35,12 +47,12 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn object(&mut self, depth: usize, put: &mut dyn FnMut(&str, Cell<'_>)) -> Result<(), String> {
+    fn object(&mut self, depth: usize, put: &mut dyn FnMut(&str, Dots, Cell<'_>)) -> Result<(), String> {
         if depth > DEPTH_MAX {
             return Err(format!("has objects nested more than {DEPTH_MAX} deep"));
         }
         self.at += 1;
-        let outer = self.name.len();
+        let (outer, outer_dots) = (self.name.len(), self.dots);
         loop {
             self.blanks();
             match self.next() {
@@ -50,11 +62,17 @@ impl<'a> Walk<'a> {
                     let name = self.string()?;
                     self.name.push_str(if outer == 0 { "" } else { "." });
                     self.name.push_str(&name);
+                    self.dots = match name.contains('.') {
+                        true if outer == 0 => Dots::Letters,
+                        false if outer_dots == Dots::Path => Dots::Path,
+                        _ => Dots::Both,
+                    };
                     self.blanks();
                     self.at += 1;
                     self.blanks();
                     self.value(depth, put)?;
                     self.name.truncate(outer);
+                    self.dots = outer_dots;
                 }
             }
         }
@@ -62,11 +80,11 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn value(&mut self, depth: usize, put: &mut dyn FnMut(&str, Cell<'_>)) -> Result<(), String> {
+    fn value(&mut self, depth: usize, put: &mut dyn FnMut(&str, Dots, Cell<'_>)) -> Result<(), String> {
         let from = self.at;
         let cell = match self.next() {
             b'{' => {
-                put(&self.name, Cell::Object);
+                put(&self.name, self.dots, Cell::Object);
                 return self.object(depth + 1, put);
             }
             b'"' => Cell::Text(self.string()?),
@@ -85,7 +103,7 @@ impl<'a> Walk<'a> {
                 }
             }
         };
-        put(&self.name, cell);
+        put(&self.name, self.dots, cell);
         Ok(())
     }
 
@@ -132,7 +150,7 @@ mod tests {
     /// The fields that the walk finds, as text.
     fn walked(line: &str) -> Result<Vec<(String, String)>, String> {
         let mut found = Vec::new();
-        put_object(line, &mut |name, cell| {
+        put_object(line, &mut |name, _, cell| {
             let text = match cell {
                 Cell::Null => String::new(),
                 Cell::Boolean(value) => value.to_string(),

@@ -25,6 +25,8 @@ mod window;
 mod calls;
 mod from;
 mod items;
+
+mod aliases;
 mod select;
 
 mod bounded;

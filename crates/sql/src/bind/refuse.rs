@@ -77,6 +77,11 @@ pub(crate) fn lone_aggregate(expr: &Expr) -> Option<Expr> {
     first
 }
 
+/// Whether an expression is a call of an aggregate, and of no window.
+pub(crate) fn is_lone_aggregate(expr: &Expr) -> bool {
+    matches!(expr, Expr::Function(function) if !is_window(expr) && is_aggregate(&function_name(function)))
+}
+
 /// Calls with every aggregate without a window or a subquery around it.
 pub(crate) fn each_lone_aggregate(expr: &Expr, found: &mut dyn FnMut(&Function)) {
     // Nothing stops the walk.

@@ -112,6 +112,10 @@ impl Relation {
         if data_type == DataType::Boolean {
             return Ok(tree);
         }
+        if *tree.data_type() == DataType::Null {
+            // NULL is of any type, and never true.
+            return tree.cast_to(&DataType::Boolean).map_err(|problem| Box::new(fault(problem).within(within)));
+        }
         Fault::new(span_of(expr), "a condition must be true or false")
             .found(format!("{expr}, which is {}", type_name(&data_type)))
             .expected("BOOLEAN")

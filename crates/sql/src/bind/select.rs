@@ -1,5 +1,6 @@
 //! A SELECT to a bound one: FROM, WHERE, the columns, and the calls in them.
 
+use super::aliases;
 use super::binding::Binding;
 use super::bound::{BoundItem, BoundJoin, BoundSelect, Calls, Definition, LateFilter};
 use super::calls::SelectCalls;
@@ -52,11 +53,12 @@ pub(crate) fn with(binding: &mut Binding, owner: &str, query: &Query, span: Span
 fn select(binding: &mut Binding, owner: &str, select: &Select, span: Span) -> Outcome<Relation> {
     refuse::clauses(select, span)?;
     let (relation, joins) = binding.from(owner, select, span)?;
-    let items = items::items(select, &relation, span, items::own_name, &mut |expr| {
+    let mut items = items::items(select, &relation, span, items::own_name, &mut |expr| {
         predict::type_of(binding, &relation, expr, span)
     })?;
     items::check(&items)?;
-    over(binding, owner, select, (relation, joins), &items, span)
+    let select = aliases::resolve(select, &mut items, &relation);
+    over(binding, owner, &select, (relation, joins), &items, span)
 }
 
 /// The items of a SELECT over what its FROM gives.

@@ -249,8 +249,10 @@ fn infer(declared: &statement::Stream, catalog: &dyn Catalog) -> Outcome<Vec<Bou
     let names: Vec<&String> = schema.fields().iter().map(|field| field.name()).collect();
     // Where a step would have no name, or be a value in one column and an object in another, the dots are letters.
     let is_below = |name: &str, outer: &str| name.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'));
-    let is_path = |name: &String| {
-        !name.split('.').any(str::is_empty)
+    let is_path = |field: &Field| {
+        let name = field.name();
+        !field.metadata().contains_key(values::WHOLE_NAME)
+            && !name.split('.').any(str::is_empty)
             && !names.iter().any(|&other| is_below(name, other) || is_below(other, name))
     };
     let column = |field: &Arc<Field>| {
@@ -266,7 +268,7 @@ fn infer(declared: &statement::Stream, catalog: &dyn Catalog) -> Outcome<Vec<Bou
         // Fields of nested objects of files have their path in their name.
         let source = match &declared.history {
             Some(statement::History::Files(..)) => {
-                let steps = if is_path(&name) { name.split('.').collect() } else { vec![name.as_str()] };
+                let steps = if is_path(field) { name.split('.').collect() } else { vec![name.as_str()] };
                 StreamColumnSource::Path(steps.into_iter().map(str::to_owned).collect())
             }
             _ => StreamColumnSource::Named,

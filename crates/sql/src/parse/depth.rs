@@ -59,11 +59,15 @@ struct Reread {
 }
 
 impl Reread {
-    fn take(&mut self, token: &TokenWithSpan, before: Option<&TokenWithSpan>, is_sign: bool) {
+    /// Takes a token; `before` are those before it, the last one first.
+    fn take(&mut self, token: &TokenWithSpan, before: [Option<&TokenWithSpan>; 2], is_sign: bool) {
         match &token.token {
             Token::LParen | Token::LBracket => {
-                let follows = before.is_some_and(|before| REREAD.iter().any(|word| is_word(before, word)));
-                self.levels.push(self.intervals + usize::from(follows));
+                let follows = before[0].is_some_and(|before| REREAD.iter().any(|word| is_word(before, word)));
+                // What IN (( begins may be a list, or a query.
+                let is_list = before[0].is_some_and(|before| before.token == Token::LParen)
+                    && before[1].is_some_and(|before| is_word(before, "IN"));
+                self.levels.push(self.intervals + usize::from(follows || is_list));
                 self.intervals = 0;
             }
             Token::RParen | Token::RBracket => {
@@ -91,7 +95,8 @@ pub(super) fn check(tokens: &[TokenWithSpan]) -> Outcome<()> {
         let before = at.checked_sub(1).map(|before| &tokens[before]);
         let is_sign = is_word(token, "NOT") || (is_plus_or_minus(&token.token) && before.is_none_or(begins_operand));
         signs = if is_sign { signs + 1 } else { 0 };
-        reread.take(token, before, is_sign);
+        let before_that = at.checked_sub(2).map(|before| &tokens[before]);
+        reread.take(token, [before, before_that], is_sign);
         if reread.depth() > REREAD_MAX {
             return Fault::new(token.span, "CAST, EXTRACT, SUBSTRING, INTERVAL and the like are nested too deeply")
                 .expected(format!("at most {REREAD_MAX} of them within each other"))

@@ -99,6 +99,9 @@ impl Dialect for SqlDialect {
         if let Err(refused) = refuse_chain(parser, left, precedence) {
             return Some(Err(refused));
         }
+        if let Some(found) = in_list(parser, left) {
+            return Some(Ok(found));
+        }
         let next = |n: usize, word: &str| is_word(&parser.peek_nth_token_ref(n).token, word);
         let is_negated = next(0, "NOT");
         if next(usize::from(is_negated), "BETWEEN") {
@@ -240,6 +243,32 @@ fn between(parser: &mut Parser, left: &Expr, negated: bool) -> Parsed {
     parser.expect_keyword(Keyword::AND)?;
     let high = Box::new(operand(parser, LIKE)?);
     Ok(Expr::Between { expr: Box::new(left.clone()), negated, low, high })
+}
+
+/// A list of IN that begins with a subquery in parentheses, as in `x IN ((SELECT ..), 1)`; sqlparser takes those
+/// parentheses for the ones of IN. One subquery alone gives the values themselves.
+fn in_list(parser: &mut Parser, left: &Expr) -> Option<Expr> {
+    let token = |n: usize| &parser.peek_nth_token_ref(n).token;
+    let negated = is_word(token(0), "NOT");
+    let at = 1 + usize::from(negated);
+    let opens = |n: usize| *token(n) == Token::LParen;
+    if !is_word(token(at - 1), "IN") || !opens(at) || !opens(at + 1) {
+        return None;
+    }
+    if !["SELECT", "WITH"].iter().any(|word| is_word(token(at + 2), word)) {
+        return None;
+    }
+    let list = parser.maybe_parse(|parser| {
+        skip(parser, at + 1);
+        let list = parser.parse_comma_separated(Parser::parse_expr)?;
+        parser.expect_token(&Token::RParen)?;
+        Ok(list)
+    });
+    let (mut list, expr) = (list.ok()??, Box::new(left.clone()));
+    match list.as_mut_slice() {
+        [Expr::Subquery(subquery)] => Some(Expr::InSubquery { expr, subquery: subquery.clone(), negated }),
+        _ => Some(Expr::InList { expr, list, negated }),
+    }
 }
 
 fn not_here(parser: &Parser, ahead: usize) -> ParserError {

@@ -1,9 +1,9 @@
 //! Expressions whose names are written in one way, so that those that mean the same are equal.
 
+use crate::bind::aliases::changed;
 use crate::bind::relation::Relation;
 use crate::expression::Place;
-use sqlparser::ast::{Expr, Ident, ObjectNamePart, Query, VisitMut, VisitorMut};
-use std::ops::ControlFlow;
+use sqlparser::ast::{Expr, Ident, ObjectNamePart};
 
 /// The expression with every name as its relation has it, and without parentheses.
 pub(super) fn canonical(expr: &Expr, relation: &Relation) -> Expr {
@@ -21,41 +21,6 @@ pub(super) fn canonical(expr: &Expr, relation: &Relation) -> Expr {
             }
         }
     })
-}
-
-/// The expression with its parts changed, the inner ones first. Names within a subquery are its own.
-pub(super) fn changed(expr: &Expr, change: impl FnMut(&mut Expr)) -> Expr {
-    let mut expr = expr.clone();
-    // Nothing stops the walk.
-    let _: ControlFlow<()> = VisitMut::visit(&mut expr, &mut OutsideQueries { around: 0, change });
-    expr
-}
-
-struct OutsideQueries<F> {
-    /// How many queries are around.
-    around: usize,
-    change: F,
-}
-
-impl<F: FnMut(&mut Expr)> VisitorMut for OutsideQueries<F> {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.around += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.around -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if self.around == 0 {
-            (self.change)(expr);
-        }
-        ControlFlow::Continue(())
-    }
 }
 
 /// A name of a column as its relation has it.

@@ -1,6 +1,7 @@
 //! FROM of a query over input that ends: what a stream can answer, or a join of results.
 
 use super::define;
+use super::early::{EarlyConditions, compared, key_of, of_both};
 use crate::bind::as_of::{self, AsOfJoin};
 use crate::bind::binding::Binding;
 use crate::bind::bound::{BoundItem, BoundJoin, BoundSelect, BoundedJoin, BoundedStep, Calls, Definition};
@@ -8,8 +9,8 @@ use crate::bind::keys;
 use crate::bind::relation::{Relation, RelationColumn};
 use crate::bind::syntax::{and, any, conjuncts, is_subquery, object_name};
 use crate::diagnostic::{Fault, Outcome, fault, place_of};
-use crate::expression::{ColumnId, Op, Tree, common_type};
-use sqlparser::ast::{BinaryOperator, Expr, Ident, JoinConstraint, JoinOperator, Select, TableWithJoins};
+use crate::expression::{ColumnId, Op, Tree};
+use sqlparser::ast::{Expr, Ident, Join, JoinConstraint, JoinOperator, Select, TableWithJoins};
 use sqlparser::tokenizer::Span;
 
 /// What a SELECT reads.
@@ -32,48 +33,140 @@ impl FromClause {
     }
 }
 
-/// Binds FROM; a comma is a join of every row with every row.
+/// Binds FROM; a comma is a join of every row with every row, of which WHERE says which are wanted.
 pub(super) fn from(binding: &mut Binding, owner: &str, select: &Select, span: Span) -> Outcome<FromClause> {
-    let mut sides = select.from.iter();
-    let Some(first) = sides.next() else {
+    if select.from.is_empty() {
         return Fault::new(place_of(select, span), "a SELECT without FROM has no rows")
             .expected("FROM and a stream, a view, a table or a query")
             .err();
-    };
-    let mut left = joins(binding, owner, first, span)?;
-    for side in sides {
-        let at = place_of(&side.relation, span);
-        let right = joins(binding, owner, side, span)?;
-        left = Joining { kind: (false, false), constraint: &JoinConstraint::None, span: at }
-            .join(binding, owner, left, right)?;
     }
-    Ok(left)
+    let mut chains = Vec::with_capacity(select.from.len());
+    for from in &select.from {
+        chains.push(Chain::bind(binding, owner, from, span)?);
+    }
+    let all: Vec<&Relation> = chains.iter().flat_map(Chain::relations).collect();
+    let early = EarlyConditions::of(select.selection.as_ref(), &all, span);
+    let mut sides = Sides { owner, early: &early, all: Vec::new() };
+    for chain in chains {
+        match chain.crossed(binding) {
+            Ok(crossed) => sides.all.extend(crossed),
+            Err(chain) => {
+                let at = chain.first.1;
+                sides.all.push((chain.joined(binding, owner, &early)?, at));
+            }
+        }
+    }
+    sides.joined(binding)
 }
 
-fn joins(binding: &mut Binding, owner: &str, from: &TableWithJoins, span: Span) -> Outcome<FromClause> {
-    let mut left = FromClause::of(binding.table(owner, &from.relation, span)?);
-    for join in &from.joins {
-        let at = place_of(&join.relation, span);
-        let right = binding.table(owner, &join.relation, span)?;
-        if binding.is_as_of(&join.relation) {
-            left = as_of(binding, left, right, &join.join_operator, at)?;
-            continue;
+/// Tables that JOIN puts one after the other.
+struct Chain<'s> {
+    first: (Relation, Span),
+    rest: Vec<(&'s Join, Relation, Span)>,
+}
+
+impl<'s> Chain<'s> {
+    fn bind(binding: &mut Binding, owner: &str, from: &'s TableWithJoins, span: Span) -> Outcome<Chain<'s>> {
+        let first = (binding.table(owner, &from.relation, span)?, place_of(&from.relation, span));
+        let mut rest = Vec::with_capacity(from.joins.len());
+        for join in &from.joins {
+            rest.push((join, binding.table(owner, &join.relation, span)?, place_of(&join.relation, span)));
         }
-        let (kind, constraint) = match &join.join_operator {
-            JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) => ((false, false), constraint),
-            JoinOperator::CrossJoin(constraint) => ((false, false), constraint),
-            JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) => ((true, false), constraint),
-            JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) => ((false, true), constraint),
-            JoinOperator::FullOuter(constraint) => ((true, true), constraint),
-            _ => {
-                return Fault::new(at, "this kind of join is not supported")
-                    .expected("JOIN, LEFT, RIGHT, FULL or CROSS JOIN, or ASOF JOIN")
-                    .err();
-            }
-        };
-        left = Joining { kind, constraint, span: at }.join(binding, owner, left, FromClause::of(right))?;
+        Ok(Chain { first, rest })
     }
-    Ok(left)
+
+    fn relations(&self) -> impl Iterator<Item = &Relation> {
+        [&self.first.0].into_iter().chain(self.rest.iter().map(|(_, relation, _)| relation))
+    }
+
+    /// Its tables, where nothing but WHERE says which rows belong together; the chain itself elsewhere.
+    fn crossed(self, binding: &Binding) -> Result<Vec<(FromClause, Span)>, Chain<'s>> {
+        let crosses = |join: &Join| {
+            matches!(join.join_operator, JoinOperator::CrossJoin(JoinConstraint::None))
+                && !binding.is_as_of(&join.relation)
+        };
+        if !self.rest.iter().all(|(join, ..)| crosses(join)) {
+            return Err(self);
+        }
+        let sides = [self.first].into_iter().chain(self.rest.into_iter().map(|(_, relation, at)| (relation, at)));
+        Ok(sides.map(|(relation, at)| (FromClause::of(relation), at)).collect())
+    }
+
+    fn joined(self, binding: &mut Binding, owner: &str, early: &EarlyConditions) -> Outcome<FromClause> {
+        let mut left = FromClause::of(self.first.0);
+        // After a join that keeps rows of its right side without a pair, WHERE is asked of rows that this one would not have.
+        let kept_after = self.rest.iter().rposition(|(join, ..)| keeps_right(&join.join_operator));
+        for (at_join, (join, right, at)) in self.rest.into_iter().enumerate() {
+            if binding.is_as_of(&join.relation) {
+                left = as_of(binding, left, right, &join.join_operator, at)?;
+                continue;
+            }
+            let (kind, constraint) = kind_of(&join.join_operator, at)?;
+            let keys = if kept_after.is_some_and(|kept| at_join <= kept) { &[][..] } else { early.sure() };
+            let joining = Joining { kind, constraint, keys, span: at };
+            left = joining.join(binding, owner, left, FromClause::of(right))?;
+        }
+        Ok(left)
+    }
+}
+
+/// Whether rows of the left and of the right side stay that have no pair, and what makes a pair.
+fn kind_of(operator: &JoinOperator, at: Span) -> Outcome<((bool, bool), &JoinConstraint)> {
+    match operator {
+        JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) => Ok(((false, false), constraint)),
+        JoinOperator::CrossJoin(constraint) => Ok(((false, false), constraint)),
+        JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) => Ok(((true, false), constraint)),
+        JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) => Ok(((false, true), constraint)),
+        JoinOperator::FullOuter(constraint) => Ok(((true, true), constraint)),
+        _ => Fault::new(at, "this kind of join is not supported")
+            .expected("JOIN, LEFT, RIGHT, FULL or CROSS JOIN, or ASOF JOIN")
+            .err(),
+    }
+}
+
+fn keeps_right(operator: &JoinOperator) -> bool {
+    matches!(operator, JoinOperator::Right(_) | JoinOperator::RightOuter(_) | JoinOperator::FullOuter(_))
+}
+
+/// The sides of joins of which WHERE alone says which rows belong together.
+struct Sides<'w> {
+    owner: &'w str,
+    early: &'w EarlyConditions<'w>,
+    all: Vec<(FromClause, Span)>,
+}
+
+impl Sides<'_> {
+    /// All of them as one: rows that WHERE does not want are left out of each, and one that an equality ties to those
+    /// before comes before one that nothing does. Their columns stay in the order of the text.
+    fn joined(mut self, binding: &mut Binding) -> Outcome<FromClause> {
+        if self.all.len() == 1 {
+            return Ok(self.all.remove(0).0);
+        }
+        let mut rest = Vec::with_capacity(self.all.len());
+        for (number, (side, at)) in self.all.into_iter().enumerate() {
+            let side = closed(binding, self.owner, side, at);
+            let side = self.early.alone(&side, at).into_iter().fold(side, |side, condition| {
+                define::same_columns(binding, &side, |from| BoundedStep::Filter { from, condition })
+            });
+            rest.push((number, side, at));
+        }
+        let (first, mut left, _) = rest.remove(0);
+        let mut widths = vec![(first, left.columns.len())];
+        while !rest.is_empty() {
+            let tied = rest.iter().position(|(_, side, at)| self.early.ties(&left, side, *at)).unwrap_or(0);
+            let (number, right, span) = rest.remove(tied);
+            widths.push((number, right.columns.len()));
+            let joining =
+                Joining { kind: (false, false), constraint: &JoinConstraint::None, keys: self.early.keys(), span };
+            left = joining.join_closed(binding, left, right)?;
+        }
+        let mut columns = left.columns.iter().cloned();
+        let mut of_sides: Vec<(usize, Vec<RelationColumn>)> =
+            widths.iter().map(|(number, width)| (*number, columns.by_ref().take(*width).collect())).collect();
+        of_sides.sort_by_key(|(number, _)| *number);
+        let columns = of_sides.into_iter().flat_map(|(_, columns)| columns).collect();
+        Ok(FromClause::Bounded(Relation::bounded(left.id, columns)))
+    }
 }
 
 /// An as-of join, which streams answer as their rows come.
@@ -128,6 +221,8 @@ struct Joining<'a> {
     /// Whether rows of the left and of the right side stay that have no pair.
     kind: (bool, bool),
     constraint: &'a JoinConstraint,
+    /// Equalities of WHERE; those between the two sides are keys, where no row without a pair stays.
+    keys: &'a [&'a Expr],
     span: Span,
 }
 
@@ -149,6 +244,10 @@ struct UsedColumn {
 impl Joining<'_> {
     fn join(&self, binding: &mut Binding, owner: &str, left: FromClause, right: FromClause) -> Outcome<FromClause> {
         let (left, right) = (closed(binding, owner, left, self.span), closed(binding, owner, right, self.span));
+        self.join_closed(binding, left, right).map(FromClause::Bounded)
+    }
+
+    fn join_closed(&self, binding: &mut Binding, left: Relation, right: Relation) -> Outcome<Relation> {
         distinct_names(&left, &right, self.span)?;
         let mut matching = self.matching(&left, &right)?;
         let (ours, theirs) = matching.keys.iter().cloned().unzip();
@@ -169,7 +268,7 @@ impl Joining<'_> {
         let step =
             BoundedJoin { left: left_id, right: right_id, columns: ids, keys, condition, keeps_left, keeps_right };
         let joined = define::relation(binding, BoundedStep::Join(step), columns);
-        Ok(FromClause::Bounded(self.used_once(binding, joined, &matching.using)?))
+        self.used_once(binding, joined, &matching.using)
     }
 
     fn matching(&self, left: &Relation, right: &Relation) -> Outcome<Matching> {
@@ -202,6 +301,9 @@ impl Joining<'_> {
                     .hint("write USING and the columns that are to be equal")
                     .err();
             }
+        }
+        if self.kind == (false, false) {
+            matching.keys.extend(self.keys.iter().filter_map(|equal| key_of(equal, left, right, self.span)));
         }
         Ok(matching)
     }
@@ -246,17 +348,9 @@ impl Joining<'_> {
 impl Matching {
     /// An equality of both sides is a key; everything else is looked at for each pair.
     fn add(&mut self, condition: &Expr, left: &Relation, right: &Relation, span: Span) -> Outcome<()> {
-        if let Expr::BinaryOp { left: one, op: BinaryOperator::Eq, right: other } = condition {
-            let sides = |relation: &Relation| (relation.has_all_names(one), relation.has_all_names(other));
-            let pair = match (sides(left), sides(right)) {
-                ((true, false), (false, true)) => Some((one, other)),
-                ((false, true), (true, false)) => Some((other, one)),
-                _ => None,
-            };
-            if let Some((ours, theirs)) = pair {
-                let pair = (left.bind(ours, span)?, right.bind(theirs, span)?);
-                return self.key(pair, condition, left, right, span);
-            }
+        if let Some((ours, theirs)) = of_both(condition, left, right) {
+            let pair = (left.bind(ours, span)?, right.bind(theirs, span)?);
+            return self.key(pair, condition, left, right, span);
         }
         self.conditions.push(condition.clone());
         Ok(())
@@ -265,27 +359,21 @@ impl Matching {
     /// Both sides of a key in the type in which they are compared.
     fn key(
         &mut self,
-        (ours, theirs): (Tree, Tree),
+        pair: (Tree, Tree),
         written: &Expr,
         left: &Relation,
         right: &Relation,
         span: Span,
     ) -> Outcome<()> {
-        let (one, other) = (ours.settled_type(), theirs.settled_type());
-        if keys::same(&one, &other) {
-            keys::check(&one, written, span)?;
-            self.keys.push((ours, theirs));
-            return Ok(());
-        }
-        let within = |problem| Box::new(fault(problem).within(place_of(written, span)));
-        let Some(common) = common_type(&ours, &theirs) else {
+        let Some(pair) = compared(pair).map_err(|problem| Box::new(fault(problem).within(place_of(written, span))))?
+        else {
             return Fault::new(place_of(written, span), "the two sides of a join cannot be compared")
                 .found(format!("{} and {}", left.key_name(written), right.key_name(written)))
                 .hint("cast one of them")
                 .err();
         };
-        keys::check(&common, written, span)?;
-        self.keys.push((ours.cast_to(&common).map_err(within)?, theirs.cast_to(&common).map_err(within)?));
+        keys::check(&pair.0.settled_type(), written, span)?;
+        self.keys.push(pair);
         Ok(())
     }
 }

@@ -5,8 +5,9 @@ use super::canonical::canonical;
 use super::define;
 use super::from::FromClause;
 use super::known::Known;
-use super::order::{check_names, ordinal, with_aliases};
+use super::order::{check_names, ordinal};
 use super::{plain, subqueries};
+use crate::bind::aliases::{has_names, in_having, with_aliases};
 use crate::bind::binding::Binding;
 use crate::bind::bound::{BoundedStep, GroupCall};
 use crate::bind::items::Item;
@@ -18,7 +19,7 @@ use crate::bind::window::{argument_fault, without_distinct};
 use crate::diagnostic::{Fault, Outcome, place_of};
 use crate::expression::{Tree, aggregate_names, aggregate_of, instead_of};
 use operators::Aggregate;
-use sqlparser::ast::{Expr, Function, GroupByExpr, Select, Value};
+use sqlparser::ast::{Expr, Function, GroupByExpr, Select, UnaryOperator, Value};
 use sqlparser::tokenizer::Span;
 
 /// The rows of a SELECT with groups; its items over them.
@@ -35,7 +36,8 @@ pub(super) fn rows(
     if let Some(having) = &select.having {
         check_names(having, items, &below, place_of(having, span))?;
     }
-    let having = select.having.as_ref().map(|having| canonical(&with_aliases(having, items, &below), &below));
+    let is_key = |part: &Expr| keys.contains(&canonical(part, &below));
+    let having = select.having.as_ref().map(|having| canonical(&in_having(having, items, &below, is_key), &below));
     let written: Vec<Expr> = items.iter().map(|item| canonical(&item.expr, &below)).collect();
     let mut gathered = Gathered { inputs: keys.clone(), calls: Vec::new() };
     for expr in written.iter().chain(&having) {
@@ -85,7 +87,8 @@ pub(super) fn rows(
 fn keys_of(select: &Select, items: &[Item], below: &Relation, span: Span) -> Outcome<Vec<Expr>> {
     let written: Vec<Expr> = match &select.group_by {
         GroupByExpr::All(modifiers) if modifiers.is_empty() => {
-            let plain = items.iter().filter(|item| refuse::lone_aggregate(&item.expr).is_none());
+            let is_plain = |item: &&Item| refuse::lone_aggregate(&item.expr).is_none() && has_names(&item.expr);
+            let plain = items.iter().filter(is_plain);
             plain.map(|item| item.expr.clone()).collect()
         }
         GroupByExpr::Expressions(all, modifiers) if modifiers.is_empty() => all.clone(),
@@ -100,7 +103,10 @@ fn keys_of(select: &Select, items: &[Item], below: &Relation, span: Span) -> Out
         let key = match &expr {
             Expr::Tuple(parts) if parts.is_empty() => continue,
             Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_) => return sets(at),
-            Expr::Value(_) if !matches!(select.group_by, GroupByExpr::All(_)) => {
+            Expr::UnaryOp { op: UnaryOperator::Minus | UnaryOperator::Plus, expr: number } if is_whole(number) => {
+                ordinal(number, 0, "GROUP BY", at)?.map_or(expr, |item| items[item].expr.clone())
+            }
+            _ if is_whole(&expr) => {
                 ordinal(&expr, items.len(), "GROUP BY", at)?.map_or(expr, |item| items[item].expr.clone())
             }
             _ => with_aliases(&expr, items, below),
@@ -114,6 +120,12 @@ fn keys_of(select: &Select, items: &[Item], below: &Relation, span: Span) -> Out
         }
     }
     Ok(keys)
+}
+
+/// Whether a literal is the number of a column: every other literal is a key that all rows have.
+fn is_whole(expr: &Expr) -> bool {
+    let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    matches!(expr, Expr::Value(value) if matches!(&value.value, Value::Number(text, _) if is_digits(text)))
 }
 
 fn sets<T>(at: Span) -> Outcome<T> {
@@ -176,7 +188,7 @@ impl Gathered {
         let literal = |expr: &Expr| matches!(expr, Expr::Value(value) if value.value != Value::Null);
         let value = args.first().and_then(argument);
         let value = value.filter(|value| !(aggregate == Aggregate::Count && literal(value))).cloned();
-        let filter = function.filter.as_deref().cloned();
+        let filter = function.filter.as_deref().map(as_condition);
         let argument = value.map(|value| self.input(value));
         let filter = filter.map(|filter| self.input(filter));
         Ok(Call { function, aggregate, argument, filter, span })
@@ -188,6 +200,15 @@ impl Gathered {
             self.inputs.push(expr);
             self.inputs.len() - 1
         })
+    }
+}
+
+/// A condition that is NULL alone is one all the same, and never true.
+fn as_condition(filter: &Expr) -> Expr {
+    match filter {
+        Expr::Nested(inner) => as_condition(inner),
+        Expr::Value(value) if value.value == Value::Null => Expr::IsTrue(Box::new(filter.clone())),
+        _ => filter.clone(),
     }
 }
 

@@ -5,6 +5,8 @@
 mod define;
 
 mod canonical;
+mod early;
+
 mod from;
 mod known;
 mod order;

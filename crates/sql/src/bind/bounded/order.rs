@@ -1,6 +1,7 @@
 //! ORDER BY, LIMIT and OFFSET.
 
-use super::canonical::{canonical, changed};
+use super::canonical::canonical;
+use crate::bind::aliases::{changed, with_aliases};
 use crate::bind::items::Item;
 use crate::bind::keys;
 use crate::bind::relation::Relation;
@@ -126,22 +127,6 @@ pub(super) fn check_names(expr: &Expr, items: &[Item], relation: &Relation, at: 
     known.dedup();
     let fault = Fault::new(name.span, format!("no column is named \"{}\"", name.value)).found(&name.value);
     fault.offer(&name.value, known.into_iter()).within(at).err()
-}
-
-/// The expression with what the names of columns of the SELECT mean, where FROM has no column of the name.
-pub(super) fn with_aliases(expr: &Expr, items: &[Item], relation: &Relation) -> Expr {
-    let meant = |part: &Expr| match part {
-        Expr::Identifier(name) if relation.place(part).is_none() => {
-            let item = items.iter().find(|item| item.name.eq_ignore_ascii_case(&name.value));
-            item.filter(|item| item.expr != *part).map(|item| item.expr.clone())
-        }
-        _ => None,
-    };
-    changed(expr, |part| {
-        if let Some(expr) = meant(part) {
-            *part = Expr::Nested(Box::new(expr));
-        }
-    })
 }
 
 /// LIMIT and OFFSET of a query.

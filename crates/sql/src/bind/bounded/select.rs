@@ -5,6 +5,7 @@ use super::from::from;
 use super::grouped;
 use super::order::{self, OrderKey};
 use super::plain;
+use crate::bind::aliases::{self, has_names};
 use crate::bind::binding::Binding;
 use crate::bind::bound::BoundedStep;
 use crate::bind::items::{self, Item};
@@ -30,6 +31,7 @@ pub(super) fn select(
         predict::type_of(binding, read.relation(), expr, span)
     })?;
     items::number_names(&mut items);
+    let select = &aliases::resolve(select, &mut items, read.relation());
     let seen = items.len();
     let keys = order::keys(order_by, &mut items, Some(read.relation()), span)?;
     let is_distinct = match &select.distinct {
@@ -68,7 +70,8 @@ pub(super) fn select(
 
 fn is_grouped(select: &Select, items: &[Item]) -> bool {
     let grouped = match &select.group_by {
-        GroupByExpr::All(_) => true,
+        // Constants make no groups.
+        GroupByExpr::All(modifiers) => !modifiers.is_empty() || items.iter().any(|item| has_names(&item.expr)),
         GroupByExpr::Expressions(all, modifiers) => !all.is_empty() || !modifiers.is_empty(),
     };
     let aggregates = |expr: &Expr| refuse::lone_aggregate(expr).is_some();
