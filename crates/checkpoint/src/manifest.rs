@@ -12,13 +12,13 @@ use crate::fields::{flag, text};
 use crate::seeded::{self, Bug};
 use dataflow::{
     ByteReader, ByteWriter, Committable, CoordinatorState, Error, EventTime, Fate, Fates, FrozenInput, JobRows,
-    KEY_GROUPS, KeyGroup, OutputState, ProcessingTime, Result, Scope, StepState,
+    KEY_GROUPS, KeyGroup, KeyGroups, OutputState, PageScope, ProcessingTime, Result, Scope, StepState,
 };
 use xxhash_rust::xxh3::xxh3_128;
 
 const MAGIC: &[u8; 8] = b"RRCKPT\r\n";
-/// The first version has no rows.
-const VERSION: u8 = 2;
+/// The first version has no rows, the first two no pages.
+const VERSION: u8 = 3;
 const CHECKSUM_BYTES: usize = 16;
 
 /// A checkpoint as it is stored.
@@ -65,6 +65,8 @@ pub(crate) struct Piece {
     pub offset: u64,
     pub bytes: u64,
     pub checksum: u128,
+    /// The number of its page in the process that has written it; it is not stored.
+    pub page: Option<u64>,
 }
 
 impl Manifest {
@@ -313,6 +315,12 @@ fn write_steps(out: &mut ByteWriter, steps: &[StepState<Vec<Piece>>]) {
             match piece.scope {
                 Scope::Uniform => out.tagged(0, 0),
                 Scope::Group(group) => out.tagged(1, u64::from(group.0)),
+                Scope::Page(page) => {
+                    out.tagged(2, u64::from(page.first));
+                    out.u64(u64::from(page.groups.from));
+                    out.u64(u64::from(page.groups.to));
+                    out.i64(page.watermark.0);
+                }
             }
             out.u64(piece.file as u64);
             out.u64(piece.offset);
@@ -339,10 +347,21 @@ fn parse_piece(from: &mut ByteReader) -> Result<Piece> {
     let scope = match (from.u8()?, from.u64()?) {
         (0, 0) => Scope::Uniform,
         (1, group) if group < u64::from(KEY_GROUPS) => Scope::Group(KeyGroup(group as u16)),
+        (2, first) if first <= u64::from(u32::MAX) => Scope::Page(parse_page(from, first as u32)?),
         (tag, group) => return Err(from.corrupt(&format!("a piece of state has the scope {tag} {group}"))),
     };
     let file = usize::try_from(from.u64()?).unwrap_or(usize::MAX);
     let (offset, bytes) = (from.u64()?, from.u64()?);
     let checksum = u128::from(from.u64()?) | u128::from(from.u64()?) << 64;
-    Ok(Piece { scope, file, offset, bytes, checksum })
+    Ok(Piece { scope, file, offset, bytes, checksum, page: None })
+}
+
+fn parse_page(from: &mut ByteReader, first: u32) -> Result<PageScope> {
+    match (from.u64()?, from.u64()?) {
+        (begin, end) if begin < end && end <= u64::from(KEY_GROUPS) => {
+            let groups = KeyGroups { from: begin as u16, to: end as u16 };
+            Ok(PageScope { groups, first, watermark: EventTime(from.i64()?) })
+        }
+        (begin, end) => Err(from.corrupt(&format!("a page of state has the key groups {begin} to {end}"))),
+    }
 }

@@ -5,7 +5,7 @@ use crate::manifest::{Manifest, Piece, StateFile};
 use crate::names;
 use crate::seeded::{self, Bug};
 use crate::store::{Created, Store};
-use dataflow::{Error, Result, Scope, StateWriter};
+use dataflow::{Error, KeyGroups, PageAt, Result, Scope, StateWriter};
 use std::collections::HashMap;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -15,8 +15,14 @@ const FILE_BYTES: usize = if cfg!(test) { 64 } else { 32 << 20 };
 /// How many files below half that size there may be, before the next checkpoint writes their pieces again into one.
 const SMALL_FILES_MAX: usize = if cfg!(test) { 4 } else { 64 };
 
-/// Where pieces lie that need not be written again, by checksum and size.
-type Known = HashMap<(u128, u64), Vec<(usize, u64)>>;
+/// What need not be written again.
+#[derive(Default)]
+struct Known {
+    /// Where pieces lie, by checksum and size.
+    places: HashMap<(u128, u64), Vec<(usize, u64)>>,
+    /// Pages that this process has written, by their numbers.
+    pages: HashMap<u64, Piece>,
+}
 
 /// The files of a checkpoint that is being written.
 pub(crate) struct StateFiles<'a> {
@@ -72,18 +78,22 @@ impl<'a> StateFiles<'a> {
         error
     }
 
+    /// The index of a file of the manifest before in this one.
+    fn name_again(&mut self, file: usize) -> usize {
+        *self.named.entry(file).or_insert_with(|| {
+            self.files.push(self.before[file].clone());
+            self.files.len() - 1
+        })
+    }
+
     fn place(&mut self, bytes: &[u8], checksum: u128) -> Result<(usize, u64)> {
-        let places = self.known.get_mut(&(checksum, bytes.len() as u64));
+        let places = self.known.places.get_mut(&(checksum, bytes.len() as u64));
         let known = match seeded::has(Bug::PlaceNamedTwice) {
             true => places.and_then(|places| places.last().copied()),
             false => places.and_then(Vec::pop),
         };
         if let Some((file, offset)) = known {
-            let file = *self.named.entry(file).or_insert_with(|| {
-                self.files.push(self.before[file].clone());
-                self.files.len() - 1
-            });
-            return Ok((file, offset));
+            return Ok((self.name_again(file), offset));
         }
         if self.buffer.len() + bytes.len() > FILE_BYTES {
             self.close()?;
@@ -126,14 +136,30 @@ impl<'a> StateFiles<'a> {
             Created::Exists => Err(Error::unavailable(format!("{} is there already", self.store.place(name)))),
         }
     }
+
+    fn put_piece(&mut self, scope: Scope, bytes: &[u8], page: Option<u64>) -> Result<()> {
+        let checksum = xxh3_128(bytes);
+        let (file, offset) = self.place(bytes, checksum)?;
+        self.pieces.push(Piece { scope, file, offset, bytes: bytes.len() as u64, checksum, page });
+        Ok(())
+    }
 }
 
 impl StateWriter for StateFiles<'_> {
     fn put(&mut self, scope: Scope, bytes: &[u8]) -> Result<()> {
-        let checksum = xxh3_128(bytes);
-        let (file, offset) = self.place(bytes, checksum)?;
-        self.pieces.push(Piece { scope, file, offset, bytes: bytes.len() as u64, checksum });
-        Ok(())
+        self.put_piece(scope, bytes, None)
+    }
+
+    fn put_page(&mut self, page: &PageAt, encode: &dyn Fn() -> Result<(KeyGroups, Vec<u8>)>) -> Result<()> {
+        if let Some(known) = self.known.pages.remove(&page.number)
+            && let Scope::Page(stored) = known.scope
+        {
+            let (scope, file) = (Scope::Page(page.scope(stored.groups)), self.name_again(known.file));
+            self.pieces.push(Piece { scope, file, ..known });
+            return Ok(());
+        }
+        let (groups, bytes) = encode()?;
+        self.put_piece(Scope::Page(page.scope(groups)), &bytes, Some(page.number))
     }
 }
 
@@ -147,9 +173,15 @@ fn known_pieces(manifest: &Manifest) -> Known {
         let file = &manifest.files[index];
         named[index] < file.bytes / 4 || many && is_small(file)
     };
-    let mut known = Known::new();
+    let mut known = Known::default();
     for piece in manifest.pieces().filter(|piece| !goes(piece.file)) {
-        known.entry((piece.checksum, piece.bytes)).or_default().push((piece.file, piece.offset));
+        match piece.page {
+            // Known by its number alone, so that nothing names its place twice.
+            Some(number) => drop(known.pages.insert(number, *piece)),
+            None => {
+                known.places.entry((piece.checksum, piece.bytes)).or_default().push((piece.file, piece.offset));
+            }
+        }
     }
     known
 }

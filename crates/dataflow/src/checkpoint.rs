@@ -151,6 +151,7 @@ impl StateReader for PiecesOf<'_> {
         let wanted = |scope: &Scope| match scope {
             Scope::Group(group) => self.groups.contains(*group),
             Scope::Uniform => true,
+            Scope::Page(page) => page.groups.from < self.groups.to && self.groups.from < page.groups.to,
         };
         Ok(self.pieces.find(|(scope, _)| wanted(scope)).cloned())
     }

@@ -67,7 +67,7 @@ pub use policy::{BadRowPolicy, Late, Quiet};
 pub use reader::{FrozenReader, Polled, ReadBounds, Reader, ReaderState, Report};
 pub use scalar::{Evaluated, Scalar, Scorer, ScorerInput, ScorerValue};
 pub use sink::{Committable, Committer, Sink};
-pub use snapshot::{Frozen, Scope, Snapshot, StateReader, StateWriter};
+pub use snapshot::{Frozen, PageAt, PageScope, Scope, Snapshot, StateReader, StateWriter};
 pub use split::{ReaderId, Split, SplitState};
 pub use splitter::Splitter;
 pub use stage::{Budget, Delays, FrozenInput, FrozenStage, Stage, StageNodeStatus};

@@ -453,7 +453,7 @@ struct FrozenAsOf {
 impl Frozen for FrozenAsOf {
     fn write(&self, out: &mut dyn StateWriter) -> Result<()> {
         let mut blobs = GroupBlobs::default();
-        self.log.for_each(u64::MAX, |page, row| {
+        self.log.for_each(0, u64::MAX, |page, row| {
             let record = blobs.record(ROW, &self.keys, page.keys[row]);
             record.i64(page.times[row]);
             for (index, column) in self.columns.iter().enumerate() {

@@ -12,7 +12,7 @@ use dataflow::{
     Batch, Context, Error, EventTime, Fate, Frozen, Input, Operator, Port, Progress, Result, Span, StateReader,
     StateWriter,
 };
-use state::GroupBlobs;
+use state::{GroupBlobs, Stored, StoredPage};
 use std::fmt;
 use std::sync::Arc;
 
@@ -262,7 +262,7 @@ impl Operator for RangeAggregate {
     fn freeze(&mut self) -> Result<Arc<dyn Frozen>> {
         self.sweep.settle()?;
         Ok(Arc::new(FrozenRangeAggregate {
-            sweep: self.sweep.freeze(u64::MAX),
+            sweep: self.sweep.freeze(u64::MAX, ROW, self.fingerprint),
             pending: self.pending.freeze(),
             left_keys: self.spec.left_keys.clone(),
             watermark: self.watermark,
@@ -273,15 +273,17 @@ impl Operator for RangeAggregate {
     fn restore(&mut self, state: &mut dyn StateReader, cx: &mut Context) -> Result<()> {
         let mut watermark = (self.watermark != EventTime::MIN).then_some(self.watermark);
         let RangeAggregate { sweep, pending, left, .. } = self;
-        state::read_blobs(state, cx.groups(), self.fingerprint, &mut watermark, |tag, keys, blob| match tag {
-            ROW => sweep.stage(keys, blob),
-            PENDING => {
+        let groups = cx.groups();
+        state::read_stored(state, groups, self.fingerprint, &mut watermark, |stored| match stored {
+            Stored::Page(page, first) if page.tag == ROW => sweep.stage_page(&page, first, groups),
+            Stored::Record(ROW, keys, blob) => sweep.stage(keys, blob),
+            Stored::Record(PENDING, _, blob) => {
                 let rows = state::get_rows(blob, left)?;
                 cx.count(Fate::Held, rows.rows());
                 pending.push(rows);
                 Ok(())
             }
-            other => Err(Error::corrupt(format!(
+            Stored::Record(other, ..) | Stored::Page(StoredPage { tag: other, .. }, _) => Err(Error::corrupt(format!(
                 "a record in the state of an aggregate over another stream has the unknown tag {other}"
             ))),
         })?;
@@ -303,7 +305,7 @@ struct FrozenRangeAggregate {
 impl Frozen for FrozenRangeAggregate {
     fn write(&self, out: &mut dyn StateWriter) -> Result<()> {
         let mut blobs = GroupBlobs::default();
-        self.sweep.put(&mut blobs, ROW);
+        self.sweep.put(&mut blobs, self.watermark, out)?;
         queue::put_by_columns(&mut blobs, PENDING, &self.pending, &self.left_keys)?;
         blobs.write(self.fingerprint, self.watermark, out)
     }

@@ -81,6 +81,11 @@ impl Encoder {
         &self.bytes
     }
 
+    /// What was written, to be kept.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
     /// Writes one byte.
     pub fn u8(&mut self, value: u8) {
         self.bytes.push(value);
@@ -156,7 +161,8 @@ impl<'a> Decoder<'a> {
         bytes.try_into().map_err(|_| Error::internal("a slice has another length than was asked for"))
     }
 
-    fn take(&mut self, length: u64) -> Result<&'a [u8]> {
+    /// Reads so many bytes.
+    pub(crate) fn take(&mut self, length: u64) -> Result<&'a [u8]> {
         match usize::try_from(length).ok().and_then(|length| self.rest.split_at_checked(length)) {
             Some((taken, rest)) => {
                 self.rest = rest;

@@ -3,7 +3,7 @@
 //! Tag 0 is a key: its canonical bytes. Records that follow name it by its number in the blob, so that a key's bytes
 //! are written once. All other tags belong to the operator.
 
-use crate::{Decoder, Encoder, Keys, open, seal};
+use crate::{Decoder, Encoder, Keys, StoredPage, open, seal};
 use dataflow::{Error, EventTime, KEY_GROUPS, KeyGroup, KeyGroups, Result, Scope, StateReader, StateWriter};
 
 const KEY: u8 = 0;
@@ -85,6 +85,15 @@ impl BlobKeys {
     }
 }
 
+/// What an operator has stored.
+#[derive(Debug)]
+pub enum Stored<'a, 'b> {
+    /// A record: its tag, the keys of its blob, and what the rest of it is read from.
+    Record(u8, &'a BlobKeys, &'a mut Decoder<'b>),
+    /// A page of a log, and the first row of it that counts.
+    Page(StoredPage<'b>, u32),
+}
+
 /// Calls for each record of the blobs of the groups held, with its tag; the call reads the rest of it.
 ///
 /// `watermark` is that of all blobs restored so far; blobs that disagree are [`dataflow::ErrorKind::Corrupt`].
@@ -95,28 +104,51 @@ pub fn read_blobs(
     watermark: &mut Option<EventTime>,
     mut record: impl FnMut(u8, &BlobKeys, &mut Decoder) -> Result<()>,
 ) -> Result<()> {
+    read_stored(state, held, fingerprint, watermark, |stored| match stored {
+        Stored::Record(tag, keys, rest) => record(tag, keys, rest),
+        Stored::Page(..) => Err(Error::corrupt("state of an operator without a log has a page of one")),
+    })
+}
+
+/// As [`read_blobs`], for an operator with logs: calls for their pages, too, which may hold rows of other groups.
+pub fn read_stored(
+    state: &mut dyn StateReader,
+    held: KeyGroups,
+    fingerprint: u64,
+    watermark: &mut Option<EventTime>,
+    mut take: impl FnMut(Stored) -> Result<()>,
+) -> Result<()> {
     while let Some((scope, bytes)) = state.next()? {
-        let Scope::Group(group) = scope else {
-            return Err(Error::corrupt("state of an operator is of no key group, expected one"));
-        };
-        if !held.contains(group) {
-            continue;
-        }
-        let (at, payload) = open(&bytes, fingerprint)?;
-        let agreed = *watermark.get_or_insert(at);
-        if agreed != at {
-            return Err(Error::corrupt(format!(
-                "state of key group {} was frozen at the watermark {at}, that of another at {agreed}",
-                group.0
-            )));
-        }
-        let (mut keys, mut state) = (BlobKeys::default(), Decoder::new(payload));
-        while !state.is_empty() {
-            match state.u8()? {
-                KEY => keys.0.push(state.sized()?.to_vec()),
-                tag => record(tag, &keys, &mut state)?,
+        match scope {
+            Scope::Uniform => return Err(Error::corrupt("state of an operator is of no key group, expected one")),
+            Scope::Group(group) if !held.contains(group) => {}
+            Scope::Group(group) => {
+                let (at, payload) = open(&bytes, fingerprint)?;
+                agree(watermark, at, group)?;
+                let (mut keys, mut rest) = (BlobKeys::default(), Decoder::new(payload));
+                while !rest.is_empty() {
+                    match rest.u8()? {
+                        KEY => keys.0.push(rest.sized()?.to_vec()),
+                        tag => take(Stored::Record(tag, &keys, &mut rest))?,
+                    }
+                }
+            }
+            Scope::Page(page) => {
+                agree(watermark, page.watermark, KeyGroup(page.groups.from))?;
+                take(Stored::Page(StoredPage::read(&bytes, fingerprint)?, page.first))?;
             }
         }
+    }
+    Ok(())
+}
+
+fn agree(watermark: &mut Option<EventTime>, at: EventTime, group: KeyGroup) -> Result<()> {
+    let agreed = *watermark.get_or_insert(at);
+    if agreed != at {
+        return Err(Error::corrupt(format!(
+            "state of key group {} was frozen at the watermark {at}, that of another at {agreed}",
+            group.0
+        )));
     }
     Ok(())
 }

@@ -9,11 +9,16 @@
 //! Rows are numbered from the first ever appended. A cursor is such a number, kept by whoever sweeps. What every cursor
 //! has passed is dropped, page by page. A snapshot shares all full pages.
 
+use crate::log_page::{PageCodec, encode};
+use dataflow::{EventTime, PageAt, Result, StateWriter};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The rows of a full page.
 const PAGE_ROWS: usize = 4096;
+/// The number of the next page that is full.
+static NEXT_PAGE: AtomicU64 = AtomicU64::new(1);
 
 /// How many columns a log has beside time and key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +32,8 @@ pub struct Shape {
 /// Rows in columns, by time.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
+    /// Of a full page, which never changes: what no other page of this process has.
+    number: u64,
     /// Times in microseconds, ascending.
     pub times: Vec<i64>,
     /// Key ids.
@@ -40,6 +47,7 @@ pub struct Page {
 impl Page {
     fn new(shape: Shape) -> Page {
         Page {
+            number: 0,
             times: Vec::new(),
             keys: Vec::new(),
             values: vec![Vec::new(); shape.values],
@@ -76,12 +84,33 @@ pub struct LogSnapshot {
 }
 
 impl LogSnapshot {
-    /// Calls for each row below `end` with its page and its place in it, in order.
-    pub fn for_each(&self, end: u64, mut row: impl FnMut(&Page, usize)) {
-        let mut number = self.first;
+    /// Writes the full pages of rows below `end`, and gives the number of the first row behind them.
+    pub fn put_pages(&self, end: u64, codec: &PageCodec, watermark: EventTime, out: &mut dyn StateWriter) -> Result<u64> {
+        let mut next = self.first;
+        for page in self.pages.iter().filter(|page| page.number != 0) {
+            let first = self.start.saturating_sub(next) as u32;
+            if next + PAGE_ROWS as u64 > end {
+                break;
+            }
+            next += PAGE_ROWS as u64;
+            if (first as usize) < PAGE_ROWS {
+                let at = PageAt { number: page.number, first, watermark };
+                out.put_page(&at, &|| encode(page, first as usize, codec))?;
+            }
+        }
+        Ok(next)
+    }
+
+    /// Calls for each row `from .. end` with its page and its place in it, in order.
+    pub fn for_each(&self, from: u64, end: u64, mut row: impl FnMut(&Page, usize)) {
+        let (mut number, start) = (self.first, self.start.max(from));
         for page in &self.pages {
+            if number + page.rows() as u64 <= start {
+                number += page.rows() as u64;
+                continue;
+            }
             for at in 0..page.rows() {
-                if number >= self.start && number < end {
+                if number >= start && number < end {
                     row(page, at);
                 }
                 number += 1;
@@ -126,7 +155,8 @@ impl Log {
                 column.extend_from_slice(&new[from..to]);
             }
             if self.open.rows() == PAGE_ROWS {
-                let full = std::mem::replace(&mut self.open, Page::new(self.shape));
+                let mut full = std::mem::replace(&mut self.open, Page::new(self.shape));
+                full.number = NEXT_PAGE.fetch_add(1, Relaxed);
                 self.pages.push_back(Arc::new(full));
             }
             from = to;
@@ -243,7 +273,7 @@ mod tests {
         log.append(&[9_000], &[1], &[vec![0]], &[vec![0]]);
         log.drop_before(5_001, |_, _, _| {});
         let mut seen = Vec::new();
-        snapshot.for_each(4_600, |page, row| seen.push(page.values[0][row] / 2));
+        snapshot.for_each(0, 4_600, |page, row| seen.push(page.values[0][row] / 2));
         assert_eq!(seen, (4_500..4_600).collect::<Vec<u64>>());
     }
 }

@@ -36,6 +36,16 @@ enum Kind {
 pub struct ValuesSnapshot(Option<Keys>);
 
 impl ValuesSnapshot {
+    /// Whether values are interned.
+    pub(crate) fn is_interned(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// The bytes of an interned value.
+    pub(crate) fn bytes(&self, id: u32) -> Vec<u8> {
+        self.0.as_ref().map(|keys| keys.bytes(id)).unwrap_or_default()
+    }
+
     /// Writes a value.
     pub fn put(&self, bits: u64, out: &mut Encoder) {
         match &self.0 {
@@ -213,16 +223,20 @@ impl Values {
 
     /// Reads a value that [`ValuesSnapshot::put`] wrote, with one reference.
     pub fn get(&mut self, state: &mut Decoder) -> Result<u64> {
-        let is_text = matches!(self.kind, Kind::Text(_));
+        match self.is_interned() {
+            false => state.u64(),
+            true => self.intern(state.sized()?),
+        }
+    }
+
+    /// The bits of an interned value by its bytes, with one reference.
+    pub fn intern(&mut self, bytes: &[u8]) -> Result<u64> {
+        if matches!(self.kind, Kind::Text(_)) && std::str::from_utf8(bytes).is_err() {
+            return Err(Error::corrupt("text in state is not UTF-8"));
+        }
         match self.index_mut() {
-            None => state.u64(),
-            Some(index) => {
-                let bytes = state.sized()?;
-                if is_text && std::str::from_utf8(bytes).is_err() {
-                    return Err(Error::corrupt("text in state is not UTF-8"));
-                }
-                Ok(u64::from(index.intern_raw(bytes)?))
-            }
+            Some(index) => Ok(u64::from(index.intern_raw(bytes)?)),
+            None => Err(Error::corrupt("a column of numbers has interned values in state")),
         }
     }
 

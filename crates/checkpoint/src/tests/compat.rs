@@ -2,7 +2,7 @@
 
 use super::sample::{check_same, checkpoint, facts, go_on, group, open, uniform};
 use crate::{JobFacts, JobPlan};
-use dataflow::{Checkpoint, CheckpointStore, JobRows};
+use dataflow::{Checkpoint, CheckpointStore, EventTime, JobRows, KeyGroups, PageScope, Scope};
 use std::path::{Path, PathBuf};
 
 fn sample() -> Checkpoint {
@@ -58,12 +58,30 @@ fn format_3_is_read() {
     check_same(&go_on(folder.path(), 1).unwrap().1, &sample());
 }
 
+/// With a page, as earlier formats had none.
+fn sample_with_page() -> Checkpoint {
+    let groups = KeyGroups { from: 3, to: 9 };
+    let page = Scope::Page(PageScope { groups, first: 70_000, watermark: EventTime(10) });
+    let left = vec![uniform("all"), (page, b"rows of a log".to_vec()), group(7, "a")];
+    Checkpoint { last: true, ..checkpoint(2, left, vec![uniform("all"), group(255, "b")]) }
+}
+
 #[test]
-fn format_3_is_what_is_written() {
+fn format_4_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in files(&stored(4)) {
+        std::fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    assert_eq!(crate::look(folder.path()).unwrap().unwrap().facts, facts("counts"));
+    check_same(&go_on(folder.path(), 1).unwrap().1, &sample_with_page());
+}
+
+#[test]
+fn format_4_is_what_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let mut run = open(folder.path(), 1).unwrap();
     run.begin(facts("counts")).unwrap();
-    run.put(&sample()).unwrap();
-    let (written, stored) = (files(folder.path()), files(&stored(3)));
+    run.put(&sample_with_page()).unwrap();
+    let (written, stored) = (files(folder.path()), files(&stored(4)));
     assert!(written == stored, "the format has changed, and needs a version: {}", folder.keep().display());
 }

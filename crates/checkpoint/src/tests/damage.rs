@@ -8,8 +8,8 @@ use crate::store::Store;
 use crate::{Checkpoints, JobFacts};
 use dataflow::{
     Checkpoint, CheckpointStore, Committable, CoordinatorState, Error, ErrorKind, EventTime, Fate, Fates, Frozen,
-    FrozenInput, JobRows, KEY_GROUPS, KeyGroup, ManualClock, OutputState, ProcessingTime, RestoredJob, Scope, Split,
-    SplitState, StepState,
+    FrozenInput, JobRows, KEY_GROUPS, KeyGroup, KeyGroups, ManualClock, OutputState, PageScope, ProcessingTime,
+    RestoredJob, Scope, Split, SplitState, StepState,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -26,7 +26,12 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn step() -> impl Strategy<Value = StepState<dataflow::Pieces>> {
-    let scope = prop_oneof![Just(Scope::Uniform), (0..KEY_GROUPS).prop_map(|group| Scope::Group(KeyGroup(group)))];
+    let group = (0..KEY_GROUPS).prop_map(|group| Scope::Group(KeyGroup(group)));
+    let page = (0..KEY_GROUPS, 1..=KEY_GROUPS, any::<u32>(), time()).prop_map(|(one, other, first, watermark)| {
+        let groups = KeyGroups { from: one.min(other - 1), to: other.max(one + 1) };
+        Scope::Page(PageScope { groups, first, watermark })
+    });
+    let scope = prop_oneof![Just(Scope::Uniform), group, page];
     ("[a-c]{0,2}", time(), vec((scope, bytes()), 0..8)).prop_map(|(step, watermark, pieces)| StepState {
         step,
         watermark,
@@ -195,14 +200,14 @@ proptest! {
 #[test]
 fn a_newer_format_is_named() {
     let store = Objects::default();
-    let fields = [3u8];
+    let fields = [4u8];
     store
         .create("manifest-0000000001", &[&b"RRCKPT\r\n"[..], &xxh3_128(&fields).to_le_bytes(), &fields].concat())
         .unwrap();
     let error = reading::newest(&store).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "checkpoint manifest-0000000001 has format 3, and this riverrun reads formats up to 2: use the riverrun that wrote \
+        "checkpoint manifest-0000000001 has format 4, and this riverrun reads formats up to 3: use the riverrun that wrote \
          it, or a newer one"
     );
 }

@@ -2,8 +2,12 @@
 
 use super::sample::{check_same, checkpoint, facts, go_on, group, names, open, uniform};
 use crate::look;
-use dataflow::{Checkpoint, CheckpointStore, ErrorKind};
+use dataflow::{
+    Checkpoint, CheckpointStore, ErrorKind, EventTime, Frozen, KeyGroups, PageAt, PageScope, Scope, StateWriter,
+};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 fn first() -> Checkpoint {
     checkpoint(1, vec![uniform("all"), group(0, "a"), group(3, "")], vec![uniform("all"), group(255, "b")])
@@ -138,4 +142,56 @@ fn a_damaged_manifest_is_refused_and_can_be_begun_over() {
     run.begin(facts("counts")).unwrap();
     run.put(&first()).unwrap();
     assert_eq!(names(folder.path())[2..], ["manifest-0000000002", "state-0000000002-0000000001"]);
+}
+
+/// Pages of a log whose bytes are made when they are asked for.
+struct Pages {
+    numbers: Vec<(u64, u32)>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Frozen for Pages {
+    fn write(&self, out: &mut dyn StateWriter) -> dataflow::Result<()> {
+        let groups = KeyGroups { from: 4, to: 6 };
+        self.numbers.iter().try_for_each(|&(number, first)| {
+            out.put_page(&PageAt { number, first, watermark: EventTime(7) }, &|| {
+                self.asked.fetch_add(1, Relaxed);
+                Ok((groups, format!("page {number} of a log").into_bytes()))
+            })
+        })
+    }
+}
+
+#[test]
+fn a_page_is_written_once_and_only_named_afterwards() {
+    let folder = tempfile::tempdir().unwrap();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let with = |number, numbers: &[(u64, u32)]| {
+        let pages = Pages { numbers: numbers.to_vec(), asked: asked.clone() };
+        let mut checkpoint = checkpoint(number, vec![], vec![]);
+        checkpoint.steps[0].state = Arc::new(pages);
+        checkpoint
+    };
+    let mut run = open(folder.path(), 2).unwrap();
+    run.begin(facts("counts")).unwrap();
+    run.put(&with(1, &[(8, 0), (9, 0)])).unwrap();
+    assert_eq!(asked.load(Relaxed), 2);
+    let before = names(folder.path());
+    run.put(&with(2, &[(8, 3), (9, 0)])).unwrap();
+    assert_eq!(asked.load(Relaxed), 2, "neither has changed");
+    let states = |names: Vec<String>| names.into_iter().filter(|name| name.starts_with("state")).collect::<Vec<_>>();
+    assert_eq!(states(names(folder.path())), states(before));
+    // One has gone, and one is new.
+    run.put(&with(3, &[(9, 1), (10, 0)])).unwrap();
+    assert_eq!(asked.load(Relaxed), 3);
+    drop(run);
+    let (mut run, restored) = go_on(folder.path(), 2).unwrap();
+    let page = |first| PageScope { groups: KeyGroups { from: 4, to: 6 }, first, watermark: EventTime(7) };
+    let pieces = [(9, 1), (10, 0)].map(|(number, first): (u64, u32)| {
+        (Scope::Page(page(first)), format!("page {number} of a log").into_bytes())
+    });
+    assert_eq!(*restored.steps[0].state, pieces);
+    // Numbers are those of a process: what another one has called so may be something else.
+    run.put(&with(4, &[(9, 1)])).unwrap();
+    assert_eq!(asked.load(Relaxed), 4);
 }

@@ -18,6 +18,7 @@ mod counts;
 mod distinct;
 mod exact;
 mod extreme;
+mod frozen;
 pub(crate) mod function_values;
 mod steps;
 mod sums;
@@ -33,8 +34,9 @@ use cells::LogColumns;
 use chunk::{PassedRows, Probes};
 use dataflow::{Batch, Error, Result};
 use function_values::FunctionValues;
+pub(crate) use frozen::FrozenSweep;
 pub use groups::GroupAggregate;
-use state::{BlobKeys, Decoder, GroupBlobs, KeyIndex, Keys, Log, LogSnapshot, NO_KEY, Shape, Values, ValuesSnapshot};
+use state::{BlobKeys, Decoder, KeyIndex, Log, NO_KEY, PageCodec, Shape, Values};
 use steps::{Entrances, KEYS_MAX, Steps};
 
 /// A function to be computed over the log.
@@ -367,13 +369,10 @@ impl Sweep {
     }
 
     /// The rows before `end` as they are now.
-    pub(crate) fn freeze(&self, end: u64) -> FrozenSweep {
-        FrozenSweep {
-            log: self.log.snapshot(),
-            end,
-            keys: self.keys.keys().clone(),
-            columns: self.columns.iter().map(|column| (column.values.snapshot(), column.there)).collect(),
-        }
+    pub(crate) fn freeze(&self, end: u64, tag: u8, fingerprint: u64) -> FrozenSweep {
+        let columns = self.columns.iter().map(|column| (column.values.snapshot(), column.there)).collect();
+        let codec = PageCodec { keys: self.keys.keys().clone(), columns, tag, fingerprint };
+        FrozenSweep { log: self.log.snapshot(), end, codec }
     }
 
     /// Reads a row that [`FrozenSweep::put`] wrote.
@@ -436,29 +435,5 @@ impl Bound {
             }
         });
         self.cursor = end;
-    }
-}
-
-/// The rows of a sweep as they were.
-pub(crate) struct FrozenSweep {
-    log: LogSnapshot,
-    end: u64,
-    pub(crate) keys: Keys,
-    columns: Vec<(ValuesSnapshot, usize)>,
-}
-
-impl FrozenSweep {
-    /// Writes every row as a record with a tag.
-    pub(crate) fn put(&self, blobs: &mut GroupBlobs, tag: u8) {
-        self.log.for_each(self.end, |page, row| {
-            let record = blobs.record(tag, &self.keys, page.keys[row]);
-            record.i64(page.times[row]);
-            page.flags.iter().for_each(|flags| record.u8(flags[row]));
-            for (index, (values, there)) in self.columns.iter().enumerate() {
-                if page.flags[*there][row] != 0 {
-                    values.put(page.values[index][row], record);
-                }
-            }
-        });
     }
 }

@@ -15,7 +15,7 @@ use dataflow::{
     Batch, Context, Error, EventTime, Fate, Frozen, Input, Operator, Progress, Result, Span, StateReader, StateWriter,
 };
 use lag::{FrozenLag, Lag};
-use state::GroupBlobs;
+use state::{GroupBlobs, Stored, StoredPage};
 use std::sync::Arc;
 
 /// The windows of one PARTITION BY.
@@ -338,7 +338,7 @@ impl Operator for Window {
     fn freeze(&mut self) -> Result<Arc<dyn Frozen>> {
         self.settle()?;
         Ok(Arc::new(FrozenWindow {
-            sweep: self.sweep.freeze(self.next),
+            sweep: self.sweep.freeze(self.next, ROW, self.fingerprint),
             lags: self.lags.iter().map(Lag::freeze).collect(),
             pending: self.pending.freeze(),
             partition_by: self.partition_by.clone(),
@@ -350,15 +350,17 @@ impl Operator for Window {
     fn restore(&mut self, state: &mut dyn StateReader, cx: &mut Context) -> Result<()> {
         let mut watermark = (self.watermark != EventTime::MIN).then_some(self.watermark);
         let Window { sweep, lags, kept, pending, input, .. } = self;
-        state::read_blobs(state, cx.groups(), self.fingerprint, &mut watermark, |tag, keys, blob| match tag {
-            ROW => sweep.stage(keys, blob),
-            PENDING => {
+        let groups = cx.groups();
+        state::read_stored(state, groups, self.fingerprint, &mut watermark, |stored| match stored {
+            Stored::Page(page, first) if page.tag == ROW => sweep.stage_page(&page, first, groups),
+            Stored::Record(ROW, keys, blob) => sweep.stage(keys, blob),
+            Stored::Record(PENDING, _, blob) => {
                 let rows = state::get_rows(blob, input)?;
                 cx.count(Fate::Held, rows.rows());
                 pending.push(rows);
                 Ok(())
             }
-            LAG => {
+            Stored::Record(LAG, keys, blob) => {
                 let key = sweep.keys.intern_canonical(keys.get(blob)?)?;
                 kept.resize(sweep.keys.ids(), false);
                 if std::mem::replace(&mut kept[key as usize], true) {
@@ -366,7 +368,9 @@ impl Operator for Window {
                 }
                 lag::restore(lags, key, blob)
             }
-            other => Err(Error::corrupt(format!("a record in the state of a window has the unknown tag {other}"))),
+            Stored::Record(other, ..) | Stored::Page(StoredPage { tag: other, .. }, _) => {
+                Err(Error::corrupt(format!("a record in the state of a window has the unknown tag {other}")))
+            }
         })?;
         self.pending.put_in_order(&self.input)?;
         self.watermark = watermark.unwrap_or(EventTime::MIN);
@@ -387,9 +391,9 @@ struct FrozenWindow {
 impl Frozen for FrozenWindow {
     fn write(&self, out: &mut dyn StateWriter) -> Result<()> {
         let mut blobs = GroupBlobs::default();
-        self.sweep.put(&mut blobs, ROW);
+        self.sweep.put(&mut blobs, self.watermark, out)?;
         for (index, lag) in self.lags.iter().enumerate() {
-            lag.put(&mut blobs, LAG, &self.sweep.keys, index as u32);
+            lag.put(&mut blobs, LAG, self.sweep.keys(), index as u32);
         }
         queue::put_by_columns(&mut blobs, PENDING, &self.pending, &self.partition_by)?;
         blobs.write(self.fingerprint, self.watermark, out)

@@ -2,10 +2,10 @@
 
 use super::chance::Chance;
 use crate::JobFacts;
-use crate::tests::sample::{Pieces, facts};
+use crate::tests::sample::facts;
 use dataflow::{
-    Checkpoint, CoordinatorState, EventTime, Frozen, JobRows, KeyGroup, KeyGroups, RestoredJob, Scope, Split,
-    SplitState, StepState,
+    Checkpoint, CoordinatorState, EventTime, Frozen, JobRows, KeyGroup, KeyGroups, PageAt, PageScope, RestoredJob,
+    Result, Scope, Split, SplitState, StateWriter, StepState,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,32 @@ pub struct Job {
 }
 
 /// A piece with the step that it belongs to.
-type NamedPiece = (&'static str, Option<u16>, Vec<u8>);
+type NamedPiece = (&'static str, Scope, Vec<u8>);
+
+/// The state of a step in one worker, whose pages have numbers.
+struct Numbered(Vec<(Scope, Vec<u8>)>);
+
+impl Frozen for Numbered {
+    fn write(&self, out: &mut dyn StateWriter) -> Result<()> {
+        for (scope, bytes) in &self.0 {
+            match scope {
+                Scope::Page(PageScope { groups, first, watermark }) => {
+                    let number = page_of(bytes) as u64;
+                    let at = PageAt { number, first: *first, watermark: *watermark };
+                    out.put_page(&at, &|| Ok((*groups, bytes.clone())))?;
+                }
+                _ => out.put(*scope, bytes)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The number of a page by its first row.
+fn page_of(bytes: &[u8]) -> usize {
+    let text = String::from_utf8_lossy(bytes);
+    text.split('=').next().and_then(|row| row.parse::<usize>().ok()).expect("a page begins with a row") / PAGE_ROWS
+}
 
 impl Job {
     pub fn new(chance: &mut Chance) -> Job {
@@ -37,16 +62,23 @@ impl Job {
         for (key, value) in &self.rows[..position] {
             *sums.entry(key % GROUPS).or_default().entry(*key).or_default() += value * generation as i64;
         }
-        let mut pieces = vec![("sums", None, format!("{} rounds", position / 8).into_bytes())];
+        let group_of = |group: usize| Scope::Group(KeyGroup(group as u16 * 32));
+        let mut pieces = vec![("sums", Scope::Uniform, format!("{} rounds", position / 8).into_bytes())];
         for (group, sums) in sums {
             let live: Vec<String> =
                 sums.iter().filter(|(_, sum)| **sum != 0).map(|(k, s)| format!("{k}:{s}")).collect();
-            pieces.push(("sums", Some(group as u16 * 32), live.join(",").into_bytes()));
+            pieces.push(("sums", group_of(group), live.join(",").into_bytes()));
         }
         for page in position.saturating_sub(SPAN) / PAGE_ROWS..position.div_ceil(PAGE_ROWS) {
             let rows = page * PAGE_ROWS..position.min((page + 1) * PAGE_ROWS);
+            let is_full = rows.len() == PAGE_ROWS;
+            let first = position.saturating_sub(SPAN).saturating_sub(rows.start) as u32;
             let rows: Vec<String> = rows.map(|row| format!("{row}={}", self.rows[row].0)).collect();
-            pieces.push(("log", Some((page % GROUPS) as u16 * 32), rows.join(",").into_bytes()));
+            let Scope::Group(group) = group_of(page % GROUPS) else { unreachable!() };
+            let groups = KeyGroups { from: group.0, to: group.0 + 1 };
+            let page = PageScope { groups, first, watermark: EventTime(position as i64) };
+            let scope = if is_full { Scope::Page(page) } else { Scope::Group(group) };
+            pieces.push(("log", scope, rows.join(",").into_bytes()));
         }
         pieces
     }
@@ -57,13 +89,14 @@ impl Job {
         let state = self.state(generation, position);
         for (name, worker) in ["sums", "log"].iter().flat_map(|name| (0..workers).map(move |worker| (*name, worker))) {
             let groups = KeyGroups::of_worker(worker, workers);
-            let own = |&&(step, group, _): &&NamedPiece| {
-                step == name && group.is_none_or(|group| groups.contains(KeyGroup(group)))
+            let is_held = |scope: &Scope| match scope {
+                Scope::Uniform => true,
+                Scope::Group(group) => groups.contains(*group),
+                Scope::Page(page) => groups.contains(KeyGroup(page.groups.from)),
             };
-            let pieces = state.iter().filter(own).map(|(_, group, bytes)| {
-                (group.map_or(Scope::Uniform, |group| Scope::Group(KeyGroup(group))), bytes.clone())
-            });
-            let state: Arc<dyn Frozen> = Arc::new(Pieces(pieces.collect()));
+            let own = |(step, scope, _): &&NamedPiece| *step == name && is_held(scope);
+            let pieces = state.iter().filter(own).map(|(_, scope, bytes)| (*scope, bytes.clone()));
+            let state: Arc<dyn Frozen> = Arc::new(Numbered(pieces.collect()));
             steps.push(StepState { step: name.to_owned(), watermark: EventTime(position as i64), state });
         }
         let split = SplitState { split: Split::Partition(0), position: (position as u64).to_le_bytes().to_vec() };
@@ -73,22 +106,16 @@ impl Job {
 
     /// Whether a job was restored as the naive run is at its position.
     pub fn is_right(&self, facts: &JobFacts, restored: &RestoredJob) -> bool {
-        let mut found: Vec<(String, Option<u16>, Vec<u8>)> = Vec::new();
+        let mut found: Vec<(String, Scope, Vec<u8>)> = Vec::new();
         for step in &restored.steps {
-            for (scope, bytes) in &*step.state {
-                let group = match scope {
-                    Scope::Group(group) => Some(group.0),
-                    Scope::Uniform => None,
-                };
-                found.push((step.step.clone(), group, bytes.clone()));
-            }
+            found.extend(step.state.iter().map(|(scope, bytes)| (step.step.clone(), *scope, bytes.clone())));
         }
-        found.sort();
+        found.sort_by(|a, b| (&a.0, &a.2).cmp(&(&b.0, &b.2)));
         // What is the same everywhere was written by every worker.
-        found.dedup_by(|a, b| a.1.is_none() && a == b);
+        found.dedup_by(|a, b| a.1 == Scope::Uniform && a == b);
         let state = self.state(facts.generation, position_of(&restored.coordinator));
-        let mut right: Vec<_> = state.into_iter().map(|(step, group, bytes)| (step.to_owned(), group, bytes)).collect();
-        right.sort();
+        let mut right: Vec<_> = state.into_iter().map(|(step, scope, bytes)| (step.to_owned(), scope, bytes)).collect();
+        right.sort_by(|a, b| (&a.0, &a.2).cmp(&(&b.0, &b.2)));
         found == right
     }
 }

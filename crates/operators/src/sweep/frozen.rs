@@ -1,0 +1,139 @@
+//! The rows of a sweep as they were at a barrier, and how they are taken up again.
+
+use super::Sweep;
+use dataflow::{Error, EventTime, KeyGroups, Result, StateWriter};
+use state::{GroupBlobs, Keys, LogSnapshot, NO_KEY, PageCodec, StoredColumn, StoredPage, Values};
+
+/// The rows of a sweep as they were.
+pub(crate) struct FrozenSweep {
+    pub(super) log: LogSnapshot,
+    pub(super) end: u64,
+    pub(super) codec: PageCodec,
+}
+
+impl FrozenSweep {
+    /// The keys of its rows.
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.codec.keys
+    }
+
+    /// Writes full pages as pieces of their own, and every other row as a record with the sweep's tag.
+    pub(crate) fn put(&self, blobs: &mut GroupBlobs, watermark: EventTime, out: &mut dyn StateWriter) -> Result<()> {
+        let codec = &self.codec;
+        let from = self.log.put_pages(self.end, codec, watermark, out)?;
+        self.log.for_each(from, self.end, |page, row| {
+            let record = blobs.record(codec.tag, &codec.keys, page.keys[row]);
+            record.i64(page.times[row]);
+            page.flags.iter().for_each(|flags| record.u8(flags[row]));
+            for (index, (values, there)) in codec.columns.iter().enumerate() {
+                if page.flags[*there][row] != 0 {
+                    values.put(page.values[index][row], record);
+                }
+            }
+        });
+        Ok(())
+    }
+}
+
+impl Sweep {
+    /// Takes up the rows of a page that lie at or after `first` in it, as far as their keys are of the groups held.
+    pub(crate) fn stage_page(&mut self, page: &StoredPage, first: u32, held: KeyGroups) -> Result<()> {
+        if (page.values.len(), page.flags.len()) != (self.columns.len(), self.flags.len()) {
+            return Err(Error::corrupt(format!(
+                "a page of state has {} columns of values and {} of flags, expected {} and {}",
+                page.values.len(),
+                page.flags.len(),
+                self.columns.len(),
+                self.flags.len()
+            )));
+        }
+        let rows = first.saturating_sub(page.first) as usize..page.times.len();
+        let mut keys = Interned::new(page.keys.len());
+        let mut taken = Vec::with_capacity(rows.len());
+        for row in rows {
+            let number = page.key_numbers[row];
+            if !held.contains(page.group(number)) {
+                continue;
+            }
+            let index = &mut self.keys;
+            let id = match keys.known(number) {
+                Some(id) => {
+                    index.retain(id as u32);
+                    id as u32
+                }
+                None => index.intern_canonical(page.keys[number as usize])?,
+            };
+            if id == NO_KEY {
+                return Err(Error::corrupt("a row of a page of state has a key that is in no frame"));
+            }
+            keys.set(number, u64::from(id));
+            self.staged.keys.push(id);
+            self.staged.times.push(page.times[row]);
+            taken.push(row);
+        }
+        for (flags, stored) in self.staged.flags.iter_mut().zip(&page.flags) {
+            flags.extend(taken.iter().map(|&row| stored[row]));
+        }
+        for (index, column) in self.columns.iter_mut().enumerate() {
+            let there = page.flags[column.there];
+            stage_values(&mut column.values, &page.values[index], there, &taken, &mut self.staged.values[index])?;
+        }
+        Ok(())
+    }
+}
+
+/// Appends the bits of some rows of a column, 0 where there is no value, with one reference each.
+fn stage_values(
+    values: &mut Values,
+    stored: &StoredColumn,
+    there: &[u8],
+    rows: &[usize],
+    bits: &mut Vec<u64>,
+) -> Result<()> {
+    let (dictionary, numbers) = match stored {
+        StoredColumn::Bits(_) if values.is_interned() => {
+            return Err(Error::corrupt("a column of interned values has bare numbers in a page of state"));
+        }
+        StoredColumn::Bits(stored) => {
+            bits.extend(rows.iter().map(|&row| if there[row] != 0 { stored[row] } else { 0 }));
+            return Ok(());
+        }
+        StoredColumn::Interned(dictionary, numbers) => (dictionary, numbers),
+    };
+    let mut known = Interned::new(dictionary.len());
+    for &row in rows {
+        bits.push(match numbers[row] {
+            Some(number) if there[row] != 0 => {
+                let value = match known.known(number) {
+                    Some(value) => {
+                        values.retain(value);
+                        value
+                    }
+                    None => values.intern(dictionary[number as usize])?,
+                };
+                known.set(number, value);
+                value
+            }
+            None if there[row] == 0 => 0,
+            _ => return Err(Error::corrupt("a row of a page of state lacks a value that is there")),
+        });
+    }
+    Ok(())
+}
+
+/// What the entries of a dictionary are called here, as far as they were needed.
+struct Interned(Vec<Option<u64>>);
+
+impl Interned {
+    fn new(entries: usize) -> Interned {
+        Interned(vec![None; entries])
+    }
+
+    fn known(&self, number: u32) -> Option<u64> {
+        self.0[number as usize]
+    }
+
+    fn set(&mut self, number: u32, bits: u64) {
+        self.0[number as usize] = Some(bits);
+    }
+}
