@@ -34,6 +34,7 @@ fn subqueries_that_name_nothing_around_them_are_answered_once() {
         ("SELECT count(*) AS n FROM orders GROUP BY user_id HAVING count(*) > (SELECT min(id) FROM refunds)", "2"),
         ("SELECT user_id FROM orders GROUP BY user_id HAVING count(*) IN (SELECT id FROM refunds WHERE id > 1)", "7"),
         ("SELECT sum(amount - (SELECT min(amount) FROM orders)) AS n FROM orders", "60.0"),
+        ("SELECT id % 2 AS c, count(*) AS n FROM orders GROUP BY ALL HAVING c IS NOT NULL ORDER BY c", "0,2 1,2"),
         (
             "SELECT id FROM lake.big b JOIN orders o USING (user_id) WHERE amount = (SELECT max(amount) FROM orders WHERE user_id = 7)",
             "3",
