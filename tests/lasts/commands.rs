@@ -33,7 +33,9 @@ pub fn printed(project: &Path, arguments: &[&str]) -> String {
 }
 
 pub fn job(project: &Path) -> Value {
-    serde_json::from_str(&printed(project, &["jobs", "--json"])).unwrap()
+    // The line of the archive is the last one.
+    let told = printed(project, &["jobs", "--json"]);
+    serde_json::from_str(told.lines().next().expect("the job has run")).unwrap()
 }
 
 impl Trial {
@@ -160,6 +162,28 @@ fn nothing_that_is_said_to_a_job_costs_it_more_than_an_answer() {
 }
 
 #[test]
+fn a_process_that_stands_still_keeps_nobody_waiting() {
+    let mut trial = Trial::new(78);
+    let mut running = trial.listening(&["run"]);
+    running.signal("STOP");
+    for command in ["savepoint", "stop"] {
+        let mut asking = Program::start(trial.path(), &[command]);
+        let ended = asking.ended(RUN).expect("it does not wait for ever");
+        // What it says may still be on its way here.
+        let begun = now();
+        while !asking.told().contains("SIGSTOP") && now() < begun + RUN {
+            pause(SECOND / 100);
+        }
+        assert!(ended.code == Some(1), "{command}: {:?}", ended.code);
+        assert!(asking.told().contains("SIGSTOP"), "{command}: {}", asking.told());
+    }
+    running.signal("CONT");
+    assert!(!printed(trial.path(), &["savepoint"]).is_empty());
+    assert!(!printed(trial.path(), &["stop", "--no-savepoint", "--json"]).is_empty());
+    assert_eq!(running.ended(RUN).expect("it ends").code, Some(0));
+}
+
+#[test]
 fn a_job_in_a_folder_with_a_long_path_is_asked_like_any_other() {
     let outer = tempfile::tempdir().unwrap();
     let project = outer.path().join("a-folder-with-a-long-name/".repeat(6));
@@ -181,5 +205,6 @@ fn a_job_in_a_folder_with_a_long_path_is_asked_like_any_other() {
 
 /// How a job is shown, if it is.
 fn job_of(project: &Path) -> Value {
-    serde_json::from_str(&printed(project, &["jobs", "--json"])).unwrap_or(Value::Null)
+    let told = printed(project, &["jobs", "--json"]);
+    told.lines().next().map_or(Value::Null, |line| serde_json::from_str(line).unwrap())
 }

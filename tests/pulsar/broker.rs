@@ -36,6 +36,20 @@ impl Broker {
         assert!(stopped.is_ok_and(|stopped| stopped.status.success()), "the broker cannot be stopped");
     }
 
+    /// Makes the whole cluster again, at the same address: nothing of what it had is there, and its ids begin anew.
+    pub fn make_again(&self) {
+        self.stop();
+        for entry in std::fs::read_dir(self.data.path()).unwrap().map(Result::unwrap) {
+            match entry.file_type().unwrap().is_dir() {
+                true => std::fs::remove_dir_all(entry.path()).unwrap(),
+                false if entry.file_name() == "ports" => {}
+                false => std::fs::remove_file(entry.path()).unwrap(),
+            }
+        }
+        let started = Command::new(tests::riverrun()).args(["pulsar", "start", "--data"]).arg(self.data.path()).output();
+        assert!(started.is_ok_and(|started| started.status.success()), "the broker cannot be started again");
+    }
+
     /// A request to its admin interface.
     pub fn admin(&self, method: &str, path: &str) {
         let address = self.admin_url.strip_prefix("http://").unwrap();

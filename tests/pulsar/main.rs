@@ -65,6 +65,12 @@ fn a_topic_that_was_made_again_and_a_broker_that_is_away_are_named() {
     let folder = Folder::new(&broker);
     folder.publish("pulsar", 0..100);
     folder.to_end(&["run", "--until-caught-up"], "pulsar");
+    broker.make_again();
+    folder.publish("pulsar", 0..300);
+    let told = folder.refused(&["run", "--until-caught-up"], "pulsar");
+    let is_named = ["the topic was made again", "messages between were taken away", "it was deleted"];
+    assert!(is_named.iter().any(|what| told.contains(what)), "{told}");
+    folder.to_end(&["run", "--fresh", "--until-caught-up"], "pulsar");
     broker.admin("DELETE", "persistent/public/default/plays?force=true");
     folder.publish("pulsar", 0..100);
     let told = folder.refused(&["run", "--until-caught-up"], "pulsar");

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::machine::Machine;
 use crate::message::Message;
 use crate::partitions::PartitionQuestion;
-use crate::position::Position;
+use crate::position::{EntryId, Position};
 use crate::producer::{OutgoingMessage, ProducerMachine, ProducerOptions};
 use crate::reader::{PartitionEnd, ReaderMachine, ReaderOptions};
 use crate::settings::Settings;
@@ -81,6 +81,16 @@ impl PartitionReader {
     /// The next message, if it is here already.
     pub fn ready(&mut self) -> Option<Message> {
         self.machine.take()
+    }
+
+    /// The last entry that has come, where no message waits to be taken.
+    pub fn received_without_messages(&self) -> Option<EntryId> {
+        self.machine.received_without_messages()
+    }
+
+    /// When the entry was stored after which the reader began; known once it came again.
+    pub fn begun_after_ms(&self) -> Option<u64> {
+        self.machine.begun_after_ms()
     }
 
     /// Keeps the connection alive, and fills the memory that the reader may have; returns on errors alone.

@@ -20,8 +20,8 @@ pub struct PulsarTopic {
 impl PulsarTopic {
     /// A topic that is there, with so many partitions; 0 is one without.
     pub(crate) fn new(name: &str, full_name: TopicName, partitions: u32, settings: Settings) -> PulsarTopic {
-        // A broker tells no id of a topic. One that was made again has other ledgers, so the message that a reader goes
-        // on after is not there.
+        // A broker tells no id of a topic. One that was made again has other ledgers, so that the message that a reader goes
+        // on after is not there; or, in a cluster that was made again, one that was stored later.
         let id = TopicId { cluster: "pulsar".to_owned(), topic: full_name.to_string() };
         let partitions = Some(partitions).filter(|&partitions| partitions > 0);
         PulsarTopic { name: name.to_owned(), full_name, id, partitions, settings }

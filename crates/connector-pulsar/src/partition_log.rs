@@ -11,7 +11,7 @@ use crate::client::{PartitionReader, chance, unreached};
 use crate::error::{Error, Result};
 use crate::message::Message;
 use crate::position::{EntryId, MessageId};
-use crate::reader::{PartitionEnd, ReaderOptions, Start};
+use crate::reader::{PartitionEnd, ReaderOptions, Start, made_again};
 use crate::runtime;
 use crate::settings::Settings;
 use crate::topic::TopicName;
@@ -21,12 +21,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// How long a broker has until it gives out a partition that is opened.
 pub const OPEN_WITHIN: Duration = Duration::from_secs(20);
 /// An allowance for messages that are stamped and not yet stored, and for brokers whose clocks differ.
 pub const MARGIN: Span = Span::millis(250);
+/// How often it is looked at whether the last entry that is there has come and gave no message.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// What may wait in memory to be read, beside what the reader itself has.
 const WAITING_BYTES: usize = 4 << 20;
 /// What may wait in memory at the reader.
@@ -42,6 +44,8 @@ pub struct ReadMessage {
 pub struct PulsarLog {
     shared: Arc<Shared>,
     given: Option<Position>,
+    /// When the message had arrived, at the latest, after which it was opened.
+    arrived_by: Option<ProcessingTime>,
 }
 
 #[derive(Default)]
@@ -57,9 +61,13 @@ struct Shared {
 struct State {
     messages: VecDeque<ReadMessage>,
     bytes: usize,
+    /// When the entry was stored after which the reader began; known before any message comes.
+    begun_after_ms: Option<u64>,
     /// What ended the reader; the messages before it come first.
     failed: Option<Error>,
     end: Option<LogEnd>,
+    /// The last entry that the reader has, where none of its messages waits to be given out.
+    received: Option<EntryId>,
     /// Whether nobody has been given the newest end yet.
     end_is_new: bool,
     asks_end: bool,
@@ -67,6 +75,15 @@ struct State {
     is_terminated: bool,
     is_closed: bool,
     waker: Option<Waker>,
+}
+
+impl State {
+    /// Whether messages are on their way behind those that were given out. An entry that has come and gives no message,
+    /// such as part of a message whose rest never comes, is none.
+    fn is_behind(&self, given: Option<Position>) -> bool {
+        let Some(last) = self.end.and_then(|end| end.last).filter(|last| Some(*last) > given) else { return false };
+        !self.messages.is_empty() || self.received < Some(message_id(last).entry)
+    }
 }
 
 /// What the reader does next.
@@ -95,6 +112,13 @@ impl Shared {
         drop(state);
         self.came.notify_all();
         waker.iter().for_each(Waker::wake_by_ref);
+    }
+
+    /// Whether the reader has the last entry that is known to be there.
+    fn has_received_all(&self) -> bool {
+        let state = self.state();
+        let last = state.end.and_then(|end| end.last).map(|last| message_id(last).entry);
+        state.received >= last
     }
 
     /// What to do next; none once nobody reads any more.
@@ -128,7 +152,7 @@ impl PulsarLog {
         // The reader has a timer from the start, which belongs to that thread.
         let (settings, topic, of_task) = (settings.clone(), topic.clone(), shared.clone());
         runtime::handle()?.spawn(async move { run(settings, options, &topic, &of_task).await });
-        let mut log = PulsarLog { shared, given };
+        let mut log = PulsarLog { shared, given, arrived_by: None };
         log.wait_until(|state| state.end.is_some())?;
         if start == Start::End {
             log.given = log.shared.state().end.and_then(|end| end.last);
@@ -150,7 +174,14 @@ impl PulsarLog {
     /// The next messages with their producers, as [`PartitionLog::read`] gives them.
     pub fn take(&mut self, messages_max: usize, bytes_max: usize) -> dataflow::Result<Vec<ReadMessage>> {
         let mut state = self.shared.state();
-        let (mut taken, mut bytes) = (Vec::new(), 0usize);
+        if let (Some(by), Some(stamp), Some(given)) = (self.arrived_by, state.begun_after_ms, self.given)
+            && time_of(stamp) > by
+        {
+            let error = made_again(message_id(given).entry, stamp, (by.0 / 1000).max(0) as u64);
+            state.failed = Some(error.clone());
+            return Err(error.into());
+        }
+        let (mut taken, mut bytes) = (Vec::<ReadMessage>::new(), 0usize);
         while taken.len() < messages_max && bytes < bytes_max {
             let Some(next) = state.messages.front() else { break };
             let size = next.message.payload.len();
@@ -161,6 +192,10 @@ impl PulsarLog {
             taken.extend(state.messages.pop_front());
         }
         state.bytes = state.bytes.saturating_sub(bytes);
+        // An arrival never goes back, over restarts either.
+        for read in &mut taken {
+            read.message.arrival = self.arrived_by.map_or(read.message.arrival, |by| read.message.arrival.max(by));
+        }
         match (&state.failed, taken.last()) {
             (Some(error), None) => return Err(error.clone().into()),
             (_, Some(last)) => self.given = Some(last.message.position),
@@ -180,11 +215,12 @@ impl PartitionLog for PulsarLog {
     }
 
     fn is_behind(&self) -> bool {
-        self.shared.state().end.and_then(|end| end.last) > self.given
+        self.shared.state().is_behind(self.given)
     }
 
     fn wait(&mut self) -> dataflow::Result<()> {
-        if self.is_behind() { self.wait_until(|state| !state.messages.is_empty()) } else { Ok(()) }
+        let given = self.given;
+        self.wait_until(|state| !state.messages.is_empty() || !state.is_behind(given))
     }
 
     fn end(&mut self) -> dataflow::Result<LogEnd> {
@@ -199,6 +235,10 @@ impl PartitionLog for PulsarLog {
             self.shared.called.notify_one();
         }
         Ok(end)
+    }
+
+    fn arrived_by(&mut self, arrival: ProcessingTime) {
+        self.arrived_by = Some(arrival);
     }
 
     fn wake(&mut self, waker: &Waker) -> dataflow::Result<()> {
@@ -234,8 +274,17 @@ async fn run(settings: Settings, options: ReaderOptions, topic: &TopicName, shar
                 biased;
                 () = shared.called.notified() => {}
                 came = act(&mut reader, step) => break came,
+                () = sleep(LOOK_AGAIN), if !shared.has_received_all() => note_received(&reader, shared),
             }
         };
+    }
+}
+
+/// Takes note of entries that have come and gave no message.
+fn note_received(reader: &PartitionReader, shared: &Shared) {
+    let received = reader.received_without_messages();
+    if received > shared.state().received {
+        shared.tell(|state| state.received = received);
     }
 }
 
@@ -276,7 +325,9 @@ fn keep_what_came(came: Came, reader: &mut PartitionReader, shared: &Shared, arr
         bytes += read.last().map_or(0, |read| read.message.payload.len());
         next = if bytes < WAITING_BYTES / 4 { reader.ready() } else { None };
     }
+    let begun_after_ms = reader.begun_after_ms();
     shared.tell(|state| {
+        state.begun_after_ms = begun_after_ms;
         state.messages.extend(read);
         state.bytes += bytes;
     });

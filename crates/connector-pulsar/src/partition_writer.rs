@@ -41,7 +41,10 @@ impl PartitionWriter {
         let state = Arc::new(Mutex::new(WriterState::default()));
         let (of_task, (is_open, opened)) = (state.clone(), oneshot::channel());
         runtime::handle()?.spawn(async move {
-            if let Err(error) = run(settings, options, called, &of_task, is_open).await {
+            // Whoever waits is woken when these are dropped, and is to find the reason then.
+            let (mut called, mut is_open) = (called, Some(is_open));
+            let mut flush = None;
+            if let Err(error) = run(settings, options, &mut called, &of_task, &mut is_open, &mut flush).await {
                 of_task.lock().unwrap_or_else(PoisonError::into_inner).failed = Some(error);
             }
         });
@@ -81,9 +84,10 @@ impl PartitionWriter {
 async fn run(
     settings: Settings,
     options: ProducerOptions,
-    mut calls: mpsc::Receiver<Call>,
+    calls: &mut mpsc::Receiver<Call>,
     state: &Mutex<WriterState>,
-    is_open: oneshot::Sender<()>,
+    is_open: &mut Option<oneshot::Sender<()>>,
+    flush: &mut Option<oneshot::Sender<()>>,
 ) -> Result<()> {
     let topic = options.topic.clone();
     let mut producer = PartitionProducer::new(settings, options);
@@ -93,7 +97,7 @@ async fn run(
     };
     state.lock().unwrap_or_else(PoisonError::into_inner).taken = taken;
     // Whoever waited for this may have gone.
-    let _ = is_open.send(());
+    let _ = is_open.take().map(|is_open| is_open.send(()));
     loop {
         let call = tokio::select! {
             biased;
@@ -107,9 +111,10 @@ async fn run(
                 }
             }
             Some(Call::Flush(done)) => {
+                *flush = Some(done);
                 producer.flush().await?;
                 state.lock().unwrap_or_else(PoisonError::into_inner).is_deduplicated = producer.is_deduplicated();
-                let _ = done.send(());
+                let _ = flush.take().map(|done| done.send(()));
             }
             None => return Ok(()),
         }

@@ -64,6 +64,10 @@ pub trait PartitionLog: Send {
     /// producer waiting for no longer than a copy takes. While a producer appends, an older answer is given again,
     /// which stays true; only the first call may wait for it.
     fn end(&mut self) -> Result<LogEnd>;
+    /// Says when the message had arrived, at the latest, after which the partition was opened. Where topics have no
+    /// identity, one that was made again may have a message at the same position: reads are an error of kind `Corrupt`
+    /// then, since it arrived later.
+    fn arrived_by(&mut self, _arrival: ProcessingTime) {}
     /// Remembers whom to wake when there may be new messages. Called once.
     fn wake(&mut self, waker: &Waker) -> Result<()>;
 }

@@ -2,7 +2,8 @@
 
 use crate::duration::duration;
 use crate::failure::Failure;
-use crate::topic_place::{Live, TOKEN_EXPECTED, TopicPlace, without_secrets};
+use crate::secrets::without_secrets;
+use crate::topic_place::{Live, TOKEN_EXPECTED, TopicPlace};
 use dataflow::{Error, Result};
 use serde::Deserialize;
 use sql::{Diagnostic, did_you_mean, near_or_all};

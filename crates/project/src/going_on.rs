@@ -108,6 +108,15 @@ impl GoingOn {
                 self.takeover = Some(Takeover::of(&last, plan)?);
                 return Ok(());
             }
+            if !changes.is_same()
+                && let Err(refused) = Takeover::of(&last, plan)
+            {
+                return Err(Error::invalid(format!(
+                    "the job has changed since its {what} of {} (revision {} of the pipelines), and {refused}; or put the \
+                     pipelines back",
+                    last.written_at, last.facts.revision
+                )));
+            }
             if !changes.is_same() {
                 return Err(Error::invalid(format!(
                     "the job has changed since its {what} of {} (revision {} of the pipelines), and what that holds is of \

@@ -42,6 +42,7 @@ mod stream_input;
 mod takeover;
 
 mod going_on;
+mod secrets;
 mod settle;
 
 mod job;

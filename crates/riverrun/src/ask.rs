@@ -48,6 +48,17 @@ impl Connection {
         }
     }
 
+    /// As [`Connection::open`], for what is waited for without end: a process that is stopped by a signal takes what it is
+    /// asked and does nothing, which is an error here.
+    pub fn to_attentive(folder: &Path) -> Result<Option<Connection>> {
+        let Some(mut first) = Connection::open(folder)? else { return Ok(None) };
+        first.ask(&Ask::Status)?;
+        first.answer().map_err(|e| {
+            e.context("the job cannot be asked: its process may be stopped by Ctrl-Z or SIGSTOP, which `kill -CONT` ends")
+        })?;
+        Connection::open(folder)
+    }
+
     /// Asks for something.
     pub fn ask(&mut self, ask: &Ask) -> Result<()> {
         let line = ask.line()?;

@@ -74,7 +74,7 @@ fn text(job: Option<&str>, change: &PlannedChange) -> String {
              run{} --apply",
             job.map(|job| format!(" {job}")).unwrap_or_default()
         ),
-        (false, false) => show::list("the job cannot go on as it is now:", &change.refusals, "\n  ").trim_end().to_owned(),
+        (false, false) => show::list("the job cannot go on as it is now: ", &change.refusals, "\n  ").trim_end().to_owned(),
     });
     lines.join("\n") + "\n"
 }

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 pub fn savepoint(project: &Project, args: &SavepointArgs) -> Outcome {
     let job = checked(project, args.job.as_deref())?;
     let to = args.to.as_deref().map(absolute).transpose()?;
-    let saved = match Connection::open(&project.checkpoints_path(job))? {
+    let saved = match Connection::to_attentive(&project.checkpoints_path(job))? {
         Some(mut running) => {
             running.ask(&Ask::Savepoint(to))?;
             match running.answer()? {
@@ -34,7 +34,7 @@ pub fn savepoint(project: &Project, args: &SavepointArgs) -> Outcome {
 pub fn stop(project: &Project, args: &StopArgs) -> Outcome {
     let job = asked(project, args.job.as_deref())?;
     let folder = project.checkpoints_path(job);
-    let Some(mut running) = Connection::open(&folder)? else {
+    let Some(mut running) = Connection::to_attentive(&folder)? else {
         return Err(Error::invalid(format!(
             "{} does not run here: `riverrun jobs` shows those that do, and `riverrun savepoint` makes a savepoint of one \
              that does not",

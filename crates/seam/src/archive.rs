@@ -151,7 +151,9 @@ impl Archiver {
                 Some(end) if end <= at.map(|at| at.position) => Stop::Reached,
                 Some(end) => Stop::At(end),
             };
-            partitions.push(Partition { log: topic.open(index as u32, at.map(|at| at.position))?, clock, stop });
+            let mut log = topic.open(index as u32, at.map(|at| at.position))?;
+            at.iter().for_each(|at| log.arrived_by(at.arrival));
+            partitions.push(Partition { log, clock, stop });
         }
         Ok(Archiver { schema: archive_schema(&spec.schema), spec, decode, frontier, partitions })
     }

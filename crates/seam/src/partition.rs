@@ -85,6 +85,9 @@ impl Partition {
             topic: topic.id().clone(),
         };
         partition.go_on(spec, &at);
+        if let (Some(_), Some(arrival)) = (at.message, partition.clock.arrival()) {
+            partition.log.arrived_by(arrival);
+        }
         Ok(partition)
     }
 

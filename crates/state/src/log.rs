@@ -9,14 +9,12 @@
 //! Rows are numbered from the first ever appended. A cursor is such a number, kept by whoever sweeps. What every cursor
 //! has passed is dropped, page by page. A snapshot shares all full pages.
 
-use crate::log_page::{PageCodec, encode};
-use dataflow::{EventTime, PageAt, Result, StateWriter};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The rows of a full page.
-const PAGE_ROWS: usize = 4096;
+pub(crate) const PAGE_ROWS: usize = 4096;
 /// The number of the next page that is full.
 static NEXT_PAGE: AtomicU64 = AtomicU64::new(1);
 
@@ -33,7 +31,7 @@ pub struct Shape {
 #[derive(Clone, Debug, Default)]
 pub struct Page {
     /// Of a full page, which never changes: what no other page of this process has.
-    number: u64,
+    pub(crate) number: u64,
     /// Times in microseconds, ascending.
     pub times: Vec<i64>,
     /// Key ids.
@@ -78,29 +76,12 @@ pub struct Log {
 /// The rows of a log as they were; shares its full pages.
 #[derive(Clone, Debug)]
 pub struct LogSnapshot {
-    pages: Vec<Arc<Page>>,
-    first: u64,
-    start: u64,
+    pub(crate) pages: Vec<Arc<Page>>,
+    pub(crate) first: u64,
+    pub(crate) start: u64,
 }
 
 impl LogSnapshot {
-    /// Writes the full pages of rows below `end`, and gives the number of the first row behind them.
-    pub fn put_pages(&self, end: u64, codec: &PageCodec, watermark: EventTime, out: &mut dyn StateWriter) -> Result<u64> {
-        let mut next = self.first;
-        for page in self.pages.iter().filter(|page| page.number != 0) {
-            let first = self.start.saturating_sub(next) as u32;
-            if next + PAGE_ROWS as u64 > end {
-                break;
-            }
-            next += PAGE_ROWS as u64;
-            if (first as usize) < PAGE_ROWS {
-                let at = PageAt { number: page.number, first, watermark };
-                out.put_page(&at, &|| encode(page, first as usize, codec))?;
-            }
-        }
-        Ok(next)
-    }
-
     /// Calls for each row `from .. end` with its page and its place in it, in order.
     pub fn for_each(&self, from: u64, end: u64, mut row: impl FnMut(&Page, usize)) {
         let (mut number, start) = (self.first, self.start.max(from));

@@ -16,8 +16,9 @@
 //!
 //! Numbers are little endian.
 
-use crate::{Decoder, Encoder, Keys, Page, ValuesSnapshot};
-use dataflow::{Error, KeyGroup, KeyGroups, Result, key_group};
+use crate::log::PAGE_ROWS;
+use crate::{Decoder, Encoder, Keys, LogSnapshot, Page, ValuesSnapshot};
+use dataflow::{Error, EventTime, KeyGroup, KeyGroups, PageAt, Result, StateWriter, key_group};
 use std::collections::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -60,8 +61,27 @@ impl Numbers {
     }
 }
 
+impl LogSnapshot {
+    /// Writes the full pages of rows below `end`, and gives the number of the first row behind them.
+    pub fn put_pages(&self, end: u64, codec: &PageCodec, watermark: EventTime, out: &mut dyn StateWriter) -> Result<u64> {
+        let mut next = self.first;
+        for page in self.pages.iter().filter(|page| page.number != 0) {
+            let first = self.start.saturating_sub(next) as u32;
+            if next + PAGE_ROWS as u64 > end {
+                break;
+            }
+            next += PAGE_ROWS as u64;
+            if (first as usize) < PAGE_ROWS {
+                let at = PageAt { number: page.number, first, watermark };
+                out.put_page(&at, &|| encode(page, first as usize, codec))?;
+            }
+        }
+        Ok(next)
+    }
+}
+
 /// The stored form of the rows of a page from one on, and the groups between which their keys lie.
-pub(crate) fn encode(page: &Page, first: usize, codec: &PageCodec) -> Result<(KeyGroups, Vec<u8>)> {
+fn encode(page: &Page, first: usize, codec: &PageCodec) -> Result<(KeyGroups, Vec<u8>)> {
     let rows = page.times.len() - first;
     let mut out = Encoder::default();
     out.u32(MAGIC);
@@ -159,6 +179,10 @@ impl<'a> StoredPage<'a> {
             )));
         }
         let (tag, first, rows) = (from.u8()?, from.u32()?, from.u32()? as usize);
+        if rows == 0 {
+            // Columns of nothing could be as many as their count says.
+            return Err(Error::corrupt("a page of state has no rows"));
+        }
         let keys = dictionary(&mut from)?;
         let key_numbers = numbers(&mut from, rows)?;
         if key_numbers.iter().any(|&number| number as usize >= keys.len()) {
@@ -216,7 +240,7 @@ mod tests {
     use crate::{KeyIndex, Log, Shape, Stored, Values, read_stored};
     use arrow::array::{ArrayRef, StringArray};
     use arrow::datatypes::DataType;
-    use dataflow::{ErrorKind, EventTime, Scope, Snapshot, StateReader};
+    use dataflow::{ErrorKind, Scope, Snapshot, StateReader};
     use std::sync::Arc;
 
     const ROWS: usize = 10_000;

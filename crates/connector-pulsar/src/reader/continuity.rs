@@ -40,6 +40,11 @@ impl Continuity {
         Continuity { expectation, allows_gaps, previous: None, index: None }
     }
 
+    /// The last entry.
+    pub fn previous(&self) -> Option<EntryId> {
+        self.previous
+    }
+
     /// Looks at an entry with so many messages; the index is that of its last one.
     pub fn follow(&mut self, id: EntryId, messages: u32, index: Option<u64>) -> Result<Verdict> {
         match self.previous {

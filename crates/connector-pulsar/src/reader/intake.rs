@@ -5,12 +5,13 @@ use super::chunks::Chunks;
 use super::continuity::{Continuity, Expectation, Verdict};
 use super::opening::{self, Opening};
 use super::permits::Permits;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::message::{IncompleteMessage, Message};
 use crate::position::{EntryId, MessageId, Position};
 use crate::wire::frame::{WireEntry, decode_entry};
 use bytes::Bytes;
 use std::collections::VecDeque;
+use std::fmt;
 use std::time::Duration;
 
 /// What a reader has received. Messages stay when a connection is lost; the rest begins anew with the next one.
@@ -22,6 +23,9 @@ pub struct Intake {
     received: Option<Position>,
     /// Messages up to here are passed over.
     seen: Option<MessageId>,
+    /// When the entry of that message was stored, at the latest.
+    seen_by_ms: Option<u64>,
+    begun_after_ms: Option<u64>,
     continuity: Continuity,
     chunks: Chunks,
     permits: Permits,
@@ -40,6 +44,8 @@ impl Intake {
             allows_gaps,
             received,
             seen: received.map(|position| position.last),
+            seen_by_ms: None,
+            begun_after_ms: None,
             continuity: Continuity::new(Expectation::Oldest, allows_gaps),
             chunks: Chunks::new(message_bytes_max),
             permits: Permits::new(budget_bytes),
@@ -119,6 +125,7 @@ impl Intake {
             self.permits.take(messages, 0);
             return Ok(());
         }
+        self.check_same(id, &entry)?;
         self.has_transactions |= metadata.txnid_most_bits.is_some() || metadata.txnid_least_bits.is_some();
         let payload = self.whole_payload(id, &entry, now);
         let is_marker = metadata.marker_type.is_some();
@@ -126,6 +133,7 @@ impl Intake {
             self.permits.take(messages, entry.payload.len());
             return Ok(());
         };
+        let stamp = stamp_of(&entry);
         let (oldest_chunk, message_bytes_max) = (self.chunks.oldest(), self.message_bytes_max);
         let opened = opening::open(&Opening { id, entry: &entry, payload, oldest_chunk, message_bytes_max });
         self.permits.take(messages, opened.iter().map(Message::bytes).max().unwrap_or_default());
@@ -134,10 +142,36 @@ impl Intake {
             message.given_up = std::mem::take(&mut self.given_up);
             self.received = Some(message.position);
             self.seen = Some(message.id);
+            self.seen_by_ms = Some(stamp);
             self.waiting_bytes += message.bytes();
             self.waiting.push_back(message);
         }
         Ok(())
+    }
+
+    /// Looks at the entry that was read before: one that was stored later than that is of a topic that was made again,
+    /// whose ids have come to the same place.
+    fn check_same(&mut self, id: EntryId, entry: &WireEntry) -> Result<()> {
+        if self.seen.is_none_or(|seen| seen.entry != id) {
+            return Ok(());
+        }
+        let stamp = stamp_of(entry);
+        if let Some(by) = self.seen_by_ms.filter(|&by| stamp > by) {
+            return Err(made_again(id, stamp, by));
+        }
+        self.begun_after_ms.get_or_insert(stamp);
+        self.seen_by_ms = Some(stamp);
+        Ok(())
+    }
+
+    /// The last entry that has come, where no message waits to be taken.
+    pub fn received_without_messages(&self) -> Option<EntryId> {
+        self.continuity.previous().filter(|_| self.waiting.is_empty())
+    }
+
+    /// When the entry was stored after which the reader began; known once it came again.
+    pub fn begun_after_ms(&self) -> Option<u64> {
+        self.begun_after_ms
     }
 
     /// The payload of an entry, or of the message that is whole with this chunk.
@@ -159,4 +193,18 @@ impl Intake {
         }
         payload
     }
+}
+
+/// When an entry was stored, as far as that is told.
+fn stamp_of(entry: &WireEntry) -> u64 {
+    entry.broker.and_then(|broker| broker.broker_timestamp).unwrap_or(entry.metadata.publish_time)
+}
+
+/// What came in place of an entry that was read before is another.
+pub fn made_again(id: impl fmt::Display, stamp_ms: u64, by_ms: u64) -> Error {
+    Error::lost(format!(
+        "entry {id} was stored {} ms after the one that was read there before: the topic was made again, and holds other \
+         messages; begin anew with --fresh",
+        stamp_ms.saturating_sub(by_ms)
+    ))
 }

@@ -140,6 +140,16 @@ impl ReaderMachine {
         Some(message)
     }
 
+    /// The last entry that has come, where no message waits to be taken.
+    pub fn received_without_messages(&self) -> Option<EntryId> {
+        self.intake.received_without_messages()
+    }
+
+    /// When the entry was stored after which the reader began; known once it came again.
+    pub fn begun_after_ms(&self) -> Option<u64> {
+        self.intake.begun_after_ms()
+    }
+
     /// Whether no message can come any more, since the topic was terminated.
     pub fn has_ended(&self) -> bool {
         self.is_terminated && self.intake.is_empty()

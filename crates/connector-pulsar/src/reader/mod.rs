@@ -10,4 +10,5 @@ mod opening;
 mod permits;
 mod watch;
 
+pub use intake::made_again;
 pub use machine::{PartitionEnd, ReaderMachine, ReaderOptions, Start};

@@ -1,8 +1,8 @@
 //! The rows of a sweep as they were at a barrier, and how they are taken up again.
 
-use super::Sweep;
+use crate::restored_rows::RestoredRows;
 use dataflow::{Error, EventTime, KeyGroups, Result, StateWriter};
-use state::{GroupBlobs, Keys, LogSnapshot, NO_KEY, PageCodec, StoredColumn, StoredPage, Values};
+use state::{GroupBlobs, KeyIndex, Keys, LogSnapshot, NO_KEY, PageCodec, StoredColumn, StoredPage, Values};
 
 /// The rows of a sweep as they were.
 pub(crate) struct FrozenSweep {
@@ -35,51 +35,65 @@ impl FrozenSweep {
     }
 }
 
-impl Sweep {
-    /// Takes up the rows of a page that lie at or after `first` in it, as far as their keys are of the groups held.
-    pub(crate) fn stage_page(&mut self, page: &StoredPage, first: u32, held: KeyGroups) -> Result<()> {
-        if (page.values.len(), page.flags.len()) != (self.columns.len(), self.flags.len()) {
-            return Err(Error::corrupt(format!(
-                "a page of state has {} columns of values and {} of flags, expected {} and {}",
-                page.values.len(),
-                page.flags.len(),
-                self.columns.len(),
-                self.flags.len()
-            )));
-        }
-        let rows = first.saturating_sub(page.first) as usize..page.times.len();
-        let mut keys = Interned::new(page.keys.len());
-        let mut taken = Vec::with_capacity(rows.len());
-        for row in rows {
-            let number = page.key_numbers[row];
-            if !held.contains(page.group(number)) {
-                continue;
-            }
-            let index = &mut self.keys;
-            let id = match keys.known(number) {
-                Some(id) => {
-                    index.retain(id as u32);
-                    id as u32
-                }
-                None => index.intern_canonical(page.keys[number as usize])?,
-            };
-            if id == NO_KEY {
-                return Err(Error::corrupt("a row of a page of state has a key that is in no frame"));
-            }
-            keys.set(number, u64::from(id));
-            self.staged.keys.push(id);
-            self.staged.times.push(page.times[row]);
-            taken.push(row);
-        }
-        for (flags, stored) in self.staged.flags.iter_mut().zip(&page.flags) {
-            flags.extend(taken.iter().map(|&row| stored[row]));
-        }
-        for (index, column) in self.columns.iter_mut().enumerate() {
-            let there = page.flags[column.there];
-            stage_values(&mut column.values, &page.values[index], there, &taken, &mut self.staged.values[index])?;
-        }
-        Ok(())
+/// Takes up the rows of a page that lie at or after `first` in it, as far as their keys are of the groups held. The columns
+/// are those of the log, each with the flag that says where it has a value.
+pub(super) fn stage_page(
+    page: &StoredPage,
+    first: u32,
+    held: KeyGroups,
+    keys: &mut KeyIndex,
+    columns: Vec<(&mut Values, usize)>,
+    staged: &mut RestoredRows,
+) -> Result<()> {
+    if (page.values.len(), page.flags.len()) != (columns.len(), staged.flags.len()) {
+        return Err(Error::corrupt(format!(
+            "a page of state has {} columns of values and {} of flags, expected {} and {}",
+            page.values.len(),
+            page.flags.len(),
+            columns.len(),
+            staged.flags.len()
+        )));
     }
+    let rows = stage_keys(page, first, held, keys, staged)?;
+    for (flags, stored) in staged.flags.iter_mut().zip(&page.flags) {
+        flags.extend(rows.iter().map(|&row| stored[row]));
+    }
+    for ((values, there), (stored, bits)) in columns.into_iter().zip(page.values.iter().zip(&mut staged.values)) {
+        stage_values(values, stored, page.flags[there], &rows, bits)?;
+    }
+    Ok(())
+}
+
+/// Appends keys and times of the rows that are held, with one reference each, and gives the rows.
+fn stage_keys(
+    page: &StoredPage,
+    first: u32,
+    held: KeyGroups,
+    index: &mut KeyIndex,
+    staged: &mut RestoredRows,
+) -> Result<Vec<usize>> {
+    let (mut known, mut taken) = (Interned::new(page.keys.len()), Vec::new());
+    for row in first.saturating_sub(page.first) as usize..page.times.len() {
+        let number = page.key_numbers[row];
+        if !held.contains(page.group(number)) {
+            continue;
+        }
+        let id = match known.known(number) {
+            Some(id) => {
+                index.retain(id as u32);
+                id as u32
+            }
+            None => index.intern_canonical(page.keys[number as usize])?,
+        };
+        if id == NO_KEY {
+            return Err(Error::corrupt("a row of a page of state has a key that is in no frame"));
+        }
+        known.set(number, u64::from(id));
+        staged.keys.push(id);
+        staged.times.push(page.times[row]);
+        taken.push(row);
+    }
+    Ok(taken)
 }
 
 /// Appends the bits of some rows of a column, 0 where there is no value, with one reference each.

@@ -32,11 +32,11 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, SchemaRef};
 use cells::LogColumns;
 use chunk::{PassedRows, Probes};
-use dataflow::{Batch, Error, Result};
+use dataflow::{Batch, Error, KeyGroups, Result};
 use function_values::FunctionValues;
 pub(crate) use frozen::FrozenSweep;
 pub use groups::GroupAggregate;
-use state::{BlobKeys, Decoder, KeyIndex, Log, NO_KEY, PageCodec, Shape, Values};
+use state::{BlobKeys, Decoder, KeyIndex, Log, NO_KEY, PageCodec, Shape, StoredPage, Values};
 use steps::{Entrances, KEYS_MAX, Steps};
 
 /// A function to be computed over the log.
@@ -387,6 +387,12 @@ impl Sweep {
             self.staged.values[index].push(if is_there { column.values.get(blob)? } else { 0 });
         }
         Ok(())
+    }
+
+    /// Takes up the rows of a page that [`FrozenSweep::put`] wrote, from one on, as far as their keys are held.
+    pub(crate) fn stage_page(&mut self, page: &StoredPage, first: u32, held: KeyGroups) -> Result<()> {
+        let columns = self.columns.iter_mut().map(|column| (&mut column.values, column.there)).collect();
+        frozen::stage_page(page, first, held, &mut self.keys, columns, &mut self.staged)
     }
 
     /// Whether restored rows wait for [`Sweep::settle`].

@@ -4,8 +4,13 @@ use super::items::Item;
 use super::refuse;
 use super::relation::Relation;
 use super::syntax::score_call;
-use sqlparser::ast::{Expr, Query, Select, VisitMut, VisitorMut};
+use crate::diagnostic::{Fault, Outcome, place_of};
+use sqlparser::ast::{Expr, Query, Select, VisitMut, VisitorMut, visit_expressions};
+use sqlparser::tokenizer::Span;
 use std::ops::ControlFlow;
+
+/// How many parts an expression may have once names of columns of its SELECT stand for what they mean.
+const PARTS_MAX: usize = 20_000;
 
 /// The expression with its parts changed, the inner ones first. Names within a subquery are its own.
 pub(crate) fn changed(expr: &Expr, change: impl FnMut(&mut Expr)) -> Expr {
@@ -96,10 +101,35 @@ pub(crate) fn has_names(expr: &Expr) -> bool {
 }
 
 /// Columns may name those before them, and WHERE all of them.
-pub(crate) fn resolve(select: &Select, items: &mut [Item], relation: &Relation) -> Select {
+pub(crate) fn resolve(select: &Select, items: &mut [Item], relation: &Relation, span: Span) -> Outcome<Select> {
     for at in 1..items.len() {
-        items[at].expr = with_aliases(&items[at].expr, &items[..at], relation);
+        let expr = with_aliases(&items[at].expr, &items[..at], relation);
+        check_size(&expr, &items[at].expr, span)?;
+        items[at].expr = expr;
     }
-    let selection = select.selection.as_ref().map(|condition| with_aliases(condition, items, relation));
-    Select { selection, ..select.clone() }
+    let put_into = |condition: &Expr| {
+        let expr = with_aliases(condition, items, relation);
+        check_size(&expr, condition, span).map(|()| expr)
+    };
+    let selection = select.selection.as_ref().map(put_into).transpose()?;
+    Ok(Select { selection, ..select.clone() })
+}
+
+/// Columns that name others twice, which name others twice, grow with each of them.
+fn check_size(expr: &Expr, written: &Expr, within: Span) -> Outcome<()> {
+    if expr == written {
+        return Ok(());
+    }
+    let mut parts = 0;
+    let counted: ControlFlow<()> = visit_expressions(expr, |_| {
+        parts += 1;
+        if parts > PARTS_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    if counted.is_continue() {
+        return Ok(());
+    }
+    let mut fault = Fault::new(place_of(written, within), "columns that name columns before them become too long here");
+    fault.expected = Some(format!("at most {PARTS_MAX} names, values and signs when each stands for what it means"));
+    fault.hint = Some("compute those before it in a view, or in a SELECT inside FROM, and use them here".to_owned());
+    fault.err()
 }

@@ -57,7 +57,7 @@ fn select(binding: &mut Binding, owner: &str, select: &Select, span: Span) -> Ou
         predict::type_of(binding, &relation, expr, span)
     })?;
     items::check(&items)?;
-    let select = aliases::resolve(select, &mut items, &relation);
+    let select = aliases::resolve(select, &mut items, &relation, span)?;
     over(binding, owner, &select, (relation, joins), &items, span)
 }
 

@@ -31,7 +31,7 @@ pub(super) fn select(
         predict::type_of(binding, read.relation(), expr, span)
     })?;
     items::number_names(&mut items);
-    let select = &aliases::resolve(select, &mut items, read.relation());
+    let select = &aliases::resolve(select, &mut items, read.relation(), span)?;
     let seen = items.len();
     let keys = order::keys(order_by, &mut items, Some(read.relation()), span)?;
     let is_distinct = match &select.distinct {
