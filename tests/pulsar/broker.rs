@@ -46,7 +46,8 @@ impl Broker {
                 false => std::fs::remove_file(entry.path()).unwrap(),
             }
         }
-        let started = Command::new(tests::riverrun()).args(["pulsar", "start", "--data"]).arg(self.data.path()).output();
+        let started =
+            Command::new(tests::riverrun()).args(["pulsar", "start", "--data"]).arg(self.data.path()).output();
         assert!(started.is_ok_and(|started| started.status.success()), "the broker cannot be started again");
     }
 

@@ -78,7 +78,7 @@ struct State {
 }
 
 impl State {
-    /// Whether messages are on their way behind those that were given out. An entry that has come and gives no message,
+    /// Whether messages are on their way after those that were given out. An entry that has come and gives no message,
     /// such as part of a message whose rest never comes, is none.
     fn is_behind(&self, given: Option<Position>) -> bool {
         let Some(last) = self.end.and_then(|end| end.last).filter(|last| Some(*last) > given) else { return false };

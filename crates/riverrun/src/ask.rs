@@ -54,7 +54,9 @@ impl Connection {
         let Some(mut first) = Connection::open(folder)? else { return Ok(None) };
         first.ask(&Ask::Status)?;
         first.answer().map_err(|e| {
-            e.context("the job cannot be asked: its process may be stopped by Ctrl-Z or SIGSTOP, which `kill -CONT` ends")
+            e.context(
+                "the job cannot be asked: its process may be stopped by Ctrl-Z or SIGSTOP, which `kill -CONT` ends",
+            )
         })?;
         Connection::open(folder)
     }

@@ -62,8 +62,14 @@ impl Numbers {
 }
 
 impl LogSnapshot {
-    /// Writes the full pages of rows below `end`, and gives the number of the first row behind them.
-    pub fn put_pages(&self, end: u64, codec: &PageCodec, watermark: EventTime, out: &mut dyn StateWriter) -> Result<u64> {
+    /// Writes the full pages of rows below `end`, and gives the number of the first row after them.
+    pub fn put_pages(
+        &self,
+        end: u64,
+        codec: &PageCodec,
+        watermark: EventTime,
+        out: &mut dyn StateWriter,
+    ) -> Result<u64> {
         let mut next = self.first;
         for page in self.pages.iter().filter(|page| page.number != 0) {
             let first = self.start.saturating_sub(next) as u32;
@@ -162,7 +168,9 @@ impl<'a> StoredPage<'a> {
         };
         let mut from = Decoder::new(body);
         if from.u32()? != MAGIC {
-            return Err(Error::corrupt("a page of state does not begin with \"RRPG\": it was not written by this program"));
+            return Err(Error::corrupt(
+                "a page of state does not begin with \"RRPG\": it was not written by this program",
+            ));
         }
         if crc32c::crc32c(body).to_le_bytes() != *checksum {
             return Err(Error::corrupt("the checksum of a page of state does not match its bytes"));
