@@ -7,7 +7,7 @@
 use crate::node::Checked;
 
 /// The most cells that a tensor may have.
-pub const CELLS_MAX: usize = 1 << 22;
+pub const CELLS_MAX: usize = 1 << 24;
 
 /// The most dimensions that a tensor may have.
 const RANK_MAX: usize = 8;
@@ -58,9 +58,13 @@ impl Dims {
             };
             for part in parts {
                 cells = cells.checked_mul(part).filter(|cells| *cells <= CELLS_MAX).ok_or_else(|| {
-                    format!("a tensor has more than {CELLS_MAX} numbers per row, expected at most that many")
+                    format!("a tensor has more than {CELLS_MAX} numbers, expected at most that many, beside the rows")
                 })?;
             }
+        }
+        // A list of sizes or axes may be empty; nothing that is calculated with is.
+        if cells == 0 && (dims.len() > 1 || matches!(dims[..], [Dim::Rows { .. }])) {
+            return Err("a tensor would have no numbers, expected at least one along each dimension".to_string());
         }
         Ok(Dims(dims))
     }

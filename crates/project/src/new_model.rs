@@ -52,20 +52,20 @@ pub fn create_statement(model: &Model, name: &str, path: &str, inputs: &[String]
     let scores = model.outputs().iter().rev().find(|output| **output != Output::Label);
     let output = model.sampled_output()?.or(scores).or(model.outputs().first());
     let names: Vec<String> = inputs.iter().map(|name| identifier(name)).collect();
-    let output = output.map_or(String::new(), |output| format!("\n  OUTPUT {}", output_text(output)));
+    let output = output.map_or(String::new(), |output| format!("\n  OUTPUT {}", output_text(model, output)));
     let path = path.replace('\'', "''");
     Ok(format!("CREATE MODEL {} FROM '{path}'\n  INPUTS ({}){output};\n", identifier(name), names.join(", ")))
 }
 
 /// An output as a statement asks for it.
-fn output_text(output: &Output) -> String {
+fn output_text(model: &Model, output: &Output) -> String {
     match output {
         Output::Probability { label } if is_plain(label) || label.bytes().all(|digit| digit.is_ascii_digit()) => {
             output.to_string()
         }
         Output::Probability { label } => format!("probability OF '{}'", label.replace('\'', "''")),
         Output::Named { name } => identifier(name),
-        Output::Label | Output::Value { .. } => output.to_string(),
+        Output::Label | Output::Value { .. } => model.signature().name(output),
     }
 }
 
