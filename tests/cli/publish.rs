@@ -564,9 +564,7 @@ fn a_stream_without_a_topic_gets_one_as_its_message_says() {
     for (history, columns) in [
         ("HISTORY FILES 'old.jsonl'", columns),
         ("HISTORY FILES 'old.jsonl' ENCODING 'latin1'", columns),
-        ("HISTORY lake.old", columns),
         ("HISTORY raw.new", columns),
-        ("", columns),
         ("HISTORY FILES 'old.jsonl'", ""),
     ] {
         let folder = Folder::empty();

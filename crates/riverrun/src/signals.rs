@@ -31,9 +31,10 @@ impl Stop {
                 if asked.swap(signal, Ordering::Relaxed) != 0 {
                     std::process::exit(code(signal).into());
                 }
-                print::note(format_args!("finishing what was read; Ctrl-C again ends at once"));
-                // Without the thread a second signal ends it.
+                // Before anything is said: a write that waits holds up what is said too. Without the thread a second
+                // signal ends it.
                 let _ = std::thread::Builder::new().spawn(move || end_when_blocked(signal));
+                print::note(format_args!("finishing what was read; Ctrl-C again ends at once"));
             }
         };
         std::thread::Builder::new().name("signals".to_owned()).spawn(attend).map_err(failed)?;
