@@ -41,6 +41,7 @@ mod claim;
 mod go_on;
 
 pub use claim::TableClaim;
+pub use commit::CommitWait;
 pub use files::SNAPSHOT;
 pub use table::{TableOptions, check_table};
 pub use warehouse::Warehouse;

@@ -21,8 +21,8 @@ use crate::tally::{RuleTally, TallySink};
 use crate::topics::Topics;
 use checkpoint::JobFacts;
 use dataflow::{
-    Background, CheckpointStore, Clock, Coordinator, Error, EventTime, JobGraph, NodeKind, Output, ProcessingTime,
-    Reader, RestoredJob, Result, Sink, TimedFiles,
+    Background, CheckpointStore, Clock, Coordinator, Error, ErrorKind, EventTime, JobGraph, NodeKind, Output,
+    ProcessingTime, Reader, RestoredJob, Result, Sink, TimedFiles,
 };
 use seam::{Lead, Options, Seam, StreamInput, StreamStats, UnreadHistory};
 use sql::{CheckedPlan, History, LookBack, OutputSpec, Start, Stream, Target};
@@ -342,7 +342,7 @@ impl Project {
                 going_on.go_on_with_table(claims, spec, &node.name)?;
             }
             if let (Some(decision), Output::Table(_), false) = (&spec.from_decision, output, collects) {
-                let tally = RuleTally::new(&spec.rules);
+                let tally = RuleTally::new(&spec.rules, self.statements.experiments());
                 let (writer, of_writer) = (sink.writer, tally.clone());
                 sink.writer = Box::new(move |worker| {
                     Ok(Box::new(TallySink { inner: writer(worker)?, tally: of_writer.clone() }) as Box<dyn Sink>)
@@ -368,6 +368,10 @@ impl Project {
             if let Err(error) = self.topics()?.topic_or_create(topic, 1)
                 && self.topics()?.topic(topic)?.is_none()
             {
+                // Nobody else makes a topic on a disk that takes nothing.
+                if error.kind() == ErrorKind::Refused {
+                    return Err(error.into());
+                }
                 missing.push((topic.clone(), error.chain()));
             }
         }

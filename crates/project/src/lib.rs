@@ -12,6 +12,7 @@ mod topics;
 mod config;
 mod failure;
 mod load;
+mod near_path;
 
 mod fingerprint;
 mod job_plan;

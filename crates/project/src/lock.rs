@@ -10,7 +10,7 @@
 //! made them alone, and a state that comes back has the same id again, since that is the beginning of its digest.
 
 use arrow::datatypes::Schema;
-use dataflow::{Error, Result, no_room};
+use dataflow::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -149,8 +149,11 @@ impl Lock {
     pub fn write(&self, found: Found, named: &Named) -> Result<()> {
         let mut pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
         let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
-            let why = error.downcast_ref().and_then(no_room).map(|why| format!(": {why}")).unwrap_or_default();
-            Error::unavailable(format!("{} cannot be written{why}", self.path.display())).with_source(error)
+            let failed = format!("{} cannot be written", self.path.display());
+            match error.downcast::<std::io::Error>() {
+                Ok(error) => Error::of_file(failed, *error),
+                Err(other) => Error::unavailable(failed).with_source(other),
+            }
         };
         // Held until the file is in its place: another run waits, and then adds to what it finds.
         let _turn = self.turn().map_err(|error| failed(error.into()))?;

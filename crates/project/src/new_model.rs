@@ -6,8 +6,9 @@
 use crate::failure::Failure;
 use crate::load::within;
 use crate::lock::Found;
+use crate::near_path::with_near_path;
 use crate::open::Project;
-use dataflow::{Error, Result, ScorerInput, no_room};
+use dataflow::{Error, Result, ScorerInput};
 use model::{Model, ModelFile, Output};
 use sql::{SourceFile, Target};
 use std::path::{Path, PathBuf};
@@ -84,7 +85,8 @@ impl Project {
     /// Makes a file a model of the project.
     pub fn add_model(&self, new: &NewModel) -> Result<AddedModel, Failure> {
         let name = self.free_name(new)?;
-        let file = ModelFile::read(&name, &new.file)?;
+        let path = new.file.to_string_lossy();
+        let file = with_near_path(ModelFile::read(&name, &new.file), Path::new("."), &path)?;
         let place = self.place_of(&name, &new.file)?;
         let bytes = place.is_new.then(|| file.bytes().to_vec());
         let model = self.load_model(file)?;
@@ -219,8 +221,7 @@ impl Written<'_> {
             if error.kind() == std::io::ErrorKind::AlreadyExists {
                 return Error::invalid(format!("{} is there already; choose another name with --name", path.display()));
             }
-            let why = no_room(&error).map(|why| format!(": {why}")).unwrap_or_default();
-            Error::unavailable(format!("{} cannot be written{why}", path.display())).with_source(error)
+            Error::of_file(format!("{} cannot be written", path.display()), error)
         };
         let folder = path.parent().unwrap_or(self.root);
         std::fs::create_dir_all(folder).map_err(failed)?;

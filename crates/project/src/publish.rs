@@ -7,6 +7,7 @@
 //! A batch is what was there when the one before it was being written, so that rows go out as they come and many that
 //! come at once are synced at once.
 
+use crate::archive_check::frontier_in;
 use crate::failure::Failure;
 use crate::open::Project;
 use crate::publish_input::{Input, InputEvent, InputOptions};
@@ -16,7 +17,7 @@ use crate::topic_producer::TopicProducer;
 use crate::topics::Topics;
 use connector_local::{InputMark, Outgoing, StopSignal};
 use dataflow::{BadRowPolicy, Error, ErrorKind, EventTime, Quiet, Result, Span};
-use sql::{Stream, Target, near_or_all};
+use sql::{History, Stream, Target, near_or_all};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -82,11 +83,7 @@ impl Project {
         let mut stream = self.stream(stream)?;
         stream.bad_rows = self.statements.bad_rows(&stream.name).unwrap_or(stream.bad_rows);
         let Some(topic) = &stream.live else {
-            return Err(Error::invalid(format!(
-                "stream \"{0}\" has no LIVE topic to publish to: add LIVE {0} at the end of its CREATE STREAM",
-                stream.name
-            ))
-            .into());
+            return Err(self.without_topic(&stream)?.into());
         };
         let stop = Arc::new(StopSignal::default());
         let input = Input::open(&options.input, &stream, stop.clone())?;
@@ -101,7 +98,7 @@ impl Project {
             let has = counted(there as usize, "partition", "partitions");
             return Err(Error::invalid(format!(
                 "topic \"{topic}\" is there and has {has}, and --partitions asks for {wanted}: leave --partitions out; a topic \
-                 keeps the number that it was made with"
+                 keeps the number that it was made with, and a run that comes first makes one partition"
             ))
             .into());
         }
@@ -153,6 +150,37 @@ impl Project {
         let checked = self.check(&Target::Query(query)).map_err(Failure::of_a_name)?;
         let found = checked.streams.into_iter().find(|stream| stream.name.eq_ignore_ascii_case(name));
         found.ok_or_else(|| Error::internal(format!("stream \"{name}\" has no plan")).into())
+    }
+
+    /// A stream that has no topic, and what would give it one.
+    fn without_topic(&self, stream: &Stream) -> Result<Error> {
+        let name = &stream.name;
+        // A name that is no plain one stands in quotes.
+        let is_plain =
+            |name: &str| !name.is_empty() && name.chars().all(|letter| letter.is_alphanumeric() || letter == '_');
+        let quoted = if is_plain(name) { name.clone() } else { format!("\"{}\"", name.replace('"', "\"\"")) };
+        let topic = if is_plain(name) { name.clone() } else { "events".to_owned() };
+        let is_other = |table: &str| -> Result<bool> {
+            Ok(match self.warehouse_if_there()? {
+                Some(warehouse) if warehouse.exists(table)? => frontier_in(&warehouse, name, table).is_err(),
+                _ => false,
+            })
+        };
+        let columns = match self.statements.declares_columns(name) {
+            true => "",
+            false => ", and declare its columns, which a new table does not have",
+        };
+        let what = match &stream.history {
+            None => format!("add `LIVE {topic}` at the end of its CREATE STREAM"),
+            Some(History::Table(table)) if !is_other(table)? => format!(
+                "write `HISTORY {table} LIVE {topic}` for its HISTORY, and beside the stream `ARCHIVE {quoted};`"
+            ),
+            Some(_) => format!(
+                "write `HISTORY raw.{topic} LIVE {topic}` for its HISTORY{columns}, and beside the stream `ARCHIVE \
+                 {quoted};`, which copies what is published to that table"
+            ),
+        };
+        Ok(Error::invalid(format!("stream \"{name}\" has no LIVE topic to publish to: {what}")))
     }
 
     fn no_stream(&self, name: &str, streams: &[String]) -> Error {

@@ -60,7 +60,8 @@ pub enum Command {
     },
     /// Run a job over history, then live
     #[command(after_help = "\
-`run archive` copies LIVE to HISTORY for every ARCHIVE statement, exactly once, until Ctrl-C.
+`run archive` copies LIVE to HISTORY for every ARCHIVE statement, exactly once, until Ctrl-C;
+with --until-caught-up it ends once it has copied what the topics hold now.
 It commits every 60 s (--commit-every), every 128 MiB, and at the end.
 A job goes on from its last checkpoint, whether it was stopped or killed; --fresh starts it over.
 A --fresh run that fails or is stopped on its way leaves the tables that were there as they are, and `run` goes on with it.")]
@@ -248,7 +249,7 @@ pub struct PublishArgs {
     /// A name for this input, under which each row comes once: the same command, run again, goes on where it stopped
     #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub producer: Option<String>,
-    /// Partitions of the topic, when it is made by this command; 1 if left out
+    /// Partitions of the topic, when it is made by this command and not by a run before it; 1 if left out
     #[arg(long)]
     pub partitions: Option<u32>,
     /// How text is stored: utf-8, utf-16 or latin1

@@ -356,6 +356,22 @@ impl Statements {
         })
     }
 
+    /// The names of the experiments.
+    pub fn experiments(&self) -> impl Iterator<Item = String> {
+        self.statements.iter().filter_map(|placed| match &placed.statement {
+            Statement::Experiment(experiment) => Some(experiment.name.text.clone()),
+            _ => None,
+        })
+    }
+
+    /// Whether a stream says which columns it has, and does not take them from its history.
+    pub fn declares_columns(&self, stream: &str) -> bool {
+        self.statements.iter().any(|placed| match &placed.statement {
+            Statement::Stream(found) => found.name.text.eq_ignore_ascii_case(stream) && !found.columns.is_empty(),
+            _ => false,
+        })
+    }
+
     /// What is wrong with the inputs of a stream, at the place where its HISTORY or LIVE stands.
     pub fn at_inputs(&self, stream: &str, message: &str) -> Option<Diagnostic> {
         self.statements.iter().find_map(|placed| match &placed.statement {

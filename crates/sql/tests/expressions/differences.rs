@@ -56,6 +56,7 @@ fn row() -> (Batch, Scope) {
         data_type: values.data_type().clone(),
         place: Place::Column(ColumnId(at)),
         needs_qualifier: false,
+        is_used: false,
     });
     let scope = scope.collect();
     let batch = RecordBatch::try_from_iter(columns).unwrap();
