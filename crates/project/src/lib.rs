@@ -4,10 +4,13 @@
 //! Modules are listed from the bottom up: each group refers only to itself and to those above it.
 
 mod dev_broker;
+mod dev_pubsub;
 
 mod duration;
 mod topic_place;
 mod topics;
+
+mod names;
 
 mod config;
 mod failure;
@@ -29,6 +32,9 @@ mod dead_letter;
 mod declared_columns;
 mod files_since;
 mod tally;
+
+mod pubsub;
+mod pubsub_output;
 
 mod output;
 mod output_check;
@@ -64,6 +70,8 @@ mod publish_input;
 mod publish_place;
 mod topic_producer;
 
+mod mirror;
+
 mod publish;
 mod retention;
 mod test_job;
@@ -77,10 +85,12 @@ pub use collected_rows::Rows;
 pub use config::{CommitEvery, Config, Environment, is_letter_of_name};
 pub use connector_local::Format;
 pub use dev_broker::{DevBroker, start_dev_broker, stop_dev_broker};
+pub use dev_pubsub::{DevPubsub, start_dev_pubsub, stop_dev_pubsub};
 pub use failure::Failure;
 pub use job::{CollectedRun, JobOptions, Readers, Wired};
 pub use jobs::{ArchiveOnDisk, JobOnDisk, NewestCheckpoint};
 pub use load::Folder;
+pub use mirror::{Mirror, MirrorEnd, MirrorEvent, OpenMirror};
 pub use new_model::{AddedModel, NewModel, create_statement, identifier, name_of};
 pub use open::Project;
 pub use output::{Begin, NewTables, Notice, WiredSink};
