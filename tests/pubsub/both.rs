@@ -8,7 +8,7 @@ use tests::machine::{SECOND, now, pause};
 
 const SQL: &str = "
 CREATE STREAM m (id BIGINT, player BIGINT, at TIMESTAMP,
-  WATERMARK FOR at AS at - INTERVAL '2' MINUTE QUIET NEVER
+  WATERMARK FOR at AS at - INTERVAL '2' MINUTE QUIET NEVER,
   DEDUP ON (id) WITHIN INTERVAL '1' HOUR
 ) LIVE m;
 CREATE VIEW counted AS

@@ -12,7 +12,7 @@ use tests::machine::{SECOND, now, pause};
 /// A message a second of event time.
 const SQL: &str = "
 CREATE STREAM m (id BIGINT, key BIGINT, number BIGINT, at TIMESTAMP,
-  WATERMARK FOR at AS at - INTERVAL '1' HOUR QUIET NEVER
+  WATERMARK FOR at AS at - INTERVAL '1' HOUR QUIET NEVER,
   DEDUP ON (id) WITHIN INTERVAL '100' DAY
 ) LIVE m;
 ";
