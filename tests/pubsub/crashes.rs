@@ -35,9 +35,27 @@ fn each_message_is_there_in_the_order_of_its_key_over_kills_refusals_and_deadlin
     let (keys, kills) = (50, number_of("RIVERRUN_PUBSUB_KILLS", 4));
     let messages = number_of("RIVERRUN_PUBSUB_MESSAGES", 2_000);
     server.make("p", "m", json!({ "enableMessageOrdering": true, "ackDeadlineSeconds": 10 }));
-    let all: Vec<Outgoing> = (0..messages).map(|id| message(id, keys)).collect();
-    server.publish("p", "m", &all);
     let folder = Folder::new(SQL, r#"["local:m", "pubsub:projects/p/subscriptions/m"]"#);
+    std::thread::scope(|scope| {
+        scope.spawn(|| feed(&server, &folder, messages, keys));
+        kill_and_check(&server, &folder, (messages, keys, kills));
+    });
+}
+
+/// Publishes the messages as the mirror goes on: that server becomes slow where many wait.
+fn feed(server: &Server, folder: &Folder, messages: usize, keys: usize) {
+    let until = now() + 5 * RUN + messages as i64 * SECOND / 50;
+    for first in (0..messages).step_by(keys) {
+        // The check has failed where the mirror does not go on.
+        while now() < until && first > folder.messages() + 1_500 {
+            pause(SECOND / 10);
+        }
+        let some: Vec<Outgoing> = (first..messages.min(first + keys)).map(|id| message(id, keys)).collect();
+        server.publish("p", "m", &some);
+    }
+}
+
+fn kill_and_check(server: &Server, folder: &Folder, (messages, keys, kills): (usize, usize, usize)) {
     let mut chance = Chance::new(13);
     let mirror = ["pubsub", "mirror", "m", "--partitions", "3"];
     for kill in 0..kills {
