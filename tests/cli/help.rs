@@ -2,7 +2,7 @@
 
 use crate::folder::{Folder, committed};
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "init",
     "run",
     "plan",
@@ -19,6 +19,7 @@ const COMMANDS: [&str; 18] = [
     "test",
     "model",
     "pulsar",
+    "pubsub",
     "completions",
     "",
 ];

@@ -49,7 +49,7 @@ pub use input_mark::{InputMark, PublishedInput};
 pub use producer::Producer;
 pub use sink::{TopicCommitter, TopicSink};
 pub use tail::Watch;
-pub use topic::LocalTopic;
+pub use topic::{COPY_MARGIN, LocalTopic};
 pub use topic_position::TopicPosition;
 pub use topics::{Topics, check_topic_name};
 pub use trim::TrimSummary;

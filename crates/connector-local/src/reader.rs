@@ -16,6 +16,8 @@ pub(crate) struct LogReader {
     published: End,
     // The last answer about the end.
     answered: Option<LogEnd>,
+    // Whether messages bring their arrivals from elsewhere.
+    is_copied: bool,
     watching: Option<WatchGuard>,
 }
 
@@ -34,11 +36,17 @@ impl LogReader {
             (None, None) => return Err(partition.without_segments()),
             (Some(frames), _) => frames,
         };
-        let mut reader = LogReader { partition, clock, frames, published, answered: None, watching: None };
+        let (answered, is_copied, watching) = (None, false, None);
+        let mut reader = LogReader { partition, clock, frames, published, answered, is_copied, watching };
         if let Some(after) = after {
             reader.skip_to(after)?;
         }
         Ok(reader)
+    }
+
+    /// The same for a partition whose messages bring their arrivals from elsewhere.
+    pub fn of_copy(self) -> LogReader {
+        LogReader { is_copied: true, ..self }
     }
 
     /// Skips to the message after a position.
@@ -186,7 +194,10 @@ impl PartitionLog for LogReader {
     }
 
     fn end(&mut self) -> Result<LogEnd> {
-        let end = self.partition.drained(self.clock.as_ref(), self.answered)?;
+        let end = match self.is_copied {
+            true => self.partition.drained_as_promised(self.answered)?,
+            false => self.partition.drained(self.clock.as_ref(), self.answered)?,
+        };
         self.answered = Some(end);
         Ok(end)
     }

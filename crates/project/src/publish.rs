@@ -13,6 +13,7 @@ use crate::open::Project;
 use crate::publish_input::{Input, InputEvent, InputOptions};
 use crate::publish_messages::InputRow;
 use crate::publish_place::{InputPart, PublishPlace};
+use crate::pubsub::{OutgoingMessage, Settings, TopicPublisher};
 use crate::topic_producer::TopicProducer;
 use crate::topics::Topics;
 use connector_local::{InputMark, Outgoing, StopSignal};
@@ -104,8 +105,11 @@ impl Project {
         }
         let (producer, place) = self.producer(topic, options, &input)?;
         let summary = PublishSummary { topic: topic.clone(), is_live, ..PublishSummary::default() };
+        let also = self.places(topic).map(|places| places.topics.as_slice()).unwrap_or_default();
+        let open = |topic: &String| TopicPublisher::open(&Settings::of_environment(), topic);
+        let also = also.iter().map(open).collect::<Result<Vec<_>>>()?;
         let mut publisher =
-            Publisher { stream: &stream, producer, place, rows: 0, bad: 0, first_bad: None, summary, tell };
+            Publisher { stream: &stream, producer, also, place, rows: 0, bad: 0, first_bad: None, summary, tell };
         let reading = Reading::start(input)?;
         publisher.summary.is_whole = publisher.all(reading, &stop, is_stopped)?;
         let mut summary = publisher.told();
@@ -254,6 +258,8 @@ impl Reading {
 struct Publisher<'a> {
     stream: &'a Stream,
     producer: TopicProducer,
+    // Topics of Pub/Sub that get the rows as well.
+    also: Vec<TopicPublisher>,
     place: Option<PublishPlace>,
     // Rows of the input that were read so far.
     rows: u64,
@@ -349,12 +355,19 @@ impl Publisher<'_> {
             }
             bytes += row.payload.len();
             let (_, messages) = &mut batches[(sequence % partitions) as usize];
-            messages.push(Outgoing { sequence, key: None, payload: &row.payload });
+            messages.push(Outgoing { sequence, key: None, payload: &row.payload, arrived: None });
         }
         batches.retain(|(_, messages)| !messages.is_empty());
         let count: usize = batches.iter().map(|(_, messages)| messages.len()).sum();
         if count > 0 {
             self.place.as_mut().map_or(Ok(()), |place| place.begin(part.end))?;
+            // Before the topic, which says what a run that goes on need not put again.
+            for also in &mut self.also {
+                let rows = batches.iter().flat_map(|(_, messages)| messages);
+                also.publish(
+                    rows.map(|row| OutgoingMessage { data: row.payload.to_vec(), ..Default::default() }).collect(),
+                )?;
+            }
             let put = self.producer.append_all(&batches)?;
             self.summary.messages += put;
             self.summary.bytes += bytes;

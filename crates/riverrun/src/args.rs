@@ -174,6 +174,11 @@ stream of rows at the first one; SKIP leaves them out; DEAD LETTER puts them on 
         #[command(subcommand)]
         command: PulsarCommand,
     },
+    /// Copy a subscription of Google Pub/Sub into a topic, and run a server of Pub/Sub for development
+    Pubsub {
+        #[command(subcommand)]
+        command: PubsubCommand,
+    },
     /// Print the script that completes this command line in a shell
     Completions {
         /// The shell
@@ -196,6 +201,40 @@ It goes on when this command has ended; a broker that runs already is left as it
     /// Stop the broker; its data stays
     Stop {
         /// The folder of its data; the folder pulsar of the project if left out
+        #[arg(long, value_hint = ValueHint::DirPath)]
+        data: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PubsubCommand {
+    /// Copy the subscription of a stream into its topic, until Ctrl-C
+    #[command(after_help = "\
+A message is acknowledged once the topic has it, synced: what a kill leaves comes again. `riverrun run` without an end,
+`run archive` and `tail` do the same beside their work; this command is for topics that are read later.")]
+    Mirror {
+        /// A stream, or a topic, for which the environment names a subscription
+        name: String,
+        /// Partitions of the topic, when it is made by this command; 1 if left out
+        #[arg(long)]
+        partitions: Option<u32>,
+        /// Stop when nothing came for so long: 500ms, 10s, 2m
+        #[arg(long, value_name = "DURATION")]
+        until_idle: Option<CommitEvery>,
+    },
+    /// Start the server, wait until it is ready, and print the variable by which clients find it
+    #[command(after_help = "\
+It is the server that Google tests its own clients with, built once with Go, 1.26 or newer, into ~/.cache/riverrun.
+It asks for no credentials and keeps everything in memory. It goes on when this command has ended; one that runs already
+is left as it is.")]
+    Start {
+        /// The folder of its address and log; the folder pubsub of the project if left out
+        #[arg(long, value_hint = ValueHint::DirPath)]
+        data: Option<PathBuf>,
+    },
+    /// Stop the server; what it held is gone
+    Stop {
+        /// The folder of its address and log; the folder pubsub of the project if left out
         #[arg(long, value_hint = ValueHint::DirPath)]
         data: Option<PathBuf>,
     },
