@@ -1,7 +1,7 @@
 //! Both at once: a job that moves off Pub/Sub while it runs, outputs and `publish` to both.
 
 use crate::folder::{Folder, RUN};
-use crate::server::{Outgoing, Server};
+use crate::server::{Outgoing, Server, told_by};
 use serde_json::{Value, json};
 use std::ops::Range;
 use tests::machine::{SECOND, now, pause};
@@ -84,9 +84,13 @@ fn a_job_moves_off_pubsub_and_no_decision_is_lost_or_doubled() {
     first.ended(RUN).expect("a killed run ends");
     let mut second = server.begin(folder.path(), &["run"]);
     // All that Pub/Sub has is in the topic, and nobody publishes there any more.
-    second.ready();
-    server.printed(folder.path(), &["stop", "--no-savepoint"]);
-    let ended = second.ended(RUN).expect("a run that is stopped ends");
+    let begun = now();
+    while !told_by(&second).contains("goes on from checkpoint") {
+        assert!(now() < begun + RUN, "{}", second.told());
+        pause(SECOND / 10);
+    }
+    second.interrupt();
+    let ended = second.ended(RUN).expect("a run that is interrupted ends");
     assert_eq!(ended.code, Some(0), "{}", ended.told);
     // The subscription is taken out of the settings, and the job goes on.
     folder.name("");

@@ -1,7 +1,7 @@
 //! Mirrors that are killed: between messages, between the write of a message and its sync, again and again.
 
 use crate::folder::{Folder, RUN, field};
-use crate::server::{Outgoing, Server, told};
+use crate::server::{Outgoing, Server, told, told_by};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs;
@@ -157,7 +157,7 @@ fn one_process_at_a_time_runs_a_mirror() {
     // Beside a command the second one waits, and goes on when the first is killed.
     let second = server.begin(folder.path(), &["tail", "m"]);
     let begun = now();
-    while !second.told().contains("is not copied into topic m by this process") {
+    while !told_by(&second).contains("is not copied into topic m by this process") {
         assert!(now() < begun + RUN, "{}", second.told());
         pause(SECOND / 10);
     }

@@ -1,7 +1,7 @@
 //! What cannot be copied is one error that names the thing and what to do.
 
 use crate::folder::{Folder, RUN};
-use crate::server::Server;
+use crate::server::{Server, told_by};
 use serde_json::json;
 use tests::machine::{SECOND, now, pause};
 
@@ -68,12 +68,12 @@ fn a_topic_that_is_deleted_under_its_subscription_ends_the_mirror() {
     // What runs beside a mirror goes on, and says so once.
     run_until(&run, what);
     pause(7 * SECOND);
-    assert_eq!(run.told().matches(what).count(), 1, "{}", run.told());
+    assert_eq!(told_by(&run).matches(what).count(), 1, "{}", run.told());
 }
 
 fn run_until(program: &tests::Program, what: &str) {
     let begun = now();
-    while !program.told().contains(what) {
+    while !told_by(program).contains(what) {
         assert!(now() < begun + RUN, "{}", program.told());
         pause(SECOND / 10);
     }

@@ -26,7 +26,7 @@ fn the_page_moves_a_running_job() {
     fs::create_dir(folder.path().join("pipelines")).unwrap();
     fs::write(folder.path().join("riverrun.toml"), blocks(&page, "toml")).unwrap();
     fs::write(folder.path().join("pipelines/page.sql"), blocks(&page, "sql")).unwrap();
-    let script = format!("trap 'kill %% 2>/dev/null; riverrun pubsub stop' EXIT\n{}", blocks(&page, "bash"));
+    let script = format!("trap 'kill %% 2>/dev/null || true; riverrun pubsub stop' EXIT\n{}", blocks(&page, "bash"));
     let programs = tests::riverrun().parent().unwrap().to_owned();
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths([programs].into_iter().chain(std::env::split_paths(&path))).unwrap();

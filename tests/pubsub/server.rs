@@ -125,6 +125,11 @@ impl Drop for Server {
     }
 }
 
+/// What a running command has said for people, without the cuts of its lines.
+pub fn told_by(program: &Program) -> String {
+    program.told().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// What a command said for people.
 pub fn told(ran: &Output) -> String {
     String::from_utf8_lossy(&ran.stderr).into_owned()

@@ -174,7 +174,7 @@ stream of rows at the first one; SKIP leaves them out; DEAD LETTER puts them on 
         #[command(subcommand)]
         command: PulsarCommand,
     },
-    /// Copy a subscription of Google Pub/Sub into a topic, and run a server of Pub/Sub for development
+    /// Copy subscriptions of Google Pub/Sub into topics, and try that with a server here
     Pubsub {
         #[command(subcommand)]
         command: PubsubCommand,
