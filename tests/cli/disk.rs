@@ -144,7 +144,7 @@ fn a_savepoint_without_room_is_said_and_the_checkpoints_stay() {
     let path = folder.path().join("saved");
     let Some(small) = Small::at(&path, 4) else { return };
     let ran = folder.run(&["savepoint", "--to", "saved/first"]);
-    clear(&ran, "cannot copy to a savepoint");
+    clear(&ran, "saved/first");
     small.grow(64 << 10);
     folder.done(&["savepoint", "--to", "saved/second"]);
 }
@@ -173,16 +173,14 @@ fn a_file_system_that_nobody_may_write_to_is_said_at_once() {
 }
 
 #[test]
-fn nobody_waits_for_a_topic_that_no_disk_takes() {
+fn a_topic_that_no_disk_takes_is_an_error_of_who_publishes() {
     let folder = plays();
     let path = folder.path().join("topics");
     let Some(small) = Small::at(&path, 64) else { return };
     small.protect();
-    for command in [&["run"][..], &["publish", "plays", "plays.jsonl"]] {
-        let ran = folder.run(command);
-        assert_eq!(ran.code, 1, "{}", ran.err);
-        assert!(ran.err.contains("the file system is read-only") && ran.err.contains("topics"), "{}", ran.err);
-    }
+    let ran = folder.run(&["publish", "plays", "plays.jsonl"]);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert!(ran.err.contains("the file system is read-only") && ran.err.contains("topics"), "{}", ran.err);
 }
 
 #[test]

@@ -254,6 +254,7 @@ fn paths_that_are_not_there() {
     says(&folder, &["check"], "no file matches \"data/*.parquet\"; \"data\" holds messages.csv");
     folder.replace(sql, "'data/*.parquet'", "'data/messages.csv'").replace(sql, "models/spam.onnx", "models/spma.onnx");
     says(&folder, &["check"], "there is no such file; did you mean \"models/spam.onnx\"?");
+    says(&folder, &["model", "check", "models/spma.onnx"], "did you mean \"models/spam.onnx\"?");
     let folder = published();
     says(&folder, &["publish", "plays", "play.jsonl"], "no file matches \"play.jsonl\"; did you mean \"plays.jsonl\"?");
 }

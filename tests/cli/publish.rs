@@ -566,6 +566,8 @@ fn a_stream_without_a_topic_gets_one_as_its_message_says() {
         ("HISTORY FILES 'old.jsonl' ENCODING 'latin1'", columns),
         ("HISTORY raw.new", columns),
         ("HISTORY FILES 'old.jsonl'", ""),
+        // Another stream has the topic that would be offered.
+        ("HISTORY FILES 'old.jsonl' --taken\n", columns),
     ] {
         let folder = Folder::empty();
         let create = |columns: &str, history: &str| {
@@ -575,6 +577,10 @@ fn a_stream_without_a_topic_gets_one_as_its_message_says() {
         let old = "CREATE STREAM old (user_id BIGINT, track TEXT, at TIMESTAMP, WATERMARK FOR at AS at) \
                    HISTORY FILES 'old.jsonl';\nINSERT INTO lake.old SELECT * FROM old;\n";
         folder.write("pipelines/old.sql", old).done(&["run"]);
+        if history.contains("taken") {
+            let other = "CREATE STREAM other (user_id BIGINT, at TIMESTAMP, WATERMARK FOR at AS at) LIVE plays;\n";
+            folder.write("pipelines/other.sql", other);
+        }
         folder.write("pipelines/plays.sql", &create(columns, history));
         // Of files that show no type for the time nothing can be read as they are.
         if !columns.is_empty() {
@@ -590,6 +596,7 @@ fn a_stream_without_a_topic_gets_one_as_its_message_says() {
         // What stands between backticks is what to write: the inputs of the stream, and the statement beside it.
         let written: Vec<&str> = ran.err.split('`').skip(1).step_by(2).collect();
         let (inputs, beside) = (written[0], written.get(1).copied().unwrap_or_default());
+        assert_eq!(inputs.contains("LIVE plays_2"), history.contains("taken"), "{inputs}");
         folder.write("pipelines/plays.sql", &format!("{}{beside}\n", create(columns, inputs)));
         folder.done(&["check"]);
         folder.done(&["publish", "plays", "plays.jsonl"]);

@@ -47,9 +47,9 @@ pub fn sqlite(doing: impl Into<String>, error: rusqlite::Error) -> Error {
             (ErrorKind::Corrupt, "the catalog file is damaged or is not a SQLite database")
         }
         Some(Code::DiskFull) => (ErrorKind::Refused, "the disk is full, free some space"),
-        // SQLite tells a file that may not grow from other failed writes by nothing.
+        // SQLite tells a file that may not grow from writes that fail for a moment by nothing.
         Some(Code::SystemIoFailure) if extended == Some(rusqlite::ffi::SQLITE_IOERR_WRITE) => (
-            ErrorKind::Refused,
+            ErrorKind::Unavailable,
             "the catalog file cannot be written, look at its disk and at the limit that `ulimit -f` shows",
         ),
         Some(Code::ReadOnly) => {

@@ -56,15 +56,12 @@ impl Dims {
                 Dim::Fixed(size) => [size, 1],
                 Dim::Rows { before, after } => [before, after],
             };
-            for part in parts {
+            // Where a dimension is 0 the others are bounded all the same: products of some of them are calculated with.
+            for part in parts.into_iter().filter(|part| *part > 0) {
                 cells = cells.checked_mul(part).filter(|cells| *cells <= CELLS_MAX).ok_or_else(|| {
                     format!("a tensor has more than {CELLS_MAX} numbers, expected at most that many, beside the rows")
                 })?;
             }
-        }
-        // A list of sizes or axes may be empty; nothing that is calculated with is.
-        if cells == 0 && (dims.len() > 1 || matches!(dims[..], [Dim::Rows { .. }])) {
-            return Err("a tensor would have no numbers, expected at least one along each dimension".to_string());
         }
         Ok(Dims(dims))
     }

@@ -393,7 +393,7 @@ fn topic_of(project: &Project, stream: &Stream, table: &str, name: &str) -> Resu
         None if archived => Err(topic_is_gone(project, stream, table, name)),
         None => match topics.topic_or_create(name, 1) {
             Ok(topic) => Ok(Ok(topic)),
-            Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Refused) => Err(error),
+            Err(error) if error.kind() == ErrorKind::Corrupt => Err(error),
             Err(error) => Ok(Err(error)),
         },
     }

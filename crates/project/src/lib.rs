@@ -93,6 +93,7 @@ pub use job::{CollectedRun, JobOptions, Readers, Wired};
 pub use jobs::{ArchiveOnDisk, JobOnDisk, NewestCheckpoint};
 pub use load::Folder;
 pub use mirror::{Mirror, MirrorEnd, MirrorEvent, OpenMirror};
+pub use near_path::with_near_path;
 pub use new_model::{AddedModel, NewModel, create_statement, identifier, name_of};
 pub use open::Project;
 pub use output::{Begin, NewTables, Notice, WiredSink};

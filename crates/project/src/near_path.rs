@@ -9,9 +9,14 @@ const LISTED_MAX: usize = 5;
 
 /// The result of opening a path in a folder, or a pattern of paths. Where it is not there the error says what is.
 pub fn with_near_path<T>(opened: Result<T>, folder: &Path, path: &str) -> Result<T> {
-    opened.map_err(|error| match what_is_there(folder, Path::new(path)) {
-        Some(there) => Error::new(error.kind(), format!("{}; {there}", error.chain())),
-        None => error,
+    opened.map_err(|error| {
+        let chain = error.chain();
+        let is_missing =
+            ["no file matches", "there is no such file", "No such file"].iter().any(|part| chain.contains(part));
+        match what_is_there(folder, Path::new(path)).filter(|_| is_missing) {
+            Some(there) => Error::new(error.kind(), format!("{chain}; {there}")),
+            None => error,
+        }
     })
 }
 
@@ -26,11 +31,15 @@ fn what_is_there(folder: &Path, path: &Path) -> Option<String> {
             let names = names_in(&at);
             return (index + 1 == steps.len()).then(|| holds(&written, &names));
         }
-        if is_pattern || at.join(name).exists() {
+        // A link that leads nowhere, and what may not be looked at, are there by name.
+        if is_pattern || std::fs::symlink_metadata(at.join(name)).is_ok() {
             (at, written) = (at.join(name), written.join(name));
             continue;
         }
         let names = names_in(&at);
+        if names.iter().any(|there| there == name) {
+            return None;
+        }
         match nearest(name, names.iter().map(String::as_str)) {
             Some(near) => (at, written, is_other) = (at.join(near), written.join(near), true),
             None => return Some(holds(&written, &names)),

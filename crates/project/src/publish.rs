@@ -160,10 +160,12 @@ impl Project {
     fn without_topic(&self, stream: &Stream) -> Result<Error> {
         let name = &stream.name;
         // A name that is no plain one stands in quotes.
-        let is_plain =
-            |name: &str| !name.is_empty() && name.chars().all(|letter| letter.is_alphanumeric() || letter == '_');
+        let is_plain = |name: &str| {
+            name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+                && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+        };
         let quoted = if is_plain(name) { name.clone() } else { format!("\"{}\"", name.replace('"', "\"\"")) };
-        let topic = if is_plain(name) { name.clone() } else { "events".to_owned() };
+        let topic = self.unused_topic(if is_plain(name) { name } else { "events" })?;
         let is_other = |table: &str| -> Result<bool> {
             Ok(match self.warehouse_if_there()? {
                 Some(warehouse) if warehouse.exists(table)? => frontier_in(&warehouse, name, table).is_err(),
@@ -185,6 +187,22 @@ impl Project {
             ),
         };
         Ok(Error::invalid(format!("stream \"{name}\" has no LIVE topic to publish to: {what}")))
+    }
+
+    /// A name that no topic of the project has, and no table of `raw`: the rows of two streams are not to meet there.
+    fn unused_topic(&self, name: &str) -> Result<String> {
+        let (topics, warehouse) = (self.statements.topics(), self.warehouse_if_there()?);
+        let mut names = std::iter::once(name.to_owned()).chain((2..).map(|number| format!("{name}_{number}")));
+        loop {
+            let Some(found) = names.next() else { return Ok(name.to_owned()) };
+            let is_table = match &warehouse {
+                Some(warehouse) => warehouse.exists(&format!("raw.{found}"))?,
+                None => false,
+            };
+            if !is_table && !topics.iter().any(|topic| topic.eq_ignore_ascii_case(&found)) {
+                return Ok(found);
+            }
+        }
     }
 
     fn no_stream(&self, name: &str, streams: &[String]) -> Error {

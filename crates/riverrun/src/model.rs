@@ -21,7 +21,8 @@ const ENOUGH: Duration = Duration::from_millis(100);
 /// Tries a model out in a process of its own, loads it as CREATE MODEL would, and shows it.
 pub fn check(file: &Path, json: bool) -> Outcome {
     let name = project::name_of(file);
-    let read = ModelFile::read(&name, file)?;
+    let read = ModelFile::read(&name, file);
+    let read = project::with_near_path(read, Path::new("."), &file.display().to_string())?;
     model_trial::attempt(&read)?;
     let loaded = Model::from_file(read)?;
     let scorer = loaded.select_all()?;

@@ -48,6 +48,9 @@ impl Layer {
         let [Dim::Fixed(length), rows @ (Dim::ROWS | Dim::Fixed(1)), Dim::Fixed(width)] = *x.dims.list() else {
             return Err(format!("of {} is not supported, expected [steps, rows, numbers]", x.describe()));
         };
+        if length == 0 || width == 0 {
+            return Err(format!("of {} has no numbers to go over", x.describe()));
+        }
         let directions = backwards.len();
         let fits = weights.dims == Dims::fixed(&[directions, gates * hidden, width])?
             && recurrence.dims == Dims::fixed(&[directions, gates * hidden, hidden])?;

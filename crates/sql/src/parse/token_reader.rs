@@ -413,6 +413,10 @@ impl<'a> TokenReader<'a> {
                 let found = if found == "EOF" { "the end of the statement" } else { found };
                 Fault::new(span, "the statement is not valid SQL here").found(found).expected(expected)
             }
+            None if text.starts_with("No infix parser") => {
+                let operator = self.tokens.get(at).map_or_else(String::new, |token| token.token.to_string());
+                Fault::new(span, format!("{operator} is no operator"))
+            }
             None => Fault::new(span, lower_first(&text)),
         };
         (fault, at)

@@ -169,7 +169,11 @@ impl Subquery {
     fn check_in(&self, written: &Expr, value: &Tree) -> Outcome<()> {
         let among = self.only_column()?.settled_type();
         // A text that is written is of any type.
-        let is_written = matches!(written, Expr::Value(text) if matches!(text.value, Value::SingleQuotedString(_)));
+        let mut inner = written;
+        while let Expr::Nested(nested) = inner {
+            inner = nested;
+        }
+        let is_written = matches!(inner, Expr::Value(text) if matches!(text.value, Value::SingleQuotedString(_)));
         let (one, other) = (value.data_type().clone(), among);
         let is_text = |data_type: &DataType| *data_type == DataType::Utf8;
         let any = one == DataType::Null || other == DataType::Null || (is_written && is_text(&one));
