@@ -105,6 +105,11 @@ fn wrong_names_are_told_where_they_stand() {
     assert!(told.contains("riverrun.toml:11:5: error: \"pubsub:projects/p/subscription/m\" is no place"), "{told}");
     let told = refused("m = [\"pulsar:m\"]");
     assert!(told.contains("riverrun.toml:11:5: error: \"pulsar:m\" is not where m is"), "{told}");
+    let told = refused("m = \"pubsub:projects/p/subscriptions/m\"\nn = \"pubsub:projects/p/subscriptions/m\"");
+    assert!(
+        told.contains("riverrun.toml:12:5: error: subscription projects/p/subscriptions/m stands here and for m"),
+        "{told}"
+    );
     let told = refused("k = [\"pubsub:projects/p/subscriptions/m\"]");
     assert!(told.contains("[env.dev.names] of riverrun.toml has \"k\", which is no topic of the project"), "{told}");
 }

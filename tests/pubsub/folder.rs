@@ -44,10 +44,20 @@ impl Folder {
         self.path().join("topics/m/0")
     }
 
+    /// The topics.
+    pub fn topics(&self) -> Topics {
+        Topics::open(self.path().join("topics"), Arc::new(Machine)).unwrap()
+    }
+
+    /// How far a partition of m is drained, as its mirrors promise.
+    pub fn drained_to(&self, partition: u32) -> i64 {
+        let Some(topic) = self.topics().topic("m").unwrap() else { return i64::MIN };
+        topic.of_copy().open(partition, None).unwrap().end().unwrap().drained_to.0
+    }
+
     /// All messages of a topic, partition by partition.
     pub fn log(&self, topic: &str) -> Vec<Vec<Message>> {
-        let topics = Topics::open(self.path().join("topics"), Arc::new(Machine)).unwrap();
-        let Some(topic) = topics.topic(topic).unwrap() else { return Vec::new() };
+        let Some(topic) = self.topics().topic(topic).unwrap() else { return Vec::new() };
         let read = |partition| {
             let mut log = topic.open(partition, None).unwrap();
             let mut messages = Vec::new();

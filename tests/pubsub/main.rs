@@ -9,4 +9,5 @@ mod errors;
 mod folder;
 mod holding;
 mod page;
+mod promises;
 mod server;

@@ -43,6 +43,13 @@ impl Server {
         assert!(stopped.is_ok_and(|stopped| stopped.status.success()), "the server cannot be stopped");
     }
 
+    /// Stops it for a while, or lets it go on.
+    pub fn signal(&self, signal: &str) {
+        let process = std::fs::read_to_string(self.data.path().join("process")).unwrap();
+        let sent = Command::new("kill").args([&format!("-{signal}"), process.trim()]).status();
+        assert!(sent.is_ok_and(|sent| sent.success()), "{signal}");
+    }
+
     /// A call by HTTP; gives its status and its answer.
     pub fn ask(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let (host, port) = self.address.split_once(':').unwrap();

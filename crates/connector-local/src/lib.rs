@@ -22,6 +22,7 @@ mod published_end;
 mod notices;
 mod watcher;
 
+mod copies;
 mod reader;
 mod tail;
 
@@ -40,6 +41,7 @@ mod topics;
 mod files;
 
 pub use claim::Claim;
+pub use copies::COPIER;
 pub use files::{
     FileColumn, Files, Format, GrowingFile, GrowingFiles, InputEnd, Pipe, StopSignal, TextFeed, TextFeeds, TextRows,
     write_parquet,

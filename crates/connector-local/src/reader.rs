@@ -1,5 +1,6 @@
 //! Reads one partition forward.
 
+use crate::copies::Copying;
 use crate::end::End;
 use crate::frame::{Frames, Record, Step};
 use crate::partition::Partition;
@@ -18,6 +19,7 @@ pub(crate) struct LogReader {
     answered: Option<LogEnd>,
     // Whether messages bring their arrivals from elsewhere.
     is_copied: bool,
+    copying: Copying,
     watching: Option<WatchGuard>,
 }
 
@@ -36,8 +38,8 @@ impl LogReader {
             (None, None) => return Err(partition.without_segments()),
             (Some(frames), _) => frames,
         };
-        let (answered, is_copied, watching) = (None, false, None);
-        let mut reader = LogReader { partition, clock, frames, published, answered, is_copied, watching };
+        let (answered, is_copied, watching, copying) = (None, false, None, Copying::default());
+        let mut reader = LogReader { partition, clock, frames, published, answered, is_copied, copying, watching };
         if let Some(after) = after {
             reader.skip_to(after)?;
         }
@@ -194,7 +196,8 @@ impl PartitionLog for LogReader {
     }
 
     fn end(&mut self) -> Result<LogEnd> {
-        let end = match self.is_copied {
+        let topic = self.partition.folder.parent().unwrap_or(&self.partition.folder);
+        let end = match self.is_copied || self.copying.is_on(topic, self.clock.now())? {
             true => self.partition.drained_as_promised(self.answered)?,
             false => self.partition.drained(self.clock.as_ref(), self.answered)?,
         };

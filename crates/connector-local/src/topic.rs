@@ -1,5 +1,6 @@
 //! One topic: its identity, and its partitions opened to read or to write.
 
+use crate::copies::{copiers, is_copied_now};
 use crate::disk::io_error;
 use crate::partition::Partition;
 use crate::reader::LogReader;
@@ -35,6 +36,11 @@ impl LocalTopic {
     pub fn of_copy(&self) -> LocalTopic {
         let LocalTopic { name, id, partitions, folder, clock, .. } = self;
         LocalTopic { is_copied: true, ..LocalTopic::new(name, id.clone(), *partitions, folder.clone(), clock.clone()) }
+    }
+
+    /// Whether messages are copied into it from elsewhere, or ever were.
+    pub fn was_copied(&self) -> Result<bool> {
+        Ok(!copiers(&self.folder)?.is_empty())
     }
 
     /// The end of each partition now, and the time up to which it is drained there.
@@ -93,7 +99,8 @@ impl Topic for LocalTopic {
     }
 
     fn margin(&self) -> Span {
-        if self.is_copied { COPY_MARGIN } else { Span::ZERO }
+        let is_copied = self.is_copied || is_copied_now(&self.folder, self.clock.now()).unwrap_or(false);
+        if is_copied { COPY_MARGIN } else { Span::ZERO }
     }
 
     fn open(&self, partition: u32, after: Option<Position>) -> Result<Box<dyn PartitionLog>> {

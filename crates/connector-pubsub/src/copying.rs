@@ -3,19 +3,22 @@
 //! ```text
 //! Pub/Sub -> receive (64 MiB at most) -> append and sync -> acknowledge
 //!                 leases are extended -----^
-//! nothing came for a while: promise that what comes arrives later
+//!                         |
+//! every second, while the server answers: promise what has all come
 //! ```
 //!
 //! A message is acknowledged after the log has it durably, and never before: what a crash leaves between the two comes
-//! again. Messages of one ordering key come one after the other, each after the one before it was acknowledged.
+//! again. A batch that cannot be appended is held and tried again: giving it back would count as a delivery of each of its
+//! messages, after some of which they are dead letters. Messages of one ordering key come one after the other, each after the one before it was acknowledged.
 
 use crate::received::Received;
 use crate::settings::{Settings, runtime};
 use crate::subscription::{Delivery, LEASE, Subscription};
-use dataflow::{Error, Result};
+use dataflow::{Error, ErrorKind, Result};
 use google_cloud_pubsub::subscriber::handler::Handler;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc::Receiver;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -26,9 +29,15 @@ const BATCH_BYTES: usize = 8 << 20;
 /// How often it is looked whether the copy is to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often it is asked whether the subscription is there.
-const ASK_EVERY: Duration = Duration::from_secs(5);
-/// How often the log is told that nothing came.
-const IDLE_EVERY: Duration = Duration::from_secs(1);
+const ASK_EVERY: Duration = Duration::from_secs(2);
+/// How long the answer may take.
+const ASK_ANSWER: Duration = Duration::from_secs(5);
+/// How often the log is told what has all come.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+/// How often a batch that could not be appended is tried again.
+const APPEND_EVERY: Duration = Duration::from_secs(1);
+/// The longest pause of the client before it connects anew.
+const RECONNECT: Duration = Duration::from_secs(60);
 /// How long a subscription that may not be looked at may take to refuse.
 const REFUSAL: Duration = Duration::from_secs(2);
 /// How long the last acknowledgements may take.
@@ -36,10 +45,11 @@ const SHUTDOWN: Duration = Duration::from_secs(10);
 
 /// What makes messages durable.
 pub trait Append: Send + 'static {
-    /// Appends messages; all are durable on return. After an error all come again.
+    /// Appends messages; all are durable on return. After an error the same messages are appended again, or none any more.
     fn append(&mut self, messages: &[Received]) -> Result<()>;
-    /// Nothing has come for so long.
-    fn idle(&mut self, since: Duration) -> Result<()>;
+    /// Called every second: what was published until so long ago has all come but for what lags as much as the last
+    /// messages did. `None` while nobody knows.
+    fn drained(&mut self, since: Option<Duration>) -> Result<()>;
 }
 
 /// How a subscription is copied.
@@ -58,6 +68,14 @@ pub enum CopyEvent {
     Copied(u64),
     /// So many acknowledgements were refused, after which their messages come again: the log has these twice.
     Refused(u64),
+    /// Messages cannot be appended for this reason; they are held, and tried again every second.
+    Held(String),
+    /// They were appended.
+    Released,
+    /// The server does not answer, for this reason.
+    Away(String),
+    /// It answers again.
+    Back,
 }
 
 /// What a copy did.
@@ -81,6 +99,7 @@ pub fn copy(
     settings.check_reachable()?;
     runtime()?.block_on(async {
         let subscription = Subscription::open(settings, subscription).await?;
+        let asked = Instant::now();
         let may_look = subscription.look().await?;
         let (deliveries, shutdown) = subscription.receive();
         let now = Instant::now();
@@ -91,7 +110,11 @@ pub fn copy(
             refused: 0,
             opened: now,
             last: now,
-            told_idle: now,
+            told: now,
+            answered: asked,
+            is_away: false,
+            // Before the leases of a process that was killed are over, its messages may come.
+            knows_from: now + LEASE,
             end: CopyEnd::default(),
         };
         let ended = copying.run(&subscription, may_look, options, is_stopped, tell).await;
@@ -110,9 +133,14 @@ struct Copying {
     refusals: JoinSet<bool>,
     refused: u64,
     opened: Instant,
-    // When the last message came, and when the log was told last that nothing came.
+    // When the last message came, or the client has connected anew, and when the log was told last what has all come.
     last: Instant,
-    told_idle: Instant,
+    told: Instant,
+    // When the server was asked last of the times that it answered, and whether it does not now.
+    answered: Instant,
+    is_away: bool,
+    // From when on it is known what has all come.
+    knows_from: Instant,
     end: CopyEnd,
 }
 
@@ -129,35 +157,46 @@ impl Copying {
         if is_open {
             tell(CopyEvent::Open);
         }
-        let mut gone = tokio::spawn(watch(subscription.clone()));
+        let (send, mut looks) = channel(1);
+        tokio::spawn(watch(subscription.clone(), send));
         loop {
             let next = tokio::select! {
                 biased;
+                Some(look) = looks.recv() => {
+                    self.looked(look, tell)?;
+                    continue;
+                }
                 next = self.deliveries.recv() => Some(next),
-                gone = &mut gone => return Err(gone.map_or_else(ended_by_itself, |gone| gone)),
                 () = sleep(LOOK_EVERY) => None,
             };
             match next {
                 Some(Some(first)) => {
                     let batch = self.batch(first?)?;
-                    self.put(batch).await?;
+                    if !self.put(batch, is_stopped, tell).await? {
+                        return Ok(());
+                    }
                     self.last = Instant::now();
                     tell(CopyEvent::Copied(self.end.messages));
                 }
                 Some(None) => return Err(Error::internal("the client of Pub/Sub has ended by itself")),
-                None => self.rest().await?,
+                None => {}
             }
+            self.tell_log(true).await?;
             // A subscription that may not be received from says so at once, and one that has nothing says nothing.
             if !is_open && (self.end.messages > 0 || self.opened.elapsed() > REFUSAL) {
                 is_open = true;
                 tell(CopyEvent::Open);
             }
             self.tell_refused(tell);
-            if is_stopped() || options.until_idle.is_some_and(|idle| self.last.elapsed() > idle) {
-                gone.abort();
+            if is_stopped() || options.until_idle.is_some_and(|idle| self.is_idle(idle)) {
                 return Ok(());
             }
         }
+    }
+
+    /// Whether nothing came for so long, and the server has answered after that.
+    fn is_idle(&self, idle: Duration) -> bool {
+        !self.is_away && self.last.elapsed() > idle && self.answered.saturating_duration_since(self.last) > idle
     }
 
     /// A delivery and those that are here after it. Those before an error are given back, and come again.
@@ -177,18 +216,28 @@ impl Copying {
         Ok(batch)
     }
 
-    /// Appends and syncs, then acknowledges. The client goes on meanwhile, so that leases are extended.
-    async fn put(&mut self, batch: Vec<Delivery>) -> Result<()> {
+    /// Appends and syncs, then acknowledges; false when it is to stop before that. The client goes on meanwhile, so that
+    /// leases are extended.
+    async fn put(
+        &mut self,
+        batch: Vec<Delivery>,
+        is_stopped: &dyn Fn() -> bool,
+        tell: &mut dyn FnMut(CopyEvent),
+    ) -> Result<bool> {
         let (mut messages, mut handlers, mut rooms) = (Vec::new(), Vec::new(), Vec::new());
+        let mut bytes = 0;
         for Delivery { message, handler, room } in batch {
-            self.end.bytes += message.data.len() as u64;
+            bytes += message.data.len() as u64;
             messages.push(message);
             handlers.push(handler);
             rooms.push(room);
         }
-        let count = messages.len() as u64;
-        self.with_log(move |log| log.append(&messages)).await?;
-        self.end.messages += count;
+        let messages = Arc::new(messages);
+        if !self.append(&messages, is_stopped, tell).await? {
+            return Ok(false);
+        }
+        self.end.messages += messages.len() as u64;
+        self.end.bytes += bytes;
         for handler in handlers {
             match handler {
                 Handler::ExactlyOnce(handler) => {
@@ -197,17 +246,82 @@ impl Copying {
                 other => other.ack(),
             }
         }
+        Ok(true)
+    }
+
+    /// Appends until it succeeds; false when it is to stop before that. What is wrong in itself, such as a mirror that
+    /// another one has taken over, is an error.
+    async fn append(
+        &mut self,
+        messages: &Arc<Vec<Received>>,
+        is_stopped: &dyn Fn() -> bool,
+        tell: &mut dyn FnMut(CopyEvent),
+    ) -> Result<bool> {
+        let mut is_held = false;
+        loop {
+            let batch = messages.clone();
+            let Err(error) = self.with_log(move |log| log.append(&batch)).await else { break };
+            if self.append.is_none() || error.kind() == ErrorKind::Invalid {
+                return Err(error);
+            }
+            if !is_held {
+                is_held = true;
+                tell(CopyEvent::Held(error.chain()));
+            }
+            let failed = Instant::now();
+            while failed.elapsed() < APPEND_EVERY {
+                if is_stopped() {
+                    return Ok(false);
+                }
+                sleep(LOOK_EVERY).await;
+            }
+            self.tell_log(false).await?;
+        }
+        if is_held {
+            tell(CopyEvent::Released);
+        }
+        Ok(true)
+    }
+
+    /// What an answer of the server, or that there is none, says of what has come.
+    fn looked(&mut self, look: Look, tell: &mut dyn FnMut(CopyEvent)) -> Result<()> {
+        match look.found {
+            Ok(_) => {
+                if self.is_away {
+                    // What was published meanwhile comes when the client has connected anew. Its pauses
+                    // have grown with how long it was away.
+                    let away = look.asked - self.answered;
+                    let connected = Instant::now() + (4 * away).min(RECONNECT);
+                    self.knows_from = self.knows_from.max(connected + LEASE);
+                    self.last = self.last.max(connected);
+                    self.is_away = false;
+                    tell(CopyEvent::Back);
+                }
+                self.answered = look.asked;
+            }
+            Err(error) if error.kind() != ErrorKind::Unavailable => return Err(error),
+            Err(error) if !self.is_away => {
+                self.is_away = true;
+                tell(CopyEvent::Away(error.chain()));
+            }
+            Err(_) => {}
+        }
         Ok(())
     }
 
-    /// Tells the log that nothing came. Before the leases of a process that was killed are over, its messages may come.
-    async fn rest(&mut self) -> Result<()> {
-        if self.opened.elapsed() < LEASE || self.told_idle.elapsed() < IDLE_EVERY {
+    /// Tells the log every second what has all come, whether or not messages flow; nothing while some are held.
+    async fn tell_log(&mut self, is_known: bool) -> Result<()> {
+        if self.told.elapsed() < TELL_EVERY {
             return Ok(());
         }
-        self.told_idle = Instant::now();
-        let since = self.last.elapsed();
-        self.with_log(move |log| log.idle(since)).await
+        self.told = Instant::now();
+        let is_known = is_known && !self.is_away && self.told >= self.knows_from;
+        let since = is_known.then(|| self.answered.elapsed());
+        match self.with_log(move |log| log.drained(since)).await {
+            // It is told again in a second.
+            Err(error) if self.append.is_some() && error.kind() != ErrorKind::Invalid => Ok(()),
+            done => done,
+        }
     }
 
     /// Does something with the log on a thread that may wait for the disk.
@@ -239,13 +353,23 @@ impl Copying {
     }
 }
 
-/// Looks at a subscription until it is gone, or has lost its topic. That it cannot be reached is the client's to mend.
-async fn watch(subscription: Subscription) -> Error {
+/// What the server has said of a subscription, asked at this time.
+struct Look {
+    asked: Instant,
+    found: Result<bool>,
+}
+
+/// Looks at a subscription again and again, until nobody wants to know.
+async fn watch(subscription: Subscription, looks: Sender<Look>) {
     loop {
         sleep(ASK_EVERY).await;
-        match subscription.look().await {
-            Err(error) if error.kind() != dataflow::ErrorKind::Unavailable => return error,
-            _ => {}
+        let asked = Instant::now();
+        let found = match timeout(ASK_ANSWER, subscription.look()).await {
+            Ok(found) => found,
+            Err(_) => Err(subscription.no_answer()),
+        };
+        if looks.send(Look { asked, found }).await.is_err() {
+            return;
         }
     }
 }

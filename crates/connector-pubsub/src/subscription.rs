@@ -70,7 +70,7 @@ impl Subscription {
             Ok(Ok(_)) => Ok(true),
             Ok(Err(error)) if is_denied(&error) => Ok(false),
             Ok(Err(error)) => Err(self.failed(error)),
-            Err(_) => Err(no_answer(&self.what(), &self.place)),
+            Err(_) => Err(self.no_answer()),
         }
     }
 
@@ -108,6 +108,11 @@ impl Subscription {
                 return;
             }
         }
+    }
+
+    /// It was asked for, and no answer came in time.
+    pub fn no_answer(&self) -> dataflow::Error {
+        no_answer(&self.what(), &self.place)
     }
 
     fn what(&self) -> String {

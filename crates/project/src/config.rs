@@ -151,7 +151,26 @@ impl Environment {
         let wrong = |(name, places): (&String, &Spanned<Places>)| {
             Some((places.span(), places.get_ref().misfit(name, &self.live.place)?))
         };
-        self.names.iter().filter_map(wrong).collect()
+        self.names.iter().filter_map(wrong).chain(self.shared_subscriptions()).collect()
+    }
+
+    /// Subscriptions that stand twice: Pub/Sub gives each of their messages to one of the two.
+    fn shared_subscriptions(&self) -> Vec<(Range<usize>, String)> {
+        let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut shared = Vec::new();
+        for (topic, places) in &self.names {
+            for subscription in &places.get_ref().subscriptions {
+                if let Some(first) = seen.insert(&subscription.name, topic) {
+                    let told = format!(
+                        "subscription {} stands here and for {first}, and each of its messages would go to one of the two: \
+                         make a subscription for each",
+                        subscription.name
+                    );
+                    shared.push((places.span(), told));
+                }
+            }
+        }
+        shared
     }
 }
 

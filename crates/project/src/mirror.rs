@@ -13,10 +13,11 @@ use crate::names::SubscriptionPlace;
 use crate::open::Project;
 use crate::pubsub::{Append, CopyEnd, CopyEvent, CopyOptions, Received, Settings, copy};
 use crate::topics::Topics;
-use connector_local::{COPY_MARGIN, Claim, Outgoing, Producer};
-use connector_pulsar::{Guarantee, Hashing, Key, OutgoingMessage, TopicWriter};
+use connector_local::{COPIER, COPY_MARGIN, Claim, Outgoing, Producer};
+use connector_pulsar::{Guarantee, Hashing, Key, OutgoingMessage, PulsarTopic, TopicWriter};
 use dataflow::{Clock, Error, ProcessingTime, Result, Span, Topic};
 use serde_json::json;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_64;
@@ -28,6 +29,8 @@ pub type MirrorEnd = CopyEnd;
 
 /// Longer names of producers are written as a checksum.
 const NAME_BYTES_MAX: usize = 200;
+/// For how long it counts how far behind their publishing messages came.
+const LAG_COUNTS: Span = Span(10_000_000);
 
 /// A subscription that is copied into a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +38,8 @@ pub struct Mirror {
     /// The topic.
     pub topic: String,
     subscription: SubscriptionPlace,
+    // The producers of the other mirrors into it.
+    others: Vec<String>,
 }
 
 /// A mirror whose topic is open, and that nobody else runs.
@@ -61,8 +66,12 @@ impl Project {
 
     fn mirrors_into(&self, topic: &str) -> Vec<Mirror> {
         let subscriptions = self.places(topic).map(|places| places.subscriptions.clone()).unwrap_or_default();
-        let mirror = |subscription| Mirror { topic: topic.to_owned(), subscription };
-        subscriptions.into_iter().map(mirror).collect()
+        let mirror = |subscription: &SubscriptionPlace| Mirror {
+            topic: topic.to_owned(),
+            subscription: subscription.clone(),
+            others: subscriptions.iter().filter(|other| *other != subscription).map(producer).collect(),
+        };
+        subscriptions.iter().map(mirror).collect()
     }
 }
 
@@ -87,25 +96,30 @@ impl Mirror {
         let details = self.subscription.details.clone();
         let log: Box<dyn Append> = match topics {
             Topics::Local(topics, _) => {
-                let claim = topics.claim(topic, &self.producer())?;
-                Box::new(LocalLog::open(claim, details, project.clock.clone())?)
+                let was_copied = topics.topic(topic)?.is_some_and(|topic| topic.was_copied().unwrap_or(true));
+                let claim = topics.claim(topic, &producer(&self.subscription))?;
+                let clock = project.clock.clone();
+                Box::new(LocalLog::open(claim, was_copied, details, self.others.clone(), clock)?)
             }
             Topics::Pulsar(topics) => {
                 let topic = topics.topic_or_create(topic, partitions.unwrap_or(1))?;
                 let name = format!("riverrun-mirror-{}-{}", project.clock.now().0, std::process::id());
-                let writer = TopicWriter::open(&topic, &name, Guarantee::AtLeastOnce, &[])?;
-                Box::new(PulsarLog { writer, details, sequence: 0, clock: project.clock.clone() })
+                let clock = project.clock.clone();
+                let mut log = PulsarLog { topic, name, opened: 0, writer: None, details, sequence: 0, clock };
+                log.writer = Some(log.open()?);
+                Box::new(log)
             }
         };
         Ok(OpenMirror { subscription: self.subscription.name.clone(), log })
     }
+}
 
-    fn producer(&self) -> String {
-        let name = &self.subscription.name;
-        match name.len() > NAME_BYTES_MAX {
-            true => format!("pubsub:{:016x}", xxh3_64(name.as_bytes())),
-            false => format!("pubsub:{name}"),
-        }
+/// The producer under which the mirror of a subscription appends.
+fn producer(subscription: &SubscriptionPlace) -> String {
+    let name = &subscription.name;
+    match name.len() > NAME_BYTES_MAX {
+        true => format!("{COPIER}{:016x}", xxh3_64(name.as_bytes())),
+        false => format!("{COPIER}{name}"),
     }
 }
 
@@ -125,17 +139,28 @@ impl OpenMirror {
 /// A local topic.
 struct LocalLog {
     // Nobody else runs the mirror meanwhile.
-    _claim: Claim,
+    claim: Claim,
     producer: Producer,
     details: Option<String>,
+    // The sequence of the last message that was appended.
     sequence: u64,
+    // The producers of the other mirrors into the topic.
+    others: Vec<String>,
+    // When messages were appended, and how far behind their publishing; a lesser lag counts only after a greater one.
+    lags: VecDeque<(ProcessingTime, i64)>,
     clock: Arc<dyn Clock>,
 }
 
 impl LocalLog {
-    fn open(claim: Claim, details: Option<String>, clock: Arc<dyn Clock>) -> Result<LocalLog> {
+    fn open(
+        claim: Claim,
+        was_copied: bool,
+        details: Option<String>,
+        others: Vec<String>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<LocalLog> {
         let mut producer = claim.producer()?;
-        if claim.epoch() == 1 {
+        if !was_copied {
             // Until now the clock said how far the topic is drained, and what was said stays true.
             for partition in 0..producer.topic().partitions() {
                 if producer.has_messages(partition)? {
@@ -143,7 +168,36 @@ impl LocalLog {
                 }
             }
         }
-        Ok(LocalLog { _claim: claim, producer, details, sequence: 0, clock })
+        Ok(LocalLog { claim, producer, details, sequence: 0, others, lags: VecDeque::new(), clock })
+    }
+
+    /// Notes how far behind its publishing a batch was appended.
+    fn note_lag(&mut self, messages: &[Received]) {
+        let Some(oldest) = messages.iter().map(|message| message.published_at_us).min() else { return };
+        let now = self.clock.now();
+        let lag = now.0.saturating_sub(oldest).max(0);
+        while self.lags.back().is_some_and(|(_, less)| *less <= lag) {
+            self.lags.pop_back();
+        }
+        self.lags.push_back((now, lag));
+    }
+
+    /// How far behind the last messages came, at most.
+    fn lag(&mut self, now: ProcessingTime) -> i64 {
+        while self.lags.front().is_some_and(|(at, _)| at.plus(LAG_COUNTS) < now) {
+            self.lags.pop_front();
+        }
+        self.lags.front().map_or(0, |(_, lag)| *lag)
+    }
+
+    /// The least of what all mirrors into the topic promise; `None` while one of them has promised nothing.
+    fn least(&self, own: ProcessingTime) -> Result<Option<ProcessingTime>> {
+        if self.others.is_empty() {
+            return Ok(Some(own));
+        }
+        self.claim.set_promise(own)?;
+        let others = self.others.iter().map(|other| self.claim.promise_of(other));
+        Ok(others.fold(Some(own), |least, other| Some(least?.min(other?))))
     }
 }
 
@@ -152,42 +206,57 @@ impl Append for LocalLog {
         let payloads: Vec<Vec<u8>> = messages.iter().map(|message| payload(message, self.details.as_deref())).collect();
         let partitions = self.producer.topic().partitions();
         let mut batches: Vec<(u32, Vec<Outgoing<'_>>)> = (0..partitions).map(|at| (at, Vec::new())).collect();
+        // After an error the same messages come with the same sequences, and those that a partition has are left out.
+        let mut sequence = self.sequence;
         for (message, payload) in messages.iter().zip(&payloads) {
-            // A sequence is never used again, also after an error: what comes again is another message to the log.
-            self.sequence += 1;
+            sequence += 1;
             let key = (!message.ordering_key.is_empty()).then_some(message.ordering_key.as_bytes());
             // One without a key goes where it goes when it comes again.
             let hash = xxh3_64(key.unwrap_or(message.message_id.as_bytes()));
             let (_, of_partition) = &mut batches[(hash % u64::from(partitions)) as usize];
             let arrived = Some(ProcessingTime(message.published_at_us));
-            of_partition.push(Outgoing { sequence: self.sequence, key, payload, arrived });
+            of_partition.push(Outgoing { sequence, key, payload, arrived });
         }
         batches.retain(|(_, messages)| !messages.is_empty());
-        self.producer.append_all(&batches).map(drop)
+        self.producer.append_all(&batches)?;
+        self.sequence = sequence;
+        self.note_lag(messages);
+        Ok(())
     }
 
-    fn idle(&mut self, since: Duration) -> Result<()> {
-        let margin = Duration::from_micros(COPY_MARGIN.0.unsigned_abs());
-        if since < margin {
-            return Ok(());
-        }
-        let drained_to = self.clock.now().plus(Span(-COPY_MARGIN.0));
+    fn drained(&mut self, since: Option<Duration>) -> Result<()> {
+        self.claim.touch()?;
+        let Some(since) = since else { return Ok(()) };
+        let now = self.clock.now();
+        let since = i64::try_from(since.as_micros()).unwrap_or(i64::MAX).max(self.lag(now));
+        let own = ProcessingTime(now.0.saturating_sub(since).saturating_sub(COPY_MARGIN.0));
+        let Some(drained_to) = self.least(own)? else { return Ok(()) };
         (0..self.producer.topic().partitions()).try_for_each(|partition| self.producer.promise(partition, drained_to))
     }
 }
 
 /// A topic of Pulsar, whose broker says when a message arrived.
 struct PulsarLog {
-    writer: TopicWriter,
+    topic: Arc<PulsarTopic>,
+    name: String,
+    // How often a writer was opened.
+    opened: u32,
+    // One that has failed is not used again.
+    writer: Option<TopicWriter>,
     details: Option<String>,
     sequence: u64,
     clock: Arc<dyn Clock>,
 }
 
-impl Append for PulsarLog {
-    fn append(&mut self, messages: &[Received]) -> Result<()> {
+impl PulsarLog {
+    fn open(&mut self) -> Result<TopicWriter> {
+        self.opened += 1;
+        TopicWriter::open(&self.topic, &format!("{}-{}", self.name, self.opened), Guarantee::AtLeastOnce, &[])
+    }
+
+    fn put(&mut self, writer: &mut TopicWriter, messages: &[Received]) -> Result<()> {
         let publish_time_ms = u64::try_from(self.clock.now().0 / 1000).unwrap_or(0);
-        let partitions = self.writer.partitions();
+        let partitions = writer.partitions();
         let mut by_partition = vec![Vec::new(); partitions as usize];
         for message in messages {
             self.sequence += 1;
@@ -206,12 +275,24 @@ impl Append for PulsarLog {
             });
         }
         for (partition, messages) in (0..).zip(by_partition).filter(|(_, messages)| !messages.is_empty()) {
-            self.writer.push(partition, messages)?;
+            writer.push(partition, messages)?;
         }
-        self.writer.flush()
+        writer.flush()
+    }
+}
+
+impl Append for PulsarLog {
+    fn append(&mut self, messages: &[Received]) -> Result<()> {
+        let mut writer = match self.writer.take() {
+            Some(writer) => writer,
+            None => self.open()?,
+        };
+        self.put(&mut writer, messages)?;
+        self.writer = Some(writer);
+        Ok(())
     }
 
-    fn idle(&mut self, _: Duration) -> Result<()> {
+    fn drained(&mut self, _: Option<Duration>) -> Result<()> {
         Ok(())
     }
 }

@@ -1,7 +1,6 @@
 //! Copies subscriptions of Google Pub/Sub into topics while a command runs.
 
 use crate::outcome::Outcome;
-use crate::pubsub::refused;
 use crate::{print, show};
 use dataflow::Error;
 use project::{Failure, Mirror, MirrorEvent, Project};
@@ -41,7 +40,7 @@ pub fn beside(project: &Project, only: Option<&str>, command: impl FnOnce() -> O
 fn keep(project: &Project, mirror: &Mirror, begun: &Sender<Result<(), Error>>, is_stopped: &AtomicBool) {
     let (name, topic) = (mirror.subscription(), &mirror.topic);
     let mut begun = Some(begun);
-    let mut told = String::new();
+    let (mut told, mut is_told_open) = (String::new(), false);
     while !is_stopped.load(SeqCst) {
         // Another process that runs this mirror does what this one would do.
         let failed = match mirror.open(project, None) {
@@ -52,12 +51,14 @@ fn keep(project: &Project, mirror: &Mirror, begun: &Sender<Result<(), Error>>, i
             Ok(open) => {
                 let ended = open.copy(None, &|| is_stopped.load(SeqCst), &mut |event| match event {
                     MirrorEvent::Open => {
-                        told.clear();
-                        print::note(format_args!("copying subscription {name} into topic {topic}"));
+                        if !std::mem::replace(&mut is_told_open, true) {
+                            print::note(format_args!("copying subscription {name} into topic {topic}"));
+                        }
                         begun.take().into_iter().for_each(|begun| drop(begun.send(Ok(()))));
                     }
-                    MirrorEvent::Copied(_) => {}
-                    MirrorEvent::Refused(count) => print::note(format_args!("subscription {name}: {}", refused(count))),
+                    // What comes after this failure is another one.
+                    MirrorEvent::Copied(_) => told.clear(),
+                    other => tell(mirror, &other),
                 });
                 match (ended, begun.take()) {
                     (Ok(_), _) => return,
@@ -76,10 +77,26 @@ fn keep(project: &Project, mirror: &Mirror, begun: &Sender<Result<(), Error>>, i
                 "subscription {name} is not copied into topic {topic} by this process, and that is tried every {} s: {text}",
                 PAUSE.as_secs()
             )));
-            told = text;
+            (told, is_told_open) = (text, false);
         }
         rest(is_stopped);
     }
+}
+
+/// Says what happens to a mirror that goes on.
+pub fn tell(mirror: &Mirror, event: &MirrorEvent) {
+    let (name, topic) = (mirror.subscription(), &mirror.topic);
+    let text = match event {
+        MirrorEvent::Open | MirrorEvent::Copied(_) => return,
+        MirrorEvent::Refused(count) => refused(*count),
+        MirrorEvent::Held(why) => {
+            format!("messages are held, since topic {topic} does not take them, which is tried every second: {why}")
+        }
+        MirrorEvent::Released => format!("topic {topic} has taken the messages that were held"),
+        MirrorEvent::Away(why) => format!("nothing is known of what comes until Pub/Sub answers again: {why}"),
+        MirrorEvent::Back => "Pub/Sub answers again".to_owned(),
+    };
+    print::note_text(&show::sentence(&format!("subscription {name}: {text}")));
 }
 
 fn rest(is_stopped: &AtomicBool) {
@@ -89,4 +106,15 @@ fn rest(is_stopped: &AtomicBool) {
         std::thread::park_timeout(STEP);
         rested += STEP;
     }
+}
+
+/// What acknowledgements that were refused lead to.
+fn refused(count: u64) -> String {
+    format!(
+        "{} refused by Pub/Sub: these messages come again, and the topic has them twice",
+        match count {
+            1 => "1 acknowledgement was".to_owned(),
+            count => format!("{count} acknowledgements were"),
+        }
+    )
 }

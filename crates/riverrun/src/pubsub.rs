@@ -1,6 +1,7 @@
 //! `pubsub`: a server of Google Pub/Sub on this machine, for development, and mirrors by hand.
 
 use crate::clock::Stopwatch;
+use crate::mirrors;
 use crate::outcome::Outcome;
 use crate::signals::Stop;
 use crate::{print, show};
@@ -78,7 +79,7 @@ pub fn mirror(project: &Project, name: &str, partitions: Option<u32>, until_idle
             print::note(format_args!("copying subscription {} into topic {}", first.subscription(), first.topic));
         }),
         MirrorEvent::Copied(messages) => spinner.set_position(messages),
-        MirrorEvent::Refused(count) => spinner.suspend(|| print::note(format_args!("{}", refused(count)))),
+        other => spinner.suspend(|| mirrors::tell(first, &other)),
     });
     spinner.finish_and_clear();
     let ended = ended?;
@@ -90,15 +91,4 @@ pub fn mirror(project: &Project, name: &str, partitions: Option<u32>, until_idle
         show::duration(watch.elapsed())
     ));
     Ok(ExitCode::SUCCESS)
-}
-
-/// What acknowledgements that were refused lead to.
-pub fn refused(count: u64) -> String {
-    format!(
-        "{} refused by Pub/Sub: these messages come again, and the topic has them twice",
-        match count {
-            1 => "1 acknowledgement was".to_owned(),
-            count => format!("{count} acknowledgements were"),
-        }
-    )
 }

@@ -13,7 +13,7 @@ fn absent<T>() -> Result<T> {
 
 pub trait Append: Send + 'static {
     fn append(&mut self, messages: &[Received]) -> Result<()>;
-    fn idle(&mut self, since: Duration) -> Result<()>;
+    fn drained(&mut self, since: Option<Duration>) -> Result<()>;
 }
 
 #[derive(Debug, Default)]
@@ -36,6 +36,10 @@ pub enum CopyEvent {
     Open,
     Copied(u64),
     Refused(u64),
+    Held(String),
+    Released,
+    Away(String),
+    Back,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
