@@ -385,5 +385,5 @@ fn a_job_that_asks_a_model_for_another_output_does_something_else() {
     folder.write("pipelines/all.sql", &pipelines("spam"));
     let planned = folder.run(&["plan"]);
     assert!(!planned.out.contains(same), "{}{}", planned.out, planned.err);
-    assert!(refused(&folder, &["run"]).contains("riverrun plan"));
+    assert!(refused(&folder, &["run"]).contains("the job has changed since its checkpoint"));
 }
