@@ -66,7 +66,7 @@ def run(query, messages, model, output):
         text = file.read()
     # Sums have 128 bits, of which Arrow makes decimals.
     sums = ", ".join(f"{name}::BIGINT AS {name}" for name in names if "_sum_" in name)
-    batches = connection.execute(f"SELECT * REPLACE ({sums}) FROM ({text})").fetch_record_batch(BATCH)
+    batches = connection.execute(f"SELECT * REPLACE ({sums}) FROM ({text})").to_arrow_reader(BATCH)
     writer = None
     for batch in batches:
         x = matrix([batch.column(name).to_numpy(zero_copy_only=False) for name in names])

@@ -36,7 +36,7 @@ pub enum Target {
     /// W1 over ten times the events
     #[value(name = "grow")]
     Grow,
-    /// The tree evaluator beside onnxruntime
+    /// Trees, linear models, encoders and neural nets beside onnxruntime
     #[value(name = "models")]
     Models,
     /// A live job: how much later than its rule an action is seen, beside a bare loop
