@@ -75,6 +75,11 @@ impl Graph {
             follow(&mut builder, proto, opsets).map_err(|fault| at_node(model, index, proto, &fault))?;
         }
         let outputs = columns(&builder, graph).map_err(told)?;
+        let of_rows = |column: &Column| column.element == Element::Text && matches!(column.cell, Cell::Register(_));
+        if outputs.iter().any(|(_, column)| of_rows(column)) {
+            // A text that comes out may be one that only a row has.
+            builder.read_texts();
+        }
         let mut operators: Vec<String> = graph.node.iter().map(|node| node.op_type.clone()).collect();
         operators.sort_unstable();
         operators.dedup();

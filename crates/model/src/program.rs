@@ -7,7 +7,7 @@ use crate::outputs::Column;
 use crate::registers::{LANES, Registers, Step};
 use crate::row_texts::RowTexts;
 use crate::value::{Cell, Element};
-use arrow::array::builder::NullBufferBuilder;
+use arrow::array::builder::{NullBufferBuilder, StringBuilder};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, StringArray};
 use arrow::buffer::{NullBuffer, ScalarBuffer};
 use arrow::compute::cast;
@@ -44,9 +44,7 @@ impl Program {
     pub fn new(built: Built, features: Vec<Feature>) -> Program {
         let Built { steps, mut registers, texts, text_places, reads_texts, cost } = built;
         let (texts, text_places): (Arc<[String]>, _) = (texts.into(), Arc::new(text_places));
-        if reads_texts {
-            registers.texts = RowTexts::new(texts.clone(), text_places.clone());
-        }
+        registers.texts = RowTexts::new(texts.clone(), text_places.clone());
         Program { steps, features, registers, kept: Mutex::default(), texts, text_places, reads_texts, cost }
     }
 
@@ -89,7 +87,7 @@ impl Program {
             kept.push(registers);
         }
         drop(kept);
-        results.into_iter().map(|result| result.finish(&self.texts)).collect()
+        results.into_iter().map(Results::finish).collect()
     }
 
     /// Columns of the features' types, to try the program out with.
@@ -312,7 +310,7 @@ enum Results {
     Numbers(Vec<f64>, NullBufferBuilder),
     Ints(Vec<Option<i64>>),
     Truths(Vec<Option<i64>>),
-    Texts(Vec<Option<i64>>),
+    Texts(StringBuilder),
 }
 
 impl Results {
@@ -323,7 +321,7 @@ impl Results {
             }
             Element::Int64 | Element::Int32 => Results::Ints(Vec::with_capacity(rows)),
             Element::Bool => Results::Truths(Vec::with_capacity(rows)),
-            Element::Text => Results::Texts(Vec::with_capacity(rows)),
+            Element::Text => Results::Texts(StringBuilder::new()),
         }
     }
 
@@ -355,33 +353,37 @@ impl Results {
                     *number = if is_score { *number } else { 0.0 };
                 }
             }
-            Results::Ints(numbers) | Results::Truths(numbers) | Results::Texts(numbers) => {
-                numbers.extend((0..count).map(|row| {
-                    let number = match column.cell {
-                        Cell::Register(register) => registers.ints[register as usize][row],
-                        Cell::Int(number) => number,
-                        Cell::Float(number) => number as i64,
-                        Cell::Double(number) => number as i64,
-                    };
-                    (!failed.contains(row)).then_some(number)
-                }));
+            Results::Ints(numbers) | Results::Truths(numbers) => {
+                let number = |row: usize| (!failed.contains(row)).then(|| whole(column, registers, row));
+                numbers.extend((0..count).map(number));
+            }
+            // A row's own text is known only while its block of rows is.
+            Results::Texts(texts) => {
+                let text =
+                    |row: usize| (!failed.contains(row)).then(|| registers.texts.text(whole(column, registers, row)));
+                texts.extend((0..count).map(text));
             }
         }
     }
 
-    fn finish(self, texts: &[String]) -> ArrayRef {
+    fn finish(self) -> ArrayRef {
         match self {
             Results::Numbers(numbers, mut nulls) => Arc::new(Float64Array::new(numbers.into(), nulls.finish())),
             Results::Ints(numbers) => Arc::new(Int64Array::from(numbers)),
             Results::Truths(numbers) => {
                 Arc::new(numbers.into_iter().map(|number| number.map(|number| number != 0)).collect::<BooleanArray>())
             }
-            Results::Texts(numbers) => {
-                // A text that the model does not know has no name here.
-                let text = |place: i64| usize::try_from(place).ok().and_then(|place| texts.get(place));
-                let texts = numbers.into_iter().map(|number| number.and_then(text));
-                Arc::new(texts.collect::<StringArray>())
-            }
+            Results::Texts(mut texts) => Arc::new(texts.finish()),
         }
+    }
+}
+
+/// A column's whole number in a row of the block.
+fn whole(column: &Column, registers: &Registers, row: usize) -> i64 {
+    match column.cell {
+        Cell::Register(register) => registers.ints[register as usize][row],
+        Cell::Int(number) => number,
+        Cell::Float(number) => number as i64,
+        Cell::Double(number) => number as i64,
     }
 }

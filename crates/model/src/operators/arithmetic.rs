@@ -230,8 +230,16 @@ pub fn compare(builder: &mut Builder, operation: &Operation) -> Checked<Vec<Valu
         _ => Comparison::GreaterOrEqual,
     };
     let (x, y) = (operation.tensor(builder, 0)?, operation.tensor(builder, 1)?);
-    if x.element == Element::Text && !(op == Comparison::Equal && (x.is_constant() || y.is_constant())) {
-        return Err("compares two columns of texts, expected one of them to be constant".to_string());
+    if x.element == Element::Text {
+        if op != Comparison::Equal {
+            return Err(
+                "compares texts by their order, expected numbers (texts are only compared by Equal)".to_string()
+            );
+        }
+        if !x.is_constant() && !y.is_constant() {
+            // Two texts that the model does not know are not alike.
+            builder.read_texts();
+        }
     }
     one(compared(builder, op, &x, &y)?)
 }

@@ -95,3 +95,42 @@ fn what_is_not_defined_for_one_row_is_refused_by_name() {
         words.iter().for_each(|word| assert!(error.contains(word), "expected {word:?} in: {error}"));
     }
 }
+
+fn over_texts(nodes: Vec<NodeProto>, output: i32) -> Model {
+    let inputs = vec![value("a", element::STRING, Some(1)), value("b", element::STRING, Some(1))];
+    let mut model = build::model(nodes, inputs, vec![value("y", output, Some(1))]);
+    model.opset_import.push(OperatorSetIdProto { domain: String::new(), version: 19 });
+    Model::from_bytes("texts", build::bytes(&model)).unwrap()
+}
+
+/// Two columns of more than one block of rows, whose texts no model knows.
+fn two_columns() -> [ArrayRef; 2] {
+    let text = |row: usize, salt: usize| (row % 7 != 3).then(|| format!("text {}", row * salt % 90));
+    [1, 5].map(|salt| Arc::new((0..200).map(|row| text(row, salt)).collect::<StringArray>()) as ArrayRef)
+}
+
+#[test]
+fn a_text_of_the_row_comes_out_as_it_went_in() {
+    let nodes = vec![
+        node("", "Equal", &["a", "b"], &["same"], vec![]),
+        node("", "Not", &["same"], &["other"], vec![]),
+        node("", "Where", &["other", "a", "b"], &["y"], vec![]),
+    ];
+    let [a, b] = two_columns();
+    let found =
+        over_texts(nodes, element::STRING).select(&OutputSelector::Only).unwrap().score(&[a.clone(), b]).unwrap();
+    let expected: Vec<Option<&str>> = a.as_string::<i32>().iter().map(|text| Some(text.unwrap_or(""))).collect();
+    assert_eq!(found.as_string::<i32>().iter().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn two_texts_that_no_model_knows_are_alike_only_if_they_are() {
+    let nodes = vec![node("", "Equal", &["a", "b"], &["y"], vec![])];
+    let [a, b] = two_columns();
+    let found = over_texts(nodes, element::BOOL).select(&OutputSelector::Only).unwrap();
+    let found = found.score(&[a.clone(), b.clone()]).unwrap();
+    let expected: Vec<Option<bool>> =
+        a.as_string::<i32>().iter().zip(b.as_string::<i32>()).map(|(a, b)| Some(a == b)).collect();
+    assert!(expected.contains(&Some(true)) && expected.contains(&Some(false)));
+    assert_eq!(found.as_boolean().iter().collect::<Vec<_>>(), expected);
+}
