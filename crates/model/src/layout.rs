@@ -4,12 +4,30 @@
 use crate::forest::{Mode, Tree, TreeNode};
 use crate::threshold::Threshold;
 
+/// The rows that pass through all trees together.
+pub const BLOCK_ROWS: usize = 64;
+
+/// The rows that a tree is walked with at a time: as many as keep a processor busy while each waits for its node.
+pub const LANES: usize = 16;
+
 /// A node of any tree.
 #[derive(Clone, Copy, Debug)]
 pub struct Wide<K> {
     pub threshold: K,
     pub left: u32,
     pub column: u32,
+}
+
+/// One column of a group of rows.
+pub type Lane<K> = [K; LANES];
+
+/// Where a tree's nodes are, and what its leaves say.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    pub first: u32,
+    pub depth: u32,
+    /// The one sum that all leaves of the tree vote for, once each; else the leaves' lists of votes are read.
+    pub target: Option<u32>,
 }
 
 /// The number of columns: zeros, then every feature twice.
@@ -25,6 +43,11 @@ pub fn plain(feature: usize) -> usize {
 /// The column in which a missing value is less than every threshold.
 pub fn missing_left(features: usize, feature: usize) -> usize {
     1 + features + feature
+}
+
+/// So many items from a place on, of which the first are those of a tree or of a group of rows.
+pub fn window<I, const ITEMS: usize>(items: &[I], first: usize) -> &[I; ITEMS] {
+    items[first..].first_chunk().expect("the layout is padded by a window")
 }
 
 /// What is to be put at a place of the layout.

@@ -38,6 +38,7 @@ mod samples;
 mod score;
 mod scores;
 mod signature;
+mod sliced;
 mod threshold;
 mod tree_ensemble;
 mod trees;

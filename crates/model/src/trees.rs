@@ -14,19 +14,19 @@
 //!
 //! Numbers are compared as integers in the same order (`threshold`).
 //!
+//! Blocks of many rows go through trees of few levels in another way (`sliced`), to the same sums.
+//!
 //! Nodes lie breadth first and siblings side by side. Rows are taken in blocks of 64, each tree over the whole block
 //! before the next, so a tree is read from memory once per block. Sums are made in tree order, whatever the batch is:
 //! in f32, or in f64 for models whose thresholds or inputs are doubles.
 
 use crate::forest::{Forest, Gathering, Tree, TreeNode};
-use crate::layout::{Wide, columns, lay_out, missing_left, plain};
+use crate::layout::{BLOCK_ROWS, LANES, Lane, Place, Wide, columns, lay_out, missing_left, plain, window};
+use crate::sliced::Sliced;
 use crate::threshold::{Key, Threshold};
 
-/// The rows that pass through all trees together.
-pub const BLOCK_ROWS: usize = 64;
-
-/// The rows that a tree is walked with at a time: as many as keep a processor busy while each waits for its node.
-const LANES: usize = 16;
+/// The rows from which on it pays to answer the comparisons of all trees first.
+const SLICED_ROWS_MIN: usize = 24;
 
 /// The trees that one row is walked through at a time.
 const TREES: usize = 8;
@@ -40,9 +40,6 @@ const COLUMNS: usize = 256;
 /// Steps between two looks at whether all rows have arrived, in trees deeper than that.
 const STEPS: usize = 8;
 
-/// One column of a group of rows.
-type Lane<K> = [K; LANES];
-
 /// A node of a tree of at most [`WINDOW`] nodes over at most [`COLUMNS`] columns.
 #[derive(Clone, Copy, Debug, Default)]
 struct Narrow<K> {
@@ -50,15 +47,6 @@ struct Narrow<K> {
     left: u16,
     /// As many as a byte can name, so that reading a column needs no bounds check.
     column: u8,
-}
-
-/// Where a tree's nodes are, and what its leaves say.
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    first: u32,
-    depth: u32,
-    /// The one sum that all leaves of the tree vote for, once each; else the leaves' lists of votes are read.
-    target: Option<u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -83,6 +71,8 @@ pub struct Trees<T: Threshold> {
     gathering: Gathering,
     places: Vec<Place>,
     nodes: Nodes<T::Key>,
+    /// For blocks of many rows, if the trees are made for it.
+    sliced: Option<Sliced<T>>,
     /// Per node, the weight of a leaf with one vote. Padded as `nodes`.
     weights: Vec<T>,
     /// Per node, where the votes of a leaf are; only for trees whose leaves have lists of votes.
@@ -107,6 +97,7 @@ impl<T: Threshold> Trees<T> {
         let weights = leaves.iter().map(|&(from, to)| if to > from { weight(from) } else { T::ZERO });
         let mut weights: Vec<T> = weights.collect();
         let ranges = if places.iter().all(|place| place.target.is_some()) { Vec::new() } else { leaves };
+        let sliced = Sliced::new(&places, &wide, &weights);
         let narrow = largest <= WINDOW && columns(forest.features) <= COLUMNS;
         let nodes = if narrow {
             let narrow = |node: &Wide<T::Key>| Narrow {
@@ -124,7 +115,7 @@ impl<T: Threshold> Trees<T> {
         let vote = |vote: &crate::forest::Vote| Weight { target: vote.target, weight: T::from_f64(vote.weight) };
         let votes = if ranges.is_empty() { Vec::new() } else { forest.votes.iter().map(vote).collect() };
         let (features, targets, gathering) = (forest.features, forest.targets, forest.gathering);
-        Trees { features, targets, gathering, places, nodes, weights, ranges, votes }
+        Trees { features, targets, gathering, places, nodes, sliced, weights, ranges, votes }
     }
 
     /// How many sums a row has.
@@ -141,6 +132,10 @@ impl<T: Threshold> Trees<T> {
         }
         if block.sums.len() < self.targets * BLOCK_ROWS {
             block.sums.resize(self.targets * BLOCK_ROWS, T::ZERO);
+        }
+        let answers = self.sliced.as_ref().map_or(0, Sliced::answers);
+        if block.answers.len() < answers {
+            block.answers.resize(answers, 0);
         }
     }
 
@@ -181,7 +176,11 @@ impl<T: Threshold> Trees<T> {
         block.sums = all_sums;
     }
 
-    fn gather(&self, block: &Block<T>, sums: &mut [T]) {
+    fn gather(&self, block: &mut Block<T>, sums: &mut [T]) {
+        if let Some(sliced) = self.sliced.as_ref().filter(|_| block.rows >= SLICED_ROWS_MIN) {
+            let groups = block.rows.div_ceil(LANES);
+            return sliced.sum(&block.lanes, self.stride(), groups, &mut block.answers, sums);
+        }
         match (&self.nodes, block.rows) {
             (Nodes::Narrow(nodes), 1) => self.sum_one_row(nodes, block, sums),
             (Nodes::Narrow(nodes), _) => self.sum_narrow(nodes, block, sums),
@@ -277,13 +276,10 @@ impl<T: Threshold> Trees<T> {
 pub struct Block<T: Threshold> {
     lanes: Vec<Lane<T::Key>>,
     rows: usize,
+    /// Of the comparisons of all trees.
+    answers: Vec<u64>,
     /// The sum of a target and a row at `target * BLOCK_ROWS + row`.
     pub sums: Vec<T>,
-}
-
-/// So many items from a place on, of which the first are those of a tree or of a group of rows.
-fn window<I, const ITEMS: usize>(items: &[I], first: usize) -> &[I; ITEMS] {
-    items[first..].first_chunk().expect("the layout is padded by a window")
 }
 
 /// The leaves that a group of rows arrives at.

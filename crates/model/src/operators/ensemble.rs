@@ -5,10 +5,11 @@ use super::operation::{Operation, one};
 use crate::aggregate::{Aggregate, Ensemble, classifier_attributes, regressor_attributes};
 use crate::builder::{Builder, matrix};
 use crate::dims::Dim;
+use crate::layout::BLOCK_ROWS;
 use crate::node::{Checked, shown};
 use crate::registers::{Registers, Step, Walked};
 use crate::tree_ensemble;
-use crate::trees::{BLOCK_ROWS, Trees};
+use crate::trees::Trees;
 use crate::value::{Element, Tensor, Value};
 use std::sync::Arc;
 

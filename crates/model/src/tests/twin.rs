@@ -1,8 +1,9 @@
 //! The fast walk gives the same bits as a naive one, on random ensembles.
 
 use crate::forest::{Forest, Gathering, Mode, Tree, TreeNode, Vote};
+use crate::layout::BLOCK_ROWS;
 use crate::threshold::Threshold;
-use crate::trees::{BLOCK_ROWS, Block, Trees};
+use crate::trees::{Block, Trees};
 use proptest::prelude::*;
 
 /// One row through one tree, node by node, as the format describes it.
