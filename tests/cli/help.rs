@@ -28,6 +28,8 @@ const HEAD: &str = "# The command line\n\n\
     Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 an error, 2 wrong usage.\n\
     On a terminal no line is longer than it: rows of tables are cut with `…`, other lines go on below. Lines that \
     go to a pipe or a file, and all JSON and CSV, are whole.\n\
+    A relative file of a command is taken from the current folder; `-C` says where the project is and changes \
+    nothing else.\n\
     `check` tells of all errors at once; a warning, for a model that nothing uses, leaves its exit code 0.\n\
     Every block is what `--help` prints; a test writes this page.\n";
 

@@ -607,3 +607,20 @@ fn a_stream_without_a_topic_gets_one_as_its_message_says() {
         }
     }
 }
+
+#[test]
+fn a_file_is_taken_from_the_current_folder_and_not_from_the_project() {
+    let folder = plays();
+    let above = folder.path();
+    let (above, name) = (above.parent().expect("it has one"), above.file_name().expect("it has one"));
+    let name = name.to_string_lossy();
+    let run = |file: &str| {
+        let mut command = folder.command(&["-C", &name, "publish", "plays", file]);
+        folder.ran(&command.current_dir(above).output().expect("the command starts"))
+    };
+    let ran = run("plays.jsonl");
+    let told = "is taken from the current folder, not from the project: write \"";
+    assert!(ran.code == 1 && ran.err.contains(told) && ran.err.contains("/plays.jsonl\""), "{}", ran.err);
+    let ran = run("project/plays.jsonl");
+    assert_eq!(ran.code, 0, "{}", ran.err);
+}

@@ -244,3 +244,78 @@ fn beside_a_text_everything_is_a_text_in_a_union() {
         [":1:48: error: column \"at\" of a UNION: TIMESTAMP and BIGINT have no type in common", "cast one of them"];
     assert!(ran.code == 1 && parts.iter().all(|part| ran.err.contains(part)), "{}", ran.err);
 }
+
+#[test]
+fn what_duckdb_refuses_is_refused_at_its_place() {
+    let folder = project();
+    for (query, place, told, hint) in [
+        ("SELECT o.id FROM orders o JOIN refunds r", "refunds r", "this one has no ON or USING", "CROSS JOIN"),
+        ("SELECT o.id FROM orders o FULL JOIN refunds r", "refunds r", "this one has no ON or USING", "CROSS JOIN"),
+        (
+            "SELECT o.id FROM orders o, orders p RIGHT JOIN refunds r",
+            "refunds r",
+            "this one has no ON or USING",
+            "CROSS JOIN",
+        ),
+        ("SELECT o.id FROM orders o JOIN refunds r USING (amount)", "amount", "on the right side of the join", ""),
+        ("SELECT o.id FROM orders o JOIN refunds r USING (order_id)", "order_id", "on the left side of the join", ""),
+        ("SELECT id FROM orders FOR UPDATE", "FOR", "are not locked", "leave it out"),
+        ("SELECT id FROM orders FETCH FIRST 5 ROWS ONLY", "FETCH", "FETCH is not supported", "LIMIT 10"),
+        ("FROM orders; FROM refunds", "FROM refunds", "another statement follows it", "leave out"),
+        ("WITH RECURSIVE a AS (FROM orders) FROM a", "RECURSIVE", "WITH RECURSIVE is not supported", ""),
+        ("SELECT TOP 5 id FROM orders", "TOP", "TOP is not supported", "LIMIT 10"),
+        (
+            "SELECT id FROM orders INTERSECT SELECT id FROM refunds",
+            "INTERSECT",
+            "INTERSECT is not supported",
+            "IN (SELECT",
+        ),
+        ("SELECT id FROM orders UNION SELECT id, at FROM refunds", "UNION", "different numbers of columns", ""),
+        ("SELECT DISTINCT ON (user_id) id FROM orders", "user_id", "DISTINCT ON is not supported", "GROUP BY"),
+        ("SELECT max(id) FROM orders WHERE max(id) > 1", "max(id) > 1", "an aggregate in WHERE", "HAVING"),
+        ("SELECT count(x := user_id) FROM orders", "count", "count takes an argument", ""),
+        ("SELECT sum(id LIMIT 1) FROM orders", "sum", "sum takes an argument", ""),
+        ("SELECT sum(DISTINCT id) FROM orders", "sum", "sum(DISTINCT ..) is not supported", "SELECT DISTINCT k, x"),
+        ("SELECT avg(at) FROM orders", "at)", "avg takes numbers", "epoch"),
+        ("SELECT * REPLACE (1 AS id) FROM orders", "* ", "* takes EXCLUDE only", "write the columns out"),
+        ("SELECT id 'a' FROM orders", "'a'", "names its column only after AS", "AS \"a\""),
+        ("SELECT * EXCLUDE (id, ID) FROM orders", "* ", "EXCLUDE names \"ID\" twice", ""),
+        ("WITH a AS (FROM orders), a AS (FROM refunds) FROM a", "a AS (FROM refunds)", "WITH names \"a\" twice", ""),
+        ("SELECT id at user_id FROM orders", "user_id", "a , is missing before user_id", "between the items"),
+        ("SELECT id, upper('a') lower('b') FROM orders", "lower", "a , is missing before lower", "between the items"),
+        ("SELECT id FROM orders GROUP BY id user_id", "user_id", "a , is missing before user_id", "between the items"),
+        ("SELECT id FROM orders WHERE id IN (1 2)", "2)", "a , is missing before 2", "between the items"),
+        ("SELECT 'a' AS t FROM orders WHERE 'a' GLOB 'a*'", "GLOB", "", "write LIKE"),
+        ("SELECT averge(id) FROM orders", "averge", "", "did you mean \"avg\"?"),
+        (
+            "SELECT averge(id) OVER (PARTITION BY user_id ORDER BY at RANGE INTERVAL '1' HOUR PRECEDING) FROM orders",
+            "averge",
+            "",
+            "did you mean \"avg\"?",
+        ),
+        (
+            "SELECT count(*) OVER w FROM orders WINDOW w AS (PARTITION BY user_id ORDER BY at ROWS 5 PRECEDING)",
+            "w AS",
+            "ROWS frames are not supported",
+            "lag(x, n)",
+        ),
+    ] {
+        let ran = folder.run(&["query", query]);
+        let at = query.find(place).unwrap_or_else(|| panic!("{place} is no part of {query}")) + 1;
+        let at = format!("<query>:1:{at}: error: ");
+        let is_told = ran.err.starts_with(&at) && ran.err.contains(told) && ran.err.contains(hint);
+        assert!(ran.code == 1 && is_told, "{query}\n{}", ran.err);
+    }
+    for (query, expected) in [
+        ("SELECT count(*) AS n FROM orders CROSS JOIN refunds", "n\n8\n"),
+        ("SELECT count(*) AS n FROM orders, refunds", "n\n8\n"),
+        (
+            "SELECT make_timestamp(CAST(avg(epoch_us(at)) AS BIGINT)) AS n FROM orders WHERE id > 2",
+            "n\n2026-01-01 00:00:03.5\n",
+        ),
+        ("SELECT 1_000 + max(id) AS n FROM orders LIMIT 1_0", "n\n1004\n"),
+        ("SELECT max(id ORDER BY at) AS n, count(DISTINCT user_id ORDER BY id) AS m FROM orders", "n,m\n4,2\n"),
+    ] {
+        assert_eq!(folder.done(&["query", query, "--csv"]).out, expected, "{query}");
+    }
+}

@@ -94,3 +94,58 @@ fn a_job_whose_commit_waits_for_a_catalog_hears_that_it_is_to_stop() {
     let archived = folder.done(&["query", "SELECT count(*) FROM raw.plays", "--csv"]).out;
     assert_eq!((rows.lines().last(), archived.lines().last()), (Some("6"), Some("9")), "each row once");
 }
+
+#[test]
+fn two_signals_end_a_job_of_which_nobody_reads_what_it_says() {
+    let folder = plays();
+    folder.done(&["publish", "plays", "plays.jsonl"]);
+    let sql = "CREATE STREAM plays (user_id BIGINT, track TEXT, at TIMESTAMP, WATERMARK FOR at AS at) LIVE plays;\n\
+               INSERT INTO lake.plays SELECT * FROM plays;\n";
+    folder.write("pipelines/plays.sql", sql);
+    let (read, mut write) = std::io::pipe().expect("a pipe can be made");
+    let of_child = write.try_clone().expect("a pipe has several ends");
+    let mut command = folder.command(&["run", "--commit-every", "100ms"]);
+    let child = command.stdout(Stdio::null()).stderr(of_child).spawn().expect("it starts");
+    drop(command);
+    // It has committed, and so listens for signals by now.
+    let begun = now();
+    while folder.run(&["query", "SELECT count(*) FROM lake.plays", "--csv"]).out.lines().nth(1) != Some("3") {
+        assert!(now() < begun + HEARD, "it commits nothing");
+        pause(SECOND / 10);
+    }
+    let full = std::thread::spawn(move || {
+        // Ends when the pipe has no end to read from any more.
+        let _ = std::io::Write::write_all(&mut write, &vec![b'x'; 4 << 20]);
+    });
+    pause(SECOND / 2);
+    signal(&child, "INT");
+    pause(SECOND);
+    signal(&child, "INT");
+    let ran = ended(&folder, child);
+    assert_eq!(ran.code, 130, "{}", ran.err);
+    drop(read);
+    full.join().expect("it writes");
+}
+
+#[test]
+fn a_job_that_is_stopped_before_its_first_row_says_that_alone() {
+    let folder = plays();
+    let sql = "CREATE STREAM plays (user_id BIGINT, track TEXT, at TIMESTAMP, WATERMARK FOR at AS at) LIVE plays;\n\
+               INSERT INTO lake.plays SELECT * FROM plays;\n";
+    folder.write("pipelines/plays.sql", sql);
+    let mut command = folder.command(&["run"]);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let begun = now();
+    // It listens for signals before it writes its first checkpoint.
+    let checkpoints = folder.path().join("warehouse/_riverrun/checkpoints/project");
+    let is_manifest = |name: &str| name.starts_with("manifest-");
+    let names = || std::fs::read_dir(&checkpoints).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    while !names().any(|name| is_manifest(&name.to_string_lossy())) {
+        assert!(now() < begun + HEARD, "it takes no checkpoint");
+        pause(SECOND / 20);
+    }
+    signal(&child, "INT");
+    let ran = ended(&folder, child);
+    let told = "the run was stopped before a row of stream plays was used";
+    assert!(ran.err.contains(told) && !ran.err.contains("nothing was read"), "{}", ran.err);
+}

@@ -194,6 +194,11 @@ fn a_summary_says_why_rules_have_not_acted() {
     rows += "2,2024-01-30 11:00:00\n";
     folder.write("pipelines/a.sql", SUPPRESSED).write("rows.csv", &rows);
     let ran = folder.done(&["run"]).err;
+    let summary: serde_json::Value =
+        serde_json::from_str(&folder.done(&["run", "--fresh", "--json"]).out).expect("it is JSON");
+    let arms = &summary["decisions"][0]["arms"]["cut"];
+    let both = arms["control"].as_i64().zip(arms["strict"].as_i64());
+    assert!(both.is_some_and(|(control, strict)| control > 0 && strict > 0), "{summary}");
     let line = |name: &str| {
         let line = ran.lines().find(|line| line.trim_start().starts_with(name)).unwrap_or_default();
         line.split_whitespace().collect::<Vec<_>>().join(" ")

@@ -6,7 +6,8 @@ use crate::names::Places;
 use crate::secrets::without_secrets;
 use crate::topic_place::{Live, TOKEN_EXPECTED, TopicPlace};
 use dataflow::{Error, Result};
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use sql::{Diagnostic, did_you_mean, near_or_all};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -34,9 +35,10 @@ pub struct Config {
 
 /// What a project is.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table, [project] in a line and name = \"..\" in the next")]
 pub struct About {
     /// The name; letters, digits, `_` and `-`.
+    #[serde(deserialize_with = "project_name")]
     pub name: String,
     /// How often tables are committed while a job runs: `"60s"`, which it is without this key.
     #[serde(default)]
@@ -47,6 +49,16 @@ pub struct About {
     /// How many checkpoints of a job are kept; 3 without this key.
     #[serde(default)]
     pub checkpoints_kept: CheckpointsKept,
+}
+
+fn project_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    match !name.is_empty() && name.chars().all(is_letter_of_name) {
+        true => Ok(name),
+        false => {
+            Err(D::Error::custom(format!("the project cannot be named \"{name}\", expected letters, digits, _ and -")))
+        }
+    }
 }
 
 /// How often checkpoints are taken. One that takes longer than this is followed by the next.
@@ -192,6 +204,7 @@ pub struct JobConfig {
 
 /// What is wrong at some bytes of a settings file. The line is shown without secrets.
 pub fn placed(path: &Path, text: &str, bytes: std::ops::Range<usize>, message: &str) -> Diagnostic {
+    let written = text;
     let text = &without_secrets(text);
     let start = (0..=bytes.start.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
     let before = &text[..start];
@@ -199,10 +212,16 @@ pub fn placed(path: &Path, text: &str, bytes: std::ops::Range<usize>, message: &
     let source_line = text[line_start..].lines().next().unwrap_or_default().to_owned();
     let rest = source_line.chars().count().saturating_sub(before[line_start..].chars().count());
     let (message, expected) = match message.split_once(", expected ") {
-        Some((message, expected)) => (message, Some(expected.to_owned())),
+        Some((message, expected)) => (message, Some(in_plain_words(expected).to_owned())),
         None => (message, None),
     };
-    let hint = wrong_key(message, expected.as_deref());
+    let hint = wrong_key(message, expected.as_deref()).or_else(|| missing_unit(message, &source_line));
+    // A hint that stands beside stars says what they are.
+    let hint = match (hint, source_line == written.lines().nth(before.matches('\n').count()).unwrap_or_default()) {
+        (hint, true) => hint,
+        (Some(hint), false) => Some(format!("{hint}; {MASKED}")),
+        (None, false) => Some(MASKED.to_owned()),
+    };
     Diagnostic {
         path: path.to_string_lossy().into_owned(),
         line: before.matches('\n').count() as u64 + 1,
@@ -215,6 +234,34 @@ pub fn placed(path: &Path, text: &str, bytes: std::ops::Range<usize>, message: &
         hint,
         source_line,
     }
+}
+
+/// What the stars in a line of settings are.
+const MASKED: &str = "* stands for a letter of a value that may be a secret";
+
+/// What the reader of TOML expected, in words of TOML.
+fn in_plain_words(expected: &str) -> &str {
+    match expected {
+        "u64" => "a whole number",
+        "a sequence" => "a list, such as [\"a\", \"b\"]",
+        "a string" | "literal string" => "a text in quotes",
+        "a map" => "a table",
+        other => other,
+    }
+}
+
+/// What to write for a duration that is a number alone, or stands in no quotes.
+fn missing_unit(message: &str, line: &str) -> Option<String> {
+    let (key, value) = line.split_once('=')?;
+    let (key, value) = (key.trim(), value.split('#').next()?.trim());
+    let is_duration = ["commit_every", "checkpoint_every", "retention"].contains(&key);
+    let number = value.trim_matches('"');
+    if !is_duration || !value.starts_with(|first: char| first.is_ascii_digit() || first == '"') {
+        return None;
+    }
+    let is_number = !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit());
+    let unquoted = message.contains("must be quoted").then(|| format!("write {key} = \"{value}\""));
+    if is_number { Some(format!("write {key} = \"{number}s\", with a unit: ms, s, m, h or d")) } else { unquoted }
 }
 
 /// The key that is meant by one that the settings do not have: both stand in what the reader of TOML says, in marks.
@@ -237,14 +284,6 @@ impl Config {
         let wrong: Vec<_> = wrong.map(|(span, what)| placed(path, &text, span, &what)).collect();
         if !wrong.is_empty() {
             return Err(Failure::Diagnostics(wrong));
-        }
-        let name = &config.project.name;
-        if name.is_empty() || !name.chars().all(is_letter_of_name) {
-            return Err(Error::invalid(format!(
-                "{}: project.name is \"{name}\", expected letters, digits, _ and -",
-                path.display()
-            ))
-            .into());
         }
         if let Some(CheckpointEvery(every)) = config.project.checkpoint_every
             && every > config.commit_every()
@@ -366,6 +405,19 @@ mod tests {
         assert_eq!(often.checkpoint_every(), Some(Duration::from_secs(10)));
         let Err(Failure::Error(seldom)) = read("checkpoint_every = \"2m\"") else { panic!("it is refused") };
         assert!(seldom.to_string().contains("is 120s, expected at most commit_every, which is 60s"), "{seldom}");
+        for (line, hint) in [
+            ("commit_every = 5", "write commit_every = \"5s\", with a unit"),
+            ("commit_every = \"5\"", "write commit_every = \"5s\", with a unit"),
+            ("checkpoint_every = 5s # soon", "write checkpoint_every = \"5s\""),
+            ("comit_every = \"5s\"", "did you mean \"commit_every\"?; * stands for a letter of a value"),
+            ("description = \"my shop\"", "* stands for a letter of a value that may be a secret"),
+        ] {
+            let Err(Failure::Diagnostics(wrong)) = read(line) else { panic!("it is refused: {line}") };
+            assert_eq!(wrong[0].line, 3, "{line}");
+            assert!(wrong[0].hint.as_ref().is_some_and(|said| said.starts_with(hint)), "{line}: {:?}", wrong[0]);
+        }
+        let Err(Failure::Diagnostics(wrong)) = read("checkpoints_kept = \"3\"") else { panic!("it is refused") };
+        assert_eq!((wrong[0].expected.as_deref(), wrong[0].hint.as_deref()), (Some("a whole number"), None));
         let Err(Failure::Diagnostics(wrong)) = read("commit_every = \"1 day\"") else { panic!("it is refused") };
         assert_eq!(wrong[0].line, 3);
         assert!(wrong[0].message.contains("\"1 day\" is not a duration"), "{}", wrong[0].message);

@@ -20,6 +20,19 @@ pub fn with_near_path<T>(opened: Result<T>, folder: &Path, path: &str) -> Result
     })
 }
 
+/// The result of opening a file of a command line. Where it is not in the current folder, but in that of the project, the
+/// error says which of them is meant.
+pub fn from_here<T>(opened: Result<T>, project: &Path, path: &Path) -> Result<T> {
+    opened.map_err(|error| {
+        let in_project = project.join(path);
+        if path.is_absolute() || path.exists() || !in_project.exists() {
+            return error;
+        }
+        let why = "a file of a command line is taken from the current folder, not from the project";
+        Error::new(error.kind(), format!("{}; {why}: write \"{}\"", error.chain(), in_project.display()))
+    })
+}
+
 /// What is there in place of a path that is not: one with a near name, or what its folder holds. `None` where it is there.
 fn what_is_there(folder: &Path, path: &Path) -> Option<String> {
     let steps: Vec<Component> = path.components().filter(|step| *step != Component::CurDir).collect();

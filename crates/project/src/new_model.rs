@@ -6,7 +6,7 @@
 use crate::failure::Failure;
 use crate::load::within;
 use crate::lock::Found;
-use crate::near_path::with_near_path;
+use crate::near_path::{from_here, with_near_path};
 use crate::open::Project;
 use dataflow::{Error, Result, ScorerInput};
 use model::{Model, ModelFile, Output};
@@ -86,7 +86,8 @@ impl Project {
     pub fn add_model(&self, new: &NewModel) -> Result<AddedModel, Failure> {
         let name = self.free_name(new)?;
         let path = new.file.to_string_lossy();
-        let file = with_near_path(ModelFile::read(&name, &new.file), Path::new("."), &path)?;
+        let file = with_near_path(ModelFile::read(&name, &new.file), Path::new("."), &path);
+        let file = from_here(file, self.root(), &new.file)?;
         let place = self.place_of(&name, &new.file)?;
         let bytes = place.is_new.then(|| file.bytes().to_vec());
         let model = self.load_model(file)?;

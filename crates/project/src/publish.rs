@@ -9,6 +9,7 @@
 
 use crate::archive_check::frontier_in;
 use crate::failure::Failure;
+use crate::near_path::from_here;
 use crate::open::Project;
 use crate::publish_input::{Input, InputEvent, InputOptions};
 use crate::publish_messages::InputRow;
@@ -19,6 +20,7 @@ use crate::topics::Topics;
 use connector_local::{InputMark, Outgoing, StopSignal};
 use dataflow::{BadRowPolicy, Error, ErrorKind, EventTime, Quiet, Result, Span};
 use sql::{History, Stream, Target, near_or_all};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -87,7 +89,8 @@ impl Project {
             return Err(self.without_topic(&stream)?.into());
         };
         let stop = Arc::new(StopSignal::default());
-        let input = Input::open(&options.input, &stream, stop.clone())?;
+        let input = Input::open(&options.input, &stream, stop.clone());
+        let input = from_here(input, self.root(), Path::new(&options.input.from))?;
         let is_live = input.is_live();
         if stream.bad_rows == BadRowPolicy::Fail && !is_live {
             refuse_bad(&input, is_stopped)?;

@@ -276,7 +276,7 @@ pub struct PublishArgs {
     /// The stream
     pub stream: String,
     /// A file (.parquet, .csv, .tsv, .jsonl or .json, the text formats perhaps with .gz or .zst), a FIFO, or `-` for
-    /// standard input
+    /// standard input; taken from the current folder, whatever the project is
     #[arg(value_hint = ValueHint::FilePath)]
     pub file: String,
     /// The format, where the name does not tell it: jsonl, csv, tsv or parquet; standard input is jsonl unless told

@@ -34,7 +34,10 @@ impl Stop {
                 // Before anything is said: a write that waits holds up what is said too. Without the thread a second
                 // signal ends it.
                 let _ = std::thread::Builder::new().spawn(move || end_when_blocked(signal));
-                print::note(format_args!("finishing what was read; Ctrl-C again ends at once"));
+                // On a thread of its own, since nobody may read stderr: a second signal is heard all the same.
+                let _ = std::thread::Builder::new().spawn(|| {
+                    print::note(format_args!("finishing what was read; Ctrl-C again ends at once"));
+                });
             }
         };
         std::thread::Builder::new().name("signals".to_owned()).spawn(attend).map_err(failed)?;

@@ -182,7 +182,8 @@ impl Summary<'_> {
             all => format!("streams {} and {} more", all[..STREAMS_NAMED].join(", "), all.len() - STREAMS_NAMED),
         };
         show::sentence(&match self.goes_on {
-            true => format!("nothing new came of {of} since the run before"),
+            _ if self.stopped.is_some() => format!("the run was stopped before a row of {of} was used"),
+            true => format!("this run read no more of {of} than the run before"),
             false => format!("nothing was read of {of}: no row for this run in HISTORY or LIVE"),
         })
     }
@@ -372,7 +373,12 @@ impl Summary<'_> {
                     .iter()
                     .map(|rule| json!({ "rule": rule.name, "matched": rule.matched, "acted": rule.acted, "suppressed": rule.suppressed, "published": rule.published, "model": rule.model }))
                     .collect();
-                json!({ "decision": name, "rows": tally.rows(), "rules": rules })
+                let arms: serde_json::Map<_, _> = tally
+                    .arms()
+                    .into_iter()
+                    .map(|(experiment, arms)| (experiment, arms.into_iter().map(|(arm, rows)| (arm, json!(rows))).collect()))
+                    .collect();
+                json!({ "decision": name, "rows": tally.rows(), "rules": rules, "arms": arms })
             })
             .collect();
         json!({

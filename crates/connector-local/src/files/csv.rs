@@ -202,7 +202,9 @@ impl Splitter {
     fn check_text(&self) -> std::result::Result<(), String> {
         let Some(line) = self.not_text else { return Ok(()) };
         let what = if line == self.begins { "it".to_owned() } else { format!("line {line} of it") };
-        Err(format!("{what} is not UTF-8; ENCODING 'latin1' after the pattern of the files reads other text"))
+        Err(format!(
+            "{what} is not UTF-8; ENCODING 'latin1' after the pattern of the files reads other text, unless the file begins with a byte order mark"
+        ))
     }
 
     /// Takes a line; says whether the record ends with it.
@@ -345,7 +347,7 @@ mod tests {
             bad
         };
         let told = |line: u64, why: &str| (line, why.to_owned());
-        let not_text = "is not UTF-8; ENCODING 'latin1' after the pattern of the files reads other text";
+        let not_text = "is not UTF-8; ENCODING 'latin1' after the pattern of the files reads other text, unless the file begins with a byte order mark";
         let open = told(2, "the quote that opens value 2 is not closed");
         assert_eq!(reasons(b"a,b\n1,\"open\n2,y\n"), [open.clone()]);
         assert_eq!(reasons(b"a,b\n1,\"open\n2,\xff\n3,y\n"), [open, told(3, &format!("it {not_text}"))]);

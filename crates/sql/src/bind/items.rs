@@ -202,13 +202,23 @@ fn excluded(options: &WildcardAdditionalOptions, at: Span) -> Outcome<Vec<String
         || options.opt_replace.is_some()
         || options.opt_rename.is_some()
     {
-        return Fault::new(at, "* takes EXCLUDE only").found(options.to_string()).hint("write the columns out").err();
+        return Fault::new(at, "* takes EXCLUDE only")
+            .found(options.to_string().trim())
+            .hint("write the columns out")
+            .err();
     }
-    Ok(match &options.opt_exclude {
+    let excluded = match &options.opt_exclude {
         None => vec![],
         Some(ExcludeSelectItem::Single(name)) => vec![object_name(name)],
         Some(ExcludeSelectItem::Multiple(names)) => names.iter().map(object_name).collect(),
-    })
+    };
+    let is_before = |(at, name): (usize, &String)| excluded[..at].iter().any(|other| other.eq_ignore_ascii_case(name));
+    match excluded.iter().enumerate().find(|(at, name)| is_before((*at, name))) {
+        Some((_, twice)) => {
+            Fault::new(at, format!("EXCLUDE names \"{twice}\" twice")).hint("leave one of them out").err()
+        }
+        None => Ok(excluded),
+    }
 }
 
 /// Refuses a name in EXCLUDE that `*` does not have.

@@ -56,6 +56,24 @@ pub(crate) fn in_where(condition: &Expr, span: Span) -> Outcome<()> {
     aggregate(condition, span)
 }
 
+/// Refuses aggregates in WHERE of a query over input that ends, which has HAVING for them.
+pub(crate) fn aggregate_in_where(condition: &Expr, span: Span) -> Outcome<()> {
+    match lone_aggregate(condition).filter(is_supported_aggregate) {
+        Some(part) => {
+            Fault::new(place_of(&part, span), "an aggregate in WHERE, which is asked of rows before they are grouped")
+                .found(part.to_string())
+                .hint("write the condition in HAVING, after GROUP BY")
+                .err()
+        }
+        None => Ok(()),
+    }
+}
+
+/// Whether an expression is the call of an aggregate that is supported.
+fn is_supported_aggregate(part: &Expr) -> bool {
+    matches!(part, Expr::Function(function) if aggregate_of(&function_name(function)).is_some())
+}
+
 /// An aggregate without a window or a subquery around it would be one over all rows.
 pub(crate) fn aggregate(expr: &Expr, within: Span) -> Outcome<()> {
     let Some(part) = lone_aggregate(expr) else { return Ok(()) };
@@ -155,13 +173,10 @@ pub(crate) fn endings(query: &Query, span: Span) -> Outcome<()> {
 
 /// What no query may end with.
 pub(crate) fn unknown_endings(query: &Query, span: Span) -> Outcome<()> {
-    if query.fetch.is_some() || !query.pipe_operators.is_empty() || query.for_clause.is_some() {
-        return Fault::new(span, "FETCH, FOR and |> are not supported").err();
+    if !query.pipe_operators.is_empty() || query.for_clause.is_some() {
+        return Fault::new(span, "FOR and |> are not supported").err();
     }
-    match &query.with {
-        Some(with) if with.recursive => Fault::new(span, "WITH RECURSIVE is not supported").err(),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 pub(crate) fn clauses(select: &Select, span: Span) -> Outcome<()> {
@@ -196,8 +211,7 @@ pub(crate) fn unknown_clauses(select: &Select, span: Span) -> Outcome<()> {
             .hint("put the windows in a view and filter that view with WHERE")
             .err();
     }
-    if select.top.is_some()
-        || select.into.is_some()
+    if select.into.is_some()
         || !select.lateral_views.is_empty()
         || !select.sort_by.is_empty()
         || select.prewhere.is_some()
@@ -207,7 +221,7 @@ pub(crate) fn unknown_clauses(select: &Select, span: Span) -> Outcome<()> {
     {
         return Fault::new(
             place_of(select, span),
-            "TOP, INTO, LATERAL VIEW, SORT BY, CLUSTER BY, DISTRIBUTE BY, PREWHERE and CONNECT BY are not supported",
+            "INTO, LATERAL VIEW, SORT BY, CLUSTER BY, DISTRIBUTE BY, PREWHERE and CONNECT BY are not supported",
         )
         .err();
     }

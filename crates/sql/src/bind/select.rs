@@ -40,8 +40,14 @@ pub(crate) fn query(binding: &mut Binding, owner: &str, query: &Query, span: Spa
 
 /// The names that WITH gives can be read until the query ends.
 pub(crate) fn with(binding: &mut Binding, owner: &str, query: &Query, span: Span) -> Outcome<()> {
+    let mut names = HashSet::new();
     for table in query.with.iter().flat_map(|with| &with.cte_tables) {
         let name = &table.alias.name.value;
+        if !names.insert(name.to_lowercase()) {
+            return Fault::new(table.alias.name.span, format!("WITH names \"{name}\" twice"))
+                .hint("give one of them another name")
+                .err();
+        }
         let owner = format!("{owner}.{name}");
         let relation = binding.query(&owner, &table.query, place_of(table.query.as_ref(), span))?;
         let relation = with_column_names(binding, &owner, relation, &table.alias, span)?;

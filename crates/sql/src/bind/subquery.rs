@@ -5,7 +5,7 @@ use super::bound::RangeCall;
 use super::correlation::{Correlation, InnerRelation};
 use super::keys;
 use super::relation::Relation;
-use super::syntax::{and, any, argument, arguments, function_name, is_distinct, is_plain, table_name};
+use super::syntax::{and, any, argument, arguments, function_name, is_distinct, is_plain, plain_aggregate, table_name};
 use super::window::{argument_fault, listed, without_distinct};
 use crate::diagnostic::{Fault, Outcome, fault, place_of};
 use crate::expression::{AggregateSignature, Op, Problem, Special, Tree, aggregate_names, aggregate_of};
@@ -194,9 +194,7 @@ impl Call {
                 .hint("put the window in a view of its own")
                 .err();
         }
-        if function.null_treatment.is_some() {
-            return Fault::new(span, "IGNORE NULLS and RESPECT NULLS are not supported yet").err();
-        }
+        plain_aggregate(function, span)?;
         let Some(aggregate) = signature.over_frame(is_distinct(function)) else {
             return without_distinct(&name, span);
         };

@@ -5,8 +5,8 @@ use crate::file_hint::file_hint;
 use crate::statement::Name;
 use operators::predict::Part;
 use sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, Query, TableFactor,
-    Value, Visit, Visitor, visit_relations,
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
+    ObjectName, Query, TableFactor, Value, Visit, Visitor, visit_relations,
 };
 use sqlparser::tokenizer::Span;
 use std::ops::ControlFlow;
@@ -118,6 +118,31 @@ pub(crate) fn arguments(function: &Function) -> &[FunctionArg] {
         FunctionArguments::List(list) => &list.args,
         _ => &[],
     }
+}
+
+/// Refuses what an aggregate has beside its argument, DISTINCT and FILTER, and would change its answer. The order of its
+/// rows changes that of none.
+pub(crate) fn plain_aggregate(function: &Function, span: Span) -> Outcome<()> {
+    if function.null_treatment.is_some() || !function.within_group.is_empty() {
+        return Fault::new(span, "IGNORE NULLS, RESPECT NULLS and WITHIN GROUP are not supported yet").err();
+    }
+    let name = function_name(function);
+    let clauses = match &function.args {
+        FunctionArguments::List(list) => list.clauses.as_slice(),
+        _ => &[],
+    };
+    let clause = clauses.iter().find(|clause| !matches!(clause, FunctionArgumentClause::OrderBy(_)));
+    let named = arguments(function).iter().find(|argument| !matches!(argument, FunctionArg::Unnamed(_)));
+    let found = match (clause, named) {
+        (Some(clause), _) => clause.to_string(),
+        (None, Some(named)) => named.to_string(),
+        _ if function.uses_odbc_syntax || function.parameters != FunctionArguments::None => function.to_string(),
+        _ => return Ok(()),
+    };
+    Fault::new(span, format!("{name} takes an argument, and DISTINCT in front of it"))
+        .found(found)
+        .expected(format!("{name}(x)"))
+        .err()
 }
 
 pub(crate) fn is_distinct(function: &Function) -> bool {

@@ -4,11 +4,10 @@ use super::bound::WindowCall;
 use super::columns::Columns;
 use super::keys;
 use super::relation::Relation;
-use super::syntax::{argument, arguments, function_name, is_distinct};
+use super::syntax::{argument, arguments, function_name, is_distinct, plain_aggregate};
 use crate::diagnostic::{Fault, Outcome, place_of, span_of};
-use crate::expression::{Tree, aggregate_names, aggregate_of, instead_of, type_name};
+use crate::expression::{Tree, aggregate_meant, aggregate_names, aggregate_of, instead_of, type_name};
 use crate::interval;
-use crate::nearest::did_you_mean;
 use arrow::datatypes::DataType;
 use dataflow::Span as Length;
 use operators::Aggregate;
@@ -45,7 +44,7 @@ pub(crate) fn bind(
     let order = order(&spec.order_by, is_lag, relation, span)?;
     let frame = match is_lag {
         true => Frame { from: Length::ZERO, to: Length::ZERO },
-        false => frame(spec.window_frame.as_ref(), call, span)?,
+        false => frame(spec.window_frame.as_ref(), call, frame_place(call, named).unwrap_or(span))?,
     };
     let filter = match &call.filter {
         Some(filter) if is_lag => {
@@ -70,6 +69,17 @@ fn resolve(call: &Function, named: &[NamedWindowDefinition], span: Span) -> Outc
         Some(WindowType::WindowSpec(spec)) => inherit(spec, named, 0),
         None => Fault::new(span, "not a window call").err(),
     }
+}
+
+/// Where the window of a call is defined in the WINDOW clause: what is wrong with its frame stands there.
+fn frame_place(call: &Function, named: &[NamedWindowDefinition]) -> Option<Span> {
+    let name = match &call.over {
+        Some(WindowType::NamedWindow(name)) => name,
+        Some(WindowType::WindowSpec(WindowSpec { window_frame: None, window_name: Some(name), .. })) => name,
+        _ => return None,
+    };
+    let defined = named.iter().find(|NamedWindowDefinition(other, _)| other.value.eq_ignore_ascii_case(&name.value));
+    defined.map(|NamedWindowDefinition(name, _)| name.span).filter(|span| span.start.line > 0)
 }
 
 /// Named windows can name each other; a chain longer than their number is a cycle.
@@ -118,9 +128,7 @@ fn computed(call: &Function, relation: &Relation, span: Span) -> Outcome<Compute
     let name = function_name(call);
     let distinct = is_distinct(call);
     let args = arguments(call);
-    if call.null_treatment.is_some() {
-        return Fault::new(span, "IGNORE NULLS and RESPECT NULLS are not supported yet").err();
-    }
+    plain_aggregate(call, span)?;
     let Some(signature) = aggregate_of(&name) else { return unknown(&name, span) };
     if signature.is_lag() {
         let offset = lag_offset(call, span)?;
@@ -188,7 +196,7 @@ fn unknown<T>(name: &str, span: Span) -> Outcome<T> {
         "row_number" | "rank" | "dense_rank" => {
             fault.hint("write count(*) over a RANGE frame: there is no first row of a stream").err()
         }
-        other => match instead_of(other).map(str::to_owned).or_else(|| did_you_mean(other, names.into_iter())) {
+        other => match instead_of(other).map(str::to_owned).or_else(|| aggregate_meant(other)) {
             Some(hint) => fault.hint(hint).err(),
             None => fault.err(),
         },

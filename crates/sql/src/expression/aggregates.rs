@@ -1,5 +1,6 @@
 //! The aggregates by name: one table for windows and for subqueries over another stream.
 
+use crate::nearest::nearest;
 use operators::Aggregate;
 
 /// An aggregate as SQL knows it.
@@ -132,6 +133,25 @@ pub(crate) fn instead_of(name: &str) -> Option<&'static str> {
         }
         _ => return None,
     })
+}
+
+/// What aggregates are called elsewhere, and here.
+const CALLED_ELSEWHERE: [(&str, &str); 6] = [
+    ("average", "avg"),
+    ("maximum", "max"),
+    ("minimum", "min"),
+    ("total", "sum"),
+    ("std", "stddev"),
+    ("stdev", "stddev"),
+];
+
+/// The aggregate that is meant by a name that is none, as a hint.
+pub(crate) fn meant(name: &str) -> Option<String> {
+    let known = AGGREGATES.iter().flat_map(|signature| signature.names.iter().copied());
+    let elsewhere = CALLED_ELSEWHERE.iter().map(|(word, _)| *word);
+    let near = nearest(name, known.chain(elsewhere))?;
+    let here = CALLED_ELSEWHERE.iter().find(|(word, _)| *word == near).map_or(near, |(_, here)| here);
+    Some(format!("did you mean \"{here}\"?"))
 }
 
 /// The aggregate of a name in lower case.

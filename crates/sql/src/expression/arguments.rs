@@ -78,42 +78,62 @@ impl TextFunction {
         self.check_count(name, arguments.len())?;
         let skips_null = self.takes.contains(&AsText);
         let nullable = arguments.iter().any(|argument| argument.nullable) && name != "concat";
-        let typed = arguments.into_iter().enumerate().map(|(at, argument)| self.typed(name, at, argument));
+        let typed = arguments.into_iter().enumerate().map(|(at, argument)| {
+            let takes = self.takes.get(at).copied().unwrap_or(AsText);
+            typed(name, at, takes, argument)
+        });
         let typed = typed.collect::<Result<Vec<_>, _>>()?;
         let nullable = nullable || (skips_null && name != "concat");
         call(first, fails, typed, self.gives.data_type(), nullable, self.kernel)
     }
 
     fn check_count(&self, name: &str, found: usize) -> Result<(), Problem> {
-        let (most, open_end) = (self.takes.len(), self.takes.contains(&AsText));
-        if found >= self.least && (open_end || found <= most) {
-            return Ok(());
+        match self.takes.contains(&AsText) {
+            true if found >= self.least => Ok(()),
+            true => Err(other_count(name, found).expected(format!("at least {}", self.least))),
+            false => check_count(name, found, self.least, self.takes.len()),
         }
-        let expected = if open_end { "at least ".to_string() } else { String::new() };
-        let counts = match self.least == most || open_end {
-            true => self.least.to_string(),
-            false => format!("{} to {most}", self.least),
-        };
-        Err(Problem::new(format!("{name} does not take {found} arguments"))
-            .found(found.to_string())
-            .expected(expected + &counts))
     }
+}
 
-    fn typed(&self, name: &str, at: usize, argument: Bound) -> Result<Bound, Problem> {
-        let takes = self.takes.get(at).copied().unwrap_or(AsText);
-        match takes {
-            AsText => cast_to(argument, &Utf8),
-            Text if argument.data_type == Utf8 || argument.open == Some(OpenLiteral::Null) => cast_to(argument, &Utf8),
-            Whole if argument.data_type.is_integer() || argument.open.is_some() => cast_to(argument, &Int64),
-            _ => {
-                let found = sql_type::name(&argument.data_type);
-                let expected = if takes == Text { "TEXT" } else { "a whole number" };
-                let problem = Problem::new(format!("{name} needs {expected} as argument {}", at + 1));
-                Err(problem.found(found).expected(expected).hint(match takes {
-                    Text => "cast it, e.g. x::TEXT",
-                    _ => "cast it, e.g. x::BIGINT",
-                }))
-            }
+/// Refuses fewer arguments than the least, and more than the most.
+pub(crate) fn check_count(name: &str, found: usize, least: usize, most: usize) -> Result<(), Problem> {
+    if (least..=most).contains(&found) {
+        return Ok(());
+    }
+    let expected = if least == most { least.to_string() } else { format!("{least} to {most}") };
+    Err(other_count(name, found).expected(expected))
+}
+
+fn other_count(name: &str, found: usize) -> Problem {
+    let arguments = if found == 1 { "argument" } else { "arguments" };
+    Problem::new(format!("{name} does not take {found} {arguments}")).found(found.to_string())
+}
+
+/// The argument at a place as a parameter takes it.
+pub(crate) fn typed(name: &str, at: usize, takes: Parameter, argument: Bound) -> Result<Bound, Problem> {
+    match takes {
+        AsText => cast_to(argument, &Utf8),
+        Text if argument.data_type == Utf8 || argument.open == Some(OpenLiteral::Null) => cast_to(argument, &Utf8),
+        Whole if argument.data_type.is_integer() || argument.open.is_some() => cast_to(argument, &Int64),
+        _ => {
+            let found = sql_type::name(&argument.data_type);
+            let expected = if takes == Text { "TEXT" } else { "a whole number" };
+            let shown = shown(name);
+            let problem = Problem::new(format!("{shown} needs {expected} as argument {}", at + 1));
+            Err(problem.found(found).expected(expected).hint(match takes {
+                Text => "cast it, e.g. x::TEXT",
+                _ => "cast it, e.g. x::BIGINT",
+            }))
         }
+    }
+}
+
+/// What a function is called in a message: those of operators are called as these are written.
+fn shown(name: &str) -> &str {
+    match name {
+        "~~" | "~~\\" => "LIKE",
+        "~~*" | "~~*\\" => "ILIKE",
+        _ => name,
     }
 }

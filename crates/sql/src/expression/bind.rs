@@ -76,6 +76,9 @@ impl<'a> Binder<'a> {
                 let arguments = self.all([&**left, &**right])?;
                 binary(op, arguments)
             }
+            Expr::Cast { format: Some(format), .. } => Err(Problem::new("CAST has no FORMAT")
+                .found(format.to_string())
+                .hint("leave it out; strptime reads a time by a format")),
             Expr::Cast { kind, expr, data_type, .. } => {
                 let tries = matches!(kind, CastKind::TryCast | CastKind::SafeCast);
                 let value = self.bind(expr)?;
@@ -135,14 +138,15 @@ impl<'a> Binder<'a> {
             Expr::Ceil { expr, field } if plain_rounding(field) => self.named("ceil", [&**expr]),
             Expr::Floor { expr, field } if plain_rounding(field) => self.named("floor", [&**expr]),
             Expr::Position { expr, r#in } => self.named("position", [&**r#in, &**expr]),
-            Expr::Substring { expr, substring_from, substring_for, .. } => {
+            Expr::Substring { expr, substring_from, substring_for, shorthand, .. } => {
                 let mut arguments = vec![self.bind(expr)?];
-                arguments.push(match substring_from {
-                    Some(from) => self.bind(from)?,
-                    None => literal(&Value::Number("1".into(), false))?,
-                });
+                match (substring_from, substring_for) {
+                    (Some(from), _) => arguments.push(self.bind(from)?),
+                    (None, Some(_)) => arguments.push(literal(&Value::Number("1".into(), false))?),
+                    (None, None) => {}
+                }
                 arguments.extend(substring_for.as_deref().map(|length| self.bind(length)).transpose()?);
-                call("substring", arguments)
+                call(if *shorthand { "substr" } else { "substring" }, arguments)
             }
             Expr::Trim { expr, trim_where, trim_what, trim_characters } => {
                 let name = match trim_where {
@@ -177,8 +181,8 @@ impl<'a> Binder<'a> {
         match interval_literal::literal(interval)? {
             IntervalLiteral::Constant(value) => Tree::of(Op::Constant(Constant::new(value)?), vec![]),
             IntervalLiteral::Units(unit) => {
-                let count = self.bind(&interval.value)?;
-                call(&interval_literal::function_of(&unit)?, vec![count])
+                let (count, function) = (self.bind(&interval.value)?, interval_literal::function_of(&unit)?);
+                call(&function, vec![count_of(&function, count)?])
             }
         }
     }
@@ -239,6 +243,9 @@ impl<'a> Binder<'a> {
                 .found(called.to_string())
                 .hint("write it as a column of its own in the SELECT list of a view, and use that column here"));
         }
+        if called.null_treatment.is_some() || called.uses_odbc_syntax || called.parameters != FunctionArguments::None {
+            return Err(Problem::new(format!("{name} takes plain arguments")).found(called.to_string()));
+        }
         let list = match &called.args {
             FunctionArguments::None => &[][..],
             FunctionArguments::List(list) if list.duplicate_treatment.is_none() && list.clauses.is_empty() => {
@@ -262,6 +269,18 @@ impl<'a> Binder<'a> {
         }
         call(&name, arguments)
     }
+}
+
+/// How many of a unit `INTERVAL (x) HOUR` counts, for the function that counts it: of a number with a fraction the whole
+/// part, as in DuckDB, where no fractions of the unit are kept.
+fn count_of(function: &str, count: Tree) -> Result<Tree, Problem> {
+    let keeps_fractions = matches!(function, "to_seconds" | "to_milliseconds");
+    let data_type = count.data_type();
+    if keeps_fractions || data_type.is_integer() || !sql_type::is_number(data_type) {
+        return Ok(count);
+    }
+    let whole = Tree::of(Op::Function("trunc"), vec![count])?;
+    Tree::of(Op::Cast { to: DataType::Int64, tries: false }, vec![whole])
 }
 
 fn plain_rounding(kind: &CeilFloorKind) -> bool {
@@ -317,6 +336,12 @@ fn binary(operator: &BinaryOperator, arguments: Vec<Tree>) -> Result<Tree, Probl
         B::StringConcat => Op::Concatenate,
         B::PGRegexMatch => return call("regexp_matches", arguments),
         B::PGRegexNotMatch => return maybe_not(true, call("regexp_matches", arguments)?),
+        B::PGRegexIMatch => return matches_any_case(arguments),
+        B::PGRegexNotIMatch => return maybe_not(true, matches_any_case(arguments)?),
+        B::PGLikeMatch => Op::Like { folds: false },
+        B::PGILikeMatch => Op::Like { folds: true },
+        B::PGNotLikeMatch => return maybe_not(true, Tree::of(Op::Like { folds: false }, arguments)?),
+        B::PGNotILikeMatch => return maybe_not(true, Tree::of(Op::Like { folds: true }, arguments)?),
         B::BitwiseXor => return call("power", arguments),
         B::Eq => Op::Compare(Comparison::Equal),
         B::NotEq => Op::Compare(Comparison::NotEqual),
@@ -329,9 +354,18 @@ fn binary(operator: &BinaryOperator, arguments: Vec<Tree>) -> Result<Tree, Probl
     Tree::of(op, arguments)
 }
 
+/// `text ~* pattern`.
+fn matches_any_case(mut arguments: Vec<Tree>) -> Result<Tree, Problem> {
+    arguments.push(literal(&Value::SingleQuotedString("i".into()))?);
+    call("regexp_matches", arguments)
+}
+
 fn literal(value: &Value) -> Result<Tree, Problem> {
     let value = match value {
-        Value::EscapedStringLiteral(text) => Value::SingleQuotedString(text.clone()),
+        Value::EscapedStringLiteral(text) | Value::NationalStringLiteral(text) => {
+            Value::SingleQuotedString(text.clone())
+        }
+        Value::DollarQuotedString(quoted) => Value::SingleQuotedString(quoted.value.clone()),
         other => other.clone(),
     };
     Tree::of(Op::Literal(value), vec![])

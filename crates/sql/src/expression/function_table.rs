@@ -6,7 +6,7 @@ use super::arguments::{Gives, TextFunction, exactly};
 use super::bound::{Bound, Fails};
 use super::kernel::{Argument, KernelResult};
 use super::scope::Problem;
-use super::{choice, math, strptime, struct_field, text, time};
+use super::{choice, math, regexp, strptime, struct_field, text, time};
 
 /// What NULL in an argument makes of the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,13 +121,12 @@ const PART: Takes = ("text, part", &[Text, Text], 2);
 const COUNTED: Takes = ("text, n", &[Text, Whole], 2);
 const PADDED: Takes = ("text, n, letters", &[Text, Whole, Text], 3);
 const LETTERS: Takes = ("text, letters?", &[Text, Text], 1);
-const PATTERN: Takes = ("text, pattern, options?", &[Text, Text, Text], 2);
 const TEXT: Gives = Gives::Text;
 const COUNT: Gives = Gives::BigInt;
 const HOLDS: Gives = Gives::Boolean;
 
 /// Functions of texts.
-static TEXTS: [Signature; 29] = [
+static TEXTS: [Signature; 25] = [
     texts(&["lower", "lcase"], ONE, TEXT, Never, "in lower case", |a, n| text::map(a, n, text::lower)),
     texts(&["upper", "ucase"], ONE, TEXT, Never, "in upper case", |a, n| text::map(a, n, text::upper)),
     texts(&["reverse"], ONE, TEXT, Never, "the characters from last to first", |a, n| {
@@ -202,28 +201,6 @@ static TEXTS: [Signature; 29] = [
         "joined with a separator, without NULL",
         text::join_with,
     ),
-    texts(&["regexp_matches"], PATTERN, HOLDS, OnSome, "whether the pattern matches somewhere", |a, n| {
-        text::regexp_matches(a, n, false)
-    }),
-    texts(&["regexp_full_match"], PATTERN, HOLDS, OnSome, "whether the pattern matches all of it", |a, n| {
-        text::regexp_matches(a, n, true)
-    }),
-    texts(
-        &["regexp_extract"],
-        ("text, pattern, group?", &[Text, Text, Whole], 2),
-        TEXT,
-        OnSome,
-        "the match, or a group of it; empty if there is none",
-        text::regexp_extract,
-    ),
-    texts(
-        &["regexp_replace"],
-        ("text, pattern, to, options?", &[Text, Text, Text, Text], 3),
-        TEXT,
-        OnSome,
-        "with the first match replaced; all with the option `g`",
-        text::regexp_replace,
-    ),
     texts(
         &["ascii"],
         ONE,
@@ -241,6 +218,37 @@ static TEXTS: [Signature; 29] = [
         |a, n| text::first_letter(a, n, -1),
     ),
     texts(&["chr"], ("n", &[Whole], 1), TEXT, OnSome, "the character of a code point", text::letter),
+];
+
+const PATTERN: (&str, &str) = ("text, pattern, options?", "BOOLEAN");
+
+/// Functions of regular expressions.
+static PATTERNS: [Signature; 4] = [
+    typed(
+        &["regexp_matches"],
+        PATTERN,
+        Null,
+        OnSome,
+        regexp::matches,
+        "whether the pattern matches somewhere; options are letters: `i` letters of any case, `s` a dot is also a newline, `l` the pattern is a plain text",
+    ),
+    typed(&["regexp_full_match"], PATTERN, Null, OnSome, regexp::matches, "whether the pattern matches all of it"),
+    typed(
+        &["regexp_extract"],
+        ("text, pattern, group?, options?", "TEXT"),
+        Null,
+        OnSome,
+        regexp::extract,
+        "the match, or a group of it; empty if there is none",
+    ),
+    typed(
+        &["regexp_replace"],
+        ("text, pattern, to, options?", "TEXT"),
+        Null,
+        OnSome,
+        regexp::replace,
+        "with the first match replaced; all with the option `g`",
+    ),
 ];
 
 /// What LIKE becomes; nobody can write these names.
@@ -306,7 +314,7 @@ static OTHERS: [Signature; 43] = [
     typed(&["nullif"], ("x, y", "as x"), Own, Never, choice::null_if, "x, NULL where both are equal"),
     typed(&["greatest"], ("x, ..", "as x"), Skipped, Never, choice::extreme, "the greatest that is not NULL"),
     typed(&["least"], ("x, ..", "as x"), Skipped, Never, choice::extreme, "the least that is not NULL"),
-    typed(&["if", "ifelse"], ("condition, x, y", "as x"), Own, Never, choice::condition, "x where it holds, else y"),
+    typed(&["if"], ("condition, x, y", "as x"), Own, Never, choice::condition, "x where it holds, else y"),
     typed(&["try"], ("x", "as x"), Null, Never, choice::attempt, "x, NULL where it fails"),
     typed(
         &["struct_extract"],
@@ -419,7 +427,7 @@ const fn interval(names: &'static [&'static str]) -> Signature {
 
 /// All functions that can be written, in the order of the documentation.
 pub(crate) fn all() -> impl Iterator<Item = &'static Signature> {
-    OTHERS.iter().chain(&NUMBERS).chain(&TEXTS)
+    OTHERS.iter().chain(&NUMBERS).chain(&TEXTS).chain(&PATTERNS)
 }
 
 /// The function of a name in lower case.

@@ -1,6 +1,6 @@
 //! Functions by name, and what is said of those that are none.
 
-use super::aggregates::{UNSUPPORTED, aggregate_of, instead_of, is_aggregate, names};
+use super::aggregates::{UNSUPPORTED, aggregate_of, instead_of, is_aggregate, meant, names};
 use super::bound::Bound;
 use super::function_table::{Signature, all, lookup};
 use super::scope::Problem;
@@ -44,7 +44,7 @@ pub(crate) fn function(name: &str, arguments: Vec<Bound>) -> Result<Bound, Probl
 fn elsewhere(name: &str) -> Option<&'static str> {
     Some(match name {
         "nvl" | "isnull" => "write coalesce(x, y)",
-        "iff" | "iif" => "write if(condition, x, y)",
+        "iff" | "iif" | "ifelse" => "write if(condition, x, y)",
         "to_timestamp" | "from_unixtime" => {
             "write epoch_ms(x) for milliseconds since 1970, epoch_ms(x * 1000) for seconds, x::TIMESTAMP for a text"
         }
@@ -84,6 +84,6 @@ fn unknown(name: &str) -> Problem {
         return problem.hint(format!("the aggregate {near} is not supported; those are {}", names(true).join(", ")));
     }
     let of_rows = all().flat_map(|signature| signature.names.iter().copied());
-    let near = did_you_mean(name, of_rows.chain(names(true)));
+    let near = did_you_mean(name, of_rows.chain(names(true))).or_else(|| meant(name));
     problem.hint(near.unwrap_or_else(|| "docs/sql-functions.md lists all functions".to_owned()))
 }

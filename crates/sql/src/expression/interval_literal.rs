@@ -12,6 +12,8 @@ use arrow::datatypes::{DataType, DurationMicrosecondType, Float64Type, Int64Type
 use sqlparser::ast::{self, Expr, Value};
 use std::sync::Arc;
 
+const MILLISECOND: i64 = SECOND / 1000;
+
 /// What INTERVAL is followed by.
 pub(crate) enum IntervalLiteral {
     /// A constant: `INTERVAL '1' DAY`, `INTERVAL '500 ms'`.
@@ -95,11 +97,18 @@ pub(crate) fn many_of(count: Bound, name: &str) -> Result<Bound, Problem> {
         let found = sql_type::name(&count.data_type);
         return Err(Problem::new(format!("{found} is not a number of {name}")).found(found).expected("a number"));
     }
+    let keeps_fractions = [MILLISECOND, SECOND].contains(&each);
+    let is_whole = count.data_type.is_integer() || count.open.is_some();
+    if !keeps_fractions && !is_whole {
+        let found = sql_type::name(&count.data_type);
+        let problem = Problem::new(format!("to_{name} takes a whole number")).found(found).expected("a whole number");
+        return Err(problem.hint(format!("write x * INTERVAL '1' {}", name.trim_end_matches('s').to_uppercase())));
+    }
     let nullable = count.nullable;
     let too_long = move || {
         fails(format!("an interval of so many microseconds does not fit: more than {} times {each}", i64::MAX / each))
     };
-    if each <= SECOND && !sql_type::is_integer(&count.data_type) {
+    if keeps_fractions && !sql_type::is_integer(&count.data_type) {
         let count = cast_to(count, &DataType::Float64)?;
         return partial("interval", vec![count], LENGTH, nullable, move |arguments, rows| {
             let counts = arguments[0].array(rows)?;

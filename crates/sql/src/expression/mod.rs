@@ -32,6 +32,7 @@ mod node;
 mod operator;
 mod pairs;
 mod print;
+mod regexp;
 mod scalar;
 mod sql_type;
 mod strptime;
@@ -49,7 +50,8 @@ pub use scalar::{Compiled, compile, constant, interval_micros};
 pub use scope::{ColumnId, Place, Problem, Scope, ScopeColumn};
 
 pub(crate) use aggregates::{
-    AggregateSignature, aggregate_of, call_text as aggregate_text, instead_of, is_aggregate, names as aggregate_names,
+    AggregateSignature, aggregate_of, call_text as aggregate_text, instead_of, is_aggregate, meant as aggregate_meant,
+    names as aggregate_names,
 };
 pub(crate) use arm::Arms;
 pub(crate) use bind::{Binder, RowAlone, Special};

@@ -4,7 +4,6 @@ use super::kernel::{Argument, KernelResult, fails};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, StringArray};
 use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
-use regex::{Regex, RegexBuilder};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -25,7 +24,7 @@ impl<'a> Texts<'a> {
     }
 }
 
-fn whole(argument: &Argument, row: usize) -> Option<i64> {
+pub(crate) fn whole(argument: &Argument, row: usize) -> Option<i64> {
     let (array, row) = (argument.raw().as_primitive::<Int64Type>(), argument.row(row));
     array.is_valid(row).then(|| array.value(row))
 }
@@ -209,7 +208,7 @@ pub(crate) fn pad(arguments: &[Argument], rows: usize, left: bool) -> KernelResu
 /// column can hold.
 const MADE_BYTES_MAX: usize = 128 << 10;
 
-fn fits(bytes: usize) -> Result<(), ArrowError> {
+pub(crate) fn fits(bytes: usize) -> Result<(), ArrowError> {
     if bytes <= MADE_BYTES_MAX {
         return Ok(());
     }
@@ -337,120 +336,6 @@ impl Pattern {
             (rest, at) = (next.as_str(), at + 1);
         }
     }
-}
-
-/// The last pattern that was compiled.
-#[derive(Default)]
-struct LastPattern(Option<(String, Regex)>);
-
-impl LastPattern {
-    fn get(&mut self, pattern: &str, options: &str, whole: bool) -> Result<&Regex, ArrowError> {
-        const BYTES_MAX: usize = 1 << 20;
-        let known = self.0.as_ref().is_some_and(|(known, _)| known == pattern);
-        if !known {
-            let text = if whole { format!(r"\A(?:{pattern})\z") } else { pattern.to_string() };
-            let mut builder = RegexBuilder::new(&text);
-            builder.size_limit(BYTES_MAX).case_insensitive(options.contains('i'));
-            builder.dot_matches_new_line(options.contains('s')).multi_line(options.contains('m'));
-            let regex =
-                builder.build().map_err(|_| fails(format!("the regular expression '{pattern}' cannot be read")))?;
-            self.0 = Some((pattern.to_string(), regex));
-        }
-        match &self.0 {
-            Some((_, regex)) => Ok(regex),
-            None => Err(fails("no regular expression")),
-        }
-    }
-}
-
-fn options(arguments: &[Argument], at: usize) -> &str {
-    arguments.get(at).and_then(|options| Texts::of(options).at(0)).unwrap_or("")
-}
-
-/// `regexp_matches(text, pattern, options)`, and with `whole` `regexp_full_match`.
-pub(crate) fn regexp_matches(arguments: &[Argument], rows: usize, whole: bool) -> KernelResult {
-    let (texts, patterns) = (Texts::of(&arguments[0]), Texts::of(&arguments[1]));
-    let options = options(arguments, 2);
-    let mut compiled = LastPattern::default();
-    let mut matches = |row: usize| match (texts.at(row), patterns.at(row)) {
-        (Some(text), Some(pattern)) => compiled.get(pattern, options, whole).map(|regex| Some(regex.is_match(text))),
-        _ => Ok(None),
-    };
-    Ok(Arc::new((0..rows).map(&mut matches).collect::<Result<BooleanArray, _>>()?))
-}
-
-/// `regexp_extract(text, pattern, group)`: empty where it does not match.
-pub(crate) fn regexp_extract(arguments: &[Argument], rows: usize) -> KernelResult {
-    let (texts, patterns) = (Texts::of(&arguments[0]), Texts::of(&arguments[1]));
-    let mut compiled = LastPattern::default();
-    let mut extracted = |row: usize| -> Result<Option<String>, ArrowError> {
-        let (Some(text), Some(pattern)) = (texts.at(row), patterns.at(row)) else { return Ok(None) };
-        let group = match arguments.get(2) {
-            Some(group) => whole(group, row).unwrap_or(0),
-            None => 0,
-        };
-        let captures = compiled.get(pattern, "", false)?.captures(text);
-        let found =
-            captures.and_then(|captures| captures.get(usize::try_from(group).ok()?).map(|m| m.as_str().to_string()));
-        Ok(Some(found.unwrap_or_default()))
-    };
-    Ok(Arc::new((0..rows).map(&mut extracted).collect::<Result<StringArray, _>>()?))
-}
-
-/// `regexp_replace(text, pattern, by, options)`: the first match, or with the option `g` all; `\1` is a group.
-pub(crate) fn regexp_replace(arguments: &[Argument], rows: usize) -> KernelResult {
-    let (texts, patterns, by) = (Texts::of(&arguments[0]), Texts::of(&arguments[1]), Texts::of(&arguments[2]));
-    let options = options(arguments, 3);
-    let mut compiled = LastPattern::default();
-    let mut replaced = |row: usize| -> Result<Option<String>, ArrowError> {
-        let (Some(text), Some(pattern), Some(by)) = (texts.at(row), patterns.at(row), by.at(row)) else {
-            return Ok(None);
-        };
-        let regex = compiled.get(pattern, options, false)?;
-        let count = if options.contains('g') { usize::MAX } else { 1 };
-        let (template, mut replaced, mut end) = (template(by, regex.captures_len() - 1)?, String::new(), 0);
-        for found in regex.captures_iter(text).take(count) {
-            let whole = found.get_match();
-            replaced.push_str(&text[end..whole.start()]);
-            found.expand(&template, &mut replaced);
-            end = whole.end();
-            if replaced.len() > text.len() {
-                fits(replaced.len())?;
-            }
-        }
-        replaced.push_str(&text[end..]);
-        Ok(Some(replaced))
-    };
-    Ok(Arc::new((0..rows).map(&mut replaced).collect::<Result<StringArray, _>>()?))
-}
-
-/// `\1` as the regex library writes it. As in DuckDB, a backslash stands before a digit, or before another one.
-fn template(by: &str, groups: usize) -> Result<String, ArrowError> {
-    let mut template = String::new();
-    let mut letters = by.chars();
-    while let Some(letter) = letters.next() {
-        match letter {
-            '\\' => match letters.next() {
-                Some('\\') => template.push('\\'),
-                Some(digit) => {
-                    let group = digit.to_digit(10).filter(|group| *group as usize <= groups);
-                    let group = group.ok_or_else(|| no_group(by, digit, groups))?;
-                    template.push_str(&format!("${{{group}}}"));
-                }
-                None => return Err(fails(format!("the replacement '{by}' ends with a single backslash"))),
-            },
-            '$' => template.push_str("$$"),
-            letter => template.push(letter),
-        }
-    }
-    Ok(template)
-}
-
-fn no_group(by: &str, after: char, groups: usize) -> ArrowError {
-    if after.is_ascii_digit() {
-        return fails(format!("the replacement '{by}' names group {after}, and the pattern has {groups}"));
-    }
-    fails(format!("the replacement '{by}' has a backslash before '{after}', expected a digit or a backslash"))
 }
 
 /// The number of the first letter, and of an empty text the one given.

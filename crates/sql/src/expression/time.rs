@@ -214,7 +214,14 @@ pub(crate) fn temporal(name: &str, arguments: Vec<Bound>) -> Result<Bound, Probl
         "epoch_ms" if value.data_type.is_integer() => from_epoch(1000, value),
         "epoch_ms" => epoch_in(1000, value),
         "epoch_us" => epoch_in(1, value),
-        "make_timestamp" => from_epoch(1, value),
+        "make_timestamp" if value.data_type.is_integer() || value.open.is_some() => from_epoch(1, value),
+        "make_timestamp" => {
+            let problem = Problem::new("make_timestamp takes microseconds, as a whole number");
+            Err(problem
+                .found(sql_type::name(&value.data_type))
+                .expected("a whole number")
+                .hint("cast it, e.g. x::BIGINT"))
+        }
         _ => date_part(part(name)?, value),
     }
 }

@@ -137,6 +137,10 @@ impl Dialect for SqlDialect {
         DuckDbDialect.is_identifier_part(letter)
     }
 
+    fn supports_numeric_literal_underscores(&self) -> bool {
+        true
+    }
+
     fn supports_trailing_commas(&self) -> bool {
         true
     }

@@ -84,6 +84,23 @@ const UNITS: [&str; 22] = [
     "DECADES",
 ];
 
+/// What to write for words that other SELECTs have.
+const INSTEAD: [(&str, &str); 8] = [
+    ("GLOB", "write LIKE, where % stands for any text and _ for one character"),
+    ("COLLATE", "leave it out; compare lower(x) where case does not matter"),
+    ("RENAME", "write the columns out, each with AS and its name"),
+    ("MATERIALIZED", "leave it out: what WITH names is computed once"),
+    ("FETCH", "write LIMIT 10"),
+    ("DIV", "write a // b"),
+    ("MOD", "write a % b"),
+    ("RLIKE", "write x ~ pattern"),
+];
+
+/// What to write for a word that is none here.
+pub(super) fn instead(word: &str) -> Option<&'static str> {
+    INSTEAD.iter().find(|(of, _)| of.eq_ignore_ascii_case(word)).map(|(_, hint)| *hint)
+}
+
 /// The word that is meant by a mistyped one where the parser expected some; nothing for a word that is right.
 pub(super) fn meant(wrong: &str, expected: &str) -> Option<String> {
     if is_known(wrong) {
@@ -96,6 +113,11 @@ pub(super) fn meant(wrong: &str, expected: &str) -> Option<String> {
 pub(super) fn meant_of(wrong: &str, expected: &str) -> Option<String> {
     let words = expected.split(|letter: char| !letter.is_ascii_uppercase()).filter(|word| word.len() > 1);
     if is_known(wrong) { None } else { did_you_mean(wrong, words) }
+}
+
+/// Whether a word is a unit of time.
+pub(super) fn is_unit(word: &str) -> bool {
+    UNITS.iter().any(|unit| unit.eq_ignore_ascii_case(word))
 }
 
 /// The unit of time that is meant by a mistyped one.

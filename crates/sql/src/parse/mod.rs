@@ -1,9 +1,11 @@
 //! SQL text to statements: our own statements from tokens, SELECT bodies by sqlparser.
 
+mod commas;
 mod depth;
 mod dialect;
 mod from_first;
 mod keywords;
+mod refused;
 mod token_reader;
 
 mod decision;
@@ -75,7 +77,11 @@ fn names_in(tokens: &[TokenWithSpan]) -> impl Iterator<Item = String> {
 pub(crate) fn parse_query(text: &str) -> Outcome<(Box<Query>, HashSet<Location>)> {
     let (tokens, marks) = take_as_of(tokens_of(text)?);
     let mut all = split(tokens);
-    let (Some(tokens), true) = (all.pop(), all.is_empty()) else {
+    if let Some(second) = all.get(1) {
+        let fault = Fault::new(span_over(second), "a query is one SELECT, and another statement follows it");
+        return fault.hint("leave out what comes after the ;").err();
+    }
+    let Some(tokens) = all.pop() else {
         return Fault::new(whole(text), "a query is one SELECT").err();
     };
     depth::check(&tokens)?;
@@ -120,7 +126,16 @@ fn tokens_of(text: &str) -> Outcome<Vec<TokenWithSpan>> {
         let end = Location::new(error.location.line, error.location.column + 1);
         Fault::new(Span::new(error.location, end), lower_first(&error.message)).err()
     })?;
-    Ok(tokens.into_iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect())
+    let tokens = tokens.into_iter().filter(|token| !matches!(token.token, Token::Whitespace(_)));
+    Ok(tokens.map(without_underscores).collect())
+}
+
+/// `1_000_000` is the number 1000000.
+fn without_underscores(mut token: TokenWithSpan) -> TokenWithSpan {
+    if let Token::Number(text, _) = &mut token.token {
+        text.retain(|letter| letter != '_');
+    }
+    token
 }
 
 fn split(tokens: Vec<TokenWithSpan>) -> Vec<Vec<TokenWithSpan>> {

@@ -37,6 +37,10 @@ pub(crate) fn parse(reader: &mut TokenReader) -> Outcome<Stream> {
             said.once("LIVE", at)?;
             stream.live = Some(reader.dotted("the name of a topic")?);
         } else if reader.take("ON") {
+            if reader.word_upper().is_some_and(|word| ["BADROW", "BADROWS", "BAD_ROW", "BAD_ROWS"].contains(&&*word)) {
+                let fault = reader.unexpected("expected BAD", "BAD");
+                return fault.hint("write ON BAD ROW, in three words").err();
+            }
             reader.expect("BAD")?;
             reader.expect("ROW")?;
             said.once("ON BAD ROW", at)?;
@@ -65,6 +69,10 @@ fn history(reader: &mut TokenReader) -> Outcome<History> {
     if reader.take("FILES") {
         let pattern = reader.string("a pattern of files, in quotes")?;
         return Ok(History::Files(pattern, encoding(reader)?));
+    }
+    if let Token::SingleQuotedString(pattern) = reader.peek_at(0) {
+        let hint = format!("write HISTORY FILES '{pattern}'");
+        return reader.unexpected("a text after HISTORY is a pattern of FILES", "FILES").hint(hint).err();
     }
     Ok(History::Table(reader.dotted("the name of a table, or FILES and a pattern")?))
 }
@@ -96,7 +104,9 @@ fn bad_rows(reader: &mut TokenReader) -> Outcome<(BadRowPolicy, Option<NamedOutp
         reader.expect("TO")?;
         return Ok((BadRowPolicy::DeadLetter, Some(output(reader)?)));
     }
-    reader.unexpected("unknown policy for bad rows", "FAIL, SKIP or DEAD LETTER TO a table").err()
+    let is_one_word = reader.word_upper().is_some_and(|word| word.replace('_', "").starts_with("DEADLETTER"));
+    let fault = reader.unexpected("unknown policy for bad rows", "FAIL, SKIP or DEAD LETTER TO a table");
+    if is_one_word { fault.hint("write DEAD LETTER TO, in three words").err() } else { fault.err() }
 }
 
 /// Where removed rows go: a table, or TOPIC and a topic, as after INSERT INTO.

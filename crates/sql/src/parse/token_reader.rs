@@ -2,7 +2,7 @@
 
 use super::dialect::SqlDialect;
 use super::from_first::with_selects;
-use super::keywords;
+use super::{commas, keywords, refused};
 use crate::diagnostic::{Fault, Outcome};
 use crate::file_hint::file_hint;
 use crate::nearest::did_you_mean;
@@ -22,13 +22,15 @@ const POSSIBLE_MAX: usize = 64;
 pub(crate) struct TokenReader<'a> {
     tokens: &'a [TokenWithSpan],
     at: usize,
+    /// Where the last query begins.
+    query: Option<usize>,
     // The words that were looked for, with the place: one of them is meant where a mistyped one stands.
     possible: RefCell<Vec<(usize, &'static str)>>,
 }
 
 impl<'a> TokenReader<'a> {
     pub fn new(tokens: &'a [TokenWithSpan]) -> Self {
-        TokenReader { tokens, at: 0, possible: RefCell::default() }
+        TokenReader { tokens, at: 0, query: None, possible: RefCell::default() }
     }
 
     pub fn next(&mut self) {
@@ -129,6 +131,11 @@ impl<'a> TokenReader<'a> {
         let of_expected = |at: usize| keywords::meant_of(word_of(self.tokens.get(at)?)?, &expected);
         let reader = TokenReader { at, ..TokenReader::new(self.tokens) };
         let before = at.checked_sub(1).filter(|_| reader.may_follow_name());
+        let instead = |at: usize| keywords::instead(word_of(self.tokens.get(at)?)?);
+        let instead = [Some(at), at.checked_sub(1)].into_iter().flatten().find_map(|at| Some((at, instead(at)?)));
+        if let Some((place, hint)) = instead {
+            return self.at_token(fault, place).hint(hint);
+        }
         let found = near(at).map(|hint| (at, hint));
         let found = found.or_else(|| before.and_then(|before| Some((before, near(before)?))));
         match found.or_else(|| Some((at + 1, of_expected(at + 1)?))) {
@@ -159,10 +166,16 @@ impl<'a> TokenReader<'a> {
             return fault.err();
         }
         let fault = self.unexpected("the statement goes on where it should end", "; and the next statement");
-        match fault.hint {
-            Some(_) => fault.err(),
-            None => self.mistyped_in_select(fault, self.at).err(),
+        let fault = if fault.hint.is_some() { fault } else { self.mistyped_in_select(fault, self.at) };
+        match self.query.filter(|_| fault.hint.is_none()) {
+            Some(query) => self.missing_comma(query, self.at).unwrap_or(fault).err(),
+            None => fault.err(),
         }
+    }
+
+    /// What is said where a query stopped at a token because a comma is missing there.
+    fn missing_comma(&self, query: usize, stopped: usize) -> Option<Fault> {
+        commas::missing(self.tokens.get(query..)?, stopped.checked_sub(query)?, 8 * NESTED_MAX)
     }
 
     /// A path that is not in quotes, and ends here for SQL: a name, and then `/` and what follows without a blank.
@@ -255,8 +268,26 @@ impl<'a> TokenReader<'a> {
                 self.next();
                 Ok(Name { text, span })
             }
-            _ => self.unexpected(format!("expected {what}"), what).err(),
+            _ => {
+                let fault = self.unexpected(format!("expected {what}"), what);
+                match self.as_text() {
+                    Some(text) => fault.hint_if_none(format!("write {text}: a text is in single quotes")).err(),
+                    None => fault.err(),
+                }
+            }
         }
+    }
+
+    /// What stands here in double quotes or in none, as a text.
+    fn as_text(&self) -> Option<String> {
+        let Token::Word(first) = self.peek_at(0) else { return None };
+        let quoted = |text: &str| Some(format!("'{}'", text.replace('\'', "''")));
+        if first.quote_style.is_some() {
+            return quoted(&first.value);
+        }
+        let rest = self.tokens.get(self.at..).unwrap_or(&[]);
+        let adjacent = rest.windows(2).take_while(|pair| pair[0].span.end == pair[1].span.start).count();
+        quoted(&rest.get(..=adjacent)?.iter().map(|token| token.token.to_string()).collect::<String>())
     }
 
     /// A class label: a number, a string or a word.
@@ -300,8 +331,16 @@ impl<'a> TokenReader<'a> {
                 _ => fault.err(),
             };
         }
-        let rest = with_selects(self.tokens.get(self.at..).unwrap_or(&[]));
-        self.read(rest, self.tokens.len(), |parser| parser.parse_query())
+        let begin = self.at;
+        self.query = Some(begin);
+        let rest = with_selects(self.tokens.get(begin..).unwrap_or(&[]));
+        let query = self.read(rest, self.tokens.len(), |parser| parser.parse_query()).map_err(|fault| {
+            let stopped = self.tokens.iter().position(|token| token.span.start == fault.span.start);
+            let stopped = stopped.filter(|_| fault.hint.is_none());
+            stopped.and_then(|stopped| self.missing_comma(begin, stopped)).map_or(fault, Box::new)
+        })?;
+        refused::check(&query, &self.tokens[begin..self.at.min(self.tokens.len())])?;
+        Ok(query)
     }
 
     pub fn expression(&mut self) -> Outcome<Expr> {
@@ -311,6 +350,14 @@ impl<'a> TokenReader<'a> {
     /// What is wrong with an interval that was read just now: a mistyped unit after it is told at its place.
     pub fn of_interval(&self, fault: Box<Fault>) -> Box<Fault> {
         let unit = self.tokens.get(self.at).and_then(word_of);
+        let length = self.at.checked_sub(1).and_then(|before| self.tokens.get(before));
+        if let (Some(unit), Some(Token::SingleQuotedString(_) | Token::Number(..))) =
+            (unit, length.map(|length| &length.token))
+            && keywords::is_unit(unit)
+        {
+            let written = length.map_or_else(String::new, |length| length.token.to_string());
+            return Box::new(fault.hint_if_none(format!("write INTERVAL {written} {}", unit.to_uppercase())));
+        }
         match unit.and_then(|unit| Some((unit, keywords::unit_meant(unit)?))) {
             Some((unit, hint)) => {
                 let fault = Fault::new(self.here(), format!("{unit} is not a unit of time")).found(unit);

@@ -6,7 +6,7 @@ use arrow::datatypes::{DurationMicrosecondType, TimestampMicrosecondType};
 use sql::expression::{ColumnId, Place, Scope, ScopeColumn, constant, interval_micros};
 
 /// Expression, the text at its place, a part of the message, a part of the hint.
-const WRONG: [(&str, &str, &str, &str); 45] = [
+const WRONG: [(&str, &str, &str, &str); 63] = [
     ("lenght(t)", "lenght", "no function is named \"lenght\"", "did you mean \"length\"?"),
     ("cuont(*)", "cuont", "no function is named \"cuont\"", "did you mean \"count\"?"),
     ("smu(i)", "smu", "no function is named \"smu\"", "did you mean \"sum\"?"),
@@ -53,6 +53,24 @@ const WRONG: [(&str, &str, &str, &str); 45] = [
     ),
     ("lower(i)", "lower", "lower needs TEXT as argument 1", "x::TEXT"),
     ("lower(t, u)", "lower", "lower does not take 2 arguments", ""),
+    ("substr(t)", "t", "substr does not take 1 argument", ""),
+    ("regexp_matches(t, 'a', u)", "regexp_matches", "the options of regexp_matches must be a constant text", ""),
+    ("regexp_matches(t, 'a', 'q')", "regexp_matches", "\"q\" is no option of regexp_matches", ""),
+    ("regexp_full_match(t, 'a', 'ig')", "regexp_full_match", "regexp_replace alone has it", ""),
+    ("regexp_matches(t, 'a', NULL)", "regexp_matches", "must not be NULL", ""),
+    ("regexp_replace(t, 'a', 'b', i)", "regexp_replace", "the options of regexp_replace must be a text", ""),
+    ("regexp_extract(t, 'a', i)", "regexp_extract", "the group of regexp_extract must be a constant", ""),
+    ("regexp_extract(t, 'a', 10)", "regexp_extract", "the group of regexp_extract is out of range", ""),
+    ("regexp_extract(t, 'a', -1)", "regexp_extract", "the group of regexp_extract is out of range", ""),
+    ("make_timestamp(d)", "make_timestamp", "make_timestamp takes microseconds, as a whole number", "x::BIGINT"),
+    ("make_timestamp(t)", "make_timestamp", "make_timestamp takes microseconds, as a whole number", "x::BIGINT"),
+    ("to_days(d)", "to_days", "to_days takes a whole number", "x * INTERVAL '1' DAY"),
+    ("to_microseconds(1.5)", "to_microseconds", "to_microseconds takes a whole number", "INTERVAL '1' MICROSECOND"),
+    ("ifelse(f, 1, 2)", "ifelse", "no function is named \"ifelse\"", "if(condition, x, y)"),
+    ("upper(t) IGNORE NULLS", "upper", "upper takes plain arguments", ""),
+    ("CAST(i AS INTEGER FORMAT 'x')", "i", "CAST has no FORMAT", "strptime"),
+    ("i LIKE 'x'", "i LIKE", "LIKE needs TEXT as argument 1", "x::TEXT"),
+    ("t NOT ILIKE i", "t NOT ILIKE", "ILIKE needs TEXT as argument 2", "x::TEXT"),
     ("abs()", "abs", "abs takes 1 argument", ""),
     ("99999999999999999999 + i", "99999999999999999999", "does not fit into 64 bits", "1e20"),
     ("ts = i", "ts = i", "TIMESTAMP and INTEGER cannot be compared", "cast"),

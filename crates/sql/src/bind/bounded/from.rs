@@ -81,6 +81,9 @@ impl<'s> Chain<'s> {
         let mut rest = Vec::with_capacity(from.joins.len());
         for join in &from.joins {
             let (relation, at) = table(&join.relation)?;
+            if join.global {
+                return Fault::new(at, "GLOBAL JOIN is not supported").hint("leave GLOBAL out").err();
+            }
             rest.push((join, relation, at));
         }
         Ok(Chain { first, rest })
@@ -123,6 +126,13 @@ impl<'s> Chain<'s> {
 
 /// Whether rows of the left and of the right side stay that have no pair, and what makes a pair.
 fn kind_of(operator: &JoinOperator, at: Span) -> Outcome<((bool, bool), &JoinConstraint)> {
+    use JoinOperator as J;
+    if let J::Join(constraint) | J::Inner(constraint) | J::Left(constraint) | J::LeftOuter(constraint) = operator {
+        has_condition(constraint, at)?;
+    }
+    if let J::Right(constraint) | J::RightOuter(constraint) | J::FullOuter(constraint) = operator {
+        has_condition(constraint, at)?;
+    }
     match operator {
         JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) => Ok(((false, false), constraint)),
         JoinOperator::CrossJoin(constraint) => Ok(((false, false), constraint)),
@@ -132,6 +142,17 @@ fn kind_of(operator: &JoinOperator, at: Span) -> Outcome<((bool, bool), &JoinCon
         _ => Fault::new(at, "this kind of join is not supported")
             .expected("JOIN, LEFT, RIGHT, FULL or CROSS JOIN, or ASOF JOIN")
             .err(),
+    }
+}
+
+/// A JOIN that does not say which rows are pairs has most likely lost its condition.
+fn has_condition(constraint: &JoinConstraint, at: Span) -> Outcome<()> {
+    match constraint {
+        JoinConstraint::None => Fault::new(at, "a JOIN says which rows are pairs, and this one has no ON or USING")
+            .expected("ON a.key = b.key, or USING (key)")
+            .hint("write CROSS JOIN where every row is to be a pair with every row")
+            .err(),
+        _ => Ok(()),
     }
 }
 
@@ -299,8 +320,15 @@ impl Joining<'_> {
             }
             JoinConstraint::Using(names) => {
                 for name in names {
-                    let written = Expr::Identifier(Ident::new(object_name(name)));
-                    let pair = (left.bind(&written, self.span)?, right.bind(&written, self.span)?);
+                    let span = place_of(name, self.span);
+                    let written = Expr::Identifier(Ident { span, ..Ident::new(object_name(name)) });
+                    let of = |side: &Relation, which: &str| {
+                        side.bind(&written, span).map_err(|mut fault| {
+                            fault.message = format!("USING: {} on the {which} side of the join", fault.message);
+                            fault
+                        })
+                    };
+                    let pair = (of(left, "left")?, of(right, "right")?);
                     if let (Some(left), Some(right)) = (pair.0.as_column(), pair.1.as_column()) {
                         matching.using.push(UsedColumn { left, right });
                     }

@@ -14,7 +14,7 @@ use crate::bind::items::Item;
 use crate::bind::keys;
 use crate::bind::refuse;
 use crate::bind::relation::{Relation, RelationColumn};
-use crate::bind::syntax::{argument, arguments, function_name, is_distinct};
+use crate::bind::syntax::{argument, arguments, function_name, is_distinct, plain_aggregate};
 use crate::bind::window::{argument_fault, without_distinct};
 use crate::diagnostic::{Fault, Outcome, place_of};
 use crate::expression::{Tree, aggregate_names, aggregate_of, instead_of};
@@ -168,9 +168,7 @@ impl Gathered {
     fn call(&mut self, function: Function, within: Span) -> Outcome<Call> {
         let name = function_name(&function);
         let span = place_of(&Expr::Function(function.clone()), within);
-        if function.null_treatment.is_some() || !function.within_group.is_empty() {
-            return Fault::new(span, "IGNORE NULLS, RESPECT NULLS and WITHIN GROUP are not supported yet").err();
-        }
+        plain_aggregate(&function, span)?;
         let Some(signature) = aggregate_of(&name) else {
             let fault = Fault::new(span, format!("the aggregate {name} is not known"));
             let fault = fault.expected(aggregate_names(false).join(", "));
@@ -180,7 +178,13 @@ impl Gathered {
             };
         };
         let Some(aggregate) = signature.over_frame(is_distinct(&function)) else {
-            return without_distinct(&name, span);
+            return without_distinct(&name, span).map_err(|fault| {
+                Box::new(
+                    fault.hint(format!(
+                        "write {name}(x) over (SELECT DISTINCT k, x FROM ..), with the keys k of GROUP BY"
+                    )),
+                )
+            });
         };
         let args = arguments(&function);
         if args.len() > 1 {

@@ -8,7 +8,7 @@ use crate::bind::bound::{BoundItem, BoundedStep, RelationId, SortColumn};
 use crate::bind::items::Item;
 use crate::bind::relation::{Relation, RelationColumn};
 use crate::bind::{refuse, select as stream};
-use crate::diagnostic::{Fault, Outcome, fault, place_of};
+use crate::diagnostic::{Fault, Outcome, fault, place_of, span_of};
 use crate::expression::{ColumnId, Tree, union_type};
 use arrow::datatypes::DataType;
 use sqlparser::ast::{Expr, Ident, OrderBy, Query, SelectItem, SetExpr, SetOperator, SetQuantifier};
@@ -52,15 +52,16 @@ fn body(
             let sides = [left_body, right_body].map(|side| body_alone(binding, owner, side, span));
             let [left, right] = sides;
             let places = [left_body, right_body].map(|side| column_places(side, span));
-            let united = Union { quantifier: *set_quantifier, places, span }.of(binding, left?, right?)?;
+            let at = operator_place(binding, SetOperator::Union, left_body, span);
+            let united = Union { quantifier: *set_quantifier, places, span: at }.of(binding, left?, right?)?;
             of_result(united, order_by, span)
         }
-        SetExpr::SetOperation { op, .. } => {
+        SetExpr::SetOperation { op, left, .. } => {
             let (is_in, not) = match op {
                 SetOperator::Intersect => ("IN (SELECT x FROM b)", "NOT "),
                 _ => ("NOT IN (SELECT x FROM b WHERE x IS NOT NULL)", ""),
             };
-            Fault::new(span, format!("{op} is not supported yet"))
+            Fault::new(operator_place(binding, *op, left, span), format!("{op} is not supported yet"))
                 .hint(format!(
                     "for one column write SELECT DISTINCT x FROM a WHERE x {is_in}; for several SELECT DISTINCT and a LEFT JOIN on \
                      all of them, and WHERE b.x IS {not}NULL; rows with a NULL are none of these"
@@ -69,6 +70,12 @@ fn body(
         }
         _ => Fault::new(span, "a query is a SELECT").err(),
     }
+}
+
+/// Where the word between two sides stands, after the left one.
+fn operator_place(binding: &Binding, op: SetOperator, left: &SetExpr, span: Span) -> Span {
+    let file = binding.statements.files.get(binding.file);
+    file.and_then(|file| file.word_after(&op.to_string(), span_of(left).end)).unwrap_or(span)
 }
 
 fn body_alone(binding: &mut Binding, owner: &str, side: &SetExpr, span: Span) -> Outcome<Relation> {

@@ -35,13 +35,15 @@ pub(super) fn select(
     })?;
     items::number_names(&mut items);
     let select = &aliases::resolve(select, &mut items, read.relation(), span)?;
+    select.selection.iter().try_for_each(|condition| refuse::aggregate_in_where(condition, span))?;
     let seen = items.len();
     let keys = order::keys(order_by, &mut items, Some(read.relation()), span)?;
     let is_distinct = match &select.distinct {
         None | Some(Distinct::All) => false,
         Some(Distinct::Distinct) => true,
-        Some(Distinct::On(_)) => {
-            return Fault::new(span, "DISTINCT ON is not supported yet")
+        Some(Distinct::On(keys)) => {
+            let at = keys.first().map_or(span, |key| place_of(key, span));
+            return Fault::new(at, "DISTINCT ON is not supported yet")
                 .hint("write min(..) or max(..) and GROUP BY")
                 .err();
         }

@@ -1,0 +1,8 @@
+CREATE STREAM plays (id BIGINT, at TIMESTAMP, WATERMARK FOR at AS at)
+  HISTORY FILES "data/plays.csv";
+
+CREATE STREAM others (id BIGINT, at TIMESTAMP, WATERMARK FOR at AS at)
+  HISTORY FILES data/others.csv;
+
+CREATE STREAM more (id BIGINT, at TIMESTAMP, WATERMARK FOR at AS at)
+  HISTORY 'data/more.csv';

@@ -1,0 +1,8 @@
+CREATE STREAM plays (
+  id BIGINT, at TIMESTAMP, WATERMARK FOR at AS at - '2' SECOND
+) LIVE plays;
+
+CREATE STREAM others (
+  id BIGINT, at TIMESTAMP, WATERMARK FOR at AS at,
+  DEDUP ON (id) WITHIN '1' HOUR
+) LIVE others;
