@@ -1,20 +1,21 @@
 //! Makes prepared files part of a table, each exactly once.
 
-use crate::catalog::SqliteCatalog;
 use crate::commit_record::{CommitRecord, TOKENS};
 use crate::failure;
-use crate::files::frontier_of;
+use crate::files::{MARK, frontier_of};
 use crate::name::TableName;
+use crate::object_files::is_local;
 use crate::storage::path_of;
 use crate::table::missing_columns;
+use crate::table_catalog::TableCatalog;
 use arrow::datatypes::Schema;
 use dataflow::{Committable, Error, ErrorKind, Result};
+use iceberg::TableIdent;
 use iceberg::spec::{
     DataFile, FormatVersion, TableMetadata, deserialize_data_file_from_json, serialize_data_file_to_json,
 };
 use iceberg::table::Table;
 use iceberg::transaction::{AddColumn, ApplyTransactionAction, Transaction};
-use iceberg::{Catalog, TableIdent};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -27,6 +28,8 @@ const CHECKPOINT: &str = "riverrun.checkpoint";
 const EPOCH: &str = "riverrun.epoch";
 /// How often a commit is tried when others change the table at the same time.
 const ATTEMPTS_MAX: u32 = 40;
+/// How often a change is tried again of which nobody knows whether it was made.
+const UNKNOWN_MAX: u32 = 3;
 /// The longest wait between two attempts.
 const WAIT_MS_MAX: u64 = 400;
 /// The first and the longest wait between two tries while an outside system does not answer.
@@ -93,9 +96,11 @@ impl PreparedFiles {
         &self.token
     }
 
-    /// Where the files lie.
+    /// Where those of the files lie that are on a disk of this machine.
     pub fn paths(&self, table: &TableName) -> Result<Vec<PathBuf>> {
-        self.files.iter().map(|file| Ok(path_of(&location(table, &parsed(table, file)?)?))).collect()
+        let locations = self.files.iter().map(|file| location(table, &parsed(table, file)?));
+        let locations = locations.collect::<Result<Vec<_>>>()?;
+        Ok(locations.iter().filter(|location| is_local(location)).map(|location| path_of(location)).collect())
     }
 
     /// The same files at other places, under the same token.
@@ -206,7 +211,7 @@ pub struct TableChange<'a> {
 
 /// Commits to one table of a catalog.
 pub struct TableCommitter {
-    pub catalog: SqliteCatalog,
+    pub catalog: TableCatalog,
     pub table: TableName,
     /// What is checked on the very base that a commit swaps.
     pub fence: Fence,
@@ -235,8 +240,8 @@ impl TableCommitter {
             let pause = Duration::from_millis(pause);
             if waited + pause >= self.patience {
                 return Err(error.context(format!(
-                    "table \"{}\" could not be committed to for {} s; its files are kept, and nothing of them is in \
-                     the table",
+                    "table \"{}\" could not be committed to for {} s; its files are kept, and the next run of the \
+                     job finds out whether the table has them",
                     self.table,
                     waited.as_secs()
                 )));
@@ -255,7 +260,7 @@ impl TableCommitter {
         let mut conflict = None;
         for attempt in 0..ATTEMPTS_MAX {
             wait(attempt).await;
-            let base = self.catalog.load_table(&ident).await.map_err(|error| self.failed(error))?;
+            let base = self.catalog.as_catalog().load_table(&ident).await.map_err(|error| self.failed(error))?;
             let record = CommitRecord::of(&self.table, base.metadata(), &self.fence.sink)?;
             record.check_line(&self.table, base.metadata())?;
             let there = record.tokens_in(base.metadata(), &tokens);
@@ -337,13 +342,13 @@ impl TableCommitter {
         // The tokens were looked for on this base, so this base it must be that is swapped.
         let pinned = self.catalog.pinned(base);
         Ok(match commit {
-            Ok(transaction) => transaction.commit(&pinned).await.map(drop),
+            Ok(transaction) => transaction.commit(pinned.as_catalog()).await.map(drop),
             Err(error) => Err(error),
         })
     }
 
     async fn has_all(&self, ident: &TableIdent, tokens: &[String]) -> bool {
-        let Ok(table) = self.catalog.load_table(ident).await else { return false };
+        let Ok(table) = self.catalog.as_catalog().load_table(ident).await else { return false };
         let record = CommitRecord::of(&self.table, table.metadata(), &self.fence.sink);
         let has_all = |record: CommitRecord| record.tokens_in(table.metadata(), tokens).len() == tokens.len();
         !tokens.is_empty() && record.is_ok_and(has_all)
@@ -362,7 +367,7 @@ fn failed(table: &TableName, error: iceberg::Error) -> Error {
 }
 
 /// Takes the next epoch of a sink on a table: from then on, no writer with an older one commits.
-pub async fn take_epoch(catalog: &SqliteCatalog, table: &TableName, sink: &str) -> Result<Fence> {
+pub async fn take_epoch(catalog: &TableCatalog, table: &TableName, sink: &str) -> Result<Fence> {
     let next = |metadata: &TableMetadata| {
         let epoch = Fence::epoch_in(table, metadata, sink)? + 1;
         let fence = Fence { sink: sink.to_owned(), epoch, table_uuid: metadata.uuid() };
@@ -372,7 +377,7 @@ pub async fn take_epoch(catalog: &SqliteCatalog, table: &TableName, sink: &str) 
 }
 
 /// Lets a table without rows say that nothing of a sink was committed to it: a job that begins knows of no commit.
-pub async fn forget_commits(catalog: &SqliteCatalog, table: &TableName, fence: &Fence) -> Result<()> {
+pub async fn forget_commits(catalog: &TableCatalog, table: &TableName, fence: &Fence) -> Result<()> {
     let next = |metadata: &TableMetadata| {
         fence.check(table, metadata)?;
         let record = CommitRecord::of(table, metadata, &fence.sink)?;
@@ -386,7 +391,7 @@ pub async fn forget_commits(catalog: &SqliteCatalog, table: &TableName, fence: &
 }
 
 /// Gives a table the columns that it lacks; its rows have NULL in them.
-pub async fn add_columns(catalog: &SqliteCatalog, table: &TableName, fence: &Fence, schema: &Schema) -> Result<()> {
+pub async fn add_columns(catalog: &TableCatalog, table: &TableName, fence: &Fence, schema: &Schema) -> Result<()> {
     let next = |base: &Table| {
         fence.check(table, base.metadata())?;
         let missing = missing_columns(table, schema, base.metadata().current_schema())?;
@@ -404,7 +409,7 @@ pub async fn add_columns(catalog: &SqliteCatalog, table: &TableName, fence: &Fen
 
 /// Sets a property alone, without a snapshot, to what follows from the base; nothing where nothing does.
 async fn set_property<T>(
-    catalog: &SqliteCatalog,
+    catalog: &TableCatalog,
     table: &TableName,
     next: impl Fn(&TableMetadata) -> Result<(Option<(String, String)>, T)>,
 ) -> Result<T> {
@@ -412,27 +417,36 @@ async fn set_property<T>(
         let (property, gives) = next(base.metadata())?;
         let Some((key, value)) = property else { return Ok((None, gives)) };
         let transaction = Transaction::new(base);
-        let update = transaction.update_table_properties().set(key, value);
-        Ok((Some(update.apply(transaction).map_err(|error| failed(table, error))?), gives))
+        let update = transaction.update_table_properties().set(key.clone(), value.clone());
+        let mut changed = update.apply(transaction).map_err(|error| failed(table, error))?;
+        if catalog.pins_snapshots_only() {
+            // Those who swap an older state have to be refused, and a change of properties alone would not do that.
+            let summary = HashMap::from([(MARK.to_owned(), key), (EPOCH.to_owned(), value)]);
+            let mark = changed.fast_append().with_check_duplicate(false).set_snapshot_properties(summary);
+            changed = mark.apply(changed).map_err(|error| failed(table, error))?;
+        }
+        Ok((Some(changed), gives))
     };
     change(catalog, table, next).await
 }
 
 /// Changes a table by the same swap that commits go through, to what follows from the base; nothing where nothing does.
 async fn change<T>(
-    catalog: &SqliteCatalog,
+    catalog: &TableCatalog,
     table: &TableName,
     next: impl Fn(&Table) -> Result<(Option<Transaction>, T)>,
 ) -> Result<T> {
-    let mut conflict = None;
+    let (mut conflict, mut unknown) = (None, 0);
     for attempt in 0..ATTEMPTS_MAX {
         wait(attempt).await;
-        let base = catalog.load_table(&table.ident()).await.map_err(|error| failed(table, error))?;
+        let base = catalog.as_catalog().load_table(&table.ident()).await.map_err(|error| failed(table, error))?;
         let (transaction, gives) = next(&base)?;
         let Some(transaction) = transaction else { return Ok(gives) };
-        match transaction.commit(&catalog.pinned(&base)).await {
+        match transaction.commit(catalog.pinned(&base).as_catalog()).await {
             Ok(_) => return Ok(gives),
             Err(error) if error.kind() == iceberg::ErrorKind::CatalogCommitConflicts => conflict = Some(error),
+            // Whether it was changed is not known: the next attempt goes by what is found then.
+            Err(error) if unknown < UNKNOWN_MAX && failure::is_unavailable(&error) => unknown += 1,
             Err(error) => return Err(failed(table, error)),
         }
     }
@@ -478,7 +492,8 @@ mod tests {
         let fields: Vec<Field> = types.into_iter().map(|(name, of)| Field::new(name, of, true)).collect();
         let options = TableOptions { partition_day: Some("at".to_owned()), ..TableOptions::default() };
         let name = TableName::parse("lake.t").unwrap();
-        let creation = creation(&name, "file:///warehouse/lake/t".to_owned(), &Schema::new(fields), &options).unwrap();
+        let creation =
+            creation(&name, Some("file:///warehouse/lake/t".to_owned()), &Schema::new(fields), &options).unwrap();
         TableMetadataBuilder::from_table_creation(creation).unwrap().assign_uuid(uuid).build().unwrap().metadata
     }
 

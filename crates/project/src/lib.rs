@@ -6,6 +6,7 @@
 mod dev_broker;
 
 mod duration;
+mod table_place;
 mod topic_place;
 mod topics;
 

@@ -6,6 +6,7 @@ use crate::fingerprint::revision;
 use crate::load::{Folder, within};
 use crate::lock::{Lock, Named};
 use crate::model_trial::ModelTrial;
+use crate::table_place::TablePlace;
 use crate::topic_place::TopicPlace;
 use crate::topics::Topics;
 use connector_iceberg::Warehouse;
@@ -18,6 +19,9 @@ use std::time::Duration;
 
 /// The folder of a warehouse for checkpoints.
 const CHECKPOINTS: &str = "_riverrun/checkpoints";
+/// The folder of a project, and of an environment in it, for what is kept on this machine beside the tables of a catalog.
+const BESIDE_CATALOG: &str = "_riverrun";
+const CHECKPOINTS_BESIDE: &str = "checkpoints";
 /// The folder of the checkpoints of a job of all outputs.
 const WHOLE_PROJECT: &str = "project";
 
@@ -27,6 +31,7 @@ pub struct Project {
     pub(crate) statements: Statements,
     pub(crate) lock: Lock,
     environment: Environment,
+    environment_name: String,
     pub(crate) clock: Arc<dyn Clock>,
     warehouse: OnceLock<Warehouse>,
     topics: OnceLock<Topics>,
@@ -63,16 +68,17 @@ impl Project {
     fn of(
         folder: Folder,
         statements: Statements,
-        environment: &str,
+        environment_name: &str,
         clock: Arc<dyn Clock>,
     ) -> Result<Project, Failure> {
-        let environment = folder.config.environment(environment)?;
+        let environment = folder.config.environment(environment_name)?;
         let lock = Lock::read(&folder.root)?;
         Ok(Project {
             folder,
             statements,
             lock,
             environment,
+            environment_name: environment_name.to_owned(),
             clock,
             warehouse: OnceLock::new(),
             topics: OnceLock::new(),
@@ -200,16 +206,35 @@ impl Project {
         Ok(sql::parse(&files)?)
     }
 
-    /// The folder of the tables.
+    /// The folder of the tables, or of what is kept on this machine beside those of a catalog.
     pub fn warehouse_path(&self) -> PathBuf {
-        within(&self.folder.root, &self.environment.history.warehouse)
+        match &self.environment.history.place {
+            TablePlace::Folder(folder) => within(&self.folder.root, folder),
+            TablePlace::Rest(_) => within(&self.folder.root, BESIDE_CATALOG).join(&self.environment_name),
+        }
+    }
+
+    /// Whether the tables are those of a catalog, and not of a folder.
+    pub(crate) fn has_catalog(&self) -> bool {
+        matches!(self.environment.history.place, TablePlace::Rest(_))
+    }
+
+    /// Where the tables are, for messages to people.
+    pub(crate) fn tables_place(&self) -> String {
+        match &self.environment.history.place {
+            TablePlace::Folder(_) => self.warehouse_path().display().to_string(),
+            TablePlace::Rest(place) => format!("catalog \"{}\"", place.address()),
+        }
     }
 
     /// The folder of the checkpoints of a job; of the whole project without a name.
     pub fn checkpoints_path(&self, job: Option<&str>) -> PathBuf {
         let all = match &self.environment.checkpoints {
             Some(folder) => within(&self.folder.root, folder),
-            None => self.warehouse_path().join(CHECKPOINTS),
+            None => match &self.environment.history.place {
+                TablePlace::Folder(_) => self.warehouse_path().join(CHECKPOINTS),
+                TablePlace::Rest(_) => self.warehouse_path().join(CHECKPOINTS_BESIDE),
+            },
         };
         all.join(job.map_or_else(|| WHOLE_PROJECT.to_owned(), |job| format!("job-{job}")))
     }
@@ -232,13 +257,22 @@ impl Project {
         if let Some(warehouse) = self.warehouse.get() {
             return Ok(warehouse.clone());
         }
-        let opened = Warehouse::open(&self.warehouse_path())?;
+        let opened = match &self.environment.history.place {
+            TablePlace::Folder(_) => Warehouse::open(&self.warehouse_path())?,
+            TablePlace::Rest(place) => {
+                Warehouse::open_rest(place.settings(&self.folder.root)?, &self.warehouse_path())?
+            }
+        };
         Ok(self.warehouse.get_or_init(|| opened).clone())
     }
 
     /// The warehouse, unless nothing was ever written to it.
     pub fn warehouse_if_there(&self) -> Result<Option<Warehouse>> {
-        if self.warehouse_path().join("catalog.db").exists() { self.warehouse().map(Some) } else { Ok(None) }
+        let is_there = match &self.environment.history.place {
+            TablePlace::Folder(_) => self.warehouse_path().join("catalog.db").exists(),
+            TablePlace::Rest(_) => true,
+        };
+        if is_there { self.warehouse().map(Some) } else { Ok(None) }
     }
 
     /// How long messages of topics are kept at least, if not for ever.
@@ -248,10 +282,16 @@ impl Project {
 
     /// What people should know of the settings.
     pub fn settings_warning(&self) -> Option<&'static str> {
-        self.environment.live.plain_token().map(|_| {
-            "the token of Pulsar stands in riverrun.toml as plain text, and goes wherever the file goes: write \
-             token = \"env:NAME\" or \"file:PATH\"; other environments than dev refuse it"
-        })
+        if self.environment.live.plain_token().is_some() {
+            return Some(
+                "the token of Pulsar stands in riverrun.toml as plain text, and goes wherever the file goes: write \
+                 token = \"env:NAME\" or \"file:PATH\"; other environments than dev refuse it",
+            );
+        }
+        (!self.environment.history.plain_secrets().is_empty()).then_some(
+            "a secret of the catalog or of S3 stands in riverrun.toml as plain text, and goes wherever the file goes: write \
+             \"env:NAME\" or \"file:PATH\" in its place; other environments than dev refuse it",
+        )
     }
 
     /// The topics; their folder is made when the first one is, and a cluster is first asked for one of them.

@@ -20,7 +20,7 @@ impl Warehouse {
     /// Removes a tag from a table, if there are such.
     pub fn release(&self, table: &str, tag: &str) -> Result<()> {
         let name = TableName::parse(table)?;
-        if self.0.catalog.store().location(&name)?.is_none() {
+        if !self.exists(table)? {
             return Ok(());
         }
         self.set_tag(&name, tag, None)
