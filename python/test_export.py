@@ -1,4 +1,4 @@
-"""What `save` writes is what riverrun reads. Run by hand: pip install numpy onnx onnxruntime pandas pytest."""
+"""What `save` writes is what riverrun reads. Needs numpy, onnx, onnxruntime, pandas and pytest."""
 
 import io
 import json
@@ -94,3 +94,76 @@ def test_what_cannot_be_used_is_named(change, message, tmp_path):
 def test_names_that_are_not_as_many_as_columns_are_refused(tmp_path):
     with pytest.raises(ValueError, match="1 names, expected 2"):
         save(doubler(), tmp_path / "m.onnx", numpy.zeros((2, 2)), "value", names=["amount"])
+
+
+def samples_of(path):
+    return {entry.key: json.loads(entry.value) for entry in onnx.load(path).metadata_props}
+
+
+def test_rows_with_an_infinite_value_are_left_out_and_quantiles_stay_finite(tmp_path):
+    rows = {"amount": [1.0, numpy.inf, None, 3.0], "age": [1.0, 1.0, 1.0, 1.0]}
+    save(doubler(), tmp_path / "m.onnx", rows, "value")
+    found = samples_of(tmp_path / "m.onnx")
+    assert found["riverrun.samples"]["rows"] == [[1.0, 1.0], [None, 1.0], [3.0, 1.0]]
+    save(doubler(), tmp_path / "m.onnx", {name: rows[name][:1] for name in rows}, "value", reference=rows)
+    amount = samples_of(tmp_path / "m.onnx")["riverrun.quantiles"]["features"]["amount"]
+    assert amount["quantiles"][-1] == 3.0 and amount["missing"] == 0.25
+    with pytest.raises(ValueError, match="0 sample rows without an infinite value"):
+        save(doubler(), tmp_path / "m.onnx", {"amount": [numpy.inf], "age": [1.0]}, "value")
+
+
+def test_the_columns_of_the_reference_are_found_by_name(tmp_path):
+    reference = pandas.DataFrame({"age": [100.0, 101.0], "amount": [1.0, 2.0], "other": [0.0, 0.0]})
+    save(doubler(), tmp_path / "m.onnx", ROWS, "value", reference=reference)
+    features = samples_of(tmp_path / "m.onnx")["riverrun.quantiles"]["features"]
+    assert list(features) == ["amount", "age"] and features["age"]["quantiles"][0] == 100.0
+    with pytest.raises(ValueError, match="reference has no column 'age', expected amount, age"):
+        save(doubler(), tmp_path / "m.onnx", ROWS, "value", reference=reference.drop(columns="age"))
+
+
+def classifier(name, labels):
+    """Two classes over two features; no map names the scores."""
+    attributes = {name: labels, "coefficients": [0.5, -0.25, 0.1, 0.3], "intercepts": [0.1, 0.2], "post_transform": "SOFTMAX"}
+    node = helper.make_node("LinearClassifier", ["x"], ["label", "probabilities"], domain="ai.onnx.ml", **attributes)
+    given = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 2])]
+    kind = TensorProto.INT64 if name.endswith("ints") else TensorProto.STRING
+    results = [
+        helper.make_tensor_value_info("label", kind, [None]),
+        helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, 2]),
+    ]
+    graph = helper.make_graph([node], "classifier", given, results)
+    imports = [helper.make_opsetid("ai.onnx.ml", 1), helper.make_opsetid("", 18)]
+    return helper.make_model(graph, opset_imports=imports, ir_version=8)
+
+
+@pytest.mark.parametrize(
+    "attribute, labels, second",
+    [("classlabels_ints", [1, 0], "0"), ("classlabels_ints", [7, 1], "1"), ("classlabels_strings", ["ham", "spam"], "spam")],
+)
+def test_the_scores_of_a_class_are_found_by_its_name(attribute, labels, second, tmp_path):
+    model = classifier(attribute, labels)
+    save(model, tmp_path / "m.onnx", {"amount": [1.0], "age": [2.0]}, f"probability OF {second}")
+    wanted = onnx_scores(model, [[1.0, 2.0]])[0][1]
+    assert samples_of(tmp_path / "m.onnx")["riverrun.samples"]["scores"] == [pytest.approx(wanted)]
+
+
+def onnx_scores(model, rows):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    return session.run(["probabilities"], {"x": numpy.array(rows, dtype=numpy.float32)})[0]
+
+
+def test_the_name_of_the_only_output_stands_for_the_value(tmp_path):
+    save(doubler(), tmp_path / "m.onnx", ROWS, "y")
+    assert samples_of(tmp_path / "m.onnx")["riverrun.samples"]["output"] == "value"
+
+
+def test_a_file_that_scores_otherwise_than_the_model_is_not_written(tmp_path):
+    rows = {"amount": [1.0, 2.0, 3.0], "age": [1.0, 1.0, numpy.inf]}
+    save(doubler(), tmp_path / "m.onnx", rows, "value", predicted=[4.0, 6.0 + 1e-6, numpy.inf])
+    with pytest.raises(ValueError, match="1 of 3 rows otherwise than the model: row 1 is 6.0, expected 6.1"):
+        save(doubler(), tmp_path / "other.onnx", rows, "value", predicted=[4.0, 6.1, numpy.inf])
+    with pytest.raises(ValueError, match="2 predicted scores, expected 3"):
+        save(doubler(), tmp_path / "other.onnx", rows, "value", predicted=[4.0, 6.0])
+    assert not (tmp_path / "other.onnx").exists()

@@ -1,12 +1,13 @@
 """Writes riverrun's metadata into an ONNX model: the names of its inputs in order, sample rows with their scores, and
 how each feature is distributed in the training data.
 
-riverrun checks the names against the SQL, and scores the sample rows before a job starts: a model that scores otherwise
-than it did in training is refused. Needs onnx and numpy, and onnxruntime for the scores.
+riverrun checks the names against the SQL, and scores the sample rows before a job starts: a file that scores otherwise
+there than here is refused. Needs onnx and numpy, and onnxruntime for the scores.
 
     from riverrun import save
 
-    save(model, "models/spam.onnx", table.sample(20), "probability OF 1")
+    rows = table.sample(20)
+    save(model, "models/spam.onnx", rows, "probability OF 1", predicted=trained.predict_proba(rows)[:, 1])
 """
 
 import json
@@ -16,6 +17,7 @@ import numpy
 import onnx
 
 SAMPLE_ROWS_MAX = 10_000
+TOLERANCE = 1e-5
 QUANTILES = [0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0]
 KINDS = {
     onnx.TensorProto.FLOAT: numpy.float32,
@@ -27,7 +29,7 @@ KINDS = {
 }
 
 
-def save(model, path, rows, output, reference=None, names=None):
+def save(model, path, rows, output, reference=None, names=None, predicted=None):
     """Writes a model with what riverrun checks, into one file.
 
     model: what an exporter gives: an onnx.ModelProto, its bytes, the path of a file, an io.BytesIO, torch's ONNXProgram,
@@ -38,19 +40,24 @@ def save(model, path, rows, output, reference=None, names=None):
         an output.
     reference: rows of the training data, by which `rows` is replaced when the quantiles are computed.
     names: the names of the columns, where `rows` has none.
+    predicted: what the trained model itself gives for `rows`. Exporters have faults; a file that scores otherwise than
+        that is not written.
     """
     proto = _proto(model)
     columns = _columns(rows, names)
     if not columns:
         raise ValueError("rows have no columns, expected one for each input of the model")
+    if predicted is not None:
+        _compare(_samples(proto, columns, output)["scores"], predicted)
+    columns = _finite(columns)
     names = list(columns)
     count = len(next(iter(columns.values())))
     if count == 0 or count > SAMPLE_ROWS_MAX:
-        raise ValueError(f"{count} sample rows, expected 1 to {SAMPLE_ROWS_MAX}")
+        raise ValueError(f"{count} sample rows without an infinite value, expected 1 to {SAMPLE_ROWS_MAX}")
     properties = {
         "riverrun.inputs": json.dumps(names),
-        "riverrun.samples": json.dumps({"rows": _rows(columns), "scores": _scores(proto, columns, output), "output": output}),
-        "riverrun.quantiles": json.dumps(_quantiles(columns if reference is None else _columns(reference, names))),
+        "riverrun.samples": json.dumps(_samples(proto, columns, output)),
+        "riverrun.quantiles": json.dumps(_quantiles(columns if reference is None else _reference(reference, names))),
     }
     kept = {entry.key: entry.value for entry in proto.metadata_props if not entry.key.startswith("riverrun.")}
     onnx.helper.set_model_props(proto, {**kept, **properties})
@@ -102,6 +109,48 @@ def _columns(rows, names=None):
     return {str(name): [_plain(name, value) for value in values] for name, values in columns.items()}
 
 
+def _compare(scores, predicted):
+    """Refuses a file that does not score as the model did that it was made of."""
+    predicted = numpy.asarray(predicted, dtype=float).reshape(-1)
+    if len(predicted) != len(scores):
+        raise ValueError(f"{len(predicted)} predicted scores, expected {len(scores)} as there are rows")
+    wrong = []
+    for at, (score, expected) in enumerate(zip(scores, predicted)):
+        expected = expected if numpy.isfinite(expected) else None
+        far = score != expected if None in (score, expected) else abs(score - expected) > TOLERANCE * max(1, abs(expected))
+        if far:
+            wrong.append((at, score, expected))
+    if wrong:
+        at, score, expected = wrong[0]
+        raise ValueError(
+            f"the exported file scores {len(wrong)} of {len(scores)} rows otherwise than the model: row {at} is {score}, "
+            f"expected {expected}; docs/models.md says what exporters are known to get wrong"
+        )
+
+
+def _reference(rows, names):
+    """The columns of the training data, found by name where they have names."""
+    if hasattr(rows, "columns") or hasattr(rows, "column_names") or isinstance(rows, dict):
+        columns = _columns(rows)
+        missing = [name for name in names if name not in columns]
+        if missing:
+            raise ValueError(f"reference has no column {missing[0]!r}, expected {', '.join(names)}")
+        return {name: columns[name] for name in names}
+    return _columns(rows, names)
+
+
+def _finite(columns):
+    """The rows without an infinite value, which JSON does not have."""
+    rows = [row for row in zip(*columns.values()) if all(map(_is_finite, row))]
+    return dict(zip(columns, map(list, zip(*rows)))) if rows else {name: [] for name in columns}
+
+
+def _is_finite(value):
+    if isinstance(value, list):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or numpy.isfinite(value)
+
+
 def _rows(columns):
     return [list(row) for row in zip(*columns.values())]
 
@@ -131,9 +180,9 @@ def _quantiles(columns):
     """The quantiles of each numeric feature, and its share of missing values."""
     found = {}
     for name, values in columns.items():
-        present = [float(value) for value in values if isinstance(value, (bool, int, float, numpy.number))]
+        present = [float(value) for value in values if isinstance(value, (bool, int, float)) and _is_finite(value)]
         if present:
-            missing = 1 - len(present) / len(values)
+            missing = sum(value is None for value in values) / len(values)
             found[name] = {"quantiles": numpy.quantile(present, QUANTILES).tolist(), "missing": missing}
     return {"at": QUANTILES, "features": found}
 
@@ -169,17 +218,33 @@ def _array(values, kind):
     return numpy.array(values, dtype=kind)
 
 
-def _scores(proto, columns, output):
+def _samples(proto, columns, output):
     import onnxruntime
 
     session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
     feed = _feed(proto, columns)
     answers = dict(zip([value.name for value in session.get_outputs()], session.run(None, feed)))
-    scores = _pick(answers, output)
-    return [float(score) if numpy.isfinite(score) else None for score in scores]
+    numbers = [name for name, answer in answers.items() if not isinstance(answer, list) and answer.dtype.kind == "f"]
+    if numbers == [output] and answers[output].size == len(answers[output]):
+        # The only score of a graph is called so in SQL.
+        output = "value"
+    scores = _pick(answers, output, _classes(proto))
+    scores = [float(score) if numpy.isfinite(score) else None for score in scores]
+    return {"rows": _rows(columns), "scores": scores, "output": output}
 
 
-def _pick(answers, output):
+def _classes(proto):
+    """The names of the classes in the order of their scores, as far as a classifier of the graph names them."""
+    for node in proto.graph.node:
+        for attribute in node.attribute:
+            if attribute.name.startswith("classlabels"):
+                labels = [label.decode() for label in attribute.strings] or list(attribute.ints)
+                if labels:
+                    return [str(label) for label in labels]
+    return None
+
+
+def _pick(answers, output, classes):
     """The scores that an output of riverrun's name stands for."""
     label = output.removeprefix("probability OF ") if output.startswith("probability OF ") else None
     numbers = {}
@@ -193,23 +258,28 @@ def _pick(answers, output):
             numbers[name] = answer.reshape(len(answer), -1)
     if output in numbers and numbers[output].shape[1] == 1:
         return numbers[output][:, 0]
+    if len(numbers) > 1 and label is not None:
+        numbers = {name: answer for name, answer in numbers.items() if "prob" in name.lower()} or numbers
     if len(numbers) == 1:
         (matrix,) = numbers.values()
         if label is None:
             place = output.removeprefix("value").removeprefix(" OF").strip() or "0"
             if place.isdigit() and int(place) < matrix.shape[1]:
                 return matrix[:, int(place)]
-        elif label.isdigit() and int(label) < matrix.shape[1]:
-            return matrix[:, int(label)]
-    raise ValueError(f"no score {output!r}; `riverrun model check` lists the outputs of a file, here {_named(answers)}")
+        elif classes is not None and len(classes) == matrix.shape[1] and label in classes:
+            return matrix[:, classes.index(label)]
+    raise ValueError(f"no score {output!r}; `riverrun model check` lists the outputs of a file, here {_named(answers, classes)}")
 
 
-def _named(answers):
+def _named(answers, classes):
     """The outputs as riverrun names them, as far as they are scores."""
     numbers = [numpy.asarray(answer) for answer in answers.values() if not isinstance(answer, list)]
     numbers = [answer.reshape(len(answer), -1) for answer in numbers if answer.dtype.kind == "f"]
     names = [f"probability OF {key}" for answer in answers.values() if isinstance(answer, list) for key in answer[0]]
     if len(numbers) == 1:
         width = numbers[0].shape[1]
-        names += ["value"] if width == 1 else [f"value OF {at}, or probability OF {at}" for at in range(width)]
+        if classes is not None and len(classes) == width:
+            names += [f"probability OF {name}" for name in classes]
+        else:
+            names += ["value"] if width == 1 else [f"value OF {at}" for at in range(width)]
     return names or list(answers)

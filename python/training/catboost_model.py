@@ -13,4 +13,4 @@ def train(features, label):
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "model.onnx")
         model.save_model(path, format="onnx")
-        return onnx.load(path), "probability OF 1"
+        return onnx.load(path), "probability OF 1", lambda rows: model.predict_proba(rows.to_numpy("float32"))[:, 1]

@@ -15,6 +15,9 @@ def train(features, label):
     model.compile(optimizer="adam", loss="binary_crossentropy")
     model.fit(x, label.to_numpy("float32"), epochs=5, verbose=0)
     signature = [tensorflow.TensorSpec((None, x.shape[1]), tensorflow.float32, name="x")]
-    function = tensorflow.function(lambda rows: {"score": model(rows)})
+    # Missing values become 0 in the graph as well, so that rows are scored as they were trained.
+    filled = lambda rows: tensorflow.where(tensorflow.math.is_nan(rows), 0.0, rows)
+    function = tensorflow.function(lambda rows: {"score": model(filled(rows))})
     exported, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=15)
-    return exported, "value"
+    predict = lambda rows: model(filled(rows.to_numpy("float32"))).numpy()
+    return exported, "value", predict

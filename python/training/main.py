@@ -30,8 +30,9 @@ def main():
     options = parser.parse_args()
     rows = training_table(options.project, options.table)
     features, label = rows[options.inputs], rows[options.label].astype(int)
-    model, output = importlib.import_module(f"{options.framework}_model").train(features, label)
-    save(model, options.model, rows=features.sample(min(50, len(features)), random_state=0), output=output, reference=features)
+    model, output, predict = importlib.import_module(f"{options.framework}_model").train(features, label)
+    sample = features.sample(min(50, len(features)), random_state=0)
+    save(model, options.model, rows=sample, output=output, reference=features, predicted=predict(sample))
     print(f"{options.model}: {output}")
 
 

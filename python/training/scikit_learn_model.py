@@ -19,4 +19,5 @@ def train(features, label):
     pipeline = make_pipeline(ColumnTransformer(parts), LogisticRegression(max_iter=1000)).fit(typed, label)
     types = [(name, (StringTensorType if name in texts else FloatTensorType)([None, 1])) for name in features.columns]
     versions = {"": 18, "ai.onnx.ml": 3}
-    return convert_sklearn(pipeline, "pipeline", types, target_opset=versions), "probability OF 1"
+    predict = lambda rows: pipeline.predict_proba(rows.astype({name: "float32" for name in numbers}))[:, 1]
+    return convert_sklearn(pipeline, "pipeline", types, target_opset=versions), "probability OF 1", predict

@@ -1,10 +1,11 @@
-"""Every framework that is installed trains on made-up rows, exports, and gets its metadata. Run by hand; frameworks that
+"""Every framework that is installed trains on made-up rows, exports, and gets its metadata; frameworks that
 are not installed are skipped by name.
 
     python -m pytest test_training.py
 """
 
 import importlib
+import json
 import pathlib
 import re
 import sys
@@ -32,8 +33,11 @@ def test_a_framework_trains_and_exports(framework, tmp_path):
     label = pandas.Series((features["amount"] > features["age"]).astype(int))
     if framework == "scikit_learn":
         features["country"] = numpy.array(["de", "fr"])[random.integers(0, 2, 500)]
-    model, output = module.train(features, label)
-    save(model, tmp_path / "m.onnx", rows=features[:20], output=output)
+    features.loc[::7, "share"] = numpy.nan
+    model, output, predict = module.train(features, label)
+    save(model, tmp_path / "m.onnx", rows=features[:20], output=output, predicted=predict(features[:20]))
+    samples = {entry.key: json.loads(entry.value) for entry in onnx.load(tmp_path / "m.onnx").metadata_props if entry.key == "riverrun.samples"}
+    assert None not in samples["riverrun.samples"]["scores"], "rows with a missing value are scored"
     keys = {entry.key for entry in onnx.load(tmp_path / "m.onnx").metadata_props}
     assert {"riverrun.inputs", "riverrun.samples", "riverrun.quantiles"} <= keys
 

@@ -10,4 +10,5 @@ def train(features, label):
     # Names that are not f0, f1, .. are refused by the exporter; riverrun keeps them beside the model.
     model.fit(features.to_numpy("float32"), label)
     types = [("x", FloatTensorType([None, features.shape[1]]))]
-    return convert_xgboost(model, initial_types=types, target_opset=15), "probability OF 1"
+    predict = lambda rows: model.predict_proba(rows.to_numpy("float32"))[:, 1]
+    return convert_xgboost(model, initial_types=types, target_opset=15), "probability OF 1", predict

@@ -216,3 +216,26 @@ fn rows_that_a_test_gives_follow_the_policy_where_a_column_cannot_be_computed() 
     let place = "stream \"rides\": file tests/rides.test.sql:2:9 (GIVEN rides), row 2: column \"at\": the text 'soon'";
     assert_says(&ran, 1, &[place, "ON BAD ROW SKIP would count it and go on"]);
 }
+
+#[test]
+fn a_row_without_a_time_is_told_with_its_place_and_what_it_holds() {
+    let folder = Folder::empty();
+    let create = |policy: &str| {
+        format!(
+            "CREATE STREAM s (id BIGINT, name TEXT, at TIMESTAMP, WATERMARK FOR at AS at) HISTORY FILES 'rows.csv' {policy};\n\
+             INSERT INTO lake.s SELECT id FROM s;\n"
+        )
+    };
+    folder.write("rows.csv", "id,name,at\n1,a,2024-01-01\n,b,\n3,c,2024-01-02\n");
+    let told = "file rows.csv, row 2: it has no event time: at is NULL; its name is b";
+    folder.write("pipelines/a.sql", &create(""));
+    let ran = folder.run(&["run"]);
+    assert!(ran.code == 1 && ran.err.contains(told), "{}", ran.err);
+    folder.write("pipelines/a.sql", &create("ON BAD ROW SKIP"));
+    let ran = folder.done(&["run", "--fresh"]);
+    assert!(ran.err.replace("\n  ", " ").contains(told), "{}", ran.err);
+    folder.write("rows.csv", "id,name,at\n,,\n");
+    folder.write("pipelines/a.sql", &create(""));
+    let ran = folder.run(&["run", "--fresh"]);
+    assert!(ran.err.contains("row 1: it has no event time: at is NULL; it has no other value"), "{}", ran.err);
+}

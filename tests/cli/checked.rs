@@ -76,7 +76,7 @@ const REFUSED: &[Refused] = &[
         project: || demo("models/spam.onnx", "models/spma.onnx"),
         run: RUN,
         place: "pipelines/spam.sql:23:24: ",
-        told: "the file cannot be opened",
+        told: "there is no such file; did you mean \"models/spam.onnx\"?",
     },
     Refused {
         project: || {

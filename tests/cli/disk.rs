@@ -2,9 +2,9 @@
 
 use crate::folder::{Folder, Ran};
 use crate::wrong::plays;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
+use tests::machine::{SECOND, now};
 
 /// A file system of a fixed size at a folder, for as long as it lives.
 struct Small<'a> {
@@ -17,6 +17,11 @@ impl Small<'_> {
         std::fs::create_dir_all(folder).expect("the folder can be made");
         let mounted = mount(folder, &format!("size={kib}k"));
         mounted.then_some(Small { folder })
+    }
+
+    /// Lets nobody write to it any more.
+    fn protect(&self) {
+        assert!(mount(self.folder, "remount,ro"), "the file system can be made read-only");
     }
 
     /// Makes it larger.
@@ -54,7 +59,7 @@ fn with_full_disk(folder: &Folder, part: &str, kib: usize, arguments: &[&str], t
     let path = folder.path().join(part);
     match Small::at(&path, kib) {
         Some(small) => {
-            let ran = run_or_wait(folder, arguments, &small);
+            let ran = folder.run(arguments);
             small.grow(64 << 10);
             then(&ran);
             settled(folder);
@@ -65,27 +70,6 @@ fn with_full_disk(folder: &Folder, part: &str, kib: usize, arguments: &[&str], t
             settled(folder);
         }
     }
-}
-
-/// Runs a command that either ends with an error or says that a commit waits for room; then it gets room, and ends well
-/// unless another output of it was without room before that.
-fn run_or_wait(folder: &Folder, arguments: &[&str], small: &Small) -> Ran {
-    let mut command = folder.command(arguments);
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the command starts");
-    let (mut text, mut waits) = (String::new(), false);
-    for line in BufReader::new(child.stderr.take().expect("it is piped")).lines() {
-        let line = line.expect("the command writes text");
-        if line.contains("waits to be committed") && !waits {
-            waits = true;
-            small.grow(64 << 10);
-        }
-        text += &(line + "\n");
-    }
-    let output = Output { status: child.wait().expect("the command ends"), stdout: vec![], stderr: text.into_bytes() };
-    let ran = folder.ran(&output);
-    let fails = !waits || ran.err.contains("error: ");
-    assert_eq!(ran.code, i32::from(fails), "{}", ran.err);
-    ran
 }
 
 /// With room, a fresh run gives every row once.
@@ -116,13 +100,87 @@ fn play(n: u32) -> String {
 
 /// One clear error that says what is full, without a bug report and without a panic.
 fn clear(ran: &Ran, part: &str) {
-    let waited = ran.err.contains("waits to be committed");
-    assert_eq!(ran.code, i32::from(!waited), "{}{}", ran.out, ran.err);
-    assert_eq!(ran.err.matches("error:").count(), usize::from(!waited), "{}", ran.err);
+    assert_eq!(ran.code, 1, "{}{}", ran.out, ran.err);
+    assert_eq!(ran.err.matches("error:").count(), 1, "{}", ran.err);
     let said = ["the disk is full, free some space", "`ulimit -f`"];
     assert!(said.iter().any(|full| ran.err.contains(full)), "{}", ran.err);
     assert!(ran.err.contains(part), "it does not say where: {}", ran.err);
     assert!(!ran.err.contains("bug") && !ran.err.contains("panicked"), "{}", ran.err);
+}
+
+/// The demo, with its checkpoints in a folder of their own.
+fn with_checkpoints_apart() -> Folder {
+    let folder = Folder::demo();
+    let toml = std::fs::read_to_string(folder.path().join("riverrun.toml")).expect("it is there");
+    folder.write("riverrun.toml", &format!("{toml}checkpoints = \"./kept\"\n"));
+    folder
+}
+
+/// How long a command takes that waits for nothing, on a machine that does much else.
+const AT_ONCE: i64 = 60 * SECOND;
+
+#[test]
+fn checkpoints_without_room_end_the_job_at_once() {
+    let folder = with_checkpoints_apart();
+    let begun = now();
+    let path = folder.path().join("kept");
+    let Some(small) = Small::at(&path, 16) else {
+        clear(&with_small_files(&folder, 2, &["run"]), "kept");
+        return;
+    };
+    let ran = folder.run(&["run"]);
+    clear(&ran, "kept/");
+    assert!(now() < begun + AT_ONCE, "it waited for room: {}", ran.err);
+    assert!(ran.err.contains(" bytes to ") && ran.err.contains("run the command again"), "{}", ran.err);
+    small.grow(64 << 10);
+    folder.done(&["run"]);
+    assert_eq!(rows_of(&folder, "lake.sender_features"), 1682);
+}
+
+#[test]
+fn a_savepoint_without_room_is_said_and_the_checkpoints_stay() {
+    let folder = Folder::demo();
+    folder.done(&["run"]);
+    let path = folder.path().join("saved");
+    let Some(small) = Small::at(&path, 4) else { return };
+    let ran = folder.run(&["savepoint", "--to", "saved/first"]);
+    clear(&ran, "saved/");
+    small.grow(64 << 10);
+    folder.done(&["savepoint", "--to", "saved/second"]);
+}
+
+#[test]
+fn a_file_system_that_nobody_may_write_to_is_said_at_once() {
+    for (part, kept) in [("kept", "kept/"), ("warehouse", "warehouse/"), ("topics", "topics/")] {
+        let folder = with_checkpoints_apart();
+        folder.done(&["run"]);
+        folder.replace("pipelines/spam.sql", "msgs_1m > 20", "msgs_1m > 19");
+        let path = folder.path().join(part);
+        let moved = folder.path().join("moved");
+        std::fs::rename(&path, &moved).expect("it is there");
+        let Some(small) = Small::at(&path, 64 << 10) else { return };
+        let copied = Command::new("cp").args(["-a", "moved/.", part]).current_dir(folder.path()).status();
+        assert!(copied.is_ok_and(|status| status.success()));
+        small.protect();
+        let begun = now();
+        let ran = folder.run(&["run", "--fresh"]);
+        assert_eq!(ran.code, 1, "{part}: {}{}", ran.out, ran.err);
+        assert!(now() < begun + AT_ONCE, "{part}: it waited: {}", ran.err);
+        let said = ["the file system is read-only, make it writable", "read-only for this user"];
+        assert!(said.iter().any(|why| ran.err.contains(why)) && ran.err.contains(kept), "{part}: {}", ran.err);
+        assert!(!ran.err.contains("bug") && !ran.err.contains("panicked"), "{part}: {}", ran.err);
+    }
+}
+
+#[test]
+fn a_topic_that_no_disk_takes_is_an_error_of_who_publishes() {
+    let folder = plays();
+    let path = folder.path().join("topics");
+    let Some(small) = Small::at(&path, 64) else { return };
+    small.protect();
+    let ran = folder.run(&["publish", "plays", "plays.jsonl"]);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert!(ran.err.contains("the file system is read-only") && ran.err.contains("topics"), "{}", ran.err);
 }
 
 #[test]

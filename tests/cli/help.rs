@@ -2,7 +2,7 @@
 
 use crate::folder::{Folder, committed};
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "init",
     "run",
     "plan",
@@ -19,14 +19,15 @@ const COMMANDS: [&str; 18] = [
     "test",
     "model",
     "pulsar",
+    "pubsub",
     "completions",
     "",
 ];
 
 const HEAD: &str = "# The command line\n\n\
     Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 an error, 2 wrong usage.\n\
-    On a terminal no line is longer than it: rows of tables are cut with `…`, other lines go on below. What goes to a pipe or \
-    a file, and all JSON and CSV, is whole.\n\
+    On a terminal no line is longer than it: rows of tables are cut with `…`, other lines go on below. Lines that \
+    go to a pipe or a file, and all JSON and CSV, are whole.\n\
     `check` tells of all errors at once; a warning, for a model that nothing uses, leaves its exit code 0.\n\
     Every block is what `--help` prints; a test writes this page.\n";
 

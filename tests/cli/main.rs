@@ -17,6 +17,7 @@ mod offers;
 mod publish;
 mod queries;
 mod starts;
+mod stopped;
 mod terminal;
 mod told;
 mod wrong;

@@ -33,6 +33,37 @@ fn a_project_without_outputs() {
 }
 
 #[test]
+fn a_run_that_goes_on_without_anything_new_says_so_and_no_alarm() {
+    let folder = project(&format!("{STREAM} LIVE s;\nINSERT INTO lake.s SELECT n FROM s;\n"));
+    folder.write("a.jsonl", "{\"n\":1,\"at\":\"2024-01-01\"}\n").done(&["publish", "s", "a.jsonl"]);
+    let first = folder.done(&["run", "--until-caught-up"]);
+    assert!(!first.err.contains("nothing"), "{}", first.err);
+    let again = folder.done(&["run", "--until-caught-up"]);
+    assert!(again.err.contains("nothing new came of stream s since the run before"), "{}", again.err);
+    assert!(!again.err.contains("nothing was read"), "{}", again.err);
+}
+
+#[test]
+fn an_empty_file_that_should_show_columns_is_told_as_such() {
+    let stream = "CREATE STREAM s (WATERMARK FOR at AS at) HISTORY FILES";
+    for name in ["a.csv", "a.jsonl"] {
+        let folder = project(&format!("{stream} '{name}';\n"));
+        folder.write(name, "");
+        let ran = folder.run(&["check"]);
+        let hint = "its history holds nothing that shows columns: declare them, among them at TIMESTAMP";
+        assert!(ran.code == 1 && ran.err.contains(hint), "{}", ran.err);
+    }
+    for declared in [format!("{stream} 'a.parquet';\n"), format!("{STREAM} HISTORY FILES 'a.parquet';\n")] {
+        let folder = project(&declared);
+        folder.write("a.parquet", "");
+        let ran = folder.run(&["check"]);
+        let told = "\"a.parquet\" is empty, which no Parquet file is: write it again, or take it away";
+        assert!(ran.code == 1 && ran.err.contains(told), "{}", ran.err);
+        assert!(!ran.err.contains("if its history does not exist"), "{}", ran.err);
+    }
+}
+
+#[test]
 fn a_history_and_a_topic_without_rows() {
     let nothing = |ran: &Ran, of: &str| {
         let expected = format!("nothing was read of {of}: no row for this run in HISTORY or LIVE");

@@ -557,3 +557,53 @@ fn years_of_any_size_are_told() {
     let ran = folder.done(&["publish", "plays", "rows.csv"]);
     assert!(ran.err.contains("from 0044-03-15 (BC) 00:00:00 to 294000-01-01 00:00:00"), "{}", ran.err);
 }
+
+#[test]
+fn a_stream_without_a_topic_gets_one_as_its_message_says() {
+    let columns = "user_id BIGINT, track TEXT, at TIMESTAMP, ";
+    for (history, columns) in [
+        ("HISTORY FILES 'old.jsonl'", columns),
+        ("HISTORY FILES 'old.jsonl' ENCODING 'latin1'", columns),
+        ("HISTORY raw.new", columns),
+        ("HISTORY FILES 'old.jsonl'", ""),
+        // Another stream has the topic that would be offered.
+        ("HISTORY FILES 'old.jsonl' --taken\n", columns),
+    ] {
+        let folder = Folder::empty();
+        let create = |columns: &str, history: &str| {
+            format!("CREATE STREAM plays ({columns}WATERMARK FOR at AS at) {history};\n")
+        };
+        folder.write("old.jsonl", &all_plays(0..3)).write("plays.jsonl", &all_plays(3..6));
+        let old = "CREATE STREAM old (user_id BIGINT, track TEXT, at TIMESTAMP, WATERMARK FOR at AS at) \
+                   HISTORY FILES 'old.jsonl';\nINSERT INTO lake.old SELECT * FROM old;\n";
+        folder.write("pipelines/old.sql", old).done(&["run"]);
+        if history.contains("taken") {
+            let other = "CREATE STREAM other (user_id BIGINT, at TIMESTAMP, WATERMARK FOR at AS at) LIVE plays;\n";
+            folder.write("pipelines/other.sql", other);
+        }
+        folder.write("pipelines/plays.sql", &create(columns, history));
+        // Of files that show no type for the time nothing can be read as they are.
+        if !columns.is_empty() {
+            folder.run(&["check"]);
+        }
+        let ran = folder.run(&["publish", "plays", "plays.jsonl"]);
+        assert_eq!(ran.code, 1, "{history}: {}", ran.err);
+        if columns.is_empty() {
+            assert!(ran.err.contains("and declare its columns"), "{}", ran.err);
+            continue;
+        }
+        // What stands between backticks is what to write: the inputs of the stream, and the statement beside it.
+        let written: Vec<&str> = ran.err.split('`').skip(1).step_by(2).collect();
+        let (inputs, beside) = (written[0], written.get(1).copied().unwrap_or_default());
+        assert_eq!(inputs.contains("LIVE plays_2"), history.contains("taken"), "{inputs}");
+        folder.write("pipelines/plays.sql", &format!("{}{beside}\n", create(columns, inputs)));
+        folder.done(&["check"]);
+        folder.done(&["publish", "plays", "plays.jsonl"]);
+        let count = || folder.done(&["query", "SELECT count(*) FROM plays", "--csv"]).out;
+        assert_eq!(count().lines().last(), Some("3"), "{history}: {inputs}");
+        if !beside.is_empty() {
+            folder.done(&["run", "archive", "--until-caught-up"]);
+            assert_eq!(count().lines().last(), Some("3"), "{history}: {inputs}");
+        }
+    }
+}

@@ -74,7 +74,9 @@ fn publish_long_ago(folder: &Folder) {
         clock.advance(dataflow::Span::seconds(60));
         let at = dataflow::EventTime(clock.now().0).to_string().replace(' ', "T");
         let payload = format!("{{\"user_id\": {n}, \"track\": \"a\", \"at\": \"{at}Z\"}}");
-        producer.append(0, &[Outgoing { sequence: 0, key: None, payload: payload.as_bytes() }]).expect("it is written");
+        producer
+            .append(0, &[Outgoing { sequence: 0, key: None, payload: payload.as_bytes(), arrived: None }])
+            .expect("it is written");
     }
 }
 

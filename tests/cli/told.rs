@@ -174,3 +174,38 @@ fn jobs_says_of_a_job_that_has_read_everything_that_it_is_done_and_lists_the_arc
     let told = folder.done(&["jobs"]).out;
     assert!(told.contains("archive: does not run;") && told.contains("plays to table raw.plays"), "{told}");
 }
+
+/// Rows of which one has no decision, and why: a rule that ONCE PER held back, and an experiment of few.
+const SUPPRESSED: &str = "
+CREATE STREAM s (id BIGINT, at TIMESTAMP, WATERMARK FOR at AS at) HISTORY FILES 'rows.csv';
+CREATE EXPERIMENT cut ON id ARMS (control 50, strict 50);
+CREATE DECISION d ON s SUBJECT id TO actions AS
+  RULE often WHEN id = 1 THEN 'x' ONCE PER INTERVAL '1' HOUR
+  RULE few WHEN id = 2 AND arm(cut) <> 'none' THEN 'y';
+";
+
+#[test]
+fn a_summary_says_why_rules_have_not_acted() {
+    let folder = Folder::empty();
+    let mut rows = "id,at\n".to_owned();
+    (0..3000).for_each(|n| rows += &format!("{},2024-01-01 {:02}:{:02}:00\n", 10 + n, n / 60 % 24, n % 60));
+    (0..500).for_each(|n| rows += &format!("1,2024-01-{:02} {:02}:00:00\n", 3 + n / 24 % 20, n % 24));
+    (0..7).for_each(|_| rows += "1,2024-01-30 10:00:00\n");
+    rows += "2,2024-01-30 11:00:00\n";
+    folder.write("pipelines/a.sql", SUPPRESSED).write("rows.csv", &rows);
+    let ran = folder.done(&["run"]).err;
+    let line = |name: &str| {
+        let line = ran.lines().find(|line| line.trim_start().starts_with(name)).unwrap_or_default();
+        line.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(line("rule"), "rule matched acted suppressed published share", "{ran}");
+    let often: Vec<i64> = line("often").split(' ').filter_map(|word| word.parse().ok()).collect();
+    assert!(often.len() >= 4 && often[2] > 0 && often[0] == often[1] + often[2], "{ran}");
+    assert!(line("few").ends_with("0.2 %"), "few of many are not none of them: {ran}");
+    let arms = line("arms of cut:");
+    let counts: Vec<i64> = arms.replace(',', "").split(' ').filter_map(|word| word.parse().ok()).collect();
+    assert!(arms.contains("control") && counts.iter().sum::<i64>() == 3508, "{ran}");
+    let again = folder.replace("pipelines/a.sql", "id = 1", "id = -1").replace("pipelines/a.sql", "id = 2", "id = -2");
+    let none = again.done(&["run", "--fresh"]).err;
+    assert!(none.contains("0 actions") && !none.contains(" % ") && !none.contains("0 %"), "{none}");
+}

@@ -5,6 +5,7 @@
 mod environment;
 mod flights;
 mod pages;
+mod training;
 
 use environment::{cache, output, printed, python};
 use flights::{Flights, Ran, STREAMS};

@@ -67,7 +67,12 @@ impl Traffic {
                 let level = self.changes;
                 payloads.push(format!(r#"{{"user_id":{user},"level":{level},"changed_at":"{now}"}}"#));
             }
-            let all = payloads.iter().map(|payload| Outgoing { sequence: 0, key: None, payload: payload.as_bytes() });
+            let all = payloads.iter().map(|payload| Outgoing {
+                sequence: 0,
+                key: None,
+                payload: payload.as_bytes(),
+                arrived: None,
+            });
             self.accounts.append(partition as u32, &all.collect::<Vec<_>>()).unwrap();
         }
     }
@@ -77,7 +82,9 @@ impl Traffic {
         let (id, now) = (self.sent.len() as i64, self.place.now());
         let user = id % USERS;
         let payload = format!(r#"{{"id":{id},"user_id":{user},"sent_at":"{}"}}"#, EventTime(now));
-        self.messages.append(0, &[Outgoing { sequence: 0, key: None, payload: payload.as_bytes() }]).unwrap();
+        self.messages
+            .append(0, &[Outgoing { sequence: 0, key: None, payload: payload.as_bytes(), arrived: None }])
+            .unwrap();
         self.sent.push((now, self.levels.get(&user).copied()));
     }
 

@@ -124,7 +124,8 @@ fn messages_of_a_topic_that_was_made_again_are_kept_although_the_one_before_was_
         let mut producer = topics.producer("messages", "", 0).unwrap().with_segment_bytes(1);
         for number in 0..20 {
             let payload = format!(r#"{{"id":"m{number}","sent_at":"{}"}}"#, dataflow::EventTime(place.now()));
-            let message = connector_local::Outgoing { sequence: 0, key: None, payload: payload.as_bytes() };
+            let message =
+                connector_local::Outgoing { sequence: 0, key: None, payload: payload.as_bytes(), arrived: None };
             producer.append(0, &[message]).unwrap();
         }
     };

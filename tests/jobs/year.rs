@@ -55,7 +55,7 @@ fn paid_at(id: i64) -> i64 {
 }
 
 fn append(producer: &mut Producer, partition: u32, lines: &str) {
-    let outgoing = |line| Outgoing { sequence: 0, key: None, payload: str::as_bytes(line) };
+    let outgoing = |line| Outgoing { sequence: 0, key: None, payload: str::as_bytes(line), arrived: None };
     producer.append(partition, &lines.lines().map(outgoing).collect::<Vec<_>>()).unwrap();
 }
 

@@ -68,7 +68,7 @@ impl Trial {
                         }
                     })
                     .collect();
-                let outgoing = |payload| Outgoing { sequence: 0, key: None, payload };
+                let outgoing = |payload| Outgoing { sequence: 0, key: None, payload, arrived: None };
                 let messages: Vec<_> = payloads.iter().map(|payload| outgoing(payload.as_bytes())).collect();
                 self.topics.producer(topic, "", 0).unwrap().append(partition, &messages).unwrap();
             }

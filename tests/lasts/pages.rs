@@ -27,7 +27,8 @@ fn burst(place: &Place, chance: &mut Chance, count: &mut u64) {
             .collect();
         let mut producer = place.topics().producer(topic, "", 0).unwrap();
         for (partition, texts) in (0..).zip(&texts) {
-            let outgoing = texts.iter().map(|text| Outgoing { sequence: 0, key: None, payload: text.as_bytes() });
+            let outgoing =
+                texts.iter().map(|text| Outgoing { sequence: 0, key: None, payload: text.as_bytes(), arrived: None });
             let messages: Vec<Outgoing> = outgoing.collect();
             producer.append(partition, &messages).unwrap();
         }

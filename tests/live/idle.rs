@@ -48,6 +48,7 @@ fn publish(topics: &Topics) {
                 sequence: sequence as u64,
                 key: None,
                 payload: payload.as_bytes(),
+                arrived: None,
             });
             let count = if (stream, partition) == (0, 0) { 2 } else { 1 };
             let messages: Vec<_> = messages.take(count).collect();

@@ -229,7 +229,12 @@ fn append(producer: &mut Producer, messages: &[(i64, Value)]) {
     for partition in 0..partitions {
         let mine = messages.iter().filter(|(of, _)| *of % partitions == partition);
         let payloads: Vec<String> = mine.map(|(_, value)| value.to_string()).collect();
-        let outgoing = payloads.iter().map(|payload| Outgoing { sequence: 0, key: None, payload: payload.as_bytes() });
+        let outgoing = payloads.iter().map(|payload| Outgoing {
+            sequence: 0,
+            key: None,
+            payload: payload.as_bytes(),
+            arrived: None,
+        });
         let outgoing: Vec<_> = outgoing.collect();
         if !outgoing.is_empty() {
             producer.append(partition as u32, &outgoing).expect("the messages are written");

@@ -45,7 +45,7 @@ pub fn write(place: &Place, messages: usize, seed: u64) {
             Some(of) => sent[sent.len().saturating_sub(1 + of % 40)].clone(),
             None => payload(&mut chance, sent.len(), place.now(), SKEW[partition as usize]),
         };
-        let message = Outgoing { sequence: 0, key: None, payload: payload.as_bytes() };
+        let message = Outgoing { sequence: 0, key: None, payload: payload.as_bytes(), arrived: None };
         producer.append(partition, &[message]).unwrap();
         sent.push(payload);
     }

@@ -8,6 +8,7 @@
 //! job that goes on since the last one; `TAKE [columns FROM] table BESIDE view` gives what the job of a view writes to a
 //! table of dead letters or late rows.
 
+mod aggregates;
 mod bounded;
 mod conservation;
 mod early;

@@ -13,8 +13,18 @@ pub enum Asked {
     Select(String, Vec<Vec<String>>),
 }
 
-/// How many SELECTs DuckDB took and agreed with; an error says where it differs.
-pub fn agree(path: &Path, asked: &[Asked]) -> Result<usize, String> {
+/// What DuckDB says of a SELECT and our answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Agrees,
+    /// Both answers.
+    Differs(String),
+    /// The SELECT, and why it is not taken.
+    Refuses(String),
+}
+
+/// What DuckDB says of each SELECT.
+pub fn judge(asked: &[Asked]) -> Result<Vec<Verdict>, String> {
     let lines: Vec<serde_json::Value> = asked
         .iter()
         .map(|one| match one {
@@ -27,17 +37,24 @@ pub fn agree(path: &Path, asked: &[Asked]) -> Result<usize, String> {
     let file = folder.path().join("asked.json");
     std::fs::write(&file, serde_json::Value::Array(lines).to_string()).expect("the file can be written");
     let told = tests::duckdb(&tests::root().join("tests/sql/oracle.py"), &[&file]);
-    let (mut agreed, mut differ, mut refused) = (0, Vec::new(), Vec::new());
-    for line in told.lines() {
-        match line.split_once(' ') {
-            Some(("agrees", _)) => agreed += 1,
-            Some(("differs", what)) => differ.push(what.replace("\\n", "\n")),
-            Some(("refuses", what)) => refused.push(what.to_owned()),
-            _ => return Err(format!("the oracle said {line:?}")),
+    let verdict = |line: &str| match line.split_once(' ') {
+        Some(("agrees", _)) => Ok(Verdict::Agrees),
+        Some(("differs", what)) => Ok(Verdict::Differs(what.replace("\\n", "\n"))),
+        Some(("refuses", what)) => Ok(Verdict::Refuses(what.to_owned())),
+        _ => Err(format!("the oracle said {line:?}")),
+    };
+    told.lines().map(verdict).collect()
+}
+
+/// How many SELECTs DuckDB took and agreed with; an error says where it differs.
+pub fn agree(path: &Path, asked: &[Asked]) -> Result<usize, String> {
+    let (mut agreed, mut differ) = (0, Vec::new());
+    for verdict in judge(asked)? {
+        match verdict {
+            Verdict::Agrees => agreed += 1,
+            Verdict::Differs(what) => differ.push(what),
+            Verdict::Refuses(what) => eprintln!("{}: DuckDB does not take {what}", path.display()),
         }
-    }
-    for what in refused {
-        eprintln!("{}: DuckDB does not take {what}", path.display());
     }
     if differ.is_empty() { Ok(agreed) } else { Err(differ.join("\n")) }
 }

@@ -70,7 +70,7 @@ impl Place {
         let topics = self.topics()?;
         topics.topic_or_create(topic, 1)?;
         let mut producer = topics.producer(topic, "", 0)?;
-        let message = |payload| Outgoing { sequence: 0, key: None, payload };
+        let message = |payload| Outgoing { sequence: 0, key: None, payload, arrived: None };
         let messages: Vec<_> = payloads.iter().map(|payload| message(payload.as_slice())).collect();
         producer.append(partition, &messages).map(drop)
     }

@@ -60,7 +60,7 @@ impl Place {
     /// Puts a message of nobody in particular on a topic.
     pub fn put(&self, topic: &str, partition: u32, payload: &str) {
         let mut producer = self.topics().producer(topic, "", 0).expect("the topic is there");
-        let message = Outgoing { sequence: 0, key: None, payload: payload.as_bytes() };
+        let message = Outgoing { sequence: 0, key: None, payload: payload.as_bytes(), arrived: None };
         producer.append(partition, &[message]).expect("the message is written");
     }
 

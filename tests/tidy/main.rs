@@ -108,6 +108,20 @@ fn the_lock_file_holds_one_of_each() {
     }
 }
 
+/// The first command of the README builds the program without what only those need who move off Pub/Sub.
+#[test]
+fn the_program_is_built_without_the_client_of_pubsub() {
+    let tree = |more: &[&str]| {
+        let mut tree = Command::new(env!("CARGO"));
+        tree.args(["tree", "--package", "riverrun", "--edges", "normal", "--offline", "--prefix", "none"]).args(more);
+        let output = tree.current_dir(tests::root()).output().expect("cargo tree starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).contains("google-cloud-pubsub ")
+    };
+    assert!(!tree(&[]));
+    assert!(tree(&["--features", "pubsub"]));
+}
+
 /// All files below a folder with one of the endings, without build output.
 fn files(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
     let mut found = Vec::new();

@@ -112,7 +112,7 @@ fn topics(cache: &Path, messages: usize) -> Result<PathBuf> {
             let payloads: Vec<String> = ids.map(payload).collect();
             let messages: Vec<Outgoing> = payloads
                 .iter()
-                .map(|payload| Outgoing { sequence: 0, key: None, payload: payload.as_bytes() })
+                .map(|payload| Outgoing { sequence: 0, key: None, payload: payload.as_bytes(), arrived: None })
                 .collect();
             producer.append(partition, &messages)?;
         }

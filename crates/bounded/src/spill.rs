@@ -6,7 +6,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
-use dataflow::{Error, RecordBatches, Result, no_room};
+use dataflow::{Error, RecordBatches, Result};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -46,10 +46,8 @@ impl Spill {
     /// Begins a file of rows.
     pub fn writer(&self, schema: &SchemaRef) -> Result<RunWriter> {
         let made = std::fs::create_dir_all(&self.folder).and_then(|()| tempfile::tempfile_in(&self.folder));
-        let file = made.map_err(|error| {
-            let why = no_room(&error).map(|why| format!(": {why}")).unwrap_or_default();
-            Error::unavailable(format!("no file can be made in {}{why}", self.folder.display())).with_source(error)
-        })?;
+        let file =
+            made.map_err(|error| Error::of_file(format!("no file can be made in {}", self.folder.display()), error))?;
         let writer = StreamWriter::try_new(BufWriter::new(file), schema);
         let writer = writer.map_err(|error| failed(&self.folder, error))?;
         Ok(RunWriter { writer, folder: self.folder.clone(), stop: self.stop.clone() })
@@ -82,10 +80,9 @@ impl Run {
 }
 
 fn failed(folder: &Path, error: ArrowError) -> Error {
-    let why = match &error {
-        ArrowError::IoError(_, error) => no_room(error).map(|why| format!(": {why}")),
-        _ => None,
-    };
-    let why = why.unwrap_or_default();
-    Error::unavailable(format!("rows cannot be spilled to {}{why}", folder.display())).with_source(error)
+    let failed = format!("rows cannot be spilled to {}", folder.display());
+    match error {
+        ArrowError::IoError(_, error) => Error::of_file(failed, error),
+        other => Error::unavailable(failed).with_source(other),
+    }
 }

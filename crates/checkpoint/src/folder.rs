@@ -6,7 +6,7 @@
 //! ```
 
 use crate::store::{Created, Store};
-use dataflow::{Error, Result, no_room};
+use dataflow::{Error, Result};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -77,11 +77,9 @@ impl Store for Folder {
     fn create(&self, name: &str, bytes: &[u8]) -> Result<Created> {
         let unfinished = self.path.join(format!("{UNFINISHED}{}", uuid::Uuid::new_v4().simple()));
         let path = self.path.join(name);
-        let linked =
-            write(&unfinished, bytes).map_err(|e| io_error("write", &path, e)).and_then(|()| match std::fs::hard_link(
-                &unfinished,
-                &path,
-            ) {
+        let linked = write(&unfinished, bytes)
+            .map_err(|e| io_error(&format!("write {} bytes to", bytes.len()), &path, e))
+            .and_then(|()| match std::fs::hard_link(&unfinished, &path) {
                 Ok(()) => Ok(Created::New),
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(Created::Exists),
                 Err(e) => Err(link_error(&path, e)),
@@ -141,24 +139,9 @@ pub(crate) fn parent(folder: &Path) -> &Path {
     folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// An error of the operating system, with what was done and where. A disk that is full may have room again, and a device
-/// that fails may work again, so both are `Unavailable`.
+/// An error of the operating system, with what was done and where.
 pub(crate) fn io_error(doing: &str, path: &Path, error: io::Error) -> Error {
-    let path = path.display();
-    if let Some(why) = no_room(&error) {
-        return Error::unavailable(format!("cannot {doing} \"{path}\": {why}")).with_source(error);
-    }
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            Error::invalid(format!("cannot {doing} \"{path}\": permission denied, let this user write there"))
-                .with_source(error)
-        }
-        io::ErrorKind::ReadOnlyFilesystem => Error::invalid(format!(
-            "cannot {doing} \"{path}\": the file system is read-only, keep checkpoints elsewhere"
-        ))
-        .with_source(error),
-        _ => Error::unavailable(format!("cannot {doing} \"{path}\"")).with_source(error),
-    }
+    Error::of_file(format!("cannot {doing} \"{}\"", path.display()), error)
 }
 
 /// An error of a link, which some file systems do not have.

@@ -133,7 +133,7 @@ fn create(into: &dyn Store, name: &str, bytes: &[u8]) -> Result<()> {
 fn copy_file(from: &Path, to: &Path) -> Result<()> {
     match std::fs::copy(from, to) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        copied => copied.map_err(|e| io_error("copy to a savepoint", from, e))?,
+        copied => copied.map_err(|e| io_error(&format!("copy \"{}\" to", from.display()), to, e))?,
     };
     File::open(to).and_then(|file| file.sync_all()).map_err(|e| io_error("write", to, e))
 }

@@ -6,7 +6,7 @@
 //! commit:  on the base that is swapped: is the sink's epoch still mine? -> no: fenced by name
 //! ```
 
-use crate::commit::{Fence, PreparedFiles, TableChange, WaitNotice};
+use crate::commit::{CommitWait, Fence, PreparedFiles, TableChange};
 use crate::failure;
 use crate::name::TableName;
 use crate::storage::create_folder;
@@ -35,7 +35,7 @@ const PROCESS: &str = "process ";
 pub struct TableClaim {
     pub(crate) shared: Arc<ClaimState>,
     pub(crate) patience: Duration,
-    tell: WaitNotice,
+    wait: Arc<dyn CommitWait>,
 }
 
 pub(crate) struct ClaimState {
@@ -120,7 +120,7 @@ impl TableClaim {
                 lock,
             }),
             patience: PATIENCE,
-            tell: Arc::new(|_| {}),
+            wait: Arc::new(Unattended),
         };
         let now = claim.shared.lock.taken().map_err(|error| failure::file("a lock file cannot be looked at", error))?;
         warehouse.collect_replaced(&claim.shared.table, now)?;
@@ -130,10 +130,10 @@ impl TableClaim {
         Ok(claim)
     }
 
-    /// The same claim, whose commits say what they wait for.
+    /// The same claim, whose commits are attended to while they wait.
     #[must_use]
-    pub fn with_wait_notice(self, tell: WaitNotice) -> TableClaim {
-        TableClaim { tell, ..self }
+    pub fn attended_by(self, wait: Arc<dyn CommitWait>) -> TableClaim {
+        TableClaim { wait, ..self }
     }
 
     /// The name of the table.
@@ -269,7 +269,7 @@ impl TableClaim {
         // Held throughout, so that no table takes its place under a commit.
         let fences = self.shared.fences();
         let (fence, is_staged) = fences.written().ok_or_else(|| absent(table))?;
-        warehouse.commit((table, is_staged), change, fence.clone(), self.patience, self.tell.clone())
+        warehouse.commit((table, is_staged), change, fence.clone(), self.patience, self.wait.clone())
     }
 
     fn take_epoch(&self) -> Result<()> {
@@ -283,6 +283,17 @@ impl TableClaim {
 impl ClaimState {
     pub(crate) fn fences(&self) -> MutexGuard<'_, Fences> {
         self.fences.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Nobody attends to what waits.
+struct Unattended;
+
+impl CommitWait for Unattended {
+    fn tell(&self, _: &str) {}
+
+    fn is_over(&self) -> bool {
+        false
     }
 }
 

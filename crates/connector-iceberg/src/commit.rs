@@ -35,6 +35,8 @@ const WAIT_MS_MAX: u64 = 400;
 /// The first and the longest wait between two tries while an outside system does not answer.
 const RETRY_MS: u64 = 100;
 const RETRY_MS_MAX: u64 = 10_000;
+/// How often it is looked whether somebody still waits.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// The path of a file, in the description of it.
 const PATH: &str = "file_path";
@@ -217,12 +219,18 @@ pub struct TableCommitter {
     pub fence: Fence,
     /// How long an outside system may not answer.
     pub patience: Duration,
-    /// Receives what it waits for meanwhile.
-    pub tell: WaitNotice,
+    /// Attends to it while it waits.
+    pub wait: Arc<dyn CommitWait>,
 }
 
-/// Receives a line for people about what a commit waits for.
-pub type WaitNotice = Arc<dyn Fn(&str) + Send + Sync>;
+/// Attends to a commit that waits for a catalog or a disk.
+pub trait CommitWait: Send + Sync {
+    /// Takes a line for people about what the commit waits for.
+    fn tell(&self, line: &str);
+
+    /// Whether nobody wants to wait any longer. The last attempt is made then.
+    fn is_over(&self) -> bool;
+}
 
 impl TableCommitter {
     /// Adds to the table what is not in it yet. Returns when that is durable, also when it was so before.
@@ -238,7 +246,7 @@ impl TableCommitter {
             };
             let (pause, waited) = (RETRY_MS_MAX.min(RETRY_MS << attempt.min(8)), began.elapsed());
             let pause = Duration::from_millis(pause);
-            if waited + pause >= self.patience {
+            if waited + pause >= self.patience || self.wait.is_over() {
                 return Err(error.context(format!(
                     "table \"{}\" could not be committed to for {} s; its files are kept, and the next run of the \
                      job finds out whether the table has them",
@@ -248,10 +256,18 @@ impl TableCommitter {
             }
             let told =
                 format!("table \"{}\": waiting for {} s to commit: {}", self.table, waited.as_secs(), error.chain());
-            (self.tell)(&told);
-            tokio::time::sleep(pause).await;
+            self.wait.tell(&told);
+            self.pause(pause).await;
         }
         Err(Error::internal("a commit has no end"))
+    }
+
+    /// Waits until the next attempt, or until nobody wants to wait.
+    async fn pause(&self, pause: Duration) {
+        let end = tokio::time::Instant::now() + pause;
+        while tokio::time::Instant::now() < end && !self.wait.is_over() {
+            tokio::time::sleep_until(end.min(tokio::time::Instant::now() + LOOK)).await;
+        }
     }
 
     async fn commit_now(&self, change: TableChange<'_>) -> Result<()> {

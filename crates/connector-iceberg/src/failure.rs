@@ -1,11 +1,11 @@
 //! What errors of the iceberg library, of SQLite and of files mean to a host.
 
-use dataflow::{Error, ErrorKind, no_room};
+use dataflow::{Error, ErrorKind, refusal};
 use std::io;
 
 /// An error of the iceberg library, as it happened while something was done.
 ///
-/// A full disk or another failing file operation is `Unavailable`, a file that is gone or cannot be parsed is
+/// A disk that is full or takes nothing is `Refused`, another failing file operation `Unavailable`, a file that is gone or cannot be parsed is
 /// `Corrupt`, and what does not exist or is not supported is `Invalid`.
 pub fn iceberg(doing: impl Into<String>, error: iceberg::Error) -> Error {
     let kind = match io_cause(&error) {
@@ -30,7 +30,7 @@ pub fn for_iceberg(error: Error) -> iceberg::Error {
     let kind = match error.kind() {
         ErrorKind::Invalid => iceberg::ErrorKind::FeatureUnsupported,
         ErrorKind::Corrupt | ErrorKind::Data => iceberg::ErrorKind::DataInvalid,
-        ErrorKind::Unavailable | ErrorKind::Internal => iceberg::ErrorKind::Unexpected,
+        ErrorKind::Unavailable | ErrorKind::Refused | ErrorKind::Internal => iceberg::ErrorKind::Unexpected,
     };
     iceberg::Error::new(kind, error.chain()).with_source(ErrorKindContext(error.kind()))
 }
@@ -51,16 +51,19 @@ pub fn sqlite(doing: impl Into<String>, error: rusqlite::Error) -> Error {
         Some(Code::NotADatabase | Code::DatabaseCorrupt) => {
             (ErrorKind::Corrupt, "the catalog file is damaged or is not a SQLite database")
         }
-        Some(Code::DiskFull) => (ErrorKind::Unavailable, "the disk is full, free some space"),
-        // SQLite tells a file that may not grow from other failed writes by nothing.
+        Some(Code::DiskFull) => (ErrorKind::Refused, "the disk is full, free some space"),
+        // SQLite tells a file that may not grow from writes that fail for a moment by nothing.
         Some(Code::SystemIoFailure) if extended == Some(rusqlite::ffi::SQLITE_IOERR_WRITE) => (
             ErrorKind::Unavailable,
             "the catalog file cannot be written, look at its disk and at the limit that `ulimit -f` shows",
         ),
         Some(Code::ReadOnly) => {
-            (ErrorKind::Unavailable, "the catalog file cannot be written: it or its folder is read-only for this user")
+            (ErrorKind::Refused, "the catalog file cannot be written: it or its folder is read-only for this user")
         }
-        Some(Code::CannotOpen | Code::PermissionDenied | Code::SystemIoFailure) => {
+        Some(Code::PermissionDenied) => {
+            (ErrorKind::Refused, "permission denied, let this user read and write the catalog file and its folder")
+        }
+        Some(Code::CannotOpen | Code::SystemIoFailure) => {
             (ErrorKind::Unavailable, "the catalog file cannot be read or written")
         }
         _ => (ErrorKind::Internal, "the catalog refused a statement"),
@@ -89,6 +92,9 @@ fn io_cause(error: &iceberg::Error) -> Option<&io::Error> {
 }
 
 fn kind_of_io(error: &io::Error) -> ErrorKind {
+    if refusal(error).is_some() {
+        return ErrorKind::Refused;
+    }
     match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => ErrorKind::Corrupt,
         io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => ErrorKind::Invalid,
@@ -138,7 +144,7 @@ fn told(error: &iceberg::Error) -> String {
 }
 
 fn told_io(error: &io::Error) -> String {
-    if let Some(why) = no_room(error) {
+    if let Some(why) = refusal(error) {
         return format!("{why} ({error})");
     }
     match error.kind() {
@@ -156,10 +162,18 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_unavailable_and_says_so() {
-        let error = through_iceberg(io::ErrorKind::StorageFull);
-        assert_eq!(error.kind(), ErrorKind::Unavailable);
-        assert!(error.chain().contains("the disk is full"), "{}", error.chain());
+    fn a_full_disk_is_refused_and_says_so() {
+        let causes = [
+            (io::ErrorKind::StorageFull, "the disk is full"),
+            (io::ErrorKind::QuotaExceeded, "the disk quota is used up"),
+            (io::ErrorKind::ReadOnlyFilesystem, "the file system is read-only"),
+            (io::ErrorKind::PermissionDenied, "permission denied, let this user"),
+        ];
+        for (cause, why) in causes {
+            let error = through_iceberg(cause);
+            assert_eq!(error.kind(), ErrorKind::Refused);
+            assert!(error.chain().contains(why), "{}", error.chain());
+        }
     }
 
     #[test]
@@ -169,7 +183,9 @@ mod tests {
 
     #[test]
     fn an_error_of_ours_keeps_its_kind_through_the_library() {
-        for kind in [ErrorKind::Invalid, ErrorKind::Unavailable, ErrorKind::Corrupt, ErrorKind::Internal] {
+        for kind in
+            [ErrorKind::Invalid, ErrorKind::Unavailable, ErrorKind::Refused, ErrorKind::Corrupt, ErrorKind::Internal]
+        {
             assert_eq!(iceberg("doing", for_iceberg(Error::new(kind, "x"))).kind(), kind);
         }
     }

@@ -52,6 +52,7 @@ mod claim;
 mod go_on;
 
 pub use claim::TableClaim;
+pub use commit::CommitWait;
 pub use files::SNAPSHOT;
 pub use settings::{RestSettings, S3Settings, Secret};
 pub use table::{TableOptions, check_table};

@@ -1,7 +1,7 @@
 //! A warehouse: a folder with a catalog and tables, or a REST catalog and a store, for callers that block.
 
 use crate::catalog::SqliteCatalog;
-use crate::commit::{Fence, TableChange, TableCommitter, WaitNotice, add_columns, forget_commits, take_epoch};
+use crate::commit::{CommitWait, Fence, TableChange, TableCommitter, add_columns, forget_commits, take_epoch};
 use crate::failure;
 use crate::files::TableFiles;
 use crate::name::TableName;
@@ -213,13 +213,13 @@ impl Warehouse {
         change: TableChange<'_>,
         fence: Fence,
         patience: Duration,
-        tell: WaitNotice,
+        wait: Arc<dyn CommitWait>,
     ) -> Result<()> {
         let turn =
             self.0.turns.lock().unwrap_or_else(PoisonError::into_inner).entry(table.clone()).or_default().clone();
         let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
         let (catalog, table) = (self.catalog(is_staged)?.clone(), table.clone());
-        let committer = TableCommitter { catalog, table, fence, patience, tell };
+        let committer = TableCommitter { catalog, table, fence, patience, wait };
         self.0.runtime.block_on(committer.commit(change))
     }
 

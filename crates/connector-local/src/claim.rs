@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <topic>/producers/<name>.lock      held until the run ends; says who holds it
+//! <topic>/producers/<name>.promise   how far one of several that copy into the topic has promised
 //! <topic>/producers/<name>.input     what was published under it, where the name is one that goes on
 //! <topic>/<partition>/epochs         what fences an older run that did not see the lock
 //! ```
@@ -18,6 +19,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 const HOLDER_VERSION: u32 = 1;
 /// How long a file's name may become; the system's limit is 255 bytes.
@@ -99,6 +101,28 @@ impl Claim {
     /// The epoch: greater than any before it on any partition.
     pub fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    /// Shows that whoever holds the name runs.
+    pub fn touch(&self) -> Result<()> {
+        let since = Duration::from_micros(u64::try_from(self.topic.clock().now().0).unwrap_or(0));
+        let path = producer_path(self.topic.folder().join("producers"), &self.producer, "lock");
+        self.lock.set_modified(UNIX_EPOCH + since).map_err(|e| io_error("touch", &path, e))
+    }
+
+    /// Tells the others who copy into the topic that what this one brings from now on has arrived after a time. A crash
+    /// of the machine may take it back.
+    pub fn set_promise(&self, drained_to: ProcessingTime) -> Result<()> {
+        let path = producer_path(self.topic.folder().join("producers"), &self.producer, "promise");
+        std::fs::write(&path, format!("{}\n", drained_to.0)).map_err(|e| io_error("write", &path, e))
+    }
+
+    /// What another producer of the topic has told in this way, if it has.
+    pub fn promise_of(&self, producer: &str) -> Option<ProcessingTime> {
+        let path = producer_path(self.topic.folder().join("producers"), producer, "promise");
+        // One that is being written has no end of the line yet, and is whole a moment later.
+        let text = std::fs::read_to_string(path).ok()?;
+        text.strip_suffix('\n')?.parse().ok().map(ProcessingTime)
     }
 
     /// A producer that appends under this claim.

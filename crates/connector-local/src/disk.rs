@@ -1,23 +1,17 @@
 //! Durable writes, and errors of the file system that name what was done and the path.
 
-use dataflow::{Error, no_room};
+use dataflow::Error;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// An error of the operating system. A disk that is full or a file that may not grow is named as such; both may pass, so the kind is `Unavailable`.
+/// An error of the operating system, with what was done and where.
 pub(crate) fn io_error(doing: &str, path: &Path, error: io::Error) -> Error {
     let path = path.display();
-    if let Some(why) = no_room(&error) {
-        return Error::unavailable(format!("cannot {doing} \"{path}\": {why}")).with_source(error);
-    }
     match error.kind() {
         io::ErrorKind::NotFound => Error::invalid(format!("cannot {doing} \"{path}\": it does not exist")),
-        io::ErrorKind::PermissionDenied => {
-            Error::invalid(format!("cannot {doing} \"{path}\": permission denied")).with_source(error)
-        }
-        _ => Error::unavailable(format!("cannot {doing} \"{path}\"")).with_source(error),
+        _ => Error::of_file(format!("cannot {doing} \"{path}\""), error),
     }
 }
 

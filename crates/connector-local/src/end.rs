@@ -24,7 +24,7 @@ pub(crate) struct End {
     pub entry: u64,
     /// The last message of the partition.
     pub last: Option<Position>,
-    /// The stamp of the last message.
+    /// No message to come is stamped earlier: the stamp of the last one, or a later time that a producer has promised.
     pub stamp: i64,
 }
 

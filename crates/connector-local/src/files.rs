@@ -149,7 +149,11 @@ impl Found {
                 true => format!(", which is a folder; \"{}/*\" names its files", pattern.trim_end_matches('/')),
                 false => String::new(),
             };
-            return Err(Error::invalid(format!("no file matches \"{pattern}\" in \"{}\"{hint}", folder.display())));
+            let within = match folder {
+                here if here == Path::new(".") || here == Path::new("") => String::new(),
+                folder => format!(" in \"{}\"", folder.display()),
+            };
+            return Err(Error::invalid(format!("no file matches \"{pattern}\"{within}{hint}")));
         };
         if let Some(other) = formats.iter().position(|(other, _)| *other != format) {
             return Err(Error::invalid(format!(

@@ -8,7 +8,7 @@
 //! Numbers are little endian. `length` counts what follows the checksum; the checksum covers the length and that.
 
 use crate::disk::io_error;
-use dataflow::{Error, Position, Result};
+use dataflow::{Error, Position, ProcessingTime, Result};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -44,6 +44,9 @@ pub struct Outgoing<'a> {
     pub key: Option<&'a [u8]>,
     /// The encoded row.
     pub payload: &'a [u8],
+    /// When it arrived at the broker that it is copied from; now if left out. It never lies after now, nor before the
+    /// arrival of the message before it.
+    pub arrived: Option<ProcessingTime>,
 }
 
 /// A message in a segment, with what its producer said.

@@ -22,6 +22,7 @@ mod published_end;
 mod notices;
 mod watcher;
 
+mod copies;
 mod reader;
 mod tail;
 
@@ -40,6 +41,7 @@ mod topics;
 mod files;
 
 pub use claim::Claim;
+pub use copies::COPIER;
 pub use files::{
     FileColumn, Files, Format, GrowingFile, GrowingFiles, InputEnd, Pipe, StopSignal, TextFeed, TextFeeds, TextRows,
     write_parquet,
@@ -49,7 +51,7 @@ pub use input_mark::{InputMark, PublishedInput};
 pub use producer::Producer;
 pub use sink::{TopicCommitter, TopicSink};
 pub use tail::Watch;
-pub use topic::LocalTopic;
+pub use topic::{COPY_MARGIN, LocalTopic};
 pub use topic_position::TopicPosition;
 pub use topics::{Topics, check_topic_name};
 pub use trim::TrimSummary;

@@ -8,7 +8,7 @@ use crate::partition::Partition;
 use crate::producer_states::{LastMessage, ProducerStates};
 use crate::topic::LocalTopic;
 use crate::write_lock::WritablePartition;
-use dataflow::{Clock, Error, Position, Result, Topic};
+use dataflow::{Clock, Error, Position, ProcessingTime, Result, Topic};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -64,7 +64,8 @@ impl Producer {
     }
 
     /// Appends messages to a partition and returns how many were new: those of this producer and epoch with a
-    /// sequence at or below the last one written are there already. All are durable on return, and have one stamp.
+    /// sequence at or below the last one written are there already. All are durable on return, and those that bring no
+    /// arrival of their own have one stamp.
     /// After an error the same messages may be appended again.
     pub fn append(&mut self, partition: u32, messages: &[Outgoing<'_>]) -> Result<usize> {
         self.check(messages)?;
@@ -103,6 +104,21 @@ impl Producer {
             let ends: Vec<_> = running.into_iter().map(|thread| thread.join()).collect();
             ends.into_iter().map(|end| end.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).sum()
         })
+    }
+
+    /// Promises that what comes to a partition from now on has arrived after a time, which readers of a topic that is
+    /// copied from elsewhere take for the time up to which it is drained. A time that was promised already changes nothing.
+    pub fn promise(&mut self, partition: u32, drained_to: ProcessingTime) -> Result<()> {
+        self.open_appender(partition)?;
+        let appender = self.partitions[partition as usize].as_mut().expect("opened above");
+        appender.promise(drained_to)
+    }
+
+    /// Whether a partition has messages.
+    pub fn has_messages(&mut self, partition: u32) -> Result<bool> {
+        self.open_appender(partition)?;
+        let appender = self.partitions[partition as usize].as_mut().expect("opened above");
+        Ok(appender.partition.locked()?.end.last.is_some())
     }
 
     fn open_appender(&mut self, partition: u32) -> Result<()> {
@@ -200,6 +216,16 @@ impl Appender {
         self.epochs.claim(&self.partition.0, producer, epoch)
     }
 
+    fn promise(&mut self, drained_to: ProcessingTime) -> Result<()> {
+        let mut locked = self.partition.locked()?;
+        let stamp = drained_to.0.saturating_add(1);
+        if stamp <= locked.end.stamp {
+            return Ok(());
+        }
+        let end = End { stamp, ..locked.end };
+        locked.publish(end)
+    }
+
     fn append(
         &mut self,
         who: ProducerEpoch<'_>,
@@ -243,8 +269,7 @@ impl ProducerEpoch<'_> {
     }
 }
 
-/// Writes messages after the end, all with one stamp, and syncs once; returns the end after them. When that fails
-/// nothing of them remains.
+/// Writes messages after the end and syncs once; returns the end after them. When that fails nothing of them remains.
 fn write(
     partition: &Partition,
     segment: &mut Option<(u64, File)>,
@@ -259,11 +284,14 @@ fn write(
         *segment = Some((end.ledger, file));
     }
     let (_, file) = segment.as_ref().expect("opened above");
-    let arrival = clock.now().0.max(end.stamp);
-    let mut stamp = Stamp { ledger: end.ledger, entry: end.entry, arrival, producer: who.name, epoch: who.epoch };
+    let now = clock.now().0;
+    let mut stamp =
+        Stamp { ledger: end.ledger, entry: end.entry, arrival: end.stamp, producer: who.name, epoch: who.epoch };
     let mut put_all = || {
         let (mut bytes, mut at) = (Vec::new(), end.bytes);
         for message in messages {
+            let arrived = message.arrived.map_or(now, |arrived| arrived.0.min(now));
+            stamp.arrival = stamp.arrival.max(arrived);
             put(&mut bytes, &stamp, message);
             stamp.entry += 1;
             if bytes.len() >= WRITE_BYTES {
@@ -282,5 +310,5 @@ fn write(
         io_error("append to", &path, e)
     })?;
     let last = Position { ledger: end.ledger, entry: stamp.entry - 1, batch_index: 0 };
-    Ok(End { bytes, entry: stamp.entry, last: Some(last), stamp: arrival, ..end })
+    Ok(End { bytes, entry: stamp.entry, last: Some(last), stamp: stamp.arrival, ..end })
 }

@@ -69,6 +69,19 @@ impl Partition {
         Ok(end)
     }
 
+    /// The end of a partition whose messages bring their arrivals from elsewhere, and the time up to which it is drained:
+    /// what its producer has promised. Neither the clock nor a lock has a say, since what comes may have arrived long ago.
+    ///
+    /// A power failure may take back a promise, which is not synced; a row that arrived before it is then moved as a late
+    /// one is.
+    pub fn drained_as_promised(&self, before: Option<LogEnd>) -> Result<LogEnd> {
+        let published = match before {
+            Some(_) => self.published()?,
+            None => Some(self.published_or_wait()?),
+        };
+        Ok(standing(published, before))
+    }
+
     /// The end and the time up to which the partition is drained there.
     ///
     /// The end and the clock are read while no one can append, and whoever appends reads the clock after that: what

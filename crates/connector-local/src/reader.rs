@@ -1,5 +1,6 @@
 //! Reads one partition forward.
 
+use crate::copies::Copying;
 use crate::end::End;
 use crate::frame::{Frames, Record, Step};
 use crate::partition::Partition;
@@ -16,6 +17,9 @@ pub(crate) struct LogReader {
     published: End,
     // The last answer about the end.
     answered: Option<LogEnd>,
+    // Whether messages bring their arrivals from elsewhere.
+    is_copied: bool,
+    copying: Copying,
     watching: Option<WatchGuard>,
 }
 
@@ -34,11 +38,17 @@ impl LogReader {
             (None, None) => return Err(partition.without_segments()),
             (Some(frames), _) => frames,
         };
-        let mut reader = LogReader { partition, clock, frames, published, answered: None, watching: None };
+        let (answered, is_copied, watching, copying) = (None, false, None, Copying::default());
+        let mut reader = LogReader { partition, clock, frames, published, answered, is_copied, copying, watching };
         if let Some(after) = after {
             reader.skip_to(after)?;
         }
         Ok(reader)
+    }
+
+    /// The same for a partition whose messages bring their arrivals from elsewhere.
+    pub fn of_copy(self) -> LogReader {
+        LogReader { is_copied: true, ..self }
     }
 
     /// Skips to the message after a position.
@@ -186,7 +196,11 @@ impl PartitionLog for LogReader {
     }
 
     fn end(&mut self) -> Result<LogEnd> {
-        let end = self.partition.drained(self.clock.as_ref(), self.answered)?;
+        let topic = self.partition.folder.parent().unwrap_or(&self.partition.folder);
+        let end = match self.is_copied || self.copying.is_on(topic, self.clock.now())? {
+            true => self.partition.drained_as_promised(self.answered)?,
+            false => self.partition.drained(self.clock.as_ref(), self.answered)?,
+        };
         self.answered = Some(end);
         Ok(end)
     }

@@ -59,7 +59,7 @@ impl Sink for TopicSink {
         let mut by_partition = vec![Vec::new(); self.producer.topic().partitions() as usize];
         for (row, payload) in payloads.iter().enumerate() {
             let sequence = self.position.rows + row as u64;
-            by_partition[partitions[row] as usize].push(Outgoing { sequence, key: None, payload });
+            by_partition[partitions[row] as usize].push(Outgoing { sequence, key: None, payload, arrived: None });
         }
         let batches: Vec<_> = (0..).zip(by_partition).filter(|(_, messages)| !messages.is_empty()).collect();
         self.producer.append_all(&batches)?;

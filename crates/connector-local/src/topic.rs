@@ -1,5 +1,6 @@
 //! One topic: its identity, and its partitions opened to read or to write.
 
+use crate::copies::{copiers, is_copied_now};
 use crate::disk::io_error;
 use crate::partition::Partition;
 use crate::reader::LogReader;
@@ -9,6 +10,10 @@ use dataflow::{Clock, Error, LogEnd, PartitionLog, Position, Result, Span, Topic
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// How long before now the times lie at least that the one who copies messages into a topic promises: what is on its
+/// way for so long arrives as what it is.
+pub const COPY_MARGIN: Span = Span(5_000_000);
+
 /// A topic on a local disk.
 pub struct LocalTopic {
     name: String,
@@ -16,12 +21,26 @@ pub struct LocalTopic {
     partitions: u32,
     folder: PathBuf,
     clock: Arc<dyn Clock>,
+    is_copied: bool,
 }
 
 impl LocalTopic {
     /// A topic whose description has been read from its folder.
     pub(crate) fn new(name: &str, id: TopicId, partitions: u32, folder: PathBuf, clock: Arc<dyn Clock>) -> LocalTopic {
-        LocalTopic { name: name.to_owned(), id, partitions, folder, clock }
+        LocalTopic { name: name.to_owned(), id, partitions, folder, clock, is_copied: false }
+    }
+
+    /// The same topic, into which messages are copied from elsewhere with the arrivals that they had there: how far a
+    /// partition is drained is known from what the one who copies has promised, and not from the clock.
+    #[must_use]
+    pub fn of_copy(&self) -> LocalTopic {
+        let LocalTopic { name, id, partitions, folder, clock, .. } = self;
+        LocalTopic { is_copied: true, ..LocalTopic::new(name, id.clone(), *partitions, folder.clone(), clock.clone()) }
+    }
+
+    /// Whether messages are copied into it from elsewhere, or ever were.
+    pub fn was_copied(&self) -> Result<bool> {
+        Ok(!copiers(&self.folder)?.is_empty())
     }
 
     /// The end of each partition now, and the time up to which it is drained there.
@@ -80,10 +99,12 @@ impl Topic for LocalTopic {
     }
 
     fn margin(&self) -> Span {
-        Span::ZERO
+        let is_copied = self.is_copied || is_copied_now(&self.folder, self.clock.now()).unwrap_or(false);
+        if is_copied { COPY_MARGIN } else { Span::ZERO }
     }
 
     fn open(&self, partition: u32, after: Option<Position>) -> Result<Box<dyn PartitionLog>> {
-        Ok(Box::new(LogReader::open(self.partition(partition)?, after, self.clock.clone())?))
+        let reader = LogReader::open(self.partition(partition)?, after, self.clock.clone())?;
+        Ok(Box::new(if self.is_copied { reader.of_copy() } else { reader }))
     }
 }

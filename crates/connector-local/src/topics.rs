@@ -132,7 +132,7 @@ impl Topics {
     /// Removes the oldest messages of a topic, in whole segments: those that arrived before a time and lie before the
     /// position in `keep_after` of their partition, which the topic's archive goes on after (`Some` with `None` for a
     /// partition that it has nothing of; `None` when no archive holds messages back). The last message of a partition
-    /// is never removed.
+    /// is never removed. Where messages are copied from elsewhere, a segment also has to be written before that time.
     pub fn trim(
         &self,
         topic: &str,

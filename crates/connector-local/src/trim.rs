@@ -3,6 +3,7 @@
 //! The oldest goes first, and each removal is durable before the next, so that after a crash the partition is there
 //! from some segment on. A reader that has a removed segment open reads it to its end.
 
+use crate::copies::modified;
 use crate::disk::{io_error, sync_folder};
 use crate::frame::{Frames, Step};
 use crate::partition::Partition;
@@ -40,16 +41,26 @@ pub(crate) fn trim(
     let file = OpenOptions::new().read(true).write(true).open(&path).map_err(|e| io_error("open", &path, e))?;
     file.lock().map_err(|e| io_error("lock", &path, e))?;
     let mut trimmed = TrimSummary::default();
+    // What is copied from elsewhere may have arrived there long ago, and nobody has read it: it is as old as it is here.
+    let is_copied = topic.was_copied()?;
     for partition in 0..topic.partitions() {
         let archived = keep_after.map(|positions| positions[partition as usize]);
-        trim_partition(&topic.partition(partition)?, before, archived, &mut trimmed)?;
+        trim_partition(&topic.partition(partition)?, Age { before, is_copied }, archived, &mut trimmed)?;
     }
     Ok(trimmed)
 }
 
+/// What is old.
+#[derive(Clone, Copy)]
+struct Age {
+    before: ProcessingTime,
+    // Whether messages bring their arrivals along, so that a segment also has to be written before that time.
+    is_copied: bool,
+}
+
 fn trim_partition(
     partition: &Partition,
-    before: ProcessingTime,
+    age: Age,
     archived: Option<Option<Position>>,
     trimmed: &mut TrimSummary,
 ) -> Result<()> {
@@ -61,7 +72,10 @@ fn trim_partition(
     };
     let segments = partition.segments()?;
     for pair in segments.windows(2).take_while(|pair| pair[0] < kept) {
-        if !arrived_before(partition, pair[0], pair[1], before)? {
+        if age.is_copied && modified(&partition.segment_path(pair[0]))? >= age.before {
+            break;
+        }
+        if !arrived_before(partition, pair[0], pair[1], age.before)? {
             break;
         }
         remove(partition, pair[0], trimmed)?;

@@ -125,7 +125,7 @@ fn die_appending(claim: &Claim, rows: std::ops::Range<i64>, chance: &mut Chance)
         let messages: Vec<Outgoing<'_>> = own
             .iter()
             .zip(&payloads)
-            .map(|(&n, payload)| Outgoing { sequence: n as u64, key: None, payload: payload.as_bytes() })
+            .map(|(&n, payload)| Outgoing { sequence: n as u64, key: None, payload: payload.as_bytes(), arrived: None })
             .collect();
         producer.append(partition, &messages).unwrap();
         reached = own.last().map_or(reached, |last| reached.max(last + 1));

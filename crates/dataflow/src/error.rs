@@ -14,6 +14,9 @@ pub enum ErrorKind {
     Invalid,
     /// An outside system does not answer; the job restarts with backoff.
     Unavailable,
+    /// The system takes no file: a disk is full, read-only or not for this user. Only a person can change that, so that
+    /// nothing is tried again; the job stops at once, and goes on where it was when it is run again.
+    Refused,
     /// This row is wrong; the stream's bad-row policy decides.
     Data,
     /// Stored bytes cannot be read; the job stops and touches nothing.
@@ -76,6 +79,23 @@ impl Error {
         self
     }
 
+    /// An error of the system with a file: that it takes no more, or nothing, is `Refused` and says what to do, and all else
+    /// is `Unavailable`.
+    ///
+    /// ```
+    /// use dataflow::{Error, ErrorKind};
+    /// let full = Error::of_file("cannot write \"lake/a.parquet\"", std::io::ErrorKind::StorageFull.into());
+    /// assert_eq!(full.kind(), ErrorKind::Refused);
+    /// assert_eq!(full.to_string(), "cannot write \"lake/a.parquet\": the disk is full, free some space");
+    /// ```
+    pub fn of_file(failed: impl Into<String>, error: std::io::Error) -> Self {
+        let failed = failed.into();
+        match refusal(&error) {
+            Some(why) => Error::new(ErrorKind::Refused, format!("{failed}: {why}")).with_source(error),
+            None => Error::unavailable(failed).with_source(error),
+        }
+    }
+
     /// Says where this error happened; keeps the kind, and the error itself as source.
     #[must_use]
     pub fn context(self, message: impl Into<String>) -> Self {
@@ -100,19 +120,21 @@ impl Error {
     }
 }
 
-/// Says why a file takes no more and what a person can do about it, if that is what an error of the system means.
+/// Says why the system takes no file, or no more of one, and what a person can do about it, if that is what an error means.
 ///
 /// ```
 /// use std::io::{Error, ErrorKind};
-/// assert!(dataflow::no_room(&Error::from(ErrorKind::StorageFull)).is_some());
-/// assert!(dataflow::no_room(&Error::from(ErrorKind::NotFound)).is_none());
+/// assert!(dataflow::refusal(&Error::from(ErrorKind::StorageFull)).is_some());
+/// assert!(dataflow::refusal(&Error::from(ErrorKind::NotFound)).is_none());
 /// ```
-pub fn no_room(error: &std::io::Error) -> Option<&'static str> {
+pub fn refusal(error: &std::io::Error) -> Option<&'static str> {
     use std::io::ErrorKind as Kind;
     match error.kind() {
         Kind::StorageFull => Some("the disk is full, free some space"),
         Kind::QuotaExceeded => Some("the disk quota is used up, free some space"),
         Kind::FileTooLarge => Some("the file may not grow any further, raise the limit that `ulimit -f` shows"),
+        Kind::PermissionDenied => Some("permission denied, let this user read and write there"),
+        Kind::ReadOnlyFilesystem => Some("the file system is read-only, make it writable or use another one"),
         _ => None,
     }
 }

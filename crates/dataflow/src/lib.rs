@@ -54,7 +54,7 @@ pub use dead_letter::{
     BadRow, DeadLetter, ERROR_COLUMN, RAW_COLUMN, RowText, bad_row_fields, dead_letter_schema, dead_letters,
     is_bad_row_column, late_schema,
 };
-pub use error::{Error, ErrorKind, Result, guarded, no_room, panic_text};
+pub use error::{Error, ErrorKind, Result, guarded, panic_text, refusal};
 pub use files::{Bounds, RecordBatches, RowGroup, TimedFile, TimedFiles};
 pub use graph::{Edge, Exchange, JobGraph, MakeOperator, Meeting, Node, NodeKind, Output, StepContext};
 pub use key::{KEY_GROUPS, KeyGroup, KeyGroups, is_key, key_bytes, key_group, key_hashes};

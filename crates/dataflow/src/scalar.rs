@@ -137,6 +137,10 @@ pub trait Scorer: Debug + Send + Sync {
     fn inputs(&self) -> &[ScorerInput];
     /// The type of the chosen output.
     fn output(&self) -> DataType;
+    /// Which output is given, as OUTPUT names it; None where the model has no other.
+    fn chosen(&self) -> Option<String> {
+        None
+    }
     /// The version that rows carry: the digest of the model's file.
     fn version(&self) -> &str;
     /// Scores rows: columns that the inputs take, in the model's order, NULL for a missing value. NULL comes out for a

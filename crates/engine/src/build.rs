@@ -23,7 +23,7 @@ use dataflow::{
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::task::Waker;
 
 /// How a job ended.
@@ -75,6 +75,7 @@ pub fn build(job: Job, control: &Arc<Control>) -> Result<Parts> {
         callers,
         coordination,
         clock,
+        ends: control.ends(),
         spill_dir,
         parts: parts_in,
         outputs: vec![],
@@ -97,6 +98,8 @@ struct Builder {
     callers: Vec<Arc<Caller>>,
     coordination: Arc<Coordination>,
     clock: Arc<dyn Clock>,
+    // Whether the job was asked to end.
+    ends: Arc<AtomicBool>,
     spill_dir: PathBuf,
     // Where parts of checkpoints go, if there are any.
     parts: Option<Sender<Part>>,
@@ -223,7 +226,7 @@ impl Builder {
             committer,
             (prepared, places.len()),
             (self.built.commits.clone(), notes),
-            (Patience::new(self.clock.clone()), tell),
+            (Patience::new(self.clock.clone(), self.ends.clone()), tell),
         ));
         let before = restored.and_then(|job| {
             let output = job.outputs.iter().find(|output| output.output == name)?;
@@ -263,7 +266,7 @@ impl Builder {
             stages: self.layout.stages.iter().map(first).collect(),
             inputs: self.layout.stages.iter().map(inputs).collect(),
         };
-        let waits = (Patience::new(self.clock.clone()), self.built.status.notes().clone());
+        let waits = (Patience::new(self.clock.clone(), self.ends.clone()), self.built.status.notes().clone());
         let before = restored.map(|restored| restored.rows.clone()).unwrap_or_default();
         let made = Checkpointer::new(parts, store, self.coordination.clone(), (names, outputs, before), waits);
         self.built.checkpointer = Some(made);

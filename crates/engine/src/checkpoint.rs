@@ -124,6 +124,9 @@ impl Checkpointer {
         let Some((checkpoint, _)) = &self.ready else {
             return Ok(if taken { CheckpointerStep::Moved } else { CheckpointerStep::Idle });
         };
+        if wait && !self.patience.is_due() {
+            return Ok(CheckpointerStep::Idle);
+        }
         match self.store.put(checkpoint) {
             Ok(()) => self.durable(),
             Err(error) if error.kind() == ErrorKind::Unavailable => {

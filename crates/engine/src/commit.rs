@@ -74,6 +74,9 @@ impl SinkCommitter {
         if self.due.is_empty() {
             return Ok(taken);
         }
+        if wait && !self.patience.is_due() {
+            return Ok(CommitterStep::Idle);
+        }
         match self.committer.commit(self.due.clone()) {
             Ok(()) => {
                 self.due.clear();

@@ -3,7 +3,7 @@
 use crate::coordination::Coordination;
 use crate::mailbox::Caller;
 use dataflow::{CheckpointPurpose, CoordinatorEvent, Error};
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Moves a running job from outside: commits and the end.
@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct Control {
     job: Mutex<Requests>,
     failed: AtomicBool,
+    ends: Arc<AtomicBool>,
     error: Mutex<Option<Error>>,
 }
 
@@ -41,6 +42,7 @@ impl Control {
 
     /// Asks for the last checkpoint: what was read is finished and committed, then the job ends.
     pub fn finish(&self) {
+        self.ends.store(true, Relaxed);
         self.want(CheckpointPurpose::End);
     }
 
@@ -49,6 +51,11 @@ impl Control {
         job.wanted = job.wanted.max(Some(purpose));
         drop(job);
         self.pass_on();
+    }
+
+    /// Whether the end was asked for, as what tries again looks at it.
+    pub(crate) fn ends(&self) -> Arc<AtomicBool> {
+        self.ends.clone()
     }
 
     /// Ends the job with an error; the first one counts.

@@ -45,9 +45,7 @@ impl SpillFile {
         writer.finish()?;
         drop(writer);
         let file = self.open()?;
-        let failed = |error| {
-            Error::unavailable(format!("rows cannot be spilled to {}", self.folder.display())).with_source(error)
-        };
+        let failed = |error| Error::of_file(format!("rows cannot be spilled to {}", self.folder.display()), error);
         file.write_all_at(&bytes, self.end).map_err(failed)?;
         let place = Place { file, schema: batch.schema(), offset: self.end, bytes: bytes.len() };
         self.end += bytes.len() as u64;
@@ -67,9 +65,8 @@ impl SpillFile {
             return Ok(file.clone());
         }
         let made = std::fs::create_dir_all(&self.folder).and_then(|()| tempfile::tempfile_in(&self.folder));
-        let file = Arc::new(made.map_err(|error| {
-            Error::unavailable(format!("no file can be made in {}", self.folder.display())).with_source(error)
-        })?);
+        let failed = |error| Error::of_file(format!("no file can be made in {}", self.folder.display()), error);
+        let file = Arc::new(made.map_err(failed)?);
         self.file = Some(file.clone());
         Ok(file)
     }

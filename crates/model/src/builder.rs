@@ -8,6 +8,7 @@ use crate::onnx::TensorProto;
 use crate::registers::{LANES, Number, Registers, Step, Walked};
 use crate::trees::Trees;
 use crate::value::{Cell, Element, Numbers, Tensor, Value, at_initializer, constant};
+use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ const REGISTERS_MAX: usize = 1 << 17;
 const COST_MAX: u64 = 1 << 27;
 
 /// The most cells that all constants of a model, and all lists of cells that its nodes make, may have together.
-const CELLS_TOTAL_MAX: usize = 1 << 24;
+const CELLS_TOTAL_MAX: usize = 1 << 25;
 
 /// The most ensembles that a graph may have.
 const ENSEMBLES_MAX: usize = 1024;
@@ -36,6 +37,7 @@ pub struct Builder {
     reads_texts: bool,
     cost: u64,
     cells: usize,
+    tables: HashMap<*const Cell, (Arc<[Cell]>, Arc<dyn Any + Send + Sync>)>,
     ensembles: usize,
 }
 
@@ -68,8 +70,9 @@ impl Builder {
         Ok(())
     }
 
-    fn count_cells(&mut self, cells: usize) -> Checked<()> {
-        self.cells += cells;
+    /// Counts a list of cells before it is made.
+    pub fn count_cells(&mut self, cells: usize) -> Checked<()> {
+        self.cells = self.cells.saturating_add(cells);
         if self.cells > CELLS_TOTAL_MAX {
             return Err(format!("the tensors of the graph have more than {CELLS_TOTAL_MAX} numbers together"));
         }
@@ -166,6 +169,24 @@ impl Builder {
         }
         trees.fit(T::block(&mut self.registers));
         Ok(())
+    }
+
+    /// The numbers of a constant as steps look them up: one list, however many steps do.
+    pub fn table<T: Copy + Send + Sync + 'static>(
+        &mut self,
+        tensor: &Tensor,
+        number: fn(&Cell) -> Option<T>,
+    ) -> Checked<Arc<[T]>> {
+        let key = tensor.cells.as_ptr();
+        let known = self.tables.get(&key).and_then(|(_, table)| table.downcast_ref::<Arc<[T]>>());
+        if let Some(table) = known {
+            return Ok(table.clone());
+        }
+        self.count_cells(tensor.cells.len())?;
+        let table: Arc<[T]> = tensor.cells.iter().filter_map(number).collect();
+        // The cells are kept, so that no others come to lie at their place.
+        self.tables.insert(key, (tensor.cells.clone(), Arc::new(table.clone())));
+        Ok(table)
     }
 
     /// The register of a cell. A constant gets one of its own the first time.

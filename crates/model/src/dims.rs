@@ -7,7 +7,7 @@
 use crate::node::Checked;
 
 /// The most cells that a tensor may have.
-pub const CELLS_MAX: usize = 1 << 22;
+pub const CELLS_MAX: usize = 1 << 24;
 
 /// The most dimensions that a tensor may have.
 const RANK_MAX: usize = 8;
@@ -56,9 +56,10 @@ impl Dims {
                 Dim::Fixed(size) => [size, 1],
                 Dim::Rows { before, after } => [before, after],
             };
-            for part in parts {
+            // Where a dimension is 0 the others are bounded all the same: products of some of them are calculated with.
+            for part in parts.into_iter().filter(|part| *part > 0) {
                 cells = cells.checked_mul(part).filter(|cells| *cells <= CELLS_MAX).ok_or_else(|| {
-                    format!("a tensor has more than {CELLS_MAX} numbers per row, expected at most that many")
+                    format!("a tensor has more than {CELLS_MAX} numbers, expected at most that many, beside the rows")
                 })?;
             }
         }

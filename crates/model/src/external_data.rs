@@ -9,6 +9,7 @@ use crate::wire::{Cursor, Kind};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// The fields of a tensor that say where its numbers lie.
@@ -133,7 +134,8 @@ fn open(folder: &Path, name: &str) -> Checked<(File, u64)> {
         )
     };
     // Before it is opened: opening a named pipe would wait for its other end, and a link may lead anywhere.
-    if !std::fs::symlink_metadata(&path).map_err(missing)?.is_file() {
+    let there = std::fs::symlink_metadata(&path).map_err(missing)?;
+    if !there.is_file() {
         return Err(format!(
             "they lie in {}, which is a link or no file, expected a file beside the model",
             shown(name)
@@ -141,8 +143,8 @@ fn open(folder: &Path, name: &str) -> Checked<(File, u64)> {
     }
     let file = File::open(&path).map_err(missing)?;
     let metadata = file.metadata().map_err(missing)?;
-    if !metadata.is_file() {
-        return Err(format!("they lie in {}, which is no file", shown(name)));
+    if (metadata.dev(), metadata.ino()) != (there.dev(), there.ino()) {
+        return Err(format!("they lie in {}, which was exchanged while it was opened", shown(name)));
     }
     Ok((file, metadata.len()))
 }

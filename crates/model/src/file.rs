@@ -23,7 +23,10 @@ impl ModelFile {
     pub fn read(name: &str, path: &Path) -> Result<ModelFile> {
         let place = format!("model \"{name}\" ({})", path.display());
         let fail = |what: &str| Error::invalid(format!("{place}: {what}"));
-        let missing = |error| fail("the file cannot be opened").with_source(error);
+        let missing = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::NotFound => fail("there is no such file"),
+            _ => fail("the file cannot be opened").with_source(error),
+        };
         // Before it is opened: opening a named pipe would wait for its other end.
         if !std::fs::metadata(path).map_err(missing)?.is_file() {
             return Err(fail("is not a file, expected an ONNX model"));

@@ -117,7 +117,8 @@ impl Program {
             Element::Float => floats(column),
             Element::Double => doubles(column),
             Element::Text => self.texts(column),
-            Element::Bool | Element::Int64 | Element::Int32 => ints(column),
+            Element::Int32 => small_ints(column),
+            Element::Bool | Element::Int64 => ints(column),
         }
     }
 
@@ -295,6 +296,15 @@ fn ints(column: &ArrayRef) -> Result<Input<'_>> {
     let column = cast(column, &DataType::Int64)?;
     let column = column.as_primitive::<Int64Type>();
     Ok(Input::Ints(column.values().clone(), column.nulls().filter(|nulls| nulls.null_count() > 0).cloned()))
+}
+
+/// A number that is not one of 32 bits fails its row.
+fn small_ints(column: &ArrayRef) -> Result<Input<'_>> {
+    let column = cast(column, &DataType::Int64)?;
+    let column = column.as_primitive::<Int64Type>();
+    let fits = column.iter().map(|number| number.is_some_and(|number| i32::try_from(number).is_ok()));
+    let nulls = NullBuffer::from_iter(fits);
+    Ok(Input::Ints(column.values().clone(), Some(nulls).filter(|nulls| nulls.null_count() > 0)))
 }
 
 /// A column of results while it grows.

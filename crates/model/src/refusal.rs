@@ -16,6 +16,11 @@ pub fn unknown_operator(proto: &NodeProto) -> String {
     }
 }
 
+const KEEPS_ROWS: &str = "nearest neighbours, Gaussian processes and kernel methods need all training rows: train a \
+                          tree or linear model instead";
+const OPEN_DYNAMO: &str = "export with torch.onnx.export(net.eval(), .., dynamo=True, dynamic_shapes=\
+                           ({0: torch.export.Dim(\"rows\")},)), in whose graph neither rows nor shapes are calculated";
+
 /// What helps, by operator: the option of the exporter, or how to train otherwise.
 const ADVICE: &[(&str, &str)] = &[
     ("DictVectorizer", "give the model columns instead of maps: export the pipeline without DictVectorizer"),
@@ -23,11 +28,11 @@ const ADVICE: &[(&str, &str)] = &[
     ("TfIdfVectorizer", "count words in SQL and train on the counts"),
     ("StringNormalizer", "use lower() in SQL and export with CountVectorizer(lowercase=False)"),
     ("Tokenizer", "export with options={CountVectorizer: {'tokenexp': '[a-zA-Z0-9_]+'}}"),
-    ("Scan", "nearest neighbours need all training rows: train a tree or linear model instead"),
-    ("CDist", "nearest neighbours need all training rows: train a tree or linear model instead"),
+    ("Scan", KEEPS_ROWS),
+    ("CDist", KEEPS_ROWS),
     ("Loop", "export the layer unrolled or as an LSTM or GRU operator"),
     ("If", "export for one case: a row's values may not choose what runs"),
-    ("SequenceConstruct", "export with options={id(model): {'zipmap': False}}, or a model for each label"),
+    ("SequenceConstruct", "export a model for each label: those of MultiOutputClassifier are its estimators_"),
     ("RandomNormalLike", "export in evaluation mode: model.eval()"),
     ("RandomUniformLike", "export in evaluation mode: model.eval()"),
     ("LookupTableFindV2", "encode texts with scikit-learn or in SQL; Keras cannot export StringLookup"),
@@ -43,13 +48,21 @@ const FILE_ADVICE: &[(&str, &str, &str)] = &[
     ("has an open dimension beside the rows", "", "fill sequences up to one length before they go into the model"),
     ("does not say how many features", "", "export with initial_types of shape [None, number of features]"),
     ("element type float16", "", "export with weights of float32"),
+    ("element type int8", "", "export the model before it is quantized"),
+    ("element type uint8", "", "export the model before it is quantized"),
     ("defines functions of its own", "", "write them out with onnx.inliner.inline_local_functions"),
 ];
 
 /// What to add to a refusal at a node.
 pub fn advice(model: &ModelProto, proto: &NodeProto) -> String {
-    let advice = ADVICE.iter().find(|(name, _)| *name == proto.op_type);
-    added(maker(model), advice.map(|(_, advice)| *advice))
+    let advice = ADVICE.iter().find(|(name, _)| *name == proto.op_type).map(|(_, advice)| *advice);
+    let is_known = operators::find(&proto.domain, &proto.op_type).is_some();
+    let other = match model.producer_name.as_str() {
+        "pytorch" => Some(OPEN_DYNAMO),
+        _ if !is_known => Some("compute this part in SQL before the model, or train without it"),
+        _ => None,
+    };
+    added(maker(model), advice.or(other))
 }
 
 /// A fault of the file around its nodes, with what made the file and what helps.

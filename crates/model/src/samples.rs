@@ -1,14 +1,16 @@
 //! Rows with expected scores that a model's file carries, so that a model that scores otherwise here is refused.
 
 use crate::node::Checked;
-use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray};
+use arrow::array::{Array, ArrayRef, BooleanArray, Float64Array, Int64Array, ListArray, StringArray};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::Field;
 use serde_json::Value;
 use std::sync::Arc;
 
 /// The most sample rows that a file may carry.
 const SAMPLE_ROWS_MAX: usize = 10_000;
 
-/// How far a score may be from the one that the file expects.
+/// How far a score may be from the one that the file expects: as a share of it, and as a number where it is below 1.
 pub const SAMPLE_TOLERANCE: f64 = 1e-5;
 
 /// Sample rows by column, and what the chosen output gives for each.
@@ -35,7 +37,7 @@ pub fn read_input_names(text: &str) -> Checked<Vec<String>> {
 
 impl Samples {
     /// Reads `{"rows": [[1.5, null], ..], "scores": [0.25, ..], "output": "probability OF 1"}`; null in a row is a
-    /// missing value, and `output` may be left out. Values of a column are numbers, texts or booleans.
+    /// missing value, and `output` may be left out. Values of a column are numbers, texts, booleans or lists of them.
     pub fn read(text: &str, features: usize) -> Checked<Samples> {
         let wrong = |what: String| format!("metadata \"riverrun.samples\": {what}");
         let json: Value = serde_json::from_str(text).map_err(|error| wrong(format!("not JSON: {error}")))?;
@@ -79,7 +81,7 @@ impl Samples {
     pub fn compare(&self, found: impl Iterator<Item = Option<f64>>) -> Checked<()> {
         for (at, (found, expected)) in found.zip(&self.scores).enumerate() {
             let agree = match (found, expected) {
-                (Some(found), Some(expected)) => (found - expected).abs() <= SAMPLE_TOLERANCE,
+                (Some(found), Some(expected)) => (found - expected).abs() <= SAMPLE_TOLERANCE * expected.abs().max(1.0),
                 (found, expected) => found.is_none() && expected.is_none(),
             };
             if !agree {
@@ -110,9 +112,18 @@ fn array(values: &[&Value]) -> Checked<ArrayRef> {
     if all(Value::is_boolean) {
         return Ok(Arc::new(values.iter().map(|value| value.as_bool()).collect::<BooleanArray>()));
     }
+    if all(Value::is_array) {
+        let lists = || values.iter().map(|value| value.as_array());
+        let inner: Vec<&Value> = lists().flatten().flatten().collect();
+        let inner = array(&inner)?;
+        let lengths = OffsetBuffer::from_lengths(lists().map(|list| list.map_or(0, Vec::len)));
+        let nulls = lists().map(|list| list.is_some()).collect();
+        let field = Arc::new(Field::new_list_field(inner.data_type().clone(), true));
+        return Ok(Arc::new(ListArray::new(field, lengths, inner, Some(nulls))));
+    }
     let odd =
         values.iter().find(|value| !value.is_number() && !value.is_null()).map_or(String::new(), ToString::to_string);
-    Err(format!("has {odd}, expected values of one kind: numbers, texts or booleans"))
+    Err(format!("has {odd}, expected values of one kind: numbers, texts, booleans or lists of them"))
 }
 
 /// A number or null; None for anything else.

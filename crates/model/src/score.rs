@@ -9,7 +9,7 @@ use crate::program::{Input, Program};
 use crate::samples::{Samples, read_input_names};
 use crate::signature::{Output, OutputSelector, Signature};
 use crate::wire::check_budget;
-use arrow::array::{ArrayRef, AsArray, StructArray};
+use arrow::array::{Array, ArrayRef, AsArray, StructArray, new_null_array};
 use arrow::datatypes::{DataType, Field, Fields, Float64Type};
 use dataflow::{Error, Result, Scorer, ScorerInput, ScorerValue};
 use prost::Message;
@@ -125,7 +125,7 @@ impl Model {
     }
 
     /// Chooses an output, and scores the file's sample rows through it (or through the output that they name): a score
-    /// that is off by more than 1e-5 refuses the model. Where nothing is chosen and there are several, all are.
+    /// that is off by more than 1e-5, or by that share of it, refuses the model. Where nothing is chosen and there are several, all are.
     pub fn select(&self, selector: &OutputSelector) -> Result<OutputScorer> {
         if *selector == OutputSelector::Only && self.outputs().len() > 1 {
             return self.select_all();
@@ -160,8 +160,12 @@ impl Model {
 
     /// The place of the output that sample rows name.
     fn named(&self, name: &str) -> Checked<usize> {
-        let found = self.outputs().iter().position(|output| output.to_string() == name);
-        found.ok_or_else(|| format!("metadata \"riverrun.samples\": the model has no output {}", shown(name)))
+        let signature = self.signature();
+        let is_named = |output: &Output| output.to_string() == name || signature.name(output) == name;
+        self.outputs().iter().position(is_named).ok_or_else(|| {
+            let all = signature.list();
+            format!("metadata \"riverrun.samples\": the model has no output {}, expected one of: {all}", shown(name))
+        })
     }
 
     /// The first output that gives the scores of sample rows; otherwise what the first of all gives instead. None where
@@ -185,7 +189,14 @@ impl Model {
         if !column.element.is_real() {
             return Ok(());
         }
-        let (inputs, rows) = self.inputs(&samples.columns).map_err(|error| error.to_string())?;
+        // A column without any value has no type of its own.
+        let typed = |(column, input): (&ArrayRef, &ScorerInput)| {
+            let is_text =
+                column.null_count() == column.len() && input.list.is_none() && input.value == ScorerValue::Text;
+            if is_text { new_null_array(&DataType::Utf8, column.len()) } else { column.clone() }
+        };
+        let columns: Vec<ArrayRef> = samples.columns.iter().zip(&self.inner.signature.inputs).map(typed).collect();
+        let (inputs, rows) = self.inputs(&columns).map_err(|error| error.to_string())?;
         let scores = self.inner.program.run(&inputs, rows, &[column]);
         samples.compare(scores.iter().flat_map(|scores| scores.as_primitive::<Float64Type>().iter()))
     }
@@ -314,6 +325,11 @@ impl Scorer for OutputScorer {
             Chosen::One(_) => Program::data_type(columns[0]),
             Chosen::All => DataType::Struct(self.fields(&columns)),
         }
+    }
+
+    fn chosen(&self) -> Option<String> {
+        let output = OutputScorer::chosen(self).map_or_else(|| "all outputs".to_owned(), Output::to_string);
+        (self.model.outputs().len() > 1).then_some(output)
     }
 
     fn version(&self) -> &str {

@@ -15,7 +15,7 @@ pub struct Signature {
 }
 
 /// One column that a model can give.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Output {
     /// The probability (or the score, where the model does not scale it) of a class.
     Probability { label: String },
@@ -40,7 +40,7 @@ impl fmt::Display for Output {
 }
 
 /// What a statement asks a model for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum OutputSelector {
     /// The statement names nothing: the only output, or all of several.
     Only,
@@ -83,7 +83,7 @@ impl Signature {
                 Output::Value { target }
             }
         };
-        if *selector == OutputSelector::Value && self.outputs.contains(&Output::Value { target: 1 }) {
+        if *selector == OutputSelector::Value && self.has_values() {
             return Err("gives several values, expected value OF 0, value OF 1 and so on".to_string());
         }
         let place = self.outputs.iter().position(|output| *output == wanted).or_else(|| self.find_name(selector));
@@ -93,7 +93,7 @@ impl Signature {
     /// What the fields are called where all outputs come as a struct: `label`, `probability_1`, `value` or `value_0`
     /// and `value_1`, and other outputs by their own names. Each name is there once, whatever the case of its letters.
     pub fn field_names(&self) -> Vec<String> {
-        let has_several = self.outputs.contains(&Output::Value { target: 1 });
+        let has_several = self.has_values();
         let mut taken = HashSet::new();
         let mut name = |output: &Output| {
             let name = match output {
@@ -125,10 +125,23 @@ impl Signature {
         self.outputs.iter().position(named)
     }
 
+    /// An output as a statement would name it: the first of several values by its place.
+    pub fn name(&self, output: &Output) -> String {
+        match output {
+            Output::Value { target: 0 } if self.has_values() => "value OF 0".to_owned(),
+            _ => output.to_string(),
+        }
+    }
+
+    /// Whether there are values by place.
+    fn has_values(&self) -> bool {
+        self.outputs.contains(&Output::Value { target: 1 })
+    }
+
     /// The outputs as a statement would name them, the first ones if there are many.
-    fn list(&self) -> String {
+    pub fn list(&self) -> String {
         const SHOWN_MAX: usize = 20;
-        let mut names: Vec<String> = self.outputs.iter().take(SHOWN_MAX).map(Output::to_string).collect();
+        let mut names: Vec<String> = self.outputs.iter().take(SHOWN_MAX).map(|output| self.name(output)).collect();
         if self.outputs.len() > SHOWN_MAX {
             names.push(format!("and {} more", self.outputs.len() - SHOWN_MAX));
         }

@@ -95,6 +95,8 @@ pub struct Archive<'a> {
     // Answers that came while nothing was done but wait for them.
     waiting: Vec<(usize, ArchiveEvent)>,
     finishing: bool,
+    // Whether commits wait no longer.
+    stop: Arc<AtomicBool>,
 }
 
 /// A stream whose topic is not there and could not be made.
@@ -156,6 +158,7 @@ impl<'a> Archive<'a> {
             growth,
             waiting: Vec::new(),
             finishing: false,
+            stop: Arc::default(),
         };
         checked.into_iter().try_for_each(|stream| archive.add(stream))?;
         Ok(archive)
@@ -172,7 +175,8 @@ impl<'a> Archive<'a> {
             }
         };
         let (index, end) = (self.streams.len(), self.options.ends.get(&stream.name));
-        let mut opened = StreamArchive::open(self.project, &stream, topic, end, (index, self.answer.clone()))?;
+        let answer = (index, self.answer.clone());
+        let mut opened = StreamArchive::open(self.project, &stream, topic, end, (answer, self.stop.clone()))?;
         opened.archiver.wake(&Waker::from(self.growth.clone()))?;
         self.streams.push(opened);
         Ok(())
@@ -216,6 +220,12 @@ impl<'a> Archive<'a> {
     /// Reads no more: what was read is committed by the steps that follow.
     pub fn finish(&mut self) {
         self.finishing = true;
+    }
+
+    /// The same, where somebody wants it to end soon: a commit that waits for the outside is tried once more.
+    pub fn stop(&mut self) {
+        self.finish();
+        self.stop.store(true, SeqCst);
     }
 
     /// Whether all that was read before `finish` is committed.
@@ -276,7 +286,7 @@ impl StreamArchive {
         stream: &Stream,
         topic: Arc<dyn Topic>,
         end: Option<&ArchiveEnd>,
-        answer: (usize, Sender<(usize, ArchiveEvent)>),
+        (answer, stop): ((usize, Sender<(usize, ArchiveEvent)>), Arc<AtomicBool>),
     ) -> Result<StreamArchive> {
         let (table, name) = places_of(stream)?;
         let (spec, warehouse) = (stream_spec(stream), project.warehouse()?);
@@ -304,7 +314,7 @@ impl StreamArchive {
             behind: None,
             frontier,
             under_way: None,
-            commits: CommitThread::start(claim.clone(), answer)?,
+            commits: CommitThread::start(claim.clone(), answer, stop)?,
             claim,
             committed_rows: 0,
             committed: 0,

@@ -1,8 +1,9 @@
 //! The thread that commits what an archive has written, so that reading goes on and nobody waits for a busy catalog.
 
-use connector_iceberg::TableClaim;
+use connector_iceberg::{CommitWait, TableClaim};
 use dataflow::{Committable, Error, Result};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Sender, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
@@ -32,13 +33,14 @@ struct CommitRequest {
 
 impl CommitThread {
     /// Starts the thread. It ends when this is dropped and its last commit has ended, and holds the claim until then.
-    pub fn start(claim: TableClaim, (stream, answer): (usize, Sender<(usize, ArchiveEvent)>)) -> Result<CommitThread> {
+    /// Once it is to stop, no commit waits any longer.
+    pub fn start(
+        claim: TableClaim,
+        (stream, answer): (usize, Sender<(usize, ArchiveEvent)>),
+        stop: Arc<AtomicBool>,
+    ) -> Result<CommitThread> {
         let (commits, work) = sync_channel::<CommitRequest>(1);
-        let tell = answer.clone();
-        // Whoever has stopped listening wants no answers.
-        let claim = claim.with_wait_notice(Arc::new(move |line| {
-            drop(tell.send((stream, ArchiveEvent::CommitWaits(line.to_owned()))))
-        }));
+        let claim = claim.attended_by(Arc::new(WaitingArchive { stream, answer: answer.clone(), stop }));
         let run = move || {
             for commit in work {
                 let result = claim.commit_archive(&commit.committables, &commit.properties, commit.from.as_deref());
@@ -67,6 +69,24 @@ impl CommitThread {
     /// Notes that the answer has come.
     pub fn answered(&mut self) {
         self.under_way = false;
+    }
+}
+
+/// An archive whose commit waits.
+struct WaitingArchive {
+    stream: usize,
+    answer: Sender<(usize, ArchiveEvent)>,
+    stop: Arc<AtomicBool>,
+}
+
+impl CommitWait for WaitingArchive {
+    fn tell(&self, line: &str) {
+        // Whoever has stopped listening wants no answers.
+        let _ = self.answer.send((self.stream, ArchiveEvent::CommitWaits(line.to_owned())));
+    }
+
+    fn is_over(&self) -> bool {
+        self.stop.load(Relaxed)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What planning asks of a project: schemas of tables and files, and loaded models.
 
 use crate::load::within;
+use crate::near_path::with_near_path;
 use crate::open::Project;
 use crate::query::read_schema;
 use arrow::datatypes::SchemaRef;
@@ -32,7 +33,8 @@ impl sql::Catalog for Project {
     }
 
     fn files_schema(&self, pattern: &str, encoding: Encoding) -> Result<SchemaRef> {
-        let schema = Files::inferred_schema(pattern, &self.folder.root, encoding)?;
+        let root = &self.folder.root;
+        let schema = with_near_path(Files::inferred_schema(pattern, root, encoding), root, pattern)?;
         self.lock.columns(pattern, &schema)?;
         Ok(schema)
     }
@@ -60,7 +62,8 @@ impl sql::Catalog for Project {
 
     fn scorer(&self, model: &statement::Model) -> Result<Arc<dyn Scorer>> {
         let path = within(&self.folder.root, &model.path.text);
-        let loaded = self.load_model(ModelFile::read(&model.name.text, &path)?)?;
+        let file = with_near_path(ModelFile::read(&model.name.text, &path), &self.folder.root, &model.path.text)?;
+        let loaded = self.load_model(file)?;
         let selector = match &model.output {
             statement::ModelOutput::Only => OutputSelector::Only,
             statement::ModelOutput::Named(name) if name.text.eq_ignore_ascii_case("label") => OutputSelector::Label,

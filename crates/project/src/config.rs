@@ -2,6 +2,7 @@
 
 use crate::duration::duration;
 use crate::failure::Failure;
+use crate::names::Places;
 use crate::secrets::without_secrets;
 use crate::table_place::History;
 use crate::topic_place::{Live, TOKEN_EXPECTED, TopicPlace};
@@ -9,9 +10,11 @@ use dataflow::{Error, Result};
 use serde::Deserialize;
 use sql::{Diagnostic, did_you_mean, near_or_all};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
+use toml::Spanned;
 
 /// The environment in which a secret may stand in the settings, with a warning.
 pub const OWN_MACHINE: &str = "dev";
@@ -133,6 +136,43 @@ pub struct Environment {
     /// The folder of the checkpoints, relative to the project; in the warehouse without this key.
     #[serde(default)]
     pub checkpoints: Option<PathBuf>,
+    /// Topics of which there is more than `live` says: where else their messages come from or go to.
+    #[serde(default)]
+    pub names: BTreeMap<String, Spanned<Places>>,
+}
+
+impl Environment {
+    /// Where else the messages of a topic come from or go to.
+    pub fn places(&self, topic: &str) -> Option<&Places> {
+        self.names.get(topic).map(Spanned::get_ref)
+    }
+
+    /// What does not fit together in the names, and where it stands.
+    fn wrong_names(&self) -> Vec<(Range<usize>, String)> {
+        let wrong = |(name, places): (&String, &Spanned<Places>)| {
+            Some((places.span(), places.get_ref().misfit(name, &self.live.place)?))
+        };
+        self.names.iter().filter_map(wrong).chain(self.shared_subscriptions()).collect()
+    }
+
+    /// Subscriptions that stand twice: Pub/Sub gives each of their messages to one of the two.
+    fn shared_subscriptions(&self) -> Vec<(Range<usize>, String)> {
+        let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut shared = Vec::new();
+        for (topic, places) in &self.names {
+            for subscription in &places.get_ref().subscriptions {
+                if let Some(first) = seen.insert(&subscription.name, topic) {
+                    let told = format!(
+                        "subscription {} stands here and for {first}, and each of its messages would go to one of the two: \
+                         make a subscription for each",
+                        subscription.name
+                    );
+                    shared.push((places.span(), told));
+                }
+            }
+        }
+        shared
+    }
 }
 
 /// A set of outputs.
@@ -186,6 +226,11 @@ impl Config {
             Failure::Diagnostics(vec![placed(path, &text, error.span().unwrap_or_default(), error.message())])
         })?;
         config.refuse_secrets(path, &text)?;
+        let wrong = config.environments.values().flat_map(Environment::wrong_names);
+        let wrong: Vec<_> = wrong.map(|(span, what)| placed(path, &text, span, &what)).collect();
+        if !wrong.is_empty() {
+            return Err(Failure::Diagnostics(wrong));
+        }
         let name = &config.project.name;
         if name.is_empty() || !name.chars().all(is_letter_of_name) {
             return Err(Error::invalid(format!(
@@ -236,6 +281,7 @@ impl Config {
             history: History::in_folder("warehouse"),
             live: Live { place: TopicPlace::Folder("topics".into()), retention: None },
             checkpoints: None,
+            names: BTreeMap::new(),
         };
         Config {
             project: About {

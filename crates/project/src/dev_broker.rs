@@ -31,9 +31,9 @@ pub fn stop_dev_broker(folder: &Path) -> Result<bool> {
     Ok(standalone::stop(folder)?)
 }
 
-fn caches() -> Result<PathBuf> {
+/// The folder of what is fetched or built once.
+pub(crate) fn caches() -> Result<PathBuf> {
     let folder = |name: &str, below: &str| Some(PathBuf::from(std::env::var_os(name)?).join(below));
     let caches = folder("XDG_CACHE_HOME", "riverrun").or_else(|| folder("HOME", ".cache/riverrun"));
-    caches
-        .ok_or_else(|| Error::invalid("neither XDG_CACHE_HOME nor HOME says where the broker's program is to be kept"))
+    caches.ok_or_else(|| Error::invalid("neither XDG_CACHE_HOME nor HOME says where programs are to be kept"))
 }

@@ -342,7 +342,7 @@ impl Project {
                 going_on.go_on_with_table(claims, spec, &node.name)?;
             }
             if let (Some(decision), Output::Table(_), false) = (&spec.from_decision, output, collects) {
-                let tally = RuleTally::new(&spec.rules);
+                let tally = RuleTally::new(&spec.rules, self.statements.experiments());
                 let (writer, of_writer) = (sink.writer, tally.clone());
                 sink.writer = Box::new(move |worker| {
                     Ok(Box::new(TallySink { inner: writer(worker)?, tally: of_writer.clone() }) as Box<dyn Sink>)
@@ -368,6 +368,7 @@ impl Project {
             if let Err(error) = self.topics()?.topic_or_create(topic, 1)
                 && self.topics()?.topic(topic)?.is_none()
             {
+                // Also where this user may not write: whoever publishes may be another one.
                 missing.push((topic.clone(), error.chain()));
             }
         }

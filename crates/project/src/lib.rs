@@ -3,16 +3,22 @@
 //! This is the only crate that knows which connectors exist.
 //! Modules are listed from the bottom up: each group refers only to itself and to those above it.
 
+mod pubsub;
+
 mod dev_broker;
+mod dev_pubsub;
 
 mod duration;
 mod table_place;
 mod topic_place;
 mod topics;
 
+mod names;
+
 mod config;
 mod failure;
 mod load;
+mod near_path;
 
 mod fingerprint;
 mod job_plan;
@@ -30,6 +36,8 @@ mod dead_letter;
 mod declared_columns;
 mod files_since;
 mod tally;
+
+mod pubsub_output;
 
 mod output;
 mod output_check;
@@ -65,6 +73,8 @@ mod publish_input;
 mod publish_place;
 mod topic_producer;
 
+mod mirror;
+
 mod publish;
 mod retention;
 mod test_job;
@@ -78,10 +88,13 @@ pub use collected_rows::Rows;
 pub use config::{CommitEvery, Config, Environment, is_letter_of_name};
 pub use connector_local::Format;
 pub use dev_broker::{DevBroker, start_dev_broker, stop_dev_broker};
+pub use dev_pubsub::{DevPubsub, start_dev_pubsub, stop_dev_pubsub};
 pub use failure::Failure;
 pub use job::{CollectedRun, JobOptions, Readers, Wired};
 pub use jobs::{ArchiveOnDisk, JobOnDisk, NewestCheckpoint};
 pub use load::Folder;
+pub use mirror::{Mirror, MirrorEnd, MirrorEvent, OpenMirror};
+pub use near_path::with_near_path;
 pub use new_model::{AddedModel, NewModel, create_statement, identifier, name_of};
 pub use open::Project;
 pub use output::{Begin, NewTables, Notice, WiredSink};

@@ -10,7 +10,7 @@
 //! made them alone, and a state that comes back has the same id again, since that is the beginning of its digest.
 
 use arrow::datatypes::Schema;
-use dataflow::{Error, Result, no_room};
+use dataflow::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -122,11 +122,11 @@ impl Lock {
     /// Checks the digest of a model's file against the one that is pinned, if one is.
     pub fn model(&self, name: &str, place: &str, digest: &str) -> Result<()> {
         let pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
-        match pinned.1.models.get(name).filter(|wanted| *wanted != digest) {
+        match pinned.1.model(name).filter(|(_, wanted)| *wanted != digest) {
             None => Ok(()),
-            Some(wanted) => Err(Error::invalid(format!(
+            Some((pinned, wanted)) => Err(Error::invalid(format!(
                 "{place}: the file has changed: found {digest}, {} expects {wanted}; put the file \
-                 back, or remove the line of \"{name}\" below [models] in {NAME} to accept what is there",
+                 back, or remove the line of \"{pinned}\" below [models] in {NAME} to accept what is there",
                 self.path.display()
             ))),
         }
@@ -135,7 +135,7 @@ impl Lock {
     /// Whether a model's file is the one that is pinned.
     pub fn knows_model(&self, name: &str, digest: &str) -> bool {
         let pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
-        pinned.1.models.get(name).is_some_and(|wanted| wanted == digest)
+        pinned.1.model(name).is_some_and(|(_, wanted)| wanted == digest)
     }
 
     /// The id of the state that holds what a digest says.
@@ -149,8 +149,11 @@ impl Lock {
     pub fn write(&self, found: Found, named: &Named) -> Result<()> {
         let mut pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
         let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
-            let why = error.downcast_ref().and_then(no_room).map(|why| format!(": {why}")).unwrap_or_default();
-            Error::unavailable(format!("{} cannot be written{why}", self.path.display())).with_source(error)
+            let failed = format!("{} cannot be written", self.path.display());
+            match error.downcast::<std::io::Error>() {
+                Ok(error) => Error::of_file(failed, *error),
+                Err(other) => Error::unavailable(failed).with_source(other),
+            }
         };
         // Held until the file is in its place: another run waits, and then adds to what it finds.
         let _turn = self.turn().map_err(|error| failed(error.into()))?;
@@ -167,7 +170,9 @@ impl Lock {
             }
         }
         for (name, digest) in found.models {
-            if all.models.entry(name.clone()).or_insert_with(|| digest.clone()) != digest {
+            if all.model(name).is_none() {
+                all.models.insert(name.clone(), digest.clone());
+            } else if all.model(name).is_some_and(|(_, there)| there != digest) {
                 return Err(Error::invalid(format!(
                     "model \"{name}\": another run has just recorded another file of it in {}; run the command again, \
                      which says what has changed",
@@ -199,10 +204,15 @@ impl PinnedModel {
         PinnedModel { version: VERSION, columns: BTreeMap::new(), models: BTreeMap::new(), states: vec![] }
     }
 
+    /// What is pinned of a model, whose name SQL takes in any case.
+    fn model(&self, name: &str) -> Option<(&String, &String)> {
+        self.models.iter().find(|(model, _)| model.eq_ignore_ascii_case(name))
+    }
+
     /// Forgets what nothing names.
     fn let_go(&mut self, named: &Named) {
         self.columns.retain(|of, _| named.histories.contains(of));
-        self.models.retain(|model, _| named.models.contains(model));
+        self.models.retain(|model, _| named.models.iter().any(|name| name.eq_ignore_ascii_case(model)));
         self.states.iter_mut().for_each(|state| state.jobs.retain(|job| named.jobs.contains(job)));
         self.states.retain(|state| !state.jobs.is_empty());
     }
@@ -349,6 +359,11 @@ mod tests {
             error.contains("riverrun.lock expects abc") && error.contains("remove the line of \"spam\""),
             "{error}"
         );
+        // The same model by another name in SQL's sense.
+        assert!(again.knows_model("Spam", "abc") && again.model("SPAM", "model \"SPAM\"", "def").is_err());
+        write(&again, "all", &["Spam"], &[]).unwrap();
+        let text = std::fs::read_to_string(folder.path().join("riverrun.lock")).unwrap();
+        assert!(text.contains("spam = \"abc\"") && !text.contains("Spam"), "{text}");
         let models = [("spam".to_owned(), "def".to_owned())];
         let found = Found { job: "all", models: &models, states: &[] };
         let error = again.write(found, &named()).unwrap_err().to_string();

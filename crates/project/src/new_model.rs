@@ -6,8 +6,9 @@
 use crate::failure::Failure;
 use crate::load::within;
 use crate::lock::Found;
+use crate::near_path::with_near_path;
 use crate::open::Project;
-use dataflow::{Error, Result, ScorerInput, no_room};
+use dataflow::{Error, Result, ScorerInput};
 use model::{Model, ModelFile, Output};
 use sql::{SourceFile, Target};
 use std::path::{Path, PathBuf};
@@ -52,20 +53,20 @@ pub fn create_statement(model: &Model, name: &str, path: &str, inputs: &[String]
     let scores = model.outputs().iter().rev().find(|output| **output != Output::Label);
     let output = model.sampled_output()?.or(scores).or(model.outputs().first());
     let names: Vec<String> = inputs.iter().map(|name| identifier(name)).collect();
-    let output = output.map_or(String::new(), |output| format!("\n  OUTPUT {}", output_text(output)));
+    let output = output.map_or(String::new(), |output| format!("\n  OUTPUT {}", output_text(model, output)));
     let path = path.replace('\'', "''");
     Ok(format!("CREATE MODEL {} FROM '{path}'\n  INPUTS ({}){output};\n", identifier(name), names.join(", ")))
 }
 
 /// An output as a statement asks for it.
-fn output_text(output: &Output) -> String {
+fn output_text(model: &Model, output: &Output) -> String {
     match output {
         Output::Probability { label } if is_plain(label) || label.bytes().all(|digit| digit.is_ascii_digit()) => {
             output.to_string()
         }
         Output::Probability { label } => format!("probability OF '{}'", label.replace('\'', "''")),
         Output::Named { name } => identifier(name),
-        Output::Label | Output::Value { .. } => output.to_string(),
+        Output::Label | Output::Value { .. } => model.signature().name(output),
     }
 }
 
@@ -84,7 +85,8 @@ impl Project {
     /// Makes a file a model of the project.
     pub fn add_model(&self, new: &NewModel) -> Result<AddedModel, Failure> {
         let name = self.free_name(new)?;
-        let file = ModelFile::read(&name, &new.file)?;
+        let path = new.file.to_string_lossy();
+        let file = with_near_path(ModelFile::read(&name, &new.file), Path::new("."), &path)?;
         let place = self.place_of(&name, &new.file)?;
         let bytes = place.is_new.then(|| file.bytes().to_vec());
         let model = self.load_model(file)?;
@@ -219,8 +221,7 @@ impl Written<'_> {
             if error.kind() == std::io::ErrorKind::AlreadyExists {
                 return Error::invalid(format!("{} is there already; choose another name with --name", path.display()));
             }
-            let why = no_room(&error).map(|why| format!(": {why}")).unwrap_or_default();
-            Error::unavailable(format!("{} cannot be written{why}", path.display())).with_source(error)
+            Error::of_file(format!("{} cannot be written", path.display()), error)
         };
         let folder = path.parent().unwrap_or(self.root);
         std::fs::create_dir_all(folder).map_err(failed)?;

@@ -6,9 +6,10 @@ use crate::fingerprint::revision;
 use crate::load::{Folder, within};
 use crate::lock::{Lock, Named};
 use crate::model_trial::ModelTrial;
+use crate::names::Places;
 use crate::table_place::TablePlace;
 use crate::topic_place::TopicPlace;
-use crate::topics::Topics;
+use crate::topics::{LocalPlace, Topics};
 use connector_iceberg::Warehouse;
 use dataflow::{Clock, Error, Output, Result};
 use model::{Model, ModelFile};
@@ -16,6 +17,7 @@ use sql::{CheckedPlan, Rule, Statements, Target, near_or_all};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use toml::Spanned;
 
 /// The folder of a warehouse for checkpoints.
 const CHECKPOINTS: &str = "_riverrun/checkpoints";
@@ -47,7 +49,9 @@ impl Project {
     pub fn open(path: &Path, environment: &str, clock: Arc<dyn Clock>) -> Result<Project, Failure> {
         let folder = Folder::read(path)?;
         let statements = sql::parse(&folder.pipelines)?;
-        Project::of(folder, statements, environment, clock)
+        let project = Project::of(folder, statements, environment, clock)?;
+        project.check_names()?;
+        Ok(project)
     }
 
     /// The same for a project in which statements may be wrong: planning it says what is wrong with those, and with the
@@ -68,23 +72,42 @@ impl Project {
     fn of(
         folder: Folder,
         statements: Statements,
-        environment_name: &str,
+        environment: &str,
         clock: Arc<dyn Clock>,
     ) -> Result<Project, Failure> {
-        let environment = folder.config.environment(environment_name)?;
+        let environment_name = environment.to_owned();
+        let environment = folder.config.environment(environment)?;
         let lock = Lock::read(&folder.root)?;
         Ok(Project {
             folder,
             statements,
             lock,
             environment,
-            environment_name: environment_name.to_owned(),
+            environment_name,
             clock,
             warehouse: OnceLock::new(),
             topics: OnceLock::new(),
             reads_arrivals: OnceLock::new(),
             trial: OnceLock::new(),
         })
+    }
+
+    /// Refuses names of the environment that stand for no topic: nobody would notice that nothing comes of them.
+    pub(crate) fn check_names(&self) -> Result<()> {
+        let environment = &self.environment_name;
+        let topics = self.statements.topics();
+        match self.environment.names.keys().find(|name| !topics.contains(name)) {
+            None => Ok(()),
+            Some(unknown) => Err(Error::invalid(format!(
+                "[env.{environment}.names] of riverrun.toml has \"{unknown}\", which is no topic of the project; {}",
+                near_or_all(unknown, topics.iter().map(String::as_str), "its topics are:", "it has none")
+            ))),
+        }
+    }
+
+    /// Where else the messages of a topic come from and go to.
+    pub(crate) fn places(&self, topic: &str) -> Option<&Places> {
+        self.environment.places(topic)
     }
 
     /// Tells from now on how far a history is read for the arrivals of its rows, before a job begins.
@@ -302,7 +325,10 @@ impl Project {
         let opened = match &self.environment.live.place {
             TopicPlace::Folder(folder) => {
                 let folder = within(&self.folder.root, folder);
-                Topics::Local(connector_local::Topics::open(&folder, self.clock.clone())?, folder)
+                let topics = connector_local::Topics::open(&folder, self.clock.clone())?;
+                let is_copied = |(_, places): &(&String, &Spanned<Places>)| !places.get_ref().subscriptions.is_empty();
+                let copied = self.environment.names.iter().filter(is_copied).map(|(name, _)| name.clone()).collect();
+                Topics::Local(topics, LocalPlace { folder, copied })
             }
             TopicPlace::Pulsar(place) => {
                 let mut settings = connector_pulsar::Settings::new(place.service.clone());

@@ -2,6 +2,7 @@
 
 use crate::collected_rows::Rows;
 use crate::open::Project;
+use crate::pubsub_output::with_pubsub;
 use crate::topics::Topics;
 use checkpoint::Savepoint;
 use connector_iceberg::{TableClaim, TableOptions};
@@ -208,7 +209,14 @@ pub fn wire(
             let committer = FirstCommit { inner: sink.committer, new: NewTables(claims.clone()) };
             Ok(WiredSink { committer: Box::new(committer), ..sink })
         }
-        Output::Topic(topic) => topic_sink(project, topic, spec, (begin, start), before),
+        Output::Topic(topic) => {
+            let sink = topic_sink(project, topic, spec, (begin, start), before)?;
+            let Some(places) = project.places(topic) else { return Ok(sink) };
+            let (is_pulsar, key) =
+                (matches!(project.topics()?, Topics::Pulsar(_)), spec.schema.index_of("subject").ok());
+            let encode = crate::dead_letter::encoder(&spec.schema)?;
+            Ok(WiredSink { writer: with_pubsub(sink.writer, &places.topics, is_pulsar, (encode, key))?, ..sink })
+        }
         Output::Query(_) => Ok(collect(spec, rows)),
     }
 }

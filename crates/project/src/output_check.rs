@@ -21,7 +21,7 @@ pub fn wrong_outputs(project: &Project, outputs: &[OutputSpec]) -> Result<Vec<Di
 /// An error at its place in the text; one that is no fault of the text stays as it is.
 pub fn placed(error: Error, place: impl Fn(&str) -> Option<Diagnostic>) -> Result<Diagnostic> {
     match error.kind() {
-        ErrorKind::Invalid => place(&error.chain()).ok_or(error),
+        ErrorKind::Invalid | ErrorKind::Refused => place(&error.chain()).ok_or(error),
         _ => Err(error),
     }
 }

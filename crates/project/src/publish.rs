@@ -7,16 +7,18 @@
 //! A batch is what was there when the one before it was being written, so that rows go out as they come and many that
 //! come at once are synced at once.
 
+use crate::archive_check::frontier_in;
 use crate::failure::Failure;
 use crate::open::Project;
 use crate::publish_input::{Input, InputEvent, InputOptions};
 use crate::publish_messages::InputRow;
 use crate::publish_place::{InputPart, PublishPlace};
+use crate::pubsub::{OutgoingMessage, Settings, TopicPublisher};
 use crate::topic_producer::TopicProducer;
 use crate::topics::Topics;
 use connector_local::{InputMark, Outgoing, StopSignal};
 use dataflow::{BadRowPolicy, Error, ErrorKind, EventTime, Quiet, Result, Span};
-use sql::{Stream, Target, near_or_all};
+use sql::{History, Stream, Target, near_or_all};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -82,11 +84,7 @@ impl Project {
         let mut stream = self.stream(stream)?;
         stream.bad_rows = self.statements.bad_rows(&stream.name).unwrap_or(stream.bad_rows);
         let Some(topic) = &stream.live else {
-            return Err(Error::invalid(format!(
-                "stream \"{0}\" has no LIVE topic to publish to: add LIVE {0} at the end of its CREATE STREAM",
-                stream.name
-            ))
-            .into());
+            return Err(self.without_topic(&stream)?.into());
         };
         let stop = Arc::new(StopSignal::default());
         let input = Input::open(&options.input, &stream, stop.clone())?;
@@ -101,14 +99,17 @@ impl Project {
             let has = counted(there as usize, "partition", "partitions");
             return Err(Error::invalid(format!(
                 "topic \"{topic}\" is there and has {has}, and --partitions asks for {wanted}: leave --partitions out; a topic \
-                 keeps the number that it was made with"
+                 keeps the number that it was made with, and a run that comes first makes one partition"
             ))
             .into());
         }
         let (producer, place) = self.producer(topic, options, &input)?;
         let summary = PublishSummary { topic: topic.clone(), is_live, ..PublishSummary::default() };
+        let also = self.places(topic).map(|places| places.topics.as_slice()).unwrap_or_default();
+        let open = |topic: &String| TopicPublisher::open(&Settings::of_environment(), topic);
+        let also = also.iter().map(open).collect::<Result<Vec<_>>>()?;
         let mut publisher =
-            Publisher { stream: &stream, producer, place, rows: 0, bad: 0, first_bad: None, summary, tell };
+            Publisher { stream: &stream, producer, also, place, rows: 0, bad: 0, first_bad: None, summary, tell };
         let reading = Reading::start(input)?;
         publisher.summary.is_whole = publisher.all(reading, &stop, is_stopped)?;
         let mut summary = publisher.told();
@@ -153,6 +154,55 @@ impl Project {
         let checked = self.check(&Target::Query(query)).map_err(Failure::of_a_name)?;
         let found = checked.streams.into_iter().find(|stream| stream.name.eq_ignore_ascii_case(name));
         found.ok_or_else(|| Error::internal(format!("stream \"{name}\" has no plan")).into())
+    }
+
+    /// A stream that has no topic, and what would give it one.
+    fn without_topic(&self, stream: &Stream) -> Result<Error> {
+        let name = &stream.name;
+        // A name that is no plain one stands in quotes.
+        let is_plain = |name: &str| {
+            name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+                && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+        };
+        let quoted = if is_plain(name) { name.clone() } else { format!("\"{}\"", name.replace('"', "\"\"")) };
+        let topic = self.unused_topic(if is_plain(name) { name } else { "events" })?;
+        let is_other = |table: &str| -> Result<bool> {
+            Ok(match self.warehouse_if_there()? {
+                Some(warehouse) if warehouse.exists(table)? => frontier_in(&warehouse, name, table).is_err(),
+                _ => false,
+            })
+        };
+        let columns = match self.statements.declares_columns(name) {
+            true => "",
+            false => ", and declare its columns, which a new table does not have",
+        };
+        let what = match &stream.history {
+            None => format!("add `LIVE {topic}` at the end of its CREATE STREAM"),
+            Some(History::Table(table)) if !is_other(table)? => format!(
+                "write `HISTORY {table} LIVE {topic}` for its HISTORY, and beside the stream `ARCHIVE {quoted};`"
+            ),
+            Some(_) => format!(
+                "write `HISTORY raw.{topic} LIVE {topic}` for its HISTORY{columns}, and beside the stream `ARCHIVE \
+                 {quoted};`, which copies what is published to that table"
+            ),
+        };
+        Ok(Error::invalid(format!("stream \"{name}\" has no LIVE topic to publish to: {what}")))
+    }
+
+    /// A name that no topic of the project has, and no table of `raw`: the rows of two streams are not to meet there.
+    fn unused_topic(&self, name: &str) -> Result<String> {
+        let (topics, warehouse) = (self.statements.topics(), self.warehouse_if_there()?);
+        let mut names = std::iter::once(name.to_owned()).chain((2..).map(|number| format!("{name}_{number}")));
+        loop {
+            let Some(found) = names.next() else { return Ok(name.to_owned()) };
+            let is_table = match &warehouse {
+                Some(warehouse) => warehouse.exists(&format!("raw.{found}"))?,
+                None => false,
+            };
+            if !is_table && !topics.iter().any(|topic| topic.eq_ignore_ascii_case(&found)) {
+                return Ok(found);
+            }
+        }
     }
 
     fn no_stream(&self, name: &str, streams: &[String]) -> Error {
@@ -226,6 +276,8 @@ impl Reading {
 struct Publisher<'a> {
     stream: &'a Stream,
     producer: TopicProducer,
+    // Topics of Pub/Sub that get the rows as well.
+    also: Vec<TopicPublisher>,
     place: Option<PublishPlace>,
     // Rows of the input that were read so far.
     rows: u64,
@@ -321,12 +373,19 @@ impl Publisher<'_> {
             }
             bytes += row.payload.len();
             let (_, messages) = &mut batches[(sequence % partitions) as usize];
-            messages.push(Outgoing { sequence, key: None, payload: &row.payload });
+            messages.push(Outgoing { sequence, key: None, payload: &row.payload, arrived: None });
         }
         batches.retain(|(_, messages)| !messages.is_empty());
         let count: usize = batches.iter().map(|(_, messages)| messages.len()).sum();
         if count > 0 {
             self.place.as_mut().map_or(Ok(()), |place| place.begin(part.end))?;
+            // Before the topic, which says what a run that goes on need not put again.
+            for also in &mut self.also {
+                let rows = batches.iter().flat_map(|(_, messages)| messages);
+                also.publish(
+                    rows.map(|row| OutgoingMessage { data: row.payload.to_vec(), ..Default::default() }).collect(),
+                )?;
+            }
             let put = self.producer.append_all(&batches)?;
             self.summary.messages += put;
             self.summary.bytes += bytes;

@@ -1,6 +1,7 @@
 //! What is published: its rows one after the other, each checked and as a message.
 
 use crate::declared_columns::{DeclaredFiles, DeclaredRows, file_columns};
+use crate::near_path::with_near_path;
 use crate::publish_messages::{BadMessages, Found, InputRow, Payloads, TextMessages, found};
 use arrow::datatypes::DataType;
 use connector_local::{FileColumn, Files, Format, GrowingFiles, InputEnd, Pipe, StopSignal, TextFeed, TextFeeds};
@@ -238,7 +239,8 @@ impl Source {
         if options.follow {
             return Source::growing(options);
         }
-        match Files::feeds(from, Path::new("."), declared, options.encoding, options.format)? {
+        let feeds = Files::feeds(from, Path::new("."), declared, options.encoding, options.format);
+        match with_near_path(feeds, Path::new("."), from)? {
             Some(feeds) => {
                 DeclaredRows::new(feeds.name(), feeds.schema(), stream)?;
                 Ok(Source::Texts(feeds))

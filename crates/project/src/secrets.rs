@@ -26,6 +26,9 @@ const SHOWN: [&str; 22] = [
     "outputs",
 ];
 
+/// Values that begin so name where something is, and are no secrets.
+const PLACES: [&str; 5] = ["env:", "file:", "local:", "pulsar:", "pubsub:"];
+
 /// The text of settings with a sign in place of each letter of a value that may be a secret. Every other letter keeps its
 /// place, so that errors point where they did.
 pub fn without_secrets(text: &str) -> String {
@@ -39,8 +42,7 @@ pub fn without_secrets(text: &str) -> String {
         if is_text && key_may_come && rest.trim_start_matches([' ', '\t']).starts_with('=') {
             is_shown = SHOWN.contains(&bare);
             out.push_str(token);
-        } else if is_text && !(is_shown && !names_user(bare)) && !bare.starts_with("env:") && !bare.starts_with("file:")
-        {
+        } else if is_text && (names_user(bare) || !(is_shown || PLACES.iter().any(|place| bare.starts_with(place)))) {
             // The quotes around it stay.
             let inner = token.strip_prefix(first).filter(|_| matches!(first, '"' | '\'')).unwrap_or(token);
             let closed = inner.len() < token.len() && inner.ends_with(first);

@@ -4,6 +4,7 @@ use crate::arrivals::with_clocks;
 use crate::dead_letter::row_text;
 use crate::declared_columns::{ComputedDecode, DeclaredFiles, file_columns};
 use crate::failure::Failure;
+use crate::near_path::with_near_path;
 use crate::open::Project;
 use crate::spill_folder::SpillFolder;
 use codec::JsonDecode;
@@ -25,8 +26,8 @@ const TABLE_STATE: [&str; 2] = ["current-schema", "schema.name-mapping.default"]
 impl Project {
     /// Shows what is wrong with the inputs of a stream where its text names them.
     pub(crate) fn at_inputs(&self, stream: &Stream, error: Error) -> Failure {
-        let placed =
-            (error.kind() == ErrorKind::Invalid).then(|| self.statements.at_inputs(&stream.name, &error.chain()));
+        let is_of_text = matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Refused);
+        let placed = is_of_text.then(|| self.statements.at_inputs(&stream.name, &error.chain()));
         placed.flatten().map_or(Failure::Error(error), |placed| Failure::Diagnostics(vec![placed]))
     }
 
@@ -59,7 +60,9 @@ impl Project {
                 (files, frontier) => (files, frontier, None),
             },
             Some(History::Files(pattern, encoding)) => {
-                let files = Arc::new(Files::open(pattern, &self.folder.root, &file_columns(stream), *encoding)?);
+                let root = &self.folder.root;
+                let files = Files::open(pattern, root, &file_columns(stream), *encoding);
+                let files = Arc::new(with_near_path(files, root, pattern)?);
                 let declared: Arc<dyn TimedFiles> = Arc::new(DeclaredFiles::new(files.clone(), stream)?);
                 (Some(declared), None, Some(files.state().to_owned()))
             }

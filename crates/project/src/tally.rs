@@ -15,6 +15,8 @@ struct RuleCounts {
     // The id of the row that is most worth a look, and how much it is.
     example: Option<(Worth, String)>,
     rules: BTreeMap<String, Rule>,
+    // The rows of each arm, by the experiments of the rules.
+    arms: BTreeMap<String, BTreeMap<String, i64>>,
 }
 
 /// How much a row of a log is worth a look.
@@ -34,6 +36,8 @@ pub struct Rule {
     pub matched: i64,
     /// Rows on which it acted.
     pub acted: i64,
+    /// Rows on which it would have acted but for ONCE PER.
+    pub suppressed: i64,
     /// Actions that left the job, since they are after W.
     pub published: i64,
     /// Whether its condition reads a model's score.
@@ -41,12 +45,14 @@ pub struct Rule {
 }
 
 impl RuleTally {
-    /// A tally of rules that are known by name, in their order, and whether each reads a model's score.
-    pub fn new(rules: &[(String, bool)]) -> RuleTally {
+    /// A tally of rules that are known by name, in their order, and whether each reads a model's score, and of the arms of
+    /// experiments.
+    pub fn new(rules: &[(String, bool)], experiments: impl Iterator<Item = String>) -> RuleTally {
         let rule = |(name, model): &(String, bool)| {
             (name.clone(), Rule { name: name.clone(), model: *model, ..Rule::default() })
         };
-        let counts = RuleCounts { rules: rules.iter().map(rule).collect(), ..RuleCounts::default() };
+        let arms = experiments.map(|experiment| (experiment, BTreeMap::new())).collect();
+        let counts = RuleCounts { rules: rules.iter().map(rule).collect(), arms, ..RuleCounts::default() };
         RuleTally(Arc::new(Mutex::new(counts)))
     }
 
@@ -55,6 +61,15 @@ impl RuleTally {
         let mut rules: Vec<_> = self.counts().rules.values().cloned().collect();
         rules.sort_by_key(|rule| (-rule.published, -rule.acted, -rule.matched));
         rules
+    }
+
+    /// The experiments that rules ask for, with the rows of each arm.
+    pub fn arms(&self) -> Vec<(String, Vec<(String, i64)>)> {
+        let counts = self.counts();
+        let asked = counts.arms.iter().filter(|(_, arms)| !arms.is_empty());
+        asked
+            .map(|(name, arms)| (name.clone(), arms.iter().map(|(arm, rows)| (arm.clone(), *rows)).collect()))
+            .collect()
     }
 
     /// Rows that the decision evaluated.
@@ -79,6 +94,7 @@ impl RuleTally {
         };
         let (ids, matched) = (column("decision_id")?.as_string::<i32>(), column("matched")?.as_string::<i32>());
         let (acted, published) = (column("acted")?.as_string::<i32>(), column("published")?.as_boolean());
+        let suppressed = column("suppressed")?.as_string::<i32>();
         let mut counts = self.counts();
         counts.rows += log.rows() as i64;
         let mut example: Option<(Worth, usize)> = None;
@@ -96,8 +112,20 @@ impl RuleTally {
                 rule.acted += 1;
                 rule.published += i64::from(worth == Worth::Published);
             }
+            if suppressed.is_valid(row) {
+                counts.rule(suppressed.value(row)).suppressed += 1;
+            }
             if example.is_none_or(|(other, _)| worth >= other) {
                 example = Some((worth, row));
+            }
+        }
+        for (experiment, arms) in &mut counts.arms {
+            let arm = log.columns().column_by_name(&format!("arm_{experiment}"));
+            for arm in arm.and_then(|arm| arm.as_string_opt::<i32>()).into_iter().flatten().flatten() {
+                match arms.get_mut(arm) {
+                    Some(rows) => *rows += 1,
+                    None => drop(arms.insert(arm.to_owned(), 1)),
+                }
             }
         }
         if let Some((worth, row)) = example

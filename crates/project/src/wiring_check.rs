@@ -25,6 +25,7 @@ impl Project {
             Err(Failure::Diagnostics(wrong)) => return Err(Failure::Diagnostics(self.with_wrong_inputs(wrong)?)),
             Err(other) => return Err(other),
         };
+        self.check_names()?;
         let mut wrong = Vec::new();
         for stream in &checked.streams {
             if let Err(error) = self.check_inputs(stream) {

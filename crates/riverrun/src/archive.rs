@@ -33,7 +33,7 @@ pub fn archive(project: &Project, args: &RunArgs) -> Outcome {
     view.absent(&archive);
     while !archive.is_done() {
         if stop.is_asked() {
-            archive.finish();
+            archive.stop();
         }
         let step = archive.step(view.watch.elapsed())?;
         view.show(&step, archive.lag());

@@ -60,7 +60,8 @@ pub enum Command {
     },
     /// Run a job over history, then live
     #[command(after_help = "\
-`run archive` copies LIVE to HISTORY for every ARCHIVE statement, exactly once, until Ctrl-C.
+`run archive` copies LIVE to HISTORY for every ARCHIVE statement, exactly once, until Ctrl-C;
+with --until-caught-up it ends once it has copied what the topics hold now.
 It commits every 60 s (--commit-every), every 128 MiB, and at the end.
 A job goes on from its last checkpoint, whether it was stopped or killed; --fresh starts it over.
 A --fresh run that fails or is stopped on its way leaves the tables that were there as they are, and `run` goes on with it.")]
@@ -173,6 +174,11 @@ stream of rows at the first one; SKIP leaves them out; DEAD LETTER puts them on 
         #[command(subcommand)]
         command: PulsarCommand,
     },
+    /// Copy subscriptions of Google Pub/Sub into topics, and try that with a server here
+    Pubsub {
+        #[command(subcommand)]
+        command: PubsubCommand,
+    },
     /// Print the script that completes this command line in a shell
     Completions {
         /// The shell
@@ -195,6 +201,40 @@ It goes on when this command has ended; a broker that runs already is left as it
     /// Stop the broker; its data stays
     Stop {
         /// The folder of its data; the folder pulsar of the project if left out
+        #[arg(long, value_hint = ValueHint::DirPath)]
+        data: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PubsubCommand {
+    /// Copy the subscription of a stream into its topic, until Ctrl-C
+    #[command(after_help = "\
+A message is acknowledged once the topic has it, synced: what a kill leaves comes again. `riverrun run` without an end,
+`run archive` and `tail` do the same beside their work; this command is for topics that are read later.")]
+    Mirror {
+        /// A stream, or a topic, for which the environment names a subscription
+        name: String,
+        /// Partitions of the topic, when it is made by this command; 1 if left out
+        #[arg(long)]
+        partitions: Option<u32>,
+        /// Stop when nothing came for so long: 500ms, 10s, 2m
+        #[arg(long, value_name = "DURATION")]
+        until_idle: Option<CommitEvery>,
+    },
+    /// Start the server, wait until it is ready, and print the variable by which clients find it
+    #[command(after_help = "\
+It is the server that Google tests its own clients with, built once with Go, 1.26 or newer, into ~/.cache/riverrun.
+It asks for no credentials and keeps everything in memory. It goes on when this command has ended; one that runs already
+is left as it is.")]
+    Start {
+        /// The folder of its address and log; the folder pubsub of the project if left out
+        #[arg(long, value_hint = ValueHint::DirPath)]
+        data: Option<PathBuf>,
+    },
+    /// Stop the server; what it held is gone
+    Stop {
+        /// The folder of its address and log; the folder pubsub of the project if left out
         #[arg(long, value_hint = ValueHint::DirPath)]
         data: Option<PathBuf>,
     },
@@ -248,7 +288,7 @@ pub struct PublishArgs {
     /// A name for this input, under which each row comes once: the same command, run again, goes on where it stopped
     #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub producer: Option<String>,
-    /// Partitions of the topic, when it is made by this command; 1 if left out
+    /// Partitions of the topic, when it is made by this command and not by a run before it; 1 if left out
     #[arg(long)]
     pub partitions: Option<u32>,
     /// How text is stored: utf-8, utf-16 or latin1

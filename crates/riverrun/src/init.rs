@@ -2,7 +2,7 @@
 
 use crate::outcome::Outcome;
 use crate::print;
-use dataflow::{Error, Result, no_room};
+use dataflow::{Error, Result};
 use project::is_letter_of_name;
 use std::path::Path;
 use std::process::ExitCode;
@@ -81,6 +81,5 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 fn not_written(path: &Path, error: std::io::Error) -> Error {
-    let why = no_room(&error).map(|why| format!(": {why}")).unwrap_or_default();
-    Error::unavailable(format!("{} cannot be written{why}", path.display())).with_source(error)
+    Error::of_file(format!("{} cannot be written", path.display()), error)
 }

@@ -11,6 +11,7 @@ mod color;
 mod init;
 mod jobs;
 mod listener;
+mod mirrors;
 mod model;
 mod model_trial;
 mod outcome;
@@ -18,6 +19,7 @@ mod plan;
 mod print;
 mod progress;
 mod publish;
+mod pubsub;
 mod pulsar;
 mod query;
 mod report;
@@ -31,7 +33,7 @@ mod test;
 mod why;
 mod width;
 
-use args::{Cli, Command, ModelCommand, PulsarCommand};
+use args::{Cli, Command, ModelCommand, PubsubCommand, PulsarCommand};
 use clap::{CommandFactory, FromArgMatches};
 use dataflow::Error;
 use outcome::Outcome;
@@ -79,10 +81,13 @@ fn command(cli: &Cli) -> Outcome {
         Command::Run(args) => {
             let mut project = open()?;
             args.job.iter().for_each(|job| project.for_job(job));
-            retention::beside(&project, || match args.job.as_deref() {
+            let run = || match args.job.as_deref() {
                 Some("archive") => archive::archive(&project, args),
                 _ => run::run(&project, args),
-            })
+            };
+            // One that ends where the topics end now takes them as they are.
+            let ends = args.until_caught_up || !args.to.is_empty();
+            retention::beside(&project, || if ends { run() } else { mirrors::beside(&project, None, run) })
         }
         Command::Plan(args) => {
             let mut project = open()?;
@@ -96,7 +101,9 @@ fn command(cli: &Cli) -> Outcome {
             let mut project = open()?;
             savepoint::checked(&project, args.job.as_deref())?;
             args.job.iter().for_each(|job| project.for_job(job));
-            retention::beside(&project, || run::resume(&project, args))
+            let run = || run::resume(&project, args);
+            let ends = args.until_caught_up;
+            retention::beside(&project, || if ends { run() } else { mirrors::beside(&project, None, run) })
         }
         Command::Query(args) => query::query(&open()?, args),
         Command::Check { json } => {
@@ -114,16 +121,17 @@ fn command(cli: &Cli) -> Outcome {
             check::explain(&open()?, name.as_deref(), form)
         }
         Command::Publish(args) => publish::publish(&open()?, args),
-        Command::Tail { name, limit, from_start, until_caught_up, json } => publish::tail(
-            &open()?,
-            name,
-            &publish::TailOptions {
+        Command::Tail { name, limit, from_start, until_caught_up, json } => {
+            let project = open()?;
+            let options = publish::TailOptions {
                 limit: *limit,
                 from_start: *from_start,
                 until_caught_up: *until_caught_up,
                 json: *json,
-            },
-        ),
+            };
+            let tail = || publish::tail(&project, name, &options);
+            if *until_caught_up { tail() } else { mirrors::beside(&project, Some(name), tail) }
+        }
         Command::Why { id, json } => why::why(&open()?, id, *json),
         Command::Test { filter, json } => test::test(&open()?, filter.as_deref(), *json),
         Command::Model { command: ModelCommand::Check { file, json } } => model::check(file, *json),
@@ -131,6 +139,11 @@ fn command(cli: &Cli) -> Outcome {
         Command::Model { command: ModelCommand::Try } => model_trial::child(),
         Command::Pulsar { command: PulsarCommand::Start { data } } => pulsar::start(&cli.project, data.as_deref()),
         Command::Pulsar { command: PulsarCommand::Stop { data } } => pulsar::stop(&cli.project, data.as_deref()),
+        Command::Pubsub { command: PubsubCommand::Start { data } } => pubsub::start(&cli.project, data.as_deref()),
+        Command::Pubsub { command: PubsubCommand::Stop { data } } => pubsub::stop(&cli.project, data.as_deref()),
+        Command::Pubsub { command: PubsubCommand::Mirror { name, partitions, until_idle } } => {
+            pubsub::mirror(&open()?, name, *partitions, until_idle.map(|idle| idle.0))
+        }
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "riverrun", &mut script);

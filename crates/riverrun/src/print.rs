@@ -1,10 +1,11 @@
 //! What is printed: data on stdout, what people are told on stderr.
 
 use crate::{show, width};
-use dataflow::{Error, Result, no_room};
+use dataflow::{Error, Result};
 use indicatif::ProgressBar;
 use std::fmt::Arguments;
 use std::io::{ErrorKind, Write, stderr, stdout};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// The line that moves on the terminal while a command works, if there is one.
@@ -24,19 +25,27 @@ fn above_what_moves<T>(write: impl FnOnce() -> T) -> T {
     }
 }
 
+/// How often a write to stdout has begun or ended: odd while one is under way.
+static WRITES: AtomicU64 = AtomicU64::new(0);
+
+/// The write to stdout that is under way, which waits for whoever reads it where it stays the same for long.
+pub fn write_under_way() -> Option<u64> {
+    Some(WRITES.load(Ordering::SeqCst)).filter(|count| count % 2 == 1)
+}
+
 /// Writes data to stdout. False when whoever read it has gone away, which is no error; that it cannot be written is one.
 pub fn data(text: &str) -> Result<bool> {
     let write = || {
         let mut out = stdout().lock();
-        out.write_all(text.as_bytes()).and_then(|()| out.flush())
+        WRITES.fetch_add(1, Ordering::SeqCst);
+        let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        WRITES.fetch_add(1, Ordering::SeqCst);
+        written
     };
     match above_what_moves(write) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => {
-            let why = no_room(&error).map(|why| format!(": {why}")).unwrap_or_default();
-            Err(Error::unavailable(format!("cannot write to stdout{why}")).with_source(error))
-        }
+        Err(error) => Err(Error::of_file("cannot write to stdout", error)),
     }
 }
 

@@ -72,11 +72,13 @@ fn in_color(diagnostic: &Diagnostic) -> String {
 fn advice(error: &Error, has_begun: bool) -> Option<&'static str> {
     match error.kind() {
         ErrorKind::Invalid | ErrorKind::Data => None,
-        ErrorKind::Unavailable if has_begun => Some(
+        ErrorKind::Unavailable | ErrorKind::Refused if has_begun => Some(
             "what was committed is whole; when what is named above works again, run the command again: it goes on where it \
              was",
         ),
-        ErrorKind::Unavailable => Some("nothing was lost; run the command again when what is named above works again"),
+        ErrorKind::Unavailable | ErrorKind::Refused => {
+            Some("nothing was lost; run the command again when what is named above works again")
+        }
         ErrorKind::Corrupt if has_begun => Some(
             "what was committed is whole; put the file named above back from a copy, and run the command again: it goes on \
              where it was. Without the file, take what reads it out of the project, and start over with --fresh",

@@ -69,6 +69,7 @@ fn run_job(
     let (new_tables, savepoints, warnings) =
         (wired.new_tables.clone(), wired.savepoints.clone(), wired.warnings.take());
     let mut notices: Vec<Notice> = wired.sinks.iter().filter_map(|sink| sink.notice.clone()).collect();
+    let goes_on = wired.restored.is_some() || wired.takes_over.is_some();
     let workers = workers.map_or_else(cores, usize::from);
     let control = Arc::new(Control::default());
     let attended = attend(project, options, &mut wired, (workers, &control, &stop));
@@ -109,6 +110,7 @@ fn run_job(
         took,
         stopped: stop.name(),
         bounded,
+        goes_on,
         kept: new_tables.waiting(),
     };
     if json {

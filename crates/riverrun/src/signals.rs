@@ -1,5 +1,6 @@
 //! What asks a command to stop: signals of the system, or another command; and the limit of a file's size.
 
+use crate::clock::rest;
 use crate::print;
 use dataflow::{Error, Result};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
@@ -7,6 +8,9 @@ use signal_hook::iterator::Signals;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+/// How many rests a write may take after a signal: a quarter of a second.
+const BLOCKED_RESTS: usize = 12;
 
 /// Stands for `riverrun stop` among the signals that ask a command to stop.
 const BY_COMMAND: i32 = -1;
@@ -27,6 +31,9 @@ impl Stop {
                 if asked.swap(signal, Ordering::Relaxed) != 0 {
                     std::process::exit(code(signal).into());
                 }
+                // Before anything is said: a write that waits holds up what is said too. Without the thread a second
+                // signal ends it.
+                let _ = std::thread::Builder::new().spawn(move || end_when_blocked(signal));
                 print::note(format_args!("finishing what was read; Ctrl-C again ends at once"));
             }
         };
@@ -62,6 +69,17 @@ impl Stop {
         match self.0.load(Ordering::Relaxed) {
             0 | BY_COMMAND => ExitCode::SUCCESS,
             signal => ExitCode::from(code(signal)),
+        }
+    }
+}
+
+/// Ends the process when it does nothing but wait for whoever reads its output: it would not hear that it is to stop.
+fn end_when_blocked(signal: i32) {
+    loop {
+        let write = print::write_under_way();
+        (0..BLOCKED_RESTS).for_each(|_| rest());
+        if write.is_some() && write == print::write_under_way() {
+            std::process::exit(code(signal).into());
         }
     }
 }

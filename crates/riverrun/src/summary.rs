@@ -33,8 +33,20 @@ pub struct Summary<'a> {
     pub stopped: Option<&'static str>,
     /// Whether its inputs end.
     pub bounded: bool,
+    /// Whether it went on where another run had stopped.
+    pub goes_on: bool,
     /// Tables that keep the rows of an earlier run, since this one has not come to its end.
     pub kept: Vec<&'a str>,
+}
+
+/// A part of the actions, in percent; of few of them so that it is not nothing.
+fn share(part: i64, actions: i64) -> String {
+    match 100.0 * part as f64 / actions as f64 {
+        _ if actions == 0 => "-".to_owned(),
+        share if share > 0.0 && share < 0.1 => "< 0.1 %".to_owned(),
+        share if share > 0.0 && share < 1.0 => format!("{share:.1} %"),
+        share => format!("{share:.0} %"),
+    }
 }
 
 /// What a job writes.
@@ -169,7 +181,10 @@ impl Summary<'_> {
             all if all.len() <= STREAMS_NAMED => format!("streams {}", all.join(", ")),
             all => format!("streams {} and {} more", all[..STREAMS_NAMED].join(", "), all.len() - STREAMS_NAMED),
         };
-        show::sentence(&format!("nothing was read of {of}: no row for this run in HISTORY or LIVE"))
+        show::sentence(&match self.goes_on {
+            true => format!("nothing new came of {of} since the run before"),
+            false => format!("nothing was read of {of}: no row for this run in HISTORY or LIVE"),
+        })
     }
 
     /// The streams whose rows were all on time because nothing says when they came.
@@ -239,23 +254,31 @@ impl Summary<'_> {
                 show::counted(actions, "action"),
                 if self.start == EventTime::MIN { String::new() } else { format!(" after {}", self.start) }
             );
+            // Why a rule that matched has not acted, where that is the reason.
+            let is_suppressed = rules.iter().any(|rule| rule.suppressed > 0);
             let row = |rule: &project::Rule| {
-                let share = 100.0 * rule.published as f64 / actions.max(1) as f64;
-                vec![
-                    rule.name.clone(),
-                    show::count(rule.matched),
-                    show::count(rule.acted),
-                    show::count(rule.published),
-                    format!("{share:.0} %"),
-                    if rule.model { "by a model".to_owned() } else { String::new() },
-                ]
+                let mut row = vec![rule.name.clone(), show::count(rule.matched), show::count(rule.acted)];
+                row.extend(is_suppressed.then(|| show::count(rule.suppressed)));
+                row.push(show::count(rule.published));
+                row.push(share(rule.published, actions));
+                row.push(if rule.model { "by a model".to_owned() } else { String::new() });
+                row
             };
-            let names = ["rule", "matched", "acted", "published", "share", ""].map(str::to_owned);
+            let mut names = vec!["rule", "matched", "acted"];
+            names.extend(is_suppressed.then_some("suppressed"));
+            names.extend(["published", "share", ""]);
+            let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+            let is_number: Vec<bool> = (0..names.len()).map(|at| at > 0 && at + 1 < names.len()).collect();
             let rows: Vec<_> = rules.iter().take(RULES_SHOWN).map(row).collect();
-            let table = show::fit(&names, &[false, true, true, true, true, false], &rows);
+            let table = show::fit(&names, &is_number, &rows);
             table.lines().for_each(|line| text += &format!("  {line}\n"));
             if rules.len() > RULES_SHOWN {
                 text += &format!("  and {} more\n", rules.len() - RULES_SHOWN);
+            }
+            for (experiment, arms) in tally.arms() {
+                let arms: Vec<String> =
+                    arms.iter().map(|(arm, rows)| format!("{arm} {}", show::counted(*rows, "row"))).collect();
+                text += &show::list(&format!("  arms of {experiment}: "), &arms, ", ");
             }
         }
         text
@@ -347,7 +370,7 @@ impl Summary<'_> {
                 let rules: Vec<_> = tally
                     .rules()
                     .iter()
-                    .map(|rule| json!({ "rule": rule.name, "matched": rule.matched, "acted": rule.acted, "published": rule.published, "model": rule.model }))
+                    .map(|rule| json!({ "rule": rule.name, "matched": rule.matched, "acted": rule.acted, "suppressed": rule.suppressed, "published": rule.published, "model": rule.model }))
                     .collect();
                 json!({ "decision": name, "rows": tally.rows(), "rules": rules })
             })

@@ -100,7 +100,7 @@ impl Layout {
                 continue;
             }
             let Some(event) = event_time(&events, row) else {
-                rows.bad("it has no event time", None, &row_place)?;
+                rows.bad_without_time(columns, &row_place)?;
                 continue;
             };
             let placed = match stamp {

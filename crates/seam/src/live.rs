@@ -3,7 +3,7 @@
 
 use crate::clock::is_nonsense;
 use crate::partition::{Partition, Presence, shown};
-use crate::placing::{Coordinate, RowPlace, Rows, event_time, instants};
+use crate::placing::{Coordinate, NO_EVENT_TIME, RowPlace, Rows, event_time, instants};
 use crate::position::PartitionPosition;
 use crate::unreleased::OutRows;
 use crate::{Live, StreamSpec, StreamStats};
@@ -310,7 +310,7 @@ impl LiveReader {
                 Some(event) => rows.put(partition.place(event, arrival), &place)?,
                 None => {
                     partition.arrive(arrival);
-                    rows.bad("it has no event time", None, &place)?;
+                    rows.bad_without_time(&decoded.rows, &place)?;
                 }
             }
             row += 1;
@@ -334,7 +334,7 @@ impl LiveReader {
     /// A partition whose messages are all bad gives its dead letters no order, and they would be kept for ever.
     fn without_time(&self, turn: usize, last: Option<&Error>) -> Error {
         let partition = &self.partitions[turn];
-        let last = last.map_or_else(|| "it has no event time".to_owned(), Error::chain);
+        let last = last.map_or_else(|| NO_EVENT_TIME.to_owned(), Error::chain);
         Error::data(format!(
             "stream \"{}\": topic \"{}\", partition {}: all {} messages so far are bad, and dead letters wait for the \
              first one with a time; of the last one: {last}; look at the declared columns, or let ON BAD ROW SKIP count \

@@ -25,6 +25,27 @@ pub(crate) const MESSAGE_ID: &str = "_message_id";
 pub(crate) const ARRIVAL: &str = "_arrival";
 pub(crate) const CLOCK: &str = "_clock";
 
+/// Why a row without an event time is bad.
+pub(crate) const NO_EVENT_TIME: &str = "it has no event time";
+
+/// What is told of a row without an event time: its time, and the first value that it has.
+fn without_time(spec: &StreamSpec, columns: &RecordBatch, row: usize) -> String {
+    let text = |column: usize| {
+        let value = values::texts(&columns.column(column).slice(row, 1)).ok()?;
+        let text = value.as_string_opt::<i32>()?;
+        text.is_valid(0).then(|| values::shown(text.value(0)))
+    };
+    let name = |column: usize| spec.schema.field(column).name();
+    let time = match text(spec.time_column) {
+        Some(end) => format!("{end}, which no watermark could pass"),
+        None => "NULL".to_owned(),
+    };
+    let mut others = (0..spec.schema.fields().len()).filter(|column| *column != spec.time_column);
+    let first = others.find_map(|column| Some(format!("; its {} is {}", name(column), text(column)?)));
+    let first = first.unwrap_or_else(|| "; it has no other value".to_owned());
+    format!("{NO_EVENT_TIME}: {} is {time}{first}", name(spec.time_column))
+}
+
 /// A row's event time, unless it is none: NULL, or an end of the range, where no watermark could pass it.
 pub(crate) fn event_time(column: &TimestampMicrosecondArray, row: usize) -> Option<EventTime> {
     let usable = |&time: &i64| time != i64::MIN && time != i64::MAX;
@@ -165,7 +186,7 @@ impl<'a> Rows<'a> {
             }
             Placed::Quarantined => {
                 let why = "its event time lies more than a day ahead of its arrival";
-                return self.refuse(why, None, place, Fate::Quarantined);
+                return self.refuse((why, None), None, place, Fate::Quarantined);
             }
         };
         self.kept.push(place.row);
@@ -193,18 +214,32 @@ impl<'a> Rows<'a> {
 
     /// Follows the policy for a row that is bad; `raw` are its bytes where they could not be decoded.
     pub fn bad(&mut self, why: &str, raw: Option<&[u8]>, place: &RowPlace) -> Result<()> {
-        self.refuse(why, raw, place, Fate::Bad)
+        self.refuse((why, None), raw, place, Fate::Bad)
     }
 
-    fn refuse(&mut self, why: &str, raw: Option<&[u8]>, place: &RowPlace, fate: Fate) -> Result<()> {
+    /// Follows the policy for a row without an event time. People are told what else the row has, so that they find it;
+    /// a dead letter holds the row itself.
+    pub fn bad_without_time(&mut self, columns: &RecordBatch, place: &RowPlace) -> Result<()> {
+        let is_told = self.spec.bad_rows == BadRowPolicy::Fail || self.stats.first_bad.get().is_none();
+        let told = is_told.then(|| without_time(self.spec, columns, place.row as usize));
+        self.refuse((NO_EVENT_TIME, told.as_deref()), None, place, Fate::Bad)
+    }
+
+    fn refuse(
+        &mut self,
+        (why, told): (&str, Option<&str>),
+        raw: Option<&[u8]>,
+        place: &RowPlace,
+        fate: Fate,
+    ) -> Result<()> {
         match self.spec.bad_rows {
             BadRowPolicy::Skip | BadRowPolicy::DeadLetter if self.is_again(place) => {}
             BadRowPolicy::Skip => {
-                self.tell(why, place);
+                self.tell(told.unwrap_or(why), place);
                 self.removed_as.add(fate, 1);
             }
             BadRowPolicy::DeadLetter => {
-                self.tell(why, place);
+                self.tell(told.unwrap_or(why), place);
                 self.removed_as.add(Fate::DeadLettered, 1);
                 if raw.is_none() {
                     self.shown.push((self.letters.len(), place.row));
@@ -213,9 +248,10 @@ impl<'a> Rows<'a> {
             }
             BadRowPolicy::Fail => {
                 return Err(Error::data(format!(
-                    "stream \"{}\": {}: {why}; ON BAD ROW SKIP would count it and go on",
+                    "stream \"{}\": {}: {}; ON BAD ROW SKIP would count it and go on",
                     self.spec.name,
-                    (place.at)()
+                    (place.at)(),
+                    told.unwrap_or(why)
                 )));
             }
         }

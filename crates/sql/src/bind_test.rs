@@ -249,7 +249,8 @@ fn series(select: &Select, span: Span) -> Outcome<(Scope, Batch)> {
     let rows = values.len();
     let columns = batch(schema, vec![Arc::new(Int64Array::from(values))], rows, span)?;
     let place = Place::Column(ColumnId(0));
-    let column = ScopeColumn { qualifier, name, data_type: DataType::Int64, place, needs_qualifier: false };
+    let column =
+        ScopeColumn { qualifier, name, data_type: DataType::Int64, place, needs_qualifier: false, is_used: false };
     Ok((Scope::from_iter([column]), with_times(columns, span)?))
 }
 
@@ -334,6 +335,7 @@ fn scope(schema: &SchemaRef) -> Scope {
         data_type: field.data_type().clone(),
         place: Place::Column(ColumnId(index)),
         needs_qualifier: false,
+        is_used: false,
     };
     schema.fields().iter().enumerate().map(column).collect()
 }

@@ -257,7 +257,10 @@ impl Identities {
                 Part::Version => "score version",
                 Part::Fault => "score fault",
             };
-            let canonical = Canonical::new(kind).text(&score.model).text(score.scorer.version());
+            let mut canonical = Canonical::new(kind).text(&score.model).text(score.scorer.version());
+            if let Some(output) = score.scorer.chosen() {
+                canonical = canonical.text(&output);
+            }
             self.columns.insert(*id, canonical.ids(inputs.iter().copied()).0);
         }
     }

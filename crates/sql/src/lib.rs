@@ -45,7 +45,7 @@ pub use diagnostic::Diagnostic;
 pub use explain::{Explained, ExplainedColumn, ExplainedInput, ExplainedNode, ExplainedOutput, ExplainedState};
 pub use interval::describe as length_text;
 pub use look_back::LookBack;
-pub use nearest::{did_you_mean, near_or_all, some_of};
+pub use nearest::{did_you_mean, near_or_all, nearest, some_of};
 pub use node_identity::NodeIdentity;
 pub use output::{OutputSpec, QueryInput, QueryPlan};
 pub use parse::{SqlDialect, parse, parse_all};

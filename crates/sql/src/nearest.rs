@@ -45,7 +45,7 @@ pub(crate) fn offered<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> 
 /// The nearest name, without regard to case: at most a third of the wrong one's letters differ, or the wrong one is its
 /// beginning, and no less than half of it. Names further away are no help. A wrong name without a namespace is also compared
 /// with names without theirs.
-pub(crate) fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let wrong = wrong.to_lowercase();
     let letters = wrong.chars().count();
     let limit = if letters < 3 { 0 } else { letters / 3 };

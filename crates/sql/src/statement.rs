@@ -338,6 +338,22 @@ impl Statements {
         self.statements.iter().filter_map(stream).collect()
     }
 
+    /// The names of all topics: those that streams read, and those that something is written to.
+    pub fn topics(&self) -> Vec<String> {
+        let of = |placed: &PlacedStatement| {
+            let read = match &placed.statement {
+                Statement::Stream(stream) => stream.live.as_ref().map(|topic| topic.text.clone()),
+                _ => None,
+            };
+            let writes = placed.statement.writes().into_iter().filter(|(is_topic, ..)| *is_topic);
+            read.into_iter().chain(writes.map(|(_, name, _)| name)).collect::<Vec<_>>()
+        };
+        let mut topics: Vec<String> = self.statements.iter().flat_map(of).collect();
+        topics.sort_unstable();
+        topics.dedup();
+        topics
+    }
+
     /// What a stream declares of bad rows, also where a query of it would only count them.
     pub fn bad_rows(&self, stream: &str) -> Option<BadRowPolicy> {
         self.statements.iter().find_map(|placed| match &placed.statement {
@@ -353,6 +369,22 @@ impl Statements {
                 found.dead_letters.as_ref().map(|to| &to.output)
             }
             _ => None,
+        })
+    }
+
+    /// The names of the experiments.
+    pub fn experiments(&self) -> impl Iterator<Item = String> {
+        self.statements.iter().filter_map(|placed| match &placed.statement {
+            Statement::Experiment(experiment) => Some(experiment.name.text.clone()),
+            _ => None,
+        })
+    }
+
+    /// Whether a stream says which columns it has, and does not take them from its history.
+    pub fn declares_columns(&self, stream: &str) -> bool {
+        self.statements.iter().any(|placed| match &placed.statement {
+            Statement::Stream(found) => found.name.text.eq_ignore_ascii_case(stream) && !found.columns.is_empty(),
+            _ => false,
         })
     }
 

@@ -6,12 +6,14 @@ use arrow::datatypes::DataType;
 /// How much of a wrong value a message shows.
 const SHOWN_CHARS: usize = 60;
 
-/// A value as messages show it: the beginning of a long one.
+/// A value as messages show it: the beginning of a long one, without signs that a terminal would obey.
 pub fn shown(written: &str) -> String {
-    match written.char_indices().nth(SHOWN_CHARS) {
-        Some((end, _)) => format!("{}..", &written[..end]),
-        None => written.to_owned(),
-    }
+    let (text, more) = match written.char_indices().nth(SHOWN_CHARS) {
+        Some((end, _)) => (&written[..end], ".."),
+        None => (written, ""),
+    };
+    let sign = |sign: char| if sign.is_control() { sign.escape_default().to_string() } else { sign.to_string() };
+    text.chars().map(sign).chain([more.to_owned()]).collect()
 }
 
 /// What was expected in the place of a value, and what to do where a guess can be made.

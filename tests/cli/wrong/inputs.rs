@@ -48,7 +48,7 @@ fn with_message(payload: &str) -> Folder {
     let clock = Arc::new(ManualClock::new(ProcessingTime(1_767_254_400_000_000)));
     let topics = Topics::open(folder.path().join("topics"), clock).expect("the topics open");
     let mut producer = topics.producer("plays", "", 0).expect("the topic is there");
-    let message = Outgoing { sequence: 0, key: None, payload: payload.as_bytes() };
+    let message = Outgoing { sequence: 0, key: None, payload: payload.as_bytes(), arrived: None };
     producer.append(0, &[message]).expect("the message is written");
     folder
 }

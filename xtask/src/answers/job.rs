@@ -96,8 +96,10 @@ fn publish(place: &Place, scene: &Scene) -> Result<()> {
             })
             .collect();
         place.advance(Span(arrival - place.now()));
-        let outgoing: Vec<Outgoing> =
-            payloads.iter().map(|payload| Outgoing { sequence: 0, key: None, payload: payload.as_bytes() }).collect();
+        let outgoing: Vec<Outgoing> = payloads
+            .iter()
+            .map(|payload| Outgoing { sequence: 0, key: None, payload: payload.as_bytes(), arrived: None })
+            .collect();
         if let Some(producer) = producers.get_mut(name) {
             producer.append(first.part as u32, &outgoing)?;
         }

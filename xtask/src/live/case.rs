@@ -147,7 +147,8 @@ impl Place {
         let at = now();
         let change = |user| format!(r#"{{"user_id":{user},"level":1,"changed_at":"{}","micros":{at}}}"#, EventTime(at));
         let changes: Vec<String> = (0..ACCOUNTS).map(change).collect();
-        let outgoing = changes.iter().map(|change| Outgoing { sequence: 0, key: None, payload: change.as_bytes() });
+        let outgoing =
+            changes.iter().map(|change| Outgoing { sequence: 0, key: None, payload: change.as_bytes(), arrived: None });
         topics.producer("accounts", "", 0)?.append(0, &outgoing.collect::<Vec<_>>())?;
         Ok(Place { folder, topics })
     }

@@ -36,7 +36,7 @@ pub fn floor(folder: &Path) -> Result<()> {
         let actions = messages.iter().map(answer).collect::<Result<Vec<_>>>()?;
         let outgoing = actions.iter().map(|action| {
             sequence += 1;
-            Outgoing { sequence, key: None, payload: action.as_bytes() }
+            Outgoing { sequence, key: None, payload: action.as_bytes(), arrived: None }
         });
         let outgoing: Vec<_> = outgoing.collect();
         producer.append(0, &outgoing)?;

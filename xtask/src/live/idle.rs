@@ -42,7 +42,10 @@ pub fn measure(folder: &Path, options: &Options) -> Result<Idle> {
         let mut producer = topics.producer(&name, "", 0)?;
         for partition in 0..PARTITIONS {
             let payload = format!(r#"{{"id":{partition},"at":"{}"}}"#, EventTime(now()));
-            producer.append(partition, &[Outgoing { sequence: 0, key: None, payload: payload.as_bytes() }])?;
+            producer.append(
+                partition,
+                &[Outgoing { sequence: 0, key: None, payload: payload.as_bytes(), arrived: None }],
+            )?;
         }
     }
     sql += include_str!("../../bench/idle.sql");

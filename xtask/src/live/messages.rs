@@ -29,7 +29,12 @@ pub fn publish(topics: &Path, rate: Rate, micros: i64) -> Result<i64> {
             }
         };
         let payloads: Vec<String> = (sent..sent + count).map(|id| payload(id, at(id))).collect();
-        let outgoing = payloads.iter().map(|payload| Outgoing { sequence: 0, key: None, payload: payload.as_bytes() });
+        let outgoing = payloads.iter().map(|payload| Outgoing {
+            sequence: 0,
+            key: None,
+            payload: payload.as_bytes(),
+            arrived: None,
+        });
         producer.append(0, &outgoing.collect::<Vec<_>>())?;
         sent += count;
     }

@@ -183,7 +183,7 @@ fn a_full_disk_is_named_and_the_same_checkpoint_can_be_put_once_there_is_room() 
         let before = names(folder.path());
         for _ in 0..2 {
             let error = run.put(&job(2, 60_000)).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Unavailable);
+            assert_eq!(error.kind(), ErrorKind::Refused);
             assert!(error.to_string().contains("the disk is full, free some space"), "{error}");
             assert_eq!(names(folder.path()), before, "nothing is left of what was begun");
         }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::claim::TableClaim;
-use crate::commit::PreparedFiles;
+use crate::commit::{CommitWait, PreparedFiles};
 use crate::storage::DurableFiles;
 use crate::upkeep;
 use arrow::array::{Int64Array, RecordBatch};
@@ -19,7 +19,7 @@ use iceberg::transaction::{ApplyTransactionAction, Transaction};
 use iceberg::{MetadataLocation, Result as IcebergResult};
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::SystemTime;
 use std::{fs, io};
 
@@ -136,7 +136,7 @@ fn a_disk_that_fills_at_any_write_of_a_commit_adds_nothing_and_the_commit_can_be
             Ok(()) => break,
             Err(error) => {
                 failures += 1;
-                assert_eq!(error.kind(), ErrorKind::Unavailable);
+                assert_eq!(error.kind(), ErrorKind::Refused);
                 assert!(error.chain().contains("the disk is full"), "{}", error.chain());
                 assert_eq!(warehouse.rows("lake.t").unwrap(), 0);
             }
@@ -451,15 +451,55 @@ fn a_tag_and_young_files_without_a_name_stay() {
     assert_eq!(metadata_files(&warehouse, ".avro").len(), 80, "all files are young");
 }
 
+/// Keeps what a commit says while it waits.
+#[derive(Default)]
+struct Waiting {
+    lines: Mutex<Vec<String>>,
+    is_over: AtomicBool,
+}
+
+impl CommitWait for Waiting {
+    fn tell(&self, line: &str) {
+        self.lines.lock().unwrap().push(line.to_owned());
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::SeqCst)
+    }
+}
+
+#[test]
+fn a_commit_that_nobody_waits_for_any_longer_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = Warehouse::open(folder.path()).unwrap();
+    create(&warehouse);
+    let waiting = Arc::new(Waiting::default());
+    let claim = patient(claim(&warehouse), Duration::from_secs(600)).attended_by(waiting.clone());
+    let prepared = prepared(&claim, 0..10);
+    warehouse.store().wait_at_most(10);
+    let other = rusqlite::Connection::open(folder.path().join("catalog.db")).unwrap();
+    other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let error = std::thread::scope(|scope| {
+        let commit = scope.spawn(|| commit(&claim, &prepared));
+        while waiting.lines.lock().unwrap().is_empty() {
+            std::thread::yield_now();
+        }
+        waiting.is_over.store(true, Ordering::SeqCst);
+        commit.join().unwrap().unwrap_err()
+    });
+    assert!(error.to_string().contains("its files are kept"), "{}", error.chain());
+    other.execute_batch("ROLLBACK").unwrap();
+    commit(&claim, &prepared).unwrap();
+    assert_eq!(warehouse.rows("lake.t").unwrap(), 10);
+}
+
 #[test]
 fn a_commit_waits_for_a_locked_catalog_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let warehouse = Warehouse::open(folder.path()).unwrap();
     create(&warehouse);
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let lines = told.clone();
-    let claim = patient(claim(&warehouse), Duration::from_secs(600));
-    let claim = claim.with_wait_notice(Arc::new(move |line| lines.lock().unwrap().push(line.to_owned())));
+    let waiting = Arc::new(Waiting::default());
+    let claim = patient(claim(&warehouse), Duration::from_secs(600)).attended_by(waiting.clone());
     let prepared = prepared(&claim, 0..10);
     warehouse.store().wait_at_most(10);
     let other = rusqlite::Connection::open(folder.path().join("catalog.db")).unwrap();
@@ -467,7 +507,7 @@ fn a_commit_waits_for_a_locked_catalog_and_says_so() {
     std::thread::scope(|scope| {
         let commit = scope.spawn(|| (commit(&claim, &prepared), commit(&claim, &prepared)));
         // Long enough to have been said twice.
-        while told.lock().unwrap().len() < 2 {
+        while waiting.lines.lock().unwrap().len() < 2 {
             std::thread::yield_now();
         }
         other.execute_batch("ROLLBACK").unwrap();
@@ -476,7 +516,7 @@ fn a_commit_waits_for_a_locked_catalog_and_says_so() {
         again.unwrap();
     });
     assert_eq!(warehouse.rows("lake.t").unwrap(), 10);
-    let told = told.lock().unwrap();
+    let told = waiting.lines.lock().unwrap();
     assert!(told[0].contains("\"lake.t\": waiting") && told[0].contains("locked by another process"), "{told:?}");
 }
 

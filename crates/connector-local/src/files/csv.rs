@@ -2,6 +2,7 @@
 
 use super::lines::{Line, Lines, ROW_BYTES_MAX, too_long};
 use dataflow::Result;
+use std::borrow::Cow;
 
 /// What separates values, the most likely first.
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
@@ -87,16 +88,20 @@ impl CsvRecords {
         let (first, mut taken, mut bytes) = (self.raw.len(), Vec::new(), 0);
         while let Ok(false) = fed {
             let next = if first + bytes > ROW_BYTES_MAX { None } else { self.lines.next(Vec::new())? };
+            let open = self.splitter.open_quote();
             let Some(next) = next else {
-                fed = Err(if first + bytes > ROW_BYTES_MAX { too_long() } else { "a quote is not closed".to_owned() });
+                fed = Err(if first + bytes > ROW_BYTES_MAX { too_long() } else { open });
                 break;
             };
             // With what a line takes beside its bytes: many short ones would else fill the memory.
             bytes += next.bytes.len() + size_of::<Line>();
-            fed = self.feed(&next);
+            // What is wrong there may be a row of its own, and no part of this one.
+            fed = self
+                .feed(&next)
+                .map_err(|why| format!("{open} before line {}, which does not go on with it: {why}", next.number));
             taken.push(next);
         }
-        let checked = fed.and_then(|_| self.check_count());
+        let checked = fed.and_then(|_| self.splitter.check_text()).and_then(|()| self.check_count());
         match &checked {
             Ok(()) => taken.iter().for_each(|line| self.raw.extend_from_slice(&line.bytes)),
             Err(_) => self.lines.give_back(taken),
@@ -167,6 +172,12 @@ struct Splitter {
     text: String,
     ends: Vec<usize>,
     within: Within,
+    // The line in which the last quote was opened.
+    quoted_in: u64,
+    // The first line that is no text.
+    not_text: Option<u64>,
+    // The line in which the record begins.
+    begins: u64,
 }
 
 impl Splitter {
@@ -174,13 +185,36 @@ impl Splitter {
         self.text.clear();
         self.ends.clear();
         self.within = Within::Start;
+        self.not_text = None;
+        self.begins = 0;
+    }
+
+    /// The quote that is open, as a reason for which a record is bad.
+    fn open_quote(&self) -> String {
+        let value = self.ends.len() + 1;
+        match self.quoted_in == self.begins {
+            true => format!("the quote that opens value {value} is not closed"),
+            false => format!("the quote that opens value {value} in line {} is not closed", self.quoted_in),
+        }
+    }
+
+    /// Refuses a record that is no text. Only where it ends is it known which lines are its own.
+    fn check_text(&self) -> std::result::Result<(), String> {
+        let Some(line) = self.not_text else { return Ok(()) };
+        let what = if line == self.begins { "it".to_owned() } else { format!("line {line} of it") };
+        Err(format!("{what} is not UTF-8; ENCODING 'latin1' after the pattern of the files reads other text"))
     }
 
     /// Takes a line; says whether the record ends with it.
     fn feed(&mut self, line: &Line) -> std::result::Result<bool, String> {
-        let not_text =
-            |_| "it is not UTF-8; ENCODING 'latin1' after the pattern of the files reads other text".to_owned();
-        let (whole, content) = (std::str::from_utf8(&line.bytes).map_err(not_text)?, line.content().len());
+        if self.begins == 0 {
+            self.begins = line.number;
+        }
+        let whole = String::from_utf8_lossy(&line.bytes);
+        if let Cow::Owned(_) = whole {
+            self.not_text.get_or_insert(line.number);
+        }
+        let content = whole.len() - (line.bytes.len() - line.content().len());
         let mut at = 0;
         while at < content {
             let rest = &whole.as_bytes()[at..content];
@@ -188,6 +222,7 @@ impl Splitter {
             match self.within {
                 Within::Start if rest[0] == b'"' => {
                     self.within = Within::Quoted;
+                    self.quoted_in = line.number;
                     at += 1;
                 }
                 Within::Start | Within::Plain => {
@@ -285,7 +320,7 @@ mod tests {
     #[test]
     fn what_is_broken_is_bad_and_the_rows_after_it_are_read() {
         let all = records("a,b\n1,\"open\n2,y\n3,z\n");
-        assert_eq!(all[0], (2, Err("a quote is not closed".to_owned())));
+        assert_eq!(all[0], (2, Err("the quote that opens value 2 is not closed".to_owned())));
         assert_eq!(all[1..], [good(3, ["2", "y"]), good(4, ["3", "z"])]);
         let all = records("a,b\n1,\"x\"y\n2,\"a\\\"b\"\n3,\"open\n4,\"x\"\n5,6,7\n8\n9,10\n");
         for (at, line) in [(0, 2), (1, 3), (2, 4)] {
@@ -299,11 +334,38 @@ mod tests {
     }
 
     #[test]
+    fn the_quote_that_was_left_open_is_the_reason_and_not_what_later_rows_hold() {
+        let reasons = |bytes: &[u8]| {
+            let input = Box::new(std::io::Cursor::new(bytes.to_vec()));
+            let mut records = CsvRecords::open(Lines::new(Path::new("a.csv"), input)).unwrap();
+            let mut bad = Vec::new();
+            while let Some(record) = records.next().unwrap() {
+                bad.extend(record.err().map(|why| (records.line(), why)));
+            }
+            bad
+        };
+        let told = |line: u64, why: &str| (line, why.to_owned());
+        let not_text = "is not UTF-8; ENCODING 'latin1' after the pattern of the files reads other text";
+        let open = told(2, "the quote that opens value 2 is not closed");
+        assert_eq!(reasons(b"a,b\n1,\"open\n2,y\n"), [open.clone()]);
+        assert_eq!(reasons(b"a,b\n1,\"open\n2,\xff\n3,y\n"), [open, told(3, &format!("it {not_text}"))]);
+        let of_value = told(2, "the quote that opens value 3 in line 3 is not closed");
+        assert_eq!(reasons(b"a,b,c\n1,\"two\nlines\",\"open\n2,x,y\n")[0], of_value);
+        let closes = "the quote that opens value 2 is not closed before line 3, which does not go on with it: text follows the closing quote of value 2; a \
+                      quote in quotes is written twice";
+        assert_eq!(reasons(b"a,b\n1,\"open\n2,\"x\"\n"), [told(2, closes)]);
+        assert_eq!(reasons(b"a,b\n1,\"two\nlin\xe9s\"\n2,x\n")[0], told(2, &format!("line 3 of it {not_text}")));
+        assert_eq!(reasons(b"a,b\n\xe9,\"two\nlines\"\n")[0], told(2, &format!("it {not_text}")));
+    }
+
+    #[test]
     fn lines_that_each_open_a_quote_are_not_followed_to_the_end_of_the_file() {
         let lines = 200_000;
         let all = records(&format!("a,b\n{}1,2\n", "x\",\"y\n".repeat(lines)));
         assert_eq!(all.len(), lines + 1);
-        let more = "it has more values than the 2 of the header".to_owned();
+        let more = "the quote that opens value 2 is not closed before line 3, which does not go on with it: it has more \
+                    values than the 2 of the header";
+        let more = more.to_owned();
         assert_eq!((&all[0].1, &all[lines]), (&Err(more), &good(lines as u64 + 2, ["1", "2"])));
     }
 

@@ -1,6 +1,6 @@
 //! Footers of Parquet files: the last ones that were read, and the bounds of times that they tell.
 
-use crate::disk::io_error;
+use crate::disk::{file_bytes, io_error};
 use arrow::datatypes::{DataType, TimeUnit};
 use dataflow::{Bounds, Error, Result, RowGroup, guarded};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
@@ -52,6 +52,12 @@ impl Footers {
 /// A file, opened, and its footer.
 pub(super) fn footer(path: &Path) -> Result<(File, ArrowReaderMetadata)> {
     let file = File::open(path).map_err(|e| io_error("open", path, e))?;
+    if file_bytes(path)? == 0 {
+        return Err(Error::corrupt(format!(
+            "\"{}\" is empty, which no Parquet file is: write it again, or take it away",
+            path.display()
+        )));
+    }
     let damaged = |why: Damage| {
         Error::corrupt(format!("\"{}\" is not a Parquet file, or its footer is damaged", path.display()))
             .with_source(why)

@@ -152,7 +152,7 @@ fn rows_that_cannot_be_read_come_with_the_reason() {
         "line 4: column \"n\" is \"x\", expected INTEGER",
         "line 5: it has 1 value, expected 2 as in the header",
         "line 6: column \"n\" is \"99999999999\", expected INTEGER",
-        "line 7: a quote is not closed",
+        "line 7: the quote that opens value 1 is not closed",
         "-",
     ];
     assert_eq!(errors, expected);

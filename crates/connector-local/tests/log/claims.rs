@@ -69,7 +69,7 @@ fn the_older_of_two_that_do_not_see_each_other_is_fenced_everywhere() {
     let younger = topics.claim("actions", "p").unwrap();
     assert_eq!((older.epoch(), younger.epoch()), (1, 2));
     for partition in 0..3 {
-        let message = [Outgoing { sequence: 9, key: None, payload: b"z" }];
+        let message = [Outgoing { sequence: 9, key: None, payload: b"z", arrived: None }];
         let error = old.append(partition, &message).unwrap_err();
         assert_eq!(
             error.to_string(),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod claims;
+mod copies;
 mod ends;
 mod processes;
 mod rebuild;
@@ -27,7 +28,12 @@ fn topics(folder: &Path) -> Topics {
 fn append(producer: &mut Producer, partition: u32, messages: &[(u64, &str)]) -> usize {
     let messages: Vec<_> = messages
         .iter()
-        .map(|(sequence, payload)| Outgoing { sequence: *sequence, key: None, payload: payload.as_bytes() })
+        .map(|(sequence, payload)| Outgoing {
+            sequence: *sequence,
+            key: None,
+            payload: payload.as_bytes(),
+            arrived: None,
+        })
         .collect();
     producer.append(partition, &messages).unwrap()
 }
@@ -57,9 +63,9 @@ fn messages_come_back_with_their_keys_stamps_and_positions() {
     let mut producer = topics.producer("plays", "p", 0).unwrap();
     let key: &[u8] = b"k";
     let first = [
-        Outgoing { sequence: 1, key: Some(key), payload: b"a" },
-        Outgoing { sequence: 2, key: Some(b""), payload: b"" },
-        Outgoing { sequence: 3, key: None, payload: b"c" },
+        Outgoing { sequence: 1, key: Some(key), payload: b"a", arrived: None },
+        Outgoing { sequence: 2, key: Some(b""), payload: b"", arrived: None },
+        Outgoing { sequence: 3, key: None, payload: b"c", arrived: None },
     ];
     assert_eq!(producer.append(1, &first).unwrap(), 3);
     clock.advance(Span(-50));
@@ -141,7 +147,7 @@ fn a_sequence_is_written_once_per_producer_and_epoch() {
     let mut new = topics.producer("plays", "p", 2).unwrap();
     assert_eq!(new.last_sequence(0).unwrap(), None);
     assert_eq!(append(&mut new, 0, &[(1, "f")]), 1);
-    let error = old.append(0, &[Outgoing { sequence: 99, key: None, payload: b"z" }]).unwrap_err();
+    let error = old.append(0, &[Outgoing { sequence: 99, key: None, payload: b"z", arrived: None }]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert_eq!(
         error.to_string(),
@@ -156,8 +162,10 @@ fn a_sequence_is_written_once_per_producer_and_epoch() {
     let mut nameless = topics.producer("plays", "", 0).unwrap();
     assert_eq!(append(&mut nameless, 0, &[(0, "g"), (0, "h")]), 2);
     assert_eq!(append(&mut nameless, 0, &[(0, "g")]), 1);
-    let unsorted =
-        [Outgoing { sequence: 5, key: None, payload: b"" }, Outgoing { sequence: 5, key: None, payload: b"" }];
+    let unsorted = [
+        Outgoing { sequence: 5, key: None, payload: b"", arrived: None },
+        Outgoing { sequence: 5, key: None, payload: b"", arrived: None },
+    ];
     assert!(new.append(0, &unsorted).unwrap_err().to_string().contains("appends sequence 5 after 5"));
 }
 
@@ -207,7 +215,7 @@ fn a_damaged_message_is_named_and_nothing_is_cut() {
     assert!(std::fs::read(&path).unwrap().starts_with(&bytes));
     let kept = OpenOptions::new().write(true).open(&path).unwrap();
     kept.set_len(100).unwrap();
-    let error = producer.append(0, &[Outgoing { sequence: 5, key: None, payload: b"e" }]).unwrap_err();
+    let error = producer.append(0, &[Outgoing { sequence: 5, key: None, payload: b"e", arrived: None }]).unwrap_err();
     assert!(error.to_string().contains("messages that were acknowledged are gone"), "{error}");
 }
 

@@ -334,9 +334,9 @@ impl ReaderMachine {
         if let Some(position) = self.intake.received()
             && end.is_none_or(|end| end.entry < position.last.entry)
         {
-            let end = end.map_or("empty".to_owned(), |end| format!("at {end}"));
+            let end = end.map_or("it is empty".to_owned(), |end| format!("it ends at {end}"));
             return Err(Error::lost(format!(
-                "it is {end}, behind the position {}: it was deleted, restored or is of another cluster",
+                "{end}, and was read up to {}: it was deleted, restored or is of another cluster",
                 position.last
             )));
         }

@@ -5,11 +5,12 @@ use super::elementwise::{Binary, MapStep, Unary};
 use super::operation::{Operation, one};
 use crate::builder::Builder;
 use crate::dims::Dims;
+use crate::math;
 use crate::node::{Checked, shown};
 use crate::value::{Cell, Element, Tensor, Value};
 use std::marker::PhantomData;
 
-/// LeakyRelu, Elu, HardSigmoid and Selu.
+/// LeakyRelu, Elu, Celu, HardSigmoid, HardSwish, Mish and Selu.
 pub fn activation(builder: &mut Builder, operation: &Operation) -> Checked<Vec<Value>> {
     operation.expect_inputs(1, 1)?;
     let node = operation.node(&["alpha", "beta", "gamma"])?;
@@ -31,7 +32,21 @@ pub fn activation(builder: &mut Builder, operation: &Operation) -> Checked<Vec<V
         }
         "Elu" => {
             let alpha = number("alpha", 1.0)?;
-            let map = move |x: f32| Some(if x < 0.0 { alpha * x.exp_m1() } else { x });
+            let map = move |x: f32| Some(if x < 0.0 { alpha * libm::expm1f(x) } else { x });
+            builder.emit(constant, form, cost, |first| MapStep { inputs, first, map, kinds })?
+        }
+        "Celu" => {
+            let alpha = number("alpha", 1.0)?;
+            let map = move |x: f32| Some(if x < 0.0 { alpha * libm::expm1f(x / alpha) } else { x });
+            builder.emit(constant, form, cost, |first| MapStep { inputs, first, map, kinds })?
+        }
+        "HardSwish" => {
+            let map = |x: f32| Some(x * (x / 6.0 + 0.5).clamp(0.0, 1.0));
+            builder.emit(constant, form, cost, |first| MapStep { inputs, first, map, kinds })?
+        }
+        "Mish" => {
+            let softplus = |x: f32| x.max(0.0) + libm::log1pf(math::exp(-x.abs()));
+            let map = move |x: f32| Some(x * math::tanh(softplus(x)));
             builder.emit(constant, form, cost, |first| MapStep { inputs, first, map, kinds })?
         }
         "HardSigmoid" => {
@@ -41,11 +56,26 @@ pub fn activation(builder: &mut Builder, operation: &Operation) -> Checked<Vec<V
         }
         _ => {
             let (alpha, gamma) = (number("alpha", 1.673_263_2)?, number("gamma", 1.050_701)?);
-            let map = move |x: f32| Some(if x > 0.0 { gamma * x } else { gamma * alpha * x.exp_m1() });
+            let map = move |x: f32| Some(if x > 0.0 { gamma * x } else { gamma * alpha * libm::expm1f(x) });
             builder.emit(constant, form, cost, |first| MapStep { inputs, first, map, kinds })?
         }
     };
     one(Tensor::new(Element::Float, input.dims.clone(), cells))
+}
+
+/// PRelu: a slope for what is negative, of each number or of each channel.
+pub fn p_relu(builder: &mut Builder, operation: &Operation) -> Checked<Vec<Value>> {
+    operation.expect_inputs(2, 2)?;
+    operation.node(&[])?;
+    let (x, slope) = (operation.tensor(builder, 0)?, operation.tensor(builder, 1)?);
+    if x.element != Element::Float {
+        return Err(format!("of {} is not supported, expected floats", x.describe()));
+    }
+    let zero = Tensor::new(Element::Float, Dims::fixed(&[])?, vec![Cell::Float(0.0)]);
+    let above = combine(builder, Binary::Max, &x, &zero)?;
+    let below = combine(builder, Binary::Min, &x, &zero)?;
+    let below = combine(builder, Binary::Mul, &below, &slope)?;
+    one(combine(builder, Binary::Add, &above, &below)?)
 }
 
 /// Gelu, exact or by tanh.

@@ -104,6 +104,33 @@ pub fn is_nan(builder: &mut Builder, operation: &Operation) -> Checked<Vec<Value
     one(Tensor::new(Element::Bool, input.dims.clone(), cells))
 }
 
+/// Whether a number is infinite, on the sides that are asked for.
+pub fn is_infinite(builder: &mut Builder, operation: &Operation) -> Checked<Vec<Value>> {
+    operation.expect_inputs(1, 1)?;
+    let node = operation.node(&["detect_negative", "detect_positive"])?;
+    let is_set = |name: &str| Ok::<bool, String>(node.int(name)?.unwrap_or(1) != 0);
+    let (below, above) = (is_set("detect_negative")?, is_set("detect_positive")?);
+    let input = operation.tensor(builder, 0)?;
+    let constant = input.is_constant();
+    let inputs = builder.all_registers(&input)?;
+    let (form, cost) = ((Element::Bool, inputs.len()), inputs.len());
+    let is_infinite = move |x: f64| Some(i64::from(x == f64::INFINITY && above || x == f64::NEG_INFINITY && below));
+    let cells = match input.element {
+        Element::Float => {
+            let map = move |x: f32| is_infinite(x.into());
+            builder.emit(constant, form, cost, |first| MapStep { inputs, first, map, kinds: PhantomData })?
+        }
+        Element::Double => builder.emit(constant, form, cost, |first| MapStep {
+            inputs,
+            first,
+            map: is_infinite,
+            kinds: PhantomData,
+        })?,
+        _ => return Err(format!("of {} is not supported, expected floats", input.describe())),
+    };
+    one(Tensor::new(Element::Bool, input.dims.clone(), cells))
+}
+
 /// Add, Sub and the other calculations on two numbers.
 pub fn binary(builder: &mut Builder, operation: &Operation) -> Checked<Vec<Value>> {
     operation.expect_inputs(2, 2)?;

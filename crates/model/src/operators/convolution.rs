@@ -45,6 +45,9 @@ impl Window {
         let strides = list("strides", vec![1; rank], rank)?;
         let dilations = list("dilations", vec![1; rank], rank)?;
         let mut pads = list("pads", vec![0; 2 * rank], 2 * rank)?;
+        if sizes.contains(&0) {
+            return Err(format!("of {} has no numbers to go over", x.describe()));
+        }
         if rank == 0 || [&kernel, &strides, &dilations].iter().any(|list| list.contains(&0)) {
             return Err("has an empty window or no step, expected at least 1".to_string());
         }
@@ -69,17 +72,17 @@ impl Window {
             }
             outputs.push((whole - span(at)) / strides[at] + 1);
         }
-        // The work is counted before a place is listed.
-        Dims::fixed(&[&outputs[..], &kernel[..]].concat())?;
         Ok(Window { rows: *rows, sizes, kernel, strides, dilations, begins: pads[..rank].to_vec(), outputs })
     }
 
-    /// For each place of the result, the places that the window covers; none beyond the edge.
-    fn places(&self) -> Vec<Vec<Option<usize>>> {
-        every(&self.outputs)
-            .iter()
-            .map(|output| every(&self.kernel).iter().map(|tap| self.place(output, tap)).collect())
-            .collect()
+    /// For each place of the result, the places that the window covers; none beyond the edge. The cells that it covers
+    /// of all channels are counted before any of them is listed.
+    fn places(&self, builder: &mut Builder, channels: usize) -> Checked<Vec<Vec<Option<usize>>>> {
+        let covered = Dims::fixed(&[&[channels], &self.outputs[..], &self.kernel[..]].concat())?.cells();
+        builder.count_cells(covered)?;
+        let taps = every(&self.kernel);
+        let places = |output: &Vec<usize>| taps.iter().map(|tap| self.place(output, tap)).collect();
+        Ok(every(&self.outputs).iter().map(places).collect())
     }
 
     fn place(&self, output: &[usize], tap: &[usize]) -> Option<usize> {
@@ -137,7 +140,7 @@ pub fn conv(builder: &mut Builder, operation: &Operation) -> Checked<Vec<Value>>
         return Err(format!("has {} constant biases, expected {outputs}", bias.len()));
     }
     let (area, each) = (x.cells.len() / channels.max(1), outputs / groups);
-    let places = window.places();
+    let places = window.places(builder, channels)?;
     let mut cells = vec![Cell::Float(0.0); outputs * places.len()];
     for group in 0..groups {
         let part = weights.len() / groups;
@@ -171,7 +174,7 @@ pub fn pool(builder: &mut Builder, operation: &Operation) -> Checked<Vec<Value>>
     let padded = node.int("count_include_pad")?.unwrap_or(0) != 0;
     let channels = x.dims.list()[1].cells();
     let area = x.cells.len() / channels.max(1);
-    let places = window.places();
+    let places = window.places(builder, channels)?;
     let mut groups = Vec::with_capacity(channels * places.len());
     for channel in 0..channels {
         for taps in &places {

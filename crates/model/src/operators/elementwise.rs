@@ -85,7 +85,7 @@ macro_rules! map {
 }
 
 macro_rules! real {
-    ($type:ty, $exp:expr, $tanh:expr, $logistic:expr) => {
+    ($type:ty, $exp:expr, $ln:expr, $ln_1p:expr, $pow:expr, $tanh:expr, $logistic:expr) => {
         impl Real for $type {
             fn unary(op: Unary) -> fn(&mut [Self], &[Self]) {
                 match op {
@@ -94,7 +94,7 @@ macro_rules! real {
                     Unary::Erf => map!($type, |x| erf(f64::from(x)) as $type),
                     Unary::Exp => map!($type, |x| $exp(x)),
                     Unary::Floor => map!($type, |x| x.floor()),
-                    Unary::Log => map!($type, |x| x.ln()),
+                    Unary::Log => map!($type, |x| $ln(x)),
                     Unary::Neg => map!($type, |x| -x),
                     Unary::Reciprocal => map!($type, |x| 1.0 / x),
                     Unary::Relu => map!($type, |x| if x < 0.0 { 0.0 } else { x }),
@@ -107,7 +107,7 @@ macro_rules! real {
                     } else {
                         x * 0.0
                     }),
-                    Unary::Softplus => map!($type, |x| if x > 0.0 { x + (-x).exp().ln_1p() } else { x.exp().ln_1p() }),
+                    Unary::Softplus => map!($type, |x| if x > 0.0 { x + $ln_1p($exp(-x)) } else { $ln_1p($exp(x)) }),
                     Unary::Sqrt => map!($type, |x| x.sqrt()),
                     Unary::Tanh => map!($type, |x| $tanh(x)),
                 }
@@ -119,7 +119,7 @@ macro_rules! real {
                     Binary::Sub => map!($type, |x, y| x - y),
                     Binary::Mul => map!($type, |x, y| x * y),
                     Binary::Div => map!($type, |x, y| x / y),
-                    Binary::Pow => map!($type, |x, y| if y == 2.0 { x * x } else { x.powf(y) }),
+                    Binary::Pow => map!($type, |x, y| if y == 2.0 { x * x } else { $pow(x, y) }),
                     // A missing value stays missing.
                     Binary::Max => map!($type, |x, y| if x > y || x.is_nan() { x } else { y }),
                     Binary::Min => map!($type, |x, y| if x < y || x.is_nan() { x } else { y }),
@@ -146,7 +146,7 @@ macro_rules! real {
             }
 
             fn ln(self) -> Self {
-                self.ln()
+                $ln(self)
             }
 
             fn sqrt(self) -> Self {
@@ -180,11 +180,12 @@ macro_rules! real {
     };
 }
 
-real!(f32, math::exp, math::tanh, math::logistic);
-real!(f64, f64::exp, f64::tanh, wide_logistic);
+// Those of the standard library are the system's, whose bits differ from processor to processor.
+real!(f32, math::exp, libm::logf, libm::log1pf, libm::powf, math::tanh, math::logistic);
+real!(f64, libm::exp, libm::log, libm::log1p, libm::pow, libm::tanh, wide_logistic);
 
 fn wide_logistic(x: f64) -> f64 {
-    let share = 1.0 / (1.0 + (-x.abs()).exp());
+    let share = 1.0 / (1.0 + libm::exp(-x.abs()));
     if x < 0.0 { 1.0 - share } else { share }
 }
 
@@ -204,7 +205,7 @@ fn erf(x: f64) -> f64 {
     ];
     let t = 1.0 / (1.0 + 0.5 * x.abs());
     let sum = COEFFICIENTS.iter().rev().fold(0.0, |sum, coefficient| sum * t + coefficient);
-    let rest = t * (sum - x * x).exp();
+    let rest = t * libm::exp(sum - x * x);
     if x < 0.0 { rest - 1.0 } else { 1.0 - rest }
 }
 
@@ -215,13 +216,34 @@ fn integers(op: Binary) -> fn(i64, i64) -> Option<i64> {
         Binary::Sub => |x, y| Some(x.wrapping_sub(y)),
         Binary::Mul => |x, y| Some(x.wrapping_mul(y)),
         Binary::Div => |x, y| if y == 0 { None } else { Some(x.wrapping_div(y)) },
-        Binary::Pow => |x, y| Some(u32::try_from(y).map_or(0, |y| x.wrapping_pow(y))),
+        Binary::Pow => power,
         Binary::Max => |x, y| Some(x.max(y)),
         Binary::Min => |x, y| Some(x.min(y)),
         Binary::And => |x, y| Some(x & y),
         Binary::Or => |x, y| Some(x | y),
         Binary::Xor => |x, y| Some(x ^ y),
     }
+}
+
+/// A power that wraps around; one with a negative exponent is the whole part of a fraction.
+fn power(mut x: i64, y: i64) -> Option<i64> {
+    if y < 0 {
+        return match x {
+            0 => None,
+            1 => Some(1),
+            -1 => Some(if y % 2 == 0 { 1 } else { -1 }),
+            _ => Some(0),
+        };
+    }
+    let (mut result, mut left) = (1i64, y);
+    while left > 0 {
+        if left % 2 == 1 {
+            result = result.wrapping_mul(x);
+        }
+        x = x.wrapping_mul(x);
+        left /= 2;
+    }
+    Some(result)
 }
 
 /// Numbers from numbers of the same kind.
@@ -367,6 +389,31 @@ impl<T: Number, U: Number, F: Fn(T) -> Option<U> + Send + Sync> Step for MapStep
                 }
             }
             U::file_mut(registers)[self.first as usize + at] = results;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::power;
+
+    #[test]
+    fn powers_of_whole_numbers() {
+        let expected = [
+            ((2, 10), Some(1024)),
+            ((-3, 3), Some(-27)),
+            ((7, 0), Some(1)),
+            ((2, -1), Some(0)),
+            ((1, -5), Some(1)),
+            ((-1, -2), Some(1)),
+            ((-1, -3), Some(-1)),
+            ((0, -1), None),
+            ((2, 64), Some(0)),
+            ((-1, i64::MAX), Some(-1)),
+            ((3, 41), Some(3i64.wrapping_pow(41))),
+        ];
+        for ((x, y), result) in expected {
+            assert_eq!(power(x, y), result, "{x} to {y}");
         }
     }
 }

@@ -115,9 +115,21 @@ fn choose(
     let form = (data.element, lookups.len());
     if data.is_constant() {
         return match data.element {
-            Element::Float => table(builder, form, lookups, (size, stride), floats(data)),
-            Element::Double => table(builder, form, lookups, (size, stride), doubles(data)),
-            _ => table(builder, form, lookups, (size, stride), ints(data)),
+            Element::Float => {
+                let numbers =
+                    builder.table(data, |cell| if let Cell::Float(number) = cell { Some(*number) } else { None })?;
+                table(builder, form, lookups, (size, stride), numbers)
+            }
+            Element::Double => {
+                let numbers =
+                    builder.table(data, |cell| if let Cell::Double(number) = cell { Some(*number) } else { None })?;
+                table(builder, form, lookups, (size, stride), numbers)
+            }
+            _ => {
+                let numbers =
+                    builder.table(data, |cell| if let Cell::Int(number) = cell { Some(*number) } else { None })?;
+                table(builder, form, lookups, (size, stride), numbers)
+            }
         };
     }
     let sources = builder.all_registers(data)?;
@@ -128,24 +140,12 @@ fn choose(
     }
 }
 
-fn floats(data: &Tensor) -> Vec<f32> {
-    data.cells.iter().filter_map(|cell| if let Cell::Float(number) = cell { Some(*number) } else { None }).collect()
-}
-
-fn doubles(data: &Tensor) -> Vec<f64> {
-    data.cells.iter().filter_map(|cell| if let Cell::Double(number) = cell { Some(*number) } else { None }).collect()
-}
-
-fn ints(data: &Tensor) -> Vec<i64> {
-    data.cells.iter().filter_map(|cell| if let Cell::Int(number) = cell { Some(*number) } else { None }).collect()
-}
-
 fn table<T: Number>(
     builder: &mut Builder,
     form: (Element, usize),
     lookups: Vec<(u32, usize)>,
     (size, stride): (usize, usize),
-    table: Vec<T>,
+    table: Arc<[T]>,
 ) -> Checked<Vec<Cell>> {
     builder.emit(false, form, 2 * form.1, |first| TableStep { lookups, size, stride, table, first })
 }
@@ -173,7 +173,7 @@ struct TableStep<T> {
     lookups: Vec<(u32, usize)>,
     size: usize,
     stride: usize,
-    table: Vec<T>,
+    table: Arc<[T]>,
     first: u32,
 }
 

@@ -198,6 +198,9 @@ fn product(builder: &mut Builder, x: &Tensor, y: &Tensor) -> Checked<Tensor> {
     let Dim::Fixed(size) = *inner else {
         return Err("sums over the rows of a batch: a score would depend on other rows".to_string());
     };
+    if size == 0 {
+        return Err(format!("multiplies {} and {}, which have no numbers to sum", x.describe(), y.describe()));
+    }
     if inner != same || x.element != y.element || size == 0 {
         return Err(misfit());
     }

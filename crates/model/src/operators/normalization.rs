@@ -1,6 +1,7 @@
-//! BatchNormalization as it is when a model scores, and LayerNormalization.
+//! BatchNormalization as it is when a model scores, InstanceNormalization and LayerNormalization.
 
 use super::arithmetic::{apply, combine};
+use super::cast::convert;
 use super::elementwise::{Binary, Unary};
 use super::operation::{Operation, one};
 use super::reduce::mean;
@@ -9,8 +10,10 @@ use crate::dims::Dims;
 use crate::node::Checked;
 use crate::value::{Cell, Element, Tensor, Value};
 
-fn number(number: f32) -> Checked<Tensor> {
-    Ok(Tensor::new(Element::Float, Dims::fixed(&[])?, vec![Cell::Float(number)]))
+/// A number of a node, of the type of what it is added to.
+fn number(builder: &mut Builder, number: f32, element: Element) -> Checked<Tensor> {
+    let number = Tensor::new(Element::Float, Dims::fixed(&[])?, vec![Cell::Float(number)]);
+    convert(builder, &number, element)
 }
 
 /// BatchNormalization with constant statistics: one factor and one summand for each channel.
@@ -32,7 +35,7 @@ pub fn batch_normalization(builder: &mut Builder, operation: &Operation) -> Chec
     };
     let part = |at: usize| -> Checked<Tensor> { shape(operation.tensor(builder, at)?) };
     let (scale, bias, mean, variance) = (part(1)?, part(2)?, part(3)?, part(4)?);
-    let epsilon = number(node.float("epsilon")?.unwrap_or(1e-5))?;
+    let epsilon = number(builder, node.float("epsilon")?.unwrap_or(1e-5), variance.element)?;
     let variance = combine(builder, Binary::Add, &variance, &epsilon)?;
     let deviation = apply(builder, Unary::Sqrt, &variance)?;
     let factor = combine(builder, Binary::Div, &scale, &deviation)?;
@@ -40,6 +43,34 @@ pub fn batch_normalization(builder: &mut Builder, operation: &Operation) -> Chec
     let shift = combine(builder, Binary::Sub, &bias, &shift)?;
     let scaled = combine(builder, Binary::Mul, &x, &factor)?;
     one(combine(builder, Binary::Add, &scaled, &shift)?)
+}
+
+/// InstanceNormalization: each channel of a row by its own mean and deviation.
+pub fn instance_normalization(builder: &mut Builder, operation: &Operation) -> Checked<Vec<Value>> {
+    operation.expect_inputs(3, 3)?;
+    let node = operation.node(&["epsilon"])?;
+    let x = operation.tensor(builder, 0)?;
+    if x.dims.rank() < 3 {
+        return Err(format!("of {} is not supported, expected [rows, channels, ..]", x.describe()));
+    }
+    let axes: Vec<usize> = (2..x.dims.rank()).collect();
+    let centre = mean(builder, &x, &axes)?;
+    let distance = combine(builder, Binary::Sub, &x, &centre)?;
+    let square = combine(builder, Binary::Mul, &distance, &distance)?;
+    let variance = mean(builder, &square, &axes)?;
+    let epsilon = number(builder, node.float("epsilon")?.unwrap_or(1e-5), variance.element)?;
+    let variance = combine(builder, Binary::Add, &variance, &epsilon)?;
+    let deviation = apply(builder, Unary::Sqrt, &variance)?;
+    let of_channels = |at: usize| -> Checked<Tensor> {
+        let tensor = operation.tensor(builder, at)?;
+        let mut sizes = vec![tensor.cells.len()];
+        sizes.resize(x.dims.rank() - 1, 1);
+        Ok(Tensor { dims: Dims::fixed(&sizes)?, ..tensor })
+    };
+    let (scale, bias) = (of_channels(1)?, of_channels(2)?);
+    let share = combine(builder, Binary::Div, &distance, &deviation)?;
+    let scaled = combine(builder, Binary::Mul, &share, &scale)?;
+    one(combine(builder, Binary::Add, &scaled, &bias)?)
 }
 
 /// LayerNormalization over the last dimensions of a row.
@@ -53,7 +84,7 @@ pub fn layer_normalization(builder: &mut Builder, operation: &Operation) -> Chec
     let distance = combine(builder, Binary::Sub, &x, &centre)?;
     let square = combine(builder, Binary::Mul, &distance, &distance)?;
     let variance = mean(builder, &square, &axes)?;
-    let epsilon = number(node.float("epsilon")?.unwrap_or(1e-5))?;
+    let epsilon = number(builder, node.float("epsilon")?.unwrap_or(1e-5), variance.element)?;
     let variance = combine(builder, Binary::Add, &variance, &epsilon)?;
     let deviation = apply(builder, Unary::Sqrt, &variance)?;
     let mut result = combine(builder, Binary::Div, &distance, &deviation)?;

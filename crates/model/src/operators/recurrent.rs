@@ -5,7 +5,7 @@ use super::elementwise::{Binary, Unary};
 use super::linear::dense;
 use super::operation::Operation;
 use crate::builder::Builder;
-use crate::dims::{Dim, Dims};
+use crate::dims::{CELLS_MAX, Dim, Dims};
 use crate::node::{Checked, Node, shown};
 use crate::value::{Cell, Element, Tensor, Value};
 use std::sync::Arc;
@@ -43,10 +43,14 @@ impl Layer {
         }
         let x = operation.tensor(builder, 0)?;
         let (weights, recurrence) = (operation.tensor(builder, 1)?, operation.tensor(builder, 2)?);
-        let hidden = node.int("hidden_size")?.and_then(|size| usize::try_from(size).ok()).unwrap_or(0);
+        let size = node.int("hidden_size")?.and_then(|size| usize::try_from(size).ok());
+        let hidden = size.filter(|size| *size <= CELLS_MAX).unwrap_or(0);
         let [Dim::Fixed(length), rows @ (Dim::ROWS | Dim::Fixed(1)), Dim::Fixed(width)] = *x.dims.list() else {
             return Err(format!("of {} is not supported, expected [steps, rows, numbers]", x.describe()));
         };
+        if length == 0 || width == 0 {
+            return Err(format!("of {} has no numbers to go over", x.describe()));
+        }
         let directions = backwards.len();
         let fits = weights.dims == Dims::fixed(&[directions, gates * hidden, width])?
             && recurrence.dims == Dims::fixed(&[directions, gates * hidden, hidden])?;

@@ -50,7 +50,7 @@ impl Kernel {
                 } else if degree == 3.0 {
                     x * x * x
                 } else {
-                    x.powf(degree)
+                    libm::powf(x, degree)
                 }
             }
             Kernel::Rbf { gamma } => math::exp(-gamma * sum),
@@ -232,7 +232,8 @@ pub fn classifier(builder: &mut Builder, operation: &Operation) -> Checked<Vec<V
         ([], []) => None,
         _ => Some((coefficients(&node, "prob_a", pairs)?.to_vec(), coefficients(&node, "prob_b", pairs)?.to_vec())),
     };
-    let width = if probability.is_some() || classes == 2 { classes } else { pairs };
+    let is_of_pairs = probability.is_none() && classes > 2;
+    let width = if is_of_pairs { pairs } else { classes };
     let machine = Machine {
         vectors: Vectors { kernel: Kernel::read(&node)?, inputs, vectors },
         per_class,
@@ -248,7 +249,11 @@ pub fn classifier(builder: &mut Builder, operation: &Operation) -> Checked<Vec<V
     let iterations = if machine.probability.is_some() { 100 * classes * classes } else { 0 };
     let cost = machine.vectors.vectors.len() + (16 + classes) * count + iterations;
     builder.push(cost, machine)?;
-    class_values(labels, label, matrix(Element::Float, scores, width)?)
+    let mut values = class_values(labels, label, matrix(Element::Float, scores, width)?)?;
+    if let (true, Some(Value::Tensor(scores))) = (is_of_pairs, values.get_mut(1)) {
+        scores.labels = None;
+    }
+    Ok(values)
 }
 
 /// A machine for each pair of classes.

@@ -1,8 +1,10 @@
 //! What columns a model takes: lists of lists as flat lists, texts of every encoding, and what fails a row.
 
 use super::agreement::fixture;
+use super::build;
+use crate::onnx::{AttributeProto, TensorProto, element};
 use crate::{Model, OutputSelector};
-use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, Float32Array, ListArray, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, Float32Array, Float64Array, ListArray, StringArray};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Float64Type, Int32Type};
@@ -65,4 +67,29 @@ fn texts_of_every_encoding_score_alike_and_an_unknown_one_is_no_category() {
     let keys: ArrayRef = Arc::new(arrow::array::PrimitiveArray::<Int32Type>::from(vec![1; 5]));
     let error = scorer.score(&[number.clone(), number.clone(), keys, texts]).unwrap_err().to_string();
     assert!(error.contains("input \"country\" is Int32, expected a text"), "{error}");
+}
+
+#[test]
+fn doubles_are_normalized_as_doubles() {
+    let list = |name: &str, numbers: [f64; 2]| TensorProto {
+        name: name.into(),
+        data_type: element::DOUBLE,
+        dims: vec![2],
+        double_data: numbers.to_vec(),
+        ..Default::default()
+    };
+    let epsilon = AttributeProto { name: "epsilon".into(), r#type: 1, f: 0.25, ..Default::default() };
+    let normalize = build::node("", "BatchNormalization", &["x", "s", "b", "m", "v"], &["y"], vec![epsilon]);
+    let (x, y) = (build::value("x", element::DOUBLE, Some(2)), build::value("y", element::DOUBLE, Some(2)));
+    let mut model = build::model(vec![normalize], vec![x], vec![y]);
+    let parts = [list("s", [1.5, 2.0]), list("b", [0.1, 0.2]), list("m", [0.3, 0.4]), list("v", [2.0, 6.0])];
+    model.graph.as_mut().unwrap().initializer = parts.into();
+    let model = Model::from_bytes("m", build::bytes(&model)).unwrap();
+    let inputs: Vec<ArrayRef> = [1.7, -2.3].map(|x| Arc::new(Float64Array::from(vec![x])) as ArrayRef).into();
+    let scores = model.select_all().unwrap().score(&inputs).unwrap();
+    let found: Vec<f64> =
+        scores.as_struct().columns().iter().map(|c| c.as_primitive::<Float64Type>().value(0)).collect();
+    for (found, expected) in found.iter().zip([(1.7 - 0.3) / 1.5 * 1.5 + 0.1, (-2.3 - 0.4) / 2.5 * 2.0 + 0.2]) {
+        assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+    }
 }

@@ -1,6 +1,6 @@
 //! Mutants of all fixtures and bombs made by hand: each is refused or scores within the limits, and none panics.
 
-use super::build::{self, int, ints, node, value};
+use super::build::{self, int, ints, node, text, value};
 use super::exports::fixtures;
 use crate::Model;
 use crate::onnx::{GraphProto, ModelProto, NodeProto, TensorProto, element};
@@ -159,7 +159,7 @@ fn bombs_are_refused_before_they_are_made() {
     let of = |op: &str, sizes: &[i64]| graph(vec![node("", op, &["x", "s"], &["y"], vec![])], vec![shape("s", sizes)]);
     let constant =
         |sizes: &[i64]| graph(vec![node("", "ConstantOfShape", &["s"], &["y"], vec![])], vec![shape("s", sizes)]);
-    let many = "more than 4194304 numbers per row";
+    let many = "more than 16777216 numbers, expected";
     refused(&constant(&[1 << 40]), many);
     // The products are 0 and 4 in 64 bits.
     refused(&constant(&[1 << 32, 1 << 32]), many);
@@ -183,9 +183,95 @@ fn bombs_are_refused_before_they_are_made() {
     let categories =
         node("ai.onnx.ml", "OneHotEncoder", &["x"], &["y"], vec![ints("cats_int64s", (0..99_999).collect())]);
     refused(&graph(vec![categories], vec![]), "more than 131072 numbers in memory");
-    let nodes =
-        vec![node("", "Expand", &["x", "s"], &["a"], vec![]), node("", "Concat", &["a", "a", "a"], &["y"], widened)];
+    let nodes = vec![node("", "Expand", &["x", "s"], &["a"], vec![]), node("", "Concat", &["a"; 9], &["y"], widened)];
     refused(&graph(nodes, vec![shape("s", &[1 << 20, 1, 2])]), many);
+}
+
+#[test]
+fn windows_over_many_places_are_counted_before_they_are_listed() {
+    let pool = |op: &str, sizes: &[i64], attributes| {
+        let nodes = vec![
+            node("", "Unsqueeze", &["x", "two"], &["a"], vec![]),
+            node("", "Expand", &["a", "s"], &["b"], vec![]),
+            node("", op, &["b"], &["c"], attributes),
+            node("", "ReduceSum", &["c", "two"], &["y"], vec![int("keepdims", 0)]),
+        ];
+        graph(nodes, vec![shape("two", &[2]), shape("s", sizes)])
+    };
+    let wide = || vec![ints("kernel_shape", vec![1024])];
+    refused(&pool("MaxPool", &[1, 2, 1 << 20], wide()), "more than 16777216 numbers, expected");
+    let padded = || vec![ints("kernel_shape", vec![1024]), ints("pads", vec![1023, 1023]), int("count_include_pad", 1)];
+    refused(&pool("AveragePool", &[1, 2, 10_000], padded()), "more than 16777216 numbers, expected");
+    // Each is small enough, and all together are not.
+    let mut model = pool("MaxPool", &[1, 2, 2000], wide());
+    let nodes = &mut model.graph.as_mut().unwrap().node;
+    let names: Vec<String> = (0..20).map(|at| format!("c{at}")).collect();
+    let again = |name: &String| node("", "MaxPool", &["b"], &[name], wide());
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    let sum = node("", "Sum", &all, &["c"], vec![]);
+    nodes.splice(2..3, names.iter().map(again).chain([sum]));
+    refused(&model, "more than 33554432 numbers together");
+}
+
+#[test]
+fn a_table_is_there_once_however_many_steps_look_into_it() {
+    let place = node("", "Cast", &["x"], &["p"], vec![int("to", i64::from(element::INT64))]);
+    let look_up = |at: usize| node("", "Gather", &["w", "p"], &[&format!("g{at}")], vec![]);
+    let names: Vec<String> = (0..100).map(|at| format!("g{at}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let nodes = [place].into_iter().chain((0..100).map(look_up)).chain([node("", "Sum", &names, &["y"], vec![])]);
+    let table = TensorProto {
+        name: "w".into(),
+        data_type: element::FLOAT,
+        dims: vec![1 << 20],
+        float_data: vec![0.5; 1 << 20],
+        ..Default::default()
+    };
+    let mut model = graph(nodes.collect(), vec![table]);
+    model.graph.as_mut().unwrap().output = vec![value("y", element::FLOAT, Some(2))];
+    assert!(try_out(build::bytes(&model)));
+}
+
+#[test]
+fn nothing_is_calculated_over_no_numbers() {
+    let none = |sizes: &[i64]| TensorProto {
+        name: "w".into(),
+        data_type: element::FLOAT,
+        dims: sizes.to_vec(),
+        float_data: vec![0.0; sizes.iter().product::<i64>() as usize],
+        ..Default::default()
+    };
+    let lists = || vec![shape("zero", &[0]), shape("one", &[1])];
+    let cut = || node("", "Slice", &["x", "zero", "zero", "one"], &["a"], vec![]);
+    let of = |op: &str, inputs: &[&str], attributes, weights: &[i64]| {
+        let tensors = lists().into_iter().chain([none(weights)]).collect();
+        graph(vec![cut(), node("", op, inputs, &["y"], attributes)], tensors)
+    };
+    let is_refused = |model: &ModelProto| Model::from_bytes("none", build::bytes(model)).is_err();
+    for op in ["ReduceMean", "ReduceMax", "Softmax", "LogSoftmax", "Identity", "Relu", "CumSum", "ArgMax"] {
+        assert!(is_refused(&of(op, &["a"], vec![], &[1])), "{op}");
+    }
+    refused(&of("MatMul", &["a", "w"], vec![], &[0, 3]), "which have no numbers to sum");
+    refused(&of("Gemm", &["a", "w"], vec![int("transB", 1)], &[3, 0]), "which have no numbers to sum");
+    assert!(is_refused(&of("Conv", &["a", "w"], vec![text("auto_pad", "SAME_UPPER")], &[1, 2, 1])));
+    for op in ["LSTM", "GRU"] {
+        assert!(is_refused(&of(op, &["a", "w", "w"], vec![int("hidden_size", 1)], &[1, 4, 1])), "{op}");
+    }
+    let wide = of("LSTM", &["x", "w", "w"], vec![int("hidden_size", 1 << 62)], &[1, 4, 1]);
+    assert!(is_refused(&wide));
+    // A dimension of 0 makes no number of a tensor, and does not excuse the others.
+    refused(
+        &graph(vec![node("", "Expand", &["x", "s"], &["y"], vec![])], vec![shape("s", &[0, 1 << 62, 2])]),
+        "more than 16777216",
+    );
+}
+
+#[test]
+fn more_columns_than_a_model_may_give_are_counted_before_they_are_named() {
+    let (x, y) = (value("x", element::FLOAT, Some(1)), value("y", element::FLOAT, None));
+    let mut model = build::model(vec![node("", "Expand", &["x", "s"], &["y"], vec![])], vec![x], vec![y]);
+    model.graph.as_mut().unwrap().initializer = vec![shape("s", &[1, 1 << 20])];
+    refused(&model, "more than 16384 columns");
 }
 
 #[test]
@@ -210,7 +296,7 @@ fn chains_and_rings_of_nodes() {
         let output = if at == 39 { "y".to_string() } else { name(at + 1) };
         node("", "Concat", &[&name(at), &name(at)], &[&output], vec![int("axis", 1)])
     };
-    refused(&graph((0..40).map(double).collect(), vec![]), "more than 4194304 numbers per row");
+    refused(&graph((0..40).map(double).collect(), vec![]), "more than 16777216 numbers, expected");
 }
 
 /// A file may claim a length that it does not have.

@@ -8,5 +8,6 @@ mod exports;
 mod external_data;
 mod hostile;
 mod malformed;
+mod names;
 mod twin;
 mod words;

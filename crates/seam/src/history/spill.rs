@@ -5,7 +5,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
-use dataflow::{Error, Result, no_room};
+use dataflow::{Error, Result};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Seek, SeekFrom};
@@ -83,10 +83,8 @@ impl Run {
 
 /// What is wrong when a file in a folder cannot be written, and what to do.
 pub(crate) fn cannot_write(dir: &Path, error: io::Error) -> Error {
-    let why = no_room(&error).map(|why| format!(": {why}")).unwrap_or_default();
     let dir = dir.display();
-    Error::unavailable(format!("rows that exceed the memory bound cannot be written to a temporary file in {dir}{why}"))
-        .with_source(error)
+    Error::of_file(format!("rows that exceed the memory bound cannot be written to a temporary file in {dir}"), error)
 }
 
 /// What is wrong when what was written to a file in a folder cannot be read.

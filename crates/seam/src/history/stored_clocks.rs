@@ -5,7 +5,7 @@
 //!         4,096 clocks and their checksum
 //! ```
 
-use dataflow::{Bounds, Error, Result, no_room};
+use dataflow::{Bounds, Error, Result};
 use serde_json::{Value, json};
 use std::fs::{File, Permissions};
 use std::io::{self, BufWriter, Write};
@@ -102,9 +102,7 @@ impl StoredClocks {
 
 /// What is wrong when the clocks cannot be written to a folder, and what to do.
 fn cannot_keep(dir: &Path, error: io::Error) -> Error {
-    let why = no_room(&error).map(|why| format!(": {why}")).unwrap_or_default();
-    Error::unavailable(format!("the clocks of a history cannot be written to \"{}\"{why}", dir.display()))
-        .with_source(error)
+    Error::of_file(format!("the clocks of a history cannot be written to \"{}\"", dir.display()), error)
 }
 
 fn number(bytes: &[u8]) -> Option<u64> {

@@ -199,7 +199,7 @@ fn a_row_without_a_time_fails_the_job_where_the_stream_says_so() {
     let error = (0..3).find_map(|_| history.next(10, EventTime::MAX).err()).unwrap();
     assert_eq!(
         error.to_string(),
-        "stream \"events\": file 0.parquet, row 3: it has no event time; ON BAD ROW SKIP would count it and go on"
+        "stream \"events\": file 0.parquet, row 3: it has no event time: at is NULL; its id is 2; ON BAD ROW SKIP would count it and go on"
     );
 }
 

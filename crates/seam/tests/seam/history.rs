@@ -216,6 +216,6 @@ fn a_row_without_a_time_fails_the_job_where_the_stream_says_so() {
     let error = Host::open(vec![input], Run::new(true, 1)).unwrap().rest(10).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "stream \"events\": file 0.parquet, row 2: it has no event time; ON BAD ROW SKIP would count it and go on"
+        "stream \"events\": file 0.parquet, row 2: it has no event time: at is NULL; its id is 2; ON BAD ROW SKIP would count it and go on"
     );
 }

@@ -189,6 +189,7 @@ impl<'a> Binding<'a> {
             time: false,
             scored: false,
             needs_qualifier: false,
+            is_used: false,
         };
         let columns: Vec<RelationColumn> = schema.fields().iter().map(column).collect();
         let ids = columns.iter().map(|column| column.id).collect();
@@ -209,6 +210,7 @@ impl<'a> Binding<'a> {
                 time: at == stream.time_column,
                 scored: false,
                 needs_qualifier: false,
+                is_used: false,
             });
         }
         let ids = columns.iter().map(|column| column.id).collect();

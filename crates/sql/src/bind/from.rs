@@ -14,6 +14,22 @@ use sqlparser::tokenizer::{Location, Span};
 /// What a query in FROM is called that has no name, as in DuckDB.
 const UNNAMED: &str = "unnamed_subquery";
 
+/// Queries in one FROM that have no name: the first is called as all of them would be, the others have a number after it,
+/// as in DuckDB.
+#[derive(Default)]
+pub(crate) struct UnnamedQueries(usize);
+
+impl UnnamedQueries {
+    /// The rows under the name that nothing else of the FROM has.
+    pub fn numbered(&mut self, factor: &TableFactor, relation: Relation) -> Relation {
+        if !matches!(factor, TableFactor::Derived { alias: None, .. }) {
+            return relation;
+        }
+        self.0 += 1;
+        if self.0 == 1 { relation } else { relation.named(&format!("{UNNAMED}{}", self.0)) }
+    }
+}
+
 impl Binding<'_> {
     /// FROM with its as-of joins: what can be named after them, and the joins.
     pub fn from(&mut self, owner: &str, select: &Select, span: Span) -> Outcome<(Relation, Vec<BoundJoin>)> {
@@ -30,7 +46,8 @@ impl Binding<'_> {
                     .err(),
             };
         };
-        let mut relation = self.table(owner, first, span)?;
+        let mut unnamed = UnnamedQueries::default();
+        let mut relation = unnamed.numbered(first, self.table(owner, first, span)?);
         let mut bound = Vec::with_capacity(joins.len());
         for join in joins {
             let marked = self.is_as_of(&join.relation);
@@ -38,9 +55,9 @@ impl Binding<'_> {
             let (inner, constraint) = match &join.join_operator {
                 JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) if marked => (false, constraint),
                 JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) if marked => (true, constraint),
-                _ => return refuse::join(span),
+                _ => return refuse::join(span, first),
             };
-            let right = self.table(owner, &join.relation, span)?;
+            let right = unnamed.numbered(&join.relation, self.table(owner, &join.relation, span)?);
             let alias = right.columns.first().and_then(|column| column.qualifier.clone()).unwrap_or_default();
             if relation
                 .columns

@@ -14,6 +14,7 @@ use dataflow::{Scorer, ScorerInput, ScorerValue};
 use operators::predict::Part;
 use sqlparser::ast::{Expr, Function, FunctionArg, FunctionArgExpr, Ident};
 use sqlparser::tokenizer::Span;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A call of a model with an expression for each of its inputs.
@@ -43,10 +44,22 @@ pub(crate) fn open(
     let (model, scorer) = binding.model(&model_name(function, span)?)?;
     let overrides =
         arguments(function).iter().skip(1).map(|argument| given(argument, span)).collect::<Outcome<Vec<_>>>()?;
+    for (at, (name, _)) in overrides.iter().enumerate() {
+        if overrides[..at].iter().any(|(before, _)| before.value.eq_ignore_ascii_case(&name.value)) {
+            return Fault::new(name.span, format!("input \"{}\" is given twice", name.value)).err();
+        }
+    }
     let names: Vec<String> = match &model.inputs {
         Some(inputs) => inputs.iter().map(|input| input.text.clone()).collect(),
         None => scorer.inputs().iter().filter_map(|input| input.name.clone()).collect(),
     };
+    if let Some((first, second)) = alike(&names) {
+        let model = &model.name.text;
+        let problem =
+            format!("model \"{model}\" has inputs \"{first}\" and \"{second}\", which SQL does not tell apart");
+        let hint = format!("give all inputs names in the model's order: CREATE MODEL {model} FROM .. INPUTS (..)");
+        return Fault::new(span, problem).expected("names that differ in more than case").hint(hint).err();
+    }
     if let Some((unknown, _)) =
         overrides.iter().find(|(name, _)| !names.iter().any(|n| n.eq_ignore_ascii_case(&name.value)))
     {
@@ -61,6 +74,12 @@ pub(crate) fn open(
     };
     let inputs = names.iter().zip(scorer.inputs()).map(input).collect::<Outcome<Vec<_>>>()?;
     Ok(NamedInputs { inputs, span, model, scorer })
+}
+
+/// Two names that are the same in SQL.
+fn alike(names: &[String]) -> Option<(&str, &str)> {
+    let mut seen = HashMap::new();
+    names.iter().find_map(|name| Some((seen.insert(name.to_ascii_lowercase(), name.as_str())?, name.as_str())))
 }
 
 /// The name of the model that is called.

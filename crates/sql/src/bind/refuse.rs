@@ -3,8 +3,9 @@
 use super::syntax::{any, function_name, is_subquery, is_window, score_call};
 use crate::diagnostic::{Fault, Outcome, place_of};
 use crate::expression::{aggregate_names, aggregate_of, instead_of, is_aggregate};
+use crate::nearest::did_you_mean;
 use arrow::datatypes::DataType;
-use sqlparser::ast::{Expr, Function, GroupByExpr, OrderByKind, Query, Select, Visit, Visitor};
+use sqlparser::ast::{Expr, Function, GroupByExpr, OrderByKind, Query, Select, TableFactor, Visit, Visitor};
 use sqlparser::tokenizer::Span;
 use std::ops::ControlFlow;
 
@@ -25,7 +26,15 @@ pub(crate) fn column_type(name: &str, expr: &Expr, data_type: &DataType, span: S
     }
 }
 
-pub(crate) fn join<T>(span: Span) -> Outcome<T> {
+/// A join of streams. `left` is what FROM reads, whose name may be a mistyped ASOF.
+pub(crate) fn join<T>(span: Span, left: &TableFactor) -> Outcome<T> {
+    if let TableFactor::Table { alias: Some(alias), .. } = left
+        && !alias.explicit
+        && let Some(near) = did_you_mean(&alias.name.value, ["ASOF"].into_iter())
+    {
+        let fault = Fault::new(alias.name.span, "a join without a bound of time would keep every row for ever");
+        return fault.found(alias.name.to_string()).expected("ASOF LEFT JOIN").hint(near).err();
+    }
     Fault::new(span, "a join without a bound of time would keep every row for ever")
         .expected("ASOF LEFT JOIN s ON s.key = key AND s.time <= time")
         .hint("for the last row at a time write ASOF LEFT JOIN; for several rows write an aggregate in a subquery with a bound of time")

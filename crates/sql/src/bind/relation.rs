@@ -43,6 +43,8 @@ pub(crate) struct RelationColumn {
     pub scored: bool,
     /// Whether its name needs its qualifier, since USING has made it one with a column of the other side.
     pub needs_qualifier: bool,
+    /// Whether USING has made it of two, so that its name alone means it, whatever else has the name.
+    pub is_used: bool,
 }
 
 impl Relation {
@@ -215,6 +217,7 @@ fn named(columns: &[RelationColumn]) -> impl Iterator<Item = ScopeColumn> {
         data_type: column.data_type.clone(),
         place: Place::Column(column.id),
         needs_qualifier: column.needs_qualifier,
+        is_used: column.is_used,
     })
 }
 
@@ -229,5 +232,6 @@ fn beside(columns: &[RelationColumn]) -> impl Iterator<Item = ScopeColumn> {
         data_type,
         place,
         needs_qualifier: false,
+        is_used: false,
     })
 }

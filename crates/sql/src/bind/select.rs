@@ -224,7 +224,16 @@ impl Selected {
             let time = relation.place(&written.expr).is_some_and(is_time);
             let (name, id) = (item.name.clone(), item.id);
             let data_type = item.tree.settled_type();
-            RelationColumn { qualifier: None, name, id, data_type, time, scored, needs_qualifier: false }
+            RelationColumn {
+                qualifier: None,
+                name,
+                id,
+                data_type,
+                time,
+                scored,
+                needs_qualifier: false,
+                is_used: false,
+            }
         };
         let columns = items.iter().zip(written).map(column).collect();
         let same = |(item, column): (&BoundItem, &RelationColumn)| {

@@ -8,6 +8,7 @@ use crate::nearest::did_you_mean;
 use crate::statement::{self, Name, StreamColumn, StreamColumnSource};
 use crate::stream::{ColumnSource, Dedup, History, Stream};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use dataflow::ErrorKind;
 use sqlparser::ast::{CastKind, DataType as SqlType, Expr};
 use sqlparser::tokenizer::Span;
 use std::collections::HashSet;
@@ -153,6 +154,7 @@ fn scope<'f>(raw: impl Iterator<Item = (&'f String, &'f Arc<Field>)>) -> Scope {
         data_type: field.data_type().clone(),
         place: Place::Column(ColumnId(index)),
         needs_qualifier: false,
+        is_used: false,
     };
     raw.enumerate().map(column).collect()
 }
@@ -240,10 +242,12 @@ fn infer(declared: &statement::Stream, catalog: &dyn Catalog) -> Outcome<Vec<Bou
         }
     };
     let schema = schema.map_err(|error| {
-        Box::new(
-            Fault::new(place.span, error.chain())
-                .hint("declare the columns of the stream if its history does not exist yet"),
-        )
+        let fault = Fault::new(place.span, error.chain());
+        // What is there and damaged has columns, which nobody can know.
+        Box::new(match error.kind() {
+            ErrorKind::Corrupt => fault,
+            _ => fault.hint("declare the columns of the stream if its history does not exist yet"),
+        })
     })?;
     let fields = schema.fields().iter().filter(|field| !field.name().starts_with('_'));
     let names: Vec<&String> = schema.fields().iter().map(|field| field.name()).collect();
@@ -336,6 +340,12 @@ fn find(schema: &SchemaRef, name: &Name, stream: &str) -> Outcome<usize> {
     let found = schema.fields().iter().position(|field| field.name().eq_ignore_ascii_case(&name.text));
     found.ok_or_else(|| {
         let fault = Fault::new(name.span, format!("stream \"{stream}\" has no column \"{}\"", name.text));
+        if schema.fields().is_empty() {
+            return Box::new(fault.hint(format!(
+                "its history holds nothing that shows columns: declare them, among them {} TIMESTAMP",
+                name.text
+            )));
+        }
         Box::new(fault.offer(&name.text, schema.fields().iter().map(|field| field.name().as_str())))
     })
 }

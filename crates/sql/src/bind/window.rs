@@ -167,7 +167,12 @@ pub(crate) fn argument_fault(
         Some((value, data_type)) => Fault::new(place_of(value, span), format!("{name} takes numbers"))
             .found(format!("{value} {}", type_name(data_type)))
             .expected("BIGINT, INTEGER, SMALLINT, DOUBLE, FLOAT or BOOLEAN")
-            .hint(format!("cast it: {name}(CAST({value} AS DOUBLE))")),
+            .hint(match data_type {
+                DataType::Timestamp(..) | DataType::Date32 | DataType::Duration(_) | DataType::Interval(_) => {
+                    format!("write {name}(epoch({value})), of seconds")
+                }
+                _ => format!("cast it: {name}(CAST({value} AS DOUBLE))"),
+            }),
         None => Fault::new(span, error.to_string()),
     }
 }

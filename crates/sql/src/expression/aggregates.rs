@@ -126,8 +126,10 @@ pub(crate) fn instead_of(name: &str) -> Option<&'static str> {
             "write lag(x) for the row before, or ASOF LEFT JOIN for the last row at a time"
         }
         "product" => "write exp(sum(ln(x))) for numbers above 0",
-        "covar_pop" => "write avg(x * y) - avg(x) * avg(y)",
-        "corr" => "write (avg(x * y) - avg(x) * avg(y)) / (stddev_pop(x) * stddev_pop(y))",
+        "covar_pop" => "write avg(x * y) - avg(x) * avg(y), over rows where neither x nor y is NULL",
+        "corr" => {
+            "write (avg(x * y) - avg(x) * avg(y)) / (stddev_pop(x) * stddev_pop(y)), over rows where neither x nor y is NULL"
+        }
         _ => return None,
     })
 }

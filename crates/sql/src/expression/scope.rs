@@ -92,6 +92,8 @@ pub struct ScopeColumn {
     pub place: Place,
     /// Whether it is only named with its qualifier.
     pub needs_qualifier: bool,
+    /// Whether USING has made it of two: its name alone means it, whatever else has the name.
+    pub is_used: bool,
 }
 
 /// The columns that an expression may name.
@@ -135,6 +137,10 @@ impl Scope {
                 // A column that no qualifier names, as USING makes one of two, has no other name.
                 let without: Vec<_> = matches.iter().filter(|column| column.qualifier.is_none()).collect();
                 if let ([one], None) = (&without[..], qualifier) {
+                    return Ok(one);
+                }
+                let used: Vec<_> = matches.iter().filter(|column| column.is_used).collect();
+                if let ([one], None) = (&used[..], qualifier) {
                     return Ok(one);
                 }
                 let exact: Vec<_> = matches.iter().filter(|column| column.name == name.value).collect();

@@ -3,6 +3,7 @@
 mod depth;
 mod dialect;
 mod from_first;
+mod keywords;
 mod token_reader;
 
 mod decision;
@@ -265,9 +266,13 @@ fn parse_model(reader: &mut TokenReader) -> Outcome<Model> {
             let named = reader.name("the name of an output")?;
             output = ModelOutput::Named(named.clone());
             if reader.take("OF") {
-                let is_value = named.text.eq_ignore_ascii_case("value");
+                let kinds = ["value", "probability"];
+                let Some(kind) = kinds.iter().position(|kind| named.text.eq_ignore_ascii_case(kind)) else {
+                    let fault = Fault::new(named.span, "only a value and a probability are OF something");
+                    return fault.found(named.text.as_str()).offer(&named.text, kinds.into_iter()).err();
+                };
                 let of = reader.label()?;
-                output = if is_value { ModelOutput::ValueOf(of) } else { ModelOutput::ProbabilityOf(of) };
+                output = if kind == 0 { ModelOutput::ValueOf(of) } else { ModelOutput::ProbabilityOf(of) };
             }
         } else if reader.is("VERSION") || reader.is("SHADOW") || reader.is("CANARY") {
             return Fault::new(reader.here(), "versions of a model beside each other are not supported yet")

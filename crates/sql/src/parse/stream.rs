@@ -132,7 +132,7 @@ fn item(reader: &mut TokenReader, stream: &mut Stream) -> Outcome<()> {
         if !reader.is("WITHIN") {
             return reader
                 .unexpected("DEDUP without an interval would remember every row for ever", "WITHIN INTERVAL ..")
-                .hint("add WITHIN INTERVAL '1' HOUR, or as long as deliveries repeat")
+                .hint_if_none("add WITHIN INTERVAL '1' HOUR, or as long as deliveries repeat")
                 .err();
         }
         reader.next();
@@ -229,7 +229,7 @@ fn watermark(reader: &mut TokenReader) -> Outcome<Watermark> {
     let column = reader.name("the name of the time column")?;
     reader.expect("AS")?;
     let start = reader.here();
-    let delay = delay(&column, &reader.expression()?, start)?;
+    let delay = delay(&column, &reader.expression()?, start).map_err(|fault| reader.of_interval(fault))?;
     let mut watermark =
         Watermark { column, delay, quiet: Quiet::After(QUIET_AFTER), late: Late::Move, arrival: None, late_rows: None };
     let mut said = ClausesSeen::default();
@@ -300,7 +300,7 @@ fn delay(column: &Name, expression: &Expr, start: Span) -> Outcome<Length> {
 pub(crate) fn length(reader: &mut TokenReader) -> Outcome<Length> {
     let start = reader.here();
     let expression = reader.expression()?;
-    let length = interval::literal(&expression).map_err(|fault| Box::new(fault.within(start)))?;
+    let length = interval::literal(&expression).map_err(|fault| reader.of_interval(Box::new(fault.within(start))))?;
     if length.0 <= 0 {
         return Fault::new(span_of(&expression), "the interval must be longer than zero")
             .found(expression.to_string())

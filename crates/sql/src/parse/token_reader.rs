@@ -2,6 +2,7 @@
 
 use super::dialect::SqlDialect;
 use super::from_first::with_selects;
+use super::keywords;
 use crate::diagnostic::{Fault, Outcome};
 use crate::file_hint::file_hint;
 use crate::nearest::did_you_mean;
@@ -9,22 +10,25 @@ use crate::statement::Name;
 use sqlparser::ast::{DataType, Expr, Query};
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan};
+use std::cell::RefCell;
 
 /// How deep parentheses, CASE, function calls and signs in front of each other may be nested.
 pub(super) const NESTED_MAX: usize = 100;
 
-/// Words that begin the clauses of a SELECT and are easily mistyped.
-const CLAUSES: [&str; 3] = ["FROM", "WHERE", "WINDOW"];
+/// How many words are remembered that could have stood somewhere.
+const POSSIBLE_MAX: usize = 64;
 
 /// Reads one statement's tokens.
 pub(crate) struct TokenReader<'a> {
     tokens: &'a [TokenWithSpan],
     at: usize,
+    // The words that were looked for, with the place: one of them is meant where a mistyped one stands.
+    possible: RefCell<Vec<(usize, &'static str)>>,
 }
 
 impl<'a> TokenReader<'a> {
     pub fn new(tokens: &'a [TokenWithSpan]) -> Self {
-        TokenReader { tokens, at: 0 }
+        TokenReader { tokens, at: 0, possible: RefCell::default() }
     }
 
     pub fn next(&mut self) {
@@ -53,17 +57,25 @@ impl<'a> TokenReader<'a> {
         }
     }
 
-    pub fn is(&self, word: &str) -> bool {
-        self.tokens.get(self.at).is_some_and(|token| is_word(token, word))
+    pub fn is(&self, word: &'static str) -> bool {
+        let found = self.tokens.get(self.at).is_some_and(|token| is_word(token, word));
+        if !found {
+            let mut possible = self.possible.borrow_mut();
+            if possible.len() >= POSSIBLE_MAX {
+                possible.retain(|(at, _)| at + 1 >= self.at);
+            }
+            possible.push((self.at, word));
+        }
+        found
     }
 
-    pub fn take(&mut self, word: &str) -> bool {
+    pub fn take(&mut self, word: &'static str) -> bool {
         let found = self.is(word);
         self.at += usize::from(found);
         found
     }
 
-    pub fn expect(&mut self, word: &str) -> Outcome<()> {
+    pub fn expect(&mut self, word: &'static str) -> Outcome<()> {
         if self.take(word) { Ok(()) } else { self.unexpected(format!("expected {word}"), word).err() }
     }
 
@@ -89,7 +101,54 @@ impl<'a> TokenReader<'a> {
             Token::EOF => "the end of the statement".to_owned(),
             token => token.to_string(),
         };
-        self.before_statement(Fault::new(self.here(), message).found(found).expected(expected))
+        let fault = Fault::new(self.here(), message).found(found).expected(expected);
+        self.before_statement(self.mistyped(fault))
+    }
+
+    /// Offers the word that is meant by a mistyped one: by the one here, or by the one before, which was taken for a name.
+    fn mistyped(&self, fault: Fault) -> Fault {
+        let possible = self.possible.borrow();
+        let of = |at: usize| {
+            let words = possible.iter().filter(move |(of, _)| *of == at).map(|(_, word)| *word);
+            did_you_mean(word_of(self.tokens.get(at)?)?, words)
+        };
+        match (of(self.at), self.at.checked_sub(1).filter(|_| self.may_follow_name())) {
+            (Some(hint), _) => fault.hint(hint),
+            (None, Some(before)) => match of(before) {
+                Some(hint) => self.at_token(fault, before).hint(hint),
+                None => fault,
+            },
+            (None, None) => fault,
+        }
+    }
+
+    /// The same among the words of a SELECT, and those that sqlparser would have taken where it stopped.
+    fn mistyped_in_select(&self, fault: Fault, at: usize) -> Fault {
+        let expected = fault.expected.clone().unwrap_or_default();
+        let near = |at: usize| keywords::meant(word_of(self.tokens.get(at)?)?, &expected);
+        let of_expected = |at: usize| keywords::meant_of(word_of(self.tokens.get(at)?)?, &expected);
+        let reader = TokenReader { at, ..TokenReader::new(self.tokens) };
+        let before = at.checked_sub(1).filter(|_| reader.may_follow_name());
+        let found = near(at).map(|hint| (at, hint));
+        let found = found.or_else(|| before.and_then(|before| Some((before, near(before)?))));
+        match found.or_else(|| Some((at + 1, of_expected(at + 1)?))) {
+            Some((place, hint)) if place == at => fault.hint(hint),
+            Some((place, hint)) => self.at_token(fault, place).hint(hint),
+            None => fault,
+        }
+    }
+
+    /// Whether the next token may follow a mistyped word that was taken for a name.
+    fn may_follow_name(&self) -> bool {
+        matches!(
+            self.peek_at(0),
+            Token::Word(_) | Token::Number(..) | Token::SingleQuotedString(_) | Token::LParen | Token::EOF
+        )
+    }
+
+    fn at_token(&self, mut fault: Fault, at: usize) -> Fault {
+        fault.span = self.tokens[at].span;
+        fault.found(self.tokens[at].token.to_string())
     }
 
     pub fn end(&self) -> Outcome<()> {
@@ -100,17 +159,10 @@ impl<'a> TokenReader<'a> {
             return fault.err();
         }
         let fault = self.unexpected("the statement goes on where it should end", "; and the next statement");
-        if fault.hint.is_some() {
-            return fault.err();
+        match fault.hint {
+            Some(_) => fault.err(),
+            None => self.mistyped_in_select(fault, self.at).err(),
         }
-        let before = self.at.checked_sub(1).and_then(|at| self.tokens.get(at));
-        let hint = before.and_then(|token| match &token.token {
-            Token::Word(word) if !CLAUSES.contains(&word.value.to_uppercase().as_str()) => {
-                did_you_mean(&word.value, CLAUSES.into_iter())
-            }
-            _ => None,
-        });
-        Err(Box::new(Fault { hint, ..fault }))
     }
 
     /// A path that is not in quotes, and ends here for SQL: a name, and then `/` and what follows without a blank.
@@ -256,6 +308,18 @@ impl<'a> TokenReader<'a> {
         self.sqlparser(self.item_end(), |parser| parser.parse_expr())
     }
 
+    /// What is wrong with an interval that was read just now: a mistyped unit after it is told at its place.
+    pub fn of_interval(&self, fault: Box<Fault>) -> Box<Fault> {
+        let unit = self.tokens.get(self.at).and_then(word_of);
+        match unit.and_then(|unit| Some((unit, keywords::unit_meant(unit)?))) {
+            Some((unit, hint)) => {
+                let fault = Fault::new(self.here(), format!("{unit} is not a unit of time")).found(unit);
+                Box::new(fault.expected("SECOND, MINUTE, HOUR, DAY or WEEK").hint(hint))
+            }
+            None => fault,
+        }
+    }
+
     pub fn data_type(&mut self) -> Outcome<DataType> {
         self.sqlparser(self.item_end(), |parser| parser.parse_data_type())
     }
@@ -305,7 +369,10 @@ impl<'a> TokenReader<'a> {
                 };
                 Ok(value)
             }
-            Err(error) => Err(Box::new(self.before_statement(self.parser_fault(&error, parser.get_current_index())))),
+            Err(error) => {
+                let (fault, at) = self.parser_fault(&error, parser.get_current_index());
+                Err(Box::new(self.before_statement(self.mistyped_in_select(fault, at))))
+            }
         }
     }
 
@@ -322,7 +389,7 @@ impl<'a> TokenReader<'a> {
     }
 
     /// sqlparser writes places into its messages: `Expected: x, found: y at Line: 3, Column: 9`.
-    fn parser_fault(&self, error: &ParserError, stopped: usize) -> Fault {
+    fn parser_fault(&self, error: &ParserError, stopped: usize) -> (Fault, usize) {
         let text = match error {
             ParserError::TokenizerError(text) | ParserError::ParserError(text) => text.clone(),
             ParserError::RecursionLimitExceeded => "the expression is nested too deeply".to_owned(),
@@ -337,16 +404,30 @@ impl<'a> TokenReader<'a> {
             None if text.ends_with("found: EOF") => Some(self.tokens.len()),
             None => Some((self.at + stopped).min(self.tokens.len())),
         };
-        let span = TokenReader { tokens: self.tokens, at: at.unwrap_or(self.tokens.len()) }.here();
+        let at = at.unwrap_or(self.tokens.len());
+        let span = TokenReader { at, ..TokenReader::new(self.tokens) }.here();
         let found_expected = text.strip_prefix("Expected: ").and_then(|rest| rest.split_once(", found: "));
-        match found_expected {
+        let fault = match found_expected {
             Some((expected, found)) => {
                 let expected = if expected == "identifier" { "a name" } else { expected };
                 let found = if found == "EOF" { "the end of the statement" } else { found };
                 Fault::new(span, "the statement is not valid SQL here").found(found).expected(expected)
             }
+            None if text.starts_with("No infix parser") => {
+                let operator = self.tokens.get(at).map_or_else(String::new, |token| token.token.to_string());
+                Fault::new(span, format!("{operator} is no operator"))
+            }
             None => Fault::new(span, lower_first(&text)),
-        }
+        };
+        (fault, at)
+    }
+}
+
+/// The text of a word without quotes.
+fn word_of(token: &TokenWithSpan) -> Option<&str> {
+    match &token.token {
+        Token::Word(word) if word.quote_style.is_none() => Some(&word.value),
+        _ => None,
     }
 }
 

@@ -51,7 +51,8 @@ pub(crate) fn text(operator: &Operator, columns: &Columns) -> String {
                 let version: String = score.scorer.version().chars().take(12).collect();
                 let inputs: Vec<String> = score.inputs.iter().map(|input| columns.text(input)).collect();
                 let ids: Vec<ColumnId> = score.ids().collect();
-                format!("{} = {} {version} of {}", columns.names(&ids), score.model, inputs.join(", "))
+                let output = score.scorer.chosen().map(|output| format!(" ({output})")).unwrap_or_default();
+                format!("{} = {} {version}{output} of {}", columns.names(&ids), score.model, inputs.join(", "))
             };
             scores.iter().map(of).collect::<Vec<_>>().join("; ")
         }

@@ -11,7 +11,9 @@ use sql::expression::{ColumnId, Place, Scope, ScopeColumn};
 use std::sync::Arc;
 
 /// Rows of the page that are about more than an expression of one row; other tests show them.
-const ELSEWHERE: [&str; 15] = [
+const ELSEWHERE: [&str; 17] = [
+    "`SELECT DISTINCT k .. ORDER BY x`",
+    "`min`, `max`, `avg` and `count` of an INTERVAL",
     "`GROUP BY ALL` with a HAVING",
     "`sum`, `avg`, `stddev` and",
     "a condition that is no BOOLEAN",
@@ -56,6 +58,7 @@ fn row() -> (Batch, Scope) {
         data_type: values.data_type().clone(),
         place: Place::Column(ColumnId(at)),
         needs_qualifier: false,
+        is_used: false,
     });
     let scope = scope.collect();
     let batch = RecordBatch::try_from_iter(columns).unwrap();

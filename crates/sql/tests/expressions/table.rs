@@ -69,6 +69,7 @@ pub fn scope(batch: &Batch) -> Scope {
         data_type,
         place,
         needs_qualifier: false,
+        is_used: false,
     };
     let schema = batch.schema();
     let columns = schema.fields().iter().enumerate().map(|(at, field)| ScopeColumn {
@@ -77,6 +78,7 @@ pub fn scope(batch: &Batch) -> Scope {
         data_type: field.data_type().clone(),
         place: Place::Column(ColumnId(at)),
         needs_qualifier: false,
+        is_used: false,
     });
     let time = beside("_time", DataType::Timestamp(TimeUnit::Microsecond, None), Place::Time);
     let late = beside("_late", DataType::Boolean, Place::Late);

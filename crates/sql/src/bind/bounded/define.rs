@@ -37,6 +37,7 @@ pub(super) fn column(name: &str, id: ColumnId, tree: &Tree) -> RelationColumn {
         time: false,
         scored: false,
         needs_qualifier: false,
+        is_used: false,
     }
 }
 

@@ -5,12 +5,13 @@ use super::early::{EarlyConditions, compared, key_of, of_both};
 use crate::bind::as_of::{self, AsOfJoin};
 use crate::bind::binding::Binding;
 use crate::bind::bound::{BoundItem, BoundJoin, BoundSelect, BoundedJoin, BoundedStep, Calls, Definition};
+use crate::bind::from::UnnamedQueries;
 use crate::bind::keys;
 use crate::bind::relation::{Relation, RelationColumn};
 use crate::bind::syntax::{and, any, conjuncts, is_subquery, object_name};
 use crate::diagnostic::{Fault, Outcome, fault, place_of};
 use crate::expression::{ColumnId, Op, Tree};
-use sqlparser::ast::{Expr, Ident, Join, JoinConstraint, JoinOperator, Select, TableWithJoins};
+use sqlparser::ast::{Expr, Ident, Join, JoinConstraint, JoinOperator, Select, TableFactor, TableWithJoins};
 use sqlparser::tokenizer::Span;
 
 /// What a SELECT reads.
@@ -40,9 +41,9 @@ pub(super) fn from(binding: &mut Binding, owner: &str, select: &Select, span: Sp
             .expected("FROM and a stream, a view, a table or a query")
             .err();
     }
-    let mut chains = Vec::with_capacity(select.from.len());
+    let (mut chains, mut unnamed) = (Vec::with_capacity(select.from.len()), UnnamedQueries::default());
     for from in &select.from {
-        chains.push(Chain::bind(binding, owner, from, span)?);
+        chains.push(Chain::bind(binding, owner, from, (&mut unnamed, span))?);
     }
     let all: Vec<&Relation> = chains.iter().flat_map(Chain::relations).collect();
     let early = EarlyConditions::of(select.selection.as_ref(), &all, span);
@@ -66,11 +67,21 @@ struct Chain<'s> {
 }
 
 impl<'s> Chain<'s> {
-    fn bind(binding: &mut Binding, owner: &str, from: &'s TableWithJoins, span: Span) -> Outcome<Chain<'s>> {
-        let first = (binding.table(owner, &from.relation, span)?, place_of(&from.relation, span));
+    fn bind(
+        binding: &mut Binding,
+        owner: &str,
+        from: &'s TableWithJoins,
+        (unnamed, span): (&mut UnnamedQueries, Span),
+    ) -> Outcome<Chain<'s>> {
+        let mut table = |factor: &TableFactor| -> Outcome<(Relation, Span)> {
+            let relation = unnamed.numbered(factor, binding.table(owner, factor, span)?);
+            Ok((relation, place_of(factor, span)))
+        };
+        let first = table(&from.relation)?;
         let mut rest = Vec::with_capacity(from.joins.len());
         for join in &from.joins {
-            rest.push((join, binding.table(owner, &join.relation, span)?, place_of(&join.relation, span)));
+            let (relation, at) = table(&join.relation)?;
+            rest.push((join, relation, at));
         }
         Ok(Chain { first, rest })
     }
@@ -322,6 +333,7 @@ impl Joining<'_> {
                 let both = self.first_of(&joined, used)?;
                 let merged =
                     define::column(&column.name, binding.columns.add(&column.name, both.settled_type()), &both);
+                let merged = RelationColumn { is_used: true, ..merged };
                 items.push(BoundItem { id: merged.id, name: merged.name.clone(), tree: both });
                 columns.push(merged);
             }
@@ -329,7 +341,8 @@ impl Joining<'_> {
             let needs_qualifier = column.needs_qualifier || (used.is_some() && !stands_for_both);
             let tree = Tree::column(column.id, column.data_type.clone());
             items.push(BoundItem { id: column.id, name: column.full_name(), tree });
-            columns.push(RelationColumn { needs_qualifier, ..column.clone() });
+            let is_used = column.is_used && !needs_qualifier || stands_for_both;
+            columns.push(RelationColumn { needs_qualifier, is_used, ..column.clone() });
         }
         Ok(define::relation(binding, BoundedStep::Project { from: joined.id, items }, columns))
     }

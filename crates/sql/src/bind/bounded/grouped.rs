@@ -18,6 +18,7 @@ use crate::bind::syntax::{argument, arguments, function_name, is_distinct};
 use crate::bind::window::{argument_fault, without_distinct};
 use crate::diagnostic::{Fault, Outcome, place_of};
 use crate::expression::{Tree, aggregate_names, aggregate_of, instead_of};
+use arrow::datatypes::DataType;
 use operators::Aggregate;
 use sqlparser::ast::{Expr, Function, GroupByExpr, Select, UnaryOperator, Value};
 use sqlparser::tokenizer::Span;
@@ -43,6 +44,7 @@ pub(super) fn rows(
     for expr in written.iter().chain(&having) {
         gathered.gather(expr, span)?;
     }
+    gathered.refuse_intervals(&below)?;
     let input = |expr: &Expr| Item { expr: expr.clone(), name: expr.to_string(), span: place_of(expr, span) };
     let inputs: Vec<Item> = gathered.inputs.iter().map(input).collect();
     let rows = plain::rows(binding, owner, select, read, &inputs, span)?;
@@ -194,6 +196,23 @@ impl Gathered {
         Ok(Call { function, aggregate, argument, filter, span })
     }
 
+    /// Refuses aggregates of intervals, which no column holds.
+    fn refuse_intervals(&self, below: &Relation) -> Outcome<()> {
+        for call in &self.calls {
+            let Some(argument) = call.argument.map(|at| &self.inputs[at]) else { continue };
+            // What cannot be bound by itself is told of where the rows are bound.
+            let data_type = below.bind(argument, call.span).map(|tree| tree.settled_type());
+            if data_type.is_ok_and(|data_type| matches!(data_type, DataType::Duration(_) | DataType::Interval(_))) {
+                let name = function_name(&call.function);
+                return Fault::new(call.span, format!("{name} of an INTERVAL is not supported"))
+                    .found("INTERVAL")
+                    .hint(format!("write {name}(epoch(..)), of the length in seconds"))
+                    .err();
+            }
+        }
+        Ok(())
+    }
+
     fn input(&mut self, expr: Expr) -> usize {
         let known = self.inputs.iter().position(|known| *known == expr);
         known.unwrap_or_else(|| {
@@ -230,7 +249,7 @@ impl Call {
             }
         }
         if let Some(filter) = self.filter.map(of)
-            && filter.data_type != arrow::datatypes::DataType::Boolean
+            && filter.data_type != DataType::Boolean
         {
             return Fault::new(self.span, "a FILTER is true or false").found(filter.name.clone()).within(within).err();
         }

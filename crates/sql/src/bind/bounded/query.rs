@@ -56,12 +56,14 @@ fn body(
             of_result(united, order_by, span)
         }
         SetExpr::SetOperation { op, .. } => {
-            let is_in = if *op == SetOperator::Intersect { "IN" } else { "NOT IN" };
+            let (is_in, not) = match op {
+                SetOperator::Intersect => ("IN (SELECT x FROM b)", "NOT "),
+                _ => ("NOT IN (SELECT x FROM b WHERE x IS NOT NULL)", ""),
+            };
             Fault::new(span, format!("{op} is not supported yet"))
                 .hint(format!(
-                    "for one column write SELECT DISTINCT x FROM a WHERE x {is_in} (SELECT x FROM b); for several a LEFT JOIN on \
-                     all of them, and WHERE b.x IS {}NULL",
-                    if *op == SetOperator::Intersect { "NOT " } else { "" }
+                    "for one column write SELECT DISTINCT x FROM a WHERE x {is_in}; for several SELECT DISTINCT and a LEFT JOIN on \
+                     all of them, and WHERE b.x IS {not}NULL; rows with a NULL are none of these"
                 ))
                 .err()
         }

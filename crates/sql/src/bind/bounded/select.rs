@@ -1,8 +1,10 @@
 //! A SELECT over input that ends.
 
+use super::canonical::canonical;
 use super::define;
 use super::from::from;
 use super::grouped;
+use super::known::Known;
 use super::order::{self, OrderKey};
 use super::plain;
 use crate::bind::aliases::{self, has_names};
@@ -14,6 +16,7 @@ use crate::bind::predict;
 use crate::bind::refuse;
 use crate::bind::relation::{Relation, RelationColumn};
 use crate::diagnostic::{Fault, Outcome, place_of};
+use crate::expression::Tree;
 use sqlparser::ast::{Distinct, Expr, GroupByExpr, OrderBy, Select};
 use sqlparser::tokenizer::Span;
 
@@ -43,12 +46,9 @@ pub(super) fn select(
                 .err();
         }
     };
-    if let (true, Some(hidden)) = (is_distinct, items.get(seen)) {
-        return Fault::new(hidden.span, "ORDER BY of a SELECT DISTINCT names its columns")
-            .found(hidden.expr.to_string())
-            .hint("add the expression to the SELECT")
-            .err();
-    }
+    // Of different rows only the columns are known, and what is computed of them.
+    let hidden = if is_distinct { items.split_off(seen) } else { Vec::new() };
+    let below = read.relation().clone();
     let relation = match is_grouped(select, &items) {
         true => grouped::rows(binding, owner, select, read, &items, span)?,
         false => {
@@ -60,12 +60,45 @@ pub(super) fn select(
             plain::rows(binding, owner, select, read, &items, span)?
         }
     };
-    order::check(&keys, &items, &relation, span)?;
     let relation = match is_distinct {
-        true => distinct(binding, &relation, |column| items[column].place(span))?,
+        true => {
+            let different = distinct(binding, &relation, |column| items[column].place(span))?;
+            ordered_by(binding, different, (&items, &hidden), &below, span)?
+        }
         false => relation,
     };
+    items.extend(hidden);
+    order::check(&keys, &items, &relation, span)?;
     Ok((relation, seen, keys))
+}
+
+/// Different rows with what they are ordered by: expressions of their columns.
+fn ordered_by(
+    binding: &mut Binding,
+    rows: Relation,
+    (items, hidden): (&[Item], &[Item]),
+    below: &Relation,
+    span: Span,
+) -> Outcome<Relation> {
+    if hidden.is_empty() {
+        return Ok(rows);
+    }
+    let column = |column: &RelationColumn| Tree::column(column.id, column.data_type.clone());
+    let known = items.iter().zip(&rows.columns);
+    let known = known.map(|(item, of)| (canonical(&item.expr, below), column(of))).collect();
+    let mut known = Known::of_groups(known, below);
+    let seen = items.iter().zip(&rows.columns);
+    let mut trees: Vec<_> = seen.map(|(item, of)| (item.name.clone(), column(of), &item.expr)).collect();
+    for item in hidden {
+        let tree = rows.bind_with(&canonical(&item.expr, below), &mut known, item.place(span)).map_err(|_| {
+            let fault = Fault::new(item.span, "ORDER BY of a SELECT DISTINCT names what its columns do not say");
+            let why =
+                "rows that are one in the answer may differ in it; order by columns of the SELECT, or add it there";
+            Box::new(fault.found(item.expr.to_string()).hint(why))
+        })?;
+        trees.push((item.name.clone(), tree, &item.expr));
+    }
+    define::project(binding, rows.id, trees, span)
 }
 
 fn is_grouped(select: &Select, items: &[Item]) -> bool {

@@ -8,9 +8,9 @@ use crate::bind::keys;
 use crate::bind::relation::Relation;
 use crate::bind::syntax::{any, is_subquery, names_in, score_call};
 use crate::diagnostic::{Fault, Outcome, fault, place_of};
-use crate::expression::{Op, Tree, common_type};
+use crate::expression::{Op, Tree, common_type, type_name};
 use arrow::datatypes::DataType;
-use sqlparser::ast::{Expr, Ident, Query, Visit, Visitor};
+use sqlparser::ast::{Expr, Ident, Query, Value, Visit, Visitor};
 use sqlparser::tokenizer::Span;
 use std::ops::ControlFlow;
 
@@ -141,6 +141,7 @@ impl Subquery {
             Expr::Exists { .. } => (rows.clone(), self.rows.clone(), Answer::Exists, DataType::Boolean),
             Expr::InSubquery { expr, .. } => {
                 let value = rows.bind_with(expr, known, self.span)?;
+                self.check_in(expr, &value)?;
                 let (values, value) = self.compared(binding, value)?;
                 let (rows, key) = define::with_keys(binding, rows, known.answers(), vec![value]);
                 (rows, values, Answer::In { key: key[0] }, DataType::Boolean)
@@ -161,6 +162,29 @@ impl Subquery {
         };
         known.answered(self.expr.clone(), tree, column);
         Ok(rows)
+    }
+
+    /// Refuses text that is looked for among values of another type, and the other way round, as DuckDB does: which of the
+    /// two is to be read as the other is a guess, and `01` is 1 in one of them alone.
+    fn check_in(&self, written: &Expr, value: &Tree) -> Outcome<()> {
+        let among = self.only_column()?.settled_type();
+        // A text that is written is of any type.
+        let mut inner = written;
+        while let Expr::Nested(nested) = inner {
+            inner = nested;
+        }
+        let is_written = matches!(inner, Expr::Value(text) if matches!(text.value, Value::SingleQuotedString(_)));
+        let (one, other) = (value.data_type().clone(), among);
+        let is_text = |data_type: &DataType| *data_type == DataType::Utf8;
+        let any = one == DataType::Null || other == DataType::Null || (is_written && is_text(&one));
+        if any || is_text(&one) == is_text(&other) {
+            return Ok(());
+        }
+        Fault::new(self.span, "IN compares a text with values that are none, or the other way round")
+            .found(format!("{} and {}", type_name(&one), type_name(&other)))
+            .expected("values of one type")
+            .hint(format!("cast one of them, as in CAST({written} AS {}) IN (..)", type_name(&other)))
+            .err()
     }
 
     /// The column of a subquery that gives one.

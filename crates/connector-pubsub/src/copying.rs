@@ -1,0 +1,379 @@
+//! Copies a subscription into a log.
+//!
+//! ```text
+//! Pub/Sub -> receive (64 MiB at most) -> append and sync -> acknowledge
+//!                 leases are extended -----^
+//!                         |
+//! every second, while the server answers: promise what has all come
+//! ```
+//!
+//! A message is acknowledged after the log has it durably, and never before: what a crash leaves between the two comes
+//! again. A batch that cannot be appended is held and tried again: giving it back would count as a delivery of each of its
+//! messages, after some of which they are dead letters. Messages of one ordering key come one after the other, each after the one before it was acknowledged.
+
+use crate::received::Received;
+use crate::settings::{Settings, runtime};
+use crate::subscription::{Delivery, LEASE, Subscription};
+use dataflow::{Error, ErrorKind, Result};
+use google_cloud_pubsub::subscriber::handler::Handler;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{Instant, sleep, timeout};
+
+/// How many messages are appended and synced at once, at most.
+const BATCH_MESSAGES: usize = 4_096;
+/// How many bytes of them.
+const BATCH_BYTES: usize = 8 << 20;
+/// How often it is looked whether the copy is to stop.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often it is asked whether the subscription is there.
+const ASK_EVERY: Duration = Duration::from_secs(2);
+/// How long the answer may take.
+const ASK_ANSWER: Duration = Duration::from_secs(5);
+/// How often the log is told what has all come.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+/// How often a batch that could not be appended is tried again.
+const APPEND_EVERY: Duration = Duration::from_secs(1);
+/// The longest pause of the client before it connects anew.
+const RECONNECT: Duration = Duration::from_secs(60);
+/// How long a subscription that may not be looked at may take to refuse.
+const REFUSAL: Duration = Duration::from_secs(2);
+/// How long the last acknowledgements may take.
+const SHUTDOWN: Duration = Duration::from_secs(10);
+
+/// What makes messages durable.
+pub trait Append: Send + 'static {
+    /// Appends messages; all are durable on return. After an error the same messages are appended again, or none any more.
+    fn append(&mut self, messages: &[Received]) -> Result<()>;
+    /// Called every second: what was published until so long ago has all come but for what lags as much as the last
+    /// messages did. `None` while nobody knows.
+    fn drained(&mut self, since: Option<Duration>) -> Result<()>;
+}
+
+/// How a subscription is copied.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CopyOptions {
+    /// Ends the copy when nothing came for so long; it goes on until it is stopped without this.
+    pub until_idle: Option<Duration>,
+}
+
+/// What happens while a subscription is copied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CopyEvent {
+    /// The subscription is there, and is received from.
+    Open,
+    /// So many messages were made durable so far.
+    Copied(u64),
+    /// So many acknowledgements were refused, after which their messages come again: the log has these twice.
+    Refused(u64),
+    /// Messages cannot be appended for this reason; they are held, and tried again every second.
+    Held(String),
+    /// They were appended.
+    Released,
+    /// The server does not answer, for this reason.
+    Away(String),
+    /// It answers again.
+    Back,
+}
+
+/// What a copy did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CopyEnd {
+    /// How many messages were made durable.
+    pub messages: u64,
+    /// How many bytes of data they have.
+    pub bytes: u64,
+}
+
+/// Copies a subscription until it is stopped, or idle where that is an end.
+pub fn copy(
+    settings: &Settings,
+    subscription: &str,
+    options: CopyOptions,
+    append: Box<dyn Append>,
+    is_stopped: &dyn Fn() -> bool,
+    tell: &mut dyn FnMut(CopyEvent),
+) -> Result<CopyEnd> {
+    settings.check_reachable()?;
+    runtime()?.block_on(async {
+        let subscription = Subscription::open(settings, subscription).await?;
+        let asked = Instant::now();
+        let may_look = subscription.look().await?;
+        let (deliveries, shutdown) = subscription.receive();
+        let now = Instant::now();
+        let mut copying = Copying {
+            deliveries,
+            append: Some(append),
+            refusals: JoinSet::new(),
+            refused: 0,
+            opened: now,
+            last: now,
+            told: now,
+            answered: asked,
+            is_away: false,
+            // Before the leases of a process that was killed are over, its messages may come.
+            knows_from: now + LEASE,
+            end: CopyEnd::default(),
+        };
+        let ended = copying.run(&subscription, may_look, options, is_stopped, tell).await;
+        copying.close();
+        // What was acknowledged is told to Pub/Sub; what was not comes again.
+        let _ = timeout(SHUTDOWN, shutdown.shutdown()).await;
+        ended.map(|()| copying.end)
+    })
+}
+
+struct Copying {
+    deliveries: Receiver<Result<Delivery>>,
+    // Away while it appends.
+    append: Option<Box<dyn Append>>,
+    // Acknowledgements that Pub/Sub confirms or refuses.
+    refusals: JoinSet<bool>,
+    refused: u64,
+    opened: Instant,
+    // When the last message came, or the client has connected anew, and when the log was told last what has all come.
+    last: Instant,
+    told: Instant,
+    // When the server was asked last of the times that it answered, and whether it does not now.
+    answered: Instant,
+    is_away: bool,
+    // From when on it is known what has all come.
+    knows_from: Instant,
+    end: CopyEnd,
+}
+
+impl Copying {
+    async fn run(
+        &mut self,
+        subscription: &Subscription,
+        may_look: bool,
+        options: CopyOptions,
+        is_stopped: &dyn Fn() -> bool,
+        tell: &mut dyn FnMut(CopyEvent),
+    ) -> Result<()> {
+        let mut is_open = may_look;
+        if is_open {
+            tell(CopyEvent::Open);
+        }
+        let (send, mut looks) = channel(1);
+        tokio::spawn(watch(subscription.clone(), send));
+        loop {
+            let next = tokio::select! {
+                biased;
+                Some(look) = looks.recv() => {
+                    self.looked(look, tell)?;
+                    continue;
+                }
+                next = self.deliveries.recv() => Some(next),
+                () = sleep(LOOK_EVERY) => None,
+            };
+            match next {
+                Some(Some(first)) => {
+                    let batch = self.batch(first?)?;
+                    if !self.put(batch, is_stopped, tell).await? {
+                        return Ok(());
+                    }
+                    self.last = Instant::now();
+                    tell(CopyEvent::Copied(self.end.messages));
+                }
+                Some(None) => return Err(Error::internal("the client of Pub/Sub has ended by itself")),
+                None => {}
+            }
+            self.tell_log(true).await?;
+            // A subscription that may not be received from says so at once, and one that has nothing says nothing.
+            if !is_open && (self.end.messages > 0 || self.opened.elapsed() > REFUSAL) {
+                is_open = true;
+                tell(CopyEvent::Open);
+            }
+            self.tell_refused(tell);
+            if is_stopped() || options.until_idle.is_some_and(|idle| self.is_idle(idle)) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether nothing came for so long, and the server has answered after that.
+    fn is_idle(&self, idle: Duration) -> bool {
+        !self.is_away && self.last.elapsed() > idle && self.answered.saturating_duration_since(self.last) > idle
+    }
+
+    /// A delivery and those that are here after it. Those before an error are given back, and come again.
+    fn batch(&mut self, first: Delivery) -> Result<Vec<Delivery>> {
+        let mut bytes = first.message.bytes();
+        let mut batch = vec![first];
+        while batch.len() < BATCH_MESSAGES && bytes < BATCH_BYTES {
+            match self.deliveries.try_recv() {
+                Ok(next) => {
+                    let next = next?;
+                    bytes += next.message.bytes();
+                    batch.push(next);
+                }
+                Err(_) => break,
+            }
+        }
+        Ok(batch)
+    }
+
+    /// Appends and syncs, then acknowledges; false when it is to stop before that. The client goes on meanwhile, so that
+    /// leases are extended.
+    async fn put(
+        &mut self,
+        batch: Vec<Delivery>,
+        is_stopped: &dyn Fn() -> bool,
+        tell: &mut dyn FnMut(CopyEvent),
+    ) -> Result<bool> {
+        let (mut messages, mut handlers, mut rooms) = (Vec::new(), Vec::new(), Vec::new());
+        let mut bytes = 0;
+        for Delivery { message, handler, room } in batch {
+            bytes += message.data.len() as u64;
+            messages.push(message);
+            handlers.push(handler);
+            rooms.push(room);
+        }
+        let messages = Arc::new(messages);
+        if !self.append(&messages, is_stopped, tell).await? {
+            return Ok(false);
+        }
+        self.end.messages += messages.len() as u64;
+        self.end.bytes += bytes;
+        for handler in handlers {
+            match handler {
+                Handler::ExactlyOnce(handler) => {
+                    self.refusals.spawn(async move { handler.confirmed_ack().await.is_err() });
+                }
+                other => other.ack(),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Appends until it succeeds; false when it is to stop before that. What is wrong in itself, such as a mirror that
+    /// another one has taken over, is an error.
+    async fn append(
+        &mut self,
+        messages: &Arc<Vec<Received>>,
+        is_stopped: &dyn Fn() -> bool,
+        tell: &mut dyn FnMut(CopyEvent),
+    ) -> Result<bool> {
+        let mut is_held = false;
+        loop {
+            let batch = messages.clone();
+            let Err(error) = self.with_log(move |log| log.append(&batch)).await else { break };
+            if self.append.is_none() || error.kind() == ErrorKind::Invalid {
+                return Err(error);
+            }
+            if !is_held {
+                is_held = true;
+                tell(CopyEvent::Held(error.chain()));
+            }
+            let failed = Instant::now();
+            while failed.elapsed() < APPEND_EVERY {
+                if is_stopped() {
+                    return Ok(false);
+                }
+                sleep(LOOK_EVERY).await;
+            }
+            self.tell_log(false).await?;
+        }
+        if is_held {
+            tell(CopyEvent::Released);
+        }
+        Ok(true)
+    }
+
+    /// What an answer of the server, or that there is none, says of what has come.
+    fn looked(&mut self, look: Look, tell: &mut dyn FnMut(CopyEvent)) -> Result<()> {
+        match look.found {
+            Ok(_) => {
+                if self.is_away {
+                    // What was published meanwhile comes when the client has connected anew. Its pauses
+                    // have grown with how long it was away.
+                    let away = look.asked - self.answered;
+                    let connected = Instant::now() + (4 * away).min(RECONNECT);
+                    self.knows_from = self.knows_from.max(connected + LEASE);
+                    self.last = self.last.max(connected);
+                    self.is_away = false;
+                    tell(CopyEvent::Back);
+                }
+                self.answered = look.asked;
+            }
+            Err(error) if error.kind() != ErrorKind::Unavailable => return Err(error),
+            Err(error) if !self.is_away => {
+                self.is_away = true;
+                tell(CopyEvent::Away(error.chain()));
+            }
+            Err(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Tells the log every second what has all come, whether or not messages flow; nothing while some are held.
+    async fn tell_log(&mut self, is_known: bool) -> Result<()> {
+        if self.told.elapsed() < TELL_EVERY {
+            return Ok(());
+        }
+        self.told = Instant::now();
+        let is_known = is_known && !self.is_away && self.told >= self.knows_from;
+        let since = is_known.then(|| self.answered.elapsed());
+        match self.with_log(move |log| log.drained(since)).await {
+            // It is told again in a second.
+            Err(error) if self.append.is_some() && error.kind() != ErrorKind::Invalid => Ok(()),
+            done => done,
+        }
+    }
+
+    /// Does something with the log on a thread that may wait for the disk.
+    async fn with_log(&mut self, act: impl FnOnce(&mut dyn Append) -> Result<()> + Send + 'static) -> Result<()> {
+        let mut log = self.append.take().ok_or_else(|| Error::internal("the log is away"))?;
+        let acted = spawn_blocking(move || {
+            let done = act(log.as_mut());
+            (log, done)
+        });
+        let (log, done) = acted.await.map_err(ended_by_itself)?;
+        self.append = Some(log);
+        done
+    }
+
+    fn tell_refused(&mut self, tell: &mut dyn FnMut(CopyEvent)) {
+        let before = self.refused;
+        while let Some(refused) = self.refusals.try_join_next() {
+            self.refused += u64::from(refused.unwrap_or(true));
+        }
+        if self.refused > before {
+            tell(CopyEvent::Refused(self.refused));
+        }
+    }
+
+    /// Gives back what was not made durable.
+    fn close(&mut self) {
+        self.deliveries.close();
+        while self.deliveries.try_recv().is_ok() {}
+    }
+}
+
+/// What the server has said of a subscription, asked at this time.
+struct Look {
+    asked: Instant,
+    found: Result<bool>,
+}
+
+/// Looks at a subscription again and again, until nobody wants to know.
+async fn watch(subscription: Subscription, looks: Sender<Look>) {
+    loop {
+        sleep(ASK_EVERY).await;
+        let asked = Instant::now();
+        let found = match timeout(ASK_ANSWER, subscription.look()).await {
+            Ok(found) => found,
+            Err(_) => Err(subscription.no_answer()),
+        };
+        if looks.send(Look { asked, found }).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn ended_by_itself(error: tokio::task::JoinError) -> Error {
+    Error::internal("a task of the client of Pub/Sub has ended by itself").with_source(error)
+}

@@ -1,0 +1,89 @@
+//! What the client's errors mean: one sentence that names the thing, the reason and what to do.
+
+use dataflow::Error;
+use google_cloud_gax::error::Error as ClientError;
+use google_cloud_gax::error::rpc::Code;
+
+/// Why a call about something failed. `role` is what it takes to make it.
+pub(crate) fn failed(what: &str, place: &str, role: &str, error: ClientError) -> Error {
+    let said = error.status().map_or_else(String::new, |status| format!(" ({})", status.message));
+    match code(&error) {
+        Some(Code::NotFound) => Error::invalid(format!(
+            "{what} does not exist in {place}{said}: make it, or write the project and the name as `gcloud pubsub` lists \
+             them"
+        )),
+        Some(Code::PermissionDenied) => {
+            Error::invalid(format!("no permission on {what} in {place}{said}: give this account the role {role}"))
+        }
+        Some(Code::Unauthenticated) => no_credentials(what, place, error),
+        _ if error.is_authentication() => no_credentials(what, place, error),
+        Some(Code::InvalidArgument | Code::FailedPrecondition | Code::Unimplemented) => {
+            Error::invalid(format!("{place} refuses {what}{said}"))
+        }
+        _ => Error::unavailable(format!("{place} cannot be reached for {what}{said}")).with_source(error),
+    }
+}
+
+/// Whether an account may not look at a thing, which it may use all the same.
+pub(crate) fn is_denied(error: &ClientError) -> bool {
+    code(error) == Some(Code::PermissionDenied)
+}
+
+/// The code of an error; calls over HTTP may have only that of HTTP.
+fn code(error: &ClientError) -> Option<Code> {
+    error.status().map(|status| status.code).or_else(|| {
+        Some(match error.http_status_code()? {
+            401 => Code::Unauthenticated,
+            403 => Code::PermissionDenied,
+            404 => Code::NotFound,
+            _ => return None,
+        })
+    })
+}
+
+fn no_credentials(what: &str, place: &str, error: ClientError) -> Error {
+    Error::invalid(format!(
+        "{place} does not know who asks for {what}: `gcloud auth application-default login` makes credentials here, and \
+         GOOGLE_APPLICATION_CREDENTIALS names a file of them"
+    ))
+    .with_source(error)
+}
+
+/// A client that cannot be made.
+pub(crate) fn no_client(place: &str, error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::invalid(format!(
+        "no client of {place} can be made: `gcloud auth application-default login` makes credentials here, and \
+         GOOGLE_APPLICATION_CREDENTIALS names a file of them"
+    ))
+    .with_source(error)
+}
+
+/// A server on this machine that does not answer.
+pub(crate) fn emulator_is_down(place: &str, error: Option<std::io::Error>) -> Error {
+    let down = Error::unavailable(format!(
+        "no server of Pub/Sub answers at {place}: `riverrun pubsub start` starts one, and without the variable Google's is \
+         asked"
+    ));
+    match error {
+        Some(error) => down.with_source(error),
+        None => down,
+    }
+}
+
+/// A thing that does not answer in time.
+pub(crate) fn no_answer(what: &str, place: &str) -> Error {
+    Error::unavailable(format!("{place} does not answer for {what}"))
+}
+
+/// A topic that was deleted under its subscription.
+pub(crate) fn topic_is_deleted(subscription: &str, place: &str) -> Error {
+    Error::invalid(format!(
+        "the topic of subscription {subscription} was deleted in {place}, so that nothing comes any more: make both again, \
+         or take the subscription out of the names of the environment"
+    ))
+}
+
+/// A runtime that cannot be made.
+pub(crate) fn no_runtime(error: std::io::Error) -> Error {
+    Error::unavailable("the client of Pub/Sub cannot be started").with_source(error)
+}

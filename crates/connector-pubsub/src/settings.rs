@@ -1,0 +1,68 @@
+//! Where Pub/Sub is: Google's, or a server on this machine.
+
+use crate::error::{emulator_is_down, no_runtime};
+use dataflow::{Error, Result};
+use google_cloud_auth::credentials::{Credentials, anonymous};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::Once;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+/// What all clients of Pub/Sub read to find a server that is not Google's.
+const EMULATOR: &str = "PUBSUB_EMULATOR_HOST";
+/// How long a connection to a server on this machine may take.
+const CONNECT: Duration = Duration::from_secs(3);
+
+/// Where Pub/Sub is.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    // HOST:PORT of a server that asks for no credentials; Google's service without one.
+    emulator: Option<String>,
+}
+
+impl Settings {
+    /// What the environment says: `PUBSUB_EMULATOR_HOST`, as for all clients of Pub/Sub; without it Google's service, with
+    /// the application default credentials.
+    pub fn of_environment() -> Settings {
+        Settings { emulator: std::env::var(EMULATOR).ok().filter(|host| !host.is_empty()) }
+    }
+
+    /// Where that is, for messages to people.
+    pub(crate) fn place(&self) -> String {
+        self.emulator.as_ref().map_or_else(|| "Google Pub/Sub".to_owned(), |host| format!("{EMULATOR}={host}"))
+    }
+
+    /// The URL of a server that is not Google's.
+    pub(crate) fn endpoint(&self) -> Option<String> {
+        self.emulator.as_ref().map(|host| format!("http://{host}"))
+    }
+
+    /// No credentials, for a server that is not Google's.
+    pub(crate) fn no_credentials() -> Credentials {
+        anonymous::Builder::new().build()
+    }
+
+    /// Refuses a server on this machine that does not answer: the client would try for ever.
+    pub(crate) fn check_reachable(&self) -> Result<()> {
+        let Some(host) = &self.emulator else { return Ok(()) };
+        let addresses = host.to_socket_addrs().map_err(|error| {
+            Error::invalid(format!("{EMULATOR} is \"{host}\", expected HOST:PORT")).with_source(error)
+        })?;
+        let mut refused = None;
+        for address in addresses {
+            match TcpStream::connect_timeout(&address, CONNECT) {
+                Ok(_) => return Ok(()),
+                Err(error) => refused = Some(error),
+            }
+        }
+        Err(emulator_is_down(&self.place(), refused))
+    }
+}
+
+/// What runs the client: one thread, which is the caller's.
+pub(crate) fn runtime() -> Result<Runtime> {
+    static PROVIDER: Once = Once::new();
+    // Another part of the process may have installed one, and then that serves.
+    PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(no_runtime)
+}

@@ -1,0 +1,120 @@
+//! Copies subscriptions of Google Pub/Sub into topics while a command runs.
+
+use crate::outcome::Outcome;
+use crate::{print, show};
+use dataflow::Error;
+use project::{Failure, Mirror, MirrorEvent, Project};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
+
+/// How long a mirror that failed rests before it is tried again, and one that another process runs.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Runs a command; the subscriptions of all topics of the environment, or of one, are copied into these by threads beside
+/// it. It begins when all are received from; one that cannot be is an error then, and later it is said and tried again.
+pub fn beside(project: &Project, only: Option<&str>, command: impl FnOnce() -> Outcome) -> Outcome {
+    let mirrors = match only {
+        Some(name) => project.mirrors_of(name).unwrap_or_default(),
+        None => project.mirrors(),
+    };
+    if mirrors.is_empty() {
+        return command();
+    }
+    let is_stopped = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (begun, begins) = channel();
+        for mirror in &mirrors {
+            let (begun, is_stopped) = (begun.clone(), &is_stopped);
+            scope.spawn(move || keep(project, mirror, &begun, is_stopped));
+        }
+        drop(begun);
+        let begun = mirrors.iter().try_for_each(|_| begins.recv().unwrap_or(Ok(())));
+        let ended = begun.map_err(Failure::Error).and_then(|()| command());
+        is_stopped.store(true, SeqCst);
+        ended
+    })
+}
+
+/// Keeps a mirror running. Says once how it begins.
+fn keep(project: &Project, mirror: &Mirror, begun: &Sender<Result<(), Error>>, is_stopped: &AtomicBool) {
+    let (name, topic) = (mirror.subscription(), &mirror.topic);
+    let mut begun = Some(begun);
+    let (mut told, mut is_told_open) = (String::new(), false);
+    while !is_stopped.load(SeqCst) {
+        // Another process that runs this mirror does what this one would do.
+        let failed = match mirror.open(project, None) {
+            Err(error) => {
+                begun.take().into_iter().for_each(|begun| drop(begun.send(Ok(()))));
+                error
+            }
+            Ok(open) => {
+                let ended = open.copy(None, &|| is_stopped.load(SeqCst), &mut |event| match event {
+                    MirrorEvent::Open => {
+                        if !std::mem::replace(&mut is_told_open, true) {
+                            print::note(format_args!("copying subscription {name} into topic {topic}"));
+                        }
+                        begun.take().into_iter().for_each(|begun| drop(begun.send(Ok(()))));
+                    }
+                    // What comes after this failure is another one.
+                    MirrorEvent::Copied(_) => told.clear(),
+                    other => tell(mirror, &other),
+                });
+                match (ended, begun.take()) {
+                    (Ok(_), _) => return,
+                    // Nothing has begun: the command ends with it.
+                    (Err(error), Some(begun)) => {
+                        let _ = begun.send(Err(error));
+                        return;
+                    }
+                    (Err(error), None) => error,
+                }
+            }
+        };
+        let text = failed.chain();
+        if text != told {
+            print::note_text(&show::sentence(&format!(
+                "subscription {name} is not copied into topic {topic} by this process, and that is tried every {} s: {text}",
+                PAUSE.as_secs()
+            )));
+            (told, is_told_open) = (text, false);
+        }
+        rest(is_stopped);
+    }
+}
+
+/// Says what happens to a mirror that goes on.
+pub fn tell(mirror: &Mirror, event: &MirrorEvent) {
+    let (name, topic) = (mirror.subscription(), &mirror.topic);
+    let text = match event {
+        MirrorEvent::Open | MirrorEvent::Copied(_) => return,
+        MirrorEvent::Refused(count) => refused(*count),
+        MirrorEvent::Held(why) => {
+            format!("messages are held, since topic {topic} does not take them, which is tried every second: {why}")
+        }
+        MirrorEvent::Released => format!("topic {topic} has taken the messages that were held"),
+        MirrorEvent::Away(why) => format!("nothing is known of what comes until Pub/Sub answers again: {why}"),
+        MirrorEvent::Back => "Pub/Sub answers again".to_owned(),
+    };
+    print::note_text(&show::sentence(&format!("subscription {name}: {text}")));
+}
+
+fn rest(is_stopped: &AtomicBool) {
+    const STEP: Duration = Duration::from_millis(100);
+    let mut rested = Duration::ZERO;
+    while rested < PAUSE && !is_stopped.load(SeqCst) {
+        std::thread::park_timeout(STEP);
+        rested += STEP;
+    }
+}
+
+/// What acknowledgements that were refused lead to.
+fn refused(count: u64) -> String {
+    format!(
+        "{} refused by Pub/Sub: these messages come again, and the topic has them twice",
+        match count {
+            1 => "1 acknowledgement was".to_owned(),
+            count => format!("{count} acknowledgements were"),
+        }
+    )
+}

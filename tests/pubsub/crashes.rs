@@ -1,0 +1,167 @@
+//! Mirrors that are killed: between messages, between the write of a message and its sync, again and again.
+
+use crate::folder::{Folder, RUN, field};
+use crate::server::{Outgoing, Server, told, told_by};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Command;
+use tests::Chance;
+use tests::machine::{SECOND, now, pause};
+
+/// A message a second of event time.
+const SQL: &str = "
+CREATE STREAM m (id BIGINT, key BIGINT, number BIGINT, at TIMESTAMP,
+  WATERMARK FOR at AS at - INTERVAL '1' HOUR QUIET NEVER,
+  DEDUP ON (id) WITHIN INTERVAL '100' DAY
+) LIVE m;
+";
+
+fn number_of(name: &str, usual: usize) -> usize {
+    std::env::var(name).ok().map_or(usual, |text| text.parse().unwrap())
+}
+
+fn message(id: usize, keys: usize) -> Outgoing {
+    let (second, minute, hour, day) = (id % 60, id / 60 % 60, id / 3600 % 24, 1 + id / 86_400);
+    let at = format!("2026-01-{day:02} {hour:02}:{minute:02}:{second:02}");
+    let key = id % keys;
+    (json!({ "id": id, "key": key, "number": id / keys, "at": at }).to_string(), key.to_string())
+}
+
+/// RIVERRUN_PUBSUB_MESSAGES=100000 and RIVERRUN_PUBSUB_KILLS=20 are the whole size, which takes minutes.
+#[test]
+fn each_message_is_there_in_the_order_of_its_key_over_kills_refusals_and_deadlines() {
+    let Some(server) = Server::start() else { return };
+    let (keys, kills) = (50, number_of("RIVERRUN_PUBSUB_KILLS", 4));
+    let messages = number_of("RIVERRUN_PUBSUB_MESSAGES", 2_000);
+    server.make("p", "m", json!({ "enableMessageOrdering": true, "ackDeadlineSeconds": 10 }));
+    let folder = Folder::new(SQL, r#"["local:m", "pubsub:projects/p/subscriptions/m"]"#);
+    std::thread::scope(|scope| {
+        scope.spawn(|| feed(&server, &folder, messages, keys));
+        kill_and_check(&server, &folder, (messages, keys, kills));
+    });
+}
+
+/// Publishes the messages as the mirror goes on: that server becomes slow where many wait.
+fn feed(server: &Server, folder: &Folder, messages: usize, keys: usize) {
+    let until = now() + 5 * RUN + messages as i64 * SECOND / 50;
+    for first in (0..messages).step_by(keys) {
+        // The check has failed where the mirror does not go on.
+        while now() < until && first > folder.messages() + 1_500 {
+            pause(SECOND / 10);
+        }
+        let some: Vec<Outgoing> = (first..messages.min(first + keys)).map(|id| message(id, keys)).collect();
+        server.publish("p", "m", &some);
+    }
+}
+
+fn kill_and_check(server: &Server, folder: &Folder, (messages, keys, kills): (usize, usize, usize)) {
+    let mut chance = Chance::new(13);
+    let mirror = ["pubsub", "mirror", "m", "--partitions", "3"];
+    for kill in 0..kills {
+        // Somebody else takes some messages: half are refused at once, the others come again after their deadline.
+        let others: Vec<String> = server.pull("p", "m", 10).into_iter().map(|(id, _)| id).collect();
+        server.refuse("p", "m", &others[..others.len() / 2]);
+        let before = folder.messages();
+        let mut program = server.begin(folder.path(), &mirror);
+        let begun = now();
+        while folder.messages() == before && before < messages {
+            assert!(now() < begun + RUN, "kill {kill}: nothing comes: {}", program.told());
+            pause(SECOND / 50);
+        }
+        pause(chance.below(SECOND as u64) as i64);
+        program.signal("KILL");
+        program.ended(RUN).expect("a killed mirror ends");
+    }
+    let mut last = server.begin(folder.path(), &mirror);
+    let first_copies = || {
+        let mut copies: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+        for message in folder.log("m").iter().flatten() {
+            let of_key = copies.entry(field(message, "key").as_i64().unwrap()).or_default();
+            let number = field(message, "number").as_i64().unwrap();
+            if !of_key.contains(&number) {
+                of_key.push(number);
+            }
+        }
+        copies
+    };
+    // A key goes on 10 times a second there.
+    let within = RUN + (messages / keys) as i64 * SECOND / 2;
+    let begun = now();
+    while first_copies().values().map(Vec::len).sum::<usize>() < messages {
+        assert!(now() < begun + within, "{} messages: {}", folder.messages(), last.told());
+        pause(SECOND / 2 + messages as i64 * 20);
+    }
+    last.interrupt();
+    let ended = last.ended(RUN).expect("a mirror that is interrupted ends");
+    assert_eq!(ended.code, Some(0), "{}", ended.told);
+    for (key, numbers) in first_copies() {
+        assert!(numbers.is_sorted(), "key {key}: {numbers:?}");
+    }
+    eprintln!("{} copies of {messages} messages over {kills} kills", folder.messages());
+    let sql = "SELECT count(*), count(DISTINCT id), min(id), max(id) FROM m";
+    let printed = server.printed(folder.path(), &["query", sql, "--csv"]);
+    assert_eq!(printed.lines().nth(1), Some(format!("{messages},{messages},0,{}", messages - 1).as_str()));
+}
+
+/// The process is killed at the moment at which it is about to sync what it has written, and what was not synced is
+/// lost, as it is when the power fails.
+#[test]
+fn nothing_is_acknowledged_that_is_not_synced() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        eprintln!("THE TEST OF A CRASH BETWEEN WRITE AND SYNC DOES NOT RUN: there is no strace");
+        return;
+    }
+    let Some(server) = Server::start() else { return };
+    server.make("p", "m", json!({ "ackDeadlineSeconds": 10 }));
+    let folder = Folder::new(SQL, r#"["local:m", "pubsub:projects/p/subscriptions/m"]"#);
+    let all: Vec<Outgoing> = (0..300).map(|id| (message(id, 1).0, String::new())).collect();
+    let mirror = ["pubsub", "mirror", "m", "--until-idle", "2s"];
+    server.publish("p", "m", &all[..100]);
+    server.printed(folder.path(), &mirror);
+    assert_eq!(folder.messages(), 100);
+    let segment = folder.partition().join("000000000000.log");
+    let synced = fs::metadata(&segment).unwrap().len();
+
+    server.publish("p", "m", &all[100..]);
+    let inner = server.command(folder.path(), &mirror);
+    let mut traced = Command::new("strace");
+    traced.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "inject=fdatasync:signal=SIGKILL"]);
+    traced.arg(inner.get_program()).args(inner.get_args()).current_dir(folder.path());
+    traced.env("PUBSUB_EMULATOR_HOST", &server.address);
+    let killed = traced.output().unwrap();
+    assert!(!killed.status.success(), "{}", told(&killed));
+    let written = fs::metadata(&segment).unwrap().len();
+    assert!(written > synced, "it was killed before it wrote: {written} bytes: {}", told(&killed));
+    fs::OpenOptions::new().write(true).open(&segment).unwrap().set_len(synced).unwrap();
+
+    // Leases of the killed process are over after 20 seconds.
+    server.printed(folder.path(), &["pubsub", "mirror", "m", "--until-idle", "25s"]);
+    let mut ids: Vec<i64> =
+        folder.log("m").iter().flatten().map(|message| field(message, "id").as_i64().unwrap()).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, (0..300).collect::<Vec<i64>>());
+}
+
+#[test]
+fn one_process_at_a_time_runs_a_mirror() {
+    let Some(server) = Server::start() else { return };
+    server.make("p", "m", json!({}));
+    let folder = Folder::new(SQL, r#"["local:m", "pubsub:projects/p/subscriptions/m"]"#);
+    server.publish("p", "m", &[message(0, 1)]);
+    let first = server.begin(folder.path(), &["pubsub", "mirror", "m"]);
+    folder.wait_for(1, RUN);
+    let refused = server.refused(folder.path(), &["pubsub", "mirror", "m"]);
+    let holder = format!("producer \"pubsub:projects/p/subscriptions/m\" is held by process {}", first.id());
+    assert!(refused.contains(&holder), "{refused}");
+    // Beside a command the second one waits, and goes on when the first is killed.
+    let second = server.begin(folder.path(), &["tail", "m"]);
+    let begun = now();
+    while !told_by(&second).contains("is not copied into topic m by this process") {
+        assert!(now() < begun + RUN, "{}", second.told());
+        pause(SECOND / 10);
+    }
+    drop(first);
+    server.publish("p", "m", &[message(1, 1)]);
+    folder.wait_for(2, RUN);
+}

@@ -1,0 +1,115 @@
+//! What cannot be copied is one error that names the thing and what to do.
+
+use crate::folder::{Folder, RUN};
+use crate::server::{Server, told_by};
+use serde_json::json;
+use tests::machine::{SECOND, now, pause};
+
+const SQL: &str = "
+CREATE STREAM m (id BIGINT, at TIMESTAMP, WATERMARK FOR at AS at - INTERVAL '1' SECOND) LIVE m;
+INSERT INTO TOPIC n SELECT * FROM m;
+";
+const MIRROR: [&str; 3] = ["pubsub", "mirror", "m"];
+
+fn of(subscription: &str) -> Folder {
+    Folder::new(SQL, &format!(r#"["local:m", "pubsub:{subscription}"]"#))
+}
+
+#[test]
+fn what_is_not_there_or_not_allowed_is_one_error() {
+    let Some(server) = Server::start() else { return };
+    server.make("p", "m", json!({}));
+    server.make("locked", "m", json!({}));
+    server.done("POST", "projects/locked:deny", &json!({}));
+    for (subscription, what) in [
+        ("projects/p/subscriptions/other", "subscription projects/p/subscriptions/other does not exist in"),
+        ("projects/q/subscriptions/m", "subscription projects/q/subscriptions/m does not exist in"),
+        ("projects/locked/subscriptions/m", "no permission on subscription projects/locked/subscriptions/m in"),
+    ] {
+        for command in [&MIRROR[..], &["run"]] {
+            let told = server.refused(of(subscription).path(), command);
+            assert_eq!(told.matches("error").count(), 1, "{command:?}: {told}");
+            assert!(told.contains(what), "{command:?}: {told}");
+        }
+    }
+    let told = server.refused(of("projects/locked/subscriptions/m").path(), &MIRROR);
+    assert!(told.contains("give this account the role roles/pubsub.subscriber"), "{told}");
+    let told = server.refused(Folder::new(SQL, "[]").path(), &MIRROR);
+    assert!(told.contains("\"m\" has no subscription of Pub/Sub: name one under [env.NAME.names]"), "{told}");
+}
+
+#[test]
+fn an_output_that_is_not_there_is_told_before_anything_runs() {
+    let Some(server) = Server::start() else { return };
+    let folder = Folder::new(SQL, "[]");
+    folder.name("n = [\"pubsub:projects/p/topics/n\"]");
+    let told = server.refused(folder.path(), &["run"]);
+    assert!(told.contains("topic projects/p/topics/n does not exist in"), "{told}");
+    folder.name("m = [\"pubsub:projects/p/topics/m\"]");
+    std::fs::write(folder.path().join("m.jsonl"), "{\"id\":1,\"at\":\"2026-01-01\"}\n").unwrap();
+    let told = server.refused(folder.path(), &["publish", "m", "m.jsonl"]);
+    assert!(told.contains("topic projects/p/topics/m does not exist in"), "{told}");
+}
+
+#[test]
+fn a_topic_that_is_deleted_under_its_subscription_ends_the_mirror() {
+    let Some(server) = Server::start() else { return };
+    server.make("p", "m", json!({}));
+    let folder = of("projects/p/subscriptions/m");
+    let mut mirror = server.begin(folder.path(), &MIRROR);
+    let run = of("projects/p/subscriptions/m");
+    let run = server.begin(run.path(), &["tail", "m"]);
+    mirror.ready();
+    run_until(&run, "copying subscription");
+    server.done("DELETE", "projects/p/topics/m", &json!({}));
+    let ended = mirror.ended(RUN).expect("it ends by itself");
+    let what = "the topic of subscription projects/p/subscriptions/m was deleted in";
+    assert!(ended.code == Some(1) && ended.told.contains(what), "{}", ended.told);
+    // What runs beside a mirror goes on, and says so once.
+    run_until(&run, what);
+    pause(7 * SECOND);
+    assert_eq!(told_by(&run).matches(what).count(), 1, "{}", run.told());
+}
+
+fn run_until(program: &tests::Program, what: &str) {
+    let begun = now();
+    while !told_by(program).contains(what) {
+        assert!(now() < begun + RUN, "{}", program.told());
+        pause(SECOND / 10);
+    }
+}
+
+#[test]
+fn a_server_that_is_down_is_named() {
+    let Some(server) = Server::start() else { return };
+    server.stop();
+    let folder = of("projects/p/subscriptions/m");
+    for command in [&MIRROR[..], &["run"]] {
+        let told = server.refused(folder.path(), command);
+        let what = format!("no server of Pub/Sub answers at PUBSUB_EMULATOR_HOST={}", server.address);
+        assert!(told.contains(&what) && told.contains("`riverrun pubsub start` starts one"), "{told}");
+    }
+}
+
+#[test]
+fn wrong_names_are_told_where_they_stand() {
+    let folder = Folder::new(SQL, "[]");
+    let refused = |names: &str| {
+        folder.name(names);
+        let mut command = std::process::Command::new(tests::riverrun());
+        let ran = command.arg("--project").arg(folder.path()).arg("check").output().unwrap();
+        assert_eq!(ran.status.code(), Some(1));
+        crate::server::told(&ran)
+    };
+    let told = refused("m = [\"pubsub:projects/p/subscription/m\"]");
+    assert!(told.contains("riverrun.toml:11:5: error: \"pubsub:projects/p/subscription/m\" is no place"), "{told}");
+    let told = refused("m = [\"pulsar:m\"]");
+    assert!(told.contains("riverrun.toml:11:5: error: \"pulsar:m\" is not where m is"), "{told}");
+    let told = refused("m = \"pubsub:projects/p/subscriptions/m\"\nn = \"pubsub:projects/p/subscriptions/m\"");
+    assert!(
+        told.contains("riverrun.toml:12:5: error: subscription projects/p/subscriptions/m stands here and for m"),
+        "{told}"
+    );
+    let told = refused("k = [\"pubsub:projects/p/subscriptions/m\"]");
+    assert!(told.contains("[env.dev.names] of riverrun.toml has \"k\", which is no topic of the project"), "{told}");
+}
