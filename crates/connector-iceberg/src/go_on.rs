@@ -7,13 +7,13 @@
 //! ```
 
 use crate::claim::{ClaimState, TableClaim, absent};
-use crate::commit::{Fence, PreparedFiles, made_again};
+use crate::commit::Fence;
 use crate::commit_record::CommitRecord;
 use crate::data_name::DataPrefix;
 use crate::failure;
 use crate::name::TableName;
 use crate::object_files::is_local;
-use crate::prepared_file::check_whole;
+use crate::prepared_files::{PreparedFiles, check_whole, made_again};
 use crate::storage::{create_folder, path_of, sync_folder};
 use crate::table::{arrow_schema, plain_schema};
 use crate::writer_position::WriterPosition;

@@ -22,12 +22,12 @@ mod settings;
 mod storage;
 mod writer_position;
 
-mod prepared_file;
 mod s3_access;
 mod store;
 
 mod object_files;
 
+mod prepared_files;
 mod stored_file;
 mod table;
 mod upkeep;

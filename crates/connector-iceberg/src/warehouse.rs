@@ -7,7 +7,7 @@ use crate::files::TableFiles;
 use crate::name::TableName;
 use crate::object_files::is_local;
 use crate::parquet_file::Upload;
-use crate::prepared_file::{check_size, not_looked_at};
+use crate::prepared_files::{check_size, not_looked_at};
 use crate::rest::RestCatalog;
 use crate::settings::RestSettings;
 use crate::storage::{DurableFilesFactory, create_folder, path_of, sync_folder};

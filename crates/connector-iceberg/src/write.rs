@@ -1,9 +1,10 @@
 //! Writes rows of an output into Parquet files that a commit names later.
 
-use crate::commit::{Fence, PreparedFiles};
+use crate::commit::Fence;
 use crate::data_name::DataPrefix;
 use crate::name::TableName;
 use crate::parquet_file::{FilePlacement, ParquetFile, Upload};
+use crate::prepared_files::PreparedFiles;
 use crate::storage::path_of;
 use crate::table;
 use crate::writer_position::WriterPosition;

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::claim::TableClaim;
-use crate::commit::{CommitWait, PreparedFiles};
+use crate::commit::CommitWait;
+use crate::prepared_files::PreparedFiles;
 use crate::storage::DurableFiles;
 use crate::upkeep;
 use arrow::array::{Int64Array, RecordBatch};
