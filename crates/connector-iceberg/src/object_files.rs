@@ -110,11 +110,11 @@ fn failed(doing: &str, location: &str, error: &object_store::Error) -> iceberg::
     let (kind, why) = match (code.as_deref(), error) {
         (Some("NoSuchBucket"), _) => (ErrorKind::Invalid, format!("there is no bucket \"{bucket}\"; make it")),
         (Some("InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" | "InvalidSecurity"), _) => (
-            ErrorKind::Invalid,
+            ErrorKind::Refused,
             "the store does not know these keys: look at access_key and secret_key of s3".to_owned(),
         ),
         (Some("ExpiredToken" | "TokenRefreshRequired"), _) => {
-            (ErrorKind::Invalid, "the keys have expired; get new ones".to_owned())
+            (ErrorKind::Refused, "the keys have expired; get new ones".to_owned())
         }
         (Some("RequestTimeTooSkewed" | "RequestExpired"), _) => (
             ErrorKind::Unavailable,
@@ -125,7 +125,7 @@ fn failed(doing: &str, location: &str, error: &object_store::Error) -> iceberg::
         }
         (Some("AccessDenied" | "AllAccessDisabled"), _)
         | (None, object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. }) => {
-            (ErrorKind::Invalid, format!("these keys may not do this in bucket \"{bucket}\""))
+            (ErrorKind::Refused, format!("these keys may not do this in bucket \"{bucket}\""))
         }
         (_, object_store::Error::NotFound { .. }) => (ErrorKind::Corrupt, "the file is missing".to_owned()),
         (_, object_store::Error::InvalidPath { .. }) => {

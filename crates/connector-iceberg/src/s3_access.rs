@@ -119,3 +119,62 @@ impl S3Access {
         Ok(certificates.into_iter().fold(options, ClientOptions::with_root_certificate))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Secret;
+    use object_store::path::Path as ObjectPath;
+    use object_store::signer::Signer;
+
+    fn address(settings: &S3Settings, of_catalog: &[(&str, &str)]) -> String {
+        let of_catalog = of_catalog.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let bucket = S3Access::new(settings, None, of_catalog).unwrap().bucket("lake").unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let path = ObjectPath::from("a/b");
+        let signed = bucket.signed_url(reqwest::Method::GET, &path, Duration::from_secs(60));
+        runtime.block_on(signed).unwrap().to_string()
+    }
+
+    fn with_keys() -> S3Settings {
+        let secret = |text: &str| Some(Secret::Text(text.to_owned()));
+        S3Settings { access_key: secret("ours"), secret_key: secret("s"), ..S3Settings::default() }
+    }
+
+    #[test]
+    fn a_bucket_stands_in_the_path_or_in_the_host() {
+        let store = |path_style| S3Settings { endpoint: Some("https://store:9000".into()), path_style, ..with_keys() };
+        let aws = |path_style| S3Settings { region: Some("eu-central-1".into()), path_style, ..with_keys() };
+        for (settings, begins) in [
+            (store(None), "https://store:9000/lake/a/b?"),
+            (store(Some(true)), "https://store:9000/lake/a/b?"),
+            (store(Some(false)), "https://lake.store:9000/a/b?"),
+            (aws(None), "https://lake.s3.eu-central-1.amazonaws.com/a/b?"),
+            (aws(Some(false)), "https://lake.s3.eu-central-1.amazonaws.com/a/b?"),
+            (aws(Some(true)), "https://s3.eu-central-1.amazonaws.com/lake/a/b?"),
+        ] {
+            let address = address(&settings, &[]);
+            assert!(address.starts_with(begins), "{begins}: {address}");
+        }
+    }
+
+    #[test]
+    fn places_are_those_of_the_settings_and_keys_those_of_the_catalog() {
+        let of_catalog = [
+            ("s3.endpoint", "https://catalogs"),
+            ("s3.region", "eu-west-1"),
+            ("s3.access-key-id", "theirs"),
+            ("s3.secret-access-key", "t"),
+            ("s3.session-token", "u"),
+        ];
+        let theirs = address(&with_keys(), &of_catalog);
+        assert!(theirs.starts_with("https://catalogs/lake/a/b?"), "{theirs}");
+        for part in ["theirs%2F", "%2Feu-west-1%2F", "X-Amz-Security-Token=u"] {
+            assert!(theirs.contains(part), "{part}: {theirs}");
+        }
+        let ours = S3Settings { endpoint: Some("https://ours".into()), region: Some("r".into()), ..with_keys() };
+        let ours = address(&ours, &of_catalog[..2]);
+        assert!(ours.starts_with("https://ours/lake/a/b?") && ours.contains("ours%2F"), "{ours}");
+        assert!(ours.contains("%2Fr%2F"), "{ours}");
+    }
+}

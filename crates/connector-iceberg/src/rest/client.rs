@@ -3,7 +3,7 @@
 use super::token::Tokens;
 use super::told::{told, without};
 use crate::settings::RestSettings;
-use dataflow::{Error, Result};
+use dataflow::{Error, ErrorKind, Result};
 use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::Value;
@@ -284,7 +284,8 @@ impl RestClient {
         let said: Vec<&str> = said.into_iter().filter(|text| !text.is_empty()).collect();
         let said = format!("({}{}{})", refusal.status, if said.is_empty() { "" } else { " " }, said.join(": "));
         let uri = &self.settings.uri;
-        Error::invalid(match refusal.status {
+        let kind = if matches!(refusal.status, 401 | 403 | 419) { ErrorKind::Refused } else { ErrorKind::Invalid };
+        let what = match refusal.status {
             401 | 419 => {
                 let hint = match (&self.settings.token, &self.settings.credential) {
                     (None, None) => "it wants a token: set token or credential of history in riverrun.toml",
@@ -299,6 +300,7 @@ impl RestClient {
                 )
             }
             _ => format!("catalog \"{uri}\" refuses {said}"),
-        })
+        };
+        Error::new(kind, what)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::told::told;
 use crate::settings::RestSettings;
-use dataflow::{Error, Result};
+use dataflow::{Error, ErrorKind, Result};
 use serde::Deserialize;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -74,11 +74,14 @@ async fn ask(http: &reqwest::Client, settings: &RestSettings, credential: &str) 
     }
     // What the server says is not told: it may repeat what was sent.
     Err(match status.as_u16() {
-        400 | 401 | 403 => Error::invalid(format!(
-            "the token server \"{server}\" refuses the client ({}): look at credential (ID:SECRET) and scope of history in \
-             riverrun.toml",
-            status.as_u16()
-        )),
+        400 | 401 | 403 => Error::new(
+            ErrorKind::Refused,
+            format!(
+                "the token server \"{server}\" refuses the client ({}): look at credential (ID:SECRET) and scope of \
+                 history in riverrun.toml",
+                status.as_u16()
+            ),
+        ),
         404 | 405 => Error::invalid(format!(
             "\"{server}\" is no token server ({}): set oauth2_uri of history in riverrun.toml",
             status.as_u16()
