@@ -42,6 +42,7 @@ fn what_a_catalog_refuses_is_said_once_and_without_secrets() {
         (uri(&repeats_token), "it wants a token"),
         (format!("{}, {token}", uri(&repeats_token)), "the token is wrong or has expired"),
         (format!("{}, {client}", uri(&repeats_token)), "refuses the client (401)"),
+        (format!("{}, {client}", uri(&no_warehouse)), "is no token server (404)"),
         (uri(&not_permitted), "does not permit this client to do that (403 ForbiddenException: not for you)"),
         (format!("{}, warehouse = \"x\"", uri(&no_warehouse)), "knows no such warehouse"),
         (uri(&newer), "has version 9 of the table format, and versions up to 3 are read"),
@@ -59,6 +60,11 @@ fn what_a_catalog_refuses_is_said_once_and_without_secrets() {
         let told = folder.refused(&["query", "SELECT * FROM lake.nothing"], "prod");
         assert!(told.contains(expected), "{history}: {told}");
     }
+    // On somebody's own machine a secret may stand in the file.
+    let settings = with_history(&format!("{}, token = \"CANARY\"", uri(&not_permitted)));
+    let settings = settings.replace("env.dev]", "env.other]").replace("env.prod]", "env.dev]");
+    let told = Folder::new(&settings).refused(&["query", "SELECT * FROM lake.nothing"], "dev");
+    assert!(told.contains("stands in riverrun.toml as plain text") && told.contains("does not permit"), "{told}");
 }
 
 #[test]
@@ -88,10 +94,11 @@ fn what_a_store_refuses_is_said_once_and_without_secrets() {
     let catalog = RestServer::start(Some(&store));
     let skewed = "<Error><Code>RequestTimeTooSkewed</Code><Message>too late</Message></Error>";
     let late = Proxy::start(store.port, |_: &Request| Treatment::Answer(403, skewed.to_owned()));
-    let denied = "<Error><Code>AccessDenied</Code><Message>no</Message></Error>";
-    let closed = Proxy::start(store.port, |_: &Request| Treatment::Answer(403, denied.to_owned()));
-    let absent = "<Error><Code>NoSuchBucket</Code><Message>none</Message></Error>";
-    let empty = Proxy::start(store.port, |_: &Request| Treatment::Answer(404, absent.to_owned()));
+    // As AWS does it: the token itself stands beside what is said.
+    let ended = "<Error><Code>ExpiredToken</Code><Message>it is over</Message><Token-0>CANARY-token</Token-0></Error>";
+    let ended = Proxy::start(store.port, |_: &Request| Treatment::Answer(400, ended.to_owned()));
+    let empty = S3Server::start_empty();
+    store.add_user("stranger", "CANARY-client");
     let right = "env:TEST_S3_SECRET";
     let (endpoint, wrong) = (store.endpoint(), "env:TEST_TOKEN");
     let run = |s3: &str| {
@@ -104,8 +111,9 @@ fn what_a_store_refuses_is_said_once_and_without_secrets() {
         (s3(&endpoint, REGION, "nobody", right), "the store does not know these keys"),
         (s3(&endpoint, "mars-1", ACCESS_KEY, right), "lies in another region; set region of s3"),
         (s3(&late.uri(), REGION, ACCESS_KEY, right), "the clock of this machine differs from that of the store"),
-        (s3(&closed.uri(), REGION, ACCESS_KEY, right), "these keys may not do this in bucket"),
-        (s3(&empty.uri(), REGION, ACCESS_KEY, right), "there is no bucket \"lake\""),
+        (s3(&ended.uri(), REGION, ACCESS_KEY, right), "the keys have expired"),
+        (s3(&endpoint, REGION, "stranger", "env:TEST_STRANGER"), "these keys may not do this in bucket \"lake\""),
+        (s3(&empty.endpoint(), REGION, ACCESS_KEY, right), "there is no bucket \"lake\""),
     ] {
         let told = run(&s3);
         assert!(told.contains(expected), "{s3}: {told}");

@@ -1,6 +1,7 @@
 //! The example of the repository, on disk and on servers, by `--env` alone.
 
 use crate::project::{Folder, history_of};
+use crate::read_by_others;
 use std::fs;
 use std::path::Path;
 use tests::catalogs::{RestServer, S3Server, can_start};
@@ -16,7 +17,7 @@ fn flights_give_the_same_rows_on_servers() {
     copy(&tests::root().join("examples/flights"), root.path());
     let settings = root.path().join("riverrun.toml");
     let own = fs::read_to_string(&settings).unwrap();
-    let history = history_of(&catalog.uri(), &s3);
+    let history = history_of(&catalog.uri(), &s3.endpoint());
     // When messages have arrived is part of what comes out, so that both read the same topics.
     let prod = format!("{own}\n[env.prod]\nhistory = {{ {history} }}\nlive = {{ topics = \"./topics\" }}\n");
     fs::write(&settings, prod).unwrap();
@@ -44,6 +45,10 @@ fn flights_give_the_same_rows_on_servers() {
         assert!(local.lines().count() > 1, "{sql}");
         assert!(local == remote, "{sql}: {} rows and {}", local.lines().count(), remote.lines().count());
     }
+    let out = folder.path().join("local.parquet");
+    let out = out.to_str().unwrap();
+    folder.to_end(&["query", "SELECT * FROM lake.flights_training", "--out", out], "dev");
+    read_by_others(&catalog.uri(), "lake.flights_training", Some(&s3.endpoint()), &["--same-as", out]);
 }
 
 fn copy(from: &Path, to: &Path) {

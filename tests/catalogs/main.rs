@@ -7,11 +7,24 @@ mod errors;
 mod faults;
 mod flights;
 mod project;
+mod tables;
 mod ways_in;
 
 use project::{EVENTS, Folder, RUN, history_of, with_history};
 use std::process::Command;
 use tests::catalogs::{ACCESS_KEY, RestServer, S3Server, SECRET_KEY, can_start, pyiceberg};
+
+/// What PyIceberg and DuckDB read in a table, as lines.
+fn read_by_others(catalog: &str, table: &str, s3: Option<&str>, arguments: &[&str]) -> Vec<String> {
+    let mut read = Command::new(pyiceberg());
+    read.arg(tests::root().join("tests/catalogs/read.py")).args([catalog, table]).args(arguments);
+    if let Some(endpoint) = s3 {
+        read.args(["--s3", endpoint, ACCESS_KEY, SECRET_KEY]);
+    }
+    let read = read.output().unwrap();
+    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+    String::from_utf8(read.stdout).unwrap().lines().map(str::to_owned).collect()
+}
 
 #[test]
 fn rows_are_those_of_the_local_run_over_a_kill_and_a_resume() {
@@ -20,7 +33,7 @@ fn rows_are_those_of_the_local_run_over_a_kill_and_a_resume() {
     }
     let s3 = S3Server::start();
     let catalog = RestServer::start(Some(&s3));
-    let folder = Folder::new(&with_history(&history_of(&catalog.uri(), &s3)));
+    let folder = Folder::new(&with_history(&history_of(&catalog.uri(), &s3.endpoint())));
     // The first part is archived, so a run begins with history.
     folder.publish("dev", 0..EVENTS / 4);
     for environment in ["dev", "prod"] {
@@ -56,12 +69,7 @@ fn rows_are_those_of_the_local_run_over_a_kill_and_a_resume() {
         |environment| folder.printed(&["query", "SELECT count(*), min(id), max(id) FROM plays", "--csv"], environment);
     assert_eq!(events("prod"), events("dev"));
 
-    let mut read = Command::new(pyiceberg());
-    read.arg(tests::root().join("tests/catalogs/read.py")).args([&catalog.uri(), "lake.deep.counted", "id"]);
-    read.args([&s3.endpoint(), ACCESS_KEY, SECRET_KEY]);
-    let read = read.output().unwrap();
-    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
-    let others: Vec<String> = String::from_utf8(read.stdout).unwrap().lines().map(str::to_owned).collect();
+    let others = read_by_others(&catalog.uri(), "lake.deep.counted", Some(&s3.endpoint()), &["--order", "id"]);
     assert_eq!(others, local);
     // Nothing is left of files that were on their way.
     let uploads = folder.path().join("_riverrun/prod/_riverrun/uploads");

@@ -5,13 +5,21 @@ use std::ops::Range;
 use std::path::Path;
 use std::process::{Command, Output};
 use tests::Program;
-use tests::catalogs::{ACCESS_KEY, REGION, S3Server, SECRET_KEY};
+use tests::catalogs::{ACCESS_KEY, REGION, SECRET_KEY};
 use tests::machine::{SECOND, now, pause};
 
 /// How long a run may take.
 pub const RUN: i64 = 180 * SECOND;
 /// The events of the test, a second apart.
 pub const EVENTS: usize = 2000;
+
+/// What the settings name by `env:`. No message may show it.
+const SECRETS: [(&str, &str); 4] = [
+    ("TEST_S3_SECRET", SECRET_KEY),
+    ("TEST_TOKEN", "CANARY-token"),
+    ("TEST_CLIENT", "id:CANARY-client"),
+    ("TEST_STRANGER", "CANARY-client"),
+];
 
 const SETTINGS: &str = r#"
 [project]
@@ -36,8 +44,7 @@ INSERT INTO lake.deep.counted SELECT * FROM counted;
 ";
 
 /// The key `history` of tables in a catalog, whose files are in S3.
-pub fn history_of(catalog: &str, s3: &S3Server) -> String {
-    let endpoint = s3.endpoint();
+pub fn history_of(catalog: &str, endpoint: &str) -> String {
     format!(
         "catalog = \"{catalog}\", s3 = {{ endpoint = \"{endpoint}\", region = \"{REGION}\", path_style = true, access_key = \
          \"{ACCESS_KEY}\", secret_key = \"env:TEST_S3_SECRET\" }}"
@@ -91,11 +98,7 @@ impl Folder {
     pub fn command(&self, arguments: &[&str], environment: &str) -> Output {
         let mut command = Command::new(tests::riverrun());
         command.arg("--project").arg(self.path()).args(arguments).args(["--env", environment]);
-        command
-            .env("TEST_S3_SECRET", SECRET_KEY)
-            .env("TEST_TOKEN", "CANARY-token")
-            .env("TEST_CLIENT", "id:CANARY-client");
-        command.current_dir(self.path()).output().unwrap()
+        command.envs(SECRETS).current_dir(self.path()).output().unwrap()
     }
 
     /// Runs a command, which is to succeed; gives what it printed.
@@ -124,7 +127,7 @@ impl Folder {
     pub fn start(&self, arguments: &[&str], environment: &str) -> Program {
         let mut command = Command::new(tests::riverrun());
         command.arg("--project").arg(self.path()).args(arguments).args(["--env", environment]);
-        command.env("TEST_S3_SECRET", SECRET_KEY);
+        command.envs(SECRETS);
         Program::spawn(command)
     }
 

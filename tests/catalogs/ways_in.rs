@@ -1,8 +1,10 @@
 //! The ways into a catalog: tokens, clients, headers, certificates, and keys that the catalog gives for a table.
 
-use crate::project::{Folder, with_history};
+use crate::project::{Folder, history_of, with_history};
+use connector_iceberg::{RestSettings, Secret, Warehouse};
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use tests::catalogs::{ACCESS_KEY, Proxy, REGION, Request, RestServer, S3Server, SECRET_KEY, Treatment, can_start};
@@ -12,7 +14,7 @@ fn unauthorized() -> Treatment {
 }
 
 /// Archives a few events and reads them again.
-fn archives(folder: &Folder) {
+pub fn archives(folder: &Folder) {
     folder.publish("dev", 0..100);
     folder.to_end(&["run", "archive", "--until-caught-up"], "prod");
     let count = folder.printed(&["query", "SELECT count(*) FROM raw.plays", "--csv"], "prod");
@@ -100,23 +102,90 @@ fn keys_that_a_catalog_gives_for_a_table_open_its_files() {
     );
 }
 
+/// Takes TLS off connections to a port of this machine, until its owner ends.
+struct TlsServer {
+    process: Child,
+    uri: String,
+}
+
+impl TlsServer {
+    fn start(upstream: u16) -> TlsServer {
+        let mut serve = Command::new("python3");
+        serve.arg(certificates().join("serve.py")).arg(certificates()).arg(upstream.to_string()).stdout(Stdio::piped());
+        let mut process = serve.spawn().unwrap();
+        let mut port = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut port).unwrap();
+        TlsServer { process, uri: format!("https://127.0.0.1:{}", port.trim()) }
+    }
+}
+
+impl Drop for TlsServer {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn certificates() -> PathBuf {
+    tests::root().join("tests/catalogs/tls")
+}
+
 #[test]
-fn a_catalog_with_tls_is_entered_when_its_certificates_are_trusted() {
+fn a_catalog_and_a_store_with_tls_are_entered_when_their_certificates_are_trusted() {
+    if !can_start() {
+        return;
+    }
+    let s3 = S3Server::start();
+    let catalog = RestServer::start(Some(&s3));
+    let (catalog, store) = (TlsServer::start(catalog.port), TlsServer::start(s3.port));
+    let uri = &catalog.uri;
+    let untrusted = Folder::new(&with_history(&format!("catalog = \"{uri}\"")));
+    let told = untrusted.refused(&["query", "SELECT * FROM lake.nothing"], "prod");
+    assert!(told.contains("does not answer") && told.contains("certificate"), "{told}");
+    let history = history_of(uri, &store.uri);
+    archives(&Folder::new(&with_history(&format!("{history}, ca = \"file:{}/ca.pem\"", certificates().display()))));
+}
+
+#[test]
+fn a_token_in_a_file_is_read_anew() {
     if !can_start() {
         return;
     }
     let catalog = RestServer::start(None);
-    let tls = tests::root().join("tests/catalogs/tls");
-    let mut serve = Command::new("python3");
-    serve.arg(tls.join("serve.py")).arg(&tls).arg(catalog.port.to_string()).stdout(Stdio::piped());
-    let mut server = serve.spawn().unwrap();
-    let mut port = String::new();
-    BufReader::new(server.stdout.take().unwrap()).read_line(&mut port).unwrap();
-    let uri = format!("https://127.0.0.1:{}", port.trim());
-    let untrusted = Folder::new(&with_history(&format!("catalog = \"{uri}\"")));
-    let told = untrusted.refused(&["query", "SELECT * FROM lake.nothing"], "prod");
-    assert!(told.contains("does not answer") && told.contains("certificate"), "{told}");
-    archives(&Folder::new(&with_history(&format!("catalog = \"{uri}\", ca = \"file:{}/ca.pem\"", tls.display()))));
-    server.kill().unwrap();
-    server.wait().unwrap();
+    let wanted = Arc::new(Mutex::new("Bearer one".to_owned()));
+    let known = wanted.clone();
+    let proxy = Proxy::start(catalog.port, move |request: &Request| {
+        if request.header("authorization") == Some(&known.lock().unwrap()) { Treatment::Pass } else { unauthorized() }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, "one\n").unwrap();
+    let mut settings = RestSettings::new(proxy.uri());
+    settings.token = Some(Secret::File(token.clone()));
+    let warehouse = Warehouse::open_rest(settings, folder.path()).unwrap();
+    assert!(warehouse.tables().unwrap().is_empty());
+    "Bearer two".clone_into(&mut wanted.lock().unwrap());
+    let error = warehouse.tables().unwrap_err().chain();
+    assert!(error.contains("the token is wrong or has expired"), "{error}");
+    std::fs::write(&token, "two\n").unwrap();
+    assert!(warehouse.tables().unwrap().is_empty());
+}
+
+#[test]
+fn the_warehouse_of_the_settings_is_asked_for_and_its_prefix_taken() {
+    if !can_start() {
+        return;
+    }
+    let catalog = RestServer::start(None);
+    let proxy = Proxy::start(catalog.port, |request: &Request| match request.path.as_str() {
+        "/v1/config?warehouse=of+ours" => {
+            Treatment::Answer(200, r#"{"defaults":{},"overrides":{"prefix":"at/ours"}}"#.to_owned())
+        }
+        path => match path.strip_prefix("/v1/at/ours/") {
+            Some(path) => Treatment::PassTo(format!("/v1/{path}")),
+            None => unauthorized(),
+        },
+    });
+    archives(&Folder::new(&with_history(&format!("catalog = \"{}\", warehouse = \"of ours\"", proxy.uri()))));
 }

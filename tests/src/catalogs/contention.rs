@@ -5,7 +5,7 @@ use crate::machine::{SECOND, now, pause};
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::Int64Type;
 use connector_iceberg::{TableClaim, TableOptions, Warehouse};
-use dataflow::{ErrorKind, Result};
+use dataflow::{Committable, ErrorKind, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread;
@@ -26,12 +26,13 @@ pub struct Contention {
 }
 
 /// Lets so many committers commit so often, each under a sink of its own. `open` gives each its warehouse, and a way to
-/// take the table although another one of this machine holds it, as one of another machine would.
+/// take the table although another one of this machine holds it, as one of another machine would. `beside` is another
+/// engine that commits as often meanwhile, under the number after the last committer's.
 pub fn commit_at_once(
-    committers: usize,
-    commits: usize,
+    (committers, commits): (usize, usize),
     open: &(dyn Fn(usize) -> Warehouse + Sync),
     forget_locks: &(dyn Fn() + Sync),
+    beside: Option<&(dyn Fn() + Sync)>,
 ) -> Contention {
     let claims: Vec<TableClaim> = (0..committers)
         .map(|committer| {
@@ -49,7 +50,9 @@ pub fn commit_at_once(
             let claim = claim.clone();
             scope.spawn(move || (0..commits).map(|number| commit(&claim, committer, number)).sum::<usize>())
         };
+        let beside = beside.map(|beside| scope.spawn(beside));
         let threads: Vec<_> = claims.iter().enumerate().map(run).collect();
+        beside.into_iter().for_each(|beside| beside.join().expect("the other engine comes to its end"));
         threads.into_iter().map(|thread| thread.join().expect("a committer comes to its end")).sum()
     });
     let mut counts: BTreeMap<(i64, i64), usize> = BTreeMap::new();
@@ -60,7 +63,8 @@ pub fn commit_at_once(
             *counts.entry((committer, number)).or_default() += 1;
         }
     }
-    let expected = (0..committers as i64).flat_map(|committer| (0..commits as i64).map(move |n| (committer, n)));
+    let writers = committers + usize::from(beside.is_some());
+    let expected = (0..writers as i64).flat_map(|committer| (0..commits as i64).map(move |n| (committer, n)));
     Contention {
         lost: expected.filter(|commit| !counts.contains_key(commit)).count(),
         doubled: counts.values().filter(|&&count| count != 1).count(),
@@ -69,11 +73,16 @@ pub fn commit_at_once(
 }
 
 fn commit(claim: &TableClaim, committer: usize, number: usize) -> usize {
-    let (mut writer, _) = tried(&mut || claim.writer(0));
-    writer.write_rows(&rows(committer, number)).expect("rows can be written");
-    let prepared = writer.finish(Some(number as u64 + 1)).expect("files can be prepared").expect("there are rows");
+    let prepared = tried(&mut || prepared(claim, &rows(committer, number), number as u64 + 1)).0;
     let mut commits = claim.committer();
     tried(&mut || commits.commit(vec![prepared.clone()])).1
+}
+
+/// Rows that a checkpoint has prepared.
+pub fn prepared(claim: &TableClaim, rows: &RecordBatch, checkpoint: u64) -> Result<Committable> {
+    let mut writer = claim.writer(0)?;
+    writer.write_rows(rows)?;
+    Ok(writer.finish(Some(checkpoint))?.expect("there are rows"))
 }
 
 /// Tries as the host of a job does: as long as the catalog does not answer.
@@ -89,7 +98,8 @@ fn tried<T>(attempt: &mut dyn FnMut() -> Result<T>) -> (T, usize) {
     }
 }
 
-fn rows(committer: usize, number: usize) -> RecordBatch {
+/// The row of one commit.
+pub fn rows(committer: usize, number: usize) -> RecordBatch {
     let column = |value: usize| Arc::new(Int64Array::from(vec![value as i64])) as ArrayRef;
     RecordBatch::try_from_iter_with_nullable([("committer", column(committer), true), ("number", column(number), true)])
         .expect("the rows are a batch")

@@ -4,6 +4,6 @@ mod contention;
 mod proxy;
 mod servers;
 
-pub use contention::{Contention, commit_at_once};
+pub use contention::{Contention, commit_at_once, prepared, rows};
 pub use proxy::{Fault, Proxy, Request, Treatment};
 pub use servers::{ACCESS_KEY, REGION, RestServer, S3Server, SECRET_KEY, can_start, pyiceberg};

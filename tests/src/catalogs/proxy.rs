@@ -35,6 +35,8 @@ impl Request {
 pub enum Treatment {
     /// It goes to the server, and the answer to the client.
     Pass,
+    /// It goes to the server with another path.
+    PassTo(String),
     /// The client gets an answer, and the server nothing.
     Answer(u16, String),
     /// It goes to the server, and the body of the answer is changed.
@@ -117,9 +119,13 @@ impl Drop for Proxy {
 
 /// Serves one request of a connection, and closes it.
 fn serve(mut client: TcpStream, upstream: u16, treat: &dyn Fn(&Request) -> Treatment) -> io::Result<()> {
-    let Some(request) = read_request(&mut BufReader::new(client.try_clone()?))? else { return Ok(()) };
+    let Some(mut request) = read_request(&mut BufReader::new(client.try_clone()?))? else { return Ok(()) };
     match treat(&request) {
         Treatment::Pass => client.write_all(&forwarded(upstream, &request)?),
+        Treatment::PassTo(path) => {
+            request.path = path;
+            client.write_all(&forwarded(upstream, &request)?)
+        }
         Treatment::Answer(status, body) => client.write_all(&answer(status, body.as_bytes())),
         Treatment::Change(change) => {
             let (status, body) = parsed(&forwarded(upstream, &request)?);

@@ -118,6 +118,14 @@ impl Drop for Server {
     }
 }
 
+/// The S3 server's program.
+fn program() -> PathBuf {
+    let folder = installed(S3, &|folder| {
+        done(Command::new("go").args(["install", S3_MODULE]).env("GOBIN", folder.join("bin")).env("GOFLAGS", ""));
+    });
+    folder.join("bin/versitygw")
+}
+
 /// An S3 server with one bucket.
 pub struct S3Server {
     _server: Server,
@@ -129,18 +137,32 @@ pub struct S3Server {
 impl S3Server {
     /// Starts one with data of its own.
     pub fn start() -> S3Server {
-        let folder = installed(S3, &|folder| {
-            done(Command::new("go").args(["install", S3_MODULE]).env("GOBIN", folder.join("bin")).env("GOFLAGS", ""));
-        });
+        S3Server::with_buckets(&[BUCKET])
+    }
+
+    /// Starts one that has no bucket.
+    pub fn start_empty() -> S3Server {
+        S3Server::with_buckets(&[])
+    }
+
+    fn with_buckets(names: &[&str]) -> S3Server {
         let (data, port) = (tempfile::tempdir().expect("a folder can be made"), free_port());
         let buckets = data.path().join("buckets");
-        fs::create_dir_all(buckets.join(BUCKET)).expect("a bucket can be made");
-        let mut command = Command::new(folder.join("bin/versitygw"));
+        let made = names.iter().map(|name| buckets.join(name)).chain([buckets.clone(), data.path().join("users")]);
+        made.for_each(|folder| fs::create_dir_all(folder).expect("a folder can be made"));
+        let mut command = Command::new(program());
         command.env("ROOT_ACCESS_KEY", ACCESS_KEY).env("ROOT_SECRET_KEY", SECRET_KEY);
         command.args(["--port", &format!("127.0.0.1:{port}"), "--region", REGION, "--quiet", "--health", "/health"]);
-        command.arg("posix").arg(&buckets);
+        command.arg("--iam-dir").arg(data.path().join("users")).arg("posix").arg(&buckets);
         let server = Server::start(&mut command, &data.path().join("log"), port, "/health");
         S3Server { _server: server, _data: data, port }
+    }
+
+    /// Makes a user to whom nothing is permitted.
+    pub fn add_user(&self, access_key: &str, secret_key: &str) {
+        let mut admin = Command::new(program());
+        admin.args(["admin", "--access", ACCESS_KEY, "--secret", SECRET_KEY, "--endpoint-url", &self.endpoint()]);
+        done(admin.args(["create-user", "--access", access_key, "--secret", secret_key, "--role", "user"]));
     }
 
     /// `http://HOST:PORT`.
