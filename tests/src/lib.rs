@@ -1,5 +1,6 @@
 //! What the test binaries of this folder share.
 
+pub mod catalogs;
 mod chance;
 mod killed;
 pub mod machine;

@@ -14,7 +14,7 @@ use iceberg::{
     TableCreation, TableIdent, TableUpdate,
 };
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -50,6 +50,11 @@ impl SqliteCatalog {
     /// The catalog file.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// The folder of the tables.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The location of the folder that a table gets.

@@ -6,9 +6,10 @@
 //! commit:  on the base that is swapped: is the sink's epoch still mine? -> no: fenced by name
 //! ```
 
-use crate::commit::{CommitWait, Fence, PreparedFiles, TableChange};
+use crate::commit::{CommitWait, Fence, TableChange};
 use crate::failure;
 use crate::name::TableName;
+use crate::prepared_files::PreparedFiles;
 use crate::storage::create_folder;
 use crate::table::{TableOptions, plain_schema};
 use crate::warehouse::Warehouse;

@@ -1,23 +1,19 @@
 //! Makes prepared files part of a table, each exactly once.
 
-use crate::catalog::SqliteCatalog;
 use crate::commit_record::{CommitRecord, TOKENS};
 use crate::failure;
-use crate::files::frontier_of;
+use crate::files::{MARK, frontier_of};
 use crate::name::TableName;
-use crate::storage::path_of;
+use crate::prepared_files::{PreparedFiles, made_again};
 use crate::table::missing_columns;
+use crate::table_catalog::TableCatalog;
 use arrow::datatypes::Schema;
-use dataflow::{Committable, Error, ErrorKind, Result};
-use iceberg::spec::{
-    DataFile, FormatVersion, TableMetadata, deserialize_data_file_from_json, serialize_data_file_to_json,
-};
+use dataflow::{Error, ErrorKind, Result};
+use iceberg::TableIdent;
+use iceberg::spec::TableMetadata;
 use iceberg::table::Table;
 use iceberg::transaction::{AddColumn, ApplyTransactionAction, Transaction};
-use iceberg::{Catalog, TableIdent};
-use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -27,6 +23,8 @@ const CHECKPOINT: &str = "riverrun.checkpoint";
 const EPOCH: &str = "riverrun.epoch";
 /// How often a commit is tried when others change the table at the same time.
 const ATTEMPTS_MAX: u32 = 40;
+/// How often a change is tried again of which nobody knows whether it was made.
+const UNKNOWN_MAX: u32 = 3;
 /// The longest wait between two attempts.
 const WAIT_MS_MAX: u64 = 400;
 /// The first and the longest wait between two tries while an outside system does not answer.
@@ -34,110 +32,6 @@ const RETRY_MS: u64 = 100;
 const RETRY_MS_MAX: u64 = 10_000;
 /// How often it is looked whether somebody still waits.
 const LOOK: Duration = Duration::from_millis(50);
-
-/// The path of a file, in the description of it.
-const PATH: &str = "file_path";
-/// The version of the byte form of [`PreparedFiles`].
-const VERSION: u32 = 2;
-
-/// Files that are durable and not yet part of a table. The token shows later whether they have become part of it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct PreparedFiles {
-    version: u32,
-    table_uuid: Uuid,
-    partition_spec: i32,
-    token: String,
-    // That of the writer's job, for people and for the summary of the snapshot. Version 1 has none, as an archive has none.
-    #[serde(default)]
-    checkpoint: Option<u64>,
-    // One description per file, in Iceberg's own JSON form.
-    files: Vec<String>,
-}
-
-impl PreparedFiles {
-    /// Files for a table, under a new token.
-    pub fn new(metadata: &TableMetadata, files: Vec<DataFile>, checkpoint: Option<u64>) -> Result<PreparedFiles> {
-        let told = |file| serialize_data_file_to_json(file, metadata.default_partition_type(), FormatVersion::V2);
-        let files = files.into_iter().map(told).collect::<iceberg::Result<Vec<_>>>();
-        Ok(PreparedFiles {
-            version: VERSION,
-            table_uuid: metadata.uuid(),
-            partition_spec: metadata.default_partition_spec_id(),
-            token: Uuid::new_v4().to_string(),
-            checkpoint,
-            files: files.map_err(|error| failure::iceberg("a data file cannot be described", error))?,
-        })
-    }
-
-    /// The bytes that go into a checkpoint.
-    pub fn to_committable(&self) -> Result<Committable> {
-        let bytes = serde_json::to_vec(self);
-        bytes.map(Committable).map_err(|error| Error::internal("a committable cannot be written").with_source(error))
-    }
-
-    pub fn from_committable(table: &TableName, committable: &Committable) -> Result<PreparedFiles> {
-        let wrong = |what: String| Error::corrupt(format!("table \"{table}\": a committable {what}"));
-        let prepared: PreparedFiles = serde_json::from_slice(&committable.0)
-            .map_err(|error| wrong("cannot be read".to_owned()).with_source(error))?;
-        match prepared.version {
-            1 | VERSION => Ok(prepared),
-            version => Err(wrong(format!("has version {version}, expected 1 or {VERSION}"))),
-        }
-    }
-
-    /// The table that they were written for.
-    pub fn table_uuid(&self) -> Uuid {
-        self.table_uuid
-    }
-
-    /// What shows whether they have become part of it.
-    pub fn token(&self) -> &str {
-        &self.token
-    }
-
-    /// Where the files lie.
-    pub fn paths(&self, table: &TableName) -> Result<Vec<PathBuf>> {
-        self.files.iter().map(|file| Ok(path_of(&location(table, &parsed(table, file)?)?))).collect()
-    }
-
-    /// The same files at other places, under the same token.
-    pub fn at(&self, table: &TableName, place: &mut dyn FnMut(&str) -> Result<String>) -> Result<PreparedFiles> {
-        let mut moved = self.clone();
-        for file in &mut moved.files {
-            let mut description = parsed(table, file)?;
-            description[PATH] = place(&location(table, &description)?)?.into();
-            *file = description.to_string();
-        }
-        Ok(moved)
-    }
-
-    /// The files, if the table is the one that they were written for.
-    pub fn data_files(&self, table: &TableName, metadata: &TableMetadata) -> Result<Vec<DataFile>> {
-        if self.table_uuid != metadata.uuid() {
-            return Err(made_again(table));
-        }
-        let spec = metadata.partition_spec_by_id(self.partition_spec).ok_or_else(|| {
-            Error::corrupt(format!("table \"{table}\" has no partition spec {}", self.partition_spec))
-        })?;
-        let wrong = |error| failure::iceberg(format!("table \"{table}\": a prepared file cannot be read"), error);
-        let partition = spec.partition_type(metadata.current_schema()).map_err(wrong)?;
-        let read = |file: &String| {
-            deserialize_data_file_from_json(file, self.partition_spec, &partition, metadata.current_schema())
-        };
-        self.files.iter().map(read).collect::<iceberg::Result<Vec<_>>>().map_err(wrong)
-    }
-}
-
-/// The description of a file, in Iceberg's own JSON form.
-fn parsed(table: &TableName, file: &str) -> Result<serde_json::Value> {
-    let wrong = || Error::corrupt(format!("table \"{table}\": a committable describes a file in no JSON"));
-    serde_json::from_str(file).map_err(|error| wrong().with_source(error))
-}
-
-fn location(table: &TableName, description: &serde_json::Value) -> Result<String> {
-    let wrong = || Error::corrupt(format!("table \"{table}\": a committable describes a file without a path"));
-    description[PATH].as_str().map(str::to_owned).ok_or_else(wrong)
-}
 
 /// The right to write a table: the sink, its epoch, and the table on which the epoch was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,15 +80,6 @@ impl Fence {
     }
 }
 
-/// A table that is another one than that of a writer.
-pub fn made_again(table: &TableName) -> Error {
-    Error::invalid(format!(
-        "table \"{table}\" is another one by now than that for which rows were prepared: a run with --fresh has taken its \
-         place, or somebody has made it again; nothing of this commit was written. Stop the other run, and start this \
-         one with --fresh"
-    ))
-}
-
 /// What one commit changes, and what has to hold on the table that it changes.
 #[derive(Clone, Copy, Default)]
 pub struct TableChange<'a> {
@@ -206,9 +91,16 @@ pub struct TableChange<'a> {
     pub from_frontier: Option<Option<&'a str>>,
 }
 
+impl TableChange<'_> {
+    /// Whether a table has all properties of a change. One that adds no files has no token, and is over then.
+    fn is_in(&self, metadata: &TableMetadata) -> bool {
+        self.properties.iter().all(|(key, value)| metadata.properties().get(key) == Some(value))
+    }
+}
+
 /// Commits to one table of a catalog.
 pub struct TableCommitter {
-    pub catalog: SqliteCatalog,
+    pub catalog: TableCatalog,
     pub table: TableName,
     /// What is checked on the very base that a commit swaps.
     pub fence: Fence,
@@ -243,8 +135,8 @@ impl TableCommitter {
             let pause = Duration::from_millis(pause);
             if waited + pause >= self.patience || self.wait.is_over() {
                 return Err(error.context(format!(
-                    "table \"{}\" could not be committed to for {} s; its files are kept, and nothing of them is in \
-                     the table",
+                    "table \"{}\" could not be committed to for {} s; its files are kept, and the next run of the \
+                     job finds out whether the table has them",
                     self.table,
                     waited.as_secs()
                 )));
@@ -266,16 +158,16 @@ impl TableCommitter {
     }
 
     async fn commit_now(&self, change: TableChange<'_>) -> Result<()> {
-        let tokens: Vec<String> = change.prepared.iter().map(|prepared| prepared.token.clone()).collect();
+        let tokens: Vec<String> = change.prepared.iter().map(|prepared| prepared.token().to_owned()).collect();
         let ident = self.table.ident();
         let mut conflict = None;
         for attempt in 0..ATTEMPTS_MAX {
             wait(attempt).await;
-            let base = self.catalog.load_table(&ident).await.map_err(|error| self.failed(error))?;
+            let base = self.catalog.as_catalog().load_table(&ident).await.map_err(|error| self.failed(error))?;
             let record = CommitRecord::of(&self.table, base.metadata(), &self.fence.sink)?;
             record.check_line(&self.table, base.metadata())?;
             let there = record.tokens_in(base.metadata(), &tokens);
-            if !tokens.is_empty() && there.len() == tokens.len() {
+            if there.len() == tokens.len() && (!tokens.is_empty() || change.is_in(base.metadata())) {
                 return Ok(());
             }
             self.check(base.metadata(), change)?;
@@ -320,7 +212,7 @@ impl TableCommitter {
         (record, there): (CommitRecord, &[String]),
     ) -> Result<iceberg::Result<()>> {
         let mut files = Vec::new();
-        let missing = change.prepared.iter().filter(|prepared| !there.contains(&prepared.token));
+        let missing = change.prepared.iter().filter(|prepared| !there.iter().any(|token| token == prepared.token()));
         let missing: Vec<&PreparedFiles> = missing.collect();
         for prepared in &missing {
             files.extend(prepared.data_files(&self.table, base.metadata())?);
@@ -332,14 +224,14 @@ impl TableCommitter {
             update = update.set(key.clone(), value.clone());
         }
         if !missing.is_empty() {
-            let tokens: Vec<&str> = missing.iter().map(|prepared| prepared.token.as_str()).collect();
+            let tokens: Vec<&str> = missing.iter().map(|prepared| prepared.token()).collect();
             summary.insert(TOKENS.to_owned(), tokens.join(","));
-            let checkpoint = change.prepared.iter().filter_map(|prepared| prepared.checkpoint).max();
+            let checkpoint = change.prepared.iter().filter_map(PreparedFiles::checkpoint).max();
             if let Some(checkpoint) = checkpoint {
                 summary.insert(CHECKPOINT.to_owned(), checkpoint.to_string());
                 summary.insert(EPOCH.to_owned(), self.fence.epoch.to_string());
             }
-            let all = change.prepared.iter().map(|prepared| prepared.token.clone()).collect();
+            let all = change.prepared.iter().map(|prepared| prepared.token().to_owned()).collect();
             let record = record.followed_by(self.fence.epoch, checkpoint, all);
             update = update.set(CommitRecord::property(&self.fence.sink), record.to_text()?);
         }
@@ -353,13 +245,13 @@ impl TableCommitter {
         // The tokens were looked for on this base, so this base it must be that is swapped.
         let pinned = self.catalog.pinned(base);
         Ok(match commit {
-            Ok(transaction) => transaction.commit(&pinned).await.map(drop),
+            Ok(transaction) => transaction.commit(pinned.as_catalog()).await.map(drop),
             Err(error) => Err(error),
         })
     }
 
     async fn has_all(&self, ident: &TableIdent, tokens: &[String]) -> bool {
-        let Ok(table) = self.catalog.load_table(ident).await else { return false };
+        let Ok(table) = self.catalog.as_catalog().load_table(ident).await else { return false };
         let record = CommitRecord::of(&self.table, table.metadata(), &self.fence.sink);
         let has_all = |record: CommitRecord| record.tokens_in(table.metadata(), tokens).len() == tokens.len();
         !tokens.is_empty() && record.is_ok_and(has_all)
@@ -378,7 +270,7 @@ fn failed(table: &TableName, error: iceberg::Error) -> Error {
 }
 
 /// Takes the next epoch of a sink on a table: from then on, no writer with an older one commits.
-pub async fn take_epoch(catalog: &SqliteCatalog, table: &TableName, sink: &str) -> Result<Fence> {
+pub async fn take_epoch(catalog: &TableCatalog, table: &TableName, sink: &str) -> Result<Fence> {
     let next = |metadata: &TableMetadata| {
         let epoch = Fence::epoch_in(table, metadata, sink)? + 1;
         let fence = Fence { sink: sink.to_owned(), epoch, table_uuid: metadata.uuid() };
@@ -388,7 +280,7 @@ pub async fn take_epoch(catalog: &SqliteCatalog, table: &TableName, sink: &str) 
 }
 
 /// Lets a table without rows say that nothing of a sink was committed to it: a job that begins knows of no commit.
-pub async fn forget_commits(catalog: &SqliteCatalog, table: &TableName, fence: &Fence) -> Result<()> {
+pub async fn forget_commits(catalog: &TableCatalog, table: &TableName, fence: &Fence) -> Result<()> {
     let next = |metadata: &TableMetadata| {
         fence.check(table, metadata)?;
         let record = CommitRecord::of(table, metadata, &fence.sink)?;
@@ -402,7 +294,7 @@ pub async fn forget_commits(catalog: &SqliteCatalog, table: &TableName, fence: &
 }
 
 /// Gives a table the columns that it lacks; its rows have NULL in them.
-pub async fn add_columns(catalog: &SqliteCatalog, table: &TableName, fence: &Fence, schema: &Schema) -> Result<()> {
+pub async fn add_columns(catalog: &TableCatalog, table: &TableName, fence: &Fence, schema: &Schema) -> Result<()> {
     let next = |base: &Table| {
         fence.check(table, base.metadata())?;
         let missing = missing_columns(table, schema, base.metadata().current_schema())?;
@@ -420,7 +312,7 @@ pub async fn add_columns(catalog: &SqliteCatalog, table: &TableName, fence: &Fen
 
 /// Sets a property alone, without a snapshot, to what follows from the base; nothing where nothing does.
 async fn set_property<T>(
-    catalog: &SqliteCatalog,
+    catalog: &TableCatalog,
     table: &TableName,
     next: impl Fn(&TableMetadata) -> Result<(Option<(String, String)>, T)>,
 ) -> Result<T> {
@@ -428,27 +320,36 @@ async fn set_property<T>(
         let (property, gives) = next(base.metadata())?;
         let Some((key, value)) = property else { return Ok((None, gives)) };
         let transaction = Transaction::new(base);
-        let update = transaction.update_table_properties().set(key, value);
-        Ok((Some(update.apply(transaction).map_err(|error| failed(table, error))?), gives))
+        let update = transaction.update_table_properties().set(key.clone(), value.clone());
+        let mut changed = update.apply(transaction).map_err(|error| failed(table, error))?;
+        if catalog.pins_snapshots_only() {
+            // Those who swap an older state have to be refused, and a change of properties alone would not do that.
+            let summary = HashMap::from([(MARK.to_owned(), key), (EPOCH.to_owned(), value)]);
+            let mark = changed.fast_append().with_check_duplicate(false).set_snapshot_properties(summary);
+            changed = mark.apply(changed).map_err(|error| failed(table, error))?;
+        }
+        Ok((Some(changed), gives))
     };
     change(catalog, table, next).await
 }
 
 /// Changes a table by the same swap that commits go through, to what follows from the base; nothing where nothing does.
 async fn change<T>(
-    catalog: &SqliteCatalog,
+    catalog: &TableCatalog,
     table: &TableName,
     next: impl Fn(&Table) -> Result<(Option<Transaction>, T)>,
 ) -> Result<T> {
-    let mut conflict = None;
+    let (mut conflict, mut unknown) = (None, 0);
     for attempt in 0..ATTEMPTS_MAX {
         wait(attempt).await;
-        let base = catalog.load_table(&table.ident()).await.map_err(|error| failed(table, error))?;
+        let base = catalog.as_catalog().load_table(&table.ident()).await.map_err(|error| failed(table, error))?;
         let (transaction, gives) = next(&base)?;
         let Some(transaction) = transaction else { return Ok(gives) };
-        match transaction.commit(&catalog.pinned(&base)).await {
+        match transaction.commit(catalog.pinned(&base).as_catalog()).await {
             Ok(_) => return Ok(gives),
             Err(error) if error.kind() == iceberg::ErrorKind::CatalogCommitConflicts => conflict = Some(error),
+            // Whether it was changed is not known: the next attempt goes by what is found then.
+            Err(error) if unknown < UNKNOWN_MAX && failure::is_unavailable(&error) => unknown += 1,
             Err(error) => return Err(failed(table, error)),
         }
     }
@@ -468,60 +369,5 @@ async fn wait(attempt: u32) {
         let bound = (5u64 << attempt.min(10)).min(WAIT_MS_MAX);
         let chance = Uuid::new_v4().as_u64_pair().1;
         tokio::time::sleep(Duration::from_millis(1 + chance % bound)).await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::table::{TableOptions, creation};
-    use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
-    use iceberg::spec::TableMetadataBuilder;
-
-    /// The table that the samples were prepared for.
-    fn metadata(uuid: Uuid) -> TableMetadata {
-        let types = [
-            ("long", DataType::Int64),
-            ("int", DataType::Int32),
-            ("double", DataType::Float64),
-            ("float", DataType::Float32),
-            ("flag", DataType::Boolean),
-            ("text", DataType::Utf8),
-            ("at", DataType::Timestamp(TimeUnit::Microsecond, None)),
-            ("bytes", DataType::Binary),
-            ("date", DataType::Date32),
-        ];
-        let fields: Vec<Field> = types.into_iter().map(|(name, of)| Field::new(name, of, true)).collect();
-        let options = TableOptions { partition_day: Some("at".to_owned()), ..TableOptions::default() };
-        let name = TableName::parse("lake.t").unwrap();
-        let creation = creation(&name, "file:///warehouse/lake/t".to_owned(), &Schema::new(fields), &options).unwrap();
-        TableMetadataBuilder::from_table_creation(creation).unwrap().assign_uuid(uuid).build().unwrap().metadata
-    }
-
-    #[test]
-    fn committables_of_every_version_are_read() {
-        read_sample(include_bytes!("../tests/samples/committable-1.json"), None);
-        read_sample(include_bytes!("../tests/samples/committable-2.json"), Some(7));
-    }
-
-    fn read_sample(sample: &[u8], checkpoint: Option<u64>) {
-        let name = TableName::parse("lake.t").unwrap();
-        let prepared = PreparedFiles::from_committable(&name, &Committable(sample.to_vec())).unwrap();
-        assert_eq!(prepared.checkpoint, checkpoint);
-        let metadata = metadata(prepared.table_uuid);
-        let files = prepared.data_files(&name, &metadata).unwrap();
-        assert_eq!(files.iter().map(DataFile::record_count).collect::<Vec<_>>(), [1, 2]);
-        assert!(files.iter().all(|file| file.file_path().starts_with("file:///warehouse/lake/t/data/at_day=")));
-        assert_eq!(files[1].upper_bounds()[&1], iceberg::spec::Datum::long(2));
-        let moved = prepared.at(&name, &mut |path| Ok(path.replace("/data/", "/data/copied-"))).unwrap();
-        let (paths, moved_paths) = (prepared.paths(&name).unwrap(), moved.paths(&name).unwrap());
-        for (file, (path, moved)) in files.iter().zip(paths.iter().zip(&moved_paths)) {
-            assert_eq!(path_of(file.file_path()), *path);
-            assert_eq!(path.to_str().unwrap().replace("/data/", "/data/copied-"), moved.to_str().unwrap());
-        }
-        let moved_files = moved.data_files(&name, &metadata).unwrap();
-        assert_eq!((moved.token(), moved_files[1].upper_bounds()), (prepared.token(), files[1].upper_bounds()));
-        let again = PreparedFiles::new(&metadata, files.clone(), checkpoint).unwrap();
-        assert_eq!(again.data_files(&name, &metadata).unwrap(), files);
     }
 }

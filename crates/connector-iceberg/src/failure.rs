@@ -35,6 +35,11 @@ pub fn for_iceberg(error: Error) -> iceberg::Error {
     iceberg::Error::new(kind, error.chain()).with_source(ErrorKindContext(error.kind()))
 }
 
+/// Whether an error of the iceberg library is one of an outside system that does not answer.
+pub fn is_unavailable(error: &iceberg::Error) -> bool {
+    matches!(causes(error).find_map(|cause| cause.downcast_ref()), Some(ErrorKindContext(ErrorKind::Unavailable)))
+}
+
 /// An error of the catalog file, as it happened while something was done.
 pub fn sqlite(doing: impl Into<String>, error: rusqlite::Error) -> Error {
     use rusqlite::ErrorCode as Code;

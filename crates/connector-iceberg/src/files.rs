@@ -5,7 +5,9 @@ use crate::columns::{
 };
 use crate::failure;
 use crate::name::TableName;
+use crate::object_files::is_local;
 use crate::storage::path_of;
+use crate::stored_file::{StoredFile, StoredFiles};
 use crate::table;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StructArray, new_null_array};
 use arrow::compute::cast;
@@ -24,13 +26,13 @@ use parquet::basic::Type as PhysicalType;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 use std::collections::{HashMap, VecDeque};
-use std::fs::File;
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The property that says up to where an archive holds its topic.
 const FRONTIER: &str = "riverrun.frontier";
+/// The summary of a snapshot that adds and removes no rows has this key.
+pub const MARK: &str = "riverrun.mark";
 /// The property that says which of the table's schemas its columns are of.
 const CURRENT_SCHEMA: &str = "current-schema";
 /// The property that says which snapshot is read; a table that nothing was committed to has none.
@@ -44,7 +46,8 @@ pub struct TableFiles {
     schema: SchemaRef,
     fields: Vec<Arc<NestedField>>,
     files: Vec<TimedFile>,
-    paths: Vec<PathBuf>,
+    // Where those files lie that are not on a disk of this machine.
+    stores: StoredFiles,
     // Where the row groups of each file begin, by its manifest.
     starts: Vec<Vec<u64>>,
     // What the partition of each file says of its rows.
@@ -76,14 +79,14 @@ impl TableFiles {
         let (mut files, mut partitions) = (Vec::with_capacity(data_files.len()), Vec::with_capacity(data_files.len()));
         for (file, spec) in &data_files {
             let partition = partition_values(name, metadata, *spec, file)?;
-            files.push(timed_file(name, file, columns, &partition)?);
+            files.push(timed_file(file, columns, &partition));
             partitions.push(partition);
         }
         Ok(TableFiles {
             table: name.to_string(),
             schema: table::plain_schema(&*table::arrow_schema(name, metadata.current_schema())?),
             fields: columns.to_vec(),
-            paths: data_files.iter().map(|(file, _)| path_of(file.file_path())).collect(),
+            stores: StoredFiles::of(table.file_io()),
             starts: data_files.iter().map(|(file, _)| group_starts(file)).collect(),
             partitions,
             mapping: name_mapping(name, metadata)?,
@@ -94,15 +97,15 @@ impl TableFiles {
     }
 
     fn failed(&self, file: usize, what: &str) -> Error {
-        Error::corrupt(format!("table \"{}\": data file \"{}\" {what}", self.table, self.paths[file].display()))
+        Error::corrupt(format!("table \"{}\": data file \"{}\" {what}", self.table, self.files[file].path))
     }
 
     /// Opens a file whose size is the one that the table says.
-    fn open_file(&self, file: usize) -> Result<File> {
+    fn open_file(&self, file: usize) -> Result<StoredFile> {
         let doing = || format!("table \"{}\": data file \"{}\" cannot be opened", self.table, self.files[file].path);
-        let opened = File::open(&self.paths[file]).map_err(|error| failure::file(doing(), error))?;
-        let bytes = opened.metadata().map_err(|error| failure::file(doing(), error))?.len();
         let expected = self.files[file].bytes;
+        let opened = self.stores.open(&self.files[file].path, expected, &doing)?;
+        let bytes = opened.size().map_err(|error| failure::file(doing(), error))?;
         if bytes != expected {
             return Err(self.failed(file, &format!("has {bytes} bytes, expected {expected}; restore the file")));
         }
@@ -113,8 +116,12 @@ impl TableFiles {
         self.failed(file, "is not whole or not Parquet; restore the file").with_source(error)
     }
 
+    fn not_given(&self, file: usize, failure: Error) -> Error {
+        failure.context(format!("table \"{}\": data file \"{}\" cannot be read", self.table, self.files[file].path))
+    }
+
     /// The footer of an opened file. Data files never change.
-    fn footer(&self, file: usize, opened: &File) -> Result<ArrowReaderMetadata> {
+    fn footer(&self, file: usize, opened: &StoredFile) -> Result<ArrowReaderMetadata> {
         let kept = || self.footers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, known)) = kept().iter().find(|(other, _)| *other == file) {
             return Ok(known.clone());
@@ -123,7 +130,10 @@ impl TableFiles {
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let load = || {
             let read = ArrowReaderMetadata::load(opened, options).and_then(with_int96_as_micros);
-            read.map_err(|error| self.broken(file, error))
+            read.map_err(|error| match opened.take_failure() {
+                Some(failure) => self.not_given(file, failure),
+                None => self.broken(file, error),
+            })
         };
         let read = guarded(|why| self.broken(file, ParquetError::General(why.to_owned())), load)?;
         let mut kept = kept();
@@ -191,7 +201,7 @@ impl TimedFiles for TableFiles {
         });
         let wanted = wanted.collect::<Result<Vec<(&Arc<NestedField>, Field)>>>()?;
         let opened = self.open_file(file)?;
-        let footer = self.footer(file, &opened)?;
+        let (footer, reads) = (self.footer(file, &opened)?, opened.clone());
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(opened, footer);
         let own = FileColumns::new(builder.parquet_schema(), self.mapping.as_ref(), &self.partitions[file]);
         let sources = wanted.iter().map(|(column, field)| {
@@ -207,17 +217,19 @@ impl TimedFiles for TableFiles {
         });
         let mask = ProjectionMask::roots(builder.parquet_schema(), stored);
         let groups = self.groups_between(file, &groups, builder.metadata())?;
+        reads.plan(builder.metadata(), &mask, &groups);
         let open = || {
             let builder = builder.with_projection(mask).with_row_groups(groups).with_batch_size(batch_rows.max(1));
             builder.build().map_err(|error| self.broken(file, error))
         };
         let reader = guarded(|why| self.broken(file, ParquetError::General(why.to_owned())), open)?;
         Ok(Box::new(FileRows {
-            place: format!("table \"{}\": data file \"{}\"", self.table, self.paths[file].display()),
+            place: format!("table \"{}\": data file \"{}\"", self.table, self.files[file].path),
             schema: Arc::new(Schema::new(wanted.into_iter().map(|(_, field)| field).collect::<Vec<_>>())),
             places: places_in_batch(&sources),
             sources,
             reader: Some(reader),
+            reads,
         }))
     }
 }
@@ -229,6 +241,8 @@ struct FileRows {
     sources: Vec<ColumnSource>,
     // Where each column is in what the reader gives; `None` when the file does not store it.
     places: Vec<Option<usize>>,
+    // What the reader reads.
+    reads: StoredFile,
     // Until it has failed.
     reader: Option<ParquetRecordBatchReader>,
 }
@@ -239,6 +253,9 @@ impl Iterator for FileRows {
     fn next(&mut self) -> Option<Self::Item> {
         let mut reader = self.reader.take()?;
         let damaged = |why: Box<dyn std::error::Error + Send + Sync>| {
+            if let Some(failure) = self.reads.take_failure() {
+                return failure.context(format!("{} cannot be read", self.place));
+            }
             Error::corrupt(format!("{} cannot be read; restore the file", self.place)).with_source(why)
         };
         let next = || reader.next().transpose().map_err(|error| damaged(error.into()));
@@ -337,19 +354,10 @@ async fn live_files(name: &TableName, table: &Table, snapshot: &SnapshotRef) -> 
     Ok(files)
 }
 
-fn timed_file(
-    name: &TableName,
-    file: &DataFile,
-    columns: &[Arc<NestedField>],
-    partition: &PartitionValues,
-) -> Result<TimedFile> {
+fn timed_file(file: &DataFile, columns: &[Arc<NestedField>], partition: &PartitionValues) -> TimedFile {
     let location = file.file_path();
-    let local = location.starts_with('/') || location.starts_with("file:");
-    if !local {
-        return Err(Error::invalid(format!("table \"{name}\": data file \"{location}\" is not on this disk")));
-    }
-    Ok(TimedFile {
-        path: path_of(location).display().to_string(),
+    TimedFile {
+        path: if is_local(location) { path_of(location).display().to_string() } else { location.to_owned() },
         rows: file.record_count(),
         bytes: file.file_size_in_bytes(),
         bounds: columns
@@ -360,7 +368,7 @@ fn timed_file(
             })
             .collect(),
         groups: row_groups(file),
-    })
+    }
 }
 
 /// Where the row groups of a file begin, as its manifest has it; empty when it does not say so in sequence.
@@ -441,7 +449,8 @@ fn frontier(name: &TableName, metadata: &TableMetadata, current: &SnapshotRef) -
                 snapshot.snapshot_id()
             )));
         }
-        if snapshot.summary().operation != Operation::Replace && foreign.is_none() {
+        let is_mark = snapshot.summary().additional_properties.contains_key(MARK);
+        if snapshot.summary().operation != Operation::Replace && !is_mark && foreign.is_none() {
             foreign = Some((snapshot.snapshot_id(), snapshot.summary().operation.as_str().to_owned()));
         }
         next = snapshot.parent_snapshot_id().and_then(|id| metadata.snapshot_by_id(id)).cloned();

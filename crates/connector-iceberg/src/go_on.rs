@@ -7,11 +7,13 @@
 //! ```
 
 use crate::claim::{ClaimState, TableClaim, absent};
-use crate::commit::{Fence, PreparedFiles, made_again};
+use crate::commit::Fence;
 use crate::commit_record::CommitRecord;
 use crate::data_name::DataPrefix;
 use crate::failure;
 use crate::name::TableName;
+use crate::object_files::is_local;
+use crate::prepared_files::{PreparedFiles, check_whole, made_again};
 use crate::storage::{create_folder, path_of, sync_folder};
 use crate::table::{arrow_schema, plain_schema};
 use crate::writer_position::WriterPosition;
@@ -35,7 +37,10 @@ impl TableClaim {
         let (table, pending) = self.fit(schema, state)?;
         for prepared in pending.iter().filter(|(_, is_there)| !is_there).map(|(prepared, _)| prepared) {
             for file in prepared.data_files(name, table.metadata())? {
-                check_whole(name, &path_of(file.file_path()), file.file_size_in_bytes())?;
+                match is_local(file.file_path()) {
+                    true => check_whole(name, &path_of(file.file_path()), file.file_size_in_bytes())?,
+                    false => self.shared.warehouse.check_stored(name, &table, &file)?,
+                }
             }
         }
         Ok(())
@@ -61,9 +66,18 @@ impl TableClaim {
                 continue;
             }
             for file in prepared.data_files(name, table.metadata())? {
-                check_whole(name, &copy_of(&path_of(file.file_path())), file.file_size_in_bytes())?;
+                match is_local(file.file_path()) {
+                    true => {
+                        check_whole(name, &copy_of(&path_of(file.file_path())), file.file_size_in_bytes())?;
+                    }
+                    false => self.shared.warehouse.check_stored(name, &table, &file)?,
+                }
             }
             let copied = prepared.at(name, &mut |location| {
+                // Nobody deletes what waits in a store, so that a savepoint needs no copy of it.
+                if !is_local(location) {
+                    return Ok(location.to_owned());
+                }
                 let folder = location.rsplit_once('/').map_or("", |(folder, _)| folder);
                 let copy = format!("{folder}/{}", names.file(count));
                 count += 1;
@@ -200,17 +214,4 @@ fn copy_durably(from: &Path, to: &Path) -> Result<()> {
     std::fs::copy(from, to).map_err(failed)?;
     std::fs::File::open(to).and_then(|file| file.sync_all()).map_err(failed)?;
     sync_folder(folder).map_err(failed)
-}
-
-/// Refuses a file that is not as it was prepared: a commit would make the table unreadable.
-fn check_whole(table: &TableName, path: &Path, expected: u64) -> Result<()> {
-    let file = || format!("table \"{table}\": data file \"{}\", which the checkpoint has prepared,", path.display());
-    let hint = "restore the file, or start over with --fresh";
-    let bytes = std::fs::metadata(path)
-        .map_err(|error| failure::file(format!("{} cannot be looked at; {hint}", file()), error))?
-        .len();
-    if bytes == expected {
-        return Ok(());
-    }
-    Err(Error::corrupt(format!("{} has {bytes} bytes, expected {expected}; {hint}", file())))
 }

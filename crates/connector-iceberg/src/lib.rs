@@ -1,4 +1,4 @@
-//! Iceberg tables in a local warehouse: a folder with a SQLite catalog and one folder per table.
+//! Iceberg tables: in a folder with a SQLite catalog, or of a REST catalog with files on disk or in S3.
 //!
 //! ```text
 //! claim: lock, then the sink's epoch
@@ -18,18 +18,29 @@ mod data_name;
 mod encoding;
 mod failure;
 mod name;
+mod settings;
 mod storage;
 mod writer_position;
 
+mod s3_access;
 mod store;
+
+mod object_files;
+
+mod prepared_files;
+mod stored_file;
 mod table;
 mod upkeep;
 
 mod catalog;
 mod commit_record;
+mod rest;
+
+mod table_catalog;
+
+mod files;
 
 mod commit;
-mod files;
 mod generations;
 mod parquet_file;
 
@@ -43,6 +54,7 @@ mod go_on;
 pub use claim::TableClaim;
 pub use commit::CommitWait;
 pub use files::SNAPSHOT;
+pub use settings::{RestSettings, S3Settings, Secret};
 pub use table::{TableOptions, check_table};
 pub use warehouse::Warehouse;
 pub use write::TableWriter;

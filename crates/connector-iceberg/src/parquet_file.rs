@@ -2,10 +2,12 @@
 
 use crate::encoding;
 use crate::failure;
+use crate::object_files::PART_BYTES;
 use crate::storage::{create_folder, sync_folder};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use dataflow::{Error, Result};
+use iceberg::io::FileIO;
 use iceberg::spec::{
     DataContentType, DataFile, DataFileBuilder, DataFileFormat, Datum, NestedField, PrimitiveType, Schema, Struct, Type,
 };
@@ -16,7 +18,9 @@ use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::statistics::Statistics;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use tokio::runtime::Handle;
 
 /// A file is closed when it has grown to this size.
 const FILE_BYTES_MAX: usize = 128 << 20;
@@ -36,6 +40,36 @@ pub struct ParquetFile {
     gathered_rows: usize,
     gathered_bytes: usize,
     closed: bool,
+    // Where it is put when it is whole; it is on a disk only until then.
+    upload: Option<Upload>,
+}
+
+/// A store that takes files which were written on a disk.
+#[derive(Clone)]
+pub struct Upload {
+    pub file_io: FileIO,
+    // That of the warehouse.
+    pub runtime: Handle,
+}
+
+impl Upload {
+    /// Puts a file of the disk where a location says.
+    fn put(&self, from: &Path, location: &str) -> Result<()> {
+        let failed = |error| failure::file(format!("cannot read \"{}\"", from.display()), error);
+        let stored = |error| failure::iceberg(format!("cannot write \"{location}\""), error);
+        let mut file = File::open(from).map_err(failed)?;
+        let send = async {
+            let mut to = self.file_io.new_output(location).map_err(stored)?.writer().await.map_err(stored)?;
+            loop {
+                let mut part = Vec::with_capacity(PART_BYTES);
+                if (&mut file).take(PART_BYTES as u64).read_to_end(&mut part).map_err(failed)? == 0 {
+                    return to.close().await.map_err(stored);
+                }
+                to.write(part.into()).await.map_err(stored)?;
+            }
+        };
+        self.runtime.block_on(send)
+    }
 }
 
 /// What a table says of a file beside what the file says of itself.
@@ -49,7 +83,7 @@ pub struct FilePlacement<'a> {
 
 impl ParquetFile {
     /// Begins a file of rows of a schema whose fields carry their ids.
-    pub fn create(path: PathBuf, schema: SchemaRef) -> Result<ParquetFile> {
+    pub fn create(path: PathBuf, schema: SchemaRef, upload: Option<Upload>) -> Result<ParquetFile> {
         let failed = |error| failure::file(format!("cannot create \"{}\"", path.display()), error);
         if let Some(folder) = path.parent() {
             create_folder(folder).map_err(failed)?;
@@ -64,6 +98,7 @@ impl ParquetFile {
             gathered_rows: 0,
             gathered_bytes: 0,
             closed: false,
+            upload,
         })
     }
 
@@ -117,13 +152,18 @@ impl ParquetFile {
     /// Ends the file, makes it durable, and says what is in it.
     pub fn close(mut self, placed: FilePlacement<'_>) -> Result<DataFile> {
         self.encode()?;
-        let path = self.path.clone();
+        let (path, upload) = (self.path.clone(), self.upload.clone());
         let writer = self.writer(&RecordBatch::new_empty(self.schema.clone()))?;
         let metadata = writer.finish().map_err(|error| failed("end", &path, error))?;
         let failed = |error| failure::file(format!("cannot make \"{}\" durable", path.display()), error);
         let file = writer.inner();
-        file.sync_all().map_err(failed)?;
         let bytes = file.metadata().map_err(failed)?.len();
+        if let Some(upload) = upload {
+            upload.put(&path, &placed.location)?;
+            // It is in the store: the one on the disk goes when this is dropped.
+            return data_file(&metadata, bytes, placed);
+        }
+        file.sync_all().map_err(failed)?;
         if let Some(folder) = path.parent() {
             sync_folder(folder).map_err(failed)?;
         }

@@ -40,7 +40,12 @@ pub struct TableOptions {
 }
 
 /// What the iceberg library needs to make a table.
-pub fn creation(name: &TableName, location: String, schema: &Schema, options: &TableOptions) -> Result<TableCreation> {
+pub fn creation(
+    name: &TableName,
+    location: Option<String>,
+    schema: &Schema,
+    options: &TableOptions,
+) -> Result<TableCreation> {
     let columns = iceberg_schema(name, schema)?;
     let wrong = |error| failure::iceberg(format!("table \"{name}\" cannot be made"), error);
     let mut spec = UnboundPartitionSpec::builder();
@@ -66,7 +71,7 @@ pub fn creation(name: &TableName, location: String, schema: &Schema, options: &T
     properties.extend(options.properties.iter().cloned());
     Ok(TableCreation::builder()
         .name(name.name.clone())
-        .location(location)
+        .location_opt(location)
         .schema(columns)
         .partition_spec(spec.build())
         .sort_order(order)
@@ -217,7 +222,7 @@ mod tests {
 
     fn create(field: Field, partition_day: Option<&str>) -> Result<TableCreation> {
         let options = TableOptions { partition_day: partition_day.map(str::to_owned), ..TableOptions::default() };
-        creation(&TableName::parse("lake.t").unwrap(), "file:///w".into(), &Schema::new(vec![field]), &options)
+        creation(&TableName::parse("lake.t").unwrap(), Some("file:///w".into()), &Schema::new(vec![field]), &options)
     }
 
     #[test]

@@ -1,34 +1,39 @@
-//! A warehouse: a folder with a catalog and tables, for callers that block.
+//! A warehouse: a folder with a catalog and tables, or a REST catalog and a store, for callers that block.
 
 use crate::catalog::SqliteCatalog;
 use crate::commit::{CommitWait, Fence, TableChange, TableCommitter, add_columns, forget_commits, take_epoch};
 use crate::failure;
 use crate::files::TableFiles;
-use crate::generations;
 use crate::name::TableName;
+use crate::object_files::is_local;
+use crate::parquet_file::Upload;
+use crate::prepared_files::{check_size, not_looked_at};
+use crate::rest::RestCatalog;
+use crate::settings::RestSettings;
 use crate::storage::{DurableFilesFactory, create_folder, path_of, sync_folder};
-use crate::store::{Replacement, Store, Swap};
+use crate::store::Store;
 use crate::table::{self, TableOptions};
+use crate::table_catalog::TableCatalog;
 use crate::write::TableWriter;
 use arrow::datatypes::{Schema, SchemaRef};
 use dataflow::{Error, Result, TimedFiles};
-use iceberg::Catalog;
 use iceberg::io::{FileIOBuilder, StorageFactory};
-use iceberg::spec::SnapshotRef;
+use iceberg::spec::{DataFile, SnapshotRef};
 use iceberg::table::Table;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use uuid::Uuid;
 
 mod orphans;
+mod replace;
 mod tags;
 
-/// How often new tables are tried to be put in place when others change the old ones at the same time.
-const REPLACE_ATTEMPTS: u32 = 40;
+/// The folder for files on their way to a store.
+const UPLOADS: &str = "_riverrun/uploads";
 
-/// A folder of Iceberg tables. Cloning gives another handle of the same; all calls block and may come from any thread.
+/// Iceberg tables in a folder, or of a REST catalog. Cloning gives another handle of the same; all calls block and may come from any thread.
 ///
 /// Tables are named `namespace.name`; a name without a dot is in the namespace `default`. Several processes may use
 /// one warehouse at the same time.
@@ -36,10 +41,11 @@ const REPLACE_ATTEMPTS: u32 = 40;
 pub struct Warehouse(Arc<WarehouseState>);
 
 struct WarehouseState {
+    // That of the tables, or one for what a process keeps beside tables that lie elsewhere.
     folder: PathBuf,
-    catalog: SqliteCatalog,
-    // Tables that are to take the place of those of their names.
-    staged: SqliteCatalog,
+    catalog: TableCatalog,
+    // Tables that are to take the place of those of their names, where a catalog can do that.
+    staged: Option<TableCatalog>,
     runtime: tokio::runtime::Runtime,
     // Commits to one table take turns within a process, so that they conflict only with other processes.
     turns: Mutex<HashMap<TableName, Arc<Mutex<()>>>>,
@@ -65,24 +71,50 @@ impl Warehouse {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(failed)?;
         let library_runtime = iceberg::Runtime::new(&runtime);
         let catalog = SqliteCatalog::new(store, folder.clone(), FileIOBuilder::new(files).build(), library_runtime);
-        let staged = catalog.staged();
+        let staged = Some(TableCatalog::Sqlite(catalog.staged()));
+        let catalog = TableCatalog::Sqlite(catalog);
         Ok(Warehouse(Arc::new(WarehouseState { folder, catalog, staged, runtime, turns: Mutex::default() })))
     }
 
-    /// The folder, absolute.
+    /// Opens the tables of a REST catalog, of which nothing is asked yet. The folder is for what a process keeps beside
+    /// them on this machine: locks, and files on their way to a store. It is made when the first of them is.
+    pub fn open_rest(settings: RestSettings, folder: &Path) -> Result<Warehouse> {
+        let failed = |error| failure::file("the catalog cannot be opened", error);
+        let folder = std::path::absolute(folder).map_err(failed)?;
+        // Connections are kept up while nobody waits for the catalog.
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.map_err(failed)?;
+        let catalog = TableCatalog::Rest(RestCatalog::new(settings, iceberg::Runtime::new(&runtime))?);
+        let turns = Mutex::default();
+        Ok(Warehouse(Arc::new(WarehouseState { folder, catalog, staged: None, runtime, turns })))
+    }
+
+    /// The folder of the tables, or of what is kept on this machine beside those of a REST catalog; absolute.
     pub fn dir(&self) -> &Path {
         &self.0.folder
     }
 
     /// The names of all tables, sorted.
     pub fn tables(&self) -> Result<Vec<String>> {
-        let tables = self.0.catalog.store().tables()?;
-        Ok(tables.into_iter().map(|(name, _)| name.to_string()).collect())
+        let tables: Vec<TableName> = match &self.0.catalog {
+            TableCatalog::Sqlite(catalog) => catalog.store().tables()?.into_iter().map(|(name, _)| name).collect(),
+            TableCatalog::Rest(catalog) => {
+                let listed = self.0.runtime.block_on(catalog.tables());
+                listed.map_err(|error| failure::iceberg("the tables cannot be listed", error))?
+            }
+        };
+        Ok(tables.iter().map(TableName::to_string).collect())
+    }
+
+    /// Where the tables are, for messages to people.
+    pub fn place(&self) -> String {
+        self.0.catalog.place()
     }
 
     /// Whether there is a table of this name.
     pub fn exists(&self, table: &str) -> Result<bool> {
-        Ok(self.0.catalog.store().location(&TableName::parse(table)?)?.is_some())
+        let name = TableName::parse(table)?;
+        self.0.runtime.block_on(self.0.catalog.has(&name)).map_err(|error| not_loaded(&name, error))
     }
 
     /// The columns of a table, all of them nullable.
@@ -94,7 +126,7 @@ impl Warehouse {
 
     /// Takes the next epoch of a sink on the table of this name, or on the one that is to take its place.
     pub(crate) fn take_epoch(&self, (table, is_staged): (&TableName, bool), sink: &str) -> Result<Fence> {
-        self.0.runtime.block_on(take_epoch(self.catalog(is_staged), table, sink))
+        self.0.runtime.block_on(take_epoch(self.catalog(is_staged)?, table, sink))
     }
 
     /// Gives a table the columns that it lacks.
@@ -115,88 +147,24 @@ impl Warehouse {
         schema: &SchemaRef,
         options: &TableOptions,
     ) -> Result<Option<Uuid>> {
-        self.create_in(&self.0.catalog, name, self.0.catalog.location_of(name), schema, options)
-    }
-
-    /// Makes a table without rows that nobody sees before it takes the place of the one of its name; in a folder of its
-    /// own, so that both are whole. One that an earlier run left is given up.
-    pub(crate) fn stage_table(&self, name: &TableName, schema: &SchemaRef, options: &TableOptions) -> Result<Uuid> {
-        self.discard_staged(name, None)?;
-        let location = generations::new_location(&self.0.catalog.location_of(name));
-        self.create_in(&self.0.staged, name, location, schema, options)?.ok_or_else(|| {
-            Error::unavailable(format!("table \"{name}\": another process makes a new one at the same time; stop it"))
-        })
+        self.create_in(&self.0.catalog, name, self.location_of(name), schema, options)
     }
 
     fn create_in(
         &self,
-        catalog: &SqliteCatalog,
+        catalog: &TableCatalog,
         name: &TableName,
-        location: String,
+        location: Option<String>,
         schema: &SchemaRef,
         options: &TableOptions,
     ) -> Result<Option<Uuid>> {
         let creation = table::creation(name, location, schema, options)?;
-        let created = self.0.runtime.block_on(catalog.create_table(&name.ident().namespace, creation));
+        let created = self.0.runtime.block_on(catalog.as_catalog().create_table(&name.ident().namespace, creation));
         match created {
             Ok(table) => Ok(Some(table.metadata().uuid())),
             Err(error) if error.kind() == iceberg::ErrorKind::TableAlreadyExists => Ok(None),
             Err(error) => Err(failure::iceberg(format!("table \"{name}\" cannot be made"), error)),
         }
-    }
-
-    /// Gives up the staged table of this name with its files, if there is one, or if it is the one with this uuid.
-    pub(crate) fn discard_staged(&self, name: &TableName, only: Option<Uuid>) -> Result<()> {
-        let store = self.0.staged.store();
-        let Some(location) = store.location(name)? else { return Ok(()) };
-        if let Some(uuid) = only
-            && self.load_from(&self.0.staged, name)?.metadata().uuid() != uuid
-        {
-            return Ok(());
-        }
-        if store.remove(name, &location)? {
-            generations::remove_of(&self.folder_of(name), &location);
-        }
-        Ok(())
-    }
-
-    /// Lets staged tables take the places of those of their names, all at once. The fences are those of the tables that
-    /// are there: where one has changed hands, none is replaced.
-    pub(crate) fn replace_tables(&self, fences: &[(TableName, Fence)]) -> Result<()> {
-        for _ in 0..REPLACE_ATTEMPTS {
-            let mut replacements = Vec::new();
-            for (table, fence) in fences {
-                let current = self.load(table)?;
-                fence.check(table, current.metadata())?;
-                let from = current.metadata_location_result().map(str::to_owned);
-                let from = from.map_err(|error| failure::iceberg(format!("table \"{table}\" has no place"), error))?;
-                let to = self.0.staged.store().location(table)?.ok_or_else(|| {
-                    Error::invalid(format!("table \"{table}\": the new one is gone, since another run has begun one"))
-                })?;
-                generations::retire(&self.folder_of(table), &from)?;
-                replacements.push(Replacement { table: table.clone(), from, to });
-            }
-            if self.0.catalog.store().replace(&replacements)? == Swap::Done {
-                return Ok(());
-            }
-        }
-        Err(Error::unavailable(format!(
-            "{REPLACE_ATTEMPTS} attempts to put new tables in place met changes by others; stop some of them"
-        )))
-    }
-
-    /// Removes the files of tables that were replaced long before a moment, by the clock of the disk.
-    pub(crate) fn collect_replaced(&self, name: &TableName, now: SystemTime) -> Result<()> {
-        let stores = [self.0.catalog.store(), self.0.staged.store()];
-        let tables = stores.map(Store::tables).into_iter().collect::<Result<Vec<_>>>()?;
-        let named: Vec<PathBuf> = tables.iter().flatten().map(|(_, location)| path_of(location)).collect();
-        generations::collect(&self.folder_of(name), &named, now);
-        Ok(())
-    }
-
-    /// The folder of a table and of those that had its name before.
-    fn folder_of(&self, name: &TableName) -> PathBuf {
-        path_of(&self.0.catalog.location_of(name))
     }
 
     /// The properties of a table.
@@ -219,7 +187,9 @@ impl Warehouse {
 
     /// The metadata file that is current now, for readers that take one.
     pub fn metadata_file(&self, table: &str) -> Result<PathBuf> {
-        Ok(path_of(&self.location(&TableName::parse(table)?)?))
+        let name = TableName::parse(table)?;
+        let loaded = self.load(&name)?;
+        loaded.metadata_location_result().map(path_of).map_err(|error| not_loaded(&name, error))
     }
 
     /// The files of the current snapshot. An archive with rows that are not the archive job's is an error.
@@ -248,7 +218,7 @@ impl Warehouse {
         let turn =
             self.0.turns.lock().unwrap_or_else(PoisonError::into_inner).entry(table.clone()).or_default().clone();
         let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let (catalog, table) = (self.catalog(is_staged).clone(), table.clone());
+        let (catalog, table) = (self.catalog(is_staged)?.clone(), table.clone());
         let committer = TableCommitter { catalog, table, fence, patience, wait };
         self.0.runtime.block_on(committer.commit(change))
     }
@@ -260,41 +230,81 @@ impl Warehouse {
         fence: &Fence,
         worker: usize,
     ) -> Result<TableWriter> {
-        let loaded = self.load_from(self.catalog(is_staged), table)?;
-        TableWriter::new(table.clone(), loaded.metadata_ref(), fence, worker)
+        let loaded = self.load_from(self.catalog(is_staged)?, table)?;
+        let location = loaded.metadata().location();
+        let store = match (is_local(location), &self.0.catalog) {
+            (true, _) => None,
+            (false, TableCatalog::Rest(_)) => {
+                let upload = Upload { file_io: loaded.file_io().clone(), runtime: self.0.runtime.handle().clone() };
+                Some((self.0.folder.join(UPLOADS), upload))
+            }
+            (false, TableCatalog::Sqlite(_)) => {
+                return Err(Error::invalid(format!(
+                    "table \"{table}\" lies at \"{location}\", and a warehouse in a folder writes on its disk alone"
+                )));
+            }
+        };
+        TableWriter::new((table.clone(), loaded.metadata_ref()), fence, worker, store)
+    }
+
+    /// Refuses a prepared file that lies in a store in another size than it had.
+    pub(crate) fn check_stored(&self, name: &TableName, table: &Table, file: &DataFile) -> Result<()> {
+        let path = file.file_path();
+        let look = async { table.file_io().new_input(path)?.metadata().await };
+        let found = self.0.runtime.block_on(look);
+        let found = found.map_err(|error| failure::iceberg(not_looked_at(name, path), error))?;
+        check_size(name, path, found.size, file.file_size_in_bytes())
     }
 
     /// The table of this name, or the one that is to take its place, if there is one.
     pub(crate) fn find(&self, table: &TableName, is_staged: bool) -> Result<Option<Table>> {
-        let catalog = self.catalog(is_staged);
-        let location = catalog.store().location(table)?;
-        location.map(|_| self.load_from(catalog, table)).transpose()
+        let Ok(catalog) = self.catalog(is_staged) else { return Ok(None) };
+        self.0.runtime.block_on(catalog.find(table)).map_err(|error| not_loaded(table, error))
     }
 
-    fn catalog(&self, is_staged: bool) -> &SqliteCatalog {
-        if is_staged { &self.0.staged } else { &self.0.catalog }
+    fn catalog(&self, is_staged: bool) -> Result<&TableCatalog> {
+        match (&self.0.staged, is_staged) {
+            (_, false) => Ok(&self.0.catalog),
+            (Some(staged), true) => Ok(staged),
+            (None, true) => {
+                Err(Error::internal("a REST catalog holds no tables that are to take the places of others"))
+            }
+        }
     }
 
     fn read_files(&self, name: &TableName, table: &Table, snapshot: Option<&SnapshotRef>) -> Result<TableFiles> {
         self.0.runtime.block_on(TableFiles::load(name, table, snapshot))
     }
 
-    fn location(&self, table: &TableName) -> Result<String> {
-        let location = self.0.catalog.store().location(table)?;
-        location.ok_or_else(|| {
-            Error::invalid(format!("there is no table \"{table}\" in warehouse \"{}\"", self.0.folder.display()))
-        })
+    /// The catalog file of a folder.
+    #[cfg(test)]
+    fn store(&self) -> &Store {
+        match &self.0.catalog {
+            TableCatalog::Sqlite(catalog) => catalog.store(),
+            TableCatalog::Rest(_) => panic!("the tests of this crate have tables in folders"),
+        }
+    }
+
+    /// Where a table is put that is made; `None` where the catalog decides that.
+    fn location_of(&self, name: &TableName) -> Option<String> {
+        match &self.0.catalog {
+            TableCatalog::Sqlite(catalog) => Some(catalog.location_of(name)),
+            TableCatalog::Rest(_) => None,
+        }
     }
 
     fn load(&self, table: &TableName) -> Result<Table> {
-        self.location(table)?;
         self.load_from(&self.0.catalog, table)
     }
 
-    fn load_from(&self, catalog: &SqliteCatalog, table: &TableName) -> Result<Table> {
-        let loaded = self.0.runtime.block_on(catalog.load_table(&table.ident()));
-        loaded.map_err(|error| failure::iceberg(format!("table \"{table}\" cannot be loaded"), error))
+    fn load_from(&self, catalog: &TableCatalog, table: &TableName) -> Result<Table> {
+        let found = self.0.runtime.block_on(catalog.find(table)).map_err(|error| not_loaded(table, error))?;
+        found.ok_or_else(|| Error::invalid(format!("there is no table \"{table}\" in {}", self.place())))
     }
+}
+
+fn not_loaded(table: &TableName, error: iceberg::Error) -> Error {
+    failure::iceberg(format!("table \"{table}\" cannot be loaded"), error)
 }
 
 /// A snapshot that a table has no more.

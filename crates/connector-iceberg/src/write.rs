@@ -1,9 +1,10 @@
 //! Writes rows of an output into Parquet files that a commit names later.
 
-use crate::commit::{Fence, PreparedFiles};
+use crate::commit::Fence;
 use crate::data_name::DataPrefix;
 use crate::name::TableName;
-use crate::parquet_file::{FilePlacement, ParquetFile};
+use crate::parquet_file::{FilePlacement, ParquetFile, Upload};
+use crate::prepared_files::PreparedFiles;
 use crate::storage::path_of;
 use crate::table;
 use crate::writer_position::WriterPosition;
@@ -34,6 +35,7 @@ pub struct TableWriter {
     // Index of the column that cuts the table by day.
     day: Option<usize>,
     folder: PathBuf,
+    upload: Option<Upload>,
     prefix: DataPrefix,
     files_begun: usize,
     open: HashMap<Day, OpenFile>,
@@ -56,16 +58,20 @@ struct PartitionOrder {
 }
 
 impl TableWriter {
-    /// A writer of one worker into a table as it is now, under an epoch of a sink.
+    /// A writer of one worker into a table as it is now, under an epoch of a sink. Files that go to a store are written in
+    /// a folder of the disk first.
     pub(crate) fn new(
-        table: TableName,
-        metadata: TableMetadataRef,
+        (table, metadata): (TableName, TableMetadataRef),
         fence: &Fence,
         worker: usize,
+        store: Option<(PathBuf, Upload)>,
     ) -> Result<TableWriter> {
         let schema = table::arrow_schema(&table, metadata.current_schema())?;
         let day = day_column(&table, &metadata, metadata.default_partition_spec())?;
-        let folder = path_of(metadata.location()).join("data");
+        let (folder, upload) = match store {
+            Some((folder, upload)) => (folder, Some(upload)),
+            None => (path_of(metadata.location()).join("data"), None),
+        };
         let prefix = DataPrefix::new(&fence.sink, fence.epoch, worker);
         Ok(TableWriter {
             table,
@@ -73,6 +79,7 @@ impl TableWriter {
             schema,
             day,
             folder,
+            upload,
             prefix,
             files_begun: 0,
             open: HashMap::new(),
@@ -168,15 +175,16 @@ impl TableWriter {
     fn begin(&mut self, day: Day) -> Result<OpenFile> {
         let name = self.prefix.file(self.files_begun);
         self.files_begun += 1;
+        let base = self.metadata.location().trim_end_matches('/');
         let (path, location) = match self.day {
-            None => (self.folder.join(&name), format!("{}/data/{name}", self.metadata.location())),
+            None => (self.folder.join(&name), format!("{base}/data/{name}")),
             Some(_) => {
                 let partition = self.partition_key(day).to_path();
-                let location = format!("{}/data/{partition}/{name}", self.metadata.location());
+                let location = format!("{base}/data/{partition}/{name}");
                 (self.folder.join(partition).join(&name), location)
             }
         };
-        let file = ParquetFile::create(path, self.schema.clone())?;
+        let file = ParquetFile::create(path, self.schema.clone(), self.upload.clone())?;
         Ok(OpenFile { file, location, last_write: self.writes, sorted: PartitionOrder { holds: true, last: i64::MIN } })
     }
 

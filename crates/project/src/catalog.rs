@@ -25,7 +25,7 @@ impl sql::Catalog for Project {
                 let known = tables.iter().map(String::as_str);
                 Err(Error::invalid(format!(
                     "table {table} does not exist in {}; {}",
-                    self.warehouse_path().display(),
+                    self.tables_place(),
                     near_or_all(table, known, "its tables are", "it has no table yet")
                 )))
             }
@@ -41,6 +41,10 @@ impl sql::Catalog for Project {
 
     fn stored_table(&self, table: &str) -> Result<StoredTable> {
         let Some(warehouse) = self.warehouse_if_there()? else { return Ok(StoredTable::Absent { tables: Vec::new() }) };
+        // A catalog of many tables is listed only for a name that it does not have as it is written.
+        if self.has_catalog() && warehouse.exists(table)? {
+            return Ok(StoredTable::There { name: table.to_owned(), schema: read_schema(&warehouse.schema(table)?) });
+        }
         let tables = warehouse.tables()?;
         // A table of the default namespace is known by its last part alone.
         let names = |known: &String| [known.clone(), known.rsplit('.').next().unwrap_or_default().to_owned()];

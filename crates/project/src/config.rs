@@ -4,6 +4,7 @@ use crate::duration::duration;
 use crate::failure::Failure;
 use crate::names::Places;
 use crate::secrets::without_secrets;
+use crate::table_place::History;
 use crate::topic_place::{Live, TOKEN_EXPECTED, TopicPlace};
 use dataflow::{Error, Result};
 use serde::de::Error as _;
@@ -186,14 +187,6 @@ impl Environment {
     }
 }
 
-/// Where tables are.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table such as { warehouse = \"./warehouse\" }")]
-pub struct History {
-    /// The folder of a warehouse with its own catalog, relative to the project.
-    pub warehouse: PathBuf,
-}
-
 /// A set of outputs.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -307,11 +300,15 @@ impl Config {
     /// Refuses secrets that stand in the file, unless they are those of somebody's own machine.
     fn refuse_secrets(&self, path: &Path, text: &str) -> Result<(), Failure> {
         let plain = |(name, environment): (&String, &Environment)| {
-            let span = environment.live.plain_token().filter(|_| name != OWN_MACHINE)?;
-            let what = format!("environment \"{name}\" has its token in plain text, expected {TOKEN_EXPECTED}");
-            Some(placed(path, text, span, &what))
+            let token = environment.live.plain_token().map(|span| (span, "its token"));
+            let secrets = environment.history.plain_secrets().iter().cloned().chain(token);
+            let told = |(span, what): (std::ops::Range<usize>, &str)| {
+                let what = format!("environment \"{name}\" has {what} in plain text, expected {TOKEN_EXPECTED}");
+                placed(path, text, span, &what)
+            };
+            secrets.filter(|_| name != OWN_MACHINE).map(told).collect::<Vec<_>>()
         };
-        match self.environments.iter().filter_map(plain).collect::<Vec<_>>() {
+        match self.environments.iter().flat_map(plain).collect::<Vec<_>>() {
             plain if plain.is_empty() => Ok(()),
             plain => Err(Failure::Diagnostics(plain)),
         }
@@ -320,7 +317,7 @@ impl Config {
     /// The settings of a project that has no `riverrun.toml`: everything on disk beside it.
     pub fn embedded(name: &str) -> Config {
         let dev = Environment {
-            history: History { warehouse: "warehouse".into() },
+            history: History::in_folder("warehouse"),
             live: Live { place: TopicPlace::Folder("topics".into()), retention: None },
             checkpoints: None,
             names: BTreeMap::new(),

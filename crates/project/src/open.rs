@@ -7,6 +7,7 @@ use crate::load::{Folder, within};
 use crate::lock::{Lock, Named};
 use crate::model_trial::ModelTrial;
 use crate::names::Places;
+use crate::table_place::TablePlace;
 use crate::topic_place::TopicPlace;
 use crate::topics::{LocalPlace, Topics};
 use connector_iceberg::Warehouse;
@@ -20,6 +21,9 @@ use toml::Spanned;
 
 /// The folder of a warehouse for checkpoints.
 const CHECKPOINTS: &str = "_riverrun/checkpoints";
+/// The folder of a project, and of an environment in it, for what is kept on this machine beside the tables of a catalog.
+const BESIDE_CATALOG: &str = "_riverrun";
+const CHECKPOINTS_BESIDE: &str = "checkpoints";
 /// The folder of the checkpoints of a job of all outputs.
 const WHOLE_PROJECT: &str = "project";
 
@@ -225,16 +229,35 @@ impl Project {
         Ok(sql::parse(&files)?)
     }
 
-    /// The folder of the tables.
+    /// The folder of the tables, or of what is kept on this machine beside those of a catalog.
     pub fn warehouse_path(&self) -> PathBuf {
-        within(&self.folder.root, &self.environment.history.warehouse)
+        match &self.environment.history.place {
+            TablePlace::Folder(folder) => within(&self.folder.root, folder),
+            TablePlace::Rest(_) => within(&self.folder.root, BESIDE_CATALOG).join(&self.environment_name),
+        }
+    }
+
+    /// Whether the tables are those of a catalog, and not of a folder.
+    pub(crate) fn has_catalog(&self) -> bool {
+        matches!(self.environment.history.place, TablePlace::Rest(_))
+    }
+
+    /// Where the tables are, for messages to people.
+    pub(crate) fn tables_place(&self) -> String {
+        match &self.environment.history.place {
+            TablePlace::Folder(_) => self.warehouse_path().display().to_string(),
+            TablePlace::Rest(place) => format!("catalog \"{}\"", place.address()),
+        }
     }
 
     /// The folder of the checkpoints of a job; of the whole project without a name.
     pub fn checkpoints_path(&self, job: Option<&str>) -> PathBuf {
         let all = match &self.environment.checkpoints {
             Some(folder) => within(&self.folder.root, folder),
-            None => self.warehouse_path().join(CHECKPOINTS),
+            None => match &self.environment.history.place {
+                TablePlace::Folder(_) => self.warehouse_path().join(CHECKPOINTS),
+                TablePlace::Rest(_) => self.warehouse_path().join(CHECKPOINTS_BESIDE),
+            },
         };
         all.join(job.map_or_else(|| WHOLE_PROJECT.to_owned(), |job| format!("job-{job}")))
     }
@@ -257,13 +280,22 @@ impl Project {
         if let Some(warehouse) = self.warehouse.get() {
             return Ok(warehouse.clone());
         }
-        let opened = Warehouse::open(&self.warehouse_path())?;
+        let opened = match &self.environment.history.place {
+            TablePlace::Folder(_) => Warehouse::open(&self.warehouse_path())?,
+            TablePlace::Rest(place) => {
+                Warehouse::open_rest(place.settings(&self.folder.root)?, &self.warehouse_path())?
+            }
+        };
         Ok(self.warehouse.get_or_init(|| opened).clone())
     }
 
     /// The warehouse, unless nothing was ever written to it.
     pub fn warehouse_if_there(&self) -> Result<Option<Warehouse>> {
-        if self.warehouse_path().join("catalog.db").exists() { self.warehouse().map(Some) } else { Ok(None) }
+        let is_there = match &self.environment.history.place {
+            TablePlace::Folder(_) => self.warehouse_path().join("catalog.db").exists(),
+            TablePlace::Rest(_) => true,
+        };
+        if is_there { self.warehouse().map(Some) } else { Ok(None) }
     }
 
     /// How long messages of topics are kept at least, if not for ever.
@@ -273,10 +305,16 @@ impl Project {
 
     /// What people should know of the settings.
     pub fn settings_warning(&self) -> Option<&'static str> {
-        self.environment.live.plain_token().map(|_| {
-            "the token of Pulsar stands in riverrun.toml as plain text, and goes wherever the file goes: write \
-             token = \"env:NAME\" or \"file:PATH\"; other environments than dev refuse it"
-        })
+        if self.environment.live.plain_token().is_some() {
+            return Some(
+                "the token of Pulsar stands in riverrun.toml as plain text, and goes wherever the file goes: write \
+                 token = \"env:NAME\" or \"file:PATH\"; other environments than dev refuse it",
+            );
+        }
+        (!self.environment.history.plain_secrets().is_empty()).then_some(
+            "a secret of the catalog or of S3 stands in riverrun.toml as plain text, and goes wherever the file goes: write \
+             \"env:NAME\" or \"file:PATH\" in its place; other environments than dev refuse it",
+        )
     }
 
     /// The topics; their folder is made when the first one is, and a cluster is first asked for one of them.

@@ -1,7 +1,7 @@
 //! Settings as errors show them.
 
 /// The keys whose values are shown. That of any other key, a misspelt one among them, may be a secret.
-const SHOWN: [&str; 12] = [
+const SHOWN: [&str; 22] = [
     "name",
     "commit_every",
     "checkpoint_every",
@@ -9,6 +9,16 @@ const SHOWN: [&str; 12] = [
     "checkpoints",
     "history",
     "warehouse",
+    "catalog",
+    "scope",
+    "oauth2_uri",
+    "ca",
+    "timeout",
+    "headers",
+    "s3",
+    "endpoint",
+    "region",
+    "path_style",
     "live",
     "topics",
     "pulsar",
@@ -32,7 +42,7 @@ pub fn without_secrets(text: &str) -> String {
         if is_text && key_may_come && rest.trim_start_matches([' ', '\t']).starts_with('=') {
             is_shown = SHOWN.contains(&bare);
             out.push_str(token);
-        } else if is_text && !is_shown && !PLACES.iter().any(|place| bare.starts_with(place)) {
+        } else if is_text && (names_user(bare) || !(is_shown || PLACES.iter().any(|place| bare.starts_with(place)))) {
             // The quotes around it stay.
             let inner = token.strip_prefix(first).filter(|_| matches!(first, '"' | '\'')).unwrap_or(token);
             let closed = inner.len() < token.len() && inner.ends_with(first);
@@ -51,6 +61,11 @@ pub fn without_secrets(text: &str) -> String {
         }
     }
     out
+}
+
+/// Whether an address has a user in it, and so may have a password.
+fn names_user(value: &str) -> bool {
+    value.contains("://") && value.contains('@')
 }
 
 /// How long the text in quotes, the word, the comment or the sign is that comes first.
@@ -93,6 +108,9 @@ mod tests {
             (r#"token="abc"#, r#"token="***"#),
             (r#""token" = "env:NAME" # token"#, r#""token" = "env:NAME" # token"#),
             ("token = eyJ.a_b-c", "token = *********"),
+            ("catalog = 'https://a:b@c'", "catalog = '***************'"),
+            ("catalog = 'https://a', s3 = { secret_key = 'b' }", "catalog = 'https://a', s3 = { secret_key = '*' }"),
+            ("catalog = 'https://a', headers = { X-K = 'b' }", "catalog = 'https://a', headers = { X-K = '*' }"),
             ("toke = 'abc', pulsar = 'pulsar://a:1'", "toke = '***', pulsar = 'pulsar://a:1'"),
             (r#"token = "abc\"SECRET", namespace = "t/n""#, r#"token = "***********", namespace = "t/n""#),
             (r#"token = { text = "SECRET" }"#, r#"token = { text = "******" }"#),

@@ -84,7 +84,7 @@ impl Project {
         Error::invalid(match (&stream.history, &stream.live) {
             (Some(History::Table(table)), None) => format!(
                 "stream \"{name}\": table {table} does not exist in {}, and no LIVE names a topic to read instead",
-                self.warehouse_path().display()
+                self.tables_place()
             ),
             _ => format!(
                 "stream \"{name}\" has neither history nor a topic yet: `riverrun publish {name} FILE` makes its topic"

@@ -5,7 +5,9 @@ use crate::commit::Fence;
 use crate::data_name::epoch_of;
 use crate::failure;
 use crate::name::TableName;
+use crate::object_files::is_local;
 use crate::storage::path_of;
+use crate::table_catalog::TableCatalog;
 use dataflow::Result;
 use iceberg::table::Table;
 use std::collections::HashSet;
@@ -26,6 +28,10 @@ impl Warehouse {
     ) -> Result<usize> {
         let Some(table) = self.find(name, is_staged)? else { return Ok(0) };
         fence.check(name, table.metadata())?;
+        // What lies in a store stays: nobody lists a store at every start.
+        if !is_local(table.metadata().location()) {
+            return Ok(0);
+        }
         let folder = path_of(table.metadata().location());
         if self.has_other_table(name, is_staged, &folder)? {
             return Ok(0);
@@ -47,7 +53,9 @@ impl Warehouse {
 
     /// Whether a table of another name, or the one that is to take its place, has its metadata in a folder.
     fn has_other_table(&self, name: &TableName, is_staged: bool, folder: &Path) -> Result<bool> {
-        for (catalog, is_of_staged) in [(&self.0.catalog, false), (&self.0.staged, true)] {
+        for is_of_staged in [false, true] {
+            // The tables of a REST catalog have folders that it gives to no other.
+            let Ok(TableCatalog::Sqlite(catalog)) = self.catalog(is_of_staged) else { continue };
             let others = catalog.store().tables()?;
             let is_other = |(other, _): &&(TableName, String)| other != name || is_of_staged != is_staged;
             let metadata = folder.join("metadata");

@@ -8,6 +8,8 @@ use dataflow::{Error, Result};
 
 /// How often a tag is tried to be set when others change the table at the same time.
 const ATTEMPTS_MAX: u32 = 40;
+/// How often it is tried again when nobody knows whether it was set.
+const UNKNOWN_MAX: u32 = 3;
 
 impl Warehouse {
     /// Sets a tag on a snapshot of a table: neither the upkeep of commits nor another tool lets it expire until the tag
@@ -20,7 +22,7 @@ impl Warehouse {
     /// Removes a tag from a table, if there are such.
     pub fn release(&self, table: &str, tag: &str) -> Result<()> {
         let name = TableName::parse(table)?;
-        if self.0.catalog.store().location(&name)?.is_none() {
+        if !self.exists(table)? {
             return Ok(());
         }
         self.set_tag(&name, tag, None)
@@ -28,6 +30,7 @@ impl Warehouse {
 
     fn set_tag(&self, table: &TableName, tag: &str, snapshot: Option<i64>) -> Result<()> {
         let failed = |error| failure::iceberg(format!("tag \"{tag}\" of table \"{table}\" cannot be set"), error);
+        let mut unknown = 0;
         for _ in 0..ATTEMPTS_MAX {
             let base = self.load(table)?;
             if let Some(snapshot) = snapshot.filter(|&snapshot| base.metadata().snapshot_by_id(snapshot).is_none()) {
@@ -37,8 +40,12 @@ impl Warehouse {
             if tagged == snapshot {
                 return Ok(());
             }
-            if self.0.runtime.block_on(self.0.catalog.set_tag(&base, tag, snapshot)).map_err(failed)? == Swap::Done {
-                return Ok(());
+            match self.0.runtime.block_on(self.0.catalog.set_tag(&base, tag, snapshot)) {
+                Ok(Swap::Done) => return Ok(()),
+                Ok(Swap::Conflict) => {}
+                // The next attempt goes by what is found then.
+                Err(error) if unknown < UNKNOWN_MAX && failure::is_unavailable(&error) => unknown += 1,
+                Err(error) => return Err(failed(error)),
             }
         }
         Err(Error::unavailable(format!(

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::claim::TableClaim;
-use crate::commit::{CommitWait, PreparedFiles};
+use crate::commit::CommitWait;
+use crate::prepared_files::PreparedFiles;
 use crate::storage::DurableFiles;
 use crate::upkeep;
 use arrow::array::{Int64Array, RecordBatch};
@@ -20,6 +21,7 @@ use iceberg::{MetadataLocation, Result as IcebergResult};
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::SystemTime;
 use std::{fs, io};
 
 /// Files on a disk that becomes full after a number of writes.
@@ -155,7 +157,7 @@ fn a_catalog_that_another_process_holds_is_an_error_and_stays_as_it_is() {
     create(&warehouse);
     let claim = claim(&warehouse);
     let before = warehouse.metadata_file("lake.t").unwrap();
-    warehouse.0.catalog.store().wait_at_most(1);
+    warehouse.store().wait_at_most(1);
     let mut writer = claim.writer(0).unwrap();
     let other = rusqlite::Connection::open(folder.path().join("catalog.db")).unwrap();
     other.execute_batch("BEGIN EXCLUSIVE").unwrap();
@@ -241,7 +243,7 @@ async fn add_delete_file(warehouse: &Warehouse, name: &TableName, table: &Table,
     let next = metadata.clone().into_builder(Some(from.to_owned())).set_branch_snapshot(snapshot, "main").unwrap();
     let to = MetadataLocation::from_str(from).unwrap().with_next_version();
     next.build().unwrap().metadata.write_to(file_io, &to).await.unwrap();
-    warehouse.0.catalog.store().swap(name, from, &to.to_string()).unwrap();
+    warehouse.store().swap(name, from, &to.to_string()).unwrap();
 }
 
 #[test]
@@ -259,7 +261,7 @@ fn a_commit_is_known_after_its_snapshot_has_expired() {
     let transaction = Transaction::new(&table);
     let expire = transaction.expire_snapshots().expire_snapshot_ids([first]);
     let transaction = expire.apply(transaction).unwrap();
-    warehouse.0.runtime.block_on(transaction.commit(&warehouse.0.catalog)).unwrap();
+    warehouse.0.runtime.block_on(transaction.commit(warehouse.0.catalog.as_catalog())).unwrap();
     assert_eq!(warehouse.load(&name).unwrap().metadata().snapshots().len(), 1);
     commit(&claim, &prepared).unwrap();
     assert_eq!(warehouse.rows("lake.t").unwrap(), 11);
@@ -290,7 +292,7 @@ fn files_that_another_name_has_outlive_a_table_that_is_replaced() {
     append(&warehouse, 0..10);
     // A second name for the same files, as a tool that registers tables makes it.
     let location = format!("file://{}", warehouse.metadata_file("lake.t").unwrap().display());
-    warehouse.0.catalog.store().insert(&TableName::parse("other.u").unwrap(), &location).unwrap();
+    warehouse.store().insert(&TableName::parse("other.u").unwrap(), &location).unwrap();
     let replace = |claim: TableClaim| {
         claim.replace(&numbers(0..0).schema(), &TableOptions::default()).unwrap();
         TableClaim::take_places([&claim]).unwrap();
@@ -298,7 +300,7 @@ fn files_that_another_name_has_outlive_a_table_that_is_replaced() {
     let files_of = |table: &str| warehouse.read(table).unwrap().files().to_vec();
     replace(warehouse.claim("other.u", "test").unwrap());
     assert_eq!((files_of("lake.t").len(), files_of("other.u").len()), (1, 0));
-    let store = warehouse.0.catalog.store();
+    let store = warehouse.store();
     let other = TableName::parse("other.u").unwrap();
     assert!(store.remove(&other, &store.location(&other).unwrap().unwrap()).unwrap());
     store.insert(&other, &format!("file://{}", warehouse.metadata_file("lake.t").unwrap().display())).unwrap();
@@ -442,7 +444,7 @@ fn a_tag_and_young_files_without_a_name_stay() {
     let builder = builder.set_ref("read", iceberg::spec::SnapshotReference::new(tagged, retention)).unwrap();
     let to = MetadataLocation::from_str(from).unwrap().with_next_version();
     warehouse.0.runtime.block_on(builder.build().unwrap().metadata.write_to(table.file_io(), &to)).unwrap();
-    warehouse.0.catalog.store().swap(&name, from, &to.to_string()).unwrap();
+    warehouse.store().swap(&name, from, &to.to_string()).unwrap();
     (1..40).for_each(|n| commit(&claim, &prepared(&claim, n..n + 1)).unwrap());
     let table = warehouse.load(&name).unwrap();
     assert!(table.metadata().snapshots().len() < 40, "some have left");
@@ -475,7 +477,7 @@ fn a_commit_that_nobody_waits_for_any_longer_ends() {
     let waiting = Arc::new(Waiting::default());
     let claim = patient(claim(&warehouse), Duration::from_secs(600)).attended_by(waiting.clone());
     let prepared = prepared(&claim, 0..10);
-    warehouse.0.catalog.store().wait_at_most(10);
+    warehouse.store().wait_at_most(10);
     let other = rusqlite::Connection::open(folder.path().join("catalog.db")).unwrap();
     other.execute_batch("BEGIN EXCLUSIVE").unwrap();
     let error = std::thread::scope(|scope| {
@@ -500,7 +502,7 @@ fn a_commit_waits_for_a_locked_catalog_and_says_so() {
     let waiting = Arc::new(Waiting::default());
     let claim = patient(claim(&warehouse), Duration::from_secs(600)).attended_by(waiting.clone());
     let prepared = prepared(&claim, 0..10);
-    warehouse.0.catalog.store().wait_at_most(10);
+    warehouse.store().wait_at_most(10);
     let other = rusqlite::Connection::open(folder.path().join("catalog.db")).unwrap();
     other.execute_batch("BEGIN EXCLUSIVE").unwrap();
     std::thread::scope(|scope| {
@@ -526,7 +528,7 @@ fn a_commit_that_waited_too_long_says_that_its_files_are_kept() {
     create(&warehouse);
     let claim = patient(claim(&warehouse), Duration::from_millis(500));
     let prepared = prepared(&claim, 0..10);
-    warehouse.0.catalog.store().wait_at_most(1);
+    warehouse.store().wait_at_most(1);
     let other = rusqlite::Connection::open(folder.path().join("catalog.db")).unwrap();
     other.execute_batch("BEGIN EXCLUSIVE").unwrap();
     let error = commit(&claim, &prepared).unwrap_err();

@@ -175,7 +175,10 @@ fn a_commit_goes_on_from_the_frontier_that_it_was_begun_at() {
     let told = error.to_string();
     assert!(told.contains("its frontier is one, and this commit goes on from none"), "{told}");
     claim.commit_archive(&[prepared(&claim, 10..20)], &to("two"), Some("one")).unwrap();
+    // One that only moves the frontier may be made again by somebody who has not seen that it was made.
+    claim.commit_archive(&[], &to("three"), Some("two")).unwrap();
+    claim.commit_archive(&[], &to("three"), Some("two")).unwrap();
     let warehouse = Warehouse::open(folder.path()).unwrap();
     assert_eq!(sorted_numbers(&warehouse, "lake.t"), (0..20).collect::<Vec<_>>());
-    assert_eq!(warehouse.read("lake.t").unwrap().property(FRONTIER).unwrap(), "two");
+    assert_eq!(warehouse.read("lake.t").unwrap().property(FRONTIER).unwrap(), "three");
 }

@@ -1,0 +1,413 @@
+//! A REST catalog as the iceberg library wants it.
+
+use super::client::{RequestFailure, RestClient};
+use crate::failure;
+use crate::name::TableName;
+use crate::object_files::{ObjectFiles, ObjectFilesFactory};
+use crate::s3_access::S3Access;
+use crate::settings::RestSettings;
+use crate::store::Swap;
+use crate::upkeep;
+use async_trait::async_trait;
+use iceberg::io::{FileIO, FileIOBuilder};
+use iceberg::spec::{MAIN_BRANCH, SnapshotReference, SnapshotRetention, TableMetadata};
+use iceberg::table::Table;
+use iceberg::{
+    Catalog, Error, ErrorKind, Namespace, NamespaceIdent, Result, Runtime, TableCommit, TableCreation, TableIdent,
+    TableRequirement, TableUpdate,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The greatest version of the table format that is read.
+const FORMAT_MAX: u64 = 3;
+/// What stands between the parts of a namespace in a path.
+const SEPARATOR: &str = "\u{1f}";
+/// How many namespaces are looked through for tables.
+const NAMESPACES_MAX: usize = 1000;
+/// So many ways of opening buckets are kept, with their connections.
+const ACCESSES_KEPT: usize = 16;
+
+/// Tables of a REST catalog. Cloning gives another view of the same catalog.
+#[derive(Clone, Debug)]
+pub struct RestCatalog {
+    client: Arc<RestClient>,
+    files: Arc<Mutex<Vec<ObjectFiles>>>,
+    runtime: Runtime,
+    base: Option<Table>,
+}
+
+/// A table as a catalog gives it.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct LoadedTable {
+    metadata_location: Option<String>,
+    metadata: Value,
+    #[serde(default)]
+    config: HashMap<String, String>,
+    #[serde(default)]
+    storage_credentials: Vec<StorageCredential>,
+}
+
+#[derive(Deserialize)]
+struct StorageCredential {
+    prefix: String,
+    #[serde(default)]
+    config: HashMap<String, String>,
+}
+
+impl RestCatalog {
+    /// A catalog. Nothing is sent yet.
+    pub fn new(settings: RestSettings, runtime: Runtime) -> dataflow::Result<RestCatalog> {
+        let client = Arc::new(RestClient::new(settings)?);
+        Ok(RestCatalog { client, files: Arc::default(), runtime, base: None })
+    }
+
+    /// A view for one commit: it swaps this base, and no other that it loads in between.
+    pub fn pinned(&self, base: &Table) -> RestCatalog {
+        RestCatalog { base: Some(base.clone()), ..self.clone() }
+    }
+
+    /// Where it is, for messages to people.
+    pub fn place(&self) -> &str {
+        &self.client.settings().uri
+    }
+
+    fn failed(&self, failure: RequestFailure) -> Error {
+        match failure {
+            RequestFailure::Refused(refusal) if refusal.status == 409 => {
+                Error::new(ErrorKind::CatalogCommitConflicts, refusal.message)
+            }
+            RequestFailure::Refused(refusal) => failure::for_iceberg(self.client.refused(&refusal)),
+            RequestFailure::Unknown(error) | RequestFailure::NotSent(error) => failure::for_iceberg(error),
+        }
+    }
+
+    /// The table of a name, if there is one. A view is refused.
+    pub async fn find(&self, name: &TableName) -> Result<Option<Table>> {
+        let namespace = in_path(name);
+        let path = ["namespaces", namespace.as_str(), "tables", name.name.as_str()];
+        match self.client.get(&path, &[]).await {
+            Ok(answer) => self.table(name, answer).await.map(Some),
+            Err(RequestFailure::Refused(refusal)) if refusal.status == 404 && !refusal.kind.contains("Warehouse") => {
+                let view = ["namespaces", namespace.as_str(), "views", name.name.as_str()];
+                match self.client.get(&view, &[]).await {
+                    Ok(_) => Err(failure::for_iceberg(dataflow::Error::invalid(format!(
+                        "\"{name}\" is a view of the catalog, and views are not read; name a table"
+                    )))),
+                    Err(_) => Ok(None),
+                }
+            }
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    async fn table(&self, name: &TableName, answer: Value) -> Result<Table> {
+        let unreadable = |what: String| failure::for_iceberg(dataflow::Error::corrupt(what));
+        let loaded: LoadedTable = serde_json::from_value(answer).map_err(|error| {
+            unreadable(format!("catalog \"{}\" describes table \"{name}\" wrongly: {error}", self.place()))
+        })?;
+        let metadata = metadata(name, loaded.metadata)?;
+        let location = metadata.location().to_owned();
+        let of_prefix = loaded.storage_credentials.into_iter().filter(|one| location.starts_with(&one.prefix));
+        let vended = of_prefix.max_by_key(|one| one.prefix.len()).map(|one| one.config).unwrap_or_default();
+        let config = self.client.config().await.map_err(|failure| self.failed(failure))?;
+        let properties = config.properties.clone().into_iter().chain(loaded.config).chain(vended);
+        let files = self.files(properties.collect::<HashMap<_, _>>())?;
+        let mut table =
+            Table::builder().identifier(name.ident()).metadata(metadata).file_io(files).runtime(self.runtime.clone());
+        if let Some(location) = loaded.metadata_location {
+            table = table.metadata_location(location);
+        }
+        table.build()
+    }
+
+    /// The stores that these properties of a table open; those that another table has opened the same way.
+    fn files(&self, properties: HashMap<String, String>) -> Result<FileIO> {
+        let settings = self.client.settings();
+        let access = S3Access::new(&settings.s3, settings.ca.as_deref(), properties).map_err(failure::for_iceberg)?;
+        let mut kept = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = match kept.iter().find(|files| files.access() == Some(&access)) {
+            Some(files) => files.clone(),
+            None => {
+                kept.truncate(ACCESSES_KEPT - 1);
+                kept.insert(0, ObjectFiles::new(access));
+                kept[0].clone()
+            }
+        };
+        Ok(FileIOBuilder::new(Arc::new(ObjectFilesFactory(files))).build())
+    }
+
+    /// The names of all tables, sorted.
+    pub async fn tables(&self) -> Result<Vec<TableName>> {
+        let (mut tables, mut to_visit) = (Vec::new(), self.namespaces_below(&[]).await?);
+        let mut visited = 0;
+        while let Some(namespace) = to_visit.pop() {
+            visited += 1;
+            if visited > NAMESPACES_MAX {
+                break;
+            }
+            let in_path = namespace.join(SEPARATOR);
+            let listed = self.listed(&["namespaces", in_path.as_str(), "tables"], &[], "identifiers").await?;
+            tables.extend(listed.iter().filter_map(|ident| {
+                let name = ident["name"].as_str()?.to_owned();
+                Some(TableName { namespace: namespace.join("."), name })
+            }));
+            to_visit.extend(self.namespaces_below(&namespace).await?);
+        }
+        tables.sort_unstable_by_key(ToString::to_string);
+        Ok(tables)
+    }
+
+    async fn namespaces_below(&self, parent: &[String]) -> Result<Vec<Vec<String>>> {
+        let in_path = parent.join(SEPARATOR);
+        let query = [("parent", in_path.as_str())];
+        let query = if parent.is_empty() { &query[..0] } else { &query[..] };
+        let listed = self.listed(&["namespaces"], query, "namespaces").await?;
+        let names = listed.iter().filter_map(Value::as_array);
+        let names = names.map(|parts| parts.iter().filter_map(|part| Some(part.as_str()?.to_owned())).collect());
+        Ok(names.filter(|name: &Vec<String>| name.len() == parent.len() + 1).collect())
+    }
+
+    /// All pages of a list.
+    async fn listed(&self, path: &[&str], query: &[(&str, &str)], key: &str) -> Result<Vec<Value>> {
+        let (mut all, mut page) = (Vec::new(), None::<String>);
+        loop {
+            let mut query = query.to_vec();
+            if let Some(page) = &page {
+                query.push(("pageToken", page.as_str()));
+            }
+            let mut answer = self.client.get(path, &query).await.map_err(|failure| self.failed(failure))?;
+            all.extend(answer.get_mut(key).and_then(Value::as_array_mut).map(std::mem::take).into_iter().flatten());
+            page = answer["next-page-token"].as_str().filter(|token| !token.is_empty()).map(str::to_owned);
+            if page.is_none() {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Makes the namespaces of a table that are not there.
+    async fn make_namespaces(&self, namespace: &NamespaceIdent) -> Result<()> {
+        for depth in 1..=namespace.len() {
+            let parts = &namespace[..depth];
+            match self.client.get(&["namespaces", parts.join(SEPARATOR).as_str()], &[]).await {
+                Ok(_) => continue,
+                Err(RequestFailure::Refused(refusal)) if refusal.status == 404 => {}
+                Err(error) => return Err(self.failed(error)),
+            }
+            match self.client.post(&["namespaces"], &json!({ "namespace": parts, "properties": {} })).await {
+                Ok(_) => {}
+                // Somebody else has made it meanwhile.
+                Err(RequestFailure::Refused(refusal)) if refusal.status == 409 => {}
+                Err(error) => return Err(self.failed(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets a tag on a snapshot, or removes it.
+    pub async fn set_tag(&self, base: &Table, tag: &str, snapshot: Option<i64>) -> Result<Swap> {
+        let update = match snapshot {
+            Some(snapshot) => {
+                let retention = SnapshotRetention::Tag { max_ref_age_ms: None };
+                let reference = SnapshotReference::new(snapshot, retention);
+                TableUpdate::SetSnapshotRef { ref_name: tag.to_owned(), reference }
+            }
+            None => TableUpdate::RemoveSnapshotRef { ref_name: tag.to_owned() },
+        };
+        let mut requirements = pins(base);
+        let snapshot_id = base.metadata().snapshot_for_ref(tag).map(|snapshot| snapshot.snapshot_id());
+        requirements.push(TableRequirement::RefSnapshotIdMatch { r#ref: tag.to_owned(), snapshot_id });
+        match self.commit(base, requirements, vec![update]).await {
+            Ok(_) => Ok(Swap::Done),
+            Err(error) if error.kind() == ErrorKind::CatalogCommitConflicts => Ok(Swap::Conflict),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends a change of a base, once.
+    async fn commit(&self, base: &Table, needs: Vec<TableRequirement>, updates: Vec<TableUpdate>) -> Result<Table> {
+        let name = TableName::of(base.identifier());
+        let body = json!({
+            "identifier": { "namespace": base.identifier().namespace, "name": name.name },
+            "requirements": needs,
+            "updates": updates,
+        });
+        let namespace = in_path(&name);
+        let answer = self.client.post(&["namespaces", namespace.as_str(), "tables", name.name.as_str()], &body).await;
+        let answer = answer.map_err(|failure| self.failed(failure))?;
+        // The commit has happened: that its answer cannot be read must not say otherwise.
+        let next = metadata(&name, answer["metadata"].clone());
+        let location = answer["metadata-location"].as_str();
+        let (Ok(next), Some(location)) = (next, location) else { return Ok(base.clone()) };
+        Table::builder()
+            .identifier(base.identifier().clone())
+            .metadata(next)
+            .metadata_location(location.to_owned())
+            .file_io(base.file_io().clone())
+            .runtime(self.runtime.clone())
+            .build()
+    }
+}
+
+/// The namespace of a table as it stands in a path.
+fn in_path(name: &TableName) -> String {
+    name.namespace.split('.').collect::<Vec<_>>().join(SEPARATOR)
+}
+
+/// What makes a catalog refuse a change of another state than this one.
+///
+/// A change of the owner of a table adds a snapshot, so that nothing that was seen on the base is another by the time of
+/// the swap.
+fn pins(base: &Table) -> Vec<TableRequirement> {
+    let snapshot_id = base.metadata().current_snapshot_id();
+    vec![
+        TableRequirement::UuidMatch { uuid: base.metadata().uuid() },
+        TableRequirement::RefSnapshotIdMatch { r#ref: MAIN_BRANCH.to_owned(), snapshot_id },
+    ]
+}
+
+fn metadata(name: &TableName, metadata: Value) -> Result<TableMetadata> {
+    if let Some(version) = metadata["format-version"].as_u64().filter(|&version| version > FORMAT_MAX) {
+        return Err(failure::for_iceberg(dataflow::Error::invalid(format!(
+            "table \"{name}\" has version {version} of the table format, and versions up to {FORMAT_MAX} are read"
+        ))));
+    }
+    serde_json::from_value(metadata).map_err(|error| {
+        let what = format!("the metadata of table \"{name}\" cannot be read: {error}");
+        failure::for_iceberg(dataflow::Error::corrupt(what))
+    })
+}
+
+fn refused(what: &str) -> Error {
+    Error::new(ErrorKind::FeatureUnsupported, format!("riverrun does not {what}"))
+}
+
+#[async_trait]
+impl Catalog for RestCatalog {
+    async fn list_namespaces(&self, parent: Option<&NamespaceIdent>) -> Result<Vec<NamespaceIdent>> {
+        let parent: &[String] = parent.map_or(&[], |parent| parent);
+        self.namespaces_below(parent).await?.into_iter().map(NamespaceIdent::from_vec).collect()
+    }
+
+    async fn create_namespace(&self, name: &NamespaceIdent, _: HashMap<String, String>) -> Result<Namespace> {
+        self.make_namespaces(name).await?;
+        Ok(Namespace::new(name.clone()))
+    }
+
+    async fn get_namespace(&self, name: &NamespaceIdent) -> Result<Namespace> {
+        match self.namespace_exists(name).await? {
+            true => Ok(Namespace::new(name.clone())),
+            false => Err(Error::new(ErrorKind::NamespaceNotFound, format!("there is no namespace \"{name}\""))),
+        }
+    }
+
+    async fn namespace_exists(&self, name: &NamespaceIdent) -> Result<bool> {
+        match self.client.get(&["namespaces", name.join(SEPARATOR).as_str()], &[]).await {
+            Ok(_) => Ok(true),
+            Err(RequestFailure::Refused(refusal)) if refusal.status == 404 => Ok(false),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    async fn update_namespace(&self, _: &NamespaceIdent, _: HashMap<String, String>) -> Result<()> {
+        Err(refused("change the properties of a namespace"))
+    }
+
+    async fn drop_namespace(&self, _: &NamespaceIdent) -> Result<()> {
+        Err(refused("drop a namespace"))
+    }
+
+    async fn list_tables(&self, namespace: &NamespaceIdent) -> Result<Vec<TableIdent>> {
+        let namespace = namespace.join(".");
+        let tables = self.tables().await?.into_iter().filter(|name| name.namespace == namespace);
+        Ok(tables.map(|name| name.ident()).collect())
+    }
+
+    async fn create_table(&self, namespace: &NamespaceIdent, creation: TableCreation) -> Result<Table> {
+        self.make_namespaces(namespace).await?;
+        let name = TableName { namespace: namespace.join("."), name: creation.name };
+        let mut body = json!({
+            "name": name.name,
+            "schema": creation.schema,
+            "stage-create": false,
+            "properties": creation.properties,
+        });
+        // A catalog that is not told where a table lies puts it where it keeps its tables.
+        let parts = [
+            ("location", creation.location.map(Value::from)),
+            // Catalogs want a number, and give the one that the table gets.
+            ("partition-spec", creation.partition_spec.map(|spec| json!({ "spec-id": 0, "fields": spec.fields() }))),
+            ("write-order", creation.sort_order.map(|order| json!(order))),
+        ];
+        for (key, value) in parts {
+            if let Some(value) = value {
+                body[key] = value;
+            }
+        }
+        let there = || Error::new(ErrorKind::TableAlreadyExists, format!("there is a table \"{name}\" already"));
+        match self.client.post(&["namespaces", in_path(&name).as_str(), "tables"], &body).await {
+            Ok(answer) => self.table(&name, answer).await,
+            Err(RequestFailure::Refused(refusal)) if refusal.status == 409 => Err(there()),
+            // Only the catalog can say what has come of it: one that is there may be this one or another's.
+            Err(RequestFailure::Unknown(error)) => match self.find(&name).await {
+                Ok(Some(_)) => Err(there()),
+                _ => Err(failure::for_iceberg(error)),
+            },
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    async fn load_table(&self, table: &TableIdent) -> Result<Table> {
+        if let Some(base) = self.base.as_ref().filter(|base| base.identifier() == table) {
+            return Ok(base.clone());
+        }
+        let name = TableName::of(table);
+        self.find(&name).await?.ok_or_else(|| {
+            Error::new(
+                ErrorKind::TableNotFound,
+                format!("there is no table \"{name}\" in catalog \"{}\"", self.place()),
+            )
+        })
+    }
+
+    async fn drop_table(&self, _: &TableIdent) -> Result<()> {
+        Err(refused("drop a table of a REST catalog"))
+    }
+
+    async fn purge_table(&self, _: &TableIdent) -> Result<()> {
+        Err(refused("purge a table"))
+    }
+
+    async fn table_exists(&self, table: &TableIdent) -> Result<bool> {
+        Ok(self.find(&TableName::of(table)).await?.is_some())
+    }
+
+    async fn rename_table(&self, _: &TableIdent, _: &TableIdent) -> Result<()> {
+        Err(refused("rename a table"))
+    }
+
+    async fn register_table(&self, _: &TableIdent, _: String) -> Result<Table> {
+        Err(refused("register a table"))
+    }
+
+    async fn update_table(&self, mut commit: TableCommit) -> Result<Table> {
+        let base = self.load_table(commit.identifier()).await?;
+        let mut requirements = commit.take_requirements();
+        for pin in pins(&base) {
+            if !requirements.contains(&pin) {
+                requirements.push(pin);
+            }
+        }
+        let mut updates = upkeep::merge_manifests(&base, commit.take_updates()).await?;
+        if updates.iter().any(|update| matches!(update, TableUpdate::AddSnapshot { .. })) {
+            let expired = upkeep::expired(base.metadata())?;
+            if !expired.is_empty() {
+                updates.push(TableUpdate::RemoveSnapshots { snapshot_ids: expired });
+            }
+        }
+        self.commit(&base, requirements, updates).await
+    }
+}

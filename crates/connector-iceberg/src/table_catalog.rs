@@ -1,0 +1,76 @@
+//! The catalogs that commits go to, told apart where they differ.
+
+use crate::catalog::SqliteCatalog;
+use crate::name::TableName;
+use crate::rest::RestCatalog;
+use crate::store::Swap;
+use iceberg::table::Table;
+use iceberg::{Catalog, ErrorKind, Result};
+
+/// A catalog of tables.
+#[derive(Clone, Debug)]
+pub enum TableCatalog {
+    /// A file in a folder.
+    Sqlite(SqliteCatalog),
+    /// A server.
+    Rest(RestCatalog),
+}
+
+impl TableCatalog {
+    /// As the iceberg library wants it.
+    pub fn as_catalog(&self) -> &dyn Catalog {
+        match self {
+            TableCatalog::Sqlite(catalog) => catalog,
+            TableCatalog::Rest(catalog) => catalog,
+        }
+    }
+
+    /// A view for one commit: it swaps this base, and no other that it loads in between.
+    pub fn pinned(&self, base: &Table) -> TableCatalog {
+        match self {
+            TableCatalog::Sqlite(catalog) => TableCatalog::Sqlite(catalog.pinned(base)),
+            TableCatalog::Rest(catalog) => TableCatalog::Rest(catalog.pinned(base)),
+        }
+    }
+
+    /// Whether a swap is refused only for another snapshot, so that a change of properties alone goes unseen by those who
+    /// swap an older state.
+    pub fn pins_snapshots_only(&self) -> bool {
+        matches!(self, TableCatalog::Rest(_))
+    }
+
+    /// The table of a name, if there is one.
+    pub async fn find(&self, name: &TableName) -> Result<Option<Table>> {
+        match self {
+            TableCatalog::Sqlite(catalog) => match catalog.load_table(&name.ident()).await {
+                Err(error) if error.kind() == ErrorKind::TableNotFound => Ok(None),
+                loaded => loaded.map(Some),
+            },
+            TableCatalog::Rest(catalog) => catalog.find(name).await,
+        }
+    }
+
+    /// Whether there is a table of a name.
+    pub async fn has(&self, name: &TableName) -> Result<bool> {
+        match self {
+            TableCatalog::Sqlite(catalog) => catalog.table_exists(&name.ident()).await,
+            TableCatalog::Rest(catalog) => Ok(catalog.find(name).await?.is_some()),
+        }
+    }
+
+    /// Sets a tag on a snapshot, or removes it.
+    pub async fn set_tag(&self, base: &Table, tag: &str, snapshot: Option<i64>) -> Result<Swap> {
+        match self {
+            TableCatalog::Sqlite(catalog) => catalog.set_tag(base, tag, snapshot).await,
+            TableCatalog::Rest(catalog) => catalog.set_tag(base, tag, snapshot).await,
+        }
+    }
+
+    /// Where its tables are, for messages to people.
+    pub fn place(&self) -> String {
+        match self {
+            TableCatalog::Sqlite(catalog) => format!("warehouse \"{}\"", catalog.folder().display()),
+            TableCatalog::Rest(catalog) => format!("catalog \"{}\"", catalog.place()),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Tables of a REST catalog, by what jobs are made of: who may write, what is kept, and files of every size.
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::datatypes::Int64Type;
+use connector_iceberg::{RestSettings, S3Settings, SNAPSHOT, Secret, TableClaim, TableOptions, Warehouse};
+use serde_json::Value;
+use std::path::Path;
+use std::sync::Arc;
+use tests::catalogs::{ACCESS_KEY, REGION, RestServer, S3Server, SECRET_KEY, can_start, prepared, rows};
+use tests::{Chance, all_rows};
+
+const TABLE: &str = "lake.t";
+
+/// The catalog as a process sees it that keeps its locks in this folder.
+fn warehouse(catalog: &RestServer, s3: Option<&S3Server>, folder: &Path) -> Warehouse {
+    let mut settings = RestSettings::new(catalog.uri());
+    if let Some(s3) = s3 {
+        settings.s3 = S3Settings {
+            endpoint: Some(s3.endpoint()),
+            region: Some(REGION.to_owned()),
+            path_style: Some(true),
+            access_key: Some(Secret::Text(ACCESS_KEY.to_owned())),
+            secret_key: Some(Secret::Text(SECRET_KEY.to_owned())),
+            session_token: None,
+        };
+    }
+    Warehouse::open_rest(settings, folder).unwrap()
+}
+
+fn commit(claim: &TableClaim, number: usize) {
+    claim.committer().commit(vec![prepared(claim, &rows(0, number), number as u64 + 1).unwrap()]).unwrap();
+}
+
+fn snapshots(catalog: &RestServer) -> usize {
+    let (status, told) = catalog.request("GET", "/v1/namespaces/lake/tables/t", "");
+    assert_eq!(status, 200, "{told}");
+    let table: Value = serde_json::from_str(&told).unwrap();
+    table["metadata"]["snapshots"].as_array().unwrap().len()
+}
+
+#[test]
+fn an_earlier_run_commits_nothing_after_a_later_one_has_begun() {
+    if !can_start() {
+        return;
+    }
+    let (catalog, machines) = (RestServer::start(None), [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()]);
+    let claim = |machine: usize| {
+        let claim = warehouse(&catalog, None, machines[machine].path()).claim(TABLE, "s").unwrap();
+        claim.create(&rows(0, 0).schema(), &TableOptions::default()).unwrap();
+        claim
+    };
+    let older = claim(0);
+    commit(&older, 0);
+    let late = prepared(&older, &rows(0, 1), 2).unwrap();
+    let younger = claim(1);
+    let error = older.committer().commit(vec![late]).unwrap_err().chain();
+    assert!(error.contains("fenced: epoch 2 of sink \"s\" has taken over"), "{error}");
+    commit(&younger, 2);
+    assert_eq!(younger.rows().unwrap(), 2);
+}
+
+#[test]
+fn snapshots_expire_but_for_those_with_a_tag() {
+    if !can_start() {
+        return;
+    }
+    let (catalog, folder) = (RestServer::start(None), tempfile::tempdir().unwrap());
+    let warehouse = warehouse(&catalog, None, folder.path());
+    let claim = warehouse.claim(TABLE, "s").unwrap();
+    let properties = [("history.expire.max-snapshot-age-ms", "1"), ("history.expire.min-snapshots-to-keep", "2")];
+    let properties = properties.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
+    claim.create(&rows(0, 0).schema(), &TableOptions { properties, ..TableOptions::default() }).unwrap();
+    commit(&claim, 0);
+    let first = warehouse.read(TABLE).unwrap().property(SNAPSHOT).unwrap().parse().unwrap();
+    warehouse.hold(TABLE, "held", first).unwrap();
+    (1..50).for_each(|number| commit(&claim, number));
+    assert!(snapshots(&catalog) < 40, "{} snapshots", snapshots(&catalog));
+    assert_eq!(warehouse.read_at(TABLE, first).unwrap().files().len(), 1);
+    assert_eq!(warehouse.rows(TABLE).unwrap(), 50);
+    assert_eq!(all_rows(&warehouse, TABLE).iter().map(RecordBatch::num_rows).sum::<usize>(), 50);
+    warehouse.release(TABLE, "held").unwrap();
+    (50..90).for_each(|number| commit(&claim, number));
+    let error = warehouse.read_at(TABLE, first).err().unwrap().to_string();
+    assert!(error.contains("has no snapshot"), "{error}");
+}
+
+#[test]
+fn a_file_of_several_parts_is_whole_in_a_store() {
+    if !can_start() {
+        return;
+    }
+    let s3 = S3Server::start();
+    let (catalog, folder) = (RestServer::start(Some(&s3)), tempfile::tempdir().unwrap());
+    let warehouse = warehouse(&catalog, Some(&s3), folder.path());
+    let claim = warehouse.claim(TABLE, "s").unwrap();
+    let mut chance = Chance::new(1);
+    let numbers: Vec<i64> = (0..5_000_000).map(|_| chance.number() as i64).collect();
+    let column: ArrayRef = Arc::new(Int64Array::from(numbers.clone()));
+    let batch = RecordBatch::try_from_iter_with_nullable([("number", column, true)]).unwrap();
+    claim.create(&batch.schema(), &TableOptions::default()).unwrap();
+    claim.committer().commit(vec![prepared(&claim, &batch, 1).unwrap()]).unwrap();
+    let files = warehouse.read(TABLE).unwrap();
+    let bytes = files.files()[0].bytes;
+    assert!(files.files().len() == 1 && bytes > 32 << 20, "{bytes} bytes");
+    let read = all_rows(&warehouse, TABLE);
+    let read = read.iter().flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec());
+    assert!(read.eq(numbers), "the rows are others");
+}

@@ -1,0 +1,106 @@
+//! Many committers of one table at the same time.
+
+use crate::all_rows;
+use crate::machine::{SECOND, now, pause};
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::datatypes::Int64Type;
+use connector_iceberg::{TableClaim, TableOptions, Warehouse};
+use dataflow::{Committable, ErrorKind, Result};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::thread;
+
+const TABLE: &str = "lake.contended";
+/// How long one commit may be tried.
+const COMMIT: i64 = 600 * SECOND;
+
+/// What came of it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Contention {
+    /// Commits whose rows are not in the table.
+    pub lost: usize,
+    /// Commits whose rows are there more than once.
+    pub doubled: usize,
+    /// How often a commit was tried again by its owner.
+    pub again: usize,
+}
+
+/// Lets so many committers commit so often, each under a sink of its own. `open` gives each its warehouse, and a way to
+/// take the table although another one of this machine holds it, as one of another machine would. `beside` is another
+/// engine that commits as often meanwhile, under the number after the last committer's.
+pub fn commit_at_once(
+    (committers, commits): (usize, usize),
+    open: &(dyn Fn(usize) -> Warehouse + Sync),
+    forget_locks: &(dyn Fn() + Sync),
+    beside: Option<&(dyn Fn() + Sync)>,
+) -> Contention {
+    let claims: Vec<TableClaim> = (0..committers)
+        .map(|committer| {
+            let claim = tried(&mut || {
+                let claim = open(committer).claim(TABLE, &format!("sink_{committer}"))?;
+                claim.create(&rows(0, 0).schema(), &TableOptions::default())?;
+                Ok(claim)
+            });
+            forget_locks();
+            claim.0
+        })
+        .collect();
+    let again: usize = thread::scope(|scope| {
+        let run = |(committer, claim): (usize, &TableClaim)| {
+            let claim = claim.clone();
+            scope.spawn(move || (0..commits).map(|number| commit(&claim, committer, number)).sum::<usize>())
+        };
+        let beside = beside.map(|beside| scope.spawn(beside));
+        let threads: Vec<_> = claims.iter().enumerate().map(run).collect();
+        beside.into_iter().for_each(|beside| beside.join().expect("the other engine comes to its end"));
+        threads.into_iter().map(|thread| thread.join().expect("a committer comes to its end")).sum()
+    });
+    let mut counts: BTreeMap<(i64, i64), usize> = BTreeMap::new();
+    let warehouse = open(0);
+    for batch in all_rows(&warehouse, TABLE) {
+        let column = |index: usize| batch.column(index).as_primitive::<Int64Type>().values().to_vec();
+        for (committer, number) in column(0).into_iter().zip(column(1)) {
+            *counts.entry((committer, number)).or_default() += 1;
+        }
+    }
+    let writers = committers + usize::from(beside.is_some());
+    let expected = (0..writers as i64).flat_map(|committer| (0..commits as i64).map(move |n| (committer, n)));
+    Contention {
+        lost: expected.filter(|commit| !counts.contains_key(commit)).count(),
+        doubled: counts.values().filter(|&&count| count != 1).count(),
+        again,
+    }
+}
+
+fn commit(claim: &TableClaim, committer: usize, number: usize) -> usize {
+    let prepared = tried(&mut || prepared(claim, &rows(committer, number), number as u64 + 1)).0;
+    let mut commits = claim.committer();
+    tried(&mut || commits.commit(vec![prepared.clone()])).1
+}
+
+/// Rows that a checkpoint has prepared.
+pub fn prepared(claim: &TableClaim, rows: &RecordBatch, checkpoint: u64) -> Result<Committable> {
+    let mut writer = claim.writer(0)?;
+    writer.write_rows(rows)?;
+    Ok(writer.finish(Some(checkpoint))?.expect("there are rows"))
+}
+
+/// Tries as the host of a job does: as long as the catalog does not answer.
+fn tried<T>(attempt: &mut dyn FnMut() -> Result<T>) -> (T, usize) {
+    let (begun, mut again) = (now(), 0);
+    loop {
+        match attempt() {
+            Ok(done) => return (done, again),
+            Err(error) if error.kind() == ErrorKind::Unavailable && now() < begun + COMMIT => again += 1,
+            Err(error) => panic!("a committer gave up: {}", error.chain()),
+        }
+        pause(SECOND / 50);
+    }
+}
+
+/// The row of one commit.
+pub fn rows(committer: usize, number: usize) -> RecordBatch {
+    let column = |value: usize| Arc::new(Int64Array::from(vec![value as i64])) as ArrayRef;
+    RecordBatch::try_from_iter_with_nullable([("committer", column(committer), true), ("number", column(number), true)])
+        .expect("the rows are a batch")
+}

@@ -1,0 +1,228 @@
+//! What stands between a client and an HTTP server, and does to requests and answers what a test says.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+/// A request of a client.
+pub struct Request {
+    /// The method.
+    pub method: String,
+    /// The path, and what comes after it.
+    pub path: String,
+    /// The headers, their names in small letters.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    /// A header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether it changes a table.
+    pub fn is_commit(&self) -> bool {
+        self.method == "POST" && self.path.rsplit('/').nth(1) == Some("tables")
+    }
+}
+
+/// What becomes of a request.
+pub enum Treatment {
+    /// It goes to the server, and the answer to the client.
+    Pass,
+    /// It goes to the server with another path.
+    PassTo(String),
+    /// The client gets an answer, and the server nothing.
+    Answer(u16, String),
+    /// It goes to the server, and the body of the answer is changed.
+    Change(Box<dyn FnOnce(String) -> String + Send>),
+    /// A fault.
+    Fault(Fault),
+}
+
+/// What goes wrong with a request that changes something.
+#[derive(Clone, Copy, Debug)]
+pub enum Fault {
+    /// The server does it, and its answer is lost.
+    AnswerLost,
+    /// The server never gets it.
+    RequestLost,
+    /// The server gets it after so many milliseconds, whether the client still waits or not.
+    Delayed(u64),
+    /// The server gets it twice, and the client the second answer.
+    Repeated,
+    /// The server does it, and the client gets so many bytes of the answer.
+    Cut(usize),
+    /// The server does it, and the client gets an error in place of the answer.
+    ErrorAfter(u16),
+    /// The server never gets it, and the client gets an error.
+    ErrorBefore(u16),
+}
+
+/// A proxy that ends with its owner.
+pub struct Proxy {
+    /// Where it listens.
+    pub port: u16,
+    is_over: Arc<AtomicBool>,
+    faults: Arc<AtomicUsize>,
+}
+
+impl Proxy {
+    /// Starts one before a port of this machine.
+    pub fn start(upstream: u16, treat: impl Fn(&Request) -> Treatment + Send + Sync + 'static) -> Proxy {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let port = listener.local_addr().expect("it has an address").port();
+        let (is_over, treat) = (Arc::new(AtomicBool::new(false)), Arc::new(treat));
+        let (over, faults) = (is_over.clone(), Arc::new(AtomicUsize::new(0)));
+        let counted = faults.clone();
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                if over.load(Ordering::SeqCst) {
+                    return;
+                }
+                let (treat, counted) = (treat.clone(), counted.clone());
+                let treat = move |request: &Request| {
+                    let treatment = treat(request);
+                    counted.fetch_add(usize::from(matches!(treatment, Treatment::Fault(_))), Ordering::SeqCst);
+                    treatment
+                };
+                // A connection that breaks is the client's to see.
+                thread::spawn(move || client.and_then(|client| serve(client, upstream, &treat)));
+            }
+        });
+        Proxy { port, is_over, faults }
+    }
+
+    /// How many faults there have been.
+    pub fn faults(&self) -> usize {
+        self.faults.load(Ordering::SeqCst)
+    }
+
+    /// `http://HOST:PORT`.
+    pub fn uri(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::SeqCst);
+        // So that it looks.
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+    }
+}
+
+/// Serves one request of a connection, and closes it.
+fn serve(mut client: TcpStream, upstream: u16, treat: &dyn Fn(&Request) -> Treatment) -> io::Result<()> {
+    let Some(mut request) = read_request(&mut BufReader::new(client.try_clone()?))? else { return Ok(()) };
+    match treat(&request) {
+        Treatment::Pass => client.write_all(&forwarded(upstream, &request)?),
+        Treatment::PassTo(path) => {
+            request.path = path;
+            client.write_all(&forwarded(upstream, &request)?)
+        }
+        Treatment::Answer(status, body) => client.write_all(&answer(status, body.as_bytes())),
+        Treatment::Change(change) => {
+            let (status, body) = parsed(&forwarded(upstream, &request)?);
+            client.write_all(&answer(status, change(body).as_bytes()))
+        }
+        Treatment::Fault(fault) => fail(client, upstream, &request, fault),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "an answer is held up")]
+fn fail(mut client: TcpStream, upstream: u16, request: &Request, fault: Fault) -> io::Result<()> {
+    match fault {
+        Fault::AnswerLost => forwarded(upstream, request).map(drop),
+        Fault::RequestLost => Ok(()),
+        Fault::Delayed(millis) => {
+            thread::sleep(Duration::from_millis(millis));
+            let answer = forwarded(upstream, request)?;
+            client.write_all(&answer)
+        }
+        Fault::Repeated => {
+            forwarded(upstream, request)?;
+            client.write_all(&forwarded(upstream, request)?)
+        }
+        Fault::Cut(bytes) => {
+            let answer = forwarded(upstream, request)?;
+            client.write_all(&answer[..bytes.min(answer.len().saturating_sub(1))])
+        }
+        Fault::ErrorAfter(status) => {
+            forwarded(upstream, request)?;
+            client.write_all(&answer(status, b""))
+        }
+        Fault::ErrorBefore(status) => client.write_all(&answer(status, b"")),
+    }
+}
+
+fn read_request(from: &mut BufReader<TcpStream>) -> io::Result<Option<Request>> {
+    let mut line = String::new();
+    if from.read_line(&mut line)? == 0 {
+        return Ok(None);
+    }
+    let mut parts = line.split_whitespace();
+    let (method, path) = (parts.next().unwrap_or_default().to_owned(), parts.next().unwrap_or_default().to_owned());
+    let mut headers = Vec::new();
+    loop {
+        let mut line = String::new();
+        from.read_line(&mut line)?;
+        let Some((name, value)) = line.trim_end().split_once(':') else { break };
+        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+    }
+    let mut request = Request { method, path, headers, body: Vec::new() };
+    let length = request.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    request.body = vec![0; length];
+    from.read_exact(&mut request.body)?;
+    Ok(Some(request))
+}
+
+/// The whole answer of the server, which closes the connection after it.
+fn forwarded(upstream: u16, request: &Request) -> io::Result<Vec<u8>> {
+    let mut server = TcpStream::connect(("127.0.0.1", upstream))?;
+    let mut text = format!("{} {} HTTP/1.1\r\n", request.method, request.path);
+    for (name, value) in &request.headers {
+        if !["connection", "accept-encoding"].contains(&name.as_str()) {
+            text += &format!("{name}: {value}\r\n");
+        }
+    }
+    text += "connection: close\r\n\r\n";
+    server.write_all(text.as_bytes())?;
+    server.write_all(&request.body)?;
+    let mut answer = Vec::new();
+    server.read_to_end(&mut answer)?;
+    Ok(answer)
+}
+
+fn answer(status: u16, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "HTTP/1.1 {status} Told\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}
+
+/// The status and the body of an answer, whose pieces are put together.
+fn parsed(answer: &[u8]) -> (u16, String) {
+    let text = String::from_utf8_lossy(answer).into_owned();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok()).unwrap_or(502);
+    if !head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+        return (status, body.to_owned());
+    }
+    let (mut whole, mut rest) = (String::new(), body);
+    while let Some((size, after)) = rest.split_once("\r\n") {
+        let size = usize::from_str_radix(size.trim(), 16).unwrap_or(0);
+        if size == 0 {
+            break;
+        }
+        whole.push_str(after.get(..size).unwrap_or_default());
+        rest = after.get(size + 2..).unwrap_or_default();
+    }
+    (status, whole)
+}

@@ -1,0 +1,239 @@
+//! An S3 server and a REST catalog, fetched once from package registries into `~/.cache/riverrun`.
+
+use crate::machine::{SECOND, now, pause};
+use connector_pulsar::standalone::Http;
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use tempfile::TempDir;
+
+/// The keys of the S3 server.
+pub const ACCESS_KEY: &str = "riverrun";
+/// No message may show it.
+pub const SECRET_KEY: &str = "CANARY-s3-secret";
+/// The region that the server signs for.
+pub const REGION: &str = "us-east-1";
+/// The bucket that it has.
+const BUCKET: &str = "lake";
+
+const S3: &str = "versitygw-1.8.0";
+const S3_MODULE: &str = "github.com/versity/versitygw/cmd/versitygw@v1.8.0";
+const CATALOG: &str = "iceberg-rest-1.10.1";
+const PYICEBERG: &str = "venv-tests-catalogs";
+const PYTHON_PACKAGES: [&str; 3] = ["pyiceberg==0.12.0", "pyarrow==26.0.1", "duckdb==2.0.0"];
+/// How long a server may take to start on a machine that does much else.
+const START: i64 = 120 * SECOND;
+
+/// The packages of the REST catalog: those that Apache Iceberg checks its own clients with.
+const JARS: [(&str, &str, &str, &str); 13] = [
+    ("org.apache.iceberg", "iceberg-open-api", "1.10.1", "test-fixtures"),
+    ("org.apache.iceberg", "iceberg-core", "1.10.1", ""),
+    ("org.apache.iceberg", "iceberg-core", "1.10.1", "tests"),
+    ("org.apache.iceberg", "iceberg-api", "1.10.1", "tests"),
+    ("org.apache.iceberg", "iceberg-aws", "1.10.1", ""),
+    ("software.amazon.awssdk", "s3", "2.33.0", ""),
+    ("software.amazon.awssdk", "sts", "2.33.0", ""),
+    ("software.amazon.awssdk", "kms", "2.33.0", ""),
+    ("org.eclipse.jetty", "jetty-servlet", "11.0.26", ""),
+    ("org.xerial", "sqlite-jdbc", "3.50.3.0", ""),
+    ("org.apache.hadoop", "hadoop-client-api", "3.4.1", ""),
+    ("org.apache.hadoop", "hadoop-client-runtime", "3.4.1", ""),
+    ("org.slf4j", "slf4j-simple", "2.0.17", ""),
+];
+
+/// Whether the servers can be started; says loudly what is missing where they cannot.
+pub fn can_start() -> bool {
+    let is_there = |(program, argument): &(&str, &str)| Command::new(program).arg(argument).output().is_ok();
+    let programs = [("java", "-version"), ("mvn", "-version"), ("go", "version"), ("python3", "--version")];
+    let missing: Vec<&str> =
+        programs.iter().filter(|program| !is_there(program)).map(|(program, _)| *program).collect();
+    if missing.is_empty() {
+        return true;
+    }
+    eprintln!("THE TESTS OF REST CATALOGS AND S3 DO NOT RUN: there is no {}", missing.join(" and no "));
+    assert!(std::env::var_os("CI").is_none_or(|ci| ci != "1"), "they have to run in CI");
+    false
+}
+
+/// A folder of the cache that is filled once, whoever comes first.
+fn installed(name: &str, fill: &dyn Fn(&Path)) -> PathBuf {
+    let home = std::env::var("HOME").expect("HOME says where servers are kept");
+    let cache = Path::new(&home).join(".cache/riverrun");
+    let folder = cache.join(name);
+    fs::create_dir_all(&folder).expect("the cache folder can be made");
+    let lock = File::create(cache.join(format!("{name}.lock"))).expect("the lock file can be made");
+    lock.lock().expect("the lock file can be locked");
+    if !folder.join("ready").exists() {
+        fill(&folder);
+        fs::write(folder.join("ready"), name).expect("the folder can be marked as complete");
+    }
+    folder
+}
+
+fn done(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {told}{}", String::from_utf8_lossy(&output.stdout));
+}
+
+/// A Python that has PyIceberg and DuckDB.
+pub fn pyiceberg() -> PathBuf {
+    let folder = installed(PYICEBERG, &|folder| {
+        done(Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder));
+        done(Command::new(folder.join("bin/pip")).args(["install", "--quiet"]).args(PYTHON_PACKAGES));
+    });
+    folder.join("bin/python")
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    listener.local_addr().expect("it has an address").port()
+}
+
+/// A process that ends with its owner.
+struct Server(Child);
+
+impl Server {
+    /// Starts a server and waits until it answers.
+    fn start(command: &mut Command, log: &Path, port: u16, ready: &str) -> Server {
+        let out = File::create(log).expect("the log can be made");
+        let command = command.stdin(Stdio::null()).stderr(out.try_clone().expect("the log is open")).stdout(out);
+        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+        let (server, begun) = (Server(child), now());
+        while !Http::new("127.0.0.1", port).request("GET", ready, "").is_ok_and(|(status, _)| status == 200) {
+            let told = || fs::read_to_string(log).unwrap_or_default();
+            assert!(now() < begun + START, "the server does not start: {}", told());
+            pause(SECOND / 20);
+        }
+        server
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The S3 server's program.
+fn program() -> PathBuf {
+    let folder = installed(S3, &|folder| {
+        done(Command::new("go").args(["install", S3_MODULE]).env("GOBIN", folder.join("bin")).env("GOFLAGS", ""));
+    });
+    folder.join("bin/versitygw")
+}
+
+/// An S3 server with one bucket.
+pub struct S3Server {
+    _server: Server,
+    _data: TempDir,
+    /// Where it listens.
+    pub port: u16,
+}
+
+impl S3Server {
+    /// Starts one with data of its own.
+    pub fn start() -> S3Server {
+        S3Server::with_buckets(&[BUCKET])
+    }
+
+    /// Starts one that has no bucket.
+    pub fn start_empty() -> S3Server {
+        S3Server::with_buckets(&[])
+    }
+
+    fn with_buckets(names: &[&str]) -> S3Server {
+        let (data, port) = (tempfile::tempdir().expect("a folder can be made"), free_port());
+        let buckets = data.path().join("buckets");
+        let made = names.iter().map(|name| buckets.join(name)).chain([buckets.clone(), data.path().join("users")]);
+        made.for_each(|folder| fs::create_dir_all(folder).expect("a folder can be made"));
+        let mut command = Command::new(program());
+        command.env("ROOT_ACCESS_KEY", ACCESS_KEY).env("ROOT_SECRET_KEY", SECRET_KEY);
+        command.args(["--port", &format!("127.0.0.1:{port}"), "--region", REGION, "--quiet", "--health", "/health"]);
+        command.arg("--iam-dir").arg(data.path().join("users")).arg("posix").arg(&buckets);
+        let server = Server::start(&mut command, &data.path().join("log"), port, "/health");
+        S3Server { _server: server, _data: data, port }
+    }
+
+    /// Makes a user to whom nothing is permitted.
+    pub fn add_user(&self, access_key: &str, secret_key: &str) {
+        let mut admin = Command::new(program());
+        admin.args(["admin", "--access", ACCESS_KEY, "--secret", SECRET_KEY, "--endpoint-url", &self.endpoint()]);
+        done(admin.args(["create-user", "--access", access_key, "--secret", secret_key, "--role", "user"]));
+    }
+
+    /// `http://HOST:PORT`.
+    pub fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+}
+
+/// A REST catalog over tables in a folder or in S3.
+pub struct RestServer {
+    _server: Server,
+    _data: TempDir,
+    /// Where it listens.
+    pub port: u16,
+}
+
+impl RestServer {
+    /// Starts one whose tables lie in a bucket, or in a folder of its own.
+    pub fn start(s3: Option<&S3Server>) -> RestServer {
+        let folder = installed(CATALOG, &|folder| {
+            fs::write(folder.join("pom.xml"), pom()).expect("the list of packages can be written");
+            let copy = ["-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=lib", "-DincludeScope=runtime"];
+            done(Command::new("mvn").args(copy).current_dir(folder));
+        });
+        let (data, port) = (tempfile::tempdir().expect("a folder can be made"), free_port());
+        let mut command = Command::new("java");
+        command.args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]);
+        command.arg(format!("{}/lib/*", folder.display())).arg("org.apache.iceberg.rest.RESTCatalogServer");
+        command.env("CATALOG_REST_PORT", port.to_string());
+        command.env("CATALOG_URI", format!("jdbc:sqlite:{}", data.path().join("catalog.db").display()));
+        match s3 {
+            Some(s3) => {
+                command.env("AWS_REGION", REGION);
+                command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
+                command.env("CATALOG_WAREHOUSE", format!("s3://{BUCKET}/tables"));
+                command.env("CATALOG_IO__IMPL", "org.apache.iceberg.aws.s3.S3FileIO");
+                command.env("CATALOG_S3_ENDPOINT", s3.endpoint());
+                command.env("CATALOG_S3_PATH__STYLE__ACCESS", "true");
+            }
+            None => {
+                command.env("CATALOG_WAREHOUSE", format!("file://{}/tables", data.path().display()));
+            }
+        }
+        let server = Server::start(&mut command, &data.path().join("log"), port, "/v1/config");
+        RestServer { _server: server, _data: data, port }
+    }
+
+    /// `http://HOST:PORT`.
+    pub fn uri(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Sends a request; gives the status and what came back.
+    pub fn request(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+        Http::new("127.0.0.1", self.port).request(method, path, body).expect("the catalog answers")
+    }
+}
+
+fn pom() -> String {
+    let mut text = "<project xmlns=\"http://maven.apache.org/POM/4.0.0\"><modelVersion>4.0.0</modelVersion>\
+                    <groupId>riverrun</groupId><artifactId>rest</artifactId><version>1</version><dependencies>"
+        .to_owned();
+    for (group, artifact, version, classifier) in JARS {
+        let classifier = match classifier {
+            "" => String::new(),
+            classifier => format!("<classifier>{classifier}</classifier>"),
+        };
+        text += &format!(
+            "<dependency><groupId>{group}</groupId><artifactId>{artifact}</artifactId><version>{version}</version>\
+             {classifier}</dependency>"
+        );
+    }
+    text + "</dependencies></project>"
+}
