@@ -5,7 +5,6 @@
 
 mod errors;
 mod faults;
-mod flights;
 mod project;
 mod tables;
 mod ways_in;
