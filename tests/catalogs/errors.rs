@@ -26,6 +26,7 @@ fn what_a_catalog_refuses_is_said_once_and_without_secrets() {
     let says = |status: u16, kind: &'static str, message: &'static str| {
         Proxy::start(catalog.port, move |_: &Request| refusal(status, kind, message))
     };
+    let wants_token = says(401, "NotAuthorizedException", "who are you");
     let repeats_token = says(401, "NotAuthorizedException", "token CANARY-token is unknown");
     let not_permitted = says(403, "ForbiddenException", "not for you");
     let no_warehouse = says(404, "NoSuchWarehouseException", "no warehouse x");
@@ -39,7 +40,7 @@ fn what_a_catalog_refuses_is_said_once_and_without_secrets() {
     let client = "credential = \"env:TEST_CLIENT\"";
     let none = format!("catalog = \"{}\"", catalog.uri());
     for (history, expected) in [
-        (uri(&repeats_token), "it wants a token"),
+        (uri(&wants_token), "it wants a token"),
         (format!("{}, {token}", uri(&repeats_token)), "the token is wrong or has expired"),
         (format!("{}, {client}", uri(&repeats_token)), "refuses the client (401)"),
         (format!("{}, {client}", uri(&no_warehouse)), "is no token server (404)"),

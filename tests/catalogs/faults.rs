@@ -89,8 +89,8 @@ fn what_a_catalog_and_a_store_fail_to_do_now_and_then_is_asked_for_again() {
     let flaky = |port: u16, fails: fn(&Request) -> bool| {
         let requests = AtomicUsize::new(0);
         Proxy::start(port, move |request: &Request| {
-            let is_third = fails(request) && requests.fetch_add(1, Ordering::SeqCst) % 3 == 2;
-            if is_third { Treatment::Fault(Fault::ErrorBefore(503)) } else { Treatment::Pass }
+            let is_second = fails(request) && requests.fetch_add(1, Ordering::SeqCst) % 2 == 1;
+            if is_second { Treatment::Fault(Fault::ErrorBefore(503)) } else { Treatment::Pass }
         })
     };
     let (catalog, store) = (flaky(catalog.port, |request| request.method == "GET"), flaky(s3.port, |_| true));

@@ -71,11 +71,6 @@ impl Folder {
         Folder { root }
     }
 
-    /// A project that is there.
-    pub fn of(root: tempfile::TempDir) -> Folder {
-        Folder { root }
-    }
-
     pub fn path(&self) -> &Path {
         self.root.path()
     }

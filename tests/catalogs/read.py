@@ -1,5 +1,5 @@
 """Reads a table of a REST catalog with PyIceberg, and its data files with DuckDB, and prints its rows as sorted CSV; checks
-that all files that any snapshot names are there. With --same-as, compares the rows with those of a Parquet file instead.
+that all files that any snapshot names are there.
 """
 
 import argparse
@@ -16,7 +16,6 @@ parser.add_argument("uri")
 parser.add_argument("table")
 parser.add_argument("--order", default="ALL")
 parser.add_argument("--s3", nargs=3, metavar=("ENDPOINT", "ACCESS_KEY", "SECRET_KEY"))
-parser.add_argument("--same-as", metavar="FILE")
 arguments = parser.parse_args()
 
 properties = {"uri": arguments.uri}
@@ -60,8 +59,5 @@ def assert_same(one, other):
 
 
 assert_same("rows", "files")
-if arguments.same_as:
-    assert_same("rows", f"read_parquet('{arguments.same_as}')")
-else:
-    sorted_rows = connection.execute(f"SELECT {columns} FROM rows ORDER BY {arguments.order}").fetchall()
-    csv.writer(sys.stdout, lineterminator="\n").writerows(sorted_rows)
+sorted_rows = connection.execute(f"SELECT {columns} FROM rows ORDER BY {arguments.order}").fetchall()
+csv.writer(sys.stdout, lineterminator="\n").writerows(sorted_rows)

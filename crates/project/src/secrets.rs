@@ -108,7 +108,7 @@ mod tests {
             (r#"token="abc"#, r#"token="***"#),
             (r#""token" = "env:NAME" # token"#, r#""token" = "env:NAME" # token"#),
             ("token = eyJ.a_b-c", "token = *********"),
-            ("catalog = 'https://a:b@c'", "catalog = '***************'"),
+            ("catalog = 'https://a:b@c'", "catalog = '*************'"),
             ("catalog = 'https://a', s3 = { secret_key = 'b' }", "catalog = 'https://a', s3 = { secret_key = '*' }"),
             ("catalog = 'https://a', headers = { X-K = 'b' }", "catalog = 'https://a', headers = { X-K = '*' }"),
             ("toke = 'abc', pulsar = 'pulsar://a:1'", "toke = '***', pulsar = 'pulsar://a:1'"),
