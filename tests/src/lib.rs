@@ -1,5 +1,6 @@
 //! What the test binaries of this folder share.
 
+mod broker;
 mod chance;
 mod killed;
 pub mod machine;
@@ -10,6 +11,7 @@ mod rows;
 mod running;
 pub mod time_rule;
 
+pub use broker::Broker;
 pub use chance::Chance;
 pub use killed::run_with_kills;
 pub use place::{Place, archive, told};

@@ -43,8 +43,8 @@ fn code(error: &ClientError) -> Option<Code> {
 
 fn no_credentials(what: &str, place: &str, error: ClientError) -> Error {
     Error::invalid(format!(
-        "{place} does not know who asks for {what}: `gcloud auth application-default login` makes credentials here, and \
-         GOOGLE_APPLICATION_CREDENTIALS names a file of them"
+        "{place} does not know who asks for {what}: `gcloud auth application-default login` makes credentials here, \
+         GOOGLE_APPLICATION_CREDENTIALS names a file of them, and PUBSUB_EMULATOR_HOST a server on this machine instead"
     ))
     .with_source(error)
 }
@@ -52,8 +52,8 @@ fn no_credentials(what: &str, place: &str, error: ClientError) -> Error {
 /// A client that cannot be made.
 pub(crate) fn no_client(place: &str, error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::invalid(format!(
-        "no client of {place} can be made: `gcloud auth application-default login` makes credentials here, and \
-         GOOGLE_APPLICATION_CREDENTIALS names a file of them"
+        "no client of {place} can be made: `gcloud auth application-default login` makes credentials here, \
+         GOOGLE_APPLICATION_CREDENTIALS names a file of them, and PUBSUB_EMULATOR_HOST a server on this machine instead"
     ))
     .with_source(error)
 }

@@ -1,8 +1,8 @@
 //! Where Pub/Sub is: Google's, or a server on this machine.
 
-use crate::error::{emulator_is_down, no_runtime};
+use crate::error::{emulator_is_down, no_client, no_runtime};
 use dataflow::{Error, Result};
-use google_cloud_auth::credentials::{Credentials, anonymous};
+use google_cloud_auth::credentials::{Builder, Credentials, anonymous};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Once;
 use std::time::Duration;
@@ -37,9 +37,12 @@ impl Settings {
         self.emulator.as_ref().map(|host| format!("http://{host}"))
     }
 
-    /// No credentials, for a server that is not Google's.
-    pub(crate) fn no_credentials() -> Credentials {
-        anonymous::Builder::new().build()
+    /// The application default credentials, and none for a server that is not Google's.
+    pub(crate) fn credentials(&self) -> Result<Credentials> {
+        match self.emulator {
+            Some(_) => Ok(anonymous::Builder::new().build()),
+            None => Builder::default().build().map_err(|error| no_client(&self.place(), error)),
+        }
     }
 
     /// Refuses a server on this machine that does not answer: the client would try for ever.

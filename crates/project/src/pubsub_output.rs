@@ -1,7 +1,7 @@
 //! An output to a topic that goes to topics of Pub/Sub as well.
 
-use crate::pubsub::{OutgoingMessage, Settings, TopicPublisher};
 use connector_local::TopicPosition;
+use connector_pubsub::{OutgoingMessage, Settings, TopicPublisher};
 use connector_pulsar::SinkPosition;
 use dataflow::{Batch, Committable, Encode, Error, Result, Sink};
 use std::sync::{Arc, Mutex, PoisonError};
