@@ -58,17 +58,25 @@ fn feed(server: &Server, folder: &Folder, messages: usize, keys: usize) {
 
 fn kill_and_check(server: &Server, folder: &Folder, (messages, keys, kills): (usize, usize, usize)) {
     let mut chance = Chance::new(13);
+    // A key goes on 10 times a second there.
+    let within = RUN + (messages / keys) as i64 * SECOND / 2;
     let mirror = ["pubsub", "mirror", "m", "--partitions", "3"];
     for kill in 0..kills {
         // Somebody else takes some messages: half are refused at once, the others come again after their deadline.
         let others: Vec<String> = server.pull("p", "m", 10).into_iter().map(|(id, _)| id).collect();
         server.refuse("p", "m", &others[..others.len() / 2]);
-        let before = folder.messages();
+        // Kills are spread over the first half of the messages.
+        let goal = messages * (kill + 1) / (2 * kills);
         let mut program = server.begin(folder.path(), &mirror);
         let begun = now();
-        while folder.messages() == before && before < messages {
-            assert!(now() < begun + RUN, "kill {kill}: nothing comes: {}", program.told());
-            pause(SECOND / 50);
+        while folder.messages() < goal {
+            assert!(
+                now() < begun + within,
+                "kill {kill}: {} of {goal} messages: {}",
+                folder.messages(),
+                program.told()
+            );
+            pause(SECOND / 50 + messages as i64 * 5);
         }
         pause(chance.below(SECOND as u64) as i64);
         program.signal("KILL");
@@ -86,8 +94,6 @@ fn kill_and_check(server: &Server, folder: &Folder, (messages, keys, kills): (us
         }
         copies
     };
-    // A key goes on 10 times a second there.
-    let within = RUN + (messages / keys) as i64 * SECOND / 2;
     let begun = now();
     while first_copies().values().map(Vec::len).sum::<usize>() < messages {
         assert!(now() < begun + within, "{} messages: {}", folder.messages(), last.told());

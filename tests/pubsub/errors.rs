@@ -93,6 +93,22 @@ fn a_server_that_is_down_is_named() {
         let what = format!("no server of Pub/Sub answers at PUBSUB_EMULATOR_HOST={}", server.address);
         assert!(told.contains(&what) && told.contains("`riverrun pubsub start` starts one"), "{told}");
     }
+    for (host, what) in [
+        ("localhost", "PUBSUB_EMULATOR_HOST is \"localhost\", expected HOST:PORT"),
+        ("localhost:port", "PUBSUB_EMULATOR_HOST is \"localhost:port\", expected HOST:PORT"),
+        ("nothing.invalid:1", "no server of Pub/Sub answers at PUBSUB_EMULATOR_HOST=nothing.invalid:1"),
+    ] {
+        let ran = server.command(folder.path(), &MIRROR).env("PUBSUB_EMULATOR_HOST", host).output().unwrap();
+        assert!(crate::server::told(&ran).contains(what), "{host}: {}", crate::server::told(&ran));
+    }
+    // Google's own service: the credentials are not there.
+    let mut command = server.command(folder.path(), &MIRROR);
+    command.env_remove("PUBSUB_EMULATOR_HOST").env("GOOGLE_APPLICATION_CREDENTIALS", folder.path().join("none.json"));
+    let told = crate::server::told(&command.output().unwrap());
+    assert!(
+        told.contains("no client of Google Pub/Sub can be made") && told.contains("PUBSUB_EMULATOR_HOST"),
+        "{told}"
+    );
 }
 
 #[test]

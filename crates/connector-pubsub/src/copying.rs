@@ -15,10 +15,9 @@
 //! A connection that stands still says nothing, as one does over which nothing is sent, and Pub/Sub does not say whether
 //! messages wait. So after a while without any the connection is made anew.
 
-use crate::contract::{Append, CopyEnd, CopyEvent, CopyOptions};
-use crate::received::Received;
 use crate::settings::{Settings, runtime};
 use crate::subscription::{Delivery, LEASE, Subscription};
+use copy_contract::{Append, CopyEnd, CopyEvent, CopyOptions, Received};
 use dataflow::{Error, ErrorKind, Result};
 use google_cloud_pubsub::subscriber::handler::Handler;
 use std::sync::Arc;

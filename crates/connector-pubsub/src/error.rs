@@ -4,6 +4,9 @@ use dataflow::Error;
 use google_cloud_gax::error::Error as ClientError;
 use google_cloud_gax::error::rpc::Code;
 
+/// What is asked where no server on this machine is named.
+pub(crate) const GOOGLE: &str = "Google Pub/Sub";
+
 /// Why a call about something failed. `role` is what it takes to make it.
 pub(crate) fn failed(what: &str, place: &str, role: &str, error: ClientError) -> Error {
     let said = error.status().map_or_else(String::new, |status| format!(" ({})", status.message));
@@ -72,7 +75,15 @@ pub(crate) fn emulator_is_down(place: &str, error: Option<std::io::Error>) -> Er
 
 /// A thing that does not answer in time.
 pub(crate) fn no_answer(what: &str, place: &str) -> Error {
-    Error::unavailable(format!("{place} does not answer for {what}"))
+    // Without credentials the client waits for those of a machine in Google's cloud.
+    let hint = match place {
+        GOOGLE => {
+            ": it takes a network, and credentials of `gcloud auth application-default login` or in a file that \
+             GOOGLE_APPLICATION_CREDENTIALS names; PUBSUB_EMULATOR_HOST names a server on this machine instead"
+        }
+        _ => "",
+    };
+    Error::unavailable(format!("{place} does not answer for {what}{hint}"))
 }
 
 /// A topic that was deleted under its subscription.

@@ -1,8 +1,8 @@
 //! Messages put on a topic of Pub/Sub.
 
-use crate::contract::OutgoingMessage;
 use crate::error::{failed, is_denied, no_answer, no_client};
 use crate::settings::{Settings, runtime};
+use copy_contract::OutgoingMessage;
 use dataflow::{Error, Result};
 use google_cloud_pubsub::client::{BasePublisher, Publisher, TopicAdmin};
 use google_cloud_pubsub::error::PublishError;

@@ -1,8 +1,8 @@
 //! A subscription, asked and received from.
 
 use crate::error::{failed, is_denied, no_answer, no_client, topic_is_deleted};
-use crate::received::Received;
 use crate::settings::Settings;
+use copy_contract::Received;
 use dataflow::Result;
 use google_cloud_gax::error::Error as ClientError;
 use google_cloud_pubsub::client::{Subscriber, SubscriptionAdmin};

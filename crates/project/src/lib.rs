@@ -3,6 +3,8 @@
 //! This is the only crate that knows which connectors exist.
 //! Modules are listed from the bottom up: each group refers only to itself and to those above it.
 
+mod pubsub;
+
 mod dev_broker;
 mod dev_pubsub;
 

@@ -11,10 +11,11 @@
 use crate::failure::Failure;
 use crate::names::SubscriptionPlace;
 use crate::open::Project;
+use crate::pubsub::{Settings, check, copy};
 use crate::topics::Topics;
 use connector_local::{COPIER, COPY_MARGIN, Claim, Outgoing, Producer};
-use connector_pubsub::{Append, CopyEnd, CopyEvent, CopyOptions, Received, Settings, check, copy};
 use connector_pulsar::{Guarantee, Hashing, Key, OutgoingMessage, PulsarTopic, TopicWriter};
+use copy_contract::{Append, CopyEnd, CopyEvent, CopyOptions, Received};
 use dataflow::{Clock, Error, ProcessingTime, Result, Span, Topic};
 use serde_json::json;
 use std::collections::VecDeque;

@@ -1,4 +1,4 @@
-//! What a copy is given and what it tells: known to every program, also to one without the client.
+//! What a copy is given and what it tells, and what goes the other way.
 
 use crate::received::Received;
 use dataflow::Result;
