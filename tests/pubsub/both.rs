@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use std::ops::Range;
 use tests::machine::{SECOND, now, pause};
 
-const SQL: &str = "
+/// Counts the plays of a player, and decides on them.
+pub const SQL: &str = "
 CREATE STREAM m (id BIGINT, player BIGINT, at TIMESTAMP,
   WATERMARK FOR at AS at - INTERVAL '2' MINUTE QUIET NEVER,
   DEDUP ON (id) WITHIN INTERVAL '1' HOUR
@@ -16,27 +17,28 @@ SELECT id, player, at, count(*) OVER (PARTITION BY player ORDER BY at RANGE INTE
 FROM m;
 CREATE DECISION guard ON counted SUBJECT player TO actions AS RULE often WHEN plays > 4 THEN 'slow_down';
 ";
-const EVENTS: usize = 900;
+/// The events, a second apart.
+pub const EVENTS: usize = 900;
 
-fn event(id: usize) -> Outgoing {
+pub fn event(id: usize) -> Outgoing {
     let player = id * id % 7 + id % 3;
     let at = format!("2026-01-01 10:{:02}:{:02}", id / 60, id % 60);
     (json!({ "id": id, "player": player, "at": at }).to_string(), player.to_string())
 }
 
-fn events(range: Range<usize>) -> Vec<Outgoing> {
+pub fn events(range: Range<usize>) -> Vec<Outgoing> {
     range.map(event).collect()
 }
 
-/// Puts events on the local topic.
-fn publish(server: &Server, folder: &Folder, events: &[Outgoing]) {
+/// Puts events on the topic.
+pub fn publish(server: &Server, folder: &Folder, events: &[Outgoing]) {
     let lines: String = events.iter().map(|(line, _)| format!("{line}\n")).collect();
     std::fs::write(folder.path().join("events.jsonl"), lines).unwrap();
     server.printed(folder.path(), &["publish", "m", "events.jsonl"]);
 }
 
 /// The actions on the topic, sorted, without the id that tells where their message lies.
-fn actions(folder: &Folder) -> Vec<String> {
+pub fn actions(folder: &Folder) -> Vec<String> {
     let mut actions = Vec::new();
     for message in folder.log("actions").iter().flatten() {
         let mut action: Value = serde_json::from_slice(&message.payload).unwrap();

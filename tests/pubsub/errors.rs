@@ -27,7 +27,11 @@ fn what_is_not_there_or_not_allowed_is_one_error() {
         ("projects/locked/subscriptions/m", "no permission on subscription projects/locked/subscriptions/m in"),
     ] {
         for command in [&MIRROR[..], &["run"]] {
-            let told = server.refused(of(subscription).path(), command);
+            let folder = of(subscription);
+            let told = server.refused(folder.path(), command);
+            // Where the account may not look, only receiving tells that it may not receive either.
+            let is_seen = !subscription.contains("locked");
+            assert!(!is_seen || !folder.path().join("topics/m").exists(), "{command:?}: a topic was left behind");
             assert_eq!(told.matches("error").count(), 1, "{command:?}: {told}");
             assert!(told.contains(what), "{command:?}: {told}");
         }
@@ -89,6 +93,22 @@ fn a_server_that_is_down_is_named() {
         let what = format!("no server of Pub/Sub answers at PUBSUB_EMULATOR_HOST={}", server.address);
         assert!(told.contains(&what) && told.contains("`riverrun pubsub start` starts one"), "{told}");
     }
+    for (host, what) in [
+        ("localhost", "PUBSUB_EMULATOR_HOST is \"localhost\", expected HOST:PORT"),
+        ("localhost:port", "PUBSUB_EMULATOR_HOST is \"localhost:port\", expected HOST:PORT"),
+        ("nothing.invalid:1", "no server of Pub/Sub answers at PUBSUB_EMULATOR_HOST=nothing.invalid:1"),
+    ] {
+        let ran = server.command(folder.path(), &MIRROR).env("PUBSUB_EMULATOR_HOST", host).output().unwrap();
+        assert!(crate::server::told(&ran).contains(what), "{host}: {}", crate::server::told(&ran));
+    }
+    // Google's own service: the credentials are not there.
+    let mut command = server.command(folder.path(), &MIRROR);
+    command.env_remove("PUBSUB_EMULATOR_HOST").env("GOOGLE_APPLICATION_CREDENTIALS", folder.path().join("none.json"));
+    let told = crate::server::told(&command.output().unwrap());
+    assert!(
+        told.contains("no client of Google Pub/Sub can be made") && told.contains("PUBSUB_EMULATOR_HOST"),
+        "{told}"
+    );
 }
 
 #[test]

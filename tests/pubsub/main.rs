@@ -10,4 +10,7 @@ mod folder;
 mod holding;
 mod page;
 mod promises;
+mod proxy;
 mod server;
+mod still;
+mod to_pulsar;

@@ -2,12 +2,11 @@
 //! also when its runs are killed.
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
-mod broker;
 mod project;
 mod settings;
 
-use broker::Broker;
 use project::{EVENTS, Folder};
+use tests::Broker;
 
 #[test]
 fn rows_and_decisions_are_those_of_local_topics_over_kills_a_savepoint_and_a_resume() {

@@ -1,13 +1,12 @@
 //! A small project with history, a window, a table and a decision, in two environments.
 
-use crate::broker::Broker;
 use serde_json::Value;
 use std::fmt::Write;
 use std::ops::Range;
 use std::path::Path;
 use std::process::{Command, Output};
-use tests::Program;
 use tests::machine::{SECOND, now, pause};
+use tests::{Broker, Program};
 
 /// How long a run may take.
 pub const RUN: i64 = 120 * SECOND;

@@ -1,6 +1,7 @@
 //! What the test binaries of this folder share.
 
 pub mod catalogs;
+mod broker;
 mod chance;
 mod killed;
 pub mod machine;
@@ -11,6 +12,7 @@ mod rows;
 mod running;
 pub mod time_rule;
 
+pub use broker::Broker;
 pub use chance::Chance;
 pub use killed::run_with_kills;
 pub use place::{Place, archive, told};

@@ -9,17 +9,21 @@
 //!
 //! A message is acknowledged after the log has it durably, and never before: what a crash leaves between the two comes
 //! again. A batch that cannot be appended is held and tried again: giving it back would count as a delivery of each of its
-//! messages, after some of which they are dead letters. Messages of one ordering key come one after the other, each after the one before it was acknowledged.
+//! messages, after some of which they are dead letters. Messages of one ordering key come one after the other, each after
+//! the one before it was acknowledged.
+//!
+//! A connection that stands still says nothing, as one does over which nothing is sent, and Pub/Sub does not say whether
+//! messages wait. So after a while without any the connection is made anew.
 
-use crate::received::Received;
 use crate::settings::{Settings, runtime};
 use crate::subscription::{Delivery, LEASE, Subscription};
+use copy_contract::{Append, CopyEnd, CopyEvent, CopyOptions, Received};
 use dataflow::{Error, ErrorKind, Result};
 use google_cloud_pubsub::subscriber::handler::Handler;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout};
 
 /// How many messages are appended and synced at once, at most.
@@ -36,56 +40,22 @@ const ASK_ANSWER: Duration = Duration::from_secs(5);
 const TELL_EVERY: Duration = Duration::from_secs(1);
 /// How often a batch that could not be appended is tried again.
 const APPEND_EVERY: Duration = Duration::from_secs(1);
+/// After how long an append that goes on is said to be slow.
+const SLOW: Duration = Duration::from_secs(10);
 /// The longest pause of the client before it connects anew.
 const RECONNECT: Duration = Duration::from_secs(60);
+/// After how long without a message the connection is made anew.
+const SILENCE: Duration = Duration::from_secs(60);
+/// How long the connection before may take to end.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// When what was on its way to a process that was killed, or over a connection that is no more, has come again.
+const COMES_AGAIN: Duration = LEASE.saturating_add(Duration::from_secs(2));
+/// A message over a new connection that waited for so much longer than that is there was held up by the one before.
+const STOOD_STILL: Duration = Duration::from_secs(5);
 /// How long a subscription that may not be looked at may take to refuse.
 const REFUSAL: Duration = Duration::from_secs(2);
-/// How long the last acknowledgements may take.
+/// How long the last append may take when the copy is to stop, and the last acknowledgements.
 const SHUTDOWN: Duration = Duration::from_secs(10);
-
-/// What makes messages durable.
-pub trait Append: Send + 'static {
-    /// Appends messages; all are durable on return. After an error the same messages are appended again, or none any more.
-    fn append(&mut self, messages: &[Received]) -> Result<()>;
-    /// Called every second: what was published until so long ago has all come but for what lags as much as the last
-    /// messages did. `None` while nobody knows.
-    fn drained(&mut self, since: Option<Duration>) -> Result<()>;
-}
-
-/// How a subscription is copied.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct CopyOptions {
-    /// Ends the copy when nothing came for so long; it goes on until it is stopped without this.
-    pub until_idle: Option<Duration>,
-}
-
-/// What happens while a subscription is copied.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CopyEvent {
-    /// The subscription is there, and is received from.
-    Open,
-    /// So many messages were made durable so far.
-    Copied(u64),
-    /// So many acknowledgements were refused, after which their messages come again: the log has these twice.
-    Refused(u64),
-    /// Messages cannot be appended for this reason; they are held, and tried again every second.
-    Held(String),
-    /// They were appended.
-    Released,
-    /// The server does not answer, for this reason.
-    Away(String),
-    /// It answers again.
-    Back,
-}
-
-/// What a copy did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CopyEnd {
-    /// How many messages were made durable.
-    pub messages: u64,
-    /// How many bytes of data they have.
-    pub bytes: u64,
-}
 
 /// Copies a subscription until it is stopped, or idle where that is an end.
 pub fn copy(
@@ -97,42 +67,47 @@ pub fn copy(
     tell: &mut dyn FnMut(CopyEvent),
 ) -> Result<CopyEnd> {
     settings.check_reachable()?;
-    runtime()?.block_on(async {
-        let subscription = Subscription::open(settings, subscription).await?;
-        let asked = Instant::now();
-        let may_look = subscription.look().await?;
-        let (deliveries, shutdown) = subscription.receive();
-        let now = Instant::now();
-        let mut copying = Copying {
-            deliveries,
-            append: Some(append),
-            refusals: JoinSet::new(),
-            refused: 0,
-            opened: now,
-            last: now,
-            told: now,
-            answered: asked,
-            is_away: false,
-            // Before the leases of a process that was killed are over, its messages may come.
-            knows_from: now + LEASE,
-            end: CopyEnd::default(),
-        };
-        let ended = copying.run(&subscription, may_look, options, is_stopped, tell).await;
-        copying.close();
-        // What was acknowledged is told to Pub/Sub; what was not comes again.
-        let _ = timeout(SHUTDOWN, shutdown.shutdown()).await;
-        ended.map(|()| copying.end)
-    })
+    let mut copying = Copying::new(append, options);
+    loop {
+        let runtime = runtime()?;
+        let ended = runtime.block_on(copying.receive(settings, subscription, is_stopped, tell));
+        // A call over a connection that stands still would hold it open.
+        runtime.shutdown_background();
+        match ended? {
+            ReceiveEnd::Asked => return Ok(copying.end),
+            ReceiveEnd::Silent => copying.is_again = true,
+        }
+    }
+}
+
+/// Refuses a subscription that is not there or has no topic. One that this account may not look at is taken to be there.
+pub fn check(settings: &Settings, subscription: &str) -> Result<()> {
+    settings.check_reachable()?;
+    runtime()?.block_on(async { Subscription::open(settings, subscription).await?.look().await.map(drop) })
+}
+
+/// Why a connection is not received from any more.
+enum ReceiveEnd {
+    /// The copy is to end.
+    Asked,
+    /// Nothing has come for a while.
+    Silent,
 }
 
 struct Copying {
+    options: CopyOptions,
+    // What has come over the connection.
     deliveries: Receiver<Result<Delivery>>,
     // Away while it appends.
     append: Option<Box<dyn Append>>,
     // Acknowledgements that Pub/Sub confirms or refuses.
     refusals: JoinSet<bool>,
     refused: u64,
+    // When the connection was made, and whether that was since the one before was silent, and no message has come yet.
     opened: Instant,
+    is_again: bool,
+    // Whether it was told that the subscription is received from.
+    is_open: bool,
     // When the last message came, or the client has connected anew, and when the log was told last what has all come.
     last: Instant,
     told: Instant,
@@ -145,18 +120,60 @@ struct Copying {
 }
 
 impl Copying {
+    fn new(append: Box<dyn Append>, options: CopyOptions) -> Copying {
+        let now = Instant::now();
+        Copying {
+            options,
+            deliveries: channel(1).1,
+            append: Some(append),
+            refusals: JoinSet::new(),
+            refused: 0,
+            opened: now,
+            is_again: false,
+            is_open: false,
+            last: now,
+            told: now,
+            answered: now,
+            is_away: false,
+            knows_from: now,
+            end: CopyEnd::default(),
+        }
+    }
+
+    /// Receives over a connection of its own.
+    async fn receive(
+        &mut self,
+        settings: &Settings,
+        subscription: &str,
+        is_stopped: &dyn Fn() -> bool,
+        tell: &mut dyn FnMut(CopyEvent),
+    ) -> Result<ReceiveEnd> {
+        let subscription = Subscription::open(settings, subscription).await?;
+        if !self.is_open {
+            self.answered = Instant::now();
+            self.is_open = subscription.look().await?;
+            if self.is_open {
+                tell(CopyEvent::Open);
+            }
+        }
+        let (deliveries, shutdown) = subscription.receive();
+        self.deliveries = deliveries;
+        self.opened = Instant::now();
+        self.knows_from = self.knows_from.max(self.opened + COMES_AGAIN);
+        let ended = self.run(&subscription, is_stopped, tell).await;
+        self.close();
+        let within = if matches!(ended, Ok(ReceiveEnd::Silent)) { FAREWELL } else { SHUTDOWN };
+        // What was acknowledged is told to Pub/Sub; what was not comes again.
+        let _ = timeout(within, shutdown.shutdown()).await;
+        ended
+    }
+
     async fn run(
         &mut self,
         subscription: &Subscription,
-        may_look: bool,
-        options: CopyOptions,
         is_stopped: &dyn Fn() -> bool,
         tell: &mut dyn FnMut(CopyEvent),
-    ) -> Result<()> {
-        let mut is_open = may_look;
-        if is_open {
-            tell(CopyEvent::Open);
-        }
+    ) -> Result<ReceiveEnd> {
         let (send, mut looks) = channel(1);
         tokio::spawn(watch(subscription.clone(), send));
         loop {
@@ -173,7 +190,7 @@ impl Copying {
                 Some(Some(first)) => {
                     let batch = self.batch(first?)?;
                     if !self.put(batch, is_stopped, tell).await? {
-                        return Ok(());
+                        return Ok(ReceiveEnd::Asked);
                     }
                     self.last = Instant::now();
                     tell(CopyEvent::Copied(self.end.messages));
@@ -183,15 +200,23 @@ impl Copying {
             }
             self.tell_log(true).await?;
             // A subscription that may not be received from says so at once, and one that has nothing says nothing.
-            if !is_open && (self.end.messages > 0 || self.opened.elapsed() > REFUSAL) {
-                is_open = true;
+            if !self.is_open && (self.end.messages > 0 || self.opened.elapsed() > REFUSAL) {
+                self.is_open = true;
                 tell(CopyEvent::Open);
             }
             self.tell_refused(tell);
-            if is_stopped() || options.until_idle.is_some_and(|idle| self.is_idle(idle)) {
-                return Ok(());
+            if is_stopped() || self.options.until_idle.is_some_and(|idle| self.is_idle(idle)) {
+                return Ok(ReceiveEnd::Asked);
+            }
+            if self.is_silent() {
+                return Ok(ReceiveEnd::Silent);
             }
         }
+    }
+
+    /// Whether nothing has come over this connection for a while, while the server answers.
+    fn is_silent(&self) -> bool {
+        !self.is_away && self.deliveries.is_empty() && self.last.max(self.opened).elapsed() > SILENCE
     }
 
     /// Whether nothing came for so long, and the server has answered after that.
@@ -232,9 +257,12 @@ impl Copying {
             handlers.push(handler);
             rooms.push(room);
         }
+        let came = self.opened.elapsed();
         let messages = Arc::new(messages);
-        if !self.append(&messages, is_stopped, tell).await? {
-            return Ok(false);
+        let Some(waited) = self.append(&messages, is_stopped, tell).await? else { return Ok(false) };
+        // Another message that has waited, such as one that somebody else has refused, comes at any time.
+        if std::mem::take(&mut self.is_again) && came < COMES_AGAIN && waited > self.opened.elapsed() + STOOD_STILL {
+            tell(CopyEvent::StoodStill(waited));
         }
         self.end.messages += messages.len() as u64;
         self.end.bytes += bytes;
@@ -249,19 +277,36 @@ impl Copying {
         Ok(true)
     }
 
-    /// Appends until it succeeds; false when it is to stop before that. What is wrong in itself, such as a mirror that
-    /// another one has taken over, is an error.
+    /// Appends until it succeeds, and gives for how long the oldest has waited; nothing when it is to stop before that. What
+    /// is wrong in itself, such as a mirror that another one has taken over, is an error.
     async fn append(
         &mut self,
         messages: &Arc<Vec<Received>>,
         is_stopped: &dyn Fn() -> bool,
         tell: &mut dyn FnMut(CopyEvent),
-    ) -> Result<bool> {
+    ) -> Result<Option<Duration>> {
         let mut is_held = false;
-        loop {
+        let waited = loop {
             let batch = messages.clone();
-            let Err(error) = self.with_log(move |log| log.append(&batch)).await else { break };
-            if self.append.is_none() || error.kind() == ErrorKind::Invalid {
+            let (mut appending, begun) = (self.begin(move |log| log.append(&batch))?, Instant::now());
+            let (log, appended) = loop {
+                if let Ok(ended) = timeout(LOOK_EVERY, &mut appending).await {
+                    break ended.map_err(ended_by_itself)?;
+                }
+                if is_stopped() && begun.elapsed() > SHUTDOWN {
+                    return Ok(None);
+                }
+                if !is_held && begun.elapsed() > SLOW {
+                    is_held = true;
+                    tell(CopyEvent::Held(format!("it has not answered for {} s, and is waited for", SLOW.as_secs())));
+                }
+            };
+            self.append = Some(log);
+            let error = match appended {
+                Ok(waited) => break waited,
+                Err(error) => error,
+            };
+            if error.kind() == ErrorKind::Invalid {
                 return Err(error);
             }
             if !is_held {
@@ -271,16 +316,16 @@ impl Copying {
             let failed = Instant::now();
             while failed.elapsed() < APPEND_EVERY {
                 if is_stopped() {
-                    return Ok(false);
+                    return Ok(None);
                 }
                 sleep(LOOK_EVERY).await;
             }
             self.tell_log(false).await?;
-        }
+        };
         if is_held {
             tell(CopyEvent::Released);
         }
-        Ok(true)
+        Ok(Some(waited))
     }
 
     /// What an answer of the server, or that there is none, says of what has come.
@@ -292,7 +337,7 @@ impl Copying {
                     // have grown with how long it was away.
                     let away = look.asked - self.answered;
                     let connected = Instant::now() + (4 * away).min(RECONNECT);
-                    self.knows_from = self.knows_from.max(connected + LEASE);
+                    self.knows_from = self.knows_from.max(connected + COMES_AGAIN);
                     self.last = self.last.max(connected);
                     self.is_away = false;
                     tell(CopyEvent::Back);
@@ -325,15 +370,25 @@ impl Copying {
     }
 
     /// Does something with the log on a thread that may wait for the disk.
-    async fn with_log(&mut self, act: impl FnOnce(&mut dyn Append) -> Result<()> + Send + 'static) -> Result<()> {
-        let mut log = self.append.take().ok_or_else(|| Error::internal("the log is away"))?;
-        let acted = spawn_blocking(move || {
-            let done = act(log.as_mut());
-            (log, done)
-        });
-        let (log, done) = acted.await.map_err(ended_by_itself)?;
+    async fn with_log<T: Send + 'static>(
+        &mut self,
+        act: impl FnOnce(&mut dyn Append) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (log, done) = self.begin(act)?.await.map_err(ended_by_itself)?;
         self.append = Some(log);
         done
+    }
+
+    /// Begins to do something with the log, which is away until that is done.
+    fn begin<T: Send + 'static>(
+        &mut self,
+        act: impl FnOnce(&mut dyn Append) -> Result<T> + Send + 'static,
+    ) -> Result<JoinHandle<(Box<dyn Append>, Result<T>)>> {
+        let mut log = self.append.take().ok_or_else(|| Error::internal("the log is away"))?;
+        Ok(spawn_blocking(move || {
+            let done = act(log.as_mut());
+            (log, done)
+        }))
     }
 
     fn tell_refused(&mut self, tell: &mut dyn FnMut(CopyEvent)) {

@@ -4,6 +4,9 @@ use dataflow::Error;
 use google_cloud_gax::error::Error as ClientError;
 use google_cloud_gax::error::rpc::Code;
 
+/// What is asked where no server on this machine is named.
+pub(crate) const GOOGLE: &str = "Google Pub/Sub";
+
 /// Why a call about something failed. `role` is what it takes to make it.
 pub(crate) fn failed(what: &str, place: &str, role: &str, error: ClientError) -> Error {
     let said = error.status().map_or_else(String::new, |status| format!(" ({})", status.message));
@@ -43,8 +46,8 @@ fn code(error: &ClientError) -> Option<Code> {
 
 fn no_credentials(what: &str, place: &str, error: ClientError) -> Error {
     Error::invalid(format!(
-        "{place} does not know who asks for {what}: `gcloud auth application-default login` makes credentials here, and \
-         GOOGLE_APPLICATION_CREDENTIALS names a file of them"
+        "{place} does not know who asks for {what}: `gcloud auth application-default login` makes credentials here, \
+         GOOGLE_APPLICATION_CREDENTIALS names a file of them, and PUBSUB_EMULATOR_HOST a server on this machine instead"
     ))
     .with_source(error)
 }
@@ -52,8 +55,8 @@ fn no_credentials(what: &str, place: &str, error: ClientError) -> Error {
 /// A client that cannot be made.
 pub(crate) fn no_client(place: &str, error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::invalid(format!(
-        "no client of {place} can be made: `gcloud auth application-default login` makes credentials here, and \
-         GOOGLE_APPLICATION_CREDENTIALS names a file of them"
+        "no client of {place} can be made: `gcloud auth application-default login` makes credentials here, \
+         GOOGLE_APPLICATION_CREDENTIALS names a file of them, and PUBSUB_EMULATOR_HOST a server on this machine instead"
     ))
     .with_source(error)
 }
@@ -72,7 +75,15 @@ pub(crate) fn emulator_is_down(place: &str, error: Option<std::io::Error>) -> Er
 
 /// A thing that does not answer in time.
 pub(crate) fn no_answer(what: &str, place: &str) -> Error {
-    Error::unavailable(format!("{place} does not answer for {what}"))
+    // Without credentials the client waits for those of a machine in Google's cloud.
+    let hint = match place {
+        GOOGLE => {
+            ": it takes a network, and credentials of `gcloud auth application-default login` or in a file that \
+             GOOGLE_APPLICATION_CREDENTIALS names; PUBSUB_EMULATOR_HOST names a server on this machine instead"
+        }
+        _ => "",
+    };
+    Error::unavailable(format!("{place} does not answer for {what}{hint}"))
 }
 
 /// A topic that was deleted under its subscription.

@@ -9,8 +9,6 @@ mod error;
 
 mod settings;
 
-mod received;
-
 mod subscription;
 
 mod copying;
@@ -19,7 +17,6 @@ mod publisher;
 
 pub mod emulator;
 
-pub use copying::{Append, CopyEnd, CopyEvent, CopyOptions, copy};
-pub use publisher::{OutgoingMessage, TopicPublisher};
-pub use received::Received;
+pub use copying::{check, copy};
+pub use publisher::TopicPublisher;
 pub use settings::Settings;

@@ -2,6 +2,7 @@
 
 use crate::error::{failed, is_denied, no_answer, no_client};
 use crate::settings::{Settings, runtime};
+use copy_contract::OutgoingMessage;
 use dataflow::{Error, Result};
 use google_cloud_pubsub::client::{BasePublisher, Publisher, TopicAdmin};
 use google_cloud_pubsub::error::PublishError;
@@ -19,17 +20,6 @@ const STORED: Duration = Duration::from_secs(120);
 /// How many bytes are on their way at once.
 const UNDER_WAY_BYTES: usize = 8 << 20;
 
-/// A message to put on a topic.
-#[derive(Clone, Debug, Default)]
-pub struct OutgoingMessage {
-    /// The data.
-    pub data: Vec<u8>,
-    /// The key within which order is kept; empty for none.
-    pub ordering_key: String,
-    /// What is said beside the data.
-    pub attributes: Vec<(String, String)>,
-}
-
 /// Puts messages on a topic of Pub/Sub.
 pub struct TopicPublisher {
     topic: String,
@@ -44,10 +34,12 @@ impl TopicPublisher {
         settings.check_reachable()?;
         let (place, runtime) = (settings.place(), runtime()?);
         let publisher = runtime.block_on(async {
-            let (mut admin, mut base) = (TopicAdmin::builder(), BasePublisher::builder());
+            let credentials = settings.credentials()?;
+            let mut admin = TopicAdmin::builder().with_credentials(credentials.clone());
+            let mut base = BasePublisher::builder().with_credentials(credentials);
             if let Some(endpoint) = settings.endpoint() {
-                admin = admin.with_endpoint(endpoint.clone()).with_credentials(Settings::no_credentials());
-                base = base.with_endpoint(endpoint).with_credentials(Settings::no_credentials());
+                admin = admin.with_endpoint(endpoint.clone());
+                base = base.with_endpoint(endpoint);
             }
             let admin = admin.build().await.map_err(|error| no_client(&place, error))?;
             let what = format!("topic {topic}");

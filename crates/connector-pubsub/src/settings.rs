@@ -1,8 +1,9 @@
 //! Where Pub/Sub is: Google's, or a server on this machine.
 
-use crate::error::{emulator_is_down, no_runtime};
+use crate::error::{GOOGLE, emulator_is_down, no_client, no_runtime};
 use dataflow::{Error, Result};
-use google_cloud_auth::credentials::{Credentials, anonymous};
+use google_cloud_auth::credentials::{Builder, Credentials, anonymous};
+use std::io::ErrorKind;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Once;
 use std::time::Duration;
@@ -29,7 +30,7 @@ impl Settings {
 
     /// Where that is, for messages to people.
     pub(crate) fn place(&self) -> String {
-        self.emulator.as_ref().map_or_else(|| "Google Pub/Sub".to_owned(), |host| format!("{EMULATOR}={host}"))
+        self.emulator.as_ref().map_or_else(|| GOOGLE.to_owned(), |host| format!("{EMULATOR}={host}"))
     }
 
     /// The URL of a server that is not Google's.
@@ -37,16 +38,21 @@ impl Settings {
         self.emulator.as_ref().map(|host| format!("http://{host}"))
     }
 
-    /// No credentials, for a server that is not Google's.
-    pub(crate) fn no_credentials() -> Credentials {
-        anonymous::Builder::new().build()
+    /// The application default credentials, and none for a server that is not Google's.
+    pub(crate) fn credentials(&self) -> Result<Credentials> {
+        match self.emulator {
+            Some(_) => Ok(anonymous::Builder::new().build()),
+            None => Builder::default().build().map_err(|error| no_client(&self.place(), error)),
+        }
     }
 
     /// Refuses a server on this machine that does not answer: the client would try for ever.
     pub(crate) fn check_reachable(&self) -> Result<()> {
         let Some(host) = &self.emulator else { return Ok(()) };
-        let addresses = host.to_socket_addrs().map_err(|error| {
-            Error::invalid(format!("{EMULATOR} is \"{host}\", expected HOST:PORT")).with_source(error)
+        let addresses = host.to_socket_addrs().map_err(|error| match error.kind() {
+            ErrorKind::InvalidInput => Error::invalid(format!("{EMULATOR} is \"{host}\", expected HOST:PORT")),
+            // The name of the host is not known.
+            _ => emulator_is_down(&self.place(), Some(error)),
         })?;
         let mut refused = None;
         for address in addresses {

@@ -1,8 +1,8 @@
 //! A subscription, asked and received from.
 
 use crate::error::{failed, is_denied, no_answer, no_client, topic_is_deleted};
-use crate::received::Received;
 use crate::settings::Settings;
+use copy_contract::Received;
 use dataflow::Result;
 use google_cloud_gax::error::Error as ClientError;
 use google_cloud_pubsub::client::{Subscriber, SubscriptionAdmin};
@@ -51,10 +51,12 @@ impl Subscription {
     /// Makes the clients. Asks nothing.
     pub async fn open(settings: &Settings, name: &str) -> Result<Subscription> {
         let place = settings.place();
-        let (mut admin, mut subscriber) = (SubscriptionAdmin::builder(), Subscriber::builder());
+        let credentials = settings.credentials()?;
+        let mut admin = SubscriptionAdmin::builder().with_credentials(credentials.clone());
+        let mut subscriber = Subscriber::builder().with_credentials(credentials);
         if let Some(endpoint) = settings.endpoint() {
-            admin = admin.with_endpoint(endpoint.clone()).with_credentials(Settings::no_credentials());
-            subscriber = subscriber.with_endpoint(endpoint).with_credentials(Settings::no_credentials());
+            admin = admin.with_endpoint(endpoint.clone());
+            subscriber = subscriber.with_endpoint(endpoint);
         }
         let admin = admin.build().await.map_err(|error| no_client(&place, error))?;
         let subscriber = subscriber.build().await.map_err(|error| no_client(&place, error))?;

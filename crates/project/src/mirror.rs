@@ -11,10 +11,11 @@
 use crate::failure::Failure;
 use crate::names::SubscriptionPlace;
 use crate::open::Project;
-use crate::pubsub::{Append, CopyEnd, CopyEvent, CopyOptions, Received, Settings, copy};
+use crate::pubsub::{Settings, check, copy};
 use crate::topics::Topics;
 use connector_local::{COPIER, COPY_MARGIN, Claim, Outgoing, Producer};
 use connector_pulsar::{Guarantee, Hashing, Key, OutgoingMessage, PulsarTopic, TopicWriter};
+use copy_contract::{Append, CopyEnd, CopyEvent, CopyOptions, Received};
 use dataflow::{Clock, Error, ProcessingTime, Result, Span, Topic};
 use serde_json::json;
 use std::collections::VecDeque;
@@ -29,8 +30,8 @@ pub type MirrorEnd = CopyEnd;
 
 /// Longer names of producers are written as a checksum.
 const NAME_BYTES_MAX: usize = 200;
-/// For how long it counts how far behind their publishing messages came.
-const LAG_COUNTS: Span = Span(10_000_000);
+/// For how long the lag of messages counts.
+const LAG_COUNTS: Span = Span(20_000_000);
 
 /// A subscription that is copied into a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +80,11 @@ impl Mirror {
     /// `projects/PROJECT/subscriptions/NAME`.
     pub fn subscription(&self) -> &str {
         &self.subscription.name
+    }
+
+    /// Refuses a subscription that is not there, or whose topic was deleted.
+    pub fn check(&self) -> Result<()> {
+        check(&Settings::of_environment(), &self.subscription.name)
     }
 
     /// Opens the topic, which is made with so many partitions when it is not there; one if that is left out. An error when
@@ -146,7 +152,7 @@ struct LocalLog {
     sequence: u64,
     // The producers of the other mirrors into the topic.
     others: Vec<String>,
-    // When messages were appended, and how far behind their publishing; a lesser lag counts only after a greater one.
+    // When messages were appended, and the lag of the oldest of them; a lesser lag counts only after a greater one.
     lags: VecDeque<(ProcessingTime, i64)>,
     clock: Arc<dyn Clock>,
 }
@@ -171,19 +177,19 @@ impl LocalLog {
         Ok(LocalLog { claim, producer, details, sequence: 0, others, lags: VecDeque::new(), clock })
     }
 
-    /// Notes how far behind its publishing a batch was appended.
-    fn note_lag(&mut self, messages: &[Received]) {
-        let Some(oldest) = messages.iter().map(|message| message.published_at_us).min() else { return };
+    /// Notes the lag of a batch that was appended, and gives it.
+    fn note_lag(&mut self, messages: &[Received]) -> Duration {
         let now = self.clock.now();
-        let lag = now.0.saturating_sub(oldest).max(0);
+        let lag = lag(messages, now);
         while self.lags.back().is_some_and(|(_, less)| *less <= lag) {
             self.lags.pop_back();
         }
         self.lags.push_back((now, lag));
+        micros(lag)
     }
 
-    /// How far behind the last messages came, at most.
-    fn lag(&mut self, now: ProcessingTime) -> i64 {
+    /// The greatest lag of the last messages.
+    fn greatest_lag(&mut self, now: ProcessingTime) -> i64 {
         while self.lags.front().is_some_and(|(at, _)| at.plus(LAG_COUNTS) < now) {
             self.lags.pop_front();
         }
@@ -201,8 +207,18 @@ impl LocalLog {
     }
 }
 
+/// For how long the oldest of some messages has waited since Pub/Sub took it, in microseconds.
+fn lag(messages: &[Received], now: ProcessingTime) -> i64 {
+    let oldest = messages.iter().map(|message| message.published_at_us).min();
+    oldest.map_or(0, |oldest| now.0.saturating_sub(oldest).max(0))
+}
+
+fn micros(span: i64) -> Duration {
+    Duration::from_micros(u64::try_from(span).unwrap_or(0))
+}
+
 impl Append for LocalLog {
-    fn append(&mut self, messages: &[Received]) -> Result<()> {
+    fn append(&mut self, messages: &[Received]) -> Result<Duration> {
         let payloads: Vec<Vec<u8>> = messages.iter().map(|message| payload(message, self.details.as_deref())).collect();
         let partitions = self.producer.topic().partitions();
         let mut batches: Vec<(u32, Vec<Outgoing<'_>>)> = (0..partitions).map(|at| (at, Vec::new())).collect();
@@ -220,15 +236,14 @@ impl Append for LocalLog {
         batches.retain(|(_, messages)| !messages.is_empty());
         self.producer.append_all(&batches)?;
         self.sequence = sequence;
-        self.note_lag(messages);
-        Ok(())
+        Ok(self.note_lag(messages))
     }
 
     fn drained(&mut self, since: Option<Duration>) -> Result<()> {
         self.claim.touch()?;
         let Some(since) = since else { return Ok(()) };
         let now = self.clock.now();
-        let since = i64::try_from(since.as_micros()).unwrap_or(i64::MAX).max(self.lag(now));
+        let since = i64::try_from(since.as_micros()).unwrap_or(i64::MAX).max(self.greatest_lag(now));
         let own = ProcessingTime(now.0.saturating_sub(since).saturating_sub(COPY_MARGIN.0));
         let Some(drained_to) = self.least(own)? else { return Ok(()) };
         (0..self.producer.topic().partitions()).try_for_each(|partition| self.producer.promise(partition, drained_to))
@@ -282,14 +297,14 @@ impl PulsarLog {
 }
 
 impl Append for PulsarLog {
-    fn append(&mut self, messages: &[Received]) -> Result<()> {
+    fn append(&mut self, messages: &[Received]) -> Result<Duration> {
         let mut writer = match self.writer.take() {
             Some(writer) => writer,
             None => self.open()?,
         };
         self.put(&mut writer, messages)?;
         self.writer = Some(writer);
-        Ok(())
+        Ok(micros(lag(messages, self.clock.now())))
     }
 
     fn drained(&mut self, _: Option<Duration>) -> Result<()> {

@@ -1,8 +1,9 @@
 //! An output to a topic that goes to topics of Pub/Sub as well.
 
-use crate::pubsub::{OutgoingMessage, Settings, TopicPublisher};
+use crate::pubsub::{Settings, TopicPublisher};
 use connector_local::TopicPosition;
 use connector_pulsar::SinkPosition;
+use copy_contract::OutgoingMessage;
 use dataflow::{Batch, Committable, Encode, Error, Result, Sink};
 use std::sync::{Arc, Mutex, PoisonError};
 

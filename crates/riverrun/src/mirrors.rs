@@ -39,6 +39,10 @@ pub fn beside(project: &Project, only: Option<&str>, command: impl FnOnce() -> O
 /// Keeps a mirror running. Says once how it begins.
 fn keep(project: &Project, mirror: &Mirror, begun: &Sender<Result<(), Error>>, is_stopped: &AtomicBool) {
     let (name, topic) = (mirror.subscription(), &mirror.topic);
+    if let Err(error) = mirror.check() {
+        let _ = begun.send(Err(error));
+        return;
+    }
     let mut begun = Some(begun);
     let (mut told, mut is_told_open) = (String::new(), false);
     while !is_stopped.load(SeqCst) {
@@ -95,6 +99,11 @@ pub fn tell(mirror: &Mirror, event: &MirrorEvent) {
         MirrorEvent::Released => format!("topic {topic} has taken the messages that were held"),
         MirrorEvent::Away(why) => format!("nothing is known of what comes until Pub/Sub answers again: {why}"),
         MirrorEvent::Back => "Pub/Sub answers again".to_owned(),
+        MirrorEvent::StoodStill(waited) => format!(
+            "the connection to Pub/Sub stood still: over a new one, made since no message came, there was one that had \
+             waited for {}",
+            show::duration(*waited)
+        ),
     };
     print::note_text(&show::sentence(&format!("subscription {name}: {text}")));
 }

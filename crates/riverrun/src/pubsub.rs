@@ -68,6 +68,7 @@ pub fn mirror(project: &Project, name: &str, partitions: Option<u32>, until_idle
         .into());
     }
     let (stop, watch) = (Stop::listen()?, Stopwatch::start());
+    first.check()?;
     let open = first.open(project, partitions)?;
     let spinner = ProgressBar::new_spinner().with_style(
         ProgressStyle::with_template("{spinner} mirror  {human_pos} messages")

@@ -4,10 +4,6 @@
 mod absent;
 
 #[cfg(not(feature = "pubsub"))]
-pub use absent::{
-    Append, CopyEnd, CopyEvent, CopyOptions, OutgoingMessage, Received, Settings, TopicPublisher, copy, emulator,
-};
+pub use absent::{Settings, TopicPublisher, check, copy, emulator};
 #[cfg(feature = "pubsub")]
-pub use connector_pubsub::{
-    Append, CopyEnd, CopyEvent, CopyOptions, OutgoingMessage, Received, Settings, TopicPublisher, copy, emulator,
-};
+pub use connector_pubsub::{Settings, TopicPublisher, check, copy, emulator};

@@ -1,0 +1,80 @@
+//! A broker of Pulsar that the program itself starts and stops.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// A broker with data of its own, which ends with its owner.
+pub struct Broker {
+    data: tempfile::TempDir,
+    /// The environment of `riverrun.toml` that it is.
+    pub environment: String,
+    admin_url: String,
+}
+
+impl Broker {
+    /// Starts a broker; says what is missing where there cannot be one.
+    pub fn start() -> Option<Broker> {
+        let is_there = |program: &str| Command::new(program).arg("-version").output().is_ok();
+        let missing: Vec<&str> = ["java", "mvn"].into_iter().filter(|program| !is_there(program)).collect();
+        if !missing.is_empty() {
+            eprintln!("THE TESTS OF PULSAR DO NOT RUN: there is no {}", missing.join(" and no "));
+            assert!(std::env::var_os("CI").is_none_or(|ci| ci != "1"), "they have to run in CI");
+            return None;
+        }
+        let data = tempfile::tempdir().expect("a folder can be made");
+        let started = riverrun("start", data.path());
+        let told = String::from_utf8_lossy(&started.stderr).into_owned();
+        assert!(started.status.success(), "{told}");
+        let admin_url = told.split("admin interface ").nth(1).and_then(|rest| rest.split(',').next());
+        let admin_url = admin_url.expect("it says where its admin interface is").to_owned();
+        let environment = String::from_utf8(started.stdout).expect("what it prints is text");
+        Some(Broker { data, environment, admin_url })
+    }
+
+    /// Stops it; its data stays.
+    pub fn stop(&self) {
+        assert!(riverrun("stop", self.data.path()).status.success(), "the broker cannot be stopped");
+    }
+
+    /// Starts it again, at the same address, with the data that it had.
+    pub fn start_again(&self) {
+        assert!(riverrun("start", self.data.path()).status.success(), "the broker cannot be started again");
+    }
+
+    /// Makes the whole cluster again, at the same address: nothing of what it had is there, and its ids begin anew.
+    pub fn make_again(&self) {
+        self.stop();
+        for entry in std::fs::read_dir(self.data.path()).expect("the folder can be listed") {
+            let entry = entry.expect("an entry can be read");
+            let is_folder = entry.file_type().expect("an entry has a type").is_dir();
+            let removed = match is_folder {
+                true => std::fs::remove_dir_all(entry.path()),
+                false if entry.file_name() == "ports" => Ok(()),
+                false => std::fs::remove_file(entry.path()),
+            };
+            removed.expect("the data can be removed");
+        }
+        self.start_again();
+    }
+
+    /// A request to its admin interface.
+    pub fn admin(&self, method: &str, path: &str) {
+        let address = self.admin_url.strip_prefix("http://").expect("it is asked by HTTP");
+        let (host, port) = address.split_once(':').expect("an address has a port");
+        let http = connector_pulsar::standalone::Http::new(host, port.parse().expect("a port is a number"));
+        let (status, body) = http.request(method, &format!("/admin/v2/{path}"), "").expect("it answers");
+        assert!((200..300).contains(&status), "{method} {path}: {status} {body}");
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        // It has ended already where a test stopped it.
+        riverrun("stop", self.data.path());
+    }
+}
+
+fn riverrun(command: &str, data: &Path) -> Output {
+    let mut program = Command::new(crate::riverrun());
+    program.args(["pulsar", command, "--data"]).arg(data).output().expect("the program starts")
+}
