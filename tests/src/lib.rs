@@ -1,7 +1,7 @@
 //! What the test binaries of this folder share.
 
-pub mod catalogs;
 mod broker;
+pub mod catalogs;
 mod chance;
 mod killed;
 pub mod machine;
