@@ -56,7 +56,7 @@ impl Options {
             return wrong(format!("the options of {name} must be a text"));
         }
         match &argument.value {
-            Some(value) if value.is_null(0) => wrong(format!("the options of {name} must not be NULL")),
+            Some(value) if value.logical_null_count() > 0 => wrong(format!("the options of {name} must not be NULL")),
             Some(value) => Options::read(name, value.as_string::<i32>().value(0)),
             None => wrong(format!("the options of {name} must be a constant text")),
         }

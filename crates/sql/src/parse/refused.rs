@@ -1,8 +1,8 @@
 //! What sqlparser reads in a SELECT and nothing here answers, told at its words: the tree keeps no place of them.
 
 use super::dialect::is_word;
-use crate::diagnostic::{Fault, Outcome};
-use sqlparser::ast::{Ident, Query, Select, SelectItem, Visit, Visitor};
+use crate::diagnostic::{Fault, Outcome, span_of};
+use sqlparser::ast::{Expr, Ident, Query, Select, SelectItem, Visit, Visitor};
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 use std::ops::ControlFlow;
@@ -46,7 +46,7 @@ impl Visitor for Refused<'_> {
             return broken(fault.hint("write LIMIT 10 at the end, which riverrun query takes"));
         }
         let quoted = select.projection.iter().find_map(|item| match item {
-            SelectItem::ExprWithAlias { alias, .. } => self.quoted_name(alias),
+            SelectItem::ExprWithAlias { expr, alias } => self.quoted_name(expr, alias),
             _ => None,
         });
         quoted.map_or(ControlFlow::Continue(()), broken)
@@ -69,7 +69,7 @@ impl Refused<'_> {
     }
 
     /// A name in single quotes without AS: most likely a text of its own after a comma that is missing.
-    fn quoted_name(&self, alias: &Ident) -> Option<Fault> {
+    fn quoted_name(&self, named: &Expr, alias: &Ident) -> Option<Fault> {
         if alias.quote_style != Some('\'') {
             return None;
         }
@@ -81,9 +81,13 @@ impl Refused<'_> {
             };
             follows_value && matches!(&pair[1].token, Token::SingleQuotedString(text) if *text == alias.value)
         };
-        let pair = self.tokens.windows(2).find(is_name)?;
-        let fault = Fault::new(pair[1].span, "a text after an expression names its column only after AS");
-        let fault = fault.found(pair[1].token.to_string()).expected("a comma, or AS and a name");
+        // A column may be called as a keyword is, after which many a text stands that is no name.
+        let end = span_of(named).end;
+        let next = self.tokens.iter().find(|token| end.line > 0 && token.span.start >= end);
+        let next = next.filter(|next| matches!(&next.token, Token::SingleQuotedString(text) if *text == alias.value));
+        let name = next.or_else(|| self.tokens.windows(2).find(is_name).map(|pair| &pair[1]))?;
+        let fault = Fault::new(name.span, "a text after an expression names its column only after AS");
+        let fault = fault.found(name.token.to_string()).expected("a comma, or AS and a name");
         Some(fault.hint(format!("write AS \"{}\" where the column is to be called so", alias.value)))
     }
 }
