@@ -83,16 +83,22 @@ fn a_mirror_that_stands_still_keeps_bounded_memory_and_loses_nothing() {
     server.make("p", "m", json!({ "ackDeadlineSeconds": 10 }));
     let folder = Folder::new(SQL, PLACES);
     server.publish("p", "m", &[message(0, 0)]);
-    let mut mirror = server.begin(folder.path(), &["pubsub", "mirror", "m"]);
-    folder.wait_for(1, RUN);
-    let lock = locked(&folder);
-    // 250 MB, and 64 MiB of them are taken at once.
+    server.printed(folder.path(), &["pubsub", "mirror", "m", "--until-idle", "1s"]);
+    // 250 MB, and 64 MiB of them are taken at once. They are there before: that server answers nobody while a client that
+    // takes no more asks it every half minute whether it is alive.
     let count = 2_500;
     for first in (0..count).step_by(100) {
         let some: Vec<Outgoing> = (first..first + 100).map(|id| message(id + 1, 100_000)).collect();
         server.publish("p", "m", &some);
     }
+    let mut mirror = server.begin(folder.path(), &["pubsub", "mirror", "m"]);
+    folder.wait_for(2, RUN);
+    let lock = locked(&folder);
+    let (before, most_before) = (folder.messages(), mirror.memory().expect("it runs").1);
+    assert!(before < count / 2, "{before} messages were appended before it stood still");
     pause(60 * SECOND);
+    assert_eq!(folder.messages(), before, "it does not stand still");
+    assert!(mirror.memory().expect("it runs").1 > most_before, "it has taken no message meanwhile");
     drop(lock);
     // Some are there twice, so that their number says nothing.
     let ids = || -> BTreeSet<i64> {
