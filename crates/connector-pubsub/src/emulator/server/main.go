@@ -168,16 +168,17 @@ func (a api) answer(r *http.Request) (proto.Message, error) {
 	if !found {
 		return nil, status.Errorf(codes.NotFound, "there is no %s", r.URL.Path)
 	}
+	// A connection that is closed with something unread in it may lose the answer.
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
 	name, verb, _ := strings.Cut(name, ":")
 	if verb == "deny" || verb == "allow" {
 		a.denied.set(strings.TrimPrefix(name, "projects/"), verb == "deny")
 		return &pb.Topic{}, nil
 	}
 	if err := a.denied.check(name); err != nil {
-		return nil, err
-	}
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
 		return nil, err
 	}
 	if strings.Contains(name, "/topics/") {
