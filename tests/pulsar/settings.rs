@@ -3,7 +3,12 @@
 use crate::project::Folder;
 use std::net::TcpListener;
 
-const SECRET: &str = "eyJhbGciOiJIUzI1NiJ9.very.secret";
+const SECRET: &str = "eyJhbGciOiJIUzI1NiJ9.Zm9vYmFy.c2VjcmV0";
+
+/// Whether a part of the token stands somewhere.
+fn shows_secret(told: &str) -> bool {
+    SECRET.split('.').any(|part| told.contains(part))
+}
 
 fn settings(environment: &str, live: &str) -> Folder {
     let history = "history = { warehouse = \"./warehouse\" }";
@@ -16,11 +21,11 @@ fn a_token_that_is_written_out_is_a_warning_at_home_and_an_error_elsewhere() {
     let told = settings("prod", &live).refused(&["jobs"], "prod");
     assert!(told.contains("riverrun.toml:6:54: error: environment \"prod\" has its token in plain text"), "{told}");
     assert!(told.contains("\"env:NAME\" or \"file:PATH\""), "{told}");
-    assert!(told.contains("token = \"***") && !told.contains("secret"), "{told}");
+    assert!(told.contains("token = \"***") && !shows_secret(&told), "{told}");
     let ran = settings("dev", &live).command(&["jobs"], "dev");
     let told = String::from_utf8_lossy(&ran.stderr).into_owned();
     assert!(ran.status.success() && told.contains("warning: the token of Pulsar stands in riverrun.toml"), "{told}");
-    assert!(!told.contains("secret"), "{told}");
+    assert!(!shows_secret(&told), "{told}");
 }
 
 #[test]
@@ -34,7 +39,7 @@ fn what_is_wrong_is_told_at_its_place() {
     ] {
         let told = settings("dev", &live).refused(&["jobs"], "dev").replace("\n  = expected:", ", expected");
         assert!(told.contains(&format!("riverrun.toml:{place}error: ")) && told.contains(what), "{live}: {told}");
-        assert!(!told.contains("secret"), "{told}");
+        assert!(!shows_secret(&told), "{told}");
     }
 }
 
