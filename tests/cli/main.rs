@@ -15,6 +15,7 @@ mod names;
 mod nothing;
 mod offers;
 mod publish;
+mod published;
 mod queries;
 mod starts;
 mod stopped;
