@@ -135,7 +135,7 @@ impl<K: Ord + Copy> Asked<K> {
     where
         K: 'a,
     {
-        // What is less than no threshold has a word of its own, behind the answers.
+        // What is less than no threshold has a word of its own, after the answers.
         let answers = &mut answers[..=self.thresholds.len()];
         answers.fill(0);
         for (group, values) in columns.enumerate() {

@@ -16,6 +16,33 @@ fn number(builder: &mut Builder, number: f32, element: Element) -> Checked<Tenso
     convert(builder, &number, element)
 }
 
+/// The root of a variance, to which a small number is added so that nothing is divided by 0.
+fn deviation(builder: &mut Builder, variance: &Tensor, epsilon: Option<f32>) -> Checked<Tensor> {
+    let epsilon = number(builder, epsilon.unwrap_or(1e-5), variance.element)?;
+    let variance = combine(builder, Binary::Add, variance, &epsilon)?;
+    apply(builder, Unary::Sqrt, &variance)
+}
+
+/// How the numbers of a row lie around their mean.
+struct Spread {
+    centre: Tensor,
+    distance: Tensor,
+    deviation: Tensor,
+}
+
+impl Spread {
+    /// That of the dimensions from one on.
+    fn of(builder: &mut Builder, x: &Tensor, from: usize, epsilon: Option<f32>) -> Checked<Spread> {
+        let axes: Vec<usize> = (from..x.dims.rank()).collect();
+        let centre = mean(builder, x, &axes)?;
+        let distance = combine(builder, Binary::Sub, x, &centre)?;
+        let square = combine(builder, Binary::Mul, &distance, &distance)?;
+        let variance = mean(builder, &square, &axes)?;
+        let deviation = deviation(builder, &variance, epsilon)?;
+        Ok(Spread { centre, distance, deviation })
+    }
+}
+
 /// BatchNormalization with constant statistics: one factor and one summand for each channel.
 pub fn batch_normalization(builder: &mut Builder, operation: &Operation) -> Checked<Vec<Value>> {
     operation.expect_inputs(5, 5)?;
@@ -35,9 +62,7 @@ pub fn batch_normalization(builder: &mut Builder, operation: &Operation) -> Chec
     };
     let part = |at: usize| -> Checked<Tensor> { shape(operation.tensor(builder, at)?) };
     let (scale, bias, mean, variance) = (part(1)?, part(2)?, part(3)?, part(4)?);
-    let epsilon = number(builder, node.float("epsilon")?.unwrap_or(1e-5), variance.element)?;
-    let variance = combine(builder, Binary::Add, &variance, &epsilon)?;
-    let deviation = apply(builder, Unary::Sqrt, &variance)?;
+    let deviation = deviation(builder, &variance, node.float("epsilon")?)?;
     let factor = combine(builder, Binary::Div, &scale, &deviation)?;
     let shift = combine(builder, Binary::Mul, &mean, &factor)?;
     let shift = combine(builder, Binary::Sub, &bias, &shift)?;
@@ -53,14 +78,7 @@ pub fn instance_normalization(builder: &mut Builder, operation: &Operation) -> C
     if x.dims.rank() < 3 {
         return Err(format!("of {} is not supported, expected [rows, channels, ..]", x.describe()));
     }
-    let axes: Vec<usize> = (2..x.dims.rank()).collect();
-    let centre = mean(builder, &x, &axes)?;
-    let distance = combine(builder, Binary::Sub, &x, &centre)?;
-    let square = combine(builder, Binary::Mul, &distance, &distance)?;
-    let variance = mean(builder, &square, &axes)?;
-    let epsilon = number(builder, node.float("epsilon")?.unwrap_or(1e-5), variance.element)?;
-    let variance = combine(builder, Binary::Add, &variance, &epsilon)?;
-    let deviation = apply(builder, Unary::Sqrt, &variance)?;
+    let Spread { distance, deviation, .. } = Spread::of(builder, &x, 2, node.float("epsilon")?)?;
     let of_channels = |at: usize| -> Checked<Tensor> {
         let tensor = operation.tensor(builder, at)?;
         let mut sizes = vec![tensor.cells.len()];
@@ -79,14 +97,7 @@ pub fn layer_normalization(builder: &mut Builder, operation: &Operation) -> Chec
     let node = operation.node(&["axis", "epsilon", "stash_type"])?;
     let x = operation.tensor(builder, 0)?;
     let axis = x.dims.axis(node.int("axis")?.unwrap_or(-1))?;
-    let axes: Vec<usize> = (axis..x.dims.rank()).collect();
-    let centre = mean(builder, &x, &axes)?;
-    let distance = combine(builder, Binary::Sub, &x, &centre)?;
-    let square = combine(builder, Binary::Mul, &distance, &distance)?;
-    let variance = mean(builder, &square, &axes)?;
-    let epsilon = number(builder, node.float("epsilon")?.unwrap_or(1e-5), variance.element)?;
-    let variance = combine(builder, Binary::Add, &variance, &epsilon)?;
-    let deviation = apply(builder, Unary::Sqrt, &variance)?;
+    let Spread { centre, distance, deviation } = Spread::of(builder, &x, axis, node.float("epsilon")?)?;
     let mut result = combine(builder, Binary::Div, &distance, &deviation)?;
     result = combine(builder, Binary::Mul, &result, &operation.tensor(builder, 1)?)?;
     if operation.optional(2).is_some() {
