@@ -149,7 +149,7 @@ impl Reader for StreamReader {
         self.source.stats.set_watermark(self.index, watermark);
         let report = self.report(now);
         let until = until.into_iter().chain(self.reporter.until()).min();
-        // Behind rows that leave at other ports more may be ready, of which nobody is told again.
+        // After rows that leave at other ports more may be ready, of which nobody is told again.
         let state = self.state(batch.is_some() || !aside.is_empty(), until);
         Ok(Polled { batch, aside, watermark, report, state })
     }
