@@ -1,6 +1,7 @@
 //! CSV, strictly: what is broken is bad, and the rows after it are read.
 
 use super::lines::{Line, Lines, ROW_BYTES_MAX, too_long};
+use super::text_input::NOT_UTF8;
 use dataflow::Result;
 use std::borrow::Cow;
 
@@ -202,9 +203,7 @@ impl Splitter {
     fn check_text(&self) -> std::result::Result<(), String> {
         let Some(line) = self.not_text else { return Ok(()) };
         let what = if line == self.begins { "it".to_owned() } else { format!("line {line} of it") };
-        Err(format!(
-            "{what} is not UTF-8; ENCODING 'latin1' after the pattern of the files reads other text, unless the file begins with a byte order mark"
-        ))
+        Err(format!("{what} {NOT_UTF8}"))
     }
 
     /// Takes a line; says whether the record ends with it.
@@ -347,17 +346,16 @@ mod tests {
             bad
         };
         let told = |line: u64, why: &str| (line, why.to_owned());
-        let not_text = "is not UTF-8; ENCODING 'latin1' after the pattern of the files reads other text, unless the file begins with a byte order mark";
         let open = told(2, "the quote that opens value 2 is not closed");
         assert_eq!(reasons(b"a,b\n1,\"open\n2,y\n"), [open.clone()]);
-        assert_eq!(reasons(b"a,b\n1,\"open\n2,\xff\n3,y\n"), [open, told(3, &format!("it {not_text}"))]);
+        assert_eq!(reasons(b"a,b\n1,\"open\n2,\xff\n3,y\n"), [open, told(3, &format!("it {NOT_UTF8}"))]);
         let of_value = told(2, "the quote that opens value 3 in line 3 is not closed");
         assert_eq!(reasons(b"a,b,c\n1,\"two\nlines\",\"open\n2,x,y\n")[0], of_value);
         let closes = "the quote that opens value 2 is not closed before line 3, which does not go on with it: text follows the closing quote of value 2; a \
                       quote in quotes is written twice";
         assert_eq!(reasons(b"a,b\n1,\"open\n2,\"x\"\n"), [told(2, closes)]);
-        assert_eq!(reasons(b"a,b\n1,\"two\nlin\xe9s\"\n2,x\n")[0], told(2, &format!("line 3 of it {not_text}")));
-        assert_eq!(reasons(b"a,b\n\xe9,\"two\nlines\"\n")[0], told(2, &format!("it {not_text}")));
+        assert_eq!(reasons(b"a,b\n1,\"two\nlin\xe9s\"\n2,x\n")[0], told(2, &format!("line 3 of it {NOT_UTF8}")));
+        assert_eq!(reasons(b"a,b\n\xe9,\"two\nlines\"\n")[0], told(2, &format!("it {NOT_UTF8}")));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::csv::CsvRecords;
 use super::format::{Format, Packing};
 use super::lines::{Line, Lines, too_long};
 use super::path_values::{PathValues, contradictions};
-use super::text_input;
+use super::text_input::{self, NOT_UTF8};
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::compute::{max, min};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
@@ -296,7 +296,10 @@ fn json_rows(lines: &mut Lines, is_begun: &mut bool, decode: &JsonDecode, rows_m
     // The beginning of a row that is too long may be a whole object.
     let too_long = taken.iter().enumerate().filter(|(_, line)| line.is_too_long).map(|(row, _)| (row, too_long()));
     let wrong = wrong.into_iter().filter(|(row, _)| !taken[*row].is_too_long).chain(too_long);
-    let told = |(row, why): (usize, String)| WrongRow { row, why, text: payloads[row].to_vec(), message: None };
+    let told = |(row, why): (usize, String)| {
+        let why = if std::str::from_utf8(payloads[row]).is_err() { format!("it {NOT_UTF8}") } else { why };
+        WrongRow { row, why, text: payloads[row].to_vec(), message: None }
+    };
     let wrong = wrong.map(told).collect();
     let lines = taken.iter().map(|line| line.number).collect();
     let trimmed = |line: Line| match line.content().trim_ascii() {

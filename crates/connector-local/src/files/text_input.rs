@@ -19,6 +19,10 @@ const MARKS: [(&[u8], Option<Letters>); 3] = [
     (&[0xfe, 0xff], Some(Letters::Utf16 { is_big: true })),
 ];
 
+/// What is said of bytes that are no UTF-8, after what they are.
+pub(super) const NOT_UTF8: &str = "is not UTF-8; ENCODING 'latin1' after the pattern of the files, or publish --encoding latin1, \
+     reads other text, unless the file begins with a byte order mark";
+
 /// Opens a file as UTF-8 without a byte order mark.
 pub(super) fn open(path: &Path, packing: Packing, encoding: Encoding) -> Result<Box<dyn BufRead + Send>> {
     let file = File::open(path).map_err(|e| io_error("open", path, e))?;
@@ -43,21 +47,69 @@ pub(super) fn utf8(
         }
     };
     let start = start(&mut bytes).map_err(|e| read_error(path, e))?;
-    let letters = match MARKS.iter().find(|(mark, _)| *mark == start) {
-        Some((_, letters)) => *letters,
-        None => {
-            bytes = Box::new(Cursor::new(start).chain(bytes));
-            match encoding {
-                Encoding::Unicode => None,
-                Encoding::Utf16 => Some(Letters::Utf16 { is_big: false }),
-                Encoding::Latin1 => Some(Letters::Latin1),
-            }
+    let next = peeked(&mut bytes).map_err(|e| read_error(path, e))?;
+    let looks = Looks::of(&[&start[..], next].concat());
+    if looks == Looks::Utf32 {
+        return Err(not_read(path, "in UTF-32, expected UTF-8; `iconv -f utf-32 -t utf-8` brings it over"));
+    }
+    let letters = match (MARKS.iter().find(|(mark, _)| *mark == start), encoding) {
+        (Some((_, letters)), _) => *letters,
+        (None, Encoding::Unicode) if matches!(looks, Looks::Utf16 { .. }) => {
+            let what = "in UTF-16 without a byte order mark; ENCODING 'utf-16' after the pattern of the files, or publish \
+                        --encoding utf-16, reads it";
+            return Err(not_read(path, what));
         }
+        (None, Encoding::Unicode) => None,
+        (None, Encoding::Utf16) => Some(Letters::Utf16 { is_big: looks == Looks::Utf16 { is_big: true } }),
+        (None, Encoding::Latin1) => Some(Letters::Latin1),
     };
+    if !MARKS.iter().any(|(mark, _)| *mark == start) {
+        bytes = Box::new(Cursor::new(start).chain(bytes));
+    }
     Ok(match letters {
         None => bytes,
         Some(letters) => Box::new(BufReader::new(Utf8Read::new(bytes, letters))),
     })
+}
+
+fn not_read(path: &Path, what: &str) -> Error {
+    Error::invalid(format!("\"{}\" is {what}", path.display()))
+}
+
+/// What the first bytes of a text show of its letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Looks {
+    /// A letter of ASCII, and the byte that it has beside it in UTF-16.
+    Utf16 {
+        is_big: bool,
+    },
+    /// A byte order mark of UTF-32, or a letter of ASCII with the three bytes that it has beside it there.
+    Utf32,
+    Other,
+}
+
+impl Looks {
+    fn of(start: &[u8]) -> Looks {
+        match *start {
+            [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] | [0, 0, 0, 1..=0x7f, ..] | [1..=0x7f, 0, 0, 0, ..] => {
+                Looks::Utf32
+            }
+            [b'\t'..=0x7f, 0, ..] => Looks::Utf16 { is_big: false },
+            [0, b'\t'..=0x7f, ..] => Looks::Utf16 { is_big: true },
+            _ => Looks::Other,
+        }
+    }
+}
+
+/// The bytes that are there, which stay: none at the end.
+fn peeked(bytes: &mut dyn BufRead) -> io::Result<&[u8]> {
+    while let Err(error) = bytes.fill_buf() {
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+    let there = bytes.fill_buf()?;
+    Ok(&there[..there.len().min(4)])
 }
 
 /// Takes the first bytes as far as they may be a byte order mark: one that is written in pieces is one all the same.

@@ -231,10 +231,30 @@ fn text_files_that_are_packed_or_encoded() {
     for name in ["plain.tsv", "mark.tsv", "a.tsv.gz", "a.tsv.zst", "little.tsv", "big.tsv"] {
         assert_eq!(read(name, Encoding::Unicode), ["é \u{1f600}", "1 2", "- -"], "{name}");
     }
-    assert_eq!(read("unmarked.tsv", Encoding::Utf16), ["é \u{1f600}", "1 2", "- -"]);
+    std::fs::write(folder.path().join("unmarked_big.tsv"), wide("", u16::to_be_bytes)).unwrap();
+    for name in ["unmarked.tsv", "unmarked_big.tsv"] {
+        assert_eq!(read(name, Encoding::Utf16), ["é \u{1f600}", "1 2", "- -"], "{name}");
+        let message = failed(Files::open(name, folder.path(), &columns, Encoding::Unicode));
+        assert!(message.contains(name) && message.contains("ENCODING 'utf-16' after the pattern"), "{message}");
+    }
+    for mark in ["", "\u{feff}"] {
+        for (order, bytes) in [("le", u32::to_le_bytes as fn(u32) -> [u8; 4]), ("be", u32::to_be_bytes)] {
+            let name = format!("{}{order}.jsonl", mark.len());
+            let text: Vec<u8> = format!("{mark}{{}}\n").chars().flat_map(|letter| bytes(letter.into())).collect();
+            std::fs::write(folder.path().join(&name), text).unwrap();
+            for encoding in [Encoding::Unicode, Encoding::Utf16, Encoding::Latin1] {
+                let message = failed(Files::open(&name, folder.path(), &columns, encoding));
+                assert!(message.contains(&name) && message.contains("is in UTF-32, expected UTF-8"), "{message}");
+            }
+        }
+    }
     std::fs::write(folder.path().join("latin.tsv"), b"name\tn\n\xe9\t1\n").unwrap();
     assert_eq!(read("latin.tsv", Encoding::Latin1), ["é", "1", "-"]);
     assert!(read("latin.tsv", Encoding::Unicode)[2].contains("it is not UTF-8"));
+    std::fs::write(folder.path().join("latin.jsonl"), b"{\"name\":\"\xe9\",\"n\":1}\n").unwrap();
+    assert_eq!(read("latin.jsonl", Encoding::Latin1), ["é", "1", "-"]);
+    let why = &read("latin.jsonl", Encoding::Unicode)[2];
+    assert!(why.contains("it is not UTF-8; ENCODING 'latin1' after the pattern"), "{why}");
     let bytes = std::fs::read(folder.path().join("a.tsv.gz")).unwrap();
     std::fs::write(folder.path().join("cut.tsv.gz"), &bytes[..bytes.len() - 12]).unwrap();
     let message = failed(Files::open("cut.tsv.gz", folder.path(), &columns, Encoding::Unicode));
