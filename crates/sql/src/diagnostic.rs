@@ -4,7 +4,8 @@ use crate::expression::Problem;
 use crate::nearest::offered;
 use crate::source_file::SourceFile;
 use sqlparser::ast::Spanned;
-use sqlparser::tokenizer::{Location, Span};
+use sqlparser::dialect::GenericDialect;
+use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 use std::fmt;
 use std::ops::Range;
 
@@ -75,7 +76,8 @@ impl Diagnostic {
         writeln!(f, "{} | {line}", self.line)?;
         let before: String = line.chars().take(place.start).map(blank).collect();
         write!(f, "{:margin$} | {before}{}", "", "^".repeat(place.len()))?;
-        for (label, text) in [("found", &self.found), ("expected", &self.expected), ("hint", &self.hint)] {
+        let found = self.found.as_ref().filter(|found| !says(&self.message, found));
+        for (label, text) in [("found", found), ("expected", self.expected.as_ref()), ("hint", self.hint.as_ref())] {
             if let Some(text) = text {
                 write!(f, "\n{:margin$} = {label}: {text}", "")?;
             }
@@ -108,6 +110,8 @@ fn blank(character: char) -> char {
 #[derive(Clone, Debug)]
 pub(crate) struct Fault {
     pub span: Span,
+    /// The word of a frame that stands at or after the place, where the parser kept no place of the frame.
+    pub word: Option<&'static str>,
     pub message: String,
     pub found: Option<String>,
     pub expected: Option<String>,
@@ -116,19 +120,19 @@ pub(crate) struct Fault {
 
 /// A problem of an expression, as a fault of its statement.
 pub(crate) fn fault(problem: Problem) -> Fault {
-    let Problem { message, span, found, expected, hint } = problem;
+    let Problem { message, span, word, found, expected, hint } = problem;
     let text = |text: Option<Box<str>>| text.map(String::from);
     let (message, found, expected, hint) = (message.into(), text(found), text(expected), text(hint));
-    Fault { span: span.unwrap_or_else(Span::empty), message, found, expected, hint }
+    Fault { span: span.unwrap_or_else(Span::empty), word, message, found, expected, hint }
 }
 
 /// A fault of a part of an expression, as a problem of the expression.
 impl From<Box<Fault>> for Problem {
     fn from(fault: Box<Fault>) -> Problem {
-        let Fault { span, message, found, expected, hint } = *fault;
+        let Fault { span, word, message, found, expected, hint } = *fault;
         let span = (span.start.line > 0).then_some(span);
         let text = |text: Option<String>| text.map(Box::from);
-        Problem { message: message.into(), span, found: text(found), expected: text(expected), hint: text(hint) }
+        Problem { message: message.into(), span, word, found: text(found), expected: text(expected), hint: text(hint) }
     }
 }
 
@@ -137,7 +141,7 @@ pub(crate) type Outcome<T> = std::result::Result<T, Box<Fault>>;
 
 impl Fault {
     pub fn new(span: Span, message: impl Into<String>) -> Fault {
-        Fault { span, message: message.into(), found: None, expected: None, hint: None }
+        Fault { span, word: None, message: message.into(), found: None, expected: None, hint: None }
     }
 
     pub fn found(mut self, found: impl Into<String>) -> Fault {
@@ -158,6 +162,12 @@ impl Fault {
     /// What to do where nothing nearer to what is wrong is known.
     pub fn hint_if_none(mut self, hint: impl Into<String>) -> Fault {
         self.hint.get_or_insert_with(|| hint.into());
+        self
+    }
+
+    /// Names the word of a frame that is wrong, at or after the place.
+    pub fn at_word(mut self, word: &'static str) -> Fault {
+        self.word = Some(word);
         self
     }
 
@@ -190,10 +200,11 @@ impl Fault {
 
     /// The diagnostic of a fault in a file.
     pub fn in_file(self, file: &SourceFile) -> Diagnostic {
-        let Location { line, column } = if self.span.start.line == 0 { Location::new(1, 1) } else { self.span.start };
+        let span = self.word.and_then(|word| frame_word(&file.text, self.span.start, word)).unwrap_or(self.span);
+        let Location { line, column } = if span.start.line == 0 { Location::new(1, 1) } else { span.start };
         let source_line = file.text.lines().nth(line.saturating_sub(1) as usize).unwrap_or("").to_owned();
         let rest = (source_line.chars().count() as u64 + 1).saturating_sub(column).max(1);
-        let covered = if self.span.end.line == line { self.span.end.column.saturating_sub(column) } else { rest };
+        let covered = if span.end.line == line { span.end.column.saturating_sub(column) } else { rest };
         Diagnostic {
             path: file.path.clone(),
             line,
@@ -207,6 +218,33 @@ impl Fault {
             source_line,
         }
     }
+}
+
+/// The first word of a frame at or after a place: `rows` is also a name, so it is followed as a frame is.
+fn frame_word(text: &str, from: Location, word: &str) -> Option<Span> {
+    let tokens = Tokenizer::new(&GenericDialect {}, text).tokenize_with_location().ok()?;
+    let tokens: Vec<&TokenWithSpan> = tokens
+        .iter()
+        .filter(|token| (token.span.start.line, token.span.start.column) >= (from.line, from.column))
+        .filter(|token| !matches!(token.token, Token::Whitespace(_)))
+        .collect();
+    let is = |token: &Token, words: &[&str]| matches!(token, Token::Word(found) if found.quote_style.is_none() && words.iter().any(|word| found.value.eq_ignore_ascii_case(word)));
+    let begins_frame = |token: &Token| {
+        matches!(token, Token::Number(..) | Token::SingleQuotedString(_) | Token::Minus)
+            || is(token, &["BETWEEN", "UNBOUNDED", "CURRENT", "INTERVAL"])
+    };
+    let found = tokens.windows(2).find(|pair| is(&pair[0].token, &[word]) && begins_frame(&pair[1].token));
+    found.map(|pair| pair[0].span)
+}
+
+/// Whether a message says what was found: as words of it, or in quotes where it is short.
+fn says(message: &str, found: &str) -> bool {
+    let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
+    found.chars().count() > 2
+        && message
+            .match_indices(found)
+            .any(|(at, _)| !message[..at].ends_with(is_word) && !message[at + found.len()..].starts_with(is_word))
+        || message.contains(&format!("\"{found}\""))
 }
 
 /// The place of a part of the syntax tree.
@@ -223,6 +261,28 @@ pub(crate) fn place_of(part: &impl Spanned, within: Span) -> Span {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_message_says_is_not_said_again() {
+        for (message, found, is_said) in [
+            ("DIV is no operator", "DIV", true),
+            ("no column is named \"q\"", "q", true),
+            ("the table has a column", "a", false),
+            ("DIVISION is no operator", "DIV", false),
+            ("now() is refused", "now()", true),
+            ("lower takes 1 argument", "2", false),
+        ] {
+            assert_eq!(says(message, found), is_said, "{message} {found}");
+        }
+    }
+
+    #[test]
+    fn the_frame_of_a_window_is_found_after_its_name() {
+        let text = "SELECT rows, sum(rows) OVER w\nFROM t -- ROWS 1\nWINDOW w AS (PARTITION BY rows ORDER BY at\n  rows 5 PRECEDING)";
+        let found = frame_word(text, Location::new(1, 8), "ROWS").unwrap();
+        assert_eq!((found.start, found.end), (Location::new(4, 3), Location::new(4, 7)));
+        assert_eq!(frame_word(text, Location::new(4, 4), "ROWS"), None);
+    }
 
     #[test]
     fn of_a_long_line_the_place_is_shown() {

@@ -221,9 +221,10 @@ fn lag_offset(call: &Function, span: Span) -> Outcome<usize> {
     let Some(offset) = args.get(1) else { return Ok(1) };
     let number = argument(offset).and_then(|expr| expr.to_string().parse::<usize>().ok());
     let number = number.filter(|number| (1..=window::LAG_ROWS_MAX).contains(number));
+    let at = argument(offset).map_or(span, |expr| place_of(expr, span));
     number.ok_or_else(|| {
         Box::new(
-            Fault::new(span, "lag looks back a constant number of rows, and keeps as many of every key")
+            Fault::new(at, "lag looks back a constant number of rows, and keeps as many of every key")
                 .found(offset.to_string())
                 .expected(format!("1 to {}", window::LAG_ROWS_MAX)),
         )
@@ -273,6 +274,19 @@ fn frame(frame: Option<&WindowFrame>, call: &Function, span: Span) -> Outcome<Fr
     let Some(frame) = frame else {
         return unbounded(call, span);
     };
+    let at_units = |fault: Box<Fault>| Box::new(fault.at_word(units_word(frame.units)));
+    of_frame(frame, call, span).map_err(|fault| if fault.span == span { at_units(fault) } else { fault })
+}
+
+fn units_word(units: WindowFrameUnits) -> &'static str {
+    match units {
+        WindowFrameUnits::Range => "RANGE",
+        WindowFrameUnits::Rows => "ROWS",
+        WindowFrameUnits::Groups => "GROUPS",
+    }
+}
+
+fn of_frame(frame: &WindowFrame, call: &Function, span: Span) -> Outcome<Frame> {
     match frame.units {
         WindowFrameUnits::Range => {}
         WindowFrameUnits::Rows => {

@@ -13,6 +13,8 @@ pub struct Problem {
     pub message: Box<str>,
     /// The place in the text, when the parser kept it.
     pub span: Option<Span>,
+    /// The word of a frame that stands at or after it, where the parser kept no place of the frame.
+    pub word: Option<&'static str>,
     /// What was found there.
     pub found: Option<Box<str>>,
     /// What was expected there.
@@ -23,7 +25,7 @@ pub struct Problem {
 
 impl Problem {
     pub(crate) fn new(message: impl Into<String>) -> Problem {
-        Problem { message: message.into().into(), span: None, found: None, expected: None, hint: None }
+        Problem { message: message.into().into(), span: None, word: None, found: None, expected: None, hint: None }
     }
 
     /// Sets the place, unless a narrower one is known.
