@@ -118,6 +118,11 @@ fn aggregate(chance: &mut Chance, of: &str) -> String {
         format!("stddev({of}.i)"),
         format!("var_pop({of}.i)"),
         format!("sum({of}.i * 2) + count(*)"),
+        format!("sum(DISTINCT {of}.i)"),
+        format!("avg(DISTINCT {of}.i)"),
+        format!("var_pop(DISTINCT {of}.i)"),
+        format!("avg({of}.ts)"),
+        format!("avg(DISTINCT {of}.ts::DATE)"),
     ];
     let call = some[chance.below(some.len() as u64) as usize].clone();
     if chance.permille(200) && !call.contains('+') {

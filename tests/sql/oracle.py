@@ -35,8 +35,9 @@ def text(value):
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, datetime.datetime):
-        shown = value.isoformat(sep=" ")
-        return shown.rstrip("0") if "." in shown else shown
+        # Ours has three digits after the point, or six where there are microseconds.
+        digits = "milliseconds" if value.microsecond % 1000 == 0 else "microseconds"
+        return value.isoformat(sep=" ", timespec=digits if value.microsecond else "seconds")
     return "(empty)" if value == "" else str(value)
 
 

@@ -85,7 +85,7 @@ struct Groups<'s> {
     firsts: Vec<RecordBatch>,
     firsts_bytes: usize,
     aggregates: Vec<GroupAggregate>,
-    /// The values of each `count(DISTINCT x)`.
+    /// The values of each aggregate with DISTINCT.
     distinct: Vec<Option<DistinctValues>>,
     /// No group is added any more.
     full: bool,
@@ -96,12 +96,11 @@ impl<'s> Groups<'s> {
     fn new(spec: &'s Spec, depth: u32) -> Result<Groups<'s>> {
         let mut aggregates = Vec::with_capacity(spec.aggregates.len());
         let mut distinct = Vec::with_capacity(spec.aggregates.len());
-        for Aggregation { aggregate, argument, .. } in &spec.aggregates {
-            let data_type = argument.map(|column| spec.input.field(column).data_type());
-            let is_distinct = *aggregate == Aggregate::CountDistinct;
-            // Values of a group are told apart here, so that only new ones are counted.
-            aggregates.push(GroupAggregate::new(*aggregate, data_type.filter(|_| !is_distinct))?);
-            distinct.push(data_type.filter(|_| is_distinct).map(DistinctValues::new));
+        for aggregation in &spec.aggregates {
+            let data_type = aggregation.argument.map(|column| spec.input.field(column).data_type());
+            // Values of a group are told apart here, so that only new ones are given to the aggregate.
+            aggregates.push(GroupAggregate::new(aggregation.aggregate, data_type.filter(|_| !counts(aggregation)))?);
+            distinct.push(data_type.filter(|_| aggregation.distinct).map(DistinctValues::new));
         }
         let mut groups = Groups {
             spec,
@@ -171,13 +170,13 @@ impl<'s> Groups<'s> {
     /// Adds rows to their groups.
     fn add(&mut self, batch: &RecordBatch, numbers: &[u32]) -> Result<()> {
         let functions = self.spec.aggregates.iter().zip(&mut self.aggregates).zip(&mut self.distinct);
-        for ((Aggregation { argument, filter, .. }, aggregate), distinct) in functions {
-            let argument = argument.map(|column| batch.column(column));
-            let filter = filter.map(|column| batch.column(column).as_boolean());
+        for ((aggregation, aggregate), distinct) in functions {
+            let argument = aggregation.argument.map(|column| batch.column(column));
+            let filter = aggregation.filter.map(|column| batch.column(column).as_boolean());
             match (distinct, argument) {
                 (Some(distinct), Some(values)) => {
                     let new = distinct.new_values(numbers, values, filter, self.full, &self.spec.spill)?;
-                    aggregate.add(numbers, None, Some(&new))?;
+                    aggregate.add(numbers, argument.filter(|_| !counts(aggregation)), Some(&new))?;
                 }
                 (_, argument) => aggregate.add(numbers, argument, filter)?,
             }
@@ -195,9 +194,10 @@ impl<'s> Groups<'s> {
     fn finish(mut self) -> Result<(RecordBatch, Vec<Run>)> {
         let groups = self.table.len();
         self.table = KeyTable::default();
-        for (distinct, aggregate) in self.distinct.iter_mut().zip(&mut self.aggregates) {
+        let functions = self.spec.aggregates.iter().zip(&mut self.aggregates).zip(&mut self.distinct);
+        for ((aggregation, aggregate), distinct) in functions {
             if let Some(distinct) = distinct.take() {
-                distinct.count_the_rest(aggregate, self.spec)?;
+                distinct.add_the_rest(aggregate, counts(aggregation), self.spec)?;
             }
         }
         let mut columns: Vec<ArrayRef> = match self.firsts.first() {
@@ -218,6 +218,11 @@ impl<'s> Groups<'s> {
         let out = RecordBatch::try_new_with_options(self.spec.output.clone(), columns, &options)?;
         Ok((out, self.aside.map_or(Ok(Vec::new()), Parts::finish)?))
     }
+}
+
+/// Whether the different values are counted: which they are is then of no interest to the aggregate.
+fn counts(aggregation: &Aggregation) -> bool {
+    aggregation.aggregate == Aggregate::CountDistinct
 }
 
 fn empty(field: &Field) -> ArrayRef {
@@ -278,8 +283,8 @@ impl DistinctValues {
         Ok(new)
     }
 
-    /// Counts the values that were put aside, each once.
-    fn count_the_rest(self, aggregate: &mut GroupAggregate, spec: &Spec) -> Result<()> {
+    /// Adds the values that were put aside, each once, or counts them.
+    fn add_the_rest(self, aggregate: &mut GroupAggregate, counts: bool, spec: &Spec) -> Result<()> {
         let DistinctValues { table, schema, aside } = self;
         drop(table);
         let runs = aside.map_or(Ok(Vec::new()), Parts::finish)?;
@@ -300,7 +305,8 @@ impl DistinctValues {
                         aside.push(row as u32);
                     }
                 }
-                aggregate.add(rows.column(0).as_primitive::<UInt32Type>().values(), None, Some(&new.into()))?;
+                let groups = rows.column(0).as_primitive::<UInt32Type>().values();
+                aggregate.add(groups, (!counts).then(|| rows.column(1)), Some(&new.into()))?;
                 if !aside.is_empty() {
                     let parts = parts.get_or_insert_with(|| Parts::new(schema.clone(), spec.spill.clone(), depth));
                     parts.write(&rows, &aside, &keys.hashes)?;

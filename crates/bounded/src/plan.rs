@@ -83,6 +83,8 @@ pub struct Aggregation {
     pub aggregate: Aggregate,
     /// The column that it is computed of; `None` for `count(*)`.
     pub argument: Option<usize>,
+    /// Whether each value of a group counts once.
+    pub distinct: bool,
     /// A boolean column; only rows where it is true count.
     pub filter: Option<usize>,
 }

@@ -115,29 +115,33 @@ fn in_order(mut rows: Vec<Row>) -> Vec<Row> {
     rows
 }
 
-const AGGREGATES: [(Aggregate, Option<usize>); 7] = [
-    (Aggregate::Count, None),
-    (Aggregate::Count, Some(1)),
-    (Aggregate::CountDistinct, Some(2)),
-    (Aggregate::CountDistinct, Some(3)),
-    (Aggregate::Sum, Some(3)),
-    (Aggregate::Min, Some(1)),
-    (Aggregate::Max, Some(2)),
+/// Aggregates, what they are of, and whether of different values alone.
+const AGGREGATES: [(Aggregate, Option<usize>, bool); 9] = [
+    (Aggregate::Count, None, false),
+    (Aggregate::Count, Some(1), false),
+    (Aggregate::CountDistinct, Some(2), true),
+    (Aggregate::CountDistinct, Some(3), true),
+    (Aggregate::Sum, Some(3), false),
+    (Aggregate::Avg, Some(0), false),
+    (Aggregate::Avg, Some(0), true),
+    (Aggregate::Min, Some(1), false),
+    (Aggregate::Max, Some(2), false),
 ];
 
-fn naive_aggregate(aggregate: Aggregate, argument: Option<usize>, rows: &[&Row]) -> Value {
+fn naive_aggregate(aggregate: Aggregate, argument: Option<usize>, distinct: bool, rows: &[&Row]) -> Value {
     let values = rows.iter().map(|row| argument.map_or(Value::Integer(1), |at| row[at].clone()));
     let mut there: Vec<Value> = values.filter(|value| !matches!(value, Value::Null)).collect();
     there.sort_by(order);
+    if distinct {
+        there.dedup_by(|one, other| order(one, other).is_eq());
+    }
     let number = |value: &Value| if let Value::Integer(value) = value { *value } else { 0 };
+    let sum = there.iter().map(number).sum::<i64>();
     match aggregate {
-        Aggregate::Count => Value::Integer(there.len() as i64),
-        Aggregate::CountDistinct => {
-            there.dedup_by(|one, other| order(one, other).is_eq());
-            Value::Integer(there.len() as i64)
-        }
+        Aggregate::Count | Aggregate::CountDistinct => Value::Integer(there.len() as i64),
         _ if there.is_empty() => Value::Null,
-        Aggregate::Sum => Value::Integer(there.iter().map(number).sum()),
+        Aggregate::Sum => Value::Integer(sum),
+        Aggregate::Avg => Value::Float(sum as f64 / there.len() as f64),
         Aggregate::Min => there[0].clone(),
         _ => there[there.len() - 1].clone(),
     }
@@ -153,17 +157,19 @@ fn naive_groups(rows: &[Row], keys: &[usize]) -> Vec<Row> {
         }
     }
     let row = |(key, rows): (Row, Vec<&Row>)| {
-        let values = AGGREGATES.iter().map(|&(aggregate, argument)| naive_aggregate(aggregate, argument, &rows));
+        let value = |&(aggregate, argument, distinct): &_| naive_aggregate(aggregate, argument, distinct, &rows);
+        let values = AGGREGATES.iter().map(value);
         key.into_iter().chain(values).collect()
     };
     groups.into_iter().map(row).collect()
 }
 
 fn grouped(keys: &[usize]) -> Plan {
-    let aggregation = |&(aggregate, argument): &(Aggregate, Option<usize>)| Aggregation {
+    let aggregation = |&(aggregate, argument, distinct): &_| Aggregation {
         name: "a".to_owned(),
         aggregate,
         argument,
+        distinct,
         filter: None,
     };
     let aggregates = AGGREGATES.iter().map(aggregation).collect();

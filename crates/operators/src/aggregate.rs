@@ -13,7 +13,7 @@ pub enum Aggregate {
     CountDistinct,
     /// The sum: exact; of integers a BIGINT (a row whose sum does not fit is bad), of floats rounded once.
     Sum,
-    /// The exact sum over the count, as a DOUBLE.
+    /// The exact sum over the count, as a DOUBLE; of times a time, to the microsecond.
     Avg,
     /// The least value.
     Min,
@@ -50,6 +50,7 @@ impl Aggregate {
             Count | CountDistinct => Ok(DataType::Int64),
             Min | Max | Lag { .. } => Ok(argument.clone()),
             Sum if is_integer(argument) => Ok(DataType::Int64),
+            Avg if is_time(argument) => Ok(argument.clone()),
             Sum | Avg | StddevSamp | StddevPop | VarSamp | VarPop if numeric => Ok(DataType::Float64),
             _ => Err(Error::invalid(format!(
                 "{name} has an argument of type {argument}, expected a number; cast it to BIGINT or DOUBLE"
@@ -88,6 +89,20 @@ pub(crate) fn is_integer(data_type: &DataType) -> bool {
 /// Whether values add as floats.
 pub(crate) fn is_float(data_type: &DataType) -> bool {
     data_type.is_floating()
+}
+
+/// Whether the mean of values is a time.
+pub(crate) fn is_time(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Timestamp(..))
+}
+
+/// The mean of so many times as DuckDB has it: a sum above zero is rounded to the nearest, halves down, and one below it
+/// is cut off towards zero. 0 of none.
+pub(crate) fn mean_time(sum: i128, count: i64) -> i64 {
+    let count = i128::from(count.max(1));
+    let rounds_up = sum % count > count / 2;
+    // A mean lies between the values, which are of 64 bits.
+    (sum / count + i128::from(rounds_up)) as i64
 }
 
 /// What is wrong with a row whose sum of integers is not a BIGINT.

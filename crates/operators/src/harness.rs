@@ -2,6 +2,7 @@
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray,
+    TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, SchemaRef};
 use dataflow::{
@@ -69,6 +70,11 @@ pub(crate) fn batch(schema: &SchemaRef, rows: &[Row]) -> Batch {
                         .map(|value| if let Value::Integer(value) = value { Some(*value) } else { None })
                         .collect::<Int64Array>(),
                 ) as ArrayRef,
+                DataType::Timestamp(..) => Arc::new(
+                    values
+                        .map(|value| if let Value::Integer(value) = value { Some(*value) } else { None })
+                        .collect::<TimestampMicrosecondArray>(),
+                ),
                 DataType::Float64 => Arc::new(
                     values
                         .map(|value| if let Value::Float(value) = value { Some(*value) } else { None })

@@ -5,9 +5,11 @@ use super::{assert_bad, bad_rows, config, plans, policies, rows};
 use crate::harness::{Row, Stream, Value, assert_near, assert_same, drive, schema};
 use crate::window::{Frame, Function, Spec};
 use crate::{Aggregate, Window};
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use dataflow::Span;
 use proptest::prelude::*;
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 pub(super) fn twin(spec: &Spec, rows: &[Row]) -> (Vec<Row>, Vec<(Row, String)>) {
     let key =
@@ -113,8 +115,46 @@ fn specs() -> impl Strategy<Value = Spec> {
     })
 }
 
+/// The rows with the time in the middle of those in their frame: the second column is a time.
+fn with_mean_times(frame: Frame, rows: &[Row]) -> Vec<Row> {
+    let with_mean = |row: &Row| {
+        let times = row.time - frame.from.0..=row.time - frame.to.0;
+        let of_key = rows.iter().filter(|other| other.values[0] == row.values[0] && times.contains(&other.time));
+        let there = of_key.filter_map(|other| match other.values[1] {
+            Value::Integer(time) => Some(i128::from(time)),
+            _ => None,
+        });
+        let there: Vec<i128> = there.collect();
+        let mean = match there.len() {
+            0 => Value::Null,
+            count => {
+                let (sum, count) = (there.iter().sum::<i128>(), count as i128);
+                let is_nearer_above = sum > 0 && 2 * (sum.rem_euclid(count)) > count;
+                Value::Integer((sum / count + i128::from(is_nearer_above)) as i64)
+            }
+        };
+        Row { values: row.values.iter().cloned().chain([mean]).collect(), ..row.clone() }
+    };
+    let mut rows: Vec<Row> = rows.iter().map(with_mean).collect();
+    crate::harness::sort(&mut rows);
+    rows
+}
+
 proptest! {
     #![proptest_config(config())]
+
+    #[test]
+    fn mean_times_are_those_of_a_loop(rows in rows(60), plan in plans(), from in 0i64..40, to in 0i64..5) {
+        let mut fields = schema().fields().to_vec();
+        fields[1] = Arc::new(Field::new("at", DataType::Timestamp(TimeUnit::Microsecond, None), true));
+        let schema = Arc::new(Schema::new(fields));
+        let frame = Frame { from: Span(from + to), to: Span(to) };
+        let mean = Function { name: "f".to_owned(), aggregate: Aggregate::Avg, argument: Some(1), filter: None, frame, order: vec![] };
+        let spec = Spec { partition_by: vec![0], functions: vec![mean] };
+        let make = || Box::new(Window::new(schema.clone(), spec.clone(), bad_rows(dataflow::BadRowPolicy::Fail)).unwrap()) as _;
+        let out = drive(&make, &[Stream { schema: schema.clone(), ..Stream::sorted(&rows, &[0]) }], &plan);
+        assert_same(&out.main(), &with_mean_times(frame, &rows));
+    }
 
     #[test]
     fn windows_are_their_twin(spec in specs(), rows in rows(60), first in plans(), second in plans(), policy in policies()) {

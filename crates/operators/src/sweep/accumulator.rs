@@ -166,6 +166,7 @@ impl Accumulator {
         match (&self.kind, values) {
             (Kind::Counts(counts), _) => good(Arc::new(Int64Array::from(counts.read().to_vec()))),
             (Kind::Distinct { read, .. }, _) => good(Arc::new(Int64Array::from(read.clone()))),
+            (Kind::Integers(sums), Some(values)) if is_mean_time(aggregate, values) => good(mean_times(sums, values)?),
             (Kind::SmallIntegers(sums), _) => Ok(of_integers(sums, aggregate)),
             (Kind::Integers(sums), _) => Ok(of_integers(sums, aggregate)),
             (Kind::UnsignedIntegers(sums), _) => Ok(of_integers(sums, aggregate)),
@@ -210,6 +211,19 @@ fn of_integers<T: Total>(sums: &Integers<T>, aggregate: Aggregate) -> FunctionVa
             good(divided(sums, |count| count, 1))
         }
     }
+}
+
+/// Whether a mean is asked for, and the values are times.
+pub(super) fn is_mean_time(aggregate: Aggregate, values: &Values) -> bool {
+    aggregate == Aggregate::Avg && aggregate::is_time(values.data_type())
+}
+
+/// The times in the middle of frames; NULL for empty ones.
+fn mean_times<T: Total>(sums: &Integers<T>, values: &Values) -> Result<ArrayRef> {
+    let mean = |sum: &IntegerSum<T>| aggregate::mean_time(sum.total.exact(), i64::from(sum.count)) as u64;
+    let bits: Vec<u64> = sums.read().iter().map(mean).collect();
+    let there: Vec<u8> = sums.read().iter().map(|sum| u8::from(sum.count > 0)).collect();
+    values.decode(&bits, &there)
 }
 
 /// The sums that fit a BIGINT; NULL for empty frames, and bad where they do not fit.

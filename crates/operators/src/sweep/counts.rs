@@ -74,6 +74,8 @@ pub(super) trait Total: Copy + Default {
     fn as_integer(self) -> Option<i64>;
     /// The float nearest to the sum.
     fn as_float(self) -> f64;
+    /// The sum as it is.
+    fn exact(self) -> i128;
 }
 
 /// A sum of integers of at most 32 bits, of which a frame holds fewer than 2^32.
@@ -91,6 +93,10 @@ impl Total for i64 {
     #[inline(always)]
     fn as_float(self) -> f64 {
         self as f64
+    }
+
+    fn exact(self) -> i128 {
+        i128::from(self)
     }
 }
 
@@ -127,6 +133,10 @@ impl<const IS_UNSIGNED: bool> Total for WideTotal<IS_UNSIGNED> {
     #[inline(always)]
     fn as_float(self) -> f64 {
         self.as_integer().map_or_else(|| self.sum() as f64, |sum| sum as f64)
+    }
+
+    fn exact(self) -> i128 {
+        self.sum()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Aggregates of groups, whose rows come in and never leave: the values of a window without a frame.
 
+use super::accumulator::is_mean_time;
 use super::sums::{Cell, Exact, Moments, Narrow, Numbers, Sum};
 use crate::{Aggregate, aggregate};
 use arrow::array::{Array, ArrayRef, BooleanArray, Float64Array, Int64Array};
@@ -100,6 +101,13 @@ impl GroupAggregate {
                 let does_not_fit = |&(_, &(sum, _)): &(usize, &(i128, i64))| i64::try_from(sum).is_err();
                 let bad = sums.iter().enumerate().filter(does_not_fit).map(|(group, _)| group).collect();
                 Ok((Arc::new(sums.iter().map(whole).collect::<Int64Array>()), bad))
+            }
+            Kind::Integers { sums, .. }
+                if let Some(values) = self.values.as_ref().filter(|of| is_mean_time(aggregate, of)) =>
+            {
+                let mean = |&(sum, count): &(i128, i64)| aggregate::mean_time(sum, count) as u64;
+                let there: Vec<u8> = sums.iter().map(|&(_, count)| u8::from(count > 0)).collect();
+                good(values.decode(&sums.iter().map(mean).collect::<Vec<u64>>(), &there)?)
             }
             Kind::Integers { sums, .. } => {
                 let mean = |&(sum, count): &(i128, i64)| (count > 0).then(|| sum as f64 / count as f64);

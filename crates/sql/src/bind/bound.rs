@@ -92,6 +92,8 @@ pub(crate) struct GroupCall {
     pub id: ColumnId,
     pub aggregate: Aggregate,
     pub argument: Option<ColumnId>,
+    /// Whether each value of a group counts once.
+    pub distinct: bool,
     pub filter: Option<ColumnId>,
 }
 

@@ -1,6 +1,7 @@
 //! A declared stream to a planned one: types, inferred columns, computed columns, the time column.
 
 use super::removed_rows;
+use super::syntax::cast;
 use crate::catalog::Catalog;
 use crate::diagnostic::{Fault, Outcome, fault, span_of};
 use crate::expression::{self, ColumnId, Place, Scope, ScopeColumn, TIMESTAMP, type_name};
@@ -9,7 +10,7 @@ use crate::statement::{self, Name, StreamColumn, StreamColumnSource};
 use crate::stream::{ColumnSource, Dedup, History, Stream};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use dataflow::ErrorKind;
-use sqlparser::ast::{CastKind, DataType as SqlType, Expr};
+use sqlparser::ast::DataType as SqlType;
 use sqlparser::tokenizer::Span;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -141,10 +142,6 @@ impl BoundColumn {
             _ => Fault::new(span, format!("column \"{}\" has no source", self.name)).err(),
         }
     }
-}
-
-fn cast(expr: Expr, data_type: SqlType) -> Expr {
-    Expr::Cast { kind: CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }
 }
 
 fn scope<'f>(raw: impl Iterator<Item = (&'f String, &'f Arc<Field>)>) -> Scope {

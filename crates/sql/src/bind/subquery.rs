@@ -6,7 +6,7 @@ use super::correlation::{Correlation, InnerRelation};
 use super::keys;
 use super::relation::Relation;
 use super::syntax::{and, any, argument, arguments, function_name, is_distinct, is_plain, plain_aggregate, table_name};
-use super::window::{argument_fault, listed, without_distinct};
+use super::window::{argument_fault, averaged, listed, without_distinct};
 use crate::diagnostic::{Fault, Outcome, fault, place_of};
 use crate::expression::{AggregateSignature, Op, Problem, Special, Tree, aggregate_names, aggregate_of};
 use operators::{Aggregate, RangeFunction};
@@ -147,6 +147,10 @@ impl Subquery {
         let conditions = and(correlation.conditions.iter().cloned().chain(call.conditions));
         let filter = conditions.map(|condition| inner.relation.condition(&condition, span)).transpose()?;
         let argument = call.argument.as_ref().map(|value| inner.relation.bind(value, span)).transpose()?;
+        let argument = match (argument, call.computes) {
+            (Some(argument), RangeFunction::Aggregate(aggregate)) => Some(averaged(argument, aggregate)?),
+            (argument, _) => argument,
+        };
         let data_type = argument.as_ref().map(Tree::settled_type);
         let data_type = call.computes.output_type(data_type.as_ref()).map_err(|error| {
             let name = call.computes.to_string();

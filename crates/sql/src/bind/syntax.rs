@@ -5,8 +5,8 @@ use crate::file_hint::file_hint;
 use crate::statement::Name;
 use operators::predict::Part;
 use sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
-    ObjectName, Query, TableFactor, Value, Visit, Visitor, visit_relations,
+    BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
+    FunctionArguments, ObjectName, Query, TableFactor, Value, Visit, Visitor, visit_relations,
 };
 use sqlparser::tokenizer::Span;
 use std::ops::ControlFlow;
@@ -32,6 +32,11 @@ pub(crate) fn is_subquery(expr: &Expr) -> bool {
 
 pub(crate) fn is_window(expr: &Expr) -> bool {
     matches!(expr, Expr::Function(function) if function.over.is_some())
+}
+
+/// An expression as a type.
+pub(crate) fn cast(expr: Expr, data_type: DataType) -> Expr {
+    Expr::Cast { kind: CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }
 }
 
 /// The call of a function by its name.

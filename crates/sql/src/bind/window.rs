@@ -5,8 +5,8 @@ use super::columns::Columns;
 use super::keys;
 use super::relation::Relation;
 use super::syntax::{argument, arguments, function_name, is_distinct, plain_aggregate};
-use crate::diagnostic::{Fault, Outcome, place_of, span_of};
-use crate::expression::{Tree, aggregate_meant, aggregate_names, aggregate_of, instead_of, type_name};
+use crate::diagnostic::{Fault, Outcome, fault, place_of, span_of};
+use crate::expression::{TIMESTAMP, Tree, aggregate_meant, aggregate_names, aggregate_of, instead_of, type_name};
 use crate::interval;
 use arrow::datatypes::DataType;
 use dataflow::Span as Length;
@@ -148,6 +148,7 @@ fn computed(call: &Function, relation: &Relation, span: Span) -> Outcome<Compute
     let bound = value.map(|value| relation.bind(value, span)).transpose()?;
     // Every row has a literal: count(1) is count(*).
     let bound = bound.filter(|tree| !(aggregate == Aggregate::Count && tree.is_literal()));
+    let bound = bound.map(|value| averaged(value, aggregate)).transpose()?;
     let data_type = bound.as_ref().map(Tree::settled_type);
     if let (Aggregate::CountDistinct, Some(value), Some(data_type)) = (aggregate, value, &data_type) {
         keys::check(data_type, value, span)?;
@@ -158,9 +159,22 @@ fn computed(call: &Function, relation: &Relation, span: Span) -> Outcome<Compute
     }
 }
 
+/// The argument as it is added: the mean of days is a time.
+pub(crate) fn averaged(argument: Tree, aggregate: Aggregate) -> Outcome<Tree> {
+    match (aggregate, argument.settled_type()) {
+        (Aggregate::Avg, DataType::Date32) => argument.cast_to(&TIMESTAMP).map_err(|problem| Box::new(fault(problem))),
+        _ => Ok(argument),
+    }
+}
+
 /// Refuses DISTINCT where it would change the answer.
 pub(crate) fn without_distinct<T>(name: &str, span: Span) -> Outcome<T> {
-    Fault::new(span, format!("{name}(DISTINCT ..) is not supported")).expected("count(DISTINCT ..)").err()
+    Fault::new(span, format!("{name}(DISTINCT ..) is not supported over a frame"))
+        .expected("count(DISTINCT ..)")
+        .hint(format!(
+            "a frame would keep each of its values once more; riverrun query takes {name}(DISTINCT x) with GROUP BY"
+        ))
+        .err()
 }
 
 /// What is wrong with the argument of an aggregate.

@@ -19,7 +19,7 @@ enum Computes {
     Either(Aggregate),
     /// DISTINCT makes it another.
     Two { plain: Aggregate, distinct: Aggregate },
-    /// DISTINCT is not supported.
+    /// DISTINCT is for groups alone: a frame would keep each of its values once more.
     Plain(Aggregate),
     /// The value of a row before, which windows alone have.
     Lag,
@@ -55,7 +55,13 @@ pub(crate) static AGGREGATES: [AggregateSignature; 10] = [
         Plain(Aggregate::Sum),
         "the exact sum; a row whose sum of integers does not fit is bad",
     ),
-    aggregate(&["avg", "mean"], "x", "DOUBLE", Plain(Aggregate::Avg), "the exact sum over the count"),
+    aggregate(
+        &["avg", "mean"],
+        "x",
+        "DOUBLE or TIMESTAMP",
+        Plain(Aggregate::Avg),
+        "the exact sum over the count; of times the time in the middle",
+    ),
     aggregate(&["min"], "x", "as x", Either(Aggregate::Min), "the smallest value"),
     aggregate(&["max"], "x", "as x", Either(Aggregate::Max), "the greatest value; NaN is greater than all numbers"),
     aggregate(
@@ -185,6 +191,17 @@ pub(crate) fn call_text(aggregate: Aggregate, argument: Option<&str>) -> String 
 impl AggregateSignature {
     pub(crate) fn is_lag(&self) -> bool {
         matches!(self.computes, Lag)
+    }
+
+    /// What it computes of a group, and whether of its different values alone; `None` where it needs a window.
+    pub(crate) fn over_group(&self, distinct: bool) -> Option<(Aggregate, bool)> {
+        match self.computes {
+            Either(aggregate) => Some((aggregate, false)),
+            Two { plain, .. } if !distinct => Some((plain, false)),
+            Two { distinct, .. } => Some((distinct, true)),
+            Plain(aggregate) => Some((aggregate, distinct)),
+            Lag => None,
+        }
     }
 
     /// What it computes over a frame; `None` where it cannot have DISTINCT, or has no frame.

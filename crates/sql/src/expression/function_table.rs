@@ -6,7 +6,7 @@ use super::arguments::{Gives, TextFunction, exactly};
 use super::bound::{Bound, Fails};
 use super::kernel::{Argument, KernelResult};
 use super::scope::Problem;
-use super::{choice, math, regexp, strptime, struct_field, text, time};
+use super::{choice, list, math, regexp, strptime, struct_field, text, time};
 
 /// What NULL in an argument makes of the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,20 +126,21 @@ const COUNT: Gives = Gives::BigInt;
 const HOLDS: Gives = Gives::Boolean;
 
 /// Functions of texts.
-static TEXTS: [Signature; 25] = [
+static TEXTS: [Signature; 26] = [
     texts(&["lower", "lcase"], ONE, TEXT, Never, "in lower case", |a, n| text::map(a, n, text::lower)),
     texts(&["upper", "ucase"], ONE, TEXT, Never, "in upper case", |a, n| text::map(a, n, text::upper)),
     texts(&["reverse"], ONE, TEXT, Never, "the characters from last to first", |a, n| {
         text::map(a, n, |t| t.chars().rev().collect())
     }),
-    texts(
+    typed(
         &["length", "len", "char_length", "character_length"],
-        ONE,
-        COUNT,
+        ("text or list", "BIGINT"),
+        Null,
         Never,
-        "the number of characters",
-        |a, n| text::count(a, n, |t| t.chars().count() as i64),
+        list::length,
+        "the number of characters, or of the values of a list",
     ),
+    typed(&["array_length"], ("list", "BIGINT"), Null, Never, list::array_length, "the number of values of a list"),
     texts(&["strlen"], ONE, COUNT, Never, "the number of bytes", |a, n| text::count(a, n, |t| t.len() as i64)),
     texts(
         &["strpos", "instr", "position"],

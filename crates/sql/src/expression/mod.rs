@@ -27,6 +27,7 @@ mod functions_page;
 mod interval;
 mod interval_literal;
 mod kernel;
+mod list;
 mod math;
 mod node;
 mod operator;

@@ -123,6 +123,7 @@ impl Lowering<'_> {
                 name: self.columns.name(call.id).to_owned(),
                 aggregate: call.aggregate,
                 argument: call.argument.map(|id| from.place(id)).transpose()?,
+                distinct: call.distinct,
                 filter: call.filter.map(|id| from.place(id)).transpose()?,
             })
         };

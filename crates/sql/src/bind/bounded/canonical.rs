@@ -23,6 +23,20 @@ pub(super) fn canonical(expr: &Expr, relation: &Relation) -> Expr {
     })
 }
 
+/// The expression as a person writes it: names are in quotes where they need them alone.
+pub(super) fn readable(expr: &Expr) -> Expr {
+    let is_plain = |name: &str| {
+        name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_')
+            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+    };
+    let unquote = |name: &mut Ident| name.quote_style = name.quote_style.filter(|_| !is_plain(&name.value));
+    changed(expr, |part| match part {
+        Expr::Identifier(name) => unquote(name),
+        Expr::CompoundIdentifier(names) => names.iter_mut().for_each(unquote),
+        _ => {}
+    })
+}
+
 /// A name of a column as its relation has it.
 fn named(expr: &Expr, relation: &Relation) -> Option<Expr> {
     let written = match expr {

@@ -1,7 +1,7 @@
 //! GROUP BY: the keys and the arguments of aggregates are columns of the rows below, and what stands around them is
 //! computed of the groups.
 
-use super::canonical::canonical;
+use super::canonical::{canonical, readable};
 use super::define;
 use super::from::FromClause;
 use super::known::Known;
@@ -14,13 +14,13 @@ use crate::bind::items::Item;
 use crate::bind::keys;
 use crate::bind::refuse;
 use crate::bind::relation::{Relation, RelationColumn};
-use crate::bind::syntax::{argument, arguments, function_name, is_distinct, plain_aggregate};
-use crate::bind::window::{argument_fault, without_distinct};
+use crate::bind::syntax::{argument, arguments, cast, function_name, is_distinct, plain_aggregate};
+use crate::bind::window::argument_fault;
 use crate::diagnostic::{Fault, Outcome, place_of};
 use crate::expression::{Tree, aggregate_names, aggregate_of, instead_of};
 use arrow::datatypes::DataType;
 use operators::Aggregate;
-use sqlparser::ast::{Expr, Function, GroupByExpr, Select, UnaryOperator, Value};
+use sqlparser::ast::{DataType as SqlType, Expr, Function, GroupByExpr, Select, TimezoneInfo, UnaryOperator, Value};
 use sqlparser::tokenizer::Span;
 
 /// The rows of a SELECT with groups; its items over them.
@@ -45,6 +45,7 @@ pub(super) fn rows(
         gathered.gather(expr, span)?;
     }
     gathered.refuse_intervals(&below)?;
+    gathered.average_days(&below);
     let input = |expr: &Expr| Item { expr: expr.clone(), name: expr.to_string(), span: place_of(expr, span) };
     let inputs: Vec<Item> = gathered.inputs.iter().map(input).collect();
     let rows = plain::rows(binding, owner, select, read, &inputs, span)?;
@@ -147,6 +148,7 @@ struct Call {
     function: Function,
     aggregate: Aggregate,
     argument: Option<usize>,
+    distinct: bool,
     filter: Option<usize>,
     span: Span,
 }
@@ -177,14 +179,10 @@ impl Gathered {
                 None => fault.err(),
             };
         };
-        let Some(aggregate) = signature.over_frame(is_distinct(&function)) else {
-            return without_distinct(&name, span).map_err(|fault| {
-                Box::new(
-                    fault.hint(format!(
-                        "write {name}(x) over (SELECT DISTINCT k, x FROM ..), with the keys k of GROUP BY"
-                    )),
-                )
-            });
+        let Some((aggregate, distinct)) = signature.over_group(is_distinct(&function)) else {
+            return Fault::new(span, format!("{name} needs a window"))
+                .expected(aggregate_names(false).join(", "))
+                .err();
         };
         let args = arguments(&function);
         if args.len() > 1 {
@@ -197,7 +195,7 @@ impl Gathered {
         let filter = function.filter.as_deref().map(as_condition);
         let argument = value.map(|value| self.input(value));
         let filter = filter.map(|filter| self.input(filter));
-        Ok(Call { function, aggregate, argument, filter, span })
+        Ok(Call { function, aggregate, argument, distinct, filter, span })
     }
 
     /// Refuses aggregates of intervals, which no column holds.
@@ -215,6 +213,20 @@ impl Gathered {
             }
         }
         Ok(())
+    }
+
+    /// The mean of days is a time.
+    fn average_days(&mut self, below: &Relation) {
+        for at in 0..self.calls.len() {
+            let Call { aggregate: Aggregate::Avg, argument: Some(argument), span, .. } = self.calls[at] else {
+                continue;
+            };
+            let days = &self.inputs[argument];
+            if below.bind(days, span).is_ok_and(|tree| tree.settled_type() == DataType::Date32) {
+                let times = cast(days.clone(), SqlType::Timestamp(None, TimezoneInfo::None));
+                self.calls[at].argument = Some(self.input(times));
+            }
+        }
     }
 
     fn input(&mut self, expr: Expr) -> usize {
@@ -239,13 +251,14 @@ impl Call {
     fn bind(&self, binding: &mut Binding, rows: &Relation, within: Span) -> Outcome<GroupCall> {
         let of = |place: usize| &rows.columns[place];
         let data_type = self.argument.map(|place| of(place).data_type.clone());
+        let value = arguments(&self.function).first().and_then(argument).map(readable);
         let given = self.aggregate.output_type(data_type.as_ref()).map_err(|error| {
-            let value = arguments(&self.function).first().and_then(argument);
-            Box::new(argument_fault(&function_name(&self.function), value, data_type.as_ref(), &error, self.span))
+            let name = function_name(&self.function);
+            Box::new(argument_fault(&name, value.as_ref(), data_type.as_ref(), &error, self.span))
         })?;
-        if let (Some(written), Some(data_type)) = (arguments(&self.function).first().and_then(argument), &data_type) {
+        if let (Some(written), Some(data_type)) = (&value, &data_type) {
             match self.aggregate {
-                Aggregate::CountDistinct => keys::check(data_type, written, self.span)?,
+                _ if self.distinct => keys::check(data_type, written, self.span)?,
                 Aggregate::Min | Aggregate::Max => {
                     keys::check_order(data_type, &written.to_string(), place_of(written, self.span))?;
                 }
@@ -259,6 +272,6 @@ impl Call {
         }
         let id = binding.columns.add_part(&self.function.to_string(), given);
         let (argument, filter) = (self.argument.map(|at| of(at).id), self.filter.map(|at| of(at).id));
-        Ok(GroupCall { id, aggregate: self.aggregate, argument, filter })
+        Ok(GroupCall { id, aggregate: self.aggregate, argument, distinct: self.distinct, filter })
     }
 }
