@@ -1,8 +1,9 @@
 //! Tables of a REST catalog, by what jobs are made of: who may write, what is kept, and files of every size.
 
+use access::Secret;
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::Int64Type;
-use connector_iceberg::{RestSettings, S3Settings, SNAPSHOT, Secret, TableClaim, TableOptions, Warehouse};
+use connector_iceberg::{RestSettings, S3Settings, SNAPSHOT, TableClaim, TableOptions, Warehouse};
 use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;

@@ -1,7 +1,8 @@
 //! The ways into a catalog: tokens, clients, headers, certificates, and keys that the catalog gives for a table.
 
 use crate::project::{Folder, history_of, with_history};
-use connector_iceberg::{RestSettings, Secret, Warehouse};
+use access::Secret;
+use connector_iceberg::{RestSettings, Warehouse};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};

@@ -2,6 +2,8 @@
 //! also when its runs are killed.
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
+mod entry;
+mod guarded;
 mod project;
 mod settings;
 

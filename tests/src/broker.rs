@@ -14,11 +14,7 @@ pub struct Broker {
 impl Broker {
     /// Starts a broker; says what is missing where there cannot be one.
     pub fn start() -> Option<Broker> {
-        let is_there = |program: &str| Command::new(program).arg("-version").output().is_ok();
-        let missing: Vec<&str> = ["java", "mvn"].into_iter().filter(|program| !is_there(program)).collect();
-        if !missing.is_empty() {
-            eprintln!("THE TESTS OF PULSAR DO NOT RUN: there is no {}", missing.join(" and no "));
-            assert!(std::env::var_os("CI").is_none_or(|ci| ci != "1"), "they have to run in CI");
+        if !Broker::is_possible() {
             return None;
         }
         let data = tempfile::tempdir().expect("a folder can be made");
@@ -29,6 +25,17 @@ impl Broker {
         let admin_url = admin_url.expect("it says where its admin interface is").to_owned();
         let environment = String::from_utf8(started.stdout).expect("what it prints is text");
         Some(Broker { data, environment, admin_url })
+    }
+
+    /// Whether a broker can run here; says what is missing.
+    pub fn is_possible() -> bool {
+        let is_there = |program: &str| Command::new(program).arg("-version").output().is_ok();
+        let missing: Vec<&str> = ["java", "mvn"].into_iter().filter(|program| !is_there(program)).collect();
+        if !missing.is_empty() {
+            eprintln!("THE TESTS OF PULSAR DO NOT RUN: there is no {}", missing.join(" and no "));
+            assert!(std::env::var_os("CI").is_none_or(|ci| ci != "1"), "they have to run in CI");
+        }
+        missing.is_empty()
     }
 
     /// Stops it; its data stays.

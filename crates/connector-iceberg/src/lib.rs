@@ -54,7 +54,7 @@ mod go_on;
 pub use claim::TableClaim;
 pub use commit::CommitWait;
 pub use files::SNAPSHOT;
-pub use settings::{RestSettings, S3Settings, Secret};
+pub use settings::{RestSettings, S3Settings};
 pub use table::{TableOptions, check_table};
 pub use warehouse::Warehouse;
 pub use write::TableWriter;

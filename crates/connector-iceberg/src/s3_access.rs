@@ -123,7 +123,7 @@ impl S3Access {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Secret;
+    use access::Secret;
     use object_store::path::Path as ObjectPath;
     use object_store::signer::Signer;
 

@@ -1,68 +1,8 @@
 //! How a REST catalog and an object store are reached, as the settings of a project say it.
 
-use dataflow::{Error, Result};
-use std::fmt;
-use std::path::{Path, PathBuf};
+use access::Secret;
+use std::path::PathBuf;
 use std::time::Duration;
-
-/// A text that may be a secret: as it stands, in a variable of the environment, or in a file. It is read anew whenever it
-/// is used, so that a file may be replaced.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Secret {
-    /// The text itself.
-    Text(String),
-    /// The name of a variable.
-    Environment(String),
-    /// The path of a file.
-    File(PathBuf),
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Secret::Text(_) => f.write_str("Text(..)"),
-            Secret::Environment(name) => f.debug_tuple("Environment").field(name).finish(),
-            Secret::File(path) => f.debug_tuple("File").field(path).finish(),
-        }
-    }
-}
-
-impl Secret {
-    /// Reads `env:NAME`, `file:PATH` or the text itself. Errors never show it.
-    pub fn parse(text: &str) -> Result<Secret> {
-        match text.split_once(':') {
-            Some(("env" | "file", "")) => Err(Error::invalid("it names nothing")),
-            Some(("env", name)) => Ok(Secret::Environment(name.to_owned())),
-            Some(("file", path)) => Ok(Secret::File(path.into())),
-            _ if text.trim().is_empty() => Err(Error::invalid("it is empty")),
-            _ => Ok(Secret::Text(text.to_owned())),
-        }
-    }
-
-    /// The same, whose file is found from a folder.
-    pub fn within(self, folder: &Path) -> Secret {
-        match self {
-            Secret::File(path) => Secret::File(folder.join(path)),
-            other => other,
-        }
-    }
-
-    /// The text as it is now. `what` says in errors whose it is.
-    pub fn read(&self, what: &str) -> Result<String> {
-        let text = match self {
-            Secret::Text(text) => text.clone(),
-            Secret::Environment(name) => std::env::var(name)
-                .map_err(|_| Error::invalid(format!("the environment variable {name} with {what} is not set")))?,
-            Secret::File(path) => std::fs::read_to_string(path).map_err(|error| {
-                Error::invalid(format!("the file {} with {what} cannot be read", path.display())).with_source(error)
-            })?,
-        };
-        match text.trim() {
-            "" => Err(Error::invalid(format!("{what} is empty"))),
-            text => Ok(text.to_owned()),
-        }
-    }
-}
 
 /// A REST catalog, and how it is entered.
 #[derive(Clone, Debug)]

@@ -24,7 +24,7 @@ pub fn chance() -> u64 {
 ///
 /// A broker that cannot be reached for so long is an error that says what the last attempt met.
 pub async fn partition_count(settings: &Settings, topic: &TopicName, within: Duration) -> Result<Option<u32>> {
-    let mut driver = Driver::new(settings.token.clone());
+    let mut driver = Driver::new(settings.clone());
     let mut question = PartitionQuestion::new(settings.clone(), topic.clone(), chance());
     let asking = async {
         loop {
@@ -58,7 +58,7 @@ impl PartitionReader {
     /// A reader that connects with its first call.
     pub fn new(settings: Settings, options: ReaderOptions) -> Self {
         let chance = chance();
-        let driver = Driver::new(settings.token.clone());
+        let driver = Driver::new(settings.clone());
         let options = ReaderOptions { name: format!("{}-{chance:016x}", options.name), ..options };
         PartitionReader { machine: ReaderMachine::new(settings, options, chance), driver }
     }
@@ -138,7 +138,7 @@ pub struct PartitionProducer {
 impl PartitionProducer {
     /// A producer that connects with its first call.
     pub fn new(settings: Settings, options: ProducerOptions) -> Self {
-        let driver = Driver::new(settings.token.clone());
+        let driver = Driver::new(settings.clone());
         PartitionProducer { machine: ProducerMachine::new(settings, options, chance()), driver }
     }
 

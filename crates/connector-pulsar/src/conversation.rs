@@ -2,8 +2,9 @@
 //!
 //! There is no I/O here: bytes that came are put in, bytes to send are taken out, and time is told.
 
+use crate::authentication::Credentials;
 use crate::error::{Error, Result};
-use crate::settings::{Credentials, Settings};
+use crate::settings::Settings;
 use crate::wire::frame::{Frame, FrameDecoder, encode, encode_with};
 use crate::wire::protocol::{AuthData, AuthResponse, Command, Connect, FeatureFlags, Ping, Pong};
 use bytes::{Bytes, BytesMut};
@@ -62,7 +63,7 @@ impl Conversation {
     ) -> Self {
         let mut output = BytesMut::new();
         let (method, data) = match credentials {
-            Some(Credentials { method, data }) => (Some(method), Some(data)),
+            Some(Credentials { method, data }) => (Some(method.to_owned()), Some(data)),
             None => (None, None),
         };
         let feature_flags = FeatureFlags {
@@ -159,7 +160,7 @@ impl Conversation {
         let Credentials { method, data } = credentials;
         let response = AuthResponse {
             client_version: Some(CLIENT_VERSION.to_owned()),
-            response: Some(AuthData { auth_method_name: Some(method), auth_data: Some(data) }),
+            response: Some(AuthData { auth_method_name: Some(method.to_owned()), auth_data: Some(data) }),
             protocol_version: Some(PROTOCOL_VERSION),
         };
         encode(Command::AuthResponse(response), &mut self.output);

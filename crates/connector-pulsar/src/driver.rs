@@ -1,9 +1,11 @@
 //! Moves the bytes of a state machine over a socket.
 
+use crate::address::Address;
+use crate::authentication::Credentials;
 use crate::error::{Error, Result};
 use crate::link::Action;
 use crate::machine::Machine;
-use crate::settings::{Address, Token};
+use crate::settings::Settings;
 use bytes::{Buf, Bytes};
 use std::future::{Future, poll_fn};
 use std::io;
@@ -19,10 +21,17 @@ const READ_BYTES: usize = 64 << 10;
 /// No timer of ours is further away.
 const TURN_MAX: Duration = Duration::from_secs(3600);
 
+/// A connection, encrypted or not.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+type Later<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
+
 enum Socket {
     Closed,
-    Connecting(Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>),
-    Open(TcpStream),
+    Connecting(Later<(Box<dyn Stream>, Option<Credentials>)>),
+    Open(Box<dyn Stream>),
 }
 
 /// The socket of one state machine, its credentials, and its clock.
@@ -30,21 +39,50 @@ pub struct Driver {
     socket: Socket,
     /// What was taken from the machine, and is not yet sent.
     output: Bytes,
+    /// What was written may still lie in the connection's own memory.
+    is_flushed: bool,
     input: Vec<u8>,
-    token: Option<Token>,
+    settings: Settings,
+    /// The credentials that the broker has asked for again.
+    asked: Option<Later<Option<Credentials>>>,
     started: Instant,
 }
 
-async fn connect(address: Address) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect((address.host.as_str(), address.port)).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
+/// The credentials of a connection as they are now.
+async fn credentials(settings: &Settings, is_new: bool) -> Result<Option<Credentials>> {
+    match &settings.authentication {
+        Some(authentication) => Credentials::read(authentication, is_new).await.map(Some),
+        None => Ok(settings.tls.client.as_ref().map(|_| Credentials::CERTIFICATE)),
+    }
+}
+
+async fn connect(
+    settings: Settings,
+    address: Address,
+    is_denied: bool,
+) -> Result<(Box<dyn Stream>, Option<Credentials>)> {
+    // What is missing here is told before somebody is asked.
+    let credentials = credentials(&settings, is_denied).await?;
+    let failed = |error: io::Error| Error::unavailable(format!("no connection: {error}"));
+    let stream = TcpStream::connect((address.host.as_str(), address.port)).await.map_err(failed)?;
+    stream.set_nodelay(true).map_err(failed)?;
+    if !settings.service.is_tls {
+        return Ok((Box::new(stream), credentials));
+    }
+    Ok((Box::new(settings.tls.connect(stream, &address).await?), credentials))
 }
 
 impl Driver {
-    pub fn new(token: Option<Token>) -> Self {
-        let started = Instant::now();
-        Driver { socket: Socket::Closed, output: Bytes::new(), input: vec![0; READ_BYTES], token, started }
+    pub fn new(settings: Settings) -> Self {
+        Driver {
+            socket: Socket::Closed,
+            output: Bytes::new(),
+            is_flushed: true,
+            input: vec![0; READ_BYTES],
+            settings,
+            asked: None,
+            started: Instant::now(),
+        }
     }
 
     /// The time by the machine's clock.
@@ -72,18 +110,21 @@ impl Driver {
     }
 
     fn carry_out(&mut self, machine: &mut impl Machine) {
-        let now = self.now();
         while let Some(action) = machine.link().take_action() {
             match action {
-                Action::Dial(address) => self.socket = Socket::Connecting(Box::pin(connect(address))),
+                Action::Dial { address, is_denied } => {
+                    let connecting = connect(self.settings.clone(), address, is_denied);
+                    self.socket = Socket::Connecting(Box::pin(connecting));
+                }
                 Action::HangUp => self.socket = Socket::Closed,
-                Action::Authenticate => match self.token.as_ref().map(Token::read).transpose() {
-                    Ok(credentials) => machine.link().authenticate(credentials),
-                    Err(error) => machine.link().fail(error, now),
-                },
+                Action::Authenticate => {
+                    let settings = self.settings.clone();
+                    self.asked = Some(Box::pin(async move { credentials(&settings, true).await }));
+                }
             }
             if !matches!(self.socket, Socket::Open(_)) {
                 self.output = Bytes::new();
+                self.asked = None;
             }
         }
     }
@@ -98,27 +139,38 @@ impl Driver {
                 true
             }
             Socket::Open(_) => {
+                let has_answered = self.authenticate(machine, context);
                 let moved = self.write(machine, context).and_then(|()| self.read(machine, context));
-                moved.unwrap_or_else(|error| {
-                    let error = Error::unavailable(format!("the connection broke: {error}"));
-                    machine.link().fail(error, self.started.elapsed());
+                moved.map(|has_read| has_read || has_answered).unwrap_or_else(|error| {
+                    machine.link().fail(self.settings.tls.told(&error), self.started.elapsed());
                     true
                 })
             }
         }
     }
 
-    fn connected(&mut self, connected: io::Result<TcpStream>, machine: &mut impl Machine) {
+    fn connected(&mut self, connected: Result<(Box<dyn Stream>, Option<Credentials>)>, machine: &mut impl Machine) {
         let now = self.now();
         self.socket = Socket::Closed;
-        match (connected, self.token.as_ref().map(Token::read).transpose()) {
-            (Ok(stream), Ok(credentials)) => {
+        match connected {
+            Ok((stream, credentials)) => {
                 self.socket = Socket::Open(stream);
                 machine.link().dialled(credentials, now);
             }
-            (Err(error), _) => machine.link().fail(Error::unavailable(format!("no connection: {error}")), now),
-            (_, Err(error)) => machine.link().fail(error, now),
+            Err(error) => machine.link().fail(error, now),
         }
+    }
+
+    /// Gives the machine the credentials that the broker has asked for, once they are there; true if they are.
+    fn authenticate(&mut self, machine: &mut impl Machine, context: &mut Context<'_>) -> bool {
+        let Some(asked) = &mut self.asked else { return false };
+        let Poll::Ready(credentials) = asked.as_mut().poll(context) else { return false };
+        self.asked = None;
+        match credentials {
+            Ok(credentials) => machine.link().authenticate(credentials),
+            Err(error) => machine.link().fail(error, self.started.elapsed()),
+        }
+        true
     }
 
     fn write(&mut self, machine: &mut impl Machine, context: &mut Context<'_>) -> io::Result<()> {
@@ -128,11 +180,20 @@ impl Driver {
                 self.output = machine.link().take_output();
             }
             if self.output.is_empty() {
+                if !self.is_flushed
+                    && let Poll::Ready(flushed) = Pin::new(&mut *stream).poll_flush(context)
+                {
+                    flushed?;
+                    self.is_flushed = true;
+                }
                 return Ok(());
             }
             match Pin::new(&mut *stream).poll_write(context, &self.output) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(written)) => self.output.advance(written),
+                Poll::Ready(Ok(written)) => {
+                    self.output.advance(written);
+                    self.is_flushed = false;
+                }
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => return Ok(()),
             }

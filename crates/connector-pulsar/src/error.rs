@@ -32,6 +32,11 @@ impl Error {
         Error { kind: ErrorKind::Invalid, message: message.into() }
     }
 
+    /// The broker does not let the client in, or is not the one that the client wants.
+    pub fn denied(message: impl Into<String>) -> Self {
+        Error { kind: ErrorKind::Denied, message: message.into() }
+    }
+
     /// The broker or the network does not answer.
     pub fn unavailable(message: impl Into<String>) -> Self {
         Error { kind: ErrorKind::Unavailable, message: message.into() }
@@ -56,6 +61,12 @@ impl Error {
     #[must_use]
     pub fn context(self, place: impl fmt::Display) -> Self {
         Error { kind: self.kind, message: format!("{place}: {}", self.message) }
+    }
+
+    /// Says what to do; keeps the kind.
+    #[must_use]
+    pub(crate) fn with_hint(self, hint: &str) -> Self {
+        Error { kind: self.kind, message: format!("{}; {hint}", self.message) }
     }
 
     /// The error that a broker answered with.
@@ -96,6 +107,24 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// What was wrong with a secret or a token server.
+impl From<dataflow::Error> for Error {
+    fn from(error: dataflow::Error) -> Self {
+        let kind = match error.kind() {
+            dataflow::ErrorKind::Refused => ErrorKind::Denied,
+            dataflow::ErrorKind::Unavailable => ErrorKind::Unavailable,
+            _ => ErrorKind::Invalid,
+        };
+        let mut message = error.to_string();
+        let mut next = std::error::Error::source(&error);
+        while let Some(cause) = next {
+            message = format!("{message}: {cause}");
+            next = cause.source();
+        }
+        Error { kind, message }
+    }
+}
 
 impl From<Error> for dataflow::Error {
     fn from(error: Error) -> Self {

@@ -10,11 +10,15 @@
 mod error;
 pub mod wire;
 
+mod address;
+mod authentication;
 mod keys;
 mod message;
 mod position;
-mod settings;
+mod tls;
 mod topic;
+
+mod settings;
 
 mod conversation;
 mod link;
@@ -44,6 +48,8 @@ pub mod standalone;
 #[cfg(test)]
 mod seeded;
 
+pub use address::{Address, Service};
+pub use authentication::{Authentication, Credentials, TokenServer};
 pub use client::{PartitionProducer, PartitionReader, chance, partition_count};
 pub use error::{Error, ErrorKind, Result};
 pub use keys::{Hashing, Key};
@@ -52,9 +58,10 @@ pub use message::{EntryFacts, IncompleteMessage, Message, Payload};
 pub use position::{EntryId, MessageId, Position};
 pub use producer::{Guarantee, OutgoingMessage, ProducerOptions};
 pub use reader::{PartitionEnd, ReaderOptions, Start};
-pub use settings::{Address, Credentials, Settings, Token};
+pub use settings::Settings;
 pub use sink::{SinkPosition, TopicSink};
 pub use tail::Tail;
+pub use tls::{ClientCertificate, Tls};
 pub use topic::{Namespace, TopicName};
 pub use topic_writer::TopicWriter;
 pub use topics::Topics;

@@ -10,9 +10,11 @@
 //!
 //! There is no I/O here: the owner of a link carries out its actions, and tells it what came of them.
 
+use crate::address::{Address, Service};
+use crate::authentication::Credentials;
 use crate::conversation::{Conversation, Heard, RequestId};
 use crate::error::{Error, ErrorKind, Result};
-use crate::settings::{Address, Credentials, Settings};
+use crate::settings::Settings;
 use crate::topic::TopicName;
 use crate::wire::protocol::{Command, LookupTopic, LookupTopicResponse, LookupType};
 use bytes::Bytes;
@@ -25,7 +27,8 @@ const BACKOFF_MIN: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Connect, read the credentials, and call `dialled` or `fail`. A connection that was there is closed before.
-    Dial(Address),
+    /// Credentials that were let in no more are got anew where that can be.
+    Dial { address: Address, is_denied: bool },
     /// Read the credentials again, and call `authenticate` or `fail`.
     Authenticate,
     /// Close the connection.
@@ -77,13 +80,15 @@ pub struct Link {
     /// Once the client was let in, a broker that denies it may have met a token that is about to be replaced.
     was_attached: bool,
     trouble: Option<Error>,
+    /// What waiting does not mend.
+    end: Option<Error>,
 }
 
 impl Link {
     /// A link that begins at once; the seed spreads the attempts of many links over time.
     pub fn new(settings: Settings, topic: TopicName, seed: u64) -> Self {
         Link {
-            address: settings.service.clone(),
+            address: settings.service.address.clone(),
             settings,
             topic,
             begins_with: Purpose::LookUp { authoritative: false },
@@ -97,6 +102,7 @@ impl Link {
             is_detached: false,
             was_attached: false,
             trouble: None,
+            end: None,
         }
     }
 
@@ -147,7 +153,7 @@ impl Link {
         match &self.state {
             State::Away { until } if now >= *until => {
                 self.redirects = 0;
-                let service = self.settings.service.clone();
+                let service = self.settings.service.address.clone();
                 self.dial(service, None, self.begins_with, now);
             }
             State::Dialling { until, .. } if now >= *until => {
@@ -168,7 +174,8 @@ impl Link {
         self.address = address.clone();
         self.proxied_to = proxied_to;
         self.state = State::Dialling { purpose, until: now + self.settings.answer_within };
-        self.action = Some(Action::Dial(address));
+        let is_denied = self.trouble.as_ref().is_some_and(|trouble| trouble.kind() == ErrorKind::Denied);
+        self.action = Some(Action::Dial { address, is_denied });
     }
 
     /// The connection that was asked for is there.
@@ -201,10 +208,22 @@ impl Link {
         }
     }
 
-    /// Something failed; the link begins again after a wait.
+    /// Something failed; the link begins again after a wait, or ends if the same would come again.
     pub fn fail(&mut self, error: Error, now: Duration) {
         self.is_detached |= matches!(self.state, State::Attached);
-        self.trouble = Some(error.context(format_args!("topic \"{}\" at {}", self.topic.as_str(), self.address)));
+        let may_pass = self.was_attached || error.kind() == ErrorKind::Unavailable;
+        let error = match self.state {
+            // A port for TLS says nothing to somebody who greets it without.
+            State::Greeting { .. } if may_pass && !self.settings.service.is_tls => {
+                error.with_hint("a port for TLS is written pulsar+ssl://HOST:PORT")
+            }
+            _ => error,
+        };
+        let error = error.context(format_args!("topic \"{}\" at {}", self.topic.as_str(), self.address));
+        if !may_pass {
+            self.end = Some(error.clone());
+        }
+        self.trouble = Some(error);
         self.conversation = None;
         self.action = Some(Action::HangUp);
         // A quarter of the wait is chance, so that links that broke together do not come back together.
@@ -233,6 +252,9 @@ impl Link {
     /// The next thing that concerns the user of the link. Errors are those that waiting does not mend.
     pub fn next_event(&mut self, now: Duration) -> Result<Option<Event>> {
         loop {
+            if let Some(end) = &self.end {
+                return Err(end.clone());
+            }
             if std::mem::take(&mut self.is_detached) {
                 return Ok(Some(Event::Detached));
             }
@@ -270,6 +292,12 @@ impl Link {
             self.fail(error, now);
             return Ok(());
         }
+        let shows_nothing = self.settings.authentication.is_none() && self.settings.tls.client.is_none();
+        let error = match error.kind() {
+            ErrorKind::Denied if shows_nothing => error
+                .with_hint("set token, user and password, credential, or certificate and key of live in riverrun.toml"),
+            _ => error,
+        };
         Err(error.context(format_args!("topic \"{}\" at {}", self.topic.as_str(), self.address)))
     }
 
@@ -310,7 +338,7 @@ impl Link {
             _ => return Ok(false),
         };
         let is_proxied = answer.proxy_through_service_url.unwrap_or_default();
-        let (kind, address) = match found(&answer) {
+        let (kind, address) = match found(&answer, self.settings.service.is_tls) {
             Ok(found) => found,
             Err(error) => {
                 self.refused(error, now)?;
@@ -329,7 +357,7 @@ impl Link {
             _ => Purpose::Attach,
         };
         if is_proxied {
-            let service = self.settings.service.clone();
+            let service = self.settings.service.address.clone();
             self.dial(service, Some(address.to_string()), purpose, now);
         } else if purpose == Purpose::Attach && address == self.address && self.proxied_to.is_none() {
             self.attach();
@@ -342,7 +370,7 @@ impl Link {
 }
 
 /// Where a lookup's answer points.
-fn found(answer: &LookupTopicResponse) -> Result<(LookupType, Address)> {
+fn found(answer: &LookupTopicResponse, is_tls: bool) -> Result<(LookupType, Address)> {
     let kind = answer.response.and_then(|kind| LookupType::try_from(kind).ok()).unwrap_or(LookupType::Failed);
     if kind == LookupType::Failed {
         return Err(Error::from_broker(
@@ -350,9 +378,13 @@ fn found(answer: &LookupTopicResponse) -> Result<(LookupType, Address)> {
             answer.message.as_deref().unwrap_or_default(),
         ));
     }
-    let missing = || Error::unavailable("the broker that has the topic has no address without TLS");
-    let url = answer.broker_service_url.as_deref().filter(|url| !url.is_empty()).ok_or_else(missing)?;
-    Ok((kind, Address::parse(url)?))
+    let (url, how) = match is_tls {
+        true => (&answer.broker_service_url_tls, "with"),
+        false => (&answer.broker_service_url, "without"),
+    };
+    let missing = || Error::unavailable(format!("the broker that has the topic has no address {how} TLS"));
+    let url = url.as_deref().filter(|url| !url.is_empty()).ok_or_else(missing)?;
+    Ok((kind, Service::parse(url)?.address))
 }
 
 #[cfg(test)]
@@ -367,7 +399,11 @@ mod tests {
     }
 
     fn link() -> Link {
-        Link::new(Settings::new(address("service")), TopicName::parse("topic").unwrap(), 1)
+        Link::new(
+            Settings::new(Service { address: address("service"), is_tls: false }),
+            TopicName::parse("topic").unwrap(),
+            1,
+        )
     }
 
     /// What the link has sent.
@@ -387,7 +423,7 @@ mod tests {
 
     /// Makes the connection that the link wants, and lets the client in; gives the greeting and what comes of it.
     fn connect(link: &mut Link, to: &str) -> (Connect, Option<Event>) {
-        assert_eq!(link.take_action(), Some(Action::Dial(address(to))));
+        assert!(matches!(link.take_action(), Some(Action::Dial { address: it, .. }) if it == address(to)));
         link.dialled(None, Duration::ZERO);
         let greeting = sent(link);
         let [Command::Connect(greeting)] = &greeting[..] else { panic!("{greeting:?}") };
@@ -472,11 +508,11 @@ mod tests {
         };
         let mut link = link();
         link.advance(Duration::ZERO);
-        assert_eq!(link.take_action(), Some(Action::Dial(address("service"))));
+        assert_eq!(link.take_action(), Some(Action::Dial { address: address("service"), is_denied: false }));
         link.dialled(None, Duration::ZERO);
         let error = say(&mut link, denied()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Denied);
-        assert!(error.to_string().ends_with("AuthenticationError: bad token"), "{error}");
+        assert!(error.to_string().contains("AuthenticationError: bad token; set token, user and password"), "{error}");
 
         link.renew(Duration::ZERO);
         link.advance(Duration::ZERO);

@@ -28,7 +28,7 @@ impl Topics {
 
     /// Where the topics are, for messages to people.
     pub fn place(&self) -> String {
-        format!("namespace {} at pulsar://{}", self.namespace, self.settings.service)
+        format!("namespace {} at {}", self.namespace, self.settings.service)
     }
 
     /// The topic of this name, if there is one.

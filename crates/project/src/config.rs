@@ -3,9 +3,10 @@
 use crate::duration::duration;
 use crate::failure::Failure;
 use crate::names::Places;
+use crate::placed_text::SECRET_EXPECTED;
 use crate::secrets::without_secrets;
 use crate::table_place::History;
-use crate::topic_place::{Live, TOKEN_EXPECTED, TopicPlace};
+use crate::topic_place::Live;
 use dataflow::{Error, Result};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -300,10 +301,10 @@ impl Config {
     /// Refuses secrets that stand in the file, unless they are those of somebody's own machine.
     fn refuse_secrets(&self, path: &Path, text: &str) -> Result<(), Failure> {
         let plain = |(name, environment): (&String, &Environment)| {
-            let token = environment.live.plain_token().map(|span| (span, "its token"));
-            let secrets = environment.history.plain_secrets().iter().cloned().chain(token);
+            let of_live = environment.live.plain_secrets().iter().cloned();
+            let secrets = environment.history.plain_secrets().iter().cloned().chain(of_live);
             let told = |(span, what): (std::ops::Range<usize>, &str)| {
-                let what = format!("environment \"{name}\" has {what} in plain text, expected {TOKEN_EXPECTED}");
+                let what = format!("environment \"{name}\" has {what} in plain text, expected {SECRET_EXPECTED}");
                 placed(path, text, span, &what)
             };
             secrets.filter(|_| name != OWN_MACHINE).map(told).collect::<Vec<_>>()
@@ -318,7 +319,7 @@ impl Config {
     pub fn embedded(name: &str) -> Config {
         let dev = Environment {
             history: History::in_folder("warehouse"),
-            live: Live { place: TopicPlace::Folder("topics".into()), retention: None },
+            live: Live::in_folder("topics"),
             checkpoints: None,
             names: BTreeMap::new(),
         };

@@ -9,6 +9,7 @@ mod dev_broker;
 mod dev_pubsub;
 
 mod duration;
+mod placed_text;
 mod table_place;
 mod topic_place;
 mod topics;

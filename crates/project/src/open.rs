@@ -305,10 +305,10 @@ impl Project {
 
     /// What people should know of the settings.
     pub fn settings_warning(&self) -> Option<&'static str> {
-        if self.environment.live.plain_token().is_some() {
+        if !self.environment.live.plain_secrets().is_empty() {
             return Some(
-                "the token of Pulsar stands in riverrun.toml as plain text, and goes wherever the file goes: write \
-                 token = \"env:NAME\" or \"file:PATH\"; other environments than dev refuse it",
+                "a secret of Pulsar stands in riverrun.toml as plain text, and goes wherever the file goes: write \
+                 \"env:NAME\" or \"file:PATH\" in its place; other environments than dev refuse it",
             );
         }
         (!self.environment.history.plain_secrets().is_empty()).then_some(
@@ -331,8 +331,7 @@ impl Project {
                 Topics::Local(topics, LocalPlace { folder, copied })
             }
             TopicPlace::Pulsar(place) => {
-                let mut settings = connector_pulsar::Settings::new(place.service.clone());
-                settings.token = place.token_in(&self.folder.root);
+                let settings = place.settings(&self.folder.root)?;
                 Topics::Pulsar(connector_pulsar::Topics::new(settings, place.namespace.clone()))
             }
         };

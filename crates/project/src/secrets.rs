@@ -1,7 +1,7 @@
 //! Settings as errors show them.
 
 /// The keys whose values are shown. That of any other key, a misspelt one among them, may be a secret.
-const SHOWN: [&str; 22] = [
+const SHOWN: [&str; 25] = [
     "name",
     "commit_every",
     "checkpoint_every",
@@ -23,6 +23,9 @@ const SHOWN: [&str; 22] = [
     "topics",
     "pulsar",
     "namespace",
+    "user",
+    "audience",
+    "certificate",
     "outputs",
 ];
 

@@ -1,7 +1,9 @@
 //! Where the tables of an environment are: the key `history` of `riverrun.toml`.
 
 use crate::duration::duration;
-use connector_iceberg::{RestSettings, S3Settings, Secret};
+use crate::placed_text::{PlacedText, PlainSecrets, inner};
+use access::Secret;
+use connector_iceberg::{RestSettings, S3Settings};
 use dataflow::{Error, Result};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -17,7 +19,7 @@ pub struct History {
     /// A folder or a catalog.
     pub place: TablePlace,
     // Where secrets stand that are written out, and what they are.
-    plain_secrets: Vec<(Range<usize>, &'static str)>,
+    plain_secrets: PlainSecrets,
 }
 
 /// What holds tables.
@@ -51,12 +53,12 @@ struct RestKeys {
 impl History {
     /// Tables in a folder.
     pub fn in_folder(folder: impl Into<PathBuf>) -> History {
-        History { place: TablePlace::Folder(folder.into()), plain_secrets: Vec::new() }
+        History { place: TablePlace::Folder(folder.into()), plain_secrets: PlainSecrets::default() }
     }
 
     /// Where secrets stand that are written out, each with what it is.
     pub fn plain_secrets(&self) -> &[(Range<usize>, &'static str)] {
-        &self.plain_secrets
+        self.plain_secrets.all()
     }
 }
 
@@ -158,12 +160,8 @@ impl TryFrom<HistoryKeys> for History {
         if s3.access_key.is_some() != s3.secret_key.is_some() {
             return Err(Error::invalid("s3 has one of access_key and secret_key, expected both or none"));
         }
-        let mut plain_secrets = Vec::new();
-        let mut look = |secret: &Spanned<PlacedText>, what| {
-            if matches!(secret.get_ref().0, Secret::Text(_)) {
-                plain_secrets.push((secret.span(), what));
-            }
-        };
+        let mut plain_secrets = PlainSecrets::default();
+        let mut look = |secret: &Spanned<PlacedText>, what| plain_secrets.look(secret, what);
         token.iter().for_each(|secret| look(secret, "the token of its catalog"));
         credential.iter().for_each(|secret| look(secret, "the credential of its catalog"));
         s3.secret_key.iter().for_each(|secret| look(secret, "the secret key of S3"));
@@ -171,15 +169,7 @@ impl TryFrom<HistoryKeys> for History {
         headers.iter().filter(|(name, _)| may_be_secret(name)).for_each(|(_, value)| {
             look(value, "a header of its catalog");
         });
-        let ca = match ca.map(|ca| ca.0) {
-            None => None,
-            Some(Secret::Text(path)) => Some(path.into()),
-            Some(Secret::File(path)) => Some(path),
-            Some(Secret::Environment(_)) => {
-                return Err(Error::invalid("ca is in the environment, expected \"file:PATH\""));
-            }
-        };
-        let inner = |secret: Option<Spanned<PlacedText>>| secret.map(|secret| secret.into_inner().0);
+        let ca = ca.map(|ca| ca.path("ca")).transpose()?;
         let place = TablePlace::Rest(Box::new(RestPlace(RestKeys {
             catalog: catalog.0,
             warehouse: warehouse.map(|text| text.0),
@@ -204,22 +194,6 @@ fn may_be_secret(name: &str) -> bool {
 
 fn wrong(what: &str) -> Error {
     Error::invalid(format!("{what}, expected warehouse = \"FOLDER\" or catalog = \"https://HOST\""))
-}
-
-/// A text, or where it is found.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "toml::Value")]
-struct PlacedText(Secret);
-
-impl TryFrom<toml::Value> for PlacedText {
-    type Error = Error;
-
-    // No error shows the value, which may be a secret.
-    fn try_from(value: toml::Value) -> Result<Self> {
-        let expected = "expected a text, \"env:NAME\" or \"file:PATH\"";
-        let toml::Value::String(text) = value else { return Err(Error::invalid(format!("it is no text, {expected}"))) };
-        Secret::parse(&text).map(PlacedText).map_err(|error| Error::invalid(format!("{error}, {expected}")))
-    }
 }
 
 /// How long a request to a catalog may take.

@@ -1,16 +1,16 @@
 //! Where the topics of an environment are: the key `live` of `riverrun.toml`.
 
 use crate::duration::duration;
-use connector_pulsar::{Address, Namespace, Token};
+use crate::placed_text::{PlacedText, PlainSecrets, inner};
+use access::{ClientCredentials, Secret};
+use connector_pulsar::{Authentication, ClientCertificate, Namespace, Service, Settings, Tls, TokenServer};
 use dataflow::{Error, Result};
 use serde::Deserialize;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use toml::Spanned;
-
-/// What a token is written as.
-pub const TOKEN_EXPECTED: &str = "\"env:NAME\" or \"file:PATH\"";
 
 /// Where topics are, and how long what is in them is kept.
 #[derive(Clone, Debug, Deserialize)]
@@ -20,6 +20,7 @@ pub struct Live {
     pub place: TopicPlace,
     /// How long messages of local topics are kept at least; for ever without this key.
     pub retention: Option<Retention>,
+    plain_secrets: PlainSecrets,
 }
 
 /// What holds topics.
@@ -28,39 +29,73 @@ pub enum TopicPlace {
     /// The folder of the local topics, relative to the project.
     Folder(PathBuf),
     /// A namespace of a Pulsar cluster.
-    Pulsar(PulsarPlace),
+    Pulsar(Box<PulsarPlace>),
 }
 
 /// A namespace of a Pulsar cluster, and how it is entered.
 #[derive(Clone, Debug)]
 pub struct PulsarPlace {
     /// Any of its brokers, or a proxy.
-    pub service: Address,
+    pub service: Service,
     /// The namespace of all topics.
     pub namespace: Namespace,
-    /// The client's token; files are relative to the project.
-    pub token: Option<Token>,
-    // Where the token stands in the settings.
-    token_at: Range<usize>,
+    entry: Entry,
+    tls: Tls,
+}
+
+/// How a client shows who it is; files are relative to the project.
+#[derive(Clone, Debug)]
+enum Entry {
+    /// By its certificate, or not at all.
+    Connection,
+    Token(Secret),
+    Basic {
+        user: String,
+        password: Secret,
+    },
+    TokenServer(ClientCredentials),
 }
 
 impl PulsarPlace {
-    /// The token with its file found from the project's folder.
-    pub fn token_in(&self, root: &Path) -> Option<Token> {
-        self.token.clone().map(|token| match token {
-            Token::File(path) => Token::File(root.join(path)),
-            other => other,
-        })
+    /// How the cluster is reached, with files found from the project's folder.
+    pub fn settings(&self, root: &Path) -> Result<Settings> {
+        let mut settings = Settings::new(self.service.clone());
+        let within = |path: &PathBuf| root.join(path);
+        settings.tls = Tls {
+            ca: self.tls.ca.as_ref().map(within),
+            client: self
+                .tls
+                .client
+                .as_ref()
+                .map(|client| ClientCertificate { certificate: within(&client.certificate), key: within(&client.key) }),
+        };
+        settings.authentication = match self.entry.clone() {
+            Entry::Connection => None,
+            Entry::Token(token) => Some(Authentication::Token(token.within(root))),
+            Entry::Basic { user, password } => Some(Authentication::Basic { user, password: password.within(root) }),
+            Entry::TokenServer(client) => {
+                let client = ClientCredentials { credential: client.credential.within(root), ..client };
+                let ca = settings.tls.ca.as_ref().map(|ca| {
+                    let failed = |error| Error::of_file(format!("cannot read ca \"{}\"", ca.display()), error);
+                    std::fs::read(ca).map_err(failed)
+                });
+                let server = TokenServer::new(client, &ca.transpose()?.unwrap_or_default())?;
+                Some(Authentication::TokenServer(Arc::new(server)))
+            }
+        };
+        Ok(settings)
     }
 }
 
 impl Live {
-    /// Where a token stands that is written out.
-    pub fn plain_token(&self) -> Option<Range<usize>> {
-        match &self.place {
-            TopicPlace::Pulsar(PulsarPlace { token: Some(Token::Text(_)), token_at, .. }) => Some(token_at.clone()),
-            _ => None,
-        }
+    /// Topics in a folder.
+    pub fn in_folder(folder: impl Into<PathBuf>) -> Live {
+        Live { place: TopicPlace::Folder(folder.into()), retention: None, plain_secrets: PlainSecrets::default() }
+    }
+
+    /// Where secrets stand that are written out, each with what it is.
+    pub fn plain_secrets(&self) -> &[(Range<usize>, &'static str)] {
+        self.plain_secrets.all()
     }
 }
 
@@ -74,34 +109,119 @@ struct LiveKeys {
     topics: Option<PathBuf>,
     pulsar: Option<ServiceUrl>,
     namespace: Option<NamespaceName>,
-    token: Option<Spanned<TokenPlace>>,
+    token: Option<Spanned<PlacedText>>,
+    user: Option<String>,
+    password: Option<Spanned<PlacedText>>,
+    credential: Option<Spanned<PlacedText>>,
+    oauth2_uri: Option<String>,
+    scope: Option<String>,
+    audience: Option<String>,
+    ca: Option<PlacedText>,
+    certificate: Option<PlacedText>,
+    key: Option<PlacedText>,
     retention: Option<Retention>,
+}
+
+impl LiveKeys {
+    /// Whether there are keys that only a cluster has.
+    fn names_cluster(&self) -> bool {
+        let secrets = [&self.token, &self.password, &self.credential].into_iter().any(Option::is_some);
+        let texts = [&self.user, &self.oauth2_uri, &self.scope, &self.audience].into_iter().any(Option::is_some);
+        let files = [&self.ca, &self.certificate, &self.key].into_iter().any(Option::is_some);
+        secrets || texts || files || self.namespace.is_some()
+    }
+
+    fn plain_secrets(&self) -> PlainSecrets {
+        let mut plain = PlainSecrets::default();
+        let secrets = [
+            (&self.token, "the token of Pulsar"),
+            (&self.password, "the password of Pulsar"),
+            (&self.credential, "the credential of Pulsar"),
+        ];
+        for (secret, what) in secrets {
+            secret.iter().for_each(|secret| plain.look(secret, what));
+        }
+        plain
+    }
 }
 
 impl TryFrom<LiveKeys> for Live {
     type Error = Error;
 
     fn try_from(keys: LiveKeys) -> Result<Self> {
-        let LiveKeys { topics, pulsar, namespace, token, retention } = keys;
-        let place = match (topics, pulsar) {
-            (Some(topics), None) if namespace.is_none() && token.is_none() => TopicPlace::Folder(topics),
-            (Some(_), None) => return Err(wrong("namespace and token are of Pulsar, and topics names a folder")),
+        let (plain_secrets, retention) = (keys.plain_secrets(), keys.retention);
+        let place = match (&keys.topics, &keys.pulsar) {
+            (Some(_), Some(_)) => return Err(wrong("it names both a folder and a cluster")),
+            (None, None) => return Err(wrong("it does not say where topics are")),
+            (Some(_), None) if keys.names_cluster() => {
+                return Err(wrong("topics names a folder, and other keys are of a cluster of Pulsar"));
+            }
+            (Some(topics), None) => TopicPlace::Folder(topics.clone()),
             (None, Some(_)) if retention.is_some() => {
                 return Err(Error::invalid(
                     "retention is of local topics, expected none beside pulsar: that of Pulsar is set in its cluster",
                 ));
             }
-            (None, Some(service)) => TopicPlace::Pulsar(PulsarPlace {
-                service: service.0,
-                namespace: namespace.map(|namespace| namespace.0).unwrap_or_default(),
-                token_at: token.as_ref().map(Spanned::span).unwrap_or_default(),
-                token: token.map(|token| token.into_inner().0),
-            }),
-            (Some(_), Some(_)) => return Err(wrong("it names both a folder and a cluster")),
-            (None, None) => return Err(wrong("it does not say where topics are")),
+            (None, Some(service)) => {
+                let service = service.0.clone();
+                let namespace = keys.namespace.as_ref().map(|name| name.0.clone()).unwrap_or_default();
+                TopicPlace::Pulsar(Box::new(PulsarPlace {
+                    tls: tls(&keys, &service)?,
+                    entry: entry(keys)?,
+                    service,
+                    namespace,
+                }))
+            }
         };
-        Ok(Live { place, retention })
+        Ok(Live { place, retention, plain_secrets })
     }
+}
+
+fn tls(keys: &LiveKeys, service: &Service) -> Result<Tls> {
+    let has_files = [&keys.ca, &keys.certificate, &keys.key].into_iter().any(Option::is_some);
+    if has_files && !service.is_tls {
+        let what = "ca, certificate and key are of connections with TLS";
+        return Err(Error::invalid(format!("{what}, expected pulsar = \"pulsar+ssl://{}\"", service.address.host)));
+    }
+    let path = |text: &Option<PlacedText>, key| text.clone().map(|text| text.path(key)).transpose();
+    let client = match (path(&keys.certificate, "certificate")?, path(&keys.key, "key")?) {
+        (Some(certificate), Some(key)) => Some(ClientCertificate { certificate, key }),
+        (None, None) => None,
+        _ => return Err(Error::invalid("it has one of certificate and key, expected both or none")),
+    };
+    Ok(Tls { ca: path(&keys.ca, "ca")?, client })
+}
+
+fn entry(keys: LiveKeys) -> Result<Entry> {
+    let LiveKeys { token, user, password, credential, oauth2_uri, scope, audience, .. } = keys;
+    let ways = [token.is_some(), user.is_some() || password.is_some(), credential.is_some()];
+    if ways.into_iter().filter(|is_there| *is_there).count() > 1 {
+        return Err(Error::invalid(
+            "it says in several ways who the client is, expected one of token, user with password, and credential",
+        ));
+    }
+    if credential.is_none() && (oauth2_uri.is_some() || scope.is_some() || audience.is_some()) {
+        return Err(Error::invalid(
+            "oauth2_uri, scope and audience are of a token server, expected credential beside them",
+        ));
+    }
+    Ok(match (inner(token), user, inner(password), inner(credential)) {
+        (Some(token), ..) => Entry::Token(token),
+        (_, Some(user), Some(password), _) => Entry::Basic { user, password },
+        (_, Some(_), None, _) | (_, None, Some(_), _) => {
+            return Err(Error::invalid("it has one of user and password, expected both or none"));
+        }
+        (.., Some(credential)) => {
+            let server = oauth2_uri.ok_or_else(|| {
+                Error::invalid(
+                    "the credential is for a token server, expected oauth2_uri = \"https://HOST/PATH\" beside it",
+                )
+            })?;
+            let (whose, key) = ("Pulsar", "live");
+            Entry::TokenServer(ClientCredentials { credential, server, scope, audience, whose, key })
+        }
+        _ => Entry::Connection,
+    })
 }
 
 fn wrong(what: &str) -> Error {
@@ -110,13 +230,13 @@ fn wrong(what: &str) -> Error {
 
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
-struct ServiceUrl(Address);
+struct ServiceUrl(Service);
 
 impl TryFrom<String> for ServiceUrl {
     type Error = Error;
 
     fn try_from(text: String) -> Result<Self> {
-        Ok(ServiceUrl(Address::parse(&text)?))
+        Ok(ServiceUrl(Service::parse(&text)?))
     }
 }
 
@@ -129,27 +249,6 @@ impl TryFrom<String> for NamespaceName {
 
     fn try_from(text: String) -> Result<Self> {
         Ok(NamespaceName(Namespace::parse(&text)?))
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(try_from = "toml::Value")]
-struct TokenPlace(Token);
-
-impl TryFrom<toml::Value> for TokenPlace {
-    type Error = Error;
-
-    // No error shows the value, which may be the secret.
-    fn try_from(value: toml::Value) -> Result<Self> {
-        let nothing = |what: &str| Err(Error::invalid(format!("the token {what}, expected {TOKEN_EXPECTED}")));
-        let toml::Value::String(text) = value else { return nothing("is no text") };
-        Ok(TokenPlace(match text.split_once(':') {
-            Some(("env" | "file", "")) => return nothing("names nothing"),
-            Some(("env", name)) => Token::Environment(name.to_owned()),
-            Some(("file", path)) => Token::File(path.into()),
-            _ if text.trim().is_empty() => return nothing("is empty"),
-            _ => Token::Text(text),
-        }))
     }
 }
 
@@ -183,24 +282,43 @@ mod tests {
     #[test]
     fn places_of_topics_are_read_or_refused() {
         let pulsar = |live: &str| match read(live).unwrap().place {
-            TopicPlace::Pulsar(place) => format!("{} {} {:?}", place.service, place.namespace, place.token),
+            TopicPlace::Pulsar(place) => {
+                format!("{} {} {:?} {:?}", place.service, place.namespace, place.entry, place.tls)
+            }
             TopicPlace::Folder(folder) => panic!("{folder:?}"),
         };
-        assert_eq!(pulsar(r#"pulsar = "pulsar://a""#), "a:6650 public/default None");
+        let no_tls = "Tls { ca: None, client: None }";
+        assert_eq!(pulsar(r#"pulsar = "pulsar://a""#), format!("pulsar://a:6650 public/default Connection {no_tls}"));
         let all = r#"pulsar = "pulsar://a:1", namespace = "t/n", token = "env:TOKEN""#;
-        assert_eq!(pulsar(all), "a:1 t/n Some(Environment(\"TOKEN\"))");
+        assert_eq!(pulsar(all), format!("pulsar://a:1 t/n Token(Environment(\"TOKEN\")) {no_tls}"));
+        let all = r#"pulsar = "pulsar+ssl://a", user = "u", password = "CANARY", ca = "ca.pem",
+            certificate = "file:c.pem", key = "c.key""#;
+        let read_as = pulsar(&all.replace('\n', " "));
+        let tls =
+            "Tls { ca: Some(\"ca.pem\"), client: Some(ClientCertificate { certificate: \"c.pem\", key: \"c.key\" }) }";
+        let entry = "Basic { user: \"u\", password: Text(..) }";
+        assert_eq!(read_as, format!("pulsar+ssl://a:6651 public/default {entry} {tls}"));
+        let all = r#"pulsar = "pulsar://a", credential = "file:c", oauth2_uri = "https://t", audience = "x""#;
+        assert!(pulsar(all).contains("TokenServer(ClientCredentials { credential: File(\"c\")"), "{}", pulsar(all));
         assert!(matches!(read(r#"topics = "./topics""#).unwrap().place, TopicPlace::Folder(_)));
         for (live, what) in [
             ("", "it does not say where topics are"),
             (r#"topics = "a", pulsar = "pulsar://a""#, "it names both a folder and a cluster"),
-            (r#"topics = "a", namespace = "t/n""#, "namespace and token are of Pulsar"),
+            (r#"topics = "a", namespace = "t/n""#, "other keys are of a cluster of Pulsar"),
+            (r#"topics = "a", audience = "t/n""#, "other keys are of a cluster of Pulsar"),
             (r#"pulsar = "pulsar://a", retention = "7d""#, "retention is of local topics"),
             (r#"pulsar = "a:6650""#, "the scheme is unknown"),
-            (r#"pulsar = "pulsar+ssl://a""#, "connections with TLS are not supported"),
+            (r#"pulsar = "pulsar://a", ca = "ca.pem""#, "expected pulsar = \"pulsar+ssl://a\""),
+            (r#"pulsar = "pulsar+ssl://a", key = "c.key""#, "one of certificate and key"),
+            (r#"pulsar = "pulsar+ssl://a", ca = "env:CA""#, "ca is in the environment"),
             (r#"pulsar = "pulsar://a", namespace = "n""#, "\"n\" is no namespace of Pulsar"),
-            (r#"pulsar = "pulsar://a", token = "env:""#, "the token names nothing"),
-            (r#"pulsar = "pulsar://a", token = " ""#, "the token is empty"),
-            (r#"pulsar = "pulsar://a", token = 7"#, "the token is no text"),
+            (r#"pulsar = "pulsar://a", token = "env:""#, "it names nothing"),
+            (r#"pulsar = "pulsar://a", token = " ""#, "it is empty"),
+            (r#"pulsar = "pulsar://a", token = 7"#, "it is no text"),
+            (r#"pulsar = "pulsar://a", user = "u""#, "one of user and password"),
+            (r#"pulsar = "pulsar://a", user = "u", password = "env:P", token = "env:T""#, "in several ways"),
+            (r#"pulsar = "pulsar://a", credential = "env:C""#, "expected oauth2_uri"),
+            (r#"pulsar = "pulsar://a", scope = "s""#, "expected credential beside them"),
             (r#"pulsar = "pulsar://a", tenant = "t""#, "unknown field `tenant`"),
         ] {
             let error = read(live).unwrap_err();

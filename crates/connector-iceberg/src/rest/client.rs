@@ -1,8 +1,7 @@
 //! Requests to a REST catalog. What only reads is tried again; what changes something is sent once.
 
-use super::token::Tokens;
-use super::told::{told, without};
 use crate::settings::RestSettings;
+use access::{ClientCredentials, Tokens, told, without};
 use dataflow::{Error, ErrorKind, Result};
 use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
@@ -17,6 +16,9 @@ use tokio::sync::OnceCell;
 const READ_ATTEMPTS: u32 = 5;
 const READ_PAUSE: Duration = Duration::from_millis(100);
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// The scope of tokens, unless the settings say another.
+const SCOPE: &str = "catalog";
 
 /// What a request came to that was not done.
 pub enum RequestFailure {
@@ -179,7 +181,7 @@ impl RestClient {
     async fn send(&self, method: Method, url: Url, body: Option<&Value>) -> std::result::Result<Value, RequestFailure> {
         let mut refused = None;
         loop {
-            let token = self.tokens.now(&self.http, &self.settings, refused.as_deref()).await;
+            let token = self.token(refused.as_deref()).await;
             let token = token.map_err(RequestFailure::NotSent)?;
             let answer = self.send_with(method.clone(), url.clone(), body, token.as_deref()).await;
             match answer {
@@ -193,6 +195,24 @@ impl RestClient {
                 answer => return answer,
             }
         }
+    }
+
+    /// The token of the next request, if requests carry one. `refused` is one that the catalog takes no more.
+    async fn token(&self, refused: Option<&str>) -> Result<Option<String>> {
+        let settings = &self.settings;
+        let Some(credential) = &settings.credential else {
+            return settings.token.as_ref().map(|token| token.read("the token of the catalog")).transpose();
+        };
+        let own = || format!("{}/v1/oauth/tokens", settings.uri);
+        let client = ClientCredentials {
+            credential: credential.clone(),
+            server: settings.oauth2_uri.clone().unwrap_or_else(own),
+            scope: Some(settings.scope.clone().unwrap_or_else(|| SCOPE.to_owned())),
+            audience: None,
+            whose: "the catalog",
+            key: "history",
+        };
+        self.tokens.now(&self.http, &client, settings.timeout, refused).await.map(Some)
     }
 
     async fn send_with(

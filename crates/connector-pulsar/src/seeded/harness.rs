@@ -1,10 +1,11 @@
 //! Runs a state machine and a scripted broker in one loop, with a clock of its own.
 
 use super::broker::ScriptedBroker;
+use crate::address::Service;
 use crate::error::{Error, Result};
 use crate::link::Action;
 use crate::machine::Machine;
-use crate::settings::{Address, Settings};
+use crate::settings::Settings;
 use bytes::BytesMut;
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ impl Chance {
 }
 
 pub fn settings() -> Settings {
-    Settings::new(Address { host: "broker".into(), port: 6650 })
+    Settings::new(Service::parse("pulsar://broker").expect("it is an address"))
 }
 
 /// The connection between the two, and the time.
@@ -97,10 +98,10 @@ impl Harness {
         while let Some(action) = machine.link().take_action() {
             self.hang_up();
             match action {
-                Action::Dial(_) if chance.happens(self.losses) => {
+                Action::Dial { .. } if chance.happens(self.losses) => {
                     machine.link().fail(Error::unavailable("no connection"), self.now);
                 }
-                Action::Dial(_) => {
+                Action::Dial { .. } => {
                     broker.connect();
                     self.is_connected = true;
                     machine.link().dialled(None, self.now);

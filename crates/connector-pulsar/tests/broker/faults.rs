@@ -42,7 +42,7 @@ fn proxied(broker: &Standalone) -> Settings {
     let proxy = place().proxy.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let port = proxy.local_addr().expect("a bound listener has a port").port();
     Settings {
-        service: Address { host: "127.0.0.1".to_owned(), port },
+        service: Service { address: Address { host: "127.0.0.1".to_owned(), port }, is_tls: false },
         listener: Some("proxied".to_owned()),
         keep_alive: Duration::from_millis(500),
         answer_within: Duration::from_secs(10),

@@ -3,8 +3,8 @@
 use connector_pulsar::standalone::Standalone;
 use connector_pulsar::wire::protocol::CompressionType;
 use connector_pulsar::{
-    Address, Guarantee, Key, Message, OutgoingMessage, PartitionProducer, PartitionReader, ProducerOptions,
-    ReaderOptions, Settings, Start, TopicName,
+    Guarantee, Key, Message, OutgoingMessage, PartitionProducer, PartitionReader, ProducerOptions, ReaderOptions,
+    Service, Settings, Start, TopicName,
 };
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -102,7 +102,7 @@ pub fn path_of(topic: &TopicName) -> String {
 }
 
 pub fn settings(broker: &Standalone) -> Settings {
-    Settings::new(Address::parse(&broker.service_url()).expect("a broker has an address"))
+    Settings::new(Service::parse(&broker.service_url()).expect("a broker has an address"))
 }
 
 pub fn reader_options(topic: &TopicName, start: Start) -> ReaderOptions {
