@@ -117,6 +117,22 @@ impl Partition {
             self.describe()
         )))
     }
+
+    /// Refuses a partition whose folder was removed, moved or made again while it is written to: segments are found by
+    /// their paths, and those of a topic of the same name are not ours. The caller holds the lock.
+    pub fn check_here(&self) -> Result<()> {
+        let path = self.folder.join("lock");
+        let own = self.lock.metadata().map_err(|e| io_error("look at", &path, e))?;
+        match std::fs::metadata(&path) {
+            Ok(there) if (there.dev(), there.ino()) == (own.dev(), own.ino()) => Ok(()),
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(io_error("look at", &path, e)),
+            _ => Err(Error::corrupt(format!(
+                "{}: the topic was removed or moved while it was written to, or made again under its name: nothing more is \
+                 written to it, and a new topic is left as it is; run this again to write to the new one",
+                self.describe()
+            ))),
+        }
+    }
 }
 
 pub(crate) fn segment_path(folder: &Path, ledger: u64) -> PathBuf {

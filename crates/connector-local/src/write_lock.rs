@@ -59,6 +59,7 @@ impl WritablePartition {
     /// The guard of a lock just taken, with everything after the published end settled.
     fn settled(&self) -> Result<WriteLock<'_>> {
         let mut locked = WriteLock { partition: &self.0, end: End::at_start(0) };
+        self.0.check_here()?;
         match self.0.read_end()? {
             Some(end) => locked.end = end,
             None => {

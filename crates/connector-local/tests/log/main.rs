@@ -406,3 +406,36 @@ impl Clock for Wall {
         ProcessingTime(since.as_micros() as i64)
     }
 }
+
+/// Segments are found by their paths, so one who writes to a topic that was removed would cut off or write to another one.
+#[test]
+fn a_topic_that_was_made_again_under_its_name_is_left_as_it_is() {
+    type Away = fn(&Path) -> std::io::Result<()>;
+    let ways: [Away; 2] =
+        [|topic| std::fs::remove_dir_all(topic), |topic| std::fs::rename(topic, topic.with_extension("old"))];
+    for away in ways {
+        let folder = tempfile::tempdir().unwrap();
+        let topics = topics(folder.path());
+        topics.create("t", 1).unwrap();
+        let mut old = topics.claim("t", "old").unwrap().producer().unwrap();
+        append(&mut old, 0, &[(1, "old")]);
+        away(&folder.path().join("t")).unwrap();
+        let messages: Vec<String> = (0..100).map(|number| format!("message {number}")).collect();
+        let refused = |old: &mut Producer| {
+            let message = Outgoing { sequence: 2, key: None, payload: b"late", arrived: None };
+            for error in [old.promise(0, ProcessingTime(200)), old.append(0, &[message]).map(drop)] {
+                let error = error.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Corrupt);
+                assert!(error.to_string().contains("was removed or moved while it was written to"), "{error}");
+            }
+        };
+        refused(&mut old);
+        let again = Topics::open(folder.path(), clock(100)).unwrap();
+        again.create("t", 1).unwrap();
+        let mut new = again.claim("t", "new").unwrap().producer().unwrap();
+        let numbered: Vec<_> = messages.iter().enumerate().map(|(at, text)| (at as u64, text.as_str())).collect();
+        append(&mut new, 0, &numbered);
+        refused(&mut old);
+        assert_eq!(payloads(&read_all(&again, "t", 0, None)), messages);
+    }
+}
