@@ -37,6 +37,32 @@ fn ids_times_attempts_and_attributes_are_columns() {
     assert!(server.pull("p", "m", 1).is_empty(), "it was acknowledged");
 }
 
+/// Whatever a publisher writes in the field that is asked for: DEDUP on the id of Pub/Sub would drop its messages.
+#[test]
+fn what_pubsub_says_stands_where_a_message_has_the_field_itself() {
+    let Some(server) = Server::start() else { return };
+    server.make("p", "m", json!({}));
+    let sql = "
+CREATE STREAM m (id BIGINT, at TIMESTAMP, message_id TEXT FROM pubsub.message_id,
+  WATERMARK FOR at AS at - INTERVAL '1' SECOND QUIET NEVER) LIVE m;
+";
+    let folder = Folder::new(sql, r#"["pubsub:projects/p/subscriptions/m?details=pubsub"]"#);
+    let own = ["null", "7", "{\"message_id\":\"forged\"}", "{}"];
+    let mut messages: Vec<(String, String)> = (0..own.len())
+        .map(|id| {
+            let name = if id == 2 { "pu\\u0062sub" } else { "pubsub" };
+            (format!("{{\"id\":{id},\"at\":\"2026-01-01\",\"{name}\":{}}}", own[id]), String::new())
+        })
+        .collect();
+    messages.push(("{ \"id\" : 4, \"at\":\"2026-01-01\" }".to_owned(), String::new()));
+    server.publish("p", "m", &messages);
+    server.printed(folder.path(), &["pubsub", "mirror", "m", "--until-idle", "3s"]);
+    let sql =
+        "SELECT count(*), count(DISTINCT id), count(DISTINCT message_id), count(nullif(message_id, 'forged')) FROM m";
+    let printed = server.printed(folder.path(), &["query", sql, "--csv"]);
+    assert_eq!(printed.lines().nth(1), Some("5,5,5,5"));
+}
+
 /// While no mirror runs, the topic's clock stands still: what waited in Pub/Sub is not late when it comes.
 #[test]
 fn what_waited_while_nothing_ran_is_not_late() {

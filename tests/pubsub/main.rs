@@ -11,6 +11,7 @@ mod holding;
 mod page;
 mod promises;
 mod proxy;
+mod refused;
 mod server;
 mod still;
 mod to_pulsar;

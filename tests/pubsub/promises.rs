@@ -110,7 +110,7 @@ fn a_mirror_until_nothing_comes_goes_on_while_nothing_can_come() {
     let mut mirror = server.begin(folder.path(), &["pubsub", "mirror", "m", "--until-idle", "5s"]);
     folder.wait_for(1, RUN);
     server.signal("STOP");
-    let ended = mirror.ended(15 * SECOND);
+    let ended = mirror.ended(35 * SECOND);
     server.signal("CONT");
     assert!(ended.is_none(), "it ends while the server does not answer: {}", mirror.told());
     server.publish("p", "m", &[message(1, "")]);

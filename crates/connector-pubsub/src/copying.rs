@@ -15,35 +15,35 @@
 //! A connection that stands still says nothing, as one does over which nothing is sent, and Pub/Sub does not say whether
 //! messages wait. So after a while without any the connection is made anew.
 
+use crate::attempts::Attempts;
 use crate::settings::{Settings, runtime};
-use crate::subscription::{Delivery, LEASE, Subscription};
+use crate::subscription::{Delivery, LEASE, Seen, Subscription, batch};
+use crate::watch::{Look, watch};
 use copy_contract::{Append, CopyEnd, CopyEvent, CopyOptions, Received};
 use dataflow::{Error, ErrorKind, Result};
 use google_cloud_pubsub::subscriber::handler::Handler;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout};
 
-/// How many messages are appended and synced at once, at most.
-const BATCH_MESSAGES: usize = 4_096;
-/// How many bytes of them.
-const BATCH_BYTES: usize = 8 << 20;
 /// How often it is looked whether the copy is to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// How often it is asked whether the subscription is there.
-const ASK_EVERY: Duration = Duration::from_secs(2);
-/// How long the answer may take.
-const ASK_ANSWER: Duration = Duration::from_secs(5);
 /// How often the log is told what has all come.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 /// How often a batch that could not be appended is tried again.
 const APPEND_EVERY: Duration = Duration::from_secs(1);
 /// After how long an append that goes on is said to be slow.
 const SLOW: Duration = Duration::from_secs(10);
-/// The longest pause of the client before it connects anew.
-const RECONNECT: Duration = Duration::from_secs(60);
+/// How often the connection is made anew while streams over it are refused or break. The client's own pauses grow to a
+/// minute, and nothing tells one of them from a stream that stands.
+const REFUSED_EVERY: Duration = Duration::from_secs(5);
+/// A stream of a new connection that has not failed for so long stands: the client tries again sooner.
+const STANDS: Duration = Duration::from_secs(2);
+/// What is said while streams are refused or break.
+const REFUSED: &str = "the stream of messages is refused or breaks again and again, though the subscription can be looked at, \
+    as when a quota is used up or a proxy closes streams; it is opened anew every 5 s";
 /// After how long without a message the connection is made anew.
 const SILENCE: Duration = Duration::from_secs(60);
 /// How long the connection before may take to end.
@@ -76,11 +76,12 @@ pub fn copy(
         match ended? {
             ReceiveEnd::Asked => return Ok(copying.end),
             ReceiveEnd::Silent => copying.is_again = true,
+            ReceiveEnd::Broken => {}
         }
     }
 }
 
-/// Refuses a subscription that is not there or has no topic. One that this account may not look at is taken to be there.
+/// Refuses a subscription that is not there or is not pulled from. One that this account may not look at is taken to be there.
 pub fn check(settings: &Settings, subscription: &str) -> Result<()> {
     settings.check_reachable()?;
     runtime()?.block_on(async { Subscription::open(settings, subscription).await?.look().await.map(drop) })
@@ -92,6 +93,8 @@ enum ReceiveEnd {
     Asked,
     /// Nothing has come for a while.
     Silent,
+    /// The server was away, or refuses streams.
+    Broken,
 }
 
 struct Copying {
@@ -103,9 +106,16 @@ struct Copying {
     // Acknowledgements that Pub/Sub confirms or refuses.
     refusals: JoinSet<bool>,
     refused: u64,
-    // When the connection was made, and whether that was since the one before was silent, and no message has come yet.
+    // When the client began to open the stream that it has, and whether that was since the one before was silent, and no message has come yet.
     opened: Instant,
     is_again: bool,
+    // When the last message came, once one has.
+    came: Option<Instant>,
+    // Whether streams are refused or break, and whether the server has answered after it was away.
+    is_refused: bool,
+    is_back: bool,
+    // Whether the topic of the subscription was deleted.
+    is_deleted: bool,
     // Whether it was told that the subscription is received from.
     is_open: bool,
     // When the last message came, or the client has connected anew, and when the log was told last what has all come.
@@ -130,6 +140,10 @@ impl Copying {
             refused: 0,
             opened: now,
             is_again: false,
+            came: None,
+            is_refused: false,
+            is_back: false,
+            is_deleted: false,
             is_open: false,
             last: now,
             told: now,
@@ -151,7 +165,7 @@ impl Copying {
         let subscription = Subscription::open(settings, subscription).await?;
         if !self.is_open {
             self.answered = Instant::now();
-            self.is_open = subscription.look().await?;
+            self.is_open = subscription.look().await? != Seen::Nothing;
             if self.is_open {
                 tell(CopyEvent::Open);
             }
@@ -159,6 +173,7 @@ impl Copying {
         let (deliveries, shutdown) = subscription.receive();
         self.deliveries = deliveries;
         self.opened = Instant::now();
+        self.is_back = false;
         self.knows_from = self.knows_from.max(self.opened + COMES_AGAIN);
         let ended = self.run(&subscription, is_stopped, tell).await;
         self.close();
@@ -174,6 +189,7 @@ impl Copying {
         is_stopped: &dyn Fn() -> bool,
         tell: &mut dyn FnMut(CopyEvent),
     ) -> Result<ReceiveEnd> {
+        let made = Instant::now();
         let (send, mut looks) = channel(1);
         tokio::spawn(watch(subscription.clone(), send));
         loop {
@@ -188,17 +204,21 @@ impl Copying {
             };
             match next {
                 Some(Some(first)) => {
-                    let batch = self.batch(first?)?;
+                    let came = Instant::now();
+                    let batch = batch(first?, &mut self.deliveries)?;
                     if !self.put(batch, is_stopped, tell).await? {
                         return Ok(ReceiveEnd::Asked);
                     }
-                    self.last = Instant::now();
+                    (self.last, self.came) = (Instant::now(), Some(came));
                     tell(CopyEvent::Copied(self.end.messages));
                 }
                 Some(None) => return Err(Error::internal("the client of Pub/Sub has ended by itself")),
                 None => {}
             }
-            self.tell_log(true).await?;
+            self.note_attempts(&subscription.attempts, tell);
+            if !self.tell_log(true, is_stopped, tell).await? {
+                return Ok(ReceiveEnd::Asked);
+            }
             // A subscription that may not be received from says so at once, and one that has nothing says nothing.
             if !self.is_open && (self.end.messages > 0 || self.opened.elapsed() > REFUSAL) {
                 self.is_open = true;
@@ -208,6 +228,15 @@ impl Copying {
             if is_stopped() || self.options.until_idle.is_some_and(|idle| self.is_idle(idle)) {
                 return Ok(ReceiveEnd::Asked);
             }
+            if !self.deliveries.is_empty() {
+                continue;
+            }
+            if self.is_deleted && !self.is_blind() && self.last.max(self.opened).elapsed() > COMES_AGAIN {
+                return Err(subscription.topic_is_deleted());
+            }
+            if self.is_back || self.is_refused && made.elapsed() > REFUSED_EVERY {
+                return Ok(ReceiveEnd::Broken);
+            }
             if self.is_silent() {
                 return Ok(ReceiveEnd::Silent);
             }
@@ -216,29 +245,44 @@ impl Copying {
 
     /// Whether nothing has come over this connection for a while, while the server answers.
     fn is_silent(&self) -> bool {
-        !self.is_away && self.deliveries.is_empty() && self.last.max(self.opened).elapsed() > SILENCE
+        !self.is_blind() && self.last.max(self.opened).elapsed() > SILENCE
     }
 
-    /// Whether nothing came for so long, and the server has answered after that.
-    fn is_idle(&self, idle: Duration) -> bool {
-        !self.is_away && self.last.elapsed() > idle && self.answered.saturating_duration_since(self.last) > idle
+    /// Whether nobody knows what comes.
+    fn is_blind(&self) -> bool {
+        self.is_away || self.is_refused
     }
 
-    /// A delivery and those that are here after it. Those before an error are given back, and come again.
-    fn batch(&mut self, first: Delivery) -> Result<Vec<Delivery>> {
-        let mut bytes = first.message.bytes();
-        let mut batch = vec![first];
-        while batch.len() < BATCH_MESSAGES && bytes < BATCH_BYTES {
-            match self.deliveries.try_recv() {
-                Ok(next) => {
-                    let next = next?;
-                    bytes += next.message.bytes();
-                    batch.push(next);
-                }
-                Err(_) => break,
+    /// What the attempts of the client to open its stream say of what has come.
+    fn note_attempts(&mut self, attempts: &Attempts, tell: &mut dyn FnMut(CopyEvent)) {
+        if let Some(last) = attempts.last().filter(|last| *last > self.opened) {
+            // What was on its way over the one before comes again.
+            self.opened = last;
+            self.knows_from = self.knows_from.max(last + COMES_AGAIN);
+        }
+        if !self.is_refused && attempts.are_many() {
+            self.is_refused = true;
+            if !self.is_away {
+                tell(CopyEvent::Away(REFUSED.to_owned()));
+            }
+        } else if self.is_refused
+            && attempts.is_first()
+            && self.opened.elapsed() > STANDS
+            && self.answered > self.opened
+        {
+            self.is_refused = false;
+            if !self.is_away {
+                tell(CopyEvent::Back);
             }
         }
-        Ok(batch)
+    }
+
+    /// Whether nothing came for so long, and the server has answered after that. What a killed process held comes before.
+    fn is_idle(&self, idle: Duration) -> bool {
+        !self.is_blind()
+            && self.opened.elapsed() > COMES_AGAIN
+            && self.last.elapsed() > idle
+            && self.answered.saturating_duration_since(self.last) > idle
     }
 
     /// Appends and syncs, then acknowledges; false when it is to stop before that. The client goes on meanwhile, so that
@@ -288,25 +332,13 @@ impl Copying {
         let mut is_held = false;
         let waited = loop {
             let batch = messages.clone();
-            let (mut appending, begun) = (self.begin(move |log| log.append(&batch))?, Instant::now());
-            let (log, appended) = loop {
-                if let Ok(ended) = timeout(LOOK_EVERY, &mut appending).await {
-                    break ended.map_err(ended_by_itself)?;
-                }
-                if is_stopped() && begun.elapsed() > SHUTDOWN {
-                    return Ok(None);
-                }
-                if !is_held && begun.elapsed() > SLOW {
-                    is_held = true;
-                    tell(CopyEvent::Held(format!("it has not answered for {} s, and is waited for", SLOW.as_secs())));
-                }
+            let appending = self.begin(move |log| log.append(&batch))?;
+            let error = match self.wait(appending, &mut is_held, is_stopped, tell).await? {
+                None => return Ok(None),
+                Some(Ok(waited)) => break waited,
+                Some(Err(error)) => error,
             };
-            self.append = Some(log);
-            let error = match appended {
-                Ok(waited) => break waited,
-                Err(error) => error,
-            };
-            if error.kind() == ErrorKind::Invalid {
+            if is_final(&error) {
                 return Err(error);
             }
             if !is_held {
@@ -320,7 +352,9 @@ impl Copying {
                 }
                 sleep(LOOK_EVERY).await;
             }
-            self.tell_log(false).await?;
+            if !self.tell_log(false, is_stopped, tell).await? {
+                return Ok(None);
+            }
         };
         if is_held {
             tell(CopyEvent::Released);
@@ -331,18 +365,21 @@ impl Copying {
     /// What an answer of the server, or that there is none, says of what has come.
     fn looked(&mut self, look: Look, tell: &mut dyn FnMut(CopyEvent)) -> Result<()> {
         match look.found {
-            Ok(_) => {
+            Ok(seen) => {
                 if self.is_away {
-                    // What was published meanwhile comes when the client has connected anew. Its pauses
-                    // have grown with how long it was away.
-                    let away = look.asked - self.answered;
-                    let connected = Instant::now() + (4 * away).min(RECONNECT);
-                    self.knows_from = self.knows_from.max(connected + COMES_AGAIN);
-                    self.last = self.last.max(connected);
-                    self.is_away = false;
-                    tell(CopyEvent::Back);
+                    // The pauses of the client have grown with how long it was away, so that the connection is made anew.
+                    let now = Instant::now();
+                    self.knows_from = self.knows_from.max(now + COMES_AGAIN);
+                    (self.last, self.is_away, self.is_back) = (now, false, true);
+                    if !self.is_refused {
+                        tell(CopyEvent::Back);
+                    }
                 }
                 self.answered = look.asked;
+                let was_deleted = std::mem::replace(&mut self.is_deleted, seen == Seen::WithoutTopic);
+                if self.is_deleted && !was_deleted {
+                    tell(CopyEvent::TopicDeleted);
+                }
             }
             Err(error) if error.kind() != ErrorKind::Unavailable => return Err(error),
             Err(error) if !self.is_away => {
@@ -354,29 +391,65 @@ impl Copying {
         Ok(())
     }
 
-    /// Tells the log every second what has all come, whether or not messages flow; nothing while some are held.
-    async fn tell_log(&mut self, is_known: bool) -> Result<()> {
+    /// Tells the log every second what has all come, whether or not messages flow; nothing while some are held. False when
+    /// it is to stop before that is done.
+    async fn tell_log(
+        &mut self,
+        is_known: bool,
+        is_stopped: &dyn Fn() -> bool,
+        tell: &mut dyn FnMut(CopyEvent),
+    ) -> Result<bool> {
         if self.told.elapsed() < TELL_EVERY {
-            return Ok(());
+            return Ok(true);
         }
         self.told = Instant::now();
-        let is_known = is_known && !self.is_away && self.told >= self.knows_from;
-        let since = is_known.then(|| self.answered.elapsed());
-        match self.with_log(move |log| log.drained(since)).await {
+        let since = (is_known && !self.is_blind() && self.told >= self.knows_from).then(|| self.known_since());
+        // A batch that is held was said to be.
+        let mut is_held = !is_known;
+        let telling = self.begin(move |log| log.drained(since))?;
+        let told = self.wait(telling, &mut is_held, is_stopped, tell).await?;
+        if is_known && is_held {
+            tell(CopyEvent::Released);
+        }
+        match told {
+            None => Ok(false),
+            Some(Err(error)) if is_final(&error) => Err(error),
             // It is told again in a second.
-            Err(error) if self.append.is_some() && error.kind() != ErrorKind::Invalid => Ok(()),
-            done => done,
+            Some(_) => Ok(true),
         }
     }
 
-    /// Does something with the log on a thread that may wait for the disk.
-    async fn with_log<T: Send + 'static>(
+    /// How long ago the time lies up to which all has come. A message over the stream tells that it stands. An answer of
+    /// the server tells less: what was on its way over a stream that broke since then comes again after its lease.
+    fn known_since(&self) -> Duration {
+        let by_answer = self.answered.elapsed() + COMES_AGAIN;
+        let came = self.came.filter(|came| *came > self.opened);
+        came.map_or(by_answer, |came| came.elapsed().min(by_answer))
+    }
+
+    /// Waits until the log has done something, and says when that takes long; nothing when it is to stop before that.
+    async fn wait<T>(
         &mut self,
-        act: impl FnOnce(&mut dyn Append) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let (log, done) = self.begin(act)?.await.map_err(ended_by_itself)?;
-        self.append = Some(log);
-        done
+        mut doing: JoinHandle<(Box<dyn Append>, Result<T>)>,
+        is_held: &mut bool,
+        is_stopped: &dyn Fn() -> bool,
+        tell: &mut dyn FnMut(CopyEvent),
+    ) -> Result<Option<Result<T>>> {
+        let begun = Instant::now();
+        loop {
+            if let Ok(ended) = timeout(LOOK_EVERY, &mut doing).await {
+                let (log, done) = ended.map_err(ended_by_itself)?;
+                self.append = Some(log);
+                return Ok(Some(done));
+            }
+            if is_stopped() && begun.elapsed() > SHUTDOWN {
+                return Ok(None);
+            }
+            if !*is_held && begun.elapsed() > SLOW {
+                *is_held = true;
+                tell(CopyEvent::Held(format!("it has not answered for {} s, and is waited for", SLOW.as_secs())));
+            }
+        }
     }
 
     /// Begins to do something with the log, which is away until that is done.
@@ -408,25 +481,9 @@ impl Copying {
     }
 }
 
-/// What the server has said of a subscription, asked at this time.
-struct Look {
-    asked: Instant,
-    found: Result<bool>,
-}
-
-/// Looks at a subscription again and again, until nobody wants to know.
-async fn watch(subscription: Subscription, looks: Sender<Look>) {
-    loop {
-        sleep(ASK_EVERY).await;
-        let asked = Instant::now();
-        let found = match timeout(ASK_ANSWER, subscription.look()).await {
-            Ok(found) => found,
-            Err(_) => Err(subscription.no_answer()),
-        };
-        if looks.send(Look { asked, found }).await.is_err() {
-            return;
-        }
-    }
+/// Whether trying again changes nothing: what is asked for is wrong, or the topic is damaged or another one.
+fn is_final(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Corrupt)
 }
 
 fn ended_by_itself(error: tokio::task::JoinError) -> Error {

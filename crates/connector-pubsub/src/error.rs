@@ -89,8 +89,16 @@ pub(crate) fn no_answer(what: &str, place: &str) -> Error {
 /// A topic that was deleted under its subscription.
 pub(crate) fn topic_is_deleted(subscription: &str, place: &str) -> Error {
     Error::invalid(format!(
-        "the topic of subscription {subscription} was deleted in {place}, so that nothing comes any more: make both again, \
-         or take the subscription out of the names of the environment"
+        "the topic of subscription {subscription} was deleted in {place}, and all that waited was copied: nothing comes any \
+         more; take the subscription out of the names of the environment, or make both again"
+    ))
+}
+
+/// A subscription that gives its messages to somebody else.
+pub(crate) fn is_not_pulled(subscription: &str, place: &str, why: &str) -> Error {
+    Error::invalid(format!(
+        "subscription {subscription} in {place} {why}, and gives nobody else any: make another one for the same topic, \
+         without that"
     ))
 }
 

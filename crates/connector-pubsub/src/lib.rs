@@ -9,7 +9,13 @@ mod error;
 
 mod settings;
 
+mod attempts;
+
+mod look;
+
 mod subscription;
+
+mod watch;
 
 mod copying;
 

@@ -1,11 +1,13 @@
 //! A subscription, asked and received from.
 
-use crate::error::{failed, is_denied, no_answer, no_client, topic_is_deleted};
+use crate::attempts::{Attempts, Noting};
+use crate::error::{failed, is_denied, is_not_pulled, no_answer, no_client, topic_is_deleted};
+use crate::look::Looker;
 use crate::settings::Settings;
 use copy_contract::Received;
 use dataflow::Result;
 use google_cloud_gax::error::Error as ClientError;
-use google_cloud_pubsub::client::{Subscriber, SubscriptionAdmin};
+use google_cloud_pubsub::client::Subscriber;
 use google_cloud_pubsub::model::Message;
 use google_cloud_pubsub::subscriber::MessageStream;
 use google_cloud_pubsub::subscriber::handler::Handler;
@@ -21,14 +23,16 @@ pub(crate) const ROLE: &str = "roles/pubsub.subscriber";
 const OUTSTANDING_BYTES: usize = 64 << 20;
 /// How many messages.
 const OUTSTANDING_MESSAGES: usize = 20_000;
+/// How many messages are appended and synced at once, at most.
+const BATCH_MESSAGES: usize = 4_096;
+/// How many bytes of them.
+const BATCH_BYTES: usize = 8 << 20;
 /// For how long a message stays ours when this process is killed.
 pub(crate) const LEASE: Duration = Duration::from_secs(20);
 /// A message that cannot be made durable is held for so long.
 const LEASE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// How long a call may take.
 const ANSWER: Duration = Duration::from_secs(15);
-/// What a topic is called in a subscription when it was deleted.
-const DELETED: &str = "_deleted-topic_";
 
 /// A message with what acknowledges it.
 pub(crate) struct Delivery {
@@ -43,34 +47,45 @@ pub(crate) struct Delivery {
 pub(crate) struct Subscription {
     pub name: String,
     place: String,
-    admin: SubscriptionAdmin,
+    looker: Looker,
     subscriber: Subscriber,
+    /// When the client has tried to open the stream of messages.
+    pub attempts: Attempts,
+}
+
+/// What a look at a subscription has shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// It is there.
+    Whole,
+    /// It is there, and its topic was deleted: what waited still comes.
+    WithoutTopic,
+    /// This account may not look, which says nothing about what it may receive.
+    Nothing,
 }
 
 impl Subscription {
     /// Makes the clients. Asks nothing.
     pub async fn open(settings: &Settings, name: &str) -> Result<Subscription> {
         let place = settings.place();
-        let credentials = settings.credentials()?;
-        let mut admin = SubscriptionAdmin::builder().with_credentials(credentials.clone());
-        let mut subscriber = Subscriber::builder().with_credentials(credentials);
+        let looker = Looker::open(settings).await?;
+        let mut subscriber = Subscriber::builder().with_credentials(Noting(settings.credentials()?));
         if let Some(endpoint) = settings.endpoint() {
-            admin = admin.with_endpoint(endpoint.clone());
             subscriber = subscriber.with_endpoint(endpoint);
         }
-        let admin = admin.build().await.map_err(|error| no_client(&place, error))?;
         let subscriber = subscriber.build().await.map_err(|error| no_client(&place, error))?;
-        Ok(Subscription { name: name.to_owned(), place, admin, subscriber })
+        Ok(Subscription { name: name.to_owned(), place, looker, subscriber, attempts: Attempts::default() })
     }
 
-    /// Asks whether it is there and has a topic; false when this account may not look, which says nothing about what it
-    /// may receive.
-    pub async fn look(&self) -> Result<bool> {
-        let asked = self.admin.get_subscription().set_subscription(&self.name).send();
-        match timeout(ANSWER, asked).await {
-            Ok(Ok(found)) if found.topic == DELETED => Err(topic_is_deleted(&self.name, &self.place)),
-            Ok(Ok(_)) => Ok(true),
-            Ok(Err(error)) if is_denied(&error) => Ok(false),
+    /// Asks whether it is there, over gRPC as its messages come; an error when nothing can be pulled from it.
+    pub async fn look(&self) -> Result<Seen> {
+        match timeout(ANSWER, self.looker.look(&self.name)).await {
+            Ok(Ok(found)) => match found.is_not_pulled() {
+                Some(why) => Err(is_not_pulled(&self.name, &self.place, &why)),
+                None if found.has_lost_its_topic() => Ok(Seen::WithoutTopic),
+                None => Ok(Seen::Whole),
+            },
+            Ok(Err(error)) if is_denied(&error) => Ok(Seen::Nothing),
             Ok(Err(error)) => Err(self.failed(error)),
             Err(_) => Err(self.no_answer()),
         }
@@ -89,7 +104,7 @@ impl Subscription {
             .build();
         let shutdown = stream.shutdown_token();
         let (send, deliveries) = channel(OUTSTANDING_MESSAGES);
-        tokio::spawn(self.clone().pump(stream, send));
+        tokio::spawn(self.attempts.scope(self.clone().pump(stream, send)));
         (deliveries, shutdown)
     }
 
@@ -112,6 +127,11 @@ impl Subscription {
         }
     }
 
+    /// Its topic was deleted, and all that waited has come.
+    pub fn topic_is_deleted(&self) -> dataflow::Error {
+        topic_is_deleted(&self.name, &self.place)
+    }
+
     /// It was asked for, and no answer came in time.
     pub fn no_answer(&self) -> dataflow::Error {
         no_answer(&self.what(), &self.place)
@@ -124,6 +144,19 @@ impl Subscription {
     fn failed(&self, error: ClientError) -> dataflow::Error {
         failed(&self.what(), &self.place, ROLE, error)
     }
+}
+
+/// A delivery and those that are here after it. Those before an error are given back, and come again.
+pub(crate) fn batch(first: Delivery, deliveries: &mut Receiver<Result<Delivery>>) -> Result<Vec<Delivery>> {
+    let mut bytes = first.message.bytes();
+    let mut batch = vec![first];
+    while batch.len() < BATCH_MESSAGES && bytes < BATCH_BYTES {
+        let Ok(next) = deliveries.try_recv() else { break };
+        let next = next?;
+        bytes += next.message.bytes();
+        batch.push(next);
+    }
+    Ok(batch)
 }
 
 fn received(message: Message, delivery_attempt: Option<i32>) -> Received {

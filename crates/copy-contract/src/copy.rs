@@ -38,6 +38,8 @@ pub enum CopyEvent {
     Away(String),
     /// It answers again.
     Back,
+    /// The topic of the subscription was deleted: what waits is copied, and nothing more comes.
+    TopicDeleted,
     /// Nothing had come for a while, so that the connection was made anew, and over this one a message came that had
     /// waited for so long: the one before it stood still.
     StoodStill(Duration),

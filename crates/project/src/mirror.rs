@@ -312,11 +312,11 @@ impl Append for PulsarLog {
     }
 }
 
-/// The data of a message; with what Pub/Sub says of it as the first field of its object, where that is asked for.
+/// The data of a message; with what Pub/Sub says of it as the first field of its object, where that is asked for. A field
+/// of that name that the object has already is left out: what Pub/Sub says counts.
 fn payload(message: &Received, details: Option<&str>) -> Vec<u8> {
     let data = &message.data;
-    let begins = data.iter().position(|byte| !byte.is_ascii_whitespace()).filter(|&at| data[at] == b'{');
-    let (Some(field), Some(brace)) = (details, begins) else { return data.clone() };
+    let (Some(field), Some(members)) = (details, details.and_then(|_| members(data))) else { return data.clone() };
     let attributes: serde_json::Map<_, _> =
         message.attributes.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
     let told = json!({ field: {
@@ -328,12 +328,44 @@ fn payload(message: &Received, details: Option<&str>) -> Vec<u8> {
     }});
     let mut payload = told.to_string().into_bytes();
     payload.pop();
-    let rest = &data[brace + 1..];
-    if !rest.trim_ascii_start().starts_with(b"}") {
+    for (_, member) in members.iter().filter(|(name, _)| name != field) {
         payload.push(b',');
+        payload.extend_from_slice(member);
     }
-    payload.extend_from_slice(rest);
+    payload.push(b'}');
     payload
+}
+
+/// The fields of an object as they are written, with their names; nothing for what is no object of JSON.
+fn members(data: &[u8]) -> Option<Vec<(String, &[u8])>> {
+    let mut rest = skip(data).strip_prefix(b"{")?;
+    let mut members = Vec::new();
+    if let Some(after) = skip(rest).strip_prefix(b"}") {
+        return skip(after).is_empty().then_some(members);
+    }
+    loop {
+        let member = skip(rest);
+        let (name, after) = value::<String>(member)?;
+        let (_, after) = value::<serde::de::IgnoredAny>(skip(skip(after).strip_prefix(b":")?))?;
+        members.push((name, &member[..member.len() - after.len()]));
+        match skip(after) {
+            [b',', next @ ..] => rest = next,
+            [b'}', end @ ..] => return skip(end).is_empty().then_some(members),
+            _ => return None,
+        }
+    }
+}
+
+/// The value of JSON that data begins with, and what comes after it.
+fn value<T: serde::de::DeserializeOwned>(data: &[u8]) -> Option<(T, &[u8])> {
+    let mut values = serde_json::Deserializer::from_slice(data).into_iter::<T>();
+    let value = values.next()?.ok()?;
+    Some((value, &data[values.byte_offset()..]))
+}
+
+fn skip(data: &[u8]) -> &[u8] {
+    let blanks = data.iter().take_while(|byte| matches!(byte, b' ' | b'\n' | b'\r' | b'\t')).count();
+    &data[blanks..]
 }
 
 #[cfg(test)]
@@ -356,7 +388,14 @@ mod tests {
         assert_eq!(of(r#" {"x":1}"#, None), r#" {"x":1}"#);
         let told = r#"{"p":{"attributes":{"a\"b":"c"},"delivery_attempt":2,"message_id":"7","ordering_key":"","publish_time":"2023-11-14 22:13:20"}"#;
         assert_eq!(of(r#" {"x":1}"#, Some("p")), format!("{told},\"x\":1}}"));
-        assert_eq!(of("{ }", Some("p")), format!("{told} }}"));
+        assert_eq!(of("{ }", Some("p")), format!("{told}}}"));
+        // What Pub/Sub says counts, however the publisher writes a field of that name.
+        let forged = r#"{"p":{"message_id":"8"}, "x" : 1.50 ,"\u0070":null,"y":[{"p":2}]}"#;
+        assert_eq!(of(forged, Some("p")), format!("{told},\"x\" : 1.50,\"y\":[{{\"p\":2}}]}}"));
+        // What is no JSON is left as it is.
+        for broken in ["{\"x\":1", "{\"x\":1}}", "{\"x\":1,}", "\u{c}{\"x\":1}", "{x:1}"] {
+            assert_eq!(of(broken, Some("p")), broken);
+        }
         // What is no object stays what it is, and is a bad row as it stands.
         assert_eq!(of("[1]", Some("p")), "[1]");
         assert_eq!(of("", Some("p")), "");

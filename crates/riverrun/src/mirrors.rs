@@ -44,7 +44,7 @@ fn keep(project: &Project, mirror: &Mirror, begun: &Sender<Result<(), Error>>, i
         return;
     }
     let mut begun = Some(begun);
-    let (mut told, mut is_told_open) = (String::new(), false);
+    let (mut told, mut is_told_open, mut is_told_deleted) = (String::new(), false, false);
     while !is_stopped.load(SeqCst) {
         // Another process that runs this mirror does what this one would do.
         let failed = match mirror.open(project, None) {
@@ -62,6 +62,7 @@ fn keep(project: &Project, mirror: &Mirror, begun: &Sender<Result<(), Error>>, i
                     }
                     // What comes after this failure is another one.
                     MirrorEvent::Copied(_) => told.clear(),
+                    MirrorEvent::TopicDeleted if std::mem::replace(&mut is_told_deleted, true) => {}
                     other => tell(mirror, &other),
                 });
                 match (ended, begun.take()) {
@@ -99,6 +100,9 @@ pub fn tell(mirror: &Mirror, event: &MirrorEvent) {
         MirrorEvent::Released => format!("topic {topic} has taken the messages that were held"),
         MirrorEvent::Away(why) => format!("nothing is known of what comes until Pub/Sub answers again: {why}"),
         MirrorEvent::Back => "Pub/Sub answers again".to_owned(),
+        MirrorEvent::TopicDeleted => {
+            "its topic was deleted in Pub/Sub: what waits is copied, and nothing more comes".to_owned()
+        }
         MirrorEvent::StoodStill(waited) => format!(
             "the connection to Pub/Sub stood still: over a new one, made since no message came, there was one that had \
              waited for {}",
