@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 /// What clients send first over a connection for gRPC, and not over one for plain HTTP.
 const OF_GRPC: &[u8] = b"PRI";
@@ -27,7 +27,8 @@ pub enum Cut {
 pub struct Proxy {
     /// HOST:PORT.
     pub address: String,
-    connections: Arc<Mutex<Vec<Arc<Connection>>>>,
+    // Those that are over are gone, and their sockets with them: clients that are cut off come again at once.
+    connections: Arc<Mutex<Vec<Weak<Connection>>>>,
     cut: Arc<Mutex<Cut>>,
 }
 
@@ -43,7 +44,7 @@ impl Proxy {
     pub fn start(server: &str) -> Proxy {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let connections = Arc::new(Mutex::new(Vec::new()));
+        let connections: Arc<Mutex<Vec<Weak<Connection>>>> = Arc::default();
         let cut = Arc::new(Mutex::new(Cut::Nothing));
         let (all, cuts, server) = (connections.clone(), cut.clone(), server.to_owned());
         std::thread::spawn(move || {
@@ -56,7 +57,10 @@ impl Proxy {
                     is_of_messages: false.into(),
                     stands_still: false.into(),
                 });
-                all.lock().unwrap().push(connection.clone());
+                let mut all = all.lock().unwrap();
+                all.retain(|connection| connection.strong_count() > 0);
+                all.push(Arc::downgrade(&connection));
+                drop(all);
                 relay(client, server, connection);
             }
         });
@@ -66,7 +70,8 @@ impl Proxy {
     /// Cuts connections from now on.
     pub fn cut(&self, what: Cut) {
         *self.cut.lock().unwrap() = what;
-        for connection in self.connections.lock().unwrap().iter().filter(|connection| connection.is_cut()) {
+        let connections = self.connections.lock().unwrap();
+        for connection in connections.iter().filter_map(Weak::upgrade).filter(|connection| connection.is_cut()) {
             // It may be over already.
             let _ = connection.client.shutdown(Shutdown::Both);
         }
@@ -76,7 +81,8 @@ impl Proxy {
     /// are. New ones are not concerned.
     pub fn hold_messages(&self) -> usize {
         let connections = self.connections.lock().unwrap();
-        let of_messages = connections.iter().filter(|connection| connection.is_of_messages.load(SeqCst));
+        let of_messages =
+            connections.iter().filter_map(Weak::upgrade).filter(|connection| connection.is_of_messages.load(SeqCst));
         of_messages.map(|connection| connection.stands_still.store(true, SeqCst)).count()
     }
 }
