@@ -4,7 +4,7 @@ use crate::project::{Folder, history_of, with_history};
 use access::Secret;
 use connector_iceberg::{RestSettings, Warehouse};
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -110,9 +110,11 @@ struct TlsServer {
 }
 
 impl TlsServer {
-    fn start(upstream: u16) -> TlsServer {
+    /// Starts one with the certificate in a folder.
+    fn start(certificates: &Path, upstream: u16) -> TlsServer {
         let mut serve = Command::new("python3");
-        serve.arg(certificates().join("serve.py")).arg(certificates()).arg(upstream.to_string()).stdout(Stdio::piped());
+        serve.arg(tests::root().join("tests/catalogs/serve_tls.py")).arg(certificates).arg(upstream.to_string());
+        serve.stdout(Stdio::piped());
         let mut process = serve.spawn().unwrap();
         let mut port = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut port).unwrap();
@@ -128,8 +130,27 @@ impl Drop for TlsServer {
     }
 }
 
-fn certificates() -> PathBuf {
-    tests::root().join("tests/catalogs/tls")
+/// Makes an authority and a certificate of it for this machine in a folder.
+fn make_certificates(folder: &Path) {
+    let make = |name: &str, more: &[&str]| {
+        let mut make = Command::new("openssl");
+        make.args(["req", "-x509", "-nodes", "-days", "2", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
+        make.args([
+            "-keyout",
+            &format!("{name}.key"),
+            "-out",
+            &format!("{name}.pem"),
+            "-subj",
+            &format!("/CN=test {name}"),
+        ]);
+        let made = make.args(more).current_dir(folder).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    };
+    make("ca", &["-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign"]);
+    let of_server =
+        ["basicConstraints=critical,CA:FALSE", "subjectAltName=IP:127.0.0.1", "extendedKeyUsage=serverAuth"];
+    let of_server = of_server.iter().flat_map(|extension| ["-addext", extension]);
+    make("server", &["-CA", "ca.pem", "-CAkey", "ca.key"].into_iter().chain(of_server).collect::<Vec<_>>());
 }
 
 #[test]
@@ -139,13 +160,16 @@ fn a_catalog_and_a_store_with_tls_are_entered_when_their_certificates_are_truste
     }
     let s3 = S3Server::start();
     let catalog = RestServer::start(Some(&s3));
-    let (catalog, store) = (TlsServer::start(catalog.port), TlsServer::start(s3.port));
+    let certificates = tempfile::tempdir().unwrap();
+    let certificates = certificates.path();
+    make_certificates(certificates);
+    let (catalog, store) = (TlsServer::start(certificates, catalog.port), TlsServer::start(certificates, s3.port));
     let uri = &catalog.uri;
     let untrusted = Folder::new(&with_history(&format!("catalog = \"{uri}\"")));
     let told = untrusted.refused(&["query", "SELECT * FROM lake.nothing"], "prod");
     assert!(told.contains("does not answer") && told.contains("certificate"), "{told}");
     let history = history_of(uri, &store.uri);
-    archives(&Folder::new(&with_history(&format!("{history}, ca = \"file:{}/ca.pem\"", certificates().display()))));
+    archives(&Folder::new(&with_history(&format!("{history}, ca = \"file:{}/ca.pem\"", certificates.display()))));
 }
 
 #[test]

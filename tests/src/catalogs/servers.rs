@@ -45,7 +45,13 @@ const JARS: [(&str, &str, &str, &str); 13] = [
 /// Whether the servers can be started; says loudly what is missing where they cannot.
 pub fn can_start() -> bool {
     let is_there = |(program, argument): &(&str, &str)| Command::new(program).arg(argument).output().is_ok();
-    let programs = [("java", "-version"), ("mvn", "-version"), ("go", "version"), ("python3", "--version")];
+    let programs = [
+        ("java", "-version"),
+        ("mvn", "-version"),
+        ("go", "version"),
+        ("python3", "--version"),
+        ("openssl", "version"),
+    ];
     let missing: Vec<&str> =
         programs.iter().filter(|program| !is_there(program)).map(|(program, _)| *program).collect();
     if missing.is_empty() {
@@ -129,7 +135,7 @@ fn program() -> PathBuf {
 /// An S3 server with one bucket.
 pub struct S3Server {
     _server: Server,
-    _data: TempDir,
+    data: TempDir,
     /// Where it listens.
     pub port: u16,
 }
@@ -155,7 +161,7 @@ impl S3Server {
         command.args(["--port", &format!("127.0.0.1:{port}"), "--region", REGION, "--quiet", "--health", "/health"]);
         command.arg("--iam-dir").arg(data.path().join("users")).arg("posix").arg(&buckets);
         let server = Server::start(&mut command, &data.path().join("log"), port, "/health");
-        S3Server { _server: server, _data: data, port }
+        S3Server { _server: server, data, port }
     }
 
     /// Makes a user to whom nothing is permitted.
@@ -163,6 +169,11 @@ impl S3Server {
         let mut admin = Command::new(program());
         admin.args(["admin", "--access", ACCESS_KEY, "--secret", SECRET_KEY, "--endpoint-url", &self.endpoint()]);
         done(admin.args(["create-user", "--access", access_key, "--secret", secret_key, "--role", "user"]));
+    }
+
+    /// Where it keeps its buckets.
+    pub fn folder(&self) -> PathBuf {
+        self.data.path().join("buckets")
     }
 
     /// `http://HOST:PORT`.

@@ -1,4 +1,4 @@
-"""Takes TLS off connections and hands them on; prints the port where it listens. serve.py FOLDER UPSTREAM_PORT"""
+"""Takes TLS off connections and hands them on; prints the port where it listens. serve_tls.py FOLDER UPSTREAM_PORT"""
 
 import socket
 import ssl
