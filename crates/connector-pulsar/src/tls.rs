@@ -63,7 +63,7 @@ impl Tls {
                 _ => format!("the broker's certificate is not accepted: {wrong}"),
             }),
             rustls::Error::AlertReceived(alert) if self.is_of_certificate(*alert) => Error::denied(format!(
-                "the broker does not accept the client's certificate ({alert:?}): look at certificate and key of live in \
+                "the broker does not accept the client's certificate ({cause}): look at certificate and key of live in \
                  riverrun.toml"
             )),
             rustls::Error::InvalidMessage(_) => Error::denied(
