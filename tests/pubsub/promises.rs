@@ -1,8 +1,9 @@
 //! How far a topic is drained, as its mirrors promise.
 
-use crate::folder::{Folder, RUN};
+use crate::folder::{Folder, RUN, field};
 use crate::server::{Outgoing, Server, told_by};
 use serde_json::json;
+use std::collections::BTreeSet;
 use tests::machine::{SECOND, now, pause};
 
 const SQL: &str = "
@@ -115,5 +116,7 @@ fn a_mirror_until_nothing_comes_goes_on_while_nothing_can_come() {
     assert!(ended.is_none(), "it ends while the server does not answer: {}", mirror.told());
     server.publish("p", "m", &[message(1, "")]);
     assert_eq!(mirror.ended(RUN).expect("it ends").code, Some(0));
-    assert_eq!(folder.messages(), 2);
+    // An acknowledgement that the server has not heard before it stood still is as good as none: that message comes again.
+    let there: BTreeSet<_> = folder.log("m").iter().flatten().map(|message| field(message, "id").as_i64()).collect();
+    assert_eq!(there, BTreeSet::from([Some(0), Some(1)]));
 }
