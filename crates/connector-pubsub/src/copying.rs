@@ -106,7 +106,8 @@ struct Copying {
     // Acknowledgements that Pub/Sub confirms or refuses.
     refusals: JoinSet<bool>,
     refused: u64,
-    // When the client began to open the stream that it has, and whether that was since the one before was silent, and no message has come yet.
+    // When the client began to open the stream that it has, and whether that was since the one before was silent, and no
+    // message has come yet.
     opened: Instant,
     is_again: bool,
     // When the last message came, once one has.
