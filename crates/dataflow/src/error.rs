@@ -108,16 +108,33 @@ impl Error {
     }
 
     /// The message and those of all errors below it, joined by ": ".
+    ///
+    /// ```
+    /// let footer = dataflow::Error::corrupt("\"a.parquet\" is damaged").with_source("Parquet error: corrupt footer");
+    /// assert_eq!(footer.chain(), "\"a.parquet\" is damaged: corrupt footer");
+    /// ```
     pub fn chain(&self) -> String {
         let mut text = self.message.clone();
         let mut below = std::error::Error::source(self);
         while let Some(error) = below {
             text.push_str(": ");
-            text.push_str(&error.to_string());
+            text.push_str(without_its_kind(&error.to_string()));
             below = error.source();
         }
         text
     }
+}
+
+/// What a library's error says, without the names of its variants before it: who reads the message knows none of them, and
+/// the message above it says already what could not be read.
+fn without_its_kind(text: &str) -> &str {
+    const KINDS: [&str; 6] =
+        ["Parquet argument error: ", "Parquet error: ", "External: ", "Arrow: ", "Ipc error: ", "Arrow error: "];
+    let mut rest = text;
+    while let Some(inner) = KINDS.iter().find_map(|kind| rest.strip_prefix(kind)) {
+        rest = inner;
+    }
+    rest
 }
 
 /// Says why the system takes no file, or no more of one, and what a person can do about it, if that is what an error means.
