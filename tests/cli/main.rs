@@ -14,6 +14,7 @@ mod models;
 mod names;
 mod nothing;
 mod offers;
+mod own;
 mod publish;
 mod published;
 mod queries;

@@ -128,6 +128,7 @@ impl<'a> Archive<'a> {
     /// Opens all ARCHIVE statements at their frontiers. A topic that is not there is made; where it cannot be, the job
     /// waits for it, and copies the others meanwhile.
     pub fn open(project: &'a Project, options: ArchiveOptions) -> Result<Archive<'a>, Failure> {
+        project.refuse_as("the archive writes")?;
         let names = project.statements.archives();
         if names.is_empty() {
             return Err(Error::invalid("the project has no ARCHIVE statement; write `ARCHIVE stream;`").into());

@@ -41,6 +41,7 @@ impl sql::Catalog for Project {
 
     fn stored_table(&self, table: &str) -> Result<StoredTable> {
         let Some(warehouse) = self.warehouse_if_there()? else { return Ok(StoredTable::Absent { tables: Vec::new() }) };
+        let table = self.own_table(table).unwrap_or(table);
         // A catalog of many tables is listed only for a name that it does not have as it is written.
         if self.has_catalog() && warehouse.exists(table)? {
             return Ok(StoredTable::There { name: table.to_owned(), schema: read_schema(&warehouse.schema(table)?) });

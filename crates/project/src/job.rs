@@ -302,6 +302,12 @@ impl Project {
         Ok(checked.lower(&Start { after: start, revision: self.revision(), row_text })?)
     }
 
+    /// The tag of the snapshot of history that a job reads.
+    fn hold_name(&self, job: &str) -> String {
+        let person = self.person().map(|person| format!("-as-{person}")).unwrap_or_default();
+        format!("riverrun-{}-{job}{person}", self.name())
+    }
+
     /// Keeps the snapshots that a job reads from expiring: a later run goes on in the same.
     fn hold_histories(&self, checked: &CheckedPlan, facts: &JobFacts) -> Result<()> {
         for stream in &checked.streams {
@@ -309,7 +315,7 @@ impl Project {
             if let (Some(History::Table(table)), Some((_, snapshot))) = (&stream.history, snapshot)
                 && let Ok(snapshot) = snapshot.parse()
             {
-                self.warehouse()?.hold(table, &format!("riverrun-{}-{}", self.name(), facts.job), snapshot)?;
+                self.warehouse()?.hold(table, &self.hold_name(&facts.job), snapshot)?;
             }
         }
         Ok(())

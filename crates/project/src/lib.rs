@@ -42,6 +42,7 @@ mod pubsub_output;
 
 mod output;
 mod output_check;
+mod own;
 mod savepoints;
 
 mod jobs;

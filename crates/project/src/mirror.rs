@@ -50,13 +50,17 @@ pub struct OpenMirror {
 }
 
 impl Project {
-    /// The mirrors of the environment.
+    /// The mirrors of the environment; none for who writes under names of their own, since they write what everybody reads.
     pub fn mirrors(&self) -> Vec<Mirror> {
+        if self.own.is_some() {
+            return Vec::new();
+        }
         self.statements.topics().iter().flat_map(|topic| self.mirrors_into(topic)).collect()
     }
 
     /// The mirrors into the topic of a stream, or into a topic by its own name.
     pub fn mirrors_of(&self, name: &str) -> Result<Vec<Mirror>, Failure> {
+        self.refuse_as("a mirror writes")?;
         let topic = match self.stream(name) {
             Ok(stream) => stream.live.unwrap_or_else(|| name.to_owned()),
             Err(_) if self.statements.topics().iter().any(|topic| topic == name) => name.to_owned(),

@@ -13,7 +13,7 @@ use crate::topics::{LocalPlace, Topics};
 use connector_iceberg::Warehouse;
 use dataflow::{Clock, Error, Output, Result};
 use model::{Model, ModelFile};
-use sql::{CheckedPlan, Rule, Statements, Target, near_or_all};
+use sql::{CheckedPlan, OwnNames, Rule, Statements, Target, near_or_all};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -27,6 +27,9 @@ const CHECKPOINTS_BESIDE: &str = "checkpoints";
 /// The folder of the checkpoints of a job of all outputs.
 const WHOLE_PROJECT: &str = "project";
 
+/// What the folder with the checkpoints of those who write under names of their own begins with.
+const OF_ONES_OWN: &str = "as-";
+
 /// A project: its statements, and where its names live in one environment.
 pub struct Project {
     pub(crate) folder: Folder,
@@ -34,11 +37,20 @@ pub struct Project {
     pub(crate) lock: Lock,
     environment: Environment,
     environment_name: String,
+    pub(crate) own: Option<Own>,
     pub(crate) clock: Arc<dyn Clock>,
     warehouse: OnceLock<Warehouse>,
     topics: OnceLock<Topics>,
     pub(crate) reads_arrivals: OnceLock<ReadsArrivals>,
     trial: OnceLock<ModelTrial>,
+}
+
+/// Whose names a project writes under.
+pub(crate) struct Own {
+    /// Who it is.
+    pub(crate) person: String,
+    /// The names.
+    pub(crate) names: OwnNames,
 }
 
 /// Is told the name of a stream and how many rows of its history were read for their arrivals.
@@ -84,6 +96,7 @@ impl Project {
             lock,
             environment,
             environment_name,
+            own: None,
             clock,
             warehouse: OnceLock::new(),
             topics: OnceLock::new(),
@@ -96,7 +109,8 @@ impl Project {
     pub(crate) fn check_names(&self) -> Result<()> {
         let environment = &self.environment_name;
         let topics = self.statements.topics();
-        match self.environment.names.keys().find(|name| !topics.contains(name)) {
+        let is_topic = |name: &&String| topics.contains(name) || self.own_topic(name).is_some();
+        match self.environment.names.keys().find(|name| !is_topic(name)) {
             None => Ok(()),
             Some(unknown) => Err(Error::invalid(format!(
                 "[env.{environment}.names] of riverrun.toml has \"{unknown}\", which is no topic of the project; {}",
@@ -215,7 +229,8 @@ impl Project {
             let known = near_or_all(name, known.into_iter(), "the jobs are:", "");
             Error::invalid(format!("{settings} \"{name}\"; {known}"))
         })?;
-        Ok(Target::Outputs(job.outputs.clone()))
+        let own = |name: &String| self.own_output(name).unwrap_or(name).to_owned();
+        Ok(Target::Outputs(job.outputs.iter().map(own).collect()))
     }
 
     /// Where the dead letters of a stream go.
@@ -258,6 +273,10 @@ impl Project {
                 TablePlace::Folder(_) => self.warehouse_path().join(CHECKPOINTS),
                 TablePlace::Rest(_) => self.warehouse_path().join(CHECKPOINTS_BESIDE),
             },
+        };
+        let all = match &self.own {
+            Some(own) => all.join(format!("{OF_ONES_OWN}{}", own.person)),
+            None => all,
         };
         all.join(job.map_or_else(|| WHOLE_PROJECT.to_owned(), |job| format!("job-{job}")))
     }

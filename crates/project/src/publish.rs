@@ -84,6 +84,7 @@ impl Project {
         is_stopped: &dyn Fn() -> bool,
         tell: &mut dyn FnMut(PublishEvent<'_>),
     ) -> Result<PublishSummary, Failure> {
+        self.refuse_as("publish writes")?;
         let mut stream = self.stream(stream)?;
         stream.bad_rows = self.statements.bad_rows(&stream.name).unwrap_or(stream.bad_rows);
         let Some(topic) = &stream.live else {

@@ -13,9 +13,12 @@ type Archives = Vec<String>;
 
 impl Project {
     /// Removes what is older than the retention from the topics that the project reads or writes, and gives what was
-    /// removed by topic. Without a retention nothing is. Messages that come after an archive's frontier stay.
+    /// removed by topic. Without a retention nothing is, and nothing by who writes under names of their own. Messages that come after an archive's frontier stay.
     pub fn trim_topics(&self) -> Result<Vec<(String, TrimSummary)>, Failure> {
-        let Some(retention) = self.retention().filter(|_| self.topics_path().is_some_and(|path| path.is_dir())) else {
+        let Some(retention) = self
+            .retention()
+            .filter(|_| self.person().is_none() && self.topics_path().is_some_and(|path| path.is_dir()))
+        else {
             return Ok(Vec::new());
         };
         let age = i64::try_from(retention.as_micros()).unwrap_or(i64::MAX);

@@ -13,7 +13,7 @@ impl Project {
     pub fn tail(&self, name: &str, from_start: bool) -> Result<TopicTail, Failure> {
         let topic = match self.stream(name) {
             Ok(Stream { live: Some(topic), .. }) => topic,
-            _ => name.to_owned(),
+            _ => self.own_topic(name).unwrap_or(name).to_owned(),
         };
         let topics = self.topics()?;
         let logs = match topics {

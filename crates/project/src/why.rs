@@ -19,7 +19,7 @@ impl Project {
         let mut found = Vec::new();
         if let Some(warehouse) = self.warehouse_if_there()? {
             for table in warehouse.tables()? {
-                let Some(decision) = table.rsplit('.').next().and_then(|name| name.strip_suffix(LOG)) else { continue };
+                let Some(decision) = self.decision_of_log(&table) else { continue };
                 looked.push(table.clone());
                 let files = warehouse.read(&table)?;
                 found.extend(rows_of(files.as_ref(), id)?.into_iter().map(|row| (decision.to_owned(), row)));
@@ -41,6 +41,19 @@ impl Project {
 }
 
 impl Project {
+    /// The decision whose log a table is. Who writes under names of their own has logs of their own alone.
+    fn decision_of_log<'a>(&self, table: &'a str) -> Option<&'a str> {
+        let name = table.rsplit('.').next()?;
+        let name = match &self.own {
+            Some(own) if own.names.tables().any(|own| own == name) => {
+                name.strip_prefix(&own.person)?.strip_prefix('_')?
+            }
+            Some(_) => return None,
+            None => name,
+        };
+        name.strip_suffix(LOG)
+    }
+
     /// Where ids of decisions are found: for the name of a decision in place of an id, its log.
     fn some_ids(&self, id: &str) -> String {
         let decisions = self.statements.decisions();

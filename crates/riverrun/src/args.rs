@@ -27,6 +27,10 @@ pub struct Cli {
     /// The environment of riverrun.toml that says where tables and topics are
     #[arg(long, global = true, default_value = "dev")]
     pub env: String,
+    /// Write every table and topic under a name of your own, NAME_ before it, with checkpoints of your own, and read what
+    /// everybody reads
+    #[arg(long = "as", global = true, value_name = "NAME")]
+    pub person: Option<String>,
     /// When output has colors; auto is on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: ColorChoice,
@@ -64,7 +68,8 @@ pub enum Command {
 with --until-caught-up it ends once it has copied what the topics hold now.
 It commits every 60 s (--commit-every), every 128 MiB, and at the end.
 A job goes on from its last checkpoint, whether it was stopped or killed; --fresh starts it over.
-A --fresh run that fails or is stopped on its way leaves the tables that were there as they are, and `run` goes on with it.")]
+A --fresh run that fails, or that has an end and is stopped before it, leaves the tables that were there as they are, and
+`run` goes on with it.")]
     Run(RunArgs),
     /// Show what becomes of a job's state and outputs now that its pipelines have changed
     #[command(after_help = "\

@@ -69,7 +69,8 @@ fn main() -> ExitCode {
 
 fn command(cli: &Cli) -> Outcome {
     let open = || {
-        let project = Project::open(&cli.project, &cli.env, Arc::new(clock::SystemClock))?;
+        let mut project = Project::open(&cli.project, &cli.env, Arc::new(clock::SystemClock))?;
+        cli.person.iter().try_for_each(|person| project.write_as(person))?;
         project.try_models(model_trial::attempt);
         if let Some(warning) = project.settings_warning() {
             print::note(format_args!("warning: {warning}"));
@@ -107,7 +108,8 @@ fn command(cli: &Cli) -> Outcome {
         }
         Command::Query(args) => query::query(&open()?, args),
         Command::Check { json } => {
-            let project = Project::open_to_check(&cli.project, &cli.env, Arc::new(clock::SystemClock))?;
+            let mut project = Project::open_to_check(&cli.project, &cli.env, Arc::new(clock::SystemClock))?;
+            cli.person.iter().try_for_each(|person| project.write_as(person))?;
             project.try_models(model_trial::attempt);
             check::check(&project, *json)
         }

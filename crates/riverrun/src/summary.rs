@@ -328,7 +328,8 @@ impl Summary<'_> {
         if self.stopped.is_some() {
             text += "the next run goes on from here; with --fresh it would start over\n";
         }
-        let command = |line: String| format!("  {}\n", color::err(Meaning::Label, &line));
+        let person = self.project.person().map(|person| format!(" --as {person}")).unwrap_or_default();
+        let command = |line: String| format!("  {}\n", color::err(Meaning::Label, &format!("{line}{person}")));
         if let Some(topic) = self.outputs.iter().find_map(|output| output.topic.as_ref()) {
             text += &command(format!("riverrun tail {topic} --from-start -n 5"));
         }

@@ -34,6 +34,7 @@ mod bind_test;
 mod lineage;
 mod look_back;
 mod node_identity;
+mod own_names;
 
 mod explain;
 
@@ -48,6 +49,7 @@ pub use look_back::LookBack;
 pub use nearest::{did_you_mean, near_or_all, nearest, some_of};
 pub use node_identity::NodeIdentity;
 pub use output::{OutputSpec, QueryInput, QueryPlan};
+pub use own_names::OwnNames;
 pub use parse::{SqlDialect, parse, parse_all};
 pub use rules::Rule;
 pub use source_file::SourceFile;

@@ -174,6 +174,8 @@ pub(crate) struct Decision {
     pub view: Name,
     pub subject: Ident,
     pub topic: Name,
+    /// The table that a record of every decision goes to.
+    pub log: String,
     pub rules: Vec<Rule>,
 }
 
@@ -266,17 +268,10 @@ impl Statement {
             Statement::Insert(insert) => vec![(insert.topic, insert.target.text.clone(), insert.target.span)],
             Statement::Decision(decision) => vec![
                 (true, decision.topic.text.clone(), decision.topic.span),
-                (false, decision.log_table(), decision.name.span),
+                (false, decision.log.clone(), decision.name.span),
             ],
             _ => Vec::new(),
         }
-    }
-}
-
-impl Decision {
-    /// The table that a record of every decision goes to.
-    pub(crate) fn log_table(&self) -> String {
-        format!("{}__log", self.name.text)
     }
 }
 

@@ -305,7 +305,7 @@ impl<'a> Binding<'a> {
         let shown = format!("`riverrun tail {found}` shows its messages");
         Some(match statement {
             Statement::Decision(decision) => {
-                let log = decision.log_table();
+                let log = decision.log.clone();
                 fault.hint(format!("{shown}; all that was decided is in {log}: {}", self.reading(&log)))
             }
             _ => fault.hint(shown),

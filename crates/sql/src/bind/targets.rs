@@ -238,7 +238,7 @@ impl Targets<'_, '_> {
 
     fn decision(&mut self, placed: &PlacedStatement, declared: &Decision) {
         let Some(decision) = self.decided(placed, declared) else { return };
-        let (topic, log) = (declared.topic.text.clone(), declared.log_table());
+        let (topic, log) = (declared.topic.text.clone(), declared.log.clone());
         self.put(BoundOutput::Actions { decision, topic });
         self.put(BoundOutput::Log { decision, log });
     }
@@ -306,7 +306,7 @@ impl Targets<'_, '_> {
     /// under that of its topic.
     fn collect_decision(&mut self, placed: &PlacedStatement, declared: &Decision, name: &str) {
         let Some(decision) = self.decided(placed, declared) else { return };
-        let (topic, log) = (declared.topic.text.clone(), declared.log_table());
+        let (topic, log) = (declared.topic.text.clone(), declared.log.clone());
         if name.eq_ignore_ascii_case(&declared.name.text) {
             return self.put(BoundOutput::Acted { decision, name: declared.name.text.clone() });
         }
@@ -323,7 +323,7 @@ fn names_of(statement: &Statement) -> Vec<String> {
     match statement {
         Statement::Insert(insert) => vec![insert.target.text.clone()],
         Statement::Decision(decision) => {
-            vec![decision.name.text.clone(), decision.topic.text.clone(), decision.log_table()]
+            vec![decision.name.text.clone(), decision.topic.text.clone(), decision.log.clone()]
         }
         _ => vec![],
     }

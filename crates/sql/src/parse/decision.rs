@@ -32,7 +32,8 @@ pub(crate) fn parse(reader: &mut TokenReader) -> Outcome<Decision> {
         reader.take_token(&Token::Comma);
     }
     let subject = Ident { value: subject.text, quote_style: None, span: subject.span };
-    Ok(Decision { name, view, subject, topic, rules })
+    let log = format!("{}__log", name.text);
+    Ok(Decision { name, view, subject, topic, log, rules })
 }
 
 fn rule(reader: &mut TokenReader) -> Outcome<Rule> {
