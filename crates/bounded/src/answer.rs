@@ -6,6 +6,7 @@ use crate::keys::{KeyTable, RowKeys};
 use crate::plan::Answer;
 use crate::simple::with_columns;
 use crate::spill::{Spill, bytes_of};
+use crate::weight::{BATCH_BYTES, bytes_at};
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array, new_null_array};
 use arrow::compute::take;
 use arrow::datatypes::SchemaRef;
@@ -31,10 +32,19 @@ pub(crate) fn answered(spec: Spec, rows: RecordBatches, query: RecordBatches) ->
             _ => Arc::new(BooleanArray::from(vec![has_row(query)?])),
         };
         let output = spec.output;
-        return Ok(Box::new(rows.map(move |rows| {
-            let rows = rows?;
-            let everywhere = UInt32Array::from(vec![0; rows.num_rows()]);
-            beside(&output, &rows, take(&answer, &everywhere, None)?)
+        // The answer is there once for every row, however much it takes.
+        let at_once = (BATCH_BYTES / bytes_at(&answer, 0).max(1)).max(1);
+        return Ok(Box::new(rows.flat_map(move |rows| -> RecordBatches {
+            let (answer, output) = (answer.clone(), output.clone());
+            let rows = match rows {
+                Ok(rows) => rows,
+                error => return Box::new(std::iter::once(error)),
+            };
+            Box::new((0..rows.num_rows()).step_by(at_once).map(move |from| {
+                let some = rows.slice(from, at_once.min(rows.num_rows() - from));
+                let everywhere = UInt32Array::from(vec![0; some.num_rows()]);
+                beside(&output, &some, take(&answer, &everywhere, None)?)
+            }))
         })));
     };
     among(spec, key, rows, query)

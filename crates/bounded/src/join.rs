@@ -5,6 +5,7 @@ use crate::keys::{KeyTable, RowKeys};
 use crate::simple::{passing, with_columns};
 use crate::spill::{Run, Spill, bytes_of};
 use crate::stop::BATCH_ROWS;
+use crate::weight::{BATCH_BYTES, Weights};
 use arrow::array::AsArray;
 use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take};
@@ -31,6 +32,7 @@ pub(crate) struct Spec {
 /// A part of the right side in memory.
 struct Piece {
     rows: RecordBatch,
+    weights: Weights,
     keys: KeyTable,
     /// By key the first of its rows, and by row the next of the same key; NONE ends.
     first: Vec<u32>,
@@ -63,6 +65,7 @@ pub(crate) struct Joined {
 /// A batch of the left side, and how far its pairs are out.
 struct LeftBatch {
     rows: RecordBatch,
+    weights: Weights,
     /// By row the first row of the right side that may be its pair.
     firsts: Vec<u32>,
     row: usize,
@@ -121,6 +124,7 @@ impl Piece {
         let rows = concat_batches(&spec.right, &batches)?;
         let columns: Vec<usize> = spec.keys.iter().map(|(_, theirs)| *theirs).collect();
         let mut piece = Piece {
+            weights: Weights::of(&rows),
             keys: KeyTable::default(),
             first: Vec::new(),
             next: vec![NONE; rows.num_rows()],
@@ -258,9 +262,10 @@ impl Joined {
 
     /// Some right rows of the piece without a pair; then the next piece, or the end.
     fn end_piece(&mut self) -> Result<Option<RecordBatch>> {
-        let mut alone = Vec::new();
-        while self.looked_at < self.piece.paired.len() && alone.len() < BATCH_ROWS {
+        let (mut alone, mut bytes) = (Vec::new(), 0);
+        while self.looked_at < self.piece.paired.len() && alone.len() < BATCH_ROWS && bytes < BATCH_BYTES {
             if !self.piece.paired[self.looked_at] {
+                bytes += self.piece.weights.row(self.looked_at);
                 alone.push(self.looked_at as u32);
             }
             self.looked_at += 1;
@@ -280,6 +285,7 @@ impl Joined {
             Some(file) if !self.is_last => {
                 // The piece before goes first: there is room for one.
                 self.piece.rows = RecordBatch::new_empty(self.spec.right.clone());
+                self.piece.weights = Weights::of(&self.piece.rows);
                 self.piece.keys = KeyTable::default();
                 (self.piece, self.is_last) = Piece::read(&self.spec, &mut self.right)?;
                 self.left = file.read()?;
@@ -309,13 +315,13 @@ impl LeftBatch {
         let firsts: Vec<u32> = (0..rows.num_rows()).map(first).collect();
         let at = firsts.first().copied().unwrap_or(NONE);
         let paired = vec![false; rows.num_rows()];
-        Ok(LeftBatch { rows, firsts, row: 0, at, paired })
+        Ok(LeftBatch { weights: Weights::of(&rows), rows, firsts, row: 0, at, paired })
     }
 
     /// The next places of left and right rows with equal keys.
     fn pairs(&mut self, piece: &Piece) -> (Vec<u32>, Vec<u32>) {
-        let (mut left, mut right) = (Vec::new(), Vec::new());
-        while self.row < self.firsts.len() && left.len() < BATCH_ROWS {
+        let (mut left, mut right, mut bytes) = (Vec::new(), Vec::new(), 0);
+        while self.row < self.firsts.len() && left.len() < BATCH_ROWS && bytes < BATCH_BYTES {
             if self.at == NONE {
                 self.row += 1;
                 self.at = self.firsts.get(self.row).copied().unwrap_or(NONE);
@@ -323,6 +329,7 @@ impl LeftBatch {
             }
             left.push(self.row as u32);
             right.push(self.at);
+            bytes += self.weights.row(self.row) + piece.weights.row(self.at as usize);
             self.at = piece.next[self.at as usize];
         }
         (left, right)

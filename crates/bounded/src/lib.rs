@@ -10,6 +10,7 @@ mod plan;
 
 mod keys;
 mod stop;
+mod weight;
 
 mod spill;
 

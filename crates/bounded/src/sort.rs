@@ -3,6 +3,7 @@
 use crate::plan::SortKey;
 use crate::spill::{Run, RunWriter, Spill, bytes_of};
 use crate::stop::{BATCH_ROWS, StopCheck};
+use crate::weight::{BATCH_BYTES, Weights};
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray, RecordBatch};
 use arrow::compute::{SortOptions, interleave_record_batch};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef};
@@ -115,6 +116,7 @@ impl Sort {
 #[derive(Default)]
 struct Held {
     batches: Vec<RecordBatch>,
+    weights: Vec<Weights>,
     keys: Vec<Arc<Rows>>,
     rows: usize,
     bytes: usize,
@@ -128,6 +130,7 @@ impl Held {
         let keys = order.rows(&batch)?;
         self.rows += batch.num_rows();
         self.bytes += bytes_of(&batch) + keys.size() + batch.num_rows() * size_of::<Place>();
+        self.weights.push(Weights::of(&batch));
         self.batches.push(batch);
         self.keys.push(Arc::new(keys));
         Ok(())
@@ -187,10 +190,11 @@ struct SortedRows {
 impl SortedRows {
     fn take(&mut self) -> Result<Option<RecordBatch>> {
         self.stop.look()?;
-        let mut places = Vec::with_capacity(BATCH_ROWS.min(self.left));
-        while places.len() < self.left.min(BATCH_ROWS) {
+        let (mut places, mut bytes) = (Vec::with_capacity(BATCH_ROWS.min(self.left)), 0);
+        while places.len() < self.left.min(BATCH_ROWS) && bytes < BATCH_BYTES {
             let Some(mut head) = self.heads.peek_mut() else { break };
             places.push((head.batch, head.row));
+            bytes += self.held.weights[head.batch].row(head.row);
             match self.parts[head.run].next() {
                 Some((batch, row)) => {
                     *head = Head { run: head.run, keys: self.held.keys[batch].clone(), row, batch };
@@ -228,7 +232,7 @@ struct Merge {
     _files: Vec<Run>,
     heads: BinaryHeap<Head>,
     /// Batches that rows which come out next are taken from.
-    batches: Vec<RecordBatch>,
+    batches: Vec<(RecordBatch, Weights)>,
     failed: bool,
 }
 
@@ -280,15 +284,17 @@ impl Merge {
         }
         let keys = Arc::new(self.order.rows(&batch)?);
         self.heads.push(Head { run, keys, row: 0, batch: self.batches.len() });
-        self.batches.push(batch);
+        let weights = Weights::of(&batch);
+        self.batches.push((batch, weights));
         Ok(())
     }
 
     fn take(&mut self) -> Result<Option<RecordBatch>> {
-        let mut places = Vec::with_capacity(BATCH_ROWS);
-        while places.len() < BATCH_ROWS {
+        let (mut places, mut bytes) = (Vec::with_capacity(BATCH_ROWS), 0);
+        while places.len() < BATCH_ROWS && bytes < BATCH_BYTES {
             let Some(head) = self.heads.pop() else { break };
             places.push((head.batch, head.row));
+            bytes += self.batches[head.batch].1.row(head.row);
             if head.row + 1 < head.keys.num_rows() {
                 self.heads.push(Head { row: head.row + 1, ..head });
             } else {
@@ -298,11 +304,13 @@ impl Merge {
         if places.is_empty() {
             return Ok(None);
         }
-        let batches: Vec<&RecordBatch> = self.batches.iter().collect();
+        let batches: Vec<&RecordBatch> = self.batches.iter().map(|(batch, _)| batch).collect();
         let rows = interleave_record_batch(&batches, &places)?;
         // Only batches that a head stands in are needed again.
         let mut heads = std::mem::take(&mut self.heads).into_vec();
-        self.batches = heads.iter().map(|head| self.batches[head.batch].clone()).collect();
+        let mut before: Vec<_> = std::mem::take(&mut self.batches).into_iter().map(Some).collect();
+        // A run has one head, and a batch is of one run.
+        self.batches = heads.iter().filter_map(|head| before[head.batch].take()).collect();
         heads.iter_mut().enumerate().for_each(|(at, head)| head.batch = at);
         self.heads = heads.into();
         Ok(Some(rows))

@@ -23,6 +23,7 @@ mod growing;
 mod infer;
 mod parquet;
 mod parquet_footer;
+mod parquet_group;
 mod pipe;
 mod text;
 

@@ -96,6 +96,10 @@ impl Project {
         let is_live = input.is_live();
         if stream.bad_rows == BadRowPolicy::Fail && !is_live {
             refuse_bad(&input, is_stopped)?;
+            // What was not looked through may have a row that keeps all of them from the topic.
+            if is_stopped() {
+                return Ok(PublishSummary { topic: topic.clone(), ..PublishSummary::default() });
+            }
         }
         let topics = self.topics()?;
         let is_new = topics.topic(topic)?.is_none();

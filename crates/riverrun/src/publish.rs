@@ -61,6 +61,9 @@ fn summary(args: &PublishArgs, published: &PublishSummary, took: Duration, is_ea
             (false, _) => format!("{nothing}{known}\n"),
         };
     }
+    if published.messages == 0 && known.is_empty() {
+        return format!("it was stopped before anything was published to topic {topic}\n");
+    }
     let times = published.times.map_or(String::new(), |(least, greatest)| format!(", from {least} to {greatest}"));
     let mut text = format!(
         "published {} ({}) to topic {topic} in {}{times}{known}\n",

@@ -182,8 +182,8 @@ impl Summary<'_> {
             all => format!("streams {} and {} more", all[..STREAMS_NAMED].join(", "), all.len() - STREAMS_NAMED),
         };
         show::sentence(&match self.goes_on {
-            _ if self.stopped.is_some() => format!("the run was stopped before a row of {of} was used"),
             true => format!("this run read no more of {of} than the run before"),
+            false if self.stopped.is_some() => format!("the run was stopped before a row of {of} was used"),
             false => format!("nothing was read of {of}: no row for this run in HISTORY or LIVE"),
         })
     }

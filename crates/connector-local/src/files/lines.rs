@@ -97,7 +97,9 @@ impl Lines {
         let is_too_long = read as u64 == limit && bytes.last() != Some(&self.end);
         if is_too_long {
             self.pass_line()?;
+            // Lines of a batch are kept together, and this one has the memory of the longest.
             bytes.truncate(1 << 10);
+            bytes.shrink_to_fit();
         }
         Ok(Some(Line { number: self.number, bytes, is_too_long }))
     }

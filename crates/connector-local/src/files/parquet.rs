@@ -2,6 +2,7 @@
 
 use super::format::FileColumn;
 use super::parquet_footer::{Damage, Footers, bounds, footer};
+use super::parquet_group::GroupRows;
 use super::path_values::{FoundFile, contradictions, path_type};
 use crate::disk::{file_bytes, io_error, sync_folder};
 use arrow::array::{
@@ -14,8 +15,7 @@ use dataflow::{
     is_bad_row_column,
 };
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
@@ -354,17 +354,10 @@ fn read_group(
     let path = projection.path.clone();
     let file = File::open(&path).map_err(|e| io_error("open", &path, e))?;
     let roots = projection.roots();
-    let open = || {
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.clone());
-        let mask = ProjectionMask::roots(builder.parquet_schema(), roots.iter().copied());
-        let reader = builder.with_projection(mask).with_row_groups(vec![group]).with_batch_size(batch_rows).build();
-        reader.map_err(|e| damaged(&path, e.into()))
-    };
-    let mut reader = guarded(|why| damaged(&path, why.into()), open)?;
+    let mut rows = GroupRows::new(file, metadata.clone(), &roots, group, batch_rows);
     // Whoever reads stops at the first error, so what has panicked is not asked again.
     let mut next = move || {
-        let read = || reader.next().transpose().map_err(|e| damaged(&path, e.into()));
-        let batch = guarded(|why| damaged(&path, why.into()), read)?;
+        let batch = guarded(|why| damaged(&path, why.into()), || rows.next().map_err(|why| damaged(&path, why)))?;
         batch.map(|batch| projection.apply(&batch, &roots)).transpose()
     };
     Ok(Box::new(std::iter::from_fn(move || next().transpose())))
