@@ -219,7 +219,10 @@ def _array(values, kind):
 
 
 def _samples(proto, columns, output):
-    import onnxruntime
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as missing:
+        raise ModuleNotFoundError("save scores the sample rows with onnxruntime: pip install onnxruntime") from missing
 
     session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
     feed = _feed(proto, columns)

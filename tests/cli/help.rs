@@ -26,8 +26,8 @@ const COMMANDS: [&str; 19] = [
 
 const HEAD: &str = "# The command line\n\n\
     Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 an error, 2 wrong usage.\n\
-    On a terminal no line is longer than it: rows of tables are cut with `…`, other lines go on below. Lines that \
-    go to a pipe or a file, and all JSON and CSV, are whole.\n\
+    On a terminal the rows of tables are cut with `…` where they are longer than it, and sentences go on below; off a \
+    terminal sentences have 80 columns, and tables, JSON and CSV are whole.\n\
     A relative file of a command is taken from the current folder; `-C` says where the project is and changes \
     nothing else.\n\
     `check` tells of all errors at once; a warning, for a model that nothing uses, leaves its exit code 0.\n\

@@ -6,6 +6,7 @@ mod begins;
 mod checked;
 mod commands;
 mod disk;
+mod exact;
 mod folder;
 mod fresh;
 mod help;

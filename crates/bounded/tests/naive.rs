@@ -237,11 +237,16 @@ fn naive_among(rows: &[Row], others: &[Row], column: usize) -> Vec<Row> {
     rows.iter().map(|row| row.iter().cloned().chain([answer(row)]).collect()).collect()
 }
 
-/// The rows of the first input with what the second one answers. The columns of the second are the wanted one alone.
-fn answered(column: usize, what: Answer) -> Plan {
+/// A column of the second input.
+fn answered_values(column: usize) -> Plan {
     let of = Column(column, batch(&[]).schema().field(column).data_type().clone());
     let of = PlanColumn { name: "value".to_owned(), scalar: Arc::new(of) };
-    let query = Plan::Project { from: Box::new(input(1)), columns: vec![of] };
+    Plan::Project { from: Box::new(input(1)), columns: vec![of] }
+}
+
+/// The rows of the first input with what the second one answers. The columns of the second are the wanted one alone.
+fn answered(column: usize, what: Answer) -> Plan {
+    let query = answered_values(column);
     Plan::Answered(Box::new(Answered { from: input(0), query, name: "answer".to_owned(), answer: what }))
 }
 
@@ -430,5 +435,67 @@ fn a_value_is_that_of_one_row_or_null_and_several_rows_are_refused() {
         let inputs = vec![batches(&rows, 1), batches(&rows, cut)];
         let first = run(&answered(0, Answer::Value), inputs, &resources).unwrap().next().unwrap();
         assert!(first.unwrap_err().to_string().contains("several rows"));
+    }
+}
+
+/// What a batch may take that is put together of rows of this size: the bound, and the row that reaches it.
+const WIDE_BYTES: usize = 200_000;
+const BATCH_BYTES: usize = (4 << 20) + 3 * WIDE_BYTES;
+
+#[test]
+fn batches_of_wide_rows_are_bounded_in_bytes_whatever_puts_them_together() {
+    let text = |letter: char| Value::Text(letter.to_string().repeat(WIDE_BYTES));
+    let row = |n: i64| {
+        vec![Value::Integer(n), Value::Float(0.0), text(if n % 2 == 0 { 'a' } else { 'b' }), Value::Integer(n)]
+    };
+    let rows: Vec<Row> = (0..100).map(row).collect();
+    let narrow: Vec<Row> =
+        (0..100).map(|n| vec![Value::Integer(n), Value::Float(0.0), Value::Null, Value::Integer(n)]).collect();
+    let largest = Aggregation {
+        name: "a".to_owned(),
+        aggregate: Aggregate::Max,
+        argument: Some(2),
+        distinct: false,
+        filter: None,
+    };
+    let sorted = |key: usize| Plan::Sort {
+        from: Box::new(input(0)),
+        keys: vec![SortKey { column: key, descending: true, nulls_first: false }],
+        limit: None,
+    };
+    let value = Plan::Answered(Box::new(Answered {
+        from: input(0),
+        query: Plan::Limit { from: Box::new(answered_values(2)), offset: 0, limit: Some(1) },
+        name: "answer".to_owned(),
+        answer: Answer::Value,
+    }));
+    let grouped = Plan::Group { from: Box::new(input(0)), keys: vec![0], aggregates: vec![largest] };
+    let plans = [
+        ("sort", sorted(0), [&rows, &rows], 100),
+        ("join", joined((true, true), true), [&narrow, &rows], 100),
+        ("join without pairs", joined((false, true), true), [&narrow[..0].to_vec(), &rows], 100),
+        ("value", value, [&narrow, &rows], 100),
+        ("groups", grouped, [&rows, &rows], 100),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    for (what, plan, sides, expected) in plans {
+        // Memory for all, and for some of it.
+        for memory_bytes in [1 << 30, 1 << 20] {
+            if what == "groups" && memory_bytes == 1 << 30 {
+                // Groups that fit in memory come out at once.
+                continue;
+            }
+            let resources = Resources { memory_bytes, folder: folder.path().to_owned(), stop: StopCheck::never() };
+            let inputs = sides.iter().map(|rows| batches(rows, 10)).collect();
+            let mut count = 0;
+            for rows in run(&plan, inputs, &resources).unwrap() {
+                let rows = rows.unwrap();
+                count += rows.num_rows();
+                let bytes: usize =
+                    rows.columns().iter().map(|column| column.to_data().get_slice_memory_size().unwrap()).sum();
+                assert!(bytes < BATCH_BYTES, "{what} with {memory_bytes} bytes: {bytes} in {} rows", rows.num_rows());
+            }
+            assert_eq!(count, expected, "{what}");
+        }
     }
 }

@@ -108,8 +108,11 @@ impl CommitRecord {
         }
         let told = match holds > known {
             true => format!(
-                "is ahead of the checkpoint: it holds rows up to checkpoint {holds}, and the checkpoint knows of {known} \
-                 as the last that was committed; rows would be there twice"
+                "is ahead of the checkpoint: it holds rows up to checkpoint {holds}, and {}; rows would be there twice",
+                match known {
+                    0 => "no commit was made when that was taken".to_owned(),
+                    known => format!("the last that was committed then was {known}"),
+                }
             ),
             false => format!(
                 "is before the checkpoint: it holds rows up to checkpoint {holds}, and the checkpoint knows that those of \

@@ -113,7 +113,7 @@ impl GoingOn {
             {
                 return Err(Error::invalid(format!(
                     "the job has changed since its {what} of {} (revision {} of the pipelines), and {refused}; or put the \
-                     pipelines back",
+                     pipelines, and the jobs in riverrun.toml, back",
                     last.written_at, last.facts.revision
                 )));
             }
@@ -121,7 +121,7 @@ impl GoingOn {
                 return Err(Error::invalid(format!(
                     "the job has changed since its {what} of {} (revision {} of the pipelines), and what that holds is of \
                      the job as it was: `riverrun plan` shows what would become of it, and `riverrun run --apply` does that; \
-                     or put the pipelines back, or start over from history with `--fresh`",
+                     or put the pipelines, and the jobs in riverrun.toml, back, or start over from history with `--fresh`",
                     last.written_at, last.facts.revision
                 )));
             }

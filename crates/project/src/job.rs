@@ -69,6 +69,9 @@ pub struct Wired {
     seam: Seam,
     /// Whether its inputs end, so that it ends by itself.
     pub bounded: bool,
+    /// Whether its topics end where the run that it goes on from was to end, which has not come to that; they may have
+    /// more by now.
+    pub keeps_ends: bool,
     /// Tables that take the places of others at the end of a job that starts over.
     pub new_tables: NewTables,
     /// One per sink node.
@@ -233,6 +236,8 @@ impl Project {
         if let Some(takeover) = going_on.as_ref().and_then(|going_on| going_on.takeover.as_ref()) {
             seam = seam.numbered_after(takeover.number);
         }
+        let has_topics = checked.streams.iter().any(|stream| stream.live.is_some());
+        let keeps_ends = has_topics && last.as_ref().is_some_and(|last| last.facts.bounded && !last.last);
         let start = going_on.as_ref().and_then(GoingOn::start);
         let start = start.unwrap_or_else(|| seam.start().max(from.unwrap_or(EventTime::MIN)));
         let graph = self.lowered(checked, start)?;
@@ -269,6 +274,7 @@ impl Project {
             graph,
             new_tables: claims.map(NewTables).unwrap_or_default(),
             bounded: seam.is_bounded(),
+            keeps_ends: keeps_ends && seam.is_bounded(),
             unread: seam.unread().to_vec(),
             seam,
             sinks,

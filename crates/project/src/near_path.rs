@@ -55,6 +55,10 @@ fn what_is_there(folder: &Path, path: &Path) -> Option<String> {
         }
         match nearest(name, names.iter().map(String::as_str)) {
             Some(near) => (at, written, is_other) = (at.join(near), written.join(near), true),
+            None if index + 1 < steps.len() => {
+                let missing = written.join(name);
+                return Some(format!("there is no folder \"{}\", and {}", missing.display(), holds(&written, &names)));
+            }
             None => return Some(holds(&written, &names)),
         }
     }

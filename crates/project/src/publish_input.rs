@@ -215,14 +215,11 @@ impl Input {
 impl Source {
     fn open(options: &InputOptions, stream: &Stream, declared: &[FileColumn]) -> Result<Source> {
         let from = options.from.as_str();
-        let of_stream = |what: &str| match options.format {
+        let of_stream = |what: &str| match options.format.or(by_name(from)) {
             Some(Format::Parquet) => Err(Error::invalid(format!(
-                "{what} cannot be Parquet, which is read from its end; expected jsonl or csv"
+                "{what} cannot be Parquet, which is read from its end; expected jsonl or csv, as --format says"
             ))),
-            format => {
-                let named = by_name(from).filter(|format| *format != Format::Parquet);
-                Ok(format.or(named).unwrap_or(Format::JsonLines))
-            }
+            format => Ok(format.unwrap_or(Format::JsonLines)),
         };
         let is_stream = from == STDIN
             || std::fs::metadata(from).is_ok_and(|file| {

@@ -3,5 +3,5 @@
 use project::Failure;
 use std::process::ExitCode;
 
-/// How a command ended: the exit code.
-pub type Outcome = Result<ExitCode, Failure>;
+/// How a command ended: the exit code, and what else its caller has to know.
+pub type Outcome<T = ExitCode> = Result<T, Failure>;

@@ -125,14 +125,18 @@ fn line(row: &TailRow, json: bool) -> String {
     let payload = String::from_utf8_lossy(&row.message.payload);
     let producer = row.producer.as_ref();
     if json {
-        let payload: serde_json::Value = serde_json::from_slice(&row.message.payload)
-            .unwrap_or_else(|_| serde_json::Value::String(payload.into_owned()));
+        // JSON goes out letter by letter: a number that is read and written again is another one.
+        let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(&row.message.payload).is_ok();
+        let payload = match is_json {
+            true => payload.replace(['\n', '\r'], " "),
+            false => serde_json::Value::String(payload.into_owned()).to_string(),
+        };
         let arrival = row.message.arrival.to_string();
-        serde_json::json!({
+        let about = serde_json::json!({
             "position": position, "arrival": arrival, "epoch": producer.and_then(|producer| producer.1),
-            "producer": producer.map(|producer| producer.0.clone()), "payload": payload,
-        })
-        .to_string()
+            "producer": producer.map(|producer| producer.0.clone()),
+        });
+        format!("{},\"payload\":{payload}}}", about.to_string().trim_end_matches('}'))
     } else {
         let epoch = producer.and_then(|(_, epoch)| *epoch).map_or(String::new(), |epoch| format!("  epoch {epoch}"));
         format!("{}  {position}{epoch}  {payload}", row.message.arrival)

@@ -31,7 +31,7 @@ pub fn run(project: &Project, args: &RunArgs) -> Outcome {
         applies_changes: args.apply,
         ..JobOptions::default()
     };
-    run_job(project, &options, args.commit_every(project), args.workers, args.json)
+    run_to_now(project, options, args.commit_every(project), args.workers, args.json)
 }
 
 /// Runs a job from a savepoint on.
@@ -43,26 +43,45 @@ pub fn resume(project: &Project, args: &ResumeArgs) -> Outcome {
         ..JobOptions::default()
     };
     let commit_every = args.commit_every.map_or_else(|| project.commit_every(), |every| every.0);
-    run_job(project, &options, commit_every, args.workers, args.json)
+    run_to_now(project, options, commit_every, args.workers, args.json)
 }
 
+/// Runs a job; one that goes on from a run which had ends, and did not come to them, is then run on to where topics end
+/// now. The ends are part of a checkpoint: rows that were released by them must be so again.
+fn run_to_now(
+    project: &Project,
+    options: JobOptions,
+    commit_every: Duration,
+    workers: Option<NonZeroUsize>,
+    json: bool,
+) -> Outcome {
+    let (code, keeps_ends) = run_job(project, &options, commit_every, workers, json)?;
+    if !keeps_ends || code != ExitCode::SUCCESS {
+        return Ok(code);
+    }
+    print::note(format_args!("that is where the run before was to end; the job goes on to where topics end now"));
+    let on = JobOptions { begin: Begin::GoOn, savepoint: None, from: None, applies_changes: false, ..options };
+    run_job(project, &on, commit_every, workers, json).map(|(code, _)| code)
+}
+
+/// Runs a job; gives whether its topics ended where an earlier run was to end.
 fn run_job(
     project: &Project,
     options: &JobOptions,
     commit_every: Duration,
     workers: Option<NonZeroUsize>,
     json: bool,
-) -> Outcome {
+) -> Outcome<(ExitCode, bool)> {
     let target = project.job_target(options.job.as_deref())?;
     let stop = Stop::listen()?;
     let opening = Spinner::start("opening inputs and outputs");
     opening.show_arrivals(project);
     if !options.until_caught_up && !wait_for_topics(project, &target, &stop)? {
-        return Ok(ExitCode::SUCCESS);
+        return Ok((ExitCode::SUCCESS, false));
     }
     let mut wired = project.job(&target, options)?;
     drop(opening);
-    let bounded = wired.bounded;
+    let (bounded, keeps_ends) = (wired.bounded, wired.keeps_ends);
     announce(&wired);
     let outputs = wired.sinks.iter().map(Written::of).collect::<Vec<_>>();
     let (stats, tallies, start) = (wired.stats.clone(), wired.tallies.clone(), wired.start);
@@ -119,7 +138,7 @@ fn run_job(
         print::note_text(&summary.text());
     }
     // A run that goes on for ever has done what it was asked for: all that it read is committed.
-    Ok(if bounded { stop.exit_code() } else { ExitCode::SUCCESS })
+    Ok((if bounded { stop.exit_code() } else { ExitCode::SUCCESS }, keeps_ends))
 }
 
 /// How many checkpoints are asked for at most before one commits: each leaves files and tokens to the commit after it.

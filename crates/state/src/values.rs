@@ -128,6 +128,14 @@ impl Values {
         Ok(())
     }
 
+    /// How many bytes an interned value takes in a column; nothing for one that is as wide as all of its type.
+    pub fn written_bytes(&self, bits: u64) -> usize {
+        match &self.kind {
+            Kind::Text(index) | Kind::Binary(index) | Kind::Rows(index, _) => index.raw(bits as u32).len(),
+            Kind::Signed | Kind::Unsigned | Kind::Float => 0,
+        }
+    }
+
     /// The column of bits.
     pub fn decode(&self, bits: &[u64], there: &[u8]) -> Result<ArrayRef> {
         let present = || bits.iter().zip(there).map(|(&bits, &there)| (there != 0).then_some(bits));

@@ -147,6 +147,7 @@ impl Cursor<'_> {
         self.one_of(&[separator])?;
         let day = self.number(2)?;
         let year = match self.0.strip_prefix(" (BC)") {
+            Some(_) if year < 1 => return None,
             Some(rest) => {
                 self.0 = rest;
                 1 - year
@@ -352,6 +353,12 @@ mod tests {
         ] {
             assert_eq!(read_instant(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn years_before_christ_begin_with_the_first() {
+        assert_eq!(read_date("0044-01-30 (BC)"), Some(days(-43, 1, 30) as i32));
+        assert_eq!(["-0044-01-30 (BC)", "-1-01-29 (BC)", "0000-01-09 (BC)"].map(read_date), [None; 3]);
     }
 
     #[test]

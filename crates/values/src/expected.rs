@@ -20,7 +20,8 @@ pub fn shown(written: &str) -> String {
 pub fn expected(written: &str, to: &DataType) -> String {
     let hint = match to {
         DataType::Timestamp(..) | DataType::Date32 => {
-            written.trim().trim_matches('"').parse::<f64>().ok().map(|number| format!("; {}", number_as_time(number)))
+            let number = written.trim().trim_matches('"').parse::<f64>().ok().filter(|number| number.is_finite());
+            number.map(|number| format!("; {}", number_as_time(number)))
         }
         _ => None,
     };

@@ -26,12 +26,17 @@ pub fn read_boolean(text: &str) -> Option<bool> {
     }
 }
 
+/// What may stand around a number: the spaces of ASCII, as in DuckDB.
+fn is_space(letter: char) -> bool {
+    letter.is_ascii_whitespace() || letter == '\u{b}'
+}
+
 /// Reads a float; a number beyond its range is infinite.
 pub fn read_float<T: FromStr>(text: &str) -> Option<T> {
     if let Ok(value) = text.parse() {
         return Some(value);
     }
-    let text = text.trim();
+    let text = text.trim_matches(is_space);
     if !text.contains('_') {
         return text.parse().ok();
     }
@@ -42,7 +47,7 @@ pub fn read_float<T: FromStr>(text: &str) -> Option<T> {
 
 /// Reads an integer; halves go away from zero.
 pub fn read_whole(text: &str) -> Option<i128> {
-    let trimmed = text.trim();
+    let trimmed = text.trim_matches(is_space);
     let based = |prefix: [&str; 2], base| {
         let digits = prefix.iter().find_map(|prefix| trimmed.strip_prefix(prefix))?;
         digits.bytes().all(|digit| digit.is_ascii_alphanumeric()).then(|| i128::from_str_radix(digits, base).ok())?
@@ -55,7 +60,7 @@ pub fn read_whole(text: &str) -> Option<i128> {
 
 /// Reads a number with this many digits after the point; halves go away from zero.
 pub fn read_exact(text: &str, scale: i32) -> Option<i128> {
-    let text = text.trim();
+    let text = text.trim_matches(is_space);
     let (negative, text) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
@@ -65,49 +70,30 @@ pub fn read_exact(text: &str, scale: i32) -> Option<i128> {
         None => (text, 0),
     };
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    if whole.is_empty() && fraction.is_empty() {
+    let is_split_well = |whole: &str| !whole.starts_with('_') && !whole.ends_with('_') && !whole.contains("__");
+    if (whole.is_empty() && fraction.is_empty()) || !is_split_well(whole) {
         return None;
     }
-    let (mut value, mut point) = (0i128, exponent.checked_add(scale)?);
-    let mut last = b'_';
-    // The first digit before the point that does not fit, for an exponent that moves it after the point.
-    let mut beyond = None;
-    for digit in whole.bytes() {
-        match digit {
-            b'0'..=b'9' => {
-                let digit = i128::from(digit - b'0');
-                match value.checked_mul(10).and_then(|more| more.checked_add(digit)).filter(|_| beyond.is_none()) {
-                    Some(more) => value = more,
-                    None => {
-                        beyond.get_or_insert(digit);
-                        point = point.checked_add(1)?;
-                    }
-                }
-            }
-            b'_' if last != b'_' => {}
-            _ => return None,
-        }
-        last = digit;
-    }
-    for digit in fraction.bytes() {
+    let whole_digits = whole.bytes().filter(|byte| *byte != b'_').count();
+    // How many of all digits count; the one after them says how they are rounded.
+    let counted = i64::try_from(whole_digits).ok()? + i64::from(exponent) + i64::from(scale);
+    let (mut value, mut at) = (0i128, 0);
+    for digit in whole.bytes().filter(|byte| *byte != b'_').chain(fraction.bytes()) {
         if !digit.is_ascii_digit() {
             return None;
         }
-        // Digits that no decimal can hold are too small to matter.
-        if value < i128::MAX / 100 && beyond.is_none() {
-            value = value * 10 + i128::from(digit - b'0');
-            point = point.checked_sub(1)?;
+        let digit = i128::from(digit - b'0');
+        if at < counted {
+            value = value.checked_mul(10)?.checked_add(digit)?;
+        } else if at == counted && digit >= 5 {
+            value = value.checked_add(1)?;
         }
+        at += 1;
     }
-    if last == b'_' && !whole.is_empty() {
-        return None;
+    if value != 0 && at < counted {
+        let power = u32::try_from(counted - at).ok()?;
+        value = 10i128.checked_pow(power).and_then(|power| value.checked_mul(power))?;
     }
-    let value = match beyond {
-        _ if value == 0 => 0,
-        Some(_) if point > 0 => return None,
-        Some(first) if point == 0 => value.checked_add(i128::from(first >= 5))?,
-        _ => moved(value, point)?,
-    };
     Some(if negative { -value } else { value })
 }
 
@@ -281,6 +267,35 @@ mod tests {
         assert_eq!(moved(1, -40), Some(0));
         assert_eq!(read_exact("1.55e1", 0), Some(16));
         assert_eq!(read_exact("1__0", 0), None);
+    }
+
+    #[test]
+    fn every_digit_that_fits_counts_and_the_next_one_rounds() {
+        let pi = "3.1415926535897932384626433832795028842";
+        assert_eq!(read_exact(pi, 37), Some(31_415_926_535_897_932_384_626_433_832_795_028_842));
+        assert_eq!(
+            read_exact("9.8765432109876543210987654321098765432e37", 0),
+            Some(98_765_432_109_876_543_210_987_654_321_098_765_432)
+        );
+        let e = "2.7182818284590452353602874713526624978";
+        assert_eq!(read_exact(e, 36), Some(2_718_281_828_459_045_235_360_287_471_352_662_498));
+        let nines = "9.9999999999999999999999999999999999996";
+        assert_eq!(read_exact(nines, 36), Some(10_i128.pow(37)));
+        assert_eq!((read_exact("0.05", 0), read_exact("0.5", 0), read_exact("-.5", 0)), (Some(0), Some(1), Some(-1)));
+        assert_eq!((read_exact("0e999999999", 0), read_exact("1e-999999999", 2)), (Some(0), Some(0)));
+        assert_eq!((read_exact("_1", 0), read_exact("1_", 0), read_exact("1_0.5", 1)), (None, None, Some(105)));
+    }
+
+    #[test]
+    fn the_spaces_of_ascii_alone_stand_around_numbers() {
+        assert_eq!(
+            (read_exact(" 5\t", 0), read_whole("\u{b}5"), read_float::<f64>(" 1_0 ")),
+            (Some(5), Some(5), Some(10.0))
+        );
+        assert_eq!(
+            (read_exact("\u{a0}5", 0), read_whole("5\u{3000}"), read_float::<f64>("\u{a0}5")),
+            (None, None, None)
+        );
     }
 
     #[test]

@@ -57,12 +57,14 @@ pub fn arrow_cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowErro
     cast_with_options(array, to, &CastOptions { safe: true, ..CastOptions::default() })
 }
 
-/// A stored time as microseconds; `None` beyond their range.
+/// A stored time as microseconds; `None` beyond their range, and of one that is infinite.
 pub fn micros_of(value: i64, unit: TimeUnit) -> Option<i64> {
     match unit {
         TimeUnit::Second => value.checked_mul(1_000_000),
         TimeUnit::Millisecond => value.checked_mul(1_000),
         TimeUnit::Microsecond => Some(value),
+        // These two stand for infinity, as in files of DuckDB.
+        TimeUnit::Nanosecond if value == i64::MAX || value == -i64::MAX => None,
         TimeUnit::Nanosecond => Some(rounded(value)),
     }
 }

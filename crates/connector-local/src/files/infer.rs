@@ -11,6 +11,9 @@ use dataflow::{Error, Result};
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// More columns than anybody names: fields whose names are values, such as ids, each of which would be a column.
+const COLUMNS_MAX: usize = 5_000;
+
 /// What the values of a column have all been so far.
 #[derive(Clone, Debug)]
 struct InferredColumn {
@@ -78,7 +81,7 @@ pub(super) fn schema(files: &[TextFile]) -> Result<SchemaRef> {
     for file in files {
         match file.format {
             Format::Csv => see_csv(file, &mut all, &mut seen)?,
-            _ => see_lines(&mut file.json_lines()?, &mut all, &mut seen)?,
+            _ => see_lines(file, &mut all, &mut seen)?,
         }
     }
     let mut of_path: Vec<(&String, Vec<&Option<String>>)> = Vec::new();
@@ -128,7 +131,11 @@ fn see_csv(file: &TextFile, all: &mut Vec<InferredColumn>, seen: &mut u64) -> Re
     for column in all.iter_mut().filter(|column| records.header().contains(&column.name)) {
         column.seen_in = *seen;
     }
-    let places: Vec<usize> = records.header().iter().map(|name| find(all, name, 0, *seen)).collect();
+    let mut places = Vec::new();
+    for (at, name) in records.header().iter().enumerate() {
+        places.push(find(all, name, at, *seen));
+        refuse_many(file, all)?;
+    }
     while let Some(record) = records.next()? {
         if record.is_ok() {
             for (text, &at) in records.values().zip(&places) {
@@ -139,7 +146,18 @@ fn see_csv(file: &TextFile, all: &mut Vec<InferredColumn>, seen: &mut u64) -> Re
     Ok(())
 }
 
-fn see_lines(lines: &mut Lines, all: &mut Vec<InferredColumn>, seen: &mut u64) -> Result<()> {
+fn refuse_many(file: &TextFile, all: &[InferredColumn]) -> Result<()> {
+    let Some(last) = all.get(COLUMNS_MAX) else { return Ok(()) };
+    Err(Error::invalid(format!(
+        "\"{}\" has a field \"{}\", and with it more than {COLUMNS_MAX} fields, each of which would be a column: declare \
+         the columns of the stream; an object whose fields are many comes as text, as in `counts TEXT`",
+        file.path.display(),
+        last.name
+    )))
+}
+
+fn see_lines(file: &TextFile, all: &mut Vec<InferredColumn>, seen: &mut u64) -> Result<()> {
+    let lines: &mut Lines = &mut file.json_lines()?;
     let (mut memory, mut likely) = (Vec::new(), 0);
     while let Some(line) = lines.next(memory)? {
         *seen += 1;
@@ -153,6 +171,7 @@ fn see_lines(lines: &mut Lines, all: &mut Vec<InferredColumn>, seen: &mut u64) -
                 }
                 likely += 1;
             });
+            refuse_many(file, all)?;
         }
         memory = line.bytes;
     }

@@ -64,12 +64,20 @@ pub(super) fn footer(path: &Path) -> Result<(File, ArrowReaderMetadata)> {
     };
     let load = || {
         let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new());
-        let metadata = metadata.and_then(with_int96_as_micros).map_err(|e| damaged(e.into()))?;
+        let metadata = metadata.and_then(with_int96_as_micros).map_err(|e| damaged(told(e)))?;
         check_groups(metadata.metadata().row_groups()).map_err(|why| damaged(why.into()))?;
         Ok(metadata)
     };
     let metadata = guarded(|why| damaged(why.into()), load)?;
     Ok((file, metadata))
+}
+
+/// What the library says, but for what it says of what a writer noted of its types, which are words of its own code.
+fn told(error: ParquetError) -> Damage {
+    match error.to_string() {
+        text if text.contains("ARROW:schema") => "what its writer noted of its types (ARROW:schema) is damaged".into(),
+        _ => error.into(),
+    }
 }
 
 /// Checks what the library takes as it is: numbers of rows.

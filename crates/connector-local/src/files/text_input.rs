@@ -46,6 +46,16 @@ pub(super) fn utf8(
             Box::new(BufReader::with_capacity(BUFFER_BYTES, unpacked))
         }
     };
+    if let (Packing::Plain, Some((packed, unpack))) =
+        (packing, packed(peeked(&mut bytes).map_err(|e| read_error(path, e))?))
+    {
+        return Err(not_read(
+            path,
+            &format!(
+                "packed by {packed}, expected text; a file whose name ends so is unpacked, and `{unpack}` unpacks a pipe"
+            ),
+        ));
+    }
     let start = start(&mut bytes).map_err(|e| read_error(path, e))?;
     let next = peeked(&mut bytes).map_err(|e| read_error(path, e))?;
     let looks = Looks::of(&[&start[..], next].concat());
@@ -74,6 +84,15 @@ pub(super) fn utf8(
 
 fn not_read(path: &Path, what: &str) -> Error {
     Error::invalid(format!("\"{}\" is {what}", path.display()))
+}
+
+/// What has packed a text that begins so, and what unpacks it.
+fn packed(start: &[u8]) -> Option<(&'static str, &'static str)> {
+    match start {
+        [0x1f, 0x8b, 8, ..] => Some(("gzip", "gzip -dc")),
+        [0x28, 0xb5, 0x2f, 0xfd] => Some(("zstd", "zstd -dc")),
+        _ => None,
+    }
 }
 
 /// What the first bytes of a text show of its letters.

@@ -125,3 +125,32 @@ fn a_parquet_file_that_could_not_be_finished_is_not_there() {
     assert_eq!(write_parquet(&path, schema, Box::new(vec![Ok(good.clone()), Ok(good)].into_iter())).unwrap(), 2);
     assert_eq!(open("out.parquet", folder.path(), &[]).unwrap().files()[0].rows, 2);
 }
+
+#[test]
+fn rows_of_any_size_are_read_in_batches_that_are_bounded_in_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let wide = |letter: &str| letter.repeat(100_000);
+    let (different, same): (ArrayRef, ArrayRef) = (
+        Arc::new((0..1_000).map(|n| Some(format!("{n:04}{}", wide("x")))).collect::<StringArray>()),
+        // One text in a dictionary, as wide in every row.
+        Arc::new((0..1_000).map(|_| Some(wide("y"))).collect::<StringArray>()),
+    );
+    let numbers: Vec<i64> = (0..1_000).collect();
+    write_rows(folder.path(), "wide.parquet", vec![("n", int(&numbers)), ("a", different), ("b", same)]);
+    let files =
+        open("wide.parquet", folder.path(), &[("n", DataType::Int64), ("a", DataType::Utf8), ("b", DataType::Utf8)]);
+    let files = files.unwrap();
+    for (column, least) in [("n", 1), ("a", 8), ("b", 8)] {
+        let (mut seen, mut batches) = (0, 0);
+        for rows in files.open(0, 0..1, &["n".to_owned(), column.to_owned()], 8_192).unwrap() {
+            let rows = rows.unwrap();
+            for (at, n) in rows.column(0).as_primitive::<Int64Type>().values().iter().enumerate() {
+                assert_eq!(*n, (seen + at) as i64);
+            }
+            seen += rows.num_rows();
+            batches += 1;
+        }
+        assert_eq!(seen, 1_000);
+        assert!(batches >= least, "{column}: {batches} batches of 100 MB");
+    }
+}

@@ -29,7 +29,8 @@ enum Kind {
     Integers { is_signed: bool, sums: Vec<(i128, i64)> },
     Sums(Exact<Sum>),
     Moments(Exact<Moments>),
-    Extreme { wanted: Ordering, best: Vec<Option<u64>> },
+    // How many bytes the values of all groups take when they are written out, each as often as groups have it.
+    Extreme { wanted: Ordering, best: Vec<Option<u64>>, written: usize },
 }
 
 impl GroupAggregate {
@@ -45,8 +46,8 @@ impl GroupAggregate {
             Count | CountDistinct => Kind::Counts(Vec::new()),
             Sum | Avg if numbers == Numbers::Float => Kind::Sums(Exact::new(numbers)),
             Sum | Avg => Kind::Integers { is_signed: numbers == Numbers::Signed, sums: Vec::new() },
-            Min => Kind::Extreme { wanted: Ordering::Less, best: Vec::new() },
-            Max => Kind::Extreme { wanted: Ordering::Greater, best: Vec::new() },
+            Min => Kind::Extreme { wanted: Ordering::Less, best: Vec::new(), written: 0 },
+            Max => Kind::Extreme { wanted: Ordering::Greater, best: Vec::new(), written: 0 },
             StddevSamp | StddevPop | VarSamp | VarPop => Kind::Moments(Exact::new(numbers)),
             Lag { .. } => return Err(Error::internal("lag is no aggregate of a group")),
         };
@@ -131,7 +132,7 @@ impl GroupAggregate {
             Kind::Integers { sums, .. } => sums.capacity() * size_of::<(i128, i64)>(),
             Kind::Sums(sums) => sums.size(),
             Kind::Moments(moments) => moments.size(),
-            Kind::Extreme { best, .. } => best.capacity() * size_of::<Option<u64>>(),
+            Kind::Extreme { best, written, .. } => best.capacity() * size_of::<Option<u64>>() + written,
         };
         kind + self.values.as_ref().map_or(0, Values::size)
     }
@@ -150,14 +151,16 @@ impl Kind {
             }
             Kind::Sums(sums) => sums.enter(group as u32, bits),
             Kind::Moments(moments) => moments.enter(group as u32, bits),
-            Kind::Extreme { wanted, best } => {
+            Kind::Extreme { wanted, best, written } => {
                 let Some(values) = values else { return false };
                 let before = best[group];
                 if before.is_some_and(|before| values.compare(bits, before) != *wanted) {
                     return false;
                 }
                 best[group] = Some(bits);
+                *written += values.written_bytes(bits);
                 if let Some(before) = before {
+                    *written -= values.written_bytes(before);
                     values.release(before);
                 }
                 return true;

@@ -243,6 +243,8 @@ fn infer(declared: &statement::Stream, catalog: &dyn Catalog) -> Outcome<Vec<Bou
         // What is there and damaged has columns, which nobody can know.
         Box::new(match error.kind() {
             ErrorKind::Corrupt => fault,
+            // Files have to be there; a table may come later.
+            _ if matches!(declared.history, Some(statement::History::Files(..))) => fault,
             _ => fault.hint("declare the columns of the stream if its history does not exist yet"),
         })
     })?;

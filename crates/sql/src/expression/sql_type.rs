@@ -68,7 +68,7 @@ fn parse_named(written: &str) -> Result<DataType, Problem> {
     }
     let names = ["BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE", "DECIMAL", "TEXT", "DATE"];
     let problem = Problem::new(format!("the type {written} is not known")).found(written);
-    Err(super::scope::suggest(problem, written, names.into_iter().chain(["TIMESTAMP", "TIMESTAMPTZ", "BLOB"])))
+    Err(super::scope::suggest(problem, written, names.into_iter().chain(["TIMESTAMP", "TIMESTAMPTZ"])))
 }
 
 fn decimal(info: &ExactNumberInfo) -> Result<DataType, Problem> {

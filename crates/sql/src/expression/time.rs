@@ -6,7 +6,7 @@ use super::calendar::{self, DAY, SECOND};
 use super::cast::cast_to;
 use super::interval_literal;
 use super::kernel::{Argument, KernelResult, fails};
-use super::pairs::{pairs, try_pairs};
+use super::pairs::try_pairs;
 use super::scope::Problem;
 use super::sql_type::{self, LENGTH, MONTHS, TIMESTAMP};
 use super::time_part::{Part, part};
@@ -88,10 +88,12 @@ fn date_trunc(part: Part, value: Bound) -> Result<Bound, Problem> {
 /// `date_diff(part, a, b)` counts borders, `date_sub(part, a, b)` whole units.
 fn difference(part: Part, whole: bool, from: Bound, to: Bound) -> Result<Bound, Problem> {
     let nullable = from.nullable || to.nullable;
-    total("date_diff", vec![as_time(from)?, as_time(to)?], Int64, nullable, move |arguments, rows| {
-        pairs::<T, T, Int64Type>(&arguments[0], &arguments[1], rows, |from, to| {
-            if whole { part.whole(from, to) } else { part.borders(from, to) }
-        })
+    partial("date_diff", vec![as_time(from)?, as_time(to)?], Int64, nullable, move |arguments, rows| {
+        let between = |from, to| {
+            let between = if whole { part.whole(from, to) } else { part.borders(from, to) };
+            between.ok_or_else(|| fails(OUT_OF_RANGE))
+        };
+        Ok(Arc::new(try_pairs::<T, T, Int64Type>(&arguments[0], &arguments[1], rows, between)?))
     })
 }
 

@@ -169,11 +169,16 @@ impl Part {
         first.checked_mul(DAY)
     }
 
-    /// How many borders of the unit lie between two times.
-    pub(crate) fn borders(self, from: i64, to: i64) -> i64 {
-        if let Some(unit) = self.micros() {
-            return to.div_euclid(unit) - from.div_euclid(unit);
+    /// How many borders of the unit lie between two times; `None` where they are more than a BIGINT holds.
+    pub(crate) fn borders(self, from: i64, to: i64) -> Option<i64> {
+        match self.micros() {
+            Some(unit) => to.div_euclid(unit).checked_sub(from.div_euclid(unit)),
+            None => Some(self.calendar_borders(from, to)),
         }
+    }
+
+    /// The same of a unit that the calendar has.
+    fn calendar_borders(self, from: i64, to: i64) -> i64 {
         let year_and_months = |micros: i64| {
             let (year, month, _) = calendar::date(micros.div_euclid(DAY));
             (year, year * 12 + month - 1)
@@ -192,19 +197,21 @@ impl Part {
         }
     }
 
-    /// How many whole units fit between two times.
-    pub(crate) fn whole(self, from: i64, to: i64) -> i64 {
-        let length = to.saturating_sub(from);
-        if let Some(unit) = self.micros() {
-            return length / unit;
+    /// How many whole units fit between two times; `None` where what lies between them is more than a BIGINT of
+    /// microseconds holds.
+    pub(crate) fn whole(self, from: i64, to: i64) -> Option<i64> {
+        let length = to.checked_sub(from);
+        match self.micros() {
+            Some(unit) => length.map(|length| length / unit),
+            None if matches!(self, Part::Week | Part::YearWeek) => length.map(|length| length / (7 * DAY)),
+            None if from > to => Some(-self.whole_months(to, from)),
+            None => Some(self.whole_months(from, to)),
         }
-        if matches!(self, Part::Week | Part::YearWeek) {
-            return length / (7 * DAY);
-        }
-        if from > to {
-            return -self.whole(to, from);
-        }
-        let mut months = Part::Month.borders(from, to);
+    }
+
+    /// The same of a unit of months, between a time and a later one.
+    fn whole_months(self, from: i64, to: i64) -> i64 {
+        let mut months = Part::Month.calendar_borders(from, to);
         while months > 0 && calendar::add_months(from, months).is_none_or(|after| after > to) {
             months -= 1;
         }
