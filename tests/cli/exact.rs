@@ -1,7 +1,6 @@
 //! What is said and put is what is there: digits of messages, files that are checked first, pipes that are no text, and a
 //! bounded run that ends where topics end now.
 
-use crate::folder::Folder;
 use crate::publish::{Publishing, all_plays, on_topic, users};
 use crate::wrong::plays;
 use std::io::Write;
