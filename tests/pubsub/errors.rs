@@ -1,7 +1,7 @@
 //! What cannot be copied is one error that names the thing and what to do.
 
 use crate::folder::{Folder, RUN};
-use crate::server::{Server, told_by};
+use crate::server::{Server, told_by, wait_until_told};
 use serde_json::json;
 use tests::machine::{SECOND, now, pause};
 
@@ -64,23 +64,15 @@ fn a_topic_that_is_deleted_under_its_subscription_ends_the_mirror() {
     let run = of("projects/p/subscriptions/m");
     let run = server.begin(run.path(), &["tail", "m"]);
     mirror.ready();
-    run_until(&run, "copying subscription");
+    wait_until_told(&run, "copying subscription");
     server.done("DELETE", "projects/p/topics/m", &json!({}));
     let ended = mirror.ended(RUN).expect("it ends by itself");
     let what = "the topic of subscription projects/p/subscriptions/m was deleted in";
     assert!(ended.code == Some(1) && ended.told.contains(what), "{}", ended.told);
     // What runs beside a mirror goes on, and says so once.
-    run_until(&run, what);
+    wait_until_told(&run, what);
     pause(7 * SECOND);
     assert_eq!(told_by(&run).matches(what).count(), 1, "{}", run.told());
-}
-
-fn run_until(program: &tests::Program, what: &str) {
-    let begun = now();
-    while !told_by(program).contains(what) {
-        assert!(now() < begun + RUN, "{}", program.told());
-        pause(SECOND / 10);
-    }
 }
 
 #[test]
@@ -111,25 +103,26 @@ fn a_server_that_is_down_is_named() {
     );
 }
 
+/// Where nothing names credentials, and the machine is none of Google's cloud.
 #[test]
-fn wrong_names_are_told_where_they_stand() {
-    let folder = Folder::new(SQL, "[]");
-    let refused = |names: &str| {
-        folder.name(names);
-        let mut command = std::process::Command::new(tests::riverrun());
-        let ran = command.arg("--project").arg(folder.path()).arg("check").output().unwrap();
-        assert_eq!(ran.status.code(), Some(1));
-        crate::server::told(&ran)
-    };
-    let told = refused("m = [\"pubsub:projects/p/subscription/m\"]");
-    assert!(told.contains("riverrun.toml:11:5: error: \"pubsub:projects/p/subscription/m\" is no place"), "{told}");
-    let told = refused("m = [\"pulsar:m\"]");
-    assert!(told.contains("riverrun.toml:11:5: error: \"pulsar:m\" is not where m is"), "{told}");
-    let told = refused("m = \"pubsub:projects/p/subscriptions/m\"\nn = \"pubsub:projects/p/subscriptions/m\"");
-    assert!(
-        told.contains("riverrun.toml:12:5: error: subscription projects/p/subscriptions/m stands here and for m"),
-        "{told}"
-    );
-    let told = refused("k = [\"pubsub:projects/p/subscriptions/m\"]");
-    assert!(told.contains("[env.dev.names] of riverrun.toml has \"k\", which is no topic of the project"), "{told}");
+fn a_machine_without_credentials_is_told_at_once_what_to_do() {
+    let Some(server) = Server::start() else { return };
+    let folder = of("projects/p/subscriptions/m");
+    for command in [&MIRROR[..], &["run"], &["tail", "m"]] {
+        let begun = now();
+        let mut command = server.command(folder.path(), command);
+        command.env_remove("PUBSUB_EMULATOR_HOST").env_remove("GOOGLE_APPLICATION_CREDENTIALS");
+        let ran = command.env("HOME", folder.path()).env("GCE_METADATA_HOST", "127.0.0.1:1").output().unwrap();
+        let told = crate::server::told(&ran).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(ran.status.code() == Some(1) && now() < begun + 8 * SECOND, "{told}");
+        for what in [
+            "there are no credentials for Google Pub/Sub",
+            "the file that GOOGLE_APPLICATION_CREDENTIALS names (the key of a service account",
+            "~/.config/gcloud/application_default_credentials.json, which `gcloud auth application-default login` writes",
+            "its metadata server",
+            "PUBSUB_EMULATOR_HOST=HOST:PORT names a server on this machine",
+        ] {
+            assert!(told.contains(what), "{what}: {told}");
+        }
+    }
 }

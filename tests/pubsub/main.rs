@@ -5,9 +5,13 @@
 mod both;
 mod crashes;
 mod details;
+mod ends;
 mod errors;
 mod folder;
 mod holding;
+mod live;
+mod names;
+mod outputs;
 mod page;
 mod promises;
 mod proxy;

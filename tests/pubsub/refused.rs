@@ -2,9 +2,10 @@
 
 use crate::folder::{Folder, RUN, field};
 use crate::proxy::{Cut, Proxy};
-use crate::server::{Outgoing, Server, told, told_by};
+use crate::server::{Outgoing, Server, told, wait_until_told};
 use serde_json::json;
 use std::collections::BTreeSet;
+use std::fs::File;
 use tests::Program;
 use tests::machine::{SECOND, now, pause};
 
@@ -26,12 +27,21 @@ fn ids(folder: &Folder) -> BTreeSet<i64> {
     folder.log("m").iter().flatten().map(|message| field(message, "id").as_i64().unwrap()).collect()
 }
 
-fn wait_until_told(program: &Program, what: &str) {
-    let begun = now();
-    while !told_by(program).contains(what) {
-        assert!(now() < begun + RUN, "{}", program.told());
-        pause(SECOND / 10);
-    }
+/// A mirror that has copied a first message, and goes on.
+fn copying_mirror(server: &Server) -> (Folder, Program) {
+    server.make("p", "m", json!({}));
+    let folder = Folder::new(SQL, PLACES);
+    server.publish("p", "m", &[message(0)]);
+    let mirror = server.begin(folder.path(), &["pubsub", "mirror", "m"]);
+    folder.wait_for(1, RUN);
+    (folder, mirror)
+}
+
+/// Keeps everyone from appending to the partition.
+fn locked(folder: &Folder) -> File {
+    let lock = File::options().read(true).write(true).open(folder.partition().join("lock")).unwrap();
+    lock.lock().unwrap();
+    lock
 }
 
 #[test]
@@ -70,14 +80,9 @@ fn where_messages_cannot_come_nothing_is_promised_and_no_mirror_is_up_to_date() 
 #[test]
 fn a_mirror_after_a_killed_one_is_idle_when_all_that_one_held_has_come() {
     let Some(server) = Server::start() else { return };
-    server.make("p", "m", json!({}));
-    let folder = Folder::new(SQL, PLACES);
-    server.publish("p", "m", &[message(0)]);
-    let mut mirror = server.begin(folder.path(), &["pubsub", "mirror", "m"]);
-    folder.wait_for(1, RUN);
+    let (folder, mut mirror) = copying_mirror(&server);
     // While it is held up it takes messages, and appends none.
-    let lock = std::fs::File::options().read(true).write(true).open(folder.partition().join("lock")).unwrap();
-    lock.lock().unwrap();
+    let lock = locked(&folder);
     server.publish("p", "m", &messages(50));
     pause(3 * SECOND);
     mirror.signal("KILL");
@@ -114,15 +119,10 @@ fn a_subscription_that_pushes_is_refused() {
 #[test]
 fn a_mirror_that_waits_for_a_lock_says_so_and_ends_when_asked() {
     let Some(server) = Server::start() else { return };
-    server.make("p", "m", json!({}));
-    let folder = Folder::new(SQL, PLACES);
-    server.publish("p", "m", &[message(0)]);
-    let mut mirror = server.begin(folder.path(), &["pubsub", "mirror", "m"]);
-    folder.wait_for(1, RUN);
+    let (folder, mut mirror) = copying_mirror(&server);
     // From then on it promises every second.
     pause(30 * SECOND);
-    let lock = std::fs::File::options().read(true).write(true).open(folder.partition().join("lock")).unwrap();
-    lock.lock().unwrap();
+    let lock = locked(&folder);
     wait_until_told(&mirror, "messages are held, since topic m does not take them");
     mirror.interrupt();
     let ended = mirror.ended(40 * SECOND).expect("it ends while another one has the lock");

@@ -1,10 +1,12 @@
 //! A server of Pub/Sub that the program itself starts and stops, and what tests ask of it by HTTP.
 
+use crate::folder::RUN;
 use connector_pulsar::standalone::Http;
 use serde_json::{Value, json};
 use std::process::{Command, Output};
 use std::sync::{Mutex, PoisonError};
 use tests::Program;
+use tests::machine::{SECOND, now, pause};
 
 /// The first of them builds the server's program, which takes a minute of two cores.
 static BUILDS: Mutex<()> = Mutex::new(());
@@ -35,6 +37,15 @@ impl Server {
         let line = String::from_utf8(started.stdout).unwrap();
         let address = line.trim().strip_prefix("export PUBSUB_EMULATOR_HOST=").unwrap().to_owned();
         Some(Server { data, address })
+    }
+
+    /// Starts it again at its address, after it was stopped.
+    pub fn start_again(&self) {
+        let started =
+            Command::new(tests::riverrun()).args(["pubsub", "start", "--data"]).arg(self.data.path()).output();
+        let started = started.unwrap();
+        assert!(started.status.success(), "{}", told(&started));
+        assert!(String::from_utf8_lossy(&started.stdout).contains(&self.address), "it listens elsewhere");
     }
 
     /// Stops it; all that it held is gone.
@@ -135,6 +146,15 @@ impl Drop for Server {
 /// What a running command has said for people, without the cuts of its lines.
 pub fn told_by(program: &Program) -> String {
     program.told().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Waits until a running command has said something.
+pub fn wait_until_told(program: &Program, what: &str) {
+    let begun = now();
+    while !told_by(program).contains(what) {
+        assert!(now() < begun + RUN, "{}", program.told());
+        pause(SECOND / 10);
+    }
 }
 
 /// What a command said for people.

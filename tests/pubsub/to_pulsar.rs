@@ -2,7 +2,7 @@
 
 use crate::both::{EVENTS, SQL, actions, event, events, publish};
 use crate::folder::{Folder, RUN};
-use crate::server::{Server, told_by};
+use crate::server::{Server, wait_until_told};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use tests::machine::{SECOND, now, pause};
@@ -49,14 +49,6 @@ fn wait_for_actions(server: &Server, folder: &Folder, least: usize) -> usize {
         }
         assert!(now() < begun + RUN, "{count} of {least} actions");
         pause(SECOND / 5);
-    }
-}
-
-fn wait_until_told(program: &Program, what: &str) {
-    let begun = now();
-    while !told_by(program).contains(what) {
-        assert!(now() < begun + RUN, "{}", program.told());
-        pause(SECOND / 10);
     }
 }
 

@@ -208,7 +208,7 @@ fn producer_path(folder: PathBuf, producer: &str, ending: &str) -> PathBuf {
 /// locked throughout, so that of two who claim at once, one sees what the other recorded.
 fn new_epoch(topic: &LocalTopic, producer: &str) -> Result<u64> {
     let first = topic.to_write(0)?;
-    let locked = first.locked()?;
+    let locked = first.locked_soon()?;
     let (mut known, mut epochs) = (ProducerStates::default(), Epochs::default());
     known.catch_up(&first.0, &locked.end)?;
     epochs.refresh(&first.0)?;

@@ -18,6 +18,11 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How often, and with which pause, a lock is tried that somebody has for a moment.
+const LOCK_TRIES: u32 = 2_000;
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// An opened partition.
 pub(crate) struct Partition {
@@ -55,6 +60,25 @@ impl Partition {
         }
         ledgers.sort_unstable();
         Ok(ledgers)
+    }
+
+    /// Tries to take the lock until that succeeds. An append takes milliseconds: who holds the lock much longer has
+    /// stopped, which is reported instead of waited for without a bound.
+    #[expect(clippy::disallowed_methods, reason = "waits for another process, which has no other clock")]
+    pub fn wait_for_lock<T>(&self, mut attempt: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+        for _ in 0..LOCK_TRIES {
+            if let Some(lock) = attempt()? {
+                return Ok(lock);
+            }
+            std::thread::sleep(LOCK_PAUSE);
+        }
+        Err(Error::unavailable(format!(
+            "{}: another process has held \"{}\" for {} s, as a producer does while it appends: it stands still; end or \
+             continue it",
+            self.describe(),
+            self.folder.join("lock").display(),
+            (LOCK_PAUSE * LOCK_TRIES).as_secs()
+        )))
     }
 
     /// The topic and the partition, for messages to people.

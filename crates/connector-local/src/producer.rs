@@ -118,7 +118,7 @@ impl Producer {
     pub fn has_messages(&mut self, partition: u32) -> Result<bool> {
         self.open_appender(partition)?;
         let appender = self.partitions[partition as usize].as_mut().expect("opened above");
-        Ok(appender.partition.locked()?.end.last.is_some())
+        Ok(appender.partition.locked_soon()?.end.last.is_some())
     }
 
     fn open_appender(&mut self, partition: u32) -> Result<()> {
@@ -196,14 +196,14 @@ impl Appender {
 
     /// The last message of a producer.
     fn last(&mut self, producer: &str) -> Result<Option<LastMessage>> {
-        let locked = self.partition.locked()?;
+        let locked = self.partition.locked_soon()?;
         self.known.catch_up(&self.partition.0, &locked.end)?;
         Ok(self.known.last(producer))
     }
 
     /// The greatest epoch under which a producer has written here, or has claimed to.
     pub fn greatest_epoch(&mut self, producer: &str) -> Result<Option<u64>> {
-        let locked = self.partition.locked()?;
+        let locked = self.partition.locked_soon()?;
         self.known.catch_up(&self.partition.0, &locked.end)?;
         self.epochs.refresh(&self.partition.0)?;
         Ok(self.known.last(producer).map(|last| last.epoch).max(self.epochs.of(producer)))
@@ -211,7 +211,7 @@ impl Appender {
 
     /// Records an epoch, durably: lower ones append no more.
     pub fn claim(&mut self, producer: &str, epoch: u64) -> Result<()> {
-        let _locked = self.partition.locked()?;
+        let _locked = self.partition.locked_soon()?;
         self.epochs.refresh(&self.partition.0)?;
         self.epochs.claim(&self.partition.0, producer, epoch)
     }

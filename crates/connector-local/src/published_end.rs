@@ -4,15 +4,10 @@ use crate::disk::io_error;
 use crate::end::End;
 use crate::partition::Partition;
 use crate::write_lock::WritablePartition;
-use dataflow::{Clock, Error, LogEnd, ProcessingTime, Result};
+use dataflow::{Clock, LogEnd, ProcessingTime, Result};
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::time::Duration;
-
-/// How often, and with which pause, a reader tries to keep producers out for a moment.
-const LOCK_TRIES: u32 = 2_000;
-const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 impl Partition {
     /// Opens a partition for reading.
@@ -127,23 +122,9 @@ impl Partition {
         Ok(std::fs::metadata(&path).map_err(|e| io_error("look at the segment", &path, e))?.len())
     }
 
-    /// Waits until no one appends, and keeps appends out. An append takes milliseconds: who holds the lock much longer
-    /// has stopped, which is reported instead of waited for without a bound.
-    #[expect(clippy::disallowed_methods, reason = "waits for another process, which has no other clock")]
+    /// Waits until no one appends, and keeps appends out; not for somebody who stands still.
     fn read_lock(&self) -> Result<ReadLock<'_>> {
-        for _ in 0..LOCK_TRIES {
-            if let Some(lock) = self.try_read_lock()? {
-                return Ok(lock);
-            }
-            std::thread::sleep(LOCK_PAUSE);
-        }
-        Err(Error::unavailable(format!(
-            "{}: another process has held \"{}\" for {} s, as a producer does while it appends: it stands still; end \
-             or continue it",
-            self.describe(),
-            self.folder.join("lock").display(),
-            (LOCK_PAUSE * LOCK_TRIES).as_secs()
-        )))
+        self.wait_for_lock(|| self.try_read_lock())
     }
 
     /// Keeps everyone from appending, unless someone is.

@@ -35,7 +35,13 @@ impl WritablePartition {
         Ok(WritablePartition(Partition::of(topic, folder, number, lock, end)))
     }
 
-    /// Waits for the lock.
+    /// Waits for the lock, but not for somebody who stands still: for those who are about to begin, and whom nobody hears
+    /// while they wait.
+    pub fn locked_soon(&self) -> Result<WriteLock<'_>> {
+        self.0.wait_for_lock(|| self.try_locked())
+    }
+
+    /// Waits for the lock, however long that takes.
     pub fn locked(&self) -> Result<WriteLock<'_>> {
         loop {
             match self.0.lock.lock() {

@@ -3,12 +3,12 @@
 //! It tells nobody that a stream broke or was refused, and tries again for ever. But it asks for credentials before each
 //! attempt, and on the task that receives it asks for nothing else.
 
+use crate::uptime::{Moment, Uptime};
 use google_cloud_auth::credentials::{CacheableResource, Credentials, CredentialsProvider};
 use http::{Extensions, HeaderMap};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// So many attempts within [`SOON`] say that streams are refused, or break at once.
 const MANY: usize = 3;
@@ -19,37 +19,46 @@ tokio::task_local! {
 }
 
 /// The last attempts to open a stream.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Attempts(Arc<Mutex<VecDeque<Instant>>>);
+#[derive(Clone)]
+pub(crate) struct Attempts {
+    moments: Arc<Mutex<VecDeque<Moment>>>,
+    clock: Arc<dyn Uptime>,
+}
 
 impl Attempts {
+    /// None so far.
+    pub fn new(clock: Arc<dyn Uptime>) -> Attempts {
+        Attempts { moments: Arc::default(), clock }
+    }
+
     /// What receives; attempts on its task are noted.
     pub fn scope<F: Future>(&self, receives: F) -> impl Future<Output = F::Output> + use<F> {
         OF_STREAM.scope(self.clone(), receives)
     }
 
     /// When the last one began.
-    pub fn last(&self) -> Option<Instant> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).back().copied()
+    pub fn last(&self) -> Option<Moment> {
+        self.moments.lock().unwrap_or_else(PoisonError::into_inner).back().copied()
     }
 
     /// Whether there were so many that no stream stands.
     pub fn are_many(&self) -> bool {
-        let attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let attempts = self.moments.lock().unwrap_or_else(PoisonError::into_inner);
         match (attempts.front(), attempts.back()) {
-            (Some(first), Some(last)) => attempts.len() == MANY && *last - *first < SOON,
+            (Some(first), Some(last)) => attempts.len() == MANY && last.since(*first) < SOON,
             _ => false,
         }
     }
 
     /// Whether the first one has not failed yet.
     pub fn is_first(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len() == 1
+        self.moments.lock().unwrap_or_else(PoisonError::into_inner).len() == 1
     }
 
-    fn note(&self) {
-        let mut attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        attempts.push_back(Instant::now());
+    /// One begins.
+    pub fn note(&self) {
+        let mut attempts = self.moments.lock().unwrap_or_else(PoisonError::into_inner);
+        attempts.push_back(self.clock.now());
         if attempts.len() > MANY {
             attempts.pop_front();
         }

@@ -15,9 +15,10 @@
 //! A connection that stands still says nothing, as one does over which nothing is sent, and Pub/Sub does not say whether
 //! messages wait. So after a while without any the connection is made anew.
 
-use crate::attempts::Attempts;
+use crate::known::{COMES_AGAIN, Known, KnownChange};
 use crate::settings::{Settings, runtime};
-use crate::subscription::{Delivery, LEASE, Seen, Subscription, batch};
+use crate::subscription::{Delivery, Seen, Subscription, batch};
+use crate::uptime::{SystemUptime, Uptime};
 use crate::watch::{Look, watch};
 use copy_contract::{Append, CopyEnd, CopyEvent, CopyOptions, Received};
 use dataflow::{Error, ErrorKind, Result};
@@ -34,22 +35,17 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const TELL_EVERY: Duration = Duration::from_secs(1);
 /// How often a batch that could not be appended is tried again.
 const APPEND_EVERY: Duration = Duration::from_secs(1);
-/// After how long an append that goes on is said to be slow.
+/// After how long an append that goes on is said to be slow, and when the copy is to stop.
 const SLOW: Duration = Duration::from_secs(10);
+const SLOW_AT_END: Duration = Duration::from_secs(1);
 /// How often the connection is made anew while streams over it are refused or break. The client's own pauses grow to a
 /// minute, and nothing tells one of them from a stream that stands.
 const REFUSED_EVERY: Duration = Duration::from_secs(5);
-/// A stream of a new connection that has not failed for so long stands: the client tries again sooner.
-const STANDS: Duration = Duration::from_secs(2);
 /// What is said while streams are refused or break.
 const REFUSED: &str = "the stream of messages is refused or breaks again and again, though the subscription can be looked at, \
     as when a quota is used up or a proxy closes streams; it is opened anew every 5 s";
-/// After how long without a message the connection is made anew.
-const SILENCE: Duration = Duration::from_secs(60);
 /// How long the connection before may take to end.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// When what was on its way to a process that was killed, or over a connection that is no more, has come again.
-const COMES_AGAIN: Duration = LEASE.saturating_add(Duration::from_secs(2));
 /// A message over a new connection that waited for so much longer than that is there was held up by the one before.
 const STOOD_STILL: Duration = Duration::from_secs(5);
 /// How long a subscription that may not be looked at may take to refuse.
@@ -67,7 +63,7 @@ pub fn copy(
     tell: &mut dyn FnMut(CopyEvent),
 ) -> Result<CopyEnd> {
     settings.check_reachable()?;
-    let mut copying = Copying::new(append, options);
+    let mut copying = Copying::new(append, options, Arc::new(SystemUptime));
     loop {
         let runtime = runtime()?;
         let ended = runtime.block_on(copying.receive(settings, subscription, is_stopped, tell));
@@ -84,7 +80,8 @@ pub fn copy(
 /// Refuses a subscription that is not there or is not pulled from. One that this account may not look at is taken to be there.
 pub fn check(settings: &Settings, subscription: &str) -> Result<()> {
     settings.check_reachable()?;
-    runtime()?.block_on(async { Subscription::open(settings, subscription).await?.look().await.map(drop) })
+    let clock: Arc<dyn Uptime> = Arc::new(SystemUptime);
+    runtime()?.block_on(async { Subscription::open(settings, subscription, &clock).await?.look().await.map(drop) })
 }
 
 /// Why a connection is not received from any more.
@@ -93,7 +90,7 @@ enum ReceiveEnd {
     Asked,
     /// Nothing has come for a while.
     Silent,
-    /// The server was away, or refuses streams.
+    /// The server was away, or refuses streams, or the machine was suspended.
     Broken,
 }
 
@@ -106,51 +103,34 @@ struct Copying {
     // Acknowledgements that Pub/Sub confirms or refuses.
     refusals: JoinSet<bool>,
     refused: u64,
-    // When the client began to open the stream that it has, and whether that was since the one before was silent, and no
-    // message has come yet.
-    opened: Instant,
+    known: Known,
+    // Whether the connection before was silent, and no message has come over this one yet.
     is_again: bool,
-    // When the last message came, once one has.
-    came: Option<Instant>,
-    // Whether streams are refused or break, and whether the server has answered after it was away.
-    is_refused: bool,
+    // Whether the server has answered after it was away.
     is_back: bool,
     // Whether the topic of the subscription was deleted.
     is_deleted: bool,
     // Whether it was told that the subscription is received from.
     is_open: bool,
-    // When the last message came, or the client has connected anew, and when the log was told last what has all come.
-    last: Instant,
+    // When the log was told last what has all come.
     told: Instant,
-    // When the server was asked last of the times that it answered, and whether it does not now.
-    answered: Instant,
-    is_away: bool,
-    // From when on it is known what has all come.
-    knows_from: Instant,
     end: CopyEnd,
 }
 
 impl Copying {
-    fn new(append: Box<dyn Append>, options: CopyOptions) -> Copying {
-        let now = Instant::now();
+    fn new(append: Box<dyn Append>, options: CopyOptions, clock: Arc<dyn Uptime>) -> Copying {
         Copying {
             options,
             deliveries: channel(1).1,
             append: Some(append),
             refusals: JoinSet::new(),
             refused: 0,
-            opened: now,
+            known: Known::new(clock),
             is_again: false,
-            came: None,
-            is_refused: false,
             is_back: false,
             is_deleted: false,
             is_open: false,
-            last: now,
-            told: now,
-            answered: now,
-            is_away: false,
-            knows_from: now,
+            told: Instant::now(),
             end: CopyEnd::default(),
         }
     }
@@ -163,19 +143,24 @@ impl Copying {
         is_stopped: &dyn Fn() -> bool,
         tell: &mut dyn FnMut(CopyEvent),
     ) -> Result<ReceiveEnd> {
-        let subscription = Subscription::open(settings, subscription).await?;
+        let subscription = Subscription::open(settings, subscription, self.known.clock()).await?;
         if !self.is_open {
-            self.answered = Instant::now();
-            self.is_open = subscription.look().await? != Seen::Nothing;
+            let asked = self.known.clock().now();
+            let seen = subscription.look().await?;
+            let change = self.known.has_answered(asked);
+            tell_change(change, String::new, tell);
+            self.is_open = seen != Seen::Nothing;
             if self.is_open {
                 tell(CopyEvent::Open);
+            }
+            if seen == (Seen::Whole { is_ordered: false }) {
+                tell(CopyEvent::Unordered);
             }
         }
         let (deliveries, shutdown) = subscription.receive();
         self.deliveries = deliveries;
-        self.opened = Instant::now();
         self.is_back = false;
-        self.knows_from = self.knows_from.max(self.opened + COMES_AGAIN);
+        self.known.open();
         let ended = self.run(&subscription, is_stopped, tell).await;
         self.close();
         let within = if matches!(ended, Ok(ReceiveEnd::Silent)) { FAREWELL } else { SHUTDOWN };
@@ -192,7 +177,7 @@ impl Copying {
     ) -> Result<ReceiveEnd> {
         let made = Instant::now();
         let (send, mut looks) = channel(1);
-        tokio::spawn(watch(subscription.clone(), send));
+        tokio::spawn(watch(subscription.clone(), send, self.known.clock().clone()));
         loop {
             let next = tokio::select! {
                 biased;
@@ -205,85 +190,45 @@ impl Copying {
             };
             match next {
                 Some(Some(first)) => {
-                    let came = Instant::now();
+                    let came = self.known.clock().now();
                     let batch = batch(first?, &mut self.deliveries)?;
                     if !self.put(batch, is_stopped, tell).await? {
                         return Ok(ReceiveEnd::Asked);
                     }
-                    (self.last, self.came) = (Instant::now(), Some(came));
+                    self.known.has_come(came);
                     tell(CopyEvent::Copied(self.end.messages));
                 }
                 Some(None) => return Err(Error::internal("the client of Pub/Sub has ended by itself")),
                 None => {}
             }
-            self.note_attempts(&subscription.attempts, tell);
+            let change = self.known.note(&subscription.attempts);
+            tell_change(change, || REFUSED.to_owned(), tell);
             if !self.tell_log(true, is_stopped, tell).await? {
                 return Ok(ReceiveEnd::Asked);
             }
             // A subscription that may not be received from says so at once, and one that has nothing says nothing.
-            if !self.is_open && (self.end.messages > 0 || self.opened.elapsed() > REFUSAL) {
+            if !self.is_open && (self.end.messages > 0 || self.known.open_for() > REFUSAL) {
                 self.is_open = true;
                 tell(CopyEvent::Open);
             }
             self.tell_refused(tell);
-            if is_stopped() || self.options.until_idle.is_some_and(|idle| self.is_idle(idle)) {
+            if is_stopped() || self.options.until_idle.is_some_and(|idle| self.known.is_idle(idle)) {
                 return Ok(ReceiveEnd::Asked);
             }
             if !self.deliveries.is_empty() {
                 continue;
             }
-            if self.is_deleted && !self.is_blind() && self.last.max(self.opened).elapsed() > COMES_AGAIN {
+            if self.is_deleted && self.known.has_settled() {
                 return Err(subscription.topic_is_deleted());
             }
-            if self.is_back || self.is_refused && made.elapsed() > REFUSED_EVERY {
+            let is_refused = self.known.is_refused() && made.elapsed() > REFUSED_EVERY;
+            if self.is_back || is_refused || self.known.was_suspended() {
                 return Ok(ReceiveEnd::Broken);
             }
-            if self.is_silent() {
+            if self.known.is_silent() {
                 return Ok(ReceiveEnd::Silent);
             }
         }
-    }
-
-    /// Whether nothing has come over this connection for a while, while the server answers.
-    fn is_silent(&self) -> bool {
-        !self.is_blind() && self.last.max(self.opened).elapsed() > SILENCE
-    }
-
-    /// Whether nobody knows what comes.
-    fn is_blind(&self) -> bool {
-        self.is_away || self.is_refused
-    }
-
-    /// What the attempts of the client to open its stream say of what has come.
-    fn note_attempts(&mut self, attempts: &Attempts, tell: &mut dyn FnMut(CopyEvent)) {
-        if let Some(last) = attempts.last().filter(|last| *last > self.opened) {
-            // What was on its way over the one before comes again.
-            self.opened = last;
-            self.knows_from = self.knows_from.max(last + COMES_AGAIN);
-        }
-        if !self.is_refused && attempts.are_many() {
-            self.is_refused = true;
-            if !self.is_away {
-                tell(CopyEvent::Away(REFUSED.to_owned()));
-            }
-        } else if self.is_refused
-            && attempts.is_first()
-            && self.opened.elapsed() > STANDS
-            && self.answered > self.opened
-        {
-            self.is_refused = false;
-            if !self.is_away {
-                tell(CopyEvent::Back);
-            }
-        }
-    }
-
-    /// Whether nothing came for so long, and the server has answered after that. What a killed process held comes before.
-    fn is_idle(&self, idle: Duration) -> bool {
-        !self.is_blind()
-            && self.opened.elapsed() > COMES_AGAIN
-            && self.last.elapsed() > idle
-            && self.answered.saturating_duration_since(self.last) > idle
     }
 
     /// Appends and syncs, then acknowledges; false when it is to stop before that. The client goes on meanwhile, so that
@@ -302,11 +247,11 @@ impl Copying {
             handlers.push(handler);
             rooms.push(room);
         }
-        let came = self.opened.elapsed();
+        let came = self.known.open_for();
         let messages = Arc::new(messages);
         let Some(waited) = self.append(&messages, is_stopped, tell).await? else { return Ok(false) };
         // Another message that has waited, such as one that somebody else has refused, comes at any time.
-        if std::mem::take(&mut self.is_again) && came < COMES_AGAIN && waited > self.opened.elapsed() + STOOD_STILL {
+        if std::mem::take(&mut self.is_again) && came < COMES_AGAIN && waited > self.known.open_for() + STOOD_STILL {
             tell(CopyEvent::StoodStill(waited));
         }
         self.end.messages += messages.len() as u64;
@@ -367,27 +312,20 @@ impl Copying {
     fn looked(&mut self, look: Look, tell: &mut dyn FnMut(CopyEvent)) -> Result<()> {
         match look.found {
             Ok(seen) => {
-                if self.is_away {
-                    // The pauses of the client have grown with how long it was away, so that the connection is made anew.
-                    let now = Instant::now();
-                    self.knows_from = self.knows_from.max(now + COMES_AGAIN);
-                    (self.last, self.is_away, self.is_back) = (now, false, true);
-                    if !self.is_refused {
-                        tell(CopyEvent::Back);
-                    }
-                }
-                self.answered = look.asked;
+                // The pauses of the client have grown with how long it was away, so that the connection is made anew.
+                self.is_back |= self.known.is_away();
+                let change = self.known.has_answered(look.asked);
+                tell_change(change, String::new, tell);
                 let was_deleted = std::mem::replace(&mut self.is_deleted, seen == Seen::WithoutTopic);
                 if self.is_deleted && !was_deleted {
                     tell(CopyEvent::TopicDeleted);
                 }
             }
             Err(error) if error.kind() != ErrorKind::Unavailable => return Err(error),
-            Err(error) if !self.is_away => {
-                self.is_away = true;
-                tell(CopyEvent::Away(error.chain()));
+            Err(error) => {
+                let change = self.known.has_no_answer();
+                tell_change(change, || error.chain(), tell);
             }
-            Err(_) => {}
         }
         Ok(())
     }
@@ -404,10 +342,14 @@ impl Copying {
             return Ok(true);
         }
         self.told = Instant::now();
-        let since = (is_known && !self.is_blind() && self.told >= self.knows_from).then(|| self.known_since());
+        let until = if is_known { self.known.until() } else { None };
+        let clock = self.known.clock().clone();
         // A batch that is held was said to be.
         let mut is_held = !is_known;
-        let telling = self.begin(move |log| log.drained(since))?;
+        let telling = self.begin(move |log| match until {
+            Some(until) => log.drained(Some(&|| clock.now().since(until))),
+            None => log.drained(None),
+        })?;
         let told = self.wait(telling, &mut is_held, is_stopped, tell).await?;
         if is_known && is_held {
             tell(CopyEvent::Released);
@@ -418,14 +360,6 @@ impl Copying {
             // It is told again in a second.
             Some(_) => Ok(true),
         }
-    }
-
-    /// How long ago the time lies up to which all has come. A message over the stream tells that it stands. An answer of
-    /// the server tells less: what was on its way over a stream that broke since then comes again after its lease.
-    fn known_since(&self) -> Duration {
-        let by_answer = self.answered.elapsed() + COMES_AGAIN;
-        let came = self.came.filter(|came| *came > self.opened);
-        came.map_or(by_answer, |came| came.elapsed().min(by_answer))
     }
 
     /// Waits until the log has done something, and says when that takes long; nothing when it is to stop before that.
@@ -446,9 +380,10 @@ impl Copying {
             if is_stopped() && begun.elapsed() > SHUTDOWN {
                 return Ok(None);
             }
-            if !*is_held && begun.elapsed() > SLOW {
+            let slow = if is_stopped() { SLOW_AT_END } else { SLOW };
+            if !*is_held && begun.elapsed() > slow {
                 *is_held = true;
-                tell(CopyEvent::Held(format!("it has not answered for {} s, and is waited for", SLOW.as_secs())));
+                tell(CopyEvent::Held(format!("it has not answered for {} s, and is waited for", slow.as_secs())));
             }
         }
     }
@@ -479,6 +414,15 @@ impl Copying {
     fn close(&mut self) {
         self.deliveries.close();
         while self.deliveries.try_recv().is_ok() {}
+    }
+}
+
+/// Tells that nobody knows what comes any more, for a reason, or that it is known again.
+fn tell_change(change: Option<KnownChange>, why: impl FnOnce() -> String, tell: &mut dyn FnMut(CopyEvent)) {
+    match change {
+        Some(KnownChange::Blind) => tell(CopyEvent::Away(why())),
+        Some(KnownChange::Back) => tell(CopyEvent::Back),
+        None => {}
     }
 }
 

@@ -3,9 +3,17 @@
 use dataflow::Error;
 use google_cloud_gax::error::Error as ClientError;
 use google_cloud_gax::error::rpc::Code;
+use std::time::Duration;
 
 /// What is asked where no server on this machine is named.
 pub(crate) const GOOGLE: &str = "Google Pub/Sub";
+
+/// Where credentials are looked for, in this order, and how to do without.
+const CREDENTIALS: &str = "they are looked for in the file that GOOGLE_APPLICATION_CREDENTIALS names (the key of a service \
+    account, a configuration of workload identity federation, or a person's own), in \
+    ~/.config/gcloud/application_default_credentials.json, which `gcloud auth application-default login` writes, and on a \
+    machine in Google's cloud with its metadata server, for the service account of the machine; PUBSUB_EMULATOR_HOST=HOST:PORT \
+    names a server on this machine instead, which asks for none, and which `riverrun pubsub start` starts";
 
 /// Why a call about something failed. `role` is what it takes to make it.
 pub(crate) fn failed(what: &str, place: &str, role: &str, error: ClientError) -> Error {
@@ -45,20 +53,19 @@ fn code(error: &ClientError) -> Option<Code> {
 }
 
 fn no_credentials(what: &str, place: &str, error: ClientError) -> Error {
-    Error::invalid(format!(
-        "{place} does not know who asks for {what}: `gcloud auth application-default login` makes credentials here, \
-         GOOGLE_APPLICATION_CREDENTIALS names a file of them, and PUBSUB_EMULATOR_HOST a server on this machine instead"
-    ))
-    .with_source(error)
+    Error::invalid(format!("{place} does not take the credentials with which {what} is asked for; {CREDENTIALS}"))
+        .with_source(error)
+}
+
+/// A machine without credentials.
+pub(crate) fn without_credentials(place: &str) -> Error {
+    Error::invalid(format!("there are no credentials for {place}; {CREDENTIALS}"))
 }
 
 /// A client that cannot be made.
 pub(crate) fn no_client(place: &str, error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::invalid(format!(
-        "no client of {place} can be made: `gcloud auth application-default login` makes credentials here, \
-         GOOGLE_APPLICATION_CREDENTIALS names a file of them, and PUBSUB_EMULATOR_HOST a server on this machine instead"
-    ))
-    .with_source(error)
+    Error::invalid(format!("no client of {place} can be made with the credentials that are here; {CREDENTIALS}"))
+        .with_source(error)
 }
 
 /// A server on this machine that does not answer.
@@ -75,15 +82,19 @@ pub(crate) fn emulator_is_down(place: &str, error: Option<std::io::Error>) -> Er
 
 /// A thing that does not answer in time.
 pub(crate) fn no_answer(what: &str, place: &str) -> Error {
-    // Without credentials the client waits for those of a machine in Google's cloud.
     let hint = match place {
         GOOGLE => {
-            ": it takes a network, and credentials of `gcloud auth application-default login` or in a file that \
-             GOOGLE_APPLICATION_CREDENTIALS names; PUBSUB_EMULATOR_HOST names a server on this machine instead"
+            ": it takes a network that lets HTTPS through to pubsub.googleapis.com, and to oauth2.googleapis.com, which \
+             changes credentials into a token"
         }
         _ => "",
     };
     Error::unavailable(format!("{place} does not answer for {what}{hint}"))
+}
+
+/// A topic that took messages, and has not said that it stored them.
+pub(crate) fn not_stored(what: &str, place: &str, within: Duration) -> Error {
+    Error::unavailable(format!("{place} has not stored messages for {what} within {} s", within.as_secs()))
 }
 
 /// A topic that was deleted under its subscription.

@@ -8,6 +8,7 @@
 mod error;
 
 mod settings;
+mod uptime;
 
 mod attempts;
 
@@ -15,6 +16,7 @@ mod look;
 
 mod subscription;
 
+mod known;
 mod watch;
 
 mod copying;

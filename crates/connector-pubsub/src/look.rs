@@ -30,6 +30,8 @@ pub(crate) struct Found {
     topic: String,
     #[prost(message, optional, tag = "4")]
     push: Option<Push>,
+    #[prost(bool, tag = "10")]
+    ordering: bool,
     #[prost(bool, tag = "15")]
     detached: bool,
     #[prost(message, optional, tag = "18")]
@@ -78,6 +80,11 @@ impl Found {
     /// Whether its topic was deleted: it still has what waited.
     pub fn has_lost_its_topic(&self) -> bool {
         self.topic == DELETED
+    }
+
+    /// Whether messages of one ordering key come in their order.
+    pub fn is_ordered(&self) -> bool {
+        self.ordering
     }
 
     /// Why nothing can be pulled from it, if nothing can.

@@ -1,6 +1,6 @@
 //! Messages put on a topic of Pub/Sub.
 
-use crate::error::{failed, is_denied, no_answer, no_client};
+use crate::error::{failed, is_denied, no_answer, no_client, not_stored};
 use crate::settings::{Settings, runtime};
 use copy_contract::OutgoingMessage;
 use dataflow::{Error, Result};
@@ -63,7 +63,7 @@ impl TopicPublisher {
             let mut bytes = 0;
             let some: Vec<OutgoingMessage> = std::iter::from_fn(|| {
                 let next = if bytes < UNDER_WAY_BYTES { messages.next() } else { None };
-                bytes += next.as_ref().map_or(0, |next| next.data.len());
+                bytes += next.as_ref().map_or(0, OutgoingMessage::bytes);
                 next
             })
             .collect();
@@ -87,7 +87,7 @@ impl TopicPublisher {
                     Ok(Err(error)) => {
                         return Err(Error::unavailable(format!("{what} takes no message")).with_source(error));
                     }
-                    Err(_) => return Err(no_answer(&what, &self.place)),
+                    Err(_) => return Err(not_stored(&what, &self.place, STORED)),
                 }
             }
             Ok(())

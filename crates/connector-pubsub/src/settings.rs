@@ -1,10 +1,11 @@
 //! Where Pub/Sub is: Google's, or a server on this machine.
 
-use crate::error::{GOOGLE, emulator_is_down, no_client, no_runtime};
+use crate::error::{GOOGLE, emulator_is_down, no_client, no_runtime, without_credentials};
 use dataflow::{Error, Result};
 use google_cloud_auth::credentials::{Builder, Credentials, anonymous};
 use std::io::ErrorKind;
 use std::net::{TcpStream, ToSocketAddrs};
+use std::path::PathBuf;
 use std::sync::Once;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -13,6 +14,17 @@ use tokio::runtime::Runtime;
 const EMULATOR: &str = "PUBSUB_EMULATOR_HOST";
 /// How long a connection to a server on this machine may take.
 const CONNECT: Duration = Duration::from_secs(3);
+
+/// What names a file of credentials.
+const FILE: &str = "GOOGLE_APPLICATION_CREDENTIALS";
+/// The file of somebody who has logged in, in the folder of their home.
+const OF_LOGIN: &str = ".config/gcloud/application_default_credentials.json";
+/// What names a metadata server that is not at the usual address.
+const METADATA: &str = "GCE_METADATA_HOST";
+/// Where every machine in Google's cloud finds its metadata server.
+const METADATA_ADDRESS: &str = "169.254.169.254";
+/// It is on the same machine, so to speak.
+const METADATA_ANSWER: Duration = Duration::from_secs(1);
 
 /// Where Pub/Sub is.
 #[derive(Clone, Debug)]
@@ -46,9 +58,10 @@ impl Settings {
         }
     }
 
-    /// Refuses a server on this machine that does not answer: the client would try for ever.
+    /// Refuses a server on this machine that does not answer, and a machine without credentials: the client would try for
+    /// ever.
     pub(crate) fn check_reachable(&self) -> Result<()> {
-        let Some(host) = &self.emulator else { return Ok(()) };
+        let Some(host) = &self.emulator else { return self.check_credentials() };
         let addresses = host.to_socket_addrs().map_err(|error| match error.kind() {
             ErrorKind::InvalidInput => Error::invalid(format!("{EMULATOR} is \"{host}\", expected HOST:PORT")),
             // The name of the host is not known.
@@ -63,6 +76,29 @@ impl Settings {
         }
         Err(emulator_is_down(&self.place(), refused))
     }
+
+    fn check_credentials(&self) -> Result<()> {
+        match names_credentials() || has_metadata_server() {
+            true => Ok(()),
+            false => Err(without_credentials(&self.place())),
+        }
+    }
+}
+
+/// Whether some variable names a file of credentials, or somebody has logged in here. What is wrong with the file is told
+/// by whoever reads it.
+fn names_credentials() -> bool {
+    let of_login = || std::env::var_os("HOME").is_some_and(|home| PathBuf::from(home).join(OF_LOGIN).exists());
+    std::env::var_os(FILE).is_some() || of_login()
+}
+
+/// Whether this machine is one in Google's cloud.
+fn has_metadata_server() -> bool {
+    let named = std::env::var(METADATA).ok().filter(|host| !host.is_empty());
+    let host = named.unwrap_or_else(|| METADATA_ADDRESS.to_owned());
+    let address = if host.contains(':') { host } else { format!("{host}:80") };
+    let addresses = address.to_socket_addrs().into_iter().flatten();
+    addresses.into_iter().any(|address| TcpStream::connect_timeout(&address, METADATA_ANSWER).is_ok())
 }
 
 /// What runs the client: one thread, which is the caller's.

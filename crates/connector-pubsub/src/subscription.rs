@@ -4,6 +4,7 @@ use crate::attempts::{Attempts, Noting};
 use crate::error::{failed, is_denied, is_not_pulled, no_answer, no_client, topic_is_deleted};
 use crate::look::Looker;
 use crate::settings::Settings;
+use crate::uptime::Uptime;
 use copy_contract::Received;
 use dataflow::Result;
 use google_cloud_gax::error::Error as ClientError;
@@ -56,8 +57,8 @@ pub(crate) struct Subscription {
 /// What a look at a subscription has shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
-    /// It is there.
-    Whole,
+    /// It is there, and keeps the order of keys or does not.
+    Whole { is_ordered: bool },
     /// It is there, and its topic was deleted: what waited still comes.
     WithoutTopic,
     /// This account may not look, which says nothing about what it may receive.
@@ -66,7 +67,7 @@ pub(crate) enum Seen {
 
 impl Subscription {
     /// Makes the clients. Asks nothing.
-    pub async fn open(settings: &Settings, name: &str) -> Result<Subscription> {
+    pub async fn open(settings: &Settings, name: &str, clock: &Arc<dyn Uptime>) -> Result<Subscription> {
         let place = settings.place();
         let looker = Looker::open(settings).await?;
         let mut subscriber = Subscriber::builder().with_credentials(Noting(settings.credentials()?));
@@ -74,7 +75,8 @@ impl Subscription {
             subscriber = subscriber.with_endpoint(endpoint);
         }
         let subscriber = subscriber.build().await.map_err(|error| no_client(&place, error))?;
-        Ok(Subscription { name: name.to_owned(), place, looker, subscriber, attempts: Attempts::default() })
+        let attempts = Attempts::new(clock.clone());
+        Ok(Subscription { name: name.to_owned(), place, looker, subscriber, attempts })
     }
 
     /// Asks whether it is there, over gRPC as its messages come; an error when nothing can be pulled from it.
@@ -83,7 +85,7 @@ impl Subscription {
             Ok(Ok(found)) => match found.is_not_pulled() {
                 Some(why) => Err(is_not_pulled(&self.name, &self.place, &why)),
                 None if found.has_lost_its_topic() => Ok(Seen::WithoutTopic),
-                None => Ok(Seen::Whole),
+                None => Ok(Seen::Whole { is_ordered: found.is_ordered() }),
             },
             Ok(Err(error)) if is_denied(&error) => Ok(Seen::Nothing),
             Ok(Err(error)) => Err(self.failed(error)),

@@ -10,8 +10,9 @@ pub trait Append: Send + 'static {
     /// an error the same messages are appended again, or none any more.
     fn append(&mut self, messages: &[Received]) -> Result<Duration>;
     /// Called every second: what was published until so long ago has all come but for what lags as much as the last
-    /// messages did. `None` while nobody knows.
-    fn drained(&mut self, since: Option<Duration>) -> Result<()>;
+    /// messages did. `None` while nobody knows. It has to be asked for how long that is after the wall clock was read: the
+    /// machine may be suspended between the two.
+    fn drained(&mut self, since: Option<&dyn Fn() -> Duration>) -> Result<()>;
 }
 
 /// How a subscription is copied.
@@ -26,6 +27,8 @@ pub struct CopyOptions {
 pub enum CopyEvent {
     /// The subscription is there, and is received from.
     Open,
+    /// The subscription keeps no order within ordering keys.
+    Unordered,
     /// So many messages were made durable so far.
     Copied(u64),
     /// So many acknowledgements were refused, after which their messages come again: the log has these twice.
@@ -52,15 +55,4 @@ pub struct CopyEnd {
     pub messages: u64,
     /// How many bytes of data they have.
     pub bytes: u64,
-}
-
-/// A message to put on a topic.
-#[derive(Clone, Debug, Default)]
-pub struct OutgoingMessage {
-    /// The data.
-    pub data: Vec<u8>,
-    /// The key within which order is kept; empty for none.
-    pub ordering_key: String,
-    /// What is said beside the data.
-    pub attributes: Vec<(String, String)>,
 }

@@ -2,9 +2,11 @@
 //! client of that system, so that programs that are built without one know it too.
 #![forbid(missing_docs)]
 
+mod outgoing;
 mod received;
 
 mod copy;
 
-pub use copy::{Append, CopyEnd, CopyEvent, CopyOptions, OutgoingMessage};
+pub use copy::{Append, CopyEnd, CopyEvent, CopyOptions};
+pub use outgoing::{MESSAGE_BYTES_MAX, ORDERING_KEY_BYTES_MAX, OutgoingMessage};
 pub use received::Received;

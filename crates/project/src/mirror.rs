@@ -243,10 +243,12 @@ impl Append for LocalLog {
         Ok(self.note_lag(messages))
     }
 
-    fn drained(&mut self, since: Option<Duration>) -> Result<()> {
+    fn drained(&mut self, since: Option<&dyn Fn() -> Duration>) -> Result<()> {
         self.claim.touch()?;
         let Some(since) = since else { return Ok(()) };
+        // In this order: what passes between the two makes the promise less.
         let now = self.clock.now();
+        let since = since();
         let since = i64::try_from(since.as_micros()).unwrap_or(i64::MAX).max(self.greatest_lag(now));
         let own = ProcessingTime(now.0.saturating_sub(since).saturating_sub(COPY_MARGIN.0));
         let Some(drained_to) = self.least(own)? else { return Ok(()) };
@@ -311,7 +313,7 @@ impl Append for PulsarLog {
         Ok(micros(lag(messages, self.clock.now())))
     }
 
-    fn drained(&mut self, _: Option<Duration>) -> Result<()> {
+    fn drained(&mut self, _: Option<&dyn Fn() -> Duration>) -> Result<()> {
         Ok(())
     }
 }
@@ -375,6 +377,45 @@ fn skip(data: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use connector_local::Topics as LocalTopics;
+    use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
+
+    /// A wall clock that a test moves.
+    struct Wall(AtomicI64);
+
+    impl Clock for Wall {
+        fn now(&self) -> ProcessingTime {
+            ProcessingTime(self.0.load(SeqCst))
+        }
+    }
+
+    /// The machine is suspended for an hour after the wall clock was read, and before it is asked how long ago all had come.
+    #[test]
+    fn no_suspend_makes_a_promise_greater() {
+        const SECOND: i64 = 1_000_000;
+        let folder = tempfile::tempdir().unwrap();
+        let wall = Arc::new(Wall(AtomicI64::new(1_700_000_000 * SECOND)));
+        let topics = LocalTopics::open(folder.path().join("topics"), wall.clone()).unwrap();
+        let topic = topics.create("m", 1).unwrap().of_copy();
+        let claim = topics.claim("m", "pubsub:projects/p/subscriptions/m").unwrap();
+        let mut log = LocalLog::open(claim, false, None, Vec::new(), wall.clone()).unwrap();
+        let promised = || topic.open(0, None).unwrap().end().unwrap().drained_to.0;
+        let answered = wall.now().0;
+        let since = || Duration::from_micros((wall.now().0 - answered) as u64);
+        log.drained(Some(&since)).unwrap();
+        assert_eq!(promised(), answered - 5 * SECOND);
+        let suspended = || {
+            wall.0.fetch_add(3600 * SECOND, SeqCst);
+            since()
+        };
+        log.drained(Some(&suspended)).unwrap();
+        assert_eq!(promised(), answered - 5 * SECOND);
+        // A suspend before it changes nothing either.
+        log.drained(Some(&since)).unwrap();
+        assert_eq!(promised(), answered - 5 * SECOND);
+        log.drained(None).unwrap();
+        assert_eq!(promised(), answered - 5 * SECOND);
+    }
 
     #[test]
     fn details_become_the_first_field() {

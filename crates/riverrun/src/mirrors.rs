@@ -1,15 +1,19 @@
 //! Copies subscriptions of Google Pub/Sub into topics while a command runs.
 
 use crate::outcome::Outcome;
-use crate::{print, show};
+use crate::{clock, print, report, show, signals};
 use dataflow::Error;
 use project::{Failure, Mirror, MirrorEvent, Project};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{Sender, channel};
+use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 
 /// How long a mirror that failed rests before it is tried again, and one that another process runs.
 const PAUSE: Duration = Duration::from_secs(5);
+
+/// How many rests mirrors may take to end before that is said: a second.
+const END_RESTS: usize = 50;
 
 /// Runs a command; the subscriptions of all topics of the environment, or of one, are copied into these by threads beside
 /// it. It begins when all are received from; one that cannot be is an error then, and later it is said and tried again.
@@ -21,19 +25,41 @@ pub fn beside(project: &Project, only: Option<&str>, command: impl FnOnce() -> O
     if mirrors.is_empty() {
         return command();
     }
+    report::warnings(&project.names_warnings(only.map(|_| mirrors[0].topic.as_str())));
     let is_stopped = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let (begun, begins) = channel();
-        for mirror in &mirrors {
+        let spawn = |mirror| {
             let (begun, is_stopped) = (begun.clone(), &is_stopped);
-            scope.spawn(move || keep(project, mirror, &begun, is_stopped));
-        }
+            (mirror, scope.spawn(move || keep(project, mirror, &begun, is_stopped)))
+        };
+        let running: Vec<_> = mirrors.iter().map(spawn).collect();
         drop(begun);
         let begun = mirrors.iter().try_for_each(|_| begins.recv().unwrap_or(Ok(())));
         let ended = begun.map_err(Failure::Error).and_then(|()| command());
         is_stopped.store(true, SeqCst);
+        tell_who_is_waited_for(&running);
         ended
     })
+}
+
+/// Says which mirrors have not ended a second after the command: a process that stands still may have the lock of a topic.
+fn tell_who_is_waited_for(running: &[(&Mirror, ScopedJoinHandle<'_, ()>)]) {
+    signals::is_done();
+    for _ in 0..END_RESTS {
+        if running.iter().all(|(_, thread)| thread.is_finished()) {
+            return;
+        }
+        clock::rest();
+    }
+    for (mirror, _) in running.iter().filter(|(_, thread)| !thread.is_finished()) {
+        print::note_text(&show::sentence(&format!(
+            "all else is done, and the mirror of subscription {} is waited for, for half a minute at most: it waits for topic \
+             {} or for Pub/Sub; Ctrl-C ends it at once, and what it holds comes again",
+            mirror.subscription(),
+            mirror.topic
+        )));
+    }
 }
 
 /// Keeps a mirror running. Says once how it begins.
@@ -44,7 +70,7 @@ fn keep(project: &Project, mirror: &Mirror, begun: &Sender<Result<(), Error>>, i
         return;
     }
     let mut begun = Some(begun);
-    let (mut told, mut is_told_open, mut is_told_deleted) = (String::new(), false, false);
+    let (mut told, mut is_told_open, mut is_told_deleted, mut is_told_unordered) = (String::new(), false, false, false);
     while !is_stopped.load(SeqCst) {
         // Another process that runs this mirror does what this one would do.
         let failed = match mirror.open(project, None) {
@@ -63,6 +89,7 @@ fn keep(project: &Project, mirror: &Mirror, begun: &Sender<Result<(), Error>>, i
                     // What comes after this failure is another one.
                     MirrorEvent::Copied(_) => told.clear(),
                     MirrorEvent::TopicDeleted if std::mem::replace(&mut is_told_deleted, true) => {}
+                    MirrorEvent::Unordered if std::mem::replace(&mut is_told_unordered, true) => {}
                     other => tell(mirror, &other),
                 });
                 match (ended, begun.take()) {
@@ -93,6 +120,10 @@ pub fn tell(mirror: &Mirror, event: &MirrorEvent) {
     let (name, topic) = (mirror.subscription(), &mirror.topic);
     let text = match event {
         MirrorEvent::Open | MirrorEvent::Copied(_) => return,
+        MirrorEvent::Unordered => format!(
+            "it was made without message ordering, so that messages of one key come in any order, and lie in topic {topic} so; \
+             one that keeps it is made anew, by `gcloud pubsub subscriptions create --enable-message-ordering`"
+        ),
         MirrorEvent::Refused(count) => refused(*count),
         MirrorEvent::Held(why) => {
             format!("messages are held, since topic {topic} does not take them, which is tried every second: {why}")

@@ -3,6 +3,7 @@
 use crate::{show, width};
 use dataflow::{Error, Result};
 use indicatif::ProgressBar;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fmt::Arguments;
 use std::io::{ErrorKind, Write, stderr, stdout};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,6 +48,15 @@ pub fn data(text: &str) -> Result<bool> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
         Err(error) => Err(Error::of_file("cannot write to stdout", error)),
     }
+}
+
+/// Whether whoever read stdout has gone away, which a command that writes nothing for a while hears by asking only.
+pub fn nobody_reads() -> bool {
+    let out = stdout();
+    let mut asked = [PollFd::new(&out, PollFlags::empty())];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let gone = PollFlags::ERR | PollFlags::HUP;
+    poll(&mut asked, Some(&at_once)).is_ok() && asked[0].revents().intersects(gone)
 }
 
 /// Writes a line to stdout, as [`data`] does.

@@ -103,6 +103,9 @@ pub fn tail(project: &Project, name: &str, options: &TailOptions) -> Outcome {
             if options.until_caught_up {
                 break;
             }
+            if print::nobody_reads() {
+                break;
+            }
             if !std::mem::replace(&mut waits, true) {
                 print::note(format_args!("waiting for messages on topic {}; Ctrl-C ends it", tail.topic()));
             }

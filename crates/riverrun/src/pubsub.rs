@@ -1,13 +1,13 @@
 //! `pubsub`: a server of Google Pub/Sub on this machine, for development, and mirrors by hand.
 
-use crate::clock::Stopwatch;
+use crate::clock::{Stopwatch, rest};
 use crate::mirrors;
 use crate::outcome::Outcome;
 use crate::signals::Stop;
-use crate::{print, show};
-use dataflow::Error;
+use crate::{print, report, show};
+use dataflow::{Error, ErrorKind, Result};
 use indicatif::{ProgressBar, ProgressStyle};
-use project::{DevPubsub, MirrorEvent, Project};
+use project::{DevPubsub, Mirror, MirrorEvent, OpenMirror, Project, Topics};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -68,8 +68,9 @@ pub fn mirror(project: &Project, name: &str, partitions: Option<u32>, until_idle
         .into());
     }
     let (stop, watch) = (Stop::listen()?, Stopwatch::start());
+    report::warnings(&project.names_warnings(Some(&first.topic)));
     first.check()?;
-    let open = first.open(project, partitions)?;
+    let Some(open) = opened(first, project, partitions, &stop)? else { return Ok(ExitCode::SUCCESS) };
     let spinner = ProgressBar::new_spinner().with_style(
         ProgressStyle::with_template("{spinner} mirror  {human_pos} messages")
             .unwrap_or_else(|_| ProgressStyle::default_spinner()),
@@ -92,4 +93,38 @@ pub fn mirror(project: &Project, name: &str, partitions: Option<u32>, until_idle
         show::duration(watch.elapsed())
     ));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Opens the topic. While it takes nothing, as on a full disk, that is said once and tried again, as it is when that happens
+/// later; nothing when the command is to stop before.
+fn opened(mirror: &Mirror, project: &Project, partitions: Option<u32>, stop: &Stop) -> Result<Option<OpenMirror>> {
+    let is_local = matches!(project.topics(), Ok(Topics::Local(..)));
+    let mut is_held = false;
+    while !stop.is_asked() {
+        let error = match mirror.open(project, partitions) {
+            Ok(open) => {
+                if is_held {
+                    mirrors::tell(mirror, &MirrorEvent::Released);
+                }
+                return Ok(Some(open));
+            }
+            Err(error) => error,
+        };
+        match error.kind() {
+            ErrorKind::Refused => {}
+            // A process that stands still has the lock of a partition.
+            ErrorKind::Unavailable if is_local => {}
+            _ => return Err(error),
+        }
+        if !std::mem::replace(&mut is_held, true) {
+            mirrors::tell(mirror, &MirrorEvent::Held(error.chain()));
+        }
+        // A second, as long as one between two tries to append.
+        for _ in 0..50 {
+            if !stop.is_asked() {
+                rest();
+            }
+        }
+    }
+    Ok(None)
 }

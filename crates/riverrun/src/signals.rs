@@ -15,6 +15,14 @@ const BLOCKED_RESTS: usize = 12;
 /// Stands for `riverrun stop` among the signals that ask a command to stop.
 const BY_COMMAND: i32 = -1;
 
+/// Whether the command has done what it was asked for, and waits for what runs beside it.
+static IS_DONE: AtomicBool = AtomicBool::new(false);
+
+/// From now on one Ctrl-C ends the process at once: the command has done what it was asked for.
+pub fn is_done() {
+    IS_DONE.store(true, Ordering::Relaxed);
+}
+
 /// Whether the command was asked to stop.
 #[derive(Clone)]
 pub struct Stop(Arc<AtomicI32>);
@@ -28,7 +36,7 @@ impl Stop {
         let asked = stop.0.clone();
         let attend = move || {
             for signal in signals.forever() {
-                if asked.swap(signal, Ordering::Relaxed) != 0 {
+                if asked.swap(signal, Ordering::Relaxed) != 0 || IS_DONE.load(Ordering::Relaxed) {
                     std::process::exit(code(signal).into());
                 }
                 // Before anything is said: a write that waits holds up what is said too. Without the thread a second
