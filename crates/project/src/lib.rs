@@ -77,6 +77,7 @@ mod topic_producer;
 
 mod mirror;
 
+mod names_check;
 mod publish;
 mod retention;
 mod test_job;

@@ -7,6 +7,8 @@ use crate::topic_place::TopicPlace;
 use dataflow::{Error, Result};
 use serde::Deserialize;
 
+/// What a subscription is written as.
+const EXPECTED_SUBSCRIPTION: &str = "pubsub:projects/PROJECT/subscriptions/NAME?details=FIELD, such as ?details=pubsub";
 /// What a place is written as.
 const EXPECTED: &str = "a list such as [\"local:NAME\", \"pubsub:projects/PROJECT/subscriptions/NAME\"]";
 
@@ -65,19 +67,38 @@ impl Places {
     }
 
     fn add_pubsub(&mut self, text: &str) -> Result<()> {
+        let place = format!("pubsub:{text}");
+        if text.chars().any(|letter| letter.is_whitespace() || letter.is_control()) {
+            return Err(Error::invalid(format!(
+                "\"{place}\" has a blank, and no name in Pub/Sub has one: take it out"
+            )));
+        }
         let (name, options) = text.split_once('?').map_or((text, None), |(name, options)| (name, Some(options)));
-        let details = options.map(|options| options.strip_prefix("details=").filter(|field| !field.is_empty()));
         let parts: Vec<&str> = name.split('/').collect();
         let is_named = parts.iter().all(|part| !part.is_empty());
-        match (parts.as_slice(), details) {
-            (["projects", _, "subscriptions", _], None | Some(Some(_))) if is_named => {
-                let details = details.flatten().map(str::to_owned);
+        match (parts.as_slice(), options) {
+            (["projects", _, "subscriptions", _], _) if is_named => {
+                let details = options.map(|options| details_field(&place, options)).transpose()?;
+                if self.subscriptions.iter().any(|known| known.name == name) {
+                    return Err(Error::invalid(format!(
+                        "subscription {name} stands twice in this list, and each of its messages would be copied by one of \
+                         the two mirrors: take one of them out"
+                    )));
+                }
                 self.subscriptions.push(SubscriptionPlace { name: name.to_owned(), details });
             }
-            (["projects", _, "topics", _], None) if is_named => self.topics.push(name.to_owned()),
+            (["projects", _, "topics", _], None) if is_named => {
+                if self.topics.iter().any(|known| known == name) {
+                    return Err(Error::invalid(format!(
+                        "topic {name} of Pub/Sub stands twice in this list, and would get each message twice: take one of \
+                         them out"
+                    )));
+                }
+                self.topics.push(name.to_owned());
+            }
             _ => {
                 return Err(Error::invalid(format!(
-                    "\"pubsub:{text}\" is no place in Pub/Sub, expected pubsub:projects/PROJECT/subscriptions/NAME, with \
+                    "\"{place}\" is no place in Pub/Sub, expected pubsub:projects/PROJECT/subscriptions/NAME, with \
                      ?details=FIELD where asked, or pubsub:projects/PROJECT/topics/NAME"
                 )));
             }
@@ -97,6 +118,42 @@ impl Places {
             _ => None,
         }
     }
+}
+
+/// The field that the options of a subscription name for what Pub/Sub says of a message.
+fn details_field(place: &str, options: &str) -> Result<String> {
+    let mut found = None;
+    for option in options.split('&') {
+        let (name, field) = option.split_once('=').unwrap_or((option, ""));
+        if name != "details" {
+            return Err(Error::invalid(format!(
+                "\"{place}\" has \"{option}\", which is no option of a subscription, expected {EXPECTED_SUBSCRIPTION}"
+            )));
+        }
+        if field.is_empty() {
+            return Err(Error::invalid(format!(
+                "\"{place}\" has details without a field, expected {EXPECTED_SUBSCRIPTION}"
+            )));
+        }
+        if found.replace(field).is_some() {
+            return Err(Error::invalid(format!(
+                "\"{place}\" has details= twice, and a message gets one field: take one of them out"
+            )));
+        }
+    }
+    let field = found.unwrap_or_default();
+    let what = if field.starts_with('_') {
+        "is a reserved name, as all are that begin with _"
+    } else if field.contains('.') {
+        "has a dot, with which columns name a field within a field"
+    } else if !field.chars().all(|letter| letter.is_alphanumeric() || letter == '_' || letter == '-') {
+        "has a letter that is none of a field"
+    } else {
+        return Ok(field.to_owned());
+    };
+    Err(Error::invalid(format!(
+        "\"{place}\": the field \"{field}\" of details {what}, expected letters, digits, _ and -, such as ?details=pubsub"
+    )))
 }
 
 #[cfg(test)]
@@ -133,7 +190,28 @@ mod tests {
             ("[\"local:a\", \"pulsar:b\"]", "\"pulsar:b\" is a second topic"),
             ("\"pubsub:s\"", "\"pubsub:s\" is no place in Pub/Sub"),
             ("\"pubsub:projects//subscriptions/s\"", "is no place in Pub/Sub"),
-            ("\"pubsub:projects/p/subscriptions/s?details=\"", "is no place in Pub/Sub"),
+            ("\"pubsub:projects/p/subscriptions/s?\"", "has \"\", which is no option"),
+            ("\"pubsub:projects/p/subscriptions/s?details\"", "has details without a field"),
+            ("\"pubsub:projects/p/subscriptions/s?details=\"", "has details without a field"),
+            ("\"pubsub:projects/p/subscriptions/s?details=a&details\"", "has details without a field"),
+            ("\"pubsub:projects/p/subscriptions/s?details=a&details=b\"", "has details= twice"),
+            ("\"pubsub:projects/p/subscriptions/s?details=a&x=b\"", "has \"x=b\", which is no option"),
+            ("\"pubsub:projects/p/subscriptions/s?detail=a\"", "has \"detail=a\", which is no option"),
+            ("\"pubsub:projects/p/subscriptions/s?details=_time\"", "\"_time\" of details is a reserved name"),
+            ("\"pubsub:projects/p/subscriptions/s?details=a.b\"", "\"a.b\" of details has a dot"),
+            ("\"pubsub:projects/p/subscriptions/s?details=a=b\"", "\"a=b\" of details has a letter"),
+            ("\"pubsub:projects/p/subscriptions/s?details=a b\"", "has a blank"),
+            ("\"pubsub:projects/p/subscriptions/ s\"", "has a blank"),
+            ("\"pubsub:projects/p/topics/s \"", "has a blank"),
+            ("\"pubsub:projects/p/subscriptions/s\\n\"", "has a blank"),
+            (
+                "[\"pubsub:projects/p/subscriptions/s\", \"pubsub:projects/p/subscriptions/s?details=d\"]",
+                "subscription projects/p/subscriptions/s stands twice",
+            ),
+            (
+                "[\"pubsub:projects/p/topics/s\", \"pubsub:projects/p/topics/s\"]",
+                "topic projects/p/topics/s of Pub/Sub stands twice",
+            ),
             ("\"pubsub:projects/p/topics/t?details=d\"", "is no place in Pub/Sub"),
             ("\"pubsub:projects/p/snapshots/s\"", "is no place in Pub/Sub"),
         ] {

@@ -14,6 +14,7 @@ use connector_iceberg::Warehouse;
 use dataflow::{Clock, Error, Output, Result};
 use model::{Model, ModelFile};
 use sql::{CheckedPlan, OwnNames, Rule, Statements, Target, near_or_all};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -105,18 +106,14 @@ impl Project {
         })
     }
 
-    /// Refuses names of the environment that stand for no topic: nobody would notice that nothing comes of them.
-    pub(crate) fn check_names(&self) -> Result<()> {
-        let environment = &self.environment_name;
-        let topics = self.statements.topics();
-        let is_topic = |name: &&String| topics.contains(name) || self.own_topic(name).is_some();
-        match self.environment.names.keys().find(|name| !is_topic(name)) {
-            None => Ok(()),
-            Some(unknown) => Err(Error::invalid(format!(
-                "[env.{environment}.names] of riverrun.toml has \"{unknown}\", which is no topic of the project; {}",
-                near_or_all(unknown, topics.iter().map(String::as_str), "its topics are:", "it has none")
-            ))),
-        }
+    /// The environment's name.
+    pub(crate) fn environment_name(&self) -> &str {
+        &self.environment_name
+    }
+
+    /// The topics of which the environment says where else their messages come from or go to.
+    pub(crate) fn names(&self) -> &BTreeMap<String, Spanned<Places>> {
+        &self.environment.names
     }
 
     /// Where else the messages of a topic come from and go to.

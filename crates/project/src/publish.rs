@@ -389,18 +389,31 @@ impl Publisher<'_> {
         if count > 0 {
             self.place.as_mut().map_or(Ok(()), |place| place.begin(part.end))?;
             // Before the topic, which says what a run that goes on need not put again.
-            for also in &mut self.also {
-                let rows = batches.iter().flat_map(|(_, messages)| messages);
-                also.publish(
-                    rows.map(|row| OutgoingMessage { data: row.payload.to_vec(), ..Default::default() }).collect(),
-                )?;
-            }
+            self.put_also(&batches)?;
             let put = self.producer.append_all(&batches)?;
             self.summary.messages += put;
             self.summary.bytes += bytes;
         }
         self.place.as_mut().into_iter().for_each(|place| place.done(part.end));
         Ok(())
+    }
+
+    /// Puts rows on the topics of Pub/Sub; one that these do not take is an error before any of them is put.
+    fn put_also(&mut self, batches: &[(u32, Vec<Outgoing<'_>>)]) -> Result<()> {
+        if self.also.is_empty() {
+            return Ok(());
+        }
+        let rows = || batches.iter().flat_map(|(_, messages)| messages);
+        let message = |row: &Outgoing<'_>| OutgoingMessage { data: row.payload.to_vec(), ..Default::default() };
+        let messages: Vec<OutgoingMessage> = rows().map(message).collect();
+        if let Some((row, why)) = rows().zip(&messages).find_map(|(row, message)| Some((row, message.misfit()?))) {
+            return Err(Error::invalid(format!(
+                "topics of Pub/Sub do not take row {} of the input: {why}; shorten it, or take them out of \
+                 [env.NAME.names]",
+                row.sequence + 1
+            )));
+        }
+        self.also.iter_mut().try_for_each(|also| also.publish(messages.clone()))
     }
 
     /// Why an input was not published to its end, where some of it is on the topic.

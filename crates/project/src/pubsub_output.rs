@@ -10,6 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The attribute of a message that says which row of its output it is: a row that is put again has the same.
 const ROW: &str = "riverrun.row";
 
+/// What to do about a row that Pub/Sub does not take.
+const TO_DO: &str = "nothing of it was written, to the topic neither, and nothing is lost: shorten it in SQL, the SUBJECT of a \
+    decision being the key, or take the topic of Pub/Sub out of [env.NAME.names], and run the job again, which goes on there";
+
 /// Makes the writer of a worker.
 type Writer = Box<dyn Fn(usize) -> Result<Box<dyn Sink>> + Send>;
 
@@ -25,11 +29,13 @@ pub(crate) fn with_pubsub(
         return Ok(writer);
     }
     let settings = Settings::of_environment();
+    let names: Arc<str> = topics.join(", ").into();
     let publishers = topics.iter().map(|topic| TopicPublisher::open(&settings, topic)).collect::<Result<Vec<_>>>()?;
     let publishers = Arc::new(Mutex::new(publishers));
     Ok(Box::new(move |worker| {
         let (inner, encode, publishers) = (writer(worker)?, encode.clone(), publishers.clone());
-        Ok(Box::new(PubsubSink { inner, publishers, encode, key, is_pulsar }) as Box<dyn Sink>)
+        let names = names.clone();
+        Ok(Box::new(PubsubSink { inner, publishers, names, encode, key, is_pulsar }) as Box<dyn Sink>)
     }))
 }
 
@@ -37,9 +43,12 @@ pub(crate) fn with_pubsub(
 ///
 /// Rows after the last checkpoint of a run that was killed come again: the topic has them once, and Pub/Sub twice, with
 /// the same attribute `riverrun.row`. Rows of one key have it as their ordering key.
+/// A row that Pub/Sub would not take is an error before anything of its batch is written: the topic alone would have it else.
 struct PubsubSink {
     inner: Box<dyn Sink>,
     publishers: Arc<Mutex<Vec<TopicPublisher>>>,
+    // The topics of Pub/Sub, for messages to people.
+    names: Arc<str>,
     encode: Arc<dyn Encode>,
     key: Option<usize>,
     is_pulsar: bool,
@@ -69,7 +78,6 @@ impl PubsubSink {
 impl Sink for PubsubSink {
     fn write(&mut self, batch: &Batch) -> Result<()> {
         let (begun, first) = self.rows()?;
-        self.inner.write(batch)?;
         let (keys, payloads) = (self.keys(batch)?, self.encode.encode(batch.columns())?);
         let message = |(row, (data, ordering_key)): (u64, (Vec<u8>, String))| OutgoingMessage {
             data,
@@ -77,6 +85,13 @@ impl Sink for PubsubSink {
             attributes: vec![(ROW.to_owned(), format!("{begun}:{row}"))],
         };
         let messages: Vec<_> = (first..).zip(payloads.into_iter().zip(keys)).map(message).collect();
+        if let Some((row, why)) = (first..).zip(&messages).find_map(|(row, message)| Some((row, message.misfit()?))) {
+            let names = &self.names;
+            return Err(Error::invalid(format!(
+                "topic {names} of Pub/Sub does not take row {row} of this output: {why}; {TO_DO}"
+            )));
+        }
+        self.inner.write(batch)?;
         let mut publishers = self.publishers.lock().unwrap_or_else(PoisonError::into_inner);
         publishers.iter_mut().try_for_each(|publisher| publisher.publish(messages.clone()))
     }

@@ -20,13 +20,17 @@ use std::collections::BTreeSet;
 impl Project {
     /// Plans what a target needs, as [`Project::check`] does, and refuses what a job of it would be refused for.
     pub fn check_wiring(&self, target: &Target) -> Result<CheckedPlan, Failure> {
-        let checked = match self.check(target) {
+        let mut checked = match self.check(target) {
             Ok(checked) => checked,
             Err(Failure::Diagnostics(wrong)) => return Err(Failure::Diagnostics(self.with_wrong_inputs(wrong)?)),
             Err(other) => return Err(other),
         };
-        self.check_names()?;
-        let mut wrong = Vec::new();
+        let mut wrong = match self.check_names() {
+            Ok(()) => Vec::new(),
+            Err(Failure::Diagnostics(wrong)) => wrong,
+            Err(other) => return Err(other),
+        };
+        checked.warnings.extend(self.names_warnings(None));
         for stream in &checked.streams {
             if let Err(error) = self.check_inputs(stream) {
                 wrong.push(placed(error, |message| self.statements.at_inputs(&stream.name, message))?);
