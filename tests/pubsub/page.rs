@@ -31,7 +31,7 @@ fn the_page_moves_a_running_job() {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths([programs].into_iter().chain(std::env::split_paths(&path))).unwrap();
     let mut shell = Command::new("timeout");
-    shell.args(["180", "bash", "-euo", "pipefail", "-c", &script]).current_dir(folder.path()).env("PATH", path);
+    shell.args(["240", "bash", "-euo", "pipefail", "-c", &script]).current_dir(folder.path()).env("PATH", path);
     let ran = shell.output().unwrap();
     let printed = String::from_utf8_lossy(&ran.stdout).into_owned();
     assert!(ran.status.success(), "{printed}\n{}", crate::server::told(&ran));
