@@ -66,6 +66,9 @@ fn who_cannot_begin_since_another_process_has_the_lock_says_so_and_ends_when_ask
         let mut program = server.begin(folder.path(), command);
         wait_until_told(&program, what);
         assert!(told_by(&program).contains(held), "{command:?}: {}", program.told());
+        if command[0] == "tail" {
+            wait_until_told(&program, "waiting for messages on topic m");
+        }
         program.interrupt();
         let ended = program.ended(40 * SECOND).expect("it ends while another process has the lock");
         // A command that has not begun yet is ended by the signal itself.

@@ -48,6 +48,12 @@ impl LocalTopic {
         (0..self.partitions).map(|partition| self.partition(partition)?.drained(self.clock.as_ref(), None)).collect()
     }
 
+    /// The last message of each partition that is published. Waits for no producer, as [`LocalTopic::ends`] does.
+    pub fn last_messages(&self) -> Result<Vec<Option<Position>>> {
+        let last = |partition| Ok(self.partition(partition)?.published_or_wait()?.last);
+        (0..self.partitions).map(last).collect()
+    }
+
     /// Opens a partition for people, at the message after a position or at its first.
     pub fn watch(&self, partition: u32, after: Option<Position>) -> Result<Watch> {
         Ok(Watch::new(LogReader::open(self.partition(partition)?, after, self.clock.clone())?))

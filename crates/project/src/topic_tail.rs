@@ -57,8 +57,8 @@ impl Project {
 }
 
 fn local_logs(topic: &LocalTopic, from_start: bool) -> Result<Vec<Watch>> {
-    let ends = topic.ends()?.into_iter().enumerate();
-    ends.map(|(partition, end)| topic.watch(partition as u32, if from_start { None } else { end.last })).collect()
+    let last = topic.last_messages()?.into_iter();
+    (0..).zip(last).map(|(partition, last)| topic.watch(partition, if from_start { None } else { last })).collect()
 }
 
 /// A topic being watched.
