@@ -3,6 +3,7 @@
 //! something is wrong.
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
+mod deletes;
 mod errors;
 mod faults;
 mod project;

@@ -71,6 +71,16 @@ pub enum ColumnSource {
     Null,
 }
 
+impl ColumnSource {
+    /// The root column of the file, where the file stores it.
+    pub fn root(&self) -> Option<usize> {
+        match self {
+            ColumnSource::Stored(root) => Some(*root),
+            _ => None,
+        }
+    }
+}
+
 /// The root columns of a file, by what they are found by.
 pub struct FileColumns<'a> {
     by_id: HashMap<i32, usize>,
@@ -177,16 +187,12 @@ pub fn repeated(value: Option<&ArrayRef>, field: &Field, rows: usize) -> Result<
     }
 }
 
-/// Where each stored column is in what a reader gives: the columns of a mask in the file's sequence, each once.
-pub fn places_in_batch(sources: &[ColumnSource]) -> Vec<Option<usize>> {
-    let stored = |source: &ColumnSource| match source {
-        ColumnSource::Stored(root) => Some(*root),
-        _ => None,
-    };
-    let mut given: Vec<usize> = sources.iter().filter_map(stored).collect();
-    given.sort_unstable();
-    given.dedup();
-    sources.iter().map(|source| stored(source).and_then(|root| given.binary_search(&root).ok())).collect()
+/// The root columns of a file that are read, in the file's sequence, each once: what a reader gives.
+pub fn roots_of<'a>(sources: impl Iterator<Item = &'a ColumnSource>) -> Vec<usize> {
+    let mut roots: Vec<usize> = sources.filter_map(ColumnSource::root).collect();
+    roots.sort_unstable();
+    roots.dedup();
+    roots
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::commit_record::{CommitRecord, TOKENS};
 use crate::failure;
-use crate::files::{MARK, frontier_of};
+use crate::frontier::{MARK, frontier_of};
 use crate::name::TableName;
 use crate::prepared_files::{PreparedFiles, made_again};
 use crate::table::missing_columns;

@@ -1,44 +1,34 @@
 //! The data files of a table's current snapshot, with their bounds, opened one by one.
 
-use crate::columns::{
-    ColumnSource, FileColumns, PartitionValues, name_mapping, partition_values, places_in_batch, repeated,
-};
-use crate::failure;
+use crate::columns::{FileColumns, PartitionValues, name_mapping, partition_values, roots_of};
+use crate::deletes::{RowDeletes, TableDeletes};
+use crate::frontier::{FRONTIER, frontier_at};
+use crate::live_files::{LiveFile, LiveFiles};
 use crate::name::TableName;
-use crate::object_files::is_local;
-use crate::storage::path_of;
+use crate::opened_file::{NamedFile, StoredRows, path_at};
+use crate::stored_column::ArrangedColumns;
 use crate::stored_file::{StoredFile, StoredFiles};
 use crate::table;
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StructArray, new_null_array};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use dataflow::{Bounds, Error, RecordBatches, Result, RowGroup, TimedFile, TimedFiles, guarded};
-use iceberg::spec::{
-    DataContentType, DataFile, DataFileFormat, Datum, Literal, ManifestContentType, NestedField, Operation,
-    PrimitiveLiteral, PrimitiveType, SnapshotRef, TableMetadata,
-};
+use arrow::array::RecordBatch;
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{Field, SchemaRef};
+use dataflow::{Bounds, Error, RecordBatches, Result, RowGroup, TimedFile, TimedFiles};
+use iceberg::spec::{DataFile, Datum, Literal, NestedField, PrimitiveLiteral, PrimitiveType, SnapshotRef};
 use iceberg::table::Table;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-};
-use parquet::basic::Type as PhysicalType;
-use parquet::errors::ParquetError;
+use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The property that says up to where an archive holds its topic.
-const FRONTIER: &str = "riverrun.frontier";
-/// The summary of a snapshot that adds and removes no rows has this key.
-pub const MARK: &str = "riverrun.mark";
 /// The property that says which of the table's schemas its columns are of.
 const CURRENT_SCHEMA: &str = "current-schema";
 /// The property that says which snapshot is read; a table that nothing was committed to has none.
 pub const SNAPSHOT: &str = "current-snapshot-id";
 /// How many footers are kept: about as many files overlap at one time.
 const FOOTERS_KEPT: usize = 8;
+/// How many rows are counted at once.
+const COUNT_ROWS: usize = 64 << 10;
 
 /// One snapshot of a table.
 pub struct TableFiles {
@@ -46,6 +36,9 @@ pub struct TableFiles {
     schema: SchemaRef,
     fields: Vec<Arc<NestedField>>,
     files: Vec<TimedFile>,
+    // As manifests have them: what deletes rows of a file names it so.
+    locations: Vec<String>,
+    deletes: TableDeletes,
     // Where those files lie that are not on a disk of this machine.
     stores: StoredFiles,
     // Where the row groups of each file begin, by its manifest.
@@ -66,20 +59,22 @@ impl TableFiles {
         let columns = metadata.current_schema().as_struct().fields();
         let mut properties = metadata.properties().clone();
         properties.insert(CURRENT_SCHEMA.to_owned(), metadata.current_schema_id().to_string());
-        let mut data_files = Vec::new();
+        let mut live = LiveFiles::default();
         if let Some(snapshot) = snapshot {
             properties.extend(snapshot.summary().additional_properties.clone());
             properties.insert(SNAPSHOT.to_owned(), snapshot.snapshot_id().to_string());
-            data_files = live_files(name, table, snapshot).await?;
+            live = LiveFiles::load(name, table, snapshot).await?;
         }
         match frontier_at(name, metadata, snapshot)? {
             Some(frontier) => properties.insert(FRONTIER.to_owned(), frontier),
             None => properties.remove(FRONTIER),
         };
-        let (mut files, mut partitions) = (Vec::with_capacity(data_files.len()), Vec::with_capacity(data_files.len()));
-        for (file, spec) in &data_files {
+        let data = live.data;
+        let deletes = TableDeletes::new(name, metadata, &data, live.deletes)?;
+        let (mut files, mut partitions) = (Vec::with_capacity(data.len()), Vec::with_capacity(data.len()));
+        for (at, LiveFile { file, spec, .. }) in data.iter().enumerate() {
             let partition = partition_values(name, metadata, *spec, file)?;
-            files.push(timed_file(file, columns, &partition));
+            files.push(timed_file(file, columns, &partition, deletes.digest(at)));
             partitions.push(partition);
         }
         Ok(TableFiles {
@@ -87,7 +82,9 @@ impl TableFiles {
             schema: table::plain_schema(&*table::arrow_schema(name, metadata.current_schema())?),
             fields: columns.to_vec(),
             stores: StoredFiles::of(table.file_io()),
-            starts: data_files.iter().map(|(file, _)| group_starts(file)).collect(),
+            starts: data.iter().map(|data| group_starts(&data.file)).collect(),
+            locations: data.iter().map(|data| data.file.file_path().to_owned()).collect(),
+            deletes,
             partitions,
             mapping: name_mapping(name, metadata)?,
             footers: Mutex::default(),
@@ -96,28 +93,24 @@ impl TableFiles {
         })
     }
 
-    fn failed(&self, file: usize, what: &str) -> Error {
-        Error::corrupt(format!("table \"{}\": data file \"{}\" {what}", self.table, self.files[file].path))
-    }
-
-    /// Opens a file whose size is the one that the table says.
-    fn open_file(&self, file: usize) -> Result<StoredFile> {
-        let doing = || format!("table \"{}\": data file \"{}\" cannot be opened", self.table, self.files[file].path);
-        let expected = self.files[file].bytes;
-        let opened = self.stores.open(&self.files[file].path, expected, &doing)?;
-        let bytes = opened.size().map_err(|error| failure::file(doing(), error))?;
-        if bytes != expected {
-            return Err(self.failed(file, &format!("has {bytes} bytes, expected {expected}; restore the file")));
+    /// How many rows it has: those that are deleted are looked for.
+    pub fn rows(&self) -> Result<u64> {
+        let mut rows = 0;
+        for (at, file) in self.files.iter().enumerate() {
+            if file.deletes.is_none() {
+                rows += file.rows;
+                continue;
+            }
+            for batch in self.open(at, file.all_groups(), &[], COUNT_ROWS)? {
+                rows += batch?.num_rows() as u64;
+            }
         }
-        Ok(opened)
+        Ok(rows)
     }
 
-    fn broken(&self, file: usize, error: ParquetError) -> Error {
-        self.failed(file, "is not whole or not Parquet; restore the file").with_source(error)
-    }
-
-    fn not_given(&self, file: usize, failure: Error) -> Error {
-        failure.context(format!("table \"{}\": data file \"{}\" cannot be read", self.table, self.files[file].path))
+    fn named(&self, file: usize) -> NamedFile<'_> {
+        let TimedFile { path, bytes, rows, .. } = &self.files[file];
+        NamedFile { table: &self.table, kind: "data file", path, bytes: *bytes, rows: *rows }
     }
 
     /// The footer of an opened file. Data files never change.
@@ -126,16 +119,7 @@ impl TableFiles {
         if let Some((_, known)) = kept().iter().find(|(other, _)| *other == file) {
             return Ok(known.clone());
         }
-        // The types come from Parquet's own schema: what a writer noted of its Arrow types may differ per file.
-        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let load = || {
-            let read = ArrowReaderMetadata::load(opened, options).and_then(with_int96_as_micros);
-            read.map_err(|error| match opened.take_failure() {
-                Some(failure) => self.not_given(file, failure),
-                None => self.broken(file, error),
-            })
-        };
-        let read = guarded(|why| self.broken(file, ParquetError::General(why.to_owned())), load)?;
+        let read = self.named(file).footer(opened)?;
         let mut kept = kept();
         kept.truncate(FOOTERS_KEPT - 1);
         kept.push_front((file, read.clone()));
@@ -143,29 +127,25 @@ impl TableFiles {
     }
 
     /// The row groups of the footer that lie in a range of those that the manifest tells.
-    fn groups_between(&self, file: usize, range: &Range<usize>, footer: &ParquetMetaData) -> Result<Vec<usize>> {
-        let (rows, expected) = (footer.file_metadata().num_rows(), self.files[file].rows);
-        if u64::try_from(rows) != Ok(expected) {
-            return Err(self.failed(file, &format!("has {rows} rows, expected {expected}; restore the file")));
-        }
+    fn groups_between(&self, file: usize, range: &Range<usize>, footer: &ParquetMetaData) -> Vec<usize> {
         let starts = &self.starts[file];
         // A row group belongs to the last start at or before it, so that each is in one range whatever a manifest says.
         let told = |group: &RowGroupMetaData| starts.partition_point(|&s| s <= start_of(group)).saturating_sub(1);
         let groups = footer.row_groups().iter().enumerate().filter(|(_, group)| range.contains(&told(group)));
-        Ok(groups.map(|(index, _)| index).collect())
+        groups.map(|(index, _)| index).collect()
     }
-}
 
-/// The same footer, where timestamps of 96 bits are read as microseconds.
-fn with_int96_as_micros(metadata: ArrowReaderMetadata) -> std::result::Result<ArrowReaderMetadata, ParquetError> {
-    let leaves = metadata.metadata().file_metadata().schema_descr().columns();
-    let is_int96 = |name: &str| {
-        let leaf = leaves.iter().find(|leaf| matches!(leaf.path().parts(), [own] if own == name));
-        leaf.is_some_and(|leaf| leaf.physical_type() == PhysicalType::INT96)
-    };
-    let Some(schema) = values::int96_as_micros(metadata.schema(), is_int96) else { return Ok(metadata) };
-    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true).with_schema(schema);
-    ArrowReaderMetadata::try_new(metadata.metadata().clone(), options)
+    /// Columns of the table by their names.
+    fn columns(&self, names: &[String]) -> Result<Vec<(&Arc<NestedField>, Field)>> {
+        let column = |name: &String| {
+            let index = self
+                .schema
+                .index_of(name)
+                .map_err(|_| Error::invalid(format!("table \"{}\" has no column \"{name}\"", self.table)))?;
+            Ok((&self.fields[index], self.schema.field(index).clone()))
+        };
+        names.iter().map(column).collect()
+    }
 }
 
 /// Where a row group begins in its file.
@@ -192,172 +172,105 @@ impl TimedFiles for TableFiles {
     }
 
     fn open(&self, file: usize, groups: Range<usize>, columns: &[String], batch_rows: usize) -> Result<RecordBatches> {
-        let wanted = columns.iter().map(|column| {
-            let index = self
-                .schema
-                .index_of(column)
-                .map_err(|_| Error::invalid(format!("table \"{}\" has no column \"{column}\"", self.table)))?;
-            Ok((&self.fields[index], self.schema.field(index).clone()))
-        });
-        let wanted = wanted.collect::<Result<Vec<(&Arc<NestedField>, Field)>>>()?;
-        let opened = self.open_file(file)?;
-        let (footer, reads) = (self.footer(file, &opened)?, opened.clone());
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(opened, footer);
-        let own = FileColumns::new(builder.parquet_schema(), self.mapping.as_ref(), &self.partitions[file]);
-        let sources = wanted.iter().map(|(column, field)| {
-            let source = own.source(column, field);
-            source.map_err(|why| {
-                Error::invalid(format!("table \"{}\": data file \"{}\" {why}", self.table, self.files[file].path))
-            })
-        });
-        let sources = sources.collect::<Result<Vec<_>>>()?;
-        let stored = sources.iter().filter_map(|source| match source {
-            ColumnSource::Stored(root) => Some(*root),
-            _ => None,
-        });
-        let mask = ProjectionMask::roots(builder.parquet_schema(), stored);
-        let groups = self.groups_between(file, &groups, builder.metadata())?;
-        reads.plan(builder.metadata(), &mask, &groups);
-        let open = || {
-            let builder = builder.with_projection(mask).with_row_groups(groups).with_batch_size(batch_rows.max(1));
-            builder.build().map_err(|error| self.broken(file, error))
+        let asked = self.columns(columns)?;
+        // Before any row of the file: what deletes some of them may not be there.
+        let deletes = self.deletes.of((file, &self.locations[file]), self.mapping.as_ref(), &self.stores)?;
+        let named = self.named(file);
+        let opened = named.open(&self.stores)?;
+        let footer = self.footer(file, &opened)?;
+        let schema = footer.metadata().file_metadata().schema_descr();
+        let own = FileColumns::new(schema, self.mapping.as_ref(), &self.partitions[file]);
+        let source = |(column, field): (&Arc<NestedField>, Field)| match own.source(column, &field) {
+            Ok(source) => Ok((field, source)),
+            Err(why) => Err(Error::invalid(format!("{} {why}", named.place()))),
         };
-        let reader = guarded(|why| self.broken(file, ParquetError::General(why.to_owned())), open)?;
-        Ok(Box::new(FileRows {
-            place: format!("table \"{}\": data file \"{}\"", self.table, self.files[file].path),
-            schema: Arc::new(Schema::new(wanted.into_iter().map(|(_, field)| field).collect::<Vec<_>>())),
-            places: places_in_batch(&sources),
-            sources,
-            reader: Some(reader),
-            reads,
-        }))
+        let asked = asked.into_iter().map(source).collect::<Result<Vec<_>>>()?;
+        let keys = deletes.iter().flat_map(RowDeletes::columns).map(|key| source((&key.column, key.field.clone())));
+        let keys = keys.collect::<Result<Vec<_>>>()?;
+        named.check_rows(&footer)?;
+        let groups = self.groups_between(file, &groups, footer.metadata());
+        let places = places_of(&groups, footer.metadata());
+        let roots = roots_of(asked.iter().chain(&keys).map(|(_, source)| source));
+        let rows = named.read(opened, footer, (&roots, groups), batch_rows)?;
+        let arranged = |columns| ArrangedColumns::new(named.place(), columns, &roots);
+        let deletes = deletes.map(|deletes| (deletes, arranged(keys)));
+        Ok(Box::new(FileRows { rows, asked: arranged(asked), deletes, places }))
     }
 }
 
-/// Rows of one file, arranged as they were asked for.
+/// Where the rows of some row groups lie in their file.
+fn places_of(groups: &[usize], footer: &ParquetMetaData) -> VecDeque<Range<u64>> {
+    let mut begin = 0;
+    let places = footer.row_groups().iter().map(|group| {
+        let end = begin + u64::try_from(group.num_rows()).unwrap_or(0);
+        std::mem::replace(&mut begin, end)..end
+    });
+    let places: Vec<Range<u64>> = places.collect();
+    groups.iter().map(|&group| places[group].clone()).collect()
+}
+
+/// Rows of one file, arranged as they were asked for, without those that are deleted.
 struct FileRows {
-    place: String,
-    schema: SchemaRef,
-    sources: Vec<ColumnSource>,
-    // Where each column is in what the reader gives; `None` when the file does not store it.
-    places: Vec<Option<usize>>,
-    // What the reader reads.
-    reads: StoredFile,
-    // Until it has failed.
-    reader: Option<ParquetRecordBatchReader>,
+    rows: StoredRows,
+    asked: ArrangedColumns,
+    deletes: Option<(RowDeletes, ArrangedColumns)>,
+    // Where the rows that are still to come lie in the file.
+    places: VecDeque<Range<u64>>,
 }
 
 impl Iterator for FileRows {
     type Item = Result<RecordBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let mut reader = self.reader.take()?;
-        let damaged = |why: Box<dyn std::error::Error + Send + Sync>| {
-            if let Some(failure) = self.reads.take_failure() {
-                return failure.context(format!("{} cannot be read", self.place));
+        loop {
+            let given = match self.rows.next()? {
+                Ok(given) => given,
+                Err(error) => return Some(Err(error)),
+            };
+            match self.kept(&given) {
+                // All of them are deleted.
+                Ok(rows) if rows.num_rows() == 0 && given.num_rows() > 0 => {}
+                kept => return Some(kept),
             }
-            Error::corrupt(format!("{} cannot be read; restore the file", self.place)).with_source(why)
-        };
-        let next = || reader.next().transpose().map_err(|error| damaged(error.into()));
-        let batch = match guarded(|why| damaged(why.into()), next) {
-            Ok(batch) => batch?,
-            Err(error) => return Some(Err(error)),
-        };
-        self.reader = Some(reader);
-        Some(self.arranged(&batch))
+        }
     }
 }
 
 impl FileRows {
-    fn arranged(&self, batch: &RecordBatch) -> Result<RecordBatch> {
-        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.places.len());
-        for (field, (source, place)) in self.schema.fields().iter().zip(self.sources.iter().zip(&self.places)) {
-            columns.push(match (source, place) {
-                (_, Some(place)) => self.typed(field, batch.column(*place))?,
-                (ColumnSource::Constant(value), None) => repeated(Some(value), field, batch.num_rows())?,
-                (_, None) => repeated(None, field, batch.num_rows())?,
-            });
-        }
-        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
+    fn kept(&mut self, given: &RecordBatch) -> Result<RecordBatch> {
+        let rows = self.asked.of(given)?;
+        let places = self.next_places(given.num_rows() as u64);
+        let Some((deletes, columns)) = &self.deletes else { return Ok(rows) };
+        let kept = deletes.kept(&places, &columns.of(given)?)?;
+        if kept.iter().all(|&kept| kept) { Ok(rows) } else { Ok(filter_record_batch(&rows, &kept.into())?) }
     }
 
-    /// A column that was widened since the file was written, has fewer bits than the table's types have, or is an instant
-    /// with a zone, gets the table's type.
-    fn typed(&self, field: &Field, column: &ArrayRef) -> Result<ArrayRef> {
-        let (from, to) = (column.data_type(), field.data_type());
-        if from == to {
-            return Ok(column.clone());
+    /// Where the next rows lie in the file.
+    fn next_places(&mut self, mut rows: u64) -> Vec<Range<u64>> {
+        let mut places = Vec::new();
+        while rows > 0
+            && let Some(first) = self.places.front_mut()
+        {
+            let end = first.end.min(first.start + rows);
+            places.push(first.start..end);
+            rows -= end - first.start;
+            first.start = end;
+            if first.is_empty() {
+                self.places.pop_front();
+            }
         }
-        if let (Some(given), DataType::Struct(fields)) = (column.as_struct_opt(), to) {
-            let inner = fields.iter().map(|field| match given.column_by_name(field.name()) {
-                Some(column) => self.typed(field, column),
-                // The table's struct has gained it since.
-                None => Ok(new_null_array(field.data_type(), column.len())),
-            });
-            let inner = inner.collect::<Result<Vec<_>>>()?;
-            return Ok(Arc::new(StructArray::try_new(fields.clone(), inner, given.nulls().cloned())?));
-        }
-        let widened = matches!(
-            (from, to),
-            (DataType::Int8 | DataType::Int16 | DataType::UInt8 | DataType::UInt16, DataType::Int32 | DataType::Int64)
-                | (DataType::Int32 | DataType::UInt32, DataType::Int64)
-                | (DataType::Float16, DataType::Float32 | DataType::Float64)
-                | (DataType::Float32, DataType::Float64)
-                | (DataType::Timestamp(..), DataType::Timestamp(..))
-                | (DataType::Decimal128(..), DataType::Decimal128(..))
-                | (DataType::Binary | DataType::LargeBinary | DataType::LargeUtf8, DataType::Binary | DataType::Utf8)
-                | (DataType::Date32, DataType::Timestamp(..))
-                | (DataType::FixedSizeBinary(_), DataType::Binary)
-        );
-        if !widened {
-            return Err(Error::corrupt(format!(
-                "{}: column \"{}\" has type {}, expected {}",
-                self.place,
-                field.name(),
-                values::name(from),
-                values::name(to)
-            )));
-        }
-        Ok(cast(column, to)?)
+        places
     }
 }
 
-/// The data files that a snapshot holds, each with the id of its partition spec. Delete files are an error.
-async fn live_files(name: &TableName, table: &Table, snapshot: &SnapshotRef) -> Result<Vec<(DataFile, i32)>> {
-    let wrong = |what: &str, error| failure::iceberg(format!("table \"{name}\": {what} cannot be read"), error);
-    let list = table.manifest_list_reader(snapshot).load().await;
-    let list = list.map_err(|error| wrong(&format!("manifest list \"{}\"", snapshot.manifest_list()), error))?;
-    let mut files = Vec::new();
-    for entry in list.entries() {
-        let manifest = entry.load_manifest(table.file_io()).await;
-        let manifest = manifest.map_err(|error| wrong(&format!("manifest \"{}\"", entry.manifest_path), error))?;
-        for file in manifest.entries().iter().filter(|entry| entry.is_alive()).map(|entry| entry.data_file()) {
-            let deletes = entry.content == ManifestContentType::Deletes;
-            if deletes || file.content_type() != DataContentType::Data {
-                return Err(Error::invalid(format!(
-                    "table \"{name}\" has delete files, which are not supported yet; rewrite the table without them \
-                     (\"{}\")",
-                    file.file_path()
-                )));
-            }
-            if file.file_format() != DataFileFormat::Parquet {
-                return Err(Error::invalid(format!(
-                    "table \"{name}\": data file \"{}\" has format {}, expected parquet",
-                    file.file_path(),
-                    file.file_format()
-                )));
-            }
-            files.push((file.clone(), entry.partition_spec_id));
-        }
-    }
-    Ok(files)
-}
-
-fn timed_file(file: &DataFile, columns: &[Arc<NestedField>], partition: &PartitionValues) -> TimedFile {
-    let location = file.file_path();
+fn timed_file(
+    file: &DataFile,
+    columns: &[Arc<NestedField>],
+    partition: &PartitionValues,
+    deletes: Option<u64>,
+) -> TimedFile {
     TimedFile {
-        path: if is_local(location) { path_of(location).display().to_string() } else { location.to_owned() },
+        path: path_at(file.file_path()),
         rows: file.record_count(),
         bytes: file.file_size_in_bytes(),
         bounds: columns
@@ -367,7 +280,8 @@ fn timed_file(file: &DataFile, columns: &[Arc<NestedField>], partition: &Partiti
                 Some((column.name.clone(), bounds))
             })
             .collect(),
-        groups: row_groups(file),
+        groups: row_groups(file, deletes.is_some()),
+        deletes,
     }
 }
 
@@ -379,10 +293,10 @@ fn group_starts(file: &DataFile) -> Vec<u64> {
 }
 
 /// The row groups of a file. How many rows each has and between which bounds stands only in the footers of the files,
-/// which are not read before the rows are.
-fn row_groups(file: &DataFile) -> Vec<RowGroup> {
+/// which are not read before the rows are; how many of them are deleted, nowhere.
+fn row_groups(file: &DataFile, has_deletes: bool) -> Vec<RowGroup> {
     match group_starts(file).len() {
-        0 | 1 => vec![RowGroup { rows: Some(file.record_count()), bounds: Vec::new() }],
+        0 | 1 => vec![RowGroup { rows: (!has_deletes).then_some(file.record_count()), bounds: Vec::new() }],
         groups => vec![RowGroup { rows: None, bounds: Vec::new() }; groups],
     }
 }
@@ -417,51 +331,5 @@ fn bounds_in(partition: &PartitionValues, column: &NestedField) -> Option<Bounds
             Some(Bounds { min: *micros, max: *micros, nulls: 0 })
         }
         _ => None,
-    }
-}
-
-/// Up to where an archive holds its topic; `None` when the table is not an archive.
-pub fn frontier_of(name: &TableName, metadata: &TableMetadata) -> Result<Option<String>> {
-    frontier_at(name, metadata, metadata.current_snapshot())
-}
-
-fn frontier_at(name: &TableName, metadata: &TableMetadata, snapshot: Option<&SnapshotRef>) -> Result<Option<String>> {
-    match snapshot {
-        Some(snapshot) => frontier(name, metadata, snapshot),
-        // An archive of an empty topic says so when it is made.
-        None => Ok(metadata.properties().get(FRONTIER).cloned()),
-    }
-}
-
-/// The frontier of the nearest snapshot that has one, if every later snapshot keeps the rows as they are.
-///
-/// `None` when the table is not an archive. Rows that something else than the archive has added or removed are an
-/// error, because the frontier does not speak for them.
-fn frontier(name: &TableName, metadata: &TableMetadata, current: &SnapshotRef) -> Result<Option<String>> {
-    let mut next = Some(current.clone());
-    let mut foreign = None;
-    while let Some(snapshot) = next {
-        if let Some(frontier) = snapshot.summary().additional_properties.get(FRONTIER) {
-            let Some((id, operation)) = foreign else { return Ok(Some(frontier.clone())) };
-            return Err(Error::invalid(format!(
-                "table \"{name}\" is an archive, and snapshot {id} ({operation}) was not written by the archive job; \
-                 roll the table back to snapshot {}",
-                snapshot.snapshot_id()
-            )));
-        }
-        let is_mark = snapshot.summary().additional_properties.contains_key(MARK);
-        if snapshot.summary().operation != Operation::Replace && !is_mark && foreign.is_none() {
-            foreign = Some((snapshot.snapshot_id(), snapshot.summary().operation.as_str().to_owned()));
-        }
-        next = snapshot.parent_snapshot_id().and_then(|id| metadata.snapshot_by_id(id)).cloned();
-    }
-    // The snapshot with the frontier has expired: the property alone cannot say whether rows came after it.
-    match (metadata.properties().get(FRONTIER), foreign) {
-        (Some(frontier), None) => Ok(Some(frontier.clone())),
-        (Some(_), Some((id, operation))) => Err(Error::invalid(format!(
-            "table \"{name}\" is an archive, and no snapshot before {id} ({operation}) holds its frontier; archive \
-             the topic into a new table"
-        ))),
-        (None, _) => Ok(None),
     }
 }

@@ -15,8 +15,10 @@
 
 mod columns;
 mod data_name;
+mod deletion_vector;
 mod encoding;
 mod failure;
+mod frontier;
 mod name;
 mod settings;
 mod storage;
@@ -37,6 +39,16 @@ mod commit_record;
 mod rest;
 
 mod table_catalog;
+
+mod live_files;
+mod opened_file;
+mod stored_column;
+
+mod delete_index;
+mod equality_deletes;
+mod position_deletes;
+
+mod deletes;
 
 mod files;
 

@@ -83,21 +83,23 @@ pub fn creation(
 ///
 /// Timestamps with a zone are instants, as those without are here, and come without one.
 pub fn arrow_schema(name: &TableName, schema: &IcebergSchema) -> Result<SchemaRef> {
-    let mut fields = Vec::with_capacity(schema.as_struct().fields().len());
-    for field in schema.as_struct().fields() {
-        let data_type = match field.field_type.as_primitive_type() {
-            Some(PrimitiveType::Timestamp | PrimitiveType::Timestamptz) => {
-                DataType::Timestamp(TimeUnit::Microsecond, None)
-            }
-            Some(PrimitiveType::Binary) => DataType::Binary,
-            _ => type_to_arrow_type(&field.field_type).map_err(|error| {
-                failure::iceberg(format!("table \"{name}\": column \"{}\" cannot be read", field.name), error)
-            })?,
-        };
+    let fields = schema.as_struct().fields().iter().map(|field| {
         let id = HashMap::from([(PARQUET_FIELD_ID_META_KEY.to_owned(), field.id.to_string())]);
-        fields.push(Field::new(&field.name, data_type, true).with_metadata(id));
-    }
-    Ok(Arc::new(Schema::new(fields)))
+        Ok(arrow_field(name, field)?.with_metadata(id))
+    });
+    Ok(Arc::new(Schema::new(fields.collect::<Result<Vec<_>>>()?)))
+}
+
+/// A column as Arrow has it, nullable, without its id.
+pub fn arrow_field(name: &TableName, field: &NestedField) -> Result<Field> {
+    let data_type = match field.field_type.as_primitive_type() {
+        Some(PrimitiveType::Timestamp | PrimitiveType::Timestamptz) => DataType::Timestamp(TimeUnit::Microsecond, None),
+        Some(PrimitiveType::Binary) => DataType::Binary,
+        _ => type_to_arrow_type(&field.field_type).map_err(|error| {
+            failure::iceberg(format!("table \"{name}\": column \"{}\" cannot be read", field.name), error)
+        })?,
+    };
+    Ok(Field::new(&field.name, data_type, true))
 }
 
 /// The same columns without field ids, as other crates see them.

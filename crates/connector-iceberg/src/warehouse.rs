@@ -173,15 +173,16 @@ impl Warehouse {
         Ok(loaded.metadata().properties().clone().into_iter().collect())
     }
 
-    /// How many rows a table has.
+    /// How many rows a table has. Where rows of its files are deleted, it reads those files.
     pub fn rows(&self, table: &str) -> Result<u64> {
         let name = TableName::parse(table)?;
         let loaded = self.load(&name)?;
         let Some(snapshot) = loaded.metadata().current_snapshot() else { return Ok(0) };
-        let total = snapshot.summary().additional_properties.get("total-records");
-        match total.and_then(|rows| rows.parse().ok()) {
-            Some(rows) => Ok(rows),
-            None => Ok(self.read_files(&name, &loaded, Some(snapshot))?.files().iter().map(|file| file.rows).sum()),
+        let total = |key: &str| snapshot.summary().additional_properties.get(key)?.parse::<u64>().ok();
+        // Those that are deleted are counted among the records.
+        match (total("total-records"), total("total-delete-files")) {
+            (Some(rows), Some(0)) => Ok(rows),
+            _ => self.read_files(&name, &loaded, Some(snapshot))?.rows(),
         }
     }
 

@@ -30,7 +30,7 @@ pub struct RowGroup {
 pub struct TimedFile {
     /// The path, for messages to people.
     pub path: String,
-    /// How many rows it has.
+    /// How many rows it has, those among them that are deleted.
     pub rows: u64,
     /// Its size on disk.
     pub bytes: u64,
@@ -38,12 +38,16 @@ pub struct TimedFile {
     pub bounds: Vec<(String, Bounds)>,
     /// Its row groups, in the sequence of the file. Never empty: a file that cannot be cut is one group.
     pub groups: Vec<RowGroup>,
+    /// A number that is another one where other rows of the file are deleted, as a table may do without writing it anew;
+    /// `None` where none are. Bounds count those rows too, and only reading tells how many come of a row group.
+    pub deletes: Option<u64>,
 }
 
 impl TimedFile {
     /// A file that is one row group.
     pub fn of_one_group(path: String, rows: u64, bytes: u64, bounds: Vec<(String, Bounds)>) -> TimedFile {
-        TimedFile { path, rows, bytes, bounds, groups: vec![RowGroup { rows: Some(rows), bounds: Vec::new() }] }
+        let groups = vec![RowGroup { rows: Some(rows), bounds: Vec::new() }];
+        TimedFile { path, rows, bytes, bounds, groups, deletes: None }
     }
 
     /// The range of all its row groups, which is what [`TimedFiles::open`] takes for the whole file.

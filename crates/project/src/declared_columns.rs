@@ -258,7 +258,7 @@ fn with_bounds_of(file: &TimedFile, columns: &[(String, String)]) -> TimedFile {
     };
     let groups = file.groups.iter().map(|group| RowGroup { bounds: renamed(&group.bounds), rows: group.rows });
     let (groups, bounds) = (groups.collect(), renamed(&file.bounds));
-    TimedFile { path: file.path.clone(), rows: file.rows, bytes: file.bytes, bounds, groups }
+    TimedFile { path: file.path.clone(), rows: file.rows, bytes: file.bytes, bounds, groups, deletes: file.deletes }
 }
 
 impl TimedFiles for DeclaredFiles {

@@ -1,9 +1,12 @@
 //! Real servers for tests of catalogs and stores, and what stands between them and a client.
 
 mod contention;
+mod java;
+mod packages;
 mod proxy;
 mod servers;
 
 pub use contention::{Contention, commit_at_once, prepared, rows};
+pub use java::write_java_tables;
 pub use proxy::{Fault, Proxy, Request, Treatment};
 pub use servers::{ACCESS_KEY, REGION, RestServer, S3Server, SECRET_KEY, can_start, pyiceberg};

@@ -1,5 +1,6 @@
 //! An S3 server and a REST catalog, fetched once from package registries into `~/.cache/riverrun`.
 
+use super::packages::{Jar, done, fetch_jars, installed};
 use crate::machine::{SECOND, now, pause};
 use connector_pulsar::standalone::Http;
 use std::fs::{self, File};
@@ -26,7 +27,7 @@ const PYTHON_PACKAGES: [&str; 3] = ["pyiceberg==0.12.0", "pyarrow==26.0.1", "duc
 const START: i64 = 120 * SECOND;
 
 /// The packages of the REST catalog: those that Apache Iceberg checks its own clients with.
-const JARS: [(&str, &str, &str, &str); 13] = [
+const JARS: [Jar; 13] = [
     ("org.apache.iceberg", "iceberg-open-api", "1.10.1", "test-fixtures"),
     ("org.apache.iceberg", "iceberg-core", "1.10.1", ""),
     ("org.apache.iceberg", "iceberg-core", "1.10.1", "tests"),
@@ -60,27 +61,6 @@ pub fn can_start() -> bool {
     eprintln!("THE TESTS OF REST CATALOGS AND S3 DO NOT RUN: there is no {}", missing.join(" and no "));
     assert!(std::env::var_os("CI").is_none_or(|ci| ci != "1"), "they have to run in CI");
     false
-}
-
-/// A folder of the cache that is filled once, whoever comes first.
-fn installed(name: &str, fill: &dyn Fn(&Path)) -> PathBuf {
-    let home = std::env::var("HOME").expect("HOME says where servers are kept");
-    let cache = Path::new(&home).join(".cache/riverrun");
-    let folder = cache.join(name);
-    fs::create_dir_all(&folder).expect("the cache folder can be made");
-    let lock = File::create(cache.join(format!("{name}.lock"))).expect("the lock file can be made");
-    lock.lock().expect("the lock file can be locked");
-    if !folder.join("ready").exists() {
-        fill(&folder);
-        fs::write(folder.join("ready"), name).expect("the folder can be marked as complete");
-    }
-    folder
-}
-
-fn done(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {told}{}", String::from_utf8_lossy(&output.stdout));
 }
 
 /// A Python that has PyIceberg and DuckDB.
@@ -194,9 +174,7 @@ impl RestServer {
     /// Starts one whose tables lie in a bucket, or in a folder of its own.
     pub fn start(s3: Option<&S3Server>) -> RestServer {
         let folder = installed(CATALOG, &|folder| {
-            fs::write(folder.join("pom.xml"), pom()).expect("the list of packages can be written");
-            let copy = ["-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=lib", "-DincludeScope=runtime"];
-            done(Command::new("mvn").args(copy).current_dir(folder));
+            fetch_jars(folder, &JARS);
         });
         let (data, port) = (tempfile::tempdir().expect("a folder can be made"), free_port());
         let mut command = Command::new("java");
@@ -230,21 +208,4 @@ impl RestServer {
     pub fn request(&self, method: &str, path: &str, body: &str) -> (u16, String) {
         Http::new("127.0.0.1", self.port).request(method, path, body).expect("the catalog answers")
     }
-}
-
-fn pom() -> String {
-    let mut text = "<project xmlns=\"http://maven.apache.org/POM/4.0.0\"><modelVersion>4.0.0</modelVersion>\
-                    <groupId>riverrun</groupId><artifactId>rest</artifactId><version>1</version><dependencies>"
-        .to_owned();
-    for (group, artifact, version, classifier) in JARS {
-        let classifier = match classifier {
-            "" => String::new(),
-            classifier => format!("<classifier>{classifier}</classifier>"),
-        };
-        text += &format!(
-            "<dependency><groupId>{group}</groupId><artifactId>{artifact}</artifactId><version>{version}</version>\
-             {classifier}</dependency>"
-        );
-    }
-    text + "</dependencies></project>"
 }

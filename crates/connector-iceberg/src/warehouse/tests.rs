@@ -174,7 +174,7 @@ fn a_catalog_that_another_process_holds_is_an_error_and_stays_as_it_is() {
 }
 
 #[test]
-fn a_table_with_delete_files_is_refused_by_name() {
+fn no_row_is_given_of_a_file_whose_deletes_are_missing() {
     let folder = tempfile::tempdir().unwrap();
     let warehouse = Warehouse::open(folder.path()).unwrap();
     create(&warehouse);
@@ -182,10 +182,19 @@ fn a_table_with_delete_files_is_refused_by_name() {
     let name = TableName::parse("lake.t").unwrap();
     let table = warehouse.load(&name).unwrap();
     warehouse.0.runtime.block_on(add_delete_file(&warehouse, &name, &table, 1));
-    let error = warehouse.read("lake.t").err().unwrap();
-    assert_eq!(error.kind(), ErrorKind::Invalid);
-    assert!(error.to_string().contains("delete files, which are not supported yet"), "{error}");
-    assert!(error.to_string().contains("deletes.parquet"), "{error}");
+    let files = warehouse.read("lake.t").unwrap();
+    let file = &files.files()[0];
+    assert!(file.deletes.is_some() && file.groups.iter().all(|group| group.rows.is_none()), "{file:?}");
+    let error = files.open(0, file.all_groups(), &[], 10).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    let told = error.chain();
+    assert!(told.starts_with("table \"lake.t\": delete file \"") && told.contains("deletes.parquet"), "{told}");
+    assert!(told.contains("the file is missing"), "{told}");
+    assert_eq!(warehouse.rows("lake.t").unwrap_err().chain(), told, "they are not counted either");
+    append(&warehouse, 10..15);
+    let files = warehouse.read("lake.t").unwrap();
+    let later = files.files().iter().find(|file| file.deletes.is_none()).unwrap();
+    assert_eq!((later.rows, later.groups[0].rows), (5, Some(5)));
 }
 
 /// A clock that was ahead when a table was committed to, and was set right since.
@@ -205,7 +214,7 @@ fn a_commit_from_before_the_last_one_waits_and_names_the_clock() {
     assert!(error.chain().contains("the clock of this machine is over a minute before"), "{}", error.chain());
 }
 
-/// Commits a snapshot that has one file of deletes and no data, as a tool that deletes rows would, so many milliseconds
+/// Commits a snapshot that adds one file of deletes and no data, as a tool that deletes rows would, so many milliseconds
 /// after the last change.
 async fn add_delete_file(warehouse: &Warehouse, name: &TableName, table: &Table, after_ms: i64) {
     const SNAPSHOT: i64 = 77;
@@ -228,7 +237,8 @@ async fn add_delete_file(warehouse: &Warehouse, name: &TableName, table: &Table,
     let manifest = manifest.write_manifest_file().await.unwrap();
     let output = file_io.new_output(at("list.avro")).unwrap().writer().await.unwrap();
     let mut list = ManifestListWriter::v2(output, SNAPSHOT, metadata.current_snapshot_id(), sequence);
-    list.add_manifests([manifest].into_iter()).unwrap();
+    let before = table.manifest_list_reader(metadata.current_snapshot().unwrap()).load().await.unwrap();
+    list.add_manifests(before.entries().iter().cloned().chain([manifest])).unwrap();
     list.close().await.unwrap();
     let snapshot = Snapshot::builder()
         .with_snapshot_id(SNAPSHOT)

@@ -255,7 +255,7 @@ fn timed_file(file: &FoundFile, metadata: &ArrowReaderMetadata, declared: &[(Str
     let (bounds, groups) = bounds(metadata);
     let groups = groups.into_iter().map(|group| RowGroup { rows: group.rows, bounds: renamed(group.bounds) }).collect();
     let bytes = file_bytes(&file.path)?;
-    Ok(TimedFile { path: file.path.display().to_string(), rows, bytes, bounds: renamed(bounds), groups })
+    Ok(TimedFile { path: file.path.display().to_string(), rows, bytes, bounds: renamed(bounds), groups, deletes: None })
 }
 
 /// A column that is read: its name, its declared type and where the file has it.

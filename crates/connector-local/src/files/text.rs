@@ -20,7 +20,7 @@ impl TextFiles {
             let (rows, bounds) = file.summary(columns)?;
             let groups = vec![RowGroup { rows: Some(rows), bounds: Vec::new() }];
             let path = file.path.display().to_string();
-            timed.push(TimedFile { path, rows, bytes: file_bytes(&file.path)?, bounds, groups });
+            timed.push(TimedFile { path, rows, bytes: file_bytes(&file.path)?, bounds, groups, deletes: None });
         }
         Ok((files, schema, timed))
     }

@@ -108,6 +108,7 @@ fn key_of(spec: &StreamSpec, files: &dyn TimedFiles, origin: &str) -> String {
     spec.dedup_key.iter().for_each(|&column| number(column as u64));
     for file in files.files() {
         [file.bytes, file.rows, file.groups.len() as u64].into_iter().for_each(&mut number);
+        file.deletes.into_iter().for_each(&mut number);
     }
     format!("{:032x}", hash.digest128())
 }

@@ -263,6 +263,7 @@ fn digest(spec: &StreamSpec, layout: &Layout, files: &dyn TimedFiles, groups: &[
         let file = &files.files()[group.file];
         [xxh3_64(file.path.as_bytes()), file.bytes, group.index as u64, *least as u64]
             .into_iter()
+            .chain(files.files()[group.file].deletes)
             .for_each(&mut number);
     }
     let bytes = files.files().iter().map(|file| file.bytes).sum();

@@ -91,6 +91,7 @@ fn files(cut: &[Vec<Vec<Mail>>], told: Told) -> Counted {
             bytes: all.len() as u64 * 8 + 4,
             bounds: if told == Told::Nothing { Vec::new() } else { bounds(&all) },
             groups: groups.iter().map(group).collect(),
+            deletes: None,
         };
         (timed, groups.iter().map(|mails| batch(mails)).collect())
     };

@@ -147,6 +147,7 @@ fn timed_file(schema: &SchemaRef, index: usize, groups: &[RecordBatch], told: To
         bytes: rows * 8 + 4,
         bounds: if told == Told::Nothing { Vec::new() } else { bounds(&all) },
         groups: groups.iter().map(group).collect(),
+        deletes: None,
     }
 }
 
