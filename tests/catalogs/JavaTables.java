@@ -83,6 +83,7 @@ public class JavaTables {
         tables.vectorsAfterPositions();
         tables.allDeleted();
         tables.nestedKey();
+        tables.everyType();
     }
 
     private void positions() throws IOException {
@@ -284,6 +285,25 @@ public class JavaTables {
         inner.set(0, 7L);
         append(table, List.of(record(table, 1L, inner)));
         commit(table, equality(table, null, List.of(record(table, 1L, inner)), 3));
+    }
+
+    /** Columns of all types, those that are not known elsewhere yet among them. */
+    private void everyType() throws IOException {
+        LocalDateTime time = LocalDateTime.of(2024, 5, 6, 7, 8, 9, 10);
+        Table nanos = table("nanos", 3, PartitionSpec.unpartitioned(), optional(1, "id", LONG),
+            optional(2, "at", Types.TimestampNanoType.withoutZone()), optional(3, "instant", Types.TimestampNanoType.withZone()),
+            optional(4, "texts", Types.ListType.ofOptional(5, TEXT)), optional(6, "numbers", Types.MapType.ofOptional(7, 8, TEXT, LONG)));
+        append(nanos, List.of(record(nanos, 1L, time, time.atOffset(ZoneOffset.UTC), List.of("a"), Map.of("a", 1L)), record(nanos, 2L)));
+        for (Type type : List.of(Types.VariantType.get(), Types.UnknownType.get(), Types.GeometryType.crs84(), Types.GeographyType.crs84())) {
+            String name = type.typeId().name().toLowerCase();
+            Table table = table(name, 3, PartitionSpec.unpartitioned(), optional(1, "id", LONG), optional(2, "other", type), optional(3, "text", TEXT));
+            if (name.startsWith("geo")) {
+                // The library has no rows of these yet.
+                continue;
+            }
+            DataFile file = append(table, List.of(record(table, 1L, null, "a"), record(table, 2L, null, "b"), record(table, 3L, null, "c")));
+            vectors(table, Map.of(file, List.of(1L)));
+        }
     }
 
     private static Types.NestedField optional(int id, String name, Type type) {

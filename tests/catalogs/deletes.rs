@@ -88,8 +88,30 @@ fn rows_that_other_engines_deleted_are_not_read() {
         assert_eq!(counted(from).lines().nth(1), Some(told.as_str()), "{from}");
     }
     assert_eq!(query("SELECT count(*) FROM java.all_deleted").lines().nth(1), Some("0"));
+    columns_of_types_that_are_not_read(&folder);
     let refused = folder.refused(&["query", "SELECT id FROM java.nested_key"], "dev");
     assert!(refused.contains("table \"java.nested_key\"") && refused.contains("column \"of.inner\""), "{refused}");
+}
+
+/// A column whose type is not known, or that no statement uses, is not looked at.
+fn columns_of_types_that_are_not_read(folder: &Folder) {
+    let answer =
+        |sql: &str| folder.printed(&["query", sql, "--csv"], "dev").lines().skip(1).collect::<Vec<_>>().join(" ");
+    assert_eq!(answer("SELECT id FROM java.nanos ORDER BY id"), "1 2");
+    for (table, kind) in [("variant", "variant"), ("unknown", "unknown")] {
+        assert_eq!(answer(&format!("SELECT id, text FROM java.{table} ORDER BY id")), "1,a 3,c", "{table}");
+        assert_eq!(answer(&format!("SELECT count(*) FROM java.{table}")), "2");
+        let within = format!("WITH t AS (SELECT * FROM java.{table}) SELECT text FROM t WHERE id > 1");
+        assert_eq!(answer(&within), "c");
+        for asked in ["SELECT * FROM java.{}", "SELECT id FROM java.{} WHERE other IS NULL"] {
+            let refused = folder.refused(&["query", &asked.replace("{}", table)], "dev");
+            let told = format!("table \"java.{table}\": column \"other\" has type {kind}, which is not read here");
+            assert!(refused.contains(&told), "{refused}");
+        }
+    }
+    for table in ["geometry", "geography"] {
+        assert_eq!(answer(&format!("SELECT count(*), min(text) FROM java.{table}")), "0,");
+    }
 }
 
 #[test]

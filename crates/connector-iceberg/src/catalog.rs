@@ -4,6 +4,7 @@ use crate::failure;
 use crate::name::TableName;
 use crate::storage::path_of;
 use crate::store::{Store, Swap};
+use crate::unknown_types::{check_changeable, make_known};
 use crate::upkeep::{self, DELETE_OLD_METADATA};
 use async_trait::async_trait;
 use iceberg::io::FileIO;
@@ -70,10 +71,20 @@ impl SqliteCatalog {
     }
 
     async fn load_from(&self, table: &TableName, location: String) -> Result<Table> {
-        let metadata = TableMetadata::read_from(&self.file_io, &location).await.map_err(|error| {
-            Error::new(error.kind(), format!("metadata file \"{location}\" cannot be read")).with_source(error)
-        })?;
+        let metadata = match TableMetadata::read_from(&self.file_io, &location).await {
+            Ok(metadata) => metadata,
+            Err(error) => self.with_known_types(&location).await.ok_or_else(|| {
+                Error::new(error.kind(), format!("metadata file \"{location}\" cannot be read")).with_source(error)
+            })?,
+        };
         self.table(table, metadata, location)
+    }
+
+    /// The metadata of a table that has columns of types which the library does not know.
+    async fn with_known_types(&self, location: &str) -> Option<TableMetadata> {
+        let bytes = self.file_io.new_input(location).ok()?.read().await.ok()?;
+        let mut metadata = serde_json::from_slice(&bytes).ok()?;
+        if make_known(&mut metadata) { serde_json::from_value(metadata).ok() } else { None }
     }
 
     fn table(&self, table: &TableName, metadata: TableMetadata, location: String) -> Result<Table> {
@@ -108,6 +119,7 @@ impl SqliteCatalog {
     /// Sets a tag on a snapshot, or removes it.
     pub async fn set_tag(&self, base: &Table, tag: &str, snapshot: Option<i64>) -> Result<Swap> {
         let name = TableName::of(base.identifier());
+        check_changeable(&name, base.metadata())?;
         let from = base.metadata_location_result()?.to_owned();
         let builder = base.metadata().clone().into_builder(Some(from.clone()));
         let builder = match snapshot {
@@ -138,6 +150,7 @@ impl SqliteCatalog {
 
     async fn swap(&self, base: Table, mut commit: TableCommit) -> Result<Table> {
         let name = TableName::of(commit.identifier());
+        check_changeable(&name, base.metadata())?;
         let from = base.metadata_location_result()?.to_owned();
         for requirement in commit.take_requirements() {
             requirement.check(Some(base.metadata()))?;

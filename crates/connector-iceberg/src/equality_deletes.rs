@@ -7,6 +7,7 @@ use crate::opened_file::{NamedFile, path_at};
 use crate::stored_column::ArrangedColumns;
 use crate::stored_file::StoredFiles;
 use crate::table;
+use crate::unknown_types::unknown_types;
 use arrow::array::{ArrayRef, AsArray, Float32Array, Float64Array};
 use arrow::datatypes::{DataType, Field, Float32Type, Float64Type};
 use arrow::row::{RowConverter, Rows, SortField};
@@ -39,11 +40,13 @@ pub fn key_columns(
     schemas.sort_by_key(|schema| {
         std::cmp::Reverse((schema.schema_id() == metadata.current_schema_id(), schema.schema_id()))
     });
+    let unknown = unknown_types(metadata);
     let place = || format!("table \"{name}\": delete file \"{}\"", delete.file.file_path());
     let column = |&id: &i32| {
         let fields = schemas.iter().flat_map(|schema| schema.as_struct().fields());
         let found: Option<&NestedFieldRef> = fields.clone().find(|field| field.id == id);
-        let Some(column) = found.filter(|column| column.field_type.is_primitive()) else {
+        let is_plain = |column: &&NestedFieldRef| column.field_type.is_primitive() && !unknown.contains_key(&id);
+        let Some(column) = found.filter(is_plain) else {
             let nested = schemas.iter().find_map(|schema| schema.name_by_field_id(id));
             return Err(match nested {
                 Some(column) => Error::invalid(format!(

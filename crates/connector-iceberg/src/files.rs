@@ -9,6 +9,7 @@ use crate::opened_file::{NamedFile, StoredRows, path_at};
 use crate::stored_column::ArrangedColumns;
 use crate::stored_file::{StoredFile, StoredFiles};
 use crate::table;
+use crate::unknown_types::{unknown_type_in, unknown_types};
 use arrow::array::RecordBatch;
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Field, SchemaRef};
@@ -17,7 +18,7 @@ use iceberg::spec::{DataFile, Datum, Literal, NestedField, PrimitiveLiteral, Pri
 use iceberg::table::Table;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -35,6 +36,8 @@ pub struct TableFiles {
     table: String,
     schema: SchemaRef,
     fields: Vec<Arc<NestedField>>,
+    // The types of columns that are not read, by the ids of their fields.
+    unknown: BTreeMap<i32, String>,
     files: Vec<TimedFile>,
     // As manifests have them: what deletes rows of a file names it so.
     locations: Vec<String>,
@@ -80,6 +83,7 @@ impl TableFiles {
         Ok(TableFiles {
             table: name.to_string(),
             schema: table::plain_schema(&*table::arrow_schema(name, metadata.current_schema())?),
+            unknown: unknown_types(metadata),
             fields: columns.to_vec(),
             stores: StoredFiles::of(table.file_io()),
             starts: data.iter().map(|data| group_starts(&data.file)).collect(),
@@ -142,6 +146,12 @@ impl TableFiles {
                 .schema
                 .index_of(name)
                 .map_err(|_| Error::invalid(format!("table \"{}\" has no column \"{name}\"", self.table)))?;
+            if let Some(unknown) = unknown_type_in(&self.fields[index], &self.unknown) {
+                return Err(Error::invalid(format!(
+                    "table \"{}\": column \"{name}\" has type {unknown}, which is not read here; leave the column out",
+                    self.table
+                )));
+            }
             Ok((&self.fields[index], self.schema.field(index).clone()))
         };
         names.iter().map(column).collect()

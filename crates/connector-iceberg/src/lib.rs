@@ -22,6 +22,7 @@ mod frontier;
 mod name;
 mod settings;
 mod storage;
+mod unknown_types;
 mod writer_position;
 
 mod s3_access;

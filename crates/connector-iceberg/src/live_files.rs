@@ -2,8 +2,11 @@
 
 use crate::failure;
 use crate::name::TableName;
+use crate::unknown_types::{manifest_made_known, unknown_types};
 use dataflow::{Error, Result};
-use iceberg::spec::{DataContentType, DataFile, DataFileFormat, ManifestEntry, ManifestFile, SnapshotRef};
+use iceberg::spec::{
+    DataContentType, DataFile, DataFileFormat, Manifest, ManifestEntry, ManifestFile, ManifestStatus, SnapshotRef,
+};
 use iceberg::table::Table;
 
 /// A file, with what its manifest says beside it.
@@ -29,9 +32,10 @@ impl LiveFiles {
         let wrong = |what: &str, error| failure::iceberg(format!("table \"{name}\": {what} cannot be read"), error);
         let list = table.manifest_list_reader(snapshot).load().await;
         let list = list.map_err(|error| wrong(&format!("manifest list \"{}\"", snapshot.manifest_list()), error))?;
+        let has_unknown = !unknown_types(table.metadata()).is_empty();
         let mut files = LiveFiles::default();
         for manifest in list.entries() {
-            let read = manifest.load_manifest(table.file_io()).await;
+            let read = load(table, manifest, has_unknown).await;
             let read = read.map_err(|error| wrong(&format!("manifest \"{}\"", manifest.manifest_path), error))?;
             for entry in read.entries().iter().filter(|entry| entry.is_alive()) {
                 let file = live_file(name, manifest, entry)?;
@@ -43,6 +47,15 @@ impl LiveFiles {
         }
         Ok(files)
     }
+}
+
+/// Reads a manifest. One of a table with types that the library does not know says nothing of its own list.
+async fn load(table: &Table, manifest: &ManifestFile, has_unknown: bool) -> iceberg::Result<Manifest> {
+    if !has_unknown {
+        return manifest.load_manifest(table.file_io()).await;
+    }
+    let bytes = table.file_io().new_input(&manifest.manifest_path)?.read().await?;
+    Manifest::parse_avro(manifest_made_known(&bytes).as_deref().unwrap_or(&bytes))
 }
 
 fn live_file(name: &TableName, manifest: &ManifestFile, entry: &ManifestEntry) -> Result<LiveFile> {
@@ -58,7 +71,8 @@ fn live_file(name: &TableName, manifest: &ManifestFile, entry: &ManifestEntry) -
             "table \"{name}\": {kind} \"{path}\" has format {format}, expected {expected}"
         )));
     }
-    let sequence = entry.sequence_number().ok_or_else(|| {
+    let is_new = entry.status() == ManifestStatus::Added || manifest.sequence_number == 0;
+    let sequence = entry.sequence_number().or(is_new.then_some(manifest.sequence_number)).ok_or_else(|| {
         Error::corrupt(format!(
             "table \"{name}\": manifest \"{}\" has no sequence number of {kind} \"{path}\"",
             manifest.manifest_path

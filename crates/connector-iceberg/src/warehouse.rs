@@ -14,6 +14,7 @@ use crate::storage::{DurableFilesFactory, create_folder, path_of, sync_folder};
 use crate::store::Store;
 use crate::table::{self, TableOptions};
 use crate::table_catalog::TableCatalog;
+use crate::unknown_types::UNKNOWN_TYPES;
 use crate::write::TableWriter;
 use arrow::datatypes::{Schema, SchemaRef};
 use dataflow::{Error, Result, TimedFiles};
@@ -117,7 +118,8 @@ impl Warehouse {
         self.0.runtime.block_on(self.0.catalog.has(&name)).map_err(|error| not_loaded(&name, error))
     }
 
-    /// The columns of a table, all of them nullable.
+    /// The columns of a table, all of them nullable. One whose type is not known here is there as bytes, and an error
+    /// where it is read.
     pub fn schema(&self, table: &str) -> Result<SchemaRef> {
         let name = TableName::parse(table)?;
         let loaded = self.load(&name)?;
@@ -170,7 +172,8 @@ impl Warehouse {
     /// The properties of a table.
     pub fn properties(&self, table: &str) -> Result<BTreeMap<String, String>> {
         let loaded = self.load(&TableName::parse(table)?)?;
-        Ok(loaded.metadata().properties().clone().into_iter().collect())
+        let properties = loaded.metadata().properties().clone().into_iter();
+        Ok(properties.filter(|(key, _)| key != UNKNOWN_TYPES).collect())
     }
 
     /// How many rows a table has. Where rows of its files are deleted, it reads those files.

@@ -2,7 +2,7 @@
 
 use crate::open::Project;
 use crate::spill_folder::SpillFolder;
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use bounded::{Resources, StopCheck};
 use dataflow::{Error, RecordBatches, Result};
@@ -29,7 +29,7 @@ impl Project {
     ) -> Result<RecordBatches> {
         let mut streams = put_down(streams, spill, stop)?.into_iter().map(Some).collect::<Vec<_>>();
         let mut input = |input: &QueryInput| match input {
-            QueryInput::Table(table) => self.table_rows(table),
+            QueryInput::Table { name, used } => self.table_rows(name, used),
             QueryInput::Stream(number) => {
                 let rows = streams.get_mut(*number).and_then(Option::take);
                 rows.ok_or_else(|| Error::internal(format!("the job of the query has no output {number}")))
@@ -45,15 +45,22 @@ impl Project {
         SpillFolder::new(&self.warehouse_path())
     }
 
-    /// The rows of the current snapshot of a table, file by file.
-    fn table_rows(&self, table: &str) -> Result<RecordBatches> {
+    /// The rows of the current snapshot of a table, file by file. Columns that are not used are NULL.
+    fn table_rows(&self, table: &str, used: &[bool]) -> Result<RecordBatches> {
         let files = self.warehouse()?.read(table)?;
-        let names: Vec<String> = files.schema().fields().iter().map(|field| field.name().clone()).collect();
         let (count, schema) = (files.files().len(), read_schema(&files.schema()));
+        if schema.fields().len() != used.len() {
+            return Err(Error::unavailable(format!(
+                "table \"{table}\" got other columns while the query was planned; ask again"
+            )));
+        }
+        let columns = schema.fields().iter().zip(used);
+        let names: Vec<String> = columns.filter(|(_, used)| **used).map(|(field, _)| field.name().clone()).collect();
+        let used = used.to_vec();
         let open = move |file: usize| -> RecordBatches {
-            let schema = schema.clone();
+            let (schema, used) = (schema.clone(), used.clone());
             match files.open(file, files.files()[file].all_groups(), &names, READ_ROWS) {
-                Ok(rows) => Box::new(rows.map(move |rows| as_read(&rows?, &schema))),
+                Ok(rows) => Box::new(rows.map(move |rows| as_read(&rows?, &schema, &used))),
                 Err(error) => Box::new(std::iter::once(Err(error))),
             }
         };
@@ -72,14 +79,19 @@ pub(crate) fn read_schema(stored: &SchemaRef) -> SchemaRef {
     Arc::new(Schema::new(stored.fields().iter().map(field).collect::<Vec<_>>()))
 }
 
-/// Rows of a table in the types of that schema.
-fn as_read(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
-    let column = |(column, field): (&ArrayRef, &FieldRef)| match column.data_type() {
-        DataType::FixedSizeBinary(_) => Ok(values::read_stored(column, field.data_type())?),
-        _ => Ok(column.clone()),
+/// Rows of the used columns of a table in the types of that schema, with NULL in all others.
+fn as_read(rows: &RecordBatch, schema: &SchemaRef, used: &[bool]) -> Result<RecordBatch> {
+    let mut read = rows.columns().iter();
+    let column = |(field, used): (&FieldRef, &bool)| match used.then(|| read.next()).flatten() {
+        None => Ok(new_null_array(field.data_type(), rows.num_rows())),
+        Some(column) => match column.data_type() {
+            DataType::FixedSizeBinary(_) => Ok(values::read_stored(column, field.data_type())?),
+            _ => Ok(column.clone()),
+        },
     };
-    let columns = rows.columns().iter().zip(schema.fields()).map(column).collect::<Result<Vec<_>>>()?;
-    Ok(RecordBatch::try_new(schema.clone(), columns)?)
+    let columns = schema.fields().iter().zip(used).map(column).collect::<Result<Vec<ArrayRef>>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+    Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &options)?)
 }
 
 /// Takes the rows of all streams as they come, where there are several. A join asks for one side before the other, and a

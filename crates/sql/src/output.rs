@@ -33,8 +33,13 @@ pub struct QueryPlan {
 pub enum QueryInput {
     /// What streams give as the output of this number.
     Stream(usize),
-    /// A table, by its name.
-    Table(String),
+    /// A table.
+    Table {
+        /// Its name.
+        name: String,
+        /// Of each of its columns whether the answer depends on it; the values of the others may be NULL.
+        used: Vec<bool>,
+    },
 }
 
 impl QueryPlan {

@@ -7,6 +7,7 @@ use crate::object_files::{ObjectFiles, ObjectFilesFactory};
 use crate::s3_access::S3Access;
 use crate::settings::RestSettings;
 use crate::store::Swap;
+use crate::unknown_types::{check_changeable, make_known};
 use crate::upkeep;
 use async_trait::async_trait;
 use iceberg::io::{FileIO, FileIOBuilder};
@@ -269,12 +270,13 @@ fn pins(base: &Table) -> Vec<TableRequirement> {
     ]
 }
 
-fn metadata(name: &TableName, metadata: Value) -> Result<TableMetadata> {
+fn metadata(name: &TableName, mut metadata: Value) -> Result<TableMetadata> {
     if let Some(version) = metadata["format-version"].as_u64().filter(|&version| version > FORMAT_MAX) {
         return Err(failure::for_iceberg(dataflow::Error::invalid(format!(
             "table \"{name}\" has version {version} of the table format, and versions up to {FORMAT_MAX} are read"
         ))));
     }
+    make_known(&mut metadata);
     serde_json::from_value(metadata).map_err(|error| {
         let what = format!("the metadata of table \"{name}\" cannot be read: {error}");
         failure::for_iceberg(dataflow::Error::corrupt(what))
@@ -395,6 +397,7 @@ impl Catalog for RestCatalog {
 
     async fn update_table(&self, mut commit: TableCommit) -> Result<Table> {
         let base = self.load_table(commit.identifier()).await?;
+        check_changeable(&TableName::of(base.identifier()), base.metadata())?;
         let mut requirements = commit.take_requirements();
         for pin in pins(&base) {
             if !requirements.contains(&pin) {

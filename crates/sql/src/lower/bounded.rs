@@ -2,10 +2,12 @@
 
 use crate::bind::{Answer, BoundedJoin, BoundedStep, Columns, Definition, GroupCall, RelationId, SortColumn};
 use crate::expression::{ColumnId, Problem, Tree, scalar_over};
+use crate::lower::used_columns::used_columns;
 use crate::output::{QueryInput, QueryPlan};
 use arrow::datatypes::SchemaRef;
 use bounded::{Aggregation, Join, Plan, PlanColumn, SortKey};
 use dataflow::Scalar;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// The plan of a query. `streams` are the columns of what streams give to it, in the order in which it reads them.
@@ -15,7 +17,8 @@ pub(crate) fn query(
     streams: &[SchemaRef],
     root: RelationId,
 ) -> Result<QueryPlan, Problem> {
-    let mut lowering = Lowering { relations, columns, streams, read: 0, inputs: Vec::new() };
+    let used = used_columns(relations, root);
+    let mut lowering = Lowering { relations, columns, streams, used, read: 0, inputs: Vec::new() };
     let plan = lowering.relation(root)?.plan;
     Ok(QueryPlan { plan, inputs: lowering.inputs })
 }
@@ -24,6 +27,8 @@ struct Lowering<'b> {
     relations: &'b [Definition],
     columns: &'b Columns,
     streams: &'b [SchemaRef],
+    /// Columns of tables on which the answer depends.
+    used: HashSet<ColumnId>,
     /// How many of the streams are inputs already.
     read: usize,
     inputs: Vec<QueryInput>,
@@ -71,7 +76,8 @@ impl Lowering<'_> {
     fn step(&mut self, step: &BoundedStep) -> Result<Lowered, Problem> {
         match step {
             BoundedStep::Table { name, schema, columns } => {
-                self.inputs.push(QueryInput::Table(name.clone()));
+                let used = columns.iter().map(|id| self.used.contains(id)).collect();
+                self.inputs.push(QueryInput::Table { name: name.clone(), used });
                 let plan = Plan::Input { input: self.inputs.len() - 1, schema: schema.clone() };
                 Ok(Lowered { plan, columns: columns.clone() })
             }

@@ -9,6 +9,8 @@ pub(crate) mod removed_rows;
 
 pub(crate) mod contents;
 
+mod used_columns;
+
 pub(crate) mod bounded;
 mod graph;
 
