@@ -1,9 +1,9 @@
 //! Moves the bytes of a state machine over a socket.
 
+use crate::action::Action;
 use crate::address::Address;
 use crate::authentication::Credentials;
 use crate::error::{Error, Result};
-use crate::link::Action;
 use crate::machine::Machine;
 use crate::settings::Settings;
 use bytes::{Buf, Bytes};

@@ -17,6 +17,8 @@ pub enum ErrorKind {
     Unavailable,
     /// What was stored is gone or cannot be read; going on would lose messages.
     Lost,
+    /// This message cannot be stored, whenever it is tried; others can.
+    Unfit,
 }
 
 /// An error: a kind, and a message that names the thing, its place and what to do.
@@ -45,6 +47,11 @@ impl Error {
     /// What was stored is gone or cannot be read.
     pub fn lost(message: impl Into<String>) -> Self {
         Error { kind: ErrorKind::Lost, message: message.into() }
+    }
+
+    /// A message cannot be stored, whenever it is tried.
+    pub fn unfit(message: impl Into<String>) -> Self {
+        Error { kind: ErrorKind::Unfit, message: message.into() }
     }
 
     /// The same error, when it has become clear that trying again does not help.
@@ -132,6 +139,7 @@ impl From<Error> for dataflow::Error {
             ErrorKind::Invalid | ErrorKind::Denied => dataflow::ErrorKind::Invalid,
             ErrorKind::Unavailable => dataflow::ErrorKind::Unavailable,
             ErrorKind::Lost => dataflow::ErrorKind::Corrupt,
+            ErrorKind::Unfit => dataflow::ErrorKind::Data,
         };
         dataflow::Error::new(kind, error.message)
     }

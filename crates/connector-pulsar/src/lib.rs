@@ -21,6 +21,11 @@ mod topic;
 mod settings;
 
 mod conversation;
+
+mod action;
+mod backoff;
+mod lookup;
+
 mod link;
 mod machine;
 mod partitions;

@@ -10,30 +10,20 @@
 //!
 //! There is no I/O here: the owner of a link carries out its actions, and tells it what came of them.
 
-use crate::address::{Address, Service};
+use crate::action::Action;
+use crate::address::Address;
 use crate::authentication::Credentials;
+use crate::backoff::Backoff;
 use crate::conversation::{Conversation, Heard, RequestId};
 use crate::error::{Error, ErrorKind, Result};
+use crate::lookup::found;
 use crate::settings::Settings;
 use crate::topic::TopicName;
-use crate::wire::protocol::{Command, LookupTopic, LookupTopicResponse, LookupType};
+use crate::wire::protocol::{Command, LookupTopic};
 use bytes::Bytes;
 use std::time::Duration;
 
 const REDIRECTS_MAX: u32 = 20;
-const BACKOFF_MIN: Duration = Duration::from_millis(100);
-
-/// What the owner of a link has to do for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Connect, read the credentials, and call `dialled` or `fail`. A connection that was there is closed before.
-    /// Credentials that were let in no more are got anew where that can be.
-    Dial { address: Address, is_denied: bool },
-    /// Read the credentials again, and call `authenticate` or `fail`.
-    Authenticate,
-    /// Close the connection.
-    HangUp,
-}
 
 /// What a link tells the state machine that uses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,8 +64,7 @@ pub struct Link {
     address: Address,
     proxied_to: Option<String>,
     redirects: u32,
-    backoff: Duration,
-    chance: u64,
+    backoff: Backoff,
     is_detached: bool,
     /// Once the client was let in, a broker that denies it may have met a token that is about to be replaced.
     was_attached: bool,
@@ -89,6 +78,7 @@ impl Link {
     pub fn new(settings: Settings, topic: TopicName, seed: u64) -> Self {
         Link {
             address: settings.service.address.clone(),
+            backoff: Backoff::new(settings.backoff_max, seed),
             settings,
             topic,
             begins_with: Purpose::LookUp { authoritative: false },
@@ -97,8 +87,6 @@ impl Link {
             action: None,
             proxied_to: None,
             redirects: 0,
-            backoff: BACKOFF_MIN,
-            chance: seed | 1,
             is_detached: false,
             was_attached: false,
             trouble: None,
@@ -226,13 +214,7 @@ impl Link {
         self.trouble = Some(error);
         self.conversation = None;
         self.action = Some(Action::HangUp);
-        // A quarter of the wait is chance, so that links that broke together do not come back together.
-        self.chance ^= self.chance << 13;
-        self.chance ^= self.chance >> 7;
-        self.chance ^= self.chance << 17;
-        let wait = self.backoff - self.backoff / 4 * ((self.chance % 1024) as u32) / 1024;
-        self.state = State::Away { until: now + wait };
-        self.backoff = (2 * self.backoff).min(self.settings.backoff_max);
+        self.state = State::Away { until: now + self.backoff.wait() };
     }
 
     /// Leaves the broker, and comes back at once.
@@ -245,7 +227,7 @@ impl Link {
 
     /// What the link is used for has come a step further, so its next failure is a new one.
     pub fn succeed(&mut self) {
-        self.backoff = BACKOFF_MIN;
+        self.backoff.begin_anew();
         self.trouble = None;
     }
 
@@ -286,7 +268,7 @@ impl Link {
         let is_passing = match error.kind() {
             ErrorKind::Unavailable => true,
             ErrorKind::Denied => self.was_attached,
-            ErrorKind::Invalid | ErrorKind::Lost => false,
+            ErrorKind::Invalid | ErrorKind::Lost | ErrorKind::Unfit => false,
         };
         if is_passing {
             self.fail(error, now);
@@ -337,61 +319,39 @@ impl Link {
             }
             _ => return Ok(false),
         };
-        let is_proxied = answer.proxy_through_service_url.unwrap_or_default();
-        let (kind, address) = match found(&answer, self.settings.service.is_tls) {
+        let found = match found(&answer, self.settings.service.is_tls) {
             Ok(found) => found,
             Err(error) => {
                 self.refused(error, now)?;
                 return Ok(false);
             }
         };
-        if kind == LookupType::Redirect {
-            self.redirects += 1;
-            if self.redirects > REDIRECTS_MAX {
-                self.fail(Error::unavailable(format!("more than {REDIRECTS_MAX} redirects")), now);
-                return Ok(false);
-            }
-        }
-        let purpose = match kind {
-            LookupType::Redirect => Purpose::LookUp { authoritative: answer.authoritative.unwrap_or_default() },
-            _ => Purpose::Attach,
+        let purpose = match found.redirect {
+            Some(redirect) => Purpose::LookUp { authoritative: redirect.is_authoritative },
+            None => Purpose::Attach,
         };
-        if is_proxied {
+        self.redirects += u32::from(found.redirect.is_some());
+        if self.redirects > REDIRECTS_MAX {
+            self.fail(Error::unavailable(format!("more than {REDIRECTS_MAX} redirects")), now);
+        } else if found.is_proxied {
             let service = self.settings.service.address.clone();
-            self.dial(service, Some(address.to_string()), purpose, now);
-        } else if purpose == Purpose::Attach && address == self.address && self.proxied_to.is_none() {
+            self.dial(service, Some(found.address.to_string()), purpose, now);
+        } else if purpose == Purpose::Attach && found.address == self.address && self.proxied_to.is_none() {
             self.attach();
             return Ok(true);
         } else {
-            self.dial(address, None, purpose, now);
+            self.dial(found.address, None, purpose, now);
         }
         Ok(false)
     }
 }
 
-/// Where a lookup's answer points.
-fn found(answer: &LookupTopicResponse, is_tls: bool) -> Result<(LookupType, Address)> {
-    let kind = answer.response.and_then(|kind| LookupType::try_from(kind).ok()).unwrap_or(LookupType::Failed);
-    if kind == LookupType::Failed {
-        return Err(Error::from_broker(
-            answer.error.unwrap_or_default(),
-            answer.message.as_deref().unwrap_or_default(),
-        ));
-    }
-    let (url, how) = match is_tls {
-        true => (&answer.broker_service_url_tls, "with"),
-        false => (&answer.broker_service_url, "without"),
-    };
-    let missing = || Error::unavailable(format!("the broker that has the topic has no address {how} TLS"));
-    let url = url.as_deref().filter(|url| !url.is_empty()).ok_or_else(missing)?;
-    Ok((kind, Service::parse(url)?.address))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::Service;
     use crate::wire::frame::{FrameDecoder, encode};
-    use crate::wire::protocol::{Connect, Connected, ErrorReply, ServerError};
+    use crate::wire::protocol::{Connect, Connected, ErrorReply, LookupTopicResponse, LookupType, ServerError};
     use bytes::BytesMut;
 
     fn address(host: &str) -> Address {
@@ -483,21 +443,17 @@ mod tests {
     }
 
     #[test]
-    fn waits_double_up_to_the_longest_and_begin_anew_after_success() {
-        let mut link = link();
-        let mut now = Duration::ZERO;
+    fn a_failure_after_success_is_a_new_one() {
+        let (mut link, mut now) = (link(), Duration::ZERO);
         let mut waits = Vec::new();
-        for _ in 0..12 {
+        for _ in 0..3 {
             link.fail(Error::unavailable("gone"), now);
             waits.push(link.due() - now);
             now = link.due();
         }
-        let longest = link.settings().backoff_max;
-        assert!(waits[0] <= BACKOFF_MIN && waits[11] <= longest && waits[11] > longest / 2, "{waits:?}");
-        assert!(waits[..7].windows(2).all(|pair| pair[0] < pair[1]), "{waits:?}");
         link.succeed();
         link.fail(Error::unavailable("gone"), now);
-        assert!(link.due() - now <= BACKOFF_MIN);
+        assert!(link.due() - now < waits[1], "{waits:?}");
     }
 
     #[test]

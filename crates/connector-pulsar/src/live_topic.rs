@@ -1,7 +1,6 @@
 //! A topic as jobs read it.
 
 use crate::partition_log::{MARGIN, PulsarLog, message_id};
-use crate::position::Position;
 use crate::reader::Start;
 use crate::settings::Settings;
 use crate::topic::TopicName;
@@ -63,7 +62,7 @@ impl Topic for PulsarTopic {
     }
 
     fn open(&self, partition: u32, after: Option<dataflow::Position>) -> Result<Box<dyn PartitionLog>> {
-        let start = after.map_or(Start::Oldest, |after| Start::After(Position::after(message_id(after))));
+        let start = after.map_or(Start::Oldest, |after| Start::AfterMessage(message_id(after)));
         Ok(Box::new(PulsarLog::open(&self.settings, &self.partition(partition)?, start)?))
     }
 }

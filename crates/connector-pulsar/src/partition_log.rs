@@ -146,6 +146,7 @@ impl PulsarLog {
         };
         let given = match start {
             Start::After(position) => Some(coordinate(position.last)),
+            Start::AfterMessage(last) => Some(coordinate(last)),
             Start::Oldest | Start::Beginning | Start::End => None,
         };
         let shared = Arc::new(Shared::default());
@@ -264,9 +265,11 @@ async fn run(settings: Settings, options: ReaderOptions, topic: &TopicName, shar
     let mut arrival_ms = 0;
     let mut came = opened.map(Came::End);
     loop {
-        let kept = came.and_then(|came| keep_what_came(came, &mut reader, shared, &mut arrival_ms));
-        if let Err(error) = kept {
-            return shared.tell(|state| state.failed = Some(error.context(format_args!("topic \"{topic}\""))));
+        match came {
+            Ok(came) => keep_what_came(came, &mut reader, shared, &mut arrival_ms),
+            Err(error) => {
+                return shared.tell(|state| state.failed = Some(error.context(format_args!("topic \"{topic}\""))));
+            }
         }
         came = loop {
             let Some(step) = shared.next_step() else { return };
@@ -298,31 +301,26 @@ async fn act(reader: &mut PartitionReader, step: Step) -> Result<Came> {
 }
 
 /// Puts what came where the job's thread finds it, with the messages that came with it.
-fn keep_what_came(came: Came, reader: &mut PartitionReader, shared: &Shared, arrival_ms: &mut u64) -> Result<()> {
+fn keep_what_came(came: Came, reader: &mut PartitionReader, shared: &Shared, arrival_ms: &mut u64) {
     let first = match came {
         Came::End(end) => {
             shared.tell(|state| {
                 state.end = Some(log_end(end));
                 (state.end_is_new, state.asks_end) = (true, false);
             });
-            return Ok(());
+            return;
         }
         Came::Message(None) => {
             shared.tell(|state| state.is_terminated = true);
-            return Ok(());
+            return;
         }
         Came::Message(Some(first)) => *first,
     };
-    let (mut next, mut read, mut bytes, mut wrong) = (Some(first), Vec::new(), 0, None);
+    let (mut next, mut read, mut bytes) = (Some(first), Vec::new(), 0);
     while let Some(message) = next {
-        match readable(message, arrival_ms) {
-            Ok(message) => read.push(message),
-            Err(error) => {
-                wrong = Some(error);
-                break;
-            }
-        }
-        bytes += read.last().map_or(0, |read| read.message.payload.len());
+        let message = readable(message, arrival_ms);
+        bytes += message.message.payload.len();
+        read.push(message);
         next = if bytes < WAITING_BYTES / 4 { reader.ready() } else { None };
     }
     let begun_after_ms = reader.begun_after_ms();
@@ -331,20 +329,11 @@ fn keep_what_came(came: Came, reader: &mut PartitionReader, shared: &Shared, arr
         state.messages.extend(read);
         state.bytes += bytes;
     });
-    wrong.map_or(Ok(()), Err)
 }
 
 /// A message as the contract has it. Its arrival never goes back: where brokers do not stamp, it is the time of the
-/// producers, which are several.
-fn readable(message: Message, arrival_ms: &mut u64) -> Result<ReadMessage> {
-    if message.position.oldest_chunk.is_some() || !message.given_up.is_empty() {
-        let producer = message.given_up.first().map_or("another producer", |given_up| given_up.producer_name.as_str());
-        return Err(Error::invalid(format!(
-            "message {} lies among the chunks of a message of {producer} that is not whole, and a job cannot go on from \
-             there: send messages whole, which needs a greater maxMessageSize of the broker, or in a topic of their own",
-            message.id
-        )));
-    }
+/// producers, which are several. What was given up before it is no message: no client was told that it is stored.
+fn readable(message: Message, arrival_ms: &mut u64) -> ReadMessage {
     *arrival_ms = (*arrival_ms).max(message.entry.broker_time_ms.unwrap_or(message.entry.publish_time_ms));
     let key = message.key.as_ref().map(|key| key.bytes().to_vec());
     let read = dataflow::Message {
@@ -353,7 +342,7 @@ fn readable(message: Message, arrival_ms: &mut u64) -> Result<ReadMessage> {
         key,
         payload: message.payload.bytes().to_vec(),
     };
-    Ok(ReadMessage { message: read, producer: message.entry.producer_name.clone() })
+    ReadMessage { message: read, producer: message.entry.producer_name.clone() }
 }
 
 fn time_of(millis: u64) -> ProcessingTime {

@@ -1,11 +1,30 @@
 //! Messages to the entry that holds them.
 
 use super::outgoing::OutgoingMessage;
-use crate::error::Result;
 use crate::keys::Key;
 use crate::wire::protocol::{CompressionType, KeyValue, MessageMetadata, SingleMessageMetadata};
 use crate::wire::{batch, compression, frame};
 use bytes::{Bytes, BytesMut};
+
+/// An entry before it is written out.
+#[derive(Debug)]
+pub struct Entry {
+    pub metadata: MessageMetadata,
+    /// Compressed, where the metadata says so.
+    pub payload: Bytes,
+}
+
+impl Entry {
+    /// What the broker counts of it.
+    pub fn bytes(&self) -> usize {
+        frame::entry_bytes(&self.metadata, self.payload.len())
+    }
+
+    /// Its checksum, metadata and payload.
+    pub fn encode(&self) -> Bytes {
+        frame::encode_entry(&self.metadata, &self.payload)
+    }
+}
 
 fn properties(message: &OutgoingMessage) -> Vec<KeyValue> {
     let pairs = message.properties.iter();
@@ -17,11 +36,12 @@ fn key(message: &OutgoingMessage) -> (Option<String>, Option<bool>) {
     (message.key.as_ref().map(Key::wire_text), is_base64.then_some(true))
 }
 
-/// The checksum, metadata and payload of an entry with these messages, of which there is at least one.
+/// The entry with these messages; none without any.
 ///
-/// The broker compares the first and the greatest sequence of an entry with what it has, so both are said.
-pub fn entry(producer: &str, messages: &[&OutgoingMessage], kind: CompressionType) -> Result<Bytes> {
-    let (Some(first), Some(last)) = (messages.first(), messages.last()) else { return Ok(Bytes::new()) };
+/// The broker compares the first and the greatest sequence of an entry with what it has, so both are said. A payload that
+/// compression does not make smaller stays as it is.
+pub fn entry(producer: &str, messages: &[&OutgoingMessage], kind: CompressionType) -> Option<Entry> {
+    let (first, last) = (messages.first()?, messages.last()?);
     let mut metadata = MessageMetadata {
         producer_name: producer.to_owned(),
         sequence_id: first.sequence,
@@ -45,12 +65,15 @@ pub fn entry(producer: &str, messages: &[&OutgoingMessage], kind: CompressionTyp
         }
         batch.freeze()
     };
-    if kind != CompressionType::None {
+    metadata.uncompressed_size = u32::try_from(payload.len()).ok();
+    let compressed = match kind {
+        CompressionType::None => None,
+        kind => compression::compress(kind, &payload).ok().filter(|compressed| compressed.len() < payload.len()),
+    };
+    if compressed.is_some() {
         metadata.compression = Some(kind as i32);
-        metadata.uncompressed_size = u32::try_from(payload.len()).ok();
     }
-    let payload = if kind == CompressionType::None { payload } else { compression::compress(kind, &payload)? };
-    Ok(frame::encode_entry(&metadata, &payload))
+    Some(Entry { metadata, payload: compressed.unwrap_or(payload) })
 }
 
 fn append(message: &OutgoingMessage, batch: &mut BytesMut) {

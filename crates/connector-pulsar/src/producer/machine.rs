@@ -10,7 +10,9 @@
 //!                 ^ committed                 ^           ^
 //! ```
 
-use super::batching;
+use super::batching::{self, Entry};
+use super::chunking::Chunking;
+use super::options::{Guarantee, ProducerOptions};
 use super::outgoing::OutgoingMessage;
 use crate::conversation::{Heard, RequestId};
 use crate::error::{Error, ErrorKind, Result};
@@ -18,9 +20,9 @@ use crate::link::{Event, Link};
 use crate::machine::Machine;
 use crate::position::EntryId;
 use crate::settings::Settings;
-use crate::topic::TopicName;
-use crate::wire::frame::MESSAGE_BYTES_DEFAULT;
-use crate::wire::protocol::{Command, CompressionType, Producer, Send, SendReceipt, ServerError};
+use crate::wire::frame::{MESSAGE_BYTES_DEFAULT, METADATA_BYTES_MAX};
+use crate::wire::protocol::{Command, Producer, Send, SendError, SendReceipt, ServerError};
+use bytes::Bytes;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -32,33 +34,11 @@ const EAGER_BATCHES: usize = 4;
 /// A broker stops reading a connection with a thousand.
 const BATCHES_MAX: usize = 500;
 
-/// What happens when a message is sent twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Guarantee {
-    /// It may be there twice.
-    AtLeastOnce,
-    /// It is there once if the broker removes duplicates, which is found out with the first message.
-    AsTheBrokerHas,
-    /// It is there once; a broker that does not remove duplicates is an error.
-    EffectivelyOnce,
-}
+/// So many chunks of a message are in flight at once, which bounds the memory that they take beside their message.
+const CHUNKS_MAX: usize = 2;
 
-/// What a producer is told.
-#[derive(Clone, Debug)]
-pub struct ProducerOptions {
-    /// A topic without partitions, or one partition of a topic.
-    pub topic: TopicName,
-    /// Held by one producer at a time; what the broker knows of sequences is known by it.
-    pub name: String,
-    pub guarantee: Guarantee,
-    /// The greatest sequence that an earlier run is known to have stored under this name.
-    pub stored: Option<u64>,
-    pub compression: CompressionType,
-    pub batch_messages_max: usize,
-    pub batch_bytes_max: usize,
-    /// How much may wait to be stored.
-    pub budget_bytes: usize,
-}
+/// What a broker answers where a topic has a greatest size of its own.
+const TOO_LARGE: &str = "maximum message size";
 
 #[derive(Clone, Copy, Debug)]
 struct Flight {
@@ -67,6 +47,8 @@ struct Flight {
     sent_at: Duration,
     /// Sent to learn whether it is stored already.
     is_question: bool,
+    /// A chunk that is not the last of its message.
+    is_part: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +63,8 @@ enum Phase {
 pub struct ProducerMachine {
     link: Link,
     options: ProducerOptions,
+    /// Tells the attempts of this producer to send a message in chunks from those of others of its name.
+    seed: u64,
     phase: Phase,
     epoch: u64,
     /// The time as of the last advance.
@@ -90,6 +74,8 @@ pub struct ProducerMachine {
     queue_bytes: usize,
     /// How many messages of the queue are in flight or were taken before this session.
     sent: usize,
+    /// The message after these, while it is sent in chunks.
+    chunking: Option<Chunking>,
     flights: VecDeque<Flight>,
     stored: Option<u64>,
     /// The greatest sequence that was acknowledged with a place; a broker that removes duplicates knows it.
@@ -104,6 +90,7 @@ impl ProducerMachine {
     pub fn new(settings: Settings, options: ProducerOptions, seed: u64) -> Self {
         ProducerMachine {
             link: Link::new(settings, options.topic.clone(), seed),
+            seed,
             phase: Phase::Detached,
             epoch: 0,
             now: Duration::ZERO,
@@ -111,6 +98,7 @@ impl ProducerMachine {
             queue: VecDeque::new(),
             queue_bytes: 0,
             sent: 0,
+            chunking: None,
             flights: VecDeque::new(),
             stored: options.stored,
             acknowledged: options.stored,
@@ -120,28 +108,45 @@ impl ProducerMachine {
         }
     }
 
-    /// Takes a message. One that the broker would refuse for its size is refused here, and nothing has changed.
+    /// Takes a message. One that can never be stored is an error of the kind `Unfit`, and nothing has changed.
+    ///
+    /// A message that is larger than the broker's entries is sent in chunks.
     pub fn push(&mut self, message: OutgoingMessage) -> Result<()> {
-        let conversation = self.link.conversation();
-        let most = conversation.and_then(|conversation| conversation.message_bytes_max());
-        let most = most.unwrap_or(MESSAGE_BYTES_DEFAULT);
-        let bytes = message.bytes();
-        if bytes > most {
-            return Err(Error::invalid(format!(
-                "{}: message {} has {bytes} bytes, expected at most {most}; raise the broker's maxMessageSize",
-                self.place(),
-                message.sequence
-            )));
-        }
+        self.check(&message)?;
         let before = self.queue.back().map(|message| message.sequence).or(self.stored);
         if let Some(before) = before.filter(|&before| message.sequence <= before) {
             let place = self.place();
             return Err(Error::invalid(format!("{place}: message {} came after {before}", message.sequence)));
         }
-        self.queue_bytes += bytes;
+        self.queue_bytes += message.bytes();
         self.queue.push_back(message);
-        self.send_some();
+        self.send_some()
+    }
+
+    /// Refuses what readers would not take, and what does not fit beside the payload.
+    fn check(&mut self, message: &OutgoingMessage) -> Result<()> {
+        let (bytes, most) = (message.payload_bytes(), self.link.settings().message_bytes_max);
+        if bytes > most {
+            let what = format!("has {bytes} bytes, expected at most {most}");
+            return Err(self.unfit(message.sequence, &what));
+        }
+        // Each chunk of a message has its metadata, and readers take no more of it.
+        let (bytes, most) = (message.metadata_bytes(), METADATA_BYTES_MAX.min(self.entry_bytes_max() / 2));
+        if bytes > most {
+            let what = format!("has {bytes} bytes of key and properties, expected at most {most}");
+            return Err(self.unfit(message.sequence, &what));
+        }
         Ok(())
+    }
+
+    fn unfit(&self, sequence: u64, what: &str) -> Error {
+        Error::unfit(format!("{}: message {sequence} {what}", self.place()))
+    }
+
+    /// The greatest entry that the broker takes.
+    fn entry_bytes_max(&mut self) -> usize {
+        let conversation = self.link.conversation();
+        conversation.and_then(|conversation| conversation.message_bytes_max()).unwrap_or(MESSAGE_BYTES_DEFAULT)
     }
 
     /// Whether more should be pushed now.
@@ -183,6 +188,7 @@ impl ProducerMachine {
             Event::Detached => {
                 self.phase = Phase::Detached;
                 self.flights.clear();
+                self.chunking = None;
                 self.sent = 0;
                 Ok(())
             }
@@ -257,8 +263,8 @@ impl ProducerMachine {
         }
         self.sent = taken.map_or(0, |taken| self.queue.partition_point(|message| message.sequence <= taken));
         self.flights.clear();
-        self.send_some();
-        Ok(())
+        self.chunking = None;
+        self.send_some()
     }
 
     /// Whether it has still to be seen that the broker removes duplicates.
@@ -267,28 +273,37 @@ impl ProducerMachine {
     }
 
     /// Sends what is waiting, as far as it may.
-    fn send_some(&mut self) {
+    fn send_some(&mut self) -> Result<()> {
         // What is in flight while the producer is opened again is there twice if the broker removes no duplicates.
         let flights_max = if self.is_unsure() { 1 } else { BATCHES_MAX };
         while self.phase == Phase::Open && self.flights.len() < flights_max {
+            if let Some(chunking) = self.chunking.take() {
+                if self.flights.iter().filter(|flight| flight.is_part).count() >= CHUNKS_MAX {
+                    self.chunking = Some(chunking);
+                    break;
+                }
+                self.send_chunk(chunking, false);
+                continue;
+            }
             let Some((count, is_full)) = self.next_batch() else { break };
             if self.flights.len() >= EAGER_BATCHES && !is_full {
                 break;
             }
-            self.send(self.sent, count, false);
-            self.sent += count;
+            self.send(count)?;
         }
         // Nothing follows what was taken before, so the last of it is sent alone.
         if self.phase == Phase::Open && self.flights.is_empty() && self.sent > 0 && self.sent == self.queue.len() {
-            self.send(self.sent - 1, 1, true);
+            self.ask_whether_stored()?;
         }
+        Ok(())
     }
 
     /// How many messages go together next, and whether no more would fit.
-    fn next_batch(&self) -> Option<(usize, bool)> {
+    fn next_batch(&mut self) -> Option<(usize, bool)> {
+        let bytes_max = self.options.batch_bytes_max.min(self.entry_bytes_max());
         let (mut count, mut bytes) = (0, 0);
         for message in self.queue.iter().skip(self.sent) {
-            if count > 0 && bytes + message.bytes() > self.options.batch_bytes_max {
+            if count > 0 && bytes + message.bytes() > bytes_max {
                 return Some((count, true));
             }
             count += 1;
@@ -297,24 +312,86 @@ impl ProducerMachine {
                 return Some((count, true));
             }
         }
-        (count > 0).then_some((count, bytes >= self.options.batch_bytes_max))
+        (count > 0).then_some((count, bytes >= bytes_max))
     }
 
-    fn send(&mut self, at: usize, count: usize, is_question: bool) {
+    /// The entry of messages of the queue.
+    fn entry(&self, at: usize, count: usize) -> Option<Entry> {
         let messages: Vec<&OutgoingMessage> = self.queue.iter().skip(at).take(count).collect();
-        let (Some(first), Some(last)) = (messages.first(), messages.last()) else { return };
-        let flight = Flight { first: first.sequence, last: last.sequence, sent_at: self.now, is_question };
-        // A payload that does not compress is sent as it is.
-        let entry = batching::entry(&self.options.name, &messages, self.options.compression)
-            .or_else(|_| batching::entry(&self.options.name, &messages, CompressionType::None));
+        batching::entry(&self.options.name, &messages, self.options.compression)
+    }
+
+    /// Sends the next messages together; the first of them alone where all are too large, and in chunks where it is.
+    fn send(&mut self, count: usize) -> Result<()> {
+        let (mut count, most) = (count, self.entry_bytes_max());
+        let mut entry = self.entry(self.sent, count);
+        if count > 1 && entry.as_ref().is_some_and(|entry| entry.bytes() > most) {
+            count = 1;
+            entry = self.entry(self.sent, count);
+        }
+        let (Some(entry), Some(first)) = (entry, self.queue.get(self.sent)) else { return Ok(()) };
+        let (first, last) = (first.sequence, self.queue.get(self.sent + count - 1).map_or(0, |last| last.sequence));
+        if entry.bytes() > most {
+            self.chunking = Some(self.chunking_of(first, entry, most)?);
+            return Ok(());
+        }
+        let flight = Flight { first, last, sent_at: self.now, is_question: false, is_part: false };
+        self.fly(flight, count, &entry.encode());
+        self.sent += count;
+        Ok(())
+    }
+
+    fn chunking_of(&self, sequence: u64, entry: Entry, most: usize) -> Result<Chunking> {
+        let uuid = format!("{}-{sequence}-{:016x}-{}", self.options.name, self.seed, self.epoch);
+        let too_large =
+            || self.unfit(sequence, &format!("does not fit into entries of {most} bytes with its metadata"));
+        Chunking::new(entry, uuid, most).ok_or_else(too_large)
+    }
+
+    /// Sends the next chunk of the message after those that were sent, or of the last of these as a question.
+    fn send_chunk(&mut self, mut chunking: Chunking, is_question: bool) {
+        let at = if is_question { self.sent - 1 } else { self.sent };
+        let (Some(entry), Some(message)) = (chunking.next_entry(), self.queue.get(at)) else { return };
+        let (sequence, is_part) = (message.sequence, !chunking.is_done());
+        let flight = Flight { first: sequence, last: sequence, sent_at: self.now, is_question, is_part };
+        self.fly_as(flight, 1, &entry, true);
+        if is_part {
+            self.chunking = Some(chunking);
+        } else if !is_question {
+            self.sent += 1;
+        }
+    }
+
+    /// Sends the last message that was taken, or the last chunk of it: it is answered as one that is stored already.
+    fn ask_whether_stored(&mut self) -> Result<()> {
+        let (at, most) = (self.sent - 1, self.entry_bytes_max());
+        let (Some(entry), Some(message)) = (self.entry(at, 1), self.queue.get(at)) else { return Ok(()) };
+        let sequence = message.sequence;
+        if entry.bytes() > most {
+            let mut chunking = self.chunking_of(sequence, entry, most)?;
+            chunking.skip_to_last();
+            self.send_chunk(chunking, true);
+            return Ok(());
+        }
+        let flight = Flight { first: sequence, last: sequence, sent_at: self.now, is_question: true, is_part: false };
+        self.fly(flight, 1, &entry.encode());
+        Ok(())
+    }
+
+    fn fly(&mut self, flight: Flight, count: usize, entry: &Bytes) {
+        self.fly_as(flight, count, entry, false);
+    }
+
+    fn fly_as(&mut self, flight: Flight, count: usize, entry: &Bytes, is_chunk: bool) {
         let command = Send {
             producer_id: PRODUCER,
             sequence_id: flight.first,
             num_messages: i32::try_from(count).ok(),
             highest_sequence_id: Some(flight.last),
+            is_chunk: is_chunk.then_some(true),
         };
-        if let (Some(conversation), Ok(entry)) = (self.link.conversation(), entry) {
-            conversation.tell_with(Command::Send(command), &entry);
+        if let Some(conversation) = self.link.conversation() {
+            conversation.tell_with(Command::Send(command), entry);
             self.flights.push_back(flight);
         }
     }
@@ -322,7 +399,7 @@ impl ProducerMachine {
     fn on_frame(&mut self, command: Command, now: Duration) -> Result<()> {
         match command {
             Command::SendReceipt(receipt) if self.phase == Phase::Open => self.on_receipt(receipt, now),
-            Command::SendError(error) => self.refused(error.error, &error.message, now),
+            Command::SendError(error) => self.on_send_error(&error, now),
             Command::CloseProducer(_) => {
                 self.link.fail(Error::unavailable("the broker gave the topic to another broker"), now);
                 Ok(())
@@ -335,6 +412,17 @@ impl ProducerMachine {
         }
     }
 
+    fn on_send_error(&mut self, error: &SendError, now: Duration) -> Result<()> {
+        if error.error == ServerError::NotAllowedError as i32 && error.message.contains(TOO_LARGE) {
+            let message = self.queue.iter().find(|message| message.sequence == error.sequence_id);
+            let bytes = message.map_or(0, OutgoingMessage::bytes);
+            let what =
+                format!("has {bytes} bytes and is too large for the topic; raise the maxMessageSize of its policies");
+            return Err(Error::unfit(format!("message {} {what}", error.sequence_id)));
+        }
+        self.refused(error.error, &error.message, now)
+    }
+
     fn on_receipt(&mut self, receipt: SendReceipt, now: Duration) -> Result<()> {
         let Some(flight) = self.flights.pop_front() else { return Ok(()) };
         if receipt.sequence_id != flight.first {
@@ -345,6 +433,8 @@ impl ProducerMachine {
         }
         let place = receipt.message_id.as_ref().and_then(EntryId::from_wire);
         match (place, flight.is_question) {
+            (Some(_), false) if flight.is_part => {}
+            (None, false) if flight.is_part => return Err(takes_parts_for_duplicates(flight.first)),
             (Some(_), false) => {
                 self.acknowledged = self.acknowledged.max(Some(flight.last));
                 self.store(flight.last);
@@ -365,8 +455,7 @@ impl ProducerMachine {
             (None, false) => self.link.renew(now),
         }
         self.link.succeed();
-        self.send_some();
-        Ok(())
+        self.send_some()
     }
 
     fn store(&mut self, last: u64) {
@@ -377,6 +466,14 @@ impl ProducerMachine {
             self.sent = self.sent.saturating_sub(1);
         }
     }
+}
+
+/// Brokers of today ask for duplicates with the last chunk of a message alone.
+fn takes_parts_for_duplicates(sequence: u64) -> Error {
+    Error::lost(format!(
+        "the broker took a part of message {sequence} for a duplicate of the part before it, as brokers before Pulsar 3.1 \
+         do: update them, raise their maxMessageSize, or switch their deduplication off"
+    ))
 }
 
 impl Machine for ProducerMachine {

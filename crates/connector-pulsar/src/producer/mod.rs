@@ -1,8 +1,13 @@
 //! Writes one partition, each row in its turn, and each once where the broker removes duplicates.
 
-mod batching;
-mod machine;
+mod options;
 mod outgoing;
 
-pub use machine::{Guarantee, ProducerMachine, ProducerOptions};
+mod batching;
+mod chunking;
+
+mod machine;
+
+pub use machine::ProducerMachine;
+pub use options::{Guarantee, ProducerOptions};
 pub use outgoing::OutgoingMessage;

@@ -20,8 +20,18 @@ pub struct OutgoingMessage {
 impl OutgoingMessage {
     /// At least what the message takes in a frame.
     pub fn bytes(&self) -> usize {
+        self.payload_bytes() + self.metadata_bytes()
+    }
+
+    /// What its value takes.
+    pub fn payload_bytes(&self) -> usize {
+        self.payload.as_ref().map_or(0, Bytes::len)
+    }
+
+    /// What its key and its properties take, of which each chunk of a message has its own.
+    pub fn metadata_bytes(&self) -> usize {
         let properties = self.properties.iter().map(|(name, value)| name.len() + value.len() + 12).sum::<usize>();
         let key = self.key.as_ref().map_or(0, |key| key.wire_text().len());
-        self.payload.as_ref().map_or(0, Bytes::len) + key + properties + 64
+        key + properties + 64
     }
 }

@@ -1,6 +1,7 @@
 //! Messages that are larger than an entry: their chunks are put together again.
 //!
-//! Whether a message is given up is a rule of the partition's log alone, so that every run gives up the same.
+//! Whether a message is given up is a rule of the partition's log alone, so that every run gives up the same. A message
+//! that never became whole was never said to be stored, so that its producer sends it again, or nobody misses it.
 
 use crate::message::IncompleteMessage;
 use crate::position::EntryId;
@@ -8,16 +9,57 @@ use crate::wire::protocol::MessageMetadata;
 use bytes::{Bytes, BytesMut};
 
 /// How long, by the stamps of entries, a message may take to become whole.
-const OPEN_MS_MAX: u64 = 10 * 60 * 1000;
+pub const OPEN_MS_MAX: u64 = 10 * 60 * 1000;
+
+/// How many of the greatest messages may be open together.
+const OPEN_LARGEST_MAX: usize = 2;
+
+/// So many bytes are kept of a message that is too large.
+const BEGINNING: usize = 1 << 10;
 
 #[derive(Debug)]
 struct OpenMessage {
     producer_name: String,
     uuid: String,
+    /// Two attempts to send a message have the same.
+    sequence: u64,
     first: EntryId,
     stamp_ms: u64,
     next_chunk: i32,
+    /// The chunks so far, or their beginning where they are too large.
     bytes: BytesMut,
+    /// How many bytes came.
+    total: usize,
+}
+
+impl OpenMessage {
+    fn is_cut(&self) -> bool {
+        self.bytes.len() < self.total
+    }
+
+    fn cut(&mut self) {
+        self.bytes = BytesMut::from(&self.bytes[..self.bytes.len().min(BEGINNING)]);
+    }
+}
+
+/// A message that is whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WholePayload {
+    /// The payload, or its beginning where it is too large.
+    pub bytes: Bytes,
+    /// How many bytes came, where they are too many.
+    pub too_large: Option<usize>,
+}
+
+/// What a chunk makes of its message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing yet, or nothing any more.
+    None,
+    /// The chunks before it were not read.
+    Headless,
+    /// It was the last.
+    Whole(WholePayload),
 }
 
 /// The messages of which some chunks are there.
@@ -28,7 +70,7 @@ pub struct Chunks {
 }
 
 impl Chunks {
-    /// Nothing is open; so many bytes may wait together.
+    /// Nothing is open; a message may have so many bytes.
     pub fn new(bytes_max: usize) -> Self {
         Chunks { open: Vec::new(), bytes_max }
     }
@@ -63,7 +105,7 @@ impl Chunks {
         payload: &Bytes,
         stamp_ms: u64,
         given_up: &mut Vec<IncompleteMessage>,
-    ) -> Option<Bytes> {
+    ) -> Outcome {
         let uuid = metadata.uuid.clone().unwrap_or_default();
         let producer_name = metadata.producer_name.clone();
         let chunk = metadata.chunk_id.unwrap_or_default();
@@ -72,11 +114,20 @@ impl Chunks {
         let at = match self.open.iter().position(is_same) {
             Some(at) => at,
             None if chunk == 0 => {
-                while let Some(at) = self.open.iter().position(|open| open.producer_name == producer_name) {
-                    self.give_up(at, "its producer began another message", given_up);
-                }
-                let bytes = BytesMut::new();
-                self.open.push(OpenMessage { producer_name, uuid, first: id, stamp_ms, next_chunk: 0, bytes });
+                let sequence = metadata.sequence_id;
+                self.close(&producer_name, sequence, given_up);
+                let (bytes, next_chunk, total) = (BytesMut::new(), 0, 0);
+                let first = id;
+                self.open.push(OpenMessage {
+                    producer_name,
+                    uuid,
+                    sequence,
+                    first,
+                    stamp_ms,
+                    next_chunk,
+                    bytes,
+                    total,
+                });
                 self.open.len() - 1
             }
             None => {
@@ -84,10 +135,22 @@ impl Chunks {
                     let reason = "its first chunk is not there";
                     given_up.push(IncompleteMessage { producer_name, uuid, first: id, reason });
                 }
-                return None;
+                return Outcome::Headless;
             }
         };
-        self.append(at, chunk, last, payload, given_up)
+        self.append(at, chunk, last, payload, given_up).map_or(Outcome::None, Outcome::Whole)
+    }
+
+    /// A producer begins a message: what it has open is no more. An attempt to send the same message is not told: with
+    /// this one it becomes whole.
+    fn close(&mut self, producer_name: &str, sequence: u64, given_up: &mut Vec<IncompleteMessage>) {
+        while let Some(at) = self.open.iter().position(|open| open.producer_name == producer_name) {
+            if self.open[at].sequence == sequence {
+                self.open.remove(at);
+            } else {
+                self.give_up(at, "its producer began another message", given_up);
+            }
+        }
     }
 
     fn append(
@@ -97,7 +160,8 @@ impl Chunks {
         last: i32,
         payload: &Bytes,
         given_up: &mut Vec<IncompleteMessage>,
-    ) -> Option<Bytes> {
+    ) -> Option<WholePayload> {
+        let bytes_max = self.bytes_max;
         let open = &mut self.open[at];
         // A producer that came back sends chunks again.
         if chunk < open.next_chunk {
@@ -107,14 +171,23 @@ impl Chunks {
             self.give_up(at, "a chunk in its middle is not there", given_up);
             return None;
         }
-        open.bytes.extend_from_slice(payload);
-        open.next_chunk += 1;
-        if chunk == last {
-            return Some(self.open.remove(at).bytes.freeze());
+        if !open.is_cut() {
+            open.bytes.extend_from_slice(payload);
         }
-        if self.bytes() > self.bytes_max {
-            let oldest = (0..self.open.len()).min_by_key(|at| self.open[*at].first)?;
-            self.give_up(oldest, "messages in chunks exceed the greatest size", given_up);
+        open.total = open.total.saturating_add(payload.len());
+        open.next_chunk += 1;
+        if open.bytes.len() > bytes_max {
+            open.cut();
+        }
+        if chunk == last {
+            let open = self.open.remove(at);
+            let too_large = open.is_cut().then_some(open.total);
+            return Some(WholePayload { bytes: open.bytes.freeze(), too_large });
+        }
+        while self.bytes() > OPEN_LARGEST_MAX.saturating_mul(bytes_max) {
+            let large = self.open.iter_mut().filter(|open| open.bytes.len() > BEGINNING);
+            let Some(oldest) = large.min_by_key(|open| open.first) else { break };
+            oldest.cut();
         }
         None
     }
@@ -124,9 +197,9 @@ impl Chunks {
 mod tests {
     use super::*;
 
-    /// What becomes of chunks that are written as "producer uuid chunk/chunks", one an entry and a minute.
+    /// What becomes of chunks that are written as "producer uuid chunk/chunks sequence", one an entry and a minute.
     fn outcome(chunks: &[&str]) -> Vec<String> {
-        let mut state = Chunks::new(20);
+        let mut state = Chunks::new(3000);
         let mut outcome = Vec::new();
         for (at, text) in chunks.iter().enumerate() {
             let parts: Vec<&str> = text.split([' ', '/']).collect();
@@ -136,14 +209,22 @@ mod tests {
                 uuid: Some(parts[1].into()),
                 chunk_id: number(parts[2]),
                 num_chunks_from_msg: number(parts[3]),
+                sequence_id: parts.get(4).map_or(at as u64, |sequence| sequence.parse().unwrap()),
                 ..Default::default()
             };
             let (id, stamp) = (EntryId { ledger: 0, entry: at as u64 }, 60_000 * at as u64);
             let mut given_up = Vec::new();
             state.pass(stamp, &mut given_up);
-            let payload = Bytes::from(format!("{}{} ", parts[1], parts[2]));
-            if let Some(whole) = state.take(id, &metadata, &payload, stamp, &mut given_up) {
-                outcome.push(String::from_utf8(whole.to_vec()).unwrap());
+            let mut payload = format!("{}{} ", parts[1], parts[2]);
+            if parts[1].starts_with("large") {
+                payload += &"x".repeat(if parts[2] == "0" { 2100 } else { 300 });
+            }
+            match state.take(id, &metadata, &payload.into(), stamp, &mut given_up) {
+                Outcome::Whole(WholePayload { too_large: Some(total), bytes }) => {
+                    outcome.push(format!("{total} bytes, {} kept", bytes.len()));
+                }
+                Outcome::Whole(whole) => outcome.push(String::from_utf8(whole.bytes.to_vec()).unwrap()),
+                Outcome::None | Outcome::Headless => {}
             }
             outcome.extend(given_up.iter().map(|one| format!("{} from {}: {}", one.uuid, one.first, one.reason)));
         }
@@ -162,8 +243,25 @@ mod tests {
         let mut late = vec!["p a 0/2"];
         late.extend(["q b 0/1"; 11]);
         assert!(outcome(&late).contains(&"a from 0:0: no chunk came for ten minutes".to_owned()));
-        let many: Vec<String> = (0..8).map(|at| format!("{at} m{at} 0/2")).collect();
-        let many: Vec<&str> = many.iter().map(String::as_str).collect();
-        assert_eq!(outcome(&many)[0], "m0 from 0:0: messages in chunks exceed the greatest size");
+    }
+
+    #[test]
+    fn a_message_that_is_sent_again_is_not_given_up() {
+        let again = ["p a 0/2 7", "p b 0/2 7", "p b 1/2 8"];
+        assert_eq!(outcome(&again), ["b0 b1 ", "none open"]);
+        // What comes late of the first attempt changes nothing.
+        let late = ["p a 0/3 7", "p b 0/2 7", "p a 1/3 7", "p b 1/2 8"];
+        assert_eq!(outcome(&late), ["b0 b1 ", "none open"]);
+    }
+
+    #[test]
+    fn of_what_is_too_large_the_beginning_is_kept() {
+        assert_eq!(outcome(&["p large 0/2", "p large 1/2"])[0].len(), 2414);
+        let four = ["p large 0/4", "p large 1/4", "p large 2/4", "p large 3/4"];
+        assert_eq!(outcome(&four)[0], "3028 bytes, 1024 kept");
+        // Where the largest is 3000 bytes, three parts of 2108 are too many to wait together.
+        let three = ["0 large0 0/2", "1 large1 0/2", "2 large2 0/2", "2 large2 1/2", "0 large0 1/2"];
+        let outcome = outcome(&three);
+        assert_eq!((outcome[0].len(), outcome[1].as_str()), (2416, "2416 bytes, 1024 kept"), "{outcome:?}");
     }
 }

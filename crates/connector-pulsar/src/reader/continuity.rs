@@ -14,6 +14,8 @@ pub enum Expectation {
     Exactly(EntryId),
     /// This entry or a later one.
     From(EntryId),
+    /// An entry between these two, of which the second has to come.
+    Between(EntryId, EntryId),
 }
 
 /// Follows the entries of one consumer.
@@ -63,14 +65,15 @@ impl Continuity {
         };
         match self.expectation {
             Expectation::Exactly(expected) if id != expected => Err(gone(&format!("{expected}"))),
-            Expectation::From(expected) if id < expected => {
+            Expectation::From(expected) | Expectation::Between(expected, _) if id < expected => {
                 Err(Error::lost(format!("the broker began with entry {id}, before the {expected} that was asked for")))
             }
             Expectation::Beginning => match index {
                 Some(index) if index.saturating_add(1) != u64::from(messages) => Err(gone("the first of the topic")),
                 _ => Ok(()),
             },
-            Expectation::Oldest | Expectation::Exactly(_) | Expectation::From(_) => Ok(()),
+            Expectation::Between(_, needed) if id > needed => Err(gone(&format!("{needed} or one before it"))),
+            Expectation::Oldest | Expectation::Exactly(_) | Expectation::From(_) | Expectation::Between(..) => Ok(()),
         }
     }
 

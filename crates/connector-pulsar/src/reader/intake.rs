@@ -1,7 +1,7 @@
 //! Entries to messages that wait to be taken: each once, in order, and within the memory that there is.
 
 use super::broker_clock::BrokerClock;
-use super::chunks::Chunks;
+use super::chunks::{Chunks, OPEN_MS_MAX, Outcome, WholePayload};
 use super::continuity::{Continuity, Expectation, Verdict};
 use super::opening::{self, Opening};
 use super::permits::Permits;
@@ -28,6 +28,12 @@ pub struct Intake {
     begun_after_ms: Option<u64>,
     continuity: Continuity,
     chunks: Chunks,
+    /// Whether nothing that lies before the first entry of this consumer is part of a message that is not yet whole.
+    begins_whole: bool,
+    /// When the first entry of this consumer was stored.
+    first_ms: Option<u64>,
+    /// A chunk came of a message that began before that entry.
+    wants_earlier: bool,
     permits: Permits,
     waiting: VecDeque<Message>,
     waiting_bytes: usize,
@@ -48,6 +54,9 @@ impl Intake {
             begun_after_ms: None,
             continuity: Continuity::new(Expectation::Oldest, allows_gaps),
             chunks: Chunks::new(message_bytes_max),
+            begins_whole: true,
+            first_ms: None,
+            wants_earlier: false,
             permits: Permits::new(budget_bytes),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
@@ -57,9 +66,12 @@ impl Intake {
         }
     }
 
-    /// Another consumer begins, which has no permits, and is at its first entry.
-    pub fn begin(&mut self, expectation: Expectation) {
+    /// Another consumer begins, which has no permits, and is at its first entry; before it may lie parts of messages that
+    /// are not yet whole, unless it begins whole.
+    pub fn begin(&mut self, expectation: Expectation, begins_whole: bool) {
         self.continuity = Continuity::new(expectation, self.allows_gaps);
+        self.begins_whole = begins_whole;
+        self.first_ms = None;
         self.chunks = Chunks::new(self.message_bytes_max);
         self.permits.reset();
         self.given_up.clear();
@@ -128,14 +140,20 @@ impl Intake {
         self.check_same(id, &entry)?;
         self.has_transactions |= metadata.txnid_most_bits.is_some() || metadata.txnid_least_bits.is_some();
         let payload = self.whole_payload(id, &entry, now);
+        if self.wants_earlier {
+            // The entry has not been read until it is known whose part it is.
+            self.continuity = Continuity::new(Expectation::Oldest, self.allows_gaps);
+            return Ok(());
+        }
         let is_marker = metadata.marker_type.is_some();
-        let Some(payload) = payload.filter(|_| !is_marker) else {
+        let Some(WholePayload { bytes: payload, too_large }) = payload.filter(|_| !is_marker) else {
             self.permits.take(messages, entry.payload.len());
             return Ok(());
         };
         let stamp = stamp_of(&entry);
         let (oldest_chunk, message_bytes_max) = (self.chunks.oldest(), self.message_bytes_max);
-        let opened = opening::open(&Opening { id, entry: &entry, payload, oldest_chunk, message_bytes_max });
+        let opening = Opening { id, entry: &entry, payload, too_large, oldest_chunk, message_bytes_max };
+        let opened = opening::open(&opening);
         self.permits.take(messages, opened.iter().map(Message::bytes).max().unwrap_or_default());
         let seen = self.seen;
         for mut message in opened.into_iter().filter(|message| seen.is_none_or(|seen| message.id > seen)) {
@@ -174,24 +192,38 @@ impl Intake {
         self.begun_after_ms
     }
 
+    /// Whether the reader has to begin earlier, since a message that comes next began before its first entry.
+    pub fn take_wish_for_earlier(&mut self) -> bool {
+        std::mem::take(&mut self.wants_earlier)
+    }
+
     /// The payload of an entry, or of the message that is whole with this chunk.
-    fn whole_payload(&mut self, id: EntryId, entry: &WireEntry, now: Duration) -> Option<Bytes> {
-        let stamp = entry.broker.and_then(|broker| broker.broker_timestamp);
-        if let Some(stamp) = stamp {
+    fn whole_payload(&mut self, id: EntryId, entry: &WireEntry, now: Duration) -> Option<WholePayload> {
+        if let Some(stamp) = entry.broker.and_then(|broker| broker.broker_timestamp) {
             self.broker_clock.observe(stamp, now);
         }
-        let stamp = stamp.unwrap_or(entry.metadata.publish_time);
+        let stamp = stamp_of(entry);
+        let first = *self.first_ms.get_or_insert(stamp);
         self.chunks.pass(stamp, &mut self.given_up);
-        let payload = if opening::is_chunk(&entry.metadata) {
+        let outcome = if opening::is_chunk(&entry.metadata) {
             self.chunks.take(id, &entry.metadata, &entry.payload, stamp, &mut self.given_up)
         } else {
-            Some(entry.payload.clone())
+            Outcome::Whole(WholePayload { bytes: entry.payload.clone(), too_large: None })
         };
-        if self.seen.is_some_and(|seen| id <= seen.entry) {
+        let is_seen = self.seen.is_some_and(|seen| id <= seen.entry);
+        if is_seen {
             // What was given up before this place was told with a message before it.
             self.given_up.clear();
         }
-        payload
+        match outcome {
+            Outcome::Whole(payload) => Some(payload),
+            Outcome::None => None,
+            Outcome::Headless => {
+                // A message that began longer ago has been given up.
+                self.wants_earlier = !self.begins_whole && !is_seen && stamp <= first.saturating_add(OPEN_MS_MAX);
+                None
+            }
+        }
     }
 }
 

@@ -13,6 +13,7 @@
 use super::broker_date;
 use super::continuity::Expectation;
 use super::intake::Intake;
+use super::lookback::{Lookback, OLDEST};
 use super::watch::{self, Watch};
 use crate::conversation::{Heard, RequestId};
 use crate::error::{Error, ErrorKind, Result};
@@ -47,6 +48,9 @@ pub enum Start {
     End,
     /// Where another reader has come to; it is an error if that place is gone.
     After(Position),
+    /// After a message that another reader had; it is an error if that is gone. Which messages in chunks were not whole
+    /// there is found out when more of them comes.
+    AfterMessage(MessageId),
 }
 
 /// What a reader is told.
@@ -98,6 +102,7 @@ pub struct ReaderMachine {
     /// Where `Start::End` turned out to be: the end, or none if there was no message.
     end_at_start: Option<Option<MessageId>>,
     intake: Intake,
+    lookback: Lookback,
     is_terminated: bool,
     /// The entry at which something was wrong, and how often.
     doubted: Option<(EntryId, u32)>,
@@ -113,6 +118,7 @@ impl ReaderMachine {
     pub fn new(settings: Settings, options: ReaderOptions, seed: u64) -> Self {
         let received = match options.start {
             Start::After(position) => Some(position),
+            Start::AfterMessage(last) => Some(Position::after(last)),
             Start::Oldest | Start::Beginning | Start::End => None,
         };
         ReaderMachine {
@@ -124,6 +130,7 @@ impl ReaderMachine {
             attempt: 0,
             busy_since: None,
             end_at_start: None,
+            lookback: Lookback::default(),
             is_terminated: false,
             doubted: None,
             end_request: None,
@@ -232,7 +239,7 @@ impl ReaderMachine {
         }
     }
 
-    fn place(&self) -> String {
+    fn topic(&self) -> String {
         format!("topic \"{}\"", self.options.topic.as_str())
     }
 
@@ -340,8 +347,8 @@ impl ReaderMachine {
                 position.last
             )));
         }
-        let (expectation, start) = self.expectation();
-        self.intake.begin(expectation);
+        let (expectation, start, begins_whole) = self.beginning();
+        self.intake.begin(expectation, begins_whole);
         let topic = self.options.topic.to_string();
         let subscription = self.fresh_name("read");
         let Some(conversation) = self.link.conversation() else { return Ok(()) };
@@ -363,16 +370,28 @@ impl ReaderMachine {
         Ok(())
     }
 
-    /// What has to come first, and where to begin for that.
-    fn expectation(&self) -> (Expectation, MessageIdData) {
+    /// The entry after which, or at which, the reader begins, if it is not at the first.
+    fn place(&self) -> Option<EntryId> {
         match (self.intake.received(), self.options.start, self.end_at_start) {
-            (Some(position), _, _) => {
-                let first = position.oldest_needed();
-                (Expectation::Exactly(first), first.to_wire_inclusive())
-            }
-            (None, Start::End, Some(Some(end))) => (Expectation::From(end.entry), end.entry.to_wire_inclusive()),
-            (None, Start::Beginning, _) => (Expectation::Beginning, watch::BEFORE_ALL),
-            _ => (Expectation::Oldest, watch::BEFORE_ALL),
+            (Some(position), _, _) => Some(position.oldest_needed()),
+            (None, Start::End, Some(Some(end))) => Some(end.entry),
+            _ => None,
+        }
+    }
+
+    /// What has to come first, where to begin for that, and whether all messages that end after that begin after it.
+    fn beginning(&self) -> (Expectation, MessageIdData, bool) {
+        let Some(place) = self.place() else {
+            let is_first = self.options.start == Start::Beginning;
+            let expectation = if is_first { Expectation::Beginning } else { Expectation::Oldest };
+            return (expectation, watch::BEFORE_ALL, true);
+        };
+        let knows = !matches!(self.options.start, Start::End | Start::AfterMessage(_));
+        match self.lookback.begins_at(place) {
+            Some(OLDEST) => (Expectation::Between(OLDEST, place), watch::BEFORE_ALL, true),
+            Some(from) => (Expectation::Between(from, place), from.to_wire_inclusive(), false),
+            None if self.intake.received().is_none() => (Expectation::From(place), place.to_wire_inclusive(), knows),
+            None => (Expectation::Exactly(place), place.to_wire_inclusive(), knows),
         }
     }
 
@@ -406,7 +425,13 @@ impl ReaderMachine {
             Ok(()) => {
                 self.doubted = self.doubted.filter(|(doubted, _)| id < *doubted);
                 self.link.succeed();
-                self.flow();
+                match self.place().filter(|_| self.intake.take_wish_for_earlier()) {
+                    Some(place) => {
+                        self.lookback.go_back(place);
+                        self.link.renew(now);
+                    }
+                    None => self.flow(),
+                }
                 Ok(())
             }
             Err(error) if error.kind() == ErrorKind::Invalid => Err(error),
@@ -431,7 +456,7 @@ impl Machine for ReaderMachine {
     fn advance(&mut self, now: Duration) -> Result<()> {
         self.link.advance(now);
         while let Some(event) = self.link.next_event(now)? {
-            self.on_event(event, now).map_err(|error| error.context(self.place()))?;
+            self.on_event(event, now).map_err(|error| error.context(self.topic()))?;
         }
         Ok(())
     }

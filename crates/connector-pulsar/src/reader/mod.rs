@@ -5,6 +5,7 @@ mod broker_date;
 mod chunks;
 mod continuity;
 mod intake;
+mod lookback;
 mod machine;
 mod opening;
 mod permits;

@@ -37,6 +37,8 @@ pub struct Opening<'a> {
     pub entry: &'a WireEntry,
     /// The payload, with all chunks of the message.
     pub payload: Bytes,
+    /// How many bytes came in chunks, where they are too many, and the payload is their beginning.
+    pub too_large: Option<usize>,
     pub oldest_chunk: Option<EntryId>,
     pub message_bytes_max: usize,
 }
@@ -74,6 +76,12 @@ pub fn open(opening: &Opening) -> Vec<Message> {
 
 fn parts(opening: &Opening) -> Result<Vec<(SingleMessageMetadata, Bytes)>> {
     let metadata = &opening.entry.metadata;
+    if let Some(bytes) = opening.too_large {
+        return Err(Error::lost(format!(
+            "it came in chunks of {bytes} bytes together, and a message may have {} and several at once twice that",
+            opening.message_bytes_max
+        )));
+    }
     let kind = compression::by_number(metadata.compression)?;
     let declared = metadata.uncompressed_size.unwrap_or_default() as usize;
     let payload = compression::decompress(kind, opening.payload.clone(), declared, opening.message_bytes_max)?;

@@ -27,11 +27,13 @@ pub struct Troubles {
     pub close: u64,
     pub failed_add: u64,
     pub swallow: u64,
+    /// The topic is loaded anew when a client connects.
+    pub reload: u64,
 }
 
 impl Troubles {
     pub const NONE: Troubles =
-        Troubles { repeat: 0, go_back: 0, skip: 0, damage: 0, close: 0, failed_add: 0, swallow: 0 };
+        Troubles { repeat: 0, go_back: 0, skip: 0, damage: 0, close: 0, failed_add: 0, swallow: 0, reload: 0 };
 }
 
 pub struct ScriptedBroker {
@@ -42,7 +44,11 @@ pub struct ScriptedBroker {
     /// The greatest sequence that was taken, and that was stored.
     taken: Option<u64>,
     stored: Option<u64>,
+    /// Adds fail, which nobody has noticed yet.
+    has_failed: bool,
     deduplicates: bool,
+    /// The greatest entry that is taken.
+    entry_bytes_max: usize,
     session: Session,
 }
 
@@ -66,9 +72,16 @@ impl ScriptedBroker {
             ledger_entries,
             taken: None,
             stored: None,
+            has_failed: false,
             deduplicates,
+            entry_bytes_max: 5 << 20,
             session: Session::default(),
         }
+    }
+
+    /// A broker that takes smaller entries.
+    pub fn with_entries_of(entry_bytes_max: usize, deduplicates: bool) -> Self {
+        ScriptedBroker { entry_bytes_max, ..ScriptedBroker::new(10, deduplicates) }
     }
 
     /// Stores an entry with its producer's checksum, metadata and payload.
@@ -87,8 +100,23 @@ impl ScriptedBroker {
     }
 
     /// A new connection; the one before is gone with all that it had opened.
-    pub fn connect(&mut self) {
+    pub fn connect(&mut self, chance: &mut Chance) {
         self.session = Session::default();
+        if !self.has_failed && chance.happens(self.troubles.reload) {
+            self.reload();
+        }
+    }
+
+    /// Loads the topic: what its entries say of sequences is what is known, whether or not they are whole messages.
+    fn reload(&mut self) {
+        self.taken = None;
+        for entry in &self.log {
+            let metadata = decode_entry(entry.rest.clone()).unwrap().metadata;
+            let signed = |sequence: u64| i64::from_ne_bytes(sequence.to_ne_bytes());
+            let greatest = signed(metadata.highest_sequence_id.unwrap_or(0)).max(signed(metadata.sequence_id));
+            self.taken = u64::try_from(greatest).ok();
+        }
+        self.stored = self.taken;
     }
 
     /// Takes bytes from the client; false if the broker closes the connection.
@@ -113,7 +141,10 @@ impl ScriptedBroker {
     fn on_command(&mut self, command: Command, rest: &Bytes, chance: &mut Chance) {
         match command {
             Command::Connect(_) => {
-                let connected = Connected { server_version: "scripted".into(), max_message_size: Some(5 << 20) };
+                let connected = Connected {
+                    server_version: "scripted".into(),
+                    max_message_size: i32::try_from(self.entry_bytes_max).ok(),
+                };
                 self.answer(Command::Connected(connected));
             }
             Command::LookupTopic(lookup) => {
@@ -192,8 +223,14 @@ impl ScriptedBroker {
     }
 
     fn on_send(&mut self, send: Send, rest: &Bytes, chance: &mut Chance) {
+        assert!(rest.len() <= self.entry_bytes_max, "an entry of {} bytes", rest.len());
         let (first, last) = (send.sequence_id, send.highest_sequence_id.unwrap().max(send.sequence_id));
-        if self.deduplicates && self.taken.is_some_and(|taken| first <= taken) {
+        // Only with the last chunk of a message it is asked whether the message is there.
+        let is_part = send.is_chunk.unwrap_or_default() && {
+            let metadata = decode_entry(rest.clone()).unwrap().metadata;
+            metadata.chunk_id.unwrap() + 1 < metadata.num_chunks_from_msg.unwrap()
+        };
+        if !is_part && self.deduplicates && self.taken.is_some_and(|taken| first <= taken) {
             if self.stored.is_none_or(|stored| first > stored) {
                 let message = "cannot determine whether it is a duplicate".to_owned();
                 let error = SendError { producer_id: 1, sequence_id: first, error: 0, message };
@@ -204,18 +241,22 @@ impl ScriptedBroker {
             self.receipt(first, last, dropped, chance);
             return;
         }
+        if !is_part {
+            self.taken = Some(last);
+        }
         // Adds complete in order, so after one that failed all fail until the failure is noticed.
-        let has_failed = self.deduplicates && self.taken != self.stored;
-        self.taken = Some(last);
-        if has_failed || chance.happens(self.troubles.failed_add) {
+        if self.has_failed || chance.happens(self.troubles.failed_add) {
             // Until the failure is noticed a client that comes back is told of what was taken.
             self.session.is_broken = true;
+            self.has_failed = true;
             if chance.happens(500) {
-                self.taken = self.stored;
+                self.notice_failures();
             }
             return;
         }
-        self.stored = Some(last);
+        if !is_part {
+            self.stored = Some(last);
+        }
         let id = self.store(rest, u64::try_from(send.num_messages.unwrap()).unwrap());
         self.receipt(first, last, id.to_wire(), chance);
     }
@@ -231,8 +272,7 @@ impl ScriptedBroker {
 
     /// The failure of an add is noticed: what was taken and not stored is forgotten, and the clients are sent away.
     pub fn notice_failures(&mut self) -> bool {
-        let has_failed = self.taken != self.stored;
         self.taken = self.stored;
-        has_failed
+        std::mem::take(&mut self.has_failed)
     }
 }

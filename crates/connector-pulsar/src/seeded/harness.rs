@@ -1,9 +1,9 @@
 //! Runs a state machine and a scripted broker in one loop, with a clock of its own.
 
 use super::broker::ScriptedBroker;
+use crate::action::Action;
 use crate::address::Service;
 use crate::error::{Error, Result};
-use crate::link::Action;
 use crate::machine::Machine;
 use crate::settings::Settings;
 use bytes::BytesMut;
@@ -102,7 +102,7 @@ impl Harness {
                     machine.link().fail(Error::unavailable("no connection"), self.now);
                 }
                 Action::Dial { .. } => {
-                    broker.connect();
+                    broker.connect(chance);
                     self.is_connected = true;
                     machine.link().dialled(None, self.now);
                 }

@@ -3,5 +3,6 @@
 
 mod broker;
 mod harness;
+mod large;
 mod producers;
 mod readers;

@@ -14,7 +14,7 @@ use prost::Message;
 /// The largest command without an entry, and the largest metadata of an entry.
 ///
 /// Decoded strings take more memory than their bytes do, so this bounds what a hostile frame can claim.
-const METADATA_BYTES_MAX: usize = 1 << 20;
+pub const METADATA_BYTES_MAX: usize = 1 << 20;
 
 /// What a frame may hold beside a payload of the greatest size.
 const FRAME_BYTES_BESIDE: usize = 2 * METADATA_BYTES_MAX;
@@ -190,10 +190,18 @@ pub fn encode_with(command: Command, rest: &[u8], output: &mut BytesMut) {
     output.put_slice(rest);
 }
 
+/// What an entry takes beside its metadata and its payload.
+const ENTRY_BYTES_BESIDE: usize = 10;
+
+/// How many bytes `encode_entry` gives, which are what a broker counts.
+pub fn entry_bytes(metadata: &MessageMetadata, payload_bytes: usize) -> usize {
+    ENTRY_BYTES_BESIDE + metadata.encoded_len() + payload_bytes
+}
+
 /// What follows a SEND command: checksum, metadata and payload.
 pub fn encode_entry(metadata: &MessageMetadata, payload: &[u8]) -> Bytes {
     let size = metadata.encoded_len();
-    let mut part = BytesMut::with_capacity(10 + size + payload.len());
+    let mut part = BytesMut::with_capacity(entry_bytes(metadata, payload.len()));
     part.put_u16(CHECKSUM_MAGIC);
     part.put_u32(0);
     put_size(&mut part, size);

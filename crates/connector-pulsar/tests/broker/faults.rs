@@ -16,16 +16,24 @@ const MESSAGES: u64 = 6000;
 const FAULTS_EACH: u32 = 3;
 
 /// Runs a client through the proxy until it is done, and tells how often each fault came.
-async fn through_proxy(broker: &Standalone, seed: u64, bytes_max: u64, client: impl Future<Output = ()>) -> Counts {
+pub async fn through_proxy(broker: &Standalone, seed: u64, bytes_max: u64, client: impl Future<Output = ()>) -> Counts {
     let counts = Counts::default();
-    let listener = {
-        let listener = place().proxy.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        listener.try_clone().expect("the proxy's listener can be used")
-    };
+    let serving = serve(proxy_listener(), broker.service_url(), seed, bytes_max, counts.clone());
+    beside(serving, client).await;
+    counts
+}
+
+/// The listener of the proxy.
+pub fn proxy_listener() -> tokio::net::TcpListener {
+    let listener = place().proxy.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let listener = listener.try_clone().expect("the proxy's listener can be used");
     listener.set_nonblocking(true).expect("the proxy's listener can wait");
-    let listener = tokio::net::TcpListener::from_std(listener).expect("the proxy listens");
+    tokio::net::TcpListener::from_std(listener).expect("the proxy listens")
+}
+
+/// Runs a client until it is done, with a proxy beside it.
+pub async fn beside(serving: impl Future<Output = ()>, client: impl Future<Output = ()>) {
     let local = tokio::task::LocalSet::new();
-    let serving = serve(listener, broker.service_url(), seed, bytes_max, counts.clone());
     local
         .run_until(async {
             tokio::select! {
@@ -34,11 +42,10 @@ async fn through_proxy(broker: &Standalone, seed: u64, bytes_max: u64, client: i
             }
         })
         .await;
-    counts
 }
 
 /// Settings that lead through the proxy, and give up soon on what has stalled.
-fn proxied(broker: &Standalone) -> Settings {
+pub fn proxied(broker: &Standalone) -> Settings {
     let proxy = place().proxy.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let port = proxy.local_addr().expect("a bound listener has a port").port();
     Settings {
@@ -51,14 +58,14 @@ fn proxied(broker: &Standalone) -> Settings {
     }
 }
 
-fn check(counts: &Counts, seed: u64) {
+pub fn check(counts: &Counts, seed: u64) {
     let counts = counts.borrow();
     println!("seed {seed}: {counts:?}");
     assert!(counts.len() == 5 && counts.values().all(|count| *count >= FAULTS_EACH), "seed {seed}: {counts:?}");
 }
 
 /// The proxy has one address, so its tests take turns.
-fn turn() -> std::sync::MutexGuard<'static, ()> {
+pub fn turn() -> std::sync::MutexGuard<'static, ()> {
     static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
     TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -4,6 +4,7 @@
 //! fails and says so.
 
 mod faults;
+mod large;
 mod loss;
 mod other_clients;
 mod place;

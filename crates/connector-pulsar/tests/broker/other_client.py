@@ -87,6 +87,16 @@ def read(client, topic, count):
     assert not reader.has_message_available(), "there are more messages"
 
 
+def read_sums(client, topic, count):
+    """Prints the number, size and checksum of the messages of a topic, which may be large."""
+    reader = client.create_reader(topic, pulsar.MessageId.earliest)
+    for _ in range(int(count)):
+        message = reader.read_next(120_000)
+        number = message.properties()["number"]
+        print(number, message.partition_key(), len(message.data()), hashlib.sha256(message.data()).hexdigest())
+    assert not reader.has_message_available(), "there are more messages"
+
+
 def token(secret, role, seconds):
     """A token that is signed as the broker expects it."""
 
@@ -106,7 +116,7 @@ def main():
         return
     url, *rest = rest
     client = pulsar.Client(url, logger=pulsar.FileLogger(pulsar.LoggerLevel.Error, "/dev/null"))
-    {"publish-kinds": publish_kinds, "read": read}[what](client, *rest)
+    {"publish-kinds": publish_kinds, "read": read, "read-sums": read_sums}[what](client, *rest)
     client.close()
 
 

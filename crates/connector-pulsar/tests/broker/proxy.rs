@@ -85,3 +85,40 @@ async fn forward(from: &[u8], size: std::io::Result<usize>, to: &mut TcpStream, 
     *bytes -= size as u64;
     to.write_all(&from[..size]).await.is_ok()
 }
+
+/// Serves connections until it is dropped, one after the other. The first are stopped after so many bytes of their client,
+/// and something is done then; the connection ends with that, or goes on.
+pub async fn serve_stopping(
+    listener: TcpListener,
+    broker: String,
+    stops: &[(u64, bool)],
+    mut meanwhile: impl AsyncFnMut(usize),
+) {
+    for at in 0.. {
+        let (mut client, _) = listener.accept().await.expect("the proxy accepts");
+        let broker = TcpStream::connect(broker.trim_start_matches("pulsar://")).await;
+        let mut broker = broker.expect("the broker is there");
+        if let Some((bytes, ends)) = stops.get(at) {
+            pass(&mut client, &mut broker, *bytes).await;
+            meanwhile(at).await;
+            if *ends {
+                continue;
+            }
+        }
+        pass(&mut client, &mut broker, u64::MAX).await;
+    }
+}
+
+/// Passes on both ways, until the client has sent so many bytes, or a side has ended.
+async fn pass(client: &mut TcpStream, broker: &mut TcpStream, mut bytes: u64) {
+    let (mut up, mut down, mut endless) = (vec![0; 65536], vec![0; 65536], u64::MAX);
+    while bytes > 0 {
+        let moved = tokio::select! {
+            size = client.read(&mut up) => forward(&up, size, broker, &mut bytes).await,
+            size = broker.read(&mut down) => forward(&down, size, client, &mut endless).await,
+        };
+        if !moved {
+            return;
+        }
+    }
+}

@@ -131,11 +131,37 @@ fn a_message_that_is_too_large_is_refused_alone() {
         let topic = topic(&broker, "large");
         let options = producer_options(&topic, "writer", Guarantee::AtLeastOnce);
         let mut producer = PartitionProducer::new(settings(&broker), options);
-        let large = connector_pulsar::OutgoingMessage { payload: Some(vec![0; 6 << 20].into()), ..outgoing(0) };
-        let error = producer.push(large).await.expect_err("the broker takes at most 5 MiB");
-        assert!(error.to_string().contains("expected at most 5242880"), "{error}");
+        let large = connector_pulsar::OutgoingMessage { payload: Some(vec![0; 65 << 20].into()), ..outgoing(0) };
+        let error = producer.push(large).await.expect_err("readers take at most 64 MiB");
+        assert_eq!(error.kind(), ErrorKind::Unfit);
+        assert!(error.to_string().contains("message 0 has 68157440 bytes, expected at most 67108864"), "{error}");
         producer.push(outgoing(1)).await.expect("the producer takes a message");
         producer.flush().await.expect("the message is stored");
         assert_eq!(texts(&take(&mut reader(&broker, &topic, Start::Beginning), 1).await), expected(1..2));
+    });
+}
+
+#[test]
+fn a_message_that_is_too_large_for_its_topic_is_named() {
+    let broker = broker();
+    run(async {
+        let topic = topic(&broker, "small");
+        admin(&broker, "POST", &format!("{}/maxMessageSize", path_of(&topic)), "1000");
+        let refused = async {
+            loop {
+                let name = format!("writer {}", connector_pulsar::chance());
+                let options = producer_options(&topic, &name, Guarantee::AtLeastOnce);
+                let mut producer = PartitionProducer::new(settings(&broker), options);
+                let large = connector_pulsar::OutgoingMessage { payload: Some(vec![0; 2000].into()), ..outgoing(7) };
+                producer.push(large).await.expect("the producer takes the message");
+                // A policy takes a moment until it is in force.
+                if let Err(error) = producer.flush().await {
+                    return error;
+                }
+            }
+        };
+        let error = refused.await;
+        assert_eq!(error.kind(), ErrorKind::Unfit, "{error}");
+        assert!(error.to_string().contains("message 7 has 2103 bytes and is too large for the topic"), "{error}");
     });
 }

@@ -1,0 +1,129 @@
+//! What a consumer and its broker say to each other.
+
+use super::metadata::MessageIdData;
+use prost::Message;
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Subscribe {
+    #[prost(string, required, tag = "1")]
+    pub topic: String,
+    #[prost(string, required, tag = "2")]
+    pub subscription: String,
+    /// 0 is Exclusive.
+    #[prost(int32, required, tag = "3")]
+    pub sub_type: i32,
+    #[prost(uint64, required, tag = "4")]
+    pub consumer_id: u64,
+    #[prost(uint64, required, tag = "5")]
+    pub request_id: u64,
+    #[prost(string, optional, tag = "6")]
+    pub consumer_name: Option<String>,
+    #[prost(bool, optional, tag = "8", default = "true")]
+    pub durable: Option<bool>,
+    #[prost(message, optional, tag = "9")]
+    pub start_message_id: Option<MessageIdData>,
+    /// 1 is Earliest.
+    #[prost(int32, optional, tag = "13")]
+    pub initial_position: Option<i32>,
+    #[prost(bool, optional, tag = "15", default = "true")]
+    pub force_topic_creation: Option<bool>,
+}
+
+/// An entry on its way to a consumer; metadata and payload follow the command in its frame.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct Delivery {
+    #[prost(uint64, required, tag = "1")]
+    pub consumer_id: u64,
+    #[prost(message, required, tag = "2")]
+    pub message_id: MessageIdData,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Ack {
+    #[prost(uint64, required, tag = "1")]
+    pub consumer_id: u64,
+    /// 1 is Cumulative.
+    #[prost(int32, required, tag = "2")]
+    pub ack_type: i32,
+    #[prost(message, repeated, tag = "3")]
+    pub message_id: Vec<MessageIdData>,
+    #[prost(uint64, optional, tag = "8")]
+    pub request_id: Option<u64>,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct AckResponse {
+    #[prost(uint64, required, tag = "1")]
+    pub consumer_id: u64,
+    #[prost(int32, optional, tag = "4")]
+    pub error: Option<i32>,
+    #[prost(string, optional, tag = "5")]
+    pub message: Option<String>,
+    #[prost(uint64, optional, tag = "6")]
+    pub request_id: Option<u64>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct Flow {
+    #[prost(uint64, required, tag = "1")]
+    pub consumer_id: u64,
+    #[prost(uint32, required, tag = "2")]
+    pub message_permits: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct Unsubscribe {
+    #[prost(uint64, required, tag = "1")]
+    pub consumer_id: u64,
+    #[prost(uint64, required, tag = "2")]
+    pub request_id: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct ReachedEndOfTopic {
+    #[prost(uint64, required, tag = "1")]
+    pub consumer_id: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct CloseConsumer {
+    #[prost(uint64, required, tag = "1")]
+    pub consumer_id: u64,
+    #[prost(uint64, required, tag = "2")]
+    pub request_id: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct GetLastMessageId {
+    #[prost(uint64, required, tag = "1")]
+    pub consumer_id: u64,
+    #[prost(uint64, required, tag = "2")]
+    pub request_id: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct GetLastMessageIdResponse {
+    #[prost(message, required, tag = "1")]
+    pub last_message_id: MessageIdData,
+    #[prost(uint64, required, tag = "2")]
+    pub request_id: u64,
+    #[prost(message, optional, tag = "3")]
+    pub consumer_mark_delete_position: Option<MessageIdData>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct ConsumerStats {
+    #[prost(uint64, required, tag = "1")]
+    pub request_id: u64,
+    #[prost(uint64, required, tag = "4")]
+    pub consumer_id: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct ConsumerStatsResponse {
+    #[prost(uint64, required, tag = "1")]
+    pub request_id: u64,
+    /// When the broker took the consumer, by its clock, as text.
+    #[prost(string, optional, tag = "12")]
+    pub connected_since: Option<String>,
+}
