@@ -9,6 +9,7 @@ mod ends;
 mod errors;
 mod folder;
 mod holding;
+mod large;
 mod live;
 mod names;
 mod outputs;

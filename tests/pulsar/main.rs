@@ -4,6 +4,7 @@
 
 mod entry;
 mod guarded;
+mod large;
 mod project;
 mod settings;
 

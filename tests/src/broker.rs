@@ -66,10 +66,15 @@ impl Broker {
 
     /// A request to its admin interface.
     pub fn admin(&self, method: &str, path: &str) {
+        self.admin_with(method, path, "");
+    }
+
+    /// A request to its admin interface, with JSON.
+    pub fn admin_with(&self, method: &str, path: &str, json: &str) {
         let address = self.admin_url.strip_prefix("http://").expect("it is asked by HTTP");
         let (host, port) = address.split_once(':').expect("an address has a port");
         let http = connector_pulsar::standalone::Http::new(host, port.parse().expect("a port is a number"));
-        let (status, body) = http.request(method, &format!("/admin/v2/{path}"), "").expect("it answers");
+        let (status, body) = http.request(method, &format!("/admin/v2/{path}"), json).expect("it answers");
         assert!((200..300).contains(&status), "{method} {path}: {status} {body}");
     }
 }

@@ -12,6 +12,9 @@
 //! messages, after some of which they are dead letters. Messages of one ordering key come one after the other, each after
 //! the one before it was acknowledged.
 //!
+//! A message that the log never takes is held alone, and not acknowledged: the others are copied, and it comes again to
+//! whoever receives from the subscription next.
+//!
 //! A connection that stands still says nothing, as one does over which nothing is sent, and Pub/Sub does not say whether
 //! messages wait. So after a while without any the connection is made anew.
 
@@ -23,8 +26,10 @@ use crate::watch::{Look, watch};
 use copy_contract::{Append, CopyEnd, CopyEvent, CopyOptions, Received};
 use dataflow::{Error, ErrorKind, Result};
 use google_cloud_pubsub::subscriber::handler::Handler;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout};
@@ -100,6 +105,9 @@ struct Copying {
     deliveries: Receiver<Result<Delivery>>,
     // Away while it appends.
     append: Option<Box<dyn Append>>,
+    // What came over the connection and is never taken, and the ids of all that were.
+    unfit: Vec<(Handler, OwnedSemaphorePermit)>,
+    unfit_ids: BTreeSet<String>,
     // Acknowledgements that Pub/Sub confirms or refuses.
     refusals: JoinSet<bool>,
     refused: u64,
@@ -123,6 +131,8 @@ impl Copying {
             options,
             deliveries: channel(1).1,
             append: Some(append),
+            unfit: Vec::new(),
+            unfit_ids: BTreeSet::new(),
             refusals: JoinSet::new(),
             refused: 0,
             known: Known::new(clock),
@@ -239,24 +249,25 @@ impl Copying {
         is_stopped: &dyn Fn() -> bool,
         tell: &mut dyn FnMut(CopyEvent),
     ) -> Result<bool> {
-        let (mut messages, mut handlers, mut rooms) = (Vec::new(), Vec::new(), Vec::new());
-        let mut bytes = 0;
+        let (mut messages, mut handlers) = (Vec::new(), Vec::new());
         for Delivery { message, handler, room } in batch {
-            bytes += message.data.len() as u64;
             messages.push(message);
-            handlers.push(handler);
-            rooms.push(room);
+            handlers.push((handler, room));
         }
         let came = self.known.open_for();
         let messages = Arc::new(messages);
-        let Some(waited) = self.append(&messages, is_stopped, tell).await? else { return Ok(false) };
+        let Some((waited, unfit)) = self.append_fitting(&messages, is_stopped, tell).await? else { return Ok(false) };
         // Another message that has waited, such as one that somebody else has refused, comes at any time.
         if std::mem::take(&mut self.is_again) && came < COMES_AGAIN && waited > self.known.open_for() + STOOD_STILL {
             tell(CopyEvent::StoodStill(waited));
         }
-        self.end.messages += messages.len() as u64;
-        self.end.bytes += bytes;
-        for handler in handlers {
+        for (at, (handler, room)) in handlers.into_iter().enumerate() {
+            if unfit.contains(&at) {
+                self.unfit.push((handler, room));
+                continue;
+            }
+            self.end.messages += 1;
+            self.end.bytes += messages[at].data.len() as u64;
             match handler {
                 Handler::ExactlyOnce(handler) => {
                     self.refusals.spawn(async move { handler.confirmed_ack().await.is_err() });
@@ -265,6 +276,39 @@ impl Copying {
             }
         }
         Ok(true)
+    }
+
+    /// Appends all messages but those that are never taken, which are told, and their places given.
+    async fn append_fitting(
+        &mut self,
+        messages: &Arc<Vec<Received>>,
+        is_stopped: &dyn Fn() -> bool,
+        tell: &mut dyn FnMut(CopyEvent),
+    ) -> Result<Option<(Duration, BTreeSet<usize>)>> {
+        let is_known = |message: &Received| self.unfit_ids.contains(&message.message_id);
+        if !messages.iter().any(is_known) {
+            match self.append(messages, is_stopped, tell).await {
+                Err(error) if error.kind() == ErrorKind::Data => {}
+                appended => return Ok(appended?.map(|waited| (waited, BTreeSet::new()))),
+            }
+        }
+        let (mut longest, mut unfit) = (Duration::ZERO, BTreeSet::new());
+        for (at, message) in messages.iter().enumerate() {
+            match self.append(&Arc::new(vec![message.clone()]), is_stopped, tell).await {
+                Ok(Some(waited)) => longest = longest.max(waited),
+                Ok(None) => return Ok(None),
+                Err(error) if error.kind() == ErrorKind::Data => {
+                    unfit.insert(at);
+                    let Received { message_id, data, .. } = message;
+                    if self.unfit_ids.insert(message_id.clone()) {
+                        let (message_id, bytes, why) = (message_id.clone(), data.len(), error.chain());
+                        tell(CopyEvent::Unfit { message_id, bytes, why });
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Some((longest, unfit)))
     }
 
     /// Appends until it succeeds, and gives for how long the oldest has waited; nothing when it is to stop before that. What
@@ -412,6 +456,7 @@ impl Copying {
 
     /// Gives back what was not made durable.
     fn close(&mut self) {
+        self.unfit.clear();
         self.deliveries.close();
         while self.deliveries.try_recv().is_ok() {}
     }
@@ -426,9 +471,9 @@ fn tell_change(change: Option<KnownChange>, why: impl FnOnce() -> String, tell: 
     }
 }
 
-/// Whether trying again changes nothing: what is asked for is wrong, or the topic is damaged or another one.
+/// Whether trying again changes nothing: what is asked for is wrong, a message is, or the topic is damaged or another one.
 fn is_final(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Corrupt)
+    matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Data | ErrorKind::Corrupt)
 }
 
 fn ended_by_itself(error: tokio::task::JoinError) -> Error {

@@ -7,7 +7,8 @@ use std::time::Duration;
 /// What makes messages durable.
 pub trait Append: Send + 'static {
     /// Appends messages; all are durable on return. Gives for how long the oldest had waited since Pub/Sub took it. After
-    /// an error the same messages are appended again, or none any more.
+    /// an error the same messages are appended again, or none any more. An error of the kind `Data` is of one of them, which
+    /// is never taken; then each is appended alone.
     fn append(&mut self, messages: &[Received]) -> Result<Duration>;
     /// Called every second: what was published until so long ago has all come but for what lags as much as the last
     /// messages did. `None` while nobody knows. It has to be asked for how long that is after the wall clock was read: the
@@ -37,6 +38,15 @@ pub enum CopyEvent {
     Held(String),
     /// They were appended.
     Released,
+    /// A message is never taken; it is held while the copy runs, and the others are copied.
+    Unfit {
+        /// Its id.
+        message_id: String,
+        /// How many bytes of data it has.
+        bytes: usize,
+        /// Why it is not taken.
+        why: String,
+    },
     /// The server does not answer, for this reason.
     Away(String),
     /// It answers again.

@@ -128,6 +128,11 @@ pub fn tell(mirror: &Mirror, event: &MirrorEvent) {
         MirrorEvent::Held(why) => {
             format!("messages are held, since topic {topic} does not take them, which is tried every second: {why}")
         }
+        MirrorEvent::Unfit { message_id, bytes, why } => format!(
+            "message {message_id} of {} is not copied, since topic {topic} does not take it: {why}; it is held, and comes \
+             again when the mirror is run again. The others are copied",
+            show::bytes(*bytes)
+        ),
         MirrorEvent::Released => format!("topic {topic} has taken the messages that were held"),
         MirrorEvent::Away(why) => format!("nothing is known of what comes until Pub/Sub answers again: {why}"),
         MirrorEvent::Back => "Pub/Sub answers again".to_owned(),

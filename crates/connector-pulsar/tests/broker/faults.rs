@@ -6,7 +6,7 @@ use crate::place::{
 };
 use crate::proxy::{Counts, serve};
 use connector_pulsar::standalone::Standalone;
-use connector_pulsar::{Address, Guarantee, PartitionProducer, PartitionReader, Settings, Start};
+use connector_pulsar::{Address, Guarantee, PartitionProducer, PartitionReader, Service, Settings, Start};
 use std::future::Future;
 use std::time::Duration;
 

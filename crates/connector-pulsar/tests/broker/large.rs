@@ -148,7 +148,7 @@ fn a_topic_that_is_loaded_anew_among_chunks_has_the_message_once() {
     let broker = broker();
     let namespace = namespace(&broker, "loaded");
     admin(&broker, "POST", &format!("namespaces/{namespace}/deduplication"), "true");
-    for first in [0, 1] {
+    for first in [0u64, 1] {
         let topic = topic_in(&broker, &namespace, "loaded");
         run(async {
             let options = producer_options(&topic, "loaded", Guarantee::EffectivelyOnce);
@@ -196,9 +196,16 @@ fn messages_among_chunks_of_another_producer_are_places_to_go_on_from() {
     let topic = topic(&broker, "among");
     run(async {
         let options = producer_options(&topic, "large", Guarantee::AtLeastOnce);
-        let mut producer = PartitionProducer::new(proxied(&broker), options);
-        // The connection pauses within the second chunk, and within the first of the next message.
-        let among = async |_| publish_singly(&broker, &topic, 100..120).await;
+        let patient = Settings { keep_alive: std::time::Duration::from_secs(60), ..proxied(&broker) };
+        let mut producer = PartitionProducer::new(patient, options);
+        // The connection pauses within the second chunk, until others have written.
+        let among = async |_| {
+            let path = format!("{}/internalStats", path_of(&topic));
+            while !has_entries(&admin(&broker, "GET", &path, "")) {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+            publish_singly(&broker, &topic, 100..120).await;
+        };
         let stops = [(7_000_000, false)];
         let serving = serve_stopping(proxy_listener(), broker.service_url(), &stops, among);
         beside(serving, write(&mut producer, 1..3, LARGE)).await;
@@ -210,6 +217,11 @@ fn messages_among_chunks_of_another_producer_are_places_to_go_on_from() {
             assert_eq!((found.id, found.payload.bytes().len()), (pair[1].id, pair[1].payload.bytes().len()), "{at}");
         }
     });
+}
+
+fn has_entries(stats: &str) -> bool {
+    let stats: serde_json::Value = serde_json::from_str(stats).expect("statistics are JSON");
+    stats["entriesAddedCounter"].as_u64().expect("a number") > 0
 }
 
 /// Where a reader looks for chunks before its place it begins in ledgers that need not be there.
