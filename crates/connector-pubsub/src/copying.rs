@@ -18,7 +18,12 @@
 //! A connection that stands still says nothing, as one does over which nothing is sent, and Pub/Sub does not say whether
 //! messages wait. So after a while without any the connection is made anew.
 
+<<<<<<< HEAD
 use crate::known::{COMES_AGAIN, Known, KnownChange};
+=======
+use crate::attempts::Attempts;
+use crate::held_log::{HeldLog, LOOK_EVERY, SHUTDOWN, is_final};
+>>>>>>> 8ad3e61 (The log of a copy stands in a file of its own, and a topic's refusal says the size of the message)
 use crate::settings::{Settings, runtime};
 use crate::subscription::{Delivery, Seen, Subscription, batch};
 use crate::uptime::{SystemUptime, Uptime};
@@ -31,18 +36,19 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{Receiver, channel};
-use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-/// How often it is looked whether the copy is to stop.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often the log is told what has all come.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 /// How often a batch that could not be appended is tried again.
 const APPEND_EVERY: Duration = Duration::from_secs(1);
+<<<<<<< HEAD
 /// After how long an append that goes on is said to be slow, and when the copy is to stop.
 const SLOW: Duration = Duration::from_secs(10);
 const SLOW_AT_END: Duration = Duration::from_secs(1);
+=======
+>>>>>>> 8ad3e61 (The log of a copy stands in a file of its own, and a topic's refusal says the size of the message)
 /// How often the connection is made anew while streams over it are refused or break. The client's own pauses grow to a
 /// minute, and nothing tells one of them from a stream that stands.
 const REFUSED_EVERY: Duration = Duration::from_secs(5);
@@ -55,8 +61,6 @@ const FAREWELL: Duration = Duration::from_secs(1);
 const STOOD_STILL: Duration = Duration::from_secs(5);
 /// How long a subscription that may not be looked at may take to refuse.
 const REFUSAL: Duration = Duration::from_secs(2);
-/// How long the last append may take when the copy is to stop, and the last acknowledgements.
-const SHUTDOWN: Duration = Duration::from_secs(10);
 
 /// Copies a subscription until it is stopped, or idle where that is an end.
 pub fn copy(
@@ -103,8 +107,7 @@ struct Copying {
     options: CopyOptions,
     // What has come over the connection.
     deliveries: Receiver<Result<Delivery>>,
-    // Away while it appends.
-    append: Option<Box<dyn Append>>,
+    log: HeldLog,
     // What came over the connection and is never taken, and the ids of all that were.
     unfit: Vec<(Handler, OwnedSemaphorePermit)>,
     unfit_ids: BTreeSet<String>,
@@ -130,7 +133,7 @@ impl Copying {
         Copying {
             options,
             deliveries: channel(1).1,
-            append: Some(append),
+            log: HeldLog::new(append),
             unfit: Vec::new(),
             unfit_ids: BTreeSet::new(),
             refusals: JoinSet::new(),
@@ -322,8 +325,8 @@ impl Copying {
         let mut is_held = false;
         let waited = loop {
             let batch = messages.clone();
-            let appending = self.begin(move |log| log.append(&batch))?;
-            let error = match self.wait(appending, &mut is_held, is_stopped, tell).await? {
+            let appending = self.log.begin(move |log| log.append(&batch))?;
+            let error = match self.log.wait(appending, &mut is_held, is_stopped, tell).await? {
                 None => return Ok(None),
                 Some(Ok(waited)) => break waited,
                 Some(Err(error)) => error,
@@ -390,11 +393,16 @@ impl Copying {
         let clock = self.known.clock().clone();
         // A batch that is held was said to be.
         let mut is_held = !is_known;
+<<<<<<< HEAD
         let telling = self.begin(move |log| match until {
             Some(until) => log.drained(Some(&|| clock.now().since(until))),
             None => log.drained(None),
         })?;
         let told = self.wait(telling, &mut is_held, is_stopped, tell).await?;
+=======
+        let telling = self.log.begin(move |log| log.drained(since))?;
+        let told = self.log.wait(telling, &mut is_held, is_stopped, tell).await?;
+>>>>>>> 8ad3e61 (The log of a copy stands in a file of its own, and a topic's refusal says the size of the message)
         if is_known && is_held {
             tell(CopyEvent::Released);
         }
@@ -406,6 +414,7 @@ impl Copying {
         }
     }
 
+<<<<<<< HEAD
     /// Waits until the log has done something, and says when that takes long; nothing when it is to stop before that.
     async fn wait<T>(
         &mut self,
@@ -442,6 +451,14 @@ impl Copying {
             let done = act(log.as_mut());
             (log, done)
         }))
+=======
+    /// How long ago the time lies up to which all has come. A message over the stream tells that it stands. An answer of
+    /// the server tells less: what was on its way over a stream that broke since then comes again after its lease.
+    fn known_since(&self) -> Duration {
+        let by_answer = self.answered.elapsed() + COMES_AGAIN;
+        let came = self.came.filter(|came| *came > self.opened);
+        came.map_or(by_answer, |came| came.elapsed().min(by_answer))
+>>>>>>> 8ad3e61 (The log of a copy stands in a file of its own, and a topic's refusal says the size of the message)
     }
 
     fn tell_refused(&mut self, tell: &mut dyn FnMut(CopyEvent)) {
@@ -461,6 +478,7 @@ impl Copying {
         while self.deliveries.try_recv().is_ok() {}
     }
 }
+<<<<<<< HEAD
 
 /// Tells that nobody knows what comes any more, for a reason, or that it is known again.
 fn tell_change(change: Option<KnownChange>, why: impl FnOnce() -> String, tell: &mut dyn FnMut(CopyEvent)) {
@@ -479,3 +497,5 @@ fn is_final(error: &Error) -> bool {
 fn ended_by_itself(error: tokio::task::JoinError) -> Error {
     Error::internal("a task of the client of Pub/Sub has ended by itself").with_source(error)
 }
+=======
+>>>>>>> 8ad3e61 (The log of a copy stands in a file of its own, and a topic's refusal says the size of the message)

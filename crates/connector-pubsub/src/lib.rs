@@ -19,6 +19,8 @@ mod subscription;
 mod known;
 mod watch;
 
+mod held_log;
+
 mod copying;
 
 mod publisher;

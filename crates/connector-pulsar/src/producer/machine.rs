@@ -336,7 +336,7 @@ impl ProducerMachine {
             return Ok(());
         }
         let flight = Flight { first, last, sent_at: self.now, is_question: false, is_part: false };
-        self.fly(flight, count, &entry.encode());
+        self.fly(flight, count, &entry.encode(), false);
         self.sent += count;
         Ok(())
     }
@@ -354,7 +354,7 @@ impl ProducerMachine {
         let (Some(entry), Some(message)) = (chunking.next_entry(), self.queue.get(at)) else { return };
         let (sequence, is_part) = (message.sequence, !chunking.is_done());
         let flight = Flight { first: sequence, last: sequence, sent_at: self.now, is_question, is_part };
-        self.fly_as(flight, 1, &entry, true);
+        self.fly(flight, 1, &entry, true);
         if is_part {
             self.chunking = Some(chunking);
         } else if !is_question {
@@ -374,15 +374,11 @@ impl ProducerMachine {
             return Ok(());
         }
         let flight = Flight { first: sequence, last: sequence, sent_at: self.now, is_question: true, is_part: false };
-        self.fly(flight, 1, &entry.encode());
+        self.fly(flight, 1, &entry.encode(), false);
         Ok(())
     }
 
-    fn fly(&mut self, flight: Flight, count: usize, entry: &Bytes) {
-        self.fly_as(flight, count, entry, false);
-    }
-
-    fn fly_as(&mut self, flight: Flight, count: usize, entry: &Bytes, is_chunk: bool) {
+    fn fly(&mut self, flight: Flight, count: usize, entry: &Bytes, is_chunk: bool) {
         let command = Send {
             producer_id: PRODUCER,
             sequence_id: flight.first,
@@ -415,7 +411,7 @@ impl ProducerMachine {
     fn on_send_error(&mut self, error: &SendError, now: Duration) -> Result<()> {
         if error.error == ServerError::NotAllowedError as i32 && error.message.contains(TOO_LARGE) {
             let message = self.queue.iter().find(|message| message.sequence == error.sequence_id);
-            let bytes = message.map_or(0, OutgoingMessage::bytes);
+            let bytes = message.map_or(0, OutgoingMessage::payload_bytes);
             let what =
                 format!("has {bytes} bytes and is too large for the topic; raise the maxMessageSize of its policies");
             return Err(Error::unfit(format!("message {} {what}", error.sequence_id)));

@@ -162,6 +162,6 @@ fn a_message_that_is_too_large_for_its_topic_is_named() {
         };
         let error = refused.await;
         assert_eq!(error.kind(), ErrorKind::Unfit, "{error}");
-        assert!(error.to_string().contains("message 7 has 2103 bytes and is too large for the topic"), "{error}");
+        assert!(error.to_string().contains("message 7 has 2000 bytes and is too large for the topic"), "{error}");
     });
 }
