@@ -13,6 +13,9 @@ pub(crate) const SHUTDOWN: Duration = Duration::from_secs(10);
 /// After how long an append that goes on is said to be slow.
 const SLOW: Duration = Duration::from_secs(10);
 
+/// What the log does, which gives it back.
+type Doing<T> = JoinHandle<(Box<dyn Append>, Result<T>)>;
+
 /// The log of a copy.
 pub(crate) struct HeldLog {
     // Away while it does something.
@@ -27,7 +30,7 @@ impl HeldLog {
     /// Waits until the log has done something, and says when that takes long; nothing when it is to stop before that.
     pub async fn wait<T>(
         &mut self,
-        mut doing: JoinHandle<(Box<dyn Append>, Result<T>)>,
+        mut doing: Doing<T>,
         is_held: &mut bool,
         is_stopped: &dyn Fn() -> bool,
         tell: &mut dyn FnMut(CopyEvent),
@@ -53,7 +56,7 @@ impl HeldLog {
     pub fn begin<T: Send + 'static>(
         &mut self,
         act: impl FnOnce(&mut dyn Append) -> Result<T> + Send + 'static,
-    ) -> Result<JoinHandle<(Box<dyn Append>, Result<T>)>> {
+    ) -> Result<Doing<T>> {
         let mut log = self.append.take().ok_or_else(|| Error::internal("the log is away"))?;
         Ok(spawn_blocking(move || {
             let done = act(log.as_mut());
