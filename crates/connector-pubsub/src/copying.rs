@@ -18,12 +18,8 @@
 //! A connection that stands still says nothing, as one does over which nothing is sent, and Pub/Sub does not say whether
 //! messages wait. So after a while without any the connection is made anew.
 
-<<<<<<< HEAD
-use crate::known::{COMES_AGAIN, Known, KnownChange};
-=======
-use crate::attempts::Attempts;
 use crate::held_log::{HeldLog, LOOK_EVERY, SHUTDOWN, is_final};
->>>>>>> 8ad3e61 (The log of a copy stands in a file of its own, and a topic's refusal says the size of the message)
+use crate::known::{COMES_AGAIN, Known, KnownChange};
 use crate::settings::{Settings, runtime};
 use crate::subscription::{Delivery, Seen, Subscription, batch};
 use crate::uptime::{SystemUptime, Uptime};
@@ -43,12 +39,6 @@ use tokio::time::{Instant, sleep, timeout};
 const TELL_EVERY: Duration = Duration::from_secs(1);
 /// How often a batch that could not be appended is tried again.
 const APPEND_EVERY: Duration = Duration::from_secs(1);
-<<<<<<< HEAD
-/// After how long an append that goes on is said to be slow, and when the copy is to stop.
-const SLOW: Duration = Duration::from_secs(10);
-const SLOW_AT_END: Duration = Duration::from_secs(1);
-=======
->>>>>>> 8ad3e61 (The log of a copy stands in a file of its own, and a topic's refusal says the size of the message)
 /// How often the connection is made anew while streams over it are refused or break. The client's own pauses grow to a
 /// minute, and nothing tells one of them from a stream that stands.
 const REFUSED_EVERY: Duration = Duration::from_secs(5);
@@ -393,16 +383,11 @@ impl Copying {
         let clock = self.known.clock().clone();
         // A batch that is held was said to be.
         let mut is_held = !is_known;
-<<<<<<< HEAD
-        let telling = self.begin(move |log| match until {
+        let telling = self.log.begin(move |log| match until {
             Some(until) => log.drained(Some(&|| clock.now().since(until))),
             None => log.drained(None),
         })?;
-        let told = self.wait(telling, &mut is_held, is_stopped, tell).await?;
-=======
-        let telling = self.log.begin(move |log| log.drained(since))?;
         let told = self.log.wait(telling, &mut is_held, is_stopped, tell).await?;
->>>>>>> 8ad3e61 (The log of a copy stands in a file of its own, and a topic's refusal says the size of the message)
         if is_known && is_held {
             tell(CopyEvent::Released);
         }
@@ -412,53 +397,6 @@ impl Copying {
             // It is told again in a second.
             Some(_) => Ok(true),
         }
-    }
-
-<<<<<<< HEAD
-    /// Waits until the log has done something, and says when that takes long; nothing when it is to stop before that.
-    async fn wait<T>(
-        &mut self,
-        mut doing: JoinHandle<(Box<dyn Append>, Result<T>)>,
-        is_held: &mut bool,
-        is_stopped: &dyn Fn() -> bool,
-        tell: &mut dyn FnMut(CopyEvent),
-    ) -> Result<Option<Result<T>>> {
-        let begun = Instant::now();
-        loop {
-            if let Ok(ended) = timeout(LOOK_EVERY, &mut doing).await {
-                let (log, done) = ended.map_err(ended_by_itself)?;
-                self.append = Some(log);
-                return Ok(Some(done));
-            }
-            if is_stopped() && begun.elapsed() > SHUTDOWN {
-                return Ok(None);
-            }
-            let slow = if is_stopped() { SLOW_AT_END } else { SLOW };
-            if !*is_held && begun.elapsed() > slow {
-                *is_held = true;
-                tell(CopyEvent::Held(format!("it has not answered for {} s, and is waited for", slow.as_secs())));
-            }
-        }
-    }
-
-    /// Begins to do something with the log, which is away until that is done.
-    fn begin<T: Send + 'static>(
-        &mut self,
-        act: impl FnOnce(&mut dyn Append) -> Result<T> + Send + 'static,
-    ) -> Result<JoinHandle<(Box<dyn Append>, Result<T>)>> {
-        let mut log = self.append.take().ok_or_else(|| Error::internal("the log is away"))?;
-        Ok(spawn_blocking(move || {
-            let done = act(log.as_mut());
-            (log, done)
-        }))
-=======
-    /// How long ago the time lies up to which all has come. A message over the stream tells that it stands. An answer of
-    /// the server tells less: what was on its way over a stream that broke since then comes again after its lease.
-    fn known_since(&self) -> Duration {
-        let by_answer = self.answered.elapsed() + COMES_AGAIN;
-        let came = self.came.filter(|came| *came > self.opened);
-        came.map_or(by_answer, |came| came.elapsed().min(by_answer))
->>>>>>> 8ad3e61 (The log of a copy stands in a file of its own, and a topic's refusal says the size of the message)
     }
 
     fn tell_refused(&mut self, tell: &mut dyn FnMut(CopyEvent)) {
@@ -478,7 +416,6 @@ impl Copying {
         while self.deliveries.try_recv().is_ok() {}
     }
 }
-<<<<<<< HEAD
 
 /// Tells that nobody knows what comes any more, for a reason, or that it is known again.
 fn tell_change(change: Option<KnownChange>, why: impl FnOnce() -> String, tell: &mut dyn FnMut(CopyEvent)) {
@@ -488,14 +425,3 @@ fn tell_change(change: Option<KnownChange>, why: impl FnOnce() -> String, tell: 
         None => {}
     }
 }
-
-/// Whether trying again changes nothing: what is asked for is wrong, a message is, or the topic is damaged or another one.
-fn is_final(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Data | ErrorKind::Corrupt)
-}
-
-fn ended_by_itself(error: tokio::task::JoinError) -> Error {
-    Error::internal("a task of the client of Pub/Sub has ended by itself").with_source(error)
-}
-=======
->>>>>>> 8ad3e61 (The log of a copy stands in a file of its own, and a topic's refusal says the size of the message)

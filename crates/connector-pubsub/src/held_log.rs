@@ -10,8 +10,9 @@ use tokio::time::{Instant, timeout};
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long the last append may take when the copy is to stop, and the last acknowledgements.
 pub(crate) const SHUTDOWN: Duration = Duration::from_secs(10);
-/// After how long an append that goes on is said to be slow.
+/// After how long an append that goes on is said to be slow, and when the copy is to stop.
 const SLOW: Duration = Duration::from_secs(10);
+const SLOW_AT_END: Duration = Duration::from_secs(1);
 
 /// What the log does, which gives it back.
 type Doing<T> = JoinHandle<(Box<dyn Append>, Result<T>)>;
@@ -45,9 +46,10 @@ impl HeldLog {
             if is_stopped() && begun.elapsed() > SHUTDOWN {
                 return Ok(None);
             }
-            if !*is_held && begun.elapsed() > SLOW {
+            let slow = if is_stopped() { SLOW_AT_END } else { SLOW };
+            if !*is_held && begun.elapsed() > slow {
                 *is_held = true;
-                tell(CopyEvent::Held(format!("it has not answered for {} s, and is waited for", SLOW.as_secs())));
+                tell(CopyEvent::Held(format!("it has not answered for {} s, and is waited for", slow.as_secs())));
             }
         }
     }
