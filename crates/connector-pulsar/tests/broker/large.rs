@@ -189,6 +189,41 @@ fn a_topic_that_is_loaded_anew_among_chunks_has_the_message_once() {
     }
 }
 
+#[test]
+fn messages_among_chunks_of_another_producer_are_places_to_go_on_from() {
+    let _turn = turn();
+    let broker = broker();
+    let topic = topic(&broker, "among");
+    run(async {
+        let options = producer_options(&topic, "large", Guarantee::AtLeastOnce);
+        let patient = Settings { keep_alive: std::time::Duration::from_secs(60), ..proxied(&broker) };
+        let mut producer = PartitionProducer::new(patient, options);
+        // The connection pauses within the second chunk, until others have written.
+        let among = async |_| {
+            let path = format!("{}/internalStats", path_of(&topic));
+            while !has_entries(&admin(&broker, "GET", &path, "")) {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+            publish_singly(&broker, &topic, 100..120).await;
+        };
+        let stops = [(7_000_000, false)];
+        let serving = serve_stopping(proxy_listener(), broker.service_url(), &stops, among);
+        beside(serving, write(&mut producer, 1..3, LARGE)).await;
+        let messages = take(&mut reader(&broker, &topic, Start::Beginning), 22).await;
+        assert!(messages[0].position.oldest_chunk.is_some(), "they do not lie among chunks");
+        assert!(messages[20].payload.bytes() == bytes_of(1, size_of(1, LARGE)));
+        for (at, pair) in messages.windows(2).enumerate().skip(15) {
+            let found = next(&mut reader(&broker, &topic, Start::AfterMessage(pair[0].id))).await;
+            assert_eq!((found.id, found.payload.bytes().len()), (pair[1].id, pair[1].payload.bytes().len()), "{at}");
+        }
+    });
+}
+
+fn has_entries(stats: &str) -> bool {
+    let stats: serde_json::Value = serde_json::from_str(stats).expect("statistics are JSON");
+    stats["entriesAddedCounter"].as_u64().expect("a number") > 0
+}
+
 /// Where a reader looks for chunks before its place it begins in ledgers that need not be there.
 #[test]
 fn a_place_in_a_ledger_that_is_not_there_is_the_next_one() {
