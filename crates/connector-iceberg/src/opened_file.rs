@@ -5,13 +5,14 @@ use crate::object_files::is_local;
 use crate::storage::path_of;
 use crate::stored_file::{StoredFile, StoredFiles};
 use arrow::array::RecordBatch;
-use dataflow::{Error, Result, guarded};
+use dataflow::{Error, Result, guarded, rows_at_once};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
 use parquet::basic::Type as PhysicalType;
 use parquet::errors::ParquetError;
+use parquet::file::metadata::RowGroupMetaData;
 
 /// A file as a manifest tells of it.
 #[derive(Clone, Copy)]
@@ -95,13 +96,24 @@ impl NamedFile<'_> {
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(opened, footer);
         let mask = ProjectionMask::roots(builder.parquet_schema(), roots.iter().copied());
         reads.plan(builder.metadata(), &mask, &groups);
+        let of_groups = groups.iter().map(|&group| rows_of(builder.metadata().row_group(group), &mask));
+        let batch_rows = of_groups.fold(batch_rows, usize::min).max(1);
         let open = || {
-            let builder = builder.with_projection(mask).with_row_groups(groups).with_batch_size(batch_rows.max(1));
+            let builder = builder.with_projection(mask).with_row_groups(groups).with_batch_size(batch_rows);
             builder.build().map_err(|error| self.broken(error))
         };
         let reader = guarded(|why| self.broken(ParquetError::General(why.to_owned())), open)?;
         Ok(StoredRows { place: self.place(), reads, reader: Some(reader) })
     }
+}
+
+/// How many rows of a row group are read at once, by what the footer says of the columns.
+fn rows_of(group: &RowGroupMetaData, mask: &ProjectionMask) -> usize {
+    let read = group.columns().iter().enumerate().filter(|(leaf, _)| mask.leaf_included(*leaf));
+    let bytes =
+        read.map(|(_, column)| column.uncompressed_size().max(column.unencoded_byte_array_data_bytes().unwrap_or(0)));
+    let bytes = bytes.map(|bytes| u64::try_from(bytes).unwrap_or(0)).fold(0, u64::saturating_add);
+    rows_at_once(u64::try_from(group.num_rows()).unwrap_or(0), bytes)
 }
 
 /// The same footer, where timestamps of 96 bits are read as microseconds.

@@ -104,7 +104,10 @@ mod tests {
         assert_eq!(of("dat/days/*.jsonl"), near("data/days/*.jsonl"));
         assert_eq!(of("data/users.csv"), near("data/users.csv.gz"));
         assert_eq!(of("data/days/*.csv").as_deref(), Some("\"data/days\" holds a.jsonl"));
-        assert_eq!(of("models/delay.onnx").as_deref(), Some("its folder holds data"));
+        assert_eq!(
+            of("models/delay.onnx").as_deref(),
+            Some("there is no folder \"models\", and its folder holds data")
+        );
         assert_eq!(of("data/plays.csv"), None);
         assert_eq!(of("data/days"), None);
     }

@@ -2,13 +2,12 @@
 
 use super::parquet_footer::Damage;
 use arrow::array::RecordBatch;
+use dataflow::rows_at_once;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::file::metadata::RowGroupMetaData;
 use std::fs::File;
 
-/// About so many bytes of columns are read at once: a column of text holds 2 GiB at most, and rows may be of any size.
-const BATCH_BYTES: u64 = 8 << 20;
 /// What the library says where the text of a batch is more than a column holds.
 const TOO_MUCH: &str = "overflow";
 
@@ -34,7 +33,7 @@ impl GroupRows {
     ) -> GroupRows {
         let of_group = metadata.metadata().row_group(group);
         let mask = ProjectionMask::roots(metadata.parquet_schema(), roots.iter().copied());
-        let batch_rows = rows_at_once(of_group, &mask).min(batch_rows);
+        let batch_rows = rows_of(of_group, &mask).min(batch_rows);
         GroupRows { file, metadata, mask, group, batch_rows, given: 0, reader: None }
     }
 
@@ -66,13 +65,11 @@ impl GroupRows {
     }
 }
 
-/// How many rows of a group take about what is read at once, by what its footer says.
-fn rows_at_once(group: &RowGroupMetaData, mask: &ProjectionMask) -> usize {
+/// How many rows of a group are read at once, by what its footer says.
+fn rows_of(group: &RowGroupMetaData, mask: &ProjectionMask) -> usize {
     let read = group.columns().iter().enumerate().filter(|(leaf, _)| mask.leaf_included(*leaf));
     let bytes = read.map(|(_, column)| {
         column.uncompressed_size().max(column.unencoded_byte_array_data_bytes().unwrap_or_default()).max(0) as u64
     });
-    let bytes = bytes.fold(0, u64::saturating_add);
-    let rows = u64::try_from(group.num_rows()).unwrap_or_default();
-    usize::try_from(u128::from(rows) * u128::from(BATCH_BYTES) / u128::from(bytes.max(1))).unwrap_or(usize::MAX).max(1)
+    rows_at_once(u64::try_from(group.num_rows()).unwrap_or_default(), bytes.fold(0, u64::saturating_add))
 }
