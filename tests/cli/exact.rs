@@ -3,9 +3,13 @@
 
 use crate::publish::{Publishing, all_plays, on_topic, users};
 use crate::wrong::plays;
+use project::{InputOptions, Project, PublishOptions};
 use std::io::Write;
 use std::process::Stdio;
-use tests::machine::{SECOND, now, pause};
+use std::sync::Arc;
+use tests::machine::{Machine, SECOND, now, pause};
+use tests::told;
+use values::Encoding;
 
 #[test]
 fn a_message_is_shown_to_programs_digit_by_digit() {
@@ -26,15 +30,19 @@ fn a_message_is_shown_to_programs_digit_by_digit() {
 #[test]
 fn a_file_that_is_still_checked_when_it_is_stopped_puts_nothing() {
     let folder = plays();
-    folder.write("plays.jsonl", &format!("{}{{\"user_id\": \"many\"}}\n", all_plays(0..400_000)));
-    let publishing = Publishing::start(&folder, &["publish", "plays", "plays.jsonl"]);
-    pause(SECOND / 5);
-    publishing.signal("INT");
-    let ran = publishing.end();
-    assert_eq!(ran.code, 130, "{}", ran.err);
-    assert!(ran.err.contains("stopped before anything was published to topic plays"), "{}", ran.err);
+    let bad_last = format!("{}{{\"user_id\": \"many\"}}\n", all_plays(0..40_000));
+    folder.write("plays.jsonl", &bad_last);
+    let project = Project::open(&folder.path(), "dev", Arc::new(Machine)).map_err(told).unwrap();
+    let from = folder.path().join("plays.jsonl").to_string_lossy().into_owned();
+    let input = InputOptions { from, format: None, encoding: Encoding::Unicode, follow: false };
+    let options = PublishOptions { input, partitions: None, producer: None };
+    // Stopped after its first batch, and so far before the row that is wrong.
+    let published = project.publish("plays", &options, &|| true, &mut |_| {}).map_err(told).unwrap();
+    assert_eq!((published.messages, published.is_whole), (0, false));
     assert_eq!(on_topic(&folder), users(0..0));
     assert!(!folder.files().iter().any(|name| name.starts_with("topics/plays")), "no topic is made for it");
+    let refused = project.publish("plays", &options, &|| false, &mut |_| {}).map_err(told).unwrap_err();
+    assert!(refused.contains("line 40001: field \"user_id\" is \"many\""), "{refused}");
 }
 
 #[test]

@@ -101,3 +101,15 @@ fn uuid(bytes: &[u8]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nanoseconds_that_stand_for_infinity_are_no_time() {
+        let of = |nanos| micros_of(nanos, TimeUnit::Nanosecond);
+        assert_eq!((of(i64::MAX), of(-i64::MAX)), (None, None));
+        assert_eq!((of(i64::MAX - 1), of(1_500), of(-1_500)), (Some(9_223_372_036_854_776), Some(2), Some(-2)));
+    }
+}

@@ -2,6 +2,7 @@
 // Helpers outside the tests unwrap as the tests do.
 #![allow(clippy::unwrap_used)]
 
+mod columns;
 mod parquet_files;
 
 use arrow::array::{

@@ -218,3 +218,21 @@ impl Part {
         months / self.months()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_between_the_ends_of_time_fails_where_a_number_does_not_hold_it() {
+        let (first, last) = (-106_751_991 * DAY, i64::MAX - 1);
+        assert_eq!((Part::Microsecond.borders(first, last), Part::Microsecond.whole(first, last)), (None, None));
+        // DuckDB reckons whole units from microseconds, and refuses these too.
+        assert_eq!((Part::Day.whole(first, last), Part::Week.whole(first, last)), (None, None));
+        assert_eq!(
+            (Part::Day.borders(first, last), Part::Year.borders(first, last)),
+            (Some(213_503_982), Some(584_555))
+        );
+        assert_eq!((Part::Day.whole(0, DAY - 1), Part::Day.borders(0, DAY - 1)), (Some(0), Some(0)));
+    }
+}
