@@ -111,7 +111,9 @@ impl Chunks {
         let chunk = metadata.chunk_id.unwrap_or_default();
         let last = metadata.num_chunks_from_msg.unwrap_or_default() - 1;
         let is_same = |open: &OpenMessage| open.producer_name == producer_name && open.uuid == uuid;
-        let at = match self.open.iter().position(is_same) {
+        // A first chunk begins a message, whatever is open: other clients make the same uuid again for another message, after
+        // one that was killed among its chunks.
+        let at = match self.open.iter().position(is_same).filter(|_| chunk > 0) {
             Some(at) => at,
             None if chunk == 0 => {
                 let sequence = metadata.sequence_id;
@@ -250,6 +252,9 @@ mod tests {
         let again = ["p a 0/2 7", "p b 0/2 7", "p b 1/2 8"];
         assert_eq!(outcome(&again), ["b0 b1 ", "none open"]);
         // What comes late of the first attempt changes nothing.
+        // Nor is one of other bytes under the same name, of which none is mixed with those before.
+        let killed = ["p a 0/3 7", "p a 1/3 7", "p a 0/2 7", "p a 1/2 7"];
+        assert_eq!(outcome(&killed), ["a0 a1 ", "none open"]);
         let late = ["p a 0/3 7", "p b 0/2 7", "p a 1/3 7", "p b 1/2 8"];
         assert_eq!(outcome(&late), ["b0 b1 ", "none open"]);
     }
