@@ -88,3 +88,20 @@ fn a_bounded_run_after_one_that_was_killed_ends_where_topics_end_now() {
         assert!(ran.err.contains("the job goes on to where topics end now"), "{}", ran.err);
     }
 }
+
+#[test]
+fn rows_of_many_small_files_go_out_together_and_in_order() {
+    let folder = plays();
+    folder.replace("pipelines/plays.sql", "LIVE plays;", "LIVE plays ON BAD ROW SKIP;");
+    for n in 0..300 {
+        let text = if n == 150 { "{\"user_id\":\"many\"}\n".to_owned() } else { all_plays(n..n + 1) };
+        folder.write(&format!("parts/{n:03}.jsonl"), &text);
+    }
+    let ran = folder.done(&["publish", "plays", "parts/*.jsonl", "--producer", "parts"]);
+    assert!(ran.err.contains("published 299 messages") && ran.err.contains("150.jsonl\" line 1: field"), "{}", ran.err);
+    let expected: Vec<String> = [users(0..150), users(151..300)].concat();
+    assert_eq!(on_topic(&folder), expected);
+    folder.write("parts/300.jsonl", &all_plays(300..301));
+    let more = folder.done(&["publish", "plays", "parts/*.jsonl", "--producer", "parts"]);
+    assert!(more.err.contains("published 1 message"), "{}", more.err);
+}

@@ -20,6 +20,10 @@ const READ_ROWS: usize = 8192;
 /// What standard input is called.
 const STDIN: &str = "-";
 
+/// Rows of small files go out together, up to so many and so many bytes.
+const TOGETHER_ROWS: usize = 8_192;
+const TOGETHER_BYTES: usize = 8 << 20;
+
 /// Where rows are to come from.
 #[derive(Clone, Debug)]
 pub struct InputOptions {
@@ -88,7 +92,7 @@ impl Input {
     /// Reads it from its start, and hands over what comes until nobody takes it. True at its end.
     pub fn read(&self, put: &mut dyn FnMut(InputEvent) -> bool) -> Result<bool> {
         match &self.source {
-            Source::Texts(feeds) => {
+            Source::Texts(feeds) => Together::of(put, |put| {
                 for file in 0..feeds.count() {
                     let name = format!("\"{}\"", feeds.path(file)?);
                     if !self.feed(&name, feeds.open(file)?, put)? {
@@ -96,8 +100,8 @@ impl Input {
                     }
                 }
                 Ok(true)
-            }
-            Source::Parquet(files) => self.parquet(files, put),
+            }),
+            Source::Parquet(files) => Together::of(put, |put| self.parquet(files, put)),
             Source::Stream(format) => {
                 let (pipe, end) = self.pipe()?;
                 let read = self.stream_feed(Box::new(pipe), *format);
@@ -209,6 +213,43 @@ impl Input {
             }
         }
         Ok(true)
+    }
+}
+
+/// Rows of several files, which are put together: each batch is synced once.
+struct Together {
+    rows: Vec<InputRow>,
+    bytes: usize,
+}
+
+impl Together {
+    /// Lets rows be read, and hands them over together. What came before an error, or before nobody wanted more, goes out
+    /// first.
+    fn of(
+        put: &mut dyn FnMut(InputEvent) -> bool,
+        read: impl FnOnce(&mut dyn FnMut(InputEvent) -> bool) -> Result<bool>,
+    ) -> Result<bool> {
+        let mut together = Together { rows: Vec::new(), bytes: 0 };
+        let read = read(&mut |event| together.take(event, put));
+        let is_taken = together.give(put);
+        Ok(read? && is_taken)
+    }
+
+    fn take(&mut self, event: InputEvent, put: &mut dyn FnMut(InputEvent) -> bool) -> bool {
+        match event {
+            InputEvent::Rows(rows) => {
+                self.bytes += rows.iter().map(|row| row.payload.len()).sum::<usize>();
+                self.rows.extend(rows);
+                let is_full = self.rows.len() >= TOGETHER_ROWS || self.bytes >= TOGETHER_BYTES;
+                !is_full || self.give(put)
+            }
+            other => self.give(put) && put(other),
+        }
+    }
+
+    fn give(&mut self, put: &mut dyn FnMut(InputEvent) -> bool) -> bool {
+        self.bytes = 0;
+        self.rows.is_empty() || put(InputEvent::Rows(std::mem::take(&mut self.rows)))
     }
 }
 

@@ -66,11 +66,13 @@ pub fn read_exact(text: &str, scale: i32) -> Option<i128> {
         None => (false, text.strip_prefix('+').unwrap_or(text)),
     };
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
-        None => (text, 0),
+        Some((mantissa, exponent)) => (mantissa, exponent),
+        None => (text, "0"),
     };
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let is_split_well = |whole: &str| !whole.starts_with('_') && !whole.ends_with('_') && !whole.contains("__");
+    let is_split_well = |digits: &str| !digits.starts_with('_') && !digits.ends_with('_') && !digits.contains("__");
+    let unsigned = exponent.strip_prefix(['-', '+']).unwrap_or(exponent);
+    let exponent = exponent.replace('_', "").parse::<i32>().ok().filter(|_| is_split_well(unsigned))?;
     if (whole.is_empty() && fraction.is_empty()) || !is_split_well(whole) {
         return None;
     }
@@ -283,6 +285,7 @@ mod tests {
         assert_eq!(read_exact(nines, 36), Some(10_i128.pow(37)));
         assert_eq!((read_exact("0.05", 0), read_exact("0.5", 0), read_exact("-.5", 0)), (Some(0), Some(1), Some(-1)));
         assert_eq!((read_exact("0e999999999", 0), read_exact("1e-999999999", 2)), (Some(0), Some(0)));
+        assert_eq!((read_exact("1e1_0", 0), read_exact("1e_1", 0)), (Some(10_000_000_000), None));
         assert_eq!((read_exact("_1", 0), read_exact("1_", 0), read_exact("1_0.5", 1)), (None, None, Some(105)));
     }
 

@@ -30,6 +30,16 @@ impl UnnamedQueries {
     }
 }
 
+/// What is said of a SELECT that has no FROM, or whose FROM stands where a value was expected and is taken for a name.
+pub(super) fn without_from(select: &Select, span: Span, what: &str, expected: &str) -> Fault {
+    let fault = Fault::new(place_of(select, span), what).expected(expected);
+    let is_from = |word: &str| word.eq_ignore_ascii_case("FROM");
+    match select.projection.iter().any(|item| item.to_string().split_whitespace().any(is_from)) {
+        true => fault.hint("something is missing before FROM, which is taken for the name of a column here"),
+        false => fault,
+    }
+}
+
 impl Binding<'_> {
     /// FROM with its as-of joins: what can be named after them, and the joins.
     pub fn from(&mut self, owner: &str, select: &Select, span: Span) -> Outcome<(Relation, Vec<BoundJoin>)> {
@@ -41,9 +51,7 @@ impl Binding<'_> {
                 )
                 .hint("write ASOF LEFT JOIN .. ON key = key AND their time <= our time, or an aggregate in a subquery")
                 .err(),
-                None => Fault::new(place_of(select, span), "a SELECT without FROM has no rows to come")
-                    .expected("FROM stream")
-                    .err(),
+                None => without_from(select, span, "a SELECT without FROM has no rows to come", "FROM stream").err(),
             };
         };
         let mut unnamed = UnnamedQueries::default();

@@ -5,7 +5,7 @@ use super::early::{EarlyConditions, compared, key_of, of_both};
 use crate::bind::as_of::{self, AsOfJoin};
 use crate::bind::binding::Binding;
 use crate::bind::bound::{BoundItem, BoundJoin, BoundSelect, BoundedJoin, BoundedStep, Calls, Definition};
-use crate::bind::from::UnnamedQueries;
+use crate::bind::from::{UnnamedQueries, without_from};
 use crate::bind::keys;
 use crate::bind::relation::{Relation, RelationColumn};
 use crate::bind::syntax::{and, any, conjuncts, is_subquery, object_name};
@@ -37,9 +37,8 @@ impl FromClause {
 /// Binds FROM; a comma is a join of every row with every row, of which WHERE says which are wanted.
 pub(super) fn from(binding: &mut Binding, owner: &str, select: &Select, span: Span) -> Outcome<FromClause> {
     if select.from.is_empty() {
-        return Fault::new(place_of(select, span), "a SELECT without FROM has no rows")
-            .expected("FROM and a stream, a view, a table or a query")
-            .err();
+        let expected = "FROM and a stream, a view, a table or a query";
+        return without_from(select, span, "a SELECT without FROM has no rows", expected).err();
     }
     let (mut chains, mut unnamed) = (Vec::with_capacity(select.from.len()), UnnamedQueries::default());
     for from in &select.from {
