@@ -21,7 +21,7 @@
 use crate::held_log::{HeldLog, LOOK_EVERY, SHUTDOWN, is_final};
 use crate::known::{COMES_AGAIN, Known, KnownChange};
 use crate::settings::{Settings, runtime};
-use crate::subscription::{Delivery, Seen, Subscription, batch};
+use crate::subscription::{Delivery, OUTSTANDING_BYTES, Seen, Subscription, batch};
 use crate::uptime::{SystemUptime, Uptime};
 use crate::watch::{Look, watch};
 use copy_contract::{Append, CopyEnd, CopyEvent, CopyOptions, Received};
@@ -101,6 +101,7 @@ struct Copying {
     // What came over the connection and is never taken, and the ids of all that were.
     unfit: Vec<(Handler, OwnedSemaphorePermit)>,
     unfit_ids: BTreeSet<String>,
+    is_told_full: bool,
     // Acknowledgements that Pub/Sub confirms or refuses.
     refusals: JoinSet<bool>,
     refused: u64,
@@ -126,6 +127,7 @@ impl Copying {
             log: HeldLog::new(append),
             unfit: Vec::new(),
             unfit_ids: BTreeSet::new(),
+            is_told_full: false,
             refusals: JoinSet::new(),
             refused: 0,
             known: Known::new(clock),
@@ -195,10 +197,14 @@ impl Copying {
                 Some(Some(first)) => {
                     let came = self.known.clock().now();
                     let batch = batch(first?, &mut self.deliveries)?;
+                    let before = (self.end.messages, self.unfit_ids.len());
                     if !self.put(batch, is_stopped, tell).await? {
                         return Ok(ReceiveEnd::Asked);
                     }
-                    self.known.has_come(came);
+                    // What is never taken comes again and again, and is nothing new.
+                    if before != (self.end.messages, self.unfit_ids.len()) {
+                        self.known.has_come(came);
+                    }
                     tell(CopyEvent::Copied(self.end.messages));
                 }
                 Some(None) => return Err(Error::internal("the client of Pub/Sub has ended by itself")),
@@ -253,6 +259,10 @@ impl Copying {
         // Another message that has waited, such as one that somebody else has refused, comes at any time.
         if std::mem::take(&mut self.is_again) && came < COMES_AGAIN && waited > self.known.open_for() + STOOD_STILL {
             tell(CopyEvent::StoodStill(waited));
+        }
+        let held: usize = self.unfit.iter().map(|(_, room)| room.num_permits()).sum();
+        if held > OUTSTANDING_BYTES / 2 && !std::mem::replace(&mut self.is_told_full, true) {
+            tell(CopyEvent::UnfitFill(self.unfit.len()));
         }
         for (at, (handler, room)) in handlers.into_iter().enumerate() {
             if unfit.contains(&at) {

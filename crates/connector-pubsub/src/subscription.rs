@@ -21,7 +21,7 @@ use tokio::time::timeout;
 /// What it takes to receive.
 pub(crate) const ROLE: &str = "roles/pubsub.subscriber";
 /// How many bytes of messages are here at once that were not acknowledged.
-const OUTSTANDING_BYTES: usize = 64 << 20;
+pub(crate) const OUTSTANDING_BYTES: usize = 64 << 20;
 /// How many messages.
 const OUTSTANDING_MESSAGES: usize = 20_000;
 /// How many messages are appended and synced at once, at most.

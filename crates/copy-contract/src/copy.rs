@@ -47,6 +47,8 @@ pub enum CopyEvent {
         /// Why it is not taken.
         why: String,
     },
+    /// So many messages that are never taken fill more than half of what is held at once, and others will wait for them.
+    UnfitFill(usize),
     /// The server does not answer, for this reason.
     Away(String),
     /// It answers again.

@@ -133,6 +133,10 @@ pub fn tell(mirror: &Mirror, event: &MirrorEvent) {
              again when the mirror is run again. The others are copied",
             show::bytes(*bytes)
         ),
+        MirrorEvent::UnfitFill(count) => format!(
+            "{count} messages that topic {topic} does not take are more than half of what a mirror holds at once, and \
+             others will wait for them: let the topic take them, and run the mirror again"
+        ),
         MirrorEvent::Released => format!("topic {topic} has taken the messages that were held"),
         MirrorEvent::Away(why) => format!("nothing is known of what comes until Pub/Sub answers again: {why}"),
         MirrorEvent::Back => "Pub/Sub answers again".to_owned(),
