@@ -13,7 +13,7 @@ use bytes::{Bytes, BytesMut};
 pub const OPEN_MS_MAX: u64 = 60 * 60 * 1000;
 
 /// How many of the greatest messages may be open together.
-const OPEN_LARGEST_MAX: usize = 2;
+const OPEN_LARGEST_MAX: usize = 4;
 
 /// So many bytes are kept of a message that is too large.
 const BEGINNING: usize = 1 << 10;
@@ -118,7 +118,7 @@ impl Chunks {
             Some(at) => at,
             None if chunk == 0 => {
                 let sequence = metadata.sequence_id;
-                self.close(&producer_name, sequence, given_up);
+                self.close(&producer_name, &uuid, sequence);
                 let (bytes, next_chunk, total) = (BytesMut::new(), 0, 0);
                 let first = id;
                 self.open.push(OpenMessage {
@@ -144,16 +144,12 @@ impl Chunks {
         self.append(at, chunk, last, payload, given_up).map_or(Outcome::None, Outcome::Whole)
     }
 
-    /// A producer begins a message: what it has open is no more. An attempt to send the same message is not told: with
-    /// this one it becomes whole.
-    fn close(&mut self, producer_name: &str, sequence: u64, given_up: &mut Vec<IncompleteMessage>) {
-        while let Some(at) = self.open.iter().position(|open| open.producer_name == producer_name) {
-            if self.open[at].sequence == sequence {
-                self.open.remove(at);
-            } else {
-                self.give_up(at, "its producer began another message", given_up);
-            }
-        }
+    /// A producer begins a message: an attempt to send the same one is no more, which is not told, since with this one it
+    /// becomes whole; nor is another one of the same name. What else it has open may become whole yet, for a producer that
+    /// several threads use writes their chunks in between each other.
+    fn close(&mut self, producer_name: &str, uuid: &str, sequence: u64) {
+        self.open
+            .retain(|open| open.producer_name != producer_name || (open.sequence != sequence && open.uuid != uuid));
     }
 
     fn append(
@@ -239,8 +235,8 @@ mod tests {
     fn chunks_become_messages_or_are_given_up() {
         assert_eq!(outcome(&["p a 0/2", "q b 0/2", "p a 1/2"]), ["a0 a1 ", "open from 0:1"]);
         assert_eq!(outcome(&["p a 0/2", "p a 0/2", "p a 1/2"]), ["a0 a1 ", "none open"]);
-        let other = "a from 0:0: its producer began another message";
-        assert_eq!(outcome(&["p a 0/2", "p b 0/1"]), ["b0 ", other, "none open"]);
+        // Several threads of one producer.
+        assert_eq!(outcome(&["p a 0/2", "p b 0/2", "p a 1/2", "p b 1/2"]), ["a0 a1 ", "b0 b1 ", "none open"]);
         assert_eq!(outcome(&["p a 1/2"]), ["a from 0:0: its first chunk is not there", "none open"]);
         assert_eq!(outcome(&["p a 0/3", "p a 2/3"])[0], "a from 0:0: a chunk in its middle is not there");
         let mut late = vec!["p a 0/2"];
@@ -267,9 +263,11 @@ mod tests {
         assert_eq!(outcome(&["p large 0/2", "p large 1/2"])[0].len(), 2414);
         let four = ["p large 0/4", "p large 1/4", "p large 2/4", "p large 3/4"];
         assert_eq!(outcome(&four)[0], "3028 bytes, 1024 kept");
-        // Where the largest is 3000 bytes, three parts of 2108 are too many to wait together.
-        let three = ["0 large0 0/2", "1 large1 0/2", "2 large2 0/2", "2 large2 1/2", "0 large0 1/2"];
-        let outcome = outcome(&three);
+        // Where the largest is 3000 bytes, six parts of 2108 are too many to wait together.
+        let (mut six, last) = (Vec::new(), ["2 large2 1/2".to_owned(), "0 large0 1/2".to_owned()]);
+        six.extend((0..6).map(|n| format!("{n} large{n} 0/2")));
+        six.extend(last);
+        let outcome = outcome(&six.iter().map(String::as_str).collect::<Vec<_>>());
         assert_eq!((outcome[0].len(), outcome[1].as_str()), (2416, "2416 bytes, 1024 kept"), "{outcome:?}");
     }
 }

@@ -101,9 +101,8 @@ impl Intake {
 
     /// The permits to give to the broker now.
     pub fn grant(&mut self) -> u32 {
-        // A message in chunks may be larger than the budget, and its next chunk has to come.
-        let bytes = if self.waiting.is_empty() { 0 } else { self.waiting_bytes + self.chunks.bytes() };
-        self.permits.grant(bytes)
+        // What is open in chunks has a bound of its own: more has to come before any of it can be taken.
+        self.permits.grant(self.waiting_bytes)
     }
 
     /// Whether bytes should be taken from the connection at all.
@@ -154,7 +153,10 @@ impl Intake {
         let (oldest_chunk, message_bytes_max) = (self.chunks.oldest(), self.message_bytes_max);
         let opening = Opening { id, entry: &entry, payload, too_large, oldest_chunk, message_bytes_max };
         let opened = opening::open(&opening);
-        self.permits.take(messages, opened.iter().map(Message::bytes).max().unwrap_or_default());
+        // A permit lets an entry come, and a message in chunks is many.
+        let is_chunk = opening::is_chunk(metadata);
+        let largest = opened.iter().map(Message::bytes).max().filter(|_| !is_chunk);
+        self.permits.take(messages, largest.unwrap_or(entry.payload.len()));
         let seen = self.seen;
         for mut message in opened.into_iter().filter(|message| seen.is_none_or(|seen| message.id > seen)) {
             message.given_up = std::mem::take(&mut self.given_up);
