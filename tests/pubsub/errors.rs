@@ -73,6 +73,7 @@ fn a_topic_that_is_deleted_under_its_subscription_ends_the_mirror() {
     wait_until_told(&run, what);
     pause(7 * SECOND);
     assert_eq!(told_by(&run).matches(what).count(), 1, "{}", run.told());
+    assert_eq!(told_by(&run).matches("copying subscription").count(), 1, "{}", run.told());
 }
 
 #[test]

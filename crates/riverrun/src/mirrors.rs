@@ -109,7 +109,8 @@ fn keep(project: &Project, mirror: &Mirror, begun: &Sender<Result<(), Error>>, i
                 "subscription {name} is not copied into topic {topic} by this process, and that is tried every {} s: {text}",
                 PAUSE.as_secs()
             )));
-            (told, is_told_open) = (text, false);
+            // A subscription without its topic is opened again and again, and nothing more comes of that.
+            (told, is_told_open) = (text, is_told_deleted);
         }
         rest(is_stopped);
     }
