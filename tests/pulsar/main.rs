@@ -2,9 +2,11 @@
 //! also when its runs are killed.
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
+mod added;
 mod entry;
 mod guarded;
 mod large;
+mod named;
 mod project;
 mod settings;
 

@@ -44,6 +44,9 @@ pub struct PublishedInput {
     pub before: InputMark,
     /// Up to where an append was begun: some of it may be on the topic.
     pub after: InputMark,
+    /// Per partition the sequence of the last row that is known to be stored, where the log is another system's. Rows
+    /// from before `before` on go to as many partitions.
+    pub stored: Option<Vec<Option<u64>>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -54,6 +57,8 @@ struct InputFile {
     first: u64,
     before: InputMark,
     after: InputMark,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stored: Option<Vec<Option<u64>>>,
 }
 
 impl PublishedInput {
@@ -65,7 +70,7 @@ impl PublishedInput {
             Err(error) => return Err(io_error("read", path, error)),
         };
         let damaged = || format!("\"{}\" does not say what a producer has published", path.display());
-        let InputFile { version, name, first, before, after } =
+        let InputFile { version, name, first, before, after, stored } =
             serde_json::from_slice(&text).map_err(|error| Error::corrupt(damaged()).with_source(error))?;
         if version != VERSION {
             return Err(Error::corrupt(format!(
@@ -73,13 +78,13 @@ impl PublishedInput {
                 path.display()
             )));
         }
-        Ok(Some(PublishedInput { name, first, before, after }))
+        Ok(Some(PublishedInput { name, first, before, after, stored }))
     }
 
     /// Writes the file, durably.
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
-        let PublishedInput { name, first, before, after } = self.clone();
-        let text = serde_json::to_vec(&InputFile { version: VERSION, name, first, before, after })
+        let PublishedInput { name, first, before, after, stored } = self.clone();
+        let text = serde_json::to_vec(&InputFile { version: VERSION, name, first, before, after, stored })
             .map_err(|error| Error::internal("cannot describe an input").with_source(error))?;
         write_whole(path, &text)
     }
@@ -95,12 +100,21 @@ mod tests {
         let path = folder.path().join("p.input");
         assert_eq!(PublishedInput::read(&path).unwrap(), None);
         let before = InputMark::default().after(b"{}");
-        let input = PublishedInput { name: "a.jsonl".to_owned(), first: 7, before, after: before.after(b"{\"n\":1}") };
+        let input = PublishedInput {
+            name: "a.jsonl".to_owned(),
+            first: 7,
+            before,
+            after: before.after(b"{\"n\":1}"),
+            stored: None,
+        };
         input.write(&path).unwrap();
-        assert_eq!(PublishedInput::read(&path).unwrap(), Some(input));
+        assert_eq!(PublishedInput::read(&path).unwrap().as_ref(), Some(&input));
         // As it lies on disk.
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.starts_with("{\"version\":1,\"name\":\"a.jsonl\",\"first\":7,\"before\":{\"rows\":1,"), "{text}");
+        let elsewhere = PublishedInput { stored: Some(vec![None, Some(7)]), ..input };
+        elsewhere.write(&path).unwrap();
+        assert_eq!(PublishedInput::read(&path).unwrap(), Some(elsewhere));
         std::fs::write(&path, text.replace("\"version\":1", "\"version\":2")).unwrap();
         assert!(PublishedInput::read(&path).unwrap_err().to_string().contains("version 2"));
         std::fs::write(&path, &text[..20]).unwrap();

@@ -29,6 +29,7 @@ mod tail;
 mod topic;
 
 mod claim;
+mod held_name;
 mod input_mark;
 mod producer;
 mod topic_position;
@@ -47,6 +48,7 @@ pub use files::{
     write_parquet,
 };
 pub use frame::{MESSAGE_BYTES_MAX, Outgoing};
+pub use held_name::HeldName;
 pub use input_mark::{InputMark, PublishedInput};
 pub use producer::Producer;
 pub use sink::{TopicCommitter, TopicSink};

@@ -6,6 +6,7 @@ use crate::partition_log::OPEN_WITHIN;
 use crate::producer::{OutgoingMessage, ProducerOptions};
 use crate::runtime;
 use crate::settings::Settings;
+use crate::topic::TopicName;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -25,6 +26,8 @@ pub struct WriterState {
     pub taken: Option<u64>,
     /// Whether the broker removes duplicates, once it has shown that.
     pub is_deduplicated: Option<bool>,
+    /// The greatest sequence up to which all is stored, as of the last flush or the end of the producer.
+    pub stored: Option<u64>,
     failed: Option<Error>,
 }
 
@@ -38,7 +41,7 @@ impl PartitionWriter {
     /// Opens a producer, and waits until it may write.
     pub fn open(settings: Settings, options: ProducerOptions) -> dataflow::Result<PartitionWriter> {
         let (calls, called) = mpsc::channel(CALLS_MAX);
-        let state = Arc::new(Mutex::new(WriterState::default()));
+        let state = Arc::new(Mutex::new(WriterState { stored: options.stored, ..WriterState::default() }));
         let (of_task, (is_open, opened)) = (state.clone(), oneshot::channel());
         runtime::handle()?.spawn(async move {
             // Whoever waits is woken when these are dropped, and is to find the reason then.
@@ -91,9 +94,22 @@ async fn run(
 ) -> Result<()> {
     let topic = options.topic.clone();
     let mut producer = PartitionProducer::new(settings, options);
+    let ended = serve(&mut producer, &topic, calls, state, is_open, flush).await;
+    state.lock().unwrap_or_else(PoisonError::into_inner).stored = producer.stored();
+    ended
+}
+
+async fn serve(
+    producer: &mut PartitionProducer,
+    topic: &TopicName,
+    calls: &mut mpsc::Receiver<Call>,
+    state: &Mutex<WriterState>,
+    is_open: &mut Option<oneshot::Sender<()>>,
+    flush: &mut Option<oneshot::Sender<()>>,
+) -> Result<()> {
     let taken = match timeout(OPEN_WITHIN, producer.open()).await {
         Ok(taken) => taken?,
-        Err(_) => return Err(unreached(producer.trouble().as_ref(), &topic, OPEN_WITHIN)),
+        Err(_) => return Err(unreached(producer.trouble().as_ref(), topic, OPEN_WITHIN)),
     };
     state.lock().unwrap_or_else(PoisonError::into_inner).taken = taken;
     // Whoever waited for this may have gone.
@@ -113,7 +129,10 @@ async fn run(
             Some(Call::Flush(done)) => {
                 *flush = Some(done);
                 producer.flush().await?;
-                state.lock().unwrap_or_else(PoisonError::into_inner).is_deduplicated = producer.is_deduplicated();
+                {
+                    let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                    (state.is_deduplicated, state.stored) = (producer.is_deduplicated(), producer.stored());
+                }
                 let _ = flush.take().map(|done| done.send(()));
             }
             None => return Ok(()),

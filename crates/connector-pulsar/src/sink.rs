@@ -8,6 +8,8 @@ use dataflow::{Batch, ByteReader, ByteWriter, Clock, Committable, Encode, Error,
 use std::sync::Arc;
 
 const VERSION: u8 = 1;
+/// Rows that may come again went to fewer partitions than there are.
+const VERSION_OF_FEWER: u8 = 2;
 /// The property of a message that tells its row among all of its output: a replay gives the row the same one.
 const ROW_PROPERTY: &str = "riverrun.row";
 
@@ -20,17 +22,42 @@ pub struct SinkPosition {
     pub rows: u64,
     /// Per partition the sequence of the last message, which is the number of its row.
     pub last: Vec<Option<u64>>,
+    /// Rows before a number went to so many partitions, which were all at the time; the numbers and those of partitions
+    /// grow. Such a row that comes again goes where it went, for there the broker knows it.
+    pub fewer: Vec<(u64, u32)>,
 }
 
 impl SinkPosition {
     /// Before the first row of a generation.
     pub fn start(generation: u64, partitions: u32) -> SinkPosition {
-        SinkPosition { generation, rows: 0, last: vec![None; partitions as usize] }
+        SinkPosition { generation, rows: 0, last: vec![None; partitions as usize], fewer: Vec::new() }
+    }
+
+    /// The same where the topic has more partitions now: rows up to the greatest sequence that brokers have taken may have
+    /// gone to those that there were.
+    #[must_use]
+    pub fn with_partitions(mut self, partitions: u32, taken: Option<u64>) -> SinkPosition {
+        let before = self.last.len() as u32;
+        let until = taken.map_or(0, |taken| taken + 1);
+        if partitions > before {
+            if until > self.fewer.last().map_or(self.rows, |(until, _)| *until) {
+                self.fewer.push((until, before));
+            }
+            self.last.resize(partitions as usize, None);
+        }
+        self
+    }
+
+    /// To how many partitions a row goes.
+    fn partitions_of(&self, row: u64) -> u32 {
+        let fewer = self.fewer.iter().find(|(until, _)| row < *until);
+        fewer.map_or(self.last.len() as u32, |(_, partitions)| *partitions)
     }
 
     /// The byte form, for checkpoints.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = ByteWriter::new(VERSION);
+        let fewer: Vec<&(u64, u32)> = self.fewer.iter().filter(|(until, _)| *until > self.rows).collect();
+        let mut out = ByteWriter::new(if fewer.is_empty() { VERSION } else { VERSION_OF_FEWER });
         out.u64(self.generation);
         out.u64(self.rows);
         out.u64(self.last.len() as u64);
@@ -38,12 +65,21 @@ impl SinkPosition {
             out.u8(u8::from(last.is_some()));
             out.u64(last.unwrap_or(0));
         }
+        if !fewer.is_empty() {
+            out.u64(fewer.len() as u64);
+        }
+        for (until, partitions) in fewer {
+            out.u64(*until);
+            out.u64(u64::from(*partitions));
+        }
         out.finish()
     }
 
     /// Reads the byte form; an error of kind `Corrupt` says what is wrong with it.
     pub fn parse(bytes: &[u8]) -> Result<SinkPosition> {
-        let mut from = ByteReader::new("the position of the writer of a Pulsar topic", bytes, VERSION)?;
+        let has_fewer = bytes.first() == Some(&VERSION_OF_FEWER);
+        let version = if has_fewer { VERSION_OF_FEWER } else { VERSION };
+        let mut from = ByteReader::new("the position of the writer of a Pulsar topic", bytes, version)?;
         let (generation, rows, partitions) = (from.u64()?, from.u64()?, from.u64()?);
         let mut last = Vec::new();
         for _ in 0..partitions {
@@ -54,8 +90,17 @@ impl SinkPosition {
                 _ => return Err(from.corrupt(&format!("sequence {sequence} among {rows} rows"))),
             });
         }
+        let mut fewer: Vec<(u64, u32)> = Vec::new();
+        for _ in 0..if has_fewer { from.u64()? } else { 0 } {
+            let (until, all) = (from.u64()?, from.u64()?);
+            let before = fewer.last().map_or((rows, 0), |last| *last);
+            fewer.push(match u32::try_from(all) {
+                Ok(all) if until > before.0 && all > before.1 && (all as usize) < last.len() => (until, all),
+                _ => return Err(from.corrupt(&format!("rows before {until} on {all} of {} partitions", last.len()))),
+            });
+        }
         from.end()?;
-        Ok(SinkPosition { generation, rows, last })
+        Ok(SinkPosition { generation, rows, last, fewer })
     }
 }
 
@@ -104,9 +149,9 @@ impl Sink for TopicSink {
             return Err(Error::internal(format!("{} rows were encoded as {} payloads", batch.rows(), payloads.len())));
         }
         let publish_time_ms = u64::try_from(self.clock.now().0 / 1000).unwrap_or(0);
-        let partitions = self.writer.partitions();
-        let mut by_partition = vec![Vec::new(); partitions as usize];
+        let mut by_partition = vec![Vec::new(); self.position.last.len()];
         for (sequence, (payload, key)) in (self.position.rows..).zip(payloads.into_iter().zip(keys)) {
+            let partitions = self.position.partitions_of(sequence);
             let partition = key.as_ref().map_or(0, |key| key.partition(Hashing::JavaString, partitions)) as usize;
             let row = format!("{:016x}:{sequence}", self.position.generation);
             by_partition[partition].push(OutgoingMessage {
@@ -142,14 +187,33 @@ mod tests {
 
     #[test]
     fn a_position_comes_back() {
-        let position = SinkPosition { generation: u64::MAX, rows: 9, last: vec![None, Some(8)] };
-        let bytes = position.to_bytes();
-        assert_eq!(SinkPosition::parse(&bytes).unwrap(), position);
-        for end in 0..bytes.len() {
-            assert!(SinkPosition::parse(&bytes[..end]).is_err(), "{end}");
+        let position = SinkPosition { generation: u64::MAX, rows: 9, last: vec![None, Some(8)], fewer: Vec::new() };
+        let more = position.clone().with_partitions(3, Some(20)).with_partitions(5, Some(24));
+        for position in [position, more] {
+            let bytes = position.to_bytes();
+            assert_eq!(SinkPosition::parse(&bytes).unwrap(), position);
+            for end in 0..bytes.len() {
+                assert!(SinkPosition::parse(&bytes[..end]).is_err(), "{end}");
+            }
         }
-        let beyond = SinkPosition { generation: 1, rows: 8, last: vec![Some(8)] };
+        let beyond = SinkPosition { rows: 8, last: vec![Some(8)], ..SinkPosition::start(1, 1) };
         let error = SinkPosition::parse(&beyond.to_bytes()).unwrap_err().chain();
         assert!(error.contains("sequence 8 among 8 rows"), "{error}");
+    }
+    #[test]
+    fn rows_that_come_again_go_where_they_went_when_there_were_fewer_partitions() {
+        let position = SinkPosition { rows: 10, ..SinkPosition::start(1, 2) };
+        // Nothing is there from after the checkpoint.
+        let rested = position.clone().with_partitions(3, Some(9));
+        assert_eq!((rested.partitions_of(9), rested.partitions_of(10)), (3, 3));
+        let first = position.with_partitions(3, Some(14));
+        assert_eq!([10, 14, 15, 90].map(|row| first.partitions_of(row)), [2, 2, 3, 3]);
+        // A kill while these came again, and another partition.
+        let second = first.clone().with_partitions(4, Some(17));
+        assert_eq!([10, 14, 15, 17, 18].map(|row| second.partitions_of(row)), [2, 2, 3, 3, 4]);
+        assert_eq!(first.clone().with_partitions(4, Some(12)).partitions_of(14), 2, "what was taken may be less");
+        // Once they have come, nothing is left of it.
+        let later = SinkPosition { rows: 18, ..second };
+        assert_eq!(SinkPosition::parse(&later.to_bytes()).unwrap().fewer, []);
     }
 }

@@ -60,6 +60,16 @@ impl TopicWriter {
         self.states().filter_map(|state| state.taken).max()
     }
 
+    /// Per partition the greatest sequence that the broker had taken from the producer's name before.
+    pub fn taken_each(&self) -> Vec<Option<u64>> {
+        self.states().map(|state| state.taken).collect()
+    }
+
+    /// Per partition the greatest sequence up to which all is stored, as of the last flush or failure.
+    pub fn stored_each(&self) -> Vec<Option<u64>> {
+        self.states().map(|state| state.stored).collect()
+    }
+
     /// Whether the broker removes duplicates, once it has shown that it does or does not.
     pub fn is_deduplicated(&self) -> Option<bool> {
         self.states().filter_map(|state| state.is_deduplicated).min()

@@ -200,6 +200,23 @@ impl GoingOn {
         Ok(())
     }
 
+    /// Goes on with an output from another position than the checkpoint has: partitions were added to its topic. It is
+    /// durable before the first row.
+    pub fn set_position(&mut self, spec: &OutputSpec, node: &str, position: Vec<u8>) -> Result<()> {
+        if self.takeover.is_some() {
+            return Err(Error::invalid(format!(
+                "partitions were added to the topic of output {} since the last checkpoint, and the pipelines have changed: \
+                 put the pipelines back, run the job once and stop it, and then apply the change; or start over with --fresh",
+                spec.name
+            )));
+        }
+        let outputs = self.last.iter_mut().flat_map(|last| &mut last.outputs);
+        for output in outputs.filter(|output| output.output == node) {
+            output.position = Some(position.clone());
+        }
+        Ok(())
+    }
+
     /// Makes this run the one that the checkpoints belong to. With a checkpoint to go on from, or outputs to take over, gives
     /// what it holds, with the positions as they are to be read on.
     pub fn begin(&mut self, facts: JobFacts, positions: CoordinatorState) -> Result<Option<RestoredJob>> {

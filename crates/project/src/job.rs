@@ -98,6 +98,8 @@ pub struct Wired {
     pub savepoint: Option<PathBuf>,
     /// Takes what is to be copied of its checkpoints.
     pub savepoints: SavepointRequests,
+    /// The topics that it reads and writes whose partitions may become more, each with the number that it knows of.
+    pub partitions: Vec<(String, u32)>,
     /// The number of the checkpoint whose outputs it takes over, if its pipelines have changed since.
     pub takes_over: Option<u64>,
     /// Gives what people should know of its checkpoints while it runs.
@@ -232,6 +234,7 @@ impl Project {
         let (seam_options, spill) = self.seam_options(options, from, had_ended);
         let histories: Vec<(String, String)> = inputs.iter().filter_map(snapshot_of).collect();
         let positions = last.as_ref().map(|last| &last.coordinator);
+        let mut partitions = self.growing(&inputs)?;
         let mut seam = Seam::open(inputs, &seam_options, positions.or(earlier.map(|earlier| &earlier.coordinator)))?;
         if let Some(takeover) = going_on.as_ref().and_then(|going_on| going_on.takeover.as_ref()) {
             seam = seam.numbered_after(takeover.number);
@@ -270,6 +273,11 @@ impl Project {
         let Outputs { sinks, tallies, collected, claims } = outputs;
         let sinks = settle(sinks, from, going_on.as_ref(), claims.as_deref())?;
         let (stats, savepoints) = (seam.stats(), SavepointRequests::default());
+        let written = |sink: &WiredSink| match &sink.output {
+            Output::Topic(topic) => Some((topic.clone(), sink.partitions?)),
+            _ => None,
+        };
+        partitions.extend(sinks.iter().filter_map(written));
         Ok(Wired {
             graph,
             new_tables: claims.map(NewTables).unwrap_or_default(),
@@ -283,6 +291,7 @@ impl Project {
             collected,
             tallies,
             waiting,
+            partitions,
             savepoint: going_on.as_ref().and_then(GoingOn::savepoint),
             takes_over: going_on.as_ref().and_then(|going_on| Some(going_on.takeover.as_ref()?.number)),
             warnings: going_on.as_mut().and_then(GoingOn::take_warnings),
@@ -350,6 +359,9 @@ impl Project {
             let mut sink = wire(self, spec, claims.as_ref(), begin, (&rows, before))?;
             collected.push(rows);
             sink.node = node.name.clone();
+            if let (Some(position), Some(going_on)) = (sink.position.take(), &mut going_on) {
+                going_on.set_position(spec, &node.name, position)?;
+            }
             if let (Some(claims), Some(going_on)) = (&claims, &mut going_on) {
                 going_on.go_on_with_table(claims, spec, &node.name)?;
             }

@@ -56,6 +56,7 @@ mod going_on;
 mod secrets;
 mod settle;
 
+mod growing;
 mod job;
 mod plan_change;
 mod query;
@@ -71,6 +72,7 @@ mod catalog;
 mod new_model;
 mod publish_messages;
 
+mod named_producer;
 mod publish_input;
 mod publish_place;
 mod topic_producer;
@@ -93,6 +95,7 @@ pub use connector_local::Format;
 pub use dev_broker::{DevBroker, start_dev_broker, stop_dev_broker};
 pub use dev_pubsub::{DevPubsub, start_dev_pubsub, stop_dev_pubsub};
 pub use failure::Failure;
+pub use growing::GrowingTopics;
 pub use job::{CollectedRun, JobOptions, Readers, Wired};
 pub use jobs::{ArchiveOnDisk, JobOnDisk, NewestCheckpoint};
 pub use load::Folder;

@@ -24,6 +24,7 @@ use toml::Spanned;
 const CHECKPOINTS: &str = "_riverrun/checkpoints";
 /// The folder of a project, and of an environment in it, for what is kept on this machine beside the tables of a catalog.
 const BESIDE_CATALOG: &str = "_riverrun";
+const PUBLISHERS: &str = "publishers";
 const CHECKPOINTS_BESIDE: &str = "checkpoints";
 /// The folder of the checkpoints of a job of all outputs.
 const WHOLE_PROJECT: &str = "project";
@@ -247,6 +248,11 @@ impl Project {
             TablePlace::Folder(folder) => within(&self.folder.root, folder),
             TablePlace::Rest(_) => within(&self.folder.root, BESIDE_CATALOG).join(&self.environment_name),
         }
+    }
+
+    /// The folder for what those who publish to a cluster keep on this machine.
+    pub(crate) fn publishers_path(&self) -> PathBuf {
+        within(&self.folder.root, BESIDE_CATALOG).join(&self.environment_name).join(PUBLISHERS)
     }
 
     /// Whether the tables are those of a catalog, and not of a folder.

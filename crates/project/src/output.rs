@@ -45,6 +45,10 @@ pub struct WiredSink {
     pub replay: u64,
     /// Whether the topic holds messages of earlier runs, under lower epochs.
     pub has_earlier: bool,
+    /// How many partitions its topic had when it was opened, where partitions may be added while a job runs.
+    pub partitions: Option<u32>,
+    /// Where it goes on, if that is not as the checkpoint has it: partitions were added to its topic.
+    pub position: Option<Vec<u8>>,
     /// Says while the job runs what people should know of how rows are delivered.
     pub notice: Option<Notice>,
 }
@@ -233,6 +237,8 @@ fn collect(spec: &OutputSpec, rows: &Rows) -> WiredSink {
         epoch: None,
         replay: 0,
         has_earlier: false,
+        partitions: None,
+        position: None,
         notice: None,
     }
 }
@@ -250,6 +256,8 @@ fn table_sink(table: &str, spec: &OutputSpec, claims: &Claims) -> Result<WiredSi
         epoch: None,
         replay: 0,
         has_earlier: false,
+        partitions: None,
+        position: None,
         notice: None,
     })
 }
@@ -313,6 +321,8 @@ fn topic_sink(
         after: start,
         epoch: Some(epoch),
         has_earlier,
+        partitions: None,
+        position: None,
         notice: None,
     })
 }
@@ -341,17 +351,20 @@ fn pulsar_sink(
     let there = topics.topic_or_create(topic, 1)?;
     let position = before.and_then(|before| before.position.as_deref()).map(SinkPosition::parse).transpose()?;
     let position = position.unwrap_or_else(|| SinkPosition::start(connector_pulsar::chance(), there.partitions()));
-    if position.last.len() != there.partitions() as usize {
+    let (had, has) = (position.last.len(), there.partitions() as usize);
+    if had > has {
         return Err(Error::invalid(format!(
-            "topic {topic} has {} partitions, and the checkpoint has written to {}: rows that come again would go \
-             elsewhere; start over with --fresh",
-            there.partitions(),
-            position.last.len()
+            "topic {topic} has {has} partitions, and the checkpoint has written to {had}: it was made again, and what was \
+             written is gone; start over with --fresh"
         )));
     }
     let name = format!("{producer}-{:016x}", position.generation);
-    let writer = Arc::new(TopicWriter::open(&there, &name, Guarantee::AsTheBrokerHas, &position.last)?);
+    let mut stored = position.last.clone();
+    stored.resize(has, None);
+    let writer = Arc::new(TopicWriter::open(&there, &name, Guarantee::AsTheBrokerHas, &stored)?);
     let replay = writer.taken().map_or(0, |taken| (taken + 1).saturating_sub(position.rows));
+    let position = position.with_partitions(there.partitions(), writer.taken());
+    let changed = (had < has).then(|| position.to_bytes());
     let (encode, key) = (crate::dead_letter::encoder(&spec.schema)?, spec.schema.index_of("subject").ok());
     let (of_sink, of_notice, clock, topic) = (writer.clone(), writer, clock.clone(), topic.to_owned());
     let notice = move || {
@@ -376,6 +389,8 @@ fn pulsar_sink(
         after: start,
         epoch: None,
         has_earlier: false,
+        partitions: Some(there.partitions()),
+        position: changed,
         notice: Some(Arc::new(notice)),
     })
 }

@@ -9,6 +9,7 @@
 
 use crate::archive_check::frontier_in;
 use crate::failure::Failure;
+use crate::named_producer::{NamedProducer, PRODUCERS};
 use crate::near_path::from_here;
 use crate::open::Project;
 use crate::publish_input::{Input, InputEvent, InputOptions};
@@ -17,9 +18,9 @@ use crate::publish_place::{InputPart, PublishPlace};
 use crate::pubsub::{Settings, TopicPublisher};
 use crate::topic_producer::TopicProducer;
 use crate::topics::Topics;
-use connector_local::{InputMark, Outgoing, StopSignal};
+use connector_local::{InputMark, Outgoing, Producer, StopSignal};
 use copy_contract::OutgoingMessage;
-use dataflow::{BadRowPolicy, Error, ErrorKind, EventTime, Quiet, Result, Span};
+use dataflow::{BadRowPolicy, Error, ErrorKind, EventTime, Quiet, Result, Span, Topic};
 use sql::{History, Stream, Target, near_or_all};
 use std::path::Path;
 use std::sync::Arc;
@@ -30,8 +31,6 @@ use std::time::Duration;
 
 /// How often it is looked whether the publisher was asked to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// Names of producers that go on are told from those of jobs, in which a project's name comes first.
-const PRODUCERS: &str = "publish:";
 
 /// How rows are published.
 #[derive(Clone, Debug)]
@@ -138,14 +137,17 @@ impl Project {
             (Topics::Local(topics, _), Some(name)) => {
                 let claim = topics.go_on(topic, &format!("{PRODUCERS}{name}"))?;
                 let mut producer = claim.producer()?;
-                let place = PublishPlace::open(claim, (name, options.input.follow), &input.name(), &mut producer)?;
+                let there = there(&mut producer)?;
+                let place = PublishPlace::open(claim.into_held(), (name, options.input.follow), &input.name(), there)?;
                 Ok((TopicProducer::Local(producer), Some(place)))
             }
             (Topics::Local(topics, _), None) => Ok((TopicProducer::Local(topics.producer(topic, "", 0)?), None)),
-            (Topics::Pulsar(_), Some(_)) => Err(Error::invalid(
-                "--producer keeps beside a local topic how far its input is published, and topics of Pulsar have no such \
-                 place: publish without it",
-            )),
+            (Topics::Pulsar(topics), Some(name)) => {
+                let there = topics.topic_or_create(topic, options.partitions.unwrap_or(1))?;
+                let folder = self.publishers_path();
+                let place = NamedProducer { topic: &there, folder, name, clock: self.clock.clone() };
+                place.open(options.input.follow, &input.name())
+            }
             (Topics::Pulsar(topics), None) => {
                 let topic = topics.topic_or_create(topic, options.partitions.unwrap_or(1))?;
                 Ok((TopicProducer::of_pulsar(&topic, self.clock.clone())?, None))
@@ -234,6 +236,15 @@ impl Project {
             )
         })
     }
+}
+
+/// How many sequences a local topic has of a producer.
+fn there(producer: &mut Producer) -> Result<u64> {
+    let mut last = None;
+    for partition in 0..producer.topic().partitions() {
+        last = last.max(producer.last_sequence(partition)?);
+    }
+    Ok(last.map_or(0, |last| last + 1))
 }
 
 /// A number of things and what they are: `1 row is`, `2 rows are`.
@@ -347,7 +358,7 @@ impl Publisher<'_> {
         self.rows += rows.len() as u64;
         let parts = match &mut self.place {
             Some(place) => place.take(rows)?,
-            None => vec![InputPart { first, rows, end: InputMark::default() }],
+            None => vec![InputPart { first, rows, end: InputMark::default(), partitions: None }],
         };
         parts.iter().try_for_each(|part| self.append(part)).map_err(|error| self.partly(error))?;
         (self.tell)(PublishEvent::Messages(self.summary.messages));
@@ -358,7 +369,8 @@ impl Publisher<'_> {
     }
 
     fn append(&mut self, part: &InputPart) -> Result<()> {
-        let partitions = u64::from(self.producer.partitions());
+        let all = u64::from(self.producer.partitions());
+        let partitions = part.partitions.unwrap_or(all);
         let mut batches: Vec<(u32, Vec<Outgoing<'_>>)> = (0..partitions as u32).map(|at| (at, Vec::new())).collect();
         let mut bytes = 0;
         for (sequence, row) in (part.first..).zip(&part.rows) {
@@ -390,11 +402,19 @@ impl Publisher<'_> {
             self.place.as_mut().map_or(Ok(()), |place| place.begin(part.end))?;
             // Before the topic, which says what a run that goes on need not put again.
             self.put_also(&batches)?;
-            let put = self.producer.append_all(&batches)?;
+            let put = match self.producer.append_all(&batches) {
+                Ok(put) => put,
+                Err(error) => {
+                    let stored = self.producer.stored();
+                    self.place.as_mut().map_or(Ok(()), |place| place.failed(stored))?;
+                    return Err(error);
+                }
+            };
             self.summary.messages += put;
             self.summary.bytes += bytes;
         }
-        self.place.as_mut().into_iter().for_each(|place| place.done(part.end));
+        let stored = self.producer.stored();
+        self.place.as_mut().into_iter().for_each(|place| place.done(part.end, stored.clone()));
         Ok(())
     }
 

@@ -7,8 +7,8 @@
 //! ```
 
 use crate::publish_messages::InputRow;
-use connector_local::{Claim, InputMark, Producer, PublishedInput};
-use dataflow::{Error, Result, Topic};
+use connector_local::{HeldName, InputMark, PublishedInput};
+use dataflow::{Error, Result};
 
 /// Rows that follow each other in an input.
 pub struct InputPart {
@@ -18,11 +18,13 @@ pub struct InputPart {
     pub rows: Vec<InputRow>,
     /// Where they end in the input.
     pub end: InputMark,
+    /// To how many partitions they go; all of the topic, if it is left out.
+    pub partitions: Option<u64>,
 }
 
 /// The place of a producer in its input.
 pub struct PublishPlace {
-    claim: Claim,
+    claim: HeldName,
     producer: String,
     // Whether the input is a file that grows, another one of which may have taken its name.
     is_followed: bool,
@@ -37,18 +39,13 @@ pub struct PublishPlace {
 }
 
 impl PublishPlace {
-    /// The place at which a producer stands in an input of this name.
+    /// The place at which a producer stands in an input of this name, of which the log has the sequences before `there`.
     pub fn open(
-        claim: Claim,
+        claim: HeldName,
         (producer, is_followed): (&str, bool),
         name: &str,
-        log: &mut Producer,
+        there: u64,
     ) -> Result<PublishPlace> {
-        let mut last = None;
-        for partition in 0..log.topic().partitions() {
-            last = last.max(log.last_sequence(partition)?);
-        }
-        let there = last.map_or(0, |last| last + 1);
         let (input, known) = match claim.input()? {
             Some(input) => {
                 let is_begun = there > input.first + input.before.rows;
@@ -64,7 +61,7 @@ impl PublishPlace {
             }
             None => {
                 let empty = InputMark::default();
-                (PublishedInput { name: name.to_owned(), first: 0, before: empty, after: empty }, None)
+                (PublishedInput { name: name.to_owned(), first: 0, before: empty, after: empty, stored: None }, None)
             }
         };
         let (recorded, read) = (input.before, InputMark::default());
@@ -105,7 +102,11 @@ impl PublishPlace {
     fn part(&mut self) -> Option<InputPart> {
         let rows = std::mem::take(&mut self.held);
         let first = self.input.first + self.read.rows - rows.len() as u64;
-        (!rows.is_empty()).then_some(InputPart { first, rows, end: self.read })
+        // Rows that may be there are put where they were put before: elsewhere the log would not know them.
+        let in_doubt = self.input.before.rows < self.input.after.rows && self.read.rows <= self.input.after.rows;
+        let before = self.input.stored.as_ref().filter(|_| in_doubt);
+        let partitions = before.map(|stored| stored.len() as u64);
+        (!rows.is_empty()).then_some(InputPart { first, rows, end: self.read, partitions })
     }
 
     /// Records that the rows up to the end of a part are about to be put on the topic.
@@ -116,9 +117,31 @@ impl PublishPlace {
         Ok(())
     }
 
-    /// They are there.
-    pub fn done(&mut self, end: InputMark) {
+    /// They are there; `stored` says up to where, per partition, if the log does not say that itself later.
+    pub fn done(&mut self, end: InputMark, stored: Option<Vec<Option<u64>>>) {
         self.input.before = end;
+        self.input.stored = stored;
+    }
+
+    /// Some of them may be there. What is known of that is recorded, so that a log that forgets is found out.
+    pub fn failed(&mut self, stored: Option<Vec<Option<u64>>>) -> Result<()> {
+        if stored.is_none() {
+            return Ok(());
+        }
+        // As many partitions as rows in doubt were put to.
+        let partitions = self.input.stored.as_ref().map_or(usize::MAX, Vec::len);
+        self.input.stored = stored.map(|stored| stored.into_iter().take(partitions).collect());
+        self.claim.set_input(&self.input)
+    }
+
+    /// The log is another system's, which has so many partitions now.
+    pub fn of_partitions(mut self, partitions: u32) -> PublishPlace {
+        if self.input.before == self.input.after {
+            let mut stored = self.input.stored.take().unwrap_or_default();
+            stored.resize(partitions as usize, None);
+            self.input.stored = Some(stored);
+        }
+        self
     }
 
     /// Records what is on the topic. An input that has ended before what was published of it is refused.

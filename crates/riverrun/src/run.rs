@@ -11,7 +11,8 @@ use crate::{print, show};
 use dataflow::{Error, EventTime, Output, Result};
 use engine::{Control, Job, Pool, SinkBinding};
 use project::{
-    Begin, Failure, JobOptions, Notice, Project, SavepointRequests, WAITING_MAX, WaitingMessages, Wired, WiredSink,
+    Begin, Failure, GrowingTopics, JobOptions, Notice, Project, SavepointRequests, WAITING_MAX, WaitingMessages, Wired,
+    WiredSink,
 };
 use sql::Target;
 use std::num::NonZeroUsize;
@@ -55,29 +56,46 @@ fn run_to_now(
     workers: Option<NonZeroUsize>,
     json: bool,
 ) -> Outcome {
-    let (code, keeps_ends) = run_job(project, &options, commit_every, workers, json)?;
-    if !keeps_ends || code != ExitCode::SUCCESS {
-        return Ok(code);
-    }
-    print::note(format_args!("that is where the run before was to end; the job goes on to where topics end now"));
+    let stop = Stop::listen()?;
+    let run = |options: &JobOptions| run_job(project, options, &stop, (commit_every, workers, json));
+    let (mut code, mut next) = run(&options)?;
     let on = JobOptions { begin: Begin::GoOn, savepoint: None, from: None, applies_changes: false, ..options };
-    run_job(project, &on, commit_every, workers, json).map(|(code, _)| code)
+    loop {
+        match next {
+            Next::Nothing => return Ok(code),
+            Next::ToNow if code != ExitCode::SUCCESS => return Ok(code),
+            Next::ToNow => {
+                print::note(format_args!(
+                    "that is where the run before was to end; the job goes on to where topics end now"
+                ));
+                return run(&on).map(|(code, _)| code);
+            }
+            Next::MorePartitions => (code, next) = run(&on)?,
+        }
+    }
 }
 
-/// Runs a job; gives whether its topics ended where an earlier run was to end.
+/// What follows a run that has ended.
+enum Next {
+    Nothing,
+    /// Its topics ended where an earlier run was to end.
+    ToNow,
+    /// It ended because topics have more partitions now.
+    MorePartitions,
+}
+
+/// Runs a job; gives what is to follow.
 fn run_job(
     project: &Project,
     options: &JobOptions,
-    commit_every: Duration,
-    workers: Option<NonZeroUsize>,
-    json: bool,
-) -> Outcome<(ExitCode, bool)> {
+    stop: &Stop,
+    (commit_every, workers, json): (Duration, Option<NonZeroUsize>, bool),
+) -> Outcome<(ExitCode, Next)> {
     let target = project.job_target(options.job.as_deref())?;
-    let stop = Stop::listen()?;
     let opening = Spinner::start("opening inputs and outputs");
     opening.show_arrivals(project);
-    if !options.until_caught_up && !wait_for_topics(project, &target, &stop)? {
-        return Ok((ExitCode::SUCCESS, false));
+    if !options.until_caught_up && !wait_for_topics(project, &target, stop)? {
+        return Ok((ExitCode::SUCCESS, Next::Nothing));
     }
     let mut wired = project.job(&target, options)?;
     drop(opening);
@@ -91,7 +109,9 @@ fn run_job(
     let goes_on = wired.restored.is_some() || wired.takes_over.is_some();
     let workers = workers.map_or_else(cores, usize::from);
     let control = Arc::new(Control::default());
-    let attended = attend(project, options, &mut wired, (workers, &control, &stop));
+    let growing = if bounded { None } else { project.watch_partitions(std::mem::take(&mut wired.partitions))? };
+    let mut has_grown = false;
+    let attended = attend(project, options, &mut wired, (workers, &control, stop));
     let (job, _spill) = engine_job(wired, Some(workers))?;
     let mut progress = Progress::start(&stats);
     let (watch, mut peak) = (Stopwatch::start(), Peak::default());
@@ -100,6 +120,11 @@ fn run_job(
     let mut polling = Some(());
     let ended = engine::run(job, &control, &mut |status| {
         if stop.is_asked() {
+            control.finish();
+        }
+        if let Some(grown) = growing.as_ref().and_then(GrowingTopics::grown) {
+            has_grown = true;
+            print::note(format_args!("{grown}: the job takes a checkpoint and goes on with all of them"));
             control.finish();
         }
         pace.ask(watch.elapsed(), &control);
@@ -138,7 +163,13 @@ fn run_job(
         print::note_text(&summary.text());
     }
     // A run that goes on for ever has done what it was asked for: all that it read is committed.
-    Ok((if bounded { stop.exit_code() } else { ExitCode::SUCCESS }, keeps_ends))
+    let code = if bounded { stop.exit_code() } else { ExitCode::SUCCESS };
+    let next = match (keeps_ends, has_grown && !stop.is_asked()) {
+        (true, _) => Next::ToNow,
+        (_, true) => Next::MorePartitions,
+        _ => Next::Nothing,
+    };
+    Ok((code, next))
 }
 
 /// How many checkpoints are asked for at most before one commits: each leaves files and tokens to the commit after it.
