@@ -39,12 +39,20 @@ fn who_shows_who_it_is_comes_in_and_others_are_told_why_not() {
         format!("credential = {credential}, oauth2_uri = \"{server}\", audience = \"urn\"")
     };
 
+    let issuer = server.replace("/token", "/.well-known/openid-configuration");
+    let of_issuer = |address: &str| {
+        let key =
+            format!(r#"{{"type": "sn_service_account", "client_id": "ana", "client_secret": "{CLIENT_SECRET}"}}"#);
+        format!("credential = {}, oauth2_uri = \"{address}\", audience = \"urn\"", broker.secret("key-file", &key))
+    };
+
     let ways = [
         format!("{plain}, {}", with_token(&token("token", 3600))),
         format!("{tls}, {}", with_token(&token("token", 3600))),
         format!("{tls}, {}", basic("open sesame")),
         format!("{tls}, {}", certificate("client")),
         format!("{tls}, {}", client(CLIENT_SECRET)),
+        format!("{tls}, {}", of_issuer(&issuer)),
     ];
     for (number, way) in ways.iter().enumerate() {
         assert_eq!(comes_in(way), 3 * (number + 1), "{way}");
@@ -61,6 +69,8 @@ fn who_shows_who_it_is_comes_in_and_others_are_told_why_not() {
     kept(format!("{tls}, {}", with_token(&token("nobody", 3600))), "the broker answered AuthorizationError: ");
     kept(format!("{tls}, {}", certificate("nobody")), "the broker answered AuthorizationError: ");
     kept(format!("{tls}, {}", client("CANARY")), "refuses the client (401): look at credential (ID:SECRET)");
+    let elsewhere = server.replace("/token", "/none/.well-known/openid-configuration");
+    kept(format!("{tls}, {}", of_issuer(&elsewhere)), "is no token server (401): set oauth2_uri of live");
     let unknown = format!("{}, {}", pulsar(&broker.tls()), certificate("client"));
     kept(unknown.clone(), "of an authority that is not trusted here: name the authority's certificate with ca");
     kept(format!("{unknown}, {}", file("ca", "other.pem")), "of an authority that is not trusted here");

@@ -114,11 +114,21 @@ fn answer(mut stream: TcpStream) {
         }
     }
     let form = String::from_utf8_lossy(&asked).into_owned();
+    // The address of the server itself, for those who know the issuer alone.
+    let host = form.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("host:").map(str::to_owned));
+    if form.starts_with("GET /.well-known/openid-configuration ") {
+        let endpoint = format!("http://{}/token", host.unwrap_or_default().trim());
+        return send(&mut stream, "200 OK", &json!({ "issuer": "tests", "token_endpoint": endpoint }));
+    }
     let wanted = [format!("client_secret={CLIENT_SECRET}"), "client_id=ana".to_owned(), "audience=urn".to_owned()];
     let (status, body) = match wanted.iter().all(|part| form.contains(part)) {
         true => ("200 OK", json!({ "access_token": token("ana", 3600), "expires_in": 3600 })),
         false => ("401 Unauthorized", json!({ "error": "invalid_client", "said": form })),
     };
+    send(&mut stream, status, &body);
+}
+
+fn send(stream: &mut TcpStream, status: &str, body: &serde_json::Value) {
     let body = body.to_string();
     let size = body.len();
     // A client that has gone away has no use for the answer.
