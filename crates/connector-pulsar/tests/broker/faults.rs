@@ -1,4 +1,7 @@
 //! Messages through connections that break in every way: none lost, none doubled, all in order.
+//!
+//! `PULSAR_MESSAGES=100000 PULSAR_FAULTS=200 PULSAR_SEED=1` asks for more of them than CI does: so many messages, and at
+//! least so many faults, those of each kind a fifth.
 
 use crate::place::{
     admin, broker, expected, namespace, outgoing, place, producer_options, publish, reader, reader_options, run,
@@ -11,9 +14,23 @@ use std::future::Future;
 use std::time::Duration;
 
 const MESSAGES: u64 = 6000;
+const FAULTS: u64 = 15;
+/// About how many bytes of a message go through the proxy, both ways.
+const MESSAGE_BYTES: u64 = 100;
 
-/// Each kind comes at least so often.
-const FAULTS_EACH: u32 = 3;
+/// A number that the environment may say.
+fn number(name: &str, usual: u64) -> u64 {
+    std::env::var(name).map_or(usual, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+}
+
+fn messages() -> u64 {
+    number("PULSAR_MESSAGES", MESSAGES)
+}
+
+/// How many bytes a connection lives at most, so that there are about twice as many faults as are asked for.
+fn bytes_max() -> u64 {
+    messages() * MESSAGE_BYTES / number("PULSAR_FAULTS", FAULTS)
+}
 
 /// Runs a client through the proxy until it is done, and tells how often each fault came.
 pub async fn through_proxy(broker: &Standalone, seed: u64, bytes_max: u64, client: impl Future<Output = ()>) -> Counts {
@@ -61,7 +78,8 @@ pub fn proxied(broker: &Standalone) -> Settings {
 pub fn check(counts: &Counts, seed: u64) {
     let counts = counts.borrow();
     println!("seed {seed}: {counts:?}");
-    assert!(counts.len() == 5 && counts.values().all(|count| *count >= FAULTS_EACH), "seed {seed}: {counts:?}");
+    let each = (number("PULSAR_FAULTS", FAULTS) / 5) as u32;
+    assert!(counts.len() == 5 && counts.values().all(|count| *count >= each), "seed {seed}: {counts:?}");
 }
 
 /// The proxy has one address, so its tests take turns.
@@ -73,18 +91,18 @@ pub fn turn() -> std::sync::MutexGuard<'static, ()> {
 #[test]
 fn a_reader_through_faults_gets_every_message_once_and_in_order() {
     let _turn = turn();
-    let broker = broker();
+    let (broker, count) = (broker(), messages());
     run(async {
         let topic = topic(&broker, "faulty");
-        publish(&broker, &topic, 0..MESSAGES).await;
+        publish(&broker, &topic, 0..count).await;
         let mut options = reader_options(&topic, Start::Beginning);
         options.anchor = Some("faulty".to_owned());
         options.budget_bytes = 60_000;
         let mut reader = PartitionReader::new(proxied(&broker), options);
-        let seed = 7;
-        let counts = through_proxy(&broker, seed, 40_000, async {
+        let seed = number("PULSAR_SEED", 7);
+        let counts = through_proxy(&broker, seed, bytes_max(), async {
             let mut messages = Vec::new();
-            for (at, text) in expected(0..MESSAGES).into_iter().enumerate() {
+            for (at, text) in expected(0..count).into_iter().enumerate() {
                 let message = reader.next().await.expect("the reader reads").expect("the topic goes on");
                 assert_eq!(
                     (texts(std::slice::from_ref(&message))[0].as_str(), message.index),
@@ -105,7 +123,7 @@ fn a_reader_through_faults_gets_every_message_once_and_in_order() {
 #[test]
 fn a_producer_through_faults_stores_every_message_once_and_in_order() {
     let _turn = turn();
-    let broker = broker();
+    let (broker, count) = (broker(), messages());
     let namespace = namespace(&broker, "faulty");
     admin(&broker, "POST", &format!("namespaces/{namespace}/deduplication"), "true");
     run(async {
@@ -114,41 +132,42 @@ fn a_producer_through_faults_stores_every_message_once_and_in_order() {
         options.batch_messages_max = 20;
         options.budget_bytes = 30_000;
         let mut producer = PartitionProducer::new(proxied(&broker), options);
-        let seed = 11;
-        let counts = through_proxy(&broker, seed, 40_000, async {
-            for sequence in 0..MESSAGES {
+        let seed = number("PULSAR_SEED", 11);
+        let counts = through_proxy(&broker, seed, bytes_max(), async {
+            for sequence in 0..count {
                 producer.push(outgoing(sequence)).await.expect("the producer takes messages");
             }
             producer.flush().await.expect("the messages are stored");
         })
         .await;
         check(&counts, seed);
-        publish(&broker, &topic, MESSAGES..MESSAGES + 1).await;
-        let found = take(&mut reader(&broker, &topic, Start::Beginning), MESSAGES as usize + 1).await;
-        assert_eq!(texts(&found), expected(0..MESSAGES + 1));
+        publish(&broker, &topic, count..count + 1).await;
+        let found = take(&mut reader(&broker, &topic, Start::Beginning), count as usize + 1).await;
+        assert_eq!(texts(&found), expected(0..count + 1));
     });
 }
 
 #[test]
 fn a_producer_through_faults_stores_every_message_at_least_once_without_deduplication() {
     let _turn = turn();
-    let broker = broker();
+    let (broker, count) = (broker(), messages());
     run(async {
         let topic = topic(&broker, "twice");
         let mut options = producer_options(&topic, "faulty", Guarantee::AtLeastOnce);
         options.budget_bytes = 30_000;
         let mut producer = PartitionProducer::new(proxied(&broker), options);
-        let counts = through_proxy(&broker, 13, 40_000, async {
-            for sequence in 0..MESSAGES {
+        let seed = number("PULSAR_SEED", 13);
+        let counts = through_proxy(&broker, seed, bytes_max(), async {
+            for sequence in 0..count {
                 producer.push(outgoing(sequence)).await.expect("the producer takes messages");
             }
             producer.flush().await.expect("the messages are stored");
         })
         .await;
-        check(&counts, 13);
-        publish(&broker, &topic, MESSAGES..MESSAGES + 1).await;
+        check(&counts, seed);
+        publish(&broker, &topic, count..count + 1).await;
         let mut reader = reader(&broker, &topic, Start::Beginning);
-        let mut missing = expected(0..MESSAGES + 1).into_iter();
+        let mut missing = expected(0..count + 1).into_iter();
         let mut next = missing.next();
         while let Some(text) = next.clone() {
             let message = reader.next().await.expect("the reader reads").expect("the topic goes on");

@@ -61,7 +61,9 @@ pub fn broker() -> std::sync::RwLockReadGuard<'static, Standalone> {
 /// Runs a test, and gives up when nothing can come any more.
 pub fn run<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
-    runtime.block_on(async { tokio::time::timeout(PATIENCE, test).await.expect("the test ends in time") })
+    // The faults that the environment asks for take longer.
+    let patience = if std::env::var_os("PULSAR_FAULTS").is_some() { PATIENCE * 5 } else { PATIENCE };
+    runtime.block_on(async { tokio::time::timeout(patience, test).await.expect("the test ends in time") })
 }
 
 /// A request to the admin interface, which has to succeed.
