@@ -18,6 +18,7 @@ mod random;
 mod report;
 mod scored;
 mod seeds;
+mod sim;
 mod stall;
 mod tables;
 mod watched;
@@ -77,6 +78,8 @@ Exit code 1: two outputs differ, a run failed, or a bar is not met.")]
         #[arg(long, default_value_t = 2_000)]
         cases: u32,
     },
+    /// Play jobs in a simulated world where everything goes wrong, as `cargo test` plays 2,000 seeds of
+    Sim(sim::Arguments),
     /// Try hostile inputs, random SELECTs or random projects: none ends a process, hangs, or gives another answer
     #[command(after_help = "\
 Inputs come from tests/corpora and are changed at random; what gives an outcome that was not seen before is changed further.
@@ -206,6 +209,7 @@ fn run(cli: Cli) -> Result<Option<&'static str>> {
         Command::Spin { threads } => decode::spin(threads),
         Command::Stall { seconds } => return stall::run(seconds).map(|same| (!same).then_some(DIFFER)),
         Command::Seeds { seeds, cases } => return seeds::run(seeds, cases).map(|holds| (!holds).then_some(FAILS)),
+        Command::Sim(arguments) => return sim::run(&arguments).map(|holds| (!holds).then_some(FAILS)),
         Command::Fuzz(arguments) => {
             return fuzz::run(&arguments, &cache()).map(|holds| (!holds).then_some(FAILS));
         }

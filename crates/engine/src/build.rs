@@ -11,14 +11,15 @@ use crate::mailbox::{Caller, Mailbox, SourceWaker};
 use crate::parts::{Names, Part, Preparation};
 use crate::patience::Patience;
 use crate::restore::Restore;
+use crate::seeded;
 use crate::sink::{SinkQueue, SinkWriter};
 use crate::source::Source;
 use crate::status::Status;
 use crate::worker::Worker;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use dataflow::{
-    Budget, CheckpointStore, Clock, CoordinatorEvent, EventTime, JobGraph, KeyGroups, NodeKind, Outlet, Reader,
-    ReaderId, RestoredJob, Result, Span, Stage, StageId, StagePlan,
+    CheckpointStore, Clock, CoordinatorEvent, EventTime, JobGraph, KeyGroups, NodeKind, Outlet, Reader, ReaderId,
+    RestoredJob, Result, Span, Stage, StageId, StagePlan,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -148,7 +149,7 @@ impl Builder {
                 let all = plan.single.then_some(KeyGroups::ALL);
                 let groups = all.unwrap_or_else(|| KeyGroups::of_worker(worker, self.callers.len()));
                 let begins = |node: usize| after.get(&node).copied().unwrap_or(EventTime::MIN);
-                let mut made = Stage::new(&self.graph, plan, groups, &begins, Budget::default())?;
+                let mut made = Stage::new(&self.graph, plan, groups, &begins, seeded::budget())?;
                 if let Some(restore) = &restore {
                     restore.stage(&mut made, &self.graph, plan, groups)?;
                 }

@@ -12,6 +12,7 @@ use crate::coordination::Coordination;
 use crate::notes::Notes;
 use crate::parts::{Names, Part, Preparation};
 use crate::patience::Patience;
+use crate::seeded::{self, Rule};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use dataflow::{
     Checkpoint, CheckpointStore, Committable, CoordinatorEvent, CoordinatorState, Error, ErrorKind, EventTime, Frozen,
@@ -93,7 +94,13 @@ impl Checkpointer {
         (patience, notes): (Patience, Notes),
     ) -> Checkpointer {
         let output = |mut parts: OutputParts| {
-            let (number, before) = parts.before.take().unwrap_or_default();
+            let (number, mut before) = parts.before.take().unwrap_or_default();
+            if seeded::leaves_out(Rule::KnownGoesOn) {
+                before.known = 0;
+            }
+            if seeded::leaves_out(Rule::PendingGoesOn) {
+                before.pending.clear();
+            }
             let pending = if before.pending.is_empty() { vec![] } else { vec![(number, before.pending)] };
             Output { parts, position: before.position, known: before.known, pending: pending.into() }
         };
@@ -121,14 +128,21 @@ impl Checkpointer {
         if self.ended {
             return Ok(CheckpointerStep::Ended);
         }
-        let Some((checkpoint, _)) = &self.ready else {
+        if self.ready.is_none() {
             return Ok(if taken { CheckpointerStep::Moved } else { CheckpointerStep::Idle });
-        };
+        }
         if wait && !self.patience.is_due() {
             return Ok(CheckpointerStep::Idle);
         }
+        if seeded::leaves_out(Rule::StoredFirst) {
+            self.commit_ready();
+        }
+        let Some((checkpoint, _)) = &self.ready else { return Ok(CheckpointerStep::Idle) };
         match self.store.put(checkpoint) {
             Ok(()) => self.durable(),
+            Err(error) if error.kind() == ErrorKind::Unavailable && seeded::leaves_out(Rule::StoredAgain) => {
+                self.durable()
+            }
             Err(error) if error.kind() == ErrorKind::Unavailable => {
                 let note = format!("the checkpoint waits to be stored: {}", error.chain());
                 self.patience.fail(error, "the checkpoint could not be stored")?;
@@ -141,13 +155,10 @@ impl Checkpointer {
 
     /// The checkpoint that was ready is durable: the coordinator and the committers go on.
     fn durable(&mut self) -> Result<CheckpointerStep> {
-        let Some((checkpoint, prepared)) = self.ready.take() else { return Ok(CheckpointerStep::Idle) };
+        self.commit_ready();
+        let Some((checkpoint, _)) = self.ready.take() else { return Ok(CheckpointerStep::Idle) };
         self.patience.succeed();
         self.notes.clear(NOTE);
-        for (output, preparation) in prepared {
-            // The committer has gone only when the job has failed.
-            let _ = self.outputs[output].parts.committer.send(preparation);
-        }
         self.coordination.tell(CoordinatorEvent::Durable(checkpoint.coordinator.number))?;
         if checkpoint.last {
             self.ended = true;
@@ -156,6 +167,15 @@ impl Checkpointer {
             return Ok(CheckpointerStep::Ended);
         }
         Ok(CheckpointerStep::Moved)
+    }
+
+    /// Gives the committers what was prepared for the checkpoint that is ready.
+    fn commit_ready(&mut self) {
+        let Some((_, prepared)) = &mut self.ready else { return };
+        for (output, preparation) in prepared.drain(..) {
+            // The committer has gone only when the job has failed.
+            let _ = self.outputs[output].parts.committer.send(preparation);
+        }
     }
 
     /// Takes all parts that are there; waits for the first. Whether there were any.
@@ -248,13 +268,17 @@ impl Checkpointer {
             if let Some(committable) = &preparation.committable {
                 match output.pending.back_mut().filter(|(number, _)| *number == coordinator.number) {
                     Some((_, committables)) => committables.push(committable.clone()),
+                    None if seeded::leaves_out(Rule::PendingOfAll) => {
+                        output.pending = VecDeque::from([(coordinator.number, vec![committable.clone()])]);
+                    }
                     None => output.pending.push_back((coordinator.number, vec![committable.clone()])),
                 }
             }
         }
         let outputs = self.outputs.iter().map(Output::state).collect();
         let inputs = inputs.into_iter().collect();
-        let rows = gathered.rows.job_rows(&self.names, &self.rows_before);
+        let before = if seeded::leaves_out(Rule::CountsGoOn) { &JobRows::default() } else { &self.rows_before };
+        let rows = gathered.rows.job_rows(&self.names, before);
         Some((Checkpoint { coordinator, steps, inputs, outputs, rows, last }, gathered.prepared))
     }
 }

@@ -3,6 +3,7 @@
 use crate::notes::Notes;
 use crate::parts::Preparation;
 use crate::patience::Patience;
+use crate::seeded::{self, Rule};
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 use dataflow::{Committable, Committer, Error, ErrorKind, Result};
 use std::collections::BTreeMap;
@@ -77,6 +78,9 @@ impl SinkCommitter {
         if wait && !self.patience.is_due() {
             return Ok(CommitterStep::Idle);
         }
+        if seeded::leaves_out(Rule::CommittedWhenKnown) {
+            (self.tell)(self.due_upto);
+        }
         match self.committer.commit(self.due.clone()) {
             Ok(()) => {
                 self.due.clear();
@@ -97,6 +101,9 @@ impl SinkCommitter {
     }
 
     fn again(&mut self, error: Error) -> Result<CommitterStep> {
+        if seeded::leaves_out(Rule::CommitsAgain) {
+            self.due.clear();
+        }
         let note = format!("{} waits to be committed: {}", self.name, error.chain());
         self.patience.fail(error, &format!("{} could not be committed", self.name))?;
         self.notes.set(&self.name, note);
@@ -147,6 +154,9 @@ impl SinkCommitter {
             if !committables.is_empty() {
                 self.gathered.0 = number;
                 self.gathered.1.extend(committables);
+            }
+            if !commits && seeded::leaves_out(Rule::GatheredWaits) {
+                self.gathered.1.clear();
             }
             if commits && !self.gathered.1.is_empty() {
                 self.due_upto = self.gathered.0;

@@ -5,7 +5,7 @@ use crate::checkpoint::CheckpointerStep;
 use crate::commit::CommitterStep;
 use crate::control::Control;
 use crate::job::Job;
-use crate::schedule::{Next, Schedule};
+use crate::schedule::{Downstream, Next, Schedule};
 use crate::sink::WriterStep;
 use crate::status::Status;
 use crate::worker::WorkerStep;
@@ -21,6 +21,13 @@ pub struct Driver {
     built: Parts,
     control: Arc<Control>,
     chance: Chance,
+    // The schedules of the workers, where they are those of threads.
+    in_turn: Option<Vec<Downstream>>,
+    // The part that is stepped next, where parts have turns.
+    turn: usize,
+    // Whether the writers of outputs stand still.
+    #[cfg(test)]
+    pub(crate) writers_stand: bool,
     // Of the workers, the writers, the checkpointer and the committers, in this sequence.
     finished: Vec<bool>,
 }
@@ -42,7 +49,25 @@ impl Driver {
         let control = Arc::new(Control::default());
         let built = build(job, &control)?;
         let finished = vec![false; built.workers.len() + built.writers.len() + 1 + built.committers.len()];
-        Ok(Driver { built, control, chance: Chance(seed), finished })
+        let (chance, turn) = (Chance(seed), 0);
+        Ok(Driver {
+            built,
+            control,
+            chance,
+            in_turn: None,
+            turn,
+            #[cfg(test)]
+            writers_stand: false,
+            finished,
+        })
+    }
+
+    /// Takes a job whose parts have turns, and whose workers choose as those on threads do: nothing is left to chance, and
+    /// what this host would starve stands still.
+    pub fn in_turn(job: Job) -> Result<Driver> {
+        let mut driver = Driver::new(job, 0)?;
+        driver.in_turn = Some(driver.built.workers.iter().map(|_| Downstream::new()).collect());
+        Ok(driver)
     }
 
     /// Commits and the end, from outside.
@@ -70,7 +95,8 @@ impl Driver {
 
     fn step_any(&mut self) -> Result<Step> {
         let parts = self.finished.len();
-        let first = self.chance.below(parts);
+        let first = if self.in_turn.is_some() { self.turn } else { self.chance.below(parts) };
+        self.turn = (first + 1) % parts;
         for part in (0..parts).map(|n| (first + n) % parts) {
             if !self.finished[part] && self.step_part(part)? == WorkerStep::Moved {
                 return Ok(Step::Moved);
@@ -87,8 +113,15 @@ impl Driver {
     fn step_part(&mut self, part: usize) -> Result<WorkerStep> {
         let (workers, writers) = (self.built.workers.len(), self.built.writers.len());
         let stepped = if part < workers {
-            self.built.workers[part].step(&mut self.chance)?
+            match &mut self.in_turn {
+                Some(schedules) => self.built.workers[part].step(&mut schedules[part])?,
+                None => self.built.workers[part].step(&mut self.chance)?,
+            }
         } else if part < workers + writers {
+            #[cfg(test)]
+            if self.writers_stand {
+                return Ok(WorkerStep::Idle);
+            }
             match self.built.writers[part - workers].step(false)? {
                 WriterStep::Moved => WorkerStep::Moved,
                 WriterStep::Idle => WorkerStep::Idle,

@@ -5,6 +5,7 @@ use crate::edge::{OutEdge, Outbox, send_rows, sent};
 use crate::event::Event;
 use crate::lane::Lane;
 use crate::parts::PartRows;
+use crate::seeded::{self, Rule};
 use crate::sink::SinkQueue;
 use dataflow::{Barrier, Batch, CoordinatorEvent, Delays, Error, EventTime, Progress, Result, Span, Stage, StageId};
 use std::sync::Arc;
@@ -107,7 +108,9 @@ impl StageInstance {
 
     /// Makes one call. `choose` picks among so many lanes that have events.
     pub fn run(&mut self, choose: &mut dyn FnMut(usize) -> usize, out: &mut dyn Outbox) -> Result<()> {
-        let progress = if self.stage.is_pending() { self.stage.resume()? } else { self.take_event(choose, out)? };
+        let has_event = || self.lanes.iter().any(Lane::can_pop);
+        let goes_on = self.stage.is_pending() && !(seeded::leaves_out(Rule::CallsEnd) && has_event());
+        let progress = if goes_on { self.stage.resume()? } else { self.take_event(choose, out)? };
         self.send(progress, out)
     }
 
@@ -136,7 +139,8 @@ impl StageInstance {
     }
 
     fn least(&self, input: usize) -> Option<EventTime> {
-        self.lanes.iter().filter(|lane| lane.input == input).filter_map(|lane| lane.watermark).min()
+        let watermarks = self.lanes.iter().filter(|lane| lane.input == input).filter_map(|lane| lane.watermark);
+        if seeded::leaves_out(Rule::LeastOfLanes) { watermarks.max() } else { watermarks.min() }
     }
 
     /// Takes part in a barrier once all lanes have it.
@@ -202,6 +206,10 @@ impl StageInstance {
 
     /// Sends what was put out, and, when the call is done, the watermarks that have moved.
     fn send(&mut self, progress: Progress, out: &mut dyn Outbox) -> Result<()> {
+        let is_done = progress == Progress::Done;
+        if is_done && seeded::leaves_out(Rule::RowsBeforeWatermarks) {
+            self.send_watermarks(out);
+        }
         let put: Vec<(usize, Batch)> = self.stage.drain().collect();
         for (outlet, batch) in put {
             match &mut self.destinations[outlet] {
@@ -212,18 +220,22 @@ impl StageInstance {
                 }
             }
         }
-        if progress == Progress::Done {
-            for (outlet, destination) in self.destinations.iter_mut().enumerate() {
-                let now = self.stage.watermark(outlet);
-                if let Destination::Edges { edges, watermark } = destination
-                    && now != *watermark
-                {
-                    *watermark = now;
-                    edges.iter().for_each(|edge| edge.control(&Event::Watermark(now), out));
-                }
-            }
+        if is_done {
+            self.send_watermarks(out);
         }
         Ok(())
+    }
+
+    fn send_watermarks(&mut self, out: &mut dyn Outbox) {
+        for (outlet, destination) in self.destinations.iter_mut().enumerate() {
+            let now = self.stage.watermark(outlet);
+            if let Destination::Edges { edges, watermark } = destination
+                && now != *watermark
+            {
+                *watermark = now;
+                edges.iter().for_each(|edge| edge.control(&Event::Watermark(now), out));
+            }
+        }
     }
 
     /// Tells the coordinator when what the stage holds comes out, if that has changed; whether it has.

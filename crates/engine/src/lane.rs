@@ -2,7 +2,8 @@
 
 use crate::event::Event;
 use crate::mailbox::Caller;
-use dataflow::{Barrier, Batch, EventTime, LANE_BYTES, LANE_ROWS};
+use crate::seeded::{self, Rule};
+use dataflow::{Barrier, Batch, EventTime, LANE_BYTES};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -38,6 +39,9 @@ impl Credit {
     }
 
     fn free(&self, rows: usize, bytes: usize) {
+        if seeded::leaves_out(Rule::CreditComesBack) {
+            return;
+        }
         let rows_before = self.0.rows.fetch_sub(rows, SeqCst);
         let bytes_before = self.0.bytes.fetch_sub(bytes, SeqCst);
         if !has_room(rows_before, bytes_before) && has_room(rows_before - rows, bytes_before - bytes) {
@@ -47,7 +51,7 @@ impl Credit {
 }
 
 fn has_room(rows: usize, bytes: usize) -> bool {
-    rows < LANE_ROWS && bytes < LANE_BYTES
+    rows < seeded::lane_rows() && bytes < LANE_BYTES
 }
 
 /// One sender's events to one input of a stage, in the order in which they were sent.
@@ -77,12 +81,12 @@ impl Lane {
     }
 
     pub fn can_pop(&self) -> bool {
-        self.barrier.is_none() && !self.queue.is_empty()
+        !self.is_held() && !self.queue.is_empty()
     }
 
     /// The next event. A barrier holds the lane; a watermark is remembered.
     pub fn pop(&mut self) -> Option<Event> {
-        if self.barrier.is_some() {
+        if self.is_held() {
             return None;
         }
         let event = self.queue.pop_front()?;
@@ -94,6 +98,10 @@ impl Lane {
             Event::Barrier { barrier, turns_present } => self.barrier = Some((*barrier, *turns_present)),
         }
         Some(event)
+    }
+
+    fn is_held(&self) -> bool {
+        self.barrier.is_some() && !seeded::leaves_out(Rule::LanesAlign)
     }
 
     /// The barrier that holds the lane.

@@ -9,6 +9,8 @@
 
 mod event;
 mod limits;
+mod seeded;
+
 mod mailbox;
 
 mod edge;
@@ -45,6 +47,9 @@ mod job;
 mod driver;
 mod pool;
 mod run;
+
+#[cfg(test)]
+mod simulation;
 
 pub use build::JobReport;
 pub use control::Control;

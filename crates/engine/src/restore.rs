@@ -1,5 +1,6 @@
 //! Gives the stages of a new run what those of an earlier one had frozen.
 
+use crate::seeded::{self, Rule};
 use dataflow::{Error, FrozenInput, JobGraph, KeyGroups, NodeKind, PiecesOf, RestoredJob, Result, Stage, StagePlan};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,6 +29,7 @@ impl<'a> Restore<'a> {
         for &node in &plan.nodes {
             let name = &graph.nodes[node].name;
             for state in self.job.steps.iter().filter(|state| state.step == *name) {
+                let groups = groups_taken_up(groups);
                 let restored = stage.restore(node, state.watermark, &mut PiecesOf::new(&state.state, groups));
                 restored.map_err(|error| error.context(format!("the state of step {name}")))?;
             }
@@ -39,6 +41,12 @@ impl<'a> Restore<'a> {
         }
         Ok(())
     }
+}
+
+/// The key groups whose state a worker takes up: its own.
+fn groups_taken_up(own: KeyGroups) -> KeyGroups {
+    let from = own.from + u16::from(seeded::leaves_out(Rule::AllGroups) && own.from > 0);
+    KeyGroups { from, ..own }
 }
 
 fn fits(what: &str, wanted: BTreeSet<String>, found: BTreeSet<String>) -> Result<()> {

@@ -8,6 +8,7 @@
 
 use crate::mailbox::Caller;
 use crate::parts::Preparation;
+use crate::seeded::{self, Rule};
 use crate::spill::{Place, SpillFile};
 use dataflow::{Barrier, Batch, Clock, ProcessingTime, Result, Sink, concat};
 use std::collections::VecDeque;
@@ -134,7 +135,10 @@ impl SinkQueue {
             None => {
                 items.disk_full = items.memory + bytes > self.memory_max;
                 items.memory += bytes;
-                items.queue.push_back(Item::Rows(batch, bytes));
+                match seeded::leaves_out(Rule::QueueOrder) && !matches!(items.queue.back(), Some(Item::Barrier(_))) {
+                    true => items.queue.push_front(Item::Rows(batch, bytes)),
+                    false => items.queue.push_back(Item::Rows(batch, bytes)),
+                }
             }
         }
         self.changed.notify_one();
@@ -143,7 +147,10 @@ impl SinkQueue {
     /// Puts a barrier after the rows. Nothing comes after the last one.
     pub fn barrier(&self, barrier: Barrier) {
         let mut items = self.items();
-        items.queue.push_back(Item::Barrier(barrier));
+        match seeded::leaves_out(Rule::BarriersWait) {
+            true => items.queue.push_front(Item::Barrier(barrier)),
+            false => items.queue.push_back(Item::Barrier(barrier)),
+        }
         items.closed |= barrier.last;
         self.changed.notify_one();
     }

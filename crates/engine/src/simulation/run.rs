@@ -1,0 +1,299 @@
+//! A run of the job: the start that users' runs make, over the stores of the simulation.
+
+use super::breaks;
+use super::bugs::Bug;
+use super::chance::Chance;
+use super::input::{Archive, Log, Text};
+use super::scene::{Scene, row_text};
+use super::stores::{Claim, Objects, TableCommitter, TableWriter, TopicCommitter, TopicPosition, TopicSink, Watched};
+use super::world::Access;
+use crate::driver::Driver;
+use crate::job::{Job, SinkBinding};
+use checkpoint::{Checkpoints, JobFacts, JobPlan, Manifest};
+use dataflow::{
+    AtOnce, Clock, Committer, Error, EventTime, JobGraph, ManualClock, NodeKind, Output, OutputState, ProcessingTime,
+    RestoredJob, Result, Sink, TimedFiles,
+};
+use seam::{Lead, Live, Options, Seam, StreamInput, StreamSpec};
+use sql::Stream;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What a seed has made that no run changes.
+pub struct Setup {
+    pub scene: Scene,
+    pub clock: Arc<ManualClock>,
+    pub logs: BTreeMap<&'static str, Arc<Vec<Vec<dataflow::Message>>>>,
+    /// The archive of messages, as it was from time to time.
+    pub archives: Vec<Archive>,
+    pub kept: usize,
+}
+
+/// How a run is made.
+#[derive(Clone, Copy, Debug)]
+pub struct RunOptions {
+    pub workers: usize,
+    pub until_caught_up: bool,
+    /// Whether its parts have turns, and choose as those on threads do.
+    pub in_turn: bool,
+    pub seed: u64,
+    pub way: usize,
+    pub lead_rows: usize,
+}
+
+impl RunOptions {
+    pub fn draw(chance: &mut Chance) -> RunOptions {
+        RunOptions {
+            workers: chance.of(&[1, 1, 2, 2, 3, 4]),
+            until_caught_up: false,
+            in_turn: false,
+            seed: chance.number(),
+            way: chance.of(&[0, 0, 1, 3]),
+            lead_rows: chance.of(&[0, 5, 50, 256 << 10]),
+        }
+    }
+}
+
+pub struct Run {
+    pub driver: Driver,
+    pub access: Arc<Access>,
+}
+
+pub fn spec_of(stream: &Stream) -> StreamSpec {
+    StreamSpec {
+        name: stream.name.clone(),
+        schema: stream.schema.clone(),
+        time_column: stream.time_column,
+        delay: stream.delay,
+        quiet: stream.quiet,
+        late: stream.late,
+        arrival: stream.arrival,
+        dedup_key: stream.dedup.as_ref().map(|dedup| dedup.keys.clone()).unwrap_or_default(),
+        bad_rows: stream.bad_rows,
+        row_text,
+    }
+}
+
+impl Setup {
+    pub fn log(&self, stream: &str, way: usize) -> Log {
+        Log::new(stream, self.logs[stream].clone(), self.clock.clone(), way)
+    }
+
+    pub fn now(&self) -> i64 {
+        self.clock.now().0
+    }
+
+    /// Archives more of the messages.
+    pub fn archive(&mut self, chance: &mut Chance) {
+        let spec = self.scene.plan(|streams, _| streams.iter().find(|s| s.name == "messages").map(spec_of));
+        let Some(spec) = spec else { return };
+        let archive = Archive::of(chance, &spec, &self.log("messages", 0), self.archives.last());
+        self.archives.push(archive);
+    }
+
+    fn input(
+        &self,
+        stream: &Stream,
+        newest: Option<&Manifest>,
+        (options, access): (&RunOptions, &Arc<Access>),
+    ) -> StreamInput {
+        let (spec, bug) = (spec_of(stream), access.shared.world().bug);
+        let topic = self.log(&stream.name, options.way).read_by(access.clone());
+        let held = newest.filter(|_| bug != Some(Bug::OtherHistory));
+        let at = match held {
+            Some(newest) => newest.facts.histories.iter().find(|(name, _)| *name == stream.name),
+            None => None,
+        };
+        let at = at.and_then(|(_, at)| at.parse::<usize>().ok());
+        let archive = match (stream.history.is_some(), held.is_some(), at) {
+            (true, _, Some(at)) => self.archives.get(at),
+            (true, false, None) => self.archives.last(),
+            _ => None,
+        };
+        let archive = archive.map(|archive| breaks::archive(archive.clone(), &spec, &topic, bug));
+        let history = archive.map(|archive| Arc::new(archive) as Arc<dyn TimedFiles>);
+        let decode = Arc::new(Text(stream.schema.clone()));
+        let live = Some(Live { topic: Arc::new(topic), decode });
+        StreamInput { spec, history, history_frontier: None, live }
+    }
+}
+
+/// What the outputs of a run are bound to while it begins.
+struct Outputs<'a> {
+    access: &'a Arc<Access>,
+    newest: Option<&'a Manifest>,
+    epoch: u64,
+    start: EventTime,
+    bug: Option<Bug>,
+}
+
+enum Bound {
+    Table(Claim, OutputState),
+    Topic(String, TopicPosition, u64),
+}
+
+impl Outputs<'_> {
+    fn state(&self, node: &str) -> OutputState {
+        let states = self.newest.iter().flat_map(|newest| &newest.outputs);
+        states.filter(|state| state.output == node).cloned().next().unwrap_or_default()
+    }
+
+    /// Takes the right to write every output of a graph.
+    fn bind(&self, graph: &JobGraph) -> Result<Vec<Bound>> {
+        let mut bound = Vec::new();
+        for node in &graph.nodes {
+            let state = self.state(&node.name);
+            match &node.kind {
+                NodeKind::Sink(Output::Table(table)) => {
+                    let claim = Claim::take(self.access, table)?;
+                    if self.newest.is_some() {
+                        claim.fit(&state)?;
+                    }
+                    bound.push(Bound::Table(claim, state));
+                }
+                NodeKind::Sink(Output::Topic(topic)) => {
+                    let position = state.position.as_deref().map(TopicPosition::parse).transpose()?;
+                    let mut position = position.unwrap_or(TopicPosition { epoch: self.epoch, rows: 0 });
+                    if self.bug == Some(Bug::TopicCountsAnew) {
+                        position.rows = 0;
+                    }
+                    let replay = TopicSink::open(self.access, topic, &position)?;
+                    bound.push(Bound::Topic(topic.clone(), position, replay));
+                }
+                _ => {}
+            }
+        }
+        Ok(bound)
+    }
+
+    /// Commits what was pending, and deletes what nobody will commit.
+    fn settle(&self, bound: Vec<Bound>) -> Result<Vec<SinkBinding>> {
+        let settle = |bound| match bound {
+            Bound::Table(claim, state) => {
+                if !state.pending.is_empty() && self.bug != Some(Bug::PendingDropped) {
+                    TableCommitter(claim.clone()).commit(state.pending.clone())?;
+                }
+                claim.collect(&state)?;
+                let committer = Box::new(TableCommitter(claim.clone()));
+                let writer = move |worker| {
+                    Ok(Box::new(TableWriter { claim: claim.clone(), worker, rows: vec![] }) as Box<dyn Sink>)
+                };
+                Ok(SinkBinding { writer: Box::new(writer), committer, after: EventTime::MIN, replay: 0 })
+            }
+            Bound::Topic(topic, position, replay) => {
+                let access = self.access.clone();
+                let writer = move |_| {
+                    let (access, topic, position) = (access.clone(), topic.clone(), position.clone());
+                    Ok(Box::new(TopicSink { access, topic, position, unsent: vec![] }) as Box<dyn Sink>)
+                };
+                let after = breaks::after(self.start, self.bug);
+                Ok(SinkBinding { writer: Box::new(writer), committer: Box::new(TopicCommitter), after, replay })
+            }
+        };
+        bound.into_iter().map(settle).collect()
+    }
+}
+
+/// Begins a run in the order in which those of projects begin: the epoch; the newest manifest; the streams at its
+/// positions; claims of the outputs; the manifest again, and state; what was pending is committed.
+pub fn begin(setup: &Setup, access: &Arc<Access>, options: RunOptions) -> Result<Run> {
+    let bug = access.shared.world().bug;
+    let store = Arc::new(Objects(access.clone()));
+    let clock: Arc<dyn Clock> = setup.clock.clone();
+    let mut checkpoints = Checkpoints::unlocked(store, setup.kept, clock.clone(), Box::new(|_| {}))?;
+    let newest = checkpoints.newest()?;
+    if newest.is_none() {
+        access.shared.world().watermarks.clear();
+    }
+    let (seam, graph, start) = open(setup, newest.as_ref(), (&options, access))?;
+    let outputs = Outputs { access, newest: newest.as_ref(), epoch: checkpoints.epoch(), start, bug };
+    let facts = facts_of(setup, newest.as_ref(), (start, seam.is_bounded()));
+    let bound = outputs.bind(&graph)?;
+    if checkpoints.newest()?.map(|newest| newest.number) != newest.as_ref().map(|newest| newest.number) {
+        return Err(Error::unavailable("another run of the job has put a checkpoint while this one began"));
+    }
+    let restored = take_up(&mut checkpoints, newest.as_ref(), facts, &seam)?;
+    let sinks = outputs.settle(bound)?;
+    let (readers, coordinator) = seam.begin(options.workers, Arc::new(AtOnce), &graph.meetings())?;
+    let job = Job {
+        graph,
+        readers: breaks::readers(readers, bug),
+        coordinator,
+        sinks,
+        workers: options.workers,
+        clock,
+        spill_dir: PathBuf::from("/nowhere"),
+        checkpoints: Some(Box::new(Watched { checkpoints, access: access.clone() })),
+        restored,
+    };
+    let driver = if options.in_turn { Driver::in_turn(job)? } else { Driver::new(job, options.seed)? };
+    Ok(Run { driver, access: access.clone() })
+}
+
+fn open(
+    setup: &Setup,
+    newest: Option<&Manifest>,
+    (options, access): (&RunOptions, &Arc<Access>),
+) -> Result<(Seam, JobGraph, EventTime)> {
+    setup.scene.plan(|streams, graph| {
+        let inputs = streams.iter().map(|stream| setup.input(stream, newest, (options, access))).collect();
+        let seam_options = Options {
+            until_caught_up: options.until_caught_up,
+            new_ends: newest.is_some_and(|newest| newest.last),
+            from: None,
+            memory_bytes: 64 << 20,
+            spill_dir: PathBuf::from("/nowhere"),
+            lead: Lead { rows: options.lead_rows, bytes: 64 << 20 },
+        };
+        let seam = Seam::open(inputs, &seam_options, newest.map(|newest| &newest.coordinator))?;
+        let start = newest.map_or(seam.start(), |newest| newest.facts.start);
+        Ok((seam, graph(start), start))
+    })
+}
+
+fn facts_of(setup: &Setup, newest: Option<&Manifest>, (start, bounded): (EventTime, bool)) -> JobFacts {
+    let histories = match (newest, setup.archives.len()) {
+        (Some(newest), _) => newest.facts.histories.clone(),
+        (None, 0) => vec![],
+        (None, archives) => vec![("messages".to_owned(), (archives - 1).to_string())],
+    };
+    JobFacts {
+        job: "simulated".to_owned(),
+        fingerprint: "1".to_owned(),
+        revision: "1".to_owned(),
+        start,
+        from: None,
+        bounded,
+        histories,
+        generation: newest.map_or(0, |newest| newest.facts.generation),
+        plan: JobPlan::default(),
+        cuts: vec![],
+        reads_from: None,
+    }
+}
+
+fn take_up(
+    checkpoints: &mut Checkpoints,
+    newest: Option<&Manifest>,
+    facts: JobFacts,
+    seam: &Seam,
+) -> Result<Option<RestoredJob>> {
+    match newest {
+        Some(newest) => {
+            let mut again = newest.clone();
+            again.coordinator = seam.state().clone();
+            checkpoints.go_on(&again, &facts).map(Some)
+        }
+        None => {
+            let generation = checkpoints.epoch();
+            checkpoints.begin(JobFacts { generation, ..facts })?;
+            Ok(None)
+        }
+    }
+}
+
+/// When a simulated clock stands.
+pub fn clock_at(time: i64) -> Arc<ManualClock> {
+    Arc::new(ManualClock::new(ProcessingTime(time)))
+}
