@@ -4,6 +4,7 @@ use crate::project::{EVENTS, Folder, RUN, history_of, with_history};
 use crate::read_by_others;
 use crate::ways_in::archives;
 use connector_iceberg::{RestSettings, Warehouse};
+use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -31,12 +32,13 @@ fn committers_of_a_rest_catalog_lose_and_double_nothing_when_the_network_does() 
     if !can_start() {
         return;
     }
-    let number = |name: &str, default| std::env::var(name).map_or(default, |text| text.parse().unwrap());
     let (commits, wanted) = (number("CATALOG_COMMITS", 5), number("CATALOG_FAULTS", 40));
     let (told, faults) = through_faults(8, commits, wanted, number("CATALOG_SEED", 1) as u64);
-    eprintln!("{commits} commits each, {faults} faults: {told:?}");
+    eprintln!("8 committers of {commits} commits each, faults {faults:?}: {told:?}");
     assert_eq!((told.lost, told.doubled), (0, 0), "{told:?}");
-    assert_eq!(faults, wanted);
+    assert_eq!(faults.values().sum::<usize>(), wanted);
+    let missing: Vec<_> = Fault::KINDS.iter().filter(|kind| !faults.contains_key(*kind)).collect();
+    assert!(missing.is_empty(), "no fault was {missing:?}: take another CATALOG_SEED, or more CATALOG_FAULTS");
 }
 
 #[test]
@@ -98,8 +100,18 @@ fn what_a_catalog_and_a_store_fail_to_do_now_and_then_is_asked_for_again() {
     assert!(catalog.faults() > 3 && store.faults() > 3, "{} and {} faults", catalog.faults(), store.faults());
 }
 
+/// A number of the environment.
+pub fn number(name: &str, default: usize) -> usize {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap())
+}
+
 /// Lets committers commit through a proxy that puts so many faults into the requests that change the table.
-fn through_faults(committers: usize, commits: usize, faults: usize, seed: u64) -> (Contention, usize) {
+fn through_faults(
+    committers: usize,
+    commits: usize,
+    faults: usize,
+    seed: u64,
+) -> (Contention, BTreeMap<&'static str, usize>) {
     let catalog = RestServer::start(None);
     let chance = Mutex::new((Chance::new(seed), 0));
     let treat = move |request: &Request| {
@@ -136,5 +148,5 @@ fn through_faults(committers: usize, commits: usize, faults: usize, seed: u64) -
     let told = commit_at_once((committers, commits), &open, &|| {}, Some(&pyiceberg_appends));
     let rows = read_by_others(&catalog.uri(), "lake.contended", None, &[]);
     assert_eq!(rows.len(), (committers + 1) * commits);
-    (told, proxy.faults())
+    (told, proxy.faults_by_kind())
 }

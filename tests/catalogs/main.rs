@@ -6,6 +6,7 @@
 mod deletes;
 mod errors;
 mod faults;
+mod folder_faults;
 mod project;
 mod tables;
 mod ways_in;

@@ -1,5 +1,5 @@
-"""Reads a table of a REST catalog with PyIceberg, and its data files with DuckDB, and prints its rows as sorted CSV; checks
-that all files that any snapshot names are there.
+"""Reads a table of a REST catalog, or of one in a SQLite file, with PyIceberg, and its data files with DuckDB, and prints
+its rows as sorted CSV; checks that all files that any snapshot names are there.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import tempfile
 
 import duckdb
 from pyiceberg.catalog.rest import RestCatalog
+from pyiceberg.catalog.sql import SqlCatalog
 
 parser = argparse.ArgumentParser()
 parser.add_argument("uri")
@@ -28,7 +29,8 @@ if arguments.s3:
         "s3.region": "us-east-1",
         "s3.path-style-access": "true",
     }
-catalog = RestCatalog("rest", **properties)
+is_file = arguments.uri.startswith("sqlite:")
+catalog = SqlCatalog("riverrun", **properties) if is_file else RestCatalog("rest", **properties)
 table = catalog.load_table(arguments.table)
 
 for snapshot in table.snapshots():

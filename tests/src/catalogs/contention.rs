@@ -1,5 +1,6 @@
 //! Many committers of one table at the same time.
 
+use super::committer::sink;
 use crate::all_rows;
 use crate::machine::{SECOND, now, pause};
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
@@ -10,7 +11,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread;
 
-const TABLE: &str = "lake.contended";
+/// The table that all commit to.
+pub const TABLE: &str = "lake.contended";
+/// So many snapshots stay in it, so that others expire while it is committed to.
+const SNAPSHOTS_MAX: &str = "20";
 /// How long one commit may be tried.
 const COMMIT: i64 = 600 * SECOND;
 
@@ -37,8 +41,8 @@ pub fn commit_at_once(
     let claims: Vec<TableClaim> = (0..committers)
         .map(|committer| {
             let claim = tried(&mut || {
-                let claim = open(committer).claim(TABLE, &format!("sink_{committer}"))?;
-                claim.create(&rows(0, 0).schema(), &TableOptions::default())?;
+                let claim = open(committer).claim(TABLE, &sink(committer))?;
+                claim.create(&rows(0, 0).schema(), &options())?;
                 Ok(claim)
             });
             forget_locks();
@@ -55,21 +59,29 @@ pub fn commit_at_once(
         beside.into_iter().for_each(|beside| beside.join().expect("the other engine comes to its end"));
         threads.into_iter().map(|thread| thread.join().expect("a committer comes to its end")).sum()
     });
-    let mut counts: BTreeMap<(i64, i64), usize> = BTreeMap::new();
-    let warehouse = open(0);
-    for batch in all_rows(&warehouse, TABLE) {
+    let mut found = Vec::new();
+    for batch in all_rows(&open(0), TABLE) {
         let column = |index: usize| batch.column(index).as_primitive::<Int64Type>().values().to_vec();
-        for (committer, number) in column(0).into_iter().zip(column(1)) {
-            *counts.entry((committer, number)).or_default() += 1;
-        }
+        found.extend(column(0).into_iter().zip(column(1)));
     }
     let writers = committers + usize::from(beside.is_some());
-    let expected = (0..writers as i64).flat_map(|committer| (0..commits as i64).map(move |n| (committer, n)));
-    Contention {
-        lost: expected.filter(|commit| !counts.contains_key(commit)).count(),
-        doubled: counts.values().filter(|&&count| count != 1).count(),
-        again,
-    }
+    let (lost, doubled) = lost_and_doubled(&found, (writers, commits));
+    Contention { lost, doubled, again }
+}
+
+/// How many commits of so many writers have no row in what was found, and how many have more than one.
+pub fn lost_and_doubled(found: &[(i64, i64)], (writers, commits): (usize, usize)) -> (usize, usize) {
+    let mut counts: BTreeMap<(i64, i64), usize> = BTreeMap::new();
+    found.iter().for_each(|commit| *counts.entry(*commit).or_default() += 1);
+    let expected = (0..writers as i64).flat_map(|writer| (0..commits as i64).map(move |number| (writer, number)));
+    let lost = expected.filter(|commit| !counts.contains_key(commit)).count();
+    (lost, counts.values().filter(|&&count| count != 1).count())
+}
+
+/// The options of the table: few snapshots stay.
+pub fn options() -> TableOptions {
+    let properties = vec![("riverrun.history.max-snapshots".to_owned(), SNAPSHOTS_MAX.to_owned())];
+    TableOptions { properties, ..TableOptions::default() }
 }
 
 fn commit(claim: &TableClaim, committer: usize, number: usize) -> usize {

@@ -1,12 +1,14 @@
 //! Real servers for tests of catalogs and stores, and what stands between them and a client.
 
+mod committer;
 mod contention;
 mod java;
 mod packages;
 mod proxy;
 mod servers;
 
-pub use contention::{Contention, commit_at_once, prepared, rows};
+pub use committer::{CommitterPlace, FENCED, REFUSED, another_machine, sink};
+pub use contention::{Contention, TABLE, commit_at_once, lost_and_doubled, options, prepared, rows};
 pub use java::write_java_tables;
 pub use proxy::{Fault, Proxy, Request, Treatment};
 pub use servers::{ACCESS_KEY, REGION, RestServer, S3Server, SECRET_KEY, can_start, pyiceberg};

@@ -1,9 +1,10 @@
 //! What stands between a client and an HTTP server, and does to requests and answers what a test says.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -64,12 +65,32 @@ pub enum Fault {
     ErrorBefore(u16),
 }
 
+impl Fault {
+    /// The names of all kinds.
+    pub const KINDS: [&str; 7] =
+        ["answer lost", "request lost", "delayed", "repeated", "cut", "error after", "error before"];
+
+    /// The name of its kind.
+    pub fn kind(self) -> &'static str {
+        let kind = match self {
+            Fault::AnswerLost => 0,
+            Fault::RequestLost => 1,
+            Fault::Delayed(_) => 2,
+            Fault::Repeated => 3,
+            Fault::Cut(_) => 4,
+            Fault::ErrorAfter(_) => 5,
+            Fault::ErrorBefore(_) => 6,
+        };
+        Fault::KINDS[kind]
+    }
+}
+
 /// A proxy that ends with its owner.
 pub struct Proxy {
     /// Where it listens.
     pub port: u16,
     is_over: Arc<AtomicBool>,
-    faults: Arc<AtomicUsize>,
+    faults: Arc<Mutex<BTreeMap<&'static str, usize>>>,
 }
 
 impl Proxy {
@@ -78,7 +99,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let port = listener.local_addr().expect("it has an address").port();
         let (is_over, treat) = (Arc::new(AtomicBool::new(false)), Arc::new(treat));
-        let (over, faults) = (is_over.clone(), Arc::new(AtomicUsize::new(0)));
+        let (over, faults) = (is_over.clone(), Arc::new(Mutex::new(BTreeMap::new())));
         let counted = faults.clone();
         thread::spawn(move || {
             for client in listener.incoming() {
@@ -88,7 +109,9 @@ impl Proxy {
                 let (treat, counted) = (treat.clone(), counted.clone());
                 let treat = move |request: &Request| {
                     let treatment = treat(request);
-                    counted.fetch_add(usize::from(matches!(treatment, Treatment::Fault(_))), Ordering::SeqCst);
+                    if let Treatment::Fault(fault) = treatment {
+                        *counted.lock().expect("nobody fails with it").entry(fault.kind()).or_default() += 1;
+                    }
                     treatment
                 };
                 // A connection that breaks is the client's to see.
@@ -100,7 +123,12 @@ impl Proxy {
 
     /// How many faults there have been.
     pub fn faults(&self) -> usize {
-        self.faults.load(Ordering::SeqCst)
+        self.faults_by_kind().values().sum()
+    }
+
+    /// How many faults there have been of each kind.
+    pub fn faults_by_kind(&self) -> BTreeMap<&'static str, usize> {
+        self.faults.lock().expect("nobody fails with it").clone()
     }
 
     /// `http://HOST:PORT`.

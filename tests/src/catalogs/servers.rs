@@ -21,8 +21,8 @@ const BUCKET: &str = "lake";
 const S3: &str = "versitygw-1.8.0";
 const S3_MODULE: &str = "github.com/versity/versitygw/cmd/versitygw@v1.8.0";
 const CATALOG: &str = "iceberg-rest-1.10.1";
-const PYICEBERG: &str = "venv-tests-catalogs";
-const PYTHON_PACKAGES: [&str; 3] = ["pyiceberg==0.12.0", "pyarrow==26.0.1", "duckdb==2.0.0"];
+const PYICEBERG: &str = "venv-tests-catalogs-2";
+const PYTHON_PACKAGES: [&str; 3] = ["pyiceberg[sql-sqlite]==0.12.0", "pyarrow==26.0.1", "duckdb==2.0.0"];
 /// How long a server may take to start on a machine that does much else.
 const START: i64 = 120 * SECOND;
 
