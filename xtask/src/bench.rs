@@ -8,6 +8,7 @@ use crate::failure;
 use crate::live::{self, Live};
 use crate::measure::{Samples, measure};
 use crate::models::{self, Models};
+use crate::plan::{self, Plan};
 use crate::python::{self, DUCKDB, Python};
 use crate::scored::{self, Scored};
 use dataflow::Result;
@@ -48,6 +49,9 @@ pub enum Target {
     /// Columns that windows of three keys do not look at, through their exchanges and around them
     #[value(name = "exchange")]
     Exchange,
+    /// The files of a day of a table of 10,000, beside all of them and beside PyIceberg
+    #[value(name = "plan")]
+    Plan,
     /// All of them
     #[value(name = "all")]
     All,
@@ -107,6 +111,7 @@ pub struct Findings {
     pub decode: Option<Decode>,
     pub exchange: Option<Exchange>,
     pub scored: Option<Scored>,
+    pub plan: Option<Plan>,
 }
 
 impl Findings {
@@ -119,6 +124,7 @@ impl Findings {
             && self.decode.as_ref().is_none_or(|decode| decode.agreement.differ == 0)
             && self.exchange.as_ref().is_none_or(Exchange::agree)
             && self.scored.as_ref().is_none_or(Scored::agree)
+            && self.plan.as_ref().is_none_or(Plan::agree)
     }
 
     /// The case of a workload whose recipe fits.
@@ -169,6 +175,9 @@ pub fn run(target: Target, options: &Options) -> Result<Findings> {
     }
     if wanted(Target::Exchange) {
         findings.exchange = Some(exchange::run(&options.cache, &ordered(recipe.events), options.rounds)?);
+    }
+    if wanted(Target::Plan) {
+        findings.plan = Some(plan::run(&options.cache, options.rounds)?);
     }
     Ok(findings)
 }

@@ -13,6 +13,7 @@ mod fuzz;
 mod live;
 mod measure;
 mod models;
+mod plan;
 mod python;
 mod random;
 mod report;
@@ -124,6 +125,9 @@ Exit code 1: something was found.")]
     /// Answer every message of a topic in a bare loop, until it is killed
     #[command(hide = true)]
     LiveFloor { topics: PathBuf },
+    /// Find the files of a day of a table, or all of them, and print how long that took
+    #[command(hide = true)]
+    PlanTable { warehouse: PathBuf, day: Option<i64> },
     /// Keep threads busy with a fixed number of steps
     #[command(hide = true)]
     Spin {
@@ -206,6 +210,7 @@ fn run(cli: Cli) -> Result<Option<&'static str>> {
             println!("{}", live::publish(&topics, live::Rate::from_number(rate), micros)?);
         }
         Command::LiveFloor { topics } => live::floor(&topics)?,
+        Command::PlanTable { warehouse, day } => plan::plan_table(&warehouse, day)?,
         Command::Spin { threads } => decode::spin(threads),
         Command::Stall { seconds } => return stall::run(seconds).map(|same| (!same).then_some(DIFFER)),
         Command::Seeds { seeds, cases } => return seeds::run(seeds, cases).map(|holds| (!holds).then_some(FAILS)),

@@ -19,10 +19,11 @@ pub const MODELS: &[(&str, &str)] = &[
     ("skl2onnx", ""),
 ];
 
-const SCRIPTS: [(&str, &str); 5] = [
+const SCRIPTS: [(&str, &str); 6] = [
     ("answers.py", include_str!("../bench/answers.py")),
     ("measure.py", include_str!("../bench/measure.py")),
     ("duckdb_peer.py", include_str!("../bench/duckdb_peer.py")),
+    ("plan_peer.py", include_str!("../bench/plan_peer.py")),
     ("model_peer.py", include_str!("../bench/model_peer.py")),
     ("scored_peer.py", include_str!("../bench/scored_peer.py")),
 ];

@@ -6,6 +6,7 @@ use crate::frontier::{FRONTIER, frontier_at};
 use crate::live_files::{LiveFile, LiveFiles};
 use crate::name::TableName;
 use crate::opened_file::{NamedFile, StoredRows, path_at};
+use crate::prune::TableFilter;
 use crate::stored_column::ArrangedColumns;
 use crate::stored_file::{StoredFile, StoredFiles};
 use crate::table;
@@ -13,7 +14,7 @@ use crate::unknown_types::{unknown_type_in, unknown_types};
 use arrow::array::RecordBatch;
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Field, SchemaRef};
-use dataflow::{Bounds, Error, RecordBatches, Result, RowGroup, TimedFile, TimedFiles};
+use dataflow::{Bounds, Error, RecordBatches, Result, RowFilter, RowGroup, TimedFile, TimedFiles};
 use iceberg::spec::{DataFile, Datum, Literal, NestedField, PrimitiveLiteral, PrimitiveType, SnapshotRef};
 use iceberg::table::Table;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
@@ -56,17 +57,28 @@ pub struct TableFiles {
 }
 
 impl TableFiles {
-    /// A snapshot of a table; without one there are no files.
-    pub async fn load(name: &TableName, table: &Table, snapshot: Option<&SnapshotRef>) -> Result<TableFiles> {
+    /// The files of a snapshot of a table that may hold wanted rows; without a snapshot there are none. What rows are
+    /// wanted may depend on the columns of the table.
+    pub async fn load(
+        name: &TableName,
+        table: &Table,
+        snapshot: Option<&SnapshotRef>,
+        wanted: &dyn Fn(&SchemaRef) -> RowFilter,
+    ) -> Result<TableFiles> {
         let metadata = table.metadata();
         let columns = metadata.current_schema().as_struct().fields();
+        let schema = table::plain_schema(&*table::arrow_schema(name, metadata.current_schema())?);
         let mut properties = metadata.properties().clone();
         properties.insert(CURRENT_SCHEMA.to_owned(), metadata.current_schema_id().to_string());
         let mut live = LiveFiles::default();
         if let Some(snapshot) = snapshot {
             properties.extend(snapshot.summary().additional_properties.clone());
             properties.insert(SNAPSHOT.to_owned(), snapshot.snapshot_id().to_string());
-            live = LiveFiles::load(name, table, snapshot).await?;
+            let filter = TableFilter::new(&wanted(&schema), metadata);
+            live = match filter.is_everything() {
+                true => LiveFiles::load(name, table, snapshot).await?,
+                false => LiveFiles::load_where(name, table, snapshot, &filter).await?,
+            };
         }
         match frontier_at(name, metadata, snapshot)? {
             Some(frontier) => properties.insert(FRONTIER.to_owned(), frontier),
@@ -82,7 +94,7 @@ impl TableFiles {
         }
         Ok(TableFiles {
             table: name.to_string(),
-            schema: table::plain_schema(&*table::arrow_schema(name, metadata.current_schema())?),
+            schema,
             unknown: unknown_types(metadata),
             fields: columns.to_vec(),
             stores: StoredFiles::of(table.file_io()),

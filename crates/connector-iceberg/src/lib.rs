@@ -13,6 +13,7 @@
 //! offers blocks; the asynchronous runtime that the iceberg library asks for stays inside a [`Warehouse`].
 //! Modules are listed from the bottom up: each group refers only to itself and to those above it.
 
+mod avro;
 mod columns;
 mod data_name;
 mod deletion_vector;
@@ -40,6 +41,8 @@ mod commit_record;
 mod rest;
 
 mod table_catalog;
+
+mod prune;
 
 mod live_files;
 mod opened_file;

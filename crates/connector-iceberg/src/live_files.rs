@@ -2,12 +2,15 @@
 
 use crate::failure;
 use crate::name::TableName;
+use crate::prune::{Entry, TableFilter, wanted_entries};
 use crate::unknown_types::{manifest_made_known, unknown_types};
 use dataflow::{Error, Result};
+use futures::StreamExt;
 use iceberg::spec::{
     DataContentType, DataFile, DataFileFormat, Manifest, ManifestEntry, ManifestFile, ManifestStatus, SnapshotRef,
 };
 use iceberg::table::Table;
+use tokio::sync::Semaphore;
 
 /// A file, with what its manifest says beside it.
 #[derive(Clone, Debug)]
@@ -26,19 +29,39 @@ pub struct LiveFiles {
     pub deletes: Vec<LiveFile>,
 }
 
+/// How many manifests are read at once, and how many bytes of them.
+const MANIFESTS_AT_ONCE: usize = 8;
+const MANIFEST_BYTES_AT_ONCE: i64 = 16 << 20;
+
 impl LiveFiles {
     /// Reads the manifests of a snapshot. A file of a format that is not read is an error.
     pub async fn load(name: &TableName, table: &Table, snapshot: &SnapshotRef) -> Result<LiveFiles> {
+        LiveFiles::load_where(name, table, snapshot, &TableFilter::everything()).await
+    }
+
+    /// Reads of the manifests of a snapshot those that may name files with wanted rows, and keeps the files which may have
+    /// some, with what may delete some of them. Files come in the order of the manifests.
+    pub async fn load_where(
+        name: &TableName,
+        table: &Table,
+        snapshot: &SnapshotRef,
+        filter: &TableFilter,
+    ) -> Result<LiveFiles> {
         let wrong = |what: &str, error| failure::iceberg(format!("table \"{name}\": {what} cannot be read"), error);
         let list = table.manifest_list_reader(snapshot).load().await;
         let list = list.map_err(|error| wrong(&format!("manifest list \"{}\"", snapshot.manifest_list()), error))?;
-        let has_unknown = !unknown_types(table.metadata()).is_empty();
+        let reading = ManifestReading {
+            table,
+            filter,
+            has_unknown: !unknown_types(table.metadata()).is_empty(),
+            bytes: Semaphore::new(kib_of(MANIFEST_BYTES_AT_ONCE) as usize),
+        };
         let mut files = LiveFiles::default();
-        for manifest in list.entries() {
-            let read = load(table, manifest, has_unknown).await;
-            let read = read.map_err(|error| wrong(&format!("manifest \"{}\"", manifest.manifest_path), error))?;
-            for entry in read.entries().iter().filter(|entry| entry.is_alive()) {
-                let file = live_file(name, manifest, entry)?;
+        let manifests = list.entries().iter().filter(|manifest| filter.may_be_in_manifest(manifest));
+        let reads = manifests.map(|manifest| reading.files(name, manifest));
+        let mut reads = futures::stream::iter(reads).buffered(MANIFESTS_AT_ONCE);
+        while let Some(read) = reads.next().await {
+            for file in read? {
                 match file.file.content_type() {
                     DataContentType::Data => files.data.push(file),
                     _ => files.deletes.push(file),
@@ -49,13 +72,54 @@ impl LiveFiles {
     }
 }
 
-/// Reads a manifest. One of a table with types that the library does not know says nothing of its own list.
-async fn load(table: &Table, manifest: &ManifestFile, has_unknown: bool) -> iceberg::Result<Manifest> {
-    if !has_unknown {
-        return manifest.load_manifest(table.file_io()).await;
+/// How the manifests of a snapshot are read.
+struct ManifestReading<'t> {
+    table: &'t Table,
+    filter: &'t TableFilter,
+    // Whether the table has types that the library does not know.
+    has_unknown: bool,
+    // Permits for the KiB of manifests that are in memory at once.
+    bytes: Semaphore,
+}
+
+impl ManifestReading<'_> {
+    /// The files of a manifest that may have wanted rows, or delete some.
+    async fn files(&self, name: &TableName, manifest: &ManifestFile) -> Result<Vec<LiveFile>> {
+        let path = &manifest.manifest_path;
+        let permits = kib_of(manifest.manifest_length.clamp(1, MANIFEST_BYTES_AT_ONCE));
+        let _permit =
+            self.bytes.acquire_many(permits).await.map_err(|_| Error::internal("manifests are read no more"))?;
+        let read = self.load(manifest).await.map_err(|error| {
+            failure::iceberg(format!("table \"{name}\": manifest \"{path}\" cannot be read"), error)
+        })?;
+        let entries = read.iter().flat_map(|read| read.entries()).filter(|entry| entry.is_alive());
+        entries.map(|entry| live_file(name, manifest, entry)).collect()
     }
-    let bytes = table.file_io().new_input(&manifest.manifest_path)?.read().await?;
-    Manifest::parse_avro(manifest_made_known(&bytes).as_deref().unwrap_or(&bytes))
+
+    /// Reads a manifest; `None` when nothing in it is wanted. One of a table with types that the library does not know says
+    /// nothing of its own list.
+    async fn load(&self, manifest: &ManifestFile) -> iceberg::Result<Option<Manifest>> {
+        let file_io = self.table.file_io();
+        let is_whole = self.filter.is_everything() && !self.has_unknown;
+        if is_whole || manifest.key_metadata.is_some() {
+            return manifest.load_manifest(file_io).await.map(Some);
+        }
+        let mut bytes = file_io.new_input(&manifest.manifest_path)?.read().await?;
+        if !self.filter.is_everything() {
+            let is_wanted = |entry: &Entry<'_>| self.filter.may_be_in_entry(manifest.partition_spec_id, entry);
+            match wanted_entries(&bytes, &is_wanted) {
+                Some(None) => return Ok(None),
+                Some(Some(wanted)) => bytes = wanted.into(),
+                None => {}
+            }
+        }
+        let known = if self.has_unknown { manifest_made_known(&bytes) } else { None };
+        Manifest::parse_avro(known.as_deref().unwrap_or(&bytes)).map(Some)
+    }
+}
+
+fn kib_of(bytes: i64) -> u32 {
+    u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX)
 }
 
 fn live_file(name: &TableName, manifest: &ManifestFile, entry: &ManifestEntry) -> Result<LiveFile> {

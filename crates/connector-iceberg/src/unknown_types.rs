@@ -3,6 +3,7 @@
 //! The library refuses a schema with such a type whole. So the type is `binary` in what it is given, and which columns
 //! those are stands in a property that is in memory alone. Nothing is written to a table that has it.
 
+use crate::avro::{AvroHeader, header_with};
 use crate::failure;
 use crate::name::TableName;
 use dataflow::Error;
@@ -29,11 +30,6 @@ const KNOWN: [&str; 14] = [
     "uuid",
     "binary",
 ];
-/// What a manifest begins with: Avro's mark.
-const AVRO: &[u8] = b"Obj\x01";
-/// The bytes between an Avro file's header and its rows.
-const SYNC_BYTES: usize = 16;
-
 /// Gives the columns of a table's metadata types that the library knows; false if they have such types already.
 pub fn make_known(metadata: &mut Value) -> bool {
     let mut unknown = Map::new();
@@ -116,73 +112,20 @@ pub fn check_changeable(name: &TableName, metadata: &TableMetadata) -> iceberg::
 
 /// The bytes of a manifest with a schema whose types are known; `None` if they are so already, or it is no Avro file.
 pub fn manifest_made_known(manifest: &[u8]) -> Option<Vec<u8>> {
-    let mut rest = manifest.strip_prefix(AVRO)?;
-    let mut entries = Vec::new();
-    loop {
-        let count = long(&mut rest)?;
-        if count == 0 {
-            break;
-        }
-        if count < 0 {
-            // The size of the block comes with a count below 0.
-            long(&mut rest)?;
-        }
-        for _ in 0..count.unsigned_abs() {
-            entries.push((bytes(&mut rest)?, bytes(&mut rest)?));
-        }
-    }
-    if rest.len() < SYNC_BYTES {
-        return None;
-    }
-    let (_, schema) = entries.iter().find(|(key, _)| *key == b"schema")?;
-    let (mut schema, mut unknown): (Value, _) = (serde_json::from_slice(schema).ok()?, Map::new());
+    let (header, rest) = AvroHeader::read(manifest)?;
+    let (mut schema, mut unknown): (Value, _) = (serde_json::from_slice(header.value(b"schema")?).ok()?, Map::new());
     make_known_in(&mut schema, &mut unknown);
     if unknown.is_empty() {
         return None;
     }
     let schema = schema.to_string();
-    let mut made = AVRO.to_vec();
-    put_long(entries.len() as i64, &mut made);
-    for (key, value) in entries {
-        let value = if key == b"schema" { schema.as_bytes() } else { value };
-        for part in [key, value] {
-            put_long(part.len() as i64, &mut made);
-            made.extend_from_slice(part);
-        }
+    let mut entries = header.entries;
+    for (_, value) in entries.iter_mut().filter(|(key, _)| *key == b"schema") {
+        *value = schema.as_bytes();
     }
-    put_long(0, &mut made);
+    let mut made = header_with(&entries);
     made.extend_from_slice(rest);
     Some(made)
-}
-
-/// A number of Avro: groups of seven bits, the last bit of all the sign.
-fn long(from: &mut &[u8]) -> Option<i64> {
-    let (mut number, mut shift) = (0u64, 0);
-    loop {
-        let (&byte, rest) = from.split_first()?;
-        *from = rest;
-        number |= u64::from(byte & 0x7f).checked_shl(shift)?;
-        if byte & 0x80 == 0 {
-            return Some((number >> 1) as i64 ^ -((number & 1) as i64));
-        }
-        shift += 7;
-    }
-}
-
-fn bytes<'b>(from: &mut &'b [u8]) -> Option<&'b [u8]> {
-    let length = usize::try_from(long(from)?).ok()?;
-    let (bytes, rest) = from.split_at_checked(length)?;
-    *from = rest;
-    Some(bytes)
-}
-
-fn put_long(number: i64, to: &mut Vec<u8>) {
-    let mut number = ((number << 1) ^ (number >> 63)) as u64;
-    while number >= 0x80 {
-        to.push((number & 0x7f) as u8 | 0x80);
-        number >>= 7;
-    }
-    to.push(number as u8);
 }
 
 #[cfg(test)]
@@ -213,28 +156,12 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_avro_are_read_as_they_are_put() {
-        for number in [0, 1, -1, 63, 64, -64, -65, 1 << 40, i64::MAX, i64::MIN] {
-            let mut put = Vec::new();
-            put_long(number, &mut put);
-            assert_eq!(long(&mut put.as_slice()), Some(number));
-            assert_eq!(long(&mut &put[..put.len() - 1]), None);
-        }
-        assert_eq!(long(&mut [0xff; 12].as_slice()), None);
-    }
-
-    #[test]
     fn a_manifest_keeps_everything_but_its_schema() {
         let manifest = |kind: &str| {
             let schema =
                 json!({ "type": "struct", "fields": [{ "id": 1, "name": "v", "required": false, "type": kind }] });
-            let mut made = AVRO.to_vec();
-            put_long(2, &mut made);
-            for part in [&b"schema"[..], schema.to_string().as_bytes(), b"avro.codec", b"deflate"] {
-                put_long(part.len() as i64, &mut made);
-                made.extend_from_slice(part);
-            }
-            put_long(0, &mut made);
+            let schema = schema.to_string();
+            let made = header_with(&[(b"schema", schema.as_bytes()), (b"avro.codec", b"deflate")]);
             [&made[..], &[7; 20]].concat()
         };
         assert_eq!(manifest_made_known(&manifest("variant")), Some(manifest("binary")));

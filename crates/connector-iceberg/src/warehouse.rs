@@ -17,7 +17,7 @@ use crate::table_catalog::TableCatalog;
 use crate::unknown_types::UNKNOWN_TYPES;
 use crate::write::TableWriter;
 use arrow::datatypes::{Schema, SchemaRef};
-use dataflow::{Error, Result, TimedFiles};
+use dataflow::{Error, Result, RowFilter, TimedFiles};
 use iceberg::io::{FileIOBuilder, StorageFactory};
 use iceberg::spec::{DataFile, SnapshotRef};
 use iceberg::table::Table;
@@ -198,17 +198,30 @@ impl Warehouse {
 
     /// The files of the current snapshot. An archive with rows that are not the archive job's is an error.
     pub fn read(&self, table: &str) -> Result<Arc<dyn TimedFiles>> {
-        let name = TableName::parse(table)?;
-        let loaded = self.load(&name)?;
-        Ok(Arc::new(self.read_files(&name, &loaded, loaded.metadata().current_snapshot())?))
+        self.read_where(table, None, &|_| RowFilter::everything())
     }
 
     /// The files of a snapshot, as [`SNAPSHOT`] names it; one that the table has no more is an error.
     pub fn read_at(&self, table: &str, snapshot: i64) -> Result<Arc<dyn TimedFiles>> {
+        self.read_where(table, Some(snapshot), &|_| RowFilter::everything())
+    }
+
+    /// The files of a snapshot, the current one where none is named, that may hold wanted rows: which those are is asked
+    /// with the columns of the table. Files of which partitions and bounds of columns tell that they hold none are not
+    /// among them, nor are manifests read that name none. Rows that are not wanted come all the same.
+    pub fn read_where(
+        &self,
+        table: &str,
+        snapshot: Option<i64>,
+        wanted: &dyn Fn(&SchemaRef) -> RowFilter,
+    ) -> Result<Arc<dyn TimedFiles>> {
         let name = TableName::parse(table)?;
         let loaded = self.load(&name)?;
-        let snapshot = loaded.metadata().snapshot_by_id(snapshot).ok_or_else(|| gone(&name, snapshot))?;
-        Ok(Arc::new(self.read_files(&name, &loaded, Some(snapshot))?))
+        let snapshot = match snapshot {
+            Some(id) => Some(loaded.metadata().snapshot_by_id(id).ok_or_else(|| gone(&name, id))?),
+            None => loaded.metadata().current_snapshot(),
+        };
+        Ok(Arc::new(self.0.runtime.block_on(TableFiles::load(&name, &loaded, snapshot, wanted))?))
     }
 
     pub(crate) fn commit(
@@ -277,7 +290,7 @@ impl Warehouse {
     }
 
     fn read_files(&self, name: &TableName, table: &Table, snapshot: Option<&SnapshotRef>) -> Result<TableFiles> {
-        self.0.runtime.block_on(TableFiles::load(name, table, snapshot))
+        self.0.runtime.block_on(TableFiles::load(name, table, snapshot, &|_| RowFilter::everything()))
     }
 
     /// The catalog file of a folder.

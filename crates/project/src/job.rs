@@ -19,6 +19,7 @@ use crate::spill_folder::SpillFolder;
 use crate::stream_input::{WaitingMessages, snapshot_of, waiting};
 use crate::tally::{RuleTally, TallySink};
 use crate::topics::Topics;
+use crate::wanted_rows::WantedRows;
 use checkpoint::JobFacts;
 use dataflow::{
     Background, CheckpointStore, Clock, Coordinator, Error, EventTime, JobGraph, NodeKind, Output, ProcessingTime,
@@ -26,6 +27,7 @@ use dataflow::{
 };
 use seam::{Lead, Options, Seam, StreamInput, StreamStats, UnreadHistory};
 use sql::{CheckedPlan, History, LookBack, OutputSpec, Start, Stream, Target};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -184,10 +186,15 @@ impl Project {
         }
         let snapshot = |stream: &Stream| going_on.as_ref()?.snapshot(&stream.name);
         let makes_topics = !options.until_caught_up && options.begin != Begin::Collect;
-        let input =
-            |stream| self.input(stream, makes_topics, snapshot(stream)).map_err(|error| self.at_inputs(stream, error));
+        let from = options.from.or(going_on.as_ref().and_then(GoingOn::reads_from));
+        let wanted = wanted_rows(checked, from);
+        let input = |stream: &Stream| {
+            let wanted = wanted.get(&stream.name).cloned().unwrap_or_default();
+            let input = self.input(stream, makes_topics, snapshot(stream), &wanted);
+            input.map_err(|error| self.at_inputs(stream, error))
+        };
         let mut inputs = checked.streams.iter().map(input).collect::<Result<Vec<_>, _>>()?;
-        if let Some(from) = options.from.or(going_on.as_ref().and_then(GoingOn::reads_from)) {
+        if let Some(from) = from {
             look_back(checked, &mut inputs, from);
         }
         let wired = self.wire(checked, inputs, options, going_on)?;
@@ -417,6 +424,29 @@ impl Project {
         };
         (options, spill)
     }
+}
+
+/// Which rows of each history are wanted: what outputs after an instant look back to, and of a query what its conditions
+/// let pass. A job has outputs for rows that are bad or late, whatever its conditions say of them.
+fn wanted_rows(checked: &CheckedPlan, from: Option<EventTime>) -> BTreeMap<String, WantedRows> {
+    let is_query = checked.outputs.iter().all(|spec| matches!(spec.output, Output::Query(_)));
+    let reach = checked.look_back().into_iter().map(|(name, reach)| {
+        let since = match (from, reach) {
+            (Some(from), LookBack::For(span)) => Some(from.minus(span)),
+            _ => None,
+        };
+        (name, WantedRows { filter: None, since })
+    });
+    let mut wanted: BTreeMap<String, WantedRows> = BTreeMap::new();
+    for (name, rows) in reach {
+        // A stream that is read twice is wanted from the earlier instant on.
+        let known = wanted.entry(name).or_insert_with(|| rows.clone());
+        known.since = known.since.min(rows.since);
+    }
+    for (name, filter) in checked.wanted.iter().filter(|_| is_query) {
+        wanted.entry(name.clone()).or_default().filter = Some(filter.clone());
+    }
+    wanted
 }
 
 /// Leaves out the files of each history that no output after an instant looks back to.

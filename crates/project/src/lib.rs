@@ -37,6 +37,7 @@ mod dead_letter;
 mod declared_columns;
 mod files_since;
 mod tally;
+mod wanted_rows;
 
 mod pubsub_output;
 

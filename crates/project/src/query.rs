@@ -5,7 +5,7 @@ use crate::spill_folder::SpillFolder;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use bounded::{Resources, StopCheck};
-use dataflow::{Error, RecordBatches, Result};
+use dataflow::{Error, RecordBatches, Result, RowFilter};
 use sql::{QueryInput, QueryPlan};
 use std::path::Path;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ impl Project {
     ) -> Result<RecordBatches> {
         let mut streams = put_down(streams, spill, stop)?.into_iter().map(Some).collect::<Vec<_>>();
         let mut input = |input: &QueryInput| match input {
-            QueryInput::Table { name, used } => self.table_rows(name, used),
+            QueryInput::Table { name, used, wanted } => self.table_rows(name, used, wanted),
             QueryInput::Stream(number) => {
                 let rows = streams.get_mut(*number).and_then(Option::take);
                 rows.ok_or_else(|| Error::internal(format!("the job of the query has no output {number}")))
@@ -45,9 +45,10 @@ impl Project {
         SpillFolder::new(&self.warehouse_path())
     }
 
-    /// The rows of the current snapshot of a table, file by file. Columns that are not used are NULL.
-    fn table_rows(&self, table: &str, used: &[bool]) -> Result<RecordBatches> {
-        let files = self.warehouse()?.read(table)?;
+    /// The rows of the current snapshot of a table, file by file, without files that hold no wanted row. Columns that are
+    /// not used are NULL.
+    fn table_rows(&self, table: &str, used: &[bool], wanted: &RowFilter) -> Result<RecordBatches> {
+        let files = self.warehouse()?.read_where(table, None, &|_| wanted.clone())?;
         let (count, schema) = (files.files().len(), read_schema(&files.schema()));
         if schema.fields().len() != used.len() {
             return Err(Error::unavailable(format!(

@@ -7,6 +7,8 @@ use crate::failure::Failure;
 use crate::near_path::with_near_path;
 use crate::open::Project;
 use crate::spill_folder::SpillFolder;
+use crate::wanted_rows::WantedRows;
+use arrow::datatypes::SchemaRef;
 use codec::JsonDecode;
 use connector_iceberg::SNAPSHOT;
 use connector_local::Files;
@@ -31,12 +33,19 @@ impl Project {
         placed.flatten().map_or(Failure::Error(error), |placed| Failure::Diagnostics(vec![placed]))
     }
 
-    /// The history and the topic of a stream; where none exists yet, an empty topic if one is to be made.
-    pub(crate) fn input(&self, stream: &Stream, makes_topic: bool, snapshot: Option<i64>) -> Result<StreamInput> {
+    /// The history and the topic of a stream; where none exists yet, an empty topic if one is to be made. Files of a table
+    /// that hold no wanted row are not part of its history.
+    pub(crate) fn input(
+        &self,
+        stream: &Stream,
+        makes_topic: bool,
+        snapshot: Option<i64>,
+        wanted: &WantedRows,
+    ) -> Result<StreamInput> {
         if let Some(topic) = stream.live.as_ref().filter(|_| makes_topic) {
             self.topics()?.topic_or_create(topic, 1)?;
         }
-        let (mut input, state) = self.input_there(stream, snapshot)?;
+        let (mut input, state) = self.input_where(stream, snapshot, wanted)?;
         if input.history.is_none() && input.live.is_none() {
             return Err(self.nothing_there(stream));
         }
@@ -49,9 +58,18 @@ impl Project {
     /// The history and the topic of a stream, as far as they are there. The text is the state of a history whose rows
     /// may have an arrival of their own; their clocks are not looked for, since that reads them all and writes a file.
     pub(crate) fn input_there(&self, stream: &Stream, snapshot: Option<i64>) -> Result<(StreamInput, Option<String>)> {
+        self.input_where(stream, snapshot, &WantedRows::default())
+    }
+
+    fn input_where(
+        &self,
+        stream: &Stream,
+        snapshot: Option<i64>,
+        wanted: &WantedRows,
+    ) -> Result<(StreamInput, Option<String>)> {
         let live = stream.live.as_ref().map_or(Ok(None), |topic| self.live(stream, topic))?;
         let (history, history_frontier, state) = match &stream.history {
-            Some(History::Table(table)) => match self.table(stream, table, snapshot)? {
+            Some(History::Table(table)) => match self.table(stream, table, snapshot, wanted)? {
                 // Beside a topic, and in an archive, the broker's arrivals stand.
                 (Some(files), None) if stream.live.is_none() => {
                     let state = TABLE_STATE.map(|property| files.property(property).unwrap_or_default()).concat();
@@ -107,13 +125,15 @@ impl Project {
         stream: &Stream,
         table: &str,
         snapshot: Option<i64>,
+        wanted: &WantedRows,
     ) -> Result<(Option<Arc<dyn TimedFiles>>, Option<Frontier>)> {
         let warehouse = match self.warehouse_if_there()? {
             Some(warehouse) if warehouse.exists(table)? => warehouse,
             _ => return Ok((None, None)),
         };
-        let at = snapshot.and_then(|snapshot| warehouse.read_at(table, snapshot).ok());
-        let files = at.map_or_else(|| warehouse.read(table), Ok)?;
+        let wanted = |schema: &SchemaRef| wanted.in_table(stream, schema);
+        let at = snapshot.and_then(|snapshot| warehouse.read_where(table, Some(snapshot), &wanted).ok());
+        let files = at.map_or_else(|| warehouse.read_where(table, None, &wanted), Ok)?;
         match files.property(FRONTIER_PROPERTY) {
             Some(text) => {
                 let frontier = Frontier::parse(&text).map_err(|error| error.context(format!("table {table}")))?;

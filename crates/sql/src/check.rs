@@ -4,7 +4,7 @@ use crate::bind::{Binding, Target, bind_query, bind_targets, once, printed_state
 use crate::catalog::Catalog;
 use crate::diagnostic::{Diagnostic, fault};
 use crate::lower::physical::{Plan, PlanKind};
-use crate::lower::{bounded, lower, name_apart, removed_rows};
+use crate::lower::{bounded, lower, name_apart, removed_rows, wanted_rows};
 use crate::output::{OutputSpec, QueryPlan};
 use crate::plan;
 use crate::plan::logical::{LogicalNode, LogicalPlan, Operator, Score};
@@ -13,9 +13,9 @@ use crate::source_file::SourceFile;
 use crate::statement::{Insert, Name, PlacedStatement, Statement, Statements};
 use crate::stream::Stream;
 use arrow::datatypes::SchemaRef;
-use dataflow::{EventTime, RowText};
+use dataflow::{EventTime, RowFilter, RowText};
 use sqlparser::tokenizer::{Location, Span};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// What a job starts with.
 #[derive(Clone, Debug)]
@@ -41,6 +41,9 @@ pub struct CheckedPlan {
     pub query: Option<QueryPlan>,
     /// What is wrong with what nothing needs.
     pub warnings: Vec<Diagnostic>,
+    /// Of each stream what every row fulfils that comes further than the conditions which rows meet first. Readers of a
+    /// query may leave out others; those of a job may not, since they count what becomes of every row.
+    pub wanted: BTreeMap<String, RowFilter>,
     pub(crate) selects: String,
     pub(crate) bound: String,
     pub(crate) logical: LogicalPlan,
@@ -113,6 +116,7 @@ pub fn check_with(
     let built = plan::build(&binding).map_err(ours)?;
     let Binding { mut streams, relations, answer, warnings, .. } = binding;
     let (logical, fired) = rules::apply(built, rules).map_err(ours)?;
+    let wanted = wanted_rows(&logical, &streams);
     let lowered = lower(&logical, &streams);
     let (mut plan, mut outputs) = lowered.map_err(|(file, fault)| vec![fault.in_file(&statements.files[file])])?;
     let query = answer.map(|answer| {
@@ -131,7 +135,21 @@ pub fn check_with(
     name_apart(&mut plan);
     let (models, declared) = (models(&logical), statements.streams());
     let files = statements.files;
-    Ok(CheckedPlan { streams, outputs, models, query, warnings, selects, bound, logical, fired, plan, files, declared })
+    Ok(CheckedPlan {
+        streams,
+        outputs,
+        models,
+        query,
+        warnings,
+        wanted,
+        selects,
+        bound,
+        logical,
+        fired,
+        plan,
+        files,
+        declared,
+    })
 }
 
 /// What is wrong, in the order of the files and their lines.

@@ -2,7 +2,7 @@
 
 use arrow::datatypes::SchemaRef;
 use bounded::Plan;
-use dataflow::Output;
+use dataflow::{Output, RowFilter};
 
 /// Where rows come out.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ pub struct QueryPlan {
 }
 
 /// An input of a query.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum QueryInput {
     /// What streams give as the output of this number.
     Stream(usize),
@@ -39,6 +39,8 @@ pub enum QueryInput {
         name: String,
         /// Of each of its columns whether the answer depends on it; the values of the others may be NULL.
         used: Vec<bool>,
+        /// What every row fulfils that the answer depends on.
+        wanted: RowFilter,
     },
 }
 

@@ -5,6 +5,7 @@ mod claims;
 mod commits;
 mod going_on;
 mod kills;
+mod pruning;
 mod round_trips;
 mod rows;
 mod wrong;

@@ -44,6 +44,8 @@ mod time_arithmetic;
 mod time_part;
 mod tree;
 
+mod row_filter;
+
 use values::calendar;
 
 pub use functions_page::functions_page;
@@ -57,6 +59,7 @@ pub(crate) use aggregates::{
 pub(crate) use arm::Arms;
 pub(crate) use bind::{Binder, RowAlone, Special};
 pub(crate) use print::print;
+pub(crate) use row_filter::row_filter;
 pub(crate) use scalar::scalar_over;
 pub(crate) use sql_type::{TIMESTAMP, name as type_name};
 pub(crate) use tree::{Op, Tree, common_type, union_type};

@@ -251,6 +251,12 @@ pub(crate) fn common_type(left: &Tree, right: &Tree) -> Option<DataType> {
     sql_type::common(&left.0.bound, &right.0.bound, false).filter(|common| *common != sql_type::MONTHS)
 }
 
+/// The type in which several are compared with one of them.
+pub(crate) fn common_type_of(parts: &[&Tree]) -> Option<DataType> {
+    let parts: Vec<Bound> = parts.iter().map(|part| part.bound()).collect();
+    sql_type::common_of(&parts, false).ok().filter(|common| *common != sql_type::MONTHS)
+}
+
 /// The type that holds the values of both sides of a UNION: beside a text everything is one, as in DuckDB.
 pub(crate) fn union_type(left: &Tree, right: &Tree) -> Result<DataType, Problem> {
     let parts = [left.bound(), right.bound()];

@@ -1,12 +1,12 @@
 //! Steps over rows that end as a plan of theirs, with its inputs.
 
 use crate::bind::{Answer, BoundedJoin, BoundedStep, Columns, Definition, GroupCall, RelationId, SortColumn};
-use crate::expression::{ColumnId, Problem, Tree, scalar_over};
+use crate::expression::{ColumnId, Problem, Tree, row_filter, scalar_over};
 use crate::lower::used_columns::used_columns;
 use crate::output::{QueryInput, QueryPlan};
 use arrow::datatypes::SchemaRef;
 use bounded::{Aggregation, Join, Plan, PlanColumn, SortKey};
-use dataflow::Scalar;
+use dataflow::{RowFilter, Scalar};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -77,12 +77,16 @@ impl Lowering<'_> {
         match step {
             BoundedStep::Table { name, schema, columns } => {
                 let used = columns.iter().map(|id| self.used.contains(id)).collect();
-                self.inputs.push(QueryInput::Table { name: name.clone(), used });
+                let wanted = RowFilter::everything();
+                self.inputs.push(QueryInput::Table { name: name.clone(), used, wanted });
                 let plan = Plan::Input { input: self.inputs.len() - 1, schema: schema.clone() };
                 Ok(Lowered { plan, columns: columns.clone() })
             }
             BoundedStep::Filter { from, condition } => {
-                let from = self.relation(*from)?;
+                let input = self.inputs.len();
+                let relation = *from;
+                let from = self.relation(relation)?;
+                self.want(input, relation, condition);
                 let condition = from.scalar(condition)?;
                 Ok(Lowered { plan: Plan::Filter { from: Box::new(from.plan), condition }, columns: from.columns })
             }
@@ -119,6 +123,32 @@ impl Lowering<'_> {
                 let answered = bounded::Answered { from: rows.plan, query: query.plan, name, answer };
                 Ok(Lowered { plan: Plan::Answered(Box::new(answered)), columns })
             }
+        }
+    }
+
+    /// Notes for a table, the input of this number, that only rows are wanted of it on which a condition is true.
+    fn want(&mut self, input: usize, from: RelationId, condition: &Tree) {
+        let relations = self.relations;
+        let Definition::Bounded(step) = &relations[from.0] else { return };
+        match &**step {
+            // A row on which a step fails is told, whatever comes after it.
+            BoundedStep::Filter { condition: first, .. } if first.can_fail() => {}
+            BoundedStep::Filter { from, .. } => self.want(input, *from, condition),
+            BoundedStep::Project { items, .. } if items.iter().any(|item| item.tree.can_fail()) => {}
+            BoundedStep::Project { from, items } => {
+                let item = |id| items.iter().find(|item| item.id == id).map(|item| item.tree.clone());
+                if let Ok(below) = condition.with_columns(&item) {
+                    self.want(input, *from, &below);
+                }
+            }
+            BoundedStep::Table { schema, columns, .. } => {
+                let name = |id| Some(schema.field(columns.iter().position(|column| *column == id)?).name().clone());
+                if let Some(QueryInput::Table { wanted, .. }) = self.inputs.get_mut(input) {
+                    let before = std::mem::replace(wanted, RowFilter::everything());
+                    *wanted = RowFilter::all(vec![before, row_filter(condition, &name)]);
+                }
+            }
+            _ => {}
         }
     }
 

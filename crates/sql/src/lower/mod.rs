@@ -10,9 +10,11 @@ pub(crate) mod removed_rows;
 pub(crate) mod contents;
 
 mod used_columns;
+mod wanted_rows;
 
 pub(crate) mod bounded;
 mod graph;
 
 pub(crate) use names::name_apart;
 pub(crate) use nodes::lower;
+pub(crate) use wanted_rows::wanted_rows;

@@ -4,8 +4,11 @@ use crate::catalog::Known;
 use crate::{folder, source};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
-use dataflow::{Late, Output, Quiet, Span};
-use sql::{CheckedPlan, ColumnSource, ExpectedRows, History, LookBack, SourceFile, Statements, Target, check, parse};
+use dataflow::{FilterComparison, FilterValue, Late, Output, Quiet, RowFilter, Span};
+use sql::{
+    CheckedPlan, ColumnSource, ExpectedRows, History, LookBack, QueryInput, SourceFile, Statements, Target, check,
+    parse,
+};
 
 fn project(name: &str) -> Statements {
     parse(&[source(&folder().join("plans").join(name))]).unwrap()
@@ -139,6 +142,90 @@ fn look_back_adds_up_along_the_plan() {
     );
     let kept = checked("windows.sql", Target::Query("SELECT user_id, count(*) OVER (PARTITION BY user_id ORDER BY played_at RANGE INTERVAL '2' DAY PRECEDING) AS n FROM plays".to_owned()));
     assert_eq!(kept.look_back(), [("plays".to_owned(), days(2))]);
+}
+
+/// What a query wants of the rows of its only table.
+fn wanted(query: &str) -> RowFilter {
+    let statements = parse(&[]).unwrap();
+    let checked = check(&statements, &Known, &Target::Query(query.to_owned())).unwrap_or_else(|w| panic!("{}", w[0]));
+    match checked.query.unwrap().inputs.as_slice() {
+        [QueryInput::Table { wanted, .. }] => wanted.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_query_says_which_rows_of_a_table_it_wants() {
+    use FilterComparison::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual};
+    let of = RowFilter::compare;
+    let (whole, number) = (FilterValue::Whole, FilterValue::Number);
+    let where_is = |condition: &str| wanted(&format!("SELECT amount FROM lake.events WHERE {condition}"));
+    assert_eq!(where_is("user_id > 3"), of("user_id", Greater, whole(3)));
+    assert_eq!(where_is("3 > user_id"), of("user_id", Less, whole(3)));
+    assert_eq!(where_is("NOT (user_id <= 3)"), of("user_id", Greater, whole(3)));
+    let between = vec![of("user_id", GreaterOrEqual, whole(1)), of("user_id", LessOrEqual, whole(4))];
+    assert_eq!(where_is("user_id BETWEEN 1 AND 4"), RowFilter::all(between));
+    let outside = vec![of("user_id", Less, whole(1)), of("user_id", Greater, whole(4))];
+    assert_eq!(where_is("user_id NOT BETWEEN 1 AND 4"), RowFilter::any(outside));
+    let list = vec![of("user_id", Equal, whole(1)), of("user_id", Equal, whole(7))];
+    assert_eq!(where_is("user_id IN (1, 7)"), RowFilter::any(list));
+    // The comparison is one of DOUBLE, in which numbers of BIGINT may be the same that are not.
+    assert_eq!(where_is("user_id = 2e0"), of("user_id", Equal, number(2.0)));
+    assert_eq!(where_is("CAST(user_id AS DOUBLE) < 2"), of("user_id", Less, number(2.0)));
+    let either = vec![of("amount", Less, number(0.5)), RowFilter::IsNull("user_id".to_owned())];
+    assert_eq!(where_is("amount < 0.5 OR user_id IS NULL"), RowFilter::any(either));
+    assert_eq!(where_is("(amount IS NOT NULL) IS TRUE"), RowFilter::IsNotNull("amount".to_owned()));
+    // A row on which a condition fails is told, whatever those after it say.
+    assert_eq!(
+        where_is("user_id = 4 AND CAST(user_id AS INTEGER) > 3 AND amount < 0.5"),
+        of("user_id", Equal, whole(4))
+    );
+    // One side that says nothing leaves the other, and of one of several conditions nothing is left.
+    assert_eq!(where_is("amount % 2 = 1 AND user_id = 4"), of("user_id", Equal, whole(4)));
+    assert_eq!(where_is("amount % 2 = 1 OR user_id = 4"), RowFilter::everything());
+    assert_eq!(where_is("user_id > NULL"), RowFilter::nothing());
+    for nothing_said in [
+        "user_id <> 4",
+        "user_id NOT IN (4)",
+        "user_id IS DISTINCT FROM 4",
+        "(user_id > 4) IS NOT TRUE",
+        "CAST(amount AS BIGINT) = 4",
+        "CAST(user_id AS INTEGER) = 4",
+        "CAST(CAST(user_id AS DOUBLE) AS TEXT) LIKE '4%'",
+        "user_id + 1 = 4",
+        "user_id = amount",
+        "CASE WHEN user_id = 4 THEN TRUE ELSE FALSE END",
+    ] {
+        assert_eq!(where_is(nothing_said), RowFilter::everything(), "{nothing_said}");
+    }
+}
+
+#[test]
+fn conditions_reach_a_table_through_selects_and_no_further() {
+    let expected = RowFilter::compare("user_id", FilterComparison::Equal, FilterValue::Whole(4));
+    let through = "SELECT * FROM (SELECT user_id AS u, amount FROM lake.events) WHERE u = 4 AND amount + 1 > 2";
+    assert_eq!(wanted(through), expected);
+    assert_eq!(wanted("SELECT count(*) FROM lake.events WHERE user_id = 4 GROUP BY amount"), expected);
+    for beyond in [
+        "SELECT * FROM (SELECT user_id, count(*) AS n FROM lake.events GROUP BY user_id) WHERE n = 4",
+        "SELECT * FROM (SELECT user_id FROM lake.events ORDER BY amount LIMIT 3) WHERE user_id = 4",
+    ] {
+        assert_eq!(wanted(beyond), RowFilter::everything(), "{beyond}");
+    }
+}
+
+#[test]
+fn a_query_says_which_rows_of_a_stream_it_wants() {
+    let of = |query: &str| checked("windows.sql", Target::Query(query.to_owned())).wanted["plays"].clone();
+    let since = RowFilter::compare("user_id", FilterComparison::Equal, FilterValue::Whole(7));
+    assert_eq!(of("SELECT played_at FROM plays WHERE user_id = 7"), since);
+    let late = "SELECT user_id, count(*) OVER (PARTITION BY user_id ORDER BY played_at RANGE INTERVAL '2' DAY PRECEDING) \
+                AS n FROM plays";
+    assert_eq!(of(late), RowFilter::everything());
+    assert_eq!(
+        of("SELECT * FROM (SELECT user_id FROM plays UNION ALL SELECT user_id FROM plays WHERE user_id = 7)"),
+        RowFilter::everything()
+    );
 }
 
 #[test]

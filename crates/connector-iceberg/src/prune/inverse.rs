@@ -1,0 +1,86 @@
+//! From values of a partition back to the values of its column: what a transform says of the rows of a partition.
+
+use super::column_values::DAY_MICROS;
+use dataflow::FilterValue;
+use iceberg::spec::{PrimitiveType, Transform};
+
+/// The least value of a column that a transform may take to a number of years, months, days or hours since 1970, or to a
+/// greater one; `None` where it is not known.
+///
+/// Some writers have cut numbers before 1970 towards 0, so that a unit at or before it may hold the rows of the one before.
+pub fn first_of_unit(transform: Transform, column: &PrimitiveType, unit: i64) -> Option<FilterValue> {
+    let unit = if unit <= 0 { unit.checked_sub(1)? } else { unit };
+    start_of_unit(transform, column, unit)
+}
+
+/// The greatest value of a column that a transform may take to a number of years, months, days or hours since 1970, or to
+/// a smaller one; `None` where it is not known.
+pub fn last_of_unit(transform: Transform, column: &PrimitiveType, unit: i64) -> Option<FilterValue> {
+    match start_of_unit(transform, column, unit.checked_add(1)?)? {
+        FilterValue::Date(days) => days.checked_sub(1).map(FilterValue::Date),
+        FilterValue::Instant(micros) => micros.checked_sub(1).map(FilterValue::Instant),
+        _ => None,
+    }
+}
+
+fn start_of_unit(transform: Transform, column: &PrimitiveType, unit: i64) -> Option<FilterValue> {
+    let days = match transform {
+        Transform::Year => first_of_month(unit.checked_mul(12)?)?,
+        Transform::Month => first_of_month(unit)?,
+        Transform::Day => unit,
+        Transform::Hour => match column {
+            PrimitiveType::Timestamp | PrimitiveType::Timestamptz => {
+                return unit.checked_mul(DAY_MICROS / 24).map(FilterValue::Instant);
+            }
+            _ => return None,
+        },
+        _ => return None,
+    };
+    match column {
+        PrimitiveType::Date => i32::try_from(days).ok().map(FilterValue::Date),
+        PrimitiveType::Timestamp | PrimitiveType::Timestamptz => days.checked_mul(DAY_MICROS).map(FilterValue::Instant),
+        _ => None,
+    }
+}
+
+/// The days from 1970 to the first of a month, by the months since 1970; `None` far beyond all dates.
+fn first_of_month(months: i64) -> Option<i64> {
+    // About 600,000 years: a timestamp has fewer.
+    if months.unsigned_abs() > 12 * 600_000 {
+        return None;
+    }
+    let (year, month) = (1970 + months.div_euclid(12), months.rem_euclid(12));
+    // Years that begin with March, so that the day that some have is their last.
+    let (year, month) = if month < 2 { (year - 1, month + 10) } else { (year, month - 2) };
+    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let days = of_era * 365 + of_era / 4 - of_era / 100 + (153 * month + 2) / 5;
+    Some(era * 146_097 + days - 719_468)
+}
+
+/// The greatest whole number that truncation to a width takes to a value.
+pub fn last_of_truncated(value: i64, width: u32) -> i64 {
+    value.saturating_add(i64::from(width.max(1)) - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn months_begin_where_the_calendar_has_them() {
+        let days = [0, 1, 2, -1, 12, 360, 361, 362, -24].map(|months| first_of_month(months).unwrap());
+        assert_eq!(days, [0, 31, 59, -31, 365, 10_957, 10_988, 11_017, -731]);
+    }
+
+    #[test]
+    fn a_unit_before_1970_holds_the_one_before_it_too() {
+        let first = |unit| first_of_unit(Transform::Day, &PrimitiveType::Timestamp, unit);
+        assert_eq!(first(1), Some(FilterValue::Instant(DAY_MICROS)));
+        assert_eq!(first(0), Some(FilterValue::Instant(-DAY_MICROS)));
+        let last = |unit| last_of_unit(Transform::Year, &PrimitiveType::Date, unit);
+        assert_eq!(last(0), Some(FilterValue::Date(364)));
+        assert_eq!(last(-1), Some(FilterValue::Date(-1)));
+        assert_eq!(first_of_unit(Transform::Hour, &PrimitiveType::Date, 1), None);
+        assert_eq!(first(i64::MIN), None);
+    }
+}
