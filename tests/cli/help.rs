@@ -2,7 +2,7 @@
 
 use crate::folder::{Folder, committed};
 
-const COMMANDS: [&str; 26] = [
+const COMMANDS: [&str; 31] = [
     "init",
     "run",
     "plan",
@@ -17,6 +17,11 @@ const COMMANDS: [&str; 26] = [
     "tail",
     "why",
     "test",
+    "table",
+    "table describe",
+    "table compact",
+    "table expire",
+    "table orphans",
     "model",
     "model check",
     "model add",

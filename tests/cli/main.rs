@@ -21,6 +21,7 @@ mod published;
 mod queries;
 mod starts;
 mod stopped;
+mod tables;
 mod terminal;
 mod told;
 mod wrong;

@@ -29,7 +29,7 @@ pub use facts::JobFacts;
 pub use folder::Folder;
 pub use job_plan::{Feed, JobPlan, OutputCut, PlannedOutput, PlannedPart, PlannedStream};
 pub use manifest::Manifest;
-pub use reading::{count, look};
+pub use reading::{count, look, look_at_all};
 pub use run::{Checkpoints, save_newest};
 pub use run_lock::{Holder, holder};
 pub use savepoint::{PendingFiles, Savepoint};

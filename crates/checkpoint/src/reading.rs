@@ -20,6 +20,23 @@ pub fn look(folder: &Path) -> Result<Option<Manifest>> {
     }
 }
 
+/// All checkpoints in a folder, the oldest first; those that are collected meanwhile are left out.
+pub fn look_at_all(folder: &Path) -> Result<Vec<Manifest>> {
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let store = Folder::existing(folder)?;
+    let numbers = names::manifests(&store)?;
+    let mut all = Vec::with_capacity(numbers.len());
+    for number in numbers {
+        all.extend(manifest(&store, number)?);
+    }
+    // A checkpoint that was put meanwhile names what those before it have pending.
+    let newest = newest(&store)?;
+    all.extend(newest.filter(|newest| all.iter().all(|known| known.number != newest.number)));
+    Ok(all)
+}
+
 /// How many checkpoints there are in a folder; nothing of them is read.
 pub fn count(folder: &Path) -> Result<usize> {
     match folder.exists() {

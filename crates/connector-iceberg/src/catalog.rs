@@ -148,14 +148,12 @@ impl SqliteCatalog {
         Ok(swap)
     }
 
-    async fn swap(&self, base: Table, mut commit: TableCommit) -> Result<Table> {
-        let name = TableName::of(commit.identifier());
+    /// Swaps a base for what changes make of it. A snapshot among them takes the upkeep of a commit with it.
+    pub async fn change(&self, base: &Table, updates: Vec<TableUpdate>) -> Result<Table> {
+        let name = TableName::of(base.identifier());
         check_changeable(&name, base.metadata())?;
         let from = base.metadata_location_result()?.to_owned();
-        for requirement in commit.take_requirements() {
-            requirement.check(Some(base.metadata()))?;
-        }
-        let updates = upkeep::merge_manifests(&base, commit.take_updates()).await?;
+        let updates = upkeep::merge_manifests(base, updates).await?;
         let added = updates.iter().find_map(|update| match update {
             TableUpdate::AddSnapshot { snapshot } => Some(snapshot.timestamp_ms()),
             _ => None,
@@ -169,7 +167,7 @@ impl SqliteCatalog {
         let location = MetadataLocation::from_str(&from)?.with_next_version().with_new_metadata(&next);
         next.write_to(&self.file_io, &location).await?;
         let to = location.to_string();
-        match self.put_in_place(&name, &base, (&next, &to)).await? {
+        match self.put_in_place(&name, base, (&next, &to)).await? {
             Swap::Done => {
                 let table = self.table(&name, next, to)?;
                 if let (Some(now_ms), false) = (added, expired.is_empty()) {
@@ -291,8 +289,11 @@ impl Catalog for SqliteCatalog {
         }
     }
 
-    async fn update_table(&self, commit: TableCommit) -> Result<Table> {
+    async fn update_table(&self, mut commit: TableCommit) -> Result<Table> {
         let base = self.load_table(commit.identifier()).await?;
-        self.swap(base, commit).await
+        for requirement in commit.take_requirements() {
+            requirement.check(Some(base.metadata()))?;
+        }
+        self.change(&base, commit.take_updates()).await
     }
 }

@@ -24,13 +24,24 @@ impl DataPrefix {
 
 /// The epoch under which a sink has written a file of this name; `None` when the file is not the sink's.
 pub fn epoch_of(name: &str, sink: &str) -> Option<u64> {
+    parts(name).filter(|(hash, _)| *hash == sink_hash(sink)).map(|(_, epoch)| epoch)
+}
+
+/// Whether some sink has written a file of this name.
+pub fn is_of_a_sink(name: &str) -> bool {
+    parts(name).is_some_and(|(hash, _)| hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// The hash of the sink and the epoch.
+fn parts(name: &str) -> Option<(&str, u64)> {
     let (epoch, rest) = name.strip_prefix('e')?.split_once('-')?;
     let (hash, rest) = rest.split_once('-')?;
     let (worker, rest) = rest.strip_prefix('w')?.split_once('-')?;
     let (uuid, number) = rest.strip_suffix(".parquet")?.rsplit_once('-')?;
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let is_ours = hash == sink_hash(sink) && is_number(worker) && is_number(number) && is_number(epoch);
-    (is_ours && Uuid::try_parse(uuid).is_ok()).then(|| epoch.parse().ok()).flatten()
+    let are_numbers = is_number(worker) && is_number(number) && is_number(epoch);
+    let epoch = (are_numbers && Uuid::try_parse(uuid).is_ok()).then(|| epoch.parse().ok()).flatten()?;
+    Some((hash, epoch))
 }
 
 fn sink_hash(sink: &str) -> String {
@@ -46,6 +57,7 @@ mod tests {
         let name = DataPrefix::new("a.counts", 12, 3).file(7);
         assert_eq!(epoch_of(&name, "a.counts"), Some(12), "{name}");
         assert_eq!(epoch_of(&name, "b.counts"), None, "{name}");
+        assert!(is_of_a_sink(&name) && !is_of_a_sink("part-00000-5c0e6d3a.parquet"));
         for wrong in [
             name.replace("e12-", "12-"),
             name.replace("e12-", "e-"),

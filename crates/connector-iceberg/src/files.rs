@@ -109,6 +109,11 @@ impl TableFiles {
         })
     }
 
+    /// Where its files lie, as manifests have it, in the order of [`TimedFiles::files`].
+    pub fn locations(&self) -> &[String] {
+        &self.locations
+    }
+
     /// How many rows it has: those that are deleted are looked for.
     pub fn rows(&self) -> Result<u64> {
         let mut rows = 0;

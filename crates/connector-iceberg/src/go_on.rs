@@ -98,6 +98,15 @@ impl TableClaim {
         Ok(files)
     }
 
+    /// Where the data files of what is pending lie, on a disk or in a store.
+    pub fn pending_locations(table: &str, pending: &[Committable]) -> Result<Vec<String>> {
+        let (name, mut locations) = (TableName::parse(table)?, Vec::new());
+        for committable in pending {
+            locations.extend(PreparedFiles::from_committable(&name, committable)?.locations(&name)?);
+        }
+        Ok(locations)
+    }
+
     /// The table of a checkpoint, which must be where that left it, and what the checkpoint has pending, each with whether
     /// the table has it already.
     fn fit(&self, schema: &SchemaRef, state: &OutputState) -> Result<(Table, Vec<(PreparedFiles, bool)>)> {

@@ -67,9 +67,16 @@ mod warehouse;
 mod claim;
 mod go_on;
 
+mod housekeeping;
+
 pub use claim::TableClaim;
 pub use commit::CommitWait;
 pub use files::SNAPSHOT;
+pub use housekeeping::{
+    ColumnDescription, CompactOptions, CompactPlan, CompactProgress, CompactSummary, ExpireOptions, ExpirePlan,
+    ExpireSummary, FileCounts, OrphanOptions, OrphanPlan, OrphanSummary, ReferenceDescription, SnapshotDescription,
+    TableDescription, TableHolds,
+};
 pub use settings::{RestSettings, S3Settings};
 pub use table::{TableOptions, check_table};
 pub use warehouse::Warehouse;

@@ -59,6 +59,20 @@ impl ObjectFiles {
         self.buckets.access.as_ref()
     }
 
+    /// Gives the files of a store that lie below a location: where each lies, its bytes, and when it was written in
+    /// milliseconds since 1970.
+    pub async fn list(&self, folder: &str, each: &mut dyn FnMut(String, u64, i64)) -> Result<()> {
+        let folder = folder.trim_end_matches('/');
+        let (store, path) = self.place(folder)?;
+        let base = folder.strip_suffix(path.as_ref()).unwrap_or(folder).trim_end_matches('/');
+        let mut listed = store.list(Some(&path));
+        while let Some(found) = listed.next().await {
+            let found = found.map_err(|error| failed("list", folder, &error))?;
+            each(format!("{base}/{}", found.location), found.size, found.last_modified.timestamp_millis());
+        }
+        Ok(())
+    }
+
     fn place(&self, location: &str) -> Result<(Arc<dyn ObjectStore>, ObjectPath)> {
         let unknown = || {
             let what =

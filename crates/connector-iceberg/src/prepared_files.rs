@@ -75,9 +75,13 @@ impl PreparedFiles {
 
     /// Where those of the files lie that are on a disk of this machine.
     pub fn paths(&self, table: &TableName) -> Result<Vec<PathBuf>> {
-        let locations = self.files.iter().map(|file| location(table, &parsed(table, file)?));
-        let locations = locations.collect::<Result<Vec<_>>>()?;
+        let locations = self.locations(table)?;
         Ok(locations.iter().filter(|location| is_local(location)).map(|location| path_of(location)).collect())
+    }
+
+    /// Where the files lie.
+    pub fn locations(&self, table: &TableName) -> Result<Vec<String>> {
+        self.files.iter().map(|file| location(table, &parsed(table, file)?)).collect()
     }
 
     /// The same files at other places, under the same token.

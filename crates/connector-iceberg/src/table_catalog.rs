@@ -2,10 +2,19 @@
 
 use crate::catalog::SqliteCatalog;
 use crate::name::TableName;
+use crate::object_files::ObjectFiles;
 use crate::rest::RestCatalog;
 use crate::store::Swap;
 use iceberg::table::Table;
-use iceberg::{Catalog, ErrorKind, Result};
+use iceberg::{Catalog, ErrorKind, Result, TableUpdate};
+
+/// Where a table lies.
+pub struct TableFolder {
+    /// Its location.
+    pub location: String,
+    /// The stores that are opened for it; `None` where all tables lie on a disk.
+    pub files: Option<ObjectFiles>,
+}
 
 /// A catalog of tables.
 #[derive(Clone, Debug)]
@@ -64,6 +73,25 @@ impl TableCatalog {
             TableCatalog::Sqlite(catalog) => catalog.set_tag(base, tag, snapshot).await,
             TableCatalog::Rest(catalog) => catalog.set_tag(base, tag, snapshot).await,
         }
+    }
+
+    /// Swaps a base for what changes make of it, if it is the current state of the table.
+    pub async fn change(&self, base: &Table, updates: Vec<TableUpdate>) -> Result<Table> {
+        match self {
+            TableCatalog::Sqlite(catalog) => catalog.change(base, updates).await,
+            TableCatalog::Rest(catalog) => catalog.change(base, updates).await,
+        }
+    }
+
+    /// Where the files of a table lie, if there is one of the name.
+    pub async fn folder(&self, name: &TableName) -> Result<Option<TableFolder>> {
+        let folder = |table: Table, files| TableFolder { location: table.metadata().location().to_owned(), files };
+        Ok(match self {
+            TableCatalog::Sqlite(_) => self.find(name).await?.map(|table| folder(table, None)),
+            TableCatalog::Rest(catalog) => {
+                catalog.find_with_files(name).await?.map(|(table, files)| folder(table, Some(files)))
+            }
+        })
     }
 
     /// Where its tables are, for messages to people.

@@ -31,15 +31,15 @@ const MANIFEST_BYTES_MAX: i64 = 8 << 20;
 /// The property with which a table wants metadata files deleted that have left its log.
 pub const DELETE_OLD_METADATA: &str = "write.metadata.delete-after-commit.enabled";
 /// The property that forbids to delete anything; other tools know it.
-const COLLECT: &str = "gc.enabled";
+pub const COLLECT: &str = "gc.enabled";
 /// The property that says how old a snapshot may become; other tools know it.
 pub const AGE_MS_MAX: &str = "history.expire.max-snapshot-age-ms";
 /// The property that says how many snapshots stay, however old they are; other tools know it.
 pub const SNAPSHOTS_MIN: &str = "history.expire.min-snapshots-to-keep";
 /// The property that says how many snapshots stay, however young they are.
 pub const SNAPSHOTS_MAX: &str = "riverrun.history.max-snapshots";
-const AGE_MS_MAX_DEFAULT: i64 = 5 * 24 * 3_600_000;
-const SNAPSHOTS_MIN_DEFAULT: usize = 1;
+pub const AGE_MS_MAX_DEFAULT: i64 = 5 * 24 * 3_600_000;
+pub const SNAPSHOTS_MIN_DEFAULT: usize = 1;
 /// Snapshots leave in groups, because finding the files that go with them reads the lists of all that stay.
 const EXPIRE_COUNT_MIN: usize = 32;
 /// A file without a name in the table stays so long, for readers that have an older state of the table.
@@ -79,18 +79,43 @@ pub fn ancestors(metadata: &TableMetadata, newest: i64) -> Vec<&SnapshotRef> {
     std::iter::successors(metadata.snapshot_by_id(newest), parent).collect()
 }
 
-/// The snapshots that a tag names, and those of a branch other than the main one.
-fn named_by_references(metadata: &TableMetadata) -> Result<HashSet<i64>> {
+/// A tag or a branch.
+pub struct Reference {
+    /// Its name.
+    pub name: String,
+    /// Its snapshot; of a branch the newest one.
+    pub snapshot: i64,
+    /// Whether it is a branch.
+    pub is_branch: bool,
+}
+
+impl Reference {
+    /// Whether it is the branch that is read when none is named.
+    pub fn is_main(&self) -> bool {
+        self.name == MAIN_BRANCH
+    }
+}
+
+/// The tags and branches of a table.
+pub fn references(metadata: &TableMetadata) -> Result<Vec<Reference>> {
     // The library gives references by name only, and the names to nobody.
     let written = serde_json::to_value(metadata).map_err(|error| {
         Error::new(ErrorKind::Unexpected, "the references of a table cannot be read").with_source(error)
     })?;
+    let of = |(name, told): (&String, &serde_json::Value)| {
+        let snapshot = told["snapshot-id"].as_i64()?;
+        Some(Reference { name: name.clone(), snapshot, is_branch: told["type"] == "branch" })
+    };
+    Ok(written["refs"].as_object().into_iter().flatten().filter_map(of).collect())
+}
+
+/// The snapshots that a tag names, and those of a branch other than the main one.
+fn named_by_references(metadata: &TableMetadata) -> Result<HashSet<i64>> {
     let mut named = HashSet::new();
-    for (name, reference) in written["refs"].as_object().into_iter().flatten() {
-        let Some(id) = reference["snapshot-id"].as_i64().filter(|_| name != MAIN_BRANCH) else { continue };
-        named.insert(id);
-        if reference["type"] == "branch" {
-            named.extend(ancestors(metadata, id).iter().map(|snapshot| snapshot.snapshot_id()));
+    for reference in references(metadata)?.iter().filter(|reference| !reference.is_main()) {
+        named.insert(reference.snapshot);
+        if reference.is_branch {
+            named.extend(ancestors(metadata, reference.snapshot).iter().map(|snapshot| snapshot.snapshot_id()));
         }
     }
     Ok(named)

@@ -33,6 +33,8 @@ mod tags;
 
 /// The folder for files on their way to a store.
 const UPLOADS: &str = "_riverrun/uploads";
+/// The folder for rows that are sorted.
+const SORTING: &str = "_riverrun/sorting";
 
 /// Iceberg tables in a folder, or of a REST catalog. Cloning gives another handle of the same; all calls block and may come from any thread.
 ///
@@ -273,6 +275,21 @@ impl Warehouse {
         check_size(name, path, found.size, file.file_size_in_bytes())
     }
 
+    /// What asynchronous calls run on.
+    pub(crate) fn runtime(&self) -> &tokio::runtime::Runtime {
+        &self.0.runtime
+    }
+
+    /// The catalog of the tables that all see.
+    pub(crate) fn tables_catalog(&self) -> &TableCatalog {
+        &self.0.catalog
+    }
+
+    /// The folders for files on their way to a store, and for rows that are sorted.
+    pub(crate) fn scratch_folders(&self) -> (PathBuf, PathBuf) {
+        (self.0.folder.join(UPLOADS), self.0.folder.join(SORTING))
+    }
+
     /// The table of this name, or the one that is to take its place, if there is one.
     pub(crate) fn find(&self, table: &TableName, is_staged: bool) -> Result<Option<Table>> {
         let Ok(catalog) = self.catalog(is_staged) else { return Ok(None) };
@@ -310,7 +327,7 @@ impl Warehouse {
         }
     }
 
-    fn load(&self, table: &TableName) -> Result<Table> {
+    pub(crate) fn load(&self, table: &TableName) -> Result<Table> {
         self.load_from(&self.0.catalog, table)
     }
 

@@ -51,6 +51,23 @@ pub struct About {
     /// How many checkpoints of a job are kept; 3 without this key.
     #[serde(default)]
     pub checkpoints_kept: CheckpointsKept,
+    /// How often the tables that a job writes are compacted while it runs: `"6h"`; never without this key.
+    #[serde(default)]
+    pub compact_every: Option<CompactEvery>,
+}
+
+/// How often tables are compacted while a job runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct CompactEvery(pub Duration);
+
+impl TryFrom<String> for CompactEvery {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        let range = Duration::from_secs(1)..=Duration::from_secs(30 * 86_400);
+        duration(&text, range, "a number and a unit from 1s to 30d, such as 6h").map(CompactEvery)
+    }
 }
 
 fn project_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
@@ -248,7 +265,7 @@ fn in_plain_words(expected: &str) -> &str {
 fn missing_unit(message: &str, line: &str) -> Option<String> {
     let (key, value) = line.split_once('=')?;
     let (key, value) = (key.trim(), value.split('#').next()?.trim());
-    let is_duration = ["commit_every", "checkpoint_every", "retention"].contains(&key);
+    let is_duration = ["commit_every", "checkpoint_every", "compact_every", "retention"].contains(&key);
     let number = value.trim_matches('"');
     if !is_duration || !value.starts_with(|first: char| first.is_ascii_digit() || first == '"') {
         return None;
@@ -329,6 +346,7 @@ impl Config {
                 commit_every: CommitEvery::default(),
                 checkpoint_every: None,
                 checkpoints_kept: CheckpointsKept::default(),
+                compact_every: None,
             },
             environments: BTreeMap::from([("dev".to_owned(), dev)]),
             jobs: BTreeMap::new(),

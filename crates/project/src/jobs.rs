@@ -126,7 +126,7 @@ impl NewestCheckpoint {
 }
 
 /// The folders in a folder, sorted; those that are being written begin with a dot. None where there is no such folder.
-fn folders(path: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn folders(path: &Path) -> Result<Vec<PathBuf>> {
     if !path.is_dir() {
         return Ok(Vec::new());
     }

@@ -80,6 +80,7 @@ mod topic_producer;
 
 mod mirror;
 
+mod housekeeping;
 mod names_check;
 mod publish;
 mod retention;
@@ -92,11 +93,16 @@ pub use bounded::StopCheck;
 pub use codec::JsonEncode;
 pub use collected_rows::Rows;
 pub use config::{CommitEvery, Config, Environment, is_letter_of_name};
+pub use connector_iceberg::{
+    CompactPlan, CompactSummary, ExpireOptions, ExpirePlan, ExpireSummary, FileCounts, OrphanOptions, OrphanPlan,
+    OrphanSummary, SnapshotDescription, TableDescription,
+};
 pub use connector_local::Format;
 pub use dev_broker::{DevBroker, start_dev_broker, stop_dev_broker};
 pub use dev_pubsub::{DevPubsub, start_dev_pubsub, stop_dev_pubsub};
 pub use failure::Failure;
 pub use growing::GrowingTopics;
+pub use housekeeping::{Age, KeptTable};
 pub use job::{CollectedRun, JobOptions, Readers, Wired};
 pub use jobs::{ArchiveOnDisk, JobOnDisk, NewestCheckpoint};
 pub use load::Folder;

@@ -166,6 +166,11 @@ impl Project {
         self.folder.config.checkpoint_every()
     }
 
+    /// How often the tables that a job writes are compacted while it runs, if they are.
+    pub fn compact_every(&self) -> Option<Duration> {
+        self.folder.config.project.compact_every.map(|every| every.0)
+    }
+
     /// The revision of the pipelines: 16 hex digits.
     pub fn revision(&self) -> String {
         revision(&self.folder)

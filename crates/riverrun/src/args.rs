@@ -1,5 +1,6 @@
 //! What can be typed, and the help that teaches it.
 
+use crate::table_args::TableCommand;
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueHint};
 use dataflow::KEY_GROUPS;
 use project::{CommitEvery, Format, Project};
@@ -168,6 +169,11 @@ stream of rows at the first one; SKIP leaves them out; DEAD LETTER puts them on 
         /// Print JSON lines
         #[arg(long)]
         json: bool,
+    },
+    /// Show what a table holds, and keep it in order
+    Table {
+        #[command(subcommand)]
+        command: TableCommand,
     },
     /// Look at a model's file, and make it a model of the project
     Model {

@@ -8,6 +8,7 @@ mod channel;
 mod check;
 mod clock;
 mod color;
+mod compaction;
 mod init;
 mod jobs;
 mod listener;
@@ -29,6 +30,9 @@ mod savepoint;
 mod show;
 mod signals;
 mod summary;
+mod table;
+mod table_args;
+mod table_text;
 mod test;
 mod why;
 mod width;
@@ -88,7 +92,8 @@ fn command(cli: &Cli) -> Outcome {
             };
             // One that ends where the topics end now takes them as they are.
             let ends = args.until_caught_up || !args.to.is_empty();
-            retention::beside(&project, || if ends { run() } else { mirrors::beside(&project, None, run) })
+            let beside = || if ends { run() } else { mirrors::beside(&project, None, run) };
+            retention::beside(&project, || compaction::beside(&project, args.job.as_deref(), beside))
         }
         Command::Plan(args) => {
             let mut project = open()?;
@@ -104,7 +109,8 @@ fn command(cli: &Cli) -> Outcome {
             args.job.iter().for_each(|job| project.for_job(job));
             let run = || run::resume(&project, args);
             let ends = args.until_caught_up;
-            retention::beside(&project, || if ends { run() } else { mirrors::beside(&project, None, run) })
+            let beside = || if ends { run() } else { mirrors::beside(&project, None, run) };
+            retention::beside(&project, || compaction::beside(&project, args.job.as_deref(), beside))
         }
         Command::Query(args) => query::query(&open()?, args),
         Command::Check { json } => {
@@ -136,6 +142,7 @@ fn command(cli: &Cli) -> Outcome {
         }
         Command::Why { id, json } => why::why(&open()?, id, *json),
         Command::Test { filter, json } => test::test(&open()?, filter.as_deref(), *json),
+        Command::Table { command } => table::table(&open()?, command),
         Command::Model { command: ModelCommand::Check { file, json } } => model::check(file, *json),
         Command::Model { command: ModelCommand::Add(args) } => model::add(&open()?, args),
         Command::Model { command: ModelCommand::Try } => model_trial::child(),

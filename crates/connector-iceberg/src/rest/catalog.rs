@@ -10,7 +10,7 @@ use crate::store::Swap;
 use crate::unknown_types::{check_changeable, make_known};
 use crate::upkeep;
 use async_trait::async_trait;
-use iceberg::io::{FileIO, FileIOBuilder};
+use iceberg::io::FileIOBuilder;
 use iceberg::spec::{MAIN_BRANCH, SnapshotReference, SnapshotRetention, TableMetadata};
 use iceberg::table::Table;
 use iceberg::{
@@ -88,6 +88,11 @@ impl RestCatalog {
 
     /// The table of a name, if there is one. A view is refused.
     pub async fn find(&self, name: &TableName) -> Result<Option<Table>> {
+        Ok(self.find_with_files(name).await?.map(|(table, _)| table))
+    }
+
+    /// The same with the stores in which its files lie.
+    pub async fn find_with_files(&self, name: &TableName) -> Result<Option<(Table, ObjectFiles)>> {
         let namespace = in_path(name);
         let path = ["namespaces", namespace.as_str(), "tables", name.name.as_str()];
         match self.client.get(&path, &[]).await {
@@ -105,7 +110,7 @@ impl RestCatalog {
         }
     }
 
-    async fn table(&self, name: &TableName, answer: Value) -> Result<Table> {
+    async fn table(&self, name: &TableName, answer: Value) -> Result<(Table, ObjectFiles)> {
         let unreadable = |what: String| failure::for_iceberg(dataflow::Error::corrupt(what));
         let loaded: LoadedTable = serde_json::from_value(answer).map_err(|error| {
             unreadable(format!("catalog \"{}\" describes table \"{name}\" wrongly: {error}", self.place()))
@@ -117,16 +122,17 @@ impl RestCatalog {
         let config = self.client.config().await.map_err(|failure| self.failed(failure))?;
         let properties = config.properties.clone().into_iter().chain(loaded.config).chain(vended);
         let files = self.files(properties.collect::<HashMap<_, _>>())?;
+        let file_io = FileIOBuilder::new(Arc::new(ObjectFilesFactory(files.clone()))).build();
         let mut table =
-            Table::builder().identifier(name.ident()).metadata(metadata).file_io(files).runtime(self.runtime.clone());
+            Table::builder().identifier(name.ident()).metadata(metadata).file_io(file_io).runtime(self.runtime.clone());
         if let Some(location) = loaded.metadata_location {
             table = table.metadata_location(location);
         }
-        table.build()
+        Ok((table.build()?, files))
     }
 
     /// The stores that these properties of a table open; those that another table has opened the same way.
-    fn files(&self, properties: HashMap<String, String>) -> Result<FileIO> {
+    fn files(&self, properties: HashMap<String, String>) -> Result<ObjectFiles> {
         let settings = self.client.settings();
         let access = S3Access::new(&settings.s3, settings.ca.as_deref(), properties).map_err(failure::for_iceberg)?;
         let mut kept = self.files.lock().unwrap_or_else(PoisonError::into_inner);
@@ -138,7 +144,7 @@ impl RestCatalog {
                 kept[0].clone()
             }
         };
-        Ok(FileIOBuilder::new(Arc::new(ObjectFilesFactory(files))).build())
+        Ok(files)
     }
 
     /// The names of all tables, sorted.
@@ -226,6 +232,29 @@ impl RestCatalog {
             Err(error) if error.kind() == ErrorKind::CatalogCommitConflicts => Ok(Swap::Conflict),
             Err(error) => Err(error),
         }
+    }
+
+    /// Changes a base; refused when the table has another snapshot by now. A snapshot among the changes takes the upkeep of
+    /// a commit with it.
+    pub async fn change(&self, base: &Table, updates: Vec<TableUpdate>) -> Result<Table> {
+        self.change_if(base, pins(base), updates).await
+    }
+
+    async fn change_if(
+        &self,
+        base: &Table,
+        requirements: Vec<TableRequirement>,
+        updates: Vec<TableUpdate>,
+    ) -> Result<Table> {
+        check_changeable(&TableName::of(base.identifier()), base.metadata())?;
+        let mut updates = upkeep::merge_manifests(base, updates).await?;
+        if updates.iter().any(|update| matches!(update, TableUpdate::AddSnapshot { .. })) {
+            let expired = upkeep::expired(base.metadata())?;
+            if !expired.is_empty() {
+                updates.push(TableUpdate::RemoveSnapshots { snapshot_ids: expired });
+            }
+        }
+        self.commit(base, requirements, updates).await
     }
 
     /// Sends a change of a base, once.
@@ -351,7 +380,7 @@ impl Catalog for RestCatalog {
         }
         let there = || Error::new(ErrorKind::TableAlreadyExists, format!("there is a table \"{name}\" already"));
         match self.client.post(&["namespaces", in_path(&name).as_str(), "tables"], &body).await {
-            Ok(answer) => self.table(&name, answer).await,
+            Ok(answer) => Ok(self.table(&name, answer).await?.0),
             Err(RequestFailure::Refused(refusal)) if refusal.status == 409 => Err(there()),
             // Only the catalog can say what has come of it: one that is there may be this one or another's.
             Err(RequestFailure::Unknown(error)) => match self.find(&name).await {
@@ -397,20 +426,12 @@ impl Catalog for RestCatalog {
 
     async fn update_table(&self, mut commit: TableCommit) -> Result<Table> {
         let base = self.load_table(commit.identifier()).await?;
-        check_changeable(&TableName::of(base.identifier()), base.metadata())?;
         let mut requirements = commit.take_requirements();
         for pin in pins(&base) {
             if !requirements.contains(&pin) {
                 requirements.push(pin);
             }
         }
-        let mut updates = upkeep::merge_manifests(&base, commit.take_updates()).await?;
-        if updates.iter().any(|update| matches!(update, TableUpdate::AddSnapshot { .. })) {
-            let expired = upkeep::expired(base.metadata())?;
-            if !expired.is_empty() {
-                updates.push(TableUpdate::RemoveSnapshots { snapshot_ids: expired });
-            }
-        }
-        self.commit(&base, requirements, updates).await
+        self.change_if(&base, requirements, commit.take_updates()).await
     }
 }

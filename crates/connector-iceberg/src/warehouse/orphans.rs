@@ -51,6 +51,31 @@ impl Warehouse {
         Ok(orphans.filter(|file| std::fs::remove_file(file).is_ok()).count())
     }
 
+    /// The locations of all tables but one, those included that are to take the places of others, each with what to call it.
+    pub(crate) fn other_locations(&self, name: &TableName) -> Result<Vec<(String, String)>> {
+        let mut locations = Vec::new();
+        for is_staged in [false, true] {
+            let Ok(catalog) = self.catalog(is_staged) else { continue };
+            let names = match catalog {
+                TableCatalog::Sqlite(catalog) => catalog.store().tables()?.into_iter().map(|(name, _)| name).collect(),
+                TableCatalog::Rest(catalog) => {
+                    let listed = self.0.runtime.block_on(catalog.tables());
+                    listed.map_err(|error| failure::iceberg("the tables cannot be listed", error))?
+                }
+            };
+            for other in names.into_iter().filter(|other| is_staged || other != name) {
+                let folder = self.0.runtime.block_on(catalog.folder(&other));
+                let folder = folder.map_err(|error| {
+                    failure::iceberg(format!("it cannot be told where table \"{other}\" lies"), error)
+                })?;
+                let called =
+                    if is_staged { format!("the new table \"{other}\"") } else { format!("table \"{other}\"") };
+                locations.extend(folder.map(|folder| (called, folder.location)));
+            }
+        }
+        Ok(locations)
+    }
+
     /// Whether a table of another name, or the one that is to take its place, has its metadata in a folder.
     fn has_other_table(&self, name: &TableName, is_staged: bool, folder: &Path) -> Result<bool> {
         for is_of_staged in [false, true] {

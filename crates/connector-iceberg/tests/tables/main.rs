@@ -4,6 +4,7 @@
 mod claims;
 mod commits;
 mod going_on;
+mod housekeeping;
 mod kills;
 mod pruning;
 mod round_trips;
