@@ -113,7 +113,8 @@ impl<'a> FileColumns<'a> {
             return Ok(ColumnSource::Stored(*root));
         }
         if let Some((_, value)) = self.partition.iter().find(|(id, _)| *id == column.id) {
-            return value.as_ref().map_or(Ok(ColumnSource::Null), |value| constant(value, column, field));
+            let value = value.as_ref().map(|value| constant(value, column, field)).transpose()?;
+            return Ok(value.map_or(ColumnSource::Null, ColumnSource::Constant));
         }
         match self.mapping {
             _ if !self.by_id.is_empty() => {}
@@ -125,11 +126,7 @@ impl<'a> FileColumns<'a> {
             }
             None => return self.of_the_same_name(column),
         }
-        match &column.initial_default {
-            Some(value) => constant(value, column, field),
-            None if column.required => Err(format!("lacks column \"{}\", which the table requires", column.name)),
-            None => Ok(ColumnSource::Null),
-        }
+        Ok(default_of(column, field)?.map_or(ColumnSource::Null, ColumnSource::Constant))
     }
 
     /// Of a file without ids in a table that does not say what its columns were called before.
@@ -144,10 +141,19 @@ impl<'a> FileColumns<'a> {
     }
 }
 
-fn constant(value: &Literal, column: &NestedField, field: &Field) -> std::result::Result<ColumnSource, String> {
+/// What a column has in files from before it came, `None` for NULL; or why that cannot be.
+pub fn default_of(column: &NestedField, field: &Field) -> std::result::Result<Option<ArrayRef>, String> {
+    match &column.initial_default {
+        Some(value) => constant(value, column, field).map(Some),
+        None if column.required => Err(format!("lacks column \"{}\", which the table requires", column.name)),
+        None => Ok(None),
+    }
+}
+
+fn constant(value: &Literal, column: &NestedField, field: &Field) -> std::result::Result<ArrayRef, String> {
     let unknown = || format!("has a value for column \"{}\" that is no {}", column.name, column.field_type);
     let Literal::Primitive(value) = value else { return Err(unknown()) };
-    one_value(value, field.data_type()).map(ColumnSource::Constant).ok_or_else(unknown)
+    one_value(value, field.data_type()).ok_or_else(unknown)
 }
 
 /// An array of one value, in the type of a column; `None` when the type has no such value.

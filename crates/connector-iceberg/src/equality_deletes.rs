@@ -100,10 +100,10 @@ impl DeletedKeys {
             let source = source.ok_or_else(|| {
                 named.failed(&format!("lacks column \"{}\", by which it deletes; restore the file", key.column.name))
             });
-            Ok((key.field.clone(), source?))
+            Ok((key.column.clone(), key.field.clone(), source?))
         });
         let sources = sources.collect::<Result<Vec<_>>>()?;
-        let roots = roots_of(sources.iter().map(|(_, source)| source));
+        let roots = roots_of(sources.iter().map(|(_, _, source)| source));
         let keys = ArrangedColumns::new(named.place(), sources, &roots);
         let groups = (0..footer.metadata().num_row_groups()).collect();
         for batch in named.read(opened, footer, (&roots, groups), BATCH_ROWS)? {

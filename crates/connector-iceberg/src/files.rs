@@ -208,7 +208,7 @@ impl TimedFiles for TableFiles {
         let schema = footer.metadata().file_metadata().schema_descr();
         let own = FileColumns::new(schema, self.mapping.as_ref(), &self.partitions[file]);
         let source = |(column, field): (&Arc<NestedField>, Field)| match own.source(column, &field) {
-            Ok(source) => Ok((field, source)),
+            Ok(source) => Ok((column.clone(), field, source)),
             Err(why) => Err(Error::invalid(format!("{} {why}", named.place()))),
         };
         let asked = asked.into_iter().map(source).collect::<Result<Vec<_>>>()?;
@@ -217,7 +217,7 @@ impl TimedFiles for TableFiles {
         named.check_rows(&footer)?;
         let groups = self.groups_between(file, &groups, footer.metadata());
         let places = places_of(&groups, footer.metadata());
-        let roots = roots_of(asked.iter().chain(&keys).map(|(_, source)| source));
+        let roots = roots_of(asked.iter().chain(&keys).map(|(_, _, source)| source));
         let rows = named.read(opened, footer, (&roots, groups), batch_rows)?;
         let arranged = |columns| ArrangedColumns::new(named.place(), columns, &roots);
         let deletes = deletes.map(|deletes| (deletes, arranged(keys)));

@@ -1,17 +1,24 @@
 //! Columns as they were asked for, made of what one file stores.
 
-use crate::columns::{ColumnSource, repeated};
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StructArray, new_null_array};
+use crate::columns::{ColumnSource, default_of, repeated};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StructArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use dataflow::{Error, Result};
+use iceberg::spec::{NestedField, NestedFieldRef, Type};
+use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 use std::sync::Arc;
+
+/// A column of a table: its field as Arrow has it, and where it comes from in a file.
+pub type ArrangedColumn = (NestedFieldRef, Field, ColumnSource);
 
 /// Columns of a table as one file has them.
 pub struct ArrangedColumns {
     // The file, for messages to people.
     place: String,
     schema: SchemaRef,
+    // The same fields as the table has them, with the ids of those within.
+    fields: Vec<NestedFieldRef>,
     sources: Vec<ColumnSource>,
     // Where each column is in what the reader gives; `None` when the file does not store it.
     places: Vec<Option<usize>>,
@@ -19,19 +26,25 @@ pub struct ArrangedColumns {
 
 impl ArrangedColumns {
     /// Columns with where they come from, and the root columns that the reader gives, sorted.
-    pub fn new(place: String, columns: Vec<(Field, ColumnSource)>, roots: &[usize]) -> ArrangedColumns {
-        let (fields, sources): (Vec<Field>, Vec<ColumnSource>) = columns.into_iter().unzip();
+    pub fn new(place: String, columns: Vec<ArrangedColumn>, roots: &[usize]) -> ArrangedColumns {
+        let (mut fields, mut arrow_fields, mut sources) = (Vec::new(), Vec::new(), Vec::new());
+        for (field, arrow_field, source) in columns {
+            fields.push(field);
+            arrow_fields.push(arrow_field);
+            sources.push(source);
+        }
         let place_of = |source: &ColumnSource| source.root().and_then(|root| roots.binary_search(&root).ok());
         let places = sources.iter().map(place_of).collect();
-        ArrangedColumns { place, schema: Arc::new(Schema::new(fields)), sources, places }
+        ArrangedColumns { place, schema: Arc::new(Schema::new(arrow_fields)), fields, sources, places }
     }
 
     /// The columns of rows that the reader gave.
     pub fn of(&self, given: &RecordBatch) -> Result<RecordBatch> {
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.places.len());
-        for (field, (source, place)) in self.schema.fields().iter().zip(self.sources.iter().zip(&self.places)) {
+        let fields = self.schema.fields().iter().zip(&self.fields);
+        for ((field, of_table), (source, place)) in fields.zip(self.sources.iter().zip(&self.places)) {
             columns.push(match (source, place) {
-                (_, Some(place)) => self.typed(field, given.column(*place))?,
+                (_, Some(place)) => self.typed((field, of_table), given.column(*place))?,
                 (ColumnSource::Constant(value), None) => repeated(Some(value), field, given.num_rows())?,
                 (_, None) => repeated(None, field, given.num_rows())?,
             });
@@ -42,17 +55,24 @@ impl ArrangedColumns {
 
     /// A column that was widened since the file was written, has fewer bits than the table's types have, or is an instant
     /// with a zone, gets the table's type.
-    fn typed(&self, field: &Field, column: &ArrayRef) -> Result<ArrayRef> {
+    fn typed(&self, (field, of_table): (&Field, &NestedField), column: &ArrayRef) -> Result<ArrayRef> {
         let (from, to) = (column.data_type(), field.data_type());
         if from == to {
             return Ok(column.clone());
         }
-        if let (Some(given), DataType::Struct(fields)) = (column.as_struct_opt(), to) {
-            let inner = fields.iter().map(|field| match given.column_by_name(field.name()) {
-                Some(column) => self.typed(field, column),
-                // The table's struct has gained it since.
-                None => Ok(new_null_array(field.data_type(), column.len())),
-            });
+        if let (Some(given), DataType::Struct(fields), Type::Struct(of_table)) =
+            (column.as_struct_opt(), to, &*of_table.field_type)
+        {
+            let inner =
+                fields.iter().zip(of_table.fields()).map(|(field, of_table)| match stored_in(given, of_table) {
+                    Some(column) => self.typed((field, of_table), column),
+                    // The table's struct has gained it since.
+                    None => {
+                        let value = default_of(of_table, field)
+                            .map_err(|why| Error::corrupt(format!("{} {why}", self.place)))?;
+                        repeated(value.as_ref(), field, column.len())
+                    }
+                });
             let inner = inner.collect::<Result<Vec<_>>>()?;
             return Ok(Arc::new(StructArray::try_new(fields.clone(), inner, given.nulls().cloned())?));
         }
@@ -69,6 +89,17 @@ impl ArrangedColumns {
     }
 }
 
+/// The field of a file's struct that a field of the table's struct is: the one of its id, and in a file without ids the one
+/// of its name. What a field was called when the file came, and which other one has had its name, changes nothing.
+fn stored_in<'a>(given: &'a StructArray, of_table: &NestedField) -> Option<&'a ArrayRef> {
+    let id_of = |field: &Field| field.metadata().get(PARQUET_FIELD_ID_META_KEY)?.parse::<i32>().ok();
+    let fields = || given.fields().iter().zip(given.columns());
+    if fields().any(|(field, _)| id_of(field).is_some()) {
+        return fields().find(|(field, _)| id_of(field) == Some(of_table.id)).map(|(_, column)| column);
+    }
+    given.column_by_name(&of_table.name)
+}
+
 /// Whether every value of a file's type is one of the table's type.
 fn is_widened(from: &DataType, to: &DataType) -> bool {
     matches!(
@@ -83,4 +114,57 @@ fn is_widened(from: &DataType, to: &DataType) -> bool {
             | (DataType::Date32, DataType::Timestamp(..))
             | (DataType::FixedSizeBinary(_), DataType::Binary)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{Int64Array, UInt32Array};
+    use arrow::compute::take;
+    use arrow::datatypes::Int64Type;
+    use iceberg::spec::{Literal, PrimitiveType, StructType};
+    use std::collections::HashMap;
+
+    fn numbers(values: [i64; 2]) -> ArrayRef {
+        Arc::new(Int64Array::from(values.to_vec()))
+    }
+
+    /// A struct as a file has it: names, ids, if there are any, and values.
+    fn stored(fields: &[(&str, Option<i32>, [i64; 2])]) -> RecordBatch {
+        let fields = fields.iter().map(|(name, id, values)| {
+            let id = id.map(|id| (PARQUET_FIELD_ID_META_KEY.to_owned(), id.to_string()));
+            let field = Field::new(*name, DataType::Int64, true).with_metadata(HashMap::from_iter(id));
+            (Arc::new(field), numbers(*values))
+        });
+        let column: ArrayRef = Arc::new(StructArray::from(fields.collect::<Vec<_>>()));
+        let rows = take(&column, &UInt32Array::from(vec![0, 1]), None).unwrap();
+        RecordBatch::try_from_iter([("s", rows)]).unwrap()
+    }
+
+    #[test]
+    fn fields_of_a_struct_are_found_by_their_ids_whatever_they_were_called() {
+        let long = || Type::Primitive(PrimitiveType::Long);
+        // The field 3 was called a, and another field, which is gone, had the name b; c came with a default.
+        let of_struct = StructType::new(vec![
+            NestedField::optional(3, "renamed", long()).into(),
+            NestedField::optional(7, "b", long()).into(),
+            NestedField::optional(8, "c", long()).with_initial_default(Literal::long(9)).into(),
+        ]);
+        let of_table: NestedFieldRef = NestedField::optional(1, "s", Type::Struct(of_struct)).into();
+        let inner = ["renamed", "b", "c"].map(|name| Field::new(name, DataType::Int64, true));
+        let field = Field::new("s", DataType::Struct(inner.to_vec().into()), true);
+        let arranged = |rows: &RecordBatch| {
+            let column = (of_table.clone(), field.clone(), ColumnSource::Stored(0));
+            let arranged = ArrangedColumns::new("t".to_owned(), vec![column], &[0]).of(rows).unwrap();
+            let columns = arranged.column(0).as_struct().columns().to_vec();
+            columns.iter().map(|column| column.as_primitive::<Int64Type>().iter().collect()).collect::<Vec<Vec<_>>>()
+        };
+        let of_ids = arranged(&stored(&[("b", Some(4), [5, 6]), ("a", Some(3), [1, 2])]));
+        assert_eq!(of_ids, [[Some(1), Some(2)], [None, None], [Some(9), Some(9)]]);
+        let of_names = arranged(&stored(&[("b", None, [5, 6]), ("renamed", None, [1, 2])]));
+        assert_eq!(of_names, [[Some(1), Some(2)], [Some(5), Some(6)], [Some(9), Some(9)]]);
+        let as_it_is =
+            arranged(&stored(&[("renamed", Some(3), [1, 2]), ("b", Some(4), [5, 6]), ("c", Some(8), [7, 8])]));
+        assert_eq!(as_it_is, [[Some(1), Some(2)], [None, None], [Some(7), Some(8)]]);
+    }
 }

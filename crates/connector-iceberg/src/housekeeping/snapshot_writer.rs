@@ -5,8 +5,8 @@ use crate::live_files::LiveFile;
 use dataflow::Clock;
 use iceberg::ErrorKind;
 use iceberg::spec::{
-    DataContentType, DataFile, DataFileBuilder, FormatVersion, ManifestContentType, ManifestFile, ManifestListWriter,
-    ManifestWriter, ManifestWriterBuilder, PartitionSpec, SchemaRef, Snapshot, Summary,
+    DataContentType, DataFile, DataFileBuilder, Datum, FormatVersion, ManifestContentType, ManifestFile,
+    ManifestListWriter, ManifestWriter, ManifestWriterBuilder, PartitionSpec, SchemaRef, Snapshot, Summary,
 };
 use iceberg::table::Table;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -47,11 +47,13 @@ fn key_of(delete: &DataFile) -> (String, i64) {
 }
 
 /// Manifests that become one. Rows of version 3 have numbers that go by their manifests, so that each stays its own there.
+/// Bounds of columns are stored in the types of a manifest's own schema, and cannot be read under another one.
 pub fn batches<'m>(manifests: &[&'m ReadManifest], version: FormatVersion) -> Vec<Vec<&'m ReadManifest>> {
-    let mut open: BTreeMap<(i32, bool), (i64, Vec<&ReadManifest>)> = BTreeMap::new();
+    let mut open: BTreeMap<(i32, i32, bool), (i64, Vec<&ReadManifest>)> = BTreeMap::new();
     let mut done = Vec::new();
     for manifest in manifests {
-        let key = (manifest.file.partition_spec_id, manifest.file.content == ManifestContentType::Data);
+        let (spec, schema) = (manifest.file.partition_spec_id, manifest.read.metadata().schema_id());
+        let key = (spec, schema, manifest.file.content == ManifestContentType::Data);
         let (bytes, batch) = open.entry(key).or_default();
         let is_full = version == FormatVersion::V3 || *bytes + manifest.file.manifest_length > MANIFEST_BYTES_MAX;
         if is_full && !batch.is_empty() {
@@ -142,24 +144,25 @@ impl<'a> SnapshotWriter<'a> {
         let mut manifests = Vec::new();
         for (spec, files) in by_spec {
             let metadata = self.base.metadata();
-            let of_spec = content.manifests.iter().find(|manifest| {
+            let current = metadata.current_schema();
+            let of_table = metadata.partition_spec_by_id(spec).filter(|spec| spec.partition_type(current).is_ok());
+            let of_spec = content.manifests.iter().rev().find(|manifest| {
                 manifest.file.partition_spec_id == spec && manifest.file.content == ManifestContentType::Data
             });
             // Columns of an older spec may be gone by now: its manifests have a schema that has them.
-            let (schema, spec) = match of_spec.map(|manifest| manifest.read.metadata()) {
-                Some(own) if spec != metadata.default_partition_spec_id() => {
-                    (own.schema.clone(), own.partition_spec.clone())
-                }
-                _ => (metadata.current_schema().clone(), metadata.default_partition_spec().as_ref().clone()),
+            let (schema, spec) = match (of_table, of_spec.map(|manifest| manifest.read.metadata())) {
+                (None, Some(own)) => (own.schema.clone(), own.partition_spec.clone()),
+                (Some(spec), _) => (current.clone(), spec.as_ref().clone()),
+                (None, None) => (current.clone(), metadata.default_partition_spec().as_ref().clone()),
             };
             let key = files.iter().fold("new".to_owned(), |key, file| key + "\n" + file.file.file_path());
             if let Some(written) = self.known(&key) {
                 manifests.push(written);
                 continue;
             }
-            let mut writer = self.manifest(ManifestContentType::Data, schema, spec)?;
+            let mut writer = self.manifest(ManifestContentType::Data, schema.clone(), spec)?;
             for file in files {
-                writer.add_file(file.file.clone(), sequence)?;
+                writer.add_file(with_bounds_of(&file.file, &schema)?, sequence)?;
             }
             let written = writer.write_manifest_file().await?;
             manifests.push(self.keep(key, written));
@@ -261,11 +264,36 @@ impl<'a> SnapshotWriter<'a> {
     }
 }
 
+/// The file with the bounds that are of the types of a schema; others could not be read under it.
+fn with_bounds_of(file: &DataFile, schema: &SchemaRef) -> iceberg::Result<DataFile> {
+    let is_of_type = |(id, bound): &(&i32, &Datum)| {
+        let column = schema.field_by_id(**id).and_then(|field| field.field_type.as_primitive_type());
+        column == Some(bound.data_type())
+    };
+    let of_type = |bounds: &HashMap<i32, Datum>| {
+        bounds.iter().filter(is_of_type).map(|(id, bound)| (*id, bound.clone())).collect::<HashMap<_, _>>()
+    };
+    let (lower, upper) = (of_type(file.lower_bounds()), of_type(file.upper_bounds()));
+    if lower.len() == file.lower_bounds().len() && upper.len() == file.upper_bounds().len() {
+        return Ok(file.clone());
+    }
+    built(copy_of(file).lower_bounds(lower).upper_bounds(upper))
+}
+
 /// The file with the number of its first row, which it has of its place in its manifest unless it says so itself.
 fn with_row_id(file: &DataFile, next: &mut Option<u64>) -> iceberg::Result<DataFile> {
     let is_data = file.content_type() == DataContentType::Data;
     let (Some(first), None, true) = (*next, file.first_row_id(), is_data) else { return Ok(file.clone()) };
     *next = Some(first + file.record_count());
+    built(copy_of(file).first_row_id(i64::try_from(first).ok()))
+}
+
+fn built(copy: &DataFileBuilder) -> iceberg::Result<DataFile> {
+    copy.build().map_err(|error| iceberg::Error::new(ErrorKind::Unexpected, error.to_string()))
+}
+
+/// What makes a file the same once more.
+fn copy_of(file: &DataFile) -> DataFileBuilder {
     let mut copy = DataFileBuilder::default();
     copy.content(file.content_type())
         .file_path(file.file_path().to_owned())
@@ -282,12 +310,12 @@ fn with_row_id(file: &DataFile, next: &mut Option<u64>) -> iceberg::Result<DataF
         .key_metadata(file.key_metadata().map(<[u8]>::to_vec))
         .split_offsets(file.split_offsets().map(<[i64]>::to_vec))
         .equality_ids(file.equality_ids())
-        .first_row_id(i64::try_from(first).ok())
+        .first_row_id(file.first_row_id())
         .referenced_data_file(file.referenced_data_file())
         .content_offset(file.content_offset())
         .content_size_in_bytes(file.content_size_in_bytes());
     if let Some(order) = file.sort_order_id() {
         copy.sort_order_id(order);
     }
-    copy.build().map_err(|error| iceberg::Error::new(ErrorKind::Unexpected, error.to_string()))
+    copy
 }

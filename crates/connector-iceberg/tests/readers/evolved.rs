@@ -5,8 +5,8 @@ use crate::rows::{append, create, read};
 use crate::{script, warehouse};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::util::display::array_value_to_string;
-use connector_iceberg::{TableOptions, Warehouse};
-use dataflow::Bounds;
+use connector_iceberg::{CompactOptions, TableOptions, Warehouse};
+use dataflow::{Bounds, Clock, ProcessingTime};
 use std::fs;
 use std::sync::Arc;
 
@@ -76,6 +76,37 @@ fn what_we_wrote_is_read_under_columns_that_changed_since() {
     ];
     append(&warehouse, "lake.cut", &[RecordBatch::try_from_iter(columns).unwrap()]).unwrap();
     assert_eq!(run("look").trim(), "41 rows");
+    // Manifests from before and after a column was widened come together.
+    let columns = ["n", "title", "small", "flag", "text"];
+    let before = shown(&warehouse, "lake.cut", &columns);
+    let compacted = warehouse.compact("lake.cut", CompactOptions::default(), &Stands, &mut |_| true).unwrap();
+    assert!(compacted.files_before > compacted.files_after && compacted.given_up == 0, "{compacted:?}");
+    assert_eq!(shown(&warehouse, "lake.cut", &columns), before);
+    assert_eq!(run("look").trim(), "41 rows");
+}
+
+/// A clock that stands.
+struct Stands;
+
+impl Clock for Stands {
+    fn now(&self) -> ProcessingTime {
+        ProcessingTime(0)
+    }
+}
+
+#[test]
+fn fields_of_structs_are_those_of_their_ids_also_once_the_table_is_compacted() {
+    let python = Environment::pyiceberg();
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = Warehouse::open(folder.path()).unwrap();
+    let folder = warehouse.dir().to_str().unwrap();
+    assert_eq!(python.run(&script("pyiceberg_nested.py"), &[folder, "write"]).trim(), "4 rows");
+    let expected = ["1|{a2: 10, b: , in: {y: x}}", "2|{a2: 20, b: , in: {y: y}}", "3|{a2: 30, b: c, in: {y: z}}", "4|"];
+    assert_eq!(shown(&warehouse, "made.nested", &["n", "s"]), expected);
+    let compacted = warehouse.compact("made.nested", CompactOptions::default(), &Stands, &mut |_| true).unwrap();
+    assert_eq!((compacted.files_before, compacted.files_after), (2, 1));
+    assert_eq!(shown(&warehouse, "made.nested", &["n", "s"]), expected);
+    assert_eq!(python.run(&script("pyiceberg_nested.py"), &[folder, "read"]).trim(), "4 rows");
 }
 
 #[test]
