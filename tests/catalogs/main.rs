@@ -7,7 +7,9 @@ mod deletes;
 mod errors;
 mod faults;
 mod folder_faults;
+mod other_stores;
 mod project;
+mod secrets;
 mod tables;
 mod ways_in;
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::process::{Command, Output};
 use tests::Program;
-use tests::catalogs::{ACCESS_KEY, REGION, SECRET_KEY};
+use tests::catalogs::{ACCESS_KEY, AZURE_KEY, REGION, SECRET_KEY};
 use tests::machine::{SECOND, now, pause};
 
 /// How long a run may take.
@@ -13,8 +13,16 @@ pub const RUN: i64 = 180 * SECOND;
 /// The events of the test, a second apart.
 pub const EVENTS: usize = 2000;
 
+/// The token that lets a client into the store that speaks as Google's does.
+pub const GCS_TOKEN: &str = "CANARY-gcs-token";
+
 /// What the settings name by `env:`. No message may show it.
-const SECRETS: [(&str, &str); 4] = [
+const SECRETS: [(&str, &str); 9] = [
+    ("TEST_SESSION", "CANARY-session"),
+    ("TEST_HEADER", "CANARY-header"),
+    ("TEST_GCS_TOKEN", GCS_TOKEN),
+    ("TEST_AZURE_KEY", AZURE_KEY),
+    ("TEST_AZURE_OTHER", "b3RoZXI="),
     ("TEST_S3_SECRET", SECRET_KEY),
     ("TEST_TOKEN", "CANARY-token"),
     ("TEST_CLIENT", "id:CANARY-client"),
@@ -42,6 +50,25 @@ FROM plays
 WINDOW w AS (PARTITION BY player ORDER BY played_at RANGE INTERVAL '1' MINUTE PRECEDING);
 INSERT INTO lake.deep.counted SELECT * FROM counted;
 ";
+
+/// Refuses bytes that hold a secret.
+fn assert_no_secret(bytes: &[u8], what: &str) {
+    for secret in ["CANARY", AZURE_KEY] {
+        let found = bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
+        assert!(!found, "a secret is in {what}: {}", String::from_utf8_lossy(bytes));
+    }
+}
+
+fn assert_no_secret_below(folder: &Path) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match std::fs::symlink_metadata(&path).unwrap().is_dir() {
+            true => assert_no_secret_below(&path),
+            // What a run has removed meanwhile, or what is no file, holds nothing.
+            false => assert_no_secret(&std::fs::read(&path).unwrap_or_default(), &path.display().to_string()),
+        }
+    }
+}
 
 /// The key `history` of tables in a catalog, whose files are in S3.
 pub fn history_of(catalog: &str, endpoint: &str) -> String {
@@ -89,11 +116,14 @@ impl Folder {
         self.to_end(&["publish", "plays", events.to_str().unwrap()], environment);
     }
 
-    /// Runs a command.
+    /// Runs a command, which never shows a secret.
     pub fn command(&self, arguments: &[&str], environment: &str) -> Output {
         let mut command = Command::new(tests::riverrun());
         command.arg("--project").arg(self.path()).args(arguments).args(["--env", environment]);
-        command.envs(SECRETS).current_dir(self.path()).output().unwrap()
+        let ran = command.envs(SECRETS).env("RUST_BACKTRACE", "1").current_dir(self.path()).output().unwrap();
+        assert_no_secret(&ran.stdout, &format!("what {arguments:?} prints"));
+        assert_no_secret(&ran.stderr, &format!("what {arguments:?} says"));
+        ran
     }
 
     /// Runs a command, which is to succeed; gives what it printed.
@@ -114,8 +144,12 @@ impl Folder {
         let ran = self.command(arguments, environment);
         let told = String::from_utf8_lossy(&ran.stderr).into_owned();
         assert_eq!(ran.status.code(), Some(1), "{arguments:?}: {told}");
-        assert!(!told.contains("CANARY"), "a secret is shown: {told}");
         told
+    }
+
+    /// Looks through all that the project has in files.
+    pub fn assert_no_secret_in_files(&self) {
+        assert_no_secret_below(self.path());
     }
 
     /// Starts a command that goes on by itself.

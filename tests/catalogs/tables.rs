@@ -3,11 +3,15 @@
 use access::Secret;
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::Int64Type;
-use connector_iceberg::{RestSettings, S3Settings, SNAPSHOT, TableClaim, TableOptions, Warehouse};
+use connector_iceberg::{RestSettings, S3Settings, SNAPSHOT, TableClaim, TableOptions, TableWriter, Warehouse};
 use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
-use tests::catalogs::{ACCESS_KEY, REGION, RestServer, S3Server, SECRET_KEY, can_start, prepared, rows};
+use std::sync::atomic::{AtomicBool, Ordering};
+use tests::catalogs::{
+    ACCESS_KEY, Proxy, REGION, Request, RestServer, S3Server, SECRET_KEY, Treatment, can_start, prepared, rows,
+};
+use tests::machine::{SECOND, now, pause};
 use tests::{Chance, all_rows};
 
 const TABLE: &str = "lake.t";
@@ -16,7 +20,7 @@ const TABLE: &str = "lake.t";
 fn warehouse(catalog: &RestServer, s3: Option<&S3Server>, folder: &Path) -> Warehouse {
     let mut settings = RestSettings::new(catalog.uri());
     if let Some(s3) = s3 {
-        settings.s3 = S3Settings {
+        settings.stores.s3 = S3Settings {
             endpoint: Some(s3.endpoint()),
             region: Some(REGION.to_owned()),
             path_style: Some(true),
@@ -106,4 +110,88 @@ fn a_file_of_several_parts_is_whole_in_a_store() {
     let read = all_rows(&warehouse, TABLE);
     let read = read.iter().flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec());
     assert!(read.eq(numbers), "the rows are others");
+}
+
+/// What lies in files is read anew for whoever holds a table already.
+#[test]
+fn a_key_that_is_replaced_in_its_file_opens_the_store_for_a_writer_that_is_there() {
+    if !can_start() {
+        return;
+    }
+    let s3 = S3Server::start();
+    let (catalog, folder) = (RestServer::start(Some(&s3)), tempfile::tempdir().unwrap());
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, SECRET_KEY).unwrap();
+    let mut settings = RestSettings::new(catalog.uri());
+    settings.stores.s3 = S3Settings {
+        endpoint: Some(s3.endpoint()),
+        access_key: Some(Secret::Text(ACCESS_KEY.to_owned())),
+        secret_key: Some(Secret::File(secret.clone())),
+        ..S3Settings::default()
+    };
+    let claim = Warehouse::open_rest(settings, folder.path()).unwrap().claim(TABLE, "sink").unwrap();
+    claim.create(&rows(0, 0).schema(), &TableOptions::default()).unwrap();
+    let write = |writer: &mut TableWriter, number: usize| {
+        writer.write_rows(&rows(0, number))?;
+        writer.finish(Some(number as u64 + 1))
+    };
+    let mut writer = claim.writer(0).unwrap();
+    std::fs::write(&secret, "CANARY-of-yesterday").unwrap();
+    let error = write(&mut writer, 0).unwrap_err().chain();
+    assert!(error.contains("the store does not know these keys") && !error.contains("CANARY"), "{error}");
+    let mut writer = claim.writer(0).unwrap();
+    std::fs::write(&secret, SECRET_KEY).unwrap();
+    let committable = write(&mut writer, 1).unwrap().unwrap();
+    claim.committer().commit(vec![committable]).unwrap();
+    assert_eq!(claim.rows().unwrap(), 1);
+}
+
+/// A catalog that gives keys for a second and a half, which are right once `is_right` is.
+fn with_keys_that_end(catalog: &RestServer, s3: &S3Server, is_right: &Arc<AtomicBool>) -> Proxy {
+    let (endpoint, is_right) = (s3.endpoint(), is_right.clone());
+    Proxy::start(catalog.port, move |request: &Request| {
+        if !request.path.contains("/tables") || request.is_commit() {
+            return Treatment::Pass;
+        }
+        let secret = if is_right.load(Ordering::SeqCst) { SECRET_KEY } else { "CANARY-of-yesterday" };
+        let ends_ms = now() / 1000 + 1500;
+        let credentials = format!(
+            r#"{{"storage-credentials":[{{"prefix":"s3://lake/","config":{{"s3.endpoint":"{endpoint}","s3.region":"{REGION}",
+               "s3.access-key-id":"{ACCESS_KEY}","s3.secret-access-key":"{secret}",
+               "s3.session-token-expires-at-ms":"{ends_ms}"}}}}],"#
+        );
+        Treatment::Change(Box::new(move |body: String| match body.starts_with(r#"{"metadata-location""#) {
+            true => body.replacen('{', &credentials, 1),
+            false => body,
+        }))
+    })
+}
+
+#[test]
+fn keys_of_a_catalog_that_end_are_renewed_for_a_writer_that_is_there() {
+    if !can_start() {
+        return;
+    }
+    let s3 = S3Server::start();
+    for waits in [false, true] {
+        let (catalog, folder) = (RestServer::start(Some(&s3)), tempfile::tempdir().unwrap());
+        let is_right = Arc::new(AtomicBool::new(false));
+        let proxy = with_keys_that_end(&catalog, &s3, &is_right);
+        let warehouse = Warehouse::open_rest(RestSettings::new(proxy.uri()), folder.path()).unwrap();
+        let claim = warehouse.claim(TABLE, "sink").unwrap();
+        claim.create(&rows(0, 0).schema(), &TableOptions::default()).unwrap();
+        let mut writer = claim.writer(0).unwrap();
+        writer.write_rows(&rows(0, 0)).unwrap();
+        is_right.store(true, Ordering::SeqCst);
+        if waits {
+            // Nobody asks the catalog for anything until the keys end, and the writer's file has to get to the store.
+            pause(2 * SECOND);
+        } else {
+            // Whoever else loads the table gets keys for all.
+            assert_eq!(claim.rows().unwrap(), 0);
+        }
+        let committable = writer.finish(Some(1)).unwrap().expect("there are rows");
+        claim.committer().commit(vec![committable]).unwrap();
+        assert_eq!(claim.rows().unwrap(), 1);
+    }
 }

@@ -21,13 +21,21 @@ mod encoding;
 mod failure;
 mod frontier;
 mod name;
-mod settings;
 mod storage;
+mod store_place;
+mod store_properties;
 mod unknown_types;
 mod writer_position;
 
+mod settings;
+
+mod azure_access;
+mod gcs_access;
 mod s3_access;
 mod store;
+mod store_failure;
+
+mod store_access;
 
 mod object_files;
 
@@ -77,7 +85,7 @@ pub use housekeeping::{
     ExpireSummary, FileCounts, OrphanOptions, OrphanPlan, OrphanSummary, ReferenceDescription, SnapshotDescription,
     TableDescription, TableHolds,
 };
-pub use settings::{RestSettings, S3Settings};
+pub use settings::{AzureSettings, GcsSettings, RestSettings, S3Settings, StoreSettings};
 pub use table::{TableOptions, check_table};
 pub use warehouse::Warehouse;
 pub use write::TableWriter;

@@ -1,11 +1,14 @@
 //! Files of an object store, for what the iceberg library reads and writes; those of a local disk beside them.
 
 use crate::failure;
-use crate::s3_access::S3Access;
 use crate::storage::DurableFiles;
+use crate::store_access::StoreAccess;
+use crate::store_failure::store_failure;
+use crate::store_place::Bucket;
+use crate::store_properties::Properties;
 use async_trait::async_trait;
 use bytes::Bytes;
-use dataflow::{Error, ErrorKind};
+use dataflow::Error;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use iceberg::Result;
@@ -17,86 +20,150 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::time::Instant;
 
 /// A larger file is written in parts of this size.
 pub const PART_BYTES: usize = 16 << 20;
 /// So many parts are on their way at once.
 const PARTS_MAX: usize = 4;
 
+/// So long before keys of a catalog end others are asked for, and so long after that has failed again.
+const RENEW_EARLY: Duration = Duration::from_secs(300);
+const RENEW_AGAIN: Duration = Duration::from_secs(10);
+/// Others are asked for no sooner than this, however soon keys end.
+const RENEW_SOONEST: Duration = Duration::from_secs(1);
+/// How long keys are taken for good of which the catalog does not say it: no store gives any for less.
+const LIFE_DEFAULT: Duration = Duration::from_secs(900);
+
 /// Whether a location is one of a local disk.
 pub fn is_local(location: &str) -> bool {
     location.starts_with('/') || location.starts_with("file:")
 }
 
-/// Buckets that are opened when they are first named.
+/// Buckets that are opened when they are first named, and anew when what opens them has changed.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct ObjectFiles {
     #[serde(skip)]
     buckets: Arc<Buckets>,
 }
 
+/// Gets keys from a catalog that take the place of those that end.
+#[async_trait]
+pub trait Renewal: Send + Sync {
+    /// What opens the buckets from now on.
+    async fn renewed(&self) -> dataflow::Result<StoreAccess>;
+}
+
 #[derive(Default)]
 struct Buckets {
     // `None` in one that was read from bytes: secrets are in none.
-    access: Option<S3Access>,
-    opened: Mutex<HashMap<String, Arc<dyn ObjectStore>>>,
+    access: Mutex<Option<GivenAccess>>,
+    renewal: Option<Arc<dyn Renewal>>,
+    // One asks at a time.
+    renewing: tokio::sync::Mutex<()>,
+    opened: Mutex<HashMap<Bucket, (Properties, Arc<dyn ObjectStore>)>>,
+}
+
+#[derive(Clone)]
+struct GivenAccess {
+    access: StoreAccess,
+    // When others have to be there; `None` for keys that do not end.
+    due: Option<Instant>,
 }
 
 impl fmt::Debug for ObjectFiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ObjectFiles").field("access", &self.buckets.access).finish_non_exhaustive()
+        f.debug_struct("ObjectFiles").field("access", &self.access()).finish_non_exhaustive()
     }
 }
 
 impl ObjectFiles {
-    /// Buckets that are opened with this.
-    pub fn new(access: S3Access) -> ObjectFiles {
-        ObjectFiles { buckets: Arc::new(Buckets { access: Some(access), opened: Mutex::default() }) }
+    /// Buckets that are opened with this; with keys of a catalog that end, `renewal` gets others in time.
+    pub fn new(access: StoreAccess, renewal: Option<Arc<dyn Renewal>>) -> ObjectFiles {
+        let given = Mutex::new(Some(GivenAccess::new(access)));
+        ObjectFiles { buckets: Arc::new(Buckets { access: given, renewal, ..Buckets::default() }) }
     }
 
-    /// What opens the buckets.
-    pub fn access(&self) -> Option<&S3Access> {
-        self.buckets.access.as_ref()
+    /// What opens the buckets now.
+    pub fn access(&self) -> Option<StoreAccess> {
+        self.given().map(|given| given.access)
     }
 
     /// Gives the files of a store that lie below a location: where each lies, its bytes, and when it was written in
     /// milliseconds since 1970.
     pub async fn list(&self, folder: &str, each: &mut dyn FnMut(String, u64, i64)) -> Result<()> {
         let folder = folder.trim_end_matches('/');
-        let (store, path) = self.place(folder)?;
-        let base = folder.strip_suffix(path.as_ref()).unwrap_or(folder).trim_end_matches('/');
-        let mut listed = store.list(Some(&path));
+        let place = self.place(folder).await?;
+        let base = folder.strip_suffix(place.object.as_ref()).unwrap_or(folder).trim_end_matches('/');
+        let mut listed = place.store.list(Some(&place.object));
         while let Some(found) = listed.next().await {
-            let found = found.map_err(|error| failed("list", folder, &error))?;
+            let found = found.map_err(|error| place.failed("list", &error))?;
             each(format!("{base}/{}", found.location), found.size, found.last_modified.timestamp_millis());
         }
         Ok(())
     }
 
-    fn place(&self, location: &str) -> Result<(Arc<dyn ObjectStore>, ObjectPath)> {
-        let unknown = || {
-            let what =
-                format!("\"{location}\" lies in no store that is supported; expected s3://BUCKET/.. or file:///..");
-            failure::for_iceberg(Error::invalid(what))
-        };
-        let (scheme, rest) = location.split_once("://").ok_or_else(unknown)?;
-        let (bucket, key) = rest.split_once('/').ok_or_else(unknown)?;
-        if !matches!(scheme, "s3" | "s3a" | "s3n") || bucket.is_empty() {
-            return Err(unknown());
+    /// Opens the buckets with this from now on, for all who hold them.
+    pub fn renew(&self, access: StoreAccess) {
+        *self.buckets.access.lock().unwrap_or_else(PoisonError::into_inner) = Some(GivenAccess::new(access));
+    }
+
+    fn given(&self) -> Option<GivenAccess> {
+        self.buckets.access.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Gets keys that take the place of those that end soon. Where that fails, those that are there may be good for a
+    /// while yet, and a store that takes them no more says so.
+    async fn renew_in_time(&self) {
+        let is_due = || self.given().and_then(|given| given.due).is_some_and(|due| due <= Instant::now());
+        let Some(renewal) = self.buckets.renewal.as_ref().filter(|_| is_due()) else { return };
+        let _turn = self.buckets.renewing.lock().await;
+        if !is_due() {
+            return;
         }
+        match renewal.renewed().await {
+            Ok(access) => self.renew(access),
+            Err(_) => {
+                let mut given = self.buckets.access.lock().unwrap_or_else(PoisonError::into_inner);
+                given.iter_mut().for_each(|given| given.due = Some(Instant::now() + RENEW_AGAIN));
+            }
+        }
+    }
+
+    async fn place(&self, location: &str) -> Result<StoredObject> {
+        let (bucket, key) = Bucket::of(location).map_err(failure::for_iceberg)?;
+        self.renew_in_time().await;
+        let without = || Error::internal(format!("\"{location}\" lies in a store, and nothing opens it"));
+        let access = self.access().ok_or_else(without).map_err(failure::for_iceberg)?;
+        let properties = access.now().map_err(failure::for_iceberg)?;
         let mut opened = self.buckets.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        let store = match opened.get(bucket) {
-            Some(store) => store.clone(),
-            None => {
-                let access = self.access().ok_or_else(unknown)?;
-                let store: Arc<dyn ObjectStore> = Arc::new(access.bucket(bucket).map_err(failure::for_iceberg)?);
-                opened.insert(bucket.to_owned(), store.clone());
+        let store = match opened.get(&bucket) {
+            Some((with, store)) if *with == properties => store.clone(),
+            _ => {
+                let store = access.open(&bucket, &properties).map_err(failure::for_iceberg)?;
+                opened.insert(bucket.clone(), (properties, store.clone()));
                 store
             }
         };
         // The path is taken as it is: a name that was percent-encoded by whoever wrote the file stays so.
-        let path = ObjectPath::parse(key).map_err(|_| unknown())?;
-        Ok((store, path))
+        let wrong = |_| Error::invalid(format!("\"{location}\" cannot be the path of a file in a store"));
+        let object = ObjectPath::parse(key).map_err(wrong).map_err(failure::for_iceberg)?;
+        Ok(StoredObject { store, object, location: location.to_owned(), bucket, access })
+    }
+}
+
+impl GivenAccess {
+    #[expect(clippy::disallowed_methods, reason = "a catalog says by the clock of the day when its keys end")]
+    fn new(access: StoreAccess) -> GivenAccess {
+        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let left =
+            |ends_ms: i64| Duration::from_millis(u64::try_from(i128::from(ends_ms) - now_ms as i128).unwrap_or(0));
+        let life = access.ends_ms().map_or(LIFE_DEFAULT, left);
+        // Half of what is left, where that is little, so that nobody asks for others without end.
+        let early = (life / 2).min(RENEW_EARLY);
+        let due = access.is_vended().then(|| Instant::now() + (life - early).max(RENEW_SOONEST));
+        GivenAccess { access, due }
     }
 }
 
@@ -111,66 +178,6 @@ impl StorageFactory for ObjectFilesFactory {
     }
 }
 
-/// What a store's error means to a host. Of what the store has said only its code and its message are told: the rest may
-/// hold what was sent.
-fn failed(doing: &str, location: &str, error: &object_store::Error) -> iceberg::Error {
-    let text = chain(error);
-    let within = |tag: &str| {
-        let from = text.find(&format!("<{tag}>"))? + tag.len() + 2;
-        Some(text[from..].split('<').next().unwrap_or_default().to_owned())
-    };
-    let (code, message) = (within("Code"), within("Message"));
-    let bucket = location.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
-    let (kind, why) = match (code.as_deref(), error) {
-        (Some("NoSuchBucket"), _) => (ErrorKind::Invalid, format!("there is no bucket \"{bucket}\"; make it")),
-        (Some("InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" | "InvalidSecurity"), _) => (
-            ErrorKind::Refused,
-            "the store does not know these keys: look at access_key and secret_key of s3".to_owned(),
-        ),
-        (Some("ExpiredToken" | "TokenRefreshRequired"), _) => {
-            (ErrorKind::Refused, "the keys have expired; get new ones".to_owned())
-        }
-        (Some("RequestTimeTooSkewed" | "RequestExpired"), _) => (
-            ErrorKind::Unavailable,
-            "the clock of this machine differs from that of the store; set it right".to_owned(),
-        ),
-        (Some("AuthorizationHeaderMalformed" | "PermanentRedirect" | "IllegalLocationConstraintException"), _) => {
-            (ErrorKind::Invalid, format!("bucket \"{bucket}\" lies in another region; set region of s3"))
-        }
-        (Some("AccessDenied" | "AllAccessDisabled"), _)
-        | (None, object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. }) => {
-            (ErrorKind::Refused, format!("these keys may not do this in bucket \"{bucket}\""))
-        }
-        (_, object_store::Error::NotFound { .. }) => (ErrorKind::Corrupt, "the file is missing".to_owned()),
-        (_, object_store::Error::InvalidPath { .. }) => {
-            (ErrorKind::Invalid, "the path cannot be one of a store".to_owned())
-        }
-        _ => (ErrorKind::Unavailable, "the store does not answer as expected".to_owned()),
-    };
-    let told = match (code, message) {
-        (Some(code), Some(message)) => format!(" ({code}: {})", message.chars().take(300).collect::<String>()),
-        (Some(code), None) => format!(" ({code})"),
-        _ if kind == ErrorKind::Unavailable => format!(" ({})", text.chars().take(400).collect::<String>()),
-        _ => String::new(),
-    };
-    failure::for_iceberg(Error::new(kind, format!("cannot {doing} \"{location}\": {why}{told}")))
-}
-
-/// An error and what is below it.
-fn chain(error: &object_store::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        let told = cause.to_string();
-        if !text.contains(&told) {
-            text.push_str(": ");
-            text.push_str(&told);
-        }
-        next = cause.source();
-    }
-    text
-}
-
 #[async_trait]
 #[typetag::serde]
 impl Storage for ObjectFiles {
@@ -178,11 +185,11 @@ impl Storage for ObjectFiles {
         if is_local(path) {
             return DurableFiles.exists(path).await;
         }
-        let (store, object) = self.place(path)?;
-        match store.head(&object).await {
+        let at = self.place(path).await?;
+        match at.store.head(&at.object).await {
             Ok(_) => Ok(true),
             Err(object_store::Error::NotFound { .. }) => Ok(false),
-            Err(error) => Err(failed("look for", path, &error)),
+            Err(error) => Err(at.failed("look for", &error)),
         }
     }
 
@@ -190,8 +197,8 @@ impl Storage for ObjectFiles {
         if is_local(path) {
             return DurableFiles.metadata(path).await;
         }
-        let (store, object) = self.place(path)?;
-        let found = store.head(&object).await.map_err(|error| failed("look at", path, &error))?;
+        let at = self.place(path).await?;
+        let found = at.store.head(&at.object).await.map_err(|error| at.failed("look at", &error))?;
         Ok(FileMetadata { size: found.size })
     }
 
@@ -199,17 +206,16 @@ impl Storage for ObjectFiles {
         if is_local(path) {
             return DurableFiles.read(path).await;
         }
-        let (store, object) = self.place(path)?;
-        let read = async { store.get(&object).await?.bytes().await };
-        read.await.map_err(|error| failed("read", path, &error))
+        let at = self.place(path).await?;
+        let read = async { at.store.get(&at.object).await?.bytes().await };
+        read.await.map_err(|error| at.failed("read", &error))
     }
 
     async fn reader(&self, path: &str) -> Result<Box<dyn FileRead>> {
         if is_local(path) {
             return DurableFiles.reader(path).await;
         }
-        let (store, object) = self.place(path)?;
-        Ok(Box::new(StoredObject { store, object, location: path.to_owned() }))
+        Ok(Box::new(self.place(path).await?))
     }
 
     async fn write(&self, path: &str, bytes: Bytes) -> Result<()> {
@@ -222,8 +228,7 @@ impl Storage for ObjectFiles {
         if is_local(path) {
             return DurableFiles.writer(path).await;
         }
-        let (store, object) = self.place(path)?;
-        let target = StoredObject { store, object, location: path.to_owned() };
+        let target = self.place(path).await?;
         Ok(Box::new(NewObject { target, gathered: Vec::new(), bytes: 0, parts: None, is_closed: false }))
     }
 
@@ -231,10 +236,10 @@ impl Storage for ObjectFiles {
         if is_local(path) {
             return DurableFiles.delete(path).await;
         }
-        let (store, object) = self.place(path)?;
-        match store.delete(&object).await {
+        let at = self.place(path).await?;
+        match at.store.delete(&at.object).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(failed("delete", path, &error)),
+            Err(error) => Err(at.failed("delete", &error)),
         }
     }
 
@@ -267,6 +272,16 @@ struct StoredObject {
     store: Arc<dyn ObjectStore>,
     object: ObjectPath,
     location: String,
+    bucket: Bucket,
+    // What opened it, which no message shows.
+    access: StoreAccess,
+}
+
+impl StoredObject {
+    fn failed(&self, doing: &str, error: &object_store::Error) -> iceberg::Error {
+        let why = store_failure(&self.bucket, doing, &self.location, error, &self.access.secret_texts());
+        failure::for_iceberg(why)
+    }
 }
 
 #[async_trait]
@@ -276,7 +291,7 @@ impl FileRead for StoredObject {
             return Ok(Bytes::new());
         }
         let read = self.store.get_range(&self.object, range).await;
-        read.map_err(|error| failed("read", &self.location, &error))
+        read.map_err(|error| self.failed("read", &error))
     }
 }
 
@@ -293,11 +308,12 @@ struct NewObject {
 impl NewObject {
     /// Sends what is there as parts.
     async fn send(&mut self) -> Result<()> {
-        let StoredObject { store, object, location } = &self.target;
+        let target = &self.target;
         let parts = match &mut self.parts {
             Some(parts) => parts,
             parts => {
-                let upload = store.put_multipart(object).await.map_err(|error| failed("write", location, &error))?;
+                let upload = target.store.put_multipart(&target.object).await;
+                let upload = upload.map_err(|error| target.failed("write", &error))?;
                 parts.insert(WriteMultipart::new_with_chunk_size(upload, PART_BYTES))
             }
         };
@@ -307,7 +323,7 @@ impl NewObject {
                     // Parts that stay are for the bucket's rule of uploads that nobody has ended.
                     let _ = parts.abort().await;
                 }
-                return Err(failed("write", location, &error));
+                return Err(self.target.failed("write", &error));
             }
             parts.put(bytes);
         }
@@ -334,12 +350,12 @@ impl FileWrite for NewObject {
         if self.parts.is_some() {
             self.send().await?;
         }
-        let StoredObject { store, object, location } = &self.target;
+        let StoredObject { store, object, .. } = &self.target;
         let written = match self.parts.take() {
             // An upload that fails is aborted by the library.
             Some(parts) => parts.finish().await.map(drop),
             None => store.put(object, PutPayload::from_iter(self.gathered.drain(..))).await.map(drop),
         };
-        written.map_err(|error| failed("write", location, &error))
+        written.map_err(|error| self.target.failed("write", &error))
     }
 }

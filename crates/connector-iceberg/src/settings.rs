@@ -1,5 +1,6 @@
 //! How a REST catalog and an object store are reached, as the settings of a project say it.
 
+use crate::store_place::StoreKind;
 use access::Secret;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,8 +26,8 @@ pub struct RestSettings {
     pub ca: Option<PathBuf>,
     /// How long a request may take.
     pub timeout: Duration,
-    /// The object store.
-    pub s3: S3Settings,
+    /// The object stores.
+    pub stores: StoreSettings,
 }
 
 impl RestSettings {
@@ -42,12 +43,23 @@ impl RestSettings {
             headers: Vec::new(),
             ca: None,
             timeout: Duration::from_secs(60),
-            s3: S3Settings::default(),
+            stores: StoreSettings::default(),
         }
     }
 }
 
-/// How S3 is reached, where the catalog does not say it. Without keys those of the environment and of the machine are used.
+/// How object stores are reached, where the catalog does not say it.
+#[derive(Clone, Debug, Default)]
+pub struct StoreSettings {
+    /// Amazon S3, and what is reached like it.
+    pub s3: S3Settings,
+    /// Google Cloud Storage.
+    pub gcs: GcsSettings,
+    /// Azure's stores of blobs.
+    pub azure: AzureSettings,
+}
+
+/// How S3 is reached. Without keys those of the environment and of the machine are used.
 #[derive(Clone, Debug, Default)]
 pub struct S3Settings {
     /// `https://HOST[:PORT]`, where it is not that of AWS.
@@ -62,4 +74,87 @@ pub struct S3Settings {
     pub secret_key: Option<Secret>,
     /// The token of temporary keys.
     pub session_token: Option<Secret>,
+}
+
+/// How Google Cloud Storage is reached. Without a key or a token the application default credentials are used: those that
+/// `GOOGLE_APPLICATION_CREDENTIALS` names, those of `gcloud`, or those of the machine, with workload identity.
+#[derive(Clone, Debug, Default)]
+pub struct GcsSettings {
+    /// `https://HOST[:PORT]`, where it is not that of Google.
+    pub endpoint: Option<String>,
+    /// The key of a service account, as JSON.
+    pub service_account: Option<Secret>,
+    /// A token of OAuth.
+    pub token: Option<Secret>,
+}
+
+/// How Azure's stores are reached. Without a key, a signature or a client those of the environment are used
+/// (`AZURE_STORAGE_ACCOUNT_KEY`, `AZURE_FEDERATED_TOKEN_FILE` of workload identity and so on), else the identity of the
+/// machine.
+#[derive(Clone, Debug, Default)]
+pub struct AzureSettings {
+    /// The address of the account, where it is not one of Azure: `https://HOST[:PORT]`, and `/ACCOUNT` where the store has
+    /// the account in its paths.
+    pub endpoint: Option<String>,
+    /// The account of locations that name none.
+    pub account: Option<String>,
+    /// The key of the account.
+    pub account_key: Option<Secret>,
+    /// A signature that permits access.
+    pub sas_token: Option<Secret>,
+    /// The tenant of a client of Entra ID.
+    pub tenant_id: Option<String>,
+    /// The id of that client.
+    pub client_id: Option<String>,
+    /// Its secret.
+    pub client_secret: Option<Secret>,
+}
+
+/// A secret: the name of the property that it is, the text, and what it is for messages.
+pub type NamedSecret = (&'static str, Secret, &'static str);
+
+impl StoreSettings {
+    /// What is no secret, by the names that Iceberg's catalogs give.
+    pub(crate) fn plain(&self) -> Vec<(&'static str, String)> {
+        let StoreSettings { s3, gcs, azure } = self;
+        let all = [
+            ("s3.endpoint", s3.endpoint.clone()),
+            ("s3.region", s3.region.clone()),
+            ("s3.path-style-access", s3.path_style.map(|path_style| path_style.to_string())),
+            ("gcs.service.host", gcs.endpoint.clone()),
+            ("adls.endpoint", azure.endpoint.clone()),
+            ("adls.account-name", azure.account.clone()),
+            ("adls.tenant-id", azure.tenant_id.clone()),
+            ("adls.client-id", azure.client_id.clone()),
+        ];
+        all.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+    }
+
+    /// What is secret, store by store.
+    pub(crate) fn secrets(&self) -> [(StoreKind, Vec<NamedSecret>); 3] {
+        let StoreSettings { s3, gcs, azure } = self;
+        let given = |all: &[(&'static str, &Option<Secret>, &'static str)]| {
+            all.iter().filter_map(|(key, secret, what)| Some((*key, (*secret).clone()?, *what))).collect()
+        };
+        let of_s3 = [
+            ("s3.access-key-id", &s3.access_key, "the access key of S3"),
+            ("s3.secret-access-key", &s3.secret_key, "the secret key of S3"),
+            ("s3.session-token", &s3.session_token, "the session token of S3"),
+        ];
+        let of_gcs = [
+            ("gcs.service-account", &gcs.service_account, "the key of the service account of GCS"),
+            ("gcs.oauth2.token", &gcs.token, "the token of GCS"),
+        ];
+        let of_azure = [
+            ("adls.account-key", &azure.account_key, "the account key of Azure"),
+            ("adls.sas-token", &azure.sas_token, "the SAS token of Azure"),
+            ("adls.client-secret", &azure.client_secret, "the client secret of Azure"),
+        ];
+        [(StoreKind::S3, given(&of_s3)), (StoreKind::Google, given(&of_gcs)), (StoreKind::Azure, given(&of_azure))]
+    }
+
+    /// Whether there are keys for any store.
+    pub(crate) fn has_keys(&self) -> bool {
+        self.secrets().iter().any(|(_, secrets)| !secrets.is_empty())
+    }
 }

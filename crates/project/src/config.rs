@@ -93,6 +93,17 @@ impl TryFrom<String> for CheckpointEvery {
     }
 }
 
+/// Reads the folder of the checkpoints. The address of a store is refused: as a path it would be a folder of that name.
+fn folder_of_checkpoints<'de, D: serde::Deserializer<'de>>(from: D) -> std::result::Result<Option<PathBuf>, D::Error> {
+    let folder = String::deserialize(from)?;
+    match folder.contains("://") {
+        true => Err(serde::de::Error::custom(format!(
+            "checkpoints \"{folder}\" lie in no folder; they lie on this machine, expected checkpoints = \"FOLDER\""
+        ))),
+        false => Ok(Some(folder.into())),
+    }
+}
+
 /// How many checkpoints of a job are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "u64")]
@@ -164,7 +175,7 @@ pub struct Environment {
     /// Where topics are.
     pub live: Live,
     /// The folder of the checkpoints, relative to the project; in the warehouse without this key.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "folder_of_checkpoints")]
     pub checkpoints: Option<PathBuf>,
     /// Topics of which there is more than `live` says: where else their messages come from or go to.
     #[serde(default)]
@@ -434,6 +445,10 @@ mod tests {
         }
         let Err(Failure::Diagnostics(wrong)) = read("checkpoints_kept = \"3\"") else { panic!("it is refused") };
         assert_eq!((wrong[0].expected.as_deref(), wrong[0].hint.as_deref()), (Some("a whole number"), None));
+        let in_a_store =
+            "[env.prod]\nhistory = { warehouse = \"w\" }\nlive = { topics = \"t\" }\ncheckpoints = \"s3://lake/c\"";
+        let Err(Failure::Diagnostics(wrong)) = read(in_a_store) else { panic!("it is refused") };
+        assert!(wrong[0].message.contains("\"s3://lake/c\" lie in no folder"), "{}", wrong[0].message);
         let Err(Failure::Diagnostics(wrong)) = read("commit_every = \"1 day\"") else { panic!("it is refused") };
         assert_eq!(wrong[0].line, 3);
         assert!(wrong[0].message.contains("\"1 day\" is not a duration"), "{}", wrong[0].message);

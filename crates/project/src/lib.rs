@@ -10,6 +10,7 @@ mod dev_pubsub;
 
 mod duration;
 mod placed_text;
+mod store_keys;
 mod table_place;
 mod topic_place;
 mod topics;

@@ -1,7 +1,7 @@
 //! Settings as errors show them.
 
 /// The keys whose values are shown. That of any other key, a misspelt one among them, may be a secret.
-const SHOWN: [&str; 25] = [
+const SHOWN: [&str; 30] = [
     "name",
     "commit_every",
     "checkpoint_every",
@@ -19,6 +19,11 @@ const SHOWN: [&str; 25] = [
     "endpoint",
     "region",
     "path_style",
+    "gcs",
+    "azure",
+    "account",
+    "tenant_id",
+    "client_id",
     "live",
     "topics",
     "pulsar",

@@ -2,8 +2,9 @@
 
 use crate::duration::duration;
 use crate::placed_text::{PlacedText, PlainSecrets, inner};
+use crate::store_keys::{AzureKeys, GcsKeys, S3Keys, StoreKeys};
 use access::Secret;
-use connector_iceberg::{RestSettings, S3Settings};
+use connector_iceberg::RestSettings;
 use dataflow::{Error, Result};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -47,7 +48,7 @@ struct RestKeys {
     headers: BTreeMap<String, Secret>,
     ca: Option<PathBuf>,
     timeout: Option<Duration>,
-    s3: S3Keys,
+    stores: StoreKeys,
 }
 
 impl History {
@@ -91,14 +92,7 @@ impl RestPlace {
             keys.headers.iter().map(|(name, value)| (name.clone(), value.clone().within(root))).collect();
         settings.ca = keys.ca.as_ref().map(|ca| root.join(ca));
         settings.timeout = keys.timeout.unwrap_or(settings.timeout);
-        settings.s3 = S3Settings {
-            endpoint: text(&keys.s3.endpoint.clone().map(|text| text.0), "s3.endpoint")?,
-            region: text(&keys.s3.region.clone().map(|text| text.0), "s3.region")?,
-            path_style: keys.s3.path_style,
-            access_key: secret(&keys.s3.access_key.clone().map(|text| text.0)),
-            secret_key: secret(&keys.s3.secret_key.clone().map(|secret| secret.into_inner().0)),
-            session_token: secret(&keys.s3.session_token.clone().map(|secret| secret.into_inner().0)),
-        };
+        settings.stores = keys.stores.settings(root)?;
         Ok(settings)
     }
 }
@@ -121,29 +115,33 @@ struct HistoryKeys {
     ca: Option<PlacedText>,
     timeout: Option<RequestTimeout>,
     s3: Option<S3Keys>,
-}
-
-/// The keys of the object store.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table such as { region = \"eu-central-1\" }")]
-struct S3Keys {
-    endpoint: Option<PlacedText>,
-    region: Option<PlacedText>,
-    path_style: Option<bool>,
-    access_key: Option<PlacedText>,
-    secret_key: Option<Spanned<PlacedText>>,
-    session_token: Option<Spanned<PlacedText>>,
+    gcs: Option<GcsKeys>,
+    azure: Option<AzureKeys>,
 }
 
 impl TryFrom<HistoryKeys> for History {
     type Error = Error;
 
     fn try_from(keys: HistoryKeys) -> Result<Self> {
-        let HistoryKeys { warehouse, catalog, token, credential, oauth2_uri, scope, headers, ca, timeout, s3 } = keys;
+        let HistoryKeys {
+            warehouse,
+            catalog,
+            token,
+            credential,
+            oauth2_uri,
+            scope,
+            headers,
+            ca,
+            timeout,
+            s3,
+            gcs,
+            azure,
+        } = keys;
         let Some(catalog) = catalog else {
             let only_catalogs = [token.is_some(), credential.is_some(), oauth2_uri.is_some(), scope.is_some()];
-            let others = [!headers.is_empty(), ca.is_some(), timeout.is_some(), s3.is_some()];
-            if only_catalogs.into_iter().chain(others).any(|is_there| is_there) {
+            let others = [!headers.is_empty(), ca.is_some(), timeout.is_some()];
+            let stores = [s3.is_some(), gcs.is_some(), azure.is_some()];
+            if only_catalogs.into_iter().chain(others).chain(stores).any(|is_there| is_there) {
                 return Err(wrong("its keys are of a REST catalog, and no catalog is named"));
             }
             return match warehouse.map(|warehouse| warehouse.0) {
@@ -156,19 +154,17 @@ impl TryFrom<HistoryKeys> for History {
         if token.is_some() && credential.is_some() {
             return Err(Error::invalid("it has both a token and a credential, expected one of them"));
         }
-        let s3 = s3.unwrap_or_default();
-        if s3.access_key.is_some() != s3.secret_key.is_some() {
-            return Err(Error::invalid("s3 has one of access_key and secret_key, expected both or none"));
-        }
+        let stores =
+            StoreKeys { s3: s3.unwrap_or_default(), gcs: gcs.unwrap_or_default(), azure: azure.unwrap_or_default() };
+        stores.check()?;
         let mut plain_secrets = PlainSecrets::default();
         let mut look = |secret: &Spanned<PlacedText>, what| plain_secrets.look(secret, what);
         token.iter().for_each(|secret| look(secret, "the token of its catalog"));
         credential.iter().for_each(|secret| look(secret, "the credential of its catalog"));
-        s3.secret_key.iter().for_each(|secret| look(secret, "the secret key of S3"));
-        s3.session_token.iter().for_each(|secret| look(secret, "the session token of S3"));
         headers.iter().filter(|(name, _)| may_be_secret(name)).for_each(|(_, value)| {
             look(value, "a header of its catalog");
         });
+        stores.look(&mut plain_secrets);
         let ca = ca.map(|ca| ca.path("ca")).transpose()?;
         let place = TablePlace::Rest(Box::new(RestPlace(RestKeys {
             catalog: catalog.0,
@@ -180,7 +176,7 @@ impl TryFrom<HistoryKeys> for History {
             headers: headers.into_iter().map(|(name, value)| (name, value.into_inner().0)).collect(),
             ca,
             timeout: timeout.map(|timeout| timeout.0),
-            s3,
+            stores,
         })));
         Ok(History { place, plain_secrets })
     }
@@ -243,7 +239,7 @@ mod tests {
         assert_eq!((all.uri.as_str(), all.warehouse.as_deref()), ("https://h:1/x", Some("lake")));
         assert_eq!(all.credential, Some(Secret::Environment("C".into())));
         assert_eq!((all.ca, all.timeout), (Some("/project/ca.pem".into()), Duration::from_secs(5)));
-        assert_eq!(all.s3.secret_key, Some(Secret::File("/project/s".into())));
+        assert_eq!(all.stores.s3.secret_key, Some(Secret::File("/project/s".into())));
         for (history, what) in [
             ("", "it does not say where tables are"),
             (r#"warehouse = "s3://lake""#, "a warehouse that is no folder needs a catalog"),
@@ -254,6 +250,10 @@ mod tests {
             (r#"catalog = "https://h", timeout = "5""#, "has no unit"),
             (r#"catalog = "https://h", s3 = { access_key = "k" }"#, "expected both or none"),
             (r#"catalog = "https://h", s3 = { bucket = "k" }"#, "unknown field `bucket`"),
+            (r#"catalog = "https://h", gcs = { token = "env:T", service_account = "env:S" }"#, "expected one of them"),
+            (r#"catalog = "https://h", azure = { tenant_id = "t" }"#, "expected all or none"),
+            (r#"catalog = "https://h", azure = { sas_token = "env:S", account_key = "env:K" }"#, "expected one"),
+            (r#"warehouse = "w", gcs = { token = "env:T" }"#, "its keys are of a REST catalog"),
             (r#"catalog = "https://h", uri = "k""#, "unknown field `uri`"),
         ] {
             let error = read(history).unwrap_err();
@@ -272,6 +272,10 @@ mod tests {
         assert_eq!(plain(r#"catalog = "https://h", credential = "id:CANARY""#), ["the credential of its catalog"]);
         let s3 = r#"catalog = "https://h", s3 = { access_key = "k", secret_key = "CANARY", session_token = "CANARY" }"#;
         assert_eq!(plain(s3), ["the secret key of S3", "the session token of S3"]);
+        let gcs = r#"catalog = "https://h", gcs = { token = "CANARY" }"#;
+        assert_eq!(plain(gcs), ["the token of GCS"]);
+        let azure = r#"catalog = "https://h", azure = { account = "us", sas_token = "CANARY" }"#;
+        assert_eq!(plain(azure), ["the SAS token of Azure"]);
         let headers = r#"catalog = "https://h", headers = { X-Tenant = "a", X-Api-Key = "CANARY" }"#;
         assert_eq!(plain(headers), ["a header of its catalog"]);
         assert!(plain(r#"catalog = "https://h", token = "env:T", headers = { X-Api-Key = "file:k" }"#).is_empty());

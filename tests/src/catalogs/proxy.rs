@@ -36,8 +36,11 @@ impl Request {
 pub enum Treatment {
     /// It goes to the server, and the answer to the client.
     Pass,
-    /// It goes to the server with another path.
+    /// It goes to the server with another path, and without what the client shows to be let in.
     PassTo(String),
+    /// It goes to the server and the answer to the client, with texts of the client in place of those of the server: pairs
+    /// of both.
+    Translate(Vec<(String, String)>),
     /// The client gets an answer, and the server nothing.
     Answer(u16, String),
     /// It goes to the server, and the body of the answer is changed.
@@ -152,7 +155,18 @@ fn serve(mut client: TcpStream, upstream: u16, treat: &dyn Fn(&Request) -> Treat
         Treatment::Pass => client.write_all(&forwarded(upstream, &request)?),
         Treatment::PassTo(path) => {
             request.path = path;
+            request.headers.retain(|(name, _)| name != "authorization");
             client.write_all(&forwarded(upstream, &request)?)
+        }
+        Treatment::Translate(pairs) => {
+            let body = String::from_utf8_lossy(&request.body).into_owned();
+            let body = pairs.iter().fold(body, |body, (client, server)| body.replace(client, server));
+            request.body = body.into_bytes();
+            request.headers.retain(|(name, _)| name != "content-length");
+            request.headers.push(("content-length".to_owned(), request.body.len().to_string()));
+            let (status, body) = parsed(&forwarded(upstream, &request)?);
+            let body = pairs.iter().fold(body, |body, (client, server)| body.replace(server, client));
+            client.write_all(&answer(status, body.as_bytes()))
         }
         Treatment::Answer(status, body) => client.write_all(&answer(status, body.as_bytes())),
         Treatment::Change(change) => {

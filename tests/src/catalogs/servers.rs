@@ -1,4 +1,4 @@
-//! An S3 server and a REST catalog, fetched once from package registries into `~/.cache/riverrun`.
+//! An S3 server, one of Azure's stores and a REST catalog, fetched once from package registries into `~/.cache/riverrun`.
 
 use super::packages::{Jar, done, fetch_jars, installed};
 use crate::machine::{SECOND, now, pause};
@@ -20,6 +20,8 @@ const BUCKET: &str = "lake";
 
 const S3: &str = "versitygw-1.8.0";
 const S3_MODULE: &str = "github.com/versity/versitygw/cmd/versitygw@v1.8.0";
+const AZURE: &str = "azurite-3.35.0";
+const AZURE_PACKAGE: &str = "azurite@3.35.0";
 const CATALOG: &str = "iceberg-rest-1.10.1";
 const PYICEBERG: &str = "venv-tests-catalogs-2";
 const PYTHON_PACKAGES: [&str; 3] = ["pyiceberg[sql-sqlite]==0.12.0", "pyarrow==26.0.1", "duckdb==2.0.0"];
@@ -83,11 +85,16 @@ struct Server(Child);
 impl Server {
     /// Starts a server and waits until it answers.
     fn start(command: &mut Command, log: &Path, port: u16, ready: &str) -> Server {
+        let is_ready = || Http::new("127.0.0.1", port).request("GET", ready, "").is_ok_and(|(status, _)| status == 200);
+        Server::start_until(command, log, &is_ready)
+    }
+
+    fn start_until(command: &mut Command, log: &Path, is_ready: &dyn Fn() -> bool) -> Server {
         let out = File::create(log).expect("the log can be made");
         let command = command.stdin(Stdio::null()).stderr(out.try_clone().expect("the log is open")).stdout(out);
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
         let (server, begun) = (Server(child), now());
-        while !Http::new("127.0.0.1", port).request("GET", ready, "").is_ok_and(|(status, _)| status == 200) {
+        while !is_ready() {
             let told = || fs::read_to_string(log).unwrap_or_default();
             assert!(now() < begun + START, "the server does not start: {}", told());
             pause(SECOND / 20);
@@ -159,6 +166,57 @@ impl S3Server {
     /// `http://HOST:PORT`.
     pub fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+}
+
+/// The account of the server of Azure's stores, and its key.
+pub const AZURE_ACCOUNT: &str = "riverrun";
+/// No message may show it.
+pub const AZURE_KEY: &str = "Q0FOQVJZLWF6dXJlLWtleQ==";
+
+/// A server of Azure's stores with one container.
+pub struct AzureServer {
+    _server: Server,
+    _data: TempDir,
+    /// Where it listens.
+    pub port: u16,
+    /// A signature that permits everything, and one whose time is over.
+    pub signatures: [String; 2],
+}
+
+impl AzureServer {
+    /// Starts one with data of its own; `None`, and it is said loudly, where there is no npm.
+    pub fn start() -> Option<AzureServer> {
+        if Command::new("npm").arg("--version").output().is_err() {
+            eprintln!("THE TESTS OF AZURE'S STORES DO NOT RUN: there is no npm");
+            assert!(std::env::var_os("CI").is_none_or(|ci| ci != "1"), "they have to run in CI");
+            return None;
+        }
+        let folder = installed(AZURE, &|folder| {
+            let install = ["install", "--silent", "--no-audit", "--no-fund", AZURE_PACKAGE, "--prefix"];
+            done(Command::new("npm").args(install).arg(folder));
+        });
+        let (data, port) = (tempfile::tempdir().expect("a folder can be made"), free_port());
+        let mut command = Command::new(folder.join("node_modules/.bin/azurite-blob"));
+        command.args(["--silent", "--skipApiVersionCheck", "--blobHost", "127.0.0.1", "--blobPort", &port.to_string()]);
+        command.arg("-l").arg(data.path()).env("AZURITE_ACCOUNTS", format!("{AZURE_ACCOUNT}:{AZURE_KEY}"));
+        let server = Server::start_until(&mut command, &data.path().join("log"), &|| {
+            // Whoever shows nothing is let in nowhere.
+            Http::new("127.0.0.1", port).request("GET", "/riverrun?comp=list", "").is_ok()
+        });
+        let mut make = Command::new("python3");
+        make.arg(crate::root().join("tests/catalogs/azure_container.py"));
+        let made = make.args([&format!("http://127.0.0.1:{port}"), AZURE_ACCOUNT, AZURE_KEY, BUCKET]).output();
+        let made = made.expect("Python starts");
+        let told = String::from_utf8_lossy(&made.stdout).into_owned();
+        let lines: Vec<String> = told.lines().map(str::to_owned).collect();
+        let signatures = lines.try_into().unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&made.stderr)));
+        Some(AzureServer { _server: server, _data: data, port, signatures })
+    }
+
+    /// The address of the account.
+    pub fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}/{AZURE_ACCOUNT}", self.port)
     }
 }
 

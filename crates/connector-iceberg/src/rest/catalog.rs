@@ -3,10 +3,10 @@
 use super::client::{RequestFailure, RestClient};
 use crate::failure;
 use crate::name::TableName;
-use crate::object_files::{ObjectFiles, ObjectFilesFactory};
-use crate::s3_access::S3Access;
+use crate::object_files::{ObjectFiles, ObjectFilesFactory, Renewal};
 use crate::settings::RestSettings;
 use crate::store::Swap;
+use crate::store_access::StoreAccess;
 use crate::unknown_types::{check_changeable, make_known};
 use crate::upkeep;
 use async_trait::async_trait;
@@ -35,9 +35,23 @@ const ACCESSES_KEPT: usize = 16;
 #[derive(Clone, Debug)]
 pub struct RestCatalog {
     client: Arc<RestClient>,
-    files: Arc<Mutex<Vec<ObjectFiles>>>,
+    files: Arc<Mutex<Vec<OpenedFiles>>>,
     runtime: Runtime,
     base: Option<Table>,
+}
+
+/// Files that are opened the same way.
+#[derive(Debug)]
+struct OpenedFiles {
+    // The table for which the catalog gives keys; others are opened as all are.
+    of: Option<TableName>,
+    files: ObjectFiles,
+}
+
+/// Asks the catalog for other keys of a table.
+struct TableKeys {
+    client: Arc<RestClient>,
+    table: TableName,
 }
 
 /// A table as a catalog gives it.
@@ -81,8 +95,7 @@ impl RestCatalog {
             RequestFailure::Refused(refusal) if refusal.status == 409 => {
                 Error::new(ErrorKind::CatalogCommitConflicts, refusal.message)
             }
-            RequestFailure::Refused(refusal) => failure::for_iceberg(self.client.refused(&refusal)),
-            RequestFailure::Unknown(error) | RequestFailure::NotSent(error) => failure::for_iceberg(error),
+            other => failure::for_iceberg(self.client.error_of(other)),
         }
     }
 
@@ -111,40 +124,47 @@ impl RestCatalog {
     }
 
     async fn table(&self, name: &TableName, answer: Value) -> Result<(Table, ObjectFiles)> {
-        let unreadable = |what: String| failure::for_iceberg(dataflow::Error::corrupt(what));
-        let loaded: LoadedTable = serde_json::from_value(answer).map_err(|error| {
-            unreadable(format!("catalog \"{}\" describes table \"{name}\" wrongly: {error}", self.place()))
-        })?;
+        let loaded = LoadedTable::of(&self.client, name, answer).map_err(failure::for_iceberg)?;
+        let access = loaded.access(&self.client).await.map_err(failure::for_iceberg)?;
         let metadata = metadata(name, loaded.metadata)?;
-        let location = metadata.location().to_owned();
-        let of_prefix = loaded.storage_credentials.into_iter().filter(|one| location.starts_with(&one.prefix));
-        let vended = of_prefix.max_by_key(|one| one.prefix.len()).map(|one| one.config).unwrap_or_default();
-        let config = self.client.config().await.map_err(|failure| self.failed(failure))?;
-        let properties = config.properties.clone().into_iter().chain(loaded.config).chain(vended);
-        let files = self.files(properties.collect::<HashMap<_, _>>())?;
-        let file_io = FileIOBuilder::new(Arc::new(ObjectFilesFactory(files.clone()))).build();
-        let mut table =
-            Table::builder().identifier(name.ident()).metadata(metadata).file_io(file_io).runtime(self.runtime.clone());
+        let files = self.files(name, access);
+        let mut table = Table::builder()
+            .identifier(name.ident())
+            .metadata(metadata)
+            .file_io(FileIOBuilder::new(Arc::new(ObjectFilesFactory(files.clone()))).build())
+            .runtime(self.runtime.clone());
         if let Some(location) = loaded.metadata_location {
             table = table.metadata_location(location);
         }
         Ok((table.build()?, files))
     }
 
-    /// The stores that these properties of a table open; those that another table has opened the same way.
-    fn files(&self, properties: HashMap<String, String>) -> Result<ObjectFiles> {
-        let settings = self.client.settings();
-        let access = S3Access::new(&settings.s3, settings.ca.as_deref(), properties).map_err(failure::for_iceberg)?;
+    /// The stores of a table. Keys that the catalog gives are of the table alone, and those who hold its files already have
+    /// the new ones from here on; with those of the settings, connections serve all tables.
+    fn files(&self, name: &TableName, access: StoreAccess) -> ObjectFiles {
         let mut kept = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        let files = match kept.iter().find(|files| files.access() == Some(&access)) {
-            Some(files) => files.clone(),
-            None => {
-                kept.truncate(ACCESSES_KEPT - 1);
-                kept.insert(0, ObjectFiles::new(access));
-                kept[0].clone()
-            }
+        let of = access.is_vended().then(|| name.clone());
+        let is_same = |opened: &&OpenedFiles| match &of {
+            Some(table) => opened.of.as_ref() == Some(table),
+            None => opened.of.is_none() && opened.files.access().as_ref() == Some(&access),
         };
-        Ok(files)
+        match kept.iter().find(is_same) {
+            Some(opened) => {
+                if opened.files.access().as_ref() != Some(&access) {
+                    opened.files.renew(access);
+                }
+                opened.files.clone()
+            }
+            None => {
+                let keys = |table: &TableName| -> Arc<dyn Renewal> {
+                    Arc::new(TableKeys { client: self.client.clone(), table: table.clone() })
+                };
+                let files = ObjectFiles::new(access, of.as_ref().map(keys));
+                kept.truncate(ACCESSES_KEPT - 1);
+                kept.insert(0, OpenedFiles { of, files: files.clone() });
+                files
+            }
+        }
     }
 
     /// The names of all tables, sorted.
@@ -279,6 +299,41 @@ impl RestCatalog {
             .file_io(base.file_io().clone())
             .runtime(self.runtime.clone())
             .build()
+    }
+}
+
+impl LoadedTable {
+    fn of(client: &RestClient, name: &TableName, answer: Value) -> dataflow::Result<LoadedTable> {
+        let place = &client.settings().uri;
+        // What the answer holds instead is not told: it may be a key.
+        serde_json::from_value(answer).map_err(|_| {
+            dataflow::Error::corrupt(format!(
+                "catalog \"{place}\" describes table \"{name}\" wrongly, expected its metadata"
+            ))
+        })
+    }
+
+    /// What opens the files of the table: what the settings say, and what the catalog says of all tables, of this one, and
+    /// of the places that its files lie in.
+    async fn access(&self, client: &RestClient) -> dataflow::Result<StoreAccess> {
+        let location = self.metadata["location"].as_str().unwrap_or_default();
+        let of_prefix = self.storage_credentials.iter().filter(|one| location.starts_with(&one.prefix));
+        let vended = of_prefix.max_by_key(|one| one.prefix.len()).map(|one| one.config.clone()).unwrap_or_default();
+        let config = client.config().await.map_err(|failure| client.error_of(failure))?;
+        let properties: HashMap<_, _> =
+            config.properties.clone().into_iter().chain(self.config.clone()).chain(vended).collect();
+        let settings = client.settings();
+        StoreAccess::new(&settings.stores, settings.ca.as_deref(), properties)
+    }
+}
+
+#[async_trait]
+impl Renewal for TableKeys {
+    async fn renewed(&self) -> dataflow::Result<StoreAccess> {
+        let namespace = in_path(&self.table);
+        let path = ["namespaces", namespace.as_str(), "tables", self.table.name.as_str()];
+        let answer = self.client.get(&path, &[]).await.map_err(|failure| self.client.error_of(failure))?;
+        LoadedTable::of(&self.client, &self.table, answer)?.access(&self.client).await
     }
 }
 

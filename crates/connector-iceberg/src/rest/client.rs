@@ -225,7 +225,7 @@ impl RestClient {
         let mut request = self.http.request(method, url).timeout(self.settings.timeout);
         request = request.header("Accept", "application/json");
         // Keys of the settings are for stores that the catalog gives none for.
-        if self.settings.s3.access_key.is_none() {
+        if !self.settings.stores.has_keys() {
             request = request.header("X-Iceberg-Access-Delegation", "vended-credentials");
         }
         if let Some(token) = token {
@@ -273,6 +273,7 @@ impl RestClient {
         };
         // A stack of the server's language tells people nothing.
         let message = self.shown(message.lines().next().unwrap_or_default());
+        let kind = self.shown(&kind);
         let refusal = Refusal { status: status.as_u16(), kind, message };
         let is_clear = status.is_client_error() && !matches!(refusal.status, 408 | 425 | 429);
         if is_clear {
@@ -298,8 +299,16 @@ impl RestClient {
         without(text, &secrets)
     }
 
+    /// What a request that was not done means to a host.
+    pub fn error_of(&self, failure: RequestFailure) -> Error {
+        match failure {
+            RequestFailure::Refused(refusal) => self.refused(&refusal),
+            RequestFailure::Unknown(error) | RequestFailure::NotSent(error) => error,
+        }
+    }
+
     /// What a refusal means to a host.
-    pub fn refused(&self, refusal: &Refusal) -> Error {
+    fn refused(&self, refusal: &Refusal) -> Error {
         let said = [refusal.kind.as_str(), refusal.message.as_str()];
         let said: Vec<&str> = said.into_iter().filter(|text| !text.is_empty()).collect();
         let said = format!("({}{}{})", refusal.status, if said.is_empty() { "" } else { " " }, said.join(": "));
