@@ -69,6 +69,39 @@ fn what_a_catalog_refuses_is_said_once_and_without_secrets() {
 }
 
 #[test]
+fn a_client_that_may_read_and_not_commit_is_told_so() {
+    if !can_start() {
+        return;
+    }
+    let catalog = RestServer::start(None);
+    let reader = Proxy::start(catalog.port, |request: &Request| match request.method.as_str() {
+        "POST" => refusal(403, "ForbiddenException", "only to look at"),
+        _ => Treatment::Pass,
+    });
+    let folder = Folder::new("");
+    let enter_by = |uri: &str| {
+        let settings = with_history(&format!("catalog = \"{uri}\", token = \"env:TEST_TOKEN\""));
+        std::fs::write(folder.path().join("riverrun.toml"), settings).unwrap();
+    };
+    // A table that is not there cannot be made, and one that is there cannot be committed to.
+    for events in [0..100, 100..200] {
+        enter_by(&reader.uri());
+        folder.publish("dev", events);
+        let told = folder.refused(&["run", "archive", "--until-caught-up"], "prod");
+        assert!(
+            told.contains("does not permit this client to do that (403 ForbiddenException: only to look at)"),
+            "{told}"
+        );
+        assert!(!told.contains("at x"), "{told}");
+        enter_by(&catalog.uri());
+        folder.to_end(&["run", "archive", "--until-caught-up"], "prod");
+    }
+    enter_by(&reader.uri());
+    let read = folder.printed(&["query", "SELECT count(*) FROM raw.plays", "--csv"], "prod");
+    assert_eq!(read.lines().nth(1), Some("200"), "{read}");
+}
+
+#[test]
 fn a_view_is_refused_by_name() {
     if !can_start() {
         return;

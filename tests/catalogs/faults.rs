@@ -100,6 +100,43 @@ fn what_a_catalog_and_a_store_fail_to_do_now_and_then_is_asked_for_again() {
     assert!(catalog.faults() > 3 && store.faults() > 3, "{} and {} faults", catalog.faults(), store.faults());
 }
 
+#[test]
+fn files_are_whole_in_a_store_behind_a_network_with_faults() {
+    if !can_start() {
+        return;
+    }
+    let s3 = S3Server::start();
+    let catalog = RestServer::start(Some(&s3));
+    let chance = Mutex::new(Chance::new(number("CATALOG_SEED", 1) as u64));
+    let store = Proxy::start(s3.port, move |_: &Request| {
+        let chance = &mut *chance.lock().unwrap();
+        if !chance.permille(400) {
+            return Treatment::Pass;
+        }
+        Treatment::Fault(match chance.below(7) {
+            0 => Fault::AnswerLost,
+            1 => Fault::RequestLost,
+            2 => Fault::Delayed(chance.below(300)),
+            3 => Fault::Repeated,
+            4 => Fault::Cut(chance.below(4000) as usize),
+            5 => Fault::ErrorAfter([500, 503][chance.below(2) as usize]),
+            _ => Fault::ErrorBefore([500, 502, 503, 504, 429][chance.below(5) as usize]),
+        })
+    });
+    let folder = Folder::new(&with_history(&history_of(&catalog.uri(), &store.uri())));
+    for part in 0..6 {
+        folder.publish("dev", part * 100..(part + 1) * 100);
+        folder.to_end(&["run", "archive", "--until-caught-up"], "prod");
+        folder.to_end(&["run", "--until-caught-up", "--workers", "2"], "prod");
+    }
+    folder.to_end(&["run", "archive", "--until-caught-up"], "dev");
+    folder.to_end(&["run", "--until-caught-up"], "dev");
+    let faults = store.faults_by_kind();
+    eprintln!("faults of the store: {faults:?}");
+    assert_eq!(folder.rows("prod"), folder.rows("dev"));
+    assert!(faults.len() > 4, "{faults:?}");
+}
+
 /// A number of the environment.
 pub fn number(name: &str, default: usize) -> usize {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())

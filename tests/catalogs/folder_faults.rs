@@ -36,7 +36,8 @@ fn committers_that_are_killed_paused_and_shut_out_lose_and_double_nothing() {
     }
     let (commits, faults) = (number("CATALOG_COMMITS", 5), number("CATALOG_FAULTS", 24));
     let folder = tempfile::tempdir().unwrap();
-    let mut trial = Trial::start(folder.path(), commits, number("CATALOG_SEED", 1) as u64);
+    let mut trial = Trial::new(folder.path(), commits, number("CATALOG_SEED", 1) as u64);
+    trial.begin_all();
     for done in 0..faults {
         // The last commit of each is made after the last fault, so that no fault comes too late.
         trial.allow((commits * (done + 1) / faults).min(commits - 1));
@@ -50,22 +51,53 @@ fn committers_that_are_killed_paused_and_shut_out_lose_and_double_nothing() {
         pause(SECOND / 20);
     }
     eprintln!("{COMMITTERS} committers of {commits} commits each, faults {:?}, {}", trial.faults, trial.told());
-    let catalog = format!("sqlite:///{}", trial.warehouse.join("catalog.db").display());
-    let row = |line: String| {
-        let (committer, number) = line.split_once(',').unwrap();
-        (committer.parse().unwrap(), number.parse().unwrap())
-    };
-    let found: Vec<(i64, i64)> = read_by_others(&catalog, TABLE, None, &[]).into_iter().map(row).collect();
-    assert_eq!(lost_and_doubled(&found, (COMMITTERS, commits)), (0, 0));
+    assert_eq!(trial.lost_and_doubled(COMMITTERS), (0, 0));
     assert_eq!(trial.faults.values().sum::<usize>(), faults);
     let missing: Vec<_> = KINDS.iter().filter(|kind| !trial.faults.contains_key(*kind)).collect();
     assert!(missing.is_empty(), "nobody was {missing:?}: take another CATALOG_SEED, or more CATALOG_FAULTS");
+}
+
+/// An acknowledged commit was lost where the error of a sync that SQLite meets was thrown away.
+#[test]
+fn a_sync_that_fails_acknowledges_nothing_that_is_not_there() {
+    if !can_start() {
+        return;
+    }
+    if Command::new("strace").arg("-V").output().is_err() {
+        eprintln!("THE TEST OF SYNCS THAT FAIL DOES NOT RUN: there is no strace");
+        return;
+    }
+    let (commits, folder) = (20, tempfile::tempdir().unwrap());
+    let mut trial = Trial::new(folder.path(), commits, 1);
+    trial.allow(commits);
+    let (state, pace) = (folder.path().join("state-of-one"), folder.path().join("pace"));
+    let mut place = CommitterPlace { machine: PathBuf::new(), state, pace, committer: 0, commits };
+    let (begun, mut failed) = (now(), 0);
+    loop {
+        place = trial.on_a_machine(place);
+        let trace = folder.path().join(format!("trace-{}", trial.starts));
+        let mut command = Command::new("strace");
+        command.args(["-f", "-qq", "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO:when=9+23"]);
+        command.arg("-o").arg(&trace).arg(std::env::current_exe().unwrap());
+        command.args(["--exact", "folder_faults::a_committer", "--nocapture"]).env(PLACE, place.to_text());
+        let ended = Program::spawn(command).ended(REST).expect("a committer comes to an end");
+        failed += std::fs::read_to_string(trace).unwrap().matches("(INJECTED)").count();
+        match ended.code {
+            Some(0) => break,
+            // Who has kept a commit and does not know it looks for it as the next run.
+            Some(FENCED | REFUSED) => assert!(now() < begun + REST, "no end: {}", ended.told),
+            code => panic!("the committer gave up with {code:?}: {}", ended.told),
+        }
+    }
+    assert!(failed > 5, "{failed} syncs failed");
+    assert_eq!(trial.lost_and_doubled(1), (0, 0));
 }
 
 /// The committers, and what has happened to them.
 struct Trial {
     folder: PathBuf,
     warehouse: PathBuf,
+    commits: usize,
     chance: Chance,
     committers: Vec<Process>,
     // Those whose place another one has taken, until they notice.
@@ -85,7 +117,8 @@ struct Process {
 }
 
 impl Trial {
-    fn start(folder: &Path, commits: usize, seed: u64) -> Trial {
+    /// A table, and nobody yet who commits to it.
+    fn new(folder: &Path, commits: usize, seed: u64) -> Trial {
         let warehouse = folder.join("warehouse");
         let opened = connector_iceberg::Warehouse::open(&warehouse).unwrap();
         for committer in 0..COMMITTERS {
@@ -93,9 +126,10 @@ impl Trial {
             let claim = opened.claim(TABLE, &sink(committer)).unwrap();
             claim.create(&rows(0, 0).schema(), &options()).unwrap();
         }
-        let mut trial = Trial {
+        Trial {
             folder: folder.to_owned(),
             warehouse,
+            commits,
             chance: Chance::new(seed),
             committers: Vec::new(),
             replaced: Vec::new(),
@@ -104,22 +138,29 @@ impl Trial {
             in_commit: 0,
             fenced: 0,
             refused: 0,
-        };
-        trial.allow(1.min(commits - 1));
-        for committer in 0..COMMITTERS {
-            let (state, pace) = (folder.join(format!("state-{committer}")), folder.join("pace"));
-            let place = CommitterPlace { machine: PathBuf::new(), state, pace, committer, commits };
-            let process = trial.begin(place);
-            trial.committers.push(process);
         }
-        trial
     }
 
-    /// Starts a committer's process on a machine of its own.
-    fn begin(&mut self, place: CommitterPlace) -> Process {
+    fn begin_all(&mut self) {
+        self.allow(0);
+        for committer in 0..COMMITTERS {
+            let (state, pace) = (self.folder.join(format!("state-{committer}")), self.folder.join("pace"));
+            let place = CommitterPlace { machine: PathBuf::new(), state, pace, committer, commits: self.commits };
+            let process = self.begin(place);
+            self.committers.push(process);
+        }
+    }
+
+    /// The place of a committer as its next process sees it, which has a machine of its own.
+    fn on_a_machine(&mut self, place: CommitterPlace) -> CommitterPlace {
         self.starts += 1;
         let machine = another_machine(&self.folder.join(format!("machine-{}", self.starts)), &self.warehouse);
-        let place = CommitterPlace { machine, ..place };
+        CommitterPlace { machine, ..place }
+    }
+
+    /// Starts a committer's process.
+    fn begin(&mut self, place: CommitterPlace) -> Process {
+        let place = self.on_a_machine(place);
         // A file that may not grow is an error then, and not the end of the process.
         let mut command = Command::new("sh");
         command.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]).arg(std::env::current_exe().unwrap());
@@ -248,6 +289,17 @@ impl Trial {
         }
         self.replaced = still;
         self.replaced.is_empty() && self.committers.iter().all(|committer| committer.is_over)
+    }
+
+    /// How many commits are not in the table, and how many more than once, as PyIceberg reads it.
+    fn lost_and_doubled(&self, committers: usize) -> (usize, usize) {
+        let catalog = format!("sqlite:///{}", self.warehouse.join("catalog.db").display());
+        let row = |line: String| {
+            let (committer, number) = line.split_once(',').unwrap();
+            (committer.parse().unwrap(), number.parse().unwrap())
+        };
+        let found: Vec<(i64, i64)> = read_by_others(&catalog, TABLE, None, &[]).into_iter().map(row).collect();
+        lost_and_doubled(&found, (committers, self.commits))
     }
 
     fn told(&self) -> String {

@@ -184,8 +184,8 @@ fn every_operator_has_a_naive_twin() {
 
 /// The files and functions that a document names in backquotes: `crates/x/src/y.rs` and `crates/x/src/y.rs: name`.
 fn named(document: &str) -> Vec<(String, Option<String>)> {
-    let quoted =
-        document.split('`').skip(1).step_by(2).filter(|text| text.starts_with("crates/") && text.contains(".rs"));
+    let is_named = |text: &&str| ["crates/", "tests/"].iter().any(|at| text.starts_with(at)) && text.contains(".rs");
+    let quoted = document.split('`').skip(1).step_by(2).filter(is_named);
     quoted
         .map(|text| match text.split_once(": ") {
             Some((path, name)) => (path.to_owned(), Some(name.to_owned())),
@@ -195,10 +195,16 @@ fn named(document: &str) -> Vec<(String, Option<String>)> {
 }
 
 #[test]
-fn what_architecture_names_exists() {
-    let text = std::fs::read_to_string(tests::root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
-    let named = named(&text);
-    assert!(named.iter().filter(|(_, function)| function.is_some()).count() >= 3, "ARCHITECTURE.md names no functions");
+fn what_pages_name_exists() {
+    for page in ["ARCHITECTURE.md", "docs/faults.md"] {
+        let text = std::fs::read_to_string(tests::root().join(page)).unwrap_or_else(|_| panic!("{page} is not there"));
+        let named = named(&text);
+        assert!(named.iter().filter(|(_, function)| function.is_some()).count() >= 3, "{page} names no functions");
+        assert_named(named);
+    }
+}
+
+fn assert_named(named: Vec<(String, Option<String>)>) {
     for (path, name) in named {
         let source =
             std::fs::read_to_string(tests::root().join(&path)).unwrap_or_else(|_| panic!("{path} does not exist"));

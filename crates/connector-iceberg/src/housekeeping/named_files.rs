@@ -71,17 +71,26 @@ fn forms(location: &str) -> impl Iterator<Item = u128> {
     std::iter::once(plain).chain(decoded).map(|form| xxh3_128(form.as_bytes()))
 }
 
-/// A location without what engines write in several ways: the scheme of S3, the authority of a file, slashes that are
-/// written twice or at the end.
+/// A location without what engines write in several ways: the scheme of a store, the service of an account of Azure, the
+/// authority of a file, slashes that are written twice or at the end.
 pub fn plain(location: &str) -> String {
     let (place, path) = match location.split_once("://") {
-        Some(("file", rest)) => ("", rest),
-        Some(("s3" | "s3a" | "s3n", rest)) => ("s3:", rest),
-        Some((scheme, rest)) => (scheme, rest),
-        None => ("", location.strip_prefix("file:").unwrap_or(location)),
+        Some(("file", rest)) => ("", rest.to_owned()),
+        Some(("s3" | "s3a" | "s3n", rest)) => ("s3:", rest.to_owned()),
+        Some(("gs" | "gcs", rest)) => ("gs:", rest.to_owned()),
+        Some(("abfs" | "abfss" | "wasb" | "wasbs", rest)) => ("abfs:", without_service(rest)),
+        Some((scheme, rest)) => (scheme, rest.to_owned()),
+        None => ("", location.strip_prefix("file:").unwrap_or(location).to_owned()),
     };
     let parts = path.split('/').filter(|part| !part.is_empty() && *part != ".");
     parts.fold(place.to_owned(), |whole, part| whole + "/" + part)
+}
+
+/// `CONTAINER@ACCOUNT.SERVICE/PATH` without the service: one account has several.
+fn without_service(rest: &str) -> String {
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let account = authority.split_once('.').map_or(authority, |(account, _)| account);
+    format!("{account}/{path}")
 }
 
 /// What percent signs stand for; `None` where there are none that stand for something.
@@ -124,5 +133,10 @@ mod tests {
             assert!(!named.has(other), "{other}");
         }
         assert_eq!(plain("s3://b/a/b/"), plain("s3a://b//a/b"));
+        assert_eq!(plain("gs://b/a/b"), plain("gcs://b/a/b"));
+        assert_ne!(plain("gs://b/a/b"), plain("s3://b/a/b"));
+        let azure = plain("abfss://lake@acc.dfs.core.windows.net/t/a.parquet");
+        assert_eq!(azure, plain("wasb://lake@acc.blob.core.windows.net/t//a.parquet"));
+        assert_ne!(azure, plain("abfss://lake@other.dfs.core.windows.net/t/a.parquet"));
     }
 }
