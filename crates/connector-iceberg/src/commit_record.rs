@@ -1,6 +1,7 @@
 //! What a table says of the last commit of a sink, so that a later run can tell whether the table is where its
 //! checkpoint left it.
 
+pub use crate::frontier::TOKENS;
 use crate::name::TableName;
 use crate::upkeep::ancestors;
 use dataflow::{Error, Result};
@@ -8,8 +9,6 @@ use iceberg::spec::{SnapshotRef, TableMetadata};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 
-/// The tokens that a commit adds, in the summary of its snapshot.
-pub const TOKENS: &str = "riverrun.tokens";
 /// How many tokens are kept of commits before the last two. All of those two are: a checkpoint that was put before the last
 /// one names both.
 const EARLIER_MAX: usize = 64;

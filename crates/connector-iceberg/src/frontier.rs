@@ -8,6 +8,8 @@ use iceberg::spec::{Operation, SnapshotRef, TableMetadata};
 pub const FRONTIER: &str = "riverrun.frontier";
 /// The summary of a snapshot that adds and removes no rows has this key.
 pub const MARK: &str = "riverrun.mark";
+/// The tokens that a commit adds, in the summary of its snapshot.
+pub const TOKENS: &str = "riverrun.tokens";
 
 /// Up to where an archive holds its topic; `None` when the table is not an archive.
 pub fn frontier_of(name: &TableName, metadata: &TableMetadata) -> Result<Option<String>> {

@@ -5,6 +5,7 @@
 //! once they are old. Data files are never touched.
 
 use crate::failure;
+use crate::frontier::{FRONTIER, TOKENS};
 use crate::storage::path_of;
 use iceberg::spec::{
     FormatVersion, MAIN_BRANCH, Manifest, ManifestContentType, ManifestFile, ManifestListWriter, ManifestWriterBuilder,
@@ -63,7 +64,8 @@ pub fn expired(metadata: &TableMetadata) -> Result<Vec<i64>> {
     if line.len() < stay.len() + EXPIRE_COUNT_MIN {
         return Ok(Vec::new());
     }
-    let named = named_by_references(metadata)?;
+    let mut named = named_by_references(metadata)?;
+    named.extend(telling(metadata));
     let in_line: HashSet<i64> = line.iter().map(|snapshot| snapshot.snapshot_id()).collect();
     let may_leave = |snapshot: &&SnapshotRef| {
         let id = snapshot.snapshot_id();
@@ -77,6 +79,25 @@ pub fn expired(metadata: &TableMetadata) -> Result<Vec<i64>> {
 pub fn ancestors(metadata: &TableMetadata, newest: i64) -> Vec<&SnapshotRef> {
     let parent = |snapshot: &&SnapshotRef| snapshot.parent_snapshot_id().and_then(|id| metadata.snapshot_by_id(id));
     std::iter::successors(metadata.snapshot_by_id(newest), parent).collect()
+}
+
+/// The snapshots without which nobody could tell any more that a table is not as its job left it: of its line the nearest
+/// one that says up to where an archive holds its topic, and of every line that the table was set back from the newest one
+/// that a job has committed.
+pub fn telling(metadata: &TableMetadata) -> HashSet<i64> {
+    let has = |snapshot: &SnapshotRef, key: &str| snapshot.summary().additional_properties.contains_key(key);
+    let line = metadata.current_snapshot_id().map(|current| ancestors(metadata, current)).unwrap_or_default();
+    let in_line: HashSet<i64> = line.iter().map(|snapshot| snapshot.snapshot_id()).collect();
+    let frontier = line.iter().find(|snapshot| has(snapshot, FRONTIER)).map(|snapshot| snapshot.snapshot_id());
+    let is_left = |snapshot: &&SnapshotRef| !in_line.contains(&snapshot.snapshot_id()) && has(snapshot, TOKENS);
+    let left: Vec<&SnapshotRef> = metadata.snapshots().filter(is_left).collect();
+    let earlier: HashSet<i64> = left
+        .iter()
+        .flat_map(|snapshot| ancestors(metadata, snapshot.snapshot_id()).into_iter().skip(1))
+        .map(|snapshot| snapshot.snapshot_id())
+        .collect();
+    let newest = left.iter().map(|snapshot| snapshot.snapshot_id()).filter(|id| !earlier.contains(id));
+    newest.chain(frontier).collect()
 }
 
 /// A tag or a branch.

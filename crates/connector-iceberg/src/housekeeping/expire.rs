@@ -9,7 +9,7 @@ use crate::prepared_files::made_again;
 use crate::table_catalog::TableCatalog;
 use crate::unknown_types::check_changeable;
 use crate::upkeep::{AGE_MS_MAX, AGE_MS_MAX_DEFAULT, COLLECT, SNAPSHOTS_MAX, SNAPSHOTS_MIN, SNAPSHOTS_MIN_DEFAULT};
-use crate::upkeep::{ancestors, references};
+use crate::upkeep::{ancestors, references, telling};
 use crate::warehouse::Warehouse;
 use dataflow::{Error, Result};
 use iceberg::TableUpdate;
@@ -313,7 +313,11 @@ fn leaving(metadata: &TableMetadata, options: ExpireOptions, holds: &TableHolds,
         };
         by_place && until.get(&id).copied().unwrap_or(snapshot.timestamp_ms()) <= unread
     };
-    let mut held: HashMap<i64, String> = holds.snapshots.iter().cloned().collect();
+    let mut held: HashMap<i64, String> = telling(metadata)
+        .into_iter()
+        .map(|id| (id, "a job, which sees by it what has become of the table".to_owned()))
+        .collect();
+    held.extend(holds.snapshots.iter().cloned());
     let references =
         references(metadata).map_err(|error| failure::iceberg("the tags of a table cannot be read", error));
     for reference in references? {

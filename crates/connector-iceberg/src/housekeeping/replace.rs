@@ -31,6 +31,8 @@ use uuid::Uuid;
 const ATTEMPTS_MAX: u32 = 40;
 /// How often it is tried again when nobody knows whether it was made.
 const UNKNOWN_MAX: usize = 3;
+/// In the summary of a snapshot: which attempt has made it.
+const ATTEMPT: &str = "riverrun.attempt";
 /// The longest wait between two attempts.
 const WAIT_MS_MAX: u64 = 400;
 
@@ -68,8 +70,12 @@ pub struct Replacer<'a> {
     pub clock: &'a dyn Clock,
 }
 
-/// A swap of which nobody knows what has become.
-struct Unknown {
+/// A swap that was sent. An answer which refuses it may be that to a repetition of a request that was carried out, so that
+/// only the table says what has become of it.
+struct Sent {
+    // Tells it from the other attempts, which make a snapshot of the same number.
+    attempt: String,
+    base: Option<i64>,
     list: String,
     done: Vec<bool>,
     deletes: usize,
@@ -78,47 +84,54 @@ struct Unknown {
 impl Replacer<'_> {
     /// Replaces as much as is still as it was read.
     pub async fn replace(&self, rewritten: &[Rewritten], known: &mut KnownManifests) -> Result<Replaced> {
-        let mut unknown: Vec<Unknown> = Vec::new();
+        let (mut sent, mut unknown) = (Vec::<Sent>::new(), 0);
         let mut files = DescribingFiles::default();
         for attempt in 0..ATTEMPTS_MAX {
             wait(attempt).await;
             let base = self.catalog.find(self.table).await.map_err(|error| self.failed(error))?;
             let base = base.filter(|base| base.metadata().uuid() == self.uuid);
             let base = base.ok_or_else(|| made_again(self.table))?;
-            if let Some(own) = base.metadata().snapshot_by_id(files.snapshot(&base))
-                && let Some(sent) = unknown.iter().find(|sent| sent.list == own.manifest_list())
-            {
-                return Ok(Replaced { done: sent.done.clone(), deletes: sent.deletes, is_unknown: false });
+            if let Some(own) = base.metadata().snapshot_by_id(files.snapshot(&base)) {
+                let attempt = own.summary().additional_properties.get(ATTEMPT);
+                let made = sent.iter().find(|sent| Some(&sent.attempt) == attempt);
+                let made = made.ok_or_else(|| self.failed(unexpected()))?;
+                return Ok(Replaced { done: made.done.clone(), deletes: made.deletes, is_unknown: false });
             }
-            let content = Content::load(self.table, &base, base.metadata().current_snapshot(), known).await?;
+            let content = match Content::load(self.table, &base, base.metadata().current_snapshot(), known).await {
+                // It may have expired while it was read.
+                Err(error) if error.kind() == dataflow::ErrorKind::Corrupt && self.has_moved_on(&base).await => {
+                    continue;
+                }
+                loaded => loaded?,
+            };
             let index = delete_index(self.table, base.metadata(), content.deletes.clone())?;
             let done = self.still_fit(&content, &index, rewritten)?;
-            let is_unknown = !unknown.is_empty();
+            // A repetition that is still on its way is refused where the table has moved on since it was sent.
+            let now = base.metadata().current_snapshot_id();
+            let is_unknown = unknown > 0 || sent.iter().any(|sent| sent.base == now);
             if !done.contains(&true) {
                 if !is_unknown {
-                    files.discard(&base, None).await;
+                    discard(&base, &sent, None, &mut files).await;
                 }
                 return Ok(Replaced { done, deletes: 0, is_unknown });
             }
             let fitting = rewritten.iter().zip(&done).filter(|(_, fits)| **fits).map(|(one, _)| one);
             let fitting: Vec<&Rewritten> = fitting.collect();
-            let (snapshot, deletes) = self.snapshot(&base, (&content, &index), &fitting, &mut files).await?;
+            let attempt = Uuid::new_v4().to_string();
+            let (snapshot, deletes) =
+                self.snapshot(&base, (&content, &index), (&fitting, &attempt), &mut files).await?;
             let list = snapshot.manifest_list().to_owned();
+            sent.push(Sent { attempt, base: now, list: list.clone(), done: done.clone(), deletes });
             match self.catalog.change(&base, updates(snapshot)).await {
                 Ok(_) => {
-                    if !is_unknown {
-                        files.discard(&base, Some(&list)).await;
+                    if unknown == 0 {
+                        discard(&base, &sent, Some(&list), &mut files).await;
                     }
-                    return Ok(Replaced { done, deletes, is_unknown });
-                }
-                Err(error) if error.kind() == ErrorKind::CatalogCommitConflicts => {
-                    // Nobody knows of it, so one that stays costs space and nothing else.
-                    let _ = base.file_io().delete(&list).await;
+                    return Ok(Replaced { done, deletes, is_unknown: unknown > 0 });
                 }
                 // The next attempt goes by what is found then.
-                Err(error) if unknown.len() < UNKNOWN_MAX && failure::is_unavailable(&error) => {
-                    unknown.push(Unknown { list, done, deletes });
-                }
+                Err(error) if error.kind() == ErrorKind::CatalogCommitConflicts => {}
+                Err(error) if unknown < UNKNOWN_MAX && failure::is_unavailable(&error) => unknown += 1,
                 Err(error) => return Err(self.failed(error)),
             }
         }
@@ -127,6 +140,12 @@ impl Replacer<'_> {
              again when less is committed to it",
             self.table
         )))
+    }
+
+    /// Whether the table has another snapshot than a base by now.
+    async fn has_moved_on(&self, base: &Table) -> bool {
+        let now = self.catalog.find(self.table).await.ok().flatten();
+        now.is_some_and(|now| now.metadata().current_snapshot_id() != base.metadata().current_snapshot_id())
     }
 
     fn failed(&self, error: iceberg::Error) -> Error {
@@ -155,7 +174,7 @@ impl Replacer<'_> {
         &self,
         base: &Table,
         (content, index): (&Content, &DeleteIndex),
-        rewritten: &[&Rewritten],
+        (rewritten, attempt): (&[&Rewritten], &str),
         files: &mut DescribingFiles,
     ) -> Result<(Snapshot, usize)> {
         let inputs = || rewritten.iter().flat_map(|one| &one.inputs);
@@ -179,10 +198,25 @@ impl Replacer<'_> {
             manifests.push(writer.without(&batch, &removed).await.map_err(wrong)?);
         }
         manifests.extend(same.into_iter().map(|manifest| manifest.file.clone()));
-        let summary = summary(content, &inputs().collect::<Vec<_>>(), &new, &dropped);
+        let mut summary = summary(content, &inputs().collect::<Vec<_>>(), &new, &dropped);
+        summary.additional_properties.insert(ATTEMPT.to_owned(), attempt.to_owned());
         let snapshot = writer.finish(manifests, summary, self.clock).await.map_err(wrong)?;
         Ok((snapshot, dropped.len()))
     }
+}
+
+/// A snapshot of the number that is ours, which none of our attempts has made.
+fn unexpected() -> iceberg::Error {
+    iceberg::Error::new(ErrorKind::Unexpected, "another snapshot has the number of the one that was about to be added")
+}
+
+/// Deletes what describes attempts that came to nothing; with a list what it does not name. Nobody knows of these files, so
+/// one that stays costs space and nothing else.
+async fn discard(base: &Table, sent: &[Sent], list: Option<&str>, files: &mut DescribingFiles) {
+    for sent in sent.iter().filter(|sent| Some(sent.list.as_str()) != list) {
+        let _ = base.file_io().delete(&sent.list).await;
+    }
+    files.discard(base, list).await;
 }
 
 /// A snapshot that becomes the current one.

@@ -49,10 +49,11 @@ fn key_of(delete: &DataFile) -> (String, i64) {
 /// Manifests that become one. Rows of version 3 have numbers that go by their manifests, so that each stays its own there.
 /// Bounds of columns are stored in the types of a manifest's own schema, and cannot be read under another one.
 pub fn batches<'m>(manifests: &[&'m ReadManifest], version: FormatVersion) -> Vec<Vec<&'m ReadManifest>> {
-    let mut open: BTreeMap<(i32, i32, bool), (i64, Vec<&ReadManifest>)> = BTreeMap::new();
+    let mut open: BTreeMap<(i32, String, bool), (i64, Vec<&ReadManifest>)> = BTreeMap::new();
     let mut done = Vec::new();
     for manifest in manifests {
-        let (spec, schema) = (manifest.file.partition_spec_id, manifest.read.metadata().schema_id());
+        // Some writers leave out which schema it is, and all write the schema itself.
+        let (spec, schema) = (manifest.file.partition_spec_id, manifest.read.metadata().schema().to_string());
         let key = (spec, schema, manifest.file.content == ManifestContentType::Data);
         let (bytes, batch) = open.entry(key).or_default();
         let is_full = version == FormatVersion::V3 || *bytes + manifest.file.manifest_length > MANIFEST_BYTES_MAX;
