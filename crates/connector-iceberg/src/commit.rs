@@ -179,6 +179,7 @@ impl TableCommitter {
                 iceberg::ErrorKind::CatalogCommitConflicts => conflict = Some(error),
                 // The outcome may be unknown: only the table itself can show it.
                 _ if self.has_all(&ident, &tokens).await => return Ok(()),
+                _ if failure::is_corrupt(&error) && has_moved_on(&self.catalog, &base).await => conflict = Some(error),
                 _ => return Err(self.failed(error)),
             }
         }
@@ -348,6 +349,7 @@ async fn change<T>(
         match transaction.commit(catalog.pinned(&base).as_catalog()).await {
             Ok(_) => return Ok(gives),
             Err(error) if error.kind() == iceberg::ErrorKind::CatalogCommitConflicts => conflict = Some(error),
+            Err(error) if failure::is_corrupt(&error) && has_moved_on(catalog, &base).await => conflict = Some(error),
             // Whether it was changed is not known: the next attempt goes by what is found then.
             Err(error) if unknown < UNKNOWN_MAX && failure::is_unavailable(&error) => unknown += 1,
             Err(error) => return Err(failed(table, error)),
@@ -355,6 +357,12 @@ async fn change<T>(
     }
     let last = conflict.map(|error| error.message().to_owned()).unwrap_or_default();
     Err(too_many_changes(table).with_source(last))
+}
+
+/// Whether a table has another snapshot than a base by now: what described that one may be gone, if it has expired since.
+async fn has_moved_on(catalog: &TableCatalog, base: &Table) -> bool {
+    let now = catalog.as_catalog().load_table(base.identifier()).await;
+    now.is_ok_and(|now| now.metadata().current_snapshot_id() != base.metadata().current_snapshot_id())
 }
 
 fn too_many_changes(table: &TableName) -> Error {

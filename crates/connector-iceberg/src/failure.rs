@@ -40,6 +40,12 @@ pub fn is_unavailable(error: &iceberg::Error) -> bool {
     matches!(causes(error).find_map(|cause| cause.downcast_ref()), Some(ErrorKindContext(ErrorKind::Unavailable)))
 }
 
+/// Whether an error of the iceberg library is one of a file that is missing or damaged.
+pub fn is_corrupt(error: &iceberg::Error) -> bool {
+    let kind = io_cause(error).map_or_else(|| kind_of_iceberg(error), kind_of_io);
+    kind == ErrorKind::Corrupt
+}
+
 /// An error of the catalog file, as it happened while something was done.
 pub fn sqlite(doing: impl Into<String>, error: rusqlite::Error) -> Error {
     use rusqlite::ErrorCode as Code;
