@@ -10,6 +10,7 @@ mod exact;
 mod folder;
 mod fresh;
 mod help;
+mod layouts;
 mod long;
 mod models;
 mod names;

@@ -8,6 +8,7 @@
 
 use crate::commit::{CommitWait, Fence, TableChange};
 use crate::failure;
+use crate::layout::check_layout;
 use crate::name::TableName;
 use crate::prepared_files::PreparedFiles;
 use crate::storage::create_folder;
@@ -15,7 +16,7 @@ use crate::table::{TableOptions, plain_schema};
 use crate::warehouse::Warehouse;
 use crate::write::TableWriter;
 use arrow::datatypes::SchemaRef;
-use dataflow::{Committable, Committer, Error, EventTime, Result};
+use dataflow::{Committable, Committer, Error, EventTime, Result, TableLayout};
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::Path;
@@ -180,6 +181,15 @@ impl TableClaim {
         }
     }
 
+    /// Refuses a table that is there with other partitions or another order than a statement says.
+    pub fn check_layout(&self, layout: &TableLayout) -> Result<()> {
+        let ClaimState { warehouse, table, .. } = &*self.shared;
+        match warehouse.find(table, self.is_replacing())? {
+            Some(found) => check_layout(table, found.metadata(), layout),
+            None => Ok(()),
+        }
+    }
+
     /// Gives the table the columns of an output that it lacks; its rows have NULL in them.
     pub fn add_columns(&self, schema: &SchemaRef) -> Result<()> {
         let ClaimState { warehouse, table, .. } = &*self.shared;
@@ -193,7 +203,11 @@ impl TableClaim {
         self.create(schema, options)?;
         let ClaimState { warehouse, table, sink, .. } = &*self.shared;
         let mut fences = self.shared.fences();
-        if self.rows()? == 0 && plain_schema(schema) == warehouse.schema(&self.table())? {
+        // One without rows that is as the new one would be takes them itself.
+        if self.rows()? == 0
+            && plain_schema(schema) == warehouse.schema(&self.table())?
+            && self.check_layout(&options.layout).is_ok()
+        {
             return Ok(());
         }
         let epoch = fences.table.as_ref().map_or(0, |fence| fence.epoch) + 1;

@@ -1,5 +1,6 @@
 //! How the columns of a table's files are encoded, and which of them are worth a compression.
 
+use crate::file_settings::FileSettings;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema};
 use parquet::arrow::ArrowWriter;
@@ -8,10 +9,6 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 
-/// The rows of a row group: what a reader takes in at once.
-const GROUP_ROWS_MAX: usize = 128 << 10;
-/// Bounds of text and bytes are cut to this length; they stay bounds.
-const BOUND_BYTES_MAX: usize = 32;
 /// The first rows of a file tell how it compresses, if there are so many.
 const SAMPLE_ROWS_MIN: usize = 4 << 10;
 /// More rows than this tell nothing more.
@@ -23,8 +20,19 @@ const ENCODED_ROWS: usize = 8 << 10;
 const WORTH_IT: (i64, i64) = (4, 5);
 
 /// The properties of a file that begins with these rows.
-pub fn properties(rows: &RecordBatch) -> Result<WriterProperties, ParquetError> {
-    let mut properties = encodings(rows.schema_ref());
+pub fn properties(rows: &RecordBatch, settings: &FileSettings) -> Result<WriterProperties, ParquetError> {
+    let mut properties = encodings(rows.schema_ref())
+        .set_max_row_group_row_count(Some(settings.group_rows))
+        .set_max_row_group_bytes(settings.group_bytes)
+        .set_statistics_truncate_length(settings.bound_length());
+    for (column, share) in &settings.bloom {
+        let column = ColumnPath::from(column.split('.').map(str::to_owned).collect::<Vec<_>>());
+        properties = properties
+            .set_column_bloom_filter_enabled(column.clone(), true)
+            .set_column_bloom_filter_fpp(column.clone(), *share)
+            // As many different values as there may be rows.
+            .set_column_bloom_filter_ndv(column, settings.group_rows as u64);
+    }
     if rows.num_rows() >= SAMPLE_ROWS_MIN {
         for column in not_worth_it(&rows.slice(0, rows.num_rows().min(SAMPLE_ROWS_MAX)))? {
             properties = properties.set_column_compression(column, Compression::UNCOMPRESSED);
@@ -40,10 +48,8 @@ fn encodings(schema: &Schema) -> WriterPropertiesBuilder {
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_dictionary_enabled(false)
-        .set_max_row_group_row_count(Some(GROUP_ROWS_MAX))
         .set_write_batch_size(ENCODED_ROWS)
         .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_statistics_truncate_length(Some(BOUND_BYTES_MAX))
         .set_created_by("riverrun".to_owned());
     for field in schema.fields() {
         let encoding = match field.data_type() {
@@ -91,14 +97,15 @@ mod tests {
             ("text", Arc::new(StringArray::from_iter_values(rows.map(|row| format!("https://example.com/{row}"))))),
         ];
         let rows = RecordBatch::try_from_iter(columns).unwrap();
-        let found = properties(&rows).unwrap();
+        let settings = FileSettings::of(&crate::name::TableName::parse("t").unwrap(), &Default::default()).unwrap();
+        let found = properties(&rows, &settings).unwrap();
         let codec = |name: &str| found.compression(&ColumnPath::from(name));
         assert_eq!(codec("random"), Compression::UNCOMPRESSED);
         assert_eq!(codec("rising"), Compression::UNCOMPRESSED);
         assert_eq!(codec("few"), Compression::ZSTD(ZstdLevel::default()));
         assert_eq!(codec("text"), Compression::ZSTD(ZstdLevel::default()));
         // A few rows tell nothing.
-        let found = properties(&rows.slice(0, 10)).unwrap();
+        let found = properties(&rows.slice(0, 10), &settings).unwrap();
         assert_eq!(found.compression(&ColumnPath::from("random")), Compression::ZSTD(ZstdLevel::default()));
     }
 }

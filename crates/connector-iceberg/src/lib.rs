@@ -14,10 +14,10 @@
 //! Modules are listed from the bottom up: each group refers only to itself and to those above it.
 
 mod avro;
+mod bounds;
 mod columns;
 mod data_name;
 mod deletion_vector;
-mod encoding;
 mod failure;
 mod frontier;
 mod name;
@@ -39,6 +39,9 @@ mod store_access;
 
 mod object_files;
 
+mod file_settings;
+mod layout;
+mod partitions;
 mod prepared_files;
 mod stored_file;
 mod table;
@@ -65,8 +68,10 @@ mod deletes;
 mod files;
 
 mod commit;
+mod encoding;
 mod generations;
 mod parquet_file;
+mod waiting_rows;
 
 mod write;
 
@@ -86,6 +91,6 @@ pub use housekeeping::{
     TableDescription, TableHolds,
 };
 pub use settings::{AzureSettings, GcsSettings, RestSettings, S3Settings, StoreSettings};
-pub use table::{TableOptions, check_table};
+pub use table::{TableOptions, check_layout, check_table};
 pub use warehouse::Warehouse;
 pub use write::TableWriter;

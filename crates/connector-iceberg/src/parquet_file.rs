@@ -1,7 +1,9 @@
 //! One Parquet file of a table while it is written, and what the manifest says of it.
 
+use crate::bounds;
 use crate::encoding;
 use crate::failure;
+use crate::file_settings::{FileSettings, Metrics};
 use crate::object_files::PART_BYTES;
 use crate::storage::{create_folder, sync_folder};
 use arrow::array::RecordBatch;
@@ -20,10 +22,9 @@ use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tokio::runtime::Handle;
 
-/// A file is closed when it has grown to this size.
-const FILE_BYTES_MAX: usize = 128 << 20;
 /// Rows are gathered to this number before they are encoded, as encoding has a cost per call.
 const ENCODE_ROWS_MIN: usize = 8 << 10;
 /// Or to this size, where rows are large.
@@ -36,6 +37,7 @@ pub struct ParquetFile {
     file: Option<File>,
     writer: Option<ArrowWriter<File>>,
     schema: SchemaRef,
+    settings: Arc<FileSettings>,
     gathered: Vec<RecordBatch>,
     gathered_rows: usize,
     gathered_bytes: usize,
@@ -83,7 +85,12 @@ pub struct FilePlacement<'a> {
 
 impl ParquetFile {
     /// Begins a file of rows of a schema whose fields carry their ids.
-    pub fn create(path: PathBuf, schema: SchemaRef, upload: Option<Upload>) -> Result<ParquetFile> {
+    pub fn create(
+        path: PathBuf,
+        schema: SchemaRef,
+        settings: Arc<FileSettings>,
+        upload: Option<Upload>,
+    ) -> Result<ParquetFile> {
         let failed = |error| failure::file(format!("cannot create \"{}\"", path.display()), error);
         if let Some(folder) = path.parent() {
             create_folder(folder).map_err(failed)?;
@@ -94,6 +101,7 @@ impl ParquetFile {
             file: Some(file),
             writer: None,
             schema,
+            settings,
             gathered: Vec::new(),
             gathered_rows: 0,
             gathered_bytes: 0,
@@ -119,9 +127,21 @@ impl ParquetFile {
         begun + self.gathered_bytes
     }
 
-    /// Whether the file is as large as files should be.
+    /// About how many bytes of it are in memory.
+    pub fn memory(&self) -> usize {
+        self.writer.as_ref().map_or(0, ArrowWriter::memory_size) + self.gathered_bytes
+    }
+
+    /// Writes what is in memory as a row group.
+    pub fn end_row_group(&mut self) -> Result<()> {
+        self.encode()?;
+        let path = self.path.clone();
+        self.writer.as_mut().map_or(Ok(()), |writer| writer.flush().map_err(|error| failed("write", &path, error)))
+    }
+
+    /// Whether the file is as large as files of its table should be.
     pub fn is_full(&self) -> bool {
-        self.bytes() >= FILE_BYTES_MAX
+        self.bytes() >= self.settings.file_bytes
     }
 
     fn encode(&mut self) -> Result<()> {
@@ -140,7 +160,7 @@ impl ParquetFile {
     fn writer(&mut self, rows: &RecordBatch) -> Result<&mut ArrowWriter<File>> {
         if let Some(file) = self.file.take() {
             let begin = |file| {
-                let options = ArrowWriterOptions::new().with_properties(encoding::properties(rows)?);
+                let options = ArrowWriterOptions::new().with_properties(encoding::properties(rows, &self.settings)?);
                 ArrowWriter::try_new_with_options(file, self.schema.clone(), options.with_skip_arrow_metadata(true))
             };
             self.writer = Some(begin(file).map_err(|error| failed("begin", &self.path, error))?);
@@ -152,7 +172,7 @@ impl ParquetFile {
     /// Ends the file, makes it durable, and says what is in it.
     pub fn close(mut self, placed: FilePlacement<'_>) -> Result<DataFile> {
         self.encode()?;
-        let (path, upload) = (self.path.clone(), self.upload.clone());
+        let (path, upload, settings) = (self.path.clone(), self.upload.clone(), self.settings.clone());
         let writer = self.writer(&RecordBatch::new_empty(self.schema.clone()))?;
         let metadata = writer.finish().map_err(|error| failed("end", &path, error))?;
         let failed = |error| failure::file(format!("cannot make \"{}\" durable", path.display()), error);
@@ -161,14 +181,14 @@ impl ParquetFile {
         if let Some(upload) = upload {
             upload.put(&path, &placed.location)?;
             // It is in the store: the one on the disk goes when this is dropped.
-            return data_file(&metadata, bytes, placed);
+            return data_file(&metadata, bytes, placed, &settings);
         }
         file.sync_all().map_err(failed)?;
         if let Some(folder) = path.parent() {
             sync_folder(folder).map_err(failed)?;
         }
         self.closed = true;
-        data_file(&metadata, bytes, placed)
+        data_file(&metadata, bytes, placed, &settings)
     }
 }
 
@@ -196,8 +216,13 @@ pub fn failed_parquet(doing: String, error: ParquetError) -> Error {
     }
 }
 
-fn data_file(metadata: &ParquetMetaData, bytes: u64, placed: FilePlacement<'_>) -> Result<DataFile> {
-    let measures = ColumnMeasures::of(metadata, placed.schema)?;
+fn data_file(
+    metadata: &ParquetMetaData,
+    bytes: u64,
+    placed: FilePlacement<'_>,
+    settings: &FileSettings,
+) -> Result<DataFile> {
+    let measures = ColumnMeasures::of(metadata, placed.schema, settings)?;
     let offsets = metadata.row_groups().iter().filter_map(RowGroupMetaData::file_offset).collect();
     let mut file = DataFileBuilder::default();
     file.content(DataContentType::Data)
@@ -230,12 +255,16 @@ struct ColumnMeasures {
 }
 
 impl ColumnMeasures {
-    fn of(metadata: &ParquetMetaData, schema: &Schema) -> Result<ColumnMeasures> {
+    fn of(metadata: &ParquetMetaData, schema: &Schema, settings: &FileSettings) -> Result<ColumnMeasures> {
         let mut measures = ColumnMeasures::default();
         let mut leaves = Vec::new();
         schema.as_struct().fields().iter().for_each(|field| add_leaves(field, true, &mut leaves));
         for (column, leaf) in leaves.into_iter().enumerate() {
             let Some((field, primitive)) = leaf else { continue };
+            let told = settings.metrics(schema.name_by_field_id(field.id).unwrap_or(&field.name));
+            if told == Metrics::Nothing {
+                continue;
+            }
             let mut bounds = Some((None, None));
             for group in metadata.row_groups() {
                 let chunk = group.column(column);
@@ -252,10 +281,14 @@ impl ColumnMeasures {
                     .zip(of_group)
                     .map(|((low, high), (least, greatest))| (Some(lesser(low, least)), Some(greater(high, greatest))));
             }
-            if let Some((Some(low), Some(high))) = bounds {
-                measures.lower.insert(field.id, low);
-                measures.upper.insert(field.id, high);
-            }
+            let Some((Some(low), Some(high))) = bounds else { continue };
+            let (low, high) = match told {
+                Metrics::Nothing | Metrics::Counts => continue,
+                Metrics::Truncated(length) => (bounds::lower(low, length), bounds::upper(high, length)),
+                Metrics::Full => (low, Some(high)),
+            };
+            measures.lower.insert(field.id, low);
+            measures.upper.extend(high.map(|high| (field.id, high)));
         }
         Ok(measures)
     }

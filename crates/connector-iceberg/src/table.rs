@@ -1,17 +1,16 @@
 //! Schemas, partitions and properties of tables, between Arrow and Iceberg.
 
 use crate::failure;
+use crate::file_settings::FileSettings;
+use crate::layout::{partition_spec, sort_order};
 use crate::name::TableName;
 use crate::upkeep::{self, DELETE_OLD_METADATA};
 use arrow::array::{Array, ArrayRef, AsArray, StructArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use dataflow::{Error, Result};
+use dataflow::{Error, PartitionField, PartitionTransform, Result, SortField, TableLayout};
 use iceberg::TableCreation;
 use iceberg::arrow::type_to_arrow_type;
-use iceberg::spec::{
-    NestedField, NullOrder, PrimitiveType, Schema as IcebergSchema, SortDirection, SortField, SortOrder, StructType,
-    Transform, Type, UnboundPartitionSpec,
-};
+use iceberg::spec::{NestedField, PrimitiveType, Schema as IcebergSchema, StructType, Type};
 use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -35,6 +34,8 @@ pub struct TableOptions {
     /// The timestamp column whose day cuts the table into partitions; such a table is declared sorted by it, too.
     /// `None` for tables that stay small.
     pub partition_day: Option<String>,
+    /// How rows lie in its files beside that, and properties of it.
+    pub layout: TableLayout,
     /// Properties of the table.
     pub properties: Vec<(String, String)>,
 }
@@ -47,36 +48,47 @@ pub fn creation(
     options: &TableOptions,
 ) -> Result<TableCreation> {
     let columns = iceberg_schema(name, schema)?;
-    let wrong = |error| failure::iceberg(format!("table \"{name}\" cannot be made"), error);
-    let mut spec = UnboundPartitionSpec::builder();
-    let mut order = SortOrder::unsorted_order();
+    let mut layout = options.layout.clone();
     if let Some(column) = &options.partition_day {
-        let id = day_column(name, &columns, column)?;
-        spec = spec.add_partition_field(id, day_field_name(&columns, column), Transform::Day).map_err(wrong)?;
-        order = SortOrder::builder()
-            .with_order_id(1)
-            .with_sort_field(
-                SortField::builder()
-                    .source_id(id)
-                    .transform(Transform::Identity)
-                    .direction(SortDirection::Ascending)
-                    .null_order(NullOrder::First)
-                    .build(),
-            )
-            .build(&columns)
-            .map_err(wrong)?;
+        day_column(name, &columns, column)?;
+        layout.partition_by.insert(0, PartitionField { column: column.clone(), transform: PartitionTransform::Day });
+        if layout.sort_by.is_empty() {
+            layout.sort_by.push(SortField { column: column.clone(), descending: false, nulls_first: true });
+        }
     }
+    let (spec, order) = (partition_spec(name, &columns, &layout)?, sort_order(name, &columns, &layout)?);
     let mut properties: HashMap<String, String> =
         DEFAULT_PROPERTIES.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
-    properties.extend(options.properties.iter().cloned());
+    properties.extend(options.properties.iter().chain(&options.layout.properties).cloned());
+    check_properties(name, &columns, &properties)?;
     Ok(TableCreation::builder()
         .name(name.name.clone())
         .location_opt(location)
         .schema(columns)
-        .partition_spec(spec.build())
+        .partition_spec(spec)
         .sort_order(order)
         .properties(properties)
         .build())
+}
+
+/// Refuses properties of files whose values are none, or that name columns which the table does not have.
+fn check_properties(name: &TableName, columns: &IcebergSchema, properties: &HashMap<String, String>) -> Result<()> {
+    FileSettings::of(name, properties)?;
+    match FileSettings::named_columns(properties)
+        .into_iter()
+        .find(|(_, column)| columns.field_by_name(column).is_none())
+    {
+        Some((key, column)) => {
+            Err(Error::invalid(format!("table \"{name}\" has no column \"{column}\", which its property {key} names")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Refuses a layout that a table with these columns cannot have.
+pub fn check_layout(name: &str, schema: &Schema, layout: &TableLayout) -> Result<()> {
+    let options = TableOptions { layout: layout.clone(), ..TableOptions::default() };
+    creation(&TableName::parse(name)?, None, schema, &options).map(drop)
 }
 
 /// A table's columns as Arrow has them, all of them nullable, each with its field id.
@@ -207,15 +219,6 @@ fn day_column(name: &TableName, schema: &IcebergSchema, column: &str) -> Result<
             field.field_type
         ))),
     }
-}
-
-/// `<column>_day`, followed by underscores when a column has that name already.
-fn day_field_name(schema: &IcebergSchema, column: &str) -> String {
-    let mut name = format!("{column}_day");
-    while schema.field_by_name_case_insensitive(&name).is_some() {
-        name.push('_');
-    }
-    name
 }
 
 #[cfg(test)]

@@ -2,57 +2,72 @@
 
 use crate::commit::Fence;
 use crate::data_name::DataPrefix;
+use crate::file_settings::FileSettings;
 use crate::name::TableName;
 use crate::parquet_file::{FilePlacement, ParquetFile, Upload};
+use crate::partitions::{PartitionId, PartitionRows, Partitions};
 use crate::prepared_files::PreparedFiles;
 use crate::storage::path_of;
 use crate::table;
+use crate::waiting_rows::{RowOrder, WaitingRows};
 use crate::writer_position::WriterPosition;
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array};
-use arrow::compute::take_record_batch;
-use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType};
 use dataflow::{Batch, Committable, Error, Result, Sink};
-use iceberg::spec::{DataFile, Literal, PartitionKey, PartitionSpecRef, Struct, TableMetadataRef, Transform};
+use iceberg::spec::{DataFile, NullOrder, SortDirection, Struct, TableMetadataRef, Transform};
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-/// How many partitions a writer has open at once; the one that was written longest ago is closed for another.
-const OPEN_PARTITIONS_MAX: usize = 16;
-
-const DAY_MICROS: i64 = 86_400_000_000;
-
-/// Days since 1970, or NULL.
-type Day = Option<i32>;
+/// How many files a writer has open at once; the one that was written longest ago is closed for another.
+const OPEN_FILES_MAX: usize = 16;
+/// How many bytes of row groups that are not full the open files have in memory; beyond that the largest one ends.
+const OPEN_BYTES_MAX: usize = 256 << 20;
+/// How many bytes of rows wait for a file, or for the rows that they are sorted with; beyond that those of the partition
+/// with the most go into a file.
+const WAITING_BYTES_MAX: usize = 128 << 20;
+/// The rows of sorted ones that are written at once.
+const SORTED_ROWS: usize = 8 << 10;
 
 /// Writes the rows of one worker.
 ///
-/// State: one file per open partition, with at most one row group of rows each in memory. It needs the catalog only
+/// State: one file per open partition, each with at most one row group of rows in memory, and rows that wait. A table that
+/// declares an order gets files whose rows are in it: rows wait until there are too many of them or a checkpoint comes,
+/// are sorted, and become a file. Otherwise rows wait where more partitions than files are open, so that a batch with many
+/// partitions becomes few files. Both are bounded in bytes, whatever the number of partitions. It needs the catalog only
 /// when it is made.
 pub struct TableWriter {
     table: TableName,
     metadata: TableMetadataRef,
     schema: SchemaRef,
-    // Index of the column that cuts the table by day.
-    day: Option<usize>,
+    partitions: Partitions,
+    settings: Arc<FileSettings>,
+    // What rows are sorted by before they go into a file.
+    order: Option<RowOrder>,
+    // Index of the column by which files are in order if rows come so.
+    rising: Option<usize>,
     folder: PathBuf,
     upload: Option<Upload>,
     prefix: DataPrefix,
     files_begun: usize,
-    open: HashMap<Day, OpenFile>,
+    open: HashMap<PartitionId, OpenFile>,
+    waiting: HashMap<PartitionId, (Struct, WaitingRows)>,
+    waiting_bytes: usize,
     writes: u64,
     closed: Vec<DataFile>,
 }
 
 /// The file that rows of a partition go to now.
 struct OpenFile {
+    values: Struct,
     file: ParquetFile,
     location: String,
     last_write: u64,
-    sorted: PartitionOrder,
+    rising: RisingOrder,
 }
 
-/// Whether rows came in the order of the partition column, NULL first.
-struct PartitionOrder {
+/// Whether rows came in the order of a column, NULL first.
+struct RisingOrder {
     holds: bool,
     last: i64,
 }
@@ -67,7 +82,10 @@ impl TableWriter {
         store: Option<(PathBuf, Upload)>,
     ) -> Result<TableWriter> {
         let schema = table::arrow_schema(&table, metadata.current_schema())?;
-        let day = day_column(&table, &metadata, metadata.default_partition_spec())?;
+        let partitions = Partitions::of(&table, &metadata)?;
+        let settings = Arc::new(FileSettings::of(&table, metadata.properties())?);
+        let order = RowOrder::of(&metadata);
+        let rising = if order.is_none() { rising_column(&metadata, &schema) } else { None };
         let (folder, upload) = match store {
             Some((folder, upload)) => (folder, Some(upload)),
             None => (path_of(metadata.location()).join("data"), None),
@@ -77,12 +95,17 @@ impl TableWriter {
             table,
             metadata,
             schema,
-            day,
+            partitions,
+            settings,
+            order,
+            rising,
             folder,
             upload,
             prefix,
             files_begun: 0,
             open: HashMap::new(),
+            waiting: HashMap::new(),
+            waiting_bytes: 0,
             writes: 0,
             closed: Vec::new(),
         })
@@ -94,9 +117,8 @@ impl TableWriter {
             return Ok(());
         }
         let rows = self.arranged(rows)?;
-        let Some(column) = self.day else { return self.write_partition(None, rows) };
-        for (day, rows) in by_day(rows, column)? {
-            self.write_partition(day, rows)?;
+        for part in self.partitions.cut(&self.table, rows)? {
+            self.write_partition(part)?;
         }
         Ok(())
     }
@@ -104,7 +126,8 @@ impl TableWriter {
     /// About how many bytes were written since the last `prepare`, in files and in memory.
     pub fn bytes(&self) -> u64 {
         let closed = self.closed.iter().map(DataFile::file_size_in_bytes).sum::<u64>();
-        closed + self.open.values().map(|open| open.file.bytes() as u64).sum::<u64>()
+        let open = self.open.values().map(|open| open.file.bytes() as u64).sum::<u64>();
+        closed + open + self.waiting_bytes as u64
     }
 
     /// Ends all files and makes them durable, for a checkpoint if there is one. `None` when nothing was written.
@@ -113,10 +136,12 @@ impl TableWriter {
     }
 
     pub(crate) fn prepared_files(&mut self, checkpoint: Option<u64>) -> Result<Option<PreparedFiles>> {
-        let mut days: Vec<Day> = self.open.keys().copied().collect();
-        days.sort_unstable();
-        for day in days {
-            self.close(day)?;
+        let mut ids: Vec<PartitionId> = self.open.keys().chain(self.waiting.keys()).cloned().collect();
+        ids.sort_unstable();
+        ids.dedup();
+        for id in ids {
+            self.release(&id)?;
+            self.close(&id)?;
         }
         let files = std::mem::take(&mut self.closed);
         if files.is_empty() { Ok(None) } else { PreparedFiles::new(&self.metadata, files, checkpoint).map(Some) }
@@ -153,64 +178,104 @@ impl TableWriter {
         Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
     }
 
-    fn write_partition(&mut self, day: Day, rows: RecordBatch) -> Result<()> {
-        self.writes += 1;
-        if !self.open.contains_key(&day) {
-            if self.open.len() >= OPEN_PARTITIONS_MAX {
-                let oldest = self.open.iter().min_by_key(|(_, open)| open.last_write).map(|(day, _)| *day);
-                oldest.map_or(Ok(()), |oldest| self.close(oldest))?;
-            }
-            let open = self.begin(day)?;
-            self.open.insert(day, open);
+    fn write_partition(&mut self, part: PartitionRows) -> Result<()> {
+        let PartitionRows { id, values, rows } = part;
+        let has_room = self.open.len() < OPEN_FILES_MAX && !self.waiting.contains_key(&id);
+        if self.order.is_none() && (has_room || self.open.contains_key(&id)) {
+            return self.write_to_file(&id, &values, &rows);
         }
-        let open = self.open.get_mut(&day).expect("the partition is open");
-        open.last_write = self.writes;
-        if let Some(column) = self.day {
-            open.sorted.look_at(rows.column(column));
-        }
-        open.file.write(rows)?;
-        if open.file.is_full() { self.close(day) } else { Ok(()) }
+        let (_, waiting) = self.waiting.entry(id).or_insert_with(|| (values, WaitingRows::default()));
+        self.waiting_bytes += waiting.add(rows)?;
+        if self.waiting_bytes > WAITING_BYTES_MAX { self.release_largest() } else { Ok(()) }
     }
 
-    fn begin(&mut self, day: Day) -> Result<OpenFile> {
+    /// Writes the rows of those partitions of which the most wait, until half as many may still come.
+    fn release_largest(&mut self) -> Result<()> {
+        let mut sizes: Vec<(usize, PartitionId)> =
+            self.waiting.iter().map(|(id, (_, rows))| (rows.bytes(), id.clone())).collect();
+        sizes.sort_unstable_by(|a, b| b.cmp(a));
+        for (_, id) in sizes {
+            if self.waiting_bytes <= WAITING_BYTES_MAX / 2 {
+                break;
+            }
+            self.release(&id)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the rows of a partition that wait; sorted ones become files of their own.
+    fn release(&mut self, id: &PartitionId) -> Result<()> {
+        let Some((values, mut waiting)) = self.waiting.remove(id) else { return Ok(()) };
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(waiting.bytes());
+        let Some(rows) = waiting.take(&self.schema, self.order.as_ref())? else { return Ok(()) };
+        if self.order.is_none() {
+            return self.write_to_file(id, &values, &rows);
+        }
+        for from in (0..rows.num_rows()).step_by(SORTED_ROWS) {
+            self.write_to_file(id, &values, &rows.slice(from, SORTED_ROWS.min(rows.num_rows() - from)))?;
+        }
+        self.close(id)
+    }
+
+    fn write_to_file(&mut self, id: &PartitionId, values: &Struct, rows: &RecordBatch) -> Result<()> {
+        self.writes += 1;
+        if !self.open.contains_key(id) {
+            let begun = self.begin(values)?;
+            self.open.insert(id.clone(), begun);
+        }
+        let open = self.open.get_mut(id).expect("the partition has a file");
+        open.last_write = self.writes;
+        if let Some(column) = self.rising {
+            open.rising.look_at(rows.column(column));
+        }
+        open.file.write(rows.clone())?;
+        if open.file.is_full() { self.close(id) } else { self.bound_row_groups() }
+    }
+
+    /// Ends the row group with the most bytes in memory where those of all files are too many.
+    fn bound_row_groups(&mut self) -> Result<()> {
+        if self.open.values().map(|open| open.file.memory()).sum::<usize>() <= OPEN_BYTES_MAX {
+            return Ok(());
+        }
+        let largest = self.open.values_mut().max_by_key(|open| open.file.memory());
+        largest.map_or(Ok(()), |open| open.file.end_row_group())
+    }
+
+    /// Begins a file of a partition, and closes another one where as many are open as may be.
+    fn begin(&mut self, values: &Struct) -> Result<OpenFile> {
+        if self.open.len() >= OPEN_FILES_MAX {
+            let oldest = self.open.iter().min_by_key(|(_, open)| open.last_write).map(|(id, _)| id.clone());
+            oldest.map_or(Ok(()), |oldest| self.close(&oldest))?;
+        }
         let name = self.prefix.file(self.files_begun);
         self.files_begun += 1;
         let base = self.metadata.location().trim_end_matches('/');
-        let (path, location) = match self.day {
-            None => (self.folder.join(&name), format!("{base}/data/{name}")),
-            Some(_) => {
-                let partition = self.partition_key(day).to_path();
+        let (path, location) = match self.partitions.is_none() {
+            true => (self.folder.join(&name), format!("{base}/data/{name}")),
+            false => {
+                let partition = self.partitions.folder(values);
                 let location = format!("{base}/data/{partition}/{name}");
                 (self.folder.join(partition).join(&name), location)
             }
         };
-        let file = ParquetFile::create(path, self.schema.clone(), self.upload.clone())?;
-        Ok(OpenFile { file, location, last_write: self.writes, sorted: PartitionOrder { holds: true, last: i64::MIN } })
+        let file = ParquetFile::create(path, self.schema.clone(), self.settings.clone(), self.upload.clone())?;
+        let rising = RisingOrder { holds: true, last: i64::MIN };
+        Ok(OpenFile { values: values.clone(), file, location, last_write: self.writes, rising })
     }
 
-    fn close(&mut self, day: Day) -> Result<()> {
-        let Some(open) = self.open.remove(&day) else { return Ok(()) };
+    fn close(&mut self, id: &PartitionId) -> Result<()> {
+        let Some(open) = self.open.remove(id) else { return Ok(()) };
+        let is_sorted = self.order.is_some() || self.rising.is_some() && open.rising.holds;
         let order = self.metadata.default_sort_order();
-        let sorted = self.day.is_some() && open.sorted.holds && !order.is_unsorted();
-        let partition = if self.day.is_some() { self.partition(day) } else { Struct::empty() };
         let file = open.file.close(FilePlacement {
             location: open.location,
             schema: self.metadata.current_schema(),
-            partition,
+            partition: open.values,
             spec_id: self.metadata.default_partition_spec_id(),
-            sort_order_id: sorted.then_some(order.order_id as i32),
+            sort_order_id: is_sorted.then_some(order.order_id as i32),
         })?;
         self.closed.push(file);
         Ok(())
-    }
-
-    fn partition(&self, day: Day) -> Struct {
-        Struct::from_iter([day.map(Literal::date)])
-    }
-
-    fn partition_key(&self, day: Day) -> PartitionKey {
-        let spec = self.metadata.default_partition_spec().as_ref().clone();
-        PartitionKey::new(spec, self.metadata.current_schema().clone(), self.partition(day))
     }
 }
 
@@ -228,7 +293,7 @@ impl Sink for TableWriter {
     }
 }
 
-impl PartitionOrder {
+impl RisingOrder {
     fn look_at(&mut self, column: &ArrayRef) {
         let times = column.as_primitive::<TimestampMicrosecondType>();
         for time in times.iter().map(|time| time.unwrap_or(i64::MIN)) {
@@ -242,77 +307,15 @@ fn names(schema: &SchemaRef) -> String {
     schema.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ")
 }
 
-/// The index of the column that cuts a table by day; `None` when it is not cut.
-fn day_column(table: &TableName, metadata: &TableMetadataRef, spec: &PartitionSpecRef) -> Result<Option<usize>> {
-    match spec.fields() {
-        [] => Ok(None),
-        [field] if field.transform == Transform::Day => {
-            let fields = metadata.current_schema().as_struct().fields();
-            let column = fields.iter().position(|column| column.id == field.source_id);
-            column.map(Some).ok_or_else(|| {
-                Error::invalid(format!("table \"{table}\": the column of partition \"{}\" is gone", field.name))
-            })
-        }
-        _ => Err(Error::invalid(format!(
-            "table \"{table}\" is partitioned by {}; writing is supported for tables without partitions or with the \
-             day of one column",
-            spec.fields().iter().map(|f| format!("{}({})", f.transform, f.name)).collect::<Vec<_>>().join(", ")
-        ))),
-    }
-}
-
-/// The rows of each day, in the sequence in which days first appear, and of each day in their sequence.
-fn by_day(rows: RecordBatch, column: usize) -> Result<Vec<(Day, RecordBatch)>> {
-    let times = rows.column(column).as_primitive::<TimestampMicrosecondType>();
-    let day_of = |row: usize| times.is_valid(row).then(|| times.value(row).div_euclid(DAY_MICROS) as i32);
-    let mut runs: Vec<(Day, usize, usize)> = Vec::new();
-    for row in 0..rows.num_rows() {
-        let day = day_of(row);
-        match runs.last_mut() {
-            Some((last, _, to)) if *last == day => *to = row + 1,
-            _ => runs.push((day, row, row + 1)),
-        }
-    }
-    let mut order: HashMap<Day, usize> = HashMap::new();
-    let mut days: Vec<(Day, Vec<(usize, usize)>)> = Vec::new();
-    for (day, from, to) in runs {
-        let at = *order.entry(day).or_insert_with(|| {
-            days.push((day, Vec::new()));
-            days.len() - 1
-        });
-        days[at].1.push((from, to));
-    }
-    let rows_of = |(day, runs): (Day, Vec<(usize, usize)>)| match runs.as_slice() {
-        [(from, to)] => Ok((day, rows.slice(*from, to - from))),
-        runs => {
-            let indexes: UInt32Array = runs.iter().flat_map(|&(from, to)| from as u32..to as u32).collect();
-            Ok((day, take_record_batch(&rows, &indexes)?))
-        }
-    };
-    days.into_iter().map(rows_of).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use arrow::array::TimestampMicrosecondArray;
-    use std::sync::Arc;
-
-    #[test]
-    fn rows_are_cut_by_the_day_they_are_in() {
-        let times = TimestampMicrosecondArray::from(vec![Some(-1), Some(0), None, Some(DAY_MICROS - 1), Some(-2)]);
-        let rows = RecordBatch::try_from_iter([("t", Arc::new(times) as ArrayRef)]).unwrap();
-        let cut = by_day(rows, 0).unwrap();
-        let seen: Vec<_> = cut
-            .iter()
-            .map(|(day, rows)| {
-                let times = rows.column(0).as_primitive::<TimestampMicrosecondType>();
-                (*day, times.iter().collect::<Vec<_>>())
-            })
-            .collect();
-        assert_eq!(
-            seen,
-            [(Some(-1), vec![Some(-1), Some(-2)]), (Some(0), vec![Some(0), Some(DAY_MICROS - 1)]), (None, vec![None])]
-        );
-    }
+/// The index of the column by which a table that is not sorted declares its order: of such a one files say whether their
+/// rows came so.
+fn rising_column(metadata: &TableMetadataRef, schema: &SchemaRef) -> Option<usize> {
+    let field = metadata.default_sort_order().fields.first()?;
+    let columns = metadata.current_schema().as_struct().fields();
+    let at = columns.iter().position(|column| column.id == field.source_id)?;
+    let is_time = matches!(schema.field(at).data_type(), DataType::Timestamp(..));
+    let is_alone = metadata.default_sort_order().fields.len() == 1;
+    let is_plain = field.transform == Transform::Identity
+        && (field.direction, field.null_order) == (SortDirection::Ascending, NullOrder::First);
+    (is_time && is_alone && is_plain).then_some(at)
 }

@@ -36,6 +36,7 @@ mod split;
 mod splitter;
 mod stage;
 mod stored;
+mod table_layout;
 mod time;
 
 pub use background::{AtOnce, Background};
@@ -73,4 +74,5 @@ pub use snapshot::{Frozen, PageAt, PageScope, Scope, Snapshot, StateReader, Stat
 pub use split::{ReaderId, Split, SplitState};
 pub use splitter::Splitter;
 pub use stage::{Budget, Delays, FrozenInput, FrozenStage, Stage, StageNodeStatus};
+pub use table_layout::{PartitionField, PartitionTransform, SortField, TableLayout};
 pub use time::{EventTime, ProcessingTime, Span};

@@ -297,8 +297,11 @@ impl StreamArchive {
             (CLOCK_PROPERTY.to_owned(), clock_property(&spec)),
             (FRONTIER_PROPERTY.to_owned(), Frontier::start_of(topic.as_ref()).to_text()),
         ];
-        let options = TableOptions { partition_day: Some("_arrival".to_owned()), properties };
+        let layout = project.statements.archive_layout(&stream.name);
+        let partition_day = layout.partition_by.is_empty().then(|| "_arrival".to_owned());
+        let options = TableOptions { partition_day, layout, properties };
         claim.create(&archive_schema(&spec.schema), &options)?;
+        claim.check_layout(&options.layout)?;
         let (clock, frontier) = frontier_in(&warehouse, &stream.name, table)?;
         check_clock_property(&spec, table, &clock)?;
         let at = frontier.as_deref().map(Frontier::parse).transpose();

@@ -3,9 +3,9 @@
 use crate::open::Project;
 use crate::stream_input::{decoder, stream_spec};
 use crate::topics::Topics;
-use connector_iceberg::{Warehouse, check_table};
+use connector_iceberg::{Warehouse, check_layout, check_table};
 use connector_local::check_topic_name;
-use dataflow::{Error, Result};
+use dataflow::{Error, Result, RowFilter};
 use seam::{CLOCK_PROPERTY, FRONTIER_PROPERTY, archive_schema, check_clock_property};
 use sql::{History, Stream};
 
@@ -14,7 +14,9 @@ use sql::{History, Stream};
 pub fn check_archive(project: &Project, stream: &Stream) -> Result<()> {
     let (table, topic) = places_of(stream)?;
     let spec = stream_spec(stream);
-    check_table(table, &archive_schema(&spec.schema))?;
+    let schema = archive_schema(&spec.schema);
+    check_table(table, &schema)?;
+    check_layout(table, &schema, &project.statements.archive_layout(&stream.name))?;
     check_topic_name(topic)?;
     decoder(stream, topic)?;
     match project.warehouse_if_there()? {
@@ -42,7 +44,11 @@ pub fn places_of(stream: &Stream) -> Result<(&str, &str)> {
 
 /// The clock and the frontier of an archive. A table that no archive has made is refused.
 pub fn frontier_in(warehouse: &Warehouse, stream: &str, table: &str) -> Result<(String, Option<String>)> {
-    let files = warehouse.read(table)?;
+    // What describes the files is read only where there is no frontier yet.
+    let mut files = warehouse.read_where(table, None, &|_| RowFilter::nothing())?;
+    if files.property(FRONTIER_PROPERTY).is_none() {
+        files = warehouse.read(table)?;
+    }
     let (clock, frontier) = (files.property(CLOCK_PROPERTY), files.property(FRONTIER_PROPERTY));
     match clock {
         Some(clock) if frontier.is_some() || files.files().is_empty() => Ok((clock, frontier)),

@@ -371,6 +371,9 @@ impl Project {
             }
             if let (Some(claims), Some(going_on)) = (&claims, &mut going_on) {
                 going_on.go_on_with_table(claims, spec, &node.name)?;
+                if let Some(claim) = claims.get(&spec.name).filter(|_| going_on.output(&node.name).is_some()) {
+                    claim.check_layout(&self.statements.table_layout(&spec.name))?;
+                }
             }
             if let (Some(decision), Output::Table(_), false) = (&spec.from_decision, output, collects) {
                 let tally = RuleTally::new(&spec.rules, self.statements.experiments());
@@ -385,7 +388,7 @@ impl Project {
         if let (Some(claims), Some(going_on @ GoingOn { last: None, .. })) = (&claims, going_on) {
             let is_new = |spec: &&OutputSpec| going_on.output(&format!("into {}", spec.name)).is_none();
             let new: Vec<&OutputSpec> = checked.outputs.iter().filter(is_new).collect();
-            begin_tables(claims, &new, begin.0)?;
+            begin_tables(self, claims, &new, begin.0)?;
         }
         Ok(Outputs { sinks, tallies, collected, claims })
     }

@@ -163,7 +163,7 @@ pub fn go_on_with_table(
 
 /// Brings claimed tables of outputs to where a job begins: they exist and are empty. This is checked once more, because
 /// another run may have committed since the job was allowed to start, and none can from now on.
-pub fn begin_tables(claims: &Claims, outputs: &[&OutputSpec], begin: Begin) -> Result<()> {
+pub fn begin_tables(project: &Project, claims: &Claims, outputs: &[&OutputSpec], begin: Begin) -> Result<()> {
     let of_outputs = |table: &str| outputs.iter().any(|spec| spec.output == Output::Table(table.to_owned()));
     if begin != Begin::Fresh {
         let claims = claims.iter().filter(|(table, _)| of_outputs(table));
@@ -172,12 +172,14 @@ pub fn begin_tables(claims: &Claims, outputs: &[&OutputSpec], begin: Begin) -> R
     for spec in outputs {
         let Output::Table(table) = &spec.output else { continue };
         let Some(claim) = claims.get(table) else { continue };
+        let options = TableOptions { layout: project.statements.table_layout(table), ..TableOptions::default() };
         if begin == Begin::Fresh {
-            claim.replace(&spec.schema, &TableOptions::default())?;
+            claim.replace(&spec.schema, &options)?;
             // A run that is killed on its way goes on from its checkpoints, and these name the new table.
             claim.keep_staged();
         } else {
-            claim.create(&spec.schema, &TableOptions::default())?;
+            claim.create(&spec.schema, &options)?;
+            claim.check_layout(&options.layout)?;
             refuse_rows(table, claim.rows()?)?;
         }
     }

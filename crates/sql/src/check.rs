@@ -1,6 +1,6 @@
 //! Checking: everything that a target needs is bound and planned, and everything wrong with it is said.
 
-use crate::bind::{Binding, Target, bind_query, bind_targets, once, printed_statements, printed_views};
+use crate::bind::{Binding, Target, bind_query, bind_targets, check_layout, once, printed_statements, printed_views};
 use crate::catalog::Catalog;
 use crate::diagnostic::{Diagnostic, fault};
 use crate::lower::physical::{Plan, PlanKind};
@@ -10,10 +10,10 @@ use crate::plan;
 use crate::plan::logical::{LogicalNode, LogicalPlan, Operator, Score};
 use crate::rules::{self, Rule};
 use crate::source_file::SourceFile;
-use crate::statement::{Insert, Name, PlacedStatement, Statement, Statements};
+use crate::statement::{Insert, Layout, Name, PlacedStatement, Statement, Statements};
 use crate::stream::Stream;
 use arrow::datatypes::SchemaRef;
-use dataflow::{EventTime, RowFilter, RowText};
+use dataflow::{EventTime, Output, RowFilter, RowText};
 use sqlparser::tokenizer::{Location, Span};
 use std::collections::{BTreeMap, HashMap};
 
@@ -132,6 +132,10 @@ pub fn check_with(
         Target::Query(_) | Target::View(_) => removed_rows::count_only(&mut streams),
         _ => removed_rows::plan(&mut plan, &streams, &mut outputs),
     }
+    let wrong = wrong_layouts(&statements, &outputs);
+    if !wrong.is_empty() {
+        return Err(wrong);
+    }
     name_apart(&mut plan);
     let (models, declared) = (models(&logical), statements.streams());
     let files = statements.files;
@@ -150,6 +154,20 @@ pub fn check_with(
         files,
         declared,
     })
+}
+
+/// What is wrong with how rows of outputs are to lie in the files of their tables.
+fn wrong_layouts(statements: &Statements, outputs: &[OutputSpec]) -> Vec<Diagnostic> {
+    let mut wrong = Vec::new();
+    for placed in &statements.statements {
+        let Statement::Insert(insert) = &placed.statement else { continue };
+        let is_it = |spec: &&OutputSpec| spec.output == Output::Table(insert.target.text.clone());
+        let Some(spec) = outputs.iter().find(is_it) else { continue };
+        if let Err(fault) = check_layout(&insert.layout, &spec.schema) {
+            wrong.push(fault.within(placed.span).in_file(&statements.files[placed.file]));
+        }
+    }
+    wrong
 }
 
 /// What is wrong, in the order of the files and their lines.
@@ -182,7 +200,7 @@ fn add_query(statements: &mut Statements, text: &str) -> Result<PlacedStatement,
     statements.files.push(file);
     statements.as_of.extend(marks.into_iter().map(|at| (number, at)));
     let span = first_character();
-    let insert = Insert { target: Name { text: String::new(), span }, topic: false, query };
+    let insert = Insert { target: Name { text: String::new(), span }, topic: false, layout: Layout::default(), query };
     Ok(PlacedStatement { file: number, span, statement: Statement::Insert(insert) })
 }
 

@@ -11,6 +11,8 @@ mod nearest;
 mod diagnostic;
 pub mod statement;
 
+mod written_tables;
+
 mod parse;
 
 mod catalog;

@@ -2,7 +2,7 @@
 
 use crate::diagnostic::{Diagnostic, Fault};
 use crate::source_file::SourceFile;
-use dataflow::{BadRowPolicy, Late, Output, Quiet, Span as Length};
+use dataflow::{BadRowPolicy, Late, Output, PartitionTransform, Quiet, Span as Length};
 use sqlparser::ast::{Expr, Ident, Query};
 use sqlparser::tokenizer::{Location, Span};
 use std::collections::HashSet;
@@ -48,7 +48,7 @@ pub(crate) enum Statement {
     Stream(Stream),
     View(View),
     Insert(Insert),
-    Archive(Name),
+    Archive(Archive),
     Model(Model),
     Experiment(Experiment),
     Decision(Decision),
@@ -130,7 +130,42 @@ pub(crate) struct View {
 pub(crate) struct Insert {
     pub target: Name,
     pub topic: bool,
+    pub layout: Layout,
     pub query: Box<Query>,
+}
+
+/// `ARCHIVE stream`, and how its rows lie in the table.
+#[derive(Clone, Debug)]
+pub(crate) struct Archive {
+    pub stream: Name,
+    pub layout: Layout,
+}
+
+/// How the rows of a table lie in its files, as it is written.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Layout {
+    pub partition_by: Vec<PartitionColumn>,
+    pub sort_by: Vec<SortColumn>,
+    pub properties: Vec<Property>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct PartitionColumn {
+    pub column: Name,
+    pub transform: PartitionTransform,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct SortColumn {
+    pub column: Name,
+    pub descending: bool,
+    pub nulls_first: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Property {
+    pub name: Name,
+    pub value: String,
 }
 
 /// A model as it is declared: `CREATE MODEL name FROM 'file' INPUTS (..) OUTPUT ..`.
@@ -276,19 +311,6 @@ impl Statement {
 }
 
 impl Statements {
-    /// The streams that ARCHIVE statements name, in the order of the text and as the streams write their names.
-    pub fn archives(&self) -> Vec<String> {
-        let streams = self.streams();
-        let archive = |placed: &PlacedStatement| match &placed.statement {
-            Statement::Archive(name) => {
-                let found = streams.iter().find(|stream| stream.eq_ignore_ascii_case(&name.text));
-                Some(found.unwrap_or(&name.text).clone())
-            }
-            _ => None,
-        };
-        self.statements.iter().filter_map(archive).collect()
-    }
-
     /// What is wrong with the statements that could not be read.
     pub fn wrong(&self) -> &[Diagnostic] {
         &self.wrong

@@ -3,6 +3,7 @@
 use super::column_values::DAY_MICROS;
 use dataflow::FilterValue;
 use iceberg::spec::{PrimitiveType, Transform};
+use values::calendar;
 
 /// The least value of a column that a transform may take to a number of years, months, days or hours since 1970, or to a
 /// greater one; `None` where it is not known.
@@ -46,15 +47,8 @@ fn start_of_unit(transform: Transform, column: &PrimitiveType, unit: i64) -> Opt
 /// The days from 1970 to the first of a month, by the months since 1970; `None` far beyond all dates.
 fn first_of_month(months: i64) -> Option<i64> {
     // About 600,000 years: a timestamp has fewer.
-    if months.unsigned_abs() > 12 * 600_000 {
-        return None;
-    }
-    let (year, month) = (1970 + months.div_euclid(12), months.rem_euclid(12));
-    // Years that begin with March, so that the day that some have is their last.
-    let (year, month) = if month < 2 { (year - 1, month + 10) } else { (year, month - 2) };
-    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let days = of_era * 365 + of_era / 4 - of_era / 100 + (153 * month + 2) / 5;
-    Some(era * 146_097 + days - 719_468)
+    (months.unsigned_abs() <= 12 * 600_000)
+        .then(|| calendar::days(1970 + months.div_euclid(12), months.rem_euclid(12) + 1, 1))
 }
 
 /// The greatest whole number that truncation to a width takes to a value.

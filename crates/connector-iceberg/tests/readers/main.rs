@@ -6,6 +6,7 @@
 
 mod environments;
 mod evolved;
+mod layouts;
 #[path = "../tables/rows.rs"]
 #[allow(dead_code)]
 mod rows;

@@ -6,6 +6,7 @@ mod commits;
 mod going_on;
 mod housekeeping;
 mod kills;
+mod layouts;
 mod pruning;
 mod round_trips;
 mod rows;

@@ -1,12 +1,13 @@
 //! What holds no wanted row is not opened, and what is read holds all wanted rows.
 
+use crate::layouts::cut_by;
 use crate::rows::{DAY, all_types, append, create, read};
 use arrow::array::{Array, AsArray, RecordBatch, cast::as_boolean_array};
 use arrow::datatypes::{
     DataType, Date32Type, Float32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType,
 };
 use connector_iceberg::{TableOptions, Warehouse};
-use dataflow::{FilterComparison, FilterValue, RowFilter, TimedFiles};
+use dataflow::{FilterComparison, FilterValue, PartitionTransform, RowFilter, TimedFiles};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use std::path::Path;
@@ -171,16 +172,32 @@ fn wanted(files: &dyn TimedFiles, filter: &RowFilter) -> Vec<String> {
     texts
 }
 
+/// Tables cut in all ways.
+fn layouts() -> Vec<TableOptions> {
+    use PartitionTransform::{Bucket, Day, Hour, Identity, Month, Truncate, Year};
+    vec![
+        TableOptions::default(),
+        by_day(),
+        cut_by(&[(Identity, "date"), (Bucket(3), "long")]),
+        cut_by(&[(Truncate(7), "text"), (Identity, "flag")]),
+        cut_by(&[(Truncate(10), "int"), (Year, "date")]),
+        cut_by(&[(Truncate(1), "bytes"), (Hour, "at")]),
+        cut_by(&[(Bucket(2), "text"), (Bucket(2), "at"), (Bucket(2), "date")]),
+        cut_by(&[(Month, "at"), (Identity, "double")]),
+        cut_by(&[(Bucket(4), "int"), (Bucket(2), "bytes"), (Day, "date"), (Truncate(9), "long")]),
+        cut_by(&[(Identity, "at"), (Identity, "float")]),
+    ]
+}
+
 #[test]
 fn what_is_pruned_holds_no_wanted_row() {
     let tables =
         proptest::collection::vec(proptest::collection::vec(proptest::option::weighted(0.9, -20i64..20), 1..6), 1..6);
-    let mut runner = TestRunner::new(ProptestConfig { cases: 8, ..ProptestConfig::default() });
-    let case = (any::<bool>(), tables, proptest::collection::vec(filters(), 24));
-    let test = |(is_cut, commits, filters): (bool, Vec<Vec<Option<i64>>>, Vec<RowFilter>)| {
+    let mut runner = TestRunner::new(ProptestConfig { cases: 16, ..ProptestConfig::default() });
+    let case = (proptest::sample::select(layouts()), tables, proptest::collection::vec(filters(), 24));
+    let test = |(options, commits, filters): (TableOptions, Vec<Vec<Option<i64>>>, Vec<RowFilter>)| {
         let folder = tempfile::tempdir().unwrap();
         let warehouse = Warehouse::open(folder.path()).unwrap();
-        let options = if is_cut { by_day() } else { TableOptions::default() };
         create(&warehouse, "lake.t", &all_types(&[]).schema(), &options).unwrap();
         for numbers in &commits {
             append(&warehouse, "lake.t", &[all_types(numbers)]).unwrap();

@@ -14,7 +14,8 @@ fn sorted(rows: &RecordBatch) -> RecordBatch {
 }
 
 fn by_day(column: &str) -> TableOptions {
-    TableOptions { partition_day: Some(column.into()), properties: vec![("owner".into(), "tests".into())] }
+    let properties = vec![("owner".into(), "tests".into())];
+    TableOptions { partition_day: Some(column.into()), properties, ..TableOptions::default() }
 }
 
 #[test]

@@ -33,6 +33,7 @@ mod bounded;
 
 mod decision;
 
+mod layout;
 pub(crate) mod once;
 mod targets;
 
@@ -48,6 +49,7 @@ pub(crate) use bound::{
 };
 pub(crate) use bounded::query as bind_query;
 pub(crate) use columns::Columns;
+pub(crate) use layout::check as check_layout;
 pub(crate) use print::views as printed_views;
 pub(crate) use print_statements::statements as printed_statements;
 pub use targets::Target;

@@ -7,7 +7,7 @@ use super::print::{Printer, quoted, text_literal};
 use crate::expression::{Arms, Op};
 use crate::interval;
 use crate::statement::{Experiment, Model, ModelOutput, Statement};
-use dataflow::Output;
+use dataflow::{Output, PartitionField, SortField, TableLayout};
 use std::collections::HashSet;
 
 /// The statements of a binding but its streams: SQL that binds to the same again.
@@ -76,7 +76,8 @@ impl Project<'_> {
         self.views_before(relation);
         self.begun = self.begun.max(relation + 1);
         let kind = if topic { "TOPIC " } else { "" };
-        self.select(&format!("INSERT INTO {kind}{}", dotted(name)), select);
+        let layout = if topic { TableLayout::default() } else { self.binding.statements.table_layout(name) };
+        self.select(&format!("INSERT INTO {kind}{}{}", dotted(name), layout_text(&layout)), select);
     }
 
     fn model(&mut self, name: &str) {
@@ -125,6 +126,23 @@ impl Project<'_> {
 /// A name of parts with dots between them.
 fn dotted(name: &str) -> String {
     name.split('.').map(quoted).collect::<Vec<_>>().join(".")
+}
+
+/// The clauses that say how rows lie in the files of a table, each on a line of its own.
+fn layout_text(layout: &TableLayout) -> String {
+    let mut text = String::new();
+    let mut clause = |begins: &str, items: Vec<String>, ends: &str| {
+        if !items.is_empty() {
+            text.push_str(&format!("\n{begins}{}{ends}", items.join(", ")));
+        }
+    };
+    let partition = |of: &PartitionField| PartitionField { column: quoted(&of.column), ..of.clone() }.to_string();
+    clause("PARTITION BY ", layout.partition_by.iter().map(partition).collect(), "");
+    let sort = |of: &SortField| SortField { column: quoted(&of.column), ..of.clone() }.to_string();
+    clause("SORT BY ", layout.sort_by.iter().map(sort).collect(), "");
+    let property = |(key, value): &(String, String)| format!("{} = {}", text_literal(key), text_literal(value));
+    clause("PROPERTIES (", layout.properties.iter().map(property).collect(), ")");
+    text
 }
 
 fn rule_text(rule: &BoundRule, condition: &str) -> String {

@@ -6,7 +6,7 @@ use super::relation::Relation;
 use super::{decision, removed_rows};
 use crate::diagnostic::{Diagnostic, Fault};
 use crate::source_file::SourceFile;
-use crate::statement::{Decision, History, Name, PlacedStatement, Statement};
+use crate::statement::{Archive, Decision, History, Name, PlacedStatement, Statement};
 use dataflow::Output;
 use sqlparser::tokenizer::{Location, Span};
 
@@ -58,7 +58,7 @@ impl Targets<'_, '_> {
             match &placed.statement {
                 Statement::Stream(stream) => drop(self.relation(placed, &stream.name)),
                 Statement::View(view) => drop(self.relation(placed, &view.name)),
-                Statement::Archive(name) => self.archive(placed, name),
+                Statement::Archive(archive) => self.archive(placed, archive),
                 Statement::Insert(_) => self.insert(placed),
                 Statement::Decision(decision) => self.decision(placed, decision),
                 Statement::Model(_) | Statement::Experiment(_) | Statement::Test(_) => {}
@@ -92,8 +92,8 @@ impl Targets<'_, '_> {
         let statements = self.binding.statements;
         for placed in &statements.statements {
             self.binding.file = placed.file;
-            if let Statement::Archive(name) = &placed.statement {
-                self.archive(placed, name);
+            if let Statement::Archive(archive) = &placed.statement {
+                self.archive(placed, archive);
             }
         }
     }
@@ -103,7 +103,8 @@ impl Targets<'_, '_> {
         self.binding.note(placed, outcome)
     }
 
-    fn archive(&mut self, placed: &PlacedStatement, name: &Name) {
+    fn archive(&mut self, placed: &PlacedStatement, archive: &Archive) {
+        let name = &archive.stream;
         let statements = self.binding.statements;
         let streams = || {
             statements.statements.iter().filter_map(|placed| match &placed.statement {

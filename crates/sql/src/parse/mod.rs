@@ -9,13 +9,14 @@ mod refused;
 mod token_reader;
 
 mod decision;
+mod layout;
 mod stream;
 mod test;
 
 use crate::diagnostic::{Diagnostic, Fault, Outcome};
 use crate::nearest::did_you_mean;
 use crate::source_file::SourceFile;
-use crate::statement::{Insert, Model, ModelOutput, PlacedStatement, Statement, Statements, View};
+use crate::statement::{Archive, Insert, Model, ModelOutput, PlacedStatement, Statement, Statements, View};
 pub use dialect::SqlDialect;
 use sqlparser::ast::Query;
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, Word};
@@ -189,7 +190,8 @@ fn parse_statement(tokens: &[TokenWithSpan]) -> Outcome<StatementOrClause> {
         Some("INSERT") => parse_insert(&mut reader)?,
         Some("ARCHIVE") => {
             reader.next();
-            Statement::Archive(reader.name("the name of a stream")?)
+            let stream = reader.name("the name of a stream")?;
+            Statement::Archive(Archive { stream, layout: layout::parse(&mut reader)? })
         }
         Some("TEST") => Statement::Test(test::parse(&mut reader)?),
         Some("GIVEN" | "EXPECT") => {
@@ -264,7 +266,13 @@ fn parse_insert(reader: &mut TokenReader) -> Outcome<Statement> {
             .hint("leave it out, and name the columns with AS in the SELECT")
             .err();
     }
-    Ok(Statement::Insert(Insert { target, topic, query: reader.query()? }))
+    if topic && (reader.is("PARTITION") || reader.is("SORT") || reader.is("PROPERTIES")) {
+        return Fault::new(reader.here(), "only a table has partitions, an order in its files and properties")
+            .hint("leave it out: a topic has messages in the order of their time")
+            .err();
+    }
+    let layout = layout::parse(reader)?;
+    Ok(Statement::Insert(Insert { target, topic, layout, query: reader.query()? }))
 }
 
 fn parse_model(reader: &mut TokenReader) -> Outcome<Model> {

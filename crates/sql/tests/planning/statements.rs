@@ -4,7 +4,7 @@ use crate::catalog::Known;
 use crate::{folder, source};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
-use dataflow::{FilterComparison, FilterValue, Late, Output, Quiet, RowFilter, Span};
+use dataflow::{FilterComparison, FilterValue, Late, Output, Quiet, RowFilter, Span, TableLayout};
 use sql::{
     CheckedPlan, ColumnSource, ExpectedRows, History, LookBack, QueryInput, SourceFile, Statements, Target, check,
     parse,
@@ -226,6 +226,30 @@ fn a_query_says_which_rows_of_a_stream_it_wants() {
         of("SELECT * FROM (SELECT user_id FROM plays UNION ALL SELECT user_id FROM plays WHERE user_id = 7)"),
         RowFilter::everything()
     );
+}
+
+#[test]
+fn a_layout_is_printed_as_it_is_written() {
+    let text = "CREATE STREAM plays (user_id BIGINT, track TEXT, at TIMESTAMP, WATERMARK FOR at AS at) HISTORY raw.plays LIVE plays;
+        ARCHIVE plays PARTITION BY month(at) PROPERTIES ('a' = TRUE);
+        INSERT INTO lake.t PARTITION BY day(at), bucket(16, user_id), truncate(2, track), user_id
+          SORT BY user_id DESC NULLS FIRST, at PROPERTIES ('b' = 'it''s', 'c' = 7)
+          WITH p AS (SELECT * FROM plays) SELECT * FROM p;";
+    let read = |text: String| parse(&[SourceFile { path: "a.sql".to_owned(), text }]).unwrap();
+    let statements = read(text.to_owned());
+    let layout = statements.table_layout("lake.t");
+    let shown = |layout: &TableLayout| {
+        let partitions: Vec<String> = layout.partition_by.iter().map(ToString::to_string).collect();
+        let order: Vec<String> = layout.sort_by.iter().map(ToString::to_string).collect();
+        (partitions.join(", "), order.join(", "))
+    };
+    let expected = "day(at), bucket(16, user_id), truncate(2, track), user_id";
+    assert_eq!(shown(&layout), (expected.to_owned(), "user_id DESC NULLS FIRST, at NULLS LAST".to_owned()));
+    assert_eq!(layout.properties, [("b".into(), "it's".into()), ("c".into(), "7".into())]);
+    assert_eq!(shown(&statements.archive_layout("PLAYS")).0, "month(at)");
+    let checked = check(&statements, &Known, &Target::All).unwrap_or_else(|wrong| panic!("{}", wrong[0]));
+    let stream = text.split(';').next().unwrap();
+    assert_eq!(read(format!("{stream};{}", checked.bound())).table_layout("lake.t"), layout, "{}", checked.bound());
 }
 
 #[test]

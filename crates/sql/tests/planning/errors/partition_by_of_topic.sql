@@ -1,0 +1,4 @@
+CREATE STREAM plays (user_id BIGINT, track TEXT, seconds INTEGER, score DOUBLE, at TIMESTAMP,
+  WATERMARK FOR at AS at - INTERVAL '5' SECOND) HISTORY raw.plays LIVE plays;
+INSERT INTO TOPIC copies PARTITION BY day(at) SELECT at FROM plays;
+ARCHIVE plays PARTITIONED BY day(at);

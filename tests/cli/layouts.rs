@@ -1,0 +1,70 @@
+//! PARTITION BY, SORT BY and PROPERTIES of outputs, and queries that open no file which they do not need.
+
+use crate::folder::Folder;
+use std::path::{Path, PathBuf};
+
+const EVENTS: &str = "CREATE STREAM events (id BIGINT, who TEXT, at TIMESTAMP, WATERMARK FOR at AS at)\n  \
+                      HISTORY FILES 'events.csv';\n";
+
+fn project(insert: &str) -> Folder {
+    let folder = Folder::empty();
+    folder.write("pipelines/all.sql", &format!("{EVENTS}{insert}"));
+    let row = |id: u64| format!("{id},user {},2026-01-0{} 00:00:{:02}\n", id % 3, 1 + id / 20, id % 60);
+    folder.write("events.csv", &format!("id,who,at\n{}", (0..60).map(row).collect::<String>()));
+    folder
+}
+
+/// The data files of a table whose paths hold a text.
+fn data_files(folder: &Folder, table: &str, with: &str) -> Vec<PathBuf> {
+    let begins = format!("warehouse/{table}/data/");
+    let files = folder.files();
+    let found = files.iter().filter(|name| name.starts_with(&begins) && name.ends_with(".parquet"));
+    found.filter(|name| name.contains(with)).map(|name| folder.path().join(Path::new(name))).collect()
+}
+
+#[test]
+fn an_output_lies_as_its_statement_says_and_keeps_that() {
+    let layout = "PARTITION BY day(at), bucket(2, id) SORT BY who DESC, id\n  \
+                  PROPERTIES ('write.target-file-size-bytes' = 1000000)";
+    let folder = project(&format!("INSERT INTO lake.parts {layout}\nSELECT id, who, at FROM events;\n"));
+    folder.done(&["check"]);
+    folder.done(&["run"]);
+    for day in 1..4 {
+        for bucket in 0..2 {
+            let files = data_files(&folder, "lake/parts", &format!("at_day=2026-01-0{day}/id_bucket={bucket}/"));
+            assert_eq!(files.len(), 1, "day {day}, bucket {bucket}");
+        }
+    }
+    let day = "SELECT count(*) AS n, min(id) AS least FROM lake.parts WHERE at >= '2026-01-02' AND at < '2026-01-03'";
+    assert_eq!(folder.done(&["query", day, "--csv"]).out, "n,least\n20,20\n");
+    // With other partitions it is another table.
+    let other = format!("{EVENTS}INSERT INTO lake.parts PARTITION BY month(at) SELECT id, who, at FROM events;\n");
+    folder.write("pipelines/all.sql", &other);
+    folder.done(&["run", "--fresh"]);
+    let months = folder.files().into_iter().filter(|name| name.contains("at_month=2026-01/")).count();
+    assert!(months > 0, "the new table is cut by month");
+    assert_eq!(folder.done(&["query", day, "--csv"]).out, "n,least\n20,20\n");
+}
+
+#[test]
+fn queries_open_no_file_of_which_the_table_tells_that_they_do_not_need_it() {
+    let folder = project("INSERT INTO lake.parts PARTITION BY day(at) SELECT id, who, at FROM events;\n");
+    folder.done(&["run"]);
+    let others = [data_files(&folder, "lake/parts", "2026-01-01"), data_files(&folder, "lake/parts", "2026-01-03")];
+    for file in others.concat() {
+        std::fs::remove_file(file).expect("the file is there");
+    }
+    let old = "CREATE STREAM old (id BIGINT, at TIMESTAMP, WATERMARK FOR at AS at) HISTORY lake.parts;\n\
+               CREATE VIEW recent AS SELECT id, at FROM old WHERE at >= TIMESTAMP '2026-01-02';\n";
+    folder.write("pipelines/all.sql", old);
+    for of in ["lake.parts", "old", "recent"] {
+        let day = |from: &str, to: &str| format!("SELECT count(*) AS n FROM {of} WHERE at >= '{from}' AND at < '{to}'");
+        let ran = folder.done(&["query", &day("2026-01-02", "2026-01-03"), "--csv"]);
+        assert_eq!(ran.out, "n\n20\n", "{of}");
+        let none = folder.done(&["query", &day("2027-01-02", "2027-01-03"), "--csv"]);
+        assert_eq!(none.out, "n\n0\n", "{of}");
+        let refused = folder.run(&["query", &day("2026-01-02", "2026-01-04"), "--csv"]);
+        assert_eq!(refused.code, 1, "{of}: {}", refused.err);
+        assert!(refused.err.contains("at_day=2026-01-03"), "{of}: {}", refused.err);
+    }
+}
