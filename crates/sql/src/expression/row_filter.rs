@@ -9,6 +9,9 @@ use arrow::datatypes::{
 };
 use dataflow::{FilterComparison, FilterValue, RowFilter};
 
+/// A longer list says nothing: to ask every file for each of its values would take longer than it spares.
+const IN_ITEMS_MAX: usize = 256;
+
 /// A filter that every row fulfils on which the condition is true, or on which it fails. `name` gives the columns that are
 /// read as they are stored; what is said of others, or in other ways than comparisons with a constant, is left out.
 pub(crate) fn row_filter(condition: &Tree, name: &dyn Fn(ColumnId) -> Option<String>) -> RowFilter {
@@ -96,6 +99,9 @@ impl Names<'_> {
     }
 
     fn in_list(&self, value: &Tree, items: &[Tree]) -> Option<RowFilter> {
+        if items.len() > IN_ITEMS_MAX {
+            return None;
+        }
         let all: Vec<&Tree> = std::iter::once(value).chain(items).collect();
         let common = common_type_of(&all)?;
         let column = self.compared_column(value, &common)?;
