@@ -62,7 +62,13 @@ struct Buckets {
     renewal: Option<Arc<dyn Renewal>>,
     // One asks at a time.
     renewing: tokio::sync::Mutex<()>,
-    opened: Mutex<HashMap<Bucket, (Properties, Arc<dyn ObjectStore>)>>,
+    opened: Mutex<HashMap<Bucket, OpenedBucket>>,
+}
+
+struct OpenedBucket {
+    // What it was opened with.
+    properties: Properties,
+    store: Arc<dyn ObjectStore>,
 }
 
 #[derive(Clone)]
@@ -139,10 +145,10 @@ impl ObjectFiles {
         let properties = access.now().map_err(failure::for_iceberg)?;
         let mut opened = self.buckets.opened.lock().unwrap_or_else(PoisonError::into_inner);
         let store = match opened.get(&bucket) {
-            Some((with, store)) if *with == properties => store.clone(),
+            Some(opened) if opened.properties == properties => opened.store.clone(),
             _ => {
                 let store = access.open(&bucket, &properties).map_err(failure::for_iceberg)?;
-                opened.insert(bucket.clone(), (properties, store.clone()));
+                opened.insert(bucket.clone(), OpenedBucket { properties, store: store.clone() });
                 store
             }
         };
