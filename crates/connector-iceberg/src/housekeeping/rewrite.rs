@@ -4,6 +4,7 @@ use super::content::Content;
 use super::plan::Group;
 use super::sorted_rows::{RowOrder, SortedRows};
 use crate::failure;
+use crate::file_settings::FileSettings;
 use crate::files::TableFiles;
 use crate::live_files::LiveFile;
 use crate::name::TableName;
@@ -39,6 +40,7 @@ pub struct Rewriter {
     // The table's order, and the number that files of it carry; `None` where it has none that is kept here.
     order: Option<(RowOrder, i32)>,
     target: u64,
+    settings: Arc<FileSettings>,
     upload: Option<Upload>,
     // Files on their way to a store, and runs that are sorted on disk.
     uploads: PathBuf,
@@ -75,6 +77,7 @@ impl Rewriter {
             columns: schema.fields().iter().map(|field| field.name().clone()).collect(),
             schema: Arc::new(schema),
             order: order_of(&metadata),
+            settings: Arc::new(FileSettings::of(table, metadata.properties())?),
             metadata,
             files,
             place_of,
@@ -224,7 +227,7 @@ fn begin(rewriter: &Rewriter, like: &LiveFile) -> Result<(ParquetFile, String)> 
         Some(_) => rewriter.uploads.join(&name),
         None => path_of(&location),
     };
-    let file = ParquetFile::create(path, rewriter.schema.clone(), rewriter.upload.clone())?;
+    let file = ParquetFile::create(path, rewriter.schema.clone(), rewriter.settings.clone(), rewriter.upload.clone())?;
     Ok((file, location))
 }
 
