@@ -28,6 +28,8 @@ pub struct Log {
     clock: Arc<ManualClock>,
     /// So many reads give nothing before one gives messages that are on their way.
     way: usize,
+    /// Whether it has no partitions that no message has come to.
+    grows: bool,
     /// The run that reads, which may get no answer.
     reader: Option<Arc<Access>>,
 }
@@ -35,12 +37,17 @@ pub struct Log {
 impl Log {
     pub fn new(name: &str, partitions: Arc<Vec<Vec<Message>>>, clock: Arc<ManualClock>, way: usize) -> Log {
         let id = TopicId { cluster: "simulated".to_owned(), topic: name.to_owned() };
-        Log { name: name.to_owned(), id, partitions, clock, way, reader: None }
+        Log { name: name.to_owned(), id, partitions, clock, way, grows: false, reader: None }
     }
 
     /// The same as a run reads it, which may get no answer.
     pub fn read_by(self, run: Arc<Access>) -> Log {
         Log { reader: Some(run), ..self }
+    }
+
+    /// The same, which has the partitions alone that messages have come to, and one at least.
+    pub fn growing(self, grows: bool) -> Log {
+        Log { grows, ..self }
     }
 
     pub fn clock(&self) -> &ManualClock {
@@ -59,7 +66,9 @@ impl Topic for Log {
         Span::ZERO
     }
     fn partitions(&self) -> u32 {
-        self.partitions.len() as u32
+        let now = self.clock.now();
+        let has_message = |log: &Vec<Message>| !self.grows || log.first().is_some_and(|first| first.arrival <= now);
+        self.partitions.iter().rposition(has_message).map_or(1, |last| last as u32 + 1)
     }
     fn open(&self, partition: u32, after: Option<Position>) -> Result<Box<dyn PartitionLog>> {
         let partition = partition as usize;
@@ -159,6 +168,8 @@ pub struct Recipe {
     pub messages: usize,
     /// The last arrival, when every partition has a message.
     pub end: i64,
+    /// Whether partitions have their first message later than others.
+    pub joins: bool,
 }
 
 /// Logs with what goes wrong: late rows, equal times, deliveries that come again, late or out of order, silences, bad
@@ -172,12 +183,14 @@ pub fn logs(chance: &mut Chance, recipe: &Recipe) -> Vec<Vec<Message>> {
     let mut events = Vec::new();
     let span = recipe.end - START - 20 * SECOND;
     for n in 0..recipe.messages {
-        let first = n < recipe.partitions;
+        let first = n < if recipe.joins { 1 } else { recipe.partitions };
         if !first {
             let step = (span / recipe.messages as i64).max(1);
             now = (now + chance.of(&[0, 0, step / 2, step, 2 * step])).min(START + span);
         }
-        let mut partition = if first { n } else { chance.below(recipe.partitions) };
+        let joined =
+            if recipe.joins { recipe.partitions * (3 * n / recipe.messages + 1) / 3 } else { recipe.partitions };
+        let mut partition = if first { n } else { chance.below(joined.clamp(1, recipe.partitions)) };
         if quiet_after.is_some_and(|(quiet, after)| quiet == partition && n > after && !first) {
             partition = (partition + 1) % recipe.partitions;
         }
@@ -234,7 +247,7 @@ impl Archive {
     /// Archives what has arrived of a topic, up to a place that chance says, after what an archive of it has.
     pub fn of(chance: &mut Chance, spec: &StreamSpec, topic: &Log, before: Option<&Archive>) -> Archive {
         let now = topic.clock.now();
-        let to = topic.partitions.iter().map(|log| {
+        let to = topic.partitions.iter().take(topic.partitions() as usize).map(|log| {
             let there = log.partition_point(|message| message.arrival <= now);
             log[..chance.below(there + 1)].last().map(|message| message.position)
         });

@@ -2,6 +2,7 @@
 
 use super::bugs::Bug;
 use super::chance::{Chance, Trace};
+use super::compare::{self, rows_of};
 use super::input::{Recipe, START, logs};
 use super::naive;
 use super::run::{Run, RunOptions, Setup, begin, clock_at};
@@ -83,6 +84,7 @@ fn world(chance: &mut Chance, bug: Option<Bug>, is_shown: bool) -> World {
         topics: BTreeMap::new(),
         flights: vec![],
         away: BTreeMap::new(),
+        generation: 0,
         watermarks: vec![],
         rows: dataflow::JobRows::default(),
         counts: BTreeMap::new(),
@@ -109,7 +111,7 @@ struct Play {
 
 impl Play {
     fn new(mut chance: Chance, shared: Arc<Shared>) -> Play {
-        let scene = Scene::draw(&mut chance);
+        let scene = Scene::draw(&mut chance, std::env::var_os("SIM_JOINS").is_some());
         let end = START + chance.of(&[60, 120]) * SECOND;
         // A few jobs are large, so that logs of windows have pages that are full.
         let larger = if chance.hits(150) { 20 } else { 1 };
@@ -117,13 +119,16 @@ impl Play {
             partitions: chance.of(partitions),
             messages: chance.of(messages) * larger,
             end,
+            joins: scene.joins,
         };
         let (messages, reports) = (recipe(&[1, 2, 3, 4], &[30, 80, 150, 250]), recipe(&[1, 2, 3], &[10, 40, 80]));
         let logs = BTreeMap::from([
             ("messages", Arc::new(logs(&mut chance, &messages))),
             ("reports", Arc::new(logs(&mut chance, &reports))),
         ]);
-        let setup = Setup { scene, clock: clock_at(START), logs, archives: vec![], kept: chance.of(&[1, 1, 2, 3]) };
+        let has_archive = |stream: &&str| *stream == "messages" || scene.archives_reports;
+        let archives = logs.keys().copied().filter(has_archive).map(|stream| (stream, vec![])).collect();
+        let setup = Setup { scene, clock: clock_at(START), logs, archives, kept: chance.of(&[1, 1, 2, 3]) };
         Play { chance, shared, setup, end, runs: 0 }
     }
 
@@ -139,7 +144,9 @@ impl Play {
             if self.chance.hits(3000) {
                 self.setup.archive(&mut self.chance);
             }
-            let options = RunOptions::draw(&mut self.chance);
+            let mut options = RunOptions::draw(&mut self.chance);
+            options.until_caught_up = self.setup.scene.joins && self.chance.hits(3000);
+            self.shared.world().show(|| format!("the next run ends where topics end: {}", options.until_caught_up));
             let access = self.access();
             let begun = begin(&self.setup, &access, options);
             if let Some(run) = self.begun(begun, &access)?
@@ -196,6 +203,7 @@ impl Play {
         let faults = self.shared.world().faults;
         let steps = self.chance.of(&[20, 100, 400, 1000, 4000]);
         let steps = 1 + self.chance.below(steps);
+        let asks = self.chance.of(&[50, 250, 800]);
         let mut slow = 0;
         for _ in 0..steps {
             self.shared.disturb(200);
@@ -204,7 +212,7 @@ impl Play {
                 left => usize::saturating_sub(left, 1),
             };
             run.driver.writers_stand = slow > 0;
-            if self.chance.hits(250) {
+            if self.chance.hits(asks) {
                 match self.chance.hits(5000) {
                     true => run.driver.control().commit(),
                     false => run.driver.control().checkpoint(),
@@ -305,6 +313,14 @@ impl Play {
         let now = self.setup.now();
         self.setup.clock.advance(Span((self.end - now).max(0)));
         let options = RunOptions { until_caught_up: true, in_turn: true, ..RunOptions::draw(&mut self.chance) };
+        if self.setup.scene.joins {
+            // It may go on from a run that was to end where topics ended then, and ends there.
+            self.run_to_end(options)?;
+        }
+        self.run_to_end(options)
+    }
+
+    fn run_to_end(&mut self, options: RunOptions) -> Result<(), String> {
         for _ in 0..STARTS_MAX {
             let access = self.access();
             let begun = begin(&self.setup, &access, options);
@@ -321,7 +337,10 @@ impl Play {
             match step(&mut run) {
                 Ok(Step::Moved) => idle = 0,
                 Ok(Step::Finished) => return self.checked(),
-                Ok(Step::Idle) if idle > IDLE_MAX => return Err("the last run stands still".to_owned()),
+                Ok(Step::Idle) if idle > IDLE_MAX => {
+                    let held = run.driver.status().held_by().map_or_else(|| "nobody".to_owned(), |(stream, _)| stream);
+                    return Err(format!("the last run stands still, held by {held}"));
+                }
                 Ok(Step::Idle) => {
                     idle += 1;
                     self.setup.clock.advance(Span(100 * MILLI));
@@ -337,19 +356,20 @@ impl Play {
         let start = self.start()?;
         let world = self.shared.world();
         let logs = &self.setup.logs;
-        let expected = naive::outputs(&self.setup.scene, &logs["messages"], &logs["reports"], start);
-        for (output, rows) in expected {
-            let mut found: Vec<String> = match world.topics.get(output) {
-                Some(topic) => topic.partitions.iter().flat_map(|p| p.messages.iter().map(|m| m.2.clone())).collect(),
-                None => rows_of_table(&world, output)?,
-            };
-            let mut rows = rows;
-            found.sort();
-            rows.sort();
-            same(output, &found, &rows)?;
+        if world.is_shown {
+            println!("topics begin after {} us", start.0 - START);
+            self.show_rows();
+        }
+        let of = |start| naive::outputs(&self.setup.scene, &logs["messages"], &logs["reports"], start);
+        for (output, expected) in of(start) {
+            let found = rows_of(&world, output)?;
             let written = fate(&world.rows.steps, &format!("into {output}"), &[Fate::Out]);
             if written != found.len() as i64 {
                 return Err(format!("{output}: {written} rows are counted, and it has {}", found.len()));
+            }
+            match self.setup.scene.joins {
+                true => compare::each_once(output, &found, &expected, &of(EventTime::MIN)[output])?,
+                false => compare::same(output, found, expected)?,
             }
         }
         for (stream, log) in logs {
@@ -366,6 +386,20 @@ impl Play {
             }
         }
         orphans(&world, self.setup.kept)
+    }
+
+    /// Prints the rows as the rule of row time places them.
+    fn show_rows(&self) {
+        for (stream, log) in &self.setup.logs {
+            let delay = self.setup.scene.delay_of(stream).0;
+            for row in naive::rows_of(log, delay, false) {
+                let (partition, position) = row.order.position();
+                let arrival = log[partition as usize].iter().find(|message| message.position == position);
+                let arrival = arrival.map_or(0, |message| message.arrival.0 - START);
+                let (time, id) = (row.time - START, row.id);
+                println!("  {stream} {id}: at {time} us, in partition {partition}, there after {arrival} us");
+            }
+        }
     }
 
     /// W, as the newest manifest has it.
@@ -396,39 +430,6 @@ fn step(run: &mut Run) -> dataflow::Result<Step> {
 fn fate(of: &[(String, dataflow::Fates)], name: &str, fates: &[Fate]) -> i64 {
     let of_name = of.iter().filter(|(of, _)| of == name);
     of_name.map(|(_, counts)| fates.iter().map(|&fate| counts.of(fate)).sum::<i64>()).sum()
-}
-
-fn rows_of_table(world: &World, name: &str) -> Result<Vec<String>, String> {
-    let Some(table) = world.tables.get(name) else { return Ok(vec![]) };
-    let mut rows = Vec::new();
-    for token in &table.files {
-        let file = world.files.get(&(name.to_owned(), token.clone()));
-        rows.extend(file.ok_or_else(|| format!("{name}: the file {token} is gone"))?.iter().cloned());
-    }
-    Ok(rows)
-}
-
-fn same(output: &str, found: &[String], expected: &[String]) -> Result<(), String> {
-    if found == expected {
-        return Ok(());
-    }
-    let count = |rows: &[String]| {
-        let mut counts = BTreeMap::<String, i64>::new();
-        rows.iter().for_each(|row| *counts.entry(row.clone()).or_default() += 1);
-        counts
-    };
-    let (of_found, of_expected) = (count(found), count(expected));
-    let more = |of: &BTreeMap<String, i64>, than: &BTreeMap<String, i64>| {
-        let more = of.iter().find(|(row, count)| **count > than.get(*row).copied().unwrap_or(0));
-        more.map_or_else(|| "none".to_owned(), |(row, _)| row.clone())
-    };
-    Err(format!(
-        "{output} has {} rows, expected {}; {} is too much or wrong, {} is missing",
-        found.len(),
-        expected.len(),
-        more(&of_found, &of_expected),
-        more(&of_expected, &of_found)
-    ))
 }
 
 /// Nothing is left that nobody names: of data files those of tables alone, of checkpoints those that are kept.

@@ -25,8 +25,8 @@ pub struct Setup {
     pub scene: Scene,
     pub clock: Arc<ManualClock>,
     pub logs: BTreeMap<&'static str, Arc<Vec<Vec<dataflow::Message>>>>,
-    /// The archive of messages, as it was from time to time.
-    pub archives: Vec<Archive>,
+    /// The archive of each stream that has one, as it was from time to time.
+    pub archives: BTreeMap<&'static str, Vec<Archive>>,
     pub kept: usize,
 }
 
@@ -77,19 +77,29 @@ pub fn spec_of(stream: &Stream) -> StreamSpec {
 
 impl Setup {
     pub fn log(&self, stream: &str, way: usize) -> Log {
-        Log::new(stream, self.logs[stream].clone(), self.clock.clone(), way)
+        Log::new(stream, self.logs[stream].clone(), self.clock.clone(), way).growing(self.grows(stream))
+    }
+
+    /// Whether a topic gets partitions while the job lives. One that is archived does not: its archive is refused then.
+    fn grows(&self, stream: &str) -> bool {
+        self.scene.joins && !self.archives.contains_key(stream)
     }
 
     pub fn now(&self) -> i64 {
         self.clock.now().0
     }
 
-    /// Archives more of the messages.
+    /// Archives more of the streams that have an archive.
     pub fn archive(&mut self, chance: &mut Chance) {
-        let spec = self.scene.plan(|streams, _| streams.iter().find(|s| s.name == "messages").map(spec_of));
-        let Some(spec) = spec else { return };
-        let archive = Archive::of(chance, &spec, &self.log("messages", 0), self.archives.last());
-        self.archives.push(archive);
+        let specs: Vec<StreamSpec> = self
+            .scene
+            .plan(|streams, _| streams.iter().filter(|stream| stream.history.is_some()).map(spec_of).collect());
+        for (name, archives) in &mut self.archives {
+            let Some(spec) = specs.iter().find(|spec| spec.name == *name) else { continue };
+            let log = Log::new(name, self.logs[name].clone(), self.clock.clone(), 0);
+            let archive = Archive::of(chance, spec, &log, archives.last());
+            archives.push(archive);
+        }
     }
 
     fn input(
@@ -106,11 +116,12 @@ impl Setup {
             None => None,
         };
         let at = at.and_then(|(_, at)| at.parse::<usize>().ok());
-        let archive = match (stream.history.is_some(), held.is_some(), at) {
-            (true, _, Some(at)) => self.archives.get(at),
-            (true, false, None) => self.archives.last(),
-            _ => None,
-        };
+        let archives = self.archives.get(stream.name.as_str()).filter(|_| stream.history.is_some());
+        let archive = archives.and_then(|archives| match (held.is_some(), at) {
+            (_, Some(at)) => archives.get(at),
+            (false, None) => archives.last(),
+            (true, None) => None,
+        });
         let archive = archive.map(|archive| breaks::archive(archive.clone(), &spec, &topic, bug));
         let history = archive.map(|archive| Arc::new(archive) as Arc<dyn TimedFiles>);
         let decode = Arc::new(Text(stream.schema.clone()));
@@ -203,17 +214,22 @@ pub fn begin(setup: &Setup, access: &Arc<Access>, options: RunOptions) -> Result
     let clock: Arc<dyn Clock> = setup.clock.clone();
     let mut checkpoints = Checkpoints::unlocked(store, setup.kept, clock.clone(), Box::new(|_| {}))?;
     let newest = checkpoints.newest()?;
-    if newest.is_none() {
-        access.shared.world().watermarks.clear();
-    }
+    let seen = newest.as_ref().map(|newest| newest.number);
+    // After its first checkpoint a job may have read rows; while its outputs are as they were it begins anew.
+    let is_at_first = newest.as_ref().is_some_and(|newest| newest.coordinator.number == 1);
+    let newest = newest.filter(|_| !is_at_first || access.shared.world().is_used());
     let (seam, graph, start) = open(setup, newest.as_ref(), (&options, access))?;
     let outputs = Outputs { access, newest: newest.as_ref(), epoch: checkpoints.epoch(), start, bug };
     let facts = facts_of(setup, newest.as_ref(), (start, seam.is_bounded()));
     let bound = outputs.bind(&graph)?;
-    if checkpoints.newest()?.map(|newest| newest.number) != newest.as_ref().map(|newest| newest.number) {
+    if newest.is_none() && access.shared.world().is_used() {
+        return Err(Error::unavailable("another run has written since this one was allowed to begin"));
+    }
+    if checkpoints.newest()?.map(|newest| newest.number) != seen {
         return Err(Error::unavailable("another run of the job has put a checkpoint while this one began"));
     }
-    let restored = take_up(&mut checkpoints, newest.as_ref(), facts, &seam)?;
+    let generation = newest.as_ref().map_or(checkpoints.epoch(), |newest| newest.facts.generation);
+    let restored = take_up(&mut checkpoints, newest.as_ref(), JobFacts { generation, ..facts }, &seam)?;
     let sinks = outputs.settle(bound)?;
     let (readers, coordinator) = seam.begin(options.workers, Arc::new(AtOnce), &graph.meetings())?;
     let job = Job {
@@ -224,7 +240,7 @@ pub fn begin(setup: &Setup, access: &Arc<Access>, options: RunOptions) -> Result
         workers: options.workers,
         clock,
         spill_dir: PathBuf::from("/nowhere"),
-        checkpoints: Some(Box::new(Watched { checkpoints, access: access.clone() })),
+        checkpoints: Some(Box::new(Watched { checkpoints, generation, access: access.clone() })),
         restored,
     };
     let driver = if options.in_turn { Driver::in_turn(job)? } else { Driver::new(job, options.seed)? };
@@ -253,10 +269,11 @@ fn open(
 }
 
 fn facts_of(setup: &Setup, newest: Option<&Manifest>, (start, bounded): (EventTime, bool)) -> JobFacts {
-    let histories = match (newest, setup.archives.len()) {
-        (Some(newest), _) => newest.facts.histories.clone(),
-        (None, 0) => vec![],
-        (None, archives) => vec![("messages".to_owned(), (archives - 1).to_string())],
+    let last =
+        |(name, archives): (&&str, &Vec<Archive>)| Some((name.to_string(), archives.len().checked_sub(1)?.to_string()));
+    let histories = match newest {
+        Some(newest) => newest.facts.histories.clone(),
+        None => setup.archives.iter().filter_map(last).collect(),
     };
     JobFacts {
         job: "simulated".to_owned(),
@@ -266,7 +283,7 @@ fn facts_of(setup: &Setup, newest: Option<&Manifest>, (start, bounded): (EventTi
         from: None,
         bounded,
         histories,
-        generation: newest.map_or(0, |newest| newest.facts.generation),
+        generation: 0,
         plan: JobPlan::default(),
         cuts: vec![],
         reads_from: None,
@@ -286,8 +303,7 @@ fn take_up(
             checkpoints.go_on(&again, &facts).map(Some)
         }
         None => {
-            let generation = checkpoints.epoch();
-            checkpoints.begin(JobFacts { generation, ..facts })?;
+            checkpoints.begin(facts)?;
             Ok(None)
         }
     }

@@ -33,6 +33,11 @@ pub struct Scene {
     pub has_counted: bool,
     /// Whether rows with a label go to a table, to a topic, or nowhere.
     pub labels: Option<bool>,
+    /// Whether reports have an archive, too.
+    pub archives_reports: bool,
+    /// Whether partitions have their first message while the job runs, topics get partitions, and runs end where topics end:
+    /// the log alone does not place all rows then.
+    pub joins: bool,
 }
 
 /// How far the window reaches back, and the aggregate over reports, and the label forward.
@@ -47,13 +52,19 @@ pub const QUIET: i64 = SECOND;
 pub const BIG_SIZE: i64 = 100;
 
 impl Scene {
-    pub fn draw(chance: &mut Chance) -> Scene {
+    /// Draws a job; one in four has rows that the log alone does not place, where those are asked for.
+    pub fn draw(chance: &mut Chance, has_joins: bool) -> Scene {
         let dedup = chance.of(&[0, 10]);
         let delay = chance.of(&[0, 2]);
         let drops_late = chance.hits(3000);
         let (has_big, has_counted) = chance.of(&[(true, true), (true, false), (false, true), (true, true)]);
         let labels = chance.of(&[None, None, Some(true), Some(false)]);
-        Scene { dedup, delay, drops_late, has_big, has_counted, labels }
+        let archives_reports = chance.hits(3000);
+        let scene = Scene { dedup, delay, drops_late, has_big, has_counted, labels, archives_reports, joins: false };
+        match chance.hits(2500) && has_joins {
+            true => Scene { dedup: 0, drops_late: false, joins: true, ..scene },
+            false => scene,
+        }
     }
 
     fn sql(&self) -> String {
@@ -68,7 +79,7 @@ impl Scene {
              ) HISTORY raw.messages LIVE messages ON BAD ROW SKIP;
              CREATE STREAM reports (id BIGINT, sender BIGINT, size BIGINT, sent_at TIMESTAMP,
                WATERMARK FOR sent_at AS sent_at - INTERVAL '1' SECOND
-             ) LIVE reports ON BAD ROW SKIP;
+             ) {} LIVE reports ON BAD ROW SKIP;
              CREATE VIEW counted AS
              SELECT m.id, m.sender, m.sent_at, r.size AS reported,
                count(*) OVER w AS n, sum(m.size) OVER w AS bytes, lag(m.size) OVER k AS before,
@@ -78,7 +89,8 @@ impl Scene {
              ASOF LEFT JOIN reports r ON r.sender = m.sender AND r.sent_at <= m.sent_at
              WINDOW w AS (PARTITION BY m.sender ORDER BY m.sent_at RANGE INTERVAL '15' SECOND PRECEDING),
                     k AS (PARTITION BY m.sender ORDER BY m.sent_at);\n",
-            self.delay
+            self.delay,
+            if self.archives_reports { "HISTORY raw.reports" } else { "" },
         );
         if self.has_big {
             text += "INSERT INTO TOPIC big SELECT id, sender, size FROM messages WHERE size > 100;\n";

@@ -41,6 +41,7 @@ impl Store for Objects {
 /// The checkpoints of a run, which are looked at as they become durable.
 pub struct Watched {
     pub checkpoints: Checkpoints,
+    pub generation: u64,
     pub access: Arc<Access>,
 }
 
@@ -49,7 +50,11 @@ impl CheckpointStore for Watched {
         self.checkpoints.put(checkpoint)?;
         let mut world = self.access.shared.world();
         world.count("checkpoint");
-        let (before, now) = (world.watermarks.clone(), &checkpoint.coordinator.watermarks);
+        // A job that begins anew begins before all rows, also where a run before it has put one more.
+        let is_same = world.generation == self.generation;
+        world.generation = self.generation;
+        let before = std::mem::take(&mut world.watermarks);
+        let (before, now) = (if is_same { before } else { vec![] }, &checkpoint.coordinator.watermarks);
         let falls = before.iter().zip(now).find(|(before, now)| now < before);
         if let Some((before, now)) = falls {
             world.check(false, || format!("a watermark falls from {before} to {now}"));
@@ -82,10 +87,9 @@ impl Claim {
     pub fn take(access: &Arc<Access>, table: &str) -> Result<Claim> {
         let name = table.to_owned();
         let epoch = access.change("claim", None, |world| {
-            let is_fenced = !world.has(Bug::TableUnfenced);
             let table = world.tables.entry(name).or_default();
             table.epoch += 1;
-            table.version += u64::from(is_fenced);
+            table.version += 1;
             Ok(table.epoch)
         })?;
         Ok(Claim { access: access.clone(), table: table.to_owned(), epoch })

@@ -129,7 +129,8 @@ pub struct World {
     pub flights: Vec<Flight>,
     /// For how many requests to come each is away.
     pub away: BTreeMap<&'static str, usize>,
-    /// What the last durable checkpoint says.
+    /// What the last durable checkpoint says, and the generation of the job that it is of.
+    pub generation: u64,
     pub watermarks: Vec<EventTime>,
     pub rows: JobRows,
     /// How often each thing happened.
@@ -160,6 +161,12 @@ impl World {
         if self.is_shown {
             println!("{}", line());
         }
+    }
+
+    /// Whether an output has rows.
+    pub fn is_used(&self) -> bool {
+        let mut partitions = self.topics.values().flat_map(|topic| &topic.partitions);
+        partitions.any(|written| !written.messages.is_empty()) || self.tables.values().any(|t| !t.files.is_empty())
     }
 
     /// Lets a request that is on its way arrive.
