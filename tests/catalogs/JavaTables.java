@@ -72,6 +72,13 @@ public class JavaTables {
 
     public static void main(String[] arguments) throws Exception {
         JavaTables tables = new JavaTables(Path.of(arguments[0]), Path.of(arguments[1]));
+        if (arguments.length > 2) {
+            // Tables that others have changed since.
+            for (int i = 2; i < arguments.length; i++) {
+                tables.dump(tables.catalog.loadTable(TableIdentifier.of("java", arguments[i])));
+            }
+            return;
+        }
         tables.positions();
         tables.everyKeyType();
         tables.severalKeys();

@@ -7,6 +7,7 @@ mod deletes;
 mod errors;
 mod faults;
 mod folder_faults;
+mod kept;
 mod late_commits;
 mod other_stores;
 mod project;

@@ -40,6 +40,16 @@ fn can_run() -> bool {
 /// Runs a program that writes tables into a warehouse in a folder, and their rows into another folder; false, and said
 /// loudly, where it cannot be run.
 pub fn write_java_tables(program: &Path, warehouse: &Path, rows: &Path) -> bool {
+    run_java(program, warehouse, rows, &[])
+}
+
+/// Has the same program read tables of the warehouse, and put their rows into a folder.
+pub fn read_java_tables(program: &Path, warehouse: &Path, rows: &Path, tables: &[String]) -> bool {
+    assert!(!tables.is_empty(), "without tables it writes some");
+    run_java(program, warehouse, rows, tables)
+}
+
+fn run_java(program: &Path, warehouse: &Path, rows: &Path, tables: &[String]) -> bool {
     if !can_run() {
         return false;
     }
@@ -49,6 +59,6 @@ pub fn write_java_tables(program: &Path, warehouse: &Path, rows: &Path) -> bool 
     let warehouse = fs::canonicalize(warehouse).expect("the warehouse is there");
     let mut command = Command::new("java");
     command.args(["-Xmx512m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp"]);
-    done(command.arg(format!("{}/lib/*", library.display())).arg(program).args([&warehouse, rows]));
+    done(command.arg(format!("{}/lib/*", library.display())).arg(program).args([&warehouse, rows]).args(tables));
     true
 }
