@@ -85,7 +85,12 @@ impl CommitRecord {
             return Ok(());
         };
         let line = metadata.current_snapshot().map(|current| ancestors(metadata, current.snapshot_id()));
-        if line.unwrap_or_default().iter().any(|snapshot| snapshot.snapshot_id() == last.snapshot_id()) {
+        let line = line.unwrap_or_default();
+        // Where the begin of the line has expired, nobody can tell what older snapshots belonged to.
+        let is_cut = |oldest: &&SnapshotRef| oldest.parent_snapshot_id().is_some();
+        let cut = line.last().copied().filter(is_cut).map(|oldest| oldest.sequence_number());
+        let is_older = cut.is_some_and(|cut| last.sequence_number() < cut);
+        if is_older || line.iter().any(|snapshot| snapshot.snapshot_id() == last.snapshot_id()) {
             return Ok(());
         }
         Err(Error::invalid(format!(

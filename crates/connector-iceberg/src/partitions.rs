@@ -62,6 +62,16 @@ impl Partitions {
                 }
             };
             let result = (*result.field_type).clone();
+            // A committable has values of partitions as JSON, in which these do not come back as they were.
+            if let Some(PrimitiveType::Float | PrimitiveType::Double | PrimitiveType::Decimal { .. }) =
+                result.as_primitive_type()
+            {
+                return Err(Error::invalid(format!(
+                    "table \"{table}\" is cut into partitions by \"{}\" of type {result}, and nothing is written to such a \
+                     table here",
+                    field.name
+                )));
+            }
             Ok(Field { name: field.name.clone(), transform: field.transform, source, result })
         };
         let fields = metadata.default_partition_spec().fields().iter().zip(results).map(field);

@@ -11,6 +11,9 @@ use iceberg::spec::{NestedField, TableMetadata, Type};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
+/// The property that has what describes a table somewhere else.
+const METADATA_PATH: &str = "write.metadata.path";
+
 /// The property with the types of columns, by their ids.
 pub const UNKNOWN_TYPES: &str = "riverrun.unknown-types";
 /// The types that the library knows, beside decimals and bytes of a fixed length.
@@ -102,6 +105,12 @@ pub fn unknown_type_in<'t>(column: &NestedField, unknown: &'t BTreeMap<i32, Stri
 
 /// Refuses to change a table that was not read as it is stored.
 pub fn check_changeable(name: &TableName, metadata: &TableMetadata) -> iceberg::Result<()> {
+    if let Some(elsewhere) = metadata.properties().get(METADATA_PATH) {
+        return Err(failure::for_iceberg(Error::invalid(format!(
+            "table \"{name}\" has {METADATA_PATH} = {elsewhere}, and what describes a table is written below its location \
+             here; change it with the engine that wrote it"
+        ))));
+    }
     let Some((id, unknown)) = unknown_types(metadata).into_iter().next() else { return Ok(()) };
     let column = metadata.schemas_iter().find_map(|schema| schema.name_by_field_id(id)).unwrap_or_default();
     Err(failure::for_iceberg(Error::invalid(format!(

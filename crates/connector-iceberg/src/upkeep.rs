@@ -52,7 +52,7 @@ const UNNAMED_MS_MIN: i64 = 3_600_000;
 pub fn expired(metadata: &TableMetadata) -> Result<Vec<i64>> {
     let number = |key: &str| metadata.properties().get(key).and_then(|value| value.parse::<i64>().ok());
     let count = |key: &str| number(key).and_then(|count| usize::try_from(count).ok());
-    let kept_all = metadata.properties().get(COLLECT).is_some_and(|value| value == "false");
+    let kept_all = keeps_all(metadata);
     let Some(current) = metadata.current_snapshot().filter(|_| !kept_all) else { return Ok(Vec::new()) };
     let keep = count(SNAPSHOTS_MIN).unwrap_or(SNAPSHOTS_MIN_DEFAULT).max(1);
     let line = ancestors(metadata, current.snapshot_id());
@@ -73,6 +73,11 @@ pub fn expired(metadata: &TableMetadata) -> Result<Vec<i64>> {
         old && !stay.contains(&id) && !named.contains(&id)
     };
     Ok(metadata.snapshots().filter(may_leave).map(|snapshot| snapshot.snapshot_id()).collect())
+}
+
+/// Whether nothing of a table may be deleted. As other engines read the property, any text but true is no.
+pub fn keeps_all(metadata: &TableMetadata) -> bool {
+    metadata.properties().get(COLLECT).is_some_and(|value| !value.eq_ignore_ascii_case("true"))
 }
 
 /// A snapshot and those that it came from, the newest first.

@@ -50,6 +50,9 @@ impl RowOrder {
     }
 }
 
+/// About what an array takes beside its values: few rows of many partitions are mostly that.
+const ARRAY_BYTES: usize = 256;
+
 /// Rows that wait.
 #[derive(Default)]
 pub struct WaitingRows {
@@ -62,7 +65,7 @@ impl WaitingRows {
     pub fn add(&mut self, rows: RecordBatch) -> Result<usize> {
         let mut bytes = 0;
         for column in rows.columns() {
-            bytes += column.to_data().get_slice_memory_size()?;
+            bytes += column.to_data().get_slice_memory_size()? + ARRAY_BYTES;
         }
         self.bytes += bytes;
         self.batches.push(rows);

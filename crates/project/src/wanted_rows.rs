@@ -41,6 +41,11 @@ fn bad_rows(stream: &Stream, stored: &SchemaRef) -> Option<RowFilter> {
     let mut bad = Vec::new();
     for (index, declared) in stream.schema.fields().iter().enumerate() {
         let name = stored_name(stream, stored, index)?;
+        if index == stream.time_column {
+            // No watermark passes the ends of time.
+            let end = |micros| RowFilter::compare(name.clone(), FilterComparison::Equal, FilterValue::Instant(micros));
+            bad.extend([end(i64::MIN), end(i64::MAX)]);
+        }
         if index == stream.time_column || !declared.is_nullable() {
             bad.push(RowFilter::IsNull(name));
         }

@@ -3,7 +3,7 @@
 use super::content::{Content, KnownManifests};
 use super::plan::{Group, applied, delete_index, groups, target_bytes};
 use super::replace::{Replacer, Rewritten};
-use super::rewrite::{Rewriter, Scratch};
+use super::rewrite::{Rewriter, Scratch, check_columns};
 use crate::files::TableFiles;
 use crate::name::TableName;
 use crate::object_files::is_local;
@@ -14,6 +14,7 @@ use crate::{failure, live_files::LiveFile};
 use dataflow::{Clock, Error, Result, RowFilter};
 use iceberg::spec::{DataFile, FormatVersion};
 use iceberg::table::Table;
+use std::cell::Cell;
 
 /// What was written anew is put in place when so many bytes of it were read, so that little is lost with a kill.
 const SWAP_BYTES: u64 = 1 << 30;
@@ -157,6 +158,7 @@ impl<'a> Compaction<'a> {
         let table = warehouse.load(&name)?;
         let metadata = table.metadata();
         check_changeable(&name, metadata).map_err(|error| failure::iceberg("nothing is compacted", error))?;
+        check_columns(&name, metadata)?;
         if metadata.format_version() == FormatVersion::V1 {
             return Err(Error::invalid(format!(
                 "table \"{name}\" has version 1 of the table format, in which nothing is compacted here; upgrade it to \
@@ -250,10 +252,15 @@ impl<'a> Compaction<'a> {
             return Ok(0);
         }
         let uuid = self.table.metadata().uuid();
-        let replacer = Replacer { catalog: self.warehouse.tables_catalog(), table: &self.name, uuid, sequence, clock };
+        let (catalog, has_sent) = (self.warehouse.tables_catalog(), Cell::new(false));
+        let replacer = Replacer { catalog, table: &self.name, uuid, sequence, clock, has_sent: &has_sent };
         let replaced = self.warehouse.runtime().block_on(replacer.replace(&written, &mut self.known));
-        // When it fails nobody knows what is named by now, so that all files stay.
-        let replaced = replaced?;
+        let replaced = replaced.inspect_err(|_| {
+            // Once a swap was sent nobody knows what is named by now, so that all files stay.
+            if !has_sent.get() {
+                written.iter().for_each(|one| rewriter.discard(&one.outputs));
+            }
+        })?;
         summary.snapshots += usize::from(replaced.done.contains(&true));
         summary.deletes += replaced.deletes;
         for (one, is_done) in written.iter().zip(&replaced.done) {

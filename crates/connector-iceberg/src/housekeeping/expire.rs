@@ -9,7 +9,7 @@ use crate::prepared_files::made_again;
 use crate::table_catalog::TableCatalog;
 use crate::unknown_types::check_changeable;
 use crate::upkeep::{AGE_MS_MAX, AGE_MS_MAX_DEFAULT, COLLECT, SNAPSHOTS_MAX, SNAPSHOTS_MIN, SNAPSHOTS_MIN_DEFAULT};
-use crate::upkeep::{ancestors, references, telling};
+use crate::upkeep::{ancestors, keeps_all, references, telling};
 use crate::warehouse::Warehouse;
 use dataflow::{Error, Result};
 use iceberg::TableUpdate;
@@ -214,7 +214,7 @@ impl<'a> Search<'a> {
     async fn plan(&mut self, table: &Table, options: ExpireOptions, now_ms: i64) -> Result<ExpirePlan> {
         let (name, metadata) = (self.name, table.metadata());
         check_changeable(name, metadata).map_err(|error| failure::iceberg("no snapshot expires", error))?;
-        if metadata.properties().get(COLLECT).is_some_and(|value| value == "false") {
+        if keeps_all(metadata) {
             return Err(Error::invalid(format!(
                 "table \"{name}\" has {COLLECT} = false: its files may be those of others as well, and nothing of it \
                  expires"
@@ -276,6 +276,9 @@ fn prepared(holds: &TableHolds, path: &str) -> bool {
     holds.prepared.contains(path)
 }
 
+/// Who holds a snapshot that was the current one a short while ago.
+const READERS: &str = "those who may read it yet, since it was current within the last hour; --nobody-reads lets it go";
+
 /// Which snapshots leave, by what is asked for and by who holds them.
 fn leaving(metadata: &TableMetadata, options: ExpireOptions, holds: &TableHolds, now_ms: i64) -> Result<ExpirePlan> {
     let mut plan = ExpirePlan { snapshots_total: metadata.snapshots().len(), ..ExpirePlan::default() };
@@ -302,16 +305,23 @@ fn leaving(metadata: &TableMetadata, options: ExpireOptions, holds: &TableHolds,
     };
     let unread = now_ms.saturating_sub(ms(options.readers));
     // When a snapshot of the line stopped being the current one.
-    let until: HashMap<i64, i64> =
+    let mut until: HashMap<i64, i64> =
         line.windows(2).map(|pair| (pair[1].snapshot_id(), pair[0].timestamp_ms())).collect();
+    // Also one that the table was set back from.
+    for pair in metadata.history().windows(2) {
+        let at = until.entry(pair[0].snapshot_id).or_insert(i64::MIN);
+        *at = (*at).max(pair[1].timestamp_ms);
+    }
     let places: HashMap<i64, usize> = line.iter().enumerate().map(|(at, one)| (one.snapshot_id(), at)).collect();
     let may_leave = |snapshot: &&SnapshotRef| {
         let id = snapshot.snapshot_id();
-        let by_place = match places.get(&id) {
+        match places.get(&id) {
             Some(&at) => at >= keep && (at >= most.max(keep) || snapshot.timestamp_ms() < old),
             None => snapshot.timestamp_ms() < loose,
-        };
-        by_place && until.get(&id).copied().unwrap_or(snapshot.timestamp_ms()) <= unread
+        }
+    };
+    let is_read = |snapshot: &SnapshotRef| {
+        until.get(&snapshot.snapshot_id()).copied().unwrap_or(snapshot.timestamp_ms()) > unread
     };
     let mut held: HashMap<i64, String> = telling(metadata)
         .into_iter()
@@ -335,6 +345,7 @@ fn leaving(metadata: &TableMetadata, options: ExpireOptions, holds: &TableHolds,
     for snapshot in candidates {
         match held.get(&snapshot.snapshot_id()) {
             Some(who) => plan.held.push((snapshot.snapshot_id(), who.clone())),
+            None if is_read(snapshot) => plan.held.push((snapshot.snapshot_id(), READERS.to_owned())),
             None => plan.snapshots.push((snapshot.snapshot_id(), snapshot.timestamp_ms())),
         }
     }

@@ -82,8 +82,16 @@ pub fn plain(location: &str) -> String {
         Some((scheme, rest)) => (scheme, rest.to_owned()),
         None => ("", location.strip_prefix("file:").unwrap_or(location).to_owned()),
     };
-    let parts = path.split('/').filter(|part| !part.is_empty() && *part != ".");
-    parts.fold(place.to_owned(), |whole, part| whole + "/" + part)
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
+        // On a disk it is the folder above; in a store it is a name like others, which nobody gives.
+        if part == ".." && place.is_empty() {
+            parts.pop();
+        } else {
+            parts.push(part);
+        }
+    }
+    parts.into_iter().fold(place.to_owned(), |whole, part| whole + "/" + part)
 }
 
 /// `CONTAINER@ACCOUNT.SERVICE/PATH` without the service: one account has several.
@@ -133,6 +141,7 @@ mod tests {
             assert!(!named.has(other), "{other}");
         }
         assert_eq!(plain("s3://b/a/b/"), plain("s3a://b//a/b"));
+        assert_eq!(plain("file:///w/t/metadata/../data/a.parquet"), plain("/w/t/data/a.parquet"));
         assert_eq!(plain("gs://b/a/b"), plain("gcs://b/a/b"));
         assert_ne!(plain("gs://b/a/b"), plain("s3://b/a/b"));
         let azure = plain("abfss://lake@acc.dfs.core.windows.net/t/a.parquet");

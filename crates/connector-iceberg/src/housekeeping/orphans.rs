@@ -13,7 +13,7 @@ use crate::data_name::{epoch_of, is_of_a_sink};
 use crate::failure;
 use crate::name::TableName;
 use crate::table_catalog::TableFolder;
-use crate::upkeep::COLLECT;
+use crate::upkeep::{COLLECT, keeps_all};
 use crate::warehouse::Warehouse;
 use dataflow::{Error, Result};
 use iceberg::spec::TableMetadata;
@@ -74,7 +74,7 @@ impl Warehouse {
     ) -> Result<OrphanPlan> {
         let name = TableName::parse(table)?;
         let table = self.load(&name)?;
-        if table.metadata().properties().get(COLLECT).is_some_and(|value| value == "false") {
+        if keeps_all(table.metadata()) {
             return Err(Error::invalid(format!(
                 "table \"{name}\" has {COLLECT} = false: files below its location may be those of others, and none is \
                  deleted"

@@ -23,6 +23,7 @@ use dataflow::{Clock, Error, Result};
 use iceberg::spec::{DataFile, MAIN_BRANCH, Snapshot, SnapshotReference, SnapshotRetention};
 use iceberg::table::Table;
 use iceberg::{ErrorKind, TableUpdate};
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use uuid::Uuid;
@@ -68,6 +69,8 @@ pub struct Replacer<'a> {
     pub sequence: i64,
     /// What stamps the snapshot.
     pub clock: &'a dyn Clock,
+    /// Whether a swap was sent. Until then nobody knows of what was written anew.
+    pub has_sent: &'a Cell<bool>,
 }
 
 /// A swap that was sent. An answer which refuses it may be that to a repetition of a request that was carried out, so that
@@ -108,7 +111,11 @@ impl Replacer<'_> {
             let done = self.still_fit(&content, &index, rewritten)?;
             // A repetition that is still on its way is refused where the table has moved on since it was sent.
             let now = base.metadata().current_snapshot_id();
-            let is_unknown = unknown > 0 || sent.iter().any(|sent| sent.base == now);
+            // What it named is still there where its snapshot has expired since.
+            let outputs = || rewritten.iter().flat_map(|one| &one.outputs).map(DataFile::file_path);
+            let live: HashSet<&str> = content.data.iter().map(|live| live.file.file_path()).collect();
+            let was_made = !sent.is_empty() && outputs().any(|output| live.contains(output));
+            let is_unknown = was_made || unknown > 0 || sent.iter().any(|sent| sent.base == now);
             if !done.contains(&true) {
                 if !is_unknown {
                     discard(&base, &sent, None, &mut files).await;
@@ -121,6 +128,7 @@ impl Replacer<'_> {
             let (snapshot, deletes) =
                 self.snapshot(&base, (&content, &index), (&fitting, &attempt), &mut files).await?;
             let list = snapshot.manifest_list().to_owned();
+            self.has_sent.set(true);
             sent.push(Sent { attempt, base: now, list: list.clone(), done: done.clone(), deletes });
             match self.catalog.change(&base, updates(snapshot)).await {
                 Ok(_) => {

@@ -17,7 +17,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use dataflow::{Error, Result, TimedFiles};
 use iceberg::arrow::schema_to_arrow_schema;
 use iceberg::spec::{
-    DataFile, NestedField, NullOrder, PrimitiveType, SortDirection, TableMetadataRef, Transform, Type,
+    DataFile, NestedField, NullOrder, PrimitiveType, SortDirection, TableMetadata, TableMetadataRef, Transform, Type,
 };
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -262,7 +262,7 @@ fn order_of(metadata: &TableMetadataRef) -> Option<(RowOrder, i32)> {
 }
 
 /// Refuses columns that would not be written as the table has them.
-fn check_columns(table: &TableName, metadata: &TableMetadataRef) -> Result<()> {
+pub fn check_columns(table: &TableName, metadata: &TableMetadata) -> Result<()> {
     let unknown = unknown_types(metadata);
     for column in metadata.current_schema().as_struct().fields() {
         let refused = unknown_type_in(column, &unknown).map(str::to_owned).or_else(|| not_written(column));

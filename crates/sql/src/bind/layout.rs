@@ -64,9 +64,12 @@ fn is_of_time(transform: PartitionTransform) -> bool {
 
 /// Which types a transform has, and whether one of them is that of a column.
 fn allowed(transform: PartitionTransform, of: &DataType) -> (&'static str, bool) {
-    use DataType::{Binary, Date32, Int32, Int64, Timestamp, Utf8};
+    use DataType::{Binary, Boolean, Date32, Int32, Int64, Timestamp, Utf8};
     match transform {
-        PartitionTransform::Identity => ("a column that is no STRUCT and no list", !of.is_nested()),
+        PartitionTransform::Identity => (
+            "a column of BIGINT, INTEGER, BOOLEAN, TEXT, BLOB, DATE or TIMESTAMP",
+            matches!(of, Int32 | Int64 | Boolean | Utf8 | Binary | Date32 | Timestamp(..)),
+        ),
         PartitionTransform::Bucket(_) => (
             "a column of BIGINT, INTEGER, TEXT, BLOB, DATE or TIMESTAMP",
             matches!(of, Int32 | Int64 | Utf8 | Binary | Date32 | Timestamp(..)),

@@ -17,8 +17,11 @@ const IN_ITEMS_MAX: usize = 256;
 pub(crate) fn row_filter(condition: &Tree, name: &dyn Fn(ColumnId) -> Option<String>) -> RowFilter {
     let mut conjuncts = Vec::new();
     add_conjuncts(condition, &mut conjuncts);
-    // AND goes from left to right: what fails on a row is told, whatever the conditions after it say of the row.
-    let sound = conjuncts.into_iter().take_while(|conjunct| !conjunct.can_fail());
+    // AND goes from left to right: what fails on a row is told, whatever the conditions after it say of the row. It goes on
+    // after NULL, so that one which may be NULL keeps no row from those after it.
+    let first = conjuncts.iter().position(|conjunct| conjunct.can_fail());
+    let sound = conjuncts.into_iter().take(first.unwrap_or(usize::MAX));
+    let sound = sound.filter(|conjunct| first.is_none() || !conjunct.nullable());
     RowFilter::all(sound.map(|conjunct| Names(name).filter(conjunct, true)).collect())
 }
 
