@@ -175,11 +175,12 @@ fn a_query_says_which_rows_of_a_table_it_wants() {
     let either = vec![of("amount", Less, number(0.5)), RowFilter::IsNull("user_id".to_owned())];
     assert_eq!(where_is("amount < 0.5 OR user_id IS NULL"), RowFilter::any(either));
     assert_eq!(where_is("(amount IS NOT NULL) IS TRUE"), RowFilter::IsNotNull("amount".to_owned()));
-    // A row on which a condition fails is told, whatever those after it say.
+    // A row on which a condition fails is told, whatever those after it say, and those before it where they are NULL.
     assert_eq!(
-        where_is("user_id = 4 AND CAST(user_id AS INTEGER) > 3 AND amount < 0.5"),
-        of("user_id", Equal, whole(4))
+        where_is("user_id IS NOT NULL AND CAST(user_id AS INTEGER) > 3 AND amount < 0.5"),
+        RowFilter::IsNotNull("user_id".to_owned())
     );
+    assert_eq!(where_is("user_id = 4 AND CAST(user_id AS INTEGER) > 3"), RowFilter::everything());
     // One side that says nothing leaves the other, and of one of several conditions nothing is left.
     assert_eq!(where_is("amount % 2 = 1 AND user_id = 4"), of("user_id", Equal, whole(4)));
     assert_eq!(where_is("amount % 2 = 1 OR user_id = 4"), RowFilter::everything());
