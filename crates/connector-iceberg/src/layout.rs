@@ -2,6 +2,7 @@
 
 use crate::failure;
 use crate::name::TableName;
+use crate::unknown_types::avro_name;
 use dataflow::{Error, PartitionField, PartitionTransform, Result, SortField, TableLayout};
 use iceberg::spec::{
     NullOrder, PartitionSpecRef, Schema, SortDirection, SortField as IcebergSortField, SortOrder, SortOrderRef,
@@ -22,7 +23,8 @@ pub fn partition_spec(name: &TableName, schema: &Schema, layout: &TableLayout) -
         }
         let mut own = field_name(field);
         let is_of_column = |own: &str| {
-            schema.field_by_name_case_insensitive(own).is_some() && field.transform != PartitionTransform::Identity
+            let is_itself = field.transform == PartitionTransform::Identity && own == field.column;
+            schema.field_by_name_case_insensitive(own).is_some() && !is_itself
         };
         while is_of_column(&own) || taken.contains(&own) {
             own.push('_');
@@ -71,7 +73,7 @@ fn column(name: &TableName, schema: &Schema, column: &str, clause: &str) -> Resu
 /// The name of a field of the spec, as other engines give it.
 fn field_name(PartitionField { column, transform }: &PartitionField) -> String {
     let end = match transform {
-        PartitionTransform::Identity => return column.clone(),
+        PartitionTransform::Identity => return avro_name(column),
         PartitionTransform::Bucket(_) => "bucket",
         PartitionTransform::Truncate(_) => "trunc",
         PartitionTransform::Year => "year",
@@ -79,7 +81,7 @@ fn field_name(PartitionField { column, transform }: &PartitionField) -> String {
         PartitionTransform::Day => "day",
         PartitionTransform::Hour => "hour",
     };
-    format!("{column}_{end}")
+    format!("{}_{end}", avro_name(column))
 }
 
 fn transform(of: PartitionTransform) -> Transform {

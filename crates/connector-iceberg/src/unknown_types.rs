@@ -103,12 +103,40 @@ pub fn unknown_type_in<'t>(column: &NestedField, unknown: &'t BTreeMap<i32, Stri
     })
 }
 
+/// The first field of a partition spec whose name cannot be written as it is: manifests have these names as Avro's, and
+/// readers refuse one that is none.
+pub fn odd_partition_field(metadata: &TableMetadata) -> Option<String> {
+    let names = metadata.partition_specs_iter().flat_map(|spec| spec.fields().iter().map(|field| field.name.clone()));
+    names.into_iter().find(|name| !is_avro_name(name))
+}
+
+fn is_avro_name(name: &str) -> bool {
+    let is_letter = |letter: char| letter.is_ascii_alphabetic() || letter == '_';
+    name.starts_with(is_letter) && name.chars().all(|letter| is_letter(letter) || letter.is_ascii_digit())
+}
+
+/// A name of a column as one that manifests can have.
+pub fn avro_name(column: &str) -> String {
+    let letter = |letter: char| match letter {
+        'a'..='z' | 'A'..='Z' | '0'..='9' | '_' => letter.to_string(),
+        _ => format!("_x{:X}", u32::from(letter)),
+    };
+    let name: String = column.chars().map(letter).collect();
+    if is_avro_name(&name) { name } else { format!("_{name}") }
+}
+
 /// Refuses to change a table that was not read as it is stored.
 pub fn check_changeable(name: &TableName, metadata: &TableMetadata) -> iceberg::Result<()> {
     if let Some(elsewhere) = metadata.properties().get(METADATA_PATH) {
         return Err(failure::for_iceberg(Error::invalid(format!(
             "table \"{name}\" has {METADATA_PATH} = {elsewhere}, and what describes a table is written below its location \
              here; change it with the engine that wrote it"
+        ))));
+    }
+    if let Some(field) = odd_partition_field(metadata) {
+        return Err(failure::for_iceberg(Error::invalid(format!(
+            "table \"{name}\" is cut into partitions by \"{field}\", and names with other letters than a to z, digits and _ \
+             are not written to what describes it here; change it with the engine that wrote it"
         ))));
     }
     let Some((id, unknown)) = unknown_types(metadata).into_iter().next() else { return Ok(()) };
@@ -140,6 +168,16 @@ pub fn manifest_made_known(manifest: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_partitions_are_avros() {
+        assert_eq!(
+            ["at", "a_1", "my col", "1st", "a.b", "ü"].map(avro_name),
+            ["at", "a_1", "my_x20col", "_1st", "a_x2Eb", "_xFC"]
+        );
+        assert!(["my col", "1st", "a.b", "ü", ""].iter().all(|name| !is_avro_name(name)));
+        assert!(["at", "_1st", "a_x2Eb"].iter().all(|name| is_avro_name(name)));
+    }
     use serde_json::json;
 
     #[test]

@@ -7,6 +7,7 @@
 use crate::failure;
 use crate::frontier::{FRONTIER, TOKENS};
 use crate::storage::path_of;
+use crate::unknown_types::odd_partition_field;
 use iceberg::spec::{
     FormatVersion, MAIN_BRANCH, Manifest, ManifestContentType, ManifestFile, ManifestListWriter, ManifestWriterBuilder,
     Snapshot, SnapshotRef, TableMetadata,
@@ -166,7 +167,11 @@ async fn with_merged_manifests(base: &Table, snapshot: Snapshot) -> Result<Snaps
     let metadata = base.metadata();
     let property = |key: &str| metadata.properties().get(key);
     // Rows of the other formats have numbers that manifests carry, or lack sequence numbers.
-    if metadata.format_version() != FormatVersion::V2 || property(MERGE).is_some_and(|value| value == "false") {
+    let is_written = odd_partition_field(metadata).is_none();
+    if metadata.format_version() != FormatVersion::V2
+        || property(MERGE).is_some_and(|value| value == "false")
+        || !is_written
+    {
         return Ok(snapshot);
     }
     let count_min = property(MERGE_COUNT_MIN).and_then(|value| value.parse().ok()).unwrap_or(MERGE_COUNT_MIN_DEFAULT);

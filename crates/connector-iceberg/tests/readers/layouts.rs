@@ -71,7 +71,7 @@ fn pyiceberg_finds_the_partition_of_every_row_where_we_put_it() {
             &[(Bucket(7), "long"), (Bucket(2), "int"), (Truncate(10), "int"), (Identity, "flag")],
             &["at"],
         ),
-        ("lake.cuts", &[(Truncate(2), "text"), (Truncate(1), "bytes"), (Identity, "float")], &["double", "date"]),
+        ("lake.cuts", &[(Truncate(2), "text"), (Truncate(1), "bytes"), (Identity, "flag")], &["double", "date"]),
     ];
     let mut tables = Vec::new();
     for (table, cuts, sorts) in layouts {

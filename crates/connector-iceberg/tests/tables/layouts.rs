@@ -57,6 +57,18 @@ fn a_batch_with_many_partitions_becomes_one_file_for_each() {
 }
 
 #[test]
+fn nothing_is_written_where_partitions_are_values_that_do_not_come_back_from_a_checkpoint() {
+    for column in ["double", "float"] {
+        let folder = tempfile::tempdir().unwrap();
+        let warehouse = Warehouse::open(folder.path()).unwrap();
+        let rows = all_types(&[Some(1)]);
+        create(&warehouse, "lake.t", &rows.schema(), &cut_by(&[(PartitionTransform::Identity, column)])).unwrap();
+        let error = append(&warehouse, "lake.t", &[rows]).unwrap_err().to_string();
+        assert!(error.contains(&format!("is cut into partitions by \"{column}\" of type {column}")), "{error}");
+    }
+}
+
+#[test]
 fn rows_of_a_sorted_table_are_in_order_within_each_file() {
     let folder = tempfile::tempdir().unwrap();
     let numbers: Vec<Option<i64>> = (0..500).map(|n| (n % 50 != 49).then_some(n * 7919 % 500)).collect();

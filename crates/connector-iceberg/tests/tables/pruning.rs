@@ -183,9 +183,9 @@ fn layouts() -> Vec<TableOptions> {
         cut_by(&[(Truncate(10), "int"), (Year, "date")]),
         cut_by(&[(Truncate(1), "bytes"), (Hour, "at")]),
         cut_by(&[(Bucket(2), "text"), (Bucket(2), "at"), (Bucket(2), "date")]),
-        cut_by(&[(Month, "at"), (Identity, "double")]),
+        cut_by(&[(Month, "at"), (Identity, "flag")]),
         cut_by(&[(Bucket(4), "int"), (Bucket(2), "bytes"), (Day, "date"), (Truncate(9), "long")]),
-        cut_by(&[(Identity, "at"), (Identity, "float")]),
+        cut_by(&[(Identity, "at"), (Identity, "date")]),
     ]
 }
 
