@@ -70,8 +70,9 @@ impl Partitions {
             };
             let result = (*result.field_type).clone();
             // A committable has values of partitions as JSON, in which these do not come back as they were.
-            if let Some(PrimitiveType::Float | PrimitiveType::Double | PrimitiveType::Decimal { .. }) =
-                result.as_primitive_type()
+            if field.transform != Transform::Void
+                && let Some(PrimitiveType::Float | PrimitiveType::Double | PrimitiveType::Decimal { .. }) =
+                    result.as_primitive_type()
             {
                 return Err(Error::invalid(format!(
                     "table \"{table}\" is cut into partitions by \"{}\" of type {result}, and nothing is written to such a \

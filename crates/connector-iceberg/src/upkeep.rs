@@ -89,7 +89,7 @@ pub fn ancestors(metadata: &TableMetadata, newest: i64) -> Vec<&SnapshotRef> {
 
 /// The snapshots without which nobody could tell any more that a table is not as its job left it: of its line the nearest
 /// one that says up to where an archive holds its topic, and of every line that the table was set back from the newest one
-/// that a job has committed.
+/// that a job has committed, with those of its own line down to where that one left it.
 pub fn telling(metadata: &TableMetadata) -> HashSet<i64> {
     let has = |snapshot: &SnapshotRef, key: &str| snapshot.summary().additional_properties.contains_key(key);
     let line = metadata.current_snapshot_id().map(|current| ancestors(metadata, current)).unwrap_or_default();
@@ -102,8 +102,15 @@ pub fn telling(metadata: &TableMetadata) -> HashSet<i64> {
         .flat_map(|snapshot| ancestors(metadata, snapshot.snapshot_id()).into_iter().skip(1))
         .map(|snapshot| snapshot.snapshot_id())
         .collect();
-    let newest = left.iter().map(|snapshot| snapshot.snapshot_id()).filter(|id| !earlier.contains(id));
-    newest.chain(frontier).collect()
+    let newest: Vec<i64> =
+        left.iter().map(|snapshot| snapshot.snapshot_id()).filter(|id| !earlier.contains(id)).collect();
+    let fork =
+        |id: &i64| ancestors(metadata, *id).into_iter().find(|snapshot| in_line.contains(&snapshot.snapshot_id()));
+    let forks = newest.iter().filter_map(fork).map(|fork| fork.sequence_number());
+    let since = forks.min().unwrap_or(i64::MAX);
+    let of_line = line.iter().filter(|snapshot| snapshot.sequence_number() >= since);
+    let of_line = of_line.map(|snapshot| snapshot.snapshot_id()).collect::<Vec<_>>();
+    newest.into_iter().chain(frontier).chain(of_line).collect()
 }
 
 /// A tag or a branch.

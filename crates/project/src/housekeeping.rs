@@ -108,7 +108,13 @@ impl Project {
     fn add_holds(&self, place: &str, manifest: &Manifest, table: &str, holds: &mut TableHolds) -> Result<()> {
         // Numbers of snapshots are drawn from so many that no two tables have one in common.
         let snapshots = manifest.facts.histories.iter().filter_map(|(_, snapshot)| snapshot.parse().ok());
-        holds.snapshots.extend(snapshots.map(|snapshot: i64| (snapshot, place.to_owned())));
+        for snapshot in snapshots {
+            let hold: (i64, String) = (snapshot, place.to_owned());
+            // Two streams may read one table.
+            if !holds.snapshots.contains(&hold) {
+                holds.snapshots.push(hold);
+            }
+        }
         for output in &manifest.outputs {
             let name = output.output.strip_prefix("into ").unwrap_or(&output.output);
             holds.sinks.push(format!("{}.{name}", self.name()));

@@ -37,6 +37,8 @@ pub struct RunningJob {
     pub control: Arc<Control>,
     pub stop: Stop,
     pub savepoints: SavepointRequests,
+    /// How many wait to be told of a savepoint.
+    pub waiting: AtomicUsize,
 }
 
 /// Checkpoints, and the socket beside them: it goes before their lock is free, so that it is never a successor's.
@@ -141,11 +143,13 @@ fn answer(stream: &UnixStream, job: &RunningJob) -> io::Result<bool> {
     match asked {
         Ok(Ask::Status) => say(stream, "status", job.status()).map(|()| false),
         Ok(Ask::Savepoint(to)) => {
+            let _waiting = Waiting::of(job);
             let saved = job.savepoints.ask(to, false);
             job.control.commit();
             say_saved(stream, &saved).map(|()| false)
         }
         Ok(Ask::Stop(savepoint)) => {
+            let _waiting = savepoint.is_some().then(|| Waiting::of(job));
             let saved = savepoint.map(|to| job.savepoints.ask(to, true));
             job.stop.ask();
             // Whoever has asked may have gone; the job ends all the same.
@@ -153,6 +157,22 @@ fn answer(stream: &UnixStream, job: &RunningJob) -> io::Result<bool> {
             saved.map_or(Ok(()), |saved| say_saved(stream, &saved)).map(|()| true)
         }
         Err(error) => say_error(stream, &error).map(|()| false),
+    }
+}
+
+/// Somebody who waits to be told of a savepoint.
+struct Waiting<'a>(&'a RunningJob);
+
+impl Waiting<'_> {
+    fn of(job: &RunningJob) -> Waiting<'_> {
+        job.waiting.fetch_add(1, Relaxed);
+        Waiting(job)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Relaxed);
     }
 }
 
@@ -191,6 +211,15 @@ fn say(mut stream: &UnixStream, what: &str, value: Value) -> io::Result<()> {
 }
 
 impl RunningJob {
+    /// Waits until those who wait for a savepoint that was made have been told of it: with the process their connections
+    /// end.
+    pub fn tell_all(&self) {
+        let watch = Stopwatch::start();
+        while self.waiting.load(Relaxed) > 0 && watch.elapsed() < PATIENCE {
+            rest();
+        }
+    }
+
     /// How the job stands.
     fn status(&self) -> Value {
         let stream = |stats: &Arc<StreamStats>| {

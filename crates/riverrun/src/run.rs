@@ -18,7 +18,7 @@ use sql::Target;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
@@ -163,6 +163,7 @@ fn run_job(
         print::note_text(&summary.text());
     }
     // A run that goes on for ever has done what it was asked for: all that it read is committed.
+    attended.tell_all();
     let code = if bounded { stop.exit_code() } else { ExitCode::SUCCESS };
     let next = match (keeps_ends, has_grown && !stop.is_asked()) {
         (true, _) => Next::ToNow,
@@ -221,6 +222,7 @@ fn attend(
         control: control.clone(),
         stop: stop.clone(),
         savepoints: wired.savepoints.clone(),
+        waiting: AtomicUsize::new(0),
     });
     if let Some(checkpoints) = wired.checkpoints.take() {
         let folder = project.checkpoints_path(options.job.as_deref());

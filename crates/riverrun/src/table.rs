@@ -57,18 +57,14 @@ fn end(bar: &ProgressBar) {
 }
 
 /// Shows a plan: as JSON, or as text and how it is carried out, if there is something to do.
-fn show_plan(
-    table: &str,
-    (is_json, as_json, text): (bool, serde_json::Value, String),
-    apply: Option<String>,
-) -> Outcome {
+fn show_plan(table: &str, (is_json, as_json, text): (bool, serde_json::Value, String), is_something: bool) -> Outcome {
     if is_json {
         print::line(&as_json.to_string())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let how = match apply {
-        Some(command) => format!("apply it with\n  riverrun table {command} --apply\n"),
-        None => format!("nothing is to be done for table {table}\n"),
+    let how = match is_something {
+        true => "the same command with --apply carries it out\n".to_owned(),
+        false => format!("nothing is to be done for table {table}\n"),
     };
     print::data(&print::for_terminal(format!("{text}{how}")))?;
     Ok(ExitCode::SUCCESS)
@@ -89,7 +85,7 @@ fn compact(project: &Project, args: &CompactArgs) -> Outcome {
         let plan = table.plan_compaction()?;
         let shown =
             (args.json, table_text::compact_json(table.name(), &plan), table_text::compact(table.name(), &plan));
-        return show_plan(table.name(), shown, (plan.groups > 0).then(|| format!("compact {}", args.table)));
+        return show_plan(table.name(), shown, plan.groups > 0);
     }
     let (stop, bar) = (Stop::listen()?, bar("compact", "rows"));
     let done = table.compact(&mut |progress| {
@@ -114,17 +110,7 @@ fn expire(project: &Project, args: &ExpireArgs) -> Outcome {
         let plan = table.plan_expiry(options)?;
         let text = table_text::expiry(table.name(), &plan, SHOWN);
         let shown = (args.json, table_text::expiry_json(table.name(), &plan), text);
-        let again = [
-            args.older_than.map(|age| format!(" --older-than {}s", age.0.as_secs())),
-            args.keep.map(|keep| format!(" --keep {keep}")),
-            args.nobody_reads.then(|| " --nobody-reads".to_owned()),
-        ];
-        let again: String = again.into_iter().flatten().collect();
-        return show_plan(
-            table.name(),
-            shown,
-            (!plan.snapshots.is_empty()).then(|| format!("expire {}{again}", args.table)),
-        );
+        return show_plan(table.name(), shown, !plan.snapshots.is_empty());
     }
     let bar = bar("expire", "files");
     let done = table.expire(options, &mut |at, all| {
@@ -163,8 +149,7 @@ fn orphans(project: &Project, args: &OrphansArgs) -> Outcome {
         let text = table_text::orphans(table.name(), &plan, SHOWN);
         let shown = (args.json, table_text::orphans_json(table.name(), &plan), text);
         let is_something = !plan.files.is_empty() || !plan.beside.is_empty();
-        let again = format!("orphans {} --older-than {}s", args.table, args.older_than.0.as_secs());
-        return show_plan(table.name(), shown, is_something.then_some(again));
+        return show_plan(table.name(), shown, is_something);
     }
     let bar = bar("orphans", "files");
     let done = table.delete_orphans(&plan, &mut |at, all| {

@@ -6,6 +6,7 @@
 
 mod environments;
 mod evolved;
+mod kept;
 mod layouts;
 #[path = "../tables/rows.rs"]
 #[allow(dead_code)]
