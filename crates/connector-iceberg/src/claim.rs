@@ -202,7 +202,6 @@ impl TableClaim {
     pub fn replace(&self, schema: &SchemaRef, options: &TableOptions) -> Result<()> {
         self.create(schema, options)?;
         let ClaimState { warehouse, table, sink, .. } = &*self.shared;
-        let mut fences = self.shared.fences();
         // One without rows that is as the new one would be takes them itself.
         if self.rows()? == 0
             && plain_schema(schema) == warehouse.schema(&self.table())?
@@ -210,6 +209,7 @@ impl TableClaim {
         {
             return Ok(());
         }
+        let mut fences = self.shared.fences();
         let epoch = fences.table.as_ref().map_or(0, |fence| fence.epoch) + 1;
         let table_uuid = warehouse.stage_table(table, schema, &with_epoch(options, sink, epoch))?;
         fences.staged = Some(Fence { sink: sink.clone(), epoch, table_uuid });

@@ -95,7 +95,12 @@ pub fn telling(metadata: &TableMetadata) -> HashSet<i64> {
     let line = metadata.current_snapshot_id().map(|current| ancestors(metadata, current)).unwrap_or_default();
     let in_line: HashSet<i64> = line.iter().map(|snapshot| snapshot.snapshot_id()).collect();
     let frontier = line.iter().find(|snapshot| has(snapshot, FRONTIER)).map(|snapshot| snapshot.snapshot_id());
-    let is_left = |snapshot: &&SnapshotRef| !in_line.contains(&snapshot.snapshot_id()) && has(snapshot, TOKENS);
+    // Where the begin of the line has expired, older ones were of it: a tag has held them.
+    let cut = line.last().filter(|oldest| oldest.parent_snapshot_id().is_some());
+    let since = cut.map_or(i64::MIN, |oldest| oldest.sequence_number());
+    let is_left = |snapshot: &&SnapshotRef| {
+        !in_line.contains(&snapshot.snapshot_id()) && snapshot.sequence_number() > since && has(snapshot, TOKENS)
+    };
     let left: Vec<&SnapshotRef> = metadata.snapshots().filter(is_left).collect();
     let earlier: HashSet<i64> = left
         .iter()
@@ -107,8 +112,8 @@ pub fn telling(metadata: &TableMetadata) -> HashSet<i64> {
     let fork =
         |id: &i64| ancestors(metadata, *id).into_iter().find(|snapshot| in_line.contains(&snapshot.snapshot_id()));
     let forks = newest.iter().filter_map(fork).map(|fork| fork.sequence_number());
-    let since = forks.min().unwrap_or(i64::MAX);
-    let of_line = line.iter().filter(|snapshot| snapshot.sequence_number() >= since);
+    let forked = forks.min().unwrap_or(i64::MAX);
+    let of_line = line.iter().filter(|snapshot| snapshot.sequence_number() >= forked);
     let of_line = of_line.map(|snapshot| snapshot.snapshot_id()).collect::<Vec<_>>();
     newest.into_iter().chain(frontier).chain(of_line).collect()
 }

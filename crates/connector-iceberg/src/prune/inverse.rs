@@ -56,6 +56,14 @@ pub fn last_of_truncated(value: i64, width: u32) -> i64 {
     value.saturating_add(i64::from(width.max(1)) - 1)
 }
 
+/// Whether one of the values from one to another may be that of numbers near the least of INTEGER or BIGINT: the multiple of
+/// the width below these is beyond the type, and goes around to its other end.
+pub fn may_be_wrapped((least, greatest): (i64, i64), width: u32) -> bool {
+    let first = |end: i64| end.saturating_sub(i64::from(width.max(1)) - 2);
+    let ends = [i64::from(i32::MAX), i64::MAX];
+    ends.into_iter().any(|end| greatest >= first(end) && least <= end)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +72,17 @@ mod tests {
     fn months_begin_where_the_calendar_has_them() {
         let days = [0, 1, 2, -1, 12, 360, 361, 362, -24].map(|months| first_of_month(months).unwrap());
         assert_eq!(days, [0, 31, 59, -31, 365, 10_957, 10_988, 11_017, -731]);
+    }
+
+    #[test]
+    fn a_truncated_number_at_an_end_may_be_one_of_the_other() {
+        // -2147483648 truncated to 10 is -2147483650, which is 2147483646 in 32 bits.
+        assert!(may_be_wrapped((2_147_483_646, 2_147_483_646), 10));
+        assert!(may_be_wrapped((-20, 3_000_000_000), 10), "one of them is among these");
+        assert!(!may_be_wrapped((-20, 2_147_483_630), 10));
+        assert!(!may_be_wrapped((2_147_483_650, 9_000_000_000), 10));
+        assert!(may_be_wrapped((i64::MAX - 2, i64::MAX - 2), 5));
+        assert!(!may_be_wrapped((0, 0), u32::MAX / 2));
     }
 
     #[test]

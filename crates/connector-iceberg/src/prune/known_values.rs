@@ -1,7 +1,7 @@
 //! What is known of the values of one column in the rows of a file or of many, and whether a wanted one may be among them.
 
 use super::column_values::{begins_with, order, stored_value};
-use super::inverse::{first_of_unit, last_of_truncated, last_of_unit};
+use super::inverse::{first_of_unit, last_of_truncated, last_of_unit, may_be_wrapped};
 use dataflow::{FilterComparison, FilterValue};
 use iceberg::spec::{Datum, PrimitiveType, Transform};
 use iceberg::transform::create_transform_function;
@@ -53,10 +53,14 @@ impl KnownValues {
         };
         let value = |stored: Option<&[u8]>| stored_value(stored?, column);
         match transform {
+            // Some writers keep 32 bits of a value of 64 there. Bounds say as much of the column.
+            Transform::Identity if matches!(column, PrimitiveType::Float | PrimitiveType::Double) => return None,
             Transform::Identity => (known.lower, known.upper) = (value(least), value(greatest)),
             Transform::Truncate(width) => {
                 (known.lower, known.upper) = (value(least), value(greatest));
+                let is_wrapped = whole(least).zip(whole(greatest)).is_none_or(|between| may_be_wrapped(between, width));
                 match &mut known.upper {
+                    Some(FilterValue::Whole(_)) if is_wrapped => (known.lower, known.upper) = (None, None),
                     Some(FilterValue::Whole(greatest)) => *greatest = last_of_truncated(*greatest, width),
                     Some(FilterValue::Text(_) | FilterValue::Bytes(_)) => known.is_upper_cut = true,
                     _ => (known.lower, known.upper) = (None, None),
