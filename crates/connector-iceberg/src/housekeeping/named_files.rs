@@ -63,18 +63,24 @@ impl NamedFiles {
     }
 }
 
-/// The ways in which a location may be written that mean the same, as hashes: as it is, and without what percent signs
-/// stand for.
+/// The ways in which a location may be written that mean the same, as hashes: as it is, without what percent signs stand
+/// for, and on a disk where links lead to.
 fn forms(location: &str) -> impl Iterator<Item = u128> {
     let plain = plain(location);
     let decoded = decoded(&plain).filter(|decoded| *decoded != plain);
-    std::iter::once(plain).chain(decoded).map(|form| xxh3_128(form.as_bytes()))
+    let linked = [Some(&plain), decoded.as_ref()].into_iter().flatten().filter_map(|form| {
+        let there = form.starts_with('/').then(|| std::fs::canonicalize(form).ok()).flatten()?;
+        there.to_str().filter(|there| there != form).map(str::to_owned)
+    });
+    let linked: Vec<String> = linked.collect();
+    std::iter::once(plain).chain(decoded).chain(linked).map(|form| xxh3_128(form.as_bytes()))
 }
 
 /// A location without what engines write in several ways: the scheme of a store, the service of an account of Azure, the
 /// authority of a file, slashes that are written twice or at the end.
 pub fn plain(location: &str) -> String {
-    let (place, path) = match location.split_once("://") {
+    let scheme = location.split_once("://").map(|(scheme, rest)| (scheme.to_ascii_lowercase(), rest));
+    let (place, path) = match scheme.as_ref().map(|(scheme, rest)| (scheme.as_str(), *rest)) {
         Some(("file", rest)) => ("", rest.to_owned()),
         Some(("s3" | "s3a" | "s3n", rest)) => ("s3:", rest.to_owned()),
         Some(("gs" | "gcs", rest)) => ("gs:", rest.to_owned()),
@@ -142,10 +148,25 @@ mod tests {
         }
         assert_eq!(plain("s3://b/a/b/"), plain("s3a://b//a/b"));
         assert_eq!(plain("file:///w/t/metadata/../data/a.parquet"), plain("/w/t/data/a.parquet"));
+        assert_eq!(plain("FILE:///w/t/a.parquet"), plain("/w/t/a.parquet"));
         assert_eq!(plain("gs://b/a/b"), plain("gcs://b/a/b"));
         assert_ne!(plain("gs://b/a/b"), plain("s3://b/a/b"));
         let azure = plain("abfss://lake@acc.dfs.core.windows.net/t/a.parquet");
         assert_eq!(azure, plain("wasb://lake@acc.blob.core.windows.net/t//a.parquet"));
         assert_ne!(azure, plain("abfss://lake@other.dfs.core.windows.net/t/a.parquet"));
+    }
+    #[test]
+    fn a_file_is_named_by_whatever_links_lead_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (real, link) = (folder.path().join("real"), folder.path().join("link"));
+        std::fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        std::fs::write(real.join("a.parquet"), "").unwrap();
+        let at = |folder: &std::path::Path| folder.join("a.parquet").to_str().unwrap().to_owned();
+        for (named, found) in [(&real, &link), (&link, &real)] {
+            let mut files = NamedFiles::default();
+            files.add(&at(named));
+            assert!(files.has(&at(found)), "{} for {}", named.display(), found.display());
+        }
     }
 }
