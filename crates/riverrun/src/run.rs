@@ -253,10 +253,14 @@ fn cores() -> usize {
 /// Waits until the topics that a job reads are there, if they cannot be made here; false when it was stopped before.
 fn wait_for_topics(project: &Project, target: &Target, stop: &Stop) -> Result<bool, Failure> {
     let mut told = Vec::new();
-    while !stop.is_asked() {
+    loop {
         let missing = project.missing_topics(target)?;
+        // A job whose topics are there begins, and then ends as one that was stopped.
         if missing.is_empty() {
             return Ok(true);
+        }
+        if stop.is_asked() {
+            return Ok(false);
         }
         for (topic, reason) in missing.iter().filter(|(topic, _)| !told.contains(topic)) {
             print::note(format_args!("waiting for topic {topic}, which is not there and cannot be made: {reason}"));
@@ -265,7 +269,6 @@ fn wait_for_topics(project: &Project, target: &Target, stop: &Stop) -> Result<bo
         // Half a second: somebody makes a topic once.
         (0..25).for_each(|_| rest());
     }
-    Ok(false)
 }
 
 /// The engine's job of what the project wired, and what must live as long as it runs.
