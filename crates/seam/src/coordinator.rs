@@ -26,6 +26,8 @@ pub(crate) struct StreamTime {
     pub margin: Span,
     /// Where its watermark stops while history is read; no row of its topic lies at or before that.
     pub cap: EventTime,
+    /// Where its watermark ends, if that is known before all is read.
+    pub end: Option<EventTime>,
 }
 
 impl StreamTime {
@@ -200,10 +202,11 @@ impl JobCoordinator {
     /// The last checkpoint follows when everything was given out and the watermarks stand where inputs end.
     fn want_last(&mut self) {
         let Some(end) = self.input_end() else { return };
-        let there = |report: &Option<Report>| {
+        let there = |(reader, report): (&ReaderId, &Option<Report>)| {
+            let end = self.streams[reader.stream].end.unwrap_or(end);
             report.as_ref().and_then(|report| report.watermark).is_some_and(|watermark| watermark >= end)
         };
-        if self.readers.values().all(there) {
+        if self.readers.iter().all(there) {
             self.want(CheckpointPurpose::End);
         }
     }
@@ -336,7 +339,7 @@ impl JobCoordinator {
         let joins = self.joining.iter().any(|reader| meeting.streams.contains(&reader.stream));
         let least = match &self.bounds[stream] {
             Some(known) if joins => known.least,
-            _ => levels.iter().flatten().copied().min().unwrap_or(EventTime::MIN),
+            _ => self.least(meeting, &levels),
         };
         let met = || meeting.streams.iter().map(|&other| &self.streams[other]);
         let window = met().map(StreamTime::silence).max().unwrap_or(0);
@@ -356,8 +359,20 @@ impl JobCoordinator {
             furthest: if meets_absent { self.furthest(meeting) } else { EventTime::MIN },
             meets_joining: joins,
             pace: Span(pace),
-            end: self.input_end(),
+            end: self.input_end().map(|end| self.streams[stream].end.unwrap_or(end)),
         }
+    }
+
+    /// How far the streams that meet have come, given how far each has. One whose watermark has come to where it ends holds
+    /// nobody back any more: what others still have ahead of it was given out before, too, and waits where it waited then.
+    fn least(&self, meeting: &Meeting, levels: &[Option<EventTime>]) -> EventTime {
+        let has_ended = |stream: usize, level: EventTime| self.streams[stream].end.is_some_and(|end| level >= end);
+        let with_more = || {
+            let all = meeting.streams.iter().zip(levels).filter_map(|(&stream, level)| Some((stream, (*level)?)));
+            all.filter(|&(stream, level)| !has_ended(stream, level)).map(|(_, level)| level)
+        };
+        let ends = meeting.streams.iter().any(|&stream| self.streams[stream].end.is_some());
+        with_more().min().unwrap_or(if ends { EventTime::MAX } else { EventTime::MIN })
     }
 
     /// The watermark of a stream as far as is known, over its readers that have more to come; `None` when it holds

@@ -8,7 +8,8 @@ use crate::placing::{
 use crate::{StreamSpec, StreamStats};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Int32Type, SchemaRef};
-use dataflow::{BadRowPolicy, Batch, ERROR_COLUMN, Error, EventTime, ProcessingTime, RAW_COLUMN, Result};
+use dataflow::{BadRowPolicy, Batch, ERROR_COLUMN, Error, EventTime, Position, ProcessingTime, RAW_COLUMN, Result};
+use std::collections::BTreeMap;
 
 /// How the rows of a history are read: which columns, and what their times and orders come from.
 pub(crate) struct Layout {
@@ -21,7 +22,12 @@ pub(crate) struct Layout {
     /// Whether rows come with the reason why they cannot be used, and with their bytes.
     errors: bool,
     raw: bool,
+    /// Where reading ends, if it ends before all rows: after these messages, with none of a partition that is not named.
+    pub until: Option<Until>,
 }
+
+/// The last message that is read of each partition.
+pub(crate) type Until = BTreeMap<u32, Position>;
 
 /// What the rows of a history have beside their event time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +73,7 @@ impl Layout {
         if raw {
             columns.push(RAW_COLUMN.to_owned());
         }
-        Ok(Layout { columns, time_columns, stamps, errors, raw })
+        Ok(Layout { columns, time_columns, stamps, errors, raw, until: None })
     }
 
     /// Places rows of a file, read by the columns of this layout. `at` names the row at an index. Rows before
@@ -91,6 +97,11 @@ impl Layout {
         let mut rows = Rows::new(spec, stats, columns.num_rows()).aside_from(aside_from);
         for row in 0..columns.num_rows() {
             let coordinate = stamps.coordinate(row, at)?;
+            if let (Some(until), Some(Coordinate { partition, position, .. })) = (&self.until, &coordinate)
+                && until.get(partition).is_none_or(|last| position > last)
+            {
+                continue;
+            }
             let stamp = stamps.stamp(row);
             let arrival = stamp.map(|(arrival, _)| arrival);
             let row_place = RowPlace { row: row as u32, coordinate, arrival, at: &|| at(row) };

@@ -58,12 +58,37 @@ impl Seam {
     /// opened again, whatever has become of its files; one that it has read in part has to be as it was. Partitions of a
     /// topic that the checkpoint does not have are read from their beginning.
     pub fn open(streams: Vec<StreamInput>, options: &Options, restored: Option<&CoordinatorState>) -> Result<Seam> {
+        Seam::open_between(streams, options, (restored, None))
+    }
+
+    /// Opens streams from their beginning up to where a checkpoint had read them: what it had read is read again, each row
+    /// with the time that it had, whatever topics and archives have gained since, and watermarks end where those of the
+    /// checkpoint stood. [`read_again`](crate::read_again) says whether that can be.
+    pub fn open_until(streams: Vec<StreamInput>, options: &Options, until: &CoordinatorState) -> Result<Seam> {
+        let options = Options { until_caught_up: true, new_ends: false, from: None, ..options.clone() };
+        Seam::open_between(streams, &options, (None, Some(until)))
+    }
+
+    fn open_between(
+        streams: Vec<StreamInput>,
+        options: &Options,
+        (restored, until): (Option<&CoordinatorState>, Option<&CoordinatorState>),
+    ) -> Result<Seam> {
         // Where no stream has a topic nothing can follow what is there.
         let bounded = options.until_caught_up || streams.iter().all(|stream| stream.live.is_none());
         let known = restored.map(|state| StreamCheckpoint::of_all(&streams, state)).transpose()?;
         let known = |index: usize| known.as_ref().map(|known| &known[index]);
-        let plan = |(index, stream): (usize, &StreamInput)| plan_history(stream, known(index));
-        let plans = streams.iter().enumerate().map(plan).collect::<Result<Vec<_>>>()?;
+        let ends = until.map(|state| StreamCheckpoint::of_all(&streams, state)).transpose()?;
+        let ends = |index: usize| ends.as_ref().map(|ends| &ends[index]);
+        let plan = |(index, stream): (usize, &StreamInput)| {
+            let plan = plan_history(stream, known(index))?;
+            let until = ends(index).filter(|_| stream.live.is_some()).map(StreamCheckpoint::last_messages);
+            Ok(match until {
+                Some(until) => plan.map(|plan| plan.until(until)),
+                None => plan,
+            })
+        };
+        let plans: Vec<Option<HistoryPlan>> = streams.iter().enumerate().map(plan).collect::<Result<_>>()?;
         let unread = |(index, stream): (usize, &StreamInput)| known(index)?.unread(stream);
         let unread = streams.iter().enumerate().filter_map(unread).collect();
         let memory_bytes = options.memory_bytes / plans.iter().flatten().count().max(1);
@@ -83,7 +108,8 @@ impl Seam {
             seam.state.watermarks.clone_from(&state.watermarks);
         }
         for (index, (stream, plan)) in streams.into_iter().zip(plans).enumerate() {
-            let mut opened = open_stream((stream, plan), options, memory_bytes, known(index))?;
+            let plan = plan.map(Arc::new);
+            let mut opened = open_stream((stream, plan), options, memory_bytes, (known(index), ends(index)))?;
             opened.source.bounded = bounded;
             seam.start = seam.start.min(opened.start.unwrap_or(EventTime::MAX));
             seam.state.splits.extend(opened.splits.into_iter().map(|split| (index, split)));
@@ -135,6 +161,7 @@ impl Seam {
             quiet: source.spec.quiet.allowance(),
             margin: source.live.as_ref().map_or(Span::ZERO, |live| live.topic.margin()),
             cap: if source.live.is_some() { source.cap } else { EventTime::MIN },
+            end: Some(source.end).filter(|end| *end < EventTime::MAX),
         };
         let streams = self.sources.iter().map(time_of).collect();
         let coordinator = JobCoordinator::new(streams, meetings, self.state.clone())?;
@@ -176,7 +203,7 @@ impl Seam {
 
 /// Plans the reading of a stream's history; what cannot be read is said before anything runs. There is no plan for what
 /// has no shares.
-fn plan_history(stream: &StreamInput, known: Option<&StreamCheckpoint>) -> Result<Option<Arc<HistoryPlan>>> {
+fn plan_history(stream: &StreamInput, known: Option<&StreamCheckpoint>) -> Result<Option<HistoryPlan>> {
     if let Some(known) = known.filter(|known| known.has_read_history()) {
         return known.plan_of_nothing(&stream.spec);
     }
@@ -187,7 +214,7 @@ fn plan_history(stream: &StreamInput, known: Option<&StreamCheckpoint>) -> Resul
     }
     let plan = HistoryPlan::new(&stream.spec, files.clone())?;
     known.map_or(Ok(()), |known| known.check_shares(&plan))?;
-    Ok(Some(Arc::new(plan)))
+    Ok(Some(plan))
 }
 
 struct OpenStream {
@@ -200,7 +227,7 @@ fn open_stream(
     (stream, history): (StreamInput, Option<Arc<HistoryPlan>>),
     options: &Options,
     memory_bytes: usize,
-    known: Option<&StreamCheckpoint>,
+    (known, ends): (Option<&StreamCheckpoint>, Option<&StreamCheckpoint>),
 ) -> Result<OpenStream> {
     let spec = &stream.spec;
     spec.check()?;
@@ -208,7 +235,11 @@ fn open_stream(
         return Err(Error::invalid(format!("stream \"{}\" has neither HISTORY nor LIVE here", spec.name)));
     }
     let rows = history.as_ref().map_or(0, |plan| plan.files.files().iter().map(|file| file.rows).sum());
-    let partitions = partitions_of(&stream, rows, options, known)?;
+    let mut partitions = partitions_of(&stream, rows, options, known)?;
+    if let Some(ends) = ends {
+        ends.end_partitions(&mut partitions);
+    }
+    let end = ends.map_or(EventTime::MAX, |ends| ends.watermark);
     let begins = |(share, position): (u16, SharePosition)| SplitState {
         split: Split::Share(share),
         position: ShareBytes { position: position.to_bytes(), out: OutRows::NONE }.to_bytes(),
@@ -230,7 +261,7 @@ fn open_stream(
     let (spec, live, bounded) = (stream.spec, stream.live, options.until_caught_up);
     let room = HistoryRoom { memory_bytes, readers: 1, spill_dir: options.spill_dir.clone() };
     Ok(OpenStream {
-        source: Source { spec, live, history, room, stats, cap, bounded, lead: options.lead },
+        source: Source { spec, live, history, room, stats, cap, bounded, end, lead: options.lead },
         splits,
         start,
     })
@@ -261,7 +292,7 @@ fn partitions_of(
 }
 
 /// The frontier after which the topic is read, checked against the topic and the history.
-fn frontier_of(stream: &StreamInput, topic: &dyn Topic, rows: u64) -> Result<Frontier> {
+pub(crate) fn frontier_of(stream: &StreamInput, topic: &dyn Topic, rows: u64) -> Result<Frontier> {
     let name = &stream.spec.name;
     let Some(files) = &stream.history else {
         return Ok(Frontier::start_of(topic));

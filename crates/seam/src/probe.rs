@@ -110,7 +110,7 @@ pub(crate) fn resume(
 }
 
 /// Refuses a topic that is not the one that was read.
-fn check_topic(spec: &StreamSpec, at: &PartitionPosition, topic: &dyn Topic) -> Result<()> {
+pub(crate) fn check_topic(spec: &StreamSpec, at: &PartitionPosition, topic: &dyn Topic) -> Result<()> {
     if at.topic == *topic.id() {
         return Ok(());
     }

@@ -392,6 +392,7 @@ impl StreamReader {
 
     /// Moves the watermark on, if it does not stand there already.
     fn move_to(&mut self, level: EventTime, now: ProcessingTime) {
+        let level = level.min(self.source.end);
         if level > self.given {
             self.grace.moved(now);
             self.given = level;

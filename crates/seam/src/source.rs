@@ -55,6 +55,8 @@ pub(crate) struct Source {
     pub cap: EventTime,
     /// Whether all inputs of the job end: topics where they end when it begins.
     pub bounded: bool,
+    /// Where the watermark ends; `MAX` where that is not known before all is read.
+    pub end: EventTime,
     pub lead: Lead,
 }
 

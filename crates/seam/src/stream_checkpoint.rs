@@ -2,7 +2,8 @@
 
 use crate::StreamSpec;
 use crate::history::{HistoryPlan, SharePosition};
-use crate::position::{PartitionPosition, ShareBytes};
+use crate::layout::Until;
+use crate::position::{LastMessage, PartitionPosition, ShareBytes};
 use crate::probe::BRING_BACK;
 use crate::source::StreamInput;
 use dataflow::{CoordinatorState, Error, EventTime, MemoryFiles, Result, RowOrder, Split, SplitState, Topic};
@@ -15,8 +16,8 @@ pub(crate) struct StreamCheckpoint {
     pub shares: Vec<(SplitState, SharePosition)>,
     /// Its partitions.
     pub partitions: BTreeMap<u32, PartitionPosition>,
-    // The watermark that the stream had given.
-    watermark: EventTime,
+    /// The watermark that the stream had given.
+    pub watermark: EventTime,
 }
 
 /// Whether a checkpoint has read the history of a stream to its end, so that a job which goes on from it does not open
@@ -128,18 +129,31 @@ impl StreamCheckpoint {
         }
     }
 
+    /// The last message of each partition that was given out.
+    pub fn last_messages(&self) -> Until {
+        self.partitions.iter().filter_map(|(&partition, at)| Some((partition, at.message?))).collect()
+    }
+
+    /// Ends partitions after the last message of each that was given out.
+    pub fn end_partitions(&self, partitions: &mut [PartitionPosition]) {
+        for (index, partition) in partitions.iter_mut().enumerate() {
+            let last = self.partitions.get(&(index as u32)).and_then(|known| known.message);
+            partition.end = Some(LastMessage(last));
+        }
+    }
+
     /// Whether all rows of the history were given out; so were those of none.
     pub fn has_read_history(&self) -> bool {
         self.shares.iter().all(|(_, position)| position.is_finished)
     }
 
     /// The plan of a history that was read to its end: its readers keep the positions of its shares, and open nothing.
-    pub fn plan_of_nothing(&self, spec: &StreamSpec) -> Result<Option<Arc<HistoryPlan>>> {
+    pub fn plan_of_nothing(&self, spec: &StreamSpec) -> Result<Option<HistoryPlan>> {
         if self.shares.is_empty() {
             return Ok(None);
         }
         let files = MemoryFiles::new(spec.name.clone(), spec.schema.clone(), Vec::new());
-        Ok(Some(Arc::new(HistoryPlan::new(spec, Arc::new(files))?)))
+        Ok(Some(HistoryPlan::new(spec, Arc::new(files))?))
     }
 
     /// Refuses a history that is not what it was when part of it was read.

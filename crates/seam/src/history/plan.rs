@@ -2,9 +2,9 @@
 
 use super::position::{PlanDigest, SharePosition};
 use crate::StreamSpec;
-use crate::layout::{Layout, Stamps};
+use crate::layout::{Layout, Stamps, Until};
 use crate::placing::CLOCK;
-use dataflow::{BadRowPolicy, Bounds, Error, EventTime, Quiet, Result, RowGroup, TimedFile, TimedFiles};
+use dataflow::{BadRowPolicy, Bounds, Error, EventTime, Quiet, Result, RowGroup, SplitState, TimedFile, TimedFiles};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
@@ -72,6 +72,18 @@ impl HistoryPlan {
         let named = named.collect();
         let groups = groups.into_iter().map(|(_, group)| group).collect();
         Ok(HistoryPlan { spec: spec.clone(), files, layout, row_bytes, groups, digest, named })
+    }
+
+    /// The same history without the rows of later messages.
+    #[must_use]
+    pub fn until(mut self, until: Until) -> HistoryPlan {
+        self.layout.until = Some(until);
+        self
+    }
+
+    /// Whether shares that were read to their end are those of this history, with these files.
+    pub fn was_read(&self, shares: &[(SplitState, SharePosition)]) -> bool {
+        shares.len() == self.shares().len() && shares.iter().all(|(_, position)| position.plan == self.digest)
     }
 
     /// The shares that have rows, at their beginning.

@@ -23,7 +23,7 @@ fn only_live(topic: &Arc<MemoryTopic>, delay: i64, quiet: Quiet) -> StreamInput 
     StreamInput { spec: spec(delay, quiet), history: None, history_frontier: None, live }
 }
 
-fn again(input: &StreamInput) -> StreamInput {
+pub fn again(input: &StreamInput) -> StreamInput {
     StreamInput {
         spec: input.spec.clone(),
         history: input.history.clone(),
