@@ -22,9 +22,11 @@ mod state_file;
 
 mod savepoint;
 
+mod changed_job;
 mod collection;
 mod run;
 
+pub use changed_job::ChangedJob;
 pub use facts::JobFacts;
 pub use folder::Folder;
 pub use job_plan::{Feed, JobPlan, OutputCut, PlannedOutput, PlannedPart, PlannedStream};

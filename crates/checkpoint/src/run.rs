@@ -7,6 +7,7 @@
 //! checkpoint   state; manifest, made if absent; list: a newer one means that this run has a successor; collect
 //! ```
 
+use crate::changed_job::ChangedJob;
 use crate::collection::Collection;
 use crate::facts::JobFacts;
 use crate::folder::Folder;
@@ -116,6 +117,45 @@ impl Checkpoints {
             false => None,
         };
         self.take_up(newest.number, newest, facts, early)
+    }
+
+    /// Makes of the newest checkpoint one of a job that computes something else from there on: state that is kept is named
+    /// again, the rest is written. Nothing has changed before it is put.
+    pub fn changed(&mut self, newest: &Manifest, facts: &JobFacts, job: &ChangedJob) -> Result<Manifest> {
+        if newest.epoch > self.epoch {
+            return Err(self.succeeded(newest));
+        }
+        let inputs = job.inputs(newest)?;
+        let mut files = StateFiles::of_changed_job(&*self.store, self.epoch, &mut self.serial, newest);
+        let steps = match job.write_steps(newest, &mut files) {
+            Ok(steps) => steps,
+            Err(e) => return Err(files.abandon(e)),
+        };
+        Ok(Manifest {
+            number: newest.number + 1,
+            epoch: self.epoch,
+            written_at: self.clock.now(),
+            facts: facts.clone(),
+            coordinator: job.coordinator.clone(),
+            outputs: job.outputs.clone(),
+            rows: job.rows.clone(),
+            last: newest.last,
+            inputs,
+            files: files.finish()?,
+            steps,
+        })
+    }
+
+    /// Puts the checkpoint of a job that computes something else; from then on every run goes on from it. After an error of
+    /// kind `Unavailable` the same may be put again.
+    pub fn put_changed(&mut self, changed: &Manifest) -> Result<()> {
+        match self.put_manifest(changed)? {
+            Put::Newest => Ok(()),
+            Put::Taken(number) => Err(Error::unavailable(format!(
+                "checkpoint {} was put by an older run while state was built again",
+                self.store.place(&names::manifest(number)),
+            ))),
+        }
     }
 
     /// Goes on from a savepoint: copies its state under names of this run, and puts it after the newest checkpoint, so that

@@ -52,6 +52,22 @@ impl<'a> StateFiles<'a> {
         StateFiles { store, epoch, serial, before, known, named, files, open, buffer, created: vec![], pieces: vec![] }
     }
 
+    /// The same, but that of the manifest only those pieces are named that [`name_piece`](Self::name_piece) is given: of
+    /// two that hold the same bytes, one may be to go on and the other not.
+    pub fn of_changed_job(
+        store: &'a dyn Store,
+        epoch: u64,
+        serial: &'a mut u64,
+        before: &'a Manifest,
+    ) -> StateFiles<'a> {
+        StateFiles { known: Known::default(), ..StateFiles::new(store, epoch, serial, Some(before)) }
+    }
+
+    /// Names a piece of the manifest before in this one, where it lies; each at most once.
+    pub fn name_piece(&mut self, piece: &Piece) -> Piece {
+        Piece { file: self.name_again(piece.file), ..*piece }
+    }
+
     /// The pieces written since this was last asked for.
     pub fn take_pieces(&mut self) -> Vec<Piece> {
         std::mem::take(&mut self.pieces)

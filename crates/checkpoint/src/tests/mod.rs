@@ -5,6 +5,7 @@ mod sample;
 mod folder;
 mod objects;
 
+mod changed_job;
 mod compat;
 mod damage;
 mod faults;
