@@ -130,6 +130,14 @@ fn trial(seed: u64) {
     assert_eq!(plan["changed"], true, "{plan}");
     let counted = plan["outputs"].as_array().unwrap().iter().find(|output| output["output"] == "lake.counted").unwrap();
     assert_eq!(counted["columns_added"], serde_json::json!([{ "column": "n_40s", "type": "BIGINT" }]), "{plan}");
+    assert_eq!(plan["nothing_kept_because"], Value::Null, "seed {seed}: {plan}");
+    let state = |step: &str| -> Vec<Value> {
+        let steps = plan["steps"].as_array().unwrap().iter();
+        steps.filter(|other| other["step"].as_str().unwrap().contains(step)).map(|step| step["state"].clone()).collect()
+    };
+    let (dedup, windows): (Vec<Value>, Vec<Value>) = (state("messages.dedup"), state(".window["));
+    assert!(dedup.iter().all(|state| state == "kept") && !dedup.is_empty(), "seed {seed}: {plan}");
+    assert!(windows.iter().any(|state| state == "built"), "seed {seed}: {plan}");
     for _ in 0..trial.chance.below(4) {
         let mut running = Program::start(trial.path(), &["run", "--apply"]);
         pause(trial.chance.between(0, 900_000));

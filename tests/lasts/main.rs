@@ -10,4 +10,5 @@ mod kills;
 
 mod changed;
 mod commands;
+mod rebuilt;
 mod savepoints;

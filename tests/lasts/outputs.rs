@@ -62,6 +62,11 @@ struct Decided {
     action: Option<String>,
 }
 
+/// The decision's log, as lines of text in their sequence.
+pub fn decided_texts(project: &Project) -> Vec<String> {
+    texts(&decided(project))
+}
+
 fn texts(rows: &[Decided]) -> Vec<String> {
     let text = |row: &Decided| format!("{} {} {} {:?}", row.id, row.time, row.subject, row.action);
     let mut texts: Vec<String> = rows.iter().map(text).collect();

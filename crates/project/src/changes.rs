@@ -37,6 +37,11 @@ impl Changes {
         self.is_same
     }
 
+    /// The place that an input of a stage had, by its place now.
+    pub fn input(&self, at: usize) -> Option<usize> {
+        self.inputs.get(at).copied().flatten()
+    }
+
     /// Gives the parts of a checkpoint the names and numbers that they have now; all of them are there.
     pub fn rename(&self, checkpoint: &mut Manifest, now: &JobPlan) {
         let before = std::mem::take(&mut checkpoint.facts.plan);

@@ -178,11 +178,12 @@ impl GoingOn {
         self.last.iter().flat_map(|last| &last.outputs).chain(taken_over)
     }
 
-    /// Goes on with a claimed table where the checkpoint or the savepoint left it. One that is taken over gets the columns
-    /// that it lacks. What a savepoint has pending is copied.
+    /// Goes on with a claimed table where the checkpoint or the savepoint left it. One that an earlier plan of the job has
+    /// written gets the columns that it lacks. What a savepoint has pending is copied.
     pub fn go_on_with_table(&mut self, claims: &Claims, spec: &OutputSpec, node: &str) -> Result<()> {
         let Some(before) = self.output(node) else { return Ok(()) };
-        if let (Some(_), Output::Table(table)) = (&self.takeover, &spec.output) {
+        let is_of_earlier_plan = self.cuts().iter().any(|cut| cut.output == node);
+        if let (true, Output::Table(table)) = (is_of_earlier_plan, &spec.output) {
             claims.get(table).map(|claim| claim.add_columns(&spec.schema)).transpose()?;
         }
         let saved = self.savepoint.as_ref();
@@ -231,6 +232,11 @@ impl GoingOn {
             Some(savepoint) => held.resume(savepoint, last, &facts).map(Some),
             None => held.go_on(last, &facts).map(Some),
         }
+    }
+
+    /// The checkpoints, once they are held.
+    pub fn into_held(self) -> Option<Checkpoints> {
+        self.held
     }
 
     /// Where checkpoints go, and savepoints that are asked for.

@@ -68,7 +68,7 @@ pub struct Wired {
     /// What it does.
     pub graph: JobGraph,
     /// Its streams, opened.
-    seam: Seam,
+    pub(crate) seam: Seam,
     /// Whether its inputs end, so that it ends by itself.
     pub bounded: bool,
     /// Whether its topics end where the run that it goes on from was to end, which has not come to that; they may have

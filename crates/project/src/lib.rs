@@ -55,11 +55,16 @@ mod stream_input;
 mod takeover;
 
 mod going_on;
+mod kept_state;
 mod secrets;
 mod settle;
 
 mod growing;
 mod job;
+mod rebuilt_state;
+
+mod rebuild;
+
 mod plan_change;
 mod query;
 mod query_out;
@@ -112,9 +117,11 @@ pub use near_path::with_near_path;
 pub use new_model::{AddedModel, NewModel, create_statement, identifier, name_of};
 pub use open::Project;
 pub use output::{Begin, NewTables, Notice, WiredSink};
-pub use plan_change::{OutputChange, PlannedChange, Presence, StepChange, StreamChange, StreamRead};
+pub use plan_change::{OutputChange, PlannedChange, Presence, StateChange, StepChange, StreamChange, StreamRead};
 pub use publish::{PublishEvent, PublishOptions, PublishSummary};
 pub use publish_input::InputOptions;
+pub use rebuild::{KeptSteps, Rebuilding};
+pub use rebuilt_state::Lacking;
 pub use savepoints::{SavedJob, SavepointRequests};
 pub use spill_folder::SpillFolder;
 pub use stream_input::{WAITING_MAX, WaitingMessages};

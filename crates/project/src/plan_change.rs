@@ -6,13 +6,16 @@ use crate::fingerprint;
 use crate::going_on::GoingOn;
 use crate::job::look_back;
 use crate::job_plan::job_plan;
+use crate::kept_state::{KeptState, NodeState, PlannedJob};
 use crate::open::Project;
 use crate::output::Begin;
+use crate::rebuild::RebuildInputs;
 use crate::stream_input::waiting;
 use crate::takeover::{Takeover, refusals};
 use checkpoint::{JobPlan, Manifest, OutputCut, PlannedPart};
-use dataflow::{EventTime, ProcessingTime, Result};
-use sql::{CheckedPlan, LookBack};
+use dataflow::{EventTime, Node, NodeKind, ProcessingTime, Result};
+use seam::StreamInput;
+use sql::{CheckedPlan, LookBack, NodeIdentity};
 use std::path::Path;
 
 /// What becomes of a job.
@@ -36,6 +39,8 @@ pub struct PlannedChange {
     pub steps: Vec<StepChange>,
     /// The outputs, those that are gone last.
     pub outputs: Vec<OutputChange>,
+    /// Why no state is kept, where the job goes on without it.
+    pub anew: Option<String>,
     /// What is read to build state again; nothing where it is kept.
     pub reads: Vec<StreamRead>,
     /// Where actions and new topics begin, and the stream whose watermark says so.
@@ -53,6 +58,19 @@ pub enum Presence {
     New,
     /// It is there no more.
     Gone,
+}
+
+/// What becomes of the state of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateChange {
+    /// It has none.
+    None,
+    /// It goes on with what it has.
+    Kept,
+    /// It is built from history; what it had is lost.
+    Built,
+    /// It is lost with the step.
+    Lost,
 }
 
 /// A stream that has changed.
@@ -79,6 +97,8 @@ pub struct StepChange {
     pub computes: String,
     /// The bytes of the state that it had.
     pub bytes: u64,
+    /// What becomes of its state.
+    pub state: StateChange,
 }
 
 /// An output of a job.
@@ -127,10 +147,18 @@ impl Project {
         let refusals = if is_same { vec![] } else { refusals(&before, &now)? };
         let takeover = if is_same || !refusals.is_empty() { None } else { Some(Takeover::of(&before, &now)?) };
         let cuts = takeover.as_ref().map_or(&[][..], |takeover| &takeover.cuts);
-        let reads = match is_same {
-            true => vec![],
-            false => self.reads(&checked, takeover.as_ref().and_then(|takeover| takeover.reads_from))?,
+        let nodes = checked.node_identities();
+        let planned = PlannedJob { plan: &now, graph: &graph, nodes: &nodes };
+        let way = match &takeover {
+            Some(_) => Some(self.way(&checked, &planned, &before, cuts)?),
+            None => None,
         };
+        let reads = match &way {
+            Some(Way::Keeps(_, reads)) => reads.clone(),
+            _ if is_same => vec![],
+            _ => self.reads(&checked, takeover.as_ref().and_then(|takeover| takeover.reads_from))?,
+        };
+        let states = states(&planned, &way, is_same);
         Ok(Some(PlannedChange {
             checkpoint: before.coordinator.number,
             written_at: before.written_at,
@@ -139,11 +167,40 @@ impl Project {
             is_same,
             refusals,
             streams: streams(&before.facts.plan, &now, &changes),
-            steps: steps(&before, &now, &changes),
+            steps: steps(&before, &now, &changes, &states),
             outputs: outputs(&before.facts.plan, &now, cuts),
+            start: match &way {
+                // Actions and topics that there are go on with the rest.
+                Some(Way::Keeps(..)) => None,
+                _ => takeover.as_ref().map(|takeover| (takeover.start, held_by(&before, takeover.start))),
+            },
+            anew: match way {
+                Some(Way::Anew(why)) => Some(why),
+                _ => None,
+            },
             reads,
-            start: takeover.map(|takeover| (takeover.start, held_by(&before, takeover.start))),
         }))
+    }
+
+    /// How a job goes on whose change can be applied.
+    fn way(
+        &self,
+        checked: &CheckedPlan,
+        planned: &PlannedJob,
+        before: &Manifest,
+        cuts: &[OutputCut],
+    ) -> Result<Way, Failure> {
+        let kept = match KeptState::of(before, planned, cuts) {
+            Ok(kept) => kept,
+            Err(why) => return Ok(Way::Anew(why)),
+        };
+        let RebuildInputs { inputs, look_back, .. } =
+            match self.rebuild_inputs(checked, planned.graph, &kept, before)? {
+                Ok(inputs) => inputs,
+                Err(why) => return Ok(Way::Anew(why)),
+            };
+        let reads = inputs.iter().zip(look_back).map(|(input, look_back)| stream_read(input, look_back));
+        Ok(Way::Keeps(kept, reads.collect::<Result<_>>()?))
     }
 
     /// What is read of each stream so that rows from an instant on come out; all of it where there is none.
@@ -157,19 +214,47 @@ impl Project {
             }
             let found = reaches.iter().find(|(name, _)| *name == stream.name).map(|(_, reach)| *reach);
             for input in inputs {
-                let files = input.history.iter().flat_map(|files| files.files());
-                let (rows, bytes) = files.fold((0, 0), |sum, file| (sum.0 + file.rows, sum.1 + file.bytes));
-                reads.push(StreamRead {
-                    stream: stream.name.clone(),
-                    look_back: found.filter(|_| from.is_some()).unwrap_or(LookBack::All),
-                    rows,
-                    bytes,
-                    messages: waiting(&input)?.map_or(0, |waiting| waiting.messages),
-                });
+                reads.push(stream_read(&input, found.filter(|_| from.is_some()).unwrap_or(LookBack::All))?);
             }
         }
         Ok(reads)
     }
+}
+
+/// How a job goes on whose pipelines have changed.
+enum Way {
+    /// With the state that it has, once what else is needed was read.
+    Keeps(KeptState, Vec<StreamRead>),
+    /// With none of it; this is why.
+    Anew(String),
+}
+
+/// What is read of an input.
+fn stream_read(input: &StreamInput, look_back: LookBack) -> Result<StreamRead> {
+    let files = input.history.iter().flat_map(|files| files.files());
+    let (rows, bytes) = files.fold((0, 0), |sum, file| (sum.0 + file.rows, sum.1 + file.bytes));
+    let messages = waiting(input)?.map_or(0, |waiting| waiting.messages);
+    Ok(StreamRead { stream: input.spec.name.clone(), look_back, rows, bytes, messages })
+}
+
+/// What becomes of the state of each step, in the order of the plan.
+fn states(now: &PlannedJob, way: &Option<Way>, is_same: bool) -> Vec<StateChange> {
+    if let Some(Way::Keeps(kept, _)) = way {
+        let state = |(node, _, state): (usize, &PlannedPart, NodeState)| match state {
+            NodeState::Built => StateChange::Built,
+            NodeState::Kept if now.nodes[node].has_state => StateChange::Kept,
+            _ => StateChange::None,
+        };
+        return kept.steps(now.plan).map(state).collect();
+    }
+    let is_step = |(node, _): &(&Node, &NodeIdentity)| matches!(node.kind, NodeKind::Step(_));
+    let steps = now.graph.nodes.iter().zip(now.nodes).filter(is_step);
+    let state = |has_state: bool| match (has_state, is_same) {
+        (false, _) => StateChange::None,
+        (true, true) => StateChange::Kept,
+        (true, false) => StateChange::Built,
+    };
+    steps.map(|(_, identity)| state(identity.has_state)).collect()
 }
 
 /// The stream that had come no further than outputs begin.
@@ -202,9 +287,9 @@ fn streams(before: &JobPlan, now: &JobPlan, changes: &Changes) -> Vec<StreamChan
     found
 }
 
-fn steps(before: &Manifest, now: &JobPlan, changes: &Changes) -> Vec<StepChange> {
+fn steps(before: &Manifest, now: &JobPlan, changes: &Changes, states: &[StateChange]) -> Vec<StepChange> {
     let was = &before.facts.plan.steps;
-    let change = |(step, found): (&PlannedPart, &Option<usize>)| {
+    let change = |((step, found), state): ((&PlannedPart, &Option<usize>), &StateChange)| {
         let kept = found.and_then(|at| was.get(at));
         let namesake = was.iter().find(|was| was.name == step.name).filter(|_| kept.is_none());
         StepChange {
@@ -217,9 +302,10 @@ fn steps(before: &Manifest, now: &JobPlan, changes: &Changes) -> Vec<StepChange>
             },
             computes: step.computes.clone(),
             bytes: kept.or(namesake).map_or(0, |was| before.bytes_of(&was.name)),
+            state: *state,
         }
     };
-    let mut steps: Vec<StepChange> = now.steps.iter().zip(&changes.steps).map(change).collect();
+    let mut steps: Vec<StepChange> = now.steps.iter().zip(&changes.steps).zip(states).map(change).collect();
     let is_gone =
         |&at: &usize| !changes.steps.contains(&Some(at)) && now.steps.iter().all(|step| step.name != was[at].name);
     steps.extend((0..was.len()).filter(is_gone).map(|at| StepChange {
@@ -228,6 +314,7 @@ fn steps(before: &Manifest, now: &JobPlan, changes: &Changes) -> Vec<StepChange>
         presence: Presence::Gone,
         computes: was[at].computes.clone(),
         bytes: before.bytes_of(&was[at].name),
+        state: StateChange::Lost,
     }));
     steps
 }

@@ -5,10 +5,13 @@ use crate::outcome::Outcome;
 use crate::savepoint::called;
 use crate::{print, show};
 use dataflow::EventTime;
-use project::{OutputChange, PlannedChange, Presence, Project, StepChange, StreamChange, StreamRead, WAITING_MAX};
+use project::{
+    OutputChange, PlannedChange, Presence, Project, StateChange, StepChange, StreamChange, StreamRead, WAITING_MAX,
+};
 use serde_json::{Value, json};
 use sql::{LookBack, length_text};
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Shows what a run would make of a job's state and outputs.
 pub fn plan(project: &Project, args: &PlanArgs) -> Outcome {
@@ -46,6 +49,15 @@ fn word(presence: Presence) -> &'static str {
     }
 }
 
+fn state_word(state: StateChange) -> &'static str {
+    match state {
+        StateChange::None => "none",
+        StateChange::Kept => "kept",
+        StateChange::Built => "built",
+        StateChange::Lost => "lost",
+    }
+}
+
 fn text(job: Option<&str>, change: &PlannedChange) -> String {
     let PlannedChange { checkpoint, written_at, revision, .. } = change;
     let of = format!("checkpoint {checkpoint} of {written_at}, revision {revision}");
@@ -57,8 +69,14 @@ fn text(job: Option<&str>, change: &PlannedChange) -> String {
     }
     section(&mut lines, "streams", change.streams.iter().flat_map(stream_lines));
     section(&mut lines, "outputs", change.outputs.iter().flat_map(output_lines));
-    section(&mut lines, "state", change.steps.iter().filter_map(|step| step_line(step, change.is_same)));
+    section(&mut lines, "state", change.steps.iter().filter_map(step_line));
+    if let Some(why) = &change.anew {
+        lines.push(format!("\nno state is kept: {why}"));
+    }
     section(&mut lines, "to read", change.reads.iter().map(read_line));
+    if !change.reads.is_empty() {
+        lines.push(format!("  about {} in all", show::whole_seconds(Duration::from_secs(seconds(&change.reads)))));
+    }
     if let Some((start, stream)) = &change.start {
         lines.push(format!("\nactions and new topics begin after {}", begin_text(*start, stream)));
     }
@@ -70,11 +88,13 @@ fn text(job: Option<&str>, change: &PlannedChange) -> String {
             job.map(|job| format!(" {job}")).unwrap_or_default()
         ),
         (false, true) => format!(
-            "state is built again from what is read, and nothing is written that is there already: apply it with\n  riverrun \
-             run{} --apply",
+            "{}: apply it with\n  riverrun run{} --apply",
+            costs(change),
             job.map(|job| format!(" {job}")).unwrap_or_default()
         ),
-        (false, false) => show::list("the job cannot go on as it is now: ", &change.refusals, "\n  ").trim_end().to_owned(),
+        (false, false) => {
+            show::list("the job cannot go on as it is now: ", &change.refusals, "\n  ").trim_end().to_owned()
+        }
     });
     lines.join("\n") + "\n"
 }
@@ -119,19 +139,49 @@ fn output_lines(output: &OutputChange) -> Vec<String> {
     lines
 }
 
+/// About how many rows and messages a second are read on their way into state.
+const ROWS_A_SECOND: u64 = 300_000;
+
+/// About how long it takes to read what state is built of.
+fn seconds(reads: &[StreamRead]) -> u64 {
+    reads.iter().map(|read| read.rows + read.messages).sum::<u64>().div_ceil(ROWS_A_SECOND)
+}
+
+/// What a change costs, and what it leaves.
+fn costs(change: &PlannedChange) -> String {
+    let bytes = |wanted: StateChange| {
+        let of = change.steps.iter().filter(|step| step.state == wanted).map(|step| step.bytes);
+        show::bytes(of.sum::<u64>() as usize)
+    };
+    let none_is_written_twice = "nothing is written that is there already";
+    if change.anew.is_some() {
+        return format!("all state is built again from what is read, and {none_is_written_twice}");
+    }
+    let kept = format!("{} of state are kept", bytes(StateChange::Kept));
+    match change.steps.iter().any(|step| step.state == StateChange::Built) {
+        true => format!(
+            "{kept}, the rest is built from what is read before the job goes on where it was stopped, and \
+             {none_is_written_twice}"
+        ),
+        false => format!("{kept}, nothing has to be read, and the job goes on where it was stopped"),
+    }
+}
+
 /// A step that has changed, or has state.
-fn step_line(step: &StepChange, is_kept: bool) -> Option<String> {
+fn step_line(step: &StepChange) -> Option<String> {
     let was = step.was_called.as_ref().map(|was| format!(", was {was}")).unwrap_or_default();
     let bytes = match step.bytes {
         0 => String::new(),
         bytes => format!("{}, ", show::bytes(bytes as usize)),
     };
-    let what = match (step.presence, is_kept) {
+    let built = if step.state == StateChange::Built { ", built from history" } else { "" };
+    let what = match (step.presence, step.state) {
         (Presence::Kept, _) if step.bytes == 0 && was.is_empty() => return None,
-        (Presence::Kept, true) => format!("{bytes}kept"),
-        (Presence::Kept, false) => format!("{bytes}computes the same, built again"),
-        (Presence::Changed, _) => format!("{bytes}computes something else: {}", step.computes),
-        (Presence::New, _) => format!("new: {}", step.computes),
+        (Presence::Kept, StateChange::Built) => format!("{bytes}computes the same, built again"),
+        (Presence::Kept, _) => format!("{bytes}kept"),
+        (Presence::Changed, _) if step.bytes == 0 => format!("computes something else{built}: {}", step.computes),
+        (Presence::Changed, _) => format!("{bytes}lost, computes something else{built}: {}", step.computes),
+        (Presence::New, _) => format!("new{built}: {}", step.computes),
         (Presence::Gone, _) => format!("{bytes}lost: {}", step.computes),
     };
     Some(format!("{} {}{was}: {what}", mark(step.presence), step.name))
@@ -168,7 +218,7 @@ fn as_json(job: Option<&str>, change: &PlannedChange) -> Value {
     let step = |step: &StepChange| {
         json!({
             "step": step.name, "was_called": step.was_called, "change": word(step.presence), "computes": step.computes,
-            "state_bytes": step.bytes, "state_kept": change.is_same,
+            "state_bytes": step.bytes, "state_kept": step.state == StateChange::Kept, "state": state_word(step.state),
         })
     };
     let output = |output: &OutputChange| {
@@ -201,7 +251,9 @@ fn as_json(job: Option<&str>, change: &PlannedChange) -> Value {
         "streams": change.streams.iter().map(stream).collect::<Vec<_>>(),
         "outputs": change.outputs.iter().map(output).collect::<Vec<_>>(),
         "steps": change.steps.iter().map(step).collect::<Vec<_>>(),
+        "nothing_kept_because": change.anew,
         "reads": change.reads.iter().map(read).collect::<Vec<_>>(),
+        "reads_about_s": seconds(&change.reads),
         "begins_after": change.start.as_ref().map(|(start, _)| start.to_string()),
     })
 }

@@ -2,9 +2,10 @@
 
 use crate::args::QueryArgs;
 use crate::bad_rows::{Command, LeftOut};
+use crate::engine_job::engine_job;
 use crate::outcome::Outcome;
 use crate::progress::Spinner;
-use crate::run::{engine_job, instant};
+use crate::run::instant;
 use crate::signals::Stop;
 use crate::{print, show, width};
 use arrow::array::{Array, AsArray, RecordBatch, StringArray};

@@ -2,17 +2,18 @@
 
 use crate::args::{ResumeArgs, RunArgs};
 use crate::clock::{Stopwatch, rest};
+use crate::engine_job::{cores, engine_job};
 use crate::listener::{Attended, RunningJob};
 use crate::outcome::Outcome;
 use crate::progress::{Progress, Spinner};
+use crate::rebuild::rebuild;
 use crate::signals::Stop;
 use crate::summary::{Peak, Summary, Written};
 use crate::{print, show};
 use dataflow::{Error, EventTime, Output, Result};
-use engine::{Control, Job, Pool, SinkBinding};
+use engine::Control;
 use project::{
     Begin, Failure, GrowingTopics, JobOptions, Notice, Project, SavepointRequests, WAITING_MAX, WaitingMessages, Wired,
-    WiredSink,
 };
 use sql::Target;
 use std::num::NonZeroUsize;
@@ -58,6 +59,11 @@ fn run_to_now(
 ) -> Outcome {
     let stop = Stop::listen()?;
     let run = |options: &JobOptions| run_job(project, options, &stop, (commit_every, workers, json));
+    if options.applies_changes
+        && let Some(code) = rebuild(project, &options, &stop, workers)?
+    {
+        return Ok(code);
+    }
     let (mut code, mut next) = run(&options)?;
     let on = JobOptions { begin: Begin::GoOn, savepoint: None, from: None, applies_changes: false, ..options };
     loop {
@@ -246,10 +252,6 @@ fn tell_of_checkpoints(savepoints: &SavepointRequests, warnings: Option<&Receive
     }
 }
 
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
 /// Waits until the topics that a job reads are there, if they cannot be made here; false when it was stopped before.
 fn wait_for_topics(project: &Project, target: &Target, stop: &Stop) -> Result<bool, Failure> {
     let mut told = Vec::new();
@@ -269,28 +271,6 @@ fn wait_for_topics(project: &Project, target: &Target, stop: &Stop) -> Result<bo
         // Half a second: somebody makes a topic once.
         (0..25).for_each(|_| rest());
     }
-}
-
-/// The engine's job of what the project wired, and what must live as long as it runs.
-pub fn engine_job(mut wired: Wired, workers: Option<usize>) -> Result<(Job, project::SpillFolder)> {
-    let workers = workers.unwrap_or_else(cores).max(1);
-    let (readers, coordinator) = wired.readers(workers, Arc::new(Pool::new(workers)?))?;
-    let bind = |sink: WiredSink| {
-        let WiredSink { writer, committer, after, replay, .. } = sink;
-        SinkBinding { writer, committer, after, replay }
-    };
-    let job = Job {
-        graph: wired.graph,
-        readers,
-        coordinator,
-        sinks: wired.sinks.into_iter().map(bind).collect(),
-        workers,
-        clock: wired.clock,
-        spill_dir: wired.spill.path().to_owned(),
-        checkpoints: wired.checkpoints,
-        restored: wired.restored,
-    };
-    Ok((job, wired.spill))
 }
 
 /// Says before a job starts where it goes on, or where its actions begin.

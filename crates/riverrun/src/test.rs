@@ -3,8 +3,8 @@
 use crate::bad_rows::{Command, LeftOut};
 use crate::clock::Stopwatch;
 use crate::color::{self, Meaning};
+use crate::engine_job::engine_job;
 use crate::outcome::Outcome;
-use crate::run::engine_job;
 use crate::{print, report, show};
 use dataflow::{Error, MemoryCheckpoints};
 use engine::{Control, Driver, Step};

@@ -26,14 +26,22 @@ impl LookBack {
 impl CheckedPlan {
     /// For each stream that is read, how far before a moment its rows are needed for all that comes out from then on.
     pub fn look_back(&self) -> Vec<(String, LookBack)> {
-        let mut needs = vec![LookBack::For(Span::ZERO); self.plan.nodes.len()];
+        self.look_back_of(&|_| true)
+    }
+
+    /// The same for what some nodes hold at a moment and put out from then on; streams that none of them looks at are left
+    /// out.
+    pub fn look_back_of(&self, nodes: &dyn Fn(usize) -> bool) -> Vec<(String, LookBack)> {
+        let is_wanted = |node: usize| nodes(node).then_some(LookBack::For(Span::ZERO));
+        let mut needs: Vec<Option<LookBack>> = (0..self.plan.nodes.len()).map(is_wanted).collect();
         let mut streams = Vec::new();
         for (at, node) in self.plan.nodes.iter().enumerate().rev() {
+            let Some(own) = needs[at] else { continue };
             for (input, edge) in node.inputs.iter().enumerate() {
-                needs[edge.from] = needs[edge.from].max(needs[at].plus(reach(node, input)));
+                needs[edge.from] = needs[edge.from].max(Some(own.plus(reach(node, input))));
             }
             if let PlanKind::Source(name) = &node.kind {
-                streams.push((name.clone(), needs[at]));
+                streams.push((name.clone(), own));
             }
         }
         streams.reverse();

@@ -2,6 +2,7 @@
 
 use crate::check::CheckedPlan;
 use crate::lower::contents;
+use crate::lower::physical::PlanKind;
 use dataflow::Edge;
 
 /// What a node of a plan is, apart from its name.
@@ -13,6 +14,8 @@ pub struct NodeIdentity {
     pub is_ordered: bool,
     /// The stream whose coordinates its rows have, by its number.
     pub stream: Option<usize>,
+    /// Whether it keeps anything of the rows that it has seen.
+    pub has_state: bool,
 }
 
 impl CheckedPlan {
@@ -27,6 +30,7 @@ impl CheckedPlan {
             content,
             is_ordered: self.plan.nodes[node].sorted,
             stream: of_stream(node),
+            has_state: has_state(&self.plan.nodes[node].kind),
         };
         contents.into_iter().enumerate().map(identity).collect()
     }
@@ -34,5 +38,20 @@ impl CheckedPlan {
     /// What the rows of an input of a stage are, and how they come there, given what the nodes are.
     pub fn input_identity(&self, edge: &Edge, nodes: &[NodeIdentity]) -> u128 {
         contents::input(edge, nodes[edge.from].content)
+    }
+}
+
+fn has_state(kind: &PlanKind) -> bool {
+    match kind {
+        PlanKind::Merge
+        | PlanKind::Dedup { .. }
+        | PlanKind::Window(_)
+        | PlanKind::AsOf(_)
+        | PlanKind::Range(_)
+        | PlanKind::Zip(_)
+        | PlanKind::Decision(_) => true,
+        PlanKind::Source(_) | PlanKind::Filter(_) | PlanKind::Project(_) | PlanKind::Predict(_) | PlanKind::Sink(_) => {
+            false
+        }
     }
 }

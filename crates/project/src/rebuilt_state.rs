@@ -1,0 +1,138 @@
+//! Stores what was built again: with the state that is kept it becomes the newest checkpoint of the job, in one step.
+
+use checkpoint::{ChangedJob, Checkpoints, JobFacts, Manifest};
+use dataflow::{
+    Checkpoint, CheckpointStore, CoordinatorState, Error, EventTime, Fate, Fates, Frozen, JobRows, Result, StepState,
+};
+use seam::has_read_again;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Why what was read is not what the job had read, once that has turned out.
+#[derive(Clone, Default)]
+pub struct Lacking(Arc<Mutex<Option<String>>>);
+
+impl Lacking {
+    /// Why, if it has turned out.
+    pub fn why(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn is(&self, why: String) -> Error {
+        let error = Error::invalid(why.clone());
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+        error
+    }
+}
+
+/// Takes the last checkpoint of a job that builds state, and nothing before.
+pub(crate) struct RebuiltState {
+    held: Checkpoints,
+    before: Manifest,
+    facts: JobFacts,
+    changed: ChangedJob,
+    // The steps that are built, and up to when each has to have released everything.
+    built: Vec<(String, EventTime)>,
+    // How far streams are read, and which of them as a whole.
+    until: CoordinatorState,
+    streams: Vec<(String, bool)>,
+    lacking: Lacking,
+    // What was written, until it is put.
+    written: Option<Manifest>,
+}
+
+impl RebuiltState {
+    pub fn new(
+        held: Checkpoints,
+        before: Manifest,
+        facts: JobFacts,
+        changed: ChangedJob,
+        built: Vec<(String, EventTime)>,
+    ) -> RebuiltState {
+        let until = CoordinatorState { splits: vec![], watermarks: vec![], ..before.coordinator.clone() };
+        // Savepoints from before are of the job as it was.
+        let facts = JobFacts { generation: held.epoch(), ..facts };
+        let (lacking, written) = (Lacking::default(), None);
+        RebuiltState { held, before, facts, changed, built, until, streams: vec![], lacking, written }
+    }
+
+    /// Says up to where streams are read, and which of them as a whole.
+    pub fn expect(&mut self, until: CoordinatorState, streams: Vec<(String, bool)>) {
+        (self.until, self.streams) = (until, streams);
+    }
+
+    /// Tells later why what was read does not do.
+    pub fn lacking(&self) -> Lacking {
+        self.lacking.clone()
+    }
+
+    /// Puts the checkpoint of the changed job with the state of steps that were built, whose rows were counted.
+    pub fn finish(&mut self, built: Vec<StepState<Arc<dyn Frozen>>>, rows: &JobRows) -> Result<()> {
+        if self.written.is_none() {
+            let is_built = |(name, _): &&(String, Fates)| self.built.iter().any(|(step, _)| step == name);
+            let counts = rows.steps.iter().filter(is_built).cloned().collect::<Vec<_>>();
+            self.changed.rows.steps.extend(counts);
+            self.changed.built = built;
+            self.written = Some(self.held.changed(&self.before, &self.facts, &self.changed)?);
+        }
+        match &self.written {
+            Some(written) => self.held.put_changed(written),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses what was not read as the job had read it: the state would be another.
+    fn check_read(&self, checkpoint: &Checkpoint) -> Result<()> {
+        if !has_read_again(&checkpoint.coordinator, &self.until)? {
+            return Err(Error::invalid(
+                "the run was ended before state was built again, and nothing has changed: apply the change once more",
+            ));
+        }
+        let read = |rows: &JobRows, stream: &str| {
+            let found = rows.streams.iter().find(|(name, _)| name == stream);
+            found.map(|(_, fates)| fates.of(Fate::In))
+        };
+        // A job that had begun somewhere in history has read less of it.
+        let is_whole = self.before.facts.reads_from.is_none() && self.before.facts.from.is_none();
+        for (stream, _) in self.streams.iter().filter(|(_, of_stream)| *of_stream && is_whole) {
+            let (found, had) = (read(&checkpoint.rows, stream), read(&self.changed.rows, stream));
+            if let (Some(found), Some(had)) = (found, had)
+                && found != had
+            {
+                return Err(self.lacking.is(format!(
+                    "stream {stream} has {found} rows up to where the job was stopped, of which it had read {had}: its topic \
+                     was trimmed, or its archive changed"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The state of the steps that are built; each has to stand where the job stood.
+    fn built_of(&self, checkpoint: &Checkpoint) -> Result<Vec<StepState<Arc<dyn Frozen>>>> {
+        let mut all = Vec::new();
+        for (name, level) in &self.built {
+            let of_step: Vec<_> = checkpoint.steps.iter().filter(|state| state.step == *name).cloned().collect();
+            let found = of_step.iter().map(|state| state.watermark).min();
+            if found != Some(*level) {
+                return Err(Error::internal(format!(
+                    "step {name} was built up to {}, expected {level}",
+                    found.map_or("no time".to_owned(), |found| found.to_string())
+                )));
+            }
+            all.extend(of_step);
+        }
+        Ok(all)
+    }
+}
+
+impl CheckpointStore for RebuiltState {
+    fn put(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        if !checkpoint.last {
+            // A run that is killed begins anew: nothing refers to it before its end.
+            return Ok(());
+        }
+        self.check_read(checkpoint)?;
+        let built = self.built_of(checkpoint)?;
+        self.finish(built, &checkpoint.rows)
+    }
+}
