@@ -42,6 +42,11 @@ impl<'b> AvroHeader<'b> {
         self.entries.iter().find(|(key, _)| *key == name).map(|(_, value)| *value)
     }
 
+    /// A name as the file has it.
+    pub fn key(&self, name: &[u8]) -> Option<&'b [u8]> {
+        self.entries.iter().find(|(key, _)| *key == name).map(|(key, _)| *key)
+    }
+
     /// The type of what is in the file; `None` where it is one that is not known here.
     pub fn item_type(&self) -> Option<AvroType> {
         let schema: Value = serde_json::from_slice(self.value(SCHEMA)?).ok()?;

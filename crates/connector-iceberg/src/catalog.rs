@@ -2,6 +2,7 @@
 
 use crate::failure;
 use crate::name::TableName;
+use crate::partition_names::{has_other_names, write_metadata};
 use crate::storage::path_of;
 use crate::store::{Store, Swap};
 use crate::unknown_types::{check_changeable, make_known};
@@ -72,7 +73,8 @@ impl SqliteCatalog {
 
     async fn load_from(&self, table: &TableName, location: String) -> Result<Table> {
         let metadata = match TableMetadata::read_from(&self.file_io, &location).await {
-            Ok(metadata) => metadata,
+            Ok(metadata) if !has_other_names(&metadata) => metadata,
+            Ok(metadata) => with_known_names(metadata)?,
             Err(error) => self.with_known_types(&location).await.ok_or_else(|| {
                 Error::new(error.kind(), format!("metadata file \"{location}\" cannot be read")).with_source(error)
             })?,
@@ -131,7 +133,7 @@ impl SqliteCatalog {
         };
         let next = builder.build()?.metadata;
         let location = MetadataLocation::from_str(&from)?.with_next_version().with_new_metadata(&next);
-        next.write_to(&self.file_io, &location).await?;
+        write_metadata(&next, &self.file_io, &location).await?;
         self.put_in_place(&name, base, (&next, &location.to_string())).await
     }
 
@@ -160,12 +162,13 @@ impl SqliteCatalog {
         });
         let expired = if added.is_some() { upkeep::expired(base.metadata())? } else { Vec::new() };
         let mut builder = base.metadata().clone().into_builder(Some(from.clone()));
-        for update in updates {
+        let unnaming = added.and_then(|now_ms| upkeep::unnaming(base.metadata(), &expired, now_ms));
+        for update in updates.into_iter().chain(unnaming) {
             builder = update.apply(builder)?;
         }
         let next = builder.remove_snapshots(&expired).build()?.metadata;
         let location = MetadataLocation::from_str(&from)?.with_next_version().with_new_metadata(&next);
-        next.write_to(&self.file_io, &location).await?;
+        write_metadata(&next, &self.file_io, &location).await?;
         let to = location.to_string();
         match self.put_in_place(&name, base, (&next, &to)).await? {
             Swap::Done => {
@@ -296,4 +299,13 @@ impl Catalog for SqliteCatalog {
         }
         self.change(&base, commit.take_updates()).await
     }
+}
+
+/// The metadata with names of partition fields that the library knows.
+fn with_known_names(metadata: TableMetadata) -> Result<TableMetadata> {
+    let known = serde_json::to_value(&metadata).and_then(|mut written| {
+        make_known(&mut written);
+        serde_json::from_value(written)
+    });
+    known.map_err(|error| Error::new(ErrorKind::Unexpected, "what describes a table cannot be read").with_source(error))
 }

@@ -124,7 +124,7 @@ impl TableClaim {
             patience: PATIENCE,
             wait: Arc::new(Unattended),
         };
-        let now = claim.shared.lock.taken().map_err(|error| failure::file("a lock file cannot be looked at", error))?;
+        let now = claim.shared.taken()?;
         warehouse.collect_replaced(&claim.shared.table, now)?;
         if claim.exists()? {
             claim.take_epoch()?;
@@ -296,6 +296,11 @@ impl TableClaim {
 }
 
 impl ClaimState {
+    /// When the claim was taken, by the clock of the disk.
+    pub(crate) fn taken(&self) -> Result<SystemTime> {
+        self.lock.taken().map_err(|error| failure::file("a lock file cannot be looked at", error))
+    }
+
     pub(crate) fn fences(&self) -> MutexGuard<'_, Fences> {
         self.fences.lock().unwrap_or_else(PoisonError::into_inner)
     }

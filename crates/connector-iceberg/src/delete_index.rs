@@ -9,6 +9,7 @@
 //! A partition is the same where the spec and all values are.
 
 use crate::live_files::LiveFile;
+use crate::widened::widest_of;
 use dataflow::{Error, Result};
 use iceberg::metadata_columns::RESERVED_FIELD_ID_DELETE_FILE_PATH;
 use iceberg::spec::{DataContentType, DataFile, DataFileFormat, Datum, Literal, PrimitiveLiteral, PrimitiveType};
@@ -69,17 +70,8 @@ struct Partition {
 impl Partition {
     /// The partition of a file.
     fn of(file: &LiveFile) -> Partition {
-        let values = file.file.partition().iter().map(|value| value.cloned().map(widened)).collect();
-        Partition { spec: file.spec, values }
-    }
-}
-
-/// A value as the widest type has it: a column may have been widened between two files of a partition.
-fn widened(value: Literal) -> Literal {
-    match value {
-        Literal::Primitive(PrimitiveLiteral::Int(value)) => Literal::long(value),
-        Literal::Primitive(PrimitiveLiteral::Float(value)) => Literal::double(value.0),
-        other => other,
+        // A column may have been widened between two files of a partition.
+        Partition { spec: file.spec, values: widest_of(file.file.partition()) }
     }
 }
 

@@ -2,9 +2,13 @@
 //! Iceberg's, so that other tools that write to the table go by the same.
 
 use crate::name::TableName;
+use crate::object_files::is_local;
 use dataflow::{Error, Result};
+use iceberg::spec::TableMetadata;
 use std::collections::{BTreeMap, HashMap};
 
+/// Where data files lie, if not in the folder of that name below the table's location.
+const DATA_PATH: &str = "write.data.path";
 /// The size at which a file is closed.
 const FILE_BYTES: &str = "write.target-file-size-bytes";
 const FILE_BYTES_DEFAULT: usize = 128 << 20;
@@ -143,6 +147,20 @@ fn metrics(text: &str) -> Option<Metrics> {
         "full" => Metrics::Full,
         other => Metrics::Truncated(count(other.strip_prefix("truncate(")?.strip_suffix(')')?.trim())?),
     })
+}
+
+/// Where the data files of a table lie, without a slash at the end. One on a disk of a table in a store, or the other way
+/// round, is an error.
+pub fn data_location(table: &TableName, metadata: &TableMetadata) -> Result<String> {
+    let location = metadata.location().trim_end_matches('/');
+    let Some(own) = metadata.properties().get(DATA_PATH) else { return Ok(format!("{location}/data")) };
+    if is_local(own) != is_local(location) {
+        return Err(Error::invalid(format!(
+            "table \"{table}\" has {DATA_PATH} = {own}, and lies at \"{location}\": expected both on a disk, or both in a \
+             store; change the property"
+        )));
+    }
+    Ok(own.trim_end_matches('/').to_owned())
 }
 
 #[cfg(test)]

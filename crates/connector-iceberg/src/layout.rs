@@ -2,7 +2,7 @@
 
 use crate::failure;
 use crate::name::TableName;
-use crate::unknown_types::avro_name;
+use crate::partition_names::avro_name;
 use dataflow::{Error, PartitionField, PartitionTransform, Result, SortField, TableLayout};
 use iceberg::spec::{
     NullOrder, PartitionSpecRef, Schema, SortDirection, SortField as IcebergSortField, SortOrder, SortOrderRef,
@@ -17,6 +17,8 @@ pub fn partition_spec(name: &TableName, schema: &Schema, layout: &TableLayout) -
     let (mut spec, mut taken) = (UnboundPartitionSpec::builder(), HashSet::new());
     for field in &layout.partition_by {
         let (id, transform) = (column(name, schema, &field.column, "PARTITION BY")?, transform(field.transform));
+        let as_there = schema.name_by_field_id(id).unwrap_or(&field.column);
+        let field = &PartitionField { column: as_there.to_owned(), transform: field.transform };
         let of = schema.field_by_id(id).map(|column| transform.result_type(&column.field_type));
         if let Some(Err(error)) = of {
             return Err(failure::iceberg(format!("table \"{name}\": PARTITION BY {field} cannot be"), error));
@@ -56,7 +58,9 @@ pub fn sort_order(name: &TableName, schema: &Schema, layout: &TableLayout) -> Re
 }
 
 fn column(name: &TableName, schema: &Schema, column: &str, clause: &str) -> Result<i32> {
-    let field = schema.as_struct().fields().iter().find(|field| field.name == column);
+    let fields = || schema.as_struct().fields().iter();
+    let field = fields().find(|field| field.name == column);
+    let field = field.or_else(|| fields().find(|field| field.name.eq_ignore_ascii_case(column)));
     let names = || schema.as_struct().fields().iter().map(|field| field.name.as_str()).collect::<Vec<_>>().join(", ");
     let field = field.ok_or_else(|| {
         Error::invalid(format!("table \"{name}\": {clause} names column \"{column}\", and its columns are {}", names()))
@@ -110,15 +114,20 @@ pub fn check_layout(name: &TableName, metadata: &TableMetadata, layout: &TableLa
     let column_name = |id: i32| schema.name_by_field_id(id).unwrap_or("?").to_owned();
     let wanted: Vec<String> = layout.partition_by.iter().map(PartitionField::to_string).collect();
     let is = partitions_of(metadata.default_partition_spec(), &column_name);
-    if !wanted.is_empty() && is != wanted {
+    if !wanted.is_empty() && !are_same(&is, &wanted) {
         return Err(differs("PARTITION BY", is.join(", "), wanted.join(", ")));
     }
     let wanted: Vec<String> = layout.sort_by.iter().map(SortField::to_string).collect();
     let is = order_of(metadata.default_sort_order(), &column_name);
-    if !wanted.is_empty() && is != wanted {
+    if !wanted.is_empty() && !are_same(&is, &wanted) {
         return Err(differs("SORT BY", is.join(", "), wanted.join(", ")));
     }
     Ok(())
+}
+
+/// Names of columns match without regard to case.
+fn are_same(fields: &[String], others: &[String]) -> bool {
+    fields.len() == others.len() && fields.iter().zip(others).all(|(one, other)| one.eq_ignore_ascii_case(other))
 }
 
 /// The fields of a spec as PARTITION BY has them.

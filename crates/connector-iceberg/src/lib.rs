@@ -21,10 +21,13 @@ mod deletion_vector;
 mod failure;
 mod frontier;
 mod name;
+mod partition_names;
+mod plain_location;
 mod storage;
 mod store_place;
 mod store_properties;
 mod unknown_types;
+mod widened;
 mod writer_position;
 
 mod settings;
@@ -41,6 +44,7 @@ mod object_files;
 
 mod file_settings;
 mod layout;
+mod manifest_file;
 mod partitions;
 mod prepared_files;
 mod stored_file;

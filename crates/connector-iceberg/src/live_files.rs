@@ -3,7 +3,7 @@
 use crate::failure;
 use crate::name::TableName;
 use crate::prune::{Entry, TableFilter, wanted_entries};
-use crate::unknown_types::{manifest_made_known, unknown_types};
+use crate::unknown_types::{is_made_known, manifest_made_known};
 use dataflow::{Error, Result};
 use futures::StreamExt;
 use iceberg::spec::{
@@ -53,7 +53,7 @@ impl LiveFiles {
         let reading = ManifestReading {
             table,
             filter,
-            has_unknown: !unknown_types(table.metadata()).is_empty(),
+            is_made_known: is_made_known(table.metadata()),
             bytes: Semaphore::new(kib_of(MANIFEST_BYTES_AT_ONCE) as usize),
         };
         let mut files = LiveFiles::default();
@@ -76,8 +76,8 @@ impl LiveFiles {
 struct ManifestReading<'t> {
     table: &'t Table,
     filter: &'t TableFilter,
-    // Whether the table has types that the library does not know.
-    has_unknown: bool,
+    // Whether the table has types or names that the library does not know.
+    is_made_known: bool,
     // Permits for the KiB of manifests that are in memory at once.
     bytes: Semaphore,
 }
@@ -96,11 +96,11 @@ impl ManifestReading<'_> {
         entries.map(|entry| live_file(name, manifest, entry)).collect()
     }
 
-    /// Reads a manifest; `None` when nothing in it is wanted. One of a table with types that the library does not know says
-    /// nothing of its own list.
+    /// Reads a manifest; `None` when nothing in it is wanted. One of a table with types or names that the library does not
+    /// know says nothing of its own list.
     async fn load(&self, manifest: &ManifestFile) -> iceberg::Result<Option<Manifest>> {
         let file_io = self.table.file_io();
-        let is_whole = self.filter.is_everything() && !self.has_unknown;
+        let is_whole = self.filter.is_everything() && !self.is_made_known;
         if is_whole || manifest.key_metadata.is_some() {
             return manifest.load_manifest(file_io).await.map(Some);
         }
@@ -113,7 +113,7 @@ impl ManifestReading<'_> {
                 None => {}
             }
         }
-        let known = if self.has_unknown { manifest_made_known(&bytes) } else { None };
+        let known = if self.is_made_known { manifest_made_known(&bytes) } else { None };
         Manifest::parse_avro(known.as_deref().unwrap_or(&bytes)).map(Some)
     }
 }

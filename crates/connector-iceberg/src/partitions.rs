@@ -1,7 +1,6 @@
 //! Rows cut by the partition spec of a table, whoever has made it.
 
 use crate::name::TableName;
-use crate::unknown_types::odd_partition_field;
 use arrow::array::{Array, ArrayRef, AsArray, Int32Array, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::{
@@ -49,12 +48,6 @@ impl Partitions {
     /// By the default spec of a table. A column that is gone or inside of another one, and a transform that is not known,
     /// are errors.
     pub fn of(table: &TableName, metadata: &TableMetadata) -> Result<Partitions> {
-        if let Some(field) = odd_partition_field(metadata) {
-            return Err(Error::invalid(format!(
-                "table \"{table}\" is cut into partitions by \"{field}\", and nothing is written to a table with such a name: \
-                 expected letters from a to z, digits and _"
-            )));
-        }
         let schema = metadata.current_schema();
         let results = metadata.default_partition_type().fields();
         let field = |(field, result): (&PartitionField, &iceberg::spec::NestedFieldRef)| {

@@ -6,6 +6,8 @@
 use crate::avro::{AvroHeader, header_with};
 use crate::failure;
 use crate::name::TableName;
+use crate::partition_names::{PARTITION_NAMES, made_known_in_manifest, make_names_known};
+use crate::plain_location::plain;
 use dataflow::Error;
 use iceberg::spec::{NestedField, TableMetadata, Type};
 use serde_json::{Map, Value};
@@ -33,8 +35,19 @@ const KNOWN: [&str; 14] = [
     "uuid",
     "binary",
 ];
-/// Gives the columns of a table's metadata types that the library knows; false if they have such types already.
+/// Gives the columns of a table's metadata types, and the fields of its partitions names, that the library knows; false if
+/// they have such already.
 pub fn make_known(metadata: &mut Value) -> bool {
+    let has_names = make_names_known(metadata);
+    make_types_known(metadata) || has_names
+}
+
+/// Whether a table, and so its manifests, has something that the library does not know.
+pub fn is_made_known(metadata: &TableMetadata) -> bool {
+    [UNKNOWN_TYPES, PARTITION_NAMES].iter().any(|key| metadata.properties().contains_key(*key))
+}
+
+fn make_types_known(metadata: &mut Value) -> bool {
     let mut unknown = Map::new();
     if let Some(schemas) = metadata.get_mut("schemas").and_then(Value::as_array_mut) {
         schemas.iter_mut().for_each(|schema| make_known_in(schema, &mut unknown));
@@ -103,40 +116,13 @@ pub fn unknown_type_in<'t>(column: &NestedField, unknown: &'t BTreeMap<i32, Stri
     })
 }
 
-/// The first field of a partition spec whose name cannot be written as it is: manifests have these names as Avro's, and
-/// readers refuse one that is none.
-pub fn odd_partition_field(metadata: &TableMetadata) -> Option<String> {
-    let names = metadata.partition_specs_iter().flat_map(|spec| spec.fields().iter().map(|field| field.name.clone()));
-    names.into_iter().find(|name| !is_avro_name(name))
-}
-
-fn is_avro_name(name: &str) -> bool {
-    let is_letter = |letter: char| letter.is_ascii_alphabetic() || letter == '_';
-    name.starts_with(is_letter) && name.chars().all(|letter| is_letter(letter) || letter.is_ascii_digit())
-}
-
-/// A name of a column as one that manifests can have.
-pub fn avro_name(column: &str) -> String {
-    let letter = |letter: char| match letter {
-        'a'..='z' | 'A'..='Z' | '0'..='9' | '_' => letter.to_string(),
-        _ => format!("_x{:X}", u32::from(letter)),
-    };
-    let name: String = column.chars().map(letter).collect();
-    if is_avro_name(&name) { name } else { format!("_{name}") }
-}
-
 /// Refuses to change a table that was not read as it is stored.
 pub fn check_changeable(name: &TableName, metadata: &TableMetadata) -> iceberg::Result<()> {
-    if let Some(elsewhere) = metadata.properties().get(METADATA_PATH) {
+    let own = format!("{}/metadata", metadata.location());
+    if let Some(elsewhere) = metadata.properties().get(METADATA_PATH).filter(|path| plain(path) != plain(&own)) {
         return Err(failure::for_iceberg(Error::invalid(format!(
             "table \"{name}\" has {METADATA_PATH} = {elsewhere}, and what describes a table is written below its location \
              here; change it with the engine that wrote it"
-        ))));
-    }
-    if let Some(field) = odd_partition_field(metadata) {
-        return Err(failure::for_iceberg(Error::invalid(format!(
-            "table \"{name}\" is cut into partitions by \"{field}\", and names with other letters than a to z, digits and _ \
-             are not written to what describes it here; change it with the engine that wrote it"
         ))));
     }
     let Some((id, unknown)) = unknown_types(metadata).into_iter().next() else { return Ok(()) };
@@ -147,18 +133,21 @@ pub fn check_changeable(name: &TableName, metadata: &TableMetadata) -> iceberg::
     ))))
 }
 
-/// The bytes of a manifest with a schema whose types are known; `None` if they are so already, or it is no Avro file.
+/// The bytes of a manifest with types and names that are known; `None` if they are so already, or it is no Avro file.
 pub fn manifest_made_known(manifest: &[u8]) -> Option<Vec<u8>> {
     let (header, rest) = AvroHeader::read(manifest)?;
     let (mut schema, mut unknown): (Value, _) = (serde_json::from_slice(header.value(b"schema")?).ok()?, Map::new());
     make_known_in(&mut schema, &mut unknown);
-    if unknown.is_empty() {
+    let mut changed = made_known_in_manifest(&header).unwrap_or_default();
+    changed.extend((!unknown.is_empty()).then(|| (&b"schema"[..], schema.to_string())));
+    if changed.is_empty() {
         return None;
     }
-    let schema = schema.to_string();
     let mut entries = header.entries;
-    for (_, value) in entries.iter_mut().filter(|(key, _)| *key == b"schema") {
-        *value = schema.as_bytes();
+    for (key, value) in &mut entries {
+        if let Some((_, new)) = changed.iter().find(|(of, _)| of == key) {
+            *value = new.as_bytes();
+        }
     }
     let mut made = header_with(&entries);
     made.extend_from_slice(rest);
@@ -169,15 +158,6 @@ pub fn manifest_made_known(manifest: &[u8]) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn names_of_partitions_are_avros() {
-        assert_eq!(
-            ["at", "a_1", "my col", "1st", "a.b", "ü"].map(avro_name),
-            ["at", "a_1", "my_x20col", "_1st", "a_x2Eb", "_xFC"]
-        );
-        assert!(["my col", "1st", "a.b", "ü", ""].iter().all(|name| !is_avro_name(name)));
-        assert!(["at", "_1st", "a_x2Eb"].iter().all(|name| is_avro_name(name)));
-    }
     use serde_json::json;
 
     #[test]

@@ -6,15 +6,16 @@
 
 use crate::failure;
 use crate::frontier::{FRONTIER, TOKENS};
+use crate::manifest_file::read_manifest;
 use crate::storage::path_of;
-use crate::unknown_types::odd_partition_field;
+use crate::widened::with_partition_of;
 use iceberg::spec::{
     FormatVersion, MAIN_BRANCH, Manifest, ManifestContentType, ManifestFile, ManifestListWriter, ManifestWriterBuilder,
-    Snapshot, SnapshotRef, TableMetadata,
+    Operation, Snapshot, SnapshotRef, TableMetadata,
 };
 use iceberg::table::Table;
 use iceberg::{Error, ErrorKind, Result, TableUpdate};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -44,8 +45,10 @@ pub const AGE_MS_MAX_DEFAULT: i64 = 5 * 24 * 3_600_000;
 pub const SNAPSHOTS_MIN_DEFAULT: usize = 1;
 /// Snapshots leave in groups, because finding the files that go with them reads the lists of all that stay.
 const EXPIRE_COUNT_MIN: usize = 32;
+/// The property that says when snapshots last left whose data files nothing names any more, in milliseconds since 1970.
+const UNNAMED: &str = "riverrun.unnamed-ms";
 /// A file without a name in the table stays so long, for readers that have an older state of the table.
-const UNNAMED_MS_MIN: i64 = 3_600_000;
+pub const UNNAMED_MS_MIN: i64 = 3_600_000;
 
 /// The snapshots that expire now by the settings of a table; none while they are too few to be worth it.
 ///
@@ -74,6 +77,27 @@ pub fn expired(metadata: &TableMetadata) -> Result<Vec<i64>> {
         old && !stay.contains(&id) && !named.contains(&id)
     };
     Ok(metadata.snapshots().filter(may_leave).map(|snapshot| snapshot.snapshot_id()).collect())
+}
+
+/// What notes in a table that data files may be named by nothing from now on which a reader of an earlier state has: some do
+/// where snapshots leave that something was replaced or removed after, or that are of another line.
+pub fn unnaming(metadata: &TableMetadata, leaving: &[i64], now_ms: i64) -> Option<TableUpdate> {
+    let line = metadata.current_snapshot_id().map(|current| ancestors(metadata, current)).unwrap_or_default();
+    let leaves = |snapshot: &SnapshotRef| leaving.contains(&snapshot.snapshot_id());
+    let adds_alone = |snapshot: &&&SnapshotRef| snapshot.summary().operation == Operation::Append;
+    // The files of one before are named by those after it that only add.
+    let adding = line.iter().take_while(adds_alone).count();
+    let replaced = line.iter().skip(adding + 1).any(|snapshot| leaves(snapshot));
+    let of_line = line.iter().filter(|snapshot| leaves(snapshot)).count();
+    (replaced || of_line < leaving.len())
+        .then(|| TableUpdate::SetProperties { updates: HashMap::from([(UNNAMED.to_owned(), now_ms.to_string())]) })
+}
+
+/// Until when a file was written that somebody may be reading although nothing names it any more, in milliseconds since
+/// 1970; `None` where it was let go so long ago that nobody does.
+pub fn unnamed_lately(metadata: &TableMetadata, now_ms: i64) -> Option<i64> {
+    let noted: i64 = metadata.properties().get(UNNAMED)?.parse().ok()?;
+    (noted > now_ms.saturating_sub(UNNAMED_MS_MIN)).then_some(noted)
 }
 
 /// Whether nothing of a table may be deleted. As other engines read the property, any text but true is no.
@@ -179,11 +203,7 @@ async fn with_merged_manifests(base: &Table, snapshot: Snapshot) -> Result<Snaps
     let metadata = base.metadata();
     let property = |key: &str| metadata.properties().get(key);
     // Rows of the other formats have numbers that manifests carry, or lack sequence numbers.
-    let is_written = odd_partition_field(metadata).is_none();
-    if metadata.format_version() != FormatVersion::V2
-        || property(MERGE).is_some_and(|value| value == "false")
-        || !is_written
-    {
+    if metadata.format_version() != FormatVersion::V2 || property(MERGE).is_some_and(|value| value == "false") {
         return Ok(snapshot);
     }
     let count_min = property(MERGE_COUNT_MIN).and_then(|value| value.parse().ok()).unwrap_or(MERGE_COUNT_MIN_DEFAULT);
@@ -200,7 +220,7 @@ async fn with_merged_manifests(base: &Table, snapshot: Snapshot) -> Result<Snaps
     }
     let mut merged = Merge::new(base, snapshot.snapshot_id());
     for &manifest in &small {
-        merged.add(manifest, &manifest.load_manifest(base.file_io()).await?).await?;
+        merged.add(manifest, &read_manifest(base, manifest).await?).await?;
     }
     let mut merged = Some(merged.finish().await?);
     let names: HashSet<&str> = small.iter().map(|manifest| manifest.manifest_path.as_str()).collect();
@@ -240,7 +260,7 @@ impl<'a> Merge<'a> {
                 open => open.insert(new_manifest(self.base, self.snapshot)?),
             };
             writer.add_existing_file(
-                entry.data_file.clone(),
+                with_partition_of(&entry.data_file, self.base.metadata().default_partition_type())?,
                 entry.snapshot_id.unwrap_or(from.added_snapshot_id),
                 entry.sequence_number.unwrap_or(from.sequence_number),
                 Some(entry.file_sequence_number.unwrap_or(from.sequence_number)),

@@ -2,7 +2,7 @@
 
 use crate::commit::Fence;
 use crate::data_name::DataPrefix;
-use crate::file_settings::FileSettings;
+use crate::file_settings::{FileSettings, data_location};
 use crate::name::TableName;
 use crate::parquet_file::{FilePlacement, ParquetFile, Upload};
 use crate::partitions::{PartitionId, PartitionRows, Partitions};
@@ -88,7 +88,7 @@ impl TableWriter {
         let rising = if order.is_none() { rising_column(&metadata, &schema) } else { None };
         let (folder, upload) = match store {
             Some((folder, upload)) => (folder, Some(upload)),
-            None => (path_of(metadata.location()).join("data"), None),
+            None => (path_of(&data_location(&table, &metadata)?), None),
         };
         let prefix = DataPrefix::new(&fence.sink, fence.epoch, worker);
         Ok(TableWriter {
@@ -249,12 +249,12 @@ impl TableWriter {
         }
         let name = self.prefix.file(self.files_begun);
         self.files_begun += 1;
-        let base = self.metadata.location().trim_end_matches('/');
+        let base = data_location(&self.table, &self.metadata)?;
         let (path, location) = match self.partitions.is_none() {
-            true => (self.folder.join(&name), format!("{base}/data/{name}")),
+            true => (self.folder.join(&name), format!("{base}/{name}")),
             false => {
                 let partition = self.partitions.folder(values);
-                let location = format!("{base}/data/{partition}/{name}");
+                let location = format!("{base}/{partition}/{name}");
                 (self.folder.join(partition).join(&name), location)
             }
         };

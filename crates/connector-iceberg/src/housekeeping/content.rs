@@ -2,8 +2,8 @@
 
 use crate::failure;
 use crate::live_files::LiveFile;
+use crate::manifest_file::read_manifest;
 use crate::name::TableName;
-use crate::unknown_types::{manifest_made_known, unknown_types};
 use dataflow::{Error, Result};
 use iceberg::spec::{DataContentType, Manifest, ManifestEntry, ManifestFile, ManifestStatus, SnapshotRef};
 use iceberg::table::Table;
@@ -45,13 +45,12 @@ impl Content {
         let wrong = |what: &str, error| failure::iceberg(format!("table \"{name}\": {what} cannot be read"), error);
         let list = table.manifest_list_reader(snapshot).load().await;
         let list = list.map_err(|error| wrong(&format!("manifest list \"{}\"", snapshot.manifest_list()), error))?;
-        let has_unknown = !unknown_types(table.metadata()).is_empty();
         let mut content = Content::default();
         for file in list.entries() {
             let read = match known.0.get(&file.manifest_path) {
                 Some(read) => read.clone(),
                 None => {
-                    let read = read_manifest(table, file, has_unknown).await;
+                    let read = read_manifest(table, file).await;
                     let read = Arc::new(read.map_err(|e| wrong(&format!("manifest \"{}\"", file.manifest_path), e))?);
                     known.0.insert(file.manifest_path.clone(), read.clone());
                     read
@@ -74,15 +73,6 @@ impl Content {
         known.0.retain(|path, _| there.contains(path.as_str()));
         Ok(content)
     }
-}
-
-/// Reads a manifest. One of a table with types that the library does not know says nothing of its own list.
-pub async fn read_manifest(table: &Table, file: &ManifestFile, has_unknown: bool) -> iceberg::Result<Manifest> {
-    if !has_unknown {
-        return file.load_manifest(table.file_io()).await;
-    }
-    let bytes = table.file_io().new_input(&file.manifest_path)?.read().await?;
-    Manifest::parse_avro(manifest_made_known(&bytes).as_deref().unwrap_or(&bytes))
 }
 
 /// The data sequence number of an entry.

@@ -6,12 +6,14 @@ use super::plan::{delete_index, groups, is_small, target_bytes};
 use crate::failure;
 use crate::frontier::FRONTIER;
 use crate::name::TableName;
+use crate::partition_names::PARTITION_NAMES;
 use crate::unknown_types::{UNKNOWN_TYPES, unknown_type_in, unknown_types};
 use crate::upkeep::references;
 use crate::warehouse::Warehouse;
 use dataflow::Result;
 use iceberg::spec::{
-    DataContentType, DataFileFormat, FormatVersion, NullOrder, PartitionSpec, SnapshotRef, SortDirection, TableMetadata,
+    DataContentType, DataFileFormat, FormatVersion, NestedFieldRef, NullOrder, PartitionSpec, SnapshotRef,
+    SortDirection, TableMetadata, Type,
 };
 use std::collections::BTreeMap;
 
@@ -168,7 +170,7 @@ impl Warehouse {
             properties: metadata
                 .properties()
                 .iter()
-                .filter(|(key, _)| *key != UNKNOWN_TYPES)
+                .filter(|(key, _)| *key != UNKNOWN_TYPES && *key != PARTITION_NAMES)
                 .map(|(key, value)| (key.clone(), value.clone()))
                 .collect(),
         })
@@ -181,12 +183,27 @@ fn columns(metadata: &TableMetadata) -> Vec<ColumnDescription> {
     let described = fields.map(|field| {
         let data_type = match (unknown.get(&field.id), unknown_type_in(field, &unknown)) {
             (Some(own), _) => own.clone(),
-            (None, Some(within)) => format!("{} with {within} in it", field.field_type),
-            (None, None) => field.field_type.to_string(),
+            (None, Some(within)) => format!("{} with {within} in it", type_text(&field.field_type)),
+            (None, None) => type_text(&field.field_type),
         };
         ColumnDescription { name: field.name.clone(), id: field.id, data_type, is_required: field.required }
     });
     described.collect()
+}
+
+/// A type with the types that are in it.
+fn type_text(of: &Type) -> String {
+    match of {
+        Type::Primitive(primitive) => primitive.to_string(),
+        Type::Struct(fields) => {
+            let field = |field: &NestedFieldRef| format!("{}: {}", field.name, type_text(&field.field_type));
+            format!("struct<{}>", fields.fields().iter().map(field).collect::<Vec<_>>().join(", "))
+        }
+        Type::List(list) => format!("list<{}>", type_text(&list.element_field.field_type)),
+        Type::Map(map) => {
+            format!("map<{}, {}>", type_text(&map.key_field.field_type), type_text(&map.value_field.field_type))
+        }
+    }
 }
 
 /// The name of a column by its number; one that is gone has its number for a name.

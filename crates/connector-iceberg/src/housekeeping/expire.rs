@@ -2,8 +2,9 @@
 
 use super::holds::TableHolds;
 use super::listing::delete_all;
-use super::named_files::NamedFiles;
+use super::named_files::{NamedFiles, statistics};
 use crate::failure;
+use crate::manifest_file::read_manifest;
 use crate::name::TableName;
 use crate::prepared_files::made_again;
 use crate::table_catalog::TableCatalog;
@@ -161,10 +162,14 @@ impl Expiry<'_> {
 
 /// What lets snapshots leave, and statistics with them.
 fn updates(metadata: &TableMetadata, ids: Vec<i64>) -> Vec<TableUpdate> {
-    let statistics = metadata.statistics_iter().map(|file| file.snapshot_id).filter(|id| ids.contains(id));
-    let statistics: HashSet<i64> = statistics.collect();
-    let removed = statistics.into_iter().map(|snapshot_id| TableUpdate::RemoveStatistics { snapshot_id });
-    removed.chain([TableUpdate::RemoveSnapshots { snapshot_ids: ids }]).collect()
+    let whole = metadata.statistics_iter().map(|file| file.snapshot_id).filter(|id| ids.contains(id));
+    let whole: HashSet<i64> = whole.collect();
+    let of_partitions = metadata.partition_statistics_iter().map(|file| file.snapshot_id).filter(|id| ids.contains(id));
+    let of_partitions: HashSet<i64> = of_partitions.collect();
+    let removed = whole.into_iter().map(|snapshot_id| TableUpdate::RemoveStatistics { snapshot_id });
+    let of_partitions = of_partitions.into_iter();
+    let of_partitions = of_partitions.map(|snapshot_id| TableUpdate::RemovePartitionStatistics { snapshot_id });
+    removed.chain(of_partitions).chain([TableUpdate::RemoveSnapshots { snapshot_ids: ids }]).collect()
 }
 
 /// Finds what may leave, and what is named by the rest.
@@ -184,7 +189,7 @@ impl<'a> Search<'a> {
 
     /// Adds what all snapshots name but some.
     async fn add_named(&mut self, table: &Table, without: &HashSet<i64>) -> Result<()> {
-        self.named.add_metadata(table);
+        self.named.add_metadata(table, without);
         for snapshot in table.metadata().snapshots() {
             let id = snapshot.snapshot_id();
             if !without.contains(&id) && self.added.insert(id) {
@@ -230,6 +235,11 @@ impl<'a> Search<'a> {
         for snapshot in metadata.snapshots().filter(|snapshot| leaves.contains(&snapshot.snapshot_id())) {
             self.add_leaving(table, snapshot, &mut seen, &mut plan).await?;
         }
+        for (_, path) in
+            statistics(metadata).filter(|(snapshot, path)| leaves.contains(snapshot) && !self.named.has(path))
+        {
+            plan.metadata_files.push(path.to_owned());
+        }
         // A list names manifests, so it goes before them.
         plan.metadata_files.reverse();
         Ok(plan)
@@ -252,7 +262,7 @@ impl<'a> Search<'a> {
             if self.read.contains(&file.manifest_path) || !seen.insert(file.manifest_path.clone()) {
                 continue;
             }
-            let manifest = file.load_manifest(table.file_io()).await;
+            let manifest = read_manifest(table, file).await;
             let manifest = manifest.map_err(|error| wrong(&format!("manifest \"{}\"", file.manifest_path), error))?;
             for entry in manifest.entries().iter().filter(|entry| entry.is_alive()) {
                 let path = entry.file_path();

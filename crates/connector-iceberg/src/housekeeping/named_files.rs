@@ -1,11 +1,11 @@
 //! The files that a table names, told apart however their paths are written.
 
-use super::content::read_manifest;
 use crate::failure;
+use crate::manifest_file::read_manifest;
 use crate::name::TableName;
-use crate::unknown_types::unknown_types;
+use crate::plain_location::plain;
 use dataflow::Result;
-use iceberg::spec::SnapshotRef;
+use iceberg::spec::{SnapshotRef, TableMetadata};
 use iceberg::table::Table;
 use std::collections::HashSet;
 use xxhash_rust::xxh3::xxh3_128;
@@ -38,13 +38,12 @@ impl NamedFiles {
         self.add(snapshot.manifest_list());
         let list = table.manifest_list_reader(snapshot).load().await;
         let list = list.map_err(|error| wrong(&format!("manifest list \"{}\"", snapshot.manifest_list()), error))?;
-        let has_unknown = !unknown_types(table.metadata()).is_empty();
         for file in list.entries() {
             if !read.insert(file.manifest_path.clone()) {
                 continue;
             }
             self.add(&file.manifest_path);
-            let manifest = read_manifest(table, file, has_unknown).await;
+            let manifest = read_manifest(table, file).await;
             let manifest = manifest.map_err(|error| wrong(&format!("manifest \"{}\"", file.manifest_path), error))?;
             let alive = manifest.entries().iter().filter(|entry| entry.is_alive());
             alive.for_each(|entry| self.add(entry.file_path()));
@@ -52,15 +51,20 @@ impl NamedFiles {
         Ok(())
     }
 
-    /// Adds the metadata files that a table names, and those of its statistics.
-    pub fn add_metadata(&mut self, table: &Table) {
+    /// Adds the metadata files that a table names, and those of the statistics of its snapshots but some.
+    pub fn add_metadata(&mut self, table: &Table, without: &HashSet<i64>) {
         let metadata = table.metadata();
         table.metadata_location().into_iter().for_each(|location| self.add(location));
         metadata.metadata_log().iter().for_each(|entry| self.add(&entry.metadata_file));
-        metadata.statistics_iter().for_each(|file| self.add(&file.statistics_path));
-        metadata.partition_statistics_iter().for_each(|file| self.add(&file.statistics_path));
+        statistics(metadata).filter(|(snapshot, _)| !without.contains(snapshot)).for_each(|(_, path)| self.add(path));
         self.add(&format!("{}/metadata/version-hint.text", metadata.location()));
     }
+}
+
+/// The snapshots of a table that have files of statistics, each with one of them.
+pub fn statistics(metadata: &TableMetadata) -> impl Iterator<Item = (i64, &str)> {
+    let whole = metadata.statistics_iter().map(|file| (file.snapshot_id, file.statistics_path.as_str()));
+    whole.chain(metadata.partition_statistics_iter().map(|file| (file.snapshot_id, file.statistics_path.as_str())))
 }
 
 /// The ways in which a location may be written that mean the same, as hashes: as it is, without what percent signs stand
@@ -74,37 +78,6 @@ fn forms(location: &str) -> impl Iterator<Item = u128> {
     });
     let linked: Vec<String> = linked.collect();
     std::iter::once(plain).chain(decoded).chain(linked).map(|form| xxh3_128(form.as_bytes()))
-}
-
-/// A location without what engines write in several ways: the scheme of a store, the service of an account of Azure, the
-/// authority of a file, slashes that are written twice or at the end.
-pub fn plain(location: &str) -> String {
-    let scheme = location.split_once("://").map(|(scheme, rest)| (scheme.to_ascii_lowercase(), rest));
-    let (place, path) = match scheme.as_ref().map(|(scheme, rest)| (scheme.as_str(), *rest)) {
-        Some(("file", rest)) => ("", rest.to_owned()),
-        Some(("s3" | "s3a" | "s3n", rest)) => ("s3:", rest.to_owned()),
-        Some(("gs" | "gcs", rest)) => ("gs:", rest.to_owned()),
-        Some(("abfs" | "abfss" | "wasb" | "wasbs", rest)) => ("abfs:", without_service(rest)),
-        Some((scheme, rest)) => (scheme, rest.to_owned()),
-        None => ("", location.strip_prefix("file:").unwrap_or(location).to_owned()),
-    };
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
-        // On a disk it is the folder above; in a store it is a name like others, which nobody gives.
-        if part == ".." && place.is_empty() {
-            parts.pop();
-        } else {
-            parts.push(part);
-        }
-    }
-    parts.into_iter().fold(place.to_owned(), |whole, part| whole + "/" + part)
-}
-
-/// `CONTAINER@ACCOUNT.SERVICE/PATH` without the service: one account has several.
-fn without_service(rest: &str) -> String {
-    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let account = authority.split_once('.').map_or(authority, |(account, _)| account);
-    format!("{account}/{path}")
 }
 
 /// What percent signs stand for; `None` where there are none that stand for something.

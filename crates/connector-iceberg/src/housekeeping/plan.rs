@@ -4,8 +4,9 @@ use super::content::Content;
 use crate::delete_index::{DeleteIndex, FileDeletes};
 use crate::live_files::LiveFile;
 use crate::name::TableName;
+use crate::widened::widest_of;
 use dataflow::Result;
-use iceberg::spec::{Struct, TableMetadata};
+use iceberg::spec::{Literal, TableMetadata};
 use std::collections::{BTreeMap, HashMap};
 
 /// The property that says how large files should be; other tools know it.
@@ -52,7 +53,7 @@ pub fn delete_index(name: &TableName, metadata: &TableMetadata, deletes: Vec<Liv
 pub fn groups(content: &Content, index: &DeleteIndex, target: u64, files_min: usize) -> Result<Vec<Group>> {
     let mut order: Vec<usize> = (0..content.data.len()).collect();
     order.sort_by_key(|&at| (content.data[at].sequence, at));
-    let mut open: HashMap<(i32, &Struct), Group> = HashMap::new();
+    let mut open: HashMap<(i32, Vec<Option<Literal>>), Group> = HashMap::new();
     let mut done = Vec::new();
     for at in order {
         let live = &content.data[at];
@@ -60,12 +61,9 @@ pub fn groups(content: &Content, index: &DeleteIndex, target: u64, files_min: us
         if !has_deletes && !is_small(bytes, target) {
             continue;
         }
-        let key = (live.spec, live.file.partition());
-        if let Some(full) = open.remove(&key) {
-            match full.bytes + bytes > target {
-                true => done.push(full),
-                false => drop(open.insert(key, full)),
-            }
+        let key = (live.spec, widest_of(live.file.partition()));
+        if open.get(&key).is_some_and(|group| group.bytes + bytes > target) {
+            done.extend(open.remove(&key));
         }
         let group = open.entry(key).or_insert(Group { files: Vec::new(), bytes: 0, rows: 0, has_deletes: false });
         group.files.push(at);
@@ -114,7 +112,7 @@ pub fn unneeded<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use iceberg::spec::{DataContentType, DataFileBuilder, DataFileFormat, Literal};
+    use iceberg::spec::{DataContentType, DataFileBuilder, DataFileFormat, Literal, Struct};
 
     fn file(path: &str, bytes: u64, sequence: i64, partition: i32) -> LiveFile {
         let mut file = DataFileBuilder::default();

@@ -127,6 +127,9 @@ impl Replacer<'_> {
             let attempt = Uuid::new_v4().to_string();
             let (snapshot, deletes) =
                 self.snapshot(&base, (&content, &index), (&fitting, &attempt), &mut files).await?;
+            if files.are_old(self.clock.now().0 / 1000) {
+                continue;
+            }
             let list = snapshot.manifest_list().to_owned();
             self.has_sent.set(true);
             sent.push(Sent { attempt, base: now, list: list.clone(), done: done.clone(), deletes });
@@ -198,7 +201,7 @@ impl Replacer<'_> {
         let removed = Removed::new(gone, &dropped);
 
         let wrong = |error| failure::iceberg(format!("table \"{}\": a manifest cannot be written", self.table), error);
-        let mut writer = SnapshotWriter::begin(base, files);
+        let mut writer = SnapshotWriter::begin(base, files, self.clock.now().0 / 1000);
         let mut manifests = writer.added(content, &new, self.sequence).await.map_err(wrong)?;
         let (changed, same): (Vec<&ReadManifest>, Vec<&ReadManifest>) =
             content.manifests.iter().partition(|manifest| removed.is_in(manifest));

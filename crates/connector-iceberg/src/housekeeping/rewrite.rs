@@ -4,7 +4,7 @@ use super::content::Content;
 use super::plan::Group;
 use super::sorted_rows::{RowOrder, SortedRows};
 use crate::failure;
-use crate::file_settings::FileSettings;
+use crate::file_settings::{FileSettings, data_location};
 use crate::files::TableFiles;
 use crate::live_files::LiveFile;
 use crate::name::TableName;
@@ -218,7 +218,7 @@ fn begin(rewriter: &Rewriter, like: &LiveFile) -> Result<(ParquetFile, String)> 
     let number = rewriter.begun.get();
     rewriter.begun.set(number + 1);
     let name = format!("compact-{}-{number:05}.parquet", rewriter.name);
-    let base = format!("{}/data", rewriter.metadata.location().trim_end_matches('/'));
+    let base = data_location(&rewriter.table, &rewriter.metadata)?;
     let beside = like.file.file_path().rsplit_once('/').map_or(base.as_str(), |(folder, _)| folder);
     // Files that were added from elsewhere are not the table's own place.
     let folder = if beside.starts_with(&base) { beside } else { &base };

@@ -2,11 +2,12 @@
 
 use super::content::{Content, ReadManifest};
 use crate::live_files::LiveFile;
+use crate::upkeep::UNNAMED_MS_MIN;
+use crate::widened::{built, copy_of, with_partition_of};
 use dataflow::Clock;
-use iceberg::ErrorKind;
 use iceberg::spec::{
-    DataContentType, DataFile, DataFileBuilder, Datum, FormatVersion, ManifestContentType, ManifestFile,
-    ManifestListWriter, ManifestWriter, ManifestWriterBuilder, PartitionSpec, SchemaRef, Snapshot, Summary,
+    DataContentType, DataFile, Datum, FormatVersion, ManifestContentType, ManifestFile, ManifestListWriter,
+    ManifestWriter, ManifestWriterBuilder, PartitionSpec, SchemaRef, Snapshot, Summary,
 };
 use iceberg::table::Table;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -77,7 +78,13 @@ pub struct DescribingFiles {
     manifests: HashMap<String, ManifestFile>,
     // Those that the last attempt names.
     named: HashSet<String>,
+    // When the first of the manifests was begun.
+    since_ms: Option<i64>,
 }
+
+/// What nothing names is swept once it is old: an attempt that takes longer than this begins anew, and takes nothing of what
+/// was written that long ago.
+const UNNAMED_OURS_MS_MAX: i64 = UNNAMED_MS_MIN / 2;
 
 impl DescribingFiles {
     /// The number of the snapshot; one that the table does not have when it is first asked for.
@@ -90,6 +97,11 @@ impl DescribingFiles {
             let is_free = |id: &i64| *id > 0 && base.metadata().snapshot_by_id(*id).is_none();
             numbers.take(100).find(is_free).unwrap_or(i64::MAX)
         })
+    }
+
+    /// Whether somebody may have swept what was written for the next snapshot by now.
+    pub fn are_old(&self, now_ms: i64) -> bool {
+        self.since_ms.is_some_and(|since| now_ms.saturating_sub(since) > UNNAMED_OURS_MS_MAX)
     }
 
     /// Deletes the manifests that are of no use; with a list those that it does not name, and else all.
@@ -111,8 +123,15 @@ pub struct SnapshotWriter<'a> {
 
 impl<'a> SnapshotWriter<'a> {
     /// Begins an attempt on a base.
-    pub fn begin(base: &'a Table, files: &'a mut DescribingFiles) -> SnapshotWriter<'a> {
+    pub fn begin(base: &'a Table, files: &'a mut DescribingFiles, now_ms: i64) -> SnapshotWriter<'a> {
         files.named.clear();
+        if files.are_old(now_ms) {
+            // An attempt of which nobody knows what has become may name them.
+            files.manifests.clear();
+        }
+        if files.manifests.is_empty() {
+            files.since_ms = Some(now_ms);
+        }
         SnapshotWriter { base, files }
     }
 
@@ -161,9 +180,11 @@ impl<'a> SnapshotWriter<'a> {
                 manifests.push(written);
                 continue;
             }
+            let partition = spec.partition_type(&schema)?;
             let mut writer = self.manifest(ManifestContentType::Data, schema.clone(), spec)?;
             for file in files {
-                writer.add_file(with_bounds_of(&file.file, &schema)?, sequence)?;
+                let file = with_partition_of(&file.file, &partition)?;
+                writer.add_file(with_bounds_of(&file, &schema)?, sequence)?;
             }
             let written = writer.write_manifest_file().await?;
             manifests.push(self.keep(key, written));
@@ -287,36 +308,4 @@ fn with_row_id(file: &DataFile, next: &mut Option<u64>) -> iceberg::Result<DataF
     let (Some(first), None, true) = (*next, file.first_row_id(), is_data) else { return Ok(file.clone()) };
     *next = Some(first + file.record_count());
     built(copy_of(file).first_row_id(i64::try_from(first).ok()))
-}
-
-fn built(copy: &DataFileBuilder) -> iceberg::Result<DataFile> {
-    copy.build().map_err(|error| iceberg::Error::new(ErrorKind::Unexpected, error.to_string()))
-}
-
-/// What makes a file the same once more.
-fn copy_of(file: &DataFile) -> DataFileBuilder {
-    let mut copy = DataFileBuilder::default();
-    copy.content(file.content_type())
-        .file_path(file.file_path().to_owned())
-        .file_format(file.file_format())
-        .partition(file.partition().clone())
-        .record_count(file.record_count())
-        .file_size_in_bytes(file.file_size_in_bytes())
-        .column_sizes(file.column_sizes().clone())
-        .value_counts(file.value_counts().clone())
-        .null_value_counts(file.null_value_counts().clone())
-        .nan_value_counts(file.nan_value_counts().clone())
-        .lower_bounds(file.lower_bounds().clone())
-        .upper_bounds(file.upper_bounds().clone())
-        .key_metadata(file.key_metadata().map(<[u8]>::to_vec))
-        .split_offsets(file.split_offsets().map(<[i64]>::to_vec))
-        .equality_ids(file.equality_ids())
-        .first_row_id(file.first_row_id())
-        .referenced_data_file(file.referenced_data_file())
-        .content_offset(file.content_offset())
-        .content_size_in_bytes(file.content_size_in_bytes());
-    if let Some(order) = file.sort_order_id() {
-        copy.sort_order_id(order);
-    }
-    copy
 }

@@ -268,9 +268,14 @@ impl RestCatalog {
     ) -> Result<Table> {
         check_changeable(&TableName::of(base.identifier()), base.metadata())?;
         let mut updates = upkeep::merge_manifests(base, updates).await?;
-        if updates.iter().any(|update| matches!(update, TableUpdate::AddSnapshot { .. })) {
+        let added = updates.iter().find_map(|update| match update {
+            TableUpdate::AddSnapshot { snapshot } => Some(snapshot.timestamp_ms()),
+            _ => None,
+        });
+        if let Some(now_ms) = added {
             let expired = upkeep::expired(base.metadata())?;
             if !expired.is_empty() {
+                updates.extend(upkeep::unnaming(base.metadata(), &expired, now_ms));
                 updates.push(TableUpdate::RemoveSnapshots { snapshot_ids: expired });
             }
         }

@@ -67,3 +67,19 @@ fn a_table_whose_line_has_lost_its_begin_was_not_set_back() {
     append(&warehouse, "lake.t", &[number(4)]).unwrap();
     assert_eq!(warehouse.rows("lake.t").unwrap(), 6);
 }
+
+#[test]
+fn statistics_go_with_their_snapshot() {
+    let python = Environment::pyiceberg();
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = table(folder.path());
+    let run = |step: &str| python.run(&script("pyiceberg_kept.py"), &[warehouse.dir().to_str().unwrap(), step, "0"]);
+    run("statistics");
+    let statistics = || {
+        let files = std::fs::read_dir(folder.path().join("lake/t/metadata")).unwrap().map(|file| file.unwrap().path());
+        files.filter(|file| file.to_str().unwrap().ends_with(".puffin")).count()
+    };
+    assert_eq!(statistics(), 2);
+    assert_eq!(expire(&warehouse), 2);
+    assert_eq!(statistics(), 1, "those of the snapshot that stays");
+}

@@ -8,6 +8,7 @@ mod environments;
 mod evolved;
 mod kept;
 mod layouts;
+mod names;
 #[path = "../tables/rows.rs"]
 #[allow(dead_code)]
 mod rows;

@@ -4,9 +4,11 @@
 mod claims;
 mod commits;
 mod going_on;
+mod grace;
 mod housekeeping;
 mod kills;
 mod layouts;
+mod places;
 mod pruning;
 mod round_trips;
 mod rows;

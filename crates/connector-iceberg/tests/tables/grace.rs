@@ -1,0 +1,77 @@
+//! What others may still be reading or about to name stays for a while, although nothing names it.
+
+use crate::rows::{append, create, numbers, read, sorted_numbers};
+use connector_iceberg::{CompactOptions, OrphanOptions, SNAPSHOT, TableHolds, TableOptions, Warehouse};
+use dataflow::{Clock, ProcessingTime};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// A clock that has stood still for two hours when it is asked again.
+#[derive(Default)]
+struct Asleep(AtomicUsize);
+
+impl Clock for Asleep {
+    #[expect(clippy::disallowed_methods, reason = "snapshots of the library have the time of the machine")]
+    fn now(&self) -> ProcessingTime {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as i64;
+        let asked = self.0.fetch_add(1, Ordering::SeqCst);
+        ProcessingTime(if asked == 0 { now - 2 * HOUR_MS * 1000 } else { now })
+    }
+}
+
+fn now_ms() -> i64 {
+    let clock = Asleep(AtomicUsize::new(1));
+    clock.now().0 / 1000
+}
+
+#[test]
+fn a_file_that_a_commit_let_go_stays_for_those_who_read_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = Warehouse::open(folder.path()).unwrap();
+    let properties = [("riverrun.history.max-snapshots", "1"), ("history.expire.min-snapshots-to-keep", "1")];
+    let properties = properties.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
+    create(&warehouse, "lake.t", &numbers([]).schema(), &TableOptions { properties, ..TableOptions::default() })
+        .unwrap();
+    (0..3).for_each(|n| append(&warehouse, "lake.t", &[numbers([n])]).unwrap());
+    let reader = warehouse.read("lake.t").unwrap();
+    let snapshot: i64 = reader.property(SNAPSHOT).unwrap().parse().unwrap();
+    warehouse.compact("lake.t", CompactOptions::default(), &Asleep(AtomicUsize::new(1)), &mut |_| true).unwrap();
+    (3..40).for_each(|n| append(&warehouse, "lake.t", &[numbers([n])]).unwrap());
+    assert!(warehouse.read_at("lake.t", snapshot).is_err(), "it has left with a commit");
+    // The next run of the job begins, and somebody looks for orphans.
+    let claim = warehouse.claim("lake.t", "test").unwrap();
+    assert_eq!(claim.collect_orphans(&[]).unwrap(), 0);
+    let holds = TableHolds { sinks: vec!["test".to_owned()], ..TableHolds::default() };
+    let options = OrphanOptions { older_than: Duration::ZERO };
+    let data_files = |now_ms| {
+        let plan = warehouse.plan_orphans("lake.t", options, &holds, now_ms).unwrap();
+        plan.files.iter().filter(|(file, _)| file.ends_with(".parquet")).count()
+    };
+    assert_eq!(data_files(now_ms()), 0);
+    assert_eq!(read(&*reader, &["n"]).num_rows(), 3, "the query has its rows");
+    assert_eq!(data_files(now_ms() + 2 * HOUR_MS), 3, "nobody reads them any more");
+    // What was never committed goes at once.
+    let mut writer = claim.writer(0).unwrap();
+    writer.write_rows(&numbers([99])).unwrap();
+    dataflow::Sink::prepare(&mut writer, 1).unwrap();
+    drop((writer, claim));
+    assert_eq!(warehouse.claim("lake.t", "test").unwrap().collect_orphans(&[]).unwrap(), 1);
+    assert_eq!(sorted_numbers(&warehouse, "lake.t"), (0..40).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_compaction_that_slept_names_nothing_that_was_written_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = Warehouse::open(folder.path()).unwrap();
+    create(&warehouse, "lake.t", &numbers([]).schema(), &TableOptions::default()).unwrap();
+    (0..3).for_each(|n| append(&warehouse, "lake.t", &[numbers([n])]).unwrap());
+    let done = warehouse.compact("lake.t", CompactOptions::default(), &Asleep::default(), &mut |_| true).unwrap();
+    assert_eq!((done.files_before, done.snapshots), (3, 1));
+    let options = OrphanOptions { older_than: Duration::ZERO };
+    let plan = warehouse.plan_orphans("lake.t", options, &TableHolds::default(), now_ms() + HOUR_MS).unwrap();
+    let manifests = plan.files.iter().filter(|(file, _)| file.ends_with("-m0.avro")).count();
+    assert!(manifests >= 2, "those of the first attempt are not of the table: {:?}", plan.files);
+    assert_eq!(sorted_numbers(&warehouse, "lake.t"), [0, 1, 2]);
+}
