@@ -59,6 +59,13 @@ impl Project {
         {
             return Ok(KeptTable { project: self, warehouse: warehouse.clone(), name });
         }
+        if let (Some(person), Some(_)) = (self.person(), own) {
+            return Err(Error::invalid(format!(
+                "there is no table \"{name}\" in {}: {person} has not written it yet; `riverrun run --as {person}` does, and \
+                 without --as the command is of \"{table}\"",
+                self.tables_place()
+            )));
+        }
         let tables = there.map(|warehouse| warehouse.tables()).transpose()?.unwrap_or_default();
         Err(Error::invalid(format!(
             "there is no table \"{name}\" in {}; {}",

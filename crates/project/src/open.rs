@@ -319,7 +319,16 @@ impl Project {
     /// The warehouse, unless nothing was ever written to it.
     pub fn warehouse_if_there(&self) -> Result<Option<Warehouse>> {
         let is_there = match &self.environment.history.place {
-            TablePlace::Folder(_) => self.warehouse_path().join("catalog.db").exists(),
+            TablePlace::Folder(_) => {
+                let catalog = self.warehouse_path().join("catalog.db");
+                catalog.try_exists().map_err(|error| {
+                    Error::invalid(format!(
+                        "\"{}\" cannot be looked at; give this user the right to read the warehouse, or name another one",
+                        catalog.display()
+                    ))
+                    .with_source(error)
+                })?
+            }
             TablePlace::Rest(_) => true,
         };
         if is_there { self.warehouse().map(Some) } else { Ok(None) }

@@ -124,11 +124,15 @@ fn expire(project: &Project, args: &ExpireArgs) -> Outcome {
         "files_left": done.files_left,
     });
     let text = format!(
-        "table {}: {} gone, and {} with {}{}\n",
+        "table {}: {} gone, and {}{}{}\n",
         table.name(),
         show::counted(done.snapshots as i64, "snapshot"),
         show::counted(done.files as i64, "file"),
-        show::bytes(usize::try_from(done.bytes).unwrap_or(usize::MAX)),
+        // Of those that describe a table nobody has the bytes.
+        match done.bytes {
+            0 => String::new(),
+            bytes => format!(", {} of rows", show::bytes(usize::try_from(bytes).unwrap_or(usize::MAX))),
+        },
         left(done.files_left)
     );
     tell(args.json, as_json, &text)?;

@@ -257,11 +257,13 @@ fn some(lines: impl ExactSizeIterator<Item = String>, shown: usize) -> String {
 pub fn expiry(table: &str, plan: &ExpirePlan, shown: usize) -> String {
     let size = plan.data_files.iter().map(|(_, bytes)| bytes).sum();
     let mut text = format!(
-        "table {table}: {} of {} would go, with {} of {} and {} that describe them\n",
+        "table {table}: {} of {} would go, with {}{} that describe them\n",
         show::count(plan.snapshots.len() as i64),
         count(plan.snapshots_total, "snapshot"),
-        count(plan.data_files.len(), "file"),
-        bytes(size),
+        match plan.data_files.len() {
+            0 => String::new(),
+            files => format!("{} of {} and ", count(files, "file"), bytes(size)),
+        },
         count(plan.metadata_files.len(), "file")
     );
     text += &some(plan.snapshots.iter().map(|(id, ms)| format!("{id} of {}", at(*ms))), shown);
