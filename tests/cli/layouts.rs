@@ -24,7 +24,7 @@ fn data_files(folder: &Folder, table: &str, with: &str) -> Vec<PathBuf> {
 
 #[test]
 fn an_output_lies_as_its_statement_says_and_keeps_that() {
-    let layout = "PARTITION BY day(at), bucket(2, id) SORT BY who DESC, id\n  \
+    let layout = "PARTITION BY day(AT), bucket(2, Id) SORT BY WHO DESC, id\n  \
                   PROPERTIES ('write.target-file-size-bytes' = 1000000)";
     let folder = project(&format!("INSERT INTO lake.parts {layout}\nSELECT id, who, at FROM events;\n"));
     folder.done(&["check"]);

@@ -1,5 +1,6 @@
 //! Whether rows can lie in the files of a table as a statement says.
 
+use super::properties;
 use crate::diagnostic::{Fault, Outcome};
 use crate::expression::type_name;
 use crate::statement::{Layout, Name, PartitionColumn};
@@ -17,7 +18,7 @@ pub(crate) fn check(layout: &Layout, schema: &Schema) -> Outcome<()> {
         }
         let is_again = |other: &PartitionColumn| {
             let times = is_of_time(of.transform) && is_of_time(other.transform);
-            other.column.text == of.column.text && (times || other.transform == of.transform)
+            other.column.text.eq_ignore_ascii_case(&of.column.text) && (times || other.transform == of.transform)
         };
         if layout.partition_by[..at].iter().any(is_again) {
             let what = format!("\"{}\" cuts the table into partitions twice", of.column.text);
@@ -30,7 +31,7 @@ pub(crate) fn check(layout: &Layout, schema: &Schema) -> Outcome<()> {
             let what = format!("SORT BY has a column of {}, whose values have no order", type_name(data_type));
             return Fault::new(of.column.span, what).err();
         }
-        if layout.sort_by[..at].iter().any(|other| other.column.text == of.column.text) {
+        if layout.sort_by[..at].iter().any(|other| other.column.text.eq_ignore_ascii_case(&of.column.text)) {
             return Fault::new(of.column.span, format!("SORT BY has column \"{}\" twice", of.column.text)).err();
         }
     }
@@ -38,17 +39,17 @@ pub(crate) fn check(layout: &Layout, schema: &Schema) -> Outcome<()> {
         if layout.properties[..at].iter().any(|other| other.name.text == of.name.text) {
             return Fault::new(of.name.span, format!("PROPERTIES has \"{}\" twice", of.name.text)).err();
         }
-        if of.name.text.starts_with("riverrun.") {
-            return Fault::new(of.name.span, "properties that begin with riverrun. are kept by jobs themselves").err();
-        }
+        properties::check(of, schema)?;
     }
     Ok(())
 }
 
 fn column<'s>(name: &Name, schema: &'s Schema) -> Outcome<&'s DataType> {
-    match schema.field_with_name(&name.text) {
-        Ok(field) => Ok(field.data_type()),
-        Err(_) => {
+    let exact = schema.fields().iter().find(|field| *field.name() == name.text);
+    let found = exact.or_else(|| schema.fields().iter().find(|field| field.name().eq_ignore_ascii_case(&name.text)));
+    match found {
+        Some(field) => Ok(field.data_type()),
+        None => {
             let names = schema.fields().iter().map(|field| field.name().as_str());
             let fault =
                 Fault::new(name.span, format!("there is no column \"{}\" among those that are written", name.text));

@@ -35,6 +35,7 @@ mod decision;
 
 mod layout;
 pub(crate) mod once;
+mod properties;
 mod targets;
 
 mod print;
