@@ -7,6 +7,7 @@ mod scene;
 
 mod crashes;
 mod kills;
+mod struck;
 
 mod changed;
 mod commands;
