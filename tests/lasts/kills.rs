@@ -6,9 +6,10 @@ use connector_local::{Outgoing, Topics};
 use dataflow::EventTime;
 use project::Project;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use tests::machine::{Machine, SECOND, now, pause};
-use tests::{Chance, Program, told};
+use tests::{Chance, Program, riverrun, told};
 
 /// For how long a run may take that has everything there.
 pub const RUN: i64 = 120 * SECOND;
@@ -33,6 +34,8 @@ pub struct Trial {
     topics: Topics,
     pub chance: Chance,
     messages: u64,
+    /// Variables of the programs that it starts.
+    pub environment: Vec<(&'static str, String)>,
 }
 
 impl Trial {
@@ -44,7 +47,7 @@ impl Trial {
         for topic in ["messages", "reports"] {
             topics.create(topic, PARTITIONS).unwrap();
         }
-        let mut trial = Trial { folder, topics, chance: Chance::new(seed), messages: 0 };
+        let mut trial = Trial { folder, topics, chance: Chance::new(seed), messages: 0, environment: Vec::new() };
         trial.write(SQL);
         // Every partition has rows from the beginning: one that joins a running job is moved, and a replay says otherwise.
         trial.publish(BURST);
@@ -59,15 +62,7 @@ impl Trial {
     pub fn publish(&mut self, count: u64) {
         for topic in ["messages", "reports"] {
             for partition in 0..PARTITIONS {
-                let payloads: Vec<String> = (0..count / 6 + 1)
-                    .map(|_| {
-                        let event = EventTime(now() - self.chance.between(0, 3 * SECOND));
-                        match topic {
-                            "messages" => message(&mut self.chance, &mut self.messages, event),
-                            _ => report(&mut self.chance, event),
-                        }
-                    })
-                    .collect();
+                let payloads = self.payloads(topic, count / 6 + 1, now());
                 let outgoing = |payload| Outgoing { sequence: 0, key: None, payload, arrived: None };
                 let messages: Vec<_> = payloads.iter().map(|payload| outgoing(payload.as_bytes())).collect();
                 self.topics.producer(topic, "", 0).unwrap().append(partition, &messages).unwrap();
@@ -75,12 +70,31 @@ impl Trial {
         }
     }
 
+    /// So many messages of a topic, of the three seconds before a moment.
+    pub fn payloads(&mut self, topic: &str, count: u64, moment: i64) -> Vec<String> {
+        let mut payload = |_| {
+            let event = EventTime(moment - self.chance.between(0, 3 * SECOND));
+            match topic {
+                "messages" => message(&mut self.chance, &mut self.messages, event),
+                _ => report(&mut self.chance, event),
+            }
+        };
+        (0..count).map(&mut payload).collect()
+    }
+
     pub fn program(&mut self, arguments: &[&str]) -> Program {
         let workers = (1 + self.chance.below(4)).to_string();
         let mut all = vec!["run"];
         all.extend(arguments);
         all.extend(["--workers", &workers]);
-        Program::start(self.path(), &all)
+        self.starts(&all)
+    }
+
+    pub fn starts(&self, arguments: &[&str]) -> Program {
+        let mut command = Command::new(riverrun());
+        command.arg("--project").arg(self.path()).args(arguments);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        Program::spawn(command)
     }
 
     /// Runs a job to its end, which is to be a success.

@@ -9,6 +9,9 @@ mod crashes;
 mod kills;
 mod struck;
 
+mod cycles;
+mod limits;
+
 mod changed;
 mod commands;
 mod rebuilt;

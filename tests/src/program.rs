@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 /// How often the end of a process is looked for.
 const LOOK: i64 = SECOND / 200;
@@ -16,6 +17,7 @@ const START: i64 = 20 * SECOND;
 pub struct Program {
     child: Child,
     told: Arc<Mutex<Vec<String>>>,
+    reader: JoinHandle<()>,
 }
 
 /// How a program ended.
@@ -51,10 +53,10 @@ impl Program {
         let lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
         let told = Arc::new(Mutex::new(Vec::new()));
         let into = told.clone();
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             lines.map_while(Result::ok).for_each(|line| into.lock().expect("no reader fails").push(line));
         });
-        Program { child, told }
+        Program { child, told, reader }
     }
 
     /// Waits until it has said something, which it does before its job runs.
@@ -92,11 +94,20 @@ impl Program {
         let begun = now();
         loop {
             if let Some(status) = self.child.try_wait().expect("the process is ours") {
+                self.read_out();
                 return Some(Ended { code: status.code(), told: self.told() });
             }
             if now() > begun + within {
                 return None;
             }
+            pause(LOOK);
+        }
+    }
+
+    /// Waits until what a process that has ended has said is read. Its own children may keep the pipe open for longer.
+    fn read_out(&self) {
+        let begun = now();
+        while !self.reader.is_finished() && now() < begun + SECOND {
             pause(LOOK);
         }
     }
