@@ -20,6 +20,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
+/// By so much the clocks of two machines may differ that change one table.
+const CLOCKS_DIFFER_MS_MAX: i64 = 60_000;
+
 /// Tables of a warehouse on disk. Cloning gives another view of the same catalog.
 #[derive(Clone, Debug)]
 pub struct SqliteCatalog {
@@ -132,6 +135,7 @@ impl SqliteCatalog {
             None => builder.remove_ref(tag),
         };
         let next = builder.build()?.metadata;
+        check_clock(base.metadata(), &next)?;
         let location = MetadataLocation::from_str(&from)?.with_next_version().with_new_metadata(&next);
         write_metadata(&next, &self.file_io, &location).await?;
         self.put_in_place(&name, base, (&next, &location.to_string())).await
@@ -167,6 +171,7 @@ impl SqliteCatalog {
             builder = update.apply(builder)?;
         }
         let next = builder.remove_snapshots(&expired).build()?.metadata;
+        check_clock(base.metadata(), &next)?;
         let location = MetadataLocation::from_str(&from)?.with_next_version().with_new_metadata(&next);
         write_metadata(&next, &self.file_io, &location).await?;
         let to = location.to_string();
@@ -185,6 +190,16 @@ impl SqliteCatalog {
             )),
         }
     }
+}
+
+/// Refuses a change from over a minute before the last one, by the clocks of those who made them: the library writes such a
+/// state where no snapshot is added, and reads it never again. The error begins as the library's own.
+fn check_clock(before: &TableMetadata, after: &TableMetadata) -> Result<()> {
+    let (last, now) = (before.last_updated_ms(), after.last_updated_ms());
+    if now.saturating_add(CLOCKS_DIFFER_MS_MAX) >= last {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::DataInvalid, format!("Invalid update timestamp {now}: before the last change at {last}")))
 }
 
 /// The metadata files that a log before a commit names and the one after it does not.

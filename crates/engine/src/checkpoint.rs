@@ -38,8 +38,8 @@ pub struct OutputParts {
     pub writers: usize,
     /// What is prepared goes here once it is durable.
     pub committer: Sender<Preparation>,
-    /// What an earlier run left, and at which checkpoint. What was pending there is committed by now; checkpoints name it
-    /// until more is.
+    /// What an earlier run left, and at which checkpoint. Nothing is pending there where the host knows what the output
+    /// holds; checkpoints name what is until more is committed.
     pub before: Option<(u64, OutputState)>,
 }
 
@@ -97,9 +97,6 @@ impl Checkpointer {
             let (number, mut before) = parts.before.take().unwrap_or_default();
             if seeded::leaves_out(Rule::KnownGoesOn) {
                 before.known = 0;
-            }
-            if seeded::leaves_out(Rule::PendingGoesOn) {
-                before.pending.clear();
             }
             let pending = if before.pending.is_empty() { vec![] } else { vec![(number, before.pending)] };
             Output { parts, position: before.position, known: before.known, pending: pending.into() }

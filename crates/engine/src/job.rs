@@ -37,7 +37,7 @@ pub struct Job {
     pub spill_dir: PathBuf,
     /// Where checkpoints are kept; without it the job does not outlive the process.
     pub checkpoints: Option<Box<dyn CheckpointStore>>,
-    /// What the job goes on from. What was pending there is committed by now.
+    /// What the job goes on from. What was pending there is committed by now, and known.
     pub restored: Option<RestoredJob>,
 }
 

@@ -28,8 +28,6 @@ pub(crate) enum Rule {
     StoredFirst,
     /// A checkpoint says up to where an earlier run is known to have committed.
     KnownGoesOn,
-    /// A checkpoint goes on naming what an earlier run had pending.
-    PendingGoesOn,
     /// A worker takes up the state of all its key groups.
     AllGroups,
     /// Counts of rows go on where an earlier run left them.

@@ -14,7 +14,7 @@ use crate::output::{
 };
 use crate::output_check::wrong_outputs;
 use crate::savepoints::SavepointRequests;
-use crate::settle::settle;
+use crate::settle::{committed, settle};
 use crate::spill_folder::SpillFolder;
 use crate::stream_input::{WaitingMessages, snapshot_of, waiting};
 use crate::tally::{RuleTally, TallySink};
@@ -279,6 +279,7 @@ impl Project {
         let last = going_on.as_ref().and_then(|going_on| going_on.last.clone());
         let Outputs { sinks, tallies, collected, claims } = outputs;
         let sinks = settle(sinks, from, going_on.as_ref(), claims.as_deref())?;
+        let begun = begun.flatten().map(|begun| committed(begun, &sinks, claims.as_deref())).transpose()?;
         let (stats, savepoints) = (seam.stats(), SavepointRequests::default());
         let written = |sink: &WiredSink| match &sink.output {
             Output::Topic(topic) => Some((topic.clone(), sink.partitions?)),
@@ -304,7 +305,7 @@ impl Project {
             warnings: going_on.as_mut().and_then(GoingOn::take_warnings),
             checkpoints: going_on.and_then(|going_on| going_on.into_store(savepoints.clone())),
             savepoints,
-            restored: begun.flatten().or_else(|| earlier.map(|earlier| RestoredJob::clone(earlier))),
+            restored: begun.or_else(|| earlier.map(|earlier| RestoredJob::clone(earlier))),
             restored_of: last.map(|last| last.written_at),
             spill,
             clock: self.clock.clone(),

@@ -4,7 +4,7 @@ use crate::going_on::GoingOn;
 use crate::output::{Claims, WiredSink};
 use crate::takeover::UnwrittenRows;
 use checkpoint::OutputCut;
-use dataflow::{Error, EventTime, Output, OutputState, Result, Sink};
+use dataflow::{Error, EventTime, Output, OutputState, RestoredJob, Result, Sink};
 
 /// Lets sinks go on where they are to: what a checkpoint holds is durable, and what it had prepared is committed before
 /// anything new is.
@@ -33,6 +33,26 @@ pub fn settle(
         Ok(sink)
     };
     sinks.into_iter().map(settled).collect()
+}
+
+/// What a run goes on from once its sinks are settled: no table has anything pending, and of each it is known up to which
+/// checkpoint it holds rows. Checkpoints that went on naming what is committed would have it committed again, once the
+/// snapshots that tell of it have expired.
+pub fn committed(restored: RestoredJob, sinks: &[WiredSink], claims: Option<&Claims>) -> Result<RestoredJob> {
+    let settled = |mut output: OutputState| {
+        let sink = sinks.iter().find(|sink| sink.node == output.output);
+        let table = sink.and_then(|sink| match &sink.output {
+            Output::Table(table) => Some(table),
+            _ => None,
+        });
+        if let (false, Some(claim)) = (output.pending.is_empty(), table.and_then(|table| claims?.get(table))) {
+            output.known = claim.checkpoint()?;
+            output.pending.clear();
+        }
+        Ok(output)
+    };
+    let outputs = restored.outputs.into_iter().map(settled).collect::<Result<_>>()?;
+    Ok(RestoredJob { outputs, ..restored })
 }
 
 /// Leaves out what an earlier plan of the job has written.

@@ -5,6 +5,8 @@ use dataflow::FilterValue;
 use iceberg::spec::{PrimitiveType, Transform};
 use values::calendar;
 
+const SECOND_MICROS: i64 = 1_000_000;
+
 /// The least value of a column that a transform may take to a number of years, months, days or hours since 1970, or to a
 /// greater one; `None` where it is not known.
 ///
@@ -15,11 +17,13 @@ pub fn first_of_unit(transform: Transform, column: &PrimitiveType, unit: i64) ->
 }
 
 /// The greatest value of a column that a transform may take to a number of years, months, days or hours since 1970, or to
-/// a smaller one; `None` where it is not known.
+/// a smaller one; `None` where it is not known. Some writers put the last microsecond of a second before 1970 into the unit
+/// before its own, where that second is the first of its unit.
 pub fn last_of_unit(transform: Transform, column: &PrimitiveType, unit: i64) -> Option<FilterValue> {
+    let given_way = if unit < 0 { SECOND_MICROS } else { 0 };
     match start_of_unit(transform, column, unit.checked_add(1)?)? {
         FilterValue::Date(days) => days.checked_sub(1).map(FilterValue::Date),
-        FilterValue::Instant(micros) => micros.checked_sub(1).map(FilterValue::Instant),
+        FilterValue::Instant(micros) => micros.checked_add(given_way - 1).map(FilterValue::Instant),
         _ => None,
     }
 }

@@ -6,7 +6,7 @@ use super::chance::Chance;
 use super::input::{Archive, Log, Text};
 use super::scene::{Scene, row_text};
 use super::stores::{Claim, Objects, TableCommitter, TableWriter, TopicCommitter, TopicPosition, TopicSink, Watched};
-use super::world::Access;
+use super::world::{Access, World};
 use crate::driver::Driver;
 use crate::job::{Job, SinkBinding};
 use checkpoint::{Checkpoints, JobFacts, JobPlan, Manifest};
@@ -204,6 +204,23 @@ impl Outputs<'_> {
         };
         bound.into_iter().map(settle).collect()
     }
+
+    /// What a run goes on from once its outputs are settled: nothing is pending, and what tables hold is known.
+    fn committed(&self, mut restored: RestoredJob, graph: &JobGraph) -> Result<RestoredJob> {
+        for output in restored.outputs.iter_mut().filter(|output| !output.pending.is_empty()) {
+            let Some(node) = graph.nodes.iter().find(|node| node.name == output.output) else { continue };
+            let NodeKind::Sink(Output::Table(table)) = &node.kind else { continue };
+            if self.bug == Some(Bug::PendingDropped) {
+                continue;
+            }
+            if self.bug != Some(Bug::SettledUnknown) {
+                let of_table = |world: &mut World| Ok(world.tables.get(table).map_or(0, |table| table.checkpoint));
+                output.known = self.access.ask("known", of_table)?;
+            }
+            output.pending.clear();
+        }
+        Ok(restored)
+    }
 }
 
 /// Begins a run in the order in which those of projects begin: the epoch; the newest manifest; the streams at its
@@ -231,6 +248,7 @@ pub fn begin(setup: &Setup, access: &Arc<Access>, options: RunOptions) -> Result
     let generation = newest.as_ref().map_or(checkpoints.epoch(), |newest| newest.facts.generation);
     let restored = take_up(&mut checkpoints, newest.as_ref(), JobFacts { generation, ..facts }, &seam)?;
     let sinks = outputs.settle(bound)?;
+    let restored = restored.map(|restored| outputs.committed(restored, &graph)).transpose()?;
     let (readers, coordinator) = seam.begin(options.workers, Arc::new(AtOnce), &graph.meetings())?;
     let job = Job {
         graph,
