@@ -40,7 +40,16 @@ fn start(place: &Place, environment: &str, workers: usize, begin: Begin, until_c
     let project: Project = place.project(environment);
     let options = JobOptions { until_caught_up, begin, ..JobOptions::default() };
     let wired = project.job(&Target::All, &options).map_err(told).unwrap_or_else(|error| panic!("{error}"));
-    Running::new(wired, workers, 7)
+    // An even seed leaves the settings as they are: pages of full size, and files for what does not fit.
+    Running::new(wired, workers, 8)
+}
+
+/// Gives the state of an environment so little memory that all that can be is on disk.
+fn with_little_memory(place: &Place, environment: &str) {
+    let path = place.path().join("riverrun.toml");
+    let settings = std::fs::read_to_string(&path).unwrap();
+    let heading = format!("[env.{environment}]\n");
+    std::fs::write(path, settings.replace(&heading, &format!("{heading}state_memory = \"1 KiB\"\n"))).unwrap();
 }
 
 /// The bytes of state that the newest checkpoint names, and those of all files of state by name.
@@ -54,14 +63,26 @@ fn stored(project: &Project) -> (u64, BTreeMap<String, u64>) {
 
 #[test]
 fn logs_of_many_pages_go_to_any_number_of_workers() {
+    many_pages(false);
+}
+
+#[test]
+fn logs_of_many_pages_that_lie_on_disk_go_to_any_number_of_workers() {
+    many_pages(true);
+}
+
+fn many_pages(on_disk: bool) {
     let environments = ["dev", "oracle"].map(str::to_owned);
     let place = Place::new("lasts", SQL, &environments, START);
     for topic in ["messages", "reports"] {
         place.topics().create(topic, PARTITIONS).unwrap();
     }
+    if on_disk {
+        with_little_memory(&place, "dev");
+    }
     let (mut chance, mut count) = (Chance::new(1), 0);
     burst(&place, &mut chance, &mut count);
-    let mut first = None;
+    let (mut first, mut any_on_disk) = (None, false);
     for workers in [1, 3, 2] {
         let mut running = start(&place, "dev", workers, Begin::GoOn, false);
         first.get_or_insert(running.start);
@@ -69,8 +90,10 @@ fn logs_of_many_pages_go_to_any_number_of_workers() {
         running.settle().unwrap();
         running.driver.control().checkpoint();
         running.settle().unwrap();
+        any_on_disk |= running.driver.status().state_bytes().1 > 0;
         // Here it is killed.
     }
+    assert_eq!(any_on_disk, on_disk);
     burst(&place, &mut chance, &mut count);
     start(&place, "dev", 5, Begin::GoOn, true).run_to_end().unwrap();
     start(&place, "oracle", 1, Begin::Fresh, true).run_to_end().unwrap();
@@ -89,9 +112,21 @@ FROM messages WINDOW w AS (PARTITION BY sender ORDER BY sent_at RANGE INTERVAL '
 
 #[test]
 fn what_is_in_full_pages_is_written_once() {
+    written_once(false);
+}
+
+#[test]
+fn what_is_in_full_pages_on_disk_is_written_once() {
+    written_once(true);
+}
+
+fn written_once(on_disk: bool) {
     let place = Place::new("lasts", WINDOW, &["dev".to_owned()], START);
     for topic in ["messages", "reports"] {
         place.topics().create(topic, PARTITIONS).unwrap();
+    }
+    if on_disk {
+        with_little_memory(&place, "dev");
     }
     let (mut chance, mut count) = (Chance::new(2), 0);
     burst(&place, &mut chance, &mut count);

@@ -1,6 +1,6 @@
 //! A job in the seeded driver.
 
-use dataflow::{AtOnce, Background, Error, EventTime, Fate, Result};
+use dataflow::{AtOnce, Background, Error, EventTime, Fate, Result, SpillInMemory, StateMemory};
 use engine::{Control, Driver, Job, Pool, SinkBinding, Step};
 use project::{NewTables, Rows, SpillFolder, Wired, WiredSink};
 use seam::{Counts, StreamStats};
@@ -35,6 +35,9 @@ const FATES: [Fate; 8] = [
     Fate::RuleFailed,
     Fate::Joined,
 ];
+
+/// How many rows a page of state has where all that can be put aside is.
+const SMALL_PAGE_ROWS: usize = 16;
 
 /// What becomes of rows, which the SQL says and no plan may change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +83,7 @@ pub fn engine_job(mut wired: Wired, workers: usize, background: Arc<dyn Backgrou
         workers,
         clock: wired.clock,
         spill_dir: wired.spill.path().to_owned(),
+        state_memory: engine::state_memory(wired.state_memory, wired.spill.path()),
         checkpoints: wired.checkpoints,
         restored: wired.restored,
     };
@@ -100,7 +104,11 @@ impl Running {
     pub fn new(wired: Wired, workers: usize, seed: u64) -> Running {
         let (start, stats, collected) = (wired.start, wired.stats.clone(), wired.collected.clone());
         let new_tables = wired.new_tables.clone();
-        let (job, spill) = engine_job(wired, workers, Arc::new(AtOnce)).expect("the job has readers");
+        let (mut job, spill) = engine_job(wired, workers, Arc::new(AtOnce)).expect("the job has readers");
+        if seed % 2 == 1 {
+            // All state that can be put aside is.
+            job.state_memory = StateMemory::with_pages_of(SMALL_PAGE_ROWS, 0, Box::new(SpillInMemory));
+        }
         let driver = Driver::new(job, seed).expect("the job can be built");
         Running { driver, start, collected, stats, new_tables, _spill: spill }
     }
@@ -167,6 +175,6 @@ impl Running {
     /// The bytes of rows that the job holds: in operators, and in readers of history.
     pub fn held_bytes(&self) -> usize {
         let of_readers: u64 = self.stats.iter().map(|stats| stats.counts().history_held_bytes).sum();
-        self.driver.status().state_bytes() + of_readers as usize
+        self.driver.status().state_bytes().0 + of_readers as usize
     }
 }

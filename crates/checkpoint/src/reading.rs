@@ -4,9 +4,9 @@ use crate::folder::Folder;
 use crate::manifest::{Manifest, Piece, StateFile};
 use crate::names;
 use crate::store::Store;
-use dataflow::{Error, RestoredJob, Result, Scope, StepState};
+use dataflow::{Error, Pieces, RestoredJob, Result, Scope, StepState, StoredPieces};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use xxhash_rust::xxh3::xxh3_128;
 
 /// How often a manifest may be collected between the moment when it is seen and that when it is read.
@@ -66,7 +66,22 @@ pub(crate) fn manifest(store: &dyn Store, number: u64) -> Result<Option<Manifest
     Manifest::parse(&store.place(&name), number, &bytes).map(Some)
 }
 
-/// Reads the state that a manifest names.
+/// So much state is read at once, and is in memory while all workers take it up.
+pub(crate) const AT_ONCE_BYTES: u64 = 256 << 20;
+
+/// Reads the state that a manifest names; more than so many bytes of it are read when steps take them up.
+pub(crate) fn restore_from(store: &Arc<dyn Store>, manifest: &Manifest, at_once_bytes: u64) -> Result<RestoredJob> {
+    if manifest.state_bytes() <= at_once_bytes {
+        return restore(&**store, manifest);
+    }
+    let files = Arc::new(PiecesInFiles { store: store.clone(), files: manifest.files.clone(), read: Mutex::new(None) });
+    let step = |step: &StepState<Vec<Piece>>| -> Pieces {
+        Arc::new(PiecesOfStep { files: files.clone(), pieces: step.state.clone() })
+    };
+    Ok(restored(manifest, manifest.steps.iter().map(step)))
+}
+
+/// Reads the state that a manifest names, all of it at once.
 pub(crate) fn restore(store: &dyn Store, manifest: &Manifest) -> Result<RestoredJob> {
     let mut steps: Vec<Vec<(Scope, Vec<u8>)>> = Vec::new();
     // Pieces lie in files in about the sequence in which they are named, so a file is read once and let go.
@@ -83,19 +98,68 @@ pub(crate) fn restore(store: &dyn Store, manifest: &Manifest) -> Result<Restored
             steps[at][index].1 = piece_of(store, file, &bytes, piece)?.to_vec();
         }
     }
-    let step = |(step, pieces): (&StepState<Vec<Piece>>, _)| StepState {
+    Ok(restored(manifest, steps.into_iter().map(|pieces| -> Pieces { Arc::new(pieces) })))
+}
+
+fn restored(manifest: &Manifest, steps: impl Iterator<Item = Pieces>) -> RestoredJob {
+    let step = |(step, state): (&StepState<Vec<Piece>>, Pieces)| StepState {
         step: step.step.clone(),
         watermark: step.watermark,
-        state: Arc::new(pieces),
+        state,
     };
-    Ok(RestoredJob {
+    RestoredJob {
         coordinator: manifest.coordinator.clone(),
         steps: manifest.steps.iter().zip(steps).map(step).collect(),
         inputs: manifest.inputs.clone(),
         outputs: manifest.outputs.clone(),
         rows: manifest.rows.clone(),
         last: manifest.last,
-    })
+    }
+}
+
+/// The files of a checkpoint, one of which is in memory at a time.
+struct PiecesInFiles {
+    store: Arc<dyn Store>,
+    files: Vec<StateFile>,
+    read: Mutex<Option<(usize, Arc<Vec<u8>>)>>,
+}
+
+impl PiecesInFiles {
+    fn file(&self, index: usize) -> Result<Arc<Vec<u8>>> {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, bytes)) = read.as_ref().filter(|(file, _)| *file == index) {
+            return Ok(bytes.clone());
+        }
+        // The old one goes first: a file is large.
+        *read = None;
+        let bytes = Arc::new(read_file(&*self.store, &self.files[index])?);
+        *read = Some((index, bytes.clone()));
+        Ok(bytes)
+    }
+}
+
+struct PiecesOfStep {
+    files: Arc<PiecesInFiles>,
+    pieces: Vec<Piece>,
+}
+
+impl StoredPieces for PiecesOfStep {
+    fn scope(&self, piece: usize) -> Option<Scope> {
+        self.pieces.get(piece).map(|piece| piece.scope)
+    }
+
+    fn read(&self, piece: usize) -> Result<Vec<u8>> {
+        let piece = &self.pieces[piece];
+        let PiecesInFiles { store, files, .. } = &*self.files;
+        let bytes = self.files.file(piece.file)?;
+        piece_of(&**store, &files[piece.file], &bytes, piece).map(<[u8]>::to_vec)
+    }
+}
+
+impl std::fmt::Debug for PiecesOfStep {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PiecesOfStep").field("pieces", &self.pieces).finish_non_exhaustive()
+    }
 }
 
 /// Reads a whole file of state.

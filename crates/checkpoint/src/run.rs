@@ -209,7 +209,8 @@ impl Checkpoints {
         }
         let mut restored = match early {
             Some(early) => early,
-            None => reading::restore(&*self.store, &again).map_err(|e| self.unless_succeeded(e))?,
+            None => reading::restore_from(&self.store, &again, reading::AT_ONCE_BYTES)
+                .map_err(|e| self.unless_succeeded(e))?,
         };
         restored.last = from.last;
         let facts = facts.clone();

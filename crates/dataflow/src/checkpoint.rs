@@ -58,7 +58,25 @@ pub struct JobRows {
 }
 
 /// Pieces of state as they were written, shared among the workers that take them up.
-pub type Pieces = Arc<Vec<(Scope, Vec<u8>)>>;
+pub type Pieces = Arc<dyn StoredPieces>;
+
+/// Pieces of state, in the order in which they were written. They need not be in memory.
+pub trait StoredPieces: Send + Sync + std::fmt::Debug {
+    /// The scope of a piece by its number; `None` after the last one.
+    fn scope(&self, piece: usize) -> Option<Scope>;
+    /// The bytes of a piece that there is.
+    fn read(&self, piece: usize) -> Result<Vec<u8>>;
+}
+
+impl StoredPieces for Vec<(Scope, Vec<u8>)> {
+    fn scope(&self, piece: usize) -> Option<Scope> {
+        self.get(piece).map(|(scope, _)| *scope)
+    }
+
+    fn read(&self, piece: usize) -> Result<Vec<u8>> {
+        Ok(self[piece].1.clone())
+    }
+}
 
 /// What a run goes on from.
 #[derive(Clone, Debug)]
@@ -108,7 +126,8 @@ impl CheckpointStore for MemoryCheckpoints {
         let step = |step: &StepState<Arc<dyn Frozen>>| {
             let mut pieces = PieceWriter::default();
             step.state.write(&mut pieces)?;
-            Ok(StepState { step: step.step.clone(), watermark: step.watermark, state: Arc::new(pieces.0) })
+            let state: Pieces = Arc::new(pieces.0);
+            Ok(StepState { step: step.step.clone(), watermark: step.watermark, state })
         };
         let restored = RestoredJob {
             coordinator: checkpoint.coordinator.clone(),
@@ -135,14 +154,15 @@ impl StateWriter for PieceWriter {
 
 /// The pieces of some key groups, in the order in which they were written.
 pub struct PiecesOf<'a> {
-    pieces: std::slice::Iter<'a, (Scope, Vec<u8>)>,
+    pieces: &'a dyn StoredPieces,
+    next: usize,
     groups: KeyGroups,
 }
 
 impl<'a> PiecesOf<'a> {
     /// Those of these groups, and those that every worker has.
-    pub fn new(pieces: &'a [(Scope, Vec<u8>)], groups: KeyGroups) -> PiecesOf<'a> {
-        PiecesOf { pieces: pieces.iter(), groups }
+    pub fn new(pieces: &'a Pieces, groups: KeyGroups) -> PiecesOf<'a> {
+        PiecesOf { pieces: pieces.as_ref(), next: 0, groups }
     }
 }
 
@@ -153,7 +173,13 @@ impl StateReader for PiecesOf<'_> {
             Scope::Uniform => true,
             Scope::Page(page) => page.groups.from < self.groups.to && self.groups.from < page.groups.to,
         };
-        Ok(self.pieces.find(|(scope, _)| wanted(scope)).cloned())
+        while let Some(scope) = self.pieces.scope(self.next) {
+            self.next += 1;
+            if wanted(&scope) {
+                return Ok(Some((scope, self.pieces.read(self.next - 1)?)));
+            }
+        }
+        Ok(None)
     }
 }
 

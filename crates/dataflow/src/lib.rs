@@ -35,6 +35,7 @@ mod snapshot;
 mod split;
 mod splitter;
 mod stage;
+mod state_memory;
 mod stored;
 mod table_layout;
 mod time;
@@ -45,6 +46,7 @@ pub use bytes::{ByteReader, ByteWriter};
 pub use checked::Checked;
 pub use checkpoint::{
     Checkpoint, CheckpointStore, JobRows, MemoryCheckpoints, OutputState, Pieces, PiecesOf, RestoredJob, StepState,
+    StoredPieces,
 };
 pub use clock::{Clock, ManualClock};
 pub use codec::{Decode, Decoded, Encode};
@@ -74,5 +76,6 @@ pub use snapshot::{Frozen, PageAt, PageScope, Scope, Snapshot, StateReader, Stat
 pub use split::{ReaderId, Split, SplitState};
 pub use splitter::Splitter;
 pub use stage::{Budget, Delays, FrozenInput, FrozenStage, Stage, StageNodeStatus};
+pub use state_memory::{SpillFile, SpillInMemory, SpillStore, SpilledPiece, StateMemory};
 pub use table_layout::{PartitionField, PartitionTransform, SortField, TableLayout};
 pub use time::{EventTime, ProcessingTime, Span};

@@ -1,6 +1,6 @@
 //! The operator: a pure step of a job over batches.
 
-use crate::{BadRow, Batch, EventTime, Frozen, KeyGroups, Result, StateReader};
+use crate::{BadRow, Batch, EventTime, Frozen, KeyGroups, Result, StateMemory, StateReader};
 use std::sync::Arc;
 
 /// Which input of an operator rows come in at: 0 is the first one in the plan.
@@ -122,14 +122,34 @@ pub struct Context {
     measured: usize,
     fates: Fates,
     first_bad: Option<Arc<BadRow>>,
+    memory: Arc<StateMemory>,
+    // The bytes of state that are counted there.
+    counted: usize,
     state_bytes: usize,
+    spilled_bytes: usize,
 }
 
 impl Context {
     /// A context of an operator that holds some key groups.
     pub fn new(groups: KeyGroups) -> Self {
-        let (emitted, fates, first_bad) = (Vec::new(), Fates::default(), None);
-        Context { groups, room: 0, room_bytes: 0, emitted, measured: 0, fates, first_bad, state_bytes: 0 }
+        Context::with_memory(groups, StateMemory::unbounded())
+    }
+
+    /// As [`Context::new`], with memory for state that the operator shares with others.
+    pub fn with_memory(groups: KeyGroups, memory: Arc<StateMemory>) -> Self {
+        Context {
+            groups,
+            room: 0,
+            room_bytes: 0,
+            emitted: Vec::new(),
+            measured: 0,
+            fates: Fates::default(),
+            first_bad: None,
+            memory,
+            counted: 0,
+            state_bytes: 0,
+            spilled_bytes: 0,
+        }
     }
 
     /// The key groups that this instance of the operator holds.
@@ -196,9 +216,21 @@ impl Context {
         self.fates.add(Fate::Held, -(rows as i64));
     }
 
+    /// What state may take in memory, and where the rest of it goes.
+    pub fn memory(&self) -> &Arc<StateMemory> {
+        &self.memory
+    }
+
     /// Says how many bytes of state the operator holds now.
     pub fn set_state_bytes(&mut self, bytes: usize) {
-        self.state_bytes = bytes;
+        self.set_state(bytes, 0, 0);
+    }
+
+    /// Says how many bytes of state the operator holds in memory beside its logs, how many in logs that count themselves,
+    /// and how many these have put aside.
+    pub fn set_state(&mut self, beside: usize, logs: usize, spilled: usize) {
+        self.memory.count(std::mem::replace(&mut self.counted, beside), beside);
+        (self.state_bytes, self.spilled_bytes) = (beside + logs, spilled);
     }
 
     /// For hosts: gives room for a call, in rows and in bytes; both more than zero.
@@ -222,9 +254,20 @@ impl Context {
         &self.fates
     }
 
-    /// For hosts: the bytes of state as last said.
+    /// For hosts: the bytes of state in memory as last said.
     pub fn state_bytes(&self) -> usize {
         self.state_bytes
+    }
+
+    /// For hosts: the bytes of state that were put aside, as last said.
+    pub fn spilled_bytes(&self) -> usize {
+        self.spilled_bytes
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        self.set_state_bytes(0);
     }
 }
 

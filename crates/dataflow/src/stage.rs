@@ -8,7 +8,7 @@
 use crate::cut::{Outlet, StagePlan};
 use crate::{
     BadRow, Batch, Checked, Context, Error, EventTime, Fate, Fates, Frozen, Input, JobGraph, KeyGroups, NodeKind,
-    Operator, Port, Progress, Result, Span, StateReader, StepContext,
+    Operator, Port, Progress, Result, Span, StateMemory, StateReader, StepContext,
 };
 use arrow::array::BooleanArray;
 use std::sync::Arc;
@@ -112,8 +112,10 @@ pub struct StageNodeStatus<'a> {
     pub fates: &'a Fates,
     /// The first row that a step removed because it failed on it.
     pub first_bad: Option<&'a Arc<BadRow>>,
-    /// Bytes of state.
+    /// Bytes of state in memory.
     pub state_bytes: usize,
+    /// Bytes of state that were put aside.
+    pub spilled_bytes: usize,
     /// Everything at or before this has been released.
     pub watermark: EventTime,
 }
@@ -193,6 +195,13 @@ impl Stage {
         let sizes = vec![(0, 0); plan.outlets.len()];
         let outlets = plan.outlets.clone();
         Ok(Stage { nodes, inputs, outlets, from, budget, calls: Vec::new(), out: Vec::new(), sizes })
+    }
+
+    /// Shares memory for state with other stages; called on a new stage, before anything else.
+    pub fn share_memory(&mut self, memory: &Arc<StateMemory>) {
+        for node in &mut self.nodes {
+            node.cx = Context::with_memory(node.cx.groups(), memory.clone());
+        }
     }
 
     /// Says what the streams that reach an input declare, where a sender feeds it.
@@ -309,6 +318,7 @@ impl Stage {
             fates: node.cx.fates(),
             first_bad: node.cx.first_bad(),
             state_bytes: node.cx.state_bytes(),
+            spilled_bytes: node.cx.spilled_bytes(),
             watermark: node.watermark,
         })
     }

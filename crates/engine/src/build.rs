@@ -19,7 +19,7 @@ use crate::worker::Worker;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use dataflow::{
     CheckpointStore, Clock, CoordinatorEvent, EventTime, JobGraph, KeyGroups, NodeKind, Outlet, Reader, ReaderId,
-    RestoredJob, Result, Span, Stage, StageId, StagePlan,
+    RestoredJob, Result, Span, Stage, StageId, StagePlan, StateMemory,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -50,7 +50,18 @@ pub struct Parts {
 /// Cuts a job into what its threads run, and tells its coordinator that it starts.
 pub fn build(job: Job, control: &Arc<Control>) -> Result<Parts> {
     job.check()?;
-    let Job { graph, readers, coordinator, sinks, workers: count, clock, spill_dir, checkpoints, restored } = job;
+    let Job {
+        graph,
+        readers,
+        coordinator,
+        sinks,
+        workers: count,
+        clock,
+        spill_dir,
+        state_memory,
+        checkpoints,
+        restored,
+    } = job;
     let mailboxes: Vec<Mailbox> = (0..count).map(|_| Mailbox::new()).collect();
     let callers: Vec<Arc<Caller>> = mailboxes.iter().map(|mailbox| mailbox.caller().clone()).collect();
     let delays: Vec<Span> = readers.iter().map(|readers| readers[0].delay()).collect();
@@ -78,6 +89,7 @@ pub fn build(job: Job, control: &Arc<Control>) -> Result<Parts> {
         clock,
         ends: control.ends(),
         spill_dir,
+        state_memory,
         parts: parts_in,
         outputs: vec![],
         queues: BTreeMap::new(),
@@ -102,6 +114,7 @@ struct Builder {
     // Whether the job was asked to end.
     ends: Arc<AtomicBool>,
     spill_dir: PathBuf,
+    state_memory: Arc<StateMemory>,
     // Where parts of checkpoints go, if there are any.
     parts: Option<Sender<Part>>,
     outputs: Vec<OutputParts>,
@@ -150,6 +163,7 @@ impl Builder {
                 let groups = all.unwrap_or_else(|| KeyGroups::of_worker(worker, self.callers.len()));
                 let begins = |node: usize| after.get(&node).copied().unwrap_or(EventTime::MIN);
                 let mut made = Stage::new(&self.graph, plan, groups, &begins, seeded::budget())?;
+                made.share_memory(&self.state_memory);
                 if let Some(restore) = &restore {
                     restore.stage(&mut made, &self.graph, plan, groups)?;
                 }

@@ -2,7 +2,7 @@
 
 use dataflow::{
     CheckpointStore, Clock, Committer, Coordinator, Error, EventTime, JobGraph, NodeKind, Reader, RestoredJob, Result,
-    Sink,
+    Sink, StateMemory,
 };
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,6 +35,8 @@ pub struct Job {
     pub clock: Arc<dyn Clock>,
     /// Where rows go that wait for an output and do not fit in memory.
     pub spill_dir: PathBuf,
+    /// What the state of all steps may take in memory, and where the rest of it goes.
+    pub state_memory: Arc<StateMemory>,
     /// Where checkpoints are kept; without it the job does not outlive the process.
     pub checkpoints: Option<Box<dyn CheckpointStore>>,
     /// What the job goes on from. What was pending there is committed by now, and known.

@@ -31,6 +31,7 @@ mod checkpoint;
 mod commit;
 mod sink;
 mod spill;
+mod state_spill;
 
 mod restore;
 
@@ -58,4 +59,5 @@ pub use job::{Job, SinkBinding};
 pub use notes::Notes;
 pub use pool::Pool;
 pub use run::run;
+pub use state_spill::state_memory;
 pub use status::{Backlog, NodeStatus, Status};

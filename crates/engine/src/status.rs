@@ -17,8 +17,10 @@ pub struct NodeStatus {
     pub fates: Fates,
     /// A row that the step removed because it failed on it, the first of one of its workers.
     pub first_bad: Option<Arc<BadRow>>,
-    /// Bytes of state that the operator holds.
+    /// Bytes of state that the operator holds in memory.
     pub state_bytes: usize,
+    /// Bytes of state that it has put aside on disk.
+    pub spilled_bytes: usize,
     /// The least watermark of its workers.
     pub watermark: EventTime,
 }
@@ -59,6 +61,7 @@ pub struct Slot {
     pub fates: Fates,
     pub first_bad: Option<Arc<BadRow>>,
     pub state_bytes: usize,
+    pub spilled_bytes: usize,
     /// `None`: the worker has no share of the node.
     pub watermark: Option<EventTime>,
 }
@@ -121,6 +124,7 @@ impl Status {
             fates: Fates::default(),
             first_bad: None,
             state_bytes: 0,
+            spilled_bytes: 0,
             watermark: EventTime::MAX,
         };
         for worker in &self.slots {
@@ -129,18 +133,23 @@ impl Status {
             all.fates.merge(&slot.fates);
             all.first_bad = all.first_bad.or(slot.first_bad);
             all.state_bytes += slot.state_bytes;
+            all.spilled_bytes += slot.spilled_bytes;
             all.watermark = all.watermark.min(watermark);
         }
         all.fates.add(Fate::Out, self.written[node].load(Relaxed));
         all
     }
 
-    /// Bytes of state over all nodes.
-    pub fn state_bytes(&self) -> usize {
-        let of_worker = |slots: &Mutex<Vec<Slot>>| -> usize {
-            slots.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|slot| slot.state_bytes).sum()
-        };
-        self.slots.iter().map(of_worker).sum()
+    /// Bytes of state over all nodes: in memory, and on disk.
+    pub fn state_bytes(&self) -> (usize, usize) {
+        let (mut memory, mut spilled) = (0, 0);
+        for slots in &self.slots {
+            for slot in slots.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+                memory += slot.state_bytes;
+                spilled += slot.spilled_bytes;
+            }
+        }
+        (memory, spilled)
     }
 
     /// Rows written by all sinks.

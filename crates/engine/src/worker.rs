@@ -221,13 +221,15 @@ fn show_source(source: &Source, slots: &mut [Slot]) {
     let cx = source.context();
     let watermark = Some(source.watermark());
     let first_bad = cx.first_bad().cloned();
-    slots[source.node] = Slot { fates: *cx.fates(), first_bad, state_bytes: cx.state_bytes(), watermark };
+    let (state_bytes, spilled_bytes) = (cx.state_bytes(), cx.spilled_bytes());
+    slots[source.node] = Slot { fates: *cx.fates(), first_bad, state_bytes, spilled_bytes, watermark };
 }
 
 fn show_stage(stage: &StageInstance, slots: &mut [Slot]) {
     for node in stage.stage().nodes() {
         let first_bad = node.first_bad.cloned();
         let watermark = Some(node.watermark);
-        slots[node.node] = Slot { fates: *node.fates, first_bad, state_bytes: node.state_bytes, watermark };
+        let (state_bytes, spilled_bytes) = (node.state_bytes, node.spilled_bytes);
+        slots[node.node] = Slot { fates: *node.fates, first_bad, state_bytes, spilled_bytes, watermark };
     }
 }

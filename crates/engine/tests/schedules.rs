@@ -202,6 +202,7 @@ fn job(inputs: [Vec<(i64, i64, i64)>; 2], workers: usize, after: i64, fail_at: O
         workers,
         clock: Arc::new(ManualClock::new(ProcessingTime(0))),
         spill_dir: std::env::temp_dir(),
+        state_memory: dataflow::StateMemory::unbounded(),
         checkpoints: None,
         restored: None,
     };

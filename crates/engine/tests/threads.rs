@@ -200,6 +200,7 @@ impl Running {
             workers,
             clock: Arc::new(SystemClock),
             spill_dir: std::env::temp_dir(),
+            state_memory: dataflow::StateMemory::unbounded(),
             checkpoints: None,
             restored: None,
         };

@@ -162,8 +162,8 @@ impl AsOf {
     }
 
     /// Takes the right rows up to a time out of the log.
-    fn take_until(&mut self, limit: i64) -> AppliedRows {
-        let end = self.log.first_above(self.log.start(), limit);
+    fn take_until(&mut self, limit: i64) -> Result<AppliedRows> {
+        let end = self.log.first_above(self.log.start(), limit)?;
         let rows = (end - self.log.start()) as usize;
         let mut applied = AppliedRows {
             times: Vec::with_capacity(rows),
@@ -179,8 +179,8 @@ impl AsOf {
             for (column, (values, flags)) in page.values.iter().zip(&page.flags).enumerate() {
                 applied.rows.set_column(first, column, &values[from..to], &flags[from..to]);
             }
-        });
-        applied
+        })?;
+        Ok(applied)
     }
 
     /// What left rows in order meet: each the last row of its key once the right rows up to its limit have been applied.
@@ -236,7 +236,7 @@ impl AsOf {
     fn put_out(&mut self, batch: &Batch, cx: &mut Context) -> Result<()> {
         let mut keys = Vec::new();
         self.keys.find(batch, &self.spec.left_keys, &mut keys)?;
-        let mut applied = self.take_until(batch.times().last().map_or(i64::MIN, |&last| self.limit(last)));
+        let mut applied = self.take_until(batch.times().last().map_or(i64::MIN, |&last| self.limit(last)))?;
         self.last.grow(self.keys.ids());
         let met = self.meet(batch.times(), &keys, &mut applied);
         let mut columns = batch.columns().columns().to_vec();
@@ -257,17 +257,17 @@ impl AsOf {
 
     fn count_state(&self, cx: &mut Context) {
         let values: usize = self.columns.iter().map(Values::size).sum();
-        let state = self.keys.size() + values + self.log.size() + self.last.size();
-        cx.set_state_bytes(state + self.pending.size());
+        let beside = self.keys.size() + values + self.last.size() + self.pending.size();
+        cx.set_state(beside, self.log.size(), self.log.spilled());
     }
 
     fn restore_row(&mut self, keys: &state::BlobKeys, blob: &mut state::Decoder) -> Result<()> {
-        self.staged.keys.push(self.keys.intern_canonical(keys.get(blob)?)?);
-        self.staged.times.push(blob.i64()?);
+        self.staged.records.keys.push(self.keys.intern_canonical(keys.get(blob)?)?);
+        self.staged.records.times.push(blob.i64()?);
         for (index, column) in self.columns.iter_mut().enumerate() {
             let there = blob.u8()?;
-            self.staged.flags[index].push(there);
-            self.staged.values[index].push(if there != 0 { column.get(blob)? } else { 0 });
+            self.staged.records.flags[index].push(there);
+            self.staged.records.values[index].push(if there != 0 { column.get(blob)? } else { 0 });
         }
         Ok(())
     }
@@ -288,8 +288,8 @@ impl AsOf {
     }
 
     /// Takes up restored rows.
-    fn settle(&mut self) {
-        self.staged.append_to(&mut self.log);
+    fn settle(&mut self) -> Result<()> {
+        self.staged.append_to(&mut self.log)
     }
 }
 
@@ -370,7 +370,8 @@ impl RightRow<'_> {
 
 impl Operator for AsOf {
     fn process(&mut self, input: Input, batch: &Batch, cx: &mut Context) -> Result<Progress> {
-        self.settle();
+        self.log.share(cx.memory());
+        self.settle()?;
         if input == Input(0) {
             self.pending.push_in_order(batch, "an as-of join")?;
             cx.count(Fate::In, batch.rows());
@@ -378,12 +379,14 @@ impl Operator for AsOf {
         } else {
             self.take_right(batch)?;
         }
+        self.log.fit(std::iter::empty())?;
         self.count_state(cx);
         Ok(Progress::Done)
     }
 
     fn advance(&mut self, watermark: EventTime, cx: &mut Context) -> Result<Progress> {
-        self.settle();
+        self.log.share(cx.memory());
+        self.settle()?;
         self.watermark = self.watermark.max(watermark);
         while self.pending.first_time().is_some_and(|first| first <= watermark.0) {
             let Some(batch) = self.pending.pop_until(watermark.0, cx) else {
@@ -393,10 +396,11 @@ impl Operator for AsOf {
             self.put_out(&batch, cx)?;
         }
         // The next left row is above the watermark, so that it meets these or later ones.
-        let mut passed = self.take_until(self.limit(watermark.0.saturating_add(1)).min(watermark.0));
+        let mut passed = self.take_until(self.limit(watermark.0.saturating_add(1)).min(watermark.0))?;
         self.last.grow(self.keys.ids());
         (0..passed.keys.len()).for_each(|row| self.apply(&mut passed, row));
         self.release(&passed);
+        self.log.fit(std::iter::empty())?;
         self.count_state(cx);
         Ok(Progress::Done)
     }
@@ -406,7 +410,7 @@ impl Operator for AsOf {
     }
 
     fn freeze(&mut self) -> Result<Arc<dyn Frozen>> {
-        self.settle();
+        self.settle()?;
         Ok(Arc::new(FrozenAsOf {
             log: self.log.snapshot(),
             keys: self.keys.keys().clone(),
@@ -462,7 +466,7 @@ impl Frozen for FrozenAsOf {
                     column.put(page.values[index][row], record);
                 }
             }
-        });
+        })?;
         for (key, row) in self.last.iter() {
             let record = blobs.record(LAST, &self.keys, key);
             for (index, column) in self.columns.iter().enumerate() {

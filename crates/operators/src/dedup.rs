@@ -58,9 +58,9 @@ impl Dedup {
     }
 
     /// Forgets the deliveries that no row at or after a time repeats.
-    fn forget_before(&mut self, next: i64) {
+    fn forget_before(&mut self, next: i64) -> Result<()> {
         let passed = next.saturating_sub(self.within.0).saturating_sub(1);
-        let end = self.log.first_above(self.log.start(), passed);
+        let end = self.log.first_above(self.log.start(), passed)?;
         let (keys, last) = (&mut self.keys, &mut self.last);
         self.log.drop_before(end, |page, from, to| {
             for &key in &page.keys[from..to] {
@@ -68,22 +68,24 @@ impl Dedup {
                     last[key as usize] = NEVER;
                 }
             }
-        });
+        })?;
+        self.log.fit(std::iter::empty()).map(drop)
     }
 
     /// Takes up restored deliveries.
-    fn settle(&mut self) {
-        self.staged.append_to(&mut self.log);
+    fn settle(&mut self) -> Result<()> {
+        self.staged.append_to(&mut self.log)
     }
 
     fn count_state(&self, cx: &mut Context) {
-        cx.set_state_bytes(self.keys.size() + self.log.size() + self.last.capacity() * 8);
+        cx.set_state(self.keys.size() + self.last.capacity() * 8, self.log.size(), self.log.spilled());
     }
 }
 
 impl Operator for Dedup {
     fn process(&mut self, _: Input, batch: &Batch, cx: &mut Context) -> Result<Progress> {
-        self.settle();
+        self.log.share(cx.memory());
+        self.settle()?;
         let Some(&newest) = batch.times().last() else { return Ok(Progress::Done) };
         if !batch.times().is_sorted() || self.log.last_time().is_some_and(|last| batch.times()[0] < last) {
             return Err(Error::internal("rows came to a dedup out of order; it stands after a merge"));
@@ -99,7 +101,7 @@ impl Operator for Dedup {
             }
         }
         self.log.append(batch.times(), &keys, &[], &[]);
-        self.forget_before(newest);
+        self.forget_before(newest)?;
         cx.count(Fate::In, batch.rows());
         cx.count(Fate::Out, kept.len());
         cx.count(Fate::Deduplicated, batch.rows() - kept.len());
@@ -109,9 +111,10 @@ impl Operator for Dedup {
     }
 
     fn advance(&mut self, watermark: EventTime, cx: &mut Context) -> Result<Progress> {
-        self.settle();
+        self.log.share(cx.memory());
+        self.settle()?;
         self.watermark = self.watermark.max(watermark);
-        self.forget_before(watermark.0.saturating_add(1));
+        self.forget_before(watermark.0.saturating_add(1))?;
         self.count_state(cx);
         Ok(Progress::Done)
     }
@@ -139,8 +142,8 @@ impl Operator for Dedup {
             let time = blob.i64()?;
             self.last.resize(self.keys.ids(), NEVER);
             self.last[key as usize] = time;
-            self.staged.keys.push(key);
-            self.staged.times.push(time);
+            self.staged.records.keys.push(key);
+            self.staged.records.times.push(time);
             Ok(())
         })?;
         self.watermark = watermark.unwrap_or(EventTime::MIN);

@@ -6,8 +6,8 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, SchemaRef};
 use dataflow::{
-    Batch, Context, EventTime, Fate, Fates, Input, KeyGroups, Operator, Port, Progress, RowOrder, Snapshot, key_group,
-    key_hashes,
+    Batch, Context, EventTime, Fate, Fates, Input, KeyGroups, Operator, Port, Progress, RowOrder, Snapshot,
+    SpillInMemory, StateMemory, key_group, key_hashes,
 };
 use proptest::sample::Index;
 use std::collections::BTreeMap;
@@ -141,7 +141,12 @@ pub(crate) struct Plan {
     pub(crate) freeze_at: Option<Index>,
     /// Instances before and after.
     pub(crate) workers: [usize; 2],
+    /// How many bytes of state all instances may have in memory.
+    pub(crate) state_bytes: usize,
 }
+
+/// How many rows a page of state has: tests have few.
+const PAGE_ROWS: usize = 3;
 
 /// A stream of rows into an operator.
 pub(crate) struct Stream {
@@ -224,14 +229,14 @@ pub(crate) fn assert_same(found: &[Row], expected: &[Row]) {
 /// Drives an operator and checks what every operator owes: the room is kept, main rows come in order and ahead of the
 /// watermark, and the counts of rows add up.
 pub(crate) fn drive(make: &dyn Fn() -> Box<dyn Operator>, streams: &[Stream], plan: &Plan) -> Output {
-    let mut instances = start(make, plan.workers[0]);
+    let mut instances = start(make, plan.workers[0], plan.state_bytes);
     let calls = calls(streams, plan);
     let freeze_after = plan.calls_before_freeze(calls.len());
     let was_frozen = freeze_after.is_some();
     let mut output = Output { ports: BTreeMap::new(), fates: Fates::default(), was_frozen, state_bytes: 0 };
     for (index, call) in calls.into_iter().enumerate() {
         if freeze_after == Some(index) {
-            instances = hand_over(make, &mut instances, plan.workers[1], &mut output);
+            instances = hand_over(make, &mut instances, plan, &mut output);
         }
         let count = instances.len();
         for (worker, instance) in instances.iter_mut().enumerate() {
@@ -302,11 +307,12 @@ impl Instance {
     }
 }
 
-fn start(make: &dyn Fn() -> Box<dyn Operator>, workers: usize) -> Vec<Instance> {
+fn start(make: &dyn Fn() -> Box<dyn Operator>, workers: usize, state_bytes: usize) -> Vec<Instance> {
+    let memory = StateMemory::with_pages_of(PAGE_ROWS, state_bytes, Box::new(SpillInMemory));
     (0..workers)
         .map(|worker| Instance {
             operator: make(),
-            cx: Context::new(KeyGroups::of_worker(worker, workers)),
+            cx: Context::with_memory(KeyGroups::of_worker(worker, workers), memory.clone()),
             watermark: i64::MIN,
             last: (i64::MIN, 0),
         })
@@ -317,10 +323,10 @@ fn start(make: &dyn Fn() -> Box<dyn Operator>, workers: usize) -> Vec<Instance> 
 fn hand_over(
     make: &dyn Fn() -> Box<dyn Operator>,
     old: &mut [Instance],
-    workers: usize,
+    plan: &Plan,
     output: &mut Output,
 ) -> Vec<Instance> {
-    let mut new = start(make, workers);
+    let mut new = start(make, plan.workers[1], plan.state_bytes);
     for instance in old {
         let mut snapshot = Snapshot::default();
         instance.operator.freeze().unwrap().write(&mut snapshot).unwrap();

@@ -177,7 +177,8 @@ impl RangeAggregate {
         let mut keys = Vec::new();
         self.sweep.keys.find(batch, &self.spec.left_keys, &mut keys)?;
         let computed = self.sweep.compute(batch.times(), &keys)?;
-        self.sweep.drop_passed(self.sweep.end());
+        self.sweep.drop_passed(self.sweep.end())?;
+        self.sweep.fit(u64::MAX)?;
         let mut columns = batch.columns().columns().to_vec();
         let mut bad = Vec::new();
         for (function, column) in self.spec.functions.iter().zip(computed) {
@@ -203,7 +204,8 @@ impl RangeAggregate {
     }
 
     fn count_state(&self, cx: &mut Context) {
-        cx.set_state_bytes(self.sweep.size() + self.pending.size());
+        let (log, spilled) = self.sweep.log_size();
+        cx.set_state(self.sweep.size() + self.pending.size(), log, spilled);
     }
 }
 
@@ -215,6 +217,7 @@ fn is_positive(counts: &ArrayRef) -> ArrayRef {
 
 impl Operator for RangeAggregate {
     fn process(&mut self, input: Input, batch: &Batch, cx: &mut Context) -> Result<Progress> {
+        self.sweep.share(cx.memory());
         self.sweep.settle()?;
         if input == Input(0) {
             self.pending.push_in_order(batch, "an aggregate over another stream")?;
@@ -228,12 +231,14 @@ impl Operator for RangeAggregate {
                 ));
             }
             self.sweep.append(batch)?;
+            self.sweep.fit(u64::MAX)?;
         }
         self.count_state(cx);
         Ok(Progress::Done)
     }
 
     fn advance(&mut self, watermark: EventTime, cx: &mut Context) -> Result<Progress> {
+        self.sweep.share(cx.memory());
         self.sweep.settle()?;
         self.watermark = self.watermark.max(watermark);
         let hold_us = self.hold_us;
@@ -250,6 +255,7 @@ impl Operator for RangeAggregate {
         let next = watermark.0.saturating_add(1);
         let next = self.pending.first_time().map_or(next, |first| first.min(next));
         self.sweep.forget_before(next, self.sweep.end())?;
+        self.sweep.fit(u64::MAX)?;
         self.count_state(cx);
         Ok(Progress::Done)
     }
@@ -274,6 +280,7 @@ impl Operator for RangeAggregate {
         let mut watermark = (self.watermark != EventTime::MIN).then_some(self.watermark);
         let RangeAggregate { sweep, pending, left, .. } = self;
         let groups = cx.groups();
+        sweep.share(cx.memory());
         state::read_stored(state, groups, self.fingerprint, &mut watermark, |stored| match stored {
             Stored::Page(page, first) if page.tag == ROW => sweep.stage_page(&page, first, groups),
             Stored::Record(ROW, keys, blob) => sweep.stage(keys, blob),

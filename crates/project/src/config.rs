@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use crate::names::Places;
 use crate::placed_text::SECRET_EXPECTED;
 use crate::secrets::without_secrets;
+use crate::state_memory::StateBytes;
 use crate::table_place::History;
 use crate::topic_place::Live;
 use dataflow::{Error, Result};
@@ -177,6 +178,10 @@ pub struct Environment {
     /// The folder of the checkpoints, relative to the project; in the warehouse without this key.
     #[serde(default, deserialize_with = "folder_of_checkpoints")]
     pub checkpoints: Option<PathBuf>,
+    /// How many bytes the state of a job may take in memory, as `"2 GiB"`; the rest of it goes to files in the warehouse.
+    /// Half of the machine's memory without this key.
+    #[serde(default)]
+    pub state_memory: StateBytes,
     /// Topics of which there is more than `live` says: where else their messages come from or go to.
     #[serde(default)]
     pub names: BTreeMap<String, Spanned<Places>>,
@@ -349,6 +354,7 @@ impl Config {
             history: History::in_folder("warehouse"),
             live: Live::in_folder("topics"),
             checkpoints: None,
+            state_memory: StateBytes::default(),
             names: BTreeMap::new(),
         };
         Config {
@@ -449,6 +455,11 @@ mod tests {
             "[env.prod]\nhistory = { warehouse = \"w\" }\nlive = { topics = \"t\" }\ncheckpoints = \"s3://lake/c\"";
         let Err(Failure::Diagnostics(wrong)) = read(in_a_store) else { panic!("it is refused") };
         assert!(wrong[0].message.contains("\"s3://lake/c\" lie in no folder"), "{}", wrong[0].message);
+        let small = "[env.dev]\nhistory = { warehouse = \"w\" }\nlive = { topics = \"t\" }\nstate_memory = \"2 MB\"";
+        let Err(Failure::Diagnostics(wrong)) = read(small) else { panic!("it is refused") };
+        assert_eq!((wrong[0].line, wrong[0].message.as_str()), (6, "\"2 MB\" has an unknown unit"));
+        let small = read(&small.replace("MB", "MiB")).ok().unwrap();
+        assert_eq!(small.environment("dev").unwrap().state_memory.0, 2 << 20);
         let Err(Failure::Diagnostics(wrong)) = read("commit_every = \"1 day\"") else { panic!("it is refused") };
         assert_eq!(wrong[0].line, 3);
         assert!(wrong[0].message.contains("\"1 day\" is not a duration"), "{}", wrong[0].message);

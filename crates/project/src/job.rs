@@ -108,8 +108,10 @@ pub struct Wired {
     pub warnings: Option<Receiver<String>>,
     /// Tells the time to what runs the job.
     pub clock: Arc<dyn Clock>,
-    /// Where rows go that do not fit in memory; to be kept as long as the job runs.
+    /// Where rows and state go that do not fit in memory; to be kept as long as the job runs.
     pub spill: SpillFolder,
+    /// How many bytes its state may take in memory.
+    pub state_memory: usize,
 }
 
 impl CollectedRun {
@@ -308,6 +310,7 @@ impl Project {
             restored: begun.or_else(|| earlier.map(|earlier| RestoredJob::clone(earlier))),
             restored_of: last.map(|last| last.written_at),
             spill,
+            state_memory: self.state_memory(),
             clock: self.clock.clone(),
         })
     }

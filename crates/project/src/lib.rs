@@ -16,6 +16,7 @@ mod topic_place;
 mod topics;
 
 mod names;
+mod state_memory;
 
 mod config;
 mod failure;

@@ -166,6 +166,11 @@ impl Project {
         self.folder.config.checkpoint_every()
     }
 
+    /// How many bytes the state of a job may take in memory.
+    pub fn state_memory(&self) -> usize {
+        self.environment.state_memory.0
+    }
+
     /// How often the tables that a job writes are compacted while it runs, if they are.
     pub fn compact_every(&self) -> Option<Duration> {
         self.folder.config.project.compact_every.map(|every| every.0)

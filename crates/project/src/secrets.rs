@@ -1,12 +1,13 @@
 //! Settings as errors show them.
 
 /// The keys whose values are shown. That of any other key, a misspelt one among them, may be a secret.
-const SHOWN: [&str; 30] = [
+const SHOWN: [&str; 31] = [
     "name",
     "commit_every",
     "checkpoint_every",
     "checkpoints_kept",
     "checkpoints",
+    "state_memory",
     "history",
     "warehouse",
     "catalog",

@@ -21,6 +21,7 @@ pub fn engine_job(mut wired: Wired, workers: Option<usize>) -> Result<(Job, proj
         workers,
         clock: wired.clock,
         spill_dir: wired.spill.path().to_owned(),
+        state_memory: engine::state_memory(wired.state_memory, wired.spill.path()),
         checkpoints: wired.checkpoints,
         restored: wired.restored,
     };

@@ -133,6 +133,7 @@ fn text(job: &JobOnDisk, status: &Result<Option<Value>>) -> String {
         Err(error) => lines.push(format!("  {}", error.chain())),
     }
     if let Ok(Some(status)) = status {
+        lines.extend(state_text(status));
         lines.extend(status["streams"].as_array().into_iter().flatten().map(stream_text));
     }
     lines.extend(job.savepoints.iter().map(|saved| match saved {
@@ -167,6 +168,13 @@ fn running_text(job: &JobOnDisk, status: &Result<Option<Value>>) -> String {
             format!("runs{process}, and does not say how it stands: {}", error.chain())
         }
     }
+}
+
+/// Where the state is, if any of it is on disk.
+fn state_text(status: &Value) -> Option<String> {
+    let bytes = |key: &str| status[key].as_u64().and_then(|bytes| usize::try_from(bytes).ok());
+    let (memory, disk) = (bytes("state_bytes_in_memory")?, bytes("state_bytes_on_disk")?);
+    (memory + disk > 0).then(|| format!("  state: {}", show::state(memory, disk)))
 }
 
 fn stream_text(stream: &Value) -> String {

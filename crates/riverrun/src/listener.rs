@@ -34,11 +34,28 @@ pub struct RunningJob {
     pub stats: Vec<Arc<StreamStats>>,
     /// Rows that its outputs have written.
     pub written: AtomicI64,
+    /// How much state there is.
+    pub state: StateSize,
     pub control: Arc<Control>,
     pub stop: Stop,
     pub savepoints: SavepointRequests,
     /// How many wait to be told of a savepoint.
     pub waiting: AtomicUsize,
+}
+
+/// The bytes of the state of a job, as they were looked at last.
+#[derive(Default)]
+pub struct StateSize {
+    memory: AtomicUsize,
+    disk: AtomicUsize,
+}
+
+impl StateSize {
+    /// Says how many there are in memory and on disk.
+    pub fn set(&self, (memory, disk): (usize, usize)) {
+        self.memory.store(memory, Relaxed);
+        self.disk.store(disk, Relaxed);
+    }
 }
 
 /// Checkpoints, and the socket beside them: it goes before their lock is free, so that it is never a successor's.
@@ -236,7 +253,8 @@ impl RunningJob {
         };
         json!({
             "process": std::process::id(), "since": self.since.to_string(), "workers": self.workers,
-            "rows_written": self.written.load(Relaxed), "streams": self.stats.iter().map(stream).collect::<Vec<_>>(),
+            "rows_written": self.written.load(Relaxed), "state_bytes_in_memory": self.state.memory.load(Relaxed),
+            "state_bytes_on_disk": self.state.disk.load(Relaxed), "streams": self.stats.iter().map(stream).collect::<Vec<_>>(),
         })
     }
 }

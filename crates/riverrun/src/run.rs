@@ -3,7 +3,7 @@
 use crate::args::{ResumeArgs, RunArgs};
 use crate::clock::{Stopwatch, rest};
 use crate::engine_job::{cores, engine_job};
-use crate::listener::{Attended, RunningJob};
+use crate::listener::{Attended, RunningJob, StateSize};
 use crate::outcome::Outcome;
 use crate::progress::{Progress, Spinner};
 use crate::rebuild::rebuild;
@@ -138,6 +138,7 @@ fn run_job(
             print::note(format_args!("topics are looked at every 50 ms for new messages: {reason}"));
         }
         attended.written.store(status.rows_out(), Relaxed);
+        attended.state.set(status.state_bytes());
         tell_of_checkpoints(&savepoints, warnings.as_ref());
         notices.retain(|notice| notice().map(|text| print::note(format_args!("{text}"))).is_none());
         peak.take(status);
@@ -225,6 +226,7 @@ fn attend(
         workers,
         stats: wired.stats.clone(),
         written: AtomicI64::new(0),
+        state: StateSize::default(),
         control: control.clone(),
         stop: stop.clone(),
         savepoints: wired.savepoints.clone(),

@@ -203,6 +203,14 @@ pub fn bytes(bytes: usize) -> String {
     if unit == 0 { format!("{bytes} B") } else { format!("{amount:.1} {}", units[unit]) }
 }
 
+/// The bytes of state in memory, and those on disk if there are any.
+pub fn state(memory: usize, disk: usize) -> String {
+    match disk {
+        0 => bytes(memory),
+        _ => format!("{} in memory and {} on disk", bytes(memory), bytes(disk)),
+    }
+}
+
 /// A length of time: 0.8 s, 12 s, 3 min 5 s.
 pub fn duration(length: std::time::Duration) -> String {
     if length.as_secs() < 10 { format!("{:.1} s", length.as_secs_f64()) } else { whole_seconds(length) }

@@ -5,7 +5,7 @@ use crate::color::{self, Meaning};
 use crate::show;
 use crate::width;
 use dataflow::{EventTime, Fate, Output};
-use engine::{JobReport, Status};
+use engine::{JobReport, NodeStatus, Status};
 use project::{Project, RuleTally, WiredSink};
 use seam::StreamStats;
 use serde_json::json;
@@ -76,7 +76,8 @@ impl Written {
 /// The most state that was seen while a job ran, and the steps that held the most of it.
 #[derive(Default)]
 pub struct Peak {
-    bytes: usize,
+    // In memory, and on disk.
+    bytes: (usize, usize),
     steps: Vec<(String, usize)>,
 }
 
@@ -84,9 +85,10 @@ impl Peak {
     /// Looks at the state of the steps now.
     pub fn take(&mut self, status: &Status) {
         let bytes = status.state_bytes();
-        if bytes > self.bytes {
+        if bytes.0 + bytes.1 > self.bytes.0 + self.bytes.1 {
             self.bytes = bytes;
-            let mut steps: Vec<_> = status.nodes().into_iter().map(|node| (node.name, node.state_bytes)).collect();
+            let of_node = |node: NodeStatus| (node.name, node.state_bytes + node.spilled_bytes);
+            let mut steps: Vec<_> = status.nodes().into_iter().map(of_node).collect();
             steps.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
             steps.truncate(2);
             self.steps = steps;
@@ -96,9 +98,10 @@ impl Peak {
     fn text(&self) -> String {
         let of_step =
             |(name, bytes): &(String, usize)| format!("{} {}", width::cut(name, STEP_WIDTH), show::bytes(*bytes));
-        let steps: Vec<String> = self.steps.iter().filter(|_| self.bytes > 0).map(of_step).collect();
+        let steps: Vec<String> = self.steps.iter().filter(|_| self.bytes != (0, 0)).map(of_step).collect();
         let colon = if steps.is_empty() { "" } else { ": " };
-        show::list(&format!("state at most {}{colon}", show::bytes(self.bytes)), &steps, ", ")
+        let state = show::state(self.bytes.0, self.bytes.1);
+        show::list(&format!("state at most {state}{colon}"), &steps, ", ")
     }
 }
 
@@ -362,7 +365,7 @@ impl Summary<'_> {
             .map(|node| {
                 let fates: serde_json::Map<_, _> =
                     Fate::ALL.iter().map(|&fate| (show::fate(fate), json!(node.fates.of(fate)))).collect();
-                json!({ "node": node.name, "state_bytes": node.state_bytes, "rows": fates })
+                json!({ "node": node.name, "state_bytes": node.state_bytes, "spilled_bytes": node.spilled_bytes, "rows": fates })
             })
             .collect();
         let decisions: Vec<_> = self

@@ -6,7 +6,7 @@ use crate::color::{self, Meaning};
 use crate::engine_job::engine_job;
 use crate::outcome::Outcome;
 use crate::{print, report, show};
-use dataflow::{Error, MemoryCheckpoints};
+use dataflow::{Error, MemoryCheckpoints, SpillInMemory, StateMemory};
 use engine::{Control, Driver, Step};
 use project::{CollectedRun, Failure, Project, Unmet};
 use sql::{Statements, Test, near_or_all};
@@ -68,6 +68,9 @@ const KILLS: u64 = 8;
 /// After how many steps at most a run is killed.
 const STEPS_MAX: u64 = 120;
 
+/// How many rows a page of state has in runs that are killed.
+const PAGE_ROWS: usize = 3;
+
 /// Runs a test as a stream, on threads; then, in one thread, so that it is killed at some steps and goes on from its
 /// checkpoints with other numbers of workers. Gives what did not come out as it should.
 fn run(project: &Project, statements: &Statements, test: &Test, rows_max: usize) -> Result<Vec<String>, Failure> {
@@ -102,7 +105,9 @@ fn run_killed(project: &Project, statements: &Statements, test: &Test, rows_max:
         let mut of_test = project.test_job(statements, test, earlier.clone())?;
         let (store, rows) = (MemoryCheckpoints::default(), of_test.wired.collected.clone());
         of_test.wired.checkpoints = Some(Box::new(store.clone()));
-        let (job, _spill) = engine_job(of_test.wired, Some(1 + run as usize % 3))?;
+        let (mut job, _spill) = engine_job(of_test.wired, Some(1 + run as usize % 3))?;
+        // All state that can be put aside is, in pages that tests of a few rows fill.
+        job.state_memory = StateMemory::with_pages_of(PAGE_ROWS, 0, Box::new(SpillInMemory));
         let mut driver = Driver::new(job, run)?;
         if run == KILLS {
             driver.run(&mut || Ok(()))?;

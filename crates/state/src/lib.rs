@@ -2,7 +2,7 @@
 //! keyed tables, timers, and the blobs that state is stored in.
 //!
 //! State that is bounded by time lives in a [`Log`]; state that is one entry per key in a [`Table`] indexed by the ids
-//! of a [`KeyIndex`]. Everything here is plain memory: no I/O, no clock.
+//! of a [`KeyIndex`]. Everything here is plain memory, without a clock; what does not fit goes to a store that the host gives.
 
 mod arena;
 mod blob;
@@ -11,6 +11,7 @@ mod key_index;
 mod log;
 mod log_page;
 mod number_table;
+mod page;
 mod prefetch;
 mod rows;
 mod table;
@@ -20,9 +21,10 @@ mod values;
 pub use blob::{Decoder, Encoder, fingerprint, open, seal};
 pub use group_blobs::{BlobKeys, GroupBlobs, Stored, read_blobs, read_stored};
 pub use key_index::{KeyIndex, Keys};
-pub use log::{Log, LogSnapshot, Page, Shape};
+pub use log::{Log, LogSnapshot};
 pub use log_page::{PageCodec, StoredColumn, StoredPage};
 pub use number_table::NO_KEY;
+pub use page::{Page, Shape};
 pub use prefetch::prefetch;
 pub use rows::{get_rows, put_rows, put_rows_by_group};
 pub use table::Table;

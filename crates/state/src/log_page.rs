@@ -16,7 +16,6 @@
 //!
 //! Numbers are little endian.
 
-use crate::log::PAGE_ROWS;
 use crate::{Decoder, Encoder, Keys, LogSnapshot, Page, ValuesSnapshot};
 use dataflow::{Error, EventTime, KeyGroup, KeyGroups, PageAt, Result, StateWriter, key_group};
 use std::collections::HashMap;
@@ -71,15 +70,15 @@ impl LogSnapshot {
         out: &mut dyn StateWriter,
     ) -> Result<u64> {
         let mut next = self.first;
-        for page in self.pages.iter().filter(|page| page.number != 0) {
+        for page in &self.pages {
             let first = self.start.saturating_sub(next) as u32;
-            if next + PAGE_ROWS as u64 > end {
+            if next + page.rows() as u64 > end {
                 break;
             }
-            next += PAGE_ROWS as u64;
-            if (first as usize) < PAGE_ROWS {
+            next += page.rows() as u64;
+            if (first as usize) < page.rows() {
                 let at = PageAt { number: page.number, first, watermark };
-                out.put_page(&at, &|| encode(page, first as usize, codec))?;
+                out.put_page(&at, &|| encode(&*page.look()?, first as usize, codec))?;
             }
         }
         Ok(next)
@@ -269,7 +268,7 @@ mod tests {
         texts.encode(&column, &mut bits, &mut there).unwrap();
         let times: Vec<i64> = (0..ROWS as i64).collect();
         log.append(&times, &ids, &[(0..ROWS as u64).collect(), bits], &[vec![1; ROWS], there]);
-        log.drop_before(dropped, |page, from, to| keys.release_all(&page.keys[from..to]));
+        log.drop_before(dropped, |page, from, to| keys.release_all(&page.keys[from..to])).unwrap();
         let numbers = Values::new(&DataType::Int64).unwrap().snapshot();
         let columns = vec![(numbers, 0), (texts.snapshot(), 1)];
         let codec = PageCodec { keys: keys.keys().clone(), columns, tag: 3, fingerprint: 9 };

@@ -1,7 +1,7 @@
 //! Any checkpoint comes back as it was; any that is damaged is refused by name.
 
 use super::objects::Objects;
-use super::sample::{Pieces, check_same, facts};
+use super::sample::{Pieces, all, check_same, facts};
 use crate::manifest::Manifest;
 use crate::reading;
 use crate::store::Store;
@@ -35,7 +35,7 @@ fn step() -> impl Strategy<Value = StepState<dataflow::Pieces>> {
     ("[a-c]{0,2}", time(), vec((scope, bytes()), 0..8)).prop_map(|(step, watermark, pieces)| StepState {
         step,
         watermark,
-        state: Arc::new(pieces),
+        state: Arc::new(pieces) as dataflow::Pieces,
     })
 }
 
@@ -57,7 +57,7 @@ fn frozen(job: &RestoredJob) -> Checkpoint {
     let step = |step: &StepState<dataflow::Pieces>| StepState {
         step: step.step.clone(),
         watermark: step.watermark,
-        state: Arc::new(Pieces(step.state.to_vec())) as Arc<dyn Frozen>,
+        state: Arc::new(Pieces(all(&step.state))) as Arc<dyn Frozen>,
     };
     Checkpoint {
         coordinator: job.coordinator.clone(),
@@ -141,6 +141,8 @@ proptest! {
         let store = stored(&facts, &[&first, &second, &first]);
         let (manifest, restored) = read(&store).unwrap();
         check_same(&restored, &first);
+        let whole: Arc<dyn Store> = store.clone();
+        check_same(&reading::restore_from(&whole, &manifest, 0).unwrap(), &first);
         prop_assert_eq!(&manifest.facts, &facts);
         let mut run = run_over(&store);
         let again = run.go_on(&manifest, &facts).unwrap();

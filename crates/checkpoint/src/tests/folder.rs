@@ -189,7 +189,7 @@ fn a_page_is_written_once_and_only_named_afterwards() {
     let page = |first| PageScope { groups: KeyGroups { from: 4, to: 6 }, first, watermark: EventTime(7) };
     let pieces = [(9, 1), (10, 0)]
         .map(|(number, first): (u64, u32)| (Scope::Page(page(first)), format!("page {number} of a log").into_bytes()));
-    assert_eq!(*restored.steps[0].state, pieces);
+    assert_eq!(super::sample::all(&restored.steps[0].state), pieces);
     // Numbers are those of a process: what another one has called so may be something else.
     run.put(&with(4, &[(9, 1)])).unwrap();
     assert_eq!(asked.load(Relaxed), 4);

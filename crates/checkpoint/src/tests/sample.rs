@@ -3,8 +3,8 @@
 use crate::{Checkpoints, Feed, JobFacts, JobPlan, OutputCut, PlannedOutput, PlannedPart, PlannedStream};
 use dataflow::{
     Checkpoint, Committable, CoordinatorState, EventTime, Fate, Fates, Frozen, FrozenInput, JobRows, KeyGroup,
-    ManualClock, OutputState, ProcessingTime, RestoredJob, Result, RowOrder, Scope, Split, SplitState, StateWriter,
-    StepState,
+    KeyGroups, ManualClock, OutputState, PiecesOf, ProcessingTime, RestoredJob, Result, RowOrder, Scope, Split,
+    SplitState, StateReader, StateWriter, StepState,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -111,8 +111,14 @@ pub fn check_same(restored: &RestoredJob, frozen: &Checkpoint) {
     assert_eq!(restored.steps.len(), frozen.steps.len());
     for (restored, frozen) in restored.steps.iter().zip(&frozen.steps) {
         assert_eq!((&restored.step, restored.watermark), (&frozen.step, frozen.watermark));
-        assert_eq!(*restored.state, pieces_of(&*frozen.state));
+        assert_eq!(all(&restored.state), pieces_of(&*frozen.state));
     }
+}
+
+/// All pieces of restored state.
+pub fn all(pieces: &dataflow::Pieces) -> Vec<(Scope, Vec<u8>)> {
+    let mut reader = PiecesOf::new(pieces, KeyGroups::ALL);
+    std::iter::from_fn(|| reader.next().unwrap()).collect()
 }
 
 fn pieces_of(frozen: &dyn Frozen) -> Vec<(Scope, Vec<u8>)> {

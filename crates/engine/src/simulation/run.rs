@@ -12,7 +12,7 @@ use crate::job::{Job, SinkBinding};
 use checkpoint::{Checkpoints, JobFacts, JobPlan, Manifest};
 use dataflow::{
     AtOnce, Clock, Committer, Error, EventTime, JobGraph, ManualClock, NodeKind, Output, OutputState, ProcessingTime,
-    RestoredJob, Result, Sink, TimedFiles,
+    RestoredJob, Result, Sink, SpillInMemory, StateMemory, TimedFiles,
 };
 use seam::{Lead, Live, Options, Seam, StreamInput, StreamSpec};
 use sql::Stream;
@@ -258,11 +258,21 @@ pub fn begin(setup: &Setup, access: &Arc<Access>, options: RunOptions) -> Result
         workers: options.workers,
         clock,
         spill_dir: PathBuf::from("/nowhere"),
+        state_memory: state_memory(options.seed),
         checkpoints: Some(Box::new(Watched { checkpoints, generation, access: access.clone() })),
         restored,
     };
     let driver = if options.in_turn { Driver::in_turn(job)? } else { Driver::new(job, options.seed)? };
     Ok(Run { driver, access: access.clone() })
+}
+
+/// Half of all runs have pages of a few rows, and put some or all of them aside.
+fn state_memory(seed: u64) -> Arc<StateMemory> {
+    match seed % 4 {
+        0 => StateMemory::with_pages_of(3, 0, Box::new(SpillInMemory)),
+        1 => StateMemory::with_pages_of(2, 1000, Box::new(SpillInMemory)),
+        _ => StateMemory::unbounded(),
+    }
 }
 
 fn open(

@@ -83,14 +83,16 @@ pub(super) fn plans() -> impl Strategy<Value = Plan> {
         vec(prop_oneof![Just(0i64), 0i64..40], 2),
         any::<Index>(),
         [1usize..4, 1usize..4],
+        prop_oneof![2 => Just(0usize), 1 => 0usize..2_000, 1 => Just(usize::MAX)],
     )
-        .prop_map(|(watermarks, cuts, room, ahead, freeze_at, workers)| Plan {
+        .prop_map(|(watermarks, cuts, room, ahead, freeze_at, workers, state_bytes)| Plan {
             watermarks,
             cuts,
             room,
             ahead,
             freeze_at: Some(freeze_at),
             workers,
+            state_bytes,
         })
 }
 

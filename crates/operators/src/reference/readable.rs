@@ -7,8 +7,15 @@ use crate::window::{Frame, Function, Spec, Window};
 use crate::{Aggregate, Dedup, RangeAggregate, RangeFunction, as_of, range};
 use dataflow::{BadRowPolicy, Operator, Span};
 
-const PLAIN: Plan =
-    Plan { watermarks: Vec::new(), cuts: Vec::new(), room: 100, ahead: Vec::new(), freeze_at: None, workers: [1, 1] };
+const PLAIN: Plan = Plan {
+    watermarks: Vec::new(),
+    cuts: Vec::new(),
+    room: 100,
+    ahead: Vec::new(),
+    freeze_at: None,
+    workers: [1, 1],
+    state_bytes: usize::MAX,
+};
 
 fn plan() -> Plan {
     Plan { cuts: vec![3], ahead: vec![0, 0], ..PLAIN }

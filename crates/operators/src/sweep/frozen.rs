@@ -1,8 +1,7 @@
 //! The rows of a sweep as they were at a barrier, and how they are taken up again.
 
-use crate::restored_rows::RestoredRows;
 use dataflow::{Error, EventTime, KeyGroups, Result, StateWriter};
-use state::{GroupBlobs, KeyIndex, Keys, LogSnapshot, NO_KEY, PageCodec, StoredColumn, StoredPage, Values};
+use state::{GroupBlobs, KeyIndex, Keys, LogSnapshot, NO_KEY, Page, PageCodec, StoredColumn, StoredPage, Values};
 
 /// The rows of a sweep as they were.
 pub(crate) struct FrozenSweep {
@@ -30,8 +29,7 @@ impl FrozenSweep {
                     values.put(page.values[index][row], record);
                 }
             }
-        });
-        Ok(())
+        })
     }
 }
 
@@ -43,36 +41,28 @@ pub(super) fn stage_page(
     held: KeyGroups,
     keys: &mut KeyIndex,
     columns: Vec<(&mut Values, usize)>,
-    staged: &mut RestoredRows,
-) -> Result<()> {
-    if (page.values.len(), page.flags.len()) != (columns.len(), staged.flags.len()) {
+    flags: usize,
+) -> Result<Page> {
+    if (page.values.len(), page.flags.len()) != (columns.len(), flags) {
         return Err(Error::corrupt(format!(
             "a page of state has {} columns of values and {} of flags, expected {} and {}",
             page.values.len(),
             page.flags.len(),
             columns.len(),
-            staged.flags.len()
+            flags
         )));
     }
-    let rows = stage_keys(page, first, held, keys, staged)?;
-    for (flags, stored) in staged.flags.iter_mut().zip(&page.flags) {
-        flags.extend(rows.iter().map(|&row| stored[row]));
+    let (mut taken, rows) = take_keys(page, first, held, keys)?;
+    taken.flags = page.flags.iter().map(|stored| rows.iter().map(|&row| stored[row]).collect()).collect();
+    for ((values, there), stored) in columns.into_iter().zip(&page.values) {
+        taken.values.push(take_values(values, stored, page.flags[there], &rows)?);
     }
-    for ((values, there), (stored, bits)) in columns.into_iter().zip(page.values.iter().zip(&mut staged.values)) {
-        stage_values(values, stored, page.flags[there], &rows, bits)?;
-    }
-    Ok(())
+    Ok(taken)
 }
 
-/// Appends keys and times of the rows that are held, with one reference each, and gives the rows.
-fn stage_keys(
-    page: &StoredPage,
-    first: u32,
-    held: KeyGroups,
-    index: &mut KeyIndex,
-    staged: &mut RestoredRows,
-) -> Result<Vec<usize>> {
-    let (mut known, mut taken) = (Interned::new(page.keys.len()), Vec::new());
+/// Keys and times of the rows that are held, with one reference each, and the places of these rows.
+fn take_keys(page: &StoredPage, first: u32, held: KeyGroups, index: &mut KeyIndex) -> Result<(Page, Vec<usize>)> {
+    let (mut known, mut taken, mut rows) = (Interned::new(page.keys.len()), Page::default(), Vec::new());
     for row in first.saturating_sub(page.first) as usize..page.times.len() {
         let number = page.key_numbers[row];
         if !held.contains(page.group(number)) {
@@ -89,32 +79,29 @@ fn stage_keys(
             return Err(Error::corrupt("a row of a page of state has a key that is in no frame"));
         }
         known.set(number, u64::from(id));
-        staged.keys.push(id);
-        staged.times.push(page.times[row]);
-        taken.push(row);
+        taken.keys.push(id);
+        taken.times.push(page.times[row]);
+        rows.push(row);
     }
-    Ok(taken)
+    match taken.times.is_sorted() {
+        true => Ok((taken, rows)),
+        false => Err(Error::corrupt("the rows of a page of state are not in order of time")),
+    }
 }
 
-/// Appends the bits of some rows of a column, 0 where there is no value, with one reference each.
-fn stage_values(
-    values: &mut Values,
-    stored: &StoredColumn,
-    there: &[u8],
-    rows: &[usize],
-    bits: &mut Vec<u64>,
-) -> Result<()> {
+/// The bits of some rows of a column, 0 where there is no value, with one reference each.
+fn take_values(values: &mut Values, stored: &StoredColumn, there: &[u8], rows: &[usize]) -> Result<Vec<u64>> {
     let (dictionary, numbers) = match stored {
         StoredColumn::Bits(_) if values.is_interned() => {
             return Err(Error::corrupt("a column of interned values has bare numbers in a page of state"));
         }
         StoredColumn::Bits(stored) => {
-            bits.extend(rows.iter().map(|&row| if there[row] != 0 { stored[row] } else { 0 }));
-            return Ok(());
+            return Ok(rows.iter().map(|&row| if there[row] != 0 { stored[row] } else { 0 }).collect());
         }
         StoredColumn::Interned(dictionary, numbers) => (dictionary, numbers),
     };
     let mut known = Interned::new(dictionary.len());
+    let mut bits = Vec::with_capacity(rows.len());
     for &row in rows {
         bits.push(match numbers[row] {
             Some(number) if there[row] != 0 => {
@@ -132,7 +119,7 @@ fn stage_values(
             _ => return Err(Error::corrupt("a row of a page of state lacks a value that is there")),
         });
     }
-    Ok(())
+    Ok(bits)
 }
 
 /// What the entries of a dictionary are called here, as far as they were needed.

@@ -32,12 +32,16 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, SchemaRef};
 use cells::LogColumns;
 use chunk::{PassedRows, Probes};
-use dataflow::{Batch, Error, KeyGroups, Result};
+use dataflow::{Batch, Error, KeyGroups, Result, StateMemory};
 pub(crate) use frozen::FrozenSweep;
 use function_values::FunctionValues;
 pub use groups::GroupAggregate;
 use state::{BlobKeys, Decoder, KeyIndex, Log, NO_KEY, PageCodec, Shape, StoredPage, Values};
+use std::sync::Arc;
 use steps::{Entrances, KEYS_MAX, Steps};
+
+/// A cursor passes about so many pages at once where nobody asks.
+const STEP_PAGES: usize = 16;
 
 /// A function to be computed over the log.
 #[derive(Clone, Debug)]
@@ -283,14 +287,17 @@ impl Sweep {
     }
 
     /// Appends the keys of the rows `from .. to` of the log.
-    pub(crate) fn keys_of_rows(&self, from: u64, to: u64, keys: &mut Vec<u32>) {
-        self.log.for_pieces(from, to, |page, from, to| keys.extend_from_slice(&page.keys[from..to]));
+    pub(crate) fn keys_of_rows(&mut self, from: u64, to: u64, keys: &mut Vec<u32>) -> Result<()> {
+        self.log.for_pieces(from, to, |page, from, to| keys.extend_from_slice(&page.keys[from..to]))
     }
 
     /// Computes all functions for rows that ask, given by time (ascending, not before any asked earlier) and key.
     pub(crate) fn compute(&mut self, times: &[i64], keys: &[u32]) -> Result<Vec<FunctionValues>> {
+        if let Some(&first) = times.first() {
+            self.approach(first)?;
+        }
         self.probes.set(times);
-        self.run(keys);
+        self.run(keys)?;
         let mut computed = Vec::with_capacity(self.outputs.len());
         for &(accumulator, aggregate) in &self.outputs {
             let accumulator = &self.accumulators[accumulator];
@@ -300,10 +307,42 @@ impl Sweep {
         Ok(computed)
     }
 
+    /// Moves all cursors towards a moment in steps, where they have more rows to pass than should be copied at once: after
+    /// state was restored, and where nothing has asked for long.
+    fn approach(&mut self, moment: i64) -> Result<()> {
+        loop {
+            let ahead = |bound: &Bound| {
+                let last = self.log.time_ahead(bound.cursor, STEP_PAGES)?;
+                Some(last.saturating_sub(bound.limit))
+            };
+            match self.bounds.iter().filter_map(ahead).min() {
+                Some(next) if next < moment => self.pass_until(next)?,
+                _ => return Ok(()),
+            }
+            self.fit(u64::MAX)?;
+        }
+    }
+
+    /// Moves all cursors to a moment at which nobody asks.
+    fn pass_until(&mut self, moment: i64) -> Result<()> {
+        self.probes.times.clear();
+        self.probes.ends.clear();
+        self.probes.times.push(moment);
+        self.probes.ends.push(0);
+        self.run(&[])
+    }
+
+    /// Puts rows aside where memory is short, but for those that cursors need soon; `next` is the first row that somebody
+    /// else still asks for.
+    pub(crate) fn fit(&mut self, next: u64) -> Result<()> {
+        let cursors = self.bounds.iter().map(|bound| bound.cursor).chain([next.min(self.log.end())]);
+        self.log.fit(cursors).map(drop)
+    }
+
     /// Moves all cursors over the moments that ask, and has every accumulator follow.
-    fn run(&mut self, keys: &[u32]) {
+    fn run(&mut self, keys: &[u32]) -> Result<()> {
         for bound in &mut self.bounds {
-            bound.pass(&self.log, &self.probes);
+            bound.pass(&mut self.log, &self.probes)?;
             if let Some(entrances) = &mut bound.entrances {
                 entrances.set(&self.probes, keys, self.ids as u32, &bound.passed, bound.limit);
             }
@@ -318,6 +357,7 @@ impl Sweep {
             let Frame { enter, leave, steps } = &self.frames[accumulator.frame];
             accumulator.run(steps, &self.bounds[*enter].passed, &self.bounds[*leave].passed, values);
         }
+        Ok(())
     }
 
     /// Lets go of the rows that no row at or after a time can ask for, all of them before `end`.
@@ -325,28 +365,20 @@ impl Sweep {
         if self.log.start() == self.log.end() {
             return Ok(());
         }
-        let leaving = |sweep: &Sweep| {
-            sweep
-                .bounds
-                .iter()
-                .map(|bound| sweep.log.first_above(bound.cursor, next.saturating_add(bound.limit)))
-                .min()
-                .unwrap_or(end)
-        };
-        // Moving the cursors costs a pass over all accumulators, so that they move only when rows can go.
-        if leaving(self).min(end) > self.log.start() {
-            self.probes.times.clear();
-            self.probes.ends.clear();
-            self.probes.times.push(next);
-            self.probes.ends.push(0);
-            self.run(&[]);
+        let mut leaving = end;
+        for bound in &self.bounds {
+            leaving = leaving.min(self.log.first_above(bound.cursor, next.saturating_add(bound.limit))?);
         }
-        self.drop_passed(end);
-        Ok(())
+        // Moving the cursors costs a pass over all accumulators, so that they move only when rows can go.
+        if leaving > self.log.start() {
+            self.approach(next)?;
+            self.pass_until(next)?;
+        }
+        self.drop_passed(end)
     }
 
     /// Drops the rows before `end` that all cursors have passed.
-    pub(crate) fn drop_passed(&mut self, end: u64) {
+    pub(crate) fn drop_passed(&mut self, end: u64) -> Result<()> {
         let to = self.bounds.iter().map(|bound| bound.cursor).min().unwrap_or(end).min(end);
         let (keys, columns) = (&mut self.keys, &mut self.columns);
         self.log.drop_before(to, |page, from, to| {
@@ -355,17 +387,22 @@ impl Sweep {
                 let rows = page.values[index][from..to].iter().zip(&page.flags[column.there][from..to]);
                 rows.filter(|(_, there)| **there != 0).for_each(|(&bits, _)| column.values.release(bits));
             }
-        });
+        })
     }
 
-    /// The bytes that everything takes.
+    /// The bytes of its log: in memory, and put aside.
+    pub(crate) fn log_size(&self) -> (usize, usize) {
+        (self.log.size(), self.log.spilled())
+    }
+
+    /// The bytes that everything takes beside the log.
     pub(crate) fn size(&self) -> usize {
         let accumulators: usize = self.accumulators.iter().map(Accumulator::size).sum();
         let values: usize = self.columns.iter().map(|column| column.values.size()).sum();
         let entrances = |bound: &Bound| bound.entrances.as_ref().map_or(0, Entrances::size);
         let passed: usize = self.bounds.iter().map(|bound| bound.passed.size() + entrances(bound)).sum();
         let steps: usize = self.frames.iter().map(|frame| frame.steps.size()).sum();
-        self.keys.size() + self.log.size() + accumulators + values + passed + steps
+        self.keys.size() + accumulators + values + passed + steps
     }
 
     /// The rows before `end` as they are now.
@@ -377,14 +414,15 @@ impl Sweep {
 
     /// Reads a row that [`FrozenSweep::put`] wrote.
     pub(crate) fn stage(&mut self, keys: &BlobKeys, blob: &mut Decoder) -> Result<()> {
-        self.staged.keys.push(self.keys.intern_canonical(keys.get(blob)?)?);
-        self.staged.times.push(blob.i64()?);
-        for flags in &mut self.staged.flags {
+        let rows = &mut self.staged.records;
+        rows.keys.push(self.keys.intern_canonical(keys.get(blob)?)?);
+        rows.times.push(blob.i64()?);
+        for flags in &mut rows.flags {
             flags.push(blob.u8()?);
         }
-        for (index, column) in self.columns.iter_mut().enumerate() {
-            let is_there = self.staged.flags[column.there].last().is_some_and(|&there| there != 0);
-            self.staged.values[index].push(if is_there { column.values.get(blob)? } else { 0 });
+        for (column, bits) in self.columns.iter_mut().zip(&mut rows.values) {
+            let is_there = rows.flags[column.there].last().is_some_and(|&there| there != 0);
+            bits.push(if is_there { column.values.get(blob)? } else { 0 });
         }
         Ok(())
     }
@@ -392,17 +430,23 @@ impl Sweep {
     /// Takes up the rows of a page that [`FrozenSweep::put`] wrote, from one on, as far as their keys are held.
     pub(crate) fn stage_page(&mut self, page: &StoredPage, first: u32, held: KeyGroups) -> Result<()> {
         let columns = self.columns.iter_mut().map(|column| (&mut column.values, column.there)).collect();
-        frozen::stage_page(page, first, held, &mut self.keys, columns, &mut self.staged)
+        self.staged.add(&frozen::stage_page(page, first, held, &mut self.keys, columns, self.flags.len())?)
     }
 
     /// Whether restored rows wait for [`Sweep::settle`].
     pub(crate) fn has_staged(&self) -> bool {
-        !self.staged.times.is_empty()
+        !self.staged.is_empty()
+    }
+
+    /// Shares memory with other steps; called before anything else.
+    pub(crate) fn share(&mut self, memory: &Arc<StateMemory>) {
+        self.log.share(memory);
+        self.staged.share(memory);
     }
 
     /// Takes up the rows that were staged; nothing was appended before.
     pub(crate) fn settle(&mut self) -> Result<()> {
-        self.staged.append_to(&mut self.log);
+        self.staged.append_to(&mut self.log)?;
         self.grow()
     }
 }
@@ -424,12 +468,12 @@ impl Flag {
 
 impl Bound {
     /// Moves the cursor over the moments that ask, and copies the rows that it passes.
-    fn pass(&mut self, log: &Log, probes: &Probes) {
+    fn pass(&mut self, log: &mut Log, probes: &Probes) -> Result<()> {
         let passed = &mut self.passed;
         passed.clear();
         passed.first = self.cursor;
-        let Some(&last) = probes.times.last() else { return };
-        let end = log.first_above(self.cursor, last.saturating_add(self.limit));
+        let Some(&last) = probes.times.last() else { return Ok(()) };
+        let end = log.first_above(self.cursor, last.saturating_add(self.limit))?;
         log.for_pieces(self.cursor, end, |page, from, to| {
             passed.times.extend_from_slice(&page.times[from..to]);
             passed.keys.extend_from_slice(&page.keys[from..to]);
@@ -439,7 +483,8 @@ impl Bound {
             for &column in &self.flags {
                 passed.flags[column].extend_from_slice(&page.flags[column][from..to]);
             }
-        });
+        })?;
         self.cursor = end;
+        Ok(())
     }
 }

@@ -212,7 +212,7 @@ impl Window {
             batches.push(batch);
         }
         let mut keys = Vec::with_capacity(rows);
-        self.sweep.keys_of_rows(self.next, self.next + rows as u64, &mut keys);
+        self.sweep.keys_of_rows(self.next, self.next + rows as u64, &mut keys)?;
         let times = batches.iter().map(|batch| &batch.times()[..]).collect::<Vec<_>>().concat();
         let computed = self.sweep.compute(&times, &keys)?;
         self.keep_keys(&keys);
@@ -221,7 +221,8 @@ impl Window {
             lagged.push(lag.compute(&batches, &times, &keys)?);
         }
         self.next += rows as u64;
-        self.sweep.drop_passed(self.next);
+        self.sweep.drop_passed(self.next)?;
+        self.sweep.fit(self.next)?;
         self.put_out(&batches, &computed, &lagged, cx)
     }
 
@@ -285,7 +286,9 @@ impl Window {
 
     fn count_state(&self, cx: &mut Context) {
         let lags: usize = self.lags.iter().map(Lag::size).sum();
-        cx.set_state_bytes(self.sweep.size() + lags + self.kept.capacity() + self.pending.size() + self.ready.size());
+        let beside = self.sweep.size() + lags + self.kept.capacity() + self.pending.size() + self.ready.size();
+        let (log, spilled) = self.sweep.log_size();
+        cx.set_state(beside, log, spilled);
     }
 
     /// Takes up restored state: rows that were pending are taken in again after the log.
@@ -306,8 +309,10 @@ impl Operator for Window {
     /// Takes rows in. They are computed in [`Operator::advance`] alone, so that all workers have come equally far
     /// whenever state is frozen.
     fn process(&mut self, _: Input, batch: &Batch, cx: &mut Context) -> Result<Progress> {
+        self.sweep.share(cx.memory());
         self.settle()?;
         self.take_in(batch)?;
+        self.sweep.fit(self.next)?;
         cx.count(Fate::In, batch.rows());
         cx.count(Fate::Held, batch.rows());
         self.count_state(cx);
@@ -315,6 +320,7 @@ impl Operator for Window {
     }
 
     fn advance(&mut self, watermark: EventTime, cx: &mut Context) -> Result<Progress> {
+        self.sweep.share(cx.memory());
         self.settle()?;
         self.watermark = self.watermark.max(watermark);
         while self.ready.drain(cx) == Progress::Done {
@@ -322,6 +328,7 @@ impl Operator for Window {
             if due == 0 {
                 let next = watermark.0.saturating_add(1);
                 self.sweep.forget_before(next, self.next)?;
+                self.sweep.fit(self.next)?;
                 self.count_state(cx);
                 return Ok(Progress::Done);
             }
@@ -351,6 +358,7 @@ impl Operator for Window {
         let mut watermark = (self.watermark != EventTime::MIN).then_some(self.watermark);
         let Window { sweep, lags, kept, pending, input, .. } = self;
         let groups = cx.groups();
+        sweep.share(cx.memory());
         state::read_stored(state, groups, self.fingerprint, &mut watermark, |stored| match stored {
             Stored::Page(page, first) if page.tag == ROW => sweep.stage_page(&page, first, groups),
             Stored::Record(ROW, keys, blob) => sweep.stage(keys, blob),

@@ -108,7 +108,8 @@ impl Job {
     pub fn is_right(&self, facts: &JobFacts, restored: &RestoredJob) -> bool {
         let mut found: Vec<(String, Scope, Vec<u8>)> = Vec::new();
         for step in &restored.steps {
-            found.extend(step.state.iter().map(|(scope, bytes)| (step.step.clone(), *scope, bytes.clone())));
+            let pieces = crate::tests::sample::all(&step.state).into_iter();
+            found.extend(pieces.map(|(scope, bytes)| (step.step.clone(), scope, bytes)));
         }
         found.sort_by(|a, b| (&a.0, &a.2).cmp(&(&b.0, &b.2)));
         // What is the same everywhere was written by every worker.
