@@ -150,3 +150,53 @@ fn written_once(on_disk: bool) {
     let written: u64 = after.iter().filter(|(name, _)| !before.contains_key(*name)).map(|(_, bytes)| bytes).sum();
     assert!(written > 0 && written < bytes / 3, "{written} of {bytes} bytes were written again");
 }
+
+/// A value of each message that there ever was, and nothing else that lasts.
+const LAG: &str = "
+CREATE STREAM messages (id TEXT, sender BIGINT, size BIGINT, sent_at TIMESTAMP,
+  WATERMARK FOR sent_at AS sent_at - INTERVAL '2' SECOND
+) LIVE messages;
+INSERT INTO lake.counted
+SELECT id, lag(size) OVER (PARTITION BY id ORDER BY sent_at) AS before FROM messages;
+";
+
+#[test]
+fn what_is_in_chunks_of_a_table_is_written_once() {
+    let place = Place::new("lasts", LAG, &["dev".to_owned()], START);
+    for topic in ["messages", "reports"] {
+        place.topics().create(topic, PARTITIONS).unwrap();
+    }
+    let (mut chance, mut count) = (Chance::new(3), 0);
+    burst(&place, &mut chance, &mut count);
+    let mut running = start(&place, "dev", 1, Begin::GoOn, false);
+    for _ in 0..2 {
+        burst(&place, &mut chance, &mut count);
+    }
+    // A minute later everything is computed, and then nothing but two new ids comes.
+    last_messages(&place, "last");
+    running.settle().unwrap();
+    running.driver.control().checkpoint();
+    running.settle().unwrap();
+    let (bytes, before) = stored(&place.project("dev"));
+    assert!(bytes > 400_000, "there is a value for each of 24,000 ids, and state has {bytes} bytes");
+    last_messages(&place, "very last");
+    running.settle().unwrap();
+    running.driver.control().checkpoint();
+    running.settle().unwrap();
+    let (_, after) = stored(&place.project("dev"));
+    let written: u64 = after.iter().filter(|(name, _)| !before.contains_key(*name)).map(|(_, bytes)| bytes).sum();
+    assert!(written > 0 && written < bytes / 3, "{written} of {bytes} bytes were written again");
+    drop(running);
+    // Another number of workers takes of each chunk what is of its keys.
+    start(&place, "dev", 3, Begin::GoOn, true).run_to_end().unwrap();
+}
+
+/// A message of a new id on each partition, a minute after all others.
+fn last_messages(place: &Place, id: &str) {
+    place.advance(Span(60_000_000));
+    let now = EventTime(place.now());
+    for partition in 0..PARTITIONS {
+        let text = format!(r#"{{"id":"{id} {partition}","sender":1,"size":1,"sent_at":"{now}"}}"#);
+        place.put("messages", partition, &text);
+    }
+}

@@ -10,7 +10,9 @@ use dataflow::{
     Batch, Context, Error, EventTime, Fate, Frozen, Input, Operator, Port, Progress, Result, Span, StateReader,
     StateWriter,
 };
-use state::{GroupBlobs, KeyIndex, Keys, Log, LogSnapshot, NO_KEY, Shape, Values, ValuesSnapshot};
+use state::{
+    Encoder, GroupBlobs, KeyIndex, Keys, Log, LogSnapshot, NO_KEY, Shape, Table, TablePage, Values, ValuesSnapshot,
+};
 use std::sync::Arc;
 
 /// What is joined.
@@ -55,20 +57,27 @@ pub struct AsOf {
     columns: Vec<Values>,
     // Right rows that were not applied, with the appended columns.
     log: Log,
-    // By key id.
-    last: RightRows,
+    // By key id a row as its layout says.
+    layout: RowLayout,
+    last: Table<u64>,
     pending: Queue,
     staged: RestoredRows,
     watermark: EventTime,
     fingerprint: u64,
 }
 
-/// Right rows as words side by side, so that a row which is looked at takes few lines of a cache: a bit that says whether
-/// it is there, one for each column, then the values.
+/// A right row as words side by side, so that one which is looked at takes few lines of a cache: a bit that says whether it
+/// is there, one for each column, then the values.
+#[derive(Clone, Copy, Debug)]
+struct RowLayout {
+    columns: usize,
+}
+
+/// Right rows, one after the other.
 #[derive(Clone, Debug)]
 struct RightRows {
     words: Vec<u64>,
-    columns: usize,
+    layout: RowLayout,
 }
 
 /// A right row that is there.
@@ -118,6 +127,7 @@ impl AsOf {
         let columns = spec.columns.iter().map(|(column, _)| Values::new(right.field(*column).data_type()));
         let columns = columns.collect::<Result<Vec<_>>>()?;
         let shape = Shape { values: columns.len(), flags: columns.len() };
+        let layout = RowLayout { columns: columns.len() };
         Ok(AsOf {
             fingerprint: fingerprint((&left, &right), &spec)?,
             left,
@@ -125,7 +135,8 @@ impl AsOf {
             keys: KeyIndex::new(&types, false),
             log: Log::new(shape),
             staged: RestoredRows::new(shape),
-            last: RightRows { words: Vec::new(), columns: columns.len() },
+            layout,
+            last: Table::new(layout.width(), 0),
             columns,
             spec,
             pending: Queue::default(),
@@ -168,9 +179,8 @@ impl AsOf {
         let mut applied = AppliedRows {
             times: Vec::with_capacity(rows),
             keys: Vec::with_capacity(rows),
-            rows: RightRows { words: Vec::new(), columns: self.columns.len() },
+            rows: RightRows { words: vec![0; rows * self.layout.width()], layout: self.layout },
         };
-        applied.rows.grow(rows);
         self.log.drop_before(end, |page, from, to| {
             let first = applied.keys.len();
             applied.times.extend_from_slice(&page.times[from..to]);
@@ -201,7 +211,7 @@ impl AsOf {
                 self.apply(applied, at);
                 at += 1;
             }
-            if let Some(last) = self.last.get(key) {
+            if let Some(last) = self.last_of(key) {
                 met.is_met[row] = true;
                 for (column, (values, flags)) in met.values.iter_mut().zip(&mut met.flags).enumerate() {
                     values[row] = last.values[column];
@@ -218,7 +228,12 @@ impl AsOf {
             self.last.prefetch(soon);
         }
         let key = applied.keys[row];
-        self.last.words_mut(key as usize).swap_with_slice(applied.rows.words_mut(row));
+        self.last.row_mut(key).swap_with_slice(applied.rows.words_mut(row));
+    }
+
+    /// The last right row of a key.
+    fn last_of(&self, key: u32) -> Option<RightRow<'_>> {
+        self.last.row(key).and_then(|words| self.layout.of_words(words))
     }
 
     /// Lets go of rows that were replaced: of their values, and of a reference to the key, since an entry holds one.
@@ -237,7 +252,6 @@ impl AsOf {
         let mut keys = Vec::new();
         self.keys.find(batch, &self.spec.left_keys, &mut keys)?;
         let mut applied = self.take_until(batch.times().last().map_or(i64::MIN, |&last| self.limit(last)))?;
-        self.last.grow(self.keys.ids());
         let met = self.meet(batch.times(), &keys, &mut applied);
         let mut columns = batch.columns().columns().to_vec();
         for (values, (bits, there)) in self.columns.iter().zip(met.values.iter().zip(&met.flags)) {
@@ -274,15 +288,15 @@ impl AsOf {
 
     fn restore_last(&mut self, keys: &state::BlobKeys, blob: &mut state::Decoder) -> Result<()> {
         let key = self.keys.intern_canonical(keys.get(blob)?)?;
-        self.last.grow(self.keys.ids());
-        if self.last.get(key).is_some() {
+        if self.last_of(key).is_some() {
             return Err(Error::corrupt("the state of an as-of join has two last rows of one key"));
         }
-        self.last.set_there(key as usize, 1);
+        let words = self.last.row_mut(key);
+        self.layout.set_there(words);
         for (index, column) in self.columns.iter_mut().enumerate() {
             let there = blob.u8()?;
             let value = if there != 0 { column.get(blob)? } else { 0 };
-            self.last.set_column(key as usize, index, &[value], &[there]);
+            self.layout.set(words, index, value, there);
         }
         Ok(())
     }
@@ -293,70 +307,60 @@ impl AsOf {
     }
 }
 
-impl RightRows {
+impl RowLayout {
     /// The words of the bits of a row.
-    fn bit_words(&self) -> usize {
+    fn bit_words(self) -> usize {
         self.columns / 64 + 1
     }
 
     /// The words of a row.
-    fn width(&self) -> usize {
+    fn width(self) -> usize {
         self.bit_words() + self.columns
     }
 
-    /// Makes places for so many rows, none of which is there.
-    fn grow(&mut self, rows: usize) {
-        if self.words.len() < rows * self.width() {
-            self.words.resize(rows * self.width(), 0);
-        }
-    }
-
-    fn words_mut(&mut self, row: usize) -> &mut [u64] {
-        let width = self.width();
-        &mut self.words[row * width..][..width]
-    }
-
     /// A row that is there.
-    fn get(&self, row: u32) -> Option<RightRow<'_>> {
-        let words = self.words.get(row as usize * self.width()..)?.get(..self.width())?;
-        self.of_words(words)
-    }
-
-    fn of_words<'a>(&self, words: &'a [u64]) -> Option<RightRow<'a>> {
+    fn of_words(self, words: &[u64]) -> Option<RightRow<'_>> {
         let (bits, values) = words.split_at(self.bit_words());
         (bits[0] & 1 != 0).then_some(RightRow { bits, values })
     }
 
+    fn set_there(self, words: &mut [u64]) {
+        words[0] |= 1;
+    }
+
+    /// Sets the value of a column, and whether it is there, where none was.
+    fn set(self, words: &mut [u64], column: usize, value: u64, there: u8) {
+        let bit = 1 + column;
+        words[self.bit_words() + column] = value;
+        words[bit / 64] |= u64::from(there != 0) << (bit % 64);
+    }
+}
+
+impl RightRows {
+    fn words_mut(&mut self, row: usize) -> &mut [u64] {
+        let width = self.layout.width();
+        &mut self.words[row * width..][..width]
+    }
+
     /// The rows that are there, each with its place.
     fn iter(&self) -> impl Iterator<Item = (u32, RightRow<'_>)> {
-        let rows = self.words.chunks_exact(self.width()).enumerate();
-        rows.filter_map(|(row, words)| Some((row as u32, self.of_words(words)?)))
+        let rows = self.words.chunks_exact(self.layout.width()).enumerate();
+        rows.filter_map(|(row, words)| Some((row as u32, self.layout.of_words(words)?)))
     }
 
     /// So many rows from one on are there.
     fn set_there(&mut self, first: usize, rows: usize) {
-        (first..first + rows).for_each(|row| self.words_mut(row)[0] |= 1);
+        let layout = self.layout;
+        (first..first + rows).for_each(|row| layout.set_there(self.words_mut(row)));
     }
 
     /// The values of a column from one row on, and whether they are there; none was before.
     fn set_column(&mut self, first: usize, column: usize, values: &[u64], flags: &[u8]) {
-        let (width, place, bit) = (self.width(), self.bit_words() + column, 1 + column);
-        let rows = self.words[first * width..].chunks_exact_mut(width);
+        let layout = self.layout;
+        let rows = self.words[first * layout.width()..].chunks_exact_mut(layout.width());
         for ((row, &value), &flag) in rows.zip(values).zip(flags) {
-            row[place] = value;
-            row[bit / 64] |= u64::from(flag != 0) << (bit % 64);
+            layout.set(row, column, value, flag);
         }
-    }
-
-    /// A row is needed soon; it may lie in two lines of a cache.
-    fn prefetch(&self, row: u32) {
-        let first = row as usize * self.width();
-        state::prefetch(&self.words, first);
-        state::prefetch(&self.words, first + self.width() - 1);
-    }
-
-    fn size(&self) -> usize {
-        self.words.capacity() * 8
     }
 }
 
@@ -397,7 +401,6 @@ impl Operator for AsOf {
         }
         // The next left row is above the watermark, so that it meets these or later ones.
         let mut passed = self.take_until(self.limit(watermark.0.saturating_add(1)).min(watermark.0))?;
-        self.last.grow(self.keys.ids());
         (0..passed.keys.len()).for_each(|row| self.apply(&mut passed, row));
         self.release(&passed);
         self.log.fit(std::iter::empty())?;
@@ -411,10 +414,12 @@ impl Operator for AsOf {
 
     fn freeze(&mut self) -> Result<Arc<dyn Frozen>> {
         self.settle()?;
+        self.last.share();
         Ok(Arc::new(FrozenAsOf {
             log: self.log.snapshot(),
-            keys: self.keys.keys().clone(),
-            columns: self.columns.iter().map(Values::snapshot).collect(),
+            keys: self.keys.snapshot(),
+            columns: self.columns.iter_mut().map(Values::snapshot).collect(),
+            layout: self.layout,
             last: self.last.clone(),
             pending: self.pending.freeze(),
             left_keys: self.spec.left_keys.clone(),
@@ -447,7 +452,8 @@ struct FrozenAsOf {
     log: LogSnapshot,
     keys: Keys,
     columns: Vec<ValuesSnapshot>,
-    last: RightRows,
+    layout: RowLayout,
+    last: Table<u64>,
     pending: Vec<Batch>,
     left_keys: Vec<usize>,
     watermark: EventTime,
@@ -467,15 +473,18 @@ impl Frozen for FrozenAsOf {
                 }
             }
         })?;
-        for (key, row) in self.last.iter() {
-            let record = blobs.record(LAST, &self.keys, key);
+        let record = |words: &[u64], out: &mut Encoder| {
+            let Some(row) = self.layout.of_words(words) else { return false };
             for (index, column) in self.columns.iter().enumerate() {
-                record.u8(u8::from(row.has(index)));
+                out.u8(u8::from(row.has(index)));
                 if row.has(index) {
-                    column.put(row.values[index], record);
+                    column.put(row.values[index], out);
                 }
             }
-        }
+            true
+        };
+        let page = TablePage { tag: LAST, fingerprint: self.fingerprint };
+        self.last.put(&self.keys, page, self.watermark, &record, out)?;
         queue::put_by_columns(&mut blobs, PENDING, &self.pending, &self.left_keys)?;
         blobs.write(self.fingerprint, self.watermark, out)
     }

@@ -9,7 +9,7 @@ use dataflow::{
     Batch, Context, Error, EventTime, Fate, Frozen, Input, Operator, Port, Progress, Result, Scalar, Span, StateReader,
     StateWriter,
 };
-use state::{GroupBlobs, KeyIndex, Keys, Timers};
+use state::{Encoder, KeyIndex, Keys, Table, TablePage, Timers};
 use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -135,7 +135,7 @@ pub struct Decision {
 struct Cooldown {
     once_per: Span,
     // By key id; NEVER for subjects that it may act on.
-    last: Vec<i64>,
+    last: Table<i64>,
     timers: Timers,
 }
 
@@ -190,7 +190,7 @@ impl Decision {
             }
             cooldowns.push(rule.once_per.map(|once_per| Cooldown {
                 once_per,
-                last: Vec::new(),
+                last: Table::new(1, NEVER),
                 timers: Timers::default(),
             }));
         }
@@ -274,7 +274,7 @@ impl Decision {
         for cooldown in self.cooldowns.iter_mut().flatten() {
             while let Some((due, subjects)) = cooldown.timers.next_due(next) {
                 for subject in subjects {
-                    let last = &mut cooldown.last[subject as usize];
+                    let last = &mut cooldown.last.row_mut(subject)[0];
                     if EventTime(*last).plus(cooldown.once_per) == due {
                         *last = NEVER;
                     }
@@ -339,7 +339,7 @@ impl Decision {
 
     fn count_state(&self, cx: &mut Context) {
         let cooldowns = self.cooldowns.iter().flatten();
-        let cooldowns: usize = cooldowns.map(|cooldown| cooldown.last.capacity() * 8 + cooldown.timers.size()).sum();
+        let cooldowns: usize = cooldowns.map(|cooldown| cooldown.last.size() + cooldown.timers.size()).sum();
         cx.set_state_bytes(self.keys.size() + cooldowns);
     }
 }
@@ -351,19 +351,20 @@ impl Condition {
 }
 
 impl Cooldown {
+    fn freeze(&mut self) -> Table<i64> {
+        self.last.share();
+        self.last.clone()
+    }
+
     fn may_act(&self, subject: u32, time: i64) -> bool {
-        match self.last.get(subject as usize) {
-            None | Some(&NEVER) => true,
-            Some(&last) => EventTime(time) >= EventTime(last).plus(self.once_per),
+        match self.last.row(subject).map_or(NEVER, |row| row[0]) {
+            NEVER => true,
+            last => EventTime(time) >= EventTime(last).plus(self.once_per),
         }
     }
 
     fn begin(&mut self, subject: u32, time: i64) {
-        let subject_at = subject as usize;
-        if self.last.len() <= subject_at {
-            self.last.resize(subject_at + 1, NEVER);
-        }
-        self.last[subject_at] = time;
+        self.last.row_mut(subject)[0] = time;
         self.timers.set(EventTime(time).plus(self.once_per), subject);
     }
 }
@@ -410,8 +411,8 @@ impl Operator for Decision {
 
     fn freeze(&mut self) -> Result<Arc<dyn Frozen>> {
         Ok(Arc::new(FrozenDecision {
-            keys: self.keys.keys().clone(),
-            last: self.cooldowns.iter().map(|cooldown| cooldown.as_ref().map(|kept| kept.last.clone())).collect(),
+            keys: self.keys.snapshot(),
+            last: self.cooldowns.iter_mut().map(|cooldown| cooldown.as_mut().map(Cooldown::freeze)).collect(),
             watermark: self.watermark,
             fingerprint: self.fingerprint,
         }))
@@ -439,22 +440,22 @@ impl Operator for Decision {
 
 struct FrozenDecision {
     keys: Keys,
-    last: Vec<Option<Vec<i64>>>,
+    last: Vec<Option<Table<i64>>>,
     watermark: EventTime,
     fingerprint: u64,
 }
 
 impl Frozen for FrozenDecision {
     fn write(&self, out: &mut dyn StateWriter) -> Result<()> {
-        let mut blobs = GroupBlobs::default();
-        for (rule, last) in self.last.iter().enumerate() {
-            let acted = last.iter().flatten().enumerate().filter(|(_, time)| **time != NEVER);
-            for (subject, &time) in acted {
-                let record = blobs.record(ACTED, &self.keys, subject as u32);
-                record.u32(rule as u32);
-                record.i64(time);
-            }
+        let page = TablePage { tag: ACTED, fingerprint: self.fingerprint };
+        for (rule, last) in self.last.iter().enumerate().filter_map(|(rule, last)| Some((rule, last.as_ref()?))) {
+            let record = |row: &[i64], out: &mut Encoder| {
+                out.u32(rule as u32);
+                out.i64(row[0]);
+                row[0] != NEVER
+            };
+            last.put(&self.keys, page, self.watermark, &record, out)?;
         }
-        blobs.write(self.fingerprint, self.watermark, out)
+        Ok(())
     }
 }

@@ -8,7 +8,7 @@ use dataflow::{
     Batch, Context, Error, EventTime, Fate, Frozen, Input, Operator, Port, Progress, Result, Span, StateReader,
     StateWriter,
 };
-use state::{GroupBlobs, KeyIndex, Keys, Log, Shape};
+use state::{Encoder, KeyIndex, Keys, Log, Shape, Table, TablePage};
 use std::sync::Arc;
 
 /// Puts rows out at once and in order, but for those whose key was delivered before, at most `within` ago, that bound
@@ -22,7 +22,7 @@ pub struct Dedup {
     within: Span,
     keys: KeyIndex,
     // By key id; NEVER for ids without a key.
-    last: Vec<i64>,
+    last: Table<i64>,
     log: Log,
     staged: RestoredRows,
     watermark: EventTime,
@@ -49,7 +49,7 @@ impl Dedup {
             key_columns: keys,
             within,
             keys: KeyIndex::new(&types, true),
-            last: Vec::new(),
+            last: Table::new(1, NEVER),
             log: Log::new(Shape::default()),
             staged: RestoredRows::default(),
             watermark: EventTime::MIN,
@@ -65,7 +65,7 @@ impl Dedup {
         self.log.drop_before(end, |page, from, to| {
             for &key in &page.keys[from..to] {
                 if keys.release(key) {
-                    last[key as usize] = NEVER;
+                    last.row_mut(key)[0] = NEVER;
                 }
             }
         })?;
@@ -78,7 +78,7 @@ impl Dedup {
     }
 
     fn count_state(&self, cx: &mut Context) {
-        cx.set_state(self.keys.size() + self.last.capacity() * 8, self.log.size(), self.log.spilled());
+        cx.set_state(self.keys.size() + self.last.size(), self.log.size(), self.log.spilled());
     }
 }
 
@@ -92,10 +92,9 @@ impl Operator for Dedup {
         }
         let mut keys = Vec::new();
         self.keys.intern(batch, &self.key_columns, &mut keys)?;
-        self.last.resize(self.keys.ids(), NEVER);
         let mut kept = Vec::with_capacity(batch.rows());
         for (row, (&key, &time)) in keys.iter().zip(batch.times().iter()).enumerate() {
-            let last = std::mem::replace(&mut self.last[key as usize], time);
+            let last = std::mem::replace(&mut self.last.row_mut(key)[0], time);
             if last == NEVER || time.saturating_sub(last) > self.within.0 {
                 kept.push(row as u32);
             }
@@ -124,8 +123,9 @@ impl Operator for Dedup {
     }
 
     fn freeze(&mut self) -> Result<Arc<dyn Frozen>> {
+        self.last.share();
         Ok(Arc::new(FrozenDedup {
-            keys: self.keys.keys().clone(),
+            keys: self.keys.snapshot(),
             last: self.last.clone(),
             watermark: self.watermark,
             fingerprint: self.fingerprint,
@@ -140,8 +140,7 @@ impl Operator for Dedup {
             }
             let key = self.keys.intern_canonical(keys.get(blob)?)?;
             let time = blob.i64()?;
-            self.last.resize(self.keys.ids(), NEVER);
-            self.last[key as usize] = time;
+            self.last.row_mut(key)[0] = time;
             self.staged.records.keys.push(key);
             self.staged.records.times.push(time);
             Ok(())
@@ -154,17 +153,55 @@ impl Operator for Dedup {
 
 struct FrozenDedup {
     keys: Keys,
-    last: Vec<i64>,
+    last: Table<i64>,
     watermark: EventTime,
     fingerprint: u64,
 }
 
 impl Frozen for FrozenDedup {
     fn write(&self, out: &mut dyn StateWriter) -> Result<()> {
-        let mut blobs = GroupBlobs::default();
-        for (key, &time) in self.last.iter().enumerate().filter(|(_, time)| **time != NEVER) {
-            blobs.record(DELIVERY, &self.keys, key as u32).i64(time);
+        let record = |row: &[i64], out: &mut Encoder| {
+            out.i64(row[0]);
+            row[0] != NEVER
+        };
+        let page = TablePage { tag: DELIVERY, fingerprint: self.fingerprint };
+        self.last.put(&self.keys, page, self.watermark, &record, out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::{Row, Value, batch, rows, schema};
+    use dataflow::{KeyGroups, Snapshot};
+    use state::GroupBlobs;
+
+    fn row(time: i64, key: i64) -> Row {
+        let values =
+            vec![Value::Integer(key), Value::Integer(1), Value::Float(0.5), Value::text("word"), Value::Boolean(true)];
+        Row { time, order: time as u128, values }
+    }
+
+    /// Before tables had chunks, their entries were records in the blob of their key's group.
+    #[test]
+    fn entries_that_are_records_of_their_group_are_read() {
+        let make = || Dedup::new(schema(), vec![0], Span(10)).unwrap();
+        let (mut blobs, mut keys) = (GroupBlobs::default(), KeyIndex::new(&[arrow::datatypes::DataType::Int64], true));
+        for key in 0..40i64 {
+            let id = keys.intern_canonical(&[&[1][..], &key.to_le_bytes()].concat()).unwrap();
+            blobs.record(DELIVERY, &keys.snapshot(), id).i64(100 + key % 2);
         }
-        blobs.write(self.fingerprint, self.watermark, out)
+        let (mut stored, mut restored) = (Snapshot::default(), make());
+        blobs.write(restored.fingerprint, EventTime(101), &mut stored).unwrap();
+        let mut cx = Context::new(KeyGroups::ALL);
+        restored.restore(&mut stored, &mut cx).unwrap();
+        cx.set_room(100, usize::MAX);
+        // Of times 100 and 101 the first is forgotten at 111.
+        let again: Vec<Row> = (0..40).map(|key| row(111, key)).collect();
+        restored.process(Input(0), &batch(&schema(), &again), &mut cx).unwrap();
+        let out = cx.take_emitted();
+        let passed: Vec<Row> = out.iter().flat_map(|(_, batch)| rows(batch)).collect();
+        let even: Vec<Row> = (0..40).filter(|key| key % 2 == 0).map(|key| row(111, key)).collect();
+        assert_eq!(format!("{passed:?}"), format!("{even:?}"));
     }
 }

@@ -1,8 +1,18 @@
-//! Byte strings by dense id, in one allocation that a clone copies at once.
+//! Byte strings by dense id, in chunks that a clone shares.
+
+use crate::chunks::{Chunks, place};
 
 /// Byte strings by id. Ids of strings that were removed are free to be set again.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Arena {
+    chunks: Chunks<Strings>,
+    // The bytes that all chunks take.
+    bytes: usize,
+}
+
+/// The strings of a chunk of ids.
+#[derive(Clone, Debug, Default)]
+struct Strings {
     bytes: Vec<u8>,
     spans: Vec<Span>,
     // Bytes that belong to no id any more.
@@ -15,26 +25,64 @@ struct Span {
     length: u32,
 }
 
-const COMPACT_AT_LEAST: usize = 64 * 1024;
+const COMPACT_AT_LEAST: usize = 4 * 1024;
 
 impl Arena {
+    /// The string of an id; empty where there is none.
+    #[inline]
     pub(crate) fn get(&self, id: u32) -> &[u8] {
-        let span = self.spans[id as usize];
-        &self.bytes[span.start as usize..][..span.length as usize]
+        let (chunk, at) = place(id);
+        self.chunks.get(chunk).map_or(&[], |strings| strings.get(at))
     }
 
     /// Sets the string of an id that has none.
     pub(crate) fn set(&mut self, id: u32, value: &[u8]) {
-        let id = id as usize;
-        if id >= self.spans.len() {
-            self.spans.resize(id + 1, Span::default());
-        }
-        self.spans[id] = Span { start: self.bytes.len() as u64, length: value.len() as u32 };
-        self.bytes.extend_from_slice(value);
+        self.change(id, |strings, at| strings.set(at, value));
     }
 
     pub(crate) fn remove(&mut self, id: u32) {
-        let span = std::mem::take(&mut self.spans[id as usize]);
+        self.change(id, Strings::remove);
+    }
+
+    fn change(&mut self, id: u32, change: impl FnOnce(&mut Strings, usize)) {
+        let (chunk, at) = place(id);
+        let before = self.chunks.get(chunk).map_or(0, Strings::size);
+        let strings = self.chunks.get_mut(chunk);
+        change(strings, at);
+        self.bytes = self.bytes + strings.size() - before;
+    }
+
+    /// Makes a clone cheap, until something changes.
+    pub(crate) fn share(&mut self) {
+        self.chunks.share();
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.bytes + self.chunks.list_size()
+    }
+}
+
+impl Strings {
+    fn size(&self) -> usize {
+        self.bytes.capacity() + self.spans.capacity() * size_of::<Span>()
+    }
+
+    #[inline]
+    fn get(&self, at: usize) -> &[u8] {
+        let span = self.spans.get(at).copied().unwrap_or_default();
+        &self.bytes[span.start as usize..][..span.length as usize]
+    }
+
+    fn set(&mut self, at: usize, value: &[u8]) {
+        if at >= self.spans.len() {
+            self.spans.resize(at + 1, Span::default());
+        }
+        self.spans[at] = Span { start: self.bytes.len() as u64, length: value.len() as u32 };
+        self.bytes.extend_from_slice(value);
+    }
+
+    fn remove(&mut self, at: usize) {
+        let span = std::mem::take(&mut self.spans[at]);
         self.dead += span.length as usize;
         if self.dead >= COMPACT_AT_LEAST && self.dead * 2 > self.bytes.len() {
             self.compact();
@@ -51,10 +99,6 @@ impl Arena {
         self.bytes = bytes;
         self.dead = 0;
     }
-
-    pub(crate) fn size(&self) -> usize {
-        self.bytes.capacity() + self.spans.capacity() * size_of::<Span>()
-    }
 }
 
 #[cfg(test)]
@@ -64,16 +108,22 @@ mod tests {
     #[test]
     fn strings_stay_through_a_compaction_and_memory_is_given_back() {
         let mut arena = Arena::default();
-        for id in 0..10_000u32 {
-            arena.set(id, format!("string number {id}").as_bytes());
+        // Long ones, as chunks of tests have few.
+        let text = |id: u32| format!("string number {id}").repeat(200);
+        for id in 0..1_000 {
+            arena.set(id, text(id).as_bytes());
         }
-        let full = arena.bytes.capacity();
-        for id in (0..10_000).filter(|id| id % 10 != 0) {
+        arena.share();
+        let (before, full) = (arena.clone(), arena.size());
+        for id in (0..1_000).filter(|id| id % 10 != 0) {
             arena.remove(id);
         }
-        assert!(arena.bytes.capacity() < full / 2);
-        for id in (0..10_000u32).step_by(10) {
-            assert_eq!(arena.get(id), format!("string number {id}").as_bytes());
+        assert!(arena.size() < full / 2);
+        for id in (0..1_000).step_by(10) {
+            assert_eq!(arena.get(id), text(id).as_bytes());
+        }
+        for id in 0..1_000 {
+            assert_eq!(before.get(id), text(id).as_bytes());
         }
     }
 }

@@ -106,6 +106,17 @@ impl Encoder {
         self.bytes.extend_from_slice(&value.to_le_bytes());
     }
 
+    /// Writes bytes as they are.
+    pub(crate) fn put(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Writes a length of four bytes and bytes.
+    pub(crate) fn short(&mut self, bytes: &[u8]) {
+        self.u32(bytes.len() as u32);
+        self.put(bytes);
+    }
+
     /// Writes a length and bytes.
     pub fn sized(&mut self, bytes: &[u8]) {
         self.u64(bytes.len() as u64);
@@ -148,6 +159,12 @@ impl<'a> Decoder<'a> {
     /// Reads eight bytes.
     pub fn i64(&mut self) -> Result<i64> {
         Ok(i64::from_le_bytes(self.array()?))
+    }
+
+    /// Reads a length of four bytes and bytes.
+    pub(crate) fn short(&mut self) -> Result<&'a [u8]> {
+        let length = self.u32()?;
+        self.take(u64::from(length))
     }
 
     /// Reads a length and bytes.

@@ -3,8 +3,9 @@
 //! Tag 0 is a key: its canonical bytes. Records that follow name it by its number in the blob, so that a key's bytes
 //! are written once. All other tags belong to the operator.
 
-use crate::{Decoder, Encoder, Keys, StoredPage, open, seal};
-use dataflow::{Error, EventTime, KEY_GROUPS, KeyGroup, KeyGroups, Result, Scope, StateReader, StateWriter};
+use crate::{Decoder, Encoder, Keys, StoredPage, open, seal, table_page};
+use dataflow::{Error, EventTime, KEY_GROUPS, KeyGroup, KeyGroups, Result, Scope, StateReader, StateWriter, key_group};
+use xxhash_rust::xxh3::xxh3_64;
 
 const KEY: u8 = 0;
 
@@ -70,17 +71,26 @@ impl GroupBlobs {
     }
 }
 
-/// The keys that a blob has named so far.
-#[derive(Debug, Default)]
-pub struct BlobKeys(Vec<Vec<u8>>);
+/// The keys that records may be of: those that a blob has named so far, or the one of an entry of a table.
+#[derive(Debug)]
+pub struct BlobKeys<'a>(Named<'a>);
 
-impl BlobKeys {
-    /// Reads the number of a key and gives its canonical bytes.
+#[derive(Debug)]
+enum Named<'a> {
+    Several(Vec<&'a [u8]>),
+    One(&'a [u8]),
+}
+
+impl BlobKeys<'_> {
+    /// Reads which key a record is of and gives its canonical bytes.
     pub fn get(&self, state: &mut Decoder) -> Result<&[u8]> {
+        let keys = match &self.0 {
+            Named::Several(keys) => keys,
+            Named::One(key) => return Ok(key),
+        };
         let number = state.u32()?;
-        let key = self.0.get(number as usize);
-        key.map(Vec::as_slice).ok_or_else(|| {
-            Error::corrupt(format!("a record in state is of key {number}, but only {} keys are named", self.0.len()))
+        keys.get(number as usize).copied().ok_or_else(|| {
+            Error::corrupt(format!("a record in state is of key {number}, but only {} keys are named", keys.len()))
         })
     }
 }
@@ -89,7 +99,7 @@ impl BlobKeys {
 #[derive(Debug)]
 pub enum Stored<'a, 'b> {
     /// A record: its tag, the keys of its blob, and what the rest of it is read from.
-    Record(u8, &'a BlobKeys, &'a mut Decoder<'b>),
+    Record(u8, &'a BlobKeys<'b>, &'a mut Decoder<'b>),
     /// A page of a log, and the first row of it that counts.
     Page(StoredPage<'b>, u32),
 }
@@ -125,18 +135,40 @@ pub fn read_stored(
             Scope::Group(group) => {
                 let (at, payload) = open(&bytes, fingerprint)?;
                 agree(watermark, at, group)?;
-                let (mut keys, mut rest) = (BlobKeys::default(), Decoder::new(payload));
+                let (mut named, mut rest) = (BlobKeys(Named::Several(Vec::new())), Decoder::new(payload));
                 while !rest.is_empty() {
-                    match rest.u8()? {
-                        KEY => keys.0.push(rest.sized()?.to_vec()),
-                        tag => take(Stored::Record(tag, &keys, &mut rest))?,
+                    match (rest.u8()?, &mut named.0) {
+                        (KEY, Named::Several(keys)) => keys.push(rest.sized()?),
+                        (tag, _) => take(Stored::Record(tag, &named, &mut rest))?,
                     }
                 }
             }
             Scope::Page(page) => {
                 agree(watermark, page.watermark, KeyGroup(page.groups.from))?;
+                if bytes.starts_with(&table_page::MAGIC.to_le_bytes()) {
+                    read_table(&bytes, held, fingerprint, &mut take)?;
+                    continue;
+                }
                 take(Stored::Page(StoredPage::read(&bytes, fingerprint)?, page.first))?;
             }
+        }
+    }
+    Ok(())
+}
+
+/// Calls for each entry of a chunk of a table whose key is held, as for a record.
+fn read_table(
+    bytes: &[u8],
+    held: KeyGroups,
+    fingerprint: u64,
+    take: &mut impl FnMut(Stored) -> Result<()>,
+) -> Result<()> {
+    let (tag, entries) = table_page::read(bytes, fingerprint)?;
+    for (key, rest) in entries.into_iter().filter(|(key, _)| held.contains(key_group(xxh3_64(key)))) {
+        let mut rest = Decoder::new(rest);
+        take(Stored::Record(tag, &BlobKeys(Named::One(key)), &mut rest))?;
+        if !rest.is_empty() {
+            return Err(Error::corrupt("an entry in a chunk of state goes on after its end"));
         }
     }
     Ok(())

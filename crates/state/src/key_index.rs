@@ -3,7 +3,7 @@
 use crate::arena::Arena;
 use crate::number_table::NO_KEY;
 use crate::number_table::NumberTable;
-use crate::prefetch;
+use crate::{Table, prefetch};
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
@@ -31,18 +31,19 @@ pub struct KeyIndex {
 #[derive(Debug)]
 enum Find {
     Integers(NumberTable),
-    Bytes(HashTable<u32>),
+    // By id its hash.
+    Bytes(HashTable<u32>, Vec<u64>),
 }
 
-/// The keys of ids, as they were when they were cloned.
+/// The keys of ids, as they were when they were frozen.
 #[derive(Clone, Debug)]
 pub struct Keys(Kind);
 
 #[derive(Clone, Debug)]
 enum Kind {
     // `null` is the id of the key NULL; its number means nothing.
-    Integers { numbers: Vec<i64>, null: Option<u32> },
-    Bytes { arena: Arena, hashes: Vec<u64> },
+    Integers { numbers: Table<i64>, null: Option<u32> },
+    Bytes(Arena),
 }
 
 impl Keys {
@@ -50,8 +51,8 @@ impl Keys {
     pub fn bytes(&self, id: u32) -> Vec<u8> {
         match &self.0 {
             Kind::Integers { null, .. } if *null == Some(id) => vec![0],
-            Kind::Integers { numbers, .. } => integer_bytes(numbers[id as usize]).to_vec(),
-            Kind::Bytes { arena, .. } => arena.get(id).to_vec(),
+            Kind::Integers { numbers, .. } => integer_bytes(number_of(numbers, id)).to_vec(),
+            Kind::Bytes(arena) => arena.get(id).to_vec(),
         }
     }
 
@@ -59,17 +60,21 @@ impl Keys {
     pub fn group(&self, id: u32) -> KeyGroup {
         key_group(match &self.0 {
             Kind::Integers { null, .. } if *null == Some(id) => xxh3_64(&[0]),
-            Kind::Integers { numbers, .. } => xxh3_64(&integer_bytes(numbers[id as usize])),
-            Kind::Bytes { hashes, .. } => hashes[id as usize],
+            Kind::Integers { numbers, .. } => xxh3_64(&integer_bytes(number_of(numbers, id))),
+            Kind::Bytes(arena) => xxh3_64(arena.get(id)),
         })
     }
 
     fn size(&self) -> usize {
         match &self.0 {
-            Kind::Integers { numbers, .. } => numbers.capacity() * 8,
-            Kind::Bytes { arena, hashes } => arena.size() + hashes.capacity() * 8,
+            Kind::Integers { numbers, .. } => numbers.size(),
+            Kind::Bytes(arena) => arena.size(),
         }
     }
+}
+
+fn number_of(numbers: &Table<i64>, id: u32) -> i64 {
+    numbers.row(id).map_or(0, |row| row[0])
 }
 
 /// The canonical bytes of an integer: its tag, then the number.
@@ -89,9 +94,9 @@ impl KeyIndex {
         let fits = |data_type: &DataType| data_type.is_integer() && *data_type != DataType::UInt64;
         let (keys, find) = match types {
             [one] if fits(one) => {
-                (Kind::Integers { numbers: Vec::new(), null: None }, Find::Integers(NumberTable::default()))
+                (Kind::Integers { numbers: Table::new(1, 0), null: None }, Find::Integers(NumberTable::default()))
             }
-            _ => (Kind::Bytes { arena: Arena::default(), hashes: Vec::new() }, Find::Bytes(HashTable::new())),
+            _ => (Kind::Bytes(Arena::default()), Find::Bytes(HashTable::new(), Vec::new())),
         };
         KeyIndex { keys: Keys(keys), find, references: Vec::new(), free: Vec::new(), nulls_match }
     }
@@ -139,7 +144,7 @@ impl KeyIndex {
                     ids.push(if column.is_null(row) { absent } else { table.get(number).unwrap_or(NO_KEY) });
                 }
             }
-            (Find::Bytes(table), Kind::Bytes { arena, .. }) => {
+            (Find::Bytes(table, _), Kind::Bytes(arena)) => {
                 let (bytes, offsets) = key_bytes(columns, rows)?;
                 let absent = absent_rows(columns, rows, self.nulls_match);
                 ids.extend((0..rows).map(|row| {
@@ -160,7 +165,7 @@ impl KeyIndex {
     /// index are [`dataflow::ErrorKind::Corrupt`].
     pub fn intern_canonical(&mut self, bytes: &[u8]) -> Result<u32> {
         match self.find {
-            Find::Bytes(_) => self.intern_bytes(bytes, xxh3_64(bytes)),
+            Find::Bytes(..) => self.intern_bytes(bytes, xxh3_64(bytes)),
             Find::Integers(_) => match bytes {
                 [0] => Ok(self.intern_integer(None)),
                 [1, number @ ..] => {
@@ -217,12 +222,9 @@ impl KeyIndex {
             return id;
         }
         let id = take_id(&mut self.free, &mut self.references);
-        if id as usize == numbers.len() {
-            numbers.push(0);
-        }
         match number {
             Some(number) => {
-                numbers[id as usize] = number;
+                numbers.row_mut(id)[0] = number;
                 table.insert(number, id);
             }
             None => *null = Some(id),
@@ -232,7 +234,7 @@ impl KeyIndex {
 
     fn intern_bytes(&mut self, key: &[u8], hash: u64) -> Result<u32> {
         debug_assert_eq!(hash, xxh3_64(key), "a batch carries the hashes of other columns");
-        let (Find::Bytes(table), Kind::Bytes { arena, hashes }) = (&mut self.find, &mut self.keys.0) else {
+        let (Find::Bytes(table, hashes), Kind::Bytes(arena)) = (&mut self.find, &mut self.keys.0) else {
             return Err(Error::internal("an index of integers was asked for bytes"));
         };
         if u32::try_from(key.len()).is_err() {
@@ -286,9 +288,9 @@ impl KeyIndex {
         match (&mut self.find, &mut self.keys.0) {
             (Find::Integers(_), Kind::Integers { null, .. }) if *null == Some(id) => *null = None,
             (Find::Integers(table), Kind::Integers { numbers, .. }) => {
-                table.remove(numbers[id as usize]);
+                table.remove(number_of(numbers, id));
             }
-            (Find::Bytes(table), Kind::Bytes { arena, hashes }) => {
+            (Find::Bytes(table, hashes), Kind::Bytes(arena)) => {
                 if let Ok(entry) = table.find_entry(hashes[id as usize], |&other| other == id) {
                     entry.remove();
                 }
@@ -313,15 +315,19 @@ impl KeyIndex {
         self.references.len()
     }
 
-    /// The keys by id; clone them for a snapshot.
-    pub fn keys(&self) -> &Keys {
-        &self.keys
+    /// The keys by id as they are now; shares them until they change.
+    pub fn snapshot(&mut self) -> Keys {
+        match &mut self.keys.0 {
+            Kind::Integers { numbers, .. } => numbers.share(),
+            Kind::Bytes(arena) => arena.share(),
+        }
+        self.keys.clone()
     }
 
     /// The canonical bytes of a key of an index over bytes; empty for one over integers.
     pub(crate) fn raw(&self, id: u32) -> &[u8] {
         match &self.keys.0 {
-            Kind::Bytes { arena, .. } => arena.get(id),
+            Kind::Bytes(arena) => arena.get(id),
             Kind::Integers { .. } => &[],
         }
     }
@@ -335,7 +341,7 @@ impl KeyIndex {
     pub fn size(&self) -> usize {
         let find = match &self.find {
             Find::Integers(table) => table.size(),
-            Find::Bytes(table) => table.allocation_size(),
+            Find::Bytes(table, hashes) => table.allocation_size() + hashes.capacity() * 8,
         };
         self.keys.size() + find + (self.references.capacity() + self.free.capacity()) * 4
     }
@@ -422,8 +428,8 @@ mod tests {
             let ids = intern(&mut index, column.clone());
             let hashes = key_hashes(&[column], 3).unwrap();
             for (&id, hash) in ids.iter().zip(hashes) {
-                assert_eq!(index.keys().group(id), key_group(hash));
-                let bytes = index.keys().bytes(id);
+                assert_eq!(index.snapshot().group(id), key_group(hash));
+                let bytes = index.snapshot().bytes(id);
                 assert_eq!(index.intern_canonical(&bytes).unwrap(), id);
             }
         }

@@ -6,6 +6,7 @@
 
 mod arena;
 mod blob;
+mod chunks;
 mod group_blobs;
 mod key_index;
 mod log;
@@ -15,6 +16,7 @@ mod page;
 mod prefetch;
 mod rows;
 mod table;
+mod table_page;
 mod timers;
 mod values;
 
@@ -28,5 +30,6 @@ pub use page::{Page, Shape};
 pub use prefetch::prefetch;
 pub use rows::{get_rows, put_rows, put_rows_by_group};
 pub use table::Table;
+pub use table_page::TablePage;
 pub use timers::Timers;
 pub use values::{Values, ValuesSnapshot};

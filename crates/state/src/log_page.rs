@@ -271,7 +271,7 @@ mod tests {
         log.drop_before(dropped, |page, from, to| keys.release_all(&page.keys[from..to])).unwrap();
         let numbers = Values::new(&DataType::Int64).unwrap().snapshot();
         let columns = vec![(numbers, 0), (texts.snapshot(), 1)];
-        let codec = PageCodec { keys: keys.keys().clone(), columns, tag: 3, fingerprint: 9 };
+        let codec = PageCodec { keys: keys.snapshot(), columns, tag: 3, fingerprint: 9 };
         let mut stored = Snapshot::default();
         let next = log.snapshot().put_pages(end, &codec, EventTime(77), &mut stored).unwrap();
         (stored, next)

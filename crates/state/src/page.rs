@@ -1,11 +1,9 @@
 //! The pages of a log: rows in columns, in memory or put aside.
 
+use crate::chunks::next_page_number;
 use dataflow::{Error, Result, SpillFile, SpilledPiece};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// The number of the next page that is full.
-static NEXT_PAGE: AtomicU64 = AtomicU64::new(1);
 const CHECKSUM: usize = 4;
 
 /// How many columns a log has beside time and key.
@@ -107,7 +105,7 @@ pub(crate) struct FullPage {
 impl FullPage {
     pub(crate) fn new(page: Page, shape: Shape) -> FullPage {
         FullPage {
-            number: NEXT_PAGE.fetch_add(1, Relaxed),
+            number: next_page_number(),
             last_time: page.times.last().copied().unwrap_or(i64::MIN),
             rows: page.rows(),
             shape,

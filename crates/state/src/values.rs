@@ -225,8 +225,8 @@ impl Values {
     }
 
     /// What is needed to write values later.
-    pub fn snapshot(&self) -> ValuesSnapshot {
-        ValuesSnapshot(self.index().map(|index| index.keys().clone()))
+    pub fn snapshot(&mut self) -> ValuesSnapshot {
+        ValuesSnapshot(self.index_mut().map(KeyIndex::snapshot))
     }
 
     /// Reads a value that [`ValuesSnapshot::put`] wrote, with one reference.

@@ -56,7 +56,7 @@ pub const BUGS: &[(&str, Bug, u64)] = &[
     ("pending-of-one-checkpoint", Bug::Engine(Rule::PendingOfAll), 48),
     ("stored-on-try", Bug::Engine(Rule::StoredAgain), 2),
     ("commit-before-durable", Bug::Engine(Rule::StoredFirst), 176),
-    ("known-forgotten", Bug::Engine(Rule::KnownGoesOn), 74),
+    ("known-forgotten", Bug::Engine(Rule::KnownGoesOn), 344),
     ("key-group-lost", Bug::Engine(Rule::AllGroups), 8),
     ("counts-anew", Bug::Engine(Rule::CountsGoOn), 2),
     ("barrier-overtakes", Bug::Engine(Rule::BarriersWait), 1),

@@ -5,7 +5,8 @@ use crate::harness::{Row, Value, batch, schema};
 use crate::window::{Frame, Function};
 use crate::{Aggregate, AsOf, Dedup, Merge, RangeAggregate, RangeFunction, Window, Zip, as_of, range, window, zip};
 use dataflow::{
-    BadRowPolicy, Context, ErrorKind, EventTime, Input, KeyGroups, Operator, Snapshot, Span, StateReader, StateWriter,
+    BadRowPolicy, Context, ErrorKind, EventTime, Input, KeyGroups, Operator, Scope, Snapshot, Span, StateReader,
+    StateWriter,
 };
 
 fn operators() -> Vec<(&'static str, Box<dyn Operator>)> {
@@ -54,7 +55,7 @@ fn row(time: i64) -> Row {
 }
 
 /// The blobs of an operator that has computed rows, and holds rows.
-fn blobs(operator: &mut dyn Operator, name: &str) -> Vec<(dataflow::Scope, Vec<u8>)> {
+fn blobs(operator: &mut dyn Operator, name: &str) -> Vec<(Scope, Vec<u8>)> {
     let mut cx = Context::new(KeyGroups::ALL);
     let inputs = if matches!(name, "as-of" | "range" | "zip") { 2 } else { 1 };
     for (rows, watermark) in [([row(1), row(2)], 2), ([row(3), row(3)], 2)] {
@@ -102,7 +103,8 @@ fn state_that_was_cut_is_corrupt() {
 fn state_of_other_sql_and_of_another_moment_is_corrupt() {
     let (_, mut window) = operators().swap_remove(2);
     let ours = blobs(window.as_mut(), "window");
-    let (scope, bytes) = &ours[0];
+    let is_of_group = |(scope, _): &&(Scope, Vec<u8>)| matches!(scope, Scope::Group(_));
+    let (scope, bytes) = ours.iter().find(is_of_group).unwrap();
     let mut snapshot = Snapshot::default();
     snapshot.put(*scope, bytes).unwrap();
     let mut dedup = operators().swap_remove(1).1;

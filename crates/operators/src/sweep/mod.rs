@@ -406,9 +406,9 @@ impl Sweep {
     }
 
     /// The rows before `end` as they are now.
-    pub(crate) fn freeze(&self, end: u64, tag: u8, fingerprint: u64) -> FrozenSweep {
-        let columns = self.columns.iter().map(|column| (column.values.snapshot(), column.there)).collect();
-        let codec = PageCodec { keys: self.keys.keys().clone(), columns, tag, fingerprint };
+    pub(crate) fn freeze(&mut self, end: u64, tag: u8, fingerprint: u64) -> FrozenSweep {
+        let columns = self.columns.iter_mut().map(|column| (column.values.snapshot(), column.there)).collect();
+        let codec = PageCodec { keys: self.keys.snapshot(), columns, tag, fingerprint };
         FrozenSweep { log: self.log.snapshot(), end, codec }
     }
 

@@ -4,8 +4,8 @@ use crate::columns;
 use arrow::array::{ArrayRef, DynComparator, make_comparator};
 use arrow::compute::{SortOptions, concat};
 use arrow::datatypes::SchemaRef;
-use dataflow::{Batch, Error, Result};
-use state::{Decoder, Encoder, GroupBlobs, Keys, Values, ValuesSnapshot};
+use dataflow::{Batch, Error, EventTime, Result, StateWriter};
+use state::{Decoder, Encoder, Keys, Table, TablePage, Values, ValuesSnapshot};
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -23,10 +23,10 @@ pub(super) struct Lag {
 /// The last values of every key, with what each is. They grow with the rows that come, whatever the offset.
 #[derive(Clone, Debug)]
 enum LastValues {
-    /// The value of the row before, by key.
-    One { bits: Vec<u64>, seen: Vec<u8> },
+    /// The value of the row before, by key: its bits, and what it is.
+    One(Table<u64>),
     /// The values of so many rows before, oldest first, by key.
-    Several { rings: Vec<VecDeque<(u64, u8)>>, held: usize },
+    Several { rings: Table<VecDeque<(u64, u8)>>, held: usize },
 }
 
 /// What an entry holds: no row yet, a NULL, or a value.
@@ -42,11 +42,8 @@ impl LastValues {
     #[inline]
     fn prefetch(&self, key: u32) {
         match self {
-            LastValues::One { bits, seen } => {
-                state::prefetch(bits, key as usize);
-                state::prefetch(seen, key as usize);
-            }
-            LastValues::Several { rings, .. } => state::prefetch(rings, key as usize),
+            LastValues::One(values) => values.prefetch(key),
+            LastValues::Several { rings, .. } => rings.prefetch(key),
         }
     }
 }
@@ -56,8 +53,8 @@ impl Lag {
         let field = columns::field(input, argument, "an argument")?;
         let values = Values::new(field.data_type())?;
         let last = match offset {
-            1 => LastValues::One { bits: Vec::new(), seen: Vec::new() },
-            _ => LastValues::Several { rings: Vec::new(), held: 0 },
+            1 => LastValues::One(Table::new(2, 0)),
+            _ => LastValues::Several { rings: Table::new(1, VecDeque::new()), held: 0 },
         };
         Ok(Lag { argument, order, offset, values, last })
     }
@@ -68,7 +65,6 @@ impl Lag {
         for batch in batches {
             self.values.encode(batch.column(self.argument), &mut bits, &mut there)?;
         }
-        self.grow(keys);
         let sequence = self.sequence(batches, times, keys)?;
         let (mut out, mut out_there) = (vec![0; keys.len()], vec![0; keys.len()]);
         let mut gone = Vec::new();
@@ -123,44 +119,39 @@ impl Lag {
     /// Puts a value in and gives the one that it pushes out.
     #[inline]
     fn swap(&mut self, key: u32, value: u64, kind: u8) -> (u64, u8) {
-        let key = key as usize;
         match &mut self.last {
-            LastValues::One { bits, seen } => {
-                (std::mem::replace(&mut bits[key], value), std::mem::replace(&mut seen[key], kind))
+            LastValues::One(values) => {
+                let row = values.row_mut(key);
+                let before = (row[0], row[1] as u8);
+                row.copy_from_slice(&[value, u64::from(kind)]);
+                before
             }
             LastValues::Several { rings, held } => {
-                rings[key].push_back((value, kind));
+                let ring = &mut rings.row_mut(key)[0];
+                ring.push_back((value, kind));
                 *held += 1;
-                if rings[key].len() <= self.offset {
+                if ring.len() <= self.offset {
                     return (0, NOTHING);
                 }
                 *held -= 1;
-                rings[key].pop_front().unwrap_or((0, NOTHING))
+                ring.pop_front().unwrap_or((0, NOTHING))
             }
-        }
-    }
-
-    fn grow(&mut self, keys: &[u32]) {
-        let ids = keys.iter().max().map_or(0, |&key| key as usize + 1);
-        match &mut self.last {
-            LastValues::One { bits, seen } if seen.len() < ids => {
-                bits.resize(ids, 0);
-                seen.resize(ids, NOTHING);
-            }
-            LastValues::Several { rings, .. } if rings.len() < ids => rings.resize(ids, VecDeque::new()),
-            _ => {}
         }
     }
 
     pub(super) fn size(&self) -> usize {
         let last = match &self.last {
-            LastValues::One { bits, seen } => bits.capacity() * 8 + seen.capacity(),
-            LastValues::Several { rings, held } => rings.capacity() * size_of::<VecDeque<(u64, u8)>>() + held * 16,
+            LastValues::One(values) => values.size(),
+            LastValues::Several { rings, held } => rings.size() + held * size_of::<(u64, u8)>(),
         };
         last + self.values.size()
     }
 
-    pub(super) fn freeze(&self) -> FrozenLag {
+    pub(super) fn freeze(&mut self) -> FrozenLag {
+        match &mut self.last {
+            LastValues::One(values) => values.share(),
+            LastValues::Several { rings, .. } => rings.share(),
+        }
         FrozenLag { last: self.last.clone(), values: self.values.snapshot() }
     }
 }
@@ -190,20 +181,30 @@ pub(super) struct FrozenLag {
 }
 
 impl FrozenLag {
-    /// Writes the values of each key, oldest first, as records of the function `index`.
-    pub(super) fn put(&self, blobs: &mut GroupBlobs, tag: u8, keys: &Keys, index: u32) {
+    /// Writes the values of each key, oldest first, as entries of the function `index`.
+    pub(super) fn put(
+        &self,
+        keys: &Keys,
+        page: TablePage,
+        index: u32,
+        watermark: EventTime,
+        out: &mut dyn StateWriter,
+    ) -> Result<()> {
         match &self.last {
-            LastValues::One { bits, seen } => {
-                let values = bits.iter().copied().zip(seen.iter().copied()).enumerate();
-                for (key, value) in values.filter(|(_, (_, seen))| *seen != NOTHING) {
-                    self.put_key(blobs.record(tag, keys, key as u32), index, &[value]);
-                }
+            LastValues::One(values) => {
+                let record = |row: &[u64], out: &mut Encoder| {
+                    self.put_key(out, index, &[(row[0], row[1] as u8)]);
+                    row[1] != u64::from(NOTHING)
+                };
+                values.put(keys, page, watermark, &record, out)
             }
             LastValues::Several { rings, .. } => {
-                for (key, ring) in rings.iter().enumerate().filter(|(_, ring)| !ring.is_empty()) {
-                    let values: Vec<(u64, u8)> = ring.iter().copied().collect();
-                    self.put_key(blobs.record(tag, keys, key as u32), index, &values);
-                }
+                let record = |row: &[VecDeque<(u64, u8)>], out: &mut Encoder| {
+                    let values: Vec<(u64, u8)> = row[0].iter().copied().collect();
+                    self.put_key(out, index, &values);
+                    !values.is_empty()
+                };
+                rings.put(keys, page, watermark, &record, out)
             }
         }
     }
@@ -226,7 +227,6 @@ pub(super) fn restore(lags: &mut [Lag], key: u32, blob: &mut Decoder) -> Result<
     let lag = lags.get_mut(index).ok_or_else(|| {
         Error::corrupt(format!("a record in the state of a window is of lag {index}, but there are {count}"))
     })?;
-    lag.grow(&[key]);
     let count = blob.u32()? as usize;
     if count > lag.offset {
         return Err(Error::corrupt(format!(

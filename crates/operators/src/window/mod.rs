@@ -15,7 +15,7 @@ use dataflow::{
     Batch, Context, Error, EventTime, Fate, Frozen, Input, Operator, Progress, Result, Span, StateReader, StateWriter,
 };
 use lag::{FrozenLag, Lag};
-use state::{GroupBlobs, Stored, StoredPage};
+use state::{GroupBlobs, Stored, StoredPage, TablePage};
 use std::sync::Arc;
 
 /// The windows of one PARTITION BY.
@@ -346,7 +346,7 @@ impl Operator for Window {
         self.settle()?;
         Ok(Arc::new(FrozenWindow {
             sweep: self.sweep.freeze(self.next, ROW, self.fingerprint),
-            lags: self.lags.iter().map(Lag::freeze).collect(),
+            lags: self.lags.iter_mut().map(Lag::freeze).collect(),
             pending: self.pending.freeze(),
             partition_by: self.partition_by.clone(),
             watermark: self.watermark,
@@ -401,7 +401,8 @@ impl Frozen for FrozenWindow {
         let mut blobs = GroupBlobs::default();
         self.sweep.put(&mut blobs, self.watermark, out)?;
         for (index, lag) in self.lags.iter().enumerate() {
-            lag.put(&mut blobs, LAG, self.sweep.keys(), index as u32);
+            let page = TablePage { tag: LAG, fingerprint: self.fingerprint };
+            lag.put(self.sweep.keys(), page, index as u32, self.watermark, out)?;
         }
         queue::put_by_columns(&mut blobs, PENDING, &self.pending, &self.partition_by)?;
         blobs.write(self.fingerprint, self.watermark, out)
