@@ -11,6 +11,7 @@ use crate::models::{self, Models};
 use crate::plan::{self, Plan};
 use crate::python::{self, DUCKDB, Python};
 use crate::scored::{self, Scored};
+use crate::state::{self, State};
 use dataflow::Result;
 use std::path::PathBuf;
 
@@ -52,6 +53,9 @@ pub enum Target {
     /// The files of a day of a table of 10,000, beside all of them and beside PyIceberg
     #[value(name = "plan")]
     Plan,
+    /// A freeze of 1 GiB of state, and W1 with an author for each message, with a bound on memory and without
+    #[value(name = "state")]
+    State,
     /// All of them
     #[value(name = "all")]
     All,
@@ -112,6 +116,7 @@ pub struct Findings {
     pub exchange: Option<Exchange>,
     pub scored: Option<Scored>,
     pub plan: Option<Plan>,
+    pub state: Option<State>,
 }
 
 impl Findings {
@@ -125,6 +130,7 @@ impl Findings {
             && self.exchange.as_ref().is_none_or(Exchange::agree)
             && self.scored.as_ref().is_none_or(Scored::agree)
             && self.plan.as_ref().is_none_or(Plan::agree)
+            && self.state.as_ref().is_none_or(State::agree)
     }
 
     /// The case of a workload whose recipe fits.
@@ -178,6 +184,10 @@ pub fn run(target: Target, options: &Options) -> Result<Findings> {
     }
     if wanted(Target::Plan) {
         findings.plan = Some(plan::run(&options.cache, options.rounds)?);
+    }
+    if wanted(Target::State) {
+        let recipe = ordered(recipe.events * GROWTH);
+        findings.state = Some(state::run(&options.cache, options.riverrun.as_ref(), &recipe, options.rounds)?);
     }
     Ok(findings)
 }

@@ -39,7 +39,21 @@ impl Dataset {
         let dataset = Dataset { folder, recipe: recipe.clone() };
         if !dataset.folder.exists() {
             eprintln!("making {events} events in {files} {layout} files");
-            dataset.make()?;
+            dataset.make(|_| ())?;
+        }
+        Ok(dataset)
+    }
+
+    /// The same messages, each of an author of its own.
+    pub fn prepare_distinct(cache: &Path, recipe: &Recipe) -> Result<Dataset> {
+        let Recipe { seed, events, files, .. } = recipe;
+        let folder = cache.join(format!("data-v{VERSION}-seed{seed}-{events}-{files}-distinct"));
+        let dataset = Dataset { folder, recipe: recipe.clone() };
+        if !dataset.folder.exists() {
+            eprintln!("making {events} events of as many authors in {files} files");
+            dataset.make(|rows| {
+                rows.iter_mut().zip(0..).for_each(|(row, rank)| row.author_id = events::author_id(rank))
+            })?;
         }
         Ok(dataset)
     }
@@ -66,19 +80,20 @@ impl Dataset {
     }
 
     /// Writes beside the final folder, and renames: a folder that is there is whole.
-    fn make(&self) -> Result<()> {
+    fn make(&self, change: impl FnOnce(&mut Vec<Message>)) -> Result<()> {
         let partial = Dataset { folder: self.folder.with_extension("partial"), recipe: self.recipe.clone() };
         for part in ["messages", "profiles"] {
             let folder = partial.folder.join(part);
             std::fs::create_dir_all(&folder).map_err(|error| failure::file("make", &folder, error))?;
         }
-        partial.write_messages()?;
+        partial.write_messages(change)?;
         partial.write_profiles()?;
         std::fs::rename(&partial.folder, &self.folder).map_err(|error| failure::file("rename", &partial.folder, error))
     }
 
-    fn write_messages(&self) -> Result<()> {
-        let rows = events::messages(self.recipe.seed, self.recipe.events);
+    fn write_messages(&self, change: impl FnOnce(&mut Vec<Message>)) -> Result<()> {
+        let mut rows = events::messages(self.recipe.seed, self.recipe.events);
+        change(&mut rows);
         let files = self.message_files();
         let count = files.len();
         for (place, path) in files.iter().enumerate() {

@@ -56,7 +56,7 @@ pub struct Profile {
 }
 
 /// An author's id: a bijection of the rank, so that neighbours in heat are no neighbours in number.
-fn author_id(rank: u64) -> i64 {
+pub fn author_id(rank: u64) -> i64 {
     ((rank + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) & ((1 << 52) - 1)) as i64
 }
 

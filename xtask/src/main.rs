@@ -21,6 +21,7 @@ mod scored;
 mod seeds;
 mod sim;
 mod stall;
+mod state;
 mod tables;
 mod watched;
 

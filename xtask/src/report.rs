@@ -9,6 +9,7 @@ use crate::measure::Samples;
 use crate::models::{Models, Rates};
 use crate::plan::Plan;
 use crate::scored::Scored;
+use crate::state::State;
 use serde_json::{Value, json};
 
 /// A floor takes at most this share of DuckDB's CPU, or it is none.
@@ -73,6 +74,7 @@ pub fn text(findings: &Findings) -> String {
     lines.extend(findings.exchange.as_ref().map(Exchange::text));
     lines.extend(findings.scored.as_ref().map(Scored::text));
     lines.extend(findings.plan.as_ref().map(Plan::text));
+    lines.extend(findings.state.as_ref().map(State::text));
     lines.push(String::new());
     lines.extend(bars(findings).iter().map(Bar::text));
     lines.join("\n").trim_end().to_owned()
@@ -167,6 +169,7 @@ fn bars(findings: &Findings) -> Vec<Bar> {
     bars.extend(findings.models.as_ref().map(Models::bars).unwrap_or_default());
     bars.extend(findings.scored.as_ref().map(Scored::bars).unwrap_or_default());
     bars.extend(findings.plan.as_ref().map(Plan::bars).unwrap_or_default());
+    bars.extend(findings.state.as_ref().map(State::bars).unwrap_or_default());
     let mut add = |what: &str, found: Option<f64>, most, unit| {
         bars.extend(found.map(|found| Bar::at_most(what.to_owned(), found, most, unit)));
     };
@@ -250,6 +253,7 @@ pub fn json(findings: &Findings) -> Value {
         "exchange": findings.exchange.as_ref().map(Exchange::json),
         "scored": findings.scored.as_ref().map(Scored::json),
         "plan": findings.plan.as_ref().map(Plan::json),
+        "state": findings.state.as_ref().map(State::json),
         "bars": bars(findings).iter().map(bar).collect::<Vec<_>>(),
         "agree": findings.agree(),
     })
