@@ -70,17 +70,17 @@ impl LiveReader {
         }
     }
 
-    /// Takes a partition up; gives its rows that were out.
-    pub fn add(&mut self, index: u32, position: &[u8]) -> Result<OutRows> {
+    /// Takes a partition up; gives its rows that were out, and whether it holds nobody back.
+    pub fn add(&mut self, index: u32, position: &[u8]) -> Result<(OutRows, bool)> {
         let at = PartitionPosition::parse(position)?;
-        let out = at.out;
+        let taken_up = (at.out, at.absent);
         let mut partition = Partition::open(&self.spec, self.live.topic.as_ref(), index, at)?;
         if let Some(waker) = &self.waker {
             partition.wake(waker)?;
         }
         self.partitions.push(partition);
         self.more = true;
-        Ok(out)
+        Ok(taken_up)
     }
 
     /// Remembers whom to wake when a partition may have new messages.

@@ -12,7 +12,7 @@ use crate::history::{History, HistoryRoom, SharePosition};
 use crate::live::{LiveBounds, LiveReader};
 use crate::placing::Aside;
 use crate::position::ShareBytes;
-use crate::report::Reporter;
+use crate::report::{Reporter, no_bounds};
 use crate::source::Source;
 use crate::unreleased::{OutRows, UnreleasedRows};
 use dataflow::{
@@ -43,6 +43,8 @@ pub(crate) struct StreamReader {
     state: State,
     // The greatest watermark given out.
     given: EventTime,
+    // Whether steps may hold rows of it.
+    has_given: bool,
     // The greatest time of a row of history that was given out.
     history_reach: EventTime,
     unreleased: UnreleasedRows,
@@ -61,10 +63,10 @@ enum State {
     Present,
     /// It has given its last own watermark; from the next poll on it follows, or is absent.
     Leaves,
-    /// It has given a watermark, has nothing left to wait for, and goes on after others: steps may hold rows of it that
-    /// would come too late after a watermark that went on without it.
+    /// It has given rows or a watermark, has nothing left to wait for, and goes on after others: steps may hold rows of it
+    /// that would come too late after a watermark that went on without it.
     Follows,
-    /// It has nothing to wait for, and never gave a watermark.
+    /// It has nothing to wait for, and never gave a row or a watermark.
     Absent,
 }
 
@@ -77,13 +79,13 @@ impl Reader for StreamReader {
         let mut shares = Vec::new();
         self.splits += splits.len();
         for SplitState { split, position } in splits {
-            let out = match (split, &mut self.live) {
+            let (out, is_absent) = match (split, &mut self.live) {
                 (Split::Share(share), _) => {
                     let bytes = ShareBytes::parse(&position);
                     let position = |bytes: ShareBytes| Ok((SharePosition::parse(share, &bytes.position)?, bytes.out));
                     let read = bytes.and_then(position).map_err(|error| self.source.in_split(error, split))?;
                     shares.push((share, read.0));
-                    read.1
+                    (read.1, false)
                 }
                 (Split::Partition(partition), Some(live)) => {
                     live.add(partition, &position).map_err(|error| self.source.in_split(error, split))?
@@ -93,6 +95,8 @@ impl Reader for StreamReader {
                     return Err(without.context(split.to_string()));
                 }
             };
+            // Dead letters of a partition that has shown no time wait for nobody.
+            self.has_given |= out.rows > 0 && !is_absent;
             self.unreleased.take_up(split, out);
         }
         match &mut self.history {
@@ -120,6 +124,7 @@ impl Reader for StreamReader {
             let before = self.given;
             batch = self.poll_rows(rows_max, &mut aside)?;
             let given = batch.as_ref().map_or(0, |batch| batch.rows() as i64);
+            self.has_given |= given > 0;
             [Fate::In, Fate::Out].into_iter().for_each(|fate| self.fates.add(fate, given));
             let (ceiling, history_is_finished) = (self.ceiling(), self.history_is_finished());
             if let Some(live) = self.live.as_mut().filter(|_| self.switched) {
@@ -189,22 +194,6 @@ impl Reader for StreamReader {
 impl StreamReader {
     /// A reader without splits.
     pub fn new(source: Arc<Source>, (index, readers): (usize, usize), background: Arc<dyn Background>) -> StreamReader {
-        let bounds = ReadBounds {
-            go: false,
-            given: EventTime::MIN,
-            may_join: false,
-            least: EventTime::MIN,
-            window: Span::ZERO,
-            watermarks: Vec::new(),
-            due: None,
-            clock: None,
-            follow: None,
-            meets_absent: false,
-            meets_joining: false,
-            furthest: EventTime::MIN,
-            pace: Span::ZERO,
-            end: None,
-        };
         let room = HistoryRoom { readers, ..source.room.clone() };
         let history =
             source.history.as_ref().map(|plan| History::new(plan.clone(), background, source.stats.clone(), room));
@@ -214,10 +203,11 @@ impl StreamReader {
             live: source.live.as_ref().map(|live| LiveReader::new(&source.spec, live, source.stats.clone())),
             index,
             splits: 0,
-            bounds,
+            bounds: no_bounds(),
             switched: false,
             state: State::Present,
             given: EventTime::MIN,
+            has_given: false,
             history_reach: EventTime::MIN,
             unreleased: UnreleasedRows::default(),
             leap: LEAP_MIN,
@@ -355,7 +345,9 @@ impl StreamReader {
         match (self.level(), self.state) {
             (Some(level), _) => {
                 self.state = State::Present;
-                return self.go_to(level, now);
+                let until = self.go_to(level, now);
+                let replay = if self.replays_after_end() { self.reach_due(now) } else { None };
+                return until.into_iter().chain(replay).min();
             }
             (None, State::Present) => {
                 // The last rows of history wait for no later one; but what lies ahead of now may still meet a row that
@@ -366,7 +358,7 @@ impl StreamReader {
             }
             // Others have gone on without it since; only a checkpoint makes it present.
             (None, State::Absent) => {}
-            (None, State::Leaves) if self.given == EventTime::MIN => self.state = State::Absent,
+            (None, State::Leaves) if self.given == EventTime::MIN && !self.has_given => self.state = State::Absent,
             (None, State::Leaves | State::Follows) => {
                 self.state = State::Follows;
                 return self.follow(now);
@@ -407,6 +399,17 @@ impl StreamReader {
             self.move_to(follow, now);
             return None;
         }
+        self.reach_due(now)
+    }
+
+    /// Whether it has given out everything while outputs have rows that an earlier run put out later: that one did not end
+    /// here, and went on through silence. Partitions that are absent wait for these rows to come again.
+    fn replays_after_end(&self) -> bool {
+        !self.bounds.may_join && self.is_finished() && self.bounds.end.is_none()
+    }
+
+    /// Goes on towards what is due, as far as silence allows. Gives when it may do so next.
+    fn reach_due(&mut self, now: ProcessingTime) -> Option<ProcessingTime> {
         let due = self.bounds.due.filter(|&due| due > self.given)?;
         let passed = EventTime(now.0).minus(self.bounds.window);
         if due > passed {

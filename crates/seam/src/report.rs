@@ -1,9 +1,29 @@
-//! When a reader tells the coordinator of itself.
+//! When a reader tells the coordinator of itself, and what it heeds before it was told anything.
 
-use dataflow::{EventTime, ProcessingTime, Report, Span};
+use dataflow::{EventTime, ProcessingTime, ReadBounds, Report, Span};
 
 /// How often it tells what moves nobody at once.
 const STRIDE: Span = Span::millis(20);
+
+/// What bounds a reader that was told nothing yet: it gives out nothing.
+pub(crate) fn no_bounds() -> ReadBounds {
+    ReadBounds {
+        go: false,
+        given: EventTime::MIN,
+        may_join: false,
+        least: EventTime::MIN,
+        window: Span::ZERO,
+        watermarks: Vec::new(),
+        due: None,
+        clock: None,
+        follow: None,
+        meets_absent: false,
+        meets_joining: false,
+        furthest: EventTime::MIN,
+        pace: Span::ZERO,
+        end: None,
+    }
+}
 
 /// Keeps what was told last, and whether something may be new.
 #[derive(Debug, Default)]
