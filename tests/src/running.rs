@@ -85,6 +85,7 @@ pub fn engine_job(mut wired: Wired, workers: usize, background: Arc<dyn Backgrou
         spill_dir: wired.spill.path().to_owned(),
         state_memory: engine::state_memory(wired.state_memory, wired.spill.path()),
         checkpoints: wired.checkpoints,
+        pace: engine::CheckpointPace::default(),
         restored: wired.restored,
     };
     Ok((job, wired.spill))

@@ -21,9 +21,6 @@ pub struct Arguments {
     /// Leave a rule out, and look for a seed that notices; another name lists all of them
     #[arg(long, value_name = "NAME")]
     bug: Option<String>,
-    /// Play jobs, too, whose partitions show up while they run, or that end where topics end and go on later
-    #[arg(long)]
-    joins: bool,
 }
 
 /// Plays; whether all holds, or a bug was noticed.
@@ -36,9 +33,6 @@ pub fn run(arguments: &Arguments) -> Result<bool> {
         if let Some(value) = value {
             command.env(variable, value);
         }
-    }
-    if arguments.joins {
-        command.env("SIM_JOINS", "1");
     }
     Ok(command.status().map_err(|error| failure::program("the engine's unit tests", error))?.success())
 }

@@ -15,9 +15,7 @@ use crate::manifest::Manifest;
 use crate::names;
 use crate::reading;
 use crate::run_lock::RunLock;
-#[cfg(test)]
-use crate::savepoint;
-use crate::savepoint::{PendingFiles, Savepoint};
+use crate::savepoint::{self, PendingFiles, Savepoint};
 use crate::seeded::{self, Bug};
 use crate::state_file::StateFiles;
 use crate::store::{Created, Store};
@@ -164,7 +162,8 @@ impl Checkpoints {
         self.resume_copy(savepoint.store(), as_read, facts)
     }
 
-    pub(crate) fn resume_copy(&mut self, from: &dyn Store, saved: &Manifest, facts: &JobFacts) -> Result<RestoredJob> {
+    /// Goes on from a copy in another store, as from a savepoint.
+    pub fn resume_copy(&mut self, from: &dyn Store, saved: &Manifest, facts: &JobFacts) -> Result<RestoredJob> {
         let newest = self.newest()?;
         if let Some(newest) = newest.as_ref().filter(|newest| newest.epoch > self.epoch) {
             return Err(self.succeeded(newest));
@@ -227,11 +226,11 @@ impl Checkpoints {
         }
     }
 
-    /// Copies the checkpoint that this run has put last into another store.
-    #[cfg(test)]
-    pub(crate) fn save_copy(&self, into: &dyn Store) -> Result<()> {
+    /// Copies the checkpoint that this run has put last into another store, its manifest after its state, and gives that;
+    /// nothing where it has put none. The data files that it has pending are not copied.
+    pub fn save_copy(&self, into: &dyn Store) -> Result<Option<Manifest>> {
         let last = self.generation.as_ref().and_then(|generation| generation.last.as_ref());
-        last.map_or(Ok(()), |last| savepoint::copy(&*self.store, last, into))
+        last.map(|last| savepoint::copy(&*self.store, last, into).map(|()| last.clone())).transpose()
     }
 
     /// Begins a generation: no state is read, and older checkpoints go once the first one is durable.

@@ -83,6 +83,9 @@ pub enum CoordinatorEvent {
     },
     /// The host has made a checkpoint durable.
     Durable(u64),
+    /// Making a checkpoint durable takes too long. The coordinator gives it up where nothing waits for it, and the next one
+    /// holds what it held.
+    TooLate(u64),
     /// A checkpoint is wanted.
     CheckpointWanted(CheckpointPurpose),
 }
@@ -107,6 +110,9 @@ pub enum CoordinatorAction {
     Send(ReaderId, Command),
     /// Make a checkpoint durable, with what the stages froze, then say so.
     Persist(CoordinatorState),
+    /// A checkpoint that was to be made durable is given up: nothing more becomes of it, and what it held is in the next
+    /// one.
+    GiveUp(u64),
 }
 
 /// The coordinator's part of a checkpoint: what a restart goes on from.

@@ -60,6 +60,7 @@ pub fn build(job: Job, control: &Arc<Control>) -> Result<Parts> {
         spill_dir,
         state_memory,
         checkpoints,
+        pace,
         restored,
     } = job;
     let mailboxes: Vec<Mailbox> = (0..count).map(|_| Mailbox::new()).collect();
@@ -69,8 +70,8 @@ pub fn build(job: Job, control: &Arc<Control>) -> Result<Parts> {
     let layout = Layout::new(&graph, &of_streams, &callers);
     let (parts_in, parts) = unbounded();
     let parts_in = checkpoints.is_some().then_some(parts_in);
-    let coordination =
-        Coordination::new(coordinator, layout.readers.clone(), callers.clone(), clock.clone(), parts_in.clone());
+    let kept = (parts_in.clone(), pace.pause);
+    let coordination = Coordination::new(coordinator, layout.readers.clone(), callers.clone(), clock.clone(), kept);
     let coordination = Arc::new(coordination);
     let status = Arc::new(Status::new(&graph, count, coordination.clone()));
     let worker = |(index, mailbox)| {
@@ -90,6 +91,7 @@ pub fn build(job: Job, control: &Arc<Control>) -> Result<Parts> {
         ends: control.ends(),
         spill_dir,
         state_memory,
+        checkpoint_timeout: pace.timeout,
         parts: parts_in,
         outputs: vec![],
         queues: BTreeMap::new(),
@@ -113,6 +115,7 @@ struct Builder {
     clock: Arc<dyn Clock>,
     // Whether the job was asked to end.
     ends: Arc<AtomicBool>,
+    checkpoint_timeout: Span,
     spill_dir: PathBuf,
     state_memory: Arc<StateMemory>,
     // Where parts of checkpoints go, if there are any.
@@ -282,8 +285,9 @@ impl Builder {
             inputs: self.layout.stages.iter().map(inputs).collect(),
         };
         let waits = (Patience::new(self.clock.clone(), self.ends.clone()), self.built.status.notes().clone());
+        let late = (self.checkpoint_timeout, self.clock.clone());
         let before = restored.map(|restored| restored.rows.clone()).unwrap_or_default();
-        let made = Checkpointer::new(parts, store, self.coordination.clone(), (names, outputs, before), waits);
+        let made = Checkpointer::new(parts, store, self.coordination.clone(), (names, outputs, before), waits, late);
         self.built.checkpointer = Some(made);
     }
 }

@@ -15,8 +15,8 @@ use crate::patience::Patience;
 use crate::seeded::{self, Rule};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use dataflow::{
-    Checkpoint, CheckpointStore, Committable, CoordinatorEvent, CoordinatorState, Error, ErrorKind, EventTime, Frozen,
-    FrozenInput, FrozenStage, JobRows, OutputState, Result, StageId, StepState,
+    Checkpoint, CheckpointStore, Clock, Committable, CoordinatorEvent, CoordinatorState, Error, ErrorKind, EventTime,
+    Frozen, FrozenInput, FrozenStage, JobRows, OutputState, ProcessingTime, Result, Span, StageId, StepState,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -56,6 +56,12 @@ pub struct Checkpointer {
     gathered: BTreeMap<u64, Gathered>,
     // What waits to be stored.
     ready: Option<(Checkpoint, Vec<(usize, Preparation)>)>,
+    // What was prepared for checkpoints that were given up: it is durable with the next one.
+    given_up: Vec<(usize, Preparation)>,
+    // When the first part of the checkpoint came that is on its way, and how long after that it is given up.
+    since: Option<ProcessingTime>,
+    timeout: Span,
+    clock: Arc<dyn Clock>,
     patience: Patience,
     notes: Notes,
     ended: bool,
@@ -92,6 +98,7 @@ impl Checkpointer {
         coordination: Arc<Coordination>,
         (names, outputs, rows_before): (Names, Vec<OutputParts>, JobRows),
         (patience, notes): (Patience, Notes),
+        (timeout, clock): (Span, Arc<dyn Clock>),
     ) -> Checkpointer {
         let output = |mut parts: OutputParts| {
             let (number, mut before) = parts.before.take().unwrap_or_default();
@@ -112,6 +119,10 @@ impl Checkpointer {
             rows_before,
             gathered,
             ready: None,
+            given_up: Vec::new(),
+            since: None,
+            timeout,
+            clock,
             patience,
             notes,
             ended: false,
@@ -126,6 +137,7 @@ impl Checkpointer {
             return Ok(CheckpointerStep::Ended);
         }
         if self.ready.is_none() {
+            let taken = self.coordination.begin_due()? || taken;
             return Ok(if taken { CheckpointerStep::Moved } else { CheckpointerStep::Idle });
         }
         if wait && !self.patience.is_due() {
@@ -144,16 +156,49 @@ impl Checkpointer {
                 let note = format!("the checkpoint waits to be stored: {}", error.chain());
                 self.patience.fail(error, "the checkpoint could not be stored")?;
                 self.notes.set(NOTE, note);
+                self.look_at_timeout()?;
                 Ok(CheckpointerStep::Idle)
             }
             Err(error) => Err(error),
         }
     }
 
+    /// Tells the coordinator of a checkpoint that the store has not taken in time.
+    fn look_at_timeout(&mut self) -> Result<()> {
+        let is_late = self.since.is_some_and(|since| self.clock.now() >= since.plus(self.timeout));
+        match &self.ready {
+            Some((checkpoint, _)) if is_late => {
+                self.coordination.tell(CoordinatorEvent::TooLate(checkpoint.coordinator.number))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A checkpoint is given up. What was prepared for it stays pending, and is in the next manifest.
+    fn give_up(&mut self, number: u64) {
+        let Some((_, mut prepared)) = self.ready.take_if(|(checkpoint, _)| checkpoint.coordinator.number == number)
+        else {
+            return;
+        };
+        if seeded::leaves_out(Rule::GivenUpStays) {
+            prepared.iter_mut().for_each(|(_, preparation)| preparation.committable = None);
+            let outputs = self.outputs.iter_mut();
+            outputs.for_each(|output| output.pending.retain(|(of, _)| *of != number));
+        }
+        self.given_up.append(&mut prepared);
+        self.since = None;
+        let seconds = self.timeout.0 / 1_000_000;
+        self.notes.set(
+            NOTE,
+            format!("checkpoint {number} was not stored within {seconds} s and is given up; the next one is tried"),
+        );
+    }
+
     /// The checkpoint that was ready is durable: the coordinator and the committers go on.
     fn durable(&mut self) -> Result<CheckpointerStep> {
         self.commit_ready();
         let Some((checkpoint, _)) = self.ready.take() else { return Ok(CheckpointerStep::Idle) };
+        self.since = None;
         self.patience.succeed();
         self.notes.clear(NOTE);
         self.coordination.tell(CoordinatorEvent::Durable(checkpoint.coordinator.number))?;
@@ -214,6 +259,10 @@ impl Checkpointer {
                 gathered.prepared.push((output, preparation));
                 number
             }
+            Part::GivenUp(number) => {
+                self.give_up(number);
+                return Ok(());
+            }
             Part::Committed(output, upto) => {
                 if let Some(output) = self.outputs.get_mut(output) {
                     output.pending.retain(|(number, _)| *number > upto);
@@ -222,6 +271,7 @@ impl Checkpointer {
                 return Ok(());
             }
         };
+        self.since.get_or_insert(self.clock.now());
         let writers: usize = self.outputs.iter().map(|output| output.parts.writers).sum();
         let is_whole = |gathered: &Gathered| gathered.state.is_some() && gathered.prepared.len() == writers;
         if self.gathered.get(&number).is_some_and(is_whole) {
@@ -276,7 +326,9 @@ impl Checkpointer {
         let inputs = inputs.into_iter().collect();
         let before = if seeded::leaves_out(Rule::CountsGoOn) { &JobRows::default() } else { &self.rows_before };
         let rows = gathered.rows.job_rows(&self.names, before);
-        Some((Checkpoint { coordinator, steps, inputs, outputs, rows, last }, gathered.prepared))
+        let mut prepared = std::mem::take(&mut self.given_up);
+        prepared.extend(gathered.prepared);
+        Some((Checkpoint { coordinator, steps, inputs, outputs, rows, last }, prepared))
     }
 }
 

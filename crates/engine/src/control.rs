@@ -2,7 +2,7 @@
 
 use crate::coordination::Coordination;
 use crate::mailbox::Caller;
-use dataflow::{CheckpointPurpose, CoordinatorEvent, Error};
+use dataflow::{CheckpointPurpose, Error};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -88,7 +88,7 @@ impl Control {
         let Some(coordination) = job.coordination.clone() else { return };
         let wanted = job.wanted.take();
         drop(job);
-        let told = wanted.map(|purpose| coordination.tell(CoordinatorEvent::CheckpointWanted(purpose)));
+        let told = wanted.map(|purpose| coordination.ask(purpose));
         if let Some(Err(error)) = told {
             self.fail(error);
         }

@@ -1,10 +1,12 @@
 //! Carries what readers and stages report to the job's coordinator, and its commands to the readers.
 
 use crate::mailbox::Caller;
+use crate::pace::Pause;
 use crate::parts::{Part, PartRows};
 use crossbeam_channel::Sender;
 use dataflow::{
-    Clock, Coordinator, CoordinatorAction, CoordinatorEvent, EventTime, FrozenStage, ReaderId, Result, StageId,
+    CheckpointPurpose, Clock, Command, Coordinator, CoordinatorAction, CoordinatorEvent, EventTime, FrozenStage,
+    ReaderId, Result, Span, StageId,
 };
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +21,7 @@ pub struct Coordination {
     clock: Arc<dyn Clock>,
     // Where what outlives the process goes.
     parts: Option<Sender<Part>>,
+    pause: Mutex<Pause>,
 }
 
 impl Coordination {
@@ -27,9 +30,27 @@ impl Coordination {
         places: Vec<Vec<usize>>,
         workers: Vec<Arc<Caller>>,
         clock: Arc<dyn Clock>,
-        parts: Option<Sender<Part>>,
+        (parts, pause): (Option<Sender<Part>>, Span),
     ) -> Coordination {
-        Coordination { coordinator: Mutex::new(coordinator), places, workers, clock, parts }
+        // Checkpoints that nobody keeps cost next to nothing, and nobody would ask again for one that waits.
+        let pause = Mutex::new(Pause::new(if parts.is_some() { pause } else { Span::ZERO }));
+        Coordination { coordinator: Mutex::new(coordinator), places, workers, clock, parts, pause }
+    }
+
+    /// Asks for a checkpoint, which begins when one may.
+    pub fn ask(&self, purpose: CheckpointPurpose) -> Result<()> {
+        self.pause().ask(purpose);
+        self.begin_due().map(drop)
+    }
+
+    /// Begins a checkpoint that was asked for and had to wait; whether there was one.
+    pub fn begin_due(&self) -> Result<bool> {
+        let due = self.pause().take_due(self.clock.now());
+        due.map_or(Ok(false), |purpose| self.tell(CoordinatorEvent::CheckpointWanted(purpose)).map(|()| true))
+    }
+
+    fn pause(&self) -> MutexGuard<'_, Pause> {
+        self.pause.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether checkpoints outlive the process.
@@ -58,10 +79,22 @@ impl Coordination {
         let mut coordinator = self.coordinator();
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
+            if let CoordinatorEvent::Durable(_) = event {
+                let (mut pause, now) = (self.pause(), self.clock.now());
+                pause.ended(now);
+                events.extend(pause.take_due(now).map(CoordinatorEvent::CheckpointWanted));
+            }
             for action in coordinator.handle(event, self.clock.now())? {
                 match action {
                     CoordinatorAction::Send(reader, command) => {
+                        if let Command::Barrier(_) = command {
+                            self.pause().begun();
+                        }
                         self.workers[self.worker_of(reader)].command(reader, command)
+                    }
+                    CoordinatorAction::GiveUp(number) => {
+                        self.pause().ended(self.clock.now());
+                        self.parts.iter().for_each(|parts| drop(parts.send(Part::GivenUp(number))));
                     }
                     CoordinatorAction::Persist(state) => match &self.parts {
                         Some(parts) => drop(parts.send(Part::State(state))),

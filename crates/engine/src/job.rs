@@ -1,5 +1,6 @@
 //! A job as the engine takes it: the graph, and what its sources and sinks are bound to.
 
+use crate::pace::CheckpointPace;
 use dataflow::{
     CheckpointStore, Clock, Committer, Coordinator, Error, EventTime, JobGraph, NodeKind, Reader, RestoredJob, Result,
     Sink, StateMemory,
@@ -39,6 +40,8 @@ pub struct Job {
     pub state_memory: Arc<StateMemory>,
     /// Where checkpoints are kept; without it the job does not outlive the process.
     pub checkpoints: Option<Box<dyn CheckpointStore>>,
+    /// How soon they follow one another, and how long one may take.
+    pub pace: CheckpointPace,
     /// What the job goes on from. What was pending there is committed by now, and known.
     pub restored: Option<RestoredJob>,
 }

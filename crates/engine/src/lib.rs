@@ -17,6 +17,7 @@ mod edge;
 mod lane;
 mod layout;
 
+mod pace;
 mod parts;
 
 mod conservation;
@@ -57,6 +58,7 @@ pub use control::Control;
 pub use driver::{Driver, Step};
 pub use job::{Job, SinkBinding};
 pub use notes::Notes;
+pub use pace::CheckpointPace;
 pub use pool::Pool;
 pub use run::run;
 pub use state_spill::state_memory;

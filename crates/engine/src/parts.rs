@@ -51,6 +51,8 @@ pub enum Part {
     Rows(u64, PartRows),
     /// That of a writer, with its output.
     Prepared(usize, Preparation),
+    /// A checkpoint is given up, which waited to be stored.
+    GivenUp(u64),
     /// An output has committed everything that was prepared up to a checkpoint.
     Committed(usize, u64),
 }

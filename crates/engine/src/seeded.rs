@@ -26,6 +26,8 @@ pub(crate) enum Rule {
     StoredAgain,
     /// Tables are committed after the checkpoint is durable.
     StoredFirst,
+    /// What was prepared for a checkpoint that is given up is named by the next one.
+    GivenUpStays,
     /// A checkpoint says up to where an earlier run is known to have committed.
     KnownGoesOn,
     /// A worker takes up the state of all its key groups.

@@ -12,7 +12,7 @@ use dataflow::{
     Polled, Port, ProcessingTime, Progress, ReadBounds, Reader, ReaderState, Report, Result, RowOrder, Sink, Span,
     SplitState, StateReader,
 };
-use engine::{Control, Driver, Job, SinkBinding};
+use engine::{CheckpointPace, Control, Driver, Job, SinkBinding};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -204,6 +204,7 @@ fn job(inputs: [Vec<(i64, i64, i64)>; 2], workers: usize, after: i64, fail_at: O
         spill_dir: std::env::temp_dir(),
         state_memory: dataflow::StateMemory::unbounded(),
         checkpoints: None,
+        pace: CheckpointPace::default(),
         restored: None,
     };
     (job, table, topic)

@@ -12,7 +12,7 @@ use dataflow::{
     NodeKind, Output, Polled, Port, ProcessingTime, ReadBounds, Reader, ReaderState, Result, RowOrder, Sink, Span,
     SplitState,
 };
-use engine::{Control, Job, SinkBinding};
+use engine::{CheckpointPace, Control, Job, SinkBinding};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -202,6 +202,7 @@ impl Running {
             spill_dir: std::env::temp_dir(),
             state_memory: dataflow::StateMemory::unbounded(),
             checkpoints: None,
+            pace: CheckpointPace::default(),
             restored: None,
         };
         let control = Arc::new(Control::default());

@@ -1,5 +1,6 @@
 //! `riverrun.toml`: text becomes typed values once, here.
 
+use crate::checkpoint_pace::{CheckpointPause, CheckpointTimeout};
 use crate::duration::duration;
 use crate::failure::Failure;
 use crate::names::Places;
@@ -49,6 +50,13 @@ pub struct About {
     /// How often checkpoints are taken while a job runs: `"10s"`; at every commit without this key.
     #[serde(default)]
     pub checkpoint_every: Option<CheckpointEvery>,
+    /// How long after a checkpoint the next one begins at the earliest: `"1s"`; a tenth of the time between checkpoints
+    /// without this key.
+    #[serde(default)]
+    pub checkpoint_pause: Option<CheckpointPause>,
+    /// How long a checkpoint may wait to be stored before the next one is tried: `"2m"`, which it is without this key.
+    #[serde(default)]
+    pub checkpoint_timeout: CheckpointTimeout,
     /// How many checkpoints of a job are kept; 3 without this key.
     #[serde(default)]
     pub checkpoints_kept: CheckpointsKept,
@@ -281,7 +289,9 @@ fn in_plain_words(expected: &str) -> &str {
 fn missing_unit(message: &str, line: &str) -> Option<String> {
     let (key, value) = line.split_once('=')?;
     let (key, value) = (key.trim(), value.split('#').next()?.trim());
-    let is_duration = ["commit_every", "checkpoint_every", "compact_every", "retention"].contains(&key);
+    let is_duration =
+        ["commit_every", "checkpoint_every", "checkpoint_pause", "checkpoint_timeout", "compact_every", "retention"]
+            .contains(&key);
     let number = value.trim_matches('"');
     if !is_duration || !value.starts_with(|first: char| first.is_ascii_digit() || first == '"') {
         return None;
@@ -362,6 +372,8 @@ impl Config {
                 name: name.to_owned(),
                 commit_every: CommitEvery::default(),
                 checkpoint_every: None,
+                checkpoint_pause: None,
+                checkpoint_timeout: CheckpointTimeout::default(),
                 checkpoints_kept: CheckpointsKept::default(),
                 compact_every: None,
             },
@@ -378,6 +390,12 @@ impl Config {
     /// How often checkpoints are taken while a job runs, beside those at commits.
     pub fn checkpoint_every(&self) -> Option<Duration> {
         self.project.checkpoint_every.map(|every| every.0)
+    }
+
+    /// How long after a checkpoint the next one begins at the earliest.
+    pub fn checkpoint_pause(&self) -> Duration {
+        let every = self.checkpoint_every().unwrap_or(self.commit_every());
+        self.project.checkpoint_pause.unwrap_or(CheckpointPause::of(every)).0
     }
 
     /// One environment by name.
@@ -436,10 +454,18 @@ mod tests {
         assert_eq!(read("").ok().unwrap().checkpoint_every(), None);
         let often = read("checkpoint_every = \"10s\"").ok().unwrap();
         assert_eq!(often.checkpoint_every(), Some(Duration::from_secs(10)));
+        assert_eq!(read("").ok().unwrap().checkpoint_pause(), Duration::from_secs(6));
+        assert_eq!(often.checkpoint_pause(), Duration::from_secs(1));
+        assert_eq!(read("checkpoint_pause = \"0s\"").ok().unwrap().checkpoint_pause(), Duration::ZERO);
+        assert_eq!(read("").ok().unwrap().project.checkpoint_timeout.0, Duration::from_secs(120));
+        let soon = read("checkpoint_timeout = \"30s\"").ok().unwrap();
+        assert_eq!(soon.project.checkpoint_timeout.0, Duration::from_secs(30));
         let Err(Failure::Error(seldom)) = read("checkpoint_every = \"2m\"") else { panic!("it is refused") };
         assert!(seldom.to_string().contains("is 120s, expected at most commit_every, which is 60s"), "{seldom}");
         for (line, hint) in [
             ("commit_every = 5", "write commit_every = \"5s\", with a unit"),
+            ("checkpoint_timeout = 5", "write checkpoint_timeout = \"5s\", with a unit"),
+            ("checkpoint_pause = 5", "write checkpoint_pause = \"5s\", with a unit"),
             ("commit_every = \"5\"", "write commit_every = \"5s\", with a unit"),
             ("checkpoint_every = 5s # soon", "write checkpoint_every = \"5s\""),
             ("comit_every = \"5s\"", "did you mean \"commit_every\"?; * stands for a letter of a value"),

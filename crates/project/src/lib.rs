@@ -8,6 +8,7 @@ mod pubsub;
 mod dev_broker;
 mod dev_pubsub;
 
+mod checkpoint_pace;
 mod duration;
 mod placed_text;
 mod store_keys;

@@ -171,6 +171,16 @@ impl Project {
         self.environment.state_memory.0
     }
 
+    /// How long after a checkpoint of a job the next one begins at the earliest.
+    pub fn checkpoint_pause(&self) -> Duration {
+        self.folder.config.checkpoint_pause()
+    }
+
+    /// How long a checkpoint of a job may wait to be stored before the next one is tried.
+    pub fn checkpoint_timeout(&self) -> Duration {
+        self.folder.config.project.checkpoint_timeout.0
+    }
+
     /// How often the tables that a job writes are compacted while it runs, if they are.
     pub fn compact_every(&self) -> Option<Duration> {
         self.folder.config.project.compact_every.map(|every| every.0)

@@ -1,10 +1,12 @@
 //! Settings as errors show them.
 
 /// The keys whose values are shown. That of any other key, a misspelt one among them, may be a secret.
-const SHOWN: [&str; 31] = [
+const SHOWN: [&str; 33] = [
     "name",
     "commit_every",
     "checkpoint_every",
+    "checkpoint_pause",
+    "checkpoint_timeout",
     "checkpoints_kept",
     "checkpoints",
     "state_memory",

@@ -1,7 +1,7 @@
 //! What the engine runs of a job that the project has wired.
 
 use dataflow::Result;
-use engine::{Job, Pool, SinkBinding};
+use engine::{CheckpointPace, Job, Pool, SinkBinding};
 use project::{Wired, WiredSink};
 use std::sync::Arc;
 
@@ -23,6 +23,7 @@ pub fn engine_job(mut wired: Wired, workers: Option<usize>) -> Result<(Job, proj
         spill_dir: wired.spill.path().to_owned(),
         state_memory: engine::state_memory(wired.state_memory, wired.spill.path()),
         checkpoints: wired.checkpoints,
+        pace: CheckpointPace::default(),
         restored: wired.restored,
     };
     Ok((job, wired.spill))

@@ -10,8 +10,8 @@ use crate::rebuild::rebuild;
 use crate::signals::Stop;
 use crate::summary::{Peak, Summary, Written};
 use crate::{print, show};
-use dataflow::{Error, EventTime, Output, Result};
-use engine::Control;
+use dataflow::{Error, EventTime, Output, Result, Span};
+use engine::{CheckpointPace, Control};
 use project::{
     Begin, Failure, GrowingTopics, JobOptions, Notice, Project, SavepointRequests, WAITING_MAX, WaitingMessages, Wired,
 };
@@ -118,7 +118,8 @@ fn run_job(
     let growing = if bounded { None } else { project.watch_partitions(std::mem::take(&mut wired.partitions))? };
     let mut has_grown = false;
     let attended = attend(project, options, &mut wired, (workers, &control, stop));
-    let (job, _spill) = engine_job(wired, Some(workers))?;
+    let (mut job, _spill) = engine_job(wired, Some(workers))?;
+    job.pace = checkpoint_pace(project);
     let mut progress = Progress::start(&stats);
     let (watch, mut peak) = (Stopwatch::start(), Peak::default());
     let mut pace = Pace::new(commit_every, project.checkpoint_every());
@@ -178,6 +179,12 @@ fn run_job(
         _ => Next::Nothing,
     };
     Ok((code, next))
+}
+
+/// What the settings say of checkpoints.
+fn checkpoint_pace(project: &Project) -> CheckpointPace {
+    let span = |duration: Duration| Span(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX));
+    CheckpointPace { pause: span(project.checkpoint_pause()), timeout: span(project.checkpoint_timeout()) }
 }
 
 /// How many checkpoints are asked for at most before one commits: each leaves files and tokens to the commit after it.

@@ -91,6 +91,7 @@ impl Coordinator for JobCoordinator {
                 self.complete(&mut actions)?;
             }
             CoordinatorEvent::Durable(number) => self.durable(number, &mut actions)?,
+            CoordinatorEvent::TooLate(number) => self.give_up(number, &mut actions),
             CoordinatorEvent::CheckpointWanted(purpose) => self.want(purpose),
         }
         self.begin_checkpoint(&mut actions);
@@ -289,6 +290,19 @@ impl JobCoordinator {
             return Ok(());
         }
         Err(Error::internal(format!("checkpoint {} has the splits {found:?}, expected {expected:?}", state.number)))
+    }
+
+    /// Gives a checkpoint up that takes too long, for the next one. Not the first and the last one, and none at which a
+    /// reader joins: rows, or the end, wait for that very checkpoint.
+    fn give_up(&mut self, number: u64, actions: &mut Vec<CoordinatorAction>) {
+        let is_needed = self.is_first() || self.ended;
+        let given_up = self.running.take_if(|running| {
+            running.number == number && running.state.is_some() && running.joined.is_empty() && !is_needed
+        });
+        if given_up.is_some() {
+            actions.push(CoordinatorAction::GiveUp(number));
+            self.want(CheckpointPurpose::Commit);
+        }
     }
 
     /// A checkpoint is durable: those that joined go on, and what waited for it follows.

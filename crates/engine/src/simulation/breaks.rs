@@ -15,12 +15,15 @@ struct Broken {
     inner: Box<dyn Reader>,
     bug: Bug,
     before: Option<FrozenReader>,
+    is_absent: bool,
 }
 
 /// The readers, with a rule left out that is theirs.
 pub fn readers(readers: Vec<Vec<Box<dyn Reader>>>, bug: Option<Bug>) -> Vec<Vec<Box<dyn Reader>>> {
-    let Some(bug) = bug.filter(|bug| matches!(bug, Bug::TornBarrier | Bug::DisorderIgnored)) else { return readers };
-    let broken = |inner| Box::new(Broken { inner, bug, before: None }) as Box<dyn Reader>;
+    const THEIRS: [Bug; 5] =
+        [Bug::TornBarrier, Bug::DisorderIgnored, Bug::JoinsBeforeReplay, Bug::ReplayEnds, Bug::RowsWithoutWatermark];
+    let Some(bug) = bug.filter(|bug| THEIRS.contains(bug)) else { return readers };
+    let broken = |inner| Box::new(Broken { inner, bug, before: None, is_absent: false }) as Box<dyn Reader>;
     readers.into_iter().map(|of_stream| of_stream.into_iter().map(broken).collect()).collect()
 }
 
@@ -31,7 +34,9 @@ impl Reader for Broken {
     fn add(&mut self, splits: Vec<SplitState>) -> Result<()> {
         self.inner.add(splits)
     }
-    fn bound(&mut self, bounds: ReadBounds) {
+    fn bound(&mut self, mut bounds: ReadBounds) {
+        bounds.due = bounds.due.filter(|_| self.bug != Bug::ReplayEnds || bounds.may_join);
+        bounds.may_join |= self.bug == Bug::JoinsBeforeReplay;
         self.inner.bound(bounds);
     }
     fn poll(&mut self, rows_max: usize, now: ProcessingTime) -> Result<Polled> {
@@ -42,10 +47,18 @@ impl Reader for Broken {
                 |watermark: EventTime| if watermark == EventTime::MIN { watermark } else { watermark.plus(delay) };
             polled.watermark = polled.watermark.map(lifted);
         }
+        // It has told others that it has nothing to wait for, and has said no watermark.
+        self.is_absent = self.bug == Bug::RowsWithoutWatermark
+            && polled.watermark == Some(EventTime::MIN)
+            && (self.is_absent || polled.report.as_ref().is_some_and(|report| report.watermark.is_none()));
+        if self.is_absent {
+            polled.watermark = None;
+        }
         Ok(polled)
     }
     fn freeze(&mut self) -> Result<FrozenReader> {
-        let now = self.inner.freeze()?;
+        let mut now = self.inner.freeze()?;
+        now.absent |= self.is_absent;
         let before = self.before.replace(now.clone());
         let is_alike = |before: &FrozenReader| before.splits.len() == now.splits.len() && now.joining.is_empty();
         let torn = before.filter(|before| self.bug == Bug::TornBarrier && is_alike(before));

@@ -5,8 +5,6 @@
 //! real ones: topics, archives, tables and the store of checkpoints (`world.rs`, `stores.rs`, `input.rs`).
 //!
 //! `SIM_SEEDS=A..B` plays other seeds, `SIM_SEED=N` shows one, and `SIM_BUG=NAME` leaves a rule out (`bugs.rs`).
-//! `SIM_JOINS=1` adds jobs whose partitions show up while they run, or end where topics end: what is found there is not
-//! mended yet, so that `cargo test` plays none of them.
 
 mod breaks;
 mod bugs;
@@ -16,8 +14,12 @@ mod input;
 mod naive;
 mod play;
 mod run;
+mod saved;
+mod savepoints;
 mod scene;
 mod stores;
+mod switch;
+mod verdict;
 mod world;
 
 use bugs::{BUGS, Bug};

@@ -2,15 +2,15 @@
 
 use super::bugs::Bug;
 use super::chance::{Chance, Trace};
-use super::compare::{self, rows_of};
 use super::input::{Recipe, START, logs};
-use super::naive;
 use super::run::{Run, RunOptions, Setup, begin, clock_at};
+use super::saved::is_outrun;
 use super::scene::{MILLI, SECOND, Scene};
 use super::world::{Access, Faults, Flight, Shared, World};
 use crate::driver::Step;
+use crate::pace::CheckpointPace;
 use crate::seeded::{self, Bounds};
-use dataflow::{Error, ErrorKind, EventTime, Fate, Span};
+use dataflow::{Error, ErrorKind, Span};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -56,7 +56,7 @@ thread_local! {
 }
 
 /// Does something whose panics are no news on the terminal: they are failures of a seed.
-fn quietly<T>(play: impl FnOnce() -> T) -> T {
+pub fn quietly<T>(play: impl FnOnce() -> T) -> T {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let told = std::panic::take_hook();
@@ -72,7 +72,7 @@ fn quietly<T>(play: impl FnOnce() -> T) -> T {
     played
 }
 
-fn world(chance: &mut Chance, bug: Option<Bug>, is_shown: bool) -> World {
+pub fn world(chance: &mut Chance, bug: Option<Bug>, is_shown: bool) -> World {
     World {
         faults: Faults::draw(chance),
         chance: Chance(chance.number()),
@@ -83,6 +83,10 @@ fn world(chance: &mut Chance, bug: Option<Bug>, is_shown: bool) -> World {
         files: BTreeMap::new(),
         topics: BTreeMap::new(),
         flights: vec![],
+        savepoints: vec![],
+        requests: 0,
+        killed_at: None,
+        began_anew: false,
         away: BTreeMap::new(),
         generation: 0,
         watermarks: vec![],
@@ -101,17 +105,20 @@ enum Ended {
     Left(Run),
 }
 
-struct Play {
-    chance: Chance,
-    shared: Arc<Shared>,
-    setup: Setup,
-    end: i64,
+pub struct Play {
+    pub chance: Chance,
+    /// What is drawn of savepoints, so that a seed without any plays as it did before there were some.
+    saves: Chance,
+    pub shared: Arc<Shared>,
+    pub setup: Setup,
+    pub end: i64,
     runs: u64,
 }
 
 impl Play {
     fn new(mut chance: Chance, shared: Arc<Shared>) -> Play {
-        let scene = Scene::draw(&mut chance, std::env::var_os("SIM_JOINS").is_some());
+        let saves = Chance(!chance.clone().number());
+        let scene = Scene::draw(&mut chance);
         let end = START + chance.of(&[60, 120]) * SECOND;
         // A few jobs are large, so that logs of windows have pages that are full.
         let larger = if chance.hits(150) { 20 } else { 1 };
@@ -129,7 +136,12 @@ impl Play {
         let has_archive = |stream: &&str| *stream == "messages" || scene.archives_reports;
         let archives = logs.keys().copied().filter(has_archive).map(|stream| (stream, vec![])).collect();
         let setup = Setup { scene, clock: clock_at(START), logs, archives, kept: chance.of(&[1, 1, 2, 3]) };
-        Play { chance, shared, setup, end, runs: 0 }
+        Play { saves, ..Play::of(chance, shared, setup, end) }
+    }
+
+    /// A play of what is set up.
+    pub fn of(chance: Chance, shared: Arc<Shared>, setup: Setup, end: i64) -> Play {
+        Play { saves: chance.clone(), chance, shared, setup, end, runs: 0 }
     }
 
     fn run(&mut self) -> Result<(), String> {
@@ -140,17 +152,18 @@ impl Play {
         if self.chance.hits(7000) {
             self.setup.archive(&mut self.chance);
         }
+        let has_savepoints = self.saves.hits(4000);
         for _ in 0..1 + self.chance.below(5) {
             if self.chance.hits(3000) {
                 self.setup.archive(&mut self.chance);
             }
             let mut options = RunOptions::draw(&mut self.chance);
             options.until_caught_up = self.setup.scene.joins && self.chance.hits(3000);
+            options.pace = self.draw_pace();
             self.shared.world().show(|| format!("the next run ends where topics end: {}", options.until_caught_up));
-            let access = self.access();
-            let begun = begin(&self.setup, &access, options);
-            if let Some(run) = self.begun(begun, &access)?
-                && let Ended::Left(run) = self.live(run)?
+            let begun = self.begin(options, has_savepoints)?;
+            if let Some(run) = begun
+                && let Ended::Left(run) = self.live(run, has_savepoints)?
             {
                 self.leave(run);
             }
@@ -160,7 +173,29 @@ impl Play {
         self.compare()
     }
 
-    fn access(&mut self) -> Arc<Access> {
+    /// Begins a run, from a savepoint sometimes. Where outputs have gone on after that, the run is refused.
+    fn begin(&mut self, mut options: RunOptions, has_savepoints: bool) -> Result<Option<Run>, String> {
+        let (savepoints, mut is_fresh) = (self.shared.world().savepoints.clone(), false);
+        if has_savepoints && !savepoints.is_empty() && self.saves.hits(5000) {
+            let at = if self.saves.hits(7000) { savepoints.len() - 1 } else { self.saves.below(savepoints.len()) };
+            is_fresh = savepoints[at].is_of_end_of(self.runs) && !self.has_zombies();
+            // Rows that the log alone does not place may lie elsewhere when they come again.
+            if is_fresh || !self.setup.scene.joins {
+                options.savepoint = Some(savepoints[at].clone());
+                options.workers = self.saves.of(&[1, 2, 3, 5]);
+            }
+        }
+        let (is_saved, access) = (options.savepoint.is_some(), self.access());
+        match begin(&self.setup, &access, options) {
+            Err(error) if is_saved && !is_fresh && is_outrun(&error) => {
+                self.shared.world().count("savepoint that outputs have outrun");
+                Ok(None)
+            }
+            begun => self.begun(begun, &access),
+        }
+    }
+
+    pub fn access(&mut self) -> Arc<Access> {
         self.runs += 1;
         let access = Access::new(&self.shared, self.runs);
         let (run, now) = (self.runs, self.setup.now() - START);
@@ -170,12 +205,12 @@ impl Play {
     }
 
     /// What is wrong so far.
-    fn checked(&self) -> Result<(), String> {
+    pub fn checked(&self) -> Result<(), String> {
         self.shared.world().wrong.clone().map_or(Ok(()), Err)
     }
 
     /// A run that has begun, or none where something outside has kept it from that.
-    fn begun(&self, begun: dataflow::Result<Run>, access: &Access) -> Result<Option<Run>, String> {
+    pub fn begun(&self, begun: dataflow::Result<Run>, access: &Access) -> Result<Option<Run>, String> {
         match begun {
             Ok(run) => Ok(Some(run)),
             Err(error) => {
@@ -185,12 +220,23 @@ impl Play {
         }
     }
 
+    /// Stores that answer slowly, as all do here that are away, meet checkpoints that are given up.
+    fn draw_pace(&mut self) -> CheckpointPace {
+        let (pause, timeout) = ([0, 0, 100, 3_000], [200, 1_000, 5_000, 120_000]);
+        let (pause, timeout) = (self.saves.of(&pause), self.saves.of(&timeout));
+        CheckpointPace { pause: Span::millis(pause), timeout: Span::millis(timeout) }
+    }
+
+    fn has_zombies(&self) -> bool {
+        !self.shared.zombies.lock().unwrap().is_empty()
+    }
+
     /// Whether an error is one that something outside explains.
     fn failed(&self, error: &Error, access: &Access) -> Result<(), String> {
         let text = error.chain();
         self.shared.world().trace.text(&text);
         self.shared.world().show(|| format!("  run {} ends: {text}", access.run));
-        let has_rivals = access.is_succeeded() || !self.shared.zombies.lock().unwrap().is_empty();
+        let has_rivals = access.is_succeeded() || self.has_zombies();
         let is_explained = access.is_dead()
             || error.kind() == ErrorKind::Unavailable
             || has_rivals && error.kind() == ErrorKind::Invalid
@@ -199,7 +245,7 @@ impl Play {
     }
 
     /// Steps a run while others may live, until it ends one way or another.
-    fn live(&mut self, mut run: Run) -> Result<Ended, String> {
+    fn live(&mut self, mut run: Run, has_savepoints: bool) -> Result<Ended, String> {
         let faults = self.shared.world().faults;
         let steps = self.chance.of(&[20, 100, 400, 1000, 4000]);
         let steps = 1 + self.chance.below(steps);
@@ -213,6 +259,9 @@ impl Play {
             };
             run.driver.writers_stand = slow > 0;
             if self.chance.hits(asks) {
+                if has_savepoints && self.saves.hits(2000) {
+                    run.access.savepoint.ask(false);
+                }
                 match self.chance.hits(5000) {
                     true => run.driver.control().commit(),
                     false => run.driver.control().checkpoint(),
@@ -231,6 +280,9 @@ impl Play {
         }
         run.driver.writers_stand = false;
         if self.chance.hits(faults.stopped) {
+            if has_savepoints && self.saves.hits(7000) {
+                run.access.savepoint.ask(true);
+            }
             return self.stop(run);
         }
         if self.chance.hits(faults.zombie) {
@@ -299,7 +351,7 @@ impl Play {
     }
 
     /// Nothing goes wrong any more: a run begins that comes to the end of what there is.
-    fn finish(&mut self) -> Result<(), String> {
+    pub fn finish(&mut self) -> Result<(), String> {
         self.shared.world().faults = Faults::default();
         self.shared.world().away.clear();
         (0..20).for_each(|_| self.shared.disturb(9000));
@@ -315,15 +367,15 @@ impl Play {
         let options = RunOptions { until_caught_up: true, in_turn: true, ..RunOptions::draw(&mut self.chance) };
         if self.setup.scene.joins {
             // It may go on from a run that was to end where topics ended then, and ends there.
-            self.run_to_end(options)?;
+            self.run_to_end(&options)?;
         }
-        self.run_to_end(options)
+        self.run_to_end(&options)
     }
 
-    fn run_to_end(&mut self, options: RunOptions) -> Result<(), String> {
+    fn run_to_end(&mut self, options: &RunOptions) -> Result<(), String> {
         for _ in 0..STARTS_MAX {
             let access = self.access();
-            let begun = begin(&self.setup, &access, options);
+            let begun = begin(&self.setup, &access, options.clone());
             if let Some(run) = self.begun(begun, &access)? {
                 return self.to_end(run);
             }
@@ -331,7 +383,7 @@ impl Play {
         Err("no run begins although nothing disturbs it".to_owned())
     }
 
-    fn to_end(&mut self, mut run: Run) -> Result<(), String> {
+    pub fn to_end(&mut self, mut run: Run) -> Result<(), String> {
         let mut idle = 0;
         for _ in 0..STEPS_MAX {
             match step(&mut run) {
@@ -350,68 +402,9 @@ impl Play {
         }
         Err(format!("the last run does not come to its end within {STEPS_MAX} steps"))
     }
-
-    /// What came out is what a loop over all rows gives, and rows add up.
-    fn compare(&self) -> Result<(), String> {
-        let start = self.start()?;
-        let world = self.shared.world();
-        let logs = &self.setup.logs;
-        if world.is_shown {
-            println!("topics begin after {} us", start.0 - START);
-            self.show_rows();
-        }
-        let of = |start| naive::outputs(&self.setup.scene, &logs["messages"], &logs["reports"], start);
-        for (output, expected) in of(start) {
-            let found = rows_of(&world, output)?;
-            let written = fate(&world.rows.steps, &format!("into {output}"), &[Fate::Out]);
-            if written != found.len() as i64 {
-                return Err(format!("{output}: {written} rows are counted, and it has {}", found.len()));
-            }
-            match self.setup.scene.joins {
-                true => compare::each_once(output, &found, &expected, &of(EventTime::MIN)[output])?,
-                false => compare::same(output, found, expected)?,
-            }
-        }
-        for (stream, log) in logs {
-            let there: usize = log.iter().map(Vec::len).sum();
-            let came = fate(&world.rows.streams, stream, &[Fate::In]);
-            let gone = [Fate::Out, Fate::LateDropped, Fate::Quarantined, Fate::Bad, Fate::DeadLettered];
-            let gone = fate(&world.rows.streams, stream, &gone);
-            // What no output reads is not read.
-            let is_read = world.rows.streams.iter().any(|(name, _)| name == stream);
-            if is_read && (came != there as i64 || gone != came) {
-                return Err(format!(
-                    "{stream}: {there} messages, {came} are counted, and {gone} of them went somewhere"
-                ));
-            }
-        }
-        orphans(&world, self.setup.kept)
-    }
-
-    /// Prints the rows as the rule of row time places them.
-    fn show_rows(&self) {
-        for (stream, log) in &self.setup.logs {
-            let delay = self.setup.scene.delay_of(stream).0;
-            for row in naive::rows_of(log, delay, false) {
-                let (partition, position) = row.order.position();
-                let arrival = log[partition as usize].iter().find(|message| message.position == position);
-                let arrival = arrival.map_or(0, |message| message.arrival.0 - START);
-                let (time, id) = (row.time - START, row.id);
-                println!("  {stream} {id}: at {time} us, in partition {partition}, there after {arrival} us");
-            }
-        }
-    }
-
-    /// W, as the newest manifest has it.
-    fn start(&self) -> Result<EventTime, String> {
-        let store = Arc::new(super::stores::Objects(Access::new(&self.shared, 0)));
-        let opened = checkpoint::Checkpoints::unlocked(store, 1, self.setup.clock.clone(), Box::new(|_| {}));
-        let newest = opened.and_then(|checkpoints| checkpoints.newest()).map_err(|error| error.chain())?;
-        newest.map(|newest| newest.facts.start).ok_or_else(|| "there is no checkpoint at the end".to_owned())
-    }
 }
 
-fn step(run: &mut Run) -> dataflow::Result<Step> {
+pub fn step(run: &mut Run) -> dataflow::Result<Step> {
     let stepped = run.driver.step();
     if run.access.is_dead() {
         return Err(Error::internal("killed"));
@@ -425,23 +418,4 @@ fn step(run: &mut Run) -> dataflow::Result<Step> {
         Err(_) => 4,
     });
     stepped
-}
-
-fn fate(of: &[(String, dataflow::Fates)], name: &str, fates: &[Fate]) -> i64 {
-    let of_name = of.iter().filter(|(of, _)| of == name);
-    of_name.map(|(_, counts)| fates.iter().map(|&fate| counts.of(fate)).sum::<i64>()).sum()
-}
-
-/// Nothing is left that nobody names: of data files those of tables alone, of checkpoints those that are kept.
-fn orphans(world: &World, kept: usize) -> Result<(), String> {
-    let is_live =
-        |(table, token): &&(String, String)| world.tables.get(table).is_some_and(|table| table.files.contains(token));
-    if let Some((table, token)) = world.files.keys().find(|file| !is_live(file)) {
-        return Err(format!("a data file of {table} is left that nobody will commit: {token}"));
-    }
-    let manifests = world.objects.keys().filter(|name| name.starts_with("manifest")).count();
-    if manifests > kept {
-        return Err(format!("{manifests} manifests are left, {kept} are kept"));
-    }
-    Ok(())
 }

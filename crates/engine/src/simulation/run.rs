@@ -4,11 +4,13 @@ use super::breaks;
 use super::bugs::Bug;
 use super::chance::Chance;
 use super::input::{Archive, Log, Text};
+use super::saved::Saved;
 use super::scene::{Scene, row_text};
 use super::stores::{Claim, Objects, TableCommitter, TableWriter, TopicCommitter, TopicPosition, TopicSink, Watched};
 use super::world::{Access, World};
 use crate::driver::Driver;
 use crate::job::{Job, SinkBinding};
+use crate::pace::CheckpointPace;
 use checkpoint::{Checkpoints, JobFacts, JobPlan, Manifest};
 use dataflow::{
     AtOnce, Clock, Committer, Error, EventTime, JobGraph, ManualClock, NodeKind, Output, OutputState, ProcessingTime,
@@ -31,8 +33,10 @@ pub struct Setup {
 }
 
 /// How a run is made.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub struct RunOptions {
+    /// What it goes on from instead of the newest checkpoint.
+    pub savepoint: Option<Arc<Saved>>,
     pub workers: usize,
     pub until_caught_up: bool,
     /// Whether its parts have turns, and choose as those on threads do.
@@ -40,17 +44,20 @@ pub struct RunOptions {
     pub seed: u64,
     pub way: usize,
     pub lead_rows: usize,
+    pub pace: CheckpointPace,
 }
 
 impl RunOptions {
     pub fn draw(chance: &mut Chance) -> RunOptions {
         RunOptions {
+            savepoint: None,
             workers: chance.of(&[1, 1, 2, 2, 3, 4]),
             until_caught_up: false,
             in_turn: false,
             seed: chance.number(),
             way: chance.of(&[0, 0, 1, 3]),
             lead_rows: chance.of(&[0, 5, 50, 256 << 10]),
+            pace: CheckpointPace::default(),
         }
     }
 }
@@ -133,6 +140,7 @@ impl Setup {
 /// What the outputs of a run are bound to while it begins.
 struct Outputs<'a> {
     access: &'a Arc<Access>,
+    savepoint: Option<&'a Saved>,
     newest: Option<&'a Manifest>,
     epoch: u64,
     start: EventTime,
@@ -157,9 +165,12 @@ impl Outputs<'_> {
             let state = self.state(&node.name);
             match &node.kind {
                 NodeKind::Sink(Output::Table(table)) => {
-                    let claim = Claim::take(self.access, table)?;
+                    let (claim, mut state) = (Claim::take(self.access, table)?, state);
                     if self.newest.is_some() {
                         claim.fit(&state)?;
+                    }
+                    if let Some(savepoint) = self.savepoint {
+                        state.pending = claim.adopt(savepoint, state.pending)?;
                     }
                     bound.push(Bound::Table(claim, state));
                 }
@@ -185,7 +196,10 @@ impl Outputs<'_> {
                 if !state.pending.is_empty() && self.bug != Some(Bug::PendingDropped) {
                     TableCommitter(claim.clone()).commit(state.pending.clone())?;
                 }
-                claim.collect(&state)?;
+                // As long as it has no checkpoint the run does not know what is pending, and may have a rival that does.
+                if self.newest.is_some() {
+                    claim.collect(&state)?;
+                }
                 let committer = Box::new(TableCommitter(claim.clone()));
                 let writer = move |worker| {
                     Ok(Box::new(TableWriter { claim: claim.clone(), worker, rows: vec![] }) as Box<dyn Sink>)
@@ -234,11 +248,19 @@ pub fn begin(setup: &Setup, access: &Arc<Access>, options: RunOptions) -> Result
     let seen = newest.as_ref().map(|newest| newest.number);
     // After its first checkpoint a job may have read rows; while its outputs are as they were it begins anew.
     let is_at_first = newest.as_ref().is_some_and(|newest| newest.coordinator.number == 1);
-    let newest = newest.filter(|_| !is_at_first || access.shared.world().is_used());
+    let savepoint = options.savepoint.as_deref();
+    let mut newest = match savepoint {
+        Some(savepoint) => Some(savepoint.after(newest.as_ref())?),
+        None => newest.filter(|_| !is_at_first || access.shared.world().is_used()),
+    };
     let (seam, graph, start) = open(setup, newest.as_ref(), (&options, access))?;
-    let outputs = Outputs { access, newest: newest.as_ref(), epoch: checkpoints.epoch(), start, bug };
+    let from = newest.clone();
+    let outputs = Outputs { access, savepoint, newest: from.as_ref(), epoch: checkpoints.epoch(), start, bug };
     let facts = facts_of(setup, newest.as_ref(), (start, seam.is_bounded()));
     let bound = outputs.bind(&graph)?;
+    if let (Some(newest), Some(_)) = (&mut newest, savepoint) {
+        adopted(newest, &bound);
+    }
     if newest.is_none() && access.shared.world().is_used() {
         return Err(Error::unavailable("another run has written since this one was allowed to begin"));
     }
@@ -246,7 +268,9 @@ pub fn begin(setup: &Setup, access: &Arc<Access>, options: RunOptions) -> Result
         return Err(Error::unavailable("another run of the job has put a checkpoint while this one began"));
     }
     let generation = newest.as_ref().map_or(checkpoints.epoch(), |newest| newest.facts.generation);
-    let restored = take_up(&mut checkpoints, newest.as_ref(), JobFacts { generation, ..facts }, &seam)?;
+    let facts = JobFacts { generation, ..facts };
+    let restored = take_up(&mut checkpoints, (newest.as_ref(), savepoint), facts, &seam)?;
+    begun(access, newest.as_ref(), savepoint.is_some());
     let sinks = outputs.settle(bound)?;
     let restored = restored.map(|restored| outputs.committed(restored, &graph)).transpose()?;
     let (readers, coordinator) = seam.begin(options.workers, Arc::new(AtOnce), &graph.meetings())?;
@@ -260,6 +284,7 @@ pub fn begin(setup: &Setup, access: &Arc<Access>, options: RunOptions) -> Result
         spill_dir: PathBuf::from("/nowhere"),
         state_memory: state_memory(options.seed),
         checkpoints: Some(Box::new(Watched { checkpoints, generation, access: access.clone() })),
+        pace: options.pace,
         restored,
     };
     let driver = if options.in_turn { Driver::in_turn(job)? } else { Driver::new(job, options.seed)? };
@@ -318,9 +343,28 @@ fn facts_of(setup: &Setup, newest: Option<&Manifest>, (start, bounded): (EventTi
     }
 }
 
+/// What is pending is what was copied for it.
+fn adopted(newest: &mut Manifest, bound: &[Bound]) {
+    let states = bound.iter().filter_map(|bound| if let Bound::Table(_, state) = bound { Some(state) } else { None });
+    for state in states {
+        let outputs = newest.outputs.iter_mut().filter(|output| output.output == state.output);
+        outputs.for_each(|output| output.pending.clone_from(&state.pending));
+    }
+}
+
+/// Notes where a run goes on: from a savepoint watermarks are those of then.
+fn begun(access: &Access, newest: Option<&Manifest>, is_saved: bool) {
+    let mut world = access.shared.world();
+    world.began_anew = newest.is_none();
+    if let Some(newest) = newest.filter(|_| is_saved) {
+        world.count("run from a savepoint");
+        world.watermarks.clone_from(&newest.coordinator.watermarks);
+    }
+}
+
 fn take_up(
     checkpoints: &mut Checkpoints,
-    newest: Option<&Manifest>,
+    (newest, savepoint): (Option<&Manifest>, Option<&Saved>),
     facts: JobFacts,
     seam: &Seam,
 ) -> Result<Option<RestoredJob>> {
@@ -328,7 +372,10 @@ fn take_up(
         Some(newest) => {
             let mut again = newest.clone();
             again.coordinator = seam.state().clone();
-            checkpoints.go_on(&again, &facts).map(Some)
+            match savepoint {
+                Some(savepoint) => checkpoints.resume_copy(&savepoint.copies, &again, &facts).map(Some),
+                None => checkpoints.go_on(&again, &facts).map(Some),
+            }
         }
         None => {
             checkpoints.begin(facts)?;

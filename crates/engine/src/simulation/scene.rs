@@ -52,8 +52,8 @@ pub const QUIET: i64 = SECOND;
 pub const BIG_SIZE: i64 = 100;
 
 impl Scene {
-    /// Draws a job; one in four has rows that the log alone does not place, where those are asked for.
-    pub fn draw(chance: &mut Chance, has_joins: bool) -> Scene {
+    /// Draws a job; one in four has rows that the log alone does not place.
+    pub fn draw(chance: &mut Chance) -> Scene {
         let dedup = chance.of(&[0, 10]);
         let delay = chance.of(&[0, 2]);
         let drops_late = chance.hits(3000);
@@ -61,7 +61,7 @@ impl Scene {
         let labels = chance.of(&[None, None, Some(true), Some(false)]);
         let archives_reports = chance.hits(3000);
         let scene = Scene { dedup, delay, drops_late, has_big, has_counted, labels, archives_reports, joins: false };
-        match chance.hits(2500) && has_joins {
+        match chance.hits(2500) {
             true => Scene { dedup: 0, drops_late: false, joins: true, ..scene },
             false => scene,
         }

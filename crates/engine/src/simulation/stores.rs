@@ -1,6 +1,8 @@
 //! The store of checkpoints, the tables and the topics as a run sees them. They keep the contracts of the real ones.
 
 use super::bugs::Bug;
+use super::saved::Saved;
+use super::savepoints;
 use super::world::{Access, CommitRequest, Committed, Flight, Table};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use checkpoint::{Checkpoints, Created, Store};
@@ -60,6 +62,8 @@ impl CheckpointStore for Watched {
             world.check(false, || format!("a watermark falls from {before} to {now}"));
         }
         (world.watermarks, world.rows) = (now.clone(), checkpoint.rows.clone());
+        drop(world);
+        savepoints::save(&self.access, &self.checkpoints, checkpoint);
         Ok(())
     }
 }
@@ -95,7 +99,7 @@ impl Claim {
         Ok(Claim { access: access.clone(), table: table.to_owned(), epoch })
     }
 
-    fn look(&self) -> Result<Table> {
+    pub fn look(&self) -> Result<Table> {
         self.access.ask("load", |world| Ok(world.tables.get(&self.table).cloned().unwrap_or_default()))
     }
 
@@ -111,6 +115,31 @@ impl Claim {
             "table {} has checkpoint {}, and the job's checkpoint knows {}",
             self.table, table.checkpoint, state.known
         )))
+    }
+
+    /// Copies data files that were pending of a savepoint to names of this claim, unless the table has them. Gives what is pending then.
+    pub fn adopt(&self, saved: &Saved, pending: Vec<Committable>) -> Result<Vec<Committable>> {
+        let table = self.look()?;
+        let mut adopted = Vec::with_capacity(pending.len());
+        for (count, committable) in pending.into_iter().enumerate() {
+            let token = String::from_utf8_lossy(&committable.0).into_owned();
+            let is_there = table.tokens.contains(&token) || table.earlier.contains(&token);
+            if is_there {
+                adopted.push(committable);
+                continue;
+            }
+            let rows = saved.files.get(&(self.table.clone(), token.clone()));
+            let rows = rows.ok_or_else(|| Error::invalid(format!("the savepoint has no copy of data file {token}")))?;
+            let checkpoint = token.rsplit('-').next().unwrap_or_default();
+            let copy = format!("{}-saved{count}-{checkpoint}", self.epoch);
+            let key = (self.table.clone(), copy.clone());
+            self.access.change("write file", None, |world| {
+                world.files.insert(key, rows.clone());
+                Ok(())
+            })?;
+            adopted.push(Committable(copy.into_bytes()));
+        }
+        Ok(adopted)
     }
 
     /// Deletes files of earlier epochs that nobody will commit.

@@ -3,6 +3,7 @@
 
 use super::bugs::Bug;
 use super::chance::{Chance, Trace};
+use super::saved::{Asked, Saved};
 use dataflow::{Error, EventTime, JobRows, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -127,12 +128,18 @@ pub struct World {
     pub files: BTreeMap<(String, String), Vec<String>>,
     pub topics: BTreeMap<String, WrittenTopic>,
     pub flights: Vec<Flight>,
+    pub savepoints: Vec<Arc<Saved>>,
     /// For how many requests to come each is away.
     pub away: BTreeMap<&'static str, usize>,
     /// What the last durable checkpoint says, and the generation of the job that it is of.
     pub generation: u64,
     pub watermarks: Vec<EventTime>,
     pub rows: JobRows,
+    /// Requests so far, and at which one the run is killed that makes it: before it arrives, or after.
+    pub requests: u64,
+    pub killed_at: Option<(u64, bool)>,
+    /// Whether the last run that began had no checkpoint to go on from.
+    pub began_anew: bool,
     /// How often each thing happened.
     pub counts: BTreeMap<&'static str, u64>,
     pub wrong: Option<String>,
@@ -293,6 +300,8 @@ impl Shared {
 pub struct Access {
     pub shared: Arc<Shared>,
     pub run: u64,
+    /// The savepoint that it was asked for.
+    pub savepoint: Asked,
     is_dead: AtomicBool,
     has_successor: AtomicBool,
 }
@@ -304,7 +313,7 @@ fn killed() -> Error {
 impl Access {
     pub fn new(shared: &Arc<Shared>, run: u64) -> Arc<Access> {
         let (is_dead, has_successor) = (AtomicBool::new(false), AtomicBool::new(false));
-        Arc::new(Access { shared: shared.clone(), run, is_dead, has_successor })
+        Arc::new(Access { shared: shared.clone(), run, savepoint: Asked::default(), is_dead, has_successor })
     }
 
     pub fn is_dead(&self) -> bool {
@@ -335,7 +344,8 @@ impl Access {
         let mut world = self.shared.world();
         world.trace.add(self.run);
         world.trace.text(what);
-        if self.is_killed(&mut world) {
+        world.requests += 1;
+        if self.is_killed(&mut world, false) {
             return Err(killed());
         }
         Ok(world)
@@ -366,9 +376,9 @@ impl Access {
         true
     }
 
-    fn is_killed(&self, world: &mut World) -> bool {
+    fn is_killed(&self, world: &mut World, is_done: bool) -> bool {
         let often = world.faults.killed;
-        let is_killed = world.chance.hits(often);
+        let is_killed = world.chance.hits(often) || world.killed_at == Some((world.requests, is_done));
         if is_killed {
             world.count("kill at a request");
             let run = self.run;
@@ -413,7 +423,7 @@ impl Access {
         let run = self.run;
         world.show(|| format!("  run {run}: {what}"));
         let done = change(&mut world);
-        if self.is_killed(&mut world) {
+        if self.is_killed(&mut world, true) {
             return Err(killed());
         }
         if world.chance.hits(unheard) {

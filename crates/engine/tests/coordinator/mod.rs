@@ -87,7 +87,7 @@ impl Coordinator for Free {
                     _ => vec![],
                 }
             }
-            CoordinatorEvent::Holds { .. } => vec![],
+            CoordinatorEvent::Holds { .. } | CoordinatorEvent::TooLate(_) => vec![],
             CoordinatorEvent::ReaderFrozen(..) | CoordinatorEvent::StageFrozen { .. } => self.frozen(),
             CoordinatorEvent::Durable(_) => {
                 let mut actions = self.send(&Command::Durable(vec![]));

@@ -326,6 +326,7 @@ impl Job {
                     let (channel, delay, order) = breaks::order(self, reader, order);
                     self.net.send(channel, delay, Event::ToReader(reader, order));
                 }
+                CoordinatorAction::GiveUp(_) => {}
                 CoordinatorAction::Persist(state) => {
                     self.check_stages()?;
                     self.note_joins(&state)?;

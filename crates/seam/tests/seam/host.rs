@@ -315,6 +315,7 @@ impl Host {
             for action in self.coordinator.handle(event, ProcessingTime(self.now))? {
                 match action {
                     CoordinatorAction::Send(id, order) => self.order(id, order, &mut frozen)?,
+                    CoordinatorAction::GiveUp(_) => {}
                     CoordinatorAction::Persist(state) => {
                         assert_eq!(CoordinatorState::parse(&state.to_bytes())?, state);
                         self.checkpoints += 1;

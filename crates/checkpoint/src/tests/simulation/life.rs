@@ -112,7 +112,7 @@ fn save(turn: &Turn, run: &Checkpoints) -> Result<()> {
     }
     let copy = Objects::default();
     match run.save_copy(&copy) {
-        Ok(()) => {
+        Ok(_) => {
             let mut world = turn.world();
             if !names::manifests(&copy)?.is_empty() {
                 world.savepoints.push(Arc::new(copy));
