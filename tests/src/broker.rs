@@ -71,11 +71,20 @@ impl Broker {
 
     /// A request to its admin interface, with JSON.
     pub fn admin_with(&self, method: &str, path: &str, json: &str) {
+        let (status, body) = self.ask(method, path, json);
+        assert!((200..300).contains(&status), "{method} {path}: {status} {body}");
+    }
+
+    /// The status that a request to its admin interface is answered with.
+    pub fn status(&self, method: &str, path: &str) -> u16 {
+        self.ask(method, path, "").0
+    }
+
+    fn ask(&self, method: &str, path: &str, json: &str) -> (u16, String) {
         let address = self.admin_url.strip_prefix("http://").expect("it is asked by HTTP");
         let (host, port) = address.split_once(':').expect("an address has a port");
         let http = connector_pulsar::standalone::Http::new(host, port.parse().expect("a port is a number"));
-        let (status, body) = http.request(method, &format!("/admin/v2/{path}"), json).expect("it answers");
-        assert!((200..300).contains(&status), "{method} {path}: {status} {body}");
+        http.request(method, &format!("/admin/v2/{path}"), json).expect("it answers")
     }
 }
 

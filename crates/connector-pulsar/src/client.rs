@@ -1,5 +1,7 @@
 //! Readers and producers over sockets, for code that waits.
 
+use crate::anchor::AnchorFacts;
+use crate::anchor_question::{AnchorAnswer, AnchorQuestion, AnchorTask};
 use crate::driver::Driver;
 use crate::error::{Error, Result};
 use crate::machine::Machine;
@@ -37,6 +39,30 @@ pub async fn partition_count(settings: &Settings, topic: &TopicName, within: Dur
     match timeout(within, asking).await {
         Ok(answer) => answer,
         Err(_) => Err(unreached(question.link().trouble(), topic, within)),
+    }
+}
+
+/// Does something about the anchor of a partition; an anchor is one subscription.
+pub(crate) async fn anchor(
+    settings: &Settings,
+    partition: &TopicName,
+    name: &str,
+    task: AnchorTask,
+    within: Duration,
+) -> Result<AnchorAnswer> {
+    let mut driver = Driver::new(settings.clone());
+    let mut question = AnchorQuestion::new(settings.clone(), partition.clone(), name, task, chance());
+    let asking = async {
+        loop {
+            if let Some(answer) = question.answer() {
+                return Ok(answer);
+            }
+            driver.turn(&mut question).await?;
+        }
+    };
+    match timeout(within, asking).await {
+        Ok(answer) => answer,
+        Err(_) => Err(unreached(question.link().trouble(), partition, within)),
     }
 }
 
@@ -115,7 +141,22 @@ impl PartitionReader {
 
     /// Nothing before this position is needed any more, by any checkpoint: the anchor moves with the next call.
     pub fn release(&mut self, position: &Position) {
-        self.machine.release(position);
+        self.release_before(position.oldest_needed());
+    }
+
+    /// Nothing before this entry is needed any more, by any checkpoint: the anchor moves with the next call.
+    pub fn release_before(&mut self, needed: EntryId) {
+        self.machine.release_before(needed, self.driver.now());
+    }
+
+    /// What is known of the anchor, where there is one.
+    pub fn anchor_facts(&self) -> Option<AnchorFacts> {
+        self.machine.anchor_facts().copied()
+    }
+
+    /// Whether the broker waits for another consumer to leave the anchor.
+    pub fn is_busy(&self) -> bool {
+        self.machine.is_busy()
     }
 
     /// How often the reader has come to the topic's broker; more than once is a connection that was lost.

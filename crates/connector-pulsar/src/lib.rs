@@ -16,6 +16,9 @@ mod keys;
 mod message;
 mod position;
 mod tls;
+
+mod anchor;
+
 mod topic;
 
 mod settings;
@@ -32,10 +35,14 @@ mod partitions;
 mod producer;
 mod reader;
 
+mod anchor_question;
+
 mod client;
 mod driver;
 
 mod runtime;
+
+mod release;
 
 mod partition_log;
 mod partition_writer;
@@ -54,11 +61,13 @@ pub mod standalone;
 mod seeded;
 
 pub use address::{Address, Service};
+pub use anchor::{Anchor, AnchorFacts, AnchorPlace};
+pub use anchor_question::AnchorAnswer;
 pub use authentication::{Authentication, Credentials, TokenServer};
 pub use client::{PartitionProducer, PartitionReader, chance, partition_count};
 pub use error::{Error, ErrorKind, Result};
 pub use keys::{Hashing, Key};
-pub use live_topic::PulsarTopic;
+pub use live_topic::{HeldAnchors, PulsarTopic};
 pub use message::{EntryFacts, IncompleteMessage, Message, Payload};
 pub use position::{EntryId, MessageId, Position};
 pub use producer::{Guarantee, OutgoingMessage, ProducerOptions};

@@ -1,10 +1,16 @@
 //! A topic as jobs read it.
 
-use crate::partition_log::{MARGIN, PulsarLog, message_id};
+use crate::anchor::{Anchor, AnchorFacts};
+use crate::anchor_question::{AnchorAnswer, AnchorTask};
+use crate::client::anchor;
+use crate::partition_log::{AnchorShown, Hold, MARGIN, OPEN_WITHIN, PulsarLog, message_id};
 use crate::reader::Start;
+use crate::runtime;
 use crate::settings::Settings;
 use crate::topic::TopicName;
 use dataflow::{Error, PartitionLog, Result, Span, Topic, TopicId};
+use std::sync::PoisonError;
+use std::time::Duration;
 
 /// A topic of a Pulsar cluster.
 pub struct PulsarTopic {
@@ -14,6 +20,31 @@ pub struct PulsarTopic {
     // None is a topic without partitions, which is read as if it had one.
     partitions: Option<u32>,
     settings: Settings,
+    held: Option<Held>,
+}
+
+/// The anchors of a topic that a job holds: the name of the subscriptions, and what is known of each.
+struct Held {
+    name: String,
+    shown: Vec<AnchorShown>,
+}
+
+/// What is known of the anchors of a topic while a job reads it, by partition.
+#[derive(Clone)]
+pub struct HeldAnchors {
+    /// The name of the topic.
+    pub topic: String,
+    /// The name of the subscriptions.
+    pub subscription: String,
+    shown: Vec<AnchorShown>,
+}
+
+impl HeldAnchors {
+    /// What is known of each partition's anchor, as of the last checkpoint.
+    pub fn facts(&self) -> Vec<Option<AnchorFacts>> {
+        let of = |shown: &AnchorShown| *shown.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shown.iter().map(of).collect()
+    }
 }
 
 impl PulsarTopic {
@@ -23,11 +54,52 @@ impl PulsarTopic {
         // on after is not there; or, in a cluster that was made again, one that was stored later.
         let id = TopicId { cluster: "pulsar".to_owned(), topic: full_name.to_string() };
         let partitions = Some(partitions).filter(|&partitions| partitions > 0);
-        PulsarTopic { name: name.to_owned(), full_name, id, partitions, settings }
+        PulsarTopic { name: name.to_owned(), full_name, id, partitions, settings, held: None }
     }
 
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// The full name.
+    pub fn full_name(&self) -> &TopicName {
+        &self.full_name
+    }
+
+    /// The same topic as a job reads it that holds an anchor per partition. Those from `made` on are made, at the beginning of
+    /// the topic; with `anew` those that are there are set to the beginning too, unless somebody holds them.
+    pub fn held_by(&self, name: &str, made: u32, anew: bool) -> Result<PulsarTopic> {
+        let partitions = self.partitions();
+        for partition in (0..partitions).filter(|partition| anew || *partition >= made) {
+            let task = if anew { AnchorTask::BeginAnew } else { AnchorTask::Make };
+            // One that is held is there; whoever opens the partition says who it is.
+            self.ask_anchor(partition, name, task, OPEN_WITHIN)?;
+        }
+        let shown = (0..partitions).map(|_| AnchorShown::default()).collect();
+        let held = Some(Held { name: name.to_owned(), shown });
+        let (name, full_name, id) = (self.name.clone(), self.full_name.clone(), self.id.clone());
+        Ok(PulsarTopic { name, full_name, id, partitions: self.partitions, settings: self.settings.clone(), held })
+    }
+
+    /// What is known of the anchors that the topic is held by.
+    pub fn anchors(&self) -> Option<HeldAnchors> {
+        let Held { name, shown } = self.held.as_ref()?;
+        Some(HeldAnchors { topic: self.name.clone(), subscription: name.clone(), shown: shown.clone() })
+    }
+
+    /// Looks at the anchor of a partition: `Held` where a consumer has it. One that is not there is made at the end.
+    pub fn look_at_anchor(&self, partition: u32, name: &str, within: Duration) -> Result<AnchorAnswer> {
+        self.ask_anchor(partition, name, AnchorTask::Look, within)
+    }
+
+    /// Deletes the anchor of a partition, unless a consumer holds it.
+    pub fn forget_anchor(&self, partition: u32, name: &str) -> Result<AnchorAnswer> {
+        self.ask_anchor(partition, name, AnchorTask::Forget, OPEN_WITHIN)
+    }
+
+    fn ask_anchor(&self, partition: u32, name: &str, task: AnchorTask, within: Duration) -> Result<AnchorAnswer> {
+        let topic = self.partition(partition)?;
+        Ok(runtime::wait(async { anchor(&self.settings, &topic, name, task, within).await })??)
     }
 
     /// The topic that a partition is.
@@ -63,6 +135,16 @@ impl Topic for PulsarTopic {
 
     fn open(&self, partition: u32, after: Option<dataflow::Position>) -> Result<Box<dyn PartitionLog>> {
         let start = after.map_or(Start::Oldest, |after| Start::AfterMessage(message_id(after)));
-        Ok(Box::new(PulsarLog::open(&self.settings, &self.partition(partition)?, start)?))
+        Ok(Box::new(PulsarLog::open(&self.settings, &self.partition(partition)?, start, None)?))
+    }
+
+    fn hold(&self, partition: u32, after: Option<dataflow::Position>) -> Result<Box<dyn PartitionLog>> {
+        let start = after.map_or(Start::Oldest, |after| Start::AfterMessage(message_id(after)));
+        let hold = |held: &Held| {
+            let shown = held.shown.get(partition as usize)?.clone();
+            Some(Hold { anchor: Anchor { name: held.name.clone(), is_made: true }, shown })
+        };
+        let hold = self.held.as_ref().and_then(hold);
+        Ok(Box::new(PulsarLog::open(&self.settings, &self.partition(partition)?, start, hold)?))
     }
 }

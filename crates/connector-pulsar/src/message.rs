@@ -57,6 +57,8 @@ pub struct Message {
     pub id: MessageId,
     /// Where a reader goes on after this message.
     pub position: Position,
+    /// Whether no other message was begun in chunks before it and is not whole than its position has.
+    pub knows_chunks: bool,
     pub payload: Payload,
     pub key: Option<Key>,
     pub properties: Vec<(String, String)>,

@@ -7,11 +7,13 @@
 //! thread of Pulsar: reader.next / reader.end / reader.keep
 //! ```
 
+use crate::anchor::{Anchor, AnchorFacts};
 use crate::client::{PartitionReader, chance, unreached};
 use crate::error::{Error, Result};
 use crate::message::Message;
 use crate::position::{EntryId, MessageId};
 use crate::reader::{PartitionEnd, ReaderOptions, Start, made_again};
+use crate::release::Needs;
 use crate::runtime;
 use crate::settings::Settings;
 use crate::topic::TopicName;
@@ -38,6 +40,24 @@ const READER_BYTES: usize = 4 << 20;
 pub struct ReadMessage {
     pub message: dataflow::Message,
     pub producer: String,
+    /// The oldest entry that whoever goes on after it needs, if that is known.
+    oldest: Option<EntryId>,
+}
+
+/// Where what is known of a partition's anchor is put.
+pub type AnchorShown = Arc<Mutex<Option<AnchorFacts>>>;
+
+/// The anchor that a job holds while it reads, and where that is shown.
+#[derive(Clone)]
+pub struct Hold {
+    pub anchor: Anchor,
+    pub shown: AnchorShown,
+}
+
+impl Hold {
+    fn show(&self, facts: Option<AnchorFacts>) {
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = facts;
+    }
 }
 
 /// One partition, read forward.
@@ -46,6 +66,7 @@ pub struct PulsarLog {
     given: Option<Position>,
     /// When the message had arrived, at the latest, after which it was opened.
     arrived_by: Option<ProcessingTime>,
+    needs: Needs,
 }
 
 #[derive(Default)]
@@ -71,6 +92,8 @@ struct State {
     /// Whether nobody has been given the newest end yet.
     end_is_new: bool,
     asks_end: bool,
+    /// Nothing before this entry is needed any more; the reader has not been told.
+    released: Option<EntryId>,
     /// No message comes any more, since the topic was terminated.
     is_terminated: bool,
     is_closed: bool,
@@ -121,6 +144,11 @@ impl Shared {
         state.received >= last
     }
 
+    /// What is needed no more, once.
+    fn take_released(&self) -> Option<EntryId> {
+        self.state().released.take()
+    }
+
     /// What to do next; none once nobody reads any more.
     fn next_step(&self) -> Option<Step> {
         let state = self.state();
@@ -134,12 +162,18 @@ impl Shared {
 }
 
 impl PulsarLog {
-    /// Opens a partition at the message after a position, at the first that is there, or at its end.
-    pub fn open(settings: &Settings, topic: &TopicName, start: Start) -> dataflow::Result<PulsarLog> {
+    /// Opens a partition at the message after a position, at the first that is there, or at its end. With an anchor it
+    /// waits for another holder to leave it, for 90 s at most.
+    pub fn open(
+        settings: &Settings,
+        topic: &TopicName,
+        start: Start,
+        hold: Option<Hold>,
+    ) -> dataflow::Result<PulsarLog> {
         let options = ReaderOptions {
             topic: topic.clone(),
             start,
-            anchor: None,
+            anchor: hold.as_ref().map(|hold| hold.anchor.clone()),
             name: format!("riverrun-{:08x}", chance() as u32),
             budget_bytes: READER_BYTES,
             allows_gaps: false,
@@ -152,8 +186,8 @@ impl PulsarLog {
         let shared = Arc::new(Shared::default());
         // The reader has a timer from the start, which belongs to that thread.
         let (settings, topic, of_task) = (settings.clone(), topic.clone(), shared.clone());
-        runtime::handle()?.spawn(async move { run(settings, options, &topic, &of_task).await });
-        let mut log = PulsarLog { shared, given, arrived_by: None };
+        runtime::handle()?.spawn(async move { run((settings, options, &topic), hold.as_ref(), &of_task).await });
+        let mut log = PulsarLog { shared, given, arrived_by: None, needs: Needs::default() };
         log.wait_until(|state| state.end.is_some())?;
         if start == Start::End {
             log.given = log.shared.state().end.and_then(|end| end.last);
@@ -203,6 +237,9 @@ impl PulsarLog {
             (None, None) => {}
         }
         drop(state);
+        for read in &taken {
+            read.oldest.iter().for_each(|oldest| self.needs.give(read.message.position, *oldest));
+        }
         if !taken.is_empty() {
             self.shared.called.notify_one();
         }
@@ -242,6 +279,12 @@ impl PartitionLog for PulsarLog {
         self.arrived_by = Some(arrival);
     }
 
+    fn durable(&mut self, message: Position) {
+        let Some(needed) = self.needs.after(message) else { return };
+        self.shared.state().released = Some(needed);
+        self.shared.called.notify_one();
+    }
+
     fn wake(&mut self, waker: &Waker) -> dataflow::Result<()> {
         self.shared.state().waker = Some(waker.clone());
         Ok(())
@@ -256,13 +299,17 @@ impl Drop for PulsarLog {
 }
 
 /// Reads for a log until nobody reads it any more, or until an error that waiting does not mend.
-async fn run(settings: Settings, options: ReaderOptions, topic: &TopicName, shared: &Shared) {
+async fn run((settings, options, topic): (Settings, ReaderOptions, &TopicName), hold: Option<&Hold>, shared: &Shared) {
     let mut reader = PartitionReader::new(settings, options);
-    let opened = match timeout(OPEN_WITHIN, reader.end()).await {
-        Ok(opened) => opened,
-        Err(_) => Err(unreached(reader.trouble().as_ref(), topic, OPEN_WITHIN)),
+    let opened = loop {
+        match timeout(OPEN_WITHIN, reader.end()).await {
+            Ok(opened) => break opened,
+            // Whoever held the anchor may have gone without a word; that it does not go has a bound of its own.
+            Err(_) if reader.is_busy() && !shared.state().is_closed => {}
+            Err(_) => break Err(unreached(reader.trouble().as_ref(), topic, OPEN_WITHIN)),
+        }
     };
-    let mut arrival_ms = 0;
+    let (mut arrival_ms, mut is_shown) = (0, hold.is_none());
     let mut came = opened.map(Came::End);
     loop {
         match came {
@@ -273,11 +320,19 @@ async fn run(settings: Settings, options: ReaderOptions, topic: &TopicName, shar
         }
         came = loop {
             let Some(step) = shared.next_step() else { return };
+            if let Some(needed) = shared.take_released() {
+                reader.release_before(needed);
+                is_shown = false;
+            }
             tokio::select! {
                 biased;
                 () = shared.called.notified() => {}
                 came = act(&mut reader, step) => break came,
-                () = sleep(LOOK_AGAIN), if !shared.has_received_all() => note_received(&reader, shared),
+                () = sleep(LOOK_AGAIN), if !shared.has_received_all() || !is_shown => {
+                    note_received(&reader, shared);
+                    hold.iter().for_each(|hold| hold.show(reader.anchor_facts()));
+                    is_shown = true;
+                }
             }
         };
     }
@@ -342,7 +397,9 @@ fn readable(message: Message, arrival_ms: &mut u64) -> ReadMessage {
         key,
         payload: message.payload.bytes().to_vec(),
     };
-    ReadMessage { message: read, producer: message.entry.producer_name.clone() }
+    let oldest = message.knows_chunks.then(|| message.position.oldest_needed());
+    let producer = message.entry.producer_name.clone();
+    ReadMessage { message: read, producer, oldest }
 }
 
 fn time_of(millis: u64) -> ProcessingTime {

@@ -23,7 +23,7 @@ impl Tail {
         let start = if from_start { Start::Oldest } else { Start::End };
         let alarm = Arc::new(Alarm::default());
         let open = |partition| {
-            let mut log = PulsarLog::open(topic.settings(), &topic.partition(partition)?, start)?;
+            let mut log = PulsarLog::open(topic.settings(), &topic.partition(partition)?, start, None)?;
             log.wake(&Waker::from(alarm.clone()))?;
             Ok(log)
         };

@@ -48,6 +48,11 @@ pub trait Topic: Send + Sync {
     /// Opens a partition at the message after the position given, or at its first. When a position is given the
     /// message there must still exist: an error of kind `Corrupt` names the gap when it was trimmed.
     fn open(&self, partition: u32, after: Option<Position>) -> Result<Box<dyn PartitionLog>>;
+    /// The same for a job that goes on with what follows: where a topic keeps what the job has not read, the log moves
+    /// that on with [`PartitionLog::durable`]. One may hold a partition at a time.
+    fn hold(&self, partition: u32, after: Option<Position>) -> Result<Box<dyn PartitionLog>> {
+        self.open(partition, after)
+    }
 }
 
 /// One partition, read forward.
@@ -68,6 +73,8 @@ pub trait PartitionLog: Send {
     /// identity, one that was made again may have a message at the same position: reads are an error of kind `Corrupt`
     /// then, since it arrived later.
     fn arrived_by(&mut self, _arrival: ProcessingTime) {}
+    /// Says that a job goes on after this message at the earliest, whatever happens: a checkpoint that has it is durable.
+    fn durable(&mut self, _message: Position) {}
     /// Remembers whom to wake when there may be new messages. Called once.
     fn wake(&mut self, waker: &Waker) -> Result<()>;
 }

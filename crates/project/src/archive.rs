@@ -5,6 +5,7 @@
 //!            frontier ------------------------------------------------------------------------^
 //! ```
 
+use crate::anchors::AnchorsOf;
 use crate::archive_check::{check_archive, frontier_in, places_of, topic_is_gone};
 use crate::archive_commit::{ArchiveEvent, CommitThread};
 use crate::failure::Failure;
@@ -118,7 +119,7 @@ struct StreamArchive {
     behind: Option<ProcessingTime>,
     // The frontier that the table has, and the rows and the frontier of the commit that is under way.
     frontier: Option<String>,
-    under_way: Option<(u64, String)>,
+    under_way: Option<(u64, Frontier)>,
     commits: CommitThread,
     committed_rows: u64,
     committed: u64,
@@ -161,6 +162,8 @@ impl<'a> Archive<'a> {
             finishing: false,
             stop: Arc::default(),
         };
+        let subscriptions: Vec<String> = names.iter().filter_map(|name| project.archive_anchor(name)).collect();
+        project.let_go_of_others(AnchorsOf::Archive, |made| subscriptions.iter().any(|kept| kept == made))?;
         checked.into_iter().try_for_each(|stream| archive.add(stream))?;
         Ok(archive)
     }
@@ -307,6 +310,9 @@ impl StreamArchive {
         let at = frontier.as_deref().map(Frontier::parse).transpose();
         let at = at.map_err(|error| error.context(format!("table {table}")))?;
         let to = end.map(|end| (0..topic.partitions()).map(|partition| end.get(&partition).copied()).collect());
+        let is_new = at.as_ref().is_none_or(|at| at.partitions.iter().all(Option::is_none));
+        let held = project.hold_topic(AnchorsOf::Archive, &stream.name, name, is_new)?;
+        let topic = held.map_or(topic, |held| held as Arc<dyn Topic>);
         let archiver = Archiver::new(spec, topic.as_ref(), decoder(stream, name)?, at, to)?;
         Ok(StreamArchive {
             stream: stream.name.clone(),
@@ -355,9 +361,9 @@ impl StreamArchive {
         }
         let prepared = self.writer.finish(None).map_err(|error| self.failed(error))?;
         let frontier = self.archiver.frontier().to_text();
-        let properties = vec![(FRONTIER_PROPERTY.to_owned(), frontier.clone())];
+        let properties = vec![(FRONTIER_PROPERTY.to_owned(), frontier)];
         self.commits.commit(prepared.into_iter().collect(), properties, self.frontier.clone())?;
-        self.under_way = Some((std::mem::take(&mut self.rows), frontier));
+        self.under_way = Some((std::mem::take(&mut self.rows), self.archiver.frontier()));
         Ok(())
     }
 
@@ -367,7 +373,8 @@ impl StreamArchive {
         result.map_err(|error| self.failed(error))?;
         let (rows, frontier) =
             self.under_way.take().ok_or_else(|| Error::internal("a commit answers that was not begun"))?;
-        self.frontier = Some(frontier);
+        self.archiver.durable(&frontier);
+        self.frontier = Some(frontier.to_text());
         self.committed_rows += rows;
         self.committed += 1;
         Ok(ArchiveCommit { stream: self.stream.clone(), table: self.table.clone(), rows })

@@ -69,6 +69,11 @@ impl GoingOn {
         Ok(())
     }
 
+    /// Whether the job reads its topics from elsewhere than where its last checkpoint has come to.
+    pub fn begins_anew(&self) -> bool {
+        self.last.is_none() || self.takeover.is_some() || self.savepoint.is_some()
+    }
+
     /// What people should know of the checkpoints while the job runs; given once.
     pub fn take_warnings(&mut self) -> Option<Receiver<String>> {
         self.warnings.1.take()

@@ -21,6 +21,7 @@ use crate::tally::{RuleTally, TallySink};
 use crate::topics::Topics;
 use crate::wanted_rows::WantedRows;
 use checkpoint::JobFacts;
+use connector_pulsar::HeldAnchors;
 use dataflow::{
     Background, CheckpointStore, Clock, Coordinator, Error, EventTime, JobGraph, NodeKind, Output, ProcessingTime,
     Reader, RestoredJob, Result, Sink, TimedFiles,
@@ -102,6 +103,8 @@ pub struct Wired {
     pub savepoints: SavepointRequests,
     /// The topics that it reads and writes whose partitions may become more, each with the number that it knows of.
     pub partitions: Vec<(String, u32)>,
+    /// The subscriptions that keep what it has not read of its topics.
+    pub anchors: Vec<HeldAnchors>,
     /// The number of the checkpoint whose outputs it takes over, if its pipelines have changed since.
     pub takes_over: Option<u64>,
     /// Gives what people should know of its checkpoints while it runs.
@@ -230,10 +233,15 @@ impl Project {
     pub(crate) fn wire(
         &self,
         checked: &CheckedPlan,
-        inputs: Vec<StreamInput>,
+        mut inputs: Vec<StreamInput>,
         options: &JobOptions,
         mut going_on: Option<GoingOn>,
     ) -> Result<Wired, Failure> {
+        // Before anything of topics or histories is read.
+        let anchors = match &going_on {
+            Some(going_on) => self.hold_topics(options.job.as_deref(), &mut inputs, going_on.begins_anew())?,
+            None => Vec::new(),
+        };
         let last = going_on.as_ref().and_then(|going_on| going_on.last.clone());
         let unread = inputs.iter().filter(|_| last.is_none());
         let waiting = unread.filter_map(|input| waiting(input).transpose()).collect::<Result<_>>()?;
@@ -301,6 +309,7 @@ impl Project {
             collected,
             tallies,
             waiting,
+            anchors,
             partitions,
             savepoint: going_on.as_ref().and_then(GoingOn::savepoint),
             takes_over: going_on.as_ref().and_then(|going_on| Some(going_on.takeover.as_ref()?.number)),

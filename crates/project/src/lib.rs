@@ -56,6 +56,7 @@ mod stream_input;
 
 mod takeover;
 
+mod anchors;
 mod going_on;
 mod kept_state;
 mod secrets;
@@ -96,6 +97,7 @@ mod test_job;
 mod topic_tail;
 mod why;
 
+pub use anchors::{AnchorsOf, AnchorsOnTopic, PartitionAnchor};
 pub use archive::{Archive, ArchiveCommit, ArchiveEnd, ArchiveOptions, ArchiveStep, Archived};
 pub use bounded::StopCheck;
 pub use codec::JsonEncode;
@@ -106,6 +108,7 @@ pub use connector_iceberg::{
     OrphanSummary, SnapshotDescription, TableDescription,
 };
 pub use connector_local::Format;
+pub use connector_pulsar::{AnchorFacts, HeldAnchors};
 pub use dev_broker::{DevBroker, start_dev_broker, stop_dev_broker};
 pub use dev_pubsub::{DevPubsub, start_dev_pubsub, stop_dev_pubsub};
 pub use failure::Failure;

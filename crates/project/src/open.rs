@@ -309,6 +309,11 @@ impl Project {
         self.folder.config.project.checkpoints_kept.0
     }
 
+    /// Where the topics are.
+    pub(crate) fn topic_place(&self) -> &TopicPlace {
+        &self.environment.live.place
+    }
+
     /// The folder of the topics, where they lie in one.
     pub fn topics_path(&self) -> Option<PathBuf> {
         match &self.environment.live.place {

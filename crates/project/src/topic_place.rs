@@ -39,8 +39,19 @@ pub struct PulsarPlace {
     pub service: Service,
     /// The namespace of all topics.
     pub namespace: Namespace,
+    /// How the anchors of jobs are called, if there are any.
+    pub anchors: AnchorNames,
     entry: Entry,
     tls: Tls,
+}
+
+/// How the subscriptions are called that keep what jobs have not read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AnchorNames {
+    /// There are none: what the namespace keeps by itself is all.
+    None,
+    /// They begin with this.
+    With(String),
 }
 
 /// How a client shows who it is; files are relative to the project.
@@ -119,6 +130,7 @@ struct LiveKeys {
     ca: Option<PlacedText>,
     certificate: Option<PlacedText>,
     key: Option<PlacedText>,
+    anchors: Option<AnchorsKey>,
     retention: Option<Retention>,
 }
 
@@ -128,7 +140,7 @@ impl LiveKeys {
         let secrets = [&self.token, &self.password, &self.credential].into_iter().any(Option::is_some);
         let texts = [&self.user, &self.oauth2_uri, &self.scope, &self.audience].into_iter().any(Option::is_some);
         let files = [&self.ca, &self.certificate, &self.key].into_iter().any(Option::is_some);
-        secrets || texts || files || self.namespace.is_some()
+        secrets || texts || files || self.namespace.is_some() || self.anchors.is_some()
     }
 
     fn plain_secrets(&self) -> PlainSecrets {
@@ -165,11 +177,13 @@ impl TryFrom<LiveKeys> for Live {
             (None, Some(service)) => {
                 let service = service.0.clone();
                 let namespace = keys.namespace.as_ref().map(|name| name.0.clone()).unwrap_or_default();
+                let anchors = keys.anchors.as_ref().map_or_else(AnchorNames::usual, |anchors| anchors.0.clone());
                 TopicPlace::Pulsar(Box::new(PulsarPlace {
                     tls: tls(&keys, &service)?,
                     entry: entry(keys)?,
                     service,
                     namespace,
+                    anchors,
                 }))
             }
         };
@@ -252,6 +266,38 @@ impl TryFrom<String> for NamespaceName {
     }
 }
 
+/// What subscriptions of jobs begin with.
+const ANCHOR_PREFIX: &str = "riverrun";
+
+impl AnchorNames {
+    fn usual() -> AnchorNames {
+        AnchorNames::With(ANCHOR_PREFIX.to_owned())
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(try_from = "toml::Value")]
+struct AnchorsKey(AnchorNames);
+
+impl TryFrom<toml::Value> for AnchorsKey {
+    type Error = Error;
+
+    fn try_from(value: toml::Value) -> Result<Self> {
+        let is_plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.');
+        match value {
+            toml::Value::Boolean(false) => Ok(AnchorsKey(AnchorNames::None)),
+            toml::Value::Boolean(true) => Ok(AnchorsKey(AnchorNames::usual())),
+            toml::Value::String(prefix) if !prefix.is_empty() && prefix.chars().all(is_plain) => {
+                Ok(AnchorsKey(AnchorNames::With(prefix)))
+            }
+            other => Err(Error::invalid(format!(
+                "anchors is {other}, expected false, or what the names of subscriptions begin with: letters, digits, _, - \
+                 and ."
+            ))),
+        }
+    }
+}
+
 /// How long messages of local topics are kept at least. What no archive holds yet is kept longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -300,6 +346,13 @@ mod tests {
         assert_eq!(read_as, format!("pulsar+ssl://a:6651 public/default {entry} {tls}"));
         let all = r#"pulsar = "pulsar://a", credential = "file:c", oauth2_uri = "https://t", audience = "x""#;
         assert!(pulsar(all).contains("TokenServer(ClientCredentials { credential: File(\"c\")"), "{}", pulsar(all));
+        let anchors = |live: &str| match read(live).unwrap().place {
+            TopicPlace::Pulsar(place) => place.anchors,
+            TopicPlace::Folder(folder) => panic!("{folder:?}"),
+        };
+        assert_eq!(anchors(r#"pulsar = "pulsar://a""#), AnchorNames::With("riverrun".to_owned()));
+        assert_eq!(anchors(r#"pulsar = "pulsar://a", anchors = false"#), AnchorNames::None);
+        assert_eq!(anchors(r#"pulsar = "pulsar://a", anchors = "team-a""#), AnchorNames::With("team-a".to_owned()));
         assert!(matches!(read(r#"topics = "./topics""#).unwrap().place, TopicPlace::Folder(_)));
         for (live, what) in [
             ("", "it does not say where topics are"),
@@ -319,6 +372,8 @@ mod tests {
             (r#"pulsar = "pulsar://a", user = "u", password = "env:P", token = "env:T""#, "in several ways"),
             (r#"pulsar = "pulsar://a", credential = "env:C""#, "expected oauth2_uri"),
             (r#"pulsar = "pulsar://a", scope = "s""#, "expected credential beside them"),
+            (r#"topics = "a", anchors = false"#, "other keys are of a cluster of Pulsar"),
+            (r#"pulsar = "pulsar://a", anchors = "a/b""#, "expected false, or what the names of subscriptions"),
             (r#"pulsar = "pulsar://a", tenant = "t""#, "unknown field `tenant`"),
         ] {
             let error = read(live).unwrap_err();

@@ -95,7 +95,8 @@ of workers, for as long as the outputs are where it left them. Move, copy and de
 Examples:
   riverrun stop                            # the job of all outputs; prints the folder of the savepoint
   riverrun stop decide --to before-upgrade # one job of riverrun.toml, and a place for the savepoint
-  riverrun stop --no-savepoint             # like Ctrl-C: the last checkpoint is all that is kept")]
+  riverrun stop --no-savepoint             # like Ctrl-C: the last checkpoint is all that is kept
+  riverrun stop decide --forget            # nothing is kept for it in Pulsar any more")]
     Stop(StopArgs),
     /// Go on with a job from a savepoint, and run it
     #[command(after_help = "\
@@ -379,6 +380,10 @@ pub struct StopArgs {
     /// The folder to make for the savepoint; if left out, one beside the checkpoints, named after the checkpoint
     #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath, conflicts_with = "no_savepoint")]
     pub to: Option<PathBuf>,
+    /// Delete the subscriptions that keep what the job has not read of its topics in Pulsar; also those of `archive`, and of
+    /// a job that does not run
+    #[arg(long)]
+    pub forget: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

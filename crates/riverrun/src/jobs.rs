@@ -1,12 +1,13 @@
 //! `jobs`: what runs, and what runs have left.
 
+use crate::anchors;
 use crate::ask::{Answer, Connection};
 use crate::channel::{Ask, savepoint_json};
 use crate::outcome::Outcome;
 use crate::savepoint::called;
 use crate::{print, show};
 use dataflow::{Error, Fate, Fates, Result};
-use project::{ArchiveOnDisk, JobOnDisk, NewestCheckpoint, Project};
+use project::{AnchorsOf, ArchiveOnDisk, JobOnDisk, NewestCheckpoint, Project};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
@@ -19,34 +20,48 @@ pub fn jobs(project: &Project, json: bool) -> Outcome {
     }
     for job in &jobs {
         let status = status(job);
+        let anchors = anchors_of(project, AnchorsOf::Job(job.name.as_deref()), &status)?;
         match json {
-            true => print::line(&as_json(job, &status).to_string())?,
-            false => print::data(&print::for_terminal(text(job, &status)))?,
+            true => print::line(&as_json(job, &status, &anchors).to_string())?,
+            false => print::data(&print::for_terminal(text(job, &status, &anchors)))?,
         };
     }
     if let Some(archive) = &archive {
+        let anchors = anchors_of(project, AnchorsOf::Archive, &Ok(None))?;
         match json {
-            true => print::line(&archive_json(archive).to_string())?,
-            false => print::data(&print::for_terminal(archive_text(archive)))?,
+            true => print::line(&archive_json(archive, &anchors).to_string())?,
+            false => print::data(&print::for_terminal(archive_text(archive, &anchors)))?,
         };
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn archive_text(archive: &ArchiveOnDisk) -> String {
+/// How the anchors of a job stand, as it says itself while it runs.
+fn anchors_of(project: &Project, of: AnchorsOf, status: &Result<Option<Value>>) -> Result<Vec<Value>> {
+    if let Ok(Some(Value::Array(running))) =
+        status.as_ref().map(|status| status.as_ref().map(|one| one["anchors"].clone()))
+    {
+        return Ok(running);
+    }
+    Ok(project.anchors(of)?.iter().map(anchors::as_json).collect())
+}
+
+fn archive_text(archive: &ArchiveOnDisk, anchors: &[Value]) -> String {
     let state = match &archive.writer {
         Some(writer) => format!("running, {writer}"),
         None => "does not run; `riverrun run archive` goes on where it stopped".to_owned(),
     };
     let tables = archive.tables.iter().map(|(stream, table)| format!("  {stream} to table {table}\n"));
-    format!("archive: {state}\n{}", tables.collect::<String>())
+    let anchors = anchors.iter().map(|anchors| anchors::text(anchors) + "\n");
+    format!("archive: {state}\n{}", tables.chain(anchors).collect::<String>())
 }
 
-fn archive_json(archive: &ArchiveOnDisk) -> Value {
+fn archive_json(archive: &ArchiveOnDisk, anchors: &[Value]) -> Value {
     let table = |(stream, table): &(String, String)| json!({ "stream": stream, "table": table });
     json!({
         "job": "archive", "state": if archive.writer.is_some() { "running" } else { "ended" },
         "writer": archive.writer, "tables": archive.tables.iter().map(table).collect::<Vec<_>>(),
+        "anchors": anchors,
     })
 }
 
@@ -60,7 +75,7 @@ fn status(job: &JobOnDisk) -> Result<Option<Value>> {
     }
 }
 
-fn as_json(job: &JobOnDisk, status: &Result<Option<Value>>) -> Value {
+fn as_json(job: &JobOnDisk, status: &Result<Option<Value>>, anchors: &[Value]) -> Value {
     let message = |error: &Error| json!({ "error": error.chain() });
     let newest = match &job.newest {
         Ok(newest) => newest.as_ref().map_or(Value::Null, |newest| {
@@ -76,7 +91,7 @@ fn as_json(job: &JobOnDisk, status: &Result<Option<Value>>) -> Value {
     json!({
         "job": job.name, "state": state(job, status),
         "running": match status { Ok(status) => status.clone().unwrap_or(Value::Null), Err(error) => message(error) },
-        "checkpoint": newest, "checkpoints_kept": job.kept,
+        "checkpoint": newest, "checkpoints_kept": job.kept, "anchors": anchors,
         "savepoints": job.savepoints.iter().map(saved).collect::<Vec<_>>(),
     })
 }
@@ -115,7 +130,7 @@ fn state(job: &JobOnDisk, status: &Result<Option<Value>>) -> &'static str {
     }
 }
 
-fn text(job: &JobOnDisk, status: &Result<Option<Value>>) -> String {
+fn text(job: &JobOnDisk, status: &Result<Option<Value>>, anchors: &[Value]) -> String {
     let mut lines = vec![format!("{}: {}", called(job.name.as_deref()), running_text(job, status))];
     match &job.newest {
         Ok(Some(newest)) => {
@@ -136,6 +151,7 @@ fn text(job: &JobOnDisk, status: &Result<Option<Value>>) -> String {
         lines.extend(state_text(status));
         lines.extend(status["streams"].as_array().into_iter().flatten().map(stream_text));
     }
+    lines.extend(anchors.iter().map(anchors::text));
     lines.extend(job.savepoints.iter().map(|saved| match saved {
         Ok(saved) => {
             format!("  savepoint {} of checkpoint {}, {}", saved.folder.display(), saved.checkpoint, saved.written_at)

@@ -1,13 +1,14 @@
 //! A running job's side of the channel: what others ask is answered by threads beside the job, each for a bounded time,
 //! and nothing that they send reaches the job but what it is asked for.
 
+use crate::anchors;
 use crate::channel::{Ask, SOCKET, SocketPath, VERSION, savepoint_json};
 use crate::clock::{Stopwatch, rest};
 use crate::print;
 use crate::signals::Stop;
 use dataflow::{Checkpoint, CheckpointStore, Error, EventTime, ProcessingTime, Result};
 use engine::Control;
-use project::{SavedJob, SavepointRequests};
+use project::{HeldAnchors, SavedJob, SavepointRequests};
 use seam::StreamStats;
 use serde_json::{Value, json};
 use std::fs::Permissions;
@@ -39,6 +40,8 @@ pub struct RunningJob {
     pub control: Arc<Control>,
     pub stop: Stop,
     pub savepoints: SavepointRequests,
+    /// The subscriptions that keep what it has not read.
+    pub anchors: Vec<HeldAnchors>,
     /// How many wait to be told of a savepoint.
     pub waiting: AtomicUsize,
 }
@@ -255,6 +258,7 @@ impl RunningJob {
             "process": std::process::id(), "since": self.since.to_string(), "workers": self.workers,
             "rows_written": self.written.load(Relaxed), "state_bytes_in_memory": self.state.memory.load(Relaxed),
             "state_bytes_on_disk": self.state.disk.load(Relaxed), "streams": self.stats.iter().map(stream).collect::<Vec<_>>(),
+            "anchors": self.anchors.iter().map(anchors::running_json).collect::<Vec<_>>(),
         })
     }
 }

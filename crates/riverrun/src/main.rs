@@ -1,5 +1,6 @@
 //! The command line. Data goes to stdout, everything else to stderr; errors exit 1, wrong usage 2.
 
+mod anchors;
 mod archive;
 mod args;
 mod ask;

@@ -237,6 +237,7 @@ fn attend(
         control: control.clone(),
         stop: stop.clone(),
         savepoints: wired.savepoints.clone(),
+        anchors: wired.anchors.clone(),
         waiting: AtomicUsize::new(0),
     });
     if let Some(checkpoints) = wired.checkpoints.take() {

@@ -1,5 +1,6 @@
 //! `savepoint` and `stop`: what a running job is asked, and savepoints of one that does not run.
 
+use crate::anchors;
 use crate::args::{SavepointArgs, StopArgs};
 use crate::ask::{Answer, Connection};
 use crate::channel::{Ask, savepoint_json, savepoint_of};
@@ -7,7 +8,7 @@ use crate::outcome::Outcome;
 use crate::print;
 use crate::show;
 use dataflow::{Error, Result};
-use project::{JobOnDisk, Project, SavedJob};
+use project::{AnchorsOf, JobOnDisk, Project, SavedJob};
 use sql::some_of;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -32,7 +33,18 @@ pub fn savepoint(project: &Project, args: &SavepointArgs) -> Outcome {
 
 /// Ends a running job, by default with a savepoint.
 pub fn stop(project: &Project, args: &StopArgs) -> Outcome {
+    if args.forget && args.job.as_deref() == Some("archive") {
+        return anchors::forget(project, AnchorsOf::Archive, args.json);
+    }
     let job = asked(project, args.job.as_deref())?;
+    let runs = Connection::to_attentive(&project.checkpoints_path(job))?.is_some();
+    if runs || !args.forget {
+        stop_running(project, job, args)?;
+    }
+    if args.forget { anchors::forget(project, AnchorsOf::Job(job), args.json) } else { Ok(ExitCode::SUCCESS) }
+}
+
+fn stop_running(project: &Project, job: Option<&str>, args: &StopArgs) -> Outcome {
     let folder = project.checkpoints_path(job);
     let Some(mut running) = Connection::to_attentive(&folder)? else {
         return Err(Error::invalid(format!(

@@ -151,7 +151,7 @@ impl Archiver {
                 Some(end) if end <= at.map(|at| at.position) => Stop::Reached,
                 Some(end) => Stop::At(end),
             };
-            let mut log = topic.open(index as u32, at.map(|at| at.position))?;
+            let mut log = topic.hold(index as u32, at.map(|at| at.position))?;
             at.iter().for_each(|at| log.arrived_by(at.arrival));
             partitions.push(Partition { log, clock, stop });
         }
@@ -190,6 +190,13 @@ impl Archiver {
     /// Whether the end positions that were given are reached.
     pub fn finished(&self) -> bool {
         self.partitions.iter().all(|partition| partition.stop == Stop::Reached)
+    }
+
+    /// What was read up to a frontier is committed: topics need not keep it for the archive.
+    pub fn durable(&mut self, frontier: &Frontier) {
+        for (partition, at) in self.partitions.iter_mut().zip(&frontier.partitions) {
+            at.iter().for_each(|at| partition.log.durable(at.position));
+        }
     }
 
     /// How far the archiver has read.

@@ -172,6 +172,7 @@ impl LiveReader {
     pub fn freeze(&mut self, given: EventTime, may_join: bool) -> Vec<Split> {
         let mut joining = Vec::new();
         for partition in &mut self.partitions {
+            partition.freeze();
             if joins(partition, may_join) {
                 partition.hold(given);
                 joining.push(Split::Partition(partition.index));
@@ -197,6 +198,7 @@ impl LiveReader {
     pub fn durable(&mut self, joined: &[SplitState]) -> Result<Option<EventTime>> {
         let mut level = None;
         for partition in &mut self.partitions {
+            partition.durable();
             let split = Split::Partition(partition.index);
             if partition.presence == Presence::Leaves {
                 partition.presence = Presence::Absent;

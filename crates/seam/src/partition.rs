@@ -20,6 +20,8 @@ pub(crate) struct Partition {
     topic: TopicId,
     log: Box<dyn PartitionLog>,
     position: Option<Position>,
+    // Where the checkpoint that is on its way has it.
+    frozen: Option<Position>,
     pub clock: PartitionClock,
     /// When it last asked to join.
     pub joined: Option<ProcessingTime>,
@@ -68,8 +70,9 @@ impl Partition {
         let mut partition = Partition {
             index,
             margin: topic.margin(),
-            log: topic.open(index, at.message)?,
+            log: topic.hold(index, at.message)?,
             position: at.message,
+            frozen: None,
             clock: PartitionClock::new(spec),
             joined: None,
             timeless: (0, 0),
@@ -145,6 +148,18 @@ impl Partition {
     /// No row at or before this comes later.
     pub fn watermark(&self) -> EventTime {
         self.level
+    }
+
+    /// A checkpoint begins that has where it was given out to.
+    pub fn freeze(&mut self) {
+        self.frozen = self.position;
+    }
+
+    /// That checkpoint is durable.
+    pub fn durable(&mut self) {
+        if let Some(message) = self.frozen.take() {
+            self.log.durable(message);
+        }
     }
 
     /// Stands still at a watermark until its checkpoint is durable.

@@ -27,6 +27,8 @@ pub struct Continuity {
     previous: Option<EntryId>,
     /// The index of the last message of the entry before, where the broker counts.
     index: Option<u64>,
+    /// A ledger has begun, and no index tells whether others were before it.
+    is_uncounted: bool,
 }
 
 /// What to do with an entry.
@@ -39,7 +41,7 @@ pub enum Verdict {
 
 impl Continuity {
     pub fn new(expectation: Expectation, allows_gaps: bool) -> Self {
-        Continuity { expectation, allows_gaps, previous: None, index: None }
+        Continuity { expectation, allows_gaps, previous: None, index: None, is_uncounted: false }
     }
 
     /// The last entry.
@@ -47,12 +49,21 @@ impl Continuity {
         self.previous
     }
 
+    /// Whether a ledger has begun since the last call before which whole ledgers may be missing, since nobody counts.
+    pub fn take_uncounted_ledger(&mut self) -> bool {
+        std::mem::take(&mut self.is_uncounted)
+    }
+
     /// Looks at an entry with so many messages; the index is that of its last one.
     pub fn follow(&mut self, id: EntryId, messages: u32, index: Option<u64>) -> Result<Verdict> {
         match self.previous {
             None => self.check_first(id, messages, index)?,
             Some(previous) if id <= previous => return Ok(Verdict::Repeated),
-            Some(previous) => self.check_next(previous, id, messages, index)?,
+            Some(previous) => {
+                self.check_next(previous, id, messages, index)?;
+                let counts = self.index.is_some() && index.is_some();
+                self.is_uncounted |= id.ledger != previous.ledger && !counts && !self.allows_gaps;
+            }
         }
         self.previous = Some(id);
         self.index = index;
@@ -118,6 +129,23 @@ mod tests {
             }
         }
         log
+    }
+
+    #[test]
+    fn a_ledger_that_begins_where_nobody_counts_is_told_once() {
+        let at = |ledger, entry| EntryId { ledger, entry };
+        let follows = |index: Option<u64>| {
+            let mut continuity = Continuity::new(Expectation::Oldest, false);
+            let ids = [at(3, 0), at(3, 1), at(9, 0), at(9, 1)];
+            let follow = |(id, index): (EntryId, Option<u64>)| {
+                continuity.follow(id, 1, index).unwrap();
+                continuity.take_uncounted_ledger()
+            };
+            let indexed = ids.into_iter().zip(0u64..).map(|(id, at)| (id, index.map(|first| first + at)));
+            indexed.map(follow).collect::<Vec<_>>()
+        };
+        assert_eq!(follows(None), [false, false, true, false]);
+        assert_eq!(follows(Some(7)), [false; 4]);
     }
 
     proptest! {

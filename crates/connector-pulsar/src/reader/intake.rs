@@ -30,6 +30,8 @@ pub struct Intake {
     chunks: Chunks,
     /// Whether nothing that lies before the first entry of this consumer is part of a message that is not yet whole.
     begins_whole: bool,
+    /// What began before that has been given up by now.
+    is_long_since: bool,
     /// When the first entry of this consumer was stored.
     first_ms: Option<u64>,
     /// A chunk came of a message that began before that entry.
@@ -55,6 +57,7 @@ impl Intake {
             continuity: Continuity::new(Expectation::Oldest, allows_gaps),
             chunks: Chunks::new(message_bytes_max),
             begins_whole: true,
+            is_long_since: false,
             first_ms: None,
             wants_earlier: false,
             permits: Permits::new(budget_bytes),
@@ -71,6 +74,7 @@ impl Intake {
     pub fn begin(&mut self, expectation: Expectation, begins_whole: bool) {
         self.continuity = Continuity::new(expectation, self.allows_gaps);
         self.begins_whole = begins_whole;
+        self.is_long_since = false;
         self.first_ms = None;
         self.chunks = Chunks::new(self.message_bytes_max);
         self.permits.reset();
@@ -160,6 +164,7 @@ impl Intake {
         let seen = self.seen;
         for mut message in opened.into_iter().filter(|message| seen.is_none_or(|seen| message.id > seen)) {
             message.given_up = std::mem::take(&mut self.given_up);
+            message.knows_chunks = self.begins_whole || self.is_long_since;
             self.received = Some(message.position);
             self.seen = Some(message.id);
             self.seen_by_ms = Some(stamp);
@@ -184,6 +189,21 @@ impl Intake {
         Ok(())
     }
 
+    /// Whether all messages that are not whole at the last entry are known.
+    pub fn knows_chunks(&self) -> bool {
+        self.begins_whole || self.is_long_since
+    }
+
+    /// The first chunk of the oldest message that is not whole.
+    pub fn oldest_chunk(&self) -> Option<EntryId> {
+        self.chunks.oldest()
+    }
+
+    /// Whether a ledger has begun before whose entries others may be missing, since nobody counts messages.
+    pub fn take_uncounted_ledger(&mut self) -> bool {
+        self.continuity.take_uncounted_ledger()
+    }
+
     /// The last entry that has come, where no message waits to be taken.
     pub fn received_without_messages(&self) -> Option<EntryId> {
         self.continuity.previous().filter(|_| self.waiting.is_empty())
@@ -206,6 +226,7 @@ impl Intake {
         }
         let stamp = stamp_of(entry);
         let first = *self.first_ms.get_or_insert(stamp);
+        self.is_long_since |= stamp > first.saturating_add(OPEN_MS_MAX);
         self.chunks.pass(stamp, &mut self.given_up);
         let outcome = if opening::is_chunk(&entry.metadata) {
             self.chunks.take(id, &entry.metadata, &entry.payload, stamp, &mut self.given_up)

@@ -14,7 +14,9 @@ use super::broker_date;
 use super::continuity::Expectation;
 use super::intake::Intake;
 use super::lookback::{Lookback, OLDEST};
-use super::watch::{self, Watch};
+use super::options::{PartitionEnd, ReaderOptions, Start};
+use super::watch::{self, Watch, end_question};
+use crate::anchor::AnchorFacts;
 use crate::conversation::{Heard, RequestId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::link::{Event, Link};
@@ -22,11 +24,9 @@ use crate::machine::Machine;
 use crate::message::Message;
 use crate::position::{EntryId, MessageId, Position};
 use crate::settings::Settings;
-use crate::topic::TopicName;
 use crate::wire::frame::Frame;
 use crate::wire::protocol::{
-    Command, ConsumerStats, Delivery, Flow, GetLastMessageId, GetLastMessageIdResponse, MessageIdData, ServerError,
-    Subscribe,
+    Command, ConsumerStats, Delivery, Flow, GetLastMessageIdResponse, MessageIdData, ServerError, Subscribe,
 };
 use bytes::Bytes;
 use std::time::Duration;
@@ -37,55 +37,13 @@ const CONSUMER: u64 = 2;
 /// What is wrong once may be an accident of the connection; what is wrong at the same entry again and again is not.
 const DOUBTS_MAX: u32 = 2;
 
-/// Where a reader begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// At the oldest message that is there.
-    Oldest,
-    /// At the first message that the partition ever had; it is an error if that is gone.
-    Beginning,
-    /// After the message that is the last when the reader begins.
-    End,
-    /// Where another reader has come to; it is an error if that place is gone.
-    After(Position),
-    /// After a message that another reader had; it is an error if that is gone. Which messages in chunks were not whole
-    /// there is found out when more of them comes.
-    AfterMessage(MessageId),
-}
-
-/// What a reader is told.
-#[derive(Clone, Debug)]
-pub struct ReaderOptions {
-    /// A topic without partitions, or one partition of a topic.
-    pub topic: TopicName,
-    pub start: Start,
-    /// The durable subscription that keeps messages from being taken away while they are needed.
-    pub anchor: Option<String>,
-    /// What the fresh names of the reader's subscriptions begin with. No other reader may have it.
-    pub name: String,
-    /// What may wait in memory, but for one read of the broker.
-    pub budget_bytes: usize,
-    /// The topic has entries that are never given out, so gaps are no loss.
-    pub allows_gaps: bool,
-}
-
-/// Where a partition ended when the broker was asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PartitionEnd {
-    /// The last message; none if there is none.
-    pub last: Option<MessageId>,
-    /// The broker's time at the question, or a little earlier; none where the broker does not tell its time, or messages
-    /// become visible later than they are stamped, since they belong to transactions.
-    ///
-    /// What is not there yet is stamped later, except for what was on its way into storage at that moment.
-    pub broker_time_ms: Option<u64>,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Detached,
     Watching(RequestId),
     FindingEnd(RequestId),
+    /// How much would have to be read again to know all chunks before the place, where the partition ends at this.
+    Counting(Option<MessageId>),
     Subscribing(RequestId),
     Reading,
 }
@@ -102,6 +60,10 @@ pub struct ReaderMachine {
     /// Where `Start::End` turned out to be: the end, or none if there was no message.
     end_at_start: Option<Option<MessageId>>,
     intake: Intake,
+    /// Whether it is known which messages were not whole where it goes on.
+    knows_chunks: bool,
+    /// The place before that to begin at for knowing.
+    begins_at: Option<EntryId>,
     lookback: Lookback,
     is_terminated: bool,
     /// The entry at which something was wrong, and how often.
@@ -121,6 +83,7 @@ impl ReaderMachine {
             Start::AfterMessage(last) => Some(Position::after(last)),
             Start::Oldest | Start::Beginning | Start::End => None,
         };
+        let knows_chunks = !matches!(options.start, Start::End | Start::AfterMessage(_));
         ReaderMachine {
             watch: Watch::new(options.anchor.clone(), received.map(|position| position.oldest_needed())),
             intake: Intake::new(options.budget_bytes, settings.message_bytes_max, options.allows_gaps, received),
@@ -130,6 +93,8 @@ impl ReaderMachine {
             attempt: 0,
             busy_since: None,
             end_at_start: None,
+            knows_chunks,
+            begins_at: None,
             lookback: Lookback::default(),
             is_terminated: false,
             doubted: None,
@@ -142,7 +107,7 @@ impl ReaderMachine {
 
     /// The next message, if one is here.
     pub fn take(&mut self) -> Option<Message> {
-        let message = self.intake.pop()?;
+        let message = if self.watch.is_proven() { self.intake.pop()? } else { return None };
         self.flow();
         Some(message)
     }
@@ -172,18 +137,22 @@ impl ReaderMachine {
         self.attempt
     }
 
-    /// Nothing before this position is needed any more, by any checkpoint.
-    pub fn release(&mut self, position: &Position) {
-        self.watch.release_before(position.oldest_needed());
-        if matches!(self.phase, Phase::Subscribing(_) | Phase::Reading) {
-            self.move_anchor();
+    /// Nothing before this entry is needed any more, by any checkpoint. It is asked where the anchor stands then.
+    pub fn release_before(&mut self, needed: EntryId, now: Duration) {
+        self.watch.release_before(needed);
+        if let (Phase::Reading, Some(conversation)) = (self.phase, self.link.conversation()) {
+            self.watch.move_on(conversation, now);
         }
     }
 
-    fn move_anchor(&mut self) {
-        if let (Some(command), Some(conversation)) = (self.watch.acknowledge(), self.link.conversation()) {
-            conversation.tell(command);
-        }
+    /// What is known of the anchor, where there is one.
+    pub fn anchor_facts(&self) -> Option<&AnchorFacts> {
+        self.watch.facts()
+    }
+
+    /// Whether another consumer holds the anchor.
+    pub fn is_busy(&self) -> bool {
+        self.busy_since.is_some()
     }
 
     /// Asks where the partition ends; `take_end` has the answer once it is here.
@@ -250,6 +219,7 @@ impl ReaderMachine {
                 self.end_request = None;
                 self.since_request = None;
                 self.has_told_time = false;
+                self.watch.detached();
                 Ok(())
             }
             Event::Attached => {
@@ -277,12 +247,15 @@ impl ReaderMachine {
         match (self.phase, command) {
             (Phase::Reading, Command::GetLastMessageIdResponse(answer)) => self.on_end(request, &answer),
             (Phase::Reading, Command::ConsumerStatsResponse(answer)) => {
-                self.on_since(request, answer.connected_since.as_deref());
+                if !self.watch.take_facts(request, &answer) {
+                    self.on_since(request, answer.connected_since.as_deref());
+                }
                 Ok(())
             }
             (phase, Command::Error(error)) => self.on_refusal(phase, &error.message, error.error, now),
             (Phase::Watching(asked), Command::Success(_)) if asked == request => {
                 self.busy_since = None;
+                self.watch.subscribed();
                 if let Some(conversation) = self.link.conversation() {
                     let request = conversation.ask("where the topic ends", end_question, now);
                     self.phase = Phase::FindingEnd(request);
@@ -290,14 +263,29 @@ impl ReaderMachine {
                 Ok(())
             }
             (Phase::FindingEnd(asked), Command::GetLastMessageIdResponse(answer)) if asked == request => {
-                self.watch.check(&answer)?;
+                self.watch.check(None, &answer)?;
+                let wants_facts = !self.knows_chunks && self.intake.received().is_some();
+                if wants_facts
+                    && let Some(conversation) = self.link.conversation()
+                    && self.watch.asks_facts(conversation, now)
+                {
+                    self.phase = Phase::Counting(last_message(&answer));
+                    return Ok(());
+                }
                 self.subscribe(last_message(&answer), now)
+            }
+            (Phase::Counting(end), Command::ConsumerStatsResponse(answer)) => {
+                self.watch.take_facts(request, &answer);
+                self.begins_at = self.watch.begins_at();
+                self.subscribe(end, now)
             }
             (Phase::Subscribing(asked), Command::Success(_)) if asked == request => {
                 self.phase = Phase::Reading;
                 self.ask_since(now);
                 self.flow();
-                self.move_anchor();
+                if let Some(conversation) = self.link.conversation() {
+                    self.watch.move_on(conversation, now);
+                }
                 Ok(())
             }
             _ => Ok(()),
@@ -305,7 +293,7 @@ impl ReaderMachine {
     }
 
     fn on_end(&mut self, request: RequestId, answer: &GetLastMessageIdResponse) -> Result<()> {
-        self.watch.check(answer)?;
+        self.watch.check(Some(request), answer)?;
         if let Some((_, asked_at)) = self.end_request.take_if(|(asked, _)| *asked == request) {
             self.end =
                 Some(PartitionEnd { last: last_message(answer), broker_time_ms: self.intake.broker_time_ms(asked_at) });
@@ -317,19 +305,18 @@ impl ReaderMachine {
         let error = Error::from_broker(code, message);
         if code == ServerError::ConsumerBusy as i32 && matches!(phase, Phase::Watching(_)) {
             let since = *self.busy_since.get_or_insert(now);
+            let busy = self.watch.busy(&error);
             if now.saturating_sub(since) >= self.link.settings().busy_max {
-                let name = self.watch.name();
-                return Err(Error::invalid(format!(
-                    "the subscription \"{name}\" is held by another consumer, {error}; stop what holds it, or take \
-                     another name"
-                )));
+                return Err(Error::invalid(busy));
             }
+            self.link.fail(Error::unavailable(busy), now);
+            return Ok(());
         }
         if error.kind() == ErrorKind::Unavailable {
             self.link.fail(error, now);
             return Ok(());
         }
-        Err(error)
+        Err(if matches!(phase, Phase::Watching(_)) { self.watch.refused(error) } else { error })
     }
 
     /// Opens the consumer that gets messages, now that the partition's end is known.
@@ -386,7 +373,10 @@ impl ReaderMachine {
             let expectation = if is_first { Expectation::Beginning } else { Expectation::Oldest };
             return (expectation, watch::BEFORE_ALL, true);
         };
-        let knows = !matches!(self.options.start, Start::End | Start::AfterMessage(_));
+        let knows = self.knows_chunks;
+        if let Some(from) = self.begins_at.filter(|from| !knows && *from <= place) {
+            return (Expectation::Between(from, place), from.to_wire_inclusive(), true);
+        }
         match self.lookback.begins_at(place) {
             Some(OLDEST) => (Expectation::Between(OLDEST, place), watch::BEFORE_ALL, true),
             Some(from) => (Expectation::Between(from, place), from.to_wire_inclusive(), false),
@@ -416,6 +406,18 @@ impl ReaderMachine {
         }
     }
 
+    /// Once the place is passed where it goes on, it is known which messages were not whole there: what lies before them is
+    /// not needed. A message that began long before is given up.
+    fn know_chunks(&mut self, id: EntryId, now: Duration) {
+        let place = self.place().filter(|_| !self.knows_chunks && self.intake.knows_chunks());
+        if let Some(place) = place.filter(|place| id >= *place) {
+            self.knows_chunks = true;
+            if id == place {
+                self.release_before(self.intake.oldest_chunk().map_or(place, |chunk| chunk.min(place)), now);
+            }
+        }
+    }
+
     fn on_delivery(&mut self, delivery: Delivery, rest: Bytes, now: Duration) -> Result<()> {
         let Some(id) = EntryId::from_wire(&delivery.message_id) else {
             self.link.fail(Error::unavailable("the broker sent an entry without a place"), now);
@@ -425,6 +427,13 @@ impl ReaderMachine {
             Ok(()) => {
                 self.doubted = self.doubted.filter(|(doubted, _)| id < *doubted);
                 self.link.succeed();
+                self.know_chunks(id, now);
+                if self.intake.take_uncounted_ledger()
+                    && let Some(conversation) = self.link.conversation()
+                {
+                    self.watch.doubt();
+                    self.watch.ask_proof(conversation, now);
+                }
                 match self.place().filter(|_| self.intake.take_wish_for_earlier()) {
                     Some(place) => {
                         self.lookback.go_back(place);
@@ -464,10 +473,6 @@ impl Machine for ReaderMachine {
     fn wants_input(&self) -> bool {
         self.phase != Phase::Reading || self.intake.has_room()
     }
-}
-
-fn end_question(request_id: RequestId) -> Command {
-    Command::GetLastMessageId(GetLastMessageId { consumer_id: watch::CONSUMER, request_id })
 }
 
 /// The last message of a partition that has one.

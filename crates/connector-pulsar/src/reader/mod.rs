@@ -8,8 +8,11 @@ mod intake;
 mod lookback;
 mod machine;
 mod opening;
+mod options;
 mod permits;
 mod watch;
 
 pub use intake::made_again;
-pub use machine::{PartitionEnd, ReaderMachine, ReaderOptions, Start};
+pub use machine::ReaderMachine;
+pub use options::{PartitionEnd, ReaderOptions, Start};
+pub use watch::{BEFORE_ALL, CONSUMER as WATCH_CONSUMER, Watch, end_question};

@@ -122,6 +122,7 @@ fn message(
     Message {
         id,
         position: Position { last: id, oldest_chunk: opening.oldest_chunk },
+        knows_chunks: true,
         payload,
         key: key.map(|key| Key::from_wire(key, is_base64)),
         properties: pairs(single.properties),

@@ -168,7 +168,7 @@ impl ScriptedBroker {
             }
             Command::ConsumerStats(question) => {
                 let connected_since = Some("1970-01-01T00:00:01.000Z".to_owned());
-                let answer = ConsumerStatsResponse { request_id: question.request_id, connected_since };
+                let answer = ConsumerStatsResponse { request_id: question.request_id, connected_since, backlog: None };
                 self.answer(Command::ConsumerStatsResponse(answer));
             }
             Command::Flow(flow) => self.session.permits += i64::from(flow.message_permits),

@@ -161,6 +161,7 @@ fn kind(command: &Command) -> i32 {
         Command::ConsumerStats(_) => 25,
         Command::ConsumerStatsResponse(_) => 26,
         Command::ReachedEndOfTopic(_) => 27,
+        Command::Seek(_) => 28,
         Command::GetLastMessageId(_) => 29,
         Command::GetLastMessageIdResponse(_) => 30,
         Command::AuthChallenge(_) => 36,

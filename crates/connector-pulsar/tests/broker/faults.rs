@@ -96,7 +96,7 @@ fn a_reader_through_faults_gets_every_message_once_and_in_order() {
         let topic = topic(&broker, "faulty");
         publish(&broker, &topic, 0..count).await;
         let mut options = reader_options(&topic, Start::Beginning);
-        options.anchor = Some("faulty".to_owned());
+        options.anchor = Some(connector_pulsar::Anchor::new("faulty"));
         options.budget_bytes = 60_000;
         let mut reader = PartitionReader::new(proxied(&broker), options);
         let seed = number("PULSAR_SEED", 7);

@@ -9,7 +9,7 @@ use connector_pulsar::{Error, ErrorKind, PartitionReader, Position, Start, Topic
 
 fn anchored(broker: &Standalone, topic: &TopicName, start: Start) -> PartitionReader {
     let mut options = reader_options(topic, start);
-    options.anchor = Some("job".to_owned());
+    options.anchor = Some(connector_pulsar::Anchor::new("job"));
     PartitionReader::new(settings(broker), options)
 }
 
@@ -150,6 +150,95 @@ fn an_anchor_that_others_moved_is_noticed() {
     });
 }
 
+/// A topic of twenty messages of which a holder has read and let go of some, and the holder.
+async fn half_read(broker: &Standalone, topic: &TopicName) -> (PartitionReader, Position) {
+    publish_singly(broker, topic, 0..10).await;
+    let mut holder = anchored(broker, topic, Start::Beginning);
+    let position = take(&mut holder, 5).await[4].position;
+    holder.release(&position);
+    holder.end().await.expect("the anchor stands where it was put");
+    (holder, position)
+}
+
+/// What a holder stops with once it asks where its anchor stands.
+async fn noticed(holder: &mut PartitionReader) -> Error {
+    loop {
+        if let Err(error) = holder.end().await {
+            return error;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+#[test]
+fn messages_that_expire_or_are_evicted_before_they_are_read_are_named() {
+    let broker = broker();
+    run(async {
+        let topic = topic(&broker, "expired");
+        let (mut holder, position) = half_read(&broker, &topic).await;
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        // What the broker does every five minutes in namespaces with a time to live.
+        admin(&broker, "POST", &format!("{}/subscription/job/expireMessages/1", path_of(&topic)), "");
+        let error = noticed(&mut holder).await;
+        assert!(
+            error.to_string().contains(&format!("{} is still needed: messages expired", position.last.entry)),
+            "{error}"
+        );
+
+        let namespace = namespace(&broker, "evicted");
+        let quota = r#"{"limitSize":1,"policy":"consumer_backlog_eviction"}"#;
+        let topic = topic_in(&broker, &namespace, "evicted");
+        let (mut holder, position) = half_read(&broker, &topic).await;
+        admin(&broker, "POST", &format!("namespaces/{namespace}/backlogQuota"), quota);
+        let error = noticed(&mut holder).await;
+        assert!(error.to_string().contains("is still needed: messages expired, were evicted"), "{error}");
+        drop(holder);
+        let error = refusal(&mut anchored(&broker, &topic, Start::After(position))).await;
+        assert!(error.to_string().contains("is still needed"), "{error}");
+    });
+}
+
+#[test]
+fn what_is_gone_up_to_the_place_itself_is_no_loss_of_what_was_not_read() {
+    let broker = broker();
+    run(async {
+        let topic = topic(&broker, "quiet");
+        let (mut holder, _) = half_read(&broker, &topic).await;
+        let last = take(&mut holder, 5).await[4].position;
+        holder.release(&last);
+        holder.end().await.expect("the anchor stands where it was put");
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        admin(&broker, "POST", &format!("{}/subscription/job/expireMessages/1", path_of(&topic)), "");
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        holder.end().await.expect("nothing is gone that was not read");
+        publish_singly(&broker, &topic, 10..12).await;
+        assert_eq!(texts(&take(&mut holder, 2).await), expected(10..12));
+    });
+}
+
+#[test]
+fn an_anchor_that_was_deleted_is_noticed_and_not_made_at_the_beginning() {
+    let broker = broker();
+    run(async {
+        let topic = topic(&broker, "let-go");
+        let (mut holder, position) = half_read(&broker, &topic).await;
+        admin(&broker, "DELETE", &format!("{}/subscription/job?force=true", path_of(&topic)), "");
+        let error = loop {
+            if let Err(error) = holder.next().await {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::Lost);
+        assert!(error.to_string().contains("it was deleted and is a new one"), "{error}");
+        drop(holder);
+        admin(&broker, "DELETE", &format!("{}/subscription/job?force=true", path_of(&topic)), "");
+        let mut options = reader_options(&topic, Start::After(position));
+        options.anchor = Some(connector_pulsar::Anchor { name: "job".to_owned(), is_made: true });
+        let error = refusal(&mut PartitionReader::new(settings(&broker), options)).await;
+        assert!(error.to_string().contains("it was deleted and is a new one"), "{error}");
+    });
+}
+
 #[test]
 fn an_anchor_has_one_holder() {
     let broker = broker();
@@ -159,7 +248,7 @@ fn an_anchor_has_one_holder() {
         let mut holder = anchored(&broker, &topic, Start::Beginning);
         next(&mut holder).await;
         let mut options = reader_options(&topic, Start::Beginning);
-        options.anchor = Some("job".to_owned());
+        options.anchor = Some(connector_pulsar::Anchor::new("job"));
         let mut impatient = settings(&broker);
         impatient.busy_max = std::time::Duration::from_secs(1);
         let mut other = PartitionReader::new(impatient, options);

@@ -45,7 +45,8 @@ pub fn place() -> &'static Place {
             "advertisedListeners={listeners}\ninternalListenerName=direct\n\
              authenticationEnabled=true\nanonymousUserRole=admin\nsuperUserRoles=admin\nauthorizationEnabled=true\n\
              authenticationProviders=org.apache.pulsar.broker.authentication.AuthenticationProviderToken\n\
-             tokenSecretKey=data:;base64,{SECRET}\nauthenticationRefreshCheckSeconds=1\n"
+             tokenSecretKey=data:;base64,{SECRET}\nauthenticationRefreshCheckSeconds=1\n\
+             backlogQuotaCheckIntervalInSeconds=1\n"
         );
         let broker = Standalone::start(&cache(), &folder, &settings)
             .unwrap_or_else(|error| panic!("THE TESTS OF PULSAR DO NOT RUN: no broker starts: {error}"));

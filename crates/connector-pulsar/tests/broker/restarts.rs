@@ -37,7 +37,7 @@ fn a_broker_that_is_killed_loses_and_doubles_nothing() {
     let reader = std::thread::spawn(move || {
         run(async move {
             let mut options = reader_options(&topic, Start::Beginning);
-            options.anchor = Some("survivor".to_owned());
+            options.anchor = Some(connector_pulsar::Anchor::new("survivor"));
             options.budget_bytes = 100_000;
             let mut reader = PartitionReader::new(settings, options);
             assert_eq!(texts(&take(&mut reader, 3000).await), expected(0..3000));

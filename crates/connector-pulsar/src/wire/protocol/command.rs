@@ -2,7 +2,7 @@
 
 use super::consuming::{
     Ack, AckResponse, CloseConsumer, ConsumerStats, ConsumerStatsResponse, Delivery, Flow, GetLastMessageId,
-    GetLastMessageIdResponse, ReachedEndOfTopic, Subscribe, Unsubscribe,
+    GetLastMessageIdResponse, ReachedEndOfTopic, Seek, Subscribe, Unsubscribe,
 };
 use super::greeting::{AuthChallenge, AuthResponse, Connect, Connected};
 use super::lookup::{
@@ -86,6 +86,8 @@ pub enum Command {
     ConsumerStatsResponse(ConsumerStatsResponse),
     #[prost(message, tag = "27")]
     ReachedEndOfTopic(ReachedEndOfTopic),
+    #[prost(message, tag = "28")]
+    Seek(Seek),
     #[prost(message, tag = "29")]
     GetLastMessageId(GetLastMessageId),
     #[prost(message, tag = "30")]
@@ -107,7 +109,7 @@ pub struct BaseCommand {
     pub kind: i32,
     #[prost(
         oneof = "Command",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 21, 22, 23, 24, 25, 26, 27, 29, 30, 36, 37, 38, 68"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 36, 37, 38, 68"
     )]
     pub command: Option<Command>,
 }

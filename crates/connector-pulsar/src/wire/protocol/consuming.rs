@@ -79,6 +79,17 @@ pub struct Unsubscribe {
     pub request_id: u64,
 }
 
+/// Sets a subscription to a place; its consumers are closed by that.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct Seek {
+    #[prost(uint64, required, tag = "1")]
+    pub consumer_id: u64,
+    #[prost(uint64, required, tag = "2")]
+    pub request_id: u64,
+    #[prost(message, optional, tag = "3")]
+    pub message_id: Option<MessageIdData>,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub struct ReachedEndOfTopic {
     #[prost(uint64, required, tag = "1")]
@@ -126,4 +137,7 @@ pub struct ConsumerStatsResponse {
     /// When the broker took the consumer, by its clock, as text.
     #[prost(string, optional, tag = "12")]
     pub connected_since: Option<String>,
+    /// The entries after what the subscription has acknowledged.
+    #[prost(uint64, optional, tag = "15")]
+    pub backlog: Option<u64>,
 }

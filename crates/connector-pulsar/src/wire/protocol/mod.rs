@@ -16,7 +16,7 @@ mod command;
 pub use command::{BaseCommand, Command, ErrorReply, Ping, Pong, Success};
 pub use consuming::{
     Ack, AckResponse, CloseConsumer, ConsumerStats, ConsumerStatsResponse, Delivery, Flow, GetLastMessageId,
-    GetLastMessageIdResponse, ReachedEndOfTopic, Subscribe, Unsubscribe,
+    GetLastMessageIdResponse, ReachedEndOfTopic, Seek, Subscribe, Unsubscribe,
 };
 pub use greeting::{AuthChallenge, AuthData, AuthResponse, Connect, Connected, FeatureFlags};
 pub use lookup::{

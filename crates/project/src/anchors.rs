@@ -1,0 +1,340 @@
+//! Anchors: what jobs have a cluster keep for them of what they have not read durably.
+//!
+//! A job has a durable subscription per partition of each topic that it reads. Which ones it has made is kept beside its
+//! checkpoints: one of those that is not there any more was deleted by somebody else.
+
+use crate::open::Project;
+use crate::topic_place::{AnchorNames, TopicPlace};
+use crate::topics::Topics;
+use connector_pulsar::{AnchorAnswer, AnchorFacts, HeldAnchors, PulsarTopic};
+use dataflow::{Error, Result, Topic};
+use seam::StreamInput;
+use serde::{Deserialize, Serialize};
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The folder of the records, beside those of the checkpoints.
+const FOLDER: &str = "anchors";
+const VERSION: u32 = 1;
+/// How long a cluster has to say how an anchor stands.
+const LOOK_WITHIN: Duration = Duration::from_secs(5);
+/// How long whoever held an anchor may take to leave it, in steps.
+const LEAVES: (u32, Duration) = (100, Duration::from_millis(100));
+
+/// Who has anchors.
+#[derive(Clone, Copy, Debug)]
+pub enum AnchorsOf<'a> {
+    /// A job of `riverrun.toml`, or that of all outputs.
+    Job(Option<&'a str>),
+    /// All ARCHIVE statements.
+    Archive,
+}
+
+/// The anchors on one topic.
+#[derive(Debug)]
+pub struct AnchorsOnTopic {
+    /// The topic.
+    pub topic: String,
+    /// The name of the subscriptions.
+    pub subscription: String,
+    /// How each partition's stands; or why the cluster does not say.
+    pub partitions: Result<Vec<PartitionAnchor>>,
+}
+
+/// The anchor on one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartitionAnchor {
+    /// A consumer holds it, and says how it stands if it is one of a running job that is asked.
+    Held,
+    /// The topic is not there.
+    NoTopic,
+    /// Nobody holds it.
+    Free(AnchorFacts),
+}
+
+#[derive(Serialize, Deserialize)]
+struct RecordFile {
+    version: u32,
+    anchors: Vec<Recorded>,
+}
+
+/// An anchor that was made.
+#[derive(Clone, Serialize, Deserialize)]
+struct Recorded {
+    topic: String,
+    full_name: String,
+    subscription: String,
+    /// On how many partitions.
+    partitions: u32,
+}
+
+/// What somebody has made.
+struct Record {
+    path: PathBuf,
+    anchors: Vec<Recorded>,
+}
+
+impl Record {
+    fn read(path: PathBuf) -> Result<Record> {
+        let corrupt = |what: String| {
+            Error::corrupt(format!("\"{}\" {what}; without it the next run makes anchors anew", path.display()))
+        };
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Record { path, anchors: Vec::new() });
+            }
+            Err(error) => return Err(Error::of_file(format!("cannot read \"{}\"", path.display()), error)),
+        };
+        let file: RecordFile =
+            serde_json::from_str(&text).map_err(|error| corrupt(format!("cannot be read: {error}")))?;
+        match file.version {
+            VERSION => Ok(Record { path, anchors: file.anchors }),
+            other => Err(corrupt(format!("has version {other}, expected {VERSION}"))),
+        }
+    }
+
+    fn write(&self) -> Result<()> {
+        let failed = |error| Error::of_file(format!("cannot write \"{}\"", self.path.display()), error);
+        if self.anchors.is_empty() {
+            return match std::fs::remove_file(&self.path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(error)),
+                _ => Ok(()),
+            };
+        }
+        let folder = self.path.parent().ok_or_else(|| Error::internal("a record of anchors has no folder"))?;
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        let mut unfinished = tempfile::Builder::new().prefix(".anchors.").tempfile_in(folder).map_err(failed)?;
+        let file = RecordFile { version: VERSION, anchors: self.anchors.clone() };
+        let text = serde_json::to_string(&file).map_err(|_| Error::internal("a record of anchors has no text"))?;
+        unfinished.write_all(text.as_bytes()).and_then(|()| unfinished.as_file().sync_all()).map_err(failed)?;
+        unfinished.persist(&self.path).map_err(|error| failed(error.error))?;
+        Ok(())
+    }
+
+    /// How many partitions of a topic have an anchor of this name.
+    fn made(&self, topic: &PulsarTopic, subscription: &str) -> u32 {
+        let is_it =
+            |made: &&Recorded| made.subscription == subscription && made.full_name == topic.full_name().as_str();
+        self.anchors.iter().find(is_it).map_or(0, |made| made.partitions)
+    }
+
+    fn set(&mut self, topic: &PulsarTopic, subscription: &str) {
+        let (name, full_name) = (topic.name().to_owned(), topic.full_name().to_string());
+        self.anchors.retain(|made| made.subscription != subscription || made.full_name != full_name);
+        let (subscription, partitions) = (subscription.to_owned(), topic.partitions());
+        self.anchors.push(Recorded { topic: name, full_name, subscription, partitions });
+    }
+}
+
+impl Project {
+    /// Has the cluster keep what a job has not read of its topics from now on: before this nothing of them is read. `anew`
+    /// where the job does not go on from its last checkpoint, and may need what it let go of.
+    pub(crate) fn hold_topics(
+        &self,
+        job: Option<&str>,
+        inputs: &mut [StreamInput],
+        anew: bool,
+    ) -> Result<Vec<HeldAnchors>> {
+        let of = AnchorsOf::Job(job);
+        let mut wanted = Vec::new();
+        for input in inputs.iter_mut() {
+            if let Some(live) = &mut input.live
+                && let Some(topic) = self.hold_topic(of, &input.spec.name, live.topic.name(), anew)?
+            {
+                wanted.extend(topic.anchors());
+                live.topic = topic;
+            }
+        }
+        self.let_go_of_others(of, |made| wanted.iter().any(|held| held.subscription == made))?;
+        Ok(wanted)
+    }
+
+    /// The same for one stream; none where topics are kept by themselves, and for who runs the project under names of
+    /// their own.
+    pub(crate) fn hold_topic(
+        &self,
+        of: AnchorsOf,
+        stream: &str,
+        topic: &str,
+        anew: bool,
+    ) -> Result<Option<Arc<PulsarTopic>>> {
+        let (Topics::Pulsar(topics), Some(subscription)) = (self.topics()?, self.subscription(of, stream)) else {
+            return Ok(None);
+        };
+        let Some(found) = topics.topic(topic)? else { return Ok(None) };
+        let mut record = Record::read(self.record_path(of))?;
+        let made = record.made(&found, &subscription);
+        let held = found.held_by(&subscription, made, anew)?;
+        if made != held.partitions() {
+            record.set(&held, &subscription);
+            record.write()?;
+        }
+        Ok(Some(Arc::new(held)))
+    }
+
+    /// Lets go of anchors that are not to be kept: what they hold is not read any more. One that cannot be deleted now is
+    /// tried again by the next run.
+    pub(crate) fn let_go_of_others(&self, of: AnchorsOf, keeps: impl Fn(&str) -> bool) -> Result<()> {
+        let (None, Topics::Pulsar(topics)) = (self.person(), self.topics()?) else { return Ok(()) };
+        let mut record = Record::read(self.record_path(of))?;
+        let (kept, others): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut record.anchors).into_iter().partition(|made| keeps(&made.subscription));
+        if others.is_empty() {
+            return Ok(());
+        }
+        let stays = |made: &Recorded| !matches!(forget(topics, made), Ok(None));
+        record.anchors = kept.into_iter().chain(others.into_iter().filter(stays)).collect();
+        record.write()
+    }
+
+    /// Deletes all anchors of a job that does not run; gives on how many partitions.
+    pub fn forget_anchors(&self, of: AnchorsOf) -> Result<u32> {
+        let (None, Topics::Pulsar(topics)) = (self.person(), self.topics()?) else { return Ok(0) };
+        let mut record = Record::read(self.record_path(of))?;
+        let mut count = 0;
+        while let Some(made) = record.anchors.last().cloned() {
+            let mut held = forget(topics, &made)?;
+            for _ in 0..LEAVES.0 {
+                if held.is_none() {
+                    break;
+                }
+                // The connections of a process that has just ended may still be known.
+                std::thread::park_timeout(LEAVES.1);
+                held = forget(topics, &made)?;
+            }
+            if let Some(partition) = held {
+                return Err(Error::unavailable(format!(
+                    "subscription \"{}\" on partition {partition} of topic {} is held by a consumer: stop what holds it",
+                    made.subscription, made.topic
+                )));
+            }
+            count += made.partitions;
+            record.anchors.pop();
+            record.write()?;
+        }
+        Ok(count)
+    }
+
+    /// How the anchors of a job stand.
+    pub fn anchors(&self, of: AnchorsOf) -> Result<Vec<AnchorsOnTopic>> {
+        let (None, Topics::Pulsar(topics)) = (self.person(), self.topics()?) else { return Ok(Vec::new()) };
+        let mut is_away = false;
+        let mut look = |made: Recorded| {
+            let partitions = match is_away {
+                false => look_at(topics, &made),
+                true => Err(Error::unavailable("the cluster did not answer just now")),
+            };
+            is_away |= partitions.is_err();
+            AnchorsOnTopic { topic: made.topic, subscription: made.subscription, partitions }
+        };
+        Ok(Record::read(self.record_path(of))?.anchors.into_iter().map(&mut look).collect())
+    }
+
+    /// The name of the subscriptions for the archive of a stream, where there are any.
+    pub(crate) fn archive_anchor(&self, stream: &str) -> Option<String> {
+        self.subscription(AnchorsOf::Archive, stream)
+    }
+
+    /// The name of the subscriptions for a stream, where there are any.
+    fn subscription(&self, of: AnchorsOf, stream: &str) -> Option<String> {
+        let TopicPlace::Pulsar(place) = self.topic_place() else { return None };
+        let (None, AnchorNames::With(prefix)) = (self.person(), &place.anchors) else { return None };
+        let (project, environment, whose) = (self.name(), self.environment_name(), file_stem(of));
+        Some(readable(&format!("{prefix}-{project}-{environment}-{whose}-{stream}")))
+    }
+
+    fn record_path(&self, of: AnchorsOf) -> PathBuf {
+        let beside = self.checkpoints_path(None);
+        beside.with_file_name(FOLDER).join(format!("{}.json", file_stem(of)))
+    }
+}
+
+/// What a job is called in names of files and subscriptions, as its checkpoints are.
+fn file_stem(of: AnchorsOf) -> String {
+    match of {
+        AnchorsOf::Job(None) => "project".to_owned(),
+        AnchorsOf::Job(Some(job)) => format!("job-{job}"),
+        AnchorsOf::Archive => "archive".to_owned(),
+    }
+}
+
+/// A name that clusters, their files and their addresses take; one that had other letters has a number that tells it from
+/// others.
+fn readable(name: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.');
+    if name.chars().all(is_plain) {
+        return name.to_owned();
+    }
+    let plain: String = name.chars().map(|letter| if is_plain(letter) { letter } else { '_' }).collect();
+    format!("{plain}-{:08x}", xxhash_rust::xxh3::xxh3_64(name.as_bytes()) as u32)
+}
+
+/// Deletes an anchor on all partitions; gives the first one that a consumer holds.
+fn forget(topics: &connector_pulsar::Topics, made: &Recorded) -> Result<Option<u32>> {
+    let Some(topic) = there(topics, made)? else { return Ok(None) };
+    for partition in 0..made.partitions.min(topic.partitions()) {
+        if topic.forget_anchor(partition, &made.subscription)? == AnchorAnswer::Held {
+            return Ok(Some(partition));
+        }
+    }
+    Ok(None)
+}
+
+/// The topic on which an anchor was made, if it is there and this namespace is still the one of the environment.
+fn there(topics: &connector_pulsar::Topics, made: &Recorded) -> Result<Option<Arc<PulsarTopic>>> {
+    Ok(topics.topic(&made.topic)?.filter(|topic| topic.full_name().as_str() == made.full_name))
+}
+
+fn look_at(topics: &connector_pulsar::Topics, made: &Recorded) -> Result<Vec<PartitionAnchor>> {
+    let Some(topic) = there(topics, made)? else { return Ok(vec![PartitionAnchor::NoTopic; made.partitions as usize]) };
+    let look = |partition: u32| {
+        Ok(match topic.look_at_anchor(partition, &made.subscription, LOOK_WITHIN)? {
+            AnchorAnswer::Held => PartitionAnchor::Held,
+            AnchorAnswer::Facts(facts) => PartitionAnchor::Free(facts),
+            AnchorAnswer::NoTopic | AnchorAnswer::Done => PartitionAnchor::NoTopic,
+        })
+    };
+    (0..made.partitions.min(topic.partitions())).map(look).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_subscriptions_are_plain_and_differ() {
+        assert_eq!(readable("riverrun-a_b-prod-job-x-plays"), "riverrun-a_b-prod-job-x-plays");
+        let [one, other] = ["riverrun-a-plays x", "riverrun-a-plays/x"].map(readable);
+        assert!(one.starts_with("riverrun-a-plays_x-") && one != other, "{one} {other}");
+    }
+
+    #[test]
+    fn a_record_comes_back_and_a_broken_one_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("anchors/project.json");
+        let mut record = Record::read(path.clone()).unwrap();
+        assert!(record.anchors.is_empty());
+        let made = Recorded {
+            topic: "plays".to_owned(),
+            full_name: "persistent://a/b/plays".to_owned(),
+            subscription: "s".to_owned(),
+            partitions: 3,
+        };
+        record.anchors.push(made);
+        record.write().unwrap();
+        let read = Record::read(path.clone()).unwrap();
+        assert_eq!((read.anchors.len(), read.anchors[0].partitions), (1, 3));
+        Record { anchors: Vec::new(), ..read }.write().unwrap();
+        assert!(!path.exists());
+        for (text, expected) in
+            [("{", "cannot be read"), (r#"{"version":2,"anchors":[]}"#, "has version 2, expected 1")]
+        {
+            std::fs::write(&path, text).unwrap();
+            let error = Record::read(path.clone()).err().unwrap().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}
