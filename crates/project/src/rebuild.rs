@@ -189,7 +189,11 @@ impl Project {
             position: None,
             notice: None,
         };
-        Ok(Wired::of_rebuild((graph, seam, vec![sink]), Box::new(rebuilt), (spill, self.clock.clone())))
+        Ok(Wired::of_rebuild(
+            (graph, seam, vec![sink]),
+            Box::new(rebuilt),
+            (spill, self.state_memory(), self.clock.clone()),
+        ))
     }
 }
 
@@ -331,7 +335,7 @@ impl Wired {
     fn of_rebuild(
         (graph, seam, sinks): (JobGraph, Seam, Vec<WiredSink>),
         store: Box<dyn dataflow::CheckpointStore>,
-        (spill, clock): (crate::spill_folder::SpillFolder, Arc<dyn dataflow::Clock>),
+        (spill, state_memory, clock): (crate::spill_folder::SpillFolder, usize, Arc<dyn dataflow::Clock>),
     ) -> Wired {
         Wired {
             graph,
@@ -356,6 +360,8 @@ impl Wired {
             warnings: None,
             clock,
             spill,
+            state_memory,
+            anchors: Vec::new(),
         }
     }
 }

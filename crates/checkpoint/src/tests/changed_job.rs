@@ -1,6 +1,6 @@
 //! Jobs that go on with part of the state of a checkpoint.
 
-use super::sample::{Pieces, checkpoint, facts, go_on, group, open, uniform};
+use super::sample::{Pieces, all, checkpoint, facts, go_on, group, open, uniform};
 use crate::{ChangedJob, Checkpoints, JobFacts, Manifest};
 use dataflow::{CheckpointStore, ErrorKind, EventTime, Frozen, FrozenInput, StepState};
 use std::path::Path;
@@ -53,14 +53,14 @@ fn kept_state_goes_on_beside_what_was_built() {
     assert_eq!((newest.number, newest.last, &newest.facts), (before.number + 1, true, &changed_facts()));
     let (_run, restored) = go_on(folder.path(), 3).unwrap();
     let found: Vec<_> =
-        restored.steps.iter().map(|state| (state.step.as_str(), state.watermark, &*state.state)).collect();
+        restored.steps.iter().map(|state| (state.step.as_str(), state.watermark, all(&state.state))).collect();
     let (left, right) = (vec![uniform("all"), group(0, "a")], vec![uniform("all"), group(9, "b")]);
     let (built, none) = (vec![group(0, "a"), group(0, "new")], vec![]);
     let expected = [
-        ("n.dedup[id]", EventTime(10), &left),
-        ("n.dedup[id]", EventTime::MIN, &right),
-        ("n.window[id]", EventTime(4), &built),
-        ("n", EventTime(4), &none),
+        ("n.dedup[id]", EventTime(10), left),
+        ("n.dedup[id]", EventTime::MIN, right),
+        ("n.window[id]", EventTime(4), built),
+        ("n", EventTime(4), none),
     ];
     assert_eq!(found, expected);
     let given = |given| vec![FrozenInput { given: EventTime(given), is_absent: false }];
