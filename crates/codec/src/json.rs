@@ -11,3 +11,4 @@ pub use decode::{JsonDecode, JsonRows};
 pub use encode::{JsonEncode, text_payload, with_fields};
 pub use grammar::check_grammar;
 pub use paths::free_paths;
+pub(crate) use physical::put_text;

@@ -10,8 +10,11 @@ use crate::partitions::PartitionQuestion;
 use crate::position::{EntryId, Position};
 use crate::producer::{OutgoingMessage, ProducerMachine, ProducerOptions};
 use crate::reader::{PartitionEnd, ReaderMachine, ReaderOptions};
+use crate::schema_question::SchemaQuestion;
 use crate::settings::Settings;
 use crate::topic::TopicName;
+use crate::wire::protocol::Schema;
+use bytes::Bytes;
 use std::convert::Infallible;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
@@ -28,6 +31,29 @@ pub fn chance() -> u64 {
 pub async fn partition_count(settings: &Settings, topic: &TopicName, within: Duration) -> Result<Option<u32>> {
     let mut driver = Driver::new(settings.clone());
     let mut question = PartitionQuestion::new(settings.clone(), topic.clone(), chance());
+    let asking = async {
+        loop {
+            if let Some(answer) = question.answer() {
+                return Ok(answer);
+            }
+            driver.turn(&mut question).await?;
+        }
+    };
+    match timeout(within, asking).await {
+        Ok(answer) => answer,
+        Err(_) => Err(unreached(question.link().trouble(), topic, within)),
+    }
+}
+
+/// A schema of a topic, or of the topic that a partition is of; the newest where no version is given.
+pub(crate) async fn registered_schema(
+    settings: &Settings,
+    topic: &TopicName,
+    version: Option<Bytes>,
+    within: Duration,
+) -> Result<Option<Schema>> {
+    let mut driver = Driver::new(settings.clone());
+    let mut question = SchemaQuestion::new(settings.clone(), topic.clone(), version, chance());
     let asking = async {
         loop {
             if let Some(answer) = question.answer() {

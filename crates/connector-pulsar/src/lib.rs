@@ -36,6 +36,7 @@ mod producer;
 mod reader;
 
 mod anchor_question;
+mod schema_question;
 
 mod client;
 mod driver;
@@ -43,6 +44,7 @@ mod driver;
 mod runtime;
 
 mod release;
+mod schemas;
 
 mod partition_log;
 mod partition_writer;

@@ -15,6 +15,7 @@ use crate::position::{EntryId, MessageId};
 use crate::reader::{PartitionEnd, ReaderOptions, Start, made_again};
 use crate::release::Needs;
 use crate::runtime;
+use crate::schemas::Schemas;
 use crate::settings::Settings;
 use crate::topic::TopicName;
 use dataflow::{LogEnd, PartitionLog, Position, ProcessingTime, Span};
@@ -142,6 +143,17 @@ impl Shared {
         let state = self.state();
         let last = state.end.and_then(|end| end.last).map(|last| message_id(last).entry);
         state.received >= last
+    }
+
+    /// Waits until nobody reads any more.
+    async fn closed(&self) {
+        loop {
+            let called = self.called.notified();
+            if self.state().is_closed {
+                return;
+            }
+            called.await;
+        }
     }
 
     /// What is needed no more, once.
@@ -300,6 +312,7 @@ impl Drop for PulsarLog {
 
 /// Reads for a log until nobody reads it any more, or until an error that waiting does not mend.
 async fn run((settings, options, topic): (Settings, ReaderOptions, &TopicName), hold: Option<&Hold>, shared: &Shared) {
+    let mut schemas = Schemas::new(settings.clone(), topic.clone());
     let mut reader = PartitionReader::new(settings, options);
     let opened = loop {
         match timeout(OPEN_WITHIN, reader.end()).await {
@@ -312,8 +325,16 @@ async fn run((settings, options, topic): (Settings, ReaderOptions, &TopicName), 
     let (mut arrival_ms, mut is_shown) = (0, hold.is_none());
     let mut came = opened.map(Came::End);
     loop {
-        match came {
-            Ok(came) => keep_what_came(came, &mut reader, shared, &mut arrival_ms),
+        let kept = match came {
+            // A schema may be looked up for as long as its cluster is away.
+            Ok(came) => tokio::select! {
+                kept = keep_what_came(came, (&mut reader, &mut schemas), shared, &mut arrival_ms) => kept,
+                () = shared.closed() => return,
+            },
+            Err(error) => Err(error),
+        };
+        match kept {
+            Ok(()) => {}
             Err(error) => {
                 return shared.tell(|state| state.failed = Some(error.context(format_args!("topic \"{topic}\""))));
             }
@@ -356,24 +377,29 @@ async fn act(reader: &mut PartitionReader, step: Step) -> Result<Came> {
 }
 
 /// Puts what came where the job's thread finds it, with the messages that came with it.
-fn keep_what_came(came: Came, reader: &mut PartitionReader, shared: &Shared, arrival_ms: &mut u64) {
+async fn keep_what_came(
+    came: Came,
+    (reader, schemas): (&mut PartitionReader, &mut Schemas),
+    shared: &Shared,
+    arrival_ms: &mut u64,
+) -> Result<()> {
     let first = match came {
         Came::End(end) => {
             shared.tell(|state| {
                 state.end = Some(log_end(end));
                 (state.end_is_new, state.asks_end) = (true, false);
             });
-            return;
+            return Ok(());
         }
         Came::Message(None) => {
             shared.tell(|state| state.is_terminated = true);
-            return;
+            return Ok(());
         }
         Came::Message(Some(first)) => *first,
     };
     let (mut next, mut read, mut bytes) = (Some(first), Vec::new(), 0);
     while let Some(message) = next {
-        let message = readable(message, arrival_ms);
+        let message = readable(schemas.readable(message).await?, arrival_ms);
         bytes += message.message.payload.len();
         read.push(message);
         next = if bytes < WAITING_BYTES / 4 { reader.ready() } else { None };
@@ -384,6 +410,7 @@ fn keep_what_came(came: Came, reader: &mut PartitionReader, shared: &Shared, arr
         state.messages.extend(read);
         state.bytes += bytes;
     });
+    Ok(())
 }
 
 /// A message as the contract has it. Its arrival never goes back: where brokers do not stamp, it is the time of the

@@ -6,6 +6,7 @@ use crate::live_topic::PulsarTopic;
 use crate::partition_log::OPEN_WITHIN;
 use crate::producer::{Guarantee, ProducerOptions};
 use crate::runtime;
+use crate::schemas;
 use crate::settings::Settings;
 use crate::topic::{Namespace, TopicName};
 use crate::wire::protocol::CompressionType;
@@ -36,6 +37,11 @@ impl Topics {
         let full_name = self.namespace.topic(name)?;
         let count = runtime::wait(async { partition_count(&self.settings, &full_name, OPEN_WITHIN).await })??;
         Ok(count.map(|count| Arc::new(PulsarTopic::new(name, full_name, count, self.settings.clone()))))
+    }
+
+    /// Refuses a topic whose newest schema is of a kind that is not read.
+    pub fn check_schema(&self, topic: &PulsarTopic) -> Result<()> {
+        Ok(runtime::wait(schemas::check(&self.settings, topic.full_name(), OPEN_WITHIN))??)
     }
 
     /// The topic of this name, made without partitions if it is not there and the cluster lets clients make topics.

@@ -112,7 +112,7 @@ impl Project {
 
     /// The topic of a stream, if it is there.
     pub(crate) fn live(&self, stream: &Stream, topic: &str) -> Result<Option<seam::Live>> {
-        let Some(topic) = self.topics()?.topic(topic)? else { return Ok(None) };
+        let Some(topic) = self.topics()?.topic_to_read(topic)? else { return Ok(None) };
         let decode = decoder(stream, topic.name())?;
         Ok(Some(seam::Live { topic, decode }))
     }

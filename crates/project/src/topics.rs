@@ -49,6 +49,14 @@ impl Topics {
         })
     }
 
+    /// The same to be read: a topic whose messages are of a kind that is not read is refused.
+    pub fn topic_to_read(&self, name: &str) -> Result<Option<Arc<dyn Topic>>> {
+        let Topics::Pulsar(topics) = self else { return self.topic(name) };
+        let Some(topic) = topics.topic(name)? else { return Ok(None) };
+        topics.check_schema(&topic)?;
+        Ok(Some(topic))
+    }
+
     /// The topic of this name, made if it is not there.
     pub fn topic_or_create(&self, name: &str, partitions: u32) -> Result<Arc<dyn Topic>> {
         Ok(match self {

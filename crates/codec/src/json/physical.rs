@@ -153,7 +153,7 @@ fn put_special(out: &mut Vec<u8>, value: f64) {
     out.extend_from_slice(word);
 }
 
-pub(super) fn put_text(out: &mut Vec<u8>, text: &str) -> Result<()> {
+pub(crate) fn put_text(out: &mut Vec<u8>, text: &str) -> Result<()> {
     serde_json::to_writer(out, text).map_err(|error| Error::internal("a text is no JSON").with_source(error))
 }
 

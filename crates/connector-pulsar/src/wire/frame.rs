@@ -164,6 +164,8 @@ fn kind(command: &Command) -> i32 {
         Command::Seek(_) => 28,
         Command::GetLastMessageId(_) => 29,
         Command::GetLastMessageIdResponse(_) => 30,
+        Command::GetSchema(_) => 34,
+        Command::GetSchemaResponse(_) => 35,
         Command::AuthChallenge(_) => 36,
         Command::AuthResponse(_) => 37,
         Command::AckResponse(_) => 38,

@@ -12,4 +12,5 @@ mod proxy;
 mod reading;
 mod restarts;
 mod rights;
+mod schemas;
 mod writing;

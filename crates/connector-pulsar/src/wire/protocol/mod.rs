@@ -7,6 +7,7 @@ mod server_error;
 
 mod greeting;
 mod lookup;
+mod schema;
 
 mod consuming;
 mod producing;
@@ -28,4 +29,5 @@ pub use metadata::{
     SingleMessageMetadata,
 };
 pub use producing::{CloseProducer, Producer, ProducerSuccess, Send, SendError, SendReceipt};
+pub use schema::{GetSchema, GetSchemaResponse, Schema};
 pub use server_error::ServerError;
