@@ -11,6 +11,7 @@ use crate::failure;
 use crate::layout::check_layout;
 use crate::name::TableName;
 use crate::prepared_files::PreparedFiles;
+use crate::required;
 use crate::storage::create_folder;
 use crate::table::{TableOptions, plain_schema};
 use crate::warehouse::Warehouse;
@@ -178,6 +179,15 @@ impl TableClaim {
                 Ok(true)
             }
             None => self.take_epoch().map(|()| false),
+        }
+    }
+
+    /// Refuses a table that requires columns which an output does not have.
+    pub fn check_required(&self, schema: &SchemaRef) -> Result<()> {
+        let ClaimState { warehouse, table, .. } = &*self.shared;
+        match warehouse.find(table, self.is_replacing())? {
+            Some(found) => required::check_columns(table, found.metadata(), schema),
+            None => Ok(()),
         }
     }
 

@@ -23,6 +23,7 @@ mod frontier;
 mod name;
 mod partition_names;
 mod plain_location;
+mod required;
 mod storage;
 mod store_place;
 mod store_properties;

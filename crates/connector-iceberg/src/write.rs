@@ -7,6 +7,7 @@ use crate::name::TableName;
 use crate::parquet_file::{FilePlacement, ParquetFile, Upload};
 use crate::partitions::{PartitionId, PartitionRows, Partitions};
 use crate::prepared_files::PreparedFiles;
+use crate::required;
 use crate::storage::path_of;
 use crate::table;
 use crate::waiting_rows::{RowOrder, WaitingRows};
@@ -174,26 +175,9 @@ impl TableWriter {
             table::with_field_ids(column, field.data_type())
         };
         let columns = self.schema.fields().iter().map(column).collect::<Result<Vec<_>>>()?;
-        self.check_required(&columns)?;
+        required::check_rows(&self.table, &self.metadata, &columns)?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
         Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
-    }
-
-    /// Refuses NULL in a column that has to have a value in every row: other readers go by that, and would not find the row.
-    fn check_required(&self, columns: &[ArrayRef]) -> Result<()> {
-        let fields = self.metadata.current_schema().as_struct().fields();
-        let required = fields.iter().filter(|field| field.required);
-        for field in required {
-            let at = self.schema.index_of(&field.name).ok();
-            if at.is_some_and(|at| columns[at].logical_null_count() > 0) {
-                return Err(Error::invalid(format!(
-                    "table \"{}\": column \"{}\" is required, and a row has NULL there; give a value in the output, as with \
-                     coalesce, leave such rows out with WHERE, or let the table have NULL there",
-                    self.table, field.name
-                )));
-            }
-        }
-        Ok(())
     }
 
     fn write_partition(&mut self, part: PartitionRows) -> Result<()> {

@@ -386,6 +386,7 @@ impl Project {
                 going_on.go_on_with_table(claims, spec, &node.name)?;
                 if let Some(claim) = claims.get(&spec.name).filter(|_| going_on.output(&node.name).is_some()) {
                     claim.check_layout(&self.statements.table_layout(&spec.name))?;
+                    claim.check_required(&spec.schema)?;
                 }
             }
             if let (Some(decision), Output::Table(_), false) = (&spec.from_decision, output, collects) {

@@ -180,6 +180,7 @@ pub fn begin_tables(project: &Project, claims: &Claims, outputs: &[&OutputSpec],
         } else {
             claim.create(&spec.schema, &options)?;
             claim.check_layout(&options.layout)?;
+            claim.check_required(&spec.schema)?;
             refuse_rows(table, claim.rows()?)?;
         }
     }
