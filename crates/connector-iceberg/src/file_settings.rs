@@ -8,10 +8,12 @@ use iceberg::spec::TableMetadata;
 use std::collections::{BTreeMap, HashMap};
 
 /// Where data files lie, if not in the folder of that name below the table's location.
-const DATA_PATH: &str = "write.data.path";
+pub const DATA_PATH: &str = "write.data.path";
 /// The size at which a file is closed.
 const FILE_BYTES: &str = "write.target-file-size-bytes";
 const FILE_BYTES_DEFAULT: usize = 128 << 20;
+/// A table that names a larger size wants no bound.
+const FILE_BYTES_MAX: usize = 1 << 40;
 /// The size at which a row group ends, beside its number of rows.
 const GROUP_BYTES: &str = "write.parquet.row-group-size-bytes";
 const GROUP_ROWS: &str = "write.parquet.row-group-limit";
@@ -58,7 +60,10 @@ impl FileSettings {
         let metrics_default =
             reader.value(METRICS, METRICS_EXPECTED, metrics)?.unwrap_or(Metrics::Truncated(BOUND_LENGTH_DEFAULT));
         let mut settings = FileSettings {
-            file_bytes: reader.value(FILE_BYTES, COUNT_EXPECTED, count)?.unwrap_or(FILE_BYTES_DEFAULT),
+            file_bytes: reader
+                .value(FILE_BYTES, COUNT_EXPECTED, count)?
+                .unwrap_or(FILE_BYTES_DEFAULT)
+                .min(FILE_BYTES_MAX),
             group_bytes: reader.value(GROUP_BYTES, COUNT_EXPECTED, count)?,
             group_rows: reader.value(GROUP_ROWS, COUNT_EXPECTED, count)?.unwrap_or(GROUP_ROWS_DEFAULT),
             bloom: BTreeMap::new(),

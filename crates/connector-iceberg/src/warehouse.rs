@@ -3,7 +3,9 @@
 use crate::catalog::SqliteCatalog;
 use crate::commit::{CommitWait, Fence, TableChange, TableCommitter, add_columns, forget_commits, take_epoch};
 use crate::failure;
+use crate::file_settings::DATA_PATH;
 use crate::files::TableFiles;
+use crate::layout::check_layout;
 use crate::name::TableName;
 use crate::object_files::is_local;
 use crate::parquet_file::Upload;
@@ -163,6 +165,9 @@ impl Warehouse {
         options: &TableOptions,
     ) -> Result<Option<Uuid>> {
         let creation = table::creation(name, location, schema, options)?;
+        if let Some(location) = &creation.location {
+            self.check_data_path(name, location, &creation.properties)?;
+        }
         let created = self.0.runtime.block_on(catalog.as_catalog().create_table(&name.ident().namespace, creation));
         match created {
             Ok(table) => Ok(Some(table.metadata().uuid())),
@@ -249,8 +254,9 @@ impl Warehouse {
         fence: &Fence,
         worker: usize,
     ) -> Result<TableWriter> {
-        let loaded = self.load_from(self.catalog(is_staged)?, table)?;
+        let loaded = self.load_from(self.catalog(is_staged), table)?;
         let location = loaded.metadata().location();
+        self.check_data_path(table, location, loaded.metadata().properties())?;
         let store = match (is_local(location), &self.0.catalog) {
             (true, _) => None,
             (false, TableCatalog::Rest(_)) => {
@@ -264,6 +270,24 @@ impl Warehouse {
             }
         };
         TableWriter::new((table.clone(), loaded.metadata_ref()), fence, worker, store)
+    }
+
+    /// Refuses data files in the folder of the warehouse that do not lie below their table's location: they would be deleted
+    /// with the table whose folder that is, which is another one, or one that this table has taken the place of.
+    fn check_data_path(&self, name: &TableName, location: &str, properties: &HashMap<String, String>) -> Result<()> {
+        let (TableCatalog::Sqlite(catalog), Some(own)) = (&self.0.catalog, properties.get(DATA_PATH)) else {
+            return Ok(());
+        };
+        let path = path_of(own);
+        let goes_up = path.components().any(|part| part == std::path::Component::ParentDir);
+        let is_elsewhere = !path.starts_with(catalog.folder()) || path.starts_with(path_of(location));
+        if !is_local(own) || (is_elsewhere && !goes_up) {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "table \"{name}\" has {DATA_PATH} = {own}, in the warehouse and not below the table's own folder, where its files \
+             would go with another table: name a folder outside of the warehouse, or leave the property out"
+        )))
     }
 
     /// Refuses a prepared file that lies in a store in another size than it had.

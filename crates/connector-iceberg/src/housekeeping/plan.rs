@@ -13,6 +13,8 @@ use std::collections::{BTreeMap, HashMap};
 pub const TARGET_BYTES: &str = "write.target-file-size-bytes";
 /// Files of this size are what a writer makes whose table says nothing.
 const TARGET_BYTES_DEFAULT: u64 = 128 << 20;
+/// A table that names a larger size wants no bound.
+const TARGET_BYTES_MAX: u64 = 1 << 40;
 /// The least target: smaller files are a cost for every reader.
 const TARGET_BYTES_MIN: u64 = 64 << 10;
 
@@ -32,7 +34,7 @@ pub struct Group {
 /// How large files of a table should be.
 pub fn target_bytes(metadata: &TableMetadata) -> u64 {
     let told = metadata.properties().get(TARGET_BYTES).and_then(|text| text.parse::<u64>().ok());
-    told.map_or(TARGET_BYTES_DEFAULT, |bytes| bytes.max(TARGET_BYTES_MIN))
+    told.map_or(TARGET_BYTES_DEFAULT, |bytes| bytes.clamp(TARGET_BYTES_MIN, TARGET_BYTES_MAX))
 }
 
 /// Whether a file is much smaller than files should be.

@@ -3,6 +3,7 @@
 use crate::rows::{append, create, numbers, sorted_numbers};
 use connector_iceberg::{CompactOptions, TableOptions, Warehouse};
 use dataflow::{Clock, ProcessingTime};
+use std::path::Path;
 
 struct Stands;
 
@@ -44,14 +45,43 @@ fn metadata_at_its_own_place_is_no_other_place() {
 
 #[test]
 fn data_lies_where_the_table_says() {
-    let (folder, warehouse) = table_with("write.data.path", "file://HERE/rows/of/t/");
+    let (folder, warehouse) = table_with("write.data.path", "file://HERE-beside/of/t/");
+    let beside = format!("{}-beside", warehouse.dir().display());
     (0..3).for_each(|n| append(&warehouse, "lake.t", &[numbers([n])]).unwrap());
-    let count = || std::fs::read_dir(folder.path().join("rows/of/t")).unwrap().count();
+    let count = || std::fs::read_dir(Path::new(&beside).join("of/t")).unwrap().count();
     assert_eq!(count(), 3);
     assert_eq!(compact(&warehouse), 3);
     assert_eq!((count(), folder.path().join("lake/t/data").exists()), (4, false));
     assert_eq!(sorted_numbers(&warehouse, "lake.t"), [0, 1, 2]);
+    std::fs::remove_dir_all(&beside).unwrap();
     let (_folder, warehouse) = table_with("write.data.path", "s3://bucket/rows");
     let refused = append(&warehouse, "lake.t", &[numbers([1])]).unwrap_err().chain();
     assert!(refused.contains("has write.data.path = s3://bucket/rows, and lies at"), "{refused}");
+}
+
+/// Live files were deleted with the folder of the table whose place theirs had taken.
+#[test]
+fn data_does_not_lie_in_the_folder_of_another_table_of_the_warehouse() {
+    let (_folder, warehouse) = table_with("write.data.path", "file://HERE/lake/t/data");
+    append(&warehouse, "lake.t", &[numbers([1])]).unwrap();
+    let claim = warehouse.claim("lake.t", "test").unwrap();
+    let of = |path: &str| {
+        let path = path.replace("HERE", warehouse.dir().to_str().unwrap());
+        let properties = vec![("write.data.path".to_owned(), path)];
+        TableOptions { properties, ..TableOptions::default() }
+    };
+    for path in ["file://HERE/lake/t/data", "HERE/lake/t/data", "file://HERE/rows", "HERE/../x/data"] {
+        let refused = claim.replace(&numbers([]).schema(), &of(path)).unwrap_err().to_string();
+        assert!(refused.contains("in the warehouse and not below the table's own folder"), "{path}: {refused}");
+    }
+    assert_eq!(sorted_numbers(&warehouse, "lake.t"), [1]);
+}
+
+#[test]
+fn a_size_without_bound_is_no_bound() {
+    let (_folder, warehouse) = table_with("write.target-file-size-bytes", "18446744073709551615");
+    (0..3).for_each(|n| append(&warehouse, "lake.t", &[numbers([n])]).unwrap());
+    assert_eq!(warehouse.plan_compaction("lake.t", CompactOptions::default()).unwrap().files_after, 1);
+    assert_eq!(compact(&warehouse), 3);
+    assert_eq!(sorted_numbers(&warehouse, "lake.t"), [0, 1, 2]);
 }
