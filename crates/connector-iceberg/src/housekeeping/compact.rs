@@ -187,8 +187,11 @@ impl<'a> Compaction<'a> {
         let sequence = self.table.metadata().current_snapshot().map_or(0, |snapshot| snapshot.sequence_number());
         let index = delete_index(&self.name, self.table.metadata(), self.content.deletes.clone())?;
         let mut told = CompactProgress { rows: 0, rows_total: self.groups.iter().map(|group| group.rows).sum() };
-        let (mut waiting, mut bytes, mut left) = (Vec::new(), 0, 0);
+        let (mut waiting, mut bytes, mut left, mut since_ms) = (Vec::new(), 0, 0, 0);
         for group in std::mem::take(&mut self.groups) {
+            if waiting.is_empty() {
+                since_ms = clock.now().0 / 1000;
+            }
             let mut read = |rows| {
                 told.rows += rows;
                 progress(told)
@@ -209,10 +212,11 @@ impl<'a> Compaction<'a> {
             bytes += group.bytes;
             if bytes >= SWAP_BYTES {
                 bytes = 0;
-                left += self.put_in_place(std::mem::take(&mut waiting), &rewriter, (sequence, clock), summary)?;
+                let written = (std::mem::take(&mut waiting), since_ms);
+                left += self.put_in_place(written, &rewriter, (sequence, clock), summary)?;
             }
         }
-        Ok(left + self.put_in_place(waiting, &rewriter, (sequence, clock), summary)?)
+        Ok(left + self.put_in_place((waiting, since_ms), &rewriter, (sequence, clock), summary)?)
     }
 
     fn rewriter(&self) -> Result<Rewriter> {
@@ -243,7 +247,7 @@ impl<'a> Compaction<'a> {
     /// Puts what was written in place; gives how much of it was given up since others have changed what it was made of.
     fn put_in_place(
         &mut self,
-        written: Vec<Rewritten>,
+        (written, written_since_ms): (Vec<Rewritten>, i64),
         rewriter: &Rewriter,
         (sequence, clock): (i64, &dyn Clock),
         summary: &mut CompactSummary,
@@ -253,7 +257,8 @@ impl<'a> Compaction<'a> {
         }
         let uuid = self.table.metadata().uuid();
         let (catalog, has_sent) = (self.warehouse.tables_catalog(), Cell::new(false));
-        let replacer = Replacer { catalog, table: &self.name, uuid, sequence, clock, has_sent: &has_sent };
+        let (table, has_sent_to) = (&self.name, &has_sent);
+        let replacer = Replacer { catalog, table, uuid, sequence, clock, written_since_ms, has_sent: has_sent_to };
         let replaced = self.warehouse.runtime().block_on(replacer.replace(&written, &mut self.known));
         let replaced = replaced.inspect_err(|_| {
             // Once a swap was sent nobody knows what is named by now, so that all files stay.
@@ -341,6 +346,31 @@ mod tests {
             "nothing is left of it"
         );
         assert_eq!((warehouse.rows("lake.t").unwrap(), warehouse.read("lake.t").unwrap().files().len()), (50, 2));
+    }
+
+    /// A clock that has stood still for a day when it is asked again.
+    struct Slept(std::sync::atomic::AtomicBool);
+
+    impl Clock for Slept {
+        fn now(&self) -> ProcessingTime {
+            let is_later = self.0.swap(true, std::sync::atomic::Ordering::SeqCst);
+            ProcessingTime(if is_later { 86_400_000_000 } else { 0 })
+        }
+    }
+
+    #[test]
+    fn what_was_written_a_day_ago_is_not_put_in_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let warehouse = Warehouse::open(folder.path()).unwrap();
+        (0..3).for_each(|part| append(&warehouse, part * 10..part * 10 + 10));
+        let before = data_files(folder.path());
+        let (name, options) = (TableName::parse("lake.t").unwrap(), CompactOptions::default());
+        let mut slept = Compaction::load(&warehouse, name, options, KnownManifests::default()).unwrap();
+        let (clock, mut summary) = (Slept(false.into()), CompactSummary::default());
+        assert_eq!(slept.run(&clock, &mut |_| true, &mut summary).unwrap(), 1, "it is to be made anew");
+        assert_eq!((summary.snapshots, data_files(folder.path())), (0, before));
+        let done = warehouse.compact("lake.t", CompactOptions::default(), &clock, &mut |_| true).unwrap();
+        assert_eq!((done.files_after, warehouse.rows("lake.t").unwrap()), (1, 30));
     }
 
     #[test]

@@ -57,6 +57,9 @@ pub struct Replaced {
     pub is_unknown: bool,
 }
 
+/// Files of compactions that nothing names are orphans after a day: none is put in place that was begun longer ago than this.
+const OUTPUTS_MS_MAX: i64 = 12 * 3_600_000;
+
 /// Replaces files of a table.
 pub struct Replacer<'a> {
     /// Its catalog.
@@ -69,6 +72,8 @@ pub struct Replacer<'a> {
     pub sequence: i64,
     /// What stamps the snapshot.
     pub clock: &'a dyn Clock,
+    /// When the first of what was written anew was begun, in milliseconds since 1970.
+    pub written_since_ms: i64,
     /// Whether a swap was sent. Until then nobody knows of what was written anew.
     pub has_sent: &'a Cell<bool>,
 }
@@ -127,7 +132,12 @@ impl Replacer<'_> {
             let attempt = Uuid::new_v4().to_string();
             let (snapshot, deletes) =
                 self.snapshot(&base, (&content, &index), (&fitting, &attempt), &mut files).await?;
-            if files.are_old(self.clock.now().0 / 1000) {
+            let now_ms = self.clock.now().0 / 1000;
+            if now_ms.saturating_sub(self.written_since_ms) > OUTPUTS_MS_MAX {
+                // Nobody named them for so long that they may have been deleted: what is in them is written anew.
+                return Ok(Replaced { done: vec![false; rewritten.len()], deletes: 0, is_unknown });
+            }
+            if files.are_old(now_ms) {
                 continue;
             }
             let list = snapshot.manifest_list().to_owned();
