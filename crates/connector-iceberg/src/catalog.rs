@@ -6,6 +6,7 @@ use crate::partition_names::{has_other_names, write_metadata};
 use crate::storage::path_of;
 use crate::store::{Store, Swap};
 use crate::unknown_types::{check_changeable, make_known};
+use crate::update_time::{in_order, put_in_order};
 use crate::upkeep::{self, DELETE_OLD_METADATA};
 use async_trait::async_trait;
 use iceberg::io::FileIO;
@@ -19,9 +20,6 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
-
-/// By so much the clocks of two machines may differ that change one table.
-const CLOCKS_DIFFER_MS_MAX: i64 = 60_000;
 
 /// Tables of a warehouse on disk. Cloning gives another view of the same catalog.
 #[derive(Clone, Debug)]
@@ -85,11 +83,13 @@ impl SqliteCatalog {
         self.table(table, metadata, location)
     }
 
-    /// The metadata of a table that has columns of types which the library does not know.
+    /// The metadata of a table that has columns of types which the library does not know, or whose last change seems earlier
+    /// than one before it.
     async fn with_known_types(&self, location: &str) -> Option<TableMetadata> {
         let bytes = self.file_io.new_input(location).ok()?.read().await.ok()?;
         let mut metadata = serde_json::from_slice(&bytes).ok()?;
-        if make_known(&mut metadata) { serde_json::from_value(metadata).ok() } else { None }
+        let (is_known, is_in_order) = (!make_known(&mut metadata), !put_in_order(&mut metadata));
+        if is_known && is_in_order { None } else { serde_json::from_value(metadata).ok() }
     }
 
     fn table(&self, table: &TableName, metadata: TableMetadata, location: String) -> Result<Table> {
@@ -113,7 +113,7 @@ impl SqliteCatalog {
 
     /// Deletes the metadata files that a commit has put out of use, if the table wants that.
     async fn delete_old(&self, before: &TableMetadata, after: &TableMetadata) {
-        if after.properties().get(DELETE_OLD_METADATA).is_some_and(|value| value == "true") {
+        if after.properties().get(DELETE_OLD_METADATA).is_some_and(|value| value.eq_ignore_ascii_case("true")) {
             for file in left_the_log(before, after) {
                 // The commit has happened: a file that stays costs space and nothing else.
                 let _ = self.file_io.delete(file).await;
@@ -134,8 +134,7 @@ impl SqliteCatalog {
             }
             None => builder.remove_ref(tag),
         };
-        let next = builder.build()?.metadata;
-        check_clock(base.metadata(), &next)?;
+        let next = in_order(builder.build()?.metadata)?;
         let location = MetadataLocation::from_str(&from)?.with_next_version().with_new_metadata(&next);
         write_metadata(&next, &self.file_io, &location).await?;
         self.put_in_place(&name, base, (&next, &location.to_string())).await
@@ -166,12 +165,10 @@ impl SqliteCatalog {
         });
         let expired = if added.is_some() { upkeep::expired(base.metadata())? } else { Vec::new() };
         let mut builder = base.metadata().clone().into_builder(Some(from.clone()));
-        let unnaming = added.and_then(|now_ms| upkeep::unnaming(base.metadata(), &expired, now_ms));
-        for update in updates.into_iter().chain(unnaming) {
+        for update in updates {
             builder = update.apply(builder)?;
         }
-        let next = builder.remove_snapshots(&expired).build()?.metadata;
-        check_clock(base.metadata(), &next)?;
+        let next = in_order(builder.remove_snapshots(&expired).build()?.metadata)?;
         let location = MetadataLocation::from_str(&from)?.with_next_version().with_new_metadata(&next);
         write_metadata(&next, &self.file_io, &location).await?;
         let to = location.to_string();
@@ -190,16 +187,6 @@ impl SqliteCatalog {
             )),
         }
     }
-}
-
-/// Refuses a change from over a minute before the last one, by the clocks of those who made them: the library writes such a
-/// state where no snapshot is added, and reads it never again. The error begins as the library's own.
-fn check_clock(before: &TableMetadata, after: &TableMetadata) -> Result<()> {
-    let (last, now) = (before.last_updated_ms(), after.last_updated_ms());
-    if now.saturating_add(CLOCKS_DIFFER_MS_MAX) >= last {
-        return Ok(());
-    }
-    Err(Error::new(ErrorKind::DataInvalid, format!("Invalid update timestamp {now}: before the last change at {last}")))
 }
 
 /// The metadata files that a log before a commit names and the one after it does not.

@@ -151,8 +151,7 @@ impl TableClaim {
             let of_prepared = prepared.data_files(table, found.metadata())?;
             files.extend(of_prepared.iter().map(|file| path_of(file.file_path())));
         }
-        let now = self.shared.taken()?;
-        warehouse.collect_orphans((table, is_staged), fence, &files, now)
+        warehouse.collect_orphans((table, is_staged), fence, &files)
     }
 
     /// The table with a uuid: that of the name, or the one that is to take its place, on which the epoch is taken then.

@@ -28,6 +28,7 @@ mod storage;
 mod store_place;
 mod store_properties;
 mod unknown_types;
+mod update_time;
 mod widened;
 mod writer_position;
 

@@ -15,7 +15,7 @@ use iceberg::spec::{
 };
 use iceberg::table::Table;
 use iceberg::{Error, ErrorKind, Result, TableUpdate};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -45,14 +45,12 @@ pub const AGE_MS_MAX_DEFAULT: i64 = 5 * 24 * 3_600_000;
 pub const SNAPSHOTS_MIN_DEFAULT: usize = 1;
 /// Snapshots leave in groups, because finding the files that go with them reads the lists of all that stay.
 const EXPIRE_COUNT_MIN: usize = 32;
-/// The property that says when snapshots last left whose data files nothing names any more, in milliseconds since 1970.
-const UNNAMED: &str = "riverrun.unnamed-ms";
 /// A file without a name in the table stays so long, for readers that have an older state of the table.
 pub const UNNAMED_MS_MIN: i64 = 3_600_000;
 
 /// The snapshots that expire now by the settings of a table; none while they are too few to be worth it.
 ///
-/// What a tag or another branch names stays, and so do the newest ones.
+/// What a tag or another branch names stays, and so do the newest ones, and those that a query may be reading.
 pub fn expired(metadata: &TableMetadata) -> Result<Vec<i64>> {
     let number = |key: &str| metadata.properties().get(key).and_then(|value| value.parse::<i64>().ok());
     let count = |key: &str| number(key).and_then(|count| usize::try_from(count).ok());
@@ -70,34 +68,32 @@ pub fn expired(metadata: &TableMetadata) -> Result<Vec<i64>> {
     }
     let mut named = named_by_references(metadata)?;
     named.extend(telling(metadata));
+    named.extend(read_lately(metadata, current.timestamp_ms()));
+    // Where the begin of the line has expired, older ones that stayed for a while were of it.
+    let cut = line.last().filter(|oldest| oldest.parent_snapshot_id().is_some());
+    let cut = cut.map_or(i64::MIN, |oldest| oldest.sequence_number());
     let in_line: HashSet<i64> = line.iter().map(|snapshot| snapshot.snapshot_id()).collect();
     let may_leave = |snapshot: &&SnapshotRef| {
         let id = snapshot.snapshot_id();
-        let old = in_line.contains(&id) || snapshot.timestamp_ms() < by_age;
+        let old = in_line.contains(&id) || snapshot.sequence_number() < cut || snapshot.timestamp_ms() < by_age;
         old && !stay.contains(&id) && !named.contains(&id)
     };
     Ok(metadata.snapshots().filter(may_leave).map(|snapshot| snapshot.snapshot_id()).collect())
 }
 
-/// What notes in a table that data files may be named by nothing from now on which a reader of an earlier state has: some do
-/// where snapshots leave that something was replaced or removed after, or that are of another line.
-pub fn unnaming(metadata: &TableMetadata, leaving: &[i64], now_ms: i64) -> Option<TableUpdate> {
-    let line = metadata.current_snapshot_id().map(|current| ancestors(metadata, current)).unwrap_or_default();
-    let leaves = |snapshot: &SnapshotRef| leaving.contains(&snapshot.snapshot_id());
-    let adds_alone = |snapshot: &&&SnapshotRef| snapshot.summary().operation == Operation::Append;
-    // The files of one before are named by those after it that only add.
-    let adding = line.iter().take_while(adds_alone).count();
-    let replaced = line.iter().skip(adding + 1).any(|snapshot| leaves(snapshot));
-    let of_line = line.iter().filter(|snapshot| leaves(snapshot)).count();
-    (replaced || of_line < leaving.len())
-        .then(|| TableUpdate::SetProperties { updates: HashMap::from([(UNNAMED.to_owned(), now_ms.to_string())]) })
-}
-
-/// Until when a file was written that somebody may be reading although nothing names it any more, in milliseconds since
-/// 1970; `None` where it was let go so long ago that nobody does.
-pub fn unnamed_lately(metadata: &TableMetadata, now_ms: i64) -> Option<i64> {
-    let noted: i64 = metadata.properties().get(UNNAMED)?.parse().ok()?;
-    (noted > now_ms.saturating_sub(UNNAMED_MS_MIN)).then_some(noted)
+/// The snapshots that somebody may still be reading and whose files no other names: for an hour those that something else
+/// followed than a snapshot which only adds, and the one that was current an hour before. What follows each stays with it, and
+/// says when that was.
+///
+/// Every file that was of the table within that hour is named by one of these, or by one of those that stay.
+fn read_lately(metadata: &TableMetadata, now_ms: i64) -> HashSet<i64> {
+    let since = now_ms.saturating_sub(UNNAMED_MS_MIN);
+    let late = metadata.snapshots().filter(|snapshot| snapshot.timestamp_ms() > since);
+    let pairs = late.filter_map(|next| Some((metadata.snapshot_by_id(next.parent_snapshot_id()?)?, next)));
+    let is_read = |(was, next): &(&SnapshotRef, &SnapshotRef)| {
+        next.summary().operation != Operation::Append || was.timestamp_ms() <= since
+    };
+    pairs.filter(is_read).flat_map(|(was, next)| [was.snapshot_id(), next.snapshot_id()]).collect()
 }
 
 /// Whether nothing of a table may be deleted. As other engines read the property, any text but true is no.
@@ -203,7 +199,9 @@ async fn with_merged_manifests(base: &Table, snapshot: Snapshot) -> Result<Snaps
     let metadata = base.metadata();
     let property = |key: &str| metadata.properties().get(key);
     // Rows of the other formats have numbers that manifests carry, or lack sequence numbers.
-    if metadata.format_version() != FormatVersion::V2 || property(MERGE).is_some_and(|value| value == "false") {
+    if metadata.format_version() != FormatVersion::V2
+        || property(MERGE).is_some_and(|value| value.eq_ignore_ascii_case("false"))
+    {
         return Ok(snapshot);
     }
     let count_min = property(MERGE_COUNT_MIN).and_then(|value| value.parse().ok()).unwrap_or(MERGE_COUNT_MIN_DEFAULT);
@@ -327,7 +325,8 @@ pub async fn sweep(table: &Table, now_ms: i64) -> dataflow::Result<()> {
     }
     named.extend(table.metadata_location().map(path_of));
     named.extend(metadata.metadata_log().iter().map(|entry| path_of(&entry.metadata_file)));
-    let old_metadata = metadata.properties().get(DELETE_OLD_METADATA).is_some_and(|value| value == "true");
+    let old_metadata =
+        metadata.properties().get(DELETE_OLD_METADATA).is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let ends: &[&str] = if old_metadata { &[".avro", ".metadata.json"] } else { &[".avro"] };
     let folder = path_of(metadata.location()).join("metadata");
     let unnamed = unnamed_files(&folder, ends, &named, now_ms.saturating_sub(UNNAMED_MS_MIN));

@@ -314,9 +314,14 @@ fn leaving(metadata: &TableMetadata, options: ExpireOptions, holds: &TableHolds,
         _ => old,
     };
     let unread = now_ms.saturating_sub(ms(options.readers));
-    // When a snapshot of the line stopped being the current one.
-    let mut until: HashMap<i64, i64> =
-        line.windows(2).map(|pair| (pair[1].snapshot_id(), pair[0].timestamp_ms())).collect();
+    // When a snapshot stopped being the current one, also of a line that has lost its middle.
+    let mut until: HashMap<i64, i64> = HashMap::new();
+    for next in metadata.snapshots() {
+        if let Some(was) = next.parent_snapshot_id() {
+            let at = until.entry(was).or_insert(i64::MIN);
+            *at = (*at).max(next.timestamp_ms());
+        }
+    }
     // Also one that the table was set back from.
     for pair in metadata.history().windows(2) {
         let at = until.entry(pair[0].snapshot_id).or_insert(i64::MIN);

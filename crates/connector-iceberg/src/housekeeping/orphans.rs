@@ -14,7 +14,7 @@ use crate::failure;
 use crate::name::TableName;
 use crate::plain_location::plain;
 use crate::table_catalog::TableFolder;
-use crate::upkeep::{COLLECT, keeps_all, unnamed_lately};
+use crate::upkeep::{COLLECT, keeps_all};
 use crate::warehouse::Warehouse;
 use dataflow::{Error, Result};
 use iceberg::spec::TableMetadata;
@@ -83,13 +83,7 @@ impl Warehouse {
         }
         self.check_alone(&name, &table)?;
         let old_ms = now_ms.saturating_sub(i64::try_from(options.older_than.as_millis()).unwrap_or(i64::MAX));
-        let search = Search {
-            name: &name,
-            holds,
-            old_ms,
-            open_ms: now_ms.saturating_sub(OPEN_MS_MAX).min(old_ms),
-            unnamed_ms: unnamed_lately(table.metadata(), now_ms),
-        };
+        let search = Search { name: &name, holds, old_ms, open_ms: now_ms.saturating_sub(OPEN_MS_MAX).min(old_ms) };
         let folder = self.runtime().block_on(self.tables_catalog().folder(&name));
         let folder = folder.map_err(|error| failure::iceberg(format!("table \"{name}\" cannot be loaded"), error))?;
         let folder = folder.ok_or_else(|| Error::invalid(format!("there is no table \"{name}\"")))?;
@@ -156,8 +150,6 @@ struct Search<'a> {
     // Written before this: old, and old for a file of ours that may be open.
     old_ms: i64,
     open_ms: i64,
-    // What was written until then may be read by somebody although nothing names it any more.
-    unnamed_ms: Option<i64>,
 }
 
 /// Why a file that nothing names stays, or that it goes.
@@ -238,8 +230,7 @@ impl Search<'_> {
             Some((sink, epoch)) => Fence::epoch_in(self.name, metadata, sink).map_or(true, |known| epoch >= known),
             None => is_of_a_sink || name.starts_with(COMPACTED),
         };
-        let may_be_read = self.unnamed_ms.is_some_and(|unnamed| file.written_ms <= unnamed);
-        if may_be_read || file.written_ms >= if may_be_open { self.open_ms } else { self.old_ms } {
+        if file.written_ms >= if may_be_open { self.open_ms } else { self.old_ms } {
             return Fate::Young;
         }
         if is_of_a_sink && sink.is_none() { Fate::OfUnknownJob } else { Fate::Goes }

@@ -8,6 +8,7 @@ use crate::settings::RestSettings;
 use crate::store::Swap;
 use crate::store_access::StoreAccess;
 use crate::unknown_types::{check_changeable, make_known};
+use crate::update_time::put_in_order;
 use crate::upkeep;
 use async_trait::async_trait;
 use iceberg::io::FileIOBuilder;
@@ -268,14 +269,9 @@ impl RestCatalog {
     ) -> Result<Table> {
         check_changeable(&TableName::of(base.identifier()), base.metadata())?;
         let mut updates = upkeep::merge_manifests(base, updates).await?;
-        let added = updates.iter().find_map(|update| match update {
-            TableUpdate::AddSnapshot { snapshot } => Some(snapshot.timestamp_ms()),
-            _ => None,
-        });
-        if let Some(now_ms) = added {
+        if updates.iter().any(|update| matches!(update, TableUpdate::AddSnapshot { .. })) {
             let expired = upkeep::expired(base.metadata())?;
             if !expired.is_empty() {
-                updates.extend(upkeep::unnaming(base.metadata(), &expired, now_ms));
                 updates.push(TableUpdate::RemoveSnapshots { snapshot_ids: expired });
             }
         }
@@ -366,6 +362,7 @@ fn metadata(name: &TableName, mut metadata: Value) -> Result<TableMetadata> {
         ))));
     }
     make_known(&mut metadata);
+    put_in_order(&mut metadata);
     serde_json::from_value(metadata).map_err(|error| {
         let what = format!("the metadata of table \"{name}\" cannot be read: {error}");
         failure::for_iceberg(dataflow::Error::corrupt(what))

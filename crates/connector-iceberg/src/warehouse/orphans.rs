@@ -9,27 +9,23 @@ use crate::name::TableName;
 use crate::object_files::is_local;
 use crate::storage::path_of;
 use crate::table_catalog::TableCatalog;
-use crate::upkeep::unnamed_lately;
 use dataflow::Result;
 use iceberg::table::Table;
 use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 impl Warehouse {
     /// Deletes data files that the sink of a fence has written under an older epoch, and that neither a snapshot of the
     /// table names nor `pending` does. Gives their number.
     ///
-    /// `now` is the time by the clock of the disk. Files that snapshots had which commits let go within the last hour stay for
-    /// those who read them. What cannot be read leads to an error, and nothing is deleted. Who has an older epoch commits no more, so that no
+    /// Commits let go of no snapshot that somebody may be reading. What cannot be read leads to an error, and nothing is deleted. Who has an older epoch commits no more, so that no
     /// snapshot comes to name such a file afterwards.
     pub(crate) fn collect_orphans(
         &self,
         (name, is_staged): (&TableName, bool),
         fence: &Fence,
         pending: &HashSet<PathBuf>,
-        now: SystemTime,
     ) -> Result<usize> {
         let Some(table) = self.find(name, is_staged)? else { return Ok(0) };
         fence.check(name, table.metadata())?;
@@ -46,14 +42,7 @@ impl Warehouse {
         let mut found = found.map_err(|error| {
             failure::file(format!("table \"{name}\": cannot look through \"{}\"", folder.display()), error)
         })?;
-        // A query may still read what a commit has lately let go of.
-        let now_ms = ms_of(now);
-        let may_be_read = |file: &PathBuf| {
-            let unnamed = unnamed_lately(table.metadata(), now_ms);
-            let written = unnamed.map(|_| std::fs::metadata(file).and_then(|about| about.modified()).map_or(0, ms_of));
-            unnamed.zip(written).is_some_and(|(unnamed, written)| written <= unnamed)
-        };
-        found.retain(|file| !pending.contains(file) && !may_be_read(file));
+        found.retain(|file| !pending.contains(file));
         if found.is_empty() {
             return Ok(0);
         }
@@ -142,9 +131,4 @@ fn files_below(folder: &Path, is_wanted: &dyn Fn(&str) -> bool) -> io::Result<Ve
         }
     }
     Ok(found)
-}
-
-fn ms_of(time: SystemTime) -> i64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

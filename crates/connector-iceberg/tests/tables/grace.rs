@@ -1,14 +1,16 @@
 //! What others may still be reading or about to name stays for a while, although nothing names it.
 
 use crate::rows::{append, create, numbers, read, sorted_numbers};
-use connector_iceberg::{CompactOptions, OrphanOptions, SNAPSHOT, TableHolds, TableOptions, Warehouse};
+use connector_iceberg::{CompactOptions, ExpireOptions, OrphanOptions, SNAPSHOT, TableHolds, TableOptions, Warehouse};
 use dataflow::{Clock, ProcessingTime};
+use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// A clock that has stood still for two hours when it is asked again.
+/// A clock that has stood still for two hours when it is asked a third time.
 #[derive(Default)]
 struct Asleep(AtomicUsize);
 
@@ -17,12 +19,12 @@ impl Clock for Asleep {
     fn now(&self) -> ProcessingTime {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as i64;
         let asked = self.0.fetch_add(1, Ordering::SeqCst);
-        ProcessingTime(if asked == 0 { now - 2 * HOUR_MS * 1000 } else { now })
+        ProcessingTime(if asked < 2 { now - 2 * HOUR_MS * 1000 } else { now })
     }
 }
 
 fn now_ms() -> i64 {
-    let clock = Asleep(AtomicUsize::new(1));
+    let clock = Asleep(AtomicUsize::new(2));
     clock.now().0 / 1000
 }
 
@@ -37,9 +39,9 @@ fn a_file_that_a_commit_let_go_stays_for_those_who_read_it() {
     (0..3).for_each(|n| append(&warehouse, "lake.t", &[numbers([n])]).unwrap());
     let reader = warehouse.read("lake.t").unwrap();
     let snapshot: i64 = reader.property(SNAPSHOT).unwrap().parse().unwrap();
-    warehouse.compact("lake.t", CompactOptions::default(), &Asleep(AtomicUsize::new(1)), &mut |_| true).unwrap();
+    warehouse.compact("lake.t", CompactOptions::default(), &Asleep(AtomicUsize::new(2)), &mut |_| true).unwrap();
     (3..40).for_each(|n| append(&warehouse, "lake.t", &[numbers([n])]).unwrap());
-    assert!(warehouse.read_at("lake.t", snapshot).is_err(), "it has left with a commit");
+    assert!(warehouse.read_at("lake.t", snapshot).is_ok(), "commits do not let it go within the hour");
     // The next run of the job begins, and somebody looks for orphans.
     let claim = warehouse.claim("lake.t", "test").unwrap();
     assert_eq!(claim.collect_orphans(&[]).unwrap(), 0);
@@ -51,7 +53,13 @@ fn a_file_that_a_commit_let_go_stays_for_those_who_read_it() {
     };
     assert_eq!(data_files(now_ms()), 0);
     assert_eq!(read(&*reader, &["n"]).num_rows(), 3, "the query has its rows");
-    assert_eq!(data_files(now_ms() + 2 * HOUR_MS), 3, "nobody reads them any more");
+    // What nobody names is found all the same, however often commits let snapshots go.
+    fs::write(folder.path().join("lake/t/data/left.parquet"), b"of another").unwrap();
+    assert_eq!(data_files(now_ms() + 1), 1);
+    let options = ExpireOptions { older_than: None, keep: Some(1), readers: Duration::from_secs(3600) };
+    warehouse.expire("lake.t", options, &holds, now_ms() + 2 * HOUR_MS, &mut |_, _| {}).unwrap();
+    assert!(warehouse.read_at("lake.t", snapshot).is_err(), "nobody reads it any more");
+    assert!(reader.files().iter().all(|file| !Path::new(&file.path).exists()));
     // What was never committed goes at once.
     let mut writer = claim.writer(0).unwrap();
     writer.write_rows(&numbers([99])).unwrap();

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod claims;
+mod clocks;
 mod commits;
 mod going_on;
 mod grace;
