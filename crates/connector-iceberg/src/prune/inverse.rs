@@ -17,13 +17,14 @@ pub fn first_of_unit(transform: Transform, column: &PrimitiveType, unit: i64) ->
 }
 
 /// The greatest value of a column that a transform may take to a number of years, months, days or hours since 1970, or to
-/// a smaller one; `None` where it is not known. Some writers put the last microsecond of a second before 1970 into the unit
-/// before its own, where that second is the first of its unit.
+/// a smaller one; `None` where it is not known.
+///
+/// Iceberg's library for Java takes the last microsecond of a unit's first second to the unit before, before 1970.
 pub fn last_of_unit(transform: Transform, column: &PrimitiveType, unit: i64) -> Option<FilterValue> {
-    let given_way = if unit < 0 { SECOND_MICROS } else { 0 };
     match start_of_unit(transform, column, unit.checked_add(1)?)? {
         FilterValue::Date(days) => days.checked_sub(1).map(FilterValue::Date),
-        FilterValue::Instant(micros) => micros.checked_add(given_way - 1).map(FilterValue::Instant),
+        FilterValue::Instant(micros) if unit < 0 => micros.checked_add(SECOND_MICROS).map(FilterValue::Instant),
+        FilterValue::Instant(micros) => micros.checked_sub(1).map(FilterValue::Instant),
         _ => None,
     }
 }
@@ -97,6 +98,10 @@ mod tests {
         let last = |unit| last_of_unit(Transform::Year, &PrimitiveType::Date, unit);
         assert_eq!(last(0), Some(FilterValue::Date(364)));
         assert_eq!(last(-1), Some(FilterValue::Date(-1)));
+        // What Java has in hour -25 is of hour -24.
+        let hours = |unit| last_of_unit(Transform::Hour, &PrimitiveType::Timestamp, unit);
+        assert_eq!(hours(-25), Some(FilterValue::Instant(-86_399_000_000)));
+        assert_eq!(hours(0), Some(FilterValue::Instant(DAY_MICROS / 24 - 1)));
         assert_eq!(first_of_unit(Transform::Hour, &PrimitiveType::Date, 1), None);
         assert_eq!(first(i64::MIN), None);
     }
