@@ -11,6 +11,7 @@ mod kept;
 mod late_commits;
 mod other_stores;
 mod project;
+mod replaced;
 mod secrets;
 mod tables;
 mod ways_in;

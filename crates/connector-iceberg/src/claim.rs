@@ -126,6 +126,7 @@ impl TableClaim {
             wait: Arc::new(Unattended),
         };
         let now = claim.shared.taken()?;
+        warehouse.finish_replacing(&claim.shared.table)?;
         warehouse.collect_replaced(&claim.shared.table, now)?;
         if claim.exists()? {
             claim.take_epoch()?;
@@ -237,8 +238,10 @@ impl TableClaim {
         self.shared.fences().staged.is_some()
     }
 
-    /// Lets the new tables of claims on one warehouse take the places of the old ones, in one step: a reader sees either
-    /// all old ones or all new ones. Does nothing for claims that replace none.
+    /// Lets the new tables of claims on one warehouse take the places of the old ones. In a folder that is one step: a reader
+    /// sees either all old ones or all new ones. In a REST catalog it is one table after another; those that are left when
+    /// it fails take their places with the next call, of this run or of one that goes on with it. Does nothing for claims
+    /// that replace none.
     pub fn take_places<'a>(claims: impl IntoIterator<Item = &'a TableClaim>) -> Result<()> {
         // Commits wait meanwhile: they go to the table that is there before, or to the one that is there after.
         let mut waiting: Vec<(&TableClaim, MutexGuard<'_, Fences>)> =
@@ -246,6 +249,9 @@ impl TableClaim {
         waiting.retain(|(_, fences)| fences.staged.is_some());
         let warehouse = waiting.first().map(|one| one.0.shared.warehouse.clone());
         let Some(warehouse) = warehouse else { return Ok(()) };
+        if warehouse.replaces_one_by_one() {
+            return waiting.into_iter().try_for_each(|(claim, mut fences)| claim.take_place(&warehouse, &mut fences));
+        }
         let old = |(claim, fences): &(&TableClaim, MutexGuard<'_, Fences>)| {
             let fence = fences.table.clone();
             let fence = fence.ok_or_else(|| Error::internal(format!("table \"{}\" replaces none", claim.shared.table)));
@@ -254,6 +260,16 @@ impl TableClaim {
         let old = waiting.iter().map(old).collect::<Result<Vec<_>>>()?;
         warehouse.replace_tables(&old)?;
         waiting.iter_mut().for_each(|(_, fences)| fences.table = fences.staged.take());
+        Ok(())
+    }
+
+    fn take_place(&self, warehouse: &Warehouse, fences: &mut Fences) -> Result<()> {
+        let table = &self.shared.table;
+        let (Some(old), Some(new)) = (&fences.table, &fences.staged) else {
+            return Err(Error::internal(format!("table \"{table}\" replaces none")));
+        };
+        warehouse.replace_table(table, old, new.table_uuid, self.shared.taken()?)?;
+        fences.table = fences.staged.take();
         Ok(())
     }
 

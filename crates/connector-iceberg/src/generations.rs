@@ -21,11 +21,21 @@ use uuid::Uuid;
 /// The file that says when a table was replaced, by when it was written.
 const REPLACED: &str = "replaced";
 /// So long the files of a table stay that was replaced.
-const KEPT: Duration = Duration::from_secs(3600);
+pub const KEPT: Duration = Duration::from_secs(3600);
 
 /// The location of a table that is to take the place of the one at another location.
 pub fn new_location(own: &str) -> String {
     format!("{own}/{}", Uuid::new_v4())
+}
+
+/// The location of a table that is to take the place of the one at another location, beside it: where a catalog keeps tables
+/// apart, none lies in another.
+pub fn location_beside(current: &str) -> String {
+    let current = current.trim_end_matches('/');
+    let first = current.len().checked_sub(37).and_then(|at| current.split_at_checked(at));
+    let is_id = |suffix: &str| suffix.strip_prefix('-').is_some_and(|id| Uuid::try_parse(id).is_ok());
+    let first = first.filter(|(_, suffix)| is_id(suffix)).map_or(current, |(first, _)| first);
+    format!("{first}-{}", Uuid::new_v4())
 }
 
 /// Notes that the table with this metadata file gives way now, if its folder is one of the table's own.
@@ -83,5 +93,22 @@ fn remove(folder: &Path) {
     if parts.iter().all(is_gone) {
         let _ = fs::remove_file(folder.join(REPLACED));
         let _ = fs::remove_dir(folder);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_locations_of_tables_that_replace_each_other_do_not_grow() {
+        let first = location_beside("s3://lake/tables/lake/plays/");
+        let second = location_beside(&first);
+        assert_ne!(first, second);
+        for location in [&first, &second] {
+            let id = location.strip_prefix("s3://lake/tables/lake/plays-").unwrap();
+            assert!(Uuid::try_parse(id).is_ok(), "{location}");
+        }
+        assert!(location_beside("größe").starts_with("größe-"));
     }
 }

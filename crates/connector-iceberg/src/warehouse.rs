@@ -31,6 +31,7 @@ use uuid::Uuid;
 
 mod orphans;
 mod replace;
+mod rest_replace;
 mod tags;
 
 /// The folder for files on their way to a store.
@@ -49,8 +50,8 @@ struct WarehouseState {
     // That of the tables, or one for what a process keeps beside tables that lie elsewhere.
     folder: PathBuf,
     catalog: TableCatalog,
-    // Tables that are to take the place of those of their names, where a catalog can do that.
-    staged: Option<TableCatalog>,
+    // Tables that are to take the place of those of their names.
+    staged: TableCatalog,
     runtime: tokio::runtime::Runtime,
     // Commits to one table take turns within a process, so that they conflict only with other processes.
     turns: Mutex<HashMap<TableName, Arc<Mutex<()>>>>,
@@ -76,7 +77,7 @@ impl Warehouse {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(failed)?;
         let library_runtime = iceberg::Runtime::new(&runtime);
         let catalog = SqliteCatalog::new(store, folder.clone(), FileIOBuilder::new(files).build(), library_runtime);
-        let staged = Some(TableCatalog::Sqlite(catalog.staged()));
+        let staged = TableCatalog::Sqlite(catalog.staged());
         let catalog = TableCatalog::Sqlite(catalog);
         Ok(Warehouse(Arc::new(WarehouseState { folder, catalog, staged, runtime, turns: Mutex::default() })))
     }
@@ -89,9 +90,10 @@ impl Warehouse {
         // Connections are kept up while nobody waits for the catalog.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(failed)?;
-        let catalog = TableCatalog::Rest(RestCatalog::new(settings, iceberg::Runtime::new(&runtime))?);
+        let catalog = RestCatalog::new(settings, iceberg::Runtime::new(&runtime))?;
+        let (catalog, staged) = (TableCatalog::Rest(catalog.clone()), TableCatalog::Rest(catalog.staged()));
         let turns = Mutex::default();
-        Ok(Warehouse(Arc::new(WarehouseState { folder, catalog, staged: None, runtime, turns })))
+        Ok(Warehouse(Arc::new(WarehouseState { folder, catalog, staged, runtime, turns })))
     }
 
     /// The folder of the tables, or of what is kept on this machine beside those of a REST catalog; absolute.
@@ -132,7 +134,7 @@ impl Warehouse {
 
     /// Takes the next epoch of a sink on the table of this name, or on the one that is to take its place.
     pub(crate) fn take_epoch(&self, (table, is_staged): (&TableName, bool), sink: &str) -> Result<Fence> {
-        self.0.runtime.block_on(take_epoch(self.catalog(is_staged)?, table, sink))
+        self.0.runtime.block_on(take_epoch(self.catalog(is_staged), table, sink))
     }
 
     /// Gives a table the columns that it lacks.
@@ -242,7 +244,7 @@ impl Warehouse {
         let turn =
             self.0.turns.lock().unwrap_or_else(PoisonError::into_inner).entry(table.clone()).or_default().clone();
         let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let (catalog, table) = (self.catalog(is_staged)?.clone(), table.clone());
+        let (catalog, table) = (self.catalog(is_staged).clone(), table.clone());
         let committer = TableCommitter { catalog, table, fence, patience, wait };
         self.0.runtime.block_on(committer.commit(change))
     }
@@ -316,18 +318,11 @@ impl Warehouse {
 
     /// The table of this name, or the one that is to take its place, if there is one.
     pub(crate) fn find(&self, table: &TableName, is_staged: bool) -> Result<Option<Table>> {
-        let Ok(catalog) = self.catalog(is_staged) else { return Ok(None) };
-        self.0.runtime.block_on(catalog.find(table)).map_err(|error| not_loaded(table, error))
+        self.0.runtime.block_on(self.catalog(is_staged).find(table)).map_err(|error| not_loaded(table, error))
     }
 
-    fn catalog(&self, is_staged: bool) -> Result<&TableCatalog> {
-        match (&self.0.staged, is_staged) {
-            (_, false) => Ok(&self.0.catalog),
-            (Some(staged), true) => Ok(staged),
-            (None, true) => {
-                Err(Error::internal("a REST catalog holds no tables that are to take the places of others"))
-            }
-        }
+    fn catalog(&self, is_staged: bool) -> &TableCatalog {
+        if is_staged { &self.0.staged } else { &self.0.catalog }
     }
 
     fn read_files(&self, name: &TableName, table: &Table, snapshot: Option<&SnapshotRef>) -> Result<TableFiles> {

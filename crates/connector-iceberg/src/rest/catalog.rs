@@ -1,6 +1,8 @@
 //! A REST catalog as the iceberg library wants it.
 
 use super::client::{RequestFailure, RestClient};
+use super::held_name::{is_hidden, new_name, of_new};
+use super::loaded_table::{LoadedTable, SEPARATOR, TableKeys, in_path};
 use crate::failure;
 use crate::name::TableName;
 use crate::object_files::{ObjectFiles, ObjectFilesFactory, Renewal};
@@ -18,15 +20,12 @@ use iceberg::{
     Catalog, Error, ErrorKind, Namespace, NamespaceIdent, Result, Runtime, TableCommit, TableCreation, TableIdent,
     TableRequirement, TableUpdate,
 };
-use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The greatest version of the table format that is read.
 const FORMAT_MAX: u64 = 3;
-/// What stands between the parts of a namespace in a path.
-const SEPARATOR: &str = "\u{1f}";
 /// How many namespaces are looked through for tables.
 const NAMESPACES_MAX: usize = 1000;
 /// So many ways of opening buckets are kept, with their connections.
@@ -39,6 +38,8 @@ pub struct RestCatalog {
     files: Arc<Mutex<Vec<OpenedFiles>>>,
     runtime: Runtime,
     base: Option<Table>,
+    // Whether its tables are those that are to take the place of the ones of their names.
+    is_staged: bool,
 }
 
 /// Files that are opened the same way.
@@ -49,41 +50,57 @@ struct OpenedFiles {
     files: ObjectFiles,
 }
 
-/// Asks the catalog for other keys of a table.
-struct TableKeys {
-    client: Arc<RestClient>,
-    table: TableName,
-}
-
-/// A table as a catalog gives it.
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct LoadedTable {
-    metadata_location: Option<String>,
-    metadata: Value,
-    #[serde(default)]
-    config: HashMap<String, String>,
-    #[serde(default)]
-    storage_credentials: Vec<StorageCredential>,
-}
-
-#[derive(Deserialize)]
-struct StorageCredential {
-    prefix: String,
-    #[serde(default)]
-    config: HashMap<String, String>,
-}
-
 impl RestCatalog {
     /// A catalog. Nothing is sent yet.
     pub fn new(settings: RestSettings, runtime: Runtime) -> dataflow::Result<RestCatalog> {
         let client = Arc::new(RestClient::new(settings)?);
-        Ok(RestCatalog { client, files: Arc::default(), runtime, base: None })
+        Ok(RestCatalog { client, files: Arc::default(), runtime, base: None, is_staged: false })
     }
 
     /// A view for one commit: it swaps this base, and no other that it loads in between.
     pub fn pinned(&self, base: &Table) -> RestCatalog {
         RestCatalog { base: Some(base.clone()), ..self.clone() }
+    }
+
+    /// A view of the tables that are to take the place of the ones of their names. The catalog has them under other names.
+    pub fn staged(&self) -> RestCatalog {
+        RestCatalog { is_staged: true, ..self.clone() }
+    }
+
+    /// The name by which the catalog knows a table.
+    fn held(&self, name: &TableName) -> TableName {
+        if self.is_staged { new_name(name) } else { name.clone() }
+    }
+
+    /// Whether the catalog gives tables other names, as far as it tells.
+    pub async fn can_rename(&self) -> Result<bool> {
+        let config = self.client.config().await.map_err(|failure| self.failed(failure))?;
+        Ok(config.can_rename)
+    }
+
+    /// Gives a table another name, once; names are those that the catalog knows. Refused when there is no table of the one
+    /// or a table of the other. Whether it was done when nothing comes back, only what is there can tell.
+    pub async fn rename(&self, from: &TableName, to: &TableName) -> Result<()> {
+        let ident = |name: &TableName| json!({ "namespace": name.ident().namespace, "name": name.name });
+        let body = json!({ "source": ident(from), "destination": ident(to) });
+        match self.client.post(&["tables", "rename"], &body).await {
+            Ok(_) => Ok(()),
+            // What is there is looked at, since it may have been done by the request before.
+            Err(RequestFailure::Refused(refusal)) if matches!(refusal.status, 404 | 409) => {
+                Err(Error::new(ErrorKind::CatalogCommitConflicts, refusal.message))
+            }
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// Drops a table with its files, if it is there; the name is the one that the catalog knows.
+    pub async fn purge(&self, name: &TableName) -> Result<()> {
+        let namespace = in_path(name);
+        let path = ["namespaces", namespace.as_str(), "tables", name.name.as_str()];
+        match self.client.delete(&path, &[("purgeRequested", "true")]).await {
+            Err(RequestFailure::Refused(refusal)) if refusal.status == 404 => Ok(()),
+            done => done.map(drop).map_err(|failure| self.failed(failure)),
+        }
     }
 
     /// Where it is, for messages to people.
@@ -107,12 +124,13 @@ impl RestCatalog {
 
     /// The same with the stores in which its files lie.
     pub async fn find_with_files(&self, name: &TableName) -> Result<Option<(Table, ObjectFiles)>> {
-        let namespace = in_path(name);
-        let path = ["namespaces", namespace.as_str(), "tables", name.name.as_str()];
+        let held = self.held(name);
+        let namespace = in_path(&held);
+        let path = ["namespaces", namespace.as_str(), "tables", held.name.as_str()];
         match self.client.get(&path, &[]).await {
             Ok(answer) => self.table(name, answer).await.map(Some),
             Err(RequestFailure::Refused(refusal)) if refusal.status == 404 && !refusal.kind.contains("Warehouse") => {
-                let view = ["namespaces", namespace.as_str(), "views", name.name.as_str()];
+                let view = ["namespaces", namespace.as_str(), "views", held.name.as_str()];
                 match self.client.get(&view, &[]).await {
                     Ok(_) => Err(failure::for_iceberg(dataflow::Error::invalid(format!(
                         "\"{name}\" is a view of the catalog, and views are not read; name a table"
@@ -144,7 +162,7 @@ impl RestCatalog {
     /// the new ones from here on; with those of the settings, connections serve all tables.
     fn files(&self, name: &TableName, access: StoreAccess) -> ObjectFiles {
         let mut kept = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        let of = access.is_vended().then(|| name.clone());
+        let of = access.is_vended().then(|| self.held(name));
         let is_same = |opened: &&OpenedFiles| match &of {
             Some(table) => opened.of.as_ref() == Some(table),
             None => opened.of.is_none() && opened.files.access().as_ref() == Some(&access),
@@ -157,10 +175,12 @@ impl RestCatalog {
                 opened.files.clone()
             }
             None => {
-                let keys = |table: &TableName| -> Arc<dyn Renewal> {
-                    Arc::new(TableKeys { client: self.client.clone(), table: table.clone() })
-                };
-                let files = ObjectFiles::new(access, of.as_ref().map(keys));
+                let keys = of.as_ref().map(|table| -> Arc<dyn Renewal> {
+                    let mut names = vec![table.clone(), name.clone()];
+                    names.dedup();
+                    Arc::new(TableKeys { client: self.client.clone(), names })
+                });
+                let files = ObjectFiles::new(access, keys);
                 kept.truncate(ACCESSES_KEPT - 1);
                 kept.insert(0, OpenedFiles { of, files: files.clone() });
                 files
@@ -180,8 +200,9 @@ impl RestCatalog {
             let in_path = namespace.join(SEPARATOR);
             let listed = self.listed(&["namespaces", in_path.as_str(), "tables"], &[], "identifiers").await?;
             tables.extend(listed.iter().filter_map(|ident| {
-                let name = ident["name"].as_str()?.to_owned();
-                Some(TableName { namespace: namespace.join("."), name })
+                let name = ident["name"].as_str()?;
+                let name = if self.is_staged { of_new(name)? } else { Some(name).filter(|name| !is_hidden(name))? };
+                Some(TableName { namespace: namespace.join("."), name: name.to_owned() })
             }));
             to_visit.extend(self.namespaces_below(&namespace).await?);
         }
@@ -281,13 +302,14 @@ impl RestCatalog {
     /// Sends a change of a base, once.
     async fn commit(&self, base: &Table, needs: Vec<TableRequirement>, updates: Vec<TableUpdate>) -> Result<Table> {
         let name = TableName::of(base.identifier());
+        let held = self.held(&name);
         let body = json!({
-            "identifier": { "namespace": base.identifier().namespace, "name": name.name },
+            "identifier": { "namespace": base.identifier().namespace, "name": held.name },
             "requirements": needs,
             "updates": updates,
         });
         let namespace = in_path(&name);
-        let answer = self.client.post(&["namespaces", namespace.as_str(), "tables", name.name.as_str()], &body).await;
+        let answer = self.client.post(&["namespaces", namespace.as_str(), "tables", held.name.as_str()], &body).await;
         let answer = answer.map_err(|failure| self.failed(failure))?;
         // The commit has happened: that its answer cannot be read must not say otherwise.
         let next = metadata(&name, answer["metadata"].clone());
@@ -301,46 +323,6 @@ impl RestCatalog {
             .runtime(self.runtime.clone())
             .build()
     }
-}
-
-impl LoadedTable {
-    fn of(client: &RestClient, name: &TableName, answer: Value) -> dataflow::Result<LoadedTable> {
-        let place = &client.settings().uri;
-        // What the answer holds instead is not told: it may be a key.
-        serde_json::from_value(answer).map_err(|_| {
-            dataflow::Error::corrupt(format!(
-                "catalog \"{place}\" describes table \"{name}\" wrongly, expected its metadata"
-            ))
-        })
-    }
-
-    /// What opens the files of the table: what the settings say, and what the catalog says of all tables, of this one, and
-    /// of the places that its files lie in.
-    async fn access(&self, client: &RestClient) -> dataflow::Result<StoreAccess> {
-        let location = self.metadata["location"].as_str().unwrap_or_default();
-        let of_prefix = self.storage_credentials.iter().filter(|one| location.starts_with(&one.prefix));
-        let vended = of_prefix.max_by_key(|one| one.prefix.len()).map(|one| one.config.clone()).unwrap_or_default();
-        let config = client.config().await.map_err(|failure| client.error_of(failure))?;
-        let properties: HashMap<_, _> =
-            config.properties.clone().into_iter().chain(self.config.clone()).chain(vended).collect();
-        let settings = client.settings();
-        StoreAccess::new(&settings.stores, settings.ca.as_deref(), properties)
-    }
-}
-
-#[async_trait]
-impl Renewal for TableKeys {
-    async fn renewed(&self) -> dataflow::Result<StoreAccess> {
-        let namespace = in_path(&self.table);
-        let path = ["namespaces", namespace.as_str(), "tables", self.table.name.as_str()];
-        let answer = self.client.get(&path, &[]).await.map_err(|failure| self.client.error_of(failure))?;
-        LoadedTable::of(&self.client, &self.table, answer)?.access(&self.client).await
-    }
-}
-
-/// The namespace of a table as it stands in a path.
-fn in_path(name: &TableName) -> String {
-    name.namespace.split('.').collect::<Vec<_>>().join(SEPARATOR)
 }
 
 /// What makes a catalog refuse a change of another state than this one.
@@ -418,7 +400,7 @@ impl Catalog for RestCatalog {
         self.make_namespaces(namespace).await?;
         let name = TableName { namespace: namespace.join("."), name: creation.name };
         let mut body = json!({
-            "name": name.name,
+            "name": self.held(&name).name,
             "schema": creation.schema,
             "stage-create": false,
             "properties": creation.properties,

@@ -17,6 +17,9 @@ const READ_ATTEMPTS: u32 = 5;
 const READ_PAUSE: Duration = Duration::from_millis(100);
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 
+/// How a catalog names the endpoint that gives a table another name.
+const RENAME: &str = "/tables/rename";
+
 /// The scope of tokens, unless the settings say another.
 const SCOPE: &str = "catalog";
 
@@ -43,6 +46,8 @@ pub struct Refusal {
 pub struct ServerConfig {
     /// Its properties, those that it insists on last.
     pub properties: HashMap<String, String>,
+    /// Whether it gives tables other names, as far as it tells.
+    pub can_rename: bool,
     prefix: Option<String>,
 }
 
@@ -130,7 +135,11 @@ impl RestClient {
             let mut properties: HashMap<String, String> = of("defaults").into_iter().collect();
             properties.extend(of("overrides"));
             let prefix = properties.get("prefix").cloned();
-            Ok(ServerConfig { properties, prefix })
+            // One that tells nothing of what it can do is asked for it.
+            let endpoints = answer["endpoints"].as_array();
+            let is_rename = |endpoint: &Value| endpoint.as_str().is_some_and(|endpoint| endpoint.ends_with(RENAME));
+            let can_rename = endpoints.is_none_or(|endpoints| endpoints.iter().any(is_rename));
+            Ok(ServerConfig { properties, can_rename, prefix })
         };
         self.config.get_or_try_init(ask).await
     }
@@ -148,6 +157,13 @@ impl RestClient {
     pub async fn post(&self, path: &[&str], body: &Value) -> std::result::Result<Value, RequestFailure> {
         let url = self.placed(path).await?;
         self.send(Method::POST, url, Some(body)).await
+    }
+
+    /// Deletes something, once.
+    pub async fn delete(&self, path: &[&str], query: &[(&str, &str)]) -> std::result::Result<Value, RequestFailure> {
+        let mut url = self.placed(path).await?;
+        url.query_pairs_mut().extend_pairs(query);
+        self.send(Method::DELETE, url, None).await
     }
 
     async fn placed(&self, path: &[&str]) -> std::result::Result<Url, RequestFailure> {

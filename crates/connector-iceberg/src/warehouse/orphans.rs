@@ -56,7 +56,7 @@ impl Warehouse {
     pub(crate) fn other_locations(&self, name: &TableName) -> Result<Vec<(String, String)>> {
         let mut locations = Vec::new();
         for is_staged in [false, true] {
-            let Ok(catalog) = self.catalog(is_staged) else { continue };
+            let catalog = self.catalog(is_staged);
             let names = match catalog {
                 TableCatalog::Sqlite(catalog) => catalog.store().tables()?.into_iter().map(|(name, _)| name).collect(),
                 TableCatalog::Rest(catalog) => {
@@ -81,7 +81,7 @@ impl Warehouse {
     fn has_other_table(&self, name: &TableName, is_staged: bool, folder: &Path) -> Result<bool> {
         for is_of_staged in [false, true] {
             // The tables of a REST catalog have folders that it gives to no other.
-            let Ok(TableCatalog::Sqlite(catalog)) = self.catalog(is_of_staged) else { continue };
+            let TableCatalog::Sqlite(catalog) = self.catalog(is_of_staged) else { continue };
             let others = catalog.store().tables()?;
             let is_other = |(other, _): &&(TableName, String)| other != name || is_of_staged != is_staged;
             let metadata = folder.join("metadata");

@@ -1,6 +1,7 @@
-//! New tables that take the places of old ones, in the warehouse of a folder.
+//! New tables that take the places of old ones.
 
 use super::Warehouse;
+use super::rest_replace::{NewTable, Places, TAKES_PLACE_OF};
 use crate::catalog::SqliteCatalog;
 use crate::commit::Fence;
 use crate::failure;
@@ -12,8 +13,9 @@ use crate::table::TableOptions;
 use crate::table_catalog::TableCatalog;
 use arrow::datatypes::SchemaRef;
 use dataflow::{Error, Result};
+use iceberg::spec::TableMetadata;
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 use uuid::Uuid;
 
 /// How often new tables are tried to be put in place when others change the old ones at the same time.
@@ -23,17 +25,50 @@ impl Warehouse {
     /// Makes a table without rows that nobody sees before it takes the place of the one of its name; in a folder of its
     /// own, so that both are whole. One that an earlier run left is given up.
     pub(crate) fn stage_table(&self, name: &TableName, schema: &SchemaRef, options: &TableOptions) -> Result<Uuid> {
+        if let Some(places) = self.rest_places() {
+            return self.stage_beside(&places, name, schema, options);
+        }
         let (catalog, staged) = self.folder_catalogs(name)?;
         self.discard_staged(name, None)?;
         let location = generations::new_location(&catalog.location_of(name));
         let staged = TableCatalog::Sqlite(staged.clone());
-        self.create_in(&staged, name, Some(location), schema, options)?.ok_or_else(|| {
-            Error::unavailable(format!("table \"{name}\": another process makes a new one at the same time; stop it"))
-        })
+        self.create_in(&staged, name, Some(location), schema, options)?.ok_or_else(|| made_twice(name))
+    }
+
+    /// The same in a REST catalog.
+    fn stage_beside(
+        &self,
+        places: &Places<'_>,
+        name: &TableName,
+        schema: &SchemaRef,
+        options: &TableOptions,
+    ) -> Result<Uuid> {
+        let can_rename = self.0.runtime.block_on(places.catalog.can_rename());
+        if !can_rename.map_err(|error| failure::iceberg(format!("table \"{name}\" cannot be replaced"), error))? {
+            return Err(Error::invalid(format!(
+                "table \"{name}\" has rows or other columns, and {} gives no table another name, so that no new one can \
+                 take its place: drop the table in the catalog, or write another one",
+                self.place()
+            )));
+        }
+        let current = self.load(name)?;
+        self.discard_staged(name, None)?;
+        let location = generations::location_beside(current.metadata().location());
+        let mut options = options.clone();
+        options.properties.push((TAKES_PLACE_OF.to_owned(), current.metadata().uuid().to_string()));
+        if let Some(uuid) = self.create_in(&self.0.staged, name, Some(location.clone()), schema, &options)? {
+            return Ok(uuid);
+        }
+        // It is this one whose answer was lost, if it lies where no other does.
+        let made = self.find(name, true)?.filter(|made| made.metadata().location() == location);
+        made.map(|made| made.metadata().uuid()).ok_or_else(|| made_twice(name))
     }
 
     /// Gives up the staged table of this name with its files, if there is one, or if it is the one with this uuid.
     pub(crate) fn discard_staged(&self, name: &TableName, only: Option<Uuid>) -> Result<()> {
+        if let Some(places) = self.rest_places() {
+            return self.0.runtime.block_on(places.discard(name, only));
+        }
         let (_, staged) = self.folder_catalogs(name)?;
         let store = staged.store();
         let Some(location) = store.location(name)? else { return Ok(()) };
@@ -48,8 +83,29 @@ impl Warehouse {
         Ok(())
     }
 
-    /// Lets staged tables take the places of those of their names, all at once. The fences are those of the tables that
-    /// are there: where one has changed hands, none is replaced.
+    /// Whether new tables take the places of old ones one after another, and not all in one step.
+    pub(crate) fn replaces_one_by_one(&self) -> bool {
+        matches!(self.0.catalog, TableCatalog::Rest(_))
+    }
+
+    /// Lets the staged table of a REST catalog take the place of the one of its name. The fence is that of the table which
+    /// is there; `now` is by the clock of the disk that locks lie on.
+    pub(crate) fn replace_table(&self, name: &TableName, old: &Fence, new: Uuid, now: SystemTime) -> Result<()> {
+        let Some(places) = self.rest_places() else {
+            return Err(Error::internal("tables in a folder are replaced together"));
+        };
+        let check_old = &|metadata: &TableMetadata| old.check(name, metadata);
+        let new = NewTable { uuid: new, now_ms: ms_of(now), check_old };
+        self.0.runtime.block_on(places.replace(name, &new))
+    }
+
+    /// Puts a new table in place that a run was killed over. In a folder there is nothing between before and after.
+    pub(crate) fn finish_replacing(&self, name: &TableName) -> Result<()> {
+        self.rest_places().map_or(Ok(()), |places| self.0.runtime.block_on(places.finish(name)))
+    }
+
+    /// Lets staged tables take the places of those of their names in a folder, all at once. The fences are those of the
+    /// tables that are there: where one has changed hands, none is replaced.
     pub(crate) fn replace_tables(&self, fences: &[(TableName, Fence)]) -> Result<()> {
         for _ in 0..REPLACE_ATTEMPTS {
             let (mut replacements, mut store) = (Vec::new(), None);
@@ -77,8 +133,12 @@ impl Warehouse {
 
     /// Removes the files of tables that were replaced long before a moment, by the clock of the disk.
     pub(crate) fn collect_replaced(&self, name: &TableName, now: SystemTime) -> Result<()> {
-        // Elsewhere no table takes the place of another.
-        let Ok((catalog, staged)) = self.folder_catalogs(name) else { return Ok(()) };
+        if let Some(places) = self.rest_places() {
+            // What stays costs space and nothing else, and the next claim comes by it again.
+            let _ = self.0.runtime.block_on(places.collect(name, ms_of(now)));
+            return Ok(());
+        }
+        let (catalog, staged) = self.folder_catalogs(name)?;
         let stores = [catalog.store(), staged.store()];
         let tables = stores.map(Store::tables).into_iter().collect::<Result<Vec<_>>>()?;
         let named: Vec<PathBuf> = tables.iter().flatten().map(|(_, location)| path_of(location)).collect();
@@ -94,12 +154,24 @@ impl Warehouse {
     /// The catalog of a folder, and the one of the tables that are to take the places of others.
     fn folder_catalogs(&self, name: &TableName) -> Result<(&SqliteCatalog, &SqliteCatalog)> {
         match (&self.0.catalog, &self.0.staged) {
-            (TableCatalog::Sqlite(catalog), Some(TableCatalog::Sqlite(staged))) => Ok((catalog, staged)),
-            _ => Err(Error::invalid(format!(
-                "table \"{name}\" has rows or other columns, and in {} no new table can take its place in one step: drop \
-                 the table, or write another one",
-                self.place()
-            ))),
+            (TableCatalog::Sqlite(catalog), TableCatalog::Sqlite(staged)) => Ok((catalog, staged)),
+            _ => Err(Error::internal(format!("table \"{name}\" lies in no folder of ours"))),
         }
     }
+
+    fn rest_places(&self) -> Option<Places<'_>> {
+        match (&self.0.catalog, &self.0.staged) {
+            (TableCatalog::Rest(catalog), TableCatalog::Rest(staged)) => Some(Places { catalog, staged }),
+            _ => None,
+        }
+    }
+}
+
+fn made_twice(name: &TableName) -> Error {
+    Error::unavailable(format!("table \"{name}\": another process makes a new one at the same time; stop it"))
+}
+
+fn ms_of(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
