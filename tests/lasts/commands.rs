@@ -117,6 +117,54 @@ fn a_job_that_is_killed_over_savepoints_gives_each_row_once() {
     (0..trials).for_each(trial);
 }
 
+/// Waits until a run has taken the lock of the checkpoints.
+fn held_by(folder: &Path, running: &mut Program) {
+    let begun = now();
+    while checkpoint::holder(folder).is_none_or(|holder| holder.process != running.id()) {
+        assert!(running.ended(0).is_none() && now() < begun + RUN, "it does not start: {}", running.told());
+        pause(SECOND / 1000);
+    }
+}
+
+#[test]
+fn a_job_that_is_starting_is_waited_for_and_no_command_says_that_it_does_not_run() {
+    let mut trial = Trial::new(5);
+    let first = trial.listening(&["run", "--workers", "1"]);
+    trial.stop(first);
+    let folder = trial.project("dev").checkpoints_path(None);
+    let mut starting = Program::start(trial.path(), &["run", "--workers", "1"]);
+    held_by(&folder, &mut starting);
+    printed(trial.path(), &["savepoint"]);
+    trial.stop(starting);
+    let mut starting = Program::start(trial.path(), &["run", "--workers", "1"]);
+    held_by(&folder, &mut starting);
+    trial.stop(starting);
+}
+
+#[test]
+fn a_job_that_holds_its_checkpoints_and_does_not_answer_is_told_to_be_asked_again() {
+    let mut trial = Trial::new(6);
+    let first = trial.listening(&["run", "--workers", "1"]);
+    trial.stop(first);
+    let folder = trial.project("dev").checkpoints_path(None);
+    let lock = std::fs::File::open(folder.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let asked = |command: &str| Program::start(trial.path(), &[command]);
+    let commands = ["stop", "savepoint"].map(asked);
+    for mut command in commands {
+        let ended = command.ended(RUN).expect("it ends");
+        let told = ended.told.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(ended.code, Some(1), "{told}");
+        assert!(told.contains("is held by a run that does not answer: it is starting or ending, ask again"), "{told}");
+    }
+    let mut stop = asked("stop");
+    pause(SECOND / 2);
+    lock.unlock().unwrap();
+    let told = stop.ended(RUN).expect("it ends").told;
+    assert!(told.contains("does not run here"), "{told}");
+    printed(trial.path(), &["savepoint"]);
+}
+
 /// Says something to a job, and hears what it answers first.
 fn said(socket: &Path, line: &[u8]) -> String {
     let mut stream = UnixStream::connect(socket).unwrap();

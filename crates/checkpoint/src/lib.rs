@@ -33,7 +33,7 @@ pub use job_plan::{Feed, JobPlan, OutputCut, PlannedOutput, PlannedPart, Planned
 pub use manifest::Manifest;
 pub use reading::{count, look, look_at_all};
 pub use run::{Checkpoints, save_newest};
-pub use run_lock::{Holder, holder};
+pub use run_lock::{Holder, holder, is_held};
 pub use savepoint::{PendingFiles, Savepoint};
 pub use store::{Created, Store};
 

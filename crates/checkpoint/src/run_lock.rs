@@ -2,8 +2,8 @@
 
 use crate::folder::io_error;
 use dataflow::{Clock, Error, ProcessingTime, Result};
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, Write};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 
 const LOCK: &str = "lock";
@@ -52,6 +52,26 @@ pub struct Holder {
 /// Who has taken the lock of a folder last; that he still holds it is not said.
 pub fn holder(folder: &Path) -> Option<Holder> {
     read_holder(&File::open(folder.join(LOCK)).ok()?)
+}
+
+/// Whether a process holds the lock of a folder now: a run that starts, runs or ends, or one that makes a savepoint.
+pub fn is_held(folder: &Path) -> Result<bool> {
+    let path = folder.join(LOCK);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(io_error("open", &path, error)),
+    };
+    // Who takes the lock of a process that is over waits while ours is there; before anybody has signed it is not looked at,
+    // so that nobody is refused for that.
+    if read_holder(&file).is_none() {
+        return Ok(false);
+    }
+    match file.try_lock_shared() {
+        Ok(()) => file.unlock().map(|()| false).map_err(|error| io_error("unlock", &path, error)),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(io_error("lock", &path, error)),
+    }
 }
 
 fn read_holder(mut file: &File) -> Option<Holder> {

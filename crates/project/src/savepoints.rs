@@ -140,6 +140,11 @@ impl Project {
         checkpoints.parent().unwrap_or(Path::new("")).join(SAVEPOINTS).join(name)
     }
 
+    /// Whether a run of a job is there, even if it does not answer: it may be starting, or ending.
+    pub fn is_held(&self, job: Option<&str>) -> Result<bool> {
+        checkpoint::is_held(&self.checkpoints_path(job))
+    }
+
     /// Makes a savepoint of the newest checkpoint of a job that nobody runs.
     pub fn save(&self, job: Option<&str>, to: Option<&Path>) -> Result<SavedJob> {
         let (checkpoints, folder) = (self.checkpoints_path(job), self.savepoints_path(job));

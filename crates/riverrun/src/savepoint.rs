@@ -12,12 +12,17 @@ use project::{AnchorsOf, JobOnDisk, Project, SavedJob};
 use sql::some_of;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// How often it is looked for a run that holds its checkpoints and does not answer: for ten seconds.
+const LOOKS: u32 = 200;
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Makes a savepoint, of the next checkpoint of a running job or of the last one that a run has left.
 pub fn savepoint(project: &Project, args: &SavepointArgs) -> Outcome {
     let job = checked(project, args.job.as_deref())?;
     let to = args.to.as_deref().map(absolute).transpose()?;
-    let saved = match Connection::to_attentive(&project.checkpoints_path(job))? {
+    let saved = match running(project, job)? {
         Some(mut running) => {
             running.ask(&Ask::Savepoint(to))?;
             match running.answer()? {
@@ -37,16 +42,15 @@ pub fn stop(project: &Project, args: &StopArgs) -> Outcome {
         return anchors::forget(project, AnchorsOf::Archive, args.json);
     }
     let job = asked(project, args.job.as_deref())?;
-    let runs = Connection::to_attentive(&project.checkpoints_path(job))?.is_some();
-    if runs || !args.forget {
-        stop_running(project, job, args)?;
+    let found = running(project, job)?;
+    if found.is_some() || !args.forget {
+        stop_running(project, (job, found), args)?;
     }
     if args.forget { anchors::forget(project, AnchorsOf::Job(job), args.json) } else { Ok(ExitCode::SUCCESS) }
 }
 
-fn stop_running(project: &Project, job: Option<&str>, args: &StopArgs) -> Outcome {
-    let folder = project.checkpoints_path(job);
-    let Some(mut running) = Connection::to_attentive(&folder)? else {
+fn stop_running(project: &Project, (job, found): (Option<&str>, Option<Connection>), args: &StopArgs) -> Outcome {
+    let Some(mut running) = found else {
         return Err(Error::invalid(format!(
             "{} does not run here: `riverrun jobs` shows those that do, and `riverrun savepoint` makes a savepoint of one \
              that does not",
@@ -132,6 +136,27 @@ fn asked<'a>(project: &Project, job: Option<&'a str>) -> Result<Option<&'a str>>
             _ => Error::invalid(format!("{error}; running now: {}", some_of(names))),
         }
     })
+}
+
+/// The run of a job that can be asked; none where nobody runs it. One that is starting is waited for, and so is the end of one
+/// that is ending.
+#[expect(clippy::disallowed_methods, reason = "waits for another process, which wakes nobody")]
+fn running(project: &Project, job: Option<&str>) -> Result<Option<Connection>> {
+    let folder = project.checkpoints_path(job);
+    for _ in 0..LOOKS {
+        if let Some(connection) = Connection::to_attentive(&folder)? {
+            return Ok(Some(connection));
+        }
+        if !project.is_held(job)? {
+            return Ok(None);
+        }
+        std::thread::sleep(LOOK);
+    }
+    Err(Error::unavailable(format!(
+        "{} is held by a run that does not answer: it is starting or ending, ask again; one that could make no socket, as it \
+         said then, is stopped by Ctrl-C",
+        called(job)
+    )))
 }
 
 /// Whether a job runs.

@@ -79,11 +79,14 @@ fn a_generation_that_begins_collects_what_was_before_it() {
 #[test]
 fn a_second_run_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
-    let _run = open(folder.path(), 1).unwrap();
+    let run = open(folder.path(), 1).unwrap();
     let error = open(folder.path(), 1).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     let who = format!("are held by process {} since 2023-11-14 22:13:20, and only one run", std::process::id());
     assert!(error.to_string().contains(&who), "{error}");
+    assert!(crate::is_held(folder.path()).unwrap());
+    drop(run);
+    assert!(!crate::is_held(folder.path()).unwrap() && !crate::is_held(&folder.path().join("none")).unwrap());
 }
 
 #[test]
