@@ -1,7 +1,7 @@
 //! Opens a container of Azure's stores of blobs, also of those with folders (Data Lake Storage Gen2).
 
 use crate::store_place::Bucket;
-use crate::store_properties::{Properties, not_opened};
+use crate::store_properties::{Properties, check_address, not_opened};
 use dataflow::{Error, Result};
 use object_store::azure::{AzureConfigKey, MicrosoftAzure, MicrosoftAzureBuilder};
 use object_store::{ClientOptions, RetryConfig};
@@ -50,6 +50,7 @@ pub fn open(
     let endpoint = properties.get(ENDPOINT).cloned().or(bucket.endpoint());
     let is_plain = endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://"));
     if let Some(endpoint) = endpoint {
+        check_address(&bucket.name, &endpoint, "look at endpoint of azure, and at the location of the table")?;
         builder = builder.with_endpoint(endpoint.trim_end_matches('/').to_owned());
     }
     let builder = builder.with_container_name(&bucket.name).with_retry(retry).with_client_options(client(is_plain)?);

@@ -1,6 +1,6 @@
 //! Opens a bucket of Google Cloud Storage.
 
-use crate::store_properties::{Properties, not_opened};
+use crate::store_properties::{Properties, check_address, not_opened};
 use dataflow::Result;
 use object_store::gcp::{GcpCredential, GoogleCloudStorage, GoogleCloudStorageBuilder};
 use object_store::{ClientOptions, RetryConfig, StaticCredentialProvider};
@@ -31,6 +31,7 @@ pub fn open(
         builder = builder.with_service_account_key(account);
     }
     if let Some(endpoint) = endpoint {
+        check_address(bucket, endpoint, "look at endpoint of gcs")?;
         builder = builder.with_base_url(endpoint.trim_end_matches('/'));
     }
     if get("gcs.no-auth") == Some("true") {

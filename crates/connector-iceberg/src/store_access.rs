@@ -227,6 +227,28 @@ mod tests {
     }
 
     #[test]
+    fn an_address_that_is_none_is_told_with_what_to_set() {
+        let refused = |s3: S3Settings, location: &str| {
+            let access = StoreAccess::new(&StoreSettings { s3, ..StoreSettings::default() }, None, []).unwrap();
+            let (bucket, _) = Bucket::of(location).unwrap();
+            access.open(&bucket, &access.now().unwrap()).unwrap_err().to_string()
+        };
+        let store =
+            |endpoint: &str, path_style| S3Settings { endpoint: Some(endpoint.to_owned()), path_style, ..with_keys() };
+        for (settings, location, told) in [
+            (store("http://127.0.0.1:9000", Some(false)), "s3://lake/a", "set path_style = true"),
+            (store("http://store:9000", Some(false)), "s3://my lake/a", "set path_style = true"),
+            (store("store:9000", None), "s3://lake/a", "look at endpoint of s3"),
+            (store("http://", None), "s3://lake/a", "look at endpoint of s3"),
+            (S3Settings { region: Some("eu central".into()), ..with_keys() }, "s3://lake/a", "lake.s3.eu central"),
+            (with_keys(), "s3://my lake/a", "set path_style = true"),
+        ] {
+            let error = refused(settings, location);
+            assert!(error.contains("is not the address of a server") && error.contains(told), "{error}");
+        }
+    }
+
+    #[test]
     fn a_key_that_cannot_be_used_is_told_without_it() {
         let key = Some(Secret::Text("CANARY-no-base-64".to_owned()));
         let azure = AzureSettings { account_key: key.clone(), ..AzureSettings::default() };

@@ -1,6 +1,7 @@
 //! What a store is opened with, by the names that Iceberg's catalogs give.
 
-use dataflow::Error;
+use dataflow::{Error, Result};
+use reqwest::Url;
 use std::collections::BTreeMap;
 
 /// What properties that are secret are called; those of Azure may have the account after that.
@@ -23,6 +24,16 @@ pub type Properties = BTreeMap<String, String>;
 pub fn is_secret(key: &str) -> bool {
     // When a token ends is none.
     SECRETS.iter().any(|secret| key.starts_with(secret)) && !key.contains("expires-at")
+}
+
+/// Refuses an address that is none: what signs requests takes it to be one.
+pub fn check_address(bucket: &str, address: &str, hint: &str) -> Result<()> {
+    if Url::parse(address).is_ok_and(|url| url.has_host()) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "bucket \"{bucket}\" cannot be opened: \"{address}\" is not the address of a server; {hint}"
+    )))
 }
 
 /// An error of a bucket that cannot be opened. What is below it is told without secrets.
