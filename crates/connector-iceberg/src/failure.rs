@@ -114,11 +114,17 @@ fn kind_of_iceberg(error: &iceberg::Error) -> ErrorKind {
     }
     match error.kind() {
         iceberg::ErrorKind::DataInvalid if is_of_clock(error) => ErrorKind::Unavailable,
+        iceberg::ErrorKind::DataInvalid if is_of_properties(error) => ErrorKind::Invalid,
         iceberg::ErrorKind::DataInvalid => ErrorKind::Corrupt,
         iceberg::ErrorKind::CatalogCommitConflicts => ErrorKind::Unavailable,
         iceberg::ErrorKind::Unexpected | iceberg::ErrorKind::PreconditionFailed => ErrorKind::Internal,
         _ => ErrorKind::Invalid,
     }
+}
+
+/// Whether a property of a table has a value that it cannot have, which somebody has set.
+fn is_of_properties(error: &iceberg::Error) -> bool {
+    error.message().starts_with("Invalid table properties")
 }
 
 /// Whether the library refuses a change since it is older than the last one; it has no kind of its own for that. A table's
@@ -180,6 +186,12 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::Refused);
             assert!(error.chain().contains(why), "{}", error.chain());
         }
+    }
+
+    #[test]
+    fn a_property_that_somebody_has_set_wrongly_is_no_damage() {
+        let wrong = iceberg::Error::new(iceberg::ErrorKind::DataInvalid, "Invalid table properties");
+        assert_eq!(iceberg("a commit", wrong).kind(), ErrorKind::Invalid);
     }
 
     #[test]

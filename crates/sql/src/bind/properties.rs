@@ -1,6 +1,7 @@
 //! Whether a table can have the properties that a statement says.
 
 use crate::diagnostic::{Fault, Outcome};
+use crate::nearest::{distance, nearest};
 use crate::statement::Property;
 use arrow::datatypes::Schema;
 
@@ -13,11 +14,41 @@ enum Kind {
     /// A number between 0 and 1.
     Share,
     Metrics,
+    Place,
     Text,
 }
 
-/// The names that begin so are Iceberg's own: one that is not known is a slip, since nothing goes by it.
-const OWN: [&str; 7] = ["write.", "read.", "commit.", "history.", "gc.", "schema.", "format-version"];
+/// So many letters are wrong in a name that is a slip; others may be of an Iceberg that is younger than this list.
+const SLIP_MAX: usize = 3;
+/// What describes a table and is no property of it.
+const RESERVED: [&str; 9] = [
+    "format-version",
+    "uuid",
+    "snapshot-count",
+    "current-snapshot-summary",
+    "current-snapshot-id",
+    "current-snapshot-timestamp-ms",
+    "current-schema",
+    "default-partition-spec",
+    "default-sort-order",
+];
+/// The names that begin so are Iceberg's own.
+const OWN: [&str; 6] = ["write.", "read.", "commit.", "history.", "gc.", "schema."];
+/// What other engines and other formats of files go by.
+const OF_OTHERS: [&str; 12] = [
+    "write.spark.",
+    "write.orc.",
+    "write.avro.",
+    "write.delete.parquet.",
+    "write.delete.orc.",
+    "write.delete.avro.",
+    "read.orc.",
+    "write.parquet.row-group-check-",
+    "write.parquet.stats-enabled.column.",
+    "write.object-storage.path",
+    "write.folder-storage.",
+    "write.manifest-lists.",
+];
 /// Properties of columns, which have the column's name at their end.
 const OF_COLUMNS: [(&str, Kind); 3] = [
     ("write.metadata.metrics.column.", Kind::Metrics),
@@ -25,7 +56,7 @@ const OF_COLUMNS: [(&str, Kind); 3] = [
     ("write.parquet.bloom-filter-fpp.column.", Kind::Share),
 ];
 /// The properties that tables have, by Iceberg's names: first those that are gone by here, then those of other engines.
-const KNOWN: [(&str, Kind); 57] = [
+const KNOWN: [(&str, Kind); 60] = [
     ("write.target-file-size-bytes", Kind::Count),
     ("write.parquet.row-group-size-bytes", Kind::Count),
     ("write.parquet.row-group-limit", Kind::Count),
@@ -33,8 +64,7 @@ const KNOWN: [(&str, Kind); 57] = [
     ("write.metadata.delete-after-commit.enabled", Kind::Flag),
     ("write.metadata.previous-versions-max", Kind::Count),
     ("write.metadata.compression-codec", Kind::Text),
-    ("write.metadata.path", Kind::Text),
-    ("write.data.path", Kind::Text),
+    ("write.data.path", Kind::Place),
     ("commit.manifest-merge.enabled", Kind::Flag),
     ("commit.manifest.min-count-to-merge", Kind::Count),
     ("history.expire.max-snapshot-age-ms", Kind::Count),
@@ -54,7 +84,7 @@ const KNOWN: [(&str, Kind); 57] = [
     ("read.split.target-size", Kind::Count),
     ("read.split.metadata-target-size", Kind::Count),
     ("read.split.planning-lookback", Kind::Count),
-    ("read.split.open-file-cost", Kind::Count),
+    ("read.split.open-file-cost", Kind::Text),
     ("read.split.adaptive-size.enabled", Kind::Flag),
     ("read.parquet.vectorization.enabled", Kind::Flag),
     ("read.parquet.vectorization.batch-size", Kind::Count),
@@ -67,7 +97,7 @@ const KNOWN: [(&str, Kind); 57] = [
     ("write.parquet.compression-codec", Kind::Text),
     ("write.parquet.compression-level", Kind::Text),
     ("write.parquet.bloom-filter-max-bytes", Kind::Count),
-    ("write.metadata.metrics.max-inferred-column-defaults", Kind::Count),
+    ("write.metadata.metrics.max-inferred-column-defaults", Kind::Text),
     ("write.location-provider.impl", Kind::Text),
     ("write.object-storage.enabled", Kind::Flag),
     ("write.object-storage.partitioned-paths", Kind::Flag),
@@ -82,15 +112,27 @@ const KNOWN: [(&str, Kind); 57] = [
     ("write.wap.enabled", Kind::Flag),
     ("write.summary.partition-limit", Kind::Text),
     ("write.upsert.enabled", Kind::Flag),
-    ("format-version", Kind::Text),
+    ("write.update.isolation-level", Kind::Text),
+    ("write.merge.isolation-level", Kind::Text),
+    ("write.delete.granularity", Kind::Text),
+    ("read.delete-planning-mode", Kind::Text),
+    ("read.data-planning-mode", Kind::Text),
 ];
 
-/// Refuses a property that jobs keep themselves, one of Iceberg's that is none, and a value that it cannot have. Other names
-/// are those of whoever gives them.
+/// Refuses a property that jobs keep themselves, what is no property, a name that is nearly one of Iceberg's, and a value that
+/// one cannot have. Other names are those of whoever gives them, or of a younger Iceberg.
 pub(super) fn check(property: &Property, schema: &Schema) -> Outcome<()> {
     let (name, span) = (property.name.text.as_str(), property.name.span);
     if name.starts_with("riverrun.") {
         return Fault::new(span, "properties that begin with riverrun. are kept by jobs themselves").err();
+    }
+    if RESERVED.contains(&name) {
+        let fault = Fault::new(span, format!("\"{name}\" is no property of tables, which say it themselves"));
+        return fault.hint("leave it out; tables that are made here have version 2 of the format").err();
+    }
+    if name == "write.metadata.path" {
+        let fault = Fault::new(span, "what describes a table lies in metadata below its location, and nowhere else");
+        return fault.hint("leave the property out").err();
     }
     let of_column = OF_COLUMNS.iter().find_map(|(prefix, kind)| Some((name.strip_prefix(prefix)?, *kind)));
     if let Some((column, kind)) = of_column {
@@ -104,21 +146,29 @@ pub(super) fn check(property: &Property, schema: &Schema) -> Outcome<()> {
     }
     match KNOWN.iter().find(|(known, _)| *known == name) {
         Some((_, kind)) => value(property, *kind),
-        None if OWN.iter().any(|begin| name.starts_with(begin)) => {
+        None if OWN.iter().any(|begin| name.starts_with(begin))
+            && !OF_OTHERS.iter().any(|begin| name.starts_with(begin)) =>
+        {
+            let near = nearest(name, KNOWN.iter().map(|(known, _)| *known));
+            let is_slip = |near: &&str| near.starts_with(name) || distance(name, near) <= SLIP_MAX;
+            let Some(near) = near.filter(is_slip) else { return Ok(()) };
             let fault = Fault::new(span, format!("tables have no property \"{name}\""));
-            fault.found(name).offer(name, KNOWN.iter().map(|(known, _)| *known)).err()
+            fault.hint(format!("did you mean \"{near}\"?")).err()
         }
         None => Ok(()),
     }
 }
 
 fn value(property: &Property, kind: Kind) -> Outcome<()> {
-    let text = property.value.trim();
+    let text = property.value.as_str();
     let (is_one, expected) = match kind {
         Kind::Count => (text.parse::<u64>().is_ok_and(|count| count > 0), "a whole number above 0"),
         Kind::Flag => (["true", "false"].iter().any(|flag| text.eq_ignore_ascii_case(flag)), "true or false"),
         Kind::Share => (text.parse::<f64>().is_ok_and(|share| share > 0.0 && share < 1.0), "a number between 0 and 1"),
         Kind::Metrics => (is_metrics(text), "none, counts, truncate(N) or full"),
+        Kind::Place => {
+            (text.starts_with('/') || text.contains("://"), "a path that begins with /, or a location in a store")
+        }
         Kind::Text => (true, ""),
     };
     if is_one {

@@ -7,3 +7,7 @@ INSERT INTO lake.d PROPERTIES ('write.metadata.metrics.default' = 'foo') SELECT 
 INSERT INTO lake.e PROPERTIES ('write.parquet.bloom-filter-enabled.column.trak' = TRUE) SELECT track FROM plays;
 INSERT INTO lake.f PROPERTIES ('owner' = 'ana', 'write.metadata.metrics.column.track' = 'truncate(8)') SELECT track FROM plays;
 INSERT INTO lake.g PARTITION BY TRACK, track SORT BY Track SELECT track FROM plays;
+INSERT INTO lake.h PROPERTIES ('format-version' = 3) SELECT track FROM plays;
+INSERT INTO lake.i PROPERTIES ('write.spark.fanout.enabled' = TRUE, 'write.update.isolation-level' = 'snapshot', 'write.orc.block-size-bytes' = 1, 'write.of-tomorrow' = 1) SELECT track FROM plays;
+INSERT INTO lake.j PROPERTIES ('write.metadata.path' = '/x') SELECT track FROM plays;
+INSERT INTO lake.k PROPERTIES ('write.data.path' = 'rel/x') SELECT track FROM plays;
