@@ -67,6 +67,10 @@ fn tables_are_kept_in_order_and_everything_goes_on() {
         assert_eq!(before["files"]["data_files"], ROUNDS, "{before}");
         let plan = folder.done(&["table", "compact", table]).out;
         assert!(plan.contains("the same command with --apply carries it out"), "{plan}");
+        if table == "raw.events" {
+            let of_ana = folder.done(&["table", "compact", table, "--as", "ana"]).out;
+            assert!(of_ana.contains("with --apply and without --as carries it out"), "{of_ana}");
+        }
         assert_eq!(json(&folder, &["table", "describe", table]), before, "a plan changes nothing");
         let done = json(&folder, &["table", "compact", table, "--apply"]);
         assert_eq!((&done["files_before"], &done["files_after"]), (&ROUNDS.into(), &1.into()), "{done}");
@@ -101,6 +105,18 @@ fn tables_are_kept_in_order_and_everything_goes_on() {
     folder.done(&["table", "compact", "raw.events", "--apply"]);
     folder.done(&["run", "--fresh", "--until-caught-up"]);
     assert_eq!(answer(&folder, ROWS), whole);
+}
+
+#[test]
+fn an_archive_of_another_layout_than_its_statement_says_is_told_that_it_keeps_it() {
+    let folder = project();
+    folder.write("pipelines/a.sql", &SQL.replace("ARCHIVE events;", "ARCHIVE events PARTITION BY n;"));
+    for arguments in [&["check"][..], &["run", "archive", "--until-caught-up"]] {
+        let refused = folder.run(arguments);
+        let told = refused.err.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(refused.code == 1 && told.contains("an archive keeps how it was made"), "{arguments:?}: {told}");
+        assert!(!told.contains("--fresh"), "{told}");
+    }
 }
 
 #[test]

@@ -27,6 +27,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// How long a commit waits for a catalog or a disk that does not answer.
 const PATIENCE: Duration = Duration::from_secs(600);
 
+/// What helps against a layout that a table does not have, if the table is a job's.
+const FRESH: &str = "--fresh makes the table anew as the statement says";
+
 /// How a lock file names its holder.
 const PROCESS: &str = "process ";
 
@@ -196,7 +199,7 @@ impl TableClaim {
     pub fn check_layout(&self, layout: &TableLayout) -> Result<()> {
         let ClaimState { warehouse, table, .. } = &*self.shared;
         match warehouse.find(table, self.is_replacing())? {
-            Some(found) => check_layout(table, found.metadata(), layout),
+            Some(found) => check_layout(table, found.metadata(), layout, FRESH),
             None => Ok(()),
         }
     }

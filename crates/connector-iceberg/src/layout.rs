@@ -101,14 +101,14 @@ fn transform(of: PartitionTransform) -> Transform {
 }
 
 /// Refuses a table that is there with other partitions or another order than a statement says. One that says nothing
-/// takes the table as it is.
-pub fn check_layout(name: &TableName, metadata: &TableMetadata, layout: &TableLayout) -> Result<()> {
+/// takes the table as it is. `otherwise` is what else can be done than to change the statement.
+pub fn check_layout(name: &TableName, metadata: &TableMetadata, layout: &TableLayout, otherwise: &str) -> Result<()> {
     let schema = metadata.current_schema();
     let differs = |clause: &str, is: String, wanted: String| {
         let is = if is.is_empty() { format!("no {clause}") } else { format!("{clause} {is}") };
         Error::invalid(format!(
-            "table \"{name}\" has {is}, and the statement says {clause} {wanted}: write what the table has, leave the clause \
-             out, or make the table anew with --fresh"
+            "table \"{name}\" has {is}, and the statement says {clause} {wanted}: write what the table has, or leave the \
+             clause out; {otherwise}"
         ))
     };
     let column_name = |id: i32| schema.name_by_field_id(id).unwrap_or("?").to_owned();

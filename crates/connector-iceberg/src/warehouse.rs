@@ -19,7 +19,7 @@ use crate::table_catalog::TableCatalog;
 use crate::unknown_types::UNKNOWN_TYPES;
 use crate::write::TableWriter;
 use arrow::datatypes::{Schema, SchemaRef};
-use dataflow::{Error, Result, RowFilter, TimedFiles};
+use dataflow::{Error, Result, RowFilter, TableLayout, TimedFiles};
 use iceberg::io::{FileIOBuilder, StorageFactory};
 use iceberg::spec::{DataFile, SnapshotRef};
 use iceberg::table::Table;
@@ -183,6 +183,16 @@ impl Warehouse {
         let loaded = self.load(&TableName::parse(table)?)?;
         let properties = loaded.metadata().properties().clone().into_iter();
         Ok(properties.filter(|(key, _)| key != UNKNOWN_TYPES).collect())
+    }
+
+    /// Refuses a table that is there with other partitions or another order than a statement says; `otherwise` is what else
+    /// can be done than to change the statement.
+    pub fn check_layout(&self, table: &str, layout: &TableLayout, otherwise: &str) -> Result<()> {
+        let name = TableName::parse(table)?;
+        match self.find(&name, false)? {
+            Some(found) => check_layout(&name, found.metadata(), layout, otherwise),
+            None => Ok(()),
+        }
     }
 
     /// How many rows a table has. Where rows of its files are deleted, it reads those files.

@@ -9,6 +9,9 @@ use dataflow::{Error, Result, RowFilter};
 use seam::{CLOCK_PROPERTY, FRONTIER_PROPERTY, archive_schema, check_clock_property};
 use sql::{History, Stream};
 
+/// What there is to say of an archive that is laid out in another way than its statement says.
+const KEPT_LAYOUT: &str = "an archive keeps how it was made, since its rows may be nowhere else";
+
 /// Refuses a stream that cannot be archived: its table cannot hold the rows, or is somebody else's, or its topic is
 /// gone while the table is still there.
 pub fn check_archive(project: &Project, stream: &Stream) -> Result<()> {
@@ -16,12 +19,14 @@ pub fn check_archive(project: &Project, stream: &Stream) -> Result<()> {
     let spec = stream_spec(stream);
     let schema = archive_schema(&spec.schema);
     check_table(table, &schema)?;
-    check_layout(table, &schema, &project.statements.archive_layout(&stream.name))?;
+    let layout = project.statements.archive_layout(&stream.name);
+    check_layout(table, &schema, &layout)?;
     check_topic_name(topic)?;
     decoder(stream, topic)?;
     match project.warehouse_if_there()? {
         Some(warehouse) if warehouse.exists(table)? => {
             let (clock, _) = frontier_in(&warehouse, &stream.name, table)?;
+            warehouse.check_layout(table, &layout, KEPT_LAYOUT)?;
             check_clock_property(&spec, table, &clock)?;
             // One that cannot be reached for now is waited for.
             let is_gone = matches!(project.topics()?.topic(topic), Ok(None));

@@ -38,6 +38,7 @@ pub struct KeptTable<'p> {
     project: &'p Project,
     warehouse: Warehouse,
     name: String,
+    is_refused: bool,
 }
 
 impl Project {
@@ -57,7 +58,8 @@ impl Project {
         if let Some(warehouse) = &there
             && warehouse.exists(&name)?
         {
-            return Ok(KeptTable { project: self, warehouse: warehouse.clone(), name });
+            let is_refused = self.person().is_some() && !is_own;
+            return Ok(KeptTable { project: self, warehouse: warehouse.clone(), name, is_refused });
         }
         if let (Some(person), Some(_)) = (self.person(), own) {
             return Err(Error::invalid(format!(
@@ -168,6 +170,11 @@ impl Project {
 }
 
 impl KeptTable<'_> {
+    /// Whether nothing may be changed in it: others read it, and one writes under names of one's own.
+    pub fn is_refused(&self) -> bool {
+        self.is_refused
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name

@@ -7,7 +7,7 @@ use crate::table_text::{self, described, description_json};
 use crate::{print, show};
 use dataflow::Error;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use project::{ExpireOptions, OrphanOptions, Project};
+use project::{ExpireOptions, KeptTable, OrphanOptions, Project};
 use serde_json::json;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -57,14 +57,21 @@ fn end(bar: &ProgressBar) {
 }
 
 /// Shows a plan: as JSON, or as text and how it is carried out, if there is something to do.
-fn show_plan(table: &str, (is_json, as_json, text): (bool, serde_json::Value, String), is_something: bool) -> Outcome {
+fn show_plan(
+    table: &KeptTable<'_>,
+    (is_json, as_json, text): (bool, serde_json::Value, String),
+    is_something: bool,
+) -> Outcome {
     if is_json {
         print::line(&as_json.to_string())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let how = match is_something {
-        true => "the same command with --apply carries it out\n".to_owned(),
-        false => format!("nothing is to be done for table {table}\n"),
+    let how = match (is_something, table.is_refused()) {
+        (true, false) => "the same command with --apply carries it out\n".to_owned(),
+        (true, true) => {
+            "the same command with --apply and without --as carries it out: others read the table\n".to_owned()
+        }
+        (false, _) => format!("nothing is to be done for table {}\n", table.name()),
     };
     print::data(&print::for_terminal(format!("{text}{how}")))?;
     Ok(ExitCode::SUCCESS)
@@ -85,7 +92,7 @@ fn compact(project: &Project, args: &CompactArgs) -> Outcome {
         let plan = table.plan_compaction()?;
         let shown =
             (args.json, table_text::compact_json(table.name(), &plan), table_text::compact(table.name(), &plan));
-        return show_plan(table.name(), shown, plan.groups > 0);
+        return show_plan(&table, shown, plan.groups > 0);
     }
     let (stop, bar) = (Stop::listen()?, bar("compact", "rows"));
     let done = table.compact(&mut |progress| {
@@ -110,7 +117,7 @@ fn expire(project: &Project, args: &ExpireArgs) -> Outcome {
         let plan = table.plan_expiry(options)?;
         let text = table_text::expiry(table.name(), &plan, SHOWN);
         let shown = (args.json, table_text::expiry_json(table.name(), &plan), text);
-        return show_plan(table.name(), shown, !plan.snapshots.is_empty());
+        return show_plan(&table, shown, !plan.snapshots.is_empty());
     }
     let bar = bar("expire", "files");
     let done = table.expire(options, &mut |at, all| {
@@ -153,7 +160,7 @@ fn orphans(project: &Project, args: &OrphansArgs) -> Outcome {
         let text = table_text::orphans(table.name(), &plan, SHOWN);
         let shown = (args.json, table_text::orphans_json(table.name(), &plan), text);
         let is_something = !plan.files.is_empty() || !plan.beside.is_empty();
-        return show_plan(table.name(), shown, is_something);
+        return show_plan(&table, shown, is_something);
     }
     let bar = bar("orphans", "files");
     let done = table.delete_orphans(&plan, &mut |at, all| {
