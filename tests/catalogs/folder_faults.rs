@@ -7,13 +7,17 @@ use rusqlite::Connection;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tests::catalogs::{
-    CommitterPlace, FENCED, REFUSED, TABLE, another_machine, can_start, lost_and_doubled, options, rows, sink,
+    CommitterPlace, FENCED, REFUSED, TABLE, another_machine, can_start, keep_in_order, lost_and_doubled, options, rows,
+    sink,
 };
 use tests::machine::{SECOND, now, pause};
 use tests::{Chance, Program};
 
 const COMMITTERS: usize = 8;
+/// So many snapshots stay while the table is kept in order beside them.
+const SNAPSHOTS_KEPT: u32 = 5;
 /// What is wrong now and then.
 const KINDS: [&str; 4] = ["killed", "paused", "shut out", "no room"];
 /// The variable that makes a process of this binary a committer.
@@ -37,20 +41,21 @@ fn committers_that_are_killed_paused_and_shut_out_lose_and_double_nothing() {
     let (commits, faults) = (number("CATALOG_COMMITS", 5), number("CATALOG_FAULTS", 24));
     let folder = tempfile::tempdir().unwrap();
     let mut trial = Trial::new(folder.path(), commits, number("CATALOG_SEED", 1) as u64);
-    trial.begin_all();
-    for done in 0..faults {
-        // The last commit of each is made after the last fault, so that no fault comes too late.
-        trial.allow((commits * (done + 1) / faults).min(commits - 1));
-        trial.one_fault();
-        trial.look_after();
-    }
-    trial.allow(commits);
-    let begun = now();
-    while !trial.look_after() {
-        assert!(now() < begun + REST, "the committers do not come to an end");
-        pause(SECOND / 20);
-    }
-    eprintln!("{COMMITTERS} committers of {commits} commits each, faults {:?}, {}", trial.faults, trial.told());
+    let machine = another_machine(&folder.path().join("keeper"), &trial.warehouse);
+    let (keeper, is_done) = (connector_iceberg::Warehouse::open(&machine).unwrap(), AtomicBool::new(false));
+    let compactions = std::thread::scope(|scope| {
+        let done = Done(&is_done);
+        let keeping = scope.spawn(|| keep_in_order(&keeper, &is_done, SNAPSHOTS_KEPT));
+        trial.run(faults);
+        drop(done);
+        keeping.join().expect("who keeps the table in order comes to an end")
+    });
+    eprintln!(
+        "{COMMITTERS} committers of {commits} commits each, faults {:?}, {}, {compactions} compactions",
+        trial.faults,
+        trial.told()
+    );
+    assert!(compactions > 0);
     assert_eq!(trial.lost_and_doubled(COMMITTERS), (0, 0));
     assert_eq!(trial.faults.values().sum::<usize>(), faults);
     let missing: Vec<_> = KINDS.iter().filter(|kind| !trial.faults.contains_key(*kind)).collect();
@@ -91,6 +96,15 @@ fn a_sync_that_fails_acknowledges_nothing_that_is_not_there() {
     }
     assert!(failed > 5, "{failed} syncs failed");
     assert_eq!(trial.lost_and_doubled(1), (0, 0));
+}
+
+/// Lets who keeps the table in order come to an end, also when a test fails.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 /// The committers, and what has happened to them.
@@ -138,6 +152,23 @@ impl Trial {
             in_commit: 0,
             fenced: 0,
             refused: 0,
+        }
+    }
+
+    /// Lets all committers make all their commits, while so many faults happen.
+    fn run(&mut self, faults: usize) {
+        self.begin_all();
+        for done in 0..faults {
+            // The last commit of each is made after the last fault, so that no fault comes too late.
+            self.allow((self.commits * (done + 1) / faults).min(self.commits - 1));
+            self.one_fault();
+            self.look_after();
+        }
+        self.allow(self.commits);
+        let begun = now();
+        while !self.look_after() {
+            assert!(now() < begun + REST, "the committers do not come to an end");
+            pause(SECOND / 20);
         }
     }
 

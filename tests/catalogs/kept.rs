@@ -12,7 +12,7 @@ use tests::catalogs::{RestServer, S3Server, can_start, read_java_tables, write_j
 use tests::machine::{SECOND, pause};
 use tests::{Chance, surplus, table_rows};
 
-const OUTPUT: &str = "lake.deep.counted";
+pub const OUTPUT: &str = "lake.deep.counted";
 
 fn json(folder: &Folder, arguments: &[&str], environment: &str) -> Value {
     let printed = folder.printed(&[arguments, &["--json"]].concat(), environment);

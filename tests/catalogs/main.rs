@@ -8,6 +8,7 @@ mod errors;
 mod faults;
 mod folder_faults;
 mod kept;
+mod kept_faults;
 mod late_commits;
 mod other_stores;
 mod project;

@@ -17,7 +17,7 @@ use tests::{Chance, all_rows};
 const TABLE: &str = "lake.t";
 
 /// The catalog as a process sees it that keeps its locks in this folder.
-fn warehouse(catalog: &RestServer, s3: Option<&S3Server>, folder: &Path) -> Warehouse {
+pub fn warehouse(catalog: &RestServer, s3: Option<&S3Server>, folder: &Path) -> Warehouse {
     let mut settings = RestSettings::new(catalog.uri());
     if let Some(s3) = s3 {
         settings.stores.s3 = S3Settings {

@@ -91,7 +91,7 @@ impl Clock for Stands {
 }
 
 /// Compacts the table and lets snapshots go until the others are done; gives how many snapshots it has made.
-fn keep_in_order(warehouse: &Warehouse, is_done: &AtomicBool, keep: u32) -> usize {
+pub fn keep_in_order(warehouse: &Warehouse, is_done: &AtomicBool, keep: u32) -> usize {
     let mut made = 0;
     while !is_done.load(Ordering::SeqCst) {
         let compacted = warehouse.compact(TABLE, CompactOptions::default(), &Stands, &mut |_| true);

@@ -8,7 +8,7 @@ mod proxy;
 mod servers;
 
 pub use committer::{CommitterPlace, FENCED, REFUSED, another_machine, sink};
-pub use contention::{Contention, TABLE, commit_at_once, lost_and_doubled, options, prepared, rows};
+pub use contention::{Contention, TABLE, commit_at_once, keep_in_order, lost_and_doubled, options, prepared, rows};
 pub use java::{read_java_tables, write_java_tables};
 pub use packages::{done, installed};
 pub use proxy::{Fault, Proxy, Request, Treatment};
