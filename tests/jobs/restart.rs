@@ -215,27 +215,3 @@ fn a_job_that_has_changed_is_refused_and_one_that_reads_the_same_is_not() {
     ));
     Running::new(job(&place.project("dev"), Begin::GoOn, true).unwrap(), 1, 0).run_to_end().unwrap();
 }
-
-/// What a run has pending at its end is committed, and known, by the run after it: a list that grew with every run would be
-/// committed again once the table's snapshots have expired.
-#[test]
-fn checkpoints_of_runs_that_end_name_no_commit_of_a_run_before() {
-    let place = place();
-    let project = place.project("dev");
-    archive_half(&place, &project);
-    let mut seen = Vec::new();
-    for run in 0..5 {
-        for number in 0..20 {
-            place.advance(dataflow::Span(500_000));
-            let payload =
-                format!(r#"{{"id":"r{run}-{number}","sender":{number},"sent_at":"{}"}}"#, EventTime(place.now()));
-            place.put("messages", number % 2, &payload);
-        }
-        Running::new(job(&project, Begin::GoOn, true).unwrap(), 2, run).run_to_end().unwrap();
-        let newest = checkpoint::look(&project.checkpoints_path(None)).unwrap().unwrap();
-        seen.push(newest.outputs.iter().map(|output| output.pending.len()).collect::<Vec<_>>());
-    }
-    assert!(seen[0].iter().sum::<usize>() > 0, "{seen:?}");
-    // Two writers of one output have prepared something at the last barrier.
-    assert!(seen.iter().flatten().all(|pending| *pending <= 2), "{seen:?}");
-}

@@ -65,6 +65,20 @@ impl Trial {
     }
 }
 
+/// Rows came twice where each run named what all runs before had committed, and the table knew the oldest no more.
+#[test]
+fn runs_that_commit_once_at_their_end_name_nothing_that_earlier_runs_committed() {
+    let mut trial = Trial::new(9);
+    let folder = trial.project("dev").checkpoints_path(None);
+    for run in 0..5 {
+        trial.publish(BURST);
+        printed(trial.path(), &["run", "--until-caught-up", "--workers", "1"]);
+        let newest = checkpoint::look(&folder).unwrap().expect("the run has put a checkpoint");
+        let pending: Vec<usize> = newest.outputs.iter().map(|output| output.pending.len()).collect();
+        assert!(pending.iter().all(|&pending| pending <= 1), "run {run}: {pending:?} are pending");
+    }
+}
+
 fn trial(seed: u64) {
     let mut trial = Trial::new(seed);
     let mut running = trial.listening(&["run", "--workers", "2"]);
