@@ -3,6 +3,7 @@
 
 pub use crate::frontier::TOKENS;
 use crate::name::TableName;
+use crate::prepared_files::PreparedFiles;
 use crate::upkeep::ancestors;
 use dataflow::{Error, Result};
 use iceberg::spec::{SnapshotRef, TableMetadata};
@@ -69,16 +70,25 @@ impl CommitRecord {
             .map_err(|error| Error::internal("the record of a commit cannot be written").with_source(error))
     }
 
-    /// Which of the tokens a table has, in its snapshots or in this record of it. They are in the order in which they were
-    /// prepared, and committed in that order, so that those before one of the last commit are there as well, even where
-    /// nothing tells of them any more.
+    /// Which of the tokens a table has, in its snapshots or in this record of it.
     pub fn tokens_in(&self, metadata: &TableMetadata, tokens: &[String]) -> Vec<String> {
         let mut there: HashSet<&str> = metadata.snapshots().flat_map(tokens_of).collect();
         there.extend(self.tokens.iter().chain(&self.earlier).map(String::as_str));
-        let of_last = |token: &String| self.tokens.contains(token);
-        let before = tokens.iter().rposition(of_last).unwrap_or(0);
-        let is_there = |(at, token): &(usize, &String)| *at < before || there.contains(token.as_str());
-        tokens.iter().enumerate().filter(is_there).map(|(_, token)| token.clone()).collect()
+        tokens.iter().filter(|token| there.contains(token.as_str())).cloned().collect()
+    }
+
+    /// Leaves out what was committed before the last commit, of what a checkpoint has pending, the oldest first: commits come
+    /// in the order of checkpoints, so that the table has it, even where nothing tells of it any more.
+    pub fn without_earlier(&self, mut pending: Vec<PreparedFiles>) -> Vec<PreparedFiles> {
+        let is_of_last = |prepared: &PreparedFiles| self.tokens.iter().any(|token| token == prepared.token());
+        let last = pending.iter().rposition(is_of_last).unwrap_or(0);
+        let mut at = 0;
+        pending.retain(|prepared| {
+            let is_earlier = at < last && prepared.checkpoint().is_some() && prepared.checkpoint() < self.checkpoint;
+            at += 1;
+            !is_earlier
+        });
+        pending
     }
 
     /// Refuses a table that somebody has set back to a snapshot before the last commit. Snapshots after it are theirs.
@@ -164,21 +174,6 @@ mod tests {
         let kept = record(0, &[]).followed_by(1, Some(1), many("a")).followed_by(1, Some(2), many("b"));
         assert_eq!((kept.earlier.clone(), kept.tokens.clone()), (many("a"), many("b")));
         assert_eq!(kept.followed_by(1, Some(3), many("c")).earlier.len(), EARLIER_MAX + 500);
-    }
-
-    #[test]
-    fn what_was_prepared_before_the_last_commit_is_there_when_nothing_tells_of_it_any_more() {
-        let tokens = ["a", "b", "c", "d"].map(str::to_owned);
-        let metadata = empty_table();
-        assert_eq!(record(3, &["c"]).tokens_in(&metadata, &tokens), ["a", "b", "c"]);
-        assert_eq!(record(3, &["x"]).tokens_in(&metadata, &tokens), Vec::<String>::new());
-        assert_eq!(record(3, &[]).tokens_in(&metadata, &tokens), Vec::<String>::new());
-    }
-
-    fn empty_table() -> TableMetadata {
-        let schema = iceberg::spec::Schema::builder().build().unwrap();
-        let creation = iceberg::TableCreation::builder().name("t".to_owned()).location("/t".to_owned()).schema(schema);
-        iceberg::spec::TableMetadataBuilder::from_table_creation(creation.build()).unwrap().build().unwrap().metadata
     }
 
     #[test]

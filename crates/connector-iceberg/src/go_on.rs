@@ -31,8 +31,9 @@ impl TableClaim {
     ///
     /// `known` of the state is the number that [`dataflow::Sink::prepare`] got for the newest of what was committed;
     /// after a commit [`TableClaim::checkpoint`] gives it. Rows that other tools added and files that they rewrote do
-    /// not matter. A new table that has not taken its place yet goes on waiting for that.
-    pub fn go_on(&self, schema: &SchemaRef, state: &OutputState) -> Result<()> {
+    /// not matter. A new table that has not taken its place yet goes on waiting for that. Gives what is pending, without what
+    /// was committed before the last commit.
+    pub fn go_on(&self, schema: &SchemaRef, state: &OutputState) -> Result<Vec<Committable>> {
         let name = &self.shared.table;
         let (table, pending) = self.fit(schema, state)?;
         for prepared in pending.iter().filter(|(_, is_there)| !is_there).map(|(prepared, _)| prepared) {
@@ -43,7 +44,7 @@ impl TableClaim {
                 }
             }
         }
-        Ok(())
+        pending.iter().map(|(prepared, _)| prepared.to_committable()).collect()
     }
 
     /// Goes on with the table as [`TableClaim::go_on`] does, from a savepoint, which has copies of the files that were
@@ -120,7 +121,8 @@ impl TableClaim {
         record.check_line(name, table.metadata())?;
         let tokens: Vec<&str> = prepared.iter().map(PreparedFiles::token).collect();
         record.check_fits(name, &tokens, state.known)?;
-        let tokens: Vec<String> = tokens.into_iter().map(str::to_owned).collect();
+        let prepared = record.without_earlier(prepared);
+        let tokens: Vec<String> = prepared.iter().map(|prepared| prepared.token().to_owned()).collect();
         let there = record.tokens_in(table.metadata(), &tokens);
         let is_there = |prepared: &PreparedFiles| there.iter().any(|token| token == prepared.token());
         let pending = prepared.into_iter().map(|prepared| {

@@ -200,7 +200,8 @@ impl GoingOn {
             None => error,
         })?;
         let outputs = self.last.iter_mut().flat_map(|last| &mut last.outputs);
-        for output in outputs.filter(|output| output.output == node) {
+        let taken_over = self.takeover.iter_mut().flat_map(|takeover| &mut takeover.outputs);
+        for output in outputs.chain(taken_over).filter(|output| output.output == node) {
             output.pending.clone_from(&pending);
         }
         Ok(())

@@ -150,14 +150,13 @@ pub fn go_on_with_table(
     before: &OutputState,
     savepoint: Option<&Savepoint>,
 ) -> Result<Vec<Committable>> {
-    let as_before = || before.pending.clone();
-    let Output::Table(table) = &spec.output else { return Ok(as_before()) };
+    let Output::Table(table) = &spec.output else { return Ok(before.pending.clone()) };
     match (claims.get(table), savepoint) {
-        (Some(claim), None) => claim.go_on(&spec.schema, before).map(|()| as_before()),
+        (Some(claim), None) => claim.go_on(&spec.schema, before),
         (Some(claim), Some(savepoint)) => {
             claim.go_on_from_copies(&spec.schema, before, &|original| savepoint.data_file(original))
         }
-        (None, _) => Ok(as_before()),
+        (None, _) => Ok(before.pending.clone()),
     }
 }
 

@@ -1,9 +1,13 @@
 //! Commits: each committable once, none lost, nothing seen before.
 
 use crate::rows::{batch, create, numbers, sorted_numbers};
-use connector_iceberg::{TableClaim, TableOptions, Warehouse};
-use dataflow::{Committable, Sink};
+use connector_iceberg::{ExpireOptions, TableClaim, TableHolds, TableOptions, Warehouse};
+use dataflow::{Committable, OutputState, Sink};
 use std::path::Path;
+use std::time::Duration;
+
+/// Later than all that happens here.
+const LATER_MS: i64 = 4_000_000_000_000;
 
 fn warehouse(folder: &Path) -> Warehouse {
     let warehouse = Warehouse::open(folder).unwrap();
@@ -49,6 +53,29 @@ fn what_is_committed_again_is_there_once() {
     let three = prepared(&second, 0, 20..30);
     second.committer().commit(vec![three, one]).unwrap();
     assert_eq!(sorted_numbers(&warehouse, "lake.t"), (0..30).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_checkpoint_that_names_all_that_was_ever_committed_goes_on_with_the_last_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = warehouse(folder.path());
+    let claim = claim(&warehouse);
+    let committables: Vec<Committable> = (1..=80)
+        .map(|number| {
+            let mut writer = claim.writer(0).unwrap();
+            writer.write(&batch(&numbers([number as i64]))).unwrap();
+            let committable = writer.prepare(number).unwrap().unwrap();
+            claim.committer().commit(vec![committable.clone()]).unwrap();
+            committable
+        })
+        .collect();
+    let options = ExpireOptions { older_than: None, keep: Some(1), readers: Duration::ZERO };
+    warehouse.expire("lake.t", options, &TableHolds::default(), LATER_MS, &mut |_, _| {}).unwrap();
+    let state = OutputState { output: "t".to_owned(), position: None, pending: committables, known: 0 };
+    let pending = claim.go_on(&numbers([]).schema(), &state).unwrap();
+    assert_eq!(pending.len(), 1);
+    claim.committer().commit(pending).unwrap();
+    assert_eq!(sorted_numbers(&warehouse, "lake.t"), (1..=80).collect::<Vec<_>>());
 }
 
 #[test]

@@ -11,8 +11,6 @@ pub enum Bug {
     EpochUnchecked,
     /// What is in a table is looked up once, and not on the base that is swapped.
     CommitUnpinned,
-    /// A table forgets the tokens of commits before the last one.
-    EarlierTokensForgotten,
     /// Data files are deleted when nobody knows whether they were committed.
     FilesGoOnUnknown,
     /// What a checkpoint has pending is not committed by the run that goes on from it.
@@ -59,9 +57,9 @@ pub const BUGS: &[(&str, Bug, u64)] = &[
     ("furthest-lane", Bug::Engine(Rule::LeastOfLanes), 1),
     ("credit-kept", Bug::Engine(Rule::CreditComesBack), 0),
     ("commit-on-try", Bug::Engine(Rule::CommitsAgain), 323),
-    ("known-too-early", Bug::Engine(Rule::CommittedWhenKnown), 10490),
+    ("known-too-early", Bug::Engine(Rule::CommittedWhenKnown), 3774),
     ("gathered-dropped", Bug::Engine(Rule::GatheredWaits), 70),
-    ("pending-of-one-checkpoint", Bug::Engine(Rule::PendingOfAll), 89),
+    ("pending-of-one-checkpoint", Bug::Engine(Rule::PendingOfAll), 140),
     ("stored-on-try", Bug::Engine(Rule::StoredAgain), 21),
     ("commit-before-durable", Bug::Engine(Rule::StoredFirst), 238),
     ("known-forgotten", Bug::Engine(Rule::KnownGoesOn), 113),
@@ -71,7 +69,6 @@ pub const BUGS: &[(&str, Bug, u64)] = &[
     ("queue-reversed", Bug::Engine(Rule::QueueOrder), 6),
     ("no-epoch-check", Bug::EpochUnchecked, 46),
     ("token-unpinned", Bug::CommitUnpinned, 267),
-    ("earlier-tokens-forgotten", Bug::EarlierTokensForgotten, 40),
     ("delete-on-unknown", Bug::FilesGoOnUnknown, 70),
     ("pending-dropped", Bug::PendingDropped, 46),
     ("settled-unknown", Bug::SettledUnknown, 89),

@@ -207,7 +207,6 @@ impl World {
 
     pub fn commit(&mut self, request: &CommitRequest) -> Committed {
         let CommitRequest { table: name, base, epoch, checkpoint, tokens, added } = request;
-        let forgets = self.has(Bug::EarlierTokensForgotten);
         let unpinned = self.has(Bug::CommitUnpinned);
         let table = self.tables.entry(name.clone()).or_default();
         if table.version != *base && !unpinned {
@@ -219,7 +218,7 @@ impl World {
         table.checkpoint = table.checkpoint.max(*checkpoint);
         table.files.extend(added.iter().cloned());
         let before = std::mem::replace(&mut table.tokens, tokens.iter().cloned().collect());
-        table.earlier.extend(before.into_iter().filter(|_| !forgets));
+        table.earlier.extend(before);
         self.check(!is_older, || format!("a commit of epoch {epoch} to {name} after one of a later"));
         self.check(twice.is_none(), || format!("{name} has token {} twice", twice.unwrap_or_default()));
         self.check(rises, || format!("{name} has checkpoint {checkpoint} after a later one"));
