@@ -342,11 +342,12 @@ impl Project {
             TablePlace::Folder(_) => {
                 let catalog = self.warehouse_path().join("catalog.db");
                 catalog.try_exists().map_err(|error| {
-                    Error::invalid(format!(
-                        "\"{}\" cannot be looked at; give this user the right to read the warehouse, or name another one",
-                        catalog.display()
-                    ))
-                    .with_source(error)
+                    let advice = match error.kind() {
+                        std::io::ErrorKind::NotADirectory => "the warehouse has to be a folder, and is a file",
+                        _ => "give this user the right to read the warehouse, or name another one",
+                    };
+                    Error::invalid(format!("\"{}\" cannot be looked at; {advice}", catalog.display()))
+                        .with_source(error)
                 })?
             }
             TablePlace::Rest(_) => true,
