@@ -203,6 +203,7 @@ fn fill(step: &mut dyn Operator, what: &'static str, (input, key): (Input, fn(i6
     let (bytes, mut longest_s, mut stored) = (cx.state_bytes(), 0f64, Stored::default());
     let mut written_again = 0f64;
     for freeze in 0..FREEZES {
+        #[expect(clippy::disallowed_methods, reason = "a chore measures time")]
         let begun = Instant::now();
         let frozen = step.freeze()?;
         longest_s = longest_s.max(begun.elapsed().as_secs_f64());
