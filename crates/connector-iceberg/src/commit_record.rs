@@ -81,10 +81,11 @@ impl CommitRecord {
     /// in the order of checkpoints, so that the table has it, even where nothing tells of it any more.
     pub fn without_earlier(&self, mut pending: Vec<PreparedFiles>) -> Vec<PreparedFiles> {
         let is_of_last = |prepared: &PreparedFiles| self.tokens.iter().any(|token| token == prepared.token());
-        let last = pending.iter().rposition(is_of_last).unwrap_or(0);
+        // What is of the last commit stays, all of it: by that the table is known to fit.
+        let first = pending.iter().position(is_of_last).unwrap_or(0);
         let mut at = 0;
         pending.retain(|prepared| {
-            let is_earlier = at < last && prepared.checkpoint().is_some() && prepared.checkpoint() < self.checkpoint;
+            let is_earlier = at < first && prepared.checkpoint().is_some() && prepared.checkpoint() < self.checkpoint;
             at += 1;
             !is_earlier
         });
