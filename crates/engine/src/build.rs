@@ -10,7 +10,7 @@ use crate::layout::Layout;
 use crate::mailbox::{Caller, Mailbox, SourceWaker};
 use crate::parts::{Names, Part, Preparation};
 use crate::patience::Patience;
-use crate::restore::Restore;
+use crate::restore::{self, Restore};
 use crate::seeded;
 use crate::sink::{SinkQueue, SinkWriter};
 use crate::source::Source;
@@ -18,8 +18,8 @@ use crate::status::Status;
 use crate::worker::Worker;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use dataflow::{
-    CheckpointStore, Clock, CoordinatorEvent, EventTime, JobGraph, KeyGroups, NodeKind, Outlet, Reader, ReaderId,
-    RestoredJob, Result, Span, Stage, StageId, StagePlan, StateMemory,
+    CheckpointStore, Clock, CoordinatorEvent, EventTime, JobGraph, NodeKind, Outlet, Reader, ReaderId, RestoredJob,
+    Result, Span, Stage, StageId, StagePlan, StateMemory,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -153,42 +153,50 @@ impl Builder {
         delays: &[Span],
         restored: Option<&RestoredJob>,
     ) -> Result<Vec<StageId>> {
-        let mut ids = Vec::new();
         let restore = restored.filter(|job| !job.is_beginning());
         let restore = restore.map(|job| Restore::new(job, &self.graph, &self.layout.stages)).transpose()?;
+        let mut made = self.empty_stages(after)?;
+        if let Some(restore) = &restore {
+            restore.stages(&mut made, &self.graph, &self.layout.stages, self.callers.len())?;
+        }
         let reach = self.graph.sources_by_node();
-        for stage in 0..self.layout.stages.len() {
+        let mut ids = Vec::new();
+        for (id, made) in made {
+            let StageId { stage, worker } = id;
             let plan = &self.layout.stages[stage];
             let streams: Vec<Vec<usize>> = plan.inputs.iter().map(|edge| reach[edge.from].clone()).collect();
-            for &worker in &self.layout.places[stage] {
-                // What has one writer has the rows of all keys.
-                let all = plan.single.then_some(KeyGroups::ALL);
-                let groups = all.unwrap_or_else(|| KeyGroups::of_worker(worker, self.callers.len()));
-                let begins = |node: usize| after.get(&node).copied().unwrap_or(EventTime::MIN);
-                let mut made = Stage::new(&self.graph, plan, groups, &begins, seeded::budget())?;
-                made.share_memory(&self.state_memory);
-                if let Some(restore) = &restore {
-                    restore.stage(&mut made, &self.graph, plan, groups)?;
+            let destination = |outlet: &Outlet| match *outlet {
+                Outlet::Port(node, port) => {
+                    let edges = self.layout.edges(node, port, worker);
+                    Destination::Edges { edges, watermark: Some(EventTime::MIN) }
                 }
-                let destination = |outlet: &Outlet| match *outlet {
-                    Outlet::Port(node, port) => {
-                        let edges = self.layout.edges(node, port, worker);
-                        Destination::Edges { edges, watermark: Some(EventTime::MIN) }
-                    }
-                    Outlet::Sink(node) => {
-                        Destination::Queue { queue: self.queues[&(node, worker)].clone(), node, queued: 0 }
-                    }
-                };
-                let destinations = plan.outlets.iter().map(destination).collect();
-                let id = StageId { stage, worker };
-                let lanes = self.layout.lanes(stage, worker);
-                let shared = self.coordination.clone();
-                let instance = StageInstance::new(id, made, (lanes, destinations), streams.clone(), delays, shared)?;
-                self.built.workers[worker].add_stage(instance);
-                ids.push(id);
-            }
+                Outlet::Sink(node) => {
+                    Destination::Queue { queue: self.queues[&(node, worker)].clone(), node, queued: 0 }
+                }
+            };
+            let destinations = plan.outlets.iter().map(destination).collect();
+            let lanes = self.layout.lanes(stage, worker);
+            let shared = self.coordination.clone();
+            let instance = StageInstance::new(id, made, (lanes, destinations), streams, delays, shared)?;
+            self.built.workers[worker].add_stage(instance);
+            ids.push(id);
         }
         Ok(ids)
+    }
+
+    /// The stages of all workers, which know nothing yet.
+    fn empty_stages(&self, after: &BTreeMap<usize, EventTime>) -> Result<Vec<(StageId, Stage)>> {
+        let begins = |node: usize| after.get(&node).copied().unwrap_or(EventTime::MIN);
+        let mut all = Vec::new();
+        for (stage, plan) in self.layout.stages.iter().enumerate() {
+            for &worker in &self.layout.places[stage] {
+                let groups = restore::groups(plan, worker, self.callers.len());
+                let mut made = Stage::new(&self.graph, plan, groups, &begins, seeded::budget())?;
+                made.share_memory(&self.state_memory);
+                all.push((StageId { stage, worker }, made));
+            }
+        }
+        Ok(all)
     }
 
     /// Makes the writers and committers of all sinks; gives where each sink node starts.

@@ -1,7 +1,9 @@
 //! Gives the stages of a new run what those of an earlier one had frozen.
 
 use crate::seeded::{self, Rule};
-use dataflow::{Error, FrozenInput, JobGraph, KeyGroups, NodeKind, PiecesOf, RestoredJob, Result, Stage, StagePlan};
+use dataflow::{
+    Error, FrozenInput, JobGraph, KeyGroups, NodeKind, PiecesOf, RestoredJob, Result, Stage, StageId, StagePlan,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What an earlier run froze, by the names of the parts of this one.
@@ -24,12 +26,39 @@ impl<'a> Restore<'a> {
         Ok(Restore { job, inputs })
     }
 
+    /// Gives the new stages of all workers their shares, those of each worker on a thread of its own.
+    pub fn stages(
+        &self,
+        made: &mut [(StageId, Stage)],
+        graph: &JobGraph,
+        plans: &[StagePlan],
+        workers: usize,
+    ) -> Result<()> {
+        let mut by_worker: BTreeMap<usize, Vec<Share<'_>>> = BTreeMap::new();
+        for (id, stage) in made {
+            let plan = &plans[id.stage];
+            let groups = groups_taken_up(groups(plan, id.worker, workers));
+            by_worker.entry(id.worker).or_default().push(Share { stage, plan, groups });
+        }
+        let of_worker = |shares: Vec<Share<'_>>| shares.into_iter().try_for_each(|share| self.stage(share, graph));
+        std::thread::scope(|scope| {
+            let of_worker = &of_worker;
+            let running: Vec<_> =
+                by_worker.into_values().map(|shares| scope.spawn(move || of_worker(shares))).collect();
+            let ended = running.into_iter().map(|running| running.join());
+            // A panic in there is one here.
+            let ended: Vec<Result<()>> =
+                ended.map(|ended| ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect();
+            ended.into_iter().collect()
+        })
+    }
+
     /// Gives a new stage of a worker its share.
-    pub fn stage(&self, stage: &mut Stage, graph: &JobGraph, plan: &StagePlan, groups: KeyGroups) -> Result<()> {
+    fn stage(&self, share: Share<'_>, graph: &JobGraph) -> Result<()> {
+        let Share { stage, plan, groups } = share;
         for &node in &plan.nodes {
             let name = &graph.nodes[node].name;
             for state in self.job.steps.iter().filter(|state| state.step == *name) {
-                let groups = groups_taken_up(groups);
                 let restored = stage.restore(node, state.watermark, &mut PiecesOf::new(&state.state, groups));
                 restored.map_err(|error| error.context(format!("the state of step {name}")))?;
             }
@@ -41,6 +70,18 @@ impl<'a> Restore<'a> {
         }
         Ok(())
     }
+}
+
+/// A stage of one worker, and the key groups whose state it takes up.
+struct Share<'a> {
+    stage: &'a mut Stage,
+    plan: &'a StagePlan,
+    groups: KeyGroups,
+}
+
+/// The key groups of a stage in a worker; what has one writer has the rows of all keys.
+pub fn groups(plan: &StagePlan, worker: usize, workers: usize) -> KeyGroups {
+    if plan.single { KeyGroups::ALL } else { KeyGroups::of_worker(worker, workers) }
 }
 
 /// The key groups whose state a worker takes up: its own.
