@@ -18,8 +18,8 @@ use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Field};
 use dataflow::{Error, Result};
 use iceberg::spec::{
-    DEFAULT_SCHEMA_NAME_MAPPING, DataFile, Literal, NameMapping, NestedField, PrimitiveLiteral, TableMetadata,
-    Transform,
+    DEFAULT_SCHEMA_NAME_MAPPING, DataFile, Literal, MappedField, NameMapping, NestedField, PrimitiveLiteral,
+    TableMetadata, Transform,
 };
 use parquet::schema::types::SchemaDescriptor;
 use std::collections::HashMap;
@@ -46,19 +46,43 @@ pub fn partition_values(
     Ok(same.map(|(field, value)| (field.source_id, value.cloned())).collect())
 }
 
-/// The names under which files without field ids have a table's columns; `None` when the table does not say.
-pub fn name_mapping(name: &TableName, metadata: &TableMetadata) -> Result<Option<HashMap<String, i32>>> {
-    let Some(text) = metadata.properties().get(DEFAULT_SCHEMA_NAME_MAPPING) else { return Ok(None) };
-    let mapping: NameMapping = serde_json::from_str(text).map_err(|error| {
-        Error::invalid(format!("table \"{name}\": the property {DEFAULT_SCHEMA_NAME_MAPPING} is not a name mapping"))
+/// The names under which files without field ids have the fields of a table, also those within others.
+///
+/// Ids by name, by the id of the field that they lie within; columns lie within none.
+#[derive(Debug, Default)]
+pub struct FieldNames {
+    within: HashMap<Option<i32>, HashMap<String, i32>>,
+}
+
+impl FieldNames {
+    /// The names that a table says; `None` when it does not.
+    pub fn of(name: &TableName, metadata: &TableMetadata) -> Result<Option<Arc<FieldNames>>> {
+        let Some(text) = metadata.properties().get(DEFAULT_SCHEMA_NAME_MAPPING) else { return Ok(None) };
+        let mapping: NameMapping = serde_json::from_str(text).map_err(|error| {
+            Error::invalid(format!(
+                "table \"{name}\": the property {DEFAULT_SCHEMA_NAME_MAPPING} is not a name mapping"
+            ))
             .with_source(error)
-    })?;
-    let mut names = HashMap::new();
-    for field in mapping.fields() {
-        let Some(id) = field.field_id() else { continue };
-        names.extend(field.names().iter().map(|name| (name.clone(), id)));
+        })?;
+        let mut names = FieldNames::default();
+        names.add(None, mapping.fields());
+        Ok(Some(Arc::new(names)))
     }
-    Ok(Some(names))
+
+    fn add(&mut self, within: Option<i32>, fields: &[MappedField]) {
+        for field in fields {
+            let Some(id) = field.field_id() else { continue };
+            let named = field.names().iter().map(|name| (name.clone(), id));
+            self.within.entry(within).or_default().extend(named);
+            let inner: Vec<MappedField> = field.fields().iter().map(|inner| inner.as_ref().clone()).collect();
+            self.add(Some(id), &inner);
+        }
+    }
+
+    /// The id of the field that has a name within another one.
+    pub fn id(&self, within: Option<i32>, name: &str) -> Option<i32> {
+        self.within.get(&within)?.get(name).copied()
+    }
 }
 
 /// Where a column comes from in one file.
@@ -85,7 +109,7 @@ impl ColumnSource {
 pub struct FileColumns<'a> {
     by_id: HashMap<i32, usize>,
     by_name: HashMap<String, usize>,
-    mapping: Option<&'a HashMap<String, i32>>,
+    names: Option<&'a FieldNames>,
     partition: &'a PartitionValues,
 }
 
@@ -93,10 +117,10 @@ impl<'a> FileColumns<'a> {
     /// The columns of a file's schema.
     pub fn new(
         schema: &SchemaDescriptor,
-        mapping: Option<&'a HashMap<String, i32>>,
+        names: Option<&'a FieldNames>,
         partition: &'a PartitionValues,
     ) -> FileColumns<'a> {
-        let mut columns = FileColumns { by_id: HashMap::new(), by_name: HashMap::new(), mapping, partition };
+        let mut columns = FileColumns { by_id: HashMap::new(), by_name: HashMap::new(), names, partition };
         for (index, field) in schema.root_schema().get_fields().iter().enumerate() {
             let info = field.get_basic_info();
             if info.has_id() {
@@ -116,10 +140,10 @@ impl<'a> FileColumns<'a> {
             let value = value.as_ref().map(|value| constant(value, column, field)).transpose()?;
             return Ok(value.map_or(ColumnSource::Null, ColumnSource::Constant));
         }
-        match self.mapping {
+        match self.names {
             _ if !self.by_id.is_empty() => {}
-            Some(mapping) => {
-                let named = self.by_name.iter().filter(|(name, _)| mapping.get(*name) == Some(&column.id));
+            Some(names) => {
+                let named = self.by_name.iter().filter(|(name, _)| names.id(None, name) == Some(column.id));
                 if let Some(root) = named.map(|(_, root)| *root).min() {
                     return Ok(ColumnSource::Stored(root));
                 }

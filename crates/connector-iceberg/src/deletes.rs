@@ -1,5 +1,6 @@
 //! What deletes rows of the data files of a snapshot: read when a data file is, and kept for the next one.
 
+use crate::columns::FieldNames;
 use crate::delete_index::{DeleteIndex, FileDeletes};
 use crate::equality_deletes::{DeletedKeys, KeyColumn, key_columns};
 use crate::live_files::LiveFile;
@@ -91,7 +92,7 @@ impl TableDeletes {
     pub fn of(
         &self,
         (file, location): (usize, &str),
-        mapping: Option<&HashMap<String, i32>>,
+        names: Option<&Arc<FieldNames>>,
         stores: &StoredFiles,
     ) -> Result<Option<RowDeletes>> {
         let applying = &self.of_files[file];
@@ -106,19 +107,19 @@ impl TableDeletes {
         };
         let positions = applying.positions.iter().map(|&delete| Part::Positions(delete));
         for part in applying.vector.map(Part::Vector).into_iter().chain(positions) {
-            deletes.parts.push((self.part(part, mapping, stores)?, 0..0));
+            deletes.parts.push((self.part(part, names, stores)?, 0..0));
         }
         for &group in &applying.groups {
             let begin = deletes.columns.len();
             deletes.columns.extend(self.columns[group].iter().cloned());
             let columns = begin..deletes.columns.len();
-            deletes.parts.push((self.part(Part::Keys(group), mapping, stores)?, columns));
+            deletes.parts.push((self.part(Part::Keys(group), names, stores)?, columns));
         }
         Ok(Some(deletes))
     }
 
     /// A part that was kept, or that is read now.
-    fn part(&self, part: Part, mapping: Option<&HashMap<String, i32>>, stores: &StoredFiles) -> Result<Arc<Deleted>> {
+    fn part(&self, part: Part, names: Option<&Arc<FieldNames>>, stores: &StoredFiles) -> Result<Arc<Deleted>> {
         // Others wait meanwhile: most of them want the same part.
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(at) = kept.iter().position(|(own, _)| *own == part) {
@@ -126,7 +127,7 @@ impl TableDeletes {
             kept.push(known.clone());
             return Ok(known.1);
         }
-        let read = Arc::new(self.read(part, mapping, stores)?);
+        let read = Arc::new(self.read(part, names, stores)?);
         kept.push((part, read.clone()));
         let mut bytes: usize = kept.iter().map(|(_, deleted)| deleted.bytes()).sum();
         kept.retain(|(_, deleted)| {
@@ -153,7 +154,7 @@ impl TableDeletes {
         )))
     }
 
-    fn read(&self, part: Part, mapping: Option<&HashMap<String, i32>>, stores: &StoredFiles) -> Result<Deleted> {
+    fn read(&self, part: Part, names: Option<&Arc<FieldNames>>, stores: &StoredFiles) -> Result<Deleted> {
         let delete = |at: usize| self.index.delete(at);
         match part {
             Part::Vector(at) => DeletedPositions::read_vector(&self.table, delete(at), stores).map(Deleted::Positions),
@@ -165,7 +166,7 @@ impl TableDeletes {
                 let mut keys = DeletedKeys::new(columns)?;
                 for &at in &self.index.group(group).deletes {
                     let file = (self.table.as_str(), delete(at));
-                    keys.read(file, (columns, mapping), stores, &|bytes| self.check(bytes))?;
+                    keys.read(file, (columns, names), stores, &|bytes| self.check(bytes))?;
                 }
                 Ok(Deleted::Keys(keys))
             }

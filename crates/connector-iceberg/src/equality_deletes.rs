@@ -1,6 +1,6 @@
 //! Which rows are deleted by the values of some of their columns, as delete files tell. NULL is equal to NULL.
 
-use crate::columns::{FileColumns, PartitionValues, roots_of};
+use crate::columns::{FieldNames, FileColumns, PartitionValues, roots_of};
 use crate::live_files::LiveFile;
 use crate::name::TableName;
 use crate::opened_file::{NamedFile, path_at};
@@ -83,7 +83,7 @@ impl DeletedKeys {
     pub fn read(
         &mut self,
         (table, delete): (&str, &LiveFile),
-        (columns, mapping): (&[KeyColumn], Option<&HashMap<String, i32>>),
+        (columns, names): (&[KeyColumn], Option<&Arc<FieldNames>>),
         stores: &StoredFiles,
         check: &dyn Fn(usize) -> Result<()>,
     ) -> Result<()> {
@@ -94,7 +94,8 @@ impl DeletedKeys {
         let footer = named.footer(&opened)?;
         named.check_rows(&footer)?;
         let no_partition = PartitionValues::new();
-        let own = FileColumns::new(footer.metadata().file_metadata().schema_descr(), mapping, &no_partition);
+        let own =
+            FileColumns::new(footer.metadata().file_metadata().schema_descr(), names.map(Arc::as_ref), &no_partition);
         let sources = columns.iter().map(|key| {
             let source = own.source(&key.column, &key.field).ok().filter(|source| source.root().is_some());
             let source = source.ok_or_else(|| {
@@ -104,7 +105,7 @@ impl DeletedKeys {
         });
         let sources = sources.collect::<Result<Vec<_>>>()?;
         let roots = roots_of(sources.iter().map(|(_, _, source)| source));
-        let keys = ArrangedColumns::new(named.place(), sources, &roots);
+        let keys = ArrangedColumns::new(named.place(), sources, &roots, names.cloned());
         let groups = (0..footer.metadata().num_row_groups()).collect();
         for batch in named.read(opened, footer, (&roots, groups), BATCH_ROWS)? {
             self.add(keys.of(&batch?)?.columns(), delete.sequence)?;

@@ -1,6 +1,6 @@
 //! The data files of a table's current snapshot, with their bounds, opened one by one.
 
-use crate::columns::{FileColumns, PartitionValues, name_mapping, partition_values, roots_of};
+use crate::columns::{FieldNames, FileColumns, PartitionValues, partition_values, roots_of};
 use crate::deletes::{RowDeletes, TableDeletes};
 use crate::frontier::{FRONTIER, frontier_at};
 use crate::live_files::{LiveFile, LiveFiles};
@@ -50,7 +50,7 @@ pub struct TableFiles {
     // What the partition of each file says of its rows.
     partitions: Vec<PartitionValues>,
     // The ids of the columns of files that have none.
-    mapping: Option<HashMap<String, i32>>,
+    names: Option<Arc<FieldNames>>,
     // The footers that were used last, so that a file of many row groups is not parsed again for each of them.
     footers: Mutex<VecDeque<(usize, ArrowReaderMetadata)>>,
     properties: HashMap<String, String>,
@@ -102,7 +102,7 @@ impl TableFiles {
             locations: data.iter().map(|data| data.file.file_path().to_owned()).collect(),
             deletes,
             partitions,
-            mapping: name_mapping(name, metadata)?,
+            names: FieldNames::of(name, metadata)?,
             footers: Mutex::default(),
             files,
             properties,
@@ -201,12 +201,12 @@ impl TimedFiles for TableFiles {
     fn open(&self, file: usize, groups: Range<usize>, columns: &[String], batch_rows: usize) -> Result<RecordBatches> {
         let asked = self.columns(columns)?;
         // Before any row of the file: what deletes some of them may not be there.
-        let deletes = self.deletes.of((file, &self.locations[file]), self.mapping.as_ref(), &self.stores)?;
+        let deletes = self.deletes.of((file, &self.locations[file]), self.names.as_ref(), &self.stores)?;
         let named = self.named(file);
         let opened = named.open(&self.stores)?;
         let footer = self.footer(file, &opened)?;
         let schema = footer.metadata().file_metadata().schema_descr();
-        let own = FileColumns::new(schema, self.mapping.as_ref(), &self.partitions[file]);
+        let own = FileColumns::new(schema, self.names.as_deref(), &self.partitions[file]);
         let source = |(column, field): (&Arc<NestedField>, Field)| match own.source(column, &field) {
             Ok(source) => Ok((column.clone(), field, source)),
             Err(why) => Err(Error::invalid(format!("{} {why}", named.place()))),
@@ -219,7 +219,7 @@ impl TimedFiles for TableFiles {
         let places = places_of(&groups, footer.metadata());
         let roots = roots_of(asked.iter().chain(&keys).map(|(_, _, source)| source));
         let rows = named.read(opened, footer, (&roots, groups), batch_rows)?;
-        let arranged = |columns| ArrangedColumns::new(named.place(), columns, &roots);
+        let arranged = |columns| ArrangedColumns::new(named.place(), columns, &roots, self.names.clone());
         let deletes = deletes.map(|deletes| (deletes, arranged(keys)));
         Ok(Box::new(FileRows { rows, asked: arranged(asked), deletes, places }))
     }

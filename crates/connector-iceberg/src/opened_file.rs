@@ -119,10 +119,7 @@ fn rows_of(group: &RowGroupMetaData, mask: &ProjectionMask) -> usize {
 /// The same footer, where timestamps of 96 bits are read as microseconds.
 fn with_int96_as_micros(metadata: ArrowReaderMetadata) -> std::result::Result<ArrowReaderMetadata, ParquetError> {
     let leaves = metadata.metadata().file_metadata().schema_descr().columns();
-    let is_int96 = |name: &str| {
-        let leaf = leaves.iter().find(|leaf| matches!(leaf.path().parts(), [own] if own == name));
-        leaf.is_some_and(|leaf| leaf.physical_type() == PhysicalType::INT96)
-    };
+    let is_int96 = |leaf: usize| leaves.get(leaf).is_some_and(|leaf| leaf.physical_type() == PhysicalType::INT96);
     let Some(schema) = values::int96_as_micros(metadata.schema(), is_int96) else { return Ok(metadata) };
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true).with_schema(schema);
     ArrowReaderMetadata::try_new(metadata.metadata().clone(), options)

@@ -1,11 +1,12 @@
 //! Columns as they were asked for, made of what one file stores.
 
-use crate::columns::{ColumnSource, default_of, repeated};
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StructArray};
+use crate::columns::{ColumnSource, FieldNames, default_of, repeated};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, RecordBatch, RecordBatchOptions, StructArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
+use arrow::error::ArrowError;
 use dataflow::{Error, Result};
-use iceberg::spec::{NestedField, NestedFieldRef, Type};
+use iceberg::spec::{NestedField, NestedFieldRef, StructType, Type};
 use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 use std::sync::Arc;
 
@@ -16,6 +17,8 @@ pub type ArrangedColumn = (NestedFieldRef, Field, ColumnSource);
 pub struct ArrangedColumns {
     // The file, for messages to people.
     place: String,
+    // What fields are called in files without ids, where the table says it.
+    names: Option<Arc<FieldNames>>,
     schema: SchemaRef,
     // The same fields as the table has them, with the ids of those within.
     fields: Vec<NestedFieldRef>,
@@ -26,7 +29,12 @@ pub struct ArrangedColumns {
 
 impl ArrangedColumns {
     /// Columns with where they come from, and the root columns that the reader gives, sorted.
-    pub fn new(place: String, columns: Vec<ArrangedColumn>, roots: &[usize]) -> ArrangedColumns {
+    pub fn new(
+        place: String,
+        columns: Vec<ArrangedColumn>,
+        roots: &[usize],
+        names: Option<Arc<FieldNames>>,
+    ) -> ArrangedColumns {
         let (mut fields, mut arrow_fields, mut sources) = (Vec::new(), Vec::new(), Vec::new());
         for (field, arrow_field, source) in columns {
             fields.push(field);
@@ -35,7 +43,7 @@ impl ArrangedColumns {
         }
         let place_of = |source: &ColumnSource| source.root().and_then(|root| roots.binary_search(&root).ok());
         let places = sources.iter().map(place_of).collect();
-        ArrangedColumns { place, schema: Arc::new(Schema::new(arrow_fields)), fields, sources, places }
+        ArrangedColumns { place, names, schema: Arc::new(Schema::new(arrow_fields)), fields, sources, places }
     }
 
     /// The columns of rows that the reader gave.
@@ -60,21 +68,31 @@ impl ArrangedColumns {
         if from == to {
             return Ok(column.clone());
         }
-        if let (Some(given), DataType::Struct(fields), Type::Struct(of_table)) =
-            (column.as_struct_opt(), to, &*of_table.field_type)
-        {
-            let inner =
-                fields.iter().zip(of_table.fields()).map(|(field, of_table)| match stored_in(given, of_table) {
-                    Some(column) => self.typed((field, of_table), column),
-                    // The table's struct has gained it since.
-                    None => {
-                        let value = default_of(of_table, field)
-                            .map_err(|why| Error::corrupt(format!("{} {why}", self.place)))?;
-                        repeated(value.as_ref(), field, column.len())
-                    }
-                });
-            let inner = inner.collect::<Result<Vec<_>>>()?;
-            return Ok(Arc::new(StructArray::try_new(fields.clone(), inner, given.nulls().cloned())?));
+        match (to, &*of_table.field_type) {
+            (DataType::Struct(fields), Type::Struct(of_struct)) => {
+                if let Some(given) = column.as_struct_opt() {
+                    return self.struct_of((fields, of_struct, of_table.id), given);
+                }
+            }
+            (DataType::List(element), Type::List(list)) => {
+                if let Some(given) = column.as_list_opt::<i32>() {
+                    let values = self.typed((element, &list.element_field), given.values())?;
+                    let (offsets, nulls) = (given.offsets().clone(), given.nulls().cloned());
+                    let made = ListArray::try_new(element.clone(), offsets, values, nulls);
+                    return Ok(Arc::new(made.map_err(|error| self.unfit(field, error))?));
+                }
+            }
+            (DataType::Map(entries, sorted), Type::Map(map)) => {
+                if let (Some(given), DataType::Struct(fields)) = (column.as_map_opt(), entries.data_type()) {
+                    let keys = self.typed((&fields[0], &map.key_field), given.keys())?;
+                    let values = self.typed((&fields[1], &map.value_field), given.values())?;
+                    let (offsets, nulls) = (given.offsets().clone(), given.nulls().cloned());
+                    let made = StructArray::try_new(fields.clone(), vec![keys, values], None)
+                        .and_then(|pairs| MapArray::try_new(entries.clone(), offsets, pairs, nulls, *sorted));
+                    return Ok(Arc::new(made.map_err(|error| self.unfit(field, error))?));
+                }
+            }
+            _ => {}
         }
         if !is_widened(from, to) {
             return Err(Error::corrupt(format!(
@@ -87,17 +105,49 @@ impl ArrangedColumns {
         }
         Ok(cast(column, to)?)
     }
-}
 
-/// The field of a file's struct that a field of the table's struct is: the one of its id, and in a file without ids the one
-/// of its name. What a field was called when the file came, and which other one has had its name, changes nothing.
-fn stored_in<'a>(given: &'a StructArray, of_table: &NestedField) -> Option<&'a ArrayRef> {
-    let id_of = |field: &Field| field.metadata().get(PARQUET_FIELD_ID_META_KEY)?.parse::<i32>().ok();
-    let fields = || given.fields().iter().zip(given.columns());
-    if fields().any(|(field, _)| id_of(field).is_some()) {
-        return fields().find(|(field, _)| id_of(field) == Some(of_table.id)).map(|(_, column)| column);
+    /// A struct of the fields that the table's struct has.
+    fn struct_of(&self, (fields, of_struct, id): (&Fields, &StructType, i32), given: &StructArray) -> Result<ArrayRef> {
+        let inner = fields.iter().zip(of_struct.fields()).map(|(field, of_table)| {
+            match self.stored_in(given, of_table, id) {
+                Some(column) => self.typed((field, of_table), column),
+                // The table's struct has gained it since.
+                None => {
+                    let value =
+                        default_of(of_table, field).map_err(|why| Error::corrupt(format!("{} {why}", self.place)))?;
+                    repeated(value.as_ref(), field, given.len())
+                }
+            }
+        });
+        let inner = inner.collect::<Result<Vec<_>>>()?;
+        Ok(Arc::new(StructArray::try_new(fields.clone(), inner, given.nulls().cloned())?))
     }
-    given.column_by_name(&of_table.name)
+
+    /// The field of a file's struct that a field of the table's struct is: the one of its id, and in a file without ids one
+    /// of its names, which are those that the table says, or else its own. What a field was called when the file came, and
+    /// which other one has had its name, changes nothing.
+    fn stored_in<'a>(&self, given: &'a StructArray, of_table: &NestedField, within: i32) -> Option<&'a ArrayRef> {
+        let id_of = |field: &Field| field.metadata().get(PARQUET_FIELD_ID_META_KEY)?.parse::<i32>().ok();
+        let fields = || given.fields().iter().zip(given.columns());
+        let has_ids = fields().any(|(field, _)| id_of(field).is_some());
+        let is_it = |field: &Field| match &self.names {
+            _ if has_ids => id_of(field) == Some(of_table.id),
+            Some(names) => names.id(Some(within), field.name()) == Some(of_table.id),
+            None => *field.name() == of_table.name,
+        };
+        fields().find(|(field, _)| is_it(field)).map(|(_, column)| column)
+    }
+
+    /// The error of a list or a map that the table's type does not take.
+    fn unfit(&self, field: &Field, error: ArrowError) -> Error {
+        Error::corrupt(format!(
+            "{}: column \"{}\" has values that its type {} does not take",
+            self.place,
+            field.name(),
+            values::name(field.data_type())
+        ))
+        .with_source(error)
+    }
 }
 
 /// Whether every value of a file's type is one of the table's type.
@@ -122,7 +172,7 @@ mod tests {
     use arrow::array::{Int64Array, UInt32Array};
     use arrow::compute::take;
     use arrow::datatypes::Int64Type;
-    use iceberg::spec::{Literal, PrimitiveType, StructType};
+    use iceberg::spec::{Literal, PrimitiveType};
     use std::collections::HashMap;
 
     fn numbers(values: [i64; 2]) -> ArrayRef {
@@ -155,7 +205,7 @@ mod tests {
         let field = Field::new("s", DataType::Struct(inner.to_vec().into()), true);
         let arranged = |rows: &RecordBatch| {
             let column = (of_table.clone(), field.clone(), ColumnSource::Stored(0));
-            let arranged = ArrangedColumns::new("t".to_owned(), vec![column], &[0]).of(rows).unwrap();
+            let arranged = ArrangedColumns::new("t".to_owned(), vec![column], &[0], None).of(rows).unwrap();
             let columns = arranged.column(0).as_struct().columns().to_vec();
             columns.iter().map(|column| column.as_primitive::<Int64Type>().iter().collect()).collect::<Vec<Vec<_>>>()
         };

@@ -9,16 +9,33 @@ use arrow::datatypes::{DataType, FieldRef, Int64Type, Schema, SchemaRef, TimeUni
 use arrow::error::ArrowError;
 use std::sync::Arc;
 
-/// The columns of a file, of which those with timestamps of 96 bits hold microseconds: as nanoseconds these would wrap
-/// around outside of the years 1677 to 2262. `None` where there are none.
-pub fn int96_as_micros(schema: &Schema, is_int96: impl Fn(&str) -> bool) -> Option<SchemaRef> {
-    let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
-    let field = |field: &FieldRef| match is_int96(field.name()) {
-        true => Arc::new(field.as_ref().clone().with_data_type(micros.clone())),
-        false => field.clone(),
+/// The columns of a Parquet file, of which leaves with timestamps of 96 bits, by their numbers, hold microseconds, also
+/// within structs, lists and maps: as nanoseconds these would wrap around outside of the years 1677 to 2262. `None` where
+/// there are none.
+pub fn int96_as_micros(schema: &Schema, is_int96: impl Fn(usize) -> bool) -> Option<SchemaRef> {
+    let mut leaf = 0;
+    let fields: Vec<FieldRef> = schema.fields().iter().map(|field| with_micros(field, &mut leaf, &is_int96)).collect();
+    (0..leaf).any(is_int96).then(|| Arc::new(Schema::new(fields)))
+}
+
+/// A field and the leaves within it, counted on from `leaf`, as Parquet counts them: depth first.
+fn with_micros(field: &FieldRef, leaf: &mut usize, is_int96: &impl Fn(usize) -> bool) -> FieldRef {
+    let mut inner = |field: &FieldRef| with_micros(field, leaf, is_int96);
+    let to = match field.data_type() {
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(inner).collect()),
+        DataType::List(element) => DataType::List(inner(element)),
+        DataType::LargeList(element) => DataType::LargeList(inner(element)),
+        DataType::FixedSizeList(element, length) => DataType::FixedSizeList(inner(element), *length),
+        DataType::Map(entries, sorted) => DataType::Map(inner(entries), *sorted),
+        plain => {
+            *leaf += 1;
+            match is_int96(*leaf - 1) {
+                true => DataType::Timestamp(TimeUnit::Microsecond, None),
+                false => plain.clone(),
+            }
+        }
     };
-    let fields: Vec<FieldRef> = schema.fields().iter().map(field).collect();
-    schema.fields().iter().any(|field| is_int96(field.name())).then(|| Arc::new(Schema::new(fields)))
+    Arc::new(field.as_ref().clone().with_data_type(to))
 }
 
 /// Stored values in the type that a stream declares; NULL where a value is none of that type.
