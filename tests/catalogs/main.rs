@@ -3,14 +3,15 @@
 //! something is wrong.
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
+mod azure;
 mod deletes;
 mod errors;
 mod faults;
 mod folder_faults;
+mod google;
 mod kept;
 mod kept_faults;
 mod late_commits;
-mod other_stores;
 mod project;
 mod replaced;
 mod secrets;
@@ -47,6 +48,13 @@ fn rows_are_those_of_the_local_run_over_a_kill_and_a_resume() {
     let s3 = S3Server::start();
     let catalog = RestServer::start(Some(&s3));
     let folder = Folder::new(&with_history(&history_of(&catalog.uri(), &s3.endpoint())));
+    let local = rows_over_a_kill_and_a_resume(&folder);
+    let others = read_by_others(&catalog.uri(), "lake.deep.counted", Some(&s3.endpoint()), &["--order", "id"]);
+    assert_eq!(others, local);
+}
+
+/// Runs the project on disk, and on servers with a run that is killed and one that is stopped; gives the rows of both.
+fn rows_over_a_kill_and_a_resume(folder: &Folder) -> Vec<String> {
     // The first part is archived, so a run begins with history.
     folder.publish("dev", 0..EVENTS / 4);
     for environment in ["dev", "prod"] {
@@ -83,7 +91,5 @@ fn rows_are_those_of_the_local_run_over_a_kill_and_a_resume() {
     let events =
         |environment| folder.printed(&["query", "SELECT count(*), min(id), max(id) FROM plays", "--csv"], environment);
     assert_eq!(events("prod"), events("dev"));
-
-    let others = read_by_others(&catalog.uri(), "lake.deep.counted", Some(&s3.endpoint()), &["--order", "id"]);
-    assert_eq!(others, local);
+    local
 }

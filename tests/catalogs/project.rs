@@ -86,6 +86,7 @@ pub fn with_history(history: &str) -> String {
 /// A project folder.
 pub struct Folder {
     root: tempfile::TempDir,
+    variables: Vec<(&'static str, String)>,
 }
 
 impl Folder {
@@ -95,7 +96,13 @@ impl Folder {
         std::fs::create_dir(root.path().join("pipelines")).unwrap();
         std::fs::write(root.path().join("pipelines/all.sql"), SQL).unwrap();
         std::fs::write(root.path().join("riverrun.toml"), settings).unwrap();
-        Folder { root }
+        Folder { root, variables: Vec::new() }
+    }
+
+    /// The same with a variable of the environment of all its commands.
+    pub fn with_variable(mut self, name: &'static str, value: impl Into<String>) -> Folder {
+        self.variables.push((name, value.into()));
+        self
     }
 
     pub fn path(&self) -> &Path {
@@ -120,7 +127,8 @@ impl Folder {
     pub fn command(&self, arguments: &[&str], environment: &str) -> Output {
         let mut command = Command::new(tests::riverrun());
         command.arg("--project").arg(self.path()).args(arguments).args(["--env", environment]);
-        let ran = command.envs(SECRETS).env("RUST_BACKTRACE", "1").current_dir(self.path()).output().unwrap();
+        command.envs(SECRETS).envs(self.variables.iter().map(|(name, value)| (name, value)));
+        let ran = command.env("RUST_BACKTRACE", "1").current_dir(self.path()).output().unwrap();
         assert_no_secret(&ran.stdout, &format!("what {arguments:?} prints"));
         assert_no_secret(&ran.stderr, &format!("what {arguments:?} says"));
         ran
@@ -156,7 +164,7 @@ impl Folder {
     pub fn start(&self, arguments: &[&str], environment: &str) -> Program {
         let mut command = Command::new(tests::riverrun());
         command.arg("--project").arg(self.path()).args(arguments).args(["--env", environment]);
-        command.envs(SECRETS);
+        command.envs(SECRETS).envs(self.variables.iter().map(|(name, value)| (name, value)));
         Program::spawn(command)
     }
 

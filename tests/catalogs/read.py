@@ -17,6 +17,7 @@ parser.add_argument("uri")
 parser.add_argument("table")
 parser.add_argument("--order", default="ALL")
 parser.add_argument("--s3", nargs=3, metavar=("ENDPOINT", "ACCESS_KEY", "SECRET_KEY"))
+parser.add_argument("--gcs", metavar="ENDPOINT")
 arguments = parser.parse_args()
 
 properties = {"uri": arguments.uri}
@@ -29,6 +30,10 @@ if arguments.s3:
         "s3.region": "us-east-1",
         "s3.path-style-access": "true",
     }
+if arguments.gcs:
+    # The server looks at no token.
+    token = {"gcs.oauth2.token": "none", "gcs.oauth2.token-expires-at": "4102444800000"}
+    properties |= {"gcs.service.host": arguments.gcs, **token}
 is_file = arguments.uri.startswith("sqlite:")
 catalog = SqlCatalog("riverrun", **properties) if is_file else RestCatalog("rest", **properties)
 table = catalog.load_table(arguments.table)

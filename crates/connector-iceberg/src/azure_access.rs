@@ -1,7 +1,7 @@
 //! Opens a container of Azure's stores of blobs, also of those with folders (Data Lake Storage Gen2).
 
 use crate::store_place::Bucket;
-use crate::store_properties::{Properties, check_address, not_opened};
+use crate::store_properties::{Properties, check_address, not_opened, secrets_of};
 use dataflow::{Error, Result};
 use object_store::azure::{AzureConfigKey, MicrosoftAzure, MicrosoftAzureBuilder};
 use object_store::{ClientOptions, RetryConfig};
@@ -54,7 +54,8 @@ pub fn open(
         builder = builder.with_endpoint(endpoint.trim_end_matches('/').to_owned());
     }
     let builder = builder.with_container_name(&bucket.name).with_retry(retry).with_client_options(client(is_plain)?);
-    builder.build().map_err(|error| not_opened(&bucket.name, &error, properties))
+    let hint = "look at azure of history, and at the environment where that names no key";
+    builder.build().map_err(|error| not_opened(&bucket.name, hint, &error, &secrets_of(properties)))
 }
 
 /// The signature for an account: that of its host, of its name, or the only one.

@@ -1,6 +1,6 @@
 //! Opens a bucket of S3, or of a store that is reached like it.
 
-use crate::store_properties::{Properties, check_address, not_opened};
+use crate::store_properties::{Properties, check_address, not_opened, secrets_of};
 use dataflow::Result;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::{ClientOptions, RetryConfig};
@@ -59,5 +59,5 @@ pub fn open(
     }
     let client = client(get("s3.endpoint").is_some_and(|endpoint| endpoint.starts_with("http://")))?;
     let builder = builder.with_bucket_name(bucket).with_retry(retry).with_client_options(client);
-    builder.build().map_err(|error| not_opened(bucket, &error, properties))
+    builder.build().map_err(|error| not_opened(bucket, "look at s3 of history", &error, &secrets_of(properties)))
 }

@@ -76,8 +76,8 @@ pub struct S3Settings {
     pub session_token: Option<Secret>,
 }
 
-/// How Google Cloud Storage is reached. Without a key or a token the application default credentials are used: those that
-/// `GOOGLE_APPLICATION_CREDENTIALS` names, those of `gcloud`, or those of the machine, with workload identity.
+/// How Google Cloud Storage is reached. Without a key, a token and `anonymous` the application default credentials are used:
+/// those that `GOOGLE_APPLICATION_CREDENTIALS` names, those of `gcloud`, or those of the machine, with workload identity.
 #[derive(Clone, Debug, Default)]
 pub struct GcsSettings {
     /// `https://HOST[:PORT]`, where it is not that of Google.
@@ -86,6 +86,8 @@ pub struct GcsSettings {
     pub service_account: Option<Secret>,
     /// A token of OAuth.
     pub token: Option<Secret>,
+    /// Whether nothing is shown: for public buckets, which are only read, and for servers for tests.
+    pub anonymous: bool,
 }
 
 /// How Azure's stores are reached. Without a key, a signature or a client those of the environment are used
@@ -122,6 +124,7 @@ impl StoreSettings {
             ("s3.region", s3.region.clone()),
             ("s3.path-style-access", s3.path_style.map(|path_style| path_style.to_string())),
             ("gcs.service.host", gcs.endpoint.clone()),
+            ("gcs.no-auth", gcs.anonymous.then(|| "true".to_owned())),
             ("adls.endpoint", azure.endpoint.clone()),
             ("adls.account-name", azure.account.clone()),
             ("adls.tenant-id", azure.tenant_id.clone()),

@@ -36,10 +36,14 @@ pub fn check_address(bucket: &str, address: &str, hint: &str) -> Result<()> {
     )))
 }
 
-/// An error of a bucket that cannot be opened. What is below it is told without secrets.
-pub fn not_opened(bucket: &str, why: &object_store::Error, properties: &Properties) -> Error {
-    let secrets: Vec<&str> =
-        properties.iter().filter(|(key, _)| is_secret(key)).map(|(_, value)| value.as_str()).collect();
+/// What of some properties no message may show.
+pub fn secrets_of(properties: &Properties) -> Vec<String> {
+    properties.iter().filter(|(key, _)| is_secret(key)).map(|(_, value)| value.clone()).collect()
+}
+
+/// An error of a bucket that cannot be opened, and what to look at. What is below it is told without secrets.
+pub fn not_opened(bucket: &str, hint: &str, why: &object_store::Error, secrets: &[String]) -> Error {
+    let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
     let why = access::without(&why.to_string(), &secrets);
-    Error::invalid(format!("bucket \"{bucket}\" cannot be opened")).with_source(why)
+    Error::invalid(format!("bucket \"{bucket}\" cannot be opened; {hint}")).with_source(why)
 }

@@ -1,7 +1,7 @@
 //! Settings as errors show them.
 
 /// The keys whose values are shown. That of any other key, a misspelt one among them, may be a secret.
-const SHOWN: [&str; 33] = [
+const SHOWN: [&str; 34] = [
     "name",
     "commit_every",
     "checkpoint_every",
@@ -23,6 +23,7 @@ const SHOWN: [&str; 33] = [
     "region",
     "path_style",
     "gcs",
+    "anonymous",
     "azure",
     "account",
     "tenant_id",

@@ -35,6 +35,7 @@ pub struct GcsKeys {
     endpoint: Option<PlacedText>,
     service_account: Option<Spanned<PlacedText>>,
     token: Option<Spanned<PlacedText>>,
+    anonymous: Option<bool>,
 }
 
 /// The keys of Azure's stores.
@@ -57,8 +58,11 @@ impl StoreKeys {
         if s3.access_key.is_some() != s3.secret_key.is_some() {
             return Err(Error::invalid("s3 has one of access_key and secret_key, expected both or none"));
         }
-        if gcs.service_account.is_some() && gcs.token.is_some() {
-            return Err(Error::invalid("gcs has both service_account and token, expected one of them"));
+        let ways = [gcs.service_account.is_some(), gcs.token.is_some(), gcs.anonymous == Some(true)];
+        if several(&ways) {
+            return Err(Error::invalid(
+                "gcs has several of service_account, token and anonymous, expected one of them",
+            ));
         }
         let of_client = [azure.tenant_id.is_some(), azure.client_id.is_some(), azure.client_secret.is_some()];
         if of_client.contains(&true) && of_client.contains(&false) {
@@ -67,7 +71,7 @@ impl StoreKeys {
             ));
         }
         let ways = [azure.account_key.is_some(), azure.sas_token.is_some(), azure.client_secret.is_some()];
-        if ways.into_iter().filter(|is_there| *is_there).count() > 1 {
+        if several(&ways) {
             return Err(Error::invalid("azure has several of account_key, sas_token and client_secret, expected one"));
         }
         Ok(())
@@ -112,6 +116,7 @@ impl StoreKeys {
                 endpoint: text(&gcs.endpoint, "gcs.endpoint")?,
                 service_account: secret(&gcs.service_account),
                 token: secret(&gcs.token),
+                anonymous: gcs.anonymous == Some(true),
             },
             azure: AzureSettings {
                 endpoint: text(&azure.endpoint, "azure.endpoint")?,
@@ -124,4 +129,9 @@ impl StoreKeys {
             },
         })
     }
+}
+
+/// Whether more than one is there.
+fn several(ways: &[bool]) -> bool {
+    ways.iter().filter(|is_there| **is_there).count() > 1
 }

@@ -251,6 +251,7 @@ mod tests {
             (r#"catalog = "https://h", s3 = { access_key = "k" }"#, "expected both or none"),
             (r#"catalog = "https://h", s3 = { bucket = "k" }"#, "unknown field `bucket`"),
             (r#"catalog = "https://h", gcs = { token = "env:T", service_account = "env:S" }"#, "expected one of them"),
+            (r#"catalog = "https://h", gcs = { token = "env:T", anonymous = true }"#, "expected one of them"),
             (r#"catalog = "https://h", azure = { tenant_id = "t" }"#, "expected all or none"),
             (r#"catalog = "https://h", azure = { sas_token = "env:S", account_key = "env:K" }"#, "expected one"),
             (r#"warehouse = "w", gcs = { token = "env:T" }"#, "its keys are of a REST catalog"),

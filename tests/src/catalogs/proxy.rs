@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 /// A request of a client.
+#[derive(Default)]
 pub struct Request {
     /// The method.
     pub method: String,
@@ -26,11 +27,74 @@ impl Request {
         self.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
     }
 
+    /// The same for another host.
+    pub fn to_host(mut self, host: &str) -> Request {
+        self.headers.retain(|(name, _)| name != "host");
+        self.headers.push(("host".to_owned(), host.to_owned()));
+        self
+    }
+
+    /// Gives it another body.
+    pub fn set_body(&mut self, body: Vec<u8>) {
+        self.headers.retain(|(name, _)| name != "content-length");
+        self.headers.push(("content-length".to_owned(), body.len().to_string()));
+        self.body = body;
+    }
+
     /// Whether it changes a table.
     pub fn is_commit(&self) -> bool {
         self.method == "POST" && self.path.rsplit('/').nth(1) == Some("tables")
     }
 }
+
+/// What a client is answered.
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// The headers, without those that say how long the body is.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    /// The answer of a server.
+    pub fn of(answer: &[u8]) -> Reply {
+        let (status, body) = parsed(answer);
+        let head = String::from_utf8_lossy(answer);
+        let lines = head.split("\r\n\r\n").next().unwrap_or_default().lines().skip(1);
+        let headers = lines.filter_map(|line| line.split_once(':'));
+        let headers = headers.filter(|(name, _)| {
+            let name = name.to_ascii_lowercase();
+            !["content-length", "transfer-encoding", "connection"].contains(&name.as_str())
+        });
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect();
+        Reply { status, headers, body: body.into_bytes() }
+    }
+
+    /// The answer as it is sent.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut head = format!("HTTP/1.1 {} Told\r\n", self.status);
+        for (name, value) in &self.headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        head += &format!("content-length: {}\r\nconnection: close\r\n\r\n", self.body.len());
+        [head.as_bytes(), &self.body].concat()
+    }
+}
+
+/// The server that a proxy stands before.
+pub struct Upstream(u16);
+
+impl Upstream {
+    /// Sends a request; gives the whole answer.
+    pub fn send(&self, request: &Request) -> io::Result<Vec<u8>> {
+        forwarded(self.0, request)
+    }
+}
+
+/// What makes the answer to a request, with requests of its own to the server.
+pub type Service = Box<dyn FnOnce(&Upstream, Request) -> io::Result<Vec<u8>> + Send>;
 
 /// What becomes of a request.
 pub enum Treatment {
@@ -45,6 +109,8 @@ pub enum Treatment {
     Answer(u16, String),
     /// It goes to the server, and the body of the answer is changed.
     Change(Box<dyn FnOnce(String) -> String + Send>),
+    /// The answer is made of others.
+    Serve(Service),
     /// A fault.
     Fault(Fault),
 }
@@ -161,9 +227,7 @@ fn serve(mut client: TcpStream, upstream: u16, treat: &dyn Fn(&Request) -> Treat
         Treatment::Translate(pairs) => {
             let body = String::from_utf8_lossy(&request.body).into_owned();
             let body = pairs.iter().fold(body, |body, (client, server)| body.replace(client, server));
-            request.body = body.into_bytes();
-            request.headers.retain(|(name, _)| name != "content-length");
-            request.headers.push(("content-length".to_owned(), request.body.len().to_string()));
+            request.set_body(body.into_bytes());
             let (status, body) = parsed(&forwarded(upstream, &request)?);
             let body = pairs.iter().fold(body, |body, (client, server)| body.replace(server, client));
             client.write_all(&answer(status, body.as_bytes()))
@@ -173,6 +237,7 @@ fn serve(mut client: TcpStream, upstream: u16, treat: &dyn Fn(&Request) -> Treat
             let (status, body) = parsed(&forwarded(upstream, &request)?);
             client.write_all(&answer(status, change(body).as_bytes()))
         }
+        Treatment::Serve(service) => client.write_all(&service(&Upstream(upstream), request)?),
         Treatment::Fault(fault) => fail(client, upstream, &request, fault),
     }
 }

@@ -16,7 +16,7 @@ pub const SECRET_KEY: &str = "CANARY-s3-secret";
 /// The region that the server signs for.
 pub const REGION: &str = "us-east-1";
 /// The bucket that it has.
-const BUCKET: &str = "lake";
+pub(super) const BUCKET: &str = "lake";
 
 const S3: &str = "versitygw-1.8.0";
 const S3_MODULE: &str = "github.com/versity/versitygw/cmd/versitygw@v1.8.0";
@@ -74,17 +74,17 @@ pub fn pyiceberg() -> PathBuf {
     folder.join("bin/python")
 }
 
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     listener.local_addr().expect("it has an address").port()
 }
 
 /// A process that ends with its owner.
-struct Server(Child);
+pub(super) struct Server(Child);
 
 impl Server {
     /// Starts a server and waits until it answers.
-    fn start(command: &mut Command, log: &Path, port: u16, ready: &str) -> Server {
+    pub(super) fn start(command: &mut Command, log: &Path, port: u16, ready: &str) -> Server {
         let is_ready = || Http::new("127.0.0.1", port).request("GET", ready, "").is_ok_and(|(status, _)| status == 200);
         Server::start_until(command, log, &is_ready)
     }
@@ -231,28 +231,36 @@ pub struct RestServer {
 impl RestServer {
     /// Starts one whose tables lie in a bucket, or in a folder of its own.
     pub fn start(s3: Option<&S3Server>) -> RestServer {
+        let Some(s3) = s3 else { return RestServer::in_a_folder() };
+        RestServer::start_with(None, &|command, _| {
+            command.env("AWS_REGION", REGION);
+            command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
+            command.env("CATALOG_WAREHOUSE", format!("s3://{BUCKET}/tables"));
+            command.env("CATALOG_IO__IMPL", "org.apache.iceberg.aws.s3.S3FileIO");
+            command.env("CATALOG_S3_ENDPOINT", s3.endpoint());
+            command.env("CATALOG_S3_PATH__STYLE__ACCESS", "true");
+        })
+    }
+
+    fn in_a_folder() -> RestServer {
+        RestServer::start_with(None, &|command, data| {
+            command.env("CATALOG_WAREHOUSE", format!("file://{}/tables", data.display()));
+        })
+    }
+
+    /// Starts one that the command says where its tables lie, with packages that it needs for that.
+    pub(super) fn start_with(packages: Option<&Path>, place: &dyn Fn(&mut Command, &Path)) -> RestServer {
         let folder = installed(CATALOG, &|folder| {
             fetch_jars(folder, &JARS);
         });
         let (data, port) = (tempfile::tempdir().expect("a folder can be made"), free_port());
         let mut command = Command::new("java");
         command.args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]);
-        command.arg(format!("{}/lib/*", folder.display())).arg("org.apache.iceberg.rest.RESTCatalogServer");
+        let packages = packages.map(|folder| format!(":{}/lib/*", folder.display())).unwrap_or_default();
+        command.arg(format!("{}/lib/*{packages}", folder.display())).arg("org.apache.iceberg.rest.RESTCatalogServer");
         command.env("CATALOG_REST_PORT", port.to_string());
         command.env("CATALOG_URI", format!("jdbc:sqlite:{}", data.path().join("catalog.db").display()));
-        match s3 {
-            Some(s3) => {
-                command.env("AWS_REGION", REGION);
-                command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
-                command.env("CATALOG_WAREHOUSE", format!("s3://{BUCKET}/tables"));
-                command.env("CATALOG_IO__IMPL", "org.apache.iceberg.aws.s3.S3FileIO");
-                command.env("CATALOG_S3_ENDPOINT", s3.endpoint());
-                command.env("CATALOG_S3_PATH__STYLE__ACCESS", "true");
-            }
-            None => {
-                command.env("CATALOG_WAREHOUSE", format!("file://{}/tables", data.path().display()));
-            }
-        }
+        place(&mut command, data.path());
         let server = Server::start(&mut command, &data.path().join("log"), port, "/v1/config");
         RestServer { _server: server, _data: data, port }
     }
