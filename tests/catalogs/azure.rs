@@ -2,7 +2,9 @@
 //! place of its own.
 
 use crate::project::{Folder, with_history};
-use crate::ways_in::archives;
+use crate::ways_in::{archives, make_certificates};
+use jsonwebtoken::{EncodingKey, Header, encode, get_current_timestamp};
+use std::sync::{Arc, Mutex};
 use tests::catalogs::{AZURE_ACCOUNT, AzureServer, Proxy, Request, RestServer, S3Server, Treatment, can_start};
 
 /// A catalog of which a client takes the tables to lie in another store than the own one of the catalog, and that gives what
@@ -38,7 +40,7 @@ fn tables_lie_in_a_container_of_azure() {
     let Some(azure) = AzureServer::start() else { return };
     let s3 = S3Server::start();
     let catalog = RestServer::start(Some(&s3));
-    let endpoint = format!("endpoint = \"{}\"", azure.endpoint());
+    let endpoint = format!("endpoint = \"{}\"", azure.endpoint);
     let [good, over] = &azure.signatures;
     let of_account = format!("{AZURE_ACCOUNT}.dfs.core.windows.net");
     let store = format!("abfss://lake@{of_account}");
@@ -49,6 +51,10 @@ fn tables_lie_in_a_container_of_azure() {
     let folder = Folder::new(&with_history(&with_key));
     archives(&folder);
     folder.assert_no_secret_in_files();
+
+    let signed = format!("catalog = \"{uri}\", azure = {{ {endpoint}, sas_token = \"env:TEST_AZURE_SAS\" }}");
+    drop_archive(&catalog);
+    archives(&Folder::new(&with_history(&signed)).with_variable("TEST_AZURE_SAS", format!("?{good}")));
 
     // A container that the location names alone is of the account that the settings name.
     let without_account = RestServer::start(Some(&s3));
@@ -70,10 +76,127 @@ fn tables_lie_in_a_container_of_azure() {
     for (uri, azure, expected) in [
         (missing.uri(), key("TEST_AZURE_KEY"), "there is no container \"nowhere\"; make it"),
         (uri.clone(), key("TEST_AZURE_OTHER"), "the store does not know these keys: look at account_key"),
+        (
+            uri.clone(),
+            format!("{endpoint}, account_key = \"env:TEST_TOKEN\""),
+            "bucket \"lake\" cannot be opened; look at azure of history",
+        ),
         // The server for tests says of a signature whose time is over no more than of a wrong one.
         (ended.uri(), endpoint.clone(), "keys"),
     ] {
         let told = told_by_an_archive(&format!("catalog = \"{uri}\", azure = {{ {azure} }}"));
+        assert!(told.contains(expected), "{expected}: {told}");
+    }
+}
+
+const TENANT: &str = "3e0c3a6a-0000-0000-0000-000000000001";
+
+/// A token as the server of Azure's stores takes it.
+fn token() -> String {
+    let now = get_current_timestamp();
+    let claims = serde_json::json!({
+        "iss": format!("https://sts.windows.net/{TENANT}/"),
+        "aud": "https://storage.azure.com",
+        "iat": now - 60,
+        "nbf": now - 60,
+        "exp": now + 3600,
+    });
+    encode(&Header::default(), &claims, &EncodingKey::from_secret(b"none looks at it")).unwrap()
+}
+
+/// A token server of Entra ID for one client, and where machines ask for the token of their identity.
+fn token_server(asked: &Arc<Mutex<Vec<String>>>) -> Proxy {
+    let asked = asked.clone();
+    Proxy::start(1, move |request: &Request| {
+        let body = String::from_utf8_lossy(&request.body).into_owned();
+        let seen = asked.clone();
+        let saw = move |way: &str| seen.lock().unwrap().push(way.to_owned());
+        if request.path.starts_with("/msi/token?") {
+            if !request.path.contains("client_id=ours") || request.header("metadata") != Some("true") {
+                return Treatment::Answer(400, r#"{"error":"invalid_request"}"#.to_owned());
+            }
+            saw("identity");
+            let ends = get_current_timestamp() + 3600;
+            return Treatment::Answer(200, format!(r#"{{"access_token":"{}","expires_on":"{ends}"}}"#, token()));
+        }
+        let is_known = request.path == format!("/{TENANT}/oauth2/v2.0/token") && body.contains("client_id=ours");
+        let way = match (is_known, body.contains("client_secret=CANARY-azure-client")) {
+            (true, true) => "secret",
+            (true, false) if body.contains("client_assertion=CANARY-federated") => "federated",
+            _ => {
+                let told = r#"{"error":"invalid_client","error_description":"no such secret CANARY-token"}"#;
+                return Treatment::Answer(401, told.to_owned());
+            }
+        };
+        saw(way);
+        Treatment::Answer(200, format!(r#"{{"access_token":"{}","expires_in":3600}}"#, token()))
+    })
+}
+
+#[test]
+fn clients_and_identities_get_tokens_for_a_container_of_azure() {
+    if !can_start() {
+        return;
+    }
+    let certificates = tempfile::tempdir().unwrap();
+    make_certificates(certificates.path());
+    let Some(azure) = AzureServer::start_with_tokens(certificates.path()) else { return };
+    let s3 = S3Server::start();
+    let catalog = RestServer::start(Some(&s3));
+    let store = format!("abfss://lake@{AZURE_ACCOUNT}.dfs.core.windows.net");
+    let in_azure = catalog_of(&catalog, "s3://lake", &store, &[]);
+    let asked = Arc::default();
+    let tokens = token_server(&asked);
+    let federated = certificates.path().join("federated");
+    std::fs::write(&federated, "CANARY-federated").unwrap();
+
+    let history = |more: &str| {
+        let (endpoint, uri, ca) = (&azure.endpoint, in_azure.uri(), certificates.path().display());
+        format!("catalog = \"{uri}\", ca = \"file:{ca}/ca.pem\", azure = {{ endpoint = \"{endpoint}\"{more} }}")
+    };
+    let client = format!(", tenant_id = \"{TENANT}\", client_id = \"ours\"");
+    let own_server = format!("{client}, authority_host = \"{}/\"", tokens.uri());
+    let by_secret = format!("{own_server}, client_secret = \"env:TEST_AZURE_CLIENT\"");
+    let by_file = format!("{own_server}, federated_token = \"file:{}\"", federated.display());
+    let of_workload = [
+        ("AZURE_FEDERATED_TOKEN_FILE", federated.display().to_string()),
+        ("AZURE_CLIENT_ID", "ours".to_owned()),
+        ("AZURE_TENANT_ID", TENANT.to_owned()),
+        ("AZURE_AUTHORITY_HOST", format!("{}/", tokens.uri())),
+    ];
+    // A key of the environment does not go before what the settings name.
+    let of_machine = [
+        ("IDENTITY_ENDPOINT", format!("{}/msi/token", tokens.uri())),
+        ("AZURE_STORAGE_ACCOUNT_KEY", "b3RoZXI=".to_owned()),
+    ];
+    for (way, settings, variables) in [
+        ("secret", &by_secret, &[][..]),
+        ("federated", &by_file, &[]),
+        ("federated", &String::new(), &of_workload),
+        ("identity", &", client_id = \"ours\"".to_owned(), &of_machine),
+    ] {
+        let folder = Folder::new(&with_history(&history(settings)));
+        let set = |folder: Folder, (name, value): &(&'static str, String)| folder.with_variable(name, value.clone());
+        let folder = variables.iter().fold(folder, set);
+        asked.lock().unwrap().clear();
+        archives(&folder);
+        let asked = asked.lock().unwrap();
+        assert!(!asked.is_empty() && asked.iter().all(|asked| asked == way), "{way}: {asked:?}");
+        folder.assert_no_secret_in_files();
+        drop_archive(&catalog);
+    }
+
+    let not_let_in = "the token server does not let this client in: look at tenant_id, client_id, and client_secret or";
+    for (settings, expected) in [
+        (format!("{own_server}, client_secret = \"env:TEST_TOKEN\""), not_let_in),
+        (format!("{own_server}, federated_token = \"file:nothing\""), "look at federated_token of azure"),
+        (
+            format!("{client}, authority_host = \"nowhere\", client_secret = \"env:TEST_TOKEN\""),
+            "authority_host of azure",
+        ),
+        (format!("{own_server}, client_secret = \"env:NOT_SET\""), "the environment variable NOT_SET"),
+    ] {
+        let told = told_by_an_archive(&history(&settings));
         assert!(told.contains(expected), "{expected}: {told}");
     }
 }

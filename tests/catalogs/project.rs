@@ -17,12 +17,13 @@ pub const EVENTS: usize = 2000;
 pub const GCS_TOKEN: &str = "CANARY-gcs-token";
 
 /// What the settings name by `env:`. No message may show it.
-const SECRETS: [(&str, &str); 9] = [
+const SECRETS: [(&str, &str); 10] = [
     ("TEST_SESSION", "CANARY-session"),
     ("TEST_HEADER", "CANARY-header"),
     ("TEST_GCS_TOKEN", GCS_TOKEN),
     ("TEST_AZURE_KEY", AZURE_KEY),
     ("TEST_AZURE_OTHER", "b3RoZXI="),
+    ("TEST_AZURE_CLIENT", "CANARY-azure-client"),
     ("TEST_S3_SECRET", SECRET_KEY),
     ("TEST_TOKEN", "CANARY-token"),
     ("TEST_CLIENT", "id:CANARY-client"),

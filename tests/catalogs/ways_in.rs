@@ -131,7 +131,7 @@ impl Drop for TlsServer {
 }
 
 /// Makes an authority and a certificate of it for this machine in a folder.
-fn make_certificates(folder: &Path) {
+pub fn make_certificates(folder: &Path) {
     let make = |name: &str, more: &[&str]| {
         let mut make = Command::new("openssl");
         make.args(["req", "-x509", "-nodes", "-days", "2", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);

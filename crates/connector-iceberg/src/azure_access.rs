@@ -8,6 +8,10 @@ use object_store::{ClientOptions, RetryConfig};
 
 /// The property of our own that holds the address of an account.
 pub const ENDPOINT: &str = "adls.endpoint";
+/// The property of our own that holds the file with a token of workload identity.
+pub const FEDERATED_TOKEN: &str = "adls.federated-token-file";
+/// The property of our own that holds the address of the token server.
+pub const AUTHORITY_HOST: &str = "adls.authority-host";
 const SAS: &str = "adls.sas-token";
 
 /// A client of a container: with a signature that permits access, the key of the account, a client of Entra ID, or the
@@ -19,13 +23,7 @@ pub fn open(
     client: impl Fn(bool) -> Result<ClientOptions>,
 ) -> Result<MicrosoftAzure> {
     let get = |keys: &[&str]| keys.iter().find_map(|key| properties.get(*key)).map(String::as_str);
-    let signature = signature(bucket, properties);
-    let key = get(&["adls.account-key", "adls.auth.shared-key.account.key"]);
-    let client_id = get(&["adls.client-id"]);
-    let mut builder = match signature.is_some() || key.is_some() || client_id.is_some() {
-        true => MicrosoftAzureBuilder::new(),
-        false => MicrosoftAzureBuilder::from_env(),
-    };
+    let mut builder = with_keys(bucket, properties);
     let account = bucket.account().or(get(&["adls.account-name", "adls.auth.shared-key.account.name"]));
     builder = account.into_iter().fold(builder, MicrosoftAzureBuilder::with_account);
     if builder.get_config_value(&AzureConfigKey::AccountName).is_none() {
@@ -34,28 +32,58 @@ pub fn open(
             bucket.name
         )));
     }
-    let config = match (signature, key, client_id) {
-        (Some(signature), ..) => vec![(AzureConfigKey::SasKey, Some(signature.trim_start_matches('?')))],
-        (None, Some(key), _) => vec![(AzureConfigKey::AccessKey, Some(key))],
-        (None, None, Some(client_id)) => vec![
-            (AzureConfigKey::ClientId, Some(client_id)),
-            (AzureConfigKey::ClientSecret, get(&["adls.client-secret"])),
-            (AzureConfigKey::AuthorityId, get(&["adls.tenant-id"])),
-        ],
-        (None, None, None) => Vec::new(),
-    };
-    for (key, value) in config {
-        builder = value.into_iter().fold(builder, |builder, value| builder.with_config(key, value));
+    let mut is_plain = false;
+    if let Some(host) = builder.get_config_value(&AzureConfigKey::AuthorityHost) {
+        check_address(&bucket.name, &host, "look at authority_host of azure, and at AZURE_AUTHORITY_HOST")?;
+        is_plain |= host.starts_with("http://");
+        // The library puts a slash of its own after it.
+        builder = builder.with_config(AzureConfigKey::AuthorityHost, host.trim_end_matches('/'));
     }
-    let endpoint = properties.get(ENDPOINT).cloned().or(bucket.endpoint());
-    let is_plain = endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://"));
-    if let Some(endpoint) = endpoint {
+    if let Some(endpoint) = properties.get(ENDPOINT).cloned().or(bucket.endpoint()) {
         check_address(&bucket.name, &endpoint, "look at endpoint of azure, and at the location of the table")?;
+        is_plain |= endpoint.starts_with("http://");
         builder = builder.with_endpoint(endpoint.trim_end_matches('/').to_owned());
     }
     let builder = builder.with_container_name(&bucket.name).with_retry(retry).with_client_options(client(is_plain)?);
     let hint = "look at azure of history, and at the environment where that names no key";
     builder.build().map_err(|error| not_opened(&bucket.name, hint, &error, &secrets_of(properties)))
+}
+
+/// What lets in: that of the settings or of the catalog, and where there is none, that of the environment or of the machine.
+fn with_keys(bucket: &Bucket, properties: &Properties) -> MicrosoftAzureBuilder {
+    let get = |keys: &[&str]| keys.iter().find_map(|key| properties.get(*key)).cloned();
+    let signature = signature(bucket, properties).map(|signature| signature.trim_start_matches('?').to_owned());
+    let key = get(&["adls.account-key", "adls.auth.shared-key.account.key"]);
+    let (client_id, tenant_id) = (get(&["adls.client-id"]), get(&["adls.tenant-id"]));
+    let config = match (signature, key, client_id) {
+        (Some(signature), ..) => vec![(AzureConfigKey::SasKey, Some(signature))],
+        (None, Some(key), _) => vec![(AzureConfigKey::AccessKey, Some(key))],
+        (None, None, Some(client_id)) if tenant_id.is_some() => vec![
+            (AzureConfigKey::ClientId, Some(client_id)),
+            (AzureConfigKey::AuthorityId, tenant_id),
+            (AzureConfigKey::ClientSecret, get(&["adls.client-secret"])),
+            (AzureConfigKey::FederatedTokenFile, get(&[FEDERATED_TOKEN])),
+            (AzureConfigKey::AuthorityHost, get(&[AUTHORITY_HOST])),
+        ],
+        (None, None, Some(client_id)) => identity(client_id),
+        (None, None, None) => return MicrosoftAzureBuilder::from_env(),
+    };
+    let given = config.into_iter().filter_map(|(key, value)| Some((key, value?)));
+    given.fold(MicrosoftAzureBuilder::new(), |builder, (key, value)| builder.with_config(key, value))
+}
+
+/// An identity of the machine by its client. Of the environment it takes where the machine is asked for it, and no key, which
+/// would go before it.
+fn identity(client_id: String) -> Vec<(AzureConfigKey, Option<String>)> {
+    let environment = MicrosoftAzureBuilder::from_env();
+    let of_machine = [
+        AzureConfigKey::MsiEndpoint,
+        AzureConfigKey::FederatedTokenFile,
+        AzureConfigKey::AuthorityId,
+        AzureConfigKey::AuthorityHost,
+    ];
+    let found = of_machine.into_iter().map(|key| (key, environment.get_config_value(&key)));
+    found.chain([(AzureConfigKey::ClientId, Some(client_id))]).collect()
 }
 
 /// The signature for an account: that of its host, of its name, or the only one.

@@ -1,5 +1,6 @@
 //! How a REST catalog and an object store are reached, as the settings of a project say it.
 
+use crate::azure_access::{AUTHORITY_HOST, FEDERATED_TOKEN};
 use crate::store_place::StoreKind;
 use access::Secret;
 use std::path::PathBuf;
@@ -92,7 +93,7 @@ pub struct GcsSettings {
 
 /// How Azure's stores are reached. Without a key, a signature or a client those of the environment are used
 /// (`AZURE_STORAGE_ACCOUNT_KEY`, `AZURE_FEDERATED_TOKEN_FILE` of workload identity and so on), else the identity of the
-/// machine.
+/// machine. A client without a secret and without a token is such an identity, where a machine has several.
 #[derive(Clone, Debug, Default)]
 pub struct AzureSettings {
     /// The address of the account, where it is not one of Azure: `https://HOST[:PORT]`, and `/ACCOUNT` where the store has
@@ -110,6 +111,10 @@ pub struct AzureSettings {
     pub client_id: Option<String>,
     /// Its secret.
     pub client_secret: Option<Secret>,
+    /// The file with a token that is shown in place of a secret, which is read whenever one is asked for.
+    pub federated_token: Option<PathBuf>,
+    /// `https://HOST` of the token server, where it is not that of Azure's public cloud.
+    pub authority_host: Option<String>,
 }
 
 /// A secret: the name of the property that it is, the text, and what it is for messages.
@@ -129,6 +134,8 @@ impl StoreSettings {
             ("adls.account-name", azure.account.clone()),
             ("adls.tenant-id", azure.tenant_id.clone()),
             ("adls.client-id", azure.client_id.clone()),
+            (FEDERATED_TOKEN, azure.federated_token.as_ref().map(|path| path.display().to_string())),
+            (AUTHORITY_HOST, azure.authority_host.clone()),
         ];
         all.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
     }

@@ -8,7 +8,7 @@ use dataflow::{Error, ErrorKind};
 const TOLD_MAX: usize = 400;
 
 /// Where machines of Azure and Google are asked who they are.
-const OF_MACHINE: [&str; 3] = ["metadata/identity", "metadata.google.internal", "computeMetadata"];
+const OF_MACHINE: [&str; 4] = ["metadata/identity", "/msi/token", "metadata.google.internal", "computeMetadata"];
 
 /// What a store's error means to a host. Of what the store has said only its code and its message are told, without secrets:
 /// the rest may hold what was sent.

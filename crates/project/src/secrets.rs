@@ -1,7 +1,7 @@
 //! Settings as errors show them.
 
 /// The keys whose values are shown. That of any other key, a misspelt one among them, may be a secret.
-const SHOWN: [&str; 34] = [
+const SHOWN: [&str; 36] = [
     "name",
     "commit_every",
     "checkpoint_every",
@@ -28,6 +28,8 @@ const SHOWN: [&str; 34] = [
     "account",
     "tenant_id",
     "client_id",
+    "federated_token",
+    "authority_host",
     "live",
     "topics",
     "pulsar",

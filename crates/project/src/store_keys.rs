@@ -49,6 +49,8 @@ pub struct AzureKeys {
     tenant_id: Option<PlacedText>,
     client_id: Option<PlacedText>,
     client_secret: Option<Spanned<PlacedText>>,
+    federated_token: Option<PlacedText>,
+    authority_host: Option<PlacedText>,
 }
 
 impl StoreKeys {
@@ -64,17 +66,7 @@ impl StoreKeys {
                 "gcs has several of service_account, token and anonymous, expected one of them",
             ));
         }
-        let of_client = [azure.tenant_id.is_some(), azure.client_id.is_some(), azure.client_secret.is_some()];
-        if of_client.contains(&true) && of_client.contains(&false) {
-            return Err(Error::invalid(
-                "azure has some of tenant_id, client_id and client_secret, expected all or none",
-            ));
-        }
-        let ways = [azure.account_key.is_some(), azure.sas_token.is_some(), azure.client_secret.is_some()];
-        if several(&ways) {
-            return Err(Error::invalid("azure has several of account_key, sas_token and client_secret, expected one"));
-        }
-        Ok(())
+        azure.check()
     }
 
     /// Takes note of secrets that are written out.
@@ -126,8 +118,41 @@ impl StoreKeys {
                 tenant_id: text(&azure.tenant_id, "azure.tenant_id")?,
                 client_id: text(&azure.client_id, "azure.client_id")?,
                 client_secret: secret(&azure.client_secret),
+                federated_token: match azure.federated_token.clone() {
+                    Some(path) => Some(root.join(path.path("federated_token")?)),
+                    None => None,
+                },
+                authority_host: text(&azure.authority_host, "azure.authority_host")?,
             },
         })
+    }
+}
+
+impl AzureKeys {
+    /// Refuses keys that cannot be used together.
+    fn check(&self) -> Result<()> {
+        let is_client = self.client_secret.is_some() || self.federated_token.is_some();
+        if is_client && (self.tenant_id.is_none() || self.client_id.is_none()) {
+            return Err(Error::invalid(
+                "azure has client_secret or federated_token, expected tenant_id and client_id beside it",
+            ));
+        }
+        if !is_client && (self.tenant_id.is_some() || self.authority_host.is_some()) {
+            return Err(Error::invalid(
+                "azure has tenant_id or authority_host, expected client_id, and client_secret or federated_token beside it",
+            ));
+        }
+        // A client that shows nothing is an identity of the machine.
+        let is_identity = self.client_id.is_some() && !is_client;
+        let of_account = [self.account_key.is_some(), self.sas_token.is_some()];
+        let of_client = [self.client_secret.is_some(), self.federated_token.is_some(), is_identity];
+        if several(&[of_account.as_slice(), of_client.as_slice()].concat()) {
+            return Err(Error::invalid(
+                "azure has several of account_key, sas_token, client_secret, federated_token and the identity of client_id, \
+                 expected one",
+            ));
+        }
+        self.federated_token.clone().map_or(Ok(()), |path| path.path("federated_token").map(drop))
     }
 }
 

@@ -252,7 +252,16 @@ mod tests {
             (r#"catalog = "https://h", s3 = { bucket = "k" }"#, "unknown field `bucket`"),
             (r#"catalog = "https://h", gcs = { token = "env:T", service_account = "env:S" }"#, "expected one of them"),
             (r#"catalog = "https://h", gcs = { token = "env:T", anonymous = true }"#, "expected one of them"),
-            (r#"catalog = "https://h", azure = { tenant_id = "t" }"#, "expected all or none"),
+            (r#"catalog = "https://h", azure = { tenant_id = "t" }"#, "expected client_id, and client_secret or"),
+            (
+                r#"catalog = "https://h", azure = { client_secret = "env:S", client_id = "c" }"#,
+                "expected tenant_id and",
+            ),
+            (r#"catalog = "https://h", azure = { client_id = "c", account_key = "env:K" }"#, "expected one"),
+            (
+                r#"catalog = "https://h", azure = { tenant_id = "t", client_id = "c", federated_token = "env:T" }"#,
+                "expected \"file:PATH\"",
+            ),
             (r#"catalog = "https://h", azure = { sas_token = "env:S", account_key = "env:K" }"#, "expected one"),
             (r#"warehouse = "w", gcs = { token = "env:T" }"#, "its keys are of a REST catalog"),
             (r#"catalog = "https://h", uri = "k""#, "unknown field `uri`"),

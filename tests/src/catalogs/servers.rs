@@ -4,7 +4,7 @@ use super::packages::{Jar, done, fetch_jars, installed};
 use crate::machine::{SECOND, now, pause};
 use connector_pulsar::standalone::Http;
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
@@ -178,8 +178,8 @@ pub const AZURE_KEY: &str = "Q0FOQVJZLWF6dXJlLWtleQ==";
 pub struct AzureServer {
     _server: Server,
     _data: TempDir,
-    /// Where it listens.
-    pub port: u16,
+    /// The address of the account.
+    pub endpoint: String,
     /// A signature that permits everything, and one whose time is over.
     pub signatures: [String; 2],
 }
@@ -187,6 +187,16 @@ pub struct AzureServer {
 impl AzureServer {
     /// Starts one with data of its own; `None`, and it is said loudly, where there is no npm.
     pub fn start() -> Option<AzureServer> {
+        AzureServer::start_with(None)
+    }
+
+    /// Starts one that takes tokens of clients beside keys, and has the certificate `server.pem` of a folder, which that of
+    /// `ca.pem` vouches for.
+    pub fn start_with_tokens(certificates: &Path) -> Option<AzureServer> {
+        AzureServer::start_with(Some(certificates))
+    }
+
+    fn start_with(certificates: Option<&Path>) -> Option<AzureServer> {
         if Command::new("npm").arg("--version").output().is_err() {
             eprintln!("THE TESTS OF AZURE'S STORES DO NOT RUN: there is no npm");
             assert!(std::env::var_os("CI").is_none_or(|ci| ci != "1"), "they have to run in CI");
@@ -200,23 +210,27 @@ impl AzureServer {
         let mut command = Command::new(folder.join("node_modules/.bin/azurite-blob"));
         command.args(["--silent", "--skipApiVersionCheck", "--blobHost", "127.0.0.1", "--blobPort", &port.to_string()]);
         command.arg("-l").arg(data.path()).env("AZURITE_ACCOUNTS", format!("{AZURE_ACCOUNT}:{AZURE_KEY}"));
+        let mut scheme = "http";
+        if let Some(certificates) = certificates {
+            scheme = "https";
+            command.args(["--oauth", "basic", "--cert"]).arg(certificates.join("server.pem"));
+            command.arg("--key").arg(certificates.join("server.key"));
+        }
         let server = Server::start_until(&mut command, &data.path().join("log"), &|| {
-            // Whoever shows nothing is let in nowhere.
-            Http::new("127.0.0.1", port).request("GET", "/riverrun?comp=list", "").is_ok()
+            TcpStream::connect(("127.0.0.1", port)).is_ok()
         });
         let mut make = Command::new("python3");
         make.arg(crate::root().join("tests/catalogs/azure_container.py"));
-        let made = make.args([&format!("http://127.0.0.1:{port}"), AZURE_ACCOUNT, AZURE_KEY, BUCKET]).output();
+        if let Some(certificates) = certificates {
+            make.env("SSL_CERT_FILE", certificates.join("ca.pem"));
+        }
+        let made = make.args([&format!("{scheme}://127.0.0.1:{port}"), AZURE_ACCOUNT, AZURE_KEY, BUCKET]).output();
         let made = made.expect("Python starts");
         let told = String::from_utf8_lossy(&made.stdout).into_owned();
         let lines: Vec<String> = told.lines().map(str::to_owned).collect();
         let signatures = lines.try_into().unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&made.stderr)));
-        Some(AzureServer { _server: server, _data: data, port, signatures })
-    }
-
-    /// The address of the account.
-    pub fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}/{AZURE_ACCOUNT}", self.port)
+        let endpoint = format!("{scheme}://127.0.0.1:{port}/{AZURE_ACCOUNT}");
+        Some(AzureServer { _server: server, _data: data, endpoint, signatures })
     }
 }
 
