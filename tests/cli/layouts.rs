@@ -68,3 +68,59 @@ fn queries_open_no_file_of_which_the_table_tells_that_they_do_not_need_it() {
         assert!(refused.err.contains("at_day=2026-01-03"), "{of}: {}", refused.err);
     }
 }
+
+/// What a command said, in one line.
+fn told(ran: &crate::folder::Ran) -> String {
+    format!("{} {}", ran.out, ran.err).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn check_and_plan_tell_what_the_run_would_of_a_table_that_is_there() {
+    let insert =
+        |layout: &str, id: &str| format!("INSERT INTO lake.t {layout} SELECT {id} AS id, who, at FROM events;\n");
+    let folder = project(&insert("PARTITION BY bucket(4, who) SORT BY id", "id"));
+    folder.done(&["run"]);
+    for (layout, id, expected) in [
+        (
+            "PARTITION BY bucket(8, who)",
+            "id",
+            "has PARTITION BY bucket(4, who), and the statement says PARTITION BY bucket(8",
+        ),
+        ("SORT BY id DESC", "id", "has SORT BY id NULLS LAST, and the statement says SORT BY id DESC"),
+        ("", "CAST(id AS TEXT)", "column \"id\" is BIGINT, and the job writes TEXT"),
+    ] {
+        folder.write("pipelines/all.sql", &format!("{EVENTS}{}", insert(layout, id)));
+        for command in ["check", "plan", "run"] {
+            let refused = folder.run(&[command]);
+            assert!(refused.code == 1 && told(&refused).contains(expected), "{command}: {}", told(&refused));
+            assert!(told(&refused).contains("--fresh makes the table anew"), "{command}: {}", told(&refused));
+        }
+    }
+    folder.done(&["run", "--fresh"]);
+    folder.done(&["check"]);
+    folder.write("pipelines/all.sql", &format!("{EVENTS}{}", insert("PARTITION BY bucket(2, who)", "id")));
+    folder.run(&["check"]);
+    folder.write("pipelines/all.sql", &format!("{EVENTS}{}", insert("", "id")));
+    folder.done(&["run", "--fresh"]);
+    folder.done(&["check"]);
+    assert!(told(&folder.done(&["plan"])).contains("`riverrun run` goes on"));
+}
+
+#[test]
+fn a_table_that_requires_another_column_is_told_by_check() {
+    let folder = project("INSERT INTO lake.t SELECT id, at FROM events;\n");
+    folder.done(&["run"]);
+    let newest = folder.files().into_iter().filter(|name| name.ends_with(".metadata.json")).max();
+    let file = folder.path().join(newest.expect("the table is there"));
+    let mut metadata: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&file).expect("it can be read")).expect("it is JSON");
+    metadata["last-column-id"] = 3.into();
+    let fields = metadata["schemas"][0]["fields"].as_array_mut().expect("the table has fields");
+    fields.push(serde_json::json!({ "id": 3, "name": "must", "required": true, "type": "long" }));
+    std::fs::write(&file, metadata.to_string()).expect("it can be written");
+    for command in ["check", "run"] {
+        let refused = folder.run(&[command]);
+        let expected = "requires column \"must\", and the output does not have it";
+        assert!(refused.code == 1 && told(&refused).contains(expected), "{command}: {}", told(&refused));
+    }
+}

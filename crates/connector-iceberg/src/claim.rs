@@ -10,8 +10,8 @@ use crate::commit::{CommitWait, Fence, TableChange};
 use crate::failure;
 use crate::layout::check_layout;
 use crate::name::TableName;
+use crate::output_fit::{FRESH, Present, check_output};
 use crate::prepared_files::PreparedFiles;
-use crate::required;
 use crate::storage::create_folder;
 use crate::table::{TableOptions, plain_schema};
 use crate::warehouse::Warehouse;
@@ -26,9 +26,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How long a commit waits for a catalog or a disk that does not answer.
 const PATIENCE: Duration = Duration::from_secs(600);
-
-/// What helps against a layout that a table does not have, if the table is a job's.
-const FRESH: &str = "--fresh makes the table anew as the statement says";
 
 /// How a lock file names its holder.
 const PROCESS: &str = "process ";
@@ -186,11 +183,12 @@ impl TableClaim {
         }
     }
 
-    /// Refuses a table that requires columns which an output does not have.
-    pub fn check_required(&self, schema: &SchemaRef) -> Result<()> {
+    /// Refuses a table that is there with other columns, partitions or another order than an output has, or that requires
+    /// columns which the output does not have.
+    pub fn check_output(&self, schema: &SchemaRef, layout: &TableLayout) -> Result<()> {
         let ClaimState { warehouse, table, .. } = &*self.shared;
         match warehouse.find(table, self.is_replacing())? {
-            Some(found) => required::check_columns(table, found.metadata(), schema),
+            Some(found) => check_output(table, found.metadata(), (schema, Present::All), layout, FRESH),
             None => Ok(()),
         }
     }

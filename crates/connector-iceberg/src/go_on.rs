@@ -13,13 +13,12 @@ use crate::data_name::DataPrefix;
 use crate::failure;
 use crate::name::TableName;
 use crate::object_files::is_local;
+use crate::output_fit::{FRESH, Present, check_columns};
 use crate::prepared_files::{PreparedFiles, check_whole, made_again};
 use crate::storage::{create_folder, path_of, sync_folder};
-use crate::table::{arrow_schema, plain_schema};
 use crate::writer_position::WriterPosition;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use dataflow::{Committable, Error, OutputState, Result};
-use iceberg::spec::TableMetadata;
 use iceberg::table::Table;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -116,7 +115,7 @@ impl TableClaim {
         let position = state.position.as_deref().map(WriterPosition::parse).transpose()?;
         let of_pending = prepared.first().map(PreparedFiles::table_uuid);
         let table = self.find(position.map(|position| position.table_uuid).or(of_pending))?;
-        check_columns(name, schema, table.metadata())?;
+        check_columns(name, table.metadata(), (schema, Present::All), FRESH)?;
         let record = CommitRecord::of(name, table.metadata(), &self.shared.sink)?;
         record.check_line(name, table.metadata())?;
         let tokens: Vec<&str> = prepared.iter().map(PreparedFiles::token).collect();
@@ -195,26 +194,6 @@ fn dropped(table: &TableName) -> Error {
         "there is no table \"{table}\" any more, and the checkpoint goes on with it: somebody has dropped it; start over \
          with --fresh"
     ))
-}
-
-/// Refuses a table that cannot take the columns of the output.
-fn check_columns(name: &TableName, schema: &Schema, metadata: &TableMetadata) -> Result<()> {
-    let found = plain_schema(&*arrow_schema(name, metadata.current_schema())?);
-    for field in schema.fields() {
-        let there = found.field_with_name(field.name()).map(Field::data_type).ok();
-        let (has, wanted) = (there.map(values::name), values::name(field.data_type()));
-        // Types of one name hold the same, but for structs of many fields, whose names do not tell all.
-        let differs = matches!(field.data_type(), DataType::Struct(_)) && there != Some(field.data_type());
-        if differs || has.as_ref() != Some(&wanted) {
-            return Err(Error::invalid(format!(
-                "table \"{name}\": column \"{}\" is {}, and the job writes {wanted}; change the output or the table, or \
-                 start over with --fresh",
-                field.name(),
-                has.map_or_else(|| "not there".to_owned(), |has| has.to_string())
-            )));
-        }
-    }
-    Ok(())
 }
 
 /// Copies a data file of a savepoint to where a commit will name it.

@@ -59,6 +59,7 @@ mod rest;
 
 mod table_catalog;
 
+mod output_fit;
 mod prune;
 
 mod live_files;

@@ -5,9 +5,9 @@ use crate::commit::{CommitWait, Fence, TableChange, TableCommitter, add_columns,
 use crate::failure;
 use crate::file_settings::DATA_PATH;
 use crate::files::TableFiles;
-use crate::layout::check_layout;
 use crate::name::TableName;
 use crate::object_files::is_local;
+use crate::output_fit::{self, FRESH, Present};
 use crate::parquet_file::Upload;
 use crate::prepared_files::{check_size, not_looked_at};
 use crate::rest::RestCatalog;
@@ -185,13 +185,32 @@ impl Warehouse {
         Ok(properties.filter(|(key, _)| key != UNKNOWN_TYPES).collect())
     }
 
-    /// Refuses a table that is there with other partitions or another order than a statement says; `otherwise` is what else
-    /// can be done than to change the statement.
-    pub fn check_layout(&self, table: &str, layout: &TableLayout, otherwise: &str) -> Result<()> {
+    /// Refuses a table that is there and that an output of a job does not fit, as [`TableClaim::check_output`](crate::TableClaim::check_output)
+    /// does, but for columns that it lacks.
+    pub fn check_output(&self, table: &str, schema: &Schema, layout: &TableLayout) -> Result<()> {
+        self.check_rows_of(table, (schema, Present::Some), layout, FRESH)
+    }
+
+    /// Refuses a table that is there and that the rows of an archive do not fit; `otherwise` is what else can be done than to
+    /// change the statement.
+    pub fn check_archive(&self, table: &str, schema: &Schema, layout: &TableLayout, otherwise: &str) -> Result<()> {
+        self.check_rows_of(table, (schema, Present::All), layout, otherwise)
+    }
+
+    fn check_rows_of(
+        &self,
+        table: &str,
+        columns: (&Schema, Present),
+        layout: &TableLayout,
+        otherwise: &str,
+    ) -> Result<()> {
         let name = TableName::parse(table)?;
-        match self.find(&name, false)? {
-            Some(found) => check_layout(&name, found.metadata(), layout, otherwise),
-            None => Ok(()),
+        let check = |found: &Table| output_fit::check_output(&name, found.metadata(), columns, layout, otherwise);
+        let Some(Err(refused)) = self.find(&name, false)?.map(|found| check(&found)) else { return Ok(()) };
+        // A run that starts over may have been killed: the next one goes on with the table that is to take the place.
+        match self.find(&name, true)? {
+            Some(new) if check(&new).is_ok() => Ok(()),
+            _ => Err(refused),
         }
     }
 

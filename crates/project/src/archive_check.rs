@@ -26,7 +26,7 @@ pub fn check_archive(project: &Project, stream: &Stream) -> Result<()> {
     match project.warehouse_if_there()? {
         Some(warehouse) if warehouse.exists(table)? => {
             let (clock, _) = frontier_in(&warehouse, &stream.name, table)?;
-            warehouse.check_layout(table, &layout, KEPT_LAYOUT)?;
+            warehouse.check_archive(table, &schema, &layout, KEPT_LAYOUT)?;
             check_clock_property(&spec, table, &clock)?;
             // One that cannot be reached for now is waited for.
             let is_gone = matches!(project.topics()?.topic(topic), Ok(None));

@@ -12,7 +12,7 @@ use crate::open::Project;
 use crate::output::{
     Begin, Claims, NewTables, WiredSink, begin_tables, claim_tables, refuse_history, refuse_used, wire,
 };
-use crate::output_check::wrong_outputs;
+use crate::output_check::{unfitting_outputs, wrong_outputs};
 use crate::savepoints::SavepointRequests;
 use crate::settle::{committed, settle};
 use crate::spill_folder::SpillFolder;
@@ -185,6 +185,12 @@ impl Project {
             && options.begin == Begin::GoOn
         {
             refuse_used(self, &checked.outputs)?;
+        }
+        if options.begin == Begin::GoOn {
+            let wrong = unfitting_outputs(self, &checked.outputs)?;
+            if !wrong.is_empty() {
+                return Err(Failure::Diagnostics(wrong));
+            }
         }
         if let Some(going_on) = &mut going_on {
             self.fit(checked, going_on, options)?;
@@ -385,8 +391,7 @@ impl Project {
             if let (Some(claims), Some(going_on)) = (&claims, &mut going_on) {
                 going_on.go_on_with_table(claims, spec, &node.name)?;
                 if let Some(claim) = claims.get(&spec.name).filter(|_| going_on.output(&node.name).is_some()) {
-                    claim.check_layout(&self.statements.table_layout(&spec.name))?;
-                    claim.check_required(&spec.schema)?;
+                    claim.check_output(&spec.schema, &self.statements.table_layout(&spec.name))?;
                 }
             }
             if let (Some(decision), Output::Table(_), false) = (&spec.from_decision, output, collects) {

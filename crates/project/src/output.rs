@@ -178,8 +178,7 @@ pub fn begin_tables(project: &Project, claims: &Claims, outputs: &[&OutputSpec],
             claim.keep_staged();
         } else {
             claim.create(&spec.schema, &options)?;
-            claim.check_layout(&options.layout)?;
-            claim.check_required(&spec.schema)?;
+            claim.check_output(&spec.schema, &options.layout)?;
             refuse_rows(table, claim.rows()?)?;
         }
     }

@@ -18,6 +18,21 @@ pub fn wrong_outputs(project: &Project, outputs: &[OutputSpec]) -> Result<Vec<Di
     Ok(wrong)
 }
 
+/// Tables that are there and do not take the rows of outputs, where the text names them: what a run that goes on is refused
+/// for.
+pub fn unfitting_outputs(project: &Project, outputs: &[OutputSpec]) -> Result<Vec<Diagnostic>> {
+    let mut wrong = Vec::new();
+    for spec in outputs {
+        let Output::Table(table) = &spec.output else { continue };
+        // Without a table of a name that is none nothing is looked up.
+        let Some(warehouse) = project.warehouse_if_there()?.filter(|_| check_output(spec).is_ok()) else { continue };
+        if let Err(error) = warehouse.check_output(table, &spec.schema, &project.statements.table_layout(table)) {
+            wrong.push(placed(error, |message| project.statements.at_output(&spec.output, message))?);
+        }
+    }
+    Ok(wrong)
+}
+
 /// An error at its place in the text; one that is no fault of the text stays as it is.
 pub fn placed(error: Error, place: impl Fn(&str) -> Option<Diagnostic>) -> Result<Diagnostic> {
     match error.kind() {

@@ -9,6 +9,7 @@ use crate::job_plan::job_plan;
 use crate::kept_state::{KeptState, NodeState, PlannedJob};
 use crate::open::Project;
 use crate::output::Begin;
+use crate::output_check::unfitting_outputs;
 use crate::rebuild::RebuildInputs;
 use crate::stream_input::waiting;
 use crate::takeover::{Takeover, refusals};
@@ -144,8 +145,10 @@ impl Project {
         }
         let changes = Changes::between(&before.facts.plan, &now);
         let is_same = changes.is_same();
-        let refusals = if is_same { vec![] } else { refusals(&before, &now)? };
+        let mut refusals = if is_same { vec![] } else { refusals(&before, &now)? };
         let takeover = if is_same || !refusals.is_empty() { None } else { Some(Takeover::of(&before, &now)?) };
+        let unfitting = unfitting_outputs(self, &checked.outputs)?;
+        refusals.extend(unfitting.into_iter().map(|wrong| wrong.message));
         let cuts = takeover.as_ref().map_or(&[][..], |takeover| &takeover.cuts);
         let nodes = checked.node_identities();
         let planned = PlannedJob { plan: &now, graph: &graph, nodes: &nodes };

@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::job::JobOptions;
 use crate::open::Project;
 use crate::output::Begin;
-use crate::output_check::{placed, wrong_outputs};
+use crate::output_check::{placed, unfitting_outputs, wrong_outputs};
 use crate::stream_input::decoder;
 use connector_iceberg::check_table;
 use connector_local::check_topic_name;
@@ -42,6 +42,7 @@ impl Project {
             }
         }
         wrong.extend(wrong_outputs(self, &checked.outputs)?);
+        wrong.extend(unfitting_outputs(self, &checked.outputs)?);
         wrong.extend(self.wrong_jobs()?);
         if !wrong.is_empty() {
             return Err(Failure::Diagnostics(wrong));

@@ -82,7 +82,7 @@ fn text(job: Option<&str>, change: &PlannedChange) -> String {
     }
     lines.push(String::new());
     lines.push(match (change.is_same, change.refusals.is_empty()) {
-        (true, _) => format!(
+        (true, true) => format!(
             "all state is kept, {}: `riverrun run{}` goes on",
             show::bytes(change.state_bytes as usize),
             job.map(|job| format!(" {job}")).unwrap_or_default()
@@ -92,9 +92,7 @@ fn text(job: Option<&str>, change: &PlannedChange) -> String {
             costs(change),
             job.map(|job| format!(" {job}")).unwrap_or_default()
         ),
-        (false, false) => {
-            show::list("the job cannot go on as it is now: ", &change.refusals, "\n  ").trim_end().to_owned()
-        }
+        (_, false) => show::list("the job cannot go on as it is now: ", &change.refusals, "\n  ").trim_end().to_owned(),
     });
     lines.join("\n") + "\n"
 }
