@@ -5,6 +5,7 @@ use crate::failure;
 use crate::frontier::{MARK, frontier_of};
 use crate::name::TableName;
 use crate::prepared_files::{PreparedFiles, made_again};
+use crate::required::check_written;
 use crate::table::missing_columns;
 use crate::table_catalog::TableCatalog;
 use arrow::datatypes::Schema;
@@ -216,6 +217,7 @@ impl TableCommitter {
         let missing = change.prepared.iter().filter(|prepared| !there.iter().any(|token| token == prepared.token()));
         let missing: Vec<&PreparedFiles> = missing.collect();
         for prepared in &missing {
+            prepared.fields().map_or(Ok(()), |fields| check_written(&self.table, base.metadata(), fields))?;
             files.extend(prepared.data_files(&self.table, base.metadata())?);
         }
         let mut summary: HashMap<String, String> = change.properties.iter().cloned().collect();

@@ -3,6 +3,7 @@
 use crate::failure;
 use crate::name::TableName;
 use crate::object_files::is_local;
+use crate::required::WrittenFields;
 use crate::storage::path_of;
 use dataflow::{Committable, Error, Result};
 use iceberg::spec::{
@@ -28,13 +29,20 @@ pub struct PreparedFiles {
     // That of the writer's job, for people and for the summary of the snapshot. Version 1 has none, as an archive has none.
     #[serde(default)]
     checkpoint: Option<u64>,
+    // Of those that were written before this was noted it is not known.
+    #[serde(default)]
+    fields: Option<WrittenFields>,
     // One description per file, in Iceberg's own JSON form.
     files: Vec<String>,
 }
 
 impl PreparedFiles {
-    /// Files for a table, under a new token.
-    pub fn new(metadata: &TableMetadata, files: Vec<DataFile>, checkpoint: Option<u64>) -> Result<PreparedFiles> {
+    /// Files for a table with rows that have such fields, under a new token.
+    pub fn new(
+        metadata: &TableMetadata,
+        (files, fields): (Vec<DataFile>, Option<WrittenFields>),
+        checkpoint: Option<u64>,
+    ) -> Result<PreparedFiles> {
         let told = |file| serialize_data_file_to_json(file, metadata.default_partition_type(), FormatVersion::V2);
         let files = files.into_iter().map(told).collect::<iceberg::Result<Vec<_>>>();
         Ok(PreparedFiles {
@@ -43,6 +51,7 @@ impl PreparedFiles {
             partition_spec: metadata.default_partition_spec_id(),
             token: Uuid::new_v4().to_string(),
             checkpoint,
+            fields,
             files: files.map_err(|error| failure::iceberg("a data file cannot be described", error))?,
         })
     }
@@ -98,6 +107,11 @@ impl PreparedFiles {
     /// The checkpoint of the job that has prepared them, if it was one.
     pub fn checkpoint(&self) -> Option<u64> {
         self.checkpoint
+    }
+
+    /// The fields that their rows have, if that is known.
+    pub fn fields(&self) -> Option<&WrittenFields> {
+        self.fields.as_ref()
     }
 
     /// The files, if the table is the one that they were written for.
@@ -213,7 +227,7 @@ mod tests {
         }
         let moved_files = moved.data_files(&name, &metadata).unwrap();
         assert_eq!((moved.token(), moved_files[1].upper_bounds()), (prepared.token(), files[1].upper_bounds()));
-        let again = PreparedFiles::new(&metadata, files.clone(), checkpoint).unwrap();
+        let again = PreparedFiles::new(&metadata, (files.clone(), None), checkpoint).unwrap();
         assert_eq!(again.data_files(&name, &metadata).unwrap(), files);
     }
 }

@@ -8,6 +8,8 @@ use arrow::compute::{filter, is_not_null};
 use arrow::datatypes::Schema;
 use dataflow::{Error, Result};
 use iceberg::spec::{NestedField, TableMetadata, Type};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// Refuses an output without a column that the table requires.
 pub fn check_columns(table: &TableName, metadata: &TableMetadata, written: &Schema) -> Result<()> {
@@ -35,6 +37,63 @@ pub fn check_rows(table: &TableName, metadata: &TableMetadata, columns: &[ArrayR
         }
     }
     Ok(())
+}
+
+/// Which fields rows were written with, by their numbers. A table may require others by the time that the rows are
+/// committed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WrittenFields {
+    // Those that have a value in every row in which the field that they lie in has one.
+    whole: BTreeSet<i32>,
+    // Those that have NULL in some row.
+    with_null: BTreeSet<i32>,
+}
+
+impl WrittenFields {
+    /// Takes rows that are written in columns of a table.
+    pub fn add(&mut self, metadata: &TableMetadata, columns: &[ArrayRef]) -> Result<()> {
+        let fields = metadata.current_schema().as_struct().fields();
+        fields.iter().zip(columns).try_for_each(|(field, column)| self.add_field(field, column))
+    }
+
+    fn add_field(&mut self, field: &NestedField, column: &ArrayRef) -> Result<()> {
+        if column.null_count() > 0 {
+            self.whole.remove(&field.id);
+            self.with_null.insert(field.id);
+        } else if !self.with_null.contains(&field.id) {
+            self.whole.insert(field.id);
+        }
+        let (Type::Struct(inner), Some(values)) = (&*field.field_type, column.as_struct_opt()) else { return Ok(()) };
+        let is_there = is_not_null(values)?;
+        let fields = inner.fields().iter().zip(values.columns());
+        fields.into_iter().try_for_each(|(field, column)| self.add_field(field, &filter(column, &is_there)?))
+    }
+
+    /// A field that is required and that the rows have no value in. Those from before a field that has a first value have
+    /// that one.
+    fn missing<'f>(&self, fields: &'f [std::sync::Arc<NestedField>]) -> Option<&'f NestedField> {
+        fields.iter().find_map(|field| {
+            let (is_whole, has_null) = (self.whole.contains(&field.id), self.with_null.contains(&field.id));
+            let is_missing = field.required && !is_whole && (has_null || field.initial_default.is_none());
+            match &*field.field_type {
+                _ if is_missing => Some(&**field),
+                Type::Struct(inner) if is_whole || has_null => self.missing(inner.fields()),
+                _ => None,
+            }
+        })
+    }
+}
+
+/// Refuses rows that are about to be committed and have no value in a column that the table requires by now.
+pub fn check_written(table: &TableName, metadata: &TableMetadata, written: &WrittenFields) -> Result<()> {
+    let Some(field) = written.missing(metadata.current_schema().as_struct().fields()) else { return Ok(()) };
+    let have = if written.with_null.contains(&field.id) { "have NULL in it" } else { "do not have it" };
+    Err(Error::invalid(format!(
+        "table \"{table}\" requires column \"{0}\" by now, and rows that are about to be committed {have}: nothing of this \
+         commit was written, and nothing is lost. Let the table take NULL in \"{0}\" with the engine that has changed it, and \
+         start again, which commits them; or write the column, and start over with --fresh",
+        field.name
+    )))
 }
 
 /// The name of a field that is required and has NULL.
@@ -99,6 +158,26 @@ mod tests {
         assert!(refused.contains("requires column \"id\"") && refused.contains("id IS NOT NULL"), "{refused}");
         let refused = told(rows([Some(1), Some(2)], [Some(1), None], [true, true])).unwrap_err();
         assert!(refused.contains("requires column \"x\""), "{refused}");
+    }
+
+    #[test]
+    fn rows_that_were_written_have_a_value_in_what_the_table_requires_by_now() {
+        let (table, metadata) = (TableName::parse("lake.t").unwrap(), metadata());
+        let written = |ids, inner, is_there| {
+            let mut written = WrittenFields::default();
+            written.add(&metadata, &rows([Some(1), Some(2)], [Some(1), Some(2)], [true, true])).unwrap();
+            written.add(&metadata, &rows(ids, inner, is_there)).unwrap();
+            let text = serde_json::to_string(&written).unwrap();
+            let written: WrittenFields = serde_json::from_str(&text).unwrap();
+            check_written(&table, &metadata, &written).map_err(|error| error.to_string())
+        };
+        assert_eq!(written([Some(1), Some(2)], [Some(1), None], [true, false]), Ok(()));
+        let refused = written([Some(1), None], [Some(1), Some(2)], [true, true]).unwrap_err();
+        assert!(refused.contains("requires column \"id\" by now") && refused.contains("have NULL in it"), "{refused}");
+        let refused = written([Some(1), Some(2)], [Some(1), None], [true, true]).unwrap_err();
+        assert!(refused.contains("requires column \"x\" by now"), "{refused}");
+        let refused = check_written(&table, &metadata, &WrittenFields::default()).unwrap_err().to_string();
+        assert!(refused.contains("requires column \"id\" by now") && refused.contains("do not have it"), "{refused}");
     }
 
     #[test]

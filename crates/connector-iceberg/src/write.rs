@@ -7,7 +7,7 @@ use crate::name::TableName;
 use crate::parquet_file::{FilePlacement, ParquetFile, Upload};
 use crate::partitions::{PartitionId, PartitionRows, Partitions};
 use crate::prepared_files::PreparedFiles;
-use crate::required;
+use crate::required::{self, WrittenFields};
 use crate::storage::path_of;
 use crate::table;
 use crate::waiting_rows::{RowOrder, WaitingRows};
@@ -56,6 +56,8 @@ pub struct TableWriter {
     waiting_bytes: usize,
     writes: u64,
     closed: Vec<DataFile>,
+    // Of the rows since the last `prepare`.
+    fields: WrittenFields,
 }
 
 /// The file that rows of a partition go to now.
@@ -109,6 +111,7 @@ impl TableWriter {
             waiting_bytes: 0,
             writes: 0,
             closed: Vec::new(),
+            fields: WrittenFields::default(),
         })
     }
 
@@ -144,12 +147,15 @@ impl TableWriter {
             self.release(&id)?;
             self.close(&id)?;
         }
-        let files = std::mem::take(&mut self.closed);
-        if files.is_empty() { Ok(None) } else { PreparedFiles::new(&self.metadata, files, checkpoint).map(Some) }
+        let (files, fields) = (std::mem::take(&mut self.closed), std::mem::take(&mut self.fields));
+        if files.is_empty() {
+            return Ok(None);
+        }
+        PreparedFiles::new(&self.metadata, (files, Some(fields)), checkpoint).map(Some)
     }
 
     /// The columns of the rows in the table's sequence; those that the rows lack are NULL.
-    fn arranged(&self, rows: &RecordBatch) -> Result<RecordBatch> {
+    fn arranged(&mut self, rows: &RecordBatch) -> Result<RecordBatch> {
         let given = rows.schema();
         if let Some(field) = given.fields().iter().find(|field| self.schema.field_with_name(field.name()).is_err()) {
             return Err(Error::invalid(format!(
@@ -176,6 +182,7 @@ impl TableWriter {
         };
         let columns = self.schema.fields().iter().map(column).collect::<Result<Vec<_>>>()?;
         required::check_rows(&self.table, &self.metadata, &columns)?;
+        self.fields.add(&self.metadata, &columns)?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
         Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
     }

@@ -328,10 +328,11 @@ impl RestCatalog {
 /// What makes a catalog refuse a change of another state than this one.
 ///
 /// A change of the owner of a table adds a snapshot, so that nothing that was seen on the base is another by the time of
-/// the swap.
+/// the swap; nor are its columns, which files that are added have to fit.
 fn pins(base: &Table) -> Vec<TableRequirement> {
     let snapshot_id = base.metadata().current_snapshot_id();
     vec![
+        TableRequirement::CurrentSchemaIdMatch { current_schema_id: base.metadata().current_schema_id() },
         TableRequirement::UuidMatch { uuid: base.metadata().uuid() },
         TableRequirement::RefSnapshotIdMatch { r#ref: MAIN_BRANCH.to_owned(), snapshot_id },
     ]

@@ -11,6 +11,7 @@ mod kills;
 mod layouts;
 mod places;
 mod pruning;
+mod required;
 mod round_trips;
 mod rows;
 mod wrong;
