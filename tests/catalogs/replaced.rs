@@ -96,6 +96,41 @@ impl Steps {
 }
 
 #[test]
+fn the_old_table_stays_for_an_hour_from_when_it_gave_way() {
+    if !can_start() {
+        return;
+    }
+    let (steps, folder) = (Steps::start(), tempfile::tempdir().unwrap());
+    let machine = folder.path().join("machine");
+    drop(steps.begin(&machine, OLD_ROWS));
+    let claim = steps.begin(&machine, NEW_ROWS);
+    // As if the run had begun long ago.
+    let lock = std::fs::File::options().write(true).open(machine.join(".locks/lake/contended.lock")).unwrap();
+    let begun = lock.metadata().unwrap().modified().unwrap() - Duration::from_secs(7200);
+    lock.set_modified(begun).unwrap();
+    TableClaim::take_places([&claim]).unwrap();
+    drop(claim);
+    drop(steps.claim(&machine));
+    assert_eq!((steps.rows(folder.path()), steps.others().len()), (Some(NEW_ROWS), 1));
+}
+
+#[test]
+fn a_new_table_takes_its_place_also_where_somebody_has_dropped_the_old_one() {
+    if !can_start() {
+        return;
+    }
+    let (steps, folder) = (Steps::start(), tempfile::tempdir().unwrap());
+    let machine = folder.path().join("machine");
+    drop(steps.begin(&machine, OLD_ROWS));
+    let claim = steps.begin(&machine, NEW_ROWS);
+    let (status, _) = steps.catalog.request("DELETE", "/v1/namespaces/lake/tables/contended", "");
+    assert!(status < 300, "{status}");
+    TableClaim::take_places([&claim]).unwrap();
+    drop(claim);
+    assert_eq!(steps.rows(folder.path()), Some(NEW_ROWS));
+}
+
+#[test]
 fn a_run_that_ends_between_two_steps_leaves_the_old_table_or_the_next_one_puts_the_new_one_in_place() {
     if !can_start() {
         return;

@@ -12,7 +12,7 @@ use crate::layout::check_layout;
 use crate::name::TableName;
 use crate::output_fit::{FRESH, Present, check_output};
 use crate::prepared_files::PreparedFiles;
-use crate::storage::create_folder;
+use crate::storage::{create_folder, disk_time};
 use crate::table::{TableOptions, plain_schema};
 use crate::warehouse::Warehouse;
 use crate::write::TableWriter;
@@ -219,6 +219,8 @@ impl TableClaim {
             && plain_schema(schema) == warehouse.schema(&self.table())?
             && self.check_layout(&options.layout).is_ok()
         {
+            // One that an earlier run left, and that nobody goes on with, costs space and nothing else.
+            let _ = warehouse.discard_staged(table, None);
             return Ok(());
         }
         let mut fences = self.shared.fences();
@@ -253,12 +255,8 @@ impl TableClaim {
         if warehouse.replaces_one_by_one() {
             return waiting.into_iter().try_for_each(|(claim, mut fences)| claim.take_place(&warehouse, &mut fences));
         }
-        let old = |(claim, fences): &(&TableClaim, MutexGuard<'_, Fences>)| {
-            let fence = fences.table.clone();
-            let fence = fence.ok_or_else(|| Error::internal(format!("table \"{}\" replaces none", claim.shared.table)));
-            Ok((claim.shared.table.clone(), fence?))
-        };
-        let old = waiting.iter().map(old).collect::<Result<Vec<_>>>()?;
+        let old: Vec<(TableName, Option<Fence>)> =
+            waiting.iter().map(|(claim, fences)| (claim.shared.table.clone(), fences.table.clone())).collect();
         warehouse.replace_tables(&old)?;
         waiting.iter_mut().for_each(|(_, fences)| fences.table = fences.staged.take());
         Ok(())
@@ -266,10 +264,13 @@ impl TableClaim {
 
     fn take_place(&self, warehouse: &Warehouse, fences: &mut Fences) -> Result<()> {
         let table = &self.shared.table;
-        let (Some(old), Some(new)) = (&fences.table, &fences.staged) else {
+        let Some(new) = &fences.staged else {
             return Err(Error::internal(format!("table \"{table}\" replaces none")));
         };
-        warehouse.replace_table(table, old, new.table_uuid, self.shared.taken()?)?;
+        // The old one gives way now, however long ago this run has begun.
+        let now = disk_time(lock_path(warehouse, table).parent().unwrap_or(warehouse.dir()));
+        let now = now.map_err(|error| failure::file("the time of the disk cannot be told", error))?;
+        warehouse.replace_table(table, fences.table.as_ref(), new.table_uuid, now)?;
         fences.table = fences.staged.take();
         Ok(())
     }

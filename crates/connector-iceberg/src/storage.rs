@@ -14,6 +14,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// Files of a local disk that are either whole and durable under their name, or not there.
 ///
@@ -53,6 +54,20 @@ pub fn create_folder(folder: &Path) -> io::Result<()> {
         Err(error) => Err(error),
         Ok(()) => folder.parent().map_or(Ok(()), sync_folder),
     }
+}
+
+/// The time by the clock of the disk that a folder lies on, as files get it which are written now.
+pub fn disk_time(folder: &Path) -> io::Result<SystemTime> {
+    let path = folder.join(format!(".{}.tmp", uuid::Uuid::new_v4()));
+    let written = OpenOptions::new().write(true).create_new(true).open(&path).and_then(|mut file| {
+        // A disk of another machine gives the time when something is written.
+        file.write_all(b"1")?;
+        file.sync_all()
+    });
+    let time = written.and_then(|()| fs::metadata(&path)?.modified());
+    // Nobody knows the hidden name, so a file that stays costs space and nothing else.
+    let _ = fs::remove_file(&path);
+    time
 }
 
 /// Makes the names in a folder durable.

@@ -56,7 +56,8 @@ pub struct Store {
 #[derive(Debug)]
 pub struct Replacement {
     pub table: TableName,
-    pub from: String,
+    /// The one that gives way; `None` where there is no table of the name.
+    pub from: Option<String>,
     pub to: String,
 }
 
@@ -153,17 +154,22 @@ impl Store {
         let insert = || {
             let mut connection = self.lock();
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            self.add_namespace(&transaction, &table.namespace)?;
-            let rows = transaction.execute(
-                "INSERT OR IGNORE INTO iceberg_tables
-                 (catalog_name, table_namespace, table_name, metadata_location, iceberg_type)
-                 VALUES (?1, ?2, ?3, ?4, 'TABLE')",
-                params![self.catalog, table.namespace, table.name, location],
-            )?;
+            let rows = self.add(&transaction, table, location)?;
             transaction.commit()?;
             Ok(rows == 1)
         };
         insert().map_err(|error| self.failed(&format!("add table \"{table}\""), error))
+    }
+
+    /// How many rows have come: none when there is a table of this name.
+    fn add(&self, connection: &Connection, table: &TableName, location: &str) -> rusqlite::Result<usize> {
+        self.add_namespace(connection, &table.namespace)?;
+        connection.execute(
+            "INSERT OR IGNORE INTO iceberg_tables
+             (catalog_name, table_namespace, table_name, metadata_location, iceberg_type)
+             VALUES (?1, ?2, ?3, ?4, 'TABLE')",
+            params![self.catalog, table.namespace, table.name, location],
+        )
     }
 
     /// Removes a table if `location` is its current metadata file. False when it is not, or there is no such table.
@@ -262,11 +268,14 @@ impl Store {
         let mut connection = self.lock();
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for Replacement { table, from, to } in replacements {
-            let swapped = transaction.execute(
-                "UPDATE iceberg_tables SET metadata_location = ?5, previous_metadata_location = ?4
-                 WHERE catalog_name = ?1 AND table_namespace = ?2 AND table_name = ?3 AND metadata_location = ?4",
-                params![self.catalog, table.namespace, table.name, from, to],
-            )?;
+            let swapped = match from {
+                Some(from) => transaction.execute(
+                    "UPDATE iceberg_tables SET metadata_location = ?5, previous_metadata_location = ?4
+                     WHERE catalog_name = ?1 AND table_namespace = ?2 AND table_name = ?3 AND metadata_location = ?4",
+                    params![self.catalog, table.namespace, table.name, from, to],
+                )?,
+                None => self.add(&transaction, table, to)?,
+            };
             let left = transaction.execute(
                 "DELETE FROM iceberg_tables
                  WHERE catalog_name = ?1 AND table_namespace = ?2 AND table_name = ?3 AND metadata_location = ?4",
@@ -325,7 +334,7 @@ mod tests {
         }
         let of = |table: &TableName, from: &str, to: &str| Replacement {
             table: table.clone(),
-            from: from.to_owned(),
+            from: Some(from.to_owned()),
             to: to.to_owned(),
         };
         assert_eq!(store.tables().unwrap().len(), 2, "what is staged is nobody's table");
@@ -336,6 +345,13 @@ mod tests {
         let at = |table: &TableName| store.location(table).unwrap();
         assert_eq!((at(&name()).as_deref(), at(&other).as_deref()), (Some("b"), Some("d")));
         assert_eq!(staged.tables().unwrap(), []);
+        // Somebody has dropped the old one.
+        assert!(staged.insert(&name(), "e").unwrap());
+        let none = || Replacement { table: name(), from: None, to: "e".to_owned() };
+        assert_eq!(store.replace(&[none()]).unwrap(), Swap::Conflict, "there is one");
+        assert!(store.remove(&name(), "b").unwrap());
+        assert_eq!(store.replace(&[none()]).unwrap(), Swap::Done);
+        assert_eq!((at(&name()).as_deref(), staged.tables().unwrap().len()), (Some("e"), 0));
     }
 
     #[test]

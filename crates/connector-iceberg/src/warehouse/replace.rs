@@ -7,6 +7,7 @@ use crate::commit::Fence;
 use crate::failure;
 use crate::generations;
 use crate::name::TableName;
+use crate::prepared_files::made_again;
 use crate::storage::path_of;
 use crate::store::{Replacement, Store, Swap};
 use crate::table::TableOptions;
@@ -89,12 +90,21 @@ impl Warehouse {
     }
 
     /// Lets the staged table of a REST catalog take the place of the one of its name. The fence is that of the table which
-    /// is there; `now` is by the clock of the disk that locks lie on.
-    pub(crate) fn replace_table(&self, name: &TableName, old: &Fence, new: Uuid, now: SystemTime) -> Result<()> {
+    /// is there, if there is one: somebody may have dropped it. `now` is by the clock of the disk that locks lie on.
+    pub(crate) fn replace_table(
+        &self,
+        name: &TableName,
+        old: Option<&Fence>,
+        new: Uuid,
+        now: SystemTime,
+    ) -> Result<()> {
         let Some(places) = self.rest_places() else {
             return Err(Error::internal("tables in a folder are replaced together"));
         };
-        let check_old = &|metadata: &TableMetadata| old.check(name, metadata);
+        let check_old = &|metadata: &TableMetadata| match old {
+            Some(old) => old.check(name, metadata),
+            None => Err(made_again(name)),
+        };
         let new = NewTable { uuid: new, now_ms: ms_of(now), check_old };
         self.0.runtime.block_on(places.replace(name, &new))
     }
@@ -105,21 +115,26 @@ impl Warehouse {
     }
 
     /// Lets staged tables take the places of those of their names in a folder, all at once. The fences are those of the
-    /// tables that are there: where one has changed hands, none is replaced.
-    pub(crate) fn replace_tables(&self, fences: &[(TableName, Fence)]) -> Result<()> {
+    /// tables that are there, where somebody has not dropped them: where one has changed hands, none is replaced.
+    pub(crate) fn replace_tables(&self, fences: &[(TableName, Option<Fence>)]) -> Result<()> {
         for _ in 0..REPLACE_ATTEMPTS {
             let (mut replacements, mut store) = (Vec::new(), None);
             for (table, fence) in fences {
                 let (catalog, staged) = self.folder_catalogs(table)?;
                 store = Some(catalog.store());
-                let current = self.load(table)?;
-                fence.check(table, current.metadata())?;
-                let from = current.metadata_location_result().map(str::to_owned);
-                let from = from.map_err(|error| failure::iceberg(format!("table \"{table}\" has no place"), error))?;
+                let from = match (self.find(table, false)?, fence) {
+                    (Some(current), Some(fence)) => {
+                        fence.check(table, current.metadata())?;
+                        let from = current.metadata_location_result().map(str::to_owned);
+                        Some(from.map_err(|error| failure::iceberg(format!("table \"{table}\" has no place"), error))?)
+                    }
+                    (Some(_), None) => return Err(made_again(table)),
+                    (None, _) => None,
+                };
                 let to = staged.store().location(table)?.ok_or_else(|| {
                     Error::invalid(format!("table \"{table}\": the new one is gone, since another run has begun one"))
                 })?;
-                generations::retire(&self.folder_of(table), &from)?;
+                from.as_ref().map_or(Ok(()), |from| generations::retire(&self.folder_of(table), from))?;
                 replacements.push(Replacement { table: table.clone(), from, to });
             }
             if store.map_or(Ok(Swap::Done), |store| store.replace(&replacements))? == Swap::Done {

@@ -232,6 +232,45 @@ fn a_new_table_that_waits_for_its_place_is_gone_on_with() {
 }
 
 #[test]
+fn a_new_table_takes_its_place_also_where_somebody_has_dropped_the_old_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = open(folder.path());
+    let mut old = Run::begin(&warehouse, false);
+    old.write(3);
+    old.checkpoint();
+    old.commit(1, true);
+    drop(old);
+    let mut fresh = Run::begin(&warehouse, true);
+    fresh.write(7);
+    let kept = fresh.checkpoint();
+    fresh.die();
+    let connection = rusqlite::Connection::open(folder.path().join("catalog.db")).unwrap();
+    let dropped = "DELETE FROM iceberg_tables WHERE catalog_name = 'riverrun' AND table_name = 't'";
+    assert_eq!(connection.execute(dropped, []).unwrap(), 1);
+    let claim = claim(&warehouse);
+    claim.go_on(&numbers([]).schema(), &kept.output).unwrap();
+    claim.committer().commit(kept.output.pending).unwrap();
+    assert!(!warehouse.exists("lake.t").unwrap());
+    TableClaim::take_places([&claim]).unwrap();
+    assert_eq!(sorted_numbers(&warehouse, "lake.t"), (0..7).collect::<Vec<_>>());
+    // Where another one was made meanwhile, that one stays.
+    drop(claim);
+    let mut fresh = Run::begin(&warehouse, true);
+    fresh.write(9);
+    let kept = fresh.checkpoint();
+    fresh.die();
+    connection.execute(dropped, []).unwrap();
+    let run = warehouse.claim("lake.t", SINK).unwrap();
+    run.go_on(&numbers([]).schema(), &kept.output).unwrap();
+    let made = "INSERT INTO iceberg_tables (catalog_name, table_namespace, table_name, metadata_location) \
+                SELECT 'riverrun', 'lake', 't', metadata_location FROM iceberg_tables WHERE table_name = 'u'";
+    assert!(crate::rows::create(&warehouse, "lake.u", &numbers([]).schema(), &TableOptions::default()).unwrap());
+    assert_eq!(connection.execute(made, []).unwrap(), 1);
+    let refused = TableClaim::take_places([&run]).unwrap_err().to_string();
+    assert!(refused.contains("is another one by now"), "{refused}");
+}
+
+#[test]
 fn files_that_nobody_will_commit_are_collected_and_no_others() {
     let folder = tempfile::tempdir().unwrap();
     let warehouse = open(folder.path());
