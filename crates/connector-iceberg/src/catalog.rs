@@ -2,7 +2,9 @@
 
 use crate::failure;
 use crate::name::TableName;
+use crate::object_files::is_local;
 use crate::partition_names::{has_other_names, write_metadata};
+use crate::pinned_base::{PinnedBase, check_age_on_disk};
 use crate::storage::path_of;
 use crate::store::{Store, Swap};
 use crate::unknown_types::{check_changeable, make_known};
@@ -20,6 +22,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// Tables of a warehouse on disk. Cloning gives another view of the same catalog.
 #[derive(Clone, Debug)]
@@ -28,7 +31,7 @@ pub struct SqliteCatalog {
     folder: PathBuf,
     file_io: FileIO,
     runtime: Runtime,
-    base: Option<Table>,
+    base: Option<PinnedBase>,
 }
 
 impl SqliteCatalog {
@@ -41,8 +44,12 @@ impl SqliteCatalog {
     ///
     /// The library loads the table at the start of every commit, and a catalog loads it again at its end; a commit
     /// that landed in between would go unseen by those who looked for something on the base.
-    pub fn pinned(&self, base: &Table) -> SqliteCatalog {
-        SqliteCatalog { base: Some(base.clone()), ..self.clone() }
+    /// `seen` is what the library sees of it, if that is something else.
+    pub fn pinned(&self, base: &Table, seen: Option<TableMetadata>) -> Result<SqliteCatalog> {
+        let location = base.metadata_location_result()?.to_owned();
+        let seen = seen.map(|seen| self.table(&TableName::of(base.identifier()), seen, location)).transpose()?;
+        let base = PinnedBase::new(base, seen.unwrap_or_else(|| base.clone()));
+        Ok(SqliteCatalog { base: Some(base), ..self.clone() })
     }
 
     /// The tables of the same file that are to take the place of others.
@@ -104,11 +111,11 @@ impl SqliteCatalog {
 
     /// Deletes old files that nothing in the folder of a table's metadata names any more, unless a table of another name
     /// has its metadata there.
-    async fn sweep(&self, table: &Table, now_ms: i64) -> dataflow::Result<()> {
+    async fn sweep(&self, table: &Table, now: SystemTime) -> dataflow::Result<()> {
         let (name, folder) = (TableName::of(table.identifier()), path_of(table.metadata().location()));
         let others = self.store.tables()?;
         let shared = others.iter().any(|(other, location)| *other != name && path_of(location).starts_with(&folder));
-        if shared { Ok(()) } else { upkeep::sweep(table, now_ms).await }
+        if shared { Ok(()) } else { upkeep::sweep(table, now).await }
     }
 
     /// Deletes the metadata files that a commit has put out of use, if the table wants that.
@@ -160,24 +167,35 @@ impl SqliteCatalog {
         let from = base.metadata_location_result()?.to_owned();
         let updates = upkeep::merge_manifests(base, updates).await?;
         let added = updates.iter().find_map(|update| match update {
-            TableUpdate::AddSnapshot { snapshot } => Some(snapshot.timestamp_ms()),
+            TableUpdate::AddSnapshot { snapshot } => Some(snapshot.clone()),
             _ => None,
         });
         let expired = if added.is_some() { upkeep::expired(base.metadata())? } else { Vec::new() };
+        let statistics = added.is_some().then(|| upkeep::statistics_of_gone(base.metadata(), &expired));
         let mut builder = base.metadata().clone().into_builder(Some(from.clone()));
-        for update in updates {
+        for update in updates.into_iter().chain(statistics.into_iter().flatten()) {
             builder = update.apply(builder)?;
         }
         let next = in_order(builder.remove_snapshots(&expired).build()?.metadata)?;
         let location = MetadataLocation::from_str(&from)?.with_next_version().with_new_metadata(&next);
         write_metadata(&next, &self.file_io, &location).await?;
         let to = location.to_string();
+        if let Some(snapshot) = added.as_ref().filter(|_| is_local(&to)) {
+            let age = check_age_on_disk(base, snapshot, &path_of(&to)).await;
+            if let Err(error) = age {
+                // Nothing points to the file, so one that stays costs space and nothing else.
+                let _ = self.file_io.delete(&to).await;
+                return Err(error);
+            }
+        }
         match self.put_in_place(&name, base, (&next, &to)).await? {
             Swap::Done => {
+                let written = std::fs::metadata(path_of(&to)).and_then(|about| about.modified());
                 let table = self.table(&name, next, to)?;
-                if let (Some(now_ms), false) = (added, expired.is_empty()) {
-                    // The commit has happened: files that stay cost space and nothing else.
-                    let _ = self.sweep(&table, now_ms).await;
+                // By the clock of the disk, as the times of the files are. The commit has happened: files that stay cost
+                // space and nothing else.
+                if let (Ok(now), Some(_), false) = (written, added, expired.is_empty()) {
+                    let _ = self.sweep(&table, now).await;
                 }
                 Ok(table)
             }
@@ -258,7 +276,7 @@ impl Catalog for SqliteCatalog {
 
     async fn load_table(&self, table: &TableIdent) -> Result<Table> {
         match &self.base {
-            Some(base) if base.identifier() == table => Ok(base.clone()),
+            Some(base) if base.seen.identifier() == table => Ok(base.seen.clone()),
             _ => self.load(&TableName::of(table)).await,
         }
     }
@@ -295,7 +313,13 @@ impl Catalog for SqliteCatalog {
     }
 
     async fn update_table(&self, mut commit: TableCommit) -> Result<Table> {
-        let base = self.load_table(commit.identifier()).await?;
+        let base = match self.base.as_ref().filter(|base| base.swapped.identifier() == commit.identifier()) {
+            Some(base) => {
+                base.check_age()?;
+                base.swapped.clone()
+            }
+            None => self.load_table(commit.identifier()).await?,
+        };
         for requirement in commit.take_requirements() {
             requirement.check(Some(base.metadata()))?;
         }

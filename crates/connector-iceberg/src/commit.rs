@@ -125,7 +125,25 @@ impl TableCommitter {
     ///
     /// While the catalog or the disk does not answer, the commit is tried again for as long as patience lasts. The files
     /// stay in any case.
+    ///
+    /// Others may have changed the partitions of the table while rows were written. What is of one spec is one commit then,
+    /// the oldest first.
     pub async fn commit(&self, change: TableChange<'_>) -> Result<()> {
+        let parts: Vec<&[PreparedFiles]> =
+            change.prepared.chunk_by(|one, next| one.partition_spec() == next.partition_spec()).collect();
+        if parts.len() < 2 {
+            return self.commit_one(change).await;
+        }
+        if change.from_frontier.is_some() {
+            return Err(Error::internal(format!("an archive commits files of two kinds to table \"{}\"", self.table)));
+        }
+        for prepared in parts {
+            self.commit_one(TableChange { prepared, ..change }).await?;
+        }
+        Ok(())
+    }
+
+    async fn commit_one(&self, change: TableChange<'_>) -> Result<()> {
         let began = tokio::time::Instant::now();
         for attempt in 0.. {
             let error = match self.commit_now(change).await {
@@ -246,9 +264,9 @@ impl TableCommitter {
             .add_data_files(files);
         let commit = append.apply(transaction).and_then(|transaction| update.apply(transaction));
         // The tokens were looked for on this base, so this base it must be that is swapped.
-        let pinned = self.catalog.pinned(base);
-        Ok(match commit {
-            Ok(transaction) => transaction.commit(pinned.as_catalog()).await.map(drop),
+        let pinned = self.catalog.pinned(base, missing.first().map(|prepared| prepared.partition_spec()));
+        Ok(match commit.and_then(|transaction| Ok((transaction, pinned?))) {
+            Ok((transaction, pinned)) => transaction.commit(pinned.as_catalog()).await.map(drop),
             Err(error) => Err(error),
         })
     }
@@ -348,7 +366,8 @@ async fn change<T>(
         let base = catalog.as_catalog().load_table(&table.ident()).await.map_err(|error| failed(table, error))?;
         let (transaction, gives) = next(&base)?;
         let Some(transaction) = transaction else { return Ok(gives) };
-        match transaction.commit(catalog.pinned(&base).as_catalog()).await {
+        let pinned = catalog.pinned(&base, None).map_err(|error| failed(table, error))?;
+        match transaction.commit(pinned.as_catalog()).await {
             Ok(_) => return Ok(gives),
             Err(error) if error.kind() == iceberg::ErrorKind::CatalogCommitConflicts => conflict = Some(error),
             Err(error) if failure::is_corrupt(&error) && has_moved_on(catalog, &base).await => conflict = Some(error),

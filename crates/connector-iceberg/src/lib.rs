@@ -53,6 +53,8 @@ mod stored_file;
 mod table;
 mod upkeep;
 
+mod pinned_base;
+
 mod catalog;
 mod commit_record;
 mod rest;

@@ -77,6 +77,11 @@ impl PreparedFiles {
         self.table_uuid
     }
 
+    /// The number of the partition spec that they are of.
+    pub fn partition_spec(&self) -> i32 {
+        self.partition_spec
+    }
+
     /// What shows whether they have become part of it.
     pub fn token(&self) -> &str {
         &self.token

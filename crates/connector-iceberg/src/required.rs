@@ -10,11 +10,12 @@ use dataflow::{Error, Result};
 use iceberg::spec::{NestedField, TableMetadata, Type};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Refuses an output without a column that the table requires.
 pub fn check_columns(table: &TableName, metadata: &TableMetadata, written: &Schema) -> Result<()> {
     let fields = metadata.current_schema().as_struct().fields().iter();
-    let is_missing = |field: &&std::sync::Arc<NestedField>| field.required && written.index_of(&field.name).is_err();
+    let is_missing = |field: &&Arc<NestedField>| field.required && written.index_of(&field.name).is_err();
     match fields.into_iter().find(is_missing) {
         Some(field) => Err(Error::invalid(format!(
             "table \"{table}\" requires column \"{}\", and the output does not have it: write it, or let the table take NULL \
@@ -39,14 +40,14 @@ pub fn check_rows(table: &TableName, metadata: &TableMetadata, columns: &[ArrayR
     Ok(())
 }
 
-/// Which fields rows were written with, by their numbers. A table may require others by the time that the rows are
-/// committed.
+/// Which fields rows were written with, by their numbers. A table may have others, and require them, by the time that the
+/// rows are committed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WrittenFields {
-    // Those that have a value in every row in which the field that they lie in has one.
-    whole: BTreeSet<i32>,
-    // Those that have NULL in some row.
-    with_null: BTreeSet<i32>,
+    // Those that have a value in some row.
+    values: BTreeSet<i32>,
+    // Those that have NULL in some row in which the field that they lie in has a value.
+    nulls: BTreeSet<i32>,
 }
 
 impl WrittenFields {
@@ -58,43 +59,62 @@ impl WrittenFields {
 
     fn add_field(&mut self, field: &NestedField, column: &ArrayRef) -> Result<()> {
         if column.null_count() > 0 {
-            self.whole.remove(&field.id);
-            self.with_null.insert(field.id);
-        } else if !self.with_null.contains(&field.id) {
-            self.whole.insert(field.id);
+            self.nulls.insert(field.id);
+        }
+        if column.null_count() < column.len() {
+            self.values.insert(field.id);
         }
         let (Type::Struct(inner), Some(values)) = (&*field.field_type, column.as_struct_opt()) else { return Ok(()) };
         let is_there = is_not_null(values)?;
-        let fields = inner.fields().iter().zip(values.columns());
-        fields.into_iter().try_for_each(|(field, column)| self.add_field(field, &filter(column, &is_there)?))
+        let mut fields = inner.fields().iter().zip(values.columns());
+        fields.try_for_each(|(field, column)| self.add_field(field, &filter(column, &is_there)?))
     }
 
-    /// A field that is required and that the rows have no value in. Those from before a field that has a first value have
-    /// that one.
-    fn missing<'f>(&self, fields: &'f [std::sync::Arc<NestedField>]) -> Option<&'f NestedField> {
+    /// A field that is required and that some row has no value in. Rows from before a field that has a first value have that
+    /// one.
+    fn missing<'f>(&self, fields: &'f [Arc<NestedField>]) -> Option<&'f NestedField> {
         fields.iter().find_map(|field| {
-            let (is_whole, has_null) = (self.whole.contains(&field.id), self.with_null.contains(&field.id));
-            let is_missing = field.required && !is_whole && (has_null || field.initial_default.is_none());
+            let (has_values, has_null) = (self.values.contains(&field.id), self.nulls.contains(&field.id));
+            let is_missing = has_null || (!has_values && field.initial_default.is_none());
             match &*field.field_type {
-                _ if is_missing => Some(&**field),
-                Type::Struct(inner) if is_whole || has_null => self.missing(inner.fields()),
+                _ if field.required && is_missing => Some(&**field),
+                Type::Struct(inner) if has_values => self.missing(inner.fields()),
                 _ => None,
             }
         })
     }
+
+    /// The name that a field had whose values were written and that the table has no more.
+    fn dropped(&self, metadata: &TableMetadata) -> Option<String> {
+        let schema = metadata.current_schema();
+        let id = self.values.iter().find(|id| schema.field_by_id(**id).is_none())?;
+        let name = metadata.schemas_iter().find_map(|schema| schema.name_by_field_id(*id));
+        Some(name.map_or_else(|| format!("field {id}"), |name| format!("column \"{name}\"")))
+    }
 }
 
-/// Refuses rows that are about to be committed and have no value in a column that the table requires by now.
+/// Refuses rows that are about to be committed and have no value in a column that the table requires by now, or values in one
+/// that it has no more: nobody would read them, also where there is another column of the same name.
 pub fn check_written(table: &TableName, metadata: &TableMetadata, written: &WrittenFields) -> Result<()> {
+    if let Some(dropped) = written.dropped(metadata) {
+        return Err(Error::invalid(format!(
+            "table \"{table}\" has no more the {dropped} that rows were written with which are about to be committed; one of \
+             the same name that was added since is another one. {KEPT}: set the columns of the table back with the engine that \
+             has changed them, and start again, which commits the rows; or start over with --fresh"
+        )));
+    }
     let Some(field) = written.missing(metadata.current_schema().as_struct().fields()) else { return Ok(()) };
-    let have = if written.with_null.contains(&field.id) { "have NULL in it" } else { "do not have it" };
+    let have = if written.nulls.contains(&field.id) { "have NULL in it" } else { "do not have it" };
     Err(Error::invalid(format!(
-        "table \"{table}\" requires column \"{0}\" by now, and rows that are about to be committed {have}: nothing of this \
-         commit was written, and nothing is lost. Let the table take NULL in \"{0}\" with the engine that has changed it, and \
-         start again, which commits them; or write the column, and start over with --fresh",
+        "table \"{table}\" requires column \"{0}\" by now, and rows that are about to be committed {have}. {KEPT}: let the table \
+         take NULL in \"{0}\" with the engine that has changed it, and start again, which commits the rows; or write the column, \
+         and start over with --fresh",
         field.name
     )))
 }
+
+/// What has become of a commit that is refused.
+const KEPT: &str = "Nothing of this commit was written, and nothing is lost";
 
 /// The name of a field that is required and has NULL.
 fn null_in(field: &NestedField, column: &ArrayRef) -> Result<Option<String>> {
@@ -120,7 +140,6 @@ mod tests {
     use arrow::datatypes::{DataType, Field};
     use iceberg::TableCreation;
     use iceberg::spec::{PrimitiveType, Schema as IcebergSchema, StructType, TableMetadataBuilder};
-    use std::sync::Arc;
 
     fn metadata() -> TableMetadata {
         let long = Type::Primitive(PrimitiveType::Long);

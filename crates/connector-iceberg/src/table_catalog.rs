@@ -1,8 +1,10 @@
 //! The catalogs that commits go to, told apart where they differ.
 
 use crate::catalog::SqliteCatalog;
+use crate::file_settings::DATA_PATH;
 use crate::name::TableName;
 use crate::object_files::ObjectFiles;
+use crate::pinned_base::with_default_spec;
 use crate::rest::RestCatalog;
 use crate::store::Swap;
 use iceberg::table::Table;
@@ -12,6 +14,8 @@ use iceberg::{Catalog, ErrorKind, Result, TableUpdate};
 pub struct TableFolder {
     /// Its location.
     pub location: String,
+    /// Where its data files lie, if it says that they are elsewhere.
+    pub data: Option<String>,
     /// The stores that are opened for it; `None` where all tables lie on a disk.
     pub files: Option<ObjectFiles>,
 }
@@ -35,11 +39,14 @@ impl TableCatalog {
     }
 
     /// A view for one commit: it swaps this base, and no other that it loads in between.
-    pub fn pinned(&self, base: &Table) -> TableCatalog {
-        match self {
-            TableCatalog::Sqlite(catalog) => TableCatalog::Sqlite(catalog.pinned(base)),
-            TableCatalog::Rest(catalog) => TableCatalog::Rest(catalog.pinned(base)),
-        }
+    /// The library adds files of the default partition spec alone, so that it sees `spec` as such, if one is given.
+    pub fn pinned(&self, base: &Table, spec: Option<i32>) -> Result<TableCatalog> {
+        let spec = spec.filter(|spec| *spec != base.metadata().default_partition_spec_id());
+        let seen = spec.map(|spec| with_default_spec(base, spec)).transpose()?;
+        Ok(match self {
+            TableCatalog::Sqlite(catalog) => TableCatalog::Sqlite(catalog.pinned(base, seen)?),
+            TableCatalog::Rest(catalog) => TableCatalog::Rest(catalog.pinned(base, seen)?),
+        })
     }
 
     /// Whether a swap is refused only for another snapshot, so that a change of properties alone goes unseen by those who
@@ -85,7 +92,11 @@ impl TableCatalog {
 
     /// Where the files of a table lie, if there is one of the name.
     pub async fn folder(&self, name: &TableName) -> Result<Option<TableFolder>> {
-        let folder = |table: Table, files| TableFolder { location: table.metadata().location().to_owned(), files };
+        let folder = |table: Table, files| TableFolder {
+            location: table.metadata().location().to_owned(),
+            data: table.metadata().properties().get(DATA_PATH).cloned(),
+            files,
+        };
         Ok(match self {
             TableCatalog::Sqlite(_) => self.find(name).await?.map(|table| folder(table, None)),
             TableCatalog::Rest(catalog) => {

@@ -15,12 +15,12 @@ use iceberg::spec::{
 };
 use iceberg::table::Table;
 use iceberg::{Error, ErrorKind, Result, TableUpdate};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use uuid::Uuid;
 
 /// The property that turns merging off; other tools know it.
@@ -47,6 +47,7 @@ pub const SNAPSHOTS_MIN_DEFAULT: usize = 1;
 const EXPIRE_COUNT_MIN: usize = 32;
 /// A file without a name in the table stays so long, for readers that have an older state of the table.
 pub const UNNAMED_MS_MIN: i64 = 3_600_000;
+const UNNAMED_MIN: Duration = Duration::from_millis(UNNAMED_MS_MIN.unsigned_abs());
 
 /// The snapshots that expire now by the settings of a table; none while they are too few to be worth it.
 ///
@@ -94,6 +95,19 @@ fn read_lately(metadata: &TableMetadata, now_ms: i64) -> HashSet<i64> {
         next.summary().operation != Operation::Append || was.timestamp_ms() <= since
     };
     pairs.filter(is_read).flat_map(|(was, next)| [was.snapshot_id(), next.snapshot_id()]).collect()
+}
+
+/// What lets the statistics go of snapshots that are not there, or that go now: nothing else would, and their files were
+/// named for ever.
+pub fn statistics_of_gone(metadata: &TableMetadata, going: &[i64]) -> Vec<TableUpdate> {
+    let is_gone = |id: &i64| going.contains(id) || metadata.snapshot_by_id(*id).is_none();
+    let whole = metadata.statistics_iter().map(|file| file.snapshot_id).filter(is_gone);
+    let whole: BTreeSet<i64> = whole.collect();
+    let of_partitions = metadata.partition_statistics_iter().map(|file| file.snapshot_id).filter(is_gone);
+    let of_partitions: BTreeSet<i64> = of_partitions.collect();
+    let whole = whole.into_iter().map(|snapshot_id| TableUpdate::RemoveStatistics { snapshot_id });
+    let of_partitions = of_partitions.into_iter();
+    whole.chain(of_partitions.map(|snapshot_id| TableUpdate::RemovePartitionStatistics { snapshot_id })).collect()
 }
 
 /// Whether nothing of a table may be deleted. As other engines read the property, any text but true is no.
@@ -312,9 +326,9 @@ async fn write_list(base: &Table, snapshot: Snapshot, manifests: Vec<ManifestFil
 /// Deletes files of a table's metadata folder that nothing names and that are old: manifests and lists of snapshots
 /// that have left, and what commits left behind that did not happen.
 ///
-/// `now_ms` is a time at or before the swap that made `table` current. A commit that is under way elsewhere swaps a
-/// base that is not older than that swap, so that all files it has written are younger.
-pub async fn sweep(table: &Table, now_ms: i64) -> dataflow::Result<()> {
+/// `now` is a time at or before the swap that made `table` current, by the clock of the disk. A commit that is under way
+/// elsewhere swaps a base that is not older than that swap, so that all files it has written are younger.
+pub async fn sweep(table: &Table, now: SystemTime) -> dataflow::Result<()> {
     let wrong = |error| failure::iceberg("a snapshot of the table cannot be read", error);
     let metadata = table.metadata();
     let mut named = HashSet::new();
@@ -329,7 +343,7 @@ pub async fn sweep(table: &Table, now_ms: i64) -> dataflow::Result<()> {
         metadata.properties().get(DELETE_OLD_METADATA).is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let ends: &[&str] = if old_metadata { &[".avro", ".metadata.json"] } else { &[".avro"] };
     let folder = path_of(metadata.location()).join("metadata");
-    let unnamed = unnamed_files(&folder, ends, &named, now_ms.saturating_sub(UNNAMED_MS_MIN));
+    let unnamed = unnamed_files(&folder, ends, &named, now.checked_sub(UNNAMED_MIN).unwrap_or(UNIX_EPOCH));
     let unnamed =
         unnamed.map_err(|error| failure::file(format!("cannot look through \"{}\"", folder.display()), error))?;
     // A file that stays costs space and nothing else, and the next sweep comes by it again.
@@ -338,8 +352,12 @@ pub async fn sweep(table: &Table, now_ms: i64) -> dataflow::Result<()> {
 }
 
 /// The files of a folder with such an end that are not named and were last written before a time.
-fn unnamed_files(folder: &Path, ends: &[&str], named: &HashSet<PathBuf>, before_ms: i64) -> io::Result<Vec<PathBuf>> {
-    let before = UNIX_EPOCH + Duration::from_millis(u64::try_from(before_ms).unwrap_or_default());
+fn unnamed_files(
+    folder: &Path,
+    ends: &[&str],
+    named: &HashSet<PathBuf>,
+    before: SystemTime,
+) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;

@@ -305,7 +305,12 @@ impl Warehouse {
 
     /// Refuses data files in the folder of the warehouse that do not lie below their table's location: they would be deleted
     /// with the table whose folder that is, which is another one, or one that this table has taken the place of.
-    fn check_data_path(&self, name: &TableName, location: &str, properties: &HashMap<String, String>) -> Result<()> {
+    pub(crate) fn check_data_path(
+        &self,
+        name: &TableName,
+        location: &str,
+        properties: &HashMap<String, String>,
+    ) -> Result<()> {
         let (TableCatalog::Sqlite(catalog), Some(own)) = (&self.0.catalog, properties.get(DATA_PATH)) else {
             return Ok(());
         };

@@ -221,6 +221,7 @@ impl<'a> Compaction<'a> {
 
     fn rewriter(&self) -> Result<Rewriter> {
         let metadata = self.table.metadata();
+        self.warehouse.check_data_path(&self.name, metadata.location(), metadata.properties())?;
         let load = TableFiles::load(&self.name, &self.table, metadata.current_snapshot(), &|_| RowFilter::everything());
         let files = self.warehouse.runtime().block_on(load)?;
         let upload = (!is_local(metadata.location())).then(|| Upload {

@@ -10,7 +10,7 @@ use crate::prepared_files::made_again;
 use crate::table_catalog::TableCatalog;
 use crate::unknown_types::check_changeable;
 use crate::upkeep::{AGE_MS_MAX, AGE_MS_MAX_DEFAULT, COLLECT, SNAPSHOTS_MAX, SNAPSHOTS_MIN, SNAPSHOTS_MIN_DEFAULT};
-use crate::upkeep::{ancestors, keeps_all, references, telling};
+use crate::upkeep::{ancestors, keeps_all, references, statistics_of_gone, telling};
 use crate::warehouse::Warehouse;
 use dataflow::{Error, Result};
 use iceberg::TableUpdate;
@@ -162,14 +162,9 @@ impl Expiry<'_> {
 
 /// What lets snapshots leave, and statistics with them.
 fn updates(metadata: &TableMetadata, ids: Vec<i64>) -> Vec<TableUpdate> {
-    let whole = metadata.statistics_iter().map(|file| file.snapshot_id).filter(|id| ids.contains(id));
-    let whole: HashSet<i64> = whole.collect();
-    let of_partitions = metadata.partition_statistics_iter().map(|file| file.snapshot_id).filter(|id| ids.contains(id));
-    let of_partitions: HashSet<i64> = of_partitions.collect();
-    let removed = whole.into_iter().map(|snapshot_id| TableUpdate::RemoveStatistics { snapshot_id });
-    let of_partitions = of_partitions.into_iter();
-    let of_partitions = of_partitions.map(|snapshot_id| TableUpdate::RemovePartitionStatistics { snapshot_id });
-    removed.chain(of_partitions).chain([TableUpdate::RemoveSnapshots { snapshot_ids: ids }]).collect()
+    let mut updates = statistics_of_gone(metadata, &ids);
+    updates.push(TableUpdate::RemoveSnapshots { snapshot_ids: ids });
+    updates
 }
 
 /// Finds what may leave, and what is named by the rest.
@@ -189,7 +184,10 @@ impl<'a> Search<'a> {
 
     /// Adds what all snapshots name but some.
     async fn add_named(&mut self, table: &Table, without: &HashSet<i64>) -> Result<()> {
-        self.named.add_metadata(table, without);
+        // Statistics of snapshots that have left before are not of the table either.
+        let of_gone = statistics(table.metadata()).map(|(id, _)| id);
+        let of_gone = of_gone.filter(|id| table.metadata().snapshot_by_id(*id).is_none());
+        self.named.add_metadata(table, &of_gone.chain(without.iter().copied()).collect());
         for snapshot in table.metadata().snapshots() {
             let id = snapshot.snapshot_id();
             if !without.contains(&id) && self.added.insert(id) {
@@ -235,9 +233,8 @@ impl<'a> Search<'a> {
         for snapshot in metadata.snapshots().filter(|snapshot| leaves.contains(&snapshot.snapshot_id())) {
             self.add_leaving(table, snapshot, &mut seen, &mut plan).await?;
         }
-        for (_, path) in
-            statistics(metadata).filter(|(snapshot, path)| leaves.contains(snapshot) && !self.named.has(path))
-        {
+        let is_gone = |id: &i64| leaves.contains(id) || metadata.snapshot_by_id(*id).is_none();
+        for (_, path) in statistics(metadata).filter(|(snapshot, path)| is_gone(snapshot) && !self.named.has(path)) {
             plan.metadata_files.push(path.to_owned());
         }
         // A list names manifests, so it goes before them.

@@ -12,7 +12,9 @@ use crate::commit::Fence;
 use crate::data_name::{epoch_of, is_of_a_sink};
 use crate::failure;
 use crate::name::TableName;
+use crate::object_files::is_local;
 use crate::plain_location::plain;
+use crate::storage::{disk_time, path_of};
 use crate::table_catalog::TableFolder;
 use crate::upkeep::{COLLECT, keeps_all};
 use crate::warehouse::Warehouse;
@@ -20,7 +22,7 @@ use dataflow::{Error, Result};
 use iceberg::spec::TableMetadata;
 use iceberg::table::Table;
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// The folders of a table in which writers put files.
 const FOLDERS: [&str; 2] = ["data", "metadata"];
@@ -64,7 +66,10 @@ pub struct OrphanSummary {
 }
 
 impl Warehouse {
-    /// Which files below a table's location nothing names. A location that another table has, too, is refused, and so is a
+    /// Which files below a table's location nothing names. Where it lies on a disk, the clock of the disk says how old they
+    /// are; one of a store differs from that of this machine by 15 minutes at most, since stores refuse requests else.
+    ///
+    ///  A location that another table has, too, is refused, and so is a
     /// table whose property `gc.enabled` is false.
     pub fn plan_orphans(
         &self,
@@ -82,6 +87,7 @@ impl Warehouse {
             )));
         }
         self.check_alone(&name, &table)?;
+        let now_ms = now_ms.min(disk_now_ms(table.metadata().location()).unwrap_or(i64::MAX));
         let old_ms = now_ms.saturating_sub(i64::try_from(options.older_than.as_millis()).unwrap_or(i64::MAX));
         let search = Search { name: &name, holds, old_ms, open_ms: now_ms.saturating_sub(OPEN_MS_MAX).min(old_ms) };
         let folder = self.runtime().block_on(self.tables_catalog().folder(&name));
@@ -142,6 +148,13 @@ impl Warehouse {
         }
         Ok(())
     }
+}
+
+/// Now by the clock of the disk that a location is on; `None` where it is on none, or where nothing can be written.
+fn disk_now_ms(location: &str) -> Option<i64> {
+    let folder = is_local(location).then(|| path_of(location).join("metadata"))?;
+    let now = disk_time(&folder).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    i64::try_from(now.as_millis()).ok()
 }
 
 struct Search<'a> {

@@ -6,6 +6,7 @@ use super::loaded_table::{LoadedTable, SEPARATOR, TableKeys, in_path};
 use crate::failure;
 use crate::name::TableName;
 use crate::object_files::{ObjectFiles, ObjectFilesFactory, Renewal};
+use crate::pinned_base::PinnedBase;
 use crate::settings::RestSettings;
 use crate::store::Swap;
 use crate::store_access::StoreAccess;
@@ -37,7 +38,7 @@ pub struct RestCatalog {
     client: Arc<RestClient>,
     files: Arc<Mutex<Vec<OpenedFiles>>>,
     runtime: Runtime,
-    base: Option<Table>,
+    base: Option<PinnedBase>,
     // Whether its tables are those that are to take the place of the ones of their names.
     is_staged: bool,
 }
@@ -58,8 +59,13 @@ impl RestCatalog {
     }
 
     /// A view for one commit: it swaps this base, and no other that it loads in between.
-    pub fn pinned(&self, base: &Table) -> RestCatalog {
-        RestCatalog { base: Some(base.clone()), ..self.clone() }
+    /// `seen` is what the library sees of it, if that is something else.
+    pub fn pinned(&self, base: &Table, seen: Option<TableMetadata>) -> Result<RestCatalog> {
+        let seen = match seen {
+            Some(seen) => self.changed(base, seen, base.metadata_location_result()?.to_owned())?,
+            None => base.clone(),
+        };
+        Ok(RestCatalog { base: Some(PinnedBase::new(base, seen)), ..self.clone() })
     }
 
     /// A view of the tables that are to take the place of the ones of their names. The catalog has them under other names.
@@ -292,6 +298,7 @@ impl RestCatalog {
         let mut updates = upkeep::merge_manifests(base, updates).await?;
         if updates.iter().any(|update| matches!(update, TableUpdate::AddSnapshot { .. })) {
             let expired = upkeep::expired(base.metadata())?;
+            updates.extend(upkeep::statistics_of_gone(base.metadata(), &expired));
             if !expired.is_empty() {
                 updates.push(TableUpdate::RemoveSnapshots { snapshot_ids: expired });
             }
@@ -315,10 +322,15 @@ impl RestCatalog {
         let next = metadata(&name, answer["metadata"].clone());
         let location = answer["metadata-location"].as_str();
         let (Ok(next), Some(location)) = (next, location) else { return Ok(base.clone()) };
+        self.changed(base, next, location.to_owned())
+    }
+
+    /// A table with other metadata.
+    fn changed(&self, base: &Table, next: TableMetadata, location: String) -> Result<Table> {
         Table::builder()
             .identifier(base.identifier().clone())
             .metadata(next)
-            .metadata_location(location.to_owned())
+            .metadata_location(location)
             .file_io(base.file_io().clone())
             .runtime(self.runtime.clone())
             .build()
@@ -432,8 +444,8 @@ impl Catalog for RestCatalog {
     }
 
     async fn load_table(&self, table: &TableIdent) -> Result<Table> {
-        if let Some(base) = self.base.as_ref().filter(|base| base.identifier() == table) {
-            return Ok(base.clone());
+        if let Some(base) = self.base.as_ref().filter(|base| base.seen.identifier() == table) {
+            return Ok(base.seen.clone());
         }
         let name = TableName::of(table);
         self.find(&name).await?.ok_or_else(|| {
@@ -465,7 +477,13 @@ impl Catalog for RestCatalog {
     }
 
     async fn update_table(&self, mut commit: TableCommit) -> Result<Table> {
-        let base = self.load_table(commit.identifier()).await?;
+        let base = match self.base.as_ref().filter(|base| base.swapped.identifier() == commit.identifier()) {
+            Some(base) => {
+                base.check_age()?;
+                base.swapped.clone()
+            }
+            None => self.load_table(commit.identifier()).await?,
+        };
         let mut requirements = commit.take_requirements();
         for pin in pins(&base) {
             if !requirements.contains(&pin) {

@@ -71,7 +71,9 @@ impl Warehouse {
                 })?;
                 let called =
                     if is_staged { format!("the new table \"{other}\"") } else { format!("table \"{other}\"") };
-                locations.extend(folder.map(|folder| (called, folder.location)));
+                let Some(folder) = folder else { continue };
+                locations.extend(folder.data.map(|data| (format!("what {called} has of data"), data)));
+                locations.push((called, folder.location));
             }
         }
         Ok(locations)

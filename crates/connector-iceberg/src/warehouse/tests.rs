@@ -4,7 +4,7 @@ use super::*;
 use crate::claim::TableClaim;
 use crate::commit::CommitWait;
 use crate::prepared_files::PreparedFiles;
-use crate::storage::DurableFiles;
+use crate::storage::{DurableFiles, disk_time};
 use crate::upkeep;
 use arrow::array::{Int64Array, RecordBatch};
 use async_trait::async_trait;
@@ -29,6 +29,9 @@ use std::{fs, io};
 struct FullDisk {
     #[serde(skip)]
     writes_left: Arc<AtomicI64>,
+    // Whether what describes a commit is two hours old when its metadata file is written.
+    #[serde(skip)]
+    sleeps: Arc<AtomicBool>,
 }
 
 impl FullDisk {
@@ -64,6 +67,14 @@ impl Storage for FullDisk {
     }
     async fn write(&self, path: &str, bytes: Bytes) -> IcebergResult<()> {
         self.take_room()?;
+        if self.sleeps.swap(false, Ordering::SeqCst) {
+            let folder = path_of(path).parent().unwrap().to_owned();
+            for file in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                let file = fs::File::options().write(true).open(file).unwrap();
+                let written = file.metadata().unwrap().modified().unwrap();
+                file.set_modified(written - Duration::from_secs(7200)).unwrap();
+            }
+        }
         DurableFiles.write(path, bytes).await
     }
     async fn writer(&self, path: &str) -> IcebergResult<Box<dyn FileWrite>> {
@@ -148,6 +159,33 @@ fn a_disk_that_fills_at_any_write_of_a_commit_adds_nothing_and_the_commit_can_be
     assert_eq!(warehouse.rows("lake.t").unwrap(), 10);
     commit(&claim, &prepared).unwrap();
     assert_eq!(warehouse.rows("lake.t").unwrap(), 10);
+}
+
+#[test]
+fn a_commit_that_slept_names_nothing_that_was_written_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = FullDisk::default();
+    disk.writes_left.store(i64::MAX, Ordering::SeqCst);
+    let warehouse = Warehouse::open_with(folder.path(), Arc::new(disk.clone())).unwrap();
+    create(&warehouse);
+    let claim = claim(&warehouse);
+    let (prepared, kept) = (prepared(&claim, 0..10), prepared(&claim, 10..20));
+    let described = || {
+        let files = fs::read_dir(folder.path().join("lake/t/metadata")).unwrap().map(|entry| entry.unwrap().path());
+        let written = files.filter(|file| file.extension().is_some_and(|end| end == "avro"));
+        written.collect::<std::collections::BTreeSet<PathBuf>>()
+    };
+    disk.sleeps.store(true, Ordering::SeqCst);
+    commit(&claim, &prepared).unwrap();
+    let all = described();
+    assert_eq!(all.len(), 4, "the second attempt has written its own: {all:?}");
+    let (now, old) = (disk_time(folder.path()).unwrap(), Duration::from_secs(3600));
+    let is_old = |file: &PathBuf| now.duration_since(fs::metadata(file).unwrap().modified().unwrap()).unwrap() > old;
+    // Somebody has taken them for orphans.
+    all.iter().filter(|file| is_old(file)).for_each(|file| fs::remove_file(file).unwrap());
+    assert_eq!((described().len(), warehouse.rows("lake.t").unwrap()), (2, 10));
+    commit(&claim, &kept).unwrap();
+    assert_eq!(warehouse.read("lake.t").unwrap().files().len(), 2);
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod grace;
 mod housekeeping;
 mod kills;
 mod layouts;
+mod other_specs;
 mod places;
 mod pruning;
 mod required;

@@ -1,7 +1,7 @@
 //! Where the files of a table lie, as its properties say.
 
 use crate::rows::{append, create, numbers, sorted_numbers};
-use connector_iceberg::{CompactOptions, TableOptions, Warehouse};
+use connector_iceberg::{CompactOptions, OrphanOptions, TableHolds, TableOptions, Warehouse};
 use dataflow::{Clock, ProcessingTime};
 use std::path::Path;
 
@@ -75,6 +75,24 @@ fn data_does_not_lie_in_the_folder_of_another_table_of_the_warehouse() {
         assert!(refused.contains("in the warehouse and not below the table's own folder"), "{path}: {refused}");
     }
     assert_eq!(sorted_numbers(&warehouse, "lake.t"), [1]);
+}
+
+/// As another engine does it, which writes no rows of its own then.
+#[test]
+fn nobody_takes_the_data_of_another_table_for_orphans() {
+    let (folder, warehouse) = table_with("write.metadata.metrics.default", "full");
+    create(&warehouse, "lake.u", &numbers([]).schema(), &TableOptions::default()).unwrap();
+    (0..3).for_each(|n| append(&warehouse, "lake.t", &[numbers([n])]).unwrap());
+    let file = warehouse.metadata_file("lake.t").unwrap();
+    let mut metadata: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let own = folder.path().canonicalize().unwrap().join("lake/u/data/of-t");
+    metadata["properties"]["write.data.path"] = own.to_str().unwrap().into();
+    std::fs::write(&file, metadata.to_string()).unwrap();
+    let refused = warehouse.compact("lake.t", CompactOptions::default(), &Stands, &mut |_| true).unwrap_err();
+    assert!(refused.to_string().contains("in the warehouse and not below the table's own folder"), "{refused}");
+    let options = OrphanOptions { older_than: std::time::Duration::ZERO };
+    let refused = warehouse.plan_orphans("lake.u", options, &TableHolds::default(), i64::MAX).unwrap_err().to_string();
+    assert!(refused.contains("what table \"lake.t\" has of data at"), "{refused}");
 }
 
 #[test]

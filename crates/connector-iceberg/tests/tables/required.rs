@@ -1,4 +1,4 @@
-//! Columns that another engine makes required while a job runs: no file is committed whose rows lack them.
+//! Columns that another engine requires, drops or adds while a job runs: no file is committed whose rows do not fit them.
 
 use crate::rows::{append, create, numbers, sorted_numbers};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
@@ -53,6 +53,33 @@ fn rows_from_before_a_required_column_are_kept_and_not_committed() {
     assert_eq!(sorted_numbers(&warehouse, "lake.t"), [1, 2], "nothing of the commit was written");
     claim.committer().commit(vec![waiting]).unwrap();
     assert_eq!(sorted_numbers(&warehouse, "lake.t"), [1, 2, 3]);
+}
+
+#[test]
+fn values_of_a_column_that_is_there_no_more_are_not_committed() {
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = warehouse(folder.path());
+    let claim = warehouse.claim("lake.t", "test").unwrap();
+    let (waiting, null) = (prepared(&claim, &[Some(2)]), prepared(&claim, &[None]));
+    let fields = json!([{ "id": 2, "name": "n", "required": false, "type": "long" }]);
+    let schema = json!({ "type": "struct", "schema-id": 1, "fields": fields });
+    let set = |current: i64| {
+        let file = warehouse.metadata_file("lake.t").unwrap();
+        let mut metadata: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        let schemas = metadata["schemas"].as_array_mut().unwrap();
+        schemas.truncate(1);
+        schemas.push(schema.clone());
+        metadata["current-schema-id"] = current.into();
+        metadata["last-column-id"] = 2.into();
+        fs::write(&file, metadata.to_string()).unwrap();
+    };
+    set(1);
+    claim.committer().commit(vec![null]).expect("nothing of it is lost");
+    let refused = claim.committer().commit(vec![waiting.clone()]).unwrap_err().to_string();
+    assert!(refused.contains("has no more the column \"n\" that rows were written with"), "{refused}");
+    set(0);
+    claim.committer().commit(vec![waiting]).unwrap();
+    assert_eq!(warehouse.rows("lake.t").unwrap(), 3);
 }
 
 #[test]
