@@ -20,6 +20,10 @@ use uuid::Uuid;
 
 /// The file that says when a table was replaced, by when it was written.
 const REPLACED: &str = "replaced";
+/// What it holds where the table wants that none of its files is deleted.
+const KEEPS_ALL: &[u8] = b"0";
+/// The property of a new table that names the one whose place it is to take.
+pub const TAKES_PLACE_OF: &str = "riverrun.takes-place-of";
 /// So long the files of a table stay that was replaced.
 pub const KEPT: Duration = Duration::from_secs(3600);
 
@@ -38,13 +42,14 @@ pub fn location_beside(current: &str) -> String {
     format!("{first}-{}", Uuid::new_v4())
 }
 
-/// Notes that the table with this metadata file gives way now, if its folder is one of the table's own.
-pub fn retire(own: &Path, metadata: &str) -> Result<()> {
+/// Notes that the table with this metadata file gives way now, if its folder is one of the table's own; `keeps_all` where
+/// none of its files may be deleted.
+pub fn retire(own: &Path, metadata: &str, keeps_all: bool) -> Result<()> {
     let Some(folder) = folder_with(own, metadata) else { return Ok(()) };
     let path = folder.join(REPLACED);
     let noted = File::create(&path).and_then(|mut file| {
         // A file that is empty already keeps its time.
-        file.write_all(b"1")?;
+        file.write_all(if keeps_all { KEEPS_ALL } else { b"1" })?;
         file.sync_all()
     });
     noted.map_err(|error| failure::file(format!("\"{}\" cannot be written", path.display()), error))
@@ -65,7 +70,7 @@ pub fn collect(own: &Path, named: &[PathBuf], now: SystemTime) {
     };
     for folder in inner.filter(is_new).chain([own.to_owned()]).filter(|folder| !is_linked(folder)) {
         let is_due = match fs::metadata(folder.join(REPLACED)).and_then(|mark| mark.modified()) {
-            Ok(since) => now.duration_since(since).is_ok_and(|age| age > KEPT),
+            Ok(since) => now.duration_since(since).is_ok_and(|age| age > KEPT) && !keeps_all(&folder),
             // Nobody has seen it, unless it is the table's own: what others have dropped is theirs to remove.
             Err(error) => error.kind() == io::ErrorKind::NotFound && folder != own,
         };
@@ -74,6 +79,11 @@ pub fn collect(own: &Path, named: &[PathBuf], now: SystemTime) {
             remove(&folder);
         }
     }
+}
+
+/// Whether the table of a folder that has given way wants that none of its files is deleted.
+fn keeps_all(folder: &Path) -> bool {
+    fs::read(folder.join(REPLACED)).map_or(true, |told| told == KEEPS_ALL)
 }
 
 /// The folder of the table that has this metadata file, if it is one of the table's own.

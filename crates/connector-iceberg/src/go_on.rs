@@ -11,11 +11,13 @@ use crate::commit::Fence;
 use crate::commit_record::CommitRecord;
 use crate::data_name::DataPrefix;
 use crate::failure;
+use crate::generations::TAKES_PLACE_OF;
 use crate::name::TableName;
 use crate::object_files::is_local;
 use crate::output_fit::{FRESH, Present, check_columns};
 use crate::prepared_files::{PreparedFiles, check_whole, made_again};
 use crate::storage::{create_folder, path_of, sync_folder};
+use crate::warehouse::Warehouse;
 use crate::writer_position::WriterPosition;
 use arrow::datatypes::SchemaRef;
 use dataflow::{Committable, Error, OutputState, Result};
@@ -166,6 +168,12 @@ impl TableClaim {
             return Ok(table.clone());
         }
         if let Some(table) = warehouse.find(name, true)?.filter(is_it) {
+            // Somebody may have dropped the table whose place it was to take, and made another one, which is theirs.
+            let of = table.metadata().properties().get(TAKES_PLACE_OF);
+            let is_another = |current: &Table| of.is_some_and(|of| *of != current.metadata().uuid().to_string());
+            if current.as_ref().is_some_and(is_another) {
+                return Err(replaced(name));
+            }
             let fence = warehouse.take_epoch((name, true), sink)?;
             let mut fences = self.shared.fences();
             (fences.staged, fences.keeps_staged) = (Some(fence), true);
@@ -179,6 +187,29 @@ impl TableClaim {
         let (name, fences) = (&self.shared.table, self.shared.fences());
         let held: &Fence = fences.table.as_ref().ok_or_else(|| absent(name))?;
         if held.table_uuid == table.metadata().uuid() { Ok(()) } else { Err(made_again(name)) }
+    }
+}
+
+impl Warehouse {
+    /// Those of some sinks whose checkpoints go with a table as it is, each given with what a checkpoint holds of it: others
+    /// are of a job that has gone on elsewhere, or over a table that is gone.
+    pub fn sinks_in_step(&self, table: &str, states: &[(String, OutputState)]) -> Result<Vec<String>> {
+        let name = TableName::parse(table)?;
+        let Some(found) = self.find(&name, false)? else { return Ok(Vec::new()) };
+        let mut in_step = Vec::new();
+        for (sink, state) in states {
+            let prepared = state.pending.iter().map(|one| PreparedFiles::from_committable(&name, one));
+            let prepared = prepared.collect::<Result<Vec<_>>>()?;
+            let position = state.position.as_deref().map(WriterPosition::parse).transpose()?;
+            let uuid = position.map(|position| position.table_uuid).or(prepared.first().map(PreparedFiles::table_uuid));
+            let tokens: Vec<&str> = prepared.iter().map(PreparedFiles::token).collect();
+            let record = CommitRecord::of(&name, found.metadata(), sink)?;
+            let is_it = uuid.is_none_or(|uuid| uuid == found.metadata().uuid());
+            if is_it && record.check_fits(&name, &tokens, state.known).is_ok() && !in_step.contains(sink) {
+                in_step.push(sink.clone());
+            }
+        }
+        Ok(in_step)
     }
 }
 

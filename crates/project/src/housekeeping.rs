@@ -9,7 +9,7 @@ use connector_iceberg::{
     CompactOptions, CompactPlan, CompactProgress, CompactSummary, ExpireOptions, ExpirePlan, ExpireSummary,
     OrphanOptions, OrphanPlan, OrphanSummary, TableClaim, TableDescription, TableHolds, Warehouse,
 };
-use dataflow::{Error, Output, Result};
+use dataflow::{Error, Output, OutputState, Result};
 use sql::near_or_all;
 use std::path::Path;
 use std::str::FromStr;
@@ -40,6 +40,9 @@ pub struct KeptTable<'p> {
     name: String,
     is_refused: bool,
 }
+
+/// What checkpoints and savepoints hold of a table: what must not be let go, and by sink what each has of its output.
+type Gathered<'h> = (&'h mut TableHolds, &'h mut Vec<(String, OutputState)>);
 
 impl Project {
     /// The table of a name. With `--as` that of one's own, if the project writes it; `doing` says what would change a table,
@@ -84,29 +87,35 @@ impl Project {
         if self.person().is_some() {
             root = root.parent().unwrap_or(root);
         }
-        self.gather_holds(root, table, &mut holds, 0)?;
-        holds.sinks.sort_unstable();
-        holds.sinks.dedup();
+        let mut states = Vec::new();
+        self.gather_holds(root, table, (&mut holds, &mut states), 0)?;
+        // Checkpoints of a job that has gone on elsewhere do not say what it has prepared.
+        if let Some(warehouse) = self.warehouse_if_there()? {
+            holds.sinks.extend(warehouse.sinks_in_step(table, &states)?);
+        }
         Ok(holds)
     }
 
     /// Looks through a folder with checkpoints of jobs, savepoints, and those of people who run jobs under names of their
     /// own.
-    fn gather_holds(&self, folder: &Path, table: &str, holds: &mut TableHolds, depth: usize) -> Result<()> {
+    fn gather_holds(&self, folder: &Path, table: &str, (holds, states): Gathered<'_>, depth: usize) -> Result<()> {
         for inner in folders(folder)? {
             let name = inner.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             match name {
                 "savepoints" => {
                     for saved in folders(&inner)?.iter().map(|job| folders(job)).collect::<Result<Vec<_>>>()?.concat() {
                         let place = format!("savepoint \"{}\"", saved.display());
-                        self.add_holds(&place, &Savepoint::open(&saved)?.manifest, table, holds)?;
+                        let manifest = Savepoint::open(&saved)?.manifest;
+                        self.add_holds(&place, &manifest, table, (&mut *holds, &mut *states))?;
                     }
                 }
-                _ if name.starts_with("as-") && depth == 0 => self.gather_holds(&inner, table, holds, depth + 1)?,
+                _ if name.starts_with("as-") && depth == 0 => {
+                    self.gather_holds(&inner, table, (&mut *holds, &mut *states), depth + 1)?
+                }
                 _ => {
                     for manifest in checkpoint::look_at_all(&inner)? {
                         let place = format!("checkpoint {} in \"{}\"", manifest.coordinator.number, inner.display());
-                        self.add_holds(&place, &manifest, table, holds)?;
+                        self.add_holds(&place, &manifest, table, (&mut *holds, &mut *states))?;
                     }
                 }
             }
@@ -114,7 +123,7 @@ impl Project {
         Ok(())
     }
 
-    fn add_holds(&self, place: &str, manifest: &Manifest, table: &str, holds: &mut TableHolds) -> Result<()> {
+    fn add_holds(&self, place: &str, manifest: &Manifest, table: &str, (holds, states): Gathered<'_>) -> Result<()> {
         // Numbers of snapshots are drawn from so many that no two tables have one in common.
         let snapshots = manifest.facts.histories.iter().filter_map(|(_, snapshot)| snapshot.parse().ok());
         for snapshot in snapshots {
@@ -126,7 +135,9 @@ impl Project {
         }
         for output in &manifest.outputs {
             let name = output.output.strip_prefix("into ").unwrap_or(&output.output);
-            holds.sinks.push(format!("{}.{name}", self.name()));
+            if name == table {
+                states.push((format!("{}.{name}", self.name()), output.clone()));
+            }
             holds.prepared.extend(TableClaim::pending_locations(table, &output.pending)?);
         }
         Ok(())

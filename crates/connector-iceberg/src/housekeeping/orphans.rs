@@ -28,6 +28,8 @@ use std::time::{Duration, UNIX_EPOCH};
 const FOLDERS: [&str; 2] = ["data", "metadata"];
 /// A file of ours may be open for so long before it is written to: a job commits at least this often.
 const OPEN_MS_MAX: i64 = 24 * 3_600_000;
+/// The sink of archives, which no checkpoint prepares files for.
+const ARCHIVE: &str = "archive";
 /// The names of files that a compaction writes begin so.
 const COMPACTED: &str = "compact-";
 
@@ -231,6 +233,12 @@ impl Search<'_> {
         Ok(())
     }
 
+    /// Whether checkpoints that were looked at have prepared files under an epoch of a sink.
+    fn has_prepared(&self, sink: &str, epoch: u64) -> bool {
+        let name = |location: &String| location.rsplit('/').next().and_then(|name| epoch_of(name, sink));
+        self.holds.prepared.iter().any(|location| name(location) == Some(epoch))
+    }
+
     fn fate(&self, file: &ListedFile, metadata: &TableMetadata, prepared: &NamedFiles) -> Fate {
         let name = file.name();
         if prepared.has(&file.location) {
@@ -239,8 +247,15 @@ impl Search<'_> {
         let is_of_a_sink = is_of_a_sink(name);
         let sink = self.holds.sinks.iter().find_map(|sink| Some((sink, epoch_of(name, sink)?)));
         let may_be_open = match sink {
-            // Whoever has an older epoch commits nothing more, but for what a checkpoint has.
-            Some((sink, epoch)) => Fence::epoch_in(self.name, metadata, sink).map_or(true, |known| epoch >= known),
+            // Whoever has an older epoch commits nothing more, but for what a checkpoint has. The checkpoints of the epoch that
+            // writes now are here if one of them has prepared such a file; else they may be elsewhere.
+            Some((sink, epoch)) => {
+                let is_open = Fence::epoch_in(self.name, metadata, sink).map_or(true, |known| epoch >= known);
+                if is_open && sink != ARCHIVE && !self.has_prepared(sink, epoch) {
+                    return Fate::OfUnknownJob;
+                }
+                is_open
+            }
             None => is_of_a_sink || name.starts_with(COMPACTED),
         };
         if file.written_ms >= if may_be_open { self.open_ms } else { self.old_ms } {

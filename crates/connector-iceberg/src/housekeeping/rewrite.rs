@@ -221,7 +221,8 @@ fn begin(rewriter: &Rewriter, like: &LiveFile) -> Result<(ParquetFile, String)> 
     let base = data_location(&rewriter.table, &rewriter.metadata)?;
     let beside = like.file.file_path().rsplit_once('/').map_or(base.as_str(), |(folder, _)| folder);
     // Files that were added from elsewhere are not the table's own place.
-    let folder = if beside.starts_with(&base) { beside } else { &base };
+    let is_below = beside.strip_prefix(&base).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let folder = if is_below { beside } else { &base };
     let location = format!("{folder}/{name}");
     let path = match &rewriter.upload {
         Some(_) => rewriter.uploads.join(&name),

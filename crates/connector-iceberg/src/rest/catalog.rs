@@ -99,11 +99,11 @@ impl RestCatalog {
         }
     }
 
-    /// Drops a table with its files, if it is there; the name is the one that the catalog knows.
-    pub async fn purge(&self, name: &TableName) -> Result<()> {
+    /// Drops a table, if it is there, with its files or without them; the name is the one that the catalog knows.
+    pub async fn drop_with_files(&self, name: &TableName, purges: bool) -> Result<()> {
         let namespace = in_path(name);
         let path = ["namespaces", namespace.as_str(), "tables", name.name.as_str()];
-        match self.client.delete(&path, &[("purgeRequested", "true")]).await {
+        match self.client.delete(&path, &[("purgeRequested", if purges { "true" } else { "false" })]).await {
             Err(RequestFailure::Refused(refusal)) if refusal.status == 404 => Ok(()),
             done => done.map(drop).map_err(|failure| self.failed(failure)),
         }

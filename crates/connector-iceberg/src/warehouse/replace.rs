@@ -1,17 +1,18 @@
 //! New tables that take the places of old ones.
 
 use super::Warehouse;
-use super::rest_replace::{NewTable, Places, TAKES_PLACE_OF};
+use super::rest_replace::{NewTable, Places};
 use crate::catalog::SqliteCatalog;
 use crate::commit::Fence;
 use crate::failure;
-use crate::generations;
+use crate::generations::{self, TAKES_PLACE_OF};
 use crate::name::TableName;
 use crate::prepared_files::made_again;
 use crate::storage::path_of;
 use crate::store::{Replacement, Store, Swap};
 use crate::table::TableOptions;
 use crate::table_catalog::TableCatalog;
+use crate::upkeep::keeps_all;
 use arrow::datatypes::SchemaRef;
 use dataflow::{Error, Result};
 use iceberg::spec::TableMetadata;
@@ -33,7 +34,11 @@ impl Warehouse {
         self.discard_staged(name, None)?;
         let location = generations::new_location(&catalog.location_of(name));
         let staged = TableCatalog::Sqlite(staged.clone());
-        self.create_in(&staged, name, Some(location), schema, options)?.ok_or_else(|| made_twice(name))
+        let mut options = options.clone();
+        if let Some(current) = self.find(name, false)? {
+            options.properties.push((TAKES_PLACE_OF.to_owned(), current.metadata().uuid().to_string()));
+        }
+        self.create_in(&staged, name, Some(location), schema, &options)?.ok_or_else(|| made_twice(name))
     }
 
     /// The same in a REST catalog.
@@ -126,7 +131,10 @@ impl Warehouse {
                     (Some(current), Some(fence)) => {
                         fence.check(table, current.metadata())?;
                         let from = current.metadata_location_result().map(str::to_owned);
-                        Some(from.map_err(|error| failure::iceberg(format!("table \"{table}\" has no place"), error))?)
+                        let from =
+                            from.map_err(|error| failure::iceberg(format!("table \"{table}\" has no place"), error))?;
+                        generations::retire(&self.folder_of(table), &from, keeps_all(current.metadata()))?;
+                        Some(from)
                     }
                     (Some(_), None) => return Err(made_again(table)),
                     (None, _) => None,
@@ -134,7 +142,6 @@ impl Warehouse {
                 let to = staged.store().location(table)?.ok_or_else(|| {
                     Error::invalid(format!("table \"{table}\": the new one is gone, since another run has begun one"))
                 })?;
-                from.as_ref().map_or(Ok(()), |from| generations::retire(&self.folder_of(table), from))?;
                 replacements.push(Replacement { table: table.clone(), from, to });
             }
             if store.map_or(Ok(Swap::Done), |store| store.replace(&replacements))? == Swap::Done {

@@ -12,9 +12,10 @@
 //! run is killed between two steps, whoever claims the table next takes those that are left.
 
 use crate::failure;
-use crate::generations::KEPT;
+use crate::generations::{KEPT, TAKES_PLACE_OF};
 use crate::name::TableName;
 use crate::rest::{RestCatalog, new_name, old_name};
+use crate::upkeep::keeps_all;
 use dataflow::{Error, ErrorKind, Result};
 use iceberg::TableUpdate;
 use iceberg::spec::TableMetadata;
@@ -23,8 +24,6 @@ use std::collections::HashMap;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// The property of a new table that names the one whose place it is to take.
-pub const TAKES_PLACE_OF: &str = "riverrun.takes-place-of";
 /// The property of an old table that names the one which takes its place.
 const REPLACED_BY: &str = "riverrun.replaced-by";
 /// The property of an old table that says when that was decided.
@@ -129,7 +128,7 @@ impl Places<'_> {
         if is_other || self.find(self.catalog, name).await?.is_none() {
             return Ok(());
         }
-        self.catalog.purge(&new_name(name)).await.map_err(|error| told(name, error))
+        self.catalog.drop_with_files(&new_name(name), true).await.map_err(|error| told(name, error))
     }
 
     /// Drops tables that had this name and gave way over an hour before, with their files.
@@ -149,7 +148,10 @@ impl Places<'_> {
                 break;
             }
             let held = old_name(name, table.metadata().uuid());
-            self.catalog.purge(&held).await.map_err(|error| told(name, error))?;
+            self.catalog
+                .drop_with_files(&held, !keeps_all(table.metadata()))
+                .await
+                .map_err(|error| told(name, error))?;
         }
         Ok(())
     }

@@ -271,6 +271,74 @@ fn a_new_table_takes_its_place_also_where_somebody_has_dropped_the_old_one() {
 }
 
 #[test]
+fn a_table_that_somebody_has_made_since_is_not_replaced_by_a_run_that_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = open(folder.path());
+    let mut old = Run::begin(&warehouse, false);
+    old.write(3);
+    old.checkpoint();
+    old.commit(1, true);
+    drop(old);
+    let mut fresh = Run::begin(&warehouse, true);
+    fresh.write(7);
+    let kept = fresh.checkpoint();
+    fresh.die();
+    let connection = rusqlite::Connection::open(folder.path().join("catalog.db")).unwrap();
+    let dropped = "DELETE FROM iceberg_tables WHERE catalog_name = 'riverrun' AND table_name = 't'";
+    assert_eq!(connection.execute(dropped, []).unwrap(), 1);
+    crate::rows::create(&warehouse, "lake.t", &numbers([]).schema(), &TableOptions::default()).unwrap();
+    crate::rows::append(&warehouse, "lake.t", &[numbers([777])]).unwrap();
+    assert!(refused(&warehouse, &kept).contains("is another one than that which the checkpoint goes on with"));
+    assert_eq!(sorted_numbers(&warehouse, "lake.t"), [777]);
+}
+
+#[test]
+fn the_checkpoints_of_a_job_that_has_gone_on_elsewhere_do_not_go_with_its_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = open(folder.path());
+    let mut run = Run::begin(&warehouse, false);
+    let begun = run.checkpoint();
+    run.write(3);
+    let kept = run.checkpoint();
+    let goes_with = |kept: &Kept| {
+        let states = [(SINK.to_owned(), kept.output.clone()), (SINK.to_owned(), kept.output.clone())];
+        warehouse.sinks_in_step("lake.t", &states).unwrap() == [SINK]
+    };
+    assert!(goes_with(&begun) && goes_with(&kept));
+    run.commit(1, true);
+    assert!(!goes_with(&begun), "it knows of no commit");
+    assert!(goes_with(&kept), "it has pending what was committed");
+    run.write(3);
+    run.checkpoint();
+    run.commit(1, true);
+    assert!(!goes_with(&kept), "another run has committed since");
+    drop(run);
+    let fresh = Run::begin(&warehouse, true);
+    TableClaim::take_places([&fresh.claim]).unwrap();
+    assert!(!goes_with(&kept), "the table is another one");
+}
+
+#[test]
+fn a_table_that_lets_nothing_be_deleted_keeps_its_files_when_it_gives_way() {
+    for keeps in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let warehouse = open(folder.path());
+        let properties = vec![("gc.enabled".to_owned(), (!keeps).to_string())];
+        let options = TableOptions { properties, ..TableOptions::default() };
+        crate::rows::create(&warehouse, "lake.t", &numbers([]).schema(), &options).unwrap();
+        crate::rows::append(&warehouse, "lake.t", &[numbers([1])]).unwrap();
+        let run = Run::begin(&warehouse, true);
+        TableClaim::take_places([&run.claim]).unwrap();
+        drop(run);
+        let mark = std::fs::File::options().write(true).open(folder.path().join("lake/t/replaced")).unwrap();
+        let written = mark.metadata().unwrap().modified().unwrap();
+        mark.set_modified(written - std::time::Duration::from_secs(7200)).unwrap();
+        drop(claim(&warehouse));
+        assert_eq!(folder.path().join("lake/t/data").exists(), keeps);
+    }
+}
+
+#[test]
 fn files_that_nobody_will_commit_are_collected_and_no_others() {
     let folder = tempfile::tempdir().unwrap();
     let warehouse = open(folder.path());

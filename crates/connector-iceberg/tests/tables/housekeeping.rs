@@ -281,6 +281,11 @@ fn files_that_nothing_names_go_once_they_are_old_and_nobody_has_prepared_them() 
     assert_eq!(named(&plan.files), BTreeSet::from(expected));
     assert_eq!(named(&plan.beside), BTreeSet::from(["a.arrow".to_owned()]));
     assert_eq!((plan.prepared, plan.unknown_jobs, plan.young), (1, 1, 2));
+    // Without such a file in a checkpoint here, those of the epoch that writes now may be in one elsewhere.
+    let elsewhere = TableHolds { prepared: Default::default(), ..holds.clone() };
+    let of_elsewhere = warehouse.plan_orphans(TABLE, options, &elsewhere, now_ms()).unwrap();
+    assert_eq!((of_elsewhere.prepared, of_elsewhere.unknown_jobs), (0, 3));
+    assert!(!named(&of_elsewhere.files).contains(gone));
     let done = warehouse.delete_orphans(TABLE, &plan, &mut |_, _| {}).unwrap();
     assert_eq!((done.files, done.files_left), (5, 0));
     assert!(strange.exists() && !data.join("part-0.parquet").exists());
