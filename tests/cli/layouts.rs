@@ -124,3 +124,34 @@ fn a_table_that_requires_another_column_is_told_by_check() {
         assert!(refused.code == 1 && told(&refused).contains(expected), "{command}: {}", told(&refused));
     }
 }
+
+#[test]
+fn properties_that_files_cannot_have_are_told_by_check_and_those_of_others_once_by_the_run() {
+    for (property, expected) in [
+        ("'write.parquet.compression-codec' = 'lzo'", "expected: zstd, snappy, gzip, lz4, brotli, uncompressed"),
+        ("'write.parquet.compression-level' = -1", "expected a whole number from 1 to 22"),
+        ("'write.format.default' = 'orc'", "expected: parquet"),
+        ("'write.metadata.compression-codec' = 'zstd'", "expected: none, gzip"),
+        ("x = 1", "write 'x': a text is in single quotes"),
+    ] {
+        let folder = project(&format!("INSERT INTO lake.t PROPERTIES ({property}) SELECT id, at FROM events;\n"));
+        let refused = folder.run(&["check"]);
+        assert!(refused.code == 1 && told(&refused).contains(expected), "{property}: {}", told(&refused));
+    }
+    let folder = project("INSERT INTO lake.t SORT BY upper(who) SELECT id, who, at FROM events;\n");
+    assert!(told(&folder.run(&["check"])).contains("SORT BY takes columns as they are"));
+    let properties = "PROPERTIES ('comment' = 'of ana', 'write.parquet.compression-codec' = 'gzip')";
+    let folder = project(&format!("INSERT INTO lake.t {properties} SELECT id, at FROM events;\n"));
+    folder.done(&["run"]);
+    assert!(folder.done(&["table", "describe", "lake.t"]).out.contains("comment = of ana"));
+    let newest = folder.files().into_iter().filter(|name| name.ends_with(".metadata.json")).max();
+    let file = folder.path().join(newest.expect("the table is there"));
+    let text = std::fs::read_to_string(&file).expect("it can be read");
+    std::fs::write(&file, text.replace("\"gzip\"", "\"lzo\"")).expect("it can be written");
+    folder.write("pipelines/all.sql", &format!("{EVENTS}INSERT INTO lake.t SELECT id, at FROM events;\n"));
+    for command in ["check", "run"] {
+        let ran = folder.done(&[command]);
+        let expected = "has write.parquet.compression-codec = lzo, expected";
+        assert_eq!(told(&ran).matches(expected).count(), 1, "{command}: {}", told(&ran));
+    }
+}

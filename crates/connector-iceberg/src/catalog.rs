@@ -19,10 +19,14 @@ use iceberg::{
     TableCreation, TableIdent, TableUpdate,
 };
 use std::collections::{HashMap, HashSet};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::SystemTime;
+
+/// How files begin that are packed with gzip.
+const GZIP: &[u8] = &[0x1f, 0x8b];
 
 /// Tables of a warehouse on disk. Cloning gives another view of the same catalog.
 #[derive(Clone, Debug)]
@@ -94,7 +98,12 @@ impl SqliteCatalog {
     /// than one before it.
     async fn with_known_types(&self, location: &str) -> Option<TableMetadata> {
         let bytes = self.file_io.new_input(location).ok()?.read().await.ok()?;
-        let mut metadata = serde_json::from_slice(&bytes).ok()?;
+        let mut plain = Vec::new();
+        let metadata = match bytes.starts_with(GZIP) {
+            true => flate2::read::GzDecoder::new(&*bytes).read_to_end(&mut plain).ok().map(|_| plain.as_slice())?,
+            false => &*bytes,
+        };
+        let mut metadata = serde_json::from_slice(metadata).ok()?;
         let (is_known, is_in_order) = (!make_known(&mut metadata), !put_in_order(&mut metadata));
         if is_known && is_in_order { None } else { serde_json::from_value(metadata).ok() }
     }

@@ -14,7 +14,7 @@ use crate::output_fit::{FRESH, Present, check_output};
 use crate::prepared_files::PreparedFiles;
 use crate::storage::{create_folder, disk_time};
 use crate::table::{TableOptions, plain_schema};
-use crate::warehouse::Warehouse;
+use crate::warehouse::{Warehouse, notes};
 use crate::write::TableWriter;
 use arrow::datatypes::SchemaRef;
 use dataflow::{Committable, Committer, Error, EventTime, Result, TableLayout};
@@ -191,6 +191,12 @@ impl TableClaim {
             Some(found) => check_output(table, found.metadata(), (schema, Present::All), layout, FRESH),
             None => Ok(()),
         }
+    }
+
+    /// What people should know of how files of the table are written: what its properties ask for and is not done here.
+    pub fn notes(&self) -> Result<Vec<String>> {
+        let ClaimState { warehouse, table, .. } = &*self.shared;
+        Ok(warehouse.find(table, self.is_replacing())?.map(|found| notes(table, &found)).unwrap_or_default())
     }
 
     /// Refuses a table that is there with other partitions or another order than a statement says.

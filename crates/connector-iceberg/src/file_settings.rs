@@ -1,10 +1,12 @@
 //! What the properties of a table say of its files: how large they are, and what is told of their columns. The names are
 //! Iceberg's, so that other tools that write to the table go by the same.
 
+use crate::compression::{compression, default_compression};
 use crate::name::TableName;
 use crate::object_files::is_local;
 use dataflow::{Error, Result};
 use iceberg::spec::TableMetadata;
+use parquet::basic::Compression;
 use std::collections::{BTreeMap, HashMap};
 
 /// Where data files lie, if not in the folder of that name below the table's location.
@@ -19,6 +21,8 @@ const GROUP_BYTES: &str = "write.parquet.row-group-size-bytes";
 const GROUP_ROWS: &str = "write.parquet.row-group-limit";
 /// The rows of a row group: what a reader takes in at once.
 const GROUP_ROWS_DEFAULT: usize = 128 << 10;
+/// What the files that describe a table are compressed with.
+const METADATA_CODEC: &str = "write.metadata.compression-codec";
 /// What is told of columns: none, counts, truncate(N) or full.
 const METRICS: &str = "write.metadata.metrics.default";
 const METRICS_OF: &str = "write.metadata.metrics.column.";
@@ -49,6 +53,8 @@ pub struct FileSettings {
     pub group_rows: usize,
     /// Of columns with a Bloom filter how often it may be wrong.
     pub bloom: BTreeMap<String, f64>,
+    /// What pages are compressed with.
+    pub compression: Compression,
     metrics: HashMap<String, Metrics>,
     metrics_default: Metrics,
 }
@@ -67,9 +73,13 @@ impl FileSettings {
             group_bytes: reader.value(GROUP_BYTES, COUNT_EXPECTED, count)?,
             group_rows: reader.value(GROUP_ROWS, COUNT_EXPECTED, count)?.unwrap_or(GROUP_ROWS_DEFAULT),
             bloom: BTreeMap::new(),
+            compression: compression(properties).unwrap_or_else(|_| default_compression()),
             metrics: HashMap::new(),
             metrics_default,
         };
+        let metadata_codec =
+            |text: &str| ["none", "gzip", ""].iter().any(|known| text.eq_ignore_ascii_case(known)).then_some(());
+        reader.value(METADATA_CODEC, "none or gzip", metadata_codec)?;
         for key in properties.keys() {
             if let Some(column) = key.strip_prefix(METRICS_OF) {
                 let of_column = reader.value(key, METRICS_EXPECTED, metrics)?;

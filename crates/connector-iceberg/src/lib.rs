@@ -16,6 +16,7 @@
 mod avro;
 mod bounds;
 mod columns;
+mod compression;
 mod data_name;
 mod deletion_vector;
 mod failure;

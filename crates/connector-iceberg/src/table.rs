@@ -1,5 +1,6 @@
 //! Schemas, partitions and properties of tables, between Arrow and Iceberg.
 
+use crate::compression::not_followed;
 use crate::failure;
 use crate::file_settings::FileSettings;
 use crate::layout::{partition_spec, sort_order};
@@ -74,6 +75,9 @@ pub fn creation(
 /// Refuses properties of files whose values are none, or that name columns which the table does not have.
 fn check_properties(name: &TableName, columns: &IcebergSchema, properties: &HashMap<String, String>) -> Result<()> {
     FileSettings::of(name, properties)?;
+    if let Some(told) = not_followed(properties).first() {
+        return Err(Error::invalid(format!("table \"{name}\" cannot have the property {told}")));
+    }
     match FileSettings::named_columns(properties)
         .into_iter()
         .find(|(_, column)| columns.field_by_name(column).is_none())

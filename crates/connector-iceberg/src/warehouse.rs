@@ -2,6 +2,7 @@
 
 use crate::catalog::SqliteCatalog;
 use crate::commit::{CommitWait, Fence, TableChange, TableCommitter, add_columns, forget_commits, take_epoch};
+use crate::compression::not_followed;
 use crate::failure;
 use crate::file_settings::DATA_PATH;
 use crate::files::TableFiles;
@@ -189,6 +190,13 @@ impl Warehouse {
     /// does, but for columns that it lacks.
     pub fn check_output(&self, table: &str, schema: &Schema, layout: &TableLayout) -> Result<()> {
         self.check_rows_of(table, (schema, Present::Some), layout, FRESH)
+    }
+
+    /// What people should know of how files of a table are written, if it is there: what its properties ask for and is not
+    /// done here.
+    pub fn notes(&self, table: &str) -> Result<Vec<String>> {
+        let name = TableName::parse(table)?;
+        Ok(self.find(&name, false)?.map(|found| notes(&name, &found)).unwrap_or_default())
     }
 
     /// Refuses a table that is there and that the rows of an archive do not fit; `otherwise` is what else can be done than to
@@ -388,6 +396,12 @@ impl Warehouse {
         let found = self.0.runtime.block_on(catalog.find(table)).map_err(|error| not_loaded(table, error))?;
         found.ok_or_else(|| Error::invalid(format!("there is no table \"{table}\" in {}", self.place())))
     }
+}
+
+/// What the properties of a table ask for and is not done here.
+pub fn notes(name: &TableName, table: &Table) -> Vec<String> {
+    let told = not_followed(table.metadata().properties()).into_iter();
+    told.map(|told| format!("table \"{name}\" has {told}")).collect()
 }
 
 fn not_loaded(table: &TableName, error: iceberg::Error) -> Error {

@@ -90,6 +90,8 @@ pub struct Archive<'a> {
     streams: Vec<StreamArchive>,
     absent: Vec<MissingTopic>,
     looked: Duration,
+    // What people should know and was not told.
+    told: Vec<String>,
     answers: Receiver<(usize, ArchiveEvent)>,
     answer: Sender<(usize, ArchiveEvent)>,
     growth: Arc<GrowthWaker>,
@@ -155,6 +157,7 @@ impl<'a> Archive<'a> {
             streams: Vec::new(),
             absent: Vec::new(),
             looked: Duration::ZERO,
+            told: Vec::new(),
             answers,
             answer,
             growth,
@@ -181,6 +184,7 @@ impl<'a> Archive<'a> {
         let (index, end) = (self.streams.len(), self.options.ends.get(&stream.name));
         let answer = (index, self.answer.clone());
         let mut opened = StreamArchive::open(self.project, &stream, topic, end, (answer, self.stop.clone()))?;
+        self.told.extend(opened.claim.notes()?);
         opened.archiver.wake(&Waker::from(self.growth.clone()))?;
         self.streams.push(opened);
         Ok(())
@@ -188,7 +192,8 @@ impl<'a> Archive<'a> {
 
     /// Reads some of each stream into files, and commits what is due. `now` is the time since the job began.
     pub fn step(&mut self, now: Duration) -> Result<ArchiveStep> {
-        let mut step = ArchiveStep { caught_up: true, ..ArchiveStep::default() };
+        let told = std::mem::take(&mut self.told);
+        let mut step = ArchiveStep { caught_up: true, told, ..ArchiveStep::default() };
         // Before the look at the topics: what comes during it is another call.
         self.growth.called.store(false, SeqCst);
         let came: Vec<_> = self.waiting.drain(..).chain(self.answers.try_iter()).collect();

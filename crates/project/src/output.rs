@@ -247,6 +247,8 @@ fn collect(spec: &OutputSpec, rows: &Rows) -> WiredSink {
 fn table_sink(table: &str, spec: &OutputSpec, claims: &Claims) -> Result<WiredSink> {
     let claim =
         claims.get(table).ok_or_else(|| Error::internal(format!("table {table} is written unclaimed")))?.clone();
+    let notes = claim.notes()?.join("\n");
+    let notice = (!notes.is_empty()).then(|| Arc::new(move || Some(notes.clone())) as Notice);
     Ok(WiredSink {
         name: spec.name.clone(),
         node: String::new(),
@@ -259,7 +261,7 @@ fn table_sink(table: &str, spec: &OutputSpec, claims: &Claims) -> Result<WiredSi
         has_earlier: false,
         partitions: None,
         position: None,
-        notice: None,
+        notice,
     })
 }
 

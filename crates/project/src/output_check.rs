@@ -2,7 +2,7 @@
 
 use crate::dead_letter::encoder;
 use crate::open::Project;
-use connector_iceberg::check_table;
+use connector_iceberg::{check_layout, check_table};
 use connector_local::check_topic_name;
 use dataflow::{Error, ErrorKind, Output, Result};
 use sql::{Diagnostic, OutputSpec};
@@ -11,7 +11,7 @@ use sql::{Diagnostic, OutputSpec};
 pub fn wrong_outputs(project: &Project, outputs: &[OutputSpec]) -> Result<Vec<Diagnostic>> {
     let mut wrong = Vec::new();
     for spec in outputs {
-        if let Err(error) = check_output(spec) {
+        if let Err(error) = check_output(project, spec) {
             wrong.push(placed(error, |message| project.statements.at_output(&spec.output, message))?);
         }
     }
@@ -25,12 +25,27 @@ pub fn unfitting_outputs(project: &Project, outputs: &[OutputSpec]) -> Result<Ve
     for spec in outputs {
         let Output::Table(table) = &spec.output else { continue };
         // Without a table of a name that is none nothing is looked up.
-        let Some(warehouse) = project.warehouse_if_there()?.filter(|_| check_output(spec).is_ok()) else { continue };
+        let Some(warehouse) = project.warehouse_if_there()?.filter(|_| check_output(project, spec).is_ok()) else {
+            continue;
+        };
         if let Err(error) = warehouse.check_output(table, &spec.schema, &project.statements.table_layout(table)) {
             wrong.push(placed(error, |message| project.statements.at_output(&spec.output, message))?);
         }
     }
     Ok(wrong)
+}
+
+/// What people should know of how the files of outputs are written, where the text names them.
+pub fn told_outputs(project: &Project, outputs: &[OutputSpec]) -> Result<Vec<Diagnostic>> {
+    let mut told = Vec::new();
+    for spec in outputs {
+        let Output::Table(table) = &spec.output else { continue };
+        let Some(warehouse) = project.warehouse_if_there()? else { continue };
+        let warnings = warehouse.notes(table)?.into_iter();
+        let warnings = warnings.filter_map(|note| project.statements.at_output(&spec.output, &note));
+        told.extend(warnings.map(|note| Diagnostic { is_warning: true, ..note }));
+    }
+    Ok(told)
 }
 
 /// An error at its place in the text; one that is no fault of the text stays as it is.
@@ -41,9 +56,12 @@ pub fn placed(error: Error, place: impl Fn(&str) -> Option<Diagnostic>) -> Resul
     }
 }
 
-fn check_output(spec: &OutputSpec) -> Result<()> {
+fn check_output(project: &Project, spec: &OutputSpec) -> Result<()> {
     match &spec.output {
-        Output::Table(table) => check_table(table, &spec.schema),
+        Output::Table(table) => {
+            check_table(table, &spec.schema)?;
+            check_layout(table, &spec.schema, &project.statements.table_layout(table))
+        }
         Output::Topic(topic) => {
             check_topic_name(topic)?;
             encoder(&spec.schema).map(drop)

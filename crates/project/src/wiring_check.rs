@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::job::JobOptions;
 use crate::open::Project;
 use crate::output::Begin;
-use crate::output_check::{placed, unfitting_outputs, wrong_outputs};
+use crate::output_check::{placed, told_outputs, unfitting_outputs, wrong_outputs};
 use crate::stream_input::decoder;
 use connector_iceberg::check_table;
 use connector_local::check_topic_name;
@@ -47,6 +47,7 @@ impl Project {
         if !wrong.is_empty() {
             return Err(Failure::Diagnostics(wrong));
         }
+        checked.warnings.extend(told_outputs(self, &checked.outputs)?);
         // Streams and views are then planned for themselves, and nothing takes their rows.
         if !self.statements.has_outputs() {
             return Ok(checked);

@@ -21,6 +21,13 @@ const PLAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// Copies until the topics end (or the positions that were given), or until it is stopped.
 pub fn archive(project: &Project, args: &RunArgs) -> Outcome {
+    if args.fresh {
+        return Err(Error::invalid(
+            "an archive goes on after what its table holds, and never starts over: leave --fresh out; to copy a topic anew, \
+             name another table as HISTORY of its stream",
+        )
+        .into());
+    }
     let mut ends = BTreeMap::<String, ArchiveEnd>::new();
     for text in &args.to {
         let (stream, end) = positions(text)?;

@@ -205,7 +205,12 @@ fn waiting(status: &Status, now: ProcessingTime) -> String {
         };
         // Nodes of outputs are called `into NAME`.
         let name = output.strip_prefix("into ").unwrap_or(&output);
-        format!("; {} wait for {name}{disk}{stands}", show::bytes(waiting.memory_bytes + waiting.spilled_bytes))
+        let bytes = waiting.memory_bytes + waiting.spilled_bytes;
+        if bytes == 0 {
+            // What came before is being written.
+            return format!("; {name}{}", stands.trim_start_matches(", which"));
+        }
+        format!("; {} wait for {name}{disk}{stands}", show::bytes(bytes))
     });
     all.collect()
 }

@@ -112,6 +112,7 @@ fn run_job(
     let (new_tables, savepoints, warnings) =
         (wired.new_tables.clone(), wired.savepoints.clone(), wired.warnings.take());
     let mut notices: Vec<Notice> = wired.sinks.iter().filter_map(|sink| sink.notice.clone()).collect();
+    notices.retain(|notice| !told(notice));
     let goes_on = wired.restored.is_some() || wired.takes_over.is_some();
     let workers = workers.map_or_else(cores, usize::from);
     let control = Arc::new(Control::default());
@@ -141,7 +142,7 @@ fn run_job(
         attended.written.store(status.rows_out(), Relaxed);
         attended.state.set(status.state_bytes());
         tell_of_checkpoints(&savepoints, warnings.as_ref());
-        notices.retain(|notice| notice().map(|text| print::note(format_args!("{text}"))).is_none());
+        notices.retain(|notice| !told(notice));
         peak.take(status);
         progress.tick(status);
     });
@@ -327,6 +328,11 @@ fn announce(wired: &Wired) {
             start => print::note_text(&show::sentence(&begin_text(start, &wired.waiting))),
         }
     }
+}
+
+/// Prints what there is to say of an output, if there is something.
+fn told(notice: &Notice) -> bool {
+    notice().map(|text| print::note(format_args!("{text}"))).is_some()
 }
 
 /// Where topics and actions begin, and the messages that wait for the job.

@@ -6,8 +6,11 @@ use project::{CompactPlan, CompactSummary, ExpirePlan, FileCounts, OrphanPlan, S
 use seam::Frontier;
 use serde_json::{Value, json};
 
-/// Properties that say how a table is kept, and that are shown though others are not.
-const SHOWN: [&str; 5] = ["write.", "history.expire.", "commit.", "gc.", "riverrun.history."];
+/// What jobs keep in a table for themselves, and what of it is said by people.
+const OWN: &str = "riverrun.";
+const OWN_SHOWN: &str = "riverrun.history.";
+/// So many characters are shown of the value of a property.
+const VALUE_MAX: usize = 200;
 
 fn bytes(bytes: u64) -> String {
     show::bytes(usize::try_from(bytes).unwrap_or(usize::MAX))
@@ -41,7 +44,7 @@ pub fn described(table: &TableDescription) -> String {
     lines.extend(earlier.map(|spec| format!("  and by {spec} before")));
     lines.push(format!("ordered by      {}", list(&table.order, "nothing")));
     lines.push(String::new());
-    lines.extend(files(&table.files));
+    lines.extend(files(&table.files, table.not_compacted.as_deref()));
     lines.push(String::new());
     lines.push(format!("snapshots  {}", table.snapshots));
     let ends = [("current", &table.current), ("oldest", &table.oldest)];
@@ -65,12 +68,16 @@ pub fn described(table: &TableDescription) -> String {
     );
     lines.extend(table.frontier.as_deref().into_iter().flat_map(frontier));
     lines.push("properties".to_owned());
-    let shown = table.properties.iter().filter(|(key, _)| SHOWN.iter().any(|begin| key.starts_with(begin)));
-    lines.extend(shown.map(|(key, value)| format!("  {key} = {value}")));
+    let is_shown = |key: &str| !key.starts_with(OWN) || key.starts_with(OWN_SHOWN);
+    let shown = table.properties.iter().filter(|(key, _)| is_shown(key));
+    lines.extend(shown.map(|(key, value)| match value.char_indices().nth(VALUE_MAX) {
+        Some((end, _)) => format!("  {key} = {}..", &value[..end]),
+        None => format!("  {key} = {value}"),
+    }));
     lines.join("\n") + "\n"
 }
 
-fn files(files: &FileCounts) -> Vec<String> {
+fn files(files: &FileCounts, not_compacted: Option<&str>) -> Vec<String> {
     let mut lines = vec![format!(
         "data files  {}, {}, {}, in {} and {}",
         show::count(files.data_files as i64),
@@ -100,6 +107,7 @@ fn files(files: &FileCounts) -> Vec<String> {
         show::count(files.small_files as i64),
         bytes(files.target_bytes),
         match files.compactable {
+            _ if not_compacted.is_some() => format!("not compacted here: {}", not_compacted.unwrap_or_default()),
             0 => "compacting would change nothing".to_owned(),
             files_before => format!("compacting would make {} of {files_before}", files.compacted),
         }
@@ -167,6 +175,7 @@ pub fn description_json(table: &TableDescription) -> Value {
             "equality_deletes": files.equality_deletes, "delete_bytes": files.delete_bytes,
             "files_with_deletes": files.files_with_deletes, "target_bytes": files.target_bytes,
             "small_files": files.small_files, "compactable": files.compactable, "compacted": files.compacted,
+            "not_compacted_because": table.not_compacted,
         },
         "frontier": table.frontier.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok()),
         "properties": table.properties,

@@ -12,7 +12,7 @@ use crate::unknown_types::check_changeable;
 use crate::warehouse::Warehouse;
 use crate::{failure, live_files::LiveFile};
 use dataflow::{Clock, Error, Result, RowFilter};
-use iceberg::spec::{DataFile, FormatVersion};
+use iceberg::spec::{DataFile, FormatVersion, TableMetadata};
 use iceberg::table::Table;
 use std::cell::Cell;
 
@@ -157,14 +157,7 @@ impl<'a> Compaction<'a> {
     ) -> Result<Compaction<'a>> {
         let table = warehouse.load(&name)?;
         let metadata = table.metadata();
-        check_changeable(&name, metadata).map_err(|error| failure::iceberg("nothing is compacted", error))?;
-        check_columns(&name, metadata)?;
-        if metadata.format_version() == FormatVersion::V1 {
-            return Err(Error::invalid(format!(
-                "table \"{name}\" has version 1 of the table format, in which nothing is compacted here; upgrade it to \
-                 version 2 with the engine that wrote it"
-            )));
-        }
+        check_compactable(&name, metadata)?;
         let load = Content::load(&name, &table, metadata.current_snapshot(), &mut known);
         let content = warehouse.runtime().block_on(load)?;
         let target = target_bytes(metadata);
@@ -278,6 +271,19 @@ impl<'a> Compaction<'a> {
         }
         Ok(replaced.done.iter().filter(|is_done| !**is_done).count())
     }
+}
+
+/// Refuses a table of which nothing is compacted.
+pub fn check_compactable(name: &TableName, metadata: &TableMetadata) -> Result<()> {
+    check_changeable(name, metadata).map_err(|error| failure::iceberg("nothing is compacted", error))?;
+    check_columns(name, metadata)?;
+    if metadata.format_version() == FormatVersion::V1 {
+        return Err(Error::invalid(format!(
+            "table \"{name}\" has version 1 of the table format, in which nothing is compacted here; upgrade it to version 2 \
+             with the engine that wrote it"
+        )));
+    }
+    Ok(())
 }
 
 impl CompactSummary {

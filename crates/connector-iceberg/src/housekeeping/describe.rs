@@ -1,5 +1,6 @@
 //! What a table is and what lies in it, as it says so itself.
 
+use super::compact::check_compactable;
 use super::content::{Content, KnownManifests};
 use super::holds::TableHolds;
 use super::plan::{delete_index, groups, is_small, target_bytes};
@@ -51,6 +52,8 @@ pub struct TableDescription {
     pub held: Vec<(i64, String)>,
     /// What lies in the current snapshot.
     pub files: FileCounts,
+    /// Why nothing of it is compacted here, if it is not.
+    pub not_compacted: Option<String>,
     /// Up to where an archive holds its topic, as the archive wrote it.
     pub frontier: Option<String>,
     /// The properties of the table.
@@ -166,6 +169,7 @@ impl Warehouse {
             references: references.into_iter().filter(|one| !one.is_main()).map(described).collect(),
             held: holds.snapshots.iter().filter(|(id, _)| metadata.snapshot_by_id(*id).is_some()).cloned().collect(),
             files: counts(&name, metadata, &content)?,
+            not_compacted: check_compactable(&name, metadata).err().map(|error| error.chain()),
             frontier: frontier.or_else(|| metadata.properties().get(FRONTIER).cloned()),
             properties: metadata
                 .properties()

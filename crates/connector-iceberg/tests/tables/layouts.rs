@@ -99,6 +99,36 @@ fn files_have_the_size_that_a_property_says() {
 }
 
 #[test]
+fn files_are_compressed_as_a_property_says() {
+    use parquet::basic::Compression;
+    for (codec, expected) in [
+        ("gzip", Compression::GZIP(Default::default())),
+        ("snappy", Compression::SNAPPY),
+        ("lz4", Compression::LZ4_RAW),
+        ("uncompressed", Compression::UNCOMPRESSED),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let property = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let properties = vec![
+            property("write.parquet.compression-codec", codec),
+            property("write.metadata.compression-codec", "gzip"),
+        ];
+        let rows = all_types(&(0..100).map(Some).collect::<Vec<_>>());
+        let options = TableOptions { properties, ..TableOptions::default() };
+        let warehouse = table(folder.path(), &options, &[rows.clone(), rows]);
+        let described = warehouse.metadata_file("lake.t").unwrap();
+        assert!(described.to_str().unwrap().ends_with(".gz.metadata.json"), "{}", described.display());
+        let files = warehouse.read("lake.t").unwrap();
+        assert_eq!(read(&*files, &["long", "text"]).num_rows(), 200, "{codec}");
+        let file = std::fs::File::open(&files.files()[0].path).unwrap();
+        let footer = parquet::file::metadata::ParquetMetaDataReader::new().parse_and_finish(&file).unwrap();
+        let columns = footer.row_group(0).columns();
+        let is_it = |of: Compression| std::mem::discriminant(&of) == std::mem::discriminant(&expected);
+        assert!(columns.iter().all(|column| is_it(column.compression())), "{codec}");
+    }
+}
+
+#[test]
 fn a_column_of_which_nothing_is_told_lets_every_file_pass() {
     let folder = tempfile::tempdir().unwrap();
     let property = |key: &str, value: &str| (key.to_owned(), value.to_owned());
@@ -142,6 +172,10 @@ fn layouts_that_a_table_cannot_have_are_refused() {
     for (key, value, expected) in [
         ("write.target-file-size-bytes", "small", "expected a whole number above 0"),
         ("write.metadata.metrics.column.gone", "none", "has no column \"gone\""),
+        ("write.parquet.compression-codec", "lzo", "expected zstd, snappy, gzip"),
+        ("write.parquet.compression-level", "50", "expected a whole number from 1 to 22"),
+        ("write.format.default", "orc", "files are written as Parquet"),
+        ("write.metadata.compression-codec", "zstd", "expected none or gzip"),
     ] {
         let properties = vec![(key.to_owned(), value.to_owned())];
         let error = refused(&TableOptions { properties, ..TableOptions::default() });

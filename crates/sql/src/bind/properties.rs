@@ -15,9 +15,13 @@ enum Kind {
     Share,
     Metrics,
     Place,
+    /// One of some words.
+    Word(&'static [&'static str]),
     Text,
 }
 
+/// What Parquet files are compressed with.
+const CODECS: [&str; 6] = ["zstd", "snappy", "gzip", "lz4", "brotli", "uncompressed"];
 /// So many letters are wrong in a name that is a slip; others may be of an Iceberg that is younger than this list.
 const SLIP_MAX: usize = 3;
 /// What describes a table and is no property of it.
@@ -63,7 +67,7 @@ const KNOWN: [(&str, Kind); 60] = [
     ("write.metadata.metrics.default", Kind::Metrics),
     ("write.metadata.delete-after-commit.enabled", Kind::Flag),
     ("write.metadata.previous-versions-max", Kind::Count),
-    ("write.metadata.compression-codec", Kind::Text),
+    ("write.metadata.compression-codec", Kind::Word(&["none", "gzip"])),
     ("write.data.path", Kind::Place),
     ("commit.manifest-merge.enabled", Kind::Flag),
     ("commit.manifest.min-count-to-merge", Kind::Count),
@@ -89,12 +93,12 @@ const KNOWN: [(&str, Kind); 60] = [
     ("read.parquet.vectorization.enabled", Kind::Flag),
     ("read.parquet.vectorization.batch-size", Kind::Count),
     ("write.delete.target-file-size-bytes", Kind::Count),
-    ("write.format.default", Kind::Text),
+    ("write.format.default", Kind::Word(&["parquet"])),
     ("write.delete.format.default", Kind::Text),
     ("write.parquet.page-size-bytes", Kind::Count),
     ("write.parquet.page-row-limit", Kind::Count),
     ("write.parquet.dict-size-bytes", Kind::Count),
-    ("write.parquet.compression-codec", Kind::Text),
+    ("write.parquet.compression-codec", Kind::Word(&CODECS)),
     ("write.parquet.compression-level", Kind::Text),
     ("write.parquet.bloom-filter-max-bytes", Kind::Count),
     ("write.metadata.metrics.max-inferred-column-defaults", Kind::Text),
@@ -169,11 +173,17 @@ fn value(property: &Property, kind: Kind) -> Outcome<()> {
         Kind::Place => {
             (text.starts_with('/') || text.contains("://"), "a path that begins with /, or a location in a store")
         }
+        Kind::Word(words) => {
+            let expected = words.join(", ");
+            let is_one = words.iter().any(|word| text.eq_ignore_ascii_case(word));
+            return if is_one { Ok(()) } else { not_one_of(property, &expected) };
+        }
         Kind::Text => (true, ""),
     };
-    if is_one {
-        return Ok(());
-    }
+    if is_one { Ok(()) } else { not_one_of(property, expected) }
+}
+
+fn not_one_of(property: &Property, expected: &str) -> Outcome<()> {
     let fault = Fault::new(property.name.span, format!("\"{}\" cannot be \"{}\"", property.name.text, property.value));
     fault.found(property.value.as_str()).expected(expected).err()
 }

@@ -81,6 +81,14 @@ fn number(reader: &mut TokenReader, what: &str) -> Outcome<u32> {
 
 fn sort_column(reader: &mut TokenReader) -> Outcome<SortColumn> {
     let column = reader.name(COLUMN)?;
+    if reader.is_token(&Token::LParen) {
+        let fault = Fault::new(column.span, "SORT BY takes columns as they are, and nothing that is computed of them");
+        return fault
+            .found(column.text.as_str())
+            .expected(COLUMN)
+            .hint("select it under a name, and sort by that")
+            .err();
+    }
     let descending = reader.take("DESC");
     if !descending {
         reader.take("ASC");
@@ -103,6 +111,10 @@ fn property(reader: &mut TokenReader) -> Outcome<Property> {
     let end = reader.here();
     let value = match reader.peek_at(0) {
         Token::Number(text, _) => Some(text.clone()),
+        Token::Minus => match reader.peek_at(1) {
+            Token::Number(text, _) => Some(format!("-{text}")),
+            _ => None,
+        },
         Token::Word(word) if matches!(word.value.to_uppercase().as_str(), "TRUE" | "FALSE") => {
             Some(word.value.to_lowercase())
         }
@@ -110,6 +122,7 @@ fn property(reader: &mut TokenReader) -> Outcome<Property> {
     };
     let value = match value {
         Some(value) => {
+            reader.take_token(&Token::Minus);
             reader.next();
             value
         }

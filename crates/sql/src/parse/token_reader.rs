@@ -286,7 +286,9 @@ impl<'a> TokenReader<'a> {
             return quoted(&first.value);
         }
         let rest = self.tokens.get(self.at..).unwrap_or(&[]);
-        let adjacent = rest.windows(2).take_while(|pair| pair[0].span.end == pair[1].span.start).count();
+        let is_end = |token: &Token| matches!(token, Token::RParen | Token::Eq | Token::Comma | Token::SemiColon);
+        let is_same = |pair: &&[TokenWithSpan]| pair[0].span.end == pair[1].span.start && !is_end(&pair[1].token);
+        let adjacent = rest.windows(2).take_while(is_same).count();
         quoted(&rest.get(..=adjacent)?.iter().map(|token| token.token.to_string()).collect::<String>())
     }
 
