@@ -30,16 +30,17 @@ mod store_place;
 mod store_properties;
 mod unknown_types;
 mod update_time;
+mod uuid_columns;
 mod widened;
 mod writer_position;
-
-mod settings;
 
 mod azure_access;
 mod gcs_access;
 mod s3_access;
 mod store;
 mod store_failure;
+
+mod settings;
 
 mod store_access;
 

@@ -6,6 +6,7 @@ use crate::failure;
 use crate::file_settings::{FileSettings, Metrics};
 use crate::object_files::PART_BYTES;
 use crate::storage::{create_folder, sync_folder};
+use crate::uuid_columns::with_uuids;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use dataflow::{Error, Result};
@@ -37,6 +38,8 @@ pub struct ParquetFile {
     file: Option<File>,
     writer: Option<ArrowWriter<File>>,
     schema: SchemaRef,
+    // Of the table.
+    columns: Arc<Schema>,
     settings: Arc<FileSettings>,
     gathered: Vec<RecordBatch>,
     gathered_rows: usize,
@@ -84,10 +87,10 @@ pub struct FilePlacement<'a> {
 }
 
 impl ParquetFile {
-    /// Begins a file of rows of a schema whose fields carry their ids.
+    /// Begins a file of rows of a schema whose fields carry their ids, which are those of the table's columns.
     pub fn create(
         path: PathBuf,
-        schema: SchemaRef,
+        (schema, columns): (SchemaRef, Arc<Schema>),
         settings: Arc<FileSettings>,
         upload: Option<Upload>,
     ) -> Result<ParquetFile> {
@@ -101,6 +104,7 @@ impl ParquetFile {
             file: Some(file),
             writer: None,
             schema,
+            columns,
             settings,
             gathered: Vec::new(),
             gathered_rows: 0,
@@ -160,7 +164,11 @@ impl ParquetFile {
     fn writer(&mut self, rows: &RecordBatch) -> Result<&mut ArrowWriter<File>> {
         if let Some(file) = self.file.take() {
             let begin = |file| {
-                let options = ArrowWriterOptions::new().with_properties(encoding::properties(rows, &self.settings)?);
+                let mut options =
+                    ArrowWriterOptions::new().with_properties(encoding::properties(rows, &self.settings)?);
+                if let Some(schema) = with_uuids(&self.schema, &self.columns)? {
+                    options = options.with_parquet_schema(schema);
+                }
                 ArrowWriter::try_new_with_options(file, self.schema.clone(), options.with_skip_arrow_metadata(true))
             };
             self.writer = Some(begin(file).map_err(|error| failed("begin", &self.path, error))?);

@@ -160,9 +160,12 @@ fn is_widened(from: &DataType, to: &DataType) -> bool {
             | (DataType::Float32, DataType::Float64)
             | (DataType::Timestamp(..), DataType::Timestamp(..))
             | (DataType::Decimal128(..), DataType::Decimal128(..))
-            | (DataType::Binary | DataType::LargeBinary | DataType::LargeUtf8, DataType::Binary | DataType::Utf8)
+            | (
+                DataType::Binary | DataType::LargeBinary | DataType::LargeUtf8,
+                DataType::Binary | DataType::LargeBinary | DataType::Utf8
+            )
             | (DataType::Date32, DataType::Timestamp(..))
-            | (DataType::FixedSizeBinary(_), DataType::Binary)
+            | (DataType::FixedSizeBinary(_), DataType::Binary | DataType::LargeBinary)
     )
 }
 

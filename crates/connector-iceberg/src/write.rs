@@ -267,7 +267,12 @@ impl TableWriter {
                 (self.folder.join(partition).join(&name), location)
             }
         };
-        let file = ParquetFile::create(path, self.schema.clone(), self.settings.clone(), self.upload.clone())?;
+        let file = ParquetFile::create(
+            path,
+            (self.schema.clone(), self.metadata.current_schema().clone()),
+            self.settings.clone(),
+            self.upload.clone(),
+        )?;
         let rising = RisingOrder { holds: true, last: i64::MIN };
         Ok(OpenFile { values: values.clone(), file, location, last_write: self.writes, rising })
     }

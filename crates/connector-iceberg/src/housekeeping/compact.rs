@@ -3,7 +3,7 @@
 use super::content::{Content, KnownManifests};
 use super::plan::{Group, applied, delete_index, groups, target_bytes};
 use super::replace::{Replacer, Rewritten};
-use super::rewrite::{Rewriter, Scratch, check_columns};
+use super::rewrite::{Rewriter, Scratch};
 use crate::files::TableFiles;
 use crate::name::TableName;
 use crate::object_files::is_local;
@@ -276,7 +276,6 @@ impl<'a> Compaction<'a> {
 /// Refuses a table of which nothing is compacted.
 pub fn check_compactable(name: &TableName, metadata: &TableMetadata) -> Result<()> {
     check_changeable(name, metadata).map_err(|error| failure::iceberg("nothing is compacted", error))?;
-    check_columns(name, metadata)?;
     if metadata.format_version() == FormatVersion::V1 {
         return Err(Error::invalid(format!(
             "table \"{name}\" has version 1 of the table format, in which nothing is compacted here; upgrade it to version 2 \

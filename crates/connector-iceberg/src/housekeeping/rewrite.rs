@@ -10,15 +10,12 @@ use crate::live_files::LiveFile;
 use crate::name::TableName;
 use crate::parquet_file::{FilePlacement, ParquetFile, Upload};
 use crate::storage::path_of;
-use crate::unknown_types::{unknown_type_in, unknown_types};
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StructArray};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, RecordBatch, RecordBatchOptions, StructArray};
 use arrow::compute::{SortOptions, cast};
 use arrow::datatypes::{DataType, SchemaRef};
 use dataflow::{Error, Result, TimedFiles};
 use iceberg::arrow::schema_to_arrow_schema;
-use iceberg::spec::{
-    DataFile, NestedField, NullOrder, PrimitiveType, SortDirection, TableMetadata, TableMetadataRef, Transform, Type,
-};
+use iceberg::spec::{DataFile, NullOrder, SortDirection, TableMetadataRef, Transform};
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -59,7 +56,7 @@ pub struct Scratch {
 }
 
 impl Rewriter {
-    /// For a snapshot whose files are these. Tables with columns that could not be written as they are are refused.
+    /// For a snapshot whose files are these, of a table without columns of types that are not known.
     pub fn new(
         table: &TableName,
         metadata: TableMetadataRef,
@@ -67,7 +64,6 @@ impl Rewriter {
         target: u64,
         scratch: Scratch,
     ) -> Result<Rewriter> {
-        check_columns(table, &metadata)?;
         let schema = schema_to_arrow_schema(metadata.current_schema());
         let schema = schema
             .map_err(|error| failure::iceberg(format!("table \"{table}\": its columns cannot be written"), error))?;
@@ -228,18 +224,37 @@ fn begin(rewriter: &Rewriter, like: &LiveFile) -> Result<(ParquetFile, String)> 
         Some(_) => rewriter.uploads.join(&name),
         None => path_of(&location),
     };
-    let file = ParquetFile::create(path, rewriter.schema.clone(), rewriter.settings.clone(), rewriter.upload.clone())?;
+    let file = ParquetFile::create(
+        path,
+        (rewriter.schema.clone(), rewriter.metadata.current_schema().clone()),
+        rewriter.settings.clone(),
+        rewriter.upload.clone(),
+    )?;
     Ok((file, location))
 }
 
 /// The same values as the table's own type has them.
 fn conformed(column: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
+    if column.data_type() == to {
+        return Ok(column.clone());
+    }
     if let (Some(given), DataType::Struct(fields)) = (column.as_struct_opt(), to) {
         let inner = fields.iter().zip(given.columns()).map(|(field, column)| conformed(column, field.data_type()));
         let inner = inner.collect::<Result<Vec<_>>>()?;
         return Ok(Arc::new(StructArray::try_new(fields.clone(), inner, given.nulls().cloned())?));
     }
-    if column.data_type() == to { Ok(column.clone()) } else { Ok(cast(column, to)?) }
+    if let (Some(given), DataType::List(element)) = (column.as_list_opt::<i32>(), to) {
+        let values = conformed(given.values(), element.data_type())?;
+        let (offsets, nulls) = (given.offsets().clone(), given.nulls().cloned());
+        return Ok(Arc::new(ListArray::try_new(element.clone(), offsets, values, nulls)?));
+    }
+    if let (Some(given), DataType::Map(entries, is_sorted)) = (column.as_map_opt(), to) {
+        let pairs: ArrayRef = Arc::new(given.entries().clone());
+        let pairs = conformed(&pairs, entries.data_type())?.as_struct().clone();
+        let (offsets, nulls) = (given.offsets().clone(), given.nulls().cloned());
+        return Ok(Arc::new(MapArray::try_new(entries.clone(), offsets, pairs, nulls, *is_sorted)?));
+    }
+    Ok(cast(column, to)?)
 }
 
 /// The order of a table, if all of it is by columns as they are.
@@ -260,31 +275,4 @@ fn order_of(metadata: &TableMetadataRef) -> Option<(RowOrder, i32)> {
     };
     let keys = order.fields.iter().map(key).collect::<Option<RowOrder>>()?;
     Some((keys, i32::try_from(order.order_id).ok()?))
-}
-
-/// Refuses columns that would not be written as the table has them.
-pub fn check_columns(table: &TableName, metadata: &TableMetadata) -> Result<()> {
-    let unknown = unknown_types(metadata);
-    for column in metadata.current_schema().as_struct().fields() {
-        let refused = unknown_type_in(column, &unknown).map(str::to_owned).or_else(|| not_written(column));
-        if let Some(kind) = refused {
-            return Err(Error::invalid(format!(
-                "table \"{table}\": column \"{}\" has type {kind}, which is not written here; compact the table with the \
-                 engine that wrote it",
-                column.name
-            )));
-        }
-    }
-    Ok(())
-}
-
-/// The type of a column, or of what is in it, that is not written here.
-fn not_written(column: &NestedField) -> Option<String> {
-    match &*column.field_type {
-        Type::Primitive(PrimitiveType::Uuid) => Some("uuid".to_owned()),
-        Type::Primitive(_) => None,
-        Type::Struct(of) => of.fields().iter().find_map(|field| not_written(field)),
-        Type::List(_) => Some("list".to_owned()),
-        Type::Map(_) => Some("map".to_owned()),
-    }
 }

@@ -109,6 +109,31 @@ fn fields_of_structs_are_those_of_their_ids_also_once_the_table_is_compacted() {
     assert_eq!(python.run(&script("pyiceberg_nested.py"), &[folder, "read"]).trim(), "4 rows");
 }
 
+/// What the scripts print: how many rows, and the rows.
+fn printed(told: &str) -> (&str, &str) {
+    told.trim().split_once('\n').unwrap()
+}
+
+#[test]
+fn columns_of_every_type_are_what_they_were_once_the_table_is_compacted() {
+    let (python, duckdb) = (Environment::pyiceberg(), Environment::duckdb());
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = Warehouse::open(folder.path()).unwrap();
+    let folder = warehouse.dir().to_str().unwrap();
+    let before = python.run(&script("pyiceberg_every_type.py"), &[folder, "write"]);
+    for table in ["made.every", "made.sorted"] {
+        let compacted = warehouse.compact(table, CompactOptions::default(), &Stands, &mut |_| true).unwrap();
+        assert_eq!((compacted.files_before, compacted.files_after, compacted.rows_after), (4, 1, 10), "{table}");
+    }
+    let after = python.run(&script("pyiceberg_every_type.py"), &[folder, "read"]);
+    assert_eq!(printed(&before).0, "10 rows");
+    assert_eq!(printed(&after), printed(&before));
+    // By what the new file itself says of its columns.
+    let files = warehouse.read("made.every").unwrap();
+    let told = duckdb.run(&script("duckdb_every_type.py"), &[&files.files()[0].path]);
+    assert_eq!(printed(&told), printed(&before));
+}
+
 #[test]
 fn rows_from_before_a_column_have_its_initial_default() {
     let folder = tempfile::tempdir().unwrap();
