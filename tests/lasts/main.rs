@@ -10,9 +10,11 @@ mod kills;
 mod struck;
 
 mod cycles;
+mod ends;
 mod limits;
 
 mod changed;
 mod commands;
 mod rebuilt;
 mod savepoints;
+mod takeovers;

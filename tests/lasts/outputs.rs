@@ -33,6 +33,20 @@ pub fn check_decisions(found: &Project, oracle: &Project, start: EventTime, what
     check_counts(oracle, of_oracles, what);
 }
 
+/// Compares the topic of actions, where it begins after `start`, with the decision's own log: each that was taken is there,
+/// once, wherever its rows were placed.
+pub fn check_actions(project: &Project, start: EventTime, what: &str) {
+    let taken = decided(project);
+    let acts = taken.iter().filter(|row| row.action.is_some() && EventTime(row.time) > start);
+    let mut wanted: Vec<&str> = acts.map(|row| row.id.as_str()).collect();
+    let published = published(project);
+    let mut published: Vec<&str> = published.values().flatten().map(String::as_str).collect();
+    wanted.sort_unstable();
+    published.sort_unstable();
+    assert_eq!(published, wanted, "{what}: topic actions");
+    check_counts(project, published.len(), what);
+}
+
 /// What the last checkpoint says of rows is what is on the topics and in the tables, over all runs of the job.
 fn check_counts(project: &Project, published: usize, what: &str) {
     let newest = checkpoint::look(&project.checkpoints_path(None)).unwrap().expect("there are checkpoints");

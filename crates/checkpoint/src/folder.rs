@@ -8,7 +8,7 @@
 use crate::store::{Created, Store};
 use dataflow::{Error, Result};
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 const UNFINISHED: &str = ".unfinished-";
@@ -102,6 +102,15 @@ impl Store for Folder {
         }
     }
 
+    fn read_range(&self, name: &str, offset: u64, bytes: u64) -> Result<Option<Vec<u8>>> {
+        let path = self.path.join(name);
+        match read_range(&path, offset, bytes) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(io_error(&format!("read {bytes} bytes of"), &path, e)),
+        }
+    }
+
     fn list(&self, prefix: &str) -> Result<Vec<String>> {
         let mut names = self.names()?;
         names.retain(|name| name.starts_with(prefix) && !name.starts_with(UNFINISHED));
@@ -120,6 +129,14 @@ impl Store for Folder {
     fn place(&self, name: &str) -> String {
         format!("\"{}\"", self.path.join(name).display())
     }
+}
+
+fn read_range(path: &Path, offset: u64, bytes: u64) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(offset))?;
+    let mut read = Vec::new();
+    file.take(bytes).read_to_end(&mut read)?;
+    Ok(read)
 }
 
 /// Writes and syncs a new file.

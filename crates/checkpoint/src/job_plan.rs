@@ -1,10 +1,11 @@
 //! What a job was when it wrote a checkpoint: parts that are found again by what they do, whatever they are called.
 
 use crate::fields::{flag, text};
-use dataflow::{ByteReader, ByteWriter, EventTime, Result, RowOrder};
+use dataflow::{ByteReader, ByteWriter, EventTime, Result, RowOrder, Span};
 
-/// The version of the byte form.
-const VERSION: u8 = 1;
+/// The version of the byte form; the first one does not say how long rows wait.
+const VERSION: u8 = 2;
+const WITHOUT_WAITS: u8 = 1;
 
 /// The parts of a job. Nothing here is looked at by this crate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,6 +66,9 @@ pub struct Feed {
     pub is_ordered: bool,
     /// Whether they are rows that were removed: bad ones, or late ones.
     pub is_removed: bool,
+    /// By how much later than their own time they come out, since they wait for those that follow them; `None` where that is
+    /// not known, or not the same for all.
+    pub wait: Option<Span>,
 }
 
 /// What an earlier plan of a job has written of an output, and is not written again.
@@ -89,6 +93,11 @@ impl JobPlan {
     /// The output whose node has a name.
     pub fn output(&self, name: &str) -> Option<&PlannedOutput> {
         self.outputs.iter().find(|output| output.name == name)
+    }
+
+    /// The output that another plan of the job has, if this one has it, too: a table and a topic of one name are two.
+    pub fn same_output(&self, of: &PlannedOutput) -> Option<&PlannedOutput> {
+        self.output(&of.name).filter(|output| output.is_topic == of.is_topic)
     }
 
     /// The byte form.
@@ -119,6 +128,7 @@ impl JobPlan {
                 out.option(feed.stream.map(|stream| stream as i64));
                 out.u8(u8::from(feed.is_ordered));
                 out.u8(u8::from(feed.is_removed));
+                out.option(feed.wait.map(|wait| wait.0));
             }
         }
         out.finish()
@@ -126,7 +136,9 @@ impl JobPlan {
 
     /// Reads the byte form.
     pub(crate) fn parse(bytes: &[u8]) -> Result<JobPlan> {
-        let from = &mut ByteReader::new("the plan of a job", bytes, VERSION)?;
+        let has_waits = bytes.first() != Some(&WITHOUT_WAITS);
+        let version = if has_waits { VERSION } else { WITHOUT_WAITS };
+        let from = &mut ByteReader::new("the plan of a job", bytes, version)?;
         let mut plan = JobPlan::default();
         for _ in 0..from.u64()? {
             plan.streams.push(PlannedStream { name: text(from)?, settings: pairs(from)? });
@@ -138,7 +150,9 @@ impl JobPlan {
             let mut feeds = Vec::new();
             for _ in 0..from.u64()? {
                 let (node, stream) = (text(from)?, from.option()?.map(|stream| stream as u64));
-                feeds.push(Feed { node, stream, is_ordered: flag(from)?, is_removed: flag(from)? });
+                let (is_ordered, is_removed) = (flag(from)?, flag(from)?);
+                let wait = if has_waits { from.option()?.map(Span) } else { None };
+                feeds.push(Feed { node, stream, is_ordered, is_removed, wait });
             }
             plan.outputs.push(PlannedOutput { name, content, is_topic, columns, feeds });
         }

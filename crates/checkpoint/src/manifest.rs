@@ -17,8 +17,8 @@ use dataflow::{
 use xxhash_rust::xxh3::xxh3_128;
 
 const MAGIC: &[u8; 8] = b"RRCKPT\r\n";
-/// The first version has no rows, the first two no pages.
-const VERSION: u8 = 3;
+/// The first version has no rows, the first two no pages, and the first three do not say whether rows come again.
+const VERSION: u8 = 4;
 const CHECKSUM_BYTES: usize = 16;
 
 /// A checkpoint as it is stored.
@@ -40,6 +40,9 @@ pub struct Manifest {
     pub rows: JobRows,
     /// Whether nothing came after the checkpoint.
     pub last: bool,
+    /// Whether an output had rows from after it all the same: those that an earlier run has put out, and that have not come
+    /// again.
+    pub replays: bool,
     /// Per input of a stage, by the name of its edge, what it was given in every worker.
     pub(crate) inputs: Vec<(String, Vec<FrozenInput>)>,
     /// The files that hold its state; each is named by at least one piece.
@@ -127,6 +130,7 @@ impl Manifest {
         write_steps(&mut out, &self.steps);
         write_rows(&mut out, &self.rows.streams);
         write_rows(&mut out, &self.rows.steps);
+        out.u8(u8::from(self.replays));
         let fields = out.finish();
         [&MAGIC[..], &xxh3_128(&fields).to_le_bytes(), &fields].concat()
     }
@@ -179,9 +183,22 @@ impl Manifest {
             1 => JobRows::default(),
             _ => JobRows { streams: parse_rows(from)?, steps: parse_rows(from)? },
         };
+        let replays = version > 3 && flag(from)?;
         from.end()?;
-        let manifest =
-            Manifest { number, epoch, written_at, facts, coordinator, outputs, rows, last, inputs, files, steps };
+        let manifest = Manifest {
+            number,
+            epoch,
+            written_at,
+            facts,
+            coordinator,
+            outputs,
+            rows,
+            last,
+            replays,
+            inputs,
+            files,
+            steps,
+        };
         manifest.check_pieces(from)?;
         Ok(manifest)
     }

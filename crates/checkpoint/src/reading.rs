@@ -6,7 +6,7 @@ use crate::names;
 use crate::store::Store;
 use dataflow::{Error, Pieces, RestoredJob, Result, Scope, StepState, StoredPieces};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_128;
 
 /// How often a manifest may be collected between the moment when it is seen and that when it is read.
@@ -74,9 +74,9 @@ pub(crate) fn restore_from(store: &Arc<dyn Store>, manifest: &Manifest, at_once_
     if manifest.state_bytes() <= at_once_bytes {
         return restore(&**store, manifest);
     }
-    let files = Arc::new(PiecesInFiles { store: store.clone(), files: manifest.files.clone(), read: Mutex::new(None) });
+    let files: Arc<[StateFile]> = manifest.files.clone().into();
     let step = |step: &StepState<Vec<Piece>>| -> Pieces {
-        Arc::new(PiecesOfStep { files: files.clone(), pieces: step.state.clone() })
+        Arc::new(PiecesOfStep { store: store.clone(), files: files.clone(), pieces: step.state.clone() })
     };
     Ok(restored(manifest, manifest.steps.iter().map(step)))
 }
@@ -117,29 +117,11 @@ fn restored(manifest: &Manifest, steps: impl Iterator<Item = Pieces>) -> Restore
     }
 }
 
-/// The files of a checkpoint, one of which is in memory at a time.
-struct PiecesInFiles {
-    store: Arc<dyn Store>,
-    files: Vec<StateFile>,
-    read: Mutex<Option<(usize, Arc<Vec<u8>>)>>,
-}
-
-impl PiecesInFiles {
-    fn file(&self, index: usize) -> Result<Arc<Vec<u8>>> {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, bytes)) = read.as_ref().filter(|(file, _)| *file == index) {
-            return Ok(bytes.clone());
-        }
-        // The old one goes first: a file is large.
-        *read = None;
-        let bytes = Arc::new(read_file(&*self.store, &self.files[index])?);
-        *read = Some((index, bytes.clone()));
-        Ok(bytes)
-    }
-}
-
+/// The pieces of a step, each of which is read when it is asked for. What was written at different times lies in different
+/// files, and pieces of both may follow each other, so that whole files would be read over and over.
 struct PiecesOfStep {
-    files: Arc<PiecesInFiles>,
+    store: Arc<dyn Store>,
+    files: Arc<[StateFile]>,
     pieces: Vec<Piece>,
 }
 
@@ -150,9 +132,11 @@ impl StoredPieces for PiecesOfStep {
 
     fn read(&self, piece: usize) -> Result<Vec<u8>> {
         let piece = &self.pieces[piece];
-        let PiecesInFiles { store, files, .. } = &*self.files;
-        let bytes = self.files.file(piece.file)?;
-        piece_of(&**store, &files[piece.file], &bytes, piece).map(<[u8]>::to_vec)
+        let file = &self.files[piece.file];
+        match self.store.read_range(&file.name, piece.offset, piece.bytes)? {
+            Some(bytes) => checked(&*self.store, file, &bytes, piece).map(|()| bytes),
+            None => Err(lost(&format!("{} is gone", self.store.place(&file.name)))),
+        }
     }
 }
 
@@ -178,13 +162,19 @@ fn piece_of<'a>(store: &dyn Store, file: &StateFile, bytes: &'a [u8], piece: &Pi
     let end = piece.offset.saturating_add(piece.bytes);
     let range = usize::try_from(piece.offset).ok().zip(usize::try_from(end).ok());
     let bytes = range.and_then(|(from, to)| bytes.get(from..to)).unwrap_or_default();
+    checked(store, file, bytes, piece).map(|()| bytes)
+}
+
+/// Refuses bytes that are not those of a piece.
+fn checked(store: &dyn Store, file: &StateFile, bytes: &[u8], piece: &Piece) -> Result<()> {
     let found = xxh3_128(bytes);
     match found == piece.checksum {
-        true => Ok(bytes),
+        true => Ok(()),
         false => Err(lost(&format!(
-            "{} is damaged: the checksum of bytes {} to {end} is {found:032x}, expected {:032x}",
+            "{} is damaged: the checksum of bytes {} to {} is {found:032x}, expected {:032x}",
             store.place(&file.name),
             piece.offset,
+            piece.offset.saturating_add(piece.bytes),
             piece.checksum
         ))),
     }

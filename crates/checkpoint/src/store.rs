@@ -19,6 +19,8 @@ pub trait Store: Send + Sync {
     fn create(&self, name: &str, bytes: &[u8]) -> Result<Created>;
     /// The bytes of an object, if there is one of this name.
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>>;
+    /// At most so many bytes of an object from an offset on, fewer where it ends before; nothing if there is none of this name.
+    fn read_range(&self, name: &str, offset: u64, bytes: u64) -> Result<Option<Vec<u8>>>;
     /// The names that begin with a prefix, sorted.
     fn list(&self, prefix: &str) -> Result<Vec<String>>;
     /// Removes an object; one that is not there is no error.

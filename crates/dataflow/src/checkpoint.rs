@@ -22,6 +22,8 @@ pub struct Checkpoint {
     pub rows: JobRows,
     /// Nothing comes after it: the job was stopped, or its inputs have ended.
     pub last: bool,
+    /// Whether an output has rows from after it, which an earlier run has put out and this one has not yet.
+    pub replays: bool,
 }
 
 /// The state of a step in one worker.

@@ -294,6 +294,8 @@ impl Checkpointer {
     fn checkpoint(&mut self, gathered: Gathered) -> Option<(Checkpoint, Vec<(usize, Preparation)>)> {
         let coordinator = gathered.state?;
         let last = gathered.prepared.iter().any(|(_, preparation)| preparation.barrier.last);
+        let replays = gathered.prepared.iter().any(|(_, preparation)| preparation.replays);
+        let replays = replays && !seeded::leaves_out(Rule::SaysWhatComesAgain);
         // Where time has come to its end nothing can follow, and nobody will ask for what steps remember.
         let is_over = last && coordinator.watermarks.iter().all(|watermark| *watermark == EventTime::MAX);
         let (mut steps, mut inputs) = (Vec::new(), BTreeMap::<String, Vec<FrozenInput>>::new());
@@ -328,7 +330,7 @@ impl Checkpointer {
         let rows = gathered.rows.job_rows(&self.names, before);
         let mut prepared = std::mem::take(&mut self.given_up);
         prepared.extend(gathered.prepared);
-        Some((Checkpoint { coordinator, steps, inputs, outputs, rows, last }, prepared))
+        Some((Checkpoint { coordinator, steps, inputs, outputs, rows, last, replays }, prepared))
     }
 }
 

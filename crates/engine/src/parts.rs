@@ -39,6 +39,8 @@ pub struct Preparation {
     pub position: Option<Vec<u8>>,
     /// The rows that the writer has written in this run.
     pub rows: u64,
+    /// Whether the output has rows of an earlier run that have not come again.
+    pub replays: bool,
 }
 
 /// A part of a checkpoint, or what becomes of one.

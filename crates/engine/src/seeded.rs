@@ -38,6 +38,8 @@ pub(crate) enum Rule {
     BarriersWait,
     /// Rows leave the queue of an output in the order in which they came.
     QueueOrder,
+    /// A checkpoint says whether rows of an earlier run are still to come again.
+    SaysWhatComesAgain,
 }
 
 #[cfg(test)]

@@ -270,8 +270,8 @@ impl SinkWriter {
             Group::Ended => Ok(WriterStep::Ended),
             Group::Rows(items) => self.write(items).map(|()| WriterStep::Moved),
             Group::Barrier(barrier) => self.sink.prepare(barrier.number).map(|committable| {
-                let (position, rows) = (self.sink.position(), self.rows);
-                (self.prepared)(Preparation { barrier, committable, position, rows });
+                let (position, rows, replays) = (self.sink.position(), self.rows, !self.queue.is_replayed());
+                (self.prepared)(Preparation { barrier, committable, position, rows, replays });
                 if barrier.last { WriterStep::Ended } else { WriterStep::Moved }
             }),
         }

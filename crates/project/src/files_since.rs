@@ -15,6 +15,8 @@ pub struct FilesSince {
     files: Vec<TimedFile>,
     // The index of each kept file among all of them.
     places: Vec<usize>,
+    // How many rows the others have.
+    left_out: u64,
 }
 
 impl FilesSince {
@@ -30,8 +32,16 @@ impl FilesSince {
             let clock = if archived { greatest(CLOCK, spec.delay).unwrap_or(EventTime::MAX) } else { EventTime::MIN };
             greatest(spec.time_name(), Span::ZERO).is_none_or(|time| time.max(clock) >= from)
         };
-        let (places, files) = inner.files().iter().cloned().enumerate().filter(|(_, file)| kept(file)).unzip();
-        FilesSince { inner, files, places }
+        let all = inner.files().iter().map(|file| file.rows).sum::<u64>();
+        let (places, files): (_, Vec<TimedFile>) =
+            inner.files().iter().cloned().enumerate().filter(|(_, file)| kept(file)).unzip();
+        let left_out = all.saturating_sub(files.iter().map(|file| file.rows).sum());
+        FilesSince { inner, files, places, left_out }
+    }
+
+    /// How many rows the files have that are left out.
+    pub fn left_out(&self) -> u64 {
+        self.left_out
     }
 }
 
@@ -112,6 +122,7 @@ mod tests {
         ];
         let since = FilesSince::new(Arc::new(FileList(schema, files)), &spec, EventTime(100));
         assert_eq!(since.files().iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["late", "new", "unknown"]);
+        assert_eq!(since.left_out(), 1);
         assert_eq!(since.open(1, 0..1, &[], 1).err().map(|error| error.to_string()), Some("new".to_owned()));
     }
 }

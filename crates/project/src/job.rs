@@ -6,6 +6,7 @@ use crate::failure::Failure;
 use crate::files_since::FilesSince;
 use crate::fingerprint;
 use crate::going_on::GoingOn;
+use crate::gone_outputs::commit_gone;
 use crate::job_plan::job_plan;
 use crate::lock::Found;
 use crate::open::Project;
@@ -26,7 +27,7 @@ use dataflow::{
     Background, CheckpointStore, Clock, Coordinator, Error, EventTime, JobGraph, NodeKind, Output, ProcessingTime,
     Reader, RestoredJob, Result, Sink, TimedFiles,
 };
-use seam::{Lead, Options, Seam, StreamInput, StreamStats, UnreadHistory};
+use seam::{Lead, Options, Seam, StreamInput, StreamStats, UnreadHistory, has_come_to_ends};
 use sql::{CheckedPlan, History, LookBack, OutputSpec, Start, Stream, Target};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -107,6 +108,8 @@ pub struct Wired {
     pub anchors: Vec<HeldAnchors>,
     /// The number of the checkpoint whose outputs it takes over, if its pipelines have changed since.
     pub takes_over: Option<u64>,
+    /// What is not there any more of the rows that it had read, where it reads all again.
+    pub lacking: Vec<String>,
     /// Gives what people should know of its checkpoints while it runs.
     pub warnings: Option<Receiver<String>>,
     /// Tells the time to what runs the job.
@@ -205,10 +208,12 @@ impl Project {
             input.map_err(|error| self.at_inputs(stream, error))
         };
         let mut inputs = checked.streams.iter().map(input).collect::<Result<Vec<_>, _>>()?;
+        let read_anew = going_on.as_ref().and_then(|going_on| going_on.takeover.as_ref());
+        let lacking = read_anew.map(|takeover| takeover.read.lacking(checked, &inputs, from)).transpose()?;
         if let Some(from) = from {
             look_back(checked, &mut inputs, from);
         }
-        let wired = self.wire(checked, inputs, options, going_on)?;
+        let wired = Wired { lacking: lacking.unwrap_or_default(), ..self.wire(checked, inputs, options, going_on)? };
         if checked.outputs.iter().any(|spec| !matches!(spec.output, Output::Query(_))) {
             let (job, states) = (options.job.as_deref().unwrap_or(self.name()), checked.states());
             self.lock.write(Found { job, models: &checked.models, states: &states }, &self.named())?;
@@ -253,8 +258,15 @@ impl Project {
         let waiting = unread.filter_map(|input| waiting(input).transpose()).collect::<Result<_>>()?;
         let from = last.as_ref().map_or(options.from, |last| last.facts.from);
         let earlier = options.earlier.as_ref().map(|earlier| &earlier.restored);
-        let had_ended = last.as_ref().map_or(earlier.is_some_and(|earlier| earlier.last), |last| last.last);
+        let had_ended = match &last {
+            Some(last) => last.last && has_come_to_ends(&last.coordinator)?,
+            None => earlier.is_some_and(|earlier| earlier.last),
+        };
+        let has_topics = checked.streams.iter().any(|stream| stream.live.is_some());
+        let keeps_ends = has_topics && last.as_ref().is_some_and(|last| last.facts.bounded) && !had_ended;
         let (seam_options, spill) = self.seam_options(options, from, had_ended);
+        // What it has released at its ends comes again there alone, whether this run is to end or not.
+        let seam_options = Options { until_caught_up: seam_options.until_caught_up || keeps_ends, ..seam_options };
         let histories: Vec<(String, String)> = inputs.iter().filter_map(snapshot_of).collect();
         let positions = last.as_ref().map(|last| &last.coordinator);
         let mut partitions = self.growing(&inputs)?;
@@ -262,8 +274,6 @@ impl Project {
         if let Some(takeover) = going_on.as_ref().and_then(|going_on| going_on.takeover.as_ref()) {
             seam = seam.numbered_after(takeover.number);
         }
-        let has_topics = checked.streams.iter().any(|stream| stream.live.is_some());
-        let keeps_ends = has_topics && last.as_ref().is_some_and(|last| last.facts.bounded && !last.last);
         let start = going_on.as_ref().and_then(GoingOn::start);
         let start = start.unwrap_or_else(|| seam.start().max(from.unwrap_or(EventTime::MIN)));
         let graph = self.lowered(checked, start)?;
@@ -286,6 +296,7 @@ impl Project {
                 self.warehouse()?;
             }
             going_on.hold(self, options.begin == Begin::Fresh)?;
+            commit_gone(self, going_on.takeover.iter().flat_map(|takeover| &takeover.gone))?;
         }
         let outputs = self.outputs(checked, &graph, (options, seam.is_bounded(), start), going_on.as_mut())?;
         if going_on.is_some() {
@@ -319,6 +330,7 @@ impl Project {
             partitions,
             savepoint: going_on.as_ref().and_then(GoingOn::savepoint),
             takes_over: going_on.as_ref().and_then(|going_on| Some(going_on.takeover.as_ref()?.number)),
+            lacking: vec![],
             warnings: going_on.as_mut().and_then(GoingOn::take_warnings),
             checkpoints: going_on.and_then(|going_on| going_on.into_store(savepoints.clone())),
             savepoints,

@@ -39,12 +39,13 @@ pub fn job_plan(checked: &CheckedPlan, graph: &JobGraph) -> JobPlan {
 }
 
 fn feed(edge: &Edge, graph: &JobGraph, nodes: &[NodeIdentity]) -> Feed {
-    let NodeIdentity { is_ordered, stream, .. } = nodes[edge.from];
+    let NodeIdentity { is_ordered, stream, wait, .. } = nodes[edge.from];
     Feed {
         node: graph.nodes[edge.from].name.clone(),
         stream: stream.map(|stream| stream as u64),
         is_ordered,
         is_removed: [Port::LATE, Port::DEAD_LETTER].contains(&edge.port),
+        wait,
     }
 }
 

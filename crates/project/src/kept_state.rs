@@ -2,6 +2,7 @@
 //! where the job was stopped, and why nothing of it can be kept, where that is so.
 
 use crate::changes::Changes;
+use crate::waits::{wait_of, wait_of_step};
 use checkpoint::{Feed, JobPlan, Manifest, OutputCut, PlannedOutput, PlannedPart};
 use dataflow::{CoordinatorState, EventTime, JobGraph, NodeKind};
 use sql::NodeIdentity;
@@ -37,9 +38,6 @@ pub(crate) struct PlannedJob<'a> {
     pub graph: &'a JobGraph,
     pub nodes: &'a [NodeIdentity],
 }
-
-/// What `computes` says of a step that lets rows wait for what follows them.
-const WAITS: &str = "; rows wait ";
 
 impl KeptState {
     /// How a job goes on from the checkpoint of one that was stopped, or why it keeps no state. `cuts` say what is written.
@@ -79,7 +77,7 @@ impl KeptState {
         cuts: &[OutputCut],
     ) -> Result<(), String> {
         let place = output.place();
-        let was = before.facts.plan.output(&output.name);
+        let was = before.facts.plan.same_output(output);
         let cut = cuts.iter().find(|cut| cut.output == output.name);
         let (Some(was), Some(cut)) = (was, cut) else {
             return Err(match output.is_topic {
@@ -87,6 +85,9 @@ impl KeptState {
                 false => format!("table {place} is new and gets all rows"),
             });
         };
+        if was.content != output.content && wait_of(&before.facts.plan, was) != wait_of(now.plan, output) {
+            return Err(format!("rows of {place} wait for those that follow them for another time than they did"));
+        }
         let came_as_messages = was.feeds.iter().any(|feed| !feed.is_ordered && !feed.is_removed);
         for feed in output.feeds.iter().filter(|feed| !feed.is_removed) {
             if !feed.is_ordered && !came_as_messages {
@@ -120,20 +121,15 @@ impl KeptState {
     /// How long rows wait in steps that are not kept, by their names.
     fn waits<'a>(&'a self, now: &'a JobPlan) -> BTreeMap<&'a str, &'a str> {
         let others = self.steps(now).filter(|(_, _, state)| *state != NodeState::Kept);
-        others.filter_map(|(_, step, _)| wait(step)).collect()
+        others.filter_map(|(_, step, _)| wait_of_step(step)).collect()
     }
 
     /// The same for the steps that there were.
     fn waited<'a>(&self, before: &'a JobPlan) -> BTreeMap<&'a str, &'a str> {
         let is_lost = |at: &usize| !self.changes.steps.contains(&Some(*at));
         let lost = (0..before.steps.len()).filter(is_lost);
-        lost.filter_map(|at| wait(&before.steps[at])).collect()
+        lost.filter_map(|at| wait_of_step(&before.steps[at])).collect()
     }
-}
-
-fn wait(step: &PlannedPart) -> Option<(&str, &str)> {
-    let (_, wait) = step.computes.split_once(WAITS)?;
-    Some((step.name.as_str(), wait.split_once(';').map_or(wait, |(wait, _)| wait)))
 }
 
 /// Positions and watermarks as the streams are numbered now; a stream has to be one that was read.

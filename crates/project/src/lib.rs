@@ -54,7 +54,10 @@ mod jobs;
 mod spill_folder;
 mod stream_input;
 
+mod gone_outputs;
+mod lacking_rows;
 mod takeover;
+mod waits;
 
 mod anchors;
 mod going_on;

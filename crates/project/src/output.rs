@@ -57,7 +57,7 @@ pub struct WiredSink {
 pub type Notice = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 
 /// The producer that writes an output's topic; stable, so that a later run fences an earlier one.
-fn producer_name(project: &Project, output: &str) -> String {
+pub(crate) fn producer_name(project: &Project, output: &str) -> String {
     format!("{}.{output}", project.name())
 }
 

@@ -8,15 +8,15 @@ use crate::job::look_back;
 use crate::job_plan::job_plan;
 use crate::kept_state::{KeptState, NodeState, PlannedJob};
 use crate::open::Project;
-use crate::output::Begin;
+use crate::output::{Begin, refuse_used};
 use crate::output_check::unfitting_outputs;
 use crate::rebuild::RebuildInputs;
 use crate::stream_input::waiting;
 use crate::takeover::{Takeover, refusals};
 use checkpoint::{JobPlan, Manifest, OutputCut, PlannedPart};
-use dataflow::{EventTime, Node, NodeKind, ProcessingTime, Result};
+use dataflow::{ErrorKind, EventTime, Node, NodeKind, ProcessingTime, Result};
 use seam::StreamInput;
-use sql::{CheckedPlan, LookBack, NodeIdentity};
+use sql::{CheckedPlan, LookBack, NodeIdentity, OutputSpec};
 use std::path::Path;
 
 /// What becomes of a job.
@@ -44,6 +44,8 @@ pub struct PlannedChange {
     pub anew: Option<String>,
     /// What is read to build state again; nothing where it is kept.
     pub reads: Vec<StreamRead>,
+    /// What is not there any more of the rows that the job had read, where all is read again.
+    pub lacking: Vec<String>,
     /// Where actions and new topics begin, and the stream whose watermark says so.
     pub start: Option<(EventTime, String)>,
 }
@@ -146,6 +148,9 @@ impl Project {
         let changes = Changes::between(&before.facts.plan, &now);
         let is_same = changes.is_same();
         let mut refusals = if is_same { vec![] } else { refusals(&before, &now)? };
+        if !is_same && refusals.is_empty() {
+            refusals.extend(self.used_anew(&checked, &before.facts.plan, &now)?);
+        }
         let takeover = if is_same || !refusals.is_empty() { None } else { Some(Takeover::of(&before, &now)?) };
         let unfitting = unfitting_outputs(self, &checked.outputs)?;
         refusals.extend(unfitting.into_iter().map(|wrong| wrong.message));
@@ -160,6 +165,10 @@ impl Project {
             Some(Way::Keeps(_, reads)) => reads.clone(),
             _ if is_same => vec![],
             _ => self.reads(&checked, takeover.as_ref().and_then(|takeover| takeover.reads_from))?,
+        };
+        let lacking = match (&way, &takeover) {
+            (Some(Way::Anew(_)), Some(takeover)) => self.lacking(&checked, takeover)?,
+            _ => vec![],
         };
         let states = states(&planned, &way, is_same);
         Ok(Some(PlannedChange {
@@ -181,8 +190,30 @@ impl Project {
                 Some(Way::Anew(why)) => Some(why),
                 _ => None,
             },
+            lacking,
             reads,
         }))
+    }
+
+    /// Why outputs that are new cannot be written: they hold rows.
+    fn used_anew(&self, checked: &CheckedPlan, before: &JobPlan, now: &JobPlan) -> Result<Vec<String>> {
+        let is_new = |spec: &&OutputSpec| {
+            let planned = now.outputs.iter().find(|output| output.place() == spec.name);
+            planned.is_some_and(|planned| before.same_output(planned).is_none())
+        };
+        let mut wrong = Vec::new();
+        for spec in checked.outputs.iter().filter(is_new) {
+            match refuse_used(self, std::slice::from_ref(spec)) {
+                Err(error) if error.kind() == ErrorKind::Invalid => wrong.push(error.chain()),
+                refused => refused?,
+            }
+        }
+        Ok(wrong)
+    }
+
+    fn lacking(&self, checked: &CheckedPlan, takeover: &Takeover) -> Result<Vec<String>> {
+        let inputs = checked.streams.iter().map(|stream| Ok(self.input_there(stream, None)?.0));
+        takeover.read.lacking(checked, &inputs.collect::<Result<Vec<_>>>()?, takeover.reads_from)
     }
 
     /// How a job goes on whose change can be applied.

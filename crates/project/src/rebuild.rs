@@ -13,20 +13,22 @@ use crate::failure::Failure;
 use crate::files_since::FilesSince;
 use crate::fingerprint;
 use crate::going_on::GoingOn;
+use crate::gone_outputs::{commit_gone, gone};
 use crate::job::{JobOptions, Wired};
 use crate::job_plan::job_plan;
 use crate::kept_state::{KeptState, NodeState, PlannedJob};
+use crate::lacking_rows::topic_reaches;
 use crate::open::Project;
 use crate::output::{Begin, NewTables, WiredSink, refuse_history};
 use crate::output_check::wrong_outputs;
-use crate::rebuilt_state::{Lacking, RebuiltState};
+use crate::rebuilt_state::{Lacking, RebuiltState, WantedStream};
 use crate::savepoints::SavepointRequests;
 use crate::takeover::{Takeover, refusals};
 use crate::wanted_rows::WantedRows;
 use checkpoint::{ChangedJob, JobFacts, Manifest};
 use dataflow::{
     Batch, Committable, Committer, CoordinatorState, Edge, EventTime, Exchange, Fates, JobGraph, JobRows, Node,
-    NodeKind, Output, Port, Result, Sink, TimedFiles,
+    NodeKind, Output, Port, Result, Sink,
 };
 use seam::{Seam, StreamInput, read_again};
 use sql::{CheckedPlan, LookBack};
@@ -65,6 +67,8 @@ pub(crate) struct RebuildInputs {
     pub inputs: Vec<StreamInput>,
     /// Per stream how far back it is read.
     pub look_back: Vec<LookBack>,
+    /// Per stream what has to be there of it.
+    pub wanted: Vec<WantedStream>,
 }
 
 impl Project {
@@ -112,6 +116,7 @@ impl Project {
             ..before.facts.clone()
         };
         going_on.hold(self, false)?;
+        commit_gone(self, gone(&before.facts.plan, &before.outputs, &now))?;
         let changed = changed_job(&before, &planned, &kept);
         let steps = counted(&before, &planned, &kept);
         let warnings = going_on.take_warnings();
@@ -156,23 +161,28 @@ impl Project {
             return Ok(Err(why));
         }
         let least = kept.coordinator.watermarks.iter().copied().min().unwrap_or(EventTime::MIN);
+        let mut wanted = Vec::new();
         for (input, reach) in inputs.iter_mut().zip(&look_back) {
+            let mut of_stream = WantedStream { name: input.spec.name.clone(), left_out: 0, reaches_back: false };
             // Files whose rows have no coordinates are read as a whole.
             if let (LookBack::For(span), true) = (reach, input.live.is_some()) {
-                let since =
-                    |files| Arc::new(FilesSince::new(files, &input.spec, least.minus(*span))) as Arc<dyn TimedFiles>;
-                input.history = input.history.take().map(since);
+                let from = least.minus(*span);
+                of_stream.reaches_back = topic_reaches(input, from)?;
+                if let Some(files) = input.history.take() {
+                    let since = FilesSince::new(files, &input.spec, from);
+                    of_stream.left_out = since.left_out();
+                    input.history = Some(Arc::new(since));
+                }
             }
+            wanted.push(of_stream);
         }
-        Ok(Ok(RebuildInputs { graph, streams, inputs, look_back }))
+        Ok(Ok(RebuildInputs { graph, streams, inputs, look_back, wanted }))
     }
 
     fn wire_rebuild(&self, read: RebuildInputs, kept: &KeptState, mut rebuilt: RebuiltState) -> Result<Wired, Failure> {
-        let RebuildInputs { graph, streams, inputs, look_back } = read;
+        let RebuildInputs { graph, streams, inputs, wanted, .. } = read;
         let until = of_streams(&kept.coordinator, &streams);
-        let names = inputs.iter().map(|input| input.spec.name.clone());
-        let is_whole = look_back.iter().map(|reach| *reach == LookBack::All);
-        rebuilt.expect(until.clone(), names.zip(is_whole).collect());
+        rebuilt.expect(until.clone(), wanted);
         let (options, spill) = self.seam_options(&JobOptions::default(), None, false);
         let seam = Seam::open_until(inputs, &options, &until)?;
         let sink = WiredSink {
@@ -358,6 +368,7 @@ impl Wired {
             partitions: vec![],
             takes_over: None,
             warnings: None,
+            lacking: vec![],
             clock,
             spill,
             state_memory,

@@ -24,6 +24,16 @@ impl Lacking {
     }
 }
 
+/// What has to be there of a stream that is read again.
+pub(crate) struct WantedStream {
+    pub name: String,
+    /// How many rows the files of its history have that are left out, since nothing looks back to them.
+    pub left_out: u64,
+    /// Whether its topic, as far as it is in no history, begins before all that is looked back to, so that rows which are
+    /// gone are not missed.
+    pub reaches_back: bool,
+}
+
 /// Takes the last checkpoint of a job that builds state, and nothing before.
 pub(crate) struct RebuiltState {
     held: Checkpoints,
@@ -32,9 +42,9 @@ pub(crate) struct RebuiltState {
     changed: ChangedJob,
     // The steps that are built, and up to when each has to have released everything.
     built: Vec<(String, EventTime)>,
-    // How far streams are read, and which of them as a whole.
+    // How far streams are read, and what has to be there of them.
     until: CoordinatorState,
-    streams: Vec<(String, bool)>,
+    streams: Vec<WantedStream>,
     lacking: Lacking,
     // What was written, until it is put.
     written: Option<Manifest>,
@@ -55,8 +65,8 @@ impl RebuiltState {
         RebuiltState { held, before, facts, changed, built, until, streams: vec![], lacking, written }
     }
 
-    /// Says up to where streams are read, and which of them as a whole.
-    pub fn expect(&mut self, until: CoordinatorState, streams: Vec<(String, bool)>) {
+    /// Says up to where streams are read, and what has to be there of them.
+    pub fn expect(&mut self, until: CoordinatorState, streams: Vec<WantedStream>) {
         (self.until, self.streams) = (until, streams);
     }
 
@@ -70,6 +80,7 @@ impl RebuiltState {
         if self.written.is_none() {
             let is_built = |(name, _): &&(String, Fates)| self.built.iter().any(|(step, _)| step == name);
             let counts = rows.steps.iter().filter(is_built).cloned().collect::<Vec<_>>();
+            self.changed.rows.steps.retain(|step| !is_built(&step));
             self.changed.rows.steps.extend(counts);
             self.changed.built = built;
             self.written = Some(self.held.changed(&self.before, &self.facts, &self.changed)?);
@@ -93,14 +104,15 @@ impl RebuiltState {
         };
         // A job that had begun somewhere in history has read less of it.
         let is_whole = self.before.facts.reads_from.is_none() && self.before.facts.from.is_none();
-        for (stream, _) in self.streams.iter().filter(|(_, of_stream)| *of_stream && is_whole) {
-            let (found, had) = (read(&checkpoint.rows, stream), read(&self.changed.rows, stream));
-            if let (Some(found), Some(had)) = (found, had)
-                && found != had
-            {
+        for stream in self.streams.iter().filter(|stream| !stream.reaches_back) {
+            let (found, had) = (read(&checkpoint.rows, &stream.name), read(&self.changed.rows, &stream.name));
+            let (Some(found), Some(had)) = (found, had) else { continue };
+            let found = found.saturating_add(i64::try_from(stream.left_out).unwrap_or(i64::MAX));
+            if found < had || (found > had && is_whole && stream.left_out == 0) {
                 return Err(self.lacking.is(format!(
-                    "stream {stream} has {found} rows up to where the job was stopped, of which it had read {had}: its topic \
-                     was trimmed, or its archive changed"
+                    "stream {} has {found} rows up to where the job was stopped, of which it had read {had}: its topic was \
+                     trimmed, or its archive changed",
+                    stream.name
                 )));
             }
         }

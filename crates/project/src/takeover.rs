@@ -3,6 +3,9 @@
 //! All state is built again from history, with nothing written that the job before has written. What that is, the last
 //! checkpoint of a job that was stopped says: rows that came in time order up to a time, and other rows up to a message.
 
+use crate::gone_outputs::gone;
+use crate::lacking_rows::RowsRead;
+use crate::waits::{moved, wait_of, wrong_wait};
 use checkpoint::{Feed, JobPlan, Manifest, OutputCut, PlannedOutput};
 use dataflow::{
     Batch, Committable, CoordinatorState, Error, EventTime, Fate, Fates, JobRows, OutputState, RestoredJob, Result,
@@ -23,6 +26,10 @@ pub struct Takeover {
     pub number: u64,
     /// The outputs that there were and are written on.
     pub outputs: Vec<OutputState>,
+    /// Those that are written no more, and for which something is prepared.
+    pub gone: Vec<OutputState>,
+    /// How much the job had read.
+    pub read: RowsRead,
     // What was written to them.
     written: Vec<(String, Fates)>,
 }
@@ -34,8 +41,17 @@ impl Takeover {
         if !wrong.is_empty() {
             return Err(Error::invalid(format!("the job cannot go on as it is now: {}", wrong.join("; "))));
         }
-        let was = |output: &PlannedOutput| before.facts.plan.outputs.iter().find(|was| was.name == output.name);
-        let cuts = now.outputs.iter().filter_map(was).map(|was| cut(before, was)).collect::<Result<Vec<_>>>()?;
+        let was = |output: &PlannedOutput| before.facts.plan.same_output(output);
+        let cut_of = |output: &PlannedOutput| {
+            let (plan, was) = (&before.facts.plan, was(output)?);
+            let mut cut = cut(before, was, comes_at_once((plan, was), (now, output)));
+            let waits = wait_of(plan, was).zip(wait_of(now, output));
+            if let (Ok(cut), Some(waits)) = (&mut cut, waits) {
+                cut.after = moved(cut.after, waits);
+            }
+            Some(cut)
+        };
+        let cuts = now.outputs.iter().filter_map(cut_of).collect::<Result<Vec<_>>>()?;
         let stopped = stopped_at(before);
         let is_new_table = |output: &&PlannedOutput| was(output).is_none() && !output.is_topic;
         let reads_from = match now.outputs.iter().find(is_new_table) {
@@ -59,6 +75,8 @@ impl Takeover {
             reads_from,
             number: before.coordinator.number,
             outputs: before.outputs.iter().filter(is_written).cloned().collect(),
+            gone: gone(&before.facts.plan, &before.outputs, now).into_iter().cloned().collect(),
+            read: RowsRead::of(before),
             written: written.map(only_out).collect(),
             cuts,
         })
@@ -108,6 +126,13 @@ pub fn refusals(before: &Manifest, now: &JobPlan) -> Result<Vec<String>> {
              they were once more, and end that run with `riverrun stop` or Ctrl-C"
                 .to_owned(),
         );
+    } else if before.replays {
+        wrong.push(
+            "it was stopped before all rows had come again that a run which was killed had written after its last \
+             checkpoint: run the pipelines as they were once more, until these rows have come, and end that run with \
+             `riverrun stop` or Ctrl-C"
+                .to_owned(),
+        );
     }
     for (number, stream) in was.streams.iter().enumerate() {
         let read = read_so_far(&before.coordinator, number)?;
@@ -126,9 +151,10 @@ pub fn refusals(before: &Manifest, now: &JobPlan) -> Result<Vec<String>> {
             ));
         }
     }
-    for (was, output) in now.outputs.iter().filter_map(|now| Some((was.output(&now.name)?, now))) {
+    for (was, output) in now.outputs.iter().filter_map(|now| Some((was.same_output(now)?, now))) {
         wrong.extend(wrong_columns(was, output));
         wrong.extend(wrong_order(before, now, (was, output)));
+        wrong.extend(wrong_wait((&before.facts.plan, was), (now, output)));
     }
     Ok(wrong)
 }
@@ -152,10 +178,6 @@ fn wrong_columns(was: &PlannedOutput, now: &PlannedOutput) -> Vec<String> {
 
 /// Rows that were written as their messages came have to be of the same messages.
 fn wrong_order(before: &Manifest, now: &JobPlan, (was, output): (&PlannedOutput, &PlannedOutput)) -> Option<String> {
-    let topic = |plan: &JobPlan, feed: &Feed| {
-        let stream = plan.streams.get(usize::try_from(feed.stream?).ok()?)?;
-        stream.settings.iter().find(|(name, _)| name == "live").map(|(_, topic)| topic.clone())
-    };
     let unordered = was.feeds.iter().find(|feed| !feed.is_ordered && !feed.is_removed)?;
     let from = topic(&before.facts.plan, unordered);
     let is_same = output.feeds.iter().all(|feed| topic(now, feed) == from);
@@ -168,13 +190,30 @@ fn wrong_order(before: &Manifest, now: &JobPlan, (was, output): (&PlannedOutput,
     })
 }
 
-/// What was written of an output.
-fn cut(before: &Manifest, output: &PlannedOutput) -> Result<OutputCut> {
+/// Whether rows of an output are those that one stream removes as it reads its messages, as it does now: they come at once,
+/// whatever their times are.
+fn comes_at_once((before, was): (&JobPlan, &PlannedOutput), (plan, now): (&JobPlan, &PlannedOutput)) -> bool {
+    let is_step = |plan: &JobPlan, node: &str| plan.steps.iter().any(|step| step.name == node);
+    let first = was.feeds.first().map(|feed| topic(before, feed));
+    let is_of_it = |plan: &JobPlan, feed: &Feed| {
+        feed.is_removed && !is_step(plan, &feed.node) && feed.stream.is_some() && first == Some(topic(plan, feed))
+    };
+    was.feeds.iter().all(|feed| is_of_it(before, feed)) && now.feeds.iter().all(|feed| is_of_it(plan, feed))
+}
+
+/// The topic that the stream of a feed reads.
+fn topic(plan: &JobPlan, feed: &Feed) -> Option<String> {
+    let stream = plan.streams.get(usize::try_from(feed.stream?).ok()?)?;
+    stream.settings.iter().find(|(name, _)| name == "live").map(|(_, topic)| topic.clone())
+}
+
+/// What was written of an output, whose rows may have come as their messages did although they were removed.
+fn cut(before: &Manifest, output: &PlannedOutput, comes_at_once: bool) -> Result<OutputCut> {
     let (mut after, mut messages): (Option<EventTime>, BTreeMap<u32, RowOrder>) = (None, BTreeMap::new());
     for feed in &output.feeds {
         let stream = feed.stream.and_then(|stream| usize::try_from(stream).ok());
         let of_stream = stream.and_then(|stream| before.coordinator.watermarks.get(stream)).copied();
-        if feed.is_ordered || feed.is_removed {
+        if feed.is_ordered || feed.is_removed && !comes_at_once {
             let released = before.watermark_of(&feed.node).or(of_stream).unwrap_or(EventTime::MIN);
             after = Some(after.map_or(released, |after| after.min(released)));
             continue;

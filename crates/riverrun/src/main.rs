@@ -96,7 +96,7 @@ fn command(cli: &Cli) -> Outcome {
             // One that ends where the topics end now takes them as they are.
             let ends = args.until_caught_up || !args.to.is_empty();
             let beside = || if ends { run() } else { mirrors::beside(&project, None, run) };
-            retention::beside(&project, || compaction::beside(&project, args.job.as_deref(), beside))
+            retention::beside(&project, args.apply, || compaction::beside(&project, args.job.as_deref(), beside))
         }
         Command::Plan(args) => {
             let mut project = open()?;
@@ -113,7 +113,7 @@ fn command(cli: &Cli) -> Outcome {
             let run = || run::resume(&project, args);
             let ends = args.until_caught_up;
             let beside = || if ends { run() } else { mirrors::beside(&project, None, run) };
-            retention::beside(&project, || compaction::beside(&project, args.job.as_deref(), beside))
+            retention::beside(&project, false, || compaction::beside(&project, args.job.as_deref(), beside))
         }
         Command::Query(args) => query::query(&open()?, args),
         Command::Check { json } => {

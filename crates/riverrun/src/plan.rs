@@ -73,6 +73,7 @@ fn text(job: Option<&str>, change: &PlannedChange) -> String {
     if let Some(why) = &change.anew {
         lines.push(format!("\nno state is kept: {why}"));
     }
+    section(&mut lines, "not there any more", change.lacking.iter().map(|lacking| format!("! {lacking}")));
     section(&mut lines, "to read", change.reads.iter().map(read_line));
     if !change.reads.is_empty() {
         lines.push(format!("  about {} in all", show::whole_seconds(Duration::from_secs(seconds(&change.reads)))));
@@ -250,6 +251,7 @@ fn as_json(job: Option<&str>, change: &PlannedChange) -> Value {
         "outputs": change.outputs.iter().map(output).collect::<Vec<_>>(),
         "steps": change.steps.iter().map(step).collect::<Vec<_>>(),
         "nothing_kept_because": change.anew,
+        "lacking": change.lacking,
         "reads": change.reads.iter().map(read).collect::<Vec<_>>(),
         "reads_about_s": seconds(&change.reads),
         "begins_after": change.start.as_ref().map(|(start, _)| start.to_string()),

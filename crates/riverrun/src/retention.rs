@@ -11,13 +11,15 @@ use std::time::Duration;
 const EVERY: Duration = Duration::from_secs(3600);
 
 /// Runs a command; where the project declares a retention, what is older is removed before it begins, so that it does not
-/// read what goes away, and by a thread beside it every hour. What cannot be removed is said and tried again: a command
-/// does not end for it.
-pub fn beside<T>(project: &Project, command: impl FnOnce() -> T) -> T {
+/// read what goes away, and by a thread beside it every hour. One that builds state from what is there (`reads_old`) takes it
+/// as it is. What cannot be removed is said and tried again: a command does not end for it.
+pub fn beside<T>(project: &Project, reads_old: bool, command: impl FnOnce() -> T) -> T {
     if project.retention().is_none() {
         return command();
     }
-    trim(project);
+    if !reads_old {
+        trim(project);
+    }
     std::thread::scope(|scope| {
         let (running, ended) = channel::<()>();
         scope.spawn(move || {

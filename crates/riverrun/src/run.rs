@@ -48,8 +48,8 @@ pub fn resume(project: &Project, args: &ResumeArgs) -> Outcome {
     run_to_now(project, options, commit_every, args.workers, args.json)
 }
 
-/// Runs a job; one that goes on from a run which had ends, and did not come to them, is then run on to where topics end
-/// now. The ends are part of a checkpoint: rows that were released by them must be so again.
+/// Runs a job; one that goes on from a run which had ends, and did not come to them, comes to these first and then goes on,
+/// to where topics end now or for ever. The ends are part of a checkpoint: rows that were released by them must be so again.
 fn run_to_now(
     project: &Project,
     options: JobOptions,
@@ -71,10 +71,9 @@ fn run_to_now(
             Next::Nothing => return Ok(code),
             Next::ToNow if code != ExitCode::SUCCESS => return Ok(code),
             Next::ToNow => {
-                print::note(format_args!(
-                    "that is where the run before was to end; the job goes on to where topics end now"
-                ));
-                return run(&on).map(|(code, _)| code);
+                let to = if on.until_caught_up { " to where topics end now" } else { "" };
+                print::note(format_args!("that is where the run before was to end; the job goes on{to}"));
+                (code, next) = run(&on)?;
             }
             Next::MorePartitions => (code, next) = run(&on)?,
         }
@@ -173,9 +172,9 @@ fn run_job(
     }
     // A run that goes on for ever has done what it was asked for: all that it read is committed.
     attended.tell_all();
-    let code = if bounded { stop.exit_code() } else { ExitCode::SUCCESS };
+    let code = if options.until_caught_up || bounded && !keeps_ends { stop.exit_code() } else { ExitCode::SUCCESS };
     let next = match (keeps_ends, has_grown && !stop.is_asked()) {
-        (true, _) => Next::ToNow,
+        (true, _) if !stop.is_asked() => Next::ToNow,
         (_, true) => Next::MorePartitions,
         _ => Next::Nothing,
     };
@@ -291,6 +290,7 @@ fn announce(wired: &Wired) {
             "the pipelines have changed since checkpoint {number}: state is built again from history, and outputs go on after \
              the rows that they have"
         )));
+        wired.lacking.iter().for_each(|lacking| print::note_text(&show::sentence(&format!("warning: {lacking}"))));
         return;
     }
     if let (Some(restored), Some(written_at)) = (&wired.restored, wired.restored_of) {

@@ -35,8 +35,10 @@ pub use dataflow::{BadRowPolicy, Late, Quiet};
 pub use frontier::{FRONTIER_PROPERTY, Frontier, PartitionFrontier};
 pub use history::ArrivedFiles;
 pub use open::{Options, Readers, Seam};
-pub use read_again::{has_read_again, read_again};
+pub use read_again::{archived_to, has_read_again, read_again, rows_there};
 pub use source::{Lead, Live, StreamInput};
 pub use spec::StreamSpec;
 pub use stats::{Counts, StreamStats};
-pub use stream_checkpoint::{ReadSoFar, UnreadHistory, has_read_history, has_read_nothing, read_so_far};
+pub use stream_checkpoint::{
+    ReadSoFar, UnreadHistory, has_come_to_ends, has_read_history, has_read_nothing, read_so_far,
+};

@@ -7,7 +7,11 @@ use crate::partition::shown;
 use crate::probe::check_topic;
 use crate::source::{Live, StreamInput};
 use crate::stream_checkpoint::{StreamCheckpoint, read_so_far};
-use dataflow::{CoordinatorState, EventTime, Position, Result, RowOrder};
+use dataflow::{CoordinatorState, EventTime, Position, Result, RowOrder, read_what_is_there};
+
+/// How many messages, and bytes of them, are counted at once.
+const MESSAGES: usize = 8192;
+const BYTES: usize = 4 << 20;
 
 /// Why what a checkpoint has read of streams cannot be read again with the times that it had; `None` where it can. The
 /// inputs have all files of their histories. What tells nothing of itself is found out by counting what is read: that a
@@ -39,6 +43,43 @@ pub fn has_read_again(read: &CoordinatorState, until: &CoordinatorState) -> Resu
         }
     }
     Ok(true)
+}
+
+/// How many rows are there of those that a checkpoint has read of a stream, in its archive and on its topic; `None` where
+/// that cannot be told: where it has no topic, or its archive has more than was read.
+pub fn rows_there(stream: &StreamInput, state: &CoordinatorState, number: usize) -> Result<Option<i64>> {
+    let Some(live) = &stream.live else { return Ok(None) };
+    let archived = archived_to(stream)?;
+    let mut there: i64 = stream.history.iter().flat_map(|files| files.files()).map(|file| file.rows as i64).sum();
+    let read: Vec<(u32, Position)> = read_so_far(state, number)?.messages.into_iter().map(RowOrder::position).collect();
+    for (partition, archived) in (0..).zip(archived) {
+        let last = read.iter().find(|(of, _)| *of == partition).map(|(_, message)| *message);
+        if archived > last {
+            return Ok(None);
+        }
+        if archived == last {
+            continue;
+        }
+        // What a topic does not give after its archive is said where it is opened to be read.
+        let Ok(mut log) = live.topic.open(partition, archived) else { return Ok(None) };
+        loop {
+            let messages = read_what_is_there(log.as_mut(), MESSAGES, BYTES)?;
+            let upto = messages.partition_point(|message| Some(message.position) <= last);
+            there += upto as i64;
+            if upto < messages.len() || messages.is_empty() {
+                break;
+            }
+        }
+    }
+    Ok(Some(there))
+}
+
+/// Per partition of a stream's topic the last message that its archive has.
+pub fn archived_to(stream: &StreamInput) -> Result<Vec<Option<Position>>> {
+    let Some(live) = &stream.live else { return Ok(Vec::new()) };
+    let rows = stream.history.iter().flat_map(|files| files.files()).map(|file| file.rows).sum();
+    let frontier = frontier_of(stream, live.topic.as_ref(), rows)?;
+    Ok((0..live.topic.partitions()).map(|partition| archived(&frontier, partition)).collect())
 }
 
 fn of_stream(stream: &StreamInput, known: &StreamCheckpoint) -> Result<Option<String>> {

@@ -70,6 +70,22 @@ pub fn has_read_nothing(state: &CoordinatorState) -> Result<bool> {
     Ok(true)
 }
 
+/// Whether a run that had ends has come to them: all was given out up to there, and watermarks stand where it ends. A run
+/// that was stopped before may have rows to release there that an earlier one had released.
+pub fn has_come_to_ends(state: &CoordinatorState) -> Result<bool> {
+    let (mut known, mut end) = (StreamCheckpoint::empty(EventTime::MIN), None);
+    for (_, split) in &state.splits {
+        known.take(split)?;
+        let all = std::mem::take(&mut known.partitions);
+        if !all.values().all(PartitionPosition::at_end) {
+            return Ok(false);
+        }
+        end = end.max(all.values().filter_map(|at| at.clock.clock).max());
+    }
+    let end = end.unwrap_or(EventTime::MAX);
+    Ok(known.has_read_history() && state.watermarks.iter().all(|watermark| *watermark >= end))
+}
+
 /// A history that was read to its end and has other files now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreadHistory {

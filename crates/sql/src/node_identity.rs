@@ -3,7 +3,7 @@
 use crate::check::CheckedPlan;
 use crate::lower::contents;
 use crate::lower::physical::PlanKind;
-use dataflow::Edge;
+use dataflow::{Edge, Span};
 
 /// What a node of a plan is, apart from its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,9 @@ pub struct NodeIdentity {
     pub stream: Option<usize>,
     /// Whether it keeps anything of the rows that it has seen.
     pub has_state: bool,
+    /// By how much later than their own time its rows come out, since they wait for those that follow them; `None` where
+    /// they wait for different times.
+    pub wait: Option<Span>,
 }
 
 impl CheckedPlan {
@@ -25,14 +28,32 @@ impl CheckedPlan {
             let name = self.plan.stream_of(node)?;
             self.streams.iter().position(|stream| stream.name == name)
         };
-        let contents = contents::contents(&self.plan);
-        let identity = |(node, content): (usize, u128)| NodeIdentity {
+        let (contents, waits) = (contents::contents(&self.plan), self.waits());
+        let identity = |((node, content), wait): ((usize, u128), Option<Span>)| NodeIdentity {
             content,
             is_ordered: self.plan.nodes[node].sorted,
             stream: of_stream(node),
             has_state: has_state(&self.plan.nodes[node].kind),
+            wait,
         };
-        contents.into_iter().enumerate().map(identity).collect()
+        contents.into_iter().enumerate().zip(waits).map(identity).collect()
+    }
+
+    /// By how much later than their own time the rows of each node come out.
+    fn waits(&self) -> Vec<Option<Span>> {
+        let mut waits: Vec<Option<Span>> = Vec::with_capacity(self.plan.nodes.len());
+        for node in &self.plan.nodes {
+            let of = |input: usize| node.inputs.get(input).map_or(Some(Span::ZERO), |edge| waits[edge.from]);
+            let wait = match &node.kind {
+                PlanKind::Merge | PlanKind::Zip(_) => {
+                    of(0).filter(|_| (1..node.inputs.len()).all(|input| of(input) == of(0)))
+                }
+                PlanKind::Range(spec) => of(0).map(|wait| Span(wait.0.saturating_add(spec.hold_us()))),
+                _ => of(0),
+            };
+            waits.push(wait);
+        }
+        waits
     }
 
     /// What the rows of an input of a stage are, and how they come there, given what the nodes are.

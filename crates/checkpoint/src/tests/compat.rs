@@ -19,6 +19,14 @@ fn facts_without_plan() -> JobFacts {
     JobFacts { plan: JobPlan::default(), cuts: vec![], reads_from: None, ..facts("counts") }
 }
 
+/// What the versions after these did.
+fn facts_without_waits() -> JobFacts {
+    let mut facts = facts("counts");
+    let feeds = facts.plan.outputs.iter_mut().flat_map(|output| &mut output.feeds);
+    feeds.for_each(|feed| feed.wait = None);
+    facts
+}
+
 /// The names and bytes of a checkpoint's files.
 fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let names = super::sample::names(folder).into_iter();
@@ -54,7 +62,7 @@ fn format_3_is_read() {
     for (name, bytes) in files(&stored(3)) {
         std::fs::write(folder.path().join(name), bytes).unwrap();
     }
-    assert_eq!(crate::look(folder.path()).unwrap().unwrap().facts, facts("counts"));
+    assert_eq!(crate::look(folder.path()).unwrap().unwrap().facts, facts_without_waits());
     check_same(&go_on(folder.path(), 1).unwrap().1, &sample());
 }
 
@@ -72,16 +80,27 @@ fn format_4_is_read() {
     for (name, bytes) in files(&stored(4)) {
         std::fs::write(folder.path().join(name), bytes).unwrap();
     }
-    assert_eq!(crate::look(folder.path()).unwrap().unwrap().facts, facts("counts"));
+    assert_eq!(crate::look(folder.path()).unwrap().unwrap().facts, facts_without_waits());
     check_same(&go_on(folder.path(), 1).unwrap().1, &sample_with_page());
 }
 
 #[test]
-fn format_4_is_what_is_written() {
+fn format_5_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in files(&stored(5)) {
+        std::fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    let newest = crate::look(folder.path()).unwrap().unwrap();
+    assert_eq!((newest.facts, newest.last, newest.replays), (facts("counts"), true, true));
+    check_same(&go_on(folder.path(), 1).unwrap().1, &sample_with_page());
+}
+
+#[test]
+fn format_5_is_what_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let mut run = open(folder.path(), 1).unwrap();
     run.begin(facts("counts")).unwrap();
-    run.put(&sample_with_page()).unwrap();
-    let (written, stored) = (files(folder.path()), files(&stored(4)));
+    run.put(&Checkpoint { replays: true, ..sample_with_page() }).unwrap();
+    let (written, stored) = (files(folder.path()), files(&stored(5)));
     assert!(written == stored, "the format has changed, and needs a version: {}", folder.keep().display());
 }

@@ -14,6 +14,7 @@ use dataflow::{
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use xxhash_rust::xxh3::xxh3_128;
 
 fn time() -> impl Strategy<Value = EventTime> {
@@ -66,6 +67,7 @@ fn frozen(job: &RestoredJob) -> Checkpoint {
         outputs: job.outputs.clone(),
         rows: job.rows.clone(),
         last: job.last,
+        replays: false,
     }
 }
 
@@ -202,14 +204,14 @@ proptest! {
 #[test]
 fn a_newer_format_is_named() {
     let store = Objects::default();
-    let fields = [4u8];
+    let fields = [5u8];
     store
         .create("manifest-0000000001", &[&b"RRCKPT\r\n"[..], &xxh3_128(&fields).to_le_bytes(), &fields].concat())
         .unwrap();
     let error = reading::newest(&store).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "checkpoint manifest-0000000001 has format 4, and this riverrun reads formats up to 3: use the riverrun that wrote \
+        "checkpoint manifest-0000000001 has format 5, and this riverrun reads formats up to 4: use the riverrun that wrote \
          it, or a newer one"
     );
 }
@@ -253,4 +255,11 @@ fn files_of_which_little_is_named_go_and_small_ones_become_one() {
     }
     assert!(most <= 5 + 300 / 32, "{most} files of up to 64 bytes hold 300");
     assert!(written < 3000, "{written} bytes were written, where 300 came");
+    // What is read when steps take it up is read once, however pieces of several files follow each other.
+    let (newest, restored) = read(&store).unwrap();
+    let whole: Arc<dyn Store> = store.clone();
+    let by_piece = reading::restore_from(&whole, &newest, 0).unwrap();
+    let pieces = |job: &RestoredJob| job.steps.iter().flat_map(|step| all(&step.state)).collect::<Vec<_>>();
+    assert_eq!(pieces(&by_piece), pieces(&restored));
+    assert!(newest.files.len() > 1 && store.1.load(Relaxed) as u64 == newest.state_bytes());
 }

@@ -3,7 +3,7 @@
 use crate::{Checkpoints, Feed, JobFacts, JobPlan, OutputCut, PlannedOutput, PlannedPart, PlannedStream};
 use dataflow::{
     Checkpoint, Committable, CoordinatorState, EventTime, Fate, Fates, Frozen, FrozenInput, JobRows, KeyGroup,
-    KeyGroups, ManualClock, OutputState, PiecesOf, ProcessingTime, RestoredJob, Result, RowOrder, Scope, Split,
+    KeyGroups, ManualClock, OutputState, PiecesOf, ProcessingTime, RestoredJob, Result, RowOrder, Scope, Span, Split,
     SplitState, StateReader, StateWriter, StepState,
 };
 use std::path::Path;
@@ -49,8 +49,13 @@ pub fn facts(job: &str) -> JobFacts {
 fn plan() -> JobPlan {
     let texts = |one: &str, other: &str| (one.to_owned(), other.to_owned());
     let part = |name: &str, content| PlannedPart { name: name.to_owned(), content, computes: "the first".to_owned() };
-    let feed =
-        |is_ordered| Feed { node: "m.dedup[id]".to_owned(), stream: Some(0), is_ordered, is_removed: !is_ordered };
+    let feed = |is_ordered: bool| Feed {
+        node: "m.dedup[id]".to_owned(),
+        stream: Some(0),
+        is_ordered,
+        is_removed: !is_ordered,
+        wait: is_ordered.then_some(Span(70)),
+    };
     JobPlan {
         streams: vec![PlannedStream { name: "m".to_owned(), settings: vec![texts("delay", "2 seconds")] }],
         steps: vec![part("m.dedup[id]", u128::MAX - 1)],
@@ -98,6 +103,7 @@ pub fn checkpoint(number: u64, left: Vec<(Scope, Vec<u8>)>, right: Vec<(Scope, V
             known: number - 1,
         }],
         last: false,
+        replays: false,
     }
 }
 

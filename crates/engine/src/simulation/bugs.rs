@@ -43,8 +43,12 @@ pub enum Bug {
     JoinsBeforeReplay,
     /// Where topics end nobody goes on through silence, as an earlier run did, for rows that are to come again.
     ReplayEnds,
+    /// A run that is to go on for ever does not come to the ends first that the one before has not come to.
+    EndsForgotten,
     /// A reader that has given rows and no watermark holds nobody back.
     RowsWithoutWatermark,
+    /// A run that goes on from a savepoint numbers its checkpoints after that one, not after the newest.
+    NumbersOfSavepoint,
     /// A run begins with the history that there is now, not with the one that its checkpoint has read.
     OtherHistory,
 }
@@ -67,6 +71,7 @@ pub const BUGS: &[(&str, Bug, u64)] = &[
     ("counts-anew", Bug::Engine(Rule::CountsGoOn), 2),
     ("barrier-overtakes", Bug::Engine(Rule::BarriersWait), 1),
     ("queue-reversed", Bug::Engine(Rule::QueueOrder), 6),
+    ("replay-unsaid", Bug::Engine(Rule::SaysWhatComesAgain), 1016),
     ("no-epoch-check", Bug::EpochUnchecked, 46),
     ("token-unpinned", Bug::CommitUnpinned, 267),
     ("delete-on-unknown", Bug::FilesGoOnUnknown, 70),
@@ -84,7 +89,9 @@ pub const BUGS: &[(&str, Bug, u64)] = &[
     ("disorder-ignored", Bug::DisorderIgnored, 0),
     ("savepoint-without-files", Bug::SavepointWithoutFiles, 323),
     ("joins-before-replay", Bug::JoinsBeforeReplay, 50),
+    ("numbers-of-savepoint", Bug::NumbersOfSavepoint, 136),
     ("replay-ends", Bug::ReplayEnds, 12),
+    ("ends-forgotten", Bug::EndsForgotten, 9042),
     ("rows-without-watermark", Bug::RowsWithoutWatermark, 190),
     ("given-up-dropped", Bug::Engine(Rule::GivenUpStays), 174),
     ("other-history", Bug::OtherHistory, 26),

@@ -12,7 +12,7 @@ use crate::pace::CheckpointPace;
 use crate::seeded::{self, Bounds};
 use dataflow::{Error, ErrorKind, Span};
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, Once};
 
@@ -89,8 +89,10 @@ pub fn world(chance: &mut Chance, bug: Option<Bug>, is_shown: bool) -> World {
         began_anew: false,
         away: BTreeMap::new(),
         generation: 0,
+        number: 0,
         watermarks: vec![],
         rows: dataflow::JobRows::default(),
+        saved_epochs: BTreeSet::new(),
         counts: BTreeMap::new(),
         wrong: None,
         is_shown,

@@ -16,7 +16,7 @@ use dataflow::{
     AtOnce, Clock, Committer, Error, EventTime, JobGraph, ManualClock, NodeKind, Output, OutputState, ProcessingTime,
     RestoredJob, Result, Sink, SpillInMemory, StateMemory, TimedFiles,
 };
-use seam::{Lead, Live, Options, Seam, StreamInput, StreamSpec};
+use seam::{Lead, Live, Options, Seam, StreamInput, StreamSpec, has_come_to_ends};
 use sql::Stream;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -167,7 +167,7 @@ impl Outputs<'_> {
                 NodeKind::Sink(Output::Table(table)) => {
                     let (claim, mut state) = (Claim::take(self.access, table)?, state);
                     if self.newest.is_some() {
-                        claim.fit(&state)?;
+                        claim.fit(&mut state)?;
                     }
                     if let Some(savepoint) = self.savepoint {
                         state.pending = claim.adopt(savepoint, state.pending)?;
@@ -248,11 +248,17 @@ pub fn begin(setup: &Setup, access: &Arc<Access>, options: RunOptions) -> Result
     let seen = newest.as_ref().map(|newest| newest.number);
     // After its first checkpoint a job may have read rows; while its outputs are as they were it begins anew.
     let is_at_first = newest.as_ref().is_some_and(|newest| newest.coordinator.number == 1);
-    let savepoint = options.savepoint.as_deref();
+    let saved = options.savepoint.clone();
+    let savepoint = saved.as_deref();
     let mut newest = match savepoint {
-        Some(savepoint) => Some(savepoint.after(newest.as_ref())?),
+        Some(savepoint) => Some(savepoint.after(newest.as_ref(), bug)?),
         None => newest.filter(|_| !is_at_first || access.shared.world().is_used()),
     };
+    // What a run has released where topics ended comes again there alone.
+    let had_ended = newest.as_ref().map_or(Ok(false), had_ended)?;
+    let is_bounded = newest.as_ref().is_some_and(|newest| newest.facts.bounded);
+    let keeps_ends = is_bounded && !had_ended && bug != Some(Bug::EndsForgotten);
+    let options = RunOptions { until_caught_up: options.until_caught_up || keeps_ends, ..options };
     let (seam, graph, start) = open(setup, newest.as_ref(), (&options, access))?;
     let from = newest.clone();
     let outputs = Outputs { access, savepoint, newest: from.as_ref(), epoch: checkpoints.epoch(), start, bug };
@@ -269,8 +275,11 @@ pub fn begin(setup: &Setup, access: &Arc<Access>, options: RunOptions) -> Result
     }
     let generation = newest.as_ref().map_or(checkpoints.epoch(), |newest| newest.facts.generation);
     let facts = JobFacts { generation, ..facts };
+    if savepoint.is_some() {
+        access.shared.world().saved_epochs.insert(checkpoints.epoch());
+    }
     let restored = take_up(&mut checkpoints, (newest.as_ref(), savepoint), facts, &seam)?;
-    begun(access, newest.as_ref(), savepoint.is_some());
+    begun(access, newest.as_ref(), (savepoint.is_some(), checkpoints.epoch()));
     let sinks = outputs.settle(bound)?;
     let restored = restored.map(|restored| outputs.committed(restored, &graph)).transpose()?;
     let (readers, coordinator) = seam.begin(options.workers, Arc::new(AtOnce), &graph.meetings())?;
@@ -291,6 +300,11 @@ pub fn begin(setup: &Setup, access: &Arc<Access>, options: RunOptions) -> Result
     Ok(Run { driver, access: access.clone() })
 }
 
+/// Whether a run that was to end has come to its ends.
+fn had_ended(newest: &Manifest) -> Result<bool> {
+    Ok(newest.last && has_come_to_ends(&newest.coordinator)?)
+}
+
 /// Half of all runs have pages of a few rows, and put some or all of them aside.
 fn state_memory(seed: u64) -> Arc<StateMemory> {
     match seed % 4 {
@@ -309,7 +323,7 @@ fn open(
         let inputs = streams.iter().map(|stream| setup.input(stream, newest, (options, access))).collect();
         let seam_options = Options {
             until_caught_up: options.until_caught_up,
-            new_ends: newest.is_some_and(|newest| newest.last),
+            new_ends: newest.map_or(Ok(false), had_ended)?,
             from: None,
             memory_bytes: 64 << 20,
             spill_dir: PathBuf::from("/nowhere"),
@@ -352,12 +366,17 @@ fn adopted(newest: &mut Manifest, bound: &[Bound]) {
     }
 }
 
-/// Notes where a run goes on: from a savepoint watermarks are those of then.
-fn begun(access: &Access, newest: Option<&Manifest>, is_saved: bool) {
+/// Notes where a run goes on: from a savepoint watermarks are those of then, also where the run before it went on from one
+/// and did not hear of it.
+fn begun(access: &Access, newest: Option<&Manifest>, (is_saved, epoch): (bool, u64)) {
     let mut world = access.shared.world();
     world.began_anew = newest.is_none();
-    if let Some(newest) = newest.filter(|_| is_saved) {
+    let Some(newest) = newest else { return };
+    if is_saved {
         world.count("run from a savepoint");
+        world.saved_epochs.remove(&epoch);
+    }
+    if is_saved || world.saved_epochs.remove(&newest.epoch) {
         world.watermarks.clone_from(&newest.coordinator.watermarks);
     }
 }

@@ -3,7 +3,7 @@
 use super::bugs::Bug;
 use super::saved::Saved;
 use super::savepoints;
-use super::world::{Access, CommitRequest, Committed, Flight, Table};
+use super::world::{Access, CommitRequest, Committed, Flight, Table, World};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use checkpoint::{Checkpoints, Created, Store};
 use dataflow::{
@@ -25,6 +25,9 @@ impl Store for Objects {
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
         self.0.ask("read", |world| Ok(world.objects.get(name).cloned()))
     }
+    fn read_range(&self, name: &str, offset: u64, bytes: u64) -> Result<Option<Vec<u8>>> {
+        self.0.ask("read", |world| Ok(world.objects.get(name).map(|object| range(object, offset, bytes))))
+    }
     fn list(&self, prefix: &str) -> Result<Vec<String>> {
         let names = |name: &&String| name.starts_with(prefix);
         self.0.ask("list", |world| Ok(world.objects.keys().filter(names).cloned().collect()))
@@ -38,6 +41,12 @@ impl Store for Objects {
     fn place(&self, name: &str) -> String {
         name.to_owned()
     }
+}
+
+/// At most so many bytes of an object from an offset on.
+pub fn range(object: &[u8], offset: u64, bytes: u64) -> Vec<u8> {
+    let from = object.len().min(offset as usize);
+    object[from..object.len().min(from + bytes as usize)].to_vec()
 }
 
 /// The checkpoints of a run, which are looked at as they become durable.
@@ -55,6 +64,9 @@ impl CheckpointStore for Watched {
         // A job that begins anew begins before all rows, also where a run before it has put one more.
         let is_same = world.generation == self.generation;
         world.generation = self.generation;
+        let (last, number) =
+            (std::mem::replace(&mut world.number, checkpoint.coordinator.number), checkpoint.coordinator.number);
+        world.check(!is_same || number > last, || format!("a checkpoint has number {number} after one with {last}"));
         let before = std::mem::take(&mut world.watermarks);
         let (before, now) = (if is_same { before } else { vec![] }, &checkpoint.coordinator.watermarks);
         let falls = before.iter().zip(now).find(|(before, now)| now < before);
@@ -62,10 +74,34 @@ impl CheckpointStore for Watched {
             world.check(false, || format!("a watermark falls from {before} to {now}"));
         }
         (world.watermarks, world.rows) = (now.clone(), checkpoint.rows.clone());
+        if checkpoint.last && !self.access.is_succeeded() {
+            let has_more = has_more(&world, &checkpoint.outputs)?;
+            let replays = checkpoint.replays;
+            world.check(has_more == replays, || {
+                format!("rows come again after the last checkpoint: {has_more}, and it says {replays}")
+            });
+        }
         drop(world);
         savepoints::save(&self.access, &self.checkpoints, checkpoint);
         Ok(())
     }
+}
+
+/// Whether a topic has rows from after a checkpoint.
+fn has_more(world: &World, outputs: &[OutputState]) -> Result<bool> {
+    for output in outputs {
+        let (Some(position), Some(topic)) =
+            (&output.position, world.topics.get(output.output.trim_start_matches("into ")))
+        else {
+            continue;
+        };
+        let position = TopicPosition::parse(position)?;
+        let of_epoch = topic.partitions.iter().filter(|written| written.epoch == position.epoch);
+        if of_epoch.filter_map(|written| written.last).any(|last| last >= position.rows) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The rows of a batch as text.
@@ -103,18 +139,23 @@ impl Claim {
         self.access.ask("load", |world| Ok(world.tables.get(&self.table).cloned().unwrap_or_default()))
     }
 
-    /// Refuses a table that is not where a checkpoint left it, or further by nothing but what that has pending.
-    pub fn fit(&self, state: &OutputState) -> Result<()> {
+    /// Refuses a table that is not where a checkpoint left it, or further by nothing but what that has pending. Leaves out what
+    /// was committed before the last commit, of what it has pending, the oldest first.
+    pub fn fit(&self, state: &mut OutputState) -> Result<()> {
         let table = self.look()?;
         let pending = tokens(&state.pending);
         let is_pending = !table.tokens.is_empty() && table.tokens.iter().all(|token| pending.contains(token));
-        if table.checkpoint == state.known || is_pending {
-            return Ok(());
+        if table.checkpoint != state.known && !is_pending {
+            return Err(Error::invalid(format!(
+                "table {} has checkpoint {}, and the job's checkpoint knows {}",
+                self.table, table.checkpoint, state.known
+            )));
         }
-        Err(Error::invalid(format!(
-            "table {} has checkpoint {}, and the job's checkpoint knows {}",
-            self.table, table.checkpoint, state.known
-        )))
+        let first = pending.iter().position(|token| table.tokens.contains(token)).unwrap_or(0);
+        let is_earlier = |at: usize| at < first && checkpoint_of(&pending[at]) < table.checkpoint;
+        let mut at = 0..;
+        state.pending.retain(|_| at.next().is_none_or(|at| !is_earlier(at)));
+        Ok(())
     }
 
     /// Copies data files that were pending of a savepoint to names of this claim, unless the table has them. Gives what is pending then.

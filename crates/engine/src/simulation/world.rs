@@ -90,7 +90,7 @@ pub struct Table {
     /// The last checkpoint of which it has rows, and the tokens of the last commit.
     pub checkpoint: u64,
     pub tokens: BTreeSet<String>,
-    /// Tokens of commits before it. Snapshots expire, and theirs with them.
+    /// Those of the commit before it. Snapshots expire, and all others with them.
     pub earlier: BTreeSet<String>,
     pub files: BTreeSet<String>,
 }
@@ -133,8 +133,11 @@ pub struct World {
     pub away: BTreeMap<&'static str, usize>,
     /// What the last durable checkpoint says, and the generation of the job that it is of.
     pub generation: u64,
+    pub number: u64,
     pub watermarks: Vec<EventTime>,
     pub rows: JobRows,
+    /// The epochs of runs that were to go on from a savepoint, and may have without hearing of it.
+    pub saved_epochs: BTreeSet<u64>,
     /// Requests so far, and at which one the run is killed that makes it: before it arrives, or after.
     pub requests: u64,
     pub killed_at: Option<(u64, bool)>,
@@ -218,7 +221,7 @@ impl World {
         table.checkpoint = table.checkpoint.max(*checkpoint);
         table.files.extend(added.iter().cloned());
         let before = std::mem::replace(&mut table.tokens, tokens.iter().cloned().collect());
-        table.earlier.extend(before);
+        table.earlier = before;
         self.check(!is_older, || format!("a commit of epoch {epoch} to {name} after one of a later"));
         self.check(twice.is_none(), || format!("{name} has token {} twice", twice.unwrap_or_default()));
         self.check(rises, || format!("{name} has checkpoint {checkpoint} after a later one"));

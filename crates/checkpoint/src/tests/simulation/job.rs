@@ -101,7 +101,15 @@ impl Job {
         }
         let split = SplitState { split: Split::Partition(0), position: (position as u64).to_le_bytes().to_vec() };
         let coordinator = CoordinatorState { number, splits: vec![(0, split)], watermarks: vec![] };
-        Checkpoint { coordinator, steps, inputs: vec![], outputs: vec![], rows: JobRows::default(), last }
+        Checkpoint {
+            coordinator,
+            steps,
+            inputs: vec![],
+            outputs: vec![],
+            rows: JobRows::default(),
+            last,
+            replays: false,
+        }
     }
 
     /// Whether a job was restored as the naive run is at its position.

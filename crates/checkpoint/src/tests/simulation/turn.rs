@@ -73,6 +73,10 @@ impl Store for Turn {
         self.ask(|world| world.objects.read(name))
     }
 
+    fn read_range(&self, name: &str, offset: u64, bytes: u64) -> Result<Option<Vec<u8>>> {
+        self.ask(|world| world.objects.read_range(name, offset, bytes))
+    }
+
     fn list(&self, prefix: &str) -> Result<Vec<String>> {
         self.ask(|world| world.objects.list(prefix))
     }
