@@ -362,7 +362,7 @@ impl JobCoordinator {
         ReadBounds {
             go: !self.is_first(),
             given: self.durable.watermarks[stream],
-            may_join: self.is_first() || self.stages.values().all(|held| held.replayed),
+            may_join: self.is_first() || self.is_replayed(),
             least,
             window: Span(window.max(1)),
             watermarks: levels.iter().map(|level| level.unwrap_or(EventTime::MIN)).collect(),
@@ -422,8 +422,9 @@ impl JobCoordinator {
     /// The least time above a stream's watermark at which something comes out that waits for it.
     fn due(&self, stream: usize, levels: &[Option<EventTime>]) -> Option<EventTime> {
         let own = self.watermark(stream);
-        // Where nobody leads no row is released, and the oldest one would be due for ever.
-        let leads = levels.iter().any(Option::is_some);
+        // Where nobody leads no row is released, and the oldest one would be due for ever; so it is where who leads stands
+        // until rows have come again that wait for this stream.
+        let leads = levels.iter().any(Option::is_some) && (own.is_some() || self.is_replayed());
         let given_out = self.meetings[stream].streams.iter().filter(|_| leads).flat_map(|&other| {
             let place = self.meetings[other].streams.iter().position(|&met| met == stream);
             self.readers_of(other).filter_map(move |(_, report)| *report.as_ref()?.waits.get(place?)?)
@@ -433,6 +434,11 @@ impl JobCoordinator {
         let waits = |of: usize| met().any(|(&met, level)| met == of && (met == stream || level.is_none()));
         let held = self.stages.values().flat_map(|held| &held.due).filter(|(of, _)| waits(*of)).map(|(_, at)| *at);
         given_out.chain(held).filter(|&at| own.is_none_or(|own| at > own)).min()
+    }
+
+    /// Whether all rows have come again that outputs had before a restart.
+    fn is_replayed(&self) -> bool {
+        self.stages.values().all(|held| held.replayed)
     }
 
     /// The greatest clock that live streams have shown.

@@ -141,7 +141,7 @@ impl Reader for StreamReader {
             }
             // Also of partitions that were looked at, whose positions pass such messages.
             if let Some(live) = &mut self.live {
-                count_removed(&mut self.fates, &self.source, &live.take_removed());
+                self.source.count_removed(&mut self.fates, &live.take_removed());
             }
             until = until.into_iter().chain(self.advance(now)).min();
             let goes_on = self.goes_on_above(EventTime::MIN);
@@ -254,7 +254,7 @@ impl StreamReader {
         let batch = history.next(rows_max, ceiling)?;
         let removed = history.take_removed();
         aside.extend(removed.ports);
-        count_removed(&mut self.fates, &self.source, &removed.fates);
+        self.source.count_removed(&mut self.fates, &removed.fates);
         let Some(batch) = batch else { return Ok(None) };
         if batch.time(0) <= self.given {
             return Err(Error::internal(format!(
@@ -397,9 +397,22 @@ impl StreamReader {
         if let Some(follow) = self.bounds.follow {
             self.leap = LEAP_MIN;
             self.move_to(follow, now);
-            return None;
+            return self.replay_due(now);
         }
         self.reach_due(now)
+    }
+
+    /// Where its partitions have ended, goes on to rows that an earlier run put out later, whoever leads: that one may wait
+    /// for a checkpoint, which partitions join at only once these rows have come again. Gives when silence lets it.
+    fn replay_due(&mut self, now: ProcessingTime) -> Option<ProcessingTime> {
+        let is_replaying = self.source.bounded && self.switched && !self.bounds.may_join;
+        let due = self.bounds.due.filter(|&due| is_replaying && due > self.given)?;
+        let at = ProcessingTime(due.plus(self.bounds.window).0);
+        if now < at {
+            return Some(at);
+        }
+        self.move_to(due, now);
+        None
     }
 
     /// Whether it has given out everything while outputs have rows that an earlier run put out later: that one did not end
@@ -484,11 +497,4 @@ impl StreamReader {
         positions.extend(self.live.iter().flat_map(|live| live.positions(&out)));
         positions
     }
-}
-
-/// Counts rows that do not go on.
-fn count_removed(fates: &mut Fates, source: &Source, removed: &Fates) {
-    fates.add(Fate::In, removed.sum());
-    fates.merge(removed);
-    source.stats.count_removed(removed);
 }

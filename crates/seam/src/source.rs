@@ -3,7 +3,7 @@
 use crate::frontier::Frontier;
 use crate::history::{HistoryPlan, HistoryRoom};
 use crate::{StreamSpec, StreamStats};
-use dataflow::{Decode, Error, EventTime, Result, Split, TimedFiles, Topic};
+use dataflow::{Decode, Error, EventTime, Fate, Fates, Result, Split, TimedFiles, Topic};
 use std::sync::Arc;
 
 /// The live side of a stream.
@@ -61,6 +61,13 @@ pub(crate) struct Source {
 }
 
 impl Source {
+    /// Counts rows that do not go on.
+    pub fn count_removed(&self, fates: &mut Fates, removed: &Fates) {
+        fates.add(Fate::In, removed.sum());
+        fates.merge(removed);
+        self.stats.count_removed(removed);
+    }
+
     /// Says in which split of which stream something is wrong.
     pub fn in_split(&self, error: Error, split: Split) -> Error {
         error.context(format!("stream \"{}\", {split}", self.spec.name))

@@ -92,7 +92,7 @@ pub const BUGS: &[(&str, Bug, u64)] = &[
     ("numbers-of-savepoint", Bug::NumbersOfSavepoint, 136),
     ("replay-ends", Bug::ReplayEnds, 12),
     ("ends-forgotten", Bug::EndsForgotten, 9042),
-    ("rows-without-watermark", Bug::RowsWithoutWatermark, 190),
+    ("rows-without-watermark", Bug::RowsWithoutWatermark, 2820),
     ("given-up-dropped", Bug::Engine(Rule::GivenUpStays), 174),
     ("other-history", Bug::OtherHistory, 26),
 ];
