@@ -103,15 +103,34 @@ pub fn run_on_threads(wired: Wired, workers: usize) -> Result<Vec<Rows>> {
 impl Running {
     /// Starts a job on so many workers with the choices of a seed.
     pub fn new(wired: Wired, workers: usize, seed: u64) -> Running {
+        Running::started(wired, workers, seed).expect("the job can be built")
+    }
+
+    /// The same for a job whose state may not be what it was written as.
+    pub fn started(wired: Wired, workers: usize, seed: u64) -> Result<Running> {
         let (start, stats, collected) = (wired.start, wired.stats.clone(), wired.collected.clone());
         let new_tables = wired.new_tables.clone();
-        let (mut job, spill) = engine_job(wired, workers, Arc::new(AtOnce)).expect("the job has readers");
+        let (mut job, spill) = engine_job(wired, workers, Arc::new(AtOnce))?;
         if seed % 2 == 1 {
             // All state that can be put aside is.
             job.state_memory = StateMemory::with_pages_of(SMALL_PAGE_ROWS, 0, Box::new(SpillInMemory));
         }
-        let driver = Driver::new(job, seed).expect("the job can be built");
-        Running { driver, start, collected, stats, new_tables, _spill: spill }
+        let driver = Driver::new(job, seed)?;
+        Ok(Running { driver, start, collected, stats, new_tables, _spill: spill })
+    }
+
+    /// Makes steps until nothing moves, as [`Running::settle`] does, and so many at most; whether the job has ended.
+    pub fn settle_within(&mut self, steps: usize) -> Result<bool> {
+        let mut still = 0;
+        for _ in 0..steps {
+            match self.driver.step()? {
+                Step::Moved => still = 0,
+                Step::Idle if still == STILL => return Ok(false),
+                Step::Idle => still += 1,
+                Step::Finished => return Ok(true),
+            }
+        }
+        Err(Error::internal(format!("the job goes on after {steps} steps")))
     }
 
     /// Makes steps until nothing moves before something comes from outside; whether the job has ended.

@@ -40,7 +40,7 @@ impl Target {
             Target::Parquet => vec![("tests/corpora/parquet", &[])],
             Target::Toml => vec![("tests/corpora/toml", &[])],
             Target::Checkpoint => vec![("tests/corpora/checkpoint", &[])],
-            Target::Select | Target::Answers => vec![],
+            Target::State | Target::Select | Target::Answers => vec![],
         }
     }
 

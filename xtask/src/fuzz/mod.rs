@@ -13,6 +13,7 @@ mod mutant;
 mod trial;
 
 mod hunt;
+mod state;
 
 use crate::failure;
 use crate::{answers, seeds};
@@ -46,6 +47,7 @@ pub fn run(arguments: &Arguments, cache: &Path) -> Result<bool> {
     let Arguments { target, minutes, projects, cases, seed } = *arguments;
     let time = minutes.map(|minutes| Duration::from_secs_f64(minutes.clamp(0.0, 1e6) * 60.0));
     match target {
+        Target::State => state::run(time.unwrap_or(Duration::from_secs(60)), seed),
         Target::Select => seeds::selects(cases),
         Target::Answers => answers::run(answers::Options { projects, seed, time }, cache),
         target => hunt::run(target, time.unwrap_or(Duration::from_secs(60)), seed),

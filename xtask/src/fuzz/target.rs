@@ -19,6 +19,8 @@ pub enum Target {
     Toml,
     /// Manifests of checkpoints, with the state that they name
     Checkpoint,
+    /// Checkpoints of a job with every kind of step, from which it goes on
+    State,
     /// Random SELECTs, which bind again as they are printed
     Select,
     /// Random projects, whose rows DuckDB has too
@@ -36,6 +38,7 @@ impl Target {
             Target::Onnx => "onnx",
             Target::Toml => "toml",
             Target::Checkpoint => "checkpoint",
+            Target::State => "state",
             Target::Select => "select",
             Target::Answers => "answers",
         }

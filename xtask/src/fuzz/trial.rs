@@ -68,7 +68,9 @@ impl Place {
             Target::Onnx => scores(input.bytes.clone()),
             Target::Toml => self.settings(input),
             Target::Checkpoint => self.restored(&input.bytes),
-            Target::Select | Target::Answers => Err(Error::internal(format!("{} has no inputs", self.target.name()))),
+            Target::State | Target::Select | Target::Answers => {
+                Err(Error::internal(format!("{} has no inputs", self.target.name())))
+            }
         }
     }
 
