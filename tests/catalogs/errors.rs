@@ -50,6 +50,7 @@ fn what_a_catalog_refuses_is_said_once_and_without_secrets() {
         (uri(&away), "answers 503"),
         (format!("{none}, token = \"env:NOT_SET\""), "the environment variable NOT_SET"),
         (format!("{none}, token = \"file:nothing\""), "nothing with the token of the catalog cannot be read"),
+        (format!("{none}, token = \"file:two_lines\""), "two_lines with the token of the catalog holds a line break"),
         (format!("{none}, ca = \"file:nothing.pem\""), "nothing.pem cannot be used"),
         ("catalog = \"http://127.0.0.1:1\"".to_owned(), "does not answer"),
         ("catalog = \"https://u:CANARY@h\"".to_owned(), "has a user in it"),
@@ -58,6 +59,7 @@ fn what_a_catalog_refuses_is_said_once_and_without_secrets() {
         (format!("{none}, tokn = \"CANARY\""), "unknown field `tokn`"),
     ] {
         let folder = Folder::new(&with_history(&history));
+        std::fs::write(folder.path().join("two_lines"), "CANARY\nof two lines\n").unwrap();
         let told = folder.refused(&["query", "SELECT * FROM lake.nothing"], "prod");
         assert!(told.contains(expected), "{history}: {told}");
     }

@@ -195,6 +195,11 @@ fn a_token_in_a_file_is_read_anew() {
     assert!(error.contains("the token is wrong or has expired"), "{error}");
     std::fs::write(&token, "two\n").unwrap();
     assert!(warehouse.tables().unwrap().is_empty());
+    // It is put in place in two steps, between which it is asked for.
+    std::fs::write(&token, "").unwrap();
+    assert!(warehouse.tables().unwrap().is_empty());
+    std::fs::remove_file(&token).unwrap();
+    assert!(warehouse.tables().unwrap().is_empty());
 }
 
 #[test]

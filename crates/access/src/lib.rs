@@ -5,6 +5,8 @@
 
 mod secret;
 
+mod secret_file;
+
 mod told;
 
 mod client_credentials;

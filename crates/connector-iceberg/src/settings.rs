@@ -117,6 +117,9 @@ pub struct AzureSettings {
     pub authority_host: Option<String>,
 }
 
+/// The name of the property with the key of a service account.
+pub(crate) const SERVICE_ACCOUNT: &str = "gcs.service-account";
+
 /// A secret: the name of the property that it is, the text, and what it is for messages.
 pub type NamedSecret = (&'static str, Secret, &'static str);
 
@@ -152,7 +155,7 @@ impl StoreSettings {
             ("s3.session-token", &s3.session_token, "the session token of S3"),
         ];
         let of_gcs = [
-            ("gcs.service-account", &gcs.service_account, "the key of the service account of GCS"),
+            (SERVICE_ACCOUNT, &gcs.service_account, "the key of the service account of GCS"),
             ("gcs.oauth2.token", &gcs.token, "the token of GCS"),
         ];
         let of_azure = [

@@ -1,6 +1,6 @@
 //! What opens buckets: the settings of the project, and what the catalog gives for a table.
 
-use crate::settings::StoreSettings;
+use crate::settings::{SERVICE_ACCOUNT, StoreSettings};
 use crate::store_place::{Bucket, StoreKind};
 use crate::store_properties::{Properties, is_secret};
 use crate::{azure_access, gcs_access, s3_access};
@@ -82,7 +82,9 @@ impl StoreAccess {
     pub fn now(&self) -> Result<Properties> {
         let mut properties = self.properties.clone();
         for (key, secret, what) in &self.secrets {
-            properties.insert((*key).to_owned(), secret.read(what)?);
+            // The key of a service account is JSON, which may have lines.
+            let text = if *key == SERVICE_ACCOUNT { secret.read(what) } else { secret.read_line(what) };
+            properties.insert((*key).to_owned(), text?);
         }
         Ok(properties)
     }

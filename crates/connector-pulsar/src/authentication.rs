@@ -74,7 +74,7 @@ impl Credentials {
     pub(crate) async fn read(authentication: &Authentication, is_new: bool) -> Result<Credentials> {
         let credentials = |method, text: String| Credentials { method, data: Bytes::from(text) };
         Ok(match authentication {
-            Authentication::Token(secret) => credentials("token", secret.read("Pulsar's token")?),
+            Authentication::Token(secret) => credentials("token", secret.read_line("Pulsar's token")?),
             Authentication::Basic { user, password } => {
                 credentials("basic", format!("{user}:{}", password.read("Pulsar's password")?))
             }

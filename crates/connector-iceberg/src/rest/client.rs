@@ -217,7 +217,7 @@ impl RestClient {
     async fn token(&self, refused: Option<&str>) -> Result<Option<String>> {
         let settings = &self.settings;
         let Some(credential) = &settings.credential else {
-            return settings.token.as_ref().map(|token| token.read("the token of the catalog")).transpose();
+            return settings.token.as_ref().map(|token| token.read_line("the token of the catalog")).transpose();
         };
         let own = || format!("{}/v1/oauth/tokens", settings.uri);
         let client = ClientCredentials {
@@ -249,7 +249,8 @@ impl RestClient {
             request = request.bearer_auth(token);
         }
         for (name, value) in &self.settings.headers {
-            let value = value.read(&format!("the header {name} of the catalog")).map_err(RequestFailure::NotSent)?;
+            let value =
+                value.read_line(&format!("the header {name} of the catalog")).map_err(RequestFailure::NotSent)?;
             self.hide(&value);
             request = request.header(name, value);
         }
@@ -257,12 +258,13 @@ impl RestClient {
             request = request.json(body);
         }
         let unknown = |error: reqwest::Error| {
-            let why = if error.is_timeout() { "does not answer in time" } else { "does not answer" };
-            let what = format!("catalog \"{}\" {why}", self.settings.uri);
-            match error.is_builder() {
-                true => RequestFailure::NotSent(Error::invalid(what).with_source(self.shown(&told(&error, &[])))),
-                false => RequestFailure::Unknown(Error::unavailable(what).with_source(self.shown(&told(&error, &[])))),
+            let (uri, source) = (&self.settings.uri, self.shown(&told(&error, &[])));
+            if error.is_builder() {
+                let what = format!("no request to catalog \"{uri}\" can be made of the settings of history");
+                return RequestFailure::NotSent(Error::invalid(what).with_source(source));
             }
+            let why = if error.is_timeout() { "does not answer in time" } else { "does not answer" };
+            RequestFailure::Unknown(Error::unavailable(format!("catalog \"{uri}\" {why}")).with_source(source))
         };
         let answer = request.send().await.map_err(unknown)?;
         let status = answer.status();
