@@ -47,6 +47,20 @@ fn an_output_lies_as_its_statement_says_and_keeps_that() {
 }
 
 #[test]
+fn data_files_in_a_store_of_a_table_on_a_disk_are_refused_before_it_is_made() {
+    let folder = project(
+        "INSERT INTO lake.parts PROPERTIES ('write.data.path' = 's3://lake/parts')\nSELECT id, who, at FROM events;\n",
+    );
+    for command in ["check", "run"] {
+        let refused = folder.run(&[command]);
+        let told = refused.err.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(refused.code == 1 && told.contains("expected both on a disk, or both in a store"), "{command}: {told}");
+        assert!(told.contains("all.sql"), "it is told where the statement stands: {told}");
+    }
+    assert_eq!(data_files(&folder, "lake/parts", ""), Vec::<PathBuf>::new());
+}
+
+#[test]
 fn queries_open_no_file_of_which_the_table_tells_that_they_do_not_need_it() {
     let folder = project("INSERT INTO lake.parts PARTITION BY day(at) SELECT id, who, at FROM events;\n");
     folder.done(&["run"]);

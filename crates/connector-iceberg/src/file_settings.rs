@@ -169,13 +169,19 @@ fn metrics(text: &str) -> Option<Metrics> {
 pub fn data_location(table: &TableName, metadata: &TableMetadata) -> Result<String> {
     let location = metadata.location().trim_end_matches('/');
     let Some(own) = metadata.properties().get(DATA_PATH) else { return Ok(format!("{location}/data")) };
-    if is_local(own) != is_local(location) {
-        return Err(Error::invalid(format!(
-            "table \"{table}\" has {DATA_PATH} = {own}, and lies at \"{location}\": expected both on a disk, or both in a \
-             store; change the property"
-        )));
-    }
+    check_data_place(table, location, own)?;
     Ok(own.trim_end_matches('/').to_owned())
+}
+
+/// Refuses data files on a disk of a table whose location is in a store, or the other way round.
+pub fn check_data_place(table: &TableName, location: &str, data_path: &str) -> Result<()> {
+    if is_local(data_path) == is_local(location) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "table \"{table}\" has {DATA_PATH} = {data_path}, and lies at \"{location}\": expected both on a disk, or both in a \
+         store; change the property"
+    )))
 }
 
 #[cfg(test)]

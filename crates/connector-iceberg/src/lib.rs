@@ -102,6 +102,6 @@ pub use housekeeping::{
     TableDescription, TableHolds,
 };
 pub use settings::{AzureSettings, GcsSettings, RestSettings, S3Settings, StoreSettings};
-pub use table::{TableOptions, check_layout, check_table};
+pub use table::{TableOptions, check_layout, check_place, check_table};
 pub use warehouse::Warehouse;
 pub use write::TableWriter;

@@ -2,7 +2,7 @@
 
 use crate::compression::not_followed;
 use crate::failure;
-use crate::file_settings::FileSettings;
+use crate::file_settings::{DATA_PATH, FileSettings, check_data_place};
 use crate::layout::{partition_spec, sort_order};
 use crate::name::TableName;
 use crate::upkeep::{self, DELETE_OLD_METADATA};
@@ -93,6 +93,13 @@ fn check_properties(name: &TableName, columns: &IcebergSchema, properties: &Hash
 pub fn check_layout(name: &str, schema: &Schema, layout: &TableLayout) -> Result<()> {
     let options = TableOptions { layout: layout.clone(), ..TableOptions::default() };
     creation(&TableName::parse(name)?, None, schema, &options).map(drop)
+}
+
+/// Refuses a layout whose data files cannot be those of a table at a location.
+pub fn check_place(name: &str, location: &str, layout: &TableLayout) -> Result<()> {
+    let name = TableName::parse(name)?;
+    let own = layout.properties.iter().filter(|(key, _)| key == DATA_PATH);
+    own.map(|(_, path)| check_data_place(&name, location, path)).collect()
 }
 
 /// A table's columns as Arrow has them, all of them nullable, each with its field id.

@@ -4,7 +4,7 @@ use crate::catalog::SqliteCatalog;
 use crate::commit::{CommitWait, Fence, TableChange, TableCommitter, add_columns, forget_commits, take_epoch};
 use crate::compression::not_followed;
 use crate::failure;
-use crate::file_settings::DATA_PATH;
+use crate::file_settings::{DATA_PATH, check_data_place};
 use crate::files::TableFiles;
 use crate::name::TableName;
 use crate::object_files::is_local;
@@ -169,6 +169,7 @@ impl Warehouse {
     ) -> Result<Option<Uuid>> {
         let creation = table::creation(name, location, schema, options)?;
         if let Some(location) = &creation.location {
+            creation.properties.get(DATA_PATH).map_or(Ok(()), |own| check_data_place(name, location, own))?;
             self.check_data_path(name, location, &creation.properties)?;
         }
         let created = self.0.runtime.block_on(catalog.as_catalog().create_table(&name.ident().namespace, creation));
@@ -177,6 +178,12 @@ impl Warehouse {
             Err(error) if error.kind() == iceberg::ErrorKind::TableAlreadyExists => Ok(None),
             Err(error) => Err(failure::iceberg(format!("table \"{name}\" cannot be made"), error)),
         }
+    }
+
+    /// Where the files of a table lie, if it is there.
+    pub fn location(&self, table: &str) -> Result<Option<String>> {
+        let found = self.find(&TableName::parse(table)?, false)?;
+        Ok(found.map(|found| found.metadata().location().to_owned()))
     }
 
     /// The properties of a table.

@@ -336,6 +336,14 @@ impl Project {
         Ok(self.warehouse.get_or_init(|| opened).clone())
     }
 
+    /// Where the files of a table lie, or below what they would; `None` for one that a catalog is still to make.
+    pub(crate) fn table_location(&self, table: &str) -> Result<Option<String>> {
+        match &self.environment.history.place {
+            TablePlace::Folder(_) => Ok(Some(self.tables_place())),
+            TablePlace::Rest(_) => self.warehouse_if_there()?.map_or(Ok(None), |warehouse| warehouse.location(table)),
+        }
+    }
+
     /// The warehouse, unless nothing was ever written to it.
     pub fn warehouse_if_there(&self) -> Result<Option<Warehouse>> {
         let is_there = match &self.environment.history.place {

@@ -14,6 +14,9 @@ pub fn wrong_outputs(project: &Project, outputs: &[OutputSpec]) -> Result<Vec<Di
         if let Err(error) = check_output(project, spec) {
             wrong.push(placed(error, |message| project.statements.at_output(&spec.output, message))?);
         }
+        if let Err(error) = check_output_place(project, spec) {
+            wrong.push(placed(error, |message| project.statements.at_output(&spec.output, message))?);
+        }
     }
     Ok(wrong)
 }
@@ -68,4 +71,15 @@ fn check_output(project: &Project, spec: &OutputSpec) -> Result<()> {
         }
         Output::Query(_) => Ok(()),
     }
+}
+
+/// Refuses a table whose data files would lie on a disk and the rest in a store, or the other way round. A catalog says where
+/// a table lies once it is there.
+fn check_output_place(project: &Project, spec: &OutputSpec) -> Result<()> {
+    let Output::Table(table) = &spec.output else { return Ok(()) };
+    let layout = project.statements.table_layout(table);
+    if layout.properties.is_empty() || check_table(table, &spec.schema).is_err() {
+        return Ok(());
+    }
+    project.table_location(table)?.map_or(Ok(()), |location| connector_iceberg::check_place(table, &location, &layout))
 }

@@ -54,9 +54,11 @@ fn data_lies_where_the_table_says() {
     assert_eq!((count(), folder.path().join("lake/t/data").exists()), (4, false));
     assert_eq!(sorted_numbers(&warehouse, "lake.t"), [0, 1, 2]);
     std::fs::remove_dir_all(&beside).unwrap();
-    let (_folder, warehouse) = table_with("write.data.path", "s3://bucket/rows");
-    let refused = append(&warehouse, "lake.t", &[numbers([1])]).unwrap_err().chain();
+    let properties = vec![("write.data.path".to_owned(), "s3://bucket/rows".to_owned())];
+    let options = TableOptions { properties, ..TableOptions::default() };
+    let refused = create(&warehouse, "lake.in_store", &numbers([]).schema(), &options).unwrap_err().chain();
     assert!(refused.contains("has write.data.path = s3://bucket/rows, and lies at"), "{refused}");
+    assert!(!warehouse.exists("lake.in_store").unwrap(), "no table is made that nobody can write");
 }
 
 /// Live files were deleted with the folder of the table whose place theirs had taken.
